@@ -1,0 +1,69 @@
+//! The one error type: misuse of the library, unreadable files, unusable data.
+//!
+//! Numerical breakdown of one system in a batch is not an error but a [`Status`](crate::Status)
+//! of that system.
+
+use std::path::PathBuf;
+
+/// What went wrong, with the name of the argument and the actual sizes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An array does not have the shape that the other arguments ask for.
+    #[error("{argument}: expected shape {expected}, got {actual:?}")]
+    Shape {
+        /// Name of the array, as in the documentation.
+        argument: String,
+        /// The shape in letters and numbers, e.g. `(B or 1, N or 1, E) = (4 or 1, 10 or 1, 2)`.
+        expected: String,
+        /// The shape that was passed.
+        actual: Vec<usize>,
+    },
+    /// An argument has an impossible value.
+    #[error("{argument}: {message}")]
+    Argument {
+        /// Name of the argument or option.
+        argument: String,
+        /// What is wrong with it and what is allowed.
+        message: String,
+    },
+    /// A problem so large that its arrays cannot be addressed or allocated.
+    #[error("{what}: {bytes} bytes of memory cannot be had")]
+    OutOfMemory {
+        /// What the memory was for.
+        what: String,
+        /// Size of the request (saturated when it does not fit a `usize`).
+        bytes: usize,
+    },
+    /// A file could not be opened, read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{}: {message}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file (line and column, or tensor name) and what is wrong there.
+        message: String,
+    },
+    /// The data cannot be used for what was asked.
+    #[error("{0}")]
+    Data(String),
+    /// The caller asked to stop (progress callback or Ctrl-C).
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub(crate) fn argument(argument: impl Into<String>, message: impl Into<String>) -> Self {
+        Error::Argument { argument: argument.into(), message: message.into() }
+    }
+}

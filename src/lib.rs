@@ -1,0 +1,9 @@
+//! Batched, differentiable, step-parallel solver for linear ODEs, and Mechanistic Neural Networks.
+
+mod error;
+mod real;
+
+pub mod discovery;
+
+pub use error::{Error, Result};
+pub use real::Real;
