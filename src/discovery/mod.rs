@@ -3,7 +3,14 @@
 //! Data in ([`Dataset`]), settings ([`Settings`]), one of two methods, equations out
 //! ([`Discovery`]).
 
+mod basis;
+mod data;
+mod settings;
+
 use std::ops::ControlFlow;
+
+pub use basis::{Library, UserTerm};
+pub use settings::{KnownTerm, Settings};
 
 /// Time series of the same named states, one or several of them.
 #[derive(Clone, Debug, Default)]
