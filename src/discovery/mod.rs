@@ -5,12 +5,16 @@
 
 mod basis;
 mod data;
+mod rhs;
 mod settings;
+mod simulate;
 
 use std::ops::ControlFlow;
 
 pub use basis::{Library, UserTerm};
+pub use rhs::RightHandSide;
 pub use settings::{KnownTerm, Settings};
+pub use simulate::simulate;
 
 /// Time series of the same named states, one or several of them.
 #[derive(Clone, Debug, Default)]
