@@ -3,6 +3,7 @@
 mod error;
 mod real;
 
+pub mod backend;
 pub mod discovery;
 
 pub use error::{Error, Result};

@@ -1,0 +1,4 @@
+//! The CPU backend: the default everywhere, and the oracle for the others.
+
+pub mod banded;
+pub mod lanes;
