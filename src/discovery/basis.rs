@@ -25,9 +25,7 @@ pub struct UserTerm {
 
 impl fmt::Debug for UserTerm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UserTerm")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("UserTerm").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -67,11 +65,7 @@ impl Library {
             variables.extend(states.iter().map(|name| format!("{name}'")));
         }
         let count = monomials(variables.len(), settings.degree)
-            .saturating_add(if settings.sine_cosine {
-                2 * states.len()
-            } else {
-                0
-            })
+            .saturating_add(if settings.sine_cosine { 2 * states.len() } else { 0 })
             .saturating_add(settings.user_terms.len());
         if count > MAX_TERMS {
             return Err(Error::argument(
@@ -84,11 +78,7 @@ impl Library {
                 ),
             ));
         }
-        let mut library = Library {
-            variables,
-            terms: Vec::new(),
-            factors: Vec::new(),
-        };
+        let mut library = Library { variables, terms: Vec::new(), factors: Vec::new() };
         library.add_monomials(settings.degree);
         if settings.sine_cosine {
             for (k, name) in states.iter().enumerate() {
@@ -163,9 +153,7 @@ impl Library {
     pub fn position(&self, factors: &[String]) -> Option<usize> {
         let mut sorted = factors.to_vec();
         sorted.sort();
-        self.factors
-            .iter()
-            .position(|candidate| *candidate == sorted)
+        self.factors.iter().position(|candidate| *candidate == sorted)
     }
 
     /// θ (L) at `state` (D).
@@ -259,11 +247,7 @@ fn central_difference(user: &UserTerm, state: &[f64], direction: &[f64], out: &m
     }
     let step = f64::EPSILON.cbrt() * norm(state).max(f64::MIN_POSITIVE.sqrt()) / speed;
     let moved = |sign: f64| -> Vec<f64> {
-        state
-            .iter()
-            .zip(direction)
-            .map(|(u, v)| u + sign * step * v)
-            .collect()
+        state.iter().zip(direction).map(|(u, v)| u + sign * step * v).collect()
     };
     let mut behind = vec![0.0; state.len()];
     (user.gradient)(&moved(1.0), out);
@@ -314,14 +298,8 @@ mod tests {
 
     #[test]
     fn terms_are_listed_by_degree_with_sorted_factors() {
-        let library = library(&Settings {
-            degree: 2,
-            order: 2,
-            ..Settings::default()
-        });
-        let names: Vec<String> = (0..library.len())
-            .map(|i| library.factors(i).join(" "))
-            .collect();
+        let library = library(&Settings { degree: 2, order: 2, ..Settings::default() });
+        let names: Vec<String> = (0..library.len()).map(|i| library.factors(i).join(" ")).collect();
         let expected = "|x|y|x'|y'|x x|x y|x x'|x y'|y y|x' y|y y'|x' x'|x' y'|y' y'";
         assert_eq!(names.join("|"), expected);
         assert_eq!(library.position(&["y".into(), "x".into()]), Some(6));
@@ -345,31 +323,17 @@ mod tests {
         let mut along = vec![0.0; l * d];
         library.gradients_along(&state, &gradients, &direction, &mut along);
         let step = 1e-5;
-        let moved = |s: f64| -> Vec<f64> {
-            state
-                .iter()
-                .zip(direction)
-                .map(|(u, v)| u + s * v)
-                .collect()
-        };
+        let moved =
+            |s: f64| -> Vec<f64> { state.iter().zip(direction).map(|(u, v)| u + s * v).collect() };
         let (ahead, behind) = (at(&moved(step)), at(&moved(-step)));
         for i in 0..l {
             let slope: f64 = (0..d).map(|a| gradients[i * d + a] * direction[a]).sum();
             let numeric = (ahead.0[i] - behind.0[i]) / (2.0 * step);
-            assert!(
-                (slope - numeric).abs() < 1e-8,
-                "{:?}: {slope} {numeric}",
-                library.factors(i)
-            );
+            assert!((slope - numeric).abs() < 1e-8, "{:?}: {slope} {numeric}", library.factors(i));
         }
         for i in 0..l * d {
             let numeric = (ahead.1[i] - behind.1[i]) / (2.0 * step);
-            assert!(
-                (along[i] - numeric).abs() < 1e-7,
-                "{}: {} {numeric}",
-                i / d,
-                along[i]
-            );
+            assert!((along[i] - numeric).abs() < 1e-7, "{}: {} {numeric}", i / d, along[i]);
         }
     }
 
@@ -377,15 +341,8 @@ mod tests {
     fn absurd_libraries_are_refused() {
         let states: Vec<String> = (0..40).map(|k| format!("x{k}")).collect();
         let refused = |settings: Settings| Library::new(&states, &settings).unwrap_err();
-        let message = refused(Settings {
-            degree: 4,
-            ..Settings::default()
-        })
-        .to_string();
+        let message = refused(Settings { degree: 4, ..Settings::default() }).to_string();
         assert!(message.contains("135751 terms"), "{message}");
-        refused(Settings {
-            degree: usize::MAX - 7,
-            ..Settings::default()
-        });
+        refused(Settings { degree: usize::MAX - 7, ..Settings::default() });
     }
 }

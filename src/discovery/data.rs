@@ -18,23 +18,14 @@ impl Dataset {
         }
         for (k, name) in self.states.iter().enumerate() {
             if name.is_empty() {
-                return Err(Error::argument(
-                    "states",
-                    format!("state {} has no name", k + 1),
-                ));
+                return Err(Error::argument("states", format!("state {} has no name", k + 1)));
             }
             if self.states[..k].contains(name) {
-                return Err(Error::argument(
-                    "states",
-                    format!("two are called `{name}`"),
-                ));
+                return Err(Error::argument("states", format!("two are called `{name}`")));
             }
         }
         if self.trajectories.is_empty() {
-            return Err(Error::argument(
-                "trajectories",
-                "there must be at least one",
-            ));
+            return Err(Error::argument("trajectories", "there must be at least one"));
         }
         for (index, trajectory) in self.trajectories.iter().enumerate() {
             trajectory.validate(index + 1, &self.states)?;
@@ -75,12 +66,7 @@ impl Trajectory {
             ));
         }
         for (column, state) in states.iter().enumerate() {
-            let present = self
-                .values
-                .iter()
-                .skip(column)
-                .step_by(k)
-                .filter(|v| !v.is_nan());
+            let present = self.values.iter().skip(column).step_by(k).filter(|v| !v.is_nan());
             let count = present.count();
             if count < MIN_VALUES {
                 return Err(Error::Data(format!(
@@ -114,33 +100,18 @@ mod tests {
             break_it(&mut data);
             data.validate().unwrap_err().to_string()
         };
-        assert_eq!(
-            message(|d| d.states.clear()),
-            "states: there must be at least one"
-        );
-        assert_eq!(
-            message(|d| d.states[1] = "x".into()),
-            "states: two are called `x`"
-        );
-        assert_eq!(
-            message(|d| d.trajectories.clear()),
-            "trajectories: there must be at least one"
-        );
+        assert_eq!(message(|d| d.states.clear()), "states: there must be at least one");
+        assert_eq!(message(|d| d.states[1] = "x".into()), "states: two are called `x`");
+        assert_eq!(message(|d| d.trajectories.clear()), "trajectories: there must be at least one");
         let short = message(|d| d.trajectories[0].values.truncate(9));
         assert!(short.contains("(5, 2), 10 numbers, got [9]"), "{short}");
         let nan = message(|d| d.trajectories[0].time[1] = f64::NAN);
         assert_eq!(nan, "time of trajectory 1: NaN in row 2 is not finite");
         let back = message(|d| d.trajectories[0].time[3] = 2.0);
-        assert_eq!(
-            back,
-            "time of trajectory 1: must increase, but row 4 has 2 after 2"
-        );
+        assert_eq!(back, "time of trajectory 1: must increase, but row 4 has 2 after 2");
         let infinite = message(|d| d.trajectories[0].values[5] = f64::INFINITY);
         assert_eq!(infinite, "values of trajectory 1: `y` in row 3 is infinite");
         let missing = message(|d| d.trajectories[0].values[..4].fill(f64::NAN));
-        assert!(
-            missing.starts_with("trajectory 1 has 3 values of `x`"),
-            "{missing}"
-        );
+        assert!(missing.starts_with("trajectory 1 has 3 values of `x`"), "{missing}");
     }
 }

@@ -5,9 +5,13 @@
 
 mod basis;
 mod data;
+mod dense;
+mod grid;
+mod linearised;
 mod rhs;
 mod settings;
 mod simulate;
+mod smoothing;
 
 use std::ops::ControlFlow;
 

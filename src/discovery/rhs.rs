@@ -96,12 +96,7 @@ pub(crate) struct LinkDerivatives {
 impl Link {
     /// G and its derivatives; b matters only to [`Link::Ratio`], G = a / (1 + b).
     pub(crate) fn derivatives(self, a: f64, b: f64) -> LinkDerivatives {
-        let of_a = |value, a, aa| LinkDerivatives {
-            value,
-            a,
-            aa,
-            ..LinkDerivatives::default()
-        };
+        let of_a = |value, a, aa| LinkDerivatives { value, a, aa, ..LinkDerivatives::default() };
         match self {
             Link::Identity => of_a(a, 1.0, 0.0),
             Link::Tanh => {
@@ -142,13 +137,7 @@ mod tests {
     #[test]
     fn link_derivatives_agree_with_central_differences() {
         let h = 1e-5;
-        for link in [
-            Link::Identity,
-            Link::Tanh,
-            Link::Sin,
-            Link::Sigmoid,
-            Link::Ratio,
-        ] {
+        for link in [Link::Identity, Link::Tanh, Link::Sin, Link::Sigmoid, Link::Ratio] {
             for (a, b) in [(0.3, 0.5), (-1.7, 0.2), (2.1, -0.6)] {
                 let g = link.derivatives(a, b);
                 let (pa, ma) = (link.derivatives(a + h, b), link.derivatives(a - h, b));
@@ -162,10 +151,7 @@ mod tests {
                 ];
                 for (exact, difference) in pairs {
                     let numeric = difference / (2.0 * h);
-                    assert!(
-                        (exact - numeric).abs() < 1e-7,
-                        "{link:?}: {exact} {numeric}"
-                    );
+                    assert!((exact - numeric).abs() < 1e-7, "{link:?}: {exact} {numeric}");
                 }
             }
         }

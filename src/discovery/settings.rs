@@ -67,10 +67,7 @@ impl Settings {
             return refuse("order", format!("must be 1 or 2, got {}", self.order));
         }
         if !(self.threshold.is_finite() && self.threshold >= 0.0) {
-            return refuse(
-                "threshold",
-                format!("must be finite and ≥ 0, got {}", self.threshold),
-            );
+            return refuse("threshold", format!("must be finite and ≥ 0, got {}", self.threshold));
         }
         if self.refinement == Some(0) {
             return refuse("refinement", "must be at least 1, got 0".into());
@@ -105,42 +102,11 @@ mod tests {
     fn every_bad_setting_is_named() {
         let message = |settings: Settings| settings.validate().unwrap_err().to_string();
         let base = Settings::default;
-        assert_eq!(
-            message(Settings { order: 3, ..base() }),
-            "order: must be 1 or 2, got 3"
-        );
-        assert!(
-            message(Settings {
-                threshold: -1.0,
-                ..base()
-            })
-            .starts_with("threshold: ")
-        );
-        assert!(
-            message(Settings {
-                threshold: f64::NAN,
-                ..base()
-            })
-            .starts_with("threshold: ")
-        );
-        assert!(
-            message(Settings {
-                refinement: Some(0),
-                ..base()
-            })
-            .starts_with("refinement: ")
-        );
-        let known = KnownTerm {
-            state: "x".into(),
-            factors: vec![],
-            coefficient: f64::INFINITY,
-        };
-        assert!(
-            message(Settings {
-                known: vec![known],
-                ..base()
-            })
-            .starts_with("known: ")
-        );
+        assert_eq!(message(Settings { order: 3, ..base() }), "order: must be 1 or 2, got 3");
+        assert!(message(Settings { threshold: -1.0, ..base() }).starts_with("threshold: "));
+        assert!(message(Settings { threshold: f64::NAN, ..base() }).starts_with("threshold: "));
+        assert!(message(Settings { refinement: Some(0), ..base() }).starts_with("refinement: "));
+        let known = KnownTerm { state: "x".into(), factors: vec![], coefficient: f64::INFINITY };
+        assert!(message(Settings { known: vec![known], ..base() }).starts_with("known: "));
     }
 }

@@ -14,27 +14,9 @@ const STAGES: [&[f64]; 6] = [
     &[1.0 / 5.0],
     &[3.0 / 40.0, 9.0 / 40.0],
     &[44.0 / 45.0, -56.0 / 15.0, 32.0 / 9.0],
-    &[
-        19372.0 / 6561.0,
-        -25360.0 / 2187.0,
-        64448.0 / 6561.0,
-        -212.0 / 729.0,
-    ],
-    &[
-        9017.0 / 3168.0,
-        -355.0 / 33.0,
-        46732.0 / 5247.0,
-        49.0 / 176.0,
-        -5103.0 / 18656.0,
-    ],
-    &[
-        35.0 / 384.0,
-        0.0,
-        500.0 / 1113.0,
-        125.0 / 192.0,
-        -2187.0 / 6784.0,
-        11.0 / 84.0,
-    ],
+    &[19372.0 / 6561.0, -25360.0 / 2187.0, 64448.0 / 6561.0, -212.0 / 729.0],
+    &[9017.0 / 3168.0, -355.0 / 33.0, 46732.0 / 5247.0, 49.0 / 176.0, -5103.0 / 18656.0],
+    &[35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0],
 ];
 /// Fifth-order minus fourth-order weights.
 const ERROR: [f64; 7] = [
@@ -83,15 +65,7 @@ impl<'a> Integrator<'a> {
         let mut slopes = vec![vec![0.0; initial.len()]; 7];
         rhs.derivative(initial, &mut terms, &mut slopes[0]);
         let state = initial.to_vec();
-        Integrator {
-            rhs,
-            scale,
-            trial: state.clone(),
-            state,
-            slopes,
-            terms,
-            step: 0.0,
-        }
+        Integrator { rhs, scale, trial: state.clone(), state, slopes, terms, step: 0.0 }
     }
 
     /// Integrates over `interval`; false after a blow-up.
@@ -114,11 +88,7 @@ impl<'a> Integrator<'a> {
                 }
             }
             // A NaN error fails the comparison above and lands on the smallest factor here.
-            let factor = if error.is_nan() {
-                0.1
-            } else {
-                0.9 * error.max(1e-10).powf(-0.2)
-            };
+            let factor = if error.is_nan() { 0.1 } else { 0.9 * error.max(1e-10).powf(-0.2) };
             let proposal = step * factor.clamp(0.1, 5.0);
             if error <= 1.0 && last {
                 // The last step was cut to fit: do not let that shorten the next ones.
@@ -134,30 +104,18 @@ impl<'a> Integrator<'a> {
     fn attempt(&mut self, step: f64) -> f64 {
         for (stage, weights) in STAGES.iter().enumerate() {
             for (i, trial) in self.trial.iter_mut().enumerate() {
-                let increment: f64 = weights
-                    .iter()
-                    .zip(&self.slopes)
-                    .map(|(w, slope)| w * slope[i])
-                    .sum();
+                let increment: f64 =
+                    weights.iter().zip(&self.slopes).map(|(w, slope)| w * slope[i]).sum();
                 *trial = self.state[i] + step * increment;
             }
-            self.rhs
-                .derivative(&self.trial, &mut self.terms, &mut self.slopes[stage + 1]);
+            self.rhs.derivative(&self.trial, &mut self.terms, &mut self.slopes[stage + 1]);
         }
         let mut worst: f64 = 0.0;
         for (i, scale) in self.scale.iter().enumerate() {
-            let error: f64 = ERROR
-                .iter()
-                .zip(&self.slopes)
-                .map(|(w, slope)| w * slope[i])
-                .sum();
+            let error: f64 = ERROR.iter().zip(&self.slopes).map(|(w, slope)| w * slope[i]).sum();
             let relative = (step * error).abs() / (RELATIVE_TOLERANCE * scale);
             // `max` would drop a NaN.
-            worst = if relative > worst || relative.is_nan() {
-                relative
-            } else {
-                worst
-            };
+            worst = if relative > worst || relative.is_nan() { relative } else { worst };
         }
         worst
     }
@@ -170,11 +128,7 @@ mod tests {
 
     #[test]
     fn oscillator_follows_the_cosine() {
-        let settings = Settings {
-            order: 2,
-            degree: 1,
-            ..Settings::default()
-        };
+        let settings = Settings { order: 2, degree: 1, ..Settings::default() };
         let library = Library::new(&["x".into()], &settings).unwrap();
         let mut rhs = RightHandSide::new(&library, &settings);
         rhs.numerator[1] = -4.0;
