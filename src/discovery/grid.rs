@@ -129,6 +129,17 @@ impl Grid {
         steps
     }
 
+    /// The splines' derivatives of this order at the grid points: (M, K).
+    pub fn slopes(&self, smooth: &Smooth, order: usize) -> Vec<f64> {
+        let mut slopes = Vec::with_capacity(self.observed.len());
+        for (range, splines) in self.trajectories.iter().zip(&smooth.splines) {
+            for &time in &self.time[range.clone()] {
+                slopes.extend(splines.iter().map(|spline| spline.at(time)[order]));
+            }
+        }
+        slopes
+    }
+
     /// The splines' values at the grid points, for order 2 also their slopes: (M, D).
     pub fn sample(&self, smooth: &Smooth, order: usize) -> Vec<f64> {
         let mut states = Vec::with_capacity(self.observed.len() * order);

@@ -14,6 +14,20 @@ pub(super) struct Parameter {
     pub denominator: bool,
 }
 
+impl Parameter {
+    /// Its place in the coefficients of `rhs`.
+    pub fn value_mut<'r>(&self, rhs: &'r mut RightHandSide<'_>) -> &'r mut f64 {
+        let place = self.equation * rhs.library.len() + self.term;
+        if self.denominator { &mut rhs.denominator[place] } else { &mut rhs.numerator[place] }
+    }
+
+    /// Its value in `rhs`.
+    pub fn value(&self, rhs: &RightHandSide<'_>) -> f64 {
+        let place = self.equation * rhs.library.len() + self.term;
+        if self.denominator { rhs.denominator[place] } else { rhs.numerator[place] }
+    }
+}
+
 /// F(u), the first-order form of the right-hand side, its rate of change F' = J F along itself, and
 /// their derivatives with respect to the state (D) and the free coefficients (c).
 ///

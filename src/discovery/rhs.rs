@@ -59,7 +59,7 @@ impl<'a> RightHandSide<'a> {
     /// `standard_errors` holds those of the numerator (K, L), then of the denominator (K, L); empty
     /// where the method has none.
     #[must_use]
-    pub fn equations(&self, standard_errors: &[f64]) -> Vec<Equation> {
+    pub fn equations(&self, standard_errors: &[Option<f64>]) -> Vec<Equation> {
         let (k, l) = (self.states(), self.library.len());
         let terms = |coefficients: &[f64], offset: usize| -> Vec<Term> {
             let nonzero = coefficients.iter().enumerate().filter(|(_, c)| **c != 0.0);
@@ -67,7 +67,7 @@ impl<'a> RightHandSide<'a> {
                 .map(|(j, c)| Term {
                     factors: self.library.factors(j).to_vec(),
                     coefficient: *c,
-                    standard_error: standard_errors.get(offset + j).copied(),
+                    standard_error: standard_errors.get(offset + j).copied().flatten(),
                 })
                 .collect()
         };
