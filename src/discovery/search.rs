@@ -8,7 +8,7 @@ use super::{Equation, Link, RightHandSide};
 use crate::{Error, Result};
 
 /// Weights w of the equation against the data, one after the other, four iterations each.
-const CONTINUATION: [f64; 3] = [10.0, 1e2, 1e4];
+const CONTINUATION: [f64; 4] = [10.0, 1e2, 1e4, 1e6];
 const ITERATIONS: usize = 4;
 /// Iterations towards convergence of one set of terms.
 const MAX_ITERATIONS: usize = 20;
@@ -18,6 +18,8 @@ const CONVERGED: f64 = 1e-3;
 /// Noise is never taken to be smaller than this fraction of a state's deviation: below it the
 /// residual is discretisation error, which is no noise.
 const NOISE_FLOOR: f64 = 1e-5;
+/// The common noise level counts as much as so many values of a state.
+const POOLING: f64 = 100.0;
 /// A coefficient whose term would outweigh the whole equation this many times is not believed.
 const PRIOR: f64 = 1e3;
 
@@ -55,7 +57,7 @@ impl<'a> Search<'a> {
         let estimate = Estimate { trajectory, rhs };
         let mut search = Search {
             grid,
-            noise: smooth.noise.clone(),
+            noise: vec![0.0; k],
             deviation: smooth.deviation.clone(),
             relative,
             stiffness: CONTINUATION[0],
@@ -71,7 +73,7 @@ impl<'a> Search<'a> {
                 search.parameters().len()
             )));
         }
-        search.weigh();
+        search.update_noise();
         Ok(search)
     }
 
@@ -90,7 +92,9 @@ impl<'a> Search<'a> {
             for iteration in 0..ITERATIONS {
                 let done = (stage * ITERATIONS + iteration) as f64;
                 report(done / (CONTINUATION.len() * ITERATIONS) as f64, None)?;
-                self.iterate()?;
+                if self.iterate()? {
+                    break;
+                }
             }
             self.update_noise();
             report(stage as f64 / CONTINUATION.len() as f64, Some(&self.equations()))?;
@@ -137,19 +141,26 @@ impl<'a> Search<'a> {
         self.measured() as f64 - unknowns as f64
     }
 
-    /// σ of each state from its residuals.
+    /// σ of each state from its residuals, drawn towards the same fraction of every deviation:
+    /// a few dozen values cannot tell whose noise is larger.
     fn update_noise(&mut self) {
         let (k, d) = (self.noise.len(), self.relative.len());
         let used = (self.measured() as f64 - self.freedom()) / k as f64;
-        for j in 0..k {
-            let observed = self.grid.observed.iter().skip(j).step_by(k);
-            let fitted = self.estimate.trajectory.iter().skip(j).step_by(d);
-            let (mut squares, mut count) = (0.0, 0.0);
-            for (x, u) in observed.zip(fitted).filter(|(x, _)| !x.is_nan()) {
-                squares += (x - u) * (x - u);
-                count += 1.0;
-            }
-            self.noise[j] = (squares / f64::max(count - used, 1.0)).sqrt();
+        let sums: Vec<(f64, f64)> = (0..k)
+            .map(|j| {
+                let observed = self.grid.observed.iter().skip(j).step_by(k);
+                let fitted = self.estimate.trajectory.iter().skip(j).step_by(d);
+                let measured = observed.zip(fitted).filter(|(x, _)| !x.is_nan());
+                let (squares, count) = measured.fold((0.0, 0.0), |(squares, count), (x, u)| {
+                    (squares + ((x - u) / self.deviation[j]).powi(2), count + 1.0)
+                });
+                (squares, f64::max(count - used, 1.0))
+            })
+            .collect();
+        let pooled = sums.iter().map(|s| s.0).sum::<f64>() / sums.iter().map(|s| s.1).sum::<f64>();
+        for (j, (squares, count)) in sums.into_iter().enumerate() {
+            let variance = (POOLING * pooled + squares) / (POOLING + count);
+            self.noise[j] = variance.sqrt() * self.deviation[j];
         }
         self.weigh();
     }
