@@ -4,7 +4,7 @@ use super::grid::{self, Grid, Smooth};
 use super::linearised::Parameter;
 use super::regression::regress;
 use super::search::Search;
-use super::selection::{self, Information};
+use super::selection;
 use super::{Dataset, Discovery, Fit, Library, Link, Observer, Progress, RightHandSide, Settings};
 use super::{diagnostics, simulate};
 use crate::{Error, Result};
@@ -15,8 +15,8 @@ const LAST_STIFFNESS: f64 = 1e8;
 /// Convergence (decrease of χ² still promised) while terms are selected, and of the last estimate.
 const TOLERANCE: f64 = 0.1;
 const LAST_TOLERANCE: f64 = 1e-4;
-/// Rounds of exchanging terms.
-const MAX_EXCHANGES: usize = 10;
+/// Rounds of fitting the best set that the last fit suggests.
+const MAX_ROUNDS: usize = 10;
 
 /// See [`discover`](super::discover).
 pub(super) fn discover(
@@ -88,37 +88,40 @@ fn search<'a>(
     Ok((search, warnings))
 }
 
-/// Drops terms until all are significant, then exchanges terms while that helps. The warnings say
-/// what remains undecided.
+/// Finds the set of terms with the best score. The warnings say what remains undecided.
 fn select(
     search: &mut Search<'_>,
     settings: &Settings,
     observer: &mut Observer<'_>,
 ) -> Result<Vec<String>> {
+    let stage = "comparing sets of terms";
     let penalty = settings.threshold * settings.threshold;
-    let equation_of: Vec<usize> = search.all.iter().map(|p| p.equation).collect();
-    for _ in 0..MAX_EXCHANGES {
+    // Where terms of a numerator and a denominator can replace each other, sets must not be judged
+    // before the redundant ones are gone.
+    if settings.link == Link::Ratio {
         eliminate(search, settings, observer)?;
-        let stage = "comparing with other terms";
-        report(observer, 0.9, stage, None)?;
-        let all = search.quadratic_of_all()?;
-        let Some(information) = Information::new(&all, settings.threshold) else {
-            return Ok(vec![diagnostics::singular()]);
-        };
-        let rivals = information.rivals(&search.kept, &equation_of);
+    }
+    for round in 0..MAX_ROUNDS {
+        let fraction = 0.4 + 0.5 * round as f64 / MAX_ROUNDS as f64;
+        let information = search.information(penalty)?;
         let mut better = false;
-        for rival in rivals.iter().filter(|rival| rival.score < 0.0) {
-            let kept = rival.kept.clone();
-            if search.attempt(kept, penalty, TOLERANCE, || report(observer, 0.9, stage, None))? {
+        for set in information.best(&search.kept) {
+            let attempt = || report(observer, fraction, stage, None);
+            if set.kept != search.kept && search.attempt(&set, penalty, TOLERANCE, attempt)? {
                 better = true;
                 break;
             }
         }
-        if !better {
-            return Ok(diagnostics::undecided(search, &rivals, &all, penalty));
+        if better {
+            report(observer, fraction, stage, Some(&search.equations()))?;
+        } else if round == 0 {
+            eliminate(search, settings, observer)?;
+        } else {
+            return Ok(diagnostics::undecided(search, &information));
         }
     }
-    Ok(Vec::new())
+    eliminate(search, settings, observer)?;
+    Ok(diagnostics::undecided(search, &search.information(penalty)?))
 }
 
 /// Backward elimination by standard error.

@@ -3,7 +3,8 @@
 use super::gauss_newton::{Estimate, GaussNewton, Weights};
 use super::grid::{Grid, Smooth};
 use super::linearised::Parameter;
-use super::selection::Quadratic;
+use super::rhs::dot;
+use super::selection::{Information, Quadratic, Set};
 use super::{Equation, Link, RightHandSide};
 use crate::{Error, Result};
 
@@ -190,11 +191,11 @@ impl<'a> Search<'a> {
         Ok(outcome.fraction == 0.0 || outcome.promised < tolerance * self.variance())
     }
 
-    /// Fits the terms `kept` instead of the present ones, and stays with them if their score, χ²
+    /// Fits the terms of `set` instead of the present ones, and stays with them if their score, χ²
     /// plus `penalty` per term, is lower. Returns whether it is.
     pub fn attempt(
         &mut self,
-        kept: Vec<usize>,
+        set: &Set,
         penalty: f64,
         tolerance: f64,
         report: impl FnMut() -> Result<()>,
@@ -202,14 +203,19 @@ impl<'a> Search<'a> {
         let variance = self.variance();
         let score = |search: &Self| search.cost / variance + penalty * search.kept.len() as f64;
         let (before, target) = (self.snapshot(), score(self));
-        self.keep(kept)?;
+        for (&index, value) in set.kept.iter().zip(&set.coefficients) {
+            *self.all[index].value_mut(&mut self.estimate.rhs) = *value;
+        }
+        self.keep(set.kept.clone())?;
         // The noise must not change between the two scores.
         let better = match self.iterate_all(tolerance, report) {
             Ok(()) => score(self) < target,
             Err(Error::Data(_)) => false,
             Err(error) => return Err(error),
         };
-        if !better {
+        if better {
+            self.update_noise();
+        } else {
             self.restore(before)?;
             self.converge(tolerance, || Ok(()))?;
         }
@@ -271,29 +277,30 @@ impl<'a> Search<'a> {
 
     /// χ² as a quadratic function of the kept coefficients, from the last iteration.
     pub fn quadratic(&self) -> Quadratic {
-        self.quadratic_of(&self.solver, |value, _| value)
+        let variance = self.variance();
+        let values = self.solver.parameters().iter().map(|p| p.value(&self.estimate.rhs));
+        Quadratic {
+            coefficients: values.collect(),
+            covariance: self.solver.covariance().iter().map(|c| c * variance).collect(),
+        }
     }
 
     /// χ² as a quadratic function of all coefficients, about the present estimate.
-    pub fn quadratic_of_all(&self) -> Result<Quadratic> {
+    pub fn information(&self, penalty: f64) -> Result<Information> {
         let mut solver = GaussNewton::new(self.grid, self.all.clone(), &self.estimate)?;
         let mut weights = Weights { prior: self.priors.clone(), ..self.weights.clone() };
         solver.linearise(&self.estimate, &mut weights)?;
-        Ok(self.quadratic_of(&solver, |value, step| value - step))
-    }
-
-    fn quadratic_of(
-        &self,
-        solver: &GaussNewton<'a>,
-        minimum: impl Fn(f64, f64) -> f64,
-    ) -> Quadratic {
         let variance = self.variance();
-        let values = solver.parameters().iter().map(|p| p.value(&self.estimate.rhs));
-        let steps = solver.coefficient_step();
-        Quadratic {
-            coefficients: values.zip(steps).map(|(value, step)| minimum(value, *step)).collect(),
-            covariance: solver.covariance().iter().map(|c| c * variance).collect(),
-        }
+        let matrix: Vec<f64> = solver.information().iter().map(|a| a / variance).collect();
+        let values = self.all.iter().map(|p| p.value(&self.estimate.rhs));
+        let minimum: Vec<f64> =
+            values.zip(solver.coefficient_step()).map(|(value, step)| value - step).collect();
+        Ok(Information {
+            vector: matrix.chunks_exact(minimum.len()).map(|row| dot(row, &minimum)).collect(),
+            matrix,
+            equation: self.all.iter().map(|p| p.equation).collect(),
+            penalty,
+        })
     }
 
     /// Removes the terms at these places of `kept`; the others move to where they are then
