@@ -8,21 +8,21 @@ use super::selection::{Information, Quadratic, Set};
 use super::{Equation, Link, RightHandSide};
 use crate::{Error, Result};
 
-/// Weights w of the equation against the data, one after the other.
-const CONTINUATION: [f64; 3] = [10.0, 1e2, 1e4];
-/// Iterations at each.
-const ITERATIONS: usize = 4;
-/// Iterations towards convergence of one set of terms.
-const MAX_ITERATIONS: usize = 20;
-/// A stiffer equation is accepted while it raises the residuals by less than this factor.
+/// Weight w of the equation against the data at the start.
+const FIRST_STIFFNESS: f64 = 10.0;
+/// Iterations towards convergence of one set of terms at one weight.
+const MAX_ITERATIONS: usize = 15;
+/// A stiffer equation is accepted while it raises the noise by less than this factor, and this
+/// many standard deviations of the estimated noise.
 const STIFFENING: f64 = 1.1;
+const STIFFENING_DEVIATIONS: f64 = 3.0;
 /// Noise is never taken to be smaller than this fraction of a state's deviation: below it the
 /// residual is discretisation error, which is no noise.
 const NOISE_FLOOR: f64 = 1e-5;
 /// The common noise level counts as much as so many values of a state.
 const POOLING: f64 = 100.0;
 /// A coefficient whose term would outweigh the whole equation this many times is not believed.
-const PRIOR: f64 = 1e3;
+const PRIOR: f64 = 1e2;
 /// The same for what stands in a bounded function or next to a 1: it is of order one, and far
 /// from that a numerator and a denominator with a common factor say the same with other numbers.
 const BOUNDED_PRIOR: f64 = 10.0;
@@ -82,7 +82,7 @@ impl<'a> Search<'a> {
             kept: (0..all.len()).collect(),
             deviation: smooth.deviation.clone(),
             relative,
-            stiffness: CONTINUATION[0],
+            stiffness: FIRST_STIFFNESS,
             weights: Weights {
                 observation: vec![0.0; k],
                 defect: vec![0.0; d],
@@ -105,26 +105,14 @@ impl<'a> Search<'a> {
         Ok(search)
     }
 
-    /// The first estimate with all terms, the equation's weight growing.
-    pub fn approach(&mut self, mut report: impl FnMut(f64) -> Result<()>) -> Result<()> {
-        for (stage, stiffness) in CONTINUATION.into_iter().enumerate() {
-            self.stiffness = stiffness;
-            self.weigh();
-            for iteration in 0..ITERATIONS {
-                let done = (stage * ITERATIONS + iteration) as f64;
-                report(done / (CONTINUATION.len() * ITERATIONS) as f64)?;
-                if self.iterate(1.0)? {
-                    break;
-                }
-            }
-            self.update_noise();
-        }
-        Ok(())
+    /// Current weight of the equation.
+    pub fn stiffness(&self) -> f64 {
+        self.stiffness
     }
 
-    /// Raises the equation's weight for good if the data bear it: if the residuals hardly grow, the
-    /// estimate becomes sharper; if they do grow, the equation holds only approximately, and
-    /// everything stays as it was. Returns whether the data bear it.
+    /// Raises the equation's weight if the data bear it: if the noise hardly grows, the estimate
+    /// becomes sharper; if it does grow, the equation holds only approximately, and everything
+    /// stays as it was. Returns whether the data bear it.
     pub fn stiffen(
         &mut self,
         stiffness: f64,
@@ -132,13 +120,11 @@ impl<'a> Search<'a> {
         report: impl FnMut() -> Result<()>,
     ) -> Result<bool> {
         let before = self.snapshot();
+        let quiet = self.unbiased_noise();
         self.stiffness = stiffness;
         self.weigh();
         let borne = match self.converge(tolerance, report) {
-            Ok(()) => {
-                let pairs = self.noise.iter().zip(&before.noise);
-                pairs.into_iter().all(|(after, before)| *after < STIFFENING * before)
-            }
+            Ok(converged) => converged && self.noise_bears(&quiet),
             Err(Error::Data(_)) => false,
             Err(error) => return Err(error),
         };
@@ -147,6 +133,23 @@ impl<'a> Search<'a> {
             self.converge(tolerance, || Ok(()))?;
         }
         Ok(borne)
+    }
+
+    fn noise_bears(&self, before: &[f64]) -> bool {
+        let each = self.measured() as f64 / self.noise.len() as f64;
+        let limit = STIFFENING + STIFFENING_DEVIATIONS / (2.0 * each).sqrt();
+        let after = self.unbiased_noise();
+        // A noise at the floor is no noise.
+        let floors = self.deviation.iter().map(|deviation| 2.0 * NOISE_FLOOR * deviation);
+        let pairs = after.iter().zip(before).zip(floors);
+        pairs.into_iter().all(|((after, before), floor)| *after < limit * before.max(floor))
+    }
+
+    /// σ corrected for the noise that the trajectory follows where the equation is not stiff: for a
+    /// random walk seen through noise each value has the leverage 1/√(1 + 4w).
+    fn unbiased_noise(&self) -> Vec<f64> {
+        let leverage = 1.0 / (1.0 + 4.0 * self.stiffness).sqrt();
+        self.noise.iter().map(|noise| noise / (1.0 - 1.5 * leverage).sqrt()).collect()
     }
 
     /// −2 log likelihood of the data, up to a constant, plus `penalty` for each term.
@@ -160,25 +163,25 @@ impl<'a> Search<'a> {
     }
 
     /// Iterates until the promised decrease of χ² is below `tolerance`: nothing would move by more
-    /// than √tolerance standard errors.
-    pub fn converge(&mut self, tolerance: f64, report: impl FnMut() -> Result<()>) -> Result<()> {
-        self.iterate_all(tolerance, report)?;
+    /// than √tolerance standard errors. Returns whether that was reached.
+    pub fn converge(&mut self, tolerance: f64, report: impl FnMut() -> Result<()>) -> Result<bool> {
+        let converged = self.iterate_all(tolerance, report)?;
         self.update_noise();
-        Ok(())
+        Ok(converged)
     }
 
     fn iterate_all(
         &mut self,
         tolerance: f64,
         mut report: impl FnMut() -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         for _ in 0..MAX_ITERATIONS {
             report()?;
             if self.iterate(tolerance)? {
-                break;
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// True once nothing moves any more.
@@ -209,7 +212,7 @@ impl<'a> Search<'a> {
         self.keep(set.kept.clone())?;
         // The noise must not change between the two scores.
         let better = match self.iterate_all(tolerance, report) {
-            Ok(()) => score(self) < target,
+            Ok(_) => score(self) < target,
             Err(Error::Data(_)) => false,
             Err(error) => return Err(error),
         };
