@@ -4,6 +4,7 @@ mod error;
 mod real;
 
 pub mod discovery;
+pub mod io;
 
 pub use error::{Error, Result};
 pub use real::Real;
