@@ -74,9 +74,6 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub(crate) fn argument(argument: impl Into<String>, message: impl Into<String>) -> Self {
-        Error::Argument {
-            argument: argument.into(),
-            message: message.into(),
-        }
+        Error::Argument { argument: argument.into(), message: message.into() }
     }
 }

@@ -17,10 +17,7 @@ pub fn write(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> Result<()> {
-    try_write(path, fill).map_err(|source| Error::Io {
-        path: path.to_owned(),
-        source,
-    })
+    try_write(path, fill).map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
 /// Fails now if [`write`] could not create `path` later: call it before a long computation.
@@ -34,10 +31,7 @@ pub fn check(path: &Path) -> Result<()> {
         fs::metadata(folder(path)).map_or_else(|error| Some(error.kind()), |_| None)
     };
     match problem {
-        Some(kind) => Err(Error::Io {
-            path: path.to_owned(),
-            source: kind.into(),
-        }),
+        Some(kind) => Err(Error::Io { path: path.to_owned(), source: kind.into() }),
         None => Ok(()),
     }
 }
@@ -89,18 +83,9 @@ mod tests {
             file.write_all(&[b'x'; 1 << 17])?;
             Err(io::Error::other("disk full"))
         });
-        assert!(
-            failed
-                .unwrap_err()
-                .to_string()
-                .ends_with("a.txt: disk full")
-        );
+        assert!(failed.unwrap_err().to_string().ends_with("a.txt: disk full"));
         assert_eq!(fs::read(&path).unwrap(), b"second");
-        assert_eq!(
-            fs::read_dir(folder.path()).unwrap().count(),
-            1,
-            "nothing is left behind"
-        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left behind");
     }
 
     #[test]

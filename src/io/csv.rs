@@ -65,10 +65,8 @@ pub fn read<P: AsRef<Path>>(paths: &[P], columns: &Columns) -> Result<Table> {
     let mut table: Option<Table> = None;
     for path in paths {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| Error::Io {
-            path: path.to_owned(),
-            source,
-        })?;
+        let bytes =
+            std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         let read = parse(path, &bytes, &wanted)?;
         match &mut table {
             None => {
@@ -86,9 +84,7 @@ pub fn table(header: &[String], rows: impl Iterator<Item = Vec<f64>>) -> String 
     let mut writer = csv::Writer::from_writer(Vec::new());
     let written = write_records(&mut writer, header, rows);
     written.expect("a vector can always be written to");
-    let bytes = writer
-        .into_inner()
-        .expect("a vector can always be written to");
+    let bytes = writer.into_inner().expect("a vector can always be written to");
     String::from_utf8(bytes).expect("made of strings")
 }
 
@@ -97,9 +93,7 @@ pub fn table(header: &[String], rows: impl Iterator<Item = Vec<f64>>) -> String 
 /// # Errors
 /// [`Error::Io`] when `path` cannot be written.
 pub fn write(path: &Path, header: &[String], rows: impl Iterator<Item = Vec<f64>>) -> Result<()> {
-    atomic::write(path, |file| {
-        write_records(&mut csv::Writer::from_writer(file), header, rows)
-    })
+    atomic::write(path, |file| write_records(&mut csv::Writer::from_writer(file), header, rows))
 }
 
 fn write_records<W: std::io::Write>(
@@ -131,11 +125,7 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn error(&self, line: u64, message: impl Into<String>) -> Error {
-        Error::Line {
-            path: self.path.to_owned(),
-            line,
-            message: message.into(),
-        }
+        Error::Line { path: self.path.to_owned(), line, message: message.into() }
     }
 
     fn in_column(&self, line: u64, column: usize, message: impl std::fmt::Display) -> Error {
@@ -143,22 +133,14 @@ impl Source<'_> {
     }
 
     fn find(&self, name: &str) -> Result<usize> {
-        self.header
-            .iter()
-            .position(|column| column == name)
-            .ok_or_else(|| {
-                self.error(
-                    1,
-                    format!("no column `{name}`; there are {}", list(&self.header)),
-                )
-            })
+        self.header.iter().position(|column| column == name).ok_or_else(|| {
+            self.error(1, format!("no column `{name}`; there are {}", list(&self.header)))
+        })
     }
 
     fn find_time(&self) -> Result<usize> {
         let bare: Vec<String> = self.header.iter().map(|name| without_unit(name)).collect();
-        let known = TIME_NAMES
-            .iter()
-            .find_map(|name| bare.iter().position(|have| have == name));
+        let known = TIME_NAMES.iter().find_map(|name| bare.iter().position(|have| have == name));
         known.ok_or_else(|| {
             let names = list(&self.header);
             self.error(
@@ -180,10 +162,7 @@ struct Layout {
 }
 
 fn parse(path: &Path, bytes: &[u8], columns: &Columns) -> Result<Table> {
-    let mut source = Source {
-        path,
-        header: Vec::new(),
-    };
+    let mut source = Source { path, header: Vec::new() };
     let text = decode(&source, bytes)?;
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
@@ -203,18 +182,11 @@ fn parse(path: &Path, bytes: &[u8], columns: &Columns) -> Result<Table> {
         row(&source, &layout, &record, &mut groups)?;
     }
     let dataset = Dataset {
-        states: layout
-            .states
-            .iter()
-            .map(|&column| source.header[column].clone())
-            .collect(),
+        states: layout.states.iter().map(|&column| source.header[column].clone()).collect(),
         trajectories: groups.trajectories,
     };
     check(&source, &layout, &dataset)?;
-    Ok(Table {
-        time_name: source.header[layout.time].clone(),
-        dataset,
-    })
+    Ok(Table { time_name: source.header[layout.time].clone(), dataset })
 }
 
 /// The text of the file without a byte-order mark.
@@ -223,32 +195,20 @@ fn decode<'a>(source: &Source, bytes: &'a [u8]) -> Result<&'a str> {
     std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
         let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        let column = 1 + before
-            .iter()
-            .rev()
-            .take_while(|&&byte| byte != b'\n')
-            .count();
+        let column = 1 + before.iter().rev().take_while(|&&byte| byte != b'\n').count();
         source.error(line, format!("byte {column} of the line is not UTF-8 text"))
     })
 }
 
 fn delimiter(text: &str) -> u8 {
-    let header = text
-        .lines()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or("");
+    let header = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
     let candidates = [b',', b';', b'\t'];
-    candidates
-        .into_iter()
-        .find(|&byte| header.as_bytes().contains(&byte))
-        .unwrap_or(b',')
+    candidates.into_iter().find(|&byte| header.as_bytes().contains(&byte)).unwrap_or(b',')
 }
 
 fn next(source: &Source, reader: &mut csv::Reader<&[u8]>, record: &mut ByteRecord) -> Result<bool> {
     let line = reader.position().line();
-    reader
-        .read_byte_record(record)
-        .map_err(|error| source.error(line, error.to_string()))
+    reader.read_byte_record(record).map_err(|error| source.error(line, error.to_string()))
 }
 
 fn line(record: &ByteRecord) -> u64 {
@@ -259,10 +219,7 @@ fn header(source: &Source, record: &ByteRecord) -> Result<Vec<String>> {
     let line = line(record);
     let names: Vec<String> = record.iter().map(text).collect();
     if names.iter().all(|name| name.parse::<f64>().is_ok()) {
-        return Err(source.error(
-            line,
-            "the first row must name the columns, but holds numbers",
-        ));
+        return Err(source.error(line, "the first row must name the columns, but holds numbers"));
     }
     for (index, name) in names.iter().enumerate() {
         if name.is_empty() {
@@ -270,10 +227,8 @@ fn header(source: &Source, record: &ByteRecord) -> Result<Vec<String>> {
         }
         if let Some(earlier) = names[..index].iter().position(|other| other == name) {
             let (first, second) = (earlier + 1, index + 1);
-            return Err(source.error(
-                line,
-                format!("columns {first} and {second} are both called `{name}`"),
-            ));
+            return Err(source
+                .error(line, format!("columns {first} and {second} are both called `{name}`")));
         }
     }
     Ok(names)
@@ -284,20 +239,12 @@ fn layout(source: &Source, columns: &Columns) -> Result<Layout> {
         Some(name) => source.find(name)?,
         None => source.find_time()?,
     };
-    let trajectory = columns
-        .trajectory
-        .as_deref()
-        .map(|name| source.find(name))
-        .transpose()?;
+    let trajectory = columns.trajectory.as_deref().map(|name| source.find(name)).transpose()?;
     let states = if columns.states.is_empty() {
         let used = |column: &usize| *column != time && Some(*column) != trajectory;
         (0..source.header.len()).filter(used).collect()
     } else {
-        columns
-            .states
-            .iter()
-            .map(|name| source.find(name))
-            .collect::<Result<Vec<_>>>()?
+        columns.states.iter().map(|name| source.find(name)).collect::<Result<Vec<_>>>()?
     };
     if states.is_empty() {
         return Err(source.error(1, "there is no column besides the time: no states"));
@@ -317,11 +264,7 @@ fn layout(source: &Source, columns: &Columns) -> Result<Layout> {
     if trajectory == Some(time) {
         return Err(source.in_column(1, time, "is both the time and the trajectory column"));
     }
-    Ok(Layout {
-        time,
-        trajectory,
-        states,
-    })
+    Ok(Layout { time, trajectory, states })
 }
 
 /// Trajectories of one file by the text in their trajectory column.
@@ -333,10 +276,7 @@ struct Groups {
 
 impl Groups {
     fn entry(&mut self, key: &[u8]) -> &mut Trajectory {
-        let index = *self
-            .index
-            .entry(key.to_owned())
-            .or_insert(self.trajectories.len());
+        let index = *self.index.entry(key.to_owned()).or_insert(self.trajectories.len());
         if index == self.trajectories.len() {
             self.trajectories.push(Trajectory::default());
         }
@@ -398,12 +338,7 @@ fn check(source: &Source, layout: &Layout, dataset: &Dataset) -> Result<()> {
     if dataset.trajectories.is_empty() {
         return Err(source.error(1, "there are no rows below the header"));
     }
-    let values = || {
-        dataset
-            .trajectories
-            .iter()
-            .map(|trajectory| &trajectory.values)
-    };
+    let values = || dataset.trajectories.iter().map(|trajectory| &trajectory.values);
     for (state, &column) in layout.states.iter().enumerate() {
         let mut all = values().flat_map(|v| v[state..].iter().step_by(layout.states.len()));
         if all.all(|value| value.is_nan()) {

@@ -55,19 +55,12 @@ enum Format {
 /// [`Error::Argument`] for another extension, [`Error::Io`] when the file cannot be written.
 pub fn write(path: &Path, time_name: &str, dataset: &Dataset, discovery: &Discovery) -> Result<()> {
     let format = format(path)?;
-    let picture = Picture {
-        time_name,
-        dataset,
-        discovery,
-    };
+    let picture = Picture { time_name, dataset, discovery };
     let drawn = match format {
         Format::Svg => svg(&picture).map(String::into_bytes),
         Format::Png => png(&picture),
     };
-    let bytes = drawn.map_err(|message| Error::Format {
-        path: path.to_owned(),
-        message,
-    })?;
+    let bytes = drawn.map_err(|message| Error::Format { path: path.to_owned(), message })?;
     atomic::write(path, |file| file.write_all(&bytes))
 }
 
@@ -81,17 +74,12 @@ pub fn check(path: &Path) -> Result<()> {
 }
 
 fn format(path: &Path) -> Result<Format> {
-    let extension = path
-        .extension()
-        .map(|extension| extension.to_string_lossy().to_lowercase());
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     match extension.as_deref() {
         Some("svg") => Ok(Format::Svg),
         Some("png") => Ok(Format::Png),
         _ => {
-            let message = format!(
-                "expected a file name in .svg or .png, got {}",
-                path.display()
-            );
+            let message = format!("expected a file name in .svg or .png, got {}", path.display());
             Err(Error::argument("plot", message))
         }
     }
@@ -103,10 +91,7 @@ fn svg(picture: &Picture) -> Drawn<String> {
     let mut out = String::new();
     let (width, height) = (WIDTH, picture.height());
     let size = (width * VECTOR, height * VECTOR);
-    picture.draw(
-        &SVGBackend::with_string(&mut out, size).into_drawing_area(),
-        VECTOR,
-    )?;
+    picture.draw(&SVGBackend::with_string(&mut out, size).into_drawing_area(), VECTOR)?;
     let declared = |w, h| format!("<svg width=\"{w}\" height=\"{h}\"");
     Ok(out.replacen(&declared(size.0, size.1), &declared(width, height), 1))
 }
@@ -123,9 +108,7 @@ fn png(picture: &Picture) -> Drawn<Vec<u8>> {
     let mut encoder = png::Encoder::new(&mut out, WIDTH * KEPT, picture.height() * KEPT);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_compression(png::Compression::High);
-    let written = encoder
-        .write_header()
-        .and_then(|mut writer| writer.write_image_data(&small));
+    let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&small));
     written.map_err(|error| error.to_string())?;
     Ok(out)
 }
@@ -187,20 +170,9 @@ impl Picture<'_> {
         let count = self.dataset.states.len();
         for (state, area) in left.split_evenly((count, 1)).iter().enumerate() {
             let layers = self.against_time(state);
-            let time_name = if state + 1 == count {
-                self.time_name
-            } else {
-                ""
-            };
-            panel(
-                area,
-                unit,
-                time_name,
-                &self.dataset.states[state],
-                &layers,
-                true,
-            )
-            .map_err(text)?;
+            let time_name = if state + 1 == count { self.time_name } else { "" };
+            panel(area, unit, time_name, &self.dataset.states[state], &layers, true)
+                .map_err(text)?;
         }
         let (x, y) = self.portrait_names();
         let mut above = self.portrait();
@@ -224,31 +196,15 @@ impl Picture<'_> {
         let style = font(15, unit).pos(Pos::new(HPos::Left, VPos::Center));
         let middle = LEGEND_HEIGHT / 2;
         for dot in [0, 12, 24] {
-            area.draw(&Circle::new(
-                at(64 + dot, middle),
-                unit * 5 / 2,
-                DATA.filled(),
-            ))?;
+            area.draw(&Circle::new(at(64 + dot, middle), unit * 5 / 2, DATA.filled()))?;
         }
         area.draw(&Text::new("data", at(98, middle), style.clone()))?;
-        let lines = [
-            (170, "fit", fit_style(unit)),
-            (250, "simulated", simulated_style(unit)),
-        ];
+        let lines = [(170, "fit", fit_style(unit)), (250, "simulated", simulated_style(unit))];
         for (x, name, stroke) in lines {
-            area.draw(&PathElement::new(
-                [at(x, middle), at(x + 30, middle)],
-                stroke,
-            ))?;
+            area.draw(&PathElement::new([at(x, middle), at(x + 30, middle)], stroke))?;
             area.draw(&Text::new(name, at(x + 38, middle), style.clone()))?;
         }
-        let longest = self
-            .dataset
-            .trajectories
-            .iter()
-            .map(|t| t.time.len())
-            .max()
-            .unwrap_or(0);
+        let longest = self.dataset.trajectories.iter().map(|t| t.time.len()).max().unwrap_or(0);
         if longest > LONG {
             let note = format!("against time: the first {FIRST_POINTS} points of {longest}");
             let right = (f64::from(WIDTH) * TIME_SHARE) as u32 - 16;
@@ -263,23 +219,15 @@ impl Picture<'_> {
         let k = self.dataset.states.len();
         let column = |time: &[f64], values: &[f64], end: f64| -> Points {
             let values = values.iter().skip(state).step_by(k);
-            time.iter()
-                .copied()
-                .zip(values.copied())
-                .take_while(|(t, _)| *t <= end)
-                .collect()
+            time.iter().copied().zip(values.copied()).take_while(|(t, _)| *t <= end).collect()
         };
         let mut layers = Layers::default();
         for (index, trajectory) in self.dataset.trajectories.iter().enumerate() {
             let end = end_of_panel(&trajectory.time);
-            layers
-                .data
-                .push(column(&trajectory.time, &trajectory.values, end));
+            layers.data.push(column(&trajectory.time, &trajectory.values, end));
             if let Some(fit) = self.discovery.fits.get(index) {
                 layers.fit.push(column(&fit.time, &fit.smoothed, end));
-                layers
-                    .simulated
-                    .push(column(&fit.time, &fit.simulated, end));
+                layers.simulated.push(column(&fit.time, &fit.simulated, end));
             }
         }
         layers
@@ -297,10 +245,7 @@ impl Picture<'_> {
     fn portrait(&self) -> Layers {
         let k = self.dataset.states.len();
         let plane = |values: &[f64]| -> Points {
-            values
-                .chunks_exact(k)
-                .map(|row| (row[0], row[k - 1]))
-                .collect()
+            values.chunks_exact(k).map(|row| (row[0], row[k - 1])).collect()
         };
         let curve = |time: &[f64], values: &[f64]| match k {
             1 => with_slope(time, values),
@@ -309,28 +254,16 @@ impl Picture<'_> {
         let fits = &self.discovery.fits;
         let measured = self.dataset.trajectories.iter().filter(|_| k > 1);
         Layers {
-            data: measured
-                .map(|trajectory| plane(&trajectory.values))
-                .collect(),
-            fit: fits
-                .iter()
-                .map(|fit| curve(&fit.time, &fit.smoothed))
-                .collect(),
-            simulated: fits
-                .iter()
-                .map(|fit| curve(&fit.time, &fit.simulated))
-                .collect(),
+            data: measured.map(|trajectory| plane(&trajectory.values)).collect(),
+            fit: fits.iter().map(|fit| curve(&fit.time, &fit.smoothed)).collect(),
+            simulated: fits.iter().map(|fit| curve(&fit.time, &fit.simulated)).collect(),
         }
     }
 }
 
 /// The last time that the panels against time show.
 fn end_of_panel(time: &[f64]) -> f64 {
-    let points = if time.len() > LONG {
-        FIRST_POINTS
-    } else {
-        time.len()
-    };
+    let points = if time.len() > LONG { FIRST_POINTS } else { time.len() };
     points.checked_sub(1).map_or(0.0, |last| time[last])
 }
 
@@ -338,12 +271,7 @@ fn end_of_panel(time: &[f64]) -> f64 {
 fn with_slope(time: &[f64], values: &[f64]) -> Points {
     let inner = 1..values.len().max(1) - 1;
     inner
-        .map(|i| {
-            (
-                values[i],
-                (values[i + 1] - values[i - 1]) / (time[i + 1] - time[i - 1]),
-            )
-        })
+        .map(|i| (values[i], (values[i + 1] - values[i - 1]) / (time[i + 1] - time[i - 1])))
         .collect()
 }
 
@@ -391,30 +319,17 @@ fn panel<B: DrawingBackend>(
     let inside = |&(x, y): &(f64, f64)| {
         (x_range.start..=x_range.end).contains(&x) && (y_range.start..=y_range.end).contains(&y)
     };
-    let marks = thinned(&layers.data, MARKS)
-        .flatten()
-        .copied()
-        .filter(|point| inside(point));
+    let marks = thinned(&layers.data, MARKS).flatten().copied().filter(|point| inside(point));
     let radius = if against_time { unit * 2 } else { unit * 3 / 2 };
     chart.draw_series(marks.map(|point| Circle::new(point, radius, DATA.mix(0.55).filled())))?;
     let curves = [
-        (
-            &layers.fit,
-            FIT.stroke_width(if against_time {
-                unit * 7 / 2
-            } else {
-                unit * 3 / 2
-            }),
-        ),
+        (&layers.fit, FIT.stroke_width(if against_time { unit * 7 / 2 } else { unit * 3 / 2 })),
         (&layers.simulated, simulated_style(unit)),
     ];
     for (points, style) in curves {
         for curve in thinned(points, VERTICES) {
             let visible: Vec<&(f64, f64)> = curve.collect();
-            for run in visible
-                .split(|point| !inside(point))
-                .filter(|run| run.len() > 1)
-            {
+            for run in visible.split(|point| !inside(point)).filter(|run| run.len() > 1) {
                 let run = run.iter().map(|point| **point);
                 chart.draw_series(std::iter::once(PathElement::new(
                     run.collect::<Vec<_>>(),
@@ -431,21 +346,15 @@ fn thinned(
     curves: &[Points],
     limit: usize,
 ) -> impl Iterator<Item = impl Iterator<Item = &(f64, f64)>> {
-    let stride = curves
-        .iter()
-        .map(Vec::len)
-        .sum::<usize>()
-        .div_ceil(limit)
-        .max(1);
+    let stride = curves.iter().map(Vec::len).sum::<usize>().div_ceil(limit).max(1);
     curves.iter().map(move |curve| curve.iter().step_by(stride))
 }
 
 /// The finite values with a margin, a fraction of their range; never empty.
 fn range(values: impl Iterator<Item = f64>, margin: f64) -> Range<f64> {
     let finite = values.filter(|value| value.is_finite());
-    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
-        (low.min(v), high.max(v))
-    });
+    let (low, high) =
+        finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
     if low > high {
         return 0.0..1.0;
     }
@@ -496,24 +405,10 @@ mod tests {
         simulated[598] = 1e30;
         let dataset = Dataset {
             states: vec!["angle <1>".into(), "speed".into()],
-            trajectories: vec![Trajectory {
-                time: time.clone(),
-                values: measured,
-            }],
+            trajectories: vec![Trajectory { time: time.clone(), values: measured }],
         };
-        let fits = vec![Fit {
-            time,
-            smoothed: values,
-            simulated,
-        }];
-        (
-            dataset.clone(),
-            Discovery {
-                states: dataset.states,
-                fits,
-                ..Discovery::default()
-            },
-        )
+        let fits = vec![Fit { time, smoothed: values, simulated }];
+        (dataset.clone(), Discovery { states: dataset.states, fits, ..Discovery::default() })
     }
 
     #[test]
@@ -524,14 +419,8 @@ mod tests {
         write(&svg, "time", &dataset, &discovery).unwrap();
         let text = std::fs::read_to_string(&svg).unwrap();
         assert!(text.starts_with("<svg width=\"1200\" height=\"424\" viewBox=\"0 0 12000 4240\""));
-        assert!(
-            text.contains("angle &lt;1&gt;") && text.contains("simulated"),
-            "labels"
-        );
-        assert!(
-            text.contains("#D55E00") && text.contains("#56B4E9"),
-            "both curves"
-        );
+        assert!(text.contains("angle &lt;1&gt;") && text.contains("simulated"), "labels");
+        assert!(text.contains("#D55E00") && text.contains("#56B4E9"), "both curves");
 
         write(&png, "time", &dataset, &discovery).unwrap();
         let file = std::io::BufReader::new(std::fs::File::open(&png).unwrap());
@@ -539,30 +428,20 @@ mod tests {
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut pixels).unwrap();
         assert_eq!((info.width, info.height), (2400, 848));
-        let orange = pixels
-            .chunks_exact(3)
-            .filter(|p| *p == [213, 94, 0])
-            .count();
+        let orange = pixels.chunks_exact(3).filter(|p| *p == [213, 94, 0]).count();
         assert!(orange > 1000, "{orange} pixels of the simulation");
     }
 
     #[test]
     fn one_state_is_drawn_against_its_slope() {
         let (mut dataset, mut discovery) = example();
-        for values in [
-            &mut dataset.trajectories[0].values,
-            &mut discovery.fits[0].smoothed,
-        ] {
+        for values in [&mut dataset.trajectories[0].values, &mut discovery.fits[0].smoothed] {
             *values = values.iter().step_by(2).copied().collect();
         }
         discovery.fits[0].simulated.truncate(400);
         dataset.states.truncate(1);
         discovery.states.truncate(1);
-        let picture = Picture {
-            time_name: "t",
-            dataset: &dataset,
-            discovery: &discovery,
-        };
+        let picture = Picture { time_name: "t", dataset: &dataset, discovery: &discovery };
         assert!(svg(&picture).unwrap().contains("angle &lt;1&gt;&apos;"));
     }
 
@@ -579,10 +458,7 @@ mod tests {
         assert_eq!(range([f64::NAN].into_iter(), 0.1), 0.0..1.0);
         assert_eq!(range([2.0, 2.0].into_iter(), 0.1), 1.0..3.0);
         assert_eq!(range([0.0].into_iter(), 0.1), -1.0..1.0);
-        assert_eq!(
-            range([0.0, 10.0, f64::INFINITY].into_iter(), 0.1),
-            -1.0..11.0
-        );
+        assert_eq!(range([0.0, 10.0, f64::INFINITY].into_iter(), 0.1), -1.0..11.0);
     }
 
     #[test]

@@ -10,18 +10,9 @@ use crate::discovery::{Discovery, Equation, Link, Term};
 /// `x' = -10.002(3) x + 10.001(2) y`, the digits in brackets being the standard error in units of
 /// the last place.
 pub fn text(equations: &[Equation]) -> String {
-    let width = equations
-        .iter()
-        .map(|equation| equation.lhs.chars().count())
-        .max()
-        .unwrap_or(0);
+    let width = equations.iter().map(|equation| equation.lhs.chars().count()).max().unwrap_or(0);
     equations.iter().fold(String::new(), |mut out, equation| {
-        let _ = writeln!(
-            out,
-            "{:<width$} = {}",
-            equation.lhs,
-            right_hand_side(equation, &TEXT)
-        );
+        let _ = writeln!(out, "{:<width$} = {}", equation.lhs, right_hand_side(equation, &TEXT));
         out
     })
 }
@@ -48,11 +39,7 @@ pub fn latex(discovery: &Discovery) -> String {
         let name = equation.lhs.trim_end_matches('\'');
         let power = if discovery.order == 1 { "" } else { "^2" };
         let symbol = latex_name(name);
-        let end = if index + 1 == discovery.equations.len() {
-            ""
-        } else {
-            " \\\\"
-        };
+        let end = if index + 1 == discovery.equations.len() { "" } else { " \\\\" };
         let _ = writeln!(
             out,
             "  \\frac{{\\mathrm{{d}}{power} {symbol}}}{{\\mathrm{{d}}t{power}}} &= {}{end}",
@@ -102,11 +89,7 @@ impl<'a> From<&'a Term> for JsonTerm<'a> {
     fn from(term: &'a Term) -> Self {
         let mut factors: Vec<&str> = term.factors.iter().map(String::as_str).collect();
         factors.sort_unstable();
-        JsonTerm {
-            factors,
-            coefficient: term.coefficient,
-            standard_error: term.standard_error,
-        }
+        JsonTerm { factors, coefficient: term.coefficient, standard_error: term.standard_error }
     }
 }
 
@@ -213,11 +196,7 @@ fn number(value: f64, standard_error: Option<f64>, notation: &Notation) -> Strin
     };
     let first = exponent((value * 10f64.powi(-place)).round().max(1.0)) + place;
     let scientific = value != 0.0 && !(-3..6).contains(&exponent(value));
-    let shift = if scientific {
-        first.max(exponent(value))
-    } else {
-        0
-    };
+    let shift = if scientific { first.max(exponent(value)) } else { 0 };
     let place = place.min(shift);
     let decimals = (shift - place) as usize;
     let mut out = format!("{:.decimals$}", value * 10f64.powi(-shift));
@@ -238,30 +217,19 @@ fn number(value: f64, standard_error: Option<f64>, notation: &Notation) -> Strin
 fn last_place(error: f64) -> i32 {
     let rounded: f64 = format!("{error:.1e}").parse().unwrap_or(error);
     let first = exponent(rounded);
-    if rounded < 2.0 * 10f64.powi(first) {
-        first - 1
-    } else {
-        first
-    }
+    if rounded < 2.0 * 10f64.powi(first) { first - 1 } else { first }
 }
 
 /// Decimal exponent of the first significant digit.
 fn exponent(value: f64) -> i32 {
-    if value == 0.0 {
-        0
-    } else {
-        value.abs().log10().floor() as i32
-    }
+    if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 }
 }
 
 fn without_trailing_zeros(number: String) -> String {
     if !number.contains('.') {
         return number;
     }
-    number
-        .trim_end_matches('0')
-        .trim_end_matches('.')
-        .to_owned()
+    number.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// `x` stays, `x1` gets an index, `hare` is set upright, `sin(x)` becomes the function.
@@ -278,10 +246,7 @@ fn latex_name(name: &str) -> String {
     }
     let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
     let (base, index) = name.split_at(name.len() - digits);
-    let base = base
-        .strip_suffix('_')
-        .filter(|_| digits > 0)
-        .unwrap_or(base);
+    let base = base.strip_suffix('_').filter(|_| digits > 0).unwrap_or(base);
     let symbol = match base.chars().count() {
         1 => escape(base),
         _ => format!("\\mathrm{{{}}}", escape(base)),
@@ -313,31 +278,16 @@ mod tests {
 
     fn term(factors: &[&str], coefficient: f64, standard_error: Option<f64>) -> Term {
         let factors = factors.iter().map(ToString::to_string).collect();
-        Term {
-            factors,
-            coefficient,
-            standard_error,
-        }
+        Term { factors, coefficient, standard_error }
     }
 
     fn equation(lhs: &str, terms: Vec<Term>, link: Link, denominator: Vec<Term>) -> Equation {
-        Equation {
-            lhs: lhs.into(),
-            terms,
-            link,
-            denominator,
-        }
+        Equation { lhs: lhs.into(), terms, link, denominator }
     }
 
     fn example() -> Discovery {
-        let x = vec![
-            term(&["x"], -10.00213, Some(0.0031)),
-            term(&["y"], 10.001, Some(0.0021)),
-        ];
-        let y = vec![
-            term(&[], 0.5, None),
-            term(&["z", "x", "x"], -1.0, Some(0.014)),
-        ];
+        let x = vec![term(&["x"], -10.00213, Some(0.0031)), term(&["y"], 10.001, Some(0.0021))];
+        let y = vec![term(&[], 0.5, None), term(&["z", "x", "x"], -1.0, Some(0.014))];
         let z = vec![term(&["z"], 2.0, Some(0.1))];
         Discovery {
             states: vec!["x".into(), "y".into(), "z".into()],
@@ -345,12 +295,7 @@ mod tests {
             equations: vec![
                 equation("x'", x, Link::Identity, vec![]),
                 equation("y'", y, Link::Tanh, vec![]),
-                equation(
-                    "z'",
-                    z,
-                    Link::Ratio,
-                    vec![term(&["x_1"], -0.25, Some(0.02))],
-                ),
+                equation("z'", z, Link::Ratio, vec![term(&["x_1"], -0.25, Some(0.02))]),
             ],
             ..Discovery::default()
         }
@@ -386,10 +331,7 @@ y' = tanh(0.5 - 1.000(14) x^2 z)
 z' = (2.00(10) z) / (1 - 0.25(2) x_1)
 ";
         assert_eq!(text(&example().equations), expected);
-        assert_eq!(
-            text(&[equation("ab''", vec![], Link::Identity, vec![])]),
-            "ab'' = 0\n"
-        );
+        assert_eq!(text(&[equation("ab''", vec![], Link::Identity, vec![])]), "ab'' = 0\n");
     }
 
     #[test]

@@ -20,10 +20,7 @@ pub fn advance(f: &impl Fn(&[f64], &mut [f64]), u: &[f64], h: f64) -> Option<Vec
 
 fn halving(f: &impl Fn(&[f64], &mut [f64]), u: &[f64], h: f64, left: u32) -> Option<Vec<f64>> {
     let (value, error) = extrapolate(f, u, h);
-    let scale = value
-        .iter()
-        .chain(u)
-        .fold(f64::MIN_POSITIVE, |max, v| max.max(v.abs()));
+    let scale = value.iter().chain(u).fold(f64::MIN_POSITIVE, |max, v| max.max(v.abs()));
     if error <= TOLERANCE * scale {
         return Some(value);
     }
@@ -43,9 +40,7 @@ fn extrapolate(f: &impl Fn(&[f64], &mut [f64]), u: &[f64], h: f64) -> (Vec<f64>,
             let factor = 1.0 / (ratio * ratio - 1.0);
             let previous = std::mem::replace(&mut row[j], current);
             let pairs = row[j].iter().zip(&previous);
-            current = pairs
-                .map(|(fine, coarse)| fine + (fine - coarse) * factor)
-                .collect();
+            current = pairs.map(|(fine, coarse)| fine + (fine - coarse) * factor).collect();
         }
         if let Some(last) = row.last() {
             let differences = current.iter().zip(last).map(|(a, b)| (a - b).abs());
@@ -89,10 +84,7 @@ mod tests {
         for _ in 0..50 {
             u = advance(&rotation, &u, 0.1).unwrap();
         }
-        assert!(
-            (u[0] - 10f64.cos()).abs() < 1e-13 && (u[1] + 10f64.sin()).abs() < 1e-13,
-            "{u:?}"
-        );
+        assert!((u[0] - 10f64.cos()).abs() < 1e-13 && (u[1] + 10f64.sin()).abs() < 1e-13, "{u:?}");
     }
 
     #[test]
@@ -108,10 +100,7 @@ mod tests {
             }
             let scale = whole.iter().fold(0.0, |max: f64, v| max.max(v.abs()));
             for (a, b) in whole.iter().zip(&halves) {
-                assert!(
-                    (a - b).abs() < 1e-11 * scale,
-                    "{system:?}: {whole:?} {halves:?}"
-                );
+                assert!((a - b).abs() < 1e-11 * scale, "{system:?}: {whole:?} {halves:?}");
             }
         }
     }

@@ -29,11 +29,7 @@ fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("mnn: {error}");
-        ExitCode::from(if matches!(error, Error::Interrupted) {
-            130
-        } else {
-            2
-        })
+        ExitCode::from(if matches!(error, Error::Interrupted) { 130 } else { 2 })
     })
 }
 
@@ -42,10 +38,9 @@ fn print(text: &str) -> Result<()> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::Io {
-            path: "standard output".into(),
-            source,
-        }),
+        Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::Io { path: "standard output".into(), source })
+        }
         _ => Ok(()),
     }
 }

@@ -26,12 +26,7 @@ pub struct Arguments {
     #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
     dt: Option<f64>,
     /// Initial state, velocities last: `1,1,1` [default: the system's]
-    #[arg(
-        long,
-        value_name = "VALUES",
-        value_delimiter = ',',
-        allow_negative_numbers = true
-    )]
+    #[arg(long, value_name = "VALUES", value_delimiter = ',', allow_negative_numbers = true)]
     initial: Vec<f64>,
     /// Standard deviation of the noise: of all states (`0.1`), or in percent of each state's own
     /// (`1%`)
@@ -62,11 +57,9 @@ impl FromStr for Noise {
             None => (text, false),
         };
         match number.trim().parse::<f64>() {
-            Ok(sigma) if sigma >= 0.0 && sigma.is_finite() => Ok(if percent {
-                Noise::Relative(sigma / 100.0)
-            } else {
-                Noise::Absolute(sigma)
-            }),
+            Ok(sigma) if sigma >= 0.0 && sigma.is_finite() => {
+                Ok(if percent { Noise::Relative(sigma / 100.0) } else { Noise::Absolute(sigma) })
+            }
             _ => Err("expected a number like 0.1 or a percentage like 1%, not negative".into()),
         }
     }
@@ -82,10 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         given => given,
     };
     let refuse = |argument: &str, message: String| {
-        Err(Error::Argument {
-            argument: argument.into(),
-            message,
-        })
+        Err(Error::Argument { argument: argument.into(), message })
     };
     if points < 2 {
         return refuse("--points", format!("must be at least 2, got {points}"));
@@ -114,10 +104,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     add_noise(&mut states, arguments.noise, arguments.seed);
 
-    let header: Vec<String> = std::iter::once("t")
-        .chain(system.states().iter().copied())
-        .map(String::from)
-        .collect();
+    let header: Vec<String> =
+        std::iter::once("t").chain(system.states().iter().copied()).map(String::from).collect();
     let rows = states.into_iter().enumerate().map(|(index, state)| {
         let mut row = vec![index as f64 * dt];
         row.extend(state);
@@ -143,10 +131,9 @@ fn simulate(system: System, initial: &[f64], dt: f64, points: usize) -> Option<V
 fn add_noise(states: &mut [Vec<f64>], noise: Noise, seed: u64) {
     let sigma: Vec<f64> = match noise {
         Noise::Absolute(sigma) => vec![sigma; states[0].len()],
-        Noise::Relative(fraction) => deviations(states)
-            .into_iter()
-            .map(|deviation| fraction * deviation)
-            .collect(),
+        Noise::Relative(fraction) => {
+            deviations(states).into_iter().map(|deviation| fraction * deviation).collect()
+        }
     };
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     for state in states {
@@ -163,12 +150,7 @@ fn deviations(states: &[Vec<f64>]) -> Vec<f64> {
     (0..states[0].len())
         .map(|k| {
             let mean = states.iter().map(|state| state[k]).sum::<f64>() / n;
-            (states
-                .iter()
-                .map(|state| (state[k] - mean).powi(2))
-                .sum::<f64>()
-                / n)
-                .sqrt()
+            (states.iter().map(|state| (state[k] - mean).powi(2)).sum::<f64>() / n).sqrt()
         })
         .collect()
 }
@@ -188,9 +170,8 @@ mod tests {
 
     #[test]
     fn noise_has_the_deviation_asked_for() {
-        let clean: Vec<Vec<f64>> = (0..20_000)
-            .map(|i| vec![f64::from(i % 2) * 20.0, 0.0])
-            .collect();
+        let clean: Vec<Vec<f64>> =
+            (0..20_000).map(|i| vec![f64::from(i % 2) * 20.0, 0.0]).collect();
         let noise_of = |noise| {
             let mut noisy = clean.clone();
             add_noise(&mut noisy, noise, 7);
@@ -200,14 +181,8 @@ mod tests {
             deviations(&difference)
         };
         let absolute = noise_of(Noise::Absolute(0.5));
-        assert!(
-            absolute.iter().all(|sigma| (sigma - 0.5).abs() < 0.02),
-            "{absolute:?}"
-        );
+        assert!(absolute.iter().all(|sigma| (sigma - 0.5).abs() < 0.02), "{absolute:?}");
         let relative = noise_of(Noise::Relative(0.01));
-        assert!(
-            (relative[0] - 0.1).abs() < 0.004 && relative[1] == 0.0,
-            "{relative:?}"
-        );
+        assert!((relative[0] - 0.1).abs() < 0.004 && relative[1] == 0.0, "{relative:?}");
     }
 }
