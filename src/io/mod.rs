@@ -5,6 +5,9 @@
 pub mod atomic;
 #[cfg(feature = "cli")]
 pub mod csv;
+pub mod model;
 #[cfg(feature = "cli")]
 pub mod plot;
+pub mod problem;
 pub mod report;
+mod tensors;

@@ -1,8 +1,12 @@
 //! The command-line program. One file a subcommand; this one maps outcomes to exit codes:
 //! 0 done, 1 numerical failure, 2 misuse or unusable input, 130 interrupted.
 
+mod bench;
+mod device;
+mod info;
 mod integrator;
 mod simulate;
+mod solve;
 mod systems;
 
 use std::process::ExitCode;
@@ -20,12 +24,18 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Solve(solve::Arguments),
     Simulate(simulate::Arguments),
+    Bench(bench::Arguments),
+    Info(info::Arguments),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::Solve(arguments) => solve::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Info(arguments) => info::run(&arguments),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("mnn: {error}");

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use mechanistic::io::{atomic, csv};
 use mechanistic::{Error, Result};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::integrator::advance;
