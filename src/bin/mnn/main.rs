@@ -1,10 +1,12 @@
 //! The command-line program. One file a subcommand; this one maps outcomes to exit codes:
-//! 0 done, 1 numerical failure, 2 misuse or unusable input, 130 interrupted.
+//! 0 done, 1 numerical failure or data that do not suffice, 2 misuse or unusable input, 130 interrupted.
 
 mod bench;
 mod device;
+mod discover;
 mod info;
 mod integrator;
+mod progress;
 mod simulate;
 mod solve;
 mod systems;
@@ -24,6 +26,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Discover(discover::Arguments),
     Solve(solve::Arguments),
     Simulate(simulate::Arguments),
     Bench(bench::Arguments),
@@ -32,6 +35,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::Discover(arguments) => discover::run(&arguments),
         Command::Solve(arguments) => solve::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
@@ -39,7 +43,11 @@ fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("mnn: {error}");
-        ExitCode::from(if matches!(error, Error::Interrupted) { 130 } else { 2 })
+        ExitCode::from(match error {
+            Error::Interrupted => 130,
+            Error::Data(_) => 1,
+            _ => 2,
+        })
     })
 }
 
