@@ -10,6 +10,7 @@ mod shape;
 mod solver;
 
 pub mod discovery;
+pub mod io;
 pub mod rows;
 
 pub use adjoint::{Cotangent, Gradients, Tangents};
