@@ -202,6 +202,41 @@ fn user_terms_and_known_coefficients() {
 }
 
 #[test]
+fn degenerate_requests_have_simple_answers() {
+    // Uniform motion: nothing accelerates.
+    let time = uniform(50, 0.1);
+    let values = time.iter().map(|t| 3.0 * t - 1.0).collect();
+    let line =
+        Dataset { states: vec!["x".into()], trajectories: vec![Trajectory { time, values }] };
+    let none = found(&line, &second_order(2));
+    assert!(none.equations[0].terms.is_empty(), "{:?}", none.equations);
+    assert_eq!(none.warnings, ["no term of x'' is significant"]);
+    check(&line, &degree(2), "x' = 3", 1e-6);
+
+    // Every coefficient known: only the trajectory is left to estimate.
+    let known = |factors: &[&str], coefficient| KnownTerm {
+        state: "x".into(),
+        factors: factors.iter().map(|f| f.to_string()).collect(),
+        coefficient,
+    };
+    let settings = Settings { known: vec![known(&[], 3.0), known(&["x"], 0.0)], ..degree(1) };
+    let noisy = with_noise(line.clone(), 0.1, 0.0, 1);
+    let fixed = check(&noisy, &settings, "x' = 3", 1e-15);
+    for (t, x) in fixed.fits[0].time.iter().zip(&fixed.fits[0].smoothed) {
+        assert!((x - (3.0 * t - 1.0)).abs() < 0.2, "{t}: {x}");
+    }
+
+    let logarithm = UserTerm {
+        name: "ln(x)".into(),
+        value: Arc::new(|u| u[0].ln()),
+        gradient: Arc::new(|u, gradient| gradient[0] = 1.0 / u[0]),
+    };
+    let settings = Settings { user_terms: vec![logarithm], ..degree(1) };
+    let outcome = discover(&line, &settings, &mut |_| ControlFlow::Continue(()));
+    assert_eq!(outcome.unwrap_err().to_string(), "the term `ln(x)` is not finite on the data");
+}
+
+#[test]
 fn random_disturbances_are_noticed() {
     // Lorenz with a random walk on top: the equations hold on average only.
     let mut kicks =

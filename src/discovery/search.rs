@@ -27,6 +27,9 @@ const PRIOR: f64 = 1e2;
 /// from that a numerator and a denominator with a common factor say the same with other numbers.
 const BOUNDED_PRIOR: f64 = 10.0;
 
+/// Slopes below this fraction of a state's deviation per sampling interval are rounding.
+const SMALLEST_SLOPE: f64 = 1e-9;
+
 pub(super) struct Search<'a> {
     pub grid: &'a Grid,
     pub estimate: Estimate<'a>,
@@ -76,7 +79,7 @@ impl<'a> Search<'a> {
         let rms = |i: usize| root_mean_square(trajectory.iter().skip(i).step_by(d));
         let relative: Vec<f64> =
             (0..d).map(|i| if i < k { 1.0 } else { rms(i) / smooth.deviation[i - k] }).collect();
-        let priors = priors(&rhs, &trajectory, slopes, &all);
+        let priors = priors(&rhs, &trajectory, slopes, &all, grid, smooth)?;
         let estimate = Estimate { trajectory, rhs };
         let mut search = Search {
             grid,
@@ -197,9 +200,6 @@ impl<'a> Search<'a> {
     /// True once nothing moves any more.
     fn iterate(&mut self, tolerance: f64) -> Result<bool> {
         let outcome = self.solver.iterate(&mut self.estimate, &mut self.weights, self.cost)?;
-        if std::env::var("DISC_DEBUG").is_ok() {
-            eprintln!("w {} {outcome:?} noise {:?}", self.stiffness, self.noise);
-        }
         self.cost = outcome.cost;
         Ok(outcome.fraction == 0.0 || outcome.promised < tolerance * self.variance())
     }
@@ -309,7 +309,10 @@ impl<'a> Search<'a> {
         let minimum: Vec<f64> =
             values.zip(solver.coefficient_step()).map(|(value, step)| value - step).collect();
         Ok(Information {
-            vector: matrix.chunks_exact(minimum.len()).map(|row| dot(row, &minimum)).collect(),
+            vector: matrix
+                .chunks_exact(minimum.len().max(1))
+                .map(|row| dot(row, &minimum))
+                .collect(),
             matrix,
             equation: self.all.iter().map(|p| p.equation).collect(),
             penalty,
@@ -382,7 +385,9 @@ fn priors(
     trajectory: &[f64],
     slopes: &[f64],
     parameters: &[Parameter],
-) -> Vec<f64> {
+    grid: &Grid,
+    smooth: &Smooth,
+) -> Result<Vec<f64>> {
     let (k, l) = (rhs.states(), rhs.library.len());
     let mut terms = vec![0.0; l];
     let mut squares = vec![0.0; l];
@@ -390,20 +395,30 @@ fn priors(
         rhs.library.values(state, &mut terms);
         squares.iter_mut().zip(&terms).for_each(|(s, term)| *s += term * term);
     }
+    if let Some(term) = squares.iter().position(|s| !s.is_finite()) {
+        let name = rhs.library.factors(term).join(" ");
+        return Err(Error::Data(format!("the term `{name}` is not finite on the data")));
+    }
     let points = (slopes.len() / k) as f64;
     let prior = |p: &Parameter| {
         let size = (squares[p.term] / points).sqrt();
+        // Of a term that is always zero nothing can be learned.
+        if size == 0.0 {
+            return 1.0;
+        }
         let slope = root_mean_square(slopes.iter().skip(p.equation).step_by(k));
+        let unit = smooth.deviation[p.equation] / grid.interval.powi(rhs.order as i32);
+        let slope = slope.max(SMALLEST_SLOPE * unit);
         match rhs.link {
             Link::Identity => size / (PRIOR * slope),
             Link::Ratio if !p.denominator => size / (PRIOR * slope),
             _ => size / BOUNDED_PRIOR,
         }
     };
-    parameters.iter().map(prior).collect()
+    Ok(parameters.iter().map(prior).collect())
 }
 
 fn root_mean_square<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0.0), |(sum, count), x| (sum + x * x, count + 1.0));
-    (sum / count as f64).sqrt()
+    (sum / count).sqrt()
 }
