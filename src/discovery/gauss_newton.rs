@@ -148,6 +148,11 @@ impl<'a> GaussNewton<'a> {
         self.factor.border_inverse()
     }
 
+    /// Inverse of [`covariance`](Self::covariance), accurate where that is nearly singular.
+    pub fn information(&self) -> Vec<f64> {
+        self.factor.border_complement()
+    }
+
     /// estimate − fraction · step into `trial`.
     fn try_step(&mut self, estimate: &Estimate<'a>, fraction: f64) {
         let (along, border) = self.step.split_at(estimate.trajectory.len());
