@@ -25,15 +25,15 @@ pub fn write(
 /// # Errors
 /// [`Error::Io`] when the folder does not exist or `path` is a folder.
 pub fn check(path: &Path) -> Result<()> {
+    let folder = folder(path);
     let problem = if path.is_dir() {
-        Some(io::ErrorKind::IsADirectory)
+        "is a folder".to_owned()
+    } else if !folder.is_dir() {
+        format!("there is no folder {}", folder.display())
     } else {
-        fs::metadata(folder(path)).map_or_else(|error| Some(error.kind()), |_| None)
+        return Ok(());
     };
-    match problem {
-        Some(kind) => Err(Error::Io { path: path.to_owned(), source: kind.into() }),
-        None => Ok(()),
-    }
+    Err(Error::Io { path: path.to_owned(), source: io::Error::other(problem) })
 }
 
 fn try_write(

@@ -150,10 +150,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         states: arguments.states.clone(),
     };
     let table = csv::read(&arguments.files, &columns)?;
+    let interrupted = watch_for_interrupt();
     let mut display = Display::new(arguments.quiet);
     display.note(&summary(&table.dataset));
 
-    let interrupted = watch_for_interrupt();
     let outcome = discovery::discover(&table.dataset, &arguments.settings(), &mut |progress| {
         display.show(progress);
         match interrupted.load(Ordering::Relaxed) {

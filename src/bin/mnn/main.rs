@@ -18,7 +18,7 @@ use mechanistic::{Error, Result};
 
 /// Governing equations from time series, and large batches of linear ODEs solved at once.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(name = "mnn", version, arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

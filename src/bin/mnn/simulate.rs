@@ -30,7 +30,7 @@ pub struct Arguments {
     initial: Vec<f64>,
     /// Standard deviation of the noise: of all states (`0.1`), or in percent of each state's own
     /// (`1%`)
-    #[arg(long, value_name = "SIGMA", default_value = "0")]
+    #[arg(long, value_name = "SIGMA", default_value = "0", allow_hyphen_values = true)]
     noise: Noise,
     /// Seed of the noise
     #[arg(long, default_value_t = 0)]

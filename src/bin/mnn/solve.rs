@@ -103,7 +103,7 @@ fn solve<T: Real>(owned: &OwnedProblem<T>, output: &Path) -> Result<ExitCode> {
     let [b, n, k, q] = problem.shape().solution();
     let failed = solution.status.iter().filter(|status| !status.is_ok()).count();
     eprintln!(
-        "{} of {b} systems solved in {}: {n} points, {k} states, {q} values each -> {}",
+        "{} of {b} systems solved in {}: solution (B, N, K, Q) = ({b}, {n}, {k}, {q}) in {}",
         b - failed,
         T::NAME,
         output.display()
