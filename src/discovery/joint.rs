@@ -1,6 +1,6 @@
 //! The joint method: trajectory and coefficients together, terms selected by standard error.
 
-use super::grid::{self, Grid};
+use super::grid::{self, Grid, Smooth};
 use super::linearised::Parameter;
 use super::regression::regress;
 use super::search::Search;
@@ -25,19 +25,53 @@ pub(super) fn discover(
     observer: &mut Observer<'_>,
 ) -> Result<Discovery> {
     data.validate()?;
-    let library = Library::new(&data.states, settings)?;
     report(observer, 0.0, "smoothing the data", None)?;
     let smooth = grid::smooth(data)?;
     let grid = Grid::new(data, &smooth, settings.refinement)?;
-    let mut rhs = RightHandSide::new(&library, settings);
+    // A ratio can always be extended by a common factor, so the lowest sufficient degree counts.
+    let lowest =
+        if settings.link == Link::Ratio { settings.degree.min(1) } else { settings.degree };
+    let libraries = (lowest..=settings.degree)
+        .map(|degree| Library::new(&data.states, &Settings { degree, ..settings.clone() }));
+    let libraries = libraries.collect::<Result<Vec<_>>>()?;
+    let penalty = settings.threshold * settings.threshold;
+    let mut best: Option<(Search<'_>, Vec<String>)> = None;
+    let mut failure = None;
+    for library in &libraries {
+        match search(library, &grid, &smooth, settings, observer) {
+            Ok(found) => {
+                if best.as_ref().is_none_or(|b| found.0.score(penalty) < b.0.score(penalty)) {
+                    best = Some(found);
+                }
+            }
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => failure = Some(error),
+        }
+    }
+    let Some((search, warnings)) = best else {
+        return Err(failure.expect("there is at least one library"));
+    };
+    let discovery = finish(data, search, warnings);
+    report(observer, 1.0, "done", Some(&discovery.equations))?;
+    Ok(discovery)
+}
+
+/// The estimate with the terms of one library, and what is to be said about it.
+fn search<'a>(
+    library: &'a Library,
+    grid: &'a Grid,
+    smooth: &Smooth,
+    settings: &Settings,
+    observer: &mut Observer<'_>,
+) -> Result<(Search<'a>, Vec<String>)> {
+    let mut rhs = RightHandSide::new(library, settings);
     let parameters = free_parameters(&mut rhs, settings)?;
-
     report(observer, 0.02, "regression on the smoothed data", None)?;
-    let trajectory = grid.sample(&smooth, settings.order);
-    let slopes = grid.slopes(&smooth, settings.order);
-    regress(&mut rhs, &parameters, &grid, &trajectory, &slopes);
+    let trajectory = grid.sample(smooth, settings.order);
+    let slopes = grid.slopes(smooth, settings.order);
+    regress(&mut rhs, &parameters, grid, &trajectory, &slopes);
 
-    let mut search = Search::new(&grid, &smooth, rhs, trajectory, &slopes, parameters)?;
+    let mut search = Search::new(grid, smooth, rhs, trajectory, &slopes, parameters)?;
     let stage = "fitting all candidate terms";
     search.approach(|done| report(observer, 0.05 + 0.3 * done, stage, None))?;
     let exact = search.stiffen(STIFFNESS, TOLERANCE, || report(observer, 0.35, stage, None))?;
@@ -51,9 +85,7 @@ pub(super) fn discover(
         search.converge(LAST_TOLERANCE, || report(observer, 0.95, stage, None))?;
         warnings.push(diagnostics::inexact());
     }
-    let discovery = finish(data, search, warnings);
-    report(observer, 1.0, stage, Some(&discovery.equations))?;
-    Ok(discovery)
+    Ok((search, warnings))
 }
 
 /// Drops terms until all are significant, then exchanges terms while that helps. The warnings say

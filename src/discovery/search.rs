@@ -22,6 +22,9 @@ const NOISE_FLOOR: f64 = 1e-5;
 const POOLING: f64 = 100.0;
 /// A coefficient whose term would outweigh the whole equation this many times is not believed.
 const PRIOR: f64 = 1e3;
+/// The same for what stands in a bounded function or next to a 1: it is of order one, and far
+/// from that a numerator and a denominator with a common factor say the same with other numbers.
+const BOUNDED_PRIOR: f64 = 10.0;
 
 pub(super) struct Search<'a> {
     pub grid: &'a Grid,
@@ -143,6 +146,16 @@ impl<'a> Search<'a> {
             self.converge(tolerance, || Ok(()))?;
         }
         Ok(borne)
+    }
+
+    /// −2 log likelihood of the data, up to a constant, plus `penalty` for each term.
+    pub fn score(&self, penalty: f64) -> f64 {
+        let k = self.noise.len();
+        let fit = |(j, noise): (usize, &f64)| {
+            let observed = self.grid.observed.iter().skip(j).step_by(k);
+            2.0 * observed.filter(|x| !x.is_nan()).count() as f64 * noise.ln()
+        };
+        self.noise.iter().enumerate().map(fit).sum::<f64>() + penalty * self.kept.len() as f64
     }
 
     /// Iterates until the promised decrease of χ² is below `tolerance`: nothing would move by more
@@ -364,8 +377,7 @@ fn priors(
         match rhs.link {
             Link::Identity => size / (PRIOR * slope),
             Link::Ratio if !p.denominator => size / (PRIOR * slope),
-            // What stands in a bounded function or next to a 1 is of order one.
-            _ => size / PRIOR,
+            _ => size / BOUNDED_PRIOR,
         }
     };
     parameters.iter().map(prior).collect()
