@@ -34,6 +34,8 @@ const FIRST_POINTS: usize = 2000;
 /// Marks and line vertices in one panel: more would not be seen, only stored.
 const MARKS: usize = 700;
 const VERTICES: usize = 10_000;
+/// So many marks are drawn large.
+const FEW: usize = 100;
 
 /// How a backend wants its lines.
 #[derive(Clone, Copy)]
@@ -211,7 +213,10 @@ impl Picture<'_> {
             area.draw(&Circle::new(at(64 + dot, middle), unit * 5 / 2, DATA.filled()))?;
         }
         area.draw(&Text::new("data", at(98, middle), style.clone()))?;
-        let lines = [(170, "fit", fit_style(unit)), (250, "simulated", simulated_style(unit))];
+        let lines = [
+            (170, "fit", FIT.stroke_width(unit * 7 / 2)),
+            (250, "simulated", SIMULATED.stroke_width(unit * 5 / 4)),
+        ];
         for (x, name, stroke) in lines {
             area.draw(&PathElement::new([at(x, middle), at(x + 30, middle)], stroke))?;
             area.draw(&Text::new(name, at(x + 38, middle), style.clone()))?;
@@ -333,11 +338,19 @@ fn panel<B: DrawingBackend>(
         (x_range.start..=x_range.end).contains(&x) && (y_range.start..=y_range.end).contains(&y)
     };
     let marks = thinned(&layers.data, MARKS).flatten().copied().filter(|point| inside(point));
-    let radius = if against_time { unit * 2 } else { unit * 3 / 2 };
+    let few = layers.data.iter().map(Vec::len).sum::<usize>() <= FEW;
+    let radius = if few { unit * 3 } else { unit * 3 / 2 };
     chart.draw_series(marks.map(|point| Circle::new(point, radius, DATA.mix(0.55).filled())))?;
+    // A simulation on top of its fit must leave it visible; a long trajectory fills its portrait.
+    let long = layers.fit.iter().chain(&layers.simulated).any(|curve| curve.len() > LONG);
+    let strokes = match (against_time, long) {
+        (true, _) => [unit * 7 / 2, unit * 5 / 4],
+        (false, false) => [unit * 3 / 2; 2],
+        (false, true) => [unit * 3 / 4; 2],
+    };
     let curves = [
-        (&layers.fit, FIT.stroke_width(if against_time { unit * 7 / 2 } else { unit * 3 / 2 })),
-        (&layers.simulated, simulated_style(unit)),
+        (&layers.fit, FIT.stroke_width(strokes[0])),
+        (&layers.simulated, SIMULATED.stroke_width(strokes[1])),
     ];
     for (points, style) in curves {
         for curve in thinned(points, VERTICES) {
@@ -398,14 +411,6 @@ fn tick(value: f64) -> String {
 
 fn font(size: u32, unit: u32) -> TextStyle<'static> {
     ("sans-serif", size * unit).into_font().color(&INK)
-}
-
-fn fit_style(unit: u32) -> ShapeStyle {
-    FIT.stroke_width(unit * 7 / 2)
-}
-
-fn simulated_style(unit: u32) -> ShapeStyle {
-    SIMULATED.stroke_width(unit * 5 / 4)
 }
 
 #[cfg(test)]

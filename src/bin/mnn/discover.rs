@@ -101,7 +101,7 @@ enum LinkName {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// One equation a line, with standard errors in brackets
+    /// One equation a line; in brackets the standard error, in units of the last digit
     Text,
     /// One JSON object
     Json,
