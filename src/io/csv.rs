@@ -368,3 +368,46 @@ fn list(names: &[String]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     quoted.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever a file holds: a table with consistent arrays, or an error that names the file.
+        #[test]
+        fn any_bytes_are_a_table_or_an_error(
+            start in prop::sample::select(vec!["", "t,x\n", "t,x,run\n0,1,1\n"]),
+            text in "(t|x|y|run|,|;|\t|\n|\r\n|\"|'|0|1|2|\\.|-|e|NaN|inf| |é){0,60}",
+            junk in prop::collection::vec(any::<u8>(), 0..3),
+            named in any::<bool>(),
+        ) {
+            let columns = Columns {
+                trajectory: named.then(|| "run".to_owned()),
+                ..Columns::default()
+            };
+            match parse(Path::new("a.csv"), &[start.as_bytes(), text.as_bytes(), &junk].concat(), &columns) {
+                Ok(Table { dataset, .. }) => {
+                    prop_assert!(!dataset.states.is_empty() && !dataset.trajectories.is_empty());
+                    for trajectory in &dataset.trajectories {
+                        let n = trajectory.time.len();
+                        prop_assert_eq!(trajectory.values.len(), n * dataset.states.len());
+                        prop_assert!(trajectory.time.windows(2).all(|pair| pair[0] < pair[1]));
+                        prop_assert!(trajectory.values.iter().all(|value| !value.is_infinite()));
+                    }
+                }
+                Err(error) => prop_assert!(error.to_string().starts_with("a.csv:"), "{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_without_rounding_noise() {
+        let row = vec![0.1 + 0.2, -1e-7, 1e12, f64::NAN, f64::INFINITY, 1.0 / 3.0];
+        let header: Vec<String> = ["a", "b,c", "d", "e", "f", "g"].map(String::from).to_vec();
+        let expected = "a,\"b,c\",d,e,f,g\n0.3,-0.0000001,1000000000000,,,0.3333333333\n";
+        assert_eq!(table(&header, std::iter::once(row)), expected);
+    }
+}
