@@ -20,7 +20,7 @@ pub fn write(
     try_write(path, fill).map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
-/// Fails now if [`write`] could not create `path` later: call it before a long computation.
+/// Fails now if [`write()`] could not create `path` later: call it before a long computation.
 ///
 /// # Errors
 /// [`Error::Io`] when the folder does not exist or `path` is a folder.

@@ -77,7 +77,7 @@ pub fn write(path: &Path, time_name: &str, dataset: &Dataset, discovery: &Discov
     atomic::write(path, |file| file.write_all(&bytes))
 }
 
-/// Fails now if [`write`] could not write to `path` later.
+/// Fails now if [`write()`] could not write to `path` later.
 ///
 /// # Errors
 /// [`Error::Argument`] for an extension other than svg and png, [`Error::Io`] for a missing folder.

@@ -217,7 +217,9 @@ fn malformed_files_get_their_message() {
         ("no steps", with(&|file| drop(file.tensors.remove("steps"))), "tensor `steps` is missing"),
         (
             "unknown tensor",
-            with(&|file| drop(file.set("right", &[1], &[0.0]))),
+            with(&|file| {
+                file.set("right", &[1], &[0.0]);
+            }),
             "unknown tensor `right`; known: coefficients, rhs, initial_values, steps, cotangent",
         ),
         (
@@ -235,84 +237,116 @@ fn malformed_files_get_their_message() {
         ),
         (
             "axes missing",
-            with(&|file| drop(file.set("coefficients", &[3], &[1.0, 0.0, 1.0]))),
+            with(&|file| {
+                file.set("coefficients", &[3], &[1.0, 0.0, 1.0]);
+            }),
             "tensor coefficients: expected shape (B or 1, N or 1, E, K, Q), got [3]",
         ),
         (
             "wrong equations",
-            with(&|file| drop(file.set("rhs", &[1, 5, 2], &[0.0; 10]))),
+            with(&|file| {
+                file.set("rhs", &[1, 5, 2], &[0.0; 10]);
+            }),
             "tensor rhs: expected shape (B or 1, N or 1, E) = (1 or 1, 5 or 1, 1), got [1, 5, 2]",
         ),
         (
             "wrong steps",
-            with(&|file| drop(file.set("steps", &[1, 5], &[0.1; 5]))),
+            with(&|file| {
+                file.set("steps", &[1, 5], &[0.1; 5]);
+            }),
             "tensor steps: expected shape (B or 1, N-1 or 1, K or 1) = (1 or 1, 4 or 1, 1 or 1), \
              got [1, 5]",
         ),
         (
             "wrong cotangent",
-            with(&|file| drop(file.set("cotangent", &[1, 5, 1, 2], &[0.0; 10]))),
+            with(&|file| {
+                file.set("cotangent", &[1, 5, 1, 2], &[0.0; 10]);
+            }),
             "tensor cotangent: expected shape (B, N, K, Q) = [1, 5, 1, 3], got [1, 5, 1, 2]",
         ),
         (
             "empty axis",
-            with(&|file| drop(file.set("coefficients", &[1, 1, 0, 1, 3], &[]))),
+            with(&|file| {
+                file.set("coefficients", &[1, 1, 0, 1, 3], &[]);
+            }),
             "tensor coefficients: expected shape (B or 1, N or 1, E, K, Q) = (1 or 1, 5 or 1, at \
              least 1, at least 1, at least 2), got [1, 1, 0, 1, 3]",
         ),
         (
             "all shared",
-            with(&|file| drop(file.set("rhs", &[1, 1, 1], &[0.0]))),
+            with(&|file| {
+                file.set("rhs", &[1, 1, 1], &[0.0]);
+            }),
             "every tensor is shared over time: metadata `points` must say how many points",
         ),
         (
             "wrong size",
-            with(&|file| drop(file.meta("order", "3"))),
+            with(&|file| {
+                file.meta("order", "3");
+            }),
             "metadata `order` is 3, the tensors have 2",
         ),
         (
             "size not a number",
-            with(&|file| drop(file.meta("states", "one"))),
+            with(&|file| {
+                file.meta("states", "one");
+            }),
             "metadata `states`: expected a whole number, got \"one\"",
         ),
         (
             "unknown key",
-            with(&|file| drop(file.meta("smoothnes", "taylor"))),
+            with(&|file| {
+                file.meta("smoothnes", "taylor");
+            }),
             "unknown metadata `smoothnes`; known: formulation, gamma, alpha, smoothness, ",
         ),
         (
             "unknown smoothness",
-            with(&|file| drop(file.meta("smoothness", "rough"))),
+            with(&|file| {
+                file.meta("smoothness", "rough");
+            }),
             "metadata `smoothness`: expected taylor, taylor_hold, taylor_central, got \"rough\"",
         ),
         (
             "unknown formulation",
-            with(&|file| drop(file.meta("formulation", "x"))),
+            with(&|file| {
+                file.meta("formulation", "x");
+            }),
             "metadata `formulation`: expected least_squares, shared_epsilon, got \"x\"",
         ),
         (
             "no gamma",
-            with(&|file| drop(file.meta("formulation", "shared_epsilon"))),
+            with(&|file| {
+                file.meta("formulation", "shared_epsilon");
+            }),
             "formulation shared_epsilon needs `gamma`",
         ),
         (
             "gamma",
-            with(&|file| drop(file.meta("formulation", "shared_epsilon").meta("gamma", "nan"))),
+            with(&|file| {
+                file.meta("formulation", "shared_epsilon").meta("gamma", "nan");
+            }),
             "metadata `gamma`: expected a finite number, got \"nan\"",
         ),
         (
             "negative weight",
-            with(&|file| drop(file.meta("weight_initial", "-1"))),
+            with(&|file| {
+                file.meta("weight_initial", "-1");
+            }),
             "metadata `weight_initial`: expected a number that is not negative, got \"-1\"",
         ),
         (
             "periodic",
-            with(&|file| drop(file.meta("periodic", "maybe"))),
+            with(&|file| {
+                file.meta("periodic", "maybe");
+            }),
             "metadata `periodic`: expected true or false, got \"maybe\"",
         ),
         (
             "refinement",
-            with(&|file| drop(file.meta("refinement", "-1"))),
+            with(&|file| {
+                file.meta("refinement", "-1");
+            }),
             "metadata `refinement`: expected a whole number, got \"-1\"",
         ),
     ];

@@ -177,7 +177,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         plot::write(path, &table.time_name, &table.dataset, &discovery)?;
     }
     for warning in &discovery.warnings {
-        eprintln!("mnn: warning: {warning}");
+        crate::tell(format_args!("mnn: warning: {warning}"));
     }
     crate::print(&match arguments.format {
         Format::Text => report::text(&discovery.equations),

@@ -95,7 +95,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
 
     let Some(mut states) = simulate(system, initial, dt, points) else {
-        eprintln!("mnn: the solution from {initial:?} grows beyond all bounds");
+        crate::tell(format_args!("mnn: the solution from {initial:?} grows beyond all bounds"));
         return Ok(ExitCode::FAILURE);
     };
     let measured = system.states().len();
