@@ -145,6 +145,34 @@ fn trajectories_come_from_files_or_a_column() {
 }
 
 #[test]
+fn links_and_second_order() {
+    let workspace = Workspace::new();
+    for (system, flags, start, end) in [
+        ("pendulum", "--order 2 --degree 1 --sin-cos", "x'' = -0.20", ") sin(x)\n"),
+        ("saturating", "--link tanh --degree 1", "x' = tanh(", ") y)\n"),
+        ("michaelis-menten", "--link ratio --degree 1", "x' = (", ") x)\n"),
+    ] {
+        workspace.run(&["simulate", system, "--noise", "0.01", "-o", "a.csv"]).expect(DONE);
+        let flags: Vec<&str> =
+            ["discover", "a.csv", "-q"].into_iter().chain(flags.split(' ')).collect();
+        let run = workspace.run(&flags).expect(DONE);
+        assert!(run.stdout.starts_with(start), "{}", run.stdout);
+        assert!(run.stdout.ends_with(end), "{}", run.stdout);
+        let json = workspace.run(&[&flags[..], &["--format", "json"]].concat()).expect(DONE);
+        let value: Value = serde_json::from_str(&json.stdout).unwrap();
+        let equation = &value["equations"][0];
+        match system {
+            "pendulum" => assert_eq!((&value["order"], equation.get("link")), (&2.into(), None)),
+            "saturating" => assert_eq!(equation["link"], "tanh"),
+            _ => {
+                assert_eq!(equation["link"], "ratio");
+                assert_eq!(equation["denominator"][0]["factors"], serde_json::json!(["x"]));
+            }
+        }
+    }
+}
+
+#[test]
 fn the_classic_real_series() {
     let table = repository("data/lynx_hare.csv");
     let table = table.to_str().unwrap();

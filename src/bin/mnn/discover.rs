@@ -69,7 +69,8 @@ pub struct Arguments {
     /// Write smoothed and simulated trajectories as CSV
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
-    /// Write equations and trajectories as safetensors
+    /// Write equations and trajectories as safetensors: `equations` (as --format json) in the
+    /// metadata, tensors `noise`, `trajectory1.time`, `trajectory1.smoothed`, ...
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     save: Option<PathBuf>,
     /// No progress, no intermediate equations
