@@ -4,7 +4,6 @@ mod error;
 mod real;
 
 pub mod backend;
-
 pub mod discovery;
 pub mod nn;
 pub mod tape;

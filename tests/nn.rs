@@ -21,12 +21,7 @@ impl<T: Real> Training<T> {
         let sizes = [2, 24, 24, 1];
         let net = Mlp::new(&mut parameters, "net", &sizes, Activation::Tanh, &mut rng).unwrap();
         let optimiser = Optimiser::new(rule, rate);
-        Training {
-            parameters,
-            net,
-            optimiser,
-            tape: Tape::new(),
-        }
+        Training { parameters, net, optimiser, tape: Tape::new() }
     }
 
     /// One step on y = x₀ x₁ over a grid; the loss before it.
@@ -40,15 +35,10 @@ impl<T: Real> Training<T> {
         let y = points.iter().map(|[a, b]| T::of(a * b)).collect();
         let x = self.tape.constant(Array::new([side * side, 2], x).unwrap());
         let target = self.tape.constant(Array::new([side * side, 1], y).unwrap());
-        let y = self
-            .net
-            .forward(&mut self.tape, &self.parameters, x)
-            .unwrap();
+        let y = self.net.forward(&mut self.tape, &self.parameters, x).unwrap();
         let loss = self.tape.mse(y, target).unwrap();
         let gradients = self.tape.backward(loss).unwrap();
-        self.optimiser
-            .step(&mut self.parameters, &gradients)
-            .unwrap();
+        self.optimiser.step(&mut self.parameters, &gradients).unwrap();
         self.tape.scalar(loss).unwrap()
     }
 
@@ -57,10 +47,7 @@ impl<T: Real> Training<T> {
     }
 
     fn values(&self) -> Vec<Vec<T>> {
-        self.parameters
-            .iter()
-            .map(|(_, _, value)| value.data().to_vec())
-            .collect()
+        self.parameters.iter().map(|(_, _, value)| value.data().to_vec()).collect()
     }
 }
 
@@ -73,12 +60,7 @@ fn every_rule_learns() {
     ];
     for (rule, rate, reached) in rules {
         let losses = Training::<f64>::new(rule, rate).run(200);
-        assert!(
-            losses[199] < reached,
-            "{rule:?}: {} to {}",
-            losses[0],
-            losses[199]
-        );
+        assert!(losses[199] < reached, "{rule:?}: {} to {}", losses[0], losses[199]);
     }
     let single = Training::<f32>::new(Rule::adam(), 0.01).run(200);
     assert!(single[199] < 0.002);
@@ -87,10 +69,7 @@ fn every_rule_learns() {
 #[test]
 fn training_does_not_depend_on_the_number_of_threads() {
     let with = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let mut training = Training::<f32>::new(Rule::adam(), 0.01);
             (training.run(20), training.values())
@@ -132,42 +111,27 @@ fn a_checkpoint_that_does_not_fit_changes_nothing() {
     let message = load_checkpoint(&path, &mut single.parameters, &mut single.optimiser)
         .unwrap_err()
         .to_string();
-    assert!(
-        message.contains("\"parameter.net.0.weight\": expected F32 [2, 24]"),
-        "{message}"
-    );
+    assert!(message.contains("\"parameter.net.0.weight\": expected F32 [2, 24]"), "{message}");
 
     let mut target = Training::<f64>::new(Rule::adam(), 0.01);
-    target
-        .parameters
-        .insert("extra", Array::scalar(1.0))
-        .unwrap();
+    target.parameters.insert("extra", Array::scalar(1.0)).unwrap();
     let before = target.values();
     let mut load = |path: &std::path::Path| {
         load_checkpoint(path, &mut target.parameters, &mut target.optimiser).unwrap_err()
     };
     let message = load(&path).to_string();
-    assert!(
-        message.contains("\"parameter.extra\" is missing"),
-        "{message}"
-    );
+    assert!(message.contains("\"parameter.extra\" is missing"), "{message}");
     for cut in [0, 7, 100, whole.len() - 1] {
         std::fs::write(&path, &whole[..cut]).unwrap();
         assert!(matches!(load(&path), Error::Format { .. }), "cut at {cut}");
     }
-    assert!(matches!(
-        load(&folder.path().join("absent")),
-        Error::Io { .. }
-    ));
+    assert!(matches!(load(&folder.path().join("absent")), Error::Io { .. }));
     assert_eq!(target.values(), before);
 
     std::fs::write(&path, &whole).unwrap();
     let mut other = Training::<f64>::new(Rule::sgd(), 0.01);
     let result = load_checkpoint(&path, &mut other.parameters, &mut other.optimiser);
-    assert!(
-        matches!(result, Err(Error::Format { .. })),
-        "moments of another rule"
-    );
+    assert!(matches!(result, Err(Error::Format { .. })), "moments of another rule");
     let nowhere = folder.path().join("no/such/folder/model.safetensors");
     let result = save_checkpoint(&nowhere, &training.parameters, &training.optimiser);
     assert!(matches!(result, Err(Error::Io { .. })));
@@ -192,11 +156,7 @@ fn parameter(values: &[f64]) -> Parameters<f64> {
 }
 
 fn current(parameters: &Parameters<f64>) -> Vec<f64> {
-    parameters
-        .get(parameters.find("x").unwrap())
-        .unwrap()
-        .data()
-        .to_vec()
+    parameters.get(parameters.find("x").unwrap()).unwrap().data().to_vec()
 }
 
 #[test]
@@ -211,9 +171,7 @@ fn rules_follow_their_formula() {
     let mut parameters = parameter(&[1.0, 1.0]);
     let mut adam = Optimiser::new(Rule::adam(), 0.1);
     one_step(&mut adam, &mut parameters, &[300.0, -0.01]);
-    let [a, b] = current(&parameters)[..] else {
-        panic!("two elements")
-    };
+    let [a, b] = current(&parameters)[..] else { panic!("two elements") };
     assert!((a - 0.9).abs() < 1e-6 && (b - 1.1).abs() < 1e-6);
 
     // AdamW decays by rate · decay · x apart from the gradient.
@@ -230,9 +188,7 @@ fn clipping_and_schedule_scale_the_step() {
         .with_clip(1.0)
         .with_schedule(Schedule::Exponential { decay: 0.5 });
     one_step(&mut sgd, &mut parameters, &[3.0, 4.0]);
-    let [a, b] = current(&parameters)[..] else {
-        panic!("two elements")
-    };
+    let [a, b] = current(&parameters)[..] else { panic!("two elements") };
     assert!((a + 0.6).abs() < 1e-15 && (b + 0.8).abs() < 1e-15);
     one_step(&mut sgd, &mut parameters, &[0.1, 0.0]);
     assert!((current(&parameters)[0] + 0.65).abs() < 1e-15);
@@ -243,9 +199,7 @@ fn a_gradient_that_is_not_finite_changes_nothing() {
     let mut parameters = parameter(&[1.0]);
     let mut optimiser = Optimiser::new(Rule::adam(), 0.1);
     let mut tape = Tape::new();
-    let x = tape
-        .parameter(&parameters, parameters.find("x").unwrap())
-        .unwrap();
+    let x = tape.parameter(&parameters, parameters.find("x").unwrap()).unwrap();
     let y = tape.scale(x, f64::NAN).unwrap();
     let loss = tape.sum_all(y).unwrap();
     let gradients = tape.backward(loss).unwrap();
@@ -273,16 +227,10 @@ fn a_linear_layer_is_a_product_and_a_sum() {
     let (mut parameters, mut rng) = (Parameters::<f64>::new(), Rng::new(0));
     let initialiser = Initialiser::Normal(1.0);
     let layer = Linear::new(&mut parameters, "layer", 2, 1, initialiser, &mut rng).unwrap();
-    parameters
-        .data_mut(layer.weight)
-        .unwrap()
-        .copy_from_slice(&[2.0, 3.0]);
+    parameters.data_mut(layer.weight).unwrap().copy_from_slice(&[2.0, 3.0]);
     parameters.data_mut(layer.bias).unwrap()[0] = 0.5;
     let mut tape = Tape::new();
     let x = tape.constant(Array::new([1, 2, 2], vec![1.0, 0.0, 1.0, 1.0]).unwrap());
     let y = layer.forward(&mut tape, &parameters, x).unwrap();
-    assert_eq!(
-        tape.value(y).unwrap(),
-        &Array::new([1, 2, 1], vec![2.5, 5.5]).unwrap()
-    );
+    assert_eq!(tape.value(y).unwrap(), &Array::new([1, 2, 1], vec![2.5, 5.5]).unwrap());
 }

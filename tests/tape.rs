@@ -29,15 +29,9 @@ fn moves_put_elements_where_numpy_does() {
     assert_eq!(value(&tape, y), array(&[2, 3], &[2., 2., 0., 5., 5., 3.]));
     let z = tape.constant(array(&[2, 1], &[8., 9.]));
     let y = tape.concat(&[x, z], 1);
-    assert_eq!(
-        value(&tape, y),
-        array(&[2, 4], &[0., 1., 2., 8., 3., 4., 5., 9.])
-    );
+    assert_eq!(value(&tape, y), array(&[2, 4], &[0., 1., 2., 8., 3., 4., 5., 9.]));
     let y = tape.broadcast_to(z, [2, 2, 2]);
-    assert_eq!(
-        value(&tape, y),
-        array(&[2, 2, 2], &[8., 8., 9., 9., 8., 8., 9., 9.])
-    );
+    assert_eq!(value(&tape, y), array(&[2, 2, 2], &[8., 8., 9., 9., 8., 8., 9., 9.]));
     let y = tape.reshape(x, [3, 2]);
     assert_eq!(value(&tape, y), count(&[3, 2]));
 }
@@ -53,10 +47,7 @@ fn matmul_folds_and_broadcasts_batches() {
     assert_eq!(value(&tape, y), array(&[2, 2], &[7., 10., 15., 22.]));
     let c = tape.constant(count(&[3, 2, 1]));
     let y = tape.matmul(b, c);
-    assert_eq!(
-        value(&tape, y),
-        array(&[3, 2, 1], &[2., 4., 8., 18., 14., 32.])
-    );
+    assert_eq!(value(&tape, y), array(&[3, 2, 1], &[2., 4., 8., 18., 14., 32.]));
 }
 
 #[test]
@@ -64,10 +55,7 @@ fn a_large_product_agrees_with_its_definition() {
     let (m, k, n) = (300, 70, 90);
     let element = |i: usize| ((i * 7919) % 101) as f64 - 50.0;
     let of = |rows: usize, columns: usize| {
-        array(
-            &[rows, columns],
-            &(0..rows * columns).map(element).collect::<Vec<_>>(),
-        )
+        array(&[rows, columns], &(0..rows * columns).map(element).collect::<Vec<_>>())
     };
     let (a, b) = (of(m, k), of(k, n));
     let mut tape = Tape::new();
@@ -75,9 +63,7 @@ fn a_large_product_agrees_with_its_definition() {
     let product = tape.matmul(x, y);
     let product = value(&tape, product);
     for (i, j) in [(0, 0), (127, 89), (128, 0), (299, 45)] {
-        let exact: f64 = (0..k)
-            .map(|l| a.data()[i * k + l] * b.data()[l * n + j])
-            .sum();
+        let exact: f64 = (0..k).map(|l| a.data()[i * k + l] * b.data()[l * n + j]).sum();
         assert_eq!(product.data()[i * n + j], exact); // whole numbers: no rounding
     }
 }
@@ -154,14 +140,8 @@ fn misuse_is_told_with_names_and_sizes() {
         message(tape.matmul(x, y)),
         "b: expected shape a matrix (…, rows, columns), got [2]"
     );
-    assert_eq!(
-        message(tape.sum(x, &[2], false)),
-        "axes: expected shape an axis 2, got [2, 3]"
-    );
-    assert_eq!(
-        message(tape.max(y, 1)),
-        "axis: expected shape an axis 1, got [2]"
-    );
+    assert_eq!(message(tape.sum(x, &[2], false)), "axes: expected shape an axis 2, got [2, 3]");
+    assert_eq!(message(tape.max(y, 1)), "axis: expected shape an axis 1, got [2]");
     assert_eq!(
         message(tape.reshape(x, [4])),
         "x: expected shape as many elements as [4], got [2, 3]"
@@ -175,22 +155,13 @@ fn misuse_is_told_with_names_and_sizes() {
         message(tape.slice(x, 1, 2..4)),
         "range: 2..4 is not a range within the axis of length 3"
     );
-    assert_eq!(
-        message(tape.gather(x, 1, &[3])),
-        "indices: 3 is beyond the axis 1 of [2, 3]"
-    );
-    assert_eq!(
-        message(tape.concat(&[], 0)),
-        "inputs: at least one is needed"
-    );
+    assert_eq!(message(tape.gather(x, 1, &[3])), "indices: 3 is beyond the axis 1 of [2, 3]");
+    assert_eq!(message(tape.concat(&[], 0)), "inputs: at least one is needed");
     assert!(tape.concat(&[x, y], 0).is_err());
     assert!(tape.broadcast_to(x, [3]).is_err());
     assert!(tape.broadcast_to(y, [usize::MAX, usize::MAX, 2]).is_err());
     assert!(tape.mse(x, y).is_err());
-    assert_eq!(
-        message(tape.cross_entropy(x, &[0, 3])),
-        "targets: class 3 of 3"
-    );
+    assert_eq!(message(tape.cross_entropy(x, &[0, 3])), "targets: class 3 of 3");
     assert!(tape.cross_entropy(x, &[0]).is_err());
     let mask = Array::new([5], vec![true; 5]).unwrap();
     assert!(tape.select(&mask, x, x).is_err());
@@ -213,10 +184,7 @@ fn a_variable_of_another_record_is_refused() {
 #[test]
 fn constants_have_no_gradient_and_unused_leaves_none() {
     let mut tape = Tape::new();
-    let (x, c) = (
-        tape.leaf(Array::scalar(2.0)),
-        tape.constant(Array::scalar(3.0)),
-    );
+    let (x, c) = (tape.leaf(Array::scalar(2.0)), tape.constant(Array::scalar(3.0)));
     let unused = tape.leaf(Array::scalar(5.0));
     let y = tape.mul(x, c).unwrap();
     let gradients = tape.backward(y).unwrap();

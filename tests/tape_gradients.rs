@@ -11,10 +11,7 @@ type Build<'a> = &'a dyn Fn(&mut Tape<f64>, &[Var]) -> Result<Var>;
 /// Compares the gradients of Σ (1 + sin-weighted) y with central differences for every element.
 fn check(inputs: &[Array<f64>], build: Build) -> std::result::Result<(), TestCaseError> {
     let weigh = |inputs: &[Array<f64>], tape: &mut Tape<f64>| -> (Var, Vec<Var>) {
-        let leaves: Vec<Var> = inputs
-            .iter()
-            .map(|input| tape.leaf(input.clone()))
-            .collect();
+        let leaves: Vec<Var> = inputs.iter().map(|input| tape.leaf(input.clone())).collect();
         let y = build(tape, &leaves).unwrap();
         let shape = tape.shape(y).unwrap().to_vec();
         let count = tape.value(y).unwrap().len();
@@ -27,9 +24,7 @@ fn check(inputs: &[Array<f64>], build: Build) -> std::result::Result<(), TestCas
     let (result, leaves) = weigh(inputs, &mut tape);
     let gradients = tape.backward(result).unwrap();
     for (k, leaf) in leaves.iter().enumerate() {
-        let gradient = gradients
-            .of(*leaf)
-            .expect("every input has part in the result");
+        let gradient = gradients.of(*leaf).expect("every input has part in the result");
         prop_assert_eq!(gradient.shape(), inputs[k].shape());
         for i in 0..inputs[k].len() {
             let value = |change: f64| {
@@ -72,22 +67,17 @@ fn shape() -> impl Strategy<Value = Vec<usize>> {
 
 /// Two shapes that broadcast: axes set to 1 at random, leading axes cut off at random.
 fn broadcasting() -> impl Strategy<Value = (Vec<usize>, Vec<usize>)> {
-    (
-        shape(),
-        prop::collection::vec(0_usize..4, 4),
-        0_usize..4,
-        any::<bool>(),
-    )
-        .prop_map(|(full, kinds, cut, swap)| {
+    (shape(), prop::collection::vec(0_usize..4, 4), 0_usize..4, any::<bool>()).prop_map(
+        |(full, kinds, cut, swap)| {
             let reduced = |keep: usize| -> Vec<usize> {
                 let axes = full.iter().zip(&kinds);
-                axes.map(|(&length, &kind)| if kind == keep { 1 } else { length })
-                    .collect()
+                axes.map(|(&length, &kind)| if kind == keep { 1 } else { length }).collect()
             };
             let (a, b) = (reduced(0), reduced(1));
             let b = b[cut.min(b.len())..].to_vec();
             if swap { (b, a) } else { (a, b) }
-        })
+        },
+    )
 }
 
 fn pair() -> impl Strategy<Value = (Array<f64>, Array<f64>)> {

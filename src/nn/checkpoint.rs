@@ -26,11 +26,7 @@ pub fn save_checkpoint<T: Real>(
         tensors.push((name, Dtype::U64, vec![], value.to_le_bytes().to_vec()));
     };
     number("steps".into(), optimiser.steps());
-    let states = optimiser
-        .states
-        .iter()
-        .map(Option::as_ref)
-        .chain(std::iter::repeat(None));
+    let states = optimiser.states.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     for ((_, name, _), state) in parameters.iter().zip(states.clone()) {
         if let Some(state) = state {
             number(format!("updates.{name}"), state.updates);
@@ -42,19 +38,13 @@ pub fn save_checkpoint<T: Real>(
     };
     for ((_, name, value), state) in parameters.iter().zip(states) {
         array(format!("parameter.{name}"), value);
-        for (i, moment) in state
-            .iter()
-            .flat_map(|state| state.moments.iter().enumerate())
-        {
+        for (i, moment) in state.iter().flat_map(|state| state.moments.iter().enumerate()) {
             array(format!("moment{i}.{name}"), moment);
         }
     }
     let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
         let view = TensorView::new(*dtype, shape.clone(), bytes);
-        (
-            name,
-            view.expect("the bytes were made for this type and shape"),
-        )
+        (name, view.expect("the bytes were made for this type and shape"))
     });
     safetensors::serialize_to_file(views, None, path).map_err(|error| Error::Io {
         path: path.to_owned(),
@@ -76,26 +66,17 @@ pub fn load_checkpoint<T: Real>(
     parameters: &mut Parameters<T>,
     optimiser: &mut Optimiser<T>,
 ) -> Result<()> {
-    let bytes = std::fs::read(path).map_err(|source| Error::Io {
-        path: path.to_owned(),
-        source,
-    })?;
-    let format = |message: String| Error::Format {
-        path: path.to_owned(),
-        message,
-    };
+    let bytes =
+        std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let format = |message: String| Error::Format { path: path.to_owned(), message };
     let file = SafeTensors::deserialize(&bytes).map_err(|error| format(error.to_string()))?;
     let view = |name: &str, dtype: Dtype, shape: &[usize]| {
-        let view = file
-            .tensor(name)
-            .map_err(|_| format(format!("tensor {name:?} is missing")))?;
+        let view = file.tensor(name).map_err(|_| format(format!("tensor {name:?} is missing")))?;
         if view.dtype() == dtype && view.shape() == shape {
             return Ok(view);
         }
         let found = (view.dtype(), view.shape());
-        Err(format(format!(
-            "tensor {name:?}: expected {dtype:?} {shape:?}, got {found:?}"
-        )))
+        Err(format(format!("tensor {name:?}: expected {dtype:?} {shape:?}, got {found:?}")))
     };
     let number = |name: &str| -> Result<u64> {
         let bytes = view(name, Dtype::U64, &[])?.data().try_into();
@@ -120,16 +101,10 @@ pub fn load_checkpoint<T: Real>(
             .map(|i| array(&format!("moment{i}.{name}"), value.shape()))
             .collect::<Result<Vec<_>>>()?;
         known += 1 + moments.len();
-        states.push(Some(State {
-            updates: number(&updates)?,
-            moments,
-        }));
+        states.push(Some(State { updates: number(&updates)?, moments }));
     }
     if file.len() != known {
-        let message = format!(
-            "{} tensors, {known} of which belong to this model",
-            file.len()
-        );
+        let message = format!("{} tensors, {known} of which belong to this model", file.len());
         return Err(format(message));
     }
     for (id, value) in values {
@@ -140,21 +115,14 @@ pub fn load_checkpoint<T: Real>(
 }
 
 fn dtype<T: Real>() -> Dtype {
-    if size_of::<T>() == 4 {
-        Dtype::F32
-    } else {
-        Dtype::F64
-    }
+    if size_of::<T>() == 4 { Dtype::F32 } else { Dtype::F64 }
 }
 
 /// Little-endian bytes.
 fn to_bytes<T: Real>(data: &[T]) -> Vec<u8> {
     let double = |x: &T| x.to_double();
     match dtype::<T>() {
-        Dtype::F32 => data
-            .iter()
-            .flat_map(|x| (double(x) as f32).to_le_bytes())
-            .collect(),
+        Dtype::F32 => data.iter().flat_map(|x| (double(x) as f32).to_le_bytes()).collect(),
         _ => data.iter().flat_map(|x| double(x).to_le_bytes()).collect(),
     }
 }
@@ -163,17 +131,11 @@ fn from_bytes<T: Real>(bytes: &[u8]) -> Vec<T> {
     match dtype::<T>() {
         Dtype::F32 => {
             let (chunks, _) = bytes.as_chunks();
-            chunks
-                .iter()
-                .map(|chunk| T::of(f32::from_le_bytes(*chunk).into()))
-                .collect()
+            chunks.iter().map(|chunk| T::of(f32::from_le_bytes(*chunk).into())).collect()
         }
         _ => {
             let (chunks, _) = bytes.as_chunks();
-            chunks
-                .iter()
-                .map(|chunk| T::of(f64::from_le_bytes(*chunk)))
-                .collect()
+            chunks.iter().map(|chunk| T::of(f64::from_le_bytes(*chunk))).collect()
         }
     }
 }

@@ -99,20 +99,12 @@ mod tests {
             (HeNormal, 2.0 / 120.0),
         ];
         for (initialiser, variance) in cases {
-            let array = initialiser
-                .sample::<f64>(rows, columns, &mut Rng::new(3))
-                .unwrap();
+            let array = initialiser.sample::<f64>(rows, columns, &mut Rng::new(3)).unwrap();
             let count = array.len() as f64;
             let mean = array.data().iter().sum::<f64>() / count;
             let second = array.data().iter().map(|x| x * x).sum::<f64>() / count;
-            assert!(
-                mean.abs() <= 4.0 * (variance / count).sqrt(),
-                "{initialiser:?}: {mean}"
-            );
-            assert!(
-                (second - variance).abs() <= 0.06 * variance,
-                "{initialiser:?}: {second}"
-            );
+            assert!(mean.abs() <= 4.0 * (variance / count).sqrt(), "{initialiser:?}: {mean}");
+            assert!((second - variance).abs() <= 0.06 * variance, "{initialiser:?}: {second}");
         }
     }
 }

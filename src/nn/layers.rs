@@ -118,27 +118,13 @@ impl Mlp {
         rng: &mut Rng,
     ) -> Result<Self> {
         if sizes.len() < 2 {
-            return Err(Error::argument(
-                "sizes",
-                format!("{sizes:?} lacks inputs and outputs"),
-            ));
+            return Err(Error::argument("sizes", format!("{sizes:?} lacks inputs and outputs")));
         }
         let layer = |(i, pair): (usize, &[usize])| {
             let name = format!("{name}.{i}");
-            Linear::new(
-                parameters,
-                &name,
-                pair[0],
-                pair[1],
-                activation.initialiser(),
-                rng,
-            )
+            Linear::new(parameters, &name, pair[0], pair[1], activation.initialiser(), rng)
         };
-        let layers = sizes
-            .windows(2)
-            .enumerate()
-            .map(layer)
-            .collect::<Result<_>>()?;
+        let layers = sizes.windows(2).enumerate().map(layer).collect::<Result<_>>()?;
         Ok(Mlp { layers, activation })
     }
 

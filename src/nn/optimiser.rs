@@ -39,12 +39,7 @@ impl Rule {
 
     /// Adam with decoupled weight decay.
     pub fn adam_w(decay: f64) -> Self {
-        Rule::Adam {
-            beta1: 0.9,
-            beta2: 0.999,
-            epsilon: 1e-8,
-            decay,
-        }
+        Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay }
     }
 
     /// Number of arrays of state for each parameter.
@@ -85,14 +80,7 @@ impl<T: Real> Optimiser<T> {
     /// Constant rate, no clipping.
     pub fn new(rule: Rule, rate: f64) -> Self {
         let (schedule, clip) = (Schedule::Constant, None);
-        Optimiser {
-            rule,
-            rate,
-            schedule,
-            clip,
-            steps: 0,
-            states: vec![],
-        }
+        Optimiser { rule, rate, schedule, clip, steps: 0, states: vec![] }
     }
 
     /// The same with a schedule.
@@ -102,10 +90,7 @@ impl<T: Real> Optimiser<T> {
 
     /// The same with clipping at this norm.
     pub fn with_clip(self, norm: f64) -> Self {
-        Optimiser {
-            clip: Some(norm),
-            ..self
-        }
+        Optimiser { clip: Some(norm), ..self }
     }
 
     /// Steps taken.
@@ -122,11 +107,7 @@ impl<T: Real> Optimiser<T> {
         let mut squares = 0.0;
         for (id, gradient) in gradients.parameters() {
             parameters.get(id)?;
-            let square: Vec<f64> = gradient
-                .data()
-                .iter()
-                .map(|g| g.to_double().powi(2))
-                .collect();
+            let square: Vec<f64> = gradient.data().iter().map(|g| g.to_double().powi(2)).collect();
             squares += sum_run(&square);
         }
         let norm = squares.sqrt();
@@ -139,8 +120,7 @@ impl<T: Real> Optimiser<T> {
             _ => T::one(),
         };
         let rate = self.rate * self.schedule.factor(self.steps);
-        self.states
-            .resize(self.states.len().max(parameters.len()), None);
+        self.states.resize(self.states.len().max(parameters.len()), None);
         for (id, gradient) in gradients.parameters() {
             let gradient: Vec<T> = gradient.data().iter().map(|g| *g * shrink).collect();
             self.update(parameters, id, &gradient, rate)?;
@@ -160,33 +140,16 @@ impl<T: Real> Optimiser<T> {
             Some(state) => state,
             none => {
                 let zeros = Array::full(parameters.get(id)?.shape(), T::zero())?;
-                none.insert(State {
-                    updates: 0,
-                    moments: vec![zeros; self.rule.moments()],
-                })
+                none.insert(State { updates: 0, moments: vec![zeros; self.rule.moments()] })
             }
         };
         state.updates += 1;
         let x = parameters.data_mut(id)?;
         match (self.rule, &mut state.moments[..]) {
             (Rule::Sgd { momentum }, [velocity]) => {
-                update::sgd(
-                    x,
-                    velocity.data_mut(),
-                    gradient,
-                    T::of(rate),
-                    T::of(momentum),
-                );
+                update::sgd(x, velocity.data_mut(), gradient, T::of(rate), T::of(momentum));
             }
-            (
-                Rule::Adam {
-                    beta1,
-                    beta2,
-                    epsilon,
-                    decay,
-                },
-                [first, second],
-            ) => {
+            (Rule::Adam { beta1, beta2, epsilon, decay }, [first, second]) => {
                 let power = |beta: f64| beta.powf(state.updates as f64);
                 let step = update::Adam {
                     rate: T::of(rate),

@@ -31,10 +31,7 @@ impl<T: Real> Default for Parameters<T> {
 impl<T: Real> Parameters<T> {
     /// An empty store.
     pub fn new() -> Self {
-        Parameters {
-            entries: vec![],
-            store: STORES.fetch_add(1, Ordering::Relaxed),
-        }
+        Parameters { entries: vec![], store: STORES.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// Adds a parameter.
@@ -44,25 +41,16 @@ impl<T: Real> Parameters<T> {
     pub fn insert(&mut self, name: impl Into<String>, value: Array<T>) -> Result<ParameterId> {
         let name = name.into();
         if self.find(&name).is_some() {
-            return Err(Error::argument(
-                "name",
-                format!("a parameter {name:?} exists already"),
-            ));
+            return Err(Error::argument("name", format!("a parameter {name:?} exists already")));
         }
         self.entries.push((name, value));
-        Ok(ParameterId {
-            index: self.entries.len() - 1,
-            store: self.store,
-        })
+        Ok(ParameterId { index: self.entries.len() - 1, store: self.store })
     }
 
     /// The parameter of this name.
     pub fn find(&self, name: &str) -> Option<ParameterId> {
         let index = self.entries.iter().position(|(known, _)| known == name)?;
-        Some(ParameterId {
-            index,
-            store: self.store,
-        })
+        Some(ParameterId { index, store: self.store })
     }
 
     /// A parameter's value.
@@ -93,19 +81,9 @@ impl<T: Real> Parameters<T> {
 
     /// Identity, name and value of every parameter, in order.
     pub fn iter(&self) -> impl Iterator<Item = (ParameterId, &str, &Array<T>)> {
-        self.entries
-            .iter()
-            .enumerate()
-            .map(|(index, (name, value))| {
-                (
-                    ParameterId {
-                        index,
-                        store: self.store,
-                    },
-                    name.as_str(),
-                    value,
-                )
-            })
+        self.entries.iter().enumerate().map(|(index, (name, value))| {
+            (ParameterId { index, store: self.store }, name.as_str(), value)
+        })
     }
 
     /// Number of parameters (arrays).

@@ -68,25 +68,16 @@ mod tests {
             steps.iter().map(|&step| schedule.factor(step)).collect()
         };
         assert_eq!(at(&Schedule::Constant, &[0, 9]), [1.0, 1.0]);
-        let step = Schedule::Step {
-            every: 10,
-            factor: 0.5,
-        };
+        let step = Schedule::Step { every: 10, factor: 0.5 };
         assert_eq!(at(&step, &[0, 9, 10, 25]), [1.0, 1.0, 0.5, 0.25]);
         let exponential = Schedule::Exponential { decay: 0.5 };
         assert_eq!(at(&exponential, &[0, 1, 3]), [1.0, 0.5, 0.125]);
-        let cosine = Schedule::Cosine {
-            steps: 10,
-            floor: 0.1,
-        };
+        let cosine = Schedule::Cosine { steps: 10, floor: 0.1 };
         let expected = [1.0, 0.55, 0.1, 0.1];
         for (value, expected) in at(&cosine, &[0, 5, 10, 99]).iter().zip(expected) {
             assert!((value - expected).abs() < 1e-12);
         }
-        let warm = Schedule::WarmUp {
-            steps: 3,
-            then: Box::new(exponential),
-        };
+        let warm = Schedule::WarmUp { steps: 3, then: Box::new(exponential) };
         assert_eq!(at(&warm, &[0, 1, 2, 3, 4]), [0.25, 0.5, 0.75, 1.0, 0.5]);
     }
 }

@@ -37,10 +37,7 @@ fn check_floor<T: Real>(floor: T) -> Result<()> {
     if floor >= T::zero() && floor.is_finite() {
         Ok(())
     } else {
-        Err(Error::argument(
-            "floor",
-            format!("{floor} is not a finite number from 0 up"),
-        ))
+        Err(Error::argument("floor", format!("{floor} is not a finite number from 0 up")))
     }
 }
 
@@ -62,10 +59,7 @@ mod tests {
     #[test]
     fn impossible_steps_are_refused() {
         for step in [0.0, -1.0, 1e-3, f64::NAN, f64::INFINITY] {
-            assert!(
-                raw_steps(&Array::vector(vec![step]), 1e-3).is_err(),
-                "{step}"
-            );
+            assert!(raw_steps(&Array::vector(vec![step]), 1e-3).is_err(), "{step}");
         }
         assert!(raw_steps(&Array::vector(vec![1.0]), -1.0).is_err());
     }

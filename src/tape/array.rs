@@ -26,19 +26,13 @@ impl<T> Array<T> {
 
     /// An array of rank 0.
     pub fn scalar(value: T) -> Self {
-        Array {
-            shape: vec![],
-            data: vec![value],
-        }
+        Array { shape: vec![], data: vec![value] }
     }
 
     /// An array of rank 1.
     pub fn vector(data: impl Into<Vec<T>>) -> Self {
         let data = data.into();
-        Array {
-            shape: vec![data.len()],
-            data,
-        }
+        Array { shape: vec![data.len()], data }
     }
 
     /// For shapes that the caller has computed from valid ones.
@@ -86,17 +80,12 @@ impl<T: Clone> Array<T> {
     pub fn full(shape: impl Into<Vec<usize>>, value: T) -> Result<Self> {
         let shape = shape.into();
         let size = checked_size(&shape).filter(|&n| {
-            n.checked_mul(size_of::<T>())
-                .is_some_and(|bytes| isize::try_from(bytes).is_ok())
+            n.checked_mul(size_of::<T>()).is_some_and(|bytes| isize::try_from(bytes).is_ok())
         });
-        let out_of_memory = |bytes| Error::OutOfMemory {
-            what: format!("array {shape:?}"),
-            bytes,
-        };
+        let out_of_memory = |bytes| Error::OutOfMemory { what: format!("array {shape:?}"), bytes };
         let size = size.ok_or_else(|| out_of_memory(usize::MAX))?;
         let mut data = Vec::new();
-        data.try_reserve_exact(size)
-            .map_err(|_| out_of_memory(size * size_of::<T>()))?;
+        data.try_reserve_exact(size).map_err(|_| out_of_memory(size * size_of::<T>()))?;
         data.resize(size, value);
         Ok(Array { shape, data })
     }
@@ -104,9 +93,7 @@ impl<T: Clone> Array<T> {
 
 /// Product of the lengths; `None` when it overflows.
 pub(crate) fn checked_size(shape: &[usize]) -> Option<usize> {
-    shape
-        .iter()
-        .try_fold(1_usize, |product, &length| product.checked_mul(length))
+    shape.iter().try_fold(1_usize, |product, &length| product.checked_mul(length))
 }
 
 #[cfg(test)]
@@ -123,13 +110,7 @@ mod tests {
 
     #[test]
     fn an_absurd_size_is_an_error() {
-        assert!(matches!(
-            Array::full([usize::MAX, 4], 0.0),
-            Err(Error::OutOfMemory { .. })
-        ));
-        assert!(matches!(
-            Array::full([1 << 60], 0_u8),
-            Err(Error::OutOfMemory { .. })
-        ));
+        assert!(matches!(Array::full([usize::MAX, 4], 0.0), Err(Error::OutOfMemory { .. })));
+        assert!(matches!(Array::full([1 << 60], 0_u8), Err(Error::OutOfMemory { .. })));
     }
 }

@@ -17,19 +17,14 @@ impl<T> Gradients<T> {
     /// The gradient of a leaf, in its shape; `None` for what is not a leaf of the record or has no
     /// part in the result.
     pub fn of(&self, leaf: Var) -> Option<&Array<T>> {
-        let at = self
-            .leaves
-            .binary_search_by_key(&leaf.index, |(var, _)| var.index)
-            .ok()?;
+        let at = self.leaves.binary_search_by_key(&leaf.index, |(var, _)| var.index).ok()?;
         let (var, gradient) = &self.leaves[at];
         (*var == leaf).then_some(gradient)
     }
 
     /// The parameters that have part in the result, with their gradients.
     pub fn parameters(&self) -> impl Iterator<Item = (ParameterId, &Array<T>)> {
-        self.parameters
-            .iter()
-            .filter_map(|(id, var)| Some((*id, self.of(*var)?)))
+        self.parameters.iter().filter_map(|(id, var)| Some((*id, self.of(*var)?)))
     }
 }
 
@@ -51,11 +46,7 @@ impl<T: Real> Tape<T> {
     pub fn backward_from(&mut self, result: Var, cotangent: &Array<T>) -> Result<Gradients<T>> {
         let shape = self.shape(result)?;
         if cotangent.shape() != shape {
-            return Err(shape_error(
-                "cotangent",
-                format!("{shape:?}"),
-                cotangent.shape(),
-            ));
+            return Err(shape_error("cotangent", format!("{shape:?}"), cotangent.shape()));
         }
         let mut gradients: Vec<Option<Vec<T>>> = Vec::new();
         gradients.resize_with(result.index + 1, || None);
@@ -71,14 +62,8 @@ impl<T: Real> Tape<T> {
             };
             let node = &self.nodes[i];
             if let Operation::Leaf | Operation::Parameter = node.operation {
-                let var = Var {
-                    index: i,
-                    recording: self.recording,
-                };
-                leaves.push((
-                    var,
-                    Array::from_parts(node.value.shape().to_vec(), gradient),
-                ));
+                let var = Var { index: i, recording: self.recording };
+                leaves.push((var, Array::from_parts(node.value.shape().to_vec(), gradient)));
                 continue;
             }
             node.operation.for_each_input(|input| {
@@ -91,10 +76,7 @@ impl<T: Real> Tape<T> {
             self.pool.give(gradient);
         }
         leaves.reverse();
-        Ok(Gradients {
-            leaves,
-            parameters: self.parameters.clone(),
-        })
+        Ok(Gradients { leaves, parameters: self.parameters.clone() })
     }
 
     /// Adds one node's contribution to the gradients of those of its inputs that have one.
@@ -130,11 +112,7 @@ impl<T: Real> Tape<T> {
                     reduce::add_repeated(gy, kept, gx, self.nodes[*x].value.shape());
                 }
             }
-            Operation::Max {
-                x,
-                sizes,
-                arguments,
-            } => {
+            Operation::Max { x, sizes, arguments } => {
                 if let Some(gx) = &mut gradients[*x] {
                     reduce::max_adjoint(gy, arguments, *sizes, gx);
                 }

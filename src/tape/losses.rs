@@ -48,11 +48,7 @@ impl<T: Real> Tape<T> {
         };
         let rows = rows.iter().product::<usize>();
         if targets.len() != rows {
-            return Err(shape_error(
-                "targets",
-                format!("one a row: [{rows}]"),
-                &[targets.len()],
-            ));
+            return Err(shape_error("targets", format!("one a row: [{rows}]"), &[targets.len()]));
         }
         if let Some(target) = targets.iter().find(|&&target| target >= classes) {
             let message = format!("class {target} of {classes}");
@@ -60,11 +56,8 @@ impl<T: Real> Tape<T> {
         }
         let logarithms = self.log_softmax(logits)?;
         let flat = self.reshape(logarithms, [rows * classes])?;
-        let picked: Vec<usize> = targets
-            .iter()
-            .enumerate()
-            .map(|(row, target)| row * classes + target)
-            .collect();
+        let picked: Vec<usize> =
+            targets.iter().enumerate().map(|(row, target)| row * classes + target).collect();
         let picked = self.gather(flat, 0, &picked)?;
         let mean = self.mean_all(picked)?;
         self.neg(mean)

@@ -162,15 +162,8 @@ impl<T: Real> Tape<T> {
     }
 
     fn push(&mut self, operation: Operation<T>, value: Array<T>, differentiable: bool) -> Var {
-        self.nodes.push(Node {
-            operation,
-            value,
-            differentiable,
-        });
-        Var {
-            index: self.nodes.len() - 1,
-            recording: self.recording,
-        }
+        self.nodes.push(Node { operation, value, differentiable });
+        Var { index: self.nodes.len() - 1, recording: self.recording }
     }
 
     /// Records an operation whose value `compute` writes; differentiable if an input is.
@@ -182,10 +175,7 @@ impl<T: Real> Tape<T> {
     ) -> Result<Var> {
         let Some(size) = checked_size(&shape) else {
             let what = format!("array {shape:?}");
-            return Err(Error::OutOfMemory {
-                what,
-                bytes: usize::MAX,
-            });
+            return Err(Error::OutOfMemory { what, bytes: usize::MAX });
         };
         let mut data = self.pool.take(size);
         compute(self, &mut data);
@@ -200,11 +190,7 @@ impl<T: Real> Tape<T> {
 }
 
 fn shape_error(argument: &str, expected: impl Into<String>, actual: &[usize]) -> Error {
-    Error::Shape {
-        argument: argument.into(),
-        expected: expected.into(),
-        actual: actual.to_vec(),
-    }
+    Error::Shape { argument: argument.into(), expected: expected.into(), actual: actual.to_vec() }
 }
 
 fn check_axis(argument: &str, axis: usize, shape: &[usize]) -> Result<()> {

@@ -125,13 +125,9 @@ impl<T: Real> Tape<T> {
     fn binary(&mut self, function: Binary, a: Var, b: Var) -> Result<Var> {
         let shape = self.common_shape("b", a, b)?;
         let (a, b) = (a.index, b.index);
-        self.record(
-            Operation::Binary { function, a, b },
-            shape.clone(),
-            |tape, y| {
-                function.forward(tape.operand(a), tape.operand(b), &shape, y);
-            },
-        )
+        self.record(Operation::Binary { function, a, b }, shape.clone(), |tape, y| {
+            function.forward(tape.operand(a), tape.operand(b), &shape, y);
+        })
     }
 
     /// Values and shape of a node.
@@ -159,13 +155,7 @@ impl<T: Real> Tape<T> {
         }
         let (lead_a, [rows, inner]) = shape_a.split_last_chunk().expect("rank was checked");
         let (lead_b, [inner_b, columns]) = shape_b.split_last_chunk().expect("rank was checked");
-        let misfit = || {
-            shape_error(
-                "b",
-                format!("(…, {inner}, N) for a of {shape_a:?}"),
-                shape_b,
-            )
-        };
+        let misfit = || shape_error("b", format!("(…, {inner}, N) for a of {shape_a:?}"), shape_b);
         if inner != inner_b {
             return Err(misfit());
         }
@@ -173,17 +163,9 @@ impl<T: Real> Tape<T> {
         let product = Product::new(shape_a, shape_b, &batch);
         let shape = [&batch[..], &[*rows, *columns]].concat();
         let (a, b) = (a.index, b.index);
-        self.record(
-            Operation::MatMul {
-                product: product.clone(),
-                a,
-                b,
-            },
-            shape,
-            |tape, c| {
-                product.forward(tape.data(a), tape.data(b), c);
-            },
-        )
+        self.record(Operation::MatMul { product: product.clone(), a, b }, shape, |tape, c| {
+            product.forward(tape.data(a), tape.data(b), c);
+        })
     }
 
     /// Sum over `axes`; they disappear, or stay with length 1 if `keep`.
@@ -200,23 +182,13 @@ impl<T: Real> Tape<T> {
         let shape = if keep {
             kept.clone()
         } else {
-            (0..from.len())
-                .filter(|axis| !axes.contains(axis))
-                .map(|axis| from[axis])
-                .collect()
+            (0..from.len()).filter(|axis| !axes.contains(axis)).map(|axis| from[axis]).collect()
         };
         let x = x.index;
-        self.record(
-            Operation::Sum {
-                x,
-                kept: kept.clone(),
-            },
-            shape,
-            |tape, y| {
-                y.fill(T::zero());
-                elementwise::add_reduced(tape.data(x), &from, y, &kept);
-            },
-        )
+        self.record(Operation::Sum { x, kept: kept.clone() }, shape, |tape, y| {
+            y.fill(T::zero());
+            elementwise::add_reduced(tape.data(x), &from, y, &kept);
+        })
     }
 
     /// Mean over `axes`; they disappear, or stay with length 1 if `keep`. NaN over an empty axis.
@@ -256,11 +228,7 @@ impl<T: Real> Tape<T> {
     pub fn max(&mut self, x: Var, axis: usize) -> Result<Var> {
         let (sizes, mut shape) = self.around("axis", x, axis)?;
         if sizes[1] == 0 {
-            return Err(shape_error(
-                "x",
-                format!("an axis {axis} that is not empty"),
-                &shape,
-            ));
+            return Err(shape_error("x", format!("an axis {axis} that is not empty"), &shape));
         }
         shape.remove(axis);
         let x = x.index;
@@ -268,11 +236,7 @@ impl<T: Real> Tape<T> {
         let mut data = self.pool.take(arguments.len());
         reduce::max(self.data(x), sizes, &mut data, &mut arguments);
         let differentiable = self.nodes[x].differentiable;
-        let operation = Operation::Max {
-            x,
-            sizes,
-            arguments,
-        };
+        let operation = Operation::Max { x, sizes, arguments };
         Ok(self.push(operation, Array::from_parts(shape, data), differentiable))
     }
 
@@ -280,10 +244,7 @@ impl<T: Real> Tape<T> {
     fn around(&self, argument: &str, x: Var, axis: usize) -> Result<([usize; 3], Vec<usize>)> {
         let shape = self.shape(x)?;
         check_axis(argument, axis, shape)?;
-        let (outer, inner) = (
-            layout::size(&shape[..axis]),
-            layout::size(&shape[axis + 1..]),
-        );
+        let (outer, inner) = (layout::size(&shape[..axis]), layout::size(&shape[axis + 1..]));
         Ok(([outer, shape[axis], inner], shape.to_vec()))
     }
 
@@ -295,16 +256,10 @@ impl<T: Real> Tape<T> {
         let shape = shape.into();
         let from = self.value(x)?;
         if super::checked_size(&shape) != Some(from.len()) {
-            return Err(shape_error(
-                "x",
-                format!("as many elements as {shape:?}"),
-                from.shape(),
-            ));
+            return Err(shape_error("x", format!("as many elements as {shape:?}"), from.shape()));
         }
         let x = x.index;
-        self.record(Operation::Reshape { x }, shape, |tape, y| {
-            y.copy_from_slice(tape.data(x))
-        })
+        self.record(Operation::Reshape { x }, shape, |tape, y| y.copy_from_slice(tape.data(x)))
     }
 
     /// Axis i of the result is axis `axes[i]` of x.
@@ -344,11 +299,7 @@ impl<T: Real> Tape<T> {
     pub fn broadcast_to(&mut self, x: Var, shape: impl Into<Vec<usize>>) -> Result<Var> {
         let (from, shape) = (self.shape(x)?, shape.into());
         if layout::broadcast(from, &shape).as_ref() != Some(&shape) {
-            return Err(shape_error(
-                "x",
-                format!("one that broadcasts to {shape:?}"),
-                from,
-            ));
+            return Err(shape_error("x", format!("one that broadcasts to {shape:?}"), from));
         }
         let strides = layout::broadcast_strides(from, &shape);
         self.view(x, 0, strides, shape)
@@ -362,11 +313,7 @@ impl<T: Real> Tape<T> {
         shape: Vec<usize>,
     ) -> Result<Var> {
         let x = x.index;
-        let operation = Operation::View {
-            x,
-            offset,
-            strides: strides.clone(),
-        };
+        let operation = Operation::View { x, offset, strides: strides.clone() };
         self.record(operation, shape.clone(), |tape, y| {
             index::copy_strided(tape.data(x), offset, &strides, y, &shape);
         })
@@ -394,10 +341,7 @@ impl<T: Real> Tape<T> {
         }
         let row = shape[axis] * inner;
         let inputs: Vec<usize> = inputs.iter().map(|input| input.index).collect();
-        let operation = Operation::Concat {
-            inputs: inputs.clone(),
-            outer,
-        };
+        let operation = Operation::Concat { inputs: inputs.clone(), outer };
         self.record(operation, shape, |tape, y| {
             let mut start = 0;
             for input in inputs {
@@ -424,14 +368,8 @@ impl<T: Real> Tape<T> {
         }
         shape[axis] = indices.len();
         let x = x.index;
-        let operation = Operation::Gather {
-            x,
-            sizes,
-            indices: indices.to_vec(),
-        };
-        self.record(operation, shape, |tape, y| {
-            index::gather(tape.data(x), sizes, indices, y)
-        })
+        let operation = Operation::Gather { x, sizes, indices: indices.to_vec() };
+        self.record(operation, shape, |tape, y| index::gather(tape.data(x), sizes, indices, y))
     }
 
     /// x where the mask holds, `otherwise` elsewhere; all three broadcast. A side that is not taken
@@ -442,18 +380,10 @@ impl<T: Real> Tape<T> {
     pub fn select(&mut self, mask: &Array<bool>, x: Var, otherwise: Var) -> Result<Var> {
         let values = self.common_shape("otherwise", x, otherwise)?;
         let shape = layout::broadcast(mask.shape(), &values).ok_or_else(|| {
-            shape_error(
-                "mask",
-                format!("one that broadcasts with {values:?}"),
-                mask.shape(),
-            )
+            shape_error("mask", format!("one that broadcasts with {values:?}"), mask.shape())
         })?;
         let (x, otherwise) = (x.index, otherwise.index);
-        let operation = Operation::Select {
-            mask: mask.clone(),
-            x,
-            otherwise,
-        };
+        let operation = Operation::Select { mask: mask.clone(), x, otherwise };
         self.record(operation, shape.clone(), |tape, y| {
             let mask = (mask.data(), mask.shape());
             elementwise::select(mask, tape.operand(x), tape.operand(otherwise), &shape, y);

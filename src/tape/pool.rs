@@ -12,9 +12,7 @@ pub(super) struct Pool<T> {
 
 impl<T> Default for Pool<T> {
     fn default() -> Self {
-        Pool {
-            free: HashMap::new(),
-        }
+        Pool { free: HashMap::new() }
     }
 }
 

@@ -1,3 +1,5 @@
-//! The CPU: the default, and the reference for every other backend.
+//! The CPU backend: the default everywhere, and the oracle for the others.
 
+pub mod banded;
+pub mod lanes;
 pub mod tensor;

@@ -59,9 +59,7 @@ impl<T: Real> Unary<T> {
             Tanh => map(x, y, T::tanh),
             Sigmoid => map(x, y, sigmoid),
             Softplus => map(x, y, softplus),
-            Gelu => map(x, y, |x| {
-                T::of(0.5) * x * (T::one() + gelu_argument(x).tanh())
-            }),
+            Gelu => map(x, y, |x| T::of(0.5) * x * (T::one() + gelu_argument(x).tanh())),
             Sin => map(x, y, T::sin),
             Cos => map(x, y, T::cos),
             Exp => map(x, y, T::exp),
@@ -82,13 +80,7 @@ impl<T: Real> Unary<T> {
             Negate => accumulate(x, y, gy, gx, |_, _| -one),
             Scale(c) => accumulate(x, y, gy, gx, |_, _| c),
             Shift(_) => accumulate(x, y, gy, gx, |_, _| one),
-            Relu => accumulate(
-                x,
-                y,
-                gy,
-                gx,
-                |x, _| if x > T::zero() { one } else { T::zero() },
-            ),
+            Relu => accumulate(x, y, gy, gx, |x, _| if x > T::zero() { one } else { T::zero() }),
             Tanh => accumulate(x, y, gy, gx, |_, y| one - y * y),
             Sigmoid => accumulate(x, y, gy, gx, |_, y| y * (one - y)),
             Softplus => accumulate(x, y, gy, gx, |x, _| sigmoid(x)),
@@ -148,9 +140,7 @@ fn map<T: Real>(x: &[T], y: &mut [T], f: impl Fn(T) -> T + Sync) {
     if x.len() <= CHUNK {
         chunk((x, y));
     } else {
-        x.par_chunks(CHUNK)
-            .zip(y.par_chunks_mut(CHUNK))
-            .for_each(chunk);
+        x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK)).for_each(chunk);
     }
 }
 
@@ -253,11 +243,7 @@ fn zip<T: Real>(
 ) {
     let walk = Walk::new(
         shape,
-        [
-            &contiguous(shape),
-            &broadcast_strides(sa, shape),
-            &broadcast_strides(sb, shape),
-        ],
+        [&contiguous(shape), &broadcast_strides(sa, shape), &broadcast_strides(sb, shape)],
     );
     let [_, step_a, step_b] = walk.strides;
     let run = |a: &[T], b: &[T], y: &mut [T]| match (step_a, step_b) {
@@ -344,11 +330,7 @@ pub fn select<T: Real>(
     let [sy, sm, sx, so] = walk.strides;
     walk.for_each(|[k, m, i, j]| {
         for r in 0..walk.run {
-            y[k + r * sy] = if mask[m + r * sm] {
-                x[i + r * sx]
-            } else {
-                otherwise[j + r * so]
-            };
+            y[k + r * sy] = if mask[m + r * sm] { x[i + r * sx] } else { otherwise[j + r * so] };
         }
     });
 }

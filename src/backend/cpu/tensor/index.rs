@@ -54,10 +54,7 @@ pub fn gather<T: Real>(
 ) {
     for o in 0..outer {
         for (m, &index) in indices.iter().enumerate() {
-            let (from, to) = (
-                (o * length + index) * inner,
-                (o * indices.len() + m) * inner,
-            );
+            let (from, to) = ((o * length + index) * inner, (o * indices.len() + m) * inner);
             y[to..to + inner].copy_from_slice(&x[from..from + inner]);
         }
     }
@@ -72,10 +69,7 @@ pub fn scatter_add<T: Real>(
 ) {
     for o in 0..outer {
         for (m, &index) in indices.iter().enumerate() {
-            let (to, from) = (
-                (o * length + index) * inner,
-                (o * indices.len() + m) * inner,
-            );
+            let (to, from) = ((o * length + index) * inner, (o * indices.len() + m) * inner);
             for (x, y) in x[to..to + inner].iter_mut().zip(&y[from..from + inner]) {
                 *x += *y;
             }

@@ -77,11 +77,7 @@ impl<const M: usize> Walk<M> {
             }
         }
         let (run, strides) = axes.pop().unwrap_or((1, [1; M]));
-        Walk {
-            outer: axes,
-            run,
-            strides,
-        }
+        Walk { outer: axes, run, strides }
     }
 
     /// Calls `run` with the offsets at which each innermost run begins.

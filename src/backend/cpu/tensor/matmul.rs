@@ -22,33 +22,19 @@ struct Matrix<'a, T> {
 impl<'a, T> Matrix<'a, T> {
     fn new(data: &'a [T], rows: usize, columns: usize) -> Self {
         assert!(data.len() >= rows * columns);
-        Matrix {
-            data,
-            rows,
-            columns,
-            strides: [columns, 1],
-        }
+        Matrix { data, rows, columns, strides: [columns, 1] }
     }
 
     /// The transpose, without a move.
     fn t(self) -> Self {
         let [row, column] = self.strides;
-        Matrix {
-            data: self.data,
-            rows: self.columns,
-            columns: self.rows,
-            strides: [column, row],
-        }
+        Matrix { data: self.data, rows: self.columns, columns: self.rows, strides: [column, row] }
     }
 
     /// `count` rows from `first` on.
     fn rows(self, first: usize, count: usize) -> Self {
         let data = &self.data[first * self.strides[0]..];
-        Matrix {
-            data,
-            rows: count,
-            ..self
-        }
+        Matrix { data, rows: count, ..self }
     }
 }
 
@@ -123,15 +109,7 @@ fn product<T: Real>(a: Matrix<T>, b: Matrix<T>, c: &mut [T], add: bool) {
         // length of c is a.rows × n.
         unsafe {
             let (a_data, b_data) = (a.data.as_ptr(), b.data.as_ptr());
-            T::gemm(
-                [a.rows, k, n],
-                a_data,
-                a.strides,
-                b_data,
-                b.strides,
-                beta,
-                c.as_mut_ptr(),
-            );
+            T::gemm([a.rows, k, n], a_data, a.strides, b_data, b.strides, beta, c.as_mut_ptr());
         }
     };
     if m * k * n <= SMALL {
@@ -160,17 +138,10 @@ impl Product {
         if lead_b.is_empty() {
             // One matrix b for all: the leading axes of a are more rows.
             let rows = size(lead_a) * m;
-            return Product {
-                sizes: [rows, k, n],
-                batch: vec![],
-                strides: Default::default(),
-            };
+            return Product { sizes: [rows, k, n], batch: vec![], strides: Default::default() };
         }
         let scaled = |lead: &[usize], by: usize| -> Vec<usize> {
-            broadcast_strides(lead, batch)
-                .iter()
-                .map(|stride| stride * by)
-                .collect()
+            broadcast_strides(lead, batch).iter().map(|stride| stride * by).collect()
         };
         Product {
             sizes: [m, k, n],
@@ -178,10 +149,7 @@ impl Product {
             strides: [
                 scaled(lead_a, m * k),
                 scaled(lead_b, k * n),
-                contiguous(batch)
-                    .iter()
-                    .map(|stride| stride * m * n)
-                    .collect(),
+                contiguous(batch).iter().map(|stride| stride * m * n).collect(),
             ],
         }
     }

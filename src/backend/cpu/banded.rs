@@ -1,0 +1,515 @@
+//! Cholesky factor of a symmetric positive definite block-banded matrix with a thin dense border.
+//!
+//! The unknowns are ordered (z_0, ..., z_{n-1}, y): n blocks of P values, then c border values.
+//! Block t is coupled with blocks t .. t+w (w = bandwidth, 1 or 2) and with the border:
+//!
+//! ```text
+//! M = | D_0  E_0            G_0 |        M = Rᵀ R,   row t of R:  R_tt  R_{t,t+1} .. R_{t,t+w}  R_{t,y}
+//!     | E_0ᵀ D_1  E_1       G_1 |
+//!     |      E_1ᵀ D_2       G_2 |
+//!     | G_0ᵀ G_1ᵀ G_2ᵀ      H   |
+//! ```
+//!
+//! M is never stored. A [`Window`] holds the rows of blocks t .. t+w and of the border as far as
+//! they are known when block t is eliminated; the caller adds the terms that involve block t, and
+//! [`Factor::eliminate`] turns the window's first block row into row t of R. The one primitive
+//! serves ODE solves (border: shared slack, the closing point of a periodic solution) and
+//! discovery (border: the coefficients).
+
+use super::lanes::Packed;
+use crate::real::Real;
+use num_traits::{Float, One};
+
+/// Sizes of a bordered block-banded matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BandedShape {
+    /// n: number of diagonal blocks.
+    pub blocks: usize,
+    /// P: rows of a block.
+    pub block: usize,
+    /// The outermost off-diagonal blocks are block diagonal over this many groups of P/groups
+    /// rows; 1 where they are dense.
+    pub groups: usize,
+    /// w: number of off-diagonal blocks above each diagonal block.
+    pub bandwidth: usize,
+    /// c: number of border columns.
+    pub border: usize,
+}
+
+impl BandedShape {
+    /// Number of unknowns: n·P + c.
+    pub fn unknowns(&self) -> usize {
+        self.blocks * self.block + self.border
+    }
+
+    /// Columns of the window: (w+1)·P + c.
+    pub fn window(&self) -> usize {
+        self.first_border() + self.border
+    }
+
+    /// Window column of the first border unknown.
+    pub fn first_border(&self) -> usize {
+        (self.bandwidth + 1) * self.block
+    }
+
+    /// Stored values of one block row of R: a trapezoid of P rows.
+    fn row_values(&self) -> usize {
+        self.block * self.window() - self.block * (self.block - 1) / 2
+    }
+
+    /// Stored values of the whole factor, or `None` if that overflows.
+    pub fn factor_values(&self) -> Option<usize> {
+        self.blocks.checked_mul(self.row_values())?.checked_add(self.border * (self.border + 1) / 2)
+    }
+
+    /// First row of R (within a block row) that can be nonzero in a window column: the coupling
+    /// with block t+w is block diagonal, and R_{t,t+w} = R_tt⁻ᵀ M_{t,t+w} fills only below it.
+    fn first_row(&self, column: usize) -> usize {
+        let outermost = self.bandwidth * self.block..self.first_border();
+        let group = self.block / self.groups;
+        if outermost.contains(&column) { (column - outermost.start) / group * group } else { 0 }
+    }
+}
+
+/// The pivot at which a factorisation broke down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breakdown {
+    /// Block t; n stands for the border.
+    pub block: usize,
+    /// Row within the block or the border.
+    pub pivot: usize,
+}
+
+/// The rows of M that the elimination has reached, upper triangle, in window columns:
+/// blocks t .. t+w, then the border.
+pub struct Window<S> {
+    columns: usize,
+    /// (columns, columns) row-major; only the upper triangle is used.
+    entries: Vec<S>,
+    /// What elimination has subtracted from each diagonal entry: with it, a pivot is judged
+    /// relative to the diagonal entry of M.
+    removed: Vec<S>,
+}
+
+impl<S: Packed> Window<S> {
+    /// All zeros.
+    pub fn new(shape: &BandedShape) -> Self {
+        let columns = shape.window();
+        Window {
+            columns,
+            entries: vec![S::default(); columns * columns],
+            removed: vec![S::default(); columns],
+        }
+    }
+
+    /// Adds `value` to M at the window's (row, column), row ≤ column.
+    #[inline(always)]
+    pub fn add(&mut self, row: usize, column: usize, value: S) {
+        debug_assert!(row <= column);
+        self.entries[row * self.columns + column] += value;
+    }
+
+    /// Row `row` of the window; only columns ≥ row may be added to.
+    #[inline(always)]
+    pub fn row(&mut self, row: usize) -> &mut [S] {
+        &mut self.entries[row * self.columns..][..self.columns]
+    }
+}
+
+/// R of M = RᵀR, for as many systems as `S` has lanes.
+pub struct Factor<S> {
+    shape: BandedShape,
+    /// First possibly nonzero row of each window column.
+    first_row: Vec<usize>,
+    /// Block rows of R, then the border's triangle. Row i of a block row holds window columns
+    /// i ..; in place of each diagonal entry stands its reciprocal.
+    values: Vec<S>,
+    /// Per lane: where the factorisation broke down, if it did.
+    breakdown: Vec<Option<Breakdown>>,
+}
+
+impl<S: Packed> Factor<S> {
+    /// Room for a factor of this shape.
+    pub fn new(shape: BandedShape) -> Self {
+        let values = shape.factor_values().expect("the caller has checked the size");
+        Factor {
+            first_row: (0..shape.window()).map(|column| shape.first_row(column)).collect(),
+            values: vec![S::default(); values],
+            breakdown: vec![None; S::LANES],
+            shape,
+        }
+    }
+
+    /// Sizes.
+    pub fn shape(&self) -> &BandedShape {
+        &self.shape
+    }
+
+    /// Per lane: where the factorisation broke down, if it did. The lane's numbers are then
+    /// meaningless; the other lanes are not affected.
+    pub fn breakdown(&self) -> &[Option<Breakdown>] {
+        &self.breakdown
+    }
+
+    /// Factorises M: for each block, `absorb(t, window)` adds the terms of M whose first block is
+    /// t; with t = n, those of the border alone.
+    pub fn factorise(
+        &mut self,
+        window: &mut Window<S>,
+        mut absorb: impl FnMut(usize, &mut Window<S>),
+    ) {
+        self.restart(window);
+        for t in 0..self.shape.blocks {
+            absorb(t, window);
+            self.eliminate(t, window);
+        }
+        absorb(self.shape.blocks, window);
+        self.eliminate_border(window);
+    }
+
+    /// Clears the window and forgets earlier breakdowns.
+    pub fn restart(&mut self, window: &mut Window<S>) {
+        window.entries.fill(S::default());
+        window.removed.fill(S::default());
+        self.breakdown.fill(None);
+    }
+
+    /// Row t of R from the window's first block row; the window moves on to block t+1.
+    ///
+    /// R_tj = R_tt⁻ᵀ M_tj,  then  M_jk −= R_tjᵀ R_tk for j, k > t.
+    #[inline(always)]
+    pub fn eliminate(&mut self, t: usize, window: &mut Window<S>) {
+        let (p, n, w) = (self.shape.block, window.columns, self.shape.bandwidth);
+        let first_border = self.shape.first_border();
+        let first_row = &self.first_row;
+        let row = &mut self.values[t * self.shape.row_values()..][..self.shape.row_values()];
+        let at = |m: usize, k: usize| trapezoid(n, m) + k;
+
+        for i in 0..p {
+            for k in i..n {
+                let mut sum = window.entries[i * n + k];
+                for m in first_row[k]..i {
+                    sum -= row[at(m, i)] * row[at(m, k)];
+                }
+                row[at(i, k)] = sum;
+            }
+            let whole = window.entries[i * n + i] + window.removed[i];
+            let breakdown = Breakdown { block: t, pivot: i };
+            let pivot = row[at(i, i)];
+            let reciprocal = reciprocal_root(pivot, whole, n, breakdown, &mut self.breakdown);
+            row[at(i, i)] = reciprocal;
+            for k in i + 1..n {
+                row[at(i, k)] *= reciprocal;
+            }
+        }
+
+        // The trailing entries are written where they stand once block t has left the window.
+        let moved = |column: usize| if column < first_border { column - p } else { column };
+        for j in p..n {
+            for k in j..n {
+                let mut sum = S::default();
+                for m in first_row[j].max(first_row[k])..p {
+                    sum += row[at(m, j)] * row[at(m, k)];
+                }
+                window.entries[moved(j) * n + moved(k)] = window.entries[j * n + k] - sum;
+                if j == k {
+                    window.removed[moved(j)] = window.removed[j] + sum;
+                }
+            }
+        }
+        for j in 0..w * p {
+            window.entries[j * n + w * p..j * n + first_border].fill(S::default());
+        }
+        for j in w * p..first_border {
+            window.entries[j * n + j..(j + 1) * n].fill(S::default());
+            window.removed[j] = S::default();
+        }
+    }
+
+    /// The border's triangle of R, once all blocks are eliminated.
+    pub fn eliminate_border(&mut self, window: &mut Window<S>) {
+        let (c, n) = (self.shape.border, window.columns);
+        let first_border = self.shape.first_border();
+        let triangle = &mut self.values[self.shape.blocks * self.shape.row_values()..];
+        for i in 0..c {
+            for k in i..c {
+                let mut sum = window.entries[(first_border + i) * n + first_border + k];
+                for m in 0..i {
+                    sum -= triangle[trapezoid(c, m) + i] * triangle[trapezoid(c, m) + k];
+                }
+                triangle[trapezoid(c, i) + k] = sum;
+            }
+            let diagonal = first_border + i;
+            let whole = window.entries[diagonal * n + diagonal] + window.removed[diagonal];
+            let breakdown = Breakdown { block: self.shape.blocks, pivot: i };
+            let pivot = triangle[trapezoid(c, i) + i];
+            let reciprocal = reciprocal_root(pivot, whole, n, breakdown, &mut self.breakdown);
+            triangle[trapezoid(c, i) + i] = reciprocal;
+            for k in i + 1..c {
+                triangle[trapezoid(c, i) + k] *= reciprocal;
+            }
+        }
+    }
+
+    /// Solves M x = rhs in place; `rhs` is (z_0, ..., z_{n-1}, y).
+    pub fn solve(&self, rhs: &mut [S]) {
+        for t in 0..self.shape.blocks {
+            self.forward(t, rhs);
+        }
+        self.solve_border(rhs);
+        for t in (0..self.shape.blocks).rev() {
+            self.backward(t, rhs);
+        }
+    }
+
+    /// Block t of Rᵀ v = rhs, in place, once the blocks before it are done.
+    #[inline(always)]
+    pub fn forward(&self, t: usize, rhs: &mut [S]) {
+        let (p, n) = (self.shape.block, self.shape.window());
+        let row = self.row(t);
+        for i in 0..p {
+            let mut sum = rhs[t * p + i];
+            for m in 0..i {
+                sum -= row[trapezoid(n, m) + i] * rhs[t * p + m];
+            }
+            rhs[t * p + i] = sum * row[trapezoid(n, i) + i];
+        }
+        for k in self.coupled_columns(t) {
+            let mut sum = rhs[self.unknown(t, k)];
+            for m in self.first_row[k]..p {
+                sum -= row[trapezoid(n, m) + k] * rhs[t * p + m];
+            }
+            rhs[self.unknown(t, k)] = sum;
+        }
+    }
+
+    /// The border's part of M x = rhs, in place, between the last `forward` and the first
+    /// `backward`.
+    pub fn solve_border(&self, rhs: &mut [S]) {
+        let c = self.shape.border;
+        let y = &mut rhs[self.shape.blocks * self.shape.block..];
+        let triangle = &self.values[self.shape.blocks * self.shape.row_values()..];
+        for i in 0..c {
+            let mut sum = y[i];
+            for m in 0..i {
+                sum -= triangle[trapezoid(c, m) + i] * y[m];
+            }
+            y[i] = sum * triangle[trapezoid(c, i) + i];
+        }
+        for i in (0..c).rev() {
+            let mut sum = y[i];
+            for k in i + 1..c {
+                sum -= triangle[trapezoid(c, i) + k] * y[k];
+            }
+            y[i] = sum * triangle[trapezoid(c, i) + i];
+        }
+    }
+
+    /// Block t of R x = v, in place, once the border and the blocks after it are done.
+    #[inline(always)]
+    pub fn backward(&self, t: usize, rhs: &mut [S]) {
+        let (p, n) = (self.shape.block, self.shape.window());
+        let row = self.row(t);
+        for k in self.coupled_columns(t) {
+            let solved = rhs[self.unknown(t, k)];
+            for m in self.first_row[k]..p {
+                rhs[t * p + m] -= row[trapezoid(n, m) + k] * solved;
+            }
+        }
+        for i in (0..p).rev() {
+            let mut sum = rhs[t * p + i];
+            for k in i + 1..p {
+                sum -= row[trapezoid(n, i) + k] * rhs[t * p + k];
+            }
+            rhs[t * p + i] = sum * row[trapezoid(n, i) + i];
+        }
+    }
+
+    /// Inverse of the border's Schur complement H − GᵀM⁻¹G, (c, c) row-major: the border's part
+    /// of M⁻¹, i.e. the covariance of the border unknowns when M holds the inverse variances.
+    pub fn border_inverse(&self) -> Vec<S> {
+        let c = self.shape.border;
+        let mut inverse = vec![S::default(); c * c];
+        let mut unit = vec![S::default(); self.shape.unknowns()];
+        let border = self.shape.blocks * self.shape.block;
+        for column in 0..c {
+            unit[border..].fill(S::default());
+            unit[border + column] = S::splat(S::Real::one());
+            self.solve_border(&mut unit);
+            for row in 0..c {
+                inverse[row * c + column] = unit[border + row];
+            }
+        }
+        inverse
+    }
+
+    /// Block row t of R.
+    fn row(&self, t: usize) -> &[S] {
+        &self.values[t * self.shape.row_values()..][..self.shape.row_values()]
+    }
+
+    /// Window columns to the right of block t that stand for unknowns: the last blocks have
+    /// fewer neighbours.
+    fn coupled_columns(&self, t: usize) -> impl Iterator<Item = usize> + use<S> {
+        let p = self.shape.block;
+        let neighbours = self.shape.bandwidth.min(self.shape.blocks - 1 - t);
+        (p..(1 + neighbours) * p).chain(self.shape.first_border()..self.shape.window())
+    }
+
+    /// Index in (z_0, ..., z_{n-1}, y) of the unknown in column `column` of the window at t.
+    #[inline(always)]
+    fn unknown(&self, t: usize, column: usize) -> usize {
+        let first_border = self.shape.first_border();
+        if column < first_border {
+            t * self.shape.block + column
+        } else {
+            self.shape.blocks * self.shape.block + column - first_border
+        }
+    }
+}
+
+/// Offset, less the column, of row `row` in a packed trapezoid whose row i holds columns i..n.
+#[inline(always)]
+fn trapezoid(n: usize, row: usize) -> usize {
+    row * n - row * (row + 1) / 2
+}
+
+/// 1/√pivot. A pivot that rounding alone could have left of the diagonal entry `whole` of M (or a
+/// NaN or an infinity) is a breakdown: it is recorded and replaced by one, so that the lane runs
+/// on harmlessly.
+#[inline(always)]
+fn reciprocal_root<S: Packed>(
+    mut pivot: S,
+    whole: S,
+    terms: usize,
+    place: Breakdown,
+    breakdown: &mut [Option<Breakdown>],
+) -> S {
+    let rounding = S::Real::epsilon() * S::Real::of(terms as f64);
+    for (lane, breakdown) in breakdown.iter_mut().enumerate() {
+        let (value, whole) = (pivot.lane(lane), whole.lane(lane));
+        if !(value > rounding * whole && value.is_finite()) {
+            breakdown.get_or_insert(place);
+            pivot.set_lane(lane, S::Real::one());
+        }
+    }
+    S::splat(S::Real::one()) / pivot.sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::cpu::lanes::Pack;
+
+    /// A random SPD matrix of the given structure: M = Σ rowsᵀrows plus a diagonal, as window
+    /// terms and densely.
+    fn example(shape: BandedShape, seed: u64) -> (Vec<(usize, usize, usize, f64)>, Vec<f64>) {
+        let mut state = seed;
+        let mut random = move || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as f64 / (1u64 << 31) as f64 * 2.0 - 1.0
+        };
+        let (p, unknowns) = (shape.block, shape.unknowns());
+        let group = p / shape.groups;
+        let mut terms = Vec::new();
+        for t in 0..=shape.blocks {
+            let present = |column: usize| {
+                column >= shape.first_border()
+                    || (t < shape.blocks && t * p + column < shape.blocks * p)
+            };
+            for row in 0..shape.window() {
+                for column in row..shape.window() {
+                    let (block, inner) = (column / p, row < p);
+                    let outermost = block == shape.bandwidth && column < shape.first_border();
+                    let same_group = (row % p) / group == (column % p) / group;
+                    if !present(row) || !present(column) || (t == shape.blocks && inner) {
+                        continue;
+                    }
+                    if (t < shape.blocks && !inner && row != column)
+                        || (outermost && inner && !same_group)
+                    {
+                        continue;
+                    }
+                    let value = if row == column { 4.0 * unknowns as f64 } else { random() };
+                    terms.push((t, row, column, value));
+                }
+            }
+        }
+        let mut dense = vec![0.0; unknowns * unknowns];
+        for &(t, row, column, value) in &terms {
+            let index = |column: usize| {
+                if column < shape.first_border() {
+                    t * p + column
+                } else {
+                    shape.blocks * p + column - shape.first_border()
+                }
+            };
+            let (i, j) = (index(row), index(column));
+            dense[i * unknowns + j] += value;
+            if i != j {
+                dense[j * unknowns + i] += value;
+            }
+        }
+        (terms, dense)
+    }
+
+    #[test]
+    fn solves_what_the_dense_matrix_multiplies() {
+        for (index, (blocks, block, groups, bandwidth, border)) in [
+            (1, 2, 1, 1, 0),
+            (2, 3, 3, 1, 0),
+            (5, 3, 1, 1, 2),
+            (6, 6, 2, 1, 1),
+            (6, 4, 2, 2, 3),
+            (1, 4, 2, 2, 1),
+            (2, 4, 4, 2, 0),
+            (9, 6, 3, 2, 6),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let shape = BandedShape { blocks, block, groups, bandwidth, border };
+            let (terms, dense) = example(shape, index as u64 + 1);
+            let n = shape.unknowns();
+            let expected: Vec<f64> = (0..n).map(|i| (i as f64 * 0.7).sin() + 0.1).collect();
+            let mut rhs: Vec<Pack<f64, 2>> = (0..n)
+                .map(|i| (0..n).map(|j| dense[i * n + j] * expected[j]).sum::<f64>())
+                .map(|value| Pack([value, -2.0 * value]))
+                .collect();
+            let mut factor = Factor::new(shape);
+            let mut window = Window::new(&shape);
+            factor.factorise(&mut window, |t, window| {
+                for &(_, row, column, value) in terms.iter().filter(|term| term.0 == t) {
+                    window.add(row, column, Pack::splat(value));
+                }
+            });
+            assert_eq!(factor.breakdown(), [None, None]);
+            factor.solve(&mut rhs);
+            for (value, expected) in rhs.iter().zip(&expected) {
+                assert!((value.0[0] - expected).abs() < 1e-12, "{shape:?}");
+                assert!((value.0[1] + 2.0 * expected).abs() < 1e-12, "{shape:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn breakdown_names_the_pivot_and_leaves_other_lanes_alone() {
+        let shape = BandedShape { blocks: 3, block: 2, groups: 1, bandwidth: 1, border: 1 };
+        let mut factor = Factor::new(shape);
+        let mut window = Window::new(&shape);
+        factor.factorise(&mut window, |t, window| {
+            for i in 0..if t < 3 { 2 } else { 0 } {
+                let singular = if t == 1 && i == 1 { 0.0 } else { 4.0 };
+                window.add(i, i, Pack([4.0, singular, f64::NAN]));
+            }
+            if t == 3 {
+                window.add(4, 4, Pack::splat(1.0));
+            }
+        });
+        let place = |block, pivot| Some(Breakdown { block, pivot });
+        assert_eq!(factor.breakdown(), [None, place(1, 1), place(0, 0)]);
+        let mut rhs = vec![Pack([8.0, 8.0, 8.0]); 7];
+        factor.solve(&mut rhs);
+        assert!(rhs[..6].iter().all(|value| value.0[0] == 2.0) && rhs[6].0[0] == 8.0);
+    }
+}

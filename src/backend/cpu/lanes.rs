@@ -1,0 +1,142 @@
+//! Several systems side by side: one value of each in the lanes of a vector register.
+//!
+//! The block algorithms are written once over [`Packed`]; a plain `f64` is one lane. The
+//! arithmetic is element by element, so a system's result does not depend on its neighbours or on
+//! how many lanes run.
+
+use crate::real::Real;
+use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
+
+/// A number, or a fixed number of them, with element-wise arithmetic.
+pub trait Packed:
+    Copy
+    + Default
+    + Send
+    + Sync
+    + 'static
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + AddAssign
+    + SubAssign
+    + MulAssign
+{
+    /// Type of one lane.
+    type Real: Real;
+    /// Number of lanes.
+    const LANES: usize;
+    /// The same value in every lane.
+    fn splat(value: Self::Real) -> Self;
+    /// Value of lane `index`.
+    fn lane(&self, index: usize) -> Self::Real;
+    /// Replaces lane `index`.
+    fn set_lane(&mut self, index: usize, value: Self::Real);
+    /// Element-wise square root.
+    fn sqrt(self) -> Self;
+}
+
+/// `L` values that are computed on together; the alignment lets them fill vector registers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C, align(64))]
+pub struct Pack<T, const L: usize>(pub [T; L]);
+
+impl<T: Real, const L: usize> Default for Pack<T, L> {
+    #[inline(always)]
+    fn default() -> Self {
+        Pack([T::zero(); L])
+    }
+}
+
+macro_rules! element_wise {
+    ($trait:ident $method:ident, $assign_trait:ident $assign_method:ident) => {
+        element_wise!($trait $method);
+        impl<T: Real, const L: usize> $assign_trait for Pack<T, L> {
+            #[inline(always)]
+            fn $assign_method(&mut self, other: Self) {
+                *self = $trait::$method(*self, other);
+            }
+        }
+    };
+    ($trait:ident $method:ident) => {
+        impl<T: Real, const L: usize> $trait for Pack<T, L> {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(mut self, other: Self) -> Self {
+                for lane in 0..L {
+                    self.0[lane] = $trait::$method(self.0[lane], other.0[lane]);
+                }
+                self
+            }
+        }
+    };
+}
+
+element_wise!(Add add, AddAssign add_assign);
+element_wise!(Sub sub, SubAssign sub_assign);
+element_wise!(Mul mul, MulAssign mul_assign);
+element_wise!(Div div);
+
+impl<T: Real, const L: usize> Neg for Pack<T, L> {
+    type Output = Self;
+    #[inline(always)]
+    fn neg(mut self) -> Self {
+        for value in &mut self.0 {
+            *value = -*value;
+        }
+        self
+    }
+}
+
+impl<T: Real, const L: usize> Packed for Pack<T, L> {
+    type Real = T;
+    const LANES: usize = L;
+    #[inline(always)]
+    fn splat(value: T) -> Self {
+        Pack([value; L])
+    }
+    #[inline(always)]
+    fn lane(&self, index: usize) -> T {
+        self.0[index]
+    }
+    #[inline(always)]
+    fn set_lane(&mut self, index: usize, value: T) {
+        self.0[index] = value;
+    }
+    #[inline(always)]
+    fn sqrt(mut self) -> Self {
+        for value in &mut self.0 {
+            *value = value.sqrt();
+        }
+        self
+    }
+}
+
+macro_rules! one_lane {
+    ($real:ty) => {
+        impl Packed for $real {
+            type Real = $real;
+            const LANES: usize = 1;
+            #[inline(always)]
+            fn splat(value: $real) -> Self {
+                value
+            }
+            #[inline(always)]
+            fn lane(&self, _: usize) -> $real {
+                *self
+            }
+            #[inline(always)]
+            fn set_lane(&mut self, _: usize, value: $real) {
+                *self = value;
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                <$real>::sqrt(self)
+            }
+        }
+    };
+}
+
+one_lane!(f32);
+one_lane!(f64);
