@@ -8,7 +8,7 @@ use mechanistic::tape::{Array, Tape};
 use mechanistic::{Error, Real};
 
 /// A small regression problem and its network.
-struct Training<T> {
+struct Training<T: Real> {
     parameters: Parameters<T>,
     net: Mlp,
     optimiser: Optimiser<T>,

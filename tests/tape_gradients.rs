@@ -230,4 +230,25 @@ proptest! {
         check(&[x.clone(), target.clone()], &|tape, x| tape.mse(x[0], x[1]))?;
         check(&[x, target], &|tape, x| tape.masked_mse(x[0], x[1], &mask))?;
     }
+
+    #[test]
+    fn a_function_evaluated_elsewhere(x in (0_usize..3, 1_usize..4).prop_flat_map(|(rows, inputs)| {
+        array(vec![rows + 1, inputs])
+    })) {
+        // (Σ x², Σ sin x) of each row.
+        check(&[x], &|tape, x| {
+            let input = tape.value(x[0])?.clone();
+            let (rows, inputs) = (input.shape()[0], input.shape()[1]);
+            let (mut value, mut jacobian) = (vec![], vec![]);
+            for row in input.data().chunks(inputs) {
+                value.push(row.iter().map(|x| x * x).sum());
+                value.push(row.iter().map(|x| x.sin()).sum());
+                jacobian.extend(row.iter().map(|x| 2.0 * x));
+                jacobian.extend(row.iter().map(|x| x.cos()));
+            }
+            let value = Array::new([rows, 2], value)?;
+            let jacobian = Array::new([rows, 2, inputs], jacobian)?;
+            tape.rowwise(x[0], value, jacobian)
+        })?;
+    }
 }

@@ -72,7 +72,12 @@ impl<T: Real> Tape<T> {
                     gradients[input] = Some(self.pool.zeros(node.value.len()));
                 }
             });
-            self.propagate(i, &gradient, &mut gradients);
+            if let Operation::Ode { inputs, solve } = self.nodes[i].operation {
+                let arrays = inputs.map(|input| &self.nodes[input].value);
+                self.solves[solve].propagate(arrays, inputs, &gradient, &mut gradients);
+            } else {
+                self.propagate(i, &gradient, &mut gradients);
+            }
             self.pool.give(gradient);
         }
         leaves.reverse();
@@ -85,6 +90,13 @@ impl<T: Real> Tape<T> {
         let (y, shape) = (value.data(), value.shape());
         match &self.nodes[i].operation {
             Operation::Constant | Operation::Leaf | Operation::Parameter => {}
+            Operation::Ode { .. } => unreachable!("its adjoint changes the solver's workspace"),
+            Operation::Rowwise { x, jacobian } => {
+                if let Some(gx) = &mut gradients[*x] {
+                    let outputs = shape.last().copied().unwrap_or(0);
+                    index::rowwise_adjoint(gy, jacobian, outputs, gx);
+                }
+            }
             Operation::Unary { function, x } => {
                 if let Some(gx) = &mut gradients[*x] {
                     function.adjoint(self.data(*x), y, gy, gx);

@@ -21,12 +21,14 @@
 mod array;
 mod backward;
 mod losses;
+mod ode;
 mod operation;
 mod operations;
 mod pool;
 
 pub use array::Array;
 pub use backward::Gradients;
+pub use ode::Ode;
 
 pub(crate) use array::checked_size;
 
@@ -35,6 +37,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::nn::{ParameterId, Parameters};
 use crate::{Error, Real, Result};
+use ode::Solve;
 use operation::Operation;
 use pool::Pool;
 
@@ -47,10 +50,13 @@ pub struct Var {
 
 /// A record of operations and their values.
 #[derive(Debug)]
-pub struct Tape<T> {
+pub struct Tape<T: Real> {
     nodes: Vec<Node<T>>,
     /// The variable of each parameter that the record uses.
     parameters: Vec<(ParameterId, Var)>,
+    /// The ODE solves of the record, and those of earlier records whose workspace is free again.
+    solves: Vec<Solve<T>>,
+    idle_solves: Vec<Solve<T>>,
     pool: Pool<T>,
     /// Tells the variables of this record from those of others.
     recording: u64,
@@ -79,6 +85,8 @@ impl<T: Real> Tape<T> {
         Tape {
             nodes: vec![],
             parameters: vec![],
+            solves: vec![],
+            idle_solves: vec![],
             pool: Pool::default(),
             recording: RECORDINGS.fetch_add(1, Ordering::Relaxed),
         }
@@ -88,11 +96,15 @@ impl<T: Real> Tape<T> {
     pub fn clear(&mut self) {
         for node in self.nodes.drain(..) {
             // What came from outside would make the pool grow with every record.
-            if !matches!(node.operation, Operation::Constant | Operation::Leaf) {
+            if !matches!(
+                node.operation,
+                Operation::Constant | Operation::Leaf | Operation::Rowwise { .. }
+            ) {
                 self.pool.give(node.value.into_data());
             }
         }
         self.parameters.clear();
+        self.idle_solves.append(&mut self.solves);
         self.recording = RECORDINGS.fetch_add(1, Ordering::Relaxed);
     }
 

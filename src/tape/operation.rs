@@ -69,6 +69,16 @@ pub(super) enum Operation<T> {
     LogSoftmax {
         x: usize,
     },
+    /// A function evaluated elsewhere, with its Jacobian (rows, outputs, inputs).
+    Rowwise {
+        x: usize,
+        jacobian: Vec<T>,
+    },
+    /// Coefficients, right-hand side, initial values, steps; the solve by its number on the tape.
+    Ode {
+        inputs: [usize; 4],
+        solve: usize,
+    },
 }
 
 impl<T> Operation<T> {
@@ -82,7 +92,9 @@ impl<T> Operation<T> {
             | Operation::Reshape { x }
             | Operation::View { x, .. }
             | Operation::Gather { x, .. }
-            | Operation::LogSoftmax { x } => input(*x),
+            | Operation::LogSoftmax { x }
+            | Operation::Rowwise { x, .. } => input(*x),
+            Operation::Ode { inputs, .. } => inputs.iter().copied().for_each(input),
             Operation::Binary { a, b, .. } | Operation::MatMul { a, b, .. } => {
                 input(*a);
                 input(*b);

@@ -406,4 +406,28 @@ impl<T: Real> Tape<T> {
             }
         })
     }
+
+    /// A function that was evaluated elsewhere, row by row: x (…, D) and `value` (…, L) agree in
+    /// the leading axes, `jacobian` is (…, L, D).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the three shapes do not belong together.
+    pub fn rowwise(&mut self, x: Var, value: Array<T>, jacobian: Array<T>) -> Result<Var> {
+        let shape = self.shape(x)?;
+        let (Some((inputs, rows)), Some((outputs, value_rows))) =
+            (shape.split_last(), value.shape().split_last())
+        else {
+            return Err(shape_error("x", "(…, D) for a value of (…, L)", shape));
+        };
+        if rows != value_rows {
+            return Err(shape_error("value", format!("{rows:?} and L"), value.shape()));
+        }
+        let expected = [rows, &[*outputs, *inputs]].concat();
+        if jacobian.shape() != expected {
+            return Err(shape_error("jacobian", format!("{expected:?}"), jacobian.shape()));
+        }
+        let differentiable = self.nodes[x.index].differentiable;
+        let operation = Operation::Rowwise { x: x.index, jacobian: jacobian.into_data() };
+        Ok(self.push(operation, value, differentiable))
+    }
 }

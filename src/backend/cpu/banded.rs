@@ -17,7 +17,9 @@
 //! discovery (border: the coefficients).
 
 use super::lanes::Packed;
+use crate::error::Result;
 use crate::real::Real;
+use crate::solver::zeros;
 use num_traits::{Float, One};
 
 /// Sizes of a bordered block-banded matrix.
@@ -130,14 +132,17 @@ pub struct Factor<S> {
 
 impl<S: Packed> Factor<S> {
     /// Room for a factor of this shape.
-    pub fn new(shape: BandedShape) -> Self {
-        let values = shape.factor_values().expect("the caller has checked the size");
-        Factor {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
+    pub fn new(shape: BandedShape) -> Result<Self> {
+        let values = shape.factor_values().unwrap_or(usize::MAX);
+        Ok(Factor {
             first_row: (0..shape.window()).map(|column| shape.first_row(column)).collect(),
-            values: vec![S::default(); values],
+            values: zeros("factor", values)?,
             breakdown: vec![None; S::LANES],
             shape,
-        }
+        })
     }
 
     /// Sizes.
@@ -476,7 +481,7 @@ mod tests {
                 .map(|i| (0..n).map(|j| dense[i * n + j] * expected[j]).sum::<f64>())
                 .map(|value| Pack([value, -2.0 * value]))
                 .collect();
-            let mut factor = Factor::new(shape);
+            let mut factor = Factor::new(shape).unwrap();
             let mut window = Window::new(&shape);
             factor.factorise(&mut window, |t, window| {
                 for &(_, row, column, value) in terms.iter().filter(|term| term.0 == t) {
@@ -495,7 +500,7 @@ mod tests {
     #[test]
     fn breakdown_names_the_pivot_and_leaves_other_lanes_alone() {
         let shape = BandedShape { blocks: 3, block: 2, groups: 1, bandwidth: 1, border: 1 };
-        let mut factor = Factor::new(shape);
+        let mut factor = Factor::new(shape).unwrap();
         let mut window = Window::new(&shape);
         factor.factorise(&mut window, |t, window| {
             for i in 0..if t < 3 { 2 } else { 0 } {

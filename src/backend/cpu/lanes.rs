@@ -10,6 +10,7 @@ use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 /// A number, or a fixed number of them, with element-wise arithmetic.
 pub trait Packed:
     Copy
+    + PartialEq
     + Default
     + Send
     + Sync
@@ -37,9 +38,9 @@ pub trait Packed:
     fn sqrt(self) -> Self;
 }
 
-/// `L` values that are computed on together; the alignment lets them fill vector registers.
+/// `L` values that are computed on together, in vector registers where the machine has them.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[repr(C, align(64))]
+#[repr(transparent)]
 pub struct Pack<T, const L: usize>(pub [T; L]);
 
 impl<T: Real, const L: usize> Default for Pack<T, L> {

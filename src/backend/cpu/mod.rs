@@ -1,5 +1,16 @@
 //! The CPU backend: the default everywhere, and the oracle for the others.
+//!
+//! [`engine`] spreads the batch over threads in tiles of a few systems; a [`tile`] solves and
+//! differentiates its systems together, one in each lane; [`assembly`] turns the problem into
+//! rows point by point; [`banded`] factorises and substitutes.
 
+pub mod assembly;
 pub mod banded;
+pub mod engine;
+pub mod inputs;
 pub mod lanes;
+pub mod stencil;
 pub mod tensor;
+pub mod tile;
+
+pub use engine::Engine;

@@ -1,4 +1,4 @@
-//! Moves of elements: strided copies, gather, scatter.
+//! Moves of elements: strided copies, gather, scatter; products with one Jacobian a row.
 
 use super::layout::{Walk, contiguous};
 use crate::Real;
@@ -72,6 +72,21 @@ pub fn scatter_add<T: Real>(
             let (to, from) = ((o * length + index) * inner, (o * indices.len() + m) * inner);
             for (x, y) in x[to..to + inner].iter_mut().zip(&y[from..from + inner]) {
                 *x += *y;
+            }
+        }
+    }
+}
+
+/// gx[r, :] += Jᵣᵀ gy[r, :] with Jacobians (rows, outputs, inputs).
+pub fn rowwise_adjoint<T: Real>(gy: &[T], jacobian: &[T], outputs: usize, gx: &mut [T]) {
+    if gy.is_empty() || gx.is_empty() {
+        return;
+    }
+    let inputs = gx.len() / (gy.len() / outputs);
+    for (r, gx) in gx.chunks_exact_mut(inputs).enumerate() {
+        for o in r * outputs..(r + 1) * outputs {
+            for (gx, slope) in gx.iter_mut().zip(&jacobian[o * inputs..(o + 1) * inputs]) {
+                *gx += gy[o] * *slope;
             }
         }
     }

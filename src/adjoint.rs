@@ -1,0 +1,102 @@
+//! Derivatives of the solution: what goes into and comes out of the vjp and the jvp.
+//!
+//! z minimises ½‖W(Az − β)‖², so M z = AᵀW²β with M = AᵀW²A. With z̄ = ∂ℓ/∂z, M g = z̄ and
+//! r = W²(β − Az), every row a with right-hand side β and weight w has
+//!
+//! ```text
+//! ∂ℓ/∂β = w² a·g        ∂ℓ/∂a = r g − w² (a·g) z        ∂ℓ/∂w = 2 w (a·g) (β − a·z)
+//! ```
+//!
+//! on its own pattern, and ∂ℓ/∂s follows by the chain rule through the rows. Read the other way,
+//! M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az). Both reuse the factor of the solve.
+
+use crate::error::{Error, Result};
+use crate::options::Weights;
+use crate::shape::ProblemShape;
+
+/// ∂ℓ/∂(solution).
+#[derive(Clone, Copy, Debug)]
+pub struct Cotangent<'a, T> {
+    /// (B, N, K, Q).
+    pub values: &'a [T],
+    /// (B), if ℓ depends on the shared slack.
+    pub epsilon: Option<&'a [T]>,
+}
+
+impl<T> Cotangent<'_, T> {
+    pub(crate) fn check(&self, shape: &ProblemShape) -> Result<()> {
+        let expected: usize = shape.solution().iter().product();
+        if self.values.len() != expected {
+            return Err(Error::Shape {
+                argument: "cotangent".into(),
+                expected: format!("(B, N, K, Q) = {:?}", shape.solution()),
+                actual: vec![self.values.len()],
+            });
+        }
+        match self.epsilon {
+            Some(epsilon) if epsilon.len() != shape.batch => Err(Error::Shape {
+                argument: "cotangent of epsilon".into(),
+                expected: format!("(B) = ({})", shape.batch),
+                actual: vec![epsilon.len()],
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Gradient of ℓ with respect to every input, each of the input's own shape: along a shared axis
+/// the gradient is summed.
+#[derive(Clone, Debug, Default)]
+pub struct Gradients<T> {
+    /// Of the coefficients, (B or 1, N or 1, E, K, Q).
+    pub coefficients: Vec<T>,
+    /// Of the right-hand side, (B or 1, N or 1, E).
+    pub rhs: Vec<T>,
+    /// Of the initial values, (B or 1, I, K, J).
+    pub initial_values: Vec<T>,
+    /// Of the steps, (B or 1, N−1 or 1, K or 1).
+    pub steps: Vec<T>,
+    /// Of the row weights, which all systems share.
+    pub weights: Weights,
+}
+
+/// Directions in which the inputs move, each of its input's shape; `None` stands still.
+#[derive(Clone, Copy, Debug)]
+pub struct Tangents<'a, T> {
+    /// Of the coefficients, (B or 1, N or 1, E, K, Q).
+    pub coefficients: Option<&'a [T]>,
+    /// Of the right-hand side, (B or 1, N or 1, E).
+    pub rhs: Option<&'a [T]>,
+    /// Of the initial values, (B or 1, I, K, J).
+    pub initial_values: Option<&'a [T]>,
+    /// Of the steps, (B or 1, N−1 or 1, K or 1).
+    pub steps: Option<&'a [T]>,
+}
+
+impl<T> Default for Tangents<'_, T> {
+    fn default() -> Self {
+        Tangents { coefficients: None, rhs: None, initial_values: None, steps: None }
+    }
+}
+
+impl<T> Tangents<'_, T> {
+    pub(crate) fn check(&self, shape: &ProblemShape) -> Result<()> {
+        for (argument, tangent, axes) in [
+            ("tangent of coefficients", self.coefficients, &shape.coefficients[..]),
+            ("tangent of rhs", self.rhs, &shape.rhs),
+            ("tangent of initial_values", self.initial_values, &shape.initial_values),
+            ("tangent of steps", self.steps, &shape.steps),
+        ] {
+            if let Some(tangent) = tangent
+                && tangent.len() != axes.iter().product::<usize>()
+            {
+                return Err(Error::Shape {
+                    argument: argument.into(),
+                    expected: format!("{axes:?}"),
+                    actual: vec![tangent.len()],
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,337 @@
+//! The rows of A for the systems of one tile, point by point, and their sums in M = AᵀW²A.
+
+use super::banded::{BandedShape, Window};
+use super::inputs::{InputLayout, TileSystems};
+use super::lanes::Packed;
+use super::stencil::Stencil;
+use crate::options::{Formulation, Options};
+use crate::problem::Problem;
+use crate::real::Real;
+use crate::rows::{pair_rows, triple_rows};
+use crate::shape::ProblemShape;
+use num_traits::One;
+
+/// Where things stand. The unknowns of one system are (z_0, ..., z_{N−1}, ε), each z_t of P values;
+/// the banded matrix ends before the last point if the problem is periodic: z_{N−1} is then the
+/// first part of the border, because it is coupled with z_0. In both cases z_t begins at t·P.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// Of the normal matrix M.
+    pub banded: BandedShape,
+    /// N·P.
+    pub values: usize,
+    /// Index of ε, if there is one.
+    pub slack: Option<usize>,
+    /// Of the problem's arrays.
+    pub inputs: InputLayout,
+}
+
+impl Layout {
+    /// For problems of this shape.
+    pub fn new(shape: &ProblemShape, options: &Options) -> Self {
+        let values = shape.points * shape.block();
+        let slack = matches!(options.formulation, Formulation::SharedSlack { .. });
+        let central = triple_rows(options.smoothness, shape.order()).is_some();
+        let closing = usize::from(options.periodic);
+        Layout {
+            banded: BandedShape {
+                blocks: shape.points - closing,
+                block: shape.block(),
+                groups: shape.states(),
+                bandwidth: if central { 2 } else { 1 },
+                border: closing * shape.block() + usize::from(slack),
+            },
+            values,
+            slack: slack.then_some(values),
+            inputs: InputLayout::new(shape),
+        }
+    }
+
+    /// Window column of an unknown when block `t` is eliminated.
+    #[inline(always)]
+    fn column(&self, t: usize, unknown: usize) -> usize {
+        let banded = self.banded.blocks * self.banded.block;
+        if unknown < banded {
+            unknown - t * self.banded.block
+        } else {
+            self.banded.first_border() + unknown - banded
+        }
+    }
+}
+
+/// Which input a row comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Source {
+    /// Equation e at point t.
+    Equation { t: usize, e: usize },
+    /// Initial value (i, k, j).
+    Initial { i: usize, k: usize, j: usize },
+    /// Smoothness of state k over `steps` steps from step t on.
+    Smoothness { t: usize, k: usize, steps: usize },
+    /// Closing row of a periodic problem.
+    Periodic,
+}
+
+/// One row of A: Σ values · z\[unknowns\] = rhs.
+pub struct Row<'r, S: Packed> {
+    /// Where it comes from.
+    pub source: Source,
+    /// Row weight w.
+    pub weight: S::Real,
+    /// Unknowns that the row acts on, ascending.
+    pub unknowns: &'r [usize],
+    /// The row's entries.
+    pub values: &'r [S],
+    /// Derivatives of the entries with respect to the length of the step(s); empty if the row
+    /// does not depend on it or the caller did not ask.
+    pub slopes: &'r [S],
+    /// Right-hand side β.
+    pub rhs: S,
+}
+
+impl Source {
+    /// Number of the row family, in the order of [`Weights`](crate::Weights).
+    pub fn family(self) -> usize {
+        match self {
+            Source::Equation { .. } => 0,
+            Source::Initial { .. } => 1,
+            Source::Smoothness { .. } => 2,
+            Source::Periodic => 3,
+        }
+    }
+}
+
+impl<S: Packed> Row<'_, S> {
+    /// a·z.
+    #[inline(always)]
+    pub fn dot(&self, z: &[S]) -> S {
+        let mut sum = S::default();
+        for (&unknown, &value) in self.unknowns.iter().zip(self.values) {
+            sum += value * z[unknown];
+        }
+        sum
+    }
+
+    /// z += factor · aᵀ.
+    #[inline(always)]
+    pub fn scatter(&self, factor: S, z: &mut [S]) {
+        for (&unknown, &value) in self.unknowns.iter().zip(self.values) {
+            z[unknown] += factor * value;
+        }
+    }
+}
+
+/// Buffers for one row after another.
+pub struct RowBuffers<S: Packed> {
+    pair: Stencil<S>,
+    triple: Option<Stencil<S>>,
+    unknowns: Vec<usize>,
+    values: Vec<S>,
+}
+
+impl<S: Packed> RowBuffers<S> {
+    /// For problems of this shape.
+    pub fn new(shape: &ProblemShape, options: &Options) -> Self {
+        let q = shape.derivatives();
+        let slack = matches!(options.formulation, Formulation::SharedSlack { .. });
+        let longest = (3 * q + 1).max(shape.block());
+        RowBuffers {
+            pair: Stencil::new(pair_rows(options.smoothness, shape.order()), q, slack),
+            triple: triple_rows(options.smoothness, shape.order())
+                .map(|family| Stencil::new(family, q, slack)),
+            unknowns: vec![0; longest],
+            values: vec![S::default(); longest],
+        }
+    }
+}
+
+/// What every tile of a batch has in common.
+#[derive(Clone, Copy)]
+pub struct Context<'a, T> {
+    /// The data.
+    pub problem: &'a Problem<'a, T>,
+    /// What is solved.
+    pub options: &'a Options,
+    /// Indices of unknowns and inputs.
+    pub layout: &'a Layout,
+}
+
+/// A problem as the systems of one tile see it.
+pub struct Assembly<'a, S: Packed> {
+    context: Context<'a, S::Real>,
+    systems: TileSystems,
+    buffers: &'a mut RowBuffers<S>,
+}
+
+impl<'a, S: Packed> Assembly<'a, S> {
+    /// The problem of `context` for `systems`.
+    pub fn new(
+        context: Context<'a, S::Real>,
+        systems: TileSystems,
+        buffers: &'a mut RowBuffers<S>,
+    ) -> Self {
+        Assembly { context, systems, buffers }
+    }
+
+    /// Adds what the rows that begin at point t contribute to M and to AᵀW²β. The window then
+    /// holds all that the elimination of block t needs.
+    #[inline(always)]
+    pub fn absorb(&mut self, t: usize, window: &mut Window<S>, rhs: &mut [S]) {
+        let layout = self.context.layout;
+        self.visit_point_rows(t, |row| {
+            let squared = S::splat(row.weight * row.weight);
+            for (i, (&unknown, &value)) in row.unknowns.iter().zip(row.values).enumerate() {
+                let weighted = squared * value;
+                rhs[unknown] += weighted * row.rhs;
+                let window_row = window.row(layout.column(t, unknown));
+                for (&unknown, &value) in row.unknowns[i..].iter().zip(&row.values[i..]) {
+                    window_row[layout.column(t, unknown)] += weighted * value;
+                }
+            }
+        });
+        let weight = S::Real::of(self.context.options.weights.smoothness);
+        let squared = S::splat(weight * weight);
+        for (k, points) in self.smoothness_families() {
+            let Some((length, stencil, unknowns)) = self.smoothness(t, k, points) else { continue };
+            let columns = stencil.columns();
+            let gram = stencil.gram(length);
+            for (i, &unknown) in unknowns.iter().enumerate() {
+                let window_row = window.row(layout.column(t, unknown));
+                for (j, &unknown) in unknowns.iter().enumerate().skip(i) {
+                    window_row[layout.column(t, unknown)] += squared * gram[i * columns + j];
+                }
+            }
+        }
+    }
+
+    /// Calls `f` with every row that begins at point t.
+    #[inline(always)]
+    pub fn visit_rows(&mut self, t: usize, with_slopes: bool, mut f: impl FnMut(&Row<'_, S>)) {
+        self.visit_point_rows(t, &mut f);
+        let weight = S::Real::of(self.context.options.weights.smoothness);
+        for (k, points) in self.smoothness_families() {
+            let Some((length, stencil, unknowns)) = self.smoothness(t, k, points) else { continue };
+            let columns = stencil.columns();
+            if with_slopes {
+                stencil.update_slopes(length);
+            }
+            stencil.update_values(length);
+            for row in 0..stencil.rows() {
+                let range = row * columns..(row + 1) * columns;
+                f(&Row {
+                    source: Source::Smoothness { t, k, steps: points - 1 },
+                    weight,
+                    unknowns,
+                    values: &stencil.values()[range.clone()],
+                    slopes: if with_slopes { &stencil.slopes()[range] } else { &[] },
+                    rhs: S::default(),
+                });
+            }
+        }
+    }
+
+    /// The equation and initial rows of point t; the periodic ones with t = 0.
+    #[inline(always)]
+    fn visit_point_rows(&mut self, t: usize, mut f: impl FnMut(&Row<'_, S>)) {
+        let (problem, shape, inputs, systems) = (
+            self.context.problem,
+            self.context.problem.shape(),
+            &self.context.layout.inputs,
+            self.systems,
+        );
+        let (p, q, states) = (shape.block(), shape.derivatives(), shape.states());
+        let weights = self.context.options.weights;
+        let one = S::splat(S::Real::one());
+        let RowBuffers { unknowns, values, .. } = &mut *self.buffers;
+
+        for (i, unknown) in unknowns[..p].iter_mut().enumerate() {
+            *unknown = t * p + i;
+        }
+        for e in 0..shape.equations() {
+            for (i, value) in values[..p].iter_mut().enumerate() {
+                *value = inputs.coefficients.gather(problem.coefficients, systems, [t, e, i]);
+            }
+            f(&Row {
+                source: Source::Equation { t, e },
+                weight: S::Real::of(weights.equation),
+                unknowns: &unknowns[..p],
+                values: &values[..p],
+                slopes: &[],
+                rhs: inputs.rhs.gather(problem.rhs, systems, [t, e, 0]),
+            });
+        }
+
+        let given = shape.initial_derivatives();
+        if t < shape.initial_points() {
+            for (k, j) in (0..states).flat_map(|k| (0..given).map(move |j| (k, j))) {
+                f(&Row {
+                    source: Source::Initial { i: t, k, j },
+                    weight: S::Real::of(weights.initial),
+                    unknowns: &[t * p + k * q + j],
+                    values: &[one],
+                    slopes: &[],
+                    rhs: inputs.initial_values.gather(problem.initial_values, systems, [t, k, j]),
+                });
+            }
+        }
+
+        if t == 0 && self.context.options.periodic {
+            let last = (shape.points - 1) * p;
+            for (k, j) in (0..states).flat_map(|k| (0..q - 1).map(move |j| (k, j))) {
+                f(&Row {
+                    source: Source::Periodic,
+                    weight: S::Real::of(weights.periodic),
+                    unknowns: &[k * q + j, last + k * q + j],
+                    values: &[one, -one],
+                    slopes: &[],
+                    rhs: S::default(),
+                });
+            }
+        }
+    }
+
+    /// (state, number of points) of the smoothness families.
+    fn smoothness_families(&self) -> impl Iterator<Item = (usize, usize)> + use<S> {
+        let most = if self.buffers.triple.is_some() { 3 } else { 2 };
+        (0..self.context.problem.shape().states())
+            .flat_map(move |k| (2..=most).map(move |n| (k, n)))
+    }
+
+    /// Length, stencil and unknowns of state k's smoothness rows on `points` points from t on, if
+    /// there are so many.
+    #[inline(always)]
+    fn smoothness(
+        &mut self,
+        t: usize,
+        k: usize,
+        points: usize,
+    ) -> Option<(S, &mut Stencil<S>, &[usize])> {
+        let shape = self.context.problem.shape();
+        if t + points > shape.points {
+            return None;
+        }
+        let (p, q) = (shape.block(), shape.derivatives());
+        let length = (t..t + points - 1)
+            .map(|t| self.step(t, k))
+            .reduce(|sum, step| sum + step)
+            .expect("rows span at least one step");
+        let RowBuffers { pair, triple, unknowns, .. } = &mut *self.buffers;
+        let stencil = if points == 2 { pair } else { triple.as_mut()? };
+        for point in 0..points {
+            for j in 0..q {
+                unknowns[point * q + j] = (t + point) * p + k * q + j;
+            }
+        }
+        if let Some(slack) = self.context.layout.slack {
+            unknowns[points * q] = slack;
+        }
+        let columns = stencil.columns();
+        Some((length, stencil, &unknowns[..columns]))
+    }
+
+    /// s\[t\] of state k.
+    #[inline(always)]
+    fn step(&self, t: usize, k: usize) -> S {
+        self.context.layout.inputs.steps.gather(self.context.problem.steps, self.systems, [t, k, 0])
+    }
+}

@@ -1,0 +1,322 @@
+//! The batch: tiles over threads, and the outputs they share.
+
+use super::assembly::{Context, Layout};
+use super::inputs::{ArrayLayout, TileSystems};
+use super::lanes::{Pack, Packed};
+use super::tile::{GradientSink, Scratch, SolutionSink, Tile};
+use crate::adjoint::{Cotangent, Gradients, Tangents};
+use crate::error::{Error, Result};
+use crate::options::{Options, Weights};
+use crate::problem::Problem;
+use crate::real::Real;
+use crate::shape::ProblemShape;
+use crate::solver::{Residuals, Solution, Status, zeros};
+use rayon::prelude::*;
+
+/// Lanes of a wide tile: two AVX2 registers of f64, one of f32.
+const WIDE: usize = 8;
+/// From this many systems on, wide tiles are faster than one system at a time.
+const WIDE_BATCH: usize = 3;
+/// Most groups of tiles; each has its own sum of the gradients of shared inputs.
+const MOST_GROUPS: usize = 64;
+/// Most memory for those sums, in values.
+const MOST_PARTIAL_VALUES: usize = 1 << 23;
+
+/// Plan and workspace of the CPU for problems of one shape.
+pub enum Engine<T: Real> {
+    /// One system at a time.
+    Narrow(Batch<Pack<T, 1>>),
+    /// Several systems at a time.
+    Wide(Batch<Pack<T, WIDE>>),
+}
+
+macro_rules! each_width {
+    ($engine:expr, $batch:ident => $call:expr) => {
+        match $engine {
+            Engine::Narrow($batch) => $call,
+            Engine::Wide($batch) => $call,
+        }
+    };
+}
+
+impl<T: Real> Engine<T> {
+    /// Allocates everything.
+    pub fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
+        if shape.batch < WIDE_BATCH {
+            Ok(Engine::Narrow(Batch::new(shape, options)?))
+        } else {
+            Ok(Engine::Wide(Batch::new(shape, options)?))
+        }
+    }
+
+    /// Solves every system.
+    pub fn solve(&mut self, problem: &Problem<'_, T>, solution: &mut Solution<T>) {
+        each_width!(self, batch => batch.solve(problem, solution))
+    }
+
+    /// Gradients with respect to every input.
+    pub fn vjp(
+        &mut self,
+        problem: &Problem<'_, T>,
+        cotangent: &Cotangent<'_, T>,
+        status: &[Status],
+    ) -> &Gradients<T> {
+        each_width!(self, batch => batch.vjp(problem, cotangent, status))
+    }
+
+    /// Directional derivative of the solution.
+    pub fn jvp(
+        &mut self,
+        problem: &Problem<'_, T>,
+        tangents: &Tangents<'_, T>,
+        status: &[Status],
+    ) -> &Solution<T> {
+        each_width!(self, batch => batch.jvp(problem, tangents, status))
+    }
+
+    /// Defects of every system.
+    pub fn residuals(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> &[Residuals] {
+        each_width!(self, batch => batch.residuals(problem, status))
+    }
+}
+
+/// Consecutive tiles that run one after another on one thread.
+struct Group<S: Packed> {
+    /// First system.
+    origin: usize,
+    tiles: Vec<Tile<S>>,
+    scratch: Scratch<S>,
+}
+
+/// All tiles of a batch. How they are grouped depends on the shape alone, not on the number of
+/// threads, and so the results do not depend on it either.
+pub struct Batch<S: Packed> {
+    options: Options,
+    layout: Layout,
+    groups: Vec<Group<S>>,
+    /// Systems of a group; the last may have fewer.
+    group_systems: usize,
+    gradients: Gradients<S::Real>,
+    sums: GradientSums<S::Real>,
+    tangent: Solution<S::Real>,
+    residuals: Vec<Residuals>,
+}
+
+impl<S: Packed> Batch<S> {
+    fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
+        let layout = Layout::new(shape, options);
+        let inputs = &layout.inputs;
+        let arrays = [inputs.coefficients, inputs.rhs, inputs.initial_values, inputs.steps];
+        let shared: usize =
+            arrays.iter().filter(|array| array.shared()).map(|array| array.values).sum();
+        let tiles = shape.batch.div_ceil(S::LANES);
+        let most_groups = (MOST_PARTIAL_VALUES / shared.max(1)).clamp(1, MOST_GROUPS);
+        let group_systems = tiles.div_ceil(most_groups) * S::LANES;
+        let count = shape.batch.div_ceil(group_systems);
+
+        let overflow =
+            || Error::OutOfMemory { what: "factor of one system".into(), bytes: usize::MAX };
+        layout.banded.factor_values().ok_or_else(overflow)?;
+        let mut groups = Vec::with_capacity(count);
+        for origin in (0..shape.batch).step_by(group_systems) {
+            let end = (origin + group_systems).min(shape.batch);
+            let tiles = (origin..end)
+                .step_by(S::LANES)
+                .map(|first| {
+                    let systems = TileSystems { first, last: (first + S::LANES).min(end) - 1 };
+                    Tile::new(systems, &layout)
+                })
+                .collect::<Result<_>>()?;
+            let scratch = Scratch::new(shape, options, &layout)?;
+            groups.push(Group { origin, tiles, scratch });
+        }
+
+        let all = |array: ArrayLayout| array.values * if array.shared() { 1 } else { shape.batch };
+        let sums = |array: ArrayLayout| ArraySums::new(array, group_systems, count);
+        Ok(Batch {
+            gradients: Gradients {
+                coefficients: zeros("gradient of coefficients", all(inputs.coefficients))?,
+                rhs: zeros("gradient of rhs", all(inputs.rhs))?,
+                initial_values: zeros("gradient of initial_values", all(inputs.initial_values))?,
+                steps: zeros("gradient of steps", all(inputs.steps))?,
+                weights: Weights { equation: 0.0, initial: 0.0, smoothness: 0.0, periodic: 0.0 },
+            },
+            sums: GradientSums {
+                coefficients: sums(inputs.coefficients)?,
+                rhs: sums(inputs.rhs)?,
+                initial_values: sums(inputs.initial_values)?,
+                steps: sums(inputs.steps)?,
+                weights: zeros("gradient of weights", 4 * count)?,
+            },
+            tangent: Solution {
+                values: zeros("tangent of the solution", shape.solution().iter().product())?,
+                epsilon: zeros("tangent of epsilon", shape.batch)?,
+                status: zeros("status", shape.batch)?,
+            },
+            residuals: zeros("residuals", shape.batch)?,
+            options: *options,
+            groups,
+            group_systems,
+            layout,
+        })
+    }
+
+    fn solve(&mut self, problem: &Problem<'_, S::Real>, solution: &mut Solution<S::Real>) {
+        let context = Context { problem, options: &self.options, layout: &self.layout };
+        let chunk = self.group_systems;
+        (
+            &mut self.groups,
+            solution.values.par_chunks_mut(chunk * self.layout.values),
+            solution.epsilon.par_chunks_mut(chunk),
+            solution.status.par_chunks_mut(chunk),
+        )
+            .into_par_iter()
+            .for_each(|(group, values, epsilon, status)| {
+                let mut sink = SolutionSink { origin: group.origin, values, epsilon };
+                for tile in &mut group.tiles {
+                    tile.solve(context, &mut group.scratch, &mut sink, status);
+                }
+            });
+    }
+
+    fn vjp(
+        &mut self,
+        problem: &Problem<'_, S::Real>,
+        cotangent: &Cotangent<'_, S::Real>,
+        status: &[Status],
+    ) -> &Gradients<S::Real> {
+        let context = Context { problem, options: &self.options, layout: &self.layout };
+        let (sums, gradients) = (&mut self.sums, &mut self.gradients);
+        (
+            &mut self.groups,
+            status.par_chunks(self.group_systems),
+            sums.coefficients.sinks(&mut gradients.coefficients),
+            sums.rhs.sinks(&mut gradients.rhs),
+            sums.initial_values.sinks(&mut gradients.initial_values),
+            sums.steps.sinks(&mut gradients.steps),
+            sums.weights.par_chunks_mut(4),
+        )
+            .into_par_iter()
+            .for_each(
+                |(group, status, coefficients, rhs, initial_values, steps, weights)| {
+                    let mut sink = GradientSink {
+                        origin: group.origin,
+                        coefficients,
+                        rhs,
+                        initial_values,
+                        steps,
+                        weights,
+                    };
+                    sink.clear();
+                    for tile in &group.tiles {
+                        tile.vjp(context, &mut group.scratch, cotangent, status, &mut sink);
+                    }
+                },
+            );
+        sums.coefficients.total(&mut gradients.coefficients);
+        sums.rhs.total(&mut gradients.rhs);
+        sums.initial_values.total(&mut gradients.initial_values);
+        sums.steps.total(&mut gradients.steps);
+        let family = |index: usize| {
+            sums.weights.iter().skip(index).step_by(4).map(|value| value.to_double()).sum()
+        };
+        gradients.weights = Weights {
+            equation: family(0),
+            initial: family(1),
+            smoothness: family(2),
+            periodic: family(3),
+        };
+        gradients
+    }
+
+    fn jvp(
+        &mut self,
+        problem: &Problem<'_, S::Real>,
+        tangents: &Tangents<'_, S::Real>,
+        status: &[Status],
+    ) -> &Solution<S::Real> {
+        let context = Context { problem, options: &self.options, layout: &self.layout };
+        let chunk = self.group_systems;
+        (
+            &mut self.groups,
+            status.par_chunks(chunk),
+            self.tangent.values.par_chunks_mut(chunk * self.layout.values),
+            self.tangent.epsilon.par_chunks_mut(chunk),
+        )
+            .into_par_iter()
+            .for_each(|(group, status, values, epsilon)| {
+                let mut sink = SolutionSink { origin: group.origin, values, epsilon };
+                for tile in &group.tiles {
+                    tile.jvp(context, &mut group.scratch, tangents, status, &mut sink);
+                }
+            });
+        self.tangent.status.copy_from_slice(status);
+        &self.tangent
+    }
+
+    fn residuals(&mut self, problem: &Problem<'_, S::Real>, status: &[Status]) -> &[Residuals] {
+        let context = Context { problem, options: &self.options, layout: &self.layout };
+        let chunk = self.group_systems;
+        (&mut self.groups, status.par_chunks(chunk), self.residuals.par_chunks_mut(chunk))
+            .into_par_iter()
+            .for_each(|(group, status, residuals)| {
+                for tile in &group.tiles {
+                    let scratch = &mut group.scratch;
+                    tile.residuals(context, scratch, status, group.origin, residuals);
+                }
+            });
+        &self.residuals
+    }
+}
+
+/// Gradients as the groups add them up.
+struct GradientSums<T> {
+    coefficients: ArraySums<T>,
+    rhs: ArraySums<T>,
+    initial_values: ArraySums<T>,
+    steps: ArraySums<T>,
+    /// (groups, 4).
+    weights: Vec<T>,
+}
+
+/// Where the groups add up the gradient of one array: each in its own part of the result if the
+/// systems have their own values, else in a partial sum of its own.
+struct ArraySums<T> {
+    /// (groups, values) of a shared array; empty otherwise.
+    partial: Vec<T>,
+    /// Values of a group's part.
+    chunk: usize,
+}
+
+impl<T: Real> ArraySums<T> {
+    fn new(array: ArrayLayout, group_systems: usize, groups: usize) -> Result<Self> {
+        if array.values == 0 {
+            // Nothing is ever added, but every group needs a part.
+            return Ok(ArraySums { partial: zeros("gradient", groups)?, chunk: 1 });
+        }
+        if array.shared() {
+            let partial = zeros("gradient of a shared input", groups * array.values)?;
+            return Ok(ArraySums { partial, chunk: array.values });
+        }
+        Ok(ArraySums { partial: Vec::new(), chunk: group_systems * array.values })
+    }
+
+    /// The groups' parts.
+    fn sinks<'a>(&'a mut self, gradient: &'a mut [T]) -> rayon::slice::ChunksMut<'a, T> {
+        let sums = if self.partial.is_empty() { gradient } else { &mut self.partial[..] };
+        sums.par_chunks_mut(self.chunk)
+    }
+
+    /// Adds the partial sums, in the order of the groups.
+    fn total(&self, gradient: &mut [T]) {
+        if self.partial.is_empty() {
+            return;
+        }
+        gradient.fill(T::zero());
+        for partial in self.partial.chunks_exact(self.chunk) {
+            for (sum, &value) in gradient.iter_mut().zip(partial) {
+                *sum += value;
+            }
+        }
+    }
+}

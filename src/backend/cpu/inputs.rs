@@ -1,0 +1,127 @@
+//! Where the values of a problem stand in its arrays, and which lane holds which system.
+
+use super::lanes::Packed;
+use crate::shape::{ProblemShape, stride};
+
+/// The systems in the lanes of a tile: first ..= last; surplus lanes repeat the last one.
+#[derive(Clone, Copy, Debug)]
+pub struct TileSystems {
+    /// System in lane 0.
+    pub first: usize,
+    /// Last system of the tile.
+    pub last: usize,
+}
+
+impl TileSystems {
+    /// System in a lane.
+    #[inline(always)]
+    pub fn system(self, lane: usize) -> usize {
+        (self.first + lane).min(self.last)
+    }
+
+    /// The systems, one a lane, without repetitions.
+    pub fn range(self) -> std::ops::RangeInclusive<usize> {
+        self.first..=self.last
+    }
+}
+
+/// Strides of one input array; 0 along a shared axis.
+#[derive(Clone, Copy, Debug)]
+pub struct ArrayLayout {
+    /// Values of one system (of all, if the batch axis is shared).
+    pub values: usize,
+    /// Between systems.
+    pub system: usize,
+    /// Of the other axes: (time, row, column).
+    inner: [usize; 3],
+}
+
+impl ArrayLayout {
+    fn new(batch: usize, values: usize, inner: [usize; 3]) -> Self {
+        ArrayLayout { values, system: stride(batch, values), inner }
+    }
+
+    /// Whether all systems share the array.
+    pub fn shared(&self) -> bool {
+        self.system == 0
+    }
+
+    #[inline(always)]
+    fn offset(&self, index: [usize; 3]) -> usize {
+        index[0] * self.inner[0] + index[1] * self.inner[1] + index[2] * self.inner[2]
+    }
+
+    /// The value at `index` of each lane's system.
+    #[inline(always)]
+    pub fn gather<S: Packed>(
+        &self,
+        data: &[S::Real],
+        systems: TileSystems,
+        index: [usize; 3],
+    ) -> S {
+        let offset = self.offset(index);
+        if self.shared() {
+            return S::splat(data[offset]);
+        }
+        let mut values = S::default();
+        for lane in 0..S::LANES {
+            values.set_lane(lane, data[systems.system(lane) * self.system + offset]);
+        }
+        values
+    }
+
+    /// Adds each live lane's value at `index` of its system; `data` begins with system `origin`.
+    #[inline(always)]
+    pub fn scatter_add<S: Packed>(
+        &self,
+        data: &mut [S::Real],
+        origin: usize,
+        systems: TileSystems,
+        live: &[bool],
+        index: [usize; 3],
+        value: S,
+    ) {
+        let offset = self.offset(index);
+        for (lane, system) in systems.range().enumerate() {
+            if live[lane] {
+                let place = if self.shared() { 0 } else { (system - origin) * self.system };
+                data[place + offset] += value.lane(lane);
+            }
+        }
+    }
+
+    /// The values of one system.
+    pub fn of<'a, T>(&self, data: &'a [T], system: usize) -> &'a [T] {
+        &data[system * self.system..][..self.values]
+    }
+}
+
+/// Strides of all inputs of a problem.
+#[derive(Clone, Copy, Debug)]
+pub struct InputLayout {
+    /// Index (t, e, k·Q + j).
+    pub coefficients: ArrayLayout,
+    /// Index (t, e, 0).
+    pub rhs: ArrayLayout,
+    /// Index (i, k, j).
+    pub initial_values: ArrayLayout,
+    /// Index (t, k, 0).
+    pub steps: ArrayLayout,
+}
+
+impl InputLayout {
+    /// For problems of this shape.
+    pub fn new(shape: &ProblemShape) -> Self {
+        let p = shape.block();
+        let [cb, cn, e, ..] = shape.coefficients;
+        let [rb, rn, _] = shape.rhs;
+        let [ib, i, k, j] = shape.initial_values;
+        let [sb, sn, sk] = shape.steps;
+        InputLayout {
+            coefficients: ArrayLayout::new(cb, cn * e * p, [stride(cn, e * p), p, 1]),
+            rhs: ArrayLayout::new(rb, rn * e, [stride(rn, e), 1, 0]),
+            initial_values: ArrayLayout::new(ib, i * k * j, [k * j, j, 1]),
+            steps: ArrayLayout::new(sb, sn * sk, [stride(sn, sk), stride(sk, 1), 0]),
+        }
+    }
+}

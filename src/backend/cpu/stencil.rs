@@ -1,0 +1,133 @@
+//! Smoothness rows evaluated at a step, for the systems of one tile.
+
+use super::lanes::Packed;
+use crate::real::Real;
+use crate::rows::RowFamily;
+use num_traits::{Float, One};
+
+/// A [`RowFamily`] at a given length: values, their derivatives with respect to the length, and
+/// the Gram matrix. Each is computed when asked for and kept until the length changes, so that on
+/// a uniform grid it is computed once.
+pub struct Stencil<S: Packed> {
+    family: RowFamily,
+    derivatives: usize,
+    columns: usize,
+    slack: bool,
+    values: Cached<S>,
+    slopes: Cached<S>,
+    gram: Cached<S>,
+}
+
+struct Cached<S: Packed> {
+    length: S,
+    entries: Vec<S>,
+}
+
+impl<S: Packed> Cached<S> {
+    fn new(entries: usize) -> Self {
+        let never = S::splat(S::Real::nan());
+        Cached { length: never, entries: vec![S::default(); entries] }
+    }
+}
+
+impl<S: Packed> Stencil<S> {
+    /// Rows over (points, Q) columns, and one more column of ones if the slack stands in them.
+    pub fn new(family: RowFamily, derivatives: usize, slack: bool) -> Self {
+        let columns = family.points * derivatives + usize::from(slack);
+        Stencil {
+            derivatives,
+            columns,
+            slack,
+            values: Cached::new(family.rows * columns),
+            slopes: Cached::new(family.rows * columns),
+            gram: Cached::new(columns * columns),
+            family,
+        }
+    }
+
+    /// Number of columns: points · Q, and one if there is slack.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.family.rows
+    }
+
+    /// a, (rows, columns), at the length last given to [`update_values`](Self::update_values).
+    #[inline(always)]
+    pub fn values(&self) -> &[S] {
+        &self.values.entries
+    }
+
+    /// da/dlength, (rows, columns), at the length last given to
+    /// [`update_slopes`](Self::update_slopes).
+    #[inline(always)]
+    pub fn slopes(&self) -> &[S] {
+        &self.slopes.entries
+    }
+
+    /// Evaluates the rows.
+    #[inline(always)]
+    pub fn update_values(&mut self, length: S) {
+        if self.values.length == length {
+            return;
+        }
+        self.values.length = length;
+        self.values.entries.fill(S::default());
+        for entry in &self.family.entries {
+            let column = entry.point * self.derivatives + entry.derivative;
+            self.values.entries[entry.row * self.columns + column] +=
+                S::splat(S::Real::of(entry.coefficient)) * power(length, entry.power);
+        }
+        if self.slack {
+            for row in self.values.entries.chunks_exact_mut(self.columns) {
+                row[self.columns - 1] = S::splat(S::Real::one());
+            }
+        }
+    }
+
+    /// Evaluates the rows' derivatives.
+    #[inline(always)]
+    pub fn update_slopes(&mut self, length: S) {
+        if self.slopes.length == length {
+            return;
+        }
+        self.slopes.length = length;
+        self.slopes.entries.fill(S::default());
+        for entry in self.family.entries.iter().filter(|entry| entry.power != 0) {
+            let column = entry.point * self.derivatives + entry.derivative;
+            let coefficient = entry.coefficient * f64::from(entry.power);
+            self.slopes.entries[entry.row * self.columns + column] +=
+                S::splat(S::Real::of(coefficient)) * power(length, entry.power - 1);
+        }
+    }
+
+    /// Σ_rows aᵀa at this length, (columns, columns); only the upper triangle is filled.
+    #[inline(always)]
+    pub fn gram(&mut self, length: S) -> &[S] {
+        if self.gram.length != length {
+            self.update_values(length);
+            self.gram.length = length;
+            self.gram.entries.fill(S::default());
+            let columns = self.columns;
+            for row in self.values.entries.chunks_exact(columns) {
+                for i in 0..columns {
+                    for j in i..columns {
+                        self.gram.entries[i * columns + j] += row[i] * row[j];
+                    }
+                }
+            }
+        }
+        &self.gram.entries
+    }
+}
+
+/// length^exponent by repeated multiplication; the exponents are small.
+#[inline(always)]
+fn power<S: Packed>(length: S, exponent: i32) -> S {
+    let one = S::splat(S::Real::one());
+    let base = if exponent < 0 { one / length } else { length };
+    (0..exponent.abs()).fold(one, |product, _| product * base)
+}

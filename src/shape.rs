@@ -1,0 +1,157 @@
+//! Sizes of a batch of problems. The letters are those of the crate's front page.
+
+use crate::error::{Error, Result};
+
+/// Sizes of a [`Problem`](crate::Problem): those of the batch, and the extents of each input, in
+/// which an axis of length 1 is shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProblemShape {
+    /// B: systems in the batch.
+    pub batch: usize,
+    /// N: time points.
+    pub points: usize,
+    /// (B or 1, N or 1, E, K, Q).
+    pub coefficients: [usize; 5],
+    /// (B or 1, N or 1, E).
+    pub rhs: [usize; 3],
+    /// (B or 1, I, K, J).
+    pub initial_values: [usize; 4],
+    /// (B or 1, N−1 or 1, K or 1).
+    pub steps: [usize; 3],
+}
+
+impl ProblemShape {
+    /// Checks the inputs' shapes against B and N and against each other. K, Q and E are read off
+    /// the coefficients, I and J off the initial values; steps may lack the last axis.
+    pub fn new(
+        batch: usize,
+        points: usize,
+        coefficients: &[usize],
+        rhs: &[usize],
+        initial_values: &[usize],
+        steps: &[usize],
+    ) -> Result<Self> {
+        if batch == 0 {
+            return Err(Error::argument("batch", "there must be at least one system"));
+        }
+        if points < 2 {
+            let message = format!("there must be at least two time points, got {points}");
+            return Err(Error::argument("points", message));
+        }
+        let (b, n, s) = (batch, points, points - 1);
+        let fits = |axis: usize, full: usize| axis == full || axis == 1;
+        let mismatch = |argument: &str, expected: String, actual: &[usize]| Error::Shape {
+            argument: argument.into(),
+            expected,
+            actual: actual.to_vec(),
+        };
+
+        let &[cb, cn, e, k, q] = coefficients else {
+            let expected = "(B or 1, N or 1, E, K, Q)".to_owned();
+            return Err(mismatch("coefficients", expected, coefficients));
+        };
+        if !fits(cb, b) || !fits(cn, n) || e == 0 || k == 0 || q < 2 {
+            let expected = format!(
+                "(B or 1, N or 1, E, K, Q) = ({b} or 1, {n} or 1, at least 1, at least 1, at least 2)"
+            );
+            return Err(mismatch("coefficients", expected, coefficients));
+        }
+        let &[rb, rn, re] = rhs else {
+            return Err(mismatch("rhs", "(B or 1, N or 1, E)".into(), rhs));
+        };
+        if !fits(rb, b) || !fits(rn, n) || re != e {
+            let expected = format!("(B or 1, N or 1, E) = ({b} or 1, {n} or 1, {e})");
+            return Err(mismatch("rhs", expected, rhs));
+        }
+        let &[ib, i, ik, j] = initial_values else {
+            return Err(mismatch("initial_values", "(B or 1, I, K, J)".into(), initial_values));
+        };
+        if !fits(ib, b) || i > n || ik != k || j > q {
+            let expected = format!("(B or 1, I, K, J) = ({b} or 1, at most {n}, {k}, at most {q})");
+            return Err(mismatch("initial_values", expected, initial_values));
+        }
+        let (sb, sn, sk) = match *steps {
+            [sb, sn] => (sb, sn, 1),
+            [sb, sn, sk] => (sb, sn, sk),
+            _ => {
+                let expected = "(B or 1, N-1 or 1) or (B or 1, N-1 or 1, K or 1)".to_owned();
+                return Err(mismatch("steps", expected, steps));
+            }
+        };
+        if !fits(sb, b) || !fits(sn, s) || !fits(sk, k) {
+            let expected = format!("(B or 1, N-1 or 1, K or 1) = ({b} or 1, {s} or 1, {k} or 1)");
+            return Err(mismatch("steps", expected, steps));
+        }
+        let shape = ProblemShape {
+            batch,
+            points,
+            coefficients: [cb, cn, e, k, q],
+            rhs: [rb, rn, re],
+            initial_values: [ib, i, ik, j],
+            steps: [sb, sn, sk],
+        };
+        shape.check_size()?;
+        Ok(shape)
+    }
+
+    /// The arrays must be addressable; the largest is the solution or the coefficients.
+    fn check_size(&self) -> Result<()> {
+        let addressable = |axes: &[usize]| {
+            let values =
+                axes.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis))?;
+            values.checked_mul(size_of::<f64>()).filter(|&bytes| bytes <= isize::MAX as usize)
+        };
+        let solution = [self.batch, self.points, self.states(), self.derivatives()];
+        for (what, axes) in [("coefficients", &self.coefficients[..]), ("solution", &solution)] {
+            if addressable(axes).is_none() {
+                return Err(Error::OutOfMemory { what: what.into(), bytes: usize::MAX });
+            }
+        }
+        Ok(())
+    }
+
+    /// K: state dimensions.
+    pub fn states(&self) -> usize {
+        self.coefficients[3]
+    }
+
+    /// Q = order + 1: values per state (u, u', ..., u^(order)).
+    pub fn derivatives(&self) -> usize {
+        self.coefficients[4]
+    }
+
+    /// Highest derivative.
+    pub fn order(&self) -> usize {
+        self.derivatives() - 1
+    }
+
+    /// P = K·Q: values of one time point.
+    pub fn block(&self) -> usize {
+        self.states() * self.derivatives()
+    }
+
+    /// E: equations per time point.
+    pub fn equations(&self) -> usize {
+        self.coefficients[2]
+    }
+
+    /// I: points with initial values.
+    pub fn initial_points(&self) -> usize {
+        self.initial_values[1]
+    }
+
+    /// J: given derivatives at each of them, counted from u.
+    pub fn initial_derivatives(&self) -> usize {
+        self.initial_values[3]
+    }
+
+    /// (B, N, K, Q).
+    pub fn solution(&self) -> [usize; 4] {
+        [self.batch, self.points, self.states(), self.derivatives()]
+    }
+}
+
+/// Distance between neighbours along an axis: 0 where the axis is shared.
+pub(crate) fn stride(extent: usize, inner: usize) -> usize {
+    if extent == 1 { 0 } else { inner }
+}

@@ -1,0 +1,207 @@
+//! A solve: plan and workspace made once a shape, then problem in, solution out.
+
+use crate::adjoint::{Cotangent, Gradients, Tangents};
+use crate::backend::cpu;
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::problem::Problem;
+use crate::real::Real;
+use crate::shape::ProblemShape;
+
+/// How the solve of one system of the batch ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// Solved.
+    #[default]
+    Ok,
+    /// An input of this system is NaN or infinite.
+    NonFiniteInput {
+        /// Which one.
+        argument: &'static str,
+    },
+    /// A step is zero or negative.
+    InvalidStep {
+        /// Number of the step, t in s_t.
+        step: usize,
+    },
+    /// The factorisation met a pivot that is not positive beyond rounding: the rows do not
+    /// determine the solution (in this precision).
+    Breakdown {
+        /// Time point t of the pivot; N stands for the shared slack.
+        point: usize,
+        /// Row of the pivot within the P values of the point.
+        pivot: usize,
+    },
+    /// The numbers overflowed: the inputs are finite, the solution is not.
+    Overflow,
+}
+
+impl Status {
+    /// Whether the system was solved.
+    pub fn is_ok(self) -> bool {
+        self == Status::Ok
+    }
+}
+
+/// The solution of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Solution<T> {
+    /// (B, N, K, Q): u and all its derivatives. NaN for a system that was not solved.
+    pub values: Vec<T>,
+    /// (B): the shared slack ε; zeros if the formulation has none.
+    pub epsilon: Vec<T>,
+    /// (B): how each system ended.
+    pub status: Vec<Status>,
+}
+
+/// Euclidean norms of the weighted defects W(Az − β) of one system, by row family.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Residuals {
+    /// Of the equation rows.
+    pub equation: f64,
+    /// Of the initial-value rows.
+    pub initial: f64,
+    /// Of the smoothness rows.
+    pub smoothness: f64,
+    /// Of the periodic rows.
+    pub periodic: f64,
+}
+
+/// Plan and workspace for problems of one shape. Everything is allocated here; solving allocates
+/// nothing.
+///
+/// ```
+/// use mechanistic::{Options, Problem, Solver, View};
+///
+/// // u'' + u = 0, u(0) = 0, u'(0) = 1 on [0, 1.6]: one system, 17 points.
+/// let problem = Problem::new(
+///     1,
+///     17,
+///     View::new(&[1, 1, 1, 1, 3], &[1.0, 0.0, 1.0]),
+///     View::new(&[1, 1, 1], &[0.0]),
+///     View::new(&[1, 1, 1, 2], &[0.0, 1.0]),
+///     View::new(&[1, 1], &[0.1]),
+/// )?;
+/// let mut solver = Solver::<f64>::new(problem.shape(), &Options::default())?;
+/// let solution = solver.solve(&problem)?;
+/// assert!((solution.values[16 * 3] - f64::sin(1.6)).abs() < 0.02);
+/// # Ok::<(), mechanistic::Error>(())
+/// ```
+pub struct Solver<T: Real> {
+    shape: ProblemShape,
+    engine: cpu::Engine<T>,
+    solution: Solution<T>,
+    solved: bool,
+}
+
+impl<T: Real> Solver<T> {
+    /// Allocates for problems of this shape.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for an impossible option, [`Error::OutOfMemory`] if the workspace
+    /// cannot be had.
+    pub fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
+        options.check()?;
+        let solution = Solution {
+            values: zeros("solution", shape.solution().iter().product())?,
+            epsilon: zeros("epsilon", shape.batch)?,
+            status: zeros("status", shape.batch)?,
+        };
+        let engine = cpu::Engine::new(shape, options)?;
+        Ok(Solver { shape: shape.clone(), engine, solution, solved: false })
+    }
+
+    /// Shape that the workspace was made for.
+    pub fn shape(&self) -> &ProblemShape {
+        &self.shape
+    }
+
+    /// Solves all systems of the batch. A system that cannot be solved says so in its
+    /// [`Status`] and leaves the others as they would be without it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the problem's shape is not that of the workspace.
+    pub fn solve(&mut self, problem: &Problem<'_, T>) -> Result<&Solution<T>> {
+        self.check_shape(problem)?;
+        self.engine.solve(problem, &mut self.solution);
+        self.solved = true;
+        Ok(&self.solution)
+    }
+
+    /// The last solution.
+    pub fn solution(&self) -> &Solution<T> {
+        &self.solution
+    }
+
+    /// Vector-Jacobian product (adjoint, reverse mode) at the problem last solved: the gradient
+    /// of ℓ with respect to every input from ∂ℓ/∂(solution). Systems that were not solved
+    /// contribute zero.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if nothing was solved yet or a shape does not fit.
+    pub fn vjp(
+        &mut self,
+        problem: &Problem<'_, T>,
+        cotangent: &Cotangent<'_, T>,
+    ) -> Result<&Gradients<T>> {
+        self.check_solved(problem)?;
+        cotangent.check(&self.shape)?;
+        Ok(self.engine.vjp(problem, cotangent, &self.solution.status))
+    }
+
+    /// Jacobian-vector product (forward mode) at the problem last solved: the directional
+    /// derivative of the solution. `values` and `epsilon` of the result are those derivatives;
+    /// zero for systems that were not solved.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if nothing was solved yet or a shape does not fit.
+    pub fn jvp(
+        &mut self,
+        problem: &Problem<'_, T>,
+        tangents: &Tangents<'_, T>,
+    ) -> Result<&Solution<T>> {
+        self.check_solved(problem)?;
+        tangents.check(&self.shape)?;
+        Ok(self.engine.jvp(problem, tangents, &self.solution.status))
+    }
+
+    /// How well each system (B) satisfies its rows, at the problem last solved. NaN where a
+    /// system was not solved.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if nothing was solved yet or the shape does not fit.
+    pub fn residuals(&mut self, problem: &Problem<'_, T>) -> Result<&[Residuals]> {
+        self.check_solved(problem)?;
+        Ok(self.engine.residuals(problem, &self.solution.status))
+    }
+
+    fn check_shape(&self, problem: &Problem<'_, T>) -> Result<()> {
+        if *problem.shape() == self.shape {
+            return Ok(());
+        }
+        let message = format!(
+            "the solver was made for {:?}, the problem is {:?}",
+            self.shape,
+            problem.shape()
+        );
+        Err(Error::argument("problem", message))
+    }
+
+    fn check_solved(&self, problem: &Problem<'_, T>) -> Result<()> {
+        self.check_shape(problem)?;
+        if self.solved {
+            return Ok(());
+        }
+        Err(Error::argument("problem", "it must be solved before it can be differentiated"))
+    }
+}
+
+/// `count` default values, or an error that says how much was asked for.
+pub(crate) fn zeros<V: Clone + Default>(what: &str, count: usize) -> Result<Vec<V>> {
+    let bytes = count.saturating_mul(size_of::<V>());
+    let mut values = Vec::new();
+    values.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { what: what.into(), bytes })?;
+    values.resize(count, V::default());
+    Ok(values)
+}
