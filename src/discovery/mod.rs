@@ -3,7 +3,28 @@
 //! Data in ([`Dataset`]), settings ([`Settings`]), one of two methods, equations out
 //! ([`Discovery`]).
 
+mod assembly;
+mod basis;
+mod data;
+mod dense;
+mod gauss_newton;
+mod grid;
+mod joint;
+mod linearised;
+mod regression;
+mod rhs;
+mod search;
+mod selection;
+mod settings;
+mod simulate;
+mod smoothing;
+
 use std::ops::ControlFlow;
+
+pub use basis::{Library, UserTerm};
+pub use rhs::RightHandSide;
+pub use settings::{KnownTerm, Settings};
+pub use simulate::simulate;
 
 /// Time series of the same named states, one or several of them.
 #[derive(Clone, Debug, Default)]
@@ -113,4 +134,21 @@ pub struct Discovery {
     pub noise: Vec<f64>,
     /// What the reader must know: undecidable terms, blow-ups, dropped rows.
     pub warnings: Vec<String>,
+}
+
+/// Finds the equations that the data obey, by [`Settings::method`].
+///
+/// # Errors
+/// [`Error::Argument`](crate::Error) and [`Error::Shape`](crate::Error) for malformed input,
+/// [`Error::Data`](crate::Error) when the data are too few or the search diverges,
+/// [`Error::Interrupted`](crate::Error) when `observer` breaks.
+pub fn discover(
+    data: &Dataset,
+    settings: &Settings,
+    observer: &mut Observer<'_>,
+) -> crate::Result<Discovery> {
+    match settings.method {
+        Method::Joint => joint::discover(data, settings, observer),
+        Method::Network => Err(crate::Error::argument("method", "network is not available")),
+    }
 }

@@ -1,0 +1,174 @@
+//! The rows of the joint estimate and their way into the normal equations.
+
+use super::RightHandSide;
+use super::gauss_newton::{Estimate, Weights};
+use super::grid::Grid;
+use super::linearised::{Linearised, Parameter};
+use crate::backend::cpu::banded::Window;
+
+/// Observations, defects and priors of one set of free coefficients.
+pub(super) struct Assembly<'a> {
+    pub grid: &'a Grid,
+    /// Length of the step from each grid point to the next, zero at the end of a trajectory (M).
+    steps: Vec<f64>,
+    /// Sorted by equation (c).
+    pub parameters: Vec<Parameter>,
+    /// The vector field at t and t+1.
+    points: [Linearised; 2],
+    /// Weighted rows of one step's defects (D, 2D + c) and their residuals (D).
+    rows: Vec<f64>,
+    residuals: Vec<f64>,
+}
+
+impl<'a> Assembly<'a> {
+    pub fn new(grid: &'a Grid, parameters: Vec<Parameter>, rhs: &RightHandSide<'_>) -> Self {
+        let d = rhs.library.variables().len();
+        let point = Linearised::new(rhs, parameters.len());
+        Assembly {
+            steps: grid.steps(),
+            points: [point.clone(), point],
+            rows: vec![0.0; d * (2 * d + parameters.len())],
+            residuals: vec![0.0; d],
+            grid,
+            parameters,
+        }
+    }
+
+    /// The sum of squares.
+    pub fn cost(&mut self, estimate: &Estimate<'_>, weights: &Weights) -> f64 {
+        let (k, d) = (weights.observation.len(), weights.defect.len());
+        let mut cost = 0.0;
+        for (p, weight) in self.parameters.iter().zip(&weights.prior) {
+            cost += (weight * p.value(&estimate.rhs)).powi(2);
+        }
+        for (t, state) in estimate.trajectory.chunks_exact(d).enumerate() {
+            for (j, x) in self.grid.observed[t * k..][..k].iter().enumerate() {
+                if !x.is_nan() {
+                    cost += (weights.observation[j] * (state[j] - x)).powi(2);
+                }
+            }
+            let h = self.steps[t];
+            if h == 0.0 {
+                continue;
+            }
+            let after = &estimate.trajectory[(t + 1) * d..][..d];
+            let first = self.starts(t);
+            let [now, next] = &mut self.points;
+            if first {
+                now.evaluate_flow(&estimate.rhs, state);
+            }
+            next.evaluate_flow(&estimate.rhs, after);
+            for i in 0..d {
+                cost += (weights.defect[i] * defect(state, after, now, next, h, i)).powi(2) / h;
+            }
+            std::mem::swap(now, next);
+        }
+        cost
+    }
+
+    /// Adds all rows that begin at grid point t (t = M: those of the coefficients alone) to the
+    /// normal matrix, and their part of the gradient of half the cost to `gradient` (M·D + c).
+    pub fn absorb(
+        &mut self,
+        t: usize,
+        estimate: &Estimate<'_>,
+        weights: &Weights,
+        window: &mut Window<f64>,
+        gradient: &mut [f64],
+    ) {
+        let (k, d) = (weights.observation.len(), weights.defect.len());
+        let (along, border) = gradient.split_at_mut(estimate.trajectory.len());
+        let Some(&h) = self.steps.get(t) else {
+            for (c, (p, weight)) in self.parameters.iter().zip(&weights.prior).enumerate() {
+                window.add(2 * d + c, 2 * d + c, weight * weight);
+                border[c] += weight * weight * p.value(&estimate.rhs);
+            }
+            return;
+        };
+        for (j, x) in self.grid.observed[t * k..][..k].iter().enumerate() {
+            if !x.is_nan() {
+                let precision = weights.observation[j].powi(2);
+                window.add(j, j, precision);
+                along[t * d + j] += precision * (estimate.trajectory[t * d + j] - x);
+            }
+        }
+        if h == 0.0 {
+            return;
+        }
+        self.defect_rows(t, h, estimate, weights);
+        let columns = 2 * d + self.parameters.len();
+        for (row, residual) in self.rows.chunks_exact(columns).zip(&self.residuals) {
+            for (g, value) in along[t * d..].iter_mut().zip(&row[..2 * d]) {
+                *g += value * residual;
+            }
+            for (g, value) in border.iter_mut().zip(&row[2 * d..]) {
+                *g += value * residual;
+            }
+            for (column, value) in row.iter().enumerate().filter(|(_, value)| **value != 0.0) {
+                let entries = &mut window.row(column)[column..];
+                entries.iter_mut().zip(&row[column..]).for_each(|(e, other)| *e += value * other);
+            }
+        }
+    }
+
+    /// Weighted defects of the step from t and their derivatives with respect to u_t, u_{t+1}, ξ.
+    fn defect_rows(&mut self, t: usize, h: f64, estimate: &Estimate<'_>, weights: &Weights) {
+        let d = weights.defect.len();
+        let before = &estimate.trajectory[t * d..][..d];
+        let after = &estimate.trajectory[(t + 1) * d..][..d];
+        let first = self.starts(t);
+        let [now, next] = &mut self.points;
+        if first {
+            now.evaluate(&estimate.rhs, &self.parameters, before);
+        }
+        next.evaluate(&estimate.rhs, &self.parameters, after);
+
+        let columns = 2 * d + self.parameters.len();
+        let (half, twelfth) = (0.5 * h, h * h / 12.0);
+        let first_dynamic = d - estimate.rhs.states();
+        for (i, row) in self.rows.chunks_exact_mut(columns).enumerate() {
+            let weight = weights.defect[i] / h.sqrt();
+            self.residuals[i] = weight * defect(before, after, now, next, h, i);
+            for m in 0..d {
+                let unit = f64::from(u8::from(i == m));
+                let at = i * d + m;
+                row[m] =
+                    -weight * (unit + half * now.jacobian[at] + twelfth * now.rate_jacobian[at]);
+                row[d + m] =
+                    weight * (unit - half * next.jacobian[at] + twelfth * next.rate_jacobian[at]);
+            }
+            for (c, p) in self.parameters.iter().enumerate() {
+                let own = first_dynamic + p.equation;
+                let mut value = twelfth
+                    * (now.jacobian[i * d + own] * now.by_parameter[c]
+                        - next.jacobian[i * d + own] * next.by_parameter[c]);
+                if own == i {
+                    value += half * (now.by_parameter[c] + next.by_parameter[c])
+                        + twelfth * (now.rate_by_parameter[c] - next.rate_by_parameter[c]);
+                }
+                row[2 * d + c] = -weight * value;
+            }
+        }
+        std::mem::swap(now, next);
+    }
+
+    /// Whether the point before t belongs to another trajectory, so that nothing of it is kept.
+    fn starts(&self, t: usize) -> bool {
+        t == 0 || self.steps[t - 1] == 0.0
+    }
+}
+
+/// Component i of u_{t+1} − u_t − h/2 (F_t + F_{t+1}) − h²/12 (F'_t − F'_{t+1}).
+fn defect(
+    before: &[f64],
+    after: &[f64],
+    now: &Linearised,
+    next: &Linearised,
+    h: f64,
+    i: usize,
+) -> f64 {
+    after[i]
+        - before[i]
+        - 0.5 * h * (now.flow[i] + next.flow[i])
+        - h * h / 12.0 * (now.rate[i] - next.rate[i])
+}

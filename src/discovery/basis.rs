@@ -1,0 +1,348 @@
+//! The library Θ: the candidate functions of the state that the right-hand side combines.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Settings;
+use crate::{Error, Result};
+
+/// More terms than this per equation are refused: the estimate costs their square.
+const MAX_TERMS: usize = 1000;
+
+type Value = dyn Fn(&[f64]) -> f64 + Send + Sync;
+type Gradient = dyn Fn(&[f64], &mut [f64]) + Send + Sync;
+
+/// A candidate function of the caller's own.
+#[derive(Clone)]
+pub struct UserTerm {
+    /// How it is printed, e.g. `exp(-x)`.
+    pub name: String,
+    /// θ(state); the state has D entries: the K states, for order 2 then their K derivatives.
+    pub value: Arc<Value>,
+    /// Writes ∂θ/∂state (D entries) into the second argument.
+    pub gradient: Arc<Gradient>,
+}
+
+impl fmt::Debug for UserTerm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserTerm").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// One candidate function. A product refers to an earlier term of the library, so that a whole
+/// library of monomials costs one multiplication each.
+#[derive(Clone, Debug)]
+enum Function {
+    Constant,
+    /// `terms[parent]` times the variable.
+    Product {
+        parent: usize,
+        variable: usize,
+    },
+    Sin(usize),
+    Cos(usize),
+    User(UserTerm),
+}
+
+/// Θ, a list of L functions of D variables: the K states and, for order 2, their derivatives.
+#[derive(Clone, Debug)]
+pub struct Library {
+    variables: Vec<String>,
+    terms: Vec<Function>,
+    factors: Vec<Vec<String>>,
+}
+
+impl Library {
+    /// All monomials up to `settings.degree` by increasing degree (the constant first), then sin
+    /// and cos of each state if asked for, then the user's terms.
+    ///
+    /// # Errors
+    /// Settings that do not fit the states, an empty library, or one with over a thousand terms.
+    pub fn new(states: &[String], settings: &Settings) -> Result<Self> {
+        settings.validate()?;
+        let mut variables = states.to_vec();
+        if settings.order == 2 {
+            variables.extend(states.iter().map(|name| format!("{name}'")));
+        }
+        let count = monomials(variables.len(), settings.degree)
+            .saturating_add(if settings.sine_cosine { 2 * states.len() } else { 0 })
+            .saturating_add(settings.user_terms.len());
+        if count > MAX_TERMS {
+            return Err(Error::argument(
+                "degree",
+                format!(
+                    "{} in {} variables gives {count} terms per equation; at most {MAX_TERMS} \
+                     are allowed",
+                    settings.degree,
+                    variables.len()
+                ),
+            ));
+        }
+        let mut library = Library { variables, terms: Vec::new(), factors: Vec::new() };
+        library.add_monomials(settings.degree);
+        if settings.sine_cosine {
+            for (k, name) in states.iter().enumerate() {
+                library.push(Function::Sin(k), vec![format!("sin({name})")]);
+                library.push(Function::Cos(k), vec![format!("cos({name})")]);
+            }
+        }
+        for term in &settings.user_terms {
+            let factors = vec![term.name.clone()];
+            if library.factors.contains(&factors) {
+                return Err(Error::argument(
+                    "user_terms",
+                    format!("the library already has a term `{}`", term.name),
+                ));
+            }
+            library.push(Function::User(term.clone()), factors);
+        }
+        Ok(library)
+    }
+
+    /// Every monomial is an earlier one times a variable not before that one's last variable.
+    fn add_monomials(&mut self, degree: usize) {
+        self.push(Function::Constant, Vec::new());
+        let mut last_variable = vec![0];
+        let mut previous = 0..1;
+        for _ in 0..degree {
+            let start = self.terms.len();
+            for parent in previous {
+                for variable in last_variable[parent]..self.variables.len() {
+                    let mut factors = self.factors[parent].clone();
+                    factors.push(self.variables[variable].clone());
+                    factors.sort();
+                    self.push(Function::Product { parent, variable }, factors);
+                    last_variable.push(variable);
+                }
+            }
+            previous = start..self.terms.len();
+        }
+    }
+
+    fn push(&mut self, function: Function, factors: Vec<String>) {
+        self.terms.push(function);
+        self.factors.push(factors);
+    }
+
+    /// L, the number of terms.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.terms.len()
+    }
+
+    /// Never true: the constant is always there.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+
+    /// Names of the D variables.
+    #[must_use]
+    pub fn variables(&self) -> &[String] {
+        &self.variables
+    }
+
+    /// The sorted factors of a term, as in [`Term::factors`](super::Term::factors).
+    #[must_use]
+    pub fn factors(&self, term: usize) -> &[String] {
+        &self.factors[term]
+    }
+
+    /// Index of the term with these factors, in any order.
+    #[must_use]
+    pub fn position(&self, factors: &[String]) -> Option<usize> {
+        let mut sorted = factors.to_vec();
+        sorted.sort();
+        self.factors.iter().position(|candidate| *candidate == sorted)
+    }
+
+    /// θ (L) at `state` (D).
+    pub fn values(&self, state: &[f64], values: &mut [f64]) {
+        for (i, term) in self.terms.iter().enumerate() {
+            values[i] = match term {
+                Function::Constant => 1.0,
+                Function::Product { parent, variable } => values[*parent] * state[*variable],
+                Function::Sin(k) => state[*k].sin(),
+                Function::Cos(k) => state[*k].cos(),
+                Function::User(user) => (user.value)(state),
+            };
+        }
+    }
+
+    /// ∇θ (L, D) at `state` (D), whose `values` (L) are known.
+    pub fn gradients(&self, state: &[f64], values: &[f64], gradients: &mut [f64]) {
+        let d = state.len();
+        for (i, term) in self.terms.iter().enumerate() {
+            let (earlier, rest) = gradients.split_at_mut(i * d);
+            let gradient = &mut rest[..d];
+            match term {
+                Function::Product { parent, variable } => {
+                    let of_parent = &earlier[parent * d..][..d];
+                    for (g, p) in gradient.iter_mut().zip(of_parent) {
+                        *g = p * state[*variable];
+                    }
+                    gradient[*variable] += values[*parent];
+                }
+                Function::User(user) => (user.gradient)(state, gradient),
+                Function::Constant | Function::Sin(_) | Function::Cos(_) => {
+                    gradient.fill(0.0);
+                    match term {
+                        Function::Sin(k) => gradient[*k] = state[*k].cos(),
+                        Function::Cos(k) => gradient[*k] = -state[*k].sin(),
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// (∇²θ)·v (L, D): how the gradients change along `direction` v (D).
+    ///
+    /// For a product θ = p·u_i it is v_i ∇p + u_i (∇²p)v + (∇p·v) e_i. A user's term is
+    /// differentiated by central differences of its gradient.
+    pub fn gradients_along(
+        &self,
+        state: &[f64],
+        gradients: &[f64],
+        direction: &[f64],
+        out: &mut [f64],
+    ) {
+        let d = state.len();
+        for (i, term) in self.terms.iter().enumerate() {
+            let (earlier, rest) = out.split_at_mut(i * d);
+            let out = &mut rest[..d];
+            match term {
+                Function::Product { parent, variable } => {
+                    let (u, v) = (state[*variable], direction[*variable]);
+                    let gradient = &gradients[parent * d..][..d];
+                    let change = &earlier[parent * d..][..d];
+                    let mut slope = 0.0;
+                    for a in 0..d {
+                        out[a] = v * gradient[a] + u * change[a];
+                        slope += gradient[a] * direction[a];
+                    }
+                    out[*variable] += slope;
+                }
+                Function::User(user) => central_difference(user, state, direction, out),
+                Function::Constant | Function::Sin(_) | Function::Cos(_) => {
+                    out.fill(0.0);
+                    match term {
+                        Function::Sin(k) => out[*k] = -state[*k].sin() * direction[*k],
+                        Function::Cos(k) => out[*k] = -state[*k].cos() * direction[*k],
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// (∇θ(u + εv) − ∇θ(u − εv)) / 2ε with ε at the optimum ∛(machine precision), relative to |u|/|v|.
+fn central_difference(user: &UserTerm, state: &[f64], direction: &[f64], out: &mut [f64]) {
+    let norm = |x: &[f64]| x.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+    let speed = norm(direction);
+    if speed == 0.0 {
+        out.fill(0.0);
+        return;
+    }
+    let step = f64::EPSILON.cbrt() * norm(state).max(f64::MIN_POSITIVE.sqrt()) / speed;
+    let moved = |sign: f64| -> Vec<f64> {
+        state.iter().zip(direction).map(|(u, v)| u + sign * step * v).collect()
+    };
+    let mut behind = vec![0.0; state.len()];
+    (user.gradient)(&moved(1.0), out);
+    (user.gradient)(&moved(-1.0), &mut behind);
+    for (o, b) in out.iter_mut().zip(&behind) {
+        *o = (*o - b) / (2.0 * step);
+    }
+}
+
+/// Number of monomials up to a degree: (variables + degree)! / (variables! degree!), saturating.
+fn monomials(variables: usize, degree: usize) -> usize {
+    let mut count: usize = 1;
+    for i in 1..=variables.min(degree) {
+        match count.checked_mul(variables.max(degree) + i) {
+            Some(product) => count = product / i,
+            None => return usize::MAX,
+        }
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn library(settings: &Settings) -> Library {
+        Library::new(&["x".into(), "y".into()], settings).unwrap()
+    }
+
+    fn everything() -> Settings {
+        let term = UserTerm {
+            name: "x*exp(y)".into(),
+            value: Arc::new(|s| s[0] * s[1].exp()),
+            gradient: Arc::new(|s, g| {
+                g.fill(0.0);
+                g[0] = s[1].exp();
+                g[1] = s[0] * s[1].exp();
+            }),
+        };
+        Settings {
+            order: 2,
+            degree: 4,
+            sine_cosine: true,
+            user_terms: vec![term],
+            ..Settings::default()
+        }
+    }
+
+    #[test]
+    fn terms_are_listed_by_degree_with_sorted_factors() {
+        let library = library(&Settings { degree: 2, order: 2, ..Settings::default() });
+        let names: Vec<String> = (0..library.len()).map(|i| library.factors(i).join(" ")).collect();
+        let expected = "|x|y|x'|y'|x x|x y|x x'|x y'|y y|x' y|y y'|x' x'|x' y'|y' y'";
+        assert_eq!(names.join("|"), expected);
+        assert_eq!(library.position(&["y".into(), "x".into()]), Some(6));
+        assert_eq!(library.position(&["z".into()]), None);
+    }
+
+    #[test]
+    fn derivatives_agree_with_central_differences() {
+        let library = library(&everything());
+        let (l, d) = (library.len(), 4);
+        assert_eq!(l, 70 + 4 + 1);
+        let state = [0.7, -0.4, 1.3, 0.2];
+        let direction = [0.3, -1.1, 0.5, 0.9];
+        let at = |u: &[f64]| {
+            let (mut values, mut gradients) = (vec![0.0; l], vec![0.0; l * d]);
+            library.values(u, &mut values);
+            library.gradients(u, &values, &mut gradients);
+            (values, gradients)
+        };
+        let (_, gradients) = at(&state);
+        let mut along = vec![0.0; l * d];
+        library.gradients_along(&state, &gradients, &direction, &mut along);
+        let step = 1e-5;
+        let moved =
+            |s: f64| -> Vec<f64> { state.iter().zip(direction).map(|(u, v)| u + s * v).collect() };
+        let (ahead, behind) = (at(&moved(step)), at(&moved(-step)));
+        for i in 0..l {
+            let slope: f64 = (0..d).map(|a| gradients[i * d + a] * direction[a]).sum();
+            let numeric = (ahead.0[i] - behind.0[i]) / (2.0 * step);
+            assert!((slope - numeric).abs() < 1e-8, "{:?}: {slope} {numeric}", library.factors(i));
+        }
+        for i in 0..l * d {
+            let numeric = (ahead.1[i] - behind.1[i]) / (2.0 * step);
+            assert!((along[i] - numeric).abs() < 1e-7, "{}: {} {numeric}", i / d, along[i]);
+        }
+    }
+
+    #[test]
+    fn absurd_libraries_are_refused() {
+        let states: Vec<String> = (0..40).map(|k| format!("x{k}")).collect();
+        let refused = |settings: Settings| Library::new(&states, &settings).unwrap_err();
+        let message = refused(Settings { degree: 4, ..Settings::default() }).to_string();
+        assert!(message.contains("135751 terms"), "{message}");
+        refused(Settings { degree: usize::MAX - 7, ..Settings::default() });
+    }
+}

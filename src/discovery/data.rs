@@ -1,0 +1,117 @@
+//! Checks of the data before anything is computed from them.
+
+use super::{Dataset, Trajectory};
+use crate::{Error, Result};
+
+/// Values of a state that one trajectory must have for a curve to be laid through them.
+const MIN_VALUES: usize = 4;
+
+impl Dataset {
+    /// Checks names, shapes, times and values.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] or [`Error::Shape`] for malformed arrays, [`Error::Data`] for too little
+    /// data; trajectories and rows are counted from 1.
+    pub fn validate(&self) -> Result<()> {
+        if self.states.is_empty() {
+            return Err(Error::argument("states", "there must be at least one"));
+        }
+        for (k, name) in self.states.iter().enumerate() {
+            if name.is_empty() {
+                return Err(Error::argument("states", format!("state {} has no name", k + 1)));
+            }
+            if self.states[..k].contains(name) {
+                return Err(Error::argument("states", format!("two are called `{name}`")));
+            }
+        }
+        if self.trajectories.is_empty() {
+            return Err(Error::argument("trajectories", "there must be at least one"));
+        }
+        for (index, trajectory) in self.trajectories.iter().enumerate() {
+            trajectory.validate(index + 1, &self.states)?;
+        }
+        Ok(())
+    }
+}
+
+impl Trajectory {
+    fn validate(&self, number: usize, states: &[String]) -> Result<()> {
+        let (n, k) = (self.time.len(), states.len());
+        if self.values.len() != n * k {
+            return Err(Error::Shape {
+                argument: format!("values of trajectory {number}"),
+                expected: format!("(N, K) = ({n}, {k}), {} numbers", n * k),
+                actual: vec![self.values.len()],
+            });
+        }
+        let argument = || format!("time of trajectory {number}");
+        if let Some(row) = self.time.iter().position(|t| !t.is_finite()) {
+            let message = format!("{} in row {} is not finite", self.time[row], row + 1);
+            return Err(Error::argument(argument(), message));
+        }
+        if let Some(row) = self.time.windows(2).position(|pair| pair[0] >= pair[1]) {
+            let message = format!(
+                "must increase, but row {} has {} after {}",
+                row + 2,
+                self.time[row + 1],
+                self.time[row]
+            );
+            return Err(Error::argument(argument(), message));
+        }
+        if let Some(place) = self.values.iter().position(|value| value.is_infinite()) {
+            let (row, state) = (place / k + 1, &states[place % k]);
+            return Err(Error::argument(
+                format!("values of trajectory {number}"),
+                format!("`{state}` in row {row} is infinite"),
+            ));
+        }
+        for (column, state) in states.iter().enumerate() {
+            let present = self.values.iter().skip(column).step_by(k).filter(|v| !v.is_nan());
+            let count = present.count();
+            if count < MIN_VALUES {
+                return Err(Error::Data(format!(
+                    "trajectory {number} has {count} values of `{state}`; at least {MIN_VALUES} \
+                     are needed"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dataset() -> Dataset {
+        let time = vec![0.0, 1.0, 2.0, 4.0, 5.0];
+        let values = (0..10).map(f64::from).collect();
+        Dataset {
+            states: vec!["x".into(), "y".into()],
+            trajectories: vec![Trajectory { time, values }],
+        }
+    }
+
+    #[test]
+    fn every_flaw_is_named() {
+        assert!(dataset().validate().is_ok());
+        let message = |break_it: fn(&mut Dataset)| {
+            let mut data = dataset();
+            break_it(&mut data);
+            data.validate().unwrap_err().to_string()
+        };
+        assert_eq!(message(|d| d.states.clear()), "states: there must be at least one");
+        assert_eq!(message(|d| d.states[1] = "x".into()), "states: two are called `x`");
+        assert_eq!(message(|d| d.trajectories.clear()), "trajectories: there must be at least one");
+        let short = message(|d| d.trajectories[0].values.truncate(9));
+        assert!(short.contains("(5, 2), 10 numbers, got [9]"), "{short}");
+        let nan = message(|d| d.trajectories[0].time[1] = f64::NAN);
+        assert_eq!(nan, "time of trajectory 1: NaN in row 2 is not finite");
+        let back = message(|d| d.trajectories[0].time[3] = 2.0);
+        assert_eq!(back, "time of trajectory 1: must increase, but row 4 has 2 after 2");
+        let infinite = message(|d| d.trajectories[0].values[5] = f64::INFINITY);
+        assert_eq!(infinite, "values of trajectory 1: `y` in row 3 is infinite");
+        let missing = message(|d| d.trajectories[0].values[..4].fill(f64::NAN));
+        assert!(missing.starts_with("trajectory 1 has 3 values of `x`"), "{missing}");
+    }
+}

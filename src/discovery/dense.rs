@@ -1,0 +1,122 @@
+//! Small dense symmetric matrices: the information and the covariance of the coefficients.
+
+/// Solves A x = b for positive definite A (n, n), overwriting the upper triangle of A with its
+/// Cholesky factor and b with x. `None` where a pivot is not positive.
+pub(super) fn solve_positive(a: &mut [f64], b: &mut [f64]) -> Option<()> {
+    let n = b.len();
+    for i in 0..n {
+        let (done, rest) = a.split_at_mut(i * n);
+        let row = &mut rest[..n];
+        let whole = row[i];
+        for m in 0..i {
+            let factor = done[m * n + i];
+            for k in i..n {
+                row[k] -= factor * done[m * n + k];
+            }
+        }
+        if !(row[i] > f64::EPSILON * whole && row[i].is_finite()) {
+            return None;
+        }
+        let root = row[i].sqrt();
+        row[i..].iter_mut().for_each(|value| *value /= root);
+    }
+    for i in 0..n {
+        for m in 0..i {
+            b[i] -= a[m * n + i] * b[m];
+        }
+        b[i] /= a[i * n + i];
+    }
+    for i in (0..n).rev() {
+        for k in i + 1..n {
+            b[i] -= a[i * n + k] * b[k];
+        }
+        b[i] /= a[i * n + i];
+    }
+    Some(())
+}
+
+/// Eigenvalues and orthonormal eigenvectors (rows) of a symmetric matrix (n, n), by cyclic Jacobi
+/// rotations (Golub and Van Loan, Matrix Computations, section 8.5).
+pub(super) fn eigen(mut a: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>) {
+    let mut vectors = vec![0.0; n * n];
+    for i in 0..n {
+        vectors[i * n + i] = 1.0;
+    }
+    for _ in 0..50 {
+        let off: f64 = (0..n)
+            .flat_map(|i| (0..i).map(move |j| (i, j)))
+            .fold(0.0, |sum, (i, j)| sum + a[i * n + j] * a[i * n + j]);
+        let trace: f64 = (0..n).map(|i| a[i * n + i].abs()).sum();
+        if off.sqrt() <= f64::EPSILON * trace {
+            break;
+        }
+        for p in 0..n {
+            for q in p + 1..n {
+                rotate(&mut a, &mut vectors, n, p, q);
+            }
+        }
+    }
+    ((0..n).map(|i| a[i * n + i]).collect(), vectors)
+}
+
+/// The rotation of rows and columns p, q that makes a_pq zero.
+fn rotate(a: &mut [f64], vectors: &mut [f64], n: usize, p: usize, q: usize) {
+    let apq = a[p * n + q];
+    if apq == 0.0 {
+        return;
+    }
+    let tau = (a[q * n + q] - a[p * n + p]) / (2.0 * apq);
+    let t = tau.signum() / (tau.abs() + (1.0 + tau * tau).sqrt());
+    let c = 1.0 / (1.0 + t * t).sqrt();
+    let s = t * c;
+    let mix = |x: &mut f64, y: &mut f64| (*x, *y) = (c * *x - s * *y, s * *x + c * *y);
+    for i in 0..n {
+        let (mut x, mut y) = (a[i * n + p], a[i * n + q]);
+        mix(&mut x, &mut y);
+        (a[i * n + p], a[i * n + q]) = (x, y);
+    }
+    for matrix in [a, vectors] {
+        let (upper, lower) = matrix.split_at_mut(q * n);
+        upper[p * n..][..n].iter_mut().zip(&mut lower[..n]).for_each(|(x, y)| mix(x, y));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hilbert-like: positive definite, all entries different.
+    fn example(n: usize) -> Vec<f64> {
+        (0..n * n)
+            .map(|at| 1.0 / (1 + at / n + at % n) as f64 + f64::from(u8::from(at / n == at % n)))
+            .collect()
+    }
+
+    #[test]
+    fn solution_satisfies_the_system() {
+        let n = 6;
+        let a = example(n);
+        let b: Vec<f64> = (0..n).map(|i| i as f64 - 2.5).collect();
+        let mut x = b.clone();
+        solve_positive(&mut a.clone(), &mut x).unwrap();
+        for i in 0..n {
+            let product: f64 = (0..n).map(|j| a[i * n + j] * x[j]).sum();
+            assert!((product - b[i]).abs() < 1e-12);
+        }
+        assert!(solve_positive(&mut [1.0, 1.0, 1.0, 1.0], &mut [1.0, 2.0]).is_none());
+    }
+
+    #[test]
+    fn eigenvectors_reproduce_the_matrix() {
+        let n = 7;
+        let a = example(n);
+        let (values, vectors) = eigen(a.clone(), n);
+        for i in 0..n {
+            for j in 0..n {
+                let sum: f64 =
+                    (0..n).map(|e| values[e] * vectors[e * n + i] * vectors[e * n + j]).sum();
+                assert!((sum - a[i * n + j]).abs() < 1e-13);
+            }
+        }
+    }
+}

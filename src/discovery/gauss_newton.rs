@@ -1,0 +1,180 @@
+//! Trajectory and coefficients together: Gauss-Newton on
+//!
+//! ```text
+//! Σ_observed (u − x)²/σ²  +  w Σ_t (interval/h) ‖defect‖²/σ²  +  Σ (ξ·prior)²,
+//! defect = u_{t+1} − u_t − h/2 (F_t + F_{t+1}) − h²/12 (F'_t − F'_{t+1}),   F' = J F.
+//! ```
+//!
+//! The defect is of fourth order. The normal equations are block tridiagonal in time with the
+//! coefficients as border; one factorisation is one iteration, and the border's inverse is the
+//! covariance of the coefficients.
+
+use super::RightHandSide;
+use super::assembly::Assembly;
+use super::grid::Grid;
+use super::linearised::Parameter;
+use crate::backend::cpu::banded::{BandedShape, Factor, Window};
+use crate::{Error, Result};
+
+/// A step that raises the cost is halved at most so often.
+const HALVINGS: usize = 10;
+/// The prior grows tenfold at most so often to make singular normal equations solvable.
+const REGULARISATIONS: usize = 12;
+/// Normal equations larger than this are refused rather than tried (256 GiB).
+const MAX_BYTES: usize = 1 << 38;
+
+/// What is estimated.
+#[derive(Clone)]
+pub(super) struct Estimate<'a> {
+    /// (M, D)
+    pub trajectory: Vec<f64>,
+    /// The equations with the current coefficients.
+    pub rhs: RightHandSide<'a>,
+}
+
+/// Reciprocal standard deviations of the rows.
+#[derive(Clone)]
+pub(super) struct Weights {
+    /// 1/σ (K).
+    pub observation: Vec<f64>,
+    /// √(w · interval)/σ (D), to be divided by √h.
+    pub defect: Vec<f64>,
+    /// One for each free coefficient (c).
+    pub prior: Vec<f64>,
+}
+
+/// What one iteration did.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Iteration {
+    /// The cost afterwards.
+    pub cost: f64,
+    /// Decrease of the cost that the linearisation promised for the full step.
+    pub promised: f64,
+    /// Fraction of the step that was taken; 0 if none lowers the cost.
+    pub fraction: f64,
+}
+
+/// Workspace for one set of free coefficients.
+pub(super) struct GaussNewton<'a> {
+    assembly: Assembly<'a>,
+    factor: Factor<f64>,
+    window: Window<f64>,
+    /// Of half the cost (M·D + c).
+    gradient: Vec<f64>,
+    /// To be subtracted (M·D + c).
+    step: Vec<f64>,
+    trial: Estimate<'a>,
+}
+
+impl<'a> GaussNewton<'a> {
+    /// `parameters` must be sorted by equation.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] for a problem that no machine can hold.
+    pub fn new(
+        grid: &'a Grid,
+        parameters: Vec<Parameter>,
+        estimate: &Estimate<'a>,
+    ) -> Result<Self> {
+        let shape = BandedShape {
+            blocks: grid.points(),
+            block: estimate.rhs.library.variables().len(),
+            groups: 1,
+            bandwidth: 1,
+            border: parameters.len(),
+        };
+        let bytes = shape.factor_values().and_then(|values| values.checked_mul(size_of::<f64>()));
+        let bytes = bytes.unwrap_or(usize::MAX);
+        if bytes > MAX_BYTES {
+            return Err(Error::OutOfMemory { what: "normal equations".into(), bytes });
+        }
+        Ok(GaussNewton {
+            factor: Factor::new(shape),
+            window: Window::new(&shape),
+            step: vec![0.0; shape.unknowns()],
+            gradient: vec![0.0; shape.unknowns()],
+            trial: estimate.clone(),
+            assembly: Assembly::new(grid, parameters, &estimate.rhs),
+        })
+    }
+
+    /// The free coefficients.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.assembly.parameters
+    }
+
+    /// The sum of squares.
+    pub fn cost(&mut self, estimate: &Estimate<'a>, weights: &Weights) -> f64 {
+        self.assembly.cost(estimate, weights)
+    }
+
+    /// One damped step from `estimate`, whose cost is `cost`.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when the normal equations cannot be factorised.
+    pub fn iterate(
+        &mut self,
+        estimate: &mut Estimate<'a>,
+        weights: &mut Weights,
+        cost: f64,
+    ) -> Result<Iteration> {
+        self.factorise(estimate, weights)?;
+        self.step.copy_from_slice(&self.gradient);
+        self.factor.solve(&mut self.step);
+        let promised = self.gradient.iter().zip(&self.step).map(|(g, s)| g * s).sum();
+
+        let mut fraction = 1.0;
+        for _ in 0..=HALVINGS {
+            self.try_step(estimate, fraction);
+            let reached = self.assembly.cost(&self.trial, weights);
+            if reached <= cost {
+                std::mem::swap(estimate, &mut self.trial);
+                return Ok(Iteration { cost: reached, promised, fraction });
+            }
+            fraction *= 0.5;
+        }
+        Ok(Iteration { cost, promised, fraction: 0.0 })
+    }
+
+    /// Covariance (c, c) of the coefficients from the last factorisation, for rows of unit
+    /// variance.
+    pub fn covariance(&self) -> Vec<f64> {
+        self.factor.border_inverse()
+    }
+
+    /// estimate − fraction · step into `trial`.
+    fn try_step(&mut self, estimate: &Estimate<'a>, fraction: f64) {
+        let (along, border) = self.step.split_at(estimate.trajectory.len());
+        let moved = self.trial.trajectory.iter_mut().zip(&estimate.trajectory).zip(along);
+        moved.for_each(|((trial, u), step)| *trial = u - fraction * step);
+        let rhs = &mut self.trial.rhs;
+        rhs.numerator.copy_from_slice(&estimate.rhs.numerator);
+        rhs.denominator.copy_from_slice(&estimate.rhs.denominator);
+        for (p, step) in self.assembly.parameters.iter().zip(border) {
+            *p.value_mut(rhs) -= fraction * step;
+        }
+    }
+
+    /// Factorises the normal equations at `estimate`; the prior grows where they are singular.
+    fn factorise(&mut self, estimate: &Estimate<'a>, weights: &mut Weights) -> Result<()> {
+        for _ in 0..=REGULARISATIONS {
+            self.gradient.fill(0.0);
+            let (assembly, gradient) = (&mut self.assembly, &mut self.gradient);
+            self.factor.factorise(&mut self.window, |t, window| {
+                assembly.absorb(t, estimate, weights, window, gradient);
+            });
+            match self.factor.breakdown()[0] {
+                None => return Ok(()),
+                Some(place) if place.block == self.factor.shape().blocks => {
+                    weights.prior.iter_mut().for_each(|weight| *weight *= 10.0);
+                }
+                Some(_) => break,
+            }
+        }
+        Err(Error::Data(
+            "the search diverged: the equations of the trajectory cannot be solved. Fewer \
+             candidate terms, or more or better data, may help"
+                .into(),
+        ))
+    }
+}

@@ -1,0 +1,202 @@
+//! The time grid on which the trajectories are estimated: the data's times, refined where the data
+//! are coarse.
+
+use std::ops::Range;
+
+use super::Dataset;
+use super::smoothing::{self, Spline};
+use crate::{Error, Result};
+
+/// Grid steps are at most this fraction of the time in which the states change noticeably (the
+/// reciprocal of their angular frequency): the defect's error is then below 1e-6 of a step.
+const STEP: f64 = 0.15;
+/// Automatic refinement never splits a sampling interval of median length into more steps.
+const MAX_REFINEMENT: f64 = 20.0;
+/// More grid points than this are refused: their count times the number of coefficients must fit
+/// in memory.
+const MAX_POINTS: usize = 20_000_000;
+
+/// M grid points of all trajectories, one trajectory after the other.
+#[derive(Clone, Debug)]
+pub(super) struct Grid {
+    /// (M)
+    pub time: Vec<f64>,
+    /// (M, K); NaN where nothing was measured.
+    pub observed: Vec<f64>,
+    /// Points of each trajectory.
+    pub trajectories: Vec<Range<usize>>,
+    /// Median sampling interval.
+    pub interval: f64,
+}
+
+/// Splines through the data and what they tell.
+pub(super) struct Smooth {
+    /// One a state for each trajectory.
+    pub splines: Vec<Vec<Spline>>,
+    /// Standard deviation of each state's noise (K).
+    pub noise: Vec<f64>,
+    /// Standard deviation of each state (K).
+    pub deviation: Vec<f64>,
+}
+
+/// Lays smoothing splines through valid data.
+pub(super) fn smooth(data: &Dataset) -> Result<Smooth> {
+    let k = data.states.len();
+    let mut smooth = Smooth {
+        splines: vec![Vec::new(); data.trajectories.len()],
+        noise: vec![],
+        deviation: vec![],
+    };
+    for state in 0..k {
+        let series: Vec<(Vec<f64>, Vec<f64>)> = data
+            .trajectories
+            .iter()
+            .map(|trajectory| {
+                let values = trajectory.values.iter().skip(state).step_by(k);
+                let points = trajectory.time.iter().zip(values);
+                points.filter(|(_, x)| !x.is_nan()).map(|(t, x)| (*t, *x)).unzip()
+            })
+            .collect();
+        let deviation = deviation(series.iter().flat_map(|(_, x)| x));
+        if deviation == 0.0 {
+            return Err(Error::Data(format!("`{}` never changes", data.states[state])));
+        }
+        let smoothed = smoothing::smooth(&series);
+        for (splines, spline) in smooth.splines.iter_mut().zip(smoothed.splines) {
+            splines.push(spline);
+        }
+        smooth.noise.push(smoothed.noise);
+        smooth.deviation.push(deviation);
+    }
+    Ok(smooth)
+}
+
+fn deviation<'a>(values: impl Iterator<Item = &'a f64> + Clone) -> f64 {
+    let count = values.clone().count() as f64;
+    let mean = values.clone().sum::<f64>() / count;
+    (values.map(|x| (x - mean) * (x - mean)).sum::<f64>() / count).sqrt()
+}
+
+impl Grid {
+    /// The data's times with each interval split into `refinement` steps, or into as many as the
+    /// smoothed data need.
+    pub fn new(data: &Dataset, smooth: &Smooth, refinement: Option<usize>) -> Result<Self> {
+        let intervals = || data.trajectories.iter().flat_map(|t| t.time.windows(2));
+        let mut lengths: Vec<f64> = intervals().map(|pair| pair[1] - pair[0]).collect();
+        lengths.sort_by(f64::total_cmp);
+        let interval = lengths[lengths.len() / 2];
+        let step = (STEP / fastest_rate(data, smooth)).max(interval / MAX_REFINEMENT);
+        let parts =
+            |length: f64| refinement.unwrap_or((length / step - 1e-6).ceil().max(1.0) as usize);
+        let points = lengths.iter().map(|length| parts(*length)).fold(0, usize::saturating_add);
+        if points > MAX_POINTS {
+            let message = format!("the grid would have {points} points; {MAX_POINTS} are allowed");
+            return Err(Error::argument("refinement", message));
+        }
+
+        let k = data.states.len();
+        let mut grid = Grid { time: vec![], observed: vec![], trajectories: vec![], interval };
+        for trajectory in &data.trajectories {
+            let start = grid.time.len();
+            for (i, &time) in trajectory.time.iter().enumerate() {
+                grid.time.push(time);
+                grid.observed.extend_from_slice(&trajectory.values[i * k..][..k]);
+                let Some(next) = trajectory.time.get(i + 1) else { continue };
+                let parts = parts(next - time);
+                for part in 1..parts {
+                    grid.time.push(time + (next - time) * part as f64 / parts as f64);
+                    grid.observed.extend(std::iter::repeat_n(f64::NAN, k));
+                }
+            }
+            grid.trajectories.push(start..grid.time.len());
+        }
+        Ok(grid)
+    }
+
+    /// M.
+    pub fn points(&self) -> usize {
+        self.time.len()
+    }
+
+    /// Length of the step from each point to the next (M); zero at the end of a trajectory.
+    pub fn steps(&self) -> Vec<f64> {
+        let mut steps = vec![0.0; self.points()];
+        for range in &self.trajectories {
+            for t in range.start..range.end - 1 {
+                steps[t] = self.time[t + 1] - self.time[t];
+            }
+        }
+        steps
+    }
+
+    /// The splines' derivatives of this order at the grid points: (M, K).
+    pub fn slopes(&self, smooth: &Smooth, order: usize) -> Vec<f64> {
+        let mut slopes = Vec::with_capacity(self.observed.len());
+        for (range, splines) in self.trajectories.iter().zip(&smooth.splines) {
+            for &time in &self.time[range.clone()] {
+                slopes.extend(splines.iter().map(|spline| spline.at(time)[order]));
+            }
+        }
+        slopes
+    }
+
+    /// The splines' values at the grid points, for order 2 also their slopes: (M, D).
+    pub fn sample(&self, smooth: &Smooth, order: usize) -> Vec<f64> {
+        let mut states = Vec::with_capacity(self.observed.len() * order);
+        for (range, splines) in self.trajectories.iter().zip(&smooth.splines) {
+            for &time in &self.time[range.clone()] {
+                for derivative in 0..order {
+                    states.extend(splines.iter().map(|spline| spline.at(time)[derivative]));
+                }
+            }
+        }
+        states
+    }
+}
+
+/// Largest of the states' root mean square u'' / u', an angular frequency.
+fn fastest_rate(data: &Dataset, smooth: &Smooth) -> f64 {
+    let rate = |state: usize| {
+        let (mut slopes, mut curvatures) = (0.0, 0.0);
+        for (trajectory, splines) in data.trajectories.iter().zip(&smooth.splines) {
+            for pair in trajectory.time.windows(2) {
+                let [_, slope, curvature] = splines[state].at(0.5 * (pair[0] + pair[1]));
+                slopes += slope * slope * (pair[1] - pair[0]);
+                curvatures += curvature * curvature * (pair[1] - pair[0]);
+            }
+        }
+        if slopes > 0.0 { (curvatures / slopes).sqrt() } else { 0.0 }
+    };
+    (0..data.states.len()).map(rate).fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::Trajectory;
+
+    fn waves(step: f64) -> Dataset {
+        let time: Vec<f64> = (0..60).map(|i| step * f64::from(i)).collect();
+        let mut values: Vec<f64> = time.iter().map(|t| t.sin()).collect();
+        values[7] = f64::NAN;
+        let one = Trajectory { time, values };
+        Dataset { states: vec!["x".into()], trajectories: vec![one.clone(), one] }
+    }
+
+    #[test]
+    fn coarse_data_get_a_finer_grid() {
+        let points = |step: f64, refinement| {
+            let data = waves(step);
+            Grid::new(&data, &smooth(&data).unwrap(), refinement).unwrap()
+        };
+        assert_eq!(points(0.1, None).points(), 120);
+        let fine = points(0.4, None);
+        assert_eq!(fine.trajectories, [0..59 * 3 + 1, 59 * 3 + 1..2 * (59 * 3 + 1)]);
+        assert_eq!(fine.observed.iter().filter(|x| !x.is_nan()).count(), 2 * 59);
+        assert!((fine.time[4] - 0.4 * 4.0 / 3.0).abs() < 1e-12);
+        let steps = fine.steps();
+        assert_eq!(steps[59 * 3], 0.0);
+        assert!(steps[..59 * 3].iter().all(|h| (h - 0.4 / 3.0).abs() < 1e-9));
+        assert_eq!(points(0.1, Some(4)).points(), 2 * (59 * 4 + 1));
+    }
+}

@@ -1,0 +1,247 @@
+//! The vector field at one point of the trajectory, with all that Gauss-Newton needs of it.
+
+use super::RightHandSide;
+use super::rhs::dot;
+
+/// A free coefficient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parameter {
+    /// The state whose equation it stands in.
+    pub equation: usize,
+    /// Its term in the library.
+    pub term: usize,
+    /// Whether it belongs to the denominator of a ratio.
+    pub denominator: bool,
+}
+
+impl Parameter {
+    /// Its place in the coefficients of `rhs`.
+    pub fn value_mut<'r>(&self, rhs: &'r mut RightHandSide<'_>) -> &'r mut f64 {
+        let place = self.equation * rhs.library.len() + self.term;
+        if self.denominator { &mut rhs.denominator[place] } else { &mut rhs.numerator[place] }
+    }
+
+    /// Its value in `rhs`.
+    pub fn value(&self, rhs: &RightHandSide<'_>) -> f64 {
+        let place = self.equation * rhs.library.len() + self.term;
+        if self.denominator { rhs.denominator[place] } else { rhs.numerator[place] }
+    }
+}
+
+/// F(u), the first-order form of the right-hand side, its rate of change F' = J F along itself, and
+/// their derivatives with respect to the state (D) and the free coefficients (c).
+///
+/// A coefficient of equation i changes F in row i alone, so one number per coefficient says it. F'
+/// it changes in row i directly (`rate_by_parameter`), and in every row through J F.
+#[derive(Clone, Debug)]
+pub(super) struct Linearised {
+    /// F (D).
+    pub flow: Vec<f64>,
+    /// J = ∂F/∂u (D, D).
+    pub jacobian: Vec<f64>,
+    /// F' (D).
+    pub rate: Vec<f64>,
+    /// ∂F'/∂u (D, D).
+    pub rate_jacobian: Vec<f64>,
+    /// (c)
+    pub by_parameter: Vec<f64>,
+    /// (c)
+    pub rate_by_parameter: Vec<f64>,
+    /// θ, ∇θ, (∇²θ)F, ∇θ·F: (L), (L, D), (L, D), (L).
+    terms: Vec<f64>,
+    gradients: Vec<f64>,
+    gradients_along: Vec<f64>,
+    term_rates: Vec<f64>,
+    /// ∇a and ∇b of each equation (K, D).
+    numerator_gradients: Vec<f64>,
+    denominator_gradients: Vec<f64>,
+}
+
+impl Linearised {
+    pub fn new(rhs: &RightHandSide<'_>, parameters: usize) -> Self {
+        let (k, l) = (rhs.states(), rhs.library.len());
+        let d = k * rhs.order;
+        Linearised {
+            flow: vec![0.0; d],
+            jacobian: vec![0.0; d * d],
+            rate: vec![0.0; d],
+            rate_jacobian: vec![0.0; d * d],
+            by_parameter: vec![0.0; parameters],
+            rate_by_parameter: vec![0.0; parameters],
+            terms: vec![0.0; l],
+            gradients: vec![0.0; l * d],
+            gradients_along: vec![0.0; l * d],
+            term_rates: vec![0.0; l],
+            numerator_gradients: vec![0.0; k * d],
+            denominator_gradients: vec![0.0; k * d],
+        }
+    }
+
+    /// F, J and F' only.
+    pub fn evaluate_flow(&mut self, rhs: &RightHandSide<'_>, state: &[f64]) {
+        let (k, l, d) = (rhs.states(), rhs.library.len(), state.len());
+        rhs.library.values(state, &mut self.terms);
+        rhs.library.gradients(state, &self.terms, &mut self.gradients);
+        self.jacobian.fill(0.0);
+        if rhs.order == 2 {
+            for i in 0..k {
+                self.flow[i] = state[k + i];
+                self.jacobian[i * d + k + i] = 1.0;
+            }
+        }
+        for i in 0..k {
+            let row = d - k + i;
+            let numerator = &rhs.numerator[i * l..][..l];
+            let denominator = &rhs.denominator[i * l..][..l];
+            let (a, b) = (dot(numerator, &self.terms), dot(denominator, &self.terms));
+            let g = rhs.link.derivatives(a, b);
+            self.flow[row] = g.value;
+            let of_a = &mut self.numerator_gradients[i * d..][..d];
+            let of_b = &mut self.denominator_gradients[i * d..][..d];
+            combine(numerator, &self.gradients, of_a);
+            combine(denominator, &self.gradients, of_b);
+            for (m, j) in self.jacobian[row * d..][..d].iter_mut().enumerate() {
+                *j = g.a * of_a[m] + g.b * of_b[m];
+            }
+        }
+        for i in 0..d {
+            self.rate[i] = dot(&self.jacobian[i * d..][..d], &self.flow);
+        }
+    }
+
+    /// Everything.
+    pub fn evaluate(&mut self, rhs: &RightHandSide<'_>, parameters: &[Parameter], state: &[f64]) {
+        self.evaluate_flow(rhs, state);
+        let (k, l, d) = (rhs.states(), rhs.library.len(), state.len());
+        rhs.library.gradients_along(state, &self.gradients, &self.flow, &mut self.gradients_along);
+        for (j, rate) in self.term_rates.iter_mut().enumerate() {
+            *rate = dot(&self.gradients[j * d..][..d], &self.flow);
+        }
+        // ∂F'/∂u = J J + what J F changes by through J, row by row.
+        for i in 0..d {
+            for m in 0..d {
+                self.rate_jacobian[i * d + m] =
+                    (0..d).map(|n| self.jacobian[i * d + n] * self.jacobian[n * d + m]).sum();
+            }
+        }
+        let mut next = 0;
+        for i in 0..k {
+            let row = d - k + i;
+            let numerator = &rhs.numerator[i * l..][..l];
+            let denominator = &rhs.denominator[i * l..][..l];
+            let g =
+                rhs.link.derivatives(dot(numerator, &self.terms), dot(denominator, &self.terms));
+            let of_a = &self.numerator_gradients[i * d..][..d];
+            let of_b = &self.denominator_gradients[i * d..][..d];
+            let (a_rate, b_rate) = (dot(of_a, &self.flow), dot(of_b, &self.flow));
+            let a_bend = g.aa * a_rate + g.ab * b_rate;
+            let b_bend = g.ab * a_rate + g.bb * b_rate;
+            let out = &mut self.rate_jacobian[row * d..][..d];
+            for m in 0..d {
+                out[m] += a_bend * of_a[m] + b_bend * of_b[m];
+            }
+            for j in 0..l {
+                let weight = g.a * numerator[j] + g.b * denominator[j];
+                if weight != 0.0 {
+                    for m in 0..d {
+                        out[m] += weight * self.gradients_along[j * d + m];
+                    }
+                }
+            }
+            while let Some(p) = parameters.get(next).filter(|p| p.equation == i) {
+                let (slope, bend) = if p.denominator { (g.b, b_bend) } else { (g.a, a_bend) };
+                self.by_parameter[next] = slope * self.terms[p.term];
+                self.rate_by_parameter[next] =
+                    bend * self.terms[p.term] + slope * self.term_rates[p.term];
+                next += 1;
+            }
+        }
+        debug_assert_eq!(next, parameters.len(), "parameters must be sorted by equation");
+    }
+}
+
+/// out = Σ_j coefficients_j rows_j, skipping zeros.
+fn combine(coefficients: &[f64], rows: &[f64], out: &mut [f64]) {
+    out.fill(0.0);
+    for (coefficient, row) in coefficients.iter().zip(rows.chunks_exact(out.len())) {
+        if *coefficient != 0.0 {
+            out.iter_mut().zip(row).for_each(|(o, r)| *o += coefficient * r);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::{Library, Link, Settings};
+
+    /// Every derivative against central differences, all links, both orders.
+    #[test]
+    fn derivatives_agree_with_central_differences() {
+        for link in [Link::Identity, Link::Tanh, Link::Sin, Link::Sigmoid, Link::Ratio] {
+            for order in [1, 2] {
+                check(link, order);
+            }
+        }
+    }
+
+    fn check(link: Link, order: usize) {
+        let settings = Settings { link, order, sine_cosine: true, ..Settings::default() };
+        let library = Library::new(&["x".into(), "y".into()], &settings).unwrap();
+        let mut rhs = RightHandSide::new(&library, &settings);
+        let (l, d) = (library.len(), 2 * order);
+        let mut parameters = Vec::new();
+        for equation in 0..2 {
+            for term in 0..l {
+                rhs.numerator[equation * l + term] = 0.3 * ((equation * l + term) as f64).sin();
+                parameters.push(Parameter { equation, term, denominator: false });
+                if link == Link::Ratio && term > 0 {
+                    rhs.denominator[equation * l + term] = 0.1 * (term as f64).cos();
+                    parameters.push(Parameter { equation, term, denominator: true });
+                }
+            }
+        }
+        let state = [0.6, -0.3, 0.4, 0.8][..d].to_vec();
+        let mut at = Linearised::new(&rhs, parameters.len());
+        at.evaluate(&rhs, &parameters, &state);
+        let (mut ahead, mut behind) = (at.clone(), at.clone());
+        let h = 1e-5;
+        let close = |exact: f64, difference: f64, what: &str| {
+            let numeric = difference / (2.0 * h);
+            let error = (exact - numeric).abs() / (1.0 + exact.abs());
+            assert!(error < 1e-7, "{link:?} order {order} {what}: {exact} {numeric}");
+        };
+        for m in 0..d {
+            let mut moved = state.clone();
+            moved[m] += h;
+            ahead.evaluate_flow(&rhs, &moved);
+            moved[m] -= 2.0 * h;
+            behind.evaluate_flow(&rhs, &moved);
+            for i in 0..d {
+                close(at.jacobian[i * d + m], ahead.flow[i] - behind.flow[i], "jacobian");
+                close(at.rate_jacobian[i * d + m], ahead.rate[i] - behind.rate[i], "rate");
+            }
+        }
+        for (index, p) in parameters.iter().enumerate() {
+            let coefficient = p.equation * l + p.term;
+            let moved = |by: f64| {
+                let mut moved = rhs.clone();
+                let side =
+                    if p.denominator { &mut moved.denominator } else { &mut moved.numerator };
+                side[coefficient] += by;
+                moved
+            };
+            ahead.evaluate_flow(&moved(h), &state);
+            behind.evaluate_flow(&moved(-h), &state);
+            let row = d - 2 + p.equation;
+            for i in 0..d {
+                let own = f64::from(u8::from(i == row));
+                let flow = own * at.by_parameter[index];
+                close(flow, ahead.flow[i] - behind.flow[i], "flow by parameter");
+                let rate = own * at.rate_by_parameter[index]
+                    + at.jacobian[i * d + row] * at.by_parameter[index];
+                close(rate, ahead.rate[i] - behind.rate[i], "rate by parameter");
+            }
+        }
+    }
+}

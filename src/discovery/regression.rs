@@ -1,0 +1,240 @@
+//! The start of the search: coefficients by linear regression on the smoothed data.
+
+use super::dense::solve_positive;
+use super::grid::Grid;
+use super::linearised::Parameter;
+use super::rhs::dot;
+use super::{Link, RightHandSide};
+
+/// Windows of the integral regression are this long, in units of the smoothed data's time scale.
+const WINDOW_STEPS: usize = 8;
+/// Ridge relative to the diagonal of the normal equations.
+const RIDGE: f64 = 1e-10;
+/// Values closer to the ends of a bounded link's range are moved in before it is inverted.
+const MARGIN: f64 = 0.02;
+/// Reweighting passes of the ratio's regression.
+const RATIO_PASSES: usize = 5;
+
+/// Sets the coefficients named by `parameters` in `rhs` from `states` (M, D) on the grid.
+/// `slopes` (M, K) are the derivatives of order `rhs.order`.
+///
+/// For the identity: ∫Θξ dt = Δu over windows. For other links: Θξ = g⁻¹(u') point by point,
+/// weighted by g'²; for a ratio Θξ − u'Θ₁ζ = u', weighted by the last pass's 1/(1 + Θ₁ζ)².
+pub(super) fn regress(
+    rhs: &mut RightHandSide<'_>,
+    parameters: &[Parameter],
+    grid: &Grid,
+    states: &[f64],
+    slopes: &[f64],
+) {
+    let k = rhs.states();
+    for equation in 0..k {
+        let own: Vec<Parameter> =
+            parameters.iter().copied().filter(|p| p.equation == equation).collect();
+        let passes = if rhs.link == Link::Ratio { RATIO_PASSES } else { 1 };
+        for _ in 0..passes {
+            let mut normal = Normal::new(own.len());
+            match rhs.link {
+                Link::Identity => windows(rhs, &own, equation, grid, states, &mut normal),
+                _ => points(rhs, &own, equation, states, slopes, &mut normal),
+            }
+            let solution = normal.solve();
+            let l = rhs.library.len();
+            for (p, value) in own.iter().zip(solution) {
+                let side = if p.denominator { &mut rhs.denominator } else { &mut rhs.numerator };
+                side[equation * l + p.term] = value;
+            }
+        }
+    }
+}
+
+/// One row per window: ∫θ_j dt by the trapezoidal rule, target Δu; windows overlap by half.
+fn windows(
+    rhs: &RightHandSide<'_>,
+    own: &[Parameter],
+    equation: usize,
+    grid: &Grid,
+    states: &[f64],
+    normal: &mut Normal,
+) {
+    let (k, l) = (rhs.states(), rhs.library.len());
+    let d = k * rhs.order;
+    let known = known_coefficients(rhs, own, equation);
+    let (mut terms, mut integrals) = (vec![0.0; l], vec![0.0; l]);
+    let mut features = vec![0.0; own.len()];
+    for range in &grid.trajectories {
+        let length = WINDOW_STEPS.min(range.len() - 1);
+        let mut start = range.start;
+        while start + length < range.end {
+            integrals.fill(0.0);
+            let end = start + length;
+            for t in start..=end {
+                let before = if t > start { grid.time[t] - grid.time[t - 1] } else { 0.0 };
+                let after = if t < end { grid.time[t + 1] - grid.time[t] } else { 0.0 };
+                rhs.library.values(&states[t * d..][..d], &mut terms);
+                let weight = 0.5 * (before + after);
+                integrals.iter_mut().zip(&terms).for_each(|(i, term)| *i += weight * term);
+            }
+            for (feature, p) in features.iter_mut().zip(own) {
+                *feature = integrals[p.term];
+            }
+            let component = d - k + equation;
+            let change = states[end * d + component] - states[start * d + component];
+            normal.add(&features, change - dot(&known, &integrals), 1.0);
+            start += (length / 2).max(1);
+        }
+    }
+}
+
+/// One row per grid point.
+fn points(
+    rhs: &RightHandSide<'_>,
+    own: &[Parameter],
+    equation: usize,
+    states: &[f64],
+    slopes: &[f64],
+    normal: &mut Normal,
+) {
+    let (k, l) = (rhs.states(), rhs.library.len());
+    let d = k * rhs.order;
+    let known = known_coefficients(rhs, own, equation);
+    let mut terms = vec![0.0; l];
+    let mut features = vec![0.0; own.len()];
+    for (t, state) in states.chunks_exact(d).enumerate() {
+        let slope = slopes[t * k + equation];
+        rhs.library.values(state, &mut terms);
+        let below = 1.0 + dot(&rhs.denominator[equation * l..][..l], &terms);
+        let (target, weight) = match rhs.link {
+            Link::Identity => (slope, 1.0),
+            Link::Tanh => {
+                let z = slope.clamp(MARGIN - 1.0, 1.0 - MARGIN).atanh();
+                (z, rhs.link.derivatives(z, 0.0).a)
+            }
+            Link::Sin => {
+                let z = slope.clamp(MARGIN - 1.0, 1.0 - MARGIN).asin();
+                (z, rhs.link.derivatives(z, 0.0).a)
+            }
+            Link::Sigmoid => {
+                let value = slope.clamp(MARGIN, 1.0 - MARGIN);
+                let z = (value / (1.0 - value)).ln();
+                (z, rhs.link.derivatives(z, 0.0).a)
+            }
+            // A denominator near zero must not let one point outweigh all others.
+            Link::Ratio => (slope, 1.0 / below.abs().max(0.1)),
+        };
+        for (feature, p) in features.iter_mut().zip(own) {
+            *feature = if p.denominator { -slope * terms[p.term] } else { terms[p.term] };
+        }
+        normal.add(&features, target - dot(&known, &terms), weight * weight);
+    }
+}
+
+/// The numerator's coefficients (L) of one equation that are not free.
+fn known_coefficients(rhs: &RightHandSide<'_>, own: &[Parameter], equation: usize) -> Vec<f64> {
+    let l = rhs.library.len();
+    let mut known = rhs.numerator[equation * l..][..l].to_vec();
+    own.iter().filter(|p| !p.denominator).for_each(|p| known[p.term] = 0.0);
+    known
+}
+
+/// Normal equations of a weighted linear regression.
+struct Normal {
+    matrix: Vec<f64>,
+    rhs: Vec<f64>,
+}
+
+impl Normal {
+    fn new(n: usize) -> Self {
+        Normal { matrix: vec![0.0; n * n], rhs: vec![0.0; n] }
+    }
+
+    fn add(&mut self, features: &[f64], target: f64, weight: f64) {
+        let n = features.len();
+        for (i, f) in features.iter().enumerate() {
+            let scaled = weight * f;
+            self.rhs[i] += scaled * target;
+            let row = &mut self.matrix[i * n..][..n];
+            row[i..].iter_mut().zip(&features[i..]).for_each(|(m, g)| *m += scaled * g);
+        }
+    }
+
+    /// The least-squares solution; the ridge grows until the equations can be solved.
+    fn solve(self) -> Vec<f64> {
+        let n = self.rhs.len();
+        // Unit diagonal, so that the ridge does not depend on units.
+        let scale: Vec<f64> = (0..n).map(|i| self.matrix[i * n + i].sqrt()).collect();
+        let scale: Vec<f64> = scale.iter().map(|s| if *s > 0.0 { 1.0 / s } else { 0.0 }).collect();
+        let mut ridge = RIDGE;
+        loop {
+            let mut matrix = self.matrix.clone();
+            let mut solution: Vec<f64> = self.rhs.iter().zip(&scale).map(|(b, s)| b * s).collect();
+            for i in 0..n {
+                for j in i..n {
+                    matrix[i * n + j] *= scale[i] * scale[j];
+                }
+                matrix[i * n + i] += ridge;
+            }
+            if solve_positive(&mut matrix, &mut solution).is_some() {
+                return solution.iter().zip(&scale).map(|(x, s)| x * s).collect();
+            }
+            if ridge > 1.0 {
+                // Only NaN or infinite features get here; zero is as good a start as any.
+                return vec![0.0; n];
+            }
+            ridge *= 100.0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::grid::{Grid, smooth};
+    use crate::discovery::{Dataset, Library, Settings, Trajectory};
+
+    /// x = e^{-t}: x' = -x; with the link, g⁻¹ of it must come out.
+    fn found(link: Link, degree: usize, x: fn(f64) -> f64) -> RightHandSide<'static> {
+        let settings = Settings { degree, link, ..Settings::default() };
+        let states = vec!["x".to_string()];
+        let library = Box::leak(Box::new(Library::new(&states, &settings).unwrap()));
+        let mut rhs = RightHandSide::new(library, &settings);
+        let time: Vec<f64> = (0..200).map(|i| 0.02 * f64::from(i)).collect();
+        let values = time.iter().map(|t| x(*t)).collect();
+        let data = Dataset { states, trajectories: vec![Trajectory { time, values }] };
+        let smoothed = smooth(&data).unwrap();
+        let grid = Grid::new(&data, &smoothed, Some(1)).unwrap();
+        let states = grid.sample(&smoothed, 1);
+        let slopes: Vec<f64> =
+            grid.sample(&smoothed, 2).chunks_exact(2).map(|pair| pair[1]).collect();
+        let mut parameters: Vec<Parameter> = (0..library.len())
+            .map(|term| Parameter { equation: 0, term, denominator: false })
+            .collect();
+        if link == Link::Ratio {
+            parameters.push(Parameter { equation: 0, term: 1, denominator: true });
+        }
+        regress(&mut rhs, &parameters, &grid, &states, &slopes);
+        rhs
+    }
+
+    #[test]
+    fn linear_decay_is_found_from_windows() {
+        let rhs = found(Link::Identity, 2, |t| (-t).exp());
+        for (value, exact) in rhs.numerator.iter().zip([0.0, -1.0, 0.0]) {
+            assert!((value - exact).abs() < 1e-3, "{:?}", rhs.numerator);
+        }
+    }
+
+    #[test]
+    fn links_are_inverted() {
+        // sinh x = e^{-t} sinh 1 solves x' = -tanh x.
+        let rhs = found(Link::Tanh, 1, |t| ((-t).exp() * 1f64.sinh()).asinh());
+        for (value, exact) in rhs.numerator.iter().zip([0.0, -1.0]) {
+            assert!((value - exact).abs() < 1e-2, "{:?}", rhs.numerator);
+        }
+        // (2 + x)² = 9 - 2t: x' = -0.5 / (1 + 0.5 x).
+        let rhs = found(Link::Ratio, 1, |t| (9.0 - 2.0 * t).sqrt() - 2.0);
+        assert!((rhs.numerator[0] + 0.5).abs() < 1e-2, "{:?}", rhs.numerator);
+        assert!(rhs.numerator[1].abs() < 1e-2, "{:?}", rhs.numerator);
+        assert!((rhs.denominator[1] - 0.5).abs() < 1e-2, "{:?}", rhs.denominator);
+    }
+}

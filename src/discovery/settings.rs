@@ -1,0 +1,112 @@
+//! What is asked of the search for equations.
+
+use super::{Link, Method, UserTerm};
+use crate::{Error, Result};
+
+/// A coefficient that is known and held fixed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KnownTerm {
+    /// Name of the state whose equation has the term.
+    pub state: String,
+    /// Its factors, as in [`Term::factors`](super::Term::factors).
+    pub factors: Vec<String>,
+    /// Its value; zero excludes the term.
+    pub coefficient: f64,
+}
+
+/// What is asked of [`discover`](super::discover). Start from `Settings::default()`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How the equation is found.
+    pub method: Method,
+    /// 1 for u' = …, 2 for u'' = … (whose terms may contain u').
+    pub order: usize,
+    /// Highest total degree of the monomials.
+    pub degree: usize,
+    /// Whether sin and cos of each state are candidates too.
+    pub sine_cosine: bool,
+    /// Further candidates.
+    pub user_terms: Vec<UserTerm>,
+    /// The function around the combination of terms.
+    pub link: Link,
+    /// A term stays when its coefficient is at least so many standard errors from zero.
+    pub threshold: f64,
+    /// Grid steps per sampling interval; `None` chooses them from the data.
+    pub refinement: Option<usize>,
+    /// Coefficients held fixed.
+    pub known: Vec<KnownTerm>,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            method: Method::Joint,
+            order: 1,
+            degree: 2,
+            sine_cosine: false,
+            user_terms: Vec::new(),
+            link: Link::Identity,
+            threshold: 5.0,
+            refinement: None,
+            known: Vec::new(),
+            seed: 0,
+        }
+    }
+}
+
+impl Settings {
+    /// Checks what can be checked without the data.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] naming the setting.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |argument: &str, message: String| Err(Error::argument(argument, message));
+        if !(1..=2).contains(&self.order) {
+            return refuse("order", format!("must be 1 or 2, got {}", self.order));
+        }
+        if !(self.threshold.is_finite() && self.threshold >= 0.0) {
+            return refuse("threshold", format!("must be finite and ≥ 0, got {}", self.threshold));
+        }
+        if self.refinement == Some(0) {
+            return refuse("refinement", "must be at least 1, got 0".into());
+        }
+        for term in &self.user_terms {
+            if term.name.trim().is_empty() {
+                return refuse("user_terms", "a term has an empty name".into());
+            }
+        }
+        for known in &self.known {
+            if !known.coefficient.is_finite() {
+                return refuse(
+                    "known",
+                    format!(
+                        "the coefficient of `{}` in {}' must be finite, got {}",
+                        known.factors.join(" "),
+                        known.state,
+                        known.coefficient
+                    ),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bad_setting_is_named() {
+        let message = |settings: Settings| settings.validate().unwrap_err().to_string();
+        let base = Settings::default;
+        assert_eq!(message(Settings { order: 3, ..base() }), "order: must be 1 or 2, got 3");
+        assert!(message(Settings { threshold: -1.0, ..base() }).starts_with("threshold: "));
+        assert!(message(Settings { threshold: f64::NAN, ..base() }).starts_with("threshold: "));
+        assert!(message(Settings { refinement: Some(0), ..base() }).starts_with("refinement: "));
+        let known = KnownTerm { state: "x".into(), factors: vec![], coefficient: f64::INFINITY };
+        assert!(message(Settings { known: vec![known], ..base() }).starts_with("known: "));
+    }
+}

@@ -1,0 +1,153 @@
+//! Integration of found equations: Dormand-Prince 5(4) with step control.
+//!
+//! Coefficients: Hairer, Nørsett, Wanner, Solving Ordinary Differential Equations I, table II.5.2.
+
+use super::RightHandSide;
+
+const RELATIVE_TOLERANCE: f64 = 1e-9;
+/// Right-hand sides per output interval before the integration is given up as stiff or blown up.
+const MAX_STEPS: usize = 10_000;
+/// A state this many times larger than anything in the data counts as a blow-up.
+const BLOW_UP: f64 = 1e6;
+
+const STAGES: [&[f64]; 6] = [
+    &[1.0 / 5.0],
+    &[3.0 / 40.0, 9.0 / 40.0],
+    &[44.0 / 45.0, -56.0 / 15.0, 32.0 / 9.0],
+    &[19372.0 / 6561.0, -25360.0 / 2187.0, 64448.0 / 6561.0, -212.0 / 729.0],
+    &[9017.0 / 3168.0, -355.0 / 33.0, 46732.0 / 5247.0, 49.0 / 176.0, -5103.0 / 18656.0],
+    &[35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0],
+];
+/// Fifth-order minus fourth-order weights.
+const ERROR: [f64; 7] = [
+    71.0 / 57600.0,
+    0.0,
+    -71.0 / 16695.0,
+    71.0 / 1920.0,
+    -17253.0 / 339200.0,
+    22.0 / 525.0,
+    -1.0 / 40.0,
+];
+
+/// The trajectory through `initial` (D: u, for order 2 then u') at `time` (M): the states (M, K).
+///
+/// `scale` (D) is the usual size of each state: errors are measured by it, and a state a million
+/// times larger is a blow-up. From a blow-up on, all is NaN.
+#[must_use]
+pub fn simulate(rhs: &RightHandSide<'_>, initial: &[f64], time: &[f64], scale: &[f64]) -> Vec<f64> {
+    let k = rhs.states();
+    let mut states = vec![f64::NAN; time.len() * k];
+    let mut integrator = Integrator::new(rhs, initial, scale);
+    for (i, &t) in time.iter().enumerate() {
+        if i > 0 && !integrator.advance(t - time[i - 1]) {
+            break;
+        }
+        states[i * k..][..k].copy_from_slice(&integrator.state[..k]);
+    }
+    states
+}
+
+struct Integrator<'a> {
+    rhs: &'a RightHandSide<'a>,
+    scale: &'a [f64],
+    state: Vec<f64>,
+    /// Seven slopes of D; the last of a step is the first of the next.
+    slopes: Vec<Vec<f64>>,
+    trial: Vec<f64>,
+    terms: Vec<f64>,
+    /// The step that the error control proposes next; zero before the first.
+    step: f64,
+}
+
+impl<'a> Integrator<'a> {
+    fn new(rhs: &'a RightHandSide<'a>, initial: &[f64], scale: &'a [f64]) -> Self {
+        let mut terms = vec![0.0; rhs.library.len()];
+        let mut slopes = vec![vec![0.0; initial.len()]; 7];
+        rhs.derivative(initial, &mut terms, &mut slopes[0]);
+        let state = initial.to_vec();
+        Integrator { rhs, scale, trial: state.clone(), state, slopes, terms, step: 0.0 }
+    }
+
+    /// Integrates over `interval`; false after a blow-up.
+    fn advance(&mut self, interval: f64) -> bool {
+        let mut done = 0.0;
+        if self.step == 0.0 {
+            self.step = interval / 16.0;
+        }
+        for _ in 0..MAX_STEPS {
+            let last = done + self.step >= interval;
+            let step = if last { interval - done } else { self.step };
+            let error = self.attempt(step);
+            if error <= 1.0 {
+                self.state.copy_from_slice(&self.trial);
+                self.slopes.swap(0, 6);
+                done += step;
+                let sizes = self.state.iter().zip(self.scale);
+                if sizes.into_iter().any(|(u, s)| u.abs() > BLOW_UP * s) {
+                    return false;
+                }
+            }
+            // A NaN error fails the comparison above and lands on the smallest factor here.
+            let factor = if error.is_nan() { 0.1 } else { 0.9 * error.max(1e-10).powf(-0.2) };
+            let proposal = step * factor.clamp(0.1, 5.0);
+            if error <= 1.0 && last {
+                // The last step was cut to fit: do not let that shorten the next ones.
+                self.step = self.step.max(proposal);
+                return true;
+            }
+            self.step = proposal;
+        }
+        false
+    }
+
+    /// One step into `trial` and `slopes[6]`; the error relative to the tolerance.
+    fn attempt(&mut self, step: f64) -> f64 {
+        for (stage, weights) in STAGES.iter().enumerate() {
+            for (i, trial) in self.trial.iter_mut().enumerate() {
+                let increment: f64 =
+                    weights.iter().zip(&self.slopes).map(|(w, slope)| w * slope[i]).sum();
+                *trial = self.state[i] + step * increment;
+            }
+            self.rhs.derivative(&self.trial, &mut self.terms, &mut self.slopes[stage + 1]);
+        }
+        let mut worst: f64 = 0.0;
+        for (i, scale) in self.scale.iter().enumerate() {
+            let error: f64 = ERROR.iter().zip(&self.slopes).map(|(w, slope)| w * slope[i]).sum();
+            let relative = (step * error).abs() / (RELATIVE_TOLERANCE * scale);
+            // `max` would drop a NaN.
+            worst = if relative > worst || relative.is_nan() { relative } else { worst };
+        }
+        worst
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::{Library, Settings};
+
+    #[test]
+    fn oscillator_follows_the_cosine() {
+        let settings = Settings { order: 2, degree: 1, ..Settings::default() };
+        let library = Library::new(&["x".into()], &settings).unwrap();
+        let mut rhs = RightHandSide::new(&library, &settings);
+        rhs.numerator[1] = -4.0;
+        let time: Vec<f64> = (0..200).map(|i| 0.1 * f64::from(i)).collect();
+        let states = simulate(&rhs, &[1.0, 0.0], &time, &[1.0, 1.0]);
+        for (x, t) in states.iter().zip(&time) {
+            assert!((x - (2.0 * t).cos()).abs() < 1e-6, "{t}: {x}");
+        }
+    }
+
+    #[test]
+    fn blow_up_becomes_nan() {
+        let settings = Settings::default();
+        let library = Library::new(&["x".into()], &settings).unwrap();
+        let mut rhs = RightHandSide::new(&library, &settings);
+        rhs.numerator[2] = 1.0; // x' = x², infinite at t = 1
+        let time: Vec<f64> = (0..20).map(|i| 0.1 * f64::from(i)).collect();
+        let states = simulate(&rhs, &[1.0], &time, &[1.0]);
+        assert!((states[9] - 10.0).abs() < 1e-5, "{}", states[9]);
+        assert!(states[10..].iter().all(|x| x.is_nan()));
+    }
+}

@@ -1,0 +1,262 @@
+//! Cubic smoothing splines through noisy, non-uniform samples.
+//!
+//! g minimises Σ (x_i − g(t_i))² + λ ∫ g''². With γ = g'' at the inner knots, (R + λQᵀQ)γ = Qᵀx and
+//! g = x − λQγ: a pentadiagonal system (Reinsch 1967). λ minimises the generalised
+//! cross-validation score RSS/(n − tr S)², whose trace needs only the five central diagonals of the
+//! inverse (Hutchinson and de Hoog 1985).
+
+/// A natural cubic spline.
+#[derive(Clone, Debug)]
+pub(super) struct Spline {
+    knots: Vec<f64>,
+    values: Vec<f64>,
+    /// g'' at the knots; zero at both ends.
+    curvatures: Vec<f64>,
+}
+
+/// Splines of several series with the same noise, and what was learned about that noise.
+pub(super) struct Smoothed {
+    pub splines: Vec<Spline>,
+    /// Estimated standard deviation of the noise.
+    pub noise: f64,
+}
+
+/// Smooths series of (times, values), each of at least three points, by one common λ.
+pub(super) fn smooth(series: &[(Vec<f64>, Vec<f64>)]) -> Smoothed {
+    let systems: Vec<Reinsch> = series.iter().map(|(t, x)| Reinsch::new(t, x)).collect();
+    let intervals: usize = series.iter().map(|(t, _)| t.len() - 1).sum();
+    let duration: f64 = series.iter().map(|(t, _)| t[t.len() - 1] - t[0]).sum();
+    let unit = (duration / intervals as f64).powi(3);
+    let total = |exponent: f64| -> Fitted {
+        let lambda = unit * 10f64.powf(exponent);
+        systems.iter().map(|system| system.fit(lambda).1).fold(Fitted::default(), Fitted::plus)
+    };
+    // In units of the sampling interval, λ = 10^-4 interpolates and 10^10 keeps only waves longer
+    // than about 2000 intervals.
+    let score = |exponent: &f64| total(*exponent).score();
+    let coarse = (0..29).map(|i| 0.5 * f64::from(i) - 4.0);
+    let around = minimum(coarse, score);
+    let fine = (-4..=4).map(|i| around + 0.1 * f64::from(i));
+    let best = minimum(fine, score);
+    let lambda = unit * 10f64.powf(best);
+    let splines = series.iter().zip(&systems);
+    Smoothed {
+        splines: splines.map(|((t, x), system)| system.spline(lambda, t, x)).collect(),
+        noise: total(best).noise(),
+    }
+}
+
+fn minimum(candidates: impl Iterator<Item = f64>, score: impl Fn(&f64) -> f64) -> f64 {
+    let scored = candidates.map(|x| (score(&x), x));
+    scored.min_by(|a, b| a.0.total_cmp(&b.0)).expect("there are candidates").1
+}
+
+/// Sums over series: points, residual sum of squares, residual degrees of freedom n − tr S.
+#[derive(Clone, Copy, Default)]
+struct Fitted {
+    points: f64,
+    squares: f64,
+    freedom: f64,
+}
+
+impl Fitted {
+    fn plus(self, other: Self) -> Self {
+        Fitted {
+            points: self.points + other.points,
+            squares: self.squares + other.squares,
+            freedom: self.freedom + other.freedom,
+        }
+    }
+
+    /// Generalised cross-validation.
+    fn score(&self) -> f64 {
+        self.points * self.squares / (self.freedom * self.freedom)
+    }
+
+    fn noise(&self) -> f64 {
+        (self.squares / self.freedom).sqrt()
+    }
+}
+
+/// The parts of (R + λQᵀQ)γ = Qᵀx that do not depend on λ; m = n − 2 inner knots.
+struct Reinsch {
+    steps: Vec<f64>,
+    /// Qᵀx (m).
+    rhs: Vec<f64>,
+    /// Central, first and second diagonal of R (the last is zero) and of QᵀQ, per inner knot.
+    r: Vec<[f64; 3]>,
+    q: Vec<[f64; 3]>,
+}
+
+impl Reinsch {
+    fn new(t: &[f64], x: &[f64]) -> Self {
+        let steps: Vec<f64> = t.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let m = t.len() - 2;
+        let slope = |i: usize| (x[i + 1] - x[i]) / steps[i];
+        let column = |j: usize| {
+            let (before, after) = (1.0 / steps[j], 1.0 / steps[j + 1]);
+            [before, -before - after, after]
+        };
+        let q = (0..m).map(|j| {
+            let [a, b, c] = column(j);
+            let first = if j + 1 < m { b * column(j + 1)[0] + c * column(j + 1)[1] } else { 0.0 };
+            let second = if j + 2 < m { c * column(j + 2)[0] } else { 0.0 };
+            [a * a + b * b + c * c, first, second]
+        });
+        let r = (0..m).map(|j| {
+            let first = if j + 1 < m { steps[j + 1] / 6.0 } else { 0.0 };
+            [(steps[j] + steps[j + 1]) / 3.0, first, 0.0]
+        });
+        Reinsch {
+            rhs: (0..m).map(|j| slope(j + 1) - slope(j)).collect(),
+            q: q.collect(),
+            r: r.collect(),
+            steps,
+        }
+    }
+
+    /// γ at the inner knots and the fit's sums.
+    fn fit(&self, lambda: f64) -> (Vec<f64>, Fitted) {
+        let m = self.rhs.len();
+        let entry = |j: usize, k: usize| self.r[j][k] + lambda * self.q[j][k];
+        // B = LDLᵀ; l[j] = (L_{j+1,j}, L_{j+2,j}).
+        let (mut d, mut l) = (vec![0.0; m], vec![[0.0; 2]; m]);
+        let mut gamma = self.rhs.clone();
+        for j in 0..m {
+            let [mut central, mut first, second] = [entry(j, 0), entry(j, 1), entry(j, 2)];
+            if j >= 1 {
+                central -= l[j - 1][0] * l[j - 1][0] * d[j - 1];
+                first -= l[j - 1][0] * l[j - 1][1] * d[j - 1];
+                gamma[j] -= l[j - 1][0] * gamma[j - 1];
+            }
+            if j >= 2 {
+                central -= l[j - 2][1] * l[j - 2][1] * d[j - 2];
+                gamma[j] -= l[j - 2][1] * gamma[j - 2];
+            }
+            d[j] = central;
+            l[j] = [first / central, second / central];
+        }
+        // Backwards: γ, and the inverse's diagonals (b_jj, b_j,j+1, b_j,j+2) of the two rows below.
+        let (mut below, mut beyond) = ([0.0; 3], [0.0; 3]);
+        let (mut trace, mut squares) = (0.0, 0.0);
+        for j in (0..m).rev() {
+            let next = |k: usize| gamma.get(j + k).copied().unwrap_or(0.0);
+            let (next1, next2) = (next(1), next(2));
+            gamma[j] = gamma[j] / d[j] - l[j][0] * next1 - l[j][1] * next2;
+            let [l1, l2] = l[j];
+            let first = -l1 * below[0] - l2 * below[1];
+            let second = -l1 * below[1] - l2 * beyond[0];
+            let inverse = [1.0 / d[j] - l1 * first - l2 * second, first, second];
+            let q = self.q[j];
+            trace += inverse[0] * q[0] + 2.0 * (inverse[1] * q[1] + inverse[2] * q[2]);
+            squares += gamma[j] * (q[0] * gamma[j] + 2.0 * (q[1] * next1 + q[2] * next2));
+            (beyond, below) = (below, inverse);
+        }
+        let fitted = Fitted {
+            points: (m + 2) as f64,
+            squares: lambda * lambda * squares,
+            freedom: lambda * trace,
+        };
+        (gamma, fitted)
+    }
+
+    fn spline(&self, lambda: f64, t: &[f64], x: &[f64]) -> Spline {
+        let n = t.len();
+        let mut curvatures = vec![0.0; n];
+        curvatures[1..n - 1].copy_from_slice(&self.fit(lambda).0);
+        let mut values = x.to_vec();
+        for j in 1..n - 1 {
+            let pull = lambda * curvatures[j];
+            let (before, after) = (1.0 / self.steps[j - 1], 1.0 / self.steps[j]);
+            values[j - 1] -= pull * before;
+            values[j] += pull * (before + after);
+            values[j + 1] -= pull * after;
+        }
+        Spline { knots: t.to_vec(), values, curvatures }
+    }
+}
+
+impl Spline {
+    /// g, g', g'' at `time`; a straight line beyond the ends.
+    pub fn at(&self, time: f64) -> [f64; 3] {
+        let last = self.knots.len() - 1;
+        let i = self.knots.partition_point(|&knot| knot <= time).clamp(1, last) - 1;
+        let h = self.knots[i + 1] - self.knots[i];
+        let (g, c) = (&self.values[i..i + 2], &self.curvatures[i..i + 2]);
+        let inside = time.clamp(self.knots[0], self.knots[last]);
+        let b = (inside - self.knots[i]) / h;
+        let a = 1.0 - b;
+        let value =
+            a * g[0] + b * g[1] + h * h / 6.0 * ((a * a * a - a) * c[0] + (b * b * b - b) * c[1]);
+        let slope =
+            (g[1] - g[0]) / h + h / 6.0 * ((3.0 * b * b - 1.0) * c[1] - (3.0 * a * a - 1.0) * c[0]);
+        [
+            value + slope * (time - inside),
+            slope,
+            if time == inside { a * c[0] + b * c[1] } else { 0.0 },
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sine(n: usize, noise: f64) -> (Vec<f64>, Vec<f64>) {
+        let mut seed = 1_u64;
+        let mut uniform = move || {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (seed >> 11) as f64 / (1_u64 << 53) as f64 - 0.5
+        };
+        let t: Vec<f64> = (0..n).map(|i| 0.05 * (i as f64 + 0.6 * uniform())).collect();
+        let x = t.iter().map(|t| t.sin() + noise * 12f64.sqrt() * uniform()).collect();
+        (t, x)
+    }
+
+    #[test]
+    fn noise_is_estimated_and_removed() {
+        let smoothed = smooth(&[sine(400, 0.1), sine(300, 0.1)]);
+        assert!((smoothed.noise - 0.1).abs() < 0.01, "{}", smoothed.noise);
+        for t in (0..140).map(|i| 0.5 + 0.1 * f64::from(i)) {
+            let [value, slope, _] = smoothed.splines[0].at(t);
+            assert!((value - t.sin()).abs() < 0.08, "{t}: {value}");
+            assert!((slope - t.cos()).abs() < 0.3, "{t}: {slope}");
+        }
+    }
+
+    #[test]
+    fn exact_samples_are_interpolated() {
+        let smoothed = smooth(&[sine(400, 0.0)]);
+        assert!(smoothed.noise < 1e-5, "{}", smoothed.noise);
+        for t in (0..140).map(|i| 0.5 + 0.1 * f64::from(i)) {
+            let [value, slope, curvature] = smoothed.splines[0].at(t);
+            assert!((value - t.sin()).abs() < 1e-5, "{t}: {value}");
+            assert!((slope - t.cos()).abs() < 1e-3, "{t}: {slope}");
+            assert!((curvature + t.sin()).abs() < 1e-2, "{t}: {curvature}");
+        }
+    }
+
+    #[test]
+    fn smoothing_solves_the_normal_equations() {
+        // The dense definition on few points: (I + λQR⁻¹Qᵀ)g = x, so x − g = λQγ is orthogonal to
+        // straight lines, and tr S follows from unit vectors.
+        let (t, x) = sine(9, 0.3);
+        let lambda = 0.003;
+        let system = Reinsch::new(&t, &x);
+        let spline = system.spline(lambda, &t, &x);
+        let residual: Vec<f64> = x.iter().zip(&spline.values).map(|(x, g)| x - g).collect();
+        assert!(residual.iter().sum::<f64>().abs() < 1e-12);
+        assert!(residual.iter().zip(&t).map(|(r, t)| r * t).sum::<f64>().abs() < 1e-12);
+        let fitted = system.fit(lambda).1;
+        let squares: f64 = residual.iter().map(|r| r * r).sum();
+        assert!((fitted.squares - squares).abs() < 1e-12);
+        let trace: f64 = (0..9)
+            .map(|i| {
+                let mut unit = vec![0.0; 9];
+                unit[i] = 1.0;
+                Reinsch::new(&t, &unit).spline(lambda, &t, &unit).values[i]
+            })
+            .sum();
+        assert!((fitted.freedom - (9.0 - trace)).abs() < 1e-10, "{} {trace}", fitted.freedom);
+    }
+}
