@@ -3,16 +3,36 @@
 /// Solves A x = b for positive definite A (n, n), overwriting the upper triangle of A with its
 /// Cholesky factor and b with x. `None` where a pivot is not positive.
 pub(super) fn solve_positive(a: &mut [f64], b: &mut [f64]) -> Option<()> {
-    let n = b.len();
+    factorise(a, b.len())?;
+    substitute(a, b);
+    Some(())
+}
+
+/// Inverse of a positive definite matrix (n, n), scaled to unit diagonal on the way. `None` where a
+/// pivot is not positive.
+pub(super) fn invert_positive(a: &[f64], n: usize) -> Option<Vec<f64>> {
+    let scale: Vec<f64> = (0..n).map(|i| 1.0 / a[i * n + i].sqrt()).collect();
+    let mut factor: Vec<f64> =
+        (0..n * n).map(|at| a[at] * scale[at / n] * scale[at % n]).collect();
+    factorise(&mut factor, n)?;
+    let mut inverse = vec![0.0; n * n];
+    for (j, row) in inverse.chunks_exact_mut(n.max(1)).enumerate() {
+        row[j] = scale[j];
+        substitute(&factor, row);
+        row.iter_mut().zip(&scale).for_each(|(value, s)| *value *= s);
+    }
+    Some(inverse)
+}
+
+/// R of A = RᵀR into the upper triangle.
+fn factorise(a: &mut [f64], n: usize) -> Option<()> {
     for i in 0..n {
         let (done, rest) = a.split_at_mut(i * n);
         let row = &mut rest[..n];
         let whole = row[i];
-        for m in 0..i {
-            let factor = done[m * n + i];
-            for k in i..n {
-                row[k] -= factor * done[m * n + k];
-            }
+        for above in done.chunks_exact(n) {
+            let factor = above[i];
+            row[i..].iter_mut().zip(&above[i..]).for_each(|(r, other)| *r -= factor * other);
         }
         if !(row[i] > f64::EPSILON * whole && row[i].is_finite()) {
             return None;
@@ -20,19 +40,22 @@ pub(super) fn solve_positive(a: &mut [f64], b: &mut [f64]) -> Option<()> {
         let root = row[i].sqrt();
         row[i..].iter_mut().for_each(|value| *value /= root);
     }
+    Some(())
+}
+
+fn substitute(factor: &[f64], b: &mut [f64]) {
+    let n = b.len();
     for i in 0..n {
-        for m in 0..i {
-            b[i] -= a[m * n + i] * b[m];
-        }
-        b[i] /= a[i * n + i];
+        b[i] /= factor[i * n + i];
+        let solved = b[i];
+        let row = &factor[i * n..][..n];
+        b[i + 1..].iter_mut().zip(&row[i + 1..]).for_each(|(later, r)| *later -= r * solved);
     }
     for i in (0..n).rev() {
-        for k in i + 1..n {
-            b[i] -= a[i * n + k] * b[k];
-        }
-        b[i] /= a[i * n + i];
+        let row = &factor[i * n..][..n];
+        let known: f64 = row[i + 1..].iter().zip(&b[i + 1..]).map(|(r, x)| r * x).sum();
+        b[i] = (b[i] - known) / row[i];
     }
-    Some(())
 }
 
 /// Eigenvalues and orthonormal eigenvectors (rows) of a symmetric matrix (n, n), by cyclic Jacobi
@@ -102,6 +125,11 @@ mod tests {
         for i in 0..n {
             let product: f64 = (0..n).map(|j| a[i * n + j] * x[j]).sum();
             assert!((product - b[i]).abs() < 1e-12);
+        }
+        let inverse = invert_positive(&a, n).unwrap();
+        for i in 0..n {
+            let product: f64 = (0..n).map(|j| inverse[i * n + j] * b[j]).sum();
+            assert!((product - x[i]).abs() < 1e-12);
         }
         assert!(solve_positive(&mut [1.0, 1.0, 1.0, 1.0], &mut [1.0, 2.0]).is_none());
     }

@@ -89,7 +89,7 @@ impl<'a> GaussNewton<'a> {
             return Err(Error::OutOfMemory { what: "normal equations".into(), bytes });
         }
         Ok(GaussNewton {
-            factor: Factor::new(shape),
+            factor: Factor::new(shape)?,
             window: Window::new(&shape),
             step: vec![0.0; shape.unknowns()],
             gradient: vec![0.0; shape.unknowns()],

@@ -48,7 +48,7 @@ pub(super) fn discover(
     finish(data, search)
 }
 
-fn report(
+pub(super) fn report(
     observer: &mut Observer<'_>,
     fraction: f64,
     stage: &str,
@@ -61,7 +61,7 @@ fn report(
 }
 
 /// Sets the known coefficients in `rhs`; the others, sorted by equation, are free.
-fn free_parameters(rhs: &mut RightHandSide<'_>, settings: &Settings) -> Result<Vec<Parameter>> {
+pub(super) fn free_parameters(rhs: &mut RightHandSide<'_>, settings: &Settings) -> Result<Vec<Parameter>> {
     let (k, l) = (rhs.states(), rhs.library.len());
     let mut free = vec![true; k * l];
     for known in &settings.known {
