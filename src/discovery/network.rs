@@ -32,7 +32,7 @@ const ITERATIONS: usize = 8;
 const CONVERGED: f64 = 1e-2;
 /// Noise is never taken to be smaller than this fraction of a state's deviation: below it the
 /// residual is discretisation error, which is no noise.
-const NOISE_FLOOR: f64 = 1e-5;
+const NOISE_FLOOR: f64 = 1e-4;
 
 /// See [`discover`](super::discover).
 pub(super) fn discover(
@@ -45,8 +45,7 @@ pub(super) fn discover(
     report(observer, 0.0, "smoothing the data", None)?;
     let smooth = grid::smooth(data)?;
     let grid = Grid::new(data, &smooth, settings.refinement)?;
-    let measured = data.trajectories.iter().map(|trajectory| trajectory.time.len()).sum();
-    let windows = Windows::new(&grid, &smooth, settings.order, measured);
+    let windows = Windows::new(data, &grid, &smooth, settings.order);
 
     let mut rhs = RightHandSide::new(&library, settings);
     let parameters = free_parameters(&mut rhs, settings)?;
@@ -63,6 +62,7 @@ pub(super) fn discover(
     let prior = priors(&rhs, &trajectory, &slopes, &parameters);
     let mut model = Model::new(&windows, &rhs, &slopes, &noise, settings.seed)?;
     let mut shooting = Shooting::new(&windows, parameters, noise, prior)?;
+    if std::env::var("NET_DEBUG").is_ok() { eprintln!("windows {} points {}", windows.count, windows.points); }
     let mut estimate = Estimate {
         rhs,
         start: windows.starts(),

@@ -1,9 +1,15 @@
 //! The grid cut into windows of equal length, which are solved as one batch.
 
-use crate::discovery::grid::{Grid, Smooth};
+use std::f64::consts::TAU;
 
-/// Sampling intervals in a window.
+use crate::discovery::Dataset;
+use crate::discovery::grid::{Grid, Smooth, fastest_rate};
+
+/// A window has at least so many sampling intervals, and lasts at least one period of the fastest
+/// motion: the shorter it is, the more of the data its free initial values use up.
 const INTERVALS: usize = 50;
+/// But no more grid steps than this.
+const MOST_STEPS: usize = 1000;
 /// The solver's unit of time is this many grid steps: its rows hold powers of the step in that
 /// unit, which should be below 1 but not so small that the powers lose digits.
 const STEPS_PER_UNIT: f64 = 10.0;
@@ -61,17 +67,17 @@ impl Unit {
 }
 
 impl Windows {
-    /// Cuts every trajectory of the grid; `measured` is the number of sampling times.
-    pub fn new(grid: &Grid, smooth: &Smooth, order: usize, measured: usize) -> Self {
+    /// Cuts every trajectory of the grid.
+    pub fn new(data: &Dataset, grid: &Grid, smooth: &Smooth, order: usize) -> Self {
         let k = smooth.deviation.len();
-        let refinement = (grid.points() as f64 / measured as f64).round().max(1.0) as usize;
+        let sampled: usize = data.trajectories.iter().map(|t| t.time.len()).sum();
+        let refinement = (grid.points() as f64 / sampled as f64).round().max(1.0);
+        let step = grid.interval / refinement;
+        let steps = (INTERVALS as f64 * refinement).max(TAU / (fastest_rate(data, smooth) * step));
         let longest = grid.trajectories.iter().map(ExactSizeIterator::len).max().unwrap_or(2);
-        let points = (INTERVALS * refinement + 1).min(longest);
-        let unit = Unit {
-            deviation: smooth.deviation.clone(),
-            time: STEPS_PER_UNIT * grid.interval / refinement as f64,
-            order,
-        };
+        let points = (steps.min(MOST_STEPS as f64) as usize + 1).min(longest);
+        let unit =
+            Unit { deviation: smooth.deviation.clone(), time: STEPS_PER_UNIT * step, order };
         let states = grid.sample(smooth, order);
         let d = k * order;
         let mut windows = Windows {
