@@ -34,7 +34,7 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    /// The sum of squares.
+    /// The sum of squares; infinite if the right-hand side has a pole on the trajectory.
     pub fn cost(&mut self, estimate: &Estimate<'_>, weights: &Weights) -> f64 {
         let (k, d) = (weights.observation.len(), weights.defect.len());
         let mut cost = 0.0;
@@ -58,6 +58,9 @@ impl<'a> Assembly<'a> {
                 now.evaluate_flow(&estimate.rhs, state);
             }
             next.evaluate_flow(&estimate.rhs, after);
+            if now.pole_before(next) {
+                return f64::INFINITY;
+            }
             for i in 0..d {
                 cost += (weights.defect[i] * defect(state, after, now, next, h, i)).powi(2) / h;
             }

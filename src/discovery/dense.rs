@@ -12,8 +12,7 @@ pub(super) fn solve_positive(a: &mut [f64], b: &mut [f64]) -> Option<()> {
 /// pivot is not positive.
 pub(super) fn invert_positive(a: &[f64], n: usize) -> Option<Vec<f64>> {
     let scale: Vec<f64> = (0..n).map(|i| 1.0 / a[i * n + i].sqrt()).collect();
-    let mut factor: Vec<f64> =
-        (0..n * n).map(|at| a[at] * scale[at / n] * scale[at % n]).collect();
+    let mut factor: Vec<f64> = (0..n * n).map(|at| a[at] * scale[at / n] * scale[at % n]).collect();
     factorise(&mut factor, n)?;
     let mut inverse = vec![0.0; n * n];
     for (j, row) in inverse.chunks_exact_mut(n.max(1)).enumerate() {

@@ -118,11 +118,7 @@ impl<'a> GaussNewton<'a> {
         weights: &mut Weights,
         cost: f64,
     ) -> Result<Iteration> {
-        self.factorise(estimate, weights)?;
-        self.step.copy_from_slice(&self.gradient);
-        self.factor.solve(&mut self.step);
-        let promised = self.gradient.iter().zip(&self.step).map(|(g, s)| g * s).sum();
-
+        let promised = self.linearise(estimate, weights)?;
         let mut fraction = 1.0;
         for _ in 0..=HALVINGS {
             self.try_step(estimate, fraction);
@@ -134,6 +130,23 @@ impl<'a> GaussNewton<'a> {
             fraction *= 0.5;
         }
         Ok(Iteration { cost, promised, fraction: 0.0 })
+    }
+
+    /// Factorises the normal equations at `estimate` and solves for the step; the decrease of the
+    /// cost that it promises.
+    ///
+    /// # Errors
+    /// As [`iterate`](Self::iterate).
+    pub fn linearise(&mut self, estimate: &Estimate<'a>, weights: &mut Weights) -> Result<f64> {
+        self.factorise(estimate, weights)?;
+        self.step.copy_from_slice(&self.gradient);
+        self.factor.solve(&mut self.step);
+        Ok(self.gradient.iter().zip(&self.step).map(|(g, s)| g * s).sum())
+    }
+
+    /// The last step of the coefficients (c), to be subtracted.
+    pub fn coefficient_step(&self) -> &[f64] {
+        &self.step[self.trial.trajectory.len()..]
     }
 
     /// Covariance (c, c) of the coefficients from the last factorisation, for rows of unit

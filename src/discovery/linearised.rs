@@ -47,6 +47,8 @@ pub(super) struct Linearised {
     pub by_parameter: Vec<f64>,
     /// (c)
     pub rate_by_parameter: Vec<f64>,
+    /// 1 + Θ₁ζ of each equation (K).
+    pub denominators: Vec<f64>,
     /// θ, ∇θ, (∇²θ)F, ∇θ·F: (L), (L, D), (L, D), (L).
     terms: Vec<f64>,
     gradients: Vec<f64>,
@@ -68,6 +70,7 @@ impl Linearised {
             rate_jacobian: vec![0.0; d * d],
             by_parameter: vec![0.0; parameters],
             rate_by_parameter: vec![0.0; parameters],
+            denominators: vec![1.0; k],
             terms: vec![0.0; l],
             gradients: vec![0.0; l * d],
             gradients_along: vec![0.0; l * d],
@@ -75,6 +78,11 @@ impl Linearised {
             numerator_gradients: vec![0.0; k * d],
             denominator_gradients: vec![0.0; k * d],
         }
+    }
+
+    /// Whether a denominator changes its sign on the way to `next`.
+    pub fn pole_before(&self, next: &Self) -> bool {
+        self.denominators.iter().zip(&next.denominators).any(|(a, b)| a * b <= 0.0)
     }
 
     /// F, J and F' only.
@@ -96,6 +104,7 @@ impl Linearised {
             let (a, b) = (dot(numerator, &self.terms), dot(denominator, &self.terms));
             let g = rhs.link.derivatives(a, b);
             self.flow[row] = g.value;
+            self.denominators[i] = 1.0 + b;
             let of_a = &mut self.numerator_gradients[i * d..][..d];
             let of_b = &mut self.denominator_gradients[i * d..][..d];
             combine(numerator, &self.gradients, of_a);

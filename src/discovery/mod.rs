@@ -7,6 +7,7 @@ mod assembly;
 mod basis;
 mod data;
 mod dense;
+mod diagnostics;
 mod gauss_newton;
 mod grid;
 mod joint;

@@ -27,25 +27,54 @@ pub(super) fn regress(
     states: &[f64],
     slopes: &[f64],
 ) {
-    let k = rhs.states();
-    for equation in 0..k {
-        let own: Vec<Parameter> =
+    for equation in 0..rhs.states() {
+        let mut own: Vec<Parameter> =
             parameters.iter().copied().filter(|p| p.equation == equation).collect();
-        let passes = if rhs.link == Link::Ratio { RATIO_PASSES } else { 1 };
-        for _ in 0..passes {
-            let mut normal = Normal::new(own.len());
-            match rhs.link {
-                Link::Identity => windows(rhs, &own, equation, grid, states, &mut normal),
-                _ => points(rhs, &own, equation, states, slopes, &mut normal),
+        if rhs.link == Link::Ratio {
+            for _ in 0..RATIO_PASSES {
+                fit(rhs, &own, equation, grid, states, slopes);
             }
-            let solution = normal.solve();
-            let l = rhs.library.len();
-            for (p, value) in own.iter().zip(solution) {
-                let side = if p.denominator { &mut rhs.denominator } else { &mut rhs.numerator };
-                side[equation * l + p.term] = value;
+            if has_pole(rhs, equation, grid, states) {
+                own.iter().filter(|p| p.denominator).for_each(|p| *p.value_mut(rhs) = 0.0);
+                own.retain(|p| !p.denominator);
             }
         }
+        fit(rhs, &own, equation, grid, states, slopes);
     }
+}
+
+fn fit(
+    rhs: &mut RightHandSide<'_>,
+    own: &[Parameter],
+    equation: usize,
+    grid: &Grid,
+    states: &[f64],
+    slopes: &[f64],
+) {
+    let mut normal = Normal::new(own.len());
+    match rhs.link {
+        Link::Identity => windows(rhs, own, equation, grid, states, &mut normal),
+        _ => points(rhs, own, equation, states, slopes, &mut normal),
+    }
+    for (p, value) in own.iter().zip(normal.solve()) {
+        *p.value_mut(rhs) = value;
+    }
+}
+
+/// Whether a denominator changes sign along a trajectory: a start from which no small step leads
+/// to a good fit.
+fn has_pole(rhs: &RightHandSide<'_>, equation: usize, grid: &Grid, states: &[f64]) -> bool {
+    let l = rhs.library.len();
+    let d = rhs.library.variables().len();
+    let mut terms = vec![0.0; l];
+    let mut positive = |t: usize| {
+        rhs.library.values(&states[t * d..][..d], &mut terms);
+        1.0 + dot(&rhs.denominator[equation * l..][..l], &terms) > 0.0
+    };
+    grid.trajectories.iter().any(|range| {
+        let first = positive(range.start);
+        range.clone().any(|t| positive(t) != first)
+    })
 }
 
 /// One row per window: ∫θ_j dt by the trapezoidal rule, target Δu; windows overlap by half.

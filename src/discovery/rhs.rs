@@ -38,6 +38,12 @@ impl<'a> RightHandSide<'a> {
         self.library.variables().len() / self.order
     }
 
+    /// Left-hand side of a state's equation: `x'` or `x''`.
+    #[must_use]
+    pub fn lhs(&self, state: usize) -> String {
+        format!("{}{}", self.library.variables()[state], "'".repeat(self.order))
+    }
+
     /// The first-order form: derivative of `state` (D = order · K entries: u, for order 2 then u').
     /// `terms` (L) is scratch and holds θ(state) afterwards.
     pub fn derivative(&self, state: &[f64], terms: &mut [f64], derivative: &mut [f64]) {
@@ -73,7 +79,7 @@ impl<'a> RightHandSide<'a> {
         };
         (0..k)
             .map(|i| Equation {
-                lhs: format!("{}{}", self.library.variables()[i], "'".repeat(self.order)),
+                lhs: self.lhs(i),
                 terms: terms(&self.numerator[i * l..][..l], i * l),
                 link: self.link,
                 denominator: terms(&self.denominator[i * l..][..l], (k + i) * l),

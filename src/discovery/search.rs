@@ -7,14 +7,14 @@ use super::selection::Quadratic;
 use super::{Equation, Link, RightHandSide};
 use crate::{Error, Result};
 
-/// Weights w of the equation against the data, one after the other, four iterations each.
-const CONTINUATION: [f64; 4] = [10.0, 1e2, 1e4, 1e6];
+/// Weights w of the equation against the data, one after the other.
+const CONTINUATION: [f64; 3] = [10.0, 1e2, 1e4];
+/// Iterations at each.
 const ITERATIONS: usize = 4;
 /// Iterations towards convergence of one set of terms.
 const MAX_ITERATIONS: usize = 20;
-/// Converged: the promised decrease of χ² is this small, i.e. no estimate would move by more than
-/// a thirtieth of its standard error.
-const CONVERGED: f64 = 1e-3;
+/// A stiffer equation is accepted while it raises the residuals by less than this factor.
+const STIFFENING: f64 = 1.1;
 /// Noise is never taken to be smaller than this fraction of a state's deviation: below it the
 /// residual is discretisation error, which is no noise.
 const NOISE_FLOOR: f64 = 1e-5;
@@ -22,12 +22,20 @@ const NOISE_FLOOR: f64 = 1e-5;
 const POOLING: f64 = 100.0;
 /// A coefficient whose term would outweigh the whole equation this many times is not believed.
 const PRIOR: f64 = 1e3;
+/// The same for what stands in a bounded function or next to a 1: it is of order one, and far
+/// from that a numerator and a denominator with a common factor say the same with other numbers.
+const BOUNDED_PRIOR: f64 = 10.0;
 
 pub(super) struct Search<'a> {
     pub grid: &'a Grid,
     pub estimate: Estimate<'a>,
     /// σ of each state (K).
     pub noise: Vec<f64>,
+    /// Every candidate, sorted by equation.
+    pub all: Vec<Parameter>,
+    /// Indices in `all` of the terms that are now free; the others are zero.
+    pub kept: Vec<usize>,
+    priors: Vec<f64>,
     /// Standard deviation of each state (K).
     deviation: Vec<f64>,
     /// Deviation of each component relative to that of its state (D): 1, or a rate for u'.
@@ -39,30 +47,49 @@ pub(super) struct Search<'a> {
     cost: f64,
 }
 
+/// What to return to when an attempt fails.
+struct Snapshot<'a> {
+    estimate: Estimate<'a>,
+    noise: Vec<f64>,
+    kept: Vec<usize>,
+    stiffness: f64,
+}
+
 impl<'a> Search<'a> {
+    /// `rhs` and `trajectory` (M, D) are the start, `slopes` (M, K) its highest derivatives.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if there are fewer values than unknowns.
     pub fn new(
         grid: &'a Grid,
         smooth: &Smooth,
         rhs: RightHandSide<'a>,
         trajectory: Vec<f64>,
         slopes: &[f64],
-        parameters: Vec<Parameter>,
+        all: Vec<Parameter>,
     ) -> Result<Self> {
         let k = rhs.states();
         let d = k * rhs.order;
         let rms = |i: usize| root_mean_square(trajectory.iter().skip(i).step_by(d));
         let relative: Vec<f64> =
             (0..d).map(|i| if i < k { 1.0 } else { rms(i) / smooth.deviation[i - k] }).collect();
-        let prior = priors(&rhs, &trajectory, slopes, &parameters);
+        let priors = priors(&rhs, &trajectory, slopes, &all);
         let estimate = Estimate { trajectory, rhs };
         let mut search = Search {
             grid,
             noise: vec![0.0; k],
+            kept: (0..all.len()).collect(),
             deviation: smooth.deviation.clone(),
             relative,
             stiffness: CONTINUATION[0],
-            weights: Weights { observation: vec![0.0; k], defect: vec![0.0; d], prior },
-            solver: GaussNewton::new(grid, parameters, &estimate)?,
+            weights: Weights {
+                observation: vec![0.0; k],
+                defect: vec![0.0; d],
+                prior: priors.clone(),
+            },
+            priors,
+            solver: GaussNewton::new(grid, all.clone(), &estimate)?,
+            all,
             estimate,
             cost: f64::INFINITY,
         };
@@ -70,61 +97,123 @@ impl<'a> Search<'a> {
             return Err(Error::Data(format!(
                 "{} measured values cannot decide {} coefficients",
                 search.measured(),
-                search.parameters().len()
+                search.all.len()
             )));
         }
         search.update_noise();
         Ok(search)
     }
 
-    pub fn parameters(&self) -> &[Parameter] {
-        self.solver.parameters()
-    }
-
     /// The first estimate with all terms, the equation's weight growing.
-    pub fn approach(
-        &mut self,
-        mut report: impl FnMut(f64, Option<&[Equation]>) -> Result<()>,
-    ) -> Result<()> {
+    pub fn approach(&mut self, mut report: impl FnMut(f64) -> Result<()>) -> Result<()> {
         for (stage, stiffness) in CONTINUATION.into_iter().enumerate() {
             self.stiffness = stiffness;
             self.weigh();
             for iteration in 0..ITERATIONS {
                 let done = (stage * ITERATIONS + iteration) as f64;
-                report(done / (CONTINUATION.len() * ITERATIONS) as f64, None)?;
-                if self.iterate()? {
+                report(done / (CONTINUATION.len() * ITERATIONS) as f64)?;
+                if self.iterate(1.0)? {
                     break;
                 }
             }
             self.update_noise();
-            report(stage as f64 / CONTINUATION.len() as f64, Some(&self.equations()))?;
         }
         Ok(())
     }
 
-    /// Iterates until the estimate stands still.
-    pub fn converge(&mut self, mut report: impl FnMut() -> Result<()>) -> Result<()> {
-        for _ in 0..MAX_ITERATIONS {
-            report()?;
-            if self.iterate()? {
-                break;
+    /// Raises the equation's weight for good if the data bear it: if the residuals hardly grow, the
+    /// estimate becomes sharper; if they do grow, the equation holds only approximately, and
+    /// everything stays as it was. Returns whether the data bear it.
+    pub fn stiffen(
+        &mut self,
+        stiffness: f64,
+        tolerance: f64,
+        report: impl FnMut() -> Result<()>,
+    ) -> Result<bool> {
+        let before = self.snapshot();
+        self.stiffness = stiffness;
+        self.weigh();
+        let borne = match self.converge(tolerance, report) {
+            Ok(()) => {
+                let pairs = self.noise.iter().zip(&before.noise);
+                pairs.into_iter().all(|(after, before)| *after < STIFFENING * before)
             }
+            Err(Error::Data(_)) => false,
+            Err(error) => return Err(error),
+        };
+        if !borne {
+            self.restore(before)?;
+            self.converge(tolerance, || Ok(()))?;
         }
+        Ok(borne)
+    }
+
+    /// −2 log likelihood of the data, up to a constant, plus `penalty` for each term.
+    pub fn score(&self, penalty: f64) -> f64 {
+        let k = self.noise.len();
+        let fit = |(j, noise): (usize, &f64)| {
+            let observed = self.grid.observed.iter().skip(j).step_by(k);
+            2.0 * observed.filter(|x| !x.is_nan()).count() as f64 * noise.ln()
+        };
+        self.noise.iter().enumerate().map(fit).sum::<f64>() + penalty * self.kept.len() as f64
+    }
+
+    /// Iterates until the promised decrease of χ² is below `tolerance`: nothing would move by more
+    /// than √tolerance standard errors.
+    pub fn converge(&mut self, tolerance: f64, report: impl FnMut() -> Result<()>) -> Result<()> {
+        self.iterate_all(tolerance, report)?;
         self.update_noise();
         Ok(())
     }
 
+    fn iterate_all(
+        &mut self,
+        tolerance: f64,
+        mut report: impl FnMut() -> Result<()>,
+    ) -> Result<()> {
+        for _ in 0..MAX_ITERATIONS {
+            report()?;
+            if self.iterate(tolerance)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// True once nothing moves any more.
-    fn iterate(&mut self) -> Result<bool> {
+    fn iterate(&mut self, tolerance: f64) -> Result<bool> {
         let outcome = self.solver.iterate(&mut self.estimate, &mut self.weights, self.cost)?;
         if std::env::var("DISC_DEBUG").is_ok() {
             eprintln!("w {} {outcome:?} noise {:?}", self.stiffness, self.noise);
         }
-        if !outcome.cost.is_finite() {
-            return Err(Error::Data("the search diverged".into()));
-        }
         self.cost = outcome.cost;
-        Ok(outcome.fraction == 0.0 || outcome.promised < CONVERGED * self.variance())
+        Ok(outcome.fraction == 0.0 || outcome.promised < tolerance * self.variance())
+    }
+
+    /// Fits the terms `kept` instead of the present ones, and stays with them if their score, χ²
+    /// plus `penalty` per term, is lower. Returns whether it is.
+    pub fn attempt(
+        &mut self,
+        kept: Vec<usize>,
+        penalty: f64,
+        tolerance: f64,
+        report: impl FnMut() -> Result<()>,
+    ) -> Result<bool> {
+        let variance = self.variance();
+        let score = |search: &Self| search.cost / variance + penalty * search.kept.len() as f64;
+        let (before, target) = (self.snapshot(), score(self));
+        self.keep(kept)?;
+        // The noise must not change between the two scores.
+        let better = match self.iterate_all(tolerance, report) {
+            Ok(()) => score(self) < target,
+            Err(Error::Data(_)) => false,
+            Err(error) => return Err(error),
+        };
+        if !better {
+            self.restore(before)?;
+            self.converge(tolerance, || Ok(()))?;
+        }
+        Ok(better)
     }
 
     /// Residual variance per degree of freedom, in units of the assumed noise.
@@ -137,7 +226,7 @@ impl<'a> Search<'a> {
     }
 
     fn freedom(&self) -> f64 {
-        let unknowns = self.relative.len() * self.grid.trajectories.len() + self.parameters().len();
+        let unknowns = self.relative.len() * self.grid.trajectories.len() + self.kept.len();
         self.measured() as f64 - unknowns as f64
     }
 
@@ -180,28 +269,75 @@ impl<'a> Search<'a> {
         self.cost = self.solver.cost(&self.estimate, &self.weights);
     }
 
-    /// The fit as a quadratic function of the free coefficients.
+    /// χ² as a quadratic function of the kept coefficients, from the last iteration.
     pub fn quadratic(&self) -> Quadratic {
-        let coefficients = self.parameters().iter().map(|p| p.value(&self.estimate.rhs)).collect();
-        let mut covariance = self.solver.covariance();
-        let variance = self.variance();
-        covariance.iter_mut().for_each(|c| *c *= variance);
-        Quadratic { coefficients, covariance }
+        self.quadratic_of(&self.solver, |value, _| value)
     }
 
-    /// Removes the terms at these indices; the others move to where they are then expected.
+    /// χ² as a quadratic function of all coefficients, about the present estimate.
+    pub fn quadratic_of_all(&self) -> Result<Quadratic> {
+        let mut solver = GaussNewton::new(self.grid, self.all.clone(), &self.estimate)?;
+        let mut weights = Weights { prior: self.priors.clone(), ..self.weights.clone() };
+        solver.linearise(&self.estimate, &mut weights)?;
+        Ok(self.quadratic_of(&solver, |value, step| value - step))
+    }
+
+    fn quadratic_of(
+        &self,
+        solver: &GaussNewton<'a>,
+        minimum: impl Fn(f64, f64) -> f64,
+    ) -> Quadratic {
+        let variance = self.variance();
+        let values = solver.parameters().iter().map(|p| p.value(&self.estimate.rhs));
+        let steps = solver.coefficient_step();
+        Quadratic {
+            coefficients: values.zip(steps).map(|(value, step)| minimum(value, *step)).collect(),
+            covariance: solver.covariance().iter().map(|c| c * variance).collect(),
+        }
+    }
+
+    /// Removes the terms at these places of `kept`; the others move to where they are then
+    /// expected.
     pub fn drop(&mut self, dropped: &[usize]) -> Result<()> {
         let mut quadratic = self.quadratic();
-        dropped.iter().for_each(|&j| quadratic.remove(j));
-        for (p, value) in self.parameters().to_vec().iter().zip(&quadratic.coefficients) {
-            *p.value_mut(&mut self.estimate.rhs) = *value;
+        dropped.iter().for_each(|&place| quadratic.remove(place));
+        for (&index, value) in self.kept.iter().zip(&quadratic.coefficients) {
+            *self.all[index].value_mut(&mut self.estimate.rhs) = *value;
         }
-        let kept = |index: &usize| !dropped.contains(index);
-        let indices: Vec<usize> = (0..self.parameters().len()).filter(kept).collect();
-        let parameters = indices.iter().map(|&i| self.parameters()[i]).collect();
-        self.weights.prior = indices.iter().map(|&i| self.weights.prior[i]).collect();
+        let left = self.kept.iter().enumerate().filter(|(place, _)| !dropped.contains(place));
+        self.keep(left.map(|(_, &index)| index).collect())
+    }
+
+    /// Frees exactly the terms at these indices of `all`.
+    fn keep(&mut self, kept: Vec<usize>) -> Result<()> {
+        for (index, p) in self.all.iter().enumerate() {
+            if !kept.contains(&index) {
+                *p.value_mut(&mut self.estimate.rhs) = 0.0;
+            }
+        }
+        let parameters = kept.iter().map(|&index| self.all[index]).collect();
+        self.weights.prior = kept.iter().map(|&index| self.priors[index]).collect();
         self.solver = GaussNewton::new(self.grid, parameters, &self.estimate)?;
+        self.kept = kept;
         self.cost = self.solver.cost(&self.estimate, &self.weights);
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Snapshot<'a> {
+        Snapshot {
+            estimate: self.estimate.clone(),
+            noise: self.noise.clone(),
+            kept: self.kept.clone(),
+            stiffness: self.stiffness,
+        }
+    }
+
+    fn restore(&mut self, snapshot: Snapshot<'a>) -> Result<()> {
+        self.estimate = snapshot.estimate;
+        self.noise = snapshot.noise;
+        self.stiffness = snapshot.stiffness;
+        self.keep(snapshot.kept)?;
+        self.weigh();
         Ok(())
     }
 
@@ -211,9 +347,9 @@ impl<'a> Search<'a> {
         let (k, l) = (rhs.states(), rhs.library.len());
         let mut errors = vec![None; 2 * k * l];
         let quadratic = self.quadratic();
-        for (i, p) in self.parameters().iter().enumerate() {
+        for (place, p) in self.solver.parameters().iter().enumerate() {
             let side = if p.denominator { k * l } else { 0 };
-            errors[side + p.equation * l + p.term] = Some(quadratic.standard_error(i));
+            errors[side + p.equation * l + p.term] = Some(quadratic.standard_error(place));
         }
         rhs.equations(&errors)
     }
@@ -241,8 +377,7 @@ pub(super) fn priors(
         match rhs.link {
             Link::Identity => size / (PRIOR * slope),
             Link::Ratio if !p.denominator => size / (PRIOR * slope),
-            // What stands in a bounded function or next to a 1 is of order one.
-            _ => size / PRIOR,
+            _ => size / BOUNDED_PRIOR,
         }
     };
     parameters.iter().map(prior).collect()

@@ -1,8 +1,8 @@
 //! Synthetic data for discovery: known equations, an accurate integrator, seeded noise.
 
 use mechanistic::discovery::{Dataset, Discovery, Trajectory};
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
 /// Steps of the classical Runge-Kutta method between two samples.
@@ -57,7 +57,10 @@ pub fn with_noise(mut data: Dataset, relative: f64, absolute: f64, seed: u64) ->
     let mut random = StdRng::seed_from_u64(seed);
     for state in 0..k {
         let column = || {
-            data.trajectories.iter().flat_map(move |t| t.values.iter().skip(state).step_by(k))
+            data.trajectories
+                .iter()
+                .flat_map(move |t| t.values.iter().skip(state).step_by(k))
+                .filter(|x| !x.is_nan())
         };
         let count = column().count() as f64;
         let mean = column().sum::<f64>() / count;
@@ -80,12 +83,11 @@ pub fn lorenz(points: usize) -> Dataset {
     sample(&["x", "y", "z"], field, &[1.0, 1.0, 1.0], uniform(points, 0.01))
 }
 
-pub const LORENZ: &str = "x' = -10 x + 10 y; y' = 28 x - 1 y - 1 x z; z' = -2.6666666666666665 z + 1 x y";
+pub const LORENZ: &str =
+    "x' = -10 x + 10 y; y' = 28 x - 1 y - 1 x z; z' = -2.6666666666666665 z + 1 x y";
 
 pub fn rossler() -> Dataset {
-    let field = |u: &[f64]| {
-        vec![-u[1] - u[2], u[0] + 0.2 * u[1], 0.2 + u[2] * (u[0] - 5.7)]
-    };
+    let field = |u: &[f64]| vec![-u[1] - u[2], u[0] + 0.2 * u[1], 0.2 + u[2] * (u[0] - 5.7)];
     sample(&["x", "y", "z"], field, &[1.0, 1.0, 1.0], uniform(8000, 0.02))
 }
 
@@ -122,6 +124,66 @@ pub fn planar_cubic() -> Dataset {
 }
 
 pub const PLANAR_CUBIC: &str = "x' = -0.1 x x x + 2 y y y; y' = -2 x x x - 0.1 y y y";
+
+/// x'' = −0.2 x' − x − x³.
+pub fn duffing(initial: &[f64], time: Vec<f64>) -> Dataset {
+    sample(&["x"], |u| vec![u[1], -0.2 * u[1] - u[0] - u[0].powi(3)], initial, time)
+}
+
+pub const DUFFING: &str = "x'' = -1 x - 0.2 x' - 1 x x x";
+
+/// x'' = −0.1 x' − 4 sin x, large swings.
+pub fn pendulum() -> Dataset {
+    sample(&["x"], |u| vec![u[1], -0.1 * u[1] - 4.0 * u[0].sin()], &[2.5, 0.0], uniform(2000, 0.02))
+}
+
+pub const PENDULUM: &str = "x'' = -0.1 x' - 4 sin(x)";
+
+/// x' = tanh(1.5 y − 0.5 x), y' = tanh(−1.2 x + 0.3 x y).
+pub fn tanh_system() -> Dataset {
+    let field = |u: &[f64]| {
+        vec![(1.5 * u[1] - 0.5 * u[0]).tanh(), (-1.2 * u[0] + 0.3 * u[0] * u[1]).tanh()]
+    };
+    sample(&["x", "y"], field, &[2.0, 0.5], uniform(2000, 0.01))
+}
+
+pub const TANH: &str = "x' = -0.5 x + 1.5 y; y' = -1.2 x + 0.3 x y";
+
+/// Michaelis-Menten consumption with constant supply: x' = 0.6 − 1.5 x/(0.3 + x), written with a
+/// denominator that starts at one: (0.6 − 3x)/(1 + 10x/3).
+pub fn michaelis_menten(initial: f64) -> Dataset {
+    sample(&["x"], |u| vec![0.6 - 1.5 * u[0] / (0.3 + u[0])], &[initial], uniform(400, 0.02))
+}
+
+pub const MICHAELIS_MENTEN: &str = "x' = 0.6 - 3 x / 1 + 3.3333333333333335 x";
+
+/// Every value is lost with probability `share`.
+pub fn with_gaps(mut data: Dataset, share: f64, seed: u64) -> Dataset {
+    let mut random = StdRng::seed_from_u64(seed);
+    for x in data.trajectories.iter_mut().flat_map(|t| &mut t.values) {
+        if random.random::<f64>() < share {
+            *x = f64::NAN;
+        }
+    }
+    data
+}
+
+/// Increasing times with steps that vary by a factor of three.
+pub fn irregular(points: usize, step: f64, seed: u64) -> Vec<f64> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut time = 0.0;
+    let mut next = || {
+        time += step * (0.5 + random.random::<f64>());
+        time
+    };
+    (0..points).map(|_| next()).collect()
+}
+
+/// The trajectories of all, under the first one's names.
+pub fn together(parts: Vec<Dataset>) -> Dataset {
+    let states = parts[0].states.clone();
+    Dataset { states, trajectories: parts.into_iter().flat_map(|p| p.trajectories).collect() }
+}
 
 /// One side of an equation as factors and coefficients.
 fn parse_terms(text: &str) -> Vec<(Vec<String>, f64)> {
