@@ -20,7 +20,7 @@ use super::lanes::Packed;
 use crate::error::Result;
 use crate::real::Real;
 use crate::solver::zeros;
-use num_traits::{Float, One};
+use num_traits::{Float, One, Zero};
 
 /// Sizes of a bordered block-banded matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,8 +118,18 @@ impl<S: Packed> Window<S> {
     }
 }
 
+/// The pivot of one lane that elimination has reduced most, relative to the diagonal entry of M.
+#[derive(Clone, Copy, Debug)]
+struct Weakest<T> {
+    ratio: T,
+    unknown: usize,
+}
+
+/// Uncertainty of the weakest pivot, relative to it, from which on the matrix counts as singular.
+const MOST_UNCERTAINTY: f64 = 1.0 / 16.0;
+
 /// R of M = RᵀR, for as many systems as `S` has lanes.
-pub struct Factor<S> {
+pub struct Factor<S: Packed> {
     shape: BandedShape,
     /// First possibly nonzero row of each window column.
     first_row: Vec<usize>,
@@ -128,6 +138,8 @@ pub struct Factor<S> {
     values: Vec<S>,
     /// Per lane: where the factorisation broke down, if it did.
     breakdown: Vec<Option<Breakdown>>,
+    /// Per lane.
+    weakest: Vec<Weakest<S::Real>>,
 }
 
 impl<S: Packed> Factor<S> {
@@ -141,6 +153,7 @@ impl<S: Packed> Factor<S> {
             first_row: (0..shape.window()).map(|column| shape.first_row(column)).collect(),
             values: zeros("factor", values)?,
             breakdown: vec![None; S::LANES],
+            weakest: vec![Weakest { ratio: S::Real::infinity(), unknown: 0 }; S::LANES],
             shape,
         })
     }
@@ -177,6 +190,7 @@ impl<S: Packed> Factor<S> {
         window.entries.fill(S::default());
         window.removed.fill(S::default());
         self.breakdown.fill(None);
+        self.weakest.fill(Weakest { ratio: S::Real::infinity(), unknown: 0 });
     }
 
     /// Row t of R from the window's first block row; the window moves on to block t+1.
@@ -199,9 +213,14 @@ impl<S: Packed> Factor<S> {
                 row[at(i, k)] = sum;
             }
             let whole = window.entries[i * n + i] + window.removed[i];
-            let breakdown = Breakdown { block: t, pivot: i };
-            let pivot = row[at(i, i)];
-            let reciprocal = reciprocal_root(pivot, whole, n, breakdown, &mut self.breakdown);
+            let reciprocal = reciprocal_root(
+                row[at(i, i)],
+                whole,
+                Breakdown { block: t, pivot: i },
+                t * p + i,
+                &mut self.breakdown,
+                &mut self.weakest,
+            );
             row[at(i, i)] = reciprocal;
             for k in i + 1..n {
                 row[at(i, k)] *= reciprocal;
@@ -246,9 +265,14 @@ impl<S: Packed> Factor<S> {
             }
             let diagonal = first_border + i;
             let whole = window.entries[diagonal * n + diagonal] + window.removed[diagonal];
-            let breakdown = Breakdown { block: self.shape.blocks, pivot: i };
-            let pivot = triangle[trapezoid(c, i) + i];
-            let reciprocal = reciprocal_root(pivot, whole, n, breakdown, &mut self.breakdown);
+            let reciprocal = reciprocal_root(
+                triangle[trapezoid(c, i) + i],
+                whole,
+                Breakdown { block: self.shape.blocks, pivot: i },
+                self.shape.blocks * self.shape.block + i,
+                &mut self.breakdown,
+                &mut self.weakest,
+            );
             triangle[trapezoid(c, i) + i] = reciprocal;
             for k in i + 1..c {
                 triangle[trapezoid(c, i) + k] *= reciprocal;
@@ -330,6 +354,67 @@ impl<S: Packed> Factor<S> {
         }
     }
 
+    /// Declares a breakdown in the lanes whose matrix is singular to working precision, though no
+    /// pivot was lost. `x` is room for the unknowns.
+    ///
+    /// With k the weakest pivot (relative to the diagonal of M), x = R⁻¹e_k has xᵀMx = 1 and is
+    /// large along the direction that M determines least. Rounding leaves an uncertainty of about
+    /// ε Σ_i M_ii x_i² in xᵀMx; where that reaches the order of 1, the pivot is noise. Because
+    /// Σ_i M_ii x_i² = Σ_{j,i} (R_ji x_i)², one backward substitution computes it.
+    #[inline(always)]
+    pub fn check_conditioning(&mut self, x: &mut [S]) {
+        let one = S::Real::one();
+        x.fill(S::default());
+        for (lane, weakest) in self.weakest.iter().enumerate() {
+            x[weakest.unknown].set_lane(lane, one);
+        }
+        let sum = self.backward_with_squares(x);
+        for lane in 0..S::LANES {
+            let uncertainty = S::Real::epsilon() * sum.lane(lane);
+            // Written so that a NaN is a breakdown too.
+            let certain = uncertainty < S::Real::of(MOST_UNCERTAINTY);
+            if self.breakdown[lane].is_none() && !certain {
+                let unknown = self.weakest[lane].unknown;
+                let block = (unknown / self.shape.block).min(self.shape.blocks);
+                let pivot = unknown - block * self.shape.block;
+                self.breakdown[lane] = Some(Breakdown { block, pivot });
+            }
+        }
+    }
+
+    /// Solves R x = y in place and returns Σ_{j,i} (R_ji x_i)².
+    #[inline(always)]
+    fn backward_with_squares(&self, x: &mut [S]) -> S {
+        let (p, n, c) = (self.shape.block, self.shape.window(), self.shape.border);
+        let banded = self.shape.blocks * p;
+        let triangle = &self.values[self.shape.blocks * self.shape.row_values()..];
+        let mut squares = S::default();
+        for i in (0..c).rev() {
+            let mut sum = x[banded + i];
+            for k in i + 1..c {
+                let term = triangle[trapezoid(c, i) + k] * x[banded + k];
+                sum -= term;
+                squares += term * term;
+            }
+            squares += sum * sum;
+            x[banded + i] = sum * triangle[trapezoid(c, i) + i];
+        }
+        for t in (0..self.shape.blocks).rev() {
+            let row = self.row(t);
+            for i in (0..p).rev() {
+                let mut sum = x[t * p + i];
+                for k in (i + 1..p).chain(self.coupled_columns(t)) {
+                    let term = row[trapezoid(n, i) + k] * x[self.unknown(t, k)];
+                    sum -= term;
+                    squares += term * term;
+                }
+                squares += sum * sum;
+                x[t * p + i] = sum * row[trapezoid(n, i) + i];
+            }
+        }
+        squares
+    }
+
     /// Inverse of the border's Schur complement H − GᵀM⁻¹G, (c, c) row-major: the border's part
     /// of M⁻¹, i.e. the covariance of the border unknowns when M holds the inverse variances.
     pub fn border_inverse(&self) -> Vec<S> {
@@ -379,23 +464,26 @@ fn trapezoid(n: usize, row: usize) -> usize {
     row * n - row * (row + 1) / 2
 }
 
-/// 1/√pivot. A pivot that rounding alone could have left of the diagonal entry `whole` of M (or a
-/// NaN or an infinity) is a breakdown: it is recorded and replaced by one, so that the lane runs
-/// on harmlessly.
+/// 1/√pivot. A pivot that is not positive (or NaN, or infinite) is a breakdown: it is recorded and
+/// replaced by one, so that the lane runs on harmlessly. `whole` is the diagonal entry of M.
 #[inline(always)]
 fn reciprocal_root<S: Packed>(
     mut pivot: S,
     whole: S,
-    terms: usize,
     place: Breakdown,
+    unknown: usize,
     breakdown: &mut [Option<Breakdown>],
+    weakest: &mut [Weakest<S::Real>],
 ) -> S {
-    let rounding = S::Real::epsilon() * S::Real::of(terms as f64);
-    for (lane, breakdown) in breakdown.iter_mut().enumerate() {
-        let (value, whole) = (pivot.lane(lane), whole.lane(lane));
-        if !(value > rounding * whole && value.is_finite()) {
-            breakdown.get_or_insert(place);
+    for lane in 0..S::LANES {
+        let value = pivot.lane(lane);
+        if !(value > S::Real::zero() && value.is_finite()) {
+            breakdown[lane].get_or_insert(place);
             pivot.set_lane(lane, S::Real::one());
+        }
+        let ratio = value / whole.lane(lane);
+        if ratio < weakest[lane].ratio {
+            weakest[lane] = Weakest { ratio, unknown };
         }
     }
     S::splat(S::Real::one()) / pivot.sqrt()

@@ -120,6 +120,7 @@ impl<S: Packed> Tile<S> {
             }
         }
         self.factor.eliminate_border(window);
+        self.factor.check_conditioning(correction);
         self.factor.solve_border(z);
         for t in (0..context.layout.banded.blocks).rev() {
             self.factor.backward(t, z);

@@ -1,0 +1,67 @@
+//! A plan is made once a shape; solving and differentiating again allocates nothing.
+
+mod support;
+
+use mechanistic::{Cotangent, Formulation, Options, Solver, Tangents};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use support::random::Case;
+
+/// The system's allocator, counting by thread.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's contract is the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn solving_again_allocates_nothing() {
+    let options = Options {
+        formulation: Formulation::SharedSlack { gamma: 0.5, alpha: 0.1 },
+        refinement: 1,
+        ..Options::default()
+    };
+    for batch in [1, 3, 200] {
+        let case = Case::new(batch, 20, 2, 2, 2, (1, 2), 0, options, 1);
+        let problem = case.problem();
+        let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+        let direction = Case::noise(3, case.steps.data.len());
+        let cotangent = Case::noise(1, batch * 20 * 6);
+        let mut step = || {
+            let tangents = Tangents { steps: Some(&direction), ..Tangents::default() };
+            let cotangent = Cotangent { values: &cotangent, epsilon: None };
+            solver.solve(&problem).unwrap();
+            solver.vjp(&problem, &cotangent).unwrap();
+            solver.jvp(&problem, &tangents).unwrap();
+            solver.residuals(&problem).unwrap();
+        };
+        // On the one thread of a pool, which then does all the work: what the pool itself allocates
+        // when work is handed to it from outside is not the solver's.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        pool.install(|| {
+            step();
+            let before = ALLOCATIONS.get();
+            for _ in 0..10 {
+                step();
+            }
+            let after = ALLOCATIONS.get();
+            assert_eq!(after - before, 0, "batch {batch}");
+        });
+    }
+}

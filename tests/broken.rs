@@ -1,0 +1,256 @@
+//! Misuse is an error that names the argument; numerical trouble is the status of one system and
+//! leaves its neighbours bit-identical.
+
+mod support;
+
+use mechanistic::{
+    Cotangent, Error, Formulation, Options, Problem, Solver, Status, Tangents, View, Weights,
+};
+use support::random::Case;
+
+const BATCH: usize = 11;
+
+/// A batch of well-posed systems, two tiles wide, with its own values everywhere.
+fn healthy() -> Case {
+    Case::new(BATCH, 6, 2, 2, 2, (1, 2), 0, Options::default(), 7)
+}
+
+/// Solves and differentiates; returns status, solution and the gradient of the coefficients.
+fn run(case: &Case) -> (Vec<Status>, Vec<f64>, Vec<f64>) {
+    let problem = case.problem();
+    let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+    let solution = solver.solve(&problem).unwrap().clone();
+    let cotangent = vec![1.0; solution.values.len()];
+    let cotangent = Cotangent { values: &cotangent, epsilon: None };
+    let gradients = solver.vjp(&problem, &cotangent).unwrap().coefficients.clone();
+    (solution.status, solution.values, gradients)
+}
+
+#[test]
+fn a_broken_system_is_reported_and_leaves_its_neighbours_bit_identical() {
+    let (status, values, gradients) = run(&healthy());
+    assert!(status.iter().all(|status| status.is_ok()));
+    let size = values.len() / BATCH;
+    let gradient_size = gradients.len() / BATCH;
+
+    type Damage = fn(&mut Case, usize);
+    let kinds: [(Damage, fn(Status) -> bool); 9] = [
+        (
+            |case, b| case.coefficients.data[b * 72] = f64::NAN,
+            |status| status == Status::NonFiniteInput { argument: "coefficients" },
+        ),
+        (
+            |case, b| case.coefficients.data[b * 72 + 71] = f64::INFINITY,
+            |status| status == Status::NonFiniteInput { argument: "coefficients" },
+        ),
+        (
+            |case, b| case.rhs.data[b * 12 + 3] = f64::NEG_INFINITY,
+            |status| status == Status::NonFiniteInput { argument: "rhs" },
+        ),
+        (
+            |case, b| case.initial_values.data[b * 4] = f64::NAN,
+            |status| status == Status::NonFiniteInput { argument: "initial_values" },
+        ),
+        (
+            |case, b| case.steps.data[b * 10] = f64::NAN,
+            |status| status == Status::NonFiniteInput { argument: "steps" },
+        ),
+        (
+            |case, b| case.steps.data[b * 10 + 5] = 0.0,
+            |status| status == Status::InvalidStep { step: 2 },
+        ),
+        (
+            |case, b| case.steps.data[b * 10 + 8] = -0.1,
+            |status| status == Status::InvalidStep { step: 4 },
+        ),
+        (
+            // No equation and only u and u' given: nothing ties down u''.
+            |case, b| case.coefficients.data[b * 72..][..72].fill(0.0),
+            |status| matches!(status, Status::Breakdown { .. }),
+        ),
+        (
+            |case, b| case.coefficients.data[b * 72..][..72].fill(1e200),
+            |status| matches!(status, Status::Breakdown { .. } | Status::Overflow),
+        ),
+    ];
+    for (kind, (damage, expected)) in kinds.into_iter().enumerate() {
+        for broken in [0, 3, 8, BATCH - 1] {
+            let mut case = healthy();
+            damage(&mut case, broken);
+            let (status, damaged, damaged_gradients) = run(&case);
+            for system in 0..BATCH {
+                let values = &values[system * size..][..size];
+                let damaged = &damaged[system * size..][..size];
+                let gradients = &gradients[system * gradient_size..][..gradient_size];
+                let damaged_gradients =
+                    &damaged_gradients[system * gradient_size..][..gradient_size];
+                if system == broken {
+                    assert!(expected(status[system]), "kind {kind}: {:?}", status[system]);
+                    assert!(damaged.iter().all(|value| value.is_nan()), "kind {kind}");
+                    assert!(damaged_gradients.iter().all(|&value| value == 0.0), "kind {kind}");
+                } else {
+                    assert_eq!(status[system], Status::Ok, "kind {kind}");
+                    assert_eq!(damaged, values, "kind {kind}, system {system}");
+                    assert_eq!(damaged_gradients, gradients, "kind {kind}, system {system}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_broken_system_adds_nothing_to_the_gradient_of_shared_inputs() {
+    // Bit 0: the coefficients are shared by the batch.
+    let mut case = Case::new(4, 6, 2, 2, 2, (1, 2), 1, Options::default(), 3);
+    case.rhs.data[13] = f64::NAN;
+    let (status, _, gradients) = run(&case);
+    assert!(!status[1].is_ok() && status[0].is_ok());
+    assert!(gradients.iter().all(|value| value.is_finite()));
+    assert!(gradients.iter().any(|&value| value != 0.0));
+}
+
+fn views<'a>(shapes: [&'a [usize]; 4], data: &'a [Vec<f64>; 4]) -> [View<'a, f64>; 4] {
+    std::array::from_fn(|index| View::new(shapes[index], &data[index]))
+}
+
+#[test]
+fn every_wrong_dimension_is_an_error_that_names_the_array() {
+    // B = 3, N = 5, E = 2, K = 2, Q = 3, I = 1, J = 2.
+    let good: [&[usize]; 4] = [&[3, 5, 2, 2, 3], &[3, 5, 2], &[3, 1, 2, 2], &[3, 4, 2]];
+    let try_shapes = |shapes: [&[usize]; 4]| {
+        let data = shapes.map(|shape| vec![0.5; shape.iter().product()]);
+        let [coefficients, rhs, initial_values, steps] = views(shapes, &data);
+        Problem::new(3, 5, coefficients, rhs, initial_values, steps).map(|_| ())
+    };
+    try_shapes(good).unwrap();
+    let names = ["coefficients", "rhs", "initial_values", "steps"];
+    let wrong: [(usize, &[usize]); 22] = [
+        (0, &[2, 5, 2, 2, 3]),
+        (0, &[3, 4, 2, 2, 3]),
+        (0, &[3, 5, 0, 2, 3]),
+        (0, &[3, 5, 2, 0, 3]),
+        (0, &[3, 5, 2, 2, 1]),
+        (0, &[3, 5, 2, 2, 0]),
+        (0, &[3, 5, 2, 2]),
+        (0, &[0, 5, 2, 2, 3]),
+        (1, &[4, 5, 2]),
+        (1, &[3, 6, 2]),
+        (1, &[3, 5, 3]),
+        (1, &[3, 5]),
+        (2, &[2, 1, 2, 2]),
+        (2, &[3, 6, 2, 2]),
+        (2, &[3, 1, 1, 2]),
+        (2, &[3, 1, 2, 4]),
+        (2, &[3, 1, 2]),
+        (3, &[2, 4, 2]),
+        (3, &[3, 5, 2]),
+        (3, &[3, 4, 3]),
+        (3, &[3]),
+        (3, &[3, 4, 2, 1]),
+    ];
+    for (argument, shape) in wrong {
+        let mut shapes = good;
+        shapes[argument] = shape;
+        let error = try_shapes(shapes).unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, Error::Shape { .. }), "{text}");
+        assert!(text.starts_with(names[argument]), "{text}");
+        assert!(text.ends_with(&format!("{shape:?}")), "{text}");
+    }
+    // Too few values for the shape.
+    let data = [vec![0.5; 7], vec![0.0; 30], vec![0.0; 12], vec![0.1; 24]];
+    let [coefficients, rhs, initial_values, steps] = views(good, &data);
+    let error = Problem::new(3, 5, coefficients, rhs, initial_values, steps).unwrap_err();
+    assert!(error.to_string().starts_with("coefficients: shape [3, 5, 2, 2, 3]"), "{error}");
+}
+
+#[test]
+fn empty_and_absurd_sizes_are_errors() {
+    let try_sizes = |batch: usize, points: usize, q: usize, data: &[f64]| {
+        let shape = [1, 1, 1, 1, q];
+        let problem = Problem::new(
+            batch,
+            points,
+            View::new(&shape, data),
+            View::new(&[1, 1, 1], &[0.0]),
+            View::new(&[1, 0, 1, 0], &[]),
+            View::new(&[1, 1], &[0.1]),
+        )?;
+        Solver::<f64>::new(problem.shape(), &Options::default()).map(|_| ())
+    };
+    let one = [1.0, 1.0];
+    assert!(try_sizes(0, 5, 2, &one).unwrap_err().to_string().starts_with("batch"));
+    assert!(try_sizes(1, 0, 2, &one).unwrap_err().to_string().starts_with("points"));
+    assert!(try_sizes(1, 1, 2, &one).unwrap_err().to_string().starts_with("points"));
+    for (batch, points) in [
+        (usize::MAX, 2),
+        (1, usize::MAX),
+        (usize::MAX, usize::MAX),
+        (1 << 40, 1 << 20),
+        (1, 1 << 48),
+        (1 << 48, 2),
+    ] {
+        let error = try_sizes(batch, points, 2, &one).unwrap_err();
+        assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
+    }
+}
+
+#[test]
+fn impossible_options_are_errors() {
+    let shape = healthy().problem().shape().clone();
+    let with = |options: &Options| Solver::<f64>::new(&shape, options).map(|_| ()).unwrap_err();
+    for weight in [-1.0, f64::NAN, f64::INFINITY] {
+        let weights = Weights { smoothness: weight, ..Weights::default() };
+        let error = with(&Options { weights, ..Options::default() });
+        assert!(error.to_string().starts_with("weights.smoothness"), "{error}");
+    }
+    let formulation = Formulation::SharedSlack { gamma: f64::NAN, alpha: 1.0 };
+    let error = with(&Options { formulation, ..Options::default() });
+    assert!(error.to_string().starts_with("gamma"), "{error}");
+}
+
+#[test]
+fn derivatives_need_a_solve_and_arrays_that_fit() {
+    let case = healthy();
+    let problem = case.problem();
+    let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+    let good = vec![0.0; BATCH * 6 * 6];
+    let cotangent = Cotangent { values: &good, epsilon: None };
+    assert!(solver.vjp(&problem, &cotangent).is_err());
+    assert!(solver.jvp(&problem, &Tangents::default()).is_err());
+    assert!(solver.residuals(&problem).is_err());
+    solver.solve(&problem).unwrap();
+    assert!(solver.vjp(&problem, &cotangent).is_ok());
+    let short = Cotangent { values: &good[1..], epsilon: None };
+    assert!(matches!(solver.vjp(&problem, &short), Err(Error::Shape { .. })));
+    let short = Cotangent { values: &good, epsilon: Some(&good[..2]) };
+    assert!(matches!(solver.vjp(&problem, &short), Err(Error::Shape { .. })));
+    let tangents = Tangents { steps: Some(&good[..3]), ..Tangents::default() };
+    assert!(matches!(solver.jvp(&problem, &tangents), Err(Error::Shape { .. })));
+
+    let other = Case::new(BATCH, 7, 2, 2, 2, (1, 2), 0, Options::default(), 7);
+    assert!(solver.solve(&other.problem()).is_err());
+}
+
+#[test]
+fn residuals_are_the_norms_of_the_defects() {
+    // Overdetermined by two contradicting initial values of u, nothing else at odds.
+    let problem = Problem::new(
+        1,
+        3,
+        View::new(&[1, 1, 1, 1, 2], &[0.0, 1.0]),
+        View::new(&[1, 1, 1], &[0.0]),
+        View::new(&[1, 2, 1, 1], &[0.0, 2.0]),
+        View::new(&[1, 1], &[1.0]),
+    )
+    .unwrap();
+    // With heavy equation and smoothness rows u is constant: the mean, 1, off by 1 at both points.
+    let weights = Weights { equation: 1e4, smoothness: 1e4, ..Weights::default() };
+    let options = Options { weights, refinement: 2, ..Options::default() };
+    let mut solver = Solver::<f64>::new(problem.shape(), &options).unwrap();
+    assert!((solver.solve(&problem).unwrap().values[4] - 1.0).abs() < 1e-6);
+    let residuals = solver.residuals(&problem).unwrap()[0];
+    assert!((residuals.initial - 2.0_f64.sqrt()).abs() < 1e-6, "{residuals:?}");
+    assert!(residuals.equation < 1e-3 && residuals.smoothness < 1e-3, "{residuals:?}");
+    assert_eq!(residuals.periodic, 0.0);
+}

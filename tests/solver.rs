@@ -1,0 +1,182 @@
+//! The block-banded solver, its adjoint and its forward mode against a dense reference, over
+//! random shapes, broadcast axes, row families, weights and formulations.
+
+mod support;
+
+use mechanistic::{Cotangent, Solver, Tangents};
+use proptest::prelude::*;
+use support::dense::Dense;
+use support::random::{Case, case};
+
+/// The worst condition number in the batch.
+fn condition(case: &Case) -> f64 {
+    (0..case.batch).map(|system| Dense::new(case, system).condition()).fold(0.0, f64::max)
+}
+
+fn assert_close(actual: &[f64], expected: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(actual.len(), expected.len(), "{what}");
+    let scale = expected.iter().fold(1.0_f64, |scale, value| scale.max(value.abs()));
+    for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+        assert!(
+            (actual - expected).abs() <= tolerance * scale,
+            "{what}[{index}]: {actual} instead of {expected}, tolerance {tolerance:.0e} of {scale}"
+        );
+    }
+}
+
+/// Runs `check` on the random cases whose weighted rows have at most the condition number `worst`:
+/// beyond it the normal equations have too few digits left for a comparison. At least a quarter
+/// of the cases must be compared.
+fn on_random_cases(count: u32, worst: f64, check: impl Fn(&Case, f64)) {
+    let compared = std::cell::Cell::new(0);
+    let mut runner = proptest::test_runner::TestRunner::new_with_rng(
+        ProptestConfig { cases: count, failure_persistence: None, ..ProptestConfig::default() },
+        proptest::test_runner::TestRng::deterministic_rng(
+            proptest::test_runner::RngAlgorithm::ChaCha,
+        ),
+    );
+    let outcome = runner.run(&case(), |case| {
+        let condition = condition(&case);
+        if condition < worst {
+            compared.set(compared.get() + 1);
+            check(&case, condition);
+        }
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+    assert!(4 * compared.get() > count, "only {} of {count} cases compared", compared.get());
+}
+
+#[test]
+fn solutions_are_those_of_the_dense_reference() {
+    on_random_cases(400, 1e4, |case, condition| {
+        let problem = case.problem();
+        let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+        let solution = solver.solve(&problem).unwrap();
+        let tolerance = 1e-13 * condition * condition + 1e-11;
+        let size = solution.values.len() / case.batch;
+        for system in 0..case.batch {
+            assert!(solution.status[system].is_ok(), "{:?}", solution.status);
+            let (values, epsilon) = Dense::new(case, system).solve();
+            let actual = &solution.values[system * size..][..size];
+            assert_close(actual, &values, tolerance, "solution");
+            assert_close(&[solution.epsilon[system]], &[epsilon], tolerance, "epsilon");
+        }
+    });
+}
+
+/// ℓ = cotangent · (solution, ε), by the dense reference.
+fn loss(case: &Case, cotangent: &[f64], epsilon_cotangent: &[f64]) -> f64 {
+    let size = cotangent.len() / case.batch;
+    (0..case.batch)
+        .map(|system| {
+            let (values, epsilon) = Dense::new(case, system).solve();
+            let along = &cotangent[system * size..][..size];
+            let sum: f64 = values.iter().zip(along).map(|(value, along)| value * along).sum();
+            sum + epsilon * epsilon_cotangent[system]
+        })
+        .sum()
+}
+
+#[test]
+fn gradients_are_central_differences_of_the_dense_reference() {
+    on_random_cases(60, 1e4, |case, condition| {
+        let problem = case.problem();
+        let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+        let values = solver.solve(&problem).unwrap().values.len();
+        let cotangent = Case::noise(1, values);
+        let epsilon = Case::noise(2, case.batch);
+        let of_loss = Cotangent { values: &cotangent, epsilon: Some(&epsilon) };
+        let gradients = solver.vjp(&problem, &of_loss).unwrap();
+        let difference = |change: &dyn Fn(&mut Case, f64)| {
+            let step = 1e-6;
+            let [up, down] = [step, -step].map(|step| {
+                let mut moved = case.clone();
+                change(&mut moved, step);
+                loss(&moved, &cotangent, &epsilon)
+            });
+            (up - down) / (2.0 * step)
+        };
+        let tolerance = 1e-8 * condition;
+        for (input, gradient) in
+            [&gradients.coefficients, &gradients.rhs, &gradients.initial_values, &gradients.steps]
+                .into_iter()
+                .enumerate()
+        {
+            // A few of the elements; another few in the next case.
+            for index in (0..gradient.len()).step_by(gradient.len() / 4 + 1) {
+                let expected = difference(&|case, step| case.inputs()[input].1.data[index] += step);
+                let what = format!("gradient of input {input} at {index}");
+                assert_close(&[gradient[index]], &[expected], tolerance, &what);
+            }
+        }
+        let weights = gradients.weights;
+        for (actual, expected) in [
+            (weights.equation, difference(&|case, step| case.options.weights.equation += step)),
+            (weights.initial, difference(&|case, step| case.options.weights.initial += step)),
+            (weights.smoothness, difference(&|case, step| case.options.weights.smoothness += step)),
+            (weights.periodic, difference(&|case, step| case.options.weights.periodic += step)),
+        ] {
+            assert_close(&[actual], &[expected], tolerance, "gradient of a weight");
+        }
+    });
+}
+
+#[test]
+fn forward_mode_is_the_transpose_of_reverse_mode() {
+    on_random_cases(300, 1e4, |case, condition| {
+        let problem = case.problem();
+        let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+        let values = solver.solve(&problem).unwrap().values.len();
+        let mut moved = case.clone();
+        let directions: Vec<_> = moved
+            .inputs()
+            .into_iter()
+            .enumerate()
+            .map(|(seed, (_, array))| Case::noise(seed as u64, array.data.len()))
+            .collect();
+        let tangents = Tangents {
+            coefficients: Some(&directions[0]),
+            rhs: Some(&directions[1]),
+            initial_values: Some(&directions[2]),
+            steps: Some(&directions[3]),
+        };
+        let cotangent = Case::noise(10, values);
+        let epsilon = Case::noise(11, case.batch);
+        let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+        let tangent = solver.jvp(&problem, &tangents).unwrap();
+        let forward = dot(&tangent.values, &cotangent) + dot(&tangent.epsilon, &epsilon);
+        let of_loss = Cotangent { values: &cotangent, epsilon: Some(&epsilon) };
+        let gradients = solver.vjp(&problem, &of_loss).unwrap();
+        let reverse = dot(&gradients.coefficients, &directions[0])
+            + dot(&gradients.rhs, &directions[1])
+            + dot(&gradients.initial_values, &directions[2])
+            + dot(&gradients.steps, &directions[3]);
+        let tolerance = 1e-12 * condition * condition + 1e-10;
+        assert_close(&[forward], &[reverse], tolerance, "dot product");
+    });
+}
+
+#[test]
+fn single_precision_agrees_with_double_on_well_conditioned_problems() {
+    on_random_cases(200, 50.0, |case, condition| {
+        let problem = case.problem();
+        let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+        let expected = &solver.solve(&problem).unwrap().values;
+        let rounded = |array: &support::random::Owned| -> Vec<f32> {
+            array.data.iter().map(|&value| value as f32).collect()
+        };
+        let arrays = [&case.coefficients, &case.rhs, &case.initial_values, &case.steps];
+        let data = arrays.map(rounded);
+        let view = |index: usize| mechanistic::View::new(&arrays[index].shape, &data[index]);
+        let single =
+            mechanistic::Problem::new(case.batch, case.points, view(0), view(1), view(2), view(3))
+                .unwrap();
+        let mut solver = Solver::<f32>::new(single.shape(), &case.options).unwrap();
+        let actual: Vec<f64> =
+            solver.solve(&single).unwrap().values.iter().map(|&value| value.into()).collect();
+        assert_close(&actual, expected, 1e-6 * condition * condition, "solution in f32");
+    });
+}

@@ -1,0 +1,127 @@
+//! The whole constraint matrix of one system, dense, and its least-squares solution by QR: what
+//! the block-banded solver is checked against. It shares only the row definitions with it.
+
+use super::random::Case;
+use mechanistic::Formulation;
+use mechanistic::rows::{RowFamily, pair_rows, triple_rows};
+use nalgebra::{DMatrix, DVector};
+
+/// Weighted rows of one system: columns (z, ε), and right-hand sides.
+pub struct Dense {
+    pub matrix: DMatrix<f64>,
+    pub rhs: DVector<f64>,
+    /// γα on ε's line of the normal equations.
+    cost: f64,
+    slack: bool,
+}
+
+impl Dense {
+    pub fn new(case: &Case, system: usize) -> Self {
+        let &[_, _, equations, states, q] = &case.coefficients.shape[..] else { unreachable!() };
+        let (points, order, p) = (case.points, q - 1, states * q);
+        let weights = case.options.weights;
+        let (slack, cost) = match case.options.formulation {
+            Formulation::LeastSquares => (false, 0.0),
+            Formulation::SharedSlack { gamma, alpha } => (true, gamma * alpha),
+        };
+        let columns = points * p + usize::from(slack);
+        let mut rows: Vec<(Vec<f64>, f64)> = Vec::new();
+        let mut push = |weight: f64, entries: &[(usize, f64)], rhs: f64| {
+            let mut row = vec![0.0; columns];
+            for &(column, value) in entries {
+                row[column] += weight * value;
+            }
+            rows.push((row, weight * rhs));
+        };
+        for t in 0..points {
+            for e in 0..equations {
+                let entries: Vec<_> = (0..p)
+                    .map(|i| (t * p + i, case.coefficients.get(&[system, t, e, i / q, i % q])))
+                    .collect();
+                push(weights.equation, &entries, case.rhs.get(&[system, t, e]));
+            }
+        }
+        let &[_, initial_points, _, given] = &case.initial_values.shape[..] else { unreachable!() };
+        for i in 0..initial_points {
+            for k in 0..states {
+                for j in 0..given {
+                    let value = case.initial_values.get(&[system, i, k, j]);
+                    push(weights.initial, &[(i * p + k * q + j, 1.0)], value);
+                }
+            }
+        }
+        if case.options.periodic {
+            for k in 0..states {
+                for j in 0..order {
+                    let at = k * q + j;
+                    let entries = [(at, 1.0), ((points - 1) * p + at, -1.0)];
+                    push(weights.periodic, &entries, 0.0);
+                }
+            }
+        }
+        let step = |t: usize, k: usize| match case.steps.shape.len() {
+            2 => case.steps.get(&[system, t]),
+            _ => case.steps.get(&[system, t, k]),
+        };
+        let mut smooth = |family: &RowFamily, length: &dyn Fn(usize, usize) -> f64| {
+            for t in 0..(points + 1).saturating_sub(family.points) {
+                for k in 0..states {
+                    for row in 0..family.rows {
+                        let mut entries: Vec<_> = family
+                            .entries
+                            .iter()
+                            .filter(|entry| entry.row == row)
+                            .map(|entry| {
+                                let value = entry.coefficient * length(t, k).powi(entry.power);
+                                ((t + entry.point) * p + k * q + entry.derivative, value)
+                            })
+                            .collect();
+                        if slack {
+                            entries.push((points * p, 1.0));
+                        }
+                        push(weights.smoothness, &entries, 0.0);
+                    }
+                }
+            }
+        };
+        smooth(&pair_rows(case.options.smoothness, order), &step);
+        if let Some(family) = triple_rows(case.options.smoothness, order) {
+            smooth(&family, &|t, k| step(t, k) + step(t + 1, k));
+        }
+        let count = rows.len();
+        Dense {
+            matrix: DMatrix::from_row_iterator(
+                count,
+                columns,
+                rows.iter().flat_map(|row| row.0.iter().copied()),
+            ),
+            rhs: DVector::from_iterator(count, rows.iter().map(|row| row.1)),
+            cost,
+            slack,
+        }
+    }
+
+    /// Ratio of the extreme singular values; infinite for fewer rows than columns.
+    pub fn condition(&self) -> f64 {
+        if self.matrix.nrows() < self.matrix.ncols() {
+            return f64::INFINITY;
+        }
+        let values = self.matrix.singular_values();
+        values.max() / values.min()
+    }
+
+    /// (z, ε), ε = 0 without slack: x = R⁻¹(Qᵀβ + R⁻ᵀ γα e_ε).
+    pub fn solve(&self) -> (Vec<f64>, f64) {
+        let qr = self.matrix.clone().qr();
+        let (q, r) = (qr.q(), qr.r());
+        let mut rhs = q.transpose() * &self.rhs;
+        let mut unit = DVector::zeros(self.matrix.ncols());
+        unit[self.matrix.ncols() - 1] = self.cost;
+        if self.slack {
+            rhs += r.transpose().solve_lower_triangular(&unit).unwrap();
+        }
+        let mut x: Vec<f64> = r.solve_upper_triangular(&rhs).unwrap().iter().copied().collect();
+        let epsilon = if self.slack { x.pop().unwrap() } else { 0.0 };
+        (x, epsilon)
+    }
+}

@@ -1,0 +1,5 @@
+//! Random problems and a dense f64 reference, shared by the integration tests.
+#![allow(dead_code, reason = "every test binary uses its own part")]
+
+pub mod dense;
+pub mod random;
