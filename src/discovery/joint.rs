@@ -161,7 +161,10 @@ pub(super) fn report(
 }
 
 /// Sets the known coefficients in `rhs`; the others, sorted by equation, are free.
-pub(super) fn free_parameters(rhs: &mut RightHandSide<'_>, settings: &Settings) -> Result<Vec<Parameter>> {
+pub(super) fn free_parameters(
+    rhs: &mut RightHandSide<'_>,
+    settings: &Settings,
+) -> Result<Vec<Parameter>> {
     let (k, l) = (rhs.states(), rhs.library.len());
     let mut free = vec![true; k * l];
     for known in &settings.known {

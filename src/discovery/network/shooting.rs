@@ -21,8 +21,8 @@ use crate::{Options, Problem, ProblemShape, Result, Smoothness, Solver, Tangents
 
 /// The solver's order above that of the equation; each one divides its error by about five.
 const EXTRA_ORDER: usize = 3;
-/// Windows that are solved at once: bounds the memory.
-const CHUNK: usize = 256;
+/// Grid points that are solved at once: bounds the memory.
+const CHUNK_POINTS: usize = 25_000;
 /// Initial values this many deviations away are not believed.
 const PRIOR_START: f64 = 1e3;
 /// A step that raises the cost is halved at most so often.
@@ -52,8 +52,6 @@ pub(super) enum Path {
 /// How an iteration ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Iteration {
-    /// The cost afterwards.
-    pub cost: f64,
     /// Decrease of the cost that the linearisation promised for the full step.
     pub promised: f64,
     /// Fraction of the step that was taken; 0 if none lowers the cost.
@@ -69,6 +67,8 @@ pub(super) struct Shooting<'a> {
     pub noise: Vec<f64>,
     /// Reciprocal prior standard deviation of each free coefficient (c).
     pub prior: Vec<f64>,
+    /// Covariance (c, c) of the coefficients, from the last iteration.
+    pub covariance: Vec<f64>,
     solver: Solver<f64>,
     /// Windows in a chunk.
     chunk: usize,
@@ -79,6 +79,16 @@ pub(super) struct Shooting<'a> {
     steps: Vec<f64>,
     /// ∂F/∂ξ of one chunk, each in its own equation, in the solver's units: (chunk, N, c).
     slopes: Vec<f64>,
+    /// 1 + Θ₁ζ of one chunk (chunk, N, K).
+    denominators: Vec<f64>,
+}
+
+/// The coefficients that are free, with all that belongs to them, and the noise.
+#[derive(Clone)]
+pub(super) struct Free {
+    pub parameters: Vec<Parameter>,
+    prior: Vec<f64>,
+    noise: Vec<f64>,
 }
 
 /// Gauss-Newton's normal equations, the initial values eliminated.
@@ -107,7 +117,8 @@ impl<'a> Shooting<'a> {
     ) -> Result<Self> {
         let (k, m, n) = (windows.unit.states(), windows.unit.order, windows.points);
         let q = m + EXTRA_ORDER + 1;
-        let chunk = windows.count.div_ceil(windows.count.div_ceil(CHUNK));
+        let most = (CHUNK_POINTS / n).max(1);
+        let chunk = windows.count.div_ceil(windows.count.div_ceil(most));
         let shape = ProblemShape::new(
             chunk,
             n,
@@ -116,11 +127,8 @@ impl<'a> Shooting<'a> {
             &[chunk, 1, k, m],
             &[chunk, n - 1],
         )?;
-        let options = Options {
-            smoothness: Smoothness::Taylor,
-            refinement: 1,
-            ..Options::default()
-        };
+        let options =
+            Options { smoothness: Smoothness::Taylor, refinement: 1, ..Options::default() };
         Ok(Shooting {
             solver: Solver::new(&shape, &options)?,
             coefficients: vec![0.0; chunk * n * k * k * q],
@@ -128,11 +136,13 @@ impl<'a> Shooting<'a> {
             start: vec![0.0; chunk * k * m],
             steps: vec![0.0; chunk * (n - 1)],
             slopes: vec![0.0; chunk * n * parameters.len()],
+            denominators: vec![1.0; chunk * n * k],
             chunk,
             windows,
             parameters,
             noise,
             prior,
+            covariance: vec![],
         })
     }
 
@@ -143,12 +153,37 @@ impl<'a> Shooting<'a> {
         self.slopes.resize(self.chunk * self.windows.points * kept.len(), 0.0);
     }
 
+    /// What [`Shooting::restore`] returns to.
+    pub fn free(&self) -> Free {
+        Free {
+            parameters: self.parameters.clone(),
+            prior: self.prior.clone(),
+            noise: self.noise.clone(),
+        }
+    }
+
+    /// Continues with these coefficients and this noise.
+    pub fn restore(&mut self, free: &Free) {
+        let Free { parameters, prior, noise } = free.clone();
+        self.slopes.resize(self.chunk * self.windows.points * parameters.len(), 0.0);
+        (self.parameters, self.prior, self.noise) = (parameters, prior, noise);
+    }
+
+    /// −2 log likelihood of the data, up to a constant, plus threshold² for each coefficient, if the
+    /// noise is that of the residuals.
+    pub fn score(&self, threshold: f64) -> f64 {
+        let fit = |(k, noise): (usize, &f64)| 2.0 * self.windows.measured(k) as f64 * noise.ln();
+        let penalty = threshold * threshold * self.parameters.len() as f64;
+        self.noise.iter().enumerate().map(fit).sum::<f64>() + penalty
+    }
+
     /// One damped step from `estimate`.
     pub fn iterate(&mut self, estimate: &mut Estimate<'_>, path: Path) -> Result<Iteration> {
         let (before, normal) = self.normal(estimate)?;
-        let covariance = self.invert(&normal.matrix)?;
+        self.covariance = self.invert(&normal.matrix)?;
         let c = self.parameters.len();
-        let step: Vec<f64> = (0..c).map(|i| dot(&covariance[i * c..][..c], &normal.gradient)).collect();
+        let row = |i: usize| &self.covariance[i * c..][..c];
+        let step: Vec<f64> = (0..c).map(|i| dot(row(i), &normal.gradient)).collect();
         let promised = dot(&step, &normal.gradient);
         let mut fraction = 1.0;
         for _ in 0..=HALVINGS {
@@ -157,17 +192,11 @@ impl<'a> Shooting<'a> {
             let cost = self.cost(&mut trial, path)?;
             if cost <= before {
                 *estimate = trial;
-                return Ok(Iteration { cost, promised, fraction });
+                return Ok(Iteration { promised, fraction });
             }
             fraction *= 0.5;
         }
-        Ok(Iteration { cost: before, promised, fraction: 0.0 })
-    }
-
-    /// Covariance (c, c) of the coefficients for residuals of the assumed noise.
-    pub fn covariance(&mut self, estimate: &Estimate<'_>) -> Result<Vec<f64>> {
-        let (_, normal) = self.normal(estimate)?;
-        self.invert(&normal.matrix)
+        Ok(Iteration { promised, fraction: 0.0 })
     }
 
     fn invert(&self, matrix: &[f64]) -> Result<Vec<f64>> {
@@ -209,8 +238,20 @@ impl<'a> Shooting<'a> {
             }
             self.solve(estimate, first)?;
             cost += self.residuals(first).iter().map(|r| r * r).sum::<f64>();
+            if self.has_pole(first) {
+                cost = f64::INFINITY;
+            }
         }
         Ok(if cost.is_finite() { cost } else { f64::INFINITY })
+    }
+
+    /// Whether a denominator changes its sign within a window of the chunk just solved.
+    fn has_pole(&self, first: usize) -> bool {
+        let k = self.windows.unit.states();
+        let mut windows = self.denominators.chunks_exact(self.windows.points * k);
+        windows.by_ref().take(self.range(first).len()).any(|window| {
+            window.iter().zip(&window[k..]).any(|(before, after)| before * after <= 0.0)
+        })
     }
 
     fn prior_cost(&self, estimate: &Estimate<'_>) -> f64 {
@@ -247,13 +288,16 @@ impl<'a> Shooting<'a> {
             0 => none.iter_mut().map(|empty| &mut empty[..]).collect(),
             _ => self.slopes.chunks_exact_mut(c).collect(),
         };
-        let points = self.coefficients.par_chunks_mut(row).zip(self.forcing.par_chunks_mut(forcing));
-        points.zip(slopes).enumerate().for_each_init(
+        let points =
+            self.coefficients.par_chunks_mut(row).zip(self.forcing.par_chunks_mut(forcing));
+        let points = points.zip(self.denominators.par_chunks_mut(forcing)).zip(slopes);
+        points.enumerate().for_each_init(
             || Linearised::new(&estimate.rhs, c),
-            |at, (i, ((coefficients, forcing), slopes))| {
+            |at, (i, (((coefficients, forcing), denominators), slopes))| {
                 let path = windows.of(window(i / n), &estimate.path);
                 let state = &path[i % n * at.flow.len()..][..at.flow.len()];
                 at.evaluate(&estimate.rhs, parameters, state);
+                denominators.copy_from_slice(&at.denominators);
                 write_point(windows, parameters, at, state, coefficients, forcing, slopes);
             },
         );
@@ -364,16 +408,16 @@ impl<'a> Shooting<'a> {
             };
             let moved = self.solver.jvp(&problem, &tangents)?.values.iter().step_by(q);
             let weighted = observed.iter().zip(moved).zip(self.noise.iter().cycle());
-            let weighted = weighted
-                .map(|((x, moved), noise)| if x.is_nan() { 0.0 } else { moved / noise });
+            let weighted =
+                weighted.map(|((x, moved), noise)| if x.is_nan() { 0.0 } else { moved / noise });
             columns.push(weighted.collect());
         }
         Ok(columns)
     }
 
-    /// Mean square of the residuals of each state in the solver's units (K), per degree of freedom
-    /// that the `c` coefficients and the initial values leave.
-    pub fn variance(&mut self, estimate: &Estimate<'_>) -> Result<Vec<f64>> {
+    /// σ of each state from its residuals, in the solver's units (K), for the degrees of freedom
+    /// that coefficients and initial values leave.
+    pub fn residual_noise(&mut self, estimate: &Estimate<'_>) -> Result<Vec<f64>> {
         let k = self.windows.unit.states();
         let mut squares = vec![0.0; k];
         for first in (0..self.windows.count).step_by(self.chunk) {
@@ -383,12 +427,10 @@ impl<'a> Shooting<'a> {
             }
         }
         let used = (self.windows.count * self.start_size() + self.parameters.len()) as f64;
-        let count = |state: usize| {
-            self.windows.observed.iter().skip(state).step_by(k).filter(|x| !x.is_nan()).count()
-        };
-        let all: usize = (0..k).map(count).sum();
+        let all: usize = (0..k).map(|state| self.windows.measured(state)).sum();
         let left = (1.0 - used / all as f64).max(1.0 / all as f64);
-        Ok(squares.iter().enumerate().map(|(i, s)| s / (left * count(i) as f64)).collect())
+        let noise = |(i, s): (usize, &f64)| (s / (left * self.windows.measured(i) as f64)).sqrt();
+        Ok(squares.iter().enumerate().map(noise).collect())
     }
 }
 

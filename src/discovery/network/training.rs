@@ -5,16 +5,15 @@ use super::shooting::Estimate;
 use super::windows::Windows;
 use crate::discovery::linearised::Parameter;
 use crate::discovery::{Link, RightHandSide};
-use crate::nn::{
-    Activation, Mlp, Optimiser, ParameterId, Parameters, Rng, Rule, Schedule,
-};
+use crate::nn::{Activation, Mlp, Optimiser, ParameterId, Parameters, Rng, Rule, Schedule};
 use crate::tape::{Array, Ode, Tape, Var};
 use crate::{Options, Result, Smoothness};
 
 /// Width of the network's hidden layer.
 const HIDDEN: usize = 64;
-/// Windows in a training step.
-const BATCH: usize = 256;
+/// Grid points in a training step, and windows at least.
+const BATCH_POINTS: usize = 25_000;
+const MIN_BATCH: usize = 8;
 /// Learning rate at the beginning of each cycle, and the part of it that is left at the end.
 const RATE: f64 = 2e-3;
 const LAST_RATE: f64 = 0.1;
@@ -80,7 +79,7 @@ impl<'w> Model<'w> {
             _ => 1.0,
         };
         let scale = Scale {
-            term: term_sizes(rhs, &windows.smoothed, d),
+            term: term_sizes(rhs, &windows.path, d),
             reach: (0..k).map(reach).collect(),
             noise: (0..d).map(|i| noise[i % k]).collect(),
         };
@@ -134,19 +133,23 @@ impl<'w> Model<'w> {
         Ok(last)
     }
 
-    /// All windows, or as many at random.
+    /// Windows of a training step.
+    fn batch_size(&self) -> usize {
+        (BATCH_POINTS / self.windows.points).max(MIN_BATCH).min(self.windows.count)
+    }
+
+    /// So many windows at random, or all.
     fn batch(&mut self) -> Vec<usize> {
-        let count = self.windows.count;
-        if count <= BATCH {
-            return (0..count).collect();
+        let (count, size) = (self.windows.count, self.batch_size());
+        let mut windows: Vec<usize> = (0..count).collect();
+        if size < count {
+            for i in 0..size {
+                let other = i + (self.rng.uniform() * (count - i) as f64) as usize;
+                windows.swap(i, other);
+            }
+            windows.truncate(size);
         }
-        let mut left: Vec<usize> = (0..count).collect();
-        for i in 0..BATCH {
-            let other = i + (self.rng.uniform() * (count - i) as f64) as usize;
-            left.swap(i, other);
-        }
-        left.truncate(BATCH);
-        left
+        windows
     }
 
     /// Coefficients and initial values of the estimate into the parameters.
@@ -189,7 +192,7 @@ impl<'w> Model<'w> {
         let d = unit.components();
         let size = self.windows.points * d;
         let all: Vec<usize> = (0..self.windows.count).collect();
-        for batch in all.chunks(BATCH) {
+        for batch in all.chunks(self.batch_size()) {
             let pass = self.forward(&estimate.rhs, masks, batch)?;
             let path = &mut estimate.path[batch[0] * size..][..batch.len() * size];
             let learned = self.tape.value(pass.inputs_of_basis)?.data();
@@ -227,7 +230,7 @@ impl<'w> Model<'w> {
 
         // f = smoothed data + noise · network(data).
         let scale = |i: usize| unit.of_component(i % d);
-        let smoothed = pick(&windows.smoothed);
+        let smoothed = pick(&windows.path);
         let smoothed = smoothed.iter().enumerate().map(|(i, s)| s / scale(i)).collect();
         let smoothed = self.tape.constant(Array::new([b, n, d], smoothed)?);
         let x = self.tape.constant(Array::new([b, n * k], pick(&self.inputs))?);
@@ -272,7 +275,8 @@ impl<'w> Model<'w> {
         let (k, d, l) = (unit.states(), unit.components(), rhs.library.len());
         let tape = &mut self.tape;
         let &[b, n, _] = tape.shape(f)? else { unreachable!("f is (b, N, D)") };
-        let units = tape.constant(Array::vector((0..d).map(|i| unit.of_component(i)).collect::<Vec<_>>()));
+        let units =
+            tape.constant(Array::vector((0..d).map(|i| unit.of_component(i)).collect::<Vec<_>>()));
         let states = tape.mul(f, units)?;
         let states = tape.reshape(states, [b * n, d])?;
         let (values, gradients) = basis(rhs, tape.value(states)?.data(), d, &self.scale.term);
@@ -282,7 +286,7 @@ impl<'w> Model<'w> {
             Array::new([b * n, l, d], gradients)?,
         )?;
         // Coefficients that are not free stand still.
-        let mut combine = |tape: &mut Tape<f64>, id: ParameterId, mask: &Array<bool>| {
+        let combine = |tape: &mut Tape<f64>, id: ParameterId, mask: &Array<bool>| {
             let fixed = tape.constant(self.parameters.get(id)?.clone());
             let learned = tape.parameter(&self.parameters, id)?;
             let coefficients = tape.select(mask, learned, fixed)?;
@@ -342,12 +346,7 @@ impl<'w> Model<'w> {
 }
 
 /// θ/size (rows, L) and its gradients (rows, L, D).
-fn basis(
-    rhs: &RightHandSide<'_>,
-    states: &[f64],
-    d: usize,
-    size: &[f64],
-) -> (Vec<f64>, Vec<f64>) {
+fn basis(rhs: &RightHandSide<'_>, states: &[f64], d: usize, size: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let l = size.len();
     let rows = states.len() / d;
     let (mut values, mut gradients) = (vec![0.0; rows * l], vec![0.0; rows * l * d]);
@@ -379,14 +378,12 @@ fn term_sizes(rhs: &RightHandSide<'_>, states: &[f64], d: usize) -> Vec<f64> {
 fn network_inputs(windows: &Windows) -> Vec<f64> {
     let unit = &windows.unit;
     let (k, d) = (unit.states(), unit.components());
-    let points = windows.observed.chunks_exact(k).zip(windows.smoothed.chunks_exact(d));
+    let points = windows.observed.chunks_exact(k).zip(windows.path.chunks_exact(d));
     let value = |(x, s): (&f64, &f64), i: usize| if x.is_nan() { s / unit.of(i, 0) } else { *x };
     let filled: Vec<f64> = points
         .flat_map(|(x, s)| x.iter().zip(s).enumerate().map(|(i, pair)| value(pair, i)))
         .collect();
-    let mean = |i: usize| {
-        filled.iter().skip(i).step_by(k).sum::<f64>() / (filled.len() / k) as f64
-    };
+    let mean = |i: usize| filled.iter().skip(i).step_by(k).sum::<f64>() / (filled.len() / k) as f64;
     let means: Vec<f64> = (0..k).map(mean).collect();
     filled.iter().zip(means.iter().cycle()).map(|(x, mean)| x - mean).collect()
 }

@@ -10,6 +10,8 @@ use crate::discovery::grid::{Grid, Smooth, fastest_rate};
 const INTERVALS: usize = 50;
 /// But no more grid steps than this.
 const MOST_STEPS: usize = 1000;
+/// Windows grow by this factor.
+const LONGER: usize = 4;
 /// The solver's unit of time is this many grid steps: its rows hold powers of the step in that
 /// unit, which should be below 1 but not so small that the powers lose digits.
 const STEPS_PER_UNIT: f64 = 10.0;
@@ -27,8 +29,8 @@ pub(super) struct Windows {
     pub steps: Vec<f64>,
     /// (W, N, K): the measured value in the solver's unit, NaN where there is none.
     pub observed: Vec<f64>,
-    /// (W, N, D): the smoothed states in their own units.
-    pub smoothed: Vec<f64>,
+    /// (W, N, D): the states along which they were cut, in the data's units.
+    pub path: Vec<f64>,
     /// Units of the solver.
     pub unit: Unit,
 }
@@ -67,26 +69,34 @@ impl Unit {
 }
 
 impl Windows {
-    /// Cuts every trajectory of the grid.
+    /// Windows of the first length, along the smoothed data.
     pub fn new(data: &Dataset, grid: &Grid, smooth: &Smooth, order: usize) -> Self {
-        let k = smooth.deviation.len();
         let sampled: usize = data.trajectories.iter().map(|t| t.time.len()).sum();
         let refinement = (grid.points() as f64 / sampled as f64).round().max(1.0);
         let step = grid.interval / refinement;
         let steps = (INTERVALS as f64 * refinement).max(TAU / (fastest_rate(data, smooth) * step));
+        let unit = Unit { deviation: smooth.deviation.clone(), time: STEPS_PER_UNIT * step, order };
+        Windows::cut(grid, unit, &grid.sample(smooth, order), steps as usize)
+    }
+
+    /// Longer windows along a trajectory (M, D); `None` if there are none.
+    pub fn longer(&self, grid: &Grid, trajectory: &[f64]) -> Option<Self> {
+        let longer = Windows::cut(grid, self.unit.clone(), trajectory, LONGER * (self.points - 1));
+        (longer.points > self.points).then_some(longer)
+    }
+
+    /// Cuts every trajectory of the grid into windows of so many steps along `states` (M, D).
+    fn cut(grid: &Grid, unit: Unit, states: &[f64], steps: usize) -> Self {
+        let (k, d) = (unit.states(), unit.components());
         let longest = grid.trajectories.iter().map(ExactSizeIterator::len).max().unwrap_or(2);
-        let points = (steps.min(MOST_STEPS as f64) as usize + 1).min(longest);
-        let unit =
-            Unit { deviation: smooth.deviation.clone(), time: STEPS_PER_UNIT * step, order };
-        let states = grid.sample(smooth, order);
-        let d = k * order;
+        let points = (steps.min(MOST_STEPS) + 1).min(longest);
         let mut windows = Windows {
             count: 0,
             points,
             place: vec![],
             steps: vec![],
             observed: vec![],
-            smoothed: vec![],
+            path: vec![],
             unit,
         };
         for range in &grid.trajectories {
@@ -96,7 +106,7 @@ impl Windows {
                 for slot in start..start + points {
                     let place = slot.min(range.end - 1);
                     windows.place.push(place);
-                    windows.smoothed.extend_from_slice(&states[place * d..][..d]);
+                    windows.path.extend_from_slice(&states[place * d..][..d]);
                     // The first point of a later window was observed at the end of the one before.
                     let counts = slot < range.end && (slot > start || start == range.start);
                     windows.observe(&grid.observed[place * k..][..k], counts);
@@ -120,10 +130,10 @@ impl Windows {
         self.observed.extend(scaled.map(|x| if counts { x } else { f64::NAN }));
     }
 
-    /// The smoothed states at the start of every window, in the solver's units (W, K, m).
+    /// The path's states at the start of every window, in the solver's units (W, K, m).
     pub fn starts(&self) -> Vec<f64> {
         let (k, d) = (self.unit.states(), self.unit.components());
-        let first = self.smoothed.chunks_exact(self.points * d).map(|window| &window[..d]);
+        let first = self.path.chunks_exact(self.points * d).map(|window| &window[..d]);
         let start = |state: &[f64]| -> Vec<f64> {
             let component = |at: usize| at % self.unit.order * k + at / self.unit.order;
             (0..d).map(|at| state[component(at)] / self.unit.of_component(component(at))).collect()
@@ -146,5 +156,11 @@ impl Windows {
             joined[place * d..][..d].copy_from_slice(state);
         }
         joined
+    }
+
+    /// Number of values of a state that count.
+    pub fn measured(&self, state: usize) -> usize {
+        let values = self.observed.iter().skip(state).step_by(self.unit.states());
+        values.filter(|x| !x.is_nan()).count()
     }
 }
