@@ -2,60 +2,71 @@
 
 use super::dense::eigen;
 use super::search::Search;
-use super::selection::{Quadratic, Rival};
+use super::selection::Information;
 use super::{Equation, Fit};
 
-/// Terms that others could stand in for: exchanging them costs less than `penalty` in χ².
-pub(super) fn undecided(
-    search: &Search<'_>,
-    rivals: &[Rival],
-    all: &Quadratic,
-    penalty: f64,
-) -> Vec<String> {
-    let library = search.estimate.rhs.library;
-    let name = |index: usize| match library.factors(search.all[index].term) {
-        [] => "1".to_string(),
-        factors => factors.join(" "),
+/// At most so many undecided pairs are named for an equation.
+const MAX_PAIRS: usize = 3;
+
+/// Terms that others could stand in for: exchanging them costs less χ² than a term must be worth.
+pub(super) fn undecided(search: &Search<'_>, information: &Information) -> Vec<String> {
+    let rhs = &search.estimate.rhs;
+    let name = |index: usize| match rhs.library.factors(search.all[index].term) {
+        [] => "`1`".to_string(),
+        factors => format!("`{}`", factors.join(" ")),
     };
-    let close: Vec<&Rival> = rivals.iter().filter(|rival| rival.score < penalty).collect();
-    if close.is_empty() {
-        return Vec::new();
+    let Some(set) = information.set(&search.kept) else { return vec![singular()] };
+    let rivals = information.rivals(&set);
+    let mut warnings = Vec::new();
+    for equation in 0..rhs.states() {
+        // Far better sets were tried, and the quadratic was wrong about them.
+        let close = rivals.iter().filter(|rival| {
+            search.all[rival.without].equation == equation
+                && (rival.set.score - set.score).abs() < information.penalty
+        });
+        let pairs: Vec<String> = close
+            .take(MAX_PAIRS)
+            .map(|rival| {
+                let change = rival.set.score - set.score;
+                format!("{} or {} ({change:+.1})", name(rival.without), name(rival.with))
+            })
+            .collect();
+        if !pairs.is_empty() {
+            warnings.push(format!(
+                "the data cannot decide between terms of {}: {}; in brackets the change of χ², of \
+                 which {:.0} would decide",
+                rhs.lhs(equation),
+                pairs.join(", "),
+                information.penalty
+            ));
+        }
     }
-    let lines = close.iter().map(|rival| {
-        let lhs = &search.estimate.rhs.lhs(search.all[rival.without].equation);
-        format!(
-            "the data hardly decide between `{}` and `{}` in {lhs}: exchanging them changes χ² by \
-             {:.1}, and {penalty:.0} would decide",
-            name(rival.without),
-            name(rival.with),
-            rival.score
-        )
-    });
-    let mut warnings: Vec<String> = lines.collect();
-    warnings.push(format!(
-        "the candidate terms are correlated (condition number {:.0e}): fewer candidates, less \
-         noise, or trajectories from other initial values would help",
-        condition_number(all)
-    ));
+    if !warnings.is_empty() {
+        warnings.push(format!(
+            "the candidate terms are correlated (condition number {:.0e}): fewer candidates, less \
+             noise, or trajectories from other initial values would help",
+            condition_number(information)
+        ));
+    }
     warnings
 }
 
-/// Ratio of the largest to the smallest eigenvalue of the coefficients' correlation matrix.
-fn condition_number(quadratic: &Quadratic) -> f64 {
-    let n = quadratic.coefficients.len();
-    let error = |j: usize| quadratic.standard_error(j);
-    let correlation: Vec<f64> =
-        (0..n * n).map(|at| quadratic.covariance[at] / (error(at / n) * error(at % n))).collect();
-    let (values, _) = eigen(correlation, n);
+/// Ratio of the largest to the smallest eigenvalue of the information, scaled to unit diagonal.
+fn condition_number(information: &Information) -> f64 {
+    let n = information.vector.len();
+    let scale = |j: usize| information.matrix[j * n + j].sqrt();
+    let scaled: Vec<f64> =
+        (0..n * n).map(|at| information.matrix[at] / (scale(at / n) * scale(at % n))).collect();
+    let (values, _) = eigen(scaled, n);
     let largest = values.iter().copied().fold(0.0, f64::max);
     let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
     // Rounding leaves no smaller eigenvalue than this.
     largest / smallest.max(f64::EPSILON * largest)
 }
 
-/// The covariance of all terms is singular.
-pub(super) fn singular() -> String {
-    "some candidate terms are combinations of others on these data, so other equations fit equally \
+/// The terms that were found are combinations of each other.
+fn singular() -> String {
+    "some of the terms are combinations of others on these data, so other equations fit equally \
      well: fewer candidates or trajectories from other initial values would help"
         .into()
 }

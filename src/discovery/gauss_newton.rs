@@ -20,8 +20,6 @@ use crate::{Error, Result};
 const HALVINGS: usize = 10;
 /// The prior grows tenfold at most so often to make singular normal equations solvable.
 const REGULARISATIONS: usize = 12;
-/// Normal equations larger than this are refused rather than tried (256 GiB).
-const MAX_BYTES: usize = 1 << 38;
 
 /// What is estimated.
 #[derive(Clone)]
@@ -83,11 +81,6 @@ impl<'a> GaussNewton<'a> {
             bandwidth: 1,
             border: parameters.len(),
         };
-        let bytes = shape.factor_values().and_then(|values| values.checked_mul(size_of::<f64>()));
-        let bytes = bytes.unwrap_or(usize::MAX);
-        if bytes > MAX_BYTES {
-            return Err(Error::OutOfMemory { what: "normal equations".into(), bytes });
-        }
         Ok(GaussNewton {
             factor: Factor::new(shape)?,
             window: Window::new(&shape),
@@ -153,6 +146,11 @@ impl<'a> GaussNewton<'a> {
     /// variance.
     pub fn covariance(&self) -> Vec<f64> {
         self.factor.border_inverse()
+    }
+
+    /// Inverse of [`covariance`](Self::covariance), accurate where that is nearly singular.
+    pub fn information(&self) -> Vec<f64> {
+        self.factor.border_complement()
     }
 
     /// estimate − fraction · step into `trial`.

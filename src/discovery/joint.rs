@@ -4,19 +4,24 @@ use super::grid::{self, Grid, Smooth};
 use super::linearised::Parameter;
 use super::regression::regress;
 use super::search::Search;
-use super::selection::{self, Information};
+use super::selection;
 use super::{Dataset, Discovery, Fit, Library, Link, Observer, Progress, RightHandSide, Settings};
 use super::{diagnostics, simulate};
 use crate::{Error, Result};
 
-/// The equation's weight while terms are selected, and for the last estimate.
-const STIFFNESS: f64 = 1e6;
-const LAST_STIFFNESS: f64 = 1e8;
-/// Convergence (decrease of χ² still promised) while terms are selected, and of the last estimate.
+/// The equation's weight grows in these steps as long as the data bear it: the first with all
+/// terms, the last once terms are selected.
+const STIFFNESS: [f64; 4] = [1e2, 1e4, 1e6, 1e8];
+const WITH_ALL_TERMS: usize = 3;
+/// Data that do not bear this weight do not obey the equation exactly.
+const EXACT: f64 = 1e6;
+/// Convergence (decrease of χ² still promised) while the equation's weight grows, while terms are
+/// selected, and of the last estimate.
+const ROUGH_TOLERANCE: f64 = 1.0;
 const TOLERANCE: f64 = 0.1;
 const LAST_TOLERANCE: f64 = 1e-4;
-/// Rounds of exchanging terms.
-const MAX_EXCHANGES: usize = 10;
+/// Rounds of fitting the best set that the last fit suggests.
+const MAX_ROUNDS: usize = 10;
 
 /// See [`discover`](super::discover).
 pub(super) fn discover(
@@ -73,52 +78,73 @@ fn search<'a>(
 
     let mut search = Search::new(grid, smooth, rhs, trajectory, &slopes, parameters)?;
     let stage = "fitting all candidate terms";
-    search.approach(|done| report(observer, 0.05 + 0.3 * done, stage, None))?;
-    let exact = search.stiffen(STIFFNESS, TOLERANCE, || report(observer, 0.35, stage, None))?;
+    search.converge(ROUGH_TOLERANCE, || report(observer, 0.05, stage, None))?;
+    for (step, stiffness) in STIFFNESS[..WITH_ALL_TERMS].iter().enumerate() {
+        let fraction = 0.1 * (step + 1) as f64;
+        let go_on = || report(observer, fraction, stage, None);
+        if !search.stiffen(*stiffness, ROUGH_TOLERANCE, go_on)? {
+            break;
+        }
+    }
+    search.converge(TOLERANCE, || report(observer, 0.4, stage, None))?;
     report(observer, 0.4, stage, Some(&search.equations()))?;
 
-    let mut warnings = select(&mut search, settings, observer)?;
-    let stage = "last estimate";
-    if exact {
-        search.stiffen(LAST_STIFFNESS, LAST_TOLERANCE, || report(observer, 0.95, stage, None))?;
-    } else {
-        search.converge(LAST_TOLERANCE, || report(observer, 0.95, stage, None))?;
+    let mut warnings;
+    loop {
+        let before = search.stiffness();
+        warnings = select(&mut search, settings, observer)?;
+        for stiffness in STIFFNESS.into_iter().filter(|s| *s > before) {
+            let go_on = || report(observer, 0.95, "sharpening", None);
+            if !search.stiffen(stiffness, TOLERANCE, go_on)? {
+                break;
+            }
+        }
+        // Terms that were selected while the equation was loose are looked at again.
+        if before >= EXACT || search.stiffness() == before {
+            break;
+        }
+    }
+    search.converge(LAST_TOLERANCE, || report(observer, 0.95, "last estimate", None))?;
+    if search.stiffness() < EXACT {
         warnings.push(diagnostics::inexact());
     }
     Ok((search, warnings))
 }
 
-/// Drops terms until all are significant, then exchanges terms while that helps. The warnings say
-/// what remains undecided.
+/// Finds the set of terms with the best score. The warnings say what remains undecided.
 fn select(
     search: &mut Search<'_>,
     settings: &Settings,
     observer: &mut Observer<'_>,
 ) -> Result<Vec<String>> {
+    let stage = "comparing sets of terms";
     let penalty = settings.threshold * settings.threshold;
-    let equation_of: Vec<usize> = search.all.iter().map(|p| p.equation).collect();
-    for _ in 0..MAX_EXCHANGES {
+    // Where terms of a numerator and a denominator can replace each other, sets must not be judged
+    // before the redundant ones are gone.
+    if settings.link == Link::Ratio {
         eliminate(search, settings, observer)?;
-        let stage = "comparing with other terms";
-        report(observer, 0.9, stage, None)?;
-        let all = search.quadratic_of_all()?;
-        let Some(information) = Information::new(&all, settings.threshold) else {
-            return Ok(vec![diagnostics::singular()]);
-        };
-        let rivals = information.rivals(&search.kept, &equation_of);
+    }
+    for round in 0..MAX_ROUNDS {
+        let fraction = 0.4 + 0.5 * round as f64 / MAX_ROUNDS as f64;
+        let information = search.information(penalty)?;
         let mut better = false;
-        for rival in rivals.iter().filter(|rival| rival.score < 0.0) {
-            let kept = rival.kept.clone();
-            if search.attempt(kept, penalty, TOLERANCE, || report(observer, 0.9, stage, None))? {
+        for set in information.best(&search.kept) {
+            let attempt = || report(observer, fraction, stage, None);
+            if set.kept != search.kept && search.attempt(&set, penalty, TOLERANCE, attempt)? {
                 better = true;
                 break;
             }
         }
-        if !better {
-            return Ok(diagnostics::undecided(search, &rivals, &all, penalty));
+        if better {
+            report(observer, fraction, stage, Some(&search.equations()))?;
+        } else if round == 0 {
+            eliminate(search, settings, observer)?;
+        } else {
+            return Ok(diagnostics::undecided(search, &information));
         }
     }
-    Ok(Vec::new())
+    eliminate(search, settings, observer)?;
+    Ok(diagnostics::undecided(search, &search.information(penalty)?))
 }
 
 /// Backward elimination by standard error.

@@ -3,25 +3,26 @@
 use super::gauss_newton::{Estimate, GaussNewton, Weights};
 use super::grid::{Grid, Smooth};
 use super::linearised::Parameter;
-use super::selection::Quadratic;
+use super::rhs::dot;
+use super::selection::{Information, Quadratic, Set};
 use super::{Equation, Link, RightHandSide};
 use crate::{Error, Result};
 
-/// Weights w of the equation against the data, one after the other.
-const CONTINUATION: [f64; 3] = [10.0, 1e2, 1e4];
-/// Iterations at each.
-const ITERATIONS: usize = 4;
-/// Iterations towards convergence of one set of terms.
-const MAX_ITERATIONS: usize = 20;
-/// A stiffer equation is accepted while it raises the residuals by less than this factor.
+/// Weight w of the equation against the data at the start.
+const FIRST_STIFFNESS: f64 = 10.0;
+/// Iterations towards convergence of one set of terms at one weight.
+const MAX_ITERATIONS: usize = 15;
+/// A stiffer equation is accepted while it raises the noise by less than this factor, and this
+/// many standard deviations of the estimated noise.
 const STIFFENING: f64 = 1.1;
+const STIFFENING_DEVIATIONS: f64 = 3.0;
 /// Noise is never taken to be smaller than this fraction of a state's deviation: below it the
 /// residual is discretisation error, which is no noise.
 const NOISE_FLOOR: f64 = 1e-5;
 /// The common noise level counts as much as so many values of a state.
 const POOLING: f64 = 100.0;
 /// A coefficient whose term would outweigh the whole equation this many times is not believed.
-const PRIOR: f64 = 1e3;
+const PRIOR: f64 = 1e2;
 /// The same for what stands in a bounded function or next to a 1: it is of order one, and far
 /// from that a numerator and a denominator with a common factor say the same with other numbers.
 const BOUNDED_PRIOR: f64 = 10.0;
@@ -81,7 +82,7 @@ impl<'a> Search<'a> {
             kept: (0..all.len()).collect(),
             deviation: smooth.deviation.clone(),
             relative,
-            stiffness: CONTINUATION[0],
+            stiffness: FIRST_STIFFNESS,
             weights: Weights {
                 observation: vec![0.0; k],
                 defect: vec![0.0; d],
@@ -104,26 +105,14 @@ impl<'a> Search<'a> {
         Ok(search)
     }
 
-    /// The first estimate with all terms, the equation's weight growing.
-    pub fn approach(&mut self, mut report: impl FnMut(f64) -> Result<()>) -> Result<()> {
-        for (stage, stiffness) in CONTINUATION.into_iter().enumerate() {
-            self.stiffness = stiffness;
-            self.weigh();
-            for iteration in 0..ITERATIONS {
-                let done = (stage * ITERATIONS + iteration) as f64;
-                report(done / (CONTINUATION.len() * ITERATIONS) as f64)?;
-                if self.iterate(1.0)? {
-                    break;
-                }
-            }
-            self.update_noise();
-        }
-        Ok(())
+    /// Current weight of the equation.
+    pub fn stiffness(&self) -> f64 {
+        self.stiffness
     }
 
-    /// Raises the equation's weight for good if the data bear it: if the residuals hardly grow, the
-    /// estimate becomes sharper; if they do grow, the equation holds only approximately, and
-    /// everything stays as it was. Returns whether the data bear it.
+    /// Raises the equation's weight if the data bear it: if the noise hardly grows, the estimate
+    /// becomes sharper; if it does grow, the equation holds only approximately, and everything
+    /// stays as it was. Returns whether the data bear it.
     pub fn stiffen(
         &mut self,
         stiffness: f64,
@@ -131,13 +120,11 @@ impl<'a> Search<'a> {
         report: impl FnMut() -> Result<()>,
     ) -> Result<bool> {
         let before = self.snapshot();
+        let quiet = self.unbiased_noise();
         self.stiffness = stiffness;
         self.weigh();
         let borne = match self.converge(tolerance, report) {
-            Ok(()) => {
-                let pairs = self.noise.iter().zip(&before.noise);
-                pairs.into_iter().all(|(after, before)| *after < STIFFENING * before)
-            }
+            Ok(converged) => converged && self.noise_bears(&quiet),
             Err(Error::Data(_)) => false,
             Err(error) => return Err(error),
         };
@@ -146,6 +133,23 @@ impl<'a> Search<'a> {
             self.converge(tolerance, || Ok(()))?;
         }
         Ok(borne)
+    }
+
+    fn noise_bears(&self, before: &[f64]) -> bool {
+        let each = self.measured() as f64 / self.noise.len() as f64;
+        let limit = STIFFENING + STIFFENING_DEVIATIONS / (2.0 * each).sqrt();
+        let after = self.unbiased_noise();
+        // A noise at the floor is no noise.
+        let floors = self.deviation.iter().map(|deviation| 2.0 * NOISE_FLOOR * deviation);
+        let pairs = after.iter().zip(before).zip(floors);
+        pairs.into_iter().all(|((after, before), floor)| *after < limit * before.max(floor))
+    }
+
+    /// σ corrected for the noise that the trajectory follows where the equation is not stiff: for a
+    /// random walk seen through noise each value has the leverage 1/√(1 + 4w).
+    fn unbiased_noise(&self) -> Vec<f64> {
+        let leverage = 1.0 / (1.0 + 4.0 * self.stiffness).sqrt();
+        self.noise.iter().map(|noise| noise / (1.0 - 1.5 * leverage).sqrt()).collect()
     }
 
     /// −2 log likelihood of the data, up to a constant, plus `penalty` for each term.
@@ -159,25 +163,25 @@ impl<'a> Search<'a> {
     }
 
     /// Iterates until the promised decrease of χ² is below `tolerance`: nothing would move by more
-    /// than √tolerance standard errors.
-    pub fn converge(&mut self, tolerance: f64, report: impl FnMut() -> Result<()>) -> Result<()> {
-        self.iterate_all(tolerance, report)?;
+    /// than √tolerance standard errors. Returns whether that was reached.
+    pub fn converge(&mut self, tolerance: f64, report: impl FnMut() -> Result<()>) -> Result<bool> {
+        let converged = self.iterate_all(tolerance, report)?;
         self.update_noise();
-        Ok(())
+        Ok(converged)
     }
 
     fn iterate_all(
         &mut self,
         tolerance: f64,
         mut report: impl FnMut() -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         for _ in 0..MAX_ITERATIONS {
             report()?;
             if self.iterate(tolerance)? {
-                break;
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// True once nothing moves any more.
@@ -190,11 +194,11 @@ impl<'a> Search<'a> {
         Ok(outcome.fraction == 0.0 || outcome.promised < tolerance * self.variance())
     }
 
-    /// Fits the terms `kept` instead of the present ones, and stays with them if their score, χ²
+    /// Fits the terms of `set` instead of the present ones, and stays with them if their score, χ²
     /// plus `penalty` per term, is lower. Returns whether it is.
     pub fn attempt(
         &mut self,
-        kept: Vec<usize>,
+        set: &Set,
         penalty: f64,
         tolerance: f64,
         report: impl FnMut() -> Result<()>,
@@ -202,14 +206,19 @@ impl<'a> Search<'a> {
         let variance = self.variance();
         let score = |search: &Self| search.cost / variance + penalty * search.kept.len() as f64;
         let (before, target) = (self.snapshot(), score(self));
-        self.keep(kept)?;
+        for (&index, value) in set.kept.iter().zip(&set.coefficients) {
+            *self.all[index].value_mut(&mut self.estimate.rhs) = *value;
+        }
+        self.keep(set.kept.clone())?;
         // The noise must not change between the two scores.
         let better = match self.iterate_all(tolerance, report) {
-            Ok(()) => score(self) < target,
+            Ok(_) => score(self) < target,
             Err(Error::Data(_)) => false,
             Err(error) => return Err(error),
         };
-        if !better {
+        if better {
+            self.update_noise();
+        } else {
             self.restore(before)?;
             self.converge(tolerance, || Ok(()))?;
         }
@@ -271,29 +280,30 @@ impl<'a> Search<'a> {
 
     /// χ² as a quadratic function of the kept coefficients, from the last iteration.
     pub fn quadratic(&self) -> Quadratic {
-        self.quadratic_of(&self.solver, |value, _| value)
+        let variance = self.variance();
+        let values = self.solver.parameters().iter().map(|p| p.value(&self.estimate.rhs));
+        Quadratic {
+            coefficients: values.collect(),
+            covariance: self.solver.covariance().iter().map(|c| c * variance).collect(),
+        }
     }
 
     /// χ² as a quadratic function of all coefficients, about the present estimate.
-    pub fn quadratic_of_all(&self) -> Result<Quadratic> {
+    pub fn information(&self, penalty: f64) -> Result<Information> {
         let mut solver = GaussNewton::new(self.grid, self.all.clone(), &self.estimate)?;
         let mut weights = Weights { prior: self.priors.clone(), ..self.weights.clone() };
         solver.linearise(&self.estimate, &mut weights)?;
-        Ok(self.quadratic_of(&solver, |value, step| value - step))
-    }
-
-    fn quadratic_of(
-        &self,
-        solver: &GaussNewton<'a>,
-        minimum: impl Fn(f64, f64) -> f64,
-    ) -> Quadratic {
         let variance = self.variance();
-        let values = solver.parameters().iter().map(|p| p.value(&self.estimate.rhs));
-        let steps = solver.coefficient_step();
-        Quadratic {
-            coefficients: values.zip(steps).map(|(value, step)| minimum(value, *step)).collect(),
-            covariance: solver.covariance().iter().map(|c| c * variance).collect(),
-        }
+        let matrix: Vec<f64> = solver.information().iter().map(|a| a / variance).collect();
+        let values = self.all.iter().map(|p| p.value(&self.estimate.rhs));
+        let minimum: Vec<f64> =
+            values.zip(solver.coefficient_step()).map(|(value, step)| value - step).collect();
+        Ok(Information {
+            vector: matrix.chunks_exact(minimum.len()).map(|row| dot(row, &minimum)).collect(),
+            matrix,
+            equation: self.all.iter().map(|p| p.equation).collect(),
+            penalty,
+        })
     }
 
     /// Removes the terms at these places of `kept`; the others move to where they are then

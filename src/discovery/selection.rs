@@ -7,6 +7,8 @@
 use super::dense::invert_positive;
 use super::rhs::dot;
 
+/// A term of which less than this fraction is not explained by the terms of a set cannot join it.
+const COLLINEAR: f64 = 1e-9;
 /// At most this fraction of the terms is dropped before the estimate is made anew.
 const BATCH: f64 = 0.25;
 
@@ -91,103 +93,147 @@ pub(super) fn highest(quadratic: &Quadratic, threshold: f64, degrees: &[usize]) 
     }
 }
 
-/// Another set of terms and its score relative to the current one.
+/// A set of terms, judged by a quadratic.
 #[derive(Clone, Debug)]
-pub(super) struct Rival {
-    /// The term that is replaced.
-    pub without: usize,
-    /// The term that stands in for it.
-    pub with: usize,
-    /// All terms of the rival set, sorted: some others may have become superfluous.
+pub(super) struct Set {
+    /// Sorted.
     pub kept: Vec<usize>,
-    /// Its score less that of the current set.
+    /// Where χ² is smallest with these terms.
+    pub coefficients: Vec<f64>,
+    /// Up to a constant common to all sets.
     pub score: f64,
 }
 
-/// χ² of subsets of all terms: A = C⁻¹ and b = A ξ.
+/// A set in which one term stands in for another.
+#[derive(Clone, Debug)]
+pub(super) struct Rival {
+    pub without: usize,
+    pub with: usize,
+    /// Some other terms may have become superfluous.
+    pub set: Set,
+}
+
+/// χ² of subsets of all terms.
 pub(super) struct Information {
-    matrix: Vec<f64>,
-    vector: Vec<f64>,
-    penalty: f64,
+    /// A, the inverse covariance (c, c).
+    pub matrix: Vec<f64>,
+    /// A ξ at the minimum (c).
+    pub vector: Vec<f64>,
+    /// Equation of each term (c): only terms of one equation stand in for each other.
+    pub equation: Vec<usize>,
+    /// Cost of a term.
+    pub penalty: f64,
 }
 
 impl Information {
-    /// From the quadratic of all terms; `None` if its covariance is numerically singular.
-    pub fn new(quadratic: &Quadratic, threshold: f64) -> Option<Self> {
-        let n = quadratic.coefficients.len();
-        let matrix = invert_positive(&quadratic.covariance, n)?;
-        let vector = (0..n).map(|i| dot(&matrix[i * n..][..n], &quadratic.coefficients)).collect();
-        Some(Information { matrix, vector, penalty: threshold * threshold })
+    /// The best sets that local search finds, from `start` downwards and from nothing upwards.
+    pub fn best(&self, start: &[usize]) -> Vec<Set> {
+        let mut sets: Vec<Set> = [start, &[]].iter().filter_map(|s| self.improved(s)).collect();
+        sets.sort_by(|a, b| a.score.total_cmp(&b.score));
+        sets.dedup_by(|a, b| a.kept == b.kept);
+        sets
     }
 
-    /// For each kept term, the best set in which another term of the same equation (by `group`)
-    /// replaces it, superfluous terms dropped; best score first.
-    pub fn rivals(&self, kept: &[usize], group: &[usize]) -> Vec<Rival> {
-        let Some(current) = self.subset(kept) else { return Vec::new() };
-        let score = self.penalty * kept.len() as f64 - current.explained;
-        let mut rivals: Vec<Rival> = kept
-            .iter()
-            .filter_map(|&without| self.replacement(kept, without, group))
-            .map(|rival| Rival { score: rival.score - score, ..rival })
-            .collect();
-        rivals.sort_by(|a, b| a.score.total_cmp(&b.score));
-        rivals
-    }
-
-    fn replacement(&self, kept: &[usize], without: usize, group: &[usize]) -> Option<Rival> {
-        let n = self.vector.len();
-        let rest: Vec<usize> = kept.iter().copied().filter(|&i| i != without).collect();
-        let base = self.subset(&rest)?;
-        // Adding j explains (b_j − A_jS ξ_S)² / (A_jj − A_jS A_SS⁻¹ A_Sj) more.
-        let gain = |j: usize| {
-            let across: Vec<f64> = rest.iter().map(|&i| self.matrix[i * n + j]).collect();
-            let open = self.vector[j] - dot(&across, &base.coefficients);
-            let m = rest.len();
-            let seen: f64 =
-                (0..m).map(|i| across[i] * dot(&base.inverse[i * m..][..m], &across)).sum();
-            let left = self.matrix[j * n + j] - seen;
-            (left > f64::EPSILON * n as f64 * self.matrix[j * n + j]).then(|| open * open / left)
-        };
-        let candidates = (0..n).filter(|j| group[*j] == group[without] && !kept.contains(j));
-        let gains = candidates.filter_map(|j| Some((gain(j)?, j)));
-        let (_, with) = gains.max_by(|a, b| a.0.total_cmp(&b.0))?;
-        let mut set = rest;
-        set.push(with);
-        set.sort_unstable();
-        let (kept, score) = self.pruned(set)?;
-        Some(Rival { without, with, kept, score })
-    }
-
-    /// Drops terms as long as that lowers the score; the set and its score.
-    fn pruned(&self, mut kept: Vec<usize>) -> Option<(Vec<usize>, f64)> {
+    /// Drops, adds and exchanges terms as long as that lowers the score.
+    fn improved(&self, start: &[usize]) -> Option<Set> {
+        let mut set = self.pruned(start.to_vec())?;
         loop {
-            let subset = self.subset(&kept)?;
-            let variance = |i: usize| subset.inverse[i * (kept.len() + 1)];
-            let losses = subset.coefficients.iter().enumerate().map(|(i, c)| c * c / variance(i));
-            let weakest = losses.enumerate().min_by(|a, b| a.1.total_cmp(&b.1));
-            match weakest {
-                Some((place, loss)) if loss < self.penalty => drop(kept.remove(place)),
-                _ => {
-                    let score = self.penalty * kept.len() as f64 - subset.explained;
-                    return Some((kept, score));
-                }
+            let moves = [self.extended(&set), self.rivals(&set).into_iter().next().map(|r| r.set)];
+            let best = moves.into_iter().flatten().min_by(|a, b| a.score.total_cmp(&b.score));
+            match best {
+                // Rounding must not lead in circles.
+                Some(better) if better.score < set.score - 1e-3 * self.penalty => set = better,
+                _ => return Some(set),
             }
         }
     }
 
-    fn block(&self, kept: &[usize]) -> Vec<f64> {
+    /// For each term of the set, the best set in which another term of its equation replaces it;
+    /// best score first.
+    pub fn rivals(&self, set: &Set) -> Vec<Rival> {
+        let mut rivals: Vec<Rival> = set
+            .kept
+            .iter()
+            .filter_map(|&without| {
+                let rest: Vec<usize> = set.kept.iter().copied().filter(|&i| i != without).collect();
+                let equation = self.equation[without];
+                let allowed = |j: usize| self.equation[j] == equation && j != without;
+                let with = self.best_addition(&rest, allowed)?;
+                let set = self.pruned(with_term(rest, with))?;
+                Some(Rival { without, with, set })
+            })
+            .collect();
+        rivals.sort_by(|a, b| a.set.score.total_cmp(&b.set.score));
+        rivals
+    }
+
+    /// The set with its best addition, if there is any.
+    fn extended(&self, set: &Set) -> Option<Set> {
+        let with = self.best_addition(&set.kept, |_| true)?;
+        self.pruned(with_term(set.kept.clone(), with))
+    }
+
+    /// The term whose addition lowers χ² most, by (b_j − A_jS ξ_S)² / (A_jj − A_jS A_SS⁻¹ A_Sj).
+    fn best_addition(&self, kept: &[usize], allowed: impl Fn(usize) -> bool) -> Option<usize> {
         let n = self.vector.len();
-        let row = |&i: &usize| kept.iter().map(move |&j| self.matrix[i * n + j]);
-        kept.iter().flat_map(row).collect()
+        let m = kept.len();
+        let subset = self.subset(kept)?;
+        let mut across = vec![0.0; m];
+        let mut best = None;
+        for j in (0..n).filter(|&j| allowed(j) && !kept.contains(&j)) {
+            across.iter_mut().zip(kept).for_each(|(a, &i)| *a = self.matrix[i * n + j]);
+            let seen: f64 =
+                (0..m).map(|i| across[i] * dot(&subset.inverse[i * m..][..m], &across)).sum();
+            let whole = self.matrix[j * n + j];
+            let left = whole - seen;
+            if left > COLLINEAR * whole {
+                let gain = (self.vector[j] - dot(&across, &subset.coefficients)).powi(2) / left;
+                if best.is_none_or(|(largest, _)| gain > largest) {
+                    best = Some((gain, j));
+                }
+            }
+        }
+        best.map(|(_, j)| j)
+    }
+
+    /// Drops terms as long as that lowers the score.
+    fn pruned(&self, mut kept: Vec<usize>) -> Option<Set> {
+        loop {
+            let subset = self.subset(&kept)?;
+            let variance = |i: usize| subset.inverse[i * (kept.len() + 1)];
+            let losses = subset.coefficients.iter().enumerate().map(|(i, c)| c * c / variance(i));
+            match losses.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)) {
+                Some((place, loss)) if loss < self.penalty => drop(kept.remove(place)),
+                _ => return Some(self.judged(kept, subset)),
+            }
+        }
+    }
+
+    /// The set with its score.
+    pub fn set(&self, kept: &[usize]) -> Option<Set> {
+        Some(self.judged(kept.to_vec(), self.subset(kept)?))
+    }
+
+    fn judged(&self, kept: Vec<usize>, subset: Subset) -> Set {
+        let score = self.penalty * kept.len() as f64 - subset.explained;
+        Set { kept, coefficients: subset.coefficients, score }
     }
 
     fn subset(&self, kept: &[usize]) -> Option<Subset> {
-        let m = kept.len();
+        let (n, m) = (self.vector.len(), kept.len());
+        let row = |&i: &usize| kept.iter().map(move |&j| self.matrix[i * n + j]);
+        let block: Vec<f64> = kept.iter().flat_map(row).collect();
         let vector: Vec<f64> = kept.iter().map(|&i| self.vector[i]).collect();
-        let inverse = invert_positive(&self.block(kept), m)?;
+        let inverse = invert_positive(&block, m)?;
         let coefficients: Vec<f64> = (0..m).map(|i| dot(&inverse[i * m..][..m], &vector)).collect();
         Some(Subset { explained: dot(&coefficients, &vector), coefficients, inverse })
     }
+}
+
+fn with_term(mut kept: Vec<usize>, term: usize) -> Vec<usize> {
+    kept.push(term);
+    kept.sort_unstable();
+    kept
 }
 
 /// The best fit with a subset of the terms.
@@ -204,14 +250,24 @@ mod tests {
     use super::*;
 
     /// Terms 0 and 1 nearly the same, 2 on its own, 3 noise.
-    fn quadratic() -> Quadratic {
-        let information = [
+    fn information() -> Information {
+        let matrix = [
             [400.0, 399.0, 0.0, 1.0],
             [399.0, 400.0, 0.0, 2.0],
             [0.0, 0.0, 100.0, 3.0],
             [1.0, 2.0, 3.0, 50.0],
         ];
-        let covariance = invert_positive(&information.concat(), 4).unwrap();
+        let minimum = [1.0, 0.1, 2.0, 0.05];
+        Information {
+            vector: matrix.iter().map(|row| dot(row, &minimum)).collect(),
+            matrix: matrix.concat(),
+            equation: vec![0; 4],
+            penalty: 25.0,
+        }
+    }
+
+    fn quadratic() -> Quadratic {
+        let covariance = invert_positive(&information().matrix, 4).unwrap();
         Quadratic { coefficients: vec![1.0, 0.1, 2.0, 0.05], covariance }
     }
 
@@ -219,8 +275,7 @@ mod tests {
     fn removal_is_the_conditional_minimum() {
         let mut removed = quadratic();
         removed.remove(1);
-        let information = Information::new(&quadratic(), 5.0).unwrap();
-        let subset = information.subset(&[0, 2, 3]).unwrap();
+        let subset = information().subset(&[0, 2, 3]).unwrap();
         for (place, j) in [0, 2, 3].into_iter().enumerate() {
             assert!((removed.coefficients[j] - subset.coefficients[place]).abs() < 1e-10);
             assert!((removed.covariance[j * 5] - subset.inverse[place * 4]).abs() < 1e-10);
@@ -243,14 +298,43 @@ mod tests {
 
     #[test]
     fn near_copies_are_rivals_and_others_are_not() {
-        let information = Information::new(&quadratic(), 5.0).unwrap();
-        let rivals = information.rivals(&[0, 2], &[0, 0, 0, 0]);
+        let information = information();
+        let set = information.set(&[0, 2]).unwrap();
+        let rivals = information.rivals(&set);
         assert_eq!((rivals[0].without, rivals[0].with), (0, 1));
-        assert_eq!(rivals[0].kept, [1, 2]);
-        assert!(rivals[0].score < 25.0, "{rivals:?}");
+        assert_eq!(rivals[0].set.kept, [1, 2]);
+        assert!(rivals[0].set.score - set.score < 25.0, "{rivals:?}");
         assert_eq!(rivals[1].without, 2);
-        assert!(rivals[1].score > 100.0, "{rivals:?}");
+        assert!(rivals[1].set.score - set.score > 100.0, "{rivals:?}");
         // In another equation there is no replacement.
-        assert!(information.rivals(&[0, 2], &[0, 1, 2, 3]).is_empty());
+        let apart = Information { equation: vec![0, 1, 2, 3], ..information };
+        assert!(apart.rivals(&set).is_empty());
+    }
+
+    #[test]
+    fn search_finds_the_best_of_all_subsets() {
+        // Against enumeration, on informations of random vectors.
+        let mut seed = 7_u64;
+        let mut random = move || {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (seed >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
+        };
+        let n = 8;
+        for _ in 0..20 {
+            let vectors: Vec<f64> = (0..n * 12).map(|_| random()).collect();
+            let row = |i: usize| &vectors[i * 12..][..12];
+            let matrix: Vec<f64> =
+                (0..n * n).map(|at| 60.0 * dot(row(at / n), row(at % n))).collect();
+            let minimum = [2.0, 0.0, 0.0, -1.5, 0.0, 0.1, 0.0, 1.0];
+            let vector = (0..n).map(|i| dot(&matrix[i * n..][..n], &minimum)).collect();
+            let information = Information { matrix, vector, equation: vec![0; n], penalty: 25.0 };
+            let every = (0..1_usize << n)
+                .map(|mask| (0..n).filter(|i| mask >> i & 1 == 1).collect::<Vec<_>>());
+            let scores = every.map(|kept| information.set(&kept).unwrap().score);
+            let lowest = scores.fold(f64::INFINITY, f64::min);
+            let all: Vec<usize> = (0..n).collect();
+            let found = &information.best(&all)[0];
+            assert!((found.score - lowest).abs() < 1e-6, "{found:?} {lowest}");
+        }
     }
 }
