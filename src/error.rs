@@ -51,6 +51,16 @@ pub enum Error {
         /// Where in the file (line and column, or tensor name) and what is wrong there.
         message: String,
     },
+    /// A line of a text file does not hold what it should.
+    #[error("{}:{line}: {message}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: u64,
+        /// The column where there is one, and what is wrong.
+        message: String,
+    },
     /// The data cannot be used for what was asked.
     #[error("{0}")]
     Data(String),

@@ -1,4 +1,49 @@
-//! Batched, differentiable, step-parallel solver for linear ODEs, and Mechanistic Neural Networks.
+//! Solves large batches of linear ODEs at once, every time step in parallel and differentiably,
+//! and trains Mechanistic Neural Networks: networks whose layers emit such ODEs.
+//!
+//! # The problem
+//!
+//! Each system of a batch is Σ_{k,j} c\[k,j\](t) u_k^(j)(t) = b(t) on a grid of time points. The
+//! unknowns are u and all its derivatives at every point; they satisfy, in the least-squares
+//! sense, the equation at every point, the initial values, and smoothness rows between
+//! neighbouring points (module [`rows`]). The normal matrix is block-banded, so time and memory
+//! are linear in the number of points, and all systems of the batch are solved side by side.
+//!
+//! # Letters
+//!
+//! | letter | meaning |
+//! |---|---|
+//! | `B` | systems in the batch |
+//! | `N` | time points |
+//! | `K` | state dimensions |
+//! | `Q` = order + 1 | values of a state at a point: u, u', ..., u^(order) |
+//! | `P` = K·Q | values of a point |
+//! | `E` | equations per point |
+//! | `I`, `J` | points with initial values, and how many derivatives are given there |
+//!
+//! Arrays are dense and row-major:
+//!
+//! | array | shape |
+//! |---|---|
+//! | coefficients | (B or 1, N or 1, E, K, Q) |
+//! | rhs | (B or 1, N or 1, E) |
+//! | initial values | (B or 1, I, K, J) |
+//! | steps | (B or 1, N−1 or 1\[, K or 1\]) |
+//! | solution | (B, N, K, Q) |
+//!
+//! An axis of length 1 is shared; its gradient is the sum over the axis.
+//!
+//! # Parts
+//!
+//! * [`Problem`] → [`Solver`] → [`Solution`], with [`Solver::vjp`] and [`Solver::jvp`] for
+//!   derivatives: the solver alone.
+//! * [`discovery`]: time series in, governing equations out.
+//!
+//! # Source
+//!
+//! *Mechanistic Neural Networks* (2023), referred to as "the paper"; its section 3 describes the
+//! solver, section 5.1 the discovery of equations.
+
 
 mod adjoint;
 mod backend;
@@ -10,6 +55,7 @@ mod shape;
 mod solver;
 
 pub mod discovery;
+pub mod io;
 pub mod nn;
 pub mod rows;
 pub mod tape;

@@ -415,6 +415,30 @@ impl<S: Packed> Factor<S> {
         squares
     }
 
+    /// The border's Schur complement H − GᵀM⁻¹G, (c, c) row-major: the border's own matrix once the
+    /// blocks are eliminated.
+    pub fn border_complement(&self) -> Vec<S> {
+        let c = self.shape.border;
+        let triangle = &self.values[self.shape.blocks * self.shape.row_values()..];
+        let entry = |m: usize, k: usize| {
+            let value = triangle[trapezoid(c, m) + k];
+            // In place of a diagonal entry stands its reciprocal.
+            if m == k { S::splat(S::Real::one()) / value } else { value }
+        };
+        let mut complement = vec![S::default(); c * c];
+        for i in 0..c {
+            for k in i..c {
+                let mut sum = S::default();
+                for m in 0..=i {
+                    sum += entry(m, i) * entry(m, k);
+                }
+                complement[i * c + k] = sum;
+                complement[k * c + i] = sum;
+            }
+        }
+        complement
+    }
+
     /// Inverse of the border's Schur complement H − GᵀM⁻¹G, (c, c) row-major: the border's part
     /// of M⁻¹, i.e. the covariance of the border unknowns when M holds the inverse variances.
     pub fn border_inverse(&self) -> Vec<S> {
@@ -582,6 +606,24 @@ mod tests {
                 assert!((value.0[0] - expected).abs() < 1e-12, "{shape:?}");
                 assert!((value.0[1] + 2.0 * expected).abs() < 1e-12, "{shape:?}");
             }
+        }
+    }
+
+    #[test]
+    fn border_complement_and_inverse_are_inverse() {
+        let shape = BandedShape { blocks: 4, block: 2, groups: 1, bandwidth: 1, border: 5 };
+        let (terms, _) = example(shape, 3);
+        let mut factor = Factor::<f64>::new(shape).unwrap();
+        factor.factorise(&mut Window::new(&shape), |t, window| {
+            for &(_, row, column, value) in terms.iter().filter(|term| term.0 == t) {
+                window.add(row, column, value);
+            }
+        });
+        let (complement, inverse) = (factor.border_complement(), factor.border_inverse());
+        for at in 0..25 {
+            let (i, j) = (at / 5, at % 5);
+            let product: f64 = (0..5).map(|k| complement[i * 5 + k] * inverse[k * 5 + j]).sum();
+            assert!((product - f64::from(u8::from(i == j))).abs() < 1e-13);
         }
     }
 

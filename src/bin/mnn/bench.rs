@@ -1,0 +1,146 @@
+//! `mnn bench`: time of one forward and one backward solve.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use mechanistic::{Cotangent, Error, Options, Problem, Real, Result, Solver, View};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::device::Device;
+
+/// Time the forward and the backward solve of a random batch
+///
+/// Least squares with Taylor rows; all coefficients differ by system and by point, one equation a
+/// state, initial values below the highest derivative. Medians, after a warm-up, in milliseconds.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// B: systems
+    #[arg(long, value_name = "B")]
+    batch: usize,
+    /// N: time points
+    #[arg(long, value_name = "N")]
+    points: usize,
+    /// K: states
+    #[arg(long, value_name = "K")]
+    states: usize,
+    /// Highest derivative
+    #[arg(long, value_name = "D")]
+    order: usize,
+    /// Type of the numbers
+    #[arg(long, value_enum, default_value_t = Dtype::F64)]
+    dtype: Dtype,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t)]
+    device: Device,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Dtype {
+    F64,
+    F32,
+}
+
+/// Measured for at least so long, and so often.
+const TIME: Duration = Duration::from_secs(1);
+const RUNS: usize = 5;
+
+/// Measures and prints.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let Device::Cpu = arguments.device;
+    let [forward, backward, total] = match arguments.dtype {
+        Dtype::F64 => measure::<f64>(arguments)?,
+        Dtype::F32 => measure::<f32>(arguments)?,
+    };
+    let text = if arguments.json {
+        let medians = serde_json::json!({
+            "forward_ms": forward,
+            "backward_ms": backward,
+            "total_ms": total,
+        });
+        format!("{medians}\n")
+    } else {
+        format!("forward {forward:.3} ms, backward {backward:.3} ms, total {total:.3} ms\n")
+    };
+    crate::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Medians in milliseconds: forward, backward, both together.
+fn measure<T: Real>(arguments: &Arguments) -> Result<[f64; 3]> {
+    let Arguments { batch: b, points: n, states: k, order, .. } = *arguments;
+    for (name, value, least) in
+        [("--batch", b, 1), ("--points", n, 2), ("--states", k, 1), ("--order", order, 1)]
+    {
+        if value < least {
+            let message = format!("must be at least {least}, got {value}");
+            return Err(Error::Argument { argument: name.into(), message });
+        }
+    }
+    let q = order.saturating_add(1);
+    let steps = [T::of(0.1)];
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    let mut array = |name: &str, axes: &[usize]| -> Result<Vec<T>> {
+        let mut values = allocate(name, axes)?;
+        values.fill_with(|| T::of(StandardNormal.sample(&mut random)));
+        Ok(values)
+    };
+    let shapes = [&[b, n, k, k, q][..], &[b, n, k], &[b, 1, k, order], &[1, 1]];
+    let coefficients = array("coefficients", shapes[0])?;
+    let rhs = array("rhs", shapes[1])?;
+    let initial_values = array("initial_values", shapes[2])?;
+    let cotangent = array("cotangent", &[b, n, k, q])?;
+    let problem = Problem::new(
+        b,
+        n,
+        View::new(shapes[0], &coefficients),
+        View::new(shapes[1], &rhs),
+        View::new(shapes[2], &initial_values),
+        View::new(shapes[3], &steps),
+    )?;
+    let mut solver = Solver::<T>::new(problem.shape(), &Options::default())?;
+    let cotangent = Cotangent { values: &cotangent, epsilon: None };
+
+    let mut times: [Vec<f64>; 3] = Default::default();
+    let begin = Instant::now();
+    let mut warm = false;
+    while times[0].len() < RUNS || begin.elapsed() < TIME {
+        let start = Instant::now();
+        solver.solve(&problem)?;
+        let middle = Instant::now();
+        solver.vjp(&problem, &cotangent)?;
+        let end = Instant::now();
+        if warm {
+            for (times, time) in times.iter_mut().zip([middle - start, end - middle, end - start]) {
+                times.push(time.as_secs_f64() * 1e3);
+            }
+        }
+        warm = true;
+    }
+    Ok(times.map(median))
+}
+
+/// Zeros, or an error where that many cannot be had.
+fn allocate<T: Real>(name: &str, axes: &[usize]) -> Result<Vec<T>> {
+    let count = axes.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
+    let bytes = count.and_then(|count| count.checked_mul(size_of::<T>())).unwrap_or(usize::MAX);
+    let mut values = Vec::new();
+    match count.map(|count| values.try_reserve_exact(count)) {
+        Some(Ok(())) => {
+            values.resize(count.unwrap_or(0), T::default());
+            Ok(values)
+        }
+        _ => Err(Error::OutOfMemory { what: name.into(), bytes }),
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+}

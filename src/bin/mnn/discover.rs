@@ -1,0 +1,244 @@
+//! `mnn discover`: time series in, governing equations out.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::ValueEnum;
+use mechanistic::discovery::{self, Dataset, Discovery, Link, Method, Settings};
+use mechanistic::io::{atomic, csv, model, plot, report};
+use mechanistic::{Error, Result};
+
+use crate::device::Device;
+use crate::progress::Display;
+
+/// Find the differential equations that time series obey
+///
+/// Each FILE is a CSV table with a header row: a time column (found by its name: t, time, year, ...),
+/// and one column a state. Empty fields and NaN, NA, N/A, null, none are missing values. The
+/// equations appear on standard output, everything else on standard error.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// CSV tables; each is a trajectory, or several (--trajectory)
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// Column of the time
+    #[arg(long, value_name = "COLUMN", help_heading = "Data")]
+    time: Option<String>,
+    /// Column that tells trajectories of one file apart
+    #[arg(long, value_name = "COLUMN", help_heading = "Data")]
+    trajectory: Option<String>,
+    /// Columns of the states, in this order [default: all others]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Data")]
+    states: Vec<String>,
+
+    /// How the equations are found
+    #[arg(long, value_enum, default_value_t = MethodName::Joint, help_heading = "Model")]
+    method: MethodName,
+    /// Order of the equations: 1 for x' = ..., 2 for x'' = ...
+    #[arg(long, value_name = "ORDER", default_value_t = 1, help_heading = "Model")]
+    order: usize,
+    /// Highest degree of the polynomial terms
+    #[arg(long, value_name = "DEGREE", default_value_t = 2, help_heading = "Model")]
+    degree: usize,
+    /// Sine and cosine of each state are candidate terms too
+    #[arg(long, help_heading = "Model")]
+    sin_cos: bool,
+    /// The function g in x' = g(sum of terms)
+    #[arg(long, value_enum, default_value_t = LinkName::Identity, help_heading = "Model")]
+    link: LinkName,
+    /// Keep a term when its coefficient is at least so many standard errors from zero
+    #[arg(long, value_name = "NUMBER", default_value_t = 5.0, help_heading = "Model")]
+    threshold: f64,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 0, help_heading = "Model")]
+    seed: u64,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t, help_heading = "Model")]
+    device: Device,
+
+    /// Form of the equations on standard output
+    #[arg(long, value_enum, default_value_t = Format::Text, help_heading = "Output")]
+    format: Format,
+    /// Draw data, fit, simulation and phase portrait (.svg or .png)
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    plot: Option<PathBuf>,
+    /// Write smoothed and simulated trajectories as CSV
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    output: Option<PathBuf>,
+    /// Write equations and trajectories as safetensors
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    save: Option<PathBuf>,
+    /// No progress, no intermediate equations
+    #[arg(short, long, help_heading = "Output")]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum MethodName {
+    /// Trajectory and coefficients together by Gauss-Newton, terms selected by standard error
+    Joint,
+    /// A neural network feeds the candidate terms, the ODE solver closes the loss
+    Network,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LinkName {
+    /// x' = sum
+    Identity,
+    /// x' = tanh(sum)
+    Tanh,
+    /// x' = sin(sum)
+    Sin,
+    /// x' = 1 / (1 + exp(-sum))
+    Sigmoid,
+    /// x' = sum / (1 + another sum)
+    Ratio,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// One equation a line, with standard errors in brackets
+    Text,
+    /// One JSON object
+    Json,
+    /// An align* environment
+    Latex,
+}
+
+impl Arguments {
+    fn settings(&self) -> Settings {
+        Settings {
+            method: match self.method {
+                MethodName::Joint => Method::Joint,
+                MethodName::Network => Method::Network,
+            },
+            order: self.order,
+            degree: self.degree,
+            sine_cosine: self.sin_cos,
+            link: match self.link {
+                LinkName::Identity => Link::Identity,
+                LinkName::Tanh => Link::Tanh,
+                LinkName::Sin => Link::Sin,
+                LinkName::Sigmoid => Link::Sigmoid,
+                LinkName::Ratio => Link::Ratio,
+            },
+            threshold: self.threshold,
+            seed: self.seed,
+            ..Settings::default()
+        }
+    }
+
+    /// Everything that can be refused before the work begins.
+    fn check(&self) -> Result<()> {
+        let Device::Cpu = self.device;
+        self.settings().validate()?;
+        self.plot.as_deref().map_or(Ok(()), plot::check)?;
+        [&self.output, &self.save].into_iter().flatten().try_for_each(|path| atomic::check(path))
+    }
+}
+
+/// Reads, searches, writes.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    arguments.check()?;
+    let columns = csv::Columns {
+        time: arguments.time.clone(),
+        trajectory: arguments.trajectory.clone(),
+        states: arguments.states.clone(),
+    };
+    let table = csv::read(&arguments.files, &columns)?;
+    let mut display = Display::new(arguments.quiet);
+    display.note(&summary(&table.dataset));
+
+    let interrupted = watch_for_interrupt();
+    let outcome = discovery::discover(&table.dataset, &arguments.settings(), &mut |progress| {
+        display.show(progress);
+        match interrupted.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    });
+    if let Err(Error::Interrupted) = outcome {
+        display.interrupted();
+    }
+    display.finish();
+    let discovery = outcome?;
+
+    if let Some(path) = &arguments.output {
+        write_trajectories(path, &table.time_name, &discovery)?;
+    }
+    if let Some(path) = &arguments.save {
+        model::write(path, &table.time_name, &discovery)?;
+    }
+    if let Some(path) = &arguments.plot {
+        plot::write(path, &table.time_name, &table.dataset, &discovery)?;
+    }
+    for warning in &discovery.warnings {
+        eprintln!("mnn: warning: {warning}");
+    }
+    crate::print(&match arguments.format {
+        Format::Text => report::text(&discovery.equations),
+        Format::Json => report::json(&discovery) + "\n",
+        Format::Latex => report::latex(&discovery),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `3 states (x, y, z), 10000 points`.
+fn summary(dataset: &Dataset) -> String {
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let states = dataset.states.len();
+    let points: usize = dataset.trajectories.iter().map(|trajectory| trajectory.time.len()).sum();
+    let mut text = format!(
+        "{states} state{} ({}), {points} points",
+        plural(states),
+        dataset.states.join(", ")
+    );
+    let trajectories = dataset.trajectories.len();
+    if trajectories > 1 {
+        text += &format!(" in {trajectories} trajectories");
+    }
+    let values = dataset.trajectories.iter().flat_map(|trajectory| &trajectory.values);
+    let missing = values.filter(|value| value.is_nan()).count();
+    if missing > 0 {
+        text += &format!(", {missing} value{} missing", plural(missing));
+    }
+    text
+}
+
+/// A flag that Ctrl-C raises; pressed again, it ends the program at once.
+fn watch_for_interrupt() -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let raised = Arc::clone(&flag);
+    // Without a handler Ctrl-C ends the program, which leaves no half-written file either.
+    let _ = ctrlc::set_handler(move || {
+        if raised.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
+    flag
+}
+
+/// A table of time, each state smoothed and each state simulated; with several trajectories, their
+/// number first.
+fn write_trajectories(path: &Path, time_name: &str, discovery: &Discovery) -> Result<()> {
+    let k = discovery.states.len();
+    let several = discovery.fits.len() > 1;
+    let mut header: Vec<String> = several.then(|| "trajectory".to_owned()).into_iter().collect();
+    header.push(time_name.to_owned());
+    for kind in ["smoothed", "simulated"] {
+        header.extend(discovery.states.iter().map(|state| format!("{state}_{kind}")));
+    }
+    let rows = discovery.fits.iter().enumerate().flat_map(|(index, fit)| {
+        fit.time.iter().enumerate().map(move |(i, &time)| {
+            let number = several.then_some((index + 1) as f64);
+            let (from, to) = (i * k, (i + 1) * k);
+            let values = fit.smoothed[from..to].iter().chain(&fit.simulated[from..to]);
+            number.into_iter().chain([time]).chain(values.copied()).collect()
+        })
+    });
+    csv::write(path, &header, rows)
+}

@@ -1,0 +1,64 @@
+//! The command-line program. One file a subcommand; this one maps outcomes to exit codes:
+//! 0 done, 1 numerical failure or data that do not suffice, 2 misuse or unusable input, 130 interrupted.
+
+mod bench;
+mod device;
+mod discover;
+mod info;
+mod integrator;
+mod progress;
+mod simulate;
+mod solve;
+mod systems;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use mechanistic::{Error, Result};
+
+/// Governing equations from time series, and large batches of linear ODEs solved at once.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Discover(discover::Arguments),
+    Solve(solve::Arguments),
+    Simulate(simulate::Arguments),
+    Bench(bench::Arguments),
+    Info(info::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Discover(arguments) => discover::run(&arguments),
+        Command::Solve(arguments) => solve::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Info(arguments) => info::run(&arguments),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("mnn: {error}");
+        ExitCode::from(match error {
+            Error::Interrupted => 130,
+            Error::Data(_) => 1,
+            _ => 2,
+        })
+    })
+}
+
+/// Writes to standard output; a reader that has closed it (`mnn … | head`) is not an error.
+fn print(text: &str) -> Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::Io { path: "standard output".into(), source })
+        }
+        _ => Ok(()),
+    }
+}

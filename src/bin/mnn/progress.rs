@@ -1,0 +1,82 @@
+//! How far a discovery has come, on standard error.
+
+use std::io::IsTerminal;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use mechanistic::discovery::{Equation, Progress};
+use mechanistic::io::report;
+
+/// Steps of the bar.
+const LENGTH: u64 = 1000;
+
+/// On a terminal a bar with the equations as they stand below it; in a log the equations whenever
+/// their terms change.
+pub struct Display {
+    bar: Option<ProgressBar>,
+    quiet: bool,
+    terms: Vec<usize>,
+    equations: Vec<Equation>,
+}
+
+impl Display {
+    /// Shows nothing when `quiet`.
+    pub fn new(quiet: bool) -> Self {
+        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
+            let style = ProgressStyle::with_template("{bar:30} {percent:>3}% {prefix}\n{msg}");
+            let bar = ProgressBar::new(LENGTH);
+            bar.set_style(style.expect("the template is well-formed"));
+            bar
+        });
+        Display { bar, quiet, terms: Vec::new(), equations: Vec::new() }
+    }
+
+    /// A line of its own.
+    pub fn note(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None if !self.quiet => eprintln!("{text}"),
+            None => {}
+        }
+    }
+
+    /// Called as the work proceeds.
+    pub fn show(&mut self, progress: &Progress<'_>) {
+        if let Some(bar) = &self.bar {
+            bar.set_position((progress.fraction.clamp(0.0, 1.0) * LENGTH as f64) as u64);
+            bar.set_prefix(progress.stage.to_owned());
+        }
+        let Some(equations) = progress.equations else { return };
+        equations.clone_into(&mut self.equations);
+        match &self.bar {
+            Some(bar) => bar.set_message(report::text(equations)),
+            None if !self.quiet => self.log(progress.stage),
+            None => {}
+        }
+    }
+
+    fn log(&mut self, stage: &str) {
+        let count = |equation: &Equation| equation.terms.len() + equation.denominator.len();
+        let terms: Vec<usize> = self.equations.iter().map(count).collect();
+        if terms != self.terms {
+            eprint!("{stage}\n{}", report::text(&self.equations));
+            self.terms = terms;
+        }
+    }
+
+    /// Says what was found before Ctrl-C.
+    pub fn interrupted(&self) {
+        if !self.equations.is_empty() {
+            self.note(&format!(
+                "the equations when interrupted, not final:\n{}",
+                report::text(&self.equations).trim_end()
+            ));
+        }
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

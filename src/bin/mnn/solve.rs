@@ -1,0 +1,134 @@
+//! `mnn solve`: a file of linear ODEs in, their solutions and gradients out.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use mechanistic::io::atomic;
+use mechanistic::io::problem::{self, OwnedProblem, ProblemFile};
+use mechanistic::{Cotangent, Real, Result, Solver, Status};
+
+use crate::device::Device;
+
+/// Solve the batch of linear ODEs in a safetensors file
+///
+/// The file holds the tensors `coefficients` (B or 1, N or 1, E, K, Q), `rhs` (B or 1, N or 1, E),
+/// `initial_values` (B or 1, I, K, J), `steps` (B or 1, N−1 or 1[, K or 1]) and, for gradients, a
+/// `cotangent` (B, N, K, Q); all F64, or all F32, F16 or BF16. Options stand in its metadata under
+/// the names of the flags below (with _ for -), and the flags override them. The result holds
+/// `solution` (B, N, K, Q), `status` (B; 0 solved, 1 breakdown, 2 input not finite, 3 step not
+/// positive, 4 overflow), `epsilon` (B) with a shared slack, and `grad_*` for each input.
+/// Exit code 1 says that some system could not be solved; the others are in the result.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The problem
+    problem: PathBuf,
+    /// Where the result goes
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// least_squares, or shared_epsilon (needs gamma and alpha)
+    #[arg(long, value_name = "NAME")]
+    formulation: Option<String>,
+    /// Relaxation of the shared slack
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    gamma: Option<String>,
+    /// Linear cost of the shared slack
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    alpha: Option<String>,
+    /// Rows between neighbouring points: taylor, taylor_hold or taylor_central
+    #[arg(long, value_name = "NAME")]
+    smoothness: Option<String>,
+    /// Weight of the equation rows
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    weight_equation: Option<String>,
+    /// Weight of the initial-value rows
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    weight_initial: Option<String>,
+    /// Weight of the smoothness rows
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    weight_smoothness: Option<String>,
+    /// Weight of the periodic rows
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    weight_periodic: Option<String>,
+    /// Whether the last point closes on the first: true or false
+    #[arg(long, value_name = "BOOL")]
+    periodic: Option<String>,
+    /// Steps of iterative refinement
+    #[arg(long, value_name = "STEPS", allow_hyphen_values = true)]
+    refinement: Option<String>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t)]
+    device: Device,
+}
+
+impl Arguments {
+    /// The options given as flags, by their keys in the file.
+    fn overrides(&self) -> Vec<(&'static str, String)> {
+        let flags = [
+            ("formulation", &self.formulation),
+            ("gamma", &self.gamma),
+            ("alpha", &self.alpha),
+            ("smoothness", &self.smoothness),
+            ("weight_equation", &self.weight_equation),
+            ("weight_initial", &self.weight_initial),
+            ("weight_smoothness", &self.weight_smoothness),
+            ("weight_periodic", &self.weight_periodic),
+            ("periodic", &self.periodic),
+            ("refinement", &self.refinement),
+        ];
+        flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()
+    }
+}
+
+/// Reads, solves, writes.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let Device::Cpu = arguments.device;
+    atomic::check(&arguments.output)?;
+    match problem::read(&arguments.problem, &arguments.overrides())? {
+        ProblemFile::F64(problem) => solve(&problem, &arguments.output),
+        ProblemFile::F32(problem) => solve(&problem, &arguments.output),
+    }
+}
+
+fn solve<T: Real>(owned: &OwnedProblem<T>, output: &Path) -> Result<ExitCode> {
+    let problem = owned.problem();
+    let mut solver = Solver::<T>::new(problem.shape(), &owned.options)?;
+    solver.solve(&problem)?;
+    let gradients = match owned.cotangent() {
+        Some(values) => Some(solver.vjp(&problem, &Cotangent { values, epsilon: None })?.clone()),
+        None => None,
+    };
+    let solution = solver.solution();
+    owned.write_results(output, solution, gradients.as_ref())?;
+
+    let [b, n, k, q] = problem.shape().solution();
+    let failed = solution.status.iter().filter(|status| !status.is_ok()).count();
+    eprintln!(
+        "{} of {b} systems solved in {}: {n} points, {k} states, {q} values each -> {}",
+        b - failed,
+        T::NAME,
+        output.display()
+    );
+    report_failures(&solution.status);
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The first few systems that could not be solved, and why.
+fn report_failures(status: &[Status]) {
+    const SHOWN: usize = 10;
+    let failed = || status.iter().enumerate().filter(|(_, status)| !status.is_ok());
+    for (system, status) in failed().take(SHOWN) {
+        let reason = match status {
+            Status::NonFiniteInput { argument } => format!("{argument} is not finite"),
+            Status::InvalidStep { step } => format!("step {step} is not positive"),
+            Status::Breakdown { point, pivot } => {
+                format!("the rows do not determine the solution (pivot {pivot} of point {point})")
+            }
+            _ => "the solution is not finite".into(),
+        };
+        eprintln!("mnn: system {system}: {reason}");
+    }
+    let more = failed().count().saturating_sub(SHOWN);
+    if more > 0 {
+        eprintln!("mnn: and {more} systems more");
+    }
+}

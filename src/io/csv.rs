@@ -1,0 +1,363 @@
+//! Time series as comma-separated tables.
+//!
+//! A table has a header row, a time column, optionally a column that tells trajectories apart,
+//! and one column a state. Fields are separated by commas, or by semicolons or tabs when the
+//! header holds no comma. An empty field, `NaN`, `NA`, `N/A`, `null` or `none` is a missing value.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use csv::ByteRecord;
+
+use super::atomic;
+use crate::discovery::{Dataset, Trajectory};
+use crate::{Error, Result};
+
+/// Which columns of a table mean what.
+#[derive(Clone, Debug, Default)]
+pub struct Columns {
+    /// The time; `None`: found by its name (`t`, `time`, `year`, ...).
+    pub time: Option<String>,
+    /// Tells trajectories apart; `None`: a file is one trajectory.
+    pub trajectory: Option<String>,
+    /// The states, in this order; empty: every column that is left, in the order of the first
+    /// file.
+    pub states: Vec<String>,
+}
+
+/// A table read, and how its time column is called.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Name of the time column of the first file.
+    pub time_name: String,
+    /// The time series; trajectories in the order of the files, in a file by first appearance.
+    pub dataset: Dataset,
+}
+
+/// Names that make a column the time, best first; compared in lower case, without a unit in
+/// brackets (`Time [s]`).
+const TIME_NAMES: [&str; 15] = [
+    "t",
+    "time",
+    "times",
+    "timestamp",
+    "date",
+    "datetime",
+    "year",
+    "years",
+    "day",
+    "days",
+    "month",
+    "hour",
+    "hours",
+    "second",
+    "seconds",
+];
+
+/// Reads tables of the same states; every file adds one trajectory, or as many as its trajectory
+/// column tells apart.
+///
+/// # Errors
+/// [`Error::Io`] for an unreadable file; [`Error::Line`] with file, line and column for anything
+/// in it that is not as it should be.
+pub fn read<P: AsRef<Path>>(paths: &[P], columns: &Columns) -> Result<Table> {
+    let mut wanted = columns.clone();
+    let mut table: Option<Table> = None;
+    for path in paths {
+        let path = path.as_ref();
+        let bytes =
+            std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let read = parse(path, &bytes, &wanted)?;
+        match &mut table {
+            None => {
+                wanted.states.clone_from(&read.dataset.states);
+                table = Some(read);
+            }
+            Some(table) => table.dataset.trajectories.extend(read.dataset.trajectories),
+        }
+    }
+    table.ok_or_else(|| Error::argument("paths", "at least one file is needed"))
+}
+
+/// A table with a header row as text; a value that is not finite becomes an empty field.
+pub fn table(header: &[String], rows: impl Iterator<Item = Vec<f64>>) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let written = write_records(&mut writer, header, rows);
+    written.expect("a vector can always be written to");
+    let bytes = writer.into_inner().expect("a vector can always be written to");
+    String::from_utf8(bytes).expect("made of strings")
+}
+
+/// Writes [`table`] to a file.
+///
+/// # Errors
+/// [`Error::Io`] when `path` cannot be written.
+pub fn write(path: &Path, header: &[String], rows: impl Iterator<Item = Vec<f64>>) -> Result<()> {
+    atomic::write(path, |file| write_records(&mut csv::Writer::from_writer(file), header, rows))
+}
+
+fn write_records<W: std::io::Write>(
+    writer: &mut csv::Writer<W>,
+    header: &[String],
+    rows: impl Iterator<Item = Vec<f64>>,
+) -> std::io::Result<()> {
+    writer.write_record(header)?;
+    for row in rows {
+        writer.write_record(row.iter().map(|value| field(*value)))?;
+    }
+    writer.flush()
+}
+
+/// At most ten significant digits: below any measurement's noise, and 0.1 + 0.2 reads 0.3.
+fn field(value: f64) -> String {
+    if !value.is_finite() {
+        return String::new();
+    }
+    let rounded: f64 = format!("{value:.9e}").parse().unwrap_or(value);
+    rounded.to_string()
+}
+
+/// One file being read: where messages point to.
+struct Source<'a> {
+    path: &'a Path,
+    header: Vec<String>,
+}
+
+impl Source<'_> {
+    fn error(&self, line: u64, message: impl Into<String>) -> Error {
+        Error::Line { path: self.path.to_owned(), line, message: message.into() }
+    }
+
+    fn in_column(&self, line: u64, column: usize, message: impl std::fmt::Display) -> Error {
+        self.error(line, format!("column `{}`: {message}", self.header[column]))
+    }
+
+    fn find(&self, name: &str) -> Result<usize> {
+        self.header.iter().position(|column| column == name).ok_or_else(|| {
+            self.error(1, format!("no column `{name}`; there are {}", list(&self.header)))
+        })
+    }
+
+    fn find_time(&self) -> Result<usize> {
+        let bare: Vec<String> = self.header.iter().map(|name| without_unit(name)).collect();
+        let known = TIME_NAMES.iter().find_map(|name| bare.iter().position(|have| have == name));
+        known.ok_or_else(|| {
+            let names = list(&self.header);
+            self.error(
+                1,
+                format!(
+                    "no column is called t, time, year, ...; name it with --time \
+                                   (there are {names})"
+                ),
+            )
+        })
+    }
+}
+
+/// Indices of the columns of one file.
+struct Layout {
+    time: usize,
+    trajectory: Option<usize>,
+    states: Vec<usize>,
+}
+
+fn parse(path: &Path, bytes: &[u8], columns: &Columns) -> Result<Table> {
+    let mut source = Source { path, header: Vec::new() };
+    let text = decode(&source, bytes)?;
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .delimiter(delimiter(text))
+        .from_reader(text.as_bytes());
+    let mut record = ByteRecord::new();
+    if !next(&source, &mut reader, &mut record)? {
+        return Err(source.error(1, "the file is empty"));
+    }
+    source.header = header(&source, &record)?;
+    let layout = layout(&source, columns)?;
+
+    let mut groups = Groups::default();
+    while next(&source, &mut reader, &mut record)? {
+        row(&source, &layout, &record, &mut groups)?;
+    }
+    let dataset = Dataset {
+        states: layout.states.iter().map(|&column| source.header[column].clone()).collect(),
+        trajectories: groups.trajectories,
+    };
+    check(&source, &layout, &dataset)?;
+    Ok(Table { time_name: source.header[layout.time].clone(), dataset })
+}
+
+/// The text of the file without a byte-order mark.
+fn decode<'a>(source: &Source, bytes: &'a [u8]) -> Result<&'a str> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    std::str::from_utf8(bytes).map_err(|error| {
+        let before = &bytes[..error.valid_up_to()];
+        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let column = 1 + before.iter().rev().take_while(|&&byte| byte != b'\n').count();
+        source.error(line, format!("byte {column} of the line is not UTF-8 text"))
+    })
+}
+
+fn delimiter(text: &str) -> u8 {
+    let header = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
+    let candidates = [b',', b';', b'\t'];
+    candidates.into_iter().find(|&byte| header.as_bytes().contains(&byte)).unwrap_or(b',')
+}
+
+fn next(source: &Source, reader: &mut csv::Reader<&[u8]>, record: &mut ByteRecord) -> Result<bool> {
+    let line = reader.position().line();
+    reader.read_byte_record(record).map_err(|error| source.error(line, error.to_string()))
+}
+
+fn line(record: &ByteRecord) -> u64 {
+    record.position().map_or(0, csv::Position::line)
+}
+
+fn header(source: &Source, record: &ByteRecord) -> Result<Vec<String>> {
+    let line = line(record);
+    let names: Vec<String> = record.iter().map(text).collect();
+    if names.iter().all(|name| name.parse::<f64>().is_ok()) {
+        return Err(source.error(line, "the first row must name the columns, but holds numbers"));
+    }
+    for (index, name) in names.iter().enumerate() {
+        if name.is_empty() {
+            return Err(source.error(line, format!("column {} has no name", index + 1)));
+        }
+        if let Some(earlier) = names[..index].iter().position(|other| other == name) {
+            let (first, second) = (earlier + 1, index + 1);
+            return Err(source
+                .error(line, format!("columns {first} and {second} are both called `{name}`")));
+        }
+    }
+    Ok(names)
+}
+
+fn layout(source: &Source, columns: &Columns) -> Result<Layout> {
+    let time = match &columns.time {
+        Some(name) => source.find(name)?,
+        None => source.find_time()?,
+    };
+    let trajectory = columns.trajectory.as_deref().map(|name| source.find(name)).transpose()?;
+    let states = if columns.states.is_empty() {
+        let used = |column: &usize| *column != time && Some(*column) != trajectory;
+        (0..source.header.len()).filter(used).collect()
+    } else {
+        columns.states.iter().map(|name| source.find(name)).collect::<Result<Vec<_>>>()?
+    };
+    if states.is_empty() {
+        return Err(source.error(1, "there is no column besides the time: no states"));
+    }
+    for (index, &column) in states.iter().enumerate() {
+        let role = if column == time {
+            "the time column"
+        } else if Some(column) == trajectory {
+            "the trajectory column"
+        } else if states[..index].contains(&column) {
+            "already a state"
+        } else {
+            continue;
+        };
+        return Err(source.in_column(1, column, format_args!("cannot be a state: it is {role}")));
+    }
+    if trajectory == Some(time) {
+        return Err(source.in_column(1, time, "is both the time and the trajectory column"));
+    }
+    Ok(Layout { time, trajectory, states })
+}
+
+/// Trajectories of one file by the text in their trajectory column.
+#[derive(Default)]
+struct Groups {
+    index: HashMap<Vec<u8>, usize>,
+    trajectories: Vec<Trajectory>,
+}
+
+impl Groups {
+    fn entry(&mut self, key: &[u8]) -> &mut Trajectory {
+        let index = *self.index.entry(key.to_owned()).or_insert(self.trajectories.len());
+        if index == self.trajectories.len() {
+            self.trajectories.push(Trajectory::default());
+        }
+        &mut self.trajectories[index]
+    }
+}
+
+fn row(source: &Source, layout: &Layout, record: &ByteRecord, groups: &mut Groups) -> Result<()> {
+    let line = line(record);
+    let (expected, found) = (source.header.len(), record.len());
+    if found != expected {
+        let message = format!("{found} fields, but the header names {expected} columns");
+        return Err(source.error(line, message));
+    }
+    let key = match layout.trajectory {
+        Some(column) if record[column].is_empty() => {
+            return Err(source.in_column(line, column, "a trajectory needs a name"));
+        }
+        Some(column) => &record[column],
+        None => b"",
+    };
+    let time = number(source, line, layout.time, &record[layout.time])?
+        .ok_or_else(|| source.in_column(line, layout.time, "the time is missing"))?;
+    let trajectory = groups.entry(key);
+    if let Some(&previous) = trajectory.time.last()
+        && time <= previous
+    {
+        let hint = match layout.trajectory {
+            None => " (several trajectories in one file need --trajectory)",
+            Some(_) => "",
+        };
+        let message = format_args!("time must increase, but {time} follows {previous}{hint}");
+        return Err(source.in_column(line, layout.time, message));
+    }
+    trajectory.time.push(time);
+    for &column in &layout.states {
+        let value = number(source, line, column, &record[column])?;
+        trajectory.values.push(value.unwrap_or(f64::NAN));
+    }
+    Ok(())
+}
+
+/// A finite number, or `None` when the value is missing.
+fn number(source: &Source, line: u64, column: usize, field: &[u8]) -> Result<Option<f64>> {
+    let text = text(field);
+    let missing = ["", "nan", "na", "n/a", "null", "none"];
+    if missing.iter().any(|word| text.eq_ignore_ascii_case(word)) {
+        return Ok(None);
+    }
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok(Some(value)),
+        Ok(_) => Err(source.in_column(line, column, format_args!("not finite: \"{text}\""))),
+        Err(_) => Err(source.in_column(line, column, format_args!("not a number: \"{text}\""))),
+    }
+}
+
+/// What only shows once the whole file is read.
+fn check(source: &Source, layout: &Layout, dataset: &Dataset) -> Result<()> {
+    if dataset.trajectories.is_empty() {
+        return Err(source.error(1, "there are no rows below the header"));
+    }
+    let values = || dataset.trajectories.iter().map(|trajectory| &trajectory.values);
+    for (state, &column) in layout.states.iter().enumerate() {
+        let mut all = values().flat_map(|v| v[state..].iter().step_by(layout.states.len()));
+        if all.all(|value| value.is_nan()) {
+            return Err(source.in_column(1, column, "every value is missing"));
+        }
+    }
+    Ok(())
+}
+
+fn text(field: &[u8]) -> String {
+    String::from_utf8_lossy(field).into_owned()
+}
+
+fn without_unit(name: &str) -> String {
+    let end = name.find(['(', '[']).unwrap_or(name.len());
+    name[..end].trim().to_lowercase()
+}
+
+fn list(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}

@@ -1,0 +1,428 @@
+//! Batches of linear ODEs and their solutions as safetensors files.
+//!
+//! A problem file holds the tensors `coefficients`, `rhs`, `initial_values` and `steps` in the
+//! shapes of [`Problem::new`], perhaps a `cotangent` (B, N, K, Q), and the options as metadata
+//! ([`OPTION_KEYS`]). All tensors are F64, or all are F32, F16 or BF16, which is computed in f32.
+//! Sizes may stand in the metadata too ([`SIZE_KEYS`]); then they must agree with the tensors.
+//! `batch` and `points` are needed where every axis is shared. What
+//! [`OwnedProblem::write_results`] writes may stand in the file and is passed over.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use super::tensors::{self, Tensor};
+use crate::{
+    Error, Formulation, Gradients, Options, Problem, ProblemShape, Real, Result, Smoothness,
+    Solution, Status, View,
+};
+
+/// Metadata that say how to solve.
+pub const OPTION_KEYS: [&str; 10] = [
+    "formulation",
+    "gamma",
+    "alpha",
+    "smoothness",
+    "weight_equation",
+    "weight_initial",
+    "weight_smoothness",
+    "weight_periodic",
+    "periodic",
+    "refinement",
+];
+
+/// Metadata that repeat sizes: B, N, K, E, Q − 1, I and J.
+pub const SIZE_KEYS: [&str; 7] =
+    ["batch", "points", "states", "equations", "order", "iv_steps", "iv_orders"];
+
+const INPUTS: [&str; 4] = ["coefficients", "rhs", "initial_values", "steps"];
+const RESULTS: [&str; 7] = [
+    "solution",
+    "status",
+    "epsilon",
+    "grad_coefficients",
+    "grad_rhs",
+    "grad_initial_values",
+    "grad_steps",
+];
+
+/// A problem file in the precision it is computed in.
+#[derive(Clone, Debug)]
+pub enum ProblemFile {
+    /// Of F64 tensors.
+    F64(OwnedProblem<f64>),
+    /// Of F32, F16 or BF16 tensors.
+    F32(OwnedProblem<f32>),
+}
+
+/// The arrays of a problem and how to solve it.
+#[derive(Clone, Debug)]
+pub struct OwnedProblem<T> {
+    /// How to solve it.
+    pub options: Options,
+    shape: ProblemShape,
+    /// In the order of [`INPUTS`].
+    inputs: [Array<T>; 4],
+    cotangent: Option<Array<T>>,
+}
+
+#[derive(Clone, Debug)]
+struct Array<T> {
+    shape: Vec<usize>,
+    data: Vec<T>,
+}
+
+impl<T: Real> OwnedProblem<T> {
+    /// The problem, borrowed.
+    pub fn problem(&self) -> Problem<'_, T> {
+        let [coefficients, rhs, initial_values, steps] =
+            self.inputs.each_ref().map(|array| View::new(&array.shape, &array.data));
+        let (batch, points) = (self.shape.batch, self.shape.points);
+        Problem::new(batch, points, coefficients, rhs, initial_values, steps)
+            .expect("the shapes were checked when the file was read")
+    }
+
+    /// ∂ℓ/∂(solution), (B, N, K, Q), if the file has it.
+    pub fn cotangent(&self) -> Option<&[T]> {
+        self.cotangent.as_ref().map(|array| array.data.as_slice())
+    }
+
+    /// Writes `solution` (B, N, K, Q) and `status` (B; 0 solved, 1 breakdown of the factorisation,
+    /// 2 input not finite, 3 step not positive, 4 overflow), with the shared slack `epsilon` (B),
+    /// and the gradients as `grad_coefficients`, `grad_rhs`, `grad_initial_values`, `grad_steps` in
+    /// the shapes of the inputs. The options stand in the metadata.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when `path` cannot be written.
+    pub fn write_results(
+        &self,
+        path: &Path,
+        solution: &Solution<T>,
+        gradients: Option<&Gradients<T>>,
+    ) -> Result<()> {
+        let codes = solution.status.iter().map(|status| status_code(*status)).collect();
+        let mut tensors = vec![
+            Tensor::of("solution", &self.shape.solution(), &solution.values),
+            Tensor::bytes("status", &[self.shape.batch], codes),
+        ];
+        if matches!(self.options.formulation, Formulation::SharedSlack { .. }) {
+            tensors.push(Tensor::of("epsilon", &[self.shape.batch], &solution.epsilon));
+        }
+        if let Some(gradients) = gradients {
+            let [coefficients, rhs, initial_values, steps] =
+                self.inputs.each_ref().map(|array| array.shape.as_slice());
+            tensors.extend([
+                Tensor::of("grad_coefficients", coefficients, &gradients.coefficients),
+                Tensor::of("grad_rhs", rhs, &gradients.rhs),
+                Tensor::of("grad_initial_values", initial_values, &gradients.initial_values),
+                Tensor::of("grad_steps", steps, &gradients.steps),
+            ]);
+        }
+        tensors::write(path, &tensors, &metadata(&self.options))
+    }
+}
+
+/// Reads a problem file. `overrides` are options (key of [`OPTION_KEYS`], value) that take the
+/// place of the file's.
+///
+/// # Errors
+/// [`Error::Io`] for an unreadable file, [`Error::Format`] naming the tensor or the key in the
+/// metadata, [`Error::Argument`] for a bad override (named as a flag: `--gamma`).
+pub fn read(path: &Path, overrides: &[(&str, String)]) -> Result<ProblemFile> {
+    let bytes =
+        std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let file = File::new(path, &bytes)?;
+    let settings = Settings { file: &file, overrides };
+    match file.precision()? {
+        Dtype::F64 => Ok(ProblemFile::F64(file.problem(&settings)?)),
+        _ => Ok(ProblemFile::F32(file.problem(&settings)?)),
+    }
+}
+
+/// A parsed safetensors file.
+struct File<'a> {
+    path: &'a Path,
+    tensors: SafeTensors<'a>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl<'a> File<'a> {
+    fn new(path: &'a Path, bytes: &'a [u8]) -> Result<Self> {
+        let malformed = |error| Error::Format {
+            path: path.to_owned(),
+            message: format!("not a complete safetensors file: {error}"),
+        };
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(malformed)?;
+        let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+        let file = File { path, tensors, metadata };
+        file.check_names()?;
+        Ok(file)
+    }
+
+    fn error(&self, message: impl Into<String>) -> Error {
+        Error::Format { path: self.path.to_owned(), message: message.into() }
+    }
+
+    fn check_names(&self) -> Result<()> {
+        let mut names = self.tensors.names();
+        names.sort_unstable();
+        for name in names {
+            if !INPUTS.contains(&name) && !RESULTS.contains(&name) && name != "cotangent" {
+                let inputs = INPUTS.join(", ");
+                let message = format!("unknown tensor `{name}`; known: {inputs}, cotangent");
+                return Err(self.error(message));
+            }
+        }
+        for key in self.metadata.keys().map(String::as_str) {
+            // Libraries that write safetensors files leave their mark as `format`.
+            if !OPTION_KEYS.contains(&key) && !SIZE_KEYS.contains(&key) && key != "format" {
+                let known = [&OPTION_KEYS[..], &SIZE_KEYS].concat().join(", ");
+                return Err(self.error(format!("unknown metadata `{key}`; known: {known}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// F64 or F32: what all tensors can be computed in.
+    fn precision(&self) -> Result<Dtype> {
+        let mut precision = None;
+        for name in INPUTS.into_iter().chain(["cotangent"]) {
+            let Ok(tensor) = self.tensors.tensor(name) else { continue };
+            let this = match tensor.dtype() {
+                Dtype::F64 => Dtype::F64,
+                Dtype::F32 | Dtype::F16 | Dtype::BF16 => Dtype::F32,
+                other => {
+                    let message = format!("expected F64, F32, F16 or BF16, got {other}");
+                    return Err(self.error(format!("tensor `{name}`: {message}")));
+                }
+            };
+            let (_, first) = *precision.get_or_insert((name, this));
+            if this != first {
+                let (first_name, _) = precision.unwrap_or((name, this));
+                let message =
+                    format!("tensors `{first_name}` and `{name}`: one is F64, one is not");
+                return Err(self.error(message));
+            }
+        }
+        Ok(precision.map_or(Dtype::F64, |(_, dtype)| dtype))
+    }
+
+    fn array<T: Real>(&self, name: &str) -> Result<Array<T>> {
+        let tensor = self.tensors.tensor(name).map_err(|_| {
+            let hint = match name {
+                "initial_values" => " (if there are none, shape (1, 0, K, 0))",
+                _ => "",
+            };
+            self.error(format!("tensor `{name}` is missing{hint}"))
+        })?;
+        Ok(Array { shape: tensor.shape().to_vec(), data: decode(&tensor) })
+    }
+
+    fn problem<T: Real>(&self, settings: &Settings) -> Result<OwnedProblem<T>> {
+        let inputs = INPUTS.map(|name| self.array::<T>(name));
+        let [coefficients, rhs, initial_values, steps] = inputs;
+        let inputs = [coefficients?, rhs?, initial_values?, steps?];
+        let cotangent = match self.tensors.tensor("cotangent") {
+            Ok(_) => Some(self.array::<T>("cotangent")?),
+            Err(_) => None,
+        };
+        let axes: Vec<&[usize]> =
+            inputs.iter().chain(&cotangent).map(|array| array.shape.as_slice()).collect();
+        let batch = match settings.size("batch")? {
+            Some(batch) => batch,
+            None => axes.iter().filter_map(|axes| axes.first()).max().copied().unwrap_or(0),
+        };
+        let points = match settings.size("points")? {
+            Some(points) => points,
+            None => self.points(&axes)?,
+        };
+        let [c, r, i, s] = inputs.each_ref().map(|array| array.shape.as_slice());
+        let shape = ProblemShape::new(batch, points, c, r, i, s)
+            .map_err(|error| self.error(format!("tensor {error}")))?;
+        self.check_sizes(&shape, settings)?;
+        if let Some(cotangent) = &cotangent
+            && cotangent.shape != shape.solution()
+        {
+            let (expected, actual) = (shape.solution(), &cotangent.shape);
+            let message = format!(
+                "tensor cotangent: expected shape (B, N, K, Q) = {expected:?}, got {actual:?}"
+            );
+            return Err(self.error(message));
+        }
+        Ok(OwnedProblem { options: settings.options()?, shape, inputs, cotangent })
+    }
+
+    /// N from whichever axis is not shared.
+    fn points(&self, axes: &[&[usize]]) -> Result<usize> {
+        let along = |tensor: usize| axes.get(tensor).and_then(|axes| axes.get(1)).copied();
+        let full = [along(0), along(1), along(4)].into_iter().flatten().max().unwrap_or(1);
+        let steps = along(3).unwrap_or(1);
+        match (full, steps) {
+            (0 | 1, 0 | 1) => Err(self.error(
+                "every tensor is shared over time: metadata `points` must say how many points",
+            )),
+            (0 | 1, steps) => Ok(steps + 1),
+            (full, _) => Ok(full),
+        }
+    }
+
+    fn check_sizes(&self, shape: &ProblemShape, settings: &Settings) -> Result<()> {
+        let actual = [
+            shape.batch,
+            shape.points,
+            shape.states(),
+            shape.equations(),
+            shape.order(),
+            shape.initial_points(),
+            shape.initial_derivatives(),
+        ];
+        for (key, actual) in SIZE_KEYS.into_iter().zip(actual) {
+            if let Some(stated) = settings.size(key)?
+                && stated != actual
+            {
+                let message = format!("metadata `{key}` is {stated}, the tensors have {actual}");
+                return Err(self.error(message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Numbers of a tensor whose type [`File::precision`] has accepted.
+fn decode<T: Real>(tensor: &TensorView) -> Vec<T> {
+    fn numbers<const WIDTH: usize, T: Real>(
+        bytes: &[u8],
+        number: impl Fn([u8; WIDTH]) -> f64,
+    ) -> Vec<T> {
+        let (chunks, _) = bytes.as_chunks::<WIDTH>();
+        chunks.iter().map(|chunk| T::of(number(*chunk))).collect()
+    }
+    match tensor.dtype() {
+        Dtype::F64 => numbers(tensor.data(), f64::from_le_bytes),
+        Dtype::F32 => numbers(tensor.data(), |bytes| f32::from_le_bytes(bytes).into()),
+        Dtype::F16 => numbers(tensor.data(), |bytes| f16::from_le_bytes(bytes).into()),
+        Dtype::BF16 => numbers(tensor.data(), |bytes| bf16::from_le_bytes(bytes).into()),
+        other => unreachable!("{other} was refused"),
+    }
+}
+
+/// The options: those given in the call before those in the file.
+struct Settings<'a> {
+    file: &'a File<'a>,
+    overrides: &'a [(&'a str, String)],
+}
+
+impl Settings<'_> {
+    fn size(&self, key: &str) -> Result<Option<usize>> {
+        self.value(key, "a whole number", |text| text.parse().ok())
+    }
+
+    fn number(&self, key: &str) -> Result<Option<f64>> {
+        let finite = |number: &f64| number.is_finite();
+        self.value(key, "a finite number", |text| text.parse().ok().filter(finite))
+    }
+
+    /// `None` if the key is absent; an error names where a wrong value stands.
+    fn value<V>(
+        &self,
+        key: &str,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<V>,
+    ) -> Result<Option<V>> {
+        let wrong = |text: &str| format!("expected {expected}, got \"{text}\"");
+        if let Some((_, text)) = self.overrides.iter().find(|(name, _)| *name == key) {
+            let flag = format!("--{}", key.replace('_', "-"));
+            return match parse(text) {
+                Some(value) => Ok(Some(value)),
+                None => Err(Error::argument(flag, wrong(text))),
+            };
+        }
+        match self.file.metadata.get(key) {
+            None => Ok(None),
+            Some(text) => match parse(text) {
+                Some(value) => Ok(Some(value)),
+                None => Err(self.file.error(format!("metadata `{key}`: {}", wrong(text)))),
+            },
+        }
+    }
+
+    fn options(&self) -> Result<Options> {
+        let mut options = Options::default();
+        let names = Smoothness::ALL.map(Smoothness::name).join(", ");
+        let known = |text: &str| Smoothness::ALL.into_iter().find(|kind| kind.name() == text);
+        if let Some(smoothness) = self.value("smoothness", &names, known)? {
+            options.smoothness = smoothness;
+        }
+        let shared = self.value("formulation", "least_squares, shared_epsilon", |text| {
+            ["least_squares", "shared_epsilon"].iter().position(|name| *name == text)
+        })?;
+        if shared == Some(1) {
+            let needed = |key: &str| {
+                let message = format!("formulation shared_epsilon needs `{key}`");
+                self.number(key)?.ok_or_else(|| self.file.error(message))
+            };
+            options.formulation =
+                Formulation::SharedSlack { gamma: needed("gamma")?, alpha: needed("alpha")? };
+        }
+        let weights = &mut options.weights;
+        for (key, weight) in [
+            ("weight_equation", &mut weights.equation),
+            ("weight_initial", &mut weights.initial),
+            ("weight_smoothness", &mut weights.smoothness),
+            ("weight_periodic", &mut weights.periodic),
+        ] {
+            let valid = |number: &f64| number.is_finite() && *number >= 0.0;
+            let parse = |text: &str| text.parse().ok().filter(valid);
+            if let Some(value) = self.value(key, "a number that is not negative", parse)? {
+                *weight = value;
+            }
+        }
+        if let Some(periodic) =
+            self.value("periodic", "true or false", |text| text.to_lowercase().parse().ok())?
+        {
+            options.periodic = periodic;
+        }
+        if let Some(refinement) = self.size("refinement")? {
+            options.refinement = refinement;
+        }
+        Ok(options)
+    }
+}
+
+/// Number of a [`Status`] in a result file: 0 solved, 1 breakdown of the factorisation, 2 input not
+/// finite, 3 step not positive, 4 overflow.
+fn status_code(status: Status) -> u8 {
+    match status {
+        Status::Ok => 0,
+        Status::Breakdown { .. } => 1,
+        Status::NonFiniteInput { .. } => 2,
+        Status::InvalidStep { .. } => 3,
+        Status::Overflow => 4,
+    }
+}
+
+/// The options by their keys, so that a result says how it came about.
+fn metadata(options: &Options) -> Vec<(&'static str, String)> {
+    let weights = &options.weights;
+    let mut metadata = vec![
+        ("smoothness", options.smoothness.name().to_owned()),
+        ("weight_equation", weights.equation.to_string()),
+        ("weight_initial", weights.initial.to_string()),
+        ("weight_smoothness", weights.smoothness.to_string()),
+        ("weight_periodic", weights.periodic.to_string()),
+        ("periodic", options.periodic.to_string()),
+        ("refinement", options.refinement.to_string()),
+    ];
+    match options.formulation {
+        Formulation::LeastSquares => metadata.push(("formulation", "least_squares".into())),
+        Formulation::SharedSlack { gamma, alpha } => metadata.extend([
+            ("formulation", "shared_epsilon".into()),
+            ("gamma", gamma.to_string()),
+            ("alpha", alpha.to_string()),
+        ]),
+    }
+    metadata
+}

@@ -1,0 +1,102 @@
+//! Writing safetensors files.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+
+use safetensors::Dtype;
+use serde_json::{Value, json};
+
+use super::atomic;
+use crate::{Real, Result};
+
+/// A named array as it stands in the file.
+pub(super) struct Tensor {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Tensor {
+    /// `values` are as many as the shape asks for.
+    pub fn of<T: Real>(name: impl Into<String>, shape: &[usize], values: &[T]) -> Self {
+        let (dtype, bytes) = match T::NAME {
+            "f64" => (Dtype::F64, encode(values, |value| value.to_double().to_le_bytes())),
+            _ => (Dtype::F32, encode(values, |value| (value.to_double() as f32).to_le_bytes())),
+        };
+        Tensor { name: name.into(), dtype, shape: shape.to_vec(), bytes }
+    }
+
+    /// Small whole numbers.
+    pub fn bytes(name: &str, shape: &[usize], bytes: Vec<u8>) -> Self {
+        Tensor { name: name.into(), dtype: Dtype::U8, shape: shape.to_vec(), bytes }
+    }
+}
+
+fn encode<T: Real, const WIDTH: usize>(values: &[T], number: impl Fn(T) -> [u8; WIDTH]) -> Vec<u8> {
+    values.iter().flat_map(|value| number(*value)).collect()
+}
+
+/// Writes a file with these tensors and metadata: the same bytes for the same contents, which the
+/// `safetensors` crate, whose metadata come in the random order of a hash map, does not promise.
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io) when `path` cannot be written.
+pub(super) fn write(path: &Path, tensors: &[Tensor], metadata: &[(&str, String)]) -> Result<()> {
+    let metadata: BTreeMap<&str, &str> =
+        metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let mut header = serde_json::Map::new();
+    header.insert("__metadata__".into(), json!(metadata));
+    // Wide numbers first, so that all are aligned.
+    let mut order: Vec<&Tensor> = tensors.iter().collect();
+    order.sort_by_key(|tensor| std::cmp::Reverse(tensor.dtype));
+    let mut offset = 0;
+    for tensor in &order {
+        let end = offset + tensor.bytes.len();
+        let entry =
+            json!({"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [offset, end]});
+        header.insert(tensor.name.clone(), entry);
+        offset = end;
+    }
+    let mut header = Value::Object(header).to_string();
+    header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+    atomic::write(path, |file| {
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
+        order.iter().try_for_each(|tensor| file.write_all(&tensor.bytes))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use safetensors::SafeTensors;
+
+    use super::*;
+
+    #[test]
+    fn files_are_read_back_and_reproducible() {
+        let folder = tempfile::tempdir().unwrap();
+        let written = |name: &str| {
+            let path = folder.path().join(name);
+            let tensors = [
+                Tensor::bytes("c", &[3], vec![1, 2, 3]),
+                Tensor::of("a", &[1, 2], &[0.5f64, f64::NAN]),
+                Tensor::of("b", &[0, 2], &[] as &[f32]),
+            ];
+            let metadata = ["one", "two", "three", "four"].map(|key| (key, format!("{key} \"é\"")));
+            write(&path, &tensors, &metadata).unwrap();
+            std::fs::read(path).unwrap()
+        };
+        let bytes = written("1");
+        assert_eq!(bytes, written("2"));
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!(header.metadata().as_ref().unwrap()["three"], "three \"é\"");
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let a = file.tensor("a").unwrap();
+        assert_eq!((a.dtype(), a.shape()), (Dtype::F64, &[1, 2][..]));
+        assert_eq!(a.data()[..8], 0.5f64.to_le_bytes());
+        assert_eq!(file.tensor("b").unwrap().shape(), [0, 2]);
+        assert_eq!(file.tensor("c").unwrap().data(), [1, 2, 3]);
+    }
+}
