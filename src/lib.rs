@@ -55,7 +55,9 @@ mod solver;
 
 pub mod discovery;
 pub mod io;
+pub mod nn;
 pub mod rows;
+pub mod tape;
 
 pub use adjoint::{Cotangent, Gradients, Tangents};
 pub use error::{Error, Result};

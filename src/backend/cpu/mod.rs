@@ -15,6 +15,7 @@ pub mod residual;
 pub mod simd;
 pub mod stencil;
 pub mod tangent;
+pub mod tensor;
 pub mod tile;
 
 pub use engine::Engine;
