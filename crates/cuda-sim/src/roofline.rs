@@ -1,0 +1,1 @@
+//! Theoretical occupancy and a roofline estimate: a model, not a measurement.
