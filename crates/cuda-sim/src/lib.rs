@@ -7,8 +7,11 @@
 
 pub mod counters;
 pub mod device;
+pub mod driver;
 pub mod exec;
+pub mod faults;
 pub mod memory;
 pub mod ptx;
 pub mod roofline;
 pub mod sanitizer;
+pub mod simulator;
