@@ -10,6 +10,7 @@ use std::{
     env,
     ffi::c_void,
     fs,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -94,6 +95,16 @@ impl Simulator {
         outcome(unsafe {
             self.function::<unsafe extern "C" fn() -> u32>(b"cudaSimClearFaults\0")()
         })
+    }
+
+    /// Names the `ptxas` that tells registers, for occupancy and the counters; otherwise it is
+    /// looked for beside the compiler of `NVCC`, on `PATH`, and in `CUDA_HOME` or `CUDA_PATH`. The
+    /// first call counts.
+    pub fn use_ptxas(self, path: &Path) {
+        type Use = unsafe extern "C" fn(*const u8, usize) -> u32;
+        let path = path.as_os_str().as_bytes();
+        // SAFETY: the function's type is as the library exports it; it copies the path.
+        unsafe { self.function::<Use>(b"cudaSimUsePtxas\0")(path.as_ptr(), path.len()) };
     }
 
     /// Everything the driver complained about, in order.

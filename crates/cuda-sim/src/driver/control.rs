@@ -1,9 +1,12 @@
 //! What the simulator exports beyond the driver API, for [`crate::simulator::Simulator`]: the
 //! library's state lies in the library, not in a program that links this crate as well.
 
-use std::ffi::c_void;
+use std::{
+    ffi::{OsStr, c_void},
+    os::unix::ffi::OsStrExt,
+};
 
-use super::{CuResult, driver, exports, initialise};
+use super::{CuResult, driver, exports, initialise, registers};
 use crate::{
     counters::LaunchCounters,
     exec::LaunchConfig,
@@ -36,6 +39,11 @@ exports! {
     fn cudaSimClearFaults() {
         initialise()?;
         driver()?.faults.clear();
+        Ok(())
+    }
+    fn cudaSimUsePtxas(path: *const u8, bytes: usize) {
+        let path = std::slice::from_raw_parts(path, bytes);
+        registers::use_ptxas(OsStr::from_bytes(path).into());
         Ok(())
     }
     fn cudaSimReports(visit: VisitText, context: *mut c_void) {

@@ -70,8 +70,20 @@ impl Resources {
     }
 }
 
-/// `ptxas` beside the compiler that `NVCC` names, on `PATH`, or in `CUDA_HOME` or `CUDA_PATH`.
+/// The `ptxas` to use, if [`crate::simulator::Simulator::use_ptxas`] named one.
+static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
+
+/// Names the `ptxas` to use; the first call counts.
+pub(super) fn use_ptxas(path: PathBuf) {
+    let _ = CHOSEN.set(path);
+}
+
+/// The `ptxas` that was named, or that beside the compiler of `NVCC`, on `PATH`, or in `CUDA_HOME`
+/// or `CUDA_PATH`.
 fn find_ptxas() -> Option<PathBuf> {
+    if let Some(chosen) = CHOSEN.get() {
+        return Some(chosen.clone());
+    }
     let beside_nvcc = env::var_os("NVCC").and_then(|nvcc| Some(Path::new(&nvcc).parent()?.into()));
     let path = env::var_os("PATH").unwrap_or_default();
     let homes = ["CUDA_HOME", "CUDA_PATH"]

@@ -14,9 +14,13 @@ use cudarc::{
     nvrtc::Ptx,
 };
 
-/// The simulator as this process's CUDA driver.
+/// The simulator as this process's CUDA driver, with the toolkit's assembler.
 pub fn simulator() -> Simulator {
-    Simulator::preload().expect("the simulator can be loaded")
+    let simulator = Simulator::preload().expect("the simulator can be loaded");
+    if let Some(nvcc) = cuda_toolkit::find_nvcc() {
+        simulator.use_ptxas(&nvcc.with_file_name("ptxas"));
+    }
+    simulator
 }
 
 /// A context of its own: an error that sticks to it does not reach other tests.
@@ -27,31 +31,41 @@ pub fn context() -> Arc<CudaContext> {
 
 /// Compiles `tests/kernels/<name>.cu` with nvcc, with source lines.
 pub fn ptx_of(name: &str) -> String {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernels").join(name);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/kernels")
+        .join(name);
     cuda_toolkit::compile_to_ptx(&source, &["-arch=compute_80", "-lineinfo"])
         .unwrap_or_else(|message| panic!("{message}"))
 }
 
 /// Compiles and loads `tests/kernels/<name>.cu`.
 pub fn load(context: &Arc<CudaContext>, name: &str) -> Arc<CudaModule> {
-    context.load_module(Ptx::from_src(ptx_of(name))).expect("the module can be loaded")
+    context
+        .load_module(Ptx::from_src(ptx_of(name)))
+        .expect("the module can be loaded")
 }
 
 /// One kernel of `tests/kernels/<file>.cu`.
 pub fn kernel(context: &Arc<CudaContext>, file: &str, name: &str) -> CudaFunction {
-    load(context, file).load_function(name).expect("the kernel is in the module")
+    load(context, file)
+        .load_function(name)
+        .expect("the kernel is in the module")
 }
 
 /// The launches of one kernel so far. Tests run side by side: kernels tell them apart.
 pub fn launches_of(kernel: &str) -> Vec<LaunchRecord> {
     let launches = simulator().launches().expect("launches can be read");
-    launches.into_iter().filter(|launch| launch.kernel == kernel).collect()
+    launches
+        .into_iter()
+        .filter(|launch| launch.kernel == kernel)
+        .collect()
 }
 
-/// The counters of the only launch of a kernel.
-pub fn counters_of(kernel: &str) -> LaunchCounters {
+/// The counters of the only launch of a kernel with this grid.
+pub fn counters_of(kernel: &str, grid: [u32; 3]) -> LaunchCounters {
     let mut launches = launches_of(kernel);
-    assert_eq!(launches.len(), 1, "launches of {kernel}");
+    launches.retain(|launch| launch.config.grid == grid);
+    assert_eq!(launches.len(), 1, "launches of {kernel} with grid {grid:?}");
     launches.remove(0).counters
 }
 
