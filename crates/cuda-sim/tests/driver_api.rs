@@ -543,6 +543,10 @@ fn ptx_that_is_wrong_is_refused_with_its_line() {
         reports_with(&["module load", "line 6", "frobnicate"]).len(),
         1
     );
+    let later = ".version 9.0\n.target sm_120\n.address_size 64\n";
+    let module = context.load_module(cudarc::nvrtc::Ptx::from_src(later));
+    assert_eq!(error(module), CUresult::CUDA_ERROR_INVALID_PTX);
+    assert_eq!(reports_with(&["module load", "sm_120"]).len(), 1);
     let elf = cudarc::nvrtc::Ptx::from_binary(b"\x7fELF\x02\x01\0".to_vec());
     let module = context.load_module(elf);
     assert_eq!(error(module), CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU);

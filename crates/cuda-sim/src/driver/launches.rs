@@ -243,8 +243,11 @@ unsafe fn launch(
     parameters: *const *const c_void,
     extra: *const *const c_void,
 ) -> Outcome {
-    let (driver, _) = current()?;
+    let (driver, context) = current()?;
     let function = driver.functions.get(function)?;
+    if function.context != context.handle {
+        return Err(CuResult::InvalidContext);
+    }
     check_limits(driver, &function, &config)?;
     if cooperative {
         let threads = config.block.iter().product();

@@ -25,6 +25,7 @@ mod records;
 mod registers;
 mod results;
 mod streams;
+mod targets;
 mod unsupported;
 mod work;
 

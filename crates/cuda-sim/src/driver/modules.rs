@@ -14,7 +14,9 @@ use super::{
     handles::Handle,
     lock,
     registers::Resources,
-    say, write,
+    say,
+    targets::Target,
+    write,
 };
 use crate::{
     faults::Operation,
@@ -99,6 +101,15 @@ fn load(driver: &Driver, context: &Context, image: &[u8]) -> Result<Handle, (CuR
             "the image is neither PTX nor text".to_owned(),
         )
     })?;
+    if let Some(target) = Target::of(text)
+        && !target.runs_on(&driver.device)
+    {
+        let message = format!(
+            "compiled for {}, which the {} does not run",
+            target.name, driver.device.name
+        );
+        return Err((CuResult::InvalidPtx, message));
+    }
     let module =
         ptx::Module::parse(text).map_err(|error| (CuResult::InvalidPtx, error.to_string()))?;
     let loaded = module.load(&driver.memory).map_err(|error| {

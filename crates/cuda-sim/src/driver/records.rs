@@ -179,7 +179,8 @@ fn quoted(text: &str) -> String {
 
 /// Writes a file beside `path` and renames it.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let partial = path.with_added_extension(format!("{}.tmp", std::process::id()));
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(format!(".{}.tmp", std::process::id()));
     fs::write(&partial, text)?;
     fs::rename(&partial, path)
 }

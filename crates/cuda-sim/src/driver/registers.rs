@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use super::{CuResult, Outcome, say};
+use super::{CuResult, Outcome, say, targets::Target};
 use crate::device::Device;
 
 /// What `ptxas` says of a module's kernels, found out once.
@@ -24,15 +24,11 @@ pub(super) struct Resources {
 
 impl Resources {
     pub(super) fn new(ptx: String, device: &Device) -> Self {
-        // A target with a suffix, such as sm_90a, runs on that architecture only.
-        let target = ptx
-            .lines()
-            .find_map(|line| line.trim().strip_prefix(".target"));
-        let target =
-            target.and_then(|targets| targets.split([',', ' ', '\t']).find(|t| !t.is_empty()));
-        let specific = target.filter(|t| t.ends_with(|c: char| c.is_ascii_lowercase()));
         let (major, minor) = device.compute_capability;
-        let architecture = specific.map_or(format!("sm_{major}{minor}"), str::to_owned);
+        let architecture = match Target::of(&ptx) {
+            Some(target) if target.is_specific() => target.name.to_owned(),
+            _ => format!("sm_{major}{minor}"),
+        };
         Self {
             ptx,
             architecture,
