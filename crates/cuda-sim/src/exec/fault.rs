@@ -47,3 +47,22 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+/// A fault as an instruction finds it, before it is known where.
+#[derive(Debug)]
+pub(crate) struct Violation {
+    pub(crate) kind: FaultKind,
+    pub(crate) message: String,
+    /// The lane that has it, if there is one.
+    pub(crate) lane: Option<u32>,
+}
+
+impl Violation {
+    pub(crate) fn new(kind: FaultKind, lane: Option<u32>, message: String) -> Box<Self> {
+        Box::new(Self {
+            kind,
+            message,
+            lane,
+        })
+    }
+}

@@ -1,38 +1,32 @@
 //! Running kernels: warps in lock step, blocks in parallel.
 
+mod access;
+mod atomics;
+mod barrier;
+mod bits;
+mod block;
+mod collectives;
+mod compare;
+mod convert;
+mod cp_async;
+mod decode;
 mod fault;
+mod float;
+mod half;
+mod integer;
+mod interpreter;
+mod lanes;
+mod launch;
+mod load_store;
+mod mma;
+mod moves;
+pub(crate) mod operation;
+mod ordering;
+mod rounding;
+pub(crate) mod special_registers;
+mod text;
+mod warp;
 
-use crate::counters::LaunchCounters;
-use crate::device::Device;
-use crate::memory::DeviceMemory;
-use crate::ptx::{Kernel, LoadedModule};
+pub(crate) use decode::decode_instruction;
 pub use fault::{Fault, FaultKind};
-
-/// The shape of a launch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LaunchConfig {
-    /// Blocks in x, y and z.
-    pub grid: [u32; 3],
-    /// Threads of a block in x, y and z.
-    pub block: [u32; 3],
-    /// Dynamic shared memory of a block, in bytes.
-    pub dynamic_shared: u32,
-}
-
-/// Runs `kernel` of `module` to its end. `params` are the kernel's parameters packed at the offsets
-/// of [`Kernel::params`].
-///
-/// # Errors
-/// The fault of the first block (in block order) that has one; memory is then in an unspecified
-/// state, as after a fault on a device.
-pub fn launch(
-    module: &LoadedModule,
-    kernel: &Kernel,
-    config: LaunchConfig,
-    params: &[u8],
-    memory: &DeviceMemory,
-    device: &Device,
-) -> Result<LaunchCounters, Box<Fault>> {
-    let _ = (module, kernel, config, params, memory, device);
-    Ok(LaunchCounters::default())
-}
+pub use launch::{LaunchConfig, launch};

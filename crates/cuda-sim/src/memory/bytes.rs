@@ -2,7 +2,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 
-/// Zeroed host memory, 64-byte aligned. Large blocks come straight from the system, so that pages
+/// Zeroed host memory, 256-byte aligned as device allocations are. Large blocks come straight from the system, so that pages
 /// nobody touches cost nothing.
 pub(crate) struct ZeroedBytes {
     start: *mut u8,
@@ -18,8 +18,8 @@ unsafe impl Sync for ZeroedBytes {}
 impl ZeroedBytes {
     /// `bytes` zero bytes, or `None` if the host has no such memory.
     pub(crate) fn new(bytes: usize) -> Option<Self> {
-        let layout = Layout::from_size_align(bytes.max(64), 64).ok()?;
-        // SAFETY: the layout has a size of at least 64.
+        let layout = Layout::from_size_align(bytes.max(256), 256).ok()?;
+        // SAFETY: the layout has a size of at least 256.
         let start = unsafe { alloc_zeroed(layout) };
         (!start.is_null()).then_some(Self { start, layout })
     }

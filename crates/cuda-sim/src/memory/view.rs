@@ -29,6 +29,22 @@ impl Buffer {
         })
     }
 
+    /// Memory at the address where the host has it, followed by `gap` bytes that belong to nobody.
+    pub(crate) fn managed(bytes: u64, gap: u64) -> Option<Self> {
+        let length = usize::try_from(bytes).ok()?;
+        let data = ZeroedBytes::new(usize::try_from(bytes.checked_add(gap)?).ok()?)?;
+        let initialised = ZeroedBytes::new(length)?;
+        // SAFETY: as long as just allocated.
+        unsafe { initialised.start().write_bytes(1, length) };
+        Some(Self {
+            address: data.start() as u64,
+            bytes,
+            data,
+            initialised,
+            race: Mutex::new(None),
+        })
+    }
+
     pub(crate) fn address(&self) -> u64 {
         self.address
     }
@@ -93,6 +109,18 @@ pub(crate) struct Region {
     pub(crate) race: *mut u64,
     /// log2 of the granule.
     pub(crate) granule_shift: u32,
+}
+
+impl Region {
+    /// No memory at all.
+    pub(crate) const EMPTY: Self = Self {
+        address: 0,
+        bytes: 0,
+        data: std::ptr::null_mut(),
+        initialised: std::ptr::null_mut(),
+        race: std::ptr::null_mut(),
+        granule_shift: 0,
+    };
 }
 
 /// The allocations live when a launch began.
