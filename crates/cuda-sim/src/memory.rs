@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 pub(crate) use bytes::ZeroedBytes;
 pub(crate) use view::{Buffer, MemoryView, Region};
 
-/// First address handed out.
-const FIRST_ADDRESS: u64 = 0x7f00_0000_0000;
+/// First address handed out: beyond all addresses of the host, so that an address tells where it
+/// points.
+pub(crate) const FIRST_ADDRESS: u64 = 1 << 48;
 /// Alignment of every allocation, as `cuMemAlloc` guarantees.
 const ALIGNMENT: u64 = 256;
 /// Unused addresses after every allocation.
@@ -153,6 +154,22 @@ impl DeviceMemory {
         let buffer = Buffer::new(address, bytes)?;
         table.next = (address + bytes + RED_ZONE).next_multiple_of(ALIGNMENT);
         table.used += bytes;
+        table.live.insert(address, Arc::new(buffer));
+        Some(address)
+    }
+
+    /// A new allocation that the host can access as well, at the same address. It counts as
+    /// initialised, because nobody sees what the host writes.
+    pub fn allocate_managed(&self, bytes: u64) -> Option<u64> {
+        let mut table = self.write_table();
+        if bytes == 0 || bytes > self.capacity - table.used {
+            return None;
+        }
+        let buffer = Buffer::managed(bytes, RED_ZONE)?;
+        let address = buffer.address();
+        table.used += bytes;
+        // The host may give out an address again.
+        table.freed.remove(&address);
         table.live.insert(address, Arc::new(buffer));
         Some(address)
     }
@@ -431,6 +448,19 @@ mod tests {
             memory.read(a + 4, &mut [0; 4]),
             Err(MemoryError::UseAfterFree { freed, .. }) if freed.address == a
         ));
+    }
+
+    #[test]
+    fn managed_memory_is_where_the_host_sees_it() {
+        let memory = DeviceMemory::new(1 << 20);
+        let a = memory.allocate_managed(64).unwrap();
+        assert_eq!(a % ALIGNMENT, 0);
+        memory.fill(a, &[7], 64).unwrap();
+        // SAFETY: the allocation is as long.
+        assert_eq!(unsafe { *(a as *const [u8; 64]) }, [7; 64]);
+        assert!(memory.fill(a, &[7], 65).is_err());
+        memory.free(a).unwrap();
+        assert_eq!(memory.info(), (1 << 20, 1 << 20));
     }
 
     #[test]

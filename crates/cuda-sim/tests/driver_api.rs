@@ -55,10 +55,6 @@ fn the_device_describes_itself() {
         attribute(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED),
         1
     );
-    // No managed memory: cudarc asks, and refuses by itself.
-    // SAFETY: nothing is allocated.
-    let unified = unsafe { context.alloc_unified::<f32>(1, true) };
-    assert_eq!(error(unified), CUresult::CUDA_ERROR_NOT_PERMITTED);
     assert!(context.uuid().is_ok());
 }
 
@@ -287,6 +283,21 @@ fn pinned_and_registered_memory() {
         unregister(),
         CUresult::CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED
     );
+}
+
+#[test]
+fn managed_memory_is_shared_with_the_host() {
+    let context = context();
+    let stream = context.new_stream().unwrap();
+    // SAFETY: written before it is read.
+    let mut unified = unsafe { context.alloc_unified::<u32>(16, true) }.unwrap();
+    unified.as_mut_slice().unwrap().fill(3);
+    unified.prefetch().unwrap();
+    let mut copy: CudaSlice<u32> = stream.alloc_zeros(16).unwrap();
+    stream.memcpy_dtod(&unified, &mut copy).unwrap();
+    assert_eq!(stream.clone_dtoh(&copy).unwrap(), [3; 16]);
+    stream.memset_zeros(&mut unified).unwrap();
+    assert_eq!(unified.as_slice().unwrap(), [0; 16]);
 }
 
 #[test]

@@ -41,14 +41,15 @@ pub(super) fn of(device: &Device, attribute: c_int) -> Outcome<c_int> {
         14 | 30 => 512,
         51 => 32,
         // What is there: overlap, concurrent kernels, two copy engines, unified addresses, stream
-        // priorities, L1 caches, preemption, cooperative launch, registered host memory, pools.
-        15 | 31 | 41 | 78 | 79 | 80 | 90 | 95 | 99 | 115 => 1,
+        // priorities, L1 caches, managed memory (also while kernels run), preemption, cooperative
+        // launch, registered host memory, pools.
+        15 | 31 | 41 | 78 | 79 | 80 | 83 | 89 | 90 | 95 | 99 | 115 => 1,
         40 => 2,
         // The PCI bus it claims to sit on.
         33 => 1,
         126 => 1,
         134 => u32::MAX,
-        // Everything else is absent: mapped and managed memory, textures, clusters, virtual memory,
+        // Everything else is absent: mapped host memory, textures, clusters, virtual memory,
         // interprocess and graphics interoperation.
         0..=161 => 0,
         _ => {
@@ -72,7 +73,7 @@ mod tests {
         assert_eq!(of(&device, 97), Ok(99 << 10));
         assert_eq!((of(&device, 75), of(&device, 76)), (Ok(8), Ok(9)));
         assert_eq!(of(&device, 5), Ok(i32::MAX));
-        assert_eq!(of(&device, 83), Ok(0));
+        assert_eq!(of(&device, 19), Ok(0));
         assert_eq!(of(&device, 1000), Err(CuResult::InvalidValue));
     }
 }

@@ -8,10 +8,10 @@ use super::{
     say,
     work::{Work, submit},
 };
-use crate::{faults::Operation, memory::MemoryError};
-
-/// Device addresses begin here: beyond what a process on the host can have.
-const FIRST_DEVICE_ADDRESS: u64 = 1 << 47;
+use crate::{
+    faults::Operation,
+    memory::{FIRST_ADDRESS, MemoryError},
+};
 
 /// One side of a copy.
 #[derive(Clone, Copy, Debug)]
@@ -21,9 +21,9 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// With unified addresses, the address says where it is.
+    /// With unified addresses, the address says where it is; managed memory is the host's as well.
     fn of(address: u64) -> Self {
-        if address < FIRST_DEVICE_ADDRESS {
+        if address < FIRST_ADDRESS {
             Self::Host(address as usize)
         } else {
             Self::Device(address)

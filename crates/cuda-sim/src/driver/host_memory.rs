@@ -8,8 +8,7 @@ use std::{
 };
 
 use super::{
-    CuResult, Driver, Outcome, captures, contexts::current, exports, handles::Handle, lock, say,
-    write,
+    CuResult, Outcome, captures, contexts::current, exports, handles::Handle, lock, say, write,
 };
 use crate::faults::Operation;
 
@@ -132,13 +131,6 @@ fn allocate(start: *mut *mut c_void, bytes: usize, flags: c_uint) -> Outcome {
     unsafe { write(start, block) }
 }
 
-fn not_mapped(_: &Driver, function: &str) -> Outcome {
-    say(&format!(
-        "{function}: host memory is not mapped into the simulated device"
-    ));
-    Err(CuResult::NotSupported)
-}
-
 exports! {
     fn cuMemHostAlloc(start: *mut *mut c_void, bytes: usize, flags: c_uint) {
         allocate(start, bytes, flags)
@@ -167,9 +159,8 @@ exports! {
         write(flags, known.ok_or(CuResult::InvalidValue)?)
     }
     fn cuMemHostGetDevicePointer_v2(_address: *mut u64, _start: *mut c_void, _flags: c_uint) {
-        not_mapped(current()?.0, "cuMemHostGetDevicePointer")
-    }
-    fn cuMemAllocManaged(_address: *mut u64, _bytes: usize, _flags: c_uint) {
-        not_mapped(current()?.0, "cuMemAllocManaged")
+        current()?;
+        say("cuMemHostGetDevicePointer: host memory is not mapped into the simulated device");
+        Err(CuResult::NotSupported)
     }
 }

@@ -19,10 +19,14 @@ use super::{
     work::Work,
     write,
 };
-use crate::faults::Operation;
+use crate::{faults::Operation, memory::FIRST_ADDRESS};
 
 /// Rows of a pitched allocation start at multiples of this.
 const PITCH: usize = 512;
+
+/// `CUmemAttach_flags` of a new allocation: every stream may access it, or first the host alone.
+const ATTACH_GLOBAL: c_uint = 1;
+const ATTACH_HOST: c_uint = 2;
 
 /// What is known of one live allocation.
 #[derive(Clone, Debug)]
@@ -60,6 +64,29 @@ impl Allocations {
         driver.faults.check(Operation::Allocation)?;
         let bytes = bytes as u64;
         let address = driver.memory.allocate(bytes).ok_or(CuResult::OutOfMemory)?;
+        self.add(driver, context, address, bytes, pool, origin);
+        Ok(address)
+    }
+
+    /// Allocates memory that the host can access, too.
+    fn allocate_managed(&self, driver: &Driver, context: &Context, bytes: usize) -> Outcome<u64> {
+        driver.faults.check(Operation::Allocation)?;
+        let bytes = bytes as u64;
+        let allocated = driver.memory.allocate_managed(bytes);
+        let address = allocated.ok_or(CuResult::OutOfMemory)?;
+        self.add(driver, context, address, bytes, None, "cuMemAllocManaged");
+        Ok(address)
+    }
+
+    fn add(
+        &self,
+        driver: &Driver,
+        context: &Context,
+        address: u64,
+        bytes: u64,
+        pool: Option<Handle>,
+        origin: &'static str,
+    ) {
         if let Some(pool) = pool.and_then(|pool| driver.pools.find(pool)) {
             pool.add(bytes);
         }
@@ -72,7 +99,6 @@ impl Allocations {
             graph: None,
         };
         lock(&self.records).insert(address, record);
-        Ok(address)
     }
 
     /// Frees what `allocate` returned, or ends the life of a graph's allocation.
@@ -205,6 +231,17 @@ fn allocate_async(
     unsafe { write(address, allocated) }
 }
 
+/// Managed memory is wherever it is needed: advice on its place changes nothing.
+fn check_managed(driver: &Driver, address: u64) -> Outcome {
+    let allocation = driver.memory.allocation_of(address);
+    let managed = allocation.is_some() && address < FIRST_ADDRESS;
+    if managed {
+        Ok(())
+    } else {
+        Err(CuResult::InvalidValue)
+    }
+}
+
 exports! {
     fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) {
         let (driver, _) = current()?;
@@ -236,6 +273,41 @@ exports! {
         let origin = "cuMemAllocPitch";
         write(address, driver.allocations.allocate(driver, &context, bytes, None, origin)?)?;
         write(pitch, row)
+    }
+    fn cuMemAllocManaged(address: *mut u64, bytes: usize, flags: c_uint) {
+        let (driver, context) = current()?;
+        captures::refuse_if_unsafe(driver)?;
+        if bytes == 0 || !matches!(flags, ATTACH_GLOBAL | ATTACH_HOST) {
+            return Err(CuResult::InvalidValue);
+        }
+        write(address, driver.allocations.allocate_managed(driver, &context, bytes)?)
+    }
+    fn cuStreamAttachMemAsync(stream: Handle, address: u64, _bytes: usize, _flags: c_uint) {
+        let (driver, context) = current()?;
+        target(driver, &context, stream)?;
+        check_managed(driver, address)
+    }
+    fn cuMemPrefetchAsync(address: u64, _bytes: usize, _device: c_int, stream: Handle) {
+        let (driver, context) = current()?;
+        target(driver, &context, stream)?;
+        check_managed(driver, address)
+    }
+    fn cuMemPrefetchAsync_v2(
+        address: u64,
+        _bytes: usize,
+        _location: u64,
+        _flags: c_uint,
+        stream: Handle,
+    ) {
+        let (driver, context) = current()?;
+        target(driver, &context, stream)?;
+        check_managed(driver, address)
+    }
+    fn cuMemAdvise(address: u64, _bytes: usize, _advice: c_int, _device: c_int) {
+        check_managed(current()?.0, address)
+    }
+    fn cuMemAdvise_v2(address: u64, _bytes: usize, _advice: c_int, _location: u64) {
+        check_managed(current()?.0, address)
     }
     fn cuMemFree_v2(address: u64) {
         let (driver, _) = current()?;
@@ -271,8 +343,7 @@ exports! {
             // CU_MEMORYTYPE_DEVICE
             2 => write(value.cast::<c_uint>(), 2),
             3 => write(value.cast::<u64>(), address),
-            // Not managed; device 0.
-            8 => write(value.cast::<u8>(), 0),
+            8 => write(value.cast::<u8>(), (address < FIRST_ADDRESS).into()),
             9 => write(value.cast::<c_int>(), 0),
             11 => write(value.cast::<u64>(), found.address),
             12 => write(value.cast::<usize>(), found.bytes as usize),

@@ -165,9 +165,4 @@ exports! {
         callback(stream, CuResult::Success as u32, argument);
         Ok(())
     }
-    fn cuStreamAttachMemAsync(_stream: Handle, _address: u64, _bytes: usize, _flags: c_uint) {
-        current()?;
-        super::say("cuStreamAttachMemAsync: there is no managed memory");
-        Err(CuResult::NotSupported)
-    }
 }
