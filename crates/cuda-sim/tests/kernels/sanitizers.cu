@@ -43,10 +43,12 @@ extern "C" __global__ void read_shared(int* out, int written) {
     out[threadIdx.x] = values[threadIdx.x];  // BUG read_shared
 }
 
-// Neighbours exchange values; without the barrier the read races with the write.
+// Threads exchange values; without the barrier a read races with the write of another warp.
 template <bool BARRIER>
 __device__ void exchange(int* out) {
     __shared__ int values[64];
+    values[threadIdx.x] = 0;
+    __syncthreads();
     values[threadIdx.x] = threadIdx.x;
     if (BARRIER) __syncthreads();
     out[threadIdx.x] = values[63 - threadIdx.x];
