@@ -77,6 +77,7 @@ impl Class {
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
         /// Sums over one launch, or over several launches of a kernel.
+        #[repr(C)]
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct LaunchCounters {
             /// Instructions executed by threads, per [`Class`]: guarded-off lanes do not count.

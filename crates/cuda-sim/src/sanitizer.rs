@@ -63,7 +63,7 @@ impl Entry {
 
     /// Number of the block.
     pub(crate) fn block(self) -> u32 {
-        (self.0 >> BLOCK_SHIFT) as u32 & (1 << 22) - 1
+        (self.0 >> BLOCK_SHIFT) as u32 & ((1 << 22) - 1)
     }
 
     fn stamp(self) -> u32 {

@@ -29,30 +29,39 @@ macro_rules! floating {
         match $op {
             "eq" => Some(comparison(|a: $t, b: $t| $value(a) == $value(b))),
             "ne" => Some(comparison(|a: $t, b: $t| {
-                let (a, b) = ($value(a), $value(b));
-                a < b || a > b
+                $value(a) != $value(b) && !unordered!($value, a, b)
             })),
             "lt" => Some(comparison(|a: $t, b: $t| $value(a) < $value(b))),
             "le" => Some(comparison(|a: $t, b: $t| $value(a) <= $value(b))),
             "gt" => Some(comparison(|a: $t, b: $t| $value(a) > $value(b))),
             "ge" => Some(comparison(|a: $t, b: $t| $value(a) >= $value(b))),
             "equ" => Some(comparison(|a: $t, b: $t| {
-                let (a, b) = ($value(a), $value(b));
-                !(a < b || a > b)
+                $value(a) == $value(b) || unordered!($value, a, b)
             })),
             "neu" => Some(comparison(|a: $t, b: $t| $value(a) != $value(b))),
-            "ltu" => Some(comparison(|a: $t, b: $t| !($value(a) >= $value(b)))),
-            "leu" => Some(comparison(|a: $t, b: $t| !($value(a) > $value(b)))),
-            "gtu" => Some(comparison(|a: $t, b: $t| !($value(a) <= $value(b)))),
-            "geu" => Some(comparison(|a: $t, b: $t| !($value(a) < $value(b)))),
-            "num" => Some(comparison(|a: $t, b: $t| {
-                !($value(a) != $value(a)) && !($value(b) != $value(b))
+            "ltu" => Some(comparison(|a: $t, b: $t| {
+                $value(a) < $value(b) || unordered!($value, a, b)
             })),
-            "nan" => Some(comparison(|a: $t, b: $t| {
-                $value(a) != $value(a) || $value(b) != $value(b)
+            "leu" => Some(comparison(|a: $t, b: $t| {
+                $value(a) <= $value(b) || unordered!($value, a, b)
             })),
+            "gtu" => Some(comparison(|a: $t, b: $t| {
+                $value(a) > $value(b) || unordered!($value, a, b)
+            })),
+            "geu" => Some(comparison(|a: $t, b: $t| {
+                $value(a) >= $value(b) || unordered!($value, a, b)
+            })),
+            "num" => Some(comparison(|a: $t, b: $t| !unordered!($value, a, b))),
+            "nan" => Some(comparison(|a: $t, b: $t| unordered!($value, a, b))),
             _ => None,
         }
+    };
+}
+
+/// Is one of two numbers a NaN?
+macro_rules! unordered {
+    ($value:expr, $a:expr, $b:expr) => {
+        $value($a).is_nan() || $value($b).is_nan()
     };
 }
 

@@ -92,7 +92,7 @@ pub(crate) fn decode<'a>(
             AsyncCopy::Copy {
                 to,
                 from,
-                bytes: bytes,
+                bytes,
                 source_bytes,
             }
         }
@@ -160,7 +160,7 @@ impl Worker<'_> {
                 .filter(|&l| wanted[l] == amount)
                 .fold(0, |group, l| group | 1 << l);
             rest &= !group;
-            if amount > bytes || (amount != bytes && amount % 4 != 0) {
+            if amount > bytes || (amount != bytes && !amount.is_multiple_of(4)) {
                 let message = format!("cp.async of {amount} of {bytes} bytes");
                 let lane = Some(group.trailing_zeros());
                 return Err(Violation::new(FaultKind::Unsupported, lane, message));

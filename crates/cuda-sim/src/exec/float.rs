@@ -199,7 +199,7 @@ fn f64_operation(opcode: &mut Opcode<'_>, flags: u32) -> Option<Operation> {
                 exact(a, b, 0.0, mode)
             }
         }),
-        "fma" | "mad" => directed3(flags, move |a, b, c, mode| exact(a, b, c, mode)),
+        "fma" | "mad" => directed3(flags, exact),
         "div" => directed2(flags, |a, b, _, mode| {
             rounding::div(a, b, Format::F64, mode)
         }),

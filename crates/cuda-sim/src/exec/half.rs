@@ -81,7 +81,7 @@ pub(crate) fn operation(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Ope
         "add" => make(2, packed, flags, move |a, b, _, f| exact(a, 1.0, b, f)),
         "sub" => make(2, packed, flags, move |a, b, _, f| exact(a, 1.0, -b, f)),
         "mul" => make(2, packed, flags, |a, b, _, _| a * b),
-        "fma" => make(3, packed, flags, move |a, b, c, f| exact(a, b, c, f)),
+        "fma" => make(3, packed, flags, exact),
         "neg" => make(1, packed, flags, |a, _, _, _| -a),
         "abs" => make(1, packed, flags, |a, _, _, _| a.abs()),
         "min" | "max" => {

@@ -114,10 +114,10 @@ fn product(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Operation>> {
     Ok(match (part(opcode)?, ty) {
         ("lo", _) => by_integer!(ty, T => binary(|a: T, b: T| a.wrapping_mul(b))),
         ("hi", Type::U16) => Some(binary(|a: u16, b: u16| {
-            (u32::from(a) * u32::from(b) >> 16) as u16
+            ((u32::from(a) * u32::from(b)) >> 16) as u16
         })),
         ("hi", Type::S16) => Some(binary(|a: i16, b: i16| {
-            (i32::from(a) * i32::from(b) >> 16) as i16
+            ((i32::from(a) * i32::from(b)) >> 16) as i16
         })),
         ("hi", Type::U32) => Some(binary(mul_hi_u32)),
         ("hi", Type::S32) => Some(binary(mul_hi_s32)),
@@ -132,19 +132,19 @@ fn product(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Operation>> {
 }
 
 fn mul_hi_u32(a: u32, b: u32) -> u32 {
-    (u64::from(a) * u64::from(b) >> 32) as u32
+    ((u64::from(a) * u64::from(b)) >> 32) as u32
 }
 
 fn mul_hi_s32(a: i32, b: i32) -> i32 {
-    (i64::from(a) * i64::from(b) >> 32) as i32
+    ((i64::from(a) * i64::from(b)) >> 32) as i32
 }
 
 fn mul_hi_u64(a: u64, b: u64) -> u64 {
-    (u128::from(a) * u128::from(b) >> 64) as u64
+    ((u128::from(a) * u128::from(b)) >> 64) as u64
 }
 
 fn mul_hi_s64(a: i64, b: i64) -> i64 {
-    (i128::from(a) * i128::from(b) >> 64) as i64
+    ((i128::from(a) * i128::from(b)) >> 64) as i64
 }
 
 fn mad(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Operation>> {
@@ -158,10 +158,10 @@ fn mad(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Operation>> {
             a.wrapping_mul(b).wrapping_add(c)
         })),
         ("hi", Type::U16) => Some(ternary(|a: u16, b: u16, c: u16| {
-            ((u32::from(a) * u32::from(b) >> 16) as u16).wrapping_add(c)
+            (((u32::from(a) * u32::from(b)) >> 16) as u16).wrapping_add(c)
         })),
         ("hi", Type::S16) => Some(ternary(|a: i16, b: i16, c: i16| {
-            ((i32::from(a) * i32::from(b) >> 16) as i16).wrapping_add(c)
+            (((i32::from(a) * i32::from(b)) >> 16) as i16).wrapping_add(c)
         })),
         ("hi", Type::U32) => Some(ternary(|a: u32, b: u32, c: u32| {
             mul_hi_u32(a, b).wrapping_add(c)

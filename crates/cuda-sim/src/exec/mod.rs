@@ -5,6 +5,7 @@ mod atomics;
 mod barrier;
 mod bits;
 mod block;
+mod coalescing;
 mod collectives;
 mod compare;
 mod convert;

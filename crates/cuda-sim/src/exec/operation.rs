@@ -162,7 +162,6 @@ pub(crate) struct Constant {
 /// A shared variable.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedVariable {
-    pub(crate) name: String,
     pub(crate) bytes: u32,
     pub(crate) align: u32,
     /// `.extern .shared name[]`: starts where the static variables end.

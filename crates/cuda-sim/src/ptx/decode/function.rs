@@ -114,7 +114,6 @@ pub(in crate::ptx) fn shared_variable(variable: &Variable<'_>) -> Result<SharedV
         });
     }
     Ok(SharedVariable {
-        name: variable.name.to_owned(),
         bytes: variable.bytes as u32,
         align: variable.align as u32,
         is_dynamic: variable.bytes == 0,
