@@ -285,7 +285,25 @@ fn assertions_and_traps() {
         bad.run(line(1, 32), &bad.zeros(32), 9),
         CUresult::CUDA_ERROR_LAUNCH_FAILED
     );
-    assert_reported("traps", &["trap", "(9, 0, 0)"]);
+    assert_reported("traps", &["trap instruction", "thread (9, 0, 0)"]);
+}
+
+#[test]
+fn an_error_of_a_kernel_comes_with_the_next_call_that_waits() {
+    let case = Case::new("traps");
+    // SAFETY: everything happens in one stream.
+    unsafe { case.context.disable_event_tracking() };
+    let (mut data, wrong) = (case.zeros(64), 1i32);
+    let mut launch = case.stream.launch_builder(&case.kernel);
+    launch.arg(&data).arg(&wrong);
+    // SAFETY: in bounds.
+    unsafe { launch.launch(line(2, 32)) }.unwrap();
+    // Calls that only order work do not know yet.
+    case.stream.memset_zeros(&mut data).unwrap();
+    let event = case.stream.record_event(None).unwrap();
+    let failed = Err(DriverError(CUresult::CUDA_ERROR_LAUNCH_FAILED));
+    assert_eq!(event.synchronize(), failed);
+    assert_eq!(case.stream.memset_zeros(&mut data), failed);
 }
 
 #[test]

@@ -19,8 +19,16 @@ pub(super) struct Context {
     flags: Mutex<c_uint>,
     cache_config: Mutex<c_int>,
     limits: Mutex<BTreeMap<c_int, usize>>,
-    /// The error of a kernel that failed: from then on the context answers nothing else.
-    fault: Mutex<Option<CuResult>>,
+    fault: Mutex<Option<Fault>>,
+}
+
+/// A kernel of the context failed: nothing runs in it any more.
+#[derive(Clone, Copy)]
+struct Fault {
+    error: CuResult,
+    /// Whether a call has waited for the device since and returned the error: from then on every
+    /// call returns it. Until then, calls that only order work do not know yet, as on a GPU.
+    seen: bool,
 }
 
 impl Context {
@@ -34,13 +42,27 @@ impl Context {
         }
     }
 
-    /// Makes `error` the answer to every later call.
+    /// Ends all work in this context, because of a kernel.
     pub(super) fn fail(&self, error: CuResult) {
-        lock(&self.fault).get_or_insert(error);
+        lock(&self.fault).get_or_insert(Fault { error, seen: false });
     }
 
-    pub(super) fn fault(&self) -> Option<CuResult> {
-        *lock(&self.fault)
+    pub(super) fn has_failed(&self) -> bool {
+        lock(&self.fault).is_some()
+    }
+
+    /// Waits for the device, and sees whether a kernel failed.
+    ///
+    /// # Errors
+    /// The error of that kernel, for this call and all later ones.
+    pub(super) fn wait(&self) -> Outcome {
+        match lock(&self.fault).as_mut() {
+            Some(fault) => {
+                fault.seen = true;
+                Err(fault.error)
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -82,13 +104,21 @@ pub(super) fn current_even_if_failed() -> Outcome<Arc<Context>> {
 /// The driver and the current context.
 ///
 /// # Errors
-/// Without a context, or the error of a kernel that failed in it.
+/// Without a context, or the error of a kernel that failed in it, once a call has seen it.
 pub(super) fn current() -> Outcome<(&'static Driver, Arc<Context>)> {
     let context = current_even_if_failed()?;
-    match context.fault() {
-        Some(error) => Err(error),
-        None => Ok((driver()?, context)),
+    let fault = *lock(&context.fault);
+    match fault {
+        Some(Fault { error, seen: true }) => Err(error),
+        _ => Ok((driver()?, context)),
     }
+}
+
+/// As [`current`], for calls that wait for the device: they see a kernel's error.
+pub(super) fn current_waited_for() -> Outcome<(&'static Driver, Arc<Context>)> {
+    let (driver, context) = current()?;
+    context.wait()?;
+    Ok((driver, context))
 }
 
 /// Makes `handle` the thread's current context, without one if it is 0.
@@ -339,7 +369,7 @@ exports! {
         if greatest.is_null() { Ok(()) } else { write(greatest, super::streams::GREATEST_PRIORITY) }
     }
     fn cuCtxSynchronize() {
-        let (driver, _) = current()?;
+        let (driver, _) = current_waited_for()?;
         super::captures::refuse_if_unsafe(driver)
     }
     fn cuProfilerStart() {

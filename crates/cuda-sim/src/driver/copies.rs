@@ -3,7 +3,9 @@
 use std::ffi::{c_int, c_uint, c_void};
 
 use super::{
-    CuResult, Driver, Outcome, captures, driver, exports,
+    CuResult, Driver, Outcome, captures,
+    contexts::current_waited_for,
+    driver, exports,
     handles::Handle,
     say,
     work::{Work, submit},
@@ -132,11 +134,15 @@ fn refused(driver: &Driver, operation: &str, error: &MemoryError) -> CuResult {
 
 /// A copy that returns when it is done: it uses the legacy stream, which no capture allows.
 fn copy_now(to: Place, from: Place, bytes: usize) -> Outcome {
-    captures::refuse_if_unsafe(driver()?)?;
+    captures::refuse_if_unsafe(current_waited_for()?.0)?;
     submit(0, Work::Copy(Copy::contiguous(to, from, bytes)))
 }
 
 fn copy_in(stream: Handle, to: Place, from: Place, bytes: usize) -> Outcome {
+    if matches!(to, Place::Host(_)) {
+        // What arrives on the host has been waited for.
+        current_waited_for()?;
+    }
     submit(stream, Work::Copy(Copy::contiguous(to, from, bytes)))
 }
 
@@ -157,7 +163,7 @@ fn fill(
         return Err(CuResult::InvalidValue);
     }
     if stream.is_none() {
-        captures::refuse_if_unsafe(driver()?)?;
+        captures::refuse_if_unsafe(current_waited_for()?.0)?;
     }
     submit(
         stream.unwrap_or(0),
@@ -229,7 +235,7 @@ unsafe fn copy_2d(stream: Option<Handle>, shape: *const Memcpy2d) -> Outcome {
         return Err(CuResult::InvalidValue);
     }
     if stream.is_none() {
-        captures::refuse_if_unsafe(driver()?)?;
+        captures::refuse_if_unsafe(current_waited_for()?.0)?;
     }
     submit(stream.unwrap_or(0), Work::Copy(copy))
 }

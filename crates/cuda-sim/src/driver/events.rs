@@ -10,7 +10,7 @@ use std::{
 use super::{
     CuResult, Outcome,
     captures::{Capture, Tail},
-    contexts::current,
+    contexts::{current, current_waited_for},
     exports,
     handles::Handle,
     lock,
@@ -118,7 +118,7 @@ fn wait(stream: Handle, event: Handle, flags: c_uint) -> Outcome {
 }
 
 fn elapsed(milliseconds: *mut f32, start: Handle, end: Handle) -> Outcome {
-    let (driver, _) = current()?;
+    let (driver, _) = current_waited_for()?;
     let (start, end) = (driver.events.get(start)?, driver.events.get(end)?);
     if !start.timing || !end.timing {
         return Err(CuResult::InvalidHandle);
@@ -154,10 +154,10 @@ exports! {
         record(event, stream, flags)
     }
     fn cuEventQuery(event: Handle) {
-        current()?.0.events.get(event)?.completed().map(drop)
+        current_waited_for()?.0.events.get(event)?.completed().map(drop)
     }
     fn cuEventSynchronize(event: Handle) {
-        current()?.0.events.get(event)?.completed().map(drop)
+        current_waited_for()?.0.events.get(event)?.completed().map(drop)
     }
     fn cuEventElapsedTime(milliseconds: *mut f32, start: Handle, end: Handle) {
         elapsed(milliseconds, start, end)

@@ -8,7 +8,11 @@ use std::{
 };
 
 use super::{
-    CuResult, Outcome, captures, contexts::current, exports, handles::Handle, lock, say, write,
+    CuResult, Outcome, captures,
+    contexts::{current, current_waited_for},
+    exports,
+    handles::Handle,
+    lock, say, write,
 };
 use crate::faults::Operation;
 
@@ -123,7 +127,7 @@ impl HostMemory {
 }
 
 fn allocate(start: *mut *mut c_void, bytes: usize, flags: c_uint) -> Outcome {
-    let (driver, context) = current()?;
+    let (driver, context) = current_waited_for()?;
     captures::refuse_if_unsafe(driver)?;
     driver.faults.check(Operation::Allocation)?;
     let block = driver.host_memory.allocate(bytes, flags, context.handle)?;
@@ -139,7 +143,7 @@ exports! {
         allocate(start, bytes, 0)
     }
     fn cuMemFreeHost(start: *mut c_void) {
-        let (driver, _) = current()?;
+        let (driver, _) = current_waited_for()?;
         driver.host_memory.free(start as usize).inspect_err(|_| {
             let message = format!("cuMemFreeHost: {start:p} is not a live host allocation");
             driver.records.report(message);

@@ -36,6 +36,7 @@ impl Launch {
             .inspect_err(|&error| {
                 if is_sticky(error) {
                     context.fail(error);
+                    let _ = context.wait();
                 }
             })?;
         let outcome = exec::launch(
@@ -60,13 +61,12 @@ impl Launch {
         if !is_sticky(error) {
             return Err(error);
         }
-        // A launch only starts a kernel: what the kernel does wrong, a later call says.
+        // A launch only starts a kernel: what the kernel does wrong, a call that waits says.
         context.fail(error);
         if driver.configuration.launch_blocking {
-            Err(error)
-        } else {
-            Ok(())
+            context.wait()?;
         }
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ const LISTED: usize = 20;
 pub(super) fn report(driver: &Driver, context: Option<Handle>) {
     let failed = |handle| {
         let context = driver.contexts.find(handle);
-        context.is_some_and(|context| context.fault().is_some())
+        context.is_some_and(|context| context.has_failed())
     };
     let device: Vec<String> = driver
         .allocations

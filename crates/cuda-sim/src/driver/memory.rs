@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     CuResult, Driver, Outcome, captures,
-    contexts::{Context, current},
+    contexts::{Context, current, current_waited_for},
     exports,
     handles::Handle,
     lock, say,
@@ -250,7 +250,7 @@ exports! {
         write(total, total_bytes as usize)
     }
     fn cuMemAlloc_v2(address: *mut u64, bytes: usize) {
-        let (driver, context) = current()?;
+        let (driver, context) = current_waited_for()?;
         captures::refuse_if_unsafe(driver)?;
         if bytes == 0 {
             return Err(CuResult::InvalidValue);
@@ -265,7 +265,7 @@ exports! {
         height: usize,
         element: c_uint,
     ) {
-        let (driver, context) = current()?;
+        let (driver, context) = current_waited_for()?;
         captures::refuse_if_unsafe(driver)?;
         let row = width.checked_next_multiple_of(PITCH).ok_or(CuResult::InvalidValue)?;
         let bytes = row.checked_mul(height).filter(|&bytes| bytes > 0);
@@ -275,7 +275,7 @@ exports! {
         write(pitch, row)
     }
     fn cuMemAllocManaged(address: *mut u64, bytes: usize, flags: c_uint) {
-        let (driver, context) = current()?;
+        let (driver, context) = current_waited_for()?;
         captures::refuse_if_unsafe(driver)?;
         if bytes == 0 || !matches!(flags, ATTACH_GLOBAL | ATTACH_HOST) {
             return Err(CuResult::InvalidValue);
@@ -310,7 +310,7 @@ exports! {
         check_managed(current()?.0, address)
     }
     fn cuMemFree_v2(address: u64) {
-        let (driver, _) = current()?;
+        let (driver, _) = current_waited_for()?;
         captures::refuse_if_unsafe(driver)?;
         if address == 0 { Ok(()) } else { driver.allocations.free(driver, address) }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     CuResult, Driver, Outcome, captures,
-    contexts::{Context, current},
+    contexts::{Context, current, current_waited_for},
     driver, exports,
     functions::Function,
     handles::Handle,
@@ -128,7 +128,7 @@ fn load(driver: &Driver, context: &Context, image: &[u8]) -> Result<Handle, (CuR
 
 /// Loads, says what is wrong, and passes it on to the caller's log.
 fn load_and_report(module: *mut Handle, image: &[u8], mut log: Log) -> Outcome {
-    let (driver, context) = current()?;
+    let (driver, context) = current_waited_for()?;
     captures::refuse_if_unsafe(driver)?;
     let loaded = load(driver, &context, image).map_err(|(error, message)| {
         if !message.is_empty() {
@@ -250,7 +250,7 @@ exports! {
         load_and_report(module, image_bytes(image)?, Log::NONE)
     }
     fn cuModuleUnload(module: Handle) {
-        let (driver, context) = current()?;
+        let (driver, context) = current_waited_for()?;
         let found = driver.modules.get(module)?;
         if found.context != context.handle {
             return Err(CuResult::InvalidHandle);

@@ -8,7 +8,7 @@ use std::{
 use super::{
     CuResult, Driver, Outcome,
     captures::Capture,
-    contexts::{Context, current},
+    contexts::{Context, current, current_waited_for},
     exports,
     handles::Handle,
     lock,
@@ -90,7 +90,7 @@ fn create(handle: *mut Handle, flags: c_uint, priority: c_int) -> Outcome {
 
 /// Everything in a stream has been done; only a capture stands in the way of waiting for it.
 fn wait(stream: Handle) -> Outcome {
-    let (driver, context) = current()?;
+    let (driver, context) = current_waited_for()?;
     match target(driver, &context, stream)? {
         Target::Device => Ok(()),
         Target::Capture(capture) => {

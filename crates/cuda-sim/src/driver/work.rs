@@ -52,8 +52,11 @@ pub(super) fn submit(stream: Handle, work: Work) -> Outcome {
     }
 }
 
-/// Does the work.
+/// Does the work, unless a kernel has ended all work in the context.
 pub(super) fn run(driver: &Driver, context: &Context, work: &Work) -> Outcome {
+    if context.has_failed() {
+        return Ok(());
+    }
     // A host function may take as long as it wants: it does not keep others from the device.
     let _one_at_a_time = match work {
         Work::Host(_) => None,

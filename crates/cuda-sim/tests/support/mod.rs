@@ -3,7 +3,11 @@
 // Every test program uses its own part of this.
 #![allow(dead_code)]
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use cuda_sim::{
     counters::LaunchCounters,
@@ -29,13 +33,21 @@ pub fn context() -> Arc<CudaContext> {
     CudaContext::new_non_primary(0, 0).expect("a context can be made")
 }
 
-/// Compiles `tests/kernels/<name>.cu` with nvcc, with source lines.
+/// Compiles `tests/kernels/<name>.cu` with nvcc, with source lines; once per file and process.
 pub fn ptx_of(name: &str) -> String {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/kernels")
-        .join(name);
-    cuda_toolkit::compile_to_ptx(&source, &["-arch=compute_80", "-lineinfo"])
-        .unwrap_or_else(|message| panic!("{message}"))
+    static COMPILED: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let compile = || {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/kernels")
+            .join(name);
+        cuda_toolkit::compile_to_ptx(&source, &["-arch=compute_80", "-lineinfo"])
+            .unwrap_or_else(|message| panic!("{message}"))
+    };
+    compiled
+        .entry(name.to_owned())
+        .or_insert_with(compile)
+        .clone()
 }
 
 /// Compiles and loads `tests/kernels/<name>.cu`.
