@@ -10,7 +10,7 @@
 use super::block::Worker;
 use super::fault::{Fault, FaultKind, Violation};
 use super::special_registers::Place;
-use super::warp::Warp;
+use super::warp::{State, Warp};
 use crate::counters::LaunchCounters;
 use crate::device::Device;
 use crate::memory::{DeviceMemory, MemoryView};
@@ -296,7 +296,11 @@ fn report(
         let Some(path) = end.checked_sub(1).and_then(|top| warp.paths.get(top)) else {
             continue;
         };
-        let pc = (path.pc as usize).min(function.code.lines.len().saturating_sub(1));
+        // A warp that waits at a barrier has gone past it already.
+        let waits =
+            depth + 1 == warp.activations.len() && matches!(warp.state, State::AtBarrier(_));
+        let pc = (path.pc as usize).saturating_sub(waits.into());
+        let pc = pc.min(function.code.lines.len().saturating_sub(1));
         let Some(&(line, source)) = function.code.lines.get(pc) else {
             continue;
         };
