@@ -4,6 +4,8 @@
 //! benches/peers/lapack.py.
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use mechanistic::nn::{Activation, Mlp, Optimiser, Parameters, Rng, Rule};
+use mechanistic::tape::{Array, Ode, Tape};
 use mechanistic::{Cotangent, Options, Problem, Real, Solver, View};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -77,12 +79,56 @@ fn solver<T: Real>(criterion: &mut Criterion) {
     }
 }
 
+/// One Adam step of a small network: example → MLP → time-varying coefficients of a second-order
+/// equation → solve → mean squared error, B = 512, N = 50.
+fn training_step(criterion: &mut Criterion) {
+    let (batch, points) = (512, 50);
+    let mut parameters = Parameters::<f64>::new();
+    let mut rng = Rng::new(0);
+    let sizes = [8, 64, 64, 3 * points];
+    let net = Mlp::new(&mut parameters, "net", &sizes, Activation::Tanh, &mut rng).unwrap();
+    let mut optimiser = Optimiser::new(Rule::adam(), 1e-4);
+    let mut random = StdRng::seed_from_u64(0);
+    let mut array = |shape: &[usize]| {
+        let count = shape.iter().product();
+        let values = (0..count).map(|_| random.random_range(-1.0..1.0)).collect();
+        Array::new(shape, values).unwrap()
+    };
+    let (input, target) = (array(&[batch, 8]), array(&[batch, points, 1, 1]));
+    let initial = array(&[batch, 1, 1, 2]);
+    let constant = |shape: &[usize], value: f64| Array::new(shape, vec![value]).unwrap();
+    let mut tape = Tape::new();
+    let mut step = || -> mechanistic::Result<f64> {
+        tape.clear();
+        let x = tape.constant(input.clone());
+        let flat = net.forward(&mut tape, &parameters, x)?;
+        let ode = Ode {
+            batch,
+            points,
+            coefficients: tape.reshape(flat, [batch, points, 1, 1, 3])?,
+            rhs: tape.constant(constant(&[1, 1, 1], 0.0)),
+            initial_values: tape.constant(initial.clone()),
+            steps: tape.constant(constant(&[1, 1], 0.1)),
+        };
+        let solution = tape.solve_ode(&ode, &Options::default())?;
+        let values = tape.slice(solution, 3, 0..1)?;
+        let target = tape.constant(target.clone());
+        let loss = tape.mse(values, target)?;
+        let gradients = tape.backward(loss)?;
+        optimiser.step(&mut parameters, &gradients)?;
+        tape.scalar(loss)
+    };
+    criterion.bench_function("training step f64/B512 N50 K1 order2", |bencher| {
+        bencher.iter(|| black_box(step().unwrap()));
+    });
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .sample_size(10)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = solver::<f64>, solver::<f32>
+    targets = solver::<f64>, solver::<f32>, training_step
 }
 criterion_main!(benches);

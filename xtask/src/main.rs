@@ -23,19 +23,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// Formatting, lints, documentation and every test of the workspace; installs nvcc for them first
-/// if there is none.
+/// Formatting, lints, documentation, every feature combination and every test of the workspace;
+/// installs nvcc for them first if there is none.
 fn test() -> Result<(), String> {
     let nvcc = toolkit::ensure()?;
     cargo(&["fmt", "--all", "--check"])?;
-    cargo(&[
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    let library = ["--package", "mechanistic", "--no-default-features"];
+    cargo(&[&["clippy"][..], &library, &["--all-targets", "--", "-D", "warnings"]].concat())?;
+    let documentation = ["doc", "--workspace", "--no-deps"];
+    cargo_with(&documentation, &[("RUSTDOCFLAGS", OsStr::new("-D warnings"))])?;
     cargo_with(&["test", "--workspace"], &[("NVCC", nvcc.as_os_str())])
 }
 

@@ -27,10 +27,7 @@ pub fn ensure() -> Result<PathBuf, String> {
 fn install() -> Result<PathBuf, String> {
     let directory = cuda_toolkit::installation_directory();
     let partial = directory.with_extension(format!("partial-{}", std::process::id()));
-    eprintln!(
-        "xtask: installing the CUDA compiler from PyPI into {}",
-        directory.display()
-    );
+    eprintln!("xtask: installing the CUDA compiler from PyPI into {}", directory.display());
     let status = Command::new("python3")
         .args([
             "-m",
@@ -48,9 +45,7 @@ fn install() -> Result<PathBuf, String> {
         .map_err(|error| format!("cannot start python3, which fetches the compiler: {error}"))?;
     if !status.success() {
         let _ = fs::remove_dir_all(&partial);
-        return Err(format!(
-            "`python3 -m pip install` of the CUDA compiler failed: {status}"
-        ));
+        return Err(format!("`python3 -m pip install` of the CUDA compiler failed: {status}"));
     }
     if let Err(error) = fs::rename(&partial, &directory) {
         let _ = fs::remove_dir_all(&partial);

@@ -19,9 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let context = CudaContext::new(0)?;
     let stream = context.default_stream();
-    let saxpy = context
-        .load_module(Ptx::from_file(file))?
-        .load_function("saxpy")?;
+    let saxpy = context.load_module(Ptx::from_file(file))?.load_function("saxpy")?;
 
     let n = 1000;
     let x: Vec<f32> = (0..n).map(|i| i as f32).collect();

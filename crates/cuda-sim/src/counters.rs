@@ -190,10 +190,7 @@ impl LaunchCounters {
 
     /// Mean share of the 32 lanes that executed an instruction, 0 to 1.
     pub fn active_lane_efficiency(&self) -> f64 {
-        ratio(
-            self.total_thread_instructions(),
-            32 * self.total_warp_instructions(),
-        )
+        ratio(self.total_thread_instructions(), 32 * self.total_warp_instructions())
     }
 
     /// Sectors per global request, loads and stores together.
@@ -246,11 +243,7 @@ impl LaunchCounters {
 }
 
 fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        part as f64 / whole as f64
-    }
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 #[cfg(test)]
@@ -266,11 +259,7 @@ mod tests {
 
     #[test]
     fn sums_and_json() {
-        let mut a = LaunchCounters {
-            launches: 1,
-            bank_conflicts: 3,
-            ..Default::default()
-        };
+        let mut a = LaunchCounters { launches: 1, bank_conflicts: 3, ..Default::default() };
         a.thread_instructions[Class::F64Fma as usize] = 64;
         a.warp_instructions[Class::F64Fma as usize] = 4;
         let b = a.clone();

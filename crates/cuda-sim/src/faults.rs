@@ -70,11 +70,7 @@ impl Injection {
             let nth = nth.parse().ok().filter(|&nth| nth > 0);
             let error = CuResult::parse(error).filter(|&error| error != CuResult::Success);
             if let (Some(operation), Some(nth), Some(error)) = (operation, nth, error) {
-                return Ok(Self {
-                    operation,
-                    nth,
-                    error,
-                });
+                return Ok(Self { operation, nth, error });
             }
         }
         Err(format!(
@@ -130,25 +126,16 @@ mod tests {
         let list = "copy:2:CUDA_ERROR_LAUNCH_FAILED, allocation:1:2";
         let injector = Injector::new(Injection::parse_list(list).unwrap());
         assert_eq!(injector.check(Operation::Copy), Ok(()));
-        assert_eq!(
-            injector.check(Operation::Allocation),
-            Err(CuResult::OutOfMemory)
-        );
+        assert_eq!(injector.check(Operation::Allocation), Err(CuResult::OutOfMemory));
         assert_eq!(injector.check(Operation::Copy), Err(CuResult::LaunchFailed));
         assert_eq!(injector.check(Operation::Copy), Ok(()));
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for wrong in [
-            "",
-            "copy",
-            "copy:0:2",
-            "copy:1:0",
-            "copy:1:NONSENSE",
-            "dance:1:2",
-            "copy:1:2:3",
-        ] {
+        for wrong in
+            ["", "copy", "copy:0:2", "copy:1:0", "copy:1:NONSENSE", "dance:1:2", "copy:1:2:3"]
+        {
             assert!(Injection::parse_list(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -76,15 +76,8 @@ pub enum MemoryError {
 impl fmt::Display for MemoryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OutOfBounds {
-                address,
-                bytes,
-                nearest,
-            } => {
-                write!(
-                    f,
-                    "{bytes} bytes at {address:#x} are out of bounds: {nearest}"
-                )
+            Self::OutOfBounds { address, bytes, nearest } => {
+                write!(f, "{bytes} bytes at {address:#x} are out of bounds: {nearest}")
             }
             Self::UseAfterFree { address, freed } => write!(
                 f,
@@ -99,10 +92,7 @@ impl fmt::Display for MemoryError {
                 freed.bytes, freed.address
             ),
             Self::NotAnAllocation { address, nearest } => {
-                write!(
-                    f,
-                    "{address:#x} is not the start of an allocation: {nearest}"
-                )
+                write!(f, "{address:#x} is not the start of an allocation: {nearest}")
             }
             Self::OutOfMemory { bytes } => write!(f, "no {bytes} bytes of device memory are left"),
         }
@@ -132,10 +122,7 @@ pub struct DeviceMemory {
 impl DeviceMemory {
     /// An empty memory of `capacity_bytes`.
     pub fn new(capacity_bytes: u64) -> Self {
-        let table = Table {
-            next: FIRST_ADDRESS,
-            ..Table::default()
-        };
+        let table = Table { next: FIRST_ADDRESS, ..Table::default() };
         Self {
             capacity: capacity_bytes,
             table: RwLock::new(table),
@@ -183,10 +170,7 @@ impl DeviceMemory {
         let Some(buffer) = table.live.remove(&address) else {
             return Err(match table.freed.get(&address) {
                 Some(&freed) => MemoryError::DoubleFree { freed },
-                None => MemoryError::NotAnAllocation {
-                    address,
-                    nearest: table.nearest(address),
-                },
+                None => MemoryError::NotAnAllocation { address, nearest: table.nearest(address) },
             });
         };
         table.used -= buffer.bytes();
@@ -207,10 +191,7 @@ impl DeviceMemory {
         };
         // SAFETY: `locate` checked the range.
         unsafe {
-            buffer
-                .data()
-                .add(offset)
-                .copy_from(data.as_ptr(), data.len());
+            buffer.data().add(offset).copy_from(data.as_ptr(), data.len());
             buffer.initialised().add(offset).write_bytes(1, data.len());
         }
         Ok(())
@@ -225,10 +206,7 @@ impl DeviceMemory {
             return Ok(());
         };
         // SAFETY: `locate` checked the range.
-        unsafe {
-            out.as_mut_ptr()
-                .copy_from(buffer.data().add(offset), out.len())
-        };
+        unsafe { out.as_mut_ptr().copy_from(buffer.data().add(offset), out.len()) };
         Ok(())
     }
 
@@ -244,12 +222,8 @@ impl DeviceMemory {
         };
         // SAFETY: `locate` checked both ranges; `copy_from` allows them to overlap.
         unsafe {
-            to.data()
-                .add(j)
-                .copy_from(from.data().add(i), bytes as usize);
-            to.initialised()
-                .add(j)
-                .copy_from(from.initialised().add(i), bytes as usize);
+            to.data().add(j).copy_from(from.data().add(i), bytes as usize);
+            to.initialised().add(j).copy_from(from.initialised().add(i), bytes as usize);
         }
         Ok(())
     }
@@ -275,28 +249,19 @@ impl DeviceMemory {
                     }
                 }
             }
-            buffer
-                .initialised()
-                .add(offset)
-                .write_bytes(1, bytes as usize);
+            buffer.initialised().add(offset).write_bytes(1, bytes as usize);
         }
         Ok(())
     }
 
     /// The live allocation that holds `address`.
     pub fn allocation_of(&self, address: u64) -> Option<Allocation> {
-        self.read_table()
-            .buffer_of(address)
-            .map(|buffer| buffer.allocation())
+        self.read_table().buffer_of(address).map(|buffer| buffer.allocation())
     }
 
     /// All live allocations, by address.
     pub fn live(&self) -> Vec<Allocation> {
-        self.read_table()
-            .live
-            .values()
-            .map(|buffer| buffer.allocation())
-            .collect()
+        self.read_table().live.values().map(|buffer| buffer.allocation()).collect()
     }
 
     /// Free and total bytes.
@@ -307,37 +272,23 @@ impl DeviceMemory {
     /// Why a range is not accessible, for a report.
     pub(crate) fn explain(&self, address: u64, bytes: u64) -> MemoryError {
         let table = self.read_table();
-        let freed = table
-            .freed
-            .range(..=address)
-            .next_back()
-            .map(|(_, &freed)| freed);
+        let freed = table.freed.range(..=address).next_back().map(|(_, &freed)| freed);
         match freed {
             Some(freed) if address < freed.address + freed.bytes => {
                 MemoryError::UseAfterFree { address, freed }
             }
-            _ => MemoryError::OutOfBounds {
-                address,
-                bytes,
-                nearest: table.nearest(address),
-            },
+            _ => MemoryError::OutOfBounds { address, bytes, nearest: table.nearest(address) },
         }
     }
 
     /// A snapshot of the live allocations for one launch, with race shadows of `granule` bytes
     /// per entry. Launches exclude each other while the returned guard lives.
     pub(crate) fn begin_launch(&self, granule: u64) -> (MemoryView, MutexGuard<'_, ()>) {
-        let guard = self
-            .launch
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let guard = self.launch.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let table = self.read_table();
         let mut stamp = self.stamp.load(Ordering::Relaxed) + 1;
         if stamp > crate::sanitizer::LAST_STAMP {
-            table
-                .live
-                .values()
-                .for_each(|buffer| buffer.drop_race_shadow());
+            table.live.values().for_each(|buffer| buffer.drop_race_shadow());
             stamp = 1;
         }
         self.stamp.store(stamp, Ordering::Relaxed);
@@ -365,15 +316,11 @@ impl DeviceMemory {
 
     // A poisoned lock only means that another thread panicked between two complete updates.
     fn read_table(&self) -> std::sync::RwLockReadGuard<'_, Table> {
-        self.table
-            .read()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.table.read().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn write_table(&self) -> std::sync::RwLockWriteGuard<'_, Table> {
-        self.table
-            .write()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.table.write().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -384,11 +331,7 @@ impl Table {
     }
 
     fn nearest(&self, address: u64) -> String {
-        let before = self
-            .live
-            .range(..=address)
-            .next_back()
-            .map(|(_, buffer)| buffer);
+        let before = self.live.range(..=address).next_back().map(|(_, buffer)| buffer);
         let after = self.live.range(address..).next().map(|(_, buffer)| buffer);
         let past = |b: &Buffer| address - b.address() - b.bytes().min(address - b.address());
         let ahead = |b: &Buffer| b.address() - address;
@@ -431,19 +374,10 @@ mod tests {
     fn misuse_is_named() {
         let memory = DeviceMemory::new(1 << 20);
         let a = memory.allocate(64).unwrap();
-        assert!(matches!(
-            memory.write(a + 60, &[0; 8]),
-            Err(MemoryError::OutOfBounds { .. })
-        ));
-        assert!(matches!(
-            memory.free(a + 8),
-            Err(MemoryError::NotAnAllocation { .. })
-        ));
+        assert!(matches!(memory.write(a + 60, &[0; 8]), Err(MemoryError::OutOfBounds { .. })));
+        assert!(matches!(memory.free(a + 8), Err(MemoryError::NotAnAllocation { .. })));
         memory.free(a).unwrap();
-        assert!(matches!(
-            memory.free(a),
-            Err(MemoryError::DoubleFree { .. })
-        ));
+        assert!(matches!(memory.free(a), Err(MemoryError::DoubleFree { .. })));
         assert!(matches!(
             memory.read(a + 4, &mut [0; 4]),
             Err(MemoryError::UseAfterFree { freed, .. }) if freed.address == a

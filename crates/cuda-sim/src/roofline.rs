@@ -101,10 +101,7 @@ impl Roofline {
             (self.f32_seconds, "f32"),
             (self.f64_seconds, "f64"),
         ];
-        bounds
-            .into_iter()
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .unwrap_or_default()
+        bounds.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or_default()
     }
 
     /// All figures as one JSON object.
@@ -159,14 +156,8 @@ mod tests {
         counters.thread_instructions[Class::F64Fma as usize] = 1 << 20;
         let roofline = Roofline::of(&counters, &device);
         assert_eq!(roofline.f64_seconds, f64::from(2 << 20) / device.f64_peak);
-        assert_eq!(
-            roofline.compulsory_seconds,
-            f64::from(1 << 20) / device.memory_bandwidth
-        );
-        assert_eq!(
-            roofline.uncached_seconds,
-            f64::from(1 << 21) / device.memory_bandwidth
-        );
+        assert_eq!(roofline.compulsory_seconds, f64::from(1 << 20) / device.memory_bandwidth);
+        assert_eq!(roofline.uncached_seconds, f64::from(1 << 21) / device.memory_bandwidth);
         assert_eq!(roofline.bound().1, "memory");
     }
 }

@@ -10,7 +10,7 @@
 //! What it cannot see: when many threads read a granule at once, only that there were several is
 //! kept; a barrier of part of a block then counts as ordering all of them. Two writes of the value
 //! that is already there are not reported. Different blocks of a launch are never ordered, except
-//! through [`Accessor::acquired`]. After 2^20 synchronisations of a warp its later accesses are no
+//! through `Accessor::acquired`. After 2^20 synchronisations of a warp its later accesses are no
 //! longer told apart from earlier ones.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,12 +71,8 @@ impl Entry {
     }
 
     fn spread(self) -> Spread {
-        [
-            Spread::One,
-            Spread::OneWarp,
-            Spread::OneBlock,
-            Spread::Blocks,
-        ][(self.0 >> SPREAD_SHIFT) as usize & 3]
+        [Spread::One, Spread::OneWarp, Spread::OneBlock, Spread::Blocks]
+            [(self.0 >> SPREAD_SHIFT) as usize & 3]
     }
 
     fn is_atomic(self) -> bool {
@@ -174,14 +170,7 @@ impl Accessor<'_> {
             Kind::StrongRead => {
                 let writes = Entry(shadow.writes.load(Ordering::SeqCst));
                 let races = self.is_unordered(writes, own) && !writes.is_atomic();
-                if races {
-                    Err(Conflict {
-                        entry: writes,
-                        is_write: true,
-                    })
-                } else {
-                    Ok(false)
-                }
+                if races { Err(Conflict { entry: writes, is_write: true }) } else { Ok(false) }
             }
             Kind::Write => self.note_write(shadow, own, keeps_value),
             Kind::Atomic => self.note_write(shadow, own.with_atomic(true), || false),
@@ -194,11 +183,7 @@ impl Accessor<'_> {
         let lane = mask.trailing_zeros();
         let own = Entry::new(self.stamp, self.block, self.first_thread + lane, self.time);
         let several = mask & (mask - 1) != 0;
-        let spread = if several {
-            Spread::OneWarp
-        } else {
-            Spread::One
-        };
+        let spread = if several { Spread::OneWarp } else { Spread::One };
         self.note_read(shadow, own.with_spread(spread))
     }
 
@@ -216,20 +201,14 @@ impl Accessor<'_> {
             }
             // Sequentially consistent, so that of a read and a write at the same time at least one
             // sees the other.
-            match shadow
-                .reads
-                .compare_exchange(old.0, new.0, Ordering::SeqCst, Ordering::SeqCst)
-            {
+            match shadow.reads.compare_exchange(old.0, new.0, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => break,
                 Err(found) => old = Entry(found),
             }
         }
         let writes = Entry(shadow.writes.load(Ordering::SeqCst));
         if self.is_unordered(writes, own) {
-            return Err(Conflict {
-                entry: writes,
-                is_write: true,
-            });
+            return Err(Conflict { entry: writes, is_write: true });
         }
         Ok(old.stamp() != self.stamp)
     }
@@ -248,26 +227,17 @@ impl Accessor<'_> {
                 shadow.writes.store(new.0, Ordering::Relaxed);
                 break;
             }
-            match shadow
-                .writes
-                .compare_exchange(old.0, new.0, Ordering::SeqCst, Ordering::SeqCst)
-            {
+            match shadow.writes.compare_exchange(old.0, new.0, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => break,
                 Err(found) => old = Entry(found),
             }
         }
         if self.is_unordered(old, own) && !(old.is_atomic() && own.is_atomic()) && !keeps_value() {
-            return Err(Conflict {
-                entry: old,
-                is_write: true,
-            });
+            return Err(Conflict { entry: old, is_write: true });
         }
         let reads = Entry(shadow.reads.load(Ordering::SeqCst));
         if self.is_unordered(reads, own) {
-            return Err(Conflict {
-                entry: reads,
-                is_write: false,
-            });
+            return Err(Conflict { entry: reads, is_write: false });
         }
         Ok(old.stamp() != self.stamp)
     }
@@ -283,10 +253,7 @@ impl Accessor<'_> {
             return false;
         }
         if entry.block() != self.block {
-            return self
-                .acquired
-                .get(entry.block() as usize)
-                .is_some_and(|&acquired| acquired);
+            return self.acquired.get(entry.block() as usize).is_some_and(|&acquired| acquired);
         }
         let warp = entry.thread() as usize / 32;
         match entry.spread() {
@@ -314,11 +281,7 @@ impl Accessor<'_> {
             own.spread()
         };
         // The later time: both happened before whoever knows of the later one.
-        let later = if old.time() > own.time() {
-            old.time()
-        } else {
-            own.time()
-        };
+        let later = if old.time() > own.time() { old.time() } else { own.time() };
         let atomic = old.is_atomic() && own.is_atomic();
         Entry(own.0 & !u64::from(LAST_TIME) | u64::from(later))
             .with_spread(spread)
@@ -337,10 +300,7 @@ mod tests {
 
     impl World {
         fn new() -> Self {
-            Self {
-                known: vec![0; 2],
-                cell: Default::default(),
-            }
+            Self { known: vec![0; 2], cell: Default::default() }
         }
 
         fn access(&self, block: u32, thread: u32, time: u32, kind: Kind) -> bool {
@@ -354,10 +314,7 @@ mod tests {
                 acquired: &[],
                 is_shared: true,
             };
-            let shadow = Shadow {
-                reads: &self.cell[0],
-                writes: &self.cell[1],
-            };
+            let shadow = Shadow { reads: &self.cell[0], writes: &self.cell[1] };
             accessor.note(shadow, thread % 32, kind, || false).is_err()
         }
     }
@@ -377,11 +334,7 @@ mod tests {
             for (block, thread) in [(0, 1), (0, 40), (1, 0)] {
                 let world = World::new();
                 assert!(!world.access(0, 0, 0, first));
-                assert_eq!(
-                    world.access(block, thread, 0, second),
-                    races,
-                    "{first:?} {second:?}"
-                );
+                assert_eq!(world.access(block, thread, 0, second), races, "{first:?} {second:?}");
             }
             let mut world = World::new();
             assert!(!world.access(0, 0, 0, first));
@@ -398,9 +351,6 @@ mod tests {
         assert!(world.access(0, 5, 0, Kind::Write), "thread 0 read it too");
         let world = World::new();
         assert!(!world.access(0, 5, 0, Kind::Read));
-        assert!(
-            !world.access(0, 5, 0, Kind::Write),
-            "only the thread itself read it"
-        );
+        assert!(!world.access(0, 5, 0, Kind::Write), "only the thread itself read it");
     }
 }

@@ -226,16 +226,10 @@ pub fn library_path() -> Result<PathBuf, String> {
         directory.join("..").join("deps").join(FILE),
         directory.join("..").join(FILE),
     ];
-    candidates
-        .iter()
-        .find_map(|path| path.canonicalize().ok())
-        .ok_or_else(|| {
-            let places: Vec<String> = candidates.iter().map(|p| p.display().to_string()).collect();
-            format!(
-                "no {FILE} at {}; build it, or set CUDA_SIM_LIBRARY",
-                places.join(", ")
-            )
-        })
+    candidates.iter().find_map(|path| path.canonicalize().ok()).ok_or_else(|| {
+        let places: Vec<String> = candidates.iter().map(|p| p.display().to_string()).collect();
+        format!("no {FILE} at {}; build it, or set CUDA_SIM_LIBRARY", places.join(", "))
+    })
 }
 
 /// Makes `directory/libcuda.so` a link to the simulator and returns `directory`, for the

@@ -34,10 +34,7 @@ fn saxpy(test: &str, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
     Command::new(saxpy_program())
         .arg(&ptx)
         .args(arguments)
-        .env(
-            "LD_LIBRARY_PATH",
-            link_into(&directory.join("lib")).unwrap(),
-        )
+        .env("LD_LIBRARY_PATH", link_into(&directory.join("lib")).unwrap())
         .envs(variables.iter().copied())
         .output()
         .unwrap()
@@ -68,20 +65,15 @@ fn without_the_link_there_is_no_driver() {
         .unwrap();
     let (_, err) = texts(&output);
     let real = err.contains("unread.ptx") || err.contains("DriverError");
-    assert!(
-        !output.status.success() && (real || err.contains("no CUDA driver")),
-        "{err}"
-    );
+    assert!(!output.status.success() && (real || err.contains("no CUDA driver")), "{err}");
     assert!(!err.contains("cuda-sim"), "the simulator was loaded: {err}");
 }
 
 #[test]
 fn the_device_is_chosen() {
-    for (device, name) in [
-        ("a100", "Simulated A100"),
-        ("h100", "Simulated H100"),
-        ("rtx4090", "Simulated RTX 4090"),
-    ] {
+    for (device, name) in
+        [("a100", "Simulated A100"), ("h100", "Simulated H100"), ("rtx4090", "Simulated RTX 4090")]
+    {
         let output = saxpy("device", &[("CUDA_SIM_DEVICE", device)], &[]);
         let (out, err) = texts(&output);
         assert_eq!(out, format!("{name}: 1000 values are right\n"), "{err}");
@@ -89,10 +81,7 @@ fn the_device_is_chosen() {
     let (_, err) = texts(&saxpy("device", &[("CUDA_SIM_DEVICE", "none")], &[]));
     assert!(err.contains("CUDA_ERROR_NO_DEVICE"), "{err}");
     let (_, err) = texts(&saxpy("device", &[("CUDA_SIM_DEVICE", "gpu")], &[]));
-    assert!(
-        err.contains("\"gpu\", not a100, h100, rtx4090 or none"),
-        "{err}"
-    );
+    assert!(err.contains("\"gpu\", not a100, h100, rtx4090 or none"), "{err}");
 }
 
 #[test]
@@ -115,10 +104,7 @@ fn faults_come_from_the_environment() {
 #[test]
 fn calls_are_traced() {
     let (_, err) = texts(&saxpy("trace", &[("CUDA_SIM_TRACE", "1")], &[]));
-    assert!(
-        err.contains("[cuda-sim] cuLaunchKernel -> CUDA_SUCCESS"),
-        "{err}"
-    );
+    assert!(err.contains("[cuda-sim] cuLaunchKernel -> CUDA_SUCCESS"), "{err}");
 }
 
 #[test]
@@ -126,14 +112,8 @@ fn leaks_are_reported_at_exit() {
     let output = saxpy("leaks", &[], &["leak"]);
     let (_, err) = texts(&output);
     assert!(output.status.success(), "{err}");
-    assert!(
-        err.contains("leak: 1 allocations were never freed"),
-        "{err}"
-    );
-    assert!(
-        err.contains("4000 bytes at") && err.contains("number 2 (cuMemAllocAsync)"),
-        "{err}"
-    );
+    assert!(err.contains("leak: 1 allocations were never freed"), "{err}");
+    assert!(err.contains("4000 bytes at") && err.contains("number 2 (cuMemAllocAsync)"), "{err}");
 }
 
 #[test]
@@ -142,21 +122,14 @@ fn counters_are_written() {
     fs::remove_dir_all(&directory).unwrap();
     let file = directory.join("counters-%p.json");
     let nvcc = cuda_toolkit::require_nvcc().unwrap();
-    let variables = [
-        ("CUDA_SIM_COUNTERS", file.to_str().unwrap()),
-        ("NVCC", nvcc.to_str().unwrap()),
-    ];
+    let variables =
+        [("CUDA_SIM_COUNTERS", file.to_str().unwrap()), ("NVCC", nvcc.to_str().unwrap())];
     let output = saxpy("counters", &variables, &[]);
     assert!(output.status.success(), "{}", texts(&output).1);
-    let entries = fs::read_dir(&directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let files: Vec<PathBuf> = entries
-        .filter(|path| path.to_string_lossy().contains("counters-"))
-        .collect();
-    let [file] = &files[..] else {
-        panic!("files: {files:?}")
-    };
+    let entries = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<PathBuf> =
+        entries.filter(|path| path.to_string_lossy().contains("counters-")).collect();
+    let [file] = &files[..] else { panic!("files: {files:?}") };
     let json = fs::read_to_string(file).unwrap();
     // 1000 threads in one block: 32 warps load x and y, 125 sectors each, and store y.
     for expected in [

@@ -23,10 +23,7 @@ fn the_primary_context_is_counted() {
     let second = CudaContext::new(0).unwrap();
     assert_eq!(first.cu_ctx(), second.cu_ctx());
     assert_eq!(CudaContext::device_count(), Ok(1));
-    assert_eq!(
-        error(CudaContext::new(1)),
-        CUresult::CUDA_ERROR_INVALID_DEVICE
-    );
+    assert_eq!(error(CudaContext::new(1)), CUresult::CUDA_ERROR_INVALID_DEVICE);
     drop(first);
     second.synchronize().unwrap();
     let handle = second.cu_ctx();
@@ -45,16 +42,10 @@ fn the_device_describes_itself() {
     assert_eq!(context.total_mem().unwrap(), 80 << 30);
     let attribute = |which| context.attribute(which).unwrap();
     assert_eq!(attribute(Attribute::CU_DEVICE_ATTRIBUTE_WARP_SIZE), 32);
-    assert_eq!(
-        attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT),
-        132
-    );
+    assert_eq!(attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT), 132);
     let optin = Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
     assert_eq!(attribute(optin), 227 << 10);
-    assert_eq!(
-        attribute(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED),
-        1
-    );
+    assert_eq!(attribute(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED), 1);
     assert!(context.uuid().is_ok());
 }
 
@@ -79,9 +70,7 @@ fn copies_arrive() {
     let data: Vec<f64> = (0..1000).map(f64::from).collect();
     let a = stream.clone_htod(&data).unwrap();
     let mut b: CudaSlice<f64> = stream.alloc_zeros(1000).unwrap();
-    stream
-        .memcpy_dtod(&a.slice(10..20), &mut b.slice_mut(500..510))
-        .unwrap();
+    stream.memcpy_dtod(&a.slice(10..20), &mut b.slice_mut(500..510)).unwrap();
     let back = stream.clone_dtoh(&b).unwrap();
     assert_eq!(back[500..510], data[10..20]);
     assert!(back[..500].iter().chain(&back[510..]).all(|&x| x == 0.0));
@@ -108,16 +97,10 @@ fn memsets_of_all_widths_and_rows() {
     // SAFETY: all within the 64 bytes.
     unsafe {
         sys::cuMemsetD8_v2(address, 0x11, 4).result().unwrap();
-        sys::cuMemsetD16_v2(address + 4, 0x2233, 2)
-            .result()
-            .unwrap();
-        sys::cuMemsetD32_v2(address + 8, 0x4455_6677, 1)
-            .result()
-            .unwrap();
+        sys::cuMemsetD16_v2(address + 4, 0x2233, 2).result().unwrap();
+        sys::cuMemsetD32_v2(address + 8, 0x4455_6677, 1).result().unwrap();
         // Two rows of three, sixteen bytes apart.
-        sys::cuMemsetD2D8_v2(address + 16, 16, 0x88, 3, 2)
-            .result()
-            .unwrap();
+        sys::cuMemsetD2D8_v2(address + 16, 16, 0x88, 3, 2).result().unwrap();
         let misaligned = sys::cuMemsetD32_v2(address + 2, 0, 1);
         assert_eq!(misaligned, CUresult::CUDA_ERROR_INVALID_VALUE);
     }
@@ -173,10 +156,7 @@ fn copies_out_of_bounds_are_refused_and_explained() {
     let outcome = unsafe { result::memcpy_dtoh_sync(&mut out, address) };
     assert_eq!(error(outcome), CUresult::CUDA_ERROR_INVALID_VALUE);
     let place = format!("{address:#x}");
-    assert_eq!(
-        reports_with(&["invalid copy", "78 bytes", "77 bytes", &place]).len(),
-        1
-    );
+    assert_eq!(reports_with(&["invalid copy", "78 bytes", "77 bytes", &place]).len(), 1);
     // It is not a kernel's error: the context goes on.
     context.synchronize().unwrap();
 }
@@ -195,19 +175,10 @@ fn memory_is_accounted_and_misuse_is_named() {
         };
         assert_eq!(range(address + 1000), Ok((address, 1234)));
         result::free_sync(address).unwrap();
-        assert_eq!(
-            error(result::free_sync(address)),
-            CUresult::CUDA_ERROR_INVALID_VALUE
-        );
-        assert_eq!(
-            reports_with(&["already freed", &format!("{address:#x}")]).len(),
-            1
-        );
+        assert_eq!(error(result::free_sync(address)), CUresult::CUDA_ERROR_INVALID_VALUE);
+        assert_eq!(reports_with(&["already freed", &format!("{address:#x}")]).len(), 1);
         assert_eq!(error(range(address)), CUresult::CUDA_ERROR_NOT_FOUND);
-        assert_eq!(
-            error(result::malloc_sync(0)),
-            CUresult::CUDA_ERROR_INVALID_VALUE
-        );
+        assert_eq!(error(result::malloc_sync(0)), CUresult::CUDA_ERROR_INVALID_VALUE);
         let too_much = result::malloc_sync(81 << 30);
         assert_eq!(error(too_much), CUresult::CUDA_ERROR_OUT_OF_MEMORY);
     }
@@ -246,10 +217,7 @@ fn pools_keep_account() {
         mem_pool::destroy(pool).unwrap();
         let default = result::device::get_default_mem_pool(0);
         assert_eq!(result::device::get_mem_pool(0), default);
-        assert_eq!(
-            error(mem_pool::trim_to(pool, 0)),
-            CUresult::CUDA_ERROR_INVALID_VALUE
-        );
+        assert_eq!(error(mem_pool::trim_to(pool, 0)), CUresult::CUDA_ERROR_INVALID_VALUE);
     }
 }
 
@@ -272,17 +240,11 @@ fn pinned_and_registered_memory() {
         unsafe { sys::cuMemHostRegister_v2(start, bytes, 0) }
     };
     assert_eq!(register(8192), CUresult::CUDA_SUCCESS);
-    assert_eq!(
-        register(1),
-        CUresult::CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED
-    );
+    assert_eq!(register(1), CUresult::CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED);
     // SAFETY: only the start is looked up.
     let unregister = || unsafe { sys::cuMemHostUnregister(start) };
     assert_eq!(unregister(), CUresult::CUDA_SUCCESS);
-    assert_eq!(
-        unregister(),
-        CUresult::CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED
-    );
+    assert_eq!(unregister(), CUresult::CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED);
 }
 
 #[test]
@@ -314,15 +276,9 @@ fn streams_and_events() {
     assert!(start.elapsed_ms(&end).unwrap() > 0.0);
     // Events that keep no time, or were never recorded, have none to tell.
     let untimed = stream.record_event(None).unwrap();
-    assert_eq!(
-        error(start.elapsed_ms(&untimed)),
-        CUresult::CUDA_ERROR_INVALID_HANDLE
-    );
+    assert_eq!(error(start.elapsed_ms(&untimed)), CUresult::CUDA_ERROR_INVALID_HANDLE);
     let unrecorded = context.new_event(flags).unwrap();
-    assert_eq!(
-        error(start.elapsed_ms(&unrecorded)),
-        CUresult::CUDA_ERROR_INVALID_HANDLE
-    );
+    assert_eq!(error(start.elapsed_ms(&unrecorded)), CUresult::CUDA_ERROR_INVALID_HANDLE);
     assert_eq!(other.clone_dtoh(&data).unwrap(), vec![1u8; 1 << 20]);
 }
 
@@ -352,17 +308,12 @@ fn a_captured_graph_replays() {
     let stream = context.new_stream().unwrap();
     let mut data = stream.clone_htod(&[1u32; 4]).unwrap();
     let mut copy: CudaSlice<u32> = stream.alloc_zeros(4).unwrap();
-    stream
-        .begin_capture(Mode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
-        .unwrap();
+    stream.begin_capture(Mode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
     let active = sys::CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_ACTIVE;
     assert_eq!(stream.capture_status(), Ok(active));
     stream.memcpy_dtod(&data, &mut copy).unwrap();
     stream.memset_zeros(&mut data).unwrap();
-    let graph = stream
-        .end_capture(sys::CUgraphInstantiate_flags(0))
-        .unwrap()
-        .unwrap();
+    let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0)).unwrap().unwrap();
     // Captured is not done.
     assert_eq!(stream.clone_dtoh(&data).unwrap(), [1; 4]);
     graph.upload().unwrap();
@@ -381,16 +332,11 @@ fn a_graph_allocates_and_frees() {
     unsafe { context.disable_event_tracking() };
     let stream = context.new_stream().unwrap();
     let mut out: CudaSlice<u32> = stream.alloc_zeros(2).unwrap();
-    stream
-        .begin_capture(Mode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
-        .unwrap();
+    stream.begin_capture(Mode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
     let temporary: CudaSlice<u32> = stream.alloc_zeros(2).unwrap();
     stream.memcpy_dtod(&temporary, &mut out).unwrap();
     drop(temporary);
-    let graph = stream
-        .end_capture(sys::CUgraphInstantiate_flags(0))
-        .unwrap()
-        .unwrap();
+    let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0)).unwrap().unwrap();
     for _ in 0..2 {
         stream.memcpy_htod(&[3, 4], &mut out).unwrap();
         graph.launch().unwrap();
@@ -398,19 +344,12 @@ fn a_graph_allocates_and_frees() {
     }
 
     // Without a free node, a second launch finds the memory still there, unless told to free it.
-    for (flags, expected) in [
-        (0, CUresult::CUDA_ERROR_INVALID_VALUE),
-        (1, CUresult::CUDA_SUCCESS),
-    ] {
-        stream
-            .begin_capture(Mode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
-            .unwrap();
+    for (flags, expected) in [(0, CUresult::CUDA_ERROR_INVALID_VALUE), (1, CUresult::CUDA_SUCCESS)]
+    {
+        stream.begin_capture(Mode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
         let kept: CudaSlice<u32> = stream.alloc_zeros(2).unwrap();
         let address = kept.leak();
-        let graph = stream
-            .end_capture(sys::CUgraphInstantiate_flags(flags))
-            .unwrap()
-            .unwrap();
+        let graph = stream.end_capture(sys::CUgraphInstantiate_flags(flags)).unwrap().unwrap();
         graph.launch().unwrap();
         assert_eq!(error(graph.launch()), expected);
         // SAFETY: the graph's memory, alive since its launch.
@@ -429,9 +368,7 @@ fn captures_fork_and_join() {
     let source = stream.clone_htod(&[9u32]).unwrap();
     let no_flags = sys::CUgraphInstantiate_flags(0);
     for joins in [true, false] {
-        stream
-            .begin_capture(Mode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
-            .unwrap();
+        stream.begin_capture(Mode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
         stream.memcpy_dtod(&source, &mut a).unwrap();
         side.join(&stream).unwrap();
         side.memcpy_dtod(&a, &mut b).unwrap();
@@ -459,11 +396,7 @@ fn captures_refuse_what_a_graph_cannot_hold() {
     let stream = context.new_stream().unwrap();
     let outside = stream.record_event(None).unwrap();
     let no_flags = sys::CUgraphInstantiate_flags(0);
-    let begin = || {
-        stream
-            .begin_capture(Mode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
-            .unwrap()
-    };
+    let begin = || stream.begin_capture(Mode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
     let invalidated = || {
         let error = error(stream.end_capture(no_flags));
         assert_eq!(error, CUresult::CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
@@ -486,17 +419,11 @@ fn captures_refuse_what_a_graph_cannot_hold() {
 
     begin();
     let inside = stream.record_event(None).unwrap();
-    assert_eq!(
-        error(inside.synchronize()),
-        CUresult::CUDA_ERROR_CAPTURED_EVENT
-    );
+    assert_eq!(error(inside.synchronize()), CUresult::CUDA_ERROR_CAPTURED_EVENT);
     invalidated();
 
     // And not in a capture at all:
-    assert_eq!(
-        error(stream.end_capture(no_flags)),
-        CUresult::CUDA_ERROR_ILLEGAL_STATE
-    );
+    assert_eq!(error(stream.end_capture(no_flags)), CUresult::CUDA_ERROR_ILLEGAL_STATE);
 }
 
 #[test]
@@ -507,10 +434,7 @@ fn stale_and_foreign_handles_are_refused() {
     // SAFETY: handles are only looked up.
     unsafe {
         let as_event = stream.cu_stream().cast::<sys::CUevent_st>();
-        assert_eq!(
-            error(result::event::query(as_event)),
-            CUresult::CUDA_ERROR_INVALID_HANDLE
-        );
+        assert_eq!(error(result::event::query(as_event)), CUresult::CUDA_ERROR_INVALID_HANDLE);
         let as_stream = event.cu_event().cast::<sys::CUstream_st>();
         let outcome = result::stream::synchronize(as_stream);
         assert_eq!(error(outcome), CUresult::CUDA_ERROR_INVALID_HANDLE);
@@ -527,10 +451,7 @@ fn errors_have_names() {
     simulator();
     let error = DriverError(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS);
     assert_eq!(error.error_name().unwrap(), c"CUDA_ERROR_ILLEGAL_ADDRESS");
-    assert_eq!(
-        error.error_string().unwrap(),
-        c"an illegal memory access was encountered"
-    );
+    assert_eq!(error.error_string().unwrap(), c"an illegal memory access was encountered");
 }
 
 #[test]
@@ -550,10 +471,7 @@ fn ptx_that_is_wrong_is_refused_with_its_line() {
                \tfrobnicate.u32 %r1, %r2;\n\tret;\n}\n";
     let module = context.load_module(cudarc::nvrtc::Ptx::from_src(ptx));
     assert_eq!(error(module), CUresult::CUDA_ERROR_INVALID_PTX);
-    assert_eq!(
-        reports_with(&["module load", "line 6", "frobnicate"]).len(),
-        1
-    );
+    assert_eq!(reports_with(&["module load", "line 6", "frobnicate"]).len(), 1);
     let later = ".version 9.0\n.target sm_120\n.address_size 64\n";
     let module = context.load_module(cudarc::nvrtc::Ptx::from_src(later));
     assert_eq!(error(module), CUresult::CUDA_ERROR_INVALID_PTX);
@@ -562,8 +480,5 @@ fn ptx_that_is_wrong_is_refused_with_its_line() {
     let module = context.load_module(elf);
     assert_eq!(error(module), CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU);
     let file = cudarc::nvrtc::Ptx::from_file("/nonexistent.ptx");
-    assert_eq!(
-        error(context.load_module(file)),
-        CUresult::CUDA_ERROR_FILE_NOT_FOUND
-    );
+    assert_eq!(error(context.load_module(file)), CUresult::CUDA_ERROR_FILE_NOT_FOUND);
 }

@@ -7,9 +7,7 @@ use cudarc::driver::{CudaSlice, DriverError, LaunchConfig, PushKernelArg, sys::C
 use support::{context, kernel, simulator};
 
 fn error<T>(result: Result<T, DriverError>) -> CUresult {
-    result
-        .err()
-        .map_or(CUresult::CUDA_SUCCESS, |DriverError(error)| error)
+    result.err().map_or(CUresult::CUDA_SUCCESS, |DriverError(error)| error)
 }
 
 /// One test: injected faults are the process's, and tests run side by side.
@@ -30,10 +28,7 @@ fn chosen_operations_fail() {
     // The second copy; memsets are counted apart.
     inject(Operation::Copy, 2, CuResult::Unknown);
     assert_eq!(stream.clone_dtoh(&kept[0]).unwrap(), [0.0; 10]);
-    assert_eq!(
-        error(stream.clone_dtoh(&kept[1])),
-        CUresult::CUDA_ERROR_UNKNOWN
-    );
+    assert_eq!(error(stream.clone_dtoh(&kept[1])), CUresult::CUDA_ERROR_UNKNOWN);
     inject(Operation::Memset, 1, CuResult::InvalidValue);
     assert_eq!(error(allocate()), CUresult::CUDA_ERROR_INVALID_VALUE);
 
@@ -50,20 +45,13 @@ fn chosen_operations_fail() {
         let mut launch = stream.launch_builder(&scan);
         launch.arg(&data).arg(&data);
         let (grid_dim, block_dim) = ((1, 1, 1), (32, 1, 1));
-        let config = LaunchConfig {
-            grid_dim,
-            block_dim,
-            shared_mem_bytes: 256,
-        };
+        let config = LaunchConfig { grid_dim, block_dim, shared_mem_bytes: 256 };
         // SAFETY: every thread reads and writes its own element before and after the scan.
         unsafe { launch.launch(config) }.map(drop)
     };
     inject(Operation::Launch, 2, CuResult::LaunchOutOfResources);
     assert_eq!(error(launch()), CUresult::CUDA_SUCCESS);
-    assert_eq!(
-        error(launch()),
-        CUresult::CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES
-    );
+    assert_eq!(error(launch()), CUresult::CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES);
     assert_eq!(error(launch()), CUresult::CUDA_SUCCESS);
 
     // Faults that are called off do not come.
@@ -82,15 +70,9 @@ fn chosen_operations_fail() {
     // A launch that fails as a kernel does takes the context with it, as on a GPU.
     inject(Operation::Launch, 1, CuResult::LaunchFailed);
     assert_eq!(error(launch()), CUresult::CUDA_ERROR_LAUNCH_FAILED);
-    assert_eq!(
-        error(stream.clone_dtoh(&data)),
-        CUresult::CUDA_ERROR_LAUNCH_FAILED
-    );
+    assert_eq!(error(stream.clone_dtoh(&data)), CUresult::CUDA_ERROR_LAUNCH_FAILED);
     assert_eq!(error(allocate()), CUresult::CUDA_ERROR_LAUNCH_FAILED);
     // Another context is not concerned.
     let other = support::context();
-    assert_eq!(
-        error(other.default_stream().alloc_zeros::<u8>(1)),
-        CUresult::CUDA_SUCCESS
-    );
+    assert_eq!(error(other.default_stream().alloc_zeros::<u8>(1)), CUresult::CUDA_SUCCESS);
 }

@@ -13,11 +13,7 @@ use cudarc::driver::{
 use support::{context, counters_of, kernel, launches_of, load, numbers, reports_with};
 
 fn shape(grid: (u32, u32, u32), block: (u32, u32, u32), dynamic_shared: u32) -> LaunchConfig {
-    LaunchConfig {
-        grid_dim: grid,
-        block_dim: block,
-        shared_mem_bytes: dynamic_shared,
-    }
+    LaunchConfig { grid_dim: grid, block_dim: block, shared_mem_bytes: dynamic_shared }
 }
 
 fn line(blocks: u32, threads: u32) -> LaunchConfig {
@@ -45,46 +41,19 @@ fn reduction_by_shuffles() {
 
     // 4 blocks of 8 warps; a warp does 5 shuffles and additions, the first of a block 3 more.
     let counters = counters_of("block_sums", [4, 1, 1]);
-    assert_eq!(
-        (counters.blocks, counters.warps, counters.threads),
-        (4, 32, 1024)
-    );
+    assert_eq!((counters.blocks, counters.warps, counters.threads), (4, 32, 1024));
     assert_eq!(counters.warp(Class::Collective), 32 * 5 + 4 * 3);
     assert_eq!(counters.thread(Class::Collective), 32 * (32 * 5 + 4 * 3));
     assert_eq!(counters.thread(Class::F32Add), 32 * (32 * 5 + 4 * 3));
     assert_eq!(counters.f32_flops(), counters.thread(Class::F32Add));
     // A warp reads 128 contiguous bytes: 4 sectors.
-    assert_eq!(
-        (counters.global_load_requests, counters.global_load_sectors),
-        (32, 32 * 4)
-    );
-    assert_eq!(
-        (
-            counters.global_store_requests,
-            counters.global_store_sectors
-        ),
-        (4, 4)
-    );
-    assert_eq!(
-        (counters.global_load_bytes, counters.global_store_bytes),
-        (4096, 16)
-    );
-    assert_eq!(
-        (
-            counters.distinct_bytes_read,
-            counters.distinct_bytes_written
-        ),
-        (4096, 16)
-    );
+    assert_eq!((counters.global_load_requests, counters.global_load_sectors), (32, 32 * 4));
+    assert_eq!((counters.global_store_requests, counters.global_store_sectors), (4, 4));
+    assert_eq!((counters.global_load_bytes, counters.global_store_bytes), (4096, 16));
+    assert_eq!((counters.distinct_bytes_read, counters.distinct_bytes_written), (4096, 16));
     // One lane of every warp writes its part, eight lanes of the first read them.
-    assert_eq!(
-        (counters.shared_store_requests, counters.shared_store_bytes),
-        (32, 32 * 4)
-    );
-    assert_eq!(
-        (counters.shared_load_requests, counters.shared_load_bytes),
-        (4, 4 * 8 * 4)
-    );
+    assert_eq!((counters.shared_store_requests, counters.shared_store_bytes), (32, 32 * 4));
+    assert_eq!((counters.shared_load_requests, counters.shared_load_bytes), (4, 4 * 8 * 4));
     assert_eq!((counters.bank_conflicts, counters.barriers), (0, 32));
 }
 
@@ -96,12 +65,7 @@ fn transposes_with_and_without_bank_conflicts() {
     let data: Vec<f32> = (0..N * N).map(|i| i as f32).collect();
     let expected: Vec<f32> = (0..N * N).map(|i| data[i % N * N + i / N]).collect();
     let input = stream.clone_htod(&data).unwrap();
-    let counters = [
-        "transpose_direct",
-        "transpose_conflicts",
-        "transpose_padded",
-    ]
-    .map(|name| {
+    let counters = ["transpose_direct", "transpose_conflicts", "transpose_padded"].map(|name| {
         let transpose = module.load_function(name).unwrap();
         let mut out: CudaSlice<f32> = stream.alloc_zeros(N * N).unwrap();
         let mut launch = stream.launch_builder(&transpose);
@@ -115,10 +79,7 @@ fn transposes_with_and_without_bank_conflicts() {
     // 4 blocks of 8 warps with 4 elements per thread: 128 requests each way. A row of 32 floats is
     // 4 sectors; a column is 32.
     for c in [&direct, &conflicts, &padded] {
-        assert_eq!(
-            (c.global_load_requests, c.global_load_sectors),
-            (128, 128 * 4)
-        );
+        assert_eq!((c.global_load_requests, c.global_load_sectors), (128, 128 * 4));
         assert_eq!(c.global_store_requests, 128);
         assert_eq!(c.compulsory_bytes(), 2 * 4 * (N * N) as u64);
     }
@@ -126,21 +87,12 @@ fn transposes_with_and_without_bank_conflicts() {
     assert_eq!(direct.sectors_per_request(), (4.0 + 32.0) / 2.0);
     for c in [&conflicts, &padded] {
         assert_eq!(c.global_store_sectors, 128 * 4);
-        assert_eq!(
-            (c.shared_store_requests, c.shared_load_requests),
-            (128, 128)
-        );
+        assert_eq!((c.shared_store_requests, c.shared_load_requests), (128, 128));
         assert_eq!(c.barriers, 32);
     }
     // Reading a column of a tile 32 words wide goes to one bank 32 times.
-    assert_eq!(
-        (conflicts.bank_conflicts, conflicts.shared_wavefronts),
-        (128 * 31, 128 + 128 * 32)
-    );
-    assert_eq!(
-        (padded.bank_conflicts, padded.shared_wavefronts),
-        (0, 128 + 128)
-    );
+    assert_eq!((conflicts.bank_conflicts, conflicts.shared_wavefronts), (128 * 31, 128 + 128 * 32));
+    assert_eq!((padded.bank_conflicts, padded.shared_wavefronts), (0, 128 + 128));
 }
 
 #[test]
@@ -150,26 +102,16 @@ fn tiled_product_with_asynchronous_copies() {
     let product = kernel(stream.context(), "matmul.cu", "matmul");
     let random = |seed| -> Vec<f32> { numbers(seed, N * N).iter().map(|&x| x as f32).collect() };
     let (a, b) = (random(1), random(2));
-    let (on_device_a, on_device_b) = (
-        stream.clone_htod(&a).unwrap(),
-        stream.clone_htod(&b).unwrap(),
-    );
+    let (on_device_a, on_device_b) =
+        (stream.clone_htod(&a).unwrap(), stream.clone_htod(&b).unwrap());
     let mut c: CudaSlice<f32> = stream.alloc_zeros(N * N).unwrap();
     let mut launch = stream.launch_builder(&product);
-    launch
-        .arg(&on_device_a)
-        .arg(&on_device_b)
-        .arg(&mut c)
-        .arg(&(N as i32));
+    launch.arg(&on_device_a).arg(&on_device_b).arg(&mut c).arg(&(N as i32));
     // SAFETY: as the kernel's header says.
     unsafe { launch.launch(shape((4, 4, 1), (16, 16, 1), 4096)) }.unwrap();
     // The kernel sums in the order of k with fused multiply-adds: so does this.
     let expected: Vec<f32> = (0..N * N)
-        .map(|i| {
-            (0..N).fold(0.0f32, |sum, k| {
-                a[i / N * N + k].mul_add(b[k * N + i % N], sum)
-            })
-        })
+        .map(|i| (0..N).fold(0.0f32, |sum, k| a[i / N * N + k].mul_add(b[k * N + i % N], sum)))
         .collect();
     assert_eq!(stream.clone_dtoh(&c).unwrap(), expected);
 
@@ -181,19 +123,10 @@ fn tiled_product_with_asynchronous_copies() {
     assert_eq!(counters.barriers, 16 * 8 * 4 * 2);
     assert_eq!(counters.bank_conflicts, 0);
     // A warp stores two rows of 16 floats: 2 sectors each.
-    assert_eq!(
-        (
-            counters.global_store_requests,
-            counters.global_store_sectors
-        ),
-        (128, 128 * 4)
-    );
+    assert_eq!((counters.global_store_requests, counters.global_store_sectors), (128, 128 * 4));
     let matrix = 4 * (N * N) as u64;
     assert_eq!(
-        (
-            counters.distinct_bytes_read,
-            counters.distinct_bytes_written
-        ),
+        (counters.distinct_bytes_read, counters.distinct_bytes_written),
         (2 * matrix, matrix)
     );
 }
@@ -241,10 +174,7 @@ fn launch_limits_are_those_of_the_device() {
     assert_eq!(attempt((1, 1, 1), (1, 1, 65)), invalid);
     assert_eq!(attempt((1, 65536, 1), (1, 1, 1)), invalid);
     assert_eq!(attempt((0, 1, 1), (1, 1, 1)), invalid);
-    assert_eq!(
-        reports_with(&["launch of scan refused", "65536", "65535"]).len(),
-        1
-    );
+    assert_eq!(reports_with(&["launch of scan refused", "65536", "65535"]).len(), 1);
 }
 
 #[test]
@@ -274,10 +204,7 @@ fn scan_in_shared_memory() {
     assert_eq!(counters.shared_load_requests, 10 * 32 + others + 32);
     assert_eq!(counters.shared_store_requests, 32 + 10 * 32);
     assert_eq!(counters.barriers, 32 * (1 + 10));
-    assert_eq!(
-        (counters.bank_conflicts, counters.global_load_sectors),
-        (0, 32 * 4)
-    );
+    assert_eq!((counters.bank_conflicts, counters.global_load_sectors), (0, 32 * 4));
 }
 
 #[test]
@@ -297,10 +224,7 @@ fn histogram_by_atomics() {
     assert_eq!(stream.clone_dtoh(&bins).unwrap(), expected);
 
     let counters = counters_of("histogram", [4, 1, 1]);
-    assert_eq!(
-        (counters.shared_atomics, counters.global_atomics),
-        (N as u64, 4 * 64)
-    );
+    assert_eq!((counters.shared_atomics, counters.global_atomics), (N as u64, 4 * 64));
     // 1024 threads: 9 sweeps of 32 warps, and 784 values left for 25 warps.
     assert_eq!(counters.global_load_requests, 9 * 32 + 25);
     assert_eq!(counters.global_load_bytes, 4 * N as u64);
@@ -322,11 +246,7 @@ fn divergence_costs_what_it_costs() {
         // SAFETY: as many threads as numbers.
         unsafe { launch.launch(line(2, 64)) }.unwrap();
         let times = |i| {
-            if name == "iterate_evenly" {
-                32
-            } else {
-                i % 32 + 1
-            }
+            if name == "iterate_evenly" { 32 } else { i % 32 + 1 }
         };
         let value = |i: usize| (0..times(i)).fold(0.5, |x: f64, _| factors[i].mul_add(x, 1.0));
         let expected: Vec<f64> = (0..128).map(value).collect();
@@ -335,19 +255,10 @@ fn divergence_costs_what_it_costs() {
     });
     let [by_lane, evenly] = counters;
     // 4 warps. Lane l goes l + 1 times round: a warp 32 times, its threads 528 times together.
-    assert_eq!(
-        (by_lane.warp(Class::F64Fma), evenly.warp(Class::F64Fma)),
-        (4 * 32, 4 * 32)
-    );
-    assert_eq!(
-        (by_lane.thread(Class::F64Fma), evenly.thread(Class::F64Fma)),
-        (4 * 528, 4 * 1024)
-    );
+    assert_eq!((by_lane.warp(Class::F64Fma), evenly.warp(Class::F64Fma)), (4 * 32, 4 * 32));
+    assert_eq!((by_lane.thread(Class::F64Fma), evenly.thread(Class::F64Fma)), (4 * 528, 4 * 1024));
     // One lane leaves at a time, the last one alone.
-    assert_eq!(
-        (by_lane.divergent_branches, evenly.divergent_branches),
-        (4 * 31, 0)
-    );
+    assert_eq!((by_lane.divergent_branches, evenly.divergent_branches), (4 * 31, 0));
     // All lanes are active throughout; only the last branch back is taken by none.
     let full = 32 * (evenly.total_warp_instructions() - 4);
     assert_eq!(evenly.total_thread_instructions(), full);
@@ -365,9 +276,7 @@ fn nested_divergence_agrees_with_the_host() {
     unsafe { launch.launch(line(8, 128)) }.unwrap();
     let count = |i: u64| {
         let next = |&x: &u64| Some(if x % 2 == 0 { x / 2 } else { 3 * x + 1 });
-        std::iter::successors(Some(i), next)
-            .take_while(|&x| x != 1)
-            .count() as i32
+        std::iter::successors(Some(i), next).take_while(|&x| x != 1).count() as i32
     };
     let expected: Vec<i32> = (1..=1000).map(count).collect();
     assert_eq!(stream.clone_dtoh(&steps).unwrap(), expected);
@@ -420,21 +329,9 @@ fn cholesky_in_registers_is_exact() {
     assert_eq!(counters.thread(Class::F64Fma), 10 * SYSTEMS as u64);
     assert_eq!(counters.f64_flops(), 20 * SYSTEMS as u64);
     // 8 warps; an entry of 32 matrices is 256 contiguous bytes, 8 sectors.
-    assert_eq!(
-        (counters.global_load_requests, counters.global_load_sectors),
-        (80, 80 * 8)
-    );
-    assert_eq!(
-        (
-            counters.global_store_requests,
-            counters.global_store_sectors
-        ),
-        (80, 80 * 8)
-    );
-    assert_eq!(
-        (counters.local_requests, counters.shared_load_requests),
-        (0, 0)
-    );
+    assert_eq!((counters.global_load_requests, counters.global_load_sectors), (80, 80 * 8));
+    assert_eq!((counters.global_store_requests, counters.global_store_sectors), (80, 80 * 8));
+    assert_eq!((counters.local_requests, counters.shared_load_requests), (0, 0));
     let (registers, block) = (factor.num_regs().unwrap() as u32, 128);
     let resources = cuda_sim::roofline::Resources {
         threads_per_block: block,
@@ -507,20 +404,14 @@ fn graphs_replay_kernels_and_keep_their_parameters() {
     launch.arg(&mut out);
     // SAFETY: as many threads as numbers.
     unsafe { launch.launch(line(1, 8)) }.unwrap();
-    let graph = stream
-        .end_capture(sys::CUgraphInstantiate_flags(0))
-        .unwrap()
-        .unwrap();
+    let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0)).unwrap().unwrap();
     let small = |launch: &&cuda_sim::simulator::LaunchRecord| launch.config.block == [8, 1, 1];
     let ran = || launches_of("look_up").iter().filter(small).count();
     assert_eq!(ran(), 0);
     graph.launch().unwrap();
     graph.launch().unwrap();
     assert_eq!(ran(), 2);
-    assert_eq!(
-        stream.clone_dtoh(&out).unwrap(),
-        [1., 2., 3., 4., 5., 6., 7., 8.]
-    );
+    assert_eq!(stream.clone_dtoh(&out).unwrap(), [1., 2., 3., 4., 5., 6., 7., 8.]);
 }
 
 #[test]

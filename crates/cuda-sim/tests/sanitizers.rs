@@ -20,11 +20,7 @@ fn line_of(name: &str) -> usize {
 }
 
 fn line(blocks: u32, threads: u32) -> LaunchConfig {
-    LaunchConfig {
-        grid_dim: (blocks, 1, 1),
-        block_dim: (threads, 1, 1),
-        shared_mem_bytes: 0,
-    }
+    LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (threads, 1, 1), shared_mem_bytes: 0 }
 }
 
 /// A kernel of `sanitizers.cu` in a context of its own.
@@ -78,18 +74,12 @@ fn assert_reported(kernel: &str, words: &[&str]) {
 #[test]
 fn global_memory_out_of_bounds() {
     let good = Case::new("global_bounds");
-    assert_eq!(
-        good.run(line(2, 64), &good.zeros(100), 100),
-        CUresult::CUDA_SUCCESS
-    );
+    assert_eq!(good.run(line(2, 64), &good.zeros(100), 100), CUresult::CUDA_SUCCESS);
     let bad = Case::new("global_bounds");
     let illegal = CUresult::CUDA_ERROR_ILLEGAL_ADDRESS;
     assert_eq!(bad.run(line(2, 64), &bad.zeros(100), 101), illegal);
     // Thread 36 of block 1 writes behind the 400 bytes.
-    assert_reported(
-        "global_bounds",
-        &["out of bounds", "400 bytes", "(1, 0, 0)", "(36, 0, 0)"],
-    );
+    assert_reported("global_bounds", &["out of bounds", "400 bytes", "(1, 0, 0)", "(36, 0, 0)"]);
 }
 
 #[test]
@@ -111,42 +101,27 @@ fn use_after_free() {
 #[test]
 fn misaligned_addresses() {
     let good = Case::new("alignment");
-    assert_eq!(
-        good.run(line(1, 1), &good.zeros(8), 8),
-        CUresult::CUDA_SUCCESS
-    );
+    assert_eq!(good.run(line(1, 1), &good.zeros(8), 8), CUresult::CUDA_SUCCESS);
     let bad = Case::new("alignment");
     let misaligned = CUresult::CUDA_ERROR_MISALIGNED_ADDRESS;
     assert_eq!(bad.run(line(1, 1), &bad.zeros(8), 4), misaligned);
-    assert_reported(
-        "alignment",
-        &["store of 8 bytes", "4, which is not a multiple of 8"],
-    );
+    assert_reported("alignment", &["store of 8 bytes", "4, which is not a multiple of 8"]);
 }
 
 #[test]
 fn shared_memory_out_of_bounds() {
     let good = Case::new("shared_bounds");
-    assert_eq!(
-        good.run(line(1, 32), &good.zeros(32), 31),
-        CUresult::CUDA_SUCCESS
-    );
+    assert_eq!(good.run(line(1, 32), &good.zeros(32), 31), CUresult::CUDA_SUCCESS);
     let bad = Case::new("shared_bounds");
     let illegal = CUresult::CUDA_ERROR_ILLEGAL_ADDRESS;
     assert_eq!(bad.run(line(1, 32), &bad.zeros(32), 32), illegal);
-    assert_reported(
-        "shared_bounds",
-        &["offset 0x80", "128 bytes of shared memory", "(7, 0, 0)"],
-    );
+    assert_reported("shared_bounds", &["offset 0x80", "128 bytes of shared memory", "(7, 0, 0)"]);
 }
 
 #[test]
 fn local_memory_out_of_bounds() {
     let good = Case::new("local_bounds");
-    assert_eq!(
-        good.run(line(1, 1), &good.zeros(16), 15),
-        CUresult::CUDA_SUCCESS
-    );
+    assert_eq!(good.run(line(1, 1), &good.zeros(16), 15), CUresult::CUDA_SUCCESS);
     let bad = Case::new("local_bounds");
     let illegal = CUresult::CUDA_ERROR_ILLEGAL_ADDRESS;
     assert_eq!(bad.run(line(1, 1), &bad.zeros(16), 16), illegal);
@@ -156,17 +131,14 @@ fn local_memory_out_of_bounds() {
 #[test]
 fn reads_of_unwritten_global_memory() {
     // One case with everything written, one with all but the last word.
-    for (written, expected) in [
-        (32, CUresult::CUDA_SUCCESS),
-        (31, CUresult::CUDA_ERROR_LAUNCH_FAILED),
-    ] {
+    for (written, expected) in
+        [(32, CUresult::CUDA_SUCCESS), (31, CUresult::CUDA_ERROR_LAUNCH_FAILED)]
+    {
         let case = Case::new("read_global");
         // SAFETY: what is read without being written is the test.
         let mut input = unsafe { case.stream.alloc::<i32>(32) }.unwrap();
         let out = case.zeros(32);
-        case.stream
-            .memset_zeros(&mut input.slice_mut(..written))
-            .unwrap();
+        case.stream.memset_zeros(&mut input.slice_mut(..written)).unwrap();
         let mut launch = case.stream.launch_builder(&case.kernel);
         launch.arg(&input).arg(&out);
         // SAFETY: in bounds.
@@ -179,10 +151,7 @@ fn reads_of_unwritten_global_memory() {
 #[test]
 fn reads_of_unwritten_shared_memory() {
     let good = Case::new("read_shared");
-    assert_eq!(
-        good.run(line(1, 32), &good.zeros(32), 32),
-        CUresult::CUDA_SUCCESS
-    );
+    assert_eq!(good.run(line(1, 32), &good.zeros(32), 32), CUresult::CUDA_SUCCESS);
     let bad = Case::new("read_shared");
     let failed = CUresult::CUDA_ERROR_LAUNCH_FAILED;
     assert_eq!(bad.run(line(1, 32), &bad.zeros(32), 30), failed);
@@ -202,89 +171,49 @@ fn run_without_number(name: &str, config: LaunchConfig) -> CUresult {
 
 #[test]
 fn races_on_shared_memory() {
-    assert_eq!(
-        run_without_number("shared_ordered", line(1, 64)),
-        CUresult::CUDA_SUCCESS
-    );
+    assert_eq!(run_without_number("shared_ordered", line(1, 64)), CUresult::CUDA_SUCCESS);
     let failed = CUresult::CUDA_ERROR_LAUNCH_FAILED;
     assert_eq!(run_without_number("shared_race", line(1, 64)), failed);
-    assert_eq!(
-        reports_with(&["kernel shared_race", "races with read", "shared memory"]).len(),
-        1
-    );
+    assert_eq!(reports_with(&["kernel shared_race", "races with read", "shared memory"]).len(), 1);
     assert_eq!(reports_with(&["shared_ordered"]), [""; 0]);
 }
 
 #[test]
 fn races_on_global_memory() {
-    assert_eq!(
-        run_without_number("global_atomic", line(8, 32)),
-        CUresult::CUDA_SUCCESS
-    );
-    assert_eq!(
-        run_without_number("global_race", line(1, 32)),
-        CUresult::CUDA_SUCCESS
-    );
+    assert_eq!(run_without_number("global_atomic", line(8, 32)), CUresult::CUDA_SUCCESS);
+    assert_eq!(run_without_number("global_race", line(1, 32)), CUresult::CUDA_SUCCESS);
     let failed = CUresult::CUDA_ERROR_LAUNCH_FAILED;
     assert_eq!(run_without_number("global_race", line(8, 32)), failed);
-    assert_reported(
-        "global_race",
-        &["races with write", "of block", "global memory"],
-    );
+    assert_reported("global_race", &["races with write", "of block", "global memory"]);
     assert_eq!(reports_with(&["global_atomic"]), [""; 0]);
 }
 
 #[test]
 fn barriers_that_not_all_threads_reach() {
     let good = Case::new("barrier");
-    assert_eq!(
-        good.run(line(1, 64), &good.zeros(1), 64),
-        CUresult::CUDA_SUCCESS
-    );
+    assert_eq!(good.run(line(1, 64), &good.zeros(1), 64), CUresult::CUDA_SUCCESS);
     // Half a warp stays away, then a whole warp.
     for limit in [48, 32] {
         let bad = Case::new("barrier");
         let hangs = CUresult::CUDA_ERROR_LAUNCH_TIMEOUT;
-        assert_eq!(
-            bad.run(line(1, 64), &bad.zeros(1), limit),
-            hangs,
-            "{limit} threads"
-        );
+        assert_eq!(bad.run(line(1, 64), &bad.zeros(1), limit), hangs, "{limit} threads");
     }
     let place = format!("sanitizers.cu:{}", line_of("barrier"));
-    assert_eq!(
-        reports_with(&["divergent barrier", "0x0000ffff of warp 1", &place]).len(),
-        1
-    );
-    assert_eq!(
-        reports_with(&["missing barrier", "warp 1", &place]).len(),
-        1
-    );
+    assert_eq!(reports_with(&["divergent barrier", "0x0000ffff of warp 1", &place]).len(), 1);
+    assert_eq!(reports_with(&["missing barrier", "warp 1", &place]).len(), 1);
 }
 
 #[test]
 fn assertions_and_traps() {
     let good = Case::new("asserts");
-    assert_eq!(
-        good.run(line(1, 32), &good.zeros(32), 32),
-        CUresult::CUDA_SUCCESS
-    );
+    assert_eq!(good.run(line(1, 32), &good.zeros(32), 32), CUresult::CUDA_SUCCESS);
     let bad = Case::new("asserts");
-    assert_eq!(
-        bad.run(line(1, 32), &bad.zeros(32), 9),
-        CUresult::CUDA_ERROR_ASSERT
-    );
+    assert_eq!(bad.run(line(1, 32), &bad.zeros(32), 9), CUresult::CUDA_ERROR_ASSERT);
     assert_reported("asserts", &["threadIdx.x != wrong", "(9, 0, 0)"]);
     let good = Case::new("traps");
-    assert_eq!(
-        good.run(line(1, 32), &good.zeros(32), 32),
-        CUresult::CUDA_SUCCESS
-    );
+    assert_eq!(good.run(line(1, 32), &good.zeros(32), 32), CUresult::CUDA_SUCCESS);
     let bad = Case::new("traps");
-    assert_eq!(
-        bad.run(line(1, 32), &bad.zeros(32), 9),
-        CUresult::CUDA_ERROR_LAUNCH_FAILED
-    );
+    assert_eq!(bad.run(line(1, 32), &bad.zeros(32), 9), CUresult::CUDA_ERROR_LAUNCH_FAILED);
     assert_reported("traps", &["trap instruction", "thread (9, 0, 0)"]);
 }
 
@@ -311,10 +240,7 @@ fn a_failed_context_answers_nothing_else() {
     let case = Case::new("alignment");
     let data = case.zeros(8);
     let misaligned = Err(DriverError(CUresult::CUDA_ERROR_MISALIGNED_ADDRESS));
-    assert_eq!(
-        case.run(line(1, 1), &data, 2),
-        CUresult::CUDA_ERROR_MISALIGNED_ADDRESS
-    );
+    assert_eq!(case.run(line(1, 1), &data, 2), CUresult::CUDA_ERROR_MISALIGNED_ADDRESS);
     let mut launch = case.stream.launch_builder(&case.kernel);
     let aligned = 0i32;
     launch.arg(&data).arg(&aligned);
@@ -328,10 +254,7 @@ fn a_failed_context_answers_nothing_else() {
     // The device is still there, and so are other contexts.
     assert!(case.context.name().is_ok());
     let other = Case::new("alignment");
-    assert_eq!(
-        other.run(line(1, 1), &other.zeros(8), 0),
-        CUresult::CUDA_SUCCESS
-    );
+    assert_eq!(other.run(line(1, 1), &other.zeros(8), 0), CUresult::CUDA_SUCCESS);
 }
 
 #[test]

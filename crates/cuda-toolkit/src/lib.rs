@@ -11,9 +11,7 @@ use std::{
 /// Where `cargo xtask toolkit` installs: `target/cuda-toolkit` in the workspace.
 pub fn installation_directory() -> PathBuf {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    let workspace = crates
-        .and_then(Path::parent)
-        .expect("this crate lies in crates/");
+    let workspace = crates.and_then(Path::parent).expect("this crate lies in crates/");
     workspace.join("target/cuda-toolkit")
 }
 

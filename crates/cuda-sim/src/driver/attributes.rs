@@ -53,9 +53,7 @@ pub(super) fn of(device: &Device, attribute: c_int) -> Outcome<c_int> {
         // interprocess and graphics interoperation.
         0..=161 => 0,
         _ => {
-            say(&format!(
-                "cuDeviceGetAttribute: attribute {attribute} is not known"
-            ));
+            say(&format!("cuDeviceGetAttribute: attribute {attribute} is not known"));
             return Err(CuResult::InvalidValue);
         }
     };

@@ -65,10 +65,7 @@ impl Capture {
             return Err(CuResult::StreamCaptureInvalidated);
         }
         let node = state.nodes.len();
-        let dependencies = state
-            .tails
-            .insert(stream, Tail::from([node]))
-            .unwrap_or_default();
+        let dependencies = state.tails.insert(stream, Tail::from([node])).unwrap_or_default();
         state.nodes.push(Node { work, dependencies });
         Ok(())
     }
@@ -85,20 +82,12 @@ impl Capture {
 
     /// What an event recorded in `stream` now stands for.
     pub(super) fn tail(&self, stream: Handle) -> Tail {
-        lock(&self.state)
-            .tails
-            .get(&stream)
-            .cloned()
-            .unwrap_or_default()
+        lock(&self.state).tails.get(&stream).cloned().unwrap_or_default()
     }
 
     /// Lets `stream` wait for an event of the same capture.
     pub(super) fn wait(&self, stream: Handle, tail: &Tail) {
-        lock(&self.state)
-            .tails
-            .entry(stream)
-            .or_default()
-            .extend(tail);
+        lock(&self.state).tails.entry(stream).or_default().extend(tail);
     }
 
     pub(super) fn ended(&self) -> bool {
@@ -110,13 +99,7 @@ impl State {
     /// Whether every node leads to the end of the stream in which the capture began.
     fn joined(&self, origin: Handle) -> bool {
         let mut reached = BTreeSet::new();
-        let mut open: Vec<usize> = self
-            .tails
-            .get(&origin)
-            .into_iter()
-            .flatten()
-            .copied()
-            .collect();
+        let mut open: Vec<usize> = self.tails.get(&origin).into_iter().flatten().copied().collect();
         while let Some(node) = open.pop() {
             if reached.insert(node) {
                 open.extend(&self.nodes[node].dependencies);
@@ -183,10 +166,7 @@ fn end(stream: Handle) -> Outcome<Handle> {
     }
     for member in driver.streams.all() {
         let mut of_member = lock(&member.capture);
-        if of_member
-            .as_ref()
-            .is_some_and(|other| ptr::eq(&**other, &*capture))
-        {
+        if of_member.as_ref().is_some_and(|other| ptr::eq(&**other, &*capture)) {
             *of_member = None;
         }
     }

@@ -29,13 +29,9 @@ impl Configuration {
                 ));
             }
         };
-        let memory = variable("CUDA_SIM_MEMORY")?
-            .map(|text| parse_bytes(&text))
-            .transpose()?;
-        let device = device.map(|device| Device {
-            memory_bytes: memory.unwrap_or(device.memory_bytes),
-            ..device
-        });
+        let memory = variable("CUDA_SIM_MEMORY")?.map(|text| parse_bytes(&text)).transpose()?;
+        let device = device
+            .map(|device| Device { memory_bytes: memory.unwrap_or(device.memory_bytes), ..device });
         let counters = variable("CUDA_SIM_COUNTERS")?
             .map(|path| path.replace("%p", &std::process::id().to_string()).into());
         let faults = match variable("CUDA_SIM_FAULTS")? {
@@ -43,12 +39,7 @@ impl Configuration {
             None => Vec::new(),
         };
         let launch_blocking = variable("CUDA_LAUNCH_BLOCKING")?.is_some_and(|value| value != "0");
-        Ok(Self {
-            device,
-            counters,
-            faults,
-            launch_blocking,
-        })
+        Ok(Self { device, counters, faults, launch_blocking })
     }
 }
 

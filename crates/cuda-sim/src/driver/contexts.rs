@@ -67,15 +67,8 @@ impl Context {
 }
 
 /// The limits a context starts with: stack size, printf buffer, heap, and the rest of `CUlimit`.
-const DEFAULT_LIMITS: [(c_int, usize); 7] = [
-    (0, 1 << 10),
-    (1, 1 << 20),
-    (2, 8 << 20),
-    (3, 2),
-    (4, 2048),
-    (5, 128),
-    (6, 0),
-];
+const DEFAULT_LIMITS: [(c_int, usize); 7] =
+    [(0, 1 << 10), (1, 1 << 20), (2, 8 << 20), (3, 2), (4, 2048), (5, 128), (6, 0)];
 
 /// The primary context of the device and how often it is retained.
 #[derive(Default)]
@@ -95,10 +88,7 @@ pub(super) fn current_even_if_failed() -> Outcome<Arc<Context>> {
     let driver = driver()?;
     let handle = CURRENT.with_borrow(|stack| stack.last().copied());
     let handle = handle.ok_or(CuResult::InvalidContext)?;
-    driver
-        .contexts
-        .find(handle)
-        .ok_or(CuResult::ContextIsDestroyed)
+    driver.contexts.find(handle).ok_or(CuResult::ContextIsDestroyed)
 }
 
 /// The driver and the current context.
@@ -134,11 +124,7 @@ fn set_current(handle: Handle) {
 /// The only device.
 fn check_device(device: c_int) -> Outcome<&'static Driver> {
     let driver = driver()?;
-    if device == 0 {
-        Ok(driver)
-    } else {
-        Err(CuResult::InvalidDevice)
-    }
+    if device == 0 { Ok(driver) } else { Err(CuResult::InvalidDevice) }
 }
 
 /// Ends a context: everything in it is destroyed, memory nobody freed is reported.
@@ -146,17 +132,13 @@ fn destroy(driver: &Driver, handle: Handle) -> Outcome {
     driver.contexts.get(handle)?;
     leaks::report(driver, Some(handle));
     driver.contexts.remove(handle)?;
-    driver
-        .functions
-        .remove_if(|function| function.context == handle);
+    driver.functions.remove_if(|function| function.context == handle);
     for module in driver.modules.remove_if(|module| module.context == handle) {
         module.unload(driver);
     }
     driver.streams.remove_if(|stream| stream.context == handle);
     driver.events.remove_if(|event| event.context == handle);
-    driver
-        .executables
-        .remove_if(|graph| graph.context == handle);
+    driver.executables.remove_if(|graph| graph.context == handle);
     driver.graphs.remove_if(|graph| graph.context == handle);
     driver.allocations.free_all_of(driver, handle);
     driver.host_memory.free_all_of(handle);
@@ -167,9 +149,7 @@ fn destroy(driver: &Driver, handle: Handle) -> Outcome {
 fn create(context: *mut Handle, flags: c_uint, device: c_int) -> Outcome {
     let driver = check_device(device)?;
     let handle = fresh();
-    driver
-        .contexts
-        .insert_as(handle, Context::new(handle, flags));
+    driver.contexts.insert_as(handle, Context::new(handle, flags));
     CURRENT.with_borrow_mut(|stack| stack.push(handle));
     // SAFETY: the caller of the exported function vouches for `context`.
     unsafe { write(context, handle) }

@@ -25,11 +25,7 @@ pub(super) enum Place {
 impl Place {
     /// With unified addresses, the address says where it is; managed memory is the host's as well.
     fn of(address: u64) -> Self {
-        if address < FIRST_ADDRESS {
-            Self::Host(address as usize)
-        } else {
-            Self::Device(address)
-        }
+        if address < FIRST_ADDRESS { Self::Host(address as usize) } else { Self::Device(address) }
     }
 
     fn plus(self, bytes: usize) -> Self {
@@ -53,14 +49,7 @@ pub(super) struct Copy {
 
 impl Copy {
     fn contiguous(to: Place, from: Place, bytes: usize) -> Self {
-        Self {
-            to,
-            from,
-            width: bytes,
-            height: 1,
-            to_pitch: bytes,
-            from_pitch: bytes,
-        }
+        Self { to, from, width: bytes, height: 1, to_pitch: bytes, from_pitch: bytes }
     }
 
     pub(super) fn run(&self, driver: &Driver) -> Outcome {
@@ -116,9 +105,7 @@ impl Fill {
         driver.faults.check(Operation::Memset)?;
         for row in 0..self.height {
             let address = self.address.wrapping_add((row * self.pitch) as u64);
-            let filled = driver
-                .memory
-                .fill(address, &self.pattern, self.count as u64);
+            let filled = driver.memory.fill(address, &self.pattern, self.count as u64);
             filled.map_err(|error| refused(driver, "memset", &error))?;
         }
         Ok(())
@@ -126,9 +113,7 @@ impl Fill {
 }
 
 fn refused(driver: &Driver, operation: &str, error: &MemoryError) -> CuResult {
-    driver
-        .records
-        .report(format!("invalid {operation}: {error}"));
+    driver.records.report(format!("invalid {operation}: {error}"));
     CuResult::InvalidValue
 }
 
@@ -167,13 +152,7 @@ fn fill(
     }
     submit(
         stream.unwrap_or(0),
-        Work::Fill(Fill {
-            address,
-            pattern: pattern.to_vec(),
-            count,
-            height,
-            pitch,
-        }),
+        Work::Fill(Fill { address, pattern: pattern.to_vec(), count, height, pitch }),
     )
 }
 

@@ -68,17 +68,13 @@ impl Function {
         let kernel = self.kernel();
         let compiled_for = kernel.required_threads.or(kernel.max_threads);
         let compiled_for = compiled_for.map(|[x, y, z]| x.saturating_mul(y).saturating_mul(z));
-        compiled_for
-            .unwrap_or(u32::MAX)
-            .min(device.threads_per_block)
+        compiled_for.unwrap_or(u32::MAX).min(device.threads_per_block)
     }
 
     /// Dynamic shared memory a launch may ask for: without opting in, what is left of the
     /// device's limit.
     pub(super) fn max_dynamic_shared(&self, device: &Device) -> u32 {
-        let without = device
-            .shared_per_block
-            .saturating_sub(self.kernel().static_shared);
+        let without = device.shared_per_block.saturating_sub(self.kernel().static_shared);
         self.max_dynamic_shared.load(Ordering::Relaxed).max(without)
     }
 

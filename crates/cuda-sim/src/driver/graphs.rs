@@ -40,11 +40,7 @@ pub(super) struct Graph {
 
 impl Graph {
     pub(super) fn new(context: Handle, nodes: Vec<Node>, memory: Vec<u64>) -> Self {
-        Self {
-            context,
-            nodes: Arc::new(nodes),
-            memory: Arc::new(GraphMemory(memory)),
-        }
+        Self { context, nodes: Arc::new(nodes), memory: Arc::new(GraphMemory(memory)) }
     }
 }
 
@@ -58,10 +54,7 @@ pub(super) struct Executable {
 
 fn instantiate(executable: *mut Handle, graph: Handle, flags: u64) -> Outcome {
     let (driver, context) = current()?;
-    let graph = driver
-        .graphs
-        .get(graph)
-        .map_err(|_| CuResult::InvalidValue)?;
+    let graph = driver.graphs.get(graph).map_err(|_| CuResult::InvalidValue)?;
     let known = AUTO_FREE_ON_LAUNCH | UPLOAD | DEVICE_LAUNCH | USE_NODE_PRIORITY;
     let both = AUTO_FREE_ON_LAUNCH | DEVICE_LAUNCH;
     if flags & !known != 0 || flags & both == both {
@@ -83,10 +76,7 @@ fn instantiate(executable: *mut Handle, graph: Handle, flags: u64) -> Outcome {
 
 fn launch(executable: Handle, stream: Handle) -> Outcome {
     let (driver, context) = current()?;
-    let executable = driver
-        .executables
-        .get(executable)
-        .map_err(|_| CuResult::InvalidValue)?;
+    let executable = driver.executables.get(executable).map_err(|_| CuResult::InvalidValue)?;
     if let Target::Capture(capture) = target(driver, &context, stream)? {
         say("cuGraphLaunch: a graph within a captured graph is not supported");
         capture.invalidate();

@@ -63,10 +63,7 @@ impl<T> Table<T> {
             .filter(|(_, object)| unwanted(object))
             .map(|(&handle, _)| handle)
             .collect();
-        handles
-            .iter()
-            .filter_map(|handle| entries.remove(handle))
-            .collect()
+        handles.iter().filter_map(|handle| entries.remove(handle)).collect()
     }
 
     /// All live objects, in the order in which they were made.

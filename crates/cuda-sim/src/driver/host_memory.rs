@@ -43,12 +43,7 @@ impl HostMemory {
             return Err(CuResult::OutOfMemory);
         }
         let layout = Some(layout);
-        let block = Block {
-            layout,
-            bytes,
-            flags,
-            context,
-        };
+        let block = Block { layout, bytes, flags, context };
         lock(&self.0).insert(start as usize, block);
         Ok(start.cast())
     }
@@ -56,10 +51,7 @@ impl HostMemory {
     fn free(&self, start: usize) -> Outcome {
         let mut blocks = lock(&self.0);
         match blocks.get(&start) {
-            Some(Block {
-                layout: Some(layout),
-                ..
-            }) => {
+            Some(Block { layout: Some(layout), .. }) => {
                 // SAFETY: allocated in `allocate` with this layout, and forgotten right below.
                 unsafe { dealloc(start as *mut u8, *layout) };
                 blocks.remove(&start);
@@ -70,9 +62,7 @@ impl HostMemory {
     }
 
     fn register(&self, start: usize, bytes: usize, flags: c_uint, context: Handle) -> Outcome {
-        let end = start
-            .checked_add(bytes)
-            .filter(|&end| start != 0 && end > start);
+        let end = start.checked_add(bytes).filter(|&end| start != 0 && end > start);
         let end = end.ok_or(CuResult::InvalidValue)?;
         let mut blocks = lock(&self.0);
         let overlaps = |(&other, block): (&usize, &Block)| other + block.bytes > start;
@@ -80,15 +70,7 @@ impl HostMemory {
             return Err(CuResult::HostMemoryAlreadyRegistered);
         }
         let layout = None;
-        blocks.insert(
-            start,
-            Block {
-                layout,
-                bytes,
-                flags,
-                context,
-            },
-        );
+        blocks.insert(start, Block { layout, bytes, flags, context });
         Ok(())
     }
 

@@ -30,15 +30,12 @@ pub(super) struct Launch {
 
 impl Launch {
     pub(super) fn run(&self, driver: &Driver, context: &Context) -> Outcome {
-        driver
-            .faults
-            .check(Operation::Launch)
-            .inspect_err(|&error| {
-                if is_sticky(error) {
-                    context.fail(error);
-                    let _ = context.wait();
-                }
-            })?;
+        driver.faults.check(Operation::Launch).inspect_err(|&error| {
+            if is_sticky(error) {
+                context.fail(error);
+                let _ = context.wait();
+            }
+        })?;
         let outcome = exec::launch(
             &self.function.module,
             self.function.kernel(),
@@ -49,9 +46,7 @@ impl Launch {
         );
         let fault = match outcome {
             Ok(counters) => {
-                driver
-                    .records
-                    .add_launch(&self.function, self.config, counters);
+                driver.records.add_launch(&self.function, self.config, counters);
                 return Ok(());
             }
             Err(fault) => fault,
@@ -110,16 +105,12 @@ fn check_limits(driver: &Driver, function: &Function, config: &LaunchConfig) -> 
     let device = &driver.device;
     let kernel = function.kernel();
     let refuse = |error, message: String| {
-        driver
-            .records
-            .report(format!("launch of {} refused: {message}", kernel.name));
+        driver.records.report(format!("launch of {} refused: {message}", kernel.name));
         Err(error)
     };
     let axes = ['x', 'y', 'z'];
-    let sides = [
-        ("grid", config.grid, device.grid_extent),
-        ("block", config.block, device.block_extent),
-    ];
+    let sides =
+        [("grid", config.grid, device.grid_extent), ("block", config.block, device.block_extent)];
     for (what, extent, limit) in sides {
         for axis in 0..3 {
             if extent[axis] == 0 || extent[axis] > limit[axis] {
@@ -131,26 +122,15 @@ fn check_limits(driver: &Driver, function: &Function, config: &LaunchConfig) -> 
             }
         }
     }
-    let threads: u64 = config
-        .block
-        .iter()
-        .map(|&extent| u64::from(extent))
-        .product();
+    let threads: u64 = config.block.iter().map(|&extent| u64::from(extent)).product();
     if threads > device.threads_per_block.into() {
-        let message = format!(
-            "a block has {threads} threads, at most {} fit",
-            device.threads_per_block
-        );
+        let message =
+            format!("a block has {threads} threads, at most {} fit", device.threads_per_block);
         return refuse(CuResult::InvalidValue, message);
     }
-    if kernel
-        .required_threads
-        .is_some_and(|required| required != config.block)
-    {
-        let message = format!(
-            "the block is {:?}, .reqntid is {:?}",
-            config.block, kernel.required_threads
-        );
+    if kernel.required_threads.is_some_and(|required| required != config.block) {
+        let message =
+            format!("the block is {:?}, .reqntid is {:?}", config.block, kernel.required_threads);
         return refuse(CuResult::InvalidValue, message);
     }
     let compiled_for = function.max_threads(device);
@@ -253,29 +233,16 @@ unsafe fn launch(
         let threads = config.block.iter().product();
         let resident = resident_blocks(driver, &function, threads, config.dynamic_shared)?;
         let at_once = u64::from(resident) * u64::from(driver.device.multiprocessors);
-        let blocks: u64 = config
-            .grid
-            .iter()
-            .map(|&extent| u64::from(extent))
-            .product();
+        let blocks: u64 = config.grid.iter().map(|&extent| u64::from(extent)).product();
         if blocks > at_once {
             let kernel = &function.kernel().name;
-            say(&format!(
-                "cooperative launch of {kernel}: {blocks} blocks, {at_once} fit at once"
-            ));
+            say(&format!("cooperative launch of {kernel}: {blocks} blocks, {at_once} fit at once"));
             return Err(CuResult::CooperativeLaunchTooLarge);
         }
     }
     // SAFETY: the caller's contract.
     let parameters = unsafe { pack(&function, parameters, extra)? };
-    submit(
-        stream,
-        Work::Launch(Launch {
-            function,
-            config,
-            parameters,
-        }),
-    )
+    submit(stream, Work::Launch(Launch { function, config, parameters }))
 }
 
 /// `CUlaunchConfig`.

@@ -118,11 +118,7 @@ impl Allocations {
             driver.records.report(format!("invalid free: {error}"));
             CuResult::InvalidValue
         })?;
-        if let Some(Record {
-            bytes,
-            pool: Some(pool),
-            ..
-        }) = record
+        if let Some(Record { bytes, pool: Some(pool), .. }) = record
             && let Some(pool) = driver.pools.find(pool)
         {
             pool.remove(bytes);
@@ -139,10 +135,7 @@ impl Allocations {
 
     /// Runs the allocation node of a graph.
     pub(super) fn begin_life(&self, address: u64) -> Outcome {
-        match lock(&self.records)
-            .get_mut(&address)
-            .and_then(|r| r.graph.as_mut())
-        {
+        match lock(&self.records).get_mut(&address).and_then(|r| r.graph.as_mut()) {
             Some(alive) if !*alive => {
                 *alive = true;
                 Ok(())
@@ -192,9 +185,7 @@ impl Allocations {
         records.retain(|&address, record| {
             let keep = record.context != context;
             if !keep && let Err(error) = driver.memory.free(address) {
-                driver
-                    .records
-                    .report(format!("memory of a context that ends: {error}"));
+                driver.records.report(format!("memory of a context that ends: {error}"));
             }
             keep
         });
@@ -217,9 +208,7 @@ fn allocate_async(
         _ => {
             let pool = pool.unwrap_or_else(|| driver.device_pools.current());
             driver.pools.get(pool)?;
-            driver
-                .allocations
-                .allocate(driver, &context, bytes, Some(pool), origin)?
+            driver.allocations.allocate(driver, &context, bytes, Some(pool), origin)?
         }
     };
     if let (Target::Capture(capture), true) = (target, bytes > 0) {
@@ -235,11 +224,7 @@ fn allocate_async(
 fn check_managed(driver: &Driver, address: u64) -> Outcome {
     let allocation = driver.memory.allocation_of(address);
     let managed = allocation.is_some() && address < FIRST_ADDRESS;
-    if managed {
-        Ok(())
-    } else {
-        Err(CuResult::InvalidValue)
-    }
+    if managed { Ok(()) } else { Err(CuResult::InvalidValue) }
 }
 
 exports! {

@@ -51,9 +51,7 @@ impl Module {
             let _ = driver.functions.remove(function);
         }
         if let Err(error) = self.loaded.unload(&driver.memory) {
-            driver
-                .records
-                .report(format!("unloading a module: {error}"));
+            driver.records.report(format!("unloading a module: {error}"));
         }
     }
 
@@ -64,15 +62,9 @@ impl Module {
             return Ok(handle);
         }
         let mut kernels = self.loaded.kernels().iter();
-        let index = kernels
-            .position(|kernel| kernel.name == name)
-            .ok_or(CuResult::NotFound)?;
-        let function = Function::new(
-            self.context,
-            self.loaded.clone(),
-            index,
-            self.resources.clone(),
-        );
+        let index = kernels.position(|kernel| kernel.name == name).ok_or(CuResult::NotFound)?;
+        let function =
+            Function::new(self.context, self.loaded.clone(), index, self.resources.clone());
         let handle = driver.functions.insert(function);
         functions.insert(name.to_owned(), handle);
         Ok(handle)
@@ -84,40 +76,26 @@ impl Module {
 /// # Errors
 /// With what is wrong, for the caller's log, where the text is at fault.
 fn load(driver: &Driver, context: &Context, image: &[u8]) -> Result<Handle, (CuResult, String)> {
-    driver
-        .faults
-        .check(Operation::ModuleLoad)
-        .map_err(|error| (error, String::new()))?;
-    let binary = [ELF, FATBINARY, FATBINARY_WRAPPER]
-        .iter()
-        .any(|magic| image.starts_with(magic));
+    driver.faults.check(Operation::ModuleLoad).map_err(|error| (error, String::new()))?;
+    let binary = [ELF, FATBINARY, FATBINARY_WRAPPER].iter().any(|magic| image.starts_with(magic));
     if binary {
         let message = "the image is machine code; the simulator runs PTX text".to_owned();
         return Err((CuResult::NoBinaryForGpu, message));
     }
-    let text = std::str::from_utf8(image).map_err(|_| {
-        (
-            CuResult::InvalidImage,
-            "the image is neither PTX nor text".to_owned(),
-        )
-    })?;
+    let text = std::str::from_utf8(image)
+        .map_err(|_| (CuResult::InvalidImage, "the image is neither PTX nor text".to_owned()))?;
     if let Some(target) = Target::of(text)
         && !target.runs_on(&driver.device)
     {
-        let message = format!(
-            "compiled for {}, which the {} does not run",
-            target.name, driver.device.name
-        );
+        let message =
+            format!("compiled for {}, which the {} does not run", target.name, driver.device.name);
         return Err((CuResult::InvalidPtx, message));
     }
     let module =
         ptx::Module::parse(text).map_err(|error| (CuResult::InvalidPtx, error.to_string()))?;
-    let loaded = module.load(&driver.memory).map_err(|error| {
-        (
-            CuResult::OutOfMemory,
-            format!("the module's variables: {error}"),
-        )
-    })?;
+    let loaded = module
+        .load(&driver.memory)
+        .map_err(|error| (CuResult::OutOfMemory, format!("the module's variables: {error}")))?;
     Ok(driver.modules.insert(Module {
         context: context.handle,
         loaded: Arc::new(loaded),
@@ -161,9 +139,7 @@ unsafe fn string<'a>(name: *const c_char) -> Outcome<&'a str> {
         return Err(CuResult::InvalidValue);
     }
     // SAFETY: not null, and NUL-terminated by contract.
-    unsafe { CStr::from_ptr(name) }
-        .to_str()
-        .map_err(|_| CuResult::InvalidValue)
+    unsafe { CStr::from_ptr(name) }.to_str().map_err(|_| CuResult::InvalidValue)
 }
 
 /// The caller's buffer for error messages, if it gave one.
@@ -175,11 +151,7 @@ struct Log {
 }
 
 impl Log {
-    const NONE: Self = Self {
-        buffer: std::ptr::null_mut(),
-        bytes: 0,
-        used: std::ptr::null_mut(),
-    };
+    const NONE: Self = Self { buffer: std::ptr::null_mut(), bytes: 0, used: std::ptr::null_mut() };
 
     /// Finds the error log among the options; sets the length of the information log to 0.
     ///
@@ -216,8 +188,7 @@ impl Log {
         let shown = &message.as_bytes()[..message.len().min(self.bytes - 1)];
         // SAFETY: the buffer has `bytes` bytes, one more than is shown at least.
         unsafe {
-            self.buffer
-                .copy_from_nonoverlapping(shown.as_ptr(), shown.len());
+            self.buffer.copy_from_nonoverlapping(shown.as_ptr(), shown.len());
             *self.buffer.add(shown.len()) = 0;
             *self.used = shown.len() + 1;
         }

@@ -25,10 +25,7 @@ pub(super) fn resident_blocks(
     dynamic_shared: u32,
 ) -> Outcome<u32> {
     let registers = function.registers()?;
-    let shared = function
-        .kernel()
-        .static_shared
-        .saturating_add(dynamic_shared);
+    let shared = function.kernel().static_shared.saturating_add(dynamic_shared);
     if threads > function.max_threads(&driver.device) {
         return Ok(0);
     }

@@ -50,10 +50,7 @@ pub(super) struct DevicePools {
 impl DevicePools {
     pub(super) fn new(pools: &Table<Pool>) -> Self {
         let default = pools.insert(Pool::default());
-        Self {
-            default,
-            current: AtomicUsize::new(default),
-        }
+        Self { default, current: AtomicUsize::new(default) }
     }
 
     pub(super) fn current(&self) -> Handle {
@@ -62,11 +59,7 @@ impl DevicePools {
 }
 
 fn check_device(device: c_int) -> Outcome {
-    if device == 0 {
-        Ok(())
-    } else {
-        Err(CuResult::InvalidDevice)
-    }
+    if device == 0 { Ok(()) } else { Err(CuResult::InvalidDevice) }
 }
 
 exports! {

@@ -37,11 +37,7 @@ impl Records {
         counters: LaunchCounters,
     ) {
         let function = function.clone();
-        lock(&self.launches).push(Launch {
-            function,
-            config,
-            counters,
-        });
+        lock(&self.launches).push(Launch { function, config, counters });
     }
 
     /// Prints a report and keeps it.
@@ -65,11 +61,7 @@ impl Records {
         mut visit: impl FnMut(&str, &LaunchConfig, &LaunchCounters),
     ) {
         for launch in lock(&self.launches).iter() {
-            visit(
-                &launch.function.kernel().name,
-                &launch.config,
-                &launch.counters,
-            );
+            visit(&launch.function.kernel().name, &launch.config, &launch.counters);
         }
     }
 
@@ -84,15 +76,9 @@ impl Records {
             let name = launch.function.kernel().name.as_str();
             kernels.entry((name, module)).or_default().push(launch);
         }
-        let kernels = kernels
-            .values()
-            .map(|launches| kernel_json(driver, launches));
+        let kernels = kernels.values().map(|launches| kernel_json(driver, launches));
         let single = launches.iter().map(|launch| {
-            format!(
-                "{{{},\"counters\":{}}}",
-                shape_json(launch),
-                launch.counters.to_json()
-            )
+            format!("{{{},\"counters\":{}}}", shape_json(launch), launch.counters.to_json())
         });
         format!(
             "{{\n\"device\":{},\n\"kernels\":[\n{}\n],\n\"launches\":[\n{}\n]\n}}\n",
@@ -140,21 +126,14 @@ fn kernel_json(driver: &Driver, launches: &[&Launch]) -> String {
             shared_per_block: kernel.static_shared + last.config.dynamic_shared,
         }
         .occupancy(&driver.device);
-        let _ = write!(
-            json,
-            ",\"registers\":{registers},\"theoretical_occupancy\":{occupancy:.4}"
-        );
+        let _ = write!(json, ",\"registers\":{registers},\"theoretical_occupancy\":{occupancy:.4}");
     }
     json.push('}');
     json
 }
 
 fn shape_json(launch: &Launch) -> String {
-    let LaunchConfig {
-        grid,
-        block,
-        dynamic_shared,
-    } = launch.config;
+    let LaunchConfig { grid, block, dynamic_shared } = launch.config;
     format!(
         "\"kernel\":{},\"grid\":{grid:?},\"block\":{block:?},\"dynamic_shared\":{dynamic_shared}",
         quoted(&launch.function.kernel().name)

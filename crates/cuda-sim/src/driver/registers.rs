@@ -29,11 +29,7 @@ impl Resources {
             Some(target) if target.is_specific() => target.name.to_owned(),
             _ => format!("sm_{major}{minor}"),
         };
-        Self {
-            ptx,
-            architecture,
-            registers: OnceLock::new(),
-        }
+        Self { ptx, architecture, registers: OnceLock::new() }
     }
 
     /// Registers per thread of a kernel.
@@ -82,14 +78,9 @@ fn find_ptxas() -> Option<PathBuf> {
     }
     let beside_nvcc = env::var_os("NVCC").and_then(|nvcc| Some(Path::new(&nvcc).parent()?.into()));
     let path = env::var_os("PATH").unwrap_or_default();
-    let homes = ["CUDA_HOME", "CUDA_PATH"]
-        .into_iter()
-        .filter_map(env::var_os);
+    let homes = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(env::var_os);
     let homes = homes.map(|home| Path::new(&home).join("bin"));
-    let mut directories = beside_nvcc
-        .into_iter()
-        .chain(env::split_paths(&path))
-        .chain(homes);
+    let mut directories = beside_nvcc.into_iter().chain(env::split_paths(&path)).chain(homes);
     directories.find_map(|directory: PathBuf| {
         let ptxas = directory.join("ptxas");
         ptxas.is_file().then_some(ptxas)
@@ -112,10 +103,7 @@ fn assemble(ptxas: &Path, ptx: &str, architecture: &str) -> Result<String, Strin
     if output.status.success() {
         Ok(said)
     } else {
-        Err(format!(
-            "{} -arch {architecture} failed: {said}",
-            ptxas.display()
-        ))
+        Err(format!("{} -arch {architecture} failed: {said}", ptxas.display()))
     }
 }
 
@@ -158,10 +146,7 @@ ptxas info    : Used 24 registers";
     #[test]
     fn a_specific_target_is_kept() {
         let architecture = |ptx: &str| Resources::new(ptx.to_owned(), &Device::h100()).architecture;
-        assert_eq!(
-            architecture(".version 8.0\n.target sm_80, debug\n"),
-            "sm_90"
-        );
+        assert_eq!(architecture(".version 8.0\n.target sm_80, debug\n"), "sm_90");
         assert_eq!(architecture(".version 8.0\n.target sm_90a\n"), "sm_90a");
     }
 }

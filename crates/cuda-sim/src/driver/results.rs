@@ -130,10 +130,7 @@ results! {
 impl CuResult {
     /// The result of this value, if there is one.
     pub fn from_value(value: u32) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|&result| result as u32 == value)
+        Self::ALL.iter().copied().find(|&result| result as u32 == value)
     }
 
     /// The result of this number (`2`) or name (`CUDA_ERROR_OUT_OF_MEMORY` or `OUT_OF_MEMORY`).
@@ -157,12 +154,7 @@ unsafe fn text_of(
 ) -> Outcome {
     let known = CuResult::from_value(error);
     // SAFETY: the caller's contract.
-    unsafe {
-        write(
-            text,
-            known.map_or(std::ptr::null(), |known| of(known).as_ptr()),
-        )?
-    };
+    unsafe { write(text, known.map_or(std::ptr::null(), |known| of(known).as_ptr()))? };
     known.map(drop).ok_or(CuResult::InvalidValue)
 }
 

@@ -66,11 +66,7 @@ pub(super) fn target(driver: &Driver, context: &Context, stream: Handle) -> Outc
 /// The stream behind a handle that was created, not a special one.
 pub(super) fn created(driver: &Driver, context: &Context, stream: Handle) -> Outcome<Arc<Stream>> {
     let stream = driver.streams.get(stream)?;
-    if stream.context == context.handle {
-        Ok(stream)
-    } else {
-        Err(CuResult::InvalidHandle)
-    }
+    if stream.context == context.handle { Ok(stream) } else { Err(CuResult::InvalidHandle) }
 }
 
 fn create(handle: *mut Handle, flags: c_uint, priority: c_int) -> Outcome {

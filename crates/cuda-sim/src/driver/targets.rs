@@ -15,14 +15,8 @@ pub(super) struct Target<'a> {
 impl<'a> Target<'a> {
     /// The first target of a module's text.
     pub(super) fn of(ptx: &'a str) -> Option<Self> {
-        let targets = ptx
-            .lines()
-            .find_map(|line| line.trim_start().strip_prefix(".target"))?;
-        let name = targets
-            .trim_start()
-            .split([',', ' ', '\t', '/'])
-            .next()?
-            .trim_end();
+        let targets = ptx.lines().find_map(|line| line.trim_start().strip_prefix(".target"))?;
+        let name = targets.trim_start().split([',', ' ', '\t', '/']).next()?.trim_end();
         let version = name.strip_prefix("sm_")?;
         let digits = version.trim_end_matches(|c: char| c.is_ascii_lowercase());
         Some(Self {

@@ -169,13 +169,7 @@ impl Worker<'_> {
         transfer: &Transfer,
     ) -> Checked {
         let bytes = transfer.bytes as usize;
-        check_alignment(
-            Space::Local,
-            addresses,
-            mask,
-            transfer.bytes,
-            transfer.verb(),
-        )?;
+        check_alignment(Space::Local, addresses, mask, transfer.bytes, transfer.verb())?;
         let moved = u64::from(transfer.bytes) * u64::from(mask.count_ones());
         self.counters.local_requests += 1;
         if transfer.is_load() {
@@ -192,11 +186,7 @@ impl Worker<'_> {
                      local memory",
                     transfer.verb()
                 );
-                return Err(Violation::new(
-                    FaultKind::OutOfBounds,
-                    Some(lane as u32),
-                    message,
-                ));
+                return Err(Violation::new(FaultKind::OutOfBounds, Some(lane as u32), message));
             }
             let start = lane * warp.local_bytes as usize + at as usize;
             let memory = warp.local[start..start + bytes].as_mut_ptr();
@@ -227,11 +217,7 @@ impl Worker<'_> {
                     addresses[lane],
                     params.len()
                 );
-                return Err(Violation::new(
-                    FaultKind::OutOfBounds,
-                    Some(lane as u32),
-                    message,
-                ));
+                return Err(Violation::new(FaultKind::OutOfBounds, Some(lane as u32), message));
             };
             // SAFETY: the lane's side has `bytes` bytes.
             unsafe { transfer.lane(lane).copy_from(source.as_ptr(), bytes) };
@@ -344,11 +330,7 @@ impl Worker<'_> {
                 let keeps_value = || unsafe {
                     let offset = (granule << region.granule_shift) & (bytes - 1);
                     let memory = region.data.add((start + granule) << region.granule_shift);
-                    same(
-                        memory,
-                        transfer.lane(lane).add(offset),
-                        1 << region.granule_shift,
-                    )
+                    same(memory, transfer.lane(lane).add(offset), 1 << region.granule_shift)
                 };
                 match accessor.note(shadow, lane as u32, transfer.kind, keeps_value) {
                     Ok(is_first) => touched += u64::from(is_first),
@@ -372,16 +354,12 @@ impl Worker<'_> {
                 (false, true) => memory.copy_from_nonoverlapping(transfer.data, all),
                 (true, false) => {
                     for lane in 0..LANES {
-                        transfer
-                            .lane(lane)
-                            .copy_from(memory.add(lane * bytes), bytes);
+                        transfer.lane(lane).copy_from(memory.add(lane * bytes), bytes);
                     }
                 }
                 (false, false) => {
                     for lane in 0..LANES {
-                        memory
-                            .add(lane * bytes)
-                            .copy_from(transfer.lane(lane), bytes);
+                        memory.add(lane * bytes).copy_from(transfer.lane(lane), bytes);
                     }
                 }
             }
@@ -412,11 +390,7 @@ impl Worker<'_> {
             let shadow = unsafe { Shadow::at(region.race, granule) };
             let start = granule << region.granule_shift;
             let keeps_value = || unsafe {
-                same(
-                    region.data.add(start),
-                    new.add(start - at),
-                    1 << region.granule_shift,
-                )
+                same(region.data.add(start), new.add(start - at), 1 << region.granule_shift)
             };
             match accessor.note(shadow, lane, transfer.kind, keeps_value) {
                 Ok(is_first) => touched += u64::from(is_first) << region.granule_shift,
@@ -454,26 +428,14 @@ impl Worker<'_> {
             )
         };
         let message = format!("load of {bytes} bytes that were never written: {place}");
-        Err(Violation::new(
-            FaultKind::Uninitialised,
-            Some(lane),
-            message,
-        ))
+        Err(Violation::new(FaultKind::Uninitialised, Some(lane), message))
     }
 
     fn accessor<'w>(&'w self, warp: &'w Warp, space: Space) -> Accessor<'w> {
         let global = space != Space::Shared;
         Accessor {
-            stamp: if global {
-                self.launch.view.stamp()
-            } else {
-                self.shared.stamp
-            },
-            block: if global {
-                self.place.linear_block as u32
-            } else {
-                0
-            },
+            stamp: if global { self.launch.view.stamp() } else { self.shared.stamp },
+            block: if global { self.place.linear_block as u32 } else { 0 },
             first_thread: 32 * warp.index,
             time: warp.time,
             known: &warp.known,
@@ -505,10 +467,7 @@ impl Worker<'_> {
             // Reported for the later block, whichever came second here.
             self.blame = block.max(self.place.linear_block);
             let other = format!("thread {} of block {block}", conflict.entry.thread());
-            (
-                format!("global memory at {:#x}", region.address + at),
-                other,
-            )
+            (format!("global memory at {:#x}", region.address + at), other)
         };
         let message = format!(
             "{} by thread {thread} races with {} by {other}: {place}, with no barrier between",
@@ -565,27 +524,19 @@ pub(crate) fn check_alignment(
 ) -> Checked {
     let low = u64::from(bytes) - 1;
     let combined = if mask == ALL {
-        addresses
-            .iter()
-            .fold(0, |combined, &address| combined | address)
+        addresses.iter().fold(0, |combined, &address| combined | address)
     } else {
         lanes_of(mask).fold(0, |combined, lane| combined | addresses[lane])
     };
     if combined & low == 0 {
         return Ok(());
     }
-    let lane = lanes_of(mask)
-        .find(|&lane| addresses[lane] & low != 0)
-        .unwrap_or(0);
+    let lane = lanes_of(mask).find(|&lane| addresses[lane] & low != 0).unwrap_or(0);
     let message = format!(
         "{space:?} {verb} of {bytes} bytes at {:#x}, which is not a multiple of {bytes}",
         addresses[lane]
     );
-    Err(Violation::new(
-        FaultKind::MisalignedAddress,
-        Some(lane as u32),
-        message,
-    ))
+    Err(Violation::new(FaultKind::MisalignedAddress, Some(lane as u32), message))
 }
 
 /// The granules of a range.

@@ -2,7 +2,7 @@
 //!
 //! Lanes go in order. Blocks that run at the same time share global memory, so an operation there is
 //! a compare-and-swap on the host; kernels whose outcome depends on the order of such operations
-//! run their blocks one after the other, see [`super::launch`].
+//! run their blocks one after the other, see [`super::launch()`].
 
 use super::access::{Transfer, check_alignment, inside, space_of};
 use super::block::Worker;
@@ -47,9 +47,7 @@ pub(crate) fn decode<'a>(
     let space = space(opcode);
     take_cache_hints(opcode);
     opcode.take("noftz");
-    let names = [
-        "add", "min", "max", "inc", "dec", "and", "or", "xor", "exch", "cas",
-    ];
+    let names = ["add", "min", "max", "inc", "dec", "and", "or", "xor", "exch", "cas"];
     let name = opcode.take_one(&names).ok_or_else(|| opcode.unknown())?;
     let ty = opcode.take_type()?;
     let apply = operation(name, ty).ok_or_else(|| opcode.unknown())?;
@@ -82,15 +80,7 @@ pub(crate) fn decode<'a>(
         Some(d) => decoder.result_or_sink(d, bytes)?,
         None => None,
     };
-    let atomic = Atomic {
-        space,
-        address,
-        apply,
-        bytes,
-        d,
-        b,
-        c,
-    };
+    let atomic = Atomic { space, address, apply, bytes, d, b, c };
     Ok((Op::Atomic(Box::new(atomic)), Class::Atomic))
 }
 
@@ -129,11 +119,7 @@ fn operation(name: &str, ty: Type) -> Option<Apply> {
 fn add16(a: u64, b: u64, bf16: bool) -> u16 {
     let format = if bf16 { Format::BF16 } else { Format::F16 };
     let (a, b) = (decode16(a as u16, bf16), decode16(b as u16, bf16));
-    encode16(
-        rounding::fma(a, 1.0, b, format, Rounding::Nearest),
-        bf16,
-        Rounding::Nearest,
-    )
+    encode16(rounding::fma(a, 1.0, b, format, Rounding::Nearest), bf16, Rounding::Nearest)
 }
 
 fn add16x2(a: u64, b: u64, bf16: bool) -> u64 {
@@ -150,11 +136,7 @@ impl Worker<'_> {
         mask: u32,
     ) -> Result<(), Box<Violation>> {
         let mut addresses = addresses(frame, &atomic.address);
-        let mut shared = if atomic.space == Space::Shared {
-            mask
-        } else {
-            0
-        };
+        let mut shared = if atomic.space == Space::Shared { mask } else { 0 };
         if atomic.space == Space::Generic {
             for lane in lanes_of(mask) {
                 let (space, window) = space_of(addresses[lane]);
@@ -170,13 +152,7 @@ impl Worker<'_> {
                 addresses[lane] -= window;
             }
         }
-        check_alignment(
-            atomic.space,
-            &addresses,
-            mask,
-            atomic.bytes,
-            "atomic operation",
-        )?;
+        check_alignment(atomic.space, &addresses, mask, atomic.bytes, "atomic operation")?;
         let count = u64::from((mask & shared).count_ones());
         self.counters.shared_atomics += count;
         self.counters.global_atomics += u64::from(mask.count_ones()) - count;
@@ -222,10 +198,7 @@ impl Worker<'_> {
         let (space, region) = if is_shared {
             (Space::Shared, self.shared_region())
         } else {
-            (
-                Space::Global,
-                self.global_region(address, lane, bytes, "atomic operation")?,
-            )
+            (Space::Global, self.global_region(address, lane, bytes, "atomic operation")?)
         };
         let mut one = [0; LANES];
         one[lane as usize] = address;
@@ -234,31 +207,14 @@ impl Worker<'_> {
                 "atomic operation on {bytes} bytes at {address:#x}, past the end of {} bytes",
                 region.bytes
             );
-            let kind = if is_shared {
-                FaultKind::OutOfBounds
-            } else {
-                FaultKind::IllegalAddress
-            };
+            let kind = if is_shared { FaultKind::OutOfBounds } else { FaultKind::IllegalAddress };
             return Err(Violation::new(kind, Some(lane), message));
         }
         let at = (address - region.address) as usize;
         self.check_initialised(space, &region, at, bytes as usize, lane)?;
-        let transfer = Transfer {
-            bytes,
-            kind: Kind::Atomic,
-            data: std::ptr::null_mut(),
-            stride: 0,
-        };
-        self.note(
-            warp,
-            space,
-            &region,
-            at,
-            bytes as usize,
-            lane,
-            &transfer,
-            std::ptr::null(),
-        )?;
+        let transfer =
+            Transfer { bytes, kind: Kind::Atomic, data: std::ptr::null_mut(), stride: 0 };
+        self.note(warp, space, &region, at, bytes as usize, lane, &transfer, std::ptr::null())?;
         if !is_shared {
             self.synchronise_through(address);
         }

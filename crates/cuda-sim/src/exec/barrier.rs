@@ -65,16 +65,9 @@ pub(crate) fn decode<'a>(
         let ([mask], true) = (operands, opcode.take("sync")) else {
             return Err(opcode.unknown());
         };
-        return Ok((
-            Op::WarpBarrier {
-                mask: decoder.source(mask, 4)?,
-            },
-            Class::Barrier,
-        ));
+        return Ok((Op::WarpBarrier { mask: decoder.source(mask, 4)? }, Class::Barrier));
     }
-    let kind = opcode
-        .take_one(&["sync", "arrive", "red"])
-        .ok_or_else(|| opcode.unknown())?;
+    let kind = opcode.take_one(&["sync", "arrive", "red"]).ok_or_else(|| opcode.unknown())?;
     let mut reduction = None;
     let (id, count) = match (kind, operands) {
         ("sync", [id]) => (id, None),
@@ -86,23 +79,14 @@ pub(crate) fn decode<'a>(
                 Some(_) => ReductionKind::Or,
                 None => return Err(opcode.unknown()),
             };
-            opcode.take(if kind == ReductionKind::Popc {
-                "u32"
-            } else {
-                "pred"
-            });
+            opcode.take(if kind == ReductionKind::Popc { "u32" } else { "pred" });
             let (source, flip) = decoder.predicate(p)?;
             let result = match (kind, d) {
                 (ReductionKind::Popc, d) => decoder.result(d, 4)?,
                 (_, Operand::Name(name, 0)) => decoder.guard(name)?,
                 _ => return Err("bar.red writes a predicate".into()),
             };
-            reduction = Some(Reduction {
-                kind,
-                source,
-                flip,
-                result,
-            });
+            reduction = Some(Reduction { kind, source, flip, result });
             (id, rest.first())
         }
         _ => return Err(opcode.unknown()),
@@ -112,12 +96,7 @@ pub(crate) fn decode<'a>(
     if count.is_some() {
         decoder.note_partial_barrier();
     }
-    let barrier = Barrier {
-        id,
-        count,
-        waits: kind != "arrive",
-        reduction,
-    };
+    let barrier = Barrier { id, count, waits: kind != "arrive", reduction };
     Ok((Op::Barrier(Box::new(barrier)), Class::Barrier))
 }
 
@@ -150,19 +129,13 @@ impl Worker<'_> {
         let lane = mask.trailing_zeros();
         // SAFETY: the decoder checked the operands against the frame.
         let (id, count) = unsafe {
-            let count = barrier
-                .count
-                .map(|count| frame.get::<u32>(count)[lane as usize]);
+            let count = barrier.count.map(|count| frame.get::<u32>(count)[lane as usize]);
             (frame.get::<u32>(barrier.id)[lane as usize], count)
         };
         if id >= BARRIERS || count.is_some_and(|count| count % 32 != 0 || count == 0) {
             let message =
                 format!("barrier {id} with {count:?} threads: 0 to 15 and a multiple of 32");
-            return Err(Violation::new(
-                FaultKind::BarrierDivergence,
-                Some(lane),
-                message,
-            ));
+            return Err(Violation::new(FaultKind::BarrierDivergence, Some(lane), message));
         }
         self.counters.barriers += 1;
         if !barrier.waits {
@@ -175,12 +148,7 @@ impl Worker<'_> {
             unsafe { frame.predicate(reduction.source) ^ reduction.flip }
         });
         let reduction = barrier.reduction;
-        warp.arrival = Some(Arrival {
-            count,
-            mask,
-            votes: votes & mask,
-            reduction,
-        });
+        warp.arrival = Some(Arrival { count, mask, votes: votes & mask, reduction });
         warp.state = State::AtBarrier(id);
         Ok(Flow::NextPath)
     }
@@ -202,9 +170,8 @@ impl Worker<'_> {
     ) -> Result<bool, (u32, Box<Violation>)> {
         let mut released = false;
         for id in 0..BARRIERS {
-            let waiting: Vec<usize> = (0..warps.len())
-                .filter(|&i| warps[i].state == State::AtBarrier(id))
-                .collect();
+            let waiting: Vec<usize> =
+                (0..warps.len()).filter(|&i| warps[i].state == State::AtBarrier(id)).collect();
             let Some(&first) = waiting.first() else {
                 continue;
             };
@@ -282,24 +249,12 @@ impl Worker<'_> {
             warp.barrier_time = time;
             warp.set_time(time);
             warp.state = State::Ready;
-            let Some(Arrival {
-                mask,
-                reduction: Some(reduction),
-                ..
-            }) = warp.arrival.take()
-            else {
+            let Some(Arrival { mask, reduction: Some(reduction), .. }) = warp.arrival.take() else {
                 continue;
             };
-            let function = warp
-                .activations
-                .last()
-                .map_or(0, |activation| activation.function);
+            let function = warp.activations.last().map_or(0, |activation| activation.function);
             let frame = warp.frame(linked, function);
-            let predicate = if reduction.kind == ReductionKind::And {
-                all
-            } else {
-                any
-            };
+            let predicate = if reduction.kind == ReductionKind::And { all } else { any };
             // SAFETY: the decoder checked the operands against the frame.
             unsafe {
                 match reduction.kind {

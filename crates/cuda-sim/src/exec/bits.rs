@@ -67,20 +67,16 @@ pub(crate) fn operation(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Ope
             Type::U32 => Some(ternary(|a: u32, b: u32, c: u32| {
                 extract(u64::from(a), b, c, 32, false) as u32
             })),
-            Type::S32 => Some(ternary(|a: u32, b: u32, c: u32| {
-                extract(u64::from(a), b, c, 32, true) as u32
-            })),
-            Type::U64 => Some(ternary(|a: u64, b: u32, c: u32| {
-                extract(a, b, c, 64, false)
-            })),
+            Type::S32 => {
+                Some(ternary(|a: u32, b: u32, c: u32| extract(u64::from(a), b, c, 32, true) as u32))
+            }
+            Type::U64 => Some(ternary(|a: u64, b: u32, c: u32| extract(a, b, c, 64, false))),
             Type::S64 => Some(ternary(|a: u64, b: u32, c: u32| extract(a, b, c, 64, true))),
             _ => None,
         },
         "bmsk" => match opcode.take_one(&["clamp", "wrap"]) {
             Some("clamp") => Some(binary(|a: u32, b: u32| field_mask(a, b, 32) as u32)),
-            Some(_) => Some(binary(|a: u32, b: u32| {
-                field_mask(a & 31, b & 31, 32) as u32
-            })),
+            Some(_) => Some(binary(|a: u32, b: u32| field_mask(a & 31, b & 31, 32) as u32)),
             None => None,
         },
         "szext" => match (opcode.take_one(&["clamp", "wrap"]), ty) {
@@ -150,17 +146,9 @@ fn extract(a: u64, position: u32, length: u32, bits: u32, signed: bool) -> u64 {
     }
     // The sign is the last bit of the field, or the top bit if the field runs past it.
     let last = (position + length - 1).min(bits - 1);
-    let sign = if signed && a >> last & 1 != 0 {
-        u64::MAX
-    } else {
-        0
-    };
+    let sign = if signed && a >> last & 1 != 0 { u64::MAX } else { 0 };
     let field = if position < bits { a >> position } else { 0 };
-    let kept = if position < bits {
-        (last + 1 - position).min(length)
-    } else {
-        0
-    };
+    let kept = if position < bits { (last + 1 - position).min(length) } else { 0 };
     if kept >= 64 {
         return field;
     }
@@ -173,11 +161,7 @@ fn field_mask(position: u32, length: u32, bits: u32) -> u64 {
     if position >= bits {
         return 0;
     }
-    let ones = if length >= 64 {
-        u64::MAX
-    } else {
-        (1u64 << length) - 1
-    };
+    let ones = if length >= 64 { u64::MAX } else { (1u64 << length) - 1 };
     ones << position & (u64::MAX >> (64 - bits))
 }
 
@@ -189,11 +173,7 @@ fn extend(a: u32, length: u32, signed: bool) -> u32 {
 /// `bfi`: the low `length` bits of `a` put into `b` at `position`.
 pub(crate) fn insert(a: u64, b: u64, position: u32, length: u32, bits: u32) -> u64 {
     let mask = field_mask(position & 255, (length & 255).min(bits), bits);
-    let shifted = if position & 255 < bits {
-        a << (position & 255)
-    } else {
-        0
-    };
+    let shifted = if position & 255 < bits { a << (position & 255) } else { 0 };
     b & !mask | shifted & mask
 }
 
@@ -203,23 +183,14 @@ fn permute(opcode: &mut Opcode<'_>) -> Operation {
         None => ternary(|a: u32, b: u32, c: u32| choose(pair(a, b), c)),
         Some("f4e") => ternary(|a: u32, b: u32, c: u32| (pair(a, b) >> (8 * (c & 3))) as u32),
         Some("b4e") => ternary(|a: u32, b: u32, c: u32| {
-            choose(
-                pair(a, b),
-                [0x5670, 0x6701, 0x7012, 0x0123][(c & 3) as usize],
-            )
+            choose(pair(a, b), [0x5670, 0x6701, 0x7012, 0x0123][(c & 3) as usize])
         }),
         Some("rc8") => ternary(|a: u32, b: u32, c: u32| choose(pair(a, b), 0x1111 * (c & 3))),
         Some("ecl") => ternary(|a: u32, b: u32, c: u32| {
-            choose(
-                pair(a, b),
-                [0x3210, 0x3211, 0x3222, 0x3333][(c & 3) as usize],
-            )
+            choose(pair(a, b), [0x3210, 0x3211, 0x3222, 0x3333][(c & 3) as usize])
         }),
         Some("ecr") => ternary(|a: u32, b: u32, c: u32| {
-            choose(
-                pair(a, b),
-                [0x0000, 0x1110, 0x2210, 0x3210][(c & 3) as usize],
-            )
+            choose(pair(a, b), [0x0000, 0x1110, 0x2210, 0x3210][(c & 3) as usize])
         }),
         Some(_) => ternary(|a: u32, b: u32, c: u32| {
             choose(pair(a, b), if c & 1 != 0 { 0x3232 } else { 0x1010 })
@@ -233,11 +204,7 @@ fn choose(bytes: u64, selector: u32) -> u32 {
     for i in 0..4 {
         let nibble = selector >> (4 * i) & 15;
         let byte = (bytes >> (8 * (nibble & 7))) as u8;
-        let byte = if nibble & 8 == 0 {
-            byte
-        } else {
-            (byte as i8 >> 7) as u8
-        };
+        let byte = if nibble & 8 == 0 { byte } else { (byte as i8 >> 7) as u8 };
         out |= u32::from(byte) << (8 * i);
     }
     out
@@ -250,13 +217,8 @@ pub(crate) unsafe fn lop3(frame: Frame, operands: &Operands, mask: u32) {
         let a = frame.get::<u32>(operands.a);
         let b = frame.get::<u32>(operands.b);
         let c = frame.get::<u32>(operands.c);
-        let table: [u32; 8] = std::array::from_fn(|i| {
-            if operands.e >> i & 1 != 0 {
-                u32::MAX
-            } else {
-                0
-            }
-        });
+        let table: [u32; 8] =
+            std::array::from_fn(|i| if operands.e >> i & 1 != 0 { u32::MAX } else { 0 });
         let out = std::array::from_fn(|lane| {
             let (a, b, c) = (a[lane], b[lane], c[lane]);
             let by_c = |i: usize| table[i] & !c | table[i + 1] & c;
@@ -270,19 +232,10 @@ pub(crate) unsafe fn lop3(frame: Frame, operands: &Operands, mask: u32) {
 pub(crate) fn predicate_operation(name: &str) -> Option<super::lanes::Alu> {
     unsafe fn sources(frame: Frame, operands: &Operands) -> (u32, u32) {
         let flip = |bit: u32| {
-            if operands.e >> bit & 1 != 0 {
-                u32::MAX
-            } else {
-                0
-            }
+            if operands.e >> bit & 1 != 0 { u32::MAX } else { 0 }
         };
         // SAFETY: the operands are predicates of the frame.
-        unsafe {
-            (
-                frame.predicate(operands.a) ^ flip(0),
-                frame.predicate(operands.b) ^ flip(1),
-            )
-        }
+        unsafe { (frame.predicate(operands.a) ^ flip(0), frame.predicate(operands.b) ^ flip(1)) }
     }
     macro_rules! logic {
         ($a:ident, $b:ident => $body:expr) => {{

@@ -74,12 +74,8 @@ impl<'a> Worker<'a> {
     pub(crate) fn new(launch: &'a Launch<'a>) -> Option<(Self, Vec<Warp>)> {
         let kernel = launch.kernel;
         let warps = launch.threads.div_ceil(32);
-        let profile = kernel
-            .linked
-            .functions
-            .iter()
-            .map(|f| vec![[0; 2]; f.code.code.len()])
-            .collect();
+        let profile =
+            kernel.linked.functions.iter().map(|f| vec![[0; 2]; f.code.code.len()]).collect();
         let granule = kernel.linked.granule as usize;
         let worker = Self {
             launch,
@@ -142,8 +138,7 @@ impl<'a> Worker<'a> {
                 if warp.state == State::Ready {
                     self.place.warp = warp.index;
                     let index = warp.index;
-                    self.run_warp(warp)
-                        .map_err(|violation| (index, violation))?;
+                    self.run_warp(warp).map_err(|violation| (index, violation))?;
                     progress = true;
                 }
             }
@@ -156,14 +151,7 @@ impl<'a> Worker<'a> {
 
     /// The counters, with the instructions summed by class.
     pub(crate) fn into_counters(mut self) -> LaunchCounters {
-        for (function, counts) in self
-            .launch
-            .kernel
-            .linked
-            .functions
-            .iter()
-            .zip(&self.profile)
-        {
+        for (function, counts) in self.launch.kernel.linked.functions.iter().zip(&self.profile) {
             for (&class, &[warps, threads]) in function.code.classes.iter().zip(counts) {
                 self.counters.warp_instructions[class as usize] += warps;
                 self.counters.thread_instructions[class as usize] += threads;
@@ -185,9 +173,6 @@ impl<'a> Worker<'a> {
             "warp {warp} waits at barrier {barrier} for ever: the other threads of the block wait \
              elsewhere or have ended"
         );
-        Err((
-            warp,
-            Violation::new(FaultKind::BarrierDivergence, None, message),
-        ))
+        Err((warp, Violation::new(FaultKind::BarrierDivergence, None, message)))
     }
 }

@@ -18,43 +18,13 @@ pub(crate) struct Collective {
 
 #[derive(Clone, Copy, Debug)]
 enum CollectiveKind {
-    Shuffle {
-        mode: Mode,
-        d: u32,
-        in_range: Option<u32>,
-        a: u32,
-        b: u32,
-        c: u32,
-    },
-    Vote {
-        mode: Vote,
-        d: u32,
-        source: u32,
-        flip: u32,
-    },
-    MatchAny {
-        d: u32,
-        a: u32,
-        bytes: u32,
-    },
-    MatchAll {
-        d: u32,
-        all: Option<u32>,
-        a: u32,
-        bytes: u32,
-    },
-    Reduce {
-        op: Reduce,
-        d: u32,
-        a: u32,
-    },
-    ActiveMask {
-        d: u32,
-    },
-    Elect {
-        d: Option<u32>,
-        p: u32,
-    },
+    Shuffle { mode: Mode, d: u32, in_range: Option<u32>, a: u32, b: u32, c: u32 },
+    Vote { mode: Vote, d: u32, source: u32, flip: u32 },
+    MatchAny { d: u32, a: u32, bytes: u32 },
+    MatchAll { d: u32, all: Option<u32>, a: u32, bytes: u32 },
+    Reduce { op: Reduce, d: u32, a: u32 },
+    ActiveMask { d: u32 },
+    Elect { d: Option<u32>, p: u32 },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -107,17 +77,7 @@ pub(crate) fn decode<'a>(
             let (d, in_range) = result_and_predicate(decoder, target)?;
             let (a, b) = (decoder.source(a, 4)?, decoder.source(b, 4)?);
             let c = decoder.source(c, 4)?;
-            (
-                CollectiveKind::Shuffle {
-                    mode,
-                    d,
-                    in_range,
-                    a,
-                    b,
-                    c,
-                },
-                members,
-            )
+            (CollectiveKind::Shuffle { mode, d, in_range, a, b, c }, members)
         }
         ("vote", [target, a, members]) => {
             let (source, flip) = decoder.predicate(a)?;
@@ -134,31 +94,15 @@ pub(crate) fn decode<'a>(
                 (_, Operand::Name(name, 0)) => decoder.guard(name)?,
                 _ => return Err("vote writes a predicate".into()),
             };
-            (
-                CollectiveKind::Vote {
-                    mode,
-                    d,
-                    source,
-                    flip,
-                },
-                members,
-            )
+            (CollectiveKind::Vote { mode, d, source, flip }, members)
         }
         ("match", [target, a, members]) => {
-            let all = opcode
-                .take_one(&["any", "all"])
-                .ok_or_else(|| opcode.unknown())?
-                == "all";
+            let all = opcode.take_one(&["any", "all"]).ok_or_else(|| opcode.unknown())? == "all";
             let bytes = opcode.take_type()?.bytes();
             let a = decoder.source(a, bytes)?;
             let (d, p) = result_and_predicate(decoder, target)?;
             let kind = match all {
-                true => CollectiveKind::MatchAll {
-                    d,
-                    all: p,
-                    a,
-                    bytes,
-                },
+                true => CollectiveKind::MatchAll { d, all: p, a, bytes },
                 false => CollectiveKind::MatchAny { d, a, bytes },
             };
             (kind, members)
@@ -177,42 +121,23 @@ pub(crate) fn decode<'a>(
                 _ => return Err(opcode.unknown()),
             };
             let a = decoder.source(a, 4)?;
-            (
-                CollectiveKind::Reduce {
-                    op,
-                    d: decoder.result(target, 4)?,
-                    a,
-                },
-                members,
-            )
+            (CollectiveKind::Reduce { op, d: decoder.result(target, 4)?, a }, members)
         }
         ("activemask", [target]) => {
             opcode.take_type()?;
             let d = decoder.result(target, 4)?;
             let members = decoder.constant_bits(0, 4);
-            let collective = Collective {
-                kind: CollectiveKind::ActiveMask { d },
-                members,
-            };
+            let collective = Collective { kind: CollectiveKind::ActiveMask { d }, members };
             return Ok((Op::Collective(Box::new(collective)), Class::Collective));
         }
         ("elect", [Operand::Pair(d, p), members]) => {
             let d = decoder.result_or_sink(&Operand::Name(d, 0), 4)?;
-            (
-                CollectiveKind::Elect {
-                    d,
-                    p: decoder.guard(p)?,
-                },
-                members,
-            )
+            (CollectiveKind::Elect { d, p: decoder.guard(p)? }, members)
         }
         _ => return Err(opcode.unknown()),
     };
     let members = decoder.source(members, 4)?;
-    Ok((
-        Op::Collective(Box::new(Collective { kind, members })),
-        Class::Collective,
-    ))
+    Ok((Op::Collective(Box::new(Collective { kind, members })), Class::Collective))
 }
 
 /// `d` or `d|p`.
@@ -221,10 +146,9 @@ fn result_and_predicate<'a>(
     target: &Operand<'a>,
 ) -> Decoded<(u32, Option<u32>)> {
     match *target {
-        Operand::Pair(d, p) => Ok((
-            decoder.result(&Operand::Name(d, 0), 4)?,
-            decoder.result_predicate(p)?,
-        )),
+        Operand::Pair(d, p) => {
+            Ok((decoder.result(&Operand::Name(d, 0), 4)?, decoder.result_predicate(p)?))
+        }
         _ => Ok((decoder.result(target, 4)?, None)),
     }
 }
@@ -244,11 +168,7 @@ pub(crate) fn check_members(
             let message = format!(
                 "{what}: lane {lane} names lanes {named:#010x}, but lanes {mask:#010x} execute it"
             );
-            return Err(Violation::new(
-                FaultKind::BarrierDivergence,
-                Some(lane as u32),
-                message,
-            ));
+            return Err(Violation::new(FaultKind::BarrierDivergence, Some(lane as u32), message));
         }
     }
     Ok(())
@@ -273,22 +193,10 @@ impl Collective {
         }
         warp.synchronise_lanes();
         match self.kind {
-            CollectiveKind::Shuffle {
-                mode,
-                d,
-                in_range,
-                a,
-                b,
-                c,
-            } => {
+            CollectiveKind::Shuffle { mode, d, in_range, a, b, c } => {
                 return unsafe { shuffle(frame, mask, mode, d, in_range, [a, b, c]) };
             }
-            CollectiveKind::Vote {
-                mode,
-                d,
-                source,
-                flip,
-            } => {
+            CollectiveKind::Vote { mode, d, source, flip } => {
                 let votes = unsafe { frame.predicate(source) ^ flip } & mask;
                 let mut results = [0; LANES];
                 for lane in lanes_of(mask) {
@@ -388,9 +296,7 @@ impl Reduce {
 }
 
 fn bits(values: &[u32; LANES], mask: u32) -> u32 {
-    lanes_of(mask)
-        .filter(|&lane| values[lane] != 0)
-        .fold(0, |bits, lane| bits | 1 << lane)
+    lanes_of(mask).filter(|&lane| values[lane] != 0).fold(0, |bits, lane| bits | 1 << lane)
 }
 
 unsafe fn wide(frame: Frame, register: u32, bytes: u32) -> [u64; LANES] {
@@ -421,10 +327,7 @@ unsafe fn shuffle(
         let last = own & segments | clamp & !segments;
         let first = own & segments;
         let (source, inside) = match mode {
-            Mode::Up => (
-                own.wrapping_sub(distance),
-                own as i32 - distance as i32 >= last as i32,
-            ),
+            Mode::Up => (own.wrapping_sub(distance), own as i32 - distance as i32 >= last as i32),
             Mode::Down => (own + distance, own + distance <= last),
             Mode::Butterfly => (own ^ distance, (own ^ distance) <= last),
             Mode::Index => {

@@ -28,29 +28,29 @@ macro_rules! floating {
     ($op:expr, $t:ty, $value:expr) => {
         match $op {
             "eq" => Some(comparison(|a: $t, b: $t| $value(a) == $value(b))),
-            "ne" => Some(comparison(|a: $t, b: $t| {
-                $value(a) != $value(b) && !unordered!($value, a, b)
-            })),
+            "ne" => {
+                Some(comparison(|a: $t, b: $t| $value(a) != $value(b) && !unordered!($value, a, b)))
+            }
             "lt" => Some(comparison(|a: $t, b: $t| $value(a) < $value(b))),
             "le" => Some(comparison(|a: $t, b: $t| $value(a) <= $value(b))),
             "gt" => Some(comparison(|a: $t, b: $t| $value(a) > $value(b))),
             "ge" => Some(comparison(|a: $t, b: $t| $value(a) >= $value(b))),
-            "equ" => Some(comparison(|a: $t, b: $t| {
-                $value(a) == $value(b) || unordered!($value, a, b)
-            })),
+            "equ" => {
+                Some(comparison(|a: $t, b: $t| $value(a) == $value(b) || unordered!($value, a, b)))
+            }
             "neu" => Some(comparison(|a: $t, b: $t| $value(a) != $value(b))),
-            "ltu" => Some(comparison(|a: $t, b: $t| {
-                $value(a) < $value(b) || unordered!($value, a, b)
-            })),
-            "leu" => Some(comparison(|a: $t, b: $t| {
-                $value(a) <= $value(b) || unordered!($value, a, b)
-            })),
-            "gtu" => Some(comparison(|a: $t, b: $t| {
-                $value(a) > $value(b) || unordered!($value, a, b)
-            })),
-            "geu" => Some(comparison(|a: $t, b: $t| {
-                $value(a) >= $value(b) || unordered!($value, a, b)
-            })),
+            "ltu" => {
+                Some(comparison(|a: $t, b: $t| $value(a) < $value(b) || unordered!($value, a, b)))
+            }
+            "leu" => {
+                Some(comparison(|a: $t, b: $t| $value(a) <= $value(b) || unordered!($value, a, b)))
+            }
+            "gtu" => {
+                Some(comparison(|a: $t, b: $t| $value(a) > $value(b) || unordered!($value, a, b)))
+            }
+            "geu" => {
+                Some(comparison(|a: $t, b: $t| $value(a) >= $value(b) || unordered!($value, a, b)))
+            }
             "num" => Some(comparison(|a: $t, b: $t| !unordered!($value, a, b))),
             "nan" => Some(comparison(|a: $t, b: $t| unordered!($value, a, b))),
             _ => None,
@@ -99,9 +99,7 @@ fn comparison_of(op: &str, ty: Type, ftz: bool) -> Option<Comparison> {
 
 /// The comparison, its type and its combination with a third predicate.
 fn comparison_and_combination(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<(Comparison, Combine)> {
-    let op = opcode
-        .take_one(&OPERATORS)
-        .ok_or_else(|| opcode.unknown())?;
+    let op = opcode.take_one(&OPERATORS).ok_or_else(|| opcode.unknown())?;
     let combine = match opcode.take_one(&["and", "or", "xor"]) {
         Some("and") => Combine::And,
         Some("or") => Combine::Or,
@@ -137,21 +135,8 @@ pub(crate) fn decode_setp<'a>(
         Operand::Pair(p, q) => (decoder.result_predicate(p)?, decoder.result_predicate(q)?),
         _ => return Err("setp writes predicates".into()),
     };
-    let (a, b) = (
-        decoder.source(a, ty.bytes())?,
-        decoder.source(b, ty.bytes())?,
-    );
-    let op = SetPredicate {
-        compare,
-        a,
-        b,
-        combine,
-        c,
-        c_flip,
-        p,
-        q,
-        register: None,
-    };
+    let (a, b) = (decoder.source(a, ty.bytes())?, decoder.source(b, ty.bytes())?);
+    let op = SetPredicate { compare, a, b, combine, c, c_flip, p, q, register: None };
     Ok((Op::SetPredicate(Box::new(op)), Class::Compare))
 }
 
@@ -195,18 +180,9 @@ pub(crate) fn decode_selp<'a>(
         _ => return Err(opcode.unknown()),
     };
     let (c, e) = decoder.predicate(p)?;
-    let (a, b) = (
-        decoder.source(a, ty.bytes())?,
-        decoder.source(b, ty.bytes())?,
-    );
+    let (a, b) = (decoder.source(a, ty.bytes())?, decoder.source(b, ty.bytes())?);
     let d = decoder.result(d, ty.bytes())?;
-    Ok((
-        Op::Alu {
-            run,
-            operands: Operands { d, e, a, b, c },
-        },
-        Class::Integer,
-    ))
+    Ok((Op::Alu { run, operands: Operands { d, e, a, b, c } }, Class::Integer))
 }
 
 unsafe fn select<T: Lane>(frame: Frame, operands: &Operands, mask: u32) {
@@ -216,11 +192,7 @@ unsafe fn select<T: Lane>(frame: Frame, operands: &Operands, mask: u32) {
         let choice = frame.predicate(operands.c) ^ operands.e;
         let mut out = [T::default(); LANES];
         for lane in 0..LANES {
-            out[lane] = if choice >> lane & 1 != 0 {
-                a[lane]
-            } else {
-                b[lane]
-            };
+            out[lane] = if choice >> lane & 1 != 0 { a[lane] } else { b[lane] };
         }
         frame.set(operands.d, &out, mask);
     }
@@ -246,25 +218,10 @@ pub(crate) fn decode_slct<'a>(
         (8, Type::F32) => slct::<u64, true>,
         _ => return Err(opcode.unknown()),
     };
-    let (a, b) = (
-        decoder.source(a, ty.bytes())?,
-        decoder.source(b, ty.bytes())?,
-    );
+    let (a, b) = (decoder.source(a, ty.bytes())?, decoder.source(b, ty.bytes())?);
     let c = decoder.source(c, 4)?;
     let d = decoder.result(d, ty.bytes())?;
-    Ok((
-        Op::Alu {
-            run,
-            operands: Operands {
-                d,
-                e: u32::from(ftz),
-                a,
-                b,
-                c,
-            },
-        },
-        Class::Integer,
-    ))
+    Ok((Op::Alu { run, operands: Operands { d, e: u32::from(ftz), a, b, c } }, Class::Integer))
 }
 
 unsafe fn slct<T: Lane, const FLOAT: bool>(frame: Frame, operands: &Operands, mask: u32) {
@@ -275,11 +232,7 @@ unsafe fn slct<T: Lane, const FLOAT: bool>(frame: Frame, operands: &Operands, ma
         let mut out = [T::default(); LANES];
         for lane in 0..LANES {
             let x = f32::from_bits(c[lane]);
-            let x = if operands.e != 0 {
-                super::float::flush(x)
-            } else {
-                x
-            };
+            let x = if operands.e != 0 { super::float::flush(x) } else { x };
             // −0 counts as zero, a NaN selects b.
             let first = if FLOAT { x >= 0.0 } else { c[lane] as i32 >= 0 };
             out[lane] = if first { a[lane] } else { b[lane] };
@@ -307,14 +260,7 @@ pub(crate) fn decode_testp<'a>(
             }
         };
     }
-    let tests = [
-        "finite",
-        "infinite",
-        "number",
-        "notanumber",
-        "normal",
-        "subnormal",
-    ];
+    let tests = ["finite", "infinite", "number", "notanumber", "normal", "subnormal"];
     let op = opcode.take_one(&tests).ok_or_else(|| opcode.unknown())?;
     let compare = match ty {
         Type::F32 => test!(f32, op),
@@ -327,17 +273,7 @@ pub(crate) fn decode_testp<'a>(
     let p = decoder.result_predicate(p)?;
     let a = decoder.source(a, ty.bytes())?;
     let (c, combine) = (super::operation::TRUE, Combine::None);
-    let op = SetPredicate {
-        compare,
-        a,
-        b: a,
-        combine,
-        c,
-        c_flip: 0,
-        p,
-        q: None,
-        register: None,
-    };
+    let op = SetPredicate { compare, a, b: a, combine, c, c_flip: 0, p, q: None, register: None };
     Ok((Op::SetPredicate(Box::new(op)), Class::Compare))
 }
 
@@ -353,9 +289,7 @@ pub(crate) fn decode_set<'a>(
         return Err("set takes three or four operands".into());
     };
     if packed {
-        let op = opcode
-            .take_one(&OPERATORS)
-            .ok_or_else(|| opcode.unknown())?;
+        let op = opcode.take_one(&OPERATORS).ok_or_else(|| opcode.unknown())?;
         let index = OPERATORS.iter().position(|&o| o == op).unwrap_or(0) as u32;
         opcode.take("ftz");
         let as_ones = !matches!(ty, Type::F16x2 | Type::Bf16x2);
@@ -364,13 +298,7 @@ pub(crate) fn decode_set<'a>(
         let (a, b) = (decoder.source(a, 4)?, decoder.source(b, 4)?);
         let d = decoder.result(d, 4)?;
         let operands = Operands { d, e, a, b, c: 0 };
-        return Ok((
-            Op::Alu {
-                run: set_packed,
-                operands,
-            },
-            Class::Compare,
-        ));
+        return Ok((Op::Alu { run: set_packed, operands }, Class::Compare));
     }
     let (compare, combine) = comparison_and_combination(opcode, source)?;
     let (value, run): (u64, Alu) = match ty {
@@ -386,22 +314,10 @@ pub(crate) fn decode_set<'a>(
         None => (super::operation::TRUE, 0),
     };
     let bytes = ty.bytes();
-    let (x, y) = (
-        decoder.source(a, source.bytes())?,
-        decoder.source(b, source.bytes())?,
-    );
-    let (one, zero) = (
-        decoder.constant_bits(value, bytes),
-        decoder.constant_bits(0, bytes),
-    );
+    let (x, y) = (decoder.source(a, source.bytes())?, decoder.source(b, source.bytes())?);
+    let (one, zero) = (decoder.constant_bits(value, bytes), decoder.constant_bits(0, bytes));
     let d = decoder.result(d, bytes)?;
-    let choice = Operands {
-        d,
-        e: 0,
-        a: one,
-        b: zero,
-        c: SCRATCH,
-    };
+    let choice = Operands { d, e: 0, a: one, b: zero, c: SCRATCH };
     let op = SetPredicate {
         compare,
         a: x,
@@ -432,11 +348,7 @@ unsafe fn set_packed(frame: Frame, operands: &Operands, mask: u32) {
                     (false, false) => 0x3C00,
                     (false, true) => 0x3F80,
                 };
-                if holds(operator, a, b) {
-                    one << shift
-                } else {
-                    0u32
-                }
+                if holds(operator, a, b) { one << shift } else { 0u32 }
             };
             half(0) | half(16)
         });

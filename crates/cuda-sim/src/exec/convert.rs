@@ -67,23 +67,12 @@ pub(crate) fn decode<'a>(
         let (a, b) = (decoder.source(a, 4)?, decoder.source(b, 4)?);
         let d = decoder.result(d, 4)?;
         let operands = Operands { d, e, a, b, c: 0 };
-        return Ok((
-            Op::Alu {
-                run: pack_halves,
-                operands,
-            },
-            Class::Convert,
-        ));
+        return Ok((Op::Alu { run: pack_halves, operands }, Class::Convert));
     }
     let [d, a] = operands else {
         return Err("cvt takes a result and a source".into());
     };
-    let number = |ty: Type| {
-        TYPES
-            .iter()
-            .position(|&t| t == ty)
-            .ok_or_else(|| opcode.unknown())
-    };
+    let number = |ty: Type| TYPES.iter().position(|&t| t == ty).ok_or_else(|| opcode.unknown());
     let (to_number, from_number) = (number(to)? as u32, number(from)? as u32);
     let (a, source_width) = decoder.source_any(a, from.register_bytes())?;
     let (d, result_width) = decoder.result_any(d)?;
@@ -91,21 +80,11 @@ pub(crate) fn decode<'a>(
         return Err(format!("{} of registers that are too narrow", opcode.text));
     }
     let exact_widths = source_width == from.bytes() && result_width == to.bytes();
-    let run = if exact_widths {
-        fast(to, from, flags)
-    } else {
-        None
-    };
+    let run = if exact_widths { fast(to, from, flags) } else { None };
     flags |= from_number | to_number << TO_SHIFT;
     flags |= source_width << SOURCE_WIDTH_SHIFT | result_width << RESULT_WIDTH_SHIFT;
     let run = run.unwrap_or(convert);
-    let operands = Operands {
-        d,
-        e: flags,
-        a,
-        b: 0,
-        c: 0,
-    };
+    let operands = Operands { d, e: flags, a, b: 0, c: 0 };
     Ok((Op::Alu { run, operands }, Class::Convert))
 }
 
@@ -221,11 +200,7 @@ fn format_of(ty: Type) -> Format {
 /// An integer of up to 64 bits, rounded once: the two halves are exact in f64.
 fn integer_to_real(i: i128, format: Format, mode: Rounding) -> f64 {
     let (high, low) = ((i >> 32) as f64, (i & 0xFFFF_FFFF) as f64);
-    if i == 0 {
-        0.0
-    } else {
-        rounding::fma(high, 4294967296.0, low, format, mode)
-    }
+    if i == 0 { 0.0 } else { rounding::fma(high, 4294967296.0, low, format, mode) }
 }
 
 fn write_real(mut x: f64, to: Type, e: u32, mode: Rounding) -> u64 {
@@ -236,11 +211,7 @@ fn write_real(mut x: f64, to: Type, e: u32, mode: Rounding) -> u64 {
         x = 0.0;
     }
     // After rounding to an integral value nothing is left to round, but for bf16 and f16.
-    let mode = if e & TO_INTEGRAL != 0 {
-        Rounding::Nearest
-    } else {
-        mode
-    };
+    let mode = if e & TO_INTEGRAL != 0 { Rounding::Nearest } else { mode };
     match to {
         Type::F16 => encode16(x, false, mode).into(),
         Type::Bf16 => encode16(x, true, mode).into(),
@@ -258,11 +229,7 @@ fn write_real(mut x: f64, to: Type, e: u32, mode: Rounding) -> u64 {
 /// Least and greatest value of an integer type.
 fn range(ty: Type) -> (i128, i128) {
     let bits = 8 * ty.bytes();
-    if ty.is_signed() {
-        (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
-    } else {
-        (0, (1 << bits) - 1)
-    }
+    if ty.is_signed() { (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) } else { (0, (1 << bits) - 1) }
 }
 
 /// Floating point always saturates; integers only with `.sat`. NaN becomes 0, or only the top bit

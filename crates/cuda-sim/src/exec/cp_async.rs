@@ -68,10 +68,7 @@ pub(crate) fn decode<'a>(
     if !opcode.take("async") {
         return Err(opcode.unknown());
     }
-    let copy = match (
-        opcode.take_one(&["commit_group", "wait_group", "wait_all"]),
-        operands,
-    ) {
+    let copy = match (opcode.take_one(&["commit_group", "wait_group", "wait_all"]), operands) {
         (Some("commit_group"), []) => AsyncCopy::Commit,
         (Some("wait_group"), [Operand::Integer(n)]) => AsyncCopy::Wait(*n as u32),
         (Some("wait_all"), []) => AsyncCopy::WaitAll,
@@ -89,12 +86,7 @@ pub(crate) fn decode<'a>(
                 None => None,
             };
             let (to, from) = (decoder.address(to)?, decoder.address(from)?);
-            AsyncCopy::Copy {
-                to,
-                from,
-                bytes,
-                source_bytes,
-            }
+            AsyncCopy::Copy { to, from, bytes, source_bytes }
         }
         _ => return Err(opcode.unknown()),
     };
@@ -111,18 +103,12 @@ impl Worker<'_> {
         mask: u32,
     ) -> Result<(), Box<Violation>> {
         match *copy {
-            AsyncCopy::Copy {
-                to,
-                from,
-                bytes,
-                source_bytes,
-            } => {
+            AsyncCopy::Copy { to, from, bytes, source_bytes } => {
                 let to = addresses(frame, &to);
                 let from = addresses(frame, &from);
                 // SAFETY: the decoder checked the width.
-                let wanted = source_bytes.map_or([bytes; LANES], |register| unsafe {
-                    frame.get::<u32>(register)
-                });
+                let wanted = source_bytes
+                    .map_or([bytes; LANES], |register| unsafe { frame.get::<u32>(register) });
                 self.issue(warp, to, &from, bytes, &wanted, mask)
             }
             AsyncCopy::Commit => {
@@ -132,10 +118,7 @@ impl Worker<'_> {
                 Ok(())
             }
             AsyncCopy::Wait(allowed) => {
-                let limit = warp
-                    .copies
-                    .closed
-                    .map(|closed| closed.saturating_sub(allowed));
+                let limit = warp.copies.closed.map(|closed| closed.saturating_sub(allowed));
                 self.complete(warp, mask, &limit)
             }
             AsyncCopy::WaitAll => self.complete(warp, mask, &[u32::MAX; LANES]),
@@ -156,9 +139,8 @@ impl Worker<'_> {
         let mut rest = mask;
         while rest != 0 {
             let amount = wanted[rest.trailing_zeros() as usize];
-            let group = lanes_of(rest)
-                .filter(|&l| wanted[l] == amount)
-                .fold(0, |group, l| group | 1 << l);
+            let group =
+                lanes_of(rest).filter(|&l| wanted[l] == amount).fold(0, |group, l| group | 1 << l);
             rest &= !group;
             if amount > bytes || (amount != bytes && !amount.is_multiple_of(4)) {
                 let message = format!("cp.async of {amount} of {bytes} bytes");
@@ -167,12 +149,7 @@ impl Worker<'_> {
             }
             if amount != 0 {
                 let side = data.as_mut_ptr().cast();
-                let transfer = Transfer {
-                    bytes: amount,
-                    kind: Kind::Read,
-                    data: side,
-                    stride: 16,
-                };
+                let transfer = Transfer { bytes: amount, kind: Kind::Read, data: side, stride: 16 };
                 self.transfer(warp, Space::Global, from, group, &transfer)?;
             }
         }
@@ -181,21 +158,10 @@ impl Worker<'_> {
         for lane in lanes_of(inside(&region, &to, mask, bytes)) {
             // In flight: the destination holds nothing that may be read.
             // SAFETY: inside the region.
-            unsafe {
-                region
-                    .initialised
-                    .add(to[lane] as usize)
-                    .write_bytes(0, bytes as usize)
-            };
+            unsafe { region.initialised.add(to[lane] as usize).write_bytes(0, bytes as usize) };
         }
         let group = warp.copies.closed;
-        warp.copies.pending.push(Pending {
-            mask,
-            to,
-            bytes,
-            data,
-            group,
-        });
+        warp.copies.pending.push(Pending { mask, to, bytes, data, group });
         Ok(())
     }
 
@@ -216,12 +182,7 @@ impl Worker<'_> {
             }
             copy.mask &= !done;
             let data = copy.data.as_mut_ptr().cast();
-            let transfer = Transfer {
-                bytes: copy.bytes,
-                kind: Kind::Write,
-                data,
-                stride: 16,
-            };
+            let transfer = Transfer { bytes: copy.bytes, kind: Kind::Write, data, stride: 16 };
             self.transfer(warp, Space::Shared, &copy.to, done, &transfer)?;
         }
         pending.retain(|copy| copy.mask != 0);

@@ -72,13 +72,7 @@ fn decode_arithmetic<'a>(
     }
     let d = decoder.result(&operands[0], d)?;
     let [a, b, c] = places;
-    Ok((
-        Op::Alu {
-            run,
-            operands: Operands { d, e, a, b, c },
-        },
-        class(opcode, ty),
-    ))
+    Ok((Op::Alu { run, operands: Operands { d, e, a, b, c } }, class(opcode, ty)))
 }
 
 fn class(opcode: &Opcode<'_>, ty: Type) -> Class {
@@ -114,13 +108,7 @@ fn decode_lop3<'a>(
     let (a, b) = (decoder.source(a, 4)?, decoder.source(b, 4)?);
     let c = decoder.source(c, 4)?;
     let d = decoder.result(d, 4)?;
-    Ok((
-        Op::Alu {
-            run: bits::lop3,
-            operands: Operands { d, e, a, b, c },
-        },
-        Class::Integer,
-    ))
+    Ok((Op::Alu { run: bits::lop3, operands: Operands { d, e, a, b, c } }, Class::Integer))
 }
 
 /// `bfi.type d, a, b, position, length`: the fifth operand goes to `Operands::e`.
@@ -166,13 +154,7 @@ fn decode_bfi<'a>(
     let (a, b) = (decoder.source(a, bytes)?, decoder.source(b, bytes)?);
     let (c, e) = (decoder.source(at, 4)?, decoder.source(length, 4)?);
     let d = decoder.result(d, bytes)?;
-    Ok((
-        Op::Alu {
-            run,
-            operands: Operands { d, e, a, b, c },
-        },
-        Class::Integer,
-    ))
+    Ok((Op::Alu { run, operands: Operands { d, e, a, b, c } }, Class::Integer))
 }
 
 fn decode_predicate_logic<'a>(
@@ -189,13 +171,7 @@ fn decode_predicate_logic<'a>(
     let (a, a_flip) = decoder.predicate(a)?;
     let (b, b_flip) = decoder.predicate(operands.get(2).unwrap_or(&operands[1]))?;
     let e = a_flip & 1 | b_flip & 2;
-    Ok((
-        Op::Alu {
-            run,
-            operands: Operands { d, e, a, b, c: 0 },
-        },
-        Class::Compare,
-    ))
+    Ok((Op::Alu { run, operands: Operands { d, e, a, b, c: 0 } }, Class::Compare))
 }
 
 /// `membar.level` and `fence.semantics.scope`.

@@ -59,10 +59,6 @@ pub(crate) struct Violation {
 
 impl Violation {
     pub(crate) fn new(kind: FaultKind, lane: Option<u32>, message: String) -> Box<Self> {
-        Box::new(Self {
-            kind,
-            message,
-            lane,
-        })
+        Box::new(Self { kind, message, lane })
     }
 }

@@ -30,11 +30,7 @@ pub(crate) fn canonical(x: f32) -> f32 {
 /// Subnormal numbers flushed to zero of their sign.
 #[inline(always)]
 pub(crate) fn flush(x: f32) -> f32 {
-    if x.abs() < f32::MIN_POSITIVE {
-        0.0f32.copysign(x)
-    } else {
-        x
-    }
+    if x.abs() < f32::MIN_POSITIVE { 0.0f32.copysign(x) } else { x }
 }
 
 /// The rounding mode of an opcode, if one is written: `rn`, `rz`, `rm`, `rp`.
@@ -107,12 +103,12 @@ fn f32_operation(opcode: &mut Opcode<'_>, flags: u32) -> Option<Operation> {
         "div" => flagged2(flags, |a, b, _, mode| {
             rounding::div(a.into(), b.into(), Format::F32, mode) as f32
         }),
-        "rcp" => flagged1(flags, |a, _, _, mode| {
-            rounding::div(1.0, a.into(), Format::F32, mode) as f32
-        }),
-        "sqrt" => flagged1(flags, |a, _, _, mode| {
-            rounding::sqrt(a.into(), Format::F32, mode) as f32
-        }),
+        "rcp" => {
+            flagged1(flags, |a, _, _, mode| rounding::div(1.0, a.into(), Format::F32, mode) as f32)
+        }
+        "sqrt" => {
+            flagged1(flags, |a, _, _, mode| rounding::sqrt(a.into(), Format::F32, mode) as f32)
+        }
         "neg" if flags == 0 => unary(|a: f32| -a),
         "abs" if flags == 0 => unary(|a: f32| a.abs()),
         "neg" => flagged1(flags, |a, _, _, _| -a),
@@ -164,11 +160,7 @@ pub(crate) fn greater(a: f32, b: f32) -> f32 {
 
 #[inline(always)]
 pub(crate) fn nan_or(a: f32, b: f32, otherwise: f32) -> f32 {
-    if a.is_nan() || b.is_nan() {
-        f32::NAN
-    } else {
-        otherwise
-    }
+    if a.is_nan() || b.is_nan() { f32::NAN } else { otherwise }
 }
 
 fn xor_sign(a: f32, b: f32, pick: fn(f32, f32) -> f32) -> f32 {
@@ -192,20 +184,17 @@ fn f64_operation(opcode: &mut Opcode<'_>, flags: u32) -> Option<Operation> {
         "sqrt" if !directed => unary(|a: f64| a.sqrt()),
         "add" => directed2(flags, move |a, b, _, mode| exact(a, 1.0, b, mode)),
         "sub" => directed2(flags, move |a, b, _, mode| exact(a, 1.0, -b, mode)),
-        "mul" => directed2(flags, move |a, b, _, mode| {
-            if a == 0.0 || b == 0.0 {
-                a * b
-            } else {
-                exact(a, b, 0.0, mode)
-            }
-        }),
+        "mul" => {
+            directed2(
+                flags,
+                move |a, b, _, mode| {
+                    if a == 0.0 || b == 0.0 { a * b } else { exact(a, b, 0.0, mode) }
+                },
+            )
+        }
         "fma" | "mad" => directed3(flags, exact),
-        "div" => directed2(flags, |a, b, _, mode| {
-            rounding::div(a, b, Format::F64, mode)
-        }),
-        "rcp" => directed1(flags, |a, _, _, mode| {
-            rounding::div(1.0, a, Format::F64, mode)
-        }),
+        "div" => directed2(flags, |a, b, _, mode| rounding::div(a, b, Format::F64, mode)),
+        "rcp" => directed1(flags, |a, _, _, mode| rounding::div(1.0, a, Format::F64, mode)),
         "sqrt" => directed1(flags, |a, _, _, mode| rounding::sqrt(a, Format::F64, mode)),
         "neg" => unary(|a: f64| -a),
         "abs" => unary(|a: f64| a.abs()),
@@ -242,11 +231,7 @@ fn f64_approximate(opcode: &mut Opcode<'_>, flags: u32) -> Option<Operation> {
     /// The upper 32 bits; subnormal numbers become zero.
     fn upper(x: f64) -> f64 {
         let x = f64::from_bits(x.to_bits() & !0xFFFF_FFFF);
-        if x.abs() < f64::MIN_POSITIVE {
-            0.0f64.copysign(x)
-        } else {
-            x
-        }
+        if x.abs() < f64::MIN_POSITIVE { 0.0f64.copysign(x) } else { x }
     }
     if flags != FTZ {
         return None;
@@ -260,56 +245,32 @@ fn f64_approximate(opcode: &mut Opcode<'_>, flags: u32) -> Option<Operation> {
 
 fn flagged1<F: Scalar32 + 'static>(flags: u32, f: F) -> Operation {
     let _ = f;
-    Operation {
-        run: flagged::<F>,
-        e: flags,
-        ..unary(|a: f32| a)
-    }
+    Operation { run: flagged::<F>, e: flags, ..unary(|a: f32| a) }
 }
 
 fn flagged2<F: Scalar32 + 'static>(flags: u32, f: F) -> Operation {
     let _ = f;
-    Operation {
-        run: flagged::<F>,
-        e: flags,
-        ..binary(|a: f32, _: f32| a)
-    }
+    Operation { run: flagged::<F>, e: flags, ..binary(|a: f32, _: f32| a) }
 }
 
 fn flagged3<F: Scalar32 + 'static>(flags: u32, f: F) -> Operation {
     let _ = f;
-    Operation {
-        run: flagged::<F>,
-        e: flags,
-        ..ternary(|a: f32, _: f32, _: f32| a)
-    }
+    Operation { run: flagged::<F>, e: flags, ..ternary(|a: f32, _: f32, _: f32| a) }
 }
 
 fn directed1<F: Scalar64 + 'static>(flags: u32, f: F) -> Operation {
     let _ = f;
-    Operation {
-        run: run_directed::<F>,
-        e: flags,
-        ..unary(|a: f64| a)
-    }
+    Operation { run: run_directed::<F>, e: flags, ..unary(|a: f64| a) }
 }
 
 fn directed2<F: Scalar64 + 'static>(flags: u32, f: F) -> Operation {
     let _ = f;
-    Operation {
-        run: run_directed::<F>,
-        e: flags,
-        ..binary(|a: f64, _: f64| a)
-    }
+    Operation { run: run_directed::<F>, e: flags, ..binary(|a: f64, _: f64| a) }
 }
 
 fn directed3<F: Scalar64 + 'static>(flags: u32, f: F) -> Operation {
     let _ = f;
-    Operation {
-        run: run_directed::<F>,
-        e: flags,
-        ..ternary(|a: f64, _: f64, _: f64| a)
-    }
+    Operation { run: run_directed::<F>, e: flags, ..ternary(|a: f64, _: f64, _: f64| a) }
 }
 
 /// An f32 operation with the modifiers in `Operands::e`. Sources an operation does not have

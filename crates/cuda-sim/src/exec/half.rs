@@ -107,11 +107,7 @@ fn lesser(a: f64, b: f64) -> f64 {
 }
 
 fn nan_or(a: f64, b: f64, otherwise: f64) -> f64 {
-    if a.is_nan() || b.is_nan() {
-        f64::NAN
-    } else {
-        otherwise
-    }
+    if a.is_nan() || b.is_nan() { f64::NAN } else { otherwise }
 }
 
 fn make<F: Scalar + 'static>(sources: u32, packed: bool, flags: u32, f: F) -> Operation {
@@ -124,11 +120,7 @@ fn make<F: Scalar + 'static>(sources: u32, packed: bool, flags: u32, f: F) -> Op
         (true, 2) => (binary(|a: u32, _: u32| a), run::<u32, F>),
         (true, _) => (ternary(|a: u32, _: u32, _: u32| a), run::<u32, F>),
     };
-    Operation {
-        run,
-        e: flags,
-        ..shape
-    }
+    Operation { run, e: flags, ..shape }
 }
 
 /// A register of one or two 16-bit values.
@@ -164,11 +156,7 @@ unsafe fn run<T: Halves, F: Scalar>(frame: Frame, operands: &Operands, mask: u32
     let bf16 = flags & BF16 != 0;
     let format = if bf16 { Format::BF16 } else { Format::F16 };
     let flush = |x: f64| {
-        if flags & FTZ != 0 && x.abs() < 2f64.powi(-14) {
-            0.0f64.copysign(x)
-        } else {
-            x
-        }
+        if flags & FTZ != 0 && x.abs() < 2f64.powi(-14) { 0.0f64.copysign(x) } else { x }
     };
     // SAFETY: the decoder checked the widths; sources that are not there alias the first register.
     unsafe {
@@ -205,21 +193,12 @@ mod tests {
             for bf16 in [false, true] {
                 let value = decode16(bits, bf16);
                 let found = encode16(value, bf16, Rounding::Nearest);
-                assert!(
-                    found == bits || value.is_nan() && found == 0x7FFF,
-                    "{bits:#x}"
-                );
+                assert!(found == bits || value.is_nan() && found == 0x7FFF, "{bits:#x}");
             }
         }
         assert_eq!(decode16(0x3C00, false), 1.0);
         assert_eq!(decode16(0x0001, false), 2f64.powi(-24));
-        assert_eq!(
-            encode16(1.0 + 2f64.powi(-11), false, Rounding::Nearest),
-            0x3C00
-        );
-        assert_eq!(
-            encode16(1.0 + 3.0 * 2f64.powi(-11), false, Rounding::Nearest),
-            0x3C02
-        );
+        assert_eq!(encode16(1.0 + 2f64.powi(-11), false, Rounding::Nearest), 0x3C00);
+        assert_eq!(encode16(1.0 + 3.0 * 2f64.powi(-11), false, Rounding::Nearest), 0x3C02);
     }
 }

@@ -82,11 +82,7 @@ fn sum(opcode: &mut Opcode<'_>, ty: Type) -> Option<Operation> {
             Type::U64 | Type::S64 => binary(|a: u64, _: u64| a),
             _ => return None,
         };
-        operation.run = if operation.d == 4 {
-            carry_sum::<u32>
-        } else {
-            carry_sum::<u64>
-        };
+        operation.run = if operation.d == 4 { carry_sum::<u32> } else { carry_sum::<u64> };
         operation.e = flags;
         return Some(operation);
     }
@@ -105,20 +101,18 @@ fn sum(opcode: &mut Opcode<'_>, ty: Type) -> Option<Operation> {
 
 /// Which part of a product is kept.
 fn part(opcode: &mut Opcode<'_>) -> Decoded<&'static str> {
-    opcode
-        .take_one(&["lo", "hi", "wide"])
-        .ok_or_else(|| opcode.unknown())
+    opcode.take_one(&["lo", "hi", "wide"]).ok_or_else(|| opcode.unknown())
 }
 
 fn product(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Operation>> {
     Ok(match (part(opcode)?, ty) {
         ("lo", _) => by_integer!(ty, T => binary(|a: T, b: T| a.wrapping_mul(b))),
-        ("hi", Type::U16) => Some(binary(|a: u16, b: u16| {
-            ((u32::from(a) * u32::from(b)) >> 16) as u16
-        })),
-        ("hi", Type::S16) => Some(binary(|a: i16, b: i16| {
-            ((i32::from(a) * i32::from(b)) >> 16) as i16
-        })),
+        ("hi", Type::U16) => {
+            Some(binary(|a: u16, b: u16| ((u32::from(a) * u32::from(b)) >> 16) as u16))
+        }
+        ("hi", Type::S16) => {
+            Some(binary(|a: i16, b: i16| ((i32::from(a) * i32::from(b)) >> 16) as i16))
+        }
         ("hi", Type::U32) => Some(binary(mul_hi_u32)),
         ("hi", Type::S32) => Some(binary(mul_hi_s32)),
         ("hi", Type::U64) => Some(binary(mul_hi_u64)),
@@ -163,64 +157,61 @@ fn mad(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Operation>> {
         ("hi", Type::S16) => Some(ternary(|a: i16, b: i16, c: i16| {
             (((i32::from(a) * i32::from(b)) >> 16) as i16).wrapping_add(c)
         })),
-        ("hi", Type::U32) => Some(ternary(|a: u32, b: u32, c: u32| {
-            mul_hi_u32(a, b).wrapping_add(c)
-        })),
-        ("hi", Type::S32) if saturates => Some(ternary(|a: i32, b: i32, c: i32| {
-            mul_hi_s32(a, b).saturating_add(c)
-        })),
-        ("hi", Type::S32) => Some(ternary(|a: i32, b: i32, c: i32| {
-            mul_hi_s32(a, b).wrapping_add(c)
-        })),
-        ("hi", Type::U64) => Some(ternary(|a: u64, b: u64, c: u64| {
-            mul_hi_u64(a, b).wrapping_add(c)
-        })),
-        ("hi", Type::S64) => Some(ternary(|a: i64, b: i64, c: i64| {
-            mul_hi_s64(a, b).wrapping_add(c)
-        })),
-        ("wide", Type::U16) => Some(ternary(|a: u16, b: u16, c: u32| {
-            (u32::from(a) * u32::from(b)).wrapping_add(c)
-        })),
-        ("wide", Type::S16) => Some(ternary(|a: i16, b: i16, c: i32| {
-            (i32::from(a) * i32::from(b)).wrapping_add(c)
-        })),
-        ("wide", Type::U32) => Some(ternary(|a: u32, b: u32, c: u64| {
-            (u64::from(a) * u64::from(b)).wrapping_add(c)
-        })),
-        ("wide", Type::S32) => Some(ternary(|a: i32, b: i32, c: i64| {
-            (i64::from(a) * i64::from(b)).wrapping_add(c)
-        })),
+        ("hi", Type::U32) => {
+            Some(ternary(|a: u32, b: u32, c: u32| mul_hi_u32(a, b).wrapping_add(c)))
+        }
+        ("hi", Type::S32) if saturates => {
+            Some(ternary(|a: i32, b: i32, c: i32| mul_hi_s32(a, b).saturating_add(c)))
+        }
+        ("hi", Type::S32) => {
+            Some(ternary(|a: i32, b: i32, c: i32| mul_hi_s32(a, b).wrapping_add(c)))
+        }
+        ("hi", Type::U64) => {
+            Some(ternary(|a: u64, b: u64, c: u64| mul_hi_u64(a, b).wrapping_add(c)))
+        }
+        ("hi", Type::S64) => {
+            Some(ternary(|a: i64, b: i64, c: i64| mul_hi_s64(a, b).wrapping_add(c)))
+        }
+        ("wide", Type::U16) => {
+            Some(ternary(|a: u16, b: u16, c: u32| (u32::from(a) * u32::from(b)).wrapping_add(c)))
+        }
+        ("wide", Type::S16) => {
+            Some(ternary(|a: i16, b: i16, c: i32| (i32::from(a) * i32::from(b)).wrapping_add(c)))
+        }
+        ("wide", Type::U32) => {
+            Some(ternary(|a: u32, b: u32, c: u64| (u64::from(a) * u64::from(b)).wrapping_add(c)))
+        }
+        ("wide", Type::S32) => {
+            Some(ternary(|a: i32, b: i32, c: i64| (i64::from(a) * i64::from(b)).wrapping_add(c)))
+        }
         _ => None,
     })
 }
 
 /// `mul24`, `mad24`: the low or the high 32 bits of a product of 24-bit numbers.
 fn product24(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Operation>> {
-    let high = opcode
-        .take_one(&["lo", "hi"])
-        .ok_or_else(|| opcode.unknown())?
-        == "hi";
+    let high = opcode.take_one(&["lo", "hi"]).ok_or_else(|| opcode.unknown())? == "hi";
     let saturates = (opcode.name, ty, high) == ("mad24", Type::S32, true) && opcode.take("sat");
     Ok(match (opcode.name, ty, high) {
         ("mul24", Type::U32, false) => Some(binary(|a: u32, b: u32| u24(a, b) as u32)),
         ("mul24", Type::U32, true) => Some(binary(|a: u32, b: u32| (u24(a, b) >> 16) as u32)),
         ("mul24", Type::S32, false) => Some(binary(|a: i32, b: i32| s24(a, b) as i32)),
         ("mul24", Type::S32, true) => Some(binary(|a: i32, b: i32| (s24(a, b) >> 16) as i32)),
-        ("mad24", Type::U32, false) => Some(ternary(|a: u32, b: u32, c: u32| {
-            (u24(a, b) as u32).wrapping_add(c)
-        })),
-        ("mad24", Type::U32, true) => Some(ternary(|a: u32, b: u32, c: u32| {
-            ((u24(a, b) >> 16) as u32).wrapping_add(c)
-        })),
-        ("mad24", Type::S32, false) => Some(ternary(|a: i32, b: i32, c: i32| {
-            (s24(a, b) as i32).wrapping_add(c)
-        })),
-        ("mad24", Type::S32, true) if saturates => Some(ternary(|a: i32, b: i32, c: i32| {
-            ((s24(a, b) >> 16) as i32).saturating_add(c)
-        })),
-        ("mad24", Type::S32, true) => Some(ternary(|a: i32, b: i32, c: i32| {
-            ((s24(a, b) >> 16) as i32).wrapping_add(c)
-        })),
+        ("mad24", Type::U32, false) => {
+            Some(ternary(|a: u32, b: u32, c: u32| (u24(a, b) as u32).wrapping_add(c)))
+        }
+        ("mad24", Type::U32, true) => {
+            Some(ternary(|a: u32, b: u32, c: u32| ((u24(a, b) >> 16) as u32).wrapping_add(c)))
+        }
+        ("mad24", Type::S32, false) => {
+            Some(ternary(|a: i32, b: i32, c: i32| (s24(a, b) as i32).wrapping_add(c)))
+        }
+        ("mad24", Type::S32, true) if saturates => {
+            Some(ternary(|a: i32, b: i32, c: i32| ((s24(a, b) >> 16) as i32).saturating_add(c)))
+        }
+        ("mad24", Type::S32, true) => {
+            Some(ternary(|a: i32, b: i32, c: i32| ((s24(a, b) >> 16) as i32).wrapping_add(c)))
+        }
         _ => None,
     })
 }
@@ -238,12 +229,7 @@ fn s24(a: i32, b: i32) -> i64 {
 /// `dp4a` and `dp2a`: the first type is that of `a`, the second that of `b`.
 fn dot_product(opcode: &mut Opcode<'_>, _: Type) -> Decoded<Option<Operation>> {
     let high = match opcode.name {
-        "dp2a" => {
-            opcode
-                .take_one(&["lo", "hi"])
-                .ok_or_else(|| opcode.unknown())?
-                == "hi"
-        }
+        "dp2a" => opcode.take_one(&["lo", "hi"]).ok_or_else(|| opcode.unknown())? == "hi",
         _ => false,
     };
     // The type taken by the caller is the first one.
@@ -257,20 +243,14 @@ fn dot_product(opcode: &mut Opcode<'_>, _: Type) -> Decoded<Option<Operation>> {
 
 fn byte(word: u32, i: usize, signed: bool) -> i32 {
     let byte = word.to_le_bytes()[i];
-    if signed {
-        i32::from(byte as i8)
-    } else {
-        i32::from(byte)
-    }
+    if signed { i32::from(byte as i8) } else { i32::from(byte) }
 }
 
 unsafe fn dp4a(frame: Frame, operands: &Operands, mask: u32) {
     // SAFETY: the decoder checked the widths.
     unsafe {
         dot(frame, operands, mask, |a, b, flags| {
-            (0..4)
-                .map(|i| byte(a, i, flags & 1 != 0) * byte(b, i, flags & 2 != 0))
-                .sum()
+            (0..4).map(|i| byte(a, i, flags & 1 != 0) * byte(b, i, flags & 2 != 0)).sum()
         });
     }
 }
@@ -281,16 +261,10 @@ unsafe fn dp2a(frame: Frame, operands: &Operands, mask: u32) {
         dot(frame, operands, mask, |a, b, flags| {
             let half = |i: usize| {
                 let half = (a >> (16 * i)) as u16;
-                if flags & 1 != 0 {
-                    i32::from(half as i16)
-                } else {
-                    i32::from(half)
-                }
+                if flags & 1 != 0 { i32::from(half as i16) } else { i32::from(half) }
             };
             let first = if flags & 4 != 0 { 2 } else { 0 };
-            (0..2)
-                .map(|i| half(i).wrapping_mul(byte(b, first + i, flags & 2 != 0)))
-                .sum()
+            (0..2).map(|i| half(i).wrapping_mul(byte(b, first + i, flags & 2 != 0))).sum()
         });
     }
 }
@@ -335,11 +309,7 @@ impl Word for u64 {
 /// A borrow is kept as a carry of 1.
 unsafe fn carry_sum<T: Word>(frame: Frame, operands: &Operands, mask: u32) {
     let bits = 8 * size_of::<T>() as u32;
-    let (subtract, takes, sets) = (
-        operands.e & 1 != 0,
-        operands.e & 2 != 0,
-        operands.e & 4 != 0,
-    );
+    let (subtract, takes, sets) = (operands.e & 1 != 0, operands.e & 2 != 0, operands.e & 4 != 0);
     // SAFETY: the decoder checked the widths.
     unsafe {
         let (a, b) = (frame.get::<T>(operands.a), frame.get::<T>(operands.b));
@@ -348,11 +318,7 @@ unsafe fn carry_sum<T: Word>(frame: Frame, operands: &Operands, mask: u32) {
         for lane in lanes_of(mask) {
             let carry = u128::from(carries >> lane & 1);
             let (a, b) = (a[lane].to_u128(), b[lane].to_u128());
-            let full = if subtract {
-                a.wrapping_sub(b).wrapping_sub(carry)
-            } else {
-                a + b + carry
-            };
+            let full = if subtract { a.wrapping_sub(b).wrapping_sub(carry) } else { a + b + carry };
             out[lane] = T::from_u128(full);
             carried |= u32::from(full >> bits & 1 != 0) << lane;
         }
@@ -367,20 +333,13 @@ unsafe fn carry_sum<T: Word>(frame: Frame, operands: &Operands, mask: u32) {
 fn carry_mad(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Operation> {
     let with_carry = opcode.name == "madc";
     let sets_carry = !with_carry || opcode.take("cc");
-    let high = opcode
-        .take_one(&["lo", "hi"])
-        .ok_or_else(|| opcode.unknown())?
-        == "hi";
+    let high = opcode.take_one(&["lo", "hi"]).ok_or_else(|| opcode.unknown())? == "hi";
     let mut operation = match ty {
         Type::U32 | Type::S32 => ternary(|a: u32, _: u32, _: u32| a),
         Type::U64 | Type::S64 => ternary(|a: u64, _: u64, _: u64| a),
         _ => return Err(opcode.unknown()),
     };
-    operation.run = if operation.d == 4 {
-        run_carry_mad::<u32>
-    } else {
-        run_carry_mad::<u64>
-    };
+    operation.run = if operation.d == 4 { run_carry_mad::<u32> } else { run_carry_mad::<u64> };
     operation.e = u32::from(high)
         | u32::from(with_carry) << 1
         | u32::from(sets_carry) << 2
@@ -395,24 +354,13 @@ unsafe fn run_carry_mad<T: Word>(frame: Frame, operands: &Operands, mask: u32) {
     unsafe {
         let a = frame.get::<T>(operands.a);
         let (b, c) = (frame.get::<T>(operands.b), frame.get::<T>(operands.c));
-        let carries = if flags & 2 != 0 {
-            frame.predicate(CARRY)
-        } else {
-            0
-        };
+        let carries = if flags & 2 != 0 { frame.predicate(CARRY) } else { 0 };
         let (mut out, mut carried) = ([T::default(); LANES], 0);
         for lane in lanes_of(mask) {
             let (a, b) = (a[lane].to_u128(), b[lane].to_u128());
-            let product = if flags & 8 != 0 {
-                (signed(a, bits) * signed(b, bits)) as u128
-            } else {
-                a * b
-            };
-            let part = if flags & 1 != 0 {
-                product >> bits
-            } else {
-                product
-            };
+            let product =
+                if flags & 8 != 0 { (signed(a, bits) * signed(b, bits)) as u128 } else { a * b };
+            let part = if flags & 1 != 0 { product >> bits } else { product };
             let full =
                 T::from_u128(part).to_u128() + c[lane].to_u128() + u128::from(carries >> lane & 1);
             out[lane] = T::from_u128(full);

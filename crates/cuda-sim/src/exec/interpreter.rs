@@ -43,13 +43,7 @@ impl Worker<'_> {
         let Some(&Activation { function, .. }) = warp.activations.last() else {
             return Ok(());
         };
-        let Some(&Path {
-            mut pc,
-            reconverge,
-            mask: active,
-            ..
-        }) = warp.paths.last()
-        else {
+        let Some(&Path { mut pc, reconverge, mask: active, .. }) = warp.paths.last() else {
             return Ok(());
         };
         let code = &linked.functions[function].code.code;
@@ -99,11 +93,7 @@ impl Worker<'_> {
             Op::Branch { target, reconverge } => {
                 return Ok(self.branch(warp, mask, active, *target, *reconverge));
             }
-            Op::BranchIndexed {
-                index,
-                targets,
-                reconverge,
-            } => {
+            Op::BranchIndexed { index, targets, reconverge } => {
                 let indices = unsafe { frame.get::<u32>(*index) };
                 return self.branch_indexed(warp, mask, active, &indices, targets, *reconverge);
             }
@@ -144,11 +134,7 @@ impl Worker<'_> {
             }
             Op::Trap => {
                 let lane = Some(mask.trailing_zeros());
-                return Err(Violation::new(
-                    FaultKind::Trap,
-                    lane,
-                    "trap instruction".into(),
-                ));
+                return Err(Violation::new(FaultKind::Trap, lane, "trap instruction".into()));
             }
             Op::AssertFail { arguments } => return Err(self.assertion(warp, *arguments, mask)),
             Op::Print { arguments, result } => self.print(warp, *arguments, *result, mask),
@@ -177,11 +163,7 @@ impl Worker<'_> {
             return Flow::PathsChanged;
         };
         let next = path.pc + 1;
-        part(
-            warp,
-            reconverge,
-            &[(next, active & !taken), (target, taken)],
-        );
+        part(warp, reconverge, &[(next, active & !taken), (target, taken)]);
         Flow::PathsChanged
     }
 
@@ -221,33 +203,18 @@ impl Worker<'_> {
 
     fn call(&self, warp: &mut Warp, call: &Call, mask: u32) {
         let linked = &self.launch.kernel.linked;
-        let Some(&Activation {
-            function: caller, ..
-        }) = warp.activations.last()
-        else {
+        let Some(&Activation { function: caller, .. }) = warp.activations.last() else {
             return;
         };
         let callee = linked.functions[caller].callees[&call.function];
-        let (from, to) = (
-            linked.functions[caller].local,
-            linked.functions[callee].local,
-        );
+        let (from, to) = (linked.functions[caller].local, linked.functions[callee].local);
         for &(source, target, bytes) in &call.arguments {
             copy_local(warp, mask, from + source, to + target, bytes);
         }
         // The caller's path stays at the call until the callee has returned.
         let base = warp.paths.len();
-        warp.activations.push(Activation {
-            function: callee,
-            base,
-            mask,
-        });
-        warp.paths.push(Path {
-            pc: 0,
-            reconverge: EXIT,
-            mask,
-            parked: false,
-        });
+        warp.activations.push(Activation { function: callee, base, mask });
+        warp.paths.push(Path { pc: 0, reconverge: EXIT, mask, parked: false });
     }
 
     /// Drops the paths that have ended, back to one that can run; `false` if the warp has ended.
@@ -269,10 +236,7 @@ impl Worker<'_> {
     /// The callee of the call at hand has returned in all lanes.
     fn finish_call(&self, warp: &mut Warp, callee: Activation) {
         let linked = &self.launch.kernel.linked;
-        let Some(&Activation {
-            function: caller, ..
-        }) = warp.activations.last()
-        else {
+        let Some(&Activation { function: caller, .. }) = warp.activations.last() else {
             return;
         };
         let Some(path) = warp.paths.last_mut() else {
@@ -281,10 +245,7 @@ impl Worker<'_> {
         let op = &linked.functions[caller].code.code[path.pc as usize].op;
         path.pc += 1;
         let Op::Call(call) = op else { return };
-        let (from, to) = (
-            linked.functions[callee.function].local,
-            linked.functions[caller].local,
-        );
+        let (from, to) = (linked.functions[callee.function].local, linked.functions[caller].local);
         for &(source, target, bytes) in &call.results {
             copy_local(warp, callee.mask, from + source, to + target, bytes);
         }
@@ -312,27 +273,16 @@ fn part(warp: &mut Warp, reconverge: u32, ways: &[(u32, u32)]) {
     let Some(path) = warp.paths.pop() else { return };
     // The path itself waits at the meeting point, unless that is where it was to end anyway.
     if path.reconverge != reconverge {
-        warp.paths.push(Path {
-            pc: reconverge,
-            ..path
-        });
+        warp.paths.push(Path { pc: reconverge, ..path });
     }
     for &(pc, mask) in ways.iter().filter(|(pc, _)| *pc != reconverge) {
-        warp.paths.push(Path {
-            pc,
-            reconverge,
-            mask,
-            parked: false,
-        });
+        warp.paths.push(Path { pc, reconverge, mask, parked: false });
     }
 }
 
 /// Takes lanes off the paths of the current function: they have returned.
 fn return_lanes(warp: &mut Warp, mask: u32) {
-    let base = warp
-        .activations
-        .last()
-        .map_or(0, |activation| activation.base);
+    let base = warp.activations.last().map_or(0, |activation| activation.base);
     for path in &mut warp.paths[base..] {
         path.mask &= !mask;
     }
@@ -342,7 +292,6 @@ fn copy_local(warp: &mut Warp, mask: u32, from: u32, to: u32, bytes: u32) {
     for lane in lanes_of(mask) {
         let start = lane * warp.local_bytes as usize;
         let from = start + from as usize;
-        warp.local
-            .copy_within(from..from + bytes as usize, start + to as usize);
+        warp.local.copy_within(from..from + bytes as usize, start + to as usize);
     }
 }

@@ -57,12 +57,7 @@ impl Frame {
     #[inline(always)]
     pub(crate) unsafe fn get<T: Lane>(self, offset: u32) -> [T; LANES] {
         // SAFETY: by contract; registers are aligned to 64 bytes.
-        unsafe {
-            self.registers
-                .add(offset as usize)
-                .cast::<[T; LANES]>()
-                .read()
-        }
+        unsafe { self.registers.add(offset as usize).cast::<[T; LANES]>().read() }
     }
 
     /// Replaces the active lanes of a register.
@@ -77,11 +72,7 @@ impl Frame {
             *register = *values;
         } else {
             for lane in 0..LANES {
-                register[lane] = if mask >> lane & 1 != 0 {
-                    values[lane]
-                } else {
-                    register[lane]
-                };
+                register[lane] = if mask >> lane & 1 != 0 { values[lane] } else { register[lane] };
             }
         }
     }
@@ -274,21 +265,10 @@ mod tests {
     fn inactive_lanes_keep_their_value() {
         let operation = binary(|a: u32, b: u32| a + b);
         let mut registers = [[7u32; LANES], [1; LANES], [2; LANES]];
-        let frame = Frame {
-            registers: registers.as_mut_ptr().cast(),
-            predicates: &mut 0,
-        };
-        let operands = Operands {
-            d: 0,
-            a: 128,
-            b: 256,
-            ..Default::default()
-        };
+        let frame = Frame { registers: registers.as_mut_ptr().cast(), predicates: &mut 0 };
+        let operands = Operands { d: 0, a: 128, b: 256, ..Default::default() };
         // SAFETY: three registers of four bytes a lane.
         unsafe { (operation.run)(frame, &operands, 0b100) };
-        assert_eq!(
-            (registers[0][1], registers[0][2], registers[0][3]),
-            (7, 3, 7)
-        );
+        assert_eq!((registers[0][1], registers[0][2], registers[0][3]), (7, 3, 7));
     }
 }

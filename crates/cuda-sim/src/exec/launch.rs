@@ -63,26 +63,14 @@ pub fn launch(
 ) -> Result<LaunchCounters, Box<Fault>> {
     check(kernel, &config, params, device).map_err(|message| {
         let report = format!("launch of kernel {}: {message}", kernel.name);
-        Box::new(Fault {
-            kind: FaultKind::InvalidConfiguration,
-            report,
-            block: 0,
-        })
+        Box::new(Fault { kind: FaultKind::InvalidConfiguration, report, block: 0 })
     })?;
-    let blocks: u64 = config
-        .grid
-        .iter()
-        .map(|&extent| u64::from(extent))
-        .product();
+    let blocks: u64 = config.grid.iter().map(|&extent| u64::from(extent)).product();
     let threads: u32 = config.block.iter().product();
     let linked = &kernel.linked;
     let (view, _guard) = memory.begin_launch(u64::from(linked.granule));
     let host_threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    let workers = if linked.is_order_dependent {
-        1
-    } else {
-        host_threads.min(blocks)
-    };
+    let workers = if linked.is_order_dependent { 1 } else { host_threads.min(blocks) };
     let shared_bytes = kernel.static_shared + config.dynamic_shared;
     let place = Place {
         grid: config.grid,
@@ -121,25 +109,14 @@ pub fn launch(
             }));
         });
     }
-    if let Some(fault) = progress
-        .fault
-        .into_inner()
-        .unwrap_or_else(|p| p.into_inner())
-    {
+    if let Some(fault) = progress.fault.into_inner().unwrap_or_else(|p| p.into_inner()) {
         return Err(Box::new(fault));
     }
-    let mut counters = LaunchCounters {
-        launches: 1,
-        ..LaunchCounters::default()
-    };
+    let mut counters = LaunchCounters { launches: 1, ..LaunchCounters::default() };
     for result in results {
         let Some(counted) = result else {
             let report = format!("kernel {}: the host is out of memory", kernel.name);
-            return Err(Box::new(Fault {
-                kind: FaultKind::Unsupported,
-                report,
-                block: 0,
-            }));
+            return Err(Box::new(Fault { kind: FaultKind::Unsupported, report, block: 0 }));
         };
         counters.add(&counted);
     }
@@ -169,11 +146,7 @@ fn run_blocks(
         }
         if let Err((warp, violation)) = worker.run_block(&mut warps, block) {
             let report = report(module, &worker, &warps[warp as usize], &violation);
-            let fault = Fault {
-                kind: violation.kind,
-                report,
-                block: worker.blame,
-            };
+            let fault = Fault { kind: violation.kind, report, block: worker.blame };
             progress.limit.fetch_min(fault.block + 1, Ordering::SeqCst);
             let mut first = progress.fault.lock().unwrap_or_else(|p| p.into_inner());
             let is_earlier = first
@@ -193,11 +166,7 @@ fn check(
     params: &[u8],
     device: &Device,
 ) -> Result<(), String> {
-    let LaunchConfig {
-        grid,
-        block,
-        dynamic_shared,
-    } = *config;
+    let LaunchConfig { grid, block, dynamic_shared } = *config;
     for axis in 0..3 {
         if grid[axis] == 0 || grid[axis] > device.grid_extent[axis] {
             return Err(format!(
@@ -207,56 +176,35 @@ fn check(
         }
         if block[axis] == 0 || block[axis] > device.block_extent[axis] {
             let most = device.block_extent;
-            return Err(format!(
-                "a block of {block:?} threads; the device has {most:?}"
-            ));
+            return Err(format!("a block of {block:?} threads; the device has {most:?}"));
         }
     }
-    let threads = block
-        .iter()
-        .map(|&extent| u64::from(extent))
-        .product::<u64>();
+    let threads = block.iter().map(|&extent| u64::from(extent)).product::<u64>();
     if threads > device.threads_per_block.into() {
         let most = device.threads_per_block;
-        return Err(format!(
-            "a block of {threads} threads; the device has {most}"
-        ));
+        return Err(format!("a block of {threads} threads; the device has {most}"));
     }
     let blocks: u128 = grid.iter().map(|&extent| u128::from(extent)).product();
     if blocks > MAX_BLOCKS.into() {
-        return Err(format!(
-            "a grid of {blocks} blocks; this simulator has {MAX_BLOCKS}"
-        ));
+        return Err(format!("a grid of {blocks} blocks; this simulator has {MAX_BLOCKS}"));
     }
-    if let Some(required) = kernel
-        .required_threads
-        .filter(|required| *required != block)
-    {
-        return Err(format!(
-            "a block of {block:?} threads; the kernel requires {required:?}"
-        ));
+    if let Some(required) = kernel.required_threads.filter(|required| *required != block) {
+        return Err(format!("a block of {block:?} threads; the kernel requires {required:?}"));
     }
     if let Some(most) = kernel.max_threads {
         let most: u64 = most.iter().map(|&extent| u64::from(extent)).product();
         if threads > most {
-            return Err(format!(
-                "a block of {threads} threads; the kernel allows {most}"
-            ));
+            return Err(format!("a block of {threads} threads; the kernel allows {most}"));
         }
     }
     let shared = u64::from(kernel.static_shared) + u64::from(dynamic_shared);
     if shared > device.shared_per_block_optin.into() {
         let most = device.shared_per_block_optin;
-        return Err(format!(
-            "{shared} bytes of shared memory in a block; the device has {most}"
-        ));
+        return Err(format!("{shared} bytes of shared memory in a block; the device has {most}"));
     }
     if params.len() != kernel.param_bytes {
         let wanted = kernel.param_bytes;
-        return Err(format!(
-            "{} bytes of parameters; the kernel takes {wanted}",
-            params.len()
-        ));
+        return Err(format!("{} bytes of parameters; the kernel takes {wanted}", params.len()));
     }
     Ok(())
 }
@@ -270,29 +218,21 @@ fn report(
 ) -> String {
     let kernel = worker.launch.kernel;
     let [bx, by, bz] = worker.place.block_index;
-    let mut report = format!(
-        "{}\n  kernel {}, block ({bx}, {by}, {bz})",
-        violation.message, kernel.name
-    );
+    let mut report =
+        format!("{}\n  kernel {}, block ({bx}, {by}, {bz})", violation.message, kernel.name);
     match violation.lane {
         Some(lane) => {
             let thread = 32 * warp.index + lane;
             let [x, y, _] = worker.place.block;
             let (tx, ty, tz) = (thread % x, thread / x % y, thread / x / y);
-            report += &format!(
-                ", thread ({tx}, {ty}, {tz}), warp {} lane {lane}",
-                warp.index
-            );
+            report += &format!(", thread ({tx}, {ty}, {tz}), warp {} lane {lane}", warp.index);
         }
         None => report += &format!(", warp {}", warp.index),
     }
     for (depth, activation) in warp.activations.iter().enumerate().rev() {
         let function = &kernel.linked.functions[activation.function];
         // The path at the top of what belongs to this activation.
-        let end = warp
-            .activations
-            .get(depth + 1)
-            .map_or(warp.paths.len(), |above| above.base);
+        let end = warp.activations.get(depth + 1).map_or(warp.paths.len(), |above| above.base);
         let Some(path) = end.checked_sub(1).and_then(|top| warp.paths.get(top)) else {
             continue;
         };

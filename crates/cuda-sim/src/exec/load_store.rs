@@ -31,13 +31,9 @@ pub(crate) fn addresses(frame: Frame, address: &Address) -> Addresses {
     // SAFETY: the decoder checked the width of the base.
     unsafe {
         if address.base_bytes == 8 {
-            frame
-                .get::<u64>(address.base)
-                .map(|base| base.wrapping_add(offset))
+            frame.get::<u64>(address.base).map(|base| base.wrapping_add(offset))
         } else {
-            frame
-                .get::<u32>(address.base)
-                .map(|base| u64::from(base.wrapping_add(offset as u32)))
+            frame.get::<u32>(address.base).map(|base| u64::from(base.wrapping_add(offset as u32)))
         }
     }
 }
@@ -75,9 +71,7 @@ pub(crate) fn take_cache_hints(opcode: &mut Opcode<'_>) {
 /// Takes memory-ordering modifiers; tells whether the access is a strong one.
 pub(crate) fn take_ordering(opcode: &mut Opcode<'_>) -> bool {
     let strong = opcode
-        .take_one(&[
-            "volatile", "relaxed", "acquire", "release", "acq_rel", "mmio",
-        ])
+        .take_one(&["volatile", "relaxed", "acquire", "release", "acq_rel", "mmio"])
         .is_some();
     let weak = opcode.take("weak");
     opcode.take_one(&["cta", "cluster", "gpu", "sys"]);
@@ -104,19 +98,12 @@ pub(crate) fn decode<'a>(
     let ty = opcode.take_type()?;
     let bytes = ty.bytes();
     if bytes == 0 || bytes == 16 || bytes * count > 16 {
-        return Err(format!(
-            "{}: accesses of more than 16 bytes",
-            opcode.unknown()
-        ));
+        return Err(format!("{}: accesses of more than 16 bytes", opcode.unknown()));
     }
     let [first, second] = operands else {
         return Err("two operands are expected".into());
     };
-    let (value, address) = if is_load {
-        (first, second)
-    } else {
-        (second, first)
-    };
+    let (value, address) = if is_load { (first, second) } else { (second, first) };
     let address = decoder.address(address)?;
     if matches!(space, Space::KernelParam) {
         // `.param` means the kernel's parameters, or those of a call or a device function.
@@ -156,14 +143,7 @@ pub(crate) fn decode<'a>(
         (false, true) => Kind::Atomic,
     };
     let signed = ty.is_signed();
-    let access = Access {
-        space,
-        address,
-        bytes,
-        signed,
-        kind,
-        registers,
-    };
+    let access = Access { space, address, bytes, signed, kind, registers };
     Ok((Op::Access(Box::new(access)), Class::Memory))
 }
 
@@ -187,12 +167,7 @@ impl Worker<'_> {
             // SAFETY: the register has `width` bytes for each lane.
             let data = unsafe { frame.registers.add(register as usize) };
             let (kind, stride) = (access.kind, width as usize);
-            let transfer = Transfer {
-                bytes: access.bytes,
-                kind,
-                data,
-                stride,
-            };
+            let transfer = Transfer { bytes: access.bytes, kind, data, stride };
             return self.transfer(warp, access.space, &addresses, mask, &transfer);
         }
         let mut staged: Staged = [[0; 16]; LANES];
@@ -201,12 +176,7 @@ impl Worker<'_> {
             stage(frame, access, &mut staged);
         }
         let data = staged.as_mut_ptr().cast();
-        let transfer = Transfer {
-            bytes: total,
-            kind: access.kind,
-            data,
-            stride: 16,
-        };
+        let transfer = Transfer { bytes: total, kind: access.kind, data, stride: 16 };
         self.transfer(warp, access.space, &addresses, mask, &transfer)?;
         if is_load {
             unstage(frame, access, &staged, mask);
@@ -243,11 +213,7 @@ fn unstage(frame: Frame, access: &Access, staged: &Staged, mask: u32) {
             value[..bytes].copy_from_slice(&staged[lane][i * bytes..][..bytes]);
             let value = u64::from_le_bytes(value);
             let unused = 64 - 8 * bytes as u32;
-            if access.signed {
-                ((value << unused) as i64 >> unused) as u64
-            } else {
-                value
-            }
+            if access.signed { ((value << unused) as i64 >> unused) as u64 } else { value }
         };
         match width {
             2 => write(frame, register, mask, |lane| value(lane) as u16),

@@ -37,12 +37,8 @@ pub(crate) fn decode<'a>(
     opcode.take("aligned");
     let shape = opcode.take_one(&["m8n8k4", "m16n8k4", "m16n8k8", "m16n8k16"]);
     let layout = opcode.take("sync") && opcode.take("row") && opcode.take("col");
-    let types = [
-        opcode.take_type()?,
-        opcode.take_type()?,
-        opcode.take_type()?,
-        opcode.take_type()?,
-    ];
+    let types =
+        [opcode.take_type()?, opcode.take_type()?, opcode.take_type()?, opcode.take_type()?];
     let ([d, a, b, c], true) = (operands, layout) else {
         return Err(opcode.unknown());
     };
@@ -64,37 +60,16 @@ pub(crate) fn decode<'a>(
         if list.len() * LANES != elements {
             return Err(format!("{} registers for {elements} elements", list.len()));
         }
-        list.iter()
-            .map(|register| decoder.source(register, wide))
-            .collect::<Decoded<Vec<_>>>()
+        list.iter().map(|register| decoder.source(register, wide)).collect::<Decoded<Vec<_>>>()
     };
     let a = sources(a, m * k / per_register)?;
     let b = sources(b, k * n / per_register)?;
     let c = sources(c, m * n)?;
     if list(d).len() != c.len() {
-        return Err(format!(
-            "{} result registers for {} elements",
-            list(d).len(),
-            m * n
-        ));
+        return Err(format!("{} result registers for {} elements", list(d).len(), m * n));
     }
-    let d = list(d)
-        .iter()
-        .map(|d| decoder.result(d, wide))
-        .collect::<Decoded<Vec<_>>>()?;
-    Ok((
-        Op::Mma(Box::new(Mma {
-            m,
-            n,
-            k,
-            element,
-            d,
-            a,
-            b,
-            c,
-        })),
-        Class::Matrix,
-    ))
+    let d = list(d).iter().map(|d| decoder.result(d, wide)).collect::<Decoded<Vec<_>>>()?;
+    Ok((Op::Mma(Box::new(Mma { m, n, k, element, d, a, b, c })), Class::Matrix))
 }
 
 /// The registers of a fragment; one may stand alone.
@@ -169,11 +144,7 @@ impl Worker<'_> {
         // SAFETY (both blocks): the decoder checked the widths. All sources are read before the
         // first result is written, since they may share registers.
         if mma.element == Type::F64 {
-            let mut sums: Vec<_> = mma
-                .c
-                .iter()
-                .map(|&c| unsafe { frame.get::<f64>(c) })
-                .collect();
+            let mut sums: Vec<_> = mma.c.iter().map(|&c| unsafe { frame.get::<f64>(c) }).collect();
             for (i, out) in sums.iter_mut().enumerate() {
                 for (lane, sum) in out.iter_mut().enumerate() {
                     let (row, column) = Mma::place_c(lane, i);
@@ -184,17 +155,12 @@ impl Worker<'_> {
                 unsafe { frame.set(d, out, ALL) };
             }
         } else {
-            let mut sums: Vec<_> = mma
-                .c
-                .iter()
-                .map(|&c| unsafe { frame.get::<f32>(c) })
-                .collect();
+            let mut sums: Vec<_> = mma.c.iter().map(|&c| unsafe { frame.get::<f32>(c) }).collect();
             for (i, out) in sums.iter_mut().enumerate() {
                 for (lane, sum) in out.iter_mut().enumerate() {
                     let (row, column) = Mma::place_c(lane, i);
-                    *sum = (0..k).fold(*sum, |sum, j| {
-                        (a[row][j] as f32).mul_add(b[j][column] as f32, sum)
-                    });
+                    *sum = (0..k)
+                        .fold(*sum, |sum, j| (a[row][j] as f32).mul_add(b[j][column] as f32, sum));
                 }
             }
             for (&d, out) in mma.d.iter().zip(&sums) {

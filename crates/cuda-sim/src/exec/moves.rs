@@ -37,16 +37,7 @@ pub(crate) fn decode_mov<'a>(
             let d = decoder.guard(name)?;
             let (a, flip) = decoder.predicate(a)?;
             let run = super::bits::predicate_operation("mov").ok_or_else(|| opcode.unknown())?;
-            Op::Alu {
-                run,
-                operands: Operands {
-                    d,
-                    e: flip & 1,
-                    a,
-                    b: a,
-                    c: 0,
-                },
-            }
+            Op::Alu { run, operands: Operands { d, e: flip & 1, a, b: a, c: 0 } }
         }
         (Operand::Vector(parts), a) => unpack(decoder, parts, a, bytes)?,
         (d, Operand::Vector(parts)) => pack(decoder, d, parts, bytes)?,
@@ -61,29 +52,13 @@ pub(crate) fn decode_mov<'a>(
         (d, a) => {
             let (a, found) = decoder.source_any(a, bytes)?;
             let d = decoder.result(d, bytes)?;
-            let operands = Operands {
-                d,
-                a,
-                ..Operands::default()
-            };
+            let operands = Operands { d, a, ..Operands::default() };
             match (bytes, found) {
-                _ if bytes == found => Op::Alu {
-                    run: copy(bytes),
-                    operands,
-                },
+                _ if bytes == found => Op::Alu { run: copy(bytes), operands },
                 // A special register of 32 bits in a wider register and the reverse.
-                (8, 4) => Op::Alu {
-                    run: super::lanes::unary(|a: u32| u64::from(a)).run,
-                    operands,
-                },
-                (4, 8) => Op::Alu {
-                    run: super::lanes::unary(|a: u64| a as u32).run,
-                    operands,
-                },
-                (2, 4) => Op::Alu {
-                    run: super::lanes::unary(|a: u32| a as u16).run,
-                    operands,
-                },
+                (8, 4) => Op::Alu { run: super::lanes::unary(|a: u32| u64::from(a)).run, operands },
+                (4, 8) => Op::Alu { run: super::lanes::unary(|a: u64| a as u32).run, operands },
+                (2, 4) => Op::Alu { run: super::lanes::unary(|a: u32| a as u16).run, operands },
                 _ => return Err(format!("mov of {} bits to {} bits", 8 * found, 8 * bytes)),
             }
         }
@@ -117,17 +92,10 @@ fn pack<'a>(
         (8, 2) => binary(|a: u32, b: u32| u64::from(b) << 32 | u64::from(a)).run,
         (8, 4) => pack4,
         _ => {
-            return Err(format!(
-                "{} registers do not make {} bits",
-                parts.len(),
-                8 * bytes
-            ));
+            return Err(format!("{} registers do not make {} bits", parts.len(), 8 * bytes));
         }
     };
-    Ok(Op::Alu {
-        run,
-        operands: Operands { d, e, a, b, c },
-    })
+    Ok(Op::Alu { run, operands: Operands { d, e, a, b, c } })
 }
 
 unsafe fn pack4(frame: Frame, operands: &Operands, mask: u32) {
@@ -160,11 +128,7 @@ fn unpack<'a>(
         (8, 2) => unpack_u64,
         (8, 4) => unpack4,
         _ => {
-            return Err(format!(
-                "{} bits do not make {} registers",
-                8 * bytes,
-                parts.len()
-            ));
+            return Err(format!("{} bits do not make {} registers", 8 * bytes, parts.len()));
         }
     };
     let a = decoder.source(a, bytes)?;
@@ -173,21 +137,14 @@ fn unpack<'a>(
         *result = decoder.result_or_sink(part, part_bytes)?.unwrap_or(SINK);
     }
     let [d, e, b, c] = results;
-    Ok(Op::Alu {
-        run,
-        operands: Operands { d, e, a, b, c },
-    })
+    Ok(Op::Alu { run, operands: Operands { d, e, a, b, c } })
 }
 
 unsafe fn unpack_u32(frame: Frame, operands: &Operands, mask: u32) {
     // SAFETY: the decoder checked the widths.
     unsafe {
         let a = frame.get::<u32>(operands.a);
-        for (i, d) in [operands.d, operands.e]
-            .into_iter()
-            .enumerate()
-            .filter(|(_, d)| *d != SINK)
-        {
+        for (i, d) in [operands.d, operands.e].into_iter().enumerate().filter(|(_, d)| *d != SINK) {
             frame.set(d, &a.map(|x| (x >> (16 * i)) as u16), mask);
         }
     }
@@ -197,11 +154,7 @@ unsafe fn unpack_u64(frame: Frame, operands: &Operands, mask: u32) {
     // SAFETY: the decoder checked the widths.
     unsafe {
         let a = frame.get::<u64>(operands.a);
-        for (i, d) in [operands.d, operands.e]
-            .into_iter()
-            .enumerate()
-            .filter(|(_, d)| *d != SINK)
-        {
+        for (i, d) in [operands.d, operands.e].into_iter().enumerate().filter(|(_, d)| *d != SINK) {
             frame.set(d, &a.map(|x| (x >> (32 * i)) as u32), mask);
         }
     }
@@ -226,15 +179,7 @@ pub(crate) fn decode_cvta<'a>(
 ) -> Decoded<(Op, Class)> {
     let to = opcode.take("to");
     let space = opcode
-        .take_one(&[
-            "global",
-            "const",
-            "shared",
-            "shared::cta",
-            "local",
-            "param",
-            "param::entry",
-        ])
+        .take_one(&["global", "const", "shared", "shared::cta", "local", "param", "param::entry"])
         .ok_or_else(|| opcode.unknown())?;
     let bytes = opcode.take_type()?.bytes();
     let [d, a] = operands else {
@@ -247,34 +192,13 @@ pub(crate) fn decode_cvta<'a>(
         _ => PARAM_WINDOW,
     };
     if bytes != 8 {
-        return Err(format!(
-            "{}: only 64-bit addresses are supported",
-            opcode.text
-        ));
+        return Err(format!("{}: only 64-bit addresses are supported", opcode.text));
     }
     let a = decoder.source(a, 8)?;
-    let b = decoder.constant_bits(
-        if to {
-            0u64.wrapping_sub(window)
-        } else {
-            window
-        },
-        8,
-    );
+    let b = decoder.constant_bits(if to { 0u64.wrapping_sub(window) } else { window }, 8);
     let d = decoder.result(d, 8)?;
     let run = binary(|a: u64, b: u64| a.wrapping_add(b)).run;
-    Ok((
-        Op::Alu {
-            run,
-            operands: Operands {
-                d,
-                a,
-                b,
-                ..Operands::default()
-            },
-        },
-        Class::Integer,
-    ))
+    Ok((Op::Alu { run, operands: Operands { d, a, b, ..Operands::default() } }, Class::Integer))
 }
 
 /// `isspacep.space p, a`: does a generic address lie in the space's window?
@@ -298,20 +222,8 @@ pub(crate) fn decode_isspacep<'a>(
         "global" => 0,
         _ => return Err(opcode.unknown()),
     };
-    let operands = Operands {
-        d,
-        e: (window >> 32) as u32,
-        a,
-        b: 0,
-        c: 0,
-    };
-    Ok((
-        Op::Alu {
-            run: in_window,
-            operands,
-        },
-        Class::Compare,
-    ))
+    let operands = Operands { d, e: (window >> 32) as u32, a, b: 0, c: 0 };
+    Ok((Op::Alu { run: in_window, operands }, Class::Compare))
 }
 
 unsafe fn in_window(frame: Frame, operands: &Operands, mask: u32) {

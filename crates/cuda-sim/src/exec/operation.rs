@@ -44,11 +44,7 @@ pub(crate) enum Op {
     /// Jump; lanes that do not jump wait at `reconverge`, the immediate post-dominator.
     Branch { target: u32, reconverge: u32 },
     /// `brx.idx`.
-    BranchIndexed {
-        index: u32,
-        targets: Box<[u32]>,
-        reconverge: u32,
-    },
+    BranchIndexed { index: u32, targets: Box<[u32]>, reconverge: u32 },
     /// Call of a device function.
     Call(Box<Call>),
     /// `ret` of a device function.
@@ -72,11 +68,7 @@ pub(crate) enum Op {
     /// `mma.sync`.
     Mma(Box<Mma>),
     /// Reads a special register that changes while a warp runs.
-    SpecialRegister {
-        which: SpecialRegister,
-        d: u32,
-        bytes: u32,
-    },
+    SpecialRegister { which: SpecialRegister, d: u32, bytes: u32 },
     /// `trap` or `brkpt`.
     Trap,
     /// `__assertfail`: message, file, line and function are in local memory.
@@ -191,7 +183,7 @@ pub(crate) struct FunctionCode {
     pub(crate) shared: Vec<usize>,
     /// Narrowest access to global and to shared memory in bytes, for the granule of race shadows.
     pub(crate) narrowest_access: u32,
-    /// Does the outcome depend on the order of blocks (see [`super::launch`])?
+    /// Does the outcome depend on the order of blocks (see [`super::launch()`])?
     pub(crate) is_order_dependent: bool,
     /// Does it wait at barriers that only part of the block takes part in?
     pub(crate) has_partial_barriers: bool,

@@ -23,13 +23,7 @@ pub(crate) enum Rounding {
 impl Rounding {
     /// The mode with that number.
     pub(crate) fn from_index(index: u32) -> Self {
-        [
-            Self::Nearest,
-            Self::NearestAway,
-            Self::Zero,
-            Self::Down,
-            Self::Up,
-        ][index as usize % 5]
+        [Self::Nearest, Self::NearestAway, Self::Zero, Self::Down, Self::Up][index as usize % 5]
     }
 }
 
@@ -45,31 +39,11 @@ pub(crate) struct Format {
 }
 
 impl Format {
-    pub(crate) const F16: Self = Self {
-        precision: 11,
-        least: -24,
-        greatest: 15,
-    };
-    pub(crate) const BF16: Self = Self {
-        precision: 8,
-        least: -133,
-        greatest: 127,
-    };
-    pub(crate) const TF32: Self = Self {
-        precision: 11,
-        least: -136,
-        greatest: 127,
-    };
-    pub(crate) const F32: Self = Self {
-        precision: 24,
-        least: -149,
-        greatest: 127,
-    };
-    pub(crate) const F64: Self = Self {
-        precision: 53,
-        least: -1074,
-        greatest: 1023,
-    };
+    pub(crate) const F16: Self = Self { precision: 11, least: -24, greatest: 15 };
+    pub(crate) const BF16: Self = Self { precision: 8, least: -133, greatest: 127 };
+    pub(crate) const TF32: Self = Self { precision: 11, least: -136, greatest: 127 };
+    pub(crate) const F32: Self = Self { precision: 24, least: -149, greatest: 127 };
+    pub(crate) const F64: Self = Self { precision: 53, least: -1074, greatest: 1023 };
 
     /// The greatest finite number.
     fn max(self) -> f64 {
@@ -107,24 +81,14 @@ struct U256 {
 
 impl U256 {
     fn leading_zeros(self) -> u32 {
-        if self.high != 0 {
-            self.high.leading_zeros()
-        } else {
-            128 + self.low.leading_zeros()
-        }
+        if self.high != 0 { self.high.leading_zeros() } else { 128 + self.low.leading_zeros() }
     }
 
     fn shift_left(self, n: u32) -> Self {
         match n {
             0 => self,
-            1..128 => Self {
-                high: self.high << n | self.low >> (128 - n),
-                low: self.low << n,
-            },
-            _ => Self {
-                high: self.low.checked_shl(n - 128).unwrap_or(0),
-                low: 0,
-            },
+            1..128 => Self { high: self.high << n | self.low >> (128 - n), low: self.low << n },
+            _ => Self { high: self.low.checked_shl(n - 128).unwrap_or(0), low: 0 },
         }
     }
 
@@ -135,48 +99,27 @@ impl U256 {
         }
         let (shifted, lost) = match n {
             1..128 => (
-                Self {
-                    high: self.high >> n,
-                    low: self.low >> n | self.high << (128 - n),
-                },
+                Self { high: self.high >> n, low: self.low >> n | self.high << (128 - n) },
                 self.low << (128 - n) != 0,
             ),
-            128 => (
-                Self {
-                    high: 0,
-                    low: self.high,
-                },
-                self.low != 0,
-            ),
+            128 => (Self { high: 0, low: self.high }, self.low != 0),
             129..256 => (
-                Self {
-                    high: 0,
-                    low: self.high >> (n - 128),
-                },
+                Self { high: 0, low: self.high >> (n - 128) },
                 self.low != 0 || self.high << (256 - n) != 0,
             ),
             _ => (Self { high: 0, low: 0 }, self.low != 0 || self.high != 0),
         };
-        Self {
-            low: shifted.low | u128::from(lost),
-            ..shifted
-        }
+        Self { low: shifted.low | u128::from(lost), ..shifted }
     }
 
     fn add(self, other: Self) -> Self {
         let (low, carry) = self.low.overflowing_add(other.low);
-        Self {
-            high: self.high + other.high + u128::from(carry),
-            low,
-        }
+        Self { high: self.high + other.high + u128::from(carry), low }
     }
 
     fn sub(self, other: Self) -> Self {
         let (low, borrow) = self.low.overflowing_sub(other.low);
-        Self {
-            high: self.high - other.high - u128::from(borrow),
-            low,
-        }
+        Self { high: self.high - other.high - u128::from(borrow), low }
     }
 }
 
@@ -197,23 +140,14 @@ pub(crate) fn fma(a: f64, b: f64, c: f64, format: Format, rounding: Rounding) ->
     }
     // Both addends with their top bit at TOP, and the exponent of bit 0.
     let place = |value: u128, exponent: i32| {
-        let value = U256 {
-            high: 0,
-            low: value,
-        };
+        let value = U256 { high: 0, low: value };
         let shift = TOP - 255 + value.leading_zeros() as i32;
         (value.shift_left(shift as u32), exponent - shift)
     };
     let addend = (c_negative, place(u128::from(c), c_exponent));
     let product_addend = (product_negative, place(product, a_exponent + b_exponent));
     let (large, small) = if c == 0 {
-        return round(
-            product_addend.0,
-            product_addend.1.0,
-            product_addend.1.1,
-            format,
-            rounding,
-        );
+        return round(product_addend.0, product_addend.1.0, product_addend.1.1, format, rounding);
     } else if product == 0 {
         return round(addend.0, addend.1.0, addend.1.1, format, rounding);
     } else if (addend.1.1, addend.1.0) > (product_addend.1.1, product_addend.1.0) {
@@ -236,11 +170,7 @@ pub(crate) fn fma(a: f64, b: f64, c: f64, format: Format, rounding: Rounding) ->
 
 /// The sum of two zeros, or of two numbers that cancel.
 fn zero_sum(a_negative: bool, b_negative: bool, rounding: Rounding) -> f64 {
-    let negative = if a_negative == b_negative {
-        a_negative
-    } else {
-        rounding == Rounding::Down
-    };
+    let negative = if a_negative == b_negative { a_negative } else { rounding == Rounding::Down };
     if negative { -0.0 } else { 0.0 }
 }
 
@@ -291,11 +221,7 @@ fn scale(kept: u64, last: i32) -> f64 {
 
 /// A number of f64 (or exact in it) rounded to `format`.
 pub(crate) fn convert(x: f64, format: Format, rounding: Rounding) -> f64 {
-    if x == 0.0 || !x.is_finite() {
-        x
-    } else {
-        fma(x, 1.0, 0.0, format, rounding)
-    }
+    if x == 0.0 || !x.is_finite() { x } else { fma(x, 1.0, 0.0, format, rounding) }
 }
 
 /// a / b for f32 and f64.
@@ -327,13 +253,7 @@ pub(crate) fn sqrt(a: f64, format: Format, rounding: Rounding) -> f64 {
     if !(a > 0.0 && a.is_finite()) {
         return nearest;
     }
-    nudge(
-        nearest,
-        1,
-        sign_of_fma(-nearest, nearest, a),
-        format,
-        rounding,
-    )
+    nudge(nearest, 1, sign_of_fma(-nearest, nearest, a), format, rounding)
 }
 
 /// Sign of the exact a·b + c.
@@ -377,22 +297,8 @@ mod tests {
             state ^= state << 17;
             state
         };
-        let mut out = vec![
-            0.0,
-            -0.0,
-            1.0,
-            -1.0,
-            f64::MAX,
-            f64::MIN_POSITIVE,
-            5e-324,
-            -5e-324,
-            1.5,
-        ];
-        out.extend(
-            (0..40)
-                .map(|_| f64::from_bits(random()))
-                .filter(|x| x.is_finite()),
-        );
+        let mut out = vec![0.0, -0.0, 1.0, -1.0, f64::MAX, f64::MIN_POSITIVE, 5e-324, -5e-324, 1.5];
+        out.extend((0..40).map(|_| f64::from_bits(random())).filter(|x| x.is_finite()));
         out.extend((0..40).map(|_| f64::from_bits(random() & !(0x7F0 << 52) | 0x3F0 << 52)));
         out
     }
@@ -430,13 +336,9 @@ mod tests {
                     if !(a.is_finite() && b.is_finite()) {
                         continue;
                     }
-                    let [down, near, up, zero] = [
-                        Rounding::Down,
-                        Rounding::Nearest,
-                        Rounding::Up,
-                        Rounding::Zero,
-                    ]
-                    .map(|rounding| fma(a, b, 0.7, format, rounding));
+                    let [down, near, up, zero] =
+                        [Rounding::Down, Rounding::Nearest, Rounding::Up, Rounding::Zero]
+                            .map(|rounding| fma(a, b, 0.7, format, rounding));
                     assert!(down <= near && near <= up, "{a:e} {b:e}");
                     assert_eq!(zero, if up <= 0.0 { up } else { down });
                     if b != 0.0 {
@@ -462,18 +364,9 @@ mod tests {
         assert!(up * up > 2.0 && (up as f32) == (down as f32).next_up());
         assert_eq!(sqrt(9.0, Format::F64, Rounding::Up), 3.0);
         // Overflow stops at the greatest number when rounding towards zero.
-        assert_eq!(
-            fma(1e300, 1e300, 0.0, Format::F64, Rounding::Zero),
-            f64::MAX
-        );
-        assert_eq!(
-            convert(1e300, Format::F32, Rounding::Down),
-            f64::from(f32::MAX)
-        );
-        assert_eq!(
-            convert(65520.0, Format::F16, Rounding::Nearest),
-            f64::INFINITY
-        );
+        assert_eq!(fma(1e300, 1e300, 0.0, Format::F64, Rounding::Zero), f64::MAX);
+        assert_eq!(convert(1e300, Format::F32, Rounding::Down), f64::from(f32::MAX));
+        assert_eq!(convert(65520.0, Format::F16, Rounding::Nearest), f64::INFINITY);
         assert_eq!(convert(65520.0, Format::F16, Rounding::Zero), 65504.0);
     }
 }

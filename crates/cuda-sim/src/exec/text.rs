@@ -24,10 +24,7 @@ impl Worker<'_> {
 
     /// Eight bytes of a call's argument in local memory.
     fn argument(&self, warp: &Warp, lane: usize, offset: u32) -> u64 {
-        let function = warp
-            .activations
-            .last()
-            .map_or(0, |activation| activation.function);
+        let function = warp.activations.last().map_or(0, |activation| activation.function);
         let local = self.launch.kernel.linked.functions[function].local;
         local_word(warp, lane, u64::from(local + offset), 8)
     }
@@ -43,20 +40,14 @@ impl Worker<'_> {
             let length = region.bytes as usize - start;
             std::slice::from_raw_parts(region.data.add(start), length)
         };
-        let end = bytes
-            .iter()
-            .position(|&byte| byte == 0)
-            .unwrap_or(bytes.len());
+        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
         String::from_utf8_lossy(&bytes[..end]).into_owned()
     }
 
     /// `vprintf`: prints to the host's standard output, lane by lane, and returns the number of
     /// arguments.
     pub(crate) fn print(&self, warp: &mut Warp, arguments: [u32; 2], result: u32, mask: u32) {
-        let function = warp
-            .activations
-            .last()
-            .map_or(0, |activation| activation.function);
+        let function = warp.activations.last().map_or(0, |activation| activation.function);
         let local = self.launch.kernel.linked.functions[function].local;
         for lane in lanes_of(mask) {
             let [format, values] = arguments.map(|at| self.argument(warp, lane, at));
@@ -96,11 +87,7 @@ impl Worker<'_> {
             let long = flags.contains(['l', 'z', 'j', 't']);
             let width = if long { 8 } else { 4 };
             let signed = |value: u64| {
-                if long {
-                    value as i64
-                } else {
-                    i64::from(value as i32)
-                }
+                if long { value as i64 } else { i64::from(value as i32) }
             };
             let text = match conversion {
                 'd' | 'i' => signed(next(width)).to_string(),
@@ -135,17 +122,10 @@ impl Worker<'_> {
 
 fn real(value: f64, flags: &str, exponent: bool) -> String {
     let precision = flags.split_once('.').and_then(|(_, digits)| {
-        digits
-            .trim_end_matches(|c: char| !c.is_ascii_digit())
-            .parse()
-            .ok()
+        digits.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok()
     });
     let precision: usize = precision.unwrap_or(6);
-    if exponent {
-        format!("{value:.precision$e}")
-    } else {
-        format!("{value:.precision$}")
-    }
+    if exponent { format!("{value:.precision$e}") } else { format!("{value:.precision$}") }
 }
 
 /// Up to eight bytes of a lane's local memory; zero outside.
@@ -153,9 +133,7 @@ fn local_word(warp: &Warp, lane: usize, offset: u64, bytes: usize) -> u64 {
     let size = warp.local_bytes as usize;
     let mut word = [0; 8];
     let lane_memory = &warp.local[lane * size..(lane + 1) * size];
-    let found = usize::try_from(offset)
-        .ok()
-        .and_then(|at| lane_memory.get(at..));
+    let found = usize::try_from(offset).ok().and_then(|at| lane_memory.get(at..));
     if let Some(found) = found {
         let bytes = bytes.min(found.len());
         word[..bytes].copy_from_slice(&found[..bytes]);

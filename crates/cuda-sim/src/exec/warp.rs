@@ -101,18 +101,9 @@ impl Warp {
         self.live = self.threads(threads);
         self.local.fill(0);
         self.paths.clear();
-        self.paths.push(Path {
-            pc: 0,
-            reconverge: EXIT,
-            mask: self.live,
-            parked: false,
-        });
+        self.paths.push(Path { pc: 0, reconverge: EXIT, mask: self.live, parked: false });
         self.activations.clear();
-        self.activations.push(Activation {
-            function: 0,
-            base: 0,
-            mask: self.live,
-        });
+        self.activations.push(Activation { function: 0, base: 0, mask: self.live });
         self.state = State::Ready;
         self.arrival = None;
         self.executed = 0;
@@ -136,10 +127,7 @@ impl Warp {
                 }
                 _ => continue,
             };
-            let frame = Frame {
-                registers: self.registers.start(),
-                predicates: &mut 0,
-            };
+            let frame = Frame { registers: self.registers.start(), predicates: &mut 0 };
             // SAFETY: the linker places every register inside the register file.
             unsafe {
                 match bytes {
@@ -157,10 +145,7 @@ impl Warp {
         // SAFETY: the linker places every function inside the register file.
         let registers = unsafe { self.registers.start().add(function.registers as usize) };
         let predicates = self.predicates[function.predicates as usize..].as_mut_ptr();
-        Frame {
-            registers,
-            predicates,
-        }
+        Frame { registers, predicates }
     }
 
     /// Orders the accesses of the warp's lanes so far before those to come.
@@ -179,21 +164,14 @@ impl Warp {
     /// that end in an exit on one side never meet again, but their lanes do at barriers. Paths that
     /// wait at the same instruction become one. `false` if no other path can run.
     pub(crate) fn park(&mut self) -> bool {
-        let base = self
-            .activations
-            .last()
-            .map_or(0, |activation| activation.base);
+        let base = self.activations.last().map_or(0, |activation| activation.base);
         let Some(mut top) = self.paths.pop() else {
             return false;
         };
         let siblings =
             |path: &Path| path.reconverge == top.reconverge && path.pc != path.reconverge;
-        let first = self
-            .paths
-            .iter()
-            .rposition(|path| !siblings(path))
-            .map_or(0, |i| i + 1)
-            .max(base);
+        let first =
+            self.paths.iter().rposition(|path| !siblings(path)).map_or(0, |i| i + 1).max(base);
         let mut merged = false;
         let mut at = first;
         while at < self.paths.len() {
@@ -204,18 +182,13 @@ impl Warp {
                 at += 1;
             }
         }
-        let next = self.paths[first..]
-            .iter()
-            .rposition(|path| !path.parked && path.mask != 0);
+        let next = self.paths[first..].iter().rposition(|path| !path.parked && path.mask != 0);
         let Some(next) = next else {
             self.paths.push(top);
             return merged;
         };
         let next = self.paths.remove(first + next);
-        self.paths.push(Path {
-            parked: true,
-            ..top
-        });
+        self.paths.push(Path { parked: true, ..top });
         self.paths.push(next);
         true
     }

@@ -54,10 +54,7 @@ impl Buffer {
     }
 
     pub(crate) fn allocation(&self) -> Allocation {
-        Allocation {
-            address: self.address,
-            bytes: self.bytes,
-        }
+        Allocation { address: self.address, bytes: self.bytes }
     }
 
     pub(crate) fn data(&self) -> *mut u8 {
@@ -69,19 +66,13 @@ impl Buffer {
     }
 
     pub(crate) fn drop_race_shadow(&self) {
-        *self
-            .race
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+        *self.race.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
     }
 
     /// The race shadow with one pair of entries per `granule` bytes; made anew when the granule
     /// changes. `None` if the host has no memory for it.
     fn race_shadow(&self, granule: u64) -> Option<Arc<ZeroedBytes>> {
-        let mut race = self
-            .race
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut race = self.race.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         match &*race {
             Some((made_for, shadow)) if *made_for == granule => Some(shadow.clone()),
             _ => {
@@ -155,11 +146,7 @@ impl MemoryView {
             });
             kept.push((buffer, race));
         }
-        Self {
-            regions,
-            stamp,
-            _buffers: kept,
-        }
+        Self { regions, stamp, _buffers: kept }
     }
 
     /// This launch's stamp in the race shadows.
@@ -169,9 +156,7 @@ impl MemoryView {
 
     /// The allocation that holds `address`.
     pub(crate) fn region_of(&self, address: u64) -> Option<&Region> {
-        let after = self
-            .regions
-            .partition_point(|region| region.address <= address);
+        let after = self.regions.partition_point(|region| region.address <= address);
         let region = self.regions.get(after.checked_sub(1)?)?;
         (address - region.address < region.bytes).then_some(region)
     }

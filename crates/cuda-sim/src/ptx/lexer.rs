@@ -49,10 +49,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, PtxError> {
             }
             b'/' if bytes.get(i + 1) == Some(&b'*') => {
                 let Some(length) = text[i + 2..].find("*/") else {
-                    return Err(PtxError {
-                        line,
-                        message: "comment without an end".into(),
-                    });
+                    return Err(PtxError { line, message: "comment without an end".into() });
                 };
                 let end = i + 2 + length + 2;
                 line += bytes[i..end].iter().filter(|&&c| c == b'\n').count() as u32;
@@ -61,10 +58,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, PtxError> {
             }
             b'"' => {
                 let Some(length) = text[i + 1..].find('"') else {
-                    return Err(PtxError {
-                        line,
-                        message: "string without an end".into(),
-                    });
+                    return Err(PtxError { line, message: "string without an end".into() });
                 };
                 i += length + 2;
                 Kind::Text(&text[start + 1..i - 1])
@@ -111,10 +105,7 @@ fn is_number_byte(bytes: &[u8], start: usize, i: usize) -> bool {
     let c = bytes[i];
     let exponent_sign = (c == b'+' || c == b'-')
         && matches!(bytes[i - 1], b'e' | b'E')
-        && !matches!(
-            bytes.get(start + 1),
-            Some(b'x' | b'X' | b'd' | b'D' | b'f' | b'F')
-        )
+        && !matches!(bytes.get(start + 1), Some(b'x' | b'X' | b'd' | b'D' | b'f' | b'F'))
         && bytes[start..i].contains(&b'.');
     c.is_ascii_alphanumeric() || c == b'.' || exponent_sign
 }
@@ -147,11 +138,7 @@ mod tests {
     #[test]
     fn literals_words_and_lines() {
         let text = "@%p1 bra $L_1; // x\n/* a\nb */ 0x1F 017 0f3F800000 0d3FF0000000000000 7U -1.5";
-        let found: Vec<_> = tokens(text)
-            .unwrap()
-            .into_iter()
-            .map(|t| (t.kind, t.line))
-            .collect();
+        let found: Vec<_> = tokens(text).unwrap().into_iter().map(|t| (t.kind, t.line)).collect();
         assert_eq!(
             found,
             [

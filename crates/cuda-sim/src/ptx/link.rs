@@ -55,23 +55,14 @@ pub(crate) struct Linked {
 pub(super) fn connect_calls(functions: &mut [Option<FunctionCode>]) -> Result<(), PtxError> {
     let slots: Vec<_> = functions
         .iter()
-        .map(|function| {
-            function
-                .as_ref()
-                .map(|f| (f.params.clone(), f.results.clone()))
-        })
+        .map(|function| function.as_ref().map(|f| (f.params.clone(), f.results.clone())))
         .collect();
     for function in functions.iter_mut().flatten() {
         for (instruction, (line, _)) in function.code.iter_mut().zip(&function.lines) {
             let Op::Call(call) = &mut instruction.op else {
                 continue;
             };
-            let fail = |message: String| {
-                Err(PtxError {
-                    line: *line,
-                    message,
-                })
-            };
+            let fail = |message: String| Err(PtxError { line: *line, message });
             let Some((params, results)) = &slots[call.function] else {
                 return fail("the called function has no body".into());
             };
@@ -102,26 +93,14 @@ pub(super) fn link(
     index: usize,
     source: &Function<'_>,
 ) -> Result<Kernel, PtxError> {
-    let fail = |message: String| PtxError {
-        line: source.line,
-        message,
-    };
+    let fail = |message: String| PtxError { line: source.line, message };
     let mut order = Vec::new();
     reach(functions, index, &mut Vec::new(), &mut order).map_err(fail)?;
-    let numbers: HashMap<usize, usize> = order
-        .iter()
-        .enumerate()
-        .map(|(number, &function)| (function, number))
-        .collect();
+    let numbers: HashMap<usize, usize> =
+        order.iter().enumerate().map(|(number, &function)| (function, number)).collect();
 
-    let codes: Vec<_> = order
-        .iter()
-        .filter_map(|&function| functions[function].clone())
-        .collect();
-    let mut used: Vec<usize> = codes
-        .iter()
-        .flat_map(|code| code.shared.iter().copied())
-        .collect();
+    let codes: Vec<_> = order.iter().filter_map(|&function| functions[function].clone()).collect();
+    let mut used: Vec<usize> = codes.iter().flat_map(|code| code.shared.iter().copied()).collect();
     used.sort_unstable();
     used.dedup();
     let (shared_places, static_shared) = place_shared(shared, &used);
@@ -149,34 +128,20 @@ pub(super) fn link(
                     InitialValue::Bits((i64::from(shared_places[&variable]) + offset) as u64)
                 }
             };
-            linked
-                .initial
-                .push((linked.register_bytes + place, constant.bytes, value));
+            linked.initial.push((linked.register_bytes + place, constant.bytes, value));
         }
         for &(place, bytes) in &code.cleared {
-            linked
-                .initial
-                .push((linked.register_bytes + place, bytes, InitialValue::Bits(0)));
+            linked.initial.push((linked.register_bytes + place, bytes, InitialValue::Bits(0)));
         }
         linked.granule = linked.granule.min(code.narrowest_access);
         linked.is_order_dependent |= code.is_order_dependent;
         linked.has_partial_barriers |= code.has_partial_barriers;
-        let callees = code
-            .calls
-            .iter()
-            .map(|&callee| (callee, numbers[&callee]))
-            .collect();
+        let callees = code.calls.iter().map(|&callee| (callee, numbers[&callee])).collect();
         let (registers, predicates) = (linked.register_bytes, linked.predicates);
         linked.register_bytes += code.register_bytes;
         linked.predicates += code.predicates;
         let local_bytes = code.local_bytes;
-        linked.functions.push(LinkedFunction {
-            code,
-            registers,
-            predicates,
-            local,
-            callees,
-        });
+        linked.functions.push(LinkedFunction { code, registers, predicates, local, callees });
         local += local_bytes;
     }
     let (params, param_bytes) = params(source);
@@ -204,10 +169,7 @@ fn reach(
         return Err("a called function has no body".into());
     };
     if path.contains(&index) {
-        return Err(format!(
-            "function '{}' is recursive, which is not supported",
-            code.name
-        ));
+        return Err(format!("function '{}' is recursive, which is not supported", code.name));
     }
     if order.contains(&index) {
         return Ok(());
@@ -234,11 +196,7 @@ fn place_shared(shared: &[SharedVariable], used: &[usize]) -> (HashMap<usize, u3
         end = offset + shared[index].bytes;
     }
     let dynamic = used.iter().filter(|&&index| shared[index].is_dynamic);
-    let align = dynamic
-        .clone()
-        .map(|&index| shared[index].align.max(16))
-        .max()
-        .unwrap_or(1);
+    let align = dynamic.clone().map(|&index| shared[index].align.max(16)).max().unwrap_or(1);
     let start = end.next_multiple_of(align);
     places.extend(dynamic.map(|&index| (index, start)));
     (places, start)
@@ -253,11 +211,7 @@ fn params(source: &Function<'_>) -> (Vec<ParamDecl>, usize) {
             let (size, align) = (param.bytes as usize, param.align as usize);
             let offset = usize::next_multiple_of(end, align);
             end = offset + size;
-            ParamDecl {
-                size,
-                align,
-                offset,
-            }
+            ParamDecl { size, align, offset }
         })
         .collect();
     (params, end)

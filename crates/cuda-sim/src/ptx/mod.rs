@@ -101,14 +101,9 @@ impl Module {
                 shared.push(decode::shared_variable(variable)?);
             } else if variable.is_extern {
                 let message = format!("variable '{}' is not in this module", variable.name);
-                return Err(PtxError {
-                    line: variable.line,
-                    message,
-                });
+                return Err(PtxError { line: variable.line, message });
             } else {
-                symbols
-                    .globals
-                    .insert(variable.name, global_variables.len());
+                symbols.globals.insert(variable.name, global_variables.len());
                 global_variables.push(variable);
             }
         }
@@ -125,10 +120,8 @@ impl Module {
             });
         }
         link::connect_calls(&mut functions)?;
-        let functions: Vec<Option<Arc<FunctionCode>>> = functions
-            .into_iter()
-            .map(|function| function.map(Arc::new))
-            .collect();
+        let functions: Vec<Option<Arc<FunctionCode>>> =
+            functions.into_iter().map(|function| function.map(Arc::new)).collect();
         let mut kernels = Vec::new();
         for (index, function) in program.functions.iter().enumerate() {
             if function.is_entry && function.body.is_some() {
@@ -139,11 +132,7 @@ impl Module {
             .into_iter()
             .map(|variable| global(variable, &symbols))
             .collect::<Result<_, _>>()?;
-        Ok(Self {
-            kernels,
-            globals,
-            files: files(&program),
-        })
+        Ok(Self { kernels, globals, files: files(&program) })
     }
 
     /// All kernels, in the order of the text.
@@ -163,9 +152,7 @@ impl Module {
     pub fn load(self, memory: &DeviceMemory) -> Result<LoadedModule, MemoryError> {
         let mut globals: Vec<(String, u64, u64)> = Vec::new();
         let release = |globals: &[(String, u64, u64)]| {
-            globals
-                .iter()
-                .try_for_each(|(_, address, _)| memory.free(*address))
+            globals.iter().try_for_each(|(_, address, _)| memory.free(*address))
         };
         for global in &self.globals {
             let bytes = global.bytes.max(1);
@@ -179,62 +166,37 @@ impl Module {
             memory.fill(*address, &[0], *bytes)?;
             let mut image = global.image.clone();
             for &(at, width, variable, offset) in &global.addresses {
-                let value = globals[variable]
-                    .1
-                    .wrapping_add_signed(offset)
-                    .to_le_bytes();
+                let value = globals[variable].1.wrapping_add_signed(offset).to_le_bytes();
                 image[at..at + width].copy_from_slice(&value[..width]);
             }
             memory.write(*address, &image)?;
         }
         let mut kernels = self.kernels;
-        for (_, _, value) in kernels
-            .iter_mut()
-            .flat_map(|kernel| &mut kernel.linked.initial)
-        {
+        for (_, _, value) in kernels.iter_mut().flat_map(|kernel| &mut kernel.linked.initial) {
             if let InitialValue::Global(variable, offset) = *value {
                 *value = InitialValue::Bits(globals[variable].1.wrapping_add_signed(offset));
             }
         }
-        Ok(LoadedModule {
-            kernels,
-            globals,
-            files: self.files,
-        })
+        Ok(LoadedModule { kernels, globals, files: self.files })
     }
 }
 
 fn files(program: &Program<'_>) -> HashMap<u32, String> {
-    program
-        .files
-        .iter()
-        .map(|(&number, &name)| (number as u32, name.to_owned()))
-        .collect()
+    program.files.iter().map(|(&number, &name)| (number as u32, name.to_owned())).collect()
 }
 
 fn global(
     variable: &Variable<'_>,
     symbols: &decode::ModuleSymbols<'_>,
 ) -> Result<Global, PtxError> {
-    let fail = |message: String| {
-        Err(PtxError {
-            line: variable.line,
-            message,
-        })
-    };
+    let fail = |message: String| Err(PtxError { line: variable.line, message });
     let (mut image, mut addresses) = (Vec::new(), Vec::new());
     for element in &variable.initializer {
         match element {
             Initializer::Bytes(bytes) => image.extend_from_slice(bytes),
-            Initializer::Address {
-                symbol,
-                offset,
-                bytes,
-            } => {
+            Initializer::Address { symbol, offset, bytes } => {
                 let Some(&index) = symbols.globals.get(symbol) else {
-                    return fail(format!(
-                        "'{symbol}' in an initialiser is no global variable"
-                    ));
+                    return fail(format!("'{symbol}' in an initialiser is no global variable"));
                 };
                 addresses.push((image.len(), (*bytes).min(8) as usize, index, *offset));
                 image.resize(image.len() + *bytes as usize, 0);
@@ -242,18 +204,10 @@ fn global(
         }
     }
     if image.len() as u64 > variable.bytes {
-        return fail(format!(
-            "'{}' has more initial values than elements",
-            variable.name
-        ));
+        return fail(format!("'{}' has more initial values than elements", variable.name));
     }
     let name = variable.name.to_owned();
-    Ok(Global {
-        name,
-        bytes: variable.bytes,
-        image,
-        addresses,
-    })
+    Ok(Global { name, bytes: variable.bytes, image, addresses })
 }
 
 /// A module on a device: its kernels can be launched.
@@ -292,8 +246,6 @@ impl LoadedModule {
     /// # Errors
     /// A variable was freed before.
     pub fn unload(&self, memory: &DeviceMemory) -> Result<(), MemoryError> {
-        self.globals
-            .iter()
-            .try_for_each(|(_, address, _)| memory.free(*address))
+        self.globals.iter().try_for_each(|(_, address, _)| memory.free(*address))
     }
 }

@@ -9,12 +9,7 @@ use super::types::Type;
 
 /// Parses the tokens of a whole module.
 pub(super) fn parse<'a>(tokens: &[Token<'a>]) -> Result<Program<'a>, PtxError> {
-    Parser {
-        tokens,
-        at: 0,
-        source: SourceLocation::default(),
-    }
-    .program()
+    Parser { tokens, at: 0, source: SourceLocation::default() }.program()
 }
 
 struct Parser<'a, 't> {
@@ -73,17 +68,9 @@ impl<'a> Parser<'a, '_> {
     fn function(&mut self) -> Parsed<Function<'a>> {
         let line = self.line();
         let is_entry = self.word()? == ".entry";
-        let results = if self.peek_is('(') {
-            self.param_list()?
-        } else {
-            Vec::new()
-        };
+        let results = if self.peek_is('(') { self.param_list()? } else { Vec::new() };
         let name = self.word()?;
-        let params = if self.peek_is('(') {
-            self.param_list()?
-        } else {
-            Vec::new()
-        };
+        let params = if self.peek_is('(') { self.param_list()? } else { Vec::new() };
         let mut function = Function {
             name,
             is_entry,
@@ -222,12 +209,7 @@ impl<'a> Parser<'a, '_> {
                 count = Some(self.integer()? as u64);
                 self.expect('>')?;
             }
-            body.push(Statement::Registers {
-                ty,
-                name,
-                count,
-                line,
-            });
+            body.push(Statement::Registers { ty, name, count, line });
             if !self.accept(',') {
                 return self.expect(';');
             }
@@ -249,13 +231,7 @@ impl<'a> Parser<'a, '_> {
             }
             operands.push(self.operand()?);
         }
-        Ok(Instruction {
-            guard,
-            opcode,
-            operands,
-            line,
-            source: self.source,
-        })
+        Ok(Instruction { guard, opcode, operands, line, source: self.source })
     }
 
     fn operand(&mut self) -> Parsed<Operand<'a>> {
@@ -349,9 +325,7 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn token_is(&self, at: usize, wanted: char) -> bool {
-        self.tokens
-            .get(at)
-            .is_some_and(|token| token.kind == Kind::Punctuation(wanted))
+        self.tokens.get(at).is_some_and(|token| token.kind == Kind::Punctuation(wanted))
     }
 
     fn peek_is(&self, wanted: char) -> bool {
@@ -385,19 +359,12 @@ impl<'a> Parser<'a, '_> {
             None => " (found the end of the text)".into(),
             _ => String::new(),
         };
-        Err(PtxError {
-            line: self.line(),
-            message: format!("{message}{found}"),
-        })
+        Err(PtxError { line: self.line(), message: format!("{message}{found}") })
     }
 
     fn skip_line(&mut self) {
         let line = self.line();
-        while self
-            .tokens
-            .get(self.at)
-            .is_some_and(|token| token.line == line)
-        {
+        while self.tokens.get(self.at).is_some_and(|token| token.line == line) {
             self.at += 1;
         }
     }
@@ -451,29 +418,19 @@ mod tests {
         assert_eq!(kernel.params[1].bytes, 24);
         assert_eq!(kernel.max_threads, Some([128, 2, 1]));
         let body = kernel.body.as_ref().unwrap();
-        let Statement::Instruction(load) = &body[2] else {
-            panic!("{body:?}")
-        };
+        let Statement::Instruction(load) = &body[2] else { panic!("{body:?}") };
         assert_eq!(load.guard, Some(("%p1", true)));
         assert_eq!(load.source, SourceLocation { file: 1, line: 7 });
         assert_eq!(load.operands[1], Operand::Address(Some("%rd1"), -8));
-        let Statement::Instruction(shuffle) = &body[3] else {
-            panic!("{body:?}")
-        };
+        let Statement::Instruction(shuffle) = &body[3] else { panic!("{body:?}") };
         assert_eq!(shuffle.operands[0], Operand::Pair("%r1", "%p2"));
         assert_eq!(shuffle.operands[2], Operand::Integer(-1));
     }
 
     #[test]
     fn errors_carry_their_line() {
-        assert_eq!(
-            error(".version 9.5\n.entry k()\n{\n.reg .q32 %r<2>;\n}").line,
-            4
-        );
-        assert_eq!(
-            error(".version 9.5\n.entry k()\n{\nadd.u32 %r1 %r2;\n}").line,
-            4
-        );
+        assert_eq!(error(".version 9.5\n.entry k()\n{\n.reg .q32 %r<2>;\n}").line, 4);
+        assert_eq!(error(".version 9.5\n.entry k()\n{\nadd.u32 %r1 %r2;\n}").line, 4);
         assert_eq!(error(".version 9.5\n\n.bogus").line, 3);
     }
 }

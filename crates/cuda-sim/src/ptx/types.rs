@@ -84,9 +84,6 @@ impl Type {
 
     /// Is it a scalar floating-point type?
     pub(crate) fn is_float(self) -> bool {
-        matches!(
-            self,
-            Self::F16 | Self::Bf16 | Self::F32 | Self::F64 | Self::Tf32
-        )
+        matches!(self, Self::F16 | Self::Bf16 | Self::F32 | Self::F64 | Self::Tf32)
     }
 }

@@ -38,39 +38,27 @@ pub fn ptx_of(name: &str) -> String {
     static COMPILED: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
     let compile = || {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/kernels")
-            .join(name);
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernels").join(name);
         cuda_toolkit::compile_to_ptx(&source, &["-arch=compute_80", "-lineinfo"])
             .unwrap_or_else(|message| panic!("{message}"))
     };
-    compiled
-        .entry(name.to_owned())
-        .or_insert_with(compile)
-        .clone()
+    compiled.entry(name.to_owned()).or_insert_with(compile).clone()
 }
 
 /// Compiles and loads `tests/kernels/<name>.cu`.
 pub fn load(context: &Arc<CudaContext>, name: &str) -> Arc<CudaModule> {
-    context
-        .load_module(Ptx::from_src(ptx_of(name)))
-        .expect("the module can be loaded")
+    context.load_module(Ptx::from_src(ptx_of(name))).expect("the module can be loaded")
 }
 
 /// One kernel of `tests/kernels/<file>.cu`.
 pub fn kernel(context: &Arc<CudaContext>, file: &str, name: &str) -> CudaFunction {
-    load(context, file)
-        .load_function(name)
-        .expect("the kernel is in the module")
+    load(context, file).load_function(name).expect("the kernel is in the module")
 }
 
 /// The launches of one kernel so far. Tests run side by side: kernels tell them apart.
 pub fn launches_of(kernel: &str) -> Vec<LaunchRecord> {
     let launches = simulator().launches().expect("launches can be read");
-    launches
-        .into_iter()
-        .filter(|launch| launch.kernel == kernel)
-        .collect()
+    launches.into_iter().filter(|launch| launch.kernel == kernel).collect()
 }
 
 /// The counters of the only launch of a kernel with this grid.

@@ -131,10 +131,9 @@ fn leaves(instruction: &Instruction) -> (Vec<usize>, bool) {
     let guarded = instruction.guard != crate::exec::operation::TRUE;
     match &instruction.op {
         Op::Branch { target, .. } => (vec![*target as usize], guarded),
-        Op::BranchIndexed { targets, .. } => (
-            targets.iter().map(|&target| target as usize).collect(),
-            guarded,
-        ),
+        Op::BranchIndexed { targets, .. } => {
+            (targets.iter().map(|&target| target as usize).collect(), guarded)
+        }
         _ => (Vec::new(), !ends_path(instruction) || guarded),
     }
 }

@@ -63,24 +63,16 @@ pub(in crate::ptx) fn decode<'a>(
         read_anywhere: &read_anywhere,
         reconvergence: &reconvergence,
     };
-    let Pass {
-        decoder,
-        code,
-        classes,
-        params,
-        results,
-        ..
-    } = pass(function, module, &shared_in_function, Some(&known))?;
+    let Pass { decoder, code, classes, params, results, .. } =
+        pass(function, module, &shared_in_function, Some(&known))?;
     let mut constants: Vec<_> = decoder
         .constants
         .iter()
         .map(|(constant, &id)| (layout.places[id as usize], constant.clone()))
         .collect();
     constants.sort_by_key(|(place, _)| *place);
-    let cleared = layout
-        .cleared
-        .iter()
-        .map(|&id| (layout.places[id as usize], decoder.widths[id as usize]));
+    let cleared =
+        layout.cleared.iter().map(|&id| (layout.places[id as usize], decoder.widths[id as usize]));
     Ok(FunctionCode {
         name: function.name.to_owned(),
         lines: lines(body, function.line, code.len()),
@@ -104,14 +96,8 @@ pub(in crate::ptx) fn decode<'a>(
 /// A shared variable as the linker needs it.
 pub(in crate::ptx) fn shared_variable(variable: &Variable<'_>) -> Result<SharedVariable, PtxError> {
     if !variable.initializer.is_empty() || variable.bytes > 1 << 30 {
-        let message = format!(
-            "shared variable '{}' is too large or initialised",
-            variable.name
-        );
-        return Err(PtxError {
-            line: variable.line,
-            message,
-        });
+        let message = format!("shared variable '{}' is too large or initialised", variable.name);
+        return Err(PtxError { line: variable.line, message });
     }
     Ok(SharedVariable {
         bytes: variable.bytes as u32,
@@ -181,12 +167,7 @@ fn pass<'a, 'm>(
             Statement::Label(_) | Statement::Targets { .. } => {}
             Statement::Open => pass.decoder.open_scope(),
             Statement::Close => pass.decoder.close_scope(),
-            Statement::Registers {
-                ty,
-                name,
-                count,
-                line,
-            } => {
+            Statement::Registers { ty, name, count, line } => {
                 at_line(*line, pass.decoder.declare_registers(*ty, name, *count))?;
             }
             Statement::Variable(variable) => {
@@ -195,21 +176,13 @@ fn pass<'a, 'm>(
             Statement::Instruction(instruction) => {
                 last_line = instruction.line;
                 let reconverge = known.map_or(EXIT, |known| known.reconvergence[pass.code.len()]);
-                let jumps = Jumps {
-                    labels: &labels,
-                    tables: &tables,
-                    reconverge,
-                };
+                let jumps = Jumps { labels: &labels, tables: &tables, reconverge };
                 at_line(instruction.line, pass.instruction(instruction, &jumps))?;
             }
         }
     }
     // Falling off the end of a function returns.
-    let op = if function.is_entry {
-        Op::Exit
-    } else {
-        Op::Return
-    };
+    let op = if function.is_entry { Op::Exit } else { Op::Return };
     at_line(last_line, pass.push(op, Class::Control, TRUE, 0))?;
     Ok(pass)
 }
@@ -223,10 +196,7 @@ struct Jumps<'a, 'x> {
 
 impl Jumps<'_, '_> {
     fn target(&self, label: &str) -> Decoded<u32> {
-        self.labels
-            .get(label)
-            .copied()
-            .ok_or_else(|| format!("unknown label '{label}'"))
+        self.labels.get(label).copied().ok_or_else(|| format!("unknown label '{label}'"))
     }
 }
 
@@ -239,10 +209,7 @@ fn labels<'a>(body: &[Statement<'a>]) -> Result<HashMap<&'a str, u32>, PtxError>
                 line = instruction.line;
             }
             Statement::Label(name) if labels.insert(*name, pc).is_some() => {
-                return Err(PtxError {
-                    line,
-                    message: format!("label '{name}' is there twice"),
-                });
+                return Err(PtxError { line, message: format!("label '{name}' is there twice") });
             }
             _ => {}
         }
@@ -276,20 +243,15 @@ fn declare<'a>(decoder: &mut Decoder<'a, '_>, variable: &Variable<'a>) -> Decode
     match variable.space {
         VariableSpace::Local | VariableSpace::Param => decoder.declare_local(variable).map(|_| ()),
         VariableSpace::Shared => decoder.declare_shared(variable),
-        VariableSpace::Global | VariableSpace::Const => Err(format!(
-            "'{}' must be declared outside functions",
-            variable.name
-        )),
+        VariableSpace::Global | VariableSpace::Const => {
+            Err(format!("'{}' must be declared outside functions", variable.name))
+        }
     }
 }
 
 impl<'a> Pass<'a, '_> {
     fn push(&mut self, op: Op, class: Class, guard: u32, guard_flip: u32) -> Decoded<()> {
-        self.code.push(Instruction {
-            op,
-            guard,
-            guard_flip,
-        });
+        self.code.push(Instruction { op, guard, guard_flip });
         self.classes.push(class);
         self.effects.push(Effects {
             uses: std::mem::take(&mut self.decoder.uses),
@@ -306,10 +268,9 @@ impl<'a> Pass<'a, '_> {
     ) -> Decoded<()> {
         let (guard, flip) = match instruction.guard {
             None => (TRUE, 0),
-            Some((name, negated)) => (
-                self.decoder.guard(name)?,
-                if negated { u32::MAX } else { 0 },
-            ),
+            Some((name, negated)) => {
+                (self.decoder.guard(name)?, if negated { u32::MAX } else { 0 })
+            }
         };
         let mut opcode = Opcode::new(instruction.opcode);
         let operands = instruction.operands.as_slice();
@@ -332,30 +293,18 @@ impl<'a> Pass<'a, '_> {
         Ok(Some(match (opcode.name, operands) {
             ("bra", [Operand::Name(label, 0)]) => {
                 opcode.take("uni");
-                Op::Branch {
-                    target: jumps.target(label)?,
-                    reconverge,
-                }
+                Op::Branch { target: jumps.target(label)?, reconverge }
             }
             ("brx", [index, Operand::Name(table, 0)]) => {
                 if !opcode.take("idx") {
                     return Err(opcode.unknown());
                 }
                 opcode.take("uni");
-                let labels = jumps
-                    .tables
-                    .get(table)
-                    .ok_or(format!("unknown table '{table}'"))?;
-                let targets = labels
-                    .iter()
-                    .map(|label| jumps.target(label))
-                    .collect::<Decoded<_>>()?;
+                let labels = jumps.tables.get(table).ok_or(format!("unknown table '{table}'"))?;
+                let targets =
+                    labels.iter().map(|label| jumps.target(label)).collect::<Decoded<_>>()?;
                 let index = self.decoder.source(index, 4)?;
-                Op::BranchIndexed {
-                    index,
-                    targets,
-                    reconverge,
-                }
+                Op::BranchIndexed { index, targets, reconverge }
             }
             ("call", _) => {
                 opcode.take("uni");
@@ -363,11 +312,7 @@ impl<'a> Pass<'a, '_> {
             }
             ("ret", []) => {
                 opcode.take("uni");
-                if self.decoder.is_entry {
-                    Op::Exit
-                } else {
-                    Op::Return
-                }
+                if self.decoder.is_entry { Op::Exit } else { Op::Return }
             }
             ("exit", []) => Op::Exit,
             ("trap" | "brkpt", []) => Op::Trap,
@@ -408,13 +353,12 @@ impl<'a> Pass<'a, '_> {
             return Err("a call needs a name".into());
         };
         match (*name, arguments.as_slice(), results.as_slice()) {
-            ("__assertfail", [message, file, line, function, _], _) => Ok(Op::AssertFail {
-                arguments: [message.0, file.0, line.0, function.0],
-            }),
-            ("vprintf", [format, arguments], [result]) => Ok(Op::Print {
-                arguments: [format.0, arguments.0],
-                result: result.0,
-            }),
+            ("__assertfail", [message, file, line, function, _], _) => {
+                Ok(Op::AssertFail { arguments: [message.0, file.0, line.0, function.0] })
+            }
+            ("vprintf", [format, arguments], [result]) => {
+                Ok(Op::Print { arguments: [format.0, arguments.0], result: result.0 })
+            }
             _ => Err(format!("function '{name}' has no body")),
         }
     }

@@ -16,19 +16,12 @@ impl<'a> Opcode<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
         let mut parts = text.split('.');
         let name = parts.next().unwrap_or("");
-        Self {
-            text,
-            name,
-            modifiers: parts.map(Some).collect(),
-        }
+        Self { text, name, modifiers: parts.map(Some).collect() }
     }
 
     /// Takes a modifier if it is there.
     pub(crate) fn take(&mut self, modifier: &str) -> bool {
-        let slot = self
-            .modifiers
-            .iter_mut()
-            .find(|slot| **slot == Some(modifier));
+        let slot = self.modifiers.iter_mut().find(|slot| **slot == Some(modifier));
         slot.map(Option::take).is_some()
     }
 
@@ -56,19 +49,12 @@ impl<'a> Opcode<'a> {
 
     /// The last type among the modifiers, left in place.
     pub(crate) fn last_type(&self) -> Option<Type> {
-        self.modifiers
-            .iter()
-            .rev()
-            .flatten()
-            .find_map(|modifier| Type::parse(modifier))
+        self.modifiers.iter().rev().flatten().find_map(|modifier| Type::parse(modifier))
     }
 
     /// Takes the first modifier that starts with `prefix`.
     pub(crate) fn take_prefixed(&mut self, prefix: &str) -> Option<&'a str> {
-        let slot = self
-            .modifiers
-            .iter_mut()
-            .find(|m| m.is_some_and(|m| m.starts_with(prefix)))?;
+        let slot = self.modifiers.iter_mut().find(|m| m.is_some_and(|m| m.starts_with(prefix)))?;
         slot.take()
     }
 
@@ -81,10 +67,9 @@ impl<'a> Opcode<'a> {
     pub(crate) fn finish(&self) -> Decoded<()> {
         match self.modifiers.iter().flatten().next() {
             None => Ok(()),
-            Some(modifier) => Err(format!(
-                "unknown instruction '{}': modifier '.{modifier}'",
-                self.text
-            )),
+            Some(modifier) => {
+                Err(format!("unknown instruction '{}': modifier '.{modifier}'", self.text))
+            }
         }
     }
 }

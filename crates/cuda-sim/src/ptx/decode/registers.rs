@@ -50,11 +50,8 @@ pub(super) fn lay_out(
         for register in live.ones() {
             extend(register, flow.starts[block]);
             // Live at the start of a block: live at the end of all that lead to it.
-            for (before, _) in flow
-                .successors
-                .iter()
-                .enumerate()
-                .filter(|(_, s)| s.contains(&block))
+            for (before, _) in
+                flow.successors.iter().enumerate().filter(|(_, s)| s.contains(&block))
             {
                 extend(register, flow.starts[before + 1] - 1);
             }
@@ -64,9 +61,8 @@ pub(super) fn lay_out(
         intervals[constant as usize] = (0, usize::MAX);
     }
 
-    let mut by_start: Vec<_> = (0..widths.len())
-        .filter(|&register| intervals[register].0 != usize::MAX)
-        .collect();
+    let mut by_start: Vec<_> =
+        (0..widths.len()).filter(|&register| intervals[register].0 != usize::MAX).collect();
     by_start.sort_by_key(|&register| intervals[register].0);
     let mut slots = vec![0u32; widths.len()];
     let mut counts = [0u32; 3];
@@ -99,20 +95,9 @@ pub(super) fn lay_out(
         })
         .collect();
     let is_constant = |register: &usize| constants.contains(&(*register as u32));
-    let entry = live_in
-        .first()
-        .map(|live| live.ones().collect::<Vec<_>>())
-        .unwrap_or_default();
-    let cleared = entry
-        .into_iter()
-        .filter(|r| !is_constant(r))
-        .map(|r| r as u32)
-        .collect();
-    Layout {
-        places,
-        bytes,
-        cleared,
-    }
+    let entry = live_in.first().map(|live| live.ones().collect::<Vec<_>>()).unwrap_or_default();
+    let cleared = entry.into_iter().filter(|r| !is_constant(r)).map(|r| r as u32).collect();
+    Layout { places, bytes, cleared }
 }
 
 /// Register classes by width: 8, 4 and 2 bytes.
@@ -131,10 +116,7 @@ fn live_at_start(effects: &[Effects], flow: &ControlFlow, registers: usize) -> V
     let mut written = vec![BitSet::new(registers); blocks];
     for block in 0..blocks {
         for effect in &effects[flow.starts[block]..flow.starts[block + 1]] {
-            let read = effect
-                .uses
-                .iter()
-                .chain(effect.defs.iter().filter(|_| effect.guarded));
+            let read = effect.uses.iter().chain(effect.defs.iter().filter(|_| effect.guarded));
             for &register in read {
                 if !written[block].has(register as usize) {
                     read_first[block].insert(register as usize);
@@ -188,9 +170,7 @@ impl BitSet {
 
     fn ones(&self) -> impl Iterator<Item = usize> + '_ {
         self.0.iter().enumerate().flat_map(|(i, &word)| {
-            (0..64)
-                .filter(move |bit| word >> bit & 1 != 0)
-                .map(move |bit| 64 * i + bit)
+            (0..64).filter(move |bit| word >> bit & 1 != 0).map(move |bit| 64 * i + bit)
         })
     }
 }

@@ -157,8 +157,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
             Type::B128 => return Err("128-bit registers are not supported".into()),
             _ => {
                 let id = self.widths.len() as u32;
-                self.widths
-                    .resize(self.widths.len() + number as usize, bytes);
+                self.widths.resize(self.widths.len() + number as usize, bytes);
                 Symbol::Register { id, bytes }
             }
         };
@@ -178,32 +177,23 @@ impl<'a, 'm> Decoder<'a, 'm> {
         let offset = u64::from(self.local_bytes).next_multiple_of(variable.align);
         let end = offset + variable.bytes;
         if end > 512 << 10 {
-            return Err(format!(
-                "'{}': local memory is limited to 512 KiB",
-                variable.name
-            ));
+            return Err(format!("'{}': local memory is limited to 512 KiB", variable.name));
         }
         self.local_bytes = end as u32;
         let (offset, bytes) = (offset as u32, variable.bytes as u32);
-        self.scope()
-            .names
-            .insert(variable.name, Symbol::Local { offset, bytes });
+        self.scope().names.insert(variable.name, Symbol::Local { offset, bytes });
         Ok(offset)
     }
 
     pub(super) fn declare_kernel_param(&mut self, name: &'a str, offset: u32) {
-        self.scope()
-            .names
-            .insert(name, Symbol::KernelParam { offset });
+        self.scope().names.insert(name, Symbol::KernelParam { offset });
     }
 
     pub(super) fn declare_shared(&mut self, variable: &Variable<'a>) -> Decoded<()> {
         debug_assert_eq!(variable.space, VariableSpace::Shared);
         let index = self.shared_in_function.get(&(variable.line, variable.name));
         let index = *index.ok_or("a shared variable is not listed")?;
-        self.scope()
-            .names
-            .insert(variable.name, Symbol::Shared(index));
+        self.scope().names.insert(variable.name, Symbol::Shared(index));
         Ok(())
     }
 
@@ -218,10 +208,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
             if let Some((family, number)) = family.filter(|(family, n)| *n < family.count) {
                 let number = number as u32;
                 return Some(match family.first {
-                    Symbol::Register { id, bytes } => Symbol::Register {
-                        id: id + number,
-                        bytes,
-                    },
+                    Symbol::Register { id, bytes } => Symbol::Register { id: id + number, bytes },
                     Symbol::Predicate(slot) => Symbol::Predicate(slot + number),
                     other => other,
                 });
@@ -236,10 +223,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
 
     fn constant(&mut self, value: ConstantValue, bytes: u32) -> u32 {
         let next = self.widths.len() as u32;
-        let id = *self
-            .constants
-            .entry(Constant { value, bytes })
-            .or_insert(next);
+        let id = *self.constants.entry(Constant { value, bytes }).or_insert(next);
         if id == next {
             self.widths.push(bytes);
         }
@@ -249,11 +233,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
 
     /// A register that always holds `bits`.
     pub(crate) fn constant_bits(&mut self, bits: u64, bytes: u32) -> u32 {
-        let mask = if bytes >= 8 {
-            u64::MAX
-        } else {
-            (1 << (8 * bytes)) - 1
-        };
+        let mask = if bytes >= 8 { u64::MAX } else { (1 << (8 * bytes)) - 1 };
         self.constant(ConstantValue::Bits(bits & mask), bytes)
     }
 
@@ -329,11 +309,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
         if found == bytes {
             return Ok(place);
         }
-        Err(format!(
-            "operand {operand:?} has {} bits instead of {}",
-            8 * found,
-            8 * bytes
-        ))
+        Err(format!("operand {operand:?} has {} bits instead of {}", 8 * found, 8 * bytes))
     }
 
     /// A result register and its width.
@@ -356,11 +332,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
         if found == bytes {
             return Ok(place);
         }
-        Err(format!(
-            "result {operand:?} has {} bits instead of {}",
-            8 * found,
-            8 * bytes
-        ))
+        Err(format!("result {operand:?} has {} bits instead of {}", 8 * found, 8 * bytes))
     }
 
     /// A result register, or `None` for the sink `_`.
@@ -428,12 +400,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
         };
         let Some(name) = base else {
             let base = self.constant_bits(0, 8);
-            return Ok(Address {
-                base,
-                base_bytes: 8,
-                offset,
-                space: None,
-            });
+            return Ok(Address { base, base_bytes: 8, offset, space: None });
         };
         let space = match self.symbol(name) {
             Some(Symbol::KernelParam { .. }) => Some(Space::KernelParam),
@@ -442,17 +409,9 @@ impl<'a, 'm> Decoder<'a, 'm> {
         };
         let (base, base_bytes) = self.named_source(name, 0, 8)?;
         if base_bytes < 4 {
-            return Err(format!(
-                "'{name}' has {} bits: too few for an address",
-                8 * base_bytes
-            ));
+            return Err(format!("'{name}' has {} bits: too few for an address", 8 * base_bytes));
         }
-        Ok(Address {
-            base,
-            base_bytes,
-            offset,
-            space,
-        })
+        Ok(Address { base, base_bytes, offset, space })
     }
 
     /// A parameter of a call: its offset and size in the frame's local memory.

@@ -84,11 +84,7 @@ impl<'a> Parser<'a, '_> {
         if self.accept('=') {
             self.initializer(ty, &mut initializer)?;
         }
-        let mut bytes = if open_array {
-            0
-        } else {
-            element.saturating_mul(count)
-        };
+        let mut bytes = if open_array { 0 } else { element.saturating_mul(count) };
         if open_array && !initializer.is_empty() {
             bytes = initializer.iter().map(Initializer::bytes).sum();
         }
@@ -96,15 +92,7 @@ impl<'a> Parser<'a, '_> {
         if !align.is_power_of_two() || bytes > 1 << 40 {
             return self.fail(&format!("'{name}' has alignment {align} and {bytes} bytes"));
         }
-        Ok(Variable {
-            space,
-            name,
-            align,
-            bytes,
-            is_extern,
-            initializer,
-            line,
-        })
+        Ok(Variable { space, name, align, bytes, is_extern, initializer, line })
     }
 
     /// `.ptr .global .align 8`: skipped up to the name.
@@ -148,11 +136,7 @@ impl<'a> Parser<'a, '_> {
                     self.expect(')')?;
                 }
                 let offset = self.offset()?;
-                out.push(Initializer::Address {
-                    symbol,
-                    offset,
-                    bytes: bytes as u64,
-                });
+                out.push(Initializer::Address { symbol, offset, bytes: bytes as u64 });
                 return Ok(());
             }
             _ => {
@@ -160,9 +144,7 @@ impl<'a> Parser<'a, '_> {
                 return self.fail("a constant is expected here");
             }
         };
-        out.push(Initializer::Bytes(
-            value.to_le_bytes()[..bytes.min(8)].to_vec(),
-        ));
+        out.push(Initializer::Bytes(value.to_le_bytes()[..bytes.min(8)].to_vec()));
         Ok(())
     }
 }
