@@ -155,7 +155,7 @@ impl Grid {
 }
 
 /// Largest of the states' root mean square u'' / u', an angular frequency.
-fn fastest_rate(data: &Dataset, smooth: &Smooth) -> f64 {
+pub(super) fn fastest_rate(data: &Dataset, smooth: &Smooth) -> f64 {
     let rate = |state: usize| {
         let (mut slopes, mut curvatures) = (0.0, 0.0);
         for (trajectory, splines) in data.trajectories.iter().zip(&smooth.splines) {

@@ -191,7 +191,7 @@ fn eliminate(
     }
 }
 
-fn report(
+pub(super) fn report(
     observer: &mut Observer<'_>,
     fraction: f64,
     stage: &str,
@@ -204,7 +204,10 @@ fn report(
 }
 
 /// Sets the known coefficients in `rhs`; the others, sorted by equation, are free.
-fn free_parameters(rhs: &mut RightHandSide<'_>, settings: &Settings) -> Result<Vec<Parameter>> {
+pub(super) fn free_parameters(
+    rhs: &mut RightHandSide<'_>,
+    settings: &Settings,
+) -> Result<Vec<Parameter>> {
     let (k, l) = (rhs.states(), rhs.library.len());
     let mut free = vec![true; k * l];
     for known in &settings.known {

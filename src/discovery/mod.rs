@@ -12,6 +12,7 @@ mod gauss_newton;
 mod grid;
 mod joint;
 mod linearised;
+mod network;
 mod regression;
 mod rhs;
 mod search;
@@ -150,6 +151,6 @@ pub fn discover(
 ) -> crate::Result<Discovery> {
     match settings.method {
         Method::Joint => joint::discover(data, settings, observer),
-        Method::Network => Err(crate::Error::argument("method", "network is not available")),
+        Method::Network => network::discover(data, settings, observer),
     }
 }

@@ -380,7 +380,7 @@ impl<'a> Search<'a> {
 
 /// Reciprocal prior standard deviations of the coefficients: [`PRIOR`] times the size at which a
 /// term alone would make up the right-hand side.
-fn priors(
+pub(super) fn priors(
     rhs: &RightHandSide<'_>,
     trajectory: &[f64],
     slopes: &[f64],

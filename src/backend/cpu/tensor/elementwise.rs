@@ -1,0 +1,363 @@
+//! Functions of one or two elements, with NumPy broadcasting, and their adjoints.
+
+use rayon::prelude::*;
+
+use super::layout::{Walk, broadcast_strides, contiguous};
+use crate::Real;
+
+/// Elements that one task works on; below this a thread costs more than it saves.
+const CHUNK: usize = 1 << 14;
+
+/// A function of one element.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Unary<T> {
+    /// −x.
+    Negate,
+    /// c·x.
+    Scale(T),
+    /// x + c.
+    Shift(T),
+    /// max(x, 0); the derivative at 0 is 0.
+    Relu,
+    /// tanh x.
+    Tanh,
+    /// 1 / (1 + e^−x).
+    Sigmoid,
+    /// ln(1 + e^x).
+    Softplus,
+    /// x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))): the tanh form (Hendrycks and Gimpel, 2016).
+    Gelu,
+    /// sin x.
+    Sin,
+    /// cos x.
+    Cos,
+    /// e^x.
+    Exp,
+    /// Natural logarithm.
+    Ln,
+    /// √x.
+    Sqrt,
+    /// x².
+    Square,
+    /// 1/x.
+    Reciprocal,
+    /// xⁿ.
+    Powi(i32),
+    /// x^p.
+    Powf(T),
+}
+
+impl<T: Real> Unary<T> {
+    /// Writes the function of every element.
+    pub fn forward(self, x: &[T], y: &mut [T]) {
+        use Unary::*;
+        match self {
+            Negate => map(x, y, |x| -x),
+            Scale(c) => map(x, y, |x| c * x),
+            Shift(c) => map(x, y, |x| x + c),
+            Relu => map(x, y, |x| if x <= T::zero() { T::zero() } else { x }),
+            Tanh => map(x, y, T::tanh),
+            Sigmoid => map(x, y, sigmoid),
+            Softplus => map(x, y, softplus),
+            Gelu => map(x, y, |x| T::of(0.5) * x * (T::one() + gelu_argument(x).tanh())),
+            Sin => map(x, y, T::sin),
+            Cos => map(x, y, T::cos),
+            Exp => map(x, y, T::exp),
+            Ln => map(x, y, T::ln),
+            Sqrt => map(x, y, T::sqrt),
+            Square => map(x, y, |x| x * x),
+            Reciprocal => map(x, y, T::recip),
+            Powi(n) => map(x, y, |x| x.powi(n)),
+            Powf(p) => map(x, y, |x| x.powf(p)),
+        }
+    }
+
+    /// Adds gy · f'(x) to gx, where y = f(x).
+    pub fn adjoint(self, x: &[T], y: &[T], gy: &[T], gx: &mut [T]) {
+        use Unary::*;
+        let one = T::one();
+        match self {
+            Negate => accumulate(x, y, gy, gx, |_, _| -one),
+            Scale(c) => accumulate(x, y, gy, gx, |_, _| c),
+            Shift(_) => accumulate(x, y, gy, gx, |_, _| one),
+            Relu => accumulate(x, y, gy, gx, |x, _| if x > T::zero() { one } else { T::zero() }),
+            Tanh => accumulate(x, y, gy, gx, |_, y| one - y * y),
+            Sigmoid => accumulate(x, y, gy, gx, |_, y| y * (one - y)),
+            Softplus => accumulate(x, y, gy, gx, |x, _| sigmoid(x)),
+            Gelu => accumulate(x, y, gy, gx, gelu_derivative),
+            Sin => accumulate(x, y, gy, gx, |x, _| x.cos()),
+            Cos => accumulate(x, y, gy, gx, |x, _| -x.sin()),
+            Exp => accumulate(x, y, gy, gx, |_, y| y),
+            Ln => accumulate(x, y, gy, gx, |x, _| x.recip()),
+            Sqrt => accumulate(x, y, gy, gx, |_, y| (y + y).recip()),
+            Square => accumulate(x, y, gy, gx, |x, _| x + x),
+            Reciprocal => accumulate(x, y, gy, gx, |_, y| -y * y),
+            // x⁰ is constant, at x = 0 too.
+            Powi(0) => {}
+            Powi(n) => {
+                let factor = T::of(f64::from(n));
+                accumulate(x, y, gy, gx, |x, _| factor * x.powi(n.saturating_sub(1)));
+            }
+            Powf(p) if p == T::zero() => {}
+            Powf(p) => accumulate(x, y, gy, gx, |x, _| p * x.powf(p - one)),
+        }
+    }
+}
+
+/// e^x / (1 + e^x) without overflow on either side.
+fn sigmoid<T: Real>(x: T) -> T {
+    let decay = (-x.abs()).exp();
+    let upper = (T::one() + decay).recip();
+    if x >= T::zero() { upper } else { decay * upper }
+}
+
+/// max(x, 0) + ln(1 + e^−|x|).
+fn softplus<T: Real>(x: T) -> T {
+    let rest = (-x.abs()).exp().ln_1p();
+    if x > T::zero() { x + rest } else { rest }
+}
+
+const GELU_SCALE: f64 = 0.797_884_560_802_865_4; // √(2/π)
+const GELU_CUBIC: f64 = 0.044_715;
+
+fn gelu_argument<T: Real>(x: T) -> T {
+    T::of(GELU_SCALE) * (x + T::of(GELU_CUBIC) * x * x * x)
+}
+
+fn gelu_derivative<T: Real>(x: T, _: T) -> T {
+    let (half, one) = (T::of(0.5), T::one());
+    let tanh = gelu_argument(x).tanh();
+    let slope = T::of(GELU_SCALE) * (one + T::of(3.0 * GELU_CUBIC) * x * x);
+    half * (one + tanh) + half * x * (one - tanh * tanh) * slope
+}
+
+fn map<T: Real>(x: &[T], y: &mut [T], f: impl Fn(T) -> T + Sync) {
+    let chunk = |(x, y): (&[T], &mut [T])| {
+        for (x, y) in x.iter().zip(y) {
+            *y = f(*x);
+        }
+    };
+    if x.len() <= CHUNK {
+        chunk((x, y));
+    } else {
+        x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK)).for_each(chunk);
+    }
+}
+
+/// gx += gy · slope(x, y).
+fn accumulate<T: Real>(x: &[T], y: &[T], gy: &[T], gx: &mut [T], slope: impl Fn(T, T) -> T + Sync) {
+    let chunk = |start: usize, gx: &mut [T]| {
+        let inputs = x[start..].iter().zip(&y[start..]).zip(&gy[start..]);
+        for (((x, y), gy), gx) in inputs.zip(gx) {
+            *gx += *gy * slope(*x, *y);
+        }
+    };
+    if x.len() <= CHUNK {
+        chunk(0, gx);
+    } else {
+        let chunks = gx.par_chunks_mut(CHUNK).enumerate();
+        chunks.for_each(|(i, gx)| chunk(i * CHUNK, gx));
+    }
+}
+
+/// A function of two elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binary {
+    /// a + b.
+    Add,
+    /// a − b.
+    Subtract,
+    /// a·b.
+    Multiply,
+    /// a/b.
+    Divide,
+}
+
+/// Values and shape of one operand.
+pub type Operand<'a, T> = (&'a [T], &'a [usize]);
+
+impl Binary {
+    /// Writes the function of the broadcast operands; `shape` is their common shape.
+    pub fn forward<T: Real>(self, a: Operand<T>, b: Operand<T>, shape: &[usize], y: &mut [T]) {
+        match self {
+            Binary::Add => zip(a, b, shape, y, |a, b| a + b),
+            Binary::Subtract => zip(a, b, shape, y, |a, b| a - b),
+            Binary::Multiply => zip(a, b, shape, y, |a, b| a * b),
+            Binary::Divide => zip(a, b, shape, y, |a, b| a / b),
+        }
+    }
+
+    /// Adds gy · ∂y/∂a to ga, summed over the axes along which a repeats.
+    pub fn adjoint_a<T: Real>(
+        self,
+        a: &[usize],
+        b: Operand<T>,
+        shape: &[usize],
+        gy: &[T],
+        ga: &mut [T],
+    ) {
+        match self {
+            Binary::Add | Binary::Subtract => add_reduced(gy, shape, ga, a),
+            Binary::Multiply => accumulate_pair(a, b, shape, gy, ga, |g, b| g * b),
+            Binary::Divide => accumulate_pair(a, b, shape, gy, ga, |g, b| g / b),
+        }
+    }
+
+    /// Adds gy · ∂y/∂b to gb, summed over the axes along which b repeats.
+    pub fn adjoint_b<T: Real>(
+        self,
+        a: Operand<T>,
+        b: Operand<T>,
+        shape: &[usize],
+        gy: &[T],
+        gb: &mut [T],
+    ) {
+        match self {
+            Binary::Add => add_reduced(gy, shape, gb, b.1),
+            Binary::Subtract => {
+                accumulate_pair(b.1, b, shape, gy, gb, |g, _| -g);
+            }
+            Binary::Multiply => accumulate_pair(b.1, a, shape, gy, gb, |g, a| g * a),
+            Binary::Divide => {
+                let (sa, sb) = (broadcast_strides(a.1, shape), broadcast_strides(b.1, shape));
+                let walk = Walk::new(shape, [&contiguous(shape), &sa, &sb]);
+                let [step_g, step_a, step_b] = walk.strides;
+                walk.for_each(|[g, i, j]| {
+                    for r in 0..walk.run {
+                        let (at, divisor) = (j + r * step_b, b.0[j + r * step_b]);
+                        let slope = a.0[i + r * step_a] / divisor / divisor;
+                        gb[at] -= gy[g + r * step_g] * slope;
+                    }
+                });
+            }
+        }
+    }
+}
+
+fn zip<T: Real>(
+    (a, sa): Operand<T>,
+    (b, sb): Operand<T>,
+    shape: &[usize],
+    y: &mut [T],
+    f: impl Fn(T, T) -> T + Sync,
+) {
+    let walk = Walk::new(
+        shape,
+        [&contiguous(shape), &broadcast_strides(sa, shape), &broadcast_strides(sb, shape)],
+    );
+    let [_, step_a, step_b] = walk.strides;
+    let run = |a: &[T], b: &[T], y: &mut [T]| match (step_a, step_b) {
+        (1, 1) => (a.iter().zip(b).zip(y)).for_each(|((a, b), y)| *y = f(*a, *b)),
+        (1, 0) => a.iter().zip(y).for_each(|(a, y)| *y = f(*a, b[0])),
+        (0, 1) => b.iter().zip(y).for_each(|(b, y)| *y = f(a[0], *b)),
+        _ => (y.iter_mut().enumerate()).for_each(|(r, y)| *y = f(a[r * step_a], b[r * step_b])),
+    };
+    if walk.run == y.len() && step_a == 1 && step_b == 1 && y.len() > CHUNK {
+        (a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK)))
+            .zip(y.par_chunks_mut(CHUNK))
+            .for_each(|((a, b), y)| run(a, b, y));
+    } else {
+        walk.for_each(|[k, i, j]| run(&a[i..], &b[j..], &mut y[k..k + walk.run]));
+    }
+}
+
+/// target += f(gy, other), reduced to the target's shape.
+fn accumulate_pair<T: Real>(
+    target_shape: &[usize],
+    (other, other_shape): Operand<T>,
+    shape: &[usize],
+    gy: &[T],
+    target: &mut [T],
+    f: impl Fn(T, T) -> T,
+) {
+    let walk = Walk::new(
+        shape,
+        [
+            &contiguous(shape),
+            &broadcast_strides(target_shape, shape),
+            &broadcast_strides(other_shape, shape),
+        ],
+    );
+    let [step_g, step_t, step_o] = walk.strides;
+    walk.for_each(|[g, t, o]| {
+        if (step_g, step_t, step_o) == (1, 1, 1) {
+            let runs = (gy[g..].iter().zip(&other[o..])).zip(&mut target[t..t + walk.run]);
+            runs.for_each(|((g, o), t)| *t += f(*g, *o));
+        } else {
+            for r in 0..walk.run {
+                target[t + r * step_t] += f(gy[g + r * step_g], other[o + r * step_o]);
+            }
+        }
+    });
+}
+
+/// target += Σ x over the axes along which the target's shape repeats to give x's shape.
+pub fn add_reduced<T: Real>(x: &[T], shape: &[usize], target: &mut [T], target_shape: &[usize]) {
+    let repeat = broadcast_strides(target_shape, shape);
+    let walk = Walk::new(shape, [&contiguous(shape), &repeat]);
+    let [step_x, step_t] = walk.strides;
+    walk.for_each(|[i, t]| match (step_x, step_t) {
+        (1, 1) => {
+            let runs = x[i..].iter().zip(&mut target[t..t + walk.run]);
+            runs.for_each(|(x, t)| *t += *x);
+        }
+        (1, 0) => target[t] += super::reduce::sum_run(&x[i..i + walk.run]),
+        _ => {
+            for r in 0..walk.run {
+                target[t + r * step_t] += x[i + r * step_x];
+            }
+        }
+    });
+}
+
+/// y = x where the mask holds and `otherwise` elsewhere, all broadcast to `shape`.
+pub fn select<T: Real>(
+    (mask, mask_shape): (&[bool], &[usize]),
+    (x, x_shape): Operand<T>,
+    (otherwise, otherwise_shape): Operand<T>,
+    shape: &[usize],
+    y: &mut [T],
+) {
+    let walk = Walk::new(
+        shape,
+        [
+            &contiguous(shape),
+            &broadcast_strides(mask_shape, shape),
+            &broadcast_strides(x_shape, shape),
+            &broadcast_strides(otherwise_shape, shape),
+        ],
+    );
+    let [sy, sm, sx, so] = walk.strides;
+    walk.for_each(|[k, m, i, j]| {
+        for r in 0..walk.run {
+            y[k + r * sy] = if mask[m + r * sm] { x[i + r * sx] } else { otherwise[j + r * so] };
+        }
+    });
+}
+
+/// target += gy where the mask equals `side`, reduced to the target's shape.
+pub fn select_adjoint<T: Real>(
+    (mask, mask_shape): (&[bool], &[usize]),
+    side: bool,
+    shape: &[usize],
+    gy: &[T],
+    target: &mut [T],
+    target_shape: &[usize],
+) {
+    let walk = Walk::new(
+        shape,
+        [
+            &contiguous(shape),
+            &broadcast_strides(mask_shape, shape),
+            &broadcast_strides(target_shape, shape),
+        ],
+    );
+    let [sg, sm, st] = walk.strides;
+    walk.for_each(|[g, m, t]| {
+        for r in 0..walk.run {
+            if mask[m + r * sm] == side {
+                target[t + r * st] += gy[g + r * sg];
+            }
+        }
+    });
+}

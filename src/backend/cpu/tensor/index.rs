@@ -1,0 +1,93 @@
+//! Moves of elements: strided copies, gather, scatter; products with one Jacobian a row.
+
+use super::layout::{Walk, contiguous};
+use crate::Real;
+
+/// y = the elements of x at `offset` + strides, as a contiguous array of `shape`: permutations,
+/// slices, repeats.
+pub fn copy_strided<T: Real>(
+    x: &[T],
+    offset: usize,
+    strides: &[usize],
+    y: &mut [T],
+    shape: &[usize],
+) {
+    let walk = Walk::new(shape, [&contiguous(shape), strides]);
+    let [step_y, step_x] = walk.strides;
+    walk.for_each(|[k, i]| {
+        let i = i + offset;
+        if (step_y, step_x) == (1, 1) {
+            y[k..k + walk.run].copy_from_slice(&x[i..i + walk.run]);
+        } else {
+            for r in 0..walk.run {
+                y[k + r * step_y] = x[i + r * step_x];
+            }
+        }
+    });
+}
+
+/// x at `offset` + strides += the elements of the contiguous array y of `shape`: the adjoint of
+/// [`copy_strided`].
+pub fn add_strided<T: Real>(
+    y: &[T],
+    shape: &[usize],
+    x: &mut [T],
+    offset: usize,
+    strides: &[usize],
+) {
+    let walk = Walk::new(shape, [&contiguous(shape), strides]);
+    let [step_y, step_x] = walk.strides;
+    walk.for_each(|[k, i]| {
+        let i = i + offset;
+        for r in 0..walk.run {
+            x[i + r * step_x] += y[k + r * step_y];
+        }
+    });
+}
+
+/// `y[o, m, :] = x[o, indices[m], :]` for x of shape (outer, length, inner).
+pub fn gather<T: Real>(
+    x: &[T],
+    [outer, length, inner]: [usize; 3],
+    indices: &[usize],
+    y: &mut [T],
+) {
+    for o in 0..outer {
+        for (m, &index) in indices.iter().enumerate() {
+            let (from, to) = ((o * length + index) * inner, (o * indices.len() + m) * inner);
+            y[to..to + inner].copy_from_slice(&x[from..from + inner]);
+        }
+    }
+}
+
+/// `x[o, indices[m], :] += y[o, m, :]`: the adjoint of [`gather`].
+pub fn scatter_add<T: Real>(
+    y: &[T],
+    [outer, length, inner]: [usize; 3],
+    indices: &[usize],
+    x: &mut [T],
+) {
+    for o in 0..outer {
+        for (m, &index) in indices.iter().enumerate() {
+            let (to, from) = ((o * length + index) * inner, (o * indices.len() + m) * inner);
+            for (x, y) in x[to..to + inner].iter_mut().zip(&y[from..from + inner]) {
+                *x += *y;
+            }
+        }
+    }
+}
+
+/// gx[r, :] += Jᵣᵀ gy[r, :] with Jacobians (rows, outputs, inputs).
+pub fn rowwise_adjoint<T: Real>(gy: &[T], jacobian: &[T], outputs: usize, gx: &mut [T]) {
+    if gy.is_empty() || gx.is_empty() {
+        return;
+    }
+    let inputs = gx.len() / (gy.len() / outputs);
+    for (r, gx) in gx.chunks_exact_mut(inputs).enumerate() {
+        for o in r * outputs..(r + 1) * outputs {
+            for (gx, slope) in gx.iter_mut().zip(&jacobian[o * inputs..(o + 1) * inputs]) {
+                *gx += gy[o] * *slope;
+            }
+        }
+    }
+}

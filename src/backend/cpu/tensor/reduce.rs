@@ -1,0 +1,71 @@
+//! Sums and maxima along axes.
+
+use super::layout::{Walk, broadcast_strides, contiguous};
+use crate::Real;
+
+/// Sum of a slice, accumulated in f64 in eight lanes.
+pub fn sum_run<T: Real>(x: &[T]) -> T {
+    const LANES: usize = 8;
+    let mut lanes = [0.0; LANES];
+    let (whole, rest) = x.as_chunks::<LANES>();
+    for chunk in whole {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane += x.to_double();
+        }
+    }
+    for (lane, x) in lanes.iter_mut().zip(rest) {
+        *lane += x.to_double();
+    }
+    T::of(lanes.iter().sum())
+}
+
+/// y += x repeated along the axes in which y's shape is 1 (or absent): the adjoint of a sum, and
+/// broadcasting itself.
+pub fn add_repeated<T: Real>(x: &[T], x_shape: &[usize], y: &mut [T], shape: &[usize]) {
+    let repeat = broadcast_strides(x_shape, shape);
+    let walk = Walk::new(shape, [&contiguous(shape), &repeat]);
+    let [step_y, step_x] = walk.strides;
+    walk.for_each(|[k, i]| {
+        for r in 0..walk.run {
+            y[k + r * step_y] += x[i + r * step_x];
+        }
+    });
+}
+
+/// Largest element along the middle axis of (outer, length, inner) and where it is first reached;
+/// a NaN wins.
+pub fn max<T: Real>(
+    x: &[T],
+    [outer, length, inner]: [usize; 3],
+    y: &mut [T],
+    arguments: &mut [usize],
+) {
+    for o in 0..outer {
+        for i in 0..inner {
+            let at = |l: usize| x[(o * length + l) * inner + i];
+            let mut best = 0;
+            for l in 1..length {
+                if at(l) > at(best) || (at(l).is_nan() && !at(best).is_nan()) {
+                    best = l;
+                }
+            }
+            y[o * inner + i] = at(best);
+            arguments[o * inner + i] = best;
+        }
+    }
+}
+
+/// Adds gy to the elements at which the maximum was taken.
+pub fn max_adjoint<T: Real>(
+    gy: &[T],
+    arguments: &[usize],
+    [outer, length, inner]: [usize; 3],
+    gx: &mut [T],
+) {
+    for o in 0..outer {
+        for i in 0..inner {
+            let l = arguments[o * inner + i];
+            gx[(o * length + l) * inner + i] += gy[o * inner + i];
+        }
+    }
+}

@@ -1,0 +1,542 @@
+//! Coefficients and initial values by Gauss-Newton through the ODE solver.
+//!
+//! About a path v(t), u' = g(Θ(u)ξ) = F(u) becomes the linear ODE u' − J(v) u = F(v) − J(v) v, one
+//! system a window, which the solver solves and differentiates. The error of the path enters only
+//! in second order, where Θ(v) alone would take it in full. Minimised is
+//!
+//! ```text
+//! Σ_observed (u − x)²/σ²  +  Σ (ξ·prior)²
+//! ```
+//!
+//! over ξ and the initial values of every window; the latter are eliminated window by window. The
+//! Schur complement's inverse is the covariance of ξ.
+
+use rayon::prelude::*;
+
+use super::windows::Windows;
+use crate::discovery::RightHandSide;
+use crate::discovery::dense::{invert_positive, solve_positive};
+use crate::discovery::linearised::{Linearised, Parameter};
+use crate::{Options, Problem, ProblemShape, Result, Smoothness, Solver, Tangents, View};
+
+/// The solver's order above that of the equation; each one divides its error by about five.
+const EXTRA_ORDER: usize = 3;
+/// Grid points that are solved at once: bounds the memory.
+const CHUNK_POINTS: usize = 25_000;
+/// Initial values this many deviations away are not believed.
+const PRIOR_START: f64 = 1e3;
+/// A step that raises the cost is halved at most so often.
+const HALVINGS: usize = 8;
+
+/// What is estimated.
+#[derive(Clone)]
+pub(super) struct Estimate<'a> {
+    /// The equations with the current coefficients.
+    pub rhs: RightHandSide<'a>,
+    /// (W, K, m): u and its derivatives below the m-th at the start of every window, in the
+    /// solver's units.
+    pub start: Vec<f64>,
+    /// (W, N, D): v, in the data's units.
+    pub path: Vec<f64>,
+}
+
+/// Where the linearisation is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Path {
+    /// It stays as it is: the problem is almost linear, hence safe from anywhere.
+    Fixed,
+    /// It follows the solution, so that in the end the equation itself is solved.
+    Solution,
+}
+
+/// How an iteration ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Iteration {
+    /// Decrease of the cost that the linearisation promised for the full step.
+    pub promised: f64,
+    /// Fraction of the step that was taken; 0 if none lowers the cost.
+    pub fraction: f64,
+}
+
+/// Workspace and data.
+pub(super) struct Shooting<'a> {
+    windows: &'a Windows,
+    /// Free coefficients, sorted by equation (c).
+    pub parameters: Vec<Parameter>,
+    /// σ of each state in the solver's units (K).
+    pub noise: Vec<f64>,
+    /// Reciprocal prior standard deviation of each free coefficient (c).
+    pub prior: Vec<f64>,
+    /// Covariance (c, c) of the coefficients, from the last iteration.
+    pub covariance: Vec<f64>,
+    solver: Solver<f64>,
+    /// Windows in a chunk.
+    chunk: usize,
+    /// The inputs of one chunk.
+    coefficients: Vec<f64>,
+    forcing: Vec<f64>,
+    start: Vec<f64>,
+    steps: Vec<f64>,
+    /// ∂F/∂ξ of one chunk, each in its own equation, in the solver's units: (chunk, N, c).
+    slopes: Vec<f64>,
+    /// 1 + Θ₁ζ of one chunk (chunk, N, K).
+    denominators: Vec<f64>,
+}
+
+/// The coefficients that are free, with all that belongs to them, and the noise.
+#[derive(Clone)]
+pub(super) struct Free {
+    pub parameters: Vec<Parameter>,
+    prior: Vec<f64>,
+    noise: Vec<f64>,
+}
+
+/// Gauss-Newton's normal equations, the initial values eliminated.
+struct Normal {
+    /// (c, c)
+    matrix: Vec<f64>,
+    /// (c)
+    gradient: Vec<f64>,
+    windows: Vec<Eliminated>,
+}
+
+/// One window's part: its initial values move by `step` − `coupling`·δξ.
+struct Eliminated {
+    /// (K·m)
+    step: Vec<f64>,
+    /// (K·m, c)
+    coupling: Vec<f64>,
+}
+
+impl<'a> Shooting<'a> {
+    pub fn new(
+        windows: &'a Windows,
+        parameters: Vec<Parameter>,
+        noise: Vec<f64>,
+        prior: Vec<f64>,
+    ) -> Result<Self> {
+        let (k, m, n) = (windows.unit.states(), windows.unit.order, windows.points);
+        let q = m + EXTRA_ORDER + 1;
+        let most = (CHUNK_POINTS / n).max(1);
+        let chunk = windows.count.div_ceil(windows.count.div_ceil(most));
+        let shape = ProblemShape::new(
+            chunk,
+            n,
+            &[chunk, n, k, k, q],
+            &[chunk, n, k],
+            &[chunk, 1, k, m],
+            &[chunk, n - 1],
+        )?;
+        let options =
+            Options { smoothness: Smoothness::Taylor, refinement: 1, ..Options::default() };
+        Ok(Shooting {
+            solver: Solver::new(&shape, &options)?,
+            coefficients: vec![0.0; chunk * n * k * k * q],
+            forcing: vec![0.0; chunk * n * k],
+            start: vec![0.0; chunk * k * m],
+            steps: vec![0.0; chunk * (n - 1)],
+            slopes: vec![0.0; chunk * n * parameters.len()],
+            denominators: vec![1.0; chunk * n * k],
+            chunk,
+            windows,
+            parameters,
+            noise,
+            prior,
+            covariance: vec![],
+        })
+    }
+
+    /// Continues with fewer coefficients: those at the indices `kept`.
+    pub fn keep(&mut self, kept: &[usize]) {
+        self.parameters = kept.iter().map(|&i| self.parameters[i]).collect();
+        self.prior = kept.iter().map(|&i| self.prior[i]).collect();
+        self.slopes.resize(self.chunk * self.windows.points * kept.len(), 0.0);
+    }
+
+    /// What [`Shooting::restore`] returns to.
+    pub fn free(&self) -> Free {
+        Free {
+            parameters: self.parameters.clone(),
+            prior: self.prior.clone(),
+            noise: self.noise.clone(),
+        }
+    }
+
+    /// Continues with these coefficients and this noise.
+    pub fn restore(&mut self, free: &Free) {
+        let Free { parameters, prior, noise } = free.clone();
+        self.slopes.resize(self.chunk * self.windows.points * parameters.len(), 0.0);
+        (self.parameters, self.prior, self.noise) = (parameters, prior, noise);
+    }
+
+    /// −2 log likelihood of the data, up to a constant, plus threshold² for each coefficient, if the
+    /// noise is that of the residuals.
+    pub fn score(&self, threshold: f64) -> f64 {
+        let fit = |(k, noise): (usize, &f64)| 2.0 * self.windows.measured(k) as f64 * noise.ln();
+        let penalty = threshold * threshold * self.parameters.len() as f64;
+        self.noise.iter().enumerate().map(fit).sum::<f64>() + penalty
+    }
+
+    /// One damped step from `estimate`.
+    pub fn iterate(&mut self, estimate: &mut Estimate<'_>, path: Path) -> Result<Iteration> {
+        let (before, normal) = self.normal(estimate)?;
+        self.covariance = self.invert(&normal.matrix)?;
+        let c = self.parameters.len();
+        let row = |i: usize| &self.covariance[i * c..][..c];
+        let step: Vec<f64> = (0..c).map(|i| dot(row(i), &normal.gradient)).collect();
+        let promised = dot(&step, &normal.gradient);
+        let mut fraction = 1.0;
+        for _ in 0..=HALVINGS {
+            let mut trial = estimate.clone();
+            self.advance(&mut trial, &step, &normal, fraction);
+            let cost = self.cost(&mut trial, path)?;
+            if cost <= before {
+                *estimate = trial;
+                return Ok(Iteration { promised, fraction });
+            }
+            fraction *= 0.5;
+        }
+        Ok(Iteration { promised, fraction: 0.0 })
+    }
+
+    fn invert(&self, matrix: &[f64]) -> Result<Vec<f64>> {
+        invert_positive(matrix, self.parameters.len()).ok_or_else(|| {
+            crate::Error::Data(
+                "the data cannot decide between the candidate terms: the normal equations are \
+                 singular"
+                    .into(),
+            )
+        })
+    }
+
+    /// estimate += fraction · step.
+    fn advance(&self, estimate: &mut Estimate<'_>, step: &[f64], normal: &Normal, fraction: f64) {
+        for (p, step) in self.parameters.iter().zip(step) {
+            *p.value_mut(&mut estimate.rhs) += fraction * step;
+        }
+        let c = step.len();
+        let starts = estimate.start.chunks_exact_mut(self.start_size());
+        for (start, window) in starts.zip(&normal.windows) {
+            for (i, value) in start.iter_mut().enumerate() {
+                *value += fraction * (window.step[i] - dot(&window.coupling[i * c..][..c], step));
+            }
+        }
+    }
+
+    /// K·m: initial values of a window.
+    fn start_size(&self) -> usize {
+        self.windows.unit.components()
+    }
+
+    /// The sum of squares; with [`Path::Solution`] the path is moved to the solution first.
+    pub fn cost(&mut self, estimate: &mut Estimate<'_>, path: Path) -> Result<f64> {
+        let mut cost = self.prior_cost(estimate);
+        for first in (0..self.windows.count).step_by(self.chunk) {
+            if path == Path::Solution {
+                self.solve(estimate, first)?;
+                self.follow(estimate, first);
+            }
+            self.solve(estimate, first)?;
+            cost += self.residuals(first).iter().map(|r| r * r).sum::<f64>();
+            if self.has_pole(first) {
+                cost = f64::INFINITY;
+            }
+        }
+        Ok(if cost.is_finite() { cost } else { f64::INFINITY })
+    }
+
+    /// Whether a denominator changes its sign within a window of the chunk just solved.
+    fn has_pole(&self, first: usize) -> bool {
+        let k = self.windows.unit.states();
+        let mut windows = self.denominators.chunks_exact(self.windows.points * k);
+        windows.by_ref().take(self.range(first).len()).any(|window| {
+            window.iter().zip(&window[k..]).any(|(before, after)| before * after <= 0.0)
+        })
+    }
+
+    fn prior_cost(&self, estimate: &Estimate<'_>) -> f64 {
+        let of_coefficients = self.parameters.iter().zip(&self.prior);
+        let of_coefficients = of_coefficients.map(|(p, w)| (w * p.value(&estimate.rhs)).powi(2));
+        let of_starts = estimate.start.iter().map(|start| (start / PRIOR_START).powi(2));
+        of_coefficients.sum::<f64>() + of_starts.sum::<f64>()
+    }
+
+    /// Windows of the chunk that begins at `first`.
+    fn range(&self, first: usize) -> std::ops::Range<usize> {
+        first..(first + self.chunk).min(self.windows.count)
+    }
+
+    /// Solves the chunk that begins at window `first`; where it reaches beyond the last window, that
+    /// is solved again and ignored.
+    fn solve(&mut self, estimate: &Estimate<'_>, first: usize) -> Result<()> {
+        let windows = self.windows;
+        let (n, c) = (windows.points, self.parameters.len());
+        let chunk = self.chunk;
+        let window = |i: usize| (first + i).min(windows.count - 1);
+        for i in 0..chunk {
+            let start = windows.of(window(i), &estimate.start);
+            self.start[i * start.len()..][..start.len()].copy_from_slice(start);
+            let steps = windows.of(window(i), &windows.steps);
+            self.steps[i * (n - 1)..][..n - 1].copy_from_slice(steps);
+        }
+        let parameters = &self.parameters;
+        let row = self.coefficients.len() / (chunk * n);
+        let forcing = self.forcing.len() / (chunk * n);
+        // Without free coefficients there is no slope to write.
+        let mut none = vec![[0.0; 0]; chunk * n];
+        let slopes: Vec<&mut [f64]> = match c {
+            0 => none.iter_mut().map(|empty| &mut empty[..]).collect(),
+            _ => self.slopes.chunks_exact_mut(c).collect(),
+        };
+        let points =
+            self.coefficients.par_chunks_mut(row).zip(self.forcing.par_chunks_mut(forcing));
+        let points = points.zip(self.denominators.par_chunks_mut(forcing)).zip(slopes);
+        points.enumerate().for_each_init(
+            || Linearised::new(&estimate.rhs, c),
+            |at, (i, (((coefficients, forcing), denominators), slopes))| {
+                let path = windows.of(window(i / n), &estimate.path);
+                let state = &path[i % n * at.flow.len()..][..at.flow.len()];
+                at.evaluate(&estimate.rhs, parameters, state);
+                denominators.copy_from_slice(&at.denominators);
+                write_point(windows, parameters, at, state, coefficients, forcing, slopes);
+            },
+        );
+        let shape = self.solver.shape().clone();
+        let problem = problem(&shape, &self.coefficients, &self.forcing, &self.start, &self.steps)?;
+        self.solver.solve(&problem)?;
+        Ok(())
+    }
+
+    /// Moves the path of the chunk just solved to its solution, where that is finite.
+    fn follow(&self, estimate: &mut Estimate<'_>, first: usize) {
+        let unit = &self.windows.unit;
+        let (k, q) = (unit.states(), self.solver.shape().derivatives());
+        let d = unit.components();
+        let range = self.range(first);
+        let size = self.windows.points * d;
+        let path = &mut estimate.path[range.start * size..range.end * size];
+        let solution = self.solver.solution().values.chunks_exact(k * q);
+        for (state, point) in path.chunks_exact_mut(d).zip(solution) {
+            if point.iter().all(|value| value.is_finite()) {
+                for (i, value) in state.iter_mut().enumerate() {
+                    *value = point[i % k * q + i / k] * unit.of_component(i);
+                }
+            }
+        }
+    }
+
+    /// (x − u)/σ of the chunk just solved (windows in range, N, K), zero where nothing was measured.
+    fn residuals(&self, first: usize) -> Vec<f64> {
+        let k = self.windows.unit.states();
+        let q = self.solver.shape().derivatives();
+        let range = self.range(first);
+        let size = self.windows.points * k;
+        let observed = &self.windows.observed[range.start * size..range.end * size];
+        let fitted = self.solver.solution().values.iter().step_by(q);
+        let noise = self.noise.iter().cycle();
+        let residual = |((x, u), noise): ((&f64, &f64), &f64)| {
+            if x.is_nan() { 0.0 } else { (x - u) / noise }
+        };
+        observed.iter().zip(fitted).zip(noise).map(residual).collect()
+    }
+
+    /// The cost and the normal equations at `estimate`.
+    fn normal(&mut self, estimate: &Estimate<'_>) -> Result<(f64, Normal)> {
+        let c = self.parameters.len();
+        let mut cost = self.prior_cost(estimate);
+        let mut normal = Normal {
+            matrix: vec![0.0; c * c],
+            gradient: vec![0.0; c],
+            windows: Vec::with_capacity(self.windows.count),
+        };
+        for (i, (p, prior)) in self.parameters.iter().zip(&self.prior).enumerate() {
+            normal.matrix[i * c + i] = prior * prior;
+            normal.gradient[i] = -prior * prior * p.value(&estimate.rhs);
+        }
+        for first in (0..self.windows.count).step_by(self.chunk) {
+            self.solve(estimate, first)?;
+            let residuals = self.residuals(first);
+            cost += residuals.iter().map(|r| r * r).sum::<f64>();
+            let sensitivities = self.sensitivities(first)?;
+            let size = self.windows.points * self.windows.unit.states();
+            let parts: Vec<(Vec<f64>, Vec<f64>, Eliminated)> = self
+                .range(first)
+                .into_par_iter()
+                .map(|window| {
+                    let rows = (window - first) * size..(window - first + 1) * size;
+                    let columns: Vec<&[f64]> =
+                        sensitivities.iter().map(|column| &column[rows.clone()]).collect();
+                    let start = self.windows.of(window, &estimate.start);
+                    eliminate(&columns, &residuals[rows.clone()], c, start)
+                })
+                .collect();
+            for (matrix, gradient, eliminated) in parts {
+                normal.matrix.iter_mut().zip(matrix).for_each(|(sum, part)| *sum += part);
+                normal.gradient.iter_mut().zip(gradient).for_each(|(sum, part)| *sum += part);
+                normal.windows.push(eliminated);
+            }
+        }
+        Ok((cost, normal))
+    }
+
+    /// ∂u/∂ξ (c of them), then ∂u/∂(initial values) (K·m), of the chunk just solved: each (windows
+    /// in range, N, K), divided by σ, zero where nothing was measured.
+    fn sensitivities(&mut self, first: usize) -> Result<Vec<Vec<f64>>> {
+        let k = self.windows.unit.states();
+        let (c, start) = (self.parameters.len(), self.start_size());
+        let shape = self.solver.shape().clone();
+        let q = shape.derivatives();
+        let range = self.range(first);
+        let size = self.windows.points * k;
+        let observed = &self.windows.observed[range.start * size..range.end * size];
+        let problem = problem(&shape, &self.coefficients, &self.forcing, &self.start, &self.steps)?;
+        let mut forcing = vec![0.0; self.forcing.len()];
+        let mut unit = vec![0.0; self.start.len()];
+        let mut columns = Vec::with_capacity(c + start);
+        for i in 0..c + start {
+            let tangents = if i < c {
+                let equation = self.parameters[i].equation;
+                forcing.fill(0.0);
+                let slopes = self.slopes.iter().skip(i).step_by(c);
+                let targets = forcing.iter_mut().skip(equation).step_by(k);
+                targets.zip(slopes).for_each(|(target, slope)| *target = *slope);
+                Tangents { rhs: Some(&forcing), ..Tangents::default() }
+            } else {
+                unit.fill(0.0);
+                unit.iter_mut().skip(i - c).step_by(start).for_each(|one| *one = 1.0);
+                Tangents { initial_values: Some(&unit), ..Tangents::default() }
+            };
+            let moved = self.solver.jvp(&problem, &tangents)?.values.iter().step_by(q);
+            let weighted = observed.iter().zip(moved).zip(self.noise.iter().cycle());
+            let weighted =
+                weighted.map(|((x, moved), noise)| if x.is_nan() { 0.0 } else { moved / noise });
+            columns.push(weighted.collect());
+        }
+        Ok(columns)
+    }
+
+    /// σ of each state from its residuals, in the solver's units (K), for the degrees of freedom
+    /// that coefficients and initial values leave.
+    pub fn residual_noise(&mut self, estimate: &Estimate<'_>) -> Result<Vec<f64>> {
+        let k = self.windows.unit.states();
+        let mut squares = vec![0.0; k];
+        for first in (0..self.windows.count).step_by(self.chunk) {
+            self.solve(estimate, first)?;
+            for (i, r) in self.residuals(first).iter().enumerate() {
+                squares[i % k] += (r * self.noise[i % k]).powi(2);
+            }
+        }
+        let used = (self.windows.count * self.start_size() + self.parameters.len()) as f64;
+        let all: usize = (0..k).map(|state| self.windows.measured(state)).sum();
+        let left = (1.0 - used / all as f64).max(1.0 / all as f64);
+        let noise = |(i, s): (usize, &f64)| (s / (left * self.windows.measured(i) as f64)).sqrt();
+        Ok(squares.iter().enumerate().map(noise).collect())
+    }
+}
+
+/// One time point of the linearised equations, in the solver's units.
+fn write_point(
+    windows: &Windows,
+    parameters: &[Parameter],
+    at: &Linearised,
+    state: &[f64],
+    coefficients: &mut [f64],
+    forcing: &mut [f64],
+    slopes: &mut [f64],
+) {
+    let unit = &windows.unit;
+    let (k, m, d) = (unit.states(), unit.order, state.len());
+    let q = coefficients.len() / (k * k);
+    coefficients.fill(0.0);
+    for e in 0..k {
+        let row = d - k + e;
+        let scale = 1.0 / unit.of(e, m);
+        coefficients[(e * k + e) * q + m] = 1.0;
+        let mut known = at.flow[row];
+        for (i, value) in state.iter().enumerate() {
+            let slope = at.jacobian[row * d + i];
+            known -= slope * value;
+            coefficients[(e * k + i % k) * q + i / k] = -slope * scale * unit.of_component(i);
+        }
+        forcing[e] = known * scale;
+    }
+    for ((slope, p), by) in slopes.iter_mut().zip(parameters).zip(&at.by_parameter) {
+        *slope = by / unit.of(p.equation, m);
+    }
+}
+
+/// One window's normal equations with its initial values eliminated: its part of the matrix and of
+/// the gradient.
+fn eliminate(
+    columns: &[&[f64]],
+    residuals: &[f64],
+    c: usize,
+    start: &[f64],
+) -> (Vec<f64>, Vec<f64>, Eliminated) {
+    let s = start.len();
+    let prior = PRIOR_START.powi(-2);
+    let mut own = vec![0.0; s * s];
+    for i in 0..s {
+        for j in 0..s {
+            own[i * s + j] = dot(columns[c + i], columns[c + j]);
+        }
+        own[i * s + i] += prior;
+    }
+    let across: Vec<f64> = (0..s * c).map(|at| dot(columns[c + at / c], columns[at % c])).collect();
+    let gradient: Vec<f64> =
+        (0..s).map(|i| dot(columns[c + i], residuals) - prior * start[i]).collect();
+    // The prior keeps the matrix positive; a solution that is not finite leaves the step zero.
+    let solve = |mut b: Vec<f64>| {
+        let solved = solve_positive(&mut own.clone(), &mut b);
+        if solved.is_some() { b } else { vec![0.0; s] }
+    };
+    let step = solve(gradient);
+    let mut coupling = vec![0.0; s * c];
+    for j in 0..c {
+        let solved = solve((0..s).map(|i| across[i * c + j]).collect());
+        solved.iter().enumerate().for_each(|(i, value)| coupling[i * c + j] = *value);
+    }
+    let mut matrix = vec![0.0; c * c];
+    let mut reduced = vec![0.0; c];
+    for i in 0..c {
+        for j in i..c {
+            let eliminated: f64 = (0..s).map(|m| across[m * c + i] * coupling[m * c + j]).sum();
+            let value = dot(columns[i], columns[j]) - eliminated;
+            matrix[i * c + j] = value;
+            matrix[j * c + i] = value;
+        }
+        let eliminated: f64 = (0..s).map(|m| across[m * c + i] * step[m]).sum();
+        reduced[i] = dot(columns[i], residuals) - eliminated;
+    }
+    (matrix, reduced, Eliminated { step, coupling })
+}
+
+fn problem<'p>(
+    shape: &'p ProblemShape,
+    coefficients: &'p [f64],
+    forcing: &'p [f64],
+    start: &'p [f64],
+    steps: &'p [f64],
+) -> Result<Problem<'p, f64>> {
+    Problem::new(
+        shape.batch,
+        shape.points,
+        View::new(&shape.coefficients, coefficients),
+        View::new(&shape.rhs, forcing),
+        View::new(&shape.initial_values, start),
+        View::new(&shape.steps, steps),
+    )
+}
+
+/// In four lanes: the windows' products are most of the work.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut lanes = [0.0; 4];
+    let (wide_a, rest_a) = a.as_chunks::<4>();
+    let (wide_b, rest_b) = b.as_chunks::<4>();
+    for (a, b) in wide_a.iter().zip(wide_b) {
+        for i in 0..4 {
+            lanes[i] += a[i] * b[i];
+        }
+    }
+    lanes.iter().sum::<f64>() + rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f64>()
+}

@@ -1,0 +1,394 @@
+//! The paper's model: a network from windows of the data to the inputs of the basis, the ODE solver,
+//! and the two-part loss, trained by Adam.
+
+use super::shooting::Estimate;
+use super::windows::Windows;
+use crate::discovery::linearised::Parameter;
+use crate::discovery::{Link, RightHandSide};
+use crate::nn::{Activation, Mlp, Optimiser, ParameterId, Parameters, Rng, Rule, Schedule};
+use crate::tape::{Array, Ode, Tape, Var};
+use crate::{Options, Result, Smoothness};
+
+/// Width of the network's hidden layer.
+const HIDDEN: usize = 64;
+/// Grid points in a training step, and windows at least.
+const BATCH_POINTS: usize = 25_000;
+const MIN_BATCH: usize = 8;
+/// Learning rate at the beginning of each cycle, and the part of it that is left at the end.
+const RATE: f64 = 2e-3;
+const LAST_RATE: f64 = 0.1;
+/// Gradients are clipped at this norm.
+const CLIP: f64 = 1.0;
+/// The solver's order above that of the equation; each one divides its error by about five.
+const EXTRA_ORDER: usize = 3;
+
+/// Network, coefficients and initial values.
+pub(super) struct Model<'w> {
+    windows: &'w Windows,
+    parameters: Parameters<f64>,
+    net: Mlp,
+    /// ξ and ζ in units of what their terms contribute (L, K).
+    numerator: ParameterId,
+    denominator: ParameterId,
+    /// (W, K·m).
+    start: ParameterId,
+    scale: Scale,
+    /// The network's inputs (W, N·K): what was measured, or smoothed where nothing was, about the
+    /// mean, in the solver's units.
+    inputs: Vec<f64>,
+    tape: Tape<f64>,
+    rng: Rng,
+}
+
+/// What makes the learned numbers of order one.
+struct Scale {
+    /// Root mean square of each term (L).
+    term: Vec<f64>,
+    /// What Θξ is measured in (K): the size of u^(m), or 1 inside a bounded link.
+    reach: Vec<f64>,
+    /// Noise of each component of the state, in the solver's units (D): what the network's output
+    /// is measured in.
+    noise: Vec<f64>,
+}
+
+/// One forward pass over some windows.
+struct Pass {
+    /// f (b, N, D) in the solver's units.
+    inputs_of_basis: Var,
+    /// The two-part loss.
+    loss: Var,
+}
+
+impl<'w> Model<'w> {
+    /// The network begins as f = smoothed data. `slopes` (M, K) are u^(m) of the smoothed data,
+    /// `noise` (K) is in the solver's units.
+    pub fn new(
+        windows: &'w Windows,
+        rhs: &RightHandSide<'_>,
+        slopes: &[f64],
+        noise: &[f64],
+        seed: u64,
+    ) -> Result<Self> {
+        let (k, l, n) = (rhs.states(), rhs.library.len(), windows.points);
+        let unit = &windows.unit;
+        let d = unit.components();
+        let reach = |state: usize| match rhs.link {
+            Link::Identity | Link::Ratio => {
+                root_mean_square(slopes.iter().skip(state).step_by(k)).max(f64::MIN_POSITIVE)
+            }
+            _ => 1.0,
+        };
+        let scale = Scale {
+            term: term_sizes(rhs, &windows.path, d),
+            reach: (0..k).map(reach).collect(),
+            noise: (0..d).map(|i| noise[i % k]).collect(),
+        };
+        let (mut parameters, mut rng) = (Parameters::new(), Rng::new(seed));
+        let sizes = [n * k, HIDDEN, HIDDEN, n * d];
+        let net = Mlp::new(&mut parameters, "network", &sizes, Activation::Tanh, &mut rng)?;
+        parameters.data_mut(net.layers[2].weight)?.fill(0.0);
+        let zeros = Array::full([l, k], 0.0)?;
+        Ok(Model {
+            numerator: parameters.insert("numerator", zeros.clone())?,
+            denominator: parameters.insert("denominator", zeros)?,
+            start: parameters.insert("start", Array::full([windows.count, d], 0.0)?)?,
+            inputs: network_inputs(windows),
+            windows,
+            parameters,
+            net,
+            scale,
+            tape: Tape::new(),
+            rng,
+        })
+    }
+
+    /// Trains for so many steps from the estimate's coefficients and initial values, and writes
+    /// what was learned back: these, and the network's output as the path. Returns the last loss,
+    /// infinite if training ended early because it was not finite.
+    pub fn train(
+        &mut self,
+        estimate: &mut Estimate<'_>,
+        free: &[Parameter],
+        steps: usize,
+        mut report: impl FnMut(usize) -> Result<()>,
+    ) -> Result<f64> {
+        self.load(estimate)?;
+        let masks = self.masks(&estimate.rhs, free)?;
+        let schedule = Schedule::Cosine { steps: steps as u64, floor: LAST_RATE };
+        let mut optimiser =
+            Optimiser::new(Rule::adam(), RATE).with_schedule(schedule).with_clip(CLIP);
+        let mut last = f64::INFINITY;
+        for step in 0..steps {
+            report(step)?;
+            let batch = self.batch();
+            let pass = self.forward(&estimate.rhs, &masks, &batch)?;
+            last = self.tape.scalar(pass.loss)?;
+            if !last.is_finite() {
+                return Ok(f64::INFINITY);
+            }
+            let gradients = self.tape.backward(pass.loss)?;
+            optimiser.step(&mut self.parameters, &gradients)?;
+        }
+        self.store(estimate, free, &masks)?;
+        Ok(last)
+    }
+
+    /// Windows of a training step.
+    fn batch_size(&self) -> usize {
+        (BATCH_POINTS / self.windows.points).max(MIN_BATCH).min(self.windows.count)
+    }
+
+    /// So many windows at random, or all.
+    fn batch(&mut self) -> Vec<usize> {
+        let (count, size) = (self.windows.count, self.batch_size());
+        let mut windows: Vec<usize> = (0..count).collect();
+        if size < count {
+            for i in 0..size {
+                let other = i + (self.rng.uniform() * (count - i) as f64) as usize;
+                windows.swap(i, other);
+            }
+            windows.truncate(size);
+        }
+        windows
+    }
+
+    /// Coefficients and initial values of the estimate into the parameters.
+    fn load(&mut self, estimate: &Estimate<'_>) -> Result<()> {
+        let (k, l) = (self.scale.reach.len(), self.scale.term.len());
+        let numerator = self.parameters.data_mut(self.numerator)?;
+        for at in 0..l * k {
+            let (j, i) = (at / k, at % k);
+            numerator[at] =
+                estimate.rhs.numerator[i * l + j] * self.scale.term[j] / self.scale.reach[i];
+        }
+        let denominator = self.parameters.data_mut(self.denominator)?;
+        for at in 0..l * k {
+            let (j, i) = (at / k, at % k);
+            denominator[at] = estimate.rhs.denominator[i * l + j] * self.scale.term[j];
+        }
+        self.parameters.data_mut(self.start)?.copy_from_slice(&estimate.start);
+        Ok(())
+    }
+
+    /// The learned back into the estimate.
+    fn store(
+        &mut self,
+        estimate: &mut Estimate<'_>,
+        free: &[Parameter],
+        masks: &[Array<bool>; 2],
+    ) -> Result<()> {
+        let k = self.scale.reach.len();
+        for p in free {
+            let (i, j) = (p.equation, p.term);
+            let (id, unit) = if p.denominator {
+                (self.denominator, 1.0 / self.scale.term[j])
+            } else {
+                (self.numerator, self.scale.reach[i] / self.scale.term[j])
+            };
+            *p.value_mut(&mut estimate.rhs) = self.parameters.get(id)?.data()[j * k + i] * unit;
+        }
+        estimate.start.copy_from_slice(self.parameters.get(self.start)?.data());
+        let unit = &self.windows.unit;
+        let d = unit.components();
+        let size = self.windows.points * d;
+        let all: Vec<usize> = (0..self.windows.count).collect();
+        for batch in all.chunks(self.batch_size()) {
+            let pass = self.forward(&estimate.rhs, masks, batch)?;
+            let path = &mut estimate.path[batch[0] * size..][..batch.len() * size];
+            let learned = self.tape.value(pass.inputs_of_basis)?.data();
+            for (i, (v, f)) in path.iter_mut().zip(learned).enumerate() {
+                *v = f * unit.of_component(i % d);
+            }
+        }
+        Ok(())
+    }
+
+    /// (L, K) each: which entries of numerator and denominator are free.
+    fn masks(&self, rhs: &RightHandSide<'_>, free: &[Parameter]) -> Result<[Array<bool>; 2]> {
+        let (k, l) = (rhs.states(), rhs.library.len());
+        let mut masks = [Array::full([l, k], false)?, Array::full([l, k], false)?];
+        for p in free {
+            masks[usize::from(p.denominator)].data_mut()[p.term * k + p.equation] = true;
+        }
+        Ok(masks)
+    }
+
+    /// Records network, basis, solve and loss for these windows on an empty tape.
+    fn forward(
+        &mut self,
+        rhs: &RightHandSide<'_>,
+        masks: &[Array<bool>; 2],
+        batch: &[usize],
+    ) -> Result<Pass> {
+        let (windows, b, n) = (self.windows, batch.len(), self.windows.points);
+        let unit = &windows.unit;
+        let (k, d) = (unit.states(), unit.components());
+        self.tape.clear();
+        let pick = |values: &[f64]| -> Vec<f64> {
+            batch.iter().flat_map(|&w| windows.of(w, values)).copied().collect()
+        };
+
+        // f = smoothed data + noise · network(data).
+        let scale = |i: usize| unit.of_component(i % d);
+        let smoothed = pick(&windows.path);
+        let smoothed = smoothed.iter().enumerate().map(|(i, s)| s / scale(i)).collect();
+        let smoothed = self.tape.constant(Array::new([b, n, d], smoothed)?);
+        let x = self.tape.constant(Array::new([b, n * k], pick(&self.inputs))?);
+        let y = self.net.forward(&mut self.tape, &self.parameters, x)?;
+        let tape = &mut self.tape;
+        let y = tape.reshape(y, [b, n, d])?;
+        let noise = tape.constant(Array::vector(self.scale.noise.clone()));
+        let correction = tape.mul(y, noise)?;
+        let f = tape.add(smoothed, correction)?;
+
+        let highest = self.right_hand_side(rhs, masks, f)?;
+        let u = self.solve(batch, highest)?;
+
+        let tape = &mut self.tape;
+        let observed = Array::new([b, n, k], pick(&windows.observed))?;
+        let measured = observed.data().iter().map(|x| !x.is_nan()).collect();
+        let measured = Array::new([b, n, k], measured)?;
+        let observed = tape.constant(observed);
+        let f_values = tape.slice(f, 2, 0..k)?;
+        let u_values = tape.slice(u, 2, 0..k)?;
+        let first = tape.masked_mse(u_values, observed, &measured)?;
+        let second = tape.masked_mse(f_values, observed, &measured)?;
+        let mut loss = tape.add(first, second)?;
+        if d > k {
+            // Of the derivatives there are no data but the solution's.
+            let f_slopes = tape.slice(f, 2, k..d)?;
+            let u_slopes = tape.slice(u, 2, k..d)?;
+            let third = tape.mse(f_slopes, u_slopes)?;
+            loss = tape.add(loss, third)?;
+        }
+        Ok(Pass { inputs_of_basis: f, loss })
+    }
+
+    /// g(Θ(f)ξ) in the solver's units: (b·K, N, 1).
+    fn right_hand_side(
+        &mut self,
+        rhs: &RightHandSide<'_>,
+        masks: &[Array<bool>; 2],
+        f: Var,
+    ) -> Result<Var> {
+        let unit = &self.windows.unit;
+        let (k, d, l) = (unit.states(), unit.components(), rhs.library.len());
+        let tape = &mut self.tape;
+        let &[b, n, _] = tape.shape(f)? else { unreachable!("f is (b, N, D)") };
+        let units =
+            tape.constant(Array::vector((0..d).map(|i| unit.of_component(i)).collect::<Vec<_>>()));
+        let states = tape.mul(f, units)?;
+        let states = tape.reshape(states, [b * n, d])?;
+        let (values, gradients) = basis(rhs, tape.value(states)?.data(), d, &self.scale.term);
+        let terms = tape.rowwise(
+            states,
+            Array::new([b * n, l], values)?,
+            Array::new([b * n, l, d], gradients)?,
+        )?;
+        // Coefficients that are not free stand still.
+        let combine = |tape: &mut Tape<f64>, id: ParameterId, mask: &Array<bool>| {
+            let fixed = tape.constant(self.parameters.get(id)?.clone());
+            let learned = tape.parameter(&self.parameters, id)?;
+            let coefficients = tape.select(mask, learned, fixed)?;
+            tape.matmul(terms, coefficients)
+        };
+        let a = combine(tape, self.numerator, &masks[0])?;
+        let g = match rhs.link {
+            Link::Identity => a,
+            Link::Tanh => tape.tanh(a)?,
+            Link::Sin => tape.sin(a)?,
+            Link::Sigmoid => tape.sigmoid(a)?,
+            Link::Ratio => {
+                let below = combine(tape, self.denominator, &masks[1])?;
+                let below = tape.shift(below, 1.0)?;
+                tape.div(a, below)?
+            }
+        };
+        let reach = self.scale.reach.iter().enumerate();
+        let reach: Vec<f64> = reach.map(|(i, reach)| reach / unit.of(i, unit.order)).collect();
+        let reach = tape.constant(Array::vector(reach));
+        let scaled = tape.mul(g, reach)?;
+        let scaled = tape.reshape(scaled, [b, n, k])?;
+        let by_state = tape.permute(scaled, &[0, 2, 1])?;
+        tape.reshape(by_state, [b * k, n, 1])
+    }
+
+    /// u^(m) = the given: u and its derivatives below the m-th (b, N, D) in the solver's units. Every
+    /// state of every window is a system of its own.
+    fn solve(&mut self, batch: &[usize], highest: Var) -> Result<Var> {
+        let (b, n) = (batch.len(), self.windows.points);
+        let unit = &self.windows.unit;
+        let (k, m) = (unit.states(), unit.order);
+        let q = m + EXTRA_ORDER + 1;
+        let tape = &mut self.tape;
+        let mut coefficients = vec![0.0; q];
+        coefficients[m] = 1.0;
+        let start = tape.parameter(&self.parameters, self.start)?;
+        let start = tape.gather(start, 0, batch)?;
+        let steps = batch.iter().flat_map(|&w| {
+            std::iter::repeat_n(self.windows.of(w, &self.windows.steps), k).flatten().copied()
+        });
+        let ode = Ode {
+            batch: b * k,
+            points: n,
+            coefficients: tape.constant(Array::new([1, 1, 1, 1, q], coefficients)?),
+            rhs: highest,
+            initial_values: tape.reshape(start, [b * k, 1, 1, m])?,
+            steps: tape.constant(Array::new([b * k, n - 1], steps.collect())?),
+        };
+        let options = Options { smoothness: Smoothness::Taylor, ..Options::default() };
+        let solution = tape.solve_ode(&ode, &options)?;
+        let lower = tape.slice(solution, 3, 0..m)?;
+        let lower = tape.reshape(lower, [b, k, n, m])?;
+        let ordered = tape.permute(lower, &[0, 2, 3, 1])?;
+        tape.reshape(ordered, [b, n, m * k])
+    }
+}
+
+/// θ/size (rows, L) and its gradients (rows, L, D).
+fn basis(rhs: &RightHandSide<'_>, states: &[f64], d: usize, size: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let l = size.len();
+    let rows = states.len() / d;
+    let (mut values, mut gradients) = (vec![0.0; rows * l], vec![0.0; rows * l * d]);
+    for (row, state) in states.chunks_exact(d).enumerate() {
+        let own = &mut values[row * l..][..l];
+        let own_gradients = &mut gradients[row * l * d..][..l * d];
+        rhs.library.values(state, own);
+        rhs.library.gradients(state, own, own_gradients);
+        for j in 0..l {
+            own[j] /= size[j];
+            own_gradients[j * d..][..d].iter_mut().for_each(|slope| *slope /= size[j]);
+        }
+    }
+    (values, gradients)
+}
+
+/// Root mean square of each term over some states.
+fn term_sizes(rhs: &RightHandSide<'_>, states: &[f64], d: usize) -> Vec<f64> {
+    let l = rhs.library.len();
+    let (mut terms, mut squares) = (vec![0.0; l], vec![0.0; l]);
+    for state in states.chunks_exact(d) {
+        rhs.library.values(state, &mut terms);
+        squares.iter_mut().zip(&terms).for_each(|(sum, term)| *sum += term * term);
+    }
+    let rows = (states.len() / d) as f64;
+    squares.iter().map(|sum| (sum / rows).sqrt().max(f64::MIN_POSITIVE)).collect()
+}
+
+fn network_inputs(windows: &Windows) -> Vec<f64> {
+    let unit = &windows.unit;
+    let (k, d) = (unit.states(), unit.components());
+    let points = windows.observed.chunks_exact(k).zip(windows.path.chunks_exact(d));
+    let value = |(x, s): (&f64, &f64), i: usize| if x.is_nan() { s / unit.of(i, 0) } else { *x };
+    let filled: Vec<f64> = points
+        .flat_map(|(x, s)| x.iter().zip(s).enumerate().map(|(i, pair)| value(pair, i)))
+        .collect();
+    let mean = |i: usize| filled.iter().skip(i).step_by(k).sum::<f64>() / (filled.len() / k) as f64;
+    let means: Vec<f64> = (0..k).map(mean).collect();
+    filled.iter().zip(means.iter().cycle()).map(|(x, mean)| x - mean).collect()
+}
+
+fn root_mean_square<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), x| (sum + x * x, count + 1.0));
+    (sum / f64::max(count, 1.0)).sqrt()
+}

@@ -1,0 +1,166 @@
+//! The grid cut into windows of equal length, which are solved as one batch.
+
+use std::f64::consts::TAU;
+
+use crate::discovery::Dataset;
+use crate::discovery::grid::{Grid, Smooth, fastest_rate};
+
+/// A window has at least so many sampling intervals, and lasts at least one period of the fastest
+/// motion: the shorter it is, the more of the data its free initial values use up.
+const INTERVALS: usize = 50;
+/// But no more grid steps than this.
+const MOST_STEPS: usize = 1000;
+/// Windows grow by this factor.
+const LONGER: usize = 4;
+/// The solver's unit of time is this many grid steps: its rows hold powers of the step in that
+/// unit, which should be below 1 but not so small that the powers lose digits.
+const STEPS_PER_UNIT: f64 = 10.0;
+
+/// W windows of N grid points. Neighbours share one point, which counts as observed in the first.
+/// A window that reaches beyond the end of its trajectory repeats the last point, unobserved.
+pub(super) struct Windows {
+    /// W.
+    pub count: usize,
+    /// N.
+    pub points: usize,
+    /// (W, N): the grid point of each slot.
+    pub place: Vec<usize>,
+    /// (W, N−1), in the solver's unit of time.
+    pub steps: Vec<f64>,
+    /// (W, N, K): the measured value in the solver's unit, NaN where there is none.
+    pub observed: Vec<f64>,
+    /// (W, N, D): the states along which they were cut, in the data's units.
+    pub path: Vec<f64>,
+    /// Units of the solver.
+    pub unit: Unit,
+}
+
+/// The solver's units: states in standard deviations, time in a few grid steps.
+#[derive(Clone, Debug)]
+pub(super) struct Unit {
+    /// Standard deviation of each state (K).
+    pub deviation: Vec<f64>,
+    /// Length of the unit of time.
+    pub time: f64,
+    /// m: order of the equation.
+    pub order: usize,
+}
+
+impl Unit {
+    /// K.
+    pub fn states(&self) -> usize {
+        self.deviation.len()
+    }
+
+    /// What the j-th derivative of state k is divided by.
+    pub fn of(&self, k: usize, j: usize) -> f64 {
+        self.deviation[k] / self.time.powi(j as i32)
+    }
+
+    /// The same for component i of the state (D: u, for order 2 then u').
+    pub fn of_component(&self, i: usize) -> f64 {
+        self.of(i % self.states(), i / self.states())
+    }
+
+    /// D.
+    pub fn components(&self) -> usize {
+        self.states() * self.order
+    }
+}
+
+impl Windows {
+    /// Windows of the first length, along the smoothed data.
+    pub fn new(data: &Dataset, grid: &Grid, smooth: &Smooth, order: usize) -> Self {
+        let sampled: usize = data.trajectories.iter().map(|t| t.time.len()).sum();
+        let refinement = (grid.points() as f64 / sampled as f64).round().max(1.0);
+        let step = grid.interval / refinement;
+        let steps = (INTERVALS as f64 * refinement).max(TAU / (fastest_rate(data, smooth) * step));
+        let unit = Unit { deviation: smooth.deviation.clone(), time: STEPS_PER_UNIT * step, order };
+        Windows::cut(grid, unit, &grid.sample(smooth, order), steps as usize)
+    }
+
+    /// Longer windows along a trajectory (M, D); `None` if there are none.
+    pub fn longer(&self, grid: &Grid, trajectory: &[f64]) -> Option<Self> {
+        let longer = Windows::cut(grid, self.unit.clone(), trajectory, LONGER * (self.points - 1));
+        (longer.points > self.points).then_some(longer)
+    }
+
+    /// Cuts every trajectory of the grid into windows of so many steps along `states` (M, D).
+    fn cut(grid: &Grid, unit: Unit, states: &[f64], steps: usize) -> Self {
+        let (k, d) = (unit.states(), unit.components());
+        let longest = grid.trajectories.iter().map(ExactSizeIterator::len).max().unwrap_or(2);
+        let points = (steps.min(MOST_STEPS) + 1).min(longest);
+        let mut windows = Windows {
+            count: 0,
+            points,
+            place: vec![],
+            steps: vec![],
+            observed: vec![],
+            path: vec![],
+            unit,
+        };
+        for range in &grid.trajectories {
+            let mut start = range.start;
+            while start + 1 < range.end {
+                windows.count += 1;
+                for slot in start..start + points {
+                    let place = slot.min(range.end - 1);
+                    windows.place.push(place);
+                    windows.path.extend_from_slice(&states[place * d..][..d]);
+                    // The first point of a later window was observed at the end of the one before.
+                    let counts = slot < range.end && (slot > start || start == range.start);
+                    windows.observe(&grid.observed[place * k..][..k], counts);
+                    if slot > start {
+                        let step = if slot < range.end {
+                            (grid.time[slot] - grid.time[slot - 1]) / windows.unit.time
+                        } else {
+                            1.0 / STEPS_PER_UNIT
+                        };
+                        windows.steps.push(step);
+                    }
+                }
+                start += points - 1;
+            }
+        }
+        windows
+    }
+
+    fn observe(&mut self, values: &[f64], counts: bool) {
+        let scaled = values.iter().zip(&self.unit.deviation).map(|(x, deviation)| x / deviation);
+        self.observed.extend(scaled.map(|x| if counts { x } else { f64::NAN }));
+    }
+
+    /// The path's states at the start of every window, in the solver's units (W, K, m).
+    pub fn starts(&self) -> Vec<f64> {
+        let (k, d) = (self.unit.states(), self.unit.components());
+        let first = self.path.chunks_exact(self.points * d).map(|window| &window[..d]);
+        let start = |state: &[f64]| -> Vec<f64> {
+            let component = |at: usize| at % self.unit.order * k + at / self.unit.order;
+            (0..d).map(|at| state[component(at)] / self.unit.of_component(component(at))).collect()
+        };
+        first.flat_map(start).collect()
+    }
+
+    /// Of an array (W, …), one window's part.
+    pub fn of<'v>(&self, window: usize, values: &'v [f64]) -> &'v [f64] {
+        let size = values.len() / self.count;
+        &values[window * size..][..size]
+    }
+
+    /// The trajectory on the grid (M, D) from its windows (W, N, D); neighbours' shared points from
+    /// the earlier.
+    pub fn join(&self, values: &[f64], grid_points: usize) -> Vec<f64> {
+        let d = self.unit.components();
+        let mut joined = vec![0.0; grid_points * d];
+        for (&place, state) in self.place.iter().zip(values.chunks_exact(d)).rev() {
+            joined[place * d..][..d].copy_from_slice(state);
+        }
+        joined
+    }
+
+    /// Number of values of a state that count.
+    pub fn measured(&self, state: usize) -> usize {
+        let values = self.observed.iter().skip(state).step_by(self.unit.states());
+        values.filter(|x| !x.is_nan()).count()
+    }
+}

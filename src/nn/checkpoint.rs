@@ -1,0 +1,141 @@
+//! Training interrupted and taken up again, to the bit.
+//!
+//! One safetensors file: each parameter under `parameter.{name}`, each moment of the optimiser under
+//! `moment{i}.{name}` with the number of its updates under `updates.{name}`, and `steps`.
+
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use super::optimiser::State;
+use super::{Optimiser, Parameters};
+use crate::tape::Array;
+use crate::{Error, Real, Result};
+
+/// Writes parameters and optimiser state, whole or not at all.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be written.
+pub fn save_checkpoint<T: Real>(
+    path: &Path,
+    parameters: &Parameters<T>,
+    optimiser: &Optimiser<T>,
+) -> Result<()> {
+    let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = vec![];
+    let mut number = |name: String, value: u64| {
+        tensors.push((name, Dtype::U64, vec![], value.to_le_bytes().to_vec()));
+    };
+    number("steps".into(), optimiser.steps());
+    let states = optimiser.states.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+    for ((_, name, _), state) in parameters.iter().zip(states.clone()) {
+        if let Some(state) = state {
+            number(format!("updates.{name}"), state.updates);
+        }
+    }
+    let mut array = |name: String, array: &Array<T>| {
+        let bytes = to_bytes(array.data());
+        tensors.push((name, dtype::<T>(), array.shape().to_vec(), bytes));
+    };
+    for ((_, name, value), state) in parameters.iter().zip(states) {
+        array(format!("parameter.{name}"), value);
+        for (i, moment) in state.iter().flat_map(|state| state.moments.iter().enumerate()) {
+            array(format!("moment{i}.{name}"), moment);
+        }
+    }
+    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+        let view = TensorView::new(*dtype, shape.clone(), bytes);
+        (name, view.expect("the bytes were made for this type and shape"))
+    });
+    safetensors::serialize_to_file(views, None, path).map_err(|error| Error::Io {
+        path: path.to_owned(),
+        source: match error {
+            safetensors::SafeTensorError::IoError(source) => source,
+            other => std::io::Error::other(other),
+        },
+    })
+}
+
+/// Reads a checkpoint into parameters and an optimiser made as they were when it was saved; both
+/// stay as they are unless all of it fits.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be read, [`Error::Format`] when it is not a checkpoint of these
+/// parameters and this rule.
+pub fn load_checkpoint<T: Real>(
+    path: &Path,
+    parameters: &mut Parameters<T>,
+    optimiser: &mut Optimiser<T>,
+) -> Result<()> {
+    let bytes =
+        std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let format = |message: String| Error::Format { path: path.to_owned(), message };
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| format(error.to_string()))?;
+    let view = |name: &str, dtype: Dtype, shape: &[usize]| {
+        let view = file.tensor(name).map_err(|_| format(format!("tensor {name:?} is missing")))?;
+        if view.dtype() == dtype && view.shape() == shape {
+            return Ok(view);
+        }
+        let found = (view.dtype(), view.shape());
+        Err(format(format!("tensor {name:?}: expected {dtype:?} {shape:?}, got {found:?}")))
+    };
+    let number = |name: &str| -> Result<u64> {
+        let bytes = view(name, Dtype::U64, &[])?.data().try_into();
+        Ok(u64::from_le_bytes(bytes.expect("a u64 has eight bytes")))
+    };
+    let array = |name: &str, shape: &[usize]| -> Result<Array<T>> {
+        let view = view(name, dtype::<T>(), shape)?;
+        Ok(Array::from_parts(shape.to_vec(), from_bytes(view.data())))
+    };
+
+    let steps = number("steps")?;
+    let (mut values, mut states, mut known) = (vec![], vec![], 1);
+    for (id, name, value) in parameters.iter() {
+        values.push((id, array(&format!("parameter.{name}"), value.shape())?));
+        known += 1;
+        let updates = format!("updates.{name}");
+        if file.tensor(&updates).is_err() {
+            states.push(None);
+            continue;
+        }
+        let moments = (0..optimiser.moments())
+            .map(|i| array(&format!("moment{i}.{name}"), value.shape()))
+            .collect::<Result<Vec<_>>>()?;
+        known += 1 + moments.len();
+        states.push(Some(State { updates: number(&updates)?, moments }));
+    }
+    if file.len() != known {
+        let message = format!("{} tensors, {known} of which belong to this model", file.len());
+        return Err(format(message));
+    }
+    for (id, value) in values {
+        parameters.data_mut(id)?.copy_from_slice(value.data());
+    }
+    optimiser.restore(steps, states);
+    Ok(())
+}
+
+fn dtype<T: Real>() -> Dtype {
+    if size_of::<T>() == 4 { Dtype::F32 } else { Dtype::F64 }
+}
+
+/// Little-endian bytes.
+fn to_bytes<T: Real>(data: &[T]) -> Vec<u8> {
+    let double = |x: &T| x.to_double();
+    match dtype::<T>() {
+        Dtype::F32 => data.iter().flat_map(|x| (double(x) as f32).to_le_bytes()).collect(),
+        _ => data.iter().flat_map(|x| double(x).to_le_bytes()).collect(),
+    }
+}
+
+fn from_bytes<T: Real>(bytes: &[u8]) -> Vec<T> {
+    match dtype::<T>() {
+        Dtype::F32 => {
+            let (chunks, _) = bytes.as_chunks();
+            chunks.iter().map(|chunk| T::of(f32::from_le_bytes(*chunk).into())).collect()
+        }
+        _ => {
+            let (chunks, _) = bytes.as_chunks();
+            chunks.iter().map(|chunk| T::of(f64::from_le_bytes(*chunk))).collect()
+        }
+    }
+}

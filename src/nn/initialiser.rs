@@ -1,0 +1,110 @@
+//! Random numbers and first values of parameters, the same on every platform for the same seed.
+
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::tape::Array;
+use crate::{Real, Result};
+
+/// A seeded source of random numbers (ChaCha8).
+#[derive(Debug)]
+pub struct Rng(ChaCha8Rng);
+
+impl Rng {
+    /// The stream that belongs to this seed.
+    pub fn new(seed: u64) -> Self {
+        Rng(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// Uniform in [0, 1).
+    pub fn uniform(&mut self) -> f64 {
+        self.0.random()
+    }
+
+    /// Normal with mean 0 and deviation 1.
+    pub fn normal(&mut self) -> f64 {
+        StandardNormal.sample(&mut self.0)
+    }
+}
+
+/// How a parameter begins. Fan-in and fan-out are the numbers of inputs and outputs of the layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Initialiser {
+    /// All zero.
+    Zeros,
+    /// Normal with this deviation.
+    Normal(f64),
+    /// Uniform in ±this.
+    Uniform(f64),
+    /// Uniform in ±√(6 / (fan-in + fan-out)) (Glorot and Bengio, 2010).
+    XavierUniform,
+    /// Normal with variance 2 / (fan-in + fan-out).
+    XavierNormal,
+    /// Uniform in ±√(6 / fan-in) (He et al., 2015), for relu.
+    HeUniform,
+    /// Normal with variance 2 / fan-in.
+    HeNormal,
+}
+
+impl Initialiser {
+    /// An array (fan-in, fan-out) of first values.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) for an absurd size.
+    pub fn sample<T: Real>(self, fan_in: usize, fan_out: usize, rng: &mut Rng) -> Result<Array<T>> {
+        let mut array = Array::full([fan_in, fan_out], T::zero())?;
+        let (fan_in, sum) = (fan_in as f64, (fan_in + fan_out) as f64);
+        let (bound, deviation) = match self {
+            Initialiser::Zeros => return Ok(array),
+            Initialiser::Normal(deviation) => (None, deviation),
+            Initialiser::Uniform(bound) => (Some(bound), 0.0),
+            Initialiser::XavierUniform => (Some((6.0 / sum).sqrt()), 0.0),
+            Initialiser::XavierNormal => (None, (2.0 / sum).sqrt()),
+            Initialiser::HeUniform => (Some((6.0 / fan_in).sqrt()), 0.0),
+            Initialiser::HeNormal => (None, (2.0 / fan_in).sqrt()),
+        };
+        for element in array.data_mut() {
+            *element = T::of(match bound {
+                Some(bound) => bound * (2.0 * rng.uniform() - 1.0),
+                None => deviation * rng.normal(),
+            });
+        }
+        Ok(array)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_numbers_everywhere() {
+        let mut rng = Rng::new(1);
+        let drawn = [rng.uniform(), rng.uniform()];
+        assert_eq!(drawn, [0.40248566366484806, 0.08038370892978197]);
+    }
+
+    #[test]
+    fn initialisers_have_their_variance() {
+        use Initialiser::*;
+        let (rows, columns) = (120, 80);
+        let cases = [
+            (Zeros, 0.0),
+            (Normal(0.5), 0.25),
+            (Uniform(0.6), 0.12),
+            (XavierUniform, 2.0 / 200.0),
+            (XavierNormal, 2.0 / 200.0),
+            (HeUniform, 2.0 / 120.0),
+            (HeNormal, 2.0 / 120.0),
+        ];
+        for (initialiser, variance) in cases {
+            let array = initialiser.sample::<f64>(rows, columns, &mut Rng::new(3)).unwrap();
+            let count = array.len() as f64;
+            let mean = array.data().iter().sum::<f64>() / count;
+            let second = array.data().iter().map(|x| x * x).sum::<f64>() / count;
+            assert!(mean.abs() <= 4.0 * (variance / count).sqrt(), "{initialiser:?}: {mean}");
+            assert!((second - variance).abs() <= 0.06 * variance, "{initialiser:?}: {second}");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Networks: parameters, layers, optimisers, checkpoints.
+//!
+//! ```
+//! use mechanistic::nn::{Activation, Mlp, Optimiser, Parameters, Rng, Rule};
+//! use mechanistic::tape::{Array, Tape};
+//! # fn main() -> mechanistic::Result<()> {
+//! let mut parameters = Parameters::<f64>::new();
+//! let mut rng = Rng::new(7);
+//! let net = Mlp::new(&mut parameters, "net", &[1, 16, 1], Activation::Tanh, &mut rng)?;
+//! let mut optimiser = Optimiser::new(Rule::adam(), 0.01);
+//! let mut tape = Tape::new();
+//! let mut last = f64::INFINITY;
+//! for _ in 0..200 {
+//!     tape.clear();
+//!     let x = tape.constant(Array::new([3, 1], vec![-1.0, 0.0, 1.0])?);
+//!     let target = tape.constant(Array::new([3, 1], vec![1.0, 0.0, 1.0])?);
+//!     let y = net.forward(&mut tape, &parameters, x)?;
+//!     let loss = tape.mse(y, target)?;
+//!     last = tape.scalar(loss)?;
+//!     let gradients = tape.backward(loss)?;
+//!     optimiser.step(&mut parameters, &gradients)?;
+//! }
+//! assert!(last < 0.01);
+//! # Ok(())
+//! # }
+//! ```
+
+mod checkpoint;
+mod initialiser;
+mod layers;
+mod optimiser;
+mod parameters;
+mod schedule;
+mod steps;
+
+pub use checkpoint::{load_checkpoint, save_checkpoint};
+pub use initialiser::{Initialiser, Rng};
+pub use layers::{Activation, Linear, Mlp};
+pub use optimiser::{Optimiser, Rule};
+pub use parameters::{ParameterId, Parameters};
+pub use schedule::Schedule;
+pub use steps::{positive_steps, raw_steps};

@@ -1,0 +1,116 @@
+//! Dense row-major arrays.
+
+use crate::backend::cpu::tensor::layout;
+use crate::{Error, Result};
+
+/// A dense array, contiguous and row-major. Rank 0 is a scalar.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Array<T> {
+    shape: Vec<usize>,
+    data: Vec<T>,
+}
+
+impl<T> Array<T> {
+    /// An array of this shape from its elements in row-major order.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the number of elements is not the product of the shape.
+    pub fn new(shape: impl Into<Vec<usize>>, data: Vec<T>) -> Result<Self> {
+        let shape = shape.into();
+        if checked_size(&shape) != Some(data.len()) {
+            let message = format!("shape {shape:?} does not hold {} elements", data.len());
+            return Err(Error::argument("array", message));
+        }
+        Ok(Array { shape, data })
+    }
+
+    /// An array of rank 0.
+    pub fn scalar(value: T) -> Self {
+        Array { shape: vec![], data: vec![value] }
+    }
+
+    /// An array of rank 1.
+    pub fn vector(data: impl Into<Vec<T>>) -> Self {
+        let data = data.into();
+        Array { shape: vec![data.len()], data }
+    }
+
+    /// For shapes that the caller has computed from valid ones.
+    pub(crate) fn from_parts(shape: Vec<usize>, data: Vec<T>) -> Self {
+        debug_assert_eq!(layout::size(&shape), data.len());
+        Array { shape, data }
+    }
+
+    /// Length of each axis.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The elements in row-major order.
+    pub fn data(&self) -> &[T] {
+        &self.data
+    }
+
+    /// The elements in row-major order.
+    pub fn data_mut(&mut self) -> &mut [T] {
+        &mut self.data
+    }
+
+    /// The elements, taken out.
+    pub fn into_data(self) -> Vec<T> {
+        self.data
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.data.is_empty()
+    }
+}
+
+impl<T: Clone> Array<T> {
+    /// An array of equal elements.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] when the shape is too large to address.
+    pub fn full(shape: impl Into<Vec<usize>>, value: T) -> Result<Self> {
+        let shape = shape.into();
+        let size = checked_size(&shape).filter(|&n| {
+            n.checked_mul(size_of::<T>()).is_some_and(|bytes| isize::try_from(bytes).is_ok())
+        });
+        let out_of_memory = |bytes| Error::OutOfMemory { what: format!("array {shape:?}"), bytes };
+        let size = size.ok_or_else(|| out_of_memory(usize::MAX))?;
+        let mut data = Vec::new();
+        data.try_reserve_exact(size).map_err(|_| out_of_memory(size * size_of::<T>()))?;
+        data.resize(size, value);
+        Ok(Array { shape, data })
+    }
+}
+
+/// Product of the lengths; `None` when it overflows.
+pub(crate) fn checked_size(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1_usize, |product, &length| product.checked_mul(length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shape_must_hold_the_elements() {
+        assert!(Array::new([2, 3], vec![0.0; 6]).is_ok());
+        let message = Array::new([2, 3], vec![0.0; 5]).unwrap_err().to_string();
+        assert_eq!(message, "array: shape [2, 3] does not hold 5 elements");
+        assert!(Array::new([usize::MAX, 2], vec![0.0; 2]).is_err());
+    }
+
+    #[test]
+    fn an_absurd_size_is_an_error() {
+        assert!(matches!(Array::full([usize::MAX, 4], 0.0), Err(Error::OutOfMemory { .. })));
+        assert!(matches!(Array::full([1 << 60], 0_u8), Err(Error::OutOfMemory { .. })));
+    }
+}

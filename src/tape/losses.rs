@@ -1,0 +1,74 @@
+//! Losses, each the mean over what it counts, of rank 0.
+
+use super::{Array, Tape, Var, shape_error};
+use crate::{Error, Real, Result};
+
+impl<T: Real> Tape<T> {
+    /// Mean of (x − target)².
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the shapes differ: a silent broadcast would hide a mistake.
+    pub fn mse(&mut self, x: Var, target: Var) -> Result<Var> {
+        self.check_same("target", x, target)?;
+        let difference = self.sub(x, target)?;
+        let square = self.square(difference)?;
+        self.mean_all(square)
+    }
+
+    /// Mean of (x − target)² over the elements where the mask holds; elsewhere the target may be
+    /// NaN. 0 when the mask holds nowhere.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the three shapes differ.
+    pub fn masked_mse(&mut self, x: Var, target: Var, mask: &Array<bool>) -> Result<Var> {
+        self.check_same("target", x, target)?;
+        let shape = self.shape(x)?;
+        if mask.shape() != shape {
+            return Err(shape_error("mask", format!("{shape:?}"), mask.shape()));
+        }
+        let difference = self.sub(x, target)?;
+        let zero = self.constant(Array::scalar(T::zero()));
+        let counted = self.select(mask, difference, zero)?;
+        let square = self.square(counted)?;
+        let sum = self.sum_all(square)?;
+        let count = mask.data().iter().filter(|&&held| held).count();
+        self.scale(sum, T::of(1.0 / count.max(1) as f64))
+    }
+
+    /// Mean of −ln softmax(logits)\[target\] over rows: logits (…, C), one target below C a row, in
+    /// row-major order.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for rank 0 or another number of targets, [`Error::Argument`] for a target
+    /// beyond the classes.
+    pub fn cross_entropy(&mut self, logits: Var, targets: &[usize]) -> Result<Var> {
+        let shape = self.shape(logits)?;
+        let Some((&classes, rows)) = shape.split_last() else {
+            return Err(shape_error("logits", "(…, classes)", shape));
+        };
+        let rows = rows.iter().product::<usize>();
+        if targets.len() != rows {
+            return Err(shape_error("targets", format!("one a row: [{rows}]"), &[targets.len()]));
+        }
+        if let Some(target) = targets.iter().find(|&&target| target >= classes) {
+            let message = format!("class {target} of {classes}");
+            return Err(Error::argument("targets", message));
+        }
+        let logarithms = self.log_softmax(logits)?;
+        let flat = self.reshape(logarithms, [rows * classes])?;
+        let picked: Vec<usize> =
+            targets.iter().enumerate().map(|(row, target)| row * classes + target).collect();
+        let picked = self.gather(flat, 0, &picked)?;
+        let mean = self.mean_all(picked)?;
+        self.neg(mean)
+    }
+
+    fn check_same(&self, argument: &str, x: Var, other: Var) -> Result<()> {
+        let (expected, actual) = (self.shape(x)?, self.shape(other)?);
+        if expected == actual {
+            Ok(())
+        } else {
+            Err(shape_error(argument, format!("{expected:?}"), actual))
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Reverse-mode differentiation over dense arrays.
+//!
+//! A [`Tape`] computes each operation when it is called and records it as one entry of an
+//! enumeration, so that [`Tape::backward`] can walk back over the record. Shapes follow NumPy.
+//!
+//! ```
+//! use mechanistic::tape::{Array, Tape};
+//! # fn main() -> mechanistic::Result<()> {
+//! let mut tape = Tape::<f64>::new();
+//! let x = tape.constant(Array::new([2, 1], vec![1.0, 2.0])?);
+//! let w = tape.leaf(Array::new([1, 1], vec![3.0])?);
+//! let y = tape.matmul(x, w)?;
+//! let target = tape.constant(Array::new([2, 1], vec![0.0, 0.0])?);
+//! let loss = tape.mse(y, target)?;
+//! let gradients = tape.backward(loss)?;
+//! assert_eq!(gradients.of(w).unwrap().data(), [15.0]); // mean of 2·(w x)·x
+//! # Ok(())
+//! # }
+//! ```
+
+mod array;
+mod backward;
+mod losses;
+mod ode;
+mod operation;
+mod operations;
+mod pool;
+
+pub use array::Array;
+pub use backward::Gradients;
+pub use ode::Ode;
+
+pub(crate) use array::checked_size;
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::nn::{ParameterId, Parameters};
+use crate::{Error, Real, Result};
+use ode::Solve;
+use operation::Operation;
+use pool::Pool;
+
+/// A value on a [`Tape`]. Valid until the tape is cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Var {
+    index: usize,
+    recording: u64,
+}
+
+/// A record of operations and their values.
+#[derive(Debug)]
+pub struct Tape<T: Real> {
+    nodes: Vec<Node<T>>,
+    /// The variable of each parameter that the record uses.
+    parameters: Vec<(ParameterId, Var)>,
+    /// The ODE solves of the record, and those of earlier records whose workspace is free again.
+    solves: Vec<Solve<T>>,
+    idle_solves: Vec<Solve<T>>,
+    pool: Pool<T>,
+    /// Tells the variables of this record from those of others.
+    recording: u64,
+}
+
+#[derive(Debug)]
+struct Node<T> {
+    operation: Operation<T>,
+    value: Array<T>,
+    /// Whether a leaf is among its ancestors.
+    differentiable: bool,
+}
+
+/// Number of recordings begun in this process.
+static RECORDINGS: AtomicU64 = AtomicU64::new(0);
+
+impl<T: Real> Default for Tape<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Real> Tape<T> {
+    /// An empty tape.
+    pub fn new() -> Self {
+        Tape {
+            nodes: vec![],
+            parameters: vec![],
+            solves: vec![],
+            idle_solves: vec![],
+            pool: Pool::default(),
+            recording: RECORDINGS.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    /// Forgets the record but keeps its memory for the next one. Earlier variables become invalid.
+    pub fn clear(&mut self) {
+        for node in self.nodes.drain(..) {
+            // What came from outside would make the pool grow with every record.
+            if !matches!(
+                node.operation,
+                Operation::Constant | Operation::Leaf | Operation::Rowwise { .. }
+            ) {
+                self.pool.give(node.value.into_data());
+            }
+        }
+        self.parameters.clear();
+        self.idle_solves.append(&mut self.solves);
+        self.recording = RECORDINGS.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A value that no gradient is wanted of.
+    pub fn constant(&mut self, value: Array<T>) -> Var {
+        self.push(Operation::Constant, value, false)
+    }
+
+    /// A value that [`Tape::backward`] gives the gradient of.
+    pub fn leaf(&mut self, value: Array<T>) -> Var {
+        self.push(Operation::Leaf, value, true)
+    }
+
+    /// A parameter as a leaf; the same variable each time the same parameter is asked for.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the parameter is of another store.
+    pub fn parameter(&mut self, parameters: &Parameters<T>, id: ParameterId) -> Result<Var> {
+        if let Some((_, var)) = self.parameters.iter().find(|(known, _)| *known == id) {
+            return Ok(*var);
+        }
+        let value = parameters.get(id)?;
+        let mut data = self.pool.take(value.len());
+        data.copy_from_slice(value.data());
+        let copy = Array::from_parts(value.shape().to_vec(), data);
+        let var = self.push(Operation::Parameter, copy, true);
+        self.parameters.push((id, var));
+        Ok(var)
+    }
+
+    /// The value of a variable.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the variable is not of this tape's current record; so do all
+    /// operations.
+    pub fn value(&self, var: Var) -> Result<&Array<T>> {
+        Ok(&self.node(var)?.value)
+    }
+
+    /// The shape of a variable.
+    ///
+    /// # Errors
+    /// As [`Tape::value`].
+    pub fn shape(&self, var: Var) -> Result<&[usize]> {
+        Ok(self.node(var)?.value.shape())
+    }
+
+    /// The value of a variable of one element.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there are more or none.
+    pub fn scalar(&self, var: Var) -> Result<T> {
+        let value = self.value(var)?;
+        match value.data() {
+            [only] => Ok(*only),
+            _ => Err(shape_error("scalar", "one element", value.shape())),
+        }
+    }
+
+    fn node(&self, var: Var) -> Result<&Node<T>> {
+        if var.recording == self.recording {
+            Ok(&self.nodes[var.index])
+        } else {
+            let message = "belongs to another tape, or to one that was cleared since";
+            Err(Error::argument("variable", message))
+        }
+    }
+
+    fn push(&mut self, operation: Operation<T>, value: Array<T>, differentiable: bool) -> Var {
+        self.nodes.push(Node { operation, value, differentiable });
+        Var { index: self.nodes.len() - 1, recording: self.recording }
+    }
+
+    /// Records an operation whose value `compute` writes; differentiable if an input is.
+    fn record(
+        &mut self,
+        operation: Operation<T>,
+        shape: Vec<usize>,
+        compute: impl FnOnce(&Self, &mut [T]),
+    ) -> Result<Var> {
+        let Some(size) = checked_size(&shape) else {
+            let what = format!("array {shape:?}");
+            return Err(Error::OutOfMemory { what, bytes: usize::MAX });
+        };
+        let mut data = self.pool.take(size);
+        compute(self, &mut data);
+        let mut differentiable = false;
+        operation.for_each_input(|input| differentiable |= self.nodes[input].differentiable);
+        Ok(self.push(operation, Array::from_parts(shape, data), differentiable))
+    }
+
+    fn data(&self, index: usize) -> &[T] {
+        self.nodes[index].value.data()
+    }
+}
+
+fn shape_error(argument: &str, expected: impl Into<String>, actual: &[usize]) -> Error {
+    Error::Shape { argument: argument.into(), expected: expected.into(), actual: actual.to_vec() }
+}
+
+fn check_axis(argument: &str, axis: usize, shape: &[usize]) -> Result<()> {
+    if axis < shape.len() {
+        Ok(())
+    } else {
+        Err(shape_error(argument, format!("an axis {axis}"), shape))
+    }
+}
+
+fn check_range(argument: &str, range: &Range<usize>, length: usize) -> Result<()> {
+    if range.start <= range.end && range.end <= length {
+        Ok(())
+    } else {
+        let message = format!("{range:?} is not a range within the axis of length {length}");
+        Err(Error::argument(argument, message))
+    }
+}

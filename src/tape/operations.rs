@@ -1,0 +1,433 @@
+//! The operations that a tape offers, apart from losses and the ODE solve.
+
+use std::ops::Range;
+
+use super::operation::Operation;
+use super::{Array, Tape, Var, check_axis, check_range, shape_error};
+use crate::backend::cpu::tensor::elementwise::{self, Binary, Unary};
+use crate::backend::cpu::tensor::matmul::Product;
+use crate::backend::cpu::tensor::{index, layout, reduce, softmax};
+use crate::{Error, Real, Result};
+
+macro_rules! unary {
+    ($($(#[$doc:meta])* $name:ident = $function:ident;)*) => {
+        impl<T: Real> Tape<T> {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// Only for a variable of another record.
+                pub fn $name(&mut self, x: Var) -> Result<Var> {
+                    self.unary(Unary::$function, x)
+                }
+            )*
+        }
+    };
+}
+
+unary! {
+    /// −x.
+    neg = Negate;
+    /// max(x, 0); the derivative at 0 is 0.
+    relu = Relu;
+    /// tanh x.
+    tanh = Tanh;
+    /// 1 / (1 + e^−x).
+    sigmoid = Sigmoid;
+    /// ln(1 + e^x), without overflow.
+    softplus = Softplus;
+    /// x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))): the tanh form of the Gaussian error linear unit.
+    gelu = Gelu;
+    /// sin x.
+    sin = Sin;
+    /// cos x.
+    cos = Cos;
+    /// e^x.
+    exp = Exp;
+    /// Natural logarithm.
+    ln = Ln;
+    /// √x.
+    sqrt = Sqrt;
+    /// x².
+    square = Square;
+    /// 1/x.
+    reciprocal = Reciprocal;
+}
+
+macro_rules! binary {
+    ($($(#[$doc:meta])* $name:ident = $function:ident;)*) => {
+        impl<T: Real> Tape<T> {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// [`Error::Shape`] when the shapes do not broadcast.
+                pub fn $name(&mut self, a: Var, b: Var) -> Result<Var> {
+                    self.binary(Binary::$function, a, b)
+                }
+            )*
+        }
+    };
+}
+
+binary! {
+    /// a + b with NumPy broadcasting.
+    add = Add;
+    /// a − b with NumPy broadcasting.
+    sub = Subtract;
+    /// a·b, element by element, with NumPy broadcasting.
+    mul = Multiply;
+    /// a/b with NumPy broadcasting.
+    div = Divide;
+}
+
+impl<T: Real> Tape<T> {
+    /// c·x for a number c.
+    ///
+    /// # Errors
+    /// Only for a variable of another record.
+    pub fn scale(&mut self, x: Var, c: T) -> Result<Var> {
+        self.unary(Unary::Scale(c), x)
+    }
+
+    /// x + c for a number c.
+    ///
+    /// # Errors
+    /// Only for a variable of another record.
+    pub fn shift(&mut self, x: Var, c: T) -> Result<Var> {
+        self.unary(Unary::Shift(c), x)
+    }
+
+    /// xⁿ for a whole number n.
+    ///
+    /// # Errors
+    /// Only for a variable of another record.
+    pub fn powi(&mut self, x: Var, n: i32) -> Result<Var> {
+        self.unary(Unary::Powi(n), x)
+    }
+
+    /// x^p for a number p; NaN where x < 0.
+    ///
+    /// # Errors
+    /// Only for a variable of another record.
+    pub fn powf(&mut self, x: Var, p: T) -> Result<Var> {
+        self.unary(Unary::Powf(p), x)
+    }
+
+    fn unary(&mut self, function: Unary<T>, x: Var) -> Result<Var> {
+        let shape = self.shape(x)?.to_vec();
+        let x = x.index;
+        self.record(Operation::Unary { function, x }, shape, |tape, y| {
+            function.forward(tape.data(x), y);
+        })
+    }
+
+    fn binary(&mut self, function: Binary, a: Var, b: Var) -> Result<Var> {
+        let shape = self.common_shape("b", a, b)?;
+        let (a, b) = (a.index, b.index);
+        self.record(Operation::Binary { function, a, b }, shape.clone(), |tape, y| {
+            function.forward(tape.operand(a), tape.operand(b), &shape, y);
+        })
+    }
+
+    /// Values and shape of a node.
+    pub(super) fn operand(&self, index: usize) -> elementwise::Operand<'_, T> {
+        let value = &self.nodes[index].value;
+        (value.data(), value.shape())
+    }
+
+    fn common_shape(&self, argument: &str, a: Var, b: Var) -> Result<Vec<usize>> {
+        let (a, b) = (self.shape(a)?, self.shape(b)?);
+        layout::broadcast(a, b)
+            .ok_or_else(|| shape_error(argument, format!("one that broadcasts with {a:?}"), b))
+    }
+
+    /// Matrix product of a (…, M, K) and b (…, K, N); leading axes broadcast.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for rank below 2, unequal K, or leading axes that do not broadcast.
+    pub fn matmul(&mut self, a: Var, b: Var) -> Result<Var> {
+        let (shape_a, shape_b) = (self.shape(a)?, self.shape(b)?);
+        for (name, shape) in [("a", shape_a), ("b", shape_b)] {
+            if shape.len() < 2 {
+                return Err(shape_error(name, "a matrix (…, rows, columns)", shape));
+            }
+        }
+        let (lead_a, [rows, inner]) = shape_a.split_last_chunk().expect("rank was checked");
+        let (lead_b, [inner_b, columns]) = shape_b.split_last_chunk().expect("rank was checked");
+        let misfit = || shape_error("b", format!("(…, {inner}, N) for a of {shape_a:?}"), shape_b);
+        if inner != inner_b {
+            return Err(misfit());
+        }
+        let batch = layout::broadcast(lead_a, lead_b).ok_or_else(misfit)?;
+        let product = Product::new(shape_a, shape_b, &batch);
+        let shape = [&batch[..], &[*rows, *columns]].concat();
+        let (a, b) = (a.index, b.index);
+        self.record(Operation::MatMul { product: product.clone(), a, b }, shape, |tape, c| {
+            product.forward(tape.data(a), tape.data(b), c);
+        })
+    }
+
+    /// Sum over `axes`; they disappear, or stay with length 1 if `keep`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when an axis does not exist.
+    pub fn sum(&mut self, x: Var, axes: &[usize], keep: bool) -> Result<Var> {
+        let from = self.shape(x)?.to_vec();
+        let mut kept = from.clone();
+        for &axis in axes {
+            check_axis("axes", axis, &from)?;
+            kept[axis] = 1;
+        }
+        let shape = if keep {
+            kept.clone()
+        } else {
+            (0..from.len()).filter(|axis| !axes.contains(axis)).map(|axis| from[axis]).collect()
+        };
+        let x = x.index;
+        self.record(Operation::Sum { x, kept: kept.clone() }, shape, |tape, y| {
+            y.fill(T::zero());
+            elementwise::add_reduced(tape.data(x), &from, y, &kept);
+        })
+    }
+
+    /// Mean over `axes`; they disappear, or stay with length 1 if `keep`. NaN over an empty axis.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when an axis does not exist.
+    pub fn mean(&mut self, x: Var, axes: &[usize], keep: bool) -> Result<Var> {
+        let before = self.value(x)?.len();
+        let sum = self.sum(x, axes, keep)?;
+        let after = self.value(sum)?.len();
+        self.scale(sum, T::of(after as f64 / before as f64))
+    }
+
+    /// Sum of all elements, of rank 0.
+    ///
+    /// # Errors
+    /// Only for a variable of another record.
+    pub fn sum_all(&mut self, x: Var) -> Result<Var> {
+        let axes: Vec<usize> = (0..self.shape(x)?.len()).collect();
+        self.sum(x, &axes, false)
+    }
+
+    /// Mean of all elements, of rank 0.
+    ///
+    /// # Errors
+    /// Only for a variable of another record.
+    pub fn mean_all(&mut self, x: Var) -> Result<Var> {
+        let axes: Vec<usize> = (0..self.shape(x)?.len()).collect();
+        self.mean(x, &axes, false)
+    }
+
+    /// Largest element along `axis`, which disappears. The gradient goes to the first that attains
+    /// it.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the axis does not exist or is empty.
+    pub fn max(&mut self, x: Var, axis: usize) -> Result<Var> {
+        let (sizes, mut shape) = self.around("axis", x, axis)?;
+        if sizes[1] == 0 {
+            return Err(shape_error("x", format!("an axis {axis} that is not empty"), &shape));
+        }
+        shape.remove(axis);
+        let x = x.index;
+        let mut arguments = vec![0; layout::size(&shape)];
+        let mut data = self.pool.take(arguments.len());
+        reduce::max(self.data(x), sizes, &mut data, &mut arguments);
+        let differentiable = self.nodes[x].differentiable;
+        let operation = Operation::Max { x, sizes, arguments };
+        Ok(self.push(operation, Array::from_parts(shape, data), differentiable))
+    }
+
+    /// The shape around an axis as (outer, length, inner), and the whole shape.
+    fn around(&self, argument: &str, x: Var, axis: usize) -> Result<([usize; 3], Vec<usize>)> {
+        let shape = self.shape(x)?;
+        check_axis(argument, axis, shape)?;
+        let (outer, inner) = (layout::size(&shape[..axis]), layout::size(&shape[axis + 1..]));
+        Ok(([outer, shape[axis], inner], shape.to_vec()))
+    }
+
+    /// The same elements in another shape.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the number of elements differs.
+    pub fn reshape(&mut self, x: Var, shape: impl Into<Vec<usize>>) -> Result<Var> {
+        let shape = shape.into();
+        let from = self.value(x)?;
+        if super::checked_size(&shape) != Some(from.len()) {
+            return Err(shape_error("x", format!("as many elements as {shape:?}"), from.shape()));
+        }
+        let x = x.index;
+        self.record(Operation::Reshape { x }, shape, |tape, y| y.copy_from_slice(tape.data(x)))
+    }
+
+    /// Axis i of the result is axis `axes[i]` of x.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] unless `axes` names every axis once.
+    pub fn permute(&mut self, x: Var, axes: &[usize]) -> Result<Var> {
+        let from = self.shape(x)?;
+        let mut sorted = axes.to_vec();
+        sorted.sort_unstable();
+        if !sorted.iter().copied().eq(0..from.len()) {
+            let message = format!("{axes:?} is not a permutation of the axes of {from:?}");
+            return Err(Error::argument("axes", message));
+        }
+        let own = layout::contiguous(from);
+        let shape = axes.iter().map(|&axis| from[axis]).collect();
+        self.view(x, 0, axes.iter().map(|&axis| own[axis]).collect(), shape)
+    }
+
+    /// The part `range` of `axis`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the axis does not exist, [`Error::Argument`] for a range beyond it.
+    pub fn slice(&mut self, x: Var, axis: usize, range: Range<usize>) -> Result<Var> {
+        let mut shape = self.shape(x)?.to_vec();
+        check_axis("axis", axis, &shape)?;
+        check_range("range", &range, shape[axis])?;
+        let strides = layout::contiguous(&shape);
+        shape[axis] = range.len();
+        self.view(x, range.start * strides[axis], strides, shape)
+    }
+
+    /// x repeated to `shape` by NumPy's rule.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when x does not broadcast to it.
+    pub fn broadcast_to(&mut self, x: Var, shape: impl Into<Vec<usize>>) -> Result<Var> {
+        let (from, shape) = (self.shape(x)?, shape.into());
+        if layout::broadcast(from, &shape).as_ref() != Some(&shape) {
+            return Err(shape_error("x", format!("one that broadcasts to {shape:?}"), from));
+        }
+        let strides = layout::broadcast_strides(from, &shape);
+        self.view(x, 0, strides, shape)
+    }
+
+    fn view(
+        &mut self,
+        x: Var,
+        offset: usize,
+        strides: Vec<usize>,
+        shape: Vec<usize>,
+    ) -> Result<Var> {
+        let x = x.index;
+        let operation = Operation::View { x, offset, strides: strides.clone() };
+        self.record(operation, shape.clone(), |tape, y| {
+            index::copy_strided(tape.data(x), offset, &strides, y, &shape);
+        })
+    }
+
+    /// The inputs one after another along `axis`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] without input, [`Error::Shape`] when another axis differs.
+    pub fn concat(&mut self, inputs: &[Var], axis: usize) -> Result<Var> {
+        let Some(&first) = inputs.first() else {
+            return Err(Error::argument("inputs", "at least one is needed"));
+        };
+        let ([outer, _, inner], mut shape) = self.around("axis", first, axis)?;
+        shape[axis] = 0;
+        for (i, &input) in inputs.iter().enumerate() {
+            let own = self.shape(input)?;
+            let fits = own.len() == shape.len()
+                && (0..own.len()).all(|other| other == axis || own[other] == shape[other]);
+            if !fits {
+                let expected = format!("that of inputs[0] but for axis {axis}");
+                return Err(shape_error(&format!("inputs[{i}]"), expected, own));
+            }
+            shape[axis] += own[axis];
+        }
+        let row = shape[axis] * inner;
+        let inputs: Vec<usize> = inputs.iter().map(|input| input.index).collect();
+        let operation = Operation::Concat { inputs: inputs.clone(), outer };
+        self.record(operation, shape, |tape, y| {
+            let mut start = 0;
+            for input in inputs {
+                let x = tape.data(input);
+                let own = x.len().checked_div(outer).unwrap_or(0);
+                for o in 0..outer {
+                    let to = o * row + start;
+                    y[to..to + own].copy_from_slice(&x[o * own..(o + 1) * own]);
+                }
+                start += own;
+            }
+        })
+    }
+
+    /// Entry i along `axis` of the result is entry `indices[i]` of x; entries may repeat.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the axis does not exist, [`Error::Argument`] for an index beyond it.
+    pub fn gather(&mut self, x: Var, axis: usize, indices: &[usize]) -> Result<Var> {
+        let (sizes, mut shape) = self.around("axis", x, axis)?;
+        if let Some(index) = indices.iter().find(|&&index| index >= sizes[1]) {
+            let message = format!("{index} is beyond the axis {axis} of {shape:?}");
+            return Err(Error::argument("indices", message));
+        }
+        shape[axis] = indices.len();
+        let x = x.index;
+        let operation = Operation::Gather { x, sizes, indices: indices.to_vec() };
+        self.record(operation, shape, |tape, y| index::gather(tape.data(x), sizes, indices, y))
+    }
+
+    /// x where the mask holds, `otherwise` elsewhere; all three broadcast. A side that is not taken
+    /// has gradient 0 there, whatever its value: NaN too.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the shapes do not broadcast.
+    pub fn select(&mut self, mask: &Array<bool>, x: Var, otherwise: Var) -> Result<Var> {
+        let values = self.common_shape("otherwise", x, otherwise)?;
+        let shape = layout::broadcast(mask.shape(), &values).ok_or_else(|| {
+            shape_error("mask", format!("one that broadcasts with {values:?}"), mask.shape())
+        })?;
+        let (x, otherwise) = (x.index, otherwise.index);
+        let operation = Operation::Select { mask: mask.clone(), x, otherwise };
+        self.record(operation, shape.clone(), |tape, y| {
+            let mask = (mask.data(), mask.shape());
+            elementwise::select(mask, tape.operand(x), tape.operand(otherwise), &shape, y);
+        })
+    }
+
+    /// x − ln Σ e^x along the last axis, without overflow.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for rank 0.
+    pub fn log_softmax(&mut self, x: Var) -> Result<Var> {
+        let shape = self.shape(x)?.to_vec();
+        let Some(&length) = shape.last() else {
+            return Err(shape_error("x", "(…, classes)", &shape));
+        };
+        let x = x.index;
+        self.record(Operation::LogSoftmax { x }, shape, |tape, y| {
+            if length > 0 {
+                softmax::log_softmax(tape.data(x), length, y);
+            }
+        })
+    }
+
+    /// A function that was evaluated elsewhere, row by row: x (…, D) and `value` (…, L) agree in
+    /// the leading axes, `jacobian` is (…, L, D).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the three shapes do not belong together.
+    pub fn rowwise(&mut self, x: Var, value: Array<T>, jacobian: Array<T>) -> Result<Var> {
+        let shape = self.shape(x)?;
+        let (Some((inputs, rows)), Some((outputs, value_rows))) =
+            (shape.split_last(), value.shape().split_last())
+        else {
+            return Err(shape_error("x", "(…, D) for a value of (…, L)", shape));
+        };
+        if rows != value_rows {
+            return Err(shape_error("value", format!("{rows:?} and L"), value.shape()));
+        }
+        let expected = [rows, &[*outputs, *inputs]].concat();
+        if jacobian.shape() != expected {
+            return Err(shape_error("jacobian", format!("{expected:?}"), jacobian.shape()));
+        }
+        let differentiable = self.nodes[x.index].differentiable;
+        let operation = Operation::Rowwise { x: x.index, jacobian: jacobian.into_data() };
+        Ok(self.push(operation, value, differentiable))
+    }
+}

@@ -1,0 +1,235 @@
+//! The tape: values, misuse, memory.
+
+use mechanistic::tape::{Array, Tape, Var};
+use mechanistic::{Error, Result};
+
+fn array(shape: &[usize], data: &[f64]) -> Array<f64> {
+    Array::new(shape, data.to_vec()).unwrap()
+}
+
+/// 0, 1, 2, … in this shape.
+fn count(shape: &[usize]) -> Array<f64> {
+    let size = shape.iter().product();
+    Array::new(shape, (0..size).map(|i: usize| i as f64).collect()).unwrap()
+}
+
+fn value(tape: &Tape<f64>, var: Result<Var>) -> Array<f64> {
+    tape.value(var.unwrap()).unwrap().clone()
+}
+
+#[test]
+fn moves_put_elements_where_numpy_does() {
+    let mut tape = Tape::new();
+    let x = tape.constant(count(&[2, 3]));
+    let y = tape.permute(x, &[1, 0]);
+    assert_eq!(value(&tape, y), array(&[3, 2], &[0., 3., 1., 4., 2., 5.]));
+    let y = tape.slice(x, 1, 1..3);
+    assert_eq!(value(&tape, y), array(&[2, 2], &[1., 2., 4., 5.]));
+    let y = tape.gather(x, 1, &[2, 2, 0]);
+    assert_eq!(value(&tape, y), array(&[2, 3], &[2., 2., 0., 5., 5., 3.]));
+    let z = tape.constant(array(&[2, 1], &[8., 9.]));
+    let y = tape.concat(&[x, z], 1);
+    assert_eq!(value(&tape, y), array(&[2, 4], &[0., 1., 2., 8., 3., 4., 5., 9.]));
+    let y = tape.broadcast_to(z, [2, 2, 2]);
+    assert_eq!(value(&tape, y), array(&[2, 2, 2], &[8., 8., 9., 9., 8., 8., 9., 9.]));
+    let y = tape.reshape(x, [3, 2]);
+    assert_eq!(value(&tape, y), count(&[3, 2]));
+}
+
+#[test]
+fn matmul_folds_and_broadcasts_batches() {
+    let mut tape = Tape::new();
+    let a = tape.constant(count(&[2, 1, 2]));
+    let b = tape.constant(array(&[2, 2], &[1., 2., 3., 4.]));
+    let y = tape.matmul(a, b);
+    assert_eq!(value(&tape, y), array(&[2, 1, 2], &[3., 4., 11., 16.]));
+    let y = tape.matmul(b, b);
+    assert_eq!(value(&tape, y), array(&[2, 2], &[7., 10., 15., 22.]));
+    let c = tape.constant(count(&[3, 2, 1]));
+    let y = tape.matmul(b, c);
+    assert_eq!(value(&tape, y), array(&[3, 2, 1], &[2., 4., 8., 18., 14., 32.]));
+}
+
+#[test]
+fn a_large_product_agrees_with_its_definition() {
+    let (m, k, n) = (300, 70, 90);
+    let element = |i: usize| ((i * 7919) % 101) as f64 - 50.0;
+    let of = |rows: usize, columns: usize| {
+        array(&[rows, columns], &(0..rows * columns).map(element).collect::<Vec<_>>())
+    };
+    let (a, b) = (of(m, k), of(k, n));
+    let mut tape = Tape::new();
+    let (x, y) = (tape.constant(a.clone()), tape.constant(b.clone()));
+    let product = tape.matmul(x, y);
+    let product = value(&tape, product);
+    for (i, j) in [(0, 0), (127, 89), (128, 0), (299, 45)] {
+        let exact: f64 = (0..k).map(|l| a.data()[i * k + l] * b.data()[l * n + j]).sum();
+        assert_eq!(product.data()[i * n + j], exact); // whole numbers: no rounding
+    }
+}
+
+#[test]
+fn reductions_and_losses_have_their_value() {
+    let mut tape = Tape::new();
+    let x = tape.constant(count(&[2, 3]));
+    let y = tape.sum(x, &[0], false);
+    assert_eq!(value(&tape, y), array(&[3], &[3., 5., 7.]));
+    let y = tape.mean(x, &[1], true);
+    assert_eq!(value(&tape, y), array(&[2, 1], &[1., 4.]));
+    let y = tape.max(x, 0);
+    assert_eq!(value(&tape, y), array(&[3], &[3., 4., 5.]));
+    let y = tape.sum_all(x);
+    assert_eq!(value(&tape, y), Array::scalar(15.0));
+    let target = tape.constant(array(&[2, 3], &[0., 1., 2., 3., 4., 8.]));
+    let y = tape.mse(x, target);
+    assert_eq!(value(&tape, y), Array::scalar(1.5));
+    let equal = tape.constant(array(&[1, 4], &[5.; 4]));
+    let y = tape.cross_entropy(equal, &[2]);
+    assert!((value(&tape, y).data()[0] - 4_f64.ln()).abs() < 1e-15);
+}
+
+#[test]
+fn extreme_inputs_neither_overflow_nor_lose_nan() {
+    let mut tape = Tape::new();
+    let x = tape.leaf(array(&[4], &[-1e3, 1e3, f64::NEG_INFINITY, f64::NAN]));
+    let y = tape.sigmoid(x);
+    assert_eq!(value(&tape, y).data()[..3], [0.0, 1.0, 0.0]);
+    let y = tape.softplus(x);
+    assert_eq!(value(&tape, y).data()[..3], [0.0, 1e3, 0.0]);
+    let y = tape.relu(x);
+    let y = value(&tape, y);
+    assert_eq!(y.data()[..3], [0.0, 1e3, 0.0]);
+    assert!(y.data()[3].is_nan());
+    let logits = tape.leaf(array(&[1, 2], &[1e4, -1e4]));
+    let loss = tape.cross_entropy(logits, &[1]).unwrap();
+    assert_eq!(tape.scalar(loss).unwrap(), 2e4);
+    let gradients = tape.backward(loss).unwrap();
+    assert_eq!(gradients.of(logits).unwrap().data(), [1.0, -1.0]);
+}
+
+#[test]
+fn a_masked_target_may_be_nan() {
+    let mut tape = Tape::new();
+    let x = tape.leaf(array(&[3], &[1., 2., 3.]));
+    let target = tape.constant(array(&[3], &[0., f64::NAN, 1.]));
+    let mask = Array::new([3], vec![true, false, true]).unwrap();
+    let loss = tape.masked_mse(x, target, &mask).unwrap();
+    assert_eq!(tape.scalar(loss).unwrap(), 2.5);
+    let gradients = tape.backward(loss).unwrap();
+    assert_eq!(gradients.of(x).unwrap().data(), [1.0, 0.0, 2.0]);
+    let nowhere = Array::new([3], vec![false; 3]).unwrap();
+    let loss = tape.masked_mse(x, target, &nowhere).unwrap();
+    assert_eq!(tape.scalar(loss).unwrap(), 0.0);
+}
+
+#[test]
+fn misuse_is_told_with_names_and_sizes() {
+    let mut tape = Tape::new();
+    let x = tape.leaf(count(&[2, 3]));
+    let y = tape.leaf(count(&[2]));
+    let message = |result: Result<Var>| result.unwrap_err().to_string();
+    assert_eq!(
+        message(tape.add(x, y)),
+        "b: expected shape one that broadcasts with [2, 3], got [2]"
+    );
+    assert_eq!(
+        message(tape.matmul(x, x)),
+        "b: expected shape (…, 3, N) for a of [2, 3], got [2, 3]"
+    );
+    assert_eq!(
+        message(tape.matmul(x, y)),
+        "b: expected shape a matrix (…, rows, columns), got [2]"
+    );
+    assert_eq!(message(tape.sum(x, &[2], false)), "axes: expected shape an axis 2, got [2, 3]");
+    assert_eq!(message(tape.max(y, 1)), "axis: expected shape an axis 1, got [2]");
+    assert_eq!(
+        message(tape.reshape(x, [4])),
+        "x: expected shape as many elements as [4], got [2, 3]"
+    );
+    assert!(tape.reshape(x, [usize::MAX, 6]).is_err());
+    assert_eq!(
+        message(tape.permute(x, &[0, 0])),
+        "axes: [0, 0] is not a permutation of the axes of [2, 3]"
+    );
+    assert_eq!(
+        message(tape.slice(x, 1, 2..4)),
+        "range: 2..4 is not a range within the axis of length 3"
+    );
+    assert_eq!(message(tape.gather(x, 1, &[3])), "indices: 3 is beyond the axis 1 of [2, 3]");
+    assert_eq!(message(tape.concat(&[], 0)), "inputs: at least one is needed");
+    assert!(tape.concat(&[x, y], 0).is_err());
+    assert!(tape.broadcast_to(x, [3]).is_err());
+    assert!(tape.broadcast_to(y, [usize::MAX, usize::MAX, 2]).is_err());
+    assert!(tape.mse(x, y).is_err());
+    assert_eq!(message(tape.cross_entropy(x, &[0, 3])), "targets: class 3 of 3");
+    assert!(tape.cross_entropy(x, &[0]).is_err());
+    let mask = Array::new([5], vec![true; 5]).unwrap();
+    assert!(tape.select(&mask, x, x).is_err());
+    assert!(tape.masked_mse(x, x, &mask).is_err());
+    assert!(matches!(tape.backward(x), Err(Error::Shape { .. })));
+    assert!(tape.backward_from(x, &count(&[6])).is_err());
+}
+
+#[test]
+fn a_variable_of_another_record_is_refused() {
+    let (mut tape, mut other) = (Tape::new(), Tape::new());
+    let x = tape.leaf(Array::scalar(1.0));
+    let y = other.leaf(Array::scalar(1.0));
+    assert!(tape.add(x, y).is_err());
+    tape.clear();
+    assert!(tape.value(x).is_err());
+    assert!(tape.tanh(x).is_err());
+}
+
+#[test]
+fn constants_have_no_gradient_and_unused_leaves_none() {
+    let mut tape = Tape::new();
+    let (x, c) = (tape.leaf(Array::scalar(2.0)), tape.constant(Array::scalar(3.0)));
+    let unused = tape.leaf(Array::scalar(5.0));
+    let y = tape.mul(x, c).unwrap();
+    let gradients = tape.backward(y).unwrap();
+    assert_eq!(gradients.of(x), Some(&Array::scalar(3.0)));
+    assert_eq!(gradients.of(c), None);
+    assert_eq!(gradients.of(unused), None);
+    assert_eq!(gradients.of(y), None);
+    let from_constant = tape.backward(c).unwrap();
+    assert_eq!(from_constant.of(x), None);
+}
+
+#[test]
+fn empty_arrays_pass_through() {
+    let mut tape = Tape::new();
+    let x = tape.leaf(count(&[0, 3]));
+    let w = tape.constant(count(&[3, 2]));
+    let y = tape.matmul(x, w).unwrap();
+    let y = tape.concat(&[y, y], 0).unwrap();
+    let y = tape.log_softmax(y).unwrap();
+    let y = tape.permute(y, &[1, 0]).unwrap();
+    assert_eq!(tape.shape(y).unwrap(), [2, 0]);
+    let sum = tape.sum_all(y).unwrap();
+    assert_eq!(tape.backward(sum).unwrap().of(x).unwrap().shape(), [0, 3]);
+    let inner = tape.constant(count(&[2, 0]));
+    let outer = tape.constant(count(&[0, 2]));
+    let zero = tape.matmul(inner, outer);
+    assert_eq!(value(&tape, zero), array(&[2, 2], &[0.0; 4]));
+}
+
+#[test]
+fn f32_agrees_with_f64() {
+    let data = [0.3, -1.2, 0.8, 2.0];
+    let run = |tape: &mut Tape<f32>| {
+        let x = tape.leaf(Array::vector(data.map(|x| x as f32)));
+        let y = tape.gelu(x).unwrap();
+        let sum = tape.sum_all(y).unwrap();
+        tape.backward(sum).unwrap().of(x).unwrap().data().to_vec()
+    };
+    let single = run(&mut Tape::new());
+    let mut tape = Tape::<f64>::new();
+    let x = tape.leaf(Array::vector(data));
+    let y = tape.gelu(x).unwrap();
+    let sum = tape.sum_all(y).unwrap();
+    let gradients = tape.backward(sum).unwrap();
+    for (single, double) in single.iter().zip(gradients.of(x).unwrap().data()) {
+        assert!((f64::from(*single) - double).abs() < 1e-6);
+    }
+}
