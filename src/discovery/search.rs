@@ -27,9 +27,6 @@ const PRIOR: f64 = 1e2;
 /// from that a numerator and a denominator with a common factor say the same with other numbers.
 const BOUNDED_PRIOR: f64 = 10.0;
 
-/// Slopes below this fraction of a state's deviation per sampling interval are rounding.
-const SMALLEST_SLOPE: f64 = 1e-9;
-
 pub(super) struct Search<'a> {
     pub grid: &'a Grid,
     pub estimate: Estimate<'a>,
@@ -79,7 +76,7 @@ impl<'a> Search<'a> {
         let rms = |i: usize| root_mean_square(trajectory.iter().skip(i).step_by(d));
         let relative: Vec<f64> =
             (0..d).map(|i| if i < k { 1.0 } else { rms(i) / smooth.deviation[i - k] }).collect();
-        let priors = priors(&rhs, &trajectory, slopes, &all, grid, smooth)?;
+        let priors = priors(&rhs, &trajectory, slopes, &all)?;
         let estimate = Estimate { trajectory, rhs };
         let mut search = Search {
             grid,
@@ -380,13 +377,14 @@ impl<'a> Search<'a> {
 
 /// Reciprocal prior standard deviations of the coefficients: [`PRIOR`] times the size at which a
 /// term alone would make up the right-hand side.
+///
+/// # Errors
+/// [`Error::Data`] naming a term that is not finite on the data.
 pub(super) fn priors(
     rhs: &RightHandSide<'_>,
     trajectory: &[f64],
     slopes: &[f64],
     parameters: &[Parameter],
-    grid: &Grid,
-    smooth: &Smooth,
 ) -> Result<Vec<f64>> {
     let (k, l) = (rhs.states(), rhs.library.len());
     let mut terms = vec![0.0; l];
@@ -402,13 +400,11 @@ pub(super) fn priors(
     let points = (slopes.len() / k) as f64;
     let prior = |p: &Parameter| {
         let size = (squares[p.term] / points).sqrt();
-        // Of a term that is always zero nothing can be learned.
-        if size == 0.0 {
+        let slope = root_mean_square(slopes.iter().skip(p.equation).step_by(k));
+        // Where a term or the right-hand side is always zero, any scale will do.
+        if size == 0.0 || slope == 0.0 {
             return 1.0;
         }
-        let slope = root_mean_square(slopes.iter().skip(p.equation).step_by(k));
-        let unit = smooth.deviation[p.equation] / grid.interval.powi(rhs.order as i32);
-        let slope = slope.max(SMALLEST_SLOPE * unit);
         match rhs.link {
             Link::Identity => size / (PRIOR * slope),
             Link::Ratio if !p.denominator => size / (PRIOR * slope),
