@@ -44,7 +44,6 @@
 //! *Mechanistic Neural Networks* (2023), referred to as "the paper"; its section 3 describes the
 //! solver, section 5.1 the discovery of equations.
 
-
 mod adjoint;
 mod backend;
 mod error;
