@@ -39,13 +39,12 @@ pub(super) fn discover(
     let libraries = (lowest..=settings.degree)
         .map(|degree| Library::new(&data.states, &Settings { degree, ..settings.clone() }));
     let libraries = libraries.collect::<Result<Vec<_>>>()?;
-    let penalty = settings.threshold * settings.threshold;
     let mut best: Option<(Search<'_>, Vec<String>)> = None;
     let mut failure = None;
     for library in &libraries {
         match search(library, &grid, &smooth, settings, observer) {
             Ok(found) => {
-                if best.as_ref().is_none_or(|b| found.0.score(penalty) < b.0.score(penalty)) {
+                if best.as_ref().is_none_or(|best| beats(&found.0, &best.0, settings)) {
                     best = Some(found);
                 }
             }
@@ -59,6 +58,17 @@ pub(super) fn discover(
     let discovery = finish(data, search, warnings);
     report(observer, 1.0, "done", Some(&discovery.equations))?;
     Ok(discovery)
+}
+
+/// An equation that holds exactly is better than one that does not; then the score counts.
+fn beats(new: &Search<'_>, old: &Search<'_>, settings: &Settings) -> bool {
+    let penalty = settings.threshold * settings.threshold;
+    let exact = |search: &Search<'_>| search.stiffness() >= EXACT;
+    match (exact(new), exact(old)) {
+        (true, false) => true,
+        (false, true) => false,
+        _ => new.score(penalty) < old.score(penalty),
+    }
 }
 
 /// The estimate with the terms of one library, and what is to be said about it.
@@ -78,7 +88,7 @@ fn search<'a>(
 
     let mut search = Search::new(grid, smooth, rhs, trajectory, &slopes, parameters)?;
     let stage = "fitting all candidate terms";
-    search.converge(ROUGH_TOLERANCE, || report(observer, 0.05, stage, None))?;
+    search.approach(ROUGH_TOLERANCE, || report(observer, 0.05, stage, None))?;
     for (step, stiffness) in STIFFNESS[..WITH_ALL_TERMS].iter().enumerate() {
         let fraction = 0.1 * (step + 1) as f64;
         let go_on = || report(observer, fraction, stage, None);

@@ -64,7 +64,7 @@ pub enum Link {
     Identity,
     /// u' = tanh(Θξ).
     Tanh,
-    /// u' = sin(Θξ).
+    /// u' = sin(Θξ); the joint method needs |Θξ| mostly below π/2, where the sine can be inverted.
     Sin,
     /// u' = σ(Θξ), the logistic function.
     Sigmoid,

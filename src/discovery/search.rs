@@ -43,6 +43,8 @@ pub(super) struct Search<'a> {
     relative: Vec<f64>,
     /// Current weight of the equation.
     stiffness: f64,
+    /// Unbiased noise with all terms while the equation is loose (K).
+    reference: Vec<f64>,
     weights: Weights,
     solver: GaussNewton<'a>,
     cost: f64,
@@ -83,6 +85,7 @@ impl<'a> Search<'a> {
             deviation: smooth.deviation.clone(),
             relative,
             stiffness: FIRST_STIFFNESS,
+            reference: vec![],
             weights: Weights {
                 observation: vec![0.0; k],
                 defect: vec![0.0; d],
@@ -105,6 +108,13 @@ impl<'a> Search<'a> {
         Ok(search)
     }
 
+    /// The first estimate with all terms.
+    pub fn approach(&mut self, tolerance: f64, report: impl FnMut() -> Result<()>) -> Result<()> {
+        self.converge(tolerance, report)?;
+        self.reference = self.unbiased_noise();
+        Ok(())
+    }
+
     /// Current weight of the equation.
     pub fn stiffness(&self) -> f64 {
         self.stiffness
@@ -120,11 +130,10 @@ impl<'a> Search<'a> {
         report: impl FnMut() -> Result<()>,
     ) -> Result<bool> {
         let before = self.snapshot();
-        let quiet = self.unbiased_noise();
         self.stiffness = stiffness;
         self.weigh();
         let borne = match self.converge(tolerance, report) {
-            Ok(converged) => converged && self.noise_bears(&quiet),
+            Ok(converged) => converged && self.noise_bears(),
             Err(Error::Data(_)) => false,
             Err(error) => return Err(error),
         };
@@ -135,13 +144,13 @@ impl<'a> Search<'a> {
         Ok(borne)
     }
 
-    fn noise_bears(&self, before: &[f64]) -> bool {
+    fn noise_bears(&self) -> bool {
         let each = self.measured() as f64 / self.noise.len() as f64;
         let limit = STIFFENING + STIFFENING_DEVIATIONS / (2.0 * each).sqrt();
         let after = self.unbiased_noise();
         // A noise at the floor is no noise.
         let floors = self.deviation.iter().map(|deviation| 2.0 * NOISE_FLOOR * deviation);
-        let pairs = after.iter().zip(before).zip(floors);
+        let pairs = after.iter().zip(&self.reference).zip(floors);
         pairs.into_iter().all(|((after, before), floor)| *after < limit * before.max(floor))
     }
 
@@ -154,12 +163,13 @@ impl<'a> Search<'a> {
 
     /// −2 log likelihood of the data, up to a constant, plus `penalty` for each term.
     pub fn score(&self, penalty: f64) -> f64 {
-        let k = self.noise.len();
+        let noise = self.unbiased_noise();
+        let k = noise.len();
         let fit = |(j, noise): (usize, &f64)| {
             let observed = self.grid.observed.iter().skip(j).step_by(k);
             2.0 * observed.filter(|x| !x.is_nan()).count() as f64 * noise.ln()
         };
-        self.noise.iter().enumerate().map(fit).sum::<f64>() + penalty * self.kept.len() as f64
+        noise.iter().enumerate().map(fit).sum::<f64>() + penalty * self.kept.len() as f64
     }
 
     /// Iterates until the promised decrease of χ² is below `tolerance`: nothing would move by more

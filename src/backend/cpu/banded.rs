@@ -229,7 +229,7 @@ impl<S: Packed> Factor<S> {
 
         // The trailing entries are written where they stand once block t has left the window.
         let moved = |column: usize| if column < first_border { column - p } else { column };
-        for j in p..n {
+        for j in p..first_border {
             for k in j..n {
                 let mut sum = S::default();
                 for m in first_row[j].max(first_row[k])..p {
@@ -239,6 +239,16 @@ impl<S: Packed> Factor<S> {
                 if j == k {
                     window.removed[moved(j)] = window.removed[j] + sum;
                 }
+            }
+        }
+        // A wide border makes up most of the work, and stays where it is: columns innermost.
+        for j in first_border..n {
+            let entries = &mut window.entries[j * n + j..(j + 1) * n];
+            for m in 0..p {
+                let row = &row[at(m, j)..=at(m, n - 1)];
+                let factor = row[0];
+                window.removed[j] += factor * factor;
+                entries.iter_mut().zip(row).for_each(|(entry, other)| *entry -= factor * *other);
             }
         }
         for j in 0..w * p {
@@ -354,6 +364,30 @@ impl<S: Packed> Factor<S> {
         }
     }
 
+    /// The border's Schur complement H − GᵀM⁻¹G, (c, c) row-major: the border's own matrix once the
+    /// blocks are eliminated.
+    pub fn border_complement(&self) -> Vec<S> {
+        let c = self.shape.border;
+        let triangle = &self.values[self.shape.blocks * self.shape.row_values()..];
+        let entry = |m: usize, k: usize| {
+            let value = triangle[trapezoid(c, m) + k];
+            // In place of a diagonal entry stands its reciprocal.
+            if m == k { S::splat(S::Real::one()) / value } else { value }
+        };
+        let mut complement = vec![S::default(); c * c];
+        for i in 0..c {
+            for k in i..c {
+                let mut sum = S::default();
+                for m in 0..=i {
+                    sum += entry(m, i) * entry(m, k);
+                }
+                complement[i * c + k] = sum;
+                complement[k * c + i] = sum;
+            }
+        }
+        complement
+    }
+
     /// Declares a breakdown in the lanes whose matrix is singular to working precision, though no
     /// pivot was lost. `x` is room for the unknowns.
     ///
@@ -413,30 +447,6 @@ impl<S: Packed> Factor<S> {
             }
         }
         squares
-    }
-
-    /// The border's Schur complement H − GᵀM⁻¹G, (c, c) row-major: the border's own matrix once the
-    /// blocks are eliminated.
-    pub fn border_complement(&self) -> Vec<S> {
-        let c = self.shape.border;
-        let triangle = &self.values[self.shape.blocks * self.shape.row_values()..];
-        let entry = |m: usize, k: usize| {
-            let value = triangle[trapezoid(c, m) + k];
-            // In place of a diagonal entry stands its reciprocal.
-            if m == k { S::splat(S::Real::one()) / value } else { value }
-        };
-        let mut complement = vec![S::default(); c * c];
-        for i in 0..c {
-            for k in i..c {
-                let mut sum = S::default();
-                for m in 0..=i {
-                    sum += entry(m, i) * entry(m, k);
-                }
-                complement[i * c + k] = sum;
-                complement[k * c + i] = sum;
-            }
-        }
-        complement
     }
 
     /// Inverse of the border's Schur complement H − GᵀM⁻¹G, (c, c) row-major: the border's part
