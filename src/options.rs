@@ -75,7 +75,7 @@ pub struct Options {
     pub formulation: Formulation,
     /// Row weights.
     pub weights: Weights,
-    /// Whether the last point closes on the first: z[0,k,j] = z[N−1,k,j] for j < order.
+    /// Whether the last point closes on the first: z\[0,k,j\] = z\[N−1,k,j\] for j < order.
     pub periodic: bool,
     /// Steps of iterative refinement with the residual β − Az; each recovers digits that the
     /// normal equations lose, for about the cost of a substitution.

@@ -34,7 +34,8 @@ fn a_broken_system_is_reported_and_leaves_its_neighbours_bit_identical() {
     let gradient_size = gradients.len() / BATCH;
 
     type Damage = fn(&mut Case, usize);
-    let kinds: [(Damage, fn(Status) -> bool); 9] = [
+    type Expected = fn(Status) -> bool;
+    let kinds: [(Damage, Expected); 9] = [
         (
             |case, b| case.coefficients.data[b * 72] = f64::NAN,
             |status| status == Status::NonFiniteInput { argument: "coefficients" },

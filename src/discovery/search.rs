@@ -405,5 +405,5 @@ pub(super) fn priors(
 
 fn root_mean_square<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0.0), |(sum, count), x| (sum + x * x, count + 1.0));
-    (sum / count as f64).sqrt()
+    (sum / count).sqrt()
 }

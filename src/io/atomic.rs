@@ -20,20 +20,20 @@ pub fn write(
     try_write(path, fill).map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
-/// Fails now if [`write`] could not create `path` later: call it before a long computation.
+/// Fails now if [`write()`] could not create `path` later: call it before a long computation.
 ///
 /// # Errors
 /// [`Error::Io`] when the folder does not exist or `path` is a folder.
 pub fn check(path: &Path) -> Result<()> {
+    let folder = folder(path);
     let problem = if path.is_dir() {
-        Some(io::ErrorKind::IsADirectory)
+        "is a folder".to_owned()
+    } else if !folder.is_dir() {
+        format!("there is no folder {}", folder.display())
     } else {
-        fs::metadata(folder(path)).map_or_else(|error| Some(error.kind()), |_| None)
+        return Ok(());
     };
-    match problem {
-        Some(kind) => Err(Error::Io { path: path.to_owned(), source: kind.into() }),
-        None => Ok(()),
-    }
+    Err(Error::Io { path: path.to_owned(), source: io::Error::other(problem) })
 }
 
 fn try_write(

@@ -120,6 +120,7 @@ fn field(value: f64) -> String {
 /// One file being read: where messages point to.
 struct Source<'a> {
     path: &'a Path,
+    text: &'a str,
     header: Vec<String>,
 }
 
@@ -130,6 +131,15 @@ impl Source<'_> {
 
     fn in_column(&self, line: u64, column: usize, message: impl std::fmt::Display) -> Error {
         self.error(line, format!("column `{}`: {message}", self.header[column]))
+    }
+
+    /// Line on which a record begins. The reader counts from the end of the record before, so that
+    /// blank lines between the two are still to be added.
+    fn line(&self, record: &ByteRecord) -> u64 {
+        let Some(position) = record.position() else { return 0 };
+        let rest = &self.text.as_bytes()[position.byte() as usize..];
+        let blank = rest.iter().take_while(|byte| matches!(byte, b'\n' | b'\r'));
+        position.line() + blank.filter(|byte| **byte == b'\n').count() as u64
     }
 
     fn find(&self, name: &str) -> Result<usize> {
@@ -162,8 +172,8 @@ struct Layout {
 }
 
 fn parse(path: &Path, bytes: &[u8], columns: &Columns) -> Result<Table> {
-    let mut source = Source { path, header: Vec::new() };
-    let text = decode(&source, bytes)?;
+    let text = decode(path, bytes)?;
+    let mut source = Source { path, text, header: Vec::new() };
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -190,13 +200,14 @@ fn parse(path: &Path, bytes: &[u8], columns: &Columns) -> Result<Table> {
 }
 
 /// The text of the file without a byte-order mark.
-fn decode<'a>(source: &Source, bytes: &'a [u8]) -> Result<&'a str> {
+fn decode<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
         let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count() as u64;
         let column = 1 + before.iter().rev().take_while(|&&byte| byte != b'\n').count();
-        source.error(line, format!("byte {column} of the line is not UTF-8 text"))
+        let message = format!("byte {column} of the line is not UTF-8 text");
+        Error::Line { path: path.to_owned(), line, message }
     })
 }
 
@@ -211,12 +222,8 @@ fn next(source: &Source, reader: &mut csv::Reader<&[u8]>, record: &mut ByteRecor
     reader.read_byte_record(record).map_err(|error| source.error(line, error.to_string()))
 }
 
-fn line(record: &ByteRecord) -> u64 {
-    record.position().map_or(0, csv::Position::line)
-}
-
 fn header(source: &Source, record: &ByteRecord) -> Result<Vec<String>> {
-    let line = line(record);
+    let line = source.line(record);
     let names: Vec<String> = record.iter().map(text).collect();
     if names.iter().all(|name| name.parse::<f64>().is_ok()) {
         return Err(source.error(line, "the first row must name the columns, but holds numbers"));
@@ -285,10 +292,10 @@ impl Groups {
 }
 
 fn row(source: &Source, layout: &Layout, record: &ByteRecord, groups: &mut Groups) -> Result<()> {
-    let line = line(record);
+    let line = source.line(record);
     let (expected, found) = (source.header.len(), record.len());
     if found != expected {
-        let message = format!("{found} fields, but the header names {expected} columns");
+        let message = format!("expected {expected} fields as in the header, got {found}");
         return Err(source.error(line, message));
     }
     let key = match layout.trajectory {
@@ -360,4 +367,47 @@ fn without_unit(name: &str) -> String {
 fn list(names: &[String]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     quoted.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever a file holds: a table with consistent arrays, or an error that names the file.
+        #[test]
+        fn any_bytes_are_a_table_or_an_error(
+            start in prop::sample::select(vec!["", "t,x\n", "t,x,run\n0,1,1\n"]),
+            text in "(t|x|y|run|,|;|\t|\n|\r\n|\"|'|0|1|2|\\.|-|e|NaN|inf| |é){0,60}",
+            junk in prop::collection::vec(any::<u8>(), 0..3),
+            named in any::<bool>(),
+        ) {
+            let columns = Columns {
+                trajectory: named.then(|| "run".to_owned()),
+                ..Columns::default()
+            };
+            match parse(Path::new("a.csv"), &[start.as_bytes(), text.as_bytes(), &junk].concat(), &columns) {
+                Ok(Table { dataset, .. }) => {
+                    prop_assert!(!dataset.states.is_empty() && !dataset.trajectories.is_empty());
+                    for trajectory in &dataset.trajectories {
+                        let n = trajectory.time.len();
+                        prop_assert_eq!(trajectory.values.len(), n * dataset.states.len());
+                        prop_assert!(trajectory.time.windows(2).all(|pair| pair[0] < pair[1]));
+                        prop_assert!(trajectory.values.iter().all(|value| !value.is_infinite()));
+                    }
+                }
+                Err(error) => prop_assert!(error.to_string().starts_with("a.csv:"), "{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_without_rounding_noise() {
+        let row = vec![0.1 + 0.2, -1e-7, 1e12, f64::NAN, f64::INFINITY, 1.0 / 3.0];
+        let header: Vec<String> = ["a", "b,c", "d", "e", "f", "g"].map(String::from).to_vec();
+        let expected = "a,\"b,c\",d,e,f,g\n0.3,-0.0000001,1000000000000,,,0.3333333333\n";
+        assert_eq!(table(&header, std::iter::once(row)), expected);
+    }
 }

@@ -1,6 +1,6 @@
 //! A discovery as a safetensors file.
 //!
-//! The metadata hold `equations`, the JSON of [`report::json`](super::report::json), and
+//! The metadata hold `equations`, the JSON of [`report::json`], and
 //! `time`, the name of the time column. Tensors (F64): `noise` (K), and for each trajectory, counted
 //! from 1, `trajectory1.time` (M), `trajectory1.smoothed` and `trajectory1.simulated` (M, K), in
 //! which NaN stands for what comes after a blow-up.

@@ -34,12 +34,25 @@ const FIRST_POINTS: usize = 2000;
 /// Marks and line vertices in one panel: more would not be seen, only stored.
 const MARKS: usize = 700;
 const VERTICES: usize = 10_000;
+/// So many marks are drawn large.
+const FEW: usize = 100;
 
-/// Pixels a unit that lines are drawn with, and pixels a unit that are left after averaging.
-const DRAWN: u32 = 4;
+/// How a backend wants its lines.
+#[derive(Clone, Copy)]
+struct Pen {
+    /// Pixels a unit of the finished picture.
+    unit: u32,
+    /// Vertices a path may have.
+    vertices: usize,
+}
+
+/// Bitmaps are drawn large and averaged down. plotters fills a thick path like a polygon, with holes
+/// where it overlaps itself, so paths are short.
+const BITMAP: Pen = Pen { unit: 4, vertices: 3 };
+/// Pixels a unit that averaging leaves.
 const KEPT: u32 = 2;
 /// plotters rounds coordinates to integers, so vector pictures are drawn large and declared small.
-const VECTOR: u32 = 10;
+const VECTOR: Pen = Pen { unit: 10, vertices: usize::MAX };
 
 /// What the file name asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +77,7 @@ pub fn write(path: &Path, time_name: &str, dataset: &Dataset, discovery: &Discov
     atomic::write(path, |file| file.write_all(&bytes))
 }
 
-/// Fails now if [`write`] could not write to `path` later.
+/// Fails now if [`write()`] could not write to `path` later.
 ///
 /// # Errors
 /// [`Error::Argument`] for an extension other than svg and png, [`Error::Io`] for a missing folder.
@@ -90,19 +103,19 @@ type Drawn<T> = std::result::Result<T, String>;
 fn svg(picture: &Picture) -> Drawn<String> {
     let mut out = String::new();
     let (width, height) = (WIDTH, picture.height());
-    let size = (width * VECTOR, height * VECTOR);
+    let size = (width * VECTOR.unit, height * VECTOR.unit);
     picture.draw(&SVGBackend::with_string(&mut out, size).into_drawing_area(), VECTOR)?;
     let declared = |w, h| format!("<svg width=\"{w}\" height=\"{h}\"");
     Ok(out.replacen(&declared(size.0, size.1), &declared(width, height), 1))
 }
 
 fn png(picture: &Picture) -> Drawn<Vec<u8>> {
-    let (width, height) = (WIDTH * DRAWN, picture.height() * DRAWN);
+    let (width, height) = (WIDTH * BITMAP.unit, picture.height() * BITMAP.unit);
     let mut pixels = vec![0; (width * height * 3) as usize];
     let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
-    picture.draw(&area, DRAWN)?;
+    picture.draw(&area, BITMAP)?;
     drop(area);
-    let factor = (DRAWN / KEPT) as usize;
+    let factor = (BITMAP.unit / KEPT) as usize;
     let small = averaged(&pixels, width as usize, factor);
     let mut out = Vec::new();
     let mut encoder = png::Encoder::new(&mut out, WIDTH * KEPT, picture.height() * KEPT);
@@ -153,8 +166,9 @@ impl Picture<'_> {
         LEGEND_HEIGHT + PANEL_HEIGHT * (self.dataset.states.len() as u32).max(2)
     }
 
-    /// Draws everything, one unit of the finished picture being `unit` pixels.
-    fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, unit: u32) -> Drawn<()> {
+    /// Draws everything.
+    fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, pen: Pen) -> Drawn<()> {
+        let unit = pen.unit;
         static FONT: Once = Once::new();
         FONT.call_once(|| {
             let bytes = include_bytes!("font/DejaVuSans-subset.ttf");
@@ -171,7 +185,7 @@ impl Picture<'_> {
         for (state, area) in left.split_evenly((count, 1)).iter().enumerate() {
             let layers = self.against_time(state);
             let time_name = if state + 1 == count { self.time_name } else { "" };
-            panel(area, unit, time_name, &self.dataset.states[state], &layers, true)
+            panel(area, pen, time_name, &self.dataset.states[state], &layers, true)
                 .map_err(text)?;
         }
         let (x, y) = self.portrait_names();
@@ -182,7 +196,7 @@ impl Picture<'_> {
             ..Layers::default()
         };
         for (area, layers) in right.split_evenly((2, 1)).iter().zip([above, below]) {
-            panel(area, unit, &x, &y, &layers, false).map_err(text)?;
+            panel(area, pen, &x, &y, &layers, false).map_err(text)?;
         }
         root.present().map_err(text)
     }
@@ -199,7 +213,10 @@ impl Picture<'_> {
             area.draw(&Circle::new(at(64 + dot, middle), unit * 5 / 2, DATA.filled()))?;
         }
         area.draw(&Text::new("data", at(98, middle), style.clone()))?;
-        let lines = [(170, "fit", fit_style(unit)), (250, "simulated", simulated_style(unit))];
+        let lines = [
+            (170, "fit", FIT.stroke_width(unit * 7 / 2)),
+            (250, "simulated", SIMULATED.stroke_width(unit * 5 / 4)),
+        ];
         for (x, name, stroke) in lines {
             area.draw(&PathElement::new([at(x, middle), at(x + 30, middle)], stroke))?;
             area.draw(&Text::new(name, at(x + 38, middle), style.clone()))?;
@@ -277,12 +294,13 @@ fn with_slope(time: &[f64], values: &[f64]) -> Points {
 
 fn panel<B: DrawingBackend>(
     area: &DrawingArea<B, Shift>,
-    unit: u32,
+    pen: Pen,
     x_name: &str,
     y_name: &str,
     layers: &Layers,
     against_time: bool,
 ) -> std::result::Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    let unit = pen.unit;
     // A simulation that runs away must not squeeze all else: it counts only where it is alone.
     let framing = || {
         let measured = layers.data.iter().chain(&layers.fit).flatten();
@@ -320,25 +338,38 @@ fn panel<B: DrawingBackend>(
         (x_range.start..=x_range.end).contains(&x) && (y_range.start..=y_range.end).contains(&y)
     };
     let marks = thinned(&layers.data, MARKS).flatten().copied().filter(|point| inside(point));
-    let radius = if against_time { unit * 2 } else { unit * 3 / 2 };
+    let few = layers.data.iter().map(Vec::len).sum::<usize>() <= FEW;
+    let radius = if few { unit * 3 } else { unit * 3 / 2 };
     chart.draw_series(marks.map(|point| Circle::new(point, radius, DATA.mix(0.55).filled())))?;
+    // A simulation on top of its fit must leave it visible; a long trajectory fills its portrait.
+    let long = layers.fit.iter().chain(&layers.simulated).any(|curve| curve.len() > LONG);
+    let strokes = match (against_time, long) {
+        (true, _) => [unit * 7 / 2, unit * 5 / 4],
+        (false, false) => [unit * 3 / 2; 2],
+        (false, true) => [unit * 3 / 4; 2],
+    };
     let curves = [
-        (&layers.fit, FIT.stroke_width(if against_time { unit * 7 / 2 } else { unit * 3 / 2 })),
-        (&layers.simulated, simulated_style(unit)),
+        (&layers.fit, FIT.stroke_width(strokes[0])),
+        (&layers.simulated, SIMULATED.stroke_width(strokes[1])),
     ];
     for (points, style) in curves {
         for curve in thinned(points, VERTICES) {
             let visible: Vec<&(f64, f64)> = curve.collect();
-            for run in visible.split(|point| !inside(point)).filter(|run| run.len() > 1) {
-                let run = run.iter().map(|point| **point);
-                chart.draw_series(std::iter::once(PathElement::new(
-                    run.collect::<Vec<_>>(),
-                    style,
-                )))?;
+            for run in visible.split(|point| !inside(point)) {
+                chart.draw_series(pieces(run, pen.vertices).map(|p| PathElement::new(p, style)))?;
             }
         }
     }
     Ok(())
+}
+
+/// A line cut into paths of at most so many vertices, each beginning where the last one ended.
+fn pieces(line: &[&(f64, f64)], vertices: usize) -> impl Iterator<Item = Points> {
+    let starts = (0..line.len().saturating_sub(1)).step_by(vertices - 1);
+    starts.map(move |start| {
+        let end = start.saturating_add(vertices).min(line.len());
+        line[start..end].iter().map(|point| **point).collect()
+    })
 }
 
 /// Every n-th point of each curve, so that about `limit` remain of all together.
@@ -380,14 +411,6 @@ fn tick(value: f64) -> String {
 
 fn font(size: u32, unit: u32) -> TextStyle<'static> {
     ("sans-serif", size * unit).into_font().color(&INK)
-}
-
-fn fit_style(unit: u32) -> ShapeStyle {
-    FIT.stroke_width(unit * 7 / 2)
-}
-
-fn simulated_style(unit: u32) -> ShapeStyle {
-    SIMULATED.stroke_width(unit * 5 / 4)
 }
 
 #[cfg(test)]

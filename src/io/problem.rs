@@ -426,3 +426,68 @@ fn metadata(options: &Options) -> Vec<(&'static str, String)> {
     }
     metadata
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn example() -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p");
+        let tensors = [
+            Tensor::of("coefficients", &[1, 1, 1, 1, 2], &[1.0f64, 1.0]),
+            Tensor::of("rhs", &[1, 3, 1], &[0.0f64; 3]),
+            Tensor::of("initial_values", &[1, 1, 1, 1], &[1.0f64]),
+            Tensor::of("steps", &[1, 1], &[0.1f64]),
+        ];
+        tensors::write(&path, &tensors, &metadata(&Options::default())).unwrap();
+        std::fs::read(path).unwrap()
+    }
+
+    proptest! {
+        /// A damaged file is a problem of the size it says, or an error that names the file.
+        #[test]
+        fn any_bytes_are_a_problem_or_an_error(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            end in any::<prop::sample::Index>(),
+            whole in any::<bool>(),
+        ) {
+            let mut bytes = example();
+            for (index, byte) in damage {
+                let place = index.index(bytes.len());
+                bytes[place] = byte;
+            }
+            if !whole {
+                bytes.truncate(end.index(bytes.len()));
+            }
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("p");
+            std::fs::write(&path, bytes).unwrap();
+            match read(&path, &[]) {
+                Ok(ProblemFile::F64(owned)) => prop_assert!(owned.problem().shape().points >= 2),
+                Ok(ProblemFile::F32(owned)) => prop_assert!(owned.problem().shape().points >= 2),
+                Err(Error::Format { path: named, .. }) => prop_assert_eq!(named, path),
+                Err(error) => prop_assert!(false, "{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn options_survive_a_file() {
+        let options = Options {
+            smoothness: Smoothness::TaylorCentral,
+            formulation: Formulation::SharedSlack { gamma: 0.1 + 0.2, alpha: -1e-9 },
+            weights: crate::Weights { equation: 2.0, initial: 0.0, ..Default::default() },
+            periodic: true,
+            refinement: 3,
+        };
+        let bytes = example();
+        let mut file = File::new(Path::new("p"), &bytes).unwrap();
+        let metadata = metadata(&options).into_iter();
+        file.metadata = metadata.map(|(key, value)| (key.to_owned(), value)).collect();
+        let settings = Settings { file: &file, overrides: &[] };
+        assert_eq!(settings.options().unwrap(), options);
+    }
+}

@@ -195,8 +195,9 @@ fn number(value: f64, standard_error: Option<f64>, notation: &Notation) -> Strin
         None => exponent(value) - 5,
     };
     let first = exponent((value * 10f64.powi(-place)).round().max(1.0)) + place;
-    let scientific = value != 0.0 && !(-3..6).contains(&exponent(value));
-    let shift = if scientific { first.max(exponent(value)) } else { 0 };
+    let magnitude = exponent(value).max(known.map_or(i32::MIN, exponent));
+    let scientific = value != 0.0 && !(-4..6).contains(&magnitude);
+    let shift = if scientific { first.max(magnitude) } else { 0 };
     let place = place.min(shift);
     let decimals = (shift - place) as usize;
     let mut out = format!("{:.decimals$}", value * 10f64.powi(-shift));
@@ -309,6 +310,8 @@ mod tests {
         assert_eq!(shown(9.99712, Some(0.00996)), "9.997(10)");
         assert_eq!(shown(9.99712, Some(0.3)), "10.0(3)");
         assert_eq!(shown(0.3, Some(20.0)), "0(20)");
+        assert_eq!(shown(1e-9, Some(0.7)), "0.0(7)");
+        assert_eq!(shown(1e-9, Some(7e-8)), "0(7)e-8");
         assert_eq!(shown(12345.0, Some(300.0)), "12345(300)");
         assert_eq!(shown(1.234e-7, Some(5e-10)), "1.234(5)e-7");
         assert_eq!(shown(1.234e9, Some(5e6)), "1.234(5)e9");

@@ -35,7 +35,7 @@ impl<T: Real> Tape<T> {
         self.scale(sum, T::of(1.0 / count.max(1) as f64))
     }
 
-    /// Mean of −ln softmax(logits)[target] over rows: logits (…, C), one target below C a row, in
+    /// Mean of −ln softmax(logits)\[target\] over rows: logits (…, C), one target below C a row, in
     /// row-major order.
     ///
     /// # Errors

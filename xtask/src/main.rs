@@ -1,12 +1,18 @@
 //! Development commands: `cargo xtask <command>`.
 
-use std::process::{Command, ExitCode};
+mod toolkit;
+
+use std::{
+    ffi::OsStr,
+    process::{Command, ExitCode},
+};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.first().map(String::as_str) {
         Some("test") => test(),
-        _ => Err("usage: cargo xtask test".to_owned()),
+        Some("toolkit") => toolkit::ensure().map(|nvcc| println!("{}", nvcc.display())),
+        _ => Err("usage: cargo xtask test|toolkit".to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -17,17 +23,28 @@ fn main() -> ExitCode {
     }
 }
 
-/// Formatting, lints, documentation and every test of the workspace.
+/// Formatting, lints, documentation, every feature combination and every test of the workspace;
+/// installs nvcc for them first if there is none.
 fn test() -> Result<(), String> {
+    let nvcc = toolkit::ensure()?;
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    cargo(&["test", "--workspace"])
+    let library = ["--package", "mechanistic", "--no-default-features"];
+    cargo(&[&["clippy"][..], &library, &["--all-targets", "--", "-D", "warnings"]].concat())?;
+    let documentation = ["doc", "--workspace", "--no-deps"];
+    cargo_with(&documentation, &[("RUSTDOCFLAGS", OsStr::new("-D warnings"))])?;
+    cargo_with(&["test", "--workspace"], &[("NVCC", nvcc.as_os_str())])
 }
 
 fn cargo(arguments: &[&str]) -> Result<(), String> {
+    cargo_with(arguments, &[])
+}
+
+fn cargo_with(arguments: &[&str], variables: &[(&str, &OsStr)]) -> Result<(), String> {
     let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let status = Command::new(program)
         .args(arguments)
+        .envs(variables.iter().copied())
         .status()
         .map_err(|error| format!("cannot start cargo: {error}"))?;
     if status.success() {

@@ -121,6 +121,36 @@ impl<S: Packed> Row<'_, S> {
     }
 }
 
+/// What is done with each row. A trait and not a closure: its method can be inlined always, as
+/// the choice of vector instructions needs (module [`simd`](super::simd)).
+pub trait RowVisitor<S: Packed> {
+    /// Called once a row.
+    fn visit(&mut self, row: &Row<'_, S>);
+}
+
+/// Adds rows to M, in the window at block `t`, and to AᵀW²β.
+struct Absorb<'a, S: Packed> {
+    t: usize,
+    layout: &'a Layout,
+    window: &'a mut Window<S>,
+    rhs: &'a mut [S],
+}
+
+impl<S: Packed> RowVisitor<S> for Absorb<'_, S> {
+    #[inline(always)]
+    fn visit(&mut self, row: &Row<'_, S>) {
+        let squared = S::splat(row.weight * row.weight);
+        for (i, (&unknown, &value)) in row.unknowns.iter().zip(row.values).enumerate() {
+            let weighted = squared * value;
+            self.rhs[unknown] += weighted * row.rhs;
+            let window_row = self.window.row(self.layout.column(self.t, unknown));
+            for (&unknown, &value) in row.unknowns[i..].iter().zip(&row.values[i..]) {
+                window_row[self.layout.column(self.t, unknown)] += weighted * value;
+            }
+        }
+    }
+}
+
 /// Buffers for one row after another.
 pub struct RowBuffers<S: Packed> {
     pair: Stencil<S>,
@@ -178,17 +208,7 @@ impl<'a, S: Packed> Assembly<'a, S> {
     #[inline(always)]
     pub fn absorb(&mut self, t: usize, window: &mut Window<S>, rhs: &mut [S]) {
         let layout = self.context.layout;
-        self.visit_point_rows(t, |row| {
-            let squared = S::splat(row.weight * row.weight);
-            for (i, (&unknown, &value)) in row.unknowns.iter().zip(row.values).enumerate() {
-                let weighted = squared * value;
-                rhs[unknown] += weighted * row.rhs;
-                let window_row = window.row(layout.column(t, unknown));
-                for (&unknown, &value) in row.unknowns[i..].iter().zip(&row.values[i..]) {
-                    window_row[layout.column(t, unknown)] += weighted * value;
-                }
-            }
-        });
+        self.visit_point_rows(t, &mut Absorb { t, layout, window, rhs });
         let weight = S::Real::of(self.context.options.weights.smoothness);
         let squared = S::splat(weight * weight);
         for (k, points) in self.smoothness_families() {
@@ -204,10 +224,18 @@ impl<'a, S: Packed> Assembly<'a, S> {
         }
     }
 
-    /// Calls `f` with every row that begins at point t.
+    /// Shows all rows to `visitor`, point by point; with their slopes if asked.
     #[inline(always)]
-    pub fn visit_rows(&mut self, t: usize, with_slopes: bool, mut f: impl FnMut(&Row<'_, S>)) {
-        self.visit_point_rows(t, &mut f);
+    pub fn visit_rows(&mut self, with_slopes: bool, visitor: &mut impl RowVisitor<S>) {
+        for t in 0..self.context.problem.shape().points {
+            self.visit_rows_of(t, with_slopes, visitor);
+        }
+    }
+
+    /// Shows every row that begins at point t to `visitor`.
+    #[inline(always)]
+    fn visit_rows_of(&mut self, t: usize, with_slopes: bool, visitor: &mut impl RowVisitor<S>) {
+        self.visit_point_rows(t, visitor);
         let weight = S::Real::of(self.context.options.weights.smoothness);
         for (k, points) in self.smoothness_families() {
             let Some((length, stencil, unknowns)) = self.smoothness(t, k, points) else { continue };
@@ -218,7 +246,7 @@ impl<'a, S: Packed> Assembly<'a, S> {
             stencil.update_values(length);
             for row in 0..stencil.rows() {
                 let range = row * columns..(row + 1) * columns;
-                f(&Row {
+                visitor.visit(&Row {
                     source: Source::Smoothness { t, k, steps: points - 1 },
                     weight,
                     unknowns,
@@ -232,7 +260,7 @@ impl<'a, S: Packed> Assembly<'a, S> {
 
     /// The equation and initial rows of point t; the periodic ones with t = 0.
     #[inline(always)]
-    fn visit_point_rows(&mut self, t: usize, mut f: impl FnMut(&Row<'_, S>)) {
+    fn visit_point_rows(&mut self, t: usize, visitor: &mut impl RowVisitor<S>) {
         let (problem, shape, inputs, systems) = (
             self.context.problem,
             self.context.problem.shape(),
@@ -251,7 +279,7 @@ impl<'a, S: Packed> Assembly<'a, S> {
             for (i, value) in values[..p].iter_mut().enumerate() {
                 *value = inputs.coefficients.gather(problem.coefficients, systems, [t, e, i]);
             }
-            f(&Row {
+            visitor.visit(&Row {
                 source: Source::Equation { t, e },
                 weight: S::Real::of(weights.equation),
                 unknowns: &unknowns[..p],
@@ -264,7 +292,7 @@ impl<'a, S: Packed> Assembly<'a, S> {
         let given = shape.initial_derivatives();
         if t < shape.initial_points() {
             for (k, j) in (0..states).flat_map(|k| (0..given).map(move |j| (k, j))) {
-                f(&Row {
+                visitor.visit(&Row {
                     source: Source::Initial { i: t, k, j },
                     weight: S::Real::of(weights.initial),
                     unknowns: &[t * p + k * q + j],
@@ -278,7 +306,7 @@ impl<'a, S: Packed> Assembly<'a, S> {
         if t == 0 && self.context.options.periodic {
             let last = (shape.points - 1) * p;
             for (k, j) in (0..states).flat_map(|k| (0..q - 1).map(move |j| (k, j))) {
-                f(&Row {
+                visitor.visit(&Row {
                     source: Source::Periodic,
                     weight: S::Real::of(weights.periodic),
                     unknowns: &[k * q + j, last + k * q + j],

@@ -528,9 +528,12 @@ mod tests {
     use super::*;
     use crate::backend::cpu::lanes::Pack;
 
+    /// (t, row, column, value) of the window.
+    type Term = (usize, usize, usize, f64);
+
     /// A random SPD matrix of the given structure: M = Σ rowsᵀrows plus a diagonal, as window
     /// terms and densely.
-    fn example(shape: BandedShape, seed: u64) -> (Vec<(usize, usize, usize, f64)>, Vec<f64>) {
+    fn example(shape: BandedShape, seed: u64) -> (Vec<Term>, Vec<f64>) {
         let mut state = seed;
         let mut random = move || {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);

@@ -1,9 +1,11 @@
 //! The batch: tiles over threads, and the outputs they share.
 
 use super::assembly::{Context, Layout};
+use super::gradient::GradientSink;
 use super::inputs::{ArrayLayout, TileSystems};
 use super::lanes::{Pack, Packed};
-use super::tile::{GradientSink, Scratch, SolutionSink, Tile};
+use super::simd::{Work, vectorised};
+use super::tile::{Scratch, SolutionSink, Tile};
 use crate::adjoint::{Cotangent, Gradients, Tangents};
 use crate::error::{Error, Result};
 use crate::options::{Options, Weights};
@@ -86,6 +88,62 @@ struct Group<S: Packed> {
     origin: usize,
     tiles: Vec<Tile<S>>,
     scratch: Scratch<S>,
+}
+
+/// Solves the systems of a group.
+struct SolveGroup<'a, S: Packed> {
+    context: Context<'a, S::Real>,
+    group: &'a mut Group<S>,
+    sink: SolutionSink<'a, S::Real>,
+    status: &'a mut [Status],
+}
+
+impl<S: Packed> Work for SolveGroup<'_, S> {
+    #[inline(always)]
+    fn run(mut self) {
+        for tile in &mut self.group.tiles {
+            tile.solve(self.context, &mut self.group.scratch, &mut self.sink, self.status);
+        }
+    }
+}
+
+/// Adds up the gradients of a group.
+struct VjpGroup<'a, S: Packed> {
+    context: Context<'a, S::Real>,
+    group: &'a mut Group<S>,
+    cotangent: &'a Cotangent<'a, S::Real>,
+    status: &'a [Status],
+    sink: GradientSink<'a, S::Real>,
+}
+
+impl<S: Packed> Work for VjpGroup<'_, S> {
+    #[inline(always)]
+    fn run(mut self) {
+        self.sink.clear();
+        for tile in &self.group.tiles {
+            let scratch = &mut self.group.scratch;
+            tile.vjp(self.context, scratch, self.cotangent, self.status, &mut self.sink);
+        }
+    }
+}
+
+/// Directional derivatives of a group.
+struct JvpGroup<'a, S: Packed> {
+    context: Context<'a, S::Real>,
+    group: &'a mut Group<S>,
+    tangents: &'a Tangents<'a, S::Real>,
+    status: &'a [Status],
+    sink: SolutionSink<'a, S::Real>,
+}
+
+impl<S: Packed> Work for JvpGroup<'_, S> {
+    #[inline(always)]
+    fn run(mut self) {
+        for tile in &self.group.tiles {
+            let scratch = &mut self.group.scratch;
+            tile.jvp(self.context, scratch, self.tangents, self.status, &mut self.sink);
+        }
+    }
 }
 
 /// All tiles of a batch. How they are grouped depends on the shape alone, not on the number of
@@ -172,10 +230,8 @@ impl<S: Packed> Batch<S> {
         )
             .into_par_iter()
             .for_each(|(group, values, epsilon, status)| {
-                let mut sink = SolutionSink { origin: group.origin, values, epsilon };
-                for tile in &mut group.tiles {
-                    tile.solve(context, &mut group.scratch, &mut sink, status);
-                }
+                let sink = SolutionSink { origin: group.origin, values, epsilon };
+                vectorised(SolveGroup { context, group, sink, status });
             });
     }
 
@@ -199,7 +255,7 @@ impl<S: Packed> Batch<S> {
             .into_par_iter()
             .for_each(
                 |(group, status, coefficients, rhs, initial_values, steps, weights)| {
-                    let mut sink = GradientSink {
+                    let sink = GradientSink {
                         origin: group.origin,
                         coefficients,
                         rhs,
@@ -207,10 +263,7 @@ impl<S: Packed> Batch<S> {
                         steps,
                         weights,
                     };
-                    sink.clear();
-                    for tile in &group.tiles {
-                        tile.vjp(context, &mut group.scratch, cotangent, status, &mut sink);
-                    }
+                    vectorised(VjpGroup { context, group, cotangent, status, sink });
                 },
             );
         sums.coefficients.total(&mut gradients.coefficients);
@@ -245,10 +298,8 @@ impl<S: Packed> Batch<S> {
         )
             .into_par_iter()
             .for_each(|(group, status, values, epsilon)| {
-                let mut sink = SolutionSink { origin: group.origin, values, epsilon };
-                for tile in &group.tiles {
-                    tile.jvp(context, &mut group.scratch, tangents, status, &mut sink);
-                }
+                let sink = SolutionSink { origin: group.origin, values, epsilon };
+                vectorised(JvpGroup { context, group, tangents, status, sink });
             });
         self.tangent.status.copy_from_slice(status);
         &self.tangent

@@ -1,9 +1,12 @@
 //! A tile: as many systems as there are lanes, solved and differentiated together.
 
-use super::assembly::{Assembly, Context, Layout, Row, RowBuffers, Source};
+use super::assembly::{Assembly, Context, Layout, RowBuffers};
 use super::banded::{Factor, Window};
-use super::inputs::{ArrayLayout, InputLayout, TileSystems};
+use super::gradient::{GradientPass, GradientSink};
+use super::inputs::{InputLayout, TileSystems};
 use super::lanes::Packed;
+use super::residual::{NormalResidual, RightHandSide, SquaredDefects};
+use super::tangent::TangentPass;
 use crate::adjoint::{Cotangent, Tangents};
 use crate::error::Result;
 use crate::options::{Formulation, Options};
@@ -18,7 +21,9 @@ pub struct Scratch<S: Packed> {
     rows: RowBuffers<S>,
     /// Adjoint g or tangent ż, in the layout of the unknowns.
     direction: Vec<S>,
-    /// Right-hand side of a refinement step.
+    /// What M x = rhs is solved for.
+    rhs: Vec<S>,
+    /// Right-hand side and result of a refinement step.
     correction: Vec<S>,
 }
 
@@ -30,39 +35,9 @@ impl<S: Packed> Scratch<S> {
             window: Window::new(&layout.banded),
             rows: RowBuffers::new(shape, options),
             direction: zeros("adjoint", unknowns)?,
+            rhs: zeros("right-hand side", unknowns)?,
             correction: zeros("refinement", unknowns)?,
         })
-    }
-}
-
-/// Where the gradients of some consecutive systems are added up, the first being `origin`.
-pub struct GradientSink<'a, T> {
-    /// First system of the batch-varying arrays.
-    pub origin: usize,
-    /// Of the coefficients.
-    pub coefficients: &'a mut [T],
-    /// Of the right-hand side.
-    pub rhs: &'a mut [T],
-    /// Of the initial values.
-    pub initial_values: &'a mut [T],
-    /// Of the steps.
-    pub steps: &'a mut [T],
-    /// Of the weights: equation, initial, smoothness, periodic.
-    pub weights: &'a mut [T],
-}
-
-impl<T: Real> GradientSink<'_, T> {
-    /// All zeros.
-    pub fn clear(&mut self) {
-        for sums in [
-            &mut *self.coefficients,
-            &mut *self.rhs,
-            &mut *self.initial_values,
-            &mut *self.steps,
-            &mut *self.weights,
-        ] {
-            sums.fill(T::zero());
-        }
     }
 }
 
@@ -129,11 +104,10 @@ impl<S: Packed> Tile<S> {
         for _ in 0..context.options.refinement {
             correction.fill(S::default());
             add_slack_cost(context, correction);
-            add_normal_residual(&mut assembly, points, z, RightHandSide::Data, correction);
+            let data = RightHandSide::Data;
+            assembly.visit_rows(false, &mut NormalResidual { z, rhs: data, sum: correction });
             self.factor.solve(correction);
-            for (value, &correction) in z.iter_mut().zip(&*correction) {
-                *value += correction;
-            }
+            add(z, correction);
         }
         self.report(context, sink, status);
     }
@@ -188,8 +162,7 @@ impl<S: Packed> Tile<S> {
         }
     }
 
-    /// Adjoint: solves M g = z̄ with the factor of the solve, then adds every row's share to the
-    /// gradients of its inputs (formulas: module [`adjoint`](crate::adjoint)).
+    /// Adjoint: solves M g = z̄, then adds every row's share to the gradients of its inputs.
     #[inline(always)]
     pub fn vjp(
         &self,
@@ -199,78 +172,49 @@ impl<S: Packed> Tile<S> {
         status: &[Status],
         sink: &mut GradientSink<'_, S::Real>,
     ) {
-        let points = context.problem.shape().points;
-        let Scratch { rows, direction: g, correction, .. } = scratch;
+        let Scratch { rows, direction: g, rhs, correction, .. } = scratch;
         let mut assembly = Assembly::new(context, self.systems, rows);
         let live = self.live(status, sink.origin);
         let live = &live[..S::LANES];
 
-        self.gather_cotangent(context, cotangent, g);
-        self.factor.solve(g);
-        for _ in 0..context.options.refinement {
-            self.gather_cotangent(context, cotangent, correction);
-            add_normal_residual(&mut assembly, points, g, RightHandSide::Zero, correction);
-            self.factor.solve(correction);
-            for (value, &correction) in g.iter_mut().zip(&*correction) {
-                *value += correction;
-            }
-        }
-
-        let (z, systems, inputs) = (&self.unknowns, self.systems, context.layout.inputs);
-        let mut weights = [S::default(); 4];
-        for t in 0..points {
-            assembly.visit_rows(t, true, |row| {
-                let weight = S::splat(row.weight);
-                let defect = row.rhs - row.dot(z);
-                let along = row.dot(g);
-                let residual = weight * weight * defect;
-                let d_rhs = weight * weight * along;
-                weights[row.source.family()] += (weight + weight) * along * defect;
-                match row.source {
-                    Source::Equation { t, e } => {
-                        let origin = sink.origin;
-                        inputs.rhs.scatter_add(sink.rhs, origin, systems, live, [t, e, 0], d_rhs);
-                        for (i, &unknown) in row.unknowns.iter().enumerate() {
-                            let value = residual * g[unknown] - d_rhs * z[unknown];
-                            inputs.coefficients.scatter_add(
-                                sink.coefficients,
-                                origin,
-                                systems,
-                                live,
-                                [t, e, i],
-                                value,
-                            );
-                        }
-                    }
-                    Source::Initial { i, k, j } => inputs.initial_values.scatter_add(
-                        sink.initial_values,
-                        sink.origin,
-                        systems,
-                        live,
-                        [i, k, j],
-                        d_rhs,
-                    ),
-                    Source::Smoothness { t, k, steps } => {
-                        let mut d_length = S::default();
-                        for (&unknown, &slope) in row.unknowns.iter().zip(row.slopes) {
-                            d_length += slope * (residual * g[unknown] - d_rhs * z[unknown]);
-                        }
-                        for t in t..t + steps {
-                            let index = [t, k, 0];
-                            let origin = sink.origin;
-                            inputs
-                                .steps
-                                .scatter_add(sink.steps, origin, systems, live, index, d_length);
-                        }
-                    }
-                    Source::Periodic => {}
-                }
-            });
-        }
-        for (sum, family) in sink.weights.iter_mut().zip(weights) {
-            for lane in (0..systems.range().count()).filter(|&lane| live[lane]) {
+        self.gather_cotangent(context, cotangent, rhs);
+        self.solve_given(context, &mut assembly, rhs, g, correction);
+        let mut pass = GradientPass {
+            z: &self.unknowns,
+            g,
+            systems: self.systems,
+            live,
+            inputs: &context.layout.inputs,
+            sink,
+            weights: Default::default(),
+        };
+        assembly.visit_rows(true, &mut pass);
+        for (sum, family) in pass.sink.weights.iter_mut().zip(pass.weights) {
+            for lane in (0..S::LANES).filter(|&lane| live[lane]) {
                 *sum += family.lane(lane);
             }
+        }
+    }
+
+    /// x = M⁻¹ rhs with the factor of the solve, refined as often as the solution was.
+    #[inline(always)]
+    fn solve_given(
+        &self,
+        context: Context<'_, S::Real>,
+        assembly: &mut Assembly<'_, S>,
+        rhs: &[S],
+        x: &mut [S],
+        correction: &mut [S],
+    ) {
+        x.copy_from_slice(rhs);
+        self.factor.solve(x);
+        for _ in 0..context.options.refinement {
+            correction.copy_from_slice(rhs);
+            let zero = RightHandSide::Zero;
+            let mut residual = NormalResidual { z: x, rhs: zero, sum: correction };
+            assembly.visit_rows(false, &mut residual);
+            self.factor.solve(correction);
+            add(x, correction);
         }
     }
 
@@ -284,75 +228,19 @@ impl<S: Packed> Tile<S> {
         status: &[Status],
         sink: &mut SolutionSink<'_, S::Real>,
     ) {
-        let points = context.problem.shape().points;
-        let Scratch { rows, direction, correction, .. } = scratch;
+        let Scratch { rows, direction, rhs, correction, .. } = scratch;
         let mut assembly = Assembly::new(context, self.systems, rows);
-
-        direction.fill(S::default());
-        for t in 0..points {
-            assembly.visit_rows(t, true, |row| self.add_tangent(context, tangents, row, direction));
-        }
-        correction.copy_from_slice(direction);
-        self.factor.solve(direction);
-        for step in 0..context.options.refinement {
-            if step > 0 {
-                correction.fill(S::default());
-                for t in 0..points {
-                    assembly.visit_rows(t, true, |row| {
-                        self.add_tangent(context, tangents, row, correction)
-                    });
-                }
-            }
-            add_normal_residual(&mut assembly, points, direction, RightHandSide::Zero, correction);
-            self.factor.solve(correction);
-            for (value, &correction) in direction.iter_mut().zip(&*correction) {
-                *value += correction;
-            }
-        }
-        self.scatter(context, direction, S::Real::zero(), status, sink);
-    }
-
-    /// One row's share of AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az).
-    #[inline(always)]
-    fn add_tangent(
-        &self,
-        context: Context<'_, S::Real>,
-        tangents: &Tangents<'_, S::Real>,
-        row: &Row<'_, S>,
-        sum: &mut [S],
-    ) {
-        let (z, systems, inputs) = (&self.unknowns, self.systems, context.layout.inputs);
-        let gather = |array: &ArrayLayout, data: Option<&[S::Real]>, index| {
-            data.map_or(S::default(), |data| array.gather(data, systems, index))
+        rhs.fill(S::default());
+        let mut pass = TangentPass {
+            z: &self.unknowns,
+            tangents,
+            systems: self.systems,
+            inputs: &context.layout.inputs,
+            sum: rhs,
         };
-        let squared = S::splat(row.weight * row.weight);
-        let residual = squared * (row.rhs - row.dot(z));
-        let mut d_defect = S::default();
-        match row.source {
-            Source::Equation { t, e } => {
-                d_defect += gather(&inputs.rhs, tangents.rhs, [t, e, 0]);
-                for (i, &unknown) in row.unknowns.iter().enumerate() {
-                    let value = gather(&inputs.coefficients, tangents.coefficients, [t, e, i]);
-                    d_defect -= value * z[unknown];
-                    sum[unknown] += value * residual;
-                }
-            }
-            Source::Initial { i, k, j } => {
-                d_defect += gather(&inputs.initial_values, tangents.initial_values, [i, k, j]);
-            }
-            Source::Smoothness { t, k, steps } => {
-                let d_length = (t..t + steps)
-                    .map(|t| gather(&inputs.steps, tangents.steps, [t, k, 0]))
-                    .fold(S::default(), |sum, step| sum + step);
-                for (&unknown, &slope) in row.unknowns.iter().zip(row.slopes) {
-                    let value = slope * d_length;
-                    d_defect -= value * z[unknown];
-                    sum[unknown] += value * residual;
-                }
-            }
-            Source::Periodic => {}
-        }
-        row.scatter(squared * d_defect, sum);
+        assembly.visit_rows(true, &mut pass);
+        self.solve_given(context, &mut assembly, rhs, direction, correction);
+        self.scatter(context, direction, S::Real::zero(), status, sink);
     }
 
     /// Norms of the weighted defects of every system, by family.
@@ -365,16 +253,12 @@ impl<S: Packed> Tile<S> {
         residuals: &mut [Residuals],
     ) {
         let mut assembly = Assembly::new(context, self.systems, &mut scratch.rows);
-        let mut squares = [S::default(); 4];
-        for t in 0..context.problem.shape().points {
-            assembly.visit_rows(t, false, |row| {
-                let defect = S::splat(row.weight) * (row.rhs - row.dot(&self.unknowns));
-                squares[row.source.family()] += defect * defect;
-            });
-        }
+        let mut defects = SquaredDefects { z: &self.unknowns, sums: Default::default() };
+        assembly.visit_rows(false, &mut defects);
         for (lane, system) in self.systems.range().enumerate() {
             let solved = status[system - origin].is_ok();
-            let [equation, initial, smoothness, periodic] = squares
+            let [equation, initial, smoothness, periodic] = defects
+                .sums
                 .map(|sum| if solved { sum.lane(lane).sqrt().to_double() } else { f64::NAN });
             residuals[system - origin] = Residuals { equation, initial, smoothness, periodic };
         }
@@ -410,27 +294,11 @@ impl<S: Packed> Tile<S> {
     }
 }
 
-/// β of the rows in a normal residual.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum RightHandSide {
-    Data,
-    Zero,
-}
-
-/// sum += AᵀW²(β − Az), β = 0 where the system of equations is that of the adjoint.
+/// x += y.
 #[inline(always)]
-fn add_normal_residual<S: Packed>(
-    assembly: &mut Assembly<'_, S>,
-    points: usize,
-    z: &[S],
-    rhs: RightHandSide,
-    sum: &mut [S],
-) {
-    for t in 0..points {
-        assembly.visit_rows(t, false, |row| {
-            let target = if rhs == RightHandSide::Data { row.rhs } else { S::default() };
-            row.scatter(S::splat(row.weight * row.weight) * (target - row.dot(z)), sum);
-        });
+fn add<S: Packed>(x: &mut [S], y: &[S]) {
+    for (x, &y) in x.iter_mut().zip(y) {
+        *x += y;
     }
 }
 

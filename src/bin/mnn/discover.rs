@@ -69,7 +69,8 @@ pub struct Arguments {
     /// Write smoothed and simulated trajectories as CSV
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
-    /// Write equations and trajectories as safetensors
+    /// Write equations and trajectories as safetensors: `equations` (as --format json) in the
+    /// metadata, tensors `noise`, `trajectory1.time`, `trajectory1.smoothed`, ...
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     save: Option<PathBuf>,
     /// No progress, no intermediate equations
@@ -101,7 +102,7 @@ enum LinkName {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// One equation a line, with standard errors in brackets
+    /// One equation a line; in brackets the standard error, in units of the last digit
     Text,
     /// One JSON object
     Json,
@@ -150,10 +151,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         states: arguments.states.clone(),
     };
     let table = csv::read(&arguments.files, &columns)?;
+    let interrupted = watch_for_interrupt();
     let mut display = Display::new(arguments.quiet);
     display.note(&summary(&table.dataset));
 
-    let interrupted = watch_for_interrupt();
     let outcome = discovery::discover(&table.dataset, &arguments.settings(), &mut |progress| {
         display.show(progress);
         match interrupted.load(Ordering::Relaxed) {
@@ -177,7 +178,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         plot::write(path, &table.time_name, &table.dataset, &discovery)?;
     }
     for warning in &discovery.warnings {
-        eprintln!("mnn: warning: {warning}");
+        crate::tell(format_args!("mnn: warning: {warning}"));
     }
     crate::print(&match arguments.format {
         Format::Text => report::text(&discovery.equations),

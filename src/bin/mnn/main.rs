@@ -11,6 +11,7 @@ mod simulate;
 mod solve;
 mod systems;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -18,7 +19,7 @@ use mechanistic::{Error, Result};
 
 /// Governing equations from time series, and large batches of linear ODEs solved at once.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(name = "mnn", version, max_term_width = 100, arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         Command::Info(arguments) => info::run(&arguments),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("mnn: {error}");
+        tell(format_args!("mnn: {error}"));
         ExitCode::from(match error {
             Error::Interrupted => 130,
             Error::Data(_) => 1,
@@ -51,9 +52,13 @@ fn main() -> ExitCode {
     })
 }
 
+/// A line on standard error; that nobody reads it is no reason to stop.
+fn tell(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Writes to standard output; a reader that has closed it (`mnn … | head`) is not an error.
 fn print(text: &str) -> Result<()> {
-    use std::io::Write;
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => {

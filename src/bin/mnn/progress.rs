@@ -34,7 +34,7 @@ impl Display {
     pub fn note(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None if !self.quiet => eprintln!("{text}"),
+            None if !self.quiet => crate::tell(text),
             None => {}
         }
     }
@@ -58,7 +58,7 @@ impl Display {
         let count = |equation: &Equation| equation.terms.len() + equation.denominator.len();
         let terms: Vec<usize> = self.equations.iter().map(count).collect();
         if terms != self.terms {
-            eprint!("{stage}\n{}", report::text(&self.equations));
+            crate::tell(format_args!("{stage}\n{}", report::text(&self.equations).trim_end()));
             self.terms = terms;
         }
     }

@@ -30,7 +30,7 @@ pub struct Arguments {
     initial: Vec<f64>,
     /// Standard deviation of the noise: of all states (`0.1`), or in percent of each state's own
     /// (`1%`)
-    #[arg(long, value_name = "SIGMA", default_value = "0")]
+    #[arg(long, value_name = "SIGMA", default_value = "0", allow_hyphen_values = true)]
     noise: Noise,
     /// Seed of the noise
     #[arg(long, default_value_t = 0)]
@@ -95,7 +95,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
 
     let Some(mut states) = simulate(system, initial, dt, points) else {
-        eprintln!("mnn: the solution from {initial:?} grows beyond all bounds");
+        crate::tell(format_args!("mnn: the solution from {initial:?} grows beyond all bounds"));
         return Ok(ExitCode::FAILURE);
     };
     let measured = system.states().len();

@@ -11,6 +11,8 @@ use crate::device::Device;
 
 /// Solve the batch of linear ODEs in a safetensors file
 ///
+/// B systems, N points, E equations of K states, Q = order + 1 values a state.
+///
 /// The file holds the tensors `coefficients` (B or 1, N or 1, E, K, Q), `rhs` (B or 1, N or 1, E),
 /// `initial_values` (B or 1, I, K, J), `steps` (B or 1, N−1 or 1[, K or 1]) and, for gradients, a
 /// `cotangent` (B, N, K, Q); all F64, or all F32, F16 or BF16. Options stand in its metadata under
@@ -102,12 +104,12 @@ fn solve<T: Real>(owned: &OwnedProblem<T>, output: &Path) -> Result<ExitCode> {
 
     let [b, n, k, q] = problem.shape().solution();
     let failed = solution.status.iter().filter(|status| !status.is_ok()).count();
-    eprintln!(
-        "{} of {b} systems solved in {}: {n} points, {k} states, {q} values each -> {}",
+    crate::tell(format_args!(
+        "{} of {b} systems solved in {}: solution (B, N, K, Q) = ({b}, {n}, {k}, {q}) in {}",
         b - failed,
         T::NAME,
         output.display()
-    );
+    ));
     report_failures(&solution.status);
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -125,10 +127,10 @@ fn report_failures(status: &[Status]) {
             }
             _ => "the solution is not finite".into(),
         };
-        eprintln!("mnn: system {system}: {reason}");
+        crate::tell(format_args!("mnn: system {system}: {reason}"));
     }
     let more = failed().count().saturating_sub(SHOWN);
     if more > 0 {
-        eprintln!("mnn: and {more} systems more");
+        crate::tell(format_args!("mnn: and {more} systems more"));
     }
 }

@@ -21,6 +21,10 @@ pub enum System {
     LotkaVolterra,
     /// x'' = −0.2 x' − 4 sin x; a damped pendulum of which the angle alone is measured
     Pendulum,
+    /// x' = tanh(2 y), y' = tanh(−2 x − 0.2 y); an oscillator with saturating forces
+    Saturating,
+    /// x' = (1 − 2 x) / (1 + 0.5 x); production and enzymatic decay
+    MichaelisMenten,
 }
 
 impl System {
@@ -35,9 +39,11 @@ impl System {
         match self {
             System::Lorenz | System::Rossler => &["x", "y", "z"],
             System::VanDerPol => &["x", "v"],
-            System::Linear | System::Cubic | System::LotkaVolterra => &["x", "y"],
+            System::Linear | System::Cubic | System::LotkaVolterra | System::Saturating => {
+                &["x", "y"]
+            }
             System::Sir => &["s", "i", "r"],
-            System::Pendulum => &["x"],
+            System::Pendulum | System::MichaelisMenten => &["x"],
         }
     }
 
@@ -48,7 +54,8 @@ impl System {
             System::VanDerPol | System::Linear | System::Cubic => &[2.0, 0.0],
             System::Sir => &[0.99, 0.01, 0.0],
             System::LotkaVolterra => &[10.0, 5.0],
-            System::Pendulum => &[2.0, 0.0],
+            System::Pendulum | System::Saturating => &[2.0, 0.0],
+            System::MichaelisMenten => &[4.0],
         }
     }
 
@@ -57,6 +64,7 @@ impl System {
         match self {
             System::Lorenz | System::VanDerPol | System::Linear | System::Cubic => 0.01,
             System::Rossler | System::LotkaVolterra | System::Pendulum => 0.02,
+            System::Saturating | System::MichaelisMenten => 0.02,
             System::Sir => 0.1,
         }
     }
@@ -68,7 +76,8 @@ impl System {
             System::VanDerPol => 4000,
             System::Linear | System::Cubic | System::LotkaVolterra => 2500,
             System::Sir => 1600,
-            System::Pendulum => 1000,
+            System::Pendulum | System::Saturating => 1000,
+            System::MichaelisMenten => 400,
         }
     }
 
@@ -111,6 +120,11 @@ impl System {
                 out[0] = u[1];
                 out[1] = -0.2 * u[1] - 4.0 * u[0].sin();
             }
+            System::Saturating => {
+                out[0] = (2.0 * u[1]).tanh();
+                out[1] = (-2.0 * u[0] - 0.2 * u[1]).tanh();
+            }
+            System::MichaelisMenten => out[0] = (1.0 - 2.0 * u[0]) / (1.0 + 0.5 * u[0]),
         }
     }
 }

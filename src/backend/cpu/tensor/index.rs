@@ -45,7 +45,7 @@ pub fn add_strided<T: Real>(
     });
 }
 
-/// y[o, m, :] = x[o, indices[m], :] for x of shape (outer, length, inner).
+/// `y[o, m, :] = x[o, indices[m], :]` for x of shape (outer, length, inner).
 pub fn gather<T: Real>(
     x: &[T],
     [outer, length, inner]: [usize; 3],
@@ -60,7 +60,7 @@ pub fn gather<T: Real>(
     }
 }
 
-/// x[o, indices[m], :] += y[o, m, :]: the adjoint of [`gather`].
+/// `x[o, indices[m], :] += y[o, m, :]`: the adjoint of [`gather`].
 pub fn scatter_add<T: Real>(
     y: &[T],
     [outer, length, inner]: [usize; 3],

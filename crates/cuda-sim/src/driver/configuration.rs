@@ -1,0 +1,89 @@
+//! What the environment asks for, read once.
+
+use std::{env, path::PathBuf, sync::OnceLock};
+
+use crate::{device::Device, faults::Injection};
+
+/// The environment variables of the simulator, understood.
+pub(super) struct Configuration {
+    /// `CUDA_SIM_DEVICE` and `CUDA_SIM_MEMORY`; `None` is a machine without a GPU.
+    pub(super) device: Option<Device>,
+    /// `CUDA_SIM_COUNTERS`: where to write the counters, with the process id for `%p`.
+    pub(super) counters: Option<PathBuf>,
+    /// `CUDA_SIM_FAULTS`.
+    pub(super) faults: Vec<Injection>,
+    /// `CUDA_LAUNCH_BLOCKING`: a launch itself returns the error of its kernel.
+    pub(super) launch_blocking: bool,
+}
+
+impl Configuration {
+    pub(super) fn from_environment() -> Result<Self, String> {
+        let device = match variable("CUDA_SIM_DEVICE")?.as_deref() {
+            None | Some("h100") => Some(Device::h100()),
+            Some("a100") => Some(Device::a100()),
+            Some("rtx4090") => Some(Device::rtx4090()),
+            Some("none") => None,
+            Some(other) => {
+                return Err(format!(
+                    "CUDA_SIM_DEVICE is {other:?}, not a100, h100, rtx4090 or none"
+                ));
+            }
+        };
+        let memory = variable("CUDA_SIM_MEMORY")?.map(|text| parse_bytes(&text)).transpose()?;
+        let device = device
+            .map(|device| Device { memory_bytes: memory.unwrap_or(device.memory_bytes), ..device });
+        let counters = variable("CUDA_SIM_COUNTERS")?
+            .map(|path| path.replace("%p", &std::process::id().to_string()).into());
+        let faults = match variable("CUDA_SIM_FAULTS")? {
+            Some(text) => Injection::parse_list(&text)?,
+            None => Vec::new(),
+        };
+        let launch_blocking = variable("CUDA_LAUNCH_BLOCKING")?.is_some_and(|value| value != "0");
+        Ok(Self { device, counters, faults, launch_blocking })
+    }
+}
+
+/// Whether `CUDA_SIM_TRACE` asks for a line on stderr per call.
+pub(super) fn trace() -> bool {
+    static TRACE: OnceLock<bool> = OnceLock::new();
+    *TRACE.get_or_init(|| env::var_os("CUDA_SIM_TRACE").is_some_and(|value| value != "0"))
+}
+
+fn variable(name: &str) -> Result<Option<String>, String> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(format!("{name} is not UTF-8")),
+    }
+}
+
+/// Bytes as a number with an optional binary unit: `65536`, `64K`, `512M`, `2G`.
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.char_indices().next_back() {
+        Some((end, 'K')) => (&text[..end], 10),
+        Some((end, 'M')) => (&text[..end], 20),
+        Some((end, 'G')) => (&text[..end], 30),
+        _ => (text, 0),
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(|| format!("CUDA_SIM_MEMORY is {text:?}, not a size such as 512M"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse_bytes("65536"), Ok(65536));
+        assert_eq!(parse_bytes("64K"), Ok(65536));
+        assert_eq!(parse_bytes("3G"), Ok(3 << 30));
+        for wrong in ["", "G", "-1", "0", "1T", "99999999999G"] {
+            assert!(parse_bytes(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What the simulator exports beyond the driver API, for [`crate::simulator::Simulator`]: the
+//! library's state lies in the library, not in a program that links this crate as well.
+
+use std::{
+    ffi::{OsStr, c_void},
+    os::unix::ffi::OsStrExt,
+};
+
+use super::{CuResult, driver, exports, initialise, registers};
+use crate::{
+    counters::LaunchCounters,
+    exec::LaunchConfig,
+    faults::{Injection, Operation},
+};
+
+/// Receives a text that is valid during the call.
+pub(crate) type VisitText =
+    unsafe extern "C" fn(context: *mut c_void, text: *const u8, bytes: usize);
+
+/// Receives one launch: the kernel's name, the shape and the counters, valid during the call.
+pub(crate) type VisitLaunch = unsafe extern "C" fn(
+    context: *mut c_void,
+    name: *const u8,
+    name_bytes: usize,
+    shape: *const [u32; 7],
+    counters: *const LaunchCounters,
+    counters_bytes: usize,
+);
+
+exports! {
+    fn cudaSimInject(operation: u32, nth: u64, error: u32) {
+        initialise()?;
+        let operation = Operation::from_value(operation).ok_or(CuResult::InvalidValue)?;
+        let error = CuResult::from_value(error).filter(|&error| error != CuResult::Success);
+        let error = error.filter(|_| nth > 0).ok_or(CuResult::InvalidValue)?;
+        driver()?.faults.inject(Injection { operation, nth, error });
+        Ok(())
+    }
+    fn cudaSimClearFaults() {
+        initialise()?;
+        driver()?.faults.clear();
+        Ok(())
+    }
+    fn cudaSimUsePtxas(path: *const u8, bytes: usize) {
+        let path = std::slice::from_raw_parts(path, bytes);
+        registers::use_ptxas(OsStr::from_bytes(path).into());
+        Ok(())
+    }
+    fn cudaSimReports(visit: VisitText, context: *mut c_void) {
+        initialise()?;
+        for report in driver()?.records.reports() {
+            visit(context, report.as_ptr(), report.len());
+        }
+        Ok(())
+    }
+    fn cudaSimCounters(visit: VisitText, context: *mut c_void) {
+        initialise()?;
+        let driver = driver()?;
+        let json = driver.records.to_json(driver);
+        visit(context, json.as_ptr(), json.len());
+        Ok(())
+    }
+    fn cudaSimLaunches(visit: VisitLaunch, context: *mut c_void) {
+        initialise()?;
+        driver()?.records.for_each_launch(|name, config, counters| {
+            let LaunchConfig { grid: [gx, gy, gz], block: [bx, by, bz], dynamic_shared } = *config;
+            let shape = [gx, gy, gz, bx, by, bz, dynamic_shared];
+            visit(context, name.as_ptr(), name.len(), &shape, counters, size_of_val(counters));
+        });
+        Ok(())
+    }
+    fn cudaSimClearRecords() {
+        initialise()?;
+        driver()?.records.clear();
+        Ok(())
+    }
+}

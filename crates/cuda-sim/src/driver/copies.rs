@@ -1,0 +1,331 @@
+//! Copies and memsets.
+
+use std::ffi::{c_int, c_uint, c_void};
+
+use super::{
+    CuResult, Driver, Outcome, captures,
+    contexts::current_waited_for,
+    driver, exports,
+    handles::Handle,
+    say,
+    work::{Work, submit},
+};
+use crate::{
+    faults::Operation,
+    memory::{FIRST_ADDRESS, MemoryError},
+};
+
+/// One side of a copy.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    Host(usize),
+    Device(u64),
+}
+
+impl Place {
+    /// With unified addresses, the address says where it is; managed memory is the host's as well.
+    fn of(address: u64) -> Self {
+        if address < FIRST_ADDRESS { Self::Host(address as usize) } else { Self::Device(address) }
+    }
+
+    fn plus(self, bytes: usize) -> Self {
+        match self {
+            Self::Host(address) => Self::Host(address.wrapping_add(bytes)),
+            Self::Device(address) => Self::Device(address.wrapping_add(bytes as u64)),
+        }
+    }
+}
+
+/// Rows of `width` bytes; a row begins `pitch` bytes after the one before.
+#[derive(Clone)]
+pub(super) struct Copy {
+    to: Place,
+    from: Place,
+    width: usize,
+    height: usize,
+    to_pitch: usize,
+    from_pitch: usize,
+}
+
+impl Copy {
+    fn contiguous(to: Place, from: Place, bytes: usize) -> Self {
+        Self { to, from, width: bytes, height: 1, to_pitch: bytes, from_pitch: bytes }
+    }
+
+    pub(super) fn run(&self, driver: &Driver) -> Outcome {
+        driver.faults.check(Operation::Copy)?;
+        for row in 0..self.height {
+            let to = self.to.plus(row * self.to_pitch);
+            let from = self.from.plus(row * self.from_pitch);
+            copy_row(driver, to, from, self.width)?;
+        }
+        Ok(())
+    }
+}
+
+fn copy_row(driver: &Driver, to: Place, from: Place, bytes: usize) -> Outcome {
+    if bytes == 0 {
+        return Ok(());
+    }
+    if matches!(to, Place::Host(0)) || matches!(from, Place::Host(0)) {
+        return Err(CuResult::InvalidValue);
+    }
+    let memory = &driver.memory;
+    // SAFETY: the caller of the copy vouches for host memory of this length, not null as checked.
+    let outcome = unsafe {
+        match (from, to) {
+            (Place::Host(from), Place::Host(to)) => {
+                std::ptr::copy(from as *const u8, to as *mut u8, bytes);
+                Ok(())
+            }
+            (Place::Host(from), Place::Device(to)) => {
+                memory.write(to, std::slice::from_raw_parts(from as *const u8, bytes))
+            }
+            (Place::Device(from), Place::Host(to)) => {
+                memory.read(from, std::slice::from_raw_parts_mut(to as *mut u8, bytes))
+            }
+            (Place::Device(from), Place::Device(to)) => memory.copy(to, from, bytes as u64),
+        }
+    };
+    outcome.map_err(|error| refused(driver, "copy", &error))
+}
+
+/// Rows of `count` times the pattern.
+#[derive(Clone)]
+pub(super) struct Fill {
+    address: u64,
+    pattern: Vec<u8>,
+    count: usize,
+    height: usize,
+    pitch: usize,
+}
+
+impl Fill {
+    pub(super) fn run(&self, driver: &Driver) -> Outcome {
+        driver.faults.check(Operation::Memset)?;
+        for row in 0..self.height {
+            let address = self.address.wrapping_add((row * self.pitch) as u64);
+            let filled = driver.memory.fill(address, &self.pattern, self.count as u64);
+            filled.map_err(|error| refused(driver, "memset", &error))?;
+        }
+        Ok(())
+    }
+}
+
+fn refused(driver: &Driver, operation: &str, error: &MemoryError) -> CuResult {
+    driver.records.report(format!("invalid {operation}: {error}"));
+    CuResult::InvalidValue
+}
+
+/// A copy that returns when it is done: it uses the legacy stream, which no capture allows.
+fn copy_now(to: Place, from: Place, bytes: usize) -> Outcome {
+    captures::refuse_if_unsafe(current_waited_for()?.0)?;
+    submit(0, Work::Copy(Copy::contiguous(to, from, bytes)))
+}
+
+fn copy_in(stream: Handle, to: Place, from: Place, bytes: usize) -> Outcome {
+    if matches!(to, Place::Host(_)) {
+        // What arrives on the host has been waited for.
+        current_waited_for()?;
+    }
+    submit(stream, Work::Copy(Copy::contiguous(to, from, bytes)))
+}
+
+fn host<T>(pointer: *const T) -> Place {
+    Place::Host(pointer as usize)
+}
+
+/// The rows of a memset: `pattern` repeated `count` times, `height` rows `pitch` bytes apart.
+fn fill(
+    stream: Option<Handle>,
+    address: u64,
+    pitch: usize,
+    pattern: &[u8],
+    count: usize,
+    height: usize,
+) -> Outcome {
+    if !address.is_multiple_of(pattern.len() as u64) || !pitch.is_multiple_of(pattern.len()) {
+        return Err(CuResult::InvalidValue);
+    }
+    if stream.is_none() {
+        captures::refuse_if_unsafe(current_waited_for()?.0)?;
+    }
+    submit(
+        stream.unwrap_or(0),
+        Work::Fill(Fill { address, pattern: pattern.to_vec(), count, height, pitch }),
+    )
+}
+
+/// `CUDA_MEMCPY2D`.
+#[repr(C)]
+pub struct Memcpy2d {
+    from: Side,
+    to: Side,
+    width_in_bytes: usize,
+    height: usize,
+}
+
+/// The source or the destination of `CUDA_MEMCPY2D`.
+#[repr(C)]
+struct Side {
+    x_in_bytes: usize,
+    y: usize,
+    memory_type: c_int,
+    host: usize,
+    device: u64,
+    array: usize,
+    pitch: usize,
+}
+
+impl Side {
+    fn place(&self) -> Outcome<Place> {
+        let start = match self.memory_type {
+            1 => Place::Host(self.host),
+            2 => Place::Device(self.device),
+            4 => Place::of(self.device),
+            _ => {
+                say("cuMemcpy2D: arrays are not supported");
+                return Err(CuResult::NotSupported);
+            }
+        };
+        Ok(start.plus(self.y * self.pitch + self.x_in_bytes))
+    }
+}
+
+/// # Safety
+/// `shape` is null or valid.
+unsafe fn copy_2d(stream: Option<Handle>, shape: *const Memcpy2d) -> Outcome {
+    // SAFETY: the caller's contract.
+    let shape = unsafe { shape.as_ref() }.ok_or(CuResult::InvalidValue)?;
+    let pitch = |side: &Side| match side.pitch {
+        // A pitch of 0 is the width.
+        0 => shape.width_in_bytes,
+        pitch => pitch,
+    };
+    let copy = Copy {
+        to: shape.to.place()?,
+        from: shape.from.place()?,
+        width: shape.width_in_bytes,
+        height: shape.height,
+        to_pitch: pitch(&shape.to),
+        from_pitch: pitch(&shape.from),
+    };
+    if copy.height > 1 && copy.to_pitch.min(copy.from_pitch) < copy.width {
+        return Err(CuResult::InvalidValue);
+    }
+    if stream.is_none() {
+        captures::refuse_if_unsafe(current_waited_for()?.0)?;
+    }
+    submit(stream.unwrap_or(0), Work::Copy(copy))
+}
+
+exports! {
+    fn cuMemcpy(to: u64, from: u64, bytes: usize) {
+        copy_now(Place::of(to), Place::of(from), bytes)
+    }
+    fn cuMemcpyAsync(to: u64, from: u64, bytes: usize, stream: Handle) {
+        copy_in(stream, Place::of(to), Place::of(from), bytes)
+    }
+    fn cuMemcpyHtoD_v2(to: u64, from: *const c_void, bytes: usize) {
+        copy_now(Place::Device(to), host(from), bytes)
+    }
+    fn cuMemcpyHtoDAsync_v2(to: u64, from: *const c_void, bytes: usize, stream: Handle) {
+        copy_in(stream, Place::Device(to), host(from), bytes)
+    }
+    fn cuMemcpyDtoH_v2(to: *mut c_void, from: u64, bytes: usize) {
+        copy_now(host(to), Place::Device(from), bytes)
+    }
+    fn cuMemcpyDtoHAsync_v2(to: *mut c_void, from: u64, bytes: usize, stream: Handle) {
+        copy_in(stream, host(to), Place::Device(from), bytes)
+    }
+    fn cuMemcpyDtoD_v2(to: u64, from: u64, bytes: usize) {
+        copy_now(Place::Device(to), Place::Device(from), bytes)
+    }
+    fn cuMemcpyDtoDAsync_v2(to: u64, from: u64, bytes: usize, stream: Handle) {
+        copy_in(stream, Place::Device(to), Place::Device(from), bytes)
+    }
+    fn cuMemcpyPeer(to: u64, to_context: Handle, from: u64, from_context: Handle, bytes: usize) {
+        let contexts = &driver()?.contexts;
+        contexts.get(to_context).and(contexts.get(from_context)).or(Err(CuResult::InvalidContext))?;
+        copy_now(Place::Device(to), Place::Device(from), bytes)
+    }
+    fn cuMemcpyPeerAsync(
+        to: u64,
+        to_context: Handle,
+        from: u64,
+        from_context: Handle,
+        bytes: usize,
+        stream: Handle,
+    ) {
+        let contexts = &driver()?.contexts;
+        contexts.get(to_context).and(contexts.get(from_context)).or(Err(CuResult::InvalidContext))?;
+        copy_in(stream, Place::Device(to), Place::Device(from), bytes)
+    }
+    fn cuMemcpy2D_v2(shape: *const Memcpy2d) {
+        copy_2d(None, shape)
+    }
+    fn cuMemcpy2DUnaligned_v2(shape: *const Memcpy2d) {
+        copy_2d(None, shape)
+    }
+    fn cuMemcpy2DAsync_v2(shape: *const Memcpy2d, stream: Handle) {
+        copy_2d(Some(stream), shape)
+    }
+
+    fn cuMemsetD8_v2(address: u64, value: u8, count: usize) {
+        fill(None, address, 0, &[value], count, 1)
+    }
+    fn cuMemsetD16_v2(address: u64, value: u16, count: usize) {
+        fill(None, address, 0, &value.to_le_bytes(), count, 1)
+    }
+    fn cuMemsetD32_v2(address: u64, value: c_uint, count: usize) {
+        fill(None, address, 0, &value.to_le_bytes(), count, 1)
+    }
+    fn cuMemsetD8Async(address: u64, value: u8, count: usize, stream: Handle) {
+        fill(Some(stream), address, 0, &[value], count, 1)
+    }
+    fn cuMemsetD16Async(address: u64, value: u16, count: usize, stream: Handle) {
+        fill(Some(stream), address, 0, &value.to_le_bytes(), count, 1)
+    }
+    fn cuMemsetD32Async(address: u64, value: c_uint, count: usize, stream: Handle) {
+        fill(Some(stream), address, 0, &value.to_le_bytes(), count, 1)
+    }
+    fn cuMemsetD2D8_v2(address: u64, pitch: usize, value: u8, width: usize, height: usize) {
+        fill(None, address, pitch, &[value], width, height)
+    }
+    fn cuMemsetD2D16_v2(address: u64, pitch: usize, value: u16, width: usize, height: usize) {
+        fill(None, address, pitch, &value.to_le_bytes(), width, height)
+    }
+    fn cuMemsetD2D32_v2(address: u64, pitch: usize, value: c_uint, width: usize, height: usize) {
+        fill(None, address, pitch, &value.to_le_bytes(), width, height)
+    }
+    fn cuMemsetD2D8Async(
+        address: u64,
+        pitch: usize,
+        value: u8,
+        width: usize,
+        height: usize,
+        stream: Handle,
+    ) {
+        fill(Some(stream), address, pitch, &[value], width, height)
+    }
+    fn cuMemsetD2D16Async(
+        address: u64,
+        pitch: usize,
+        value: u16,
+        width: usize,
+        height: usize,
+        stream: Handle,
+    ) {
+        fill(Some(stream), address, pitch, &value.to_le_bytes(), width, height)
+    }
+    fn cuMemsetD2D32Async(
+        address: u64,
+        pitch: usize,
+        value: c_uint,
+        width: usize,
+        height: usize,
+        stream: Handle,
+    ) {
+        fill(Some(stream), address, pitch, &value.to_le_bytes(), width, height)
+    }
+}

@@ -1,0 +1,171 @@
+//! Events. Work is done when it is ordered, so an event is complete as soon as it is recorded.
+//! Times are of the simulation, not of a GPU.
+
+use std::{
+    ffi::c_uint,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use super::{
+    CuResult, Outcome,
+    captures::{Capture, Tail},
+    contexts::{current, current_waited_for},
+    exports,
+    handles::Handle,
+    lock,
+    streams::{Target, created, target},
+    write,
+};
+
+const DISABLE_TIMING: c_uint = 2;
+const ALL_FLAGS: c_uint = 1 | DISABLE_TIMING | 4;
+/// `CU_EVENT_WAIT_EXTERNAL` and `CU_EVENT_RECORD_EXTERNAL`.
+const EXTERNAL: c_uint = 1;
+
+/// An event.
+pub(super) struct Event {
+    pub(super) context: Handle,
+    timing: bool,
+    recorded: Mutex<Recorded>,
+}
+
+/// When it was last recorded.
+#[derive(Clone)]
+enum Recorded {
+    Never,
+    At(Instant),
+    /// In a stream that was being captured.
+    In(Arc<Capture>, Tail),
+}
+
+impl Event {
+    /// When it completed.
+    ///
+    /// # Errors
+    /// [`CuResult::CapturedEvent`] if it only stands for a place in a graph.
+    fn completed(&self) -> Outcome<Option<Instant>> {
+        match &*lock(&self.recorded) {
+            Recorded::Never => Ok(None),
+            Recorded::At(time) => Ok(Some(*time)),
+            Recorded::In(capture, _) => {
+                capture.invalidate();
+                Err(CuResult::CapturedEvent)
+            }
+        }
+    }
+}
+
+fn record(event: Handle, stream: Handle, flags: c_uint) -> Outcome {
+    let (driver, context) = current()?;
+    let event = driver.events.get(event)?;
+    if event.context != context.handle {
+        return Err(CuResult::InvalidHandle);
+    }
+    *lock(&event.recorded) = match target(driver, &context, stream)? {
+        Target::Device => Recorded::At(Instant::now()),
+        Target::Capture(_) if flags & EXTERNAL != 0 => {
+            super::say("cuEventRecordWithFlags: event nodes of graphs are not supported");
+            return Err(CuResult::NotSupported);
+        }
+        Target::Capture(capture) => {
+            let tail = capture.tail(stream);
+            Recorded::In(capture, tail)
+        }
+    };
+    Ok(())
+}
+
+fn wait(stream: Handle, event: Handle, flags: c_uint) -> Outcome {
+    let (driver, context) = current()?;
+    let event = driver.events.get(event)?;
+    let target = target(driver, &context, stream)?;
+    let recorded = lock(&event.recorded).clone();
+    match (target, recorded) {
+        (_, Recorded::Never) | (Target::Device, Recorded::At(_)) => Ok(()),
+        (Target::Capture(_), Recorded::At(_)) if flags & EXTERNAL != 0 => {
+            super::say("cuStreamWaitEvent: event nodes of graphs are not supported");
+            Err(CuResult::NotSupported)
+        }
+        (Target::Capture(capture), Recorded::At(_)) => {
+            capture.invalidate();
+            Err(CuResult::StreamCaptureIsolation)
+        }
+        (Target::Capture(capture), Recorded::In(of_event, tail)) => {
+            if Arc::ptr_eq(&capture, &of_event) {
+                capture.wait(stream, &tail);
+                return Ok(());
+            }
+            capture.invalidate();
+            of_event.invalidate();
+            Err(CuResult::StreamCaptureMerge)
+        }
+        // The place in a graph that is already complete means nothing outside it.
+        (Target::Device, Recorded::In(of_event, _)) if of_event.ended() => {
+            Err(CuResult::CapturedEvent)
+        }
+        // The stream joins the capture.
+        (Target::Device, Recorded::In(of_event, tail)) => {
+            let joining = created(driver, &context, stream).map_err(|_| {
+                of_event.invalidate();
+                CuResult::StreamCaptureImplicit
+            })?;
+            of_event.wait(stream, &tail);
+            *lock(&joining.capture) = Some(of_event);
+            Ok(())
+        }
+    }
+}
+
+fn elapsed(milliseconds: *mut f32, start: Handle, end: Handle) -> Outcome {
+    let (driver, _) = current_waited_for()?;
+    let (start, end) = (driver.events.get(start)?, driver.events.get(end)?);
+    if !start.timing || !end.timing {
+        return Err(CuResult::InvalidHandle);
+    }
+    let (Some(from), Some(to)) = (start.completed()?, end.completed()?) else {
+        return Err(CuResult::InvalidHandle);
+    };
+    let backwards = from.saturating_duration_since(to).as_secs_f32();
+    let seconds = to.saturating_duration_since(from).as_secs_f32() - backwards;
+    // SAFETY: the caller of the exported function vouches for `milliseconds`.
+    unsafe { write(milliseconds, 1e3 * seconds) }
+}
+
+exports! {
+    fn cuEventCreate(event: *mut Handle, flags: c_uint) {
+        let (driver, context) = current()?;
+        if flags & !ALL_FLAGS != 0 {
+            return Err(CuResult::InvalidValue);
+        }
+        write(event, driver.events.insert(Event {
+            context: context.handle,
+            timing: flags & DISABLE_TIMING == 0,
+            recorded: Mutex::new(Recorded::Never),
+        }))
+    }
+    fn cuEventDestroy_v2(event: Handle) {
+        current()?.0.events.remove(event).map(drop)
+    }
+    fn cuEventRecord(event: Handle, stream: Handle) {
+        record(event, stream, 0)
+    }
+    fn cuEventRecordWithFlags(event: Handle, stream: Handle, flags: c_uint) {
+        record(event, stream, flags)
+    }
+    fn cuEventQuery(event: Handle) {
+        current_waited_for()?.0.events.get(event)?.completed().map(drop)
+    }
+    fn cuEventSynchronize(event: Handle) {
+        current_waited_for()?.0.events.get(event)?.completed().map(drop)
+    }
+    fn cuEventElapsedTime(milliseconds: *mut f32, start: Handle, end: Handle) {
+        elapsed(milliseconds, start, end)
+    }
+    fn cuEventElapsedTime_v2(milliseconds: *mut f32, start: Handle, end: Handle) {
+        elapsed(milliseconds, start, end)
+    }
+    fn cuStreamWaitEvent(stream: Handle, event: Handle, flags: c_uint) {
+        wait(stream, event, flags)
+    }
+}

@@ -1,0 +1,164 @@
+//! Streams: queues of work. The work is done at once, so a stream holds nothing but its capture.
+
+use std::{
+    ffi::{c_int, c_uint, c_void},
+    sync::{Arc, Mutex},
+};
+
+use super::{
+    CuResult, Driver, Outcome,
+    captures::Capture,
+    contexts::{Context, current, current_waited_for},
+    exports,
+    handles::Handle,
+    lock,
+    work::{HostFunction, Work, submit},
+    write,
+};
+
+/// Priorities as a GPU has them: numerically lower is more urgent.
+pub(super) const LEAST_PRIORITY: c_int = 0;
+pub(super) const GREATEST_PRIORITY: c_int = -5;
+
+/// The legacy default stream, also by its own name, and the per-thread default stream.
+const SPECIAL: std::ops::RangeInclusive<Handle> = 0..=2;
+const NON_BLOCKING: c_uint = 1;
+
+/// A stream that was created.
+pub(super) struct Stream {
+    pub(super) context: Handle,
+    flags: c_uint,
+    priority: c_int,
+    /// The capture it takes part in.
+    pub(super) capture: Mutex<Option<Arc<Capture>>>,
+}
+
+/// Where work ordered into a stream goes.
+pub(super) enum Target {
+    /// To the device, now.
+    Device,
+    /// Into a graph that is being captured.
+    Capture(Arc<Capture>),
+}
+
+/// Where work ordered into `stream` goes.
+///
+/// # Errors
+/// [`CuResult::InvalidHandle`] unless it is a live stream of this context; capture errors.
+pub(super) fn target(driver: &Driver, context: &Context, stream: Handle) -> Outcome<Target> {
+    if SPECIAL.contains(&stream) {
+        // The legacy stream waits for all blocking streams, which a capture cannot express.
+        let blocks =
+            |other: &Stream| other.flags & NON_BLOCKING == 0 && lock(&other.capture).is_some();
+        if stream < 2 && driver.streams.all().iter().any(|other| blocks(other)) {
+            return Err(CuResult::StreamCaptureImplicit);
+        }
+        return Ok(Target::Device);
+    }
+    let stream = driver.streams.get(stream)?;
+    if stream.context != context.handle {
+        return Err(CuResult::InvalidHandle);
+    }
+    let capture = lock(&stream.capture).clone();
+    Ok(capture.map_or(Target::Device, Target::Capture))
+}
+
+/// The stream behind a handle that was created, not a special one.
+pub(super) fn created(driver: &Driver, context: &Context, stream: Handle) -> Outcome<Arc<Stream>> {
+    let stream = driver.streams.get(stream)?;
+    if stream.context == context.handle { Ok(stream) } else { Err(CuResult::InvalidHandle) }
+}
+
+fn create(handle: *mut Handle, flags: c_uint, priority: c_int) -> Outcome {
+    let (driver, context) = current()?;
+    if flags & !NON_BLOCKING != 0 {
+        return Err(CuResult::InvalidValue);
+    }
+    let stream = Stream {
+        context: context.handle,
+        flags,
+        priority: priority.clamp(GREATEST_PRIORITY, LEAST_PRIORITY),
+        capture: Mutex::default(),
+    };
+    // SAFETY: the caller of the exported function vouches for `handle`.
+    unsafe { write(handle, driver.streams.insert(stream)) }
+}
+
+/// Everything in a stream has been done; only a capture stands in the way of waiting for it.
+fn wait(stream: Handle) -> Outcome {
+    let (driver, context) = current_waited_for()?;
+    match target(driver, &context, stream)? {
+        Target::Device => Ok(()),
+        Target::Capture(capture) => {
+            capture.invalidate();
+            Err(CuResult::StreamCaptureUnsupported)
+        }
+    }
+}
+
+exports! {
+    fn cuStreamCreate(stream: *mut Handle, flags: c_uint) {
+        create(stream, flags, LEAST_PRIORITY)
+    }
+    fn cuStreamCreateWithPriority(stream: *mut Handle, flags: c_uint, priority: c_int) {
+        create(stream, flags, priority)
+    }
+    fn cuStreamDestroy_v2(stream: Handle) {
+        let (driver, context) = current()?;
+        let stream = created(driver, &context, stream).and_then(|_| driver.streams.remove(stream))?;
+        if let Some(capture) = lock(&stream.capture).take() {
+            capture.invalidate();
+        }
+        Ok(())
+    }
+    fn cuStreamSynchronize(stream: Handle) {
+        wait(stream)
+    }
+    fn cuStreamQuery(stream: Handle) {
+        wait(stream)
+    }
+    fn cuStreamGetPriority(stream: Handle, priority: *mut c_int) {
+        let (driver, context) = current()?;
+        if SPECIAL.contains(&stream) {
+            return write(priority, LEAST_PRIORITY);
+        }
+        write(priority, created(driver, &context, stream)?.priority)
+    }
+    fn cuStreamGetFlags(stream: Handle, flags: *mut c_uint) {
+        let (driver, context) = current()?;
+        if SPECIAL.contains(&stream) {
+            return write(flags, 0);
+        }
+        write(flags, created(driver, &context, stream)?.flags)
+    }
+    fn cuStreamGetCtx(stream: Handle, of: *mut Handle) {
+        let (driver, context) = current()?;
+        target(driver, &context, stream)?;
+        write(of, context.handle)
+    }
+    fn cuStreamGetId(stream: Handle, id: *mut u64) {
+        let (driver, context) = current()?;
+        target(driver, &context, stream)?;
+        write(id, stream as u64)
+    }
+    fn cuLaunchHostFunc(
+        stream: Handle,
+        function: Option<unsafe extern "C" fn(*mut c_void)>,
+        argument: *mut c_void,
+    ) {
+        let function = function.ok_or(CuResult::InvalidValue)?;
+        submit(stream, Work::Host(HostFunction::new(function, argument)))
+    }
+    fn cuStreamAddCallback(
+        stream: Handle,
+        callback: Option<unsafe extern "C" fn(Handle, u32, *mut c_void)>,
+        argument: *mut c_void,
+        _flags: c_uint,
+    ) {
+        let callback = callback.ok_or(CuResult::InvalidValue)?;
+        // All earlier work is done, so the callback's turn is now; a capture cannot hold it.
+        wait(stream)?;
+        callback(stream, CuResult::Success as u32, argument);
+        Ok(())
+    }
+}

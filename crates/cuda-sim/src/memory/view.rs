@@ -1,0 +1,163 @@
+//! What a launch sees of the global memory: the allocations that were live when it began.
+
+use super::{Allocation, ZeroedBytes};
+use std::sync::{Arc, Mutex};
+
+/// The host memory of one device allocation: its bytes, their *initialised* flags (one byte each)
+/// and, once a launch has asked for it, the race shadow.
+///
+/// Simulated threads on several host threads work on the same buffer through raw pointers. Two
+/// conflicting accesses without synchronisation are a race in the simulated program, which the
+/// race shadow (atomic) reports; the bytes themselves then hold one of the values, as on a device.
+pub(crate) struct Buffer {
+    address: u64,
+    bytes: u64,
+    data: ZeroedBytes,
+    initialised: ZeroedBytes,
+    race: Mutex<Option<(u64, Arc<ZeroedBytes>)>>,
+}
+
+impl Buffer {
+    pub(crate) fn new(address: u64, bytes: u64) -> Option<Self> {
+        let length = usize::try_from(bytes).ok()?;
+        Some(Self {
+            address,
+            bytes,
+            data: ZeroedBytes::new(length)?,
+            initialised: ZeroedBytes::new(length)?,
+            race: Mutex::new(None),
+        })
+    }
+
+    /// Memory at the address where the host has it, followed by `gap` bytes that belong to nobody.
+    pub(crate) fn managed(bytes: u64, gap: u64) -> Option<Self> {
+        let length = usize::try_from(bytes).ok()?;
+        let data = ZeroedBytes::new(usize::try_from(bytes.checked_add(gap)?).ok()?)?;
+        let initialised = ZeroedBytes::new(length)?;
+        // SAFETY: as long as just allocated.
+        unsafe { initialised.start().write_bytes(1, length) };
+        Some(Self {
+            address: data.start() as u64,
+            bytes,
+            data,
+            initialised,
+            race: Mutex::new(None),
+        })
+    }
+
+    pub(crate) fn address(&self) -> u64 {
+        self.address
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn allocation(&self) -> Allocation {
+        Allocation { address: self.address, bytes: self.bytes }
+    }
+
+    pub(crate) fn data(&self) -> *mut u8 {
+        self.data.start()
+    }
+
+    pub(crate) fn initialised(&self) -> *mut u8 {
+        self.initialised.start()
+    }
+
+    pub(crate) fn drop_race_shadow(&self) {
+        *self.race.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+    }
+
+    /// The race shadow with one pair of entries per `granule` bytes; made anew when the granule
+    /// changes. `None` if the host has no memory for it.
+    fn race_shadow(&self, granule: u64) -> Option<Arc<ZeroedBytes>> {
+        let mut race = self.race.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        match &*race {
+            Some((made_for, shadow)) if *made_for == granule => Some(shadow.clone()),
+            _ => {
+                let entries = self.bytes.div_ceil(granule);
+                let shadow = Arc::new(ZeroedBytes::new((entries * 16) as usize)?);
+                *race = Some((granule, shadow.clone()));
+                Some(shadow)
+            }
+        }
+    }
+}
+
+/// One allocation as a launch accesses it.
+#[derive(Clone, Copy)]
+pub(crate) struct Region {
+    /// First address, in the space of the accessing instruction.
+    pub(crate) address: u64,
+    /// Length in bytes.
+    pub(crate) bytes: u64,
+    /// The bytes.
+    pub(crate) data: *mut u8,
+    /// One *initialised* flag per byte.
+    pub(crate) initialised: *mut u8,
+    /// Race shadow: for every granule the entry of the last reads and that of the last writes.
+    pub(crate) race: *mut u64,
+    /// log2 of the granule.
+    pub(crate) granule_shift: u32,
+}
+
+impl Region {
+    /// No memory at all.
+    pub(crate) const EMPTY: Self = Self {
+        address: 0,
+        bytes: 0,
+        data: std::ptr::null_mut(),
+        initialised: std::ptr::null_mut(),
+        race: std::ptr::null_mut(),
+        granule_shift: 0,
+    };
+}
+
+/// The allocations live when a launch began.
+pub(crate) struct MemoryView {
+    regions: Vec<Region>,
+    stamp: u32,
+    /// Keeps the regions' memory alive.
+    _buffers: Vec<(Arc<Buffer>, Arc<ZeroedBytes>)>,
+}
+
+// SAFETY: the regions point into `_buffers`; see `Buffer` for concurrent accesses.
+unsafe impl Send for MemoryView {}
+// SAFETY: as above.
+unsafe impl Sync for MemoryView {}
+
+impl MemoryView {
+    /// `buffers` by ascending address; `granule` a power of two.
+    pub(super) fn new(buffers: Vec<Arc<Buffer>>, granule: u64, stamp: u32) -> Self {
+        let mut regions = Vec::with_capacity(buffers.len());
+        let mut kept = Vec::with_capacity(buffers.len());
+        for buffer in buffers {
+            let Some(race) = buffer.race_shadow(granule) else {
+                continue;
+            };
+            regions.push(Region {
+                address: buffer.address(),
+                bytes: buffer.bytes(),
+                data: buffer.data(),
+                initialised: buffer.initialised(),
+                race: race.start().cast(),
+                granule_shift: granule.trailing_zeros(),
+            });
+            kept.push((buffer, race));
+        }
+        Self { regions, stamp, _buffers: kept }
+    }
+
+    /// This launch's stamp in the race shadows.
+    pub(crate) fn stamp(&self) -> u32 {
+        self.stamp
+    }
+
+    /// The allocation that holds `address`.
+    pub(crate) fn region_of(&self, address: u64) -> Option<&Region> {
+        let after = self.regions.partition_point(|region| region.address <= address);
+        let region = self.regions.get(after.checked_sub(1)?)?;
+        (address - region.address < region.bytes).then_some(region)
+    }
+}

@@ -1,0 +1,356 @@
+//! Race detection by shadow memory.
+//!
+//! For every granule of memory (the narrowest access of the kernel) two entries are kept: one for
+//! the reads and one for the writes of this launch. An entry names a thread and the time of its
+//! access; times order the accesses of a warp around its synchronisations, and every warp knows up
+//! to which time the accesses of every other warp happened before its own (a vector clock, moved on
+//! by barriers; `bar.warp.sync` and the warp collectives order the lanes of one warp). Two accesses
+//! race if at least one writes, they are not both atomic, and neither happened before the other.
+//!
+//! What it cannot see: when many threads read a granule at once, only that there were several is
+//! kept; a barrier of part of a block then counts as ordering all of them. Two writes of the value
+//! that is already there are not reported. Different blocks of a launch are never ordered, except
+//! through `Accessor::acquired`. After 2^20 synchronisations of a warp its later accesses are no
+//! longer told apart from earlier ones.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const TIME_BITS: u32 = 20;
+const THREAD_SHIFT: u32 = TIME_BITS;
+const BLOCK_SHIFT: u32 = THREAD_SHIFT + 10;
+const STAMP_SHIFT: u32 = BLOCK_SHIFT + 22;
+const SPREAD_SHIFT: u32 = STAMP_SHIFT + 9;
+const ATOMIC_SHIFT: u32 = SPREAD_SHIFT + 2;
+
+/// The last launch stamp the shadow entries can hold.
+pub(crate) const LAST_STAMP: u32 = (1 << 9) - 1;
+/// Blocks of a launch the shadow entries can tell apart.
+pub(crate) const MAX_BLOCKS: u64 = 1 << 22;
+/// The last time the shadow entries can hold.
+pub(crate) const LAST_TIME: u32 = (1 << TIME_BITS) - 1;
+
+/// How many threads an entry stands for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Spread {
+    One,
+    OneWarp,
+    OneBlock,
+    Blocks,
+}
+
+/// A shadow entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry(u64);
+
+impl Entry {
+    fn new(stamp: u32, block: u32, thread: u32, time: u32) -> Self {
+        Self(
+            u64::from(time)
+                | u64::from(thread) << THREAD_SHIFT
+                | u64::from(block) << BLOCK_SHIFT
+                | u64::from(stamp) << STAMP_SHIFT,
+        )
+    }
+
+    fn time(self) -> u32 {
+        self.0 as u32 & LAST_TIME
+    }
+
+    /// Number of the thread in its block.
+    pub(crate) fn thread(self) -> u32 {
+        (self.0 >> THREAD_SHIFT) as u32 & 1023
+    }
+
+    /// Number of the block.
+    pub(crate) fn block(self) -> u32 {
+        (self.0 >> BLOCK_SHIFT) as u32 & ((1 << 22) - 1)
+    }
+
+    fn stamp(self) -> u32 {
+        (self.0 >> STAMP_SHIFT) as u32 & LAST_STAMP
+    }
+
+    fn spread(self) -> Spread {
+        [Spread::One, Spread::OneWarp, Spread::OneBlock, Spread::Blocks]
+            [(self.0 >> SPREAD_SHIFT) as usize & 3]
+    }
+
+    fn is_atomic(self) -> bool {
+        self.0 >> ATOMIC_SHIFT != 0
+    }
+
+    fn with_spread(self, spread: Spread) -> Self {
+        Self(self.0 & !(3 << SPREAD_SHIFT) | (spread as u64) << SPREAD_SHIFT)
+    }
+
+    fn with_atomic(self, atomic: bool) -> Self {
+        Self(self.0 & !(1 << ATOMIC_SHIFT) | u64::from(atomic) << ATOMIC_SHIFT)
+    }
+}
+
+/// Kinds of access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A plain load.
+    Read,
+    /// A volatile, relaxed or acquire load: ordered with atomics.
+    StrongRead,
+    /// A plain store.
+    Write,
+    /// An atomic operation, or a volatile, relaxed or release store.
+    Atomic,
+}
+
+/// The warp that accesses, and what it knows of the others.
+pub(crate) struct Accessor<'a> {
+    pub(crate) stamp: u32,
+    pub(crate) block: u32,
+    /// First thread of the warp.
+    pub(crate) first_thread: u32,
+    /// The warp's own time.
+    pub(crate) time: u32,
+    /// For every warp of the block: accesses before this time happened before this one.
+    pub(crate) known: &'a [u32],
+    /// Accesses of the whole block before this time happened before this one.
+    pub(crate) barrier_time: u32,
+    /// Blocks whose accesses happened before this one.
+    pub(crate) acquired: &'a [bool],
+    /// Do other host threads work on the same shadow?
+    pub(crate) is_shared: bool,
+}
+
+/// An access that this one races with.
+#[derive(Clone, Copy)]
+pub(crate) struct Conflict {
+    pub(crate) entry: Entry,
+    /// Was the other access a write?
+    pub(crate) is_write: bool,
+}
+
+/// The shadow of one granule.
+#[derive(Clone, Copy)]
+pub(crate) struct Shadow<'a> {
+    reads: &'a AtomicU64,
+    writes: &'a AtomicU64,
+}
+
+impl Shadow<'_> {
+    /// The shadow of granule `index` of the shadow memory at `base`.
+    ///
+    /// # Safety
+    /// `base` is 8-byte aligned and has two entries for every granule up to `index`; they are only
+    /// accessed through `Shadow` while this one lives.
+    #[inline(always)]
+    pub(crate) unsafe fn at(base: *mut u64, index: usize) -> Self {
+        // SAFETY: by contract.
+        unsafe {
+            Self {
+                reads: AtomicU64::from_ptr(base.add(2 * index)),
+                writes: AtomicU64::from_ptr(base.add(2 * index + 1)),
+            }
+        }
+    }
+}
+
+impl Accessor<'_> {
+    /// Notes an access by a lane. Tells whether it is the first of its kind to the granule in this
+    /// launch, or which access it races with. `keeps_value` is asked whether a write leaves the
+    /// granule as it is.
+    #[inline(always)]
+    pub(crate) fn note(
+        &self,
+        shadow: Shadow<'_>,
+        lane: u32,
+        kind: Kind,
+        keeps_value: impl Fn() -> bool,
+    ) -> Result<bool, Conflict> {
+        let own = Entry::new(self.stamp, self.block, self.first_thread + lane, self.time);
+        match kind {
+            Kind::Read => self.note_read(shadow, own),
+            Kind::StrongRead => {
+                let writes = Entry(shadow.writes.load(Ordering::SeqCst));
+                let races = self.is_unordered(writes, own) && !writes.is_atomic();
+                if races { Err(Conflict { entry: writes, is_write: true }) } else { Ok(false) }
+            }
+            Kind::Write => self.note_write(shadow, own, keeps_value),
+            Kind::Atomic => self.note_write(shadow, own.with_atomic(true), || false),
+        }
+    }
+
+    /// Notes that all the lanes of `mask` read the same granule.
+    #[inline(always)]
+    pub(crate) fn note_broadcast(&self, shadow: Shadow<'_>, mask: u32) -> Result<bool, Conflict> {
+        let lane = mask.trailing_zeros();
+        let own = Entry::new(self.stamp, self.block, self.first_thread + lane, self.time);
+        let several = mask & (mask - 1) != 0;
+        let spread = if several { Spread::OneWarp } else { Spread::One };
+        self.note_read(shadow, own.with_spread(spread))
+    }
+
+    #[inline(always)]
+    fn note_read(&self, shadow: Shadow<'_>, own: Entry) -> Result<bool, Conflict> {
+        let mut old = Entry(shadow.reads.load(Ordering::Relaxed));
+        if old == own {
+            return Ok(false);
+        }
+        loop {
+            let new = self.merge(old, own);
+            if !self.is_shared {
+                shadow.reads.store(new.0, Ordering::Relaxed);
+                break;
+            }
+            // Sequentially consistent, so that of a read and a write at the same time at least one
+            // sees the other.
+            match shadow.reads.compare_exchange(old.0, new.0, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => break,
+                Err(found) => old = Entry(found),
+            }
+        }
+        let writes = Entry(shadow.writes.load(Ordering::SeqCst));
+        if self.is_unordered(writes, own) {
+            return Err(Conflict { entry: writes, is_write: true });
+        }
+        Ok(old.stamp() != self.stamp)
+    }
+
+    #[inline(always)]
+    fn note_write(
+        &self,
+        shadow: Shadow<'_>,
+        own: Entry,
+        keeps_value: impl Fn() -> bool,
+    ) -> Result<bool, Conflict> {
+        let mut old = Entry(shadow.writes.load(Ordering::Relaxed));
+        loop {
+            let new = self.merge(old, own);
+            if !self.is_shared {
+                shadow.writes.store(new.0, Ordering::Relaxed);
+                break;
+            }
+            match shadow.writes.compare_exchange(old.0, new.0, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => break,
+                Err(found) => old = Entry(found),
+            }
+        }
+        if self.is_unordered(old, own) && !(old.is_atomic() && own.is_atomic()) && !keeps_value() {
+            return Err(Conflict { entry: old, is_write: true });
+        }
+        let reads = Entry(shadow.reads.load(Ordering::SeqCst));
+        if self.is_unordered(reads, own) {
+            return Err(Conflict { entry: reads, is_write: false });
+        }
+        Ok(old.stamp() != self.stamp)
+    }
+
+    /// Is the entry of this launch, and not known to have happened before `own`?
+    #[inline(always)]
+    fn is_unordered(&self, entry: Entry, own: Entry) -> bool {
+        entry.stamp() == self.stamp && !self.happened_before(entry, own)
+    }
+
+    fn happened_before(&self, entry: Entry, own: Entry) -> bool {
+        if entry.spread() == Spread::Blocks {
+            return false;
+        }
+        if entry.block() != self.block {
+            return self.acquired.get(entry.block() as usize).is_some_and(|&acquired| acquired);
+        }
+        let warp = entry.thread() as usize / 32;
+        match entry.spread() {
+            Spread::One => {
+                entry.thread() == own.thread() && own.spread() == Spread::One
+                    || entry.time() < self.known[warp]
+            }
+            Spread::OneWarp => entry.time() < self.known[warp],
+            _ => entry.time() < self.barrier_time,
+        }
+    }
+
+    /// The entry for `own` after `old`: `own` alone if all of `old` happened before.
+    fn merge(&self, old: Entry, own: Entry) -> Entry {
+        if !self.is_unordered(old, own) {
+            return own;
+        }
+        let spread = if old.block() != self.block || old.spread() == Spread::Blocks {
+            Spread::Blocks
+        } else if old.thread() / 32 != own.thread() / 32 || old.spread() == Spread::OneBlock {
+            Spread::OneBlock
+        } else if old.spread() == Spread::OneWarp || old.thread() != own.thread() {
+            Spread::OneWarp
+        } else {
+            own.spread()
+        };
+        // The later time: both happened before whoever knows of the later one.
+        let later = if old.time() > own.time() { old.time() } else { own.time() };
+        let atomic = old.is_atomic() && own.is_atomic();
+        Entry(own.0 & !u64::from(LAST_TIME) | u64::from(later))
+            .with_spread(spread)
+            .with_atomic(atomic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct World {
+        known: Vec<u32>,
+        cell: [AtomicU64; 2],
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self { known: vec![0; 2], cell: Default::default() }
+        }
+
+        fn access(&self, block: u32, thread: u32, time: u32, kind: Kind) -> bool {
+            let accessor = Accessor {
+                stamp: 1,
+                block,
+                first_thread: thread / 32 * 32,
+                time,
+                known: &self.known,
+                barrier_time: self.known.iter().copied().min().unwrap(),
+                acquired: &[],
+                is_shared: true,
+            };
+            let shadow = Shadow { reads: &self.cell[0], writes: &self.cell[1] };
+            accessor.note(shadow, thread % 32, kind, || false).is_err()
+        }
+    }
+
+    #[test]
+    fn conflicting_accesses_race_until_a_barrier() {
+        for (first, second, races) in [
+            (Kind::Read, Kind::Read, false),
+            (Kind::Read, Kind::Write, true),
+            (Kind::Write, Kind::Read, true),
+            (Kind::Write, Kind::Write, true),
+            (Kind::Atomic, Kind::Atomic, false),
+            (Kind::Atomic, Kind::Read, true),
+            (Kind::Write, Kind::Atomic, true),
+            (Kind::Atomic, Kind::StrongRead, false),
+        ] {
+            for (block, thread) in [(0, 1), (0, 40), (1, 0)] {
+                let world = World::new();
+                assert!(!world.access(0, 0, 0, first));
+                assert_eq!(world.access(block, thread, 0, second), races, "{first:?} {second:?}");
+            }
+            let mut world = World::new();
+            assert!(!world.access(0, 0, 0, first));
+            world.known = vec![1, 1];
+            assert!(!world.access(0, 40, 1, second), "after a barrier");
+        }
+    }
+
+    #[test]
+    fn every_reader_counts() {
+        let world = World::new();
+        assert!(!world.access(0, 0, 0, Kind::Read));
+        assert!(!world.access(0, 5, 0, Kind::Read));
+        assert!(world.access(0, 5, 0, Kind::Write), "thread 0 read it too");
+        let world = World::new();
+        assert!(!world.access(0, 5, 0, Kind::Read));
+        assert!(!world.access(0, 5, 0, Kind::Write), "only the thread itself read it");
+    }
+}

@@ -1,0 +1,76 @@
+//! Finds the CUDA compiler and runs it: shared by `cargo xtask` and the tests.
+//!
+//! Nothing is downloaded here. `cargo xtask toolkit` installs a compiler where there is none.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Where `cargo xtask toolkit` installs: `target/cuda-toolkit` in the workspace.
+pub fn installation_directory() -> PathBuf {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let workspace = crates.and_then(Path::parent).expect("this crate lies in crates/");
+    workspace.join("target/cuda-toolkit")
+}
+
+/// The compiler within an installation made by `cargo xtask toolkit` in `directory`.
+pub fn installed_nvcc(directory: &Path) -> PathBuf {
+    directory.join("nvidia/cu13/bin/nvcc")
+}
+
+/// The first nvcc among: the file named by `NVCC`, `PATH`, `CUDA_HOME`, `CUDA_PATH`,
+/// `/usr/local/cuda` and [`installation_directory`].
+pub fn find_nvcc() -> Option<PathBuf> {
+    let in_path = env::var_os("PATH")
+        .iter()
+        .flat_map(env::split_paths)
+        .map(|directory| directory.join("nvcc"))
+        .collect::<Vec<_>>();
+    let in_homes = ["CUDA_HOME", "CUDA_PATH"]
+        .into_iter()
+        .filter_map(env::var_os)
+        .map(|home| Path::new(&home).join("bin/nvcc"));
+    env::var_os("NVCC")
+        .map(PathBuf::from)
+        .into_iter()
+        .chain(in_path)
+        .chain(in_homes)
+        .chain([PathBuf::from("/usr/local/cuda/bin/nvcc")])
+        .chain([installed_nvcc(&installation_directory())])
+        .find(|candidate| candidate.is_file())
+}
+
+/// As [`find_nvcc`], with an error that says what to do.
+pub fn require_nvcc() -> Result<PathBuf, String> {
+    find_nvcc().ok_or_else(|| {
+        "no nvcc: put it on PATH, set CUDA_HOME or NVCC, or run `cargo xtask toolkit`".to_owned()
+    })
+}
+
+/// Compiles one `.cu` file to PTX text with `nvcc -ptx -O3` and the given further arguments
+/// (such as `-arch=compute_80`).
+///
+/// # Errors
+/// When there is no nvcc, or it fails: with everything it printed.
+pub fn compile_to_ptx(source: &Path, arguments: &[&str]) -> Result<String, String> {
+    let nvcc = require_nvcc()?;
+    let output = Command::new(&nvcc)
+        .args(["-ptx", "-O3", "-o", "-"])
+        .args(arguments)
+        .arg(source)
+        .output()
+        .map_err(|error| format!("cannot start {}: {error}", nvcc.display()))?;
+    if !output.status.success() {
+        return Err(format!(
+            "{} failed on {}: {}\n{}{}",
+            nvcc.display(),
+            source.display(),
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        ));
+    }
+    String::from_utf8(output.stdout).map_err(|_| format!("{} printed no text", nvcc.display()))
+}

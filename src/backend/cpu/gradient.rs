@@ -1,0 +1,96 @@
+//! Every row's share of the gradients of its inputs (formulas: module [`adjoint`](crate::adjoint)).
+
+use super::assembly::{Row, RowVisitor, Source};
+use super::inputs::{InputLayout, TileSystems};
+use super::lanes::Packed;
+use crate::real::Real;
+
+/// Where the gradients of some consecutive systems are added up, the first being `origin`.
+pub struct GradientSink<'a, T> {
+    /// First system of the batch-varying arrays.
+    pub origin: usize,
+    /// Of the coefficients.
+    pub coefficients: &'a mut [T],
+    /// Of the right-hand side.
+    pub rhs: &'a mut [T],
+    /// Of the initial values.
+    pub initial_values: &'a mut [T],
+    /// Of the steps.
+    pub steps: &'a mut [T],
+    /// Of the weights: equation, initial, smoothness, periodic.
+    pub weights: &'a mut [T],
+}
+
+impl<T: Real> GradientSink<'_, T> {
+    /// All zeros.
+    pub fn clear(&mut self) {
+        for sums in [
+            &mut *self.coefficients,
+            &mut *self.rhs,
+            &mut *self.initial_values,
+            &mut *self.steps,
+            &mut *self.weights,
+        ] {
+            sums.fill(T::zero());
+        }
+    }
+}
+
+/// Adds the rows' shares to the gradients, given the solution z and the adjoint g.
+pub struct GradientPass<'a, 'b, S: Packed> {
+    /// The unknowns.
+    pub z: &'a [S],
+    /// M g = z̄.
+    pub g: &'a [S],
+    /// Systems in the lanes.
+    pub systems: TileSystems,
+    /// Which lanes hold a solved system.
+    pub live: &'a [bool],
+    /// Where the inputs stand.
+    pub inputs: &'a InputLayout,
+    /// Where the sums go.
+    pub sink: &'a mut GradientSink<'b, S::Real>,
+    /// Of the weights: equation, initial, smoothness, periodic.
+    pub weights: [S; 4],
+}
+
+impl<S: Packed> RowVisitor<S> for GradientPass<'_, '_, S> {
+    #[inline(always)]
+    fn visit(&mut self, row: &Row<'_, S>) {
+        let GradientPass { z, g, systems, live, inputs, .. } = *self;
+        let weight = S::splat(row.weight);
+        let defect = row.rhs - row.dot(z);
+        let along = row.dot(g);
+        let residual = weight * weight * defect;
+        let d_rhs = weight * weight * along;
+        self.weights[row.source.family()] += (weight + weight) * along * defect;
+
+        let sink = &mut *self.sink;
+        let origin = sink.origin;
+        match row.source {
+            Source::Equation { t, e } => {
+                inputs.rhs.scatter_add(sink.rhs, origin, systems, live, [t, e, 0], d_rhs);
+                for (i, &unknown) in row.unknowns.iter().enumerate() {
+                    let (sum, index) = (&mut *sink.coefficients, [t, e, i]);
+                    let value = residual * g[unknown] - d_rhs * z[unknown];
+                    inputs.coefficients.scatter_add(sum, origin, systems, live, index, value);
+                }
+            }
+            Source::Initial { i, k, j } => {
+                let (sum, index) = (&mut *sink.initial_values, [i, k, j]);
+                inputs.initial_values.scatter_add(sum, origin, systems, live, index, d_rhs);
+            }
+            Source::Smoothness { t, k, steps } => {
+                let mut d_length = S::default();
+                for (&unknown, &slope) in row.unknowns.iter().zip(row.slopes) {
+                    d_length += slope * (residual * g[unknown] - d_rhs * z[unknown]);
+                }
+                for t in t..t + steps {
+                    let sum = &mut *sink.steps;
+                    inputs.steps.scatter_add(sum, origin, systems, live, [t, k, 0], d_length);
+                }
+            }
+            Source::Periodic => {}
+        }
+    }
+}

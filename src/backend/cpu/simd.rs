@@ -1,0 +1,27 @@
+//! Wider vector instructions than the compiler may assume, where the machine has them.
+//!
+//! The arithmetic is the same with and without (products and sums are rounded one by one, never
+//! fused), so the results are bit-identical from machine to machine.
+
+/// Something to compute. A trait and not a closure: `run` is to be marked `#[inline(always)]`, all
+/// the way down, so that it is compiled once with and once without the wider instructions.
+pub trait Work {
+    /// Does it.
+    fn run(self);
+}
+
+/// Runs `work` with AVX2 where the machine has it.
+pub fn vectorised(work: impl Work) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the machine has been asked.
+        return unsafe { with_avx2(work) };
+    }
+    work.run();
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn with_avx2(work: impl Work) {
+    work.run();
+}

@@ -1,0 +1,70 @@
+//! Every row's share of the right-hand side of M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az).
+
+use super::assembly::{Row, RowVisitor, Source};
+use super::inputs::{ArrayLayout, InputLayout, TileSystems};
+use super::lanes::Packed;
+use crate::adjoint::Tangents;
+
+/// Adds the rows' shares, given the solution z and the tangents of the inputs.
+pub struct TangentPass<'a, S: Packed> {
+    /// The unknowns.
+    pub z: &'a [S],
+    /// Of the inputs.
+    pub tangents: &'a Tangents<'a, S::Real>,
+    /// Systems in the lanes.
+    pub systems: TileSystems,
+    /// Where the inputs stand.
+    pub inputs: &'a InputLayout,
+    /// In the layout of the unknowns.
+    pub sum: &'a mut [S],
+}
+
+impl<S: Packed> RowVisitor<S> for TangentPass<'_, S> {
+    #[inline(always)]
+    fn visit(&mut self, row: &Row<'_, S>) {
+        let TangentPass { z, tangents, systems, inputs, .. } = *self;
+        let squared = S::splat(row.weight * row.weight);
+        let residual = squared * (row.rhs - row.dot(z));
+        let mut d_defect = S::default();
+        match row.source {
+            Source::Equation { t, e } => {
+                d_defect += gather(&inputs.rhs, tangents.rhs, systems, [t, e, 0]);
+                for (i, &unknown) in row.unknowns.iter().enumerate() {
+                    let index = [t, e, i];
+                    let value: S =
+                        gather(&inputs.coefficients, tangents.coefficients, systems, index);
+                    d_defect -= value * z[unknown];
+                    self.sum[unknown] += value * residual;
+                }
+            }
+            Source::Initial { i, k, j } => {
+                let (array, index) = (&inputs.initial_values, [i, k, j]);
+                d_defect += gather(array, tangents.initial_values, systems, index);
+            }
+            Source::Smoothness { t, k, steps } => {
+                let mut d_length = S::default();
+                for t in t..t + steps {
+                    d_length += gather(&inputs.steps, tangents.steps, systems, [t, k, 0]);
+                }
+                for (&unknown, &slope) in row.unknowns.iter().zip(row.slopes) {
+                    let value = slope * d_length;
+                    d_defect -= value * z[unknown];
+                    self.sum[unknown] += value * residual;
+                }
+            }
+            Source::Periodic => {}
+        }
+        row.scatter(squared * d_defect, self.sum);
+    }
+}
+
+/// The tangent at `index` of each lane's system; zero where the input stands still.
+#[inline(always)]
+fn gather<S: Packed>(
+    array: &ArrayLayout,
+    tangent: Option<&[S::Real]>,
+    systems: TileSystems,
+    index: [usize; 3],
+) -> S {
+    tangent.map_or(S::default(), |tangent| array.gather(tangent, systems, index))
+}

@@ -1,0 +1,240 @@
+//! `mnn discover` on data that can be used.
+
+use serde_json::Value;
+
+use crate::{DONE, MISUSE, NUMERICAL_FAILURE, Run, Workspace, repository};
+
+/// x' = −0.1 x + 2 y, y' = −2 x − 0.1 y with 1 % noise.
+fn oscillator() -> Workspace {
+    let workspace = Workspace::new();
+    let simulate = ["simulate", "linear", "--noise", "1%", "--dt", "0.05", "--points", "300"];
+    workspace.run(&[&simulate[..], &["-o", "a.csv"]].concat()).expect(DONE);
+    workspace
+}
+
+/// Factors and coefficient of each term of the equations with these left-hand sides.
+fn terms(json: &str, lhs: &[&str]) -> Vec<(String, f64)> {
+    let value: Value = serde_json::from_str(json).unwrap();
+    let equations = value["equations"].as_array().unwrap();
+    assert_eq!(equations.iter().map(|e| e["lhs"].as_str().unwrap()).collect::<Vec<_>>(), lhs);
+    let terms = equations.iter().flat_map(|equation| equation["terms"].as_array().unwrap());
+    terms
+        .map(|term| {
+            let factors: Vec<&str> =
+                term["factors"].as_array().unwrap().iter().map(|f| f.as_str().unwrap()).collect();
+            (factors.join(" "), term["coefficient"].as_f64().unwrap())
+        })
+        .collect()
+}
+
+#[track_caller]
+fn assert_oscillator(found: &[(String, f64)]) {
+    let factors: Vec<&str> = found.iter().map(|(factors, _)| factors.as_str()).collect();
+    assert_eq!(factors, ["x", "y", "x", "y"]);
+    for ((_, coefficient), truth) in found.iter().zip([-0.1, 2.0, -2.0, -0.1]) {
+        assert!((coefficient - truth).abs() < 0.02, "{found:?}");
+    }
+}
+
+#[test]
+fn json_is_alone_on_standard_output() {
+    let run = oscillator().run(&["discover", "a.csv", "--format", "json"]).expect(DONE);
+    let value: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(value["states"], serde_json::json!(["x", "y"]));
+    assert_eq!(value["order"], 1);
+    assert!(value["equations"][0]["terms"][0]["standard_error"].as_f64().unwrap() > 0.0);
+    assert_oscillator(&terms(&run.stdout, &["x'", "y'"]));
+    assert!(run.stderr.starts_with("2 states (x, y), 300 points\n"), "{}", run.stderr);
+    assert!(run.stderr.contains("\nx' = "), "the equations as they are found:\n{}", run.stderr);
+}
+
+#[test]
+fn text_and_latex() {
+    let workspace = oscillator();
+    let text = workspace.run(&["discover", "a.csv", "--quiet"]).expect(DONE);
+    assert_eq!(text.stderr, "");
+    let lines: Vec<&str> = text.stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", text.stdout);
+    assert!(lines[0].starts_with("x' = -0.") && lines[0].ends_with(") y"), "{}", lines[0]);
+    assert!(lines[1].starts_with("y' = -") && lines[1].contains(") x - 0."), "{}", lines[1]);
+
+    let latex = workspace.run(&["discover", "a.csv", "-q", "--format", "latex"]).expect(DONE);
+    let begin = "\\begin{align*}\n  \\frac{\\mathrm{d} x}{\\mathrm{d}t} &= -0.";
+    assert!(latex.stdout.starts_with(begin), "{}", latex.stdout);
+    assert!(latex.stdout.ends_with("\\end{align*}\n"), "{}", latex.stdout);
+}
+
+#[test]
+fn runs_are_reproducible_and_files_complete() {
+    let workspace = oscillator();
+    let discover = |threads: &str, suffix: &str| {
+        let names = ["p.svg", "p.png", "o.csv", "m.safetensors"].map(|n| format!("{suffix}{n}"));
+        let [svg, png, output, model] = names.each_ref().map(String::as_str);
+        let mut command = workspace.command(&["discover", "a.csv", "--plot", svg]);
+        command.args(["--output", output, "--save", model]).env("RAYON_NUM_THREADS", threads);
+        let first = Run::from(command.output().unwrap()).expect(DONE).stdout;
+        workspace.run(&["discover", "a.csv", "--plot", png]).expect(DONE);
+        (first, names.map(|name| std::fs::read(workspace.path(&name)).unwrap()))
+    };
+    let (first, second) = (discover("1", "1"), discover("2", "2"));
+    assert!(first == second, "the same bytes whatever the number of threads");
+
+    let table = String::from_utf8(first.1[2].clone()).unwrap();
+    assert!(table.starts_with("t,x_smoothed,y_smoothed,x_simulated,y_simulated\n0,"), "{table}");
+    let rows = table.lines().count() - 1;
+    assert!(rows >= 300, "{table}");
+
+    let (_, header) = safetensors::SafeTensors::read_metadata(&first.1[3]).unwrap();
+    let metadata = header.metadata().as_ref().unwrap();
+    assert_eq!(metadata["time"], "t");
+    assert_oscillator(&terms(&metadata["equations"], &["x'", "y'"]));
+    let model = safetensors::SafeTensors::deserialize(&first.1[3]).unwrap();
+    assert_eq!(model.tensor("noise").unwrap().shape(), [2]);
+    assert_eq!(model.tensor("trajectory1.time").unwrap().shape(), [rows]);
+    assert_eq!(model.tensor("trajectory1.smoothed").unwrap().shape(), [rows, 2]);
+    assert_eq!(model.tensor("trajectory1.simulated").unwrap().shape(), [rows, 2]);
+    assert_eq!(workspace.files().len(), 9, "nothing is left behind: {:?}", workspace.files());
+}
+
+/// A table in another dialect: semicolons, byte-order mark, carriage returns, quotes, units, other
+/// columns, missing values of every spelling.
+#[test]
+fn tables_of_many_kinds_are_understood() {
+    let workspace = oscillator();
+    let table = std::fs::read_to_string(workspace.path("a.csv")).unwrap();
+    let missing = ["", "NaN", "nan", "NA", "n/a", "NULL", "None"];
+    let mut other = String::from("\u{feff}y;station;\"Time [s]\";x\r\n");
+    for (i, line) in table.lines().skip(1).enumerate() {
+        let mut fields: Vec<&str> = line.split(',').collect();
+        if i % 10 == 3 {
+            fields[1 + i / 10 % 2] = missing[i / 10 % missing.len()];
+        }
+        let (t, x, y) = (fields[0], fields[1], fields[2]);
+        other += &format!("{y};north;\"{t}\"; {x} \r\n");
+    }
+    workspace.write("b.csv", other);
+    let arguments = ["discover", "b.csv", "--states", "x,y", "--format", "json"];
+    let run = workspace.run(&arguments).expect(DONE);
+    assert!(run.stderr.starts_with("2 states (x, y), 300 points, 30 values missing\n"));
+    assert_oscillator(&terms(&run.stdout, &["x'", "y'"]));
+}
+
+#[test]
+fn trajectories_come_from_files_or_a_column() {
+    let workspace = oscillator();
+    let simulate = ["simulate", "linear", "--noise", "1%", "--dt", "0.1", "--points", "150"];
+    let other = ["--initial", "0,1", "--seed", "2", "-o", "b.csv"];
+    workspace.run(&[&simulate[..], &other[..]].concat()).expect(DONE);
+    let arguments = ["discover", "a.csv", "b.csv", "--format", "json", "--output", "o.csv"];
+    let files = workspace.run(&arguments).expect(DONE);
+    assert!(files.stderr.starts_with("2 states (x, y), 450 points in 2 trajectories\n"));
+    assert_oscillator(&terms(&files.stdout, &["x'", "y'"]));
+    let output = std::fs::read_to_string(workspace.path("o.csv")).unwrap();
+    assert!(output.starts_with("trajectory,t,x_smoothed,"), "{output}");
+    assert!(output.lines().filter(|line| line.starts_with("2,")).count() >= 150, "{output}");
+
+    let rows = |name: &str, run: &str| -> String {
+        let table = std::fs::read_to_string(workspace.path(name)).unwrap();
+        table.lines().skip(1).map(|line| format!("{run},{line}\n")).collect()
+    };
+    workspace
+        .write("c.csv", format!("run,t,x,y\n{}{}", rows("a.csv", "first"), rows("b.csv", "2")));
+    let arguments = ["discover", "c.csv", "--format", "json", "--trajectory", "run"];
+    let column = workspace.run(&arguments).expect(DONE);
+    assert_eq!(column.stdout, files.stdout);
+}
+
+#[test]
+fn links_and_second_order() {
+    let workspace = Workspace::new();
+    for (system, flags, start, end) in [
+        ("pendulum", "--order 2 --degree 1 --sin-cos", "x'' = -0.20", ") sin(x)\n"),
+        ("saturating", "--link tanh --degree 1", "x' = tanh(", ") y)\n"),
+        ("michaelis-menten", "--link ratio --degree 1", "x' = (", ") x)\n"),
+    ] {
+        workspace.run(&["simulate", system, "--noise", "0.01", "-o", "a.csv"]).expect(DONE);
+        let flags: Vec<&str> =
+            ["discover", "a.csv", "-q"].into_iter().chain(flags.split(' ')).collect();
+        let run = workspace.run(&flags).expect(DONE);
+        assert!(run.stdout.starts_with(start), "{}", run.stdout);
+        assert!(run.stdout.ends_with(end), "{}", run.stdout);
+        let json = workspace.run(&[&flags[..], &["--format", "json"]].concat()).expect(DONE);
+        let value: Value = serde_json::from_str(&json.stdout).unwrap();
+        let equation = &value["equations"][0];
+        match system {
+            "pendulum" => assert_eq!((&value["order"], equation.get("link")), (&2.into(), None)),
+            "saturating" => assert_eq!(equation["link"], "tanh"),
+            _ => {
+                assert_eq!(equation["link"], "ratio");
+                assert_eq!(equation["denominator"][0]["factors"], serde_json::json!(["x"]));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_classic_real_series() {
+    let table = repository("data/lynx_hare.csv");
+    let table = table.to_str().unwrap();
+    let run = Workspace::new().run(&["discover", table, "--format", "json"]).expect(DONE);
+    let found = terms(&run.stdout, &["hare'", "lynx'"]);
+    let factors: Vec<&str> = found.iter().map(|(factors, _)| factors.as_str()).collect();
+    assert_eq!(factors, ["hare", "hare lynx", "lynx", "hare lynx"]);
+    for ((_, coefficient), expected) in found.iter().zip([0.483, -0.0249, -0.917, 0.0273]) {
+        assert!((coefficient / expected - 1.0).abs() < 0.05, "{found:?}");
+    }
+}
+
+#[test]
+fn impossible_requests_are_refused_before_the_work() {
+    let workspace = oscillator();
+    for (arguments, message) in [
+        (&["--plot", "p.gif"][..], "plot: expected a file name in .svg or .png, got p.gif"),
+        (&["--plot", "absent/p.svg"], "absent/p.svg: there is no folder absent"),
+        (&["--output", "absent/o.csv"], "absent/o.csv: there is no folder absent"),
+        (&["--save", "."], ".: is a folder"),
+        (&["--order", "3"], "order: must be 1 or 2, got 3"),
+        (&["--threshold", "nan"], "threshold: must be finite and ≥ 0, got NaN"),
+    ] {
+        let run = workspace.run(&[&["discover", "a.csv"][..], arguments].concat()).expect(MISUSE);
+        assert_eq!(run.stderr, format!("mnn: {message}\n"));
+        assert_eq!(workspace.files(), ["a.csv"]);
+    }
+}
+
+#[test]
+fn too_few_data_are_a_failure_of_the_search() {
+    let workspace = Workspace::new();
+    workspace.write("a.csv", "t,x\n0,1\n1,2\n");
+    let run = workspace.run(&["discover", "a.csv", "-q"]).expect(NUMERICAL_FAILURE);
+    assert!(run.stderr.starts_with("mnn: trajectory 1 has 2 values of `x`"), "{}", run.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_leaves_no_files() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Command, Stdio};
+
+    let workspace = Workspace::new();
+    workspace.run(&["simulate", "lorenz", "--noise", "0.1", "-o", "a.csv"]).expect(DONE);
+    let outputs = ["--plot", "p.svg", "--output", "o.csv", "--save", "m"];
+    let mut child = workspace
+        .command(&[&["discover", "a.csv", "--degree", "3"][..], &outputs].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut first = String::new();
+    stderr.read_line(&mut first).unwrap();
+    assert_eq!(first, "3 states (x, y, z), 10000 points\n");
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    let run = Run::from(child.wait_with_output().unwrap());
+    assert_eq!((run.code, run.stdout.as_str()), (crate::INTERRUPTED, ""), "{rest}");
+    assert!(rest.ends_with("mnn: interrupted\n"), "{rest}");
+    assert_eq!(workspace.files(), ["a.csv"]);
+}

@@ -1,0 +1,71 @@
+//! Help, `mnn info`, `mnn bench`.
+
+use crate::{DONE, MISUSE, Workspace};
+
+#[test]
+fn every_subcommand_explains_itself() {
+    let workspace = Workspace::new();
+    let overview = workspace.run(&["--help"]).expect(DONE).stdout;
+    for name in ["discover", "solve", "simulate", "bench", "info"] {
+        assert!(overview.contains(&format!("\n  {name} ")), "{overview}");
+        let help = workspace.run(&[name, "--help"]).expect(DONE).stdout;
+        assert!(help.contains(&format!("Usage: mnn {name}")), "{help}");
+    }
+    let help = workspace.run(&["discover", "--help"]).expect(DONE).stdout;
+    for flag in ["--time", "--trajectory", "--states", "--method", "--plot", "--save", "--format"] {
+        assert!(help.contains(flag), "{flag} in:\n{help}");
+    }
+    let version = workspace.run(&["--version"]).expect(DONE).stdout;
+    assert_eq!(version, concat!("mnn ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn nothing_and_nonsense_are_misuse() {
+    let workspace = Workspace::new();
+    assert!(workspace.run::<&str>(&[]).expect(MISUSE).stderr.contains("Usage: mnn"));
+    workspace.run(&["nonsense"]).expect(MISUSE);
+    workspace.run(&["discover"]).expect(MISUSE);
+    workspace.run(&["discover", "a.csv", "--nonsense"]).expect(MISUSE);
+}
+
+#[test]
+fn info_names_what_there_is() {
+    let text = Workspace::new().run(&["info"]).expect(DONE).stdout;
+    for name in ["version", "backends", "devices", "features", "cpu threads", "cpu simd"] {
+        assert!(text.lines().any(|line| line.starts_with(&format!("{name}: "))), "{text}");
+    }
+}
+
+#[test]
+fn bench_prints_medians_as_json() {
+    let workspace = Workspace::new();
+    for dtype in ["f64", "f32"] {
+        let size = ["bench", "--batch", "2", "--points", "5", "--states", "1", "--order", "2"];
+        let text = workspace.run(&[&size[..], &["--dtype", dtype, "--json"]].concat()).expect(DONE);
+        let value: serde_json::Value = serde_json::from_str(&text.stdout).unwrap();
+        assert_eq!(value.as_object().unwrap().len(), 3);
+        let [forward, backward, total] =
+            ["forward_ms", "backward_ms", "total_ms"].map(|key| value[key].as_f64().unwrap());
+        assert!(forward > 0.0 && backward > 0.0 && total >= forward.max(backward), "{value}");
+    }
+}
+
+#[test]
+fn bench_refuses_impossible_sizes() {
+    let workspace = Workspace::new();
+    for (sizes, message) in [
+        (["0", "5", "1", "1"], "mnn: --batch: must be at least 1, got 0\n"),
+        (["1", "1", "1", "1"], "mnn: --points: must be at least 2, got 1\n"),
+        (["1", "5", "0", "1"], "mnn: --states: must be at least 1, got 0\n"),
+        (["1", "5", "1", "0"], "mnn: --order: must be at least 1, got 0\n"),
+        (
+            ["4000000000", "4000000000", "10", "1"],
+            "mnn: coefficients: 18446744073709551615 bytes of memory cannot be had\n",
+        ),
+    ] {
+        let flags = ["--batch", "--points", "--states", "--order"];
+        let pairs = flags.into_iter().zip(sizes).flat_map(|(flag, size)| [flag, size]);
+        let arguments: Vec<&str> = std::iter::once("bench").chain(pairs).collect();
+        assert_eq!(workspace.run(&arguments).expect(MISUSE).stderr, message);
+    }
+}

@@ -1,0 +1,57 @@
+//! `mnn simulate`.
+
+use crate::{DONE, MISUSE, NUMERICAL_FAILURE, Workspace, repository};
+
+#[test]
+fn the_repository_s_table_is_made_by_its_command() {
+    let workspace = Workspace::new();
+    let run = workspace.run(&["simulate", "lorenz", "--noise", "0.1", "--seed", "1"]).expect(DONE);
+    let kept = std::fs::read_to_string(repository("data/lorenz.csv")).unwrap();
+    assert_eq!(kept.lines().count(), 10_001);
+    assert!(run.stdout == kept, "data/lorenz.csv differs from what its command makes");
+}
+
+#[test]
+fn a_system_takes_points_step_start_and_file() {
+    let workspace = Workspace::new();
+    let arguments = ["simulate", "pendulum", "--points", "3", "--dt", "0.5", "--initial=-1,0"];
+    let run = workspace.run(&arguments).expect(DONE);
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines[..2], ["t,x", "0,-1"]);
+    assert_eq!(lines.len(), 4);
+    workspace.run(&[&arguments[..], &["-o", "a.csv"]].concat()).expect(DONE);
+    assert_eq!(std::fs::read_to_string(workspace.path("a.csv")).unwrap(), run.stdout);
+}
+
+#[test]
+fn impossible_requests_are_refused() {
+    let workspace = Workspace::new();
+    for (arguments, message) in [
+        (&["--points", "1"][..], "mnn: --points: must be at least 2, got 1\n"),
+        (&["--dt", "0"], "mnn: --dt: must be finite and positive, got 0\n"),
+        (&["--initial", "1,2"], "mnn: --initial: expected 3 finite numbers, got [1.0, 2.0]\n"),
+        (
+            &["--initial", "1,2,nan"],
+            "mnn: --initial: expected 3 finite numbers, got [1.0, 2.0, NaN]\n",
+        ),
+        (&["-o", "absent/a.csv"], "mnn: absent/a.csv: there is no folder absent\n"),
+    ] {
+        let run = workspace.run(&[&["simulate", "lorenz"][..], arguments].concat()).expect(MISUSE);
+        assert_eq!(run.stderr, message);
+    }
+    let run = workspace.run(&["simulate", "lorenz", "--noise", "-1"]).expect(MISUSE);
+    assert!(run.stderr.contains("--noise"), "{}", run.stderr);
+    let run = workspace.run(&["simulate", "nothing"]).expect(MISUSE);
+    assert!(run.stderr.contains("lorenz, rossler"), "{}", run.stderr);
+    assert!(workspace.files().is_empty());
+}
+
+#[test]
+fn a_blow_up_is_a_numerical_failure() {
+    let workspace = Workspace::new();
+    let start = ["--initial=-1,0,1e300", "-o", "a.csv"];
+    let run = workspace.run(&[&["simulate", "rossler"][..], &start].concat());
+    let run = run.expect(NUMERICAL_FAILURE);
+    assert!(run.stderr.contains("grows beyond all bounds"), "{}", run.stderr);
+    assert!(workspace.files().is_empty());
+}

@@ -1,0 +1,401 @@
+//! `mnn solve`: the golden files through the program, and every kind of file that cannot be used.
+
+use std::collections::HashMap;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::{DONE, MISUSE, NUMERICAL_FAILURE, Workspace, repository};
+
+/// A safetensors file in memory.
+#[derive(Clone, Debug, Default)]
+struct File {
+    tensors: HashMap<String, (Dtype, Vec<usize>, Vec<u8>)>,
+    metadata: HashMap<String, String>,
+}
+
+impl File {
+    fn parse(bytes: &[u8]) -> Self {
+        let (_, header) = SafeTensors::read_metadata(bytes).unwrap();
+        let tensors = SafeTensors::deserialize(bytes).unwrap();
+        let tensors = tensors.iter().map(|(name, view)| {
+            let content = (view.dtype(), view.shape().to_vec(), view.data().to_vec());
+            (name.to_owned(), content)
+        });
+        File { tensors: tensors.collect(), metadata: header.metadata().clone().unwrap_or_default() }
+    }
+
+    fn golden(name: &str) -> Self {
+        let path = repository(&format!("tests/golden/{name}.safetensors"));
+        File::parse(&std::fs::read(path).unwrap())
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let views = self.tensors.iter().map(|(name, (dtype, shape, bytes))| {
+            (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+        });
+        safetensors::serialize(views, Some(self.metadata.clone())).unwrap()
+    }
+
+    fn set(&mut self, name: &str, shape: &[usize], values: &[f64]) -> &mut Self {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.tensors.insert(name.into(), (Dtype::F64, shape.to_vec(), bytes));
+        self
+    }
+
+    fn meta(&mut self, key: &str, value: &str) -> &mut Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    fn f64s(&self, name: &str) -> Vec<f64> {
+        let (dtype, _, bytes) = &self.tensors[name];
+        match dtype {
+            Dtype::F64 => bytes.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
+            Dtype::F32 => {
+                bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b).into()).collect()
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    /// The same numbers in another type.
+    fn converted(&self, dtype: Dtype, convert: impl Fn(f64) -> Vec<u8>) -> Self {
+        let mut file = self.clone();
+        for (name, entry) in &mut file.tensors {
+            let bytes = self.f64s(name).into_iter().flat_map(&convert).collect();
+            *entry = (dtype, entry.1.clone(), bytes);
+        }
+        file
+    }
+}
+
+/// u'' + u = 0 on 5 points, one system.
+fn small() -> File {
+    let mut file = File::default();
+    file.set("coefficients", &[1, 1, 1, 1, 3], &[1.0, 0.0, 1.0])
+        .set("rhs", &[1, 5, 1], &[0.0; 5])
+        .set("initial_values", &[1, 1, 1, 2], &[0.0, 1.0])
+        .set("steps", &[1, 1], &[0.1]);
+    file
+}
+
+fn solve(file: &File, flags: &[&str]) -> File {
+    let workspace = Workspace::new();
+    workspace.write("p", file.bytes());
+    workspace.run(&[&["solve", "p", "-o", "r"][..], flags].concat()).expect(DONE);
+    assert_eq!(workspace.files(), ["p", "r"]);
+    File::parse(&std::fs::read(workspace.path("r")).unwrap())
+}
+
+#[track_caller]
+fn assert_close(actual: &File, expected: &File, name: &str, tolerance: f64) {
+    assert_eq!(actual.tensors[name].1, expected.tensors[name].1, "shape of {name}");
+    let (actual, expected) = (actual.f64s(name), expected.f64s(name));
+    let scale = expected.iter().fold(0.0_f64, |scale, value| scale.max(value.abs()));
+    for (a, e) in actual.iter().zip(&expected) {
+        assert!((a - e).abs() <= tolerance * scale, "{name}: {a} instead of {e}");
+    }
+}
+
+#[test]
+fn golden_files_come_out_as_published() {
+    for entry in std::fs::read_dir(repository("tests/golden")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "safetensors") {
+            continue;
+        }
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let golden = File::golden(name);
+        let result = solve(&golden, &[]);
+        assert_close(&result, &golden, "solution", 1e-8);
+        assert_eq!(result.tensors.contains_key("epsilon"), name.starts_with("eps_"));
+        if name.starts_with("eps_") {
+            assert_close(&result, &golden, "epsilon", 1e-8);
+        }
+        for input in ["coefficients", "rhs", "initial_values", "steps"] {
+            assert_close(&result, &golden, &format!("grad_{input}"), 1e-6);
+        }
+        assert!(result.tensors["status"].2.iter().all(|status| *status == 0));
+        assert_eq!(result.metadata["smoothness"], golden.metadata["smoothness"]);
+    }
+}
+
+#[test]
+fn narrow_types_are_computed_in_f32() {
+    let golden = File::golden("ls_scalar_order1");
+    let f32s = golden.converted(Dtype::F32, |value| (value as f32).to_le_bytes().to_vec());
+    let result = solve(&f32s, &[]);
+    assert_eq!(result.tensors["solution"].0, Dtype::F32);
+    assert_close(&result, &golden, "solution", 1e-4);
+    assert_close(&result, &golden, "grad_steps", 1e-3);
+
+    let halves =
+        small().converted(Dtype::F16, |value| half::f16::from_f64(value).to_le_bytes().to_vec());
+    let brains =
+        small().converted(Dtype::BF16, |value| half::bf16::from_f64(value).to_le_bytes().to_vec());
+    let expected = solve(&small(), &[]);
+    for (file, tolerance) in [(halves, 1e-3), (brains, 1e-2)] {
+        let result = solve(&file, &[]);
+        assert_eq!(result.tensors["solution"].0, Dtype::F32);
+        assert_close(&result, &expected, "solution", tolerance);
+    }
+}
+
+#[test]
+fn flags_override_the_metadata() {
+    let golden = File::golden("ls_central");
+    let mut other = golden.clone();
+    other.meta("smoothness", "taylor").meta("weight_equation", "3").meta("periodic", "true");
+    let flags = ["--smoothness", "taylor_central", "--weight-equation", "1", "--periodic", "false"];
+    assert_eq!(solve(&other, &flags).tensors, solve(&golden, &[]).tensors);
+
+    let golden = File::golden("eps_scalar_order2");
+    let mut other = golden.clone();
+    other.metadata.retain(|key, _| !["formulation", "gamma", "alpha"].contains(&key.as_str()));
+    let flags = ["--formulation", "shared_epsilon", "--gamma", "0.5", "--alpha", "0.1"];
+    assert_eq!(solve(&other, &flags).tensors, solve(&golden, &[]).tensors);
+}
+
+#[test]
+fn sizes_are_read_off_the_tensors() {
+    let result = solve(&small(), &[]);
+    assert_eq!(result.tensors["solution"].1, [1, 5, 1, 3]);
+    let mut shared = small();
+    shared.set("rhs", &[1, 1, 1], &[0.0]).meta("points", "5");
+    assert_eq!(solve(&shared, &[]).tensors, result.tensors);
+    let mut steps = small();
+    steps.set("rhs", &[1, 1, 1], &[0.0]).set("steps", &[1, 4], &[0.1; 4]);
+    assert_eq!(solve(&steps, &[]).tensors, result.tensors);
+}
+
+#[test]
+fn a_broken_system_leaves_the_others_and_exit_code_1() {
+    let mut file = small();
+    file.set("steps", &[4, 1], &[0.1, -0.1, 0.1, f64::NAN]);
+    let workspace = Workspace::new();
+    workspace.write("p", file.bytes());
+    let run = workspace.run(&["solve", "p", "-o", "r"]).expect(NUMERICAL_FAILURE);
+    assert_eq!(
+        run.stderr,
+        "2 of 4 systems solved in f64: solution (B, N, K, Q) = (4, 5, 1, 3) in r\n\
+         mnn: system 1: step 0 is not positive\n\
+         mnn: system 3: steps is not finite\n"
+    );
+    let result = File::parse(&std::fs::read(workspace.path("r")).unwrap());
+    assert_eq!(result.tensors["status"].2, [0, 3, 0, 2]);
+    let values = result.f64s("solution");
+    assert_eq!(values[..15], solve(&small(), &[]).f64s("solution"));
+    assert_eq!(values[..15], values[30..45]);
+    assert!(values[15..30].iter().chain(&values[45..]).all(|value| value.is_nan()));
+}
+
+#[test]
+fn malformed_files_get_their_message() {
+    let with = |change: &dyn Fn(&mut File)| {
+        let mut file = small();
+        change(&mut file);
+        file.bytes()
+    };
+    let whole = small().bytes();
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("empty", vec![], "not a complete safetensors file: "),
+        ("header cut", whole[..20].to_vec(), "not a complete safetensors file: "),
+        ("data cut", whole[..whole.len() - 1].to_vec(), "not a complete safetensors file: "),
+        ("too long", [&whole[..], b"x"].concat(), "not a complete safetensors file: "),
+        ("text", b"t,x\n0,1\n1,2\n3,4\n".to_vec(), "not a complete safetensors file: "),
+        (
+            "no coefficients",
+            with(&|file| drop(file.tensors.remove("coefficients"))),
+            "tensor `coefficients` is missing",
+        ),
+        ("no rhs", with(&|file| drop(file.tensors.remove("rhs"))), "tensor `rhs` is missing"),
+        (
+            "no initial values",
+            with(&|file| drop(file.tensors.remove("initial_values"))),
+            "tensor `initial_values` is missing (if there are none, shape (1, 0, K, 0))",
+        ),
+        ("no steps", with(&|file| drop(file.tensors.remove("steps"))), "tensor `steps` is missing"),
+        (
+            "unknown tensor",
+            with(&|file| {
+                file.set("right", &[1], &[0.0]);
+            }),
+            "unknown tensor `right`; known: coefficients, rhs, initial_values, steps, cotangent",
+        ),
+        (
+            "integers",
+            with(&|file| file.tensors.get_mut("rhs").unwrap().0 = Dtype::I64),
+            "tensor `rhs`: expected F64, F32, F16 or BF16, got I64",
+        ),
+        (
+            "mixed precision",
+            with(&|file| {
+                let zeros = (Dtype::F32, vec![1, 5, 1], vec![0; 20]);
+                file.tensors.insert("rhs".into(), zeros);
+            }),
+            "tensors `coefficients` and `rhs`: one is F64, one is not",
+        ),
+        (
+            "axes missing",
+            with(&|file| {
+                file.set("coefficients", &[3], &[1.0, 0.0, 1.0]);
+            }),
+            "tensor coefficients: expected shape (B or 1, N or 1, E, K, Q), got [3]",
+        ),
+        (
+            "wrong equations",
+            with(&|file| {
+                file.set("rhs", &[1, 5, 2], &[0.0; 10]);
+            }),
+            "tensor rhs: expected shape (B or 1, N or 1, E) = (1 or 1, 5 or 1, 1), got [1, 5, 2]",
+        ),
+        (
+            "wrong steps",
+            with(&|file| {
+                file.set("steps", &[1, 5], &[0.1; 5]);
+            }),
+            "tensor steps: expected shape (B or 1, N-1 or 1, K or 1) = (1 or 1, 4 or 1, 1 or 1), \
+             got [1, 5]",
+        ),
+        (
+            "wrong cotangent",
+            with(&|file| {
+                file.set("cotangent", &[1, 5, 1, 2], &[0.0; 10]);
+            }),
+            "tensor cotangent: expected shape (B, N, K, Q) = [1, 5, 1, 3], got [1, 5, 1, 2]",
+        ),
+        (
+            "empty axis",
+            with(&|file| {
+                file.set("coefficients", &[1, 1, 0, 1, 3], &[]);
+            }),
+            "tensor coefficients: expected shape (B or 1, N or 1, E, K, Q) = (1 or 1, 5 or 1, at \
+             least 1, at least 1, at least 2), got [1, 1, 0, 1, 3]",
+        ),
+        (
+            "all shared",
+            with(&|file| {
+                file.set("rhs", &[1, 1, 1], &[0.0]);
+            }),
+            "every tensor is shared over time: metadata `points` must say how many points",
+        ),
+        (
+            "wrong size",
+            with(&|file| {
+                file.meta("order", "3");
+            }),
+            "metadata `order` is 3, the tensors have 2",
+        ),
+        (
+            "size not a number",
+            with(&|file| {
+                file.meta("states", "one");
+            }),
+            "metadata `states`: expected a whole number, got \"one\"",
+        ),
+        (
+            "unknown key",
+            with(&|file| {
+                file.meta("smoothnes", "taylor");
+            }),
+            "unknown metadata `smoothnes`; known: formulation, gamma, alpha, smoothness, ",
+        ),
+        (
+            "unknown smoothness",
+            with(&|file| {
+                file.meta("smoothness", "rough");
+            }),
+            "metadata `smoothness`: expected taylor, taylor_hold, taylor_central, got \"rough\"",
+        ),
+        (
+            "unknown formulation",
+            with(&|file| {
+                file.meta("formulation", "x");
+            }),
+            "metadata `formulation`: expected least_squares, shared_epsilon, got \"x\"",
+        ),
+        (
+            "no gamma",
+            with(&|file| {
+                file.meta("formulation", "shared_epsilon");
+            }),
+            "formulation shared_epsilon needs `gamma`",
+        ),
+        (
+            "gamma",
+            with(&|file| {
+                file.meta("formulation", "shared_epsilon").meta("gamma", "nan");
+            }),
+            "metadata `gamma`: expected a finite number, got \"nan\"",
+        ),
+        (
+            "negative weight",
+            with(&|file| {
+                file.meta("weight_initial", "-1");
+            }),
+            "metadata `weight_initial`: expected a number that is not negative, got \"-1\"",
+        ),
+        (
+            "periodic",
+            with(&|file| {
+                file.meta("periodic", "maybe");
+            }),
+            "metadata `periodic`: expected true or false, got \"maybe\"",
+        ),
+        (
+            "refinement",
+            with(&|file| {
+                file.meta("refinement", "-1");
+            }),
+            "metadata `refinement`: expected a whole number, got \"-1\"",
+        ),
+    ];
+    for (name, bytes, message) in cases {
+        let workspace = Workspace::new();
+        workspace.write("p", bytes).write("r", "kept");
+        let run = workspace.run(&["solve", "p", "-o", "r"]);
+        assert!(run.stderr.starts_with(&format!("mnn: p: {message}")), "{name}: {}", run.stderr);
+        assert_eq!((run.code, run.stdout.as_str()), (MISUSE, ""), "{name}");
+        assert_eq!(workspace.files(), ["p", "r"], "{name}");
+        assert_eq!(std::fs::read(workspace.path("r")).unwrap(), b"kept", "{name}");
+    }
+}
+
+#[test]
+fn absurd_sizes_are_refused() {
+    let mut file = small();
+    file.set("rhs", &[1, 1, 1], &[0.0]).meta("points", "4000000000000000000");
+    let workspace = Workspace::new();
+    workspace.write("p", file.bytes());
+    let run = workspace.run(&["solve", "p", "-o", "r"]).expect(MISUSE);
+    assert!(run.stderr.contains("bytes of memory cannot be had"), "{}", run.stderr);
+    assert_eq!(workspace.files(), ["p"]);
+}
+
+#[test]
+fn wrong_flags_and_paths_are_named() {
+    let workspace = Workspace::new();
+    workspace.write("p", small().bytes());
+    for (flags, message) in [
+        (
+            &["--gamma", "x", "--formulation", "shared_epsilon"][..],
+            "--gamma: expected a finite number, got \"x\"",
+        ),
+        (
+            &["--weight-smoothness", "-1"],
+            "--weight-smoothness: expected a number that is not negative, got \"-1\"",
+        ),
+        (
+            &["--smoothness", "x"],
+            "--smoothness: expected taylor, taylor_hold, taylor_central, got \"x\"",
+        ),
+    ] {
+        let run = workspace.run(&[&["solve", "p", "-o", "r"][..], flags].concat()).expect(MISUSE);
+        assert_eq!(run.stderr, format!("mnn: {message}\n"));
+    }
+    let run = workspace.run(&["solve", "absent", "-o", "r"]).expect(MISUSE);
+    assert!(run.stderr.starts_with("mnn: absent: "), "{}", run.stderr);
+    let run = workspace.run(&["solve", "p", "-o", "absent/r"]).expect(MISUSE);
+    assert!(run.stderr.starts_with("mnn: absent/r: "), "{}", run.stderr);
+    assert_eq!(workspace.files(), ["p"]);
+}
