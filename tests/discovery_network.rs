@@ -72,6 +72,19 @@ fn second_order_from_irregular_samples_with_gaps() {
     check(&data, &Settings { order: 2, ..settings(3) }, DUFFING, 0.03);
 }
 
+/// −1.5 x − 0.1 y times a common factor over that factor would fit as well.
+#[test]
+fn a_denominator_is_left_out_where_none_is_needed() {
+    let field = |u: &[f64]| {
+        let x = (-0.2 * u[0] + 1.5 * u[1]) / (1.0 + 0.5 * u[0] * u[0]);
+        vec![x, -1.5 * u[0] - 0.1 * u[1]]
+    };
+    let data = sample(&["x", "y"], field, &[2.0, 0.0], uniform(1500, 0.01));
+    let data = with_noise(data, 0.005, 0.0, 1);
+    let expected = "x' = -0.2 x + 1.5 y / 1 + 0.5 x x; y' = -1.5 x - 0.1 y";
+    check(&data, &Settings { link: Link::Ratio, ..settings(2) }, expected, 0.02);
+}
+
 /// Short trajectories, one of them shorter than a window.
 fn several() -> Dataset {
     let field = |u: &[f64]| vec![-0.1 * u[0] + 2.0 * u[1], -2.0 * u[0] - 0.1 * u[1]];
