@@ -29,7 +29,7 @@ use windows::Windows;
 
 /// Training steps of the first cycle, and of each later one.
 const FIRST_STEPS: usize = 300;
-const LATER_STEPS: usize = 60;
+const LATER_STEPS: usize = 40;
 /// Gauss-Newton iterations at most, for one level of the noise.
 const ITERATIONS: usize = 8;
 /// Times that the level of the noise is estimated anew, at most.

@@ -537,3 +537,62 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     }
     lanes.iter().sum::<f64>() + rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f64>()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::grid::{Grid, smooth};
+    use crate::discovery::joint::free_parameters;
+    use crate::discovery::network::windows::tests::oscillations;
+    use crate::discovery::{Library, Link, Settings};
+
+    /// Sensitivities against differences of the residuals, along a fixed path that is the solution.
+    #[test]
+    fn sensitivities_agree_with_central_differences() {
+        for (order, link) in [(1, Link::Identity), (2, Link::Identity), (1, Link::Ratio)] {
+            let data = oscillations();
+            let smooth = smooth(&data).unwrap();
+            let grid = Grid::new(&data, &smooth, Some(1)).unwrap();
+            let windows = Windows::new(&data, &grid, &smooth, order);
+            let settings = Settings { degree: 1, order, link, ..Settings::default() };
+            let library = Library::new(&data.states, &settings).unwrap();
+            let mut rhs = RightHandSide::new(&library, &settings);
+            let parameters = free_parameters(&mut rhs, &settings).unwrap();
+            for (i, p) in parameters.iter().enumerate() {
+                *p.value_mut(&mut rhs) = 0.1 * (i as f64).sin();
+            }
+            let c = parameters.len();
+            let priors = vec![0.0; c];
+            let mut shooting =
+                Shooting::new(&windows, parameters.clone(), vec![0.1, 0.2], priors).unwrap();
+            let (start, path) = (windows.starts(), windows.path.clone());
+            let mut estimate = Estimate { rhs, start, path };
+            for _ in 0..6 {
+                shooting.cost(&mut estimate, Path::Solution).unwrap();
+            }
+            shooting.solve(&estimate, 0).unwrap();
+            let columns = shooting.sensitivities(0).unwrap();
+            assert_eq!(columns.len(), c + windows.unit.components());
+            let h = 1e-5;
+            for (i, column) in columns.iter().enumerate() {
+                let mut moved = |by: f64| {
+                    let mut moved = estimate.clone();
+                    if i < c {
+                        *parameters[i].value_mut(&mut moved.rhs) += by;
+                    } else {
+                        let starts = moved.start.iter_mut().skip(i - c);
+                        starts.step_by(windows.unit.components()).for_each(|start| *start += by);
+                    }
+                    shooting.solve(&moved, 0).unwrap();
+                    shooting.residuals(0)
+                };
+                let pairs = moved(h).into_iter().zip(moved(-h));
+                for (exact, (ahead, behind)) in column.iter().zip(pairs) {
+                    let difference = (behind - ahead) / (2.0 * h);
+                    let error = (exact - difference).abs() / (1.0 + exact.abs());
+                    assert!(error < 1e-5, "{link:?} {order} {i}: {exact} {difference}");
+                }
+            }
+        }
+    }
+}
