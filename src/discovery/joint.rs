@@ -157,11 +157,21 @@ fn select(
         } else if round == 0 {
             eliminate(search, settings, observer)?;
         } else {
-            return Ok(diagnostics::undecided(search, &information));
+            return Ok(diagnostics::undecided(
+                &search.estimate.rhs,
+                &search.all,
+                &search.kept,
+                &information,
+            ));
         }
     }
     eliminate(search, settings, observer)?;
-    Ok(diagnostics::undecided(search, &search.information(penalty)?))
+    Ok(diagnostics::undecided(
+        &search.estimate.rhs,
+        &search.all,
+        &search.kept,
+        &search.information(penalty)?,
+    ))
 }
 
 /// Backward elimination by standard error.

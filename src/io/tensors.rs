@@ -11,7 +11,7 @@ use super::atomic;
 use crate::{Real, Result};
 
 /// A named array as it stands in the file.
-pub(super) struct Tensor {
+pub(crate) struct Tensor {
     name: String,
     dtype: Dtype,
     shape: Vec<usize>,
@@ -26,6 +26,12 @@ impl Tensor {
             _ => (Dtype::F32, encode(values, |value| (value.to_double() as f32).to_le_bytes())),
         };
         Tensor { name: name.into(), dtype, shape: shape.to_vec(), bytes }
+    }
+
+    /// One whole number, of rank 0.
+    pub fn count(name: impl Into<String>, count: u64) -> Self {
+        let bytes = count.to_le_bytes().to_vec();
+        Tensor { name: name.into(), dtype: Dtype::U64, shape: vec![], bytes }
     }
 
     /// Small whole numbers.
@@ -43,7 +49,7 @@ fn encode<T: Real, const WIDTH: usize>(values: &[T], number: impl Fn(T) -> [u8; 
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) when `path` cannot be written.
-pub(super) fn write(path: &Path, tensors: &[Tensor], metadata: &[(&str, String)]) -> Result<()> {
+pub(crate) fn write(path: &Path, tensors: &[Tensor], metadata: &[(&str, String)]) -> Result<()> {
     let metadata: BTreeMap<&str, &str> =
         metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
     let mut header = serde_json::Map::new();
