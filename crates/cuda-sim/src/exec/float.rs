@@ -49,6 +49,9 @@ fn rounding_mode(opcode: &mut Opcode<'_>) -> Option<u32> {
 
 /// The operation of an opcode on f32 or f64, if there is one.
 pub(crate) fn operation(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Operation>> {
+    if !matches!(ty, Type::F32 | Type::F64) {
+        return Ok(None);
+    }
     let approximate = opcode.take_one(&["approx", "full"]).is_some();
     let mode = rounding_mode(opcode);
     let mut flags = mode.unwrap_or(Rounding::Nearest as u32);
