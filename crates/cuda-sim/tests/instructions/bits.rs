@@ -212,3 +212,25 @@ fn byte_permutations() {
         }
     }
 }
+
+#[test]
+fn nth_set_bit() {
+    let mask = 0b1011_0100u32;
+    for (base, n, expected) in [
+        (0, 1, 2),
+        (0, 3, 5),
+        (3, 1, 4),
+        (5, -2, 4),
+        (4, 0, 4),
+        (3, 0, u32::MAX),
+        (0, 5, u32::MAX),
+        (31, -1, 7),
+    ] {
+        let text = format!("fns.b32 %d, %a, {base}, {n};");
+        assert_eq!(
+            map::<u32>(&text, &[column(&[mask])]),
+            [expected],
+            "{base} {n}"
+        );
+    }
+}

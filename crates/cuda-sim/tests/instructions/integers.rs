@@ -146,6 +146,28 @@ fn dot_products() {
 }
 
 #[test]
+fn differences_of_bytes() {
+    let differences = |a: u32, b: u32| -> Vec<u8> {
+        a.to_le_bytes()
+            .into_iter()
+            .zip(b.to_le_bytes())
+            .map(|(x, y)| x.abs_diff(y))
+            .collect()
+    };
+    check2("vabsdiff4.u32.u32.u32 %d, %a, %b, 0;", |a: u32, b: u32| {
+        u32::from_le_bytes(differences(a, b).try_into().unwrap())
+    });
+    check3(
+        "vabsdiff4.u32.u32.u32.add %d, %a, %b, %c;",
+        |a: u32, b: u32, c: u32| {
+            differences(a, b)
+                .into_iter()
+                .fold(c, |sum, x| sum.wrapping_add(x.into()))
+        },
+    );
+}
+
+#[test]
 fn carries_make_wider_numbers() {
     let join = "mov.b64 {%t1, %t2}, %a;\nmov.b64 {%t3, %t4}, %b;\n";
     check2(

@@ -89,3 +89,26 @@ fn f64_starting_values() {
         assert_eq!((reciprocal.to_bits() | root.to_bits()) as u32, 0);
     }
 }
+
+#[test]
+fn f64_reciprocal_roots() {
+    // y = 1/√a misses by e if a·y² = 1 + 2e.
+    let a: Vec<f64> = (1..500)
+        .map(|i| i as f64 * 0.3713)
+        .chain([1e-310, 1e300])
+        .collect();
+    for (&a, y) in a
+        .iter()
+        .zip(map::<f64>("rsqrt.approx.f64 %d, %a;", &[column(&a)]))
+    {
+        let product = a * y;
+        let rest = a.mul_add(y, -product);
+        let error = ((-product).mul_add(y, 1.0) - rest * y) / 2.0;
+        assert!(error.abs() <= 2f64.powf(-52.8), "{a:e}: {error:e}");
+    }
+    let special: Vec<f64> = map(
+        "rsqrt.approx.f64 %d, %a;",
+        &[column(&[0.0f64, -0.0, f64::INFINITY])],
+    );
+    assert_eq!(special, [f64::INFINITY, f64::NEG_INFINITY, 0.0]);
+}
