@@ -59,6 +59,27 @@ fn launch_bounds_are_kept() {
 }
 
 #[test]
+fn registers_limit_the_block() {
+    let stream = stream();
+    let function = kernel(stream.context(), "limits.cu", "many_registers");
+    assert!((96..=255).contains(&function.num_regs().unwrap()));
+    let numbers: CudaSlice<f32> = stream.alloc_zeros(96 * 1024).unwrap();
+    let attempt = |threads| {
+        let mut launch = stream.launch_builder(&function);
+        launch.arg(&numbers);
+        // SAFETY: 96 numbers per thread.
+        unsafe { launch.launch(shape((1, 1, 1), (threads, 1, 1), 0)) }.map(drop)
+    };
+    assert_eq!(attempt(256), Ok(()));
+    let out_of_resources = CUresult::CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
+    assert_eq!(attempt(1024), Err(DriverError(out_of_resources)));
+    assert_eq!(
+        reports_with(&["many_registers refused", "1024 threads of"]).len(),
+        1
+    );
+}
+
+#[test]
 fn attributes_describe_the_kernel() {
     let stream = stream();
     let function = kernel(stream.context(), "limits.cu", "shared_kilobyte");

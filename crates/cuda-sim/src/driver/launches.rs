@@ -18,6 +18,7 @@ use super::{
 use crate::{
     exec::{self, FaultKind, LaunchConfig},
     faults::Operation,
+    roofline::Resources,
 };
 
 /// A launch with everything it needs, parameters included.
@@ -101,6 +102,9 @@ fn is_sticky(error: CuResult) -> bool {
     )
 }
 
+/// Registers a thread has at most, rounded up to the unit in which warps get them.
+const MOST_REGISTERS: u32 = 256;
+
 /// Checks a launch against the limits of device and function.
 ///
 /// # Errors
@@ -157,6 +161,20 @@ fn check_limits(driver: &Driver, function: &Function, config: &LaunchConfig) -> 
     if threads > compiled_for.into() {
         let message = format!("a block has {threads} threads, compiled for {compiled_for}");
         return refuse(CuResult::LaunchOutOfResources, message);
+    }
+    // Smaller blocks always have registers enough, so that nobody needs to know how many.
+    if threads > u64::from(device.registers_per_block / MOST_REGISTERS)
+        && let Some(registers) = function.registers_if_known()
+    {
+        let resources = Resources {
+            threads_per_block: threads as u32,
+            registers_per_thread: registers,
+            shared_per_block: 0,
+        };
+        if resources.blocks_per_multiprocessor(device) == 0 {
+            let message = format!("{threads} threads of {registers} registers are too many");
+            return refuse(CuResult::LaunchOutOfResources, message);
+        }
     }
     let dynamic = function.max_dynamic_shared(device);
     if config.dynamic_shared > dynamic {

@@ -10,3 +10,13 @@ extern "C" __global__ void shared_kilobyte(int* out) {
     __syncthreads();
     out[threadIdx.x] = own[blockDim.x - 1 - threadIdx.x];
 }
+
+// Keeps 96 numbers in registers across a barrier: too many for 1024 threads.
+extern "C" __global__ void many_registers(float* p) {
+    float values[96];
+#pragma unroll
+    for (int i = 0; i < 96; i++) values[i] = p[i * blockDim.x + threadIdx.x];
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < 96; i++) p[i * blockDim.x + threadIdx.x] = values[95 - i];
+}
