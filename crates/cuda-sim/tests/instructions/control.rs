@@ -62,7 +62,7 @@ fn indexed_branches() {
 }
 
 /// A module with device functions and a kernel that calls one in half the lanes.
-fn calls() -> String {
+pub fn calls() -> String {
     format!(
         "{HEADER}.func (.param .b32 result) inner(.param .b32 inner_0)\n{{\n.reg .b32 %r<4>;\n\
          .reg .pred %p;\nld.param.u32 %r0, [inner_0];\nsetp.gt.u32 %p, %r0, 10;\n\
@@ -93,7 +93,7 @@ fn functions_are_called_with_parameters_in_some_lanes() {
     for (i, pair) in machine.download::<u64>(out, 64).chunks(2).enumerate() {
         let i = i as u64;
         let inner = if i > 10 { i } else { i + 1000 };
-        let expected = if i % 2 == 0 {
+        let expected = if i.is_multiple_of(2) {
             [7, 8]
         } else {
             [16 * i + 1, inner]

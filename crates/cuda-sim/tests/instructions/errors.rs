@@ -109,3 +109,33 @@ fn hints_do_nothing() {
     machine.launch("k", 1, 1, &[data]).unwrap();
     assert_eq!(machine.download::<u32>(data, 1), [3]);
 }
+
+/// Malformed text is an error, never a panic: pieces are dropped, doubled and swapped.
+#[test]
+fn mutilated_text_does_not_panic() {
+    let text = super::control::calls();
+    let pieces: Vec<&str> = text
+        .split_inclusive([' ', '\n', ',', ';', '[', ']', '{', '}'])
+        .collect();
+    let mut state = 1u64;
+    let mut random = |bound: usize| {
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (state >> 33) as usize % bound
+    };
+    let mut accepted = 0;
+    for _ in 0..3000 {
+        let mut mutilated = pieces.clone();
+        for _ in 0..=random(3) {
+            let (i, j) = (random(mutilated.len()), random(mutilated.len()));
+            match random(3) {
+                0 => drop(mutilated.remove(i)),
+                1 => mutilated.insert(i, pieces[j]),
+                _ => mutilated.swap(i, j),
+            }
+        }
+        accepted += u32::from(Module::parse(&mutilated.concat()).is_ok());
+    }
+    assert!(accepted > 0 && accepted < 3000, "{accepted}");
+}

@@ -60,11 +60,11 @@ fn multiply_and_add() {
         a.wrapping_mul(b).wrapping_add(c)
     });
     check3("mad.hi.u32 %d, %a, %b, %c;", |a: u32, b: u32, c: u32| {
-        ((a as u64 * b as u64 >> 32) as u32).wrapping_add(c)
+        (((a as u64 * b as u64) >> 32) as u32).wrapping_add(c)
     });
     check3(
         "mad.hi.sat.s32 %d, %a, %b, %c;",
-        |a: i32, b: i32, c: i32| ((a as i64 * b as i64 >> 32) as i32).saturating_add(c),
+        |a: i32, b: i32, c: i32| (((a as i64 * b as i64) >> 32) as i32).saturating_add(c),
     );
     check3("mad.wide.s32 %d, %a, %b, %c;", |a: i32, b: i32, c: i64| {
         (a as i64 * b as i64).wrapping_add(c)
