@@ -71,8 +71,9 @@ impl Launch {
     }
 }
 
-/// The error a GPU gives for a fault. A GPU does not notice races and reads of memory that was never
-/// written, and hangs where a barrier is not reached by all: those get the nearest error there is.
+/// The error a GPU gives for a fault. A GPU does not notice races and reads of memory that was
+/// never written, and hangs where a barrier is not reached by all: those get the nearest error
+/// there is.
 fn error_of(kind: FaultKind) -> CuResult {
     match kind {
         FaultKind::InvalidConfiguration => CuResult::InvalidValue,
