@@ -76,7 +76,12 @@ pub fn launch(
         .product();
     let threads: u32 = config.block.iter().product();
     let linked = &kernel.linked;
-    let (view, _guard) = memory.begin_launch(u64::from(linked.granule));
+    let host_out_of_memory = || {
+        let report = format!("kernel {}: the host is out of memory", kernel.name);
+        Box::new(Fault { kind: FaultKind::Unsupported, report, block: 0 })
+    };
+    let (view, _guard) =
+        memory.begin_launch(u64::from(linked.granule)).ok_or_else(host_out_of_memory)?;
     let host_threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let workers = if linked.is_order_dependent {
         1
@@ -133,15 +138,7 @@ pub fn launch(
         ..LaunchCounters::default()
     };
     for result in results {
-        let Some(counted) = result else {
-            let report = format!("kernel {}: the host is out of memory", kernel.name);
-            return Err(Box::new(Fault {
-                kind: FaultKind::Unsupported,
-                report,
-                block: 0,
-            }));
-        };
-        counters.add(&counted);
+        counters.add(&result.ok_or_else(host_out_of_memory)?);
     }
     Ok(counters)
 }
@@ -307,6 +304,11 @@ fn report(
         report += &format!("\n  PTX line {line} in {}", function.code.name);
         if let Some(file) = module.file(source.file) {
             report += &format!(", {file}:{}", source.line);
+        }
+        if let Some((file, line)) = source.inlined_at
+            && let Some(file) = module.file(file)
+        {
+            report += &format!(", inlined at {file}:{line}");
         }
     }
     report
