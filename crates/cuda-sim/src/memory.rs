@@ -326,7 +326,7 @@ impl DeviceMemory {
 
     /// A snapshot of the live allocations for one launch, with race shadows of `granule` bytes
     /// per entry. Launches exclude each other while the returned guard lives.
-    pub(crate) fn begin_launch(&self, granule: u64) -> (MemoryView, MutexGuard<'_, ()>) {
+    pub(crate) fn begin_launch(&self, granule: u64) -> Option<(MemoryView, MutexGuard<'_, ()>)> {
         let guard = self
             .launch
             .lock()
@@ -342,7 +342,7 @@ impl DeviceMemory {
         }
         self.stamp.store(stamp, Ordering::Relaxed);
         let buffers = table.live.values().cloned().collect();
-        (MemoryView::new(buffers, granule, stamp), guard)
+        Some((MemoryView::new(buffers, granule, stamp)?, guard))
     }
 
     fn locate(

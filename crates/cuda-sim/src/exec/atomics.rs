@@ -4,12 +4,13 @@
 //! a compare-and-swap on the host; kernels whose outcome depends on the order of such operations
 //! run their blocks one after the other, see [`super::launch`].
 
-use super::access::{Transfer, check_alignment, inside, space_of};
+use super::access::{Transfer, check_alignment, inside};
 use super::block::Worker;
 use super::fault::{FaultKind, Violation};
 use super::half::{decode16, encode16};
 use super::lanes::{Frame, LANES, lanes_of};
 use super::load_store::{addresses, space, take_cache_hints, take_ordering};
+use super::moves::space_of;
 use super::operation::Op;
 use super::rounding::{self, Format, Rounding};
 use super::warp::Warp;
@@ -224,7 +225,7 @@ impl Worker<'_> {
         } else {
             (
                 Space::Global,
-                self.global_region(address, lane, bytes, "atomic operation")?,
+                self.global_region(address, lane, bytes, (Space::Global, "atomic operation"))?,
             )
         };
         let mut one = [0; LANES];
