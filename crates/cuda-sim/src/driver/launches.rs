@@ -12,6 +12,7 @@ use super::{
     functions::Function,
     handles::Handle,
     occupancy::resident_blocks,
+    registers::Usage,
     say,
     work::{Work, submit},
 };
@@ -165,7 +166,7 @@ fn check_limits(driver: &Driver, function: &Function, config: &LaunchConfig) -> 
     }
     // Smaller blocks always have registers enough, so that nobody needs to know how many.
     if threads > u64::from(device.registers_per_block / MOST_REGISTERS)
-        && let Some(registers) = function.registers_if_known()
+        && let Some(Usage { registers, .. }) = function.usage_if_known()
     {
         let resources = Resources {
             threads_per_block: threads as u32,

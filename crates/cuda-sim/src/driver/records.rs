@@ -132,18 +132,20 @@ fn kernel_json(driver: &Driver, launches: &[&Launch]) -> String {
         sums.to_json(),
         roofline.to_json(),
     );
-    if let Some(registers) = first.function.registers_if_known() {
+    if let Some(usage) = first.function.usage_if_known() {
         // The occupancy of the last launch's shape.
         let last = launches[launches.len() - 1];
         let occupancy = Resources {
             threads_per_block: last.config.block.iter().product(),
-            registers_per_thread: registers,
+            registers_per_thread: usage.registers,
             shared_per_block: kernel.static_shared + last.config.dynamic_shared,
         }
         .occupancy(&driver.device);
         let _ = write!(
             json,
-            ",\"registers\":{registers},\"theoretical_occupancy\":{occupancy:.4}"
+            ",\"registers\":{},\"spill_store_bytes\":{},\"spill_load_bytes\":{},\
+             \"theoretical_occupancy\":{occupancy:.4}",
+            usage.registers, usage.spill_stores, usage.spill_loads
         );
     }
     json.push('}');
