@@ -10,7 +10,7 @@
 //! What it cannot see: when many threads read a granule at once, only that there were several is
 //! kept; a barrier of part of a block then counts as ordering all of them. Two writes of the value
 //! that is already there are not reported. Different blocks of a launch are never ordered, except
-//! through [`Accessor::acquired`]. After 2^20 synchronisations of a warp its later accesses are no
+//! through `Accessor::acquired`. After 2^20 synchronisations of a warp its later accesses are no
 //! longer told apart from earlier ones.
 
 use std::sync::atomic::{AtomicU64, Ordering};
