@@ -1,8 +1,8 @@
 //! Atomic operations and reductions in global and shared memory: atom and red.
 //!
-//! Lanes go in order. Blocks that run at the same time share global memory, so an operation there is
-//! a compare-and-swap on the host; kernels whose outcome depends on the order of such operations
-//! run their blocks one after the other, see [`super::launch()`].
+//! Lanes go in order. Blocks that run at the same time share global memory, so an operation there
+//! is a compare-and-swap on the host; kernels whose outcome depends on the order of such operations
+//! run their blocks one after the other, see [`super::launch`].
 
 use super::access::{Transfer, check_alignment, inside};
 use super::block::Worker;

@@ -4,13 +4,13 @@
 //! rounding, `.ftz`, `.sat`) goes lane by lane through [`flagged`], with the modifiers in
 //! `Operands::e`. NaN results of f32 are the canonical 0x7fffffff.
 //!
-//! PTX lets an assembler fuse an `add` or `sub` with a `mul` where neither names a rounding mode; here
-//! each is rounded, so a device may differ from these results in the last bit.
+//! PTX lets an assembler fuse an `add` or `sub` with a `mul` where neither names a rounding mode;
+//! here each is rounded, so a device may differ from these results in the last bit.
 //!
 //! Approximate instructions are computed in f64 and rounded once, far inside the error that the
 //! PTX ISA states for them (`ex2` 2 ulp, `rcp`, `sqrt` and `tanh` 1 ulp to 2^-11, `rsqrt` 2^-22.9,
-//! `sin` and `cos` 2^-20.5 absolute, `lg2` 2^-22 absolute, `div` 2 ulp; f64 `rsqrt` 2^-52.8); `rcp.approx.ftz.f64` and
-//! `rsqrt.approx.ftz.f64` keep the upper 32 bits, as the ISA says.
+//! `sin` and `cos` 2^-20.5 absolute, `lg2` 2^-22 absolute, `div` 2 ulp; f64 `rsqrt` 2^-52.8);
+//! `rcp.approx.ftz.f64` and `rsqrt.approx.ftz.f64` keep the upper 32 bits, as the ISA says.
 
 use super::lanes::{Frame, LANES, Operands, Operation, binary, lanes_of, ternary, unary};
 use super::rounding::{self, Format, Rounding};

@@ -116,3 +116,38 @@ fn exits_and_traps() {
     assert_eq!(fault.kind, FaultKind::Trap);
     assert!(fault.report.contains("thread (20, 0, 0)"), "{fault}");
 }
+
+#[test]
+fn printf_and_failed_assertions() {
+    // "%d %f\n", and the texts of an assertion.
+    let ptx = format!(
+        "{HEADER}.extern .func (.param .b32 r) vprintf(.param .b64 f, .param .b64 a);\n\
+         .extern .func __assertfail(.param .b64 m, .param .b64 f, .param .b32 l, .param .b64 n, \
+         .param .b64 s);\n.global .b8 format[7] = {{37, 100, 32, 37, 102, 10, 0}};\n\
+         .global .b8 text[6] = {{120, 32, 62, 32, 48, 0}};\n\
+         .visible .entry k(.param .u64 k_0)\n{{\n.local .align 8 .b8 list[16];\n.reg .b64 %d<4>;\n\
+         .reg .b32 %r<4>;\n.reg .pred %p;\nld.param.u64 %d0, [k_0];\nmov.u64 %d1, list;\n\
+         mov.u32 %r0, %tid.x;\nst.local.u32 [%d1], %r0;\n\
+         st.local.f64 [%d1+8], 0d3FF8000000000000;\ncvta.local.u64 %d1, %d1;\n\
+         mov.u64 %d2, format;\n{{\n.param .b64 p0;\n.param .b64 p1;\n.param .b32 q;\n\
+         st.param.b64 [p0+0], %d2;\nst.param.b64 [p1+0], %d1;\ncall.uni (q), vprintf, (p0, p1);\n\
+         ld.param.b32 %r1, [q+0];\n}}\nst.global.u32 [%d0], %r1;\nsetp.lt.u32 %p, %r0, 1;\n\
+         @%p bra $end;\nmov.u64 %d3, text;\n{{\n.param .b64 p0;\n.param .b64 p1;\n.param .b32 p2;\n\
+         .param .b64 p3;\n.param .b64 p4;\nst.param.b64 [p0+0], %d3;\nst.param.b64 [p1+0], %d3;\n\
+         st.param.b32 [p2+0], 42;\nst.param.b64 [p3+0], %d3;\nst.param.b64 [p4+0], %d3;\n\
+         call.uni __assertfail, (p0, p1, p2, p3, p4);\n}}\n$end:\nret;\n}}\n"
+    );
+    let machine = Machine::new(&ptx);
+    let out = machine.upload(&[0u32; 1]);
+    machine.launch("k", 1, 1, &[out]).unwrap();
+    assert_eq!(machine.download::<u32>(out, 1), [2], "arguments printed");
+    let fault = machine.launch("k", 1, 2, &[out]).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Assert);
+    assert!(
+        fault
+            .report
+            .contains("assertion `x > 0` failed at x > 0:42"),
+        "{fault}"
+    );
+    assert!(fault.report.contains("thread (1, 0, 0)"), "{fault}");
+}
