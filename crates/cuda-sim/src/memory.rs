@@ -284,10 +284,7 @@ impl DeviceMemory {
     /// A snapshot of the live allocations for one launch, with race shadows of `granule` bytes
     /// per entry. Launches exclude each other while the returned guard lives.
     pub(crate) fn begin_launch(&self, granule: u64) -> Option<(MemoryView, MutexGuard<'_, ()>)> {
-        let guard = self
-            .launch
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let guard = self.launch.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let table = self.read_table();
         let mut stamp = self.stamp.load(Ordering::Relaxed) + 1;
         if stamp > crate::sanitizer::LAST_STAMP {

@@ -39,11 +39,7 @@ impl Resources {
             Some(target) if target.is_specific() => target.name.to_owned(),
             _ => format!("sm_{major}{minor}"),
         };
-        Self {
-            ptx,
-            architecture,
-            usage: OnceLock::new(),
-        }
+        Self { ptx, architecture, usage: OnceLock::new() }
     }
 
     /// Registers per thread of a kernel.
@@ -167,15 +163,8 @@ ptxas info    : Function properties for fill
 ptxas info    : Used 8 registers, used 0 barriers, 372 bytes cmem[0]
 ptxas info    : Compiling entry function 'scan' for 'sm_80'
 ptxas info    : Used 24 registers";
-        let fill = Usage {
-            registers: 8,
-            spill_stores: 12,
-            spill_loads: 20,
-        };
-        let scan = Usage {
-            registers: 24,
-            ..Usage::default()
-        };
+        let fill = Usage { registers: 8, spill_stores: 12, spill_loads: 20 };
+        let scan = Usage { registers: 24, ..Usage::default() };
         let expected = [("fill".to_owned(), fill), ("scan".to_owned(), scan)];
         assert_eq!(parse(said), BTreeMap::from(expected));
     }

@@ -70,15 +70,10 @@ pub fn launch(
     let linked = &kernel.linked;
     let host_out_of_memory = || {
         let report = format!("kernel {}: the host is out of memory", kernel.name);
-        Box::new(Fault {
-            kind: FaultKind::Unsupported,
-            report,
-            block: 0,
-        })
+        Box::new(Fault { kind: FaultKind::Unsupported, report, block: 0 })
     };
-    let (view, _guard) = memory
-        .begin_launch(u64::from(linked.granule))
-        .ok_or_else(host_out_of_memory)?;
+    let (view, _guard) =
+        memory.begin_launch(u64::from(linked.granule)).ok_or_else(host_out_of_memory)?;
     let host_threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let workers = if linked.is_order_dependent { 1 } else { host_threads.min(blocks) };
     let shared_bytes = kernel.static_shared + config.dynamic_shared;

@@ -53,9 +53,7 @@ impl Worker<'_> {
         for lane in lanes_of(mask) {
             let [format, values] = arguments.map(|at| self.argument(warp, lane, at));
             let value = |offset: u64, bytes: u64| {
-                let at = values
-                    .wrapping_add(offset)
-                    .wrapping_sub(super::moves::LOCAL_WINDOW);
+                let at = values.wrapping_add(offset).wrapping_sub(super::moves::LOCAL_WINDOW);
                 local_word(warp, lane, at, bytes as usize)
             };
             let (text, count) = fill(&self.string(format), value, |at| self.string(at));
@@ -114,10 +112,7 @@ fn fill(
             other => format!("%{flags}{other}"),
         };
         let digits = flags.trim_start_matches(['-', '+', ' ', '#']);
-        let pad = digits
-            .split(|c: char| !c.is_ascii_digit())
-            .next()
-            .and_then(|n| n.parse().ok());
+        let pad = digits.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse().ok());
         let pad: usize = pad.unwrap_or(0);
         out += &match (flags.starts_with('-'), digits.starts_with('0')) {
             (true, _) => format!("{text:<pad$}"),
@@ -142,11 +137,7 @@ fn real(value: f64, flags: &str, exponent: bool) -> String {
     match text.split_once('e') {
         Some((digits, power)) => {
             let power: i32 = power.parse().unwrap_or(0);
-            format!(
-                "{digits}e{}{:02}",
-                if power < 0 { '-' } else { '+' },
-                power.abs()
-            )
+            format!("{digits}e{}{:02}", if power < 0 { '-' } else { '+' }, power.abs())
         }
         None => text,
     }

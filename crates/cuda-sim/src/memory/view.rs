@@ -145,11 +145,7 @@ impl MemoryView {
             });
             kept.push((buffer, race));
         }
-        Some(Self {
-            regions,
-            stamp,
-            _buffers: kept,
-        })
+        Some(Self { regions, stamp, _buffers: kept })
     }
 
     /// This launch's stamp in the race shadows.

@@ -143,11 +143,6 @@ fn printf_and_failed_assertions() {
     assert_eq!(machine.download::<u32>(out, 1), [2], "arguments printed");
     let fault = machine.launch("k", 1, 2, &[out]).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Assert);
-    assert!(
-        fault
-            .report
-            .contains("assertion `x > 0` failed at x > 0:42"),
-        "{fault}"
-    );
+    assert!(fault.report.contains("assertion `x > 0` failed at x > 0:42"), "{fault}");
     assert!(fault.report.contains("thread (1, 0, 0)"), "{fault}");
 }

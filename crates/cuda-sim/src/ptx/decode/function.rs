@@ -353,15 +353,12 @@ impl<'a> Pass<'a, '_> {
             return Err("a call needs a name".into());
         };
         match (*name, arguments.as_slice(), results.as_slice()) {
-            ("__assertfail", [message, file, line, function, _], _) => Ok(Op::AssertFail {
-                arguments: [message.0, file.0, line.0, function.0],
-            }),
+            ("__assertfail", [message, file, line, function, _], _) => {
+                Ok(Op::AssertFail { arguments: [message.0, file.0, line.0, function.0] })
+            }
             ("vprintf", [format, arguments], [result]) => {
                 self.decoder.note_order_dependence();
-                Ok(Op::Print {
-                    arguments: [format.0, arguments.0],
-                    result: result.0,
-                })
+                Ok(Op::Print { arguments: [format.0, arguments.0], result: result.0 })
             }
             _ => Err(format!("function '{name}' has no body")),
         }
