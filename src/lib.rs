@@ -37,12 +37,18 @@
 //!
 //! * [`Problem`] → [`Solver`] → [`Solution`], with [`Solver::vjp`] and [`Solver::jvp`] for
 //!   derivatives: the solver alone.
+//! * [`tape`] and [`nn`]: the solve as one node of a reverse-mode tape, layers, optimisers.
 //! * [`discovery`]: time series in, governing equations out.
+//! * [`io`] reads and writes files.
 //!
 //! # Source
 //!
 //! *Mechanistic Neural Networks* (2023), referred to as "the paper"; its section 3 describes the
 //! solver, section 5.1 the discovery of equations.
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod adjoint;
 mod backend;

@@ -115,7 +115,7 @@ fn search<'a>(
     let slopes = grid.slopes(smooth, settings.order);
     regress(&mut rhs, &parameters, grid, &trajectory, &slopes);
 
-    let prior = priors(&rhs, &trajectory, &slopes, &parameters);
+    let prior = priors(&rhs, &trajectory, &slopes, &parameters)?;
     let relative = smooth.noise.iter().zip(&smooth.deviation).map(|(noise, unit)| noise / unit);
     let noise: Vec<f64> = relative.map(|noise| noise.max(NOISE_FLOOR)).collect();
     let mut model = Model::new(windows, &rhs, &slopes, &noise, settings.seed)?;

@@ -110,7 +110,8 @@ fn kernel_json(driver: &Driver, launches: &[&Launch]) -> String {
         roofline.add(&Roofline::of(&launch.counters, &driver.device));
     }
     let mut json = format!(
-        "{{\"kernel\":{},\"static_shared\":{},\"local_bytes\":{},\"counters\":{},\"roofline_model\":{}",
+        "{{\"kernel\":{},\"static_shared\":{},\"local_bytes\":{},\"counters\":{},\
+         \"roofline_model\":{}",
         quoted(&kernel.name),
         kernel.static_shared,
         kernel.local_bytes,

@@ -533,7 +533,7 @@ pub(crate) fn check_alignment(
     }
     let lane = lanes_of(mask).find(|&lane| addresses[lane] & low != 0).unwrap_or(0);
     let message = format!(
-        "{space:?} {verb} of {bytes} bytes at {:#x}, which is not a multiple of {bytes}",
+        "{space} {verb} of {bytes} bytes at {:#x}, which is not a multiple of {bytes}",
         addresses[lane]
     );
     Err(Violation::new(FaultKind::MisalignedAddress, Some(lane as u32), message))

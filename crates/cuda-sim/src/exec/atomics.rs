@@ -144,7 +144,7 @@ impl Worker<'_> {
                     Space::Shared => shared |= 1 << lane,
                     Space::Global => {}
                     _ => {
-                        let message = format!("atomic operation in {space:?} memory");
+                        let message = format!("atomic operation in {space} memory");
                         let lane = Some(lane as u32);
                         return Err(Violation::new(FaultKind::IllegalAddress, lane, message));
                     }

@@ -9,12 +9,13 @@ use crate::ptx::Operand;
 use crate::ptx::decode::{Decoded, Decoder, Opcode};
 use crate::ptx::types::Type;
 
-/// Where shared memory appears among generic addresses.
-pub(crate) const SHARED_WINDOW: u64 = 0x7d00_0000_0000;
+/// Where shared memory appears among generic addresses: above the host's addresses (below 2^47,
+/// where managed memory is) and below those of device memory (from 2^48).
+pub(crate) const SHARED_WINDOW: u64 = 0xa000_0000_0000;
 /// Where local memory appears among generic addresses.
-pub(crate) const LOCAL_WINDOW: u64 = 0x7c00_0000_0000;
+pub(crate) const LOCAL_WINDOW: u64 = 0xa100_0000_0000;
 /// Where kernel parameters appear among generic addresses.
-pub(crate) const PARAM_WINDOW: u64 = 0x7b00_0000_0000;
+pub(crate) const PARAM_WINDOW: u64 = 0xa200_0000_0000;
 /// Size of each window.
 pub(crate) const WINDOW_BYTES: u64 = 1 << 32;
 
