@@ -45,7 +45,7 @@ fn planar_cubic_system() {
 
 #[test]
 fn lorenz_system() {
-    let data = with_noise(lorenz(10_000), 0.0, 0.1, 1);
+    let data = with_noise(lorenz(3000), 0.0, 0.1, 1);
     let found = check(&data, &settings(2), LORENZ, 0.02);
     for noise in found.noise {
         assert!((noise - 0.1).abs() < 0.005, "{noise}");
@@ -79,7 +79,7 @@ fn a_denominator_is_left_out_where_none_is_needed() {
         let x = (-0.2 * u[0] + 1.5 * u[1]) / (1.0 + 0.5 * u[0] * u[0]);
         vec![x, -1.5 * u[0] - 0.1 * u[1]]
     };
-    let data = sample(&["x", "y"], field, &[2.0, 0.0], uniform(1500, 0.01));
+    let data = sample(&["x", "y"], field, &[2.0, 0.0], uniform(800, 0.02));
     let data = with_noise(data, 0.005, 0.0, 1);
     let expected = "x' = -0.2 x + 1.5 y / 1 + 0.5 x x; y' = -1.5 x - 0.1 y";
     check(&data, &Settings { link: Link::Ratio, ..settings(2) }, expected, 0.02);
