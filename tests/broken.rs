@@ -4,7 +4,7 @@
 mod support;
 
 use mechanistic::{
-    Cotangent, Error, Formulation, Options, Problem, Solver, Status, Tangents, View, Weights,
+    Cotangent, Error, Formulation, Options, Problem, Real, Solver, Status, Tangents, View, Weights,
 };
 use support::random::Case;
 
@@ -254,4 +254,27 @@ fn residuals_are_the_norms_of_the_defects() {
     assert!((residuals.initial - 2.0_f64.sqrt()).abs() < 1e-6, "{residuals:?}");
     assert!(residuals.equation < 1e-3 && residuals.smoothness < 1e-3, "{residuals:?}");
     assert_eq!(residuals.periodic, 0.0);
+}
+
+#[test]
+fn a_system_without_digits_left_is_a_breakdown() {
+    // u'' + u = 0 over 1000 steps of 0.01: every pivot is positive, yet in single precision the
+    // normal equations hold nothing but rounding.
+    fn status<T: Real>() -> Status {
+        let values = |values: &[f64]| values.iter().map(|&value| T::of(value)).collect::<Vec<T>>();
+        let data = [&[1.0, 0.0, 1.0][..], &[0.0], &[1.0, 0.0], &[0.01]].map(values);
+        let problem = Problem::new(
+            1,
+            1000,
+            View::new(&[1, 1, 1, 1, 3], &data[0]),
+            View::new(&[1, 1, 1], &data[1]),
+            View::new(&[1, 1, 1, 2], &data[2]),
+            View::new(&[1, 1], &data[3]),
+        )
+        .unwrap();
+        let mut solver = Solver::<T>::new(problem.shape(), &Options::default()).unwrap();
+        solver.solve(&problem).unwrap().status[0]
+    }
+    assert_eq!(status::<f64>(), Status::Ok);
+    assert!(matches!(status::<f32>(), Status::Breakdown { .. }), "{:?}", status::<f32>());
 }
