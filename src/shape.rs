@@ -23,6 +23,10 @@ pub struct ProblemShape {
 impl ProblemShape {
     /// Checks the inputs' shapes against B and N and against each other. K, Q and E are read off
     /// the coefficients, I and J off the initial values; steps may lack the last axis.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] names the array that does not fit, [`Error::Argument`] is for an empty
+    /// batch or fewer than two points, [`Error::OutOfMemory`] for sizes beyond any memory.
     pub fn new(
         batch: usize,
         points: usize,
@@ -94,7 +98,13 @@ impl ProblemShape {
         Ok(shape)
     }
 
-    /// The arrays must be addressable; the largest is the solution or the coefficients.
+    /// The same shape, if it is possible.
+    pub(crate) fn checked(&self) -> Result<Self> {
+        let ProblemShape { batch, points, coefficients, rhs, initial_values, steps } = self;
+        Self::new(*batch, *points, coefficients, rhs, initial_values, steps)
+    }
+
+    /// The arrays must be addressable. Steps and initial values are no larger than the solution.
     fn check_size(&self) -> Result<()> {
         let addressable = |axes: &[usize]| {
             let values =
@@ -102,7 +112,10 @@ impl ProblemShape {
             values.checked_mul(size_of::<f64>()).filter(|&bytes| bytes <= isize::MAX as usize)
         };
         let solution = [self.batch, self.points, self.states(), self.derivatives()];
-        for (what, axes) in [("coefficients", &self.coefficients[..]), ("solution", &solution)] {
+        let rhs = [self.batch, self.points, self.equations()];
+        for (what, axes) in
+            [("coefficients", &self.coefficients[..]), ("rhs", &rhs), ("solution", &solution)]
+        {
             if addressable(axes).is_none() {
                 return Err(Error::OutOfMemory { what: what.into(), bytes: usize::MAX });
             }

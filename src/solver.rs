@@ -99,10 +99,12 @@ impl<T: Real> Solver<T> {
     /// Allocates for problems of this shape.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an impossible option, [`Error::OutOfMemory`] if the workspace
-    /// cannot be had.
+    /// Those of [`ProblemShape::new`], [`Error::Argument`] for an impossible option,
+    /// [`Error::OutOfMemory`] if the workspace cannot be had.
     pub fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
         options.check()?;
+        // The fields of a shape are public: this one may not have been checked.
+        let shape = &shape.checked()?;
         let solution = Solution {
             values: zeros("solution", shape.solution().iter().product())?,
             epsilon: zeros("epsilon", shape.batch)?,
@@ -139,7 +141,8 @@ impl<T: Real> Solver<T> {
     /// contribute zero.
     ///
     /// # Errors
-    /// [`Error::Argument`] if nothing was solved yet or a shape does not fit.
+    /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the
+    /// workspace, [`Error::Shape`] if an array does not fit.
     pub fn vjp(
         &mut self,
         problem: &Problem<'_, T>,
@@ -155,7 +158,8 @@ impl<T: Real> Solver<T> {
     /// zero for systems that were not solved.
     ///
     /// # Errors
-    /// [`Error::Argument`] if nothing was solved yet or a shape does not fit.
+    /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the
+    /// workspace, [`Error::Shape`] if an array does not fit.
     pub fn jvp(
         &mut self,
         problem: &Problem<'_, T>,

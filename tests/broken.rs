@@ -4,7 +4,8 @@
 mod support;
 
 use mechanistic::{
-    Cotangent, Error, Formulation, Options, Problem, Solver, Status, Tangents, View, Weights,
+    Cotangent, Error, Formulation, Options, Problem, ProblemShape, Real, Solver, Status, Tangents,
+    View, Weights,
 };
 use support::random::Case;
 
@@ -96,6 +97,61 @@ fn a_broken_system_is_reported_and_leaves_its_neighbours_bit_identical() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it() {
+    // One state of order 1 at four points. Without smoothness rows every value stands alone.
+    let status = |diagonal: [f64; 8], rhs: [f64; 2], formulation: Formulation, periodic: bool| {
+        let coefficients: Vec<f64> =
+            diagonal.chunks(2).flat_map(|c| [c[0], 0.0, 0.0, c[1]]).collect();
+        let problem = Problem::new(
+            1,
+            4,
+            View::new(&[1, 4, 2, 1, 2], &coefficients),
+            View::new(&[1, 1, 2], &rhs),
+            View::new(&[1, 0, 1, 0], &[]),
+            View::new(&[1, 1], &[0.1]),
+        )
+        .unwrap();
+        let weights = Weights { smoothness: 0.0, ..Weights::default() };
+        let options = Options { weights, formulation, periodic, ..Options::default() };
+        let mut solver = Solver::<f64>::new(problem.shape(), &options).unwrap();
+        solver.solve(&problem).unwrap().status[0]
+    };
+    let zero_at = |index: usize| std::array::from_fn(|i| if i == index { 0.0 } else { 1.0 });
+    let least_squares = Formulation::LeastSquares;
+    let slack = Formulation::SharedSlack { gamma: 1.0, alpha: 1.0 };
+    let breakdown = |point, pivot| Status::Breakdown { point, pivot };
+    assert_eq!(status([1.0; 8], [1.0; 2], least_squares, false), Status::Ok);
+    assert_eq!(status(zero_at(5), [1.0; 2], least_squares, false), breakdown(2, 1));
+    assert_eq!(status(zero_at(7), [1.0; 2], least_squares, true), breakdown(3, 1));
+    assert_eq!(status([1.0; 8], [1.0; 2], slack, false), breakdown(4, 0));
+    assert_eq!(status([1.0; 8], [1.0; 2], slack, true), breakdown(4, 0));
+    assert_eq!(status([1e-10; 8], [1e300; 2], least_squares, false), Status::Overflow);
+}
+
+#[test]
+fn a_broken_system_has_no_derivative_and_no_residuals() {
+    let mut case = healthy();
+    // The second system's; every number in its workspace stays finite.
+    case.steps.data[10] = -0.1;
+    let problem = case.problem();
+    let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+    solver.solve(&problem).unwrap();
+    let residuals = solver.residuals(&problem).unwrap();
+    for (system, residuals) in residuals.iter().enumerate() {
+        assert_eq!(residuals.equation.is_nan(), system == 1);
+        assert_eq!(residuals.smoothness.is_nan(), system == 1);
+    }
+    let steps = vec![1.0; case.steps.data.len()];
+    let tangents = Tangents { steps: Some(&steps), ..Tangents::default() };
+    let tangent = solver.jvp(&problem, &tangents).unwrap();
+    for (system, values) in tangent.values.chunks(36).enumerate() {
+        assert_eq!(tangent.status[system].is_ok(), system != 1);
+        assert!(values.iter().all(|value| value.is_finite()));
+        assert_eq!(values.iter().all(|&value| value == 0.0), system == 1);
     }
 }
 
@@ -194,6 +250,22 @@ fn empty_and_absurd_sizes_are_errors() {
         let error = try_sizes(batch, points, 2, &one).unwrap_err();
         assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
     }
+    // K and E: a shape needs no data.
+    for (batch, points, equations, states) in
+        [(1, 2, 1, 1 << 46), (1, 2, 1, usize::MAX), (1 << 20, 1 << 20, 1 << 40, 1)]
+    {
+        let coefficients = [1, 1, equations, states, 2];
+        let initial = [1, 0, states, 0];
+        let error =
+            ProblemShape::new(batch, points, &coefficients, &[1, 1, equations], &initial, &[1, 1])
+                .and_then(|shape| Solver::<f64>::new(&shape, &Options::default()).map(|_| ()))
+                .unwrap_err();
+        assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
+    }
+    // Public fields can be set to anything.
+    let mut shape = healthy().problem().shape().clone();
+    shape.batch = 0;
+    assert!(Solver::<f64>::new(&shape, &Options::default()).is_err());
 }
 
 #[test]
@@ -254,4 +326,27 @@ fn residuals_are_the_norms_of_the_defects() {
     assert!((residuals.initial - 2.0_f64.sqrt()).abs() < 1e-6, "{residuals:?}");
     assert!(residuals.equation < 1e-3 && residuals.smoothness < 1e-3, "{residuals:?}");
     assert_eq!(residuals.periodic, 0.0);
+}
+
+#[test]
+fn a_system_without_digits_left_is_a_breakdown() {
+    // u'' + u = 0 over 1000 steps of 0.01: every pivot is positive, yet in single precision the
+    // normal equations hold nothing but rounding.
+    fn status<T: Real>() -> Status {
+        let values = |values: &[f64]| values.iter().map(|&value| T::of(value)).collect::<Vec<T>>();
+        let data = [&[1.0, 0.0, 1.0][..], &[0.0], &[1.0, 0.0], &[0.01]].map(values);
+        let problem = Problem::new(
+            1,
+            1000,
+            View::new(&[1, 1, 1, 1, 3], &data[0]),
+            View::new(&[1, 1, 1], &data[1]),
+            View::new(&[1, 1, 1, 2], &data[2]),
+            View::new(&[1, 1], &data[3]),
+        )
+        .unwrap();
+        let mut solver = Solver::<T>::new(problem.shape(), &Options::default()).unwrap();
+        solver.solve(&problem).unwrap().status[0]
+    }
+    assert_eq!(status::<f64>(), Status::Ok);
+    assert!(matches!(status::<f32>(), Status::Breakdown { .. }), "{:?}", status::<f32>());
 }

@@ -47,8 +47,8 @@ impl Golden {
             .collect()
     }
 
-    fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
-        self.metadata.get(key)?.parse().ok()
+    fn number<T: std::str::FromStr<Err: std::fmt::Debug>>(&self, key: &str) -> Option<T> {
+        self.metadata.get(key).map(|text| text.parse().unwrap())
     }
 
     fn options(&self) -> Options {

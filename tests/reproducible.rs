@@ -6,10 +6,14 @@ mod support;
 use mechanistic::{Cotangent, Formulation, Options, Smoothness, Solver};
 use support::random::{Case, Owned};
 
-/// Everything that a solve and its derivatives return, as one list of bits.
+/// Everything that a new solver returns.
 fn bits(case: &Case) -> Vec<u64> {
+    bits_of(&mut Solver::new(case.problem().shape(), &case.options).unwrap(), case)
+}
+
+/// Everything that a solve and its derivatives return, as one list of bits.
+fn bits_of(solver: &mut Solver<f64>, case: &Case) -> Vec<u64> {
     let problem = case.problem();
-    let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
     let solution = solver.solve(&problem).unwrap().clone();
     let cotangent = Case::noise(5, solution.values.len());
     let cotangent = Cotangent { values: &cotangent, epsilon: None };
@@ -49,6 +53,20 @@ fn the_number_of_threads_does_not_matter() {
         assert_eq!(one, with_threads(1));
         assert_eq!(one, with_threads(2));
         assert_eq!(one, with_threads(5));
+    }
+}
+
+#[test]
+fn what_was_solved_before_does_not_matter() {
+    for shared in [0b0011_0101, 0] {
+        let case = |seed| Case::new(20, 6, 2, 2, 2, (1, 2), shared, options(), seed);
+        let (first, mut broken) = (case(1), case(2));
+        broken.rhs.data[3] = f64::NAN;
+        let mut solver = Solver::new(first.problem().shape(), &first.options).unwrap();
+        let expected = bits(&first);
+        assert_eq!(bits_of(&mut solver, &first), expected);
+        bits_of(&mut solver, &broken);
+        assert_eq!(bits_of(&mut solver, &first), expected);
     }
 }
 

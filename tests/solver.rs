@@ -3,7 +3,9 @@
 
 mod support;
 
-use mechanistic::{Cotangent, Solver, Tangents};
+use mechanistic::{
+    Cotangent, Formulation, Options, Residuals, Smoothness, Solver, Tangents, Weights,
+};
 use proptest::prelude::*;
 use support::dense::Dense;
 use support::random::{Case, case};
@@ -49,22 +51,30 @@ fn on_random_cases(count: u32, worst: f64, check: impl Fn(&Case, f64)) {
     assert!(4 * compared.get() > count, "only {} of {count} cases compared", compared.get());
 }
 
+/// Solution, ε and residuals of every system.
+fn agrees_with_the_dense_reference(case: &Case, condition: f64) {
+    let problem = case.problem();
+    let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+    let solution = solver.solve(&problem).unwrap().clone();
+    let residuals = solver.residuals(&problem).unwrap();
+    let tolerance = 1e-13 * condition * condition + 1e-11;
+    let size = solution.values.len() / case.batch;
+    for system in 0..case.batch {
+        assert!(solution.status[system].is_ok(), "{:?}", solution.status);
+        let dense = Dense::new(case, system);
+        let (values, epsilon) = dense.solve();
+        let actual = &solution.values[system * size..][..size];
+        assert_close(actual, &values, tolerance, "solution");
+        assert_close(&[solution.epsilon[system]], &[epsilon], tolerance, "epsilon");
+        let Residuals { equation, initial, smoothness, periodic } = residuals[system];
+        let norms = [equation, initial, smoothness, periodic];
+        assert_close(&norms, &dense.residuals(&values, epsilon), tolerance, "residuals");
+    }
+}
+
 #[test]
 fn solutions_are_those_of_the_dense_reference() {
-    on_random_cases(400, 1e4, |case, condition| {
-        let problem = case.problem();
-        let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
-        let solution = solver.solve(&problem).unwrap();
-        let tolerance = 1e-13 * condition * condition + 1e-11;
-        let size = solution.values.len() / case.batch;
-        for system in 0..case.batch {
-            assert!(solution.status[system].is_ok(), "{:?}", solution.status);
-            let (values, epsilon) = Dense::new(case, system).solve();
-            let actual = &solution.values[system * size..][..size];
-            assert_close(actual, &values, tolerance, "solution");
-            assert_close(&[solution.epsilon[system]], &[epsilon], tolerance, "epsilon");
-        }
-    });
+    on_random_cases(400, 1e4, agrees_with_the_dense_reference);
 }
 
 /// ℓ = cotangent · (solution, ε), by the dense reference.
@@ -124,39 +134,82 @@ fn gradients_are_central_differences_of_the_dense_reference() {
     });
 }
 
+/// cotangent · jvp(tangents) = vjp(cotangent) · tangents.
+fn forward_is_the_transpose_of_reverse(case: &Case, condition: f64) {
+    let problem = case.problem();
+    let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+    let values = solver.solve(&problem).unwrap().values.len();
+    let mut moved = case.clone();
+    let directions: Vec<_> = moved
+        .inputs()
+        .into_iter()
+        .enumerate()
+        .map(|(seed, (_, array))| Case::noise(seed as u64, array.data.len()))
+        .collect();
+    let tangents = Tangents {
+        coefficients: Some(&directions[0]),
+        rhs: Some(&directions[1]),
+        initial_values: Some(&directions[2]),
+        steps: Some(&directions[3]),
+    };
+    let cotangent = Case::noise(10, values);
+    let epsilon = Case::noise(11, case.batch);
+    let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+    let tangent = solver.jvp(&problem, &tangents).unwrap();
+    let forward = dot(&tangent.values, &cotangent) + dot(&tangent.epsilon, &epsilon);
+    let of_loss = Cotangent { values: &cotangent, epsilon: Some(&epsilon) };
+    let gradients = solver.vjp(&problem, &of_loss).unwrap();
+    let reverse = dot(&gradients.coefficients, &directions[0])
+        + dot(&gradients.rhs, &directions[1])
+        + dot(&gradients.initial_values, &directions[2])
+        + dot(&gradients.steps, &directions[3]);
+    let tolerance = 1e-12 * condition * condition + 1e-10;
+    assert_close(&[forward], &[reverse], tolerance, "dot product");
+}
+
 #[test]
 fn forward_mode_is_the_transpose_of_reverse_mode() {
-    on_random_cases(300, 1e4, |case, condition| {
-        let problem = case.problem();
-        let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
-        let values = solver.solve(&problem).unwrap().values.len();
-        let mut moved = case.clone();
-        let directions: Vec<_> = moved
-            .inputs()
-            .into_iter()
-            .enumerate()
-            .map(|(seed, (_, array))| Case::noise(seed as u64, array.data.len()))
-            .collect();
-        let tangents = Tangents {
-            coefficients: Some(&directions[0]),
-            rhs: Some(&directions[1]),
-            initial_values: Some(&directions[2]),
-            steps: Some(&directions[3]),
-        };
-        let cotangent = Case::noise(10, values);
-        let epsilon = Case::noise(11, case.batch);
-        let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
-        let tangent = solver.jvp(&problem, &tangents).unwrap();
-        let forward = dot(&tangent.values, &cotangent) + dot(&tangent.epsilon, &epsilon);
-        let of_loss = Cotangent { values: &cotangent, epsilon: Some(&epsilon) };
-        let gradients = solver.vjp(&problem, &of_loss).unwrap();
-        let reverse = dot(&gradients.coefficients, &directions[0])
-            + dot(&gradients.rhs, &directions[1])
-            + dot(&gradients.initial_values, &directions[2])
-            + dot(&gradients.steps, &directions[3]);
-        let tolerance = 1e-12 * condition * condition + 1e-10;
-        assert_close(&[forward], &[reverse], tolerance, "dot product");
-    });
+    on_random_cases(300, 1e4, forward_is_the_transpose_of_reverse);
+}
+
+/// The smallest and the oddest sizes. With more equations than unknowns at a point, the systems are
+/// determined whatever the other rows.
+#[test]
+fn corner_shapes_are_solved_and_differentiated() {
+    const ALL_SHARED: u32 = (1 << 9) - 1;
+    // B, N, K, order, (I, J), shared axes.
+    let sizes = [
+        (1, 2, 1, 1, (0, 0), 0),
+        (1, 2, 2, 2, (2, 3), 0),
+        (9, 2, 1, 2, (1, 0), 0),
+        (1, 3, 1, 1, (0, 1), 0),
+        (3, 3, 2, 2, (3, 3), 0),
+        (1, 6, 1, 1, (6, 2), 0),
+        (2, 4, 5, 2, (1, 2), 0),
+        (3, 4, 1, 6, (1, 6), 0),
+        (100, 4, 2, 2, (1, 2), ALL_SHARED),
+    ];
+    let slack = Formulation::SharedSlack { gamma: 0.5, alpha: 0.3 };
+    for (batch, points, states, order, initial, shared) in sizes {
+        for smoothness in Smoothness::ALL {
+            for formulation in [Formulation::LeastSquares, slack] {
+                for (periodic, weight) in [(false, 1.0), (true, 1.0), (true, 0.0)] {
+                    let weights =
+                        Weights { initial: weight, periodic: weight, ..Weights::default() };
+                    let options =
+                        Options { smoothness, formulation, weights, periodic, refinement: 1 };
+                    let equations = states * (order + 1) + 2;
+                    let case = Case::new(
+                        batch, points, states, order, equations, initial, shared, options, 5,
+                    );
+                    let condition = condition(&case);
+                    assert!(condition < 1e4, "{condition:.1e} for {:?}", case.problem().shape());
+                    agrees_with_the_dense_reference(&case, condition);
+                    forward_is_the_transpose_of_reverse(&case, condition);
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl<'a> GaussNewton<'a> {
         };
         Ok(GaussNewton {
             factor: Factor::new(shape)?,
-            window: Window::new(&shape),
+            window: Window::new(&shape)?,
             step: vec![0.0; shape.unknowns()],
             gradient: vec![0.0; shape.unknowns()],
             trial: estimate.clone(),

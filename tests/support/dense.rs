@@ -10,6 +10,8 @@ use nalgebra::{DMatrix, DVector};
 pub struct Dense {
     pub matrix: DMatrix<f64>,
     pub rhs: DVector<f64>,
+    /// Of each row: equation, initial, smoothness, periodic.
+    families: Vec<usize>,
     /// γα on ε's line of the normal equations.
     cost: f64,
     slack: bool,
@@ -20,25 +22,28 @@ impl Dense {
         let &[_, _, equations, states, q] = &case.coefficients.shape[..] else { unreachable!() };
         let (points, order, p) = (case.points, q - 1, states * q);
         let weights = case.options.weights;
+        let weights = [weights.equation, weights.initial, weights.smoothness, weights.periodic];
         let (slack, cost) = match case.options.formulation {
             Formulation::LeastSquares => (false, 0.0),
             Formulation::SharedSlack { gamma, alpha } => (true, gamma * alpha),
         };
         let columns = points * p + usize::from(slack);
         let mut rows: Vec<(Vec<f64>, f64)> = Vec::new();
-        let mut push = |weight: f64, entries: &[(usize, f64)], rhs: f64| {
+        let mut families = Vec::new();
+        let mut push = |family: usize, entries: &[(usize, f64)], rhs: f64| {
             let mut row = vec![0.0; columns];
             for &(column, value) in entries {
-                row[column] += weight * value;
+                row[column] += weights[family] * value;
             }
-            rows.push((row, weight * rhs));
+            rows.push((row, weights[family] * rhs));
+            families.push(family);
         };
         for t in 0..points {
             for e in 0..equations {
                 let entries: Vec<_> = (0..p)
                     .map(|i| (t * p + i, case.coefficients.get(&[system, t, e, i / q, i % q])))
                     .collect();
-                push(weights.equation, &entries, case.rhs.get(&[system, t, e]));
+                push(0, &entries, case.rhs.get(&[system, t, e]));
             }
         }
         let &[_, initial_points, _, given] = &case.initial_values.shape[..] else { unreachable!() };
@@ -46,7 +51,7 @@ impl Dense {
             for k in 0..states {
                 for j in 0..given {
                     let value = case.initial_values.get(&[system, i, k, j]);
-                    push(weights.initial, &[(i * p + k * q + j, 1.0)], value);
+                    push(1, &[(i * p + k * q + j, 1.0)], value);
                 }
             }
         }
@@ -55,7 +60,7 @@ impl Dense {
                 for j in 0..order {
                     let at = k * q + j;
                     let entries = [(at, 1.0), ((points - 1) * p + at, -1.0)];
-                    push(weights.periodic, &entries, 0.0);
+                    push(3, &entries, 0.0);
                 }
             }
         }
@@ -79,7 +84,7 @@ impl Dense {
                         if slack {
                             entries.push((points * p, 1.0));
                         }
-                        push(weights.smoothness, &entries, 0.0);
+                        push(2, &entries, 0.0);
                     }
                 }
             }
@@ -96,9 +101,22 @@ impl Dense {
                 rows.iter().flat_map(|row| row.0.iter().copied()),
             ),
             rhs: DVector::from_iterator(count, rows.iter().map(|row| row.1)),
+            families,
             cost,
             slack,
         }
+    }
+
+    /// Norms of the defects that a solution leaves, by family.
+    pub fn residuals(&self, values: &[f64], epsilon: f64) -> [f64; 4] {
+        let slack = self.slack.then_some(epsilon);
+        let unknowns = self.matrix.ncols();
+        let x = DVector::from_iterator(unknowns, values.iter().copied().chain(slack));
+        let mut squares = [0.0; 4];
+        for (&family, defect) in self.families.iter().zip((&self.matrix * x - &self.rhs).iter()) {
+            squares[family] += defect * defect;
+        }
+        squares.map(f64::sqrt)
     }
 
     /// Ratio of the extreme singular values; infinite for fewer rows than columns.

@@ -4,11 +4,13 @@ use super::banded::{BandedShape, Window};
 use super::inputs::{InputLayout, TileSystems};
 use super::lanes::Packed;
 use super::stencil::Stencil;
+use crate::error::Result;
 use crate::options::{Formulation, Options};
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::rows::{pair_rows, triple_rows};
 use crate::shape::ProblemShape;
+use crate::solver::zeros;
 use num_traits::One;
 
 /// Where things stand. The unknowns of one system are (z_0, ..., z_{N−1}, ε), each z_t of P values;
@@ -161,17 +163,18 @@ pub struct RowBuffers<S: Packed> {
 
 impl<S: Packed> RowBuffers<S> {
     /// For problems of this shape.
-    pub fn new(shape: &ProblemShape, options: &Options) -> Self {
+    pub fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
         let q = shape.derivatives();
         let slack = matches!(options.formulation, Formulation::SharedSlack { .. });
         let longest = (3 * q + 1).max(shape.block());
-        RowBuffers {
-            pair: Stencil::new(pair_rows(options.smoothness, shape.order()), q, slack),
+        Ok(RowBuffers {
+            pair: Stencil::new(pair_rows(options.smoothness, shape.order()), q, slack)?,
             triple: triple_rows(options.smoothness, shape.order())
-                .map(|family| Stencil::new(family, q, slack)),
-            unknowns: vec![0; longest],
-            values: vec![S::default(); longest],
-        }
+                .map(|family| Stencil::new(family, q, slack))
+                .transpose()?,
+            unknowns: zeros("row", longest)?,
+            values: zeros("row", longest)?,
+        })
     }
 }
 

@@ -61,7 +61,9 @@ impl BandedShape {
 
     /// Stored values of the whole factor, or `None` if that overflows.
     pub fn factor_values(&self) -> Option<usize> {
-        self.blocks.checked_mul(self.row_values())?.checked_add(self.border * (self.border + 1) / 2)
+        self.block.checked_mul(self.window())?;
+        let triangle = self.border.checked_mul(self.border + 1)? / 2;
+        self.blocks.checked_mul(self.row_values())?.checked_add(triangle)
     }
 
     /// First row of R (within a block row) that can be nonzero in a window column: the coupling
@@ -95,13 +97,16 @@ pub struct Window<S> {
 
 impl<S: Packed> Window<S> {
     /// All zeros.
-    pub fn new(shape: &BandedShape) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
+    pub fn new(shape: &BandedShape) -> Result<Self> {
         let columns = shape.window();
-        Window {
+        Ok(Window {
             columns,
-            entries: vec![S::default(); columns * columns],
-            removed: vec![S::default(); columns],
-        }
+            entries: zeros("window of the factorisation", columns.saturating_mul(columns))?,
+            removed: zeros("window of the factorisation", columns)?,
+        })
     }
 
     /// Adds `value` to M at the window's (row, column), row ≤ column.
@@ -148,10 +153,10 @@ impl<S: Packed> Factor<S> {
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
     pub fn new(shape: BandedShape) -> Result<Self> {
-        let values = shape.factor_values().unwrap_or(usize::MAX);
+        let values = zeros("factor", shape.factor_values().unwrap_or(usize::MAX))?;
         Ok(Factor {
             first_row: (0..shape.window()).map(|column| shape.first_row(column)).collect(),
-            values: zeros("factor", values)?,
+            values,
             breakdown: vec![None; S::LANES],
             weakest: vec![Weakest { ratio: S::Real::infinity(), unknown: 0 }; S::LANES],
             shape,
@@ -607,7 +612,7 @@ mod tests {
                 .map(|value| Pack([value, -2.0 * value]))
                 .collect();
             let mut factor = Factor::new(shape).unwrap();
-            let mut window = Window::new(&shape);
+            let mut window = Window::new(&shape).unwrap();
             factor.factorise(&mut window, |t, window| {
                 for &(_, row, column, value) in terms.iter().filter(|term| term.0 == t) {
                     window.add(row, column, Pack::splat(value));
@@ -627,7 +632,7 @@ mod tests {
         let shape = BandedShape { blocks: 4, block: 2, groups: 1, bandwidth: 1, border: 5 };
         let (terms, _) = example(shape, 3);
         let mut factor = Factor::<f64>::new(shape).unwrap();
-        factor.factorise(&mut Window::new(&shape), |t, window| {
+        factor.factorise(&mut Window::new(&shape).unwrap(), |t, window| {
             for &(_, row, column, value) in terms.iter().filter(|term| term.0 == t) {
                 window.add(row, column, value);
             }
@@ -644,7 +649,7 @@ mod tests {
     fn breakdown_names_the_pivot_and_leaves_other_lanes_alone() {
         let shape = BandedShape { blocks: 3, block: 2, groups: 1, bandwidth: 1, border: 1 };
         let mut factor = Factor::new(shape).unwrap();
-        let mut window = Window::new(&shape);
+        let mut window = Window::new(&shape).unwrap();
         factor.factorise(&mut window, |t, window| {
             for i in 0..if t < 3 { 2 } else { 0 } {
                 let singular = if t == 1 && i == 1 { 0.0 } else { 4.0 };

@@ -3,11 +3,11 @@
 use super::assembly::{Context, Layout};
 use super::gradient::GradientSink;
 use super::inputs::{ArrayLayout, TileSystems};
-use super::lanes::{Pack, Packed};
+use super::lanes::{MOST_LANES, Pack, Packed};
 use super::simd::{Work, vectorised};
 use super::tile::{Scratch, SolutionSink, Tile};
 use crate::adjoint::{Cotangent, Gradients, Tangents};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::options::{Options, Weights};
 use crate::problem::Problem;
 use crate::real::Real;
@@ -16,7 +16,7 @@ use crate::solver::{Residuals, Solution, Status, zeros};
 use rayon::prelude::*;
 
 /// Lanes of a wide tile: two AVX2 registers of f64, one of f32.
-const WIDE: usize = 8;
+const WIDE: usize = MOST_LANES;
 /// From this many systems on, wide tiles are faster than one system at a time.
 const WIDE_BATCH: usize = 3;
 /// Most groups of tiles; each has its own sum of the gradients of shared inputs.
@@ -172,9 +172,6 @@ impl<S: Packed> Batch<S> {
         let group_systems = tiles.div_ceil(most_groups) * S::LANES;
         let count = shape.batch.div_ceil(group_systems);
 
-        let overflow =
-            || Error::OutOfMemory { what: "factor of one system".into(), bytes: usize::MAX };
-        layout.banded.factor_values().ok_or_else(overflow)?;
         let mut groups = Vec::with_capacity(count);
         for origin in (0..shape.batch).step_by(group_systems) {
             let end = (origin + group_systems).min(shape.batch);

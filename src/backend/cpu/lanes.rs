@@ -38,6 +38,9 @@ pub trait Packed:
     fn sqrt(self) -> Self;
 }
 
+/// Most lanes of any [`Packed`].
+pub const MOST_LANES: usize = 8;
+
 /// `L` values that are computed on together, in vector registers where the machine has them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(transparent)]

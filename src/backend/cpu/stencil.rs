@@ -1,8 +1,10 @@
 //! Smoothness rows evaluated at a step, for the systems of one tile.
 
 use super::lanes::Packed;
+use crate::error::Result;
 use crate::real::Real;
 use crate::rows::RowFamily;
+use crate::solver::zeros;
 use num_traits::{Float, One};
 
 /// A [`RowFamily`] at a given length: values, their derivatives with respect to the length, and
@@ -24,25 +26,25 @@ struct Cached<S: Packed> {
 }
 
 impl<S: Packed> Cached<S> {
-    fn new(entries: usize) -> Self {
+    fn new(entries: usize) -> Result<Self> {
         let never = S::splat(S::Real::nan());
-        Cached { length: never, entries: vec![S::default(); entries] }
+        Ok(Cached { length: never, entries: zeros("smoothness rows", entries)? })
     }
 }
 
 impl<S: Packed> Stencil<S> {
     /// Rows over (points, Q) columns, and one more column of ones if the slack stands in them.
-    pub fn new(family: RowFamily, derivatives: usize, slack: bool) -> Self {
+    pub fn new(family: RowFamily, derivatives: usize, slack: bool) -> Result<Self> {
         let columns = family.points * derivatives + usize::from(slack);
-        Stencil {
+        Ok(Stencil {
             derivatives,
             columns,
             slack,
-            values: Cached::new(family.rows * columns),
-            slopes: Cached::new(family.rows * columns),
-            gram: Cached::new(columns * columns),
+            values: Cached::new(family.rows * columns)?,
+            slopes: Cached::new(family.rows * columns)?,
+            gram: Cached::new(columns * columns)?,
             family,
-        }
+        })
     }
 
     /// Number of columns: points · Q, and one if there is slack.

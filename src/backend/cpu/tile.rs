@@ -4,7 +4,7 @@ use super::assembly::{Assembly, Context, Layout, RowBuffers};
 use super::banded::{Factor, Window};
 use super::gradient::{GradientPass, GradientSink};
 use super::inputs::{InputLayout, TileSystems};
-use super::lanes::Packed;
+use super::lanes::{MOST_LANES, Packed};
 use super::residual::{NormalResidual, RightHandSide, SquaredDefects};
 use super::tangent::TangentPass;
 use crate::adjoint::{Cotangent, Tangents};
@@ -32,8 +32,8 @@ impl<S: Packed> Scratch<S> {
     pub fn new(shape: &ProblemShape, options: &Options, layout: &Layout) -> Result<Self> {
         let unknowns = layout.banded.unknowns();
         Ok(Scratch {
-            window: Window::new(&layout.banded),
-            rows: RowBuffers::new(shape, options),
+            window: Window::new(&layout.banded)?,
+            rows: RowBuffers::new(shape, options)?,
             direction: zeros("adjoint", unknowns)?,
             rhs: zeros("right-hand side", unknowns)?,
             correction: zeros("refinement", unknowns)?,
@@ -175,7 +175,6 @@ impl<S: Packed> Tile<S> {
         let Scratch { rows, direction: g, rhs, correction, .. } = scratch;
         let mut assembly = Assembly::new(context, self.systems, rows);
         let live = self.live(status, sink.origin);
-        let live = &live[..S::LANES];
 
         self.gather_cotangent(context, cotangent, rhs);
         self.solve_given(context, &mut assembly, rhs, g, correction);
@@ -183,7 +182,7 @@ impl<S: Packed> Tile<S> {
             z: &self.unknowns,
             g,
             systems: self.systems,
-            live,
+            live: &live,
             inputs: &context.layout.inputs,
             sink,
             weights: Default::default(),
@@ -285,8 +284,8 @@ impl<S: Packed> Tile<S> {
     }
 
     /// Which lanes hold a solved system.
-    fn live(&self, status: &[Status], origin: usize) -> [bool; 16] {
-        let mut live = [false; 16];
+    fn live(&self, status: &[Status], origin: usize) -> [bool; MOST_LANES] {
+        let mut live = [false; MOST_LANES];
         for (lane, system) in self.systems.range().enumerate() {
             live[lane] = status[system - origin].is_ok();
         }
