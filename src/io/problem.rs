@@ -264,7 +264,7 @@ impl<'a> File<'a> {
             (0 | 1, 0 | 1) => Err(self.error(
                 "every tensor is shared over time: metadata `points` must say how many points",
             )),
-            (0 | 1, steps) => Ok(steps + 1),
+            (0 | 1, steps) => Ok(steps.saturating_add(1)),
             (full, _) => Ok(full),
         }
     }

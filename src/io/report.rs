@@ -36,7 +36,8 @@ pub fn json(discovery: &Discovery) -> String {
 pub fn latex(discovery: &Discovery) -> String {
     let mut out = String::from("\\begin{align*}\n");
     for (index, equation) in discovery.equations.iter().enumerate() {
-        let name = equation.lhs.trim_end_matches('\'');
+        let primes = "'".repeat(discovery.order);
+        let name = equation.lhs.strip_suffix(&primes).unwrap_or(&equation.lhs);
         let power = if discovery.order == 1 { "" } else { "^2" };
         let symbol = latex_name(name);
         let end = if index + 1 == discovery.equations.len() { "" } else { " \\\\" };
@@ -259,7 +260,7 @@ fn latex_name(name: &str) -> String {
     let (base, index) = name.split_at(name.len() - digits);
     let base = base.strip_suffix('_').filter(|_| digits > 0).unwrap_or(base);
     let symbol = match base.chars().count() {
-        1 => escape(base),
+        0 | 1 => escape(base),
         _ => format!("\\mathrm{{{}}}", escape(base)),
     };
     if index.is_empty() || base.is_empty() {
@@ -395,7 +396,7 @@ z' = (2.00(10) z) / (1 - 0.25(2) x_1)
 \end{align*}
 ";
         assert_eq!(latex(&example()), expected);
-        let names = ["hare", "x2", "x_12", "a_b", "sin(x1)", "x'", "50%"];
+        let names = ["hare", "x2", "x_12", "a_b", "sin(x1)", "x'", "50%", "17"];
         let set: Vec<String> = names.iter().map(|name| latex_name(name)).collect();
         let expected = [
             r"\mathrm{hare}",
@@ -405,6 +406,7 @@ z' = (2.00(10) z) / (1 - 0.25(2) x_1)
             r"\sin(x_{1})",
             "x'",
             r"\mathrm{50\%}",
+            "17",
         ];
         assert_eq!(set, expected);
     }

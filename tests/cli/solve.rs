@@ -99,6 +99,7 @@ fn assert_close(actual: &File, expected: &File, name: &str, tolerance: f64) {
 
 #[test]
 fn golden_files_come_out_as_published() {
+    let mut files = 0;
     for entry in std::fs::read_dir(repository("tests/golden")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "safetensors") {
@@ -117,7 +118,9 @@ fn golden_files_come_out_as_published() {
         }
         assert!(result.tensors["status"].2.iter().all(|status| *status == 0));
         assert_eq!(result.metadata["smoothness"], golden.metadata["smoothness"]);
+        files += 1;
     }
+    assert_eq!(files, 15);
 }
 
 #[test]
