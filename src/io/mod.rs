@@ -10,4 +10,4 @@ pub mod model;
 pub mod plot;
 pub mod problem;
 pub mod report;
-mod tensors;
+pub(crate) mod tensors;

@@ -1,17 +1,18 @@
-//! Writing safetensors files.
+//! Arrays in safetensors files.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 
-use safetensors::Dtype;
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
 use super::atomic;
 use crate::{Real, Result};
 
 /// A named array as it stands in the file.
-pub(super) struct Tensor {
+pub(crate) struct Tensor {
     name: String,
     dtype: Dtype,
     shape: Vec<usize>,
@@ -21,21 +22,50 @@ pub(super) struct Tensor {
 impl Tensor {
     /// `values` are as many as the shape asks for.
     pub fn of<T: Real>(name: impl Into<String>, shape: &[usize], values: &[T]) -> Self {
-        let (dtype, bytes) = match T::NAME {
-            "f64" => (Dtype::F64, encode(values, |value| value.to_double().to_le_bytes())),
-            _ => (Dtype::F32, encode(values, |value| (value.to_double() as f32).to_le_bytes())),
+        let bytes = match dtype::<T>() {
+            Dtype::F64 => encode(values, |value| value.to_double().to_le_bytes()),
+            _ => encode(values, |value| (value.to_double() as f32).to_le_bytes()),
         };
-        Tensor { name: name.into(), dtype, shape: shape.to_vec(), bytes }
+        Tensor { name: name.into(), dtype: dtype::<T>(), shape: shape.to_vec(), bytes }
     }
 
     /// Small whole numbers.
     pub fn bytes(name: &str, shape: &[usize], bytes: Vec<u8>) -> Self {
         Tensor { name: name.into(), dtype: Dtype::U8, shape: shape.to_vec(), bytes }
     }
+
+    /// One whole number, of rank 0.
+    pub fn number(name: impl Into<String>, number: u64) -> Self {
+        let bytes = number.to_le_bytes().to_vec();
+        Tensor { name: name.into(), dtype: Dtype::U64, shape: vec![], bytes }
+    }
+}
+
+/// F64 or F32.
+pub(crate) fn dtype<T: Real>() -> Dtype {
+    if T::NAME == "f64" { Dtype::F64 } else { Dtype::F32 }
 }
 
 fn encode<T: Real, const WIDTH: usize>(values: &[T], number: impl Fn(T) -> [u8; WIDTH]) -> Vec<u8> {
     values.iter().flat_map(|value| number(*value)).collect()
+}
+
+/// Numbers of a tensor of F64, F32, F16 or BF16; `None` for another type.
+pub(crate) fn decode<T: Real>(tensor: &TensorView) -> Option<Vec<T>> {
+    fn numbers<const WIDTH: usize, T: Real>(
+        bytes: &[u8],
+        number: impl Fn([u8; WIDTH]) -> f64,
+    ) -> Option<Vec<T>> {
+        let (chunks, _) = bytes.as_chunks::<WIDTH>();
+        Some(chunks.iter().map(|chunk| T::of(number(*chunk))).collect())
+    }
+    match tensor.dtype() {
+        Dtype::F64 => numbers(tensor.data(), f64::from_le_bytes),
+        Dtype::F32 => numbers(tensor.data(), |bytes| f32::from_le_bytes(bytes).into()),
+        Dtype::F16 => numbers(tensor.data(), |bytes| f16::from_le_bytes(bytes).into()),
+        Dtype::BF16 => numbers(tensor.data(), |bytes| bf16::from_le_bytes(bytes).into()),
+        _ => None,
+    }
 }
 
 /// Writes a file with these tensors and metadata: the same bytes for the same contents, which the
@@ -43,7 +73,7 @@ fn encode<T: Real, const WIDTH: usize>(values: &[T], number: impl Fn(T) -> [u8; 
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) when `path` cannot be written.
-pub(super) fn write(path: &Path, tensors: &[Tensor], metadata: &[(&str, String)]) -> Result<()> {
+pub(crate) fn write(path: &Path, tensors: &[Tensor], metadata: &[(&str, String)]) -> Result<()> {
     let metadata: BTreeMap<&str, &str> =
         metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
     let mut header = serde_json::Map::new();

@@ -5,10 +5,11 @@
 
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors};
 
 use super::optimiser::State;
 use super::{Optimiser, Parameters};
+use crate::io::tensors::{self, Tensor};
 use crate::tape::Array;
 use crate::{Error, Real, Result};
 
@@ -21,38 +22,19 @@ pub fn save_checkpoint<T: Real>(
     parameters: &Parameters<T>,
     optimiser: &Optimiser<T>,
 ) -> Result<()> {
-    let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = vec![];
-    let mut number = |name: String, value: u64| {
-        tensors.push((name, Dtype::U64, vec![], value.to_le_bytes().to_vec()));
-    };
-    number("steps".into(), optimiser.steps());
+    let mut tensors = vec![Tensor::number("steps", optimiser.steps())];
     let states = optimiser.states.iter().map(Option::as_ref).chain(std::iter::repeat(None));
-    for ((_, name, _), state) in parameters.iter().zip(states.clone()) {
-        if let Some(state) = state {
-            number(format!("updates.{name}"), state.updates);
-        }
-    }
-    let mut array = |name: String, array: &Array<T>| {
-        let bytes = to_bytes(array.data());
-        tensors.push((name, dtype::<T>(), array.shape().to_vec(), bytes));
-    };
     for ((_, name, value), state) in parameters.iter().zip(states) {
-        array(format!("parameter.{name}"), value);
-        for (i, moment) in state.iter().flat_map(|state| state.moments.iter().enumerate()) {
-            array(format!("moment{i}.{name}"), moment);
-        }
+        let array = |kind: &str, array: &Array<T>| {
+            Tensor::of(format!("{kind}.{name}"), array.shape(), array.data())
+        };
+        tensors.push(array("parameter", value));
+        let Some(state) = state else { continue };
+        tensors.push(Tensor::number(format!("updates.{name}"), state.updates));
+        let moments = state.moments.iter().enumerate();
+        tensors.extend(moments.map(|(i, moment)| array(&format!("moment{i}"), moment)));
     }
-    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
-        let view = TensorView::new(*dtype, shape.clone(), bytes);
-        (name, view.expect("the bytes were made for this type and shape"))
-    });
-    safetensors::serialize_to_file(views, None, path).map_err(|error| Error::Io {
-        path: path.to_owned(),
-        source: match error {
-            safetensors::SafeTensorError::IoError(source) => source,
-            other => std::io::Error::other(other),
-        },
-    })
+    tensors::write(path, &tensors, &[])
 }
 
 /// Reads a checkpoint into parameters and an optimiser made as they were when it was saved; both
@@ -83,8 +65,8 @@ pub fn load_checkpoint<T: Real>(
         Ok(u64::from_le_bytes(bytes.expect("a u64 has eight bytes")))
     };
     let array = |name: &str, shape: &[usize]| -> Result<Array<T>> {
-        let view = view(name, dtype::<T>(), shape)?;
-        Ok(Array::from_parts(shape.to_vec(), from_bytes(view.data())))
+        let numbers = tensors::decode(&view(name, tensors::dtype::<T>(), shape)?);
+        Ok(Array::from_parts(shape.to_vec(), numbers.expect("the type was checked")))
     };
 
     let steps = number("steps")?;
@@ -112,30 +94,4 @@ pub fn load_checkpoint<T: Real>(
     }
     optimiser.restore(steps, states);
     Ok(())
-}
-
-fn dtype<T: Real>() -> Dtype {
-    if size_of::<T>() == 4 { Dtype::F32 } else { Dtype::F64 }
-}
-
-/// Little-endian bytes.
-fn to_bytes<T: Real>(data: &[T]) -> Vec<u8> {
-    let double = |x: &T| x.to_double();
-    match dtype::<T>() {
-        Dtype::F32 => data.iter().flat_map(|x| (double(x) as f32).to_le_bytes()).collect(),
-        _ => data.iter().flat_map(|x| double(x).to_le_bytes()).collect(),
-    }
-}
-
-fn from_bytes<T: Real>(bytes: &[u8]) -> Vec<T> {
-    match dtype::<T>() {
-        Dtype::F32 => {
-            let (chunks, _) = bytes.as_chunks();
-            chunks.iter().map(|chunk| T::of(f32::from_le_bytes(*chunk).into())).collect()
-        }
-        _ => {
-            let (chunks, _) = bytes.as_chunks();
-            chunks.iter().map(|chunk| T::of(f64::from_le_bytes(*chunk))).collect()
-        }
-    }
 }

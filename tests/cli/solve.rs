@@ -283,6 +283,13 @@ fn malformed_files_get_their_message() {
             "every tensor is shared over time: metadata `points` must say how many points",
         ),
         (
+            "one point",
+            with(&|file| {
+                file.set("rhs", &[1, 1, 1], &[0.0]).meta("points", "1");
+            }),
+            "points: there must be at least two time points, got 1",
+        ),
+        (
             "wrong size",
             with(&|file| {
                 file.meta("order", "3");
