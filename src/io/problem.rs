@@ -240,11 +240,10 @@ impl<'a> File<'a> {
             None => self.points(&axes)?,
         };
         let [c, r, i, s] = inputs.each_ref().map(|array| array.shape.as_slice());
-        let shape = ProblemShape::new(batch, points, c, r, i, s)
-            .map_err(|error| match error {
-                Error::Shape { .. } => self.error(format!("tensor {error}")),
-                _ => self.error(error.to_string()),
-            })?;
+        let shape = ProblemShape::new(batch, points, c, r, i, s).map_err(|error| match error {
+            Error::Shape { .. } => self.error(format!("tensor {error}")),
+            _ => self.error(error.to_string()),
+        })?;
         self.check_sizes(&shape, settings)?;
         if let Some(cotangent) = &cotangent
             && cotangent.shape != shape.solution()

@@ -56,7 +56,7 @@ const CASES: &[Case] = &[
     case(
         "a quotation mark that nothing closes",
         b"t,x\n0,\"1\n1,2\n2,3\n3,4\n4,5\n5,6\n6,7\n7,8\n8,9\n",
-        "a.csv:2: column `x`: not a number: \"1\\n1,2\\n2,3\\n3,4\\n4,5\\n5,6\\n6,7\\n7,8\"...",
+        "a.csv:2: column `x`: not a number: \"1\\n1,2\\n2,3\\n3,4\\n4,5\\n5,6\\n6,7\\n7,8\\n\"...",
     ),
     case(
         "a quotation mark in the header that nothing closes",
