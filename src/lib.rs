@@ -39,7 +39,7 @@
 //!   derivatives: the solver alone.
 //! * [`tape`] and [`nn`]: the solve as one node of a reverse-mode tape, layers, optimisers.
 //! * [`discovery`]: time series in, governing equations out.
-//! * [`io`][]: files.
+//! * [`io`] reads and writes files.
 //!
 //! # Source
 //!
