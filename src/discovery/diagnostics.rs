@@ -1,27 +1,32 @@
 //! What the reader must know about the result, in words.
 
 use super::dense::eigen;
-use super::search::Search;
+use super::linearised::Parameter;
 use super::selection::Information;
-use super::{Equation, Fit};
+use super::{Equation, Fit, RightHandSide};
 
 /// At most so many undecided pairs are named for an equation.
 const MAX_PAIRS: usize = 3;
 
 /// Terms that others could stand in for: exchanging them costs less χ² than a term must be worth.
-pub(super) fn undecided(search: &Search<'_>, information: &Information) -> Vec<String> {
-    let rhs = &search.estimate.rhs;
-    let name = |index: usize| match rhs.library.factors(search.all[index].term) {
+/// `kept` are the terms found, indices in `all`.
+pub(super) fn undecided(
+    rhs: &RightHandSide<'_>,
+    all: &[Parameter],
+    kept: &[usize],
+    information: &Information,
+) -> Vec<String> {
+    let name = |index: usize| match rhs.library.factors(all[index].term) {
         [] => "`1`".to_string(),
         factors => format!("`{}`", factors.join(" ")),
     };
-    let Some(set) = information.set(&search.kept) else { return vec![singular()] };
+    let Some(set) = information.set(kept) else { return vec![singular()] };
     let rivals = information.rivals(&set);
     let mut warnings = Vec::new();
     for equation in 0..rhs.states() {
         // Far better sets were tried, and the quadratic was wrong about them.
         let close = rivals.iter().filter(|rival| {
-            search.all[rival.without].equation == equation
+            all[rival.without].equation == equation
                 && (rival.set.score - set.score).abs() < information.penalty
         });
         let pairs: Vec<String> = close

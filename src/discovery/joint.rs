@@ -41,8 +41,15 @@ pub(super) fn discover(
     let libraries = libraries.collect::<Result<Vec<_>>>()?;
     let mut best: Option<(Search<'_>, Vec<String>)> = None;
     let mut failure = None;
-    for library in &libraries {
-        match search(library, &grid, &smooth, settings, observer) {
+    let mut reached = 0.0_f64;
+    for (index, library) in libraries.iter().enumerate() {
+        let mut part = |progress: &Progress<'_>| {
+            let fraction = (index as f64 + progress.fraction) / libraries.len() as f64;
+            // Stages may be repeated, but progress is never taken back.
+            reached = reached.max(fraction);
+            observer(&Progress { fraction: reached, ..*progress })
+        };
+        match search(library, &grid, &smooth, settings, &mut part) {
             Ok(found) => {
                 if best.as_ref().is_none_or(|best| beats(&found.0, &best.0, settings)) {
                     best = Some(found);
@@ -150,11 +157,21 @@ fn select(
         } else if round == 0 {
             eliminate(search, settings, observer)?;
         } else {
-            return Ok(diagnostics::undecided(search, &information));
+            return Ok(diagnostics::undecided(
+                &search.estimate.rhs,
+                &search.all,
+                &search.kept,
+                &information,
+            ));
         }
     }
     eliminate(search, settings, observer)?;
-    Ok(diagnostics::undecided(search, &search.information(penalty)?))
+    Ok(diagnostics::undecided(
+        &search.estimate.rhs,
+        &search.all,
+        &search.kept,
+        &search.information(penalty)?,
+    ))
 }
 
 /// Backward elimination by standard error.
@@ -167,6 +184,7 @@ fn eliminate(
     loop {
         let done = 1.0 - search.kept.len() as f64 / search.all.len().max(1) as f64;
         search.converge(TOLERANCE, || report(observer, 0.4 + 0.5 * done, stage, None))?;
+        report(observer, 0.4 + 0.5 * done, stage, Some(&search.equations()))?;
         let quadratic = search.quadratic();
         let dropped = if settings.link == Link::Ratio {
             let library = search.estimate.rhs.library;
@@ -180,7 +198,6 @@ fn eliminate(
             return Ok(());
         }
         search.drop(&dropped)?;
-        report(observer, 0.4 + 0.5 * done, stage, Some(&search.equations()))?;
     }
 }
 

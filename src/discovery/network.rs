@@ -17,7 +17,7 @@ use super::joint::{free_parameters, report};
 use super::linearised::Parameter;
 use super::regression::regress;
 use super::search::priors;
-use super::selection::{self, Quadratic};
+use super::selection::{self, Information, Quadratic};
 use super::{
     Dataset, Discovery, Equation, Fit, Library, Link, Observer, RightHandSide, Settings,
     diagnostics, simulate,
@@ -29,7 +29,7 @@ use windows::Windows;
 
 /// Training steps of the first cycle, and of each later one.
 const FIRST_STEPS: usize = 300;
-const LATER_STEPS: usize = 60;
+const LATER_STEPS: usize = 40;
 /// Gauss-Newton iterations at most, for one level of the noise.
 const ITERATIONS: usize = 8;
 /// Times that the level of the noise is estimated anew, at most.
@@ -46,7 +46,8 @@ const BOTH_PATHS: [Path; 2] = [Path::Fixed, Path::Solution];
 
 /// What was found with one library.
 struct Found<'a> {
-    /// −2 log likelihood of the data, up to a constant, plus threshold² for each term.
+    /// −2 log likelihood of the data, up to a constant, plus the square of the threshold for each
+    /// term.
     score: f64,
     rhs: RightHandSide<'a>,
     /// (M, D)
@@ -56,6 +57,8 @@ struct Found<'a> {
     /// The free coefficients, and χ² about them.
     parameters: Vec<Parameter>,
     quadratic: Quadratic,
+    /// What remains undecided.
+    warnings: Vec<String>,
 }
 
 /// See [`discover`](super::discover).
@@ -112,14 +115,15 @@ fn search<'a>(
     let slopes = grid.slopes(smooth, settings.order);
     regress(&mut rhs, &parameters, grid, &trajectory, &slopes);
 
-    let prior = priors(&rhs, &trajectory, &slopes, &parameters);
+    let prior = priors(&rhs, &trajectory, &slopes, &parameters)?;
     let relative = smooth.noise.iter().zip(&smooth.deviation).map(|(noise, unit)| noise / unit);
     let noise: Vec<f64> = relative.map(|noise| noise.max(NOISE_FLOOR)).collect();
     let mut model = Model::new(windows, &rhs, &slopes, &noise, settings.seed)?;
     let mut shooting = Shooting::new(windows, parameters, noise, prior)?;
     let mut estimate = Estimate { rhs, start: windows.starts(), path: windows.path.clone() };
 
-    let all = shooting.parameters.len().max(1);
+    let all = shooting.all.len().max(1);
+    let penalty = settings.threshold * settings.threshold;
     let mut steps = FIRST_STEPS;
     loop {
         let left = shooting.parameters.len() as f64 / all as f64;
@@ -140,52 +144,84 @@ fn search<'a>(
             remove(&mut shooting, &mut estimate, quadratic, &dropped);
             continue;
         }
-        if settings.link == Link::Ratio
-            && drop_denominator(&mut shooting, &mut estimate, settings.threshold, &mut refining)?
-        {
+        let information = shooting.information(&estimate, penalty)?;
+        let mut better = false;
+        for kept in rivals(&shooting, &information, settings.link) {
+            better = attempt(&mut shooting, &mut estimate, kept, penalty, &mut refining)?;
+            if better {
+                break;
+            }
+        }
+        if better {
             continue;
         }
+        let warnings = match settings.link {
+            // Numerator and denominator can always share a factor.
+            Link::Ratio => vec![],
+            _ => {
+                let (all, kept) = (&shooting.all, &shooting.kept);
+                diagnostics::undecided(&estimate.rhs, all, kept, &information)
+            }
+        };
         return Ok(Found {
-            score: shooting.score(settings.threshold),
+            score: shooting.score(penalty),
             trajectory: windows.join(&estimate.path, grid.points()),
             rhs: estimate.rhs,
             noise: shooting.noise,
             parameters: shooting.parameters,
             quadratic,
+            warnings,
         });
     }
 }
 
-/// Drops all of one equation's denominator if the score is then better: a factor common to
-/// numerator and denominator can make every single term look significant. Returns whether it did.
-fn drop_denominator(
+/// Other sets of terms worth an attempt: better ones by the information; for a ratio those without
+/// one equation's denominator, because a factor common to numerator and denominator can make every
+/// single term look significant.
+fn rivals(shooting: &Shooting<'_>, information: &Information, link: Link) -> Vec<Vec<usize>> {
+    let kept = &shooting.kept;
+    if link != Link::Ratio {
+        let sets = information.best(kept).into_iter().map(|set| set.kept);
+        return sets.filter(|set| set != kept).collect();
+    }
+    let mut equations: Vec<usize> =
+        shooting.parameters.iter().filter(|p| p.denominator).map(|p| p.equation).collect();
+    equations.dedup();
+    let without = |equation: usize| {
+        let belongs = |p: &Parameter| p.denominator && p.equation == equation;
+        kept.iter().copied().filter(|&i| !belongs(&shooting.all[i])).collect()
+    };
+    equations.into_iter().map(without).collect()
+}
+
+/// Fits another set of terms and stays with it if its score is better. Returns whether it is; if
+/// not, everything is as before.
+fn attempt(
     shooting: &mut Shooting<'_>,
     estimate: &mut Estimate<'_>,
-    threshold: f64,
+    kept: Vec<usize>,
+    penalty: f64,
     report: &mut dyn FnMut() -> Result<()>,
 ) -> Result<bool> {
-    let before = shooting.free();
-    let score = shooting.score(threshold);
-    for equation in 0..estimate.rhs.states() {
-        let belongs = |p: &Parameter| p.denominator && p.equation == equation;
-        if !before.parameters.iter().any(belongs) {
-            continue;
-        }
-        let mut trial = estimate.clone();
-        let dropped = before.parameters.iter().filter(|p| belongs(p));
-        dropped.for_each(|p| *p.value_mut(&mut trial.rhs) = 0.0);
-        let kept = |&i: &usize| !belongs(&before.parameters[i]);
-        shooting.keep(&(0..before.parameters.len()).filter(kept).collect::<Vec<_>>());
-        match refine(shooting, &mut trial, &BOTH_PATHS, report) {
-            Ok(_) if shooting.score(threshold) < score => {
-                *estimate = trial;
-                return Ok(true);
-            }
-            Ok(_) | Err(Error::Data(_)) => shooting.restore(&before),
-            Err(error) => return Err(error),
-        }
+    let (before, noise, score) =
+        (shooting.kept.clone(), shooting.noise.clone(), shooting.score(penalty));
+    let mut trial = estimate.clone();
+    for &i in before.iter().filter(|i| !kept.contains(i)) {
+        *shooting.all[i].value_mut(&mut trial.rhs) = 0.0;
     }
-    Ok(false)
+    shooting.select(kept);
+    let better = match refine(shooting, &mut trial, &BOTH_PATHS, report) {
+        Ok(_) => shooting.score(penalty) < score,
+        Err(Error::Data(_)) => false,
+        Err(error) => return Err(error),
+    };
+    if better {
+        *estimate = trial;
+    } else {
+        shooting.select(before);
+        shooting.noise = noise;
+    }
+    Ok(better)
 }
 
 /// Gauss-Newton about each path in turn; the fit as a quadratic function of the coefficients.
@@ -245,9 +281,8 @@ fn remove(
     for (p, value) in shooting.parameters.iter().zip(&quadratic.coefficients) {
         *p.value_mut(&mut estimate.rhs) = *value;
     }
-    let kept: Vec<usize> =
-        (0..quadratic.coefficients.len()).filter(|j| !dropped.contains(j)).collect();
-    shooting.keep(&kept);
+    let kept = shooting.kept.iter().enumerate().filter(|(place, _)| !dropped.contains(place));
+    shooting.select(kept.map(|(_, &index)| index).collect());
 }
 
 impl<'a> Found<'a> {
@@ -310,7 +345,8 @@ impl<'a> Found<'a> {
         });
         let fits: Vec<Fit> = fits.collect();
         let equations = self.equations();
-        let mut warnings = diagnostics::empty(&equations);
+        let mut warnings = self.warnings;
+        warnings.extend(diagnostics::empty(&equations));
         warnings.extend(diagnostics::blow_ups(&fits, k));
         let noise = self.noise.iter().zip(&unit.deviation).map(|(noise, unit)| noise * unit);
         let (states, order) = (data.states.clone(), unit.order);

@@ -76,7 +76,7 @@ impl<'a> Search<'a> {
         let rms = |i: usize| root_mean_square(trajectory.iter().skip(i).step_by(d));
         let relative: Vec<f64> =
             (0..d).map(|i| if i < k { 1.0 } else { rms(i) / smooth.deviation[i - k] }).collect();
-        let priors = priors(&rhs, &trajectory, slopes, &all);
+        let priors = priors(&rhs, &trajectory, slopes, &all)?;
         let estimate = Estimate { trajectory, rhs };
         let mut search = Search {
             grid,
@@ -197,9 +197,6 @@ impl<'a> Search<'a> {
     /// True once nothing moves any more.
     fn iterate(&mut self, tolerance: f64) -> Result<bool> {
         let outcome = self.solver.iterate(&mut self.estimate, &mut self.weights, self.cost)?;
-        if std::env::var("DISC_DEBUG").is_ok() {
-            eprintln!("w {} {outcome:?} noise {:?}", self.stiffness, self.noise);
-        }
         self.cost = outcome.cost;
         Ok(outcome.fraction == 0.0 || outcome.promised < tolerance * self.variance())
     }
@@ -309,7 +306,10 @@ impl<'a> Search<'a> {
         let minimum: Vec<f64> =
             values.zip(solver.coefficient_step()).map(|(value, step)| value - step).collect();
         Ok(Information {
-            vector: matrix.chunks_exact(minimum.len()).map(|row| dot(row, &minimum)).collect(),
+            vector: matrix
+                .chunks_exact(minimum.len().max(1))
+                .map(|row| dot(row, &minimum))
+                .collect(),
             matrix,
             equation: self.all.iter().map(|p| p.equation).collect(),
             penalty,
@@ -377,12 +377,15 @@ impl<'a> Search<'a> {
 
 /// Reciprocal prior standard deviations of the coefficients: [`PRIOR`] times the size at which a
 /// term alone would make up the right-hand side.
+///
+/// # Errors
+/// [`Error::Data`] naming a term that is not finite on the data.
 pub(super) fn priors(
     rhs: &RightHandSide<'_>,
     trajectory: &[f64],
     slopes: &[f64],
     parameters: &[Parameter],
-) -> Vec<f64> {
+) -> Result<Vec<f64>> {
     let (k, l) = (rhs.states(), rhs.library.len());
     let mut terms = vec![0.0; l];
     let mut squares = vec![0.0; l];
@@ -390,17 +393,25 @@ pub(super) fn priors(
         rhs.library.values(state, &mut terms);
         squares.iter_mut().zip(&terms).for_each(|(s, term)| *s += term * term);
     }
+    if let Some(term) = squares.iter().position(|s| !s.is_finite()) {
+        let name = rhs.library.factors(term).join(" ");
+        return Err(Error::Data(format!("the term `{name}` is not finite on the data")));
+    }
     let points = (slopes.len() / k) as f64;
     let prior = |p: &Parameter| {
         let size = (squares[p.term] / points).sqrt();
         let slope = root_mean_square(slopes.iter().skip(p.equation).step_by(k));
+        // Where a term or the right-hand side is always zero, any scale will do.
+        if size == 0.0 || slope == 0.0 {
+            return 1.0;
+        }
         match rhs.link {
             Link::Identity => size / (PRIOR * slope),
             Link::Ratio if !p.denominator => size / (PRIOR * slope),
             _ => size / BOUNDED_PRIOR,
         }
     };
-    parameters.iter().map(prior).collect()
+    Ok(parameters.iter().map(prior).collect())
 }
 
 fn root_mean_square<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {

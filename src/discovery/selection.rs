@@ -82,7 +82,7 @@ pub(super) fn weakest(quadratic: &Quadratic, threshold: f64) -> Vec<usize> {
 /// weakest.
 pub(super) fn highest(quadratic: &Quadratic, threshold: f64, degrees: &[usize]) -> Vec<usize> {
     let candidates = 0..degrees.len();
-    let free = candidates.filter(|&j| quadratic.significance(j) < 1.0);
+    let free = candidates.filter(|&j| quadratic.significance(j) < threshold.min(1.0));
     let chosen = free.max_by(|&a, &b| {
         let weaker = quadratic.significance(b).total_cmp(&quadratic.significance(a));
         degrees[a].cmp(&degrees[b]).then(weaker)

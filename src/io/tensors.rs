@@ -29,15 +29,15 @@ impl Tensor {
         Tensor { name: name.into(), dtype: dtype::<T>(), shape: shape.to_vec(), bytes }
     }
 
+    /// One whole number, of rank 0.
+    pub fn count(name: impl Into<String>, count: u64) -> Self {
+        let bytes = count.to_le_bytes().to_vec();
+        Tensor { name: name.into(), dtype: Dtype::U64, shape: vec![], bytes }
+    }
+
     /// Small whole numbers.
     pub fn bytes(name: &str, shape: &[usize], bytes: Vec<u8>) -> Self {
         Tensor { name: name.into(), dtype: Dtype::U8, shape: shape.to_vec(), bytes }
-    }
-
-    /// One whole number, of rank 0.
-    pub fn number(name: impl Into<String>, number: u64) -> Self {
-        let bytes = number.to_le_bytes().to_vec();
-        Tensor { name: name.into(), dtype: Dtype::U64, shape: vec![], bytes }
     }
 }
 

@@ -22,19 +22,17 @@ pub fn save_checkpoint<T: Real>(
     parameters: &Parameters<T>,
     optimiser: &Optimiser<T>,
 ) -> Result<()> {
-    let mut tensors = vec![Tensor::number("steps", optimiser.steps())];
+    let mut contents = vec![Tensor::count("steps", optimiser.steps())];
     let states = optimiser.states.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     for ((_, name, value), state) in parameters.iter().zip(states) {
-        let array = |kind: &str, array: &Array<T>| {
-            Tensor::of(format!("{kind}.{name}"), array.shape(), array.data())
-        };
-        tensors.push(array("parameter", value));
+        contents.push(Tensor::of(format!("parameter.{name}"), value.shape(), value.data()));
         let Some(state) = state else { continue };
-        tensors.push(Tensor::number(format!("updates.{name}"), state.updates));
-        let moments = state.moments.iter().enumerate();
-        tensors.extend(moments.map(|(i, moment)| array(&format!("moment{i}"), moment)));
+        contents.push(Tensor::count(format!("updates.{name}"), state.updates));
+        for (i, moment) in state.moments.iter().enumerate() {
+            contents.push(Tensor::of(format!("moment{i}.{name}"), moment.shape(), moment.data()));
+        }
     }
-    tensors::write(path, &tensors, &[])
+    tensors::write(path, &contents, &[("format", "mechanistic checkpoint".into())])
 }
 
 /// Reads a checkpoint into parameters and an optimiser made as they were when it was saved; both

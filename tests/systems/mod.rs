@@ -149,6 +149,23 @@ pub fn tanh_system() -> Dataset {
 
 pub const TANH: &str = "x' = -0.5 x + 1.5 y; y' = -1.2 x + 0.3 x y";
 
+/// x' = sin(1.2 y), y' = sin(−0.8 x − 0.2 y).
+pub fn sine_system() -> Dataset {
+    let field = |u: &[f64]| vec![(1.2 * u[1]).sin(), (-0.8 * u[0] - 0.2 * u[1]).sin()];
+    sample(&["x", "y"], field, &[1.0, 0.5], uniform(2000, 0.01))
+}
+
+pub const SINE: &str = "x' = 1.2 y; y' = -0.8 x - 0.2 y";
+
+/// x' = σ(x − 2y), y' = σ(0.8x − 1.5).
+pub fn sigmoid_system() -> Dataset {
+    let logistic = |z: f64| 1.0 / (1.0 + (-z).exp());
+    let field = |u: &[f64]| vec![logistic(u[0] - 2.0 * u[1]), logistic(0.8 * u[0] - 1.5)];
+    sample(&["x", "y"], field, &[0.1, -1.5], uniform(800, 0.01))
+}
+
+pub const SIGMOID: &str = "x' = 1 x - 2 y; y' = -1.5 + 0.8 x";
+
 /// Michaelis-Menten consumption with constant supply: x' = 0.6 − 1.5 x/(0.3 + x), written with a
 /// denominator that starts at one: (0.6 − 3x)/(1 + 10x/3).
 pub fn michaelis_menten(initial: f64) -> Dataset {

@@ -74,8 +74,8 @@ impl Injection {
             }
         }
         Err(format!(
-            "CUDA_SIM_FAULTS has {text:?}, not operation:n:error such as allocation:3:OUT_OF_MEMORY \
-             (operations: allocation, copy, memset, launch, module_load)"
+            "CUDA_SIM_FAULTS has {text:?}, not operation:n:error such as \
+             allocation:3:OUT_OF_MEMORY (operations: allocation, copy, memset, launch, module_load)"
         ))
     }
 }

@@ -283,7 +283,7 @@ impl DeviceMemory {
 
     /// A snapshot of the live allocations for one launch, with race shadows of `granule` bytes
     /// per entry. Launches exclude each other while the returned guard lives.
-    pub(crate) fn begin_launch(&self, granule: u64) -> (MemoryView, MutexGuard<'_, ()>) {
+    pub(crate) fn begin_launch(&self, granule: u64) -> Option<(MemoryView, MutexGuard<'_, ()>)> {
         let guard = self.launch.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let table = self.read_table();
         let mut stamp = self.stamp.load(Ordering::Relaxed) + 1;
@@ -293,7 +293,7 @@ impl DeviceMemory {
         }
         self.stamp.store(stamp, Ordering::Relaxed);
         let buffers = table.live.values().cloned().collect();
-        (MemoryView::new(buffers, granule, stamp), guard)
+        Some((MemoryView::new(buffers, granule, stamp)?, guard))
     }
 
     fn locate(

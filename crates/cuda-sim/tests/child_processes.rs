@@ -141,6 +141,7 @@ fn counters_are_written() {
         "\"distinct_bytes_read\":8000,",
         "\"roofline_model\":{",
         "\"registers\":",
+        "\"spill_store_bytes\":0,",
         "\"theoretical_occupancy\":1.0000",
     ] {
         assert!(json.contains(expected), "{expected} is not in {json}");

@@ -482,3 +482,28 @@ fn ptx_that_is_wrong_is_refused_with_its_line() {
     let file = cudarc::nvrtc::Ptx::from_file("/nonexistent.ptx");
     assert_eq!(error(context.load_module(file)), CUresult::CUDA_ERROR_FILE_NOT_FOUND);
 }
+
+#[test]
+fn the_error_log_says_what_is_wrong() {
+    let context = context();
+    context.bind_to_thread().unwrap();
+    let ptx =
+        c".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k()\n{\n\tfrob;\n}\n";
+    let mut log = [0u8; 256];
+    let mut options = [
+        sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER,
+        sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES,
+    ];
+    let mut values = [log.as_mut_ptr().cast(), std::ptr::without_provenance_mut(log.len())];
+    let mut module = std::ptr::null_mut();
+    // SAFETY: two options and two values; the log is as long as said.
+    let outcome = unsafe {
+        let (options, values) = (options.as_mut_ptr(), values.as_mut_ptr());
+        sys::cuModuleLoadDataEx(&mut module, ptx.as_ptr().cast(), 2, options, values)
+    };
+    assert_eq!(outcome, CUresult::CUDA_ERROR_INVALID_PTX);
+    let used = values[1] as usize;
+    let text = std::ffi::CStr::from_bytes_until_nul(&log).unwrap().to_str().unwrap();
+    assert_eq!(used, text.len() + 1);
+    assert!(text.contains("line 6") && text.contains("frob"), "{text}");
+}

@@ -6,11 +6,8 @@ mod support;
 use std::sync::Arc;
 
 use cuda_sim::counters::Class;
-use cudarc::driver::{
-    CudaSlice, CudaStream, DriverError, LaunchConfig, PushKernelArg,
-    sys::{self, CUfunction_attribute as FunctionAttribute, CUresult},
-};
-use support::{context, counters_of, kernel, launches_of, load, numbers, reports_with};
+use cudarc::driver::{CudaSlice, CudaStream, LaunchConfig, PushKernelArg, sys};
+use support::{context, counters_of, kernel, launches_of, load, numbers};
 
 fn shape(grid: (u32, u32, u32), block: (u32, u32, u32), dynamic_shared: u32) -> LaunchConfig {
     LaunchConfig { grid_dim: grid, block_dim: block, shared_mem_bytes: dynamic_shared }
@@ -129,52 +126,6 @@ fn tiled_product_with_asynchronous_copies() {
         (counters.distinct_bytes_read, counters.distinct_bytes_written),
         (2 * matrix, matrix)
     );
-}
-
-#[test]
-fn dynamic_shared_memory_is_opted_into() {
-    let stream = stream();
-    let product = kernel(stream.context(), "matmul.cu", "matmul");
-    let zeros: CudaSlice<f32> = stream.alloc_zeros(256).unwrap();
-    let mut c: CudaSlice<f32> = stream.alloc_zeros(256).unwrap();
-    let mut attempt = |bytes| {
-        let mut launch = stream.launch_builder(&product);
-        launch.arg(&zeros).arg(&zeros).arg(&mut c).arg(&16i32);
-        // SAFETY: as the kernel's header says; more shared memory does no harm.
-        unsafe { launch.launch(shape((1, 1, 1), (16, 16, 1), bytes)) }.map(drop)
-    };
-    let invalid = Err(DriverError(CUresult::CUDA_ERROR_INVALID_VALUE));
-    let most = FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-    assert_eq!(product.get_attribute(most), Ok(48 << 10));
-    attempt(48 << 10).unwrap();
-    assert_eq!(attempt((48 << 10) + 1), invalid);
-    assert!(!reports_with(&["launch of matmul refused", "49153 bytes", "49152"]).is_empty());
-    product.set_attribute(most, 100 << 10).unwrap();
-    attempt(100 << 10).unwrap();
-    assert_eq!(attempt((100 << 10) + 1), invalid);
-    assert_eq!(product.set_attribute(most, (227 << 10) + 1), invalid);
-    // A refused launch is not a failed kernel.
-    stream.synchronize().unwrap();
-}
-
-#[test]
-fn launch_limits_are_those_of_the_device() {
-    let stream = stream();
-    let scan = kernel(stream.context(), "scan.cu", "scan");
-    let data: CudaSlice<i32> = stream.alloc_zeros(4).unwrap();
-    let attempt = |grid, block| {
-        let mut launch = stream.launch_builder(&scan);
-        launch.arg(&data).arg(&data);
-        // SAFETY: none of these launches starts.
-        unsafe { launch.launch(shape(grid, block, 0)) }.map(drop)
-    };
-    let invalid = Err(DriverError(CUresult::CUDA_ERROR_INVALID_VALUE));
-    assert_eq!(attempt((1, 1, 1), (1025, 1, 1)), invalid);
-    assert_eq!(attempt((1, 1, 1), (32, 32, 2)), invalid);
-    assert_eq!(attempt((1, 1, 1), (1, 1, 65)), invalid);
-    assert_eq!(attempt((1, 65536, 1), (1, 1, 1)), invalid);
-    assert_eq!(attempt((0, 1, 1), (1, 1, 1)), invalid);
-    assert_eq!(reports_with(&["launch of scan refused", "65536", "65535"]).len(), 1);
 }
 
 #[test]
@@ -332,17 +283,8 @@ fn cholesky_in_registers_is_exact() {
     assert_eq!((counters.global_load_requests, counters.global_load_sectors), (80, 80 * 8));
     assert_eq!((counters.global_store_requests, counters.global_store_sectors), (80, 80 * 8));
     assert_eq!((counters.local_requests, counters.shared_load_requests), (0, 0));
-    let (registers, block) = (factor.num_regs().unwrap() as u32, 128);
-    let resources = cuda_sim::roofline::Resources {
-        threads_per_block: block,
-        registers_per_thread: registers,
-        shared_per_block: 0,
-    };
-    let expected = resources.blocks_per_multiprocessor(&cuda_sim::device::Device::h100());
-    let resident = factor.occupancy_max_active_blocks_per_multiprocessor(block, 0, None);
-    assert_eq!(resident, Ok(expected));
     // 10 numbers of two registers are live at once; a few more for addresses.
-    assert!((20..64).contains(&registers) && (8..=16).contains(&expected));
+    assert!((20..64).contains(&factor.num_regs().unwrap()));
 }
 
 #[test]

@@ -68,7 +68,8 @@ fn assert_reported(kernel: &str, words: &[&str]) {
     let everything = reports_with(&[kernel]);
     assert_eq!(reports.len(), 1, "{all:?} in {everything:#?}");
     let place = format!("sanitizers.cu:{}", line_of(kernel));
-    assert!(reports[0].contains(&place), "{place} in {}", reports[0]);
+    let mut words = reports[0].split_whitespace().map(|word| word.trim_end_matches(','));
+    assert!(words.any(|word| word.ends_with(&place)), "{place} in {}", reports[0]);
 }
 
 #[test]
@@ -126,6 +127,25 @@ fn local_memory_out_of_bounds() {
     let illegal = CUresult::CUDA_ERROR_ILLEGAL_ADDRESS;
     assert_eq!(bad.run(line(1, 1), &bad.zeros(16), 16), illegal);
     assert_reported("local_bounds", &["offset 0x40", "64 bytes of local memory"]);
+}
+
+#[test]
+fn every_space_has_bounds_and_alignment() {
+    let misaligned = CUresult::CUDA_ERROR_MISALIGNED_ADDRESS;
+    let illegal = CUresult::CUDA_ERROR_ILLEGAL_ADDRESS;
+    for (name, right, wrong, expected, words) in [
+        ("shared_alignment", 8, 12, misaligned, "not a multiple of 8"),
+        ("local_alignment", 8, 10, misaligned, "not a multiple of 4"),
+        ("constant_bounds", 7, 8, illegal, "constant"),
+        ("atomic_bounds", 63, 64, illegal, "out of bounds"),
+    ] {
+        let good = Case::new(name);
+        let outcome = good.run(line(1, 8), &good.zeros(64), right);
+        assert_eq!(outcome, CUresult::CUDA_SUCCESS, "{name}");
+        let bad = Case::new(name);
+        assert_eq!(bad.run(line(1, 8), &bad.zeros(64), wrong), expected, "{name}");
+        assert_reported(name, &[words]);
+    }
 }
 
 #[test]

@@ -229,7 +229,7 @@ impl<S: Packed> Factor<S> {
 
         // The trailing entries are written where they stand once block t has left the window.
         let moved = |column: usize| if column < first_border { column - p } else { column };
-        for j in p..n {
+        for j in p..first_border {
             for k in j..n {
                 let mut sum = S::default();
                 for m in first_row[j].max(first_row[k])..p {
@@ -239,6 +239,16 @@ impl<S: Packed> Factor<S> {
                 if j == k {
                     window.removed[moved(j)] = window.removed[j] + sum;
                 }
+            }
+        }
+        // A wide border makes up most of the work, and stays where it is: columns innermost.
+        for j in first_border..n {
+            let entries = &mut window.entries[j * n + j..(j + 1) * n];
+            for m in 0..p {
+                let row = &row[at(m, j)..=at(m, n - 1)];
+                let factor = row[0];
+                window.removed[j] += factor * factor;
+                entries.iter_mut().zip(row).for_each(|(entry, other)| *entry -= factor * *other);
             }
         }
         for j in 0..w * p {

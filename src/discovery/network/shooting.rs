@@ -17,6 +17,7 @@ use super::windows::Windows;
 use crate::discovery::RightHandSide;
 use crate::discovery::dense::{invert_positive, solve_positive};
 use crate::discovery::linearised::{Linearised, Parameter};
+use crate::discovery::selection::Information;
 use crate::{Options, Problem, ProblemShape, Result, Smoothness, Solver, Tangents, View};
 
 /// The solver's order above that of the equation; each one divides its error by about five.
@@ -61,12 +62,15 @@ pub(super) struct Iteration {
 /// Workspace and data.
 pub(super) struct Shooting<'a> {
     windows: &'a Windows,
-    /// Free coefficients, sorted by equation (c).
+    /// Every candidate, sorted by equation, and its reciprocal prior standard deviation.
+    pub all: Vec<Parameter>,
+    priors: Vec<f64>,
+    /// Indices in `all` of the coefficients that are now free (c); the others stand still.
+    pub kept: Vec<usize>,
+    /// The free ones.
     pub parameters: Vec<Parameter>,
     /// σ of each state in the solver's units (K).
     pub noise: Vec<f64>,
-    /// Reciprocal prior standard deviation of each free coefficient (c).
-    pub prior: Vec<f64>,
     /// Covariance (c, c) of the coefficients, from the last iteration.
     pub covariance: Vec<f64>,
     solver: Solver<f64>,
@@ -81,14 +85,6 @@ pub(super) struct Shooting<'a> {
     slopes: Vec<f64>,
     /// 1 + Θ₁ζ of one chunk (chunk, N, K).
     denominators: Vec<f64>,
-}
-
-/// The coefficients that are free, with all that belongs to them, and the noise.
-#[derive(Clone)]
-pub(super) struct Free {
-    pub parameters: Vec<Parameter>,
-    prior: Vec<f64>,
-    noise: Vec<f64>,
 }
 
 /// Gauss-Newton's normal equations, the initial values eliminated.
@@ -113,7 +109,7 @@ impl<'a> Shooting<'a> {
         windows: &'a Windows,
         parameters: Vec<Parameter>,
         noise: Vec<f64>,
-        prior: Vec<f64>,
+        priors: Vec<f64>,
     ) -> Result<Self> {
         let (k, m, n) = (windows.unit.states(), windows.unit.order, windows.points);
         let q = m + EXTRA_ORDER + 1;
@@ -139,42 +135,42 @@ impl<'a> Shooting<'a> {
             denominators: vec![1.0; chunk * n * k],
             chunk,
             windows,
+            kept: (0..parameters.len()).collect(),
+            all: parameters.clone(),
             parameters,
+            priors,
             noise,
-            prior,
             covariance: vec![],
         })
     }
 
-    /// Continues with fewer coefficients: those at the indices `kept`.
-    pub fn keep(&mut self, kept: &[usize]) {
-        self.parameters = kept.iter().map(|&i| self.parameters[i]).collect();
-        self.prior = kept.iter().map(|&i| self.prior[i]).collect();
+    /// Frees exactly the coefficients at these indices of `all`.
+    pub fn select(&mut self, kept: Vec<usize>) {
+        self.parameters = kept.iter().map(|&i| self.all[i]).collect();
         self.slopes.resize(self.chunk * self.windows.points * kept.len(), 0.0);
+        self.kept = kept;
     }
 
-    /// What [`Shooting::restore`] returns to.
-    pub fn free(&self) -> Free {
-        Free {
-            parameters: self.parameters.clone(),
-            prior: self.prior.clone(),
-            noise: self.noise.clone(),
-        }
+    /// χ² as a function of all coefficients, about the estimate; a term must be worth `penalty`.
+    pub fn information(&mut self, estimate: &Estimate<'_>, penalty: f64) -> Result<Information> {
+        let kept = std::mem::take(&mut self.kept);
+        self.select((0..self.all.len()).collect());
+        let normal = self.normal(estimate);
+        self.select(kept);
+        let (_, Normal { matrix, gradient, .. }) = normal?;
+        let c = gradient.len();
+        let values: Vec<f64> = self.all.iter().map(|p| p.value(&estimate.rhs)).collect();
+        let vector = (0..c).map(|i| dot(&matrix[i * c..][..c], &values) + gradient[i]).collect();
+        let equation = self.all.iter().map(|p| p.equation).collect();
+        Ok(Information { matrix, vector, equation, penalty })
     }
 
-    /// Continues with these coefficients and this noise.
-    pub fn restore(&mut self, free: &Free) {
-        let Free { parameters, prior, noise } = free.clone();
-        self.slopes.resize(self.chunk * self.windows.points * parameters.len(), 0.0);
-        (self.parameters, self.prior, self.noise) = (parameters, prior, noise);
-    }
-
-    /// −2 log likelihood of the data, up to a constant, plus threshold² for each coefficient, if the
+    /// −2 log likelihood of the data, up to a constant, plus `penalty` for each coefficient, if the
     /// noise is that of the residuals.
-    pub fn score(&self, threshold: f64) -> f64 {
+    pub fn score(&self, penalty: f64) -> f64 {
         let fit = |(k, noise): (usize, &f64)| 2.0 * self.windows.measured(k) as f64 * noise.ln();
-        let penalty = threshold * threshold * self.parameters.len() as f64;
-        self.noise.iter().enumerate().map(fit).sum::<f64>() + penalty
+        let terms = self.parameters.len() as f64;
+        self.noise.iter().enumerate().map(fit).sum::<f64>() + penalty * terms
     }
 
     /// One damped step from `estimate`.
@@ -255,8 +251,8 @@ impl<'a> Shooting<'a> {
     }
 
     fn prior_cost(&self, estimate: &Estimate<'_>) -> f64 {
-        let of_coefficients = self.parameters.iter().zip(&self.prior);
-        let of_coefficients = of_coefficients.map(|(p, w)| (w * p.value(&estimate.rhs)).powi(2));
+        let value = |i: &usize| self.priors[*i] * self.all[*i].value(&estimate.rhs);
+        let of_coefficients = self.kept.iter().map(|i| value(i).powi(2));
         let of_starts = estimate.start.iter().map(|start| (start / PRIOR_START).powi(2));
         of_coefficients.sum::<f64>() + of_starts.sum::<f64>()
     }
@@ -349,9 +345,10 @@ impl<'a> Shooting<'a> {
             gradient: vec![0.0; c],
             windows: Vec::with_capacity(self.windows.count),
         };
-        for (i, (p, prior)) in self.parameters.iter().zip(&self.prior).enumerate() {
-            normal.matrix[i * c + i] = prior * prior;
-            normal.gradient[i] = -prior * prior * p.value(&estimate.rhs);
+        for (i, &index) in self.kept.iter().enumerate() {
+            let precision = self.priors[index].powi(2);
+            normal.matrix[i * c + i] = precision;
+            normal.gradient[i] = -precision * self.all[index].value(&estimate.rhs);
         }
         for first in (0..self.windows.count).step_by(self.chunk) {
             self.solve(estimate, first)?;
@@ -539,4 +536,63 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
         }
     }
     lanes.iter().sum::<f64>() + rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::grid::{Grid, smooth};
+    use crate::discovery::joint::free_parameters;
+    use crate::discovery::network::windows::tests::oscillations;
+    use crate::discovery::{Library, Link, Settings};
+
+    /// Sensitivities against differences of the residuals, along a fixed path that is the solution.
+    #[test]
+    fn sensitivities_agree_with_central_differences() {
+        for (order, link) in [(1, Link::Identity), (2, Link::Identity), (1, Link::Ratio)] {
+            let data = oscillations();
+            let smooth = smooth(&data).unwrap();
+            let grid = Grid::new(&data, &smooth, Some(1)).unwrap();
+            let windows = Windows::new(&data, &grid, &smooth, order);
+            let settings = Settings { degree: 1, order, link, ..Settings::default() };
+            let library = Library::new(&data.states, &settings).unwrap();
+            let mut rhs = RightHandSide::new(&library, &settings);
+            let parameters = free_parameters(&mut rhs, &settings).unwrap();
+            for (i, p) in parameters.iter().enumerate() {
+                *p.value_mut(&mut rhs) = 0.1 * (i as f64).sin();
+            }
+            let c = parameters.len();
+            let priors = vec![0.0; c];
+            let mut shooting =
+                Shooting::new(&windows, parameters.clone(), vec![0.1, 0.2], priors).unwrap();
+            let (start, path) = (windows.starts(), windows.path.clone());
+            let mut estimate = Estimate { rhs, start, path };
+            for _ in 0..6 {
+                shooting.cost(&mut estimate, Path::Solution).unwrap();
+            }
+            shooting.solve(&estimate, 0).unwrap();
+            let columns = shooting.sensitivities(0).unwrap();
+            assert_eq!(columns.len(), c + windows.unit.components());
+            let h = 1e-5;
+            for (i, column) in columns.iter().enumerate() {
+                let mut moved = |by: f64| {
+                    let mut moved = estimate.clone();
+                    if i < c {
+                        *parameters[i].value_mut(&mut moved.rhs) += by;
+                    } else {
+                        let starts = moved.start.iter_mut().skip(i - c);
+                        starts.step_by(windows.unit.components()).for_each(|start| *start += by);
+                    }
+                    shooting.solve(&moved, 0).unwrap();
+                    shooting.residuals(0)
+                };
+                let pairs = moved(h).into_iter().zip(moved(-h));
+                for (exact, (ahead, behind)) in column.iter().zip(pairs) {
+                    let difference = (behind - ahead) / (2.0 * h);
+                    let error = (exact - difference).abs() / (1.0 + exact.abs());
+                    assert!(error < 1e-5, "{link:?} {order} {i}: {exact} {difference}");
+                }
+            }
+        }
+    }
 }

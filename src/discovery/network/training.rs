@@ -392,3 +392,42 @@ fn root_mean_square<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0.0), |(sum, count), x| (sum + x * x, count + 1.0));
     (sum / f64::max(count, 1.0)).sqrt()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::grid::{Grid, smooth};
+    use crate::discovery::network::windows::tests::oscillations;
+    use crate::discovery::{Library, Settings};
+
+    /// Adam alone brings a rough guess at least five times closer to the oscillation's equations.
+    #[test]
+    fn training_approaches_the_coefficients() {
+        let data = oscillations();
+        let smooth = smooth(&data).unwrap();
+        let grid = Grid::new(&data, &smooth, Some(1)).unwrap();
+        let windows = Windows::new(&data, &grid, &smooth, 1);
+        let settings = Settings { degree: 1, ..Settings::default() };
+        let library = Library::new(&data.states, &settings).unwrap();
+        let rhs = RightHandSide::new(&library, &settings);
+        let noise: Vec<f64> =
+            smooth.noise.iter().zip(&smooth.deviation).map(|(n, unit)| n / unit).collect();
+        let slopes = grid.slopes(&smooth, 1);
+        let mut model = Model::new(&windows, &rhs, &slopes, &noise, 0).unwrap();
+        // x' is a guess. y' has its true coefficients, which are not free and must stay; so does
+        // the constant 0.
+        let mut estimate = Estimate { rhs, start: windows.starts(), path: windows.path.clone() };
+        estimate.rhs.numerator = vec![0.0, 0.3, 1.5, 0.0, -2.0, -0.1];
+        let free = [1, 2].map(|term| Parameter { equation: 0, term, denominator: false });
+        let first = model.train(&mut estimate, &free, 1, |_| Ok(())).unwrap();
+        let last = model.train(&mut estimate, &free, 800, |_| Ok(())).unwrap();
+        assert!(last < 0.01 * first, "{first} to {last}");
+        let found = &estimate.rhs.numerator;
+        assert_eq!((found[0], &found[3..]), (0.0, &[0.0, -2.0, -0.1][..]));
+        assert!((found[1] + 0.1).abs() < 0.4 / 5.0, "{found:?}");
+        assert!((found[2] - 2.0).abs() < 0.5 / 5.0, "{found:?}");
+        // The network's output is the data without most of their noise.
+        let exact = 2.0 * (-0.1_f64).exp() * 2_f64.cos();
+        assert!((estimate.path[20 * 2] - exact).abs() < 0.03, "{}", estimate.path[40]);
+    }
+}

@@ -164,3 +164,63 @@ impl Windows {
         values.filter(|x| !x.is_nan()).count()
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::discovery::Trajectory;
+    use crate::discovery::grid::smooth;
+    use crate::nn::Rng;
+
+    /// Damped oscillations x' = −0.1x + 2y, y' = −2x − 0.1y with noise 0.01 and a gap.
+    pub fn oscillations() -> Dataset {
+        let mut rng = Rng::new(1);
+        let mut trajectory = |points: usize, amplitude: f64| {
+            let time: Vec<f64> = (0..points).map(|i| 0.05 * i as f64).collect();
+            let state = |t: &f64| {
+                let size = amplitude * (-0.1 * t).exp();
+                [size * (2.0 * t).cos(), -size * (2.0 * t).sin()]
+            };
+            let exact = time.iter().flat_map(state);
+            let mut values: Vec<f64> = exact.map(|x| x + 0.01 * rng.normal()).collect();
+            values[7] = f64::NAN;
+            Trajectory { time, values }
+        };
+        let trajectories = vec![trajectory(230, 2.0), trajectory(30, 1.0)];
+        Dataset { states: vec!["x".into(), "y".into()], trajectories }
+    }
+
+    #[test]
+    fn every_value_counts_once_and_windows_join_to_the_trajectory() {
+        let data = oscillations();
+        let smooth = smooth(&data).unwrap();
+        let grid = Grid::new(&data, &smooth, Some(2)).unwrap();
+        let windows = Windows::new(&data, &grid, &smooth, 2);
+        // A period of the motion, π, is longer than 50 intervals of 0.05.
+        assert!((120..130).contains(&windows.points), "{}", windows.points);
+        let steps = windows.points - 1;
+        assert_eq!(windows.count, 458_usize.div_ceil(steps) + 1);
+        assert_eq!((windows.measured(0), windows.measured(1)), (260, 258));
+        assert!((windows.unit.time - 0.25).abs() < 1e-12);
+        assert!(windows.steps.iter().all(|step| (step - 0.1).abs() < 1e-9));
+        let states = grid.sample(&smooth, 2);
+        assert_eq!(windows.join(&windows.path, grid.points()), states);
+        // (K, m): x, x', y, y' in the solver's units.
+        let start = &windows.starts()[..4];
+        for (at, i) in [0, 2, 1, 3].into_iter().enumerate() {
+            assert_eq!(start[at], states[i] / windows.unit.of_component(i));
+        }
+    }
+
+    #[test]
+    fn windows_grow_up_to_the_longest_trajectory() {
+        let data = oscillations();
+        let smooth = smooth(&data).unwrap();
+        let grid = Grid::new(&data, &smooth, Some(1)).unwrap();
+        let short = Windows::new(&data, &grid, &smooth, 1);
+        let longer = short.longer(&grid, &grid.sample(&smooth, 1)).unwrap();
+        assert_eq!((longer.points, longer.count), (230, 2));
+        assert_eq!(longer.measured(0), short.measured(0));
+        assert!(longer.longer(&grid, &grid.sample(&smooth, 1)).is_none());
+    }
+}

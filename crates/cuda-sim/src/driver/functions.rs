@@ -9,7 +9,11 @@ use std::{
 };
 
 use super::{
-    CuResult, Outcome, contexts::current, driver, exports, handles::Handle, registers::Resources,
+    CuResult, Outcome,
+    contexts::current,
+    driver, exports,
+    handles::Handle,
+    registers::{Resources, Usage},
     say, write,
 };
 use crate::{
@@ -86,9 +90,9 @@ impl Function {
         self.resources.registers(&self.kernel().name)
     }
 
-    /// As [`Function::registers`], silently.
-    pub(super) fn registers_if_known(&self) -> Option<u32> {
-        self.resources.registers_if_known(&self.kernel().name)
+    /// What `ptxas` says of the kernel, if it can be asked.
+    pub(super) fn usage_if_known(&self) -> Option<Usage> {
+        self.resources.usage_if_known(&self.kernel().name)
     }
 
     fn attribute(&self, device: &Device, attribute: c_int) -> Outcome<c_int> {

@@ -12,12 +12,14 @@ use super::{
     functions::Function,
     handles::Handle,
     occupancy::resident_blocks,
+    registers::Usage,
     say,
     work::{Work, submit},
 };
 use crate::{
     exec::{self, FaultKind, LaunchConfig},
     faults::Operation,
+    roofline::Resources,
 };
 
 /// A launch with everything it needs, parameters included.
@@ -65,8 +67,9 @@ impl Launch {
     }
 }
 
-/// The error a GPU gives for a fault. A GPU does not notice races and reads of memory that was never
-/// written, and hangs where a barrier is not reached by all: those get the nearest error there is.
+/// The error a GPU gives for a fault. A GPU does not notice races and reads of memory that was
+/// never written, and hangs where a barrier is not reached by all: those get the nearest error
+/// there is.
 fn error_of(kind: FaultKind) -> CuResult {
     match kind {
         FaultKind::InvalidConfiguration => CuResult::InvalidValue,
@@ -95,6 +98,9 @@ fn is_sticky(error: CuResult) -> bool {
             | CuResult::EccUncorrectable
     )
 }
+
+/// Registers a thread has at most, rounded up to the unit in which warps get them.
+const MOST_REGISTERS: u32 = 256;
 
 /// Checks a launch against the limits of device and function.
 ///
@@ -137,6 +143,20 @@ fn check_limits(driver: &Driver, function: &Function, config: &LaunchConfig) -> 
     if threads > compiled_for.into() {
         let message = format!("a block has {threads} threads, compiled for {compiled_for}");
         return refuse(CuResult::LaunchOutOfResources, message);
+    }
+    // Smaller blocks always have registers enough, so that nobody needs to know how many.
+    if threads > u64::from(device.registers_per_block / MOST_REGISTERS)
+        && let Some(Usage { registers, .. }) = function.usage_if_known()
+    {
+        let resources = Resources {
+            threads_per_block: threads as u32,
+            registers_per_thread: registers,
+            shared_per_block: 0,
+        };
+        if resources.blocks_per_multiprocessor(device) == 0 {
+            let message = format!("{threads} threads of {registers} registers are too many");
+            return refuse(CuResult::LaunchOutOfResources, message);
+        }
     }
     let dynamic = function.max_dynamic_shared(device);
     if config.dynamic_shared > dynamic {

@@ -156,10 +156,18 @@ exports! {
         let available = own.saturating_sub(function.kernel().static_shared);
         write(bytes, available.min(device.shared_per_block_optin) as usize)
     }
-    fn cuOccupancyMaxActiveClusters(_clusters: *mut c_int, _function: Handle, _config: *const c_void) {
+    fn cuOccupancyMaxActiveClusters(
+        _clusters: *mut c_int,
+        _function: Handle,
+        _config: *const c_void,
+    ) {
         no_clusters("cuOccupancyMaxActiveClusters")
     }
-    fn cuOccupancyMaxPotentialClusterSize(_size: *mut c_int, _function: Handle, _config: *const c_void) {
+    fn cuOccupancyMaxPotentialClusterSize(
+        _size: *mut c_int,
+        _function: Handle,
+        _config: *const c_void,
+    ) {
         no_clusters("cuOccupancyMaxPotentialClusterSize")
     }
 }

@@ -110,23 +110,29 @@ fn kernel_json(driver: &Driver, launches: &[&Launch]) -> String {
         roofline.add(&Roofline::of(&launch.counters, &driver.device));
     }
     let mut json = format!(
-        "{{\"kernel\":{},\"static_shared\":{},\"local_bytes\":{},\"counters\":{},\"roofline_model\":{}",
+        "{{\"kernel\":{},\"static_shared\":{},\"local_bytes\":{},\"counters\":{},\
+         \"roofline_model\":{}",
         quoted(&kernel.name),
         kernel.static_shared,
         kernel.local_bytes,
         sums.to_json(),
         roofline.to_json(),
     );
-    if let Some(registers) = first.function.registers_if_known() {
+    if let Some(usage) = first.function.usage_if_known() {
         // The occupancy of the last launch's shape.
         let last = launches[launches.len() - 1];
         let occupancy = Resources {
             threads_per_block: last.config.block.iter().product(),
-            registers_per_thread: registers,
+            registers_per_thread: usage.registers,
             shared_per_block: kernel.static_shared + last.config.dynamic_shared,
         }
         .occupancy(&driver.device);
-        let _ = write!(json, ",\"registers\":{registers},\"theoretical_occupancy\":{occupancy:.4}");
+        let _ = write!(
+            json,
+            ",\"registers\":{},\"spill_store_bytes\":{},\"spill_load_bytes\":{},\
+             \"theoretical_occupancy\":{occupancy:.4}",
+            usage.registers, usage.spill_stores, usage.spill_loads
+        );
     }
     json.push('}');
     json

@@ -15,11 +15,21 @@ use std::{
 use super::{CuResult, Outcome, say, targets::Target};
 use crate::device::Device;
 
+/// What `ptxas` says of one kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// Registers of a thread.
+    pub(super) registers: u32,
+    /// Bytes that a thread stores to, and loads from, local memory for want of registers.
+    pub(super) spill_stores: u32,
+    pub(super) spill_loads: u32,
+}
+
 /// What `ptxas` says of a module's kernels, found out once.
 pub(super) struct Resources {
     ptx: String,
     architecture: String,
-    registers: OnceLock<Result<BTreeMap<String, u32>, String>>,
+    usage: OnceLock<Result<BTreeMap<String, Usage>, String>>,
 }
 
 impl Resources {
@@ -29,7 +39,7 @@ impl Resources {
             Some(target) if target.is_specific() => target.name.to_owned(),
             _ => format!("sm_{major}{minor}"),
         };
-        Self { ptx, architecture, registers: OnceLock::new() }
+        Self { ptx, architecture, usage: OnceLock::new() }
     }
 
     /// Registers per thread of a kernel.
@@ -38,7 +48,10 @@ impl Resources {
     /// [`CuResult::NotSupported`] where `ptxas` is missing or refuses the module.
     pub(super) fn registers(&self, kernel: &str) -> Outcome<u32> {
         match self.known() {
-            Ok(registers) => registers.get(kernel).copied().ok_or(CuResult::Unknown),
+            Ok(usage) => match usage.get(kernel) {
+                Some(usage) => Ok(usage.registers),
+                None => Err(CuResult::Unknown),
+            },
             Err(message) => {
                 say(message);
                 Err(CuResult::NotSupported)
@@ -46,13 +59,13 @@ impl Resources {
         }
     }
 
-    /// As [`Resources::registers`], silently.
-    pub(super) fn registers_if_known(&self, kernel: &str) -> Option<u32> {
+    /// Everything known of a kernel, silently.
+    pub(super) fn usage_if_known(&self, kernel: &str) -> Option<Usage> {
         self.known().as_ref().ok()?.get(kernel).copied()
     }
 
-    fn known(&self) -> &Result<BTreeMap<String, u32>, String> {
-        self.registers.get_or_init(|| {
+    fn known(&self) -> &Result<BTreeMap<String, Usage>, String> {
+        self.usage.get_or_init(|| {
             let ptxas = find_ptxas().ok_or(
                 "the number of registers is ptxas's decision, and there is no ptxas: put it on \
                  PATH, set CUDA_HOME, or set NVCC to the nvcc beside it",
@@ -107,22 +120,33 @@ fn assemble(ptxas: &Path, ptx: &str, architecture: &str) -> Result<String, Strin
     }
 }
 
-/// Registers by kernel in the output of `ptxas -v`: a line `Compiling entry function 'name' …`,
-/// and later `Used n registers, …`.
-fn parse(said: &str) -> BTreeMap<String, u32> {
+/// Usage by kernel in the output of `ptxas -v`: a line `Compiling entry function 'name' …`, one with
+/// `n bytes spill stores, m bytes spill loads`, and `Used r registers, …`.
+fn parse(said: &str) -> BTreeMap<String, Usage> {
     let mut kernel = None;
-    let mut registers = BTreeMap::new();
+    let mut usage = Usage::default();
+    let mut kernels = BTreeMap::new();
     for line in said.lines() {
         if let Some((_, rest)) = line.split_once("Compiling entry function '") {
             kernel = rest.split('\'').next();
-        } else if let Some((_, rest)) = line.split_once("Used ")
-            && let Some(count) = rest.split(' ').next().and_then(|count| count.parse().ok())
+            usage = Usage::default();
+        } else if let Some(spill_stores) = number_before(line, " bytes spill stores") {
+            usage.spill_stores = spill_stores;
+            usage.spill_loads = number_before(line, " bytes spill loads").unwrap_or(0);
+        } else if let Some(registers) = number_before(line, " registers")
             && let Some(name) = kernel.take()
         {
-            registers.insert(name.to_owned(), count);
+            usage.registers = registers;
+            kernels.insert(name.to_owned(), usage);
         }
     }
-    registers
+    kernels
+}
+
+/// The number that stands before these words.
+fn number_before(line: &str, words: &str) -> Option<u32> {
+    let (before, _) = line.split_once(words)?;
+    before.split_whitespace().next_back()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -135,11 +159,13 @@ mod tests {
 ptxas info    : 0 bytes gmem
 ptxas info    : Compiling entry function 'fill' for 'sm_80'
 ptxas info    : Function properties for fill
-    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+    16 bytes stack frame, 12 bytes spill stores, 20 bytes spill loads
 ptxas info    : Used 8 registers, used 0 barriers, 372 bytes cmem[0]
 ptxas info    : Compiling entry function 'scan' for 'sm_80'
 ptxas info    : Used 24 registers";
-        let expected = [("fill".to_owned(), 8), ("scan".to_owned(), 24)];
+        let fill = Usage { registers: 8, spill_stores: 12, spill_loads: 20 };
+        let scan = Usage { registers: 24, ..Usage::default() };
+        let expected = [("fill".to_owned(), fill), ("scan".to_owned(), scan)];
         assert_eq!(parse(said), BTreeMap::from(expected));
     }
 

@@ -4,7 +4,7 @@ use super::block::Worker;
 use super::coalescing::is_contiguous;
 use super::fault::{FaultKind, Violation};
 use super::lanes::{ALL, LANES, lanes_of};
-use super::moves::{LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW, WINDOW_BYTES};
+use super::moves::space_of;
 use super::warp::Warp;
 use crate::memory::Region;
 use crate::ptx::decode::Space;
@@ -86,10 +86,11 @@ impl Worker<'_> {
         while rest != 0 {
             let lane = rest.trailing_zeros();
             let address = addresses[lane as usize];
-            let region = self.global_region(address, lane, transfer.bytes, transfer.verb())?;
+            let what = (space, transfer.verb());
+            let region = self.global_region(address, lane, transfer.bytes, what)?;
             let group = inside(&region, addresses, rest, transfer.bytes);
             if group >> lane & 1 == 0 {
-                return Err(self.illegal_address(address, lane, transfer.bytes, transfer.verb()));
+                return Err(self.illegal_address(address, lane, transfer.bytes, what));
             }
             self.in_region(warp, space, &region, addresses, group, transfer)?;
             rest &= !group;
@@ -97,13 +98,13 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// The allocation that holds a global address.
+    /// The allocation that holds a global address; `what` is for the report.
     pub(crate) fn global_region(
         &mut self,
         address: u64,
         lane: u32,
         bytes: u32,
-        verb: &str,
+        what: (Space, &str),
     ) -> Result<Region, Box<Violation>> {
         if address.wrapping_sub(self.latest_region.address) < self.latest_region.bytes {
             return Ok(self.latest_region);
@@ -113,13 +114,19 @@ impl Worker<'_> {
                 self.latest_region = region;
                 Ok(region)
             }
-            None => Err(self.illegal_address(address, lane, bytes, verb)),
+            None => Err(self.illegal_address(address, lane, bytes, what)),
         }
     }
 
-    fn illegal_address(&self, address: u64, lane: u32, bytes: u32, verb: &str) -> Box<Violation> {
+    fn illegal_address(
+        &self,
+        address: u64,
+        lane: u32,
+        bytes: u32,
+        (space, verb): (Space, &str),
+    ) -> Box<Violation> {
         let why = self.launch.memory.explain(address, bytes.into());
-        let message = format!("global {verb} of {bytes} bytes: {why}");
+        let message = format!("{space} {verb} of {bytes} bytes: {why}");
         Violation::new(FaultKind::IllegalAddress, Some(lane), message)
     }
 
@@ -489,20 +496,6 @@ impl Worker<'_> {
     }
 }
 
-/// The space a generic address lies in, and where its window starts.
-pub(crate) fn space_of(address: u64) -> (Space, u64) {
-    for (space, window) in [
-        (Space::Shared, SHARED_WINDOW),
-        (Space::Local, LOCAL_WINDOW),
-        (Space::KernelParam, PARAM_WINDOW),
-    ] {
-        if address.wrapping_sub(window) < WINDOW_BYTES {
-            return (space, window);
-        }
-    }
-    (Space::Global, 0)
-}
-
 /// The lanes of `mask` whose bytes lie inside the region.
 pub(crate) fn inside(region: &Region, addresses: &Addresses, mask: u32, bytes: u32) -> u32 {
     let Some(last) = region.bytes.checked_sub(bytes.into()) else {
@@ -533,7 +526,7 @@ pub(crate) fn check_alignment(
     }
     let lane = lanes_of(mask).find(|&lane| addresses[lane] & low != 0).unwrap_or(0);
     let message = format!(
-        "{space:?} {verb} of {bytes} bytes at {:#x}, which is not a multiple of {bytes}",
+        "{space} {verb} of {bytes} bytes at {:#x}, which is not a multiple of {bytes}",
         addresses[lane]
     );
     Err(Violation::new(FaultKind::MisalignedAddress, Some(lane as u32), message))

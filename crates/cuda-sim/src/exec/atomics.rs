@@ -1,15 +1,16 @@
 //! Atomic operations and reductions in global and shared memory: atom and red.
 //!
-//! Lanes go in order. Blocks that run at the same time share global memory, so an operation there is
-//! a compare-and-swap on the host; kernels whose outcome depends on the order of such operations
-//! run their blocks one after the other, see [`super::launch()`].
+//! Lanes go in order. Blocks that run at the same time share global memory, so an operation there
+//! is a compare-and-swap on the host; kernels whose outcome depends on the order of such operations
+//! run their blocks one after the other, see [`super::launch`].
 
-use super::access::{Transfer, check_alignment, inside, space_of};
+use super::access::{Transfer, check_alignment, inside};
 use super::block::Worker;
 use super::fault::{FaultKind, Violation};
 use super::half::{decode16, encode16};
 use super::lanes::{Frame, LANES, lanes_of};
 use super::load_store::{addresses, space, take_cache_hints, take_ordering};
+use super::moves::space_of;
 use super::operation::Op;
 use super::rounding::{self, Format, Rounding};
 use super::warp::Warp;
@@ -144,7 +145,7 @@ impl Worker<'_> {
                     Space::Shared => shared |= 1 << lane,
                     Space::Global => {}
                     _ => {
-                        let message = format!("atomic operation in {space:?} memory");
+                        let message = format!("atomic operation in {space} memory");
                         let lane = Some(lane as u32);
                         return Err(Violation::new(FaultKind::IllegalAddress, lane, message));
                     }
@@ -198,7 +199,10 @@ impl Worker<'_> {
         let (space, region) = if is_shared {
             (Space::Shared, self.shared_region())
         } else {
-            (Space::Global, self.global_region(address, lane, bytes, "atomic operation")?)
+            (
+                Space::Global,
+                self.global_region(address, lane, bytes, (Space::Global, "atomic operation"))?,
+            )
         };
         let mut one = [0; LANES];
         one[lane as usize] = address;

@@ -87,6 +87,7 @@ pub(crate) fn operation(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Ope
             _ => None,
         },
         "prmt" => Some(permute(opcode)),
+        "fns" => Some(ternary(find_nth_set)),
         _ => None,
     })
 }
@@ -175,6 +176,17 @@ pub(crate) fn insert(a: u64, b: u64, position: u32, length: u32, bits: u32) -> u
     let mask = field_mask(position & 255, (length & 255).min(bits), bits);
     let shifted = if position & 255 < bits { a << (position & 255) } else { 0 };
     b & !mask | shifted & mask
+}
+
+/// `fns`: position of the n-th set bit of a mask, counted from `base` in the direction of n.
+fn find_nth_set(mask: u32, base: u32, n: i32) -> u32 {
+    let is_set = |position: &u32| mask >> position & 1 != 0;
+    let found = match n {
+        0 => Some(base).filter(|base| *base < 32 && is_set(base)),
+        1.. => (base.min(32)..32).filter(is_set).nth(n as usize - 1),
+        _ => (0..=base.min(31)).rev().filter(is_set).nth(n.unsigned_abs() as usize - 1),
+    };
+    found.unwrap_or(u32::MAX)
 }
 
 /// `prmt`: bytes of `b:a` chosen by nibbles of `c`, or by a mode.

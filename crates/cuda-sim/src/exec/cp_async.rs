@@ -79,7 +79,8 @@ pub(crate) fn decode<'a>(
             if !to_shared || !opcode.take("global") || !matches!(bytes, 4 | 8 | 16) {
                 return Err(opcode.unknown());
             }
-            decoder.note_access(bytes);
+            // With a source size, only part of the element may be read: any multiple of four bytes.
+            decoder.note_access(if rest.is_empty() { bytes } else { 4 });
             let source_bytes = match rest.first() {
                 Some(operand) if decoder.is_predicate(operand) => return Err(opcode.unknown()),
                 Some(operand) => Some(decoder.source(operand, 4)?),

@@ -4,10 +4,13 @@
 //! rounding, `.ftz`, `.sat`) goes lane by lane through [`flagged`], with the modifiers in
 //! `Operands::e`. NaN results of f32 are the canonical 0x7fffffff.
 //!
+//! PTX lets an assembler fuse an `add` or `sub` with a `mul` where neither names a rounding mode;
+//! here each is rounded, so a device may differ from these results in the last bit.
+//!
 //! Approximate instructions are computed in f64 and rounded once, far inside the error that the
 //! PTX ISA states for them (`ex2` 2 ulp, `rcp`, `sqrt` and `tanh` 1 ulp to 2^-11, `rsqrt` 2^-22.9,
-//! `sin` and `cos` 2^-20.5 absolute, `lg2` 2^-22 absolute, `div` 2 ulp); `rcp.approx.ftz.f64` and
-//! `rsqrt.approx.ftz.f64` keep the upper 32 bits, as the ISA says.
+//! `sin` and `cos` 2^-20.5 absolute, `lg2` 2^-22 absolute, `div` 2 ulp; f64 `rsqrt` 2^-52.8);
+//! `rcp.approx.ftz.f64` and `rsqrt.approx.ftz.f64` keep the upper 32 bits, as the ISA says.
 
 use super::lanes::{Frame, LANES, Operands, Operation, binary, lanes_of, ternary, unary};
 use super::rounding::{self, Format, Rounding};
@@ -45,6 +48,9 @@ fn rounding_mode(opcode: &mut Opcode<'_>) -> Option<u32> {
 
 /// The operation of an opcode on f32 or f64, if there is one.
 pub(crate) fn operation(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Operation>> {
+    if !matches!(ty, Type::F32 | Type::F64) {
+        return Ok(None);
+    }
     let approximate = opcode.take_one(&["approx", "full"]).is_some();
     let mode = rounding_mode(opcode);
     let mut flags = mode.unwrap_or(Rounding::Nearest as u32);
@@ -233,14 +239,24 @@ fn f64_approximate(opcode: &mut Opcode<'_>, flags: u32) -> Option<Operation> {
         let x = f64::from_bits(x.to_bits() & !0xFFFF_FFFF);
         if x.abs() < f64::MIN_POSITIVE { 0.0f64.copysign(x) } else { x }
     }
-    if flags != FTZ {
-        return None;
-    }
-    Some(match opcode.name {
-        "rcp" => unary(|a: f64| upper(1.0 / upper(a))),
-        "rsqrt" => unary(|a: f64| upper(1.0 / upper(a).sqrt())),
+    Some(match (opcode.name, flags) {
+        ("rcp", FTZ) => unary(|a: f64| upper(1.0 / upper(a))),
+        ("rsqrt", FTZ) => unary(|a: f64| upper(1.0 / upper(a).sqrt())),
+        ("rsqrt", 0) => unary(reciprocal_root),
         _ => return None,
     })
+}
+
+/// 1/√a with one Newton step on the exact residual: far better than the 2^-52.8 of the ISA.
+fn reciprocal_root(a: f64) -> f64 {
+    let y = 1.0 / a.sqrt();
+    if !(y.is_finite() && y > 0.0) {
+        return y;
+    }
+    let product = a * y;
+    let rest = a.mul_add(y, -product);
+    let residual = (-product).mul_add(y, 1.0) - rest * y;
+    (0.5 * y).mul_add(residual, y)
 }
 
 fn flagged1<F: Scalar32 + 'static>(flags: u32, f: F) -> Operation {

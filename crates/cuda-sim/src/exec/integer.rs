@@ -66,6 +66,7 @@ pub(crate) fn operation(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Ope
             c.wrapping_add(a.max(b).wrapping_sub(a.min(b)))
         })),
         "dp4a" | "dp2a" => dot_product(opcode, ty)?,
+        "vabsdiff4" => byte_differences(opcode, ty)?,
         _ => None,
     };
     Ok(found)
@@ -239,6 +240,27 @@ fn dot_product(opcode: &mut Opcode<'_>, _: Type) -> Decoded<Option<Operation>> {
     operation.run = if opcode.name == "dp4a" { dp4a } else { dp2a };
     operation.e = u32::from(a_signed) | u32::from(b_signed) << 1 | u32::from(high) << 2;
     Ok(Some(operation))
+}
+
+/// `vabsdiff4.u32.u32.u32`: absolute differences of four bytes, side by side or added to `c`.
+fn byte_differences(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Operation>> {
+    if [ty, opcode.take_type()?, opcode.take_type()?] != [Type::U32; 3] {
+        return Ok(None);
+    }
+    Ok(Some(if opcode.take("add") {
+        ternary(|a: u32, b: u32, c: u32| {
+            absolute_differences(a, b)
+                .into_iter()
+                .fold(c, |sum, byte| sum.wrapping_add(byte.into()))
+        })
+    } else {
+        ternary(|a: u32, b: u32, _: u32| u32::from_le_bytes(absolute_differences(a, b)))
+    }))
+}
+
+fn absolute_differences(a: u32, b: u32) -> [u8; 4] {
+    let (a, b) = (a.to_le_bytes(), b.to_le_bytes());
+    std::array::from_fn(|i| a[i].abs_diff(b[i]))
 }
 
 fn byte(word: u32, i: usize, signed: bool) -> i32 {

@@ -68,7 +68,12 @@ pub fn launch(
     let blocks: u64 = config.grid.iter().map(|&extent| u64::from(extent)).product();
     let threads: u32 = config.block.iter().product();
     let linked = &kernel.linked;
-    let (view, _guard) = memory.begin_launch(u64::from(linked.granule));
+    let host_out_of_memory = || {
+        let report = format!("kernel {}: the host is out of memory", kernel.name);
+        Box::new(Fault { kind: FaultKind::Unsupported, report, block: 0 })
+    };
+    let (view, _guard) =
+        memory.begin_launch(u64::from(linked.granule)).ok_or_else(host_out_of_memory)?;
     let host_threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let workers = if linked.is_order_dependent { 1 } else { host_threads.min(blocks) };
     let shared_bytes = kernel.static_shared + config.dynamic_shared;
@@ -114,11 +119,7 @@ pub fn launch(
     }
     let mut counters = LaunchCounters { launches: 1, ..LaunchCounters::default() };
     for result in results {
-        let Some(counted) = result else {
-            let report = format!("kernel {}: the host is out of memory", kernel.name);
-            return Err(Box::new(Fault { kind: FaultKind::Unsupported, report, block: 0 }));
-        };
-        counters.add(&counted);
+        counters.add(&result.ok_or_else(host_out_of_memory)?);
     }
     Ok(counters)
 }
@@ -247,6 +248,11 @@ fn report(
         report += &format!("\n  PTX line {line} in {}", function.code.name);
         if let Some(file) = module.file(source.file) {
             report += &format!(", {file}:{}", source.line);
+        }
+        if let Some((file, line)) = source.inlined_at
+            && let Some(file) = module.file(file)
+        {
+            report += &format!(", inlined at {file}:{line}");
         }
     }
     report

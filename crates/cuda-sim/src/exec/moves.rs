@@ -6,17 +6,32 @@ use super::operation::Op;
 use super::special_registers::SpecialRegister;
 use crate::counters::Class;
 use crate::ptx::Operand;
-use crate::ptx::decode::{Decoded, Decoder, Opcode};
+use crate::ptx::decode::{Decoded, Decoder, Opcode, Space};
 use crate::ptx::types::Type;
 
-/// Where shared memory appears among generic addresses.
-pub(crate) const SHARED_WINDOW: u64 = 0x7d00_0000_0000;
+/// Where shared memory appears among generic addresses: above the host's addresses (below 2^47,
+/// where managed memory is) and below those of device memory (from 2^48).
+const SHARED_WINDOW: u64 = 0xa000_0000_0000;
 /// Where local memory appears among generic addresses.
-pub(crate) const LOCAL_WINDOW: u64 = 0x7c00_0000_0000;
+pub(crate) const LOCAL_WINDOW: u64 = 0xa100_0000_0000;
 /// Where kernel parameters appear among generic addresses.
-pub(crate) const PARAM_WINDOW: u64 = 0x7b00_0000_0000;
+const PARAM_WINDOW: u64 = 0xa200_0000_0000;
 /// Size of each window.
-pub(crate) const WINDOW_BYTES: u64 = 1 << 32;
+const WINDOW_BYTES: u64 = 1 << 32;
+
+/// The space a generic address lies in, and where its window starts.
+pub(crate) fn space_of(address: u64) -> (Space, u64) {
+    for (space, window) in [
+        (Space::Shared, SHARED_WINDOW),
+        (Space::Local, LOCAL_WINDOW),
+        (Space::KernelParam, PARAM_WINDOW),
+    ] {
+        if address.wrapping_sub(window) < WINDOW_BYTES {
+            return (space, window);
+        }
+    }
+    (Space::Global, 0)
+}
 
 /// `mov.type d, a`, with a vector on either side, or of a predicate.
 pub(crate) fn decode_mov<'a>(

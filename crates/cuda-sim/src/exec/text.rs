@@ -4,7 +4,7 @@ use super::block::Worker;
 use super::fault::{FaultKind, Violation};
 use super::lanes::lanes_of;
 use super::warp::Warp;
-use std::fmt::Write;
+use std::io::Write;
 
 impl Worker<'_> {
     /// The report of a failed `assert`; `arguments` are message, file, line and function.
@@ -45,79 +45,83 @@ impl Worker<'_> {
     }
 
     /// `vprintf`: prints to the host's standard output, lane by lane, and returns the number of
-    /// arguments.
+    /// arguments. Kernels that print run their blocks in order, so the text is always the same.
     pub(crate) fn print(&self, warp: &mut Warp, arguments: [u32; 2], result: u32, mask: u32) {
         let function = warp.activations.last().map_or(0, |activation| activation.function);
         let local = self.launch.kernel.linked.functions[function].local;
+        let mut out = std::io::stdout().lock();
         for lane in lanes_of(mask) {
             let [format, values] = arguments.map(|at| self.argument(warp, lane, at));
-            let (text, count) = self.format(warp, lane, &self.string(format), values);
-            print!("{text}");
+            let value = |offset: u64, bytes: u64| {
+                let at = values.wrapping_add(offset).wrapping_sub(super::moves::LOCAL_WINDOW);
+                local_word(warp, lane, at, bytes as usize)
+            };
+            let (text, count) = fill(&self.string(format), value, |at| self.string(at));
+            // A closed standard output is no fault of the kernel.
+            let _ = out.write_all(text.as_bytes());
             let at = lane * warp.local_bytes as usize + (local + result) as usize;
             if let Some(place) = warp.local.get_mut(at..at + 4) {
                 place.copy_from_slice(&u32::to_le_bytes(count));
             }
         }
+        let _ = out.flush();
     }
+}
 
-    /// A C format filled with the values at a generic address; conversions with `*` and `%n` are
-    /// printed as they stand.
-    fn format(&self, warp: &Warp, lane: usize, format: &str, values: u64) -> (String, u32) {
-        let (mut out, mut at, mut count) = (String::new(), values, 0);
-        let mut next = |bytes: u64| {
-            at = at.next_multiple_of(bytes);
-            at += bytes;
-            count += 1;
-            let offset = (at - bytes).wrapping_sub(super::moves::LOCAL_WINDOW);
-            local_word(warp, lane, offset, bytes as usize)
+/// A C format filled with arguments: `value` gives so many bytes at an offset in the list of
+/// arguments, `string` the text at an address. Also returns the number of arguments. Conversions C
+/// does not have are printed as they stand.
+fn fill(
+    format: &str,
+    value: impl Fn(u64, u64) -> u64,
+    string: impl Fn(u64) -> String,
+) -> (String, u32) {
+    let (mut out, mut end, mut count) = (String::new(), 0u64, 0);
+    let mut next = |bytes: u64| {
+        let at = end.next_multiple_of(bytes);
+        end = at + bytes;
+        count += 1;
+        value(at, bytes)
+    };
+    let mut rest = format;
+    while let Some(start) = rest.find('%') {
+        out.push_str(&rest[..start]);
+        let spec = &rest[start + 1..];
+        let length = spec.find(|c: char| c.is_ascii_alphabetic() && !"hlzjt".contains(c));
+        let Some(length) = length.filter(|_| !spec.starts_with('%')) else {
+            out.push('%');
+            rest = spec.strip_prefix('%').unwrap_or(spec);
+            continue;
         };
-        let mut rest = format;
-        while let Some(start) = rest.find('%') {
-            out.push_str(&rest[..start]);
-            let spec = &rest[start + 1..];
-            let length = spec.find(|c: char| c.is_ascii_alphabetic() && !"hlzjt".contains(c));
-            let length = length.filter(|_| !spec.starts_with('%'));
-            let Some(length) = length else {
-                out.push('%');
-                rest = spec.strip_prefix('%').unwrap_or(spec);
-                continue;
-            };
-            let (flags, conversion) = (&spec[..length], spec.as_bytes()[length] as char);
-            rest = &spec[length + 1..];
-            let long = flags.contains(['l', 'z', 'j', 't']);
-            let width = if long { 8 } else { 4 };
-            let signed = |value: u64| {
-                if long { value as i64 } else { i64::from(value as i32) }
-            };
-            let text = match conversion {
-                'd' | 'i' => signed(next(width)).to_string(),
-                'u' => next(width).to_string(),
-                'x' => format!("{:x}", next(width)),
-                'X' => format!("{:X}", next(width)),
-                'c' => char::from(next(4) as u8).to_string(),
-                'p' => format!("{:#x}", next(8)),
-                's' => self.string(next(8)),
-                'f' | 'F' => real(f64::from_bits(next(8)), flags, false),
-                'e' | 'E' => real(f64::from_bits(next(8)), flags, true),
-                'g' | 'G' => f64::from_bits(next(8)).to_string(),
-                other => format!("%{flags}{other}"),
-            };
-            let digits = flags.trim_start_matches(['-', '+', ' ', '#']);
-            let pad: usize = digits
-                .split(|c: char| !c.is_ascii_digit())
-                .next()
-                .and_then(|width| width.parse().ok())
-                .unwrap_or(0);
-            // Writing to a String does not fail.
-            let _ = match (flags.starts_with('-'), digits.starts_with('0')) {
-                (true, _) => write!(out, "{text:<pad$}"),
-                (_, true) => write!(out, "{text:0>pad$}"),
-                _ => write!(out, "{text:>pad$}"),
-            };
-        }
-        out.push_str(rest);
-        (out, count)
+        let (flags, conversion) = (&spec[..length], char::from(spec.as_bytes()[length]));
+        rest = &spec[length + 1..];
+        let long = flags.contains(['l', 'z', 'j', 't']);
+        let width = if long { 8 } else { 4 };
+        let text = match conversion {
+            'd' | 'i' if long => (next(8) as i64).to_string(),
+            'd' | 'i' => (next(4) as i32).to_string(),
+            'u' => next(width).to_string(),
+            'x' => format!("{:x}", next(width)),
+            'X' => format!("{:X}", next(width)),
+            'c' => char::from(next(4) as u8).to_string(),
+            'p' => format!("{:#x}", next(8)),
+            's' => string(next(8)),
+            'f' | 'F' => real(f64::from_bits(next(8)), flags, false),
+            'e' | 'E' => real(f64::from_bits(next(8)), flags, true),
+            'g' | 'G' => f64::from_bits(next(8)).to_string(),
+            other => format!("%{flags}{other}"),
+        };
+        let digits = flags.trim_start_matches(['-', '+', ' ', '#']);
+        let pad = digits.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse().ok());
+        let pad: usize = pad.unwrap_or(0);
+        out += &match (flags.starts_with('-'), digits.starts_with('0')) {
+            (true, _) => format!("{text:<pad$}"),
+            (_, true) => format!("{text:0>pad$}"),
+            _ => format!("{text:>pad$}"),
+        };
     }
+    out.push_str(rest);
+    (out, count)
 }
 
 fn real(value: f64, flags: &str, exponent: bool) -> String {
@@ -125,7 +129,18 @@ fn real(value: f64, flags: &str, exponent: bool) -> String {
         digits.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok()
     });
     let precision: usize = precision.unwrap_or(6);
-    if exponent { format!("{value:.precision$e}") } else { format!("{value:.precision$}") }
+    if !exponent {
+        return format!("{value:.precision$}");
+    }
+    // C writes the exponent with its sign and two digits.
+    let text = format!("{value:.precision$e}");
+    match text.split_once('e') {
+        Some((digits, power)) => {
+            let power: i32 = power.parse().unwrap_or(0);
+            format!("{digits}e{}{:02}", if power < 0 { '-' } else { '+' }, power.abs())
+        }
+        None => text,
+    }
 }
 
 /// Up to eight bytes of a lane's local memory; zero outside.
@@ -139,4 +154,31 @@ fn local_word(warp: &Warp, lane: usize, offset: u64, bytes: usize) -> u64 {
         word[..bytes].copy_from_slice(&found[..bytes]);
     }
     u64::from_le_bytes(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_filled_as_in_c() {
+        // The list a compiler makes: int, long, double, double, pointer, unsigned.
+        let mut list = Vec::new();
+        list.extend((-7i32).to_le_bytes());
+        list.extend([0; 4]);
+        list.extend((1i64 << 40).to_le_bytes());
+        list.extend(2.5f64.to_le_bytes());
+        list.extend(0.00125f64.to_le_bytes());
+        list.extend(99u64.to_le_bytes());
+        list.extend(255u32.to_le_bytes());
+        let value = |at: u64, bytes: u64| {
+            let mut word = [0; 8];
+            word[..bytes as usize].copy_from_slice(&list[at as usize..][..bytes as usize]);
+            u64::from_le_bytes(word)
+        };
+        let format = "%d%% %ld|%8.3f|%.2e|%s|%04x\n";
+        let (text, count) = fill(format, value, |address| format!("at {address}"));
+        assert_eq!(text, "-7% 1099511627776|   2.500|1.25e-03|at 99|00ff\n");
+        assert_eq!(count, 6);
+    }
 }

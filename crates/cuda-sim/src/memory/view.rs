@@ -128,14 +128,13 @@ unsafe impl Send for MemoryView {}
 unsafe impl Sync for MemoryView {}
 
 impl MemoryView {
-    /// `buffers` by ascending address; `granule` a power of two.
-    pub(super) fn new(buffers: Vec<Arc<Buffer>>, granule: u64, stamp: u32) -> Self {
+    /// `buffers` by ascending address; `granule` a power of two. `None` if the host has no memory
+    /// for the race shadows.
+    pub(super) fn new(buffers: Vec<Arc<Buffer>>, granule: u64, stamp: u32) -> Option<Self> {
         let mut regions = Vec::with_capacity(buffers.len());
         let mut kept = Vec::with_capacity(buffers.len());
         for buffer in buffers {
-            let Some(race) = buffer.race_shadow(granule) else {
-                continue;
-            };
+            let race = buffer.race_shadow(granule)?;
             regions.push(Region {
                 address: buffer.address(),
                 bytes: buffer.bytes(),
@@ -146,7 +145,7 @@ impl MemoryView {
             });
             kept.push((buffer, race));
         }
-        Self { regions, stamp, _buffers: kept }
+        Some(Self { regions, stamp, _buffers: kept })
     }
 
     /// This launch's stamp in the race shadows.

@@ -92,6 +92,8 @@ pub(crate) struct SourceLocation {
     pub(crate) file: u32,
     /// Line in that file.
     pub(crate) line: u32,
+    /// File and line of the call, where the code was inlined.
+    pub(crate) inlined_at: Option<(u32, u32)>,
 }
 
 /// An instruction.

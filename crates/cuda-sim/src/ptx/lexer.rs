@@ -75,7 +75,9 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, PtxError> {
             }
             c if c.is_ascii_alphabetic() || b"_$%.".contains(&c) => {
                 i += 1;
-                while i < bytes.len() && is_word_byte(bytes, i) {
+                // Directives need no space between them: `.reg.b32 r;`.
+                while i < bytes.len() && is_word_byte(bytes, i) && !(c == b'.' && bytes[i] == b'.')
+                {
                     i += if bytes[i] == b':' { 2 } else { 1 };
                 }
                 Kind::Word(&text[start..i])

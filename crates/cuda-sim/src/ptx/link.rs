@@ -23,6 +23,9 @@ pub(crate) struct LinkedFunction {
     pub(crate) callees: HashMap<usize, usize>,
 }
 
+/// Kernel parameters a launch can carry, in bytes (compute capability 7.0 and later).
+const MAX_PARAM_BYTES: usize = 32764;
+
 /// What a register holds before a warp starts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum InitialValue {
@@ -145,6 +148,9 @@ pub(super) fn link(
         local += local_bytes;
     }
     let (params, param_bytes) = params(source);
+    if param_bytes > MAX_PARAM_BYTES {
+        return Err(fail(format!("{param_bytes} bytes of parameters; {MAX_PARAM_BYTES} fit")));
+    }
     Ok(Kernel {
         name: source.name.to_owned(),
         params,

@@ -188,7 +188,18 @@ impl<'a> Parser<'a, '_> {
     fn location(&mut self) -> Parsed<()> {
         self.at += 1;
         let (file, line) = (self.integer()? as u32, self.integer()? as u32);
-        self.source = SourceLocation { file, line };
+        // `.loc file line column[, function_name label, inlined_at file line column]`
+        let ptx_line = self.tokens[self.at - 1].line;
+        let rest = self.tokens[self.at..].iter();
+        let rest = rest.take_while(|token| token.line == ptx_line).map(|token| token.kind);
+        let mut inlined = rest.skip_while(|kind| *kind != Kind::Word("inlined_at")).skip(1);
+        let inlined_at = match (inlined.next(), inlined.next()) {
+            (Some(Kind::Integer(file)), Some(Kind::Integer(line))) => {
+                Some((file as u32, line as u32))
+            }
+            _ => None,
+        };
+        self.source = SourceLocation { file, line, inlined_at };
         self.at -= 1;
         self.skip_line();
         Ok(())
@@ -410,7 +421,7 @@ mod tests {
     fn a_kernel_with_every_kind_of_operand() {
         let text = ".version 9.5\n.target sm_80\n.global .align 4 .u32 v[2] = {7, -1};\n\
             .visible .entry k(.param .u64 k_param_0, .param .align 8 .b8 k_param_1[24])\n\
-            .maxntid 128, 2\n{\n.reg .b32 %r<4>;\n.loc 1 7 3\n$L: @!%p1 ld.v2.u32 {%r1, %r2}, \
+            .maxntid 128, 2\n{\n.reg .b32 %r<4>;\n.loc 2 7 3, function_name $L1, inlined_at 1 9 5\n$L: @!%p1 ld.v2.u32 {%r1, %r2}, \
             [%rd1+-8];\nshfl.sync.idx.b32 %r1|%p2, %r2, -1, 31, 0x1F;\ncall (ret), f, (a, b);\n}";
         let program = parse(&tokens(text).unwrap()).unwrap();
         let kernel = &program.functions[0];
@@ -420,7 +431,8 @@ mod tests {
         let body = kernel.body.as_ref().unwrap();
         let Statement::Instruction(load) = &body[2] else { panic!("{body:?}") };
         assert_eq!(load.guard, Some(("%p1", true)));
-        assert_eq!(load.source, SourceLocation { file: 1, line: 7 });
+        let inlined = SourceLocation { file: 2, line: 7, inlined_at: Some((1, 9)) };
+        assert_eq!(load.source, inlined);
         assert_eq!(load.operands[1], Operand::Address(Some("%rd1"), -8));
         let Statement::Instruction(shuffle) = &body[3] else { panic!("{body:?}") };
         assert_eq!(shuffle.operands[0], Operand::Pair("%r1", "%p2"));

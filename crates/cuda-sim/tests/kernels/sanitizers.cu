@@ -81,3 +81,30 @@ extern "C" __global__ void traps(int* out, int wrong) {
     if (threadIdx.x == wrong) __trap();  // BUG traps
     out[threadIdx.x] = 1;
 }
+
+// Aligned if shift is a multiple of 8.
+extern "C" __global__ void shared_alignment(int* out, int shift) {
+    __shared__ double values[8];
+    values[threadIdx.x] = 1.0;
+    __syncthreads();
+    if (threadIdx.x == 0) out[0] = *(double*)((char*)values + shift);  // BUG shared_alignment
+}
+
+// Aligned if shift is a multiple of 4.
+extern "C" __global__ void local_alignment(int* out, int shift) {
+    char bytes[32];
+    for (int i = 0; i < 32; i++) bytes[i] = out[i];
+    out[32 + threadIdx.x] = *(int*)(bytes + shift);  // BUG local_alignment
+}
+
+__constant__ int constants[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+
+// In bounds for at < 8.
+extern "C" __global__ void constant_bounds(int* out, int at) {
+    out[threadIdx.x] = constants[at];  // BUG constant_bounds
+}
+
+// In bounds for at < the length of out.
+extern "C" __global__ void atomic_bounds(int* out, int at) {
+    atomicAdd(out + at, 1);  // BUG atomic_bounds
+}

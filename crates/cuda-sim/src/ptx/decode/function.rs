@@ -357,6 +357,7 @@ impl<'a> Pass<'a, '_> {
                 Ok(Op::AssertFail { arguments: [message.0, file.0, line.0, function.0] })
             }
             ("vprintf", [format, arguments], [result]) => {
+                self.decoder.note_order_dependence();
                 Ok(Op::Print { arguments: [format.0, arguments.0], result: result.0 })
             }
             _ => Err(format!("function '{name}' has no body")),

@@ -61,6 +61,19 @@ pub(crate) enum Space {
     KernelParam,
 }
 
+impl std::fmt::Display for Space {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Generic => "generic",
+            Self::Global => "global",
+            Self::Const => "constant",
+            Self::Shared => "shared",
+            Self::Local => "local",
+            Self::KernelParam => "parameter",
+        })
+    }
+}
+
 /// A memory operand: `register + offset`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Address {

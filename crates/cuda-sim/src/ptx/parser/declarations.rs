@@ -89,7 +89,7 @@ impl<'a> Parser<'a, '_> {
             bytes = initializer.iter().map(Initializer::bytes).sum();
         }
         let align = align.unwrap_or(element).max(1);
-        if !align.is_power_of_two() || bytes > 1 << 40 {
+        if !align.is_power_of_two() || align > 1 << 16 || bytes > 1 << 40 {
             return self.fail(&format!("'{name}' has alignment {align} and {bytes} bytes"));
         }
         Ok(Variable { space, name, align, bytes, is_extern, initializer, line })

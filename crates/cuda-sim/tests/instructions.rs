@@ -1,0 +1,23 @@
+//! Conformance of the executor: a test per family of PTX instructions. Expected values come from
+//! IEEE arithmetic and plain integer code in Rust, never from the executor's own routines.
+
+mod instructions {
+    mod atomics;
+    mod barriers;
+    mod bits;
+    mod collectives;
+    mod comparisons;
+    mod control;
+    mod conversions;
+    mod copies;
+    mod errors;
+    mod floats;
+    mod halves;
+    mod integers;
+    mod matrices;
+    mod memory;
+    mod rounding;
+    mod special;
+    mod support;
+    mod synchronisation;
+}
