@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use csv::ByteRecord;
+use csv::StringRecord;
 
 use super::atomic;
 use crate::discovery::{Dataset, Trajectory};
@@ -114,7 +114,10 @@ fn field(value: f64) -> String {
         return String::new();
     }
     let rounded: f64 = format!("{value:.9e}").parse().unwrap_or(value);
-    rounded.to_string()
+    match rounded.abs() {
+        size if size != 0.0 && !(1e-9..1e16).contains(&size) => format!("{rounded:e}"),
+        _ => rounded.to_string(),
+    }
 }
 
 /// One file being read: where messages point to.
@@ -122,11 +125,17 @@ struct Source<'a> {
     path: &'a Path,
     text: &'a str,
     header: Vec<String>,
+    /// Line on which the header begins.
+    header_line: u64,
 }
 
 impl Source<'_> {
     fn error(&self, line: u64, message: impl Into<String>) -> Error {
         Error::Line { path: self.path.to_owned(), line, message: message.into() }
+    }
+
+    fn in_header(&self, message: impl Into<String>) -> Error {
+        self.error(self.header_line, message)
     }
 
     fn in_column(&self, line: u64, column: usize, message: impl std::fmt::Display) -> Error {
@@ -135,7 +144,7 @@ impl Source<'_> {
 
     /// Line on which a record begins. The reader counts from the end of the record before, so that
     /// blank lines between the two are still to be added.
-    fn line(&self, record: &ByteRecord) -> u64 {
+    fn line(&self, record: &StringRecord) -> u64 {
         let Some(position) = record.position() else { return 0 };
         let rest = &self.text.as_bytes()[position.byte() as usize..];
         let blank = rest.iter().take_while(|byte| matches!(byte, b'\n' | b'\r'));
@@ -144,7 +153,7 @@ impl Source<'_> {
 
     fn find(&self, name: &str) -> Result<usize> {
         self.header.iter().position(|column| column == name).ok_or_else(|| {
-            self.error(1, format!("no column `{name}`; there are {}", list(&self.header)))
+            self.in_header(format!("no column `{name}`; there are {}", list(&self.header)))
         })
     }
 
@@ -153,13 +162,9 @@ impl Source<'_> {
         let known = TIME_NAMES.iter().find_map(|name| bare.iter().position(|have| have == name));
         known.ok_or_else(|| {
             let names = list(&self.header);
-            self.error(
-                1,
-                format!(
-                    "no column is called t, time, year, ...; name it with --time \
-                                   (there are {names})"
-                ),
-            )
+            self.in_header(format!(
+                "no column is called t, time, year, ...; name it with --time (there are {names})"
+            ))
         })
     }
 }
@@ -173,17 +178,18 @@ struct Layout {
 
 fn parse(path: &Path, bytes: &[u8], columns: &Columns) -> Result<Table> {
     let text = decode(path, bytes)?;
-    let mut source = Source { path, text, header: Vec::new() };
+    let mut source = Source { path, text, header: Vec::new(), header_line: 1 };
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .trim(csv::Trim::All)
         .delimiter(delimiter(text))
         .from_reader(text.as_bytes());
-    let mut record = ByteRecord::new();
+    let mut record = StringRecord::new();
     if !next(&source, &mut reader, &mut record)? {
-        return Err(source.error(1, "the file is empty"));
+        return Err(source.in_header("the file is empty"));
     }
+    source.header_line = source.line(&record);
     source.header = header(&source, &record)?;
     let layout = layout(&source, columns)?;
 
@@ -217,25 +223,33 @@ fn delimiter(text: &str) -> u8 {
     candidates.into_iter().find(|&byte| header.as_bytes().contains(&byte)).unwrap_or(b',')
 }
 
-fn next(source: &Source, reader: &mut csv::Reader<&[u8]>, record: &mut ByteRecord) -> Result<bool> {
+fn next(
+    source: &Source,
+    reader: &mut csv::Reader<&[u8]>,
+    record: &mut StringRecord,
+) -> Result<bool> {
     let line = reader.position().line();
-    reader.read_byte_record(record).map_err(|error| source.error(line, error.to_string()))
+    reader.read_record(record).map_err(|error| source.error(line, error.to_string()))
 }
 
-fn header(source: &Source, record: &ByteRecord) -> Result<Vec<String>> {
-    let line = source.line(record);
-    let names: Vec<String> = record.iter().map(text).collect();
+fn header(source: &Source, record: &StringRecord) -> Result<Vec<String>> {
+    let names: Vec<String> = record.iter().map(String::from).collect();
     if names.iter().all(|name| name.parse::<f64>().is_ok()) {
-        return Err(source.error(line, "the first row must name the columns, but holds numbers"));
+        return Err(source.in_header("the first row must name the columns, but holds numbers"));
     }
     for (index, name) in names.iter().enumerate() {
         if name.is_empty() {
-            return Err(source.error(line, format!("column {} has no name", index + 1)));
+            return Err(source.in_header(format!("column {} has no name", index + 1)));
+        }
+        if name.contains(char::is_control) {
+            let name = quoted(name);
+            let message = format!("column {}: {name} is not a name on one line", index + 1);
+            return Err(source.in_header(message));
         }
         if let Some(earlier) = names[..index].iter().position(|other| other == name) {
             let (first, second) = (earlier + 1, index + 1);
-            return Err(source
-                .error(line, format!("columns {first} and {second} are both called `{name}`")));
+            let message = format!("columns {first} and {second} are both called `{name}`");
+            return Err(source.in_header(message));
         }
     }
     Ok(names)
@@ -254,7 +268,7 @@ fn layout(source: &Source, columns: &Columns) -> Result<Layout> {
         columns.states.iter().map(|name| source.find(name)).collect::<Result<Vec<_>>>()?
     };
     if states.is_empty() {
-        return Err(source.error(1, "there is no column besides the time: no states"));
+        return Err(source.in_header("there is no column besides the time: no states"));
     }
     for (index, &column) in states.iter().enumerate() {
         let role = if column == time {
@@ -266,10 +280,12 @@ fn layout(source: &Source, columns: &Columns) -> Result<Layout> {
         } else {
             continue;
         };
-        return Err(source.in_column(1, column, format_args!("cannot be a state: it is {role}")));
+        let message = format_args!("cannot be a state: it is {role}");
+        return Err(source.in_column(source.header_line, column, message));
     }
     if trajectory == Some(time) {
-        return Err(source.in_column(1, time, "is both the time and the trajectory column"));
+        let message = "is both the time and the trajectory column";
+        return Err(source.in_column(source.header_line, time, message));
     }
     Ok(Layout { time, trajectory, states })
 }
@@ -277,12 +293,12 @@ fn layout(source: &Source, columns: &Columns) -> Result<Layout> {
 /// Trajectories of one file by the text in their trajectory column.
 #[derive(Default)]
 struct Groups {
-    index: HashMap<Vec<u8>, usize>,
+    index: HashMap<String, usize>,
     trajectories: Vec<Trajectory>,
 }
 
 impl Groups {
-    fn entry(&mut self, key: &[u8]) -> &mut Trajectory {
+    fn entry(&mut self, key: &str) -> &mut Trajectory {
         let index = *self.index.entry(key.to_owned()).or_insert(self.trajectories.len());
         if index == self.trajectories.len() {
             self.trajectories.push(Trajectory::default());
@@ -291,7 +307,7 @@ impl Groups {
     }
 }
 
-fn row(source: &Source, layout: &Layout, record: &ByteRecord, groups: &mut Groups) -> Result<()> {
+fn row(source: &Source, layout: &Layout, record: &StringRecord, groups: &mut Groups) -> Result<()> {
     let line = source.line(record);
     let (expected, found) = (source.header.len(), record.len());
     if found != expected {
@@ -303,7 +319,7 @@ fn row(source: &Source, layout: &Layout, record: &ByteRecord, groups: &mut Group
             return Err(source.in_column(line, column, "a trajectory needs a name"));
         }
         Some(column) => &record[column],
-        None => b"",
+        None => "",
     };
     let time = number(source, line, layout.time, &record[layout.time])?
         .ok_or_else(|| source.in_column(line, layout.time, "the time is missing"))?;
@@ -315,6 +331,7 @@ fn row(source: &Source, layout: &Layout, record: &ByteRecord, groups: &mut Group
             None => " (several trajectories in one file need --trajectory)",
             Some(_) => "",
         };
+        let (time, previous) = (field(time), field(previous));
         let message = format_args!("time must increase, but {time} follows {previous}{hint}");
         return Err(source.in_column(line, layout.time, message));
     }
@@ -327,36 +344,41 @@ fn row(source: &Source, layout: &Layout, record: &ByteRecord, groups: &mut Group
 }
 
 /// A finite number, or `None` when the value is missing.
-fn number(source: &Source, line: u64, column: usize, field: &[u8]) -> Result<Option<f64>> {
-    let text = text(field);
+fn number(source: &Source, line: u64, column: usize, text: &str) -> Result<Option<f64>> {
     let missing = ["", "nan", "na", "n/a", "null", "none"];
     if missing.iter().any(|word| text.eq_ignore_ascii_case(word)) {
         return Ok(None);
     }
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() => Ok(Some(value)),
-        Ok(_) => Err(source.in_column(line, column, format_args!("not finite: \"{text}\""))),
-        Err(_) => Err(source.in_column(line, column, format_args!("not a number: \"{text}\""))),
+        Ok(_) => Err(source.in_column(line, column, format!("not finite: {}", quoted(text)))),
+        Err(_) => Err(source.in_column(line, column, format!("not a number: {}", quoted(text)))),
     }
 }
 
 /// What only shows once the whole file is read.
 fn check(source: &Source, layout: &Layout, dataset: &Dataset) -> Result<()> {
     if dataset.trajectories.is_empty() {
-        return Err(source.error(1, "there are no rows below the header"));
+        return Err(source.in_header("there are no rows below the header"));
     }
     let values = || dataset.trajectories.iter().map(|trajectory| &trajectory.values);
     for (state, &column) in layout.states.iter().enumerate() {
         let mut all = values().flat_map(|v| v[state..].iter().step_by(layout.states.len()));
         if all.all(|value| value.is_nan()) {
-            return Err(source.in_column(1, column, "every value is missing"));
+            let message = "every value is missing";
+            return Err(source.in_column(source.header_line, column, message));
         }
     }
     Ok(())
 }
 
-fn text(field: &[u8]) -> String {
-    String::from_utf8_lossy(field).into_owned()
+/// The beginning of a field, line breaks and the like escaped: after a quotation mark that nothing
+/// closes, a field is the rest of the file.
+fn quoted(text: &str) -> String {
+    const SHOWN: usize = 30;
+    let cut = text.char_indices().nth(SHOWN).map_or(text, |(end, _)| &text[..end]);
+    let more = if cut.len() < text.len() { "..." } else { "" };
+    format!("{cut:?}{more}")
 }
 
 fn without_unit(name: &str) -> String {
@@ -405,9 +427,9 @@ mod tests {
 
     #[test]
     fn numbers_are_written_without_rounding_noise() {
-        let row = vec![0.1 + 0.2, -1e-7, 1e12, f64::NAN, f64::INFINITY, 1.0 / 3.0];
-        let header: Vec<String> = ["a", "b,c", "d", "e", "f", "g"].map(String::from).to_vec();
-        let expected = "a,\"b,c\",d,e,f,g\n0.3,-0.0000001,1000000000000,,,0.3333333333\n";
+        let row = vec![0.1 + 0.2, -1e-7, 1e12, f64::NAN, f64::INFINITY, 1.0 / 3.0, 1e300];
+        let header: Vec<String> = ["a", "b,c", "d", "e", "f", "g", "h"].map(String::from).to_vec();
+        let expected = "a,\"b,c\",d,e,f,g,h\n0.3,-0.0000001,1000000000000,,,0.3333333333,1e300\n";
         assert_eq!(table(&header, std::iter::once(row)), expected);
     }
 }

@@ -26,6 +26,8 @@ const WIDTH: u32 = 1200;
 const LEGEND_HEIGHT: u32 = 44;
 const PANEL_HEIGHT: u32 = 190;
 const TIME_SHARE: f64 = 0.63;
+/// Of more states, the first so many are drawn against time.
+const PANELS: usize = 16;
 
 /// Of a trajectory with more than [`LONG`] points, the panels against time show the first few: no
 /// more oscillations than can be told apart.
@@ -163,7 +165,12 @@ struct Layers {
 
 impl Picture<'_> {
     fn height(&self) -> u32 {
-        LEGEND_HEIGHT + PANEL_HEIGHT * (self.dataset.states.len() as u32).max(2)
+        LEGEND_HEIGHT + PANEL_HEIGHT * (self.panels() as u32).max(2)
+    }
+
+    /// Panels against time.
+    fn panels(&self) -> usize {
+        self.dataset.states.len().min(PANELS)
     }
 
     /// Draws everything.
@@ -181,7 +188,7 @@ impl Picture<'_> {
         self.legend(&legend, unit).map_err(text)?;
         let split = (f64::from(WIDTH * unit) * TIME_SHARE) as u32;
         let (left, right) = panels.split_horizontally(split);
-        let count = self.dataset.states.len();
+        let count = self.panels();
         for (state, area) in left.split_evenly((count, 1)).iter().enumerate() {
             let layers = self.against_time(state);
             let time_name = if state + 1 == count { self.time_name } else { "" };
@@ -222,8 +229,15 @@ impl Picture<'_> {
             area.draw(&Text::new(name, at(x + 38, middle), style.clone()))?;
         }
         let longest = self.dataset.trajectories.iter().map(|t| t.time.len()).max().unwrap_or(0);
-        if longest > LONG {
-            let note = format!("against time: the first {FIRST_POINTS} points of {longest}");
+        let states = self.dataset.states.len();
+        let points = format!("{FIRST_POINTS} points of {longest}");
+        let parts = [
+            (states > PANELS).then(|| format!("{PANELS} states of {states}")),
+            (longest > LONG).then_some(points),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        if !parts.is_empty() {
+            let note = format!("against time: the first {}", parts.join(", "));
             let right = (f64::from(WIDTH) * TIME_SHARE) as u32 - 16;
             let style = font(13, unit).pos(Pos::new(HPos::Right, VPos::Center));
             area.draw(&Text::new(note, at(right, middle), style))?;
@@ -381,9 +395,10 @@ fn thinned(
     curves.iter().map(move |curve| curve.iter().step_by(stride))
 }
 
-/// The finite values with a margin, a fraction of their range; never empty.
+/// The values with a margin, a fraction of their range; never empty. Those too large for the
+/// arithmetic of a picture count as infinite.
 fn range(values: impl Iterator<Item = f64>, margin: f64) -> Range<f64> {
-    let finite = values.filter(|value| value.is_finite());
+    let finite = values.filter(|value| value.abs() < 1e300);
     let (low, high) =
         finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
     if low > high {
@@ -469,6 +484,19 @@ mod tests {
     }
 
     #[test]
+    fn of_many_states_the_first_are_drawn() {
+        let states: Vec<String> = (0..1000).map(|k| format!("s{k}")).collect();
+        let trajectory = Trajectory { time: vec![0.0, 1.0], values: vec![0.5; 2000] };
+        let dataset = Dataset { states, trajectories: vec![trajectory] };
+        let discovery = Discovery::default();
+        let picture = Picture { time_name: "t", dataset: &dataset, discovery: &discovery };
+        assert_eq!(picture.height(), 44 + 16 * 190);
+        let svg = svg(&picture).unwrap();
+        assert!(svg.contains("the first 16 states of 1000"), "a note");
+        assert!(svg.contains("\ns15\n") && !svg.contains("\ns16\n"), "names of states");
+    }
+
+    #[test]
     fn only_svg_and_png_are_accepted() {
         for name in ["a.pdf", "a", ".svg/", "a.svg.gz"] {
             assert!(check(Path::new(name)).is_err(), "{name}");
@@ -482,6 +510,7 @@ mod tests {
         assert_eq!(range([2.0, 2.0].into_iter(), 0.1), 1.0..3.0);
         assert_eq!(range([0.0].into_iter(), 0.1), -1.0..1.0);
         assert_eq!(range([0.0, 10.0, f64::INFINITY].into_iter(), 0.1), -1.0..11.0);
+        assert_eq!(range([f64::MAX, 0.0, 10.0, -f64::MAX].into_iter(), 0.1), -1.0..11.0);
     }
 
     #[test]

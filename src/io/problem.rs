@@ -10,8 +10,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use half::{bf16, f16};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors};
 
 use super::tensors::{self, Tensor};
 use crate::{
@@ -218,7 +217,8 @@ impl<'a> File<'a> {
             };
             self.error(format!("tensor `{name}` is missing{hint}"))
         })?;
-        Ok(Array { shape: tensor.shape().to_vec(), data: decode(&tensor) })
+        let data = tensors::decode(&tensor).expect("`precision` has accepted the type");
+        Ok(Array { shape: tensor.shape().to_vec(), data })
     }
 
     fn problem<T: Real>(&self, settings: &Settings) -> Result<OwnedProblem<T>> {
@@ -240,8 +240,10 @@ impl<'a> File<'a> {
             None => self.points(&axes)?,
         };
         let [c, r, i, s] = inputs.each_ref().map(|array| array.shape.as_slice());
-        let shape = ProblemShape::new(batch, points, c, r, i, s)
-            .map_err(|error| self.error(format!("tensor {error}")))?;
+        let shape = ProblemShape::new(batch, points, c, r, i, s).map_err(|error| match error {
+            Error::Shape { .. } => self.error(format!("tensor {error}")),
+            _ => self.error(error.to_string()),
+        })?;
         self.check_sizes(&shape, settings)?;
         if let Some(cotangent) = &cotangent
             && cotangent.shape != shape.solution()
@@ -264,7 +266,7 @@ impl<'a> File<'a> {
             (0 | 1, 0 | 1) => Err(self.error(
                 "every tensor is shared over time: metadata `points` must say how many points",
             )),
-            (0 | 1, steps) => Ok(steps + 1),
+            (0 | 1, steps) => Ok(steps.saturating_add(1)),
             (full, _) => Ok(full),
         }
     }
@@ -288,24 +290,6 @@ impl<'a> File<'a> {
             }
         }
         Ok(())
-    }
-}
-
-/// Numbers of a tensor whose type [`File::precision`] has accepted.
-fn decode<T: Real>(tensor: &TensorView) -> Vec<T> {
-    fn numbers<const WIDTH: usize, T: Real>(
-        bytes: &[u8],
-        number: impl Fn([u8; WIDTH]) -> f64,
-    ) -> Vec<T> {
-        let (chunks, _) = bytes.as_chunks::<WIDTH>();
-        chunks.iter().map(|chunk| T::of(number(*chunk))).collect()
-    }
-    match tensor.dtype() {
-        Dtype::F64 => numbers(tensor.data(), f64::from_le_bytes),
-        Dtype::F32 => numbers(tensor.data(), |bytes| f32::from_le_bytes(bytes).into()),
-        Dtype::F16 => numbers(tensor.data(), |bytes| f16::from_le_bytes(bytes).into()),
-        Dtype::BF16 => numbers(tensor.data(), |bytes| bf16::from_le_bytes(bytes).into()),
-        other => unreachable!("{other} was refused"),
     }
 }
 

@@ -36,7 +36,8 @@ pub fn json(discovery: &Discovery) -> String {
 pub fn latex(discovery: &Discovery) -> String {
     let mut out = String::from("\\begin{align*}\n");
     for (index, equation) in discovery.equations.iter().enumerate() {
-        let name = equation.lhs.trim_end_matches('\'');
+        let primes = "'".repeat(discovery.order);
+        let name = equation.lhs.strip_suffix(&primes).unwrap_or(&equation.lhs);
         let power = if discovery.order == 1 { "" } else { "^2" };
         let symbol = latex_name(name);
         let end = if index + 1 == discovery.equations.len() { "" } else { " \\\\" };
@@ -191,19 +192,24 @@ fn number(value: f64, standard_error: Option<f64>, notation: &Notation) -> Strin
     let known = standard_error.filter(|error| error.is_finite() && *error > 0.0);
     // Decimal exponents of the last place shown (a double has no more than sixteen) and the first.
     let place = match known {
+        Some(error) if value == 0.0 => last_place(error),
         Some(error) => last_place(error).max(exponent(value) - 15),
         None => exponent(value) - 5,
     };
-    let first = exponent((value * 10f64.powi(-place)).round().max(1.0)) + place;
-    let magnitude = exponent(value).max(known.map_or(i32::MIN, exponent));
-    let scientific = value != 0.0 && !(-4..6).contains(&magnitude);
+    let first = exponent(shifted(value, -place).round().max(1.0)) + place;
+    let magnitude = match known {
+        Some(error) if value == 0.0 => exponent(error),
+        Some(error) => exponent(value).max(exponent(error)),
+        None => exponent(value),
+    };
+    let scientific = !(-4..6).contains(&magnitude);
     let shift = if scientific { first.max(magnitude) } else { 0 };
     let place = place.min(shift);
     let decimals = (shift - place) as usize;
-    let mut out = format!("{:.decimals$}", value * 10f64.powi(-shift));
+    let mut out = format!("{:.decimals$}", shifted(value, -shift));
     match known {
         Some(error) => {
-            let _ = write!(out, "({})", (error * 10f64.powi(-place)).round().max(1.0));
+            let _ = write!(out, "({})", shifted(error, -place).round().max(1.0));
         }
         None => out = without_trailing_zeros(out),
     }
@@ -211,6 +217,11 @@ fn number(value: f64, standard_error: Option<f64>, notation: &Notation) -> Strin
         out += &(notation.exponent)(shift);
     }
     out
+}
+
+/// value · 10^power, in two factors: the power of a tiny number alone would overflow.
+fn shifted(value: f64, power: i32) -> f64 {
+    value * 10f64.powi(power / 2) * 10f64.powi(power - power / 2)
 }
 
 /// Decimal exponent of the last digit of a standard error worth showing. Rounded to two digits
@@ -249,7 +260,7 @@ fn latex_name(name: &str) -> String {
     let (base, index) = name.split_at(name.len() - digits);
     let base = base.strip_suffix('_').filter(|_| digits > 0).unwrap_or(base);
     let symbol = match base.chars().count() {
-        1 => escape(base),
+        0 | 1 => escape(base),
         _ => format!("\\mathrm{{{}}}", escape(base)),
     };
     if index.is_empty() || base.is_empty() {
@@ -318,12 +329,26 @@ mod tests {
         assert_eq!(shown(9.9999e-7, Some(5e-9)), "1.000(5)e-6");
         assert_eq!(shown(1.0, Some(1e-30)), "1.000000000000000(1)");
         assert_eq!(shown(0.0, Some(0.02)), "0.00(2)");
+        assert_eq!(shown(0.0, Some(2e-8)), "0(2)e-8");
+        assert_eq!(shown(0.0, Some(1.2e40)), "0.0(12)e40");
         assert_eq!(shown(0.0, None), "0");
         assert_eq!(shown(2.5, None), "2.5");
         assert_eq!(shown(1.0 / 3.0, None), "0.333333");
         assert_eq!(shown(1.0 / 3.0, Some(f64::INFINITY)), "0.333333");
         assert_eq!(shown(1e7, None), "1e7");
         assert_eq!(shown(f64::NAN, None), "NaN");
+    }
+
+    #[test]
+    fn every_number_is_short() {
+        let sizes = || (-323..=308).step_by(7).map(|e| format!("9.96e{e}").parse().unwrap());
+        let numbers = || sizes().chain([0.0, 5e-324, f64::MIN_POSITIVE, f64::MAX]);
+        for value in numbers() {
+            for error in numbers().map(Some).chain([None]) {
+                let shown = number(value, error, &TEXT);
+                assert!(shown.len() <= 30, "{value:e} {error:?}: {shown}");
+            }
+        }
     }
 
     #[test]
@@ -371,7 +396,7 @@ z' = (2.00(10) z) / (1 - 0.25(2) x_1)
 \end{align*}
 ";
         assert_eq!(latex(&example()), expected);
-        let names = ["hare", "x2", "x_12", "a_b", "sin(x1)", "x'", "50%"];
+        let names = ["hare", "x2", "x_12", "a_b", "sin(x1)", "x'", "50%", "17"];
         let set: Vec<String> = names.iter().map(|name| latex_name(name)).collect();
         let expected = [
             r"\mathrm{hare}",
@@ -381,6 +406,7 @@ z' = (2.00(10) z) / (1 - 0.25(2) x_1)
             r"\sin(x_{1})",
             "x'",
             r"\mathrm{50\%}",
+            "17",
         ];
         assert_eq!(set, expected);
     }

@@ -1,10 +1,11 @@
-//! Writing safetensors files.
+//! Arrays in safetensors files.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 
-use safetensors::Dtype;
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
 use super::atomic;
@@ -21,11 +22,11 @@ pub(crate) struct Tensor {
 impl Tensor {
     /// `values` are as many as the shape asks for.
     pub fn of<T: Real>(name: impl Into<String>, shape: &[usize], values: &[T]) -> Self {
-        let (dtype, bytes) = match T::NAME {
-            "f64" => (Dtype::F64, encode(values, |value| value.to_double().to_le_bytes())),
-            _ => (Dtype::F32, encode(values, |value| (value.to_double() as f32).to_le_bytes())),
+        let bytes = match dtype::<T>() {
+            Dtype::F64 => encode(values, |value| value.to_double().to_le_bytes()),
+            _ => encode(values, |value| (value.to_double() as f32).to_le_bytes()),
         };
-        Tensor { name: name.into(), dtype, shape: shape.to_vec(), bytes }
+        Tensor { name: name.into(), dtype: dtype::<T>(), shape: shape.to_vec(), bytes }
     }
 
     /// One whole number, of rank 0.
@@ -40,8 +41,31 @@ impl Tensor {
     }
 }
 
+/// F64 or F32.
+pub(crate) fn dtype<T: Real>() -> Dtype {
+    if T::NAME == "f64" { Dtype::F64 } else { Dtype::F32 }
+}
+
 fn encode<T: Real, const WIDTH: usize>(values: &[T], number: impl Fn(T) -> [u8; WIDTH]) -> Vec<u8> {
     values.iter().flat_map(|value| number(*value)).collect()
+}
+
+/// Numbers of a tensor of F64, F32, F16 or BF16; `None` for another type.
+pub(crate) fn decode<T: Real>(tensor: &TensorView) -> Option<Vec<T>> {
+    fn numbers<const WIDTH: usize, T: Real>(
+        bytes: &[u8],
+        number: impl Fn([u8; WIDTH]) -> f64,
+    ) -> Option<Vec<T>> {
+        let (chunks, _) = bytes.as_chunks::<WIDTH>();
+        Some(chunks.iter().map(|chunk| T::of(number(*chunk))).collect())
+    }
+    match tensor.dtype() {
+        Dtype::F64 => numbers(tensor.data(), f64::from_le_bytes),
+        Dtype::F32 => numbers(tensor.data(), |bytes| f32::from_le_bytes(bytes).into()),
+        Dtype::F16 => numbers(tensor.data(), |bytes| f16::from_le_bytes(bytes).into()),
+        Dtype::BF16 => numbers(tensor.data(), |bytes| bf16::from_le_bytes(bytes).into()),
+        _ => None,
+    }
 }
 
 /// Writes a file with these tensors and metadata: the same bytes for the same contents, which the

@@ -63,8 +63,8 @@ pub fn load_checkpoint<T: Real>(
         Ok(u64::from_le_bytes(bytes.expect("a u64 has eight bytes")))
     };
     let array = |name: &str, shape: &[usize]| -> Result<Array<T>> {
-        let view = view(name, dtype::<T>(), shape)?;
-        Ok(Array::from_parts(shape.to_vec(), from_bytes(view.data())))
+        let numbers = tensors::decode(&view(name, tensors::dtype::<T>(), shape)?);
+        Ok(Array::from_parts(shape.to_vec(), numbers.expect("the type was checked")))
     };
 
     let steps = number("steps")?;
@@ -92,22 +92,4 @@ pub fn load_checkpoint<T: Real>(
     }
     optimiser.restore(steps, states);
     Ok(())
-}
-
-fn dtype<T: Real>() -> Dtype {
-    if size_of::<T>() == 4 { Dtype::F32 } else { Dtype::F64 }
-}
-
-/// Little-endian numbers.
-fn from_bytes<T: Real>(bytes: &[u8]) -> Vec<T> {
-    match dtype::<T>() {
-        Dtype::F32 => {
-            let (chunks, _) = bytes.as_chunks();
-            chunks.iter().map(|chunk| T::of(f32::from_le_bytes(*chunk).into())).collect()
-        }
-        _ => {
-            let (chunks, _) = bytes.as_chunks();
-            chunks.iter().map(|chunk| T::of(f64::from_le_bytes(*chunk))).collect()
-        }
-    }
 }

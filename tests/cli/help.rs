@@ -36,6 +36,22 @@ fn info_names_what_there_is() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_device_is_an_error_and_a_closed_pipe_is_not() {
+    let workspace = Workspace::new();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = workspace.command(&["info"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(MISUSE));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.starts_with("mnn: standard output: "), "{message}");
+
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = workspace.command(&["info"]).stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(DONE), &b""[..]));
+}
+
 #[test]
 fn bench_prints_medians_as_json() {
     let workspace = Workspace::new();

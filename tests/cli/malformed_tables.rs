@@ -53,6 +53,27 @@ const CASES: &[Case] = &[
         b"t,x\r\n0,1\r\n1,1e\r\n",
         "a.csv:3: column `x`: not a number: \"1e\"",
     ),
+    case(
+        "a quotation mark that nothing closes",
+        b"t,x\n0,\"1\n1,2\n2,3\n3,4\n4,5\n5,6\n6,7\n7,8\n8,9\n",
+        "a.csv:2: column `x`: not a number: \"1\\n1,2\\n2,3\\n3,4\\n4,5\\n5,6\\n6,7\\n7,8\\n\"...",
+    ),
+    case(
+        "a quotation mark in the header that nothing closes",
+        b"t,\"x\n0,1\n",
+        "a.csv:1: column 2: \"x\\n0,1\" is not a name on one line",
+    ),
+    case(
+        "blank lines before the header",
+        b"\n\nt,x,x\n",
+        "a.csv:3: columns 2 and 3 are both called `x`",
+    ),
+    case(
+        "huge times",
+        b"t,x\n1.5e300,1\n1e300,2\n",
+        "a.csv:3: column `t`: time must increase, but 1e300 follows 1.5e300 (several trajectories in \
+          one file need --trajectory)",
+    ),
     case("infinite", b"t,x\n0,1\n1,-inf\n", "a.csv:3: column `x`: not finite: \"-inf\""),
     case("overflow", b"t,x\n0,1\n1,1e999\n", "a.csv:3: column `x`: not finite: \"1e999\""),
     case("date", b"date,x\n2020-01-01,1\n", "a.csv:2: column `date`: not a number: \"2020-01-01\""),

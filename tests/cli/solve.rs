@@ -99,6 +99,7 @@ fn assert_close(actual: &File, expected: &File, name: &str, tolerance: f64) {
 
 #[test]
 fn golden_files_come_out_as_published() {
+    let mut files = 0;
     for entry in std::fs::read_dir(repository("tests/golden")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "safetensors") {
@@ -117,7 +118,9 @@ fn golden_files_come_out_as_published() {
         }
         assert!(result.tensors["status"].2.iter().all(|status| *status == 0));
         assert_eq!(result.metadata["smoothness"], golden.metadata["smoothness"]);
+        files += 1;
     }
+    assert_eq!(files, 15);
 }
 
 #[test]
@@ -278,6 +281,13 @@ fn malformed_files_get_their_message() {
                 file.set("rhs", &[1, 1, 1], &[0.0]);
             }),
             "every tensor is shared over time: metadata `points` must say how many points",
+        ),
+        (
+            "one point",
+            with(&|file| {
+                file.set("rhs", &[1, 1, 1], &[0.0]).meta("points", "1");
+            }),
+            "points: there must be at least two time points, got 1",
         ),
         (
             "wrong size",

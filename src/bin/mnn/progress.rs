@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mechanistic::discovery::{Equation, Progress};
+use mechanistic::discovery::{Equation, Progress, Term};
 use mechanistic::io::report;
 
 /// Steps of the bar.
@@ -14,7 +14,7 @@ const LENGTH: u64 = 1000;
 pub struct Display {
     bar: Option<ProgressBar>,
     quiet: bool,
-    terms: Vec<usize>,
+    /// As they were last reported.
     equations: Vec<Equation>,
 }
 
@@ -27,7 +27,7 @@ impl Display {
             bar.set_style(style.expect("the template is well-formed"));
             bar
         });
-        Display { bar, quiet, terms: Vec::new(), equations: Vec::new() }
+        Display { bar, quiet, equations: Vec::new() }
     }
 
     /// A line of its own.
@@ -46,21 +46,15 @@ impl Display {
             bar.set_prefix(progress.stage.to_owned());
         }
         let Some(equations) = progress.equations else { return };
-        equations.clone_into(&mut self.equations);
         match &self.bar {
             Some(bar) => bar.set_message(report::text(equations)),
-            None if !self.quiet => self.log(progress.stage),
+            None if !self.quiet && !same_terms(equations, &self.equations) => {
+                let text = report::text(equations);
+                crate::tell(format_args!("{}\n{}", progress.stage, text.trim_end()));
+            }
             None => {}
         }
-    }
-
-    fn log(&mut self, stage: &str) {
-        let count = |equation: &Equation| equation.terms.len() + equation.denominator.len();
-        let terms: Vec<usize> = self.equations.iter().map(count).collect();
-        if terms != self.terms {
-            crate::tell(format_args!("{stage}\n{}", report::text(&self.equations).trim_end()));
-            self.terms = terms;
-        }
+        equations.clone_into(&mut self.equations);
     }
 
     /// Says what was found before Ctrl-C.
@@ -79,4 +73,15 @@ impl Display {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Whether only coefficients differ.
+fn same_terms(a: &[Equation], b: &[Equation]) -> bool {
+    let same =
+        |a: &[Term], b: &[Term]| a.iter().map(|t| &t.factors).eq(b.iter().map(|t| &t.factors));
+    let pairs = a.iter().zip(b);
+    a.len() == b.len()
+        && pairs
+            .into_iter()
+            .all(|(a, b)| same(&a.terms, &b.terms) && same(&a.denominator, &b.denominator))
 }
