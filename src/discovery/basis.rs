@@ -78,6 +78,16 @@ impl Library {
                 ),
             ));
         }
+        let mut names = variables.clone();
+        if settings.sine_cosine {
+            names.extend(states.iter().flat_map(|x| [format!("sin({x})"), format!("cos({x})")]));
+        }
+        for (index, name) in names.iter().enumerate() {
+            if names[..index].contains(name) {
+                let message = format!("with these terms, `{name}` would stand for two things");
+                return Err(Error::argument("states", message));
+            }
+        }
         let mut library = Library { variables, terms: Vec::new(), factors: Vec::new() };
         library.add_monomials(settings.degree);
         if settings.sine_cosine {
@@ -261,7 +271,7 @@ fn central_difference(user: &UserTerm, state: &[f64], direction: &[f64], out: &m
 fn monomials(variables: usize, degree: usize) -> usize {
     let mut count: usize = 1;
     for i in 1..=variables.min(degree) {
-        match count.checked_mul(variables.max(degree) + i) {
+        match count.checked_mul(variables.max(degree).saturating_add(i)) {
             Some(product) => count = product / i,
             None => return usize::MAX,
         }
@@ -344,5 +354,18 @@ mod tests {
         let message = refused(Settings { degree: 4, ..Settings::default() }).to_string();
         assert!(message.contains("135751 terms"), "{message}");
         refused(Settings { degree: usize::MAX - 7, ..Settings::default() });
+        let largest = Settings { degree: usize::MAX, ..Settings::default() };
+        assert!(Library::new(&states[..2], &largest).is_err());
+    }
+
+    #[test]
+    fn a_name_stands_for_one_thing() {
+        let refused = |states: [&str; 2], settings: Settings| {
+            Library::new(&states.map(String::from), &settings).unwrap_err().to_string()
+        };
+        let second = Settings { order: 2, ..Settings::default() };
+        assert!(refused(["x", "x'"], second).contains("`x'` would stand for two things"));
+        let sines = Settings { sine_cosine: true, ..Settings::default() };
+        assert!(refused(["x", "sin(x)"], sines).contains("`sin(x)` would stand for two things"));
     }
 }

@@ -30,7 +30,26 @@ impl Dataset {
         for (index, trajectory) in self.trajectories.iter().enumerate() {
             trajectory.validate(index + 1, &self.states)?;
         }
+        for b in 1..self.states.len() {
+            if let Some(a) = (0..b).find(|&a| self.are_equal(a, b)) {
+                let [a, b] = [a, b].map(|k| &self.states[k]);
+                let message = format!("`{a}` and `{b}` are the same series: leave one out");
+                return Err(Error::Data(message));
+            }
+        }
         Ok(())
+    }
+
+    /// Whether two states agree wherever both are known, and both are known somewhere.
+    fn are_equal(&self, a: usize, b: usize) -> bool {
+        let mut pairs = self
+            .trajectories
+            .iter()
+            .flat_map(|trajectory| trajectory.values.chunks_exact(self.states.len()))
+            .map(|row| [row[a], row[b]])
+            .filter(|pair| pair.iter().all(|value| !value.is_nan()))
+            .peekable();
+        pairs.peek().is_some() && pairs.all(|[a, b]| a == b)
     }
 }
 
@@ -113,5 +132,9 @@ mod tests {
         assert_eq!(infinite, "values of trajectory 1: `y` in row 3 is infinite");
         let missing = message(|d| d.trajectories[0].values[..4].fill(f64::NAN));
         assert!(missing.starts_with("trajectory 1 has 3 values of `x`"), "{missing}");
+        let same = message(|d| {
+            d.trajectories[0].values.chunks_exact_mut(2).for_each(|row| row[1] = row[0]);
+        });
+        assert_eq!(same, "`x` and `y` are the same series: leave one out");
     }
 }

@@ -186,6 +186,14 @@ fn the_classic_real_series() {
 }
 
 #[test]
+fn the_network_finds_the_same_terms() {
+    let workspace = oscillator();
+    let arguments = ["discover", "a.csv", "--method", "network", "--format", "json"];
+    let run = workspace.run(&arguments).expect(DONE);
+    assert_oscillator(&terms(&run.stdout, &["x'", "y'"]));
+}
+
+#[test]
 fn impossible_requests_are_refused_before_the_work() {
     let workspace = oscillator();
     for (arguments, message) in [
@@ -193,6 +201,7 @@ fn impossible_requests_are_refused_before_the_work() {
         (&["--plot", "absent/p.svg"], "absent/p.svg: there is no folder absent"),
         (&["--output", "absent/o.csv"], "absent/o.csv: there is no folder absent"),
         (&["--save", "."], ".: is a folder"),
+        (&["--output", "a.csv"], "a.csv: the same file is named twice, and would be overwritten"),
         (&["--order", "3"], "order: must be 1 or 2, got 3"),
         (&["--threshold", "nan"], "threshold: must be finite and ≥ 0, got NaN"),
     ] {

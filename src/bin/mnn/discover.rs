@@ -138,7 +138,20 @@ impl Arguments {
         let Device::Cpu = self.device;
         self.settings().validate()?;
         self.plot.as_deref().map_or(Ok(()), plot::check)?;
-        [&self.output, &self.save].into_iter().flatten().try_for_each(|path| atomic::check(path))
+        [&self.output, &self.save]
+            .into_iter()
+            .flatten()
+            .try_for_each(|path| atomic::check(path))?;
+        let mut taken: Vec<&PathBuf> = self.files.iter().collect();
+        for path in [&self.output, &self.save, &self.plot].into_iter().flatten() {
+            if taken.contains(&path) {
+                let message = "the same file is named twice, and would be overwritten";
+                let argument = path.display().to_string();
+                return Err(Error::Argument { argument, message: message.into() });
+            }
+            taken.push(path);
+        }
+        Ok(())
     }
 }
 
