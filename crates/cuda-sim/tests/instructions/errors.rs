@@ -26,6 +26,8 @@ fn unknown_instructions_fail_with_their_line() {
         "add.bogus.f32 %f0, %f1, %f2;",
         "mul.u32 %r0, %r1, %r2;",
         "shfl.idx.b32 %r0, %r1, 0, 31;",
+        "match.any.sync.u32 %r0, %r1, -1;",
+        "match.any.sync.b16 %r0, %r1, -1;",
         "setp.foo.s32 %p0, %r0, %r1;",
         "tex.2d.v4.f32.f32 {%f0, %f1, %f2, %f3}, [t, {%f0, %f1}];",
         "wgmma.fence.sync.aligned;",
@@ -80,6 +82,12 @@ fn launches_out_of_bounds_are_refused() {
     ] {
         let fault = run(grid, block, dynamic).unwrap_err();
         assert_eq!(fault.kind, FaultKind::InvalidConfiguration, "{grid:?} {block:?}");
+    }
+    // A device has such a grid, the simulator does not.
+    for grid in [[(1 << 22) + 1, 1, 1], [i32::MAX as u32, 65535, 65535]] {
+        let fault = run(grid, [1; 3], 0).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Unsupported, "{grid:?}");
+        assert!(fault.report.contains("this simulator has 4194304"), "{fault}");
     }
 }
 
