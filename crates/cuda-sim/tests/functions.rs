@@ -117,19 +117,19 @@ fn occupancy_counts_what_fits() {
 }
 
 #[test]
-fn cooperative_launches_must_fit_at_once() {
+fn cooperative_launches_have_one_block() {
     let stream = stream();
     let bounded = kernel(stream.context(), "limits.cu", "bounded");
-    let out: CudaSlice<i32> = stream.alloc_zeros(64 * 32 * 132).unwrap();
+    let out: CudaSlice<i32> = stream.alloc_zeros(64).unwrap();
     let attempt = |blocks| {
         let mut launch = stream.launch_builder(&bounded);
         launch.arg(&out);
         // SAFETY: as many numbers as threads.
         unsafe { launch.launch_cooperative(shape((blocks, 1, 1), (64, 1, 1), 0)) }.map(drop)
     };
-    assert_eq!(attempt(32 * 132), Ok(()));
-    let too_large = CUresult::CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
-    assert_eq!(attempt(32 * 132 + 1), Err(DriverError(too_large)));
+    assert_eq!(attempt(1), Ok(()));
+    let not_supported = CUresult::CUDA_ERROR_NOT_SUPPORTED;
+    assert_eq!(attempt(2), Err(DriverError(not_supported)));
 }
 
 #[test]
@@ -174,4 +174,8 @@ fn launch_limits_are_those_of_the_device() {
     assert_eq!(attempt((1, 65536, 1), (1, 1, 1)), INVALID);
     assert_eq!(attempt((0, 1, 1), (1, 1, 1)), INVALID);
     assert_eq!(reports_with(&["launch of scan refused", "65536", "65535"]).len(), 1);
+    // A device has such a grid, the simulator does not.
+    let not_supported = CUresult::CUDA_ERROR_NOT_SUPPORTED;
+    assert_eq!(attempt(((1 << 22) + 1, 1, 1), (1, 1, 1)), Err(DriverError(not_supported)));
+    assert_eq!(reports_with(&["scan", "4194305 blocks; this simulator has 4194304"]).len(), 1);
 }
