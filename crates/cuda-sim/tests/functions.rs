@@ -158,6 +158,21 @@ fn dynamic_shared_memory_is_opted_into() {
 }
 
 #[test]
+fn no_shared_memory_is_left_beside_too_much_of_it() {
+    // One byte more than a block of the device has.
+    let ptx = format!(
+        ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry crowded()\n{{\n\
+         .reg .b32 %r;\n.shared .b8 s[{}];\nmov.u32 %r, s;\nret;\n}}\n",
+        (227 << 10) + 1
+    );
+    let module = context().load_module(cudarc::nvrtc::Ptx::from_src(ptx)).unwrap();
+    let crowded = module.load_function("crowded").unwrap();
+    let most = FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+    assert_eq!(crowded.set_attribute(most, 1), INVALID);
+    assert_eq!(crowded.set_attribute(most, 0), Ok(()));
+}
+
+#[test]
 fn launch_limits_are_those_of_the_device() {
     let stream = stream();
     let scan = kernel(stream.context(), "scan.cu", "scan");

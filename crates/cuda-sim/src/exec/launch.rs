@@ -67,8 +67,8 @@ pub fn launch(
     };
     check(kernel, &config, params, device)
         .map_err(|message| refuse(FaultKind::InvalidConfiguration, message))?;
-    let blocks: u128 = config.grid.iter().map(|&extent| u128::from(extent)).product();
-    let blocks = u64::try_from(blocks).unwrap_or(u64::MAX);
+    let blocks =
+        config.grid.iter().fold(1u64, |blocks, &extent| blocks.saturating_mul(extent.into()));
     if blocks > MAX_BLOCKS {
         let message = format!("a grid of {blocks} blocks; this simulator has {MAX_BLOCKS}");
         return Err(refuse(FaultKind::Unsupported, message));
