@@ -50,6 +50,10 @@ pub struct Device {
     pub f32_peak: f64,
     /// Peak f64 rate outside the matrix units, in operations per second (an fma counts two).
     pub f64_peak: f64,
+    /// Peak f64 rate of the matrix units, in operations per second (a multiply-add counts two).
+    pub matrix_f64_peak: f64,
+    /// Peak f16 and bf16 rate of the matrix units with f32 sums, without sparsity.
+    pub matrix_f16_peak: f64,
     /// Instructions one warp may execute in a launch before it is stopped as a runaway loop.
     pub watchdog_instructions: u64,
 }
@@ -79,6 +83,8 @@ const COMMON: Device = Device {
     memory_bandwidth: 0.0,
     f32_peak: 0.0,
     f64_peak: 0.0,
+    matrix_f64_peak: 0.0,
+    matrix_f16_peak: 0.0,
     watchdog_instructions: 500_000_000,
 };
 
@@ -100,6 +106,8 @@ impl Device {
             memory_bandwidth: 1.555e12,
             f32_peak: 19.5e12,
             f64_peak: 9.7e12,
+            matrix_f64_peak: 19.5e12,
+            matrix_f16_peak: 312e12,
             ..COMMON
         }
     }
@@ -121,6 +129,8 @@ impl Device {
             memory_bandwidth: 3.35e12,
             f32_peak: 66.9e12,
             f64_peak: 33.5e12,
+            matrix_f64_peak: 66.9e12,
+            matrix_f16_peak: 989.4e12,
             ..COMMON
         }
     }
@@ -144,6 +154,8 @@ impl Device {
             memory_bandwidth: 1.008e12,
             f32_peak: 82.6e12,
             f64_peak: 1.29e12,
+            matrix_f64_peak: 1.29e12,
+            matrix_f16_peak: 165.2e12,
             ..COMMON
         }
     }

@@ -1,9 +1,9 @@
 //! A simulated CUDA driver: it runs, checks and measures PTX on machines without a GPU.
 //!
-//! [`ptx`] reads PTX text into kernels ready to run, [`exec`] runs them warp by warp over the device
-//! memory of [`memory`], [`sanitizer`] watches every access, and [`counters`] and [`roofline`] say
-//! what a launch did and what it could cost on a [`device`]. The driver API on top of these is what
-//! `libcuda_sim.so` exports.
+//! [`ptx`] reads PTX text into kernels ready to run, [`exec`] runs them warp by warp over the
+//! device memory of [`memory`], [`sanitizer`] watches every access, and [`counters`] and
+//! [`roofline`] say what a launch did and what it could cost on a [`device`]. The driver API on top
+//! of these is what `libcuda_sim.so` exports.
 
 pub mod counters;
 pub mod device;

@@ -117,19 +117,19 @@ fn occupancy_counts_what_fits() {
 }
 
 #[test]
-fn cooperative_launches_must_fit_at_once() {
+fn cooperative_launches_have_one_block() {
     let stream = stream();
     let bounded = kernel(stream.context(), "limits.cu", "bounded");
-    let out: CudaSlice<i32> = stream.alloc_zeros(64 * 32 * 132).unwrap();
+    let out: CudaSlice<i32> = stream.alloc_zeros(64).unwrap();
     let attempt = |blocks| {
         let mut launch = stream.launch_builder(&bounded);
         launch.arg(&out);
         // SAFETY: as many numbers as threads.
         unsafe { launch.launch_cooperative(shape((blocks, 1, 1), (64, 1, 1), 0)) }.map(drop)
     };
-    assert_eq!(attempt(32 * 132), Ok(()));
-    let too_large = CUresult::CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
-    assert_eq!(attempt(32 * 132 + 1), Err(DriverError(too_large)));
+    assert_eq!(attempt(1), Ok(()));
+    let not_supported = CUresult::CUDA_ERROR_NOT_SUPPORTED;
+    assert_eq!(attempt(2), Err(DriverError(not_supported)));
 }
 
 #[test]
@@ -158,6 +158,21 @@ fn dynamic_shared_memory_is_opted_into() {
 }
 
 #[test]
+fn no_shared_memory_is_left_beside_too_much_of_it() {
+    // One byte more than a block of the device has.
+    let ptx = format!(
+        ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry crowded()\n{{\n\
+         .reg .b32 %r;\n.shared .b8 s[{}];\nmov.u32 %r, s;\nret;\n}}\n",
+        (227 << 10) + 1
+    );
+    let module = context().load_module(cudarc::nvrtc::Ptx::from_src(ptx)).unwrap();
+    let crowded = module.load_function("crowded").unwrap();
+    let most = FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+    assert_eq!(crowded.set_attribute(most, 1), INVALID);
+    assert_eq!(crowded.set_attribute(most, 0), Ok(()));
+}
+
+#[test]
 fn launch_limits_are_those_of_the_device() {
     let stream = stream();
     let scan = kernel(stream.context(), "scan.cu", "scan");
@@ -174,4 +189,8 @@ fn launch_limits_are_those_of_the_device() {
     assert_eq!(attempt((1, 65536, 1), (1, 1, 1)), INVALID);
     assert_eq!(attempt((0, 1, 1), (1, 1, 1)), INVALID);
     assert_eq!(reports_with(&["launch of scan refused", "65536", "65535"]).len(), 1);
+    // A device has such a grid, the simulator does not.
+    let not_supported = CUresult::CUDA_ERROR_NOT_SUPPORTED;
+    assert_eq!(attempt(((1 << 22) + 1, 1, 1), (1, 1, 1)), Err(DriverError(not_supported)));
+    assert_eq!(reports_with(&["scan", "4194305 blocks; this simulator has 4194304"]).len(), 1);
 }

@@ -1,5 +1,6 @@
-//! Conformance of the executor: a test per family of PTX instructions. Expected values come from
-//! IEEE arithmetic and plain integer code in Rust, never from the executor's own routines.
+//! The executor does what the PTX ISA says: one file of tests for each family of instructions.
+//! Expected values come from IEEE arithmetic and plain integer code in Rust, never from the
+//! executor's own routines.
 
 mod instructions {
     mod atomics;

@@ -308,6 +308,11 @@ fn functions_are_called() {
     };
     let expected: Vec<f64> = (0..70).map(value).collect();
     assert_eq!(stream.clone_dtoh(&out).unwrap(), expected);
+    // 17 times 1 + 2 + 3 + 4 terms and 1 + 2 for the last two threads: 173 terms, each with the one
+    // fma of square_plus. What nvcc makes of the sums is its own affair.
+    let counters = counters_of("calls", [3, 1, 1]);
+    assert_eq!(counters.thread(Class::F64Fma), 173);
+    assert_eq!((counters.threads, counters.global_store_bytes), (96, 70 * 8));
 }
 
 #[test]

@@ -41,16 +41,17 @@ pub(super) fn of(device: &Device, attribute: c_int) -> Outcome<c_int> {
         14 | 30 => 512,
         51 => 32,
         // What is there: overlap, concurrent kernels, two copy engines, unified addresses, stream
-        // priorities, L1 caches, managed memory (also while kernels run), preemption, cooperative
-        // launch, registered host memory, pools.
-        15 | 31 | 41 | 78 | 79 | 80 | 83 | 89 | 90 | 95 | 99 | 115 => 1,
+        // priorities, L1 caches, managed memory (also while kernels run), preemption, registered
+        // host memory, pools.
+        15 | 31 | 41 | 78 | 79 | 80 | 83 | 89 | 90 | 99 | 115 => 1,
         40 => 2,
         // The PCI bus it claims to sit on.
         33 => 1,
         126 => 1,
         134 => u32::MAX,
         // Everything else is absent: mapped host memory, textures, clusters, virtual memory,
-        // interprocess and graphics interoperation.
+        // interprocess and graphics interoperation; cooperative launches, because blocks do not
+        // run at the same time.
         0..=161 => 0,
         _ => {
             say(&format!("cuDeviceGetAttribute: attribute {attribute} is not known"));
@@ -72,6 +73,8 @@ mod tests {
         assert_eq!((of(&device, 75), of(&device, 76)), (Ok(8), Ok(9)));
         assert_eq!(of(&device, 5), Ok(i32::MAX));
         assert_eq!(of(&device, 19), Ok(0));
+        // No cooperative launch.
+        assert_eq!(of(&device, 95), Ok(0));
         assert_eq!(of(&device, 1000), Err(CuResult::InvalidValue));
     }
 }

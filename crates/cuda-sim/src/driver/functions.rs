@@ -117,7 +117,8 @@ impl Function {
     fn set_attribute(&self, device: &Device, attribute: c_int, value: c_int) -> Outcome {
         match (attribute, u32::try_from(value)) {
             (MAX_DYNAMIC_SHARED_SIZE_BYTES, Ok(bytes)) => {
-                let room = device.shared_per_block_optin - self.kernel().static_shared;
+                let room =
+                    device.shared_per_block_optin.saturating_sub(self.kernel().static_shared);
                 if bytes > room {
                     say(&format!(
                         "{}: {bytes} bytes of dynamic shared memory asked for, {room} possible",

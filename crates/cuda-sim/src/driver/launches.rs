@@ -11,7 +11,6 @@ use super::{
     exports,
     functions::Function,
     handles::Handle,
-    occupancy::resident_blocks,
     registers::Usage,
     say,
     work::{Work, submit},
@@ -249,16 +248,11 @@ unsafe fn launch(
         return Err(CuResult::InvalidContext);
     }
     check_limits(driver, &function, &config)?;
-    if cooperative {
-        let threads = config.block.iter().product();
-        let resident = resident_blocks(driver, &function, threads, config.dynamic_shared)?;
-        let at_once = u64::from(resident) * u64::from(driver.device.multiprocessors);
-        let blocks: u64 = config.grid.iter().map(|&extent| u64::from(extent)).product();
-        if blocks > at_once {
-            let kernel = &function.kernel().name;
-            say(&format!("cooperative launch of {kernel}: {blocks} blocks, {at_once} fit at once"));
-            return Err(CuResult::CooperativeLaunchTooLarge);
-        }
+    // Blocks that wait for one another would wait for ever: they need not run at the same time.
+    if cooperative && config.grid != [1; 3] {
+        let (kernel, grid) = (&function.kernel().name, config.grid);
+        say(&format!("cooperative launch of {kernel}: {grid:?} blocks; one block is supported"));
+        return Err(CuResult::NotSupported);
     }
     // SAFETY: the caller's contract.
     let parameters = unsafe { pack(&function, parameters, extra)? };

@@ -120,8 +120,8 @@ fn assemble(ptxas: &Path, ptx: &str, architecture: &str) -> Result<String, Strin
     }
 }
 
-/// Usage by kernel in the output of `ptxas -v`: a line `Compiling entry function 'name' …`, one with
-/// `n bytes spill stores, m bytes spill loads`, and `Used r registers, …`.
+/// Usage by kernel in the output of `ptxas -v`: a line `Compiling entry function 'name' …`, one
+/// with `n bytes spill stores, m bytes spill loads`, and `Used r registers, …`.
 fn parse(said: &str) -> BTreeMap<String, Usage> {
     let mut kernel = None;
     let mut usage = Usage::default();

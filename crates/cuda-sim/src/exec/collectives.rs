@@ -98,7 +98,11 @@ pub(crate) fn decode<'a>(
         }
         ("match", [target, a, members]) => {
             let all = opcode.take_one(&["any", "all"]).ok_or_else(|| opcode.unknown())? == "all";
-            let bytes = opcode.take_type()?.bytes();
+            let bytes = match opcode.take_type()? {
+                Type::B32 => 4,
+                Type::B64 => 8,
+                _ => return Err(opcode.unknown()),
+            };
             let a = decoder.source(a, bytes)?;
             let (d, p) = result_and_predicate(decoder, target)?;
             let kind = match all {

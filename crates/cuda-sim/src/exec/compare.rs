@@ -1,6 +1,6 @@
 //! Comparisons and selections: setp, set, selp, slct, testp.
 
-use super::half::decode16;
+use super::half::{decode16, flush16};
 use super::lanes::{Alu, Comparison, Frame, LANES, Lane, Operands, comparison};
 use super::operation::{Combine, Op, SCRATCH, SetPredicate};
 use crate::counters::Class;
@@ -75,18 +75,14 @@ fn same<T>(x: T) -> T {
     x
 }
 
-fn low_half(x: u32) -> f64 {
-    decode16(x as u16, false)
-}
-
 fn comparison_of(op: &str, ty: Type, ftz: bool) -> Option<Comparison> {
     match ty {
         Type::F32 if ftz => floating!(op, f32, super::float::flush),
         Type::F32 => floating!(op, f32, same),
         Type::F64 => floating!(op, f64, same),
+        Type::F16 if ftz => floating!(op, u16, |x| flush16(decode16(x, false), false)),
         Type::F16 => floating!(op, u16, |x| decode16(x, false)),
         Type::Bf16 => floating!(op, u16, |x| decode16(x, true)),
-        Type::F16x2 => floating!(op, u32, low_half),
         Type::U16 | Type::B16 => ordered!(op, u16),
         Type::S16 => ordered!(op, i16),
         Type::U32 | Type::B32 => ordered!(op, u32),
@@ -291,10 +287,10 @@ pub(crate) fn decode_set<'a>(
     if packed {
         let op = opcode.take_one(&OPERATORS).ok_or_else(|| opcode.unknown())?;
         let index = OPERATORS.iter().position(|&o| o == op).unwrap_or(0) as u32;
-        opcode.take("ftz");
+        let ftz = opcode.take("ftz");
         let as_ones = !matches!(ty, Type::F16x2 | Type::Bf16x2);
         let bf16 = source == Type::Bf16x2;
-        let e = index | u32::from(as_ones) << 8 | u32::from(bf16) << 9;
+        let e = index | u32::from(as_ones) << 8 | u32::from(bf16) << 9 | u32::from(ftz) << 10;
         let (a, b) = (decoder.source(a, 4)?, decoder.source(b, 4)?);
         let d = decoder.result(d, 4)?;
         let operands = Operands { d, e, a, b, c: 0 };
@@ -332,17 +328,21 @@ pub(crate) fn decode_set<'a>(
     Ok((Op::SetPredicate(Box::new(op)), Class::Compare))
 }
 
-/// `set` on two halves: `Operands::e` holds the operator, 256 for all ones, 512 for bf16.
+/// `set` on two halves: `Operands::e` holds the operator, 256 for all ones, 512 for bf16,
+/// 1024 for subnormal numbers flushed to zero.
 unsafe fn set_packed(frame: Frame, operands: &Operands, mask: u32) {
     let operator = OPERATORS[(operands.e & 255) as usize];
     let (as_ones, bf16) = (operands.e & 256 != 0, operands.e & 512 != 0);
+    let value = |bits: u32| {
+        let value = decode16(bits as u16, bf16);
+        if operands.e & 1024 != 0 { flush16(value, bf16) } else { value }
+    };
     // SAFETY: the decoder checked the widths.
     unsafe {
         let (a, b) = (frame.get::<u32>(operands.a), frame.get::<u32>(operands.b));
         let out = std::array::from_fn(|lane| {
             let half = |shift: u32| {
-                let a = decode16((a[lane] >> shift) as u16, bf16);
-                let b = decode16((b[lane] >> shift) as u16, bf16);
+                let (a, b) = (value(a[lane] >> shift), value(b[lane] >> shift));
                 let one = match (as_ones, bf16) {
                     (true, _) => 0xFFFF,
                     (false, false) => 0x3C00,

@@ -51,7 +51,7 @@ pub(crate) fn operation(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Ope
     if !matches!(ty, Type::F32 | Type::F64) {
         return Ok(None);
     }
-    let approximate = opcode.take_one(&["approx", "full"]).is_some();
+    let approximation = opcode.take_one(&["approx", "full"]);
     let mode = rounding_mode(opcode);
     let mut flags = mode.unwrap_or(Rounding::Nearest as u32);
     if opcode.take("ftz") {
@@ -61,8 +61,11 @@ pub(crate) fn operation(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Ope
         flags |= SAT;
     }
     Ok(match ty {
-        Type::F32 if approximate => f32_approximate(opcode, flags),
-        Type::F64 if approximate => f64_approximate(opcode, flags),
+        Type::F32 if approximation == Some("full") && opcode.name == "div" => {
+            Some(flagged2(flags, |a, b, _, _| a / b))
+        }
+        Type::F32 if approximation.is_some() => f32_approximate(opcode, flags),
+        Type::F64 if approximation.is_some() => f64_approximate(opcode, flags),
         Type::F32 => f32_operation(opcode, flags),
         Type::F64 => f64_operation(opcode, flags),
         _ => None,
@@ -228,7 +231,15 @@ fn f32_approximate(opcode: &mut Opcode<'_>, flags: u32) -> Option<Operation> {
         "lg2" => flagged1(flags, move |a, _, _, _| through(f64::log2, a)),
         "ex2" => flagged1(flags, move |a, _, _, _| through(f64::exp2, a)),
         "tanh" => flagged1(flags, move |a, _, _, _| through(f64::tanh, a)),
-        "div" => flagged2(flags, |a, b, _, _| a / b),
+        // The reciprocal of a divisor in [2^126, 2^128] is flushed to zero.
+        "div" => {
+            flagged2(
+                flags,
+                |a, b, _, _| {
+                    if b.abs() >= 2f32.powi(126) { a * 0f32.copysign(b) } else { a / b }
+                },
+            )
+        }
         _ => return None,
     })
 }

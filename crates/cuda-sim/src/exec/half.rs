@@ -52,6 +52,12 @@ pub(crate) fn encode16(value: f64, bf16: bool, mode: Rounding) -> u16 {
     }
 }
 
+/// The value with subnormal numbers of the format flushed to zero.
+pub(crate) fn flush16(value: f64, bf16: bool) -> f64 {
+    let least_normal = if bf16 { 2f64.powi(-126) } else { 2f64.powi(-14) };
+    if value.abs() < least_normal { 0.0f64.copysign(value) } else { value }
+}
+
 /// A scalar operation on exact values; the last argument is the format to round to.
 trait Scalar: Fn(f64, f64, f64, Format) -> f64 + Copy {}
 impl<F: Fn(f64, f64, f64, Format) -> f64 + Copy> Scalar for F {}
@@ -155,9 +161,7 @@ unsafe fn run<T: Halves, F: Scalar>(frame: Frame, operands: &Operands, mask: u32
     let flags = operands.e;
     let bf16 = flags & BF16 != 0;
     let format = if bf16 { Format::BF16 } else { Format::F16 };
-    let flush = |x: f64| {
-        if flags & FTZ != 0 && x.abs() < 2f64.powi(-14) { 0.0f64.copysign(x) } else { x }
-    };
+    let flush = |x: f64| if flags & FTZ != 0 { flush16(x, bf16) } else { x };
     // SAFETY: the decoder checked the widths; sources that are not there alias the first register.
     unsafe {
         let (a, b) = (frame.get::<T>(operands.a), frame.get::<T>(operands.b));

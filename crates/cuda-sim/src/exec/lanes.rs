@@ -126,7 +126,10 @@ pub(super) fn conjure<F: Copy>() -> F {
 }
 
 macro_rules! lane_loops {
-    ($make:ident, $plain:ident, $avx2:ident, $body:ident, ($($arg:ident: $field:ident $ty:ident),+)) => {
+    (
+        $make:ident, $plain:ident, $avx2:ident, $body:ident,
+        ($($arg:ident: $field:ident $ty:ident),+)
+    ) => {
         #[inline(always)]
         unsafe fn $body<$($ty: Lane,)+ D: Lane, F: Fn($($ty),+) -> D + Copy>(
             frame: Frame,

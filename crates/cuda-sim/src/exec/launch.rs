@@ -61,11 +61,18 @@ pub fn launch(
     memory: &DeviceMemory,
     device: &Device,
 ) -> Result<LaunchCounters, Box<Fault>> {
-    check(kernel, &config, params, device).map_err(|message| {
+    let refuse = |kind, message: String| {
         let report = format!("launch of kernel {}: {message}", kernel.name);
-        Box::new(Fault { kind: FaultKind::InvalidConfiguration, report, block: 0 })
-    })?;
-    let blocks: u64 = config.grid.iter().map(|&extent| u64::from(extent)).product();
+        Box::new(Fault { kind, report, block: 0 })
+    };
+    check(kernel, &config, params, device)
+        .map_err(|message| refuse(FaultKind::InvalidConfiguration, message))?;
+    let blocks =
+        config.grid.iter().fold(1u64, |blocks, &extent| blocks.saturating_mul(extent.into()));
+    if blocks > MAX_BLOCKS {
+        let message = format!("a grid of {blocks} blocks; this simulator has {MAX_BLOCKS}");
+        return Err(refuse(FaultKind::Unsupported, message));
+    }
     let threads: u32 = config.block.iter().product();
     let linked = &kernel.linked;
     let host_out_of_memory = || {
@@ -81,6 +88,7 @@ pub fn launch(
         grid: config.grid,
         block: config.block,
         multiprocessors: device.multiprocessors,
+        warps_per_multiprocessor: device.threads_per_multiprocessor / 32,
         dynamic_shared: config.dynamic_shared,
         total_shared: shared_bytes,
         ..Place::default()
@@ -184,10 +192,6 @@ fn check(
     if threads > device.threads_per_block.into() {
         let most = device.threads_per_block;
         return Err(format!("a block of {threads} threads; the device has {most}"));
-    }
-    let blocks: u128 = grid.iter().map(|&extent| u128::from(extent)).product();
-    if blocks > MAX_BLOCKS.into() {
-        return Err(format!("a grid of {blocks} blocks; this simulator has {MAX_BLOCKS}"));
     }
     if let Some(required) = kernel.required_threads.filter(|required| *required != block) {
         return Err(format!("a block of {block:?} threads; the kernel requires {required:?}"));

@@ -41,6 +41,8 @@ pub(crate) struct Place {
     /// Number of the warp in its block.
     pub(crate) warp: u32,
     pub(crate) multiprocessors: u32,
+    /// Warps that a multiprocessor holds.
+    pub(crate) warps_per_multiprocessor: u32,
     pub(crate) linear_block: u64,
     pub(crate) dynamic_shared: u32,
     pub(crate) total_shared: u32,
@@ -123,7 +125,7 @@ impl SpecialRegister {
             Self::Nctaid(axis) => place.grid[usize::from(axis)],
             Self::LaneId => lane,
             Self::WarpId => place.warp,
-            Self::Nwarpid => 64,
+            Self::Nwarpid => place.warps_per_multiprocessor,
             // Blocks go round the multiprocessors in order.
             Self::SmId => (place.linear_block % u64::from(place.multiprocessors)) as u32,
             Self::Nsmid => place.multiprocessors,

@@ -2,8 +2,8 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 
-/// Zeroed host memory, 256-byte aligned as device allocations are. Large blocks come straight from the system, so that pages
-/// nobody touches cost nothing.
+/// Zeroed host memory, 256-byte aligned as device allocations are. Large blocks come straight from
+/// the system, so that pages nobody touches cost nothing.
 pub(crate) struct ZeroedBytes {
     start: *mut u8,
     layout: Layout,

@@ -26,6 +26,9 @@ pub(crate) struct LinkedFunction {
 /// Kernel parameters a launch can carry, in bytes (compute capability 7.0 and later).
 const MAX_PARAM_BYTES: usize = 32764;
 
+/// Functions on a path of calls, far more than a program has.
+const MAX_CALL_DEPTH: usize = 1000;
+
 /// What a register holds before a warp starts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum InitialValue {
@@ -106,7 +109,8 @@ pub(super) fn link(
     let mut used: Vec<usize> = codes.iter().flat_map(|code| code.shared.iter().copied()).collect();
     used.sort_unstable();
     used.dedup();
-    let (shared_places, static_shared) = place_shared(shared, &used);
+    let (shared_places, static_shared) =
+        place_shared(shared, &used).ok_or_else(|| fail("4 GiB of shared memory or more".into()))?;
 
     let mut linked = Linked {
         functions: Vec::new(),
@@ -117,7 +121,7 @@ pub(super) fn link(
         is_order_dependent: false,
         has_partial_barriers: false,
     };
-    let mut local = 0;
+    let mut local = 0u32;
     for code in codes {
         for (place, constant) in &code.constants {
             let value = match constant.value {
@@ -145,7 +149,9 @@ pub(super) fn link(
         linked.predicates += code.predicates;
         let local_bytes = code.local_bytes;
         linked.functions.push(LinkedFunction { code, registers, predicates, local, callees });
-        local += local_bytes;
+        local = local
+            .checked_add(local_bytes)
+            .ok_or_else(|| fail("4 GiB of local memory or more".into()))?;
     }
     let (params, param_bytes) = params(source);
     if param_bytes > MAX_PARAM_BYTES {
@@ -180,6 +186,9 @@ fn reach(
     if order.contains(&index) {
         return Ok(());
     }
+    if path.len() == MAX_CALL_DEPTH {
+        return Err(format!("calls nest more than {MAX_CALL_DEPTH} deep"));
+    }
     order.push(index);
     path.push(index);
     for &callee in &code.calls {
@@ -192,20 +201,21 @@ fn reach(
     Ok(())
 }
 
-/// Offsets of the shared variables a kernel uses, and the size of the static ones.
-fn place_shared(shared: &[SharedVariable], used: &[usize]) -> (HashMap<usize, u32>, u32) {
+/// Offsets of the shared variables a kernel uses, and the size of the static ones; `None` if
+/// 32 bits do not hold them.
+fn place_shared(shared: &[SharedVariable], used: &[usize]) -> Option<(HashMap<usize, u32>, u32)> {
     let mut places = HashMap::new();
     let mut end = 0u32;
     for &index in used.iter().filter(|&&index| !shared[index].is_dynamic) {
-        let offset = end.next_multiple_of(shared[index].align);
+        let offset = end.checked_next_multiple_of(shared[index].align)?;
         places.insert(index, offset);
-        end = offset + shared[index].bytes;
+        end = offset.checked_add(shared[index].bytes)?;
     }
     let dynamic = used.iter().filter(|&&index| shared[index].is_dynamic);
     let align = dynamic.clone().map(|&index| shared[index].align.max(16)).max().unwrap_or(1);
-    let start = end.next_multiple_of(align);
+    let start = end.checked_next_multiple_of(align)?;
     places.extend(dynamic.map(|&index| (index, start)));
-    (places, start)
+    Some((places, start))
 }
 
 fn params(source: &Function<'_>) -> (Vec<ParamDecl>, usize) {

@@ -188,7 +188,6 @@ impl<'a> Parser<'a, '_> {
     fn location(&mut self) -> Parsed<()> {
         self.at += 1;
         let (file, line) = (self.integer()? as u32, self.integer()? as u32);
-        // `.loc file line column[, function_name label, inlined_at file line column]`
         let ptx_line = self.tokens[self.at - 1].line;
         let rest = self.tokens[self.at..].iter();
         let rest = rest.take_while(|token| token.line == ptx_line).map(|token| token.kind);
@@ -250,11 +249,14 @@ impl<'a> Parser<'a, '_> {
             Some(Kind::Integer(value)) => Operand::Integer(value as i64),
             Some(Kind::F32(bits)) => Operand::F32(bits),
             Some(Kind::F64(bits)) => Operand::F64(bits),
-            Some(Kind::Punctuation('-')) => match self.operand()? {
-                Operand::Integer(value) => Operand::Integer(value.wrapping_neg()),
-                Operand::F32(bits) => Operand::F32(bits ^ 1 << 31),
-                Operand::F64(bits) => Operand::F64(bits ^ 1 << 63),
-                _ => return self.fail("only a number can be negated"),
+            Some(Kind::Punctuation('-')) => match self.next() {
+                Some(Kind::Integer(value)) => Operand::Integer((value as i64).wrapping_neg()),
+                Some(Kind::F32(bits)) => Operand::F32(bits ^ 1 << 31),
+                Some(Kind::F64(bits)) => Operand::F64(bits ^ 1 << 63),
+                _ => {
+                    self.at -= 1;
+                    return self.fail("only a number can be negated");
+                }
             },
             Some(Kind::Punctuation('!')) => Operand::Not(self.word()?),
             Some(Kind::Punctuation('{')) => Operand::Vector(self.list('}')?),
@@ -285,11 +287,15 @@ impl<'a> Parser<'a, '_> {
         })
     }
 
+    /// Operands up to `close`. Lists do not hold lists, so that no text nests without bound.
     fn list(&mut self, close: char) -> Parsed<Vec<Operand<'a>>> {
         let mut list = Vec::new();
         while !self.accept(close) {
             if !list.is_empty() {
                 self.expect(',')?;
+            }
+            if self.peek_is('{') || self.peek_is('(') {
+                return self.fail("a list in a list");
             }
             list.push(self.operand()?);
         }
@@ -421,8 +427,10 @@ mod tests {
     fn a_kernel_with_every_kind_of_operand() {
         let text = ".version 9.5\n.target sm_80\n.global .align 4 .u32 v[2] = {7, -1};\n\
             .visible .entry k(.param .u64 k_param_0, .param .align 8 .b8 k_param_1[24])\n\
-            .maxntid 128, 2\n{\n.reg .b32 %r<4>;\n.loc 2 7 3, function_name $L1, inlined_at 1 9 5\n$L: @!%p1 ld.v2.u32 {%r1, %r2}, \
-            [%rd1+-8];\nshfl.sync.idx.b32 %r1|%p2, %r2, -1, 31, 0x1F;\ncall (ret), f, (a, b);\n}";
+            .maxntid 128, 2\n{\n.reg .b32 %r<4>;\n\
+            .loc 2 7 3, function_name $L1, inlined_at 1 9 5\n\
+            $L: @!%p1 ld.v2.u32 {%r1, %r2}, [%rd1+-8];\n\
+            shfl.sync.idx.b32 %r1|%p2, %r2, -1, 31, 0x1F;\ncall (ret), f, (a, b);\n}";
         let program = parse(&tokens(text).unwrap()).unwrap();
         let kernel = &program.functions[0];
         assert_eq!(program.variables[0].initializer.len(), 2);

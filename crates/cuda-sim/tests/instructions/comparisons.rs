@@ -61,6 +61,14 @@ fn floats() {
     };
     assert_eq!(halves("lt"), [1, 0]);
     assert_eq!(halves("ltu"), [1, 1]);
+    // 2^-24 is greater than zero, unless it is flushed.
+    let tiny = |text: &str| map::<u32>(text, &[column(&[1u16]), column(&[0u16])])[0];
+    assert_eq!((tiny(&select("gt", "f16")), tiny(&select("gt.ftz", "f16"))), (1, 0));
+    assert_eq!(tiny("set.gt.u32.f16 %d, %a, %b;"), u32::MAX);
+    assert_eq!(tiny("set.gt.ftz.u32.f16 %d, %a, %b;"), 0);
+    let pair = |text: &str| map::<u32>(text, &[column(&[0x0001_3C00u32]), column(&[0u32])])[0];
+    assert_eq!(pair("set.gt.u32.f16x2 %d, %a, %b;"), 0xFFFF_FFFF);
+    assert_eq!(pair("set.gt.ftz.u32.f16x2 %d, %a, %b;"), 0x0000_FFFF);
 }
 
 #[test]

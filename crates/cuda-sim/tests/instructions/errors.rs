@@ -26,6 +26,8 @@ fn unknown_instructions_fail_with_their_line() {
         "add.bogus.f32 %f0, %f1, %f2;",
         "mul.u32 %r0, %r1, %r2;",
         "shfl.idx.b32 %r0, %r1, 0, 31;",
+        "match.any.sync.u32 %r0, %r1, -1;",
+        "match.any.sync.b16 %r0, %r1, -1;",
         "setp.foo.s32 %p0, %r0, %r1;",
         "tex.2d.v4.f32.f32 {%f0, %f1, %f2, %f3}, [t, {%f0, %f1}];",
         "wgmma.fence.sync.aligned;",
@@ -81,6 +83,12 @@ fn launches_out_of_bounds_are_refused() {
         let fault = run(grid, block, dynamic).unwrap_err();
         assert_eq!(fault.kind, FaultKind::InvalidConfiguration, "{grid:?} {block:?}");
     }
+    // A device has such a grid, the simulator does not.
+    for grid in [[(1 << 22) + 1, 1, 1], [i32::MAX as u32, 65535, 65535]] {
+        let fault = run(grid, [1; 3], 0).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Unsupported, "{grid:?}");
+        assert!(fault.report.contains("this simulator has 4194304"), "{fault}");
+    }
 }
 
 #[test]
@@ -118,4 +126,41 @@ fn mutilated_text_does_not_panic() {
         accepted += u32::from(Module::parse(&mutilated.concat()).is_ok());
     }
     assert!(accepted > 0 && accepted < 3000, "{accepted}");
+}
+
+/// Sizes that 32 bits do not hold, and text that nests without end, are errors as well.
+#[test]
+fn excessive_text_does_not_panic() {
+    let message = |ptx: &str| Module::parse(ptx).unwrap_err().message;
+    let shared: String =
+        (0..5).map(|i| format!(".shared .b8 s{i}[{}];\nmov.u32 %t1, s{i};\n", 1 << 30)).collect();
+    assert!(message(&kernel("", 0, &shared)).contains("shared memory"));
+
+    // Each function takes 512 KiB of local memory, all together more than 4 GiB.
+    let functions: String = (0..8192)
+        .map(|i| format!(".func f{i}()\n{{\n.local .b8 l[{}];\nret;\n}}\n", 512 << 10))
+        .collect();
+    let calls: String = (0..8192).map(|i| format!("call.uni f{i};\n")).collect();
+    let ptx = format!("{HEADER}{functions}.visible .entry k()\n{{\n{calls}ret;\n}}\n");
+    assert!(message(&ptx).contains("local memory"));
+
+    // Every function calls the one before it.
+    let chain: String =
+        (1..20000).map(|i| format!(".func f{i}()\n{{\ncall.uni f{};\nret;\n}}\n", i - 1)).collect();
+    let ptx = format!(
+        "{HEADER}.func f0()\n{{\nret;\n}}\n{chain}\
+         .visible .entry k()\n{{\ncall.uni f19999;\nret;\n}}\n"
+    );
+    assert!(message(&ptx).contains("nest"));
+
+    for opening in ["-", "{", "("] {
+        let nested = opening.repeat(200_000);
+        let words = if opening == "-" { "can be negated" } else { "a list in a list" };
+        let found = message(&kernel("", 0, &format!("mov.u32 %t1, {nested};")));
+        assert!(found.contains(words), "{opening}: {found}");
+        let found = message(&format!("{HEADER}.global .u32 v[2] = {nested};\n"));
+        assert!(found.contains("is expected here"), "{opening}: {found}");
+    }
+    let braces = format!("{}7, 8{}", "{".repeat(200_000), "}".repeat(200_000));
+    assert!(Module::parse(&format!("{HEADER}.global .u32 v[2] = {braces};\n")).is_ok());
 }

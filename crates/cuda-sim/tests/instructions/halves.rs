@@ -147,4 +147,12 @@ fn modifiers() {
     assert_eq!(one("max.NaN.f16 %d, %a, %b;", 0x7E00, 0x3C00), 0x7FFF);
     assert_eq!(one("ex2.approx.f16 %d, %a;", 0x4000, 0), 0x4400);
     assert_eq!(one("tanh.approx.bf16 %d, %a;", 0x7F80, 0), 0x3F80);
+    // 2^-20 is a normal number of bf16 and a subnormal one of f16.
+    assert_eq!(one("ex2.approx.ftz.bf16 %d, %a;", 0xC1A0, 0), (127 - 20) << 7);
+    assert_eq!(one("ex2.approx.ftz.f16 %d, %a;", 0xCD00, 0), 0);
+    assert_eq!(one("ex2.approx.f16 %d, %a;", 0xCD00, 0), 1 << 4);
+    // 2^-127 is subnormal in bf16.
+    assert_eq!(one("ex2.approx.ftz.bf16 %d, %a;", 0xC2FE, 0), 0);
+    let packed = map::<u32>("ex2.approx.ftz.bf16x2 %d, %a;", &[column(&[0xC1A0_C2FEu32])]);
+    assert_eq!(packed, [0x3580_0000]);
 }

@@ -1,6 +1,7 @@
 //! Loads and stores in every state space.
 
 use super::support::{HEADER, Machine, column, kernel, map};
+use cuda_sim::device::Device;
 use cuda_sim::exec::FaultKind;
 
 #[test]
@@ -213,6 +214,17 @@ fn special_registers_say_where_a_thread_is() {
             row.chunks(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect();
         let thread = (i % 60) as u32;
         assert_eq!(words, [thread, thread % 32, (1 << (thread % 32)) - 1, thread / 32]);
+    }
+}
+
+#[test]
+fn nwarpid_follows_the_device() {
+    let text = kernel("", 1, "mov.u32 %t1, %nwarpid;\nst.global.u32 [%arg0], %t1;");
+    for (device, warps) in [(Device::a100(), 64u32), (Device::rtx4090(), 48)] {
+        let machine = Machine::new(&text).with_device(device);
+        let out = machine.upload(&[0u32]);
+        machine.launch("k", 1, 1, &[out]).unwrap();
+        assert_eq!(machine.download::<u32>(out, 1), [warps]);
     }
 }
 

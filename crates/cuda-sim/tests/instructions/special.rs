@@ -65,6 +65,12 @@ fn special_values() {
     assert_eq!(run("ex2.approx.ftz.f32 %d, %a;", -127.5), 0.0);
     assert!(run("sin.approx.f32 %d, %a;", f32::INFINITY).is_nan());
     assert_eq!(run("tanh.approx.f32 %d, %a;", f32::NEG_INFINITY), -1.0);
+    // A divisor from 2^126 on gives zero, and NaN with an infinite dividend.
+    let large = 2f32.powi(126);
+    assert_eq!(run("div.approx.f32 %d, 0f7E000000, %a;", large), 0.0);
+    assert_eq!(run("div.approx.f32 %d, 0f7E000000, %a;", large / 2.0), 1.0);
+    assert!(run("div.approx.f32 %d, 0f7F800000, %a;", large).is_nan());
+    assert_eq!(run("div.full.f32 %d, 0f7E000000, %a;", large), 0.5);
 }
 
 #[test]

@@ -108,6 +108,11 @@ impl Machine {
         self
     }
 
+    /// The same machine as another device.
+    pub fn with_device(self, device: Device) -> Self {
+        Self { device, ..self }
+    }
+
     /// An allocation that holds `values`.
     pub fn upload<T: Value>(&self, values: &[T]) -> u64 {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.bytes()).collect();

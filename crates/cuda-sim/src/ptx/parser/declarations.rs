@@ -110,14 +110,27 @@ impl<'a> Parser<'a, '_> {
         Ok(())
     }
 
+    /// A value, or values in braces to any depth; the braces of inner arrays say nothing more.
     fn initializer(&mut self, ty: Type, out: &mut Vec<Initializer<'a>>) -> Parsed<()> {
-        if self.accept('{') {
-            while !self.accept('}') {
-                self.initializer(ty, out)?;
-                self.accept(',');
+        let mut depth = 0usize;
+        loop {
+            if self.accept('{') {
+                depth += 1;
+                continue;
             }
-            return Ok(());
+            if depth > 0 && self.accept('}') {
+                depth -= 1;
+            } else {
+                self.initial_value(ty, out)?;
+            }
+            if depth == 0 {
+                return Ok(());
+            }
+            self.accept(',');
         }
+    }
+
+    fn initial_value(&mut self, ty: Type, out: &mut Vec<Initializer<'a>>) -> Parsed<()> {
         let bytes = ty.bytes() as usize;
         let value = match self.next() {
             Some(Kind::F32(bits)) if ty == Type::F64 => f64::from(f32::from_bits(bits)).to_bits(),
