@@ -72,3 +72,21 @@ fn warps_may_wait_for_each_other() {
         bra $end;\n$set:\nst.volatile.shared.u32 [%t1], 1;\n$end:";
     Machine::new(&kernel("", 0, body)).launch("k", 1, 64, &[]).unwrap();
 }
+
+#[test]
+fn strong_accesses_see_the_blocks_in_order() {
+    for space in [".global", ""] {
+        // What block b reads are the reductions of the blocks up to itself.
+        let body = format!(
+            "red.global.add.u32 [%arg1], 1;\nld.volatile{space}.u32 %t1, [%arg1];\n\
+             mad.lo.u64 %w0, %i, 4, %arg0;\nst.global.u32 [%w0], %t1;\n\
+             st.volatile{space}.u32 [%arg2], %cta_;"
+        );
+        let machine = Machine::new(&kernel("", 3, &body));
+        let seen = machine.upload(&[0u32; 5000]);
+        let (sum, last) = (machine.upload(&[0u32]), machine.upload(&[0u32]));
+        machine.launch("k", 5000, 1, &[seen, sum, last]).unwrap();
+        assert_eq!(machine.download::<u32>(seen, 5000), (1..=5000).collect::<Vec<_>>());
+        assert_eq!(machine.download::<u32>(last, 1), [4999]);
+    }
+}
