@@ -90,3 +90,46 @@ fn strong_accesses_see_the_blocks_in_order() {
         assert_eq!(machine.download::<u32>(last, 1), [4999]);
     }
 }
+
+#[test]
+fn blocks_may_write_equal_values() {
+    let body = "cvt.u64.u32 %w1, %tid_;\n\
+                mad.lo.u64 %w0, %w1, 4, %arg0;\nmov.u32 %t1, 0;\n$loop:\n\
+                st.global.u32 [%w0], 7;\nadd.u64 %w0, %w0, 128;\nadd.u32 %t1, %t1, 1;\n\
+                setp.lt.u32 %p1, %t1, 20000;\n@%p1 bra $loop;";
+    for _ in 0..20 {
+        let machine = Machine::new(&kernel("", 1, body));
+        let words = machine.upload(&vec![0u32; 32 * 20000]);
+        machine.launch("k", 2, 32, &[words]).unwrap();
+    }
+}
+
+#[test]
+fn blocks_that_agree_only_at_the_end_race() {
+    // One block writes 5 and then 6, the other 6: which of them comes first must not matter.
+    for first in [0, 1] {
+        let body = format!(
+            "setp.eq.u32 %p1, %cta_, {first};\n@%p1 st.global.u32 [%arg0], 5;\n\
+             st.global.u32 [%arg0], 6;"
+        );
+        for _ in 0..20 {
+            let machine = Machine::new(&kernel("", 1, &body));
+            let fault = machine.launch("k", 2, 1, &[machine.upload(&[0u32])]).unwrap_err();
+            assert_eq!((fault.kind, fault.block), (FaultKind::Race, 1), "{first}");
+        }
+    }
+}
+
+#[test]
+fn strong_loads_of_one_word_race_with_plain_stores() {
+    let run = |store: &str| {
+        let body = format!(
+            "setp.eq.u32 %p1, %cta_, 0;\n@%p1 {store}.global.u32 [%arg0], 5;\n\
+             @!%p1 ld.volatile.global.u32 %t1, [%arg0];"
+        );
+        let machine = Machine::new(&kernel("", 1, &body));
+        machine.launch("k", 2, 32, &[machine.upload(&[0u32])]).map(drop).map_err(|f| f.kind)
+    };
+    assert_eq!(run("st"), Err(FaultKind::Race));
+    assert_eq!(run("st.volatile"), Ok(()));
+}
