@@ -8,22 +8,26 @@
 //! race if at least one writes, they are not both atomic, and neither happened before the other.
 //!
 //! What it cannot see: when many threads read a granule at once, only that there were several is
-//! kept; a barrier of part of a block then counts as ordering all of them. Two writes of the value
-//! that is already there are not reported. Different blocks of a launch are never ordered, except
-//! through `Accessor::acquired`. After 2^20 synchronisations of a warp its later accesses are no
-//! longer told apart from earlier ones.
+//! kept; a barrier of part of a block then counts as ordering all of them. A write of the value
+//! that is already there does not race with other writes of the block. Writes of different blocks
+//! do not race if they all are plain and of one value, or all atomic. (That they merely end with one
+//! value is not enough: whether it is seen would depend on which block comes first.) Different
+//! blocks of a launch are never ordered, except through `Accessor::acquired`. After 2^20
+//! synchronisations of a warp its later accesses are no longer told apart from earlier ones.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 const TIME_BITS: u32 = 20;
 const THREAD_SHIFT: u32 = TIME_BITS;
 const BLOCK_SHIFT: u32 = THREAD_SHIFT + 10;
 const STAMP_SHIFT: u32 = BLOCK_SHIFT + 22;
-const SPREAD_SHIFT: u32 = STAMP_SHIFT + 9;
+const SPREAD_SHIFT: u32 = STAMP_SHIFT + 8;
 const ATOMIC_SHIFT: u32 = SPREAD_SHIFT + 2;
+const MIXED_SHIFT: u32 = ATOMIC_SHIFT + 1;
 
 /// The last launch stamp the shadow entries can hold.
-pub(crate) const LAST_STAMP: u32 = (1 << 9) - 1;
+pub(crate) const LAST_STAMP: u32 = (1 << 8) - 1;
 /// Blocks of a launch the shadow entries can tell apart.
 pub(crate) const MAX_BLOCKS: u64 = 1 << 22;
 /// The last time the shadow entries can hold.
@@ -76,7 +80,12 @@ impl Entry {
     }
 
     fn is_atomic(self) -> bool {
-        self.0 >> ATOMIC_SHIFT != 0
+        self.0 >> ATOMIC_SHIFT & 1 != 0
+    }
+
+    /// Were the writes of this launch, whoever's, plain and atomic or of several values?
+    fn is_mixed(self) -> bool {
+        self.0 >> MIXED_SHIFT != 0
     }
 
     fn with_spread(self, spread: Spread) -> Self {
@@ -85,6 +94,10 @@ impl Entry {
 
     fn with_atomic(self, atomic: bool) -> Self {
         Self(self.0 & !(1 << ATOMIC_SHIFT) | u64::from(atomic) << ATOMIC_SHIFT)
+    }
+
+    fn with_mixed(self, mixed: bool) -> Self {
+        Self(self.0 & !(1 << MIXED_SHIFT) | u64::from(mixed) << MIXED_SHIFT)
     }
 }
 
@@ -99,6 +112,24 @@ pub(crate) enum Kind {
     Write,
     /// An atomic operation, or a volatile, relaxed or release store.
     Atomic,
+}
+
+/// Bytes of memory in a row under one of the [`STORES`]: as many as a warp stores at most.
+const STRIPE_SHIFT: u32 = 9;
+
+/// Held by host threads from the race check of a plain store to the store itself, so that another
+/// block's store of the same value, checked next, finds that value in memory. Atomic operations
+/// need none: beside plain stores they race whatever the values.
+static STORES: [Mutex<()>; 64] = [const { Mutex::new(()) }; 64];
+
+/// Takes the locks for stores to a range of at most 512 bytes, which is not empty.
+pub(crate) fn lock_stores(address: u64, bytes: usize) -> [Option<MutexGuard<'static, ()>>; 2] {
+    let stripe = |address: u64| (address >> STRIPE_SHIFT) as usize % STORES.len();
+    let lock = |i: usize| STORES[i].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let (a, b) = (stripe(address), stripe(address + bytes as u64 - 1));
+    // In the order of their index, so that two threads never wait for each other.
+    let first = lock(a.min(b));
+    [Some(first), (a != b).then(|| lock(a.max(b)))]
 }
 
 /// The warp that accesses, and what it knows of the others.
@@ -167,24 +198,35 @@ impl Accessor<'_> {
         let own = Entry::new(self.stamp, self.block, self.first_thread + lane, self.time);
         match kind {
             Kind::Read => self.note_read(shadow, own),
-            Kind::StrongRead => {
-                let writes = Entry(shadow.writes.load(Ordering::SeqCst));
-                let races = self.is_unordered(writes, own) && !writes.is_atomic();
-                if races { Err(Conflict { entry: writes, is_write: true }) } else { Ok(false) }
-            }
+            Kind::StrongRead => self.note_strong_read(shadow, own),
             Kind::Write => self.note_write(shadow, own, keeps_value),
             Kind::Atomic => self.note_write(shadow, own.with_atomic(true), || false),
         }
     }
 
-    /// Notes that all the lanes of `mask` read the same granule.
+    /// Notes that all the lanes of `mask` read the same granule, by loads of a kind.
     #[inline(always)]
-    pub(crate) fn note_broadcast(&self, shadow: Shadow<'_>, mask: u32) -> Result<bool, Conflict> {
+    pub(crate) fn note_broadcast(
+        &self,
+        shadow: Shadow<'_>,
+        mask: u32,
+        kind: Kind,
+    ) -> Result<bool, Conflict> {
         let lane = mask.trailing_zeros();
         let own = Entry::new(self.stamp, self.block, self.first_thread + lane, self.time);
         let several = mask & (mask - 1) != 0;
         let spread = if several { Spread::OneWarp } else { Spread::One };
-        self.note_read(shadow, own.with_spread(spread))
+        let own = own.with_spread(spread);
+        if kind == Kind::StrongRead {
+            return self.note_strong_read(shadow, own);
+        }
+        self.note_read(shadow, own)
+    }
+
+    fn note_strong_read(&self, shadow: Shadow<'_>, own: Entry) -> Result<bool, Conflict> {
+        let writes = Entry(shadow.writes.load(Ordering::SeqCst));
+        let races = self.is_unordered(writes, own) && !writes.is_atomic();
+        if races { Err(Conflict { entry: writes, is_write: true }) } else { Ok(false) }
     }
 
     #[inline(always)]
@@ -221,8 +263,13 @@ impl Accessor<'_> {
         keeps_value: impl Fn() -> bool,
     ) -> Result<bool, Conflict> {
         let mut old = Entry(shadow.writes.load(Ordering::Relaxed));
+        let mut mixed;
         loop {
-            let new = self.merge(old, own);
+            mixed = old.stamp() == self.stamp
+                && (old.is_mixed()
+                    || old.is_atomic() != own.is_atomic()
+                    || !own.is_atomic() && !keeps_value());
+            let new = self.merge(old, own).with_mixed(mixed);
             if !self.is_shared {
                 shadow.writes.store(new.0, Ordering::Relaxed);
                 break;
@@ -232,8 +279,13 @@ impl Accessor<'_> {
                 Err(found) => old = Entry(found),
             }
         }
-        if self.is_unordered(old, own) && !(old.is_atomic() && own.is_atomic()) && !keeps_value() {
-            return Err(Conflict { entry: old, is_write: true });
+        if self.is_unordered(old, own) {
+            let other_blocks = old.block() != self.block || old.spread() == Spread::Blocks;
+            let both_atomic = old.is_atomic() && own.is_atomic();
+            let races = if other_blocks { mixed } else { !both_atomic && !keeps_value() };
+            if races {
+                return Err(Conflict { entry: old, is_write: true });
+            }
         }
         let reads = Entry(shadow.reads.load(Ordering::SeqCst));
         if self.is_unordered(reads, own) {
@@ -304,6 +356,15 @@ mod tests {
         }
 
         fn access(&self, block: u32, thread: u32, time: u32, kind: Kind) -> bool {
+            self.note(block, thread, time, kind, false)
+        }
+
+        /// A write by thread 0 of a block.
+        fn write(&self, block: u32, kind: Kind, keeps_value: bool) -> bool {
+            self.note(block, 0, 0, kind, keeps_value)
+        }
+
+        fn note(&self, block: u32, thread: u32, time: u32, kind: Kind, keeps: bool) -> bool {
             let accessor = Accessor {
                 stamp: 1,
                 block,
@@ -315,7 +376,7 @@ mod tests {
                 is_shared: true,
             };
             let shadow = Shadow { reads: &self.cell[0], writes: &self.cell[1] };
-            accessor.note(shadow, thread % 32, kind, || false).is_err()
+            accessor.note(shadow, thread % 32, kind, || keeps).is_err()
         }
     }
 
@@ -330,6 +391,7 @@ mod tests {
             (Kind::Atomic, Kind::Read, true),
             (Kind::Write, Kind::Atomic, true),
             (Kind::Atomic, Kind::StrongRead, false),
+            (Kind::Write, Kind::StrongRead, true),
         ] {
             for (block, thread) in [(0, 1), (0, 40), (1, 0)] {
                 let world = World::new();
@@ -340,6 +402,33 @@ mod tests {
             assert!(!world.access(0, 0, 0, first));
             world.known = vec![1, 1];
             assert!(!world.access(0, 40, 1, second), "after a barrier");
+        }
+    }
+
+    #[test]
+    fn writes_of_two_blocks_race_in_every_order_or_in_none() {
+        let (plain, atomic) = (Kind::Write, Kind::Atomic);
+        for (own, other, races) in [
+            ([(plain, 5), (plain, 5)], (plain, 5), false),
+            ([(plain, 5), (plain, 6)], (plain, 6), true),
+            ([(plain, 6), (plain, 5)], (plain, 6), true),
+            ([(plain, 5), (atomic, 5)], (plain, 5), true),
+            ([(plain, 5), (atomic, 5)], (atomic, 5), true),
+            ([(atomic, 5), (atomic, 6)], (atomic, 7), false),
+            ([(atomic, 5), (plain, 5)], (atomic, 5), true),
+        ] {
+            for at in 0..3 {
+                let world = World::new();
+                let mut writes = vec![(0, own[0]), (0, own[1])];
+                writes.insert(at, (1, other));
+                let mut memory = 0;
+                let mut found = false;
+                for (block, (kind, value)) in writes {
+                    found |= world.write(block, kind, memory == value);
+                    memory = value;
+                }
+                assert_eq!(found, races, "{own:?}, {other:?} at {at}");
+            }
         }
     }
 

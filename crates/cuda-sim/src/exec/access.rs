@@ -8,7 +8,7 @@ use super::moves::space_of;
 use super::warp::Warp;
 use crate::memory::Region;
 use crate::ptx::decode::Space;
-use crate::sanitizer::{Accessor, Conflict, Kind, Shadow};
+use crate::sanitizer::{Accessor, Conflict, Kind, Shadow, lock_stores};
 
 /// The addresses of a request, by lane.
 pub(crate) type Addresses = [u64; LANES];
@@ -130,7 +130,7 @@ impl Worker<'_> {
         Violation::new(FaultKind::IllegalAddress, Some(lane), message)
     }
 
-    fn shared_out_of_bounds(
+    pub(crate) fn shared_out_of_bounds(
         &self,
         addresses: &Addresses,
         lanes: u32,
@@ -250,13 +250,13 @@ impl Worker<'_> {
         }
         if transfer.is_load() && lanes_of(mask).all(|lane| addresses[lane] == first) {
             self.check_initialised(space, region, at, bytes, mask.trailing_zeros())?;
-            if transfer.kind == Kind::Read && space != Space::Const {
+            if space != Space::Const {
                 let accessor = self.accessor(warp, space);
                 let mut touched = 0;
                 for granule in granules(region, at, bytes) {
                     // SAFETY: the granule lies inside the region.
                     let shadow = unsafe { Shadow::at(region.race, granule) };
-                    match accessor.note_broadcast(shadow, mask) {
+                    match accessor.note_broadcast(shadow, mask, transfer.kind) {
                         Ok(is_first) => touched += u64::from(is_first) << region.granule_shift,
                         Err(conflict) => {
                             let at = (granule << region.granule_shift) as u64;
@@ -267,7 +267,7 @@ impl Worker<'_> {
                                 region,
                                 at,
                                 lane,
-                                Kind::Read,
+                                transfer.kind,
                                 conflict,
                             ));
                         }
@@ -281,8 +281,10 @@ impl Worker<'_> {
             }
             return Ok(());
         }
+        let locks = self.locks_stores(space, transfer);
         for lane in lanes_of(mask) {
             let at = (addresses[lane] - region.address) as usize;
+            let _stores = locks.then(|| lock_stores(addresses[lane], bytes));
             if transfer.is_load() {
                 self.check_initialised(space, region, at, bytes, lane as u32)?;
             }
@@ -324,6 +326,9 @@ impl Worker<'_> {
                 self.check_initialised(space, region, at + lane * bytes, bytes, lane as u32)?;
             }
         }
+        let _stores = self
+            .locks_stores(space, transfer)
+            .then(|| lock_stores(region.address + at as u64, all));
         if space != Space::Const {
             let accessor = self.accessor(warp, space);
             let (mut touched, mut found) = (0, None);
@@ -436,6 +441,11 @@ impl Worker<'_> {
         };
         let message = format!("load of {bytes} bytes that were never written: {place}");
         Err(Violation::new(FaultKind::Uninitialised, Some(lane), message))
+    }
+
+    /// Must nobody else store between the race check of the request and its own store?
+    fn locks_stores(&self, space: Space, transfer: &Transfer) -> bool {
+        self.launch.is_parallel && space == Space::Global && transfer.kind == Kind::Write
     }
 
     fn accessor<'w>(&'w self, warp: &'w Warp, space: Space) -> Accessor<'w> {

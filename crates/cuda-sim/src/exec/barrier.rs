@@ -50,8 +50,14 @@ pub(crate) struct Arrival {
     reduction: Option<Reduction>,
 }
 
-/// A warp that has arrived at a barrier without waiting: its number and time.
-pub(crate) type Arrived = (u32, u32);
+/// A warp that has arrived at a barrier without waiting, as it was then.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    warp: u32,
+    time: u32,
+    /// What it knew of the other warps.
+    known: Vec<u32>,
+}
 
 /// `bar` and `barrier`.
 pub(crate) fn decode<'a>(
@@ -139,7 +145,11 @@ impl Worker<'_> {
         }
         self.counters.barriers += 1;
         if !barrier.waits {
-            self.arrived[id as usize].push((warp.index, warp.time));
+            self.arrived[id as usize].push(Arrived {
+                warp: warp.index,
+                time: warp.time,
+                known: warp.known.clone(),
+            });
             warp.synchronise_lanes();
             return Ok(Flow::Next);
         }
@@ -221,14 +231,17 @@ impl Worker<'_> {
     fn release(&mut self, warps: &mut [Warp], waiting: &[usize], arrived: &[Arrived]) {
         let mut votes = 0;
         let (mut all, mut any) = (true, false);
-        let mut time = arrived.iter().map(|&(_, time)| time).max().unwrap_or(0);
+        let mut time = arrived.iter().map(|arrived| arrived.time).max().unwrap_or(0);
         let mut known = vec![0; warps.len()];
+        let merge = |known: &mut [u32], theirs: &[u32]| {
+            for (known, &theirs) in known.iter_mut().zip(theirs) {
+                *known = (*known).max(theirs);
+            }
+        };
         for &i in waiting {
             let warp = &warps[i];
             time = time.max(warp.time);
-            for (known, theirs) in known.iter_mut().zip(&warp.known) {
-                *known = (*known).max(*theirs);
-            }
+            merge(&mut known, &warp.known);
             if let Some(arrival) = warp.arrival {
                 votes += arrival.votes.count_ones();
                 all &= arrival.votes == arrival.mask;
@@ -239,8 +252,10 @@ impl Worker<'_> {
         for &i in waiting {
             known[i] = time;
         }
-        for &(warp, at) in arrived {
-            known[warp as usize] = known[warp as usize].max(at + 1);
+        for arrived in arrived {
+            merge(&mut known, &arrived.known);
+            let own = &mut known[arrived.warp as usize];
+            *own = (*own).max(arrived.time + 1);
         }
         let linked = &self.launch.kernel.linked;
         for &i in waiting {

@@ -2,8 +2,9 @@
 //!
 //! The source is read when the copy is issued; the destination is written when the copy is waited
 //! for. In between it counts as never written, so that a kernel that forgets to wait is found out.
+//! The race check sees a write both times: it may happen at any moment between.
 
-use super::access::{Addresses, Transfer, inside};
+use super::access::{Addresses, Transfer, check_alignment, inside};
 use super::block::Worker;
 use super::fault::{FaultKind, Violation};
 use super::lanes::{Frame, LANES, lanes_of};
@@ -149,17 +150,31 @@ impl Worker<'_> {
                 return Err(Violation::new(FaultKind::Unsupported, lane, message));
             }
             if amount != 0 {
+                // Aligned as for the whole element, however little of it is read.
+                check_alignment(Space::Global, from, group, bytes, "asynchronous load")?;
                 let side = data.as_mut_ptr().cast();
                 let transfer = Transfer { bytes: amount, kind: Kind::Read, data: side, stride: 16 };
                 self.transfer(warp, Space::Global, from, group, &transfer)?;
             }
         }
         self.counters.async_copy_bytes += u64::from(bytes) * u64::from(mask.count_ones());
+        check_alignment(Space::Shared, &to, mask, bytes, "asynchronous store")?;
         let region = self.shared_region();
-        for lane in lanes_of(inside(&region, &to, mask, bytes)) {
+        let side = data.as_mut_ptr().cast();
+        let transfer = Transfer { bytes, kind: Kind::Write, data: side, stride: 16 };
+        let outside = mask & !inside(&region, &to, mask, bytes);
+        if outside != 0 {
+            return Err(self.shared_out_of_bounds(&to, outside, &transfer));
+        }
+        for lane in lanes_of(mask) {
+            let (at, size) = (to[lane] as usize, bytes as usize);
+            // Compared with itself: whether two writes agree is seen when the data arrive.
+            let unchanged = region.data.wrapping_add(at);
+            let space = Space::Shared;
+            self.note(warp, space, &region, at, size, lane as u32, &transfer, unchanged)?;
             // In flight: the destination holds nothing that may be read.
             // SAFETY: inside the region.
-            unsafe { region.initialised.add(to[lane] as usize).write_bytes(0, bytes as usize) };
+            unsafe { region.initialised.add(at).write_bytes(0, size) };
         }
         let group = warp.copies.closed;
         warp.copies.pending.push(Pending { mask, to, bytes, data, group });

@@ -116,6 +116,13 @@ pub(crate) fn decode<'a>(
     if !matches!(space, Space::Local | Space::KernelParam | Space::Const) {
         decoder.note_access(bytes);
     }
+    if strong && matches!(space, Space::Global | Space::Generic) {
+        // Other blocks may write what a strong load sees, and a strong store races with none of
+        // their strong accesses. In block order both are the same in every run; a block that waits
+        // for a flag of a later one then runs into the watchdog (so it might on a device, where
+        // nothing promises that the later block is resident).
+        decoder.note_order_dependence();
+    }
     let single = std::slice::from_ref(value);
     let elements = match value {
         Operand::Vector(elements) => elements.as_slice(),

@@ -43,6 +43,22 @@ fn arrive_and_sync_order_producer_and_consumer() {
 }
 
 #[test]
+fn what_an_arriving_warp_knows_is_passed_on() {
+    // Warp 1 writes, tells warp 0, which tells warp 2 without waiting.
+    let run = |first: &str| {
+        let body = format!(
+            ".shared .align 4 .u32 s;\nmov.u32 %t1, s;\nsetp.ge.u32 %p2, %tid_, 64;\n\
+             @%p2 bra $reader;\nsetp.eq.u32 %p1, %tid_, 32;\n@%p1 st.shared.u32 [%t1], 1;\n\
+             {first}\nsetp.ge.u32 %p3, %tid_, 32;\n@%p3 bra $end;\nbar.arrive 2, 64;\n\
+             bra $end;\n$reader:\nbar.sync 2, 64;\nld.shared.u32 %t2, [%t1];\n$end:"
+        );
+        Machine::new(&kernel("", 0, &body)).launch("k", 1, 96, &[]).map_err(|fault| fault.kind)
+    };
+    assert!(run("bar.sync 1, 64;").is_ok());
+    assert_eq!(run("").unwrap_err(), FaultKind::Race);
+}
+
+#[test]
 fn races_on_shared_memory_within_a_warp() {
     let run = |between: &str| {
         let body = format!(

@@ -34,3 +34,41 @@ fn groups_are_waited_for() {
     assert_eq!(copy("cp.async.wait_group 1;"), Err(FaultKind::Uninitialised));
     assert_eq!(copy(""), Err(FaultKind::Uninitialised));
 }
+
+/// Thread 32 does `copy` (to `%t1`, the address of 1024 bytes; from `%arg0`, 64 bytes), after
+/// thread 0 has read the first word of the destination and all have done `between`; `after` follows
+/// a barrier.
+fn copy_after_read(between: &str, copy: &str, after: &str) -> Result<(), FaultKind> {
+    let body = format!(
+        ".shared .align 16 .b8 s[1024];\nmov.u32 %t1, s;\nsetp.eq.u32 %p1, %tid_, 0;\n\
+         @%p1 st.shared.u32 [%t1], 1;\n@%p1 ld.shared.u32 %t2, [%t1];\n{between}\n\
+         setp.eq.u32 %p2, %tid_, 32;\n@%p2 {copy};\nbar.sync 0;\n{after}"
+    );
+    let machine = Machine::new(&kernel("", 1, &body));
+    let input = machine.upload(&[3u32; 16]);
+    machine.launch("k", 1, 64, &[input]).map(drop).map_err(|fault| fault.kind)
+}
+
+#[test]
+fn a_copy_races_with_reads_before_it_is_issued() {
+    let copy = "cp.async.ca.shared.global [%t1], [%arg0], 4";
+    let wait = "cp.async.wait_all;";
+    assert_eq!(copy_after_read("bar.sync 0;", copy, wait), Ok(()));
+    // The barrier before the wait comes too late: the copy may be done before it.
+    assert_eq!(copy_after_read("", copy, wait), Err(FaultKind::Race));
+}
+
+#[test]
+fn copies_are_checked_when_they_are_issued() {
+    // Nobody waits for them.
+    let run = |copy: &str| copy_after_read("bar.sync 0;", copy, "");
+    assert_eq!(run("cp.async.ca.shared.global [%t1+1016], [%arg0], 8"), Ok(()));
+    let outside = run("cp.async.ca.shared.global [%t1+1024], [%arg0], 8");
+    assert_eq!(outside, Err(FaultKind::OutOfBounds));
+    let misaligned = Err(FaultKind::MisalignedAddress);
+    assert_eq!(run("cp.async.ca.shared.global [%t1+4], [%arg0], 8"), misaligned);
+    // The source is aligned as for all 16 bytes, however few are read.
+    assert_eq!(run("cp.async.cg.shared.global [%t1], [%arg0+16], 16, 4"), Ok(()));
+    assert_eq!(run("cp.async.cg.shared.global [%t1], [%arg0+4], 16, 4"), misaligned);
+    assert_eq!(run("cp.async.cg.shared.global [%t1], [%arg0+4], 16, 0"), Ok(()));
+}

@@ -72,3 +72,64 @@ fn warps_may_wait_for_each_other() {
         bra $end;\n$set:\nst.volatile.shared.u32 [%t1], 1;\n$end:";
     Machine::new(&kernel("", 0, body)).launch("k", 1, 64, &[]).unwrap();
 }
+
+#[test]
+fn strong_accesses_see_the_blocks_in_order() {
+    for space in [".global", ""] {
+        // What block b reads are the reductions of the blocks up to itself.
+        let body = format!(
+            "red.global.add.u32 [%arg1], 1;\nld.volatile{space}.u32 %t1, [%arg1];\n\
+             mad.lo.u64 %w0, %i, 4, %arg0;\nst.global.u32 [%w0], %t1;\n\
+             st.volatile{space}.u32 [%arg2], %cta_;"
+        );
+        let machine = Machine::new(&kernel("", 3, &body));
+        let seen = machine.upload(&[0u32; 5000]);
+        let (sum, last) = (machine.upload(&[0u32]), machine.upload(&[0u32]));
+        machine.launch("k", 5000, 1, &[seen, sum, last]).unwrap();
+        assert_eq!(machine.download::<u32>(seen, 5000), (1..=5000).collect::<Vec<_>>());
+        assert_eq!(machine.download::<u32>(last, 1), [4999]);
+    }
+}
+
+#[test]
+fn blocks_may_write_equal_values() {
+    let body = "cvt.u64.u32 %w1, %tid_;\n\
+                mad.lo.u64 %w0, %w1, 4, %arg0;\nmov.u32 %t1, 0;\n$loop:\n\
+                st.global.u32 [%w0], 7;\nadd.u64 %w0, %w0, 128;\nadd.u32 %t1, %t1, 1;\n\
+                setp.lt.u32 %p1, %t1, 20000;\n@%p1 bra $loop;";
+    for _ in 0..20 {
+        let machine = Machine::new(&kernel("", 1, body));
+        let words = machine.upload(&vec![0u32; 32 * 20000]);
+        machine.launch("k", 2, 32, &[words]).unwrap();
+    }
+}
+
+#[test]
+fn blocks_that_agree_only_at_the_end_race() {
+    // One block writes 5 and then 6, the other 6: which of them comes first must not matter.
+    for first in [0, 1] {
+        let body = format!(
+            "setp.eq.u32 %p1, %cta_, {first};\n@%p1 st.global.u32 [%arg0], 5;\n\
+             st.global.u32 [%arg0], 6;"
+        );
+        for _ in 0..20 {
+            let machine = Machine::new(&kernel("", 1, &body));
+            let fault = machine.launch("k", 2, 1, &[machine.upload(&[0u32])]).unwrap_err();
+            assert_eq!((fault.kind, fault.block), (FaultKind::Race, 1), "{first}");
+        }
+    }
+}
+
+#[test]
+fn strong_loads_of_one_word_race_with_plain_stores() {
+    let run = |store: &str| {
+        let body = format!(
+            "setp.eq.u32 %p1, %cta_, 0;\n@%p1 {store}.global.u32 [%arg0], 5;\n\
+             @!%p1 ld.volatile.global.u32 %t1, [%arg0];"
+        );
+        let machine = Machine::new(&kernel("", 1, &body));
+        machine.launch("k", 2, 32, &[machine.upload(&[0u32])]).map(drop).map_err(|f| f.kind)
+    };
+    assert_eq!(run("st"), Err(FaultKind::Race));
+    assert_eq!(run("st.volatile"), Ok(()));
+}
