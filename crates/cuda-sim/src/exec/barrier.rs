@@ -99,9 +99,6 @@ pub(crate) fn decode<'a>(
     };
     let id = decoder.source(id, 4)?;
     let count = count.map(|count| decoder.source(count, 4)).transpose()?;
-    if count.is_some() {
-        decoder.note_partial_barrier();
-    }
     let barrier = Barrier { id, count, waits: kind != "arrive", reduction };
     Ok((Op::Barrier(Box::new(barrier)), Class::Barrier))
 }

@@ -4,8 +4,9 @@
 //! Everything they do to global memory is then either private to a block, an integer reduction
 //! whose order does not matter, or a race, which is an error. Kernels with atomics on global memory
 //! whose outcome does depend on the order of blocks (floating-point sums, exchanges, and all whose
-//! result is used) run their blocks one after the other in the order of their index. Either way the
-//! memory after a launch and the counters are the same in every run.
+//! result is used) and kernels with volatile, relaxed, acquire or release accesses to it run their
+//! blocks one after the other in the order of their index. Either way the memory after a launch and
+//! the counters are the same in every run.
 
 use super::block::Worker;
 use super::fault::{Fault, FaultKind, Violation};

@@ -185,6 +185,4 @@ pub(crate) struct FunctionCode {
     pub(crate) narrowest_access: u32,
     /// Does the outcome depend on the order of blocks (see [`super::launch`])?
     pub(crate) is_order_dependent: bool,
-    /// Does it wait at barriers that only part of the block takes part in?
-    pub(crate) has_partial_barriers: bool,
 }

@@ -54,7 +54,6 @@ pub(crate) struct Linked {
     /// Granule of the race shadows in bytes.
     pub(crate) granule: u32,
     pub(crate) is_order_dependent: bool,
-    pub(crate) has_partial_barriers: bool,
 }
 
 /// Fills in the callee's side of every call.
@@ -119,7 +118,6 @@ pub(super) fn link(
         initial: Vec::new(),
         granule: 8,
         is_order_dependent: false,
-        has_partial_barriers: false,
     };
     let mut local = 0u32;
     for code in codes {
@@ -142,7 +140,6 @@ pub(super) fn link(
         }
         linked.granule = linked.granule.min(code.narrowest_access);
         linked.is_order_dependent |= code.is_order_dependent;
-        linked.has_partial_barriers |= code.has_partial_barriers;
         let callees = code.calls.iter().map(|&callee| (callee, numbers[&callee])).collect();
         let (registers, predicates) = (linked.register_bytes, linked.predicates);
         linked.register_bytes += code.register_bytes;

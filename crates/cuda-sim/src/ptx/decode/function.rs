@@ -89,7 +89,6 @@ pub(in crate::ptx) fn decode<'a>(
         shared: decoder.shared_used,
         narrowest_access: decoder.narrowest_access,
         is_order_dependent: decoder.is_order_dependent,
-        has_partial_barriers: decoder.has_partial_barriers,
     })
 }
 

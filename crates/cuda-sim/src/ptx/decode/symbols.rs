@@ -107,7 +107,6 @@ pub(crate) struct Decoder<'a, 'm> {
     pub(super) calls: Vec<usize>,
     pub(super) narrowest_access: u32,
     pub(super) is_order_dependent: bool,
-    pub(super) has_partial_barriers: bool,
     /// Registers read anywhere, to tell an unused result of an atomic.
     pub(super) read_anywhere: Option<&'m [bool]>,
     /// Is the function a kernel?
@@ -131,7 +130,6 @@ impl<'a, 'm> Decoder<'a, 'm> {
             calls: Vec::new(),
             narrowest_access: 16,
             is_order_dependent: false,
-            has_partial_barriers: false,
             read_anywhere: None,
             is_entry,
         }
@@ -457,10 +455,5 @@ impl<'a, 'm> Decoder<'a, 'm> {
     /// Notes an instruction whose outcome depends on the order in which blocks run.
     pub(crate) fn note_order_dependence(&mut self) {
         self.is_order_dependent = true;
-    }
-
-    /// Notes a barrier of part of a block.
-    pub(crate) fn note_partial_barrier(&mut self) {
-        self.has_partial_barriers = true;
     }
 }
