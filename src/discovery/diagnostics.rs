@@ -48,8 +48,8 @@ pub(super) fn undecided(
     }
     if !warnings.is_empty() {
         warnings.push(format!(
-            "the candidate terms are correlated (condition number {:.0e}): fewer candidates, less \
-             noise, or trajectories from other initial values would help",
+            "fewer candidates, less noise, or trajectories from other initial values would help \
+             (condition number of the candidate terms {:.0e})",
             condition_number(information)
         ));
     }

@@ -67,7 +67,9 @@ pub fn read<P: AsRef<Path>>(paths: &[P], columns: &Columns) -> Result<Table> {
         let path = path.as_ref();
         let bytes =
             std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        let read = parse(path, &bytes, &wanted)?;
+        // Without a choice of states, all files must have those of the first and no others.
+        let exact = columns.states.is_empty() && table.is_some();
+        let read = parse(path, &bytes, &wanted, exact)?;
         match &mut table {
             None => {
                 wanted.states.clone_from(&read.dataset.states);
@@ -176,7 +178,7 @@ struct Layout {
     states: Vec<usize>,
 }
 
-fn parse(path: &Path, bytes: &[u8], columns: &Columns) -> Result<Table> {
+fn parse(path: &Path, bytes: &[u8], columns: &Columns, exact: bool) -> Result<Table> {
     let text = decode(path, bytes)?;
     let mut source = Source { path, text, header: Vec::new(), header_line: 1 };
     let mut reader = csv::ReaderBuilder::new()
@@ -191,7 +193,7 @@ fn parse(path: &Path, bytes: &[u8], columns: &Columns) -> Result<Table> {
     }
     source.header_line = source.line(&record);
     source.header = header(&source, &record)?;
-    let layout = layout(&source, columns)?;
+    let layout = layout(&source, columns, exact)?;
 
     let mut groups = Groups::default();
     while next(&source, &mut reader, &mut record)? {
@@ -255,7 +257,7 @@ fn header(source: &Source, record: &StringRecord) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn layout(source: &Source, columns: &Columns) -> Result<Layout> {
+fn layout(source: &Source, columns: &Columns, exact: bool) -> Result<Layout> {
     let time = match &columns.time {
         Some(name) => source.find(name)?,
         None => source.find_time()?,
@@ -267,6 +269,13 @@ fn layout(source: &Source, columns: &Columns) -> Result<Layout> {
     } else {
         columns.states.iter().map(|name| source.find(name)).collect::<Result<Vec<_>>>()?
     };
+    let unused = (0..source.header.len())
+        .find(|column| *column != time && Some(*column) != trajectory && !states.contains(column));
+    if let (true, Some(column)) = (exact, unused) {
+        let name = &source.header[column];
+        let message = format!("the first file has no column `{name}`; choose with --states");
+        return Err(source.in_header(message));
+    }
     if states.is_empty() {
         return Err(source.in_header("there is no column besides the time: no states"));
     }
@@ -410,7 +419,8 @@ mod tests {
                 trajectory: named.then(|| "run".to_owned()),
                 ..Columns::default()
             };
-            match parse(Path::new("a.csv"), &[start.as_bytes(), text.as_bytes(), &junk].concat(), &columns) {
+            let bytes = [start.as_bytes(), text.as_bytes(), &junk].concat();
+            match parse(Path::new("a.csv"), &bytes, &columns, false) {
                 Ok(Table { dataset, .. }) => {
                     prop_assert!(!dataset.states.is_empty() && !dataset.trajectories.is_empty());
                     for trajectory in &dataset.trajectories {

@@ -186,6 +186,15 @@ fn the_classic_real_series() {
 }
 
 #[test]
+fn files_of_different_states_are_refused() {
+    let workspace = oscillator();
+    workspace.write("b.csv", "t,y,x,z\n0,1,2,3\n1,2,3,4\n");
+    let run = workspace.run(&["discover", "a.csv", "b.csv"]).expect(MISUSE);
+    let message = "b.csv:1: the first file has no column `z`; choose with --states";
+    assert_eq!(run.stderr, format!("mnn: {message}\n"));
+}
+
+#[test]
 fn the_network_finds_the_same_terms() {
     let workspace = oscillator();
     let arguments = ["discover", "a.csv", "--method", "network", "--format", "json"];
