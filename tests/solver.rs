@@ -196,8 +196,14 @@ fn corner_shapes_are_solved_and_differentiated() {
                 for (periodic, weight) in [(false, 1.0), (true, 1.0), (true, 0.0)] {
                     let weights =
                         Weights { initial: weight, periodic: weight, ..Weights::default() };
-                    let options =
-                        Options { smoothness, formulation, weights, periodic, refinement: 1 };
+                    let options = Options {
+                        smoothness,
+                        formulation,
+                        weights,
+                        periodic,
+                        refinement: 1,
+                        ..Options::default()
+                    };
                     let equations = states * (order + 1) + 2;
                     let case = Case::new(
                         batch, points, states, order, equations, initial, shared, options, 5,
@@ -226,6 +232,8 @@ fn single_precision_agrees_with_double_on_well_conditioned_problems() {
         let view = |index: usize| mechanistic::View::new(&arrays[index].shape, &data[index]);
         let single =
             mechanistic::Problem::new(case.batch, case.points, view(0), view(1), view(2), view(3))
+                .unwrap()
+                .extended(case.extra_derivatives)
                 .unwrap();
         let mut solver = Solver::<f32>::new(single.shape(), &case.options).unwrap();
         let actual: Vec<f64> =
