@@ -196,8 +196,13 @@ fn corner_shapes_are_solved_and_differentiated() {
                 for (periodic, weight) in [(false, 1.0), (true, 1.0), (true, 0.0)] {
                     let weights =
                         Weights { initial: weight, periodic: weight, ..Weights::default() };
-                    let options =
-                        Options { smoothness, formulation, weights, periodic, refinement: 1 };
+                    let options = Options {
+                        smoothness,
+                        formulation,
+                        weights,
+                        periodic,
+                        ..Options::default()
+                    };
                     let equations = states * (order + 1) + 2;
                     let case = Case::new(
                         batch, points, states, order, equations, initial, shared, options, 5,

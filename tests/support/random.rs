@@ -144,7 +144,8 @@ pub fn options() -> impl Strategy<Value = Options> {
                 periodic: weights.3,
             },
             periodic,
-            refinement,
+            refinement: Some(refinement),
+            ..Options::default()
         })
 }
 
