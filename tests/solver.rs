@@ -231,6 +231,8 @@ fn single_precision_agrees_with_double_on_well_conditioned_problems() {
         let view = |index: usize| mechanistic::View::new(&arrays[index].shape, &data[index]);
         let single =
             mechanistic::Problem::new(case.batch, case.points, view(0), view(1), view(2), view(3))
+                .unwrap()
+                .extended(case.extra_derivatives)
                 .unwrap();
         let mut solver = Solver::<f32>::new(single.shape(), &case.options).unwrap();
         let actual: Vec<f64> =

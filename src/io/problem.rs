@@ -423,6 +423,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::RowScaling;
 
     fn example() -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
@@ -469,6 +470,8 @@ mod tests {
     fn options_survive_a_file() {
         let options = Options {
             smoothness: Smoothness::TaylorCentral,
+            roughness: 0.01,
+            scaling: RowScaling::Balanced,
             formulation: Formulation::SharedSlack { gamma: 0.1 + 0.2, alpha: -1e-9 },
             weights: crate::Weights { equation: 2.0, initial: 0.0, ..Default::default() },
             periodic: true,

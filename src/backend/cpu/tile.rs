@@ -312,7 +312,7 @@ fn add_slack_cost<S: Packed>(context: Context<'_, S::Real>, sum: &mut [S]) {
 
 /// What is wrong with the inputs of one system, if anything.
 fn input_status<T: Real>(context: Context<'_, T>, system: usize) -> Option<Status> {
-    let InputLayout { coefficients, rhs, initial_values, steps } = &context.layout.inputs;
+    let InputLayout { coefficients, rhs, initial_values, steps, .. } = &context.layout.inputs;
     let problem = context.problem;
     for (argument, array, data) in [
         ("coefficients", coefficients, problem.coefficients),
