@@ -203,7 +203,6 @@ fn corner_shapes_are_solved_and_differentiated() {
                         formulation,
                         weights,
                         periodic,
-                        refinement: 1,
                         ..Options::default()
                     };
                     let equations = states * (order + 1) + 2;

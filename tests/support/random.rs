@@ -1,6 +1,6 @@
 //! Random problems of any shape.
 
-use mechanistic::{Formulation, Options, Problem, RowScaling, Smoothness, View, Weights};
+use mechanistic::{Factorization, Formulation, Options, Problem, RowScaling, Smoothness, View, Weights};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -137,8 +137,11 @@ pub fn options() -> impl Strategy<Value = Options> {
         0..2usize,
         prop::sample::select(&RowScaling::ALL[..]),
         prop::sample::select(&[0.001, 0.5][..]),
+        prop::sample::select(&Factorization::ALL[..]),
     )
-        .prop_map(|(smoothness, slack, weights, periodic, refinement, scaling, roughness)| {
+        .prop_map(|(
+            smoothness, slack, weights, periodic, refinement, scaling, roughness, factorization,
+        )| {
             Options {
                 smoothness,
                 roughness,
@@ -154,7 +157,8 @@ pub fn options() -> impl Strategy<Value = Options> {
                     periodic: weights.3,
                 },
                 periodic,
-                refinement,
+                refinement: Some(refinement),
+                factorization,
             }
         })
 }

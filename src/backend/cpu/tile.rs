@@ -101,7 +101,7 @@ impl<S: Packed> Tile<S> {
             self.factor.backward(t, z);
         }
 
-        for _ in 0..context.options.refinement {
+        for _ in 0..context.options.refinement_in::<S::Real>() {
             correction.fill(S::default());
             add_slack_cost(context, correction);
             let data = RightHandSide::Data;
@@ -207,7 +207,7 @@ impl<S: Packed> Tile<S> {
     ) {
         x.copy_from_slice(rhs);
         self.factor.solve(x);
-        for _ in 0..context.options.refinement {
+        for _ in 0..context.options.refinement_in::<S::Real>() {
             correction.copy_from_slice(rhs);
             let zero = RightHandSide::Zero;
             let mut residual = NormalResidual { z: x, rhs: zero, sum: correction };
