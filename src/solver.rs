@@ -3,7 +3,7 @@
 use crate::adjoint::{Cotangent, Gradients, Tangents};
 use crate::backend::cpu;
 use crate::error::{Error, Result};
-use crate::options::Options;
+use crate::options::{Formulation, Options, RowScaling, Smoothness};
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::shape::ProblemShape;
@@ -68,6 +68,21 @@ pub struct Residuals {
     pub periodic: f64,
 }
 
+impl<T: Real> Reference<T> {
+    /// For a solve with these options whose solution carries one derivative less.
+    fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
+        let options = Options {
+            smoothness: Smoothness::Hermite,
+            scaling: RowScaling::Balanced,
+            roughness: Options::default().roughness,
+            formulation: Formulation::LeastSquares,
+            ..*options
+        };
+        let solver = Solver::new(shape, &options)?;
+        Ok(Reference { solver, estimate: zeros("error estimate", shape.batch)? })
+    }
+}
+
 /// Plan and workspace for problems of one shape. Everything is allocated here; solving allocates
 /// nothing.
 ///
@@ -95,6 +110,16 @@ pub struct Solver<T: Real> {
     engine: cpu::Engine<T>,
     solution: Solution<T>,
     solved: bool,
+    options: Options,
+    /// Made when an error estimate is first asked for.
+    reference: Option<Box<Reference<T>>>,
+}
+
+/// A more accurate solve of the same problem, to compare with.
+struct Reference<T: Real> {
+    solver: Solver<T>,
+    /// (B).
+    estimate: Vec<f64>,
 }
 
 impl<T: Real> Solver<T> {
@@ -113,7 +138,14 @@ impl<T: Real> Solver<T> {
             status: zeros("status", shape.batch)?,
         };
         let engine = cpu::Engine::new(shape, options)?;
-        Ok(Solver { shape: shape.clone(), engine, solution, solved: false })
+        Ok(Solver {
+            shape: shape.clone(),
+            engine,
+            solution,
+            solved: false,
+            options: *options,
+            reference: None,
+        })
     }
 
     /// Shape that the workspace was made for.
@@ -180,6 +212,54 @@ impl<T: Real> Solver<T> {
     pub fn residuals(&mut self, problem: &Problem<'_, T>) -> Result<&[Residuals]> {
         self.check_solved(problem)?;
         Ok(self.engine.residuals(problem, &self.solution.status))
+    }
+
+    /// Marginal variances (B, N, K, Q) of the solution at the problem last solved: the diagonal of
+    /// M⁻¹, M = AᵀW²A. If the right-hand sides have independent errors of standard deviation σ/W
+    /// (W: the weight of the row, times its scale where rows are balanced), these are to be
+    /// multiplied by σ². NaN for a system that was not solved. In single precision they have the
+    /// digits of the factor, which refinement does not add to.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if nothing was solved yet or the shape does not fit.
+    pub fn variances(&mut self, problem: &Problem<'_, T>) -> Result<&[T]> {
+        self.check_solved(problem)?;
+        Ok(self.engine.variances(problem, &self.solution.status))
+    }
+
+    /// An estimate (B) of max |u − u_exact| over the states and points of each system, at the
+    /// problem last solved: the distance from a solution of higher order, plus the rounding of u.
+    /// That solution is made of balanced [`Smoothness::Hermite`] rows with one more derivative, without slack,
+    /// on the same grid; it costs another, somewhat larger solve, and its workspace is allocated
+    /// by the first call. NaN for a system of which either solve failed.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if nothing was solved yet, the shape does not fit, or the solution
+    /// carries as many derivatives as possible already; [`Error::OutOfMemory`].
+    pub fn error_estimate(&mut self, problem: &Problem<'_, T>) -> Result<&[f64]> {
+        self.check_solved(problem)?;
+        let richer = problem.clone().extended(self.shape.extra_derivatives + 1)?;
+        let reference = match &mut self.reference {
+            Some(reference) => reference,
+            none => none.insert(Box::new(Reference::new(richer.shape(), &self.options)?)),
+        };
+        let exact = reference.solver.solve(&richer)?;
+
+        let q = self.shape.derivatives();
+        let values = self.shape.points * self.shape.block();
+        let systems = self.solution.values.chunks_exact(values);
+        let exact_systems = exact.values.chunks_exact(values / q * (q + 1));
+        for (system, (u, exact_u)) in systems.zip(exact_systems).enumerate() {
+            let solved = self.solution.status[system].is_ok() && exact.status[system].is_ok();
+            let (mut distance, mut largest) = (0.0_f64, 0.0_f64);
+            for (u, exact_u) in u.iter().step_by(q).zip(exact_u.iter().step_by(q + 1)) {
+                distance = distance.max((u.to_double() - exact_u.to_double()).abs());
+                largest = largest.max(u.to_double().abs());
+            }
+            let estimate = distance + largest * T::epsilon().to_double();
+            reference.estimate[system] = if solved { estimate } else { f64::NAN };
+        }
+        Ok(&reference.estimate)
     }
 
     fn check_shape(&self, problem: &Problem<'_, T>) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The rows of A for the systems of one tile, point by point, and their sums in M = AᵀW²A.
 
-use super::banded::{BandedShape, RowStack, Window};
+use super::banded::{BandedShape, Factor, RowWindow, Window};
 use super::inputs::{InputLayout, TileSystems};
 use super::lanes::Packed;
 use super::stencil::{Stencil, integer_power};
@@ -24,8 +24,6 @@ pub struct Layout {
     pub values: usize,
     /// Index of ε, if there is one.
     pub slack: Option<usize>,
-    /// Most rows that begin at one point.
-    pub most_rows: usize,
     /// Of the problem's arrays.
     pub inputs: InputLayout,
 }
@@ -35,26 +33,18 @@ impl Layout {
     pub fn new(shape: &ProblemShape, options: &Options) -> Self {
         let values = shape.points * shape.block();
         let slack = matches!(options.formulation, Formulation::SharedSlack { .. });
-        let triple = triple_rows(options, shape.order());
+        let central = triple_rows(options, shape.order()).is_some();
         let closing = usize::from(options.periodic);
-        let smoothness = pair_rows(options, shape.order()).rows
-            + triple.as_ref().map_or(0, |family| family.rows);
-        let initial = match shape.initial_points() {
-            0 => 0,
-            _ => shape.initial_derivatives(),
-        };
-        let rows_of_a_state = smoothness + initial + closing * shape.order();
         Layout {
             banded: BandedShape {
                 blocks: shape.points - closing,
                 block: shape.block(),
                 groups: shape.states(),
-                bandwidth: if triple.is_some() { 2 } else { 1 },
+                bandwidth: if central { 2 } else { 1 },
                 border: closing * shape.block() + usize::from(slack),
             },
             values,
             slack: slack.then_some(values),
-            most_rows: shape.equations() + shape.states() * rows_of_a_state,
             inputs: InputLayout::new(shape),
         }
     }
@@ -182,20 +172,21 @@ impl<S: Packed> RowVisitor<S> for Absorb<'_, S> {
     }
 }
 
-/// Lays weighted rows on the stack of the square-root factorisation of block `t`.
-struct Stack<'a, S: Packed> {
+/// Rotates weighted rows into the window of the square-root factorisation of block `t`.
+struct Rotate<'a, S: Packed> {
     t: usize,
     layout: &'a Layout,
-    stack: &'a mut RowStack<S>,
+    factor: &'a Factor<S>,
+    window: &'a mut RowWindow<S>,
 }
 
-impl<S: Packed> RowVisitor<S> for Stack<'_, S> {
+impl<S: Packed> RowVisitor<S> for Rotate<'_, S> {
     #[inline(always)]
     fn visit(&mut self, row: &Row<'_, S>) {
-        let factor = row.factor();
+        let weight = row.factor();
         let columns = row.unknowns.iter().map(|&unknown| self.layout.column(self.t, unknown));
-        let entries = columns.zip(row.values.iter().map(|&value| factor * value));
-        self.stack.push(entries, factor * row.rhs);
+        let entries = columns.zip(row.values.iter().map(|&value| weight * value));
+        self.factor.absorb_row(self.window, entries, weight * row.rhs);
     }
 }
 
@@ -273,12 +264,12 @@ impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
         }
     }
 
-    /// Lays the weighted rows that begin at point t on the stack, which then holds all that the
-    /// elimination of block t needs.
+    /// Rotates the weighted rows that begin at point t into the window, which then holds all that
+    /// the elimination of block t needs.
     #[inline(always)]
-    pub fn stack(&mut self, t: usize, stack: &mut RowStack<S>) {
+    pub fn rotate(&mut self, t: usize, factor: &Factor<S>, window: &mut RowWindow<S>) {
         let layout = self.context.layout;
-        self.visit_rows_of(t, false, &mut Stack { t, layout, stack });
+        self.visit_rows_of(t, false, &mut Rotate { t, layout, factor, window });
     }
 
     /// Shows all rows to `visitor`, point by point; with their slopes if asked.

@@ -13,7 +13,7 @@
 //! M is never stored. A [`Window`] holds the rows of blocks t .. t+w and of the border as far as
 //! they are known when block t is eliminated; the caller adds the terms that involve block t, and
 //! [`Factor::eliminate`] turns the window's first block row into row t of R. That is Cholesky's
-//! factorisation; where M = AᵀW²A has too few digits for it, [`RowStack`] and
+//! factorisation; where M = AᵀW²A has too few digits for it, [`RowWindow`] and
 //! [`Factor::eliminate_rows`] make the same R from the rows of WA. Substitution is in double
 //! precision whatever the precision of R, so that refinement can make up for it.
 //!
@@ -27,7 +27,9 @@ use crate::solver::zeros;
 use num_traits::{Float, One, Zero};
 
 mod square_root;
-pub use square_root::RowStack;
+mod variances;
+pub use square_root::RowWindow;
+pub use variances::CovarianceWindow;
 
 /// Sizes of a bordered block-banded matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

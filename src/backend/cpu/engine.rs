@@ -77,6 +77,11 @@ impl<T: Real> Engine<T> {
         each_width!(self, batch => batch.jvp(problem, tangents, status))
     }
 
+    /// Diagonal of M⁻¹, in the layout of the solution.
+    pub fn variances(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> &[T] {
+        each_width!(self, batch => batch.variances(problem, status))
+    }
+
     /// Defects of every system.
     pub fn residuals(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> &[Residuals] {
         each_width!(self, batch => batch.residuals(problem, status))
@@ -147,6 +152,23 @@ impl<S: Packed> Work for JvpGroup<'_, S> {
     }
 }
 
+/// Variances of the systems of a group.
+struct VariancesOfGroup<'a, S: Packed> {
+    context: Context<'a, S::Real>,
+    group: &'a mut Group<S>,
+    status: &'a [Status],
+    sink: SolutionSink<'a, S::Real>,
+}
+
+impl<S: Packed> Work for VariancesOfGroup<'_, S> {
+    #[inline(always)]
+    fn run(mut self) {
+        for tile in &self.group.tiles {
+            tile.variances(self.context, &mut self.group.scratch, self.status, &mut self.sink);
+        }
+    }
+}
+
 /// All tiles of a batch. How they are grouped depends on the shape alone, not on the number of
 /// threads, and so the results do not depend on it either.
 pub struct Batch<S: Packed> {
@@ -159,7 +181,8 @@ pub struct Batch<S: Packed> {
     sums: GradientSums<f64>,
     /// The gradients in the precision of the problem; empty if that is double.
     rounded: Gradients<S::Real>,
-    tangent: Solution<S::Real>,
+    /// Tangent or variances, whichever was asked for last.
+    derived: Solution<S::Real>,
     residuals: Vec<Residuals>,
 }
 
@@ -204,7 +227,7 @@ impl<S: Packed> Batch<S> {
                 steps: sums(inputs.steps)?,
                 weights: zeros("gradient of weights", 4 * count)?,
             },
-            tangent: Solution {
+            derived: Solution {
                 values: zeros("tangent of the solution", shape.solution().iter().product())?,
                 epsilon: zeros("tangent of epsilon", shape.batch)?,
                 status: zeros("status", shape.batch)?,
@@ -291,16 +314,33 @@ impl<S: Packed> Batch<S> {
         (
             &mut self.groups,
             status.par_chunks(chunk),
-            self.tangent.values.par_chunks_mut(chunk * self.layout.values),
-            self.tangent.epsilon.par_chunks_mut(chunk),
+            self.derived.values.par_chunks_mut(chunk * self.layout.values),
+            self.derived.epsilon.par_chunks_mut(chunk),
         )
             .into_par_iter()
             .for_each(|(group, status, values, epsilon)| {
                 let sink = SolutionSink { origin: group.origin, values, epsilon };
                 vectorised(JvpGroup { context, group, tangents, status, sink });
             });
-        self.tangent.status.copy_from_slice(status);
-        &self.tangent
+        self.derived.status.copy_from_slice(status);
+        &self.derived
+    }
+
+    fn variances(&mut self, problem: &Problem<'_, S::Real>, status: &[Status]) -> &[S::Real] {
+        let context = Context { problem, options: &self.options, layout: &self.layout };
+        let chunk = self.group_systems;
+        (
+            &mut self.groups,
+            status.par_chunks(chunk),
+            self.derived.values.par_chunks_mut(chunk * self.layout.values),
+            self.derived.epsilon.par_chunks_mut(chunk),
+        )
+            .into_par_iter()
+            .for_each(|(group, status, values, epsilon)| {
+                let sink = SolutionSink { origin: group.origin, values, epsilon };
+                vectorised(VariancesOfGroup { context, group, status, sink });
+            });
+        &self.derived.values
     }
 
     fn residuals(&mut self, problem: &Problem<'_, S::Real>, status: &[Status]) -> &[Residuals] {

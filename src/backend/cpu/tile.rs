@@ -1,7 +1,7 @@
 //! A tile: as many systems as there are lanes, solved and differentiated together.
 
 use super::assembly::{Assembly, Context, Layout, RowBuffers};
-use super::banded::{Factor, RowStack, Window};
+use super::banded::{CovarianceWindow, Factor, RowWindow, Window};
 use super::gradient::{GradientPass, GradientSink};
 use super::inputs::{InputLayout, TileSystems};
 use super::lanes::{MOST_LANES, Packed};
@@ -28,6 +28,7 @@ pub struct Scratch<S: Packed> {
     rhs: Vec<S::Double>,
     /// Right-hand side and result of a refinement step.
     correction: Vec<S::Double>,
+    covariance: CovarianceWindow<S>,
 }
 
 /// Where rows meet on their way into the factor.
@@ -35,7 +36,7 @@ enum Elimination<S: Packed> {
     /// In the normal matrix.
     Cholesky(Window<S>),
     /// As rows.
-    SquareRoot(RowStack<S>),
+    SquareRoot(RowWindow<S>),
 }
 
 impl<S: Packed> Scratch<S> {
@@ -45,13 +46,14 @@ impl<S: Packed> Scratch<S> {
         Ok(Scratch {
             elimination: match options.square_root_in::<S::Real>() {
                 false => Elimination::Cholesky(Window::new(&layout.banded)?),
-                true => Elimination::SquareRoot(RowStack::new(&layout.banded, layout.most_rows)?),
+                true => Elimination::SquareRoot(RowWindow::new(&layout.banded)?),
             },
             rows: RowBuffers::new(shape, options)?,
             exact_rows: RowBuffers::new(shape, options)?,
             direction: zeros("adjoint", unknowns)?,
             rhs: zeros("right-hand side", unknowns)?,
             correction: zeros("refinement", unknowns)?,
+            covariance: CovarianceWindow::new(&layout.banded)?,
         })
     }
 }
@@ -100,7 +102,7 @@ impl<S: Packed> Tile<S> {
         let mut assembly = Assembly::new(context, self.systems, rows);
         match elimination {
             Elimination::Cholesky(window) => self.factorise(context, &mut assembly, window),
-            Elimination::SquareRoot(stack) => self.factorise_rows(context, &mut assembly, stack),
+            Elimination::SquareRoot(window) => self.factorise_rows(context, &mut assembly, window),
         }
         self.factor.check_conditioning(correction);
         let z = &mut self.unknowns;
@@ -154,18 +156,25 @@ impl<S: Packed> Tile<S> {
         &mut self,
         context: Context<'_, S::Real>,
         assembly: &mut Assembly<'_, S>,
-        stack: &mut RowStack<S>,
+        window: &mut RowWindow<S>,
     ) {
-        let v = &mut self.unknowns;
-        self.factor.restart_rows(stack);
-        for t in 0..context.problem.shape().points {
-            assembly.stack(t, stack);
-            if t < context.layout.banded.blocks {
-                self.factor.eliminate_rows(t, stack, v);
+        let Layout { banded, slack, inputs, .. } = context.layout;
+        let (problem, v) = (context.problem, &mut self.unknowns);
+        let step: S = inputs.mean_step(problem.steps, self.systems, 0);
+        self.factor.restart_rows(window, |column| {
+            // Entries of derivative j are of the order step^j; the slack stands in the last column.
+            let derivative = column % problem.shape().derivatives();
+            let is_slack = slack.is_some() && column + 1 == banded.window();
+            power_of_two(step, if is_slack { 0 } else { derivative })
+        });
+        for t in 0..problem.shape().points {
+            assembly.rotate(t, &self.factor, window);
+            if t < banded.blocks {
+                self.factor.eliminate_rows(t, window, v);
             }
         }
-        self.factor.eliminate_border_rows(stack, v);
-        if let Some(slack) = context.layout.slack {
+        self.factor.eliminate_border_rows(window, v);
+        if let Some(slack) = *slack {
             // Rᵀ is lower triangular and ε the last unknown.
             v[slack] += self.factor.last_reciprocal() * slack_cost(context);
         }
@@ -302,6 +311,20 @@ impl<S: Packed> Tile<S> {
         self.scatter(context, direction, S::Real::zero(), status, sink);
     }
 
+    /// Diagonal of M⁻¹.
+    #[inline(always)]
+    pub fn variances(
+        &self,
+        context: Context<'_, S::Real>,
+        scratch: &mut Scratch<S>,
+        status: &[Status],
+        sink: &mut SolutionSink<'_, S::Real>,
+    ) {
+        let Scratch { covariance, direction, .. } = scratch;
+        self.factor.variances(covariance, direction);
+        self.scatter(context, direction, S::Real::nan(), status, sink);
+    }
+
     /// Norms of the weighted defects of every system, by family.
     pub fn residuals(
         &self,
@@ -368,6 +391,17 @@ fn slack_cost<T: Real, D: Packed<Real = f64>>(context: Context<'_, T>) -> D {
     }
 }
 
+/// The power of two next to length^exponent, in each lane, within the range of single precision.
+#[inline(always)]
+fn power_of_two<S: Packed>(length: S, exponent: usize) -> S {
+    let mut power = S::default();
+    for lane in 0..S::LANES {
+        let logarithm = length.lane(lane).to_double().log2() * exponent as f64;
+        power.set_lane(lane, S::Real::of(logarithm.round().clamp(-100.0, 100.0).exp2()));
+    }
+    power
+}
+
 /// What is wrong with the inputs of one system, if anything.
 fn input_status<T: Real>(context: Context<'_, T>, system: usize) -> Option<Status> {
     let InputLayout { coefficients, rhs, initial_values, steps, .. } = &context.layout.inputs;
@@ -386,3 +420,6 @@ fn input_status<T: Real>(context: Context<'_, T>, system: usize) -> Option<Statu
     let place = steps.of(problem.steps, system).iter().position(|&step| step <= T::zero())?;
     Some(Status::InvalidStep { step: place / states })
 }
+
+#[cfg(test)]
+mod tests;
