@@ -115,6 +115,10 @@ pub struct Solver<T: Real> {
     reference: Option<Box<Reference<T>>>,
 }
 
+/// How many derivatives more the solution carries that errors are estimated with: their order rises
+/// by two with every other derivative.
+const REFERENCE_EXTRA: usize = 2;
+
 /// A more accurate solve of the same problem, to compare with.
 struct Reference<T: Real> {
     solver: Solver<T>,
@@ -238,7 +242,7 @@ impl<T: Real> Solver<T> {
     /// carries as many derivatives as possible already; [`Error::OutOfMemory`].
     pub fn error_estimate(&mut self, problem: &Problem<'_, T>) -> Result<&[f64]> {
         self.check_solved(problem)?;
-        let richer = problem.clone().extended(self.shape.extra_derivatives + 1)?;
+        let richer = problem.clone().extended(self.shape.extra_derivatives + REFERENCE_EXTRA)?;
         let reference = match &mut self.reference {
             Some(reference) => reference,
             none => none.insert(Box::new(Reference::new(richer.shape(), &self.options)?)),
@@ -248,11 +252,12 @@ impl<T: Real> Solver<T> {
         let q = self.shape.derivatives();
         let values = self.shape.points * self.shape.block();
         let systems = self.solution.values.chunks_exact(values);
-        let exact_systems = exact.values.chunks_exact(values / q * (q + 1));
+        let exact_systems = exact.values.chunks_exact(values / q * (q + REFERENCE_EXTRA));
         for (system, (u, exact_u)) in systems.zip(exact_systems).enumerate() {
             let solved = self.solution.status[system].is_ok() && exact.status[system].is_ok();
             let (mut distance, mut largest) = (0.0_f64, 0.0_f64);
-            for (u, exact_u) in u.iter().step_by(q).zip(exact_u.iter().step_by(q + 1)) {
+            for (u, exact_u) in u.iter().step_by(q).zip(exact_u.iter().step_by(q + REFERENCE_EXTRA))
+            {
                 distance = distance.max((u.to_double() - exact_u.to_double()).abs());
                 largest = largest.max(u.to_double().abs());
             }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use mechanistic::{Cotangent, Formulation, Options, Solver, Tangents};
+use mechanistic::{Cotangent, Factorization, Formulation, Options, Solver, Tangents};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use support::random::Case;
@@ -32,8 +32,14 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn solving_again_allocates_nothing() {
+    count_allocations(Factorization::Cholesky);
+    count_allocations(Factorization::SquareRoot);
+}
+
+fn count_allocations(factorization: Factorization) {
     let options = Options {
         formulation: Formulation::SharedSlack { gamma: 0.5, alpha: 0.1 },
+        factorization,
         refinement: Some(1),
         ..Options::default()
     };
@@ -50,6 +56,8 @@ fn solving_again_allocates_nothing() {
             solver.vjp(&problem, &cotangent).unwrap();
             solver.jvp(&problem, &tangents).unwrap();
             solver.residuals(&problem).unwrap();
+            solver.variances(&problem).unwrap();
+            solver.error_estimate(&problem).unwrap();
         };
         // On the one thread of a pool, which then does all the work: what the pool itself allocates
         // when work is handed to it from outside is not the solver's.

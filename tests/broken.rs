@@ -29,7 +29,15 @@ fn run(case: &Case) -> (Vec<Status>, Vec<f64>, Vec<f64>) {
 
 #[test]
 fn a_broken_system_is_reported_and_leaves_its_neighbours_bit_identical() {
-    let (status, values, gradients) = run(&healthy());
+    for factorization in [Factorization::Cholesky, Factorization::SquareRoot] {
+        let mut healthy = healthy();
+        healthy.options.factorization = factorization;
+        damage_one_after_another(&healthy);
+    }
+}
+
+fn damage_one_after_another(healthy: &Case) {
+    let (status, values, gradients) = run(healthy);
     assert!(status.iter().all(|status| status.is_ok()));
     let size = values.len() / BATCH;
     let gradient_size = gradients.len() / BATCH;
@@ -77,7 +85,7 @@ fn a_broken_system_is_reported_and_leaves_its_neighbours_bit_identical() {
     ];
     for (kind, (damage, expected)) in kinds.into_iter().enumerate() {
         for broken in [0, 3, 8, BATCH - 1] {
-            let mut case = healthy();
+            let mut case = healthy.clone();
             damage(&mut case, broken);
             let (status, damaged, damaged_gradients) = run(&case);
             for system in 0..BATCH {
@@ -103,33 +111,37 @@ fn a_broken_system_is_reported_and_leaves_its_neighbours_bit_identical() {
 #[test]
 fn a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it() {
     // One state of order 1 at four points. Without smoothness rows every value stands alone.
-    let status = |diagonal: [f64; 8], rhs: [f64; 2], formulation: Formulation, periodic: bool| {
-        let coefficients: Vec<f64> =
-            diagonal.chunks(2).flat_map(|c| [c[0], 0.0, 0.0, c[1]]).collect();
-        let problem = Problem::new(
-            1,
-            4,
-            View::new(&[1, 4, 2, 1, 2], &coefficients),
-            View::new(&[1, 1, 2], &rhs),
-            View::new(&[1, 0, 1, 0], &[]),
-            View::new(&[1, 1], &[0.1]),
-        )
-        .unwrap();
-        let weights = Weights { smoothness: 0.0, ..Weights::default() };
-        let options = Options { weights, formulation, periodic, ..Options::default() };
-        let mut solver = Solver::<f64>::new(problem.shape(), &options).unwrap();
-        solver.solve(&problem).unwrap().status[0]
-    };
-    let zero_at = |index: usize| std::array::from_fn(|i| if i == index { 0.0 } else { 1.0 });
-    let least_squares = Formulation::LeastSquares;
-    let slack = Formulation::SharedSlack { gamma: 1.0, alpha: 1.0 };
-    let breakdown = |point, pivot| Status::Breakdown { point, pivot };
-    assert_eq!(status([1.0; 8], [1.0; 2], least_squares, false), Status::Ok);
-    assert_eq!(status(zero_at(5), [1.0; 2], least_squares, false), breakdown(2, 1));
-    assert_eq!(status(zero_at(7), [1.0; 2], least_squares, true), breakdown(3, 1));
-    assert_eq!(status([1.0; 8], [1.0; 2], slack, false), breakdown(4, 0));
-    assert_eq!(status([1.0; 8], [1.0; 2], slack, true), breakdown(4, 0));
-    assert_eq!(status([1e-10; 8], [1e300; 2], least_squares, false), Status::Overflow);
+    for factorization in [Factorization::Cholesky, Factorization::SquareRoot] {
+        let status =
+            |diagonal: [f64; 8], rhs: [f64; 2], formulation: Formulation, periodic: bool| {
+                let coefficients: Vec<f64> =
+                    diagonal.chunks(2).flat_map(|c| [c[0], 0.0, 0.0, c[1]]).collect();
+                let problem = Problem::new(
+                    1,
+                    4,
+                    View::new(&[1, 4, 2, 1, 2], &coefficients),
+                    View::new(&[1, 1, 2], &rhs),
+                    View::new(&[1, 0, 1, 0], &[]),
+                    View::new(&[1, 1], &[0.1]),
+                )
+                .unwrap();
+                let weights = Weights { smoothness: 0.0, ..Weights::default() };
+                let options =
+                    Options { weights, formulation, periodic, factorization, ..Options::default() };
+                let mut solver = Solver::<f64>::new(problem.shape(), &options).unwrap();
+                solver.solve(&problem).unwrap().status[0]
+            };
+        let zero_at = |index: usize| std::array::from_fn(|i| if i == index { 0.0 } else { 1.0 });
+        let least_squares = Formulation::LeastSquares;
+        let slack = Formulation::SharedSlack { gamma: 1.0, alpha: 1.0 };
+        let breakdown = |point, pivot| Status::Breakdown { point, pivot };
+        assert_eq!(status([1.0; 8], [1.0; 2], least_squares, false), Status::Ok);
+        assert_eq!(status(zero_at(5), [1.0; 2], least_squares, false), breakdown(2, 1));
+        assert_eq!(status(zero_at(7), [1.0; 2], least_squares, true), breakdown(3, 1));
+        assert_eq!(status([1.0; 8], [1.0; 2], slack, false), breakdown(4, 0));
+        assert_eq!(status([1.0; 8], [1.0; 2], slack, true), breakdown(4, 0));
+        assert_eq!(status([1e-10; 8], [1e300; 2], least_squares, false), Status::Overflow);
+    }
 }
 
 #[test]
@@ -352,4 +364,43 @@ fn a_system_without_digits_left_is_a_breakdown() {
     }
     assert_eq!(status::<f64>(), Status::Ok);
     assert!(matches!(status::<f32>(), Status::Breakdown { .. }), "{:?}", status::<f32>());
+}
+
+/// u'' + 0.3 u' = 0.5 leaves a constant undetermined unless u is given somewhere, in any precision
+/// and however the factor is computed: rounding must not pass for information.
+#[test]
+fn what_the_rows_do_not_determine_is_a_breakdown() {
+    fn status<T: Real>(points: usize, given: usize, options: Options) -> Status {
+        let of = |values: &[f64]| values.iter().map(|&value| T::of(value)).collect::<Vec<T>>();
+        let data = [&[0.0, 0.3, 1.0][..], &[0.5], &[1.0, 0.0][..given], &[0.07]].map(of);
+        let initial_values = [1, 1, 1, given];
+        let problem = Problem::new(
+            1,
+            points,
+            View::new(&[1, 1, 1, 1, 3], &data[0]),
+            View::new(&[1, 1, 1], &data[1]),
+            View::new(&initial_values, &data[2]),
+            View::new(&[1, 1], &data[3]),
+        )
+        .and_then(|problem| problem.extended(1))
+        .unwrap();
+        let mut solver = Solver::<T>::new(problem.shape(), &options).unwrap();
+        solver.solve(&problem).unwrap().status[0]
+    }
+    for points in [5, 20, 300, 3000] {
+        for smoothness in Smoothness::ALL {
+            for factorization in [Factorization::Cholesky, Factorization::SquareRoot] {
+                let options = Options { smoothness, factorization, ..Options::default() };
+                let single = status::<f32>(points, 0, options);
+                let double = status::<f64>(points, 0, options);
+                for status in [single, double] {
+                    let broken = matches!(status, Status::Breakdown { .. });
+                    assert!(broken, "{points} points, {options:?}: {single:?} {double:?}");
+                }
+                assert_eq!(status::<f64>(points, 2, options), Status::Ok);
+            }
+            let options = Options { smoothness, ..Options::default() };
+            assert_eq!(status::<f32>(points, 2, options), Status::Ok);
+        }
+    }
 }

@@ -4,7 +4,8 @@
 mod support;
 
 use mechanistic::{
-    Cotangent, Formulation, Options, Residuals, Smoothness, Solver, Tangents, Weights,
+    Cotangent, Factorization, Formulation, Options, Residuals, Smoothness, Solver, Tangents,
+    Weights,
 };
 use proptest::prelude::*;
 use support::dense::Dense;
@@ -51,12 +52,13 @@ fn on_random_cases(count: u32, worst: f64, check: impl Fn(&Case, f64)) {
     assert!(4 * compared.get() > count, "only {} of {count} cases compared", compared.get());
 }
 
-/// Solution, ε and residuals of every system.
+/// Solution, ε, residuals and variances of every system.
 fn agrees_with_the_dense_reference(case: &Case, condition: f64) {
     let problem = case.problem();
     let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
     let solution = solver.solve(&problem).unwrap().clone();
-    let residuals = solver.residuals(&problem).unwrap();
+    let residuals = solver.residuals(&problem).unwrap().to_vec();
+    let variances = solver.variances(&problem).unwrap();
     let tolerance = 1e-13 * condition * condition + 1e-11;
     let size = solution.values.len() / case.batch;
     for system in 0..case.batch {
@@ -69,6 +71,10 @@ fn agrees_with_the_dense_reference(case: &Case, condition: f64) {
         let Residuals { equation, initial, smoothness, periodic } = residuals[system];
         let norms = [equation, initial, smoothness, periodic];
         assert_close(&norms, &dense.residuals(&values, epsilon), tolerance, "residuals");
+        let variances = &variances[system * size..][..size];
+        let expected = dense.variances();
+        let scale = expected.iter().fold(1.0_f64, |scale, value| scale.max(value.abs()));
+        assert_close(variances, &expected, tolerance / scale.min(1.0), "variances");
     }
 }
 
@@ -219,26 +225,72 @@ fn corner_shapes_are_solved_and_differentiated() {
     }
 }
 
+/// The square root does not square the condition number: random cases that are worse conditioned
+/// than Cholesky's factor could bear, without refinement. What the normal equations' condition
+/// still multiplies is the residual.
 #[test]
-fn single_precision_agrees_with_double_on_well_conditioned_problems() {
-    on_random_cases(200, 50.0, |case, condition| {
+fn the_square_root_has_digits_where_cholesky_has_none() {
+    on_random_cases(200, 1e6, |case, condition| {
+        let mut case = case.clone();
+        case.options.factorization = Factorization::SquareRoot;
+        case.options.refinement = Some(0);
         let problem = case.problem();
         let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
-        let expected = &solver.solve(&problem).unwrap().values;
-        let rounded = |array: &support::random::Owned| -> Vec<f32> {
-            array.data.iter().map(|&value| value as f32).collect()
-        };
+        let solution = solver.solve(&problem).unwrap();
+        let size = solution.values.len() / case.batch;
+        for system in 0..case.batch {
+            assert!(solution.status[system].is_ok(), "{:?}", solution.status);
+            let dense = Dense::new(&case, system);
+            let (values, epsilon) = dense.solve();
+            let residual = dense.residuals(&values, epsilon).into_iter().fold(0.0, f64::max);
+            let tolerance = 1e-14 * condition * (10.0 + condition * residual);
+            let actual = &solution.values[system * size..][..size];
+            assert_close(actual, &values, tolerance, "solution");
+        }
+    });
+}
+
+/// Everything that f32 returns is that of f64 for the same inputs, to rounding.
+#[test]
+fn single_precision_agrees_with_double_to_rounding() {
+    on_random_cases(200, 1e4, |case, _| {
+        let mut case = case.clone();
+        case.options.factorization = Factorization::Auto;
+        case.options.refinement = None;
+        let data = case.inputs().map(|(_, array)| {
+            let single: Vec<f32> = array.data.iter().map(|&value| value as f32).collect();
+            array.data = single.iter().map(|&value| value.into()).collect();
+            single
+        });
+        let problem = case.problem();
         let arrays = [&case.coefficients, &case.rhs, &case.initial_values, &case.steps];
-        let data = arrays.map(rounded);
         let view = |index: usize| mechanistic::View::new(&arrays[index].shape, &data[index]);
         let single =
             mechanistic::Problem::new(case.batch, case.points, view(0), view(1), view(2), view(3))
-                .unwrap()
-                .extended(case.extra_derivatives)
+                .and_then(|problem| problem.extended(case.extra_derivatives))
                 .unwrap();
+        let mut double = Solver::<f64>::new(problem.shape(), &case.options).unwrap();
         let mut solver = Solver::<f32>::new(single.shape(), &case.options).unwrap();
-        let actual: Vec<f64> =
-            solver.solve(&single).unwrap().values.iter().map(|&value| value.into()).collect();
-        assert_close(&actual, expected, 1e-6 * condition * condition, "solution in f32");
+        let widen = |values: &[f32]| -> Vec<f64> { values.iter().map(|&v| v.into()).collect() };
+
+        let expected = &double.solve(&problem).unwrap().values.clone();
+        let solution = solver.solve(&single).unwrap();
+        assert!(solution.status.iter().all(|status| status.is_ok()), "{:?}", solution.status);
+        assert_close(&widen(&solution.values), expected, 1e-7, "solution in f32");
+
+        let cotangent: Vec<f32> =
+            Case::noise(1, expected.len()).into_iter().map(|value| value as f32).collect();
+        let of_double = Cotangent { values: &widen(&cotangent), epsilon: None };
+        let of_single = Cotangent { values: &cotangent, epsilon: None };
+        let expected = double.vjp(&problem, &of_double).unwrap();
+        let actual = solver.vjp(&single, &of_single).unwrap();
+        for (actual, expected) in [
+            (&actual.coefficients, &expected.coefficients),
+            (&actual.rhs, &expected.rhs),
+            (&actual.initial_values, &expected.initial_values),
+            (&actual.steps, &expected.steps),
+        ] {
+            assert_close(&widen(actual), expected, 1e-6, "gradient in f32");
+        }
     });
 }

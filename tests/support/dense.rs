@@ -140,6 +140,15 @@ impl Dense {
         values.max() / values.min()
     }
 
+    /// Diagonal of M⁻¹ = R⁻¹R⁻ᵀ, of z alone.
+    pub fn variances(&self) -> Vec<f64> {
+        let r = self.matrix.clone().qr().r();
+        let n = self.matrix.ncols();
+        let inverse = r.solve_upper_triangular(&DMatrix::identity(n, n)).unwrap();
+        let values = n - usize::from(self.slack);
+        inverse.row_iter().take(values).map(|row| row.norm_squared()).collect()
+    }
+
     /// (z, ε), ε = 0 without slack: x = R⁻¹(Qᵀβ + R⁻ᵀ γα e_ε).
     pub fn solve(&self) -> (Vec<f64>, f64) {
         let qr = self.matrix.clone().qr();

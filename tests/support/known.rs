@@ -73,6 +73,28 @@ impl KnownProblem {
     /// Largest error of u at `times`, from 0 to [`END`], for a solution with `extra` derivatives
     /// beyond m.
     pub fn error(&self, times: &[f64], extra: usize, options: &Options) -> Result<f64> {
+        self.at(times, extra, |problem| {
+            let mut solver = Solver::new(problem.shape(), options)?;
+            let values = &solver.solve(problem)?.values;
+            Ok(self.largest_error(times, values))
+        })
+    }
+
+    /// Largest error of u in a solution (1, N, K, Q) at `times`.
+    pub fn largest_error(&self, times: &[f64], values: &[f64]) -> f64 {
+        let q = values.len() / (times.len() * self.states);
+        let exact = times.iter().flat_map(|&t| (self.exact)(t));
+        let pairs = values.iter().step_by(q).zip(exact);
+        pairs.map(|(value, exact)| (value - exact).abs()).fold(0.0, f64::max)
+    }
+
+    /// Hands the problem at `times`, with `extra` derivatives beyond m, to `then`.
+    pub fn at<R>(
+        &self,
+        times: &[f64],
+        extra: usize,
+        then: impl FnOnce(&Problem<'_, f64>) -> Result<R>,
+    ) -> Result<R> {
         let (n, k, m) = (times.len(), self.states, self.order);
         let coefficients: Vec<f64> = times.iter().flat_map(|&t| (self.coefficients)(t)).collect();
         let rhs: Vec<f64> = times.iter().flat_map(|&t| (self.rhs)(t)).collect();
@@ -87,11 +109,7 @@ impl KnownProblem {
             View::new(shapes[3], &steps),
         )?
         .extended(extra)?;
-        let mut solver = Solver::new(problem.shape(), options)?;
-        let solution = solver.solve(&problem)?;
-        let values = solution.values.iter().step_by(m + 1 + extra);
-        let exact = times.iter().flat_map(|&t| (self.exact)(t));
-        Ok(values.zip(exact).map(|(value, exact)| (value - exact).abs()).fold(0.0, f64::max))
+        then(&problem)
     }
 }
 

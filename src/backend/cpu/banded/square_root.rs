@@ -34,7 +34,8 @@ pub struct RowWindow<S> {
     triangle: Vec<S>,
     /// Which rows of the triangle are still zero.
     empty: Vec<bool>,
-    /// Columns of blocks from here on are zero in the whole triangle.
+    /// Columns of blocks from here on are zero in the whole triangle; beyond the last block they
+    /// stay so, and no row may end up there.
     extent: usize,
     /// The row that is being rotated into the triangle (n + 1).
     row: Vec<S>,
@@ -98,7 +99,7 @@ impl<S: Packed> RowWindow<S> {
             self.removed[i] = S::default();
             self.empty[i] = true;
         }
-        self.extent = first_border - p;
+        self.extent = self.extent.saturating_sub(p);
     }
 }
 
@@ -109,7 +110,7 @@ impl<S: Packed> Factor<S> {
         window.triangle.fill(S::default());
         window.removed.fill(S::default());
         window.empty.fill(true);
-        window.extent = self.shape.first_border() - self.shape.block;
+        window.extent = 0;
         for column in 0..window.columns {
             window.scales[column] = scale(column);
             window.unscales[column] = S::splat(S::Real::one()) / scale(column);
