@@ -5,7 +5,7 @@
 mod known;
 
 use known::{PROBLEMS, graded, uniform};
-use mechanistic::{Factorization, Options, Smoothness, Solver};
+use mechanistic::{Options, Smoothness, Solver};
 
 /// Estimated over true error.
 fn ratios(extra: usize, options: &Options, grid: impl Fn(usize) -> Vec<f64>) -> Vec<f64> {
