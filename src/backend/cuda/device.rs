@@ -1,6 +1,7 @@
 //! A GPU: its context, its stream, its kernels.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::sys::{self, CUdevice_attribute, CUfunction_attribute, CUresult};
@@ -49,6 +50,12 @@ pub struct Kernel {
     /// Bytes of static shared memory of a block.
     pub static_shared: usize,
     pub(super) function: CudaFunction,
+}
+
+impl fmt::Debug for CudaDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cuda:{}", self.ordinal)
+    }
 }
 
 /// Wraps an error of the driver with what was being done.
