@@ -197,7 +197,10 @@ impl CudaDevice {
     /// kernels up when planning, not when solving.
     pub fn kernel(&self, module: &'static str, name: &str) -> Result<Kernel> {
         let failed = |error| while_doing(&format!("loading the kernel {name} of {module}"))(error);
-        let function = self.module(module)?.load_function(name).map_err(failed)?;
+        let module = self.module(module)?;
+        // The context may have been made on another thread.
+        self.context.bind_to_thread().map_err(failed)?;
+        let function = module.load_function(name).map_err(failed)?;
         let attribute = |attribute| -> Result<usize> {
             Ok(function.get_attribute(attribute).map_err(failed)?.max(0) as usize)
         };
