@@ -20,6 +20,8 @@
 #ifndef MECHANISTIC_BANDED_CUH
 #define MECHANISTIC_BANDED_CUH
 
+#include <cfloat>
+
 #include "rows.cuh"
 
 // Uncertainty of the weakest pivot, relative to it, from which on the matrix counts as singular.
@@ -44,6 +46,14 @@ struct Places {
     }
 };
 
+// Whether a pivot is positive and has all its digits.
+template <class Real>
+__device__ inline bool sound(Real pivot)
+{
+    const Real least = sizeof(Real) == 8 ? Real(DBL_MIN) : Real(FLT_MIN);
+    return pivot >= least && isfinite(pivot);
+}
+
 // The pivot that elimination has reduced most relative to the diagonal of M, and the first that is
 // not positive.
 template <class Real>
@@ -54,7 +64,7 @@ struct Pivots {
 
     __device__ void judge(Real pivot, Real whole, int unknown)
     {
-        if (!(pivot > 0 && isfinite(pivot)))
+        if (!sound(pivot))
             lost_unknown = min(lost_unknown, unknown);
         const Real ratio = pivot / whole;
         if (ratio < weakest) {
@@ -73,13 +83,11 @@ struct Pivots {
     }
 };
 
-// 1/√pivot, of one instead of a pivot that is not positive (or NaN, or infinite), so that the
-// system runs on harmlessly.
+// 1/√pivot, of one instead of a pivot that is not sound, so that the system runs on harmlessly.
 template <class Real>
 __device__ inline Real reciprocal_root(Real pivot)
 {
-    const bool sound = pivot > 0 && isfinite(pivot);
-    return Real(1) / sqrt(sound ? pivot : Real(1));
+    return Real(1) / sqrt(sound(pivot) ? pivot : Real(1));
 }
 
 template <class Real, Kind KIND>
@@ -251,7 +259,7 @@ struct Banded {
     }
 
     // Stores block row t of R, and of R⁻ᵀ rhs.
-    __device__ void store(int t, Real *factor, Real *substituted) const
+    __device__ void store(int t, Real *factor, double *substituted) const
     {
         const int p = sizes.block, q = sizes.derivatives, pitch = places.pitch;
         const Real *a = block_row(t);
@@ -271,7 +279,7 @@ struct Banded {
     // The border's triangle of R and its part of the right-hand side, once all blocks are
     // eliminated.
     template <class Source>
-    __device__ void eliminate_border(const Source &rows, Real *factor, Real *substituted)
+    __device__ void eliminate_border(const Source &rows, Real *factor, double *substituted)
     {
         const int c = sizes.border, pitch = c + 1;
         team.sync();

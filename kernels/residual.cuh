@@ -54,7 +54,7 @@ struct Residual {
     }
 
     // x += AᵀW²(β − Az) at point t. Points are visited one after another.
-    __device__ void add(int t, const double *iterate, Real *x)
+    __device__ void add(int t, const double *iterate, double *x)
     {
         const Problem &p = rows.problem;
         const int block = sizes.block, states = sizes.states, q = sizes.derivatives;
@@ -100,7 +100,7 @@ struct Residual {
                 const int64_t other = t == 0 ? sizes.points - 1 : 0;
                 sum += closing * (iterate[other * block + i] - point(t)[i]);
             }
-            x[i] += Real(sum);
+            x[i] += sum;
         }
     }
 

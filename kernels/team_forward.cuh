@@ -6,7 +6,7 @@
 // back substitutes backward and, with a second right-hand side, measures how well M determines the
 // weakest pivot. Each step of refinement is a sweep forward and one back. All in one launch.
 //
-// Grid: one block for plan.teams/(teams a block) teams; block: WARP_BLOCK threads in warp kernels,
+// Grid: one block for as many teams as fit a block, WARP_BLOCK/32·(32/team_threads) or one; block: WARP_BLOCK threads in warp kernels,
 // plan.team_threads in the others. Dynamic shared memory: plan.common_bytes, and plan.team_bytes for
 // every team of the block. In and out do not overlap; the result does not depend on grid or block.
 
@@ -41,7 +41,8 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
     const Places places(sizes);
     bool member;
     Desk<Real, KIND> desk(plan, sizes, member);
-    if (!member || desk.index >= plan.problem.batch)
+    const int64_t first = desk.index * plan.group;
+    if (!member || first >= plan.problem.batch)
         return;
     const Team<KIND> team = desk.team;
     const int p = sizes.block;
@@ -56,10 +57,10 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
     Substitution<Real, KIND> substitution(sizes, places, team, banded, memory);
     Residual<Real, KIND> residual(fine_rows, memory);
 
-    for (int64_t system = desk.index; system < plan.problem.batch; system += plan.teams) {
+    for (int64_t system = first; system < min(first + plan.group, plan.problem.batch); ++system) {
         Real *factor = static_cast<Real *>(plan.factor) + system * plan.factor_values;
-        Real *substituted = static_cast<Real *>(plan.substituted) + desk.index * plan.unknowns;
-        double *iterate = plan.iterate + desk.index * plan.unknowns;
+        double *iterate = plan.iterate + system * plan.unknowns;
+        double *substituted = plan.substituted + desk.index * plan.unknowns;
 
         rows.start(system);
         banded.start();
@@ -80,7 +81,8 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
                                        factor, substituted, iterate};
         Real *z = static_cast<Real *>(solution.values) + system * values;
         bool overflow = false;
-        // Entry (t, i) of the solution, t = N for the slack.
+        const int refinement = plan.problem.refinement;
+        // Takes an unknown, the slack at N·P, once it is final.
         auto finish = [&](int64_t unknown, Real value) {
             overflow |= !isfinite(value);
             if (unknown < values)
@@ -88,39 +90,35 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
             else
                 static_cast<Real *>(solution.epsilon)[system] = value;
         };
-        const int refinement = plan.problem.refinement;
         auto after = [](int) {};
-        const double squares = desk.sum(substitution.backward(
-            factor, substituted, pivots.weakest_unknown,
-            [&](int t, int i, Real value) {
-                const int64_t unknown = int64_t(t) * p + i;
-                if (refinement > 0)
-                    iterate[unknown] = value;
-                else
-                    finish(unknown, value);
-            },
-            after));
-        for (int step = 1; step <= refinement; ++step) {
-            team.sync();
-            solve.residual.start(system, iterate, true);
-            solve.forward(true, [&](int t, int) {
-                return Real(t == sizes.points ? plan.problem.slack_cost : 0);
-            });
-            substitution.backward(
-                factor, substituted, -1,
-                [&](int t, int i, Real value) {
+        double squares = 0;
+        for (int step = 0; step <= refinement; ++step) {
+            if (step > 0) {
+                team.sync();
+                solve.residual.start(system, iterate, true);
+                solve.forward(true, [&](int t, int) {
+                    return t == sizes.points ? plan.problem.slack_cost : 0.0;
+                });
+            }
+            const int probe = step == 0 ? pivots.weakest_unknown : -1;
+            squares += substitution.backward(
+                factor, substituted, probe,
+                [&](int t, int i, double value) {
                     const int64_t unknown = int64_t(t) * p + i;
-                    const double refined = iterate[unknown] + value;
-                    iterate[unknown] = refined;
+                    if (step > 0)
+                        value += iterate[unknown];
+                    iterate[unknown] = value;
                     if (step == refinement)
-                        finish(unknown, Real(refined));
+                        finish(unknown, Real(value));
                 },
                 after);
         }
+        squares = desk.sum(squares);
 
-        const Real epsilon = sizeof(Real) == 8 ? Real(DBL_EPSILON) : Real(FLT_EPSILON);
+        const double epsilon = sizeof(Real) == 8 ? DBL_EPSILON : FLT_EPSILON;
         // Written so that a NaN is uncertain too.
-        const bool certain = epsilon * Real(squares) < Real(MOST_UNCERTAINTY);
+        const bool certain =
+            epsilon * (plan.problem.square_root ? sqrt(squares) : squares) < MOST_UNCERTAINTY;
         const Faults faults = desk.gather(rows.faults, [](Faults &all, const Faults &other) {
             all.inputs |= other.inputs;
             all.step = min(all.step, other.step);

@@ -8,21 +8,22 @@
 
 // A problem, how its systems are dealt out to teams of threads, and their workspace.
 //
-// Team i works on the systems i, i + teams, i + 2·teams, ... The factor of a system is kept for the
-// adjoint; the rest of the workspace is a team's own.
+// Team i works on the systems i·group .. (i+1)·group, one after another. Factor and iterate are kept
+// for the adjoint; the rest of the workspace is a team's own.
 typedef struct {
     Problem problem;
-    int64_t teams;          // of the launch
-    int64_t factor_values;  // per system: N blocks of P·(w·P + Q + c), then the border, c·c
+    int64_t group;          // systems of a team
+    int64_t factor_values;  // per system: n blocks of P·(w·P + Q + c), then the border, c·c
     int64_t unknowns;       // N·P, and one if there is slack
     int32_t team_threads;   // threads of a team: up to 32 in warp kernels, the block in the others
     int32_t team_bytes;     // shared memory of a team
     int32_t common_bytes;   // shared memory of a block, before that of its teams
     int32_t reserved;
-    void *factor;        // (B, factor_values)
-    void *substituted;   // (teams, unknowns): R⁻ᵀ of a right-hand side
-    double *iterate;     // (teams, unknowns): what refinement improves
-    void *window;        // (teams, window values), or null: in shared memory
+    void *factor;         // (B, factor_values), R of M = RᵀR
+    double *iterate;      // (B, unknowns): the solution with all its digits
+    double *substituted;  // (teams, unknowns): R⁻ᵀ of a right-hand side
+    double *direction;    // (teams, unknowns): the adjoint or the tangent; forward does not use it
+    void *window;         // (teams, (w+1)·P·(places of a row)), or null: in shared memory
 } TeamPlan;
 
 // What the forward kernels write.
@@ -32,33 +33,35 @@ typedef struct {
     Status *status;  // (B)
 } TeamSolution;
 
-// What the adjoint kernels read and write. An input that all systems share has a partial sum a
-// team; the gradients of the weights always have.
+// What the adjoint kernels read and write.
 typedef struct {
-    const void *values;             // (B, N, K, Q)
-    const void *epsilon;            // (B)
     const Status *status;           // (B)
     const void *cotangent;          // (B, N, K, Q)
     const void *epsilon_cotangent;  // (B), or null: zeros
-    void *coefficients;             // (B or teams, N or 1, E, K, Qc)
-    void *rhs;                      // (B or teams, N or 1, E)
-    void *initial_values;           // (B or teams, I, K, J)
-    void *steps;                    // (B or teams, N−1 or 1, K or 1)
-    double *weights;                // (teams, 4): equation, initial, smoothness, periodic
+    // System i of an array that has a batch axis, else team i's sum over its systems.
+    Output coefficients;
+    Output rhs;
+    Output initial_values;
+    Output steps;
+    Output weights;  // (teams, 4): equation, initial, smoothness, periodic
 } TeamAdjoint;
 
 // What the tangent kernels read and write. Tangents of inputs have the layout of the inputs and are
 // null where the input stands still.
 typedef struct {
-    const void *values;    // (B, N, K, Q)
-    const void *epsilon;   // (B)
     const Status *status;  // (B)
-    const void *coefficients;
-    const void *rhs;
-    const void *initial_values;
-    const void *steps;
+    Input coefficients;
+    Input rhs;
+    Input initial_values;
+    Input steps;
     void *d_values;   // (B, N, K, Q)
     void *d_epsilon;  // (B)
 } TeamTangent;
+
+// What the kernels of the defects read and write.
+typedef struct {
+    const Status *status;  // (B)
+    double *sums;          // (B, 4): squared weighted defects, equation, initial, smoothness, periodic
+} TeamDefects;
 
 #endif

@@ -84,9 +84,9 @@ struct RefinedSolve {
     const Team<KIND> team;
     Substitution<Real, KIND> substitution;
     Residual<Real, KIND> residual;
-    const Real *factor;  // of the system
-    Real *substituted;   // (unknowns)
-    double *iterate;     // (unknowns)
+    const Real *factor;   // of the system
+    double *substituted;  // (unknowns)
+    double *iterate;      // (unknowns)
 
     // Rᵀ v = rhs, with rhs[t, i] = given(t, i), the slack's as given(N, 0), and, with a residual,
     // AᵀW²(β − A·iterate) in addition.
@@ -101,7 +101,7 @@ struct RefinedSolve {
             const bool in_border = t == sizes.blocks;
             if (t + 1 < sizes.blocks)
                 substitution.fetch(factor, t + 1);
-            Real *x = substitution.x;
+            double *x = substitution.x;
             for (int i = team.rank; i < p; i += team.size)
                 x[i] = given(t, i);
             if (with_residual)
@@ -119,7 +119,7 @@ struct RefinedSolve {
         if (sizes.border > sizes.closing) {
             const double defects = with_residual ? desk.sum(residual.slack) : 0;
             if (team.rank == 0)
-                substitution.border[sizes.closing] += Real(double(given(sizes.points, 0)) + defects);
+                substitution.border[sizes.closing] += given(sizes.points, 0) + defects;
         }
         substitution.forward_border(substituted);
     }
