@@ -10,6 +10,8 @@ use super::device::{CudaDevice, Kernel, while_doing};
 use crate::error::{Error, Result};
 use crate::real::Real;
 
+pub mod team;
+
 /// Most blocks of a grid along x, where the batch lies.
 const MOST_BLOCKS: u64 = i32::MAX as u64;
 

@@ -12,5 +12,6 @@ pub mod launch;
 pub mod memory;
 pub mod parameters;
 pub mod path;
+pub mod team;
 #[cfg(test)]
 pub mod testing;

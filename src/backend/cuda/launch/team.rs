@@ -213,6 +213,7 @@ fn arrange(
         iterate: at(layout.iterate) as *mut f64,
         substituted: at(layout.substituted) as *mut f64,
         direction: at(layout.direction) as *mut f64,
+        tangent_rhs: at(layout.tangent_rhs) as *mut f64,
         window: at(layout.window) as *mut c_void,
     };
     let teams = systems.div_ceil(group);

@@ -50,6 +50,10 @@ pub struct Plan {
     coefficients: usize,
     initial: usize,
     step_states: usize,
+    /// N, or 1 where points share the input (N − 1 for steps).
+    coefficient_points: usize,
+    rhs_points: usize,
+    step_points: usize,
     pair_rows: usize,
     triple_rows: usize,
     /// c, of which the closing point of a periodic problem.
@@ -79,6 +83,8 @@ pub struct Workspace {
     pub substituted: usize,
     /// (teams, unknowns), f64.
     pub direction: usize,
+    /// (teams, unknowns), f64.
+    pub tangent_rhs: usize,
     /// (teams, window values).
     pub window: usize,
     /// All of it.
@@ -118,6 +124,9 @@ impl Plan {
             coefficients: e * k * qc,
             initial: k * j,
             step_states: sk,
+            coefficient_points: cn,
+            rhs_points: rn,
+            step_points: sn,
             pair_rows: pair_rows(options, order).rows,
             triple_rows: triple_rows(options, order).map_or(0, |family| family.rows),
             border: closing + slack,
@@ -283,29 +292,55 @@ impl Plan {
         bytes + offset
     }
 
-    /// Shared memory of a team, of each kernel.
-    pub fn forward_bytes(&self) -> usize {
+    fn gradient_bytes(&self) -> usize {
+        let over_time = |axis: usize, values: usize| if axis == 1 { values } else { 0 };
+        8 * (2 * (self.bandwidth() + 1) * self.block()
+            + 2 * self.equations * (self.states + 1)
+            + self.states * (self.pair_rows + self.triple_rows)
+            + self.equations
+            + self.initial
+            + self.step_states
+            + over_time(self.coefficient_points, self.coefficients)
+            + over_time(self.rhs_points, self.equations)
+            + over_time(self.step_points, self.step_states))
+    }
+
+    fn tangent_rows_bytes(&self) -> usize {
+        let rows = 4 * self.pair_rows + 6 * self.triple_rows;
+        8 * ((self.bandwidth() + 1) * self.block()
+            + 2 * self.equations * (self.states + 1)
+            + self.states * rows)
+            + array(self.coefficients, self.real)
+    }
+
+    /// Shared memory of a team, if `others` take turns in what solves leave.
+    fn team_bytes(&self, others: usize) -> usize {
         self.spread(
             self.rows_bytes()
                 + self.banded_bytes()
                 + self.substitution_bytes()
-                + self.residual_bytes(),
+                + self.residual_bytes().max(others),
         )
     }
 
-    /// See there.
+    /// Shared memory of a team, of the forward kernels.
+    pub fn forward_bytes(&self) -> usize {
+        self.team_bytes(0)
+    }
+
+    /// Of the adjoint kernels.
     pub fn adjoint_bytes(&self) -> usize {
-        self.forward_bytes()
+        self.team_bytes(self.gradient_bytes())
     }
 
-    /// See there.
+    /// Of the tangent kernels.
     pub fn tangent_bytes(&self) -> usize {
-        self.forward_bytes()
+        self.team_bytes(self.tangent_rows_bytes())
     }
 
-    /// See there.
+    /// Of the kernels of the defects.
     pub fn defects_bytes(&self) -> usize {
-        self.spread(self.rows_bytes() + self.residual_bytes())
+        self.spread(self.rows_bytes() + 8 * self.block() + self.residual_bytes())
     }
 
     fn most_team_bytes(&self) -> usize {
@@ -326,6 +361,7 @@ impl Plan {
             iterate: part(self.unknowns(), 8),
             substituted: part(self.unknowns(), 8),
             direction: part(self.unknowns(), 8),
+            tangent_rhs: part(self.unknowns(), 8),
             window: part(window, self.real),
             bytes,
         }
