@@ -37,7 +37,7 @@ impl<T: Real> TeamPath<T> {
     /// [`Error::Argument`](crate::Error) if one system is too large for the device,
     /// [`Error::Device`](crate::Error) if the kernels cannot be loaded.
     pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
-        let plan = Plan::new(shape, options, size_of::<T>(), device.limits())?;
+        let plan = Plan::new::<T>(shape, options, device.limits())?;
         let kernels = TeamKernels::new(device, plan.kind)?;
         Ok(TeamPath { device: device.clone(), plan, kernels })
     }

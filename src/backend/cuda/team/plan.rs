@@ -6,6 +6,7 @@ use std::fmt;
 use crate::backend::cuda::device::Limits;
 use crate::error::{Error, Result};
 use crate::options::{Formulation, Options};
+use crate::real::Real;
 use crate::rows::{pair_rows, triple_rows};
 use crate::shape::ProblemShape;
 
@@ -56,6 +57,8 @@ pub struct Plan {
     step_points: usize,
     pair_rows: usize,
     triple_rows: usize,
+    /// Most rows that begin at one point, for the square root; 0 for Cholesky.
+    stacked_rows: usize,
     /// c, of which the closing point of a periodic problem.
     border: usize,
     closing: usize,
@@ -85,7 +88,7 @@ pub struct Workspace {
     pub direction: usize,
     /// (teams, unknowns), f64.
     pub tangent_rhs: usize,
-    /// (teams, window values).
+    /// (teams, values of the window and of the stack), if not in shared memory.
     pub window: usize,
     /// All of it.
     pub bytes: usize,
@@ -97,11 +100,12 @@ fn array(values: usize, size: usize) -> usize {
 }
 
 impl Plan {
-    /// For problems of this shape, with values of `real` bytes.
+    /// For problems of this shape.
     ///
     /// # Errors
     /// [`Error::Argument`] if the working set of one system exceeds the shared memory of a block.
-    pub fn new(shape: &ProblemShape, options: &Options, real: usize, limits: &Limits) -> Result<Self> {
+    pub fn new<T: Real>(shape: &ProblemShape, options: &Options, limits: &Limits) -> Result<Self> {
+        let (real, square_root) = (size_of::<T>(), options.square_root_in::<T>());
         let order = shape.order();
         let closing = if options.periodic { shape.block() } else { 0 };
         let slack = usize::from(matches!(options.formulation, Formulation::SharedSlack { .. }));
@@ -129,6 +133,7 @@ impl Plan {
             step_points: sn,
             pair_rows: pair_rows(options, order).rows,
             triple_rows: triple_rows(options, order).map_or(0, |family| family.rows),
+            stacked_rows: 0,
             border: closing + slack,
             closing,
             slack,
@@ -138,6 +143,12 @@ impl Plan {
             warps: 1,
             group: shape.batch.div_ceil(groups),
         };
+        if square_root {
+            let initial = if i > 0 { j } else { 0 };
+            let periodic = if options.periodic { order } else { 0 };
+            let of_state = initial + plan.pair_rows + plan.triple_rows + periodic;
+            plan.stacked_rows = e + k * of_state;
+        }
         plan.choose(shape.batch, limits);
         let needed = plan.common_bytes() + plan.most_team_bytes();
         if needed > limits.shared_memory {
@@ -206,6 +217,12 @@ impl Plan {
 
     fn window_values(&self) -> usize {
         (self.bandwidth() + 1) * self.block() * (self.width() | 1)
+    }
+
+    /// Of the rows on their way into the square root.
+    fn stack_values(&self) -> usize {
+        let columns = (self.bandwidth() + 1) * self.block() + self.border + 1;
+        self.stacked_rows * (columns | 1)
     }
 
     /// N·P.
@@ -323,9 +340,12 @@ impl Plan {
         )
     }
 
-    /// Shared memory of a team, of the forward kernels.
+    /// Shared memory of a team, of the forward kernels: the stack of the square root has its turn
+    /// before substitution and residual.
     pub fn forward_bytes(&self) -> usize {
-        self.team_bytes(0)
+        let stack = if self.kind == Kind::Global { 0 } else { self.stack_values() };
+        let eliminating = self.rows_bytes() + self.banded_bytes() + array(stack, self.real);
+        self.team_bytes(0).max(self.spread(eliminating))
     }
 
     /// Of the adjoint kernels.
@@ -355,7 +375,10 @@ impl Plan {
             bytes += (systems * values * size).next_multiple_of(ALIGNMENT);
             offset
         };
-        let window = if self.kind == Kind::Global { self.window_values() } else { 0 };
+        let window = match self.kind {
+            Kind::Global => self.window_values() + self.stack_values(),
+            Kind::Warp | Kind::Block => 0,
+        };
         Workspace {
             factor: part(self.factor_values(), self.real),
             iterate: part(self.unknowns(), 8),
