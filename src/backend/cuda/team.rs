@@ -18,8 +18,6 @@ use crate::shape::ProblemShape;
 
 pub mod parameters;
 pub mod plan;
-#[cfg(test)]
-mod tests;
 
 use plan::Plan;
 

@@ -1,1 +1,0 @@
-//! Agreement of the team path with the CPU comes with the conformance suite of the backends.
