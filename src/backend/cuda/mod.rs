@@ -19,6 +19,7 @@ pub mod parameters;
 pub mod path;
 pub mod paths;
 pub mod problem;
+mod ranges;
 mod results;
 pub mod team;
 
