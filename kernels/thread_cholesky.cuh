@@ -11,9 +11,10 @@ namespace thread {
 template <typename T, int K, int Q> class Cholesky {
   public:
     static constexpr int P = K * Q;
+    static constexpr bool FROM_ROWS = false;
 
     FactorRow<T, K, Q> row;  // of M while rows are added, of R after `eliminate`
-    T right[P];              // of AᵀW²β, then R⁻ᵀ of it
+    double right[P];         // of AᵀW²β, then R⁻ᵀ of it
 
     __device__ Cholesky() {
 #pragma unroll
@@ -22,7 +23,8 @@ template <typename T, int K, int Q> class Cholesky {
         }
 #pragma unroll
         for (int i = 0; i < P; ++i) {
-            right[i] = removed[i] = T(0);
+            right[i] = 0;
+            removed[i] = T(0);
         }
     }
 
@@ -31,7 +33,7 @@ template <typename T, int K, int Q> class Cholesky {
 #pragma unroll
         for (int i = 0; i < P; ++i) {
             const T weighted = factor * factor * c[i];
-            right[i] += weighted * b;
+            right[i] += double(weighted * b);
 #pragma unroll
             for (int k = i; k < P; ++k) {
                 row.upper(i, k) += weighted * c[k];
@@ -42,7 +44,7 @@ template <typename T, int K, int Q> class Cholesky {
     // Adds the row z_t[i] = b, times `factor`.
     __device__ void add_unit_row(int i, T b, T factor) {
         row.upper(i, i) += factor * factor;
-        right[i] += factor * factor * b;
+        right[i] += double(factor * factor * b);
     }
 
     // Adds the smoothness rows to the next point, whose states have these steps, times `factor`.
@@ -135,7 +137,7 @@ template <typename T, int K, int Q> class Cholesky {
                 }
             }
         }
-        T next[P];
+        double next[P];
         row.carry(right, next);
 #pragma unroll
         for (int i = 0; i < P; ++i) {

@@ -1,7 +1,7 @@
 // One block row of the factor at a time, in registers: M = RᵀR, row t of R is (R_tt, R_{t,t+1}).
 //
-// R_tt is an upper triangle with the reciprocals of its diagonal entries in their places. Smoothness
-// rows couple a state with itself only, so column k of R_{t,t+1} is zero above row k/Q·Q.
+// R_tt is an upper triangle with the reciprocals of its diagonal entries in their places. R has the
+// precision of the problem, the vectors in substitutions have double precision. Smoothness rows couple a state with itself only, so column k of R_{t,t+1} is zero above row k/Q·Q.
 
 #ifndef MECHANISTIC_THREAD_FACTOR_CUH
 #define MECHANISTIC_THREAD_FACTOR_CUH
@@ -76,36 +76,40 @@ template <typename T, int K, int Q> struct FactorRow : Layout<K, Q> {
         }
     }
 
+    // The entries in double precision, as substitution uses them.
+    __device__ double upper_exact(int i, int k) const { return double(upper_values[L::upper(i, k)]); }
+    __device__ double link_exact(int i, int k) const { return double(link_values[L::link(i, k)]); }
+
     // v = R_tt⁻ᵀ v.
-    __device__ void forward(T (&v)[L::P]) {
+    __device__ void forward(double (&v)[L::P]) const {
 #pragma unroll
         for (int i = 0; i < L::P; ++i) {
 #pragma unroll
             for (int m = 0; m < i; ++m) {
-                v[i] -= upper(m, i) * v[m];
+                v[i] -= upper_exact(m, i) * v[m];
             }
-            v[i] *= upper(i, i);
+            v[i] *= upper_exact(i, i);
         }
     }
     // next = −R_{t,t+1}ᵀ v.
-    __device__ void carry(const T (&v)[L::P], T (&next)[L::P]) {
+    __device__ void carry(const double (&v)[L::P], double (&next)[L::P]) const {
 #pragma unroll
         for (int k = 0; k < L::P; ++k) {
-            next[k] = T(0);
+            next[k] = 0;
 #pragma unroll
             for (int m = L::first_row(k); m < L::P; ++m) {
-                next[k] -= link(m, k) * v[m];
+                next[k] -= link_exact(m, k) * v[m];
             }
         }
     }
     // x = R_tt⁻¹ (x − R_{t,t+1} next), where there is a next point.
-    __device__ void backward(T (&x)[L::P], const T (&next)[L::P], bool last) {
+    __device__ void backward(double (&x)[L::P], const double (&next)[L::P], bool last) const {
         if (!last) {
 #pragma unroll
             for (int k = 0; k < L::P; ++k) {
 #pragma unroll
                 for (int m = L::first_row(k); m < L::P; ++m) {
-                    x[m] -= link(m, k) * next[k];
+                    x[m] -= link_exact(m, k) * next[k];
                 }
             }
         }
@@ -113,19 +117,20 @@ template <typename T, int K, int Q> struct FactorRow : Layout<K, Q> {
         for (int i = L::P - 1; i >= 0; --i) {
 #pragma unroll
             for (int k = i + 1; k < L::P; ++k) {
-                x[i] -= upper(i, k) * x[k];
+                x[i] -= upper_exact(i, k) * x[k];
             }
-            x[i] *= upper(i, i);
+            x[i] *= upper_exact(i, i);
         }
     }
     // The same for x = R⁻¹e; adds Σ (R_ik x_k)² over the block row to `squares`.
-    __device__ void backward_with_squares(T (&x)[L::P], const T (&next)[L::P], bool last, T &squares) {
+    __device__ void backward_with_squares(double (&x)[L::P], const double (&next)[L::P], bool last,
+                                          double &squares) const {
         if (!last) {
 #pragma unroll
             for (int k = 0; k < L::P; ++k) {
 #pragma unroll
                 for (int m = L::first_row(k); m < L::P; ++m) {
-                    const T term = link(m, k) * next[k];
+                    const double term = link_exact(m, k) * next[k];
                     x[m] -= term;
                     squares += term * term;
                 }
@@ -135,15 +140,17 @@ template <typename T, int K, int Q> struct FactorRow : Layout<K, Q> {
         for (int i = L::P - 1; i >= 0; --i) {
 #pragma unroll
             for (int k = i + 1; k < L::P; ++k) {
-                const T term = upper(i, k) * x[k];
+                const double term = upper_exact(i, k) * x[k];
                 x[i] -= term;
                 squares += term * term;
             }
             squares += x[i] * x[i];
-            x[i] *= upper(i, i);
+            x[i] *= upper_exact(i, i);
         }
     }
 };
+
+template <typename T> constexpr T SMALLEST_NORMAL = T(sizeof(T) == 8 ? 0x1p-1022 : 0x1p-126);
 
 // How the factorisation of one system went.
 template <typename T> struct Pivots {
@@ -153,8 +160,8 @@ template <typename T> struct Pivots {
     int weakest_row = 0;
     T weakest = T(1) / T(0);
 
-    // 1/√pivot; a pivot that is not positive and finite is recorded and replaced by one. `whole` is
-    // the diagonal entry of M.
+    // 1/√pivot; a pivot that is not positive, normal and finite is recorded and replaced by one.
+    // `whole` is the diagonal entry of M.
     __device__ T reciprocal_root(T pivot, T whole, int point, int row) {
         const T ratio = pivot / whole;
         if (ratio < weakest) {
@@ -162,7 +169,7 @@ template <typename T> struct Pivots {
             weakest_point = point;
             weakest_row = row;
         }
-        if (!(pivot > T(0) && isfinite(pivot))) {
+        if (!(pivot >= SMALLEST_NORMAL<T> && isfinite(pivot))) {
             if (broken_point < 0) {
                 broken_point = point;
                 broken_row = row;

@@ -10,25 +10,24 @@
 
 #include "parameters.h"
 
-// Most values of a state for which there are kernels.
+// Most derivatives of a state for which there are kernels.
 #define THREAD_MOST_DERIVATIVES 4
 #define THREAD_TABLE (2 * THREAD_MOST_DERIVATIVES * 2 * THREAD_MOST_DERIVATIVES)
 
 // Smoothness rows on two points, by value, so that they are read from the constant bank.
 typedef struct {
-    double table[THREAD_TABLE];         // C: (rows, 2·Q)
-    double gram[THREAD_TABLE];          // CᵀC: (2·Q, 2·Q)
-    float single_gram[THREAD_TABLE];    // the same, rounded
-    float single_table[THREAD_TABLE];
+    double table[THREAD_TABLE];  // C: (rows, 2·Q)
+    double gram[THREAD_TABLE];   // CᵀC: (2·Q, 2·Q); or, for the square root, R of C = QR
+    float single_gram[THREAD_TABLE];  // the same, rounded
 } ThreadRows;
 
 // Shared memory in which a warp stages one array of its 32 systems (thread_stream.cuh). Offsets are
-// counted in values of the kernel's precision.
+// counted in values of the kernel's precision where nothing else is said.
 typedef struct {
     int32_t values;    // of one system: V
     int32_t slots;     // offset of the ring
     int32_t capacity;  // slots of a system in the ring, a power of two; 0 where there is no ring
-    int32_t sums;      // offset of the sums over time of a gradient, 32 rows of V|1
+    int32_t sums;      // offset of the sums over time of a gradient, (32, V|1), in doubles
 } ThreadRing;
 
 // What all these kernels take.
@@ -39,11 +38,12 @@ typedef struct {
     ThreadRing rhs;
     ThreadRing initial_values;
     ThreadRing steps;
-    ThreadRing solution;  // also cotangent and tangent
+    ThreadRing unknowns;  // solution, cotangent, tangent
     void *factor;         // (tiles, N, F, 32): rows of R, in place of diagonal entries their reciprocals
-    void *vector;         // (tiles, N, P, 32): right-hand side while it is substituted
-    void *given;          // (tiles, N, P, 32): what M x = given is solved for; with refinement only
-    double *iterate;      // (tiles, N, P, 32): x while it is refined; with refinement only
+    double *solution;     // (tiles, N, P, 32): z, not rounded
+    double *vector;       // (tiles, N, P, 32): right-hand side while it is substituted
+    double *given;        // (tiles, N, P, 32): what M x = given is solved for; with refinement only
+    double *direction;    // (tiles, N, P, 32): x of that; with refinement only
 } ThreadProblem;
 
 // thread_solve
@@ -58,7 +58,6 @@ typedef struct {
 // apart.
 typedef struct {
     ThreadProblem common;
-    const void *solution;   // (B, N, K, Q)
     const void *cotangent;  // (B, N, K, Q)
     const Status *status;   // (B)
     Output coefficients;
@@ -71,7 +70,6 @@ typedef struct {
 // thread_tangent: strides of the directions are those of the inputs; null where one stands still.
 typedef struct {
     ThreadProblem common;
-    const void *solution;  // (B, N, K, Q)
     const Status *status;  // (B)
     Input coefficients;
     Input rhs;

@@ -14,13 +14,13 @@ __device__ void substitute_back(const ThreadProblem &common, const Tile &tile, A
     constexpr int P = K * Q;
     const int points = int(common.problem.points);
     const Workspace<T> factor(tile, common.factor, points, Layout<K, Q>::VALUES);
-    const Workspace<T> vector(tile, common.vector, points, P);
-    T next[P];
+    const Workspace<double> vector(tile, common.vector, points, P);
+    double next[P];
 #pragma unroll 1
     for (int t = points - 1; t >= 0; --t) {
         const bool last = t + 1 == points;
         FactorRow<T, K, Q> row;
-        T x[P];
+        double x[P];
         row.load(factor, t, last);
         vector.load(t, 0, x);
         row.backward(x, next, last);
@@ -30,6 +30,20 @@ __device__ void substitute_back(const ThreadProblem &common, const Tile &tile, A
             next[i] = x[i];
         }
     }
+}
+
+// Block t of the iterate becomes x, or is increased by it.
+template <int P>
+__device__ void add_to(const Workspace<double> &iterate, int t, const double (&x)[P], bool increase) {
+    double sum[P];
+    if (increase) {
+        iterate.load(t, 0, sum);
+    }
+#pragma unroll
+    for (int i = 0; i < P; ++i) {
+        sum[i] = increase ? sum[i] + x[i] : x[i];
+    }
+    iterate.store(t, 0, sum);
 }
 
 // Adds AᵀW²(β − Ax) of the smoothness rows of one state between two points to the points' residuals.
@@ -50,8 +64,8 @@ __device__ void add_smoothness_residual(const ThreadRows &rows, int count, doubl
         const double defect = -row_times(rows, row, scaled_x, scaled_y);
 #pragma unroll
         for (int j = 0; j < Q; ++j) {
-            sum_x[j] += table<double>(rows, row * 2 * Q + j) * defect;
-            sum_y[j] += table<double>(rows, row * 2 * Q + Q + j) * defect;
+            sum_x[j] += rows.table[row * 2 * Q + j] * defect;
+            sum_y[j] += rows.table[row * 2 * Q + Q + j] * defect;
         }
     }
 #pragma unroll
@@ -61,27 +75,25 @@ __device__ void add_smoothness_residual(const ThreadRows &rows, int count, doubl
     }
 }
 
-// vector = R⁻ᵀ (b − M x) for x in `iterate`, with b − M x = AᵀW²(β − Ax) if DATA, else `given` − AᵀW²Ax;
+// vector = R⁻ᵀ (b − M x), with b − M x = AᵀW²(β − Ax) if DATA, else `given` − AᵀW²Ax;
 // row by row, in double precision.
 template <typename T, int K, int Q, bool DATA>
-__device__ void substitute_residual(const ThreadProblem &common, const Tile &tile, T *shared) {
+__device__ void substitute_residual(const ThreadProblem &common, const Tile &tile, T *shared,
+                                    const Workspace<double> &iterate) {
     constexpr int P = K * Q;
     const Problem &problem = common.problem;
     const int points = int(problem.points);
     const Workspace<T> factor(tile, common.factor, points, Layout<K, Q>::VALUES);
-    const Workspace<T> vector(tile, common.vector, points, P);
-    const Workspace<T> given(tile, common.given, points, P);
-    const Workspace<double> iterate(tile, common.iterate, points, P);
+    const Workspace<double> vector(tile, common.vector, points, P);
+    const Workspace<double> given(tile, common.given, points, P);
 
     Inputs<T, K, Q, false> inputs(tile, common, shared);
     double length[K];
     double x[P], y[P], residual[P];
-    T right[P];
     iterate.load(0, 0, y);
 #pragma unroll
     for (int i = 0; i < P; ++i) {
         residual[i] = 0;
-        right[i] = T(0);
     }
 #pragma unroll 1
     for (int t = 0; t < points; ++t) {
@@ -132,30 +144,25 @@ __device__ void substitute_residual(const ThreadProblem &common, const Tile &til
             }
         }
         if (!DATA) {
-            T b[P];
+            double b[P];
             given.load(t, 0, b);
 #pragma unroll
             for (int i = 0; i < P; ++i) {
-                residual[i] += double(b[i]);
+                residual[i] += b[i];
             }
         }
         FactorRow<T, K, Q> row;
         factor.load(t, 0, row.upper_values);
-#pragma unroll
-        for (int i = 0; i < P; ++i) {
-            right[i] += T(residual[i]);
-        }
-        row.forward(right);
-        vector.store(t, 0, right);
-        T next[P];
+        row.forward(residual);
+        vector.store(t, 0, residual);
         if (!last) {
+            double carried[P];
             factor.load(t, Layout<K, Q>::UPPER, row.link_values);
-            row.carry(right, next);
-        }
+            row.carry(residual, carried);
 #pragma unroll
-        for (int i = 0; i < P; ++i) {
-            residual[i] = next_residual[i];
-            right[i] = next[i];
+            for (int i = 0; i < P; ++i) {
+                residual[i] = next_residual[i] + carried[i];
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ template <typename T, bool REVERSED> class Values {
     // `time` is the distance between points: 0 if there is no time axis.
     __device__ Values(const Tile &tile, const Input &input, int time, const ThreadRing &ring, T *shared)
         : array(tile, ring, shared, input.data, input.storage, input.system), time(time),
-          sums(shared + ring.sums), stream(array) {}
+          sums(reinterpret_cast<double *>(shared) + ring.sums), stream(array) {}
 
     // Makes `count` values of point t from `first` on readable.
     __device__ void require(int t, int first, int count) {
@@ -35,17 +35,17 @@ template <typename T, bool REVERSED> class Values {
     __device__ void begin_gradient() {
         if (time == 0) {
             for (int v = 0; v < array.ring.values; ++v) {
-                sum(v) = T(0);
+                sum(v) = 0;
             }
         }
     }
 
     // Gradient of value i of point t; a value without a time axis gets the sum over time.
-    __device__ void put(int t, int i, T gradient) {
+    __device__ void put(int t, int i, double gradient) {
         if (time == 0) {
             sum(i) += gradient;
         } else {
-            stream.at(time * t + i) = gradient;
+            stream.at(time * t + i) = T(gradient);
         }
     }
 
@@ -65,7 +65,7 @@ template <typename T, bool REVERSED> class Values {
     __device__ void end_gradient(const Output &output) {
         if (time == 0) {
             for (int v = 0; v < array.ring.values; ++v) {
-                stream.at(v) = sum(v);
+                stream.at(v) = T(sum(v));
             }
         }
         if (array.between == 0) {
@@ -78,10 +78,10 @@ template <typename T, bool REVERSED> class Values {
   private:
     const Array<T> array;
     const int time;
-    T *const sums;
+    double *const sums;
     Stream<T, REVERSED> stream;
 
-    __device__ T &sum(int v) { return sums[array.tile.lane * (array.ring.values | 1) + v]; }
+    __device__ double &sum(int v) { return sums[array.tile.lane * (array.ring.values | 1) + v]; }
     __device__ T *partial(const Output &output) const {
         return static_cast<T *>(output.data) + array.tile.index * output.system;
     }
@@ -209,14 +209,7 @@ template <int Q, typename T, int P> __device__ T (&state(T (&x)[P], int k))[Q] {
     return reinterpret_cast<T(&)[Q]>(x[k * Q]);
 }
 
-// Entry of the table in the precision wanted.
-template <typename T> __device__ T table(const ThreadRows &rows, int index);
-template <> __device__ inline double table<double>(const ThreadRows &rows, int index) {
-    return rows.table[index];
-}
-template <> __device__ inline float table<float>(const ThreadRows &rows, int index) {
-    return rows.single_table[index];
-}
+// Entry of CᵀC, or of R of C = QR, in the kernel's precision.
 template <typename T> __device__ T gram(const ThreadRows &rows, int index);
 template <> __device__ inline double gram<double>(const ThreadRows &rows, int index) {
     return rows.gram[index];
@@ -226,13 +219,14 @@ template <> __device__ inline float gram<float>(const ThreadRows &rows, int inde
 }
 
 // a·(x, y) of a smoothness row whose points hold x and y, already multiplied by powers of the length.
-template <typename T, int Q>
-__device__ T row_times(const ThreadRows &rows, int row, const T (&x)[Q], const T (&y)[Q]) {
-    T sum = 0;
+template <int Q>
+__device__ double row_times(const ThreadRows &rows, int row, const double (&x)[Q],
+                            const double (&y)[Q]) {
+    double sum = 0;
 #pragma unroll
     for (int j = 0; j < Q; ++j) {
-        sum += table<T>(rows, row * 2 * Q + j) * x[j];
-        sum += table<T>(rows, row * 2 * Q + Q + j) * y[j];
+        sum += rows.table[row * 2 * Q + j] * x[j];
+        sum += rows.table[row * 2 * Q + Q + j] * y[j];
     }
     return sum;
 }

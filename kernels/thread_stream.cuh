@@ -207,11 +207,11 @@ template <typename T, bool REVERSED> class Stream {
         const int u = stored * WINDOW<T> + array.tile.lane % WINDOW<T>;
         const bool inside = u < array.ring.values;
         __syncwarp();
-        T sum = 0;
+        double sum = 0;
         if (inside) {
 #pragma unroll 2
             for (int i = 0; i < WINDOW<T>; ++i) {
-                sum += array.slots[slot(system_of_request(i), 0, u)];
+                sum += double(array.slots[slot(system_of_request(i), 0, u)]);
             }
         }
 #pragma unroll
@@ -219,7 +219,7 @@ template <typename T, bool REVERSED> class Stream {
             sum += __shfl_xor_sync(~0u, sum, distance);
         }
         if (inside && array.tile.lane < WINDOW<T>) {
-            sums[position(u)] = sum;
+            sums[position(u)] = T(sum);
         }
         ++stored;
         __syncwarp();

@@ -8,15 +8,18 @@
 //   block   32 threads
 //   shared  dynamic: the rings of thread_stream.cuh
 //   reads   the problem; writes solution (B, N, K, Q), epsilon (B) = 0, status (B), and in the
-//           workspace factor, vector, and with refinement iterate
+//           workspace factor, solution, vector
 //   aliasing  none of the arrays overlap
 //
 // A system that cannot be solved gets NaN and a status; the others do not notice. No atomics: the
 // same results in every run.
 
+#ifndef MECHANISTIC_THREAD_SOLVE_CUH
+#define MECHANISTIC_THREAD_SOLVE_CUH
+
 #include "thread_cholesky.cuh"
-#include "thread_instances.cuh"
 #include "thread_refine.cuh"
+#include "thread_square_root.cuh"
 
 namespace thread {
 
@@ -29,19 +32,19 @@ struct InputFaults {
     int invalid_step = -1;
 };
 
-template <typename T, int K, int Q>
+template <typename T, int K, int Q, typename Factorisation>
 __device__ void factorise(const ThreadProblem &common, const Tile &tile, T *shared,
                           Pivots<T> &pivots, InputFaults &faults) {
     const Problem &problem = common.problem;
     const int points = int(problem.points);
     const Workspace<T> factor(tile, common.factor, points, Layout<K, Q>::VALUES);
-    const Workspace<T> vector(tile, common.vector, points, K * Q);
+    const Workspace<double> vector(tile, common.vector, points, K * Q);
     const T weight_equation = T(problem.weight_equation);
     const T weight_initial = T(problem.weight_initial);
     const T weight_smoothness = T(problem.weight_smoothness);
 
     Inputs<T, K, Q, false> inputs(tile, common, shared);
-    Cholesky<T, K, Q> matrix;
+    Factorisation matrix;
     T length[K];
 #pragma unroll 1
     for (int t = 0; t < points; ++t) {
@@ -85,26 +88,26 @@ __device__ void factorise(const ThreadProblem &common, const Tile &tile, T *shar
 template <typename T> constexpr T EPSILON = T(sizeof(T) == 8 ? 0x1p-52 : 0x1p-23);
 
 // First backward substitution, and the probe of the conditioning along with it: with x = R⁻¹e of the
-// weakest pivot, that pivot is noise where ε Σ (R_ji x_i)² reaches the order of 1.
+// weakest pivot, that pivot is noise where ε Σ (R_ji x_i)² (of rows: ε √Σ) reaches the order of 1.
 template <typename T, int K, int Q, typename Accept>
 __device__ void substitute_back_and_probe(const ThreadProblem &common, const Tile &tile,
-                                          Pivots<T> &pivots, Accept accept) {
+                                          Pivots<T> &pivots, bool from_rows, Accept accept) {
     constexpr int P = K * Q;
     const int points = int(common.problem.points);
     const Workspace<T> factor(tile, common.factor, points, Layout<K, Q>::VALUES);
-    const Workspace<T> vector(tile, common.vector, points, P);
-    T next[P], next_probe[P], squares = T(0);
+    const Workspace<double> vector(tile, common.vector, points, P);
+    double next[P], next_probe[P], squares = 0;
 #pragma unroll 1
     for (int t = points - 1; t >= 0; --t) {
         const bool last = t + 1 == points;
         FactorRow<T, K, Q> row;
-        T x[P], probe[P];
+        double x[P], probe[P];
         row.load(factor, t, last);
         vector.load(t, 0, x);
         row.backward(x, next, last);
 #pragma unroll
         for (int i = 0; i < P; ++i) {
-            probe[i] = T(t == pivots.weakest_point && i == pivots.weakest_row);
+            probe[i] = double(t == pivots.weakest_point && i == pivots.weakest_row);
         }
         row.backward_with_squares(probe, next_probe, last, squares);
         accept(t, x);
@@ -115,7 +118,8 @@ __device__ void substitute_back_and_probe(const ThreadProblem &common, const Til
         }
     }
     // Written so that a NaN is a breakdown too.
-    if (pivots.broken_point < 0 && !(EPSILON<T> * squares < T(1.0 / 16))) {
+    const double uncertainty = double(EPSILON<T>) * (from_rows ? sqrt(squares) : squares);
+    if (pivots.broken_point < 0 && !(uncertainty < 1.0 / 16)) {
         pivots.broken_point = pivots.weakest_point;
         pivots.broken_row = pivots.weakest_row;
     }
@@ -158,7 +162,8 @@ __device__ void erase_unsolved(const Tile &tile, bool solved, T *solution, int v
     }
 }
 
-template <typename T, int K, int Q> __device__ void solve(const ThreadSolve &p) {
+template <typename T, int K, int Q, typename Factorisation>
+__device__ void solve(const ThreadSolve &p) {
     extern __shared__ double dynamic_shared[];
     T *shared = reinterpret_cast<T *>(dynamic_shared);
     constexpr int P = K * Q;
@@ -166,52 +171,45 @@ template <typename T, int K, int Q> __device__ void solve(const ThreadSolve &p) 
     const int points = int(common.problem.points);
     const int refinement = common.problem.refinement;
     const Tile tile(common.problem.batch);
-    const Workspace<double> iterate(tile, common.iterate, points, P);
+    const Workspace<double> unrounded(tile, common.solution, points, P);
     T *const solution = static_cast<T *>(p.solution);
 
     InputFaults faults;
     Pivots<T> pivots;
-    factorise<T, K, Q>(common, tile, shared, pivots, faults);
+    factorise<T, K, Q, Factorisation>(common, tile, shared, pivots, faults);
 
     bool finite = true;
-    Stream<T, true> out(Array<T>(tile, common.solution, shared, p.solution, STORAGE<T>, points * P));
-    const auto write = [&](int t, const T(&z)[P]) {
+    Stream<T, true> out(Array<T>(tile, common.unknowns, shared, p.solution, STORAGE<T>, points * P));
+    const auto write = [&](int t, const double(&z)[P]) {
 #pragma unroll
         for (int i = 0; i < P; ++i) {
-            finite &= bool(isfinite(z[i]));
-            out.at(t * P + i) = z[i];
+            const T rounded = T(z[i]);
+            finite &= bool(isfinite(rounded));
+            out.at(t * P + i) = rounded;
         }
         out.release(solution, (points - t) * P);
     };
-    substitute_back_and_probe<T, K, Q>(common, tile, pivots, [&](int t, const T(&x)[P]) {
-        if (refinement == 0) {
-            write(t, x);
-        } else {
-            double z[P];
-#pragma unroll
-            for (int i = 0; i < P; ++i) {
-                z[i] = double(x[i]);
-            }
-            iterate.store(t, 0, z);
-        }
-    });
+    substitute_back_and_probe<T, K, Q>(common, tile, pivots, Factorisation::FROM_ROWS,
+                                       [&](int t, const double(&z)[P]) {
+                                           unrounded.store(t, 0, z);
+                                           if (refinement == 0) {
+                                               write(t, z);
+                                           }
+                                       });
     Status status = status_of(faults, pivots);
 #pragma unroll 1
     for (int step = 1; step <= refinement; ++step) {
-        substitute_residual<T, K, Q, true>(common, tile, shared);
-        substitute_back<T, K, Q>(common, tile, [&](int t, const T(&x)[P]) {
+        substitute_residual<T, K, Q, true>(common, tile, shared, unrounded);
+        substitute_back<T, K, Q>(common, tile, [&](int t, const double(&correction)[P]) {
             double z[P];
-            T rounded[P];
-            iterate.load(t, 0, z);
+            unrounded.load(t, 0, z);
 #pragma unroll
             for (int i = 0; i < P; ++i) {
-                z[i] += double(x[i]);
-                rounded[i] = T(z[i]);
+                z[i] += correction[i];
             }
-            if (step < refinement) {
-                iterate.store(t, 0, z);
-            } else {
-                write(t, rounded);
+            unrounded.store(t, 0, z);
+            if (step == refinement) {
+                write(t, z);
             }
         });
     }
@@ -230,10 +228,4 @@ template <typename T, int K, int Q> __device__ void solve(const ThreadSolve &p) 
 
 }  // namespace thread
 
-#define SOLVE(NAME, T, K, Q)                                                                         \
-    extern "C" __global__ void __launch_bounds__(32, 1)                                                 \
-        thread_solve_##NAME##_##K##_##Q(const __grid_constant__ ThreadSolve p) {                     \
-        thread::solve<T, K, Q>(p);                                                                   \
-    }
-
-THREAD_INSTANCES(SOLVE)
+#endif
