@@ -11,7 +11,7 @@
 //   block   32 threads
 //   shared  dynamic: the rings of thread_stream.cuh
 //   reads   the problem, factor and solution in the workspace, cotangent (B, N, K, Q), status (B);
-//           writes the gradients, each of its input's shape; of inputs that the batch shares, one
+//           writes the gradients that are wanted, each of its input's shape; of inputs that the batch shares, one
 //           partial sum a tile; of the weights (tiles, 4); in the workspace vector, given, direction
 //   aliasing  none of the arrays overlap
 //
@@ -159,7 +159,7 @@ template <typename T, int K, int Q> class GradientSweep {
             for (int distance = LANES / 2; distance > 0; distance /= 2) {
                 sum += __shfl_xor_sync(~0u, sum, distance);
             }
-            if (tile.lane == 0) {
+            if (tile.lane == 0 && p.weights.data != nullptr) {
                 sums[family] = T(sum);
             }
         }

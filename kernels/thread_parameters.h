@@ -83,4 +83,12 @@ typedef struct {
     void *epsilon;  // (B)
 } ThreadTangent;
 
+// thread_defects: sums of the squared weighted defects, by family: equation, initial, smoothness,
+// periodic.
+typedef struct {
+    ThreadProblem common;
+    const Status *status;  // (B)
+    double *sums;          // (B, 4)
+} ThreadDefects;
+
 #endif

@@ -49,9 +49,10 @@ template <typename T, bool REVERSED> class Values {
         }
     }
 
-    // Writes gradients; those of point t are complete from value `first` on. REVERSED only.
+    // Writes gradients, if they are wanted; those of point t are complete from value `first` on.
+    // REVERSED only.
     __device__ void release(const Output &output, int t, int first) {
-        if (time != 0) {
+        if (time != 0 && output.data != nullptr) {
             const int end = array.ring.values - (time * t + first);
             if (array.between == 0) {
                 stream.release_sums(partial(output), end);
@@ -63,6 +64,9 @@ template <typename T, bool REVERSED> class Values {
 
     // Writes the rest.
     __device__ void end_gradient(const Output &output) {
+        if (output.data == nullptr) {
+            return;
+        }
         if (time == 0) {
             for (int v = 0; v < array.ring.values; ++v) {
                 stream.at(v) = T(sum(v));

@@ -14,3 +14,4 @@ pub mod parameters;
 pub mod path;
 #[cfg(test)]
 pub mod testing;
+pub mod thread;
