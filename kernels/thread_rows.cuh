@@ -31,6 +31,24 @@ template <typename T, bool REVERSED> class Values {
                                   : stream.at(time * t + i);
     }
 
+    // K times `width` values of point t from `first` on, each followed by Q − width zeros.
+    template <int K, int Q> __device__ void get_row(int t, int first, int width, T (&row)[K * Q]) {
+        const int start = time * t + first;
+        if (array.between == 0) {
+#pragma unroll
+            for (int i = 0; i < K * Q; ++i) {
+                row[i] = i % Q < width
+                             ? load<T>(array.data, start + i / Q * width + i % Q, array.storage)
+                             : T(0);
+            }
+        } else {
+#pragma unroll
+            for (int i = 0; i < K * Q; ++i) {
+                row[i] = i % Q < width ? stream.at(start + i / Q * width + i % Q) : T(0);
+            }
+        }
+    }
+
     // Clears the sums over time.
     __device__ void begin_gradient() {
         if (time == 0) {
@@ -146,13 +164,7 @@ template <typename T, int K, int Q, bool REVERSED> class Inputs {
             coefficients.require(t, first, K * width);
             rhs.require(t, e, 1);
             T c[P];
-#pragma unroll
-            for (int k = 0; k < K; ++k) {
-#pragma unroll
-                for (int j = 0; j < Q; ++j) {
-                    c[k * Q + j] = j < width ? coefficients.get(t, first + k * width + j) : T(0);
-                }
-            }
+            coefficients.template get_row<K, Q>(t, first, width, c);
             visit(e, c, rhs.get(t, e));
         }
     }

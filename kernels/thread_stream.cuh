@@ -85,13 +85,18 @@ template <typename T> struct Array {
 template <typename T, bool REVERSED> class Stream {
   public:
     __device__ explicit Stream(const Array<T> &array)
-        : array(array), offset(offset_of(array.tile.system(array.tile.lane))), loaded(0), stored(0) {}
+        : array(array), loaded(0), stored(0) {
+        offset = offset_of(array.tile.system(array.tile.lane) * array.between);
+        nearest = array.tile.lane * pitch() + SECTOR<T> - 1 - offset;
+    }
 
     // Place of value v in the order of the stream.
     __device__ int position(int v) const { return REVERSED ? array.ring.values - 1 - v : v; }
 
     // Value v of this lane's system, once it is readable.
-    __device__ T &at(int v) { return array.slots[slot(array.tile.lane, offset, position(v))]; }
+    __device__ T &at(int v) {
+        return array.slots[nearest + ((position(v) + offset) & (array.ring.capacity - 1))];
+    }
 
     // Makes the values u < end of every system readable.
     __device__ void require(int end) {
@@ -128,90 +133,103 @@ template <typename T, bool REVERSED> class Stream {
 
   private:
     const Array<T> array;
-    int offset;
+    int offset;   // o of this lane's system
+    int nearest;  // slot of this lane with u + o = 0
     int loaded;
     int stored;
 
-    __device__ int offset_of(int64_t system) const {
+    __device__ int pitch() const { return array.ring.capacity + SECTOR<T> - 1; }
+
+    // o of the system whose first value has this index.
+    __device__ int offset_of(int64_t first) const {
         if (array.between == 0) {
             return 0;
         }
-        const unsigned first =
+        const unsigned ahead =
             unsigned(reinterpret_cast<uint64_t>(array.data) >> shift_of(array.storage)) +
-            unsigned(system) * unsigned(array.between);
-        const unsigned ahead = REVERSED ? 0u - (first + unsigned(array.ring.values)) : first;
-        return int(ahead & unsigned(SECTOR<T> - 1));
+            unsigned(first);
+        return int((REVERSED ? 0u - (ahead + unsigned(array.ring.values)) : ahead) &
+                   unsigned(SECTOR<T> - 1));
     }
 
-    __device__ int slot(int lane, int offset, int u) const {
-        const int pitch = array.ring.capacity + SECTOR<T> - 1;
-        return lane * pitch + ((u + offset) & (array.ring.capacity - 1)) - offset + SECTOR<T> - 1;
-    }
-
-    // A request of the warp covers one window of each of 32/WINDOW systems, WINDOW systems apart: so
-    // its accesses to shared memory do not conflict.
-    __device__ int system_of_request(int request) const {
-        return request + array.tile.lane / WINDOW<T> * WINDOW<T>;
+    // Shows every value of window `window` to visit(slot, index in the array, whether it exists, lane of
+    // its system), TOGETHER of them at a time. A request of the warp covers one window of each of
+    // 32/WINDOW systems, WINDOW systems apart: so its accesses to shared memory do not conflict.
+    template <int TOGETHER, typename Visit, typename Finish>
+    __device__ void pass(int window, Visit visit, Finish finish) {
+        const int place = window * WINDOW<T> + array.tile.lane % WINDOW<T>;
+        int lane = array.tile.lane / WINDOW<T> * WINDOW<T>;
+        int64_t first = array.tile.system(lane) * array.between;
+        int nearest = lane * pitch() + SECTOR<T> - 1 + (place & (array.ring.capacity - 1));
+#pragma unroll 1
+        for (int request = 0; request < WINDOW<T>; request += TOGETHER) {
+#pragma unroll
+            for (int i = 0; i < TOGETHER; ++i) {
+                const int offset = offset_of(first);
+                const int u = place - offset;
+                visit(i, nearest - offset, first + position(u), unsigned(u) < unsigned(array.ring.values),
+                      lane);
+                if (array.tile.holds(lane + 1)) {
+                    first += array.between;
+                }
+                lane += 1;
+                nearest += pitch();
+            }
+            finish();
+        }
     }
 
     __device__ void fetch() {
         constexpr int TOGETHER = 4;
-        const int place = loaded * WINDOW<T> + array.tile.lane % WINDOW<T>;
+        T values[TOGETHER];
+        int slots[TOGETHER];
         __syncwarp();
-#pragma unroll 1
-        for (int request = 0; request < WINDOW<T>; request += TOGETHER) {
-            T values[TOGETHER];
-            int slot_of[TOGETHER];
-#pragma unroll
-            for (int i = 0; i < TOGETHER; ++i) {
-                const int lane = system_of_request(request + i);
-                const int64_t system = array.tile.system(lane);
-                const int offset = offset_of(system);
-                const int u = place - offset;
-                slot_of[i] = -1;
-                if (0 <= u && u < array.ring.values) {
-                    slot_of[i] = slot(lane, offset, u);
-                    values[i] =
-                        load<T>(array.data, system * array.between + position(u), array.storage);
+        pass<TOGETHER>(
+            loaded,
+            [&](int i, int slot, int64_t index, bool exists, int) {
+                slots[i] = exists ? slot : -1;
+                if (exists) {
+                    values[i] = load<T>(array.data, index, array.storage);
                 }
-            }
+            },
+            [&]() {
 #pragma unroll
-            for (int i = 0; i < TOGETHER; ++i) {
-                if (slot_of[i] >= 0) {
-                    array.slots[slot_of[i]] = values[i];
+                for (int i = 0; i < TOGETHER; ++i) {
+                    if (slots[i] >= 0) {
+                        array.slots[slots[i]] = values[i];
+                    }
                 }
-            }
-        }
+            });
         ++loaded;
         __syncwarp();
     }
 
     __device__ void store(T *data) {
-        const int place = stored * WINDOW<T> + array.tile.lane % WINDOW<T>;
         __syncwarp();
-#pragma unroll 2
-        for (int request = 0; request < WINDOW<T>; ++request) {
-            const int lane = system_of_request(request);
-            const int64_t system = array.tile.system(lane);
-            const int offset = offset_of(system);
-            const int u = place - offset;
-            if (0 <= u && u < array.ring.values && array.tile.holds(lane)) {
-                data[system * array.between + position(u)] = array.slots[slot(lane, offset, u)];
-            }
-        }
+        pass<4>(
+            stored,
+            [&](int, int slot, int64_t index, bool exists, int lane) {
+                if (exists && array.tile.holds(lane)) {
+                    data[index] = array.slots[slot];
+                }
+            },
+            [&]() {});
         ++stored;
         __syncwarp();
     }
 
+    // There are no offsets where the batch shares the array.
     __device__ void store_sums(T *sums) {
         const int u = stored * WINDOW<T> + array.tile.lane % WINDOW<T>;
+        const int slot = (array.tile.lane / WINDOW<T> * WINDOW<T>)*pitch() + SECTOR<T> - 1 +
+                         (u & (array.ring.capacity - 1));
         const bool inside = u < array.ring.values;
         __syncwarp();
         double sum = 0;
         if (inside) {
-#pragma unroll 2
+#pragma unroll 4
             for (int i = 0; i < WINDOW<T>; ++i) {
-                sum += double(array.slots[slot(system_of_request(i), 0, u)]);
+                sum += double(array.slots[slot + i * pitch()]);
             }
         }
 #pragma unroll

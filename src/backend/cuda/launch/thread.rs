@@ -3,9 +3,9 @@
 use std::ffi::c_void;
 use std::marker::PhantomData;
 
-use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DevicePtrMut, DeviceRepr, PushKernelArg};
+use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DeviceRepr, PushKernelArg};
 
-use super::{Configuration, check_length, prepare};
+use super::{Configuration, address_mut, check_length, prepare};
 use crate::backend::cuda::device::{CudaDevice, Kernel, while_doing};
 use crate::backend::cuda::path::{
     CotangentView, GradientOutputs, PartProblem, SolutionView, SolutionViewMut, TangentInputs,
@@ -159,14 +159,8 @@ fn check_unknowns(plan: &Plan, problem: &PartProblem<'_>, what: &str, len: usize
     check_length(what, systems_of(problem) * plan.points * plan.block(), len)
 }
 
-// Without event tracking the guards of addresses do nothing: the stream orders everything.
-
 fn address<T>(device: &CudaDevice, view: &CudaView<'_, T>) -> *const c_void {
     view.device_ptr(device.stream()).0 as *const c_void
-}
-
-fn address_mut<T>(device: &CudaDevice, view: &mut CudaViewMut<'_, T>) -> *mut c_void {
-    view.device_ptr_mut(device.stream()).0 as *mut c_void
 }
 
 /// What all kernels take, with the workspace cut into its arrays.
