@@ -64,6 +64,7 @@ __device__ void substitute_cotangent(const ThreadAdjoint &p, const Tile &tile, T
             row.carry(v, carried);
         }
     }
+    __syncwarp();  // inputs are staged in the same place
 }
 
 // Gradients of the weights.

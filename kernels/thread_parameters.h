@@ -38,7 +38,7 @@ typedef struct {
     ThreadRing rhs;
     ThreadRing initial_values;
     ThreadRing steps;
-    ThreadRing unknowns;  // solution, cotangent, tangent
+    ThreadRing unknowns;  // solution, cotangent, tangent; in the same place as the inputs
     void *factor;         // (tiles, N, F, 32): rows of R, in place of diagonal entries their reciprocals
     double *solution;     // (tiles, N, P, 32): z, not rounded
     double *vector;       // (tiles, N, P, 32): right-hand side while it is substituted

@@ -16,6 +16,7 @@ __device__ void substitute_back(const ThreadProblem &common, const Tile &tile, A
     const Workspace<T> factor(tile, common.factor, points, Layout<K, Q>::VALUES);
     const Workspace<double> vector(tile, common.vector, points, P);
     double next[P];
+    __syncwarp();  // accept may write where inputs were staged
 #pragma unroll 1
     for (int t = points - 1; t >= 0; --t) {
         const bool last = t + 1 == points;

@@ -97,6 +97,7 @@ __device__ void substitute_back_and_probe(const ThreadProblem &common, const Til
     const Workspace<T> factor(tile, common.factor, points, Layout<K, Q>::VALUES);
     const Workspace<double> vector(tile, common.vector, points, P);
     double next[P], next_probe[P], squares = 0;
+    __syncwarp();  // accept may write where inputs were staged
 #pragma unroll 1
     for (int t = points - 1; t >= 0; --t) {
         const bool last = t + 1 == points;
