@@ -15,6 +15,7 @@
 
 #include <cfloat>
 
+#include "square_root.cuh"
 #include "team_solve.cuh"
 
 // How the system ended.
@@ -49,36 +50,47 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
     const int64_t values = int64_t(sizes.points) * p;
 
     Rows<Real, Real, KIND> rows(plan.problem, sizes, team, desk.pair, desk.triple, desk.memory);
-    Rows<Real, double, KIND> fine_rows(plan.problem, sizes, team, desk.pair, desk.triple, desk.memory);
-    Carver memory = fine_rows.rest;
-    const int64_t window = int64_t(sizes.bandwidth + 1) * p * places.pitch;
-    Banded<Real, KIND> banded(sizes, places, team, memory,
-                              static_cast<Real *>(plan.window) + desk.index * window);
-    Substitution<Real, KIND> substitution(sizes, places, team, banded, memory);
-    Residual<Real, KIND> residual(fine_rows, memory);
+    Bench<Real, KIND> bench(plan, sizes, places, desk);
+    Banded<Real, KIND> &banded = bench.banded;
+    Substitution<Real, KIND> &substitution = bench.substitution;
+    // The stack's turn is before that of substitution and residual.
+    Real *rows_of_stack = reinterpret_cast<Real *>(substitution.x);
+    if (KIND == GLOBAL)
+        rows_of_stack = banded.window + window_values(sizes, places);
 
     for (int64_t system = first; system < min(first + plan.group, plan.problem.batch); ++system) {
-        Real *factor = static_cast<Real *>(plan.factor) + system * plan.factor_values;
         double *iterate = plan.iterate + system * plan.unknowns;
-        double *substituted = plan.substituted + desk.index * plan.unknowns;
+        RefinedSolve<Real, KIND> solve = bench.solve(plan, system, iterate);
+        Real *factor = static_cast<Real *>(plan.factor) + system * plan.factor_values;
 
         rows.start(system);
-        banded.start();
-        for (int t = 0; t < sizes.blocks; ++t) {
-            rows.stage(t, t == 0);
-            banded.form(t, rows);
-            banded.eliminate(t);
-            banded.store(t, factor, substituted);
+        if (plan.problem.square_root) {
+            RowStack<Real, KIND> stack(banded, rows, rows_of_stack);
+            stack.start();
+            for (int t = 0; t < sizes.blocks; ++t) {
+                rows.stage(t, t == 0);
+                stack.eliminate(t);
+                banded.store(t, factor, solve.substituted);
+            }
+            if (sizes.closing)
+                rows.stage(sizes.points - 1, false);
+            stack.eliminate_border(factor, solve.substituted);
+        } else {
+            banded.start();
+            for (int t = 0; t < sizes.blocks; ++t) {
+                rows.stage(t, t == 0);
+                banded.form(t, rows);
+                banded.eliminate(t);
+                banded.store(t, factor, solve.substituted);
+            }
+            if (sizes.closing)
+                rows.stage(sizes.points - 1, false);
+            banded.eliminate_border(rows, factor, solve.substituted);
         }
-        if (sizes.closing)
-            rows.stage(sizes.points - 1, false);
-        banded.eliminate_border(rows, factor, substituted);
         Pivots<Real> pivots = desk.gather(
             banded.judged, [](Pivots<Real> &all, const Pivots<Real> &other) { all.merge(other); });
         if (pivots.weakest_unknown == INT_MAX)
             pivots.weakest_unknown = 0;
-        RefinedSolve<Real, KIND> solve{desk,   sizes,       team,   substitution, residual,
-                                       factor, substituted, iterate};
         Real *z = static_cast<Real *>(solution.values) + system * values;
         bool overflow = false;
         const int refinement = plan.problem.refinement;
@@ -102,7 +114,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
             }
             const int probe = step == 0 ? pivots.weakest_unknown : -1;
             squares += substitution.backward(
-                factor, substituted, probe,
+                factor, solve.substituted, probe,
                 [&](int t, int i, double value) {
                     const int64_t unknown = int64_t(t) * p + i;
                     if (step > 0)

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::device::CudaDevice;
 use super::path::Path;
+use super::team::TeamPath;
 use super::thread::ThreadPath;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::options::Options;
 use crate::real::Real;
 use crate::shape::ProblemShape;
@@ -17,7 +18,8 @@ const SYSTEMS_PER_MULTIPROCESSOR: usize = 8;
 /// The path for problems of this shape.
 ///
 /// # Errors
-/// [`Error::Device`] if its kernels cannot be loaded.
+/// [`Error::Device`](crate::Error) if its kernels cannot be loaded,
+/// [`Error::Argument`](crate::Error) if one system is too large for the device.
 pub fn choose<T: Real>(
     device: &Arc<CudaDevice>,
     shape: &ProblemShape,
@@ -28,5 +30,5 @@ pub fn choose<T: Real>(
     {
         return Ok(Box::new(path));
     }
-    Err(Error::Device { doing: "planning".into(), message: "no path".into() })
+    Ok(Box::new(TeamPath::new(device, shape, options)?))
 }

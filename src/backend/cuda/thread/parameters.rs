@@ -211,7 +211,7 @@ fn triangle(table: &[f64], columns: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::cuda::testing::{assert_layout, layout};
+    use crate::backend::cuda::parameters::testing::{check_layout, layout};
     use crate::options::{Options, Smoothness};
     use crate::rows::pair_rows;
 
@@ -236,7 +236,7 @@ mod tests {
             initial_values_ring, steps_ring, tangent, epsilon,
         ));
         expected.extend(layout!(ThreadDefects: common, status, sums));
-        assert_layout("thread_parameters.h", &expected);
+        check_layout("thread_parameters.h", &expected);
     }
 
     #[test]
