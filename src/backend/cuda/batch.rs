@@ -66,8 +66,19 @@ impl<T: Real> Batch<T> {
         options: &Options,
         staging: impl Fn(usize) -> Result<S>,
     ) -> Result<(Self, S)> {
-        let template = ProblemTemplate::new::<T>(device, shape, options)?;
         let path = paths::choose::<T>(device, shape, options)?;
+        Self::with_path(device, shape, options, path, staging)
+    }
+
+    /// The same with a path that was chosen already.
+    pub fn with_path<S>(
+        device: &Arc<CudaDevice>,
+        shape: &ProblemShape,
+        options: &Options,
+        path: Box<dyn Path<T>>,
+        staging: impl Fn(usize) -> Result<S>,
+    ) -> Result<(Self, S)> {
+        let template = ProblemTemplate::new::<T>(device, shape, options)?;
         let partials = Partials::new(device, shape.batch, path.group(), &template.layouts)?;
         let mut part_systems = shape.batch;
         let (workspace, staging) = loop {
