@@ -3,6 +3,7 @@
 /// `f32` or `f64`.
 pub trait Real:
     num_traits::Float
+    + crate::backend::Storable
     + crate::backend::cpu::tensor::matmul::Gemm
     + num_traits::NumAssign
     + std::iter::Sum

@@ -1,9 +1,11 @@
 //! A solve: plan and workspace made once a shape, then problem in, solution out.
 
 use crate::adjoint::{Cotangent, Gradients, Tangents};
-use crate::backend::cpu;
+use crate::backend::Engine;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::options::{Formulation, Options, RowScaling, Smoothness};
+use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::shape::ProblemShape;
@@ -70,7 +72,7 @@ pub struct Residuals {
 
 impl<T: Real> Reference<T> {
     /// For a solve with these options whose solution carries one derivative less.
-    fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
+    fn new(device: &Device, shape: &ProblemShape, options: &Options) -> Result<Self> {
         let options = Options {
             smoothness: Smoothness::Hermite,
             scaling: RowScaling::Balanced,
@@ -78,7 +80,7 @@ impl<T: Real> Reference<T> {
             formulation: Formulation::LeastSquares,
             ..*options
         };
-        let solver = Solver::new(shape, &options)?;
+        let solver = Solver::on(device, shape, &options)?;
         Ok(Reference { solver, estimate: zeros("error estimate", shape.batch)? })
     }
 }
@@ -106,8 +108,9 @@ impl<T: Real> Reference<T> {
 /// # Ok::<(), mechanistic::Error>(())
 /// ```
 pub struct Solver<T: Real> {
+    device: Device,
     shape: ProblemShape,
-    engine: cpu::Engine<T>,
+    engine: Engine<T>,
     solution: Solution<T>,
     solved: bool,
     options: Options,
@@ -127,12 +130,21 @@ struct Reference<T: Real> {
 }
 
 impl<T: Real> Solver<T> {
-    /// Allocates for problems of this shape.
+    /// Allocates for problems of this shape, solved on the CPU.
     ///
     /// # Errors
     /// Those of [`ProblemShape::new`], [`Error::Argument`] for an impossible option,
     /// [`Error::OutOfMemory`] if the workspace cannot be had.
     pub fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
+        Self::on(&Device::Cpu, shape, options)
+    }
+
+    /// The same, solved on `device`. Problem and solution lie in the program's memory; a batch
+    /// that is larger than the device's is solved in parts.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and [`Error::Device`] if the device fails.
+    pub fn on(device: &Device, shape: &ProblemShape, options: &Options) -> Result<Self> {
         options.check()?;
         // The fields of a shape are public: this one may not have been checked.
         let shape = &shape.checked()?;
@@ -141,8 +153,9 @@ impl<T: Real> Solver<T> {
             epsilon: zeros("epsilon", shape.batch)?,
             status: zeros("status", shape.batch)?,
         };
-        let engine = cpu::Engine::new(shape, options)?;
+        let engine = Engine::new(device, shape, options)?;
         Ok(Solver {
+            device: device.clone(),
             shape: shape.clone(),
             engine,
             solution,
@@ -150,6 +163,11 @@ impl<T: Real> Solver<T> {
             options: *options,
             reference: None,
         })
+    }
+
+    /// How it solves: for people to read.
+    pub fn plan(&self) -> Plan {
+        self.engine.plan()
     }
 
     /// Shape that the workspace was made for.
@@ -161,10 +179,12 @@ impl<T: Real> Solver<T> {
     /// [`Status`] and leaves the others as they would be without it.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the problem's shape is not that of the workspace.
+    /// [`Error::Argument`] if the problem's shape is not that of the workspace,
+    /// [`Error::Device`] if the device fails; the solution is then undefined.
     pub fn solve(&mut self, problem: &Problem<'_, T>) -> Result<&Solution<T>> {
         self.check_shape(problem)?;
-        self.engine.solve(problem, &mut self.solution);
+        self.solved = false;
+        self.engine.solve(problem, &mut self.solution)?;
         self.solved = true;
         Ok(&self.solution)
     }
@@ -180,7 +200,7 @@ impl<T: Real> Solver<T> {
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the
-    /// workspace, [`Error::Shape`] if an array does not fit.
+    /// workspace, [`Error::Shape`] if an array does not fit, [`Error::Device`].
     pub fn vjp(
         &mut self,
         problem: &Problem<'_, T>,
@@ -188,7 +208,7 @@ impl<T: Real> Solver<T> {
     ) -> Result<&Gradients<T>> {
         self.check_solved(problem)?;
         cotangent.check(&self.shape)?;
-        Ok(self.engine.vjp(problem, cotangent, &self.solution.status))
+        self.engine.vjp(problem, cotangent, &self.solution.status)
     }
 
     /// Jacobian-vector product (forward mode) at the problem last solved: the directional
@@ -197,7 +217,7 @@ impl<T: Real> Solver<T> {
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the
-    /// workspace, [`Error::Shape`] if an array does not fit.
+    /// workspace, [`Error::Shape`] if an array does not fit, [`Error::Device`].
     pub fn jvp(
         &mut self,
         problem: &Problem<'_, T>,
@@ -205,30 +225,31 @@ impl<T: Real> Solver<T> {
     ) -> Result<&Solution<T>> {
         self.check_solved(problem)?;
         tangents.check(&self.shape)?;
-        Ok(self.engine.jvp(problem, tangents, &self.solution.status))
+        self.engine.jvp(problem, tangents, &self.solution.status)
     }
 
     /// How well each system (B) satisfies its rows, at the problem last solved. NaN where a
     /// system was not solved.
     ///
     /// # Errors
-    /// [`Error::Argument`] if nothing was solved yet or the shape does not fit.
+    /// [`Error::Argument`] if nothing was solved yet or the shape does not fit, [`Error::Device`].
     pub fn residuals(&mut self, problem: &Problem<'_, T>) -> Result<&[Residuals]> {
         self.check_solved(problem)?;
-        Ok(self.engine.residuals(problem, &self.solution.status))
+        self.engine.residuals(problem, &self.solution.status)
     }
 
     /// Marginal variances (B, N, K, Q) of the solution at the problem last solved: the diagonal of
     /// M⁻¹, M = AᵀW²A. If the right-hand sides have independent errors of standard deviation σ/W
     /// (W: the weight of the row, times its scale where rows are balanced), these are to be
     /// multiplied by σ². NaN for a system that was not solved. In single precision they have the
-    /// digits of the factor, which refinement does not add to.
+    /// digits of the factor, which refinement does not add to. A solver on a device has them
+    /// computed by the CPU, with a solve of its own.
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the shape does not fit.
     pub fn variances(&mut self, problem: &Problem<'_, T>) -> Result<&[T]> {
         self.check_solved(problem)?;
-        Ok(self.engine.variances(problem, &self.solution.status))
+        self.engine.variances(problem, &self.solution.status)
     }
 
     /// An estimate (B) of max |u − u_exact| over the states and points of each system, at the
@@ -245,7 +266,7 @@ impl<T: Real> Solver<T> {
         let richer = problem.clone().extended(self.shape.extra_derivatives + REFERENCE_EXTRA)?;
         let reference = match &mut self.reference {
             Some(reference) => reference,
-            none => none.insert(Box::new(Reference::new(richer.shape(), &self.options)?)),
+            none => none.insert(Box::new(Reference::new(&self.device, richer.shape(), &self.options)?)),
         };
         let exact = reference.solver.solve(&richer)?;
 

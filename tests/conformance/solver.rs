@@ -1,18 +1,16 @@
 //! The block-banded solver, its adjoint and its forward mode against a dense reference, over
 //! random shapes, broadcast axes, row families, weights and formulations.
 
-mod support;
-
+use super::Subject;
+use super::support::dense::Dense;
+use super::support::random::{Case, case};
 use mechanistic::{
-    Cotangent, Factorization, Formulation, Options, Residuals, Smoothness, Solver, Tangents,
-    Weights,
+    Cotangent, Factorization, Formulation, Options, Residuals, Smoothness, Tangents, Weights,
 };
 use proptest::prelude::*;
-use support::dense::Dense;
-use support::random::{Case, case};
 
 /// The worst condition number in the batch.
-fn condition(case: &Case) -> f64 {
+pub fn condition(case: &Case) -> f64 {
     (0..case.batch).map(|system| Dense::new(case, system).condition()).fold(0.0, f64::max)
 }
 
@@ -30,7 +28,8 @@ fn assert_close(actual: &[f64], expected: &[f64], tolerance: f64, what: &str) {
 /// Runs `check` on the random cases whose weighted rows have at most the condition number `worst`:
 /// beyond it the normal equations have too few digits left for a comparison. At least a quarter
 /// of the cases must be compared.
-fn on_random_cases(count: u32, worst: f64, check: impl Fn(&Case, f64)) {
+pub fn on_random_cases(subject: &Subject, count: u32, worst: f64, check: impl Fn(&Case, f64)) {
+    let count = subject.cases(count);
     let compared = std::cell::Cell::new(0);
     let mut runner = proptest::test_runner::TestRunner::new_with_rng(
         ProptestConfig { cases: count, failure_persistence: None, ..ProptestConfig::default() },
@@ -53,9 +52,9 @@ fn on_random_cases(count: u32, worst: f64, check: impl Fn(&Case, f64)) {
 }
 
 /// Solution, ε, residuals and variances of every system.
-fn agrees_with_the_dense_reference(case: &Case, condition: f64) {
+fn agrees_with_the_dense_reference(subject: &Subject, case: &Case, condition: f64) {
     let problem = case.problem();
-    let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+    let mut solver = subject.solver(problem.shape(), &case.options);
     let solution = solver.solve(&problem).unwrap().clone();
     let residuals = solver.residuals(&problem).unwrap().to_vec();
     let variances = solver.variances(&problem).unwrap();
@@ -78,9 +77,10 @@ fn agrees_with_the_dense_reference(case: &Case, condition: f64) {
     }
 }
 
-#[test]
-fn solutions_are_those_of_the_dense_reference() {
-    on_random_cases(400, 1e4, agrees_with_the_dense_reference);
+pub fn solutions_are_those_of_the_dense_reference(subject: &Subject) {
+    on_random_cases(subject, 400, 1e4, |case, condition| {
+        agrees_with_the_dense_reference(subject, case, condition);
+    });
 }
 
 /// ℓ = cotangent · (solution, ε), by the dense reference.
@@ -96,11 +96,10 @@ fn loss(case: &Case, cotangent: &[f64], epsilon_cotangent: &[f64]) -> f64 {
         .sum()
 }
 
-#[test]
-fn gradients_are_central_differences_of_the_dense_reference() {
-    on_random_cases(60, 1e4, |case, condition| {
+pub fn gradients_are_central_differences_of_the_dense_reference(subject: &Subject) {
+    on_random_cases(subject, 60, 1e4, |case, condition| {
         let problem = case.problem();
-        let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+        let mut solver = subject.solver(problem.shape(), &case.options);
         let values = solver.solve(&problem).unwrap().values.len();
         let cotangent = Case::noise(1, values);
         let epsilon = Case::noise(2, case.batch);
@@ -143,9 +142,9 @@ fn gradients_are_central_differences_of_the_dense_reference() {
 }
 
 /// cotangent · jvp(tangents) = vjp(cotangent) · tangents.
-fn forward_is_the_transpose_of_reverse(case: &Case, condition: f64) {
+fn forward_is_the_transpose_of_reverse(subject: &Subject, case: &Case, condition: f64) {
     let problem = case.problem();
-    let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+    let mut solver = subject.solver(problem.shape(), &case.options);
     let values = solver.solve(&problem).unwrap().values.len();
     let mut moved = case.clone();
     let directions: Vec<_> = moved
@@ -175,15 +174,15 @@ fn forward_is_the_transpose_of_reverse(case: &Case, condition: f64) {
     assert_close(&[forward], &[reverse], tolerance, "dot product");
 }
 
-#[test]
-fn forward_mode_is_the_transpose_of_reverse_mode() {
-    on_random_cases(300, 1e4, forward_is_the_transpose_of_reverse);
+pub fn forward_mode_is_the_transpose_of_reverse_mode(subject: &Subject) {
+    on_random_cases(subject, 300, 1e4, |case, condition| {
+        forward_is_the_transpose_of_reverse(subject, case, condition);
+    });
 }
 
 /// The smallest and the oddest sizes. With more equations than unknowns at a point, the systems are
 /// determined whatever the other rows.
-#[test]
-fn corner_shapes_are_solved_and_differentiated() {
+pub fn corner_shapes_are_solved_and_differentiated(subject: &Subject) {
     const ALL_SHARED: u32 = (1 << 9) - 1;
     // B, N, K, order, (I, J), shared axes.
     let sizes = [
@@ -217,8 +216,8 @@ fn corner_shapes_are_solved_and_differentiated() {
                     );
                     let condition = condition(&case);
                     assert!(condition < 1e4, "{condition:.1e} for {:?}", case.problem().shape());
-                    agrees_with_the_dense_reference(&case, condition);
-                    forward_is_the_transpose_of_reverse(&case, condition);
+                    agrees_with_the_dense_reference(subject, &case, condition);
+                    forward_is_the_transpose_of_reverse(subject, &case, condition);
                 }
             }
         }
@@ -228,14 +227,13 @@ fn corner_shapes_are_solved_and_differentiated() {
 /// The square root does not square the condition number: random cases that are worse conditioned
 /// than Cholesky's factor could bear, without refinement. What the normal equations' condition
 /// still multiplies is the residual.
-#[test]
-fn the_square_root_has_digits_where_cholesky_has_none() {
-    on_random_cases(200, 1e6, |case, condition| {
+pub fn the_square_root_has_digits_where_cholesky_has_none(subject: &Subject) {
+    on_random_cases(subject, 200, 1e6, |case, condition| {
         let mut case = case.clone();
         case.options.factorization = Factorization::SquareRoot;
         case.options.refinement = Some(0);
         let problem = case.problem();
-        let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+        let mut solver = subject.solver(problem.shape(), &case.options);
         let solution = solver.solve(&problem).unwrap();
         let size = solution.values.len() / case.batch;
         for system in 0..case.batch {
@@ -251,9 +249,8 @@ fn the_square_root_has_digits_where_cholesky_has_none() {
 }
 
 /// Everything that f32 returns is that of f64 for the same inputs, to rounding.
-#[test]
-fn single_precision_agrees_with_double_to_rounding() {
-    on_random_cases(200, 1e4, |case, _| {
+pub fn single_precision_agrees_with_double_to_rounding(subject: &Subject) {
+    on_random_cases(subject, 200, 1e4, |case, _| {
         let mut case = case.clone();
         case.options.factorization = Factorization::Auto;
         case.options.refinement = None;
@@ -269,8 +266,8 @@ fn single_precision_agrees_with_double_to_rounding() {
             mechanistic::Problem::new(case.batch, case.points, view(0), view(1), view(2), view(3))
                 .and_then(|problem| problem.extended(case.extra_derivatives))
                 .unwrap();
-        let mut double = Solver::<f64>::new(problem.shape(), &case.options).unwrap();
-        let mut solver = Solver::<f32>::new(single.shape(), &case.options).unwrap();
+        let mut double = subject.solver::<f64>(problem.shape(), &case.options);
+        let mut solver = subject.solver::<f32>(single.shape(), &case.options);
         let widen = |values: &[f32]| -> Vec<f64> { values.iter().map(|&v| v.into()).collect() };
 
         let expected = &double.solve(&problem).unwrap().values.clone();
