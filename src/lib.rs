@@ -66,6 +66,7 @@ pub mod rows;
 pub mod tape;
 
 pub use adjoint::{Cotangent, Gradients, Tangents};
+pub use backend::{Backend, Cpu};
 pub use error::{Error, Result};
 pub use options::{Formulation, Options, Smoothness, Weights};
 pub use problem::{Problem, View};
