@@ -48,7 +48,7 @@ impl<T> Cotangent<'_, T> {
 /// the gradient is summed.
 #[derive(Clone, Debug, Default)]
 pub struct Gradients<T> {
-    /// Of the coefficients, (B or 1, N or 1, E, K, Q).
+    /// Of the coefficients, (B or 1, N or 1, E, K, Qc).
     pub coefficients: Vec<T>,
     /// Of the right-hand side, (B or 1, N or 1, E).
     pub rhs: Vec<T>,
@@ -63,7 +63,7 @@ pub struct Gradients<T> {
 /// Directions in which the inputs move, each of its input's shape; `None` stands still.
 #[derive(Clone, Copy, Debug)]
 pub struct Tangents<'a, T> {
-    /// Of the coefficients, (B or 1, N or 1, E, K, Q).
+    /// Of the coefficients, (B or 1, N or 1, E, K, Qc).
     pub coefficients: Option<&'a [T]>,
     /// Of the right-hand side, (B or 1, N or 1, E).
     pub rhs: Option<&'a [T]>,

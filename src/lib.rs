@@ -17,6 +17,7 @@
 //! | `N` | time points |
 //! | `K` | state dimensions |
 //! | `Q` = order + 1 | values of a state at a point: u, u', ..., u^(order) |
+//! | `Qc` ≤ Q | of these, how many occur in the equation (its order + 1) |
 //! | `P` = K·Q | values of a point |
 //! | `E` | equations per point |
 //! | `I`, `J` | points with initial values, and how many derivatives are given there |
@@ -25,7 +26,7 @@
 //!
 //! | array | shape |
 //! |---|---|
-//! | coefficients | (B or 1, N or 1, E, K, Q) |
+//! | coefficients | (B or 1, N or 1, E, K, Qc) |
 //! | rhs | (B or 1, N or 1, E) |
 //! | initial values | (B or 1, I, K, J) |
 //! | steps | (B or 1, N−1 or 1\[, K or 1\]) |
@@ -68,7 +69,7 @@ pub mod tape;
 pub use adjoint::{Cotangent, Gradients, Tangents};
 pub use backend::{Backend, Cpu};
 pub use error::{Error, Result};
-pub use options::{Formulation, Options, Smoothness, Weights};
+pub use options::{Factorization, Formulation, Options, RowScaling, Smoothness, Weights};
 pub use problem::{Problem, View};
 pub use real::Real;
 pub use shape::ProblemShape;

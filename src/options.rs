@@ -1,6 +1,7 @@
 //! What is solved: row families, weights, formulation.
 
 use crate::error::{Error, Result};
+use crate::real::Real;
 
 /// Family of the rows that tie neighbouring time points together (module [`rows`](crate::rows)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,11 +16,15 @@ pub enum Smoothness {
     /// `Taylor`, with the top derivative tied to the central difference of the one below it;
     /// couples three neighbouring points.
     TaylorCentral,
+    /// Two-point Hermite (Padé) rows, of fourth order if the solution carries one derivative more
+    /// than the equation has ([`Problem::extended`](crate::Problem::extended)).
+    Hermite,
 }
 
 impl Smoothness {
     /// All of them.
-    pub const ALL: [Smoothness; 3] = [Self::Taylor, Self::TaylorHold, Self::TaylorCentral];
+    pub const ALL: [Smoothness; 4] =
+        [Self::Taylor, Self::TaylorHold, Self::TaylorCentral, Self::Hermite];
 
     /// Name in files and on the command line.
     pub fn name(self) -> &'static str {
@@ -27,6 +32,38 @@ impl Smoothness {
             Self::Taylor => "taylor",
             Self::TaylorHold => "taylor_hold",
             Self::TaylorCentral => "taylor_central",
+            Self::Hermite => "hermite",
+        }
+    }
+}
+
+/// Whether equation and initial rows are made dimensionless, as the smoothness rows are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RowScaling {
+    /// `Balanced` for Hermite rows, which agree with the equation, so that the scale of a row
+    /// hardly changes the solution but much improves the condition of A; `Unit` for Taylor rows,
+    /// which compete with the equation, so that the weights are part of the published method.
+    #[default]
+    Auto,
+    /// Rows as they stand.
+    Unit,
+    /// With the mean step ℓ at the row's point, equation rows are multiplied by ℓ^m (m the order
+    /// of the equation) and initial rows of derivative j by ℓ^j; right-hand sides too. The result
+    /// no longer depends on the unit of time.
+    Balanced,
+}
+
+impl RowScaling {
+    /// All of them.
+    pub const ALL: [RowScaling; 3] = [Self::Auto, Self::Unit, Self::Balanced];
+
+    /// Name in files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Unit => "unit",
+            Self::Balanced => "balanced",
         }
     }
 }
@@ -66,24 +103,100 @@ impl Default for Weights {
     }
 }
 
+/// How the triangular factor R of M = AᵀW²A = RᵀR is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Factorization {
+    /// `SquareRoot` in single precision, `Cholesky` in double.
+    #[default]
+    Auto,
+    /// Of M. Fast, but M has the squared condition number of WA: in single precision the digits
+    /// are gone on all but short or coarse grids.
+    Cholesky,
+    /// WA = QR by Householder reflections: R without forming M (the square-root information
+    /// filter). Needs two to four times the arithmetic and keeps twice the digits.
+    SquareRoot,
+}
+
+impl Factorization {
+    /// All of them.
+    pub const ALL: [Factorization; 3] = [Self::Auto, Self::Cholesky, Self::SquareRoot];
+
+    /// Name in files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Cholesky => "cholesky",
+            Self::SquareRoot => "square_root",
+        }
+    }
+}
+
 /// Everything about a solve that is not data.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
     /// Rows between neighbouring points.
     pub smoothness: Smoothness,
+    /// ω of the weak row that ends the Hermite rows of a step, relative to the other rows. It
+    /// removes the alternating null mode that a derivative beyond the equation's would leave;
+    /// much more than the default 0.001 spoils the order of the method on fine grids.
+    pub roughness: f64,
+    /// Scale of equation and initial rows.
+    pub scaling: RowScaling,
     /// Least squares or shared slack.
     pub formulation: Formulation,
     /// Row weights.
     pub weights: Weights,
     /// Whether the last point closes on the first: z\[0,k,j\] = z\[N−1,k,j\] for j < order.
     pub periodic: bool,
-    /// Steps of iterative refinement with the residual β − Az; each recovers digits that the
-    /// normal equations lose, for about the cost of a substitution.
-    pub refinement: usize,
+    /// Cholesky or square root.
+    pub factorization: Factorization,
+    /// Steps of iterative refinement of the solution, the adjoint and the tangent, with the
+    /// residual β − Az in double precision; each recovers digits that the factor lacks, for about
+    /// the cost of a substitution. `None`: one in double precision, three in single.
+    pub refinement: Option<usize>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            smoothness: Smoothness::default(),
+            roughness: 0.001,
+            scaling: RowScaling::default(),
+            formulation: Formulation::default(),
+            weights: Weights::default(),
+            periodic: false,
+            factorization: Factorization::default(),
+            refinement: None,
+        }
+    }
 }
 
 impl Options {
-    /// Every weight must be finite and not negative, γ and α finite.
+    /// Steps of refinement of a solve in `T`.
+    pub(crate) fn refinement_in<T: Real>(&self) -> usize {
+        self.refinement.unwrap_or(if single::<T>() { 3 } else { 1 })
+    }
+
+    /// Whether a solve in `T` takes the square-root factorisation.
+    pub(crate) fn square_root_in<T: Real>(&self) -> bool {
+        match self.factorization {
+            Factorization::Auto => single::<T>(),
+            Factorization::Cholesky => false,
+            Factorization::SquareRoot => true,
+        }
+    }
+
+    /// Whether equation and initial rows are [`RowScaling::Balanced`].
+    pub fn balanced(&self) -> bool {
+        match self.scaling {
+            RowScaling::Auto => self.smoothness == Smoothness::Hermite,
+            RowScaling::Unit => false,
+            RowScaling::Balanced => true,
+        }
+    }
+
+    /// Every weight and ω must be finite and not negative, γ and α finite.
     pub(crate) fn check(&self) -> Result<()> {
         let weights = &self.weights;
         for (name, weight) in [
@@ -91,6 +204,7 @@ impl Options {
             ("weights.initial", weights.initial),
             ("weights.smoothness", weights.smoothness),
             ("weights.periodic", weights.periodic),
+            ("roughness", self.roughness),
         ] {
             if !(weight.is_finite() && weight >= 0.0) {
                 let message = format!("must be finite and not negative, got {weight}");
@@ -106,4 +220,9 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// Whether `T` has fewer digits than `f64`.
+fn single<T: Real>() -> bool {
+    T::epsilon().to_double() > f64::EPSILON
 }

@@ -32,9 +32,10 @@ pub struct Problem<'a, T> {
 impl<'a, T> Problem<'a, T> {
     /// `batch` B systems at `points` N time points. An axis of length 1 marked "or 1" is shared.
     ///
-    /// * `coefficients` (B or 1, N or 1, E, K, Q): c, with Q = order + 1,
+    /// * `coefficients` (B or 1, N or 1, E, K, Qc): c, with Qc = m + 1, m the order of the equation,
     /// * `rhs` (B or 1, N or 1, E): b,
-    /// * `initial_values` (B or 1, I, K, J): u_k^(j) at the first I points for j < J; I·J may be 0,
+    /// * `initial_values` (B or 1, I, K, J): u_k^(j) at the first I points for j < J ≤ Qc; I·J may
+    ///   be 0,
     /// * `steps` (B or 1, N−1 or 1\[, K or 1\]): distances of the time points, positive, in the
     ///   unit of time of the data.
     ///
@@ -77,6 +78,15 @@ impl<'a, T> Problem<'a, T> {
     pub(crate) fn from_parts(shape: &ProblemShape, arrays: [&'a [T]; 4]) -> Self {
         let [coefficients, rhs, initial_values, steps] = arrays;
         Problem { shape: shape.clone(), coefficients, rhs, initial_values, steps }
+    }
+
+    /// The same problem for a solution with `extra` derivatives beyond the order of the equation:
+    /// Q = Qc + extra. Hermite rows need one more to be of fourth order.
+    ///
+    /// # Errors
+    /// Those of [`ProblemShape::extended`].
+    pub fn extended(self, extra: usize) -> Result<Self> {
+        Ok(Problem { shape: self.shape.extended(extra)?, ..self })
     }
 
     /// Sizes.

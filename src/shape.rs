@@ -10,7 +10,10 @@ pub struct ProblemShape {
     pub batch: usize,
     /// N: time points.
     pub points: usize,
-    /// (B or 1, N or 1, E, K, Q).
+    /// Q − Qc: derivatives of the solution beyond the order of the equation, for which the
+    /// coefficients have no columns.
+    pub extra_derivatives: usize,
+    /// (B or 1, N or 1, E, K, Qc).
     pub coefficients: [usize; 5],
     /// (B or 1, N or 1, E).
     pub rhs: [usize; 3],
@@ -20,9 +23,13 @@ pub struct ProblemShape {
     pub steps: [usize; 3],
 }
 
+/// Most derivatives that a solution carries beyond the order of its equation.
+pub(crate) const MOST_EXTRA_DERIVATIVES: usize = 16;
+
 impl ProblemShape {
-    /// Checks the inputs' shapes against B and N and against each other. K, Q and E are read off
-    /// the coefficients, I and J off the initial values; steps may lack the last axis.
+    /// Checks the inputs' shapes against B and N and against each other. K, Qc and E are read off
+    /// the coefficients, I and J off the initial values; steps may lack the last axis. The
+    /// solution has no more derivatives than the coefficients (see [`extended`](Self::extended)).
     ///
     /// # Errors
     /// [`Error::Shape`] names the array that does not fit, [`Error::Argument`] is for an empty
@@ -35,12 +42,37 @@ impl ProblemShape {
         initial_values: &[usize],
         steps: &[usize],
     ) -> Result<Self> {
+        Self::checked_parts(batch, points, 0, coefficients, rhs, initial_values, steps)
+    }
+
+    /// The same inputs for a solution with `extra` derivatives beyond the order of the equation:
+    /// Q = Qc + extra.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for more than 16, [`Error::OutOfMemory`] as for [`new`](Self::new).
+    pub fn extended(&self, extra: usize) -> Result<Self> {
+        ProblemShape { extra_derivatives: extra, ..self.clone() }.checked()
+    }
+
+    fn checked_parts(
+        batch: usize,
+        points: usize,
+        extra: usize,
+        coefficients: &[usize],
+        rhs: &[usize],
+        initial_values: &[usize],
+        steps: &[usize],
+    ) -> Result<Self> {
         if batch == 0 {
             return Err(Error::argument("batch", "there must be at least one system"));
         }
         if points < 2 {
             let message = format!("there must be at least two time points, got {points}");
             return Err(Error::argument("points", message));
+        }
+        if extra > MOST_EXTRA_DERIVATIVES {
+            let message = format!("at most {MOST_EXTRA_DERIVATIVES} are possible, got {extra}");
+            return Err(Error::argument("extra_derivatives", message));
         }
         let (b, n, s) = (batch, points, points - 1);
         let fits = |axis: usize, full: usize| axis == full || axis == 1;
@@ -50,13 +82,13 @@ impl ProblemShape {
             actual: actual.to_vec(),
         };
 
-        let &[cb, cn, e, k, q] = coefficients else {
-            let expected = "(B or 1, N or 1, E, K, Q)".to_owned();
+        let &[cb, cn, e, k, columns] = coefficients else {
+            let expected = "(B or 1, N or 1, E, K, Qc)".to_owned();
             return Err(mismatch("coefficients", expected, coefficients));
         };
-        if !fits(cb, b) || !fits(cn, n) || e == 0 || k == 0 || q < 2 {
+        if !fits(cb, b) || !fits(cn, n) || e == 0 || k == 0 || columns < 2 {
             let expected = format!(
-                "(B or 1, N or 1, E, K, Q) = ({b} or 1, {n} or 1, at least 1, at least 1, at least 2)"
+                "(B or 1, N or 1, E, K, Qc) = ({b} or 1, {n} or 1, at least 1, at least 1, at least 2)"
             );
             return Err(mismatch("coefficients", expected, coefficients));
         }
@@ -70,6 +102,7 @@ impl ProblemShape {
         let &[ib, i, ik, j] = initial_values else {
             return Err(mismatch("initial_values", "(B or 1, I, K, J)".into(), initial_values));
         };
+        let q = columns + extra;
         if !fits(ib, b) || i > n || ik != k || j > q {
             let expected = format!("(B or 1, I, K, J) = ({b} or 1, at most {n}, {k}, at most {q})");
             return Err(mismatch("initial_values", expected, initial_values));
@@ -89,7 +122,8 @@ impl ProblemShape {
         let shape = ProblemShape {
             batch,
             points,
-            coefficients: [cb, cn, e, k, q],
+            extra_derivatives: extra,
+            coefficients: [cb, cn, e, k, columns],
             rhs: [rb, rn, re],
             initial_values: [ib, i, ik, j],
             steps: [sb, sn, sk],
@@ -100,8 +134,16 @@ impl ProblemShape {
 
     /// The same shape, if it is possible.
     pub(crate) fn checked(&self) -> Result<Self> {
-        let ProblemShape { batch, points, coefficients, rhs, initial_values, steps } = self;
-        Self::new(*batch, *points, coefficients, rhs, initial_values, steps)
+        let ProblemShape {
+            batch,
+            points,
+            extra_derivatives: extra,
+            coefficients,
+            rhs,
+            initial_values,
+            steps,
+        } = self;
+        Self::checked_parts(*batch, *points, *extra, coefficients, rhs, initial_values, steps)
     }
 
     /// The arrays must be addressable. Steps and initial values are no larger than the solution.
@@ -130,10 +172,20 @@ impl ProblemShape {
 
     /// Q = order + 1: values per state (u, u', ..., u^(order)).
     pub fn derivatives(&self) -> usize {
+        self.equation_derivatives().saturating_add(self.extra_derivatives)
+    }
+
+    /// Qc ≤ Q: of these, how many occur in the equation.
+    pub fn equation_derivatives(&self) -> usize {
         self.coefficients[4]
     }
 
-    /// Highest derivative.
+    /// Highest derivative in the equation, m = Qc − 1.
+    pub fn equation_order(&self) -> usize {
+        self.equation_derivatives() - 1
+    }
+
+    /// Highest derivative in the solution.
     pub fn order(&self) -> usize {
         self.derivatives() - 1
     }

@@ -2,6 +2,8 @@
 //! nothing knows about networks or files.
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod function;
 pub mod layout;
 pub mod product;
@@ -20,8 +22,20 @@ use update::{Clip, Rule};
 
 pub use cpu::Cpu;
 
+/// Values that every backend of this build can hold.
+#[cfg(feature = "cuda")]
+pub trait Storable: cuda::memory::Element {}
+/// Values that every backend of this build can hold.
+#[cfg(not(feature = "cuda"))]
+pub trait Storable {}
+
+impl Storable for f32 {}
+impl Storable for f64 {}
+impl Storable for bool {}
+impl Storable for usize {}
+
 /// What an array can hold: numbers, masks (`bool`), indices (`usize`).
-pub trait Element: Copy + Default + PartialEq + Debug + Send + Sync + 'static {}
+pub trait Element: Storable + Copy + Default + PartialEq + Debug + Send + Sync + 'static {}
 
 impl Element for f32 {}
 impl Element for f64 {}

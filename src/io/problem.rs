@@ -14,12 +14,12 @@ use safetensors::tensor::{Dtype, SafeTensors};
 
 use super::tensors::{self, Tensor};
 use crate::{
-    Error, Formulation, Gradients, Options, Problem, ProblemShape, Real, Result, Smoothness,
-    Solution, Status, View,
+    Error, Factorization, Formulation, Gradients, Options, Problem, ProblemShape, Real, Result,
+    Smoothness, Solution, Status, View,
 };
 
 /// Metadata that say how to solve.
-pub const OPTION_KEYS: [&str; 10] = [
+pub const OPTION_KEYS: [&str; 11] = [
     "formulation",
     "gamma",
     "alpha",
@@ -29,6 +29,7 @@ pub const OPTION_KEYS: [&str; 10] = [
     "weight_smoothness",
     "weight_periodic",
     "periodic",
+    "factorization",
     "refinement",
 ];
 
@@ -369,9 +370,12 @@ impl Settings<'_> {
         {
             options.periodic = periodic;
         }
-        if let Some(refinement) = self.size("refinement")? {
-            options.refinement = refinement;
+        let names = Factorization::ALL.map(Factorization::name).join(", ");
+        let known = |text: &str| Factorization::ALL.into_iter().find(|kind| kind.name() == text);
+        if let Some(factorization) = self.value("factorization", &names, known)? {
+            options.factorization = factorization;
         }
+        options.refinement = self.size("refinement")?;
         Ok(options)
     }
 }
@@ -398,8 +402,11 @@ fn metadata(options: &Options) -> Vec<(&'static str, String)> {
         ("weight_smoothness", weights.smoothness.to_string()),
         ("weight_periodic", weights.periodic.to_string()),
         ("periodic", options.periodic.to_string()),
-        ("refinement", options.refinement.to_string()),
+        ("factorization", options.factorization.name().to_owned()),
     ];
+    if let Some(refinement) = options.refinement {
+        metadata.push(("refinement", refinement.to_string()));
+    }
     match options.formulation {
         Formulation::LeastSquares => metadata.push(("formulation", "least_squares".into())),
         Formulation::SharedSlack { gamma, alpha } => metadata.extend([
@@ -416,6 +423,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::RowScaling;
 
     fn example() -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
@@ -462,10 +470,13 @@ mod tests {
     fn options_survive_a_file() {
         let options = Options {
             smoothness: Smoothness::TaylorCentral,
+            roughness: 0.01,
+            scaling: RowScaling::Balanced,
             formulation: Formulation::SharedSlack { gamma: 0.1 + 0.2, alpha: -1e-9 },
             weights: crate::Weights { equation: 2.0, initial: 0.0, ..Default::default() },
             periodic: true,
-            refinement: 3,
+            factorization: Factorization::SquareRoot,
+            refinement: Some(3),
         };
         let bytes = example();
         let mut file = File::new(Path::new("p"), &bytes).unwrap();

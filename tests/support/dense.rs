@@ -3,7 +3,7 @@
 
 use super::random::Case;
 use mechanistic::Formulation;
-use mechanistic::rows::{RowFamily, pair_rows, triple_rows};
+use mechanistic::rows::{RowFamily, RowScale, pair_rows, triple_rows};
 use nalgebra::{DMatrix, DVector};
 
 /// Weighted rows of one system: columns (z, ε), and right-hand sides.
@@ -19,7 +19,10 @@ pub struct Dense {
 
 impl Dense {
     pub fn new(case: &Case, system: usize) -> Self {
-        let &[_, _, equations, states, q] = &case.coefficients.shape[..] else { unreachable!() };
+        let &[_, _, equations, states, columns] = &case.coefficients.shape[..] else {
+            unreachable!()
+        };
+        let q = columns + case.extra_derivatives;
         let (points, order, p) = (case.points, q - 1, states * q);
         let weights = case.options.weights;
         let weights = [weights.equation, weights.initial, weights.smoothness, weights.periodic];
@@ -27,23 +30,36 @@ impl Dense {
             Formulation::LeastSquares => (false, 0.0),
             Formulation::SharedSlack { gamma, alpha } => (true, gamma * alpha),
         };
-        let columns = points * p + usize::from(slack);
+        let unknowns = points * p + usize::from(slack);
+        let step = |t: usize, k: usize| match case.steps.shape.len() {
+            2 => case.steps.get(&[system, t]),
+            _ => case.steps.get(&[system, t, k]),
+        };
+        // Of a row at point t with the given highest derivative.
+        let scale = |t: usize, derivative: usize| {
+            let scale = RowScale::new(&case.options, points, t, derivative);
+            let sum: f64 = (0..states).map(|k| step(scale.step, k)).sum();
+            (sum / states as f64).powi(scale.power)
+        };
         let mut rows: Vec<(Vec<f64>, f64)> = Vec::new();
         let mut families = Vec::new();
-        let mut push = |family: usize, entries: &[(usize, f64)], rhs: f64| {
-            let mut row = vec![0.0; columns];
+        let mut push = |family: usize, scale: f64, entries: &[(usize, f64)], rhs: f64| {
+            let mut row = vec![0.0; unknowns];
             for &(column, value) in entries {
-                row[column] += weights[family] * value;
+                row[column] += weights[family] * scale * value;
             }
-            rows.push((row, weights[family] * rhs));
+            rows.push((row, weights[family] * scale * rhs));
             families.push(family);
         };
         for t in 0..points {
             for e in 0..equations {
-                let entries: Vec<_> = (0..p)
-                    .map(|i| (t * p + i, case.coefficients.get(&[system, t, e, i / q, i % q])))
+                let entries: Vec<_> = (0..states * columns)
+                    .map(|i| {
+                        let (k, j) = (i / columns, i % columns);
+                        (t * p + k * q + j, case.coefficients.get(&[system, t, e, k, j]))
+                    })
                     .collect();
-                push(0, &entries, case.rhs.get(&[system, t, e]));
+                push(0, scale(t, columns - 1), &entries, case.rhs.get(&[system, t, e]));
             }
         }
         let &[_, initial_points, _, given] = &case.initial_values.shape[..] else { unreachable!() };
@@ -51,7 +67,7 @@ impl Dense {
             for k in 0..states {
                 for j in 0..given {
                     let value = case.initial_values.get(&[system, i, k, j]);
-                    push(1, &[(i * p + k * q + j, 1.0)], value);
+                    push(1, scale(i, j), &[(i * p + k * q + j, 1.0)], value);
                 }
             }
         }
@@ -60,14 +76,10 @@ impl Dense {
                 for j in 0..order {
                     let at = k * q + j;
                     let entries = [(at, 1.0), ((points - 1) * p + at, -1.0)];
-                    push(3, &entries, 0.0);
+                    push(3, 1.0, &entries, 0.0);
                 }
             }
         }
-        let step = |t: usize, k: usize| match case.steps.shape.len() {
-            2 => case.steps.get(&[system, t]),
-            _ => case.steps.get(&[system, t, k]),
-        };
         let mut smooth = |family: &RowFamily, length: &dyn Fn(usize, usize) -> f64| {
             for t in 0..(points + 1).saturating_sub(family.points) {
                 for k in 0..states {
@@ -84,20 +96,20 @@ impl Dense {
                         if slack {
                             entries.push((points * p, 1.0));
                         }
-                        push(2, &entries, 0.0);
+                        push(2, 1.0, &entries, 0.0);
                     }
                 }
             }
         };
-        smooth(&pair_rows(case.options.smoothness, order), &step);
-        if let Some(family) = triple_rows(case.options.smoothness, order) {
+        smooth(&pair_rows(&case.options, order), &step);
+        if let Some(family) = triple_rows(&case.options, order) {
             smooth(&family, &|t, k| step(t, k) + step(t + 1, k));
         }
         let count = rows.len();
         Dense {
             matrix: DMatrix::from_row_iterator(
                 count,
-                columns,
+                unknowns,
                 rows.iter().flat_map(|row| row.0.iter().copied()),
             ),
             rhs: DVector::from_iterator(count, rows.iter().map(|row| row.1)),

@@ -1,6 +1,8 @@
 //! Random problems of any shape.
 
-use mechanistic::{Formulation, Options, Problem, Smoothness, View, Weights};
+use mechanistic::{
+    Factorization, Formulation, Options, Problem, RowScaling, Smoothness, View, Weights,
+};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -10,6 +12,8 @@ use rand::{RngExt, SeedableRng};
 pub struct Case {
     pub batch: usize,
     pub points: usize,
+    /// Derivatives of the solution beyond the coefficients' columns.
+    pub extra_derivatives: usize,
     pub coefficients: Owned,
     pub rhs: Owned,
     pub initial_values: Owned,
@@ -62,6 +66,8 @@ impl Case {
             self.steps.view(),
         )
         .unwrap()
+        .extended(self.extra_derivatives)
+        .unwrap()
     }
 
     /// The inputs by name.
@@ -104,6 +110,7 @@ impl Case {
         Case {
             batch,
             points,
+            extra_derivatives: 0,
             coefficients: Owned::random(
                 &[axis(0, batch), axis(1, points), equations, states, order + 1],
                 &mut random,
@@ -130,37 +137,63 @@ pub fn options() -> impl Strategy<Value = Options> {
         (weight(), weight(), weight(), weight()),
         any::<bool>(),
         0..2usize,
+        prop::sample::select(&RowScaling::ALL[..]),
+        prop::sample::select(&[0.001, 0.5][..]),
+        prop::sample::select(&Factorization::ALL[..]),
     )
-        .prop_map(|(smoothness, slack, weights, periodic, refinement)| Options {
-            smoothness,
-            formulation: match slack {
-                Some((gamma, alpha)) => Formulation::SharedSlack { gamma, alpha },
-                None => Formulation::LeastSquares,
+        .prop_map(
+            |(
+                smoothness,
+                slack,
+                weights,
+                periodic,
+                refinement,
+                scaling,
+                roughness,
+                factorization,
+            )| {
+                Options {
+                    smoothness,
+                    roughness,
+                    scaling,
+                    formulation: match slack {
+                        Some((gamma, alpha)) => Formulation::SharedSlack { gamma, alpha },
+                        None => Formulation::LeastSquares,
+                    },
+                    weights: Weights {
+                        equation: weights.0,
+                        initial: weights.1,
+                        smoothness: weights.2,
+                        periodic: weights.3,
+                    },
+                    periodic,
+                    refinement: Some(refinement),
+                    factorization,
+                }
             },
-            weights: Weights {
-                equation: weights.0,
-                initial: weights.1,
-                smoothness: weights.2,
-                periodic: weights.3,
-            },
-            periodic,
-            refinement,
-        })
+        )
 }
 
 /// Any small problem.
 pub fn case() -> impl Strategy<Value = Case> {
-    (1..=3usize, 1..=3usize, options()).prop_flat_map(|(states, order, options)| {
-        (
-            prop_oneof![1..=2usize, 3..=11usize],
-            2..=8usize,
-            1..=states + 1,
-            (0..=2usize, 0..=order + 1),
-            0..512u32,
-            any::<u64>(),
-        )
-            .prop_map(move |(batch, points, equations, initial, shared, seed)| {
-                Case::new(batch, points, states, order, equations, initial, shared, options, seed)
-            })
-    })
+    (1..=3usize, 1..=3usize, 0..=2usize, options()).prop_flat_map(
+        |(states, order, extra, options)| {
+            (
+                prop_oneof![1..=2usize, 3..=11usize],
+                2..=8usize,
+                1..=states + 1,
+                (0..=2usize, 0..=order + 1),
+                0..512u32,
+                any::<u64>(),
+            )
+                .prop_map(move |(batch, points, equations, initial, shared, seed)| {
+                    Case {
+                        extra_derivatives: extra,
+                        ..Case::new(
+                            batch, points, states, order, equations, initial, shared, options, seed,
+                        )
+                    }
+                })
+        },
+    )
 }

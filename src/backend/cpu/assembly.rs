@@ -3,12 +3,12 @@
 use super::banded::{BandedShape, Window};
 use super::inputs::{InputLayout, TileSystems};
 use super::lanes::Packed;
-use super::stencil::Stencil;
+use super::stencil::{Stencil, integer_power};
 use crate::error::Result;
 use crate::options::{Formulation, Options};
 use crate::problem::Problem;
 use crate::real::Real;
-use crate::rows::{pair_rows, triple_rows};
+use crate::rows::{RowScale, pair_rows, triple_rows};
 use crate::shape::ProblemShape;
 use crate::solver::zeros;
 use num_traits::One;
@@ -33,7 +33,7 @@ impl Layout {
     pub fn new(shape: &ProblemShape, options: &Options) -> Self {
         let values = shape.points * shape.block();
         let slack = matches!(options.formulation, Formulation::SharedSlack { .. });
-        let central = triple_rows(options.smoothness, shape.order()).is_some();
+        let central = triple_rows(options, shape.order()).is_some();
         let closing = usize::from(options.periodic);
         Layout {
             banded: BandedShape {
@@ -74,12 +74,16 @@ pub enum Source {
     Periodic,
 }
 
-/// One row of A: Σ values · z\[unknowns\] = rhs.
+/// One row of A: Σ values · z\[unknowns\] = rhs, to be multiplied by weight · scale.
 pub struct Row<'r, S: Packed> {
     /// Where it comes from.
     pub source: Source,
     /// Row weight w.
     pub weight: S::Real,
+    /// Factor of a balanced row; 1 elsewhere.
+    pub scale: S,
+    /// How the scale depends on the steps; `None` if it does not or the caller did not ask.
+    pub scale_slope: Option<ScaleSlope<S>>,
     /// Unknowns that the row acts on, ascending.
     pub unknowns: &'r [usize],
     /// The row's entries.
@@ -89,6 +93,15 @@ pub struct Row<'r, S: Packed> {
     pub slopes: &'r [S],
     /// Right-hand side β.
     pub rhs: S,
+}
+
+/// Derivative of a row's scale with respect to ℓ, the mean over the states of one step.
+#[derive(Clone, Copy)]
+pub struct ScaleSlope<S> {
+    /// Number of the step.
+    pub step: usize,
+    /// d scale/dℓ.
+    pub slope: S,
 }
 
 impl Source {
@@ -104,6 +117,12 @@ impl Source {
 }
 
 impl<S: Packed> Row<'_, S> {
+    /// W of the row: weight · scale.
+    #[inline(always)]
+    pub fn factor(&self) -> S {
+        S::splat(self.weight) * self.scale
+    }
+
     /// a·z.
     #[inline(always)]
     pub fn dot(&self, z: &[S]) -> S {
@@ -141,7 +160,7 @@ struct Absorb<'a, S: Packed> {
 impl<S: Packed> RowVisitor<S> for Absorb<'_, S> {
     #[inline(always)]
     fn visit(&mut self, row: &Row<'_, S>) {
-        let squared = S::splat(row.weight * row.weight);
+        let squared = row.factor() * row.factor();
         for (i, (&unknown, &value)) in row.unknowns.iter().zip(row.values).enumerate() {
             let weighted = squared * value;
             self.rhs[unknown] += weighted * row.rhs;
@@ -168,9 +187,9 @@ impl<S: Packed> RowBuffers<S> {
         let slack = matches!(options.formulation, Formulation::SharedSlack { .. });
         let longest = (3 * q + 1).max(shape.block());
         Ok(RowBuffers {
-            pair: Stencil::new(pair_rows(options.smoothness, shape.order()), q, slack)?,
-            triple: triple_rows(options.smoothness, shape.order())
-                .map(|family| Stencil::new(family, q, slack))
+            pair: Stencil::new(pair_rows(options, shape.order()), slack)?,
+            triple: triple_rows(options, shape.order())
+                .map(|family| Stencil::new(family, slack))
                 .transpose()?,
             unknowns: zeros("row", longest)?,
             values: zeros("row", longest)?,
@@ -211,7 +230,7 @@ impl<'a, S: Packed> Assembly<'a, S> {
     #[inline(always)]
     pub fn absorb(&mut self, t: usize, window: &mut Window<S>, rhs: &mut [S]) {
         let layout = self.context.layout;
-        self.visit_point_rows(t, &mut Absorb { t, layout, window, rhs });
+        self.visit_point_rows(t, false, &mut Absorb { t, layout, window, rhs });
         let weight = S::Real::of(self.context.options.weights.smoothness);
         let squared = S::splat(weight * weight);
         for (k, points) in self.smoothness_families() {
@@ -238,7 +257,7 @@ impl<'a, S: Packed> Assembly<'a, S> {
     /// Shows every row that begins at point t to `visitor`.
     #[inline(always)]
     fn visit_rows_of(&mut self, t: usize, with_slopes: bool, visitor: &mut impl RowVisitor<S>) {
-        self.visit_point_rows(t, visitor);
+        self.visit_point_rows(t, with_slopes, visitor);
         let weight = S::Real::of(self.context.options.weights.smoothness);
         for (k, points) in self.smoothness_families() {
             let Some((length, stencil, unknowns)) = self.smoothness(t, k, points) else { continue };
@@ -252,6 +271,8 @@ impl<'a, S: Packed> Assembly<'a, S> {
                 visitor.visit(&Row {
                     source: Source::Smoothness { t, k, steps: points - 1 },
                     weight,
+                    scale: S::splat(S::Real::one()),
+                    scale_slope: None,
                     unknowns,
                     values: &stencil.values()[range.clone()],
                     slopes: if with_slopes { &stencil.slopes()[range] } else { &[] },
@@ -263,7 +284,7 @@ impl<'a, S: Packed> Assembly<'a, S> {
 
     /// The equation and initial rows of point t; the periodic ones with t = 0.
     #[inline(always)]
-    fn visit_point_rows(&mut self, t: usize, visitor: &mut impl RowVisitor<S>) {
+    fn visit_point_rows(&mut self, t: usize, with_slopes: bool, visitor: &mut impl RowVisitor<S>) {
         let (problem, shape, inputs, systems) = (
             self.context.problem,
             self.context.problem.shape(),
@@ -273,20 +294,38 @@ impl<'a, S: Packed> Assembly<'a, S> {
         let (p, q, states) = (shape.block(), shape.derivatives(), shape.states());
         let weights = self.context.options.weights;
         let one = S::splat(S::Real::one());
+        let mean_step = match self.context.options.balanced() {
+            true => inputs.mean_step(problem.steps, systems, t.min(shape.points - 2)),
+            false => one,
+        };
+        let scale = |derivative: usize| {
+            let RowScale { step, power } =
+                RowScale::new(self.context.options, shape.points, t, derivative);
+            let slope = (with_slopes && power != 0).then(|| {
+                let factor = S::splat(S::Real::of(f64::from(power)));
+                ScaleSlope { step, slope: factor * integer_power(mean_step, power - 1) }
+            });
+            (integer_power(mean_step, power), slope)
+        };
         let RowBuffers { unknowns, values, .. } = &mut *self.buffers;
 
-        for (i, unknown) in unknowns[..p].iter_mut().enumerate() {
-            *unknown = t * p + i;
+        let columns = shape.equation_derivatives();
+        let c = states * columns;
+        for (i, unknown) in unknowns[..c].iter_mut().enumerate() {
+            *unknown = t * p + i / columns * q + i % columns;
         }
+        let (equation_scale, equation_slope) = scale(shape.equation_order());
         for e in 0..shape.equations() {
-            for (i, value) in values[..p].iter_mut().enumerate() {
+            for (i, value) in values[..c].iter_mut().enumerate() {
                 *value = inputs.coefficients.gather(problem.coefficients, systems, [t, e, i]);
             }
             visitor.visit(&Row {
                 source: Source::Equation { t, e },
                 weight: S::Real::of(weights.equation),
-                unknowns: &unknowns[..p],
-                values: &values[..p],
+                scale: equation_scale,
+                scale_slope: equation_slope,
+                unknowns: &unknowns[..c],
+                values: &values[..c],
                 slopes: &[],
                 rhs: inputs.rhs.gather(problem.rhs, systems, [t, e, 0]),
             });
@@ -295,9 +334,12 @@ impl<'a, S: Packed> Assembly<'a, S> {
         let given = shape.initial_derivatives();
         if t < shape.initial_points() {
             for (k, j) in (0..states).flat_map(|k| (0..given).map(move |j| (k, j))) {
+                let (initial_scale, initial_slope) = scale(j);
                 visitor.visit(&Row {
                     source: Source::Initial { i: t, k, j },
                     weight: S::Real::of(weights.initial),
+                    scale: initial_scale,
+                    scale_slope: initial_slope,
                     unknowns: &[t * p + k * q + j],
                     values: &[one],
                     slopes: &[],
@@ -312,6 +354,8 @@ impl<'a, S: Packed> Assembly<'a, S> {
                 visitor.visit(&Row {
                     source: Source::Periodic,
                     weight: S::Real::of(weights.periodic),
+                    scale: one,
+                    scale_slope: None,
                     unknowns: &[k * q + j, last + k * q + j],
                     values: &[one, -one],
                     slopes: &[],

@@ -1,6 +1,6 @@
 //! Every row's share of the gradients of its inputs (formulas: module [`adjoint`](crate::adjoint)).
 
-use super::assembly::{Row, RowVisitor, Source};
+use super::assembly::{Row, RowVisitor, ScaleSlope, Source};
 use super::inputs::{InputLayout, TileSystems};
 use super::lanes::Packed;
 use crate::real::Real;
@@ -58,15 +58,24 @@ impl<S: Packed> RowVisitor<S> for GradientPass<'_, '_, S> {
     #[inline(always)]
     fn visit(&mut self, row: &Row<'_, S>) {
         let GradientPass { z, g, systems, live, inputs, .. } = *self;
-        let weight = S::splat(row.weight);
+        let factor = row.factor();
         let defect = row.rhs - row.dot(z);
         let along = row.dot(g);
-        let residual = weight * weight * defect;
-        let d_rhs = weight * weight * along;
-        self.weights[row.source.family()] += (weight + weight) * along * defect;
+        let residual = factor * factor * defect;
+        let d_rhs = factor * factor * along;
+        let d_factor = (factor + factor) * along * defect;
+        self.weights[row.source.family()] += d_factor * row.scale;
 
         let sink = &mut *self.sink;
         let origin = sink.origin;
+        if let Some(ScaleSlope { step, slope }) = row.scale_slope {
+            let count = S::splat(S::Real::of(inputs.step_states as f64));
+            let d_step = d_factor * S::splat(row.weight) * slope / count;
+            for k in 0..inputs.step_states {
+                let (sum, index) = (&mut *sink.steps, [step, k, 0]);
+                inputs.steps.scatter_add(sum, origin, systems, live, index, d_step);
+            }
+        }
         match row.source {
             Source::Equation { t, e } => {
                 inputs.rhs.scatter_add(sink.rhs, origin, systems, live, [t, e, 0], d_rhs);

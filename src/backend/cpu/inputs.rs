@@ -1,6 +1,7 @@
 //! Where the values of a problem stand in its arrays, and which lane holds which system.
 
 use super::lanes::Packed;
+use crate::real::Real;
 use crate::shape::{ProblemShape, stride};
 
 /// The systems in the lanes of a tile: first ..= last; surplus lanes repeat the last one.
@@ -99,7 +100,7 @@ impl ArrayLayout {
 /// Strides of all inputs of a problem.
 #[derive(Clone, Copy, Debug)]
 pub struct InputLayout {
-    /// Index (t, e, k·Q + j).
+    /// Index (t, e, k·Qc + j).
     pub coefficients: ArrayLayout,
     /// Index (t, e, 0).
     pub rhs: ArrayLayout,
@@ -107,21 +108,38 @@ pub struct InputLayout {
     pub initial_values: ArrayLayout,
     /// Index (t, k, 0).
     pub steps: ArrayLayout,
+    /// K or 1: states with steps of their own.
+    pub step_states: usize,
 }
 
 impl InputLayout {
     /// For problems of this shape.
     pub fn new(shape: &ProblemShape) -> Self {
-        let p = shape.block();
-        let [cb, cn, e, ..] = shape.coefficients;
+        let [cb, cn, e, states, columns] = shape.coefficients;
+        let c = states * columns;
         let [rb, rn, _] = shape.rhs;
         let [ib, i, k, j] = shape.initial_values;
         let [sb, sn, sk] = shape.steps;
         InputLayout {
-            coefficients: ArrayLayout::new(cb, cn * e * p, [stride(cn, e * p), p, 1]),
+            coefficients: ArrayLayout::new(cb, cn * e * c, [stride(cn, e * c), c, 1]),
             rhs: ArrayLayout::new(rb, rn * e, [stride(rn, e), 1, 0]),
             initial_values: ArrayLayout::new(ib, i * k * j, [k * j, j, 1]),
             steps: ArrayLayout::new(sb, sn * sk, [stride(sn, sk), stride(sk, 1), 0]),
+            step_states: sk,
+        }
+    }
+
+    /// ℓ: mean over the states of step t in `data`, which is laid out as the steps.
+    #[inline(always)]
+    pub fn mean_step<S: Packed>(&self, data: &[S::Real], systems: TileSystems, t: usize) -> S {
+        let mut sum: S = self.steps.gather(data, systems, [t, 0, 0]);
+        for k in 1..self.step_states {
+            sum += self.steps.gather(data, systems, [t, k, 0]);
+        }
+        if self.step_states == 1 {
+            sum
+        } else {
+            sum / S::splat(S::Real::of(self.step_states as f64))
         }
     }
 }

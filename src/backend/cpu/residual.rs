@@ -26,7 +26,7 @@ impl<S: Packed> RowVisitor<S> for NormalResidual<'_, S> {
     #[inline(always)]
     fn visit(&mut self, row: &Row<'_, S>) {
         let target = if self.rhs == RightHandSide::Data { row.rhs } else { S::default() };
-        let squared = S::splat(row.weight * row.weight);
+        let squared = row.factor() * row.factor();
         row.scatter(squared * (target - row.dot(self.z)), self.sum);
     }
 }
@@ -42,7 +42,7 @@ pub struct SquaredDefects<'a, S> {
 impl<S: Packed> RowVisitor<S> for SquaredDefects<'_, S> {
     #[inline(always)]
     fn visit(&mut self, row: &Row<'_, S>) {
-        let defect = S::splat(row.weight) * (row.rhs - row.dot(self.z));
+        let defect = row.factor() * (row.rhs - row.dot(self.z));
         self.sums[row.source.family()] += defect * defect;
     }
 }

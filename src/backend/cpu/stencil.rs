@@ -12,7 +12,6 @@ use num_traits::{Float, One};
 /// a uniform grid it is computed once.
 pub struct Stencil<S: Packed> {
     family: RowFamily,
-    derivatives: usize,
     columns: usize,
     slack: bool,
     values: Cached<S>,
@@ -34,10 +33,9 @@ impl<S: Packed> Cached<S> {
 
 impl<S: Packed> Stencil<S> {
     /// Rows over (points, Q) columns, and one more column of ones if the slack stands in them.
-    pub fn new(family: RowFamily, derivatives: usize, slack: bool) -> Result<Self> {
-        let columns = family.points * derivatives + usize::from(slack);
+    pub fn new(family: RowFamily, slack: bool) -> Result<Self> {
+        let columns = family.points * family.derivatives + usize::from(slack);
         Ok(Stencil {
-            derivatives,
             columns,
             slack,
             values: Cached::new(family.rows * columns)?,
@@ -79,9 +77,9 @@ impl<S: Packed> Stencil<S> {
         self.values.length = length;
         self.values.entries.fill(S::default());
         for entry in &self.family.entries {
-            let column = entry.point * self.derivatives + entry.derivative;
+            let column = entry.point * self.family.derivatives + entry.derivative;
             self.values.entries[entry.row * self.columns + column] +=
-                S::splat(S::Real::of(entry.coefficient)) * power(length, entry.power);
+                S::splat(S::Real::of(entry.coefficient)) * integer_power(length, entry.power);
         }
         if self.slack {
             for row in self.values.entries.chunks_exact_mut(self.columns) {
@@ -99,10 +97,10 @@ impl<S: Packed> Stencil<S> {
         self.slopes.length = length;
         self.slopes.entries.fill(S::default());
         for entry in self.family.entries.iter().filter(|entry| entry.power != 0) {
-            let column = entry.point * self.derivatives + entry.derivative;
+            let column = entry.point * self.family.derivatives + entry.derivative;
             let coefficient = entry.coefficient * f64::from(entry.power);
             self.slopes.entries[entry.row * self.columns + column] +=
-                S::splat(S::Real::of(coefficient)) * power(length, entry.power - 1);
+                S::splat(S::Real::of(coefficient)) * integer_power(length, entry.power - 1);
         }
     }
 
@@ -128,7 +126,7 @@ impl<S: Packed> Stencil<S> {
 
 /// length^exponent by repeated multiplication; the exponents are small.
 #[inline(always)]
-fn power<S: Packed>(length: S, exponent: i32) -> S {
+pub fn integer_power<S: Packed>(length: S, exponent: i32) -> S {
     let one = S::splat(S::Real::one());
     let base = if exponent < 0 { one / length } else { length };
     (0..exponent.abs()).fold(one, |product, _| product * base)

@@ -1,6 +1,6 @@
 //! Every row's share of the right-hand side of M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az).
 
-use super::assembly::{Row, RowVisitor, Source};
+use super::assembly::{Row, RowVisitor, ScaleSlope, Source};
 use super::inputs::{ArrayLayout, InputLayout, TileSystems};
 use super::lanes::Packed;
 use crate::adjoint::Tangents;
@@ -23,8 +23,10 @@ impl<S: Packed> RowVisitor<S> for TangentPass<'_, S> {
     #[inline(always)]
     fn visit(&mut self, row: &Row<'_, S>) {
         let TangentPass { z, tangents, systems, inputs, .. } = *self;
-        let squared = S::splat(row.weight * row.weight);
-        let residual = squared * (row.rhs - row.dot(z));
+        let factor = row.factor();
+        let squared = factor * factor;
+        let defect = row.rhs - row.dot(z);
+        let residual = squared * defect;
         let mut d_defect = S::default();
         match row.source {
             Source::Equation { t, e } => {
@@ -54,7 +56,13 @@ impl<S: Packed> RowVisitor<S> for TangentPass<'_, S> {
             }
             Source::Periodic => {}
         }
-        row.scatter(squared * d_defect, self.sum);
+        let mut along_row = squared * d_defect;
+        if let (Some(ScaleSlope { step, slope }), Some(tangent)) = (row.scale_slope, tangents.steps)
+        {
+            let d_factor = S::splat(row.weight) * slope * inputs.mean_step(tangent, systems, step);
+            along_row += (factor + factor) * d_factor * defect;
+        }
+        row.scatter(along_row, self.sum);
     }
 }
 

@@ -101,7 +101,7 @@ impl<S: Packed> Tile<S> {
             self.factor.backward(t, z);
         }
 
-        for _ in 0..context.options.refinement {
+        for _ in 0..context.options.refinement_in::<S::Real>() {
             correction.fill(S::default());
             add_slack_cost(context, correction);
             let data = RightHandSide::Data;
@@ -207,7 +207,7 @@ impl<S: Packed> Tile<S> {
     ) {
         x.copy_from_slice(rhs);
         self.factor.solve(x);
-        for _ in 0..context.options.refinement {
+        for _ in 0..context.options.refinement_in::<S::Real>() {
             correction.copy_from_slice(rhs);
             let zero = RightHandSide::Zero;
             let mut residual = NormalResidual { z: x, rhs: zero, sum: correction };
@@ -312,7 +312,7 @@ fn add_slack_cost<S: Packed>(context: Context<'_, S::Real>, sum: &mut [S]) {
 
 /// What is wrong with the inputs of one system, if anything.
 fn input_status<T: Real>(context: Context<'_, T>, system: usize) -> Option<Status> {
-    let InputLayout { coefficients, rhs, initial_values, steps } = &context.layout.inputs;
+    let InputLayout { coefficients, rhs, initial_values, steps, .. } = &context.layout.inputs;
     let problem = context.problem;
     for (argument, array, data) in [
         ("coefficients", coefficients, problem.coefficients),

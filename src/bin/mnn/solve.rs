@@ -54,7 +54,10 @@ pub struct Arguments {
     /// Whether the last point closes on the first: true or false
     #[arg(long, value_name = "BOOL")]
     periodic: Option<String>,
-    /// Steps of iterative refinement
+    /// How the triangular factor is computed: auto, cholesky or square_root
+    #[arg(long, value_name = "NAME")]
+    factorization: Option<String>,
+    /// Steps of iterative refinement; by default 1 in F64, 3 otherwise
     #[arg(long, value_name = "STEPS", allow_hyphen_values = true)]
     refinement: Option<String>,
     /// Where to compute
@@ -75,6 +78,7 @@ impl Arguments {
             ("weight_smoothness", &self.weight_smoothness),
             ("weight_periodic", &self.weight_periodic),
             ("periodic", &self.periodic),
+            ("factorization", &self.factorization),
             ("refinement", &self.refinement),
         ];
         flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()
