@@ -67,6 +67,8 @@ pub mod rows;
 pub mod tape;
 
 pub use adjoint::{Cotangent, Gradients, Tangents};
+#[cfg(feature = "cuda")]
+pub use backend::cuda::Cuda;
 pub use backend::{Backend, Cpu};
 pub use error::{Error, Result};
 pub use options::{Factorization, Formulation, Options, RowScaling, Smoothness, Weights};

@@ -12,5 +12,8 @@ pub mod launch;
 pub mod memory;
 pub mod parameters;
 pub mod path;
+pub mod tensor;
 #[cfg(test)]
 pub mod testing;
+
+pub use tensor::Cuda;
