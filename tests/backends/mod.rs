@@ -1,5 +1,5 @@
 //! The backends that the conformance tests run on.
-#![allow(dead_code, reason = "every test binary uses its own part")]
+#![allow(dead_code, unused, reason = "every test binary uses its own part")]
 
 /// One test for each backend from a function that takes a backend.
 macro_rules! on_every_backend {
