@@ -7,8 +7,9 @@ mod backends;
 use std::ops::Range;
 
 use backends::{cuda, simulator};
+use mechanistic::cuda::Cuda;
 use mechanistic::tape::{Array, Tape, Var};
-use mechanistic::{Backend, Cpu, Cuda, Real, Result};
+use mechanistic::{Backend, Cpu, Real, Result};
 
 /// y and the gradients of Σ weights·y with respect to the inputs.
 fn forward_backward<T: Real, B: Backend>(

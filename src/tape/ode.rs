@@ -82,6 +82,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// Adds the contribution of ∂ℓ/∂(solution) to the gradients of the inputs that have one.
     pub(super) fn propagate_ode(
         &mut self,
+        solution: usize,
         inputs: [usize; 4],
         solve: usize,
         cotangent: &Array<T, B>,
@@ -99,7 +100,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
         }
         let solver = &mut self.solves[solve].solver;
         let targets = own.each_mut().map(Option::as_mut);
-        self.backend.solve_adjoint(solver, arrays, cotangent, targets)?;
+        let solution = &self.nodes[solution].value;
+        self.backend.solve_adjoint(solver, arrays, solution, cotangent, targets)?;
         for (input, own) in inputs.into_iter().zip(own) {
             match (&mut gradients[input], own) {
                 (Some(sum), Some(own)) => {
@@ -119,8 +121,9 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// # Errors
     /// [`Error::Argument`] for any other variable.
     pub fn ode_solution(&self, solution: Var) -> Result<&Solution<T>> {
-        match self.node(solution)?.operation {
-            Operation::Ode { solve, .. } => B::solution(&self.solves[solve].solver),
+        let node = self.node(solution)?;
+        match node.operation {
+            Operation::Ode { solve, .. } => B::solution(&self.solves[solve].solver, &node.value),
             _ => Err(Error::argument("solution", "is not the result of `solve_ode`")),
         }
     }

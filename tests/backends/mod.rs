@@ -17,14 +17,14 @@ pub(crate) use on_every_backend;
 
 /// The first CUDA device: a simulated one, or the machine's own where `MECHANISTIC_TEST_GPU` is set.
 #[cfg(feature = "cuda")]
-pub fn cuda() -> &'static mechanistic::Cuda {
+pub fn cuda() -> &'static mechanistic::cuda::Cuda {
     use std::sync::OnceLock;
-    static DEVICE: OnceLock<mechanistic::Cuda> = OnceLock::new();
+    static DEVICE: OnceLock<mechanistic::cuda::Cuda> = OnceLock::new();
     DEVICE.get_or_init(|| {
         if std::env::var_os("MECHANISTIC_TEST_GPU").is_none() {
             simulator();
         }
-        mechanistic::Cuda::new(0).expect("the device can be opened; its kernels need nvcc")
+        mechanistic::cuda::Cuda::new(0).expect("the device can be opened; its kernels need nvcc")
     })
 }
 

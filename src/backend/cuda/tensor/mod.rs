@@ -26,9 +26,8 @@ use crate::tape::Array;
 use crate::{Real, Result};
 use parameters::{ReduceFunction, Update, Walk};
 use reduction::{Target, Term, Terms};
+use solve::OdeSolver;
 use storage::Storage;
-
-pub use solve::DeviceSolver;
 
 /// A GPU as the backend of a [`Tape`](crate::tape::Tape): values, gradients and parameters stay on
 /// it, and nothing waits for it but what brings a value back.
@@ -51,9 +50,16 @@ impl Cuda {
     /// [`Error::Device`](crate::Error::Device) says what is missing: the kernels, the driver, the
     /// device.
     pub fn new(ordinal: usize) -> Result<Self> {
-        let device = CudaDevice::get(ordinal)?;
-        let kernels = Arc::new(TapeKernels::new(&device)?);
-        Ok(Cuda { device, kernels })
+        Self::on(&CudaDevice::get(ordinal)?)
+    }
+
+    /// This GPU.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) when the kernels cannot be loaded.
+    pub fn on(device: &Arc<CudaDevice>) -> Result<Self> {
+        let kernels = Arc::new(TapeKernels::new(device)?);
+        Ok(Cuda { device: device.clone(), kernels })
     }
 
     /// Waits until everything asked for so far is done.
@@ -65,11 +71,11 @@ impl Cuda {
     }
 
     fn read<'a, E: Element>(&self, array: &'a Array<E, Cuda>) -> Result<CudaView<'a, E>> {
-        array.buffer().read(&self.device)
+        Ok(array.buffer().read(&self.device)?.view())
     }
 
     fn write<'a, E: Element>(&self, array: &'a mut Array<E, Cuda>) -> Result<CudaViewMut<'a, E>> {
-        array.buffer_mut().write(&self.device)
+        Ok(array.buffer_mut().write(&self.device)?.view_mut())
     }
 
     /// y = or += x, each at its strides over `shape` and y from an offset on.
@@ -164,7 +170,7 @@ impl Backend for Cuda {
     type Buffer<E: Element> = Storage<E>;
     type Indices = GatherIndices;
     type Norm = Norm;
-    type Solver<T: Real> = DeviceSolver<T>;
+    type Solver<T: Real> = OdeSolver<T>;
 
     const ASYNCHRONOUS: bool = true;
 
@@ -232,11 +238,8 @@ impl Backend for Cuda {
         y: &mut Array<T, Cuda>,
     ) -> Result<()> {
         let shape = y.shape();
-        let strides = [contiguous(shape), broadcast_strides(a.shape(), shape)];
-        // y is contiguous in the order of the walk; its strides keep axes apart that it must not
-        // lose.
-        let walk = Walk::new(shape, [&strides[1], &broadcast_strides(b.shape(), shape)])?;
-        debug_assert_eq!(strides[0].len(), shape.len());
+        let strides = [a, b].map(|operand| broadcast_strides(operand.shape(), shape));
+        let walk = Walk::new(shape, [&strides[0], &strides[1]])?;
         let (a, b) = (self.read(a)?, self.read(b)?);
         self.kernels.binary(binary_code(f), &walk, &a, &b, &mut self.write(y)?)
     }
@@ -340,8 +343,8 @@ impl Backend for Cuda {
     ) -> Result<Storage<usize>> {
         let mut arguments = Storage::unwritten(&self.device, y.len())?;
         let lanes = reduction::lanes(y.len(), sizes[1], sizes[2] == 1) as i32;
-        let (x, to) = (self.read(x)?, &mut arguments.write(&self.device)?);
-        self.kernels.max(sizes, lanes, &x, &mut self.write(y)?, to)?;
+        let to = &mut arguments.write(&self.device)?.view_mut();
+        self.kernels.max(sizes, lanes, &self.read(x)?, &mut self.write(y)?, to)?;
         Ok(arguments)
     }
 
@@ -352,7 +355,7 @@ impl Backend for Cuda {
         sizes: [usize; 3],
         gx: &mut Array<T, Cuda>,
     ) -> Result<()> {
-        let (gy, arguments) = (self.read(gy)?, arguments.read(&self.device)?);
+        let (gy, arguments) = (self.read(gy)?, arguments.read(&self.device)?.view());
         self.kernels.max_adjoint(sizes, &gy, &arguments, &mut self.write(gx)?)
     }
 
@@ -589,30 +592,41 @@ impl Backend for Cuda {
         }
     }
 
-    fn solver<T: Real>(&self, shape: &ProblemShape, options: &Options) -> Result<DeviceSolver<T>> {
-        DeviceSolver::new(shape, options)
+    fn solver<T: Real>(&self, shape: &ProblemShape, options: &Options) -> Result<OdeSolver<T>> {
+        OdeSolver::new(&self.device, shape, options)
     }
 
     fn solve<T: Real>(
         &self,
-        solver: &mut DeviceSolver<T>,
+        solver: &mut OdeSolver<T>,
         inputs: [&Array<T, Cuda>; 4],
         solution: &mut Array<T, Cuda>,
     ) -> Result<()> {
-        solver.solve(inputs, solution)
+        solver.solve(&self.device, inputs, solution)
     }
 
     fn solve_adjoint<T: Real>(
         &self,
-        solver: &mut DeviceSolver<T>,
+        solver: &mut OdeSolver<T>,
         inputs: [&Array<T, Cuda>; 4],
+        solution: &Array<T, Cuda>,
         cotangent: &Array<T, Cuda>,
         gradients: [Option<&mut Array<T, Cuda>>; 4],
     ) -> Result<()> {
-        solver.solve_adjoint(inputs, cotangent, gradients)
+        let found = solver.vjp(&self.device, inputs, solution, cotangent, &gradients)?;
+        for (gradient, found) in gradients.into_iter().zip(found) {
+            if let (Some(gradient), Some(found)) = (gradient, found) {
+                let walk = Walk::new(&[gradient.len()], [&[1], &[1]])?;
+                self.kernels.copy(&walk, &found.view(), &mut self.write(gradient)?, true)?;
+            }
+        }
+        Ok(())
     }
 
-    fn solution<T: Real>(solver: &DeviceSolver<T>) -> Result<&Solution<T>> {
-        solver.solution()
+    fn solution<'a, T: Real>(
+        solver: &'a OdeSolver<T>,
+        solution: &Array<T, Cuda>,
+    ) -> Result<&'a Solution<T>> {
+        solver.solution(Cuda::host(solution)?)
     }
 }

@@ -2,8 +2,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use cudarc::driver::{CudaView, CudaViewMut};
-
 use super::super::device::CudaDevice;
 use super::super::memory::Buffer;
 use crate::Result;
@@ -61,19 +59,24 @@ impl<E: Element> Storage<E> {
     }
 
     /// Where the device can read it.
-    pub fn read(&self, device: &Arc<CudaDevice>) -> Result<CudaView<'_, E>> {
-        Ok(self.on_device(device)?.view())
+    pub fn read(&self, device: &Arc<CudaDevice>) -> Result<&Buffer<E>> {
+        if let Some(buffer) = self.device.get() {
+            return Ok(buffer);
+        }
+        let values = self.host.get().map_or(&[][..], Array::data);
+        let buffer = Arc::new(Buffer::from_host(device, WHAT, values)?);
+        Ok(self.device.get_or_init(|| buffer))
     }
 
     /// Where the device can change it.
-    pub fn write(&mut self, device: &Arc<CudaDevice>) -> Result<CudaViewMut<'_, E>> {
-        self.on_device(device)?;
+    pub fn write(&mut self, device: &Arc<CudaDevice>) -> Result<&mut Buffer<E>> {
+        self.read(device)?;
         self.host = OnceLock::new();
         let shared = self.device.get_mut().expect("it was just made");
         if Arc::get_mut(shared).is_none() {
             *shared = Arc::new(shared.duplicate(WHAT)?);
         }
-        Ok(Arc::get_mut(shared).expect("it is the only one").view_mut())
+        Ok(Arc::get_mut(shared).expect("it is the only one"))
     }
 
     /// All zero, on the device.
@@ -88,14 +91,5 @@ impl<E: Element> Storage<E> {
         }
         self.host = OnceLock::new();
         Ok(())
-    }
-
-    fn on_device(&self, device: &Arc<CudaDevice>) -> Result<&Buffer<E>> {
-        if let Some(buffer) = self.device.get() {
-            return Ok(buffer);
-        }
-        let values = self.host.get().map_or(&[][..], Array::data);
-        let buffer = Arc::new(Buffer::from_host(device, WHAT, values)?);
-        Ok(self.device.get_or_init(|| buffer))
     }
 }
