@@ -12,7 +12,7 @@ pub struct Ode {
     pub batch: usize,
     /// N: time points.
     pub points: usize,
-    /// (B or 1, N or 1, E, K, Q).
+    /// (B or 1, N or 1, E, K, Qc).
     pub coefficients: Var,
     /// (B or 1, N or 1, E).
     pub rhs: Var,
@@ -21,6 +21,9 @@ pub struct Ode {
     /// (B or 1, N−1 or 1\[, K or 1\]), positive; [`positive_steps`](crate::nn::positive_steps) makes
     /// them so.
     pub steps: Var,
+    /// Derivatives of the solution beyond the coefficients' columns
+    /// ([`Problem::extended`]): 1 suits the default Hermite rows.
+    pub extra_derivatives: usize,
 }
 
 /// One solve of the record, with the factor that its adjoint needs.
@@ -61,7 +64,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
         let [coefficients, rhs, initial_values, steps] =
             inputs.map(|input| self.nodes[input].value.shape());
         let (batch, points) = (ode.batch, ode.points);
-        let shape = ProblemShape::new(batch, points, coefficients, rhs, initial_values, steps)?;
+        let shape = ProblemShape::new(batch, points, coefficients, rhs, initial_values, steps)?
+            .extended(ode.extra_derivatives)?;
         let known = self.idle_solves.iter().position(|solve| solve.fits(&shape, options));
         let mut solve = match known {
             Some(known) => self.idle_solves.swap_remove(known),
