@@ -1,6 +1,7 @@
 //! The tape's primitives on a GPU: shapes into the parameters of the kernels, one or two launches
 //! each.
 
+mod norm;
 pub mod parameters;
 mod product;
 mod reduction;
@@ -13,7 +14,6 @@ use cudarc::driver::{CudaView, CudaViewMut};
 
 use super::device::CudaDevice;
 use super::launch::tape::TapeKernels;
-use super::memory::Buffer;
 use crate::backend::function::{Binary, Side, Unary};
 use crate::backend::layout::{broadcast_strides, contiguous};
 use crate::backend::product::Product;
@@ -24,6 +24,7 @@ use crate::shape::ProblemShape;
 use crate::solver::Solution;
 use crate::tape::Array;
 use crate::{Real, Result};
+use norm::{Norm, Places};
 use parameters::{ReduceFunction, Update, Walk};
 use reduction::{Target, Term, Terms};
 use solve::OdeSolver;
@@ -35,6 +36,8 @@ use storage::Storage;
 pub struct Cuda {
     device: Arc<CudaDevice>,
     kernels: Arc<TapeKernels>,
+    /// Where norms go.
+    places: Places,
 }
 
 impl std::fmt::Debug for Cuda {
@@ -59,7 +62,7 @@ impl Cuda {
     /// [`Error::Device`](crate::Error::Device) when the kernels cannot be loaded.
     pub fn on(device: &Arc<CudaDevice>) -> Result<Self> {
         let kernels = Arc::new(TapeKernels::new(device)?);
-        Ok(Cuda { device: device.clone(), kernels })
+        Ok(Cuda { device: device.clone(), kernels, places: Places::default() })
     }
 
     /// Waits until everything asked for so far is done.
@@ -154,16 +157,6 @@ pub struct GatherIndices {
     starts: Array<usize, Cuda>,
     /// Positions of `indices`, sorted by what they hold, then by themselves.
     order: Array<usize, Cuda>,
-}
-
-/// A norm that the device computes.
-#[derive(Clone)]
-pub struct Norm(Arc<Buffer<f64>>);
-
-impl std::fmt::Debug for Norm {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Norm")
-    }
 }
 
 impl Backend for Cuda {
@@ -534,26 +527,12 @@ impl Backend for Cuda {
     }
 
     fn norm<T: Real>(&self, arrays: &[&Array<T, Cuda>]) -> Result<Norm> {
-        // Blocks of the sum of squares of each array.
-        let parts = |array: &Array<T, Cuda>| array.len().div_ceil(2048).min(256);
-        let count = arrays.iter().map(|array| parts(array)).sum();
-        let mut partials = Buffer::<f64>::unwritten(&self.device, "sums of squares", count)?;
-        let mut start = 0;
-        for array in arrays {
-            let end = start + parts(array);
-            let mut all = partials.view_mut();
-            self.kernels.squares(&self.read(array)?, &mut all.slice_mut(start..end))?;
-            start = end;
-        }
-        let mut norm = Buffer::<f64>::unwritten(&self.device, "the gradient's norm", 1)?;
-        self.kernels.gradient_norm(&partials.view(), &mut norm.view_mut())?;
-        Ok(Norm(Arc::new(norm)))
+        let views: Result<Vec<_>> = arrays.iter().map(|array| self.read(array)).collect();
+        Norm::new(&self.device, &self.kernels, &self.places, &views?)
     }
 
     fn norm_value(norm: &Norm) -> Result<f64> {
-        let mut value = [0.0];
-        norm.0.copy_to_host("the gradient's norm", &mut value)?;
-        Ok(value[0])
+        norm.value()
     }
 
     fn update<T: Real>(
@@ -564,7 +543,7 @@ impl Backend for Cuda {
         moments: &mut [Array<T, Cuda>],
         g: &Array<T, Cuda>,
     ) -> Result<()> {
-        let (g, norm) = (self.read(g)?, clip.norm.0.view());
+        let (g, norm) = (self.read(g)?, clip.norm.view());
         let limit = clip.limit.unwrap_or(f64::INFINITY);
         match (rule, moments) {
             (Rule::Sgd { rate, momentum }, [velocity]) => {
