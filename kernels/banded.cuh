@@ -46,6 +46,20 @@ struct Places {
     }
 };
 
+// Values of the window and, for the square root, of the stack of rows beside it.
+__device__ inline int window_values(const Sizes &s, const Places &places)
+{
+    return (s.bandwidth + 1) * s.block * places.pitch;
+}
+__device__ inline int stack_values(const Problem &p, const Sizes &s)
+{
+    if (!p.square_root)
+        return 0;
+    const int initial = p.initial_points ? p.initial_derivatives : 0;
+    const int of_state = initial + p.pair.rows + p.triple.rows + (p.periodic ? s.derivatives - 1 : 0);
+    return (p.equations + s.states * of_state) * (((s.bandwidth + 1) * s.block + s.border + 1) | 1);
+}
+
 // Whether a pivot is positive and has all its digits.
 template <class Real>
 __device__ inline bool sound(Real pivot)
@@ -109,8 +123,7 @@ struct Banded {
                       Real *global_window)
         : sizes(sizes), places(places), team(team)
     {
-        const int values = (sizes.bandwidth + 1) * sizes.block * places.pitch;
-        window = KIND == GLOBAL ? global_window : memory.take<Real>(values);
+        window = KIND == GLOBAL ? global_window : memory.take<Real>(window_values(sizes, places));
         reciprocals = memory.take<Real>(sizes.block);
         pivots = memory.take<Real>(sizes.block);
         wholes = memory.take<Real>(sizes.block);
@@ -311,6 +324,13 @@ struct Banded {
                         corner[row * pitch + below] * corner[row * pitch + column];
             team.sync();
         }
+        store_border(factor, substituted);
+    }
+
+    // Stores the border's triangle of R and its part of R⁻ᵀ rhs.
+    __device__ void store_border(Real *factor, double *substituted) const
+    {
+        const int c = sizes.border, pitch = c + 1;
         Real *target = factor + int64_t(sizes.blocks) * sizes.block * places.stored;
         for (int index = team.rank; index < c * c; index += team.size) {
             const int row = index / c, column = index - row * c;

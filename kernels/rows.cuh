@@ -127,7 +127,8 @@ struct Rows {
     // Of the point last staged.
     int t = 0;
     A mean_step = 1;        // ℓ, or 1 where rows are not balanced
-    A equation_weight = 1;  // W² of equation rows
+    A equation_factor = 1;  // W of equation rows
+    A equation_weight = 1;  // W²
 
     // Shared memory of the team.
     A *pair_powers;    // (2, steps' K, Q): h^(j + shift) of the last two steps
@@ -205,8 +206,8 @@ struct Rows {
                 sum += lengths[state];
             mean_step = sum / A(sizes.step_states);
         }
-        const A factor = A(p.weight_equation) * power(mean_step, sizes.equation_derivatives - 1);
-        equation_weight = factor * factor;
+        equation_factor = A(p.weight_equation) * power(mean_step, sizes.equation_derivatives - 1);
+        equation_weight = equation_factor * equation_factor;
     }
 
     // s[t] of a state.
@@ -228,12 +229,12 @@ struct Rows {
         return all + (slot * sizes.step_states + (sizes.step_states > 1 ? state : 0)) * sizes.derivatives;
     }
 
-    // W² of the initial row of derivative j, at points that have one.
-    __device__ A initial_weight(int j) const
+    // W of the initial row of derivative j, at points that have one.
+    __device__ A initial_factor(int j) const
     {
-        const A factor = A(problem.weight_initial) * power(mean_step, j);
-        return factor * factor;
+        return A(problem.weight_initial) * power(mean_step, j);
     }
+    __device__ A initial_weight(int j) const { return initial_factor(j) * initial_factor(j); }
 
     // Whether (t, k, j) has an initial value.
     __device__ bool given(int j) const

@@ -15,6 +15,7 @@
 
 #include <cfloat>
 
+#include "square_root.cuh"
 #include "team_solve.cuh"
 
 // How the system ended.
@@ -52,6 +53,10 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
     Bench<Real, KIND> bench(plan, sizes, places, desk);
     Banded<Real, KIND> &banded = bench.banded;
     Substitution<Real, KIND> &substitution = bench.substitution;
+    // The stack's turn is before that of substitution and residual.
+    Real *rows_of_stack = reinterpret_cast<Real *>(substitution.x);
+    if (KIND == GLOBAL)
+        rows_of_stack = banded.window + window_values(sizes, places);
 
     for (int64_t system = first; system < min(first + plan.group, plan.problem.batch); ++system) {
         double *iterate = plan.iterate + system * plan.unknowns;
@@ -59,16 +64,29 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
         Real *factor = static_cast<Real *>(plan.factor) + system * plan.factor_values;
 
         rows.start(system);
-        banded.start();
-        for (int t = 0; t < sizes.blocks; ++t) {
-            rows.stage(t, t == 0);
-            banded.form(t, rows);
-            banded.eliminate(t);
-            banded.store(t, factor, solve.substituted);
+        if (plan.problem.square_root) {
+            RowStack<Real, KIND> stack(banded, rows, rows_of_stack);
+            stack.start();
+            for (int t = 0; t < sizes.blocks; ++t) {
+                rows.stage(t, t == 0);
+                stack.eliminate(t);
+                banded.store(t, factor, solve.substituted);
+            }
+            if (sizes.closing)
+                rows.stage(sizes.points - 1, false);
+            stack.eliminate_border(factor, solve.substituted);
+        } else {
+            banded.start();
+            for (int t = 0; t < sizes.blocks; ++t) {
+                rows.stage(t, t == 0);
+                banded.form(t, rows);
+                banded.eliminate(t);
+                banded.store(t, factor, solve.substituted);
+            }
+            if (sizes.closing)
+                rows.stage(sizes.points - 1, false);
+            banded.eliminate_border(rows, factor, solve.substituted);
         }
-        if (sizes.closing)
-            rows.stage(sizes.points - 1, false);
-        banded.eliminate_border(rows, factor, solve.substituted);
         Pivots<Real> pivots = desk.gather(
             banded.judged, [](Pivots<Real> &all, const Pivots<Real> &other) { all.merge(other); });
         if (pivots.weakest_unknown == INT_MAX)

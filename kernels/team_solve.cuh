@@ -145,7 +145,7 @@ struct Bench {
           rest(rows.rest),
           banded(sizes, places, desk.team, rest,
                  static_cast<Real *>(plan.window) +
-                     desk.index * (sizes.bandwidth + 1) * sizes.block * places.pitch),
+                     desk.index * (window_values(sizes, places) + stack_values(plan.problem, sizes))),
           substitution(sizes, places, desk.team, banded, rest),
           residual(rows, Carver(rest))
     {
