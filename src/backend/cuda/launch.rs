@@ -2,7 +2,6 @@
 //! only `unsafe` launches of the library are here and in the files below.
 
 pub mod tape;
-pub mod team;
 
 use std::ffi::c_void;
 use std::marker::PhantomData;
