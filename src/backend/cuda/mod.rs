@@ -23,6 +23,7 @@ mod ranges;
 mod results;
 pub mod team;
 pub mod thread;
+pub mod tensor;
 
 pub use device::CudaDevice;
 pub use engine::Engine;
