@@ -63,6 +63,7 @@ mod solver;
 pub mod discovery;
 pub mod io;
 pub mod nn;
+pub mod nonlinear;
 pub mod rows;
 pub mod tape;
 
