@@ -50,6 +50,17 @@ pub struct Jet<'a, S> {
     derivatives: usize,
 }
 
+impl<'a, S> Jet<'a, S> {
+    /// `values` (K, m + 1), row-major, with m + 1 = `derivatives`.
+    ///
+    /// # Panics
+    /// When the number of values is not a multiple of `derivatives`.
+    pub fn new(values: &'a [S], derivatives: usize) -> Self {
+        assert!(values.len().is_multiple_of(derivatives), "(K, m + 1) values");
+        Jet { values, derivatives }
+    }
+}
+
 impl<S> Index<(usize, usize)> for Jet<'_, S> {
     type Output = S;
 
@@ -103,7 +114,7 @@ impl<S: Number> Workspace<S> {
 
 fn evaluate<S: Number>(ode: &impl NonlinearOde, x: &[S], derivatives: usize, results: &mut [S]) {
     let (u, rest) = x.split_at(results.len() * derivatives);
-    ode.residual(rest[0], Jet { values: u, derivatives }, &rest[1..], results);
+    ode.residual(rest[0], Jet::new(u, derivatives), &rest[1..], results);
 }
 
 /// What a linear solve says about one equation of one point: ∂ℓ/∂c and ∂ℓ/∂b of the
