@@ -69,7 +69,7 @@ pub mod tape;
 
 pub use adjoint::{Cotangent, Gradients, Tangents};
 pub use error::{Error, Result};
-pub use options::{Formulation, Options, RowScaling, Smoothness, Weights};
+pub use options::{Factorization, Formulation, Options, RowScaling, Smoothness, Weights};
 pub use problem::{Problem, View};
 pub use real::Real;
 pub use shape::ProblemShape;

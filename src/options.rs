@@ -1,6 +1,7 @@
 //! What is solved: row families, weights, formulation.
 
 use crate::error::{Error, Result};
+use crate::real::Real;
 
 /// Family of the rows that tie neighbouring time points together (module [`rows`](crate::rows)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,8 +16,10 @@ pub enum Smoothness {
     /// `Taylor`, with the top derivative tied to the central difference of the one below it;
     /// couples three neighbouring points.
     TaylorCentral,
-    /// Two-point Hermite (Padé) rows, of fourth order if the solution carries one derivative more
-    /// than the equation has ([`Problem::extended`](crate::Problem::extended)).
+    /// Two-point Hermite (Padé) rows. Of fourth order if the solution carries more derivatives
+    /// than the equation has ([`Problem::extended`](crate::Problem::extended)): one more if the
+    /// steps are equal or change gradually, two more if they jump. Of second order without, and
+    /// with one more where steps jump.
     Hermite,
 }
 
@@ -49,7 +52,7 @@ pub enum RowScaling {
     Unit,
     /// With the mean step ℓ at the row's point, equation rows are multiplied by ℓ^m (m the order
     /// of the equation) and initial rows of derivative j by ℓ^j; right-hand sides too. The result
-    /// no longer depends on the unit of time.
+    /// no longer depends on the unit of time, for leading coefficients without one.
     Balanced,
 }
 
@@ -102,6 +105,35 @@ impl Default for Weights {
     }
 }
 
+/// How the triangular factor R of M = AᵀW²A = RᵀR is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Factorization {
+    /// `SquareRoot` in single precision, `Cholesky` in double.
+    #[default]
+    Auto,
+    /// Of M. Fast, but M has the squared condition number of WA: in single precision the digits
+    /// are gone on all but short or coarse grids.
+    Cholesky,
+    /// WA = QR by Householder reflections: R without forming M (the square-root information
+    /// filter). Needs two to four times the arithmetic and keeps twice the digits.
+    SquareRoot,
+}
+
+impl Factorization {
+    /// All of them.
+    pub const ALL: [Factorization; 3] = [Self::Auto, Self::Cholesky, Self::SquareRoot];
+
+    /// Name in files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Cholesky => "cholesky",
+            Self::SquareRoot => "square_root",
+        }
+    }
+}
+
 /// Everything about a solve that is not data.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
@@ -119,9 +151,12 @@ pub struct Options {
     pub weights: Weights,
     /// Whether the last point closes on the first: z\[0,k,j\] = z\[N−1,k,j\] for j < order.
     pub periodic: bool,
-    /// Steps of iterative refinement with the residual β − Az; each recovers digits that the
-    /// normal equations lose, for about the cost of a substitution.
-    pub refinement: usize,
+    /// Cholesky or square root.
+    pub factorization: Factorization,
+    /// Steps of iterative refinement of the solution, the adjoint and the tangent, with the
+    /// residual β − Az in double precision; each recovers digits that the factor lacks, for about
+    /// the cost of a substitution. `None`: one in double precision, three in single.
+    pub refinement: Option<usize>,
 }
 
 impl Default for Options {
@@ -133,12 +168,27 @@ impl Default for Options {
             formulation: Formulation::default(),
             weights: Weights::default(),
             periodic: false,
-            refinement: 0,
+            factorization: Factorization::default(),
+            refinement: None,
         }
     }
 }
 
 impl Options {
+    /// Steps of refinement of a solve in `T`.
+    pub(crate) fn refinement_in<T: Real>(&self) -> usize {
+        self.refinement.unwrap_or(if single::<T>() { 3 } else { 1 })
+    }
+
+    /// Whether a solve in `T` takes the square-root factorisation.
+    pub(crate) fn square_root_in<T: Real>(&self) -> bool {
+        match self.factorization {
+            Factorization::Auto => single::<T>(),
+            Factorization::Cholesky => false,
+            Factorization::SquareRoot => true,
+        }
+    }
+
     /// Whether equation and initial rows are [`RowScaling::Balanced`].
     pub fn balanced(&self) -> bool {
         match self.scaling {
@@ -172,4 +222,9 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// Whether `T` has fewer digits than `f64`.
+fn single<T: Real>() -> bool {
+    T::epsilon().to_double() > f64::EPSILON
 }

@@ -34,7 +34,7 @@ static ALLOCATOR: Counting = Counting;
 fn solving_again_allocates_nothing() {
     let options = Options {
         formulation: Formulation::SharedSlack { gamma: 0.5, alpha: 0.1 },
-        refinement: 1,
+        refinement: Some(1),
         ..Options::default()
     };
     for batch in [1, 3, 200] {

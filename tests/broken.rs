@@ -319,7 +319,7 @@ fn residuals_are_the_norms_of_the_defects() {
     .unwrap();
     // With heavy equation and smoothness rows u is constant: the mean, 1, off by 1 at both points.
     let weights = Weights { equation: 1e4, smoothness: 1e4, ..Weights::default() };
-    let options = Options { weights, refinement: 2, ..Options::default() };
+    let options = Options { weights, refinement: Some(2), ..Options::default() };
     let mut solver = Solver::<f64>::new(problem.shape(), &options).unwrap();
     assert!((solver.solve(&problem).unwrap().values[4] - 1.0).abs() < 1e-6);
     let residuals = solver.residuals(&problem).unwrap()[0];

@@ -35,7 +35,7 @@ fn options() -> Options {
     Options {
         smoothness: Smoothness::TaylorCentral,
         formulation: Formulation::SharedSlack { gamma: 0.5, alpha: 0.1 },
-        refinement: 1,
+        refinement: Some(1),
         ..Options::default()
     }
 }

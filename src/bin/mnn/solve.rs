@@ -36,9 +36,18 @@ pub struct Arguments {
     /// Linear cost of the shared slack
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     alpha: Option<String>,
-    /// Rows between neighbouring points: taylor, taylor_hold or taylor_central
+    /// Rows between neighbouring points: taylor, taylor_hold, taylor_central or hermite
     #[arg(long, value_name = "NAME")]
     smoothness: Option<String>,
+    /// Weight of the weak row of hermite
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    roughness: Option<String>,
+    /// Scale of equation and initial rows: auto, unit or balanced
+    #[arg(long, value_name = "NAME")]
+    scaling: Option<String>,
+    /// Derivatives of the solution beyond those in the coefficients; hermite wants 1
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    extra_derivatives: Option<String>,
     /// Weight of the equation rows
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     weight_equation: Option<String>,
@@ -54,7 +63,10 @@ pub struct Arguments {
     /// Whether the last point closes on the first: true or false
     #[arg(long, value_name = "BOOL")]
     periodic: Option<String>,
-    /// Steps of iterative refinement
+    /// How the triangular factor is computed: auto, cholesky or square_root
+    #[arg(long, value_name = "NAME")]
+    factorization: Option<String>,
+    /// Steps of iterative refinement; by default 1 in F64, 3 otherwise
     #[arg(long, value_name = "STEPS", allow_hyphen_values = true)]
     refinement: Option<String>,
     /// Where to compute
@@ -70,11 +82,15 @@ impl Arguments {
             ("gamma", &self.gamma),
             ("alpha", &self.alpha),
             ("smoothness", &self.smoothness),
+            ("roughness", &self.roughness),
+            ("scaling", &self.scaling),
+            ("extra_derivatives", &self.extra_derivatives),
             ("weight_equation", &self.weight_equation),
             ("weight_initial", &self.weight_initial),
             ("weight_smoothness", &self.weight_smoothness),
             ("weight_periodic", &self.weight_periodic),
             ("periodic", &self.periodic),
+            ("factorization", &self.factorization),
             ("refinement", &self.refinement),
         ];
         flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()

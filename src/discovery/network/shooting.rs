@@ -124,7 +124,7 @@ impl<'a> Shooting<'a> {
             &[chunk, n - 1],
         )?;
         let options =
-            Options { smoothness: Smoothness::Taylor, refinement: 1, ..Options::default() };
+            Options { smoothness: Smoothness::Taylor, refinement: Some(1), ..Options::default() };
         Ok(Shooting {
             solver: Solver::new(&shape, &options)?,
             coefficients: vec![0.0; chunk * n * k * k * q],

@@ -336,7 +336,9 @@ impl<'w> Model<'w> {
             initial_values: tape.reshape(start, [b * k, 1, 1, m])?,
             steps: tape.constant(Array::new([b * k, n - 1], steps.collect())?),
         };
-        let options = Options { smoothness: Smoothness::Taylor, ..Options::default() };
+        // An optimiser's gradients need no more digits than the unrefined factor has.
+        let options =
+            Options { smoothness: Smoothness::Taylor, refinement: Some(0), ..Options::default() };
         let solution = tape.solve_ode(&ode, &options)?;
         let lower = tape.slice(solution, 3, 0..m)?;
         let lower = tape.reshape(lower, [b, k, n, m])?;
