@@ -83,7 +83,8 @@ impl Adjoint {
         for sweep in 0.. {
             let cotangent = Cotangent { values: &self.cotangent, epsilon: None };
             let through = solver.vjp(&linear, &cotangent).expect("the shapes were checked");
-            pull_back(ode, problem, sizes, &grid.times, trajectory, through, &mut self.arguments);
+            let at = Solved { problem, sizes, times: &grid.times, trajectory, status };
+            pull_back(ode, &at, through, &mut self.arguments);
             self.advance(given, status, sizes);
             let settled = self.gradients.remainder.iter().all(|&change| change <= TOLERANCE);
             if settled || sweep == MOST_SWEEPS {
@@ -172,24 +173,32 @@ fn add(sums: &mut [f64], values: &[f64]) {
     sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
 }
 
+/// Where the batch is differentiated.
+struct Solved<'a> {
+    problem: &'a NonlinearProblem<'a>,
+    sizes: &'a Sizes,
+    /// (B, N)
+    times: &'a [f64],
+    /// (B, N, K, Q)
+    trajectory: &'a [f64],
+    status: &'a [Convergence],
+}
+
 /// From the gradients of the linearisation to those of the arguments (u, t, θ) of F, at every
-/// point.
+/// point; zero for systems without a solution.
 fn pull_back<O: NonlinearOde>(
     ode: &O,
-    problem: &NonlinearProblem<'_>,
-    sizes: &Sizes,
-    times: &[f64],
-    trajectory: &[f64],
+    at: &Solved<'_>,
     through: &Gradients<f64>,
     arguments: &mut [f64],
 ) {
-    let Sizes { batch, points, states, .. } = *sizes;
-    let (columns, block) = (sizes.columns(), sizes.block());
+    let Sizes { batch, points, states, .. } = *at.sizes;
+    let (columns, block) = (at.sizes.columns(), at.sizes.block());
     let width = arguments.len() / (batch * points);
     (
         arguments.par_chunks_mut(points * width),
-        trajectory.par_chunks(points * block),
-        times.par_chunks(points),
+        at.trajectory.par_chunks(points * block),
+        at.times.par_chunks(points),
         through.coefficients.par_chunks(points * states * columns),
         through.rhs.par_chunks(points * states),
     )
@@ -199,8 +208,11 @@ fn pull_back<O: NonlinearOde>(
             || Evaluator::new(ode),
             |evaluator, (b, (arguments, z, times, coefficients, rhs))| {
                 arguments.fill(0.0);
+                if !at.status[b].is_converged() {
+                    return;
+                }
                 for (t, gradient) in arguments.chunks_exact_mut(width).enumerate() {
-                    evaluator.at(times[t], &z[t * block..][..block], problem.theta(b));
+                    evaluator.at(times[t], &z[t * block..][..block], at.problem.theta(b));
                     for e in 0..states {
                         let row = t * states + e;
                         let given = EquationCotangent {

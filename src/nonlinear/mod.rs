@@ -21,7 +21,7 @@
 //!
 //! # Start
 //!
-//! [`NonlinearSolver::solve`] first goes through the grid window by window (16 points unless told
+//! [`NonlinearSolver::solve`] first goes through the grid window by window (17 points unless told
 //! otherwise): every window starts from a trajectory that stands still at the end of the one
 //! before, and is iterated as above. That needs no other integrator, is as stable for stiff
 //! equations as the rows are, and brings the whole grid so near that a few iterations over all of

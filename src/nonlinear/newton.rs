@@ -251,6 +251,7 @@ impl Newton {
                     let mut sum = |z: &[f64]| defects.sum(evaluator, &system, z);
                     if relative_change(z, target, sizes) <= tolerance {
                         z.copy_from_slice(target);
+                        progress.defects = sum(z);
                         progress.outcome = Some(Convergence::Converged);
                     } else {
                         damped_step(z, target, trial, progress, &mut sum);

@@ -49,22 +49,19 @@ pub struct NonlinearOptions {
     /// largest value. Convergence is quadratic, so what remains after that iteration is mostly far
     /// less.
     pub tolerance: f64,
-    /// Points of a window of the start, at least 2.
+    /// Points of a window of the start, at least 2. An odd number is better: an even number of
+    /// steps cancels what Hermite rows leave of an alternating highest derivative.
     pub window: usize,
 }
 
 impl Default for NonlinearOptions {
     fn default() -> Self {
         NonlinearOptions {
-            linear: Options {
-                smoothness: Smoothness::Hermite,
-                refinement: 1,
-                ..Options::default()
-            },
+            linear: Options { smoothness: Smoothness::Hermite, ..Options::default() },
             extra_derivatives: 1,
             max_iterations: 50,
             tolerance: 1e-9,
-            window: 16,
+            window: 17,
         }
     }
 }
@@ -107,6 +104,11 @@ pub struct NonlinearSolution {
     /// (B): iterations over the windows of the start, all windows together; zeros after
     /// [`NonlinearSolver::solve_from`].
     pub window_iterations: Vec<usize>,
+    /// (B): Euclidean norm of all weighted defects at the solution: of the equation, which the
+    /// iterations make as small as the smoothness rows allow, of the initial and of the smoothness
+    /// rows. Far above those of its neighbours, or of a finer grid, it says that the grid is too
+    /// coarse for the solution. NaN for a system that did not converge.
+    pub defects: Vec<f64>,
 }
 
 /// Plan and workspace for the batches of one equation and one shape.
@@ -147,6 +149,7 @@ impl<O: NonlinearOde> NonlinearSolver<O> {
                 status: zeros("status", shape.batch)?,
                 iterations: zeros("iterations", shape.batch)?,
                 window_iterations: zeros("iterations", shape.batch)?,
+                defects: zeros("defects", shape.batch)?,
             },
             newton,
             ode,
@@ -259,7 +262,9 @@ impl<O: NonlinearOde> NonlinearSolver<O> {
             let status = progress.outcome.expect("every system ends somehow");
             self.solution.status[b] = status;
             self.solution.iterations[b] = progress.iterations;
+            self.solution.defects[b] = progress.defects.sqrt();
             if !status.is_converged() {
+                self.solution.defects[b] = f64::NAN;
                 self.solution.values[b * stride..(b + 1) * stride].fill(f64::NAN);
             }
         }

@@ -73,8 +73,8 @@ impl Sweep {
             }
         }
         for b in 0..batch {
-            let failed = whole.progress[b].outcome;
-            self.newton.progress[b] = Progress { outcome: failed, ..Progress::default() };
+            self.newton.progress[b] =
+                Progress { outcome: whole.progress[b].outcome, ..Progress::default() };
         }
         self.newton.hold();
     }

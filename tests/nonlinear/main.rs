@@ -5,3 +5,5 @@ mod odes;
 mod reference;
 
 mod accuracy;
+mod gradients;
+mod outcomes;
