@@ -83,6 +83,12 @@ impl<'a, T> Problem<'a, T> {
         Ok(Problem { shape: self.shape.extended(extra)?, ..self })
     }
 
+    /// Coefficients, right-hand side, initial values and steps that have this shape.
+    pub(crate) fn from_parts(shape: &ProblemShape, arrays: [&'a [T]; 4]) -> Self {
+        let [coefficients, rhs, initial_values, steps] = arrays;
+        Problem { shape: shape.clone(), coefficients, rhs, initial_values, steps }
+    }
+
     /// Sizes.
     pub fn shape(&self) -> &ProblemShape {
         &self.shape

@@ -1,9 +1,11 @@
 //! The floating-point types that the library computes in.
 
+use crate::backend::Element;
+
 /// `f32` or `f64`.
 pub trait Real:
     num_traits::Float
-    + crate::backend::cpu::tensor::matmul::Gemm
+    + Element
     + num_traits::NumAssign
     + std::iter::Sum
     + Default

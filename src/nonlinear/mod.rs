@@ -25,7 +25,9 @@
 //! otherwise): every window starts from a trajectory that stands still at the end of the one
 //! before, and is iterated as above. That needs no other integrator, is as stable for stiff
 //! equations as the rows are, and brings the whole grid so near that a few iterations over all of
-//! it remain. [`NonlinearSolver::solve_from`] takes a trajectory instead, e.g. the last one of a
+//! it remain. Where errors grow more than about a thousandfold from one end of the grid to the
+//! other (Lorenz over ten units of time), those last iterations may not converge; such a
+//! trajectory is better solved in pieces. [`NonlinearSolver::solve_from`] takes a trajectory instead, e.g. the last one of a
 //! training loop, and works on all points at once from the first iteration on.
 //!
 //! # Gradients

@@ -7,7 +7,7 @@ use super::ode::{Evaluator, NonlinearOde};
 use super::problem::{NonlinearProblem, part};
 use super::{Convergence, NonlinearOptions};
 use crate::solver::zeros;
-use crate::{Problem, ProblemShape, Result, Solver, Status, View};
+use crate::{Problem, ProblemShape, Result, Solver, Status};
 
 /// A step that raises the sum of squares is halved at most so often.
 const HALVINGS: usize = 12;
@@ -107,17 +107,8 @@ pub(super) struct Linearisation {
 impl Linearisation {
     /// The linearised batch as a problem for the linear solver.
     pub fn problem<'a>(&'a self, grid: &'a Grid) -> Problem<'a, f64> {
-        let shape = &self.shape;
-        Problem::new(
-            shape.batch,
-            shape.points,
-            View::new(&shape.coefficients, &self.coefficients),
-            View::new(&shape.rhs, &self.rhs),
-            View::new(&shape.initial_values, &grid.initial_values),
-            View::new(&shape.steps, &grid.steps),
-        )
-        .and_then(|problem| problem.extended(shape.extra_derivatives))
-        .expect("the shape was checked when the workspace was made")
+        let arrays = [&self.coefficients[..], &self.rhs, &grid.initial_values, &grid.steps];
+        Problem::from_parts(&self.shape, arrays)
     }
 }
 

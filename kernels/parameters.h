@@ -1,0 +1,88 @@
+// Parameters of the solver kernels, passed by value. Plain C: Rust mirrors these structures field by
+// field (src/backend/cuda/parameters.rs), and a test compares sizes and offsets.
+//
+// Letters: B systems, N points, K states, Qc values per state in an equation row, Q values per state
+// in the solution, P = K·Q, E equations per point, I points with J given initial derivatives.
+
+#ifndef MECHANISTIC_PARAMETERS_H
+#define MECHANISTIC_PARAMETERS_H
+
+#include <stdint.h>
+
+// How the values of an input are stored; they are computed on in the kernel's own precision.
+enum Storage { STORAGE_F32 = 0, STORAGE_F64 = 1, STORAGE_F16 = 2, STORAGE_BF16 = 3 };
+
+// What `Status` records; the numbers of src/backend/cuda/parameters.rs.
+enum StatusKind {
+    STATUS_OK = 0,
+    STATUS_NON_FINITE_INPUT = 1,  // first: 0 coefficients, 1 rhs, 2 initial values, 3 steps
+    STATUS_INVALID_STEP = 2,      // first: t of s_t
+    STATUS_BREAKDOWN = 3,         // first: point t (N: the slack), second: row of the pivot
+    STATUS_OVERFLOW = 4
+};
+
+// How the solve of one system ended.
+typedef struct {
+    int32_t kind;
+    int32_t first;
+    int32_t second;
+} Status;
+
+// One input array. Strides are counted in values and are 0 along a shared axis.
+//   coefficients: system·b + time·t + (e·K + k)·Qc + j      rhs:   system·b + time·t + e
+//   initial:      system·b + (i·K + k)·J + j                steps: system·b + time·t + state·k
+typedef struct {
+    const void *data;
+    int64_t system;
+    int64_t time;
+    int32_t state;
+    int32_t storage;
+} Input;
+
+// The same for a tangent (data null: stands still) or, written, for a gradient.
+typedef struct {
+    void *data;
+    int64_t system;
+    int64_t time;
+    int32_t state;
+    int32_t reserved;
+} Output;
+
+// Smoothness rows of one state on 2 or 3 neighbouring points: entry (row, point·Q + j) is
+// table[row][point·Q + j] · length^(j + shift), length = the step, or the sum of both steps.
+typedef struct {
+    const double *table;
+    int32_t rows;  // 0: there are none
+    int32_t shift;
+} RowTable;
+
+// What is solved: sizes, options, inputs. Shared by every kernel of a plan.
+typedef struct {
+    int64_t batch;   // B of this launch
+    int64_t points;  // N
+    int32_t states;  // K
+    int32_t derivatives;           // Q
+    int32_t equation_derivatives;  // Qc <= Q
+    int32_t equations;             // E
+    int32_t initial_points;        // I
+    int32_t initial_derivatives;   // J
+    int32_t periodic;              // whether z[0,k,j] = z[N-1,k,j], j < Q - 1
+    int32_t slack;                 // whether epsilon stands in every smoothness row
+    int32_t balanced;     // whether equation rows are scaled by l^(Qc-1), initial rows by l^j
+    int32_t square_root;  // factorisation: 0 Cholesky of M, 1 QR of the rows
+    int32_t refinement;   // steps with the residual beta - A z in double precision
+    int32_t reserved;
+    double slack_cost;  // gamma·alpha
+    double weight_equation;
+    double weight_initial;
+    double weight_smoothness;
+    double weight_periodic;
+    RowTable pair;
+    RowTable triple;
+    Input coefficients;
+    Input rhs;
+    Input initial_values;
+    Input steps;
+} Problem;
+
+#endif
