@@ -18,10 +18,6 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    fn times(&self) -> Vec<f64> {
-        (0..self.points).map(|t| self.step * t as f64).collect()
-    }
-
     fn solve<O: NonlinearOde + Copy>(&self, ode: O) -> NonlinearSolution {
         let parameters = [1, self.theta.len()];
         let initial_values = [1, ode.states(), ode.order()];
@@ -43,8 +39,8 @@ impl Case<'_> {
         let solution = self.solve(ode);
         let found = solution.status[0];
         assert!(found.is_converged(), "{name}: {found:?}");
-        let exact = reference::trajectory(&ode, self.theta, self.start, &self.times());
-        let error = largest_error(&solution.values, &exact, ode.order());
+        let grid = Grid { points: self.points, step: self.step };
+        let error = grid.error(&ode, self.theta, self.start, &solution.values);
         println!(
             "{name}: {} points, step {}: error {error:.1e}, {} iterations after {} over windows",
             self.points, self.step, solution.iterations[0], solution.window_iterations[0],
@@ -53,10 +49,27 @@ impl Case<'_> {
     }
 }
 
-/// Of u alone: `values` (…, m + 2), `exact` (…, m).
-fn largest_error(values: &[f64], exact: &[f64], order: usize) -> f64 {
-    let pairs = values.chunks_exact(order + 2).zip(exact.chunks_exact(order));
-    pairs.map(|(value, exact)| (value[0] - exact[0]).abs()).fold(0.0, f64::max)
+/// The points that are compared: every tenth.
+const EVERY: usize = 10;
+
+struct Grid {
+    points: usize,
+    step: f64,
+}
+
+impl Grid {
+    /// The largest error of u in one trajectory (N, K, m + 2).
+    fn error(&self, ode: &impl NonlinearOde, theta: &[f64], start: &[f64], values: &[f64]) -> f64 {
+        let compared = (0..self.points).step_by(EVERY);
+        let times: Vec<f64> = compared.map(|t| self.step * t as f64).collect();
+        let exact = reference::trajectory(ode, theta, start, &times);
+        let (states, order) = (ode.states(), ode.order());
+        let values = values.chunks_exact(states * (order + 2)).step_by(EVERY);
+        let pairs = values.zip(exact.chunks_exact(states * order)).flat_map(|(value, exact)| {
+            value.chunks_exact(order + 2).zip(exact.chunks_exact(order))
+        });
+        pairs.map(|(value, exact)| (value[0] - exact[0]).abs()).fold(0.0, f64::max)
+    }
 }
 
 #[test]
@@ -122,14 +135,11 @@ fn a_thousand_parameter_sets_at_once() {
     let solution = solver.solve(&problem).unwrap();
     assert!(solution.status.iter().all(|status| status.is_converged()));
 
-    // Every tenth point.
-    let times: Vec<f64> = (0..points).step_by(10).map(|t| step[0] * t as f64).collect();
+    let grid = Grid { points, step: step[0] };
     let mut worst = 0.0_f64;
     for (b, values) in solution.values.chunks_exact(points * 2 * 3).enumerate() {
         let (theta, start) = (&theta[b * 4..][..4], &start[b * 2..][..2]);
-        let exact = reference::trajectory(&LotkaVolterra, theta, start, &times);
-        let values: Vec<f64> = values.chunks_exact(2 * 3).step_by(10).flatten().copied().collect();
-        worst = worst.max(largest_error(&values, &exact, 1));
+        worst = worst.max(grid.error(&LotkaVolterra, theta, start, values));
     }
     let most = |iterations: &[usize]| *iterations.iter().max().unwrap();
     println!(

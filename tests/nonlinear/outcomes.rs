@@ -131,6 +131,27 @@ fn a_good_start_saves_iterations() {
     }
 }
 
+/// Without windows, from a trajectory that stands still: whole steps would raise the sum of
+/// squares.
+#[test]
+fn a_poor_start_is_damped() {
+    let mu = [0.5, 0.8, 1.0, 1.2];
+    let problem = oscillator(&mu);
+    let default = NonlinearOptions::default();
+    let mut solver = NonlinearSolver::new(VanDerPol, problem.shape(), &default).unwrap();
+    let swept = solver.solve(&problem).unwrap();
+    let options = NonlinearOptions { window: 201, ..default };
+    let mut solver = NonlinearSolver::new(VanDerPol, problem.shape(), &options).unwrap();
+    let whole = solver.solve(&problem).unwrap();
+    assert!(whole.status.iter().all(|status| status.is_converged()), "{:?}", whole.status);
+    for (whole, swept) in whole.values.iter().zip(&swept.values).step_by(4) {
+        assert!((whole - swept).abs() < 1e-9, "{whole} {swept}");
+    }
+    for (whole, swept) in whole.defects.iter().zip(&swept.defects) {
+        assert!((whole - swept).abs() < 1e-3 * swept, "{whole} {swept}");
+    }
+}
+
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     let mu = [0.5, 1.0, 2.0, 3.0];
