@@ -51,7 +51,7 @@ fn main() -> Result<()> {
     let mut mu: Vec<f64> = (0..axes[0]).map(|b| 0.5 + 0.03 * b as f64).collect();
     let mut solver = NonlinearSolver::new(VanDerPol, oscillators(&axes, &mu)?.shape(), &options)?;
     let mut trajectories = solver.solve(&oscillators(&axes, &mu)?)?.values.clone();
-    for iteration in 0..=60 {
+    for iteration in 0..=20 {
         let problem = oscillators(&axes, &mu)?;
         // The last trajectories are a good start for the next ones.
         let solution = solver.solve_from(&problem, &trajectories)?;
@@ -67,7 +67,7 @@ fn main() -> Result<()> {
             *slope = 2.0 * misfit / POINTS as f64;
         }
         let gradient = &solver.vjp(&problem, &cotangent)?.parameters;
-        if iteration % 10 == 0 {
+        if iteration % 5 == 0 {
             let worst = mu.iter().map(|mu| (mu - 1.5).abs()).fold(0.0, f64::max);
             println!(
                 "{iteration:3}  mean loss {:.1e}  largest error of μ {worst:.1e}  iterations {}",

@@ -1,4 +1,5 @@
-//! Nonlinear ODEs: Gauss-Newton iterations, each of which is one batched linear solve.
+//! Nonlinear ODEs: Gauss-Newton iterations, each of which is one batched linear solve, in double
+//! precision.
 //!
 //! A system is F(t, u, u', …, u^(m); θ) = 0, K equations for K states, with initial values of
 //! u, …, u^(m−1). On a grid, the trajectory z (u and its derivatives at every point) minimises
