@@ -35,6 +35,14 @@ pub enum Error {
         /// Size of the request (saturated when it does not fit a `usize`).
         bytes: usize,
     },
+    /// A device could not be used, or failed.
+    #[error("while {doing}: {message}")]
+    Device {
+        /// What was being done.
+        doing: String,
+        /// What the driver said, and what to do about it where that is known.
+        message: String,
+    },
     /// A file could not be opened, read or written.
     #[error("{}: {source}", path.display())]
     Io {

@@ -12,7 +12,7 @@ pub struct Ode {
     pub batch: usize,
     /// N: time points.
     pub points: usize,
-    /// (B or 1, N or 1, E, K, Q).
+    /// (B or 1, N or 1, E, K, Qc).
     pub coefficients: Var,
     /// (B or 1, N or 1, E).
     pub rhs: Var,
@@ -21,6 +21,9 @@ pub struct Ode {
     /// (B or 1, N−1 or 1\[, K or 1\]), positive; [`positive_steps`](crate::nn::positive_steps) makes
     /// them so.
     pub steps: Var,
+    /// Derivatives of the solution beyond the coefficients' columns
+    /// ([`Problem::extended`]): 1 suits the default Hermite rows.
+    pub extra_derivatives: usize,
 }
 
 /// One solve of the record, with the factor that its adjoint needs.
@@ -61,7 +64,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
         let [coefficients, rhs, initial_values, steps] =
             inputs.map(|input| self.nodes[input].value.shape());
         let (batch, points) = (ode.batch, ode.points);
-        let shape = ProblemShape::new(batch, points, coefficients, rhs, initial_values, steps)?;
+        let shape = ProblemShape::new(batch, points, coefficients, rhs, initial_values, steps)?
+            .extended(ode.extra_derivatives)?;
         let known = self.idle_solves.iter().position(|solve| solve.fits(&shape, options));
         let mut solve = match known {
             Some(known) => self.idle_solves.swap_remove(known),
@@ -82,6 +86,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// Adds the contribution of ∂ℓ/∂(solution) to the gradients of the inputs that have one.
     pub(super) fn propagate_ode(
         &mut self,
+        solution: usize,
         inputs: [usize; 4],
         solve: usize,
         cotangent: &Array<T, B>,
@@ -99,7 +104,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
         }
         let solver = &mut self.solves[solve].solver;
         let targets = own.each_mut().map(Option::as_mut);
-        self.backend.solve_adjoint(solver, arrays, cotangent, targets)?;
+        let solution = &self.nodes[solution].value;
+        self.backend.solve_adjoint(solver, arrays, solution, cotangent, targets)?;
         for (input, own) in inputs.into_iter().zip(own) {
             match (&mut gradients[input], own) {
                 (Some(sum), Some(own)) => {
@@ -119,8 +125,9 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// # Errors
     /// [`Error::Argument`] for any other variable.
     pub fn ode_solution(&self, solution: Var) -> Result<&Solution<T>> {
-        match self.node(solution)?.operation {
-            Operation::Ode { solve, .. } => B::solution(&self.solves[solve].solver),
+        let node = self.node(solution)?;
+        match node.operation {
+            Operation::Ode { solve, .. } => B::solution(&self.solves[solve].solver, &node.value),
             _ => Err(Error::argument("solution", "is not the result of `solve_ode`")),
         }
     }

@@ -2,44 +2,30 @@
 //!
 //! Nothing is downloaded here. `cargo xtask toolkit` installs a compiler where there is none.
 
+#[path = "../../../build/nvcc.rs"]
+mod nvcc;
+
 use std::{
-    env,
     path::{Path, PathBuf},
     process::Command,
 };
 
-/// Where `cargo xtask toolkit` installs: `target/cuda-toolkit` in the workspace.
-pub fn installation_directory() -> PathBuf {
+pub use nvcc::installed as installed_nvcc;
+
+fn workspace() -> &'static Path {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    let workspace = crates.and_then(Path::parent).expect("this crate lies in crates/");
-    workspace.join("target/cuda-toolkit")
+    crates.and_then(Path::parent).expect("this crate lies in crates/")
 }
 
-/// The compiler within an installation made by `cargo xtask toolkit` in `directory`.
-pub fn installed_nvcc(directory: &Path) -> PathBuf {
-    directory.join("nvidia/cu13/bin/nvcc")
+/// Where `cargo xtask toolkit` installs: `target/cuda-toolkit` in the workspace.
+pub fn installation_directory() -> PathBuf {
+    nvcc::installation_directory(workspace())
 }
 
 /// The first nvcc among: the file named by `NVCC`, `PATH`, `CUDA_HOME`, `CUDA_PATH`,
 /// `/usr/local/cuda` and [`installation_directory`].
 pub fn find_nvcc() -> Option<PathBuf> {
-    let in_path = env::var_os("PATH")
-        .iter()
-        .flat_map(env::split_paths)
-        .map(|directory| directory.join("nvcc"))
-        .collect::<Vec<_>>();
-    let in_homes = ["CUDA_HOME", "CUDA_PATH"]
-        .into_iter()
-        .filter_map(env::var_os)
-        .map(|home| Path::new(&home).join("bin/nvcc"));
-    env::var_os("NVCC")
-        .map(PathBuf::from)
-        .into_iter()
-        .chain(in_path)
-        .chain(in_homes)
-        .chain([PathBuf::from("/usr/local/cuda/bin/nvcc")])
-        .chain([installed_nvcc(&installation_directory())])
-        .find(|candidate| candidate.is_file())
+    nvcc::find(workspace())
 }
 
 /// As [`find_nvcc`], with an error that says what to do.

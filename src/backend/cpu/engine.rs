@@ -9,6 +9,7 @@ use super::tile::{Scratch, SolutionSink, Tile};
 use crate::adjoint::{Cotangent, Gradients, Tangents};
 use crate::error::Result;
 use crate::options::{Options, Weights};
+use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::shape::ProblemShape;
@@ -50,6 +51,11 @@ impl<T: Real> Engine<T> {
         } else {
             Ok(Engine::Wide(Batch::new(shape, options)?))
         }
+    }
+
+    /// How problems are solved.
+    pub fn plan(&self) -> Plan {
+        each_width!(self, batch => batch.plan())
     }
 
     /// Solves every system.
@@ -215,6 +221,30 @@ impl<S: Packed> Batch<S> {
             group_systems,
             layout,
         })
+    }
+
+    fn plan(&self) -> Plan {
+        let tiles: usize = self.groups.iter().map(|group| group.tiles.len()).sum();
+        let factor = self.layout.banded.factor_values().unwrap_or(usize::MAX);
+        let of_tile = factor.saturating_add(self.layout.banded.unknowns());
+        let factorisation = match self.options.square_root_in::<S::Real>() {
+            true => "square-root",
+            false => "Cholesky",
+        };
+        Plan {
+            device: "cpu".into(),
+            path: format!(
+                "block-banded {factorisation} factor, {} systems at a time in {tiles} tiles, {} groups of \
+                 tiles over {} threads",
+                S::LANES,
+                self.groups.len(),
+                rayon::current_num_threads()
+            ),
+            parts: 1,
+            forward_launches: 0,
+            adjoint_launches: 0,
+            workspace_bytes: of_tile.saturating_mul(tiles).saturating_mul(size_of::<S>()),
+        }
     }
 
     fn solve(&mut self, problem: &Problem<'_, S::Real>, solution: &mut Solution<S::Real>) {

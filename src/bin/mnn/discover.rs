@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::ValueEnum;
 use mechanistic::discovery::{self, Dataset, Discovery, Link, Method, Settings};
 use mechanistic::io::{atomic, csv, model, plot, report};
-use mechanistic::{Error, Result};
+use mechanistic::{Device, Error, Result};
 
-use crate::device::Device;
 use crate::progress::Display;
 
 /// Find the differential equations that time series obey
@@ -56,8 +55,8 @@ pub struct Arguments {
     /// Seed of everything random
     #[arg(long, default_value_t = 0, help_heading = "Model")]
     seed: u64,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t, help_heading = "Model")]
+    /// Where to compute: cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t, help_heading = "Model")]
     device: Device,
 
     /// Form of the equations on standard output
@@ -135,7 +134,12 @@ impl Arguments {
 
     /// Everything that can be refused before the work begins.
     fn check(&self) -> Result<()> {
-        let Device::Cpu = self.device;
+        if !matches!(self.device, Device::Cpu) {
+            return Err(Error::Argument {
+                argument: "--device".into(),
+                message: format!("discovery runs on the CPU, not on {}", self.device),
+            });
+        }
         self.settings().validate()?;
         self.plot.as_deref().map_or(Ok(()), plot::check)?;
         [&self.output, &self.save]

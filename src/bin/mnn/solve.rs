@@ -5,15 +5,14 @@ use std::process::ExitCode;
 
 use mechanistic::io::atomic;
 use mechanistic::io::problem::{self, OwnedProblem, ProblemFile};
-use mechanistic::{Cotangent, Real, Result, Solver, Status};
-
-use crate::device::Device;
+use mechanistic::{Cotangent, Device, Real, Result, Solver, Status};
 
 /// Solve the batch of linear ODEs in a safetensors file
 ///
-/// B systems, N points, E equations of K states, Q = order + 1 values a state.
+/// B systems, N points, E equations of K states, Qc = order + 1 values a state in the equations and
+/// Q = Qc + extra derivatives in the solution.
 ///
-/// The file holds the tensors `coefficients` (B or 1, N or 1, E, K, Q), `rhs` (B or 1, N or 1, E),
+/// The file holds the tensors `coefficients` (B or 1, N or 1, E, K, Qc), `rhs` (B or 1, N or 1, E),
 /// `initial_values` (B or 1, I, K, J), `steps` (B or 1, N−1 or 1[, K or 1]) and, for gradients, a
 /// `cotangent` (B, N, K, Q); all F64, or all F32, F16 or BF16. Options stand in its metadata under
 /// the names of the flags below (with _ for -), and the flags override them. The result holds
@@ -69,8 +68,8 @@ pub struct Arguments {
     /// Steps of iterative refinement; by default 1 in F64, 3 otherwise
     #[arg(long, value_name = "STEPS", allow_hyphen_values = true)]
     refinement: Option<String>,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t)]
+    /// Where to compute: cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t)]
     device: Device,
 }
 
@@ -99,17 +98,16 @@ impl Arguments {
 
 /// Reads, solves, writes.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let Device::Cpu = arguments.device;
     atomic::check(&arguments.output)?;
     match problem::read(&arguments.problem, &arguments.overrides())? {
-        ProblemFile::F64(problem) => solve(&problem, &arguments.output),
-        ProblemFile::F32(problem) => solve(&problem, &arguments.output),
+        ProblemFile::F64(problem) => solve(&problem, &arguments.device, &arguments.output),
+        ProblemFile::F32(problem) => solve(&problem, &arguments.device, &arguments.output),
     }
 }
 
-fn solve<T: Real>(owned: &OwnedProblem<T>, output: &Path) -> Result<ExitCode> {
+fn solve<T: Real>(owned: &OwnedProblem<T>, device: &Device, output: &Path) -> Result<ExitCode> {
     let problem = owned.problem();
-    let mut solver = Solver::<T>::new(problem.shape(), &owned.options)?;
+    let mut solver = Solver::<T>::on(device, problem.shape(), &owned.options)?;
     solver.solve(&problem)?;
     let gradients = match owned.cotangent() {
         Some(values) => Some(solver.vjp(&problem, &Cotangent { values, epsilon: None })?.clone()),

@@ -356,6 +356,7 @@ impl Backend for Cpu {
         &self,
         solver: &mut Solver<T>,
         inputs: [&Array<T>; 4],
+        _: &Array<T>,
         cotangent: &Array<T>,
         gradients: [Option<&mut Array<T>>; 4],
     ) -> Result<()> {
@@ -371,7 +372,7 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn solution<T: Real>(solver: &Solver<T>) -> Result<&Solution<T>> {
+    fn solution<'a, T: Real>(solver: &'a Solver<T>, _: &Array<T>) -> Result<&'a Solution<T>> {
         Ok(solver.solution())
     }
 }

@@ -1,0 +1,64 @@
+// Sums of partial sums.
+//
+//     target[v] = Σ_g partials[g][v],   partials (G, V), row-major
+//
+// Used for the gradients of what all systems of a batch share: every group of systems writes its own
+// row of partial sums, and this adds the rows up. The V columns belong to up to five arrays, one
+// after another (SumTargets).
+//
+// Grid: x = ceil(V / 32). Block: (32, 16); thread (x, y) adds the rows g = y (mod 16) of its column
+// in ascending order, thread (x, 0) then the 16 results in ascending order: the order depends on G
+// alone, so the sums are the same in every run.
+// Shared memory: 4 KiB, static. A warp reads 32 neighbouring values of a row.
+// Aliasing: the targets overlap neither each other nor the partial sums.
+
+#include "parameters.h"
+
+namespace {
+
+constexpr int COLUMNS = 32;
+constexpr int ROWS = 16;
+
+template <typename T>
+__device__ void sum_partials(const T *__restrict__ partials, int64_t groups, int64_t values,
+                             const SumTargets &targets) {
+    __shared__ T parts[ROWS][COLUMNS];
+    const int64_t column = int64_t(blockIdx.x) * COLUMNS + threadIdx.x;
+    const bool inside = column < values;
+    T sum = 0;
+    if (inside) {
+        for (int64_t group = threadIdx.y; group < groups; group += ROWS) {
+            sum += partials[group * values + column];
+        }
+    }
+    parts[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y != 0 || !inside) {
+        return;
+    }
+    for (int row = 1; row < ROWS; ++row) {
+        sum += parts[row][threadIdx.x];
+    }
+    int64_t place = column;
+    for (const SumTarget &target : targets.targets) {
+        if (place < target.values) {
+            if (target.data != nullptr) {
+                static_cast<T *>(target.data)[place] = sum;
+            }
+            return;
+        }
+        place -= target.values;
+    }
+}
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(COLUMNS *ROWS)
+    sum_partials_f64(const double *partials, int64_t groups, int64_t values, SumTargets targets) {
+    sum_partials(partials, groups, values, targets);
+}
+
+extern "C" __global__ void __launch_bounds__(COLUMNS *ROWS)
+    sum_partials_f32(const float *partials, int64_t groups, int64_t values, SumTargets targets) {
+    sum_partials(partials, groups, values, targets);
+}

@@ -1,0 +1,273 @@
+//! A GPU: its context, its stream, its kernels.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cudarc::driver::sys::{self, CUdevice_attribute, CUfunction_attribute, CUresult};
+use cudarc::driver::{
+    CudaContext, CudaFunction, CudaModule, CudaStream, DriverError,
+    result::{device, mem_pool},
+};
+use cudarc::nvrtc::Ptx;
+
+use crate::error::{Error, Result};
+
+/// The embedded modules, made by build.rs: name of the kernel file, PTX or fat binary.
+const MODULES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/modules.rs"));
+
+/// One GPU. There is one object for each device of the machine, shared by everything that uses it.
+pub struct CudaDevice {
+    context: Arc<CudaContext>,
+    stream: Arc<CudaStream>,
+    ordinal: usize,
+    limits: Limits,
+    modules: Mutex<BTreeMap<&'static str, Arc<CudaModule>>>,
+}
+
+/// What a device allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// (major, minor).
+    pub compute_capability: (i32, i32),
+    /// Multiprocessors.
+    pub multiprocessors: usize,
+    /// Most bytes of shared memory of a block that asks for them.
+    pub shared_memory: usize,
+    /// Bytes of shared memory of a multiprocessor.
+    pub shared_memory_per_multiprocessor: usize,
+    /// Bytes of device memory.
+    pub memory: usize,
+}
+
+/// A kernel, resolved and ready to launch.
+#[derive(Clone)]
+pub struct Kernel {
+    /// As in its source.
+    pub name: String,
+    /// Most threads of a block.
+    pub most_threads: usize,
+    /// Bytes of static shared memory of a block.
+    pub static_shared: usize,
+    pub(super) function: CudaFunction,
+}
+
+impl fmt::Debug for CudaDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cuda:{}", self.ordinal)
+    }
+}
+
+/// Wraps an error of the driver with what was being done.
+pub(super) fn while_doing(doing: &str) -> impl Fn(DriverError) -> Error + '_ {
+    move |DriverError(code)| {
+        let name = format!("{code:?}");
+        let name = name.trim_start_matches("CUDA_ERROR_").to_lowercase().replace('_', " ");
+        let hint = match code {
+            CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => {
+                ": the driver is older than the compiler of the kernels; update the driver, or \
+                 build with an older CUDA toolkit"
+            }
+            CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU => {
+                ": the kernels need compute capability 8.0 or later"
+            }
+            CUresult::CUDA_ERROR_INVALID_PTX => ": the kernels were compiled by a broken toolkit",
+            _ => "",
+        };
+        Error::Device {
+            doing: doing.into(),
+            message: format!("{name} (CUDA {}){hint}", code as u32),
+        }
+    }
+}
+
+/// Number of CUDA devices of this machine: 0 where there is no driver.
+///
+/// # Errors
+/// [`Error::Device`] if there is a driver and it fails.
+pub fn count() -> Result<usize> {
+    // SAFETY: the driver's initialisers are as harmless as those of any library on this machine.
+    if !unsafe { sys::is_culib_present() } {
+        return Ok(0);
+    }
+    match CudaContext::device_count() {
+        Ok(count) => Ok(usize::try_from(count).unwrap_or(0)),
+        Err(DriverError(CUresult::CUDA_ERROR_NO_DEVICE)) => Ok(0),
+        Err(error) => Err(while_doing("counting the CUDA devices")(error)),
+    }
+}
+
+impl CudaDevice {
+    /// The device of this number; opened the first time.
+    ///
+    /// # Errors
+    /// [`Error::Device`] says what is missing: the kernels, the driver, the device.
+    pub fn get(ordinal: usize) -> Result<Arc<Self>> {
+        static DEVICES: Mutex<BTreeMap<usize, Arc<CudaDevice>>> = Mutex::new(BTreeMap::new());
+        let mut devices = DEVICES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(device) = devices.get(&ordinal) {
+            return Ok(device.clone());
+        }
+        let device = Arc::new(Self::open(ordinal)?);
+        devices.insert(ordinal, device.clone());
+        Ok(device)
+    }
+
+    fn open(ordinal: usize) -> Result<Self> {
+        let doing = format!("opening CUDA device {ordinal}");
+        let missing = |message: String| Error::Device { doing: doing.clone(), message };
+        if MODULES.is_empty() {
+            return Err(missing(
+                "this program was built without CUDA kernels, because no nvcc was found then; put \
+                 nvcc on PATH or set NVCC or CUDA_HOME, and build again"
+                    .into(),
+            ));
+        }
+        match count()? {
+            0 => {
+                return Err(missing(
+                    "no CUDA device was found (is the NVIDIA driver installed, and libcuda.so \
+                     where libraries are looked for?)"
+                        .into(),
+                ));
+            }
+            found if ordinal >= found => {
+                return Err(missing(format!("there are {found} CUDA devices, counted from 0")));
+            }
+            _ => {}
+        }
+        let failed = while_doing(&doing);
+        let context = CudaContext::new(ordinal).map_err(&failed)?;
+        // SAFETY: everything on this context goes through the one stream below, in order, so there
+        // is nothing for events to order.
+        unsafe { context.disable_event_tracking() };
+        let stream = context.new_stream().map_err(&failed)?;
+        keep_freed_memory(&context).map_err(&failed)?;
+        let limits = Limits::of(&context).map_err(&failed)?;
+        Ok(CudaDevice { context, stream, ordinal, limits, modules: Mutex::default() })
+    }
+
+    /// Its number.
+    pub fn ordinal(&self) -> usize {
+        self.ordinal
+    }
+
+    /// What it calls itself.
+    pub fn name(&self) -> Result<String> {
+        self.context.name().map_err(while_doing("asking for the device's name"))
+    }
+
+    /// What it allows.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Bytes of memory that could be allocated now.
+    pub fn free_memory(&self) -> Result<usize> {
+        let info = self.context.mem_get_info();
+        Ok(info.map_err(while_doing("asking for the device's free memory"))?.0)
+    }
+
+    /// The stream that all work goes through.
+    pub(super) fn stream(&self) -> &Arc<CudaStream> {
+        &self.stream
+    }
+
+    /// Waits until everything asked for so far is done.
+    ///
+    /// # Errors
+    /// [`Error::Device`]: a kernel failed. The device cannot be used any more in this process.
+    pub fn synchronise(&self) -> Result<()> {
+        let failed = while_doing("waiting for the device");
+        self.stream.synchronize().map_err(&failed)?;
+        self.context.check_err().map_err(&failed)
+    }
+
+    /// Gives memory that was freed back to the system.
+    pub(super) fn trim(&self) -> std::result::Result<(), DriverError> {
+        self.stream.synchronize()?;
+        if self.context.has_async_alloc() {
+            // SAFETY: the pool is the device's own and lives as long as the device.
+            unsafe { mem_pool::trim_to(device::get_mem_pool(self.context.cu_device())?, 0)? };
+        }
+        Ok(())
+    }
+
+    /// The kernel `name` of `kernels/<module>.cu`. Modules are loaded once for a device; look
+    /// kernels up when planning, not when solving.
+    pub fn kernel(&self, module: &'static str, name: &str) -> Result<Kernel> {
+        let failed = |error| while_doing(&format!("loading the kernel {name} of {module}"))(error);
+        let module = self.module(module)?;
+        // The context may have been made on another thread.
+        self.context.bind_to_thread().map_err(failed)?;
+        let function = module.load_function(name).map_err(failed)?;
+        let attribute = |attribute| -> Result<usize> {
+            Ok(function.get_attribute(attribute).map_err(failed)?.max(0) as usize)
+        };
+        use CUfunction_attribute as Attribute;
+        let most_threads = attribute(Attribute::CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK)?;
+        let static_shared = attribute(Attribute::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES)?;
+        // More than the 48 KiB that every kernel may have must be asked for.
+        let dynamic = self.limits.shared_memory.saturating_sub(static_shared);
+        function
+            .set_attribute(
+                Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                i32::try_from(dynamic).unwrap_or(i32::MAX),
+            )
+            .map_err(failed)?;
+        Ok(Kernel { name: name.into(), most_threads, static_shared, function })
+    }
+
+    fn module(&self, name: &'static str) -> Result<Arc<CudaModule>> {
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(module) = modules.get(name) {
+            return Ok(module.clone());
+        }
+        let image = MODULES.iter().find(|(module, _)| *module == name).map(|(_, image)| *image);
+        let doing = format!("loading the kernels {name}");
+        let image = image.ok_or_else(|| Error::Device {
+            doing: doing.clone(),
+            message: format!("kernels/{name}.cu is not in this program"),
+        })?;
+        let module = self.context.load_module(Ptx::from_binary(image.to_vec()));
+        let module = module.map_err(while_doing(&doing))?;
+        modules.insert(name, module.clone());
+        Ok(module)
+    }
+}
+
+impl Limits {
+    fn of(context: &Arc<CudaContext>) -> std::result::Result<Self, DriverError> {
+        use CUdevice_attribute as Attribute;
+        let attribute = |attribute| -> std::result::Result<usize, DriverError> {
+            Ok(context.attribute(attribute)?.max(0) as usize)
+        };
+        Ok(Limits {
+            compute_capability: context.compute_capability()?,
+            multiprocessors: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+            shared_memory: attribute(
+                Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+            )?,
+            shared_memory_per_multiprocessor: attribute(
+                Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR,
+            )?,
+            memory: context.total_mem()?,
+        })
+    }
+}
+
+/// Lets the driver's pool keep what is freed, so that the next allocation costs nothing.
+fn keep_freed_memory(context: &CudaContext) -> std::result::Result<(), DriverError> {
+    if !context.has_async_alloc() {
+        return Ok(());
+    }
+    let mut threshold = u64::MAX;
+    // SAFETY: the pool is the device's own, and the attribute is a 64-bit number.
+    unsafe {
+        mem_pool::set_attribute(
+            device::get_mem_pool(context.cu_device())?,
+            sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD,
+            (&raw mut threshold).cast(),
+        )
+    }
+}
