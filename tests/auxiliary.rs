@@ -2,7 +2,7 @@
 
 use mechanistic::nn::{Optimiser, ParameterId, Parameters, Rule, Schedule, solve_with_auxiliaries};
 use mechanistic::tape::{Array, Ode, Tape, Var};
-use mechanistic::{Options, Result, Smoothness};
+use mechanistic::{Options, Result};
 
 const POINTS: usize = 21;
 const STEP: f64 = 0.1;
@@ -38,22 +38,17 @@ fn values(tape: &Tape<f64>, solution: Var) -> Vec<f64> {
     solution.data().chunks_exact(derivatives).map(|u| u[0]).collect()
 }
 
-/// Coefficients c of one equation in one state with a zero column for one more derivative, which
-/// raises the order of the rows.
+/// Σ c_j u^(j) = 0 in one state.
 fn linear(tape: &mut Tape<f64>, c: &[f64], start: &[f64]) -> Ode {
-    let coefficients = [c, &[0.0]].concat();
     Ode {
         batch: 1,
         points: POINTS,
-        coefficients: tape.constant(array(&[1, 1, 1, 1, coefficients.len()], &coefficients)),
+        coefficients: tape.constant(array(&[1, 1, 1, 1, c.len()], c)),
         rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
         initial_values: tape.constant(array(&[1, 1, 1, start.len()], start)),
         steps: tape.constant(array(&[1, 1], &[STEP])),
+        extra_derivatives: 1,
     }
-}
-
-fn options() -> Options {
-    Options { smoothness: Smoothness::Hermite, ..Options::default() }
 }
 
 /// u (B, N, 1, 1) of a solution (B, N, 1, Q).
@@ -69,7 +64,7 @@ fn a_nonlinear_equation_is_solved_by_training_the_auxiliaries() {
     let record = |tape: &mut Tape<f64>, parameters: &Parameters<f64>| {
         let ode = linear(tape, &[-1.0, 1.0], &[0.2]);
         let nu = tape.parameter(parameters, nu)?;
-        solve_with_auxiliaries(tape, &ode, nu, &options(), |tape, solution| {
+        solve_with_auxiliaries(tape, &ode, nu, &Options::default(), |tape, solution| {
             let u = states(tape, solution)?;
             tape.square(u)
         })
@@ -113,11 +108,12 @@ fn the_loss_learns_the_parameters_of_the_nonlinear_term() {
         let ode = linear(tape, &[0.0, 0.0, 1.0], &[1.5, 0.0]);
         let phi = tape.parameter(parameters, phi)?;
         let nu = tape.parameter(parameters, nu)?;
-        let solve = solve_with_auxiliaries(tape, &ode, nu, &options(), |tape, solution| {
-            let u = states(tape, solution)?;
-            let sine = tape.sin(u)?;
-            tape.mul(sine, phi)
-        })?;
+        let solve =
+            solve_with_auxiliaries(tape, &ode, nu, &Options::default(), |tape, solution| {
+                let u = states(tape, solution)?;
+                let sine = tape.sin(u)?;
+                tape.mul(sine, phi)
+            })?;
         let u = states(tape, solve.solution)?;
         let target = tape.constant(array(&[1, POINTS, 1, 1], &data));
         let misfit = tape.mse(u, target)?;
@@ -143,6 +139,7 @@ fn the_gradient_of_the_loss_agrees_with_central_differences() {
             rhs: tape.constant(array(&[1, 1, 2], &[0.3, -0.4])),
             initial_values: tape.constant(array(&[2, 1, 2, 1], &[0.5, 1.0, -0.2, 0.4])),
             steps: tape.constant(array(&[1, 1], &[STEP])),
+            extra_derivatives: 1,
         };
         let record = |tape: &mut Tape<f64>, solution| {
             // Both states in both equations, once as they are, once squared, once their sine.
@@ -150,7 +147,8 @@ fn the_gradient_of_the_loss_agrees_with_central_differences() {
             let (square, sine) = (tape.square(u)?, tape.sin(u)?);
             tape.concat(&[u, square, sine], 3)
         };
-        let solve = solve_with_auxiliaries(&mut tape, &ode, nu, &options(), record).unwrap();
+        let solve =
+            solve_with_auxiliaries(&mut tape, &ode, nu, &Options::default(), record).unwrap();
         (tape, solve.loss, nu, coefficients)
     };
     let nu = wave(POINTS * 6, 0.2);
@@ -198,12 +196,14 @@ fn a_system_without_solution_does_not_count() {
             rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
             initial_values: tape.constant(array(&[1, 1, 1, 1], &[1.0])),
             steps: tape.constant(array(&[1, 1], &[STEP])),
+            extra_derivatives: 1,
         };
-        let solve = solve_with_auxiliaries(&mut tape, &ode, nu, &options(), |tape, solution| {
-            let u = states(tape, solution)?;
-            tape.mul(u, phi)
-        })
-        .unwrap();
+        let solve =
+            solve_with_auxiliaries(&mut tape, &ode, nu, &Options::default(), |tape, solution| {
+                let u = states(tape, solution)?;
+                tape.mul(u, phi)
+            })
+            .unwrap();
         let gradients = tape.backward(solve.loss).unwrap();
         let of = |var| gradients.of(var).unwrap().data()[0];
         (tape.scalar(solve.loss).unwrap(), of(nu), of(phi))
@@ -220,11 +220,11 @@ fn misfit_shapes_are_errors() {
     let mut tape = Tape::new();
     let ode = linear(&mut tape, &[-1.0, 1.0], &[0.2]);
     let nu = tape.constant(array(&[1, POINTS, 2, 1], &[0.0; 2 * POINTS]));
-    let message = solve_with_auxiliaries(&mut tape, &ode, nu, &options(), |_, u| Ok(u));
+    let message = solve_with_auxiliaries(&mut tape, &ode, nu, &Options::default(), |_, u| Ok(u));
     let message = message.unwrap_err().to_string();
     assert!(message.starts_with("auxiliaries: expected shape (B or 1, N or 1, E, R)"), "{message}");
     let nu = tape.constant(array(&[1, 1, 1, 1], &[0.0]));
-    let message = solve_with_auxiliaries(&mut tape, &ode, nu, &options(), |_, u| Ok(u));
+    let message = solve_with_auxiliaries(&mut tape, &ode, nu, &Options::default(), |_, u| Ok(u));
     let message = message.unwrap_err().to_string();
     let expected = "nonlinearity: expected shape (B, N, E, R) = [1, 21, 1, 1], got [1, 21, 1, 3]";
     assert_eq!(message, expected);

@@ -64,6 +64,9 @@ impl Adjoint {
     }
 
     /// The gradients from z̄ = `given` (B, N, K, Q).
+    ///
+    /// # Errors
+    /// Those of the linear solver.
     pub fn run<O: NonlinearOde>(
         &mut self,
         ode: &O,
@@ -71,10 +74,10 @@ impl Adjoint {
         newton: &mut Newton,
         status: &[Convergence],
         given: &[f64],
-    ) -> &NonlinearGradients {
+    ) -> Result<&NonlinearGradients> {
         if !self.factorised {
             newton.linearise(ode, problem);
-            newton.solve_linear();
+            newton.solve_linear()?;
             self.factorised = true;
         }
         self.load(given, status);
@@ -82,7 +85,7 @@ impl Adjoint {
         let linear = linearisation.problem(grid);
         for sweep in 0.. {
             let cotangent = Cotangent { values: &self.cotangent, epsilon: None };
-            let through = solver.vjp(&linear, &cotangent).expect("the shapes were checked");
+            let through = solver.vjp(&linear, &cotangent)?;
             let at = Solved { problem, sizes, times: &grid.times, trajectory, status };
             pull_back(ode, &at, through, &mut self.arguments);
             self.advance(given, status, sizes);
@@ -92,7 +95,7 @@ impl Adjoint {
                 break;
             }
         }
-        &self.gradients
+        Ok(&self.gradients)
     }
 
     /// w̄ = z̄, or 0 for systems without a solution.

@@ -7,7 +7,7 @@ use super::ode::{Evaluator, NonlinearOde};
 use super::problem::{NonlinearProblem, part};
 use super::{Convergence, NonlinearOptions};
 use crate::solver::zeros;
-use crate::{Problem, ProblemShape, Result, Solver, Status};
+use crate::{Device, Problem, ProblemShape, Result, Solver, Status};
 
 /// A step that raises the sum of squares is halved at most so often.
 const HALVINGS: usize = 12;
@@ -113,7 +113,7 @@ impl Linearisation {
 }
 
 impl Newton {
-    pub fn new(sizes: Sizes, options: &NonlinearOptions) -> Result<Self> {
+    pub fn new(device: &Device, sizes: Sizes, options: &NonlinearOptions) -> Result<Self> {
         let Sizes { batch, points, states, order, derivatives, steps } = sizes;
         let shape = ProblemShape::new(
             batch,
@@ -125,7 +125,7 @@ impl Newton {
         )?
         .extended(derivatives - (order + 1))?;
         Ok(Newton {
-            solver: Solver::new(&shape, &options.linear)?,
+            solver: Solver::on(device, &shape, &options.linear)?,
             defects: Defects::new(&options.linear, states, order, derivatives),
             grid: Grid {
                 times: zeros("times", batch * points)?,
@@ -146,19 +146,23 @@ impl Newton {
     }
 
     /// Iterates every system whose outcome is open, from the current trajectory.
-    pub fn run<O: NonlinearOde>(&mut self, ode: &O, problem: &NonlinearProblem<'_>) {
+    ///
+    /// # Errors
+    /// Those of [`Solver::solve`].
+    pub fn run<O: NonlinearOde>(&mut self, ode: &O, problem: &NonlinearProblem<'_>) -> Result<()> {
         self.judge_start(ode, problem);
         for _ in 0..self.options.max_iterations {
             if self.progress.iter().all(|progress| progress.outcome.is_some()) {
-                return;
+                return Ok(());
             }
             self.linearise(ode, problem);
-            self.solve_linear();
+            self.solve_linear()?;
             self.step(ode, problem);
         }
         for progress in &mut self.progress {
             progress.outcome.get_or_insert(Convergence::IterationLimit);
         }
+        Ok(())
     }
 
     /// The sum of squares at the start.
@@ -208,9 +212,13 @@ impl Newton {
     }
 
     /// Solves the linearised systems, all at once.
-    pub fn solve_linear(&mut self) {
+    ///
+    /// # Errors
+    /// Those of [`Solver::solve`].
+    pub fn solve_linear(&mut self) -> Result<()> {
         let problem = self.linearisation.problem(&self.grid);
-        self.solver.solve(&problem).expect("the solver was made for this shape");
+        self.solver.solve(&problem)?;
+        Ok(())
     }
 
     /// Moves the open systems towards the last linear solution.

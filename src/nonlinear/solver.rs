@@ -6,7 +6,7 @@ use super::ode::NonlinearOde;
 use super::problem::{NonlinearProblem, NonlinearShape, part};
 use super::sweep::Sweep;
 use crate::solver::zeros;
-use crate::{Error, Formulation, Options, Result, Smoothness, Status};
+use crate::{Device, Error, Formulation, Options, Result, Status};
 
 /// How the iterations of one system ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub struct NonlinearOptions {
 impl Default for NonlinearOptions {
     fn default() -> Self {
         NonlinearOptions {
-            linear: Options { smoothness: Smoothness::Hermite, ..Options::default() },
+            linear: Options::default(),
             extra_derivatives: 1,
             max_iterations: 50,
             tolerance: 1e-9,
@@ -123,13 +123,26 @@ pub struct NonlinearSolver<O> {
 }
 
 impl<O: NonlinearOde> NonlinearSolver<O> {
-    /// Allocates for problems of this shape.
+    /// Allocates for problems of this shape, solved on the CPU.
     ///
     /// # Errors
     /// [`Error::Shape`] for parameters or initial values that do not fit the equation,
     /// [`Error::Argument`] for an impossible option, [`Error::OutOfMemory`] if the workspace
     /// cannot be had.
     pub fn new(ode: O, shape: &NonlinearShape, options: &NonlinearOptions) -> Result<Self> {
+        Self::on(&Device::Cpu, ode, shape, options)
+    }
+
+    /// The same with the linear solves on `device`; F is evaluated on the CPU.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and [`Error::Device`] if the device fails.
+    pub fn on(
+        device: &Device,
+        ode: O,
+        shape: &NonlinearShape,
+        options: &NonlinearOptions,
+    ) -> Result<Self> {
         options.check()?;
         shape.check(&ode)?;
         let sizes = Sizes {
@@ -140,9 +153,9 @@ impl<O: NonlinearOde> NonlinearSolver<O> {
             derivatives: ode.order().saturating_add(1).saturating_add(options.extra_derivatives),
             steps: shape.steps,
         };
-        let newton = Newton::new(sizes, options)?;
+        let newton = Newton::new(device, sizes, options)?;
         Ok(NonlinearSolver {
-            sweep: Sweep::new(&sizes, options)?,
+            sweep: Sweep::new(device, &sizes, options)?,
             adjoint: Adjoint::new(shape, &sizes)?,
             solution: NonlinearSolution {
                 values: zeros("solution", sizes.trajectory())?,
@@ -173,14 +186,14 @@ impl<O: NonlinearOde> NonlinearSolver<O> {
     /// says so in its [`Convergence`] and leaves the others as they would be without it.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the problem's shape is not that of the workspace.
+    /// [`Error::Argument`] if the problem's shape is not that of the workspace, [`Error::Device`].
     pub fn solve(&mut self, problem: &NonlinearProblem<'_>) -> Result<&NonlinearSolution> {
         self.load(problem)?;
         match &mut self.sweep {
-            Some(sweep) => sweep.run(&self.ode, problem, &mut self.newton),
+            Some(sweep) => sweep.run(&self.ode, problem, &mut self.newton)?,
             None => self.newton.hold(),
         }
-        Ok(self.iterate(problem))
+        self.iterate(problem)
     }
 
     /// Solves all systems of the batch, beginning with `trajectory` (B, N, K, Q). It need not
@@ -188,7 +201,7 @@ impl<O: NonlinearOde> NonlinearSolver<O> {
     ///
     /// # Errors
     /// [`Error::Argument`] if the problem's shape is not that of the workspace, [`Error::Shape`] if
-    /// the trajectory does not fit.
+    /// the trajectory does not fit, [`Error::Device`].
     pub fn solve_from(
         &mut self,
         problem: &NonlinearProblem<'_>,
@@ -197,7 +210,7 @@ impl<O: NonlinearOde> NonlinearSolver<O> {
         self.check_trajectory("trajectory", trajectory)?;
         self.load(problem)?;
         self.newton.trajectory.copy_from_slice(trajectory);
-        Ok(self.iterate(problem))
+        self.iterate(problem)
     }
 
     /// The last solution.
@@ -211,7 +224,7 @@ impl<O: NonlinearOde> NonlinearSolver<O> {
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the
-    /// workspace, [`Error::Shape`] if the cotangent does not fit.
+    /// workspace, [`Error::Shape`] if the cotangent does not fit, [`Error::Device`].
     pub fn vjp(
         &mut self,
         problem: &NonlinearProblem<'_>,
@@ -224,7 +237,7 @@ impl<O: NonlinearOde> NonlinearSolver<O> {
         }
         self.check_trajectory("cotangent", cotangent)?;
         let (newton, status) = (&mut self.newton, &self.solution.status);
-        Ok(self.adjoint.run(&self.ode, problem, newton, status, cotangent))
+        self.adjoint.run(&self.ode, problem, newton, status, cotangent)
     }
 
     /// Grid and initial values into the workspace.
@@ -242,18 +255,18 @@ impl<O: NonlinearOde> NonlinearSolver<O> {
             values.copy_from_slice(part(problem.initial_values, extent, b));
         }
         self.newton.progress.fill(Progress::default());
-        self.solved = true;
+        self.solved = false;
         Ok(())
     }
 
     /// Iterates over the whole grid and collects what came out.
-    fn iterate(&mut self, problem: &NonlinearProblem<'_>) -> &NonlinearSolution {
+    fn iterate(&mut self, problem: &NonlinearProblem<'_>) -> Result<&NonlinearSolution> {
         for (progress, iterations) in
             self.newton.progress.iter_mut().zip(&mut self.solution.window_iterations)
         {
             *iterations = std::mem::take(&mut progress.iterations);
         }
-        self.newton.run(&self.ode, problem);
+        self.newton.run(&self.ode, problem)?;
         self.adjoint.forget();
 
         self.solution.values.copy_from_slice(&self.newton.trajectory);
@@ -268,7 +281,8 @@ impl<O: NonlinearOde> NonlinearSolver<O> {
                 self.solution.values[b * stride..(b + 1) * stride].fill(f64::NAN);
             }
         }
-        &self.solution
+        self.solved = true;
+        Ok(&self.solution)
     }
 
     fn check_shape(&self, problem: &NonlinearProblem<'_>) -> Result<()> {

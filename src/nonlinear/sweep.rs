@@ -4,7 +4,7 @@ use super::newton::{Newton, Progress, Sizes};
 use super::ode::NonlinearOde;
 use super::problem::NonlinearProblem;
 use super::{Convergence, NonlinearOptions};
-use crate::Result;
+use crate::{Device, Result};
 
 /// Workspace of the windows.
 pub(super) struct Sweep {
@@ -13,32 +13,35 @@ pub(super) struct Sweep {
 
 impl Sweep {
     /// `None` if the whole grid (`sizes`) fits in one window.
-    pub fn new(sizes: &Sizes, options: &NonlinearOptions) -> Result<Option<Self>> {
+    pub fn new(device: &Device, sizes: &Sizes, options: &NonlinearOptions) -> Result<Option<Self>> {
         if options.window >= sizes.points {
             return Ok(None);
         }
         let points = options.window;
         let own = if sizes.steps[1] == 1 { 1 } else { points - 1 };
         let sizes = Sizes { points, steps: [sizes.steps[0], own], ..*sizes };
-        Ok(Some(Sweep { newton: Newton::new(sizes, options)? }))
+        Ok(Some(Sweep { newton: Newton::new(device, sizes, options)? }))
     }
 
     /// Fills the trajectory of `whole`; a system that breaks down on the way says so in its
     /// progress.
+    ///
+    /// # Errors
+    /// Those of the linear solver.
     pub fn run<O: NonlinearOde>(
         &mut self,
         ode: &O,
         problem: &NonlinearProblem<'_>,
         whole: &mut Newton,
-    ) {
+    ) -> Result<()> {
         let (points, window) = (whole.sizes.points, self.newton.sizes.points);
         let mut first = 0;
         loop {
             self.load(first, whole);
-            self.newton.run(ode, problem);
+            self.newton.run(ode, problem)?;
             self.store(first, whole);
             if first + window == points {
-                return;
+                return Ok(());
             }
             // The last window ends with the grid.
             first = (first + window - 1).min(points - window);
