@@ -38,6 +38,7 @@
 //!
 //! * [`Problem`] → [`Solver`] → [`Solution`], with [`Solver::vjp`] and [`Solver::jvp`] for
 //!   derivatives: the solver alone.
+//! * [`nonlinear`]: nonlinear ODEs by Gauss-Newton iterations, each one a batched linear solve.
 //! * [`tape`] and [`nn`]: the solve as one node of a reverse-mode tape, layers, optimisers.
 //! * [`discovery`]: time series in, governing equations out.
 //! * [`io`] reads and writes files.
@@ -67,6 +68,7 @@ pub mod cuda;
 pub mod discovery;
 pub mod io;
 pub mod nn;
+pub mod nonlinear;
 pub mod rows;
 pub mod tape;
 

@@ -97,7 +97,7 @@ impl<'a, T> Problem<'a, T> {
 }
 
 /// As many values as the shape asks for.
-fn check_length<T>(argument: &str, view: &View<'_, T>) -> Result<()> {
+pub(crate) fn check_length<T>(argument: &str, view: &View<'_, T>) -> Result<()> {
     let product = view.shape.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
     if product == Some(view.data.len()) {
         return Ok(());

@@ -25,6 +25,7 @@
 //! # }
 //! ```
 
+mod auxiliary;
 mod checkpoint;
 mod initialiser;
 mod layers;
@@ -33,6 +34,7 @@ mod parameters;
 mod schedule;
 mod steps;
 
+pub use auxiliary::{AuxiliarySolve, solve_with_auxiliaries};
 pub use checkpoint::{load_checkpoint, save_checkpoint};
 pub use initialiser::{Initialiser, Rng};
 pub use layers::{Activation, Linear, Mlp};

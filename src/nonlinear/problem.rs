@@ -1,0 +1,158 @@
+//! A batch of nonlinear ODEs on a grid: parameters, initial values, steps.
+
+use super::ode::NonlinearOde;
+use crate::problem::check_length;
+use crate::{Error, Result, View};
+
+/// Sizes of a [`NonlinearProblem`]; an axis of length 1 marked "or 1" is shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NonlinearShape {
+    /// B: systems in the batch.
+    pub batch: usize,
+    /// N: time points.
+    pub points: usize,
+    /// (B or 1, L).
+    pub parameters: [usize; 2],
+    /// (B or 1, K, m).
+    pub initial_values: [usize; 3],
+    /// (B or 1, N−1 or 1).
+    pub steps: [usize; 2],
+}
+
+/// B systems F(t, u, u', …, u^(m); θ) = 0 with their parameters and initial values, on a grid of N
+/// points.
+#[derive(Clone, Debug)]
+pub struct NonlinearProblem<'a> {
+    shape: NonlinearShape,
+    pub(super) parameters: &'a [f64],
+    pub(super) initial_values: &'a [f64],
+    pub(super) steps: &'a [f64],
+    pub(super) initial_time: f64,
+}
+
+impl<'a> NonlinearProblem<'a> {
+    /// `batch` B systems at `points` N time points that begin at t = 0. An axis of length 1 marked
+    /// "or 1" is shared.
+    ///
+    /// * `parameters` (B or 1, L): θ,
+    /// * `initial_values` (B or 1, K, m): u, …, u^(m−1) at the first point,
+    /// * `steps` (B or 1, N−1 or 1): distances of the time points, positive.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] names the array that does not fit, [`Error::Argument`] is for an empty
+    /// batch or fewer than two points.
+    pub fn new(
+        batch: usize,
+        points: usize,
+        parameters: View<'a, f64>,
+        initial_values: View<'a, f64>,
+        steps: View<'a, f64>,
+    ) -> Result<Self> {
+        if batch == 0 {
+            return Err(Error::argument("batch", "there must be at least one system"));
+        }
+        if points < 2 {
+            let message = format!("there must be at least two time points, got {points}");
+            return Err(Error::argument("points", message));
+        }
+        for (name, view) in
+            [("parameters", &parameters), ("initial_values", &initial_values), ("steps", &steps)]
+        {
+            check_length(name, view)?;
+        }
+        let shape = NonlinearShape {
+            batch,
+            points,
+            parameters: axes("parameters", &parameters, [(batch, "B")], ["L"])?,
+            initial_values: axes("initial_values", &initial_values, [(batch, "B")], ["K", "m"])?,
+            steps: axes("steps", &steps, [(batch, "B"), (points - 1, "N-1")], [])?,
+        };
+        Ok(NonlinearProblem {
+            shape,
+            parameters: parameters.data,
+            initial_values: initial_values.data,
+            steps: steps.data,
+            initial_time: 0.0,
+        })
+    }
+
+    /// The same with t = `time` at the first point, for equations in which t occurs.
+    pub fn starting_at(mut self, time: f64) -> Self {
+        self.initial_time = time;
+        self
+    }
+
+    /// Sizes.
+    pub fn shape(&self) -> &NonlinearShape {
+        &self.shape
+    }
+
+    /// θ of a system (L).
+    pub(super) fn theta(&self, system: usize) -> &'a [f64] {
+        part(self.parameters, self.shape.parameters[0], system)
+    }
+
+    /// Writes the times of a system (N).
+    pub(super) fn times(&self, system: usize, times: &mut [f64]) {
+        let steps = part(self.steps, self.shape.steps[0], system);
+        let mut t = self.initial_time;
+        times[0] = t;
+        for (i, time) in times[1..].iter_mut().enumerate() {
+            t += steps[if steps.len() == 1 { 0 } else { i }];
+            *time = t;
+        }
+    }
+}
+
+/// The part of one system in an array whose first axis is B or 1.
+pub(super) fn part<T>(array: &[T], extent: usize, system: usize) -> &[T] {
+    let size = array.len() / extent;
+    &array[if extent == 1 { 0 } else { system * size }..][..size]
+}
+
+impl NonlinearShape {
+    /// Whether it is a problem for this equation.
+    pub(super) fn check(&self, ode: &impl NonlinearOde) -> Result<()> {
+        let (k, m, l) = (ode.states(), ode.order(), ode.parameters());
+        if k == 0 || m == 0 {
+            let message = format!("needs states and an order, has K = {k} and m = {m}");
+            return Err(Error::argument("ode", message));
+        }
+        let misfit = |argument: &str, expected: String, actual: &[usize]| Error::Shape {
+            argument: argument.into(),
+            expected,
+            actual: actual.to_vec(),
+        };
+        if self.parameters[1] != l {
+            let expected = format!("(B or 1, L) = ({} or 1, {l})", self.batch);
+            return Err(misfit("parameters", expected, &self.parameters));
+        }
+        if self.initial_values[1..] != [k, m] {
+            let expected = format!("(B or 1, K, m) = ({} or 1, {k}, {m})", self.batch);
+            return Err(misfit("initial_values", expected, &self.initial_values));
+        }
+        Ok(())
+    }
+}
+
+/// The axes of an array: those that may be shared, then those of any length.
+fn axes<const A: usize, const S: usize, const F: usize>(
+    argument: &str,
+    view: &View<'_, f64>,
+    shared: [(usize, &str); S],
+    free: [&str; F],
+) -> Result<[usize; A]> {
+    let axes: Option<[usize; A]> = view.shape.try_into().ok();
+    let fits = |axes: &[usize; A]| {
+        axes.iter().zip(shared).all(|(&axis, (full, _))| axis == full || axis == 1)
+    };
+    axes.filter(fits).ok_or_else(|| {
+        let letters = shared.iter().map(|(full, name)| format!("{name} or 1 = {full} or 1"));
+        let letters: Vec<String> = letters.chain(free.map(String::from)).collect();
+        Error::Shape {
+            argument: argument.into(),
+            expected: format!("({})", letters.join(", ")),
+            actual: view.shape.to_vec(),
+        }
+    })
+}
