@@ -1,9 +1,6 @@
 //! Every launch of a kernel: one typed function for each, which checks lengths and limits. The
 //! only `unsafe` launches of the library are here and in the files below.
 
-pub mod team;
-pub mod thread;
-
 use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -18,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::real::Real;
 
 pub mod team;
+pub mod thread;
 
 /// Most blocks of a grid along x, where the batch lies.
 const MOST_BLOCKS: u64 = i32::MAX as u64;

@@ -21,10 +21,10 @@ pub mod paths;
 pub mod problem;
 mod results;
 pub mod team;
+pub mod thread;
 
 pub use device::CudaDevice;
 pub use engine::Engine;
 
 #[cfg(test)]
 pub mod testing;
-pub mod thread;
