@@ -16,6 +16,8 @@ use super::parameters::{SumTarget, SumTargets};
 use crate::error::{Error, Result};
 use crate::real::Real;
 
+pub mod team;
+pub mod thread;
 
 /// Most blocks of a grid along x, where the batch lies.
 const MOST_BLOCKS: u64 = i32::MAX as u64;

@@ -364,7 +364,7 @@ fn what_has_no_kernels_is_left_to_others() {
     let shape =
         |sizes: Sizes| Case::<f64>::new(sizes, Options::default(), 0).problem().shape().clone();
     let supports =
-        |sizes: Sizes, options: Options| ThreadPath::<f64>::supports(&shape(sizes), &options);
+        |sizes: Sizes, options: Options| Plan::new::<f64>(&shape(sizes), &options).is_some();
     let options = Options::default();
     assert!(supports(SIZES, options));
     assert!(!supports(Sizes { states: 4, ..SIZES }, options));
