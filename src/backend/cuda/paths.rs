@@ -39,7 +39,7 @@ pub fn choose<T: Real>(
             return Err(Error::argument(VARIABLE, message));
         }
     };
-    if by_thread && let Some(path) = ThreadPath::new(device, shape, options)? {
+    if by_thread && let Some(path) = ThreadPath::<T>::new(device, shape, options)? {
         return Ok(Box::new(path));
     }
     Ok(Box::new(TeamPath::new(device, shape, options)?))
