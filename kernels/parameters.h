@@ -85,4 +85,15 @@ typedef struct {
     Input steps;
 } Problem;
 
+// Where the columns of the partial sums of kernels/reduce.cu go, in order: the first
+// `targets[0].values` columns to targets[0], and so on. Data null: the columns are passed over.
+typedef struct {
+    void *data;
+    int64_t values;
+} SumTarget;
+
+typedef struct {
+    SumTarget targets[5];
+} SumTargets;
+
 #endif

@@ -1,17 +1,18 @@
 // Sums of partial sums.
 //
-//     sums[v] = Σ_g partials[g][v],   partials (G, V), sums (V), row-major
+//     target[v] = Σ_g partials[g][v],   partials (G, V), row-major
 //
-// Used for the gradients of inputs that all systems of a batch share: every group of systems writes
-// its own partial sum, and this adds them up.
+// Used for the gradients of what all systems of a batch share: every group of systems writes its own
+// row of partial sums, and this adds the rows up. The V columns belong to up to five arrays, one
+// after another (SumTargets).
 //
-// Grid: x = ceil(V / 32). Block: (32, 16); thread (x, y) adds the rows g ≡ y (mod 16) of column x of
-// its block in ascending order, thread (x, 0) then the 16 results in ascending order: the order
-// depends on G alone, so the sums are the same in every run.
+// Grid: x = ceil(V / 32). Block: (32, 16); thread (x, y) adds the rows g = y (mod 16) of its column
+// in ascending order, thread (x, 0) then the 16 results in ascending order: the order depends on G
+// alone, so the sums are the same in every run.
 // Shared memory: 4 KiB, static. A warp reads 32 neighbouring values of a row.
-// Aliasing: sums must not overlap partials.
+// Aliasing: the targets overlap neither each other nor the partial sums.
 
-#include <stdint.h>
+#include "parameters.h"
 
 namespace {
 
@@ -20,7 +21,7 @@ constexpr int ROWS = 16;
 
 template <typename T>
 __device__ void sum_partials(const T *__restrict__ partials, int64_t groups, int64_t values,
-                             T *__restrict__ sums) {
+                             const SumTargets &targets) {
     __shared__ T parts[ROWS][COLUMNS];
     const int64_t column = int64_t(blockIdx.x) * COLUMNS + threadIdx.x;
     const bool inside = column < values;
@@ -32,22 +33,32 @@ __device__ void sum_partials(const T *__restrict__ partials, int64_t groups, int
     }
     parts[threadIdx.y][threadIdx.x] = sum;
     __syncthreads();
-    if (threadIdx.y == 0 && inside) {
-        for (int row = 1; row < ROWS; ++row) {
-            sum += parts[row][threadIdx.x];
+    if (threadIdx.y != 0 || !inside) {
+        return;
+    }
+    for (int row = 1; row < ROWS; ++row) {
+        sum += parts[row][threadIdx.x];
+    }
+    int64_t place = column;
+    for (const SumTarget &target : targets.targets) {
+        if (place < target.values) {
+            if (target.data != nullptr) {
+                static_cast<T *>(target.data)[place] = sum;
+            }
+            return;
         }
-        sums[column] = sum;
+        place -= target.values;
     }
 }
 
 }  // namespace
 
 extern "C" __global__ void __launch_bounds__(COLUMNS *ROWS)
-    sum_partials_f64(const double *partials, int64_t groups, int64_t values, double *sums) {
-    sum_partials(partials, groups, values, sums);
+    sum_partials_f64(const double *partials, int64_t groups, int64_t values, SumTargets targets) {
+    sum_partials(partials, groups, values, targets);
 }
 
 extern "C" __global__ void __launch_bounds__(COLUMNS *ROWS)
-    sum_partials_f32(const float *partials, int64_t groups, int64_t values, float *sums) {
-    sum_partials(partials, groups, values, sums);
+    sum_partials_f32(const float *partials, int64_t groups, int64_t values, SumTargets targets) {
+    sum_partials(partials, groups, values, targets);
 }

@@ -60,6 +60,14 @@ pub struct Gradients<T> {
     pub weights: Weights,
 }
 
+impl<T> Gradients<T> {
+    /// Coefficients, right-hand side, initial values, steps.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn inputs_mut(&mut self) -> [&mut [T]; 4] {
+        [&mut self.coefficients, &mut self.rhs, &mut self.initial_values, &mut self.steps]
+    }
+}
+
 /// Directions in which the inputs move, each of its input's shape; `None` stands still.
 #[derive(Clone, Copy, Debug)]
 pub struct Tangents<'a, T> {

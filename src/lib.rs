@@ -53,13 +53,17 @@ struct Readme;
 
 mod adjoint;
 mod backend;
+mod device;
 mod error;
 mod options;
+mod plan;
 mod problem;
 mod real;
 mod shape;
 mod solver;
 
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod discovery;
 pub mod io;
 pub mod nn;
@@ -67,8 +71,10 @@ pub mod rows;
 pub mod tape;
 
 pub use adjoint::{Cotangent, Gradients, Tangents};
+pub use device::Device;
 pub use error::{Error, Result};
 pub use options::{Factorization, Formulation, Options, RowScaling, Smoothness, Weights};
+pub use plan::Plan;
 pub use problem::{Problem, View};
 pub use real::Real;
 pub use shape::ProblemShape;

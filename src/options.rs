@@ -16,8 +16,10 @@ pub enum Smoothness {
     /// `Taylor`, with the top derivative tied to the central difference of the one below it;
     /// couples three neighbouring points.
     TaylorCentral,
-    /// Two-point Hermite (Padé) rows, of fourth order if the solution carries one derivative more
-    /// than the equation has ([`Problem::extended`](crate::Problem::extended)).
+    /// Two-point Hermite (Padé) rows. Of fourth order if the solution carries more derivatives
+    /// than the equation has ([`Problem::extended`](crate::Problem::extended)): one more if the
+    /// steps are equal or change gradually, two more if they jump. Of second order without, and
+    /// with one more where steps jump.
     Hermite,
 }
 
@@ -50,7 +52,7 @@ pub enum RowScaling {
     Unit,
     /// With the mean step ℓ at the row's point, equation rows are multiplied by ℓ^m (m the order
     /// of the equation) and initial rows of derivative j by ℓ^j; right-hand sides too. The result
-    /// no longer depends on the unit of time.
+    /// no longer depends on the unit of time, for leading coefficients without one.
     Balanced,
 }
 

@@ -1,9 +1,11 @@
 //! A solve: plan and workspace made once a shape, then problem in, solution out.
 
 use crate::adjoint::{Cotangent, Gradients, Tangents};
-use crate::backend::cpu;
+use crate::backend::Engine;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::options::Options;
+use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::shape::ProblemShape;
@@ -90,18 +92,27 @@ pub struct Residuals {
 /// ```
 pub struct Solver<T: Real> {
     shape: ProblemShape,
-    engine: cpu::Engine<T>,
+    engine: Engine<T>,
     solution: Solution<T>,
     solved: bool,
 }
 
 impl<T: Real> Solver<T> {
-    /// Allocates for problems of this shape.
+    /// Allocates for problems of this shape, solved on the CPU.
     ///
     /// # Errors
     /// Those of [`ProblemShape::new`], [`Error::Argument`] for an impossible option,
     /// [`Error::OutOfMemory`] if the workspace cannot be had.
     pub fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
+        Self::on(&Device::Cpu, shape, options)
+    }
+
+    /// The same, solved on `device`. Problem and solution lie in the program's memory; a batch
+    /// that is larger than the device's is solved in parts.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and [`Error::Device`] if the device fails.
+    pub fn on(device: &Device, shape: &ProblemShape, options: &Options) -> Result<Self> {
         options.check()?;
         // The fields of a shape are public: this one may not have been checked.
         let shape = &shape.checked()?;
@@ -110,8 +121,13 @@ impl<T: Real> Solver<T> {
             epsilon: zeros("epsilon", shape.batch)?,
             status: zeros("status", shape.batch)?,
         };
-        let engine = cpu::Engine::new(shape, options)?;
+        let engine = Engine::new(device, shape, options)?;
         Ok(Solver { shape: shape.clone(), engine, solution, solved: false })
+    }
+
+    /// How it solves: for people to read.
+    pub fn plan(&self) -> Plan {
+        self.engine.plan()
     }
 
     /// Shape that the workspace was made for.
@@ -123,10 +139,12 @@ impl<T: Real> Solver<T> {
     /// [`Status`] and leaves the others as they would be without it.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the problem's shape is not that of the workspace.
+    /// [`Error::Argument`] if the problem's shape is not that of the workspace,
+    /// [`Error::Device`] if the device fails; the solution is then undefined.
     pub fn solve(&mut self, problem: &Problem<'_, T>) -> Result<&Solution<T>> {
         self.check_shape(problem)?;
-        self.engine.solve(problem, &mut self.solution);
+        self.solved = false;
+        self.engine.solve(problem, &mut self.solution)?;
         self.solved = true;
         Ok(&self.solution)
     }
@@ -142,7 +160,7 @@ impl<T: Real> Solver<T> {
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the
-    /// workspace, [`Error::Shape`] if an array does not fit.
+    /// workspace, [`Error::Shape`] if an array does not fit, [`Error::Device`].
     pub fn vjp(
         &mut self,
         problem: &Problem<'_, T>,
@@ -150,7 +168,7 @@ impl<T: Real> Solver<T> {
     ) -> Result<&Gradients<T>> {
         self.check_solved(problem)?;
         cotangent.check(&self.shape)?;
-        Ok(self.engine.vjp(problem, cotangent, &self.solution.status))
+        self.engine.vjp(problem, cotangent, &self.solution.status)
     }
 
     /// Jacobian-vector product (forward mode) at the problem last solved: the directional
@@ -159,7 +177,7 @@ impl<T: Real> Solver<T> {
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the
-    /// workspace, [`Error::Shape`] if an array does not fit.
+    /// workspace, [`Error::Shape`] if an array does not fit, [`Error::Device`].
     pub fn jvp(
         &mut self,
         problem: &Problem<'_, T>,
@@ -167,17 +185,17 @@ impl<T: Real> Solver<T> {
     ) -> Result<&Solution<T>> {
         self.check_solved(problem)?;
         tangents.check(&self.shape)?;
-        Ok(self.engine.jvp(problem, tangents, &self.solution.status))
+        self.engine.jvp(problem, tangents, &self.solution.status)
     }
 
     /// How well each system (B) satisfies its rows, at the problem last solved. NaN where a
     /// system was not solved.
     ///
     /// # Errors
-    /// [`Error::Argument`] if nothing was solved yet or the shape does not fit.
+    /// [`Error::Argument`] if nothing was solved yet or the shape does not fit, [`Error::Device`].
     pub fn residuals(&mut self, problem: &Problem<'_, T>) -> Result<&[Residuals]> {
         self.check_solved(problem)?;
-        Ok(self.engine.residuals(problem, &self.solution.status))
+        self.engine.residuals(problem, &self.solution.status)
     }
 
     fn check_shape(&self, problem: &Problem<'_, T>) -> Result<()> {

@@ -13,17 +13,21 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors};
 
 use super::tensors::{self, Tensor};
+use crate::shape::MOST_EXTRA_DERIVATIVES;
 use crate::{
     Error, Factorization, Formulation, Gradients, Options, Problem, ProblemShape, Real, Result,
-    Smoothness, Solution, Status, View,
+    RowScaling, Smoothness, Solution, Status, View,
 };
 
 /// Metadata that say how to solve.
-pub const OPTION_KEYS: [&str; 11] = [
+pub const OPTION_KEYS: [&str; 14] = [
     "formulation",
     "gamma",
     "alpha",
     "smoothness",
+    "roughness",
+    "scaling",
+    "extra_derivatives",
     "weight_equation",
     "weight_initial",
     "weight_smoothness",
@@ -33,7 +37,7 @@ pub const OPTION_KEYS: [&str; 11] = [
     "refinement",
 ];
 
-/// Metadata that repeat sizes: B, N, K, E, Q − 1, I and J.
+/// Metadata that repeat sizes: B, N, K, E, the order of the equation, I and J.
 pub const SIZE_KEYS: [&str; 7] =
     ["batch", "points", "states", "equations", "order", "iv_steps", "iv_orders"];
 
@@ -81,6 +85,7 @@ impl<T: Real> OwnedProblem<T> {
             self.inputs.each_ref().map(|array| View::new(&array.shape, &array.data));
         let (batch, points) = (self.shape.batch, self.shape.points);
         Problem::new(batch, points, coefficients, rhs, initial_values, steps)
+            .and_then(|problem| problem.extended(self.shape.extra_derivatives))
             .expect("the shapes were checked when the file was read")
     }
 
@@ -120,7 +125,7 @@ impl<T: Real> OwnedProblem<T> {
                 Tensor::of("grad_steps", steps, &gradients.steps),
             ]);
         }
-        tensors::write(path, &tensors, &metadata(&self.options))
+        tensors::write(path, &tensors, &metadata(&self.options, self.shape.extra_derivatives))
     }
 }
 
@@ -241,10 +246,13 @@ impl<'a> File<'a> {
             None => self.points(&axes)?,
         };
         let [c, r, i, s] = inputs.each_ref().map(|array| array.shape.as_slice());
-        let shape = ProblemShape::new(batch, points, c, r, i, s).map_err(|error| match error {
-            Error::Shape { .. } => self.error(format!("tensor {error}")),
-            _ => self.error(error.to_string()),
-        })?;
+        let extra = settings.extra_derivatives()?;
+        let shape = ProblemShape::new(batch, points, c, r, i, s)
+            .and_then(|shape| shape.extended(extra))
+            .map_err(|error| match error {
+                Error::Shape { .. } => self.error(format!("tensor {error}")),
+                _ => self.error(error.to_string()),
+            })?;
         self.check_sizes(&shape, settings)?;
         if let Some(cotangent) = &cotangent
             && cotangent.shape != shape.solution()
@@ -278,7 +286,7 @@ impl<'a> File<'a> {
             shape.points,
             shape.states(),
             shape.equations(),
-            shape.order(),
+            shape.equation_order(),
             shape.initial_points(),
             shape.initial_derivatives(),
         ];
@@ -303,6 +311,13 @@ struct Settings<'a> {
 impl Settings<'_> {
     fn size(&self, key: &str) -> Result<Option<usize>> {
         self.value(key, "a whole number", |text| text.parse().ok())
+    }
+
+    fn extra_derivatives(&self) -> Result<usize> {
+        let most = MOST_EXTRA_DERIVATIVES;
+        let parse = |text: &str| text.parse().ok().filter(|&extra| extra <= most);
+        let expected = format!("a whole number of at most {most}");
+        Ok(self.value("extra_derivatives", &expected, parse)?.unwrap_or(0))
     }
 
     fn number(&self, key: &str) -> Result<Option<f64>> {
@@ -341,6 +356,11 @@ impl Settings<'_> {
         if let Some(smoothness) = self.value("smoothness", &names, known)? {
             options.smoothness = smoothness;
         }
+        let names = RowScaling::ALL.map(RowScaling::name).join(", ");
+        let known = |text: &str| RowScaling::ALL.into_iter().find(|kind| kind.name() == text);
+        if let Some(scaling) = self.value("scaling", &names, known)? {
+            options.scaling = scaling;
+        }
         let shared = self.value("formulation", "least_squares, shared_epsilon", |text| {
             ["least_squares", "shared_epsilon"].iter().position(|name| *name == text)
         })?;
@@ -358,6 +378,7 @@ impl Settings<'_> {
             ("weight_initial", &mut weights.initial),
             ("weight_smoothness", &mut weights.smoothness),
             ("weight_periodic", &mut weights.periodic),
+            ("roughness", &mut options.roughness),
         ] {
             let valid = |number: &f64| number.is_finite() && *number >= 0.0;
             let parse = |text: &str| text.parse().ok().filter(valid);
@@ -393,10 +414,13 @@ fn status_code(status: Status) -> u8 {
 }
 
 /// The options by their keys, so that a result says how it came about.
-fn metadata(options: &Options) -> Vec<(&'static str, String)> {
+fn metadata(options: &Options, extra_derivatives: usize) -> Vec<(&'static str, String)> {
     let weights = &options.weights;
     let mut metadata = vec![
         ("smoothness", options.smoothness.name().to_owned()),
+        ("roughness", options.roughness.to_string()),
+        ("scaling", options.scaling.name().to_owned()),
+        ("extra_derivatives", extra_derivatives.to_string()),
         ("weight_equation", weights.equation.to_string()),
         ("weight_initial", weights.initial.to_string()),
         ("weight_smoothness", weights.smoothness.to_string()),
@@ -423,7 +447,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::RowScaling;
 
     fn example() -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
@@ -434,7 +457,7 @@ mod tests {
             Tensor::of("initial_values", &[1, 1, 1, 1], &[1.0f64]),
             Tensor::of("steps", &[1, 1], &[0.1f64]),
         ];
-        tensors::write(&path, &tensors, &metadata(&Options::default())).unwrap();
+        tensors::write(&path, &tensors, &metadata(&Options::default(), 1)).unwrap();
         std::fs::read(path).unwrap()
     }
 
@@ -480,9 +503,10 @@ mod tests {
         };
         let bytes = example();
         let mut file = File::new(Path::new("p"), &bytes).unwrap();
-        let metadata = metadata(&options).into_iter();
+        let metadata = metadata(&options, 2).into_iter();
         file.metadata = metadata.map(|(key, value)| (key.to_owned(), value)).collect();
         let settings = Settings { file: &file, overrides: &[] };
         assert_eq!(settings.options().unwrap(), options);
+        assert_eq!(settings.extra_derivatives().unwrap(), 2);
     }
 }

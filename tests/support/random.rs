@@ -1,6 +1,8 @@
 //! Random problems of any shape.
 
-use mechanistic::{Factorization, Formulation, Options, Problem, RowScaling, Smoothness, View, Weights};
+use mechanistic::{
+    Factorization, Formulation, Options, Problem, RowScaling, Smoothness, View, Weights,
+};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -139,28 +141,37 @@ pub fn options() -> impl Strategy<Value = Options> {
         prop::sample::select(&[0.001, 0.5][..]),
         prop::sample::select(&Factorization::ALL[..]),
     )
-        .prop_map(|(
-            smoothness, slack, weights, periodic, refinement, scaling, roughness, factorization,
-        )| {
-            Options {
+        .prop_map(
+            |(
                 smoothness,
-                roughness,
-                scaling,
-                formulation: match slack {
-                    Some((gamma, alpha)) => Formulation::SharedSlack { gamma, alpha },
-                    None => Formulation::LeastSquares,
-                },
-                weights: Weights {
-                    equation: weights.0,
-                    initial: weights.1,
-                    smoothness: weights.2,
-                    periodic: weights.3,
-                },
+                slack,
+                weights,
                 periodic,
-                refinement: Some(refinement),
+                refinement,
+                scaling,
+                roughness,
                 factorization,
-            }
-        })
+            )| {
+                Options {
+                    smoothness,
+                    roughness,
+                    scaling,
+                    formulation: match slack {
+                        Some((gamma, alpha)) => Formulation::SharedSlack { gamma, alpha },
+                        None => Formulation::LeastSquares,
+                    },
+                    weights: Weights {
+                        equation: weights.0,
+                        initial: weights.1,
+                        smoothness: weights.2,
+                        periodic: weights.3,
+                    },
+                    periodic,
+                    refinement: Some(refinement),
+                    factorization,
+                }
+            },
+        )
 }
 
 /// Any small problem.

@@ -1,6 +1,6 @@
 //! The rows of A for the systems of one tile, point by point, and their sums in M = AᵀW²A.
 
-use super::banded::{BandedShape, Window};
+use super::banded::{BandedShape, RowStack, Window};
 use super::inputs::{InputLayout, TileSystems};
 use super::lanes::Packed;
 use super::stencil::{Stencil, integer_power};
@@ -24,6 +24,8 @@ pub struct Layout {
     pub values: usize,
     /// Index of ε, if there is one.
     pub slack: Option<usize>,
+    /// Most rows that begin at one point.
+    pub most_rows: usize,
     /// Of the problem's arrays.
     pub inputs: InputLayout,
 }
@@ -33,25 +35,33 @@ impl Layout {
     pub fn new(shape: &ProblemShape, options: &Options) -> Self {
         let values = shape.points * shape.block();
         let slack = matches!(options.formulation, Formulation::SharedSlack { .. });
-        let central = triple_rows(options, shape.order()).is_some();
+        let triple = triple_rows(options, shape.order());
         let closing = usize::from(options.periodic);
+        let smoothness = pair_rows(options, shape.order()).rows
+            + triple.as_ref().map_or(0, |family| family.rows);
+        let initial = match shape.initial_points() {
+            0 => 0,
+            _ => shape.initial_derivatives(),
+        };
+        let rows_of_a_state = smoothness + initial + closing * shape.order();
         Layout {
             banded: BandedShape {
                 blocks: shape.points - closing,
                 block: shape.block(),
                 groups: shape.states(),
-                bandwidth: if central { 2 } else { 1 },
+                bandwidth: if triple.is_some() { 2 } else { 1 },
                 border: closing * shape.block() + usize::from(slack),
             },
             values,
             slack: slack.then_some(values),
+            most_rows: shape.equations() + shape.states() * rows_of_a_state,
             inputs: InputLayout::new(shape),
         }
     }
 
     /// Window column of an unknown when block `t` is eliminated.
     #[inline(always)]
-    fn column(&self, t: usize, unknown: usize) -> usize {
+    pub fn column(&self, t: usize, unknown: usize) -> usize {
         let banded = self.banded.blocks * self.banded.block;
         if unknown < banded {
             unknown - t * self.banded.block
@@ -154,7 +164,7 @@ struct Absorb<'a, S: Packed> {
     t: usize,
     layout: &'a Layout,
     window: &'a mut Window<S>,
-    rhs: &'a mut [S],
+    rhs: &'a mut [S::Double],
 }
 
 impl<S: Packed> RowVisitor<S> for Absorb<'_, S> {
@@ -163,12 +173,29 @@ impl<S: Packed> RowVisitor<S> for Absorb<'_, S> {
         let squared = row.factor() * row.factor();
         for (i, (&unknown, &value)) in row.unknowns.iter().zip(row.values).enumerate() {
             let weighted = squared * value;
-            self.rhs[unknown] += weighted * row.rhs;
+            self.rhs[unknown] += (weighted * row.rhs).widen();
             let window_row = self.window.row(self.layout.column(self.t, unknown));
             for (&unknown, &value) in row.unknowns[i..].iter().zip(&row.values[i..]) {
                 window_row[self.layout.column(self.t, unknown)] += weighted * value;
             }
         }
+    }
+}
+
+/// Lays weighted rows on the stack of the square-root factorisation of block `t`.
+struct Stack<'a, S: Packed> {
+    t: usize,
+    layout: &'a Layout,
+    stack: &'a mut RowStack<S>,
+}
+
+impl<S: Packed> RowVisitor<S> for Stack<'_, S> {
+    #[inline(always)]
+    fn visit(&mut self, row: &Row<'_, S>) {
+        let factor = row.factor();
+        let columns = row.unknowns.iter().map(|&unknown| self.layout.column(self.t, unknown));
+        let entries = columns.zip(row.values.iter().map(|&value| factor * value));
+        self.stack.push(entries, factor * row.rhs);
     }
 }
 
@@ -208,17 +235,17 @@ pub struct Context<'a, T> {
     pub layout: &'a Layout,
 }
 
-/// A problem as the systems of one tile see it.
-pub struct Assembly<'a, S: Packed> {
-    context: Context<'a, S::Real>,
+/// A problem as the systems of one tile see it: data in `T`, rows in the precision of `S`.
+pub struct Assembly<'a, S: Packed, T = <S as Packed>::Real> {
+    context: Context<'a, T>,
     systems: TileSystems,
     buffers: &'a mut RowBuffers<S>,
 }
 
-impl<'a, S: Packed> Assembly<'a, S> {
+impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
     /// The problem of `context` for `systems`.
     pub fn new(
-        context: Context<'a, S::Real>,
+        context: Context<'a, T>,
         systems: TileSystems,
         buffers: &'a mut RowBuffers<S>,
     ) -> Self {
@@ -228,7 +255,7 @@ impl<'a, S: Packed> Assembly<'a, S> {
     /// Adds what the rows that begin at point t contribute to M and to AᵀW²β. The window then
     /// holds all that the elimination of block t needs.
     #[inline(always)]
-    pub fn absorb(&mut self, t: usize, window: &mut Window<S>, rhs: &mut [S]) {
+    pub fn absorb(&mut self, t: usize, window: &mut Window<S>, rhs: &mut [S::Double]) {
         let layout = self.context.layout;
         self.visit_point_rows(t, false, &mut Absorb { t, layout, window, rhs });
         let weight = S::Real::of(self.context.options.weights.smoothness);
@@ -246,6 +273,14 @@ impl<'a, S: Packed> Assembly<'a, S> {
         }
     }
 
+    /// Lays the weighted rows that begin at point t on the stack, which then holds all that the
+    /// elimination of block t needs.
+    #[inline(always)]
+    pub fn stack(&mut self, t: usize, stack: &mut RowStack<S>) {
+        let layout = self.context.layout;
+        self.visit_rows_of(t, false, &mut Stack { t, layout, stack });
+    }
+
     /// Shows all rows to `visitor`, point by point; with their slopes if asked.
     #[inline(always)]
     pub fn visit_rows(&mut self, with_slopes: bool, visitor: &mut impl RowVisitor<S>) {
@@ -256,7 +291,7 @@ impl<'a, S: Packed> Assembly<'a, S> {
 
     /// Shows every row that begins at point t to `visitor`.
     #[inline(always)]
-    fn visit_rows_of(&mut self, t: usize, with_slopes: bool, visitor: &mut impl RowVisitor<S>) {
+    pub fn visit_rows_of(&mut self, t: usize, with_slopes: bool, visitor: &mut impl RowVisitor<S>) {
         self.visit_point_rows(t, with_slopes, visitor);
         let weight = S::Real::of(self.context.options.weights.smoothness);
         for (k, points) in self.smoothness_families() {
@@ -366,7 +401,7 @@ impl<'a, S: Packed> Assembly<'a, S> {
     }
 
     /// (state, number of points) of the smoothness families.
-    fn smoothness_families(&self) -> impl Iterator<Item = (usize, usize)> + use<S> {
+    fn smoothness_families(&self) -> impl Iterator<Item = (usize, usize)> + use<S, T> {
         let most = if self.buffers.triple.is_some() { 3 } else { 2 };
         (0..self.context.problem.shape().states())
             .flat_map(move |k| (2..=most).map(move |n| (k, n)))

@@ -1,4 +1,4 @@
-//! Cholesky factor of a symmetric positive definite block-banded matrix with a thin dense border.
+//! Triangular factor of a symmetric positive definite block-banded matrix with a thin dense border.
 //!
 //! The unknowns are ordered (z_0, ..., z_{n-1}, y): n blocks of P values, then c border values.
 //! Block t is coupled with blocks t .. t+w (w = bandwidth, 1 or 2) and with the border:
@@ -12,15 +12,22 @@
 //!
 //! M is never stored. A [`Window`] holds the rows of blocks t .. t+w and of the border as far as
 //! they are known when block t is eliminated; the caller adds the terms that involve block t, and
-//! [`Factor::eliminate`] turns the window's first block row into row t of R. The one primitive
-//! serves ODE solves (border: shared slack, the closing point of a periodic solution) and
-//! discovery (border: the coefficients).
+//! [`Factor::eliminate`] turns the window's first block row into row t of R. That is Cholesky's
+//! factorisation; where M = AᵀW²A has too few digits for it, [`RowStack`] and
+//! [`Factor::eliminate_rows`] make the same R from the rows of WA. Substitution is in double
+//! precision whatever the precision of R, so that refinement can make up for it.
+//!
+//! The one primitive serves ODE solves (border: shared slack, the closing point of a periodic
+//! solution) and discovery (border: the coefficients).
 
 use super::lanes::Packed;
 use crate::error::Result;
 use crate::real::Real;
 use crate::solver::zeros;
 use num_traits::{Float, One, Zero};
+
+mod square_root;
+pub use square_root::RowStack;
 
 /// Sizes of a bordered block-banded matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +137,15 @@ struct Weakest<T> {
     unknown: usize,
 }
 
+/// What R was computed from, and so the digits it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// M.
+    Matrix,
+    /// The rows of WA.
+    Rows,
+}
+
 /// Uncertainty of the weakest pivot, relative to it, from which on the matrix counts as singular.
 const MOST_UNCERTAINTY: f64 = 1.0 / 16.0;
 
@@ -145,6 +161,7 @@ pub struct Factor<S: Packed> {
     breakdown: Vec<Option<Breakdown>>,
     /// Per lane.
     weakest: Vec<Weakest<S::Real>>,
+    origin: Origin,
 }
 
 impl<S: Packed> Factor<S> {
@@ -159,6 +176,7 @@ impl<S: Packed> Factor<S> {
             values,
             breakdown: vec![None; S::LANES],
             weakest: vec![Weakest { ratio: S::Real::infinity(), unknown: 0 }; S::LANES],
+            origin: Origin::Matrix,
             shape,
         })
     }
@@ -194,6 +212,12 @@ impl<S: Packed> Factor<S> {
     pub fn restart(&mut self, window: &mut Window<S>) {
         window.entries.fill(S::default());
         window.removed.fill(S::default());
+        self.begin(Origin::Matrix);
+    }
+
+    /// Forgets earlier breakdowns.
+    fn begin(&mut self, origin: Origin) {
+        self.origin = origin;
         self.breakdown.fill(None);
         self.weakest.fill(Weakest { ratio: S::Real::infinity(), unknown: 0 });
     }
@@ -295,12 +319,18 @@ impl<S: Packed> Factor<S> {
         }
     }
 
+    /// 1/R_ii of the last unknown.
+    pub fn last_reciprocal(&self) -> S::Double {
+        self.values.last().map_or(S::Double::default(), |value| value.widen())
+    }
+
     /// Solves M x = rhs in place; `rhs` is (z_0, ..., z_{n-1}, y).
-    pub fn solve(&self, rhs: &mut [S]) {
+    pub fn solve(&self, rhs: &mut [S::Double]) {
         for t in 0..self.shape.blocks {
             self.forward(t, rhs);
         }
-        self.solve_border(rhs);
+        self.forward_border(rhs);
+        self.backward_border(rhs);
         for t in (0..self.shape.blocks).rev() {
             self.backward(t, rhs);
         }
@@ -308,64 +338,70 @@ impl<S: Packed> Factor<S> {
 
     /// Block t of Rᵀ v = rhs, in place, once the blocks before it are done.
     #[inline(always)]
-    pub fn forward(&self, t: usize, rhs: &mut [S]) {
+    pub fn forward(&self, t: usize, rhs: &mut [S::Double]) {
         let (p, n) = (self.shape.block, self.shape.window());
         let row = self.row(t);
         for i in 0..p {
             let mut sum = rhs[t * p + i];
             for m in 0..i {
-                sum -= row[trapezoid(n, m) + i] * rhs[t * p + m];
+                sum -= row[trapezoid(n, m) + i].widen() * rhs[t * p + m];
             }
-            rhs[t * p + i] = sum * row[trapezoid(n, i) + i];
+            rhs[t * p + i] = sum * row[trapezoid(n, i) + i].widen();
         }
         for k in self.coupled_columns(t) {
             let mut sum = rhs[self.unknown(t, k)];
             for m in self.first_row[k]..p {
-                sum -= row[trapezoid(n, m) + k] * rhs[t * p + m];
+                sum -= row[trapezoid(n, m) + k].widen() * rhs[t * p + m];
             }
             rhs[self.unknown(t, k)] = sum;
         }
     }
 
-    /// The border's part of M x = rhs, in place, between the last `forward` and the first
-    /// `backward`.
-    pub fn solve_border(&self, rhs: &mut [S]) {
+    /// The border's part of Rᵀ v = rhs, in place, after the last `forward`.
+    pub fn forward_border(&self, rhs: &mut [S::Double]) {
         let c = self.shape.border;
         let y = &mut rhs[self.shape.blocks * self.shape.block..];
-        let triangle = &self.values[self.shape.blocks * self.shape.row_values()..];
+        let triangle = self.triangle();
         for i in 0..c {
             let mut sum = y[i];
             for m in 0..i {
-                sum -= triangle[trapezoid(c, m) + i] * y[m];
+                sum -= triangle[trapezoid(c, m) + i].widen() * y[m];
             }
-            y[i] = sum * triangle[trapezoid(c, i) + i];
+            y[i] = sum * triangle[trapezoid(c, i) + i].widen();
         }
+    }
+
+    /// The border's part of R x = v, in place, before the first `backward`.
+    pub fn backward_border(&self, rhs: &mut [S::Double]) {
+        let c = self.shape.border;
+        let y = &mut rhs[self.shape.blocks * self.shape.block..];
+        let triangle = self.triangle();
         for i in (0..c).rev() {
             let mut sum = y[i];
             for k in i + 1..c {
-                sum -= triangle[trapezoid(c, i) + k] * y[k];
+                sum -= triangle[trapezoid(c, i) + k].widen() * y[k];
             }
-            y[i] = sum * triangle[trapezoid(c, i) + i];
+            y[i] = sum * triangle[trapezoid(c, i) + i].widen();
         }
     }
 
     /// Block t of R x = v, in place, once the border and the blocks after it are done.
     #[inline(always)]
-    pub fn backward(&self, t: usize, rhs: &mut [S]) {
+    pub fn backward(&self, t: usize, rhs: &mut [S::Double]) {
         let (p, n) = (self.shape.block, self.shape.window());
         let row = self.row(t);
         for k in self.coupled_columns(t) {
             let solved = rhs[self.unknown(t, k)];
             for m in self.first_row[k]..p {
-                rhs[t * p + m] -= row[trapezoid(n, m) + k] * solved;
+                rhs[t * p + m] -= row[trapezoid(n, m) + k].widen() * solved;
             }
         }
         for i in (0..p).rev() {
             let mut sum = rhs[t * p + i];
             for k in i + 1..p {
-                sum -= row[trapezoid(n, i) + k] * rhs[t * p + k];
+                sum -= row[trapezoid(n, i) + k].widen() * rhs[t * p + k];
             }
-            rhs[t * p + i] = sum * row[trapezoid(n, i) + i];
+            rhs[t * p + i] = sum * row[trapezoid(n, i) + i].widen();
         }
     }
 
@@ -373,7 +409,7 @@ impl<S: Packed> Factor<S> {
     /// blocks are eliminated.
     pub fn border_complement(&self) -> Vec<S> {
         let c = self.shape.border;
-        let triangle = &self.values[self.shape.blocks * self.shape.row_values()..];
+        let triangle = self.triangle();
         let entry = |m: usize, k: usize| {
             let value = triangle[trapezoid(c, m) + k];
             // In place of a diagonal entry stands its reciprocal.
@@ -397,21 +433,25 @@ impl<S: Packed> Factor<S> {
     /// pivot was lost. `x` is room for the unknowns.
     ///
     /// With k the weakest pivot (relative to the diagonal of M), x = R⁻¹e_k has xᵀMx = 1 and is
-    /// large along the direction that M determines least. Rounding leaves an uncertainty of about
-    /// ε Σ_i M_ii x_i² in xᵀMx; where that reaches the order of 1, the pivot is noise. Because
+    /// large along the direction that M determines least. Rounding of M leaves an uncertainty of
+    /// about ε Σ_i M_ii x_i² in xᵀMx, rounding of the rows one of ε √(Σ_i M_ii x_i²) in ‖WAx‖;
+    /// where that reaches the order of 1, the pivot is noise. Because
     /// Σ_i M_ii x_i² = Σ_{j,i} (R_ji x_i)², one backward substitution computes it.
     #[inline(always)]
-    pub fn check_conditioning(&mut self, x: &mut [S]) {
-        let one = S::Real::one();
-        x.fill(S::default());
+    pub fn check_conditioning(&mut self, x: &mut [S::Double]) {
+        x.fill(S::Double::default());
         for (lane, weakest) in self.weakest.iter().enumerate() {
-            x[weakest.unknown].set_lane(lane, one);
+            x[weakest.unknown].set_lane(lane, 1.0);
         }
         let sum = self.backward_with_squares(x);
+        let epsilon = S::Real::epsilon().to_double();
         for lane in 0..S::LANES {
-            let uncertainty = S::Real::epsilon() * sum.lane(lane);
+            let uncertainty = match self.origin {
+                Origin::Matrix => epsilon * sum.lane(lane),
+                Origin::Rows => epsilon * sum.lane(lane).sqrt(),
+            };
             // Written so that a NaN is a breakdown too.
-            let certain = uncertainty < S::Real::of(MOST_UNCERTAINTY);
+            let certain = uncertainty < MOST_UNCERTAINTY;
             if self.breakdown[lane].is_none() && !certain {
                 let unknown = self.weakest[lane].unknown;
                 let block = (unknown / self.shape.block).min(self.shape.blocks);
@@ -423,32 +463,32 @@ impl<S: Packed> Factor<S> {
 
     /// Solves R x = y in place and returns Σ_{j,i} (R_ji x_i)².
     #[inline(always)]
-    fn backward_with_squares(&self, x: &mut [S]) -> S {
+    fn backward_with_squares(&self, x: &mut [S::Double]) -> S::Double {
         let (p, n, c) = (self.shape.block, self.shape.window(), self.shape.border);
         let banded = self.shape.blocks * p;
-        let triangle = &self.values[self.shape.blocks * self.shape.row_values()..];
-        let mut squares = S::default();
+        let triangle = self.triangle();
+        let mut squares = S::Double::default();
         for i in (0..c).rev() {
             let mut sum = x[banded + i];
             for k in i + 1..c {
-                let term = triangle[trapezoid(c, i) + k] * x[banded + k];
+                let term = triangle[trapezoid(c, i) + k].widen() * x[banded + k];
                 sum -= term;
                 squares += term * term;
             }
             squares += sum * sum;
-            x[banded + i] = sum * triangle[trapezoid(c, i) + i];
+            x[banded + i] = sum * triangle[trapezoid(c, i) + i].widen();
         }
         for t in (0..self.shape.blocks).rev() {
             let row = self.row(t);
             for i in (0..p).rev() {
                 let mut sum = x[t * p + i];
                 for k in (i + 1..p).chain(self.coupled_columns(t)) {
-                    let term = row[trapezoid(n, i) + k] * x[self.unknown(t, k)];
+                    let term = row[trapezoid(n, i) + k].widen() * x[self.unknown(t, k)];
                     sum -= term;
                     squares += term * term;
                 }
                 squares += sum * sum;
-                x[t * p + i] = sum * row[trapezoid(n, i) + i];
+                x[t * p + i] = sum * row[trapezoid(n, i) + i].widen();
             }
         }
         squares
@@ -456,15 +496,16 @@ impl<S: Packed> Factor<S> {
 
     /// Inverse of the border's Schur complement H − GᵀM⁻¹G, (c, c) row-major: the border's part
     /// of M⁻¹, i.e. the covariance of the border unknowns when M holds the inverse variances.
-    pub fn border_inverse(&self) -> Vec<S> {
+    pub fn border_inverse(&self) -> Vec<S::Double> {
         let c = self.shape.border;
-        let mut inverse = vec![S::default(); c * c];
-        let mut unit = vec![S::default(); self.shape.unknowns()];
+        let mut inverse = vec![S::Double::default(); c * c];
+        let mut unit = vec![S::Double::default(); self.shape.unknowns()];
         let border = self.shape.blocks * self.shape.block;
         for column in 0..c {
-            unit[border..].fill(S::default());
-            unit[border + column] = S::splat(S::Real::one());
-            self.solve_border(&mut unit);
+            unit[border..].fill(S::Double::default());
+            unit[border + column] = S::Double::splat(1.0);
+            self.forward_border(&mut unit);
+            self.backward_border(&mut unit);
             for row in 0..c {
                 inverse[row * c + column] = unit[border + row];
             }
@@ -475,6 +516,11 @@ impl<S: Packed> Factor<S> {
     /// Block row t of R.
     fn row(&self, t: usize) -> &[S] {
         &self.values[t * self.shape.row_values()..][..self.shape.row_values()]
+    }
+
+    /// The border's triangle of R.
+    fn triangle(&self) -> &[S] {
+        &self.values[self.shape.blocks * self.shape.row_values()..]
     }
 
     /// Window columns to the right of block t that stand for unknowns: the last blocks have
@@ -503,8 +549,8 @@ fn trapezoid(n: usize, row: usize) -> usize {
     row * n - row * (row + 1) / 2
 }
 
-/// 1/√pivot. A pivot that is not positive (or NaN, or infinite) is a breakdown: it is recorded and
-/// replaced by one, so that the lane runs on harmlessly. `whole` is the diagonal entry of M.
+/// 1/√pivot. A pivot that is not positive (or NaN, infinite, subnormal) is a breakdown: it is
+/// recorded and replaced by one, so that the lane runs on harmlessly. `whole` is the diagonal entry of M.
 #[inline(always)]
 fn reciprocal_root<S: Packed>(
     mut pivot: S,
@@ -516,7 +562,7 @@ fn reciprocal_root<S: Packed>(
 ) -> S {
     for lane in 0..S::LANES {
         let value = pivot.lane(lane);
-        if !(value > S::Real::zero() && value.is_finite()) {
+        if !(value > S::Real::zero() && value.is_normal()) {
             breakdown[lane].get_or_insert(place);
             pivot.set_lane(lane, S::Real::one());
         }

@@ -2,18 +2,20 @@
 
 use super::assembly::{Context, Layout};
 use super::gradient::GradientSink;
-use super::inputs::{ArrayLayout, TileSystems};
+use super::inputs::{ArrayLayout, InputLayout, TileSystems};
 use super::lanes::{MOST_LANES, Pack, Packed};
 use super::simd::{Work, vectorised};
 use super::tile::{Scratch, SolutionSink, Tile};
 use crate::adjoint::{Cotangent, Gradients, Tangents};
 use crate::error::Result;
 use crate::options::{Options, Weights};
+use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::shape::ProblemShape;
 use crate::solver::{Residuals, Solution, Status, zeros};
 use rayon::prelude::*;
+use std::any::{Any, TypeId};
 
 /// Lanes of a wide tile: two AVX2 registers of f64, one of f32.
 const WIDE: usize = MOST_LANES;
@@ -49,6 +51,11 @@ impl<T: Real> Engine<T> {
         } else {
             Ok(Engine::Wide(Batch::new(shape, options)?))
         }
+    }
+
+    /// How problems are solved.
+    pub fn plan(&self) -> Plan {
+        each_width!(self, batch => batch.plan())
     }
 
     /// Solves every system.
@@ -113,7 +120,7 @@ struct VjpGroup<'a, S: Packed> {
     group: &'a mut Group<S>,
     cotangent: &'a Cotangent<'a, S::Real>,
     status: &'a [Status],
-    sink: GradientSink<'a, S::Real>,
+    sink: GradientSink<'a, f64>,
 }
 
 impl<S: Packed> Work for VjpGroup<'_, S> {
@@ -154,8 +161,10 @@ pub struct Batch<S: Packed> {
     groups: Vec<Group<S>>,
     /// Systems of a group; the last may have fewer.
     group_systems: usize,
-    gradients: Gradients<S::Real>,
-    sums: GradientSums<S::Real>,
+    gradients: Gradients<f64>,
+    sums: GradientSums<f64>,
+    /// The gradients in the precision of the problem; empty if that is double.
+    rounded: Gradients<S::Real>,
     tangent: Solution<S::Real>,
     residuals: Vec<Residuals>,
 }
@@ -186,16 +195,14 @@ impl<S: Packed> Batch<S> {
             groups.push(Group { origin, tiles, scratch });
         }
 
-        let all = |array: ArrayLayout| array.values * if array.shared() { 1 } else { shape.batch };
         let sums = |array: ArrayLayout| ArraySums::new(array, group_systems, count);
+        let gradients = zero_gradients(inputs, shape.batch)?;
         Ok(Batch {
-            gradients: Gradients {
-                coefficients: zeros("gradient of coefficients", all(inputs.coefficients))?,
-                rhs: zeros("gradient of rhs", all(inputs.rhs))?,
-                initial_values: zeros("gradient of initial_values", all(inputs.initial_values))?,
-                steps: zeros("gradient of steps", all(inputs.steps))?,
-                weights: Weights { equation: 0.0, initial: 0.0, smoothness: 0.0, periodic: 0.0 },
+            rounded: match TypeId::of::<S::Real>() == TypeId::of::<f64>() {
+                true => Gradients::default(),
+                false => zero_gradients(inputs, shape.batch)?,
             },
+            gradients,
             sums: GradientSums {
                 coefficients: sums(inputs.coefficients)?,
                 rhs: sums(inputs.rhs)?,
@@ -214,6 +221,30 @@ impl<S: Packed> Batch<S> {
             group_systems,
             layout,
         })
+    }
+
+    fn plan(&self) -> Plan {
+        let tiles: usize = self.groups.iter().map(|group| group.tiles.len()).sum();
+        let factor = self.layout.banded.factor_values().unwrap_or(usize::MAX);
+        let of_tile = factor.saturating_add(self.layout.banded.unknowns());
+        let factorisation = match self.options.square_root_in::<S::Real>() {
+            true => "square-root",
+            false => "Cholesky",
+        };
+        Plan {
+            device: "cpu".into(),
+            path: format!(
+                "block-banded {factorisation} factor, {} systems at a time in {tiles} tiles, {} groups of \
+                 tiles over {} threads",
+                S::LANES,
+                self.groups.len(),
+                rayon::current_num_threads()
+            ),
+            parts: 1,
+            forward_launches: 0,
+            adjoint_launches: 0,
+            workspace_bytes: of_tile.saturating_mul(tiles).saturating_mul(size_of::<S>()),
+        }
     }
 
     fn solve(&mut self, problem: &Problem<'_, S::Real>, solution: &mut Solution<S::Real>) {
@@ -276,7 +307,7 @@ impl<S: Packed> Batch<S> {
             smoothness: family(2),
             periodic: family(3),
         };
-        gradients
+        rounded(gradients, &mut self.rounded)
     }
 
     fn jvp(
@@ -315,6 +346,38 @@ impl<S: Packed> Batch<S> {
             });
         &self.residuals
     }
+}
+
+/// Room for the gradients of a batch.
+fn zero_gradients<T: Real>(inputs: &InputLayout, batch: usize) -> Result<Gradients<T>> {
+    let all = |array: ArrayLayout| array.values * if array.shared() { 1 } else { batch };
+    Ok(Gradients {
+        coefficients: zeros("gradient of coefficients", all(inputs.coefficients))?,
+        rhs: zeros("gradient of rhs", all(inputs.rhs))?,
+        initial_values: zeros("gradient of initial_values", all(inputs.initial_values))?,
+        steps: zeros("gradient of steps", all(inputs.steps))?,
+        weights: Weights { equation: 0.0, initial: 0.0, smoothness: 0.0, periodic: 0.0 },
+    })
+}
+
+/// The sums themselves where `T` is double, else rounded into `room`: many small shares of either
+/// sign are added up, which single precision cannot do.
+fn rounded<'a, T: Real>(sums: &'a Gradients<f64>, room: &'a mut Gradients<T>) -> &'a Gradients<T> {
+    if let Some(same) = (sums as &dyn Any).downcast_ref() {
+        return same;
+    }
+    for (values, sums) in [
+        (&mut room.coefficients, &sums.coefficients),
+        (&mut room.rhs, &sums.rhs),
+        (&mut room.initial_values, &sums.initial_values),
+        (&mut room.steps, &sums.steps),
+    ] {
+        for (value, &sum) in values.iter_mut().zip(sums) {
+            *value = T::of(sum);
+        }
+    }
+    room.weights = sums.weights;
+    room
 }
 
 /// Gradients as the groups add them up.

@@ -52,21 +52,22 @@ impl ArrayLayout {
         index[0] * self.inner[0] + index[1] * self.inner[1] + index[2] * self.inner[2]
     }
 
-    /// The value at `index` of each lane's system.
+    /// The value at `index` of each lane's system, in the precision of `S`.
     #[inline(always)]
-    pub fn gather<S: Packed>(
+    pub fn gather<S: Packed, T: Real>(
         &self,
-        data: &[S::Real],
+        data: &[T],
         systems: TileSystems,
         index: [usize; 3],
     ) -> S {
         let offset = self.offset(index);
         if self.shared() {
-            return S::splat(data[offset]);
+            return S::splat(S::Real::of(data[offset].to_double()));
         }
         let mut values = S::default();
         for lane in 0..S::LANES {
-            values.set_lane(lane, data[systems.system(lane) * self.system + offset]);
+            let value = data[systems.system(lane) * self.system + offset];
+            values.set_lane(lane, S::Real::of(value.to_double()));
         }
         values
     }
@@ -131,7 +132,7 @@ impl InputLayout {
 
     /// ℓ: mean over the states of step t in `data`, which is laid out as the steps.
     #[inline(always)]
-    pub fn mean_step<S: Packed>(&self, data: &[S::Real], systems: TileSystems, t: usize) -> S {
+    pub fn mean_step<S: Packed, T: Real>(&self, data: &[T], systems: TileSystems, t: usize) -> S {
         let mut sum: S = self.steps.gather(data, systems, [t, 0, 0]);
         for k in 1..self.step_states {
             sum += self.steps.gather(data, systems, [t, k, 0]);

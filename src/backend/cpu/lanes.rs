@@ -26,6 +26,8 @@ pub trait Packed:
 {
     /// Type of one lane.
     type Real: Real;
+    /// As many lanes in double precision.
+    type Double: Packed<Real = f64, Double = Self::Double>;
     /// Number of lanes.
     const LANES: usize;
     /// The same value in every lane.
@@ -36,6 +38,8 @@ pub trait Packed:
     fn set_lane(&mut self, index: usize, value: Self::Real);
     /// Element-wise square root.
     fn sqrt(self) -> Self;
+    /// The same values in double precision, exactly.
+    fn widen(self) -> Self::Double;
 }
 
 /// Most lanes of any [`Packed`].
@@ -95,6 +99,7 @@ impl<T: Real, const L: usize> Neg for Pack<T, L> {
 
 impl<T: Real, const L: usize> Packed for Pack<T, L> {
     type Real = T;
+    type Double = Pack<f64, L>;
     const LANES: usize = L;
     #[inline(always)]
     fn splat(value: T) -> Self {
@@ -115,12 +120,17 @@ impl<T: Real, const L: usize> Packed for Pack<T, L> {
         }
         self
     }
+    #[inline(always)]
+    fn widen(self) -> Pack<f64, L> {
+        Pack(self.0.map(Real::to_double))
+    }
 }
 
 macro_rules! one_lane {
     ($real:ty) => {
         impl Packed for $real {
             type Real = $real;
+            type Double = f64;
             const LANES: usize = 1;
             #[inline(always)]
             fn splat(value: $real) -> Self {
@@ -137,6 +147,10 @@ macro_rules! one_lane {
             #[inline(always)]
             fn sqrt(self) -> Self {
                 <$real>::sqrt(self)
+            }
+            #[inline(always)]
+            fn widen(self) -> f64 {
+                self.into()
             }
         }
     };

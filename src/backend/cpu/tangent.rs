@@ -4,13 +4,14 @@ use super::assembly::{Row, RowVisitor, ScaleSlope, Source};
 use super::inputs::{ArrayLayout, InputLayout, TileSystems};
 use super::lanes::Packed;
 use crate::adjoint::Tangents;
+use crate::real::Real;
 
 /// Adds the rows' shares, given the solution z and the tangents of the inputs.
-pub struct TangentPass<'a, S: Packed> {
+pub struct TangentPass<'a, S: Packed, T> {
     /// The unknowns.
     pub z: &'a [S],
     /// Of the inputs.
-    pub tangents: &'a Tangents<'a, S::Real>,
+    pub tangents: &'a Tangents<'a, T>,
     /// Systems in the lanes.
     pub systems: TileSystems,
     /// Where the inputs stand.
@@ -19,7 +20,7 @@ pub struct TangentPass<'a, S: Packed> {
     pub sum: &'a mut [S],
 }
 
-impl<S: Packed> RowVisitor<S> for TangentPass<'_, S> {
+impl<S: Packed, T: Real> RowVisitor<S> for TangentPass<'_, S, T> {
     #[inline(always)]
     fn visit(&mut self, row: &Row<'_, S>) {
         let TangentPass { z, tangents, systems, inputs, .. } = *self;
@@ -68,9 +69,9 @@ impl<S: Packed> RowVisitor<S> for TangentPass<'_, S> {
 
 /// The tangent at `index` of each lane's system; zero where the input stands still.
 #[inline(always)]
-fn gather<S: Packed>(
+fn gather<S: Packed, T: Real>(
     array: &ArrayLayout,
-    tangent: Option<&[S::Real]>,
+    tangent: Option<&[T]>,
     systems: TileSystems,
     index: [usize; 3],
 ) -> S {

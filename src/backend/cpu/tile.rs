@@ -1,7 +1,7 @@
 //! A tile: as many systems as there are lanes, solved and differentiated together.
 
 use super::assembly::{Assembly, Context, Layout, RowBuffers};
-use super::banded::{Factor, Window};
+use super::banded::{Factor, RowStack, Window};
 use super::gradient::{GradientPass, GradientSink};
 use super::inputs::{InputLayout, TileSystems};
 use super::lanes::{MOST_LANES, Packed};
@@ -17,14 +17,25 @@ use num_traits::{Float, Zero};
 
 /// Buffers that tiles use one after another.
 pub struct Scratch<S: Packed> {
-    window: Window<S>,
+    elimination: Elimination<S>,
+    /// Rows as they are factorised.
     rows: RowBuffers<S>,
+    /// Rows as residuals and derivatives see them.
+    exact_rows: RowBuffers<S::Double>,
     /// Adjoint g or tangent ż, in the layout of the unknowns.
-    direction: Vec<S>,
+    direction: Vec<S::Double>,
     /// What M x = rhs is solved for.
-    rhs: Vec<S>,
+    rhs: Vec<S::Double>,
     /// Right-hand side and result of a refinement step.
-    correction: Vec<S>,
+    correction: Vec<S::Double>,
+}
+
+/// Where rows meet on their way into the factor.
+enum Elimination<S: Packed> {
+    /// In the normal matrix.
+    Cholesky(Window<S>),
+    /// As rows.
+    SquareRoot(RowStack<S>),
 }
 
 impl<S: Packed> Scratch<S> {
@@ -32,8 +43,12 @@ impl<S: Packed> Scratch<S> {
     pub fn new(shape: &ProblemShape, options: &Options, layout: &Layout) -> Result<Self> {
         let unknowns = layout.banded.unknowns();
         Ok(Scratch {
-            window: Window::new(&layout.banded)?,
+            elimination: match options.square_root_in::<S::Real>() {
+                false => Elimination::Cholesky(Window::new(&layout.banded)?),
+                true => Elimination::SquareRoot(RowStack::new(&layout.banded, layout.most_rows)?),
+            },
             rows: RowBuffers::new(shape, options)?,
+            exact_rows: RowBuffers::new(shape, options)?,
             direction: zeros("adjoint", unknowns)?,
             rhs: zeros("right-hand side", unknowns)?,
             correction: zeros("refinement", unknowns)?,
@@ -55,8 +70,9 @@ pub struct SolutionSink<'a, T> {
 pub struct Tile<S: Packed> {
     systems: TileSystems,
     factor: Factor<S>,
-    /// (z_0, ..., z_{N−1}, ε).
-    unknowns: Vec<S>,
+    /// (z_0, ..., z_{N−1}, ε), not rounded to the precision of the problem: derivatives and
+    /// residuals use every digit that refinement has won.
+    unknowns: Vec<S::Double>,
 }
 
 impl<S: Packed> Tile<S> {
@@ -69,8 +85,9 @@ impl<S: Packed> Tile<S> {
         })
     }
 
-    /// Solves the tile's systems. One sweep forward in time assembles M block by block,
-    /// factorises it and substitutes forward; one sweep back substitutes backward.
+    /// Solves the tile's systems. One sweep forward in time assembles the rows block by block,
+    /// factorises and substitutes forward; one sweep back substitutes backward; refinement
+    /// repeats the substitution for what the rows leave over.
     #[inline(always)]
     pub fn solve(
         &mut self,
@@ -79,37 +96,79 @@ impl<S: Packed> Tile<S> {
         sink: &mut SolutionSink<'_, S::Real>,
         status: &mut [Status],
     ) {
-        let Scratch { window, rows, correction, .. } = scratch;
+        let Scratch { elimination, rows, exact_rows, correction, .. } = scratch;
         let mut assembly = Assembly::new(context, self.systems, rows);
-        let z = &mut self.unknowns;
-        let points = context.problem.shape().points;
-
-        self.factor.restart(window);
-        z.fill(S::default());
-        add_slack_cost(context, z);
-        for t in 0..points {
-            assembly.absorb(t, window, z);
-            if t < context.layout.banded.blocks {
-                self.factor.eliminate(t, window);
-                self.factor.forward(t, z);
-            }
+        match elimination {
+            Elimination::Cholesky(window) => self.factorise(context, &mut assembly, window),
+            Elimination::SquareRoot(stack) => self.factorise_rows(context, &mut assembly, stack),
         }
-        self.factor.eliminate_border(window);
         self.factor.check_conditioning(correction);
-        self.factor.solve_border(z);
+        let z = &mut self.unknowns;
+        self.factor.backward_border(z);
         for t in (0..context.layout.banded.blocks).rev() {
             self.factor.backward(t, z);
         }
 
+        let mut assembly = Assembly::new(context, self.systems, exact_rows);
         for _ in 0..context.options.refinement_in::<S::Real>() {
-            correction.fill(S::default());
-            add_slack_cost(context, correction);
+            correction.fill(S::Double::default());
+            if let Some(slack) = context.layout.slack {
+                correction[slack] += slack_cost(context);
+            }
             let data = RightHandSide::Data;
             assembly.visit_rows(false, &mut NormalResidual { z, rhs: data, sum: correction });
             self.factor.solve(correction);
             add(z, correction);
         }
         self.report(context, sink, status);
+    }
+
+    /// R of M = RᵀR, and v of Rᵀv = AᵀW²β + γα e_ε in the unknowns.
+    #[inline(always)]
+    fn factorise(
+        &mut self,
+        context: Context<'_, S::Real>,
+        assembly: &mut Assembly<'_, S>,
+        window: &mut Window<S>,
+    ) {
+        let v = &mut self.unknowns;
+        v.fill(S::Double::default());
+        if let Some(slack) = context.layout.slack {
+            v[slack] += slack_cost(context);
+        }
+        self.factor.restart(window);
+        for t in 0..context.problem.shape().points {
+            assembly.absorb(t, window, v);
+            if t < context.layout.banded.blocks {
+                self.factor.eliminate(t, window);
+                self.factor.forward(t, v);
+            }
+        }
+        self.factor.eliminate_border(window);
+        self.factor.forward_border(v);
+    }
+
+    /// R of WA = QR, and v = QᵀWβ + R⁻ᵀ γα e_ε in the unknowns.
+    #[inline(always)]
+    fn factorise_rows(
+        &mut self,
+        context: Context<'_, S::Real>,
+        assembly: &mut Assembly<'_, S>,
+        stack: &mut RowStack<S>,
+    ) {
+        let v = &mut self.unknowns;
+        self.factor.restart_rows(stack);
+        for t in 0..context.problem.shape().points {
+            assembly.stack(t, stack);
+            if t < context.layout.banded.blocks {
+                self.factor.eliminate_rows(t, stack, v);
+            }
+        }
+        self.factor.eliminate_border_rows(stack, v);
+        if let Some(slack) = context.layout.slack {
+            // Rᵀ is lower triangular and ε the last unknown.
+            v[slack] += self.factor.last_reciprocal() * slack_cost(context);
+        }
     }
 
     /// Status of every system, then the solution: NaN where there is none.
@@ -120,7 +179,8 @@ impl<S: Packed> Tile<S> {
         status: &mut [Status],
     ) {
         for (lane, system) in self.systems.range().enumerate() {
-            let finite = self.unknowns.iter().all(|value| value.lane(lane).is_finite());
+            let rounded = |value: &S::Double| S::Real::of(value.lane(lane));
+            let finite = self.unknowns.iter().all(|value| rounded(value).is_finite());
             let breakdown = self.factor.breakdown()[lane];
             status[system - sink.origin] = input_status(context, system).unwrap_or_else(|| {
                 match breakdown {
@@ -141,7 +201,7 @@ impl<S: Packed> Tile<S> {
     fn scatter(
         &self,
         context: Context<'_, S::Real>,
-        unknowns: &[S],
+        unknowns: &[S::Double],
         instead: S::Real,
         status: &[Status],
         sink: &mut SolutionSink<'_, S::Real>,
@@ -152,11 +212,11 @@ impl<S: Packed> Tile<S> {
             let values = &mut sink.values[place * size..][..size];
             let solved = status[place].is_ok();
             for (value, unknown) in values.iter_mut().zip(unknowns) {
-                *value = if solved { unknown.lane(lane) } else { instead };
+                *value = if solved { S::Real::of(unknown.lane(lane)) } else { instead };
             }
             sink.epsilon[place] = match context.layout.slack {
                 _ if !solved => instead,
-                Some(slack) => unknowns[slack].lane(lane),
+                Some(slack) => S::Real::of(unknowns[slack].lane(lane)),
                 None => S::Real::zero(),
             };
         }
@@ -170,10 +230,10 @@ impl<S: Packed> Tile<S> {
         scratch: &mut Scratch<S>,
         cotangent: &Cotangent<'_, S::Real>,
         status: &[Status],
-        sink: &mut GradientSink<'_, S::Real>,
+        sink: &mut GradientSink<'_, f64>,
     ) {
-        let Scratch { rows, direction: g, rhs, correction, .. } = scratch;
-        let mut assembly = Assembly::new(context, self.systems, rows);
+        let Scratch { exact_rows, direction: g, rhs, correction, .. } = scratch;
+        let mut assembly = Assembly::new(context, self.systems, exact_rows);
         let live = self.live(status, sink.origin);
 
         self.gather_cotangent(context, cotangent, rhs);
@@ -200,10 +260,10 @@ impl<S: Packed> Tile<S> {
     fn solve_given(
         &self,
         context: Context<'_, S::Real>,
-        assembly: &mut Assembly<'_, S>,
-        rhs: &[S],
-        x: &mut [S],
-        correction: &mut [S],
+        assembly: &mut Assembly<'_, S::Double, S::Real>,
+        rhs: &[S::Double],
+        x: &mut [S::Double],
+        correction: &mut [S::Double],
     ) {
         x.copy_from_slice(rhs);
         self.factor.solve(x);
@@ -227,9 +287,9 @@ impl<S: Packed> Tile<S> {
         status: &[Status],
         sink: &mut SolutionSink<'_, S::Real>,
     ) {
-        let Scratch { rows, direction, rhs, correction, .. } = scratch;
-        let mut assembly = Assembly::new(context, self.systems, rows);
-        rhs.fill(S::default());
+        let Scratch { exact_rows, direction, rhs, correction, .. } = scratch;
+        let mut assembly = Assembly::new(context, self.systems, exact_rows);
+        rhs.fill(S::Double::default());
         let mut pass = TangentPass {
             z: &self.unknowns,
             tangents,
@@ -251,14 +311,13 @@ impl<S: Packed> Tile<S> {
         origin: usize,
         residuals: &mut [Residuals],
     ) {
-        let mut assembly = Assembly::new(context, self.systems, &mut scratch.rows);
+        let mut assembly = Assembly::new(context, self.systems, &mut scratch.exact_rows);
         let mut defects = SquaredDefects { z: &self.unknowns, sums: Default::default() };
         assembly.visit_rows(false, &mut defects);
         for (lane, system) in self.systems.range().enumerate() {
             let solved = status[system - origin].is_ok();
-            let [equation, initial, smoothness, periodic] = defects
-                .sums
-                .map(|sum| if solved { sum.lane(lane).sqrt().to_double() } else { f64::NAN });
+            let [equation, initial, smoothness, periodic] =
+                defects.sums.map(|sum| if solved { sum.lane(lane).sqrt() } else { f64::NAN });
             residuals[system - origin] = Residuals { equation, initial, smoothness, periodic };
         }
     }
@@ -267,18 +326,18 @@ impl<S: Packed> Tile<S> {
         &self,
         context: Context<'_, S::Real>,
         cotangent: &Cotangent<'_, S::Real>,
-        g: &mut [S],
+        g: &mut [S::Double],
     ) {
         let size = context.layout.values;
         for lane in 0..S::LANES {
             let system = self.systems.system(lane);
             let values = &cotangent.values[system * size..][..size];
             for (g, &value) in g.iter_mut().zip(values) {
-                g.set_lane(lane, value);
+                g.set_lane(lane, value.to_double());
             }
             if let Some(slack) = context.layout.slack {
                 let value = cotangent.epsilon.map_or(S::Real::zero(), |values| values[system]);
-                g[slack].set_lane(lane, value);
+                g[slack].set_lane(lane, value.to_double());
             }
         }
     }
@@ -301,12 +360,11 @@ fn add<S: Packed>(x: &mut [S], y: &[S]) {
     }
 }
 
-/// The linear cost −γ·α·ε of the slack puts γα on the right-hand side of M (z, ε) = AᵀW²β + γα e_ε.
-fn add_slack_cost<S: Packed>(context: Context<'_, S::Real>, sum: &mut [S]) {
-    if let (Formulation::SharedSlack { gamma, alpha }, Some(slack)) =
-        (context.options.formulation, context.layout.slack)
-    {
-        sum[slack] += S::splat(S::Real::of(gamma * alpha));
+/// γα: the linear cost −γ·α·ε of the slack puts it on ε's line of M (z, ε) = AᵀW²β + γα e_ε.
+fn slack_cost<T: Real, D: Packed<Real = f64>>(context: Context<'_, T>) -> D {
+    match context.options.formulation {
+        Formulation::SharedSlack { gamma, alpha } => D::splat(gamma * alpha),
+        Formulation::LeastSquares => D::default(),
     }
 }
 

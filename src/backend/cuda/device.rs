@@ -1,6 +1,7 @@
 //! A GPU: its context, its stream, its kernels.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::sys::{self, CUdevice_attribute, CUfunction_attribute, CUresult};
@@ -49,6 +50,12 @@ pub struct Kernel {
     /// Bytes of static shared memory of a block.
     pub static_shared: usize,
     pub(super) function: CudaFunction,
+}
+
+impl fmt::Debug for CudaDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cuda:{}", self.ordinal)
+    }
 }
 
 /// Wraps an error of the driver with what was being done.
@@ -190,7 +197,10 @@ impl CudaDevice {
     /// kernels up when planning, not when solving.
     pub fn kernel(&self, module: &'static str, name: &str) -> Result<Kernel> {
         let failed = |error| while_doing(&format!("loading the kernel {name} of {module}"))(error);
-        let function = self.module(module)?.load_function(name).map_err(failed)?;
+        let module = self.module(module)?;
+        // The context may have been made on another thread.
+        self.context.bind_to_thread().map_err(failed)?;
+        let function = module.load_function(name).map_err(failed)?;
         let attribute = |attribute| -> Result<usize> {
             Ok(function.get_attribute(attribute).map_err(failed)?.max(0) as usize)
         };

@@ -1,12 +1,16 @@
 //! Every launch of a kernel: one typed function for each, which checks lengths and limits. The
 //! only `unsafe` launches of the library are here and in the files below.
 
+use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use cudarc::driver::{CudaView, CudaViewMut, LaunchArgs, LaunchConfig, PushKernelArg};
+use cudarc::driver::{
+    CudaView, CudaViewMut, DevicePtrMut, LaunchArgs, LaunchConfig, PushKernelArg,
+};
 
 use super::device::{CudaDevice, Kernel, while_doing};
+use super::parameters::{SumTarget, SumTargets};
 use crate::error::{Error, Result};
 use crate::real::Real;
 
@@ -66,10 +70,24 @@ pub(super) fn check_length(what: &str, expected: usize, actual: usize) -> Result
     Err(Error::argument(what, format!("expected {expected} values on the device, got {actual}")))
 }
 
-/// `kernels/reduce.cu`: sums\[v\] = Σ_g partials\[g\]\[v\].
+/// Address of an array's first value, for a parameter structure. Without event tracking the guard
+/// that comes with it does nothing: the stream orders everything.
+pub(super) fn address_mut<T>(device: &CudaDevice, view: &mut CudaViewMut<'_, T>) -> *mut c_void {
+    view.device_ptr_mut(device.stream()).0 as *mut c_void
+}
+
+/// `kernels/reduce.cu`: target\[v\] = Σ_g partials\[g\]\[v\].
 pub struct SumPartials<T> {
     kernel: Kernel,
     values: PhantomData<T>,
+}
+
+/// Some columns of the partial sums.
+pub struct Columns<'a, T> {
+    /// How many.
+    pub values: usize,
+    /// Where their sums go, if they are wanted; of as many values.
+    pub target: Option<CudaViewMut<'a, T>>,
 }
 
 impl<T: Real> SumPartials<T> {
@@ -82,25 +100,36 @@ impl<T: Real> SumPartials<T> {
         Ok(SumPartials { kernel, values: PhantomData })
     }
 
-    /// Adds up `partials` (groups, V) into `sums` (V). The order of the additions depends on the
-    /// number of groups alone.
+    /// Adds up the rows of `partials` (groups, V), where V are the `columns` of all arrays one
+    /// after another. The order of the additions depends on the number of groups alone.
     pub fn launch(
         &self,
         device: &Arc<CudaDevice>,
         partials: &CudaView<'_, T>,
         groups: usize,
-        sums: &mut CudaViewMut<'_, T>,
+        columns: [Columns<'_, T>; 5],
     ) -> Result<()> {
-        let values = sums.len();
+        let values: usize = columns.iter().map(|columns| columns.values).sum();
         check_length("partial sums", groups.saturating_mul(values), partials.len())?;
         if values == 0 {
             return Ok(());
         }
+        for Columns { values, target } in &columns {
+            if let Some(target) = target {
+                check_length("sums", *values, target.len())?;
+            }
+        }
+        let targets = columns.map(|Columns { values, target }| SumTarget {
+            data: target
+                .map_or(std::ptr::null_mut(), |mut target| address_mut(device, &mut target)),
+            values: values as i64,
+        });
+        let targets = SumTargets { targets };
         let blocks = values.div_ceil(Self::BLOCK.0 as usize) as u64;
         let shape = Configuration { blocks, threads: Self::BLOCK, dynamic_shared: 0 };
         let (mut launch, config) = prepare(device, &self.kernel, shape)?;
         let (groups, values) = (groups as i64, values as i64);
-        launch.arg(partials).arg(&groups).arg(&values).arg(sums);
+        launch.arg(partials).arg(&groups).arg(&values).arg(&targets);
         // SAFETY: the arguments are those of the kernel, the lengths were checked.
         unsafe { launch.launch(config) }
             .map_err(while_doing("launching the sum of partial gradients"))?;
@@ -114,6 +143,12 @@ mod tests {
     use super::super::testing;
     use super::*;
 
+    /// All columns go to one array.
+    fn to_one<T>(target: CudaViewMut<'_, T>) -> [Columns<'_, T>; 5] {
+        let none = || Columns { values: 0, target: None };
+        [Columns { values: target.len(), target: Some(target) }, none(), none(), none(), none()]
+    }
+
     fn sums<T: Real>(groups: usize, values: usize) {
         let device = testing::device();
         let partials: Vec<T> =
@@ -123,7 +158,7 @@ mod tests {
         let on_device = Buffer::from_host(&device, "partials", &partials).unwrap();
         let mut sums = Buffer::<T>::unwritten(&device, "sums", values).unwrap();
         let kernel = SumPartials::new(&device).unwrap();
-        kernel.launch(&device, &on_device.view(), groups, &mut sums.view_mut()).unwrap();
+        kernel.launch(&device, &on_device.view(), groups, to_one(sums.view_mut())).unwrap();
         let mut actual = vec![T::zero(); values];
         sums.copy_to_host("sums", &mut actual).unwrap();
         // Small integers: exact in any order.
@@ -137,6 +172,34 @@ mod tests {
             sums::<f32>(groups, values);
         }
         sums::<f64>(5, 0);
+        assert_eq!(testing::reports(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_column_goes_to_its_array() {
+        let device = testing::device();
+        let lengths = [33, 0, 2, 40, 4];
+        let values: usize = lengths.iter().sum();
+        let partials: Vec<f64> = (0..3 * values).map(|i| i as f64).collect();
+        let on_device = Buffer::from_host(&device, "partials", &partials).unwrap();
+        let mut sums = lengths.map(|len| Buffer::<f64>::unwritten(&device, "sums", len).unwrap());
+        // The third is not wanted.
+        let mut columns =
+            sums.each_mut().map(|sum| Columns { values: sum.len(), target: Some(sum.view_mut()) });
+        columns[2].target = None;
+        let kernel = SumPartials::new(&device).unwrap();
+        kernel.launch(&device, &on_device.view(), 3, columns).unwrap();
+        let mut first = 0;
+        for (index, sum) in sums.iter().enumerate() {
+            if index != 2 {
+                let mut actual = vec![0.0; sum.len()];
+                sum.copy_to_host("sums", &mut actual).unwrap();
+                let expected: Vec<f64> =
+                    (first..first + sum.len()).map(|v| (3 * v + 3 * values) as f64).collect();
+                assert_eq!(actual, expected, "array {index}");
+            }
+            first += sum.len();
+        }
         assert_eq!(testing::reports(), Vec::<String>::new());
     }
 
@@ -158,7 +221,7 @@ mod tests {
         let values = Buffer::<f64>::zeros(&device, "values", 6).unwrap();
         let mut out = Buffer::<f64>::zeros(&device, "out", 4).unwrap();
         let sum = SumPartials::new(&device).unwrap();
-        let error = sum.launch(&device, &values.view(), 2, &mut out.view_mut()).unwrap_err();
+        let error = sum.launch(&device, &values.view(), 2, to_one(out.view_mut())).unwrap_err();
         assert!(error.to_string().contains("expected 8 values on the device, got 6"), "{error}");
     }
 }

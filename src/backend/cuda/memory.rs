@@ -79,12 +79,12 @@ impl<T: Element> Buffer<T> {
         self.device.stream().memset_zeros(&mut self.slice).map_err(while_doing(&doing))
     }
 
-    /// Overwrites all values.
+    /// Overwrites as many values as there are, from the first on.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the lengths differ, [`Error::Device`].
+    /// [`Error::Argument`] if there are more than this array has, [`Error::Device`].
     pub fn copy_from_host(&mut self, what: &str, values: &[T]) -> Result<()> {
-        self.check_length(what, values.len())?;
+        self.check_room(what, values.len())?;
         if values.is_empty() {
             return Ok(());
         }
@@ -92,25 +92,29 @@ impl<T: Element> Buffer<T> {
         self.device.stream().memcpy_htod(values, &mut self.slice).map_err(while_doing(&doing))
     }
 
-    /// Reads all values, after waiting for what computes them.
+    /// Reads as many values as there is room for, from the first on, after waiting for what
+    /// computes them.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the lengths differ, [`Error::Device`], also of earlier work.
+    /// [`Error::Argument`] if this array has fewer, [`Error::Device`], also of earlier work.
     pub fn copy_to_host(&self, what: &str, values: &mut [T]) -> Result<()> {
-        self.check_length(what, values.len())?;
+        self.check_room(what, values.len())?;
         if values.is_empty() {
             return Ok(());
         }
         let doing = format!("copying {what} from the device");
-        self.device.stream().memcpy_dtoh(&self.view(), values).map_err(while_doing(&doing))?;
+        self.device
+            .stream()
+            .memcpy_dtoh(&self.part(0, values.len()), values)
+            .map_err(while_doing(&doing))?;
         self.device.synchronise()
     }
 
-    fn check_length(&self, what: &str, len: usize) -> Result<()> {
-        if len == self.len {
+    fn check_room(&self, what: &str, len: usize) -> Result<()> {
+        if len <= self.len {
             return Ok(());
         }
-        let message = format!("the array on the device has {} values, the host's {len}", self.len);
+        let message = format!("the array on the device has {} values, not {len}", self.len);
         Err(Error::argument(what, message))
     }
 
@@ -123,6 +127,20 @@ impl<T: Element> Buffer<T> {
     pub fn view_mut(&mut self) -> CudaViewMut<'_, T> {
         let len = self.len;
         self.slice.slice_mut(..len)
+    }
+
+    /// `count` values from `start` on.
+    pub(super) fn part(&self, start: usize, count: usize) -> CudaView<'_, T> {
+        self.slice.slice(start..start + count)
+    }
+
+    /// `count` values from `start` on, to be written.
+    pub(super) fn part_mut(&mut self, start: usize, count: usize) -> CudaViewMut<'_, T> {
+        self.slice.slice_mut(start..start + count)
+    }
+
+    pub(super) fn slice(&self) -> &CudaSlice<T> {
+        &self.slice
     }
 
     /// Number of values.

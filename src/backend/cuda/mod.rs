@@ -1,16 +1,28 @@
 //! The CUDA backend: the same mathematics as the CPU backend in hand-written kernels (`kernels/`).
 //!
 //! [`device`] owns a GPU's context and stream and loads the embedded modules; [`memory`] holds
-//! arrays there; [`parameters`] mirrors the structures that kernels take; [`launch`] is the only
-//! place that launches; a [`path`] is one way of solving a batch.
+//! arrays there; [`parameters`] mirrors the structures that kernels take, [`problem`] fills them;
+//! [`launch`] is the only place that launches; a [`path`] is one way of solving a batch, [`paths`]
+//! chooses one, `batch` cuts a batch into parts for it. [`engine`] solves problems of the host,
+//! [`device_solver`] those that lie on the device.
 //!
 //! All work on a device goes through one stream, in the order in which it was asked for. Nothing
 //! waits for the device unless the result is wanted on the host.
 
+mod batch;
 pub mod device;
+pub mod device_solver;
+pub mod engine;
 pub mod launch;
 pub mod memory;
 pub mod parameters;
 pub mod path;
+pub mod paths;
+pub mod problem;
+mod results;
+
+pub use device::CudaDevice;
+pub use engine::Engine;
+
 #[cfg(test)]
 pub mod testing;

@@ -136,6 +136,24 @@ pub struct Problem {
     pub steps: Input,
 }
 
+/// Where some columns of the partial sums go.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct SumTarget {
+    /// First value; null if the columns are passed over.
+    pub data: *mut c_void,
+    /// How many columns.
+    pub values: i64,
+}
+
+/// Where all columns go, in order.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct SumTargets {
+    /// Surplus ones have no columns.
+    pub targets: [SumTarget; 5],
+}
+
 // SAFETY: plain C structures, the same on both sides (checked by the test below); the pointers are
 // addresses of the device and are never followed here.
 unsafe impl DeviceRepr for Status {}
@@ -144,6 +162,7 @@ unsafe impl DeviceRepr for Input {}
 unsafe impl DeviceRepr for Output {}
 unsafe impl DeviceRepr for RowTable {}
 unsafe impl DeviceRepr for Problem {}
+unsafe impl DeviceRepr for SumTargets {}
 
 #[cfg(test)]
 mod tests {
@@ -183,6 +202,8 @@ mod tests {
         expected.extend(layout!(Input: data, system, time, state, storage));
         expected.extend(layout!(Output: data, system, time, state, reserved));
         expected.extend(layout!(RowTable: table, rows, shift));
+        expected.extend(layout!(SumTarget: data, values));
+        expected.extend(layout!(SumTargets: targets));
         expected.extend(layout!(Problem:
             batch, points, states, derivatives, equation_derivatives, equations, initial_points,
             initial_derivatives, periodic, slack, balanced, square_root, refinement, reserved,

@@ -53,9 +53,9 @@ pub struct CotangentView<'a, T> {
 /// Where the gradients of one part go.
 ///
 /// For an input with a batch axis `system` is the distance between systems, and every value of the
-/// part is written. An input that the batch shares has as many partial sums as the part has groups
-/// of [`Path::group`] systems; `system` is then the distance between these sums, and every value
-/// of every sum is written.
+/// part is written. An input that the batch shares (its own `system` is 0) has as many partial sums
+/// as the part has groups of [`Path::group`] systems; `system` is then the distance between these
+/// sums, and every value of every sum is written. `data` is null where no gradient is wanted.
 #[derive(Clone, Copy)]
 pub struct GradientOutputs<'a> {
     /// Of the coefficients.
@@ -91,7 +91,7 @@ pub struct TangentInputs<'a> {
 ///
 /// The workspace of a part is written by [`Self::solve`] and read by the others, which may use the
 /// rest of it as scratch but leave the factor and the iterate as they are.
-pub trait Path<T: Real>: fmt::Display {
+pub trait Path<T: Real>: fmt::Display + Send + Sync {
     /// Bytes of the workspace for so many systems; a multiple of [`Self::group`] except for the
     /// last part.
     fn workspace(&self, systems: usize) -> usize;

@@ -4,12 +4,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use mechanistic::{Cotangent, Error, Options, Problem, Real, Result, Solver, View};
+use mechanistic::{Cotangent, Device, Error, Options, Problem, Real, Result, Solver, View};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::device::Device;
 
 /// Time the forward and the backward solve of a random batch
 ///
@@ -32,8 +31,8 @@ pub struct Arguments {
     /// Type of the numbers
     #[arg(long, value_enum, default_value_t = Dtype::F64)]
     dtype: Dtype,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t)]
+    /// Where to compute: cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t)]
     device: Device,
     /// Print one JSON object
     #[arg(long)]
@@ -52,7 +51,6 @@ const RUNS: usize = 5;
 
 /// Measures and prints.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let Device::Cpu = arguments.device;
     let [forward, backward, total] = match arguments.dtype {
         Dtype::F64 => measure::<f64>(arguments)?,
         Dtype::F32 => measure::<f32>(arguments)?,
@@ -103,7 +101,7 @@ fn measure<T: Real>(arguments: &Arguments) -> Result<[f64; 3]> {
         View::new(shapes[2], &initial_values),
         View::new(shapes[3], &steps),
     )?;
-    let mut solver = Solver::<T>::new(problem.shape(), &Options::default())?;
+    let mut solver = Solver::<T>::on(&arguments.device, problem.shape(), &Options::default())?;
     let cotangent = Cotangent { values: &cotangent, epsilon: None };
 
     let mut times: [Vec<f64>; 3] = Default::default();

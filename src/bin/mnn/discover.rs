@@ -11,7 +11,6 @@ use mechanistic::discovery::{self, Dataset, Discovery, Link, Method, Settings};
 use mechanistic::io::{atomic, csv, model, plot, report};
 use mechanistic::{Error, Result};
 
-use crate::device::Device;
 use crate::progress::Display;
 
 /// Find the differential equations that time series obey
@@ -135,7 +134,12 @@ impl Arguments {
 
     /// Everything that can be refused before the work begins.
     fn check(&self) -> Result<()> {
-        let Device::Cpu = self.device;
+        if !matches!(self.device, Device::Cpu) {
+            return Err(Error::Argument {
+                argument: "--device".into(),
+                message: format!("discovery runs on the CPU, not on {}", self.device),
+            });
+        }
         self.settings().validate()?;
         self.plot.as_deref().map_or(Ok(()), plot::check)?;
         [&self.output, &self.save]

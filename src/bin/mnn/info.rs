@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use mechanistic::Result;
+use mechanistic::{Device, Result};
 
 /// Show version, backends, devices and features
 #[derive(clap::Args)]
@@ -10,11 +10,14 @@ pub struct Arguments {}
 
 /// Prints one `name: value` a line.
 pub fn run(_: &Arguments) -> Result<ExitCode> {
+    let cuda = if cfg!(feature = "cuda") { " cuda" } else { "" };
+    let mut devices = vec![format!("cpu ({})", Device::Cpu.name()?)];
+    devices.extend(cuda_devices());
     let lines = [
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("backends", "cpu".to_owned()),
-        ("devices", format!("cpu ({})", processor())),
-        ("features", "cli".to_owned()),
+        ("backends", format!("cpu{cuda}")),
+        ("devices", devices.join(", ")),
+        ("features", format!("cli{cuda}")),
         ("cpu threads", rayon::current_num_threads().to_string()),
         ("cpu simd", instruction_sets()),
         ("profile", if cfg!(debug_assertions) { "debug (slow)" } else { "release" }.to_owned()),
@@ -25,14 +28,17 @@ pub fn run(_: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The processor's own name, where the system tells it.
-fn processor() -> String {
-    let description = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = description.lines().find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        (key.trim() == "model name").then(|| value.trim().to_owned())
-    });
-    name.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+/// Every CUDA device by its name, or why there is none to be used.
+fn cuda_devices() -> Vec<String> {
+    let name = |ordinal| -> Result<String> {
+        let device = Device::cuda(ordinal)?;
+        Ok(format!("{device} ({})", device.name()?))
+    };
+    // At least the first, to say what is missing.
+    let count = Device::cuda_count().unwrap_or(0).max(1);
+    (0..count)
+        .map(|ordinal| name(ordinal).unwrap_or_else(|error| format!("no cuda:{ordinal} ({error})")))
+        .collect()
 }
 
 fn instruction_sets() -> String {

@@ -2,7 +2,6 @@
 //! 0 done, 1 numerical failure or data that do not suffice, 2 misuse or unusable input, 130 interrupted.
 
 mod bench;
-mod device;
 mod discover;
 mod info;
 mod integrator;

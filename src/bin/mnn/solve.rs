@@ -5,9 +5,8 @@ use std::process::ExitCode;
 
 use mechanistic::io::atomic;
 use mechanistic::io::problem::{self, OwnedProblem, ProblemFile};
-use mechanistic::{Cotangent, Real, Result, Solver, Status};
+use mechanistic::{Cotangent, Device, Real, Result, Solver, Status};
 
-use crate::device::Device;
 
 /// Solve the batch of linear ODEs in a safetensors file
 ///
@@ -36,9 +35,18 @@ pub struct Arguments {
     /// Linear cost of the shared slack
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     alpha: Option<String>,
-    /// Rows between neighbouring points: taylor, taylor_hold or taylor_central
+    /// Rows between neighbouring points: taylor, taylor_hold, taylor_central or hermite
     #[arg(long, value_name = "NAME")]
     smoothness: Option<String>,
+    /// Weight of the weak row of hermite
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    roughness: Option<String>,
+    /// Scale of equation and initial rows: auto, unit or balanced
+    #[arg(long, value_name = "NAME")]
+    scaling: Option<String>,
+    /// Derivatives of the solution beyond those in the coefficients; hermite wants 1
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    extra_derivatives: Option<String>,
     /// Weight of the equation rows
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     weight_equation: Option<String>,
@@ -60,8 +68,8 @@ pub struct Arguments {
     /// Steps of iterative refinement; by default 1 in F64, 3 otherwise
     #[arg(long, value_name = "STEPS", allow_hyphen_values = true)]
     refinement: Option<String>,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t)]
+    /// Where to compute: cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t)]
     device: Device,
 }
 
@@ -73,6 +81,9 @@ impl Arguments {
             ("gamma", &self.gamma),
             ("alpha", &self.alpha),
             ("smoothness", &self.smoothness),
+            ("roughness", &self.roughness),
+            ("scaling", &self.scaling),
+            ("extra_derivatives", &self.extra_derivatives),
             ("weight_equation", &self.weight_equation),
             ("weight_initial", &self.weight_initial),
             ("weight_smoothness", &self.weight_smoothness),
@@ -87,17 +98,16 @@ impl Arguments {
 
 /// Reads, solves, writes.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let Device::Cpu = arguments.device;
     atomic::check(&arguments.output)?;
     match problem::read(&arguments.problem, &arguments.overrides())? {
-        ProblemFile::F64(problem) => solve(&problem, &arguments.output),
-        ProblemFile::F32(problem) => solve(&problem, &arguments.output),
+        ProblemFile::F64(problem) => solve(&problem, &arguments.device, &arguments.output),
+        ProblemFile::F32(problem) => solve(&problem, &arguments.device, &arguments.output),
     }
 }
 
-fn solve<T: Real>(owned: &OwnedProblem<T>, output: &Path) -> Result<ExitCode> {
+fn solve<T: Real>(owned: &OwnedProblem<T>, device: &Device, output: &Path) -> Result<ExitCode> {
     let problem = owned.problem();
-    let mut solver = Solver::<T>::new(problem.shape(), &owned.options)?;
+    let mut solver = Solver::<T>::on(device, problem.shape(), &owned.options)?;
     solver.solve(&problem)?;
     let gradients = match owned.cotangent() {
         Some(values) => Some(solver.vjp(&problem, &Cotangent { values, epsilon: None })?.clone()),

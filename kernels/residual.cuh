@@ -1,0 +1,148 @@
+// AᵀW²(β − Az), point by point: what refinement feeds to the factor.
+
+#ifndef MECHANISTIC_RESIDUAL_CUH
+#define MECHANISTIC_RESIDUAL_CUH
+
+#include "rows.cuh"
+
+template <class Real, Kind KIND>
+struct Residual {
+    Rows<Real, double, KIND> rows;
+    const Sizes &sizes;
+    const Team<KIND> team;
+
+    // Shared memory of the team.
+    double *z;         // (w+1, P): the points t .. t+w, point t in slot t mod (w+1)
+    double *parts;     // (E, K): products of equation rows with one state
+    double *equation;  // (E): w²(β − a·z)
+    double *pair;      // (2, K, rows): the same, of the rows that began at the last points
+    double *triple;    // (3, K, rows)
+    double slack = 0;  // this thread's part of the sum of the smoothness defects
+    bool data = true;  // whether β is the problem's, or zero
+
+    __device__ Residual(const Rows<Real, double, KIND> &rows, Carver &memory)
+        : rows(rows), sizes(rows.sizes), team(rows.team)
+    {
+        const Problem &p = rows.problem;
+        z = memory.take<double>((sizes.bandwidth + 1) * sizes.block);
+        parts = memory.take<double>(p.equations * sizes.states);
+        equation = memory.take<double>(p.equations);
+        pair = memory.take<double>(2 * sizes.states * rows.pair.rows);
+        triple = memory.take<double>(3 * sizes.states * rows.triple.rows);
+    }
+
+    __device__ double *point(int t) const { return z + t % (sizes.bandwidth + 1) * sizes.block; }
+
+    __device__ void load(const double *iterate, int t) const
+    {
+        for (int i = team.rank; i < sizes.block; i += team.size)
+            point(t)[i] = t < sizes.points ? iterate[int64_t(t) * sizes.block + i] : 0;
+    }
+
+    // Before the first point.
+    __device__ void start(int64_t system, const double *iterate, bool data)
+    {
+        this->data = data;
+        slack = 0;
+        rows.start(system);
+        for (int t = 0; t < sizes.bandwidth; ++t)
+            load(iterate, t);
+        for (int i = team.rank; i < 2 * sizes.states * rows.pair.rows; i += team.size)
+            pair[i] = 0;
+        for (int i = team.rank; i < 3 * sizes.states * rows.triple.rows; i += team.size)
+            triple[i] = 0;
+    }
+
+    // x += AᵀW²(β − Az) at point t. Points are visited one after another.
+    __device__ void add(int t, const double *iterate, double *x)
+    {
+        const Problem &p = rows.problem;
+        const int block = sizes.block, states = sizes.states, q = sizes.derivatives;
+        load(iterate, t + sizes.bandwidth);
+        rows.stage(t, t == 0);
+        const double epsilon = p.slack ? iterate[int64_t(sizes.points) * block] : 0;
+
+        const int given = sizes.equation_derivatives;
+        for (int index = team.rank; index < p.equations * states; index += team.size) {
+            const int e = index / states, state = index - e * states;
+            const Real *a = rows.coefficients + index * given;
+            double sum = 0;
+            for (int j = 0; j < given; ++j)
+                sum += double(a[j]) * point(t)[state * q + j];
+            parts[index] = sum;
+        }
+        defects(rows.pair, pair, epsilon);
+        if (rows.triple.rows)
+            defects(rows.triple, triple, epsilon);
+        team.sync();
+        for (int e = team.rank; e < p.equations; e += team.size) {
+            double sum = data ? double(rows.rhs[e]) : 0;
+            for (int state = 0; state < states; ++state)
+                sum -= parts[e * states + state];
+            equation[e] = sum * rows.equation_weight;
+        }
+        team.sync();
+        for (int i = team.rank; i < block; i += team.size) {
+            const int state = sizes.by_derivatives.quotient(i), j = i - state * q;
+            double sum = 0;
+            if (j < given)
+                for (int e = 0; e < p.equations; ++e)
+                    sum += double(rows.coefficients[(e * states + state) * given + j]) * equation[e];
+            if (rows.given(j)) {
+                const Real target = data ? rows.initial[state * p.initial_derivatives + j] : Real(0);
+                sum += rows.initial_weight(j) * (double(target) - point(t)[i]);
+            }
+            sum += scattered(rows.pair, pair, state, j);
+            if (rows.triple.rows)
+                sum += scattered(rows.triple, triple, state, j);
+            const double closing = rows.periodic(j);
+            if (closing != 0) {
+                const int64_t other = t == 0 ? sizes.points - 1 : 0;
+                sum += closing * (iterate[other * block + i] - point(t)[i]);
+            }
+            x[i] += sum;
+        }
+    }
+
+    // w²(β − a·z) of the smoothness rows that begin at this point.
+    __device__ void defects(const SharedTable<Real> &family, double *all, double epsilon)
+    {
+        const int q = sizes.derivatives, t = rows.t;
+        const int count = sizes.states * family.rows;
+        const bool exist = t + family.points <= sizes.points;
+        const double weight = rows.problem.weight_smoothness;
+        for (int index = team.rank; index < count; index += team.size) {
+            const int state = index / family.rows, row = index - state * family.rows;
+            const double *length = rows.powers(family, 0, state);
+            double sum = epsilon;
+            for (int point = 0; point < family.points; ++point) {
+                const double *c = family.table + row * family.columns + point * q;
+                const double *values = this->point(t + point) + state * q;
+                for (int j = 0; j < q; ++j)
+                    sum += c[j] * length[j] * values[j];
+            }
+            const double defect = exist ? -weight * weight * sum : 0;
+            slack += defect;
+            all[t % family.points * count + index] = defect;
+        }
+    }
+
+    // What the smoothness rows that act on (t, state, j) add there.
+    __device__ double scattered(const SharedTable<Real> &family, const double *all, int state, int j) const
+    {
+        const int q = sizes.derivatives, count = sizes.states * family.rows;
+        double sum = 0;
+        for (int point = 0; point < family.points; ++point) {
+            const int slot = (rows.t - point + family.points) % family.points;
+            const double *defects = all + slot * count + state * family.rows;
+            const double *c = family.table + point * q + j;
+            double along = 0;
+            for (int row = 0; row < family.rows; ++row)
+                along += c[row * family.columns] * defects[row];
+            sum += along * rows.powers(family, point, state)[j];
+        }
+        return sum;
+    }
+};
+
+#endif

@@ -1,0 +1,371 @@
+// The rows of A as a team sees them, point by point: loads of the inputs, and the entries of
+// M = AᵀW²A and AᵀW²β by formula.
+//
+// Smoothness rows of a state on the points t .. t+p are C · diag(h^(j + shift)), so that they
+// contribute h^(j + shift) h^(j' + shift) (CᵀC)(point, j; point', j') to M. CᵀC is computed once a
+// block. The powers of a step that does not exist are zero, and so no formula asks where it is.
+
+#ifndef MECHANISTIC_ROWS_CUH
+#define MECHANISTIC_ROWS_CUH
+
+#include <climits>
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include "team.cuh"
+
+// Sizes that follow from those of the problem.
+struct Sizes {
+    int points, states, derivatives, block;         // N, K, Q, P = K·Q
+    int equation_derivatives, equation_columns;     // Qc, K·Qc
+    int step_states;                                // K, or 1 where the states share the steps
+    int bandwidth;                                  // w: 1, or 2 with rows on three points
+    int closing;                                    // P where z_{N−1} is in the border, else 0
+    int border;                                     // c: closing, and one for the slack
+    int blocks;                                     // n: N, or N − 1 where periodic
+    Divisor by_derivatives, by_equation_derivatives, by_block;
+
+    __device__ explicit Sizes(const Problem &p)
+        : points(int(p.points)),
+          states(p.states),
+          derivatives(p.derivatives),
+          block(p.states * p.derivatives),
+          equation_derivatives(p.equation_derivatives),
+          equation_columns(p.states * p.equation_derivatives),
+          step_states(p.steps.state ? p.states : 1),
+          bandwidth(p.triple.rows ? 2 : 1),
+          closing(p.periodic ? p.states * p.derivatives : 0),
+          border(closing + p.slack),
+          blocks(int(p.points) - p.periodic),
+          by_derivatives(p.derivatives),
+          by_equation_derivatives(p.equation_derivatives),
+          by_block(p.states * p.derivatives)
+    {
+    }
+};
+
+// Value `index` of an array of the given storage.
+template <class Real>
+__device__ inline Real read(const void *data, int storage, int64_t index)
+{
+    switch (storage) {
+    case STORAGE_F64:
+        return Real(static_cast<const double *>(data)[index]);
+    case STORAGE_F32:
+        return Real(static_cast<const float *>(data)[index]);
+    case STORAGE_F16:
+        return Real(__half2float(static_cast<const __half *>(data)[index]));
+    default:
+        return Real(__bfloat162float(static_cast<const __nv_bfloat16 *>(data)[index]));
+    }
+}
+
+// length^exponent by repeated multiplication; the exponents are small.
+template <class A>
+__device__ inline A power(A length, int exponent)
+{
+    const A base = exponent < 0 ? A(1) / length : length;
+    A product = 1;
+    for (int i = abs(exponent); i > 0; --i)
+        product *= base;
+    return product;
+}
+
+// Of one row family, in the shared memory of a block.
+template <class Real>
+struct SharedTable {
+    int rows, points, shift, columns;  // columns = points·Q
+    const double *table;               // C (rows, columns)
+    const Real *gram;                  // w_s² CᵀC (columns, columns)
+    const Real *sums;                  // w_s² Σ_rows C (columns): products with the slack's ones
+
+    __device__ void fill(Carver &memory, const RowTable &source, int points, int derivatives,
+                         double weight)
+    {
+        rows = source.rows;
+        this->points = points;
+        shift = source.shift;
+        columns = rows ? points * derivatives : 0;
+        double *table = memory.take<double>(rows * columns);
+        Real *gram = memory.take<Real>(columns * columns);
+        Real *sums = memory.take<Real>(columns);
+        for (int i = threadIdx.x; i < rows * columns; i += blockDim.x)
+            table[i] = source.table[i];
+        __syncthreads();
+        for (int i = threadIdx.x; i < columns * (columns + 1); i += blockDim.x) {
+            const int a = i / columns - 1, b = i % columns;
+            double sum = 0;
+            for (int row = 0; row < rows; ++row)
+                sum += (a < 0 ? 1.0 : table[row * columns + a]) * table[row * columns + b];
+            (a < 0 ? sums : gram + a * columns)[b] = Real(weight * weight * sum);
+        }
+        __syncthreads();
+        this->table = table;
+        this->gram = gram;
+        this->sums = sums;
+    }
+};
+
+// What is wrong with the inputs of a system: bit i for input i, and the first bad step.
+struct Faults {
+    unsigned inputs = 0;
+    int step = INT_MAX;
+};
+
+// The rows of one system, at the points that the team visits one after another. A is the precision
+// of lengths and of what is computed from them.
+template <class Real, class A, Kind KIND>
+struct Rows {
+    const Problem &problem;
+    const Sizes &sizes;
+    const Team<KIND> team;
+    const SharedTable<Real> pair, triple;
+    int64_t system = 0;
+    Faults faults;
+
+    // Of the point last staged.
+    int t = 0;
+    A mean_step = 1;        // ℓ, or 1 where rows are not balanced
+    A equation_weight = 1;  // W² of equation rows
+
+    // Shared memory of the team.
+    A *pair_powers;    // (2, steps' K, Q): h^(j + shift) of the last two steps
+    A *triple_powers;  // (3, steps' K, Q): of the last three sums of two steps
+    A *lengths;        // (steps' K): steps of the point last staged
+    Real *coefficients;  // (E, K·Qc)
+    Real *rhs;           // (E)
+    Real *initial;       // (K, J)
+    Carver rest;         // what is left
+
+    __device__ Rows(const Problem &problem, const Sizes &sizes, Team<KIND> team,
+                    SharedTable<Real> pair, SharedTable<Real> triple, Carver memory)
+        : problem(problem), sizes(sizes), team(team), pair(pair), triple(triple)
+    {
+        const int powers = sizes.step_states * sizes.derivatives;
+        // As much for A = float as for A = double: the sweeps of a kernel take turns.
+        pair_powers = reinterpret_cast<A *>(memory.take<double>(2 * powers));
+        triple_powers = reinterpret_cast<A *>(memory.take<double>(triple.rows ? 3 * powers : 0));
+        lengths = reinterpret_cast<A *>(memory.take<double>(sizes.step_states));
+        coefficients = memory.take<Real>(problem.equations * sizes.equation_columns);
+        rhs = memory.take<Real>(problem.equations);
+        initial = memory.take<Real>(problem.states * problem.initial_derivatives);
+        rest = memory;
+    }
+
+    // Before the first point of a sweep.
+    __device__ void start(int64_t system)
+    {
+        this->system = system;
+        const int powers = sizes.step_states * sizes.derivatives;
+        for (int i = team.rank; i < 2 * powers; i += team.size)
+            pair_powers[i] = 0;
+        for (int i = team.rank; triple.rows && i < 3 * powers; i += team.size)
+            triple_powers[i] = 0;
+        team.sync();
+    }
+
+    // Loads what the rows that begin at point t need. All must have finished with point t − 1.
+    __device__ void stage(int t, bool first)
+    {
+        this->t = t;
+        const Problem &p = problem;
+        if (first || p.coefficients.time) {
+            const int64_t offset = system * p.coefficients.system + t * p.coefficients.time;
+            for (int i = team.rank; i < p.equations * sizes.equation_columns; i += team.size)
+                coefficients[i] = checked(p.coefficients, offset + i, 1);
+        }
+        if (first || p.rhs.time) {
+            const int64_t offset = system * p.rhs.system + t * p.rhs.time;
+            for (int i = team.rank; i < p.equations; i += team.size)
+                rhs[i] = checked(p.rhs, offset + i, 2);
+        }
+        if (t < p.initial_points) {
+            const int64_t offset = system * p.initial_values.system + t * p.initial_values.time;
+            for (int i = team.rank; i < p.states * p.initial_derivatives; i += team.size)
+                initial[i] = checked(p.initial_values, offset + i, 4);
+        }
+        const int powers = sizes.step_states * sizes.derivatives;
+        for (int i = team.rank; i < powers; i += team.size) {
+            const int state = sizes.by_derivatives.quotient(i), j = i - state * sizes.derivatives;
+            // The last point has no step of its own: its rows are scaled by the one before.
+            const A step = A(this->step(min(t, sizes.points - 2), state));
+            lengths[state] = step;
+            pair_powers[(t % 2) * powers + i] =
+                t < sizes.points - 1 ? power(step, j + pair.shift) : A(0);
+            if (triple.rows)
+                triple_powers[(t % 3) * powers + i] =
+                    t < sizes.points - 2 ? power(step + A(this->step(t + 1, state)), j + triple.shift)
+                                         : A(0);
+        }
+        team.sync();
+        if (p.balanced) {
+            A sum = 0;
+            for (int state = 0; state < sizes.step_states; ++state)
+                sum += lengths[state];
+            mean_step = sum / A(sizes.step_states);
+        }
+        const A factor = A(p.weight_equation) * power(mean_step, sizes.equation_derivatives - 1);
+        equation_weight = factor * factor;
+    }
+
+    // s[t] of a state.
+    __device__ Real step(int t, int state)
+    {
+        const Input &steps = problem.steps;
+        const int64_t index = system * steps.system + t * steps.time + int64_t(state) * steps.state;
+        const Real step = checked(steps, index, 8);
+        if (step <= 0)
+            faults.step = min(faults.step, steps.time ? t : 0);
+        return step;
+    }
+
+    // Powers of the length of the rows that began `back` points ago, of a state.
+    __device__ const A *powers(const SharedTable<Real> &family, int back, int state) const
+    {
+        const A *all = family.points == 2 ? pair_powers : triple_powers;
+        const int slot = (t - back + family.points) % family.points;
+        return all + (slot * sizes.step_states + (sizes.step_states > 1 ? state : 0)) * sizes.derivatives;
+    }
+
+    // W² of the initial row of derivative j, at points that have one.
+    __device__ A initial_weight(int j) const
+    {
+        const A factor = A(problem.weight_initial) * power(mean_step, j);
+        return factor * factor;
+    }
+
+    // Whether (t, k, j) has an initial value.
+    __device__ bool given(int j) const
+    {
+        return t < problem.initial_points && j < problem.initial_derivatives;
+    }
+
+    // Smoothness part of M between (t, j) and (t + distance, other) of a state.
+    __device__ Real smoothness(int distance, int state, int j, int other) const
+    {
+        return smoothness(pair, distance, state, j, other) +
+               (triple.rows ? smoothness(triple, distance, state, j, other) : Real(0));
+    }
+
+    __device__ Real smoothness(const SharedTable<Real> &family, int distance, int state, int j,
+                               int other) const
+    {
+        const int q = sizes.derivatives;
+        Real sum = 0;
+        for (int point = 0; point + distance < family.points; ++point) {
+            const A *length = powers(family, point, state);
+            const Real gram =
+                family.gram[(point * q + j) * family.columns + (point + distance) * q + other];
+            sum += Real(length[j] * length[other]) * gram;
+        }
+        return sum;
+    }
+
+    // M between (t, row) and (t, column).
+    __device__ Real diagonal(int row, int column) const
+    {
+        const int state = sizes.by_derivatives.quotient(row);
+        const int other_state = sizes.by_derivatives.quotient(column);
+        const int j = row - state * sizes.derivatives;
+        const int other = column - other_state * sizes.derivatives;
+        Real sum = 0;
+        if (j < sizes.equation_derivatives && other < sizes.equation_derivatives) {
+            const Real *a = coefficients + state * sizes.equation_derivatives + j;
+            const Real *b = coefficients + other_state * sizes.equation_derivatives + other;
+            for (int e = 0; e < problem.equations; ++e)
+                sum += a[e * sizes.equation_columns] * b[e * sizes.equation_columns];
+            sum *= Real(equation_weight);
+        }
+        if (state == other_state)
+            sum += smoothness(0, state, j, other);
+        if (row == column) {
+            if (given(j))
+                sum += Real(initial_weight(j));
+            sum += periodic(j);
+        }
+        return sum;
+    }
+
+    // M between (t, row) and (t + distance, column), for distance > 0.
+    __device__ Real coupling(int distance, int row, int column) const
+    {
+        const int state = sizes.by_derivatives.quotient(row);
+        const int first = state * sizes.derivatives;
+        if (column < first || column >= first + sizes.derivatives)
+            return 0;
+        return smoothness(distance, state, row - first, column - first);
+    }
+
+    // What the periodic rows add to the diagonal of the first and the last point.
+    __device__ Real periodic(int j) const
+    {
+        const bool closes = problem.periodic && (t == 0 || t == sizes.points - 1);
+        return closes && j < sizes.derivatives - 1
+                   ? Real(problem.weight_periodic * problem.weight_periodic)
+                   : Real(0);
+    }
+
+    // M between (t, row) and border column `column`, or AᵀW²β at (t, row) for column c.
+    __device__ Real border(int row, int column) const
+    {
+        const int state = sizes.by_derivatives.quotient(row);
+        const int j = row - state * sizes.derivatives;
+        if (column == sizes.border)
+            return right_hand_side(state, j);
+        if (column == sizes.closing)
+            return slack(pair, state, j) + (triple.rows ? slack(triple, state, j) : Real(0));
+        const int distance = sizes.points - 1 - t;
+        Real sum = distance <= sizes.bandwidth ? coupling(distance, row, column) : Real(0);
+        if (t == 0 && row == column)
+            sum -= periodic(j);
+        return sum;
+    }
+
+    __device__ Real slack(const SharedTable<Real> &family, int state, int j) const
+    {
+        Real sum = 0;
+        for (int point = 0; point < family.points; ++point)
+            sum += Real(powers(family, point, state)[j]) * family.sums[point * sizes.derivatives + j];
+        return sum;
+    }
+
+    __device__ Real right_hand_side(int state, int j) const
+    {
+        Real sum = 0;
+        if (j < sizes.equation_derivatives) {
+            const Real *column = coefficients + state * sizes.equation_derivatives + j;
+            for (int e = 0; e < problem.equations; ++e)
+                sum += column[e * sizes.equation_columns] * rhs[e];
+            sum *= Real(equation_weight);
+        }
+        if (given(j))
+            sum += Real(initial_weight(j)) * initial[state * problem.initial_derivatives + j];
+        return sum;
+    }
+
+    // M, or AᵀW²β for column c, between the border unknowns `row` ≤ `column`. The last point must be
+    // staged.
+    __device__ Real border_corner(int row, int column) const
+    {
+        if (row < sizes.closing)
+            return column < sizes.closing ? diagonal(row, column) : border(row, column);
+        if (column == sizes.border)
+            return Real(problem.slack_cost);
+        const double rows = double(problem.states) * (double(pair.rows) * (sizes.points - 1) +
+                                                      double(triple.rows) * (sizes.points - 2));
+        return Real(problem.weight_smoothness * problem.weight_smoothness * rows);
+    }
+
+  private:
+    // An input, whose bit is set among the faults if it is not finite.
+    __device__ Real checked(const Input &input, int64_t index, unsigned bit)
+    {
+        const Real value = read<Real>(input.data, input.storage, index);
+        if (!isfinite(value))
+            faults.inputs |= bit;
+        return value;
+    }
+};
+
+#endif

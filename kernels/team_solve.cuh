@@ -1,0 +1,128 @@
+// What the team kernels have in common: a team's place and memory, and the refined solve of M x = rhs
+// with a factor at hand.
+
+#ifndef MECHANISTIC_TEAM_SOLVE_CUH
+#define MECHANISTIC_TEAM_SOLVE_CUH
+
+#include "residual.cuh"
+#include "substitution.cuh"
+
+// Threads of a block: of warp kernels, and at most of the others.
+constexpr int WARP_BLOCK = 128;
+constexpr int MOST_BLOCK = 256;
+
+template <Kind KIND>
+constexpr int block_threads()
+{
+    return KIND == WARP ? WARP_BLOCK : MOST_BLOCK;
+}
+
+// Where a thread stands.
+template <class Real, Kind KIND>
+struct Desk {
+    Team<KIND> team;
+    int64_t index;  // of the team in the launch
+    SharedTable<Real> pair, triple;
+    Carver memory;  // of the team
+    double *notes;  // (team, 2): for sums over the team
+
+    // All threads of the block must come here. `member` tells whether this one is in a team.
+    __device__ Desk(const TeamPlan &plan, const Sizes &sizes, bool &member)
+    {
+        extern __shared__ double shared_memory[];
+        Carver common{reinterpret_cast<char *>(shared_memory)};
+        const double weight = plan.problem.weight_smoothness;
+        pair.fill(common, plan.problem.pair, 2, sizes.derivatives, weight);
+        triple.fill(common, plan.problem.triple, 3, sizes.derivatives, weight);
+
+        int in_block = 0, per_block = 1;
+        team.size = plan.team_threads;
+        team.rank = threadIdx.x;
+        team.lanes = 0xffffffffu;
+        member = true;
+        if (KIND == WARP) {
+            const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, per_warp = 32 / team.size;
+            const int in_warp = lane / team.size;
+            team.rank = lane - in_warp * team.size;
+            team.lanes = (0xffffffffu >> (32 - team.size)) << (in_warp * team.size);
+            in_block = warp * per_warp + in_warp;
+            per_block = blockDim.x / 32 * per_warp;
+            member = in_warp < per_warp;
+        }
+        index = int64_t(blockIdx.x) * per_block + in_block;
+        memory.next = reinterpret_cast<char *>(shared_memory) + plan.common_bytes +
+                      int64_t(in_block) * plan.team_bytes;
+        if (member)
+            notes = memory.take<double>(2 * team.size);
+    }
+
+    // All threads' values put together in the order of the threads; the same on all of them.
+    template <class T, class Merge>
+    __device__ T gather(T mine, Merge merge) const
+    {
+        static_assert(sizeof(T) <= 2 * sizeof(double), "room for the notes of a thread");
+        T *all = reinterpret_cast<T *>(notes);
+        all[team.rank] = mine;
+        team.sync();
+        T total = all[0];
+        for (int i = 1; i < team.size; ++i)
+            merge(total, all[i]);
+        team.sync();
+        return total;
+    }
+    __device__ double sum(double mine) const
+    {
+        return gather(mine, [](double &total, double other) { total += other; });
+    }
+};
+
+// Solves with a factor at hand.
+template <class Real, Kind KIND>
+struct RefinedSolve {
+    const Desk<Real, KIND> &desk;
+    const Sizes &sizes;
+    const Team<KIND> team;
+    Substitution<Real, KIND> substitution;
+    Residual<Real, KIND> residual;
+    const Real *factor;   // of the system
+    double *substituted;  // (unknowns)
+    double *iterate;      // (unknowns)
+
+    // Rᵀ v = rhs, with rhs[t, i] = given(t, i), the slack's as given(N, 0), and, with a residual,
+    // AᵀW²(β − A·iterate) in addition.
+    template <class Given>
+    __device__ void forward(bool with_residual, Given given)
+    {
+        const int p = sizes.block;
+        substitution.fetch(factor, 0);
+        substitution.fetch_border(factor);
+        substitution.start_forward();
+        for (int t = 0; t < sizes.points; ++t) {
+            const bool in_border = t == sizes.blocks;
+            if (t + 1 < sizes.blocks)
+                substitution.fetch(factor, t + 1);
+            double *x = substitution.x;
+            for (int i = team.rank; i < p; i += team.size)
+                x[i] = given(t, i);
+            if (with_residual)
+                residual.add(t, iterate, x);
+            if (in_border) {
+                for (int i = team.rank; i < p; i += team.size)
+                    substitution.border[i] += x[i];
+            } else {
+                substitution.arrive(t + 1 >= sizes.blocks);
+                substitution.forward(t, substituted);
+                // Before the next block row comes into the place of this one.
+                team.sync();
+            }
+        }
+        if (sizes.border > sizes.closing) {
+            const double defects = with_residual ? desk.sum(residual.slack) : 0;
+            if (team.rank == 0)
+                substitution.border[sizes.closing] += given(sizes.points, 0) + defects;
+        }
+        substitution.forward_border(substituted);
+    }
+};
+
+#endif

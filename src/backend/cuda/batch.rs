@@ -1,0 +1,263 @@
+//! A batch on the device: cut into parts whose workspace fits, each part given to a path.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use cudarc::driver::CudaViewMut;
+
+use super::device::CudaDevice;
+use super::launch::{Columns, SumPartials};
+use super::memory::Buffer;
+use super::path::{CotangentView, GradientOutputs, Path, SolutionView, SolutionViewMut};
+use super::paths;
+use super::problem::{Layout, ProblemTemplate, Values};
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::plan::Plan;
+use crate::real::Real;
+use crate::shape::ProblemShape;
+
+/// Consecutive systems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Number of the first.
+    pub first: usize,
+    /// How many.
+    pub systems: usize,
+}
+
+/// Path, workspace and partial sums for problems of one shape.
+pub(super) struct Batch<T: Real> {
+    pub device: Arc<CudaDevice>,
+    pub shape: ProblemShape,
+    pub template: ProblemTemplate,
+    path: Box<dyn Path<T>>,
+    workspace: Buffer<u8>,
+    /// Systems of a part; the last may have fewer.
+    part_systems: usize,
+    partials: Partials<T>,
+}
+
+/// Partial sums of the gradients that all systems of the batch share: the inputs without a batch
+/// axis, and the weights.
+struct Partials<T: Real> {
+    /// Systems of a group.
+    group: usize,
+    /// Rows: one a group. A single group writes its sums where they belong.
+    groups: usize,
+    /// Columns of each input, and of the weights.
+    columns: [usize; 5],
+    /// (groups, columns).
+    sums: Buffer<T>,
+    kernel: SumPartials<T>,
+}
+
+impl<T: Real> Batch<T> {
+    /// Chooses a path and allocates its workspace, together with what `staging` allocates for a
+    /// part of so many systems: for the whole batch if the memory suffices, else for as large a
+    /// part as it does.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] if not even a single group of systems fits, [`Error::Device`].
+    pub fn new<S>(
+        device: &Arc<CudaDevice>,
+        shape: &ProblemShape,
+        options: &Options,
+        staging: impl Fn(usize) -> Result<S>,
+    ) -> Result<(Self, S)> {
+        let template = ProblemTemplate::new::<T>(device, shape, options)?;
+        let path = paths::choose::<T>(device, shape, options)?;
+        let partials = Partials::new(device, shape.batch, path.group(), &template.layouts)?;
+        let mut part_systems = shape.batch;
+        let (workspace, staging) = loop {
+            let bytes = path.workspace(part_systems);
+            let staged = staging(part_systems);
+            let allocated = staged.and_then(|staging| {
+                Ok((Buffer::unwritten(device, "the solver's workspace", bytes)?, staging))
+            });
+            match allocated {
+                Err(Error::OutOfMemory { .. }) if part_systems > path.group() => {
+                    part_systems = (part_systems / 2).next_multiple_of(path.group());
+                }
+                other => break other?,
+            }
+        };
+        let batch = Batch {
+            device: device.clone(),
+            shape: shape.clone(),
+            template,
+            path,
+            workspace,
+            part_systems,
+            partials,
+        };
+        Ok((batch, staging))
+    }
+
+    /// The parts, in order.
+    pub fn parts(&self) -> impl Iterator<Item = Part> + use<T> {
+        let (batch, most) = (self.shape.batch, self.part_systems);
+        (0..batch).step_by(most).map(move |first| Part { first, systems: most.min(batch - first) })
+    }
+
+    /// Whether the workspace keeps the factors of all systems.
+    pub fn is_whole(&self) -> bool {
+        self.part_systems == self.shape.batch
+    }
+
+    /// How problems are solved.
+    pub fn plan(&self) -> Plan {
+        let (forward, adjoint) = self.path.launches();
+        let sums = usize::from(self.partials.groups > 1);
+        let parts = self.parts().count();
+        Plan {
+            device: format!("cuda:{}", self.device.ordinal()),
+            path: self.path.to_string(),
+            parts,
+            forward_launches: forward * parts,
+            adjoint_launches: (adjoint + if parts > 1 { forward } else { 0 }) * parts + sums,
+            workspace_bytes: self.workspace.len(),
+        }
+    }
+
+    /// The inputs of one part within those of the batch.
+    pub fn part_inputs<'a>(&self, inputs: [Values<'a>; 4], part: Part) -> [Values<'a>; 4] {
+        let layouts = &self.template.layouts;
+        [0, 1, 2, 3].map(|index| layouts[index].part(inputs[index], part.first, part.systems))
+    }
+
+    /// Solves one part. Its inputs, here and below, are those of its systems only.
+    pub fn solve(
+        &mut self,
+        part: Part,
+        inputs: [Values<'_>; 4],
+        solution: &mut SolutionViewMut<'_, T>,
+    ) -> Result<()> {
+        let problem = self.template.problem(inputs, part.systems);
+        self.path.solve(&problem, &mut self.workspace.view_mut(), solution)
+    }
+
+    /// Gradients of one part, which must be the part last solved. `targets` are those of the part
+    /// for inputs with a batch axis and the whole gradient for the others, to which
+    /// [`Self::sum_gradients`] brings the sum; `None` is not computed.
+    pub fn vjp(
+        &mut self,
+        part: Part,
+        inputs: [Values<'_>; 4],
+        solution: &SolutionView<'_, T>,
+        cotangent: &CotangentView<'_, T>,
+        mut targets: [Option<CudaViewMut<'_, T>>; 4],
+        mut weights: CudaViewMut<'_, T>,
+    ) -> Result<()> {
+        let (device, layouts) = (&self.device, &self.template.layouts);
+        let partials = &mut self.partials;
+        let (row, rows) = (partials.row(), partials.rows_of(part));
+        let mut sums = partials.sums.part_mut(rows.start * row, rows.len() * row);
+        let in_rows = partials.groups > 1;
+        let mut column = 0;
+        let outputs = [0, 1, 2, 3].map(|index| {
+            let (layout, count) = (&layouts[index], partials.columns[index]);
+            let Some(target) = &mut targets[index] else {
+                column += count;
+                return layout.output::<T>(device, None, 0);
+            };
+            if !(in_rows && layout.shared) || count == 0 {
+                return layout.output(device, Some(target), layout.values);
+            }
+            let output = layout.output(device, Some(&mut sums.slice_mut(column..)), row);
+            column += count;
+            output
+        });
+        let of_weights = Layout::of_weights();
+        let weights = match in_rows {
+            true => of_weights.output(device, Some(&mut sums.slice_mut(column..)), row),
+            false => of_weights.output(device, Some(&mut weights), row),
+        };
+        let gradients = GradientOutputs {
+            coefficients: outputs[0],
+            rhs: outputs[1],
+            initial_values: outputs[2],
+            steps: outputs[3],
+            weights,
+            arrays: PhantomData,
+        };
+        let problem = self.template.problem(inputs, part.systems);
+        self.path.vjp(&problem, &mut self.workspace.view_mut(), solution, cotangent, &gradients)
+    }
+
+    /// Adds up the partial sums of all parts: those of the inputs without a batch axis, and of the
+    /// weights (4).
+    pub fn sum_gradients(
+        &self,
+        targets: [Option<CudaViewMut<'_, T>>; 4],
+        weights: CudaViewMut<'_, T>,
+    ) -> Result<()> {
+        let Partials { groups, columns, sums, kernel, .. } = &self.partials;
+        if *groups == 1 {
+            return Ok(());
+        }
+        let [coefficients, rhs, initial_values, steps] = targets;
+        let mut index = 0;
+        let columns = [coefficients, rhs, initial_values, steps, Some(weights)].map(|target| {
+            let values = columns[index];
+            index += 1;
+            Columns { values, target: target.filter(|_| values > 0) }
+        });
+        kernel.launch(&self.device, &sums.view(), *groups, columns)
+    }
+
+    /// Directional derivative of one part, which must be the part last solved.
+    pub fn jvp(
+        &mut self,
+        part: Part,
+        inputs: [Values<'_>; 4],
+        solution: &SolutionView<'_, T>,
+        tangents: [Option<Values<'_>>; 4],
+        tangent: &mut SolutionViewMut<'_, T>,
+    ) -> Result<()> {
+        let problem = self.template.problem(inputs, part.systems);
+        let tangents = self.template.tangents(tangents);
+        self.path.jvp(&problem, &mut self.workspace.view_mut(), solution, &tangents, tangent)
+    }
+
+    /// Squared defects (systems, 4) of one part, which must be the part last solved.
+    pub fn squared_defects(
+        &mut self,
+        part: Part,
+        inputs: [Values<'_>; 4],
+        solution: &SolutionView<'_, T>,
+        sums: &mut CudaViewMut<'_, f64>,
+    ) -> Result<()> {
+        let problem = self.template.problem(inputs, part.systems);
+        self.path.squared_defects(&problem, &mut self.workspace.view_mut(), solution, sums)
+    }
+}
+
+impl<T: Real> Partials<T> {
+    fn new(
+        device: &Arc<CudaDevice>,
+        batch: usize,
+        group: usize,
+        layouts: &[Layout; 4],
+    ) -> Result<Self> {
+        let groups = batch.div_ceil(group);
+        let shared = |layout: &Layout| if layout.shared { layout.values } else { 0 };
+        let [coefficients, rhs, initial_values, steps] = layouts;
+        let columns = [shared(coefficients), shared(rhs), shared(initial_values), shared(steps), 4];
+        let row = columns.iter().sum::<usize>();
+        let values = if groups > 1 { groups.saturating_mul(row) } else { 0 };
+        let sums = Buffer::unwritten(device, "partial sums of gradients", values)?;
+        Ok(Partials { group, groups, columns, sums, kernel: SumPartials::new(device)? })
+    }
+
+    /// Values of a row; 0 if there is only one group, which needs none.
+    fn row(&self) -> usize {
+        self.sums.len() / self.groups
+    }
+
+    /// The groups of a part.
+    fn rows_of(&self, part: Part) -> std::ops::Range<usize> {
+        let first = part.first / self.group;
+        first..first + part.systems.div_ceil(self.group)
+    }
+}

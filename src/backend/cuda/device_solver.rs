@@ -1,0 +1,255 @@
+//! Solving where the data are: inputs and results stay on the device, nothing waits for it.
+
+use std::sync::Arc;
+
+use super::batch::{Batch, Part};
+use super::device::CudaDevice;
+use super::memory::Buffer;
+use super::path::CotangentView;
+use super::problem::{INPUTS, Values};
+use super::results::{SolutionBuffers, SolutionDetails, values_of_system};
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::plan::Plan;
+use crate::real::Real;
+use crate::shape::ProblemShape;
+use crate::solver::Status;
+
+/// Plan and workspace on a CUDA device for problems of one shape, whose arrays lie there too.
+///
+/// The mathematics is that of [`Solver`](crate::Solver). The inputs are coefficients, right-hand
+/// side, initial values and steps, in the shapes of [`Problem::new`](crate::Problem::new), stored as
+/// f64, f32, f16 or bf16 and computed on in `T`. Calls return when the work has been asked for; what
+/// goes wrong on the device is found by the next call that waits, such as
+/// [`CudaDevice::synchronise`].
+pub struct DeviceSolver<T: Real> {
+    batch: Batch<T>,
+    /// Of the whole batch.
+    details: SolutionDetails<T>,
+    /// Of one part, where the workspace does not hold all and derivatives solve parts again.
+    again: Option<SolutionBuffers<T>>,
+    /// ∂ℓ/∂(weights): equation, initial, smoothness, periodic.
+    weights: Buffer<T>,
+    /// ε̇ of the last jvp, (B), and the statuses that go with it.
+    tangent: SolutionDetails<T>,
+    solved: bool,
+}
+
+impl<T: Real> DeviceSolver<T> {
+    /// Allocates for problems of this shape.
+    ///
+    /// # Errors
+    /// Those of [`Solver::on`](crate::Solver::on).
+    pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
+        options.check()?;
+        // The fields of a shape are public: this one may not have been checked.
+        let shape = &shape.checked()?;
+        let details = SolutionDetails::new(device, shape.batch)?;
+        let tangent = SolutionDetails::new(device, shape.batch)?;
+        let weights = Buffer::unwritten(device, "gradient of the weights", 4)?;
+        let (batch, again) = Batch::new(device, shape, options, |systems| {
+            let whole = systems == shape.batch;
+            (!whole).then(|| SolutionBuffers::new(device, shape, systems)).transpose()
+        })?;
+        Ok(DeviceSolver { batch, details, again, weights, tangent, solved: false })
+    }
+
+    /// Shape that the workspace was made for.
+    pub fn shape(&self) -> &ProblemShape {
+        &self.batch.shape
+    }
+
+    /// How problems are solved.
+    pub fn plan(&self) -> Plan {
+        self.batch.plan()
+    }
+
+    /// Solves all systems; `values` (B, N, K, Q) is overwritten, with NaN for a system that
+    /// cannot be solved.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if an array has not the length of the shape or lies on another device,
+    /// [`Error::Device`].
+    pub fn solve(&mut self, inputs: [Values<'_>; 4], values: &mut Buffer<T>) -> Result<()> {
+        self.check_inputs(inputs)?;
+        self.check("solution", self.solution_values(), Values::from(&*values))?;
+        self.solved = false;
+        for part in self.batch.parts() {
+            let mut solution = self.details.view_mut(values, part.first, part.systems);
+            let inputs = self.batch.part_inputs(inputs, part);
+            self.batch.solve(part, inputs, &mut solution)?;
+        }
+        self.solved = true;
+        Ok(())
+    }
+
+    /// How each system (B) of the last solve ended. Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if nothing was solved yet, [`Error::Device`].
+    pub fn status(&self) -> Result<Vec<Status>> {
+        self.check_solved()?;
+        let mut status = vec![Status::Ok; self.shape().batch];
+        self.details.read_status(&mut status)?;
+        Ok(status)
+    }
+
+    /// The shared slack ε (B) of the last solve.
+    pub fn epsilon(&self) -> &Buffer<T> {
+        &self.details.epsilon
+    }
+
+    /// Vector-Jacobian product at the problem last solved, whose solution is `values`: from
+    /// ∂ℓ/∂(solution) (B, N, K, Q) and ∂ℓ/∂ε (B) to the gradient with respect to every input that
+    /// is asked for, which is overwritten.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if nothing was solved yet, an array has not the length of the shape or
+    /// lies on another device; [`Error::Device`].
+    pub fn vjp(
+        &mut self,
+        inputs: [Values<'_>; 4],
+        values: &Buffer<T>,
+        cotangent: &Buffer<T>,
+        epsilon: Option<&Buffer<T>>,
+        gradients: [Option<&mut Buffer<T>>; 4],
+    ) -> Result<()> {
+        self.check_solved()?;
+        self.check_inputs(inputs)?;
+        self.check("solution", self.solution_values(), Values::from(values))?;
+        self.check("cotangent", self.solution_values(), Values::from(cotangent))?;
+        if let Some(epsilon) = epsilon {
+            self.check("cotangent of epsilon", self.shape().batch, Values::from(epsilon))?;
+        }
+        for (index, gradient) in gradients.iter().enumerate() {
+            if let Some(gradient) = gradient {
+                let expected = self.input_values(index);
+                self.check("gradient", expected, Values::from(&**gradient))?;
+            }
+        }
+        let mut gradients = gradients;
+        let layouts = self.batch.template.layouts;
+        let size = values_of_system(self.shape());
+        for part in self.batch.parts() {
+            let Part { first, systems } = part;
+            let inputs = self.batch.part_inputs(inputs, part);
+            self.solve_again(part, inputs)?;
+            let solution = match &self.again {
+                Some(again) => again.view(systems),
+                None => self.details.view(values, first, systems),
+            };
+            let cotangent = CotangentView {
+                values: cotangent.part(first * size, systems * size),
+                epsilon: epsilon.map(|epsilon| epsilon.part(first, systems)),
+            };
+            let mut index = 0;
+            let targets = gradients.each_mut().map(|gradient| {
+                let layout = &layouts[index];
+                index += 1;
+                let first = if layout.shared { 0 } else { first * layout.values };
+                gradient.as_mut().map(|gradient| gradient.part_mut(first, layout.total(systems)))
+            });
+            let weights = self.weights.view_mut();
+            self.batch.vjp(part, inputs, &solution, &cotangent, targets, weights)?;
+        }
+        let targets = gradients.map(|gradient| gradient.map(|gradient| gradient.view_mut()));
+        self.batch.sum_gradients(targets, self.weights.view_mut())
+    }
+
+    /// ∂ℓ/∂(weights) (4) of the last vjp: equation, initial, smoothness, periodic.
+    pub fn weight_gradient(&self) -> &Buffer<T> {
+        &self.weights
+    }
+
+    /// Jacobian-vector product at the problem last solved, whose solution is `values`: the
+    /// directional derivative of the solution, `tangent` (B, N, K, Q), is overwritten; that of ε is
+    /// [`Self::epsilon_tangent`]. An input without a direction stands still.
+    ///
+    /// # Errors
+    /// As [`Self::vjp`].
+    pub fn jvp(
+        &mut self,
+        inputs: [Values<'_>; 4],
+        values: &Buffer<T>,
+        directions: [Option<&Buffer<T>>; 4],
+        tangent: &mut Buffer<T>,
+    ) -> Result<()> {
+        self.check_solved()?;
+        self.check_inputs(inputs)?;
+        self.check("solution", self.solution_values(), Values::from(values))?;
+        self.check("tangent", self.solution_values(), Values::from(&*tangent))?;
+        let directions = directions.map(|direction| direction.map(Values::from));
+        for (index, direction) in directions.iter().enumerate() {
+            if let Some(direction) = direction {
+                self.check("direction", self.input_values(index), *direction)?;
+            }
+        }
+        let layouts = self.batch.template.layouts;
+        for part in self.batch.parts() {
+            let Part { first, systems } = part;
+            let inputs = self.batch.part_inputs(inputs, part);
+            self.solve_again(part, inputs)?;
+            let solution = match &self.again {
+                Some(again) => again.view(systems),
+                None => self.details.view(values, first, systems),
+            };
+            let mut index = 0;
+            let directions = directions.map(|direction| {
+                let layout = &layouts[index];
+                index += 1;
+                direction.map(|direction| layout.part(direction, first, systems))
+            });
+            let mut tangent = self.tangent.view_mut(tangent, first, systems);
+            self.batch.jvp(part, inputs, &solution, directions, &mut tangent)?;
+        }
+        Ok(())
+    }
+
+    /// Directional derivative of ε (B) of the last jvp.
+    pub fn epsilon_tangent(&self) -> &Buffer<T> {
+        &self.tangent.epsilon
+    }
+
+    /// Makes the workspace hold the factor of this part again.
+    fn solve_again(&mut self, part: Part, inputs: [Values<'_>; 4]) -> Result<()> {
+        match &mut self.again {
+            Some(again) => self.batch.solve(part, inputs, &mut again.view_mut(part.systems)),
+            None => Ok(()),
+        }
+    }
+
+    fn solution_values(&self) -> usize {
+        self.shape().batch * values_of_system(self.shape())
+    }
+
+    fn input_values(&self, index: usize) -> usize {
+        self.batch.template.layouts[index].total(self.shape().batch)
+    }
+
+    fn check_inputs(&self, inputs: [Values<'_>; 4]) -> Result<()> {
+        for (index, values) in inputs.into_iter().enumerate() {
+            self.check(INPUTS[index], self.input_values(index), values)?;
+        }
+        Ok(())
+    }
+
+    fn check(&self, argument: &str, expected: usize, values: Values<'_>) -> Result<()> {
+        let own = self.batch.device.ordinal();
+        if values.device() != own {
+            let message = format!("lies on cuda:{}, the solver on cuda:{own}", values.device());
+            return Err(Error::argument(argument, message));
+        }
+        if values.len() != expected {
+            let message = format!("expected {expected} values, got {}", values.len());
+            return Err(Error::argument(argument, message));
+        }
+        Ok(())
+    }
+
+    fn check_solved(&self) -> Result<()> {
+        if self.solved {
+            return Ok(());
+        }
+        Err(Error::argument("problem", "it must be solved before it can be differentiated"))
+    }
+}

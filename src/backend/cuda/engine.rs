@@ -1,0 +1,273 @@
+//! Problems of the host, solved on the device: uploads, solves and downloads part by part.
+
+use std::sync::Arc;
+
+use super::batch::{Batch, Part};
+use super::device::CudaDevice;
+use super::memory::Buffer;
+use super::path::CotangentView;
+use super::problem::{INPUTS, Values};
+use super::results::{SolutionBuffers, values_of_system};
+use crate::adjoint::{Cotangent, Gradients, Tangents};
+use crate::error::Result;
+use crate::options::{Options, Weights};
+use crate::plan::Plan;
+use crate::problem::Problem;
+use crate::real::Real;
+use crate::shape::ProblemShape;
+use crate::solver::{Residuals, Solution, Status, zeros};
+
+/// Plan, workspace and staging arrays of a CUDA device for problems of one shape.
+pub struct Engine<T: Real> {
+    batch: Batch<T>,
+    staging: Staging<T>,
+    gradients: Gradients<T>,
+    tangent: Solution<T>,
+    residuals: Vec<Residuals>,
+}
+
+/// Arrays on the device for one part of the batch.
+struct Staging<T: Real> {
+    inputs: [Buffer<T>; 4],
+    solution: SolutionBuffers<T>,
+    /// Gradients or directions of the inputs.
+    directions: [Buffer<T>; 4],
+    /// Cotangent or tangent of the solution.
+    response: SolutionBuffers<T>,
+    /// ∂ℓ/∂(weights), (4).
+    weights: Buffer<T>,
+    /// Squared defects, (systems, 4).
+    defects: Buffer<f64>,
+}
+
+impl<T: Real> Staging<T> {
+    fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, systems: usize) -> Result<Self> {
+        let layouts = super::problem::Layout::of(shape);
+        let four = |what: &str| -> Result<[Buffer<T>; 4]> {
+            let buffer = |index: usize| {
+                let what = format!("{what}{}", INPUTS[index]);
+                Buffer::unwritten(device, &what, layouts[index].total(systems))
+            };
+            Ok([buffer(0)?, buffer(1)?, buffer(2)?, buffer(3)?])
+        };
+        Ok(Staging {
+            inputs: four("")?,
+            solution: SolutionBuffers::new(device, shape, systems)?,
+            directions: four("gradient of ")?,
+            response: SolutionBuffers::new(device, shape, systems)?,
+            weights: Buffer::unwritten(device, "gradient of the weights", 4)?,
+            defects: Buffer::unwritten(device, "residuals", systems.saturating_mul(4))?,
+        })
+    }
+
+    fn inputs(&self) -> [Values<'_>; 4] {
+        self.inputs.each_ref().map(Values::from)
+    }
+}
+
+impl<T: Real> Engine<T> {
+    /// Allocates everything.
+    pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
+        let (batch, staging) =
+            Batch::new(device, shape, options, |systems| Staging::new(device, shape, systems))?;
+        let total = |index: usize| batch.template.layouts[index].total(shape.batch);
+        Ok(Engine {
+            gradients: Gradients {
+                coefficients: zeros("gradient of coefficients", total(0))?,
+                rhs: zeros("gradient of rhs", total(1))?,
+                initial_values: zeros("gradient of initial_values", total(2))?,
+                steps: zeros("gradient of steps", total(3))?,
+                weights: Weights { equation: 0.0, initial: 0.0, smoothness: 0.0, periodic: 0.0 },
+            },
+            tangent: Solution {
+                values: zeros("tangent of the solution", shape.solution().iter().product())?,
+                epsilon: zeros("tangent of epsilon", shape.batch)?,
+                status: zeros("status", shape.batch)?,
+            },
+            residuals: zeros("residuals", shape.batch)?,
+            batch,
+            staging,
+        })
+    }
+
+    /// How problems are solved.
+    pub fn plan(&self) -> Plan {
+        self.batch.plan()
+    }
+
+    /// Solves every system.
+    pub fn solve(&mut self, problem: &Problem<'_, T>, solution: &mut Solution<T>) -> Result<()> {
+        let size = values_of_system(&self.batch.shape);
+        for part in self.batch.parts() {
+            self.upload(problem, part)?;
+            self.solve_part(part)?;
+            let Part { first, systems } = part;
+            let staged = &self.staging.solution;
+            let values = &mut solution.values[first * size..][..systems * size];
+            staged.values.copy_to_host("solution", values)?;
+            let epsilon = &mut solution.epsilon[first..][..systems];
+            staged.details.epsilon.copy_to_host("epsilon", epsilon)?;
+            staged.details.read_status(&mut solution.status[first..][..systems])?;
+        }
+        Ok(())
+    }
+
+    /// Gradients with respect to every input.
+    pub fn vjp(
+        &mut self,
+        problem: &Problem<'_, T>,
+        cotangent: &Cotangent<'_, T>,
+    ) -> Result<&Gradients<T>> {
+        let size = values_of_system(&self.batch.shape);
+        let layouts = self.batch.template.layouts;
+        for part in self.batch.parts() {
+            self.restore(problem, part)?;
+            let Part { first, systems } = part;
+            let staging = &mut self.staging;
+            let values = &cotangent.values[first * size..][..systems * size];
+            staging.response.values.copy_from_host("cotangent", values)?;
+            if let Some(epsilon) = cotangent.epsilon {
+                let epsilon = &epsilon[first..][..systems];
+                staging.response.details.epsilon.copy_from_host("cotangent of epsilon", epsilon)?;
+            }
+            let on_device = CotangentView {
+                values: staging.response.values.part(0, systems * size),
+                epsilon: cotangent
+                    .epsilon
+                    .map(|_| staging.response.details.epsilon.part(0, systems)),
+            };
+            let mut index = 0;
+            let targets = staging.directions.each_mut().map(|gradient| {
+                let values = layouts[index].total(systems);
+                index += 1;
+                Some(gradient.part_mut(0, values))
+            });
+            let inputs = staging.inputs.each_ref().map(Values::from);
+            self.batch.vjp(
+                part,
+                inputs,
+                &staging.solution.view(systems),
+                &on_device,
+                targets,
+                staging.weights.view_mut(),
+            )?;
+            let host = self.gradients.inputs_mut();
+            for (index, (gradient, host)) in staging.directions.iter().zip(host).enumerate() {
+                let layout = &layouts[index];
+                if !layout.shared {
+                    let host = &mut host[first * layout.values..][..systems * layout.values];
+                    gradient.copy_to_host("gradient", host)?;
+                }
+            }
+        }
+        let Staging { directions, weights, .. } = &mut self.staging;
+        let targets = directions.each_mut().map(|gradient| Some(gradient.view_mut()));
+        self.batch.sum_gradients(targets, weights.view_mut())?;
+        let host = self.gradients.inputs_mut();
+        for (index, (gradient, host)) in directions.iter().zip(host).enumerate() {
+            if layouts[index].shared {
+                gradient.copy_to_host("gradient", host)?;
+            }
+        }
+        let mut families = [T::zero(); 4];
+        weights.copy_to_host("gradient of the weights", &mut families)?;
+        let [equation, initial, smoothness, periodic] = families.map(T::to_double);
+        self.gradients.weights = Weights { equation, initial, smoothness, periodic };
+        Ok(&self.gradients)
+    }
+
+    /// Directional derivative of the solution.
+    pub fn jvp(
+        &mut self,
+        problem: &Problem<'_, T>,
+        tangents: &Tangents<'_, T>,
+        status: &[Status],
+    ) -> Result<&Solution<T>> {
+        let size = values_of_system(&self.batch.shape);
+        let layouts = self.batch.template.layouts;
+        let host = [tangents.coefficients, tangents.rhs, tangents.initial_values, tangents.steps];
+        for part in self.batch.parts() {
+            self.restore(problem, part)?;
+            let Part { first, systems } = part;
+            let staging = &mut self.staging;
+            for (index, direction) in staging.directions.iter_mut().enumerate() {
+                if let Some(host) = host[index] {
+                    let values = layouts[index].host_part(host, first, systems);
+                    direction.copy_from_host(INPUTS[index], values)?;
+                }
+            }
+            let mut index = 0;
+            let directions = staging.directions.each_ref().map(|direction| {
+                let given = host[index].map(|_| Values::from(direction));
+                index += 1;
+                given
+            });
+            self.batch.jvp(
+                part,
+                staging.inputs.each_ref().map(Values::from),
+                &staging.solution.view(systems),
+                directions,
+                &mut staging.response.view_mut(systems),
+            )?;
+            let values = &mut self.tangent.values[first * size..][..systems * size];
+            staging.response.values.copy_to_host("tangent", values)?;
+            let epsilon = &mut self.tangent.epsilon[first..][..systems];
+            staging.response.details.epsilon.copy_to_host("tangent of epsilon", epsilon)?;
+        }
+        self.tangent.status.copy_from_slice(status);
+        Ok(&self.tangent)
+    }
+
+    /// Defects of every system.
+    pub fn residuals(&mut self, problem: &Problem<'_, T>) -> Result<&[Residuals]> {
+        for part in self.batch.parts() {
+            self.restore(problem, part)?;
+            let Part { first, systems } = part;
+            let staging = &mut self.staging;
+            self.batch.squared_defects(
+                part,
+                staging.inputs.each_ref().map(Values::from),
+                &staging.solution.view(systems),
+                &mut staging.defects.part_mut(0, systems * 4),
+            )?;
+            let mut sums = vec![0.0; systems * 4];
+            staging.defects.copy_to_host("residuals", &mut sums)?;
+            let residuals = &mut self.residuals[first..][..systems];
+            for (residuals, sums) in residuals.iter_mut().zip(sums.chunks_exact(4)) {
+                *residuals = Residuals {
+                    equation: sums[0].sqrt(),
+                    initial: sums[1].sqrt(),
+                    smoothness: sums[2].sqrt(),
+                    periodic: sums[3].sqrt(),
+                };
+            }
+        }
+        Ok(&self.residuals)
+    }
+
+    fn upload(&mut self, problem: &Problem<'_, T>, part: Part) -> Result<()> {
+        let host = [problem.coefficients, problem.rhs, problem.initial_values, problem.steps];
+        for (index, input) in self.staging.inputs.iter_mut().enumerate() {
+            let layout = &self.batch.template.layouts[index];
+            let values = layout.host_part(host[index], part.first, part.systems);
+            input.copy_from_host(INPUTS[index], values)?;
+        }
+        Ok(())
+    }
+
+    fn solve_part(&mut self, part: Part) -> Result<()> {
+        let Staging { inputs, solution, .. } = &mut self.staging;
+        let inputs = inputs.each_ref().map(Values::from);
+        self.batch.solve(part, inputs, &mut solution.view_mut(part.systems))
+    }
+
+    /// Makes inputs, solution and workspace on the device those of this part: they are, if the
+    /// last solve was of the whole batch.
+    fn restore(&mut self, problem: &Problem<'_, T>, part: Part) -> Result<()> {
+        if self.batch.is_whole() {
+            return Ok(());
+        }
+        self.upload(problem, part)?;
+        self.solve_part(part)
+    }
+}

@@ -1,0 +1,270 @@
+//! A problem as kernels take it: where its arrays lie on the device and how they are laid out.
+
+use std::ffi::c_void;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use cudarc::driver::{CudaViewMut, DevicePtr};
+use half::{bf16, f16};
+
+use super::device::CudaDevice;
+use super::launch::address_mut;
+use super::memory::{Buffer, Element};
+use super::parameters::{self, Input, Output, RowTable};
+use super::path::{PartProblem, TangentInputs};
+use crate::error::{Error, Result};
+use crate::options::{Formulation, Options};
+use crate::real::Real;
+use crate::rows::{RowFamily, pair_rows, triple_rows};
+use crate::shape::{ProblemShape, stride};
+
+/// Names of the inputs, in the order of every array of four here.
+pub const INPUTS: [&str; 4] = ["coefficients", "rhs", "initial_values", "steps"];
+
+/// How the values of an input may be stored; they are computed on in the solver's own precision.
+pub trait Stored: Element {
+    /// Number of the storage, for the kernels.
+    const STORAGE: i32;
+}
+
+impl Stored for f32 {
+    const STORAGE: i32 = parameters::STORAGE_F32;
+}
+impl Stored for f64 {
+    const STORAGE: i32 = parameters::STORAGE_F64;
+}
+impl Stored for f16 {
+    const STORAGE: i32 = parameters::STORAGE_F16;
+}
+impl Stored for bf16 {
+    const STORAGE: i32 = parameters::STORAGE_BF16;
+}
+
+/// An array on a device that is only read, in any storage.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    address: u64,
+    len: usize,
+    storage: i32,
+    value_bytes: usize,
+    device: usize,
+    array: PhantomData<&'a ()>,
+}
+
+impl<'a, V: Stored> From<&'a Buffer<V>> for Values<'a> {
+    fn from(buffer: &'a Buffer<V>) -> Self {
+        // Without event tracking the guard does nothing: the stream orders everything.
+        let (address, _guard) = buffer.slice().device_ptr(buffer.device().stream());
+        Values {
+            address,
+            len: buffer.len(),
+            storage: V::STORAGE,
+            value_bytes: size_of::<V>(),
+            device: buffer.device().ordinal(),
+            array: PhantomData,
+        }
+    }
+}
+
+impl Values<'_> {
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Number of the device.
+    pub fn device(&self) -> usize {
+        self.device
+    }
+
+    /// `count` values from `start` on.
+    pub(super) fn part(self, start: usize, count: usize) -> Self {
+        assert!(start + count <= self.len, "a part lies within its array");
+        Values { address: self.address + (start * self.value_bytes) as u64, len: count, ..self }
+    }
+}
+
+/// Where the values of one input stand; strides are 0 along shared axes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    /// Values of one system; of all, if the batch shares them.
+    pub values: usize,
+    /// Whether all systems have the same.
+    pub shared: bool,
+    time: usize,
+    state: usize,
+}
+
+impl Layout {
+    /// Of the four inputs.
+    pub fn of(shape: &ProblemShape) -> [Self; 4] {
+        let [cb, cn, e, k, q] = shape.coefficients;
+        let [rb, rn, _] = shape.rhs;
+        let [ib, i, _, j] = shape.initial_values;
+        let [sb, sn, sk] = shape.steps;
+        let layout =
+            |batch, values, time, state| Layout { values, shared: batch == 1, time, state };
+        [
+            layout(cb, cn * e * k * q, stride(cn, e * k * q), 0),
+            layout(rb, rn * e, stride(rn, e), 0),
+            layout(ib, i * k * j, 0, 0),
+            layout(sb, sn * sk, stride(sn, sk), stride(sk, 1)),
+        ]
+    }
+
+    /// Values of `systems` systems.
+    pub fn total(&self, systems: usize) -> usize {
+        if self.shared { self.values } else { self.values.saturating_mul(systems) }
+    }
+
+    /// The values of `systems` systems from `first` on.
+    pub fn part<'a>(&self, values: Values<'a>, first: usize, systems: usize) -> Values<'a> {
+        values.part(if self.shared { 0 } else { first * self.values }, self.total(systems))
+    }
+
+    /// The same of an array of the host.
+    pub fn host_part<'a, T>(&self, values: &'a [T], first: usize, systems: usize) -> &'a [T] {
+        let first = if self.shared { 0 } else { first * self.values };
+        &values[first..][..self.total(systems)]
+    }
+
+    fn input(&self, values: Values<'_>) -> Input {
+        Input {
+            data: values.address as *const c_void,
+            system: if self.shared { 0 } else { self.values as i64 },
+            time: self.time as i64,
+            state: self.state as i32,
+            storage: values.storage,
+        }
+    }
+
+    /// Of the gradient of the weights.
+    pub fn of_weights() -> Self {
+        Layout { values: 4, shared: true, time: 0, state: 0 }
+    }
+
+    /// Where a gradient goes; `system` is the distance between systems, or between the groups'
+    /// sums ([`GradientOutputs`](super::path::GradientOutputs)).
+    pub fn output<T: Real>(
+        &self,
+        device: &CudaDevice,
+        target: Option<&mut CudaViewMut<'_, T>>,
+        system: usize,
+    ) -> Output {
+        Output {
+            data: target.map_or(std::ptr::null_mut(), |target| address_mut(device, target)),
+            system: system as i64,
+            time: self.time as i64,
+            state: self.state as i32,
+            reserved: 0,
+        }
+    }
+}
+
+/// What all parts of a batch have in common: sizes, options, row tables on the device.
+pub(super) struct ProblemTemplate {
+    shape: ProblemShape,
+    options: Options,
+    square_root: bool,
+    refinement: i32,
+    pair: (RowFamily, Buffer<f64>),
+    triple: Option<(RowFamily, Buffer<f64>)>,
+    /// Of the four inputs.
+    pub layouts: [Layout; 4],
+}
+
+impl ProblemTemplate {
+    /// For problems of this shape, computed in `T`.
+    pub fn new<T: Real>(
+        device: &Arc<CudaDevice>,
+        shape: &ProblemShape,
+        options: &Options,
+    ) -> Result<Self> {
+        let upload = |family: RowFamily| -> Result<_> {
+            let table = Buffer::from_host(device, "table of smoothness rows", &family.table())?;
+            Ok((family, table))
+        };
+        // The kernels count within a system with 32 bits; the batch and the points with 64.
+        for (argument, count) in [
+            ("states", shape.states()),
+            ("derivatives", shape.derivatives()),
+            ("equations", shape.equations()),
+            ("initial points", shape.initial_points()),
+        ] {
+            if i32::try_from(count).is_err() {
+                return Err(Error::argument(
+                    argument,
+                    format!("{count} are too many for a device"),
+                ));
+            }
+        }
+        let refinement = options.refinement_in::<T>();
+        Ok(ProblemTemplate {
+            shape: shape.clone(),
+            options: *options,
+            square_root: options.square_root_in::<T>(),
+            refinement: i32::try_from(refinement).unwrap_or(i32::MAX),
+            pair: upload(pair_rows(options, shape.order()))?,
+            triple: triple_rows(options, shape.order()).map(upload).transpose()?,
+            layouts: Layout::of(shape),
+        })
+    }
+
+    /// The problem of `systems` systems whose values are these.
+    pub fn problem<'a>(&'a self, inputs: [Values<'a>; 4], systems: usize) -> PartProblem<'a> {
+        let ProblemTemplate { shape, options, .. } = self;
+        let [coefficients, rhs, initial_values, steps] =
+            [0, 1, 2, 3].map(|index| self.layouts[index].input(inputs[index]));
+        let weights = &options.weights;
+        let slack_cost = match options.formulation {
+            Formulation::LeastSquares => 0.0,
+            Formulation::SharedSlack { gamma, alpha } => gamma * alpha,
+        };
+        let slack = matches!(options.formulation, Formulation::SharedSlack { .. });
+        let none = RowTable { table: std::ptr::null(), rows: 0, shift: 0 };
+        let parameters = parameters::Problem {
+            batch: systems as i64,
+            points: shape.points as i64,
+            states: shape.states() as i32,
+            derivatives: shape.derivatives() as i32,
+            equation_derivatives: shape.equation_derivatives() as i32,
+            equations: shape.equations() as i32,
+            initial_points: shape.initial_points() as i32,
+            initial_derivatives: shape.initial_derivatives() as i32,
+            periodic: i32::from(options.periodic),
+            slack: i32::from(slack),
+            balanced: i32::from(options.balanced()),
+            square_root: i32::from(self.square_root),
+            refinement: self.refinement,
+            reserved: 0,
+            slack_cost,
+            weight_equation: weights.equation,
+            weight_initial: weights.initial,
+            weight_smoothness: weights.smoothness,
+            weight_periodic: weights.periodic,
+            pair: row_table(&self.pair),
+            triple: self.triple.as_ref().map_or(none, row_table),
+            coefficients,
+            rhs,
+            initial_values,
+            steps,
+        };
+        PartProblem { parameters, arrays: PhantomData }
+    }
+
+    /// Directions of the inputs of a part.
+    pub fn tangents<'a>(&self, tangents: [Option<Values<'a>>; 4]) -> TangentInputs<'a> {
+        let none = Input { data: std::ptr::null(), system: 0, time: 0, state: 0, storage: 0 };
+        let [coefficients, rhs, initial_values, steps] = [0, 1, 2, 3]
+            .map(|index| tangents[index].map_or(none, |values| self.layouts[index].input(values)));
+        TangentInputs { coefficients, rhs, initial_values, steps, arrays: PhantomData }
+    }
+}
+
+fn row_table((family, table): &(RowFamily, Buffer<f64>)) -> RowTable {
+    RowTable {
+        table: Values::from(table).address as *const f64,
+        rows: family.rows as i32,
+        shift: family.shift,
+    }
+}

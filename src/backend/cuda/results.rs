@@ -1,0 +1,120 @@
+//! Solutions on the device, and how their statuses read here.
+
+use std::sync::Arc;
+
+use super::device::CudaDevice;
+use super::memory::Buffer;
+use super::parameters::{self, *};
+use super::path::{SolutionView, SolutionViewMut};
+use super::problem::INPUTS;
+use crate::error::Result;
+use crate::real::Real;
+use crate::shape::ProblemShape;
+use crate::solver::Status;
+
+/// The solution of some systems.
+pub(super) struct SolutionBuffers<T: Real> {
+    /// (systems, N, K, Q).
+    pub values: Buffer<T>,
+    /// What comes with them.
+    pub details: SolutionDetails<T>,
+}
+
+/// All of a solution but the values.
+pub(super) struct SolutionDetails<T: Real> {
+    /// (systems).
+    pub epsilon: Buffer<T>,
+    /// (systems).
+    pub status: Buffer<parameters::Status>,
+}
+
+impl<T: Real> SolutionBuffers<T> {
+    /// Of `systems` systems of this shape.
+    pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, systems: usize) -> Result<Self> {
+        let values = systems.saturating_mul(values_of_system(shape));
+        Ok(SolutionBuffers {
+            values: Buffer::unwritten(device, "solution", values)?,
+            details: SolutionDetails::new(device, systems)?,
+        })
+    }
+
+    /// The first `systems` systems.
+    pub fn view(&self, systems: usize) -> SolutionView<'_, T> {
+        self.details.view(&self.values, 0, systems)
+    }
+
+    /// The first `systems` systems, to be written.
+    pub fn view_mut(&mut self, systems: usize) -> SolutionViewMut<'_, T> {
+        self.details.view_mut(&mut self.values, 0, systems)
+    }
+}
+
+impl<T: Real> SolutionDetails<T> {
+    /// Of `systems` systems.
+    pub fn new(device: &Arc<CudaDevice>, systems: usize) -> Result<Self> {
+        Ok(SolutionDetails {
+            epsilon: Buffer::unwritten(device, "epsilon", systems)?,
+            status: Buffer::unwritten(device, "status", systems)?,
+        })
+    }
+
+    /// `systems` systems from `first` on, with their `values`.
+    pub fn view<'a>(
+        &'a self,
+        values: &'a Buffer<T>,
+        first: usize,
+        systems: usize,
+    ) -> SolutionView<'a, T> {
+        let size = values.len() / self.status.len();
+        SolutionView {
+            values: values.part(first * size, systems * size),
+            epsilon: self.epsilon.part(first, systems),
+            status: self.status.part(first, systems),
+        }
+    }
+
+    /// The same, to be written.
+    pub fn view_mut<'a>(
+        &'a mut self,
+        values: &'a mut Buffer<T>,
+        first: usize,
+        systems: usize,
+    ) -> SolutionViewMut<'a, T> {
+        let size = values.len() / self.status.len();
+        SolutionViewMut {
+            values: values.part_mut(first * size, systems * size),
+            epsilon: self.epsilon.part_mut(first, systems),
+            status: self.status.part_mut(first, systems),
+        }
+    }
+
+    /// Reads the first statuses.
+    pub fn read_status(&self, status: &mut [Status]) -> Result<()> {
+        let mut codes = vec![parameters::Status::default(); status.len()];
+        self.status.copy_to_host("status", &mut codes)?;
+        for (status, code) in status.iter_mut().zip(codes) {
+            *status = decoded(code);
+        }
+        Ok(())
+    }
+}
+
+/// N·K·Q.
+pub(super) fn values_of_system(shape: &ProblemShape) -> usize {
+    shape.points * shape.block()
+}
+
+fn decoded(code: parameters::Status) -> Status {
+    let index = |number: i32| usize::try_from(number).unwrap_or(0);
+    match code.kind {
+        STATUS_OK => Status::Ok,
+        STATUS_NON_FINITE_INPUT => {
+            Status::NonFiniteInput { argument: INPUTS[index(code.first).min(INPUTS.len() - 1)] }
+        }
+        STATUS_INVALID_STEP => Status::InvalidStep { step: index(code.first) },
+        STATUS_BREAKDOWN => {
+            Status::Breakdown { point: index(code.first), pivot: index(code.second) }
+        }
+        _ => Status::Overflow,
+    }
+}

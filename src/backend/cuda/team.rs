@@ -1,0 +1,107 @@
+//! The general path: a team of threads works on each system (kernels/team_*.cu). It takes every
+//! problem that the CPU takes, as far as the working set of a system fits a block's shared memory.
+
+use std::fmt;
+use std::sync::Arc;
+
+use cudarc::driver::CudaViewMut;
+
+use super::device::CudaDevice;
+use super::launch::team::TeamKernels;
+use super::path::{
+    CotangentView, GradientOutputs, PartProblem, Path, SolutionView, SolutionViewMut, TangentInputs,
+};
+use crate::error::Result;
+use crate::options::Options;
+use crate::real::Real;
+use crate::shape::ProblemShape;
+
+pub mod parameters;
+pub mod plan;
+#[cfg(test)]
+mod tests;
+
+use plan::Plan;
+
+/// Plan and kernels.
+pub struct TeamPath<T> {
+    device: Arc<CudaDevice>,
+    plan: Plan,
+    kernels: TeamKernels<T>,
+}
+
+impl<T: Real> TeamPath<T> {
+    /// For problems of this shape.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error) if one system is too large for the device,
+    /// [`Error::Device`](crate::Error) if the kernels cannot be loaded.
+    pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
+        let plan = Plan::new(shape, options, size_of::<T>(), device.limits())?;
+        let kernels = TeamKernels::new(device, plan.kind)?;
+        Ok(TeamPath { device: device.clone(), plan, kernels })
+    }
+}
+
+impl<T> fmt::Display for TeamPath<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.plan.fmt(f)
+    }
+}
+
+impl<T: Real> Path<T> for TeamPath<T> {
+    fn workspace(&self, systems: usize) -> usize {
+        self.plan.workspace(systems).bytes
+    }
+
+    fn group(&self) -> usize {
+        self.plan.group
+    }
+
+    fn launches(&self) -> (usize, usize) {
+        (1, 1)
+    }
+
+    fn solve(
+        &self,
+        problem: &PartProblem<'_>,
+        workspace: &mut CudaViewMut<'_, u8>,
+        solution: &mut SolutionViewMut<'_, T>,
+    ) -> Result<()> {
+        self.kernels.forward(&self.device, &self.plan, problem, workspace, solution)
+    }
+
+    fn vjp(
+        &self,
+        problem: &PartProblem<'_>,
+        workspace: &mut CudaViewMut<'_, u8>,
+        solution: &SolutionView<'_, T>,
+        cotangent: &CotangentView<'_, T>,
+        gradients: &GradientOutputs<'_>,
+    ) -> Result<()> {
+        let (device, plan) = (&self.device, &self.plan);
+        self.kernels.adjoint(device, plan, problem, workspace, solution, cotangent, gradients)
+    }
+
+    fn jvp(
+        &self,
+        problem: &PartProblem<'_>,
+        workspace: &mut CudaViewMut<'_, u8>,
+        solution: &SolutionView<'_, T>,
+        tangents: &TangentInputs<'_>,
+        tangent: &mut SolutionViewMut<'_, T>,
+    ) -> Result<()> {
+        let (device, plan) = (&self.device, &self.plan);
+        self.kernels.tangent(device, plan, problem, workspace, solution, tangents, tangent)
+    }
+
+    fn squared_defects(
+        &self,
+        problem: &PartProblem<'_>,
+        workspace: &mut CudaViewMut<'_, u8>,
+        solution: &SolutionView<'_, T>,
+        sums: &mut CudaViewMut<'_, f64>,
+    ) -> Result<()> {
+        self.kernels.defects(&self.device, &self.plan, problem, workspace, solution, sums)
+    }
+}

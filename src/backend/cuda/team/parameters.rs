@@ -1,0 +1,112 @@
+//! The structures that the team kernels take by value: field by field those of
+//! `kernels/team_parameters.h`.
+
+use std::ffi::c_void;
+
+use cudarc::driver::DeviceRepr;
+
+use crate::backend::cuda::parameters::{Input, Output, Problem, Status};
+
+/// A problem, how its systems are dealt out to teams of threads, and their workspace.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct TeamPlan {
+    /// What is solved.
+    pub problem: Problem,
+    /// Systems of a team.
+    pub group: i64,
+    /// Values of a system's factor.
+    pub factor_values: i64,
+    /// N·P, and one if there is slack.
+    pub unknowns: i64,
+    /// Threads of a team.
+    pub team_threads: i32,
+    /// Shared memory of a team.
+    pub team_bytes: i32,
+    /// Shared memory of a block, before that of its teams.
+    pub common_bytes: i32,
+    /// Zero.
+    pub reserved: i32,
+    /// (B, factor values).
+    pub factor: *mut c_void,
+    /// (B, unknowns).
+    pub iterate: *mut f64,
+    /// (teams, unknowns).
+    pub substituted: *mut f64,
+    /// (teams, unknowns).
+    pub direction: *mut f64,
+    /// (teams, values of the window), or null.
+    pub window: *mut c_void,
+}
+
+/// What the forward kernels write.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct TeamSolution {
+    /// (B, N, K, Q).
+    pub values: *mut c_void,
+    /// (B).
+    pub epsilon: *mut c_void,
+    /// (B).
+    pub status: *mut Status,
+}
+
+/// What the adjoint kernels read and write.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct TeamAdjoint {
+    /// (B).
+    pub status: *const Status,
+    /// (B, N, K, Q).
+    pub cotangent: *const c_void,
+    /// (B), or null.
+    pub epsilon_cotangent: *const c_void,
+    /// Of the gradients.
+    pub coefficients: Output,
+    /// See there.
+    pub rhs: Output,
+    /// See there.
+    pub initial_values: Output,
+    /// See there.
+    pub steps: Output,
+    /// (teams, 4).
+    pub weights: Output,
+}
+
+/// What the tangent kernels read and write.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct TeamTangent {
+    /// (B).
+    pub status: *const Status,
+    /// Tangents of the inputs; null where one stands still.
+    pub coefficients: Input,
+    /// See there.
+    pub rhs: Input,
+    /// See there.
+    pub initial_values: Input,
+    /// See there.
+    pub steps: Input,
+    /// (B, N, K, Q).
+    pub d_values: *mut c_void,
+    /// (B).
+    pub d_epsilon: *mut c_void,
+}
+
+/// What the kernels of the defects read and write.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct TeamDefects {
+    /// (B).
+    pub status: *const Status,
+    /// (B, 4).
+    pub sums: *mut f64,
+}
+
+// SAFETY: plain C structures, the same on both sides (checked by the test below); the pointers are
+// addresses of the device and are never followed here.
+unsafe impl DeviceRepr for TeamPlan {}
+unsafe impl DeviceRepr for TeamSolution {}
+unsafe impl DeviceRepr for TeamAdjoint {}
+unsafe impl DeviceRepr for TeamTangent {}
+unsafe impl DeviceRepr for TeamDefects {}

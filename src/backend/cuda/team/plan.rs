@@ -1,0 +1,347 @@
+//! How teams of threads share a problem, and the memory they need. The sums here are those of the
+//! kernels' own bookkeeping (kernels/rows.cuh, banded.cuh, substitution.cuh ...).
+
+use std::fmt;
+
+use crate::backend::cuda::device::Limits;
+use crate::error::{Error, Result};
+use crate::options::{Formulation, Options};
+use crate::rows::{pair_rows, triple_rows};
+use crate::shape::ProblemShape;
+
+/// What a team is made of, and where its window lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Up to 32 threads of a warp; in shared memory.
+    Warp,
+    /// A block; in shared memory.
+    Block,
+    /// A block; in global memory.
+    Global,
+}
+
+impl Kind {
+    /// As in the kernels' names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Warp => "warp",
+            Kind::Block => "block",
+            Kind::Global => "global",
+        }
+    }
+}
+
+/// Most warps of a block whose teams are within a warp.
+const MOST_WARPS: usize = 4;
+/// Most groups of systems, each with partial sums of the gradients of shared inputs.
+const MOST_GROUPS: usize = 1024;
+/// Most memory for those sums, in values.
+const MOST_PARTIAL_VALUES: usize = 1 << 23;
+/// Alignment of the parts of the workspace.
+const ALIGNMENT: usize = 256;
+
+/// Sizes, and how they are dealt out.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    points: usize,
+    states: usize,
+    derivatives: usize,
+    equations: usize,
+    coefficients: usize,
+    initial: usize,
+    step_states: usize,
+    pair_rows: usize,
+    triple_rows: usize,
+    /// c, of which the closing point of a periodic problem.
+    border: usize,
+    closing: usize,
+    slack: usize,
+    /// Bytes of a value.
+    real: usize,
+    /// What a team is.
+    pub kind: Kind,
+    /// Threads of a team.
+    pub team_threads: usize,
+    /// Warps of a block, if teams are within a warp.
+    warps: usize,
+    /// Consecutive systems whose gradients of shared inputs one team adds up.
+    pub group: usize,
+}
+
+/// Offsets of the parts of a workspace.
+#[derive(Clone, Copy, Debug)]
+pub struct Workspace {
+    /// (B, factor values).
+    pub factor: usize,
+    /// (B, unknowns), f64.
+    pub iterate: usize,
+    /// (teams, unknowns), f64.
+    pub substituted: usize,
+    /// (teams, unknowns), f64.
+    pub direction: usize,
+    /// (teams, window values).
+    pub window: usize,
+    /// All of it.
+    pub bytes: usize,
+}
+
+/// Bytes of so many values in a kernel's memory: each array begins at a multiple of 8.
+fn array(values: usize, size: usize) -> usize {
+    (values * size).next_multiple_of(8)
+}
+
+impl Plan {
+    /// For problems of this shape, with values of `real` bytes.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the working set of one system exceeds the shared memory of a block.
+    pub fn new(shape: &ProblemShape, options: &Options, real: usize, limits: &Limits) -> Result<Self> {
+        let order = shape.order();
+        let closing = if options.periodic { shape.block() } else { 0 };
+        let slack = usize::from(matches!(options.formulation, Formulation::SharedSlack { .. }));
+        let shared = |axis: usize, values: usize| if axis == 1 { values } else { 0 };
+        let [cb, cn, e, k, qc] = shape.coefficients;
+        let [rb, rn, _] = shape.rhs;
+        let [ib, i, _, j] = shape.initial_values;
+        let [sb, sn, sk] = shape.steps;
+        let partial = shared(cb, cn * e * k * qc)
+            + shared(rb, rn * e)
+            + shared(ib, i * k * j)
+            + shared(sb, sn * sk)
+            + 4;
+        let groups = (MOST_PARTIAL_VALUES / partial).clamp(1, MOST_GROUPS);
+        let mut plan = Plan {
+            points: shape.points,
+            states: k,
+            derivatives: shape.derivatives(),
+            equations: e,
+            coefficients: e * k * qc,
+            initial: k * j,
+            step_states: sk,
+            pair_rows: pair_rows(options, order).rows,
+            triple_rows: triple_rows(options, order).map_or(0, |family| family.rows),
+            border: closing + slack,
+            closing,
+            slack,
+            real,
+            kind: Kind::Warp,
+            team_threads: 32,
+            warps: 1,
+            group: shape.batch.div_ceil(groups),
+        };
+        plan.choose(shape.batch, limits);
+        let needed = plan.common_bytes() + plan.most_team_bytes();
+        if needed > limits.shared_memory {
+            let message = format!(
+                "{} values a time point and {e} equations need {needed} bytes of shared memory on \
+                 the device, which has {}",
+                shape.block(),
+                limits.shared_memory
+            );
+            return Err(Error::argument("coefficients", message));
+        }
+        Ok(plan)
+    }
+
+    /// Teams as wide as a row of the window while that fits a warp, blocks beyond.
+    fn choose(&mut self, batch: usize, limits: &Limits) {
+        let width = self.width();
+        if width <= 32 {
+            // As many teams to a warp as it has room for.
+            self.team_threads = 32 / (32 / width.max(8));
+            let teams_of_warp = 32 / self.team_threads;
+            let spread = batch.div_ceil(teams_of_warp).div_ceil(limits.multiprocessors);
+            for warps in (1..=spread.clamp(1, MOST_WARPS)).rev() {
+                self.warps = warps;
+                let bytes = self.common_bytes() + self.teams_of_block() * self.most_team_bytes();
+                if bytes <= limits.shared_memory {
+                    return;
+                }
+            }
+        }
+        self.kind = Kind::Block;
+        self.team_threads = match self.block() {
+            ..=31 => 64,
+            32..=63 => 128,
+            _ => 256,
+        };
+        if self.common_bytes() + self.most_team_bytes() > limits.shared_memory {
+            self.kind = Kind::Global;
+        }
+    }
+
+    /// P.
+    fn block(&self) -> usize {
+        self.states * self.derivatives
+    }
+
+    /// w.
+    fn bandwidth(&self) -> usize {
+        if self.triple_rows > 0 { 2 } else { 1 }
+    }
+
+    /// n.
+    fn blocks(&self) -> usize {
+        if self.closing > 0 { self.points - 1 } else { self.points }
+    }
+
+    /// Stored places of a row of the factor.
+    fn stored(&self) -> usize {
+        self.bandwidth() * self.block() + self.derivatives + self.border
+    }
+
+    /// Places of a row of the window.
+    fn width(&self) -> usize {
+        self.stored() + 1
+    }
+
+    fn window_values(&self) -> usize {
+        (self.bandwidth() + 1) * self.block() * (self.width() | 1)
+    }
+
+    /// N·P.
+    pub fn values(&self) -> usize {
+        self.points * self.block()
+    }
+
+    /// N·P, and one if there is slack.
+    pub fn unknowns(&self) -> usize {
+        self.values() + self.slack
+    }
+
+    /// Of one system.
+    pub fn factor_values(&self) -> usize {
+        self.blocks() * self.block() * self.stored() + self.border * self.border
+    }
+
+    /// Teams that a block has room for.
+    pub fn teams_of_block(&self) -> usize {
+        match self.kind {
+            Kind::Warp => self.warps * (32 / self.team_threads),
+            Kind::Block | Kind::Global => 1,
+        }
+    }
+
+    /// Threads of a block.
+    pub fn block_threads(&self) -> usize {
+        match self.kind {
+            Kind::Warp => 32 * self.warps,
+            Kind::Block | Kind::Global => self.team_threads,
+        }
+    }
+
+    /// Shared memory of a block, before that of its teams.
+    pub fn common_bytes(&self) -> usize {
+        let table = |rows: usize, points: usize| {
+            let columns = if rows > 0 { points * self.derivatives } else { 0 };
+            array(rows * columns, 8) + array(columns * columns, self.real) + array(columns, self.real)
+        };
+        (table(self.pair_rows, 2) + table(self.triple_rows, 3)).next_multiple_of(16)
+    }
+
+    /// Notes and rows: what the memory of a team begins with.
+    fn rows_bytes(&self) -> usize {
+        let powers = self.step_states * self.derivatives;
+        let triple = if self.triple_rows > 0 { 3 * powers } else { 0 };
+        array(2 * self.team_threads, 8)
+            + array(2 * powers, 8)
+            + array(triple, 8)
+            + array(self.step_states, 8)
+            + array(self.coefficients, self.real)
+            + array(self.equations, self.real)
+            + array(self.initial, self.real)
+    }
+
+    fn banded_bytes(&self) -> usize {
+        let window = if self.kind == Kind::Global { 0 } else { self.window_values() };
+        array(window, self.real)
+            + 3 * array(self.block(), self.real)
+            + array(self.border * (self.border + 1), self.real)
+            + array(self.border, self.real)
+    }
+
+    fn substitution_bytes(&self) -> usize {
+        let (p, w) = (self.block(), self.bandwidth());
+        8 * (2 * p + 2 * (w + 1) * p + 2 * self.border + w * p)
+    }
+
+    fn residual_bytes(&self) -> usize {
+        let rows = 2 * self.pair_rows + 3 * self.triple_rows;
+        8 * ((self.bandwidth() + 1) * self.block()
+            + self.equations * (self.states + 1)
+            + self.states * rows)
+    }
+
+    /// A stride between teams at which their lanes fall into different banks.
+    fn spread(&self, bytes: usize) -> usize {
+        if self.kind != Kind::Warp {
+            return bytes;
+        }
+        // 128 bytes are all banks once.
+        let lanes = (self.team_threads * self.real).next_multiple_of(8) % 128;
+        let offset = (lanes + 128 - bytes % 128) % 128;
+        bytes + offset
+    }
+
+    /// Shared memory of a team, of each kernel.
+    pub fn forward_bytes(&self) -> usize {
+        self.spread(
+            self.rows_bytes()
+                + self.banded_bytes()
+                + self.substitution_bytes()
+                + self.residual_bytes(),
+        )
+    }
+
+    /// See there.
+    pub fn adjoint_bytes(&self) -> usize {
+        self.forward_bytes()
+    }
+
+    /// See there.
+    pub fn tangent_bytes(&self) -> usize {
+        self.forward_bytes()
+    }
+
+    /// See there.
+    pub fn defects_bytes(&self) -> usize {
+        self.spread(self.rows_bytes() + self.residual_bytes())
+    }
+
+    fn most_team_bytes(&self) -> usize {
+        self.forward_bytes().max(self.adjoint_bytes()).max(self.tangent_bytes())
+    }
+
+    /// Of a part of so many systems.
+    pub fn workspace(&self, systems: usize) -> Workspace {
+        let mut bytes = 0;
+        let mut part = |values: usize, size: usize| {
+            let offset = bytes;
+            bytes += (systems * values * size).next_multiple_of(ALIGNMENT);
+            offset
+        };
+        let window = if self.kind == Kind::Global { self.window_values() } else { 0 };
+        Workspace {
+            factor: part(self.factor_values(), self.real),
+            iterate: part(self.unknowns(), 8),
+            substituted: part(self.unknowns(), 8),
+            direction: part(self.unknowns(), 8),
+            window: part(window, self.real),
+            bytes,
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = if self.kind == Kind::Global { "global" } else { "shared" };
+        write!(
+            f,
+            "team of {} threads a system, {} to a block, P = {}, border {}, window in {place} memory",
+            self.team_threads,
+            self.teams_of_block(),
+            self.block(),
+            self.border,
+        )
+    }
+}

@@ -1,0 +1,27 @@
+//! Arrays that stay on a CUDA device, and solves among them that do not wait for it.
+//!
+//! [`Solver::on`](crate::Solver::on) is enough where problem and solution lie in the program's
+//! memory. What is computed on the device before or after a solve is better left there:
+//!
+//! ```no_run
+//! use mechanistic::cuda::{CudaDevice, DeviceArray, DeviceSolver, Values};
+//! use mechanistic::{Options, ProblemShape};
+//!
+//! // u'' + u = 0, u(0) = 0, u'(0) = 1 on [0, 1.6]: one system, 17 points.
+//! let device = CudaDevice::get(0)?;
+//! let array = |values: &[f64]| DeviceArray::from_host(&device, "input", values);
+//! let inputs = [array(&[1.0, 0.0, 1.0])?, array(&[0.0])?, array(&[0.0, 1.0])?, array(&[0.1])?];
+//! let shape =
+//!     ProblemShape::new(1, 17, &[1, 1, 1, 1, 3], &[1, 1, 1], &[1, 1, 1, 2], &[1, 1])?;
+//! let mut solver = DeviceSolver::<f64>::new(&device, &shape, &Options::default())?;
+//! let mut solution = DeviceArray::unwritten(&device, "solution", 17 * 3)?;
+//! solver.solve(inputs.each_ref().map(Values::from), &mut solution)?;
+//! let mut values = [0.0; 17 * 3];
+//! solution.copy_to_host("solution", &mut values)?;
+//! # Ok::<(), mechanistic::Error>(())
+//! ```
+
+pub use crate::backend::cuda::device::CudaDevice;
+pub use crate::backend::cuda::device_solver::DeviceSolver;
+pub use crate::backend::cuda::memory::Buffer as DeviceArray;
+pub use crate::backend::cuda::problem::{Stored, Values};

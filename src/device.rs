@@ -1,0 +1,148 @@
+//! Where to compute.
+
+use std::fmt;
+use std::str::FromStr;
+#[cfg(feature = "cuda")]
+use std::sync::Arc;
+
+#[cfg(feature = "cuda")]
+use crate::backend::cuda::{self, CudaDevice};
+use crate::error::{Error, Result};
+
+/// The processor or a GPU. Written `cpu`, `cuda` (the first GPU) or `cuda:N`.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Device {
+    /// The processor, with all its cores.
+    #[default]
+    Cpu,
+    /// A CUDA device, made by [`Device::cuda`].
+    #[cfg(feature = "cuda")]
+    Cuda(Arc<CudaDevice>),
+}
+
+impl Device {
+    /// The CUDA device of this number.
+    ///
+    /// # Errors
+    /// [`Error::Device`] says what is missing: the feature `cuda`, kernels (no nvcc when the
+    /// library was built), a driver, the device.
+    #[cfg(feature = "cuda")]
+    pub fn cuda(ordinal: usize) -> Result<Self> {
+        Ok(Device::Cuda(CudaDevice::get(ordinal)?))
+    }
+
+    /// The CUDA device of this number.
+    ///
+    /// # Errors
+    /// [`Error::Device`] always: this build has no CUDA backend.
+    #[cfg(not(feature = "cuda"))]
+    pub fn cuda(ordinal: usize) -> Result<Self> {
+        Err(Error::Device {
+            doing: format!("opening CUDA device {ordinal}"),
+            message: "this build has no CUDA backend; build with the feature `cuda`".into(),
+        })
+    }
+
+    /// The first CUDA device that can be used, else the CPU.
+    pub fn best() -> Self {
+        Self::cuda(0).unwrap_or_default()
+    }
+
+    /// How many CUDA devices this program can see; 0 without a driver or the feature `cuda`.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the driver fails.
+    #[cfg(feature = "cuda")]
+    pub fn cuda_count() -> Result<usize> {
+        cuda::device::count()
+    }
+
+    /// How many CUDA devices this program can see; 0 without a driver or the feature `cuda`.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the driver fails.
+    #[cfg(not(feature = "cuda"))]
+    pub fn cuda_count() -> Result<usize> {
+        Ok(0)
+    }
+
+    /// What the device calls itself.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the driver fails.
+    pub fn name(&self) -> Result<String> {
+        match self {
+            Device::Cpu => Ok(processor()),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(device) => device.name(),
+        }
+    }
+
+    /// Waits until everything that was asked of it is done.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if some of it failed.
+    pub fn synchronise(&self) -> Result<()> {
+        match self {
+            Device::Cpu => Ok(()),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(device) => device.synchronise(),
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Device::Cpu => f.write_str("cpu"),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(device) => write!(f, "cuda:{}", device.ordinal()),
+        }
+    }
+}
+
+impl FromStr for Device {
+    type Err = Error;
+
+    /// # Errors
+    /// [`Error::Argument`] for another name, and those of [`Device::cuda`].
+    fn from_str(name: &str) -> Result<Self> {
+        match name.split_once(':') {
+            None if name == "cpu" => return Ok(Device::Cpu),
+            None if name == "cuda" => return Device::cuda(0),
+            Some(("cuda", ordinal)) => {
+                if let Ok(ordinal) = ordinal.parse() {
+                    return Device::cuda(ordinal);
+                }
+            }
+            _ => {}
+        }
+        let message = format!("expected cpu, cuda or cuda:N (N = 0, 1, …), got `{name}`");
+        Err(Error::argument("device", message))
+    }
+}
+
+/// The processor's own name, where the system tells it.
+fn processor() -> String {
+    let description = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = description.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == "model name").then(|| value.trim().to_owned())
+    });
+    name.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_and_written() {
+        assert_eq!("cpu".parse::<Device>().unwrap().to_string(), "cpu");
+        for wrong in ["", "gpu", "CPU", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "cuda:0:1"] {
+            let error = wrong.parse::<Device>().unwrap_err().to_string();
+            assert!(error.contains("expected cpu, cuda or cuda:N"), "{wrong}: {error}");
+        }
+    }
+}
