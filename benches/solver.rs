@@ -6,7 +6,7 @@
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use mechanistic::nn::{Activation, Mlp, Optimiser, Parameters, Rng, Rule};
 use mechanistic::tape::{Array, Ode, Tape};
-use mechanistic::{Cotangent, Options, Problem, Real, Solver, View};
+use mechanistic::{Cotangent, Options, Problem, Real, Smoothness, Solver, View};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::hint::black_box;
@@ -56,12 +56,17 @@ impl<T: Real> Arrays<T> {
     }
 }
 
+/// What the published solver computes.
+fn published() -> Options {
+    Options { smoothness: Smoothness::TaylorHold, refinement: Some(0), ..Options::default() }
+}
+
 fn solver<T: Real>(criterion: &mut Criterion) {
     for shape in SHAPES {
         let (b, n, k, order) = shape;
         let arrays = Arrays::<T>::new(shape);
         let problem = arrays.problem(b, n);
-        let mut solver = Solver::new(problem.shape(), &Options::default()).unwrap();
+        let mut solver = Solver::new(problem.shape(), &published()).unwrap();
         let cotangent = Cotangent { values: &arrays.cotangent, epsilon: None };
         let name = format!("B{b} N{n} K{k} order{order}");
         criterion.benchmark_group(format!("solve {}", T::NAME)).bench_function(
@@ -109,6 +114,7 @@ fn training_step(criterion: &mut Criterion) {
             rhs: tape.constant(constant(&[1, 1, 1], 0.0)),
             initial_values: tape.constant(initial.clone()),
             steps: tape.constant(constant(&[1, 1], 0.1)),
+            extra_derivatives: 1,
         };
         let solution = tape.solve_ode(&ode, &Options::default())?;
         let values = tape.slice(solution, 3, 0..1)?;

@@ -5,7 +5,8 @@
 
 #include "rows.cuh"
 
-template <class Real, Kind KIND>
+// With MEASURE, also the sums of the squared weighted defects by family.
+template <class Real, Kind KIND, bool MEASURE = false>
 struct Residual {
     Rows<Real, double, KIND> rows;
     const Sizes &sizes;
@@ -19,8 +20,9 @@ struct Residual {
     double *triple;    // (3, K, rows)
     double slack = 0;  // this thread's part of the sum of the smoothness defects
     bool data = true;  // whether β is the problem's, or zero
+    double squares[4] = {};  // this thread's: equation, initial, smoothness, periodic
 
-    __device__ Residual(const Rows<Real, double, KIND> &rows, Carver &memory)
+    __device__ Residual(const Rows<Real, double, KIND> &rows, Carver memory)
         : rows(rows), sizes(rows.sizes), team(rows.team)
     {
         const Problem &p = rows.problem;
@@ -79,6 +81,7 @@ struct Residual {
             double sum = data ? double(rows.rhs[e]) : 0;
             for (int state = 0; state < states; ++state)
                 sum -= parts[e * states + state];
+            measure(0, sum * sum * rows.equation_weight);
             equation[e] = sum * rows.equation_weight;
         }
         team.sync();
@@ -90,7 +93,9 @@ struct Residual {
                     sum += double(rows.coefficients[(e * states + state) * given + j]) * equation[e];
             if (rows.given(j)) {
                 const Real target = data ? rows.initial[state * p.initial_derivatives + j] : Real(0);
-                sum += rows.initial_weight(j) * (double(target) - point(t)[i]);
+                const double defect = double(target) - point(t)[i];
+                measure(1, defect * defect * rows.initial_weight(j));
+                sum += rows.initial_weight(j) * defect;
             }
             sum += scattered(rows.pair, pair, state, j);
             if (rows.triple.rows)
@@ -98,10 +103,18 @@ struct Residual {
             const double closing = rows.periodic(j);
             if (closing != 0) {
                 const int64_t other = t == 0 ? sizes.points - 1 : 0;
-                sum += closing * (iterate[other * block + i] - point(t)[i]);
+                const double defect = iterate[other * block + i] - point(t)[i];
+                measure(3, t == 0 ? closing * defect * defect : 0);
+                sum += closing * defect;
             }
             x[i] += sum;
         }
+    }
+
+    __device__ void measure(int family, double square)
+    {
+        if (MEASURE)
+            squares[family] += square;
     }
 
     // w²(β − a·z) of the smoothness rows that begin at this point.
@@ -123,6 +136,7 @@ struct Residual {
             }
             const double defect = exist ? -weight * weight * sum : 0;
             slack += defect;
+            measure(2, -defect * sum);
             all[t % family.points * count + index] = defect;
         }
     }

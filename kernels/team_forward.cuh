@@ -49,18 +49,14 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
     const int64_t values = int64_t(sizes.points) * p;
 
     Rows<Real, Real, KIND> rows(plan.problem, sizes, team, desk.pair, desk.triple, desk.memory);
-    Rows<Real, double, KIND> fine_rows(plan.problem, sizes, team, desk.pair, desk.triple, desk.memory);
-    Carver memory = fine_rows.rest;
-    const int64_t window = int64_t(sizes.bandwidth + 1) * p * places.pitch;
-    Banded<Real, KIND> banded(sizes, places, team, memory,
-                              static_cast<Real *>(plan.window) + desk.index * window);
-    Substitution<Real, KIND> substitution(sizes, places, team, banded, memory);
-    Residual<Real, KIND> residual(fine_rows, memory);
+    Bench<Real, KIND> bench(plan, sizes, places, desk);
+    Banded<Real, KIND> &banded = bench.banded;
+    Substitution<Real, KIND> &substitution = bench.substitution;
 
     for (int64_t system = first; system < min(first + plan.group, plan.problem.batch); ++system) {
-        Real *factor = static_cast<Real *>(plan.factor) + system * plan.factor_values;
         double *iterate = plan.iterate + system * plan.unknowns;
-        double *substituted = plan.substituted + desk.index * plan.unknowns;
+        RefinedSolve<Real, KIND> solve = bench.solve(plan, system, iterate);
+        Real *factor = static_cast<Real *>(plan.factor) + system * plan.factor_values;
 
         rows.start(system);
         banded.start();
@@ -68,17 +64,15 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
             rows.stage(t, t == 0);
             banded.form(t, rows);
             banded.eliminate(t);
-            banded.store(t, factor, substituted);
+            banded.store(t, factor, solve.substituted);
         }
         if (sizes.closing)
             rows.stage(sizes.points - 1, false);
-        banded.eliminate_border(rows, factor, substituted);
+        banded.eliminate_border(rows, factor, solve.substituted);
         Pivots<Real> pivots = desk.gather(
             banded.judged, [](Pivots<Real> &all, const Pivots<Real> &other) { all.merge(other); });
         if (pivots.weakest_unknown == INT_MAX)
             pivots.weakest_unknown = 0;
-        RefinedSolve<Real, KIND> solve{desk,   sizes,       team,   substitution, residual,
-                                       factor, substituted, iterate};
         Real *z = static_cast<Real *>(solution.values) + system * values;
         bool overflow = false;
         const int refinement = plan.problem.refinement;
@@ -102,7 +96,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
             }
             const int probe = step == 0 ? pivots.weakest_unknown : -1;
             squares += substitution.backward(
-                factor, substituted, probe,
+                factor, solve.substituted, probe,
                 [&](int t, int i, double value) {
                     const int64_t unknown = int64_t(t) * p + i;
                     if (step > 0)

@@ -22,7 +22,8 @@ typedef struct {
     void *factor;         // (B, factor_values), R of M = RᵀR
     double *iterate;      // (B, unknowns): the solution with all its digits
     double *substituted;  // (teams, unknowns): R⁻ᵀ of a right-hand side
-    double *direction;    // (teams, unknowns): the adjoint or the tangent; forward does not use it
+    double *direction;    // (teams, unknowns): adjoint or tangent; not in the forward solve
+    double *tangent_rhs;  // (teams, unknowns), of the tangent kernels only
     void *window;         // (teams, (w+1)·P·(places of a row)), or null: in shared memory
 } TeamPlan;
 

@@ -125,4 +125,40 @@ struct RefinedSolve {
     }
 };
 
+// The memory of a team, cut up for solves with a factor at hand.
+template <class Real, Kind KIND>
+struct Bench {
+    const Desk<Real, KIND> &desk;
+    const Sizes &sizes;
+    Rows<Real, double, KIND> rows;
+    Carver rest;
+    Banded<Real, KIND> banded;
+    Substitution<Real, KIND> substitution;
+    Residual<Real, KIND> residual;
+
+    // What follows `rest` is the residual's, whose turn is another than that of who takes it.
+    __device__ Bench(const TeamPlan &plan, const Sizes &sizes, const Places &places,
+                     const Desk<Real, KIND> &desk)
+        : desk(desk),
+          sizes(sizes),
+          rows(plan.problem, sizes, desk.team, desk.pair, desk.triple, desk.memory),
+          rest(rows.rest),
+          banded(sizes, places, desk.team, rest,
+                 static_cast<Real *>(plan.window) +
+                     desk.index * (sizes.bandwidth + 1) * sizes.block * places.pitch),
+          substitution(sizes, places, desk.team, banded, rest),
+          residual(rows, Carver(rest))
+    {
+    }
+
+    // Of one system, refining `iterate`.
+    __device__ RefinedSolve<Real, KIND> solve(const TeamPlan &plan, int64_t system,
+                                              double *iterate) const
+    {
+        Real *factor = static_cast<Real *>(plan.factor) + system * plan.factor_values;
+        double *substituted = plan.substituted + desk.index * plan.unknowns;
+        return {desk, sizes, desk.team, substitution, residual, factor, substituted, iterate};
+    }
+};
+
 #endif

@@ -11,7 +11,6 @@ pub enum Smoothness {
     /// the paper).
     Taylor,
     /// The same with a row for the top derivative too, which is held constant over a step.
-    #[default]
     TaylorHold,
     /// `Taylor`, with the top derivative tied to the central difference of the one below it;
     /// couples three neighbouring points.
@@ -20,6 +19,7 @@ pub enum Smoothness {
     /// than the equation has ([`Problem::extended`](crate::Problem::extended)): one more if the
     /// steps are equal or change gradually, two more if they jump. Of second order without, and
     /// with one more where steps jump.
+    #[default]
     Hermite,
 }
 

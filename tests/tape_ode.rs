@@ -51,7 +51,8 @@ fn gradients_of_every_input_agree_with_central_differences() {
         let data: Vec<f64> = (0..size).map(|i| (1.3 * i as f64 + phase).sin()).collect();
         array(shape, &data)
     };
-    for shared in [false, true] {
+    let solves = [(taylor(), 0), (Options::default(), 1)];
+    for ((options, extra), shared) in solves.into_iter().flat_map(|s| [(s, false), (s, true)]) {
         let b = if shared { 1 } else { 3 };
         let n = if shared { 1 } else { 4 };
         let mut steps = wave(&[b, if shared { 1 } else { 3 }], 0.4);
@@ -61,9 +62,17 @@ fn gradients_of_every_input_agree_with_central_differences() {
         let record = |tape: &mut Tape<f64>, inputs: &[Array<f64>]| {
             let vars: Vec<Var> = inputs.iter().map(|input| tape.leaf(input.clone())).collect();
             let [coefficients, rhs, initial_values, steps] = vars[..] else { unreachable!() };
-            let ode = Ode { batch: 3, points: 4, coefficients, rhs, initial_values, steps };
-            let solution = tape.solve_ode(&ode, &taylor()).unwrap();
-            let weights = tape.constant(wave(&[3, 4, 2, 3], 0.5));
+            let ode = Ode {
+                batch: 3,
+                points: 4,
+                coefficients,
+                rhs,
+                initial_values,
+                steps,
+                extra_derivatives: extra,
+            };
+            let solution = tape.solve_ode(&ode, &options).unwrap();
+            let weights = tape.constant(wave(&[3, 4, 2, 3 + extra], 0.5));
             let product = tape.mul(solution, weights).unwrap();
             (tape.sum_all(product).unwrap(), vars)
         };
@@ -85,14 +94,14 @@ fn gradients_of_every_input_agree_with_central_differences() {
                 let exact = gradient.data()[i];
                 assert!(
                     (exact - difference).abs() <= 1e-6 * (1.0 + exact.abs()),
-                    "shared {shared}, input {k}, element {i}: {exact} {difference}"
+                    "extra {extra}, shared {shared}, input {k}, element {i}: {exact} {difference}"
                 );
             }
         }
     }
 }
 
-/// u'' + c u = 0 with c unknown, from samples of cos 1.5 t; order 4 for accuracy.
+/// u'' + c u = 0 with c unknown, from samples of cos 1.5 t.
 #[test]
 fn a_constant_coefficient_is_recovered() {
     let (points, step) = (41, 0.1);
@@ -101,23 +110,24 @@ fn a_constant_coefficient_is_recovered() {
     let data: Vec<f64> = (0..points).map(|i| (1.5 * step * i as f64).cos()).collect();
     train(&mut parameters, 0.1, 150, |tape, parameters| {
         let c = tape.parameter(parameters, stiffness)?;
-        let rest = tape.constant(Array::vector([0.0, 1.0, 0.0, 0.0]));
+        let rest = tape.constant(Array::vector([0.0, 1.0]));
         let coefficients = tape.concat(&[c, rest], 0)?;
         let ode = Ode {
             batch: 1,
             points,
-            coefficients: tape.reshape(coefficients, [1, 1, 1, 1, 5])?,
+            coefficients: tape.reshape(coefficients, [1, 1, 1, 1, 3])?,
             rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
             initial_values: tape.constant(array(&[1, 1, 1, 2], &[1.0, 0.0])),
             steps: tape.constant(array(&[1, 1], &[step])),
+            extra_derivatives: 1,
         };
-        let solution = tape.solve_ode(&ode, &taylor())?;
+        let solution = tape.solve_ode(&ode, &Options::default())?;
         let u = values(tape, solution)?;
         let target = tape.constant(array(&[1, points, 1], &data));
         tape.mse(u, target)
     });
     let found = parameters.get(stiffness).unwrap().data()[0];
-    assert!((found - 2.25).abs() < 1e-3, "{found}");
+    assert!((found - 2.25).abs() < 1e-4, "{found}");
 }
 
 /// u' + u = 0 from three starts, each learned for its own system; coefficients and steps shared.
@@ -139,6 +149,7 @@ fn initial_values_are_learned_for_each_example() {
             rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
             initial_values: tape.parameter(parameters, learned)?,
             steps: tape.constant(array(&[1, 1], &[step])),
+            extra_derivatives: 0,
         };
         let solution = tape.solve_ode(&ode, &taylor())?;
         let u = values(tape, solution)?;
@@ -175,6 +186,7 @@ fn steps_are_learned_and_stay_positive() {
             rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
             initial_values: tape.constant(array(&[1, 1, 1, 1], &[1.0])),
             steps: steps(tape, parameters)?,
+            extra_derivatives: 0,
         };
         let solution = tape.solve_ode(&ode, &taylor())?;
         let u = values(tape, solution)?;
@@ -199,6 +211,7 @@ fn a_broken_system_is_reported_and_has_no_gradient() {
         rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
         initial_values: tape.constant(array(&[1, 1, 1, 1], &[1.0])),
         steps: tape.constant(array(&[1, 1], &[0.1])),
+        extra_derivatives: 0,
     };
     let solution = tape.solve_ode(&ode, &Options::default()).unwrap();
     let status = &tape.ode_solution(solution).unwrap().status;
@@ -229,6 +242,7 @@ fn misfit_inputs_are_refused() {
         rhs: tape.constant(array(&[3, 1, 1], &[0.0; 3])),
         initial_values: tape.constant(array(&[1, 1, 1, 1], &[1.0])),
         steps: tape.constant(array(&[1, 1], &[0.1])),
+        extra_derivatives: 0,
     };
     let message = tape.solve_ode(&ode, &Options::default()).unwrap_err().to_string();
     assert!(message.starts_with("rhs: expected shape (B or 1, N or 1, E)"), "{message}");
@@ -271,6 +285,7 @@ impl Mechanistic {
             rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
             initial_values: tape.parameter(parameters, self.start)?,
             steps: tape.constant(array(&[1, 1], &[0.1])),
+            extra_derivatives: 1,
         };
         let solution = tape.solve_ode(&ode, &Options::default())?;
         let u = values(tape, solution)?;

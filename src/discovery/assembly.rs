@@ -5,6 +5,7 @@ use super::gauss_newton::{Estimate, Weights};
 use super::grid::Grid;
 use super::linearised::{Linearised, Parameter};
 use crate::backend::cpu::banded::Window;
+use crate::rows::hermite_coefficients;
 
 /// Observations, defects and priors of one set of free coefficients.
 pub(super) struct Assembly<'a> {
@@ -18,13 +19,17 @@ pub(super) struct Assembly<'a> {
     /// Weighted rows of one step's defects (D, 2D + c) and their residuals (D).
     rows: Vec<f64>,
     residuals: Vec<f64>,
+    /// a_1 and a_2 of the Hermite row of u with two derivatives; a_0 = 1.
+    hermite: [f64; 2],
 }
 
 impl<'a> Assembly<'a> {
     pub fn new(grid: &'a Grid, parameters: Vec<Parameter>, rhs: &RightHandSide<'_>) -> Self {
         let d = rhs.library.variables().len();
         let point = Linearised::new(rhs, parameters.len());
+        let coefficients = hermite_coefficients(2);
         Assembly {
+            hermite: [coefficients[1], coefficients[2]],
             steps: grid.steps(),
             points: [point.clone(), point],
             rows: vec![0.0; d * (2 * d + parameters.len())],
@@ -61,8 +66,10 @@ impl<'a> Assembly<'a> {
             if now.pole_before(next) {
                 return f64::INFINITY;
             }
+            let coefficients = at_step(self.hermite, h);
             for i in 0..d {
-                cost += (weights.defect[i] * defect(state, after, now, next, h, i)).powi(2) / h;
+                let defect = defect(state, after, now, next, coefficients, i);
+                cost += (weights.defect[i] * defect).powi(2) / h;
             }
             std::mem::swap(now, next);
         }
@@ -127,11 +134,12 @@ impl<'a> Assembly<'a> {
         next.evaluate(&estimate.rhs, &self.parameters, after);
 
         let columns = 2 * d + self.parameters.len();
-        let (half, twelfth) = (0.5 * h, h * h / 12.0);
+        let coefficients = at_step(self.hermite, h);
+        let [half, twelfth] = coefficients;
         let first_dynamic = d - estimate.rhs.states();
         for (i, row) in self.rows.chunks_exact_mut(columns).enumerate() {
             let weight = weights.defect[i] / h.sqrt();
-            self.residuals[i] = weight * defect(before, after, now, next, h, i);
+            self.residuals[i] = weight * defect(before, after, now, next, coefficients, i);
             for m in 0..d {
                 let unit = f64::from(u8::from(i == m));
                 let at = i * d + m;
@@ -161,17 +169,23 @@ impl<'a> Assembly<'a> {
     }
 }
 
-/// Component i of u_{t+1} − u_t − h/2 (F_t + F_{t+1}) − h²/12 (F'_t − F'_{t+1}).
+/// a_1 h, a_2 h².
+fn at_step([a1, a2]: [f64; 2], h: f64) -> [f64; 2] {
+    [a1 * h, a2 * h * h]
+}
+
+/// Component i of the Hermite row u_{t+1} − u_t − a_1 h (F_t + F_{t+1}) − a_2 h² (F'_t − F'_{t+1})
+/// with the coefficients a_1 h, a_2 h².
 fn defect(
     before: &[f64],
     after: &[f64],
     now: &Linearised,
     next: &Linearised,
-    h: f64,
+    [half, twelfth]: [f64; 2],
     i: usize,
 ) -> f64 {
     after[i]
         - before[i]
-        - 0.5 * h * (now.flow[i] + next.flow[i])
-        - h * h / 12.0 * (now.rate[i] - next.rate[i])
+        - half * (now.flow[i] + next.flow[i])
+        - twelfth * (now.rate[i] - next.rate[i])
 }

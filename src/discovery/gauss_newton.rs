@@ -5,7 +5,7 @@
 //! defect = u_{t+1} − u_t − h/2 (F_t + F_{t+1}) − h²/12 (F'_t − F'_{t+1}),   F' = J F.
 //! ```
 //!
-//! The defect is of fourth order. The normal equations are block tridiagonal in time with the
+//! The defect, the Hermite row of u with two derivatives, is of fourth order. The normal equations are block tridiagonal in time with the
 //! coefficients as border; one factorisation is one iteration, and the border's inverse is the
 //! covariance of the coefficients.
 

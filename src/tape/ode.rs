@@ -13,7 +13,7 @@ pub struct Ode {
     pub batch: usize,
     /// N: time points.
     pub points: usize,
-    /// (B or 1, N or 1, E, K, Q).
+    /// (B or 1, N or 1, E, K, Qc).
     pub coefficients: Var,
     /// (B or 1, N or 1, E).
     pub rhs: Var,
@@ -22,6 +22,9 @@ pub struct Ode {
     /// (B or 1, N−1 or 1\[, K or 1\]), positive; [`positive_steps`](crate::nn::positive_steps) makes
     /// them so.
     pub steps: Var,
+    /// Derivatives of the solution beyond the coefficients' columns
+    /// ([`Problem::extended`]): 1 suits the default Hermite rows.
+    pub extra_derivatives: usize,
 }
 
 /// One solve of the record, with the factor that its adjoint needs.
@@ -53,7 +56,8 @@ impl<T: Real> Solve<T> {
         gradients: &mut [Option<Vec<T>>],
     ) {
         let misfit = "shapes were checked when the solve was recorded";
-        let problem = problem(self.batch, self.points, inputs).expect(misfit);
+        let extra = self.solver.shape().extra_derivatives;
+        let problem = problem(self.batch, self.points, extra, inputs).expect(misfit);
         let cotangent = Cotangent { values: cotangent, epsilon: None };
         let found = self.solver.vjp(&problem, &cotangent).expect(misfit);
         let found = [&found.coefficients, &found.rhs, &found.initial_values, &found.steps];
@@ -65,10 +69,15 @@ impl<T: Real> Solve<T> {
     }
 }
 
-fn problem<T: Real>(batch: usize, points: usize, inputs: [&Array<T>; 4]) -> Result<Problem<'_, T>> {
+fn problem<T: Real>(
+    batch: usize,
+    points: usize,
+    extra: usize,
+    inputs: [&Array<T>; 4],
+) -> Result<Problem<'_, T>> {
     let [coefficients, rhs, initial_values, steps] =
         inputs.map(|array| View::new(array.shape(), array.data()));
-    Problem::new(batch, points, coefficients, rhs, initial_values, steps)
+    Problem::new(batch, points, coefficients, rhs, initial_values, steps)?.extended(extra)
 }
 
 impl<T: Real> Tape<T> {
@@ -87,7 +96,7 @@ impl<T: Real> Tape<T> {
         }
         let inputs = vars.map(|var| var.index);
         let arrays = inputs.map(|input| &self.nodes[input].value);
-        let problem = problem(ode.batch, ode.points, arrays)?;
+        let problem = problem(ode.batch, ode.points, ode.extra_derivatives, arrays)?;
         let known = self.idle_solves.iter().position(|s| s.fits(problem.shape(), options));
         let mut solve = match known {
             Some(known) => self.idle_solves.swap_remove(known),

@@ -34,6 +34,10 @@ fn info_names_what_there_is() {
     for name in ["version", "backends", "devices", "features", "cpu threads", "cpu simd"] {
         assert!(text.lines().any(|line| line.starts_with(&format!("{name}: "))), "{text}");
     }
+    let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap_or_default();
+    assert!(line("smoothness: ").ends_with(" taylor taylor_hold taylor_central hermite"), "{text}");
+    assert!(line("scaling: ").ends_with(" auto unit balanced"), "{text}");
+    assert!(line("factorization: ").ends_with(" auto cholesky square_root"), "{text}");
 }
 
 #[cfg(target_os = "linux")]

@@ -160,6 +160,41 @@ fn flags_override_the_metadata() {
 }
 
 #[test]
+fn hermite_rows_carry_extra_derivatives() {
+    let mut file = small();
+    file.meta("extra_derivatives", "1").meta("order", "2").set(
+        "cotangent",
+        &[1, 5, 1, 4],
+        &[1.0; 20],
+    );
+    let result = solve(&file, &[]);
+    assert_eq!(result.tensors["solution"].1, [1, 5, 1, 4]);
+    assert_eq!(result.tensors["grad_coefficients"].1, [1, 1, 1, 1, 3]);
+    // u = sin t, as far as fourth order sees it.
+    let end = result.f64s("solution")[16];
+    assert!((end - f64::sin(0.4)).abs() < 1e-7, "{end}");
+    for (key, value) in [
+        ("smoothness", "hermite"),
+        ("roughness", "0.001"),
+        ("scaling", "auto"),
+        ("extra_derivatives", "1"),
+        ("factorization", "auto"),
+    ] {
+        assert_eq!(result.metadata[key], value);
+    }
+
+    // The flags do what the metadata do.
+    let mut other = file.clone();
+    other.meta("extra_derivatives", "2").meta("scaling", "unit").meta("roughness", "0.5");
+    other.meta("smoothness", "taylor").meta("factorization", "square_root");
+    let flags = ["--extra-derivatives", "1", "--scaling", "balanced", "--roughness", "0.001"];
+    let more = ["--smoothness", "hermite", "--factorization", "cholesky", "--refinement", "1"];
+    assert_eq!(solve(&other, &[flags, more].concat()).tensors, result.tensors);
+    assert_ne!(solve(&file, &["--roughness", "0.5"]).tensors, result.tensors);
+    assert_ne!(solve(&file, &["--scaling", "unit"]).tensors, result.tensors);
+}
+
+#[test]
 fn sizes_are_read_off_the_tensors() {
     let result = solve(&small(), &[]);
     assert_eq!(result.tensors["solution"].1, [1, 5, 1, 3]);
@@ -243,7 +278,7 @@ fn malformed_files_get_their_message() {
             with(&|file| {
                 file.set("coefficients", &[3], &[1.0, 0.0, 1.0]);
             }),
-            "tensor coefficients: expected shape (B or 1, N or 1, E, K, Q), got [3]",
+            "tensor coefficients: expected shape (B or 1, N or 1, E, K, Qc), got [3]",
         ),
         (
             "wrong equations",
@@ -272,7 +307,7 @@ fn malformed_files_get_their_message() {
             with(&|file| {
                 file.set("coefficients", &[1, 1, 0, 1, 3], &[]);
             }),
-            "tensor coefficients: expected shape (B or 1, N or 1, E, K, Q) = (1 or 1, 5 or 1, at \
+            "tensor coefficients: expected shape (B or 1, N or 1, E, K, Qc) = (1 or 1, 5 or 1, at \
              least 1, at least 1, at least 2), got [1, 1, 0, 1, 3]",
         ),
         (
@@ -315,7 +350,8 @@ fn malformed_files_get_their_message() {
             with(&|file| {
                 file.meta("smoothness", "rough");
             }),
-            "metadata `smoothness`: expected taylor, taylor_hold, taylor_central, got \"rough\"",
+            "metadata `smoothness`: expected taylor, taylor_hold, taylor_central, hermite, \
+             got \"rough\"",
         ),
         (
             "unknown formulation",
@@ -351,6 +387,34 @@ fn malformed_files_get_their_message() {
                 file.meta("periodic", "maybe");
             }),
             "metadata `periodic`: expected true or false, got \"maybe\"",
+        ),
+        (
+            "roughness",
+            with(&|file| {
+                file.meta("roughness", "-0.1");
+            }),
+            "metadata `roughness`: expected a number that is not negative, got \"-0.1\"",
+        ),
+        (
+            "scaling",
+            with(&|file| {
+                file.meta("scaling", "half");
+            }),
+            "metadata `scaling`: expected auto, unit, balanced, got \"half\"",
+        ),
+        (
+            "extra derivatives",
+            with(&|file| {
+                file.meta("extra_derivatives", "17");
+            }),
+            "metadata `extra_derivatives`: expected a whole number of at most 16, got \"17\"",
+        ),
+        (
+            "factorization",
+            with(&|file| {
+                file.meta("factorization", "lu");
+            }),
+            "metadata `factorization`: expected auto, cholesky, square_root, got \"lu\"",
         ),
         (
             "refinement",
@@ -397,7 +461,8 @@ fn wrong_flags_and_paths_are_named() {
         ),
         (
             &["--smoothness", "x"],
-            "--smoothness: expected taylor, taylor_hold, taylor_central, got \"x\"",
+            "--smoothness: expected taylor, taylor_hold, taylor_central, hermite, \
+             got \"x\"",
         ),
     ] {
         let run = workspace.run(&[&["solve", "p", "-o", "r"][..], flags].concat()).expect(MISUSE);

@@ -59,10 +59,6 @@ impl<T: Real> Staging<T> {
             defects: Buffer::unwritten(device, "residuals", systems.saturating_mul(4))?,
         })
     }
-
-    fn inputs(&self) -> [Values<'_>; 4] {
-        self.inputs.each_ref().map(Values::from)
-    }
 }
 
 impl<T: Real> Engine<T> {

@@ -20,6 +20,7 @@ pub mod path;
 pub mod paths;
 pub mod problem;
 mod results;
+pub mod team;
 
 pub use device::CudaDevice;
 pub use engine::Engine;

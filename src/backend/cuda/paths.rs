@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::device::CudaDevice;
 use super::path::Path;
-use crate::error::{Error, Result};
+use super::team::TeamPath;
+use crate::error::Result;
 use crate::options::Options;
 use crate::real::Real;
 use crate::shape::ProblemShape;
@@ -12,12 +13,12 @@ use crate::shape::ProblemShape;
 /// The path for problems of this shape.
 ///
 /// # Errors
-/// [`Error::Device`] if its kernels cannot be loaded.
+/// [`Error::Device`](crate::Error) if its kernels cannot be loaded,
+/// [`Error::Argument`](crate::Error) if one system is too large for the device.
 pub fn choose<T: Real>(
     device: &Arc<CudaDevice>,
     shape: &ProblemShape,
     options: &Options,
 ) -> Result<Box<dyn Path<T>>> {
-    let _ = (device, shape, options);
-    Err(Error::Device { doing: "planning".into(), message: "no path".into() })
+    Ok(Box::new(TeamPath::new(device, shape, options)?))
 }

@@ -115,6 +115,7 @@ fn decoded(code: parameters::Status) -> Status {
         STATUS_BREAKDOWN => {
             Status::Breakdown { point: index(code.first), pivot: index(code.second) }
         }
-        _ => Status::Overflow,
+        STATUS_OVERFLOW => Status::Overflow,
+        other => unreachable!("kernels know no status {other}"),
     }
 }

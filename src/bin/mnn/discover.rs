@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::ValueEnum;
 use mechanistic::discovery::{self, Dataset, Discovery, Link, Method, Settings};
 use mechanistic::io::{atomic, csv, model, plot, report};
-use mechanistic::{Error, Result};
+use mechanistic::{Device, Error, Result};
 
 use crate::progress::Display;
 
@@ -55,8 +55,8 @@ pub struct Arguments {
     /// Seed of everything random
     #[arg(long, default_value_t = 0, help_heading = "Model")]
     seed: u64,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t, help_heading = "Model")]
+    /// Where to compute: cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t, help_heading = "Model")]
     device: Device,
 
     /// Form of the equations on standard output

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use mechanistic::{Device, Result};
+use mechanistic::{Device, Factorization, Result, RowScaling, Smoothness};
 
-/// Show version, backends, devices and features
+/// Show version, backends, devices, features, and the options of `mnn solve` that have names
 #[derive(clap::Args)]
 pub struct Arguments {}
 
@@ -18,12 +18,15 @@ pub fn run(_: &Arguments) -> Result<ExitCode> {
         ("backends", format!("cpu{cuda}")),
         ("devices", devices.join(", ")),
         ("features", format!("cli{cuda}")),
+        ("smoothness", Smoothness::ALL.map(Smoothness::name).join(" ")),
+        ("scaling", RowScaling::ALL.map(RowScaling::name).join(" ")),
+        ("factorization", Factorization::ALL.map(Factorization::name).join(" ")),
         ("cpu threads", rayon::current_num_threads().to_string()),
         ("cpu simd", instruction_sets()),
         ("profile", if cfg!(debug_assertions) { "debug (slow)" } else { "release" }.to_owned()),
     ];
     let text: String =
-        lines.iter().map(|(name, value)| format!("{:<13}{value}\n", format!("{name}:"))).collect();
+        lines.iter().map(|(name, value)| format!("{:<15}{value}\n", format!("{name}:"))).collect();
     crate::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -10,9 +10,10 @@ use mechanistic::{Cotangent, Device, Real, Result, Solver, Status};
 
 /// Solve the batch of linear ODEs in a safetensors file
 ///
-/// B systems, N points, E equations of K states, Q = order + 1 values a state.
+/// B systems, N points, E equations of K states, Qc = order + 1 values a state in the equations and
+/// Q = Qc + extra derivatives in the solution.
 ///
-/// The file holds the tensors `coefficients` (B or 1, N or 1, E, K, Q), `rhs` (B or 1, N or 1, E),
+/// The file holds the tensors `coefficients` (B or 1, N or 1, E, K, Qc), `rhs` (B or 1, N or 1, E),
 /// `initial_values` (B or 1, I, K, J), `steps` (B or 1, N−1 or 1[, K or 1]) and, for gradients, a
 /// `cotangent` (B, N, K, Q); all F64, or all F32, F16 or BF16. Options stand in its metadata under
 /// the names of the flags below (with _ for -), and the flags override them. The result holds

@@ -335,6 +335,7 @@ impl<'w> Model<'w> {
             rhs: highest,
             initial_values: tape.reshape(start, [b * k, 1, 1, m])?,
             steps: tape.constant(Array::new([b * k, n - 1], steps.collect())?),
+            extra_derivatives: 0,
         };
         // An optimiser's gradients need no more digits than the unrefined factor has.
         let options =

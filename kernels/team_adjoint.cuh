@@ -1,0 +1,83 @@
+// Adjoint by teams: M g = z̄ with the factor of the forward solve, refined as the solution was, then
+// every row's share of the gradients (gradient.cuh), which is added during the last sweep back.
+//
+// Grid, block and shared memory as in team_forward.cuh, with a team for every plan.group systems. The
+// workspace is that of the forward solve of the same problem. Gradients of systems that were not
+// solved are zero. In and out do not overlap; sums over a group are in the order of its systems, so
+// the result does not depend on grid or block.
+
+#ifndef MECHANISTIC_TEAM_ADJOINT_CUH
+#define MECHANISTIC_TEAM_ADJOINT_CUH
+
+#include "gradient.cuh"
+#include "team_solve.cuh"
+
+template <class Real, Kind KIND>
+__device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
+{
+    const Sizes sizes(plan.problem);
+    const Places places(sizes);
+    bool member;
+    Desk<Real, KIND> desk(plan, sizes, member);
+    const int64_t first = desk.index * plan.group;
+    if (!member || first >= plan.problem.batch)
+        return;
+    const Team<KIND> team = desk.team;
+    const int p = sizes.block;
+    const int64_t values = int64_t(sizes.points) * p;
+
+    Bench<Real, KIND> bench(plan, sizes, places, desk);
+    Gradient<Real, KIND> gradient(bench.rows, adjoint, bench.rest);
+    gradient.place = desk.index;
+
+    for (int64_t system = first; system < min(first + plan.group, plan.problem.batch); ++system) {
+        gradient.add = system > first;
+        if (adjoint.status[system].kind != STATUS_OK) {
+            gradient.zero(system);
+            continue;
+        }
+        double *direction = plan.direction + desk.index * plan.unknowns;
+        RefinedSolve<Real, KIND> solve = bench.solve(plan, system, direction);
+        const Real *cotangent = static_cast<const Real *>(adjoint.cotangent) + system * values;
+        const Real *slack = static_cast<const Real *>(adjoint.epsilon_cotangent);
+        const int refinement = plan.problem.refinement;
+        for (int step = 0; step <= refinement; ++step) {
+            team.sync();
+            if (step > 0)
+                solve.residual.start(system, direction, false);
+            solve.forward(step > 0, [&](int t, int i) {
+                if (t == sizes.points)
+                    return slack ? double(slack[system]) : 0.0;
+                return double(cotangent[int64_t(t) * p + i]);
+            });
+            const bool last = step == refinement;
+            if (last)
+                gradient.start(system, plan.iterate + system * plan.unknowns, direction);
+            solve.substitution.backward(
+                solve.factor, solve.substituted, -1,
+                [&](int t, int i, double value) {
+                    const int64_t unknown = int64_t(t) * p + i;
+                    if (step > 0)
+                        value += direction[unknown];
+                    direction[unknown] = value;
+                    if (last && unknown < values)
+                        gradient.slot(gradient.g, t)[i] = value;
+                },
+                [&](int t) {
+                    if (last && sizes.closing && t == sizes.blocks - 1)
+                        gradient.visit(t + 1);
+                    if (last)
+                        gradient.visit(t);
+                });
+        }
+        gradient.finish();
+    }
+    Real *weights = static_cast<Real *>(adjoint.weights.data) + desk.index * adjoint.weights.system;
+    for (int family = 0; family < 4; ++family) {
+        const double sum = desk.sum(gradient.weights[family]);
+        if (team.rank == 0)
+            weights[family] = Real(sum);
+    }
+}
+
+#endif

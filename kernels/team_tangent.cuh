@@ -1,0 +1,80 @@
+// Forward mode by teams: M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az) + 2AᵀWẆ(β − Az) with the factor of the
+// forward solve, refined as the solution was.
+//
+// Grid, block and shared memory as in team_forward.cuh. The workspace is that of the forward solve of
+// the same problem. Tangents of systems that were not solved are zero. In and out do not overlap; the
+// result does not depend on grid or block.
+
+#ifndef MECHANISTIC_TEAM_TANGENT_CUH
+#define MECHANISTIC_TEAM_TANGENT_CUH
+
+#include "tangent.cuh"
+#include "team_solve.cuh"
+
+template <class Real, Kind KIND>
+__device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents)
+{
+    const Sizes sizes(plan.problem);
+    const Places places(sizes);
+    bool member;
+    Desk<Real, KIND> desk(plan, sizes, member);
+    const int64_t first = desk.index * plan.group;
+    if (!member || first >= plan.problem.batch)
+        return;
+    const Team<KIND> team = desk.team;
+    const int p = sizes.block;
+    const int64_t values = int64_t(sizes.points) * p;
+
+    Bench<Real, KIND> bench(plan, sizes, places, desk);
+    Tangent<Real, KIND> tangent(bench.rows, tangents, bench.rest);
+
+    for (int64_t system = first; system < min(first + plan.group, plan.problem.batch); ++system) {
+        Real *d_values = static_cast<Real *>(tangents.d_values) + system * values;
+        Real *d_epsilon = static_cast<Real *>(tangents.d_epsilon) + system;
+        if (team.rank == 0)
+            *d_epsilon = 0;
+        if (tangents.status[system].kind != STATUS_OK) {
+            for (int64_t i = team.rank; i < values; i += team.size)
+                d_values[i] = 0;
+            continue;
+        }
+        double *direction = plan.direction + desk.index * plan.unknowns;
+        double *rhs = plan.tangent_rhs + desk.index * plan.unknowns;
+        RefinedSolve<Real, KIND> solve = bench.solve(plan, system, direction);
+        const int refinement = plan.problem.refinement;
+        tangent.start(system, plan.iterate + system * plan.unknowns);
+        double *x = solve.substitution.x;
+        for (int t = 0; t < sizes.points; ++t) {
+            for (int i = team.rank; i < p; i += team.size)
+                x[i] = 0;
+            tangent.add(t, x);
+            for (int i = team.rank; i < p; i += team.size)
+                rhs[int64_t(t) * p + i] = x[i];
+            team.sync();
+        }
+        const double slack = desk.sum(tangent.slack);
+        for (int step = 0; step <= refinement; ++step) {
+            team.sync();
+            if (step > 0)
+                solve.residual.start(system, direction, false);
+            solve.forward(step > 0, [&](int t, int i) {
+                return t == sizes.points ? slack : rhs[int64_t(t) * p + i];
+            });
+            solve.substitution.backward(
+                solve.factor, solve.substituted, -1,
+                [&](int t, int i, double value) {
+                    const int64_t unknown = int64_t(t) * p + i;
+                    if (step > 0)
+                        value += direction[unknown];
+                    direction[unknown] = value;
+                    if (step == refinement && unknown < values)
+                        d_values[unknown] = Real(value);
+                    else if (step == refinement)
+                        *d_epsilon = Real(value);
+                },
+                [](int) {});
+        }
+    }
+}
+
+#endif
