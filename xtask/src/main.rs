@@ -40,7 +40,7 @@ fn test() -> Result<(), String> {
 /// Measures the kernels and writes `docs/kernels.md`, or with `--check` compares it with them.
 fn kernels(arguments: &[String]) -> Result<(), String> {
     let nvcc = toolkit::ensure()?;
-    let run = ["run", "--quiet", "--release", "--package", "kernel-figures", "--"];
+    let run = ["run", "--quiet", "--profile=test", "--package=kernel-figures", "--"];
     let arguments = arguments.iter().map(String::as_str);
     let run: Vec<&str> = run.into_iter().chain(arguments).collect();
     cargo_with(&run, &[("NVCC", nvcc.as_os_str())])

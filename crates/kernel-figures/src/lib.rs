@@ -1,6 +1,7 @@
 //! The figures of the CUDA kernels: measured without a GPU, written to `docs/kernels.md`, and compared
 //! with what stands there.
 
+mod cache;
 pub mod document;
 pub mod estimate;
 pub mod minimum;
@@ -38,7 +39,7 @@ pub fn generate() -> Result<String, String> {
     let ptxas = find_ptxas()?;
     let version = version_of(&ptxas)?;
     let modules = Module::embedded()?;
-    let kernels = assemble_all(&ptxas, &modules.iter().collect::<Vec<_>>())?;
+    let kernels = assemble_all(&ptxas, &version, &modules.iter().collect::<Vec<_>>())?;
     let modules: Vec<(Module, Kernels)> = modules.into_iter().zip(kernels).collect();
     let mut complaints: Vec<String> =
         modules.iter().flat_map(|(_, kernels)| spilling(kernels)).collect();
@@ -105,7 +106,7 @@ fn check_resources(stated: &Stated) -> Result<Vec<String>, String> {
         version == stated.version && stated.modules.iter().any(same)
     };
     let changed: Vec<&Module> = modules.iter().filter(|module| !known(module)).collect();
-    let kernels = assemble_all(&ptxas, &changed)?;
+    let kernels = assemble_all(&ptxas, &version, &changed)?;
     let mut complaints: Vec<String> = stated.modules.iter().flat_map(stated_spills).collect();
     for (module, kernels) in changed.iter().zip(&kernels) {
         complaints.extend(spilling(kernels));

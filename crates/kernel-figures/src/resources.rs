@@ -17,6 +17,8 @@ use cuda_sim::{
     device::Device,
 };
 
+use crate::cache::remembered;
+
 /// The architectures that the table covers, each with a GPU that has it.
 pub fn architectures() -> [(&'static str, Device); 3] {
     [("sm_80", Device::a100()), ("sm_90", Device::h100()), ("sm_100", Device::b200())]
@@ -107,7 +109,11 @@ pub fn version_of(ptxas: &Path) -> Result<String, String> {
 ///
 /// # Errors
 /// What the assembler says.
-pub fn assemble_all(ptxas: &Path, modules: &[&Module]) -> Result<Vec<Kernels>, String> {
+pub fn assemble_all(
+    ptxas: &Path,
+    version: &str,
+    modules: &[&Module],
+) -> Result<Vec<Kernels>, String> {
     let architectures = architectures();
     let tasks = modules.len() * architectures.len();
     let next = AtomicUsize::new(0);
@@ -118,11 +124,15 @@ pub fn assemble_all(ptxas: &Path, modules: &[&Module]) -> Result<Vec<Kernels>, S
             if task >= tasks {
                 return Ok(());
             }
-            let (module, place) = (task / architectures.len(), task % architectures.len());
-            let usage = assemble(ptxas, &modules[module].ptx, architectures[place].0)?;
+            let (index, place) = (task / architectures.len(), task % architectures.len());
+            let (module, architecture) = (modules[index], architectures[place].0);
+            let usage = remembered(version, &module.fingerprint, architecture, || {
+                eprintln!("assembling {} for {architecture}", module.name);
+                assemble(ptxas, &module.ptx, architecture)
+            })?;
             let mut kernels = kernels.lock().expect("no worker panics");
             for (kernel, usage) in usage {
-                kernels[module].entry(kernel).or_default()[place] = usage;
+                kernels[index].entry(kernel).or_default()[place] = usage;
             }
         }
     };
