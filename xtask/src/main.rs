@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         Some("test") => test(),
         Some("kernels") => kernels(&arguments[1..]),
         Some("toolkit") => toolkit::ensure().map(|nvcc| println!("{}", nvcc.display())),
-        _ => Err("usage: cargo xtask test|kernels [--check]|toolkit".to_owned()),
+        _ => Err("usage: cargo xtask test|kernels [--check | --only PART]|toolkit".to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -37,7 +37,8 @@ fn test() -> Result<(), String> {
     cargo_with(&["test", "--workspace"], &[("NVCC", nvcc.as_os_str())])
 }
 
-/// Measures the kernels and writes `docs/kernels.md`, or with `--check` compares it with them.
+/// Measures the kernels and writes `docs/kernels.md`, or with `--check` compares it with them, or
+/// with `--only` prints the figures of some problems.
 fn kernels(arguments: &[String]) -> Result<(), String> {
     let nvcc = toolkit::ensure()?;
     let run = ["run", "--quiet", "--profile=test", "--package=kernel-figures", "--"];

@@ -21,7 +21,7 @@ use document::{Content, Stated, resource_cells};
 use misses::{Direction, Place};
 use resources::{Kernels, Module, assemble_all, find_ptxas, version_of};
 use targets::Figure;
-use workloads::{Measured, WORKLOADS};
+use workloads::{Measured, WORKLOADS, Workload};
 
 /// The reasons for missed targets.
 const MISSES: &str = include_str!("../misses.txt");
@@ -57,6 +57,30 @@ pub fn generate() -> Result<String, String> {
         Content { version: &version, modules: &modules, measured: &measured, reasons: &reasons };
     let text = content.write()?;
     if complaints.is_empty() { Ok(text) } else { Err(complaints.join("\n")) }
+}
+
+/// The figures of the workloads whose names contain `part`, without asking the assembler: for work on
+/// a kernel.
+///
+/// # Errors
+/// If a workload fails, or none has such a name.
+pub fn figures(part: &str) -> Result<String, String> {
+    let chosen = |workload: &&Workload| workload.to_string().contains(part);
+    let simulator = Simulator::preload()?;
+    let mut text = String::new();
+    for workload in WORKLOADS.iter().filter(chosen) {
+        let measured = workload.measure(simulator)?;
+        for direction in Direction::ALL {
+            let run = measured.run(direction);
+            text += &format!("{workload}, {}: {} launches", direction.name(), run.launches.len());
+            for (figure, value) in Figure::ALL.into_iter().zip(run.figures()) {
+                text += &format!(", {} {value:.2}", figure.name());
+            }
+            text.push('\n');
+        }
+        text += &format!("    {}\n", measured.path);
+    }
+    if text.is_empty() { Err(format!("no workload is called {part:?}")) } else { Ok(text) }
 }
 
 /// Writes the document.

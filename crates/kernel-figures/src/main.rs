@@ -1,4 +1,5 @@
-//! `kernel-figures` writes `docs/kernels.md`; `kernel-figures --check` compares it with the kernels.
+//! `kernel-figures` writes `docs/kernels.md`; `--check` compares it with the kernels; `--only 1536`
+//! prints the figures of the workloads that have this in their names.
 
 use std::process::ExitCode;
 
@@ -7,7 +8,10 @@ fn main() -> ExitCode {
     let outcome = match &arguments[..] {
         [] => kernel_figures::write(),
         [flag] if flag == "--check" => kernel_figures::check(),
-        _ => Err("usage: kernel-figures [--check]".into()),
+        [flag, part] if flag == "--only" => {
+            kernel_figures::figures(part).map(|text| print!("{text}"))
+        }
+        _ => Err("usage: kernel-figures [--check | --only PART]".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
