@@ -11,8 +11,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.first().map(String::as_str) {
         Some("test") => test(),
+        Some("kernels") => kernels(&arguments[1..]),
         Some("toolkit") => toolkit::ensure().map(|nvcc| println!("{}", nvcc.display())),
-        _ => Err("usage: cargo xtask test|toolkit".to_owned()),
+        _ => Err("usage: cargo xtask test|kernels [--check | --only PART]|toolkit".to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -34,6 +35,16 @@ fn test() -> Result<(), String> {
     let documentation = ["doc", "--workspace", "--no-deps"];
     cargo_with(&documentation, &[("RUSTDOCFLAGS", OsStr::new("-D warnings"))])?;
     cargo_with(&["test", "--workspace"], &[("NVCC", nvcc.as_os_str())])
+}
+
+/// Measures the kernels and writes `docs/kernels.md`, or with `--check` compares it with them, or
+/// with `--only` prints the figures of some problems.
+fn kernels(arguments: &[String]) -> Result<(), String> {
+    let nvcc = toolkit::ensure()?;
+    let run = ["run", "--quiet", "--profile=test", "--package=kernel-figures", "--"];
+    let arguments = arguments.iter().map(String::as_str);
+    let run: Vec<&str> = run.into_iter().chain(arguments).collect();
+    cargo_with(&run, &[("NVCC", nvcc.as_os_str())])
 }
 
 fn cargo(arguments: &[&str]) -> Result<(), String> {

@@ -121,12 +121,16 @@ counters! {
     global_load_requests,
     /// 32-byte sectors those loads touch, request by request.
     global_load_sectors,
+    /// The fewest sectors that hold the distinct bytes of those loads, request by request.
+    global_load_ideal_sectors,
     /// Bytes those loads ask for.
     global_load_bytes,
     /// Global stores: warp requests.
     global_store_requests,
     /// 32-byte sectors those stores touch, request by request.
     global_store_sectors,
+    /// The fewest sectors that hold the distinct bytes of those stores, request by request.
+    global_store_ideal_sectors,
     /// Bytes those stores write.
     global_store_bytes,
     /// Distinct bytes of global memory read by the launch (atomics excluded).
@@ -199,6 +203,20 @@ impl LaunchCounters {
             self.global_load_sectors + self.global_store_sectors,
             self.global_load_requests + self.global_store_requests,
         )
+    }
+
+    /// Sectors over the fewest that could hold the same bytes, loads and stores together: 1 where
+    /// every request is coalesced and aligned.
+    pub fn sectors_over_ideal(&self) -> f64 {
+        ratio(
+            self.global_load_sectors + self.global_store_sectors,
+            self.global_load_ideal_sectors + self.global_store_ideal_sectors,
+        )
+    }
+
+    /// Passes over the banks beyond the least, for each shared-memory request.
+    pub fn bank_conflicts_per_request(&self) -> f64 {
+        ratio(self.bank_conflicts, self.shared_load_requests + self.shared_store_requests)
     }
 
     /// f32 operations outside `mma`: an fma counts two, everything else one.

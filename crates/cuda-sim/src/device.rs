@@ -58,7 +58,7 @@ pub struct Device {
     pub watchdog_instructions: u64,
 }
 
-/// What a100, h100 and rtx4090 share.
+/// What the devices below share.
 const COMMON: Device = Device {
     name: "",
     compute_capability: (0, 0),
@@ -131,6 +131,29 @@ impl Device {
             f64_peak: 33.5e12,
             matrix_f64_peak: 66.9e12,
             matrix_f16_peak: 989.4e12,
+            ..COMMON
+        }
+    }
+
+    /// NVIDIA B200 SXM 180 GB (figures: NVIDIA HGX B200 data sheet; CUDA programming guide,
+    /// technical specifications of compute capability 10.0).
+    pub fn b200() -> Self {
+        Self {
+            name: "Simulated B200",
+            compute_capability: (10, 0),
+            multiprocessors: 148,
+            memory_bytes: 180 << 30,
+            shared_per_block_optin: 227 << 10,
+            shared_per_multiprocessor: 228 << 10,
+            l2_bytes: 126 << 20,
+            clock_khz: 1_965_000,
+            memory_clock_khz: 3_996_000,
+            memory_bus_bits: 8192,
+            memory_bandwidth: 8e12,
+            f32_peak: 75e12,
+            f64_peak: 37e12,
+            matrix_f64_peak: 37e12,
+            matrix_f16_peak: 2250e12,
             ..COMMON
         }
     }

@@ -5,6 +5,7 @@
 //! [`roofline`] say what a launch did and what it could cost on a [`device`]. The driver API on top
 //! of these is what `libcuda_sim.so` exports.
 
+pub mod assembler;
 pub mod counters;
 pub mod device;
 pub mod driver;

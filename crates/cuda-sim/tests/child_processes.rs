@@ -81,7 +81,7 @@ fn the_device_is_chosen() {
     let (_, err) = texts(&saxpy("device", &[("CUDA_SIM_DEVICE", "none")], &[]));
     assert!(err.contains("CUDA_ERROR_NO_DEVICE"), "{err}");
     let (_, err) = texts(&saxpy("device", &[("CUDA_SIM_DEVICE", "gpu")], &[]));
-    assert!(err.contains("\"gpu\", not a100, h100, rtx4090 or none"), "{err}");
+    assert!(err.contains("\"gpu\", not a100, h100, b200, rtx4090 or none"), "{err}");
 }
 
 #[test]

@@ -16,6 +16,12 @@ use crate::error::{Error, Result};
 /// The embedded modules, made by build.rs: name of the kernel file, PTX or fat binary.
 const MODULES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/modules.rs"));
 
+/// The kernels as they are embedded in this program, module by module: the name of the file in
+/// `kernels/` and its PTX with a zero at the end, or a fat binary. For disassembly and profiling.
+pub fn kernel_modules() -> &'static [(&'static str, &'static [u8])] {
+    MODULES
+}
+
 /// One GPU. There is one object for each device of the machine, shared by everything that uses it.
 pub struct CudaDevice {
     context: Arc<CudaContext>,

@@ -21,11 +21,12 @@ impl Configuration {
         let device = match variable("CUDA_SIM_DEVICE")?.as_deref() {
             None | Some("h100") => Some(Device::h100()),
             Some("a100") => Some(Device::a100()),
+            Some("b200") => Some(Device::b200()),
             Some("rtx4090") => Some(Device::rtx4090()),
             Some("none") => None,
             Some(other) => {
                 return Err(format!(
-                    "CUDA_SIM_DEVICE is {other:?}, not a100, h100, rtx4090 or none"
+                    "CUDA_SIM_DEVICE is {other:?}, not a100, h100, b200, rtx4090 or none"
                 ));
             }
         };

@@ -9,14 +9,11 @@ use std::{
 };
 
 use super::{
-    CuResult, Outcome,
-    contexts::current,
-    driver, exports,
-    handles::Handle,
-    registers::{Resources, Usage},
+    CuResult, Outcome, contexts::current, driver, exports, handles::Handle, registers::Resources,
     say, write,
 };
 use crate::{
+    assembler::Usage,
     device::Device,
     ptx::{Kernel, LoadedModule},
 };

@@ -11,11 +11,11 @@ use super::{
     exports,
     functions::Function,
     handles::Handle,
-    registers::Usage,
     say,
     work::{Work, submit},
 };
 use crate::{
+    assembler::Usage,
     exec::{self, FaultKind, LaunchConfig},
     faults::Operation,
     roofline::Resources,

@@ -3,27 +3,16 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env,
     path::{Path, PathBuf},
-    process::Command,
-    sync::{
-        OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::OnceLock,
 };
 
 use super::{CuResult, Outcome, say, targets::Target};
-use crate::device::Device;
-
-/// What `ptxas` says of one kernel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Usage {
-    /// Registers of a thread.
-    pub(super) registers: u32,
-    /// Bytes that a thread stores to, and loads from, local memory for want of registers.
-    pub(super) spill_stores: u32,
-    pub(super) spill_loads: u32,
-}
+use crate::{
+    assembler::{Usage, assemble},
+    device::Device,
+};
 
 /// What `ptxas` says of a module's kernels, found out once.
 pub(super) struct Resources {
@@ -70,7 +59,7 @@ impl Resources {
                 "the number of registers is ptxas's decision, and there is no ptxas: put it on \
                  PATH, set CUDA_HOME, or set NVCC to the nvcc beside it",
             )?;
-            assemble(&ptxas, &self.ptx, &self.architecture).map(|said| parse(&said))
+            assemble(&ptxas, &self.ptx, &self.architecture)
         })
     }
 }
@@ -100,74 +89,9 @@ fn find_ptxas() -> Option<PathBuf> {
     })
 }
 
-/// Assembles a module and returns what `ptxas -v` says.
-fn assemble(ptxas: &Path, ptx: &str, architecture: &str) -> Result<String, String> {
-    static FILES: AtomicU32 = AtomicU32::new(0);
-    let number = FILES.fetch_add(1, Ordering::Relaxed);
-    let file = env::temp_dir().join(format!("cuda-sim-{}-{number}.ptx", std::process::id()));
-    fs::write(&file, ptx).map_err(|error| format!("{}: {error}", file.display()))?;
-    let output = Command::new(ptxas)
-        .args(["-v", "-arch", architecture, "-o", "/dev/null"])
-        .arg(&file)
-        .output();
-    let _ = fs::remove_file(&file);
-    let output = output.map_err(|error| format!("cannot start {}: {error}", ptxas.display()))?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    if output.status.success() {
-        Ok(said)
-    } else {
-        Err(format!("{} -arch {architecture} failed: {said}", ptxas.display()))
-    }
-}
-
-/// Usage by kernel in the output of `ptxas -v`: a line `Compiling entry function 'name' …`, one
-/// with `n bytes spill stores, m bytes spill loads`, and `Used r registers, …`.
-fn parse(said: &str) -> BTreeMap<String, Usage> {
-    let mut kernel = None;
-    let mut usage = Usage::default();
-    let mut kernels = BTreeMap::new();
-    for line in said.lines() {
-        if let Some((_, rest)) = line.split_once("Compiling entry function '") {
-            kernel = rest.split('\'').next();
-            usage = Usage::default();
-        } else if let Some(spill_stores) = number_before(line, " bytes spill stores") {
-            usage.spill_stores = spill_stores;
-            usage.spill_loads = number_before(line, " bytes spill loads").unwrap_or(0);
-        } else if let Some(registers) = number_before(line, " registers")
-            && let Some(name) = kernel.take()
-        {
-            usage.registers = registers;
-            kernels.insert(name.to_owned(), usage);
-        }
-    }
-    kernels
-}
-
-/// The number that stands before these words.
-fn number_before(line: &str, words: &str) -> Option<u32> {
-    let (before, _) = line.split_once(words)?;
-    before.split_whitespace().next_back()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn verbose_output_is_understood() {
-        let said = "\
-ptxas info    : 0 bytes gmem
-ptxas info    : Compiling entry function 'fill' for 'sm_80'
-ptxas info    : Function properties for fill
-    16 bytes stack frame, 12 bytes spill stores, 20 bytes spill loads
-ptxas info    : Used 8 registers, used 0 barriers, 372 bytes cmem[0]
-ptxas info    : Compiling entry function 'scan' for 'sm_80'
-ptxas info    : Used 24 registers";
-        let fill = Usage { registers: 8, spill_stores: 12, spill_loads: 20 };
-        let scan = Usage { registers: 24, ..Usage::default() };
-        let expected = [("fill".to_owned(), fill), ("scan".to_owned(), scan)];
-        assert_eq!(parse(said), BTreeMap::from(expected));
-    }
 
     #[test]
     fn a_specific_target_is_kept() {

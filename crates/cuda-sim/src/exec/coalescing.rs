@@ -12,16 +12,18 @@ impl Worker<'_> {
         bytes: u32,
         is_load: bool,
     ) {
-        let sectors = sectors(addresses, mask, bytes);
+        let (sectors, ideal) = sectors(addresses, mask, bytes);
         let moved = u64::from(bytes) * u64::from(mask.count_ones());
         let counters = &mut self.counters;
         if is_load {
             counters.global_load_requests += 1;
             counters.global_load_sectors += sectors;
+            counters.global_load_ideal_sectors += ideal;
             counters.global_load_bytes += moved;
         } else {
             counters.global_store_requests += 1;
             counters.global_store_sectors += sectors;
+            counters.global_store_ideal_sectors += ideal;
             counters.global_store_bytes += moved;
         }
     }
@@ -58,21 +60,27 @@ pub(super) fn is_contiguous(addresses: &Addresses, bytes: u32) -> bool {
     different == 0
 }
 
-/// Distinct 32-byte sectors of a request. No access crosses a sector: they are aligned and have at
-/// most 16 bytes.
-pub(crate) fn sectors(addresses: &Addresses, mask: u32, bytes: u32) -> u64 {
+/// Distinct 32-byte sectors of a request, and the fewest that could hold its distinct bytes. No
+/// access crosses a sector, and different ones do not overlap: they are aligned and have at most 16
+/// bytes.
+pub(crate) fn sectors(addresses: &Addresses, mask: u32, bytes: u32) -> (u64, u64) {
     if mask == ALL && is_contiguous(addresses, bytes) {
         let end = addresses[LANES - 1] + u64::from(bytes) - 1;
-        return (end >> 5) - (addresses[0] >> 5) + 1;
+        return ((end >> 5) - (addresses[0] >> 5) + 1, u64::from(bytes));
     }
     let (mut found, mut count) = ([0; LANES], 0);
     for lane in lanes_of(mask) {
-        found[count] = addresses[lane] >> 5;
+        found[count] = addresses[lane];
         count += 1;
     }
     let found = &mut found[..count];
     found.sort_unstable();
-    1 + found.windows(2).filter(|pair| pair[0] != pair[1]).count() as u64
+    let (mut sectors, mut distinct) = (1, 1);
+    for pair in found.windows(2) {
+        sectors += u64::from(pair[0] >> 5 != pair[1] >> 5);
+        distinct += u64::from(pair[0] != pair[1]);
+    }
+    (sectors, (distinct * u64::from(bytes)).div_ceil(32))
 }
 
 /// Passes over the 32 four-byte banks a shared-memory request takes, and how many of them are due
@@ -123,11 +131,16 @@ mod tests {
 
     #[test]
     fn sectors_of_strided_requests() {
-        assert_eq!(sectors(&strided(4), ALL, 4), 4);
-        assert_eq!(sectors(&strided(8), ALL, 8), 8);
-        assert_eq!(sectors(&strided(32), ALL, 4), 32);
-        assert_eq!(sectors(&strided(0), ALL, 4), 1);
-        assert_eq!(sectors(&strided(4), 0xFF, 4), 1);
+        assert_eq!(sectors(&strided(4), ALL, 4), (4, 4));
+        assert_eq!(sectors(&strided(8), ALL, 8), (8, 8));
+        assert_eq!(sectors(&strided(32), ALL, 4), (32, 4));
+        assert_eq!(sectors(&strided(0), ALL, 4), (1, 1));
+        assert_eq!(sectors(&strided(4), 0xFF, 4), (1, 1));
+        assert_eq!(sectors(&strided(16), 0xF, 8), (2, 1));
+        // Side by side, but not from the beginning of a sector.
+        let shifted = strided(8).map(|address| address + 8);
+        assert_eq!(sectors(&shifted, ALL, 8), (9, 8));
+        assert_eq!(sectors(&shifted, 0b1111, 8), (2, 1));
     }
 
     #[test]

@@ -46,13 +46,17 @@ pub(super) fn lay_out(
             extend(register as usize, at);
         }
     }
+    let mut predecessors = vec![Vec::new(); flow.successors.len()];
+    for (block, successors) in flow.successors.iter().enumerate() {
+        for &next in successors {
+            predecessors[next].push(block);
+        }
+    }
     for (block, live) in live_in.iter().enumerate() {
         for register in live.ones() {
             extend(register, flow.starts[block]);
             // Live at the start of a block: live at the end of all that lead to it.
-            for (before, _) in
-                flow.successors.iter().enumerate().filter(|(_, s)| s.contains(&block))
-            {
+            for &before in &predecessors[block] {
                 extend(register, flow.starts[before + 1] - 1);
             }
         }
@@ -170,7 +174,9 @@ impl BitSet {
 
     fn ones(&self) -> impl Iterator<Item = usize> + '_ {
         self.0.iter().enumerate().flat_map(|(i, &word)| {
-            (0..64).filter(move |bit| word >> bit & 1 != 0).map(move |bit| 64 * i + bit)
+            let rest = |&word: &u64| Some(word & (word - 1)).filter(|&rest| rest != 0);
+            std::iter::successors(Some(word).filter(|&word| word != 0), rest)
+                .map(move |word| 64 * i + word.trailing_zeros() as usize)
         })
     }
 }

@@ -1,0 +1,90 @@
+//! What a launch could reach on a GPU: occupancy, and the least time that its counts allow.
+
+use cuda_sim::{
+    device::Device,
+    roofline::{Resources, Roofline},
+    simulator::LaunchRecord,
+};
+
+/// Warp schedulers of a multiprocessor: each issues one instruction a clock.
+const SCHEDULERS: u32 = 4;
+const WARP: u32 = 32;
+
+/// Lower bounds of a time in seconds: the largest holds. No latency, no caches.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Estimate {
+    /// To move the bytes.
+    memory: f64,
+    /// Floating-point arithmetic.
+    arithmetic: f64,
+    /// To issue all instructions.
+    issue: f64,
+}
+
+impl Estimate {
+    /// Of one launch. Where there are fewer warps than schedulers, the others idle.
+    pub fn of(launch: &LaunchRecord, device: &Device) -> Self {
+        let roofline = Roofline::of(&launch.counters, device);
+        let schedulers = f64::from(SCHEDULERS * device.multiprocessors);
+        let busy = schedulers.min(launch.counters.warps as f64);
+        let clock = 1e3 * f64::from(device.clock_khz);
+        Estimate {
+            memory: roofline.uncached_seconds,
+            arithmetic: (roofline.f32_seconds + roofline.f64_seconds) * schedulers / busy,
+            issue: launch.counters.total_warp_instructions() as f64 / (busy * clock),
+        }
+    }
+
+    /// Of launches one after the other.
+    pub fn of_all(launches: &[LaunchRecord], device: &Device) -> (f64, &'static str) {
+        let mut sum = Estimate::default();
+        for launch in launches {
+            let next = Self::of(launch, device);
+            sum.memory += next.memory;
+            sum.arithmetic += next.arithmetic;
+            sum.issue += next.issue;
+        }
+        let bounds = [(sum.memory, "memory"), (sum.arithmetic, "arithmetic"), (sum.issue, "issue")];
+        bounds.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).expect("there are three")
+    }
+}
+
+/// Warps that a multiprocessor holds at once over the most it can hold.
+pub fn occupancy(launch: &LaunchRecord, registers: u32, shared: u32, device: &Device) -> f64 {
+    let warps_per_block = launch.config.block.iter().product::<u32>().div_ceil(WARP);
+    let resources = Resources {
+        threads_per_block: warps_per_block * WARP,
+        registers_per_thread: registers,
+        shared_per_block: shared + launch.config.dynamic_shared,
+    };
+    resources.occupancy(device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cuda_sim::{
+        counters::{Class, LaunchCounters},
+        exec::LaunchConfig,
+    };
+
+    #[test]
+    fn idle_schedulers_do_not_help() {
+        let device = Device::a100();
+        let config = LaunchConfig { grid: [1, 1, 1], block: [32, 1, 1], dynamic_shared: 0 };
+        let mut counters = LaunchCounters { warps: 1, ..LaunchCounters::default() };
+        counters.thread_instructions[Class::F64Fma as usize] = 32 << 20;
+        counters.warp_instructions[Class::F64Fma as usize] = 1 << 20;
+        let launch = LaunchRecord { kernel: "one".into(), config, counters };
+        let one = Estimate::of(&launch, &device);
+        // One warp issues at most one instruction a clock.
+        assert_eq!(one.issue, f64::from(1 << 20) / 1.41e9);
+        let mut many = launch.clone();
+        many.counters.warps = 1 << 20;
+        let many = Estimate::of(&many, &device);
+        assert_eq!(one.arithmetic / many.arithmetic, 432.0);
+        let (seconds, bound) = Estimate::of_all(&[launch.clone(), launch.clone()], &device);
+        assert_eq!((seconds, bound), (2.0 * one.arithmetic, "arithmetic"));
+        assert_eq!(occupancy(&launch, 128, 0, &device), 16.0 / 64.0);
+    }
+}

@@ -1,0 +1,227 @@
+//! The figures of the CUDA kernels: measured without a GPU, written to `docs/kernels.md`, and compared
+//! with what stands there.
+
+mod cache;
+pub mod document;
+pub mod estimate;
+pub mod minimum;
+pub mod misses;
+pub mod resources;
+pub mod targets;
+pub mod workloads;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use cuda_sim::simulator::Simulator;
+
+use document::{Content, Stated, resource_cells};
+use misses::{Direction, Place};
+use resources::{Kernels, Module, assemble_all, find_ptxas, version_of};
+use targets::Figure;
+use workloads::{Measured, WORKLOADS, Workload};
+
+/// The reasons for missed targets.
+const MISSES: &str = include_str!("../misses.txt");
+
+/// `docs/kernels.md` of this workspace.
+pub fn document_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/kernels.md")
+}
+
+/// Measures everything and returns the document.
+///
+/// # Errors
+/// What fails; also when a kernel spills, a miss has no reason or a reason no miss.
+pub fn generate() -> Result<String, String> {
+    let ptxas = find_ptxas()?;
+    let version = version_of(&ptxas)?;
+    let modules = Module::embedded()?;
+    let kernels = assemble_all(&ptxas, &version, &modules.iter().collect::<Vec<_>>())?;
+    let modules: Vec<(Module, Kernels)> = modules.into_iter().zip(kernels).collect();
+    let mut complaints: Vec<String> =
+        modules.iter().flat_map(|(_, kernels)| spilling(kernels)).collect();
+
+    let simulator = Simulator::preload()?;
+    let mut measured = Vec::new();
+    for workload in WORKLOADS {
+        eprintln!("measuring {workload}");
+        measured.push(workload.measure(simulator)?);
+    }
+    let reasons = misses::read(MISSES)?;
+    let missed: Vec<Place> = measured.iter().flat_map(Measured::missed).collect();
+    complaints.extend(misses::match_up(&reasons, &missed).err());
+    let content =
+        Content { version: &version, modules: &modules, measured: &measured, reasons: &reasons };
+    let text = content.write()?;
+    if complaints.is_empty() { Ok(text) } else { Err(complaints.join("\n")) }
+}
+
+/// The figures of the workloads whose names contain `part`, without asking the assembler: for work on
+/// a kernel.
+///
+/// # Errors
+/// If a workload fails, or none has such a name.
+pub fn figures(part: &str) -> Result<String, String> {
+    let chosen = |workload: &&Workload| workload.to_string().contains(part);
+    let simulator = Simulator::preload()?;
+    let mut text = String::new();
+    for workload in WORKLOADS.iter().filter(chosen) {
+        let measured = workload.measure(simulator)?;
+        for direction in Direction::ALL {
+            let run = measured.run(direction);
+            text += &format!("{workload}, {}: {} launches", direction.name(), run.launches.len());
+            for (figure, value) in Figure::ALL.into_iter().zip(run.figures()) {
+                text += &format!(", {} {value:.2}", figure.name());
+            }
+            text.push('\n');
+        }
+        text += &format!("    {}\n", measured.path);
+    }
+    if text.is_empty() { Err(format!("no workload is called {part:?}")) } else { Ok(text) }
+}
+
+/// Writes the document.
+///
+/// # Errors
+/// As [`generate`], and if the file cannot be written.
+pub fn write() -> Result<(), String> {
+    let (path, text) = (document_path(), generate()?);
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    let partial = path.with_extension("partial");
+    fs::write(&partial, text).and_then(|()| fs::rename(&partial, &path)).map_err(failed)
+}
+
+/// Compares the checked-in document with the kernels of this build: what the assembler says of every
+/// module whose text has changed, the figures of the workloads that are marked as tested, and that every
+/// miss has a reason.
+///
+/// # Errors
+/// Everything that is worse than stated, one a line.
+pub fn check() -> Result<(), String> {
+    let path = document_path();
+    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let stated = document::read(&text)?;
+    let mut complaints = check_resources(&stated)?;
+    complaints.extend(check_reasons(&stated).err());
+
+    let simulator = Simulator::preload()?;
+    for workload in WORKLOADS.iter().filter(|workload| workload.tested) {
+        complaints.extend(compare_figures(&stated, &workload.measure(simulator)?));
+    }
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    complaints.push("if this is as it should be: cargo xtask kernels".into());
+    Err(complaints.join("\n"))
+}
+
+fn check_resources(stated: &Stated) -> Result<Vec<String>, String> {
+    let ptxas = find_ptxas()?;
+    let version = version_of(&ptxas)?;
+    let modules = Module::embedded()?;
+    // The same assembler says the same of the same text.
+    let known = |module: &Module| {
+        let same = |stated: &document::StatedModule| {
+            stated.name == module.name && stated.fingerprint == module.fingerprint
+        };
+        version == stated.version && stated.modules.iter().any(same)
+    };
+    let changed: Vec<&Module> = modules.iter().filter(|module| !known(module)).collect();
+    let kernels = assemble_all(&ptxas, &version, &changed)?;
+    let mut complaints: Vec<String> = stated.modules.iter().flat_map(stated_spills).collect();
+    for (module, kernels) in changed.iter().zip(&kernels) {
+        complaints.extend(spilling(kernels));
+        // Another assembler's registers are not those of the table.
+        if version == stated.version {
+            complaints.extend(compare_resources(stated, module, kernels));
+        }
+    }
+    for stated in &stated.modules {
+        if !modules.iter().any(|module| module.name == stated.name) {
+            complaints
+                .push(format!("docs/kernels.md has the module {}, which is gone", stated.name));
+        }
+    }
+    Ok(complaints)
+}
+
+fn spilling(kernels: &Kernels) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (kernel, usages) in kernels {
+        for ((architecture, _), usage) in resources::architectures().iter().zip(usages) {
+            let spills = usage.spill_stores + usage.spill_loads;
+            if spills > 0 {
+                complaints.push(format!("{kernel} spills {spills} bytes on {architecture}"));
+            }
+        }
+    }
+    complaints
+}
+
+fn stated_spills(module: &document::StatedModule) -> Vec<String> {
+    let spills = |(_, cells): &&(String, Vec<u32>)| cells[SPILLS] > 0;
+    let text = |(kernel, _): &(String, Vec<u32>)| format!("docs/kernels.md: {kernel} spills");
+    module.kernels.iter().filter(spills).map(text).collect()
+}
+
+/// Place of the spills in [`resource_cells`].
+const SPILLS: usize = 3;
+
+/// More registers, stack or shared memory than stated; kernels that are new or gone.
+fn compare_resources(stated: &Stated, module: &Module, kernels: &Kernels) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let stated = stated.modules.iter().find(|stated| stated.name == module.name);
+    let stated = stated.map_or(&[][..], |module| &module.kernels);
+    for (kernel, usage) in kernels {
+        let Some((_, cells)) = stated.iter().find(|(name, _)| name == kernel) else {
+            complaints.push(format!("docs/kernels.md lacks the kernel {kernel}"));
+            continue;
+        };
+        let now = resource_cells(usage);
+        if now.iter().zip(cells).any(|(now, stated)| now > stated) {
+            complaints.push(format!("{kernel} takes {now:?}; docs/kernels.md states {cells:?}"));
+        }
+    }
+    for (kernel, _) in stated {
+        if !kernels.contains_key(kernel) {
+            complaints.push(format!("docs/kernels.md has the kernel {kernel}, which is gone"));
+        }
+    }
+    complaints
+}
+
+/// Every figure that the document states and that misses its target has a reason, and no other.
+fn check_reasons(stated: &Stated) -> Result<(), String> {
+    let mut missed = Vec::new();
+    for (direction, problem, figures) in &stated.figures {
+        for (figure, value) in Figure::ALL.into_iter().zip(figures) {
+            if figure.target().is_missed_by(*value) {
+                missed.push(Place { figure, direction: *direction, problem: problem.clone() });
+            }
+        }
+    }
+    misses::match_up(&misses::read(MISSES)?, &missed)
+}
+
+fn compare_figures(stated: &Stated, measured: &Measured) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let problem = measured.workload.to_string();
+    for direction in Direction::ALL {
+        let row = stated.figures.iter().find(|(d, p, _)| *d == direction && *p == problem);
+        let Some((_, _, stated)) = row else {
+            complaints.push(format!("docs/kernels.md lacks the {} of {problem}", direction.name()));
+            continue;
+        };
+        let figures = measured.run(direction).figures();
+        for ((figure, now), stated) in Figure::ALL.into_iter().zip(figures).zip(stated) {
+            if figure.target().is_worse(now, *stated) {
+                let place = Place { figure, direction, problem: problem.clone() };
+                complaints.push(format!("{place}: {now:.3}; docs/kernels.md states {stated}"));
+            }
+        }
+    }
+    complaints
+}

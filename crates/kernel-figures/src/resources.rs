@@ -1,0 +1,159 @@
+//! Registers, spills, stack and shared memory of every kernel on every architecture, from the
+//! assembler.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use cuda_sim::{
+    assembler::{Usage, assemble},
+    device::Device,
+};
+
+use crate::cache::remembered;
+
+/// The architectures that the table covers, each with a GPU that has it.
+pub fn architectures() -> [(&'static str, Device); 3] {
+    [("sm_80", Device::a100()), ("sm_90", Device::h100()), ("sm_100", Device::b200())]
+}
+
+/// One embedded module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Module {
+    /// `kernels/<name>.cu`.
+    pub name: String,
+    /// Tells one text from another ([`fingerprint`]).
+    pub fingerprint: String,
+    ptx: String,
+}
+
+/// The kernels of one module by name, with their usage on each of [`architectures`].
+pub type Kernels = BTreeMap<String, [Usage; 3]>;
+
+impl Module {
+    /// Of this text.
+    pub fn new(name: &str, ptx: &str) -> Self {
+        Module { name: name.into(), fingerprint: fingerprint(ptx), ptx: ptx.into() }
+    }
+
+    /// All modules of the library.
+    ///
+    /// # Errors
+    /// If it was built without nvcc, or with machine code instead of PTX.
+    pub fn embedded() -> Result<Vec<Self>, String> {
+        let modules = mechanistic::cuda::kernel_modules();
+        if modules.is_empty() {
+            return Err("the library was built without kernels: `cargo xtask toolkit` installs \
+                        the compiler"
+                .into());
+        }
+        let read = |&(name, image): &(&str, &[u8])| {
+            let text = image.strip_suffix(&[0]).unwrap_or(image);
+            let text = std::str::from_utf8(text).ok().filter(|text| text.contains(".version"));
+            let ptx = text.ok_or_else(|| {
+                format!("the module {name} is no PTX: build without MECHANISTIC_CUDA_ARCHITECTURES")
+            })?;
+            Ok(Module::new(name, ptx))
+        };
+        modules.iter().map(read).collect()
+    }
+}
+
+/// FNV-1a (Fowler, Noll and Vo) of a module's text without what does not change its code: comments,
+/// and the lines that name the places of the source.
+pub fn fingerprint(ptx: &str) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let code = |line: &&str| {
+        let line = line.trim_start();
+        !["//", ".loc", ".file"].iter().any(|prefix| line.starts_with(prefix))
+    };
+    for byte in ptx.lines().filter(code).flat_map(|line| line.bytes().chain([b'\n'])) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    }
+    format!("{hash:016x}")
+}
+
+/// The assembler, which lies beside the compiler.
+///
+/// # Errors
+/// If there is none.
+pub fn find_ptxas() -> Result<PathBuf, String> {
+    let ptxas = cuda_toolkit::require_nvcc()?.with_file_name("ptxas");
+    if ptxas.is_file() { Ok(ptxas) } else { Err(format!("no {}", ptxas.display())) }
+}
+
+/// The assembler's version, such as `13.5.37`: others decide otherwise.
+///
+/// # Errors
+/// If it cannot be started or says something else.
+pub fn version_of(ptxas: &Path) -> Result<String, String> {
+    let failed = |what: &str| format!("{} --version: {what}", ptxas.display());
+    let output = Command::new(ptxas).arg("--version").output();
+    let output = output.map_err(|error| failed(&error.to_string()))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    // Cuda compilation tools, release 13.5, V13.5.37
+    let version = said.split_whitespace().find_map(|word| {
+        word.strip_prefix('V').filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    });
+    version.map(str::to_owned).ok_or_else(|| failed(&said))
+}
+
+/// Assembles modules for all architectures, several at a time; in the modules' order.
+///
+/// # Errors
+/// What the assembler says.
+pub fn assemble_all(
+    ptxas: &Path,
+    version: &str,
+    modules: &[&Module],
+) -> Result<Vec<Kernels>, String> {
+    let architectures = architectures();
+    let tasks = modules.len() * architectures.len();
+    let next = AtomicUsize::new(0);
+    let kernels = Mutex::new(vec![Kernels::new(); modules.len()]);
+    let work = || -> Result<(), String> {
+        loop {
+            let task = next.fetch_add(1, Ordering::Relaxed);
+            if task >= tasks {
+                return Ok(());
+            }
+            let (index, place) = (task / architectures.len(), task % architectures.len());
+            let (module, architecture) = (modules[index], architectures[place].0);
+            let usage = remembered(version, &module.fingerprint, architecture, || {
+                eprintln!("assembling {} for {architecture}", module.name);
+                assemble(ptxas, &module.ptx, architecture)
+            })?;
+            let mut kernels = kernels.lock().expect("no worker panics");
+            for (kernel, usage) in usage {
+                kernels[index].entry(kernel).or_default()[place] = usage;
+            }
+        }
+    };
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(tasks);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().expect("no worker panics"))
+    })?;
+    Ok(kernels.into_inner().expect("no worker panics"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_are_of_the_code() {
+        let ptx = ".version 8.8\n\t.loc 1 5 3\nadd.f64 %fd1, %fd2, %fd3;\n.file 1 \"/a/b.cu\"\n";
+        let moved = "// made elsewhere\n.version 8.8\nadd.f64 %fd1, %fd2, %fd3;\n";
+        let other = ".version 8.8\nadd.f64 %fd1, %fd2, %fd4;\n";
+        assert_eq!(fingerprint(ptx), fingerprint(moved));
+        assert_ne!(fingerprint(ptx), fingerprint(other));
+    }
+}

@@ -1,0 +1,144 @@
+//! What the kernels are to reach, and the figures that say how far they got.
+
+use std::fmt;
+
+use cuda_sim::counters::LaunchCounters;
+
+use crate::minimum::Least;
+
+/// A figure that has a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Figure {
+    /// Bytes moved over the compulsory ones.
+    Bytes,
+    /// Sectors over the fewest that could hold the same bytes.
+    Sectors,
+    /// Passes over the banks of shared memory beyond the least, per request.
+    Conflicts,
+    /// Share of the lanes that took part in an instruction, in percent.
+    Lanes,
+    /// Floating-point operations over the minimal count.
+    Flops,
+}
+
+impl Figure {
+    /// All of them, in the order of the table's columns.
+    pub const ALL: [Figure; 5] =
+        [Self::Bytes, Self::Sectors, Self::Conflicts, Self::Lanes, Self::Flops];
+
+    /// Name in the table and in `misses.txt`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Sectors => "sectors",
+            Self::Conflicts => "conflicts",
+            Self::Lanes => "lanes",
+            Self::Flops => "flops",
+        }
+    }
+
+    /// The target as the table states it.
+    pub fn target(self) -> Target {
+        match self {
+            Self::Bytes => Target::AtMost(1.25),
+            Self::Sectors => Target::AtMost(1.1),
+            Self::Conflicts => Target::AtMost(0.05),
+            Self::Lanes => Target::AtLeast(85.0),
+            Self::Flops => Target::AtMost(1.5),
+        }
+    }
+}
+
+/// Which side of a number is good.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Target {
+    /// Small is good.
+    AtMost(f64),
+    /// Large is good.
+    AtLeast(f64),
+}
+
+impl Target {
+    /// Whether `value` misses it.
+    pub fn is_missed_by(self, value: f64) -> bool {
+        // Written so that a NaN misses.
+        match self {
+            Self::AtMost(most) => !(value <= most),
+            Self::AtLeast(least) => !(value >= least),
+        }
+    }
+
+    /// Whether `value` is farther on the bad side than `stated`, beyond the digits of the table.
+    pub fn is_worse(self, value: f64, stated: f64) -> bool {
+        let excess = match self {
+            Self::AtMost(_) => value - stated,
+            Self::AtLeast(_) => stated - value,
+        };
+        !(excess <= ROUNDING)
+    }
+}
+
+/// Half of the last digit that the table prints, and a little.
+const ROUNDING: f64 = 0.0051;
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(most) => write!(f, "≤ {most}"),
+            Self::AtLeast(least) => write!(f, "≥ {least}"),
+        }
+    }
+}
+
+/// The figures of the launches of one solve or one adjoint, in the order of [`Figure::ALL`].
+pub fn figures(counters: &LaunchCounters, least: Least) -> [f64; 5] {
+    Figure::ALL.map(|figure| match figure {
+        Figure::Bytes => moved(counters) as f64 / least.bytes as f64,
+        Figure::Sectors => counters.sectors_over_ideal(),
+        Figure::Conflicts => counters.bank_conflicts_per_request(),
+        Figure::Lanes => 100.0 * counters.active_lane_efficiency(),
+        Figure::Flops => flops(counters) as f64 / least.flops as f64,
+    })
+}
+
+/// Bytes between the multiprocessors and memory, without any cache.
+pub fn moved(counters: &LaunchCounters) -> u64 {
+    32 * (counters.global_load_sectors + counters.global_store_sectors)
+}
+
+/// Floating-point operations of either precision.
+pub fn flops(counters: &LaunchCounters) -> u64 {
+    let matrix = counters.matrix_f64_flops + counters.matrix_other_flops;
+    counters.f32_flops() + counters.f64_flops() + matrix
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_have_a_good_side() {
+        let (most, least) = (Figure::Bytes.target(), Figure::Lanes.target());
+        assert!(!most.is_missed_by(1.25) && most.is_missed_by(1.26));
+        assert!(!least.is_missed_by(85.0) && least.is_missed_by(84.9));
+        assert!(most.is_missed_by(f64::NAN) && least.is_worse(f64::NAN, 90.0));
+        assert!(most.is_worse(1.02, 1.01) && !most.is_worse(1.014, 1.01));
+        assert!(!most.is_worse(0.5, 1.01));
+        assert!(least.is_worse(89.0, 90.0) && !least.is_worse(99.0, 90.0));
+    }
+
+    #[test]
+    fn figures_are_ratios() {
+        let mut counters = LaunchCounters {
+            global_load_sectors: 20,
+            global_load_ideal_sectors: 16,
+            shared_load_requests: 100,
+            bank_conflicts: 4,
+            ..LaunchCounters::default()
+        };
+        counters.thread_instructions[cuda_sim::counters::Class::F64Fma as usize] = 320;
+        counters.warp_instructions[cuda_sim::counters::Class::F64Fma as usize] = 10;
+        let least = Least { bytes: 512, flops: 320 };
+        assert_eq!(figures(&counters, least), [1.25, 1.25, 0.04, 100.0, 2.0]);
+    }
+}
