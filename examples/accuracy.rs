@@ -44,7 +44,7 @@ fn main() -> Result<()> {
 
 /// One line a problem.
 fn table(grid: &str, columns: impl Fn(&KnownProblem) -> Result<[String; 5]>) -> Result<()> {
-    println!("\n| {grid} | Taylor | Taylor + 2 | **Hermite + 1** | Hermite + 2 | Runge-Kutta |");
+    println!("\n| {grid} | Taylor | Taylor + 2 | Hermite + 1 | Hermite + 2 | Runge-Kutta |");
     println!("|---|---|---|---|---|---|");
     for problem in &PROBLEMS {
         println!("| {} | {} |", problem.name, columns(problem)?.join(" | "));

@@ -7,7 +7,8 @@
 //! ∂ℓ/∂β = w² a·g        ∂ℓ/∂a = r g − w² (a·g) z        ∂ℓ/∂w = 2 w (a·g) (β − a·z)
 //! ```
 //!
-//! on its own pattern, and ∂ℓ/∂s follows by the chain rule through the rows. Read the other way,
+//! on its own pattern, and ∂ℓ/∂s follows by the chain rule through the rows. The scale of a balanced
+//! row is part of w here, which therefore depends on the steps too. Read the other way,
 //! M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az). Both reuse the factor of the solve.
 
 use crate::error::{Error, Result};

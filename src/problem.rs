@@ -75,7 +75,8 @@ impl<'a, T> Problem<'a, T> {
     }
 
     /// The same problem for a solution with `extra` derivatives beyond the order of the equation:
-    /// Q = Qc + extra. Hermite rows need one more to be of fourth order.
+    /// Q = Qc + extra. [`Hermite`](crate::Smoothness::Hermite) rows need one or two to be of fourth
+    /// order.
     ///
     /// # Errors
     /// Those of [`ProblemShape::extended`].

@@ -337,8 +337,10 @@ impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
 
         let columns = shape.equation_derivatives();
         let c = states * columns;
-        for (i, unknown) in unknowns[..c].iter_mut().enumerate() {
-            *unknown = t * p + i / columns * q + i % columns;
+        for (k, of_state) in unknowns[..c].chunks_exact_mut(columns).enumerate() {
+            for (j, unknown) in of_state.iter_mut().enumerate() {
+                *unknown = t * p + k * q + j;
+            }
         }
         let (equation_scale, equation_slope) = scale(shape.equation_order());
         for e in 0..shape.equations() {
