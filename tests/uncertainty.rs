@@ -4,45 +4,58 @@
 #[path = "support/known.rs"]
 mod known;
 
-use known::{PROBLEMS, graded, uniform};
-use mechanistic::{Options, Smoothness, Solver};
+use known::{KnownProblem, PROBLEMS, graded, uniform};
+use mechanistic::{Options, Problem, Smoothness, Solver, View};
 
-/// Estimated over true error.
+/// Estimated over true error, for the four problems on 21, 41 and 81 points.
 fn ratios(extra: usize, options: &Options, grid: impl Fn(usize) -> Vec<f64>) -> Vec<f64> {
-    let mut ratios = Vec::new();
-    for problem in &PROBLEMS {
-        for points in [21, 41, 81] {
-            let times = grid(points);
-            let (error, estimate) = problem
-                .at(&times, extra, |linear| {
-                    let mut solver = Solver::new(linear.shape(), options)?;
-                    let error = problem.largest_error(&times, &solver.solve(linear)?.values);
-                    Ok((error, solver.error_estimate(linear)?[0]))
-                })
-                .unwrap();
-            println!("{}, {points} points: {error:.1e}, {estimate:.1e}", problem.name);
-            ratios.push(estimate / error);
-        }
-    }
-    ratios
+    let ratio = |problem: &KnownProblem, points: usize| {
+        let times = grid(points);
+        let compare = |linear: &Problem<'_, f64>| {
+            let mut solver = Solver::new(linear.shape(), options)?;
+            let error = problem.largest_error(&times, &solver.solve(linear)?.values);
+            Ok(solver.error_estimate(linear)?[0] / error)
+        };
+        problem.at(&times, extra, compare).unwrap()
+    };
+    PROBLEMS.iter().flat_map(|problem| [21, 41, 81].map(|points| ratio(problem, points))).collect()
 }
 
 #[test]
 fn the_estimate_is_within_a_factor_of_ten_of_the_true_error() {
     let irregular = |points| graded(points, |t| [1.0, 3.0, 1.5, 2.0][t % 4]);
-    for (smoothness, extra) in [
-        (Smoothness::Hermite, 1),
-        (Smoothness::Hermite, 0),
-        (Smoothness::Hermite, 2),
-        (Smoothness::Taylor, 0),
-        (Smoothness::TaylorHold, 0),
-        (Smoothness::TaylorCentral, 0),
-    ] {
-        let options = Options { smoothness, ..Options::default() };
-        println!("{smoothness:?} +{extra}");
-        let mut all = ratios(extra, &options, uniform);
-        println!("irregular");
-        all.extend(ratios(extra, &options, irregular));
-        println!("{all:.1?}");
+    for smoothness in Smoothness::ALL {
+        for extra in [0, 1, 2] {
+            let options = Options { smoothness, ..Options::default() };
+            let mut all = ratios(extra, &options, uniform);
+            all.extend(ratios(extra, &options, irregular));
+            println!("{smoothness:?} + {extra}: {all:.2?}");
+            assert!(all.iter().all(|ratio| (0.1..=10.0).contains(ratio)), "{smoothness:?}");
+        }
+    }
+}
+
+#[test]
+fn a_system_that_was_not_solved_has_no_estimate_and_no_variances() {
+    let coefficients = [1.0, 1.0, f64::NAN, 1.0, 1.0, 1.0];
+    let problem = Problem::new(
+        3,
+        5,
+        View::new(&[3, 1, 1, 1, 2], &coefficients),
+        View::new(&[1, 1, 1], &[0.0]),
+        View::new(&[1, 1, 1, 1], &[1.0]),
+        View::new(&[1, 1], &[0.1]),
+    )
+    .unwrap();
+    let mut solver = Solver::<f64>::new(problem.shape(), &Options::default()).unwrap();
+    assert!(solver.error_estimate(&problem).is_err());
+    assert!(solver.variances(&problem).is_err());
+    solver.solve(&problem).unwrap();
+    for (system, estimate) in solver.error_estimate(&problem).unwrap().iter().enumerate() {
+        assert_eq!(estimate.is_nan(), system == 1);
+    }
+    for (system, variances) in solver.variances(&problem).unwrap().chunks(10).enumerate() {
+        assert!(variances.iter().all(|value| value.is_nan() == (system == 1)));
+        assert!(system == 1 || variances.iter().all(|&value| value > 0.0));
     }
 }

@@ -6,6 +6,7 @@ use super::gradient::{GradientPass, GradientSink};
 use super::inputs::{InputLayout, TileSystems};
 use super::lanes::{MOST_LANES, Packed};
 use super::residual::{NormalResidual, RightHandSide, SquaredDefects};
+use super::stencil::integer_power;
 use super::tangent::TangentPass;
 use crate::adjoint::{Cotangent, Tangents};
 use crate::error::Result;
@@ -160,17 +161,22 @@ impl<S: Packed> Tile<S> {
     ) {
         let Layout { banded, slack, inputs, .. } = context.layout;
         let (problem, v) = (context.problem, &mut self.unknowns);
-        let step: S = inputs.mean_step(problem.steps, self.systems, 0);
-        self.factor.restart_rows(window, |column| {
-            // Entries of derivative j are of the order step^j; the slack stands in the last column.
-            let derivative = column % problem.shape().derivatives();
-            let is_slack = slack.is_some() && column + 1 == banded.window();
-            power_of_two(step, if is_slack { 0 } else { derivative })
-        });
+        let (q, systems) = (problem.shape().derivatives(), self.systems);
+        let last_step = problem.shape().points - 2;
+        let most = (MOST_EXPONENT / q as f64).floor().exp2();
+        let scale = |t: usize, scales: &mut [S]| {
+            // Entries of derivative j are of the order step^j, those of the slack of the order 1.
+            let step: S = inputs.mean_step(problem.steps, systems, t.min(last_step));
+            let length = power_of_two(step, most);
+            for (i, scale) in scales.iter_mut().enumerate() {
+                *scale = integer_power(length, (i % q) as i32);
+            }
+        };
+        self.factor.restart_rows(window, scale);
         for t in 0..problem.shape().points {
             assembly.rotate(t, &self.factor, window);
             if t < banded.blocks {
-                self.factor.eliminate_rows(t, window, v);
+                self.factor.eliminate_rows(t, window, scale, v);
             }
         }
         self.factor.eliminate_border_rows(window, v);
@@ -391,13 +397,17 @@ fn slack_cost<T: Real, D: Packed<Real = f64>>(context: Context<'_, T>) -> D {
     }
 }
 
-/// The power of two next to length^exponent, in each lane, within the range of single precision.
+/// Every precision has room for two to this power, up or down.
+const MOST_EXPONENT: f64 = 100.0;
+
+/// The power of two below each lane's length, but at most `most` and at least its reciprocal.
 #[inline(always)]
-fn power_of_two<S: Packed>(length: S, exponent: usize) -> S {
+fn power_of_two<S: Packed>(length: S, most: f64) -> S {
+    const EXPONENT_BITS: u64 = f64::INFINITY.to_bits();
     let mut power = S::default();
     for lane in 0..S::LANES {
-        let logarithm = length.lane(lane).to_double().log2() * exponent as f64;
-        power.set_lane(lane, S::Real::of(logarithm.round().clamp(-100.0, 100.0).exp2()));
+        let bits = length.lane(lane).to_double().to_bits() & EXPONENT_BITS;
+        power.set_lane(lane, S::Real::of(f64::from_bits(bits).clamp(1.0 / most, most)));
     }
     power
 }

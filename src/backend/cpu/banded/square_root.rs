@@ -19,14 +19,14 @@ use super::{BandedShape, Breakdown, Factor, Origin, reciprocal_root, trapezoid};
 use crate::backend::cpu::lanes::Packed;
 use crate::error::Result;
 use crate::solver::zeros;
-use num_traits::{One, Zero};
+use num_traits::{Float, One, Zero};
 
 /// The triangle of the rows seen so far, in the columns of a window at block t (blocks t .. t+w,
 /// then the border) and one more for the right-hand side.
 ///
-/// Columns are divided by powers of two on the way in, and R multiplied by them on the way out:
-/// that changes no digit, and keeps squares within the range of single precision whatever the unit
-/// of time.
+/// Columns are divided by powers of two of about the size of their entries on the way in, and R is
+/// multiplied by them on the way out: that changes no digit, and keeps squares within the range of
+/// single precision whatever the unit of time.
 pub struct RowWindow<S> {
     /// n: columns without the right-hand side.
     columns: usize,
@@ -41,9 +41,8 @@ pub struct RowWindow<S> {
     row: Vec<S>,
     /// Squared norm of what the finished rows of R hold in each column.
     removed: Vec<S>,
-    /// Of each column, and their reciprocals.
+    /// Of each column.
     scales: Vec<S>,
-    unscales: Vec<S>,
 }
 
 impl<S: Packed> RowWindow<S> {
@@ -61,7 +60,6 @@ impl<S: Packed> RowWindow<S> {
             row: zeros(what, n + 1)?,
             removed: zeros(what, n)?,
             scales: zeros(what, n)?,
-            unscales: zeros(what, n)?,
         })
     }
 
@@ -93,6 +91,7 @@ impl<S: Packed> RowWindow<S> {
             }
             self.removed[i - p] = self.removed[i];
             self.empty[i - p] = self.empty[i];
+            self.scales[i - p] = self.scales[i];
         }
         for i in first_border - p..first_border {
             self.triangle[i * columns..(i + 1) * columns].fill(S::default());
@@ -104,17 +103,19 @@ impl<S: Packed> RowWindow<S> {
 }
 
 impl<S: Packed> Factor<S> {
-    /// Empties the window and forgets earlier breakdowns. `scale` is that of a window column, a
-    /// power of two of about the size of its entries.
-    pub fn restart_rows(&mut self, window: &mut RowWindow<S>, scale: impl Fn(usize) -> S) {
+    /// Empties the window and forgets earlier breakdowns. `scale(t, scales)` sets the scales of
+    /// block t's columns, powers of two; with t = n, those of the border.
+    #[inline(always)]
+    pub fn restart_rows(&mut self, window: &mut RowWindow<S>, scale: impl Fn(usize, &mut [S])) {
+        let (blocks, border) = window.scales.split_at_mut(self.shape.first_border());
+        for (t, scales) in blocks.chunks_exact_mut(self.shape.block).enumerate() {
+            scale(t, scales);
+        }
+        scale(self.shape.blocks, border);
         window.triangle.fill(S::default());
         window.removed.fill(S::default());
         window.empty.fill(true);
         window.extent = 0;
-        for column in 0..window.columns {
-            window.scales[column] = scale(column);
-            window.unscales[column] = S::splat(S::Real::one()) / scale(column);
-        }
         self.begin(Origin::Rows);
     }
 
@@ -131,7 +132,7 @@ impl<S: Packed> Factor<S> {
         let mut first = n;
         window.row.fill(S::default());
         for (column, value) in entries {
-            window.row[column] = value * window.unscales[column];
+            window.row[column] = value / window.scales[column];
             first = first.min(column);
             if column < first_border {
                 window.extent = window.extent.max(column + 1);
@@ -163,15 +164,27 @@ impl<S: Packed> Factor<S> {
         }
     }
 
-    /// Row t of R and block t of v = Qᵀβ from the window, which then stands at block t+1.
+    /// Row t of R and block t of v = Qᵀβ from the window, which then stands at block t+1. `scale`
+    /// as for [`restart_rows`](Self::restart_rows).
     #[inline(always)]
-    pub fn eliminate_rows(&mut self, t: usize, window: &mut RowWindow<S>, v: &mut [S::Double]) {
+    pub fn eliminate_rows(
+        &mut self,
+        t: usize,
+        window: &mut RowWindow<S>,
+        scale: impl Fn(usize, &mut [S]),
+        v: &mut [S::Double],
+    ) {
         let n = self.shape.window();
         for i in 0..self.shape.block {
             let at = t * self.shape.row_values() + trapezoid(n, i) + i;
             self.finish_row(Breakdown { block: t, pivot: i }, at, i, window, v);
         }
-        window.advance(self.shape.block, self.shape.first_border());
+        let (p, first_border) = (self.shape.block, self.shape.first_border());
+        window.advance(p, first_border);
+        let entered = t + 1 + self.shape.bandwidth;
+        if entered < self.shape.blocks {
+            scale(entered, &mut window.scales[first_border - p..first_border]);
+        }
     }
 
     /// The border's triangle of R and its part of v, once all blocks are eliminated.
@@ -200,23 +213,25 @@ impl<S: Packed> Factor<S> {
         let (squared, whole) = window.finish(i, stored);
         let (breakdown, weakest) = (&mut self.breakdown, &mut self.weakest);
         let reciprocal = reciprocal_root(squared, whole, place, unknown, breakdown, weakest);
-        stored[0] = reciprocal * window.unscales[i];
+        stored[0] = reciprocal / window.scales[i];
         v[unknown] = window.triangle[i * (window.columns + 1) + window.columns].widen();
     }
 }
 
-/// Cosine and sine of the rotation that turns (a, b) into (√(a² + b²), 0).
+/// Cosine and sine of the rotation that turns (a, b) into (√(a² + b²), 0). Where both are so small
+/// that their squares lose digits (what cancellation leaves of a zero, say), b passes for zero: a
+/// rotation by an inaccurate angle would spoil the rest of its rows.
 #[inline(always)]
-fn rotation<S: Packed>(mut a: S, b: S) -> (S, S) {
-    let mut norm = (a * a + b * b).sqrt();
+fn rotation<S: Packed>(mut a: S, mut b: S) -> (S, S) {
+    let mut squares = a * a + b * b;
     for lane in 0..S::LANES {
-        // Nothing to turn.
-        if norm.lane(lane) == S::Real::zero() {
-            norm.set_lane(lane, S::Real::one());
+        if squares.lane(lane) < S::Real::min_positive_value() / S::Real::epsilon() {
+            squares.set_lane(lane, S::Real::one());
             a.set_lane(lane, S::Real::one());
+            b.set_lane(lane, S::Real::zero());
         }
     }
-    let reciprocal = S::splat(S::Real::one()) / norm;
+    let reciprocal = S::splat(S::Real::one()) / squares.sqrt();
     (a * reciprocal, b * reciprocal)
 }
 

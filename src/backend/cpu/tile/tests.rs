@@ -51,7 +51,8 @@ fn oscillator<T: Real>(factorization: Factorization, refinement: usize) -> Outco
             let u = if rounded { T::of(u).to_double() } else { u };
             (u - (t as f64 * step).sin()).abs()
         });
-        errors.fold(0.0, f64::max)
+        // NaN if any is.
+        errors.fold(0.0, |worst, error| if error > worst || error.is_nan() { error } else { worst })
     };
     Outcome { status: status[0], error: error(false), rounded: error(true) }
 }
@@ -59,27 +60,39 @@ fn oscillator<T: Real>(factorization: Factorization, refinement: usize) -> Outco
 #[test]
 fn refinement_wins_back_the_digits_of_the_factor() {
     use Factorization::{Cholesky, SquareRoot};
-    let run = |single: bool, factorization: Factorization, refinement: usize| {
-        let outcome = match single {
-            false => oscillator::<f64>(factorization, refinement),
-            true => oscillator::<f32>(factorization, refinement),
-        };
-        println!(
-            "| {} | {} | {refinement} | {:.1e} | {:.1e} | {:?} |",
-            if single { "f32" } else { "f64" },
-            factorization.name(),
-            outcome.error,
-            outcome.rounded,
-            outcome.status
-        );
-        outcome
+    println!("| precision | factorisation | steps | error of u | rounded | status |");
+    println!("|---|---|---|---|---|---|");
+    let show = |precision: &str, factorization: Factorization, steps: usize, outcome: Outcome| {
+        let Outcome { status, error, rounded } = outcome;
+        let name = factorization.name();
+        println!("| {precision} | {name} | {steps} | {error:.1e} | {rounded:.1e} | {status:?} |");
+        (status, error, rounded)
     };
-    println!("| precision | factorisation | refinement | error | of rounded values | status |");
-    for single in [false, true] {
-        for f in [Cholesky, SquareRoot] {
-            for r in 0..6 {
-                run(single, f, r);
-            }
-        }
+    let double = |factorization, steps| {
+        let (status, error, _) =
+            show("f64", factorization, steps, oscillator::<f64>(factorization, steps));
+        assert_eq!(status, Status::Ok);
+        error
+    };
+    let single = |factorization, steps| {
+        show("f32", factorization, steps, oscillator::<f32>(factorization, steps))
+    };
+
+    assert!(double(Cholesky, 0) > 1e-9);
+    assert!(double(Cholesky, 1) <= 1e-9);
+    assert!(double(SquareRoot, 0) <= 1e-9);
+    assert!(double(SquareRoot, 1) <= 1e-9);
+    for steps in [0, 3] {
+        let (status, error, _) = single(Cholesky, steps);
+        assert!(matches!(status, Status::Breakdown { .. }));
+        // What the numbers behind the breakdown are worth.
+        assert!(error.is_nan() || error > 0.1);
+    }
+    let (status, error, _) = single(SquareRoot, 0);
+    assert!(status == Status::Ok && error <= 1e-4, "{error:e}");
+    for steps in [2, 3] {
+        let (status, error, rounded) = single(SquareRoot, steps);
+        assert_eq!(status, Status::Ok);
+        assert!(error <= 1e-8 && rounded <= 1.2e-7, "{error:e}, {rounded:e}");
     }
 }
