@@ -48,6 +48,7 @@ struct RowStack {
     __device__ void start()
     {
         banded.start();
+#pragma unroll 1
         for (int t = 0; t < sizes.bandwidth; ++t)
             enter(t);
     }
@@ -58,11 +59,13 @@ struct RowStack {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth;
         enter(t + w);
         fill(t);
+#pragma unroll 1
         for (int i = team.rank; i < p; i += team.size)
             banded.wholes[i] = rows.diagonal(i, i);
         team.sync();
         // Column `places.width` is beyond all.
         const int border = (w + 1) * p - places.border;
+#pragma unroll 1
         for (int row = 0; row < p; ++row) {
             const int group_end = sizes.by_derivatives.multiple(row) + q;
             const int count = problem.equations + group_end / q * of_state;
@@ -71,9 +74,11 @@ struct RowStack {
             });
         }
         const int count = problem.equations + sizes.states * of_state;
+#pragma unroll 1
         for (int ahead = 1; ahead <= w; ++ahead) {
             // Columns of block t + ahead: outermost, or behind those of block t.
             const int first = ahead == w ? 0 : 2 * p;
+#pragma unroll 1
             for (int row = 0; row < p && t + ahead < sizes.blocks; ++row)
                 reflect(banded.block_row(t + ahead) + row * places.pitch, q + row, first + row, count,
                         [&](int place) {
@@ -87,6 +92,7 @@ struct RowStack {
         eliminate_border_columns(count);
         team.sync();
         const Real *a = banded.block_row(t);
+#pragma unroll 1
         for (int row = team.rank; row < p; row += team.size) {
             const Real root = a[row * places.pitch + q + row], pivot = root * root;
             banded.pivots[row] = pivot;
@@ -107,6 +113,7 @@ struct RowStack {
             team.sync();
         }
         Real *corner = banded.corner;
+#pragma unroll 1
         for (int row = team.rank; row < c; row += team.size) {
             const Real root = corner[row * n + row], pivot = root * root;
             const Real reciprocal = reciprocal_root(pivot);
@@ -125,6 +132,7 @@ struct RowStack {
     __device__ void enter(int t) const
     {
         Real *a = banded.block_row(t);
+#pragma unroll 1
         for (int i = team.rank; i < sizes.block * places.pitch; i += team.size)
             a[i] = 0;
     }
@@ -132,6 +140,7 @@ struct RowStack {
     __device__ void eliminate_border_columns(int count) const
     {
         const int c = sizes.border, first = (sizes.bandwidth + 1) * sizes.block;
+#pragma unroll 1
         for (int row = 0; row < c; ++row)
             reflect(banded.corner + row * (c + 1), row, first + row, count,
                     [&](int place) { return place > row && place <= c ? first + place : -1; });
@@ -145,19 +154,23 @@ struct RowStack {
     {
         const Real alpha = head[diagonal];
         Real squares = alpha * alpha;
+#pragma unroll 4
         for (int r = 0; r < count; ++r)
             squares += stack[r * pitch + column] * stack[r * pitch + column];
         const Real norm = sqrt(squares), divisor = norm == 0 ? Real(1) : norm;
         const Real scale = Real(1) / (alpha + divisor), tau = Real(1) + alpha / divisor;
+#pragma unroll 1
         for (int place = team.rank; place < places.width; place += team.size) {
             const int other = column_of(place);
             if (other < 0)
                 continue;
             Real along = 0;
+#pragma unroll 4
             for (int r = 0; r < count; ++r)
                 along += stack[r * pitch + column] * stack[r * pitch + other];
             const Real factor = tau * (head[place] + scale * along);
             head[place] = factor - head[place];
+#pragma unroll 4
             for (int r = 0; r < count; ++r)
                 stack[r * pitch + other] -= factor * scale * stack[r * pitch + column];
         }
@@ -174,6 +187,7 @@ struct RowStack {
         of_state = given + problem.pair.rows + problem.triple.rows +
                    (first ? sizes.derivatives - 1 : 0);
         const int count = problem.equations + sizes.states * of_state;
+#pragma unroll 1
         for (int index = team.rank; index < count * width; index += team.size) {
             const int row = index / width, column = index - row * width;
             stack[row * pitch + column] = entry(t, row, column);

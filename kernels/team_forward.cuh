@@ -58,6 +58,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
     if (KIND == GLOBAL)
         rows_of_stack = banded.window + window_values(sizes, places);
 
+#pragma unroll 1
     for (int64_t system = first; system < min(first + plan.group, plan.problem.batch); ++system) {
         double *iterate = plan.iterate + system * plan.unknowns;
         RefinedSolve<Real, KIND> solve = bench.solve(plan, system, iterate);
@@ -67,6 +68,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
         if (plan.problem.square_root) {
             RowStack<Real, KIND> stack(banded, rows, rows_of_stack);
             stack.start();
+#pragma unroll 1
             for (int t = 0; t < sizes.blocks; ++t) {
                 rows.stage(t, t == 0);
                 stack.eliminate(t);
@@ -77,6 +79,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
             stack.eliminate_border(factor, solve.substituted);
         } else {
             banded.start();
+#pragma unroll 1
             for (int t = 0; t < sizes.blocks; ++t) {
                 rows.stage(t, t == 0);
                 banded.form(t, rows);
@@ -104,6 +107,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
         };
         auto after = [](int) {};
         double squares = 0;
+#pragma unroll 1
         for (int step = 0; step <= refinement; ++step) {
             if (step > 0) {
                 team.sync();
@@ -144,6 +148,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
             else if (!plan.problem.slack)
                 static_cast<Real *>(solution.epsilon)[system] = 0;
         }
+#pragma unroll 1
         for (int64_t i = team.rank; status.kind != STATUS_OK && i < values; i += team.size)
             z[i] = Real(NAN);
         rows.faults = Faults();

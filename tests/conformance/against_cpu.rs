@@ -114,3 +114,21 @@ fn the_plan_tells_how_a_batch_is_solved() {
     }
     subject.finish();
 }
+
+/// The suite once more with a system a thread, wherever there are kernels for that, which
+/// otherwise only large batches get.
+#[test]
+fn the_suite_holds_with_a_system_a_thread() {
+    const VARIABLE: &str = "MECHANISTIC_CUDA_PATH";
+    if std::env::var_os(VARIABLE).is_some() {
+        return;
+    }
+    let tests = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["cuda::", "against_cpu::"])
+        .env(VARIABLE, "thread")
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&tests.stdout);
+    assert!(tests.status.success(), "{printed}\n{}", String::from_utf8_lossy(&tests.stderr));
+    assert!(printed.contains("solutions_are_those_of_the_dense_reference ... ok"), "{printed}");
+}

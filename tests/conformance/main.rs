@@ -45,7 +45,8 @@ impl Subject {
 
     fn finish(self) {
         #[cfg(feature = "cuda")]
-        if let Device::Cuda(_) = self.device {
+        if let Device::Cuda(device) = &self.device {
+            device.synchronise().unwrap();
             let simulator = cuda_sim::simulator::Simulator::preload().unwrap();
             assert_eq!(simulator.reports().unwrap(), Vec::<String>::new());
         }

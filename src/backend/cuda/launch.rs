@@ -2,6 +2,8 @@
 //! only `unsafe` launches of the library are here and in the files below.
 
 pub mod tape;
+pub mod team;
+pub mod thread;
 
 use std::ffi::c_void;
 use std::marker::PhantomData;
@@ -15,8 +17,6 @@ use super::device::{CudaDevice, Kernel, while_doing};
 use super::parameters::{SumTarget, SumTargets};
 use crate::error::{Error, Result};
 use crate::real::Real;
-
-pub mod team;
 
 /// Most blocks of a grid along x, where the batch lies.
 const MOST_BLOCKS: u64 = i32::MAX as u64;
