@@ -112,12 +112,12 @@ __device__ void matmul(const T *__restrict__ a, const T *__restrict__ b, T *__re
 
 }  // namespace
 
-// The second number: blocks on a multiprocessor at a time, which bounds the registers.
-#define INSTANTIATE(T, NAME, BLOCKS)                                                              \
-    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)                                 \
+// Two blocks on a multiprocessor at a time bound the registers to 128.
+#define INSTANTIATE(T, NAME)                                                                      \
+    extern "C" __global__ void __launch_bounds__(THREADS, 2)                                      \
         matmul_##NAME(const T *a, const T *b, T *c, MatMul product) {                             \
         matmul(a, b, c, product);                                                                 \
     }
 
-INSTANTIATE(float, f32, 3)
-INSTANTIATE(double, f64, 2)
+INSTANTIATE(float, f32)
+INSTANTIATE(double, f64)

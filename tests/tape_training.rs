@@ -7,8 +7,8 @@ mod backends;
 use std::sync::Mutex;
 
 use backends::{cuda, simulator};
-use cuda_sim::faults::Operation;
 use cuda_sim::driver::CuResult;
+use cuda_sim::faults::Operation;
 use mechanistic::cuda::Cuda;
 use mechanistic::nn::{
     Activation, Mlp, Optimiser, ParameterId, Parameters, Rng, Rule, Schedule, load_checkpoint,

@@ -22,8 +22,8 @@ pub mod problem;
 mod ranges;
 mod results;
 pub mod team;
-pub mod thread;
 pub mod tensor;
+pub mod thread;
 
 pub use device::CudaDevice;
 pub use engine::Engine;

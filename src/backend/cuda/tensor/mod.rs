@@ -25,7 +25,7 @@ use crate::solver::Solution;
 use crate::tape::Array;
 use crate::{Real, Result};
 use norm::{Norm, Places};
-use parameters::{ReduceFunction, Update, Walk};
+use parameters::{ReduceFunction, Update, Walk, binary_code, unary_code};
 use reduction::{Target, Term, Terms};
 use solve::OdeSolver;
 use storage::Storage;
@@ -110,40 +110,6 @@ impl Cuda {
         let data = &mut self.write(g)?;
         let target = Target { data, offset: 0, strides, add: true };
         reduction::reduce(&self.device, &self.kernels, shape, terms, target)
-    }
-}
-
-/// A function's number in `tape.h`, its constant and its exponent.
-fn unary_code<T: Real>(function: Unary<T>) -> (i32, f64, i32) {
-    use Unary::*;
-    match function {
-        Negate => (0, 0.0, 0),
-        Scale(c) => (1, c.to_double(), 0),
-        Shift(c) => (2, c.to_double(), 0),
-        Relu => (3, 0.0, 0),
-        Tanh => (4, 0.0, 0),
-        Sigmoid => (5, 0.0, 0),
-        Softplus => (6, 0.0, 0),
-        Gelu => (7, 0.0, 0),
-        Sin => (8, 0.0, 0),
-        Cos => (9, 0.0, 0),
-        Exp => (10, 0.0, 0),
-        Ln => (11, 0.0, 0),
-        Sqrt => (12, 0.0, 0),
-        Square => (13, 0.0, 0),
-        Reciprocal => (14, 0.0, 0),
-        Powi(n) => (15, 0.0, n),
-        Powf(p) => (16, p.to_double(), 0),
-    }
-}
-
-/// A function's number in `tape.h`.
-fn binary_code(function: Binary) -> i32 {
-    match function {
-        Binary::Add => 0,
-        Binary::Subtract => 1,
-        Binary::Multiply => 2,
-        Binary::Divide => 3,
     }
 }
 
@@ -592,9 +558,9 @@ impl Backend for Cuda {
         cotangent: &Array<T, Cuda>,
         gradients: [Option<&mut Array<T, Cuda>>; 4],
     ) -> Result<()> {
-        let found = solver.vjp(&self.device, inputs, solution, cotangent, &gradients)?;
+        let found = solver.vjp(&self.device, inputs, solution, cotangent)?;
         for (gradient, found) in gradients.into_iter().zip(found) {
-            if let (Some(gradient), Some(found)) = (gradient, found) {
+            if let Some(gradient) = gradient {
                 let walk = Walk::new(&[gradient.len()], [&[1], &[1]])?;
                 self.kernels.copy(&walk, &found.view(), &mut self.write(gradient)?, true)?;
             }

@@ -2,6 +2,8 @@
 
 use cudarc::driver::DeviceRepr;
 
+use crate::Real;
+use crate::backend::function::{Binary, Unary};
 use crate::backend::layout;
 use crate::error::{Error, Result};
 
@@ -169,6 +171,40 @@ pub struct Update {
     pub decay: f64,
 }
 
+/// A function's number in `tape.h`, its constant and its exponent.
+pub fn unary_code<T: Real>(function: Unary<T>) -> (i32, f64, i32) {
+    use Unary::*;
+    match function {
+        Negate => (0, 0.0, 0),
+        Scale(c) => (1, c.to_double(), 0),
+        Shift(c) => (2, c.to_double(), 0),
+        Relu => (3, 0.0, 0),
+        Tanh => (4, 0.0, 0),
+        Sigmoid => (5, 0.0, 0),
+        Softplus => (6, 0.0, 0),
+        Gelu => (7, 0.0, 0),
+        Sin => (8, 0.0, 0),
+        Cos => (9, 0.0, 0),
+        Exp => (10, 0.0, 0),
+        Ln => (11, 0.0, 0),
+        Sqrt => (12, 0.0, 0),
+        Square => (13, 0.0, 0),
+        Reciprocal => (14, 0.0, 0),
+        Powi(n) => (15, 0.0, n),
+        Powf(p) => (16, p.to_double(), 0),
+    }
+}
+
+/// A function's number in `tape.h`.
+pub fn binary_code(function: Binary) -> i32 {
+    match function {
+        Binary::Add => 0,
+        Binary::Subtract => 1,
+        Binary::Multiply => 2,
+        Binary::Divide => 3,
+    }
+}
+
 // SAFETY: plain C structures without pointers, the same on both sides (checked by the test below).
 unsafe impl DeviceRepr for Walk {}
 unsafe impl DeviceRepr for Reduction {}
@@ -199,8 +235,7 @@ mod tests {
                 vec![$((stringify!($c).to_owned(), $value as usize)),*]
             };
         }
-        use super::super::{binary_code as binary, unary_code as unary};
-        use crate::backend::function::{Binary, Unary};
+        use super::{binary_code as binary, unary_code as unary};
         let expected = [
             layout!(Walk: length, stride, size, axes),
             layout!(Reduction: kept, reduced, offset, split_stride, function, lanes, splits,

@@ -1,14 +1,15 @@
 //! Sums over some axes: which threads share them.
 
+use std::sync::Arc;
+
 use cudarc::driver::{CudaView, CudaViewMut};
 
+use super::super::device::CudaDevice;
 use super::super::launch::tape::{THREADS, TapeKernels};
+use super::super::memory::Buffer;
 use super::parameters::{ReduceFunction, Reduction, Walk};
-use crate::backend::cuda::device::CudaDevice;
-use crate::backend::cuda::memory::Buffer;
-use crate::backend::layout::{contiguous, size};
+use crate::backend::layout::contiguous;
 use crate::{Real, Result};
-use std::sync::Arc;
 
 /// Threads that keep a device busy.
 const BUSY_THREADS: usize = 1 << 16;
@@ -49,14 +50,15 @@ pub fn reduce<T: Real>(
     terms: &Terms<'_, T>,
     target: Target<'_, '_, T>,
 ) -> Result<()> {
+    let Terms { function, g, a, b, mask } = terms;
     let none = vec![0; shape.len()];
-    let a = match (&terms.a, &terms.mask) {
+    let second = match (a, mask) {
         (Some(a), _) => a.strides,
         (_, Some(mask)) => mask.strides,
         _ => &none,
     };
-    let b = terms.b.as_ref().map_or(&none[..], |b| b.strides);
-    let strides = [target.strides, terms.g.strides, a, b];
+    let third = b.as_ref().map_or(&none[..], |b| b.strides);
+    let strides = [target.strides, g.strides, second, third];
     let of = |kept: bool| -> Result<Walk> {
         let axes: Vec<usize> =
             (0..shape.len()).filter(|&axis| (target.strides[axis] != 0) == kept).collect();
@@ -72,56 +74,50 @@ pub fn reduce<T: Real>(
     };
     let lanes = lanes(sums, count, adjacent);
     let splits = splits(sums, count, lanes);
-    let one_launch = Reduction {
+    let reduction = Reduction {
         kept,
         reduced,
         offset: target.offset as i64,
         split_stride: 0,
-        function: terms.function,
+        function: *function,
         lanes: lanes as i32,
         splits: 1,
         adjacent: i32::from(adjacent),
         add: i32::from(target.add),
         reserved: 0,
     };
-    let launch = |reduction: &Reduction, to: &mut CudaViewMut<'_, T>| {
-        let [a, b] = [&terms.a, &terms.b].map(|term| term.as_ref().map(|term| term.data));
-        let mask = terms.mask.as_ref().map(|mask| mask.data);
-        kernels.reduce(reduction, terms.g.data, a, b, mask, to)
-    };
+    let (a, b) = (a.as_ref().map(|a| a.data), b.as_ref().map(|b| b.data));
+    let mask = mask.as_ref().map(|mask| mask.data);
     if splits == 1 {
-        return launch(&one_launch, target.data);
+        return kernels.reduce(&reduction, g.data, a, b, mask, target.data);
     }
-    let shape_kept: Vec<usize> =
-        kept.length[..kept.axes as usize].iter().map(|&n| n as usize).collect();
-    let mut scratch_walk = kept;
-    for (axis, stride) in contiguous(&shape_kept).into_iter().enumerate() {
-        scratch_walk.stride[0][axis] = stride as i64;
+
+    // The scratch holds the sums of one split after those of another, without gaps.
+    let lengths: Vec<usize> = (0..kept.axes as usize).map(|i| kept.length[i] as usize).collect();
+    let (mut to_scratch, mut from_scratch) = (kept, kept);
+    for (axis, stride) in contiguous(&lengths).into_iter().enumerate() {
+        to_scratch.stride[0][axis] = stride as i64;
+        from_scratch.stride[1][axis] = stride as i64;
     }
-    debug_assert_eq!(size(&shape_kept), sums);
     let mut scratch = Buffer::<f64>::unwritten(device, "partial sums", sums * splits)?;
-    let to_scratch = Reduction {
-        kept: scratch_walk,
+    let partial = Reduction {
+        kept: to_scratch,
         offset: 0,
         split_stride: sums as i64,
         splits: splits as i32,
         add: 0,
-        ..one_launch
+        ..reduction
     };
-    let [a, b] = [&terms.a, &terms.b].map(|term| term.as_ref().map(|term| term.data));
-    let mask = terms.mask.as_ref().map(|mask| mask.data);
-    kernels.reduce(&to_scratch, terms.g.data, a, b, mask, &mut scratch.view_mut())?;
-    let mut from_scratch = kept;
-    from_scratch.stride[1] = scratch_walk.stride[0];
-    let over_splits = Reduction {
+    kernels.reduce(&partial, g.data, a, b, mask, &mut scratch.view_mut())?;
+    let whole = Reduction {
         kept: from_scratch,
         reduced: Walk::new(&[splits], [&[0], &[sums]])?,
         function: ReduceFunction::Sum,
         lanes: self::lanes(sums, splits, false) as i32,
         adjacent: 0,
-        ..one_launch
+        ..reduction
     };
-    kernels.reduce(&over_splits, &scratch.view(), None, None, None, target.data)
+    kernels.reduce(&whole, &scratch.view(), None, None, None, target.data)
 }
 
 /// target += the sum of `splits` arrays of the target's length one after another; or =.

@@ -37,25 +37,20 @@ impl<T: Real> OdeSolver<T> {
         self.solver.solve(values(device, inputs)?, solution.buffer_mut().write(device)?)
     }
 
-    /// The vector-Jacobian product with respect to those inputs that have a gradient.
+    /// The vector-Jacobian product with respect to every input.
     pub fn vjp(
         &mut self,
         device: &Arc<CudaDevice>,
         inputs: [&Array<T, Cuda>; 4],
         solution: &Array<T, Cuda>,
         cotangent: &Array<T, Cuda>,
-        wanted: &[Option<&mut Array<T, Cuda>>; 4],
-    ) -> Result<[Option<Buffer<T>>; 4]> {
-        let mut found = [None, None, None, None];
-        for (found, wanted) in found.iter_mut().zip(wanted) {
-            if let Some(gradient) = wanted {
-                let what = "a gradient of the solve";
-                *found = Some(Buffer::unwritten(device, what, gradient.len())?);
-            }
-        }
+    ) -> Result<[Buffer<T>; 4]> {
+        let what = "a gradient of the solve";
+        let [a, b, c, d] = inputs.map(|input| Buffer::unwritten(device, what, input.len()));
+        let mut found = [a?, b?, c?, d?];
         let (solution, cotangent) =
             (solution.buffer().read(device)?, cotangent.buffer().read(device)?);
-        let targets = found.each_mut().map(Option::as_mut);
+        let targets = found.each_mut().map(Some);
         self.solver.vjp(values(device, inputs)?, solution, cotangent, None, targets)?;
         Ok(found)
     }
