@@ -317,8 +317,9 @@ fn faults_of_one_system_do_not_reach_the_others() {
 
 #[test]
 fn undetermined_systems_break_down_at_the_same_pivot() {
-    // Without an equation, all polynomials of degree 2 satisfy the smoothness rows.
-    for given in 0..=3 {
+    // Without an equation, all polynomials of degree 2 satisfy the smoothness rows. Two initial
+    // values leave one direction undetermined (with more, rounding decides which pivot is weakest).
+    for given in [2, 3] {
         let sizes = Sizes { batch: 33, initial: (1, given), ..SIZES };
         let mut case = Case::<f64>::new(sizes, options(Smoothness::Taylor), 5);
         for system in [0, 20, 32] {
