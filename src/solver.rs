@@ -266,7 +266,9 @@ impl<T: Real> Solver<T> {
         let richer = problem.clone().extended(self.shape.extra_derivatives + REFERENCE_EXTRA)?;
         let reference = match &mut self.reference {
             Some(reference) => reference,
-            none => none.insert(Box::new(Reference::new(&self.device, richer.shape(), &self.options)?)),
+            none => {
+                none.insert(Box::new(Reference::new(&self.device, richer.shape(), &self.options)?))
+            }
         };
         let exact = reference.solver.solve(&richer)?;
 

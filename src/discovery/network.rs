@@ -22,7 +22,9 @@ use super::{
     Dataset, Discovery, Equation, Fit, Library, Link, Observer, RightHandSide, Settings,
     diagnostics, simulate,
 };
-use crate::{Error, Result};
+#[cfg(feature = "cuda")]
+use crate::cuda::Cuda;
+use crate::{Backend, Cpu, Device, Error, Result};
 use shooting::{Estimate, Path, Shooting};
 use training::Model;
 use windows::Windows;
@@ -81,7 +83,15 @@ pub(super) fn discover(
     let mut best: Option<Found<'_>> = None;
     let mut failure = None;
     for library in &libraries {
-        match search(library, &grid, &smooth, &windows, settings, observer) {
+        let found = match &settings.device {
+            Device::Cpu => search(library, &grid, &smooth, &windows, settings, Cpu, observer),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(device) => {
+                let backend = Cuda::on(device)?;
+                search(library, &grid, &smooth, &windows, settings, backend, observer)
+            }
+        };
+        match found {
             Ok(found) => {
                 if best.as_ref().is_none_or(|best| found.score < best.score) {
                     best = Some(found);
@@ -94,19 +104,20 @@ pub(super) fn discover(
     let Some(found) = best else {
         return Err(failure.expect("there is at least one library"));
     };
-    let found = found.sharpened(&grid, &windows, observer)?;
+    let found = found.sharpened(&grid, &windows, &settings.device, observer)?;
     let discovery = found.finish(data, &grid, &windows);
     report(observer, 1.0, "done", Some(&discovery.equations))?;
     Ok(discovery)
 }
 
 /// Cycles of training and refinement with one library, until every term is significant.
-fn search<'a>(
+fn search<'a, B: Backend>(
     library: &'a Library,
     grid: &Grid,
     smooth: &Smooth,
     windows: &Windows,
     settings: &Settings,
+    backend: B,
     observer: &mut Observer<'_>,
 ) -> Result<Found<'a>> {
     let mut rhs = RightHandSide::new(library, settings);
@@ -118,8 +129,8 @@ fn search<'a>(
     let prior = priors(&rhs, &trajectory, &slopes, &parameters)?;
     let relative = smooth.noise.iter().zip(&smooth.deviation).map(|(noise, unit)| noise / unit);
     let noise: Vec<f64> = relative.map(|noise| noise.max(NOISE_FLOOR)).collect();
-    let mut model = Model::new(windows, &rhs, &slopes, &noise, settings.seed)?;
-    let mut shooting = Shooting::new(windows, parameters, noise, prior)?;
+    let mut model = Model::new(windows, &rhs, &slopes, &noise, settings.seed, backend)?;
+    let mut shooting = Shooting::new(windows, parameters, noise, prior, &settings.device)?;
     let mut estimate = Estimate { rhs, start: windows.starts(), path: windows.path.clone() };
 
     let all = shooting.all.len().max(1);
@@ -292,13 +303,14 @@ impl<'a> Found<'a> {
         mut self,
         grid: &Grid,
         windows: &Windows,
+        device: &Device,
         observer: &mut Observer<'_>,
     ) -> Result<Self> {
         let mut longer = windows.longer(grid, &self.trajectory);
         while let Some(windows) = longer {
             let free = vec![0.0; self.parameters.len()];
             let mut shooting =
-                Shooting::new(&windows, self.parameters.clone(), self.noise.clone(), free)?;
+                Shooting::new(&windows, self.parameters.clone(), self.noise.clone(), free, device)?;
             let (start, path) = (windows.starts(), windows.path.clone());
             let mut estimate = Estimate { rhs: self.rhs.clone(), start, path };
             let mut refining = || report(observer, 0.95, "refining over longer windows", None);

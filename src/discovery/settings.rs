@@ -1,7 +1,7 @@
 //! What is asked of the search for equations.
 
 use super::{Link, Method, UserTerm};
-use crate::{Error, Result};
+use crate::{Device, Error, Result};
 
 /// A coefficient that is known and held fixed.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +37,8 @@ pub struct Settings {
     pub known: Vec<KnownTerm>,
     /// Seed of everything random.
     pub seed: u64,
+    /// Where the network method trains and solves; the joint method runs on the CPU.
+    pub device: Device,
 }
 
 impl Default for Settings {
@@ -52,6 +54,7 @@ impl Default for Settings {
             refinement: None,
             known: Vec::new(),
             seed: 0,
+            device: Device::Cpu,
         }
     }
 }
@@ -89,6 +92,10 @@ impl Settings {
                     ),
                 );
             }
+        }
+        if self.method == Method::Joint && !matches!(self.device, Device::Cpu) {
+            let message = "the joint method runs on the CPU; the network method runs on any device";
+            return refuse("device", format!("{message}, got {}", self.device));
         }
         Ok(())
     }

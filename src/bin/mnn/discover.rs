@@ -55,7 +55,7 @@ pub struct Arguments {
     /// Seed of everything random
     #[arg(long, default_value_t = 0, help_heading = "Model")]
     seed: u64,
-    /// Where to compute: cpu, cuda or cuda:N
+    /// Where the network method computes: cpu, cuda or cuda:N; the joint method needs the CPU
     #[arg(long, value_name = "DEVICE", default_value_t, help_heading = "Model")]
     device: Device,
 
@@ -128,18 +128,13 @@ impl Arguments {
             },
             threshold: self.threshold,
             seed: self.seed,
+            device: self.device.clone(),
             ..Settings::default()
         }
     }
 
     /// Everything that can be refused before the work begins.
     fn check(&self) -> Result<()> {
-        if !matches!(self.device, Device::Cpu) {
-            return Err(Error::Argument {
-                argument: "--device".into(),
-                message: format!("discovery runs on the CPU, not on {}", self.device),
-            });
-        }
         self.settings().validate()?;
         self.plot.as_deref().map_or(Ok(()), plot::check)?;
         [&self.output, &self.save]

@@ -18,7 +18,7 @@ use crate::discovery::RightHandSide;
 use crate::discovery::dense::{invert_positive, solve_positive};
 use crate::discovery::linearised::{Linearised, Parameter};
 use crate::discovery::selection::Information;
-use crate::{Options, Problem, ProblemShape, Result, Smoothness, Solver, Tangents, View};
+use crate::{Device, Options, Problem, ProblemShape, Result, Smoothness, Solver, Tangents, View};
 
 /// The solver's order above that of the equation; each one divides its error by about five.
 const EXTRA_ORDER: usize = 3;
@@ -110,6 +110,7 @@ impl<'a> Shooting<'a> {
         parameters: Vec<Parameter>,
         noise: Vec<f64>,
         priors: Vec<f64>,
+        device: &Device,
     ) -> Result<Self> {
         let (k, m, n) = (windows.unit.states(), windows.unit.order, windows.points);
         let q = m + EXTRA_ORDER + 1;
@@ -126,7 +127,7 @@ impl<'a> Shooting<'a> {
         let options =
             Options { smoothness: Smoothness::Taylor, refinement: Some(1), ..Options::default() };
         Ok(Shooting {
-            solver: Solver::new(&shape, &options)?,
+            solver: Solver::on(device, &shape, &options)?,
             coefficients: vec![0.0; chunk * n * k * k * q],
             forcing: vec![0.0; chunk * n * k],
             start: vec![0.0; chunk * k * m],
@@ -564,7 +565,8 @@ mod tests {
             let c = parameters.len();
             let priors = vec![0.0; c];
             let mut shooting =
-                Shooting::new(&windows, parameters.clone(), vec![0.1, 0.2], priors).unwrap();
+                Shooting::new(&windows, parameters.clone(), vec![0.1, 0.2], priors, &Device::Cpu)
+                    .unwrap();
             let (start, path) = (windows.starts(), windows.path.clone());
             let mut estimate = Estimate { rhs, start, path };
             for _ in 0..6 {

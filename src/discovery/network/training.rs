@@ -7,7 +7,7 @@ use crate::discovery::linearised::Parameter;
 use crate::discovery::{Link, RightHandSide};
 use crate::nn::{Activation, Mlp, Optimiser, ParameterId, Parameters, Rng, Rule, Schedule};
 use crate::tape::{Array, Ode, Tape, Var};
-use crate::{Options, Result, Smoothness};
+use crate::{Backend, Options, Result, Smoothness};
 
 /// Width of the network's hidden layer.
 const HIDDEN: usize = 64;
@@ -23,9 +23,9 @@ const CLIP: f64 = 1.0;
 const EXTRA_ORDER: usize = 3;
 
 /// Network, coefficients and initial values.
-pub(super) struct Model<'w> {
+pub(super) struct Model<'w, B: Backend> {
     windows: &'w Windows,
-    parameters: Parameters<f64>,
+    parameters: Parameters<f64, B>,
     net: Mlp,
     /// ξ and ζ in units of what their terms contribute (L, K).
     numerator: ParameterId,
@@ -36,7 +36,7 @@ pub(super) struct Model<'w> {
     /// The network's inputs (W, N·K): what was measured, or smoothed where nothing was, about the
     /// mean, in the solver's units.
     inputs: Vec<f64>,
-    tape: Tape<f64>,
+    tape: Tape<f64, B>,
     rng: Rng,
 }
 
@@ -59,7 +59,7 @@ struct Pass {
     loss: Var,
 }
 
-impl<'w> Model<'w> {
+impl<'w, B: Backend> Model<'w, B> {
     /// The network begins as f = smoothed data. `slopes` (M, K) are u^(m) of the smoothed data,
     /// `noise` (K) is in the solver's units.
     pub fn new(
@@ -68,6 +68,7 @@ impl<'w> Model<'w> {
         slopes: &[f64],
         noise: &[f64],
         seed: u64,
+        backend: B,
     ) -> Result<Self> {
         let (k, l, n) = (rhs.states(), rhs.library.len(), windows.points);
         let unit = &windows.unit;
@@ -83,7 +84,7 @@ impl<'w> Model<'w> {
             reach: (0..k).map(reach).collect(),
             noise: (0..d).map(|i| noise[i % k]).collect(),
         };
-        let (mut parameters, mut rng) = (Parameters::new(), Rng::new(seed));
+        let (mut parameters, mut rng) = (Parameters::empty(), Rng::new(seed));
         let sizes = [n * k, HIDDEN, HIDDEN, n * d];
         let net = Mlp::new(&mut parameters, "network", &sizes, Activation::Tanh, &mut rng)?;
         parameters.data_mut(net.layers[2].weight)?.fill(0.0);
@@ -97,7 +98,7 @@ impl<'w> Model<'w> {
             parameters,
             net,
             scale,
-            tape: Tape::new(),
+            tape: Tape::on(backend),
             rng,
         })
     }
@@ -286,7 +287,7 @@ impl<'w> Model<'w> {
             Array::new([b * n, l, d], gradients)?,
         )?;
         // Coefficients that are not free stand still.
-        let combine = |tape: &mut Tape<f64>, id: ParameterId, mask: &Array<bool>| {
+        let combine = |tape: &mut Tape<f64, B>, id: ParameterId, mask: &Array<bool>| {
             let fixed = tape.constant(self.parameters.get(id)?.clone());
             let learned = tape.parameter(&self.parameters, id)?;
             let coefficients = tape.select(mask, learned, fixed)?;
@@ -416,7 +417,7 @@ mod tests {
         let noise: Vec<f64> =
             smooth.noise.iter().zip(&smooth.deviation).map(|(n, unit)| n / unit).collect();
         let slopes = grid.slopes(&smooth, 1);
-        let mut model = Model::new(&windows, &rhs, &slopes, &noise, 0).unwrap();
+        let mut model = Model::new(&windows, &rhs, &slopes, &noise, 0, crate::Cpu).unwrap();
         // x' is a guess. y' has its true coefficients, which are not free and must stay; so does
         // the constant 0.
         let mut estimate = Estimate { rhs, start: windows.starts(), path: windows.path.clone() };
