@@ -118,8 +118,8 @@ pub struct Solver<T: Real> {
     reference: Option<Box<Reference<T>>>,
 }
 
-/// How many derivatives more the solution carries that errors are estimated with: their order rises
-/// by two with every other derivative.
+/// How many derivatives more the solution carries that errors are estimated with. One is not enough:
+/// of Hermite rows, those with one and those with two extra derivatives are both of fourth order.
 const REFERENCE_EXTRA: usize = 2;
 
 /// A more accurate solve of the same problem, to compare with.
@@ -254,13 +254,13 @@ impl<T: Real> Solver<T> {
 
     /// An estimate (B) of max |u − u_exact| over the states and points of each system, at the
     /// problem last solved: the distance from a solution of higher order, plus the rounding of u.
-    /// That solution is made of balanced [`Smoothness::Hermite`] rows with one more derivative, without slack,
-    /// on the same grid; it costs another, somewhat larger solve, and its workspace is allocated
-    /// by the first call. NaN for a system of which either solve failed.
+    /// That solution is made of balanced [`Smoothness::Hermite`] rows with two more derivatives,
+    /// without slack, on the same grid; it costs another, larger solve, and its workspace is
+    /// allocated by the first call. NaN for a system of which either solve failed.
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet, the shape does not fit, or the solution
-    /// carries as many derivatives as possible already; [`Error::OutOfMemory`].
+    /// carries (nearly) as many derivatives as possible already; [`Error::OutOfMemory`].
     pub fn error_estimate(&mut self, problem: &Problem<'_, T>) -> Result<&[f64]> {
         self.check_solved(problem)?;
         let richer = problem.clone().extended(self.shape.extra_derivatives + REFERENCE_EXTRA)?;

@@ -3,7 +3,7 @@
 
 mod support;
 
-use mechanistic::{Cotangent, Formulation, Options, Smoothness, Solver};
+use mechanistic::{Cotangent, Factorization, Formulation, Options, Smoothness, Solver};
 use support::random::{Case, Owned};
 
 /// Everything that a new solver returns.
@@ -31,8 +31,9 @@ fn bits_of(solver: &mut Solver<f64>, case: &Case) -> Vec<u64> {
     arrays.into_iter().flatten().chain(&weights).map(|value| value.to_bits()).collect()
 }
 
-fn options() -> Options {
+fn options(factorization: Factorization) -> Options {
     Options {
+        factorization,
         smoothness: Smoothness::TaylorCentral,
         formulation: Formulation::SharedSlack { gamma: 0.5, alpha: 0.1 },
         refinement: Some(1),
@@ -43,8 +44,10 @@ fn options() -> Options {
 #[test]
 fn the_number_of_threads_does_not_matter() {
     // Everything shared by the batch (bits 0, 2, 4, 5): the gradients are sums over 700 systems.
-    for shared in [0b0011_0101, 0] {
-        let case = Case::new(700, 8, 2, 2, 2, (1, 2), shared, options(), 1);
+    for (shared, factorization) in
+        [(0b0011_0101, Factorization::Cholesky), (0, Factorization::SquareRoot)]
+    {
+        let case = Case::new(700, 8, 2, 2, 2, (1, 2), shared, options(factorization), 1);
         let with_threads = |count: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap();
             pool.install(|| bits(&case))
@@ -58,8 +61,10 @@ fn the_number_of_threads_does_not_matter() {
 
 #[test]
 fn what_was_solved_before_does_not_matter() {
-    for shared in [0b0011_0101, 0] {
-        let case = |seed| Case::new(20, 6, 2, 2, 2, (1, 2), shared, options(), seed);
+    for (shared, factorization) in
+        [(0b0011_0101, Factorization::SquareRoot), (0, Factorization::Cholesky)]
+    {
+        let case = |seed| Case::new(20, 6, 2, 2, 2, (1, 2), shared, options(factorization), seed);
         let (first, mut broken) = (case(1), case(2));
         broken.rhs.data[3] = f64::NAN;
         let mut solver = Solver::new(first.problem().shape(), &first.options).unwrap();
@@ -72,8 +77,13 @@ fn what_was_solved_before_does_not_matter() {
 
 #[test]
 fn the_rest_of_the_batch_does_not_matter() {
+    alone_as_in_company(Factorization::Cholesky);
+    alone_as_in_company(Factorization::SquareRoot);
+}
+
+fn alone_as_in_company(factorization: Factorization) {
     let batch = 13;
-    let case = Case::new(batch, 7, 2, 2, 2, (1, 2), 0, options(), 2);
+    let case = Case::new(batch, 7, 2, 2, 2, (1, 2), 0, options(factorization), 2);
     let problem = case.problem();
     let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
     let together = solver.solve(&problem).unwrap().values.clone();

@@ -135,3 +135,106 @@ fn breakdown_names_the_pivot_and_leaves_other_lanes_alone() {
     factor.solve(&mut rhs);
     assert!(rhs[..6].iter().all(|value| value.0[0] == 2.0) && rhs[6].0[0] == 8.0);
 }
+
+/// Rows of the given structure that begin at block t (n: in the border): (column, value) pairs in
+/// window columns, those of the first group first, and right-hand sides.
+fn example_rows(shape: BandedShape, t: usize) -> Vec<(Vec<(usize, f64)>, f64)> {
+    let (p, first_border) = (shape.block, shape.first_border());
+    let group = p / shape.groups;
+    let border = first_border..shape.window();
+    let mut state = t as u64 + 99;
+    let mut random = move || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as f64 / (1u64 << 31) as f64 * 2.0 - 1.0
+    };
+    let mut row = |columns: Vec<usize>| {
+        (columns.into_iter().map(|column| (column, random())).collect(), random())
+    };
+    if t == shape.blocks {
+        return (0..shape.border + 1).map(|_| row(border.clone().collect())).collect();
+    }
+    // Fewer than P rows on the block itself; the others come from its neighbours.
+    let mut rows: Vec<_> = (0..p - 1).map(|_| row((0..p).collect())).collect();
+    let reached = (shape.bandwidth + 1).min(shape.blocks - t);
+    for g in 0..shape.groups {
+        for _ in 0..group + 1 {
+            let inner = (0..reached).flat_map(|b| (0..group).map(move |i| b * p + g * group + i));
+            rows.push(row(inner.chain(border.clone()).collect()));
+        }
+    }
+    rows
+}
+
+#[test]
+fn rows_have_the_factor_of_their_normal_matrix() {
+    for (blocks, block, groups, bandwidth, border) in
+        [(1, 2, 1, 1, 0), (5, 3, 1, 1, 2), (6, 6, 2, 1, 1), (6, 4, 2, 2, 3), (2, 4, 4, 2, 0)]
+    {
+        let shape = BandedShape { blocks, block, groups, bandwidth, border };
+        let n = shape.unknowns();
+        let mut cholesky = Factor::<f64>::new(shape).unwrap();
+        let mut expected = vec![0.0; n];
+        cholesky.factorise(&mut Window::new(&shape).unwrap(), |t, window| {
+            for (row, rhs) in example_rows(shape, t) {
+                for &(i, a) in &row {
+                    let unknown = match i.checked_sub(shape.first_border()) {
+                        Some(border) => blocks * block + border,
+                        None => t * block + i,
+                    };
+                    expected[unknown] += a * rhs;
+                    row.iter().filter(|(k, _)| *k >= i).for_each(|&(k, b)| window.add(i, k, a * b));
+                }
+            }
+        });
+        for t in 0..blocks {
+            cholesky.forward(t, &mut expected);
+        }
+        cholesky.forward_border(&mut expected);
+
+        // The second lane has no rows at all: a breakdown that the first does not notice. Its
+        // columns have other scales too.
+        let mut factor = Factor::<Pack<f64, 2>>::new(shape).unwrap();
+        let mut window = RowWindow::new(&shape).unwrap();
+        let mut v = vec![Pack([0.0; 2]); n];
+        let scale = |t: usize, scales: &mut [Pack<f64, 2>]| {
+            scales.fill(Pack([[1.0, 0.25, 8.0][t % 3], 4.0]));
+        };
+        factor.restart_rows(&mut window, scale);
+        for t in 0..=blocks {
+            for (row, rhs) in example_rows(shape, t) {
+                let entries = row.into_iter().map(|(column, value)| (column, Pack([value, 0.0])));
+                factor.absorb_row(&mut window, entries, Pack([rhs, 0.0]));
+            }
+            if t < blocks {
+                factor.eliminate_rows(t, &mut window, scale, &mut v);
+            }
+        }
+        factor.eliminate_border_rows(&mut window, &mut v);
+
+        assert_eq!(factor.breakdown(), [None, Some(Breakdown { block: 0, pivot: 0 })]);
+        for (value, expected) in factor.values.iter().zip(&cholesky.values) {
+            assert!((value.0[0] - expected).abs() < 1e-10 * expected.abs().max(1.0), "{shape:?}");
+        }
+        for (value, expected) in v.iter().zip(&expected) {
+            assert!((value.0[0] - expected).abs() < 1e-10, "{shape:?}");
+        }
+    }
+}
+
+#[test]
+fn rotations_by_noise_leave_the_rows_alone() {
+    let mut factor =
+        Factor::<f32>::new(BandedShape { blocks: 1, block: 2, groups: 1, bandwidth: 1, border: 0 })
+            .unwrap();
+    let mut window = RowWindow::new(factor.shape()).unwrap();
+    let mut v = [0.0; 2];
+    factor.restart_rows(&mut window, |_, scales| scales.fill(1.0));
+    // The squares of 1e-21 and 2e-21 have no digits in single precision.
+    for row in [[1e-21, 1.0], [2e-21, 1.0], [1.0, 0.0]] {
+        factor.absorb_row(&mut window, row.into_iter().enumerate(), 1.0);
+    }
+    factor.eliminate_rows(0, &mut window, |_, _| (), &mut v);
+    assert_eq!(factor.breakdown(), [None]);
+    let norm = 1.0 / factor.values[trapezoid(4, 1) + 1];
+    assert!((norm - 2.0_f32.sqrt()).abs() < 1e-6, "{norm}");
+}

@@ -60,39 +60,27 @@ fn oscillator<T: Real>(factorization: Factorization, refinement: usize) -> Outco
 #[test]
 fn refinement_wins_back_the_digits_of_the_factor() {
     use Factorization::{Cholesky, SquareRoot};
-    println!("| precision | factorisation | steps | error of u | rounded | status |");
-    println!("|---|---|---|---|---|---|");
-    let show = |precision: &str, factorization: Factorization, steps: usize, outcome: Outcome| {
-        let Outcome { status, error, rounded } = outcome;
-        let name = factorization.name();
-        println!("| {precision} | {name} | {steps} | {error:.1e} | {rounded:.1e} | {status:?} |");
-        (status, error, rounded)
-    };
-    let double = |factorization, steps| {
-        let (status, error, _) =
-            show("f64", factorization, steps, oscillator::<f64>(factorization, steps));
-        assert_eq!(status, Status::Ok);
-        error
-    };
-    let single = |factorization, steps| {
-        show("f32", factorization, steps, oscillator::<f32>(factorization, steps))
-    };
-
-    assert!(double(Cholesky, 0) > 1e-9);
-    assert!(double(Cholesky, 1) <= 1e-9);
-    assert!(double(SquareRoot, 0) <= 1e-9);
-    assert!(double(SquareRoot, 1) <= 1e-9);
-    for steps in [0, 3] {
-        let (status, error, _) = single(Cholesky, steps);
+    /// One line of a table: after 0, 1 and 2 steps of refinement.
+    fn run<T: Real>(factorization: Factorization) -> [Outcome; 3] {
+        let outcomes = [0, 1, 2].map(|steps| oscillator::<T>(factorization, steps));
+        let cells = outcomes.each_ref().map(|outcome| match outcome.status {
+            Status::Ok => format!("{:.1e}", outcome.error),
+            _ => "breakdown".into(),
+        });
+        println!("| {}, {} | {} |", T::NAME, factorization.name(), cells.join(" | "));
+        outcomes
+    }
+    println!("| precision, factorisation | unrefined | 1 step | 2 steps |\n|---|---|---|---|");
+    let [unrefined, once, twice] = run::<f64>(Cholesky);
+    assert!(unrefined.error > 1e-9 && once.error <= 1e-9 && twice.error <= 1e-9);
+    assert!(run::<f64>(SquareRoot).iter().all(|outcome| outcome.error <= 1e-9));
+    for Outcome { status, error, .. } in run::<f32>(Cholesky) {
         assert!(matches!(status, Status::Breakdown { .. }));
         // What the numbers behind the breakdown are worth.
         assert!(error.is_nan() || error > 0.1);
     }
-    let (status, error, _) = single(SquareRoot, 0);
-    assert!(status == Status::Ok && error <= 1e-4, "{error:e}");
-    for steps in [2, 3] {
-        let (status, error, rounded) = single(SquareRoot, steps);
-        assert_eq!(status, Status::Ok);
-        assert!(error <= 1e-8 && rounded <= 1.2e-7, "{error:e}, {rounded:e}");
-    }
+    let [unrefined, once, twice] = run::<f32>(SquareRoot);
+    assert!([&unrefined, &once, &twice].iter().all(|outcome| outcome.status == Status::Ok));
+    assert!(unrefined.error <= 1e-4);
+    assert!(twice.error <= 1e-8 && twice.rounded <= 1.2e-7);
 }
