@@ -46,6 +46,20 @@ struct Places {
     }
 };
 
+// Values of the window and, for the square root, of the stack of rows beside it.
+__device__ inline int window_values(const Sizes &s, const Places &places)
+{
+    return (s.bandwidth + 1) * s.block * places.pitch;
+}
+__device__ inline int stack_values(const Problem &p, const Sizes &s)
+{
+    if (!p.square_root)
+        return 0;
+    const int initial = p.initial_points ? p.initial_derivatives : 0;
+    const int of_state = initial + p.pair.rows + p.triple.rows + (p.periodic ? s.derivatives - 1 : 0);
+    return (p.equations + s.states * of_state) * (((s.bandwidth + 1) * s.block + s.border + 1) | 1);
+}
+
 // Whether a pivot is positive and has all its digits.
 template <class Real>
 __device__ inline bool sound(Real pivot)
@@ -109,8 +123,7 @@ struct Banded {
                       Real *global_window)
         : sizes(sizes), places(places), team(team)
     {
-        const int values = (sizes.bandwidth + 1) * sizes.block * places.pitch;
-        window = KIND == GLOBAL ? global_window : memory.take<Real>(values);
+        window = KIND == GLOBAL ? global_window : memory.take<Real>(window_values(sizes, places));
         reciprocals = memory.take<Real>(sizes.block);
         pivots = memory.take<Real>(sizes.block);
         wholes = memory.take<Real>(sizes.block);
@@ -128,6 +141,7 @@ struct Banded {
     __device__ void start()
     {
         judged = Pivots<Real>();
+#pragma unroll 1
         for (int i = team.rank; i < sizes.border * (sizes.border + 1); i += team.size)
             corner[i] = 0;
     }
@@ -142,6 +156,7 @@ struct Banded {
         const int upper = triangle(p);
 
         // Diagonal block, then border and right-hand side.
+#pragma unroll 1
         for (int index = team.rank; index < upper + p * (sizes.border + 1); index += team.size) {
             if (index < upper) {
                 const int column = triangle_column(index), row = index - triangle(column);
@@ -165,6 +180,7 @@ struct Banded {
         }
         // Coupling with the outermost block: for every pair of groups on and below the diagonal.
         const int pairs = triangle(sizes.states) * q * q;
+#pragma unroll 1
         for (int index = team.rank; index < pairs; index += team.size) {
             const int pair = sizes.by_derivatives.quotient(sizes.by_derivatives.quotient(index));
             const int group = triangle_column(pair), column_group = pair - triangle(group);
@@ -174,6 +190,7 @@ struct Banded {
             row_t[row * pitch + column] = t + w < sizes.blocks ? rows.coupling(w, row, column) : Real(0);
         }
         // Coupling with the next block, if that is not the outermost.
+#pragma unroll 1
         for (int index = team.rank; w == 2 && index < p * p; index += team.size) {
             const int row = sizes.by_block.quotient(index), column = index - row * p;
             Real sum = t + 1 < sizes.blocks ? rows.coupling(1, row, column) : Real(0);
@@ -203,6 +220,7 @@ struct Banded {
     __device__ Real product(const Real *a, int i, int k, int first) const
     {
         Real sum = 0;
+#pragma unroll 4
         for (int m = sizes.block - 1; m >= first; --m)
             sum += a[m * places.pitch + i] * a[m * places.pitch + k];
         return sum;
@@ -214,8 +232,10 @@ struct Banded {
     {
         const int p = sizes.block, q = sizes.derivatives, pitch = places.pitch;
         Real *a = block_row(t);
+#pragma unroll 1
         for (int first = 0; first < p; first += q) {
             if (first > 0) {
+#pragma unroll 1
                 for (int index = team.rank; index < q * places.width; index += team.size) {
                     const int place = sizes.by_derivatives.quotient(index);
                     const int row = first + index - place * q;
@@ -223,23 +243,28 @@ struct Banded {
                         continue;
                     const int start = place < first + q ? sizes.by_derivatives.multiple(place) : 0;
                     Real sum = a[row * pitch + place];
+#pragma unroll 4
                     for (int m = first - 1; m >= start; --m)
                         sum -= a[m * pitch + q + row] * a[m * pitch + place];
                     a[row * pitch + place] = sum;
                 }
                 team.sync();
             }
+#pragma unroll 1
             for (int row = first; row < first + q; ++row) {
                 Real pivot = a[row * pitch + q + row];
+#pragma unroll 1
                 for (int m = first; m < row; ++m)
                     pivot -= a[m * pitch + q + row] * a[m * pitch + q + row];
                 const Real reciprocal = reciprocal_root(pivot);
+#pragma unroll 1
                 for (int place = team.rank; place < places.width; place += team.size) {
                     if (place == q + row) {
                         pivots[row] = pivot;
                         reciprocals[row] = reciprocal;
                     } else if (place < first + q || place > q + row) {
                         Real sum = a[row * pitch + place];
+#pragma unroll 1
                         for (int m = first; m < row; ++m)
                             sum -= a[m * pitch + q + row] * a[m * pitch + place];
                         a[row * pitch + place] = sum * reciprocal;
@@ -248,10 +273,12 @@ struct Banded {
                 team.sync();
             }
         }
+#pragma unroll 1
         for (int row = team.rank; row < p; row += team.size)
             judged.judge(pivots[row], wholes[row], t * p + row);
         // The border loses what this block takes.
         const int c = sizes.border;
+#pragma unroll 1
         for (int index = team.rank; index < triangle(c + 1) - 1; index += team.size) {
             const int column = triangle_column(index), row = index - triangle(column);
             corner[row * (c + 1) + column] -= product(a, places.border + row, places.border + column, 0);
@@ -264,6 +291,7 @@ struct Banded {
         const int p = sizes.block, q = sizes.derivatives, pitch = places.pitch;
         const Real *a = block_row(t);
         Real *target = factor + int64_t(t) * p * places.stored;
+#pragma unroll 1
         for (int index = team.rank; index < p * places.stored; index += team.size) {
             const int row = places.by_stored.quotient(index), place = index - row * places.stored;
             const bool unused = place < q + row && place >= q + sizes.by_derivatives.multiple(row);
@@ -272,6 +300,7 @@ struct Banded {
                 value = place == q + row ? reciprocals[row] : a[row * pitch + place];
             target[index] = value;
         }
+#pragma unroll 1
         for (int row = team.rank; row < p; row += team.size)
             substituted[int64_t(t) * p + row] = a[row * pitch + places.stored];
     }
@@ -283,6 +312,7 @@ struct Banded {
     {
         const int c = sizes.border, pitch = c + 1;
         team.sync();
+#pragma unroll 1
         for (int index = team.rank; index < triangle(c + 1) - 1; index += team.size) {
             const int column = triangle_column(index), row = index - triangle(column);
             const Real whole = rows.border_corner(row, column);
@@ -291,10 +321,12 @@ struct Banded {
             corner[row * pitch + column] += whole;
         }
         team.sync();
+#pragma unroll 1
         for (int row = 0; row < c; ++row) {
             const Real pivot = corner[row * pitch + row];
             const Real reciprocal = reciprocal_root(pivot);
             team.sync();
+#pragma unroll 1
             for (int column = row + team.rank; column <= c; column += team.size) {
                 if (column == row) {
                     judged.judge(pivot, corner_wholes[row], sizes.blocks * sizes.block + row);
@@ -305,17 +337,28 @@ struct Banded {
             }
             team.sync();
             // Of the rows below, upper triangle; each column is one thread's.
+#pragma unroll 1
             for (int column = row + 1 + team.rank; column <= c; column += team.size)
+#pragma unroll 1
                 for (int below = row + 1; below <= min(column, c - 1); ++below)
                     corner[below * pitch + column] -=
                         corner[row * pitch + below] * corner[row * pitch + column];
             team.sync();
         }
+        store_border(factor, substituted);
+    }
+
+    // Stores the border's triangle of R and its part of R⁻ᵀ rhs.
+    __device__ void store_border(Real *factor, double *substituted) const
+    {
+        const int c = sizes.border, pitch = c + 1;
         Real *target = factor + int64_t(sizes.blocks) * sizes.block * places.stored;
+#pragma unroll 1
         for (int index = team.rank; index < c * c; index += team.size) {
             const int row = index / c, column = index - row * c;
             target[index] = column < row ? Real(0) : corner[row * pitch + column];
         }
+#pragma unroll 1
         for (int row = team.rank; row < c; row += team.size)
             substituted[int64_t(sizes.blocks) * sizes.block + row] = corner[row * pitch + c];
     }

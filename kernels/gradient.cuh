@@ -77,11 +77,14 @@ struct Gradient {
         this->iterate = iterate;
         this->direction = direction;
         rows.start(system);
+#pragma unroll 1
         for (int i = team.rank; !p.coefficients.time && i < p.equations * sizes.equation_columns;
              i += team.size)
             total_coefficients[i] = 0;
+#pragma unroll 1
         for (int i = team.rank; !p.rhs.time && i < p.equations; i += team.size)
             total_rhs[i] = 0;
+#pragma unroll 1
         for (int i = team.rank; i < sizes.step_states; i += team.size) {
             pending[i] = 0;
             if (!p.steps.time)
@@ -96,14 +99,17 @@ struct Gradient {
         const int states = sizes.states, q = sizes.derivatives, given = sizes.equation_derivatives;
         const bool last = t == sizes.points - 1;
         team.sync();
+#pragma unroll 1
         for (int i = team.rank; i < sizes.block; i += team.size)
             slot(z, t)[i] = iterate[int64_t(t) * sizes.block + i];
         rows.stage(t, last);
         const double *z_t = slot(z, t), *g_t = slot(g, t);
 
+#pragma unroll 1
         for (int index = team.rank; index < p.equations * states; index += team.size) {
             const int state = index - index / states * states;
             double along_z = 0, along_g = 0;
+#pragma unroll 1
             for (int j = 0; j < given; ++j) {
                 const double a = rows.coefficients[index * given + j];
                 along_z += a * z_t[state * q + j];
@@ -119,6 +125,7 @@ struct Gradient {
         if (t == 0 && p.periodic) {
             const double *z_last = iterate + int64_t(sizes.points - 1) * sizes.block;
             const double *g_last = direction + int64_t(sizes.points - 1) * sizes.block;
+#pragma unroll 1
             for (int i = team.rank; i < sizes.block; i += team.size)
                 if (i - sizes.by_derivatives.multiple(i) < q - 1)
                     weights[3] +=
@@ -129,6 +136,7 @@ struct Gradient {
         team.sync();
         const int count = p.equations * sizes.equation_columns;
         Real *target = this->target(outputs.coefficients, p.coefficients, t * outputs.coefficients.time);
+#pragma unroll 1
         for (int index = team.rank; index < count; index += team.size) {
             const int group = sizes.by_equation_derivatives.quotient(index);
             const int j = index - group * given, e = group / states;
@@ -147,12 +155,15 @@ struct Gradient {
     {
         const Problem &p = rows.problem;
         if (!p.coefficients.time)
+#pragma unroll 1
             for (int i = team.rank; i < p.equations * sizes.equation_columns; i += team.size)
                 put(target(outputs.coefficients, p.coefficients, i), p.coefficients,
                     total_coefficients[i]);
         if (!p.rhs.time)
+#pragma unroll 1
             for (int i = team.rank; i < p.equations; i += team.size)
                 put(target(outputs.rhs, p.rhs, i), p.rhs, total_rhs[i]);
+#pragma unroll 1
         for (int state = team.rank; state < sizes.step_states; state += team.size) {
             step(0, state, pending[state]);
             if (!p.steps.time)
@@ -178,6 +189,7 @@ struct Gradient {
     {
         if (input.system == 0 && add)
             return;
+#pragma unroll 1
         for (int64_t i = team.rank; i < points * values; i += team.size)
             *target(output, input, i) = 0;
     }
@@ -191,14 +203,17 @@ struct Gradient {
         const int64_t slack = int64_t(sizes.points) * sizes.block;
         const double z_slack = rows.problem.slack ? iterate[slack] : 0;
         const double g_slack = rows.problem.slack ? direction[slack] : 0;
+#pragma unroll 1
         for (int index = team.rank; index < sizes.states * family.rows; index += team.size) {
             const int state = index / family.rows, row = index - state * family.rows;
             const double *length = rows.powers(family, 0, state);
             double along_z = z_slack, along_g = g_slack, slope_z = 0, slope_g = 0;
+#pragma unroll 1
             for (int point = 0; exist && point < family.points; ++point) {
                 const double *c = family.table + row * family.columns + point * q;
                 const double *z_p = slot(z, t + point) + state * q;
                 const double *g_p = slot(g, t + point) + state * q;
+#pragma unroll 1
                 for (int j = 0; j < q; ++j) {
                     const double a = c[j] * length[j], slope = (j + family.shift) * a;
                     along_z += a * z_p[j];
@@ -222,6 +237,7 @@ struct Gradient {
     {
         const Problem &p = rows.problem;
         const int given = p.initial_derivatives, t = rows.t;
+#pragma unroll 1
         for (int index = team.rank; index < p.states * given; index += team.size) {
             double slope = 0;
             if (t < p.initial_points) {
@@ -245,8 +261,10 @@ struct Gradient {
         const Problem &p = rows.problem;
         const int order = sizes.equation_derivatives - 1;
         const double scale = power(rows.mean_step, order);
+#pragma unroll 1
         for (int e = team.rank; e < p.equations; e += team.size) {
             double defect = rows.rhs[e], along = 0;
+#pragma unroll 1
             for (int state = 0; state < sizes.states; ++state) {
                 defect -= parts[e * sizes.states + state];
                 along += parts[(p.equations + e) * sizes.states + state];
@@ -269,8 +287,10 @@ struct Gradient {
     {
         const Problem &p = rows.problem;
         const int t = rows.t, last = sizes.points - 1;
+#pragma unroll 1
         for (int state = team.rank; state < sizes.step_states; state += team.size) {
             double scale = 0;
+#pragma unroll 1
             for (int i = 0; p.balanced && i < p.equations + p.states * p.initial_derivatives; ++i)
                 scale += scales[i];
             scale /= sizes.step_states;
@@ -291,6 +311,7 @@ struct Gradient {
         const int first = sizes.step_states > 1 ? state * rows : 0;
         const int count = sizes.step_states > 1 ? rows : sizes.states * rows;
         double sum = 0;
+#pragma unroll 1
         for (int i = first; i < first + count; ++i)
             sum += slopes[i];
         return sum;

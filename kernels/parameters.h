@@ -30,7 +30,7 @@ typedef struct {
 
 // One input array. Strides are counted in values and are 0 along a shared axis.
 //   coefficients: system·b + time·t + (e·K + k)·Qc + j      rhs:   system·b + time·t + e
-//   initial:      system·b + (i·K + k)·J + j                steps: system·b + time·t + state·k
+//   initial:      system·b + time·i + k·J + j (time = K·J)  steps: system·b + time·t + state·k
 typedef struct {
     const void *data;
     int64_t system;

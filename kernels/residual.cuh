@@ -37,6 +37,7 @@ struct Residual {
 
     __device__ void load(const double *iterate, int t) const
     {
+#pragma unroll 1
         for (int i = team.rank; i < sizes.block; i += team.size)
             point(t)[i] = t < sizes.points ? iterate[int64_t(t) * sizes.block + i] : 0;
     }
@@ -47,10 +48,13 @@ struct Residual {
         this->data = data;
         slack = 0;
         rows.start(system);
+#pragma unroll 1
         for (int t = 0; t < sizes.bandwidth; ++t)
             load(iterate, t);
+#pragma unroll 1
         for (int i = team.rank; i < 2 * sizes.states * rows.pair.rows; i += team.size)
             pair[i] = 0;
+#pragma unroll 1
         for (int i = team.rank; i < 3 * sizes.states * rows.triple.rows; i += team.size)
             triple[i] = 0;
     }
@@ -65,10 +69,12 @@ struct Residual {
         const double epsilon = p.slack ? iterate[int64_t(sizes.points) * block] : 0;
 
         const int given = sizes.equation_derivatives;
+#pragma unroll 1
         for (int index = team.rank; index < p.equations * states; index += team.size) {
             const int e = index / states, state = index - e * states;
             const Real *a = rows.coefficients + index * given;
             double sum = 0;
+#pragma unroll 1
             for (int j = 0; j < given; ++j)
                 sum += double(a[j]) * point(t)[state * q + j];
             parts[index] = sum;
@@ -77,18 +83,22 @@ struct Residual {
         if (rows.triple.rows)
             defects(rows.triple, triple, epsilon);
         team.sync();
+#pragma unroll 1
         for (int e = team.rank; e < p.equations; e += team.size) {
             double sum = data ? double(rows.rhs[e]) : 0;
+#pragma unroll 1
             for (int state = 0; state < states; ++state)
                 sum -= parts[e * states + state];
             measure(0, sum * sum * rows.equation_weight);
             equation[e] = sum * rows.equation_weight;
         }
         team.sync();
+#pragma unroll 1
         for (int i = team.rank; i < block; i += team.size) {
             const int state = sizes.by_derivatives.quotient(i), j = i - state * q;
             double sum = 0;
             if (j < given)
+#pragma unroll 1
                 for (int e = 0; e < p.equations; ++e)
                     sum += double(rows.coefficients[(e * states + state) * given + j]) * equation[e];
             if (rows.given(j)) {
@@ -124,13 +134,16 @@ struct Residual {
         const int count = sizes.states * family.rows;
         const bool exist = t + family.points <= sizes.points;
         const double weight = rows.problem.weight_smoothness;
+#pragma unroll 1
         for (int index = team.rank; index < count; index += team.size) {
             const int state = index / family.rows, row = index - state * family.rows;
             const double *length = rows.powers(family, 0, state);
             double sum = epsilon;
+#pragma unroll 1
             for (int point = 0; point < family.points; ++point) {
                 const double *c = family.table + row * family.columns + point * q;
                 const double *values = this->point(t + point) + state * q;
+#pragma unroll 1
                 for (int j = 0; j < q; ++j)
                     sum += c[j] * length[j] * values[j];
             }
@@ -146,11 +159,13 @@ struct Residual {
     {
         const int q = sizes.derivatives, count = sizes.states * family.rows;
         double sum = 0;
+#pragma unroll 1
         for (int point = 0; point < family.points; ++point) {
             const int slot = (rows.t - point + family.points) % family.points;
             const double *defects = all + slot * count + state * family.rows;
             const double *c = family.table + point * q + j;
             double along = 0;
+#pragma unroll 1
             for (int row = 0; row < family.rows; ++row)
                 along += c[row * family.columns] * defects[row];
             sum += along * rows.powers(family, point, state)[j];

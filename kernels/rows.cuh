@@ -67,6 +67,7 @@ __device__ inline A power(A length, int exponent)
 {
     const A base = exponent < 0 ? A(1) / length : length;
     A product = 1;
+#pragma unroll 1
     for (int i = abs(exponent); i > 0; --i)
         product *= base;
     return product;
@@ -90,12 +91,15 @@ struct SharedTable {
         double *table = memory.take<double>(rows * columns);
         Real *gram = memory.take<Real>(columns * columns);
         Real *sums = memory.take<Real>(columns);
+#pragma unroll 1
         for (int i = threadIdx.x; i < rows * columns; i += blockDim.x)
             table[i] = source.table[i];
         __syncthreads();
+#pragma unroll 1
         for (int i = threadIdx.x; i < columns * (columns + 1); i += blockDim.x) {
             const int a = i / columns - 1, b = i % columns;
             double sum = 0;
+#pragma unroll 1
             for (int row = 0; row < rows; ++row)
                 sum += (a < 0 ? 1.0 : table[row * columns + a]) * table[row * columns + b];
             (a < 0 ? sums : gram + a * columns)[b] = Real(weight * weight * sum);
@@ -127,7 +131,8 @@ struct Rows {
     // Of the point last staged.
     int t = 0;
     A mean_step = 1;        // ℓ, or 1 where rows are not balanced
-    A equation_weight = 1;  // W² of equation rows
+    A equation_factor = 1;  // W of equation rows
+    A equation_weight = 1;  // W²
 
     // Shared memory of the team.
     A *pair_powers;    // (2, steps' K, Q): h^(j + shift) of the last two steps
@@ -158,8 +163,10 @@ struct Rows {
     {
         this->system = system;
         const int powers = sizes.step_states * sizes.derivatives;
+#pragma unroll 1
         for (int i = team.rank; i < 2 * powers; i += team.size)
             pair_powers[i] = 0;
+#pragma unroll 1
         for (int i = team.rank; triple.rows && i < 3 * powers; i += team.size)
             triple_powers[i] = 0;
         team.sync();
@@ -172,20 +179,24 @@ struct Rows {
         const Problem &p = problem;
         if (first || p.coefficients.time) {
             const int64_t offset = system * p.coefficients.system + t * p.coefficients.time;
+#pragma unroll 1
             for (int i = team.rank; i < p.equations * sizes.equation_columns; i += team.size)
                 coefficients[i] = checked(p.coefficients, offset + i, 1);
         }
         if (first || p.rhs.time) {
             const int64_t offset = system * p.rhs.system + t * p.rhs.time;
+#pragma unroll 1
             for (int i = team.rank; i < p.equations; i += team.size)
                 rhs[i] = checked(p.rhs, offset + i, 2);
         }
         if (t < p.initial_points) {
             const int64_t offset = system * p.initial_values.system + t * p.initial_values.time;
+#pragma unroll 1
             for (int i = team.rank; i < p.states * p.initial_derivatives; i += team.size)
                 initial[i] = checked(p.initial_values, offset + i, 4);
         }
         const int powers = sizes.step_states * sizes.derivatives;
+#pragma unroll 1
         for (int i = team.rank; i < powers; i += team.size) {
             const int state = sizes.by_derivatives.quotient(i), j = i - state * sizes.derivatives;
             // The last point has no step of its own: its rows are scaled by the one before.
@@ -201,12 +212,13 @@ struct Rows {
         team.sync();
         if (p.balanced) {
             A sum = 0;
+#pragma unroll 1
             for (int state = 0; state < sizes.step_states; ++state)
                 sum += lengths[state];
             mean_step = sum / A(sizes.step_states);
         }
-        const A factor = A(p.weight_equation) * power(mean_step, sizes.equation_derivatives - 1);
-        equation_weight = factor * factor;
+        equation_factor = A(p.weight_equation) * power(mean_step, sizes.equation_derivatives - 1);
+        equation_weight = equation_factor * equation_factor;
     }
 
     // s[t] of a state.
@@ -228,12 +240,12 @@ struct Rows {
         return all + (slot * sizes.step_states + (sizes.step_states > 1 ? state : 0)) * sizes.derivatives;
     }
 
-    // W² of the initial row of derivative j, at points that have one.
-    __device__ A initial_weight(int j) const
+    // W of the initial row of derivative j, at points that have one.
+    __device__ A initial_factor(int j) const
     {
-        const A factor = A(problem.weight_initial) * power(mean_step, j);
-        return factor * factor;
+        return A(problem.weight_initial) * power(mean_step, j);
     }
+    __device__ A initial_weight(int j) const { return initial_factor(j) * initial_factor(j); }
 
     // Whether (t, k, j) has an initial value.
     __device__ bool given(int j) const
@@ -253,6 +265,7 @@ struct Rows {
     {
         const int q = sizes.derivatives;
         Real sum = 0;
+#pragma unroll 1
         for (int point = 0; point + distance < family.points; ++point) {
             const A *length = powers(family, point, state);
             const Real gram =
@@ -273,6 +286,7 @@ struct Rows {
         if (j < sizes.equation_derivatives && other < sizes.equation_derivatives) {
             const Real *a = coefficients + state * sizes.equation_derivatives + j;
             const Real *b = coefficients + other_state * sizes.equation_derivatives + other;
+#pragma unroll 4
             for (int e = 0; e < problem.equations; ++e)
                 sum += a[e * sizes.equation_columns] * b[e * sizes.equation_columns];
             sum *= Real(equation_weight);
@@ -325,6 +339,7 @@ struct Rows {
     __device__ Real slack(const SharedTable<Real> &family, int state, int j) const
     {
         Real sum = 0;
+#pragma unroll 1
         for (int point = 0; point < family.points; ++point)
             sum += Real(powers(family, point, state)[j]) * family.sums[point * sizes.derivatives + j];
         return sum;
@@ -335,6 +350,7 @@ struct Rows {
         Real sum = 0;
         if (j < sizes.equation_derivatives) {
             const Real *column = coefficients + state * sizes.equation_derivatives + j;
+#pragma unroll 4
             for (int e = 0; e < problem.equations; ++e)
                 sum += column[e * sizes.equation_columns] * rhs[e];
             sum *= Real(equation_weight);

@@ -42,6 +42,7 @@ struct Substitution {
     {
         const Real *source = factor + int64_t(t) * sizes.block * places.stored;
         Real *target = block_row(t);
+#pragma unroll 1
         for (int index = team.rank; index < sizes.block * places.stored; index += team.size) {
             const int row = places.by_stored.quotient(index);
             Real *place = target + row * places.pitch + index - row * places.stored;
@@ -67,6 +68,7 @@ struct Substitution {
     {
         const int c = sizes.border;
         const Real *source = factor + int64_t(sizes.blocks) * sizes.block * places.stored;
+#pragma unroll 1
         for (int index = team.rank; index < c * c; index += team.size) {
             const int row = index / c;
             corner[row * (c + 1) + index - row * c] = source[index];
@@ -76,8 +78,10 @@ struct Substitution {
     // Before the first block of a forward substitution.
     __device__ void start_forward() const
     {
+#pragma unroll 1
         for (int i = team.rank; i < sizes.bandwidth * sizes.block; i += team.size)
             taken[i] = 0;
+#pragma unroll 1
         for (int i = team.rank; i < sizes.border; i += team.size)
             border[i] = 0;
         team.sync();
@@ -89,11 +93,14 @@ struct Substitution {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
         const Real *a = block_row(t);
         double *v = solution(0, t);
+#pragma unroll 1
         for (int i = team.rank; i < p; i += team.size)
             x[i] -= taken[i];
         team.sync();
+#pragma unroll 1
         for (int row = 0; row < p; ++row) {
             const double value = x[row] * a[row * pitch + q + row];
+#pragma unroll 1
             for (int i = row + team.rank; i < p; i += team.size) {
                 if (i == row)
                     v[row] = value;
@@ -102,6 +109,7 @@ struct Substitution {
             }
             team.sync();
         }
+#pragma unroll 1
         for (int i = team.rank; i < p; i += team.size) {
             substituted[int64_t(t) * p + i] = v[i];
             const double outermost = along(a, i, v, sizes.by_derivatives.multiple(i));
@@ -112,6 +120,7 @@ struct Substitution {
                 taken[i] = outermost;
             }
         }
+#pragma unroll 1
         for (int i = team.rank; i < sizes.border; i += team.size)
             border[i] -= along(a, places.border + i, v, 0);
     }
@@ -120,6 +129,7 @@ struct Substitution {
     __device__ double along(const Real *a, int place, const double *v, int first) const
     {
         double sum = 0;
+#pragma unroll 4
         for (int m = sizes.block - 1; m >= first; --m)
             sum += double(a[m * places.pitch + place]) * v[m];
         return sum;
@@ -130,8 +140,10 @@ struct Substitution {
     {
         const int c = sizes.border, pitch = c + 1;
         team.sync();
+#pragma unroll 1
         for (int row = 0; row < c; ++row) {
             const double value = border[row] * corner[row * pitch + row];
+#pragma unroll 1
             for (int i = row + team.rank; i < c; i += team.size) {
                 if (i == row)
                     substituted[int64_t(sizes.blocks) * sizes.block + row] = value;
@@ -155,14 +167,18 @@ struct Substitution {
         const int c = sizes.border, n = sizes.blocks, vectors = probe < 0 ? 1 : 2;
         double squares = 0;
         fetch(factor, n - 1);
+#pragma unroll 1
         for (int i = team.rank; i < 2 * (w + 1) * p; i += team.size)
             solved[i] = 0;
+#pragma unroll 1
         for (int i = team.rank; i < c; i += team.size) {
             border[i] = substituted[int64_t(n) * p + i];
             border[c + i] = n * p + i == probe;
         }
         team.sync();
+#pragma unroll 1
         for (int row = c - 1; row >= 0; --row) {
+#pragma unroll 1
             for (int i = team.rank; i < vectors * c; i += team.size) {
                 const int vector = i >= c, m = i - vector * c;
                 if (m < row) {
@@ -173,6 +189,7 @@ struct Substitution {
                 }
             }
             team.sync();
+#pragma unroll 1
             for (int vector = team.rank; vector < vectors; vector += team.size) {
                 const double sum = border[vector * c + row];
                 squares += vector ? sum * sum : 0.0;
@@ -182,11 +199,13 @@ struct Substitution {
             }
             team.sync();
         }
+#pragma unroll 1
         for (int t = n - 1; t >= 0; --t) {
             if (t > 0)
                 fetch(factor, t - 1);
             arrive(t == 0);
             const Real *a = block_row(t);
+#pragma unroll 1
             for (int index = team.rank; index < vectors * p; index += team.size) {
                 const int vector = index >= p, i = index - vector * p;
                 double sum = vector ? double(t * p + i == probe) : substituted[int64_t(t) * p + i];
@@ -197,17 +216,22 @@ struct Substitution {
                     squares += vector ? term * term : 0.0;
                 };
                 const double *outermost = solution(vector, t + w);
+#pragma unroll 4
                 for (int k = sizes.by_derivatives.multiple(i) + q - 1; k >= 0; --k)
                     couple(row[k], outermost[k]);
                 const double *next = solution(vector, t + 1);
+#pragma unroll 1
                 for (int k = w == 2 ? p - 1 : -1; k >= 0; --k)
                     couple(row[q + p + k], next[k]);
+#pragma unroll 1
                 for (int k = 0; k < c; ++k)
                     couple(row[places.border + k], border[vector * c + k]);
                 x[index] = sum;
             }
             team.sync();
+#pragma unroll 1
             for (int row = p - 1; row >= 0; --row) {
+#pragma unroll 1
                 for (int index = team.rank; index < vectors * (row + 1); index += team.size) {
                     const int vector = index > row, m = index - vector * (row + 1);
                     const double sum = x[vector * p + row];
@@ -223,6 +247,7 @@ struct Substitution {
                 }
                 team.sync();
             }
+#pragma unroll 1
             for (int i = team.rank; i < p; i += team.size)
                 emit(t, i, solution(0, t)[i]);
             after(t);

@@ -42,6 +42,7 @@ struct Tangent {
 
     __device__ void load(int t) const
     {
+#pragma unroll 1
         for (int i = team.rank; i < sizes.block; i += team.size)
             point(t)[i] = t < sizes.points ? iterate[int64_t(t) * sizes.block + i] : 0;
     }
@@ -65,10 +66,13 @@ struct Tangent {
         this->iterate = iterate;
         slack = 0;
         rows.start(system);
+#pragma unroll 1
         for (int t = 0; t < sizes.bandwidth; ++t)
             load(t);
+#pragma unroll 1
         for (int i = team.rank; i < 2 * sizes.states * rows.pair.rows; i += team.size)
             pair[i] = pair_tangent[i] = 0;
+#pragma unroll 1
         for (int i = team.rank; i < 3 * sizes.states * rows.triple.rows; i += team.size)
             triple[i] = triple_tangent[i] = 0;
     }
@@ -80,18 +84,22 @@ struct Tangent {
         const int block = sizes.block, states = sizes.states, q = sizes.derivatives;
         const int given = sizes.equation_derivatives;
         load(t + sizes.bandwidth);
+#pragma unroll 1
         for (int i = team.rank; i < p.equations * sizes.equation_columns; i += team.size)
             coefficients[i] = value(tangents.coefficients, t, i);
         rows.stage(t, t == 0);
         if (p.balanced && tangents.steps.data) {
             double sum = 0;
+#pragma unroll 1
             for (int state = 0; state < sizes.step_states; ++state)
                 sum += step(min(t, sizes.points - 2), state);
             d_mean_step = sum / sizes.step_states;
         }
+#pragma unroll 1
         for (int index = team.rank; index < p.equations * states; index += team.size) {
             const int state = index - index / states * states;
             double sum = 0, d_sum = 0;
+#pragma unroll 1
             for (int j = 0; j < given; ++j) {
                 sum += double(rows.coefficients[index * given + j]) * point(t)[state * q + j];
                 d_sum += double(coefficients[index * given + j]) * point(t)[state * q + j];
@@ -103,8 +111,10 @@ struct Tangent {
         if (rows.triple.rows)
             smooth(rows.triple, triple, triple_tangent);
         team.sync();
+#pragma unroll 1
         for (int e = team.rank; e < p.equations; e += team.size) {
             double defect = rows.rhs[e], d_defect = value(tangents.rhs, t, e);
+#pragma unroll 1
             for (int state = 0; state < states; ++state) {
                 defect -= parts[e * states + state];
                 d_defect -= parts[(p.equations + e) * states + state];
@@ -114,10 +124,12 @@ struct Tangent {
             equation[p.equations + e] = rows.equation_weight * defect;
         }
         team.sync();
+#pragma unroll 1
         for (int i = team.rank; i < block; i += team.size) {
             const int state = sizes.by_derivatives.quotient(i), j = i - state * q;
             double sum = 0;
             if (j < given)
+#pragma unroll 1
                 for (int e = 0; e < p.equations; ++e) {
                     const int index = (e * states + state) * given + j;
                     sum += double(rows.coefficients[index]) * equation[e] +
@@ -149,13 +161,16 @@ struct Tangent {
         const bool exist = t + family.points <= sizes.points;
         const double weight = rows.problem.weight_smoothness * rows.problem.weight_smoothness;
         const double epsilon = rows.problem.slack ? iterate[int64_t(sizes.points) * sizes.block] : 0;
+#pragma unroll 1
         for (int index = team.rank; index < count; index += team.size) {
             const int state = index / family.rows, row = index - state * family.rows;
             const double *length = rows.powers(family, 0, state);
             double sum = epsilon, slope = 0, d_length = 0;
+#pragma unroll 1
             for (int point = 0; exist && point < family.points; ++point) {
                 const double *c = family.table + row * family.columns + point * q;
                 const double *values = this->point(t + point) + state * q;
+#pragma unroll 1
                 for (int j = 0; j < q; ++j) {
                     const double term = c[j] * length[j] * values[j];
                     sum += term;
@@ -180,11 +195,13 @@ struct Tangent {
     {
         const int q = sizes.derivatives, count = sizes.states * family.rows;
         double sum = 0;
+#pragma unroll 1
         for (int point = 0; point < family.points; ++point) {
             const int slot = (rows.t - point + family.points) % family.points;
             const int first = slot * count + state * family.rows;
             const double *c = family.table + point * q + j;
             double along = 0;
+#pragma unroll 1
             for (int row = 0; row < family.rows; ++row)
                 along += c[row * family.columns] *
                          (all[first + row] + (j + family.shift) * all_tangent[first + row]);

@@ -30,6 +30,7 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
     Gradient<Real, KIND> gradient(bench.rows, adjoint, bench.rest);
     gradient.place = desk.index;
 
+#pragma unroll 1
     for (int64_t system = first; system < min(first + plan.group, plan.problem.batch); ++system) {
         gradient.add = system > first;
         if (adjoint.status[system].kind != STATUS_OK) {
@@ -41,6 +42,7 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
         const Real *cotangent = static_cast<const Real *>(adjoint.cotangent) + system * values;
         const Real *slack = static_cast<const Real *>(adjoint.epsilon_cotangent);
         const int refinement = plan.problem.refinement;
+#pragma unroll 1
         for (int step = 0; step <= refinement; ++step) {
             team.sync();
             if (step > 0)
@@ -73,6 +75,7 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
         gradient.finish();
     }
     Real *weights = static_cast<Real *>(adjoint.weights.data) + desk.index * adjoint.weights.system;
+#pragma unroll 1
     for (int family = 0; family < 4; ++family) {
         const double sum = desk.sum(gradient.weights[family]);
         if (team.rank == 0)

@@ -39,7 +39,7 @@ __device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects)
 }
 
 #define INSTANCE(KIND, NAME, REAL, TYPE)                                                      \
-    extern "C" __global__ void __launch_bounds__(block_threads<KIND>())                       \
+    extern "C" __global__ void __launch_bounds__(block_threads<KIND>(), 1)                       \
         team_defects_##NAME##_##TYPE(const __grid_constant__ TeamPlan plan,                   \
                                      const __grid_constant__ TeamDefects defects)           \
     {                                                                                         \

@@ -15,6 +15,7 @@
 
 #include <cfloat>
 
+#include "square_root.cuh"
 #include "team_solve.cuh"
 
 // How the system ended.
@@ -52,23 +53,43 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
     Bench<Real, KIND> bench(plan, sizes, places, desk);
     Banded<Real, KIND> &banded = bench.banded;
     Substitution<Real, KIND> &substitution = bench.substitution;
+    // The stack's turn is before that of substitution and residual.
+    Real *rows_of_stack = reinterpret_cast<Real *>(substitution.x);
+    if (KIND == GLOBAL)
+        rows_of_stack = banded.window + window_values(sizes, places);
 
+#pragma unroll 1
     for (int64_t system = first; system < min(first + plan.group, plan.problem.batch); ++system) {
         double *iterate = plan.iterate + system * plan.unknowns;
         RefinedSolve<Real, KIND> solve = bench.solve(plan, system, iterate);
         Real *factor = static_cast<Real *>(plan.factor) + system * plan.factor_values;
 
         rows.start(system);
-        banded.start();
-        for (int t = 0; t < sizes.blocks; ++t) {
-            rows.stage(t, t == 0);
-            banded.form(t, rows);
-            banded.eliminate(t);
-            banded.store(t, factor, solve.substituted);
+        if (plan.problem.square_root) {
+            RowStack<Real, KIND> stack(banded, rows, rows_of_stack);
+            stack.start();
+#pragma unroll 1
+            for (int t = 0; t < sizes.blocks; ++t) {
+                rows.stage(t, t == 0);
+                stack.eliminate(t);
+                banded.store(t, factor, solve.substituted);
+            }
+            if (sizes.closing)
+                rows.stage(sizes.points - 1, false);
+            stack.eliminate_border(factor, solve.substituted);
+        } else {
+            banded.start();
+#pragma unroll 1
+            for (int t = 0; t < sizes.blocks; ++t) {
+                rows.stage(t, t == 0);
+                banded.form(t, rows);
+                banded.eliminate(t);
+                banded.store(t, factor, solve.substituted);
+            }
+            if (sizes.closing)
+                rows.stage(sizes.points - 1, false);
+            banded.eliminate_border(rows, factor, solve.substituted);
         }
-        if (sizes.closing)
-            rows.stage(sizes.points - 1, false);
-        banded.eliminate_border(rows, factor, solve.substituted);
         Pivots<Real> pivots = desk.gather(
             banded.judged, [](Pivots<Real> &all, const Pivots<Real> &other) { all.merge(other); });
         if (pivots.weakest_unknown == INT_MAX)
@@ -86,6 +107,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
         };
         auto after = [](int) {};
         double squares = 0;
+#pragma unroll 1
         for (int step = 0; step <= refinement; ++step) {
             if (step > 0) {
                 team.sync();
@@ -126,6 +148,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
             else if (!plan.problem.slack)
                 static_cast<Real *>(solution.epsilon)[system] = 0;
         }
+#pragma unroll 1
         for (int64_t i = team.rank; status.kind != STATUS_OK && i < values; i += team.size)
             z[i] = Real(NAN);
         rows.faults = Faults();

@@ -24,7 +24,7 @@ typedef struct {
     double *substituted;  // (teams, unknowns): R⁻ᵀ of a right-hand side
     double *direction;    // (teams, unknowns): adjoint or tangent; not in the forward solve
     double *tangent_rhs;  // (teams, unknowns), of the tangent kernels only
-    void *window;         // (teams, (w+1)·P·(places of a row)), or null: in shared memory
+    void *window;         // (teams, window and stack of the square root), if not in shared memory
 } TeamPlan;
 
 // What the forward kernels write.

@@ -65,6 +65,7 @@ struct Desk {
         all[team.rank] = mine;
         team.sync();
         T total = all[0];
+#pragma unroll 1
         for (int i = 1; i < team.size; ++i)
             merge(total, all[i]);
         team.sync();
@@ -97,16 +98,19 @@ struct RefinedSolve {
         substitution.fetch(factor, 0);
         substitution.fetch_border(factor);
         substitution.start_forward();
+#pragma unroll 1
         for (int t = 0; t < sizes.points; ++t) {
             const bool in_border = t == sizes.blocks;
             if (t + 1 < sizes.blocks)
                 substitution.fetch(factor, t + 1);
             double *x = substitution.x;
+#pragma unroll 1
             for (int i = team.rank; i < p; i += team.size)
                 x[i] = given(t, i);
             if (with_residual)
                 residual.add(t, iterate, x);
             if (in_border) {
+#pragma unroll 1
                 for (int i = team.rank; i < p; i += team.size)
                     substitution.border[i] += x[i];
             } else {
@@ -145,7 +149,7 @@ struct Bench {
           rest(rows.rest),
           banded(sizes, places, desk.team, rest,
                  static_cast<Real *>(plan.window) +
-                     desk.index * (sizes.bandwidth + 1) * sizes.block * places.pitch),
+                     desk.index * (window_values(sizes, places) + stack_values(plan.problem, sizes))),
           substitution(sizes, places, desk.team, banded, rest),
           residual(rows, Carver(rest))
     {

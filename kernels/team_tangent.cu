@@ -3,7 +3,7 @@
 #include "team_tangent.cuh"
 
 #define INSTANCE(KIND, NAME, REAL, TYPE)                                                      \
-    extern "C" __global__ void __launch_bounds__(block_threads<KIND>())                       \
+    extern "C" __global__ void __launch_bounds__(block_threads<KIND>(), 1)                       \
         team_tangent_##NAME##_##TYPE(const __grid_constant__ TeamPlan plan,                   \
                                      const __grid_constant__ TeamTangent tangents)           \
     {                                                                                         \

@@ -28,12 +28,14 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents)
     Bench<Real, KIND> bench(plan, sizes, places, desk);
     Tangent<Real, KIND> tangent(bench.rows, tangents, bench.rest);
 
+#pragma unroll 1
     for (int64_t system = first; system < min(first + plan.group, plan.problem.batch); ++system) {
         Real *d_values = static_cast<Real *>(tangents.d_values) + system * values;
         Real *d_epsilon = static_cast<Real *>(tangents.d_epsilon) + system;
         if (team.rank == 0)
             *d_epsilon = 0;
         if (tangents.status[system].kind != STATUS_OK) {
+#pragma unroll 1
             for (int64_t i = team.rank; i < values; i += team.size)
                 d_values[i] = 0;
             continue;
@@ -44,15 +46,19 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents)
         const int refinement = plan.problem.refinement;
         tangent.start(system, plan.iterate + system * plan.unknowns);
         double *x = solve.substitution.x;
+#pragma unroll 1
         for (int t = 0; t < sizes.points; ++t) {
+#pragma unroll 1
             for (int i = team.rank; i < p; i += team.size)
                 x[i] = 0;
             tangent.add(t, x);
+#pragma unroll 1
             for (int i = team.rank; i < p; i += team.size)
                 rhs[int64_t(t) * p + i] = x[i];
             team.sync();
         }
         const double slack = desk.sum(tangent.slack);
+#pragma unroll 1
         for (int step = 0; step <= refinement; ++step) {
             team.sync();
             if (step > 0)

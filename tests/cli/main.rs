@@ -1,5 +1,7 @@
 //! The program `mnn` from outside: arguments in; files, messages and exit codes out.
 
+#[cfg(feature = "cuda")]
+mod device;
 mod discover;
 mod help;
 mod malformed_tables;

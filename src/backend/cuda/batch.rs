@@ -11,6 +11,7 @@ use super::memory::Buffer;
 use super::path::{CotangentView, GradientOutputs, Path, SolutionView, SolutionViewMut};
 use super::paths;
 use super::problem::{Layout, ProblemTemplate, Values};
+use super::ranges::range;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::plan::Plan;
@@ -65,8 +66,19 @@ impl<T: Real> Batch<T> {
         options: &Options,
         staging: impl Fn(usize) -> Result<S>,
     ) -> Result<(Self, S)> {
-        let template = ProblemTemplate::new::<T>(device, shape, options)?;
         let path = paths::choose::<T>(device, shape, options)?;
+        Self::with_path(device, shape, options, path, staging)
+    }
+
+    /// The same with a path that was chosen already.
+    pub fn with_path<S>(
+        device: &Arc<CudaDevice>,
+        shape: &ProblemShape,
+        options: &Options,
+        path: Box<dyn Path<T>>,
+        staging: impl Fn(usize) -> Result<S>,
+    ) -> Result<(Self, S)> {
+        let template = ProblemTemplate::new::<T>(device, shape, options)?;
         let partials = Partials::new(device, shape.batch, path.group(), &template.layouts)?;
         let mut part_systems = shape.batch;
         let (workspace, staging) = loop {
@@ -133,6 +145,7 @@ impl<T: Real> Batch<T> {
         inputs: [Values<'_>; 4],
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
+        let _range = range("solve");
         let problem = self.template.problem(inputs, part.systems);
         self.path.solve(&problem, &mut self.workspace.view_mut(), solution)
     }
@@ -149,6 +162,7 @@ impl<T: Real> Batch<T> {
         mut targets: [Option<CudaViewMut<'_, T>>; 4],
         mut weights: CudaViewMut<'_, T>,
     ) -> Result<()> {
+        let _range = range("vjp");
         let (device, layouts) = (&self.device, &self.template.layouts);
         let partials = &mut self.partials;
         let (row, rows) = (partials.row(), partials.rows_of(part));
@@ -192,6 +206,7 @@ impl<T: Real> Batch<T> {
         targets: [Option<CudaViewMut<'_, T>>; 4],
         weights: CudaViewMut<'_, T>,
     ) -> Result<()> {
+        let _range = range("sum of shared gradients");
         let Partials { groups, columns, sums, kernel, .. } = &self.partials;
         if *groups == 1 {
             return Ok(());
@@ -215,6 +230,7 @@ impl<T: Real> Batch<T> {
         tangents: [Option<Values<'_>>; 4],
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
+        let _range = range("jvp");
         let problem = self.template.problem(inputs, part.systems);
         let tangents = self.template.tangents(tangents);
         self.path.jvp(&problem, &mut self.workspace.view_mut(), solution, &tangents, tangent)
@@ -228,6 +244,7 @@ impl<T: Real> Batch<T> {
         solution: &SolutionView<'_, T>,
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()> {
+        let _range = range("residuals");
         let problem = self.template.problem(inputs, part.systems);
         self.path.squared_defects(&problem, &mut self.workspace.view_mut(), solution, sums)
     }

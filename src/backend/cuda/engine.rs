@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::batch::{Batch, Part};
 use super::device::CudaDevice;
 use super::memory::Buffer;
-use super::path::CotangentView;
+use super::path::{CotangentView, Path};
+use super::paths;
 use super::problem::{INPUTS, Values};
 use super::results::{SolutionBuffers, values_of_system};
 use crate::adjoint::{Cotangent, Gradients, Tangents};
@@ -64,8 +65,20 @@ impl<T: Real> Staging<T> {
 impl<T: Real> Engine<T> {
     /// Allocates everything.
     pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
-        let (batch, staging) =
-            Batch::new(device, shape, options, |systems| Staging::new(device, shape, systems))?;
+        let path = paths::choose::<T>(device, shape, options)?;
+        Self::with_path(device, shape, options, path)
+    }
+
+    /// The same with a path of the caller's choice.
+    pub fn with_path(
+        device: &Arc<CudaDevice>,
+        shape: &ProblemShape,
+        options: &Options,
+        path: Box<dyn Path<T>>,
+    ) -> Result<Self> {
+        let (batch, staging) = Batch::with_path(device, shape, options, path, |systems| {
+            Staging::new(device, shape, systems)
+        })?;
         let total = |index: usize| batch.template.layouts[index].total(shape.batch);
         Ok(Engine {
             gradients: Gradients {

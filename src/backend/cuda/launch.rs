@@ -2,6 +2,7 @@
 //! only `unsafe` launches of the library are here and in the files below.
 
 pub mod team;
+pub mod thread;
 
 use std::ffi::c_void;
 use std::marker::PhantomData;
@@ -15,6 +16,7 @@ use super::device::{CudaDevice, Kernel, while_doing};
 use super::parameters::{SumTarget, SumTargets};
 use crate::error::{Error, Result};
 use crate::real::Real;
+
 
 /// Most blocks of a grid along x, where the batch lies.
 const MOST_BLOCKS: u64 = i32::MAX as u64;

@@ -7,6 +7,7 @@ use cudarc::driver::sys::CUresult;
 use cudarc::driver::{CudaSlice, CudaView, CudaViewMut, DeviceRepr, DriverError, ValidAsZeroBits};
 
 use super::device::{CudaDevice, while_doing};
+use super::ranges::range;
 use crate::error::{Error, Result};
 
 /// Values that live on a device as they do here.
@@ -89,6 +90,7 @@ impl<T: Element> Buffer<T> {
             return Ok(());
         }
         let doing = format!("copying {what} to the device");
+        let _range = range(&doing);
         self.device.stream().memcpy_htod(values, &mut self.slice).map_err(while_doing(&doing))
     }
 
@@ -103,6 +105,7 @@ impl<T: Element> Buffer<T> {
             return Ok(());
         }
         let doing = format!("copying {what} from the device");
+        let _range = range(&doing);
         self.device
             .stream()
             .memcpy_dtoh(&self.part(0, values.len()), values)

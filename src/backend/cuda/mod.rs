@@ -19,8 +19,10 @@ pub mod parameters;
 pub mod path;
 pub mod paths;
 pub mod problem;
+mod ranges;
 mod results;
 pub mod team;
+pub mod thread;
 
 pub use device::CudaDevice;
 pub use engine::Engine;

@@ -164,10 +164,9 @@ unsafe impl DeviceRepr for RowTable {}
 unsafe impl DeviceRepr for Problem {}
 unsafe impl DeviceRepr for SumTargets {}
 
+/// Comparison of structures with those of a C header.
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::mem::offset_of;
+pub(super) mod testing {
     use std::process::Command;
 
     /// (C expression, its value here) for the size of a structure and the offsets of all its fields.
@@ -178,10 +177,48 @@ mod tests {
             vec![
                 (format!("sizeof({})", stringify!($name)), size_of::<$name>()),
                 $((format!("offsetof({}, {})", stringify!($name), stringify!($field)),
-                   offset_of!($name, $field))),*
+                   std::mem::offset_of!($name, $field))),*
             ]
         }};
     }
+    pub(crate) use layout;
+
+    /// Compiles the C expressions with the kernels' header and compares their values.
+    pub fn check_layout(header: &str, expected: &[(String, usize)]) {
+        let kernels = concat!(env!("CARGO_MANIFEST_DIR"), "/kernels");
+        let directory = tempfile::tempdir().unwrap();
+        let (source, program) =
+            (directory.path().join("layout.c"), directory.path().join("layout"));
+        let print = |(expression, _): &(String, usize)| {
+            format!("    printf(\"%zu\\n\", (size_t)({expression}));\n")
+        };
+        let prints: String = expected.iter().map(print).collect();
+        let text = format!(
+            "#include <stddef.h>\n#include <stdio.h>\n#include \"{header}\"\n\
+             int main(void) {{\n{prints}    return 0;\n}}\n"
+        );
+        std::fs::write(&source, text).unwrap();
+        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+        let compiled = Command::new(&compiler)
+            .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-I", kernels, "-o"])
+            .args([&program, &source])
+            .output()
+            .unwrap_or_else(|error| panic!("{compiler} compiles the kernels' header: {error}"));
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        let printed = Command::new(&program).output().unwrap().stdout;
+        let actual: Vec<usize> =
+            String::from_utf8(printed).unwrap().lines().map(|line| line.parse().unwrap()).collect();
+        assert_eq!(actual.len(), expected.len());
+        for ((expression, here), there) in expected.iter().zip(actual) {
+            assert_eq!(*here, there, "{expression}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{check_layout, layout};
+    use super::*;
 
     #[test]
     fn structures_are_those_of_the_kernels() {
@@ -211,32 +248,6 @@ mod tests {
             triple, coefficients, rhs, initial_values, steps,
         ));
 
-        let kernels = concat!(env!("CARGO_MANIFEST_DIR"), "/kernels");
-        let directory = tempfile::tempdir().unwrap();
-        let (source, program) =
-            (directory.path().join("layout.c"), directory.path().join("layout"));
-        let print = |(expression, _): &(String, usize)| {
-            format!("    printf(\"%zu\\n\", (size_t)({expression}));\n")
-        };
-        let prints: String = expected.iter().map(print).collect();
-        let text = format!(
-            "#include <stddef.h>\n#include <stdio.h>\n#include \"parameters.h\"\n\
-             int main(void) {{\n{prints}    return 0;\n}}\n"
-        );
-        std::fs::write(&source, text).unwrap();
-        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
-        let compiled = Command::new(&compiler)
-            .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-I", kernels, "-o"])
-            .args([&program, &source])
-            .output()
-            .unwrap_or_else(|error| panic!("{compiler} compiles the kernels' header: {error}"));
-        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-        let printed = Command::new(&program).output().unwrap().stdout;
-        let actual: Vec<usize> =
-            String::from_utf8(printed).unwrap().lines().map(|line| line.parse().unwrap()).collect();
-        assert_eq!(actual.len(), expected.len());
-        for ((expression, here), there) in expected.iter().zip(actual) {
-            assert_eq!(*here, there, "{expression}");
-        }
+        check_layout("parameters.h", &expected);
     }
 }

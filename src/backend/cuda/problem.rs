@@ -107,7 +107,7 @@ impl Layout {
         [
             layout(cb, cn * e * k * q, stride(cn, e * k * q), 0),
             layout(rb, rn * e, stride(rn, e), 0),
-            layout(ib, i * k * j, 0, 0),
+            layout(ib, i * k * j, k * j, 0),
             layout(sb, sn * sk, stride(sn, sk), stride(sk, 1)),
         ]
     }

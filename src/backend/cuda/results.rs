@@ -7,7 +7,7 @@ use super::memory::Buffer;
 use super::parameters::{self, *};
 use super::path::{SolutionView, SolutionViewMut};
 use super::problem::INPUTS;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::real::Real;
 use crate::shape::ProblemShape;
 use crate::solver::Status;
@@ -93,7 +93,7 @@ impl<T: Real> SolutionDetails<T> {
         let mut codes = vec![parameters::Status::default(); status.len()];
         self.status.copy_to_host("status", &mut codes)?;
         for (status, code) in status.iter_mut().zip(codes) {
-            *status = decoded(code);
+            *status = decoded(code)?;
         }
         Ok(())
     }
@@ -104,9 +104,9 @@ pub(super) fn values_of_system(shape: &ProblemShape) -> usize {
     shape.points * shape.block()
 }
 
-fn decoded(code: parameters::Status) -> Status {
+fn decoded(code: parameters::Status) -> Result<Status> {
     let index = |number: i32| usize::try_from(number).unwrap_or(0);
-    match code.kind {
+    Ok(match code.kind {
         STATUS_OK => Status::Ok,
         STATUS_NON_FINITE_INPUT => {
             Status::NonFiniteInput { argument: INPUTS[index(code.first).min(INPUTS.len() - 1)] }
@@ -116,6 +116,9 @@ fn decoded(code: parameters::Status) -> Status {
             Status::Breakdown { point: index(code.first), pivot: index(code.second) }
         }
         STATUS_OVERFLOW => Status::Overflow,
-        other => unreachable!("kernels know no status {other}"),
-    }
+        other => {
+            let message = format!("a kernel gave the unknown status {other}");
+            return Err(Error::Device { doing: "reading the statuses".into(), message });
+        }
+    })
 }

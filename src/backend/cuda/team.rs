@@ -18,8 +18,6 @@ use crate::shape::ProblemShape;
 
 pub mod parameters;
 pub mod plan;
-#[cfg(test)]
-mod tests;
 
 use plan::Plan;
 
@@ -37,7 +35,7 @@ impl<T: Real> TeamPath<T> {
     /// [`Error::Argument`](crate::Error) if one system is too large for the device,
     /// [`Error::Device`](crate::Error) if the kernels cannot be loaded.
     pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
-        let plan = Plan::new(shape, options, size_of::<T>(), device.limits())?;
+        let plan = Plan::new::<T>(shape, options, device.limits())?;
         let kernels = TeamKernels::new(device, plan.kind)?;
         Ok(TeamPath { device: device.clone(), plan, kernels })
     }

@@ -11,7 +11,6 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-
 /// Time the forward and the backward solve of a random batch
 ///
 /// What the published solver computes: least squares with Taylor rows, not refined; all coefficients differ by system and by point, one equation a

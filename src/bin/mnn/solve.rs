@@ -7,7 +7,6 @@ use mechanistic::io::atomic;
 use mechanistic::io::problem::{self, OwnedProblem, ProblemFile};
 use mechanistic::{Cotangent, Device, Real, Result, Solver, Status};
 
-
 /// Solve the batch of linear ODEs in a safetensors file
 ///
 /// B systems, N points, E equations of K states, Qc = order + 1 values a state in the equations and

@@ -50,7 +50,7 @@ impl<T: Real> TeamKernels<T> {
         workspace: &mut CudaViewMut<'_, u8>,
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
-        let systems = check_solution(plan, problem, solution)?;
+        check_solution(plan, problem, solution)?;
         let stream = device.stream();
         let (values, _values) = solution.values.device_ptr_mut(stream);
         let (epsilon, _epsilon) = solution.epsilon.device_ptr_mut(stream);
@@ -178,12 +178,11 @@ fn check_solution<T: Real>(
     plan: &Plan,
     problem: &PartProblem<'_>,
     solution: &SolutionViewMut<'_, T>,
-) -> Result<usize> {
+) -> Result<()> {
     let systems = problem.parameters.batch as usize;
     check_length("solution", systems * plan.values(), solution.values.len())?;
     check_length("epsilon", systems, solution.epsilon.len())?;
-    check_length("status", systems, solution.status.len())?;
-    Ok(systems)
+    check_length("status", systems, solution.status.len())
 }
 
 /// What every kernel takes, with the workspace cut up as the plan says, and the shape of the launch.
@@ -213,6 +212,7 @@ fn arrange(
         iterate: at(layout.iterate) as *mut f64,
         substituted: at(layout.substituted) as *mut f64,
         direction: at(layout.direction) as *mut f64,
+        tangent_rhs: at(layout.tangent_rhs) as *mut f64,
         window: at(layout.window) as *mut c_void,
     };
     let teams = systems.div_ceil(group);

@@ -35,6 +35,8 @@ pub struct TeamPlan {
     pub substituted: *mut f64,
     /// (teams, unknowns).
     pub direction: *mut f64,
+    /// (teams, unknowns).
+    pub tangent_rhs: *mut f64,
     /// (teams, values of the window), or null.
     pub window: *mut c_void,
 }
@@ -110,3 +112,29 @@ unsafe impl DeviceRepr for TeamSolution {}
 unsafe impl DeviceRepr for TeamAdjoint {}
 unsafe impl DeviceRepr for TeamTangent {}
 unsafe impl DeviceRepr for TeamDefects {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::cuda::parameters::testing::{check_layout, layout};
+
+    #[test]
+    fn structures_are_those_of_the_kernels() {
+        let expected = [
+            layout!(TeamPlan:
+                problem, group, factor_values, unknowns, team_threads, team_bytes, common_bytes,
+                reserved, factor, iterate, substituted, direction, tangent_rhs, window,
+            ),
+            layout!(TeamSolution: values, epsilon, status),
+            layout!(TeamAdjoint:
+                status, cotangent, epsilon_cotangent, coefficients, rhs, initial_values, steps,
+                weights,
+            ),
+            layout!(TeamTangent:
+                status, coefficients, rhs, initial_values, steps, d_values, d_epsilon,
+            ),
+            layout!(TeamDefects: status, sums),
+        ];
+        check_layout("team_parameters.h", &expected.concat());
+    }
+}

@@ -6,6 +6,7 @@ use std::fmt;
 use crate::backend::cuda::device::Limits;
 use crate::error::{Error, Result};
 use crate::options::{Formulation, Options};
+use crate::real::Real;
 use crate::rows::{pair_rows, triple_rows};
 use crate::shape::ProblemShape;
 
@@ -50,8 +51,14 @@ pub struct Plan {
     coefficients: usize,
     initial: usize,
     step_states: usize,
+    /// N, or 1 where points share the input (N − 1 for steps).
+    coefficient_points: usize,
+    rhs_points: usize,
+    step_points: usize,
     pair_rows: usize,
     triple_rows: usize,
+    /// Most rows that begin at one point, for the square root; 0 for Cholesky.
+    stacked_rows: usize,
     /// c, of which the closing point of a periodic problem.
     border: usize,
     closing: usize,
@@ -79,7 +86,9 @@ pub struct Workspace {
     pub substituted: usize,
     /// (teams, unknowns), f64.
     pub direction: usize,
-    /// (teams, window values).
+    /// (teams, unknowns), f64.
+    pub tangent_rhs: usize,
+    /// (teams, values of the window and of the stack), if not in shared memory.
     pub window: usize,
     /// All of it.
     pub bytes: usize,
@@ -91,11 +100,12 @@ fn array(values: usize, size: usize) -> usize {
 }
 
 impl Plan {
-    /// For problems of this shape, with values of `real` bytes.
+    /// For problems of this shape.
     ///
     /// # Errors
     /// [`Error::Argument`] if the working set of one system exceeds the shared memory of a block.
-    pub fn new(shape: &ProblemShape, options: &Options, real: usize, limits: &Limits) -> Result<Self> {
+    pub fn new<T: Real>(shape: &ProblemShape, options: &Options, limits: &Limits) -> Result<Self> {
+        let (real, square_root) = (size_of::<T>(), options.square_root_in::<T>());
         let order = shape.order();
         let closing = if options.periodic { shape.block() } else { 0 };
         let slack = usize::from(matches!(options.formulation, Formulation::SharedSlack { .. }));
@@ -118,8 +128,12 @@ impl Plan {
             coefficients: e * k * qc,
             initial: k * j,
             step_states: sk,
+            coefficient_points: cn,
+            rhs_points: rn,
+            step_points: sn,
             pair_rows: pair_rows(options, order).rows,
             triple_rows: triple_rows(options, order).map_or(0, |family| family.rows),
+            stacked_rows: 0,
             border: closing + slack,
             closing,
             slack,
@@ -129,6 +143,12 @@ impl Plan {
             warps: 1,
             group: shape.batch.div_ceil(groups),
         };
+        if square_root {
+            let initial = if i > 0 { j } else { 0 };
+            let periodic = if options.periodic { order } else { 0 };
+            let of_state = initial + plan.pair_rows + plan.triple_rows + periodic;
+            plan.stacked_rows = e + k * of_state;
+        }
         plan.choose(shape.batch, limits);
         let needed = plan.common_bytes() + plan.most_team_bytes();
         if needed > limits.shared_memory {
@@ -197,6 +217,12 @@ impl Plan {
 
     fn window_values(&self) -> usize {
         (self.bandwidth() + 1) * self.block() * (self.width() | 1)
+    }
+
+    /// Of the rows on their way into the square root.
+    fn stack_values(&self) -> usize {
+        let columns = (self.bandwidth() + 1) * self.block() + self.border + 1;
+        self.stacked_rows * (columns | 1)
     }
 
     /// N·P.
@@ -283,29 +309,58 @@ impl Plan {
         bytes + offset
     }
 
-    /// Shared memory of a team, of each kernel.
-    pub fn forward_bytes(&self) -> usize {
+    fn gradient_bytes(&self) -> usize {
+        let over_time = |axis: usize, values: usize| if axis == 1 { values } else { 0 };
+        8 * (2 * (self.bandwidth() + 1) * self.block()
+            + 2 * self.equations * (self.states + 1)
+            + self.states * (self.pair_rows + self.triple_rows)
+            + self.equations
+            + self.initial
+            + self.step_states
+            + over_time(self.coefficient_points, self.coefficients)
+            + over_time(self.rhs_points, self.equations)
+            + over_time(self.step_points, self.step_states))
+    }
+
+    fn tangent_rows_bytes(&self) -> usize {
+        let rows = 4 * self.pair_rows + 6 * self.triple_rows;
+        8 * ((self.bandwidth() + 1) * self.block()
+            + 2 * self.equations * (self.states + 1)
+            + self.states * rows)
+            + array(self.coefficients, self.real)
+    }
+
+    /// Shared memory of a team, if `others` take turns in what solves leave.
+    fn team_bytes(&self, others: usize) -> usize {
         self.spread(
             self.rows_bytes()
                 + self.banded_bytes()
                 + self.substitution_bytes()
-                + self.residual_bytes(),
+                + self.residual_bytes().max(others),
         )
     }
 
-    /// See there.
+    /// Shared memory of a team, of the forward kernels: the stack of the square root has its turn
+    /// before substitution and residual.
+    pub fn forward_bytes(&self) -> usize {
+        let stack = if self.kind == Kind::Global { 0 } else { self.stack_values() };
+        let eliminating = self.rows_bytes() + self.banded_bytes() + array(stack, self.real);
+        self.team_bytes(0).max(self.spread(eliminating))
+    }
+
+    /// Of the adjoint kernels.
     pub fn adjoint_bytes(&self) -> usize {
-        self.forward_bytes()
+        self.team_bytes(self.gradient_bytes())
     }
 
-    /// See there.
+    /// Of the tangent kernels.
     pub fn tangent_bytes(&self) -> usize {
-        self.forward_bytes()
+        self.team_bytes(self.tangent_rows_bytes())
     }
 
-    /// See there.
+    /// Of the kernels of the defects.
     pub fn defects_bytes(&self) -> usize {
-        self.spread(self.rows_bytes() + self.residual_bytes())
+        self.spread(self.rows_bytes() + 8 * self.block() + self.residual_bytes())
     }
 
     fn most_team_bytes(&self) -> usize {
@@ -320,12 +375,16 @@ impl Plan {
             bytes += (systems * values * size).next_multiple_of(ALIGNMENT);
             offset
         };
-        let window = if self.kind == Kind::Global { self.window_values() } else { 0 };
+        let window = match self.kind {
+            Kind::Global => self.window_values() + self.stack_values(),
+            Kind::Warp | Kind::Block => 0,
+        };
         Workspace {
             factor: part(self.factor_values(), self.real),
             iterate: part(self.unknowns(), 8),
             substituted: part(self.unknowns(), 8),
             direction: part(self.unknowns(), 8),
+            tangent_rhs: part(self.unknowns(), 8),
             window: part(window, self.real),
             bytes,
         }

@@ -1,13 +1,11 @@
-//! Misuse is an error that names the argument; numerical trouble is the status of one system and
-//! leaves its neighbours bit-identical.
+//! Numerical trouble is the status of one system and leaves its neighbours bit-identical.
 
-mod support;
-
+use super::Subject;
+use super::support::random::Case;
 use mechanistic::{
-    Cotangent, Error, Factorization, Formulation, Options, Problem, ProblemShape, Real, Smoothness,
-    Solver, Status, Tangents, View, Weights,
+    Cotangent, Error, Factorization, Formulation, Options, Problem, Real, Smoothness, Status,
+    Tangents, View, Weights,
 };
-use support::random::Case;
 
 const BATCH: usize = 11;
 
@@ -17,9 +15,9 @@ fn healthy() -> Case {
 }
 
 /// Solves and differentiates; returns status, solution and the gradient of the coefficients.
-fn run(case: &Case) -> (Vec<Status>, Vec<f64>, Vec<f64>) {
+fn run(subject: &Subject, case: &Case) -> (Vec<Status>, Vec<f64>, Vec<f64>) {
     let problem = case.problem();
-    let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+    let mut solver = subject.solver(problem.shape(), &case.options);
     let solution = solver.solve(&problem).unwrap().clone();
     let cotangent = vec![1.0; solution.values.len()];
     let cotangent = Cotangent { values: &cotangent, epsilon: None };
@@ -27,9 +25,8 @@ fn run(case: &Case) -> (Vec<Status>, Vec<f64>, Vec<f64>) {
     (solution.status, solution.values, gradients)
 }
 
-#[test]
-fn a_broken_system_is_reported_and_leaves_its_neighbours_bit_identical() {
-    let (status, values, gradients) = run(&healthy());
+pub fn a_broken_system_is_reported_and_leaves_its_neighbours_bit_identical(subject: &Subject) {
+    let (status, values, gradients) = run(subject, &healthy());
     assert!(status.iter().all(|status| status.is_ok()));
     let size = values.len() / BATCH;
     let gradient_size = gradients.len() / BATCH;
@@ -79,7 +76,7 @@ fn a_broken_system_is_reported_and_leaves_its_neighbours_bit_identical() {
         for broken in [0, 3, 8, BATCH - 1] {
             let mut case = healthy();
             damage(&mut case, broken);
-            let (status, damaged, damaged_gradients) = run(&case);
+            let (status, damaged, damaged_gradients) = run(subject, &case);
             for system in 0..BATCH {
                 let values = &values[system * size..][..size];
                 let damaged = &damaged[system * size..][..size];
@@ -100,8 +97,7 @@ fn a_broken_system_is_reported_and_leaves_its_neighbours_bit_identical() {
     }
 }
 
-#[test]
-fn a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it() {
+pub fn a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it(subject: &Subject) {
     // One state of order 1 at four points. Without smoothness rows every value stands alone.
     let status = |diagonal: [f64; 8], rhs: [f64; 2], formulation: Formulation, periodic: bool| {
         let coefficients: Vec<f64> =
@@ -117,7 +113,7 @@ fn a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it() {
         .unwrap();
         let weights = Weights { smoothness: 0.0, ..Weights::default() };
         let options = Options { weights, formulation, periodic, ..Options::default() };
-        let mut solver = Solver::<f64>::new(problem.shape(), &options).unwrap();
+        let mut solver = subject.solver::<f64>(problem.shape(), &options);
         solver.solve(&problem).unwrap().status[0]
     };
     let zero_at = |index: usize| std::array::from_fn(|i| if i == index { 0.0 } else { 1.0 });
@@ -132,13 +128,12 @@ fn a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it() {
     assert_eq!(status([1e-10; 8], [1e300; 2], least_squares, false), Status::Overflow);
 }
 
-#[test]
-fn a_broken_system_has_no_derivative_and_no_residuals() {
+pub fn a_broken_system_has_no_derivative_and_no_residuals(subject: &Subject) {
     let mut case = healthy();
     // The second system's; every number in its workspace stays finite.
     case.steps.data[10] = -0.1;
     let problem = case.problem();
-    let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+    let mut solver = subject.solver(problem.shape(), &case.options);
     solver.solve(&problem).unwrap();
     let residuals = solver.residuals(&problem).unwrap();
     for (system, residuals) in residuals.iter().enumerate() {
@@ -155,138 +150,20 @@ fn a_broken_system_has_no_derivative_and_no_residuals() {
     }
 }
 
-#[test]
-fn a_broken_system_adds_nothing_to_the_gradient_of_shared_inputs() {
+pub fn a_broken_system_adds_nothing_to_the_gradient_of_shared_inputs(subject: &Subject) {
     // Bit 0: the coefficients are shared by the batch.
     let mut case = Case::new(4, 6, 2, 2, 2, (1, 2), 1, Options::default(), 3);
     case.rhs.data[13] = f64::NAN;
-    let (status, _, gradients) = run(&case);
+    let (status, _, gradients) = run(subject, &case);
     assert!(!status[1].is_ok() && status[0].is_ok());
     assert!(gradients.iter().all(|value| value.is_finite()));
     assert!(gradients.iter().any(|&value| value != 0.0));
 }
 
-fn views<'a>(shapes: [&'a [usize]; 4], data: &'a [Vec<f64>; 4]) -> [View<'a, f64>; 4] {
-    std::array::from_fn(|index| View::new(shapes[index], &data[index]))
-}
-
-#[test]
-fn every_wrong_dimension_is_an_error_that_names_the_array() {
-    // B = 3, N = 5, E = 2, K = 2, Q = 3, I = 1, J = 2.
-    let good: [&[usize]; 4] = [&[3, 5, 2, 2, 3], &[3, 5, 2], &[3, 1, 2, 2], &[3, 4, 2]];
-    let try_shapes = |shapes: [&[usize]; 4]| {
-        let data = shapes.map(|shape| vec![0.5; shape.iter().product()]);
-        let [coefficients, rhs, initial_values, steps] = views(shapes, &data);
-        Problem::new(3, 5, coefficients, rhs, initial_values, steps).map(|_| ())
-    };
-    try_shapes(good).unwrap();
-    let names = ["coefficients", "rhs", "initial_values", "steps"];
-    let wrong: [(usize, &[usize]); 22] = [
-        (0, &[2, 5, 2, 2, 3]),
-        (0, &[3, 4, 2, 2, 3]),
-        (0, &[3, 5, 0, 2, 3]),
-        (0, &[3, 5, 2, 0, 3]),
-        (0, &[3, 5, 2, 2, 1]),
-        (0, &[3, 5, 2, 2, 0]),
-        (0, &[3, 5, 2, 2]),
-        (0, &[0, 5, 2, 2, 3]),
-        (1, &[4, 5, 2]),
-        (1, &[3, 6, 2]),
-        (1, &[3, 5, 3]),
-        (1, &[3, 5]),
-        (2, &[2, 1, 2, 2]),
-        (2, &[3, 6, 2, 2]),
-        (2, &[3, 1, 1, 2]),
-        (2, &[3, 1, 2, 4]),
-        (2, &[3, 1, 2]),
-        (3, &[2, 4, 2]),
-        (3, &[3, 5, 2]),
-        (3, &[3, 4, 3]),
-        (3, &[3]),
-        (3, &[3, 4, 2, 1]),
-    ];
-    for (argument, shape) in wrong {
-        let mut shapes = good;
-        shapes[argument] = shape;
-        let error = try_shapes(shapes).unwrap_err();
-        let text = error.to_string();
-        assert!(matches!(error, Error::Shape { .. }), "{text}");
-        assert!(text.starts_with(names[argument]), "{text}");
-        assert!(text.ends_with(&format!("{shape:?}")), "{text}");
-    }
-    // Too few values for the shape.
-    let data = [vec![0.5; 7], vec![0.0; 30], vec![0.0; 12], vec![0.1; 24]];
-    let [coefficients, rhs, initial_values, steps] = views(good, &data);
-    let error = Problem::new(3, 5, coefficients, rhs, initial_values, steps).unwrap_err();
-    assert!(error.to_string().starts_with("coefficients: shape [3, 5, 2, 2, 3]"), "{error}");
-}
-
-#[test]
-fn empty_and_absurd_sizes_are_errors() {
-    let try_sizes = |batch: usize, points: usize, q: usize, data: &[f64]| {
-        let shape = [1, 1, 1, 1, q];
-        let problem = Problem::new(
-            batch,
-            points,
-            View::new(&shape, data),
-            View::new(&[1, 1, 1], &[0.0]),
-            View::new(&[1, 0, 1, 0], &[]),
-            View::new(&[1, 1], &[0.1]),
-        )?;
-        Solver::<f64>::new(problem.shape(), &Options::default()).map(|_| ())
-    };
-    let one = [1.0, 1.0];
-    assert!(try_sizes(0, 5, 2, &one).unwrap_err().to_string().starts_with("batch"));
-    assert!(try_sizes(1, 0, 2, &one).unwrap_err().to_string().starts_with("points"));
-    assert!(try_sizes(1, 1, 2, &one).unwrap_err().to_string().starts_with("points"));
-    for (batch, points) in [
-        (usize::MAX, 2),
-        (1, usize::MAX),
-        (usize::MAX, usize::MAX),
-        (1 << 40, 1 << 20),
-        (1, 1 << 48),
-        (1 << 48, 2),
-    ] {
-        let error = try_sizes(batch, points, 2, &one).unwrap_err();
-        assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
-    }
-    // K and E: a shape needs no data.
-    for (batch, points, equations, states) in
-        [(1, 2, 1, 1 << 46), (1, 2, 1, usize::MAX), (1 << 20, 1 << 20, 1 << 40, 1)]
-    {
-        let coefficients = [1, 1, equations, states, 2];
-        let initial = [1, 0, states, 0];
-        let error =
-            ProblemShape::new(batch, points, &coefficients, &[1, 1, equations], &initial, &[1, 1])
-                .and_then(|shape| Solver::<f64>::new(&shape, &Options::default()).map(|_| ()))
-                .unwrap_err();
-        assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
-    }
-    // Public fields can be set to anything.
-    let mut shape = healthy().problem().shape().clone();
-    shape.batch = 0;
-    assert!(Solver::<f64>::new(&shape, &Options::default()).is_err());
-}
-
-#[test]
-fn impossible_options_are_errors() {
-    let shape = healthy().problem().shape().clone();
-    let with = |options: &Options| Solver::<f64>::new(&shape, options).map(|_| ()).unwrap_err();
-    for weight in [-1.0, f64::NAN, f64::INFINITY] {
-        let weights = Weights { smoothness: weight, ..Weights::default() };
-        let error = with(&Options { weights, ..Options::default() });
-        assert!(error.to_string().starts_with("weights.smoothness"), "{error}");
-    }
-    let formulation = Formulation::SharedSlack { gamma: f64::NAN, alpha: 1.0 };
-    let error = with(&Options { formulation, ..Options::default() });
-    assert!(error.to_string().starts_with("gamma"), "{error}");
-}
-
-#[test]
-fn derivatives_need_a_solve_and_arrays_that_fit() {
+pub fn derivatives_need_a_solve_and_arrays_that_fit(subject: &Subject) {
     let case = healthy();
     let problem = case.problem();
-    let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+    let mut solver = subject.solver(problem.shape(), &case.options);
     let good = vec![0.0; BATCH * 6 * 6];
     let cotangent = Cotangent { values: &good, epsilon: None };
     assert!(solver.vjp(&problem, &cotangent).is_err());
@@ -305,8 +182,7 @@ fn derivatives_need_a_solve_and_arrays_that_fit() {
     assert!(solver.solve(&other.problem()).is_err());
 }
 
-#[test]
-fn residuals_are_the_norms_of_the_defects() {
+pub fn residuals_are_the_norms_of_the_defects(subject: &Subject) {
     // Overdetermined by two contradicting initial values of u, nothing else at odds.
     let problem = Problem::new(
         1,
@@ -320,7 +196,7 @@ fn residuals_are_the_norms_of_the_defects() {
     // With heavy equation and smoothness rows u is constant: the mean, 1, off by 1 at both points.
     let weights = Weights { equation: 1e4, smoothness: 1e4, ..Weights::default() };
     let options = Options { weights, refinement: Some(2), ..Options::default() };
-    let mut solver = Solver::<f64>::new(problem.shape(), &options).unwrap();
+    let mut solver = subject.solver::<f64>(problem.shape(), &options);
     assert!((solver.solve(&problem).unwrap().values[4] - 1.0).abs() < 1e-6);
     let residuals = solver.residuals(&problem).unwrap()[0];
     assert!((residuals.initial - 2.0_f64.sqrt()).abs() < 1e-6, "{residuals:?}");
@@ -328,11 +204,10 @@ fn residuals_are_the_norms_of_the_defects() {
     assert_eq!(residuals.periodic, 0.0);
 }
 
-#[test]
-fn a_system_without_digits_left_is_a_breakdown() {
+pub fn a_system_without_digits_left_is_a_breakdown(subject: &Subject) {
     // u'' + u = 0 over 1000 steps of 0.01: every pivot is positive, yet in single precision the
     // normal equations hold nothing but rounding.
-    fn status<T: Real>() -> Status {
+    fn status<T: Real>(subject: &Subject) -> Status {
         let values = |values: &[f64]| values.iter().map(|&value| T::of(value)).collect::<Vec<T>>();
         let data = [&[1.0, 0.0, 1.0][..], &[0.0], &[1.0, 0.0], &[0.01]].map(values);
         let problem = Problem::new(
@@ -347,9 +222,13 @@ fn a_system_without_digits_left_is_a_breakdown() {
         let factorization = Factorization::Cholesky;
         let options =
             Options { smoothness: Smoothness::TaylorHold, factorization, ..Options::default() };
-        let mut solver = Solver::<T>::new(problem.shape(), &options).unwrap();
+        let mut solver = subject.solver::<T>(problem.shape(), &options);
         solver.solve(&problem).unwrap().status[0]
     }
-    assert_eq!(status::<f64>(), Status::Ok);
-    assert!(matches!(status::<f32>(), Status::Breakdown { .. }), "{:?}", status::<f32>());
+    assert_eq!(status::<f64>(subject), Status::Ok);
+    assert!(
+        matches!(status::<f32>(subject), Status::Breakdown { .. }),
+        "{:?}",
+        status::<f32>(subject)
+    );
 }

@@ -1,7 +1,8 @@
 //! Solutions and gradients of both formulations against figures computed in f64 with the two
 //! published PyTorch implementations of the method (tests/golden/README.md).
 
-use mechanistic::{Cotangent, Formulation, Options, Problem, Smoothness, Solver, View, Weights};
+use super::Subject;
+use mechanistic::{Cotangent, Formulation, Options, Problem, Smoothness, View, Weights};
 use safetensors::SafeTensors;
 use std::collections::HashMap;
 
@@ -105,12 +106,11 @@ fn relative(actual: &[f64], expected: &[f64]) -> f64 {
     deviation / scale.max(f64::MIN_POSITIVE)
 }
 
-#[test]
-fn solutions_and_gradients_agree_with_the_published_implementations() {
+pub fn solutions_and_gradients_agree_with_the_published_implementations(subject: &Subject) {
     let mut failures = Vec::new();
     for golden in Golden::all() {
         let problem = golden.problem();
-        let mut solver = Solver::new(problem.shape(), &golden.options()).unwrap();
+        let mut solver = subject.solver(problem.shape(), &golden.options());
         let solution = solver.solve(&problem).unwrap();
         assert!(solution.status.iter().all(|status| status.is_ok()), "{}", golden.name);
         let mut check = |what: &str, actual: &[f64], tolerance: f64| {

@@ -1,17 +1,14 @@
 //! The block-banded solver, its adjoint and its forward mode against a dense reference, over
 //! random shapes, broadcast axes, row families, weights and formulations.
 
-mod support;
-
-use mechanistic::{
-    Cotangent, Formulation, Options, Residuals, Smoothness, Solver, Tangents, Weights,
-};
+use super::Subject;
+use super::support::dense::Dense;
+use super::support::random::{Case, Owned, case};
+use mechanistic::{Cotangent, Formulation, Options, Residuals, Smoothness, Tangents, Weights};
 use proptest::prelude::*;
-use support::dense::Dense;
-use support::random::{Case, case};
 
 /// The worst condition number in the batch.
-fn condition(case: &Case) -> f64 {
+pub fn condition(case: &Case) -> f64 {
     (0..case.batch).map(|system| Dense::new(case, system).condition()).fold(0.0, f64::max)
 }
 
@@ -29,7 +26,8 @@ fn assert_close(actual: &[f64], expected: &[f64], tolerance: f64, what: &str) {
 /// Runs `check` on the random cases whose weighted rows have at most the condition number `worst`:
 /// beyond it the normal equations have too few digits left for a comparison. At least a quarter
 /// of the cases must be compared.
-fn on_random_cases(count: u32, worst: f64, check: impl Fn(&Case, f64)) {
+pub fn on_random_cases(subject: &Subject, count: u32, worst: f64, check: impl Fn(&Case, f64)) {
+    let count = subject.cases(count);
     let compared = std::cell::Cell::new(0);
     let mut runner = proptest::test_runner::TestRunner::new_with_rng(
         ProptestConfig { cases: count, failure_persistence: None, ..ProptestConfig::default() },
@@ -52,9 +50,9 @@ fn on_random_cases(count: u32, worst: f64, check: impl Fn(&Case, f64)) {
 }
 
 /// Solution, ε and residuals of every system.
-fn agrees_with_the_dense_reference(case: &Case, condition: f64) {
+fn agrees_with_the_dense_reference(subject: &Subject, case: &Case, condition: f64) {
     let problem = case.problem();
-    let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+    let mut solver = subject.solver(problem.shape(), &case.options);
     let solution = solver.solve(&problem).unwrap().clone();
     let residuals = solver.residuals(&problem).unwrap();
     let tolerance = 1e-13 * condition * condition + 1e-11;
@@ -72,9 +70,10 @@ fn agrees_with_the_dense_reference(case: &Case, condition: f64) {
     }
 }
 
-#[test]
-fn solutions_are_those_of_the_dense_reference() {
-    on_random_cases(400, 1e4, agrees_with_the_dense_reference);
+pub fn solutions_are_those_of_the_dense_reference(subject: &Subject) {
+    on_random_cases(subject, 400, 1e4, |case, condition| {
+        agrees_with_the_dense_reference(subject, case, condition);
+    });
 }
 
 /// ℓ = cotangent · (solution, ε), by the dense reference.
@@ -90,11 +89,10 @@ fn loss(case: &Case, cotangent: &[f64], epsilon_cotangent: &[f64]) -> f64 {
         .sum()
 }
 
-#[test]
-fn gradients_are_central_differences_of_the_dense_reference() {
-    on_random_cases(60, 1e4, |case, condition| {
+pub fn gradients_are_central_differences_of_the_dense_reference(subject: &Subject) {
+    on_random_cases(subject, 60, 1e4, |case, condition| {
         let problem = case.problem();
-        let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+        let mut solver = subject.solver(problem.shape(), &case.options);
         let values = solver.solve(&problem).unwrap().values.len();
         let cotangent = Case::noise(1, values);
         let epsilon = Case::noise(2, case.batch);
@@ -137,9 +135,9 @@ fn gradients_are_central_differences_of_the_dense_reference() {
 }
 
 /// cotangent · jvp(tangents) = vjp(cotangent) · tangents.
-fn forward_is_the_transpose_of_reverse(case: &Case, condition: f64) {
+fn forward_is_the_transpose_of_reverse(subject: &Subject, case: &Case, condition: f64) {
     let problem = case.problem();
-    let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+    let mut solver = subject.solver(problem.shape(), &case.options);
     let values = solver.solve(&problem).unwrap().values.len();
     let mut moved = case.clone();
     let directions: Vec<_> = moved
@@ -169,15 +167,15 @@ fn forward_is_the_transpose_of_reverse(case: &Case, condition: f64) {
     assert_close(&[forward], &[reverse], tolerance, "dot product");
 }
 
-#[test]
-fn forward_mode_is_the_transpose_of_reverse_mode() {
-    on_random_cases(300, 1e4, forward_is_the_transpose_of_reverse);
+pub fn forward_mode_is_the_transpose_of_reverse_mode(subject: &Subject) {
+    on_random_cases(subject, 300, 1e4, |case, condition| {
+        forward_is_the_transpose_of_reverse(subject, case, condition);
+    });
 }
 
 /// The smallest and the oddest sizes. With more equations than unknowns at a point, the systems are
 /// determined whatever the other rows.
-#[test]
-fn corner_shapes_are_solved_and_differentiated() {
+pub fn corner_shapes_are_solved_and_differentiated(subject: &Subject) {
     const ALL_SHARED: u32 = (1 << 9) - 1;
     // B, N, K, order, (I, J), shared axes.
     let sizes = [
@@ -211,23 +209,21 @@ fn corner_shapes_are_solved_and_differentiated() {
                     );
                     let condition = condition(&case);
                     assert!(condition < 1e4, "{condition:.1e} for {:?}", case.problem().shape());
-                    agrees_with_the_dense_reference(&case, condition);
-                    forward_is_the_transpose_of_reverse(&case, condition);
+                    agrees_with_the_dense_reference(subject, &case, condition);
+                    forward_is_the_transpose_of_reverse(subject, &case, condition);
                 }
             }
         }
     }
 }
 
-#[test]
-fn single_precision_agrees_with_double_on_well_conditioned_problems() {
-    on_random_cases(200, 50.0, |case, condition| {
+pub fn single_precision_agrees_with_double_on_well_conditioned_problems(subject: &Subject) {
+    on_random_cases(subject, 200, 50.0, |case, condition| {
         let problem = case.problem();
-        let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
+        let mut solver = subject.solver(problem.shape(), &case.options);
         let expected = &solver.solve(&problem).unwrap().values;
-        let rounded = |array: &support::random::Owned| -> Vec<f32> {
-            array.data.iter().map(|&value| value as f32).collect()
-        };
+        let rounded =
+            |array: &Owned| -> Vec<f32> { array.data.iter().map(|&value| value as f32).collect() };
         let arrays = [&case.coefficients, &case.rhs, &case.initial_values, &case.steps];
         let data = arrays.map(rounded);
         let view = |index: usize| mechanistic::View::new(&arrays[index].shape, &data[index]);
@@ -236,7 +232,7 @@ fn single_precision_agrees_with_double_on_well_conditioned_problems() {
                 .unwrap()
                 .extended(case.extra_derivatives)
                 .unwrap();
-        let mut solver = Solver::<f32>::new(single.shape(), &case.options).unwrap();
+        let mut solver = subject.solver::<f32>(single.shape(), &case.options);
         let actual: Vec<f64> =
             solver.solve(&single).unwrap().values.iter().map(|&value| value.into()).collect();
         assert_close(&actual, expected, 1e-6 * condition * condition, "solution in f32");

@@ -1,0 +1,163 @@
+// Factorisation by elimination in M = AᵀW²A, which is formed block by block in registers.
+
+#ifndef MECHANISTIC_THREAD_CHOLESKY_CUH
+#define MECHANISTIC_THREAD_CHOLESKY_CUH
+
+#include "thread_factor.cuh"
+#include "thread_rows.cuh"
+
+namespace thread {
+
+template <typename T, int K, int Q> class Cholesky {
+  public:
+    static constexpr int P = K * Q;
+    static constexpr bool FROM_ROWS = false;
+
+    FactorRow<T, K, Q> row;  // of M while rows are added, of R after `eliminate`
+    double right[P];         // of AᵀW²β, then R⁻ᵀ of it
+
+    __device__ Cholesky() {
+#pragma unroll
+        for (int i = 0; i < Layout<K, Q>::UPPER; ++i) {
+            row.upper_values[i] = T(0);
+        }
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            right[i] = 0;
+            removed[i] = T(0);
+        }
+    }
+
+    // Adds the row Σ c z_t = b, times `factor`.
+    __device__ void add_row(const T (&c)[P], T b, T factor) {
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            const T weighted = factor * factor * c[i];
+            right[i] += double(weighted * b);
+#pragma unroll
+            for (int k = i; k < P; ++k) {
+                row.upper(i, k) += weighted * c[k];
+            }
+        }
+    }
+
+    // Adds the row z_t[i] = b, times `factor`.
+    __device__ void add_unit_row(int i, T b, T factor) {
+        row.upper(i, i) += factor * factor;
+        right[i] += double(factor * factor * b);
+    }
+
+    // Adds the smoothness rows to the next point, whose states have these steps, times `factor`.
+    __device__ void add_smoothness(const ThreadRows &rows, const T (&length)[K], T factor) {
+#pragma unroll
+        for (int i = 0; i < Layout<K, Q>::LINK; ++i) {
+            row.link_values[i] = T(0);
+        }
+#pragma unroll
+        for (int k = 0; k < K; ++k) {
+            T power[2 * Q - 1];
+            weighted_powers(length[k], factor, power);
+#pragma unroll
+            for (int i = 0; i < Q; ++i) {
+#pragma unroll
+                for (int j = 0; j < Q; ++j) {
+                    row.link(k * Q + i, k * Q + j) =
+                        gram<T>(rows, i * 2 * Q + Q + j) * power[i + j];
+                    if (j >= i) {
+                        row.upper(k * Q + i, k * Q + j) +=
+                            gram<T>(rows, i * 2 * Q + j) * power[i + j];
+                    }
+                }
+            }
+        }
+    }
+
+    // Row t of R, and R_tt⁻ᵀ of the right-hand side: R_tj = R_tt⁻ᵀ M_tj.
+    __device__ void eliminate(int t, bool last, Pivots<T> &pivots) {
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            const T whole = row.upper(i, i) + removed[i];
+#pragma unroll
+            for (int k = i; k < P; ++k) {
+#pragma unroll
+                for (int m = 0; m < i; ++m) {
+                    row.upper(i, k) -= row.upper(m, i) * row.upper(m, k);
+                }
+            }
+            const T reciprocal = pivots.reciprocal_root(row.upper(i, i), whole, t, i);
+            row.upper(i, i) = reciprocal;
+#pragma unroll
+            for (int k = i + 1; k < P; ++k) {
+                row.upper(i, k) *= reciprocal;
+            }
+        }
+        if (!last) {
+#pragma unroll
+            for (int k = 0; k < P; ++k) {
+#pragma unroll
+                for (int i = Layout<K, Q>::first_row(k); i < P; ++i) {
+#pragma unroll
+                    for (int m = Layout<K, Q>::first_row(k); m < i; ++m) {
+                        row.link(i, k) -= row.upper(m, i) * row.link(m, k);
+                    }
+                    row.link(i, k) *= row.upper(i, i);
+                }
+            }
+        }
+        row.forward(right);
+    }
+
+    // Moves on to the next point: M_{t+1,t+1} − R_{t,t+1}ᵀ R_{t,t+1}, and the right-hand side alike.
+    __device__ void advance(const ThreadRows &rows, const T (&length)[K], T factor) {
+#pragma unroll
+        for (int j = 0; j < P; ++j) {
+#pragma unroll
+            for (int k = j; k < P; ++k) {
+                T sum = T(0);
+#pragma unroll
+                for (int m = Layout<K, Q>::first_row(k); m < P; ++m) {
+                    sum += row.link(m, j) * row.link(m, k);
+                }
+                row.upper(j, k) = -sum;
+                if (j == k) {
+                    removed[j] = sum;
+                }
+            }
+        }
+#pragma unroll
+        for (int k = 0; k < K; ++k) {
+            T power[2 * Q - 1];
+            weighted_powers(length[k], factor, power);
+#pragma unroll
+            for (int i = 0; i < Q; ++i) {
+#pragma unroll
+                for (int j = i; j < Q; ++j) {
+                    row.upper(k * Q + i, k * Q + j) +=
+                        gram<T>(rows, (Q + i) * 2 * Q + Q + j) * power[i + j];
+                }
+            }
+        }
+        double next[P];
+        row.carry(right, next);
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            right[i] = next[i];
+        }
+    }
+
+  private:
+    T removed[P];  // what elimination has taken from the diagonal of M
+
+    // w² h^n.
+    __device__ static void weighted_powers(T length, T factor, T (&power)[2 * Q - 1]) {
+        power[0] = factor * factor;
+#pragma unroll
+        for (int n = 1; n < 2 * Q - 1; ++n) {
+            power[n] = power[n - 1] * length;
+        }
+    }
+};
+
+}  // namespace thread
+
+#endif

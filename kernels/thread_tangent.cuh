@@ -1,0 +1,238 @@
+// Directional derivative of the solution of small least-squares problems, one system a thread:
+//
+//     M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az) + 2 AᵀWẆ(β − Az)
+//
+// (W varies where rows are balanced by the step). One sweep forward forms the right-hand side and
+// substitutes, one sweep goes back; refinement repeats the two.
+//
+//   grid    x = ceil(B/32): a tile of 32 systems a block
+//   block   32 threads
+//   shared  dynamic: the rings of thread_stream.cuh
+//   reads   the problem, the directions, factor and solution in the workspace, status (B); writes
+//           tangent (B, N, K, Q), epsilon (B) = 0, and in the workspace vector, given, direction
+//   aliasing  none of the arrays overlap
+//
+// Systems that were not solved get zero. No atomics: the same results in every run.
+
+#ifndef MECHANISTIC_THREAD_TANGENT_CUH
+#define MECHANISTIC_THREAD_TANGENT_CUH
+
+#include "thread_refine.cuh"
+
+namespace thread {
+
+// A direction in which an input moves; zero where it stands still.
+template <typename T> class Direction {
+  public:
+    __device__ Direction(const Tile &tile, const Input &input, int time, const ThreadRing &ring,
+                         T *shared)
+        : moves(input.data != nullptr), values(tile, input, time, ring, shared) {}
+
+    __device__ void require(int t, int first, int count) {
+        if (moves) {
+            values.require(t, first, count);
+        }
+    }
+    __device__ double get(int t, int i) { return moves ? double(values.get(t, i)) : 0.0; }
+
+  private:
+    const bool moves;
+    Values<T, false> values;
+};
+
+// Adds the rows' share of one state between two points, whose step moves by d_length, to the
+// right-hand sides of the points.
+template <int Q>
+__device__ void add_smoothness_tangent(const ThreadRows &rows, int count, double length,
+                                       double d_length, double weight, const double (&z)[Q],
+                                       const double (&z_next)[Q], double (&right)[Q],
+                                       double (&right_next)[Q]) {
+    double power[Q], slope[Q], scaled[2][Q], moved[2][Q];
+    powers(length, power);
+#pragma unroll
+    for (int j = 0; j < Q; ++j) {
+        slope[j] = j > 0 ? d_length * j * power[j > 0 ? j - 1 : 0] : 0.0;
+        scaled[0][j] = power[j] * z[j];
+        scaled[1][j] = power[j] * z_next[j];
+        moved[0][j] = slope[j] * z[j];
+        moved[1][j] = slope[j] * z_next[j];
+    }
+    const double squared = weight * weight;
+#pragma unroll 1
+    for (int row = 0; row < count; ++row) {
+        const double residual = -squared * row_times(rows, row, scaled[0], scaled[1]);
+        const double d_residual = -squared * row_times(rows, row, moved[0], moved[1]);
+#pragma unroll
+        for (int j = 0; j < Q; ++j) {
+            const double change = slope[j] * residual + power[j] * d_residual;
+            right[j] += rows.table[row * 2 * Q + j] * change;
+            right_next[j] += rows.table[row * 2 * Q + Q + j] * change;
+        }
+    }
+}
+
+// vector = R⁻ᵀ of the right-hand side; that itself goes to `given` for refinement.
+template <typename T, int K, int Q>
+__device__ void substitute_directions(const ThreadTangent &p, const Tile &tile, T *shared) {
+    constexpr int P = K * Q;
+    const ThreadProblem &common = p.common;
+    const Problem &problem = common.problem;
+    const int points = int(problem.points);
+    const int width = problem.equation_derivatives;
+    const Workspace<T> factor(tile, common.factor, points, Layout<K, Q>::VALUES);
+    const Workspace<double> solution(tile, common.solution, points, P);
+    const Workspace<double> vector(tile, common.vector, points, P);
+    const Workspace<double> given(tile, common.given, points, P);
+
+    Inputs<T, K, Q, false> inputs(tile, common, shared);
+    Direction<T> d_coefficients(tile, p.coefficients, int(problem.coefficients.time),
+                                p.coefficients_ring, shared);
+    Direction<T> d_rhs(tile, p.rhs, int(problem.rhs.time), p.rhs_ring, shared);
+    Direction<T> d_initial(tile, p.initial_values, K * problem.initial_derivatives,
+                           p.initial_values_ring, shared);
+    Direction<T> d_steps(tile, p.steps, int(problem.steps.time), p.steps_ring, shared);
+
+    double z[P], z_next[P], right[P], carried[P], length[K], d_length[K], d_mean = 0;
+    solution.load(0, 0, z_next);
+#pragma unroll
+    for (int i = 0; i < P; ++i) {
+        right[i] = carried[i] = 0;
+    }
+#pragma unroll 1
+    for (int t = 0; t < points; ++t) {
+        const bool last = t + 1 == points;
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            z[i] = z_next[i];
+        }
+        if (!last) {
+            const bool each = problem.steps.state != 0;
+            T rounded[K];
+            solution.load(t + 1, 0, z_next);
+            inputs.lengths(t, rounded);
+            d_steps.require(t, 0, each ? K : 1);
+            d_mean = 0;
+#pragma unroll
+            for (int k = 0; k < K; ++k) {
+                length[k] = double(rounded[k]);
+                d_length[k] = each || k == 0 ? d_steps.get(t, k) : d_length[0];
+                d_mean += d_length[k] / K;
+            }
+        }
+        const Scale<double, Q> scale = inputs.scale(length);
+
+        const double factor_e = problem.weight_equation * scale.equation(problem);
+        const double d_factor_e = problem.balanced ? problem.weight_equation * (width - 1) *
+                                                         scale.select(width - 2) * d_mean
+                                                   : 0.0;
+        inputs.equations(t, [&](int e, const T(&c)[P], T b) {
+            d_coefficients.require(t, e * K * width, K * width);
+            d_rhs.require(t, e, 1);
+            double defect = double(b), d_defect = d_rhs.get(t, e), moved[P];
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                const int j = i % Q;
+                moved[i] =
+                    j < width ? d_coefficients.get(t, (e * K + i / Q) * width + j) : 0.0;
+                defect -= double(c[i]) * z[i];
+                d_defect -= moved[i] * z[i];
+            }
+            const double residual = factor_e * factor_e * defect;
+            const double along = factor_e * factor_e * d_defect + 2 * factor_e * d_factor_e * defect;
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                right[i] += moved[i] * residual + double(c[i]) * along;
+            }
+        });
+
+        const int given_derivatives = problem.initial_derivatives;
+        if (t < problem.initial_points) {
+            d_initial.require(t, 0, K * given_derivatives);
+        }
+        inputs.initial(t, [&](int i, T value) {
+            const int j = i % Q;
+            const double factor_i = problem.weight_initial * scale.power[j];
+            const double d_factor_i =
+                problem.balanced && j > 0
+                    ? problem.weight_initial * j * scale.power[j > 0 ? j - 1 : 0] * d_mean
+                    : 0.0;
+            right[i] += factor_i * factor_i * d_initial.get(t, i / Q * given_derivatives + j) +
+                        2 * factor_i * d_factor_i * (double(value) - z[i]);
+        });
+
+        double right_next[P];
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            right_next[i] = 0;
+        }
+        if (!last) {
+#pragma unroll
+            for (int k = 0; k < K; ++k) {
+                add_smoothness_tangent<Q>(common.rows, problem.pair.rows, length[k], d_length[k],
+                                          problem.weight_smoothness, state<Q>(z, k),
+                                          state<Q>(z_next, k), state<Q>(right, k),
+                                          state<Q>(right_next, k));
+            }
+        }
+        if (problem.refinement > 0) {
+            given.store(t, 0, right);
+        }
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            right[i] += carried[i];
+        }
+        FactorRow<T, K, Q> row;
+        factor.load(t, 0, row.upper_values);
+        row.forward(right);
+        vector.store(t, 0, right);
+        if (!last) {
+            factor.load(t, Layout<K, Q>::UPPER, row.link_values);
+            row.carry(right, carried);
+        }
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            right[i] = right_next[i];
+        }
+    }
+}
+
+template <typename T, int K, int Q> __device__ void tangent(const ThreadTangent &p) {
+    extern __shared__ double dynamic_shared[];
+    T *shared = reinterpret_cast<T *>(dynamic_shared);
+    constexpr int P = K * Q;
+    const ThreadProblem &common = p.common;
+    const int points = int(common.problem.points);
+    const int refinement = common.problem.refinement;
+    const Tile tile(common.problem.batch);
+    const Workspace<double> direction(tile, common.direction, points, P);
+
+    substitute_directions<T, K, Q>(p, tile, shared);
+#pragma unroll 1
+    for (int step = 0; step < refinement; ++step) {
+        substitute_back<T, K, Q>(common, tile, [&](int t, const double(&x)[P]) {
+            add_to(direction, t, x, step > 0);
+        });
+        substitute_residual<T, K, Q, false>(common, tile, shared, direction);
+    }
+    const bool live = p.status[tile.system(tile.lane)].kind == STATUS_OK;
+    Stream<T, true> out(Array<T>(tile, common.unknowns, shared, p.tangent, STORAGE<T>, points * P));
+    substitute_back<T, K, Q>(common, tile, [&](int t, const double(&x)[P]) {
+        double sum[P];
+        if (refinement > 0) {
+            direction.load(t, 0, sum);
+        }
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            out.at(t * P + i) = live ? T(refinement > 0 ? sum[i] + x[i] : x[i]) : T(0);
+        }
+        out.release(p.tangent, (points - t) * P);
+    });
+    out.close(p.tangent);
+    if (tile.holds(tile.lane)) {
+        static_cast<T *>(p.epsilon)[tile.system(tile.lane)] = T(0);
+    }
+}
+
+}  // namespace thread
+
+#endif

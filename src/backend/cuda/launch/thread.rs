@@ -1,0 +1,216 @@
+//! Launches of `kernels/thread_*.cu`: one system a thread.
+
+use std::ffi::c_void;
+use std::marker::PhantomData;
+
+use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DeviceRepr, PushKernelArg};
+
+use super::{Configuration, address_mut, check_length, prepare};
+use crate::backend::cuda::device::{CudaDevice, Kernel, while_doing};
+use crate::backend::cuda::path::{
+    CotangentView, GradientOutputs, PartProblem, SolutionView, SolutionViewMut, TangentInputs,
+};
+use crate::backend::cuda::thread::parameters::{
+    ThreadAdjoint, ThreadDefects, ThreadProblem, ThreadSolve, ThreadTangent,
+};
+use crate::backend::cuda::thread::plan::{Plan, Staging, TILE};
+use crate::error::Result;
+use crate::real::Real;
+
+/// The kernels of one size (K, Q).
+pub struct ThreadKernels<T> {
+    solve: Kernel,
+    adjoint: Kernel,
+    tangent: Kernel,
+    defects: Kernel,
+    values: PhantomData<T>,
+}
+
+impl<T: Real> ThreadKernels<T> {
+    /// Resolves the kernels.
+    pub fn new(device: &CudaDevice, plan: &Plan) -> Result<Self> {
+        let (k, q) = plan.size;
+        let single = size_of::<T>() == size_of::<f32>();
+        let kernel = |module: &'static str| device.kernel(module, &format!("{module}_{k}_{q}"));
+        let either = |f64_module, f32_module| kernel(if single { f32_module } else { f64_module });
+        Ok(ThreadKernels {
+            solve: match plan.square_root {
+                false => either("thread_solve_f64", "thread_solve_f32")?,
+                true => kernel("thread_solve_root_f32")?,
+            },
+            adjoint: either("thread_adjoint_f64", "thread_adjoint_f32")?,
+            tangent: either("thread_tangent_f64", "thread_tangent_f32")?,
+            defects: either("thread_defects_f64", "thread_defects_f32")?,
+            values: PhantomData,
+        })
+    }
+
+    /// Solves all systems of a part.
+    pub fn solve(
+        &self,
+        device: &CudaDevice,
+        plan: &Plan,
+        problem: &PartProblem<'_>,
+        workspace: &mut CudaViewMut<'_, u8>,
+        solution: &mut SolutionViewMut<'_, T>,
+    ) -> Result<()> {
+        check_unknowns(plan, problem, "solution", solution.values.len())?;
+        check_systems(problem, "epsilon", solution.epsilon.len())?;
+        check_systems(problem, "status", solution.status.len())?;
+        let parameters = ThreadSolve {
+            common: common(device, plan, &plan.forward, problem, workspace)?,
+            solution: address_mut(device, &mut solution.values),
+            epsilon: address_mut(device, &mut solution.epsilon),
+            status: address_mut(device, &mut solution.status).cast(),
+        };
+        launch(device, &self.solve, plan, &plan.forward, problem, &parameters)
+    }
+
+    /// Gradients with respect to all inputs of a part.
+    pub fn adjoint(
+        &self,
+        device: &CudaDevice,
+        plan: &Plan,
+        problem: &PartProblem<'_>,
+        workspace: &mut CudaViewMut<'_, u8>,
+        solution: &SolutionView<'_, T>,
+        cotangent: &CotangentView<'_, T>,
+        gradients: &GradientOutputs<'_>,
+    ) -> Result<()> {
+        check_systems(problem, "status", solution.status.len())?;
+        check_unknowns(plan, problem, "cotangent", cotangent.values.len())?;
+        let parameters = ThreadAdjoint {
+            common: common(device, plan, &plan.adjoint, problem, workspace)?,
+            cotangent: address(device, &cotangent.values),
+            status: address(device, &solution.status).cast(),
+            coefficients: gradients.coefficients,
+            rhs: gradients.rhs,
+            initial_values: gradients.initial_values,
+            steps: gradients.steps,
+            weights: gradients.weights,
+        };
+        launch(device, &self.adjoint, plan, &plan.adjoint, problem, &parameters)
+    }
+
+    /// Directional derivatives of a part's solutions.
+    pub fn tangent(
+        &self,
+        device: &CudaDevice,
+        plan: &Plan,
+        problem: &PartProblem<'_>,
+        workspace: &mut CudaViewMut<'_, u8>,
+        solution: &SolutionView<'_, T>,
+        tangents: &TangentInputs<'_>,
+        tangent: &mut SolutionViewMut<'_, T>,
+    ) -> Result<()> {
+        check_systems(problem, "status", solution.status.len())?;
+        check_unknowns(plan, problem, "tangent", tangent.values.len())?;
+        check_systems(problem, "tangent of epsilon", tangent.epsilon.len())?;
+        let [coefficients_ring, rhs_ring, initial_values_ring, steps_ring] =
+            plan.tangent.directions;
+        let parameters = ThreadTangent {
+            common: common(device, plan, &plan.tangent, problem, workspace)?,
+            status: address(device, &solution.status).cast(),
+            coefficients: tangents.coefficients,
+            rhs: tangents.rhs,
+            initial_values: tangents.initial_values,
+            steps: tangents.steps,
+            coefficients_ring,
+            rhs_ring,
+            initial_values_ring,
+            steps_ring,
+            tangent: address_mut(device, &mut tangent.values),
+            epsilon: address_mut(device, &mut tangent.epsilon),
+        };
+        launch(device, &self.tangent, plan, &plan.tangent, problem, &parameters)
+    }
+
+    /// Squared defects of a part's solutions.
+    pub fn defects(
+        &self,
+        device: &CudaDevice,
+        plan: &Plan,
+        problem: &PartProblem<'_>,
+        workspace: &mut CudaViewMut<'_, u8>,
+        solution: &SolutionView<'_, T>,
+        sums: &mut CudaViewMut<'_, f64>,
+    ) -> Result<()> {
+        check_systems(problem, "status", solution.status.len())?;
+        check_length("squared defects", 4 * systems_of(problem), sums.len())?;
+        let parameters = ThreadDefects {
+            common: common(device, plan, &plan.forward, problem, workspace)?,
+            status: address(device, &solution.status).cast(),
+            sums: address_mut(device, sums).cast(),
+        };
+        launch(device, &self.defects, plan, &plan.forward, problem, &parameters)
+    }
+}
+
+fn systems_of(problem: &PartProblem<'_>) -> usize {
+    problem.parameters.batch as usize
+}
+
+fn check_systems(problem: &PartProblem<'_>, what: &str, len: usize) -> Result<()> {
+    check_length(what, systems_of(problem), len)
+}
+
+/// (B, N, K, Q).
+fn check_unknowns(plan: &Plan, problem: &PartProblem<'_>, what: &str, len: usize) -> Result<()> {
+    check_length(what, systems_of(problem) * plan.points * plan.block(), len)
+}
+
+fn address<T>(device: &CudaDevice, view: &CudaView<'_, T>) -> *const c_void {
+    view.device_ptr(device.stream()).0 as *const c_void
+}
+
+/// What all kernels take, with the workspace cut into its arrays.
+fn common(
+    device: &CudaDevice,
+    plan: &Plan,
+    staging: &Staging,
+    problem: &PartProblem<'_>,
+    workspace: &mut CudaViewMut<'_, u8>,
+) -> Result<ThreadProblem> {
+    let arrays = plan.workspace(systems_of(problem));
+    let enough = workspace.len().min(arrays.bytes);
+    check_length("workspace", arrays.bytes, enough)?;
+    let base = address_mut(device, workspace);
+    let vector = |offset: usize| base.wrapping_byte_add(offset).cast::<f64>();
+    let none = std::ptr::null_mut();
+    let [coefficients, rhs, initial_values, steps] = staging.inputs;
+    Ok(ThreadProblem {
+        problem: problem.parameters,
+        rows: plan.rows,
+        coefficients,
+        rhs,
+        initial_values,
+        steps,
+        unknowns: staging.unknowns,
+        factor: base.wrapping_byte_add(arrays.factor),
+        solution: vector(arrays.solution),
+        vector: vector(arrays.vector),
+        given: arrays.given.map_or(none, vector),
+        direction: arrays.direction.map_or(none, vector),
+    })
+}
+
+fn launch<P: DeviceRepr>(
+    device: &CudaDevice,
+    kernel: &Kernel,
+    plan: &Plan,
+    staging: &Staging,
+    problem: &PartProblem<'_>,
+    parameters: &P,
+) -> Result<()> {
+    let shape = Configuration {
+        blocks: plan.tiles(systems_of(problem)) as u64,
+        threads: (TILE as u32, 1),
+        dynamic_shared: staging.bytes,
+    };
+    let (mut launch, config) = prepare(device, kernel, shape)?;
+    launch.arg(parameters);
+    // SAFETY: the argument is that of the kernel; the lengths were checked, those of the inputs
+    // and gradients when the problem was made.
+    unsafe { launch.launch(config) }.map_err(while_doing(&format!("launching {}", kernel.name)))?;
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! The structures that the kernels take by value: field by field those of
+//! `kernels/thread_parameters.h`.
+
+use std::ffi::c_void;
+
+use cudarc::driver::DeviceRepr;
+
+use crate::backend::cuda::parameters::{Input, Output, Problem, Status};
+use crate::rows::RowFamily;
+
+/// Most derivatives Q of a state for which there are kernels.
+pub const MOST_DERIVATIVES: usize = 4;
+/// Values of a table of smoothness rows.
+pub const TABLE: usize = 4 * MOST_DERIVATIVES * MOST_DERIVATIVES;
+
+/// Smoothness rows on two points.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadRows {
+    /// C: (rows, 2·Q).
+    pub table: [f64; TABLE],
+    /// CᵀC, or R of C = QR for the square root: (2·Q, 2·Q).
+    pub gram: [f64; TABLE],
+    /// The same, rounded.
+    pub single_gram: [f32; TABLE],
+}
+
+/// Shared memory in which a warp stages one array.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ThreadRing {
+    /// V of one system.
+    pub values: i32,
+    /// Offset of the ring, in values.
+    pub slots: i32,
+    /// Slots of a system, a power of two; 0 where there is no ring.
+    pub capacity: i32,
+    /// Offset of the sums over time, in doubles.
+    pub sums: i32,
+}
+
+/// What all kernels of the path take.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadProblem {
+    /// Sizes, options, inputs.
+    pub problem: Problem,
+    /// Smoothness rows.
+    pub rows: ThreadRows,
+    /// Staging of the inputs.
+    pub coefficients: ThreadRing,
+    /// See there.
+    pub rhs: ThreadRing,
+    /// See there.
+    pub initial_values: ThreadRing,
+    /// See there.
+    pub steps: ThreadRing,
+    /// Staging of solution, cotangent, tangent.
+    pub unknowns: ThreadRing,
+    /// (tiles, N, F, 32).
+    pub factor: *mut c_void,
+    /// (tiles, N, P, 32).
+    pub solution: *mut f64,
+    /// (tiles, N, P, 32).
+    pub vector: *mut f64,
+    /// (tiles, N, P, 32), with refinement only.
+    pub given: *mut f64,
+    /// (tiles, N, P, 32), with refinement only.
+    pub direction: *mut f64,
+}
+
+/// Of `thread_solve`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadSolve {
+    /// See there.
+    pub common: ThreadProblem,
+    /// (B, N, K, Q).
+    pub solution: *mut c_void,
+    /// (B).
+    pub epsilon: *mut c_void,
+    /// (B).
+    pub status: *mut Status,
+}
+
+/// Of `thread_adjoint`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadAdjoint {
+    /// See there.
+    pub common: ThreadProblem,
+    /// (B, N, K, Q).
+    pub cotangent: *const c_void,
+    /// (B).
+    pub status: *const Status,
+    /// Gradients; of inputs that the batch shares one partial sum a tile, `system` apart.
+    pub coefficients: Output,
+    /// See there.
+    pub rhs: Output,
+    /// See there.
+    pub initial_values: Output,
+    /// See there.
+    pub steps: Output,
+    /// (tiles, 4).
+    pub weights: Output,
+}
+
+/// Of `thread_tangent`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadTangent {
+    /// See there.
+    pub common: ThreadProblem,
+    /// (B).
+    pub status: *const Status,
+    /// Directions; null where an input stands still.
+    pub coefficients: Input,
+    /// See there.
+    pub rhs: Input,
+    /// See there.
+    pub initial_values: Input,
+    /// See there.
+    pub steps: Input,
+    /// Their staging.
+    pub coefficients_ring: ThreadRing,
+    /// See there.
+    pub rhs_ring: ThreadRing,
+    /// See there.
+    pub initial_values_ring: ThreadRing,
+    /// See there.
+    pub steps_ring: ThreadRing,
+    /// (B, N, K, Q).
+    pub tangent: *mut c_void,
+    /// (B).
+    pub epsilon: *mut c_void,
+}
+
+/// Of `thread_defects`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadDefects {
+    /// See there.
+    pub common: ThreadProblem,
+    /// (B).
+    pub status: *const Status,
+    /// (B, 4).
+    pub sums: *mut f64,
+}
+
+// SAFETY: plain C structures, the same on both sides (checked by the test below); the pointers are
+// addresses of the device and are never followed here.
+unsafe impl DeviceRepr for ThreadSolve {}
+unsafe impl DeviceRepr for ThreadAdjoint {}
+unsafe impl DeviceRepr for ThreadTangent {}
+unsafe impl DeviceRepr for ThreadDefects {}
+
+impl ThreadRows {
+    /// Of a family on two points, for the factorisation in M or for that of the rows.
+    ///
+    /// # Panics
+    /// If the family has more derivatives, or three points: there are no kernels for that.
+    pub fn new(family: &RowFamily, square_root: bool) -> Self {
+        let columns = 2 * family.derivatives;
+        assert!(family.points == 2 && family.derivatives <= MOST_DERIVATIVES);
+        let table = family.table();
+        let gram = if square_root { triangle(&table, columns) } else { gram(&table, columns) };
+        let padded = |values: &[f64]| {
+            let mut padded = [0.0; TABLE];
+            padded[..values.len()].copy_from_slice(values);
+            padded
+        };
+        let gram = padded(&gram);
+        ThreadRows { table: padded(&table), gram, single_gram: gram.map(|value| value as f32) }
+    }
+}
+
+/// CᵀC of C (rows, columns).
+fn gram(table: &[f64], columns: usize) -> Vec<f64> {
+    let mut gram = vec![0.0; columns * columns];
+    for row in table.chunks_exact(columns) {
+        for i in 0..columns {
+            for j in 0..columns {
+                gram[i * columns + j] += row[i] * row[j];
+            }
+        }
+    }
+    gram
+}
+
+/// R of C = QR, upper triangular (columns, columns), by rotations.
+fn triangle(table: &[f64], columns: usize) -> Vec<f64> {
+    let mut triangle = vec![0.0_f64; columns * columns];
+    for row in table.chunks_exact(columns) {
+        let mut row = row.to_vec();
+        for i in 0..columns {
+            let head = &mut triangle[i * columns..][..columns];
+            let norm = head[i].hypot(row[i]);
+            if norm == 0.0 {
+                continue;
+            }
+            let (cosine, sine) = (head[i] / norm, row[i] / norm);
+            for k in i..columns {
+                (head[k], row[k]) =
+                    (cosine * head[k] + sine * row[k], cosine * row[k] - sine * head[k]);
+            }
+        }
+    }
+    triangle
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::cuda::parameters::testing::{check_layout, layout};
+    use crate::options::{Options, Smoothness};
+    use crate::rows::pair_rows;
+
+    #[test]
+    fn structures_are_those_of_the_kernels() {
+        let mut expected = vec![
+            ("THREAD_MOST_DERIVATIVES".to_owned(), MOST_DERIVATIVES),
+            ("THREAD_TABLE".to_owned(), TABLE),
+        ];
+        expected.extend(layout!(ThreadRows: table, gram, single_gram));
+        expected.extend(layout!(ThreadRing: values, slots, capacity, sums));
+        expected.extend(layout!(ThreadProblem:
+            problem, rows, coefficients, rhs, initial_values, steps, unknowns, factor, solution,
+            vector, given, direction,
+        ));
+        expected.extend(layout!(ThreadSolve: common, solution, epsilon, status));
+        expected.extend(layout!(ThreadAdjoint:
+            common, cotangent, status, coefficients, rhs, initial_values, steps, weights,
+        ));
+        expected.extend(layout!(ThreadTangent:
+            common, status, coefficients, rhs, initial_values, steps, coefficients_ring, rhs_ring,
+            initial_values_ring, steps_ring, tangent, epsilon,
+        ));
+        expected.extend(layout!(ThreadDefects: common, status, sums));
+        check_layout("thread_parameters.h", &expected);
+    }
+
+    #[test]
+    fn the_triangle_of_the_table_has_its_gram_matrix() {
+        for smoothness in [Smoothness::Taylor, Smoothness::TaylorHold, Smoothness::Hermite] {
+            for order in 1..MOST_DERIVATIVES {
+                let options = Options { smoothness, ..Options::default() };
+                let table = pair_rows(&options, order).table();
+                let columns = 2 * (order + 1);
+                let triangle = triangle(&table, columns);
+                for i in 0..columns {
+                    assert!(triangle[i * columns..][..i].iter().all(|&value| value == 0.0));
+                }
+                let (from_rows, from_triangle) = (gram(&table, columns), gram(&triangle, columns));
+                for (a, b) in from_rows.iter().zip(&from_triangle) {
+                    assert!((a - b).abs() < 1e-14, "{smoothness:?}, order {order}: {a} and {b}");
+                }
+            }
+        }
+    }
+}

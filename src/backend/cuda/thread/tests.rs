@@ -1,0 +1,382 @@
+use super::*;
+use crate::adjoint::{Cotangent, Tangents};
+use crate::backend::cpu;
+use crate::backend::cuda::{Engine, testing};
+use crate::options::{Factorization, RowScaling, Smoothness, Weights};
+use crate::problem::{Problem, View};
+use crate::solver::{Solution, Status};
+
+/// Numbers that look random and are the same every time, between −1 and 1 (splitmix64).
+fn noise(seed: u64, count: usize) -> impl Iterator<Item = f64> {
+    let mut state = seed;
+    std::iter::repeat_with(move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    })
+    .take(count)
+}
+
+/// Arrays that a [`Problem`] borrows, and what is solved.
+#[derive(Clone)]
+struct Case<T> {
+    batch: usize,
+    points: usize,
+    extra: usize,
+    /// Coefficients, right-hand side, initial values, steps.
+    shapes: [Vec<usize>; 4],
+    arrays: [Vec<T>; 4],
+    options: Options,
+}
+
+/// Sizes of a case.
+#[derive(Clone, Copy)]
+struct Sizes {
+    batch: usize,
+    points: usize,
+    states: usize,
+    order: usize,
+    extra: usize,
+    equations: usize,
+    /// I, J.
+    initial: (usize, usize),
+    /// Bits: shared axes of coefficients (batch, time), rhs (batch, time), initial values (batch),
+    /// steps (batch, time, state).
+    shared: u32,
+}
+
+impl<T: Real> Case<T> {
+    fn new(sizes: Sizes, options: Options, seed: u64) -> Self {
+        let Sizes { batch, points, states, order, extra, equations, initial, shared } = sizes;
+        let axis = |bit: u32, full: usize| if shared >> bit & 1 == 1 { 1 } else { full };
+        let shapes = [
+            vec![axis(0, batch), axis(1, points), equations, states, order + 1],
+            vec![axis(2, batch), axis(3, points), equations],
+            vec![axis(4, batch), initial.0, states, initial.1],
+            vec![axis(5, batch), axis(6, points - 1), axis(7, states)],
+        ];
+        let array = |index: usize, map: fn(f64) -> f64| {
+            let values = noise(seed * 4 + index as u64, shapes[index].iter().product());
+            values.map(|value| T::of(map(value))).collect()
+        };
+        let arrays = [
+            array(0, |value| 2.0 * value),
+            array(1, |value| value),
+            array(2, |value| value),
+            array(3, |value| 0.6 + 0.3 * value),
+        ];
+        Case { batch, points, extra, shapes, arrays, options }
+    }
+
+    fn problem(&self) -> Problem<'_, T> {
+        let view = |index: usize| View::new(&self.shapes[index], &self.arrays[index]);
+        let problem =
+            Problem::new(self.batch, self.points, view(0), view(1), view(2), view(3)).unwrap();
+        problem.extended(self.extra).unwrap()
+    }
+}
+
+/// An engine of the device with this path.
+fn engine<T: Real>(shape: &ProblemShape, options: &Options) -> Engine<T> {
+    let device = testing::device();
+    let path = ThreadPath::<T>::new(&device, shape, options).unwrap().expect("a size with kernels");
+    Engine::with_path(&device, shape, options, Box::new(path)).unwrap()
+}
+
+/// Largest difference relative to the largest value.
+fn difference<T: Real>(actual: &[T], expected: &[T]) -> f64 {
+    assert_eq!(actual.len(), expected.len());
+    let mut largest = f64::MIN_POSITIVE;
+    let mut difference = 0.0_f64;
+    for (&actual, &expected) in actual.iter().zip(expected) {
+        let (actual, expected) = (actual.to_double(), expected.to_double());
+        assert_eq!(actual.is_nan(), expected.is_nan());
+        if !expected.is_nan() {
+            largest = largest.max(expected.abs());
+            difference = difference.max((actual - expected).abs());
+        }
+    }
+    difference / largest
+}
+
+/// Solution, gradients, directional derivative and residuals on the device and on the processor.
+fn compare<T: Real>(case: &Case<T>, tolerance: f64, what: &str) -> Solution<T> {
+    let problem = case.problem();
+    let (shape, options) = (problem.shape(), &case.options);
+    let values: usize = shape.solution().iter().product();
+    let mut device = engine::<T>(shape, options);
+    let mut processor = cpu::Engine::<T>::new(shape, options).unwrap();
+    let empty = || Solution {
+        values: vec![T::zero(); values],
+        epsilon: vec![T::zero(); case.batch],
+        status: vec![Status::Ok; case.batch],
+    };
+    let check = |name: &str, actual: &[T], expected: &[T]| {
+        let difference = difference(actual, expected);
+        assert!(difference <= tolerance, "{what}: {name} differs by {difference:e}");
+    };
+
+    let (mut actual, mut expected) = (empty(), empty());
+    device.solve(&problem, &mut actual).unwrap();
+    processor.solve(&problem, &mut expected);
+    assert_eq!(actual.status, expected.status, "{what}");
+    check("solution", &actual.values, &expected.values);
+    check("epsilon", &actual.epsilon, &expected.epsilon);
+
+    let cotangent: Vec<T> = noise(11, values).map(T::of).collect();
+    let cotangent = Cotangent { values: &cotangent, epsilon: None };
+    let mine = device.vjp(&problem, &cotangent).unwrap();
+    let theirs = processor.vjp(&problem, &cotangent, &expected.status);
+    check("gradient of coefficients", &mine.coefficients, &theirs.coefficients);
+    check("gradient of rhs", &mine.rhs, &theirs.rhs);
+    check("gradient of initial values", &mine.initial_values, &theirs.initial_values);
+    check("gradient of steps", &mine.steps, &theirs.steps);
+    let families = |weights: &Weights| {
+        [weights.equation, weights.initial, weights.smoothness, weights.periodic].map(T::of)
+    };
+    check("gradient of weights", &families(&mine.weights), &families(&theirs.weights));
+
+    let directions: Vec<Vec<T>> =
+        (0..4).map(|i| noise(12 + i, case.arrays[i as usize].len()).map(T::of).collect()).collect();
+    let all = Tangents {
+        coefficients: Some(&directions[0]),
+        rhs: Some(&directions[1]),
+        initial_values: Some(&directions[2]),
+        steps: Some(&directions[3]),
+    };
+    for (name, tangents) in
+        [("tangent", all), ("tangent along rhs", Tangents { rhs: all.rhs, ..Tangents::default() })]
+    {
+        let mine = device.jvp(&problem, &tangents, &expected.status).unwrap();
+        let theirs = processor.jvp(&problem, &tangents, &expected.status);
+        check(name, &mine.values, &theirs.values);
+        check("tangent of epsilon", &mine.epsilon, &theirs.epsilon);
+    }
+
+    let mine = device.residuals(&problem).unwrap();
+    for (mine, theirs) in mine.iter().zip(processor.residuals(&problem, &expected.status)) {
+        for (mine, theirs) in [
+            (mine.equation, theirs.equation),
+            (mine.initial, theirs.initial),
+            (mine.smoothness, theirs.smoothness),
+        ] {
+            let close = (mine - theirs).abs() <= tolerance * theirs.abs().max(1.0);
+            assert!(close || mine.is_nan() && theirs.is_nan(), "{what}: {mine} and {theirs}");
+        }
+    }
+    assert_eq!(testing::reports(), Vec::<String>::new());
+    actual
+}
+
+const SIZES: Sizes = Sizes {
+    batch: 37,
+    points: 9,
+    states: 1,
+    order: 2,
+    extra: 0,
+    equations: 1,
+    initial: (1, 2),
+    shared: 0,
+};
+
+fn options(smoothness: Smoothness) -> Options {
+    let weights = Weights { equation: 0.9, initial: 1.2, smoothness: 1.1, periodic: 1.0 };
+    Options { smoothness, weights, roughness: 0.1, ..Options::default() }
+}
+
+/// (K, order, extra) of every size with kernels.
+const STATES_AND_ORDERS: [(usize, usize, usize); 9] = [
+    (1, 1, 0),
+    (1, 2, 0),
+    (1, 3, 0),
+    (2, 1, 0),
+    (2, 2, 0),
+    (3, 1, 0),
+    (1, 1, 1),
+    (1, 2, 1),
+    (2, 1, 1),
+];
+
+#[test]
+fn every_size_agrees_with_the_processor() {
+    for (seed, (states, order, extra)) in STATES_AND_ORDERS.into_iter().enumerate() {
+        for smoothness in [Smoothness::Taylor, Smoothness::TaylorHold, Smoothness::Hermite] {
+            let sizes = Sizes { states, order, extra, equations: states, ..SIZES };
+            let options = options(smoothness);
+            let what = format!("K {states}, order {order}+{extra}, {smoothness:?}");
+            let case = Case::<f64>::new(sizes, options, seed as u64);
+            compare(&case, 1e-10, &format!("f64, {what}"));
+            let case = Case::<f32>::new(sizes, options, seed as u64);
+            compare(&case, 1e-4, &format!("f32, {what}"));
+        }
+    }
+}
+
+#[test]
+fn every_broadcast_axis_agrees_with_the_processor() {
+    for (seed, shared) in [
+        0b0000_0001,
+        0b0000_0010,
+        0b0000_0011,
+        0b0000_0100,
+        0b0000_1000,
+        0b0000_1100,
+        0b0001_0000,
+        0b0010_0000,
+        0b0100_0000,
+        0b0110_0000,
+        0b1000_0000,
+        0b1110_0000,
+        0b1101_0101,
+        0b1111_1111,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let sizes = Sizes {
+            states: 2,
+            order: 1,
+            equations: 2,
+            points: 21,
+            initial: (2, 1),
+            shared,
+            ..SIZES
+        };
+        let options = Options { scaling: RowScaling::Balanced, ..options(Smoothness::TaylorHold) };
+        let case = Case::<f64>::new(sizes, options, 100 + seed as u64);
+        compare(&case, 1e-10, &format!("shared {shared:08b}"));
+        let case = Case::<f32>::new(sizes, options, 100 + seed as u64);
+        compare(&case, 1e-4, &format!("f32, shared {shared:08b}"));
+    }
+}
+
+#[test]
+fn batches_of_any_length_and_many_equations_agree_with_the_processor() {
+    for (batch, points, equations, initial) in
+        [(1, 2, 1, (0, 0)), (31, 3, 4, (3, 3)), (32, 40, 2, (40, 3)), (65, 17, 7, (2, 1))]
+    {
+        let sizes = Sizes { batch, points, equations, initial, ..SIZES };
+        let case = Case::<f64>::new(sizes, options(Smoothness::Taylor), batch as u64);
+        compare(
+            &case,
+            1e-10,
+            &format!("B {batch}, N {points}, E {equations}, initial {initial:?}"),
+        );
+    }
+}
+
+#[test]
+fn factorisations_and_refinements_agree_with_the_processor() {
+    for refinement in [0, 1, 2] {
+        for factorization in [Factorization::Cholesky, Factorization::SquareRoot] {
+            let options = Options {
+                factorization,
+                refinement: Some(refinement),
+                ..options(Smoothness::TaylorHold)
+            };
+            let sizes = Sizes { states: 2, equations: 2, ..SIZES };
+            let what = format!("{factorization:?}, refinement {refinement}");
+            compare(&Case::<f32>::new(sizes, options, 7), 2e-4, &what);
+            if factorization == Factorization::Cholesky {
+                compare(&Case::<f64>::new(sizes, options, 7), 1e-10, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn faults_of_one_system_do_not_reach_the_others() {
+    let options = options(Smoothness::TaylorHold);
+    let mut case = Case::<f64>::new(Sizes { batch: 70, ..SIZES }, options, 3);
+    let whole = compare(&case, 1e-10, "sound");
+    let size = case.points * 3;
+    case.arrays[0][2 * size + 5] = f64::NAN;
+    case.arrays[1][5 * case.points + 8] = f64::INFINITY;
+    case.arrays[2][7 * 2] = f64::NEG_INFINITY;
+    case.arrays[3][33 * (case.points - 1) + 6] = f64::NAN;
+    case.arrays[3][40 * (case.points - 1) + 2] = 0.0;
+    case.arrays[3][69 * (case.points - 1) + 7] = -0.5;
+    case.arrays[1][50 * case.points] = f64::MAX;
+    let broken = compare(&case, 1e-10, "faults");
+    let mut faulty = 0;
+    for system in 0..70 {
+        if broken.status[system].is_ok() {
+            let range = system * size..(system + 1) * size;
+            assert_eq!(whole.values[range.clone()], broken.values[range], "system {system}");
+        } else {
+            faulty += 1;
+        }
+    }
+    assert_eq!(faulty, 7);
+}
+
+#[test]
+fn undetermined_systems_break_down_at_the_same_pivot() {
+    // No equation and no initial values: a polynomial may be added to the solution.
+    let mut case = Case::<f64>::new(Sizes { batch: 33, ..SIZES }, options(Smoothness::Taylor), 5);
+    for system in [0, 20, 32] {
+        case.arrays[0][system * 27..(system + 1) * 27].fill(0.0);
+        case.arrays[2][system * 2..(system + 1) * 2].fill(0.0);
+    }
+    let solution = compare(&case, 1e-10, "undetermined");
+    assert!(solution.status.iter().all(|status| status.is_ok()), "initial rows determine some");
+
+    let sizes = Sizes { batch: 33, initial: (0, 0), ..SIZES };
+    let mut case = Case::<f64>::new(sizes, options(Smoothness::Taylor), 5);
+    for system in [0, 20, 32] {
+        case.arrays[0][system * 27..(system + 1) * 27].fill(0.0);
+    }
+    let solution = compare(&case, 1e-10, "undetermined");
+    for (system, status) in solution.status.iter().enumerate() {
+        let expected = [0, 20, 32].contains(&system);
+        assert_eq!(matches!(status, Status::Breakdown { .. }), expected, "{system}: {status:?}");
+    }
+}
+
+#[test]
+fn results_are_the_same_in_every_run() {
+    let sizes = Sizes { shared: 0b0111_0001, ..SIZES };
+    let case = Case::<f64>::new(sizes, options(Smoothness::Hermite), 9);
+    let problem = case.problem();
+    let values: usize = problem.shape().solution().iter().product();
+    let cotangent: Vec<f64> = noise(11, values).collect();
+    let run = || {
+        let mut engine = engine::<f64>(problem.shape(), &case.options);
+        let mut solution = Solution {
+            values: vec![0.0; values],
+            epsilon: vec![0.0; case.batch],
+            status: vec![Status::Ok; case.batch],
+        };
+        engine.solve(&problem, &mut solution).unwrap();
+        let cotangent = Cotangent { values: &cotangent, epsilon: None };
+        let gradients = engine.vjp(&problem, &cotangent).unwrap();
+        let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        [&solution.values, &gradients.coefficients, &gradients.steps, &gradients.rhs]
+            .map(|v| bits(v))
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn what_has_no_kernels_is_left_to_others() {
+    let shape =
+        |sizes: Sizes| Case::<f64>::new(sizes, Options::default(), 0).problem().shape().clone();
+    let supports =
+        |sizes: Sizes, options: Options| ThreadPath::<f64>::supports(&shape(sizes), &options);
+    let options = Options::default();
+    assert!(supports(SIZES, options));
+    assert!(!supports(Sizes { states: 4, ..SIZES }, options));
+    assert!(!supports(Sizes { order: 2, states: 3, ..SIZES }, options));
+    assert!(!supports(SIZES, Options { periodic: true, ..options }));
+    let central = Smoothness::TaylorCentral;
+    assert!(!supports(SIZES, Options { smoothness: central, ..options }));
+    let square_root = Factorization::SquareRoot;
+    assert!(!supports(SIZES, Options { factorization: square_root, ..options }));
+    let formulation = crate::options::Formulation::SharedSlack { gamma: 1.0, alpha: 1.0 };
+    assert!(!supports(SIZES, Options { formulation, ..options }));
+    // Coefficients that stand still must fit the shared memory of a block.
+    assert!(!supports(Sizes { equations: 60, shared: 0b10, ..SIZES }, options));
+    assert!(supports(Sizes { equations: 60, ..SIZES }, options));
+}

@@ -1,0 +1,134 @@
+//! The CUDA backend against the CPU, the oracle: all results, over random shapes, broadcast axes, row
+//! families, formulations; condition-aware.
+
+use super::Subject;
+use super::solver::{condition, on_random_cases};
+use super::support::random::Case;
+use mechanistic::{Cotangent, Device, Plan, Solver, Tangents};
+
+/// Every number that a solve and its derivatives return, by name.
+fn results(device: &Device, case: &Case) -> Vec<(&'static str, Vec<f64>)> {
+    let problem = case.problem();
+    let mut solver = Solver::on(device, problem.shape(), &case.options).unwrap();
+    let solution = solver.solve(&problem).unwrap().clone();
+    assert!(solution.status.iter().all(|status| status.is_ok()), "{:?}", solution.status);
+    let residuals = solver.residuals(&problem).unwrap();
+    let residuals =
+        residuals.iter().flat_map(|r| [r.equation, r.initial, r.smoothness, r.periodic]);
+    let residuals = residuals.collect();
+    let cotangent = Case::noise(20, solution.values.len());
+    let epsilon = Case::noise(21, case.batch);
+    let of_loss = Cotangent { values: &cotangent, epsilon: Some(&epsilon) };
+    let gradients = solver.vjp(&problem, &of_loss).unwrap().clone();
+    let weights = gradients.weights;
+    let arrays = [&case.coefficients, &case.rhs, &case.initial_values, &case.steps];
+    let directions = arrays.map(|array| Case::noise(22, array.data.len()));
+    let tangents = Tangents {
+        coefficients: Some(&directions[0]),
+        rhs: None,
+        initial_values: Some(&directions[2]),
+        steps: Some(&directions[3]),
+    };
+    let tangent = solver.jvp(&problem, &tangents).unwrap().clone();
+    vec![
+        ("solution", solution.values),
+        ("epsilon", solution.epsilon),
+        ("residuals", residuals),
+        ("gradient of coefficients", gradients.coefficients),
+        ("gradient of rhs", gradients.rhs),
+        ("gradient of initial_values", gradients.initial_values),
+        ("gradient of steps", gradients.steps),
+        (
+            "gradient of weights",
+            vec![weights.equation, weights.initial, weights.smoothness, weights.periodic],
+        ),
+        ("tangent", tangent.values),
+        ("tangent of epsilon", tangent.epsilon),
+    ]
+}
+
+/// 1e-10 of the largest value for well-conditioned problems. The normal equations square the
+/// condition number, and both backends round differently.
+fn agree(subject: &Subject, case: &Case, condition: f64) {
+    let expected = results(&Device::Cpu, case);
+    let tolerance = 1e-10_f64.max(1e-15 * condition * condition);
+    for ((what, actual), (_, expected)) in results(&subject.device, case).iter().zip(&expected) {
+        assert_eq!(actual.len(), expected.len(), "{what}");
+        let scale = expected.iter().fold(1.0_f64, |scale, value| scale.max(value.abs()));
+        for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+            assert!(
+                (actual - expected).abs() <= tolerance * scale,
+                "{what}[{index}]: {actual} instead of {expected}, {tolerance:.0e} of {scale}, {:?}",
+                case.problem().shape()
+            );
+        }
+    }
+}
+
+#[test]
+fn everything_agrees_on_random_problems() {
+    let subject = Subject::cuda();
+    on_random_cases(&subject, 800, 1e4, |case, condition| agree(&subject, case, condition));
+    subject.finish();
+}
+
+#[test]
+fn large_batches_and_long_grids_agree() {
+    use mechanistic::{Options, Smoothness};
+    let subject = Subject::cuda();
+    for smoothness in Smoothness::ALL {
+        let options = Options { smoothness, ..Options::default() };
+        // B, N, K, order, (I, J), shared axes.
+        for (batch, points, states, order, shared) in
+            [(70, 5, 1, 2, 0b1_1110_0010), (3, 40, 2, 1, 0), (1, 90, 1, 2, 0), (2, 6, 4, 2, 0b101)]
+        {
+            let case =
+                Case::new(batch, points, states, order, states, (1, order), shared, options, 9);
+            agree(&subject, &case, condition(&case));
+        }
+    }
+    subject.finish();
+}
+
+#[test]
+fn results_are_the_same_in_every_run() {
+    let subject = Subject::cuda();
+    let case = Case::new(40, 6, 2, 1, 2, (1, 1), 0b1_1111_1111, Default::default(), 4);
+    let first = results(&subject.device, &case);
+    for _ in 0..2 {
+        assert_eq!(results(&subject.device, &case), first);
+    }
+    subject.finish();
+}
+
+#[test]
+fn the_plan_tells_how_a_batch_is_solved() {
+    let subject = Subject::cuda();
+    let case = Case::new(40, 6, 2, 1, 2, (1, 1), 0, Default::default(), 4);
+    let plan: Plan = subject.solver::<f64>(case.problem().shape(), &case.options).plan();
+    assert_eq!((plan.device.as_str(), plan.parts, plan.forward_launches), ("cuda:0", 1, 1));
+    assert!(plan.adjoint_launches <= 2 && plan.workspace_bytes > 0, "{plan}");
+    let text = plan.to_string();
+    for line in ["device:    cuda:0", "path:      ", "parts:     1", "launches:  1 forward"] {
+        assert!(text.contains(line), "{text}");
+    }
+    subject.finish();
+}
+
+/// The suite once more with a system a thread, wherever there are kernels for that, which
+/// otherwise only large batches get.
+#[test]
+fn the_suite_holds_with_a_system_a_thread() {
+    const VARIABLE: &str = "MECHANISTIC_CUDA_PATH";
+    if std::env::var_os(VARIABLE).is_some() {
+        return;
+    }
+    let tests = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["cuda::", "against_cpu::"])
+        .env(VARIABLE, "thread")
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&tests.stdout);
+    assert!(tests.status.success(), "{printed}\n{}", String::from_utf8_lossy(&tests.stderr));
+    assert!(printed.contains("solutions_are_those_of_the_dense_reference ... ok"), "{printed}");
+}

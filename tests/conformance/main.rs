@@ -1,0 +1,91 @@
+//! One suite for every backend: what the solver promises is promised by each of them.
+//!
+//! The CUDA backend runs on the simulated driver: the modules that ship, on a machine without a GPU.
+//! After each of its tests the simulator's sanitizers must have found nothing.
+
+#[cfg(feature = "cuda")]
+mod against_cpu;
+mod broken;
+mod golden;
+mod solver;
+#[path = "../support/mod.rs"]
+mod support;
+
+use mechanistic::{Device, Options, ProblemShape, Real, Solver};
+
+/// A device, and how much of the suite it has time for.
+pub struct Subject {
+    device: Device,
+    /// Of the random cases, one in so many.
+    one_in: u32,
+}
+
+impl Subject {
+    fn cpu() -> Self {
+        Subject { device: Device::Cpu, one_in: 1 }
+    }
+
+    /// The simulated GPU.
+    #[cfg(feature = "cuda")]
+    fn cuda() -> Self {
+        cuda_sim::simulator::Simulator::preload().expect("the simulator can be loaded");
+        let device = Device::cuda(0).expect("the simulated device can be opened");
+        Subject { device, one_in: 8 }
+    }
+
+    /// A solver on the device.
+    pub fn solver<T: Real>(&self, shape: &ProblemShape, options: &Options) -> Solver<T> {
+        Solver::on(&self.device, shape, options).unwrap()
+    }
+
+    /// How many of so many random cases are to be run.
+    pub fn cases(&self, count: u32) -> u32 {
+        count.div_ceil(self.one_in)
+    }
+
+    fn finish(self) {
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(device) = &self.device {
+            device.synchronise().unwrap();
+            let simulator = cuda_sim::simulator::Simulator::preload().unwrap();
+            assert_eq!(simulator.reports().unwrap(), Vec::<String>::new());
+        }
+    }
+}
+
+/// All tests of the suite for one backend.
+macro_rules! conformance {
+    ($backend:ident) => {
+        conformance! { $backend:
+            solver::solutions_are_those_of_the_dense_reference,
+            solver::gradients_are_central_differences_of_the_dense_reference,
+            solver::forward_mode_is_the_transpose_of_reverse_mode,
+            solver::corner_shapes_are_solved_and_differentiated,
+            solver::single_precision_agrees_with_double_on_well_conditioned_problems,
+            golden::solutions_and_gradients_agree_with_the_published_implementations,
+            broken::a_broken_system_is_reported_and_leaves_its_neighbours_bit_identical,
+            broken::a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it,
+            broken::a_broken_system_has_no_derivative_and_no_residuals,
+            broken::a_broken_system_adds_nothing_to_the_gradient_of_shared_inputs,
+            broken::derivatives_need_a_solve_and_arrays_that_fit,
+            broken::residuals_are_the_norms_of_the_defects,
+            broken::a_system_without_digits_left_is_a_breakdown,
+        }
+    };
+    ($backend:ident: $($module:ident::$test:ident),* $(,)?) => {
+        mod $backend {
+            $(
+                #[test]
+                fn $test() {
+                    let subject = super::Subject::$backend();
+                    super::$module::$test(&subject);
+                    subject.finish();
+                }
+            )*
+        }
+    };
+}
+
+conformance!(cpu);
+#[cfg(feature = "cuda")]
+conformance!(cuda);

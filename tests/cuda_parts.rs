@@ -1,0 +1,171 @@
+//! A batch larger than the device's memory is solved in parts, with the same results; arrays that
+//! stay on the device are solved as those of the host are.
+
+mod support;
+
+use cuda_sim::simulator::Simulator;
+use half::f16;
+use mechanistic::cuda::{CudaDevice, DeviceArray, DeviceSolver, Values};
+use mechanistic::{
+    Cotangent, Device, Error, Options, Problem, ProblemShape, Solver, Tangents, View,
+};
+use support::random::Case;
+
+/// Device memory of the simulated GPU.
+const MEMORY: &str = "2M";
+
+/// The simulator with little memory; the same for all tests of this process.
+fn simulator() -> Simulator {
+    static SIMULATOR: std::sync::OnceLock<Simulator> = std::sync::OnceLock::new();
+    *SIMULATOR.get_or_init(|| {
+        // SAFETY: before the driver is loaded nothing in this process reads the environment from
+        // another thread; tests wait here for one another.
+        unsafe { std::env::set_var("CUDA_SIM_MEMORY", MEMORY) };
+        Simulator::preload().unwrap()
+    })
+}
+
+fn assert_close(actual: &[f64], expected: &[f64], what: &str) {
+    assert_eq!(actual.len(), expected.len(), "{what}");
+    let scale = expected.iter().fold(1.0_f64, |scale, value| scale.max(value.abs()));
+    for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+        let error = (actual - expected).abs() / scale;
+        assert!(error < 1e-9, "{what}[{index}]: {actual} instead of {expected}");
+    }
+}
+
+/// What a solver returns: solution, tangent, and the gradients of the four inputs.
+struct Results {
+    values: Vec<f64>,
+    tangent: Vec<f64>,
+    gradients: [Vec<f64>; 4],
+}
+
+fn directions(case: &Case) -> [Vec<f64>; 4] {
+    let arrays = [&case.coefficients, &case.rhs, &case.initial_values, &case.steps];
+    arrays.map(|array| Case::noise(7, array.data.len()))
+}
+
+fn on_host(solver: &mut Solver<f64>, case: &Case, cotangent: &[f64]) -> Results {
+    let problem = case.problem();
+    let solution = solver.solve(&problem).unwrap().clone();
+    assert!(solution.status.iter().all(|status| status.is_ok()));
+    let cotangent = Cotangent { values: cotangent, epsilon: None };
+    let gradients = solver.vjp(&problem, &cotangent).unwrap().clone();
+    let directions = directions(case);
+    let tangents = Tangents {
+        coefficients: Some(&directions[0]),
+        rhs: Some(&directions[1]),
+        initial_values: Some(&directions[2]),
+        steps: Some(&directions[3]),
+    };
+    let tangent = solver.jvp(&problem, &tangents).unwrap().values.clone();
+    let residuals = solver.residuals(&problem).unwrap();
+    assert!(residuals.iter().all(|residuals| residuals.equation.is_finite()));
+    let gradients =
+        [gradients.coefficients, gradients.rhs, gradients.initial_values, gradients.steps];
+    Results { values: solution.values, tangent, gradients }
+}
+
+fn on_device(
+    solver: &mut DeviceSolver<f64>,
+    gpu: &std::sync::Arc<CudaDevice>,
+    case: &Case,
+    cotangent: &[f64],
+) -> Results {
+    let upload = |values: &[f64]| DeviceArray::from_host(gpu, "values", values).unwrap();
+    let download = |array: &DeviceArray<f64>| {
+        let mut values = vec![0.0; array.len()];
+        array.copy_to_host("values", &mut values).unwrap();
+        values
+    };
+    let host = [&case.coefficients, &case.rhs, &case.initial_values, &case.steps];
+    let arrays = host.map(|array| upload(&array.data));
+    let inputs = arrays.each_ref().map(Values::from);
+    let mut values = DeviceArray::unwritten(gpu, "solution", cotangent.len()).unwrap();
+    solver.solve(inputs, &mut values).unwrap();
+    assert!(solver.status().unwrap().iter().all(|status| status.is_ok()));
+    let cotangent = upload(cotangent);
+    let mut gradients = arrays
+        .each_ref()
+        .map(|array| DeviceArray::unwritten(gpu, "gradient", array.len()).unwrap());
+    let targets = gradients.each_mut().map(Some);
+    solver.vjp(inputs, &values, &cotangent, None, targets).unwrap();
+    let directions = directions(case).map(|direction| upload(&direction));
+    let mut tangent = DeviceArray::unwritten(gpu, "tangent", cotangent.len()).unwrap();
+    solver.jvp(inputs, &values, directions.each_ref().map(Some), &mut tangent).unwrap();
+    Results {
+        values: download(&values),
+        tangent: download(&tangent),
+        gradients: gradients.each_ref().map(download),
+    }
+}
+
+fn compare(actual: &Results, expected: &Results) {
+    assert_close(&actual.values, &expected.values, "solution");
+    assert_close(&actual.tangent, &expected.tangent, "tangent");
+    for (index, (actual, expected)) in actual.gradients.iter().zip(&expected.gradients).enumerate()
+    {
+        assert_close(actual, expected, &format!("gradient {index}"));
+    }
+}
+
+/// One test: the memory is the process's.
+#[test]
+fn parts_and_device_arrays_give_the_same_results() {
+    let simulator = simulator();
+    let gpu = CudaDevice::get(0).unwrap();
+    let device = Device::cuda(0).unwrap();
+
+    // Steps are shared by the batch (bit 5): their gradient is the sum over all parts.
+    for batch in [4, 300] {
+        let case = Case::new(batch, 12, 2, 2, 2, (1, 2), 1 << 5, Options::default(), 11);
+        let shape = case.problem().shape().clone();
+        let cotangent = Case::noise(5, shape.solution().iter().product());
+        let mut cpu = Solver::new(&shape, &case.options).unwrap();
+        let expected = on_host(&mut cpu, &case, &cotangent);
+
+        let mut solver = Solver::on(&device, &shape, &case.options).unwrap();
+        assert_eq!(solver.plan().parts > 1, batch > 4, "{}", solver.plan());
+        compare(&on_host(&mut solver, &case, &cotangent), &expected);
+        drop(solver);
+
+        if batch == 4 {
+            let mut solver = DeviceSolver::new(&gpu, &shape, &case.options).unwrap();
+            compare(&on_device(&mut solver, &gpu, &case, &cotangent), &expected);
+        }
+    }
+
+    // Half precision is computed in single.
+    let rounded = |values: &[f32]| values.iter().map(|&x| f16::from_f32(x)).collect::<Vec<_>>();
+    let half = [&[1.1, 0.1, 1.3][..], &[0.3], &[0.7, -0.2], &[0.1]].map(rounded);
+    let single =
+        half.each_ref().map(|values| values.iter().map(|value| value.to_f32()).collect::<Vec<_>>());
+    let shapes: [&[usize]; 4] = [&[1, 1, 1, 1, 3], &[1, 1, 1], &[1, 1, 1, 2], &[1, 1]];
+    let shape = ProblemShape::new(1, 9, shapes[0], shapes[1], shapes[2], shapes[3]).unwrap();
+    let views: [View<'_, f32>; 4] =
+        std::array::from_fn(|index| View::new(shapes[index], &single[index]));
+    let problem = Problem::new(1, 9, views[0], views[1], views[2], views[3]).unwrap();
+    let mut expected = Solver::on(&device, &shape, &Options::default()).unwrap();
+    let expected = expected.solve(&problem).unwrap();
+    let arrays =
+        half.each_ref().map(|values| DeviceArray::from_host(&gpu, "half", values).unwrap());
+    let mut solver = DeviceSolver::<f32>::new(&gpu, &shape, &Options::default()).unwrap();
+    let mut solution = DeviceArray::<f32>::unwritten(&gpu, "solution", 9 * 3).unwrap();
+    solver.solve(arrays.each_ref().map(Values::from), &mut solution).unwrap();
+    let mut values = vec![0.0; 9 * 3];
+    solution.copy_to_host("solution", &mut values).unwrap();
+    assert_eq!(values, expected.values);
+    // An array of another length is an error that names it.
+    let error = solver.solve([&arrays[1]; 4].map(Values::from), &mut solution).unwrap_err();
+    assert!(error.to_string().starts_with("coefficients: expected 3 values, got 1"), "{error}");
+
+    // A single system that does not fit is an error, and the device stays usable.
+    let large = Case::new(1, 3000, 3, 2, 3, (1, 2), 0, Options::default(), 1);
+    let large = large.problem();
+    let error = Solver::<f64>::on(&device, large.shape(), &Options::default()).err().unwrap();
+    assert!(matches!(error, Error::OutOfMemory { bytes, .. } if bytes > 1 << 17), "{error}");
+    let mut again = Solver::on(&device, &shape, &Options::default()).unwrap();
+    assert_eq!(again.solve(&problem).unwrap().values, expected.values);
+    assert_eq!(simulator.reports().unwrap(), Vec::<String>::new());
+}
