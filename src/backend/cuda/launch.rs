@@ -1,6 +1,10 @@
 //! Every launch of a kernel: one typed function for each, which checks lengths and limits. The
 //! only `unsafe` launches of the library are here and in the files below.
 
+pub mod tape;
+pub mod team;
+pub mod thread;
+
 use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::sync::Arc;
