@@ -155,12 +155,31 @@ struct Banded {
         Real *row_t = block_row(t);
         const int upper = triangle(p);
 
+        // What couples a state with itself: in the diagonal block, and with the outermost block.
+        const int own = triangle(q);
+#pragma unroll 1
+        for (int index = team.rank; index < sizes.states * (own + q * q); index += team.size) {
+            const int state = index / (own + q * q), within = index - state * (own + q * q);
+            const int first = state * q;
+            if (within < own) {
+                const int column = triangle_column(within), row = within - triangle(column);
+                row_t[(first + row) * pitch + q + first + column] = rows.of_state(state, row, column);
+            } else {
+                const int row = sizes.by_derivatives.quotient(within - own);
+                const int column = within - own - row * q;
+                row_t[(first + row) * pitch + first + column] =
+                    t + w < sizes.blocks ? rows.smoothness(w, state, row, column) : Real(0);
+            }
+        }
+        team.sync();
         // Diagonal block, then border and right-hand side.
 #pragma unroll 1
         for (int index = team.rank; index < upper + p * (sizes.border + 1); index += team.size) {
             if (index < upper) {
                 const int column = triangle_column(index), row = index - triangle(column);
-                Real sum = rows.diagonal(row, column);
+                Real sum = rows.equations(row, column);
+                if (sizes.by_derivatives.multiple(column) <= row)
+                    sum += row_t[row * pitch + q + column];
                 if (row == column)
                     wholes[row] = sum;
                 sum -= removed(t, row, column);
@@ -177,17 +196,6 @@ struct Banded {
                     sum -= product(block_row(t - 2), row, place, sizes.by_derivatives.multiple(row));
                 row_t[row * pitch + place] = sum;
             }
-        }
-        // Coupling with the outermost block: for every pair of groups on and below the diagonal.
-        const int pairs = triangle(sizes.states) * q * q;
-#pragma unroll 1
-        for (int index = team.rank; index < pairs; index += team.size) {
-            const int pair = sizes.by_derivatives.quotient(sizes.by_derivatives.quotient(index));
-            const int group = triangle_column(pair), column_group = pair - triangle(group);
-            const int within = index - pair * q * q;
-            const int r = sizes.by_derivatives.quotient(within);
-            const int row = group * q + r, column = column_group * q + within - r * q;
-            row_t[row * pitch + column] = t + w < sizes.blocks ? rows.coupling(w, row, column) : Real(0);
         }
         // Coupling with the next block, if that is not the outermost.
 #pragma unroll 1
@@ -242,7 +250,8 @@ struct Banded {
                     if (place >= first + q && place < q + row)
                         continue;
                     const int start = place < first + q ? sizes.by_derivatives.multiple(place) : 0;
-                    Real sum = a[row * pitch + place];
+                    // Coupling with the outermost block is within groups at first.
+                    Real sum = place < first ? Real(0) : a[row * pitch + place];
 #pragma unroll 4
                     for (int m = first - 1; m >= start; --m)
                         sum -= a[m * pitch + q + row] * a[m * pitch + place];

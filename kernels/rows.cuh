@@ -275,25 +275,37 @@ struct Rows {
         return sum;
     }
 
-    // M between (t, row) and (t, column).
+    // M between (t, row) and (t, column): the equations' part, and that of the other rows, which
+    // couple a state with itself only.
     __device__ Real diagonal(int row, int column) const
+    {
+        const int state = sizes.by_derivatives.quotient(row);
+        const bool own = state == sizes.by_derivatives.quotient(column);
+        const int first = state * sizes.derivatives;
+        return equations(row, column) + (own ? of_state(state, row - first, column - first) : Real(0));
+    }
+
+    __device__ Real equations(int row, int column) const
     {
         const int state = sizes.by_derivatives.quotient(row);
         const int other_state = sizes.by_derivatives.quotient(column);
         const int j = row - state * sizes.derivatives;
         const int other = column - other_state * sizes.derivatives;
+        if (j >= sizes.equation_derivatives || other >= sizes.equation_derivatives)
+            return 0;
+        const Real *a = coefficients + state * sizes.equation_derivatives + j;
+        const Real *b = coefficients + other_state * sizes.equation_derivatives + other;
         Real sum = 0;
-        if (j < sizes.equation_derivatives && other < sizes.equation_derivatives) {
-            const Real *a = coefficients + state * sizes.equation_derivatives + j;
-            const Real *b = coefficients + other_state * sizes.equation_derivatives + other;
 #pragma unroll 4
-            for (int e = 0; e < problem.equations; ++e)
-                sum += a[e * sizes.equation_columns] * b[e * sizes.equation_columns];
-            sum *= Real(equation_weight);
-        }
-        if (state == other_state)
-            sum += smoothness(0, state, j, other);
-        if (row == column) {
+        for (int e = 0; e < problem.equations; ++e)
+            sum += a[e * sizes.equation_columns] * b[e * sizes.equation_columns];
+        return sum * Real(equation_weight);
+    }
+
+    __device__ Real of_state(int state, int j, int other) const
+    {
+        Real sum = smoothness(0, state, j, other);
+        if (j == other) {
             if (given(j))
                 sum += Real(initial_weight(j));
             sum += periodic(j);

@@ -75,7 +75,7 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
         gradient.finish();
     }
     Real *weights = static_cast<Real *>(adjoint.weights.data) + desk.index * adjoint.weights.system;
-#pragma unroll 1
+#pragma unroll
     for (int family = 0; family < 4; ++family) {
         const double sum = desk.sum(gradient.weights[family]);
         if (team.rank == 0)

@@ -30,6 +30,7 @@ __device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects)
             residual.add(t, iterate, x);
             team.sync();
         }
+#pragma unroll
         for (int family = 0; family < 4; ++family) {
             const double sum = desk.sum(residual.squares[family]);
             if (team.rank == 0)

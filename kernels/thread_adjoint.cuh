@@ -1,18 +1,19 @@
-// Gradients of small least-squares problems, one system a thread: M g = z̄ with the factor at hand, then
-// for every row a with right-hand side β and factor f (its weight, times its scale if it is balanced),
-// with r = f²(β − a·z),
+// Gradients of small least-squares problems, one system a thread: M g = z̄ with the factor at hand,
+// then for every row a with right-hand side β and factor f (its weight, times its scale if it is
+// balanced), with r = f²(β − a·z),
 //
 //     ∂ℓ/∂β = f² a·g,   ∂ℓ/∂a = r g − f² (a·g) z,   ∂ℓ/∂f = 2 f (a·g)(β − a·z),
 //
-// and ∂ℓ/∂s by the chain rule. One sweep forward and one sweep back; refinement repeats the two. The
-// last sweep back leaves the gradients on its way.
+// and ∂ℓ/∂s by the chain rule. One sweep forward and one sweep back; refinement repeats the two.
+// The last sweep back leaves the gradients on its way.
 //
 //   grid    x = ceil(B/32): a tile of 32 systems a block
 //   block   32 threads
 //   shared  dynamic: the rings of thread_stream.cuh
 //   reads   the problem, factor and solution in the workspace, cotangent (B, N, K, Q), status (B);
-//           writes the gradients that are wanted, each of its input's shape; of inputs that the batch shares, one
-//           partial sum a tile; of the weights (tiles, 4); in the workspace vector, given, direction
+//           writes the gradients that are wanted, each of its input's shape; of inputs that the
+//           batch shares, one partial sum a tile; of the weights (tiles, 4); in the workspace
+//           vector, given, direction
 //   aliasing  none of the arrays overlap
 //
 // Systems that were not solved contribute zero. No atomics: the same results in every run.
@@ -77,8 +78,9 @@ struct WeightSums {
 // dℓ/dlength of the smoothness rows of one state between two points with z and g.
 template <int Q>
 __device__ double smoothness_gradient(const ThreadRows &rows, int count, double length,
-                                      double weight, const double (&z)[Q], const double (&z_next)[Q],
-                                      const double (&g)[Q], const double (&g_next)[Q],
+                                      double weight, const double (&z)[Q],
+                                      const double (&z_next)[Q], const double (&g)[Q],
+                                      const double (&g_next)[Q],
                                       double &weight_sum) {
     // Values and slopes of a row are its table's times powers and derivatives of powers.
     double scaled[4][Q], slopes[4][Q];

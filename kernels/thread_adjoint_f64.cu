@@ -3,10 +3,10 @@
 #include "thread_adjoint.cuh"
 #include "thread_sizes.cuh"
 
-#define KERNEL(K, Q)                                                                                 \
-    extern "C" __global__ void __launch_bounds__(32, 1)                                              \
-        thread_adjoint_f64_##K##_##Q(const __grid_constant__ ThreadAdjoint p) {                      \
-        thread::adjoint<double, K, Q>(p);                                                            \
+#define KERNEL(K, Q)                                                                               \
+    extern "C" __global__ void __launch_bounds__(32, 1)                                            \
+        thread_adjoint_f64_##K##_##Q(const __grid_constant__ ThreadAdjoint p) {                    \
+        thread::adjoint<double, K, Q>(p);                                                          \
     }
 
 THREAD_SIZES(KERNEL)

@@ -107,7 +107,8 @@ template <typename T, int K, int Q> class Cholesky {
         row.forward(right);
     }
 
-    // Moves on to the next point: M_{t+1,t+1} − R_{t,t+1}ᵀ R_{t,t+1}, and the right-hand side alike.
+    // Moves on to the next point: M_{t+1,t+1} − R_{t,t+1}ᵀ R_{t,t+1}, and the right-hand side
+    // alike.
     __device__ void advance(const ThreadRows &rows, const T (&length)[K], T factor) {
 #pragma unroll
         for (int j = 0; j < P; ++j) {

@@ -1,5 +1,5 @@
-// Squared weighted defects ‖W(Az − β)‖² of small least-squares problems by family of rows, one system a
-// thread: one sweep forward, row by row in double precision.
+// Squared weighted defects ‖W(Az − β)‖² of small least-squares problems by family of rows, one
+// system a thread: one sweep forward, row by row in double precision.
 //
 //   grid    x = ceil(B/32): a tile of 32 systems a block
 //   block   32 threads

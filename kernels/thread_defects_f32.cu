@@ -3,10 +3,10 @@
 #include "thread_defects.cuh"
 #include "thread_sizes.cuh"
 
-#define KERNEL(K, Q)                                                                                 \
-    extern "C" __global__ void __launch_bounds__(32, 1)                                              \
-        thread_defects_f32_##K##_##Q(const __grid_constant__ ThreadDefects p) {                      \
-        thread::defects<float, K, Q>(p);                                                             \
+#define KERNEL(K, Q)                                                                               \
+    extern "C" __global__ void __launch_bounds__(32, 1)                                            \
+        thread_defects_f32_##K##_##Q(const __grid_constant__ ThreadDefects p) {                    \
+        thread::defects<float, K, Q>(p);                                                           \
     }
 
 THREAD_SIZES(KERNEL)

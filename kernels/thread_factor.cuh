@@ -1,7 +1,8 @@
 // One block row of the factor at a time, in registers: M = RᵀR, row t of R is (R_tt, R_{t,t+1}).
 //
 // R_tt is an upper triangle with the reciprocals of its diagonal entries in their places. R has the
-// precision of the problem, the vectors in substitutions have double precision. Smoothness rows couple a state with itself only, so column k of R_{t,t+1} is zero above row k/Q·Q.
+// precision of the problem, the vectors in substitutions have double precision. Smoothness rows
+// couple a state with itself only, so column k of R_{t,t+1} is zero above row k/Q·Q.
 
 #ifndef MECHANISTIC_THREAD_FACTOR_CUH
 #define MECHANISTIC_THREAD_FACTOR_CUH
@@ -49,7 +50,8 @@ template <int K, int Q> struct Layout {
     // Row i >= first_row(k), column k of R_{t,t+1}.
     __device__ static constexpr int link(int i, int k) {
         const int group = k / Q;
-        return Q * (group * P - Q * group * (group - 1) / 2) + k % Q * (P - group * Q) + i - group * Q;
+        const int before = Q * (group * P - Q * group * (group - 1) / 2);
+        return before + k % Q * (P - group * Q) + i - group * Q;
     }
 };
 
@@ -77,7 +79,9 @@ template <typename T, int K, int Q> struct FactorRow : Layout<K, Q> {
     }
 
     // The entries in double precision, as substitution uses them.
-    __device__ double upper_exact(int i, int k) const { return double(upper_values[L::upper(i, k)]); }
+    __device__ double upper_exact(int i, int k) const {
+        return double(upper_values[L::upper(i, k)]);
+    }
     __device__ double link_exact(int i, int k) const { return double(link_values[L::link(i, k)]); }
 
     // v = R_tt⁻ᵀ v.
@@ -156,7 +160,7 @@ template <typename T> constexpr T SMALLEST_NORMAL = T(sizeof(T) == 8 ? 0x1p-1022
 template <typename T> struct Pivots {
     int broken_point = -1;  // first point whose pivot was not positive, and the pivot's row
     int broken_row = 0;
-    int weakest_point = 0;  // pivot that elimination has reduced most, relative to the diagonal of M
+    int weakest_point = 0;  // pivot that elimination has reduced most, relative to M's diagonal
     int weakest_row = 0;
     T weakest = T(1) / T(0);
 

@@ -2,8 +2,8 @@
 // parameters.h; letters and conventions as there. Rust mirrors them in
 // src/backend/cuda/thread/parameters.rs.
 //
-// A tile is 32 consecutive systems, one a lane of a warp. The workspace is interleaved by tile: value
-// v of point t of system s stands at ((s/32·N + t)·values + v)·32 + s%32.
+// A tile is 32 consecutive systems, one a lane of a warp. The workspace is interleaved by tile:
+// value v of point t of system s stands at ((s/32·N + t)·values + v)·32 + s%32.
 
 #ifndef MECHANISTIC_THREAD_PARAMETERS_H
 #define MECHANISTIC_THREAD_PARAMETERS_H
@@ -39,7 +39,7 @@ typedef struct {
     ThreadRing initial_values;
     ThreadRing steps;
     ThreadRing unknowns;  // solution, cotangent, tangent; in the same place as the inputs
-    void *factor;         // (tiles, N, F, 32): rows of R, in place of diagonal entries their reciprocals
+    void *factor;         // (tiles, N, F, 32): rows of R, the reciprocals of its diagonal
     double *solution;     // (tiles, N, P, 32): z, not rounded
     double *vector;       // (tiles, N, P, 32): right-hand side while it is substituted
     double *given;        // (tiles, N, P, 32): what M x = given is solved for; with refinement only

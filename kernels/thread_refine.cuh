@@ -35,7 +35,8 @@ __device__ void substitute_back(const ThreadProblem &common, const Tile &tile, A
 
 // Block t of the iterate becomes x, or is increased by it.
 template <int P>
-__device__ void add_to(const Workspace<double> &iterate, int t, const double (&x)[P], bool increase) {
+__device__ void add_to(const Workspace<double> &iterate, int t, const double (&x)[P],
+                       bool increase) {
     double sum[P];
     if (increase) {
         iterate.load(t, 0, sum);
@@ -47,7 +48,8 @@ __device__ void add_to(const Workspace<double> &iterate, int t, const double (&x
     iterate.store(t, 0, sum);
 }
 
-// Adds AᵀW²(β − Ax) of the smoothness rows of one state between two points to the points' residuals.
+// Adds AᵀW²(β − Ax) of the smoothness rows of one state between two points to the points'
+// residuals.
 template <int Q>
 __device__ void add_smoothness_residual(const ThreadRows &rows, int count, double length,
                                         double factor, const double (&x)[Q], const double (&y)[Q],

@@ -13,7 +13,8 @@ namespace thread {
 template <typename T, bool REVERSED> class Values {
   public:
     // `time` is the distance between points: 0 if there is no time axis.
-    __device__ Values(const Tile &tile, const Input &input, int time, const ThreadRing &ring, T *shared)
+    __device__ Values(const Tile &tile, const Input &input, int time, const ThreadRing &ring,
+                      T *shared)
         : array(tile, ring, shared, input.data, input.storage, input.system), time(time),
           sums(reinterpret_cast<double *>(shared) + ring.sums), stream(array) {}
 
@@ -149,8 +150,8 @@ template <typename T, int K, int Q, bool REVERSED> class Inputs {
         : coefficients(tile, common.problem.coefficients, int(common.problem.coefficients.time),
                        common.coefficients, shared),
           rhs(tile, common.problem.rhs, int(common.problem.rhs.time), common.rhs, shared),
-          initial_values(tile, common.problem.initial_values, K * common.problem.initial_derivatives,
-                         common.initial_values, shared),
+          initial_values(tile, common.problem.initial_values,
+                         K * common.problem.initial_derivatives, common.initial_values, shared),
           steps(tile, common.problem.steps, int(common.problem.steps.time), common.steps, shared),
           problem(common.problem) {}
 
@@ -234,7 +235,8 @@ template <> __device__ inline float gram<float>(const ThreadRows &rows, int inde
     return rows.single_gram[index];
 }
 
-// a·(x, y) of a smoothness row whose points hold x and y, already multiplied by powers of the length.
+// a·(x, y) of a smoothness row whose points hold x and y, already multiplied by powers of the
+// length.
 template <int Q>
 __device__ double row_times(const ThreadRows &rows, int row, const double (&x)[Q],
                             const double (&y)[Q]) {

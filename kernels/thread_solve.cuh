@@ -1,8 +1,8 @@
 // Solution of small least-squares problems, one system a thread: z = argmin ½‖W(Az − β)‖².
 //
-// One sweep forward in time forms M = AᵀW²A block by block, factorises it and substitutes forward; one
-// sweep back substitutes backward. A step of refinement repeats both sweeps with the factor and the
-// residual AᵀW²(β − Az), computed row by row in double precision.
+// One sweep forward in time forms M = AᵀW²A block by block, factorises it and substitutes forward;
+// one sweep back substitutes backward. A step of refinement repeats both sweeps with the factor and
+// the residual AᵀW²(β − Az), computed row by row in double precision.
 //
 //   grid    x = ceil(B/32): a tile of 32 systems a block
 //   block   32 threads
@@ -87,8 +87,9 @@ __device__ void factorise(const ThreadProblem &common, const Tile &tile, T *shar
 
 template <typename T> constexpr T EPSILON = T(sizeof(T) == 8 ? 0x1p-52 : 0x1p-23);
 
-// First backward substitution, and the probe of the conditioning along with it: with x = R⁻¹e of the
-// weakest pivot, that pivot is noise where ε Σ (R_ji x_i)² (of rows: ε √Σ) reaches the order of 1.
+// First backward substitution, and the probe of the conditioning along with it: with x = R⁻¹e of
+// the weakest pivot, that pivot is noise where ε Σ (R_ji x_i)² (of rows: ε √Σ) reaches the order of
+// 1.
 template <typename T, int K, int Q, typename Accept>
 __device__ void substitute_back_and_probe(const ThreadProblem &common, const Tile &tile,
                                           Pivots<T> &pivots, bool from_rows, Accept accept) {
@@ -180,7 +181,8 @@ __device__ void solve(const ThreadSolve &p) {
     factorise<T, K, Q, Factorisation>(common, tile, shared, pivots, faults);
 
     bool finite = true;
-    Stream<T, true> out(Array<T>(tile, common.unknowns, shared, p.solution, STORAGE<T>, points * P));
+    Stream<T, true> out(
+        Array<T>(tile, common.unknowns, shared, p.solution, STORAGE<T>, points * P));
     const auto write = [&](int t, const double(&z)[P]) {
 #pragma unroll
         for (int i = 0; i < P; ++i) {

@@ -1,10 +1,10 @@
-// Factorisation of the weighted rows themselves, WA = QR, without forming M: RᵀR = M, but the errors
-// grow with the condition number of WA and not with its square.
+// Factorisation of the weighted rows themselves, WA = QR, without forming M: RᵀR = M, but the
+// errors grow with the condition number of WA and not with its square.
 //
-// A triangle holds what the rows so far have left over for a point; each further row is rotated into it
-// column by column (Givens). The smoothness rows of a state come as R of their table C = QR times
-// powers of the step: their right-hand side is zero, so Q changes nothing. Its first Q rows couple two
-// points, the others belong to the next point alone.
+// A triangle holds what the rows so far have left over for a point; each further row is rotated
+// into it column by column (Givens). The smoothness rows of a state come as R of their table C = QR
+// times powers of the step: their right-hand side is zero, so Q changes nothing. Its first Q rows
+// couple two points, the others belong to the next point alone.
 
 #ifndef MECHANISTIC_THREAD_SQUARE_ROOT_CUH
 #define MECHANISTIC_THREAD_SQUARE_ROOT_CUH

@@ -1,17 +1,17 @@
 // Coalesced access to row-major arrays (system, values) by a warp whose lanes hold one system each.
 //
-// A stream passes through the V values of every system of the tile in step, forward or reversed. The
-// warp fetches windows of 64 bytes a system, aligned to the sectors of global memory, and lays them
-// into a ring in shared memory, from which each lane reads its own system's values. A lane may
-// replace a value it has read; the windows are then written back in the same way, to an array of the
-// same shape (an input's gradient).
+// A stream passes through the V values of every system of the tile in step, forward or reversed.
+// The warp fetches windows of 64 bytes a system, aligned to the sectors of global memory, and lays
+// them into a ring in shared memory, from which each lane reads its own system's values. A lane may
+// replace a value it has read; the windows are then written back in the same way, to an array of
+// the same shape (an input's gradient).
 //
-// Let u count the values in the order of the stream, and let o (0 <= o < SECTOR) be such that u + o is
-// a multiple of SECTOR where a sector begins. Value u of the system in lane l stands in slot
+// Let u count the values in the order of the stream, and let o (0 <= o < SECTOR) be such that u + o
+// is a multiple of SECTOR where a sector begins. Value u of the system in lane l stands in slot
 //     l·pitch + (u + o) mod capacity − o + SECTOR − 1,    pitch = capacity + SECTOR − 1.
-// The pitch is odd and the capacity a multiple of the banks' number, so the lanes read the same u, and
-// store a window, without bank conflicts. A capacity of two windows serves rows of up to WINDOW −
-// SECTOR + 2 values.
+// The pitch is odd and the capacity a multiple of the banks' number, so the lanes read the same u,
+// and store a window, without bank conflicts. A capacity of two windows serves rows of up to WINDOW
+// − SECTOR + 2 values.
 
 #ifndef MECHANISTIC_THREAD_STREAM_CUH
 #define MECHANISTIC_THREAD_STREAM_CUH
@@ -152,9 +152,10 @@ template <typename T, bool REVERSED> class Stream {
                    unsigned(SECTOR<T> - 1));
     }
 
-    // Shows every value of window `window` to visit(slot, index in the array, whether it exists, lane of
-    // its system), TOGETHER of them at a time. A request of the warp covers one window of each of
-    // 32/WINDOW systems, WINDOW systems apart: so its accesses to shared memory do not conflict.
+    // Shows every value of window `window` to visit(i, slot, index in the array, whether it exists,
+    // lane of its system), for i < TOGETHER, then calls finish(), and so on. A request of the warp
+    // covers one window of each of 32/WINDOW systems, WINDOW systems apart: so its accesses to
+    // shared memory do not conflict.
     template <int TOGETHER, typename Visit, typename Finish>
     __device__ void pass(int window, Visit visit, Finish finish) {
         const int place = window * WINDOW<T> + array.tile.lane % WINDOW<T>;
@@ -167,8 +168,8 @@ template <typename T, bool REVERSED> class Stream {
             for (int i = 0; i < TOGETHER; ++i) {
                 const int offset = offset_of(first);
                 const int u = place - offset;
-                visit(i, nearest - offset, first + position(u), unsigned(u) < unsigned(array.ring.values),
-                      lane);
+                visit(i, nearest - offset, first + position(u),
+                      unsigned(u) < unsigned(array.ring.values), lane);
                 if (array.tile.holds(lane + 1)) {
                     first += array.between;
                 }
@@ -221,7 +222,7 @@ template <typename T, bool REVERSED> class Stream {
     // There are no offsets where the batch shares the array.
     __device__ void store_sums(T *sums) {
         const int u = stored * WINDOW<T> + array.tile.lane % WINDOW<T>;
-        const int slot = (array.tile.lane / WINDOW<T> * WINDOW<T>)*pitch() + SECTOR<T> - 1 +
+        const int slot = (array.tile.lane / WINDOW<T> * WINDOW<T>) * pitch() + SECTOR<T> - 1 +
                          (u & (array.ring.capacity - 1));
         const bool inside = u < array.ring.values;
         __syncwarp();

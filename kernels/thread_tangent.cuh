@@ -138,7 +138,8 @@ __device__ void substitute_directions(const ThreadTangent &p, const Tile &tile, 
                 d_defect -= moved[i] * z[i];
             }
             const double residual = factor_e * factor_e * defect;
-            const double along = factor_e * factor_e * d_defect + 2 * factor_e * d_factor_e * defect;
+            const double along =
+                factor_e * (factor_e * d_defect + 2 * d_factor_e * defect);
 #pragma unroll
             for (int i = 0; i < P; ++i) {
                 right[i] += moved[i] * residual + double(c[i]) * along;

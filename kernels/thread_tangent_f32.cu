@@ -3,10 +3,10 @@
 #include "thread_tangent.cuh"
 #include "thread_sizes.cuh"
 
-#define KERNEL(K, Q)                                                                                 \
-    extern "C" __global__ void __launch_bounds__(32, 1)                                              \
-        thread_tangent_f32_##K##_##Q(const __grid_constant__ ThreadTangent p) {                      \
-        thread::tangent<float, K, Q>(p);                                                             \
+#define KERNEL(K, Q)                                                                               \
+    extern "C" __global__ void __launch_bounds__(32, 1)                                            \
+        thread_tangent_f32_##K##_##Q(const __grid_constant__ ThreadTangent p) {                    \
+        thread::tangent<float, K, Q>(p);                                                           \
     }
 
 THREAD_SIZES(KERNEL)

@@ -25,3 +25,4 @@ pub use crate::backend::cuda::device::{CudaDevice, kernel_modules};
 pub use crate::backend::cuda::device_solver::DeviceSolver;
 pub use crate::backend::cuda::memory::Buffer as DeviceArray;
 pub use crate::backend::cuda::problem::{Stored, Values};
+pub use crate::backend::cuda::tensor::Cuda;

@@ -74,6 +74,12 @@ impl<'a, T> Problem<'a, T> {
         })
     }
 
+    /// Coefficients, right-hand side, initial values and steps that have this shape.
+    pub(crate) fn from_parts(shape: &ProblemShape, arrays: [&'a [T]; 4]) -> Self {
+        let [coefficients, rhs, initial_values, steps] = arrays;
+        Problem { shape: shape.clone(), coefficients, rhs, initial_values, steps }
+    }
+
     /// The same problem for a solution with `extra` derivatives beyond the order of the equation:
     /// Q = Qc + extra. Hermite rows need one more to be of fourth order.
     ///

@@ -1,10 +1,12 @@
 //! The floating-point types that the library computes in.
 
+use crate::backend::{Element, Storable};
+
 /// `f32` or `f64`.
 pub trait Real:
     num_traits::Float
-    + crate::backend::Storable
-    + crate::backend::cpu::tensor::matmul::Gemm
+    + Element
+    + Storable
     + num_traits::NumAssign
     + std::iter::Sum
     + Default

@@ -4,6 +4,11 @@
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+pub mod function;
+pub mod layout;
+pub mod product;
+pub mod tensor;
+pub mod update;
 
 use crate::adjoint::{Cotangent, Gradients, Tangents};
 use crate::device::Device;
@@ -14,6 +19,9 @@ use crate::problem::Problem;
 use crate::real::Real;
 use crate::shape::ProblemShape;
 use crate::solver::{Residuals, Solution, Status};
+
+pub use cpu::Cpu;
+pub use tensor::{Backend, Element};
 
 /// Plan and workspace of a device for problems of one shape. Only here is it known which backend
 /// solves.

@@ -9,6 +9,7 @@ use safetensors::tensor::{Dtype, SafeTensors};
 
 use super::optimiser::State;
 use super::{Optimiser, Parameters};
+use crate::backend::Backend;
 use crate::io::tensors::{self, Tensor};
 use crate::tape::Array;
 use crate::{Error, Real, Result};
@@ -16,19 +17,22 @@ use crate::{Error, Real, Result};
 /// Writes parameters and optimiser state, whole or not at all.
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be written.
-pub fn save_checkpoint<T: Real>(
+/// [`Error::Io`] when the file cannot be written; those of [`Optimiser::check`].
+pub fn save_checkpoint<T: Real, B: Backend>(
     path: &Path,
-    parameters: &Parameters<T>,
-    optimiser: &Optimiser<T>,
+    parameters: &Parameters<T, B>,
+    optimiser: &Optimiser<T, B>,
 ) -> Result<()> {
+    optimiser.check()?;
     let mut contents = vec![Tensor::count("steps", optimiser.steps())];
     let states = optimiser.states.iter().map(Option::as_ref).chain(std::iter::repeat(None));
-    for ((_, name, value), state) in parameters.iter().zip(states) {
+    for ((id, name), state) in parameters.names().zip(states) {
+        let value = parameters.get(id)?;
         contents.push(Tensor::of(format!("parameter.{name}"), value.shape(), value.data()));
         let Some(state) = state else { continue };
         contents.push(Tensor::count(format!("updates.{name}"), state.updates));
         for (i, moment) in state.moments.iter().enumerate() {
+            let moment = B::host(moment)?;
             contents.push(Tensor::of(format!("moment{i}.{name}"), moment.shape(), moment.data()));
         }
     }
@@ -41,10 +45,10 @@ pub fn save_checkpoint<T: Real>(
 /// # Errors
 /// [`Error::Io`] when the file cannot be read, [`Error::Format`] when it is not a checkpoint of these
 /// parameters and this rule.
-pub fn load_checkpoint<T: Real>(
+pub fn load_checkpoint<T: Real, B: Backend>(
     path: &Path,
-    parameters: &mut Parameters<T>,
-    optimiser: &mut Optimiser<T>,
+    parameters: &mut Parameters<T, B>,
+    optimiser: &mut Optimiser<T, B>,
 ) -> Result<()> {
     let bytes =
         std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
@@ -69,8 +73,9 @@ pub fn load_checkpoint<T: Real>(
 
     let steps = number("steps")?;
     let (mut values, mut states, mut known) = (vec![], vec![], 1);
-    for (id, name, value) in parameters.iter() {
-        values.push((id, array(&format!("parameter.{name}"), value.shape())?));
+    for (id, name) in parameters.names() {
+        let shape = parameters.array(id)?.shape();
+        values.push((id, array(&format!("parameter.{name}"), shape)?));
         known += 1;
         let updates = format!("updates.{name}");
         if file.tensor(&updates).is_err() {
@@ -78,7 +83,7 @@ pub fn load_checkpoint<T: Real>(
             continue;
         }
         let moments = (0..optimiser.moments())
-            .map(|i| array(&format!("moment{i}.{name}"), value.shape()))
+            .map(|i| Ok(B::wrap(array(&format!("moment{i}.{name}"), shape)?)))
             .collect::<Result<Vec<_>>>()?;
         known += 1 + moments.len();
         states.push(Some(State { updates: number(&updates)?, moments }));

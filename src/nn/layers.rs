@@ -1,6 +1,7 @@
 //! Layers: they hold the identities of their parameters, and record themselves on a tape.
 
 use super::{Initialiser, ParameterId, Parameters, Rng};
+use crate::backend::Backend;
 use crate::tape::{Array, Tape, Var};
 use crate::{Error, Real, Result};
 
@@ -29,7 +30,7 @@ impl Activation {
     ///
     /// # Errors
     /// Only for a variable of another record.
-    pub fn forward<T: Real>(self, tape: &mut Tape<T>, x: Var) -> Result<Var> {
+    pub fn forward<T: Real, B: Backend>(self, tape: &mut Tape<T, B>, x: Var) -> Result<Var> {
         match self {
             Activation::Identity => Ok(x),
             Activation::Relu => tape.relu(x),
@@ -64,8 +65,8 @@ impl Linear {
     ///
     /// # Errors
     /// [`Error::Argument`] when the name is taken.
-    pub fn new<T: Real>(
-        parameters: &mut Parameters<T>,
+    pub fn new<T: Real, B: Backend>(
+        parameters: &mut Parameters<T, B>,
         name: &str,
         inputs: usize,
         outputs: usize,
@@ -83,10 +84,10 @@ impl Linear {
     ///
     /// # Errors
     /// [`Error::Shape`] unless x is (…, rows, inputs).
-    pub fn forward<T: Real>(
+    pub fn forward<T: Real, B: Backend>(
         &self,
-        tape: &mut Tape<T>,
-        parameters: &Parameters<T>,
+        tape: &mut Tape<T, B>,
+        parameters: &Parameters<T, B>,
         x: Var,
     ) -> Result<Var> {
         let weight = tape.parameter(parameters, self.weight)?;
@@ -110,8 +111,8 @@ impl Mlp {
     ///
     /// # Errors
     /// [`Error::Argument`] for fewer than two sizes or a name that is taken.
-    pub fn new<T: Real>(
-        parameters: &mut Parameters<T>,
+    pub fn new<T: Real, B: Backend>(
+        parameters: &mut Parameters<T, B>,
         name: &str,
         sizes: &[usize],
         activation: Activation,
@@ -132,10 +133,10 @@ impl Mlp {
     ///
     /// # Errors
     /// [`Error::Shape`] unless x is (…, rows, inputs).
-    pub fn forward<T: Real>(
+    pub fn forward<T: Real, B: Backend>(
         &self,
-        tape: &mut Tape<T>,
-        parameters: &Parameters<T>,
+        tape: &mut Tape<T, B>,
+        parameters: &Parameters<T, B>,
         mut x: Var,
     ) -> Result<Var> {
         for (i, layer) in self.layers.iter().enumerate() {

@@ -24,6 +24,32 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! The same on a GPU: the parameters move there, the tape records there, the rest is unchanged.
+//! Nothing comes back but what is asked for, such as the loss.
+//!
+//! ```no_run
+//! # #[cfg(feature = "cuda")]
+//! # fn train(
+//! #     net: mechanistic::nn::Mlp,
+//! #     parameters: mechanistic::nn::Parameters<f64>,
+//! # ) -> mechanistic::Result<()> {
+//! # use mechanistic::nn::{Optimiser, Rule};
+//! # use mechanistic::tape::{Array, Tape};
+//! use mechanistic::cuda::Cuda;
+//! let mut parameters = parameters.to::<Cuda>()?;
+//! let mut tape = Tape::on(Cuda::new(0)?);
+//! # let mut optimiser = Optimiser::new(Rule::adam(), 0.01);
+//! # let x = tape.constant(Array::new([3, 1], vec![-1.0, 0.0, 1.0])?);
+//! # let target = tape.constant(Array::new([3, 1], vec![1.0, 0.0, 1.0])?);
+//! let y = net.forward(&mut tape, &parameters, x)?;
+//! let loss = tape.mse(y, target)?;
+//! let gradients = tape.backward(loss)?;
+//! optimiser.step(&mut parameters, &gradients)?;
+//! println!("{}", tape.scalar(loss)?);
+//! # Ok(())
+//! # }
+//! ```
 
 mod checkpoint;
 mod initialiser;

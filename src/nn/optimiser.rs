@@ -1,7 +1,8 @@
 //! Gradient descent: SGD, Adam, AdamW.
 
-use super::{ParameterId, Parameters, Schedule};
-use crate::backend::cpu::tensor::{reduce::sum_run, update};
+use super::{Parameters, Schedule};
+use crate::backend::update::{self, Clip};
+use crate::backend::{Backend, Cpu};
 use crate::tape::{Array, Gradients};
 use crate::{Error, Real, Result};
 
@@ -49,11 +50,31 @@ impl Rule {
             Rule::Adam { .. } => 2,
         }
     }
+
+    /// The numbers of an update at this rate, the `updates`-th of its parameter.
+    fn numbers<T: Real>(self, rate: f64, updates: u64) -> update::Rule<T> {
+        let rate = T::of(rate);
+        match self {
+            Rule::Sgd { momentum } => update::Rule::Sgd { rate, momentum: T::of(momentum) },
+            Rule::Adam { beta1, beta2, epsilon, decay } => {
+                let power = |beta: f64| beta.powf(updates as f64);
+                update::Rule::Adam(update::Adam {
+                    rate,
+                    beta1: T::of(beta1),
+                    beta2: T::of(beta2),
+                    epsilon: T::of(epsilon),
+                    correction1: T::of(1.0 - power(beta1)),
+                    correction2: T::of(1.0 - power(beta2)),
+                    decay: T::of(decay),
+                })
+            }
+        }
+    }
 }
 
 /// A rule with its learning rate and its state.
 #[derive(Clone, Debug)]
-pub struct Optimiser<T> {
+pub struct Optimiser<T: Real, B: Backend = Cpu> {
     /// The update rule.
     pub rule: Rule,
     /// Learning rate, before the schedule.
@@ -64,23 +85,25 @@ pub struct Optimiser<T> {
     pub clip: Option<f64>,
     steps: u64,
     /// For each parameter in the store's order, once it had a gradient.
-    pub(super) states: Vec<Option<State<T>>>,
+    pub(super) states: Vec<Option<State<T, B>>>,
+    /// Number of the last step and norm of its gradient, where that may still be computed.
+    unchecked: Option<(u64, B::Norm)>,
 }
 
 /// What the rule remembers of one parameter.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct State<T> {
+#[derive(Clone, Debug)]
+pub(super) struct State<T: Real, B: Backend> {
     /// Updates of this parameter so far (the t of Adam's bias correction).
     pub(super) updates: u64,
     /// Velocity (SGD), or first and second moment (Adam).
-    pub(super) moments: Vec<Array<T>>,
+    pub(super) moments: Vec<Array<T, B>>,
 }
 
-impl<T: Real> Optimiser<T> {
+impl<T: Real, B: Backend> Optimiser<T, B> {
     /// Constant rate, no clipping.
     pub fn new(rule: Rule, rate: f64) -> Self {
         let (schedule, clip) = (Schedule::Constant, None);
-        Optimiser { rule, rate, schedule, clip, steps: 0, states: vec![] }
+        Optimiser { rule, rate, schedule, clip, steps: 0, states: vec![], unchecked: None }
     }
 
     /// The same with a schedule.
@@ -102,76 +125,65 @@ impl<T: Real> Optimiser<T> {
     ///
     /// # Errors
     /// [`Error::Argument`] when a parameter is of another store; [`Error::Data`] when a gradient is
-    /// not finite, and then nothing is changed.
-    pub fn step(&mut self, parameters: &mut Parameters<T>, gradients: &Gradients<T>) -> Result<()> {
-        let mut squares = 0.0;
+    /// not finite, and then nothing is changed. A backend that works while the program goes on
+    /// gives this last error with the next step, which changes nothing either; what is amiss with
+    /// the last step, [`Optimiser::check`] tells.
+    pub fn step(
+        &mut self,
+        parameters: &mut Parameters<T, B>,
+        gradients: &Gradients<T, B>,
+    ) -> Result<()> {
+        let before = self.check();
+        self.unchecked = None;
+        before?;
+        let backend = gradients.backend();
+        let mut arrays = vec![];
         for (id, gradient) in gradients.parameters() {
-            parameters.get(id)?;
-            let square: Vec<f64> = gradient.data().iter().map(|g| g.to_double().powi(2)).collect();
-            squares += sum_run(&square);
+            parameters.array(id)?;
+            arrays.push(gradient);
         }
-        let norm = squares.sqrt();
-        if !norm.is_finite() {
-            let message = format!("the gradient of step {} is not finite", self.steps);
-            return Err(Error::Data(message));
+        let norm = backend.norm(&arrays)?;
+        if B::ASYNCHRONOUS {
+            self.unchecked = Some((self.steps, norm.clone()));
+        } else {
+            check_norm::<B>(self.steps, &norm)?;
         }
-        let shrink = match self.clip {
-            Some(limit) if norm > limit => T::of(limit / norm),
-            _ => T::one(),
-        };
+        let clip = Clip { norm, limit: self.clip };
         let rate = self.rate * self.schedule.factor(self.steps);
         self.states.resize(self.states.len().max(parameters.len()), None);
         for (id, gradient) in gradients.parameters() {
-            let gradient: Vec<T> = gradient.data().iter().map(|g| *g * shrink).collect();
-            self.update(parameters, id, &gradient, rate)?;
+            let x = parameters.array_mut(id)?;
+            let state = match &mut self.states[id.index] {
+                Some(state) => state,
+                none => {
+                    let zeros = Array::full(x.shape(), T::zero())?;
+                    let moments = vec![B::wrap(zeros); self.rule.moments()];
+                    none.insert(State { updates: 0, moments })
+                }
+            };
+            if state.moments.len() != self.rule.moments() {
+                let moments = state.moments.len();
+                let message = format!("changed after the first step ({moments} moments)");
+                return Err(Error::argument("rule", message));
+            }
+            state.updates += 1;
+            let rule = self.rule.numbers(rate, state.updates);
+            backend.update(&rule, &clip, x, &mut state.moments, gradient)?;
         }
         self.steps += 1;
         Ok(())
     }
 
-    fn update(
-        &mut self,
-        parameters: &mut Parameters<T>,
-        id: ParameterId,
-        gradient: &[T],
-        rate: f64,
-    ) -> Result<()> {
-        let state = match &mut self.states[id.index] {
-            Some(state) => state,
-            none => {
-                let zeros = Array::full(parameters.get(id)?.shape(), T::zero())?;
-                none.insert(State { updates: 0, moments: vec![zeros; self.rule.moments()] })
-            }
-        };
-        state.updates += 1;
-        let x = parameters.data_mut(id)?;
-        match (self.rule, &mut state.moments[..]) {
-            (Rule::Sgd { momentum }, [velocity]) => {
-                update::sgd(x, velocity.data_mut(), gradient, T::of(rate), T::of(momentum));
-            }
-            (Rule::Adam { beta1, beta2, epsilon, decay }, [first, second]) => {
-                let power = |beta: f64| beta.powf(state.updates as f64);
-                let step = update::Adam {
-                    rate: T::of(rate),
-                    beta1: T::of(beta1),
-                    beta2: T::of(beta2),
-                    epsilon: T::of(epsilon),
-                    correction1: T::of(1.0 - power(beta1)),
-                    correction2: T::of(1.0 - power(beta2)),
-                    decay: T::of(decay),
-                };
-                step.step(x, first.data_mut(), second.data_mut(), gradient);
-            }
-            (_, moments) => {
-                let message = format!("changed after the first step ({} moments)", moments.len());
-                return Err(Error::argument("rule", message));
-            }
-        }
-        Ok(())
+    /// Looks at the last step's gradient if `step` could not; waits for the backend.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when it was not finite; then the step changed no parameter.
+    pub fn check(&self) -> Result<()> {
+        self.unchecked.as_ref().map_or(Ok(()), |(step, norm)| check_norm::<B>(*step, norm))
     }
 
     /// Takes up a saved state.
-    pub(super) fn restore(&mut self, steps: u64, states: Vec<Option<State<T>>>) {
+    pub(super) fn restore(&mut self, steps: u64, states: Vec<Option<State<T, B>>>) {
         self.steps = steps;
         self.states = states;
     }
@@ -179,5 +191,13 @@ impl<T: Real> Optimiser<T> {
     /// Number of arrays of state for each parameter.
     pub(super) fn moments(&self) -> usize {
         self.rule.moments()
+    }
+}
+
+fn check_norm<B: Backend>(step: u64, norm: &B::Norm) -> Result<()> {
+    if B::norm_value(norm)?.is_finite() {
+        Ok(())
+    } else {
+        Err(Error::Data(format!("the gradient of step {step} is not finite")))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::backend::{Backend, Cpu};
 use crate::tape::Array;
 use crate::{Error, Real, Result};
 
@@ -12,10 +13,11 @@ pub struct ParameterId {
     store: u64,
 }
 
-/// Named arrays in the order of their insertion.
+/// Named arrays in the order of their insertion, in the memory of a backend: of the program, unless
+/// one is named.
 #[derive(Clone, Debug)]
-pub struct Parameters<T> {
-    entries: Vec<(String, Array<T>)>,
+pub struct Parameters<T: Real, B: Backend = Cpu> {
+    entries: Vec<(String, Array<T, B>)>,
     /// Tells the parameters of this store (and its clones) from those of others.
     store: u64,
 }
@@ -29,9 +31,27 @@ impl<T: Real> Default for Parameters<T> {
 }
 
 impl<T: Real> Parameters<T> {
-    /// An empty store.
+    /// An empty store on the CPU.
     pub fn new() -> Self {
+        Self::empty()
+    }
+}
+
+impl<T: Real, B: Backend> Parameters<T, B> {
+    /// An empty store on any backend.
+    pub fn empty() -> Self {
         Parameters { entries: vec![], store: STORES.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// The same parameters, known by the same identities, on another backend.
+    ///
+    /// # Errors
+    /// When this backend's device fails.
+    pub fn to<C: Backend>(&self) -> Result<Parameters<T, C>> {
+        let entries = self.entries.iter();
+        let entries =
+            entries.map(|(name, value)| Ok((name.clone(), C::wrap(B::host(value)?.clone()))));
+        Ok(Parameters { entries: entries.collect::<Result<_>>()?, store: self.store })
     }
 
     /// Adds a parameter.
@@ -43,7 +63,7 @@ impl<T: Real> Parameters<T> {
         if self.find(&name).is_some() {
             return Err(Error::argument("name", format!("a parameter {name:?} exists already")));
         }
-        self.entries.push((name, value));
+        self.entries.push((name, B::wrap(value)));
         Ok(ParameterId { index: self.entries.len() - 1, store: self.store })
     }
 
@@ -53,22 +73,32 @@ impl<T: Real> Parameters<T> {
         Some(ParameterId { index, store: self.store })
     }
 
-    /// A parameter's value.
+    /// A parameter's value, fetched from the backend's memory if it is not the program's.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the parameter is of another store.
+    /// [`Error::Argument`] when the parameter is of another store; when the backend's device fails.
     pub fn get(&self, id: ParameterId) -> Result<&Array<T>> {
+        B::host(self.array(id)?)
+    }
+
+    /// A parameter's elements, to change; fetched as by [`Parameters::get`].
+    ///
+    /// # Errors
+    /// As [`Parameters::get`].
+    pub fn data_mut(&mut self, id: ParameterId) -> Result<&mut [T]> {
+        B::host_mut(self.array_mut(id)?)
+    }
+
+    /// A parameter where it is kept.
+    pub(crate) fn array(&self, id: ParameterId) -> Result<&Array<T, B>> {
         self.check(id)?;
         Ok(&self.entries[id.index].1)
     }
 
-    /// A parameter's elements, to change.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] when the parameter is of another store.
-    pub fn data_mut(&mut self, id: ParameterId) -> Result<&mut [T]> {
+    /// A parameter where it is kept.
+    pub(super) fn array_mut(&mut self, id: ParameterId) -> Result<&mut Array<T, B>> {
         self.check(id)?;
-        Ok(self.entries[id.index].1.data_mut())
+        Ok(&mut self.entries[id.index].1)
     }
 
     fn check(&self, id: ParameterId) -> Result<()> {
@@ -79,11 +109,10 @@ impl<T: Real> Parameters<T> {
         }
     }
 
-    /// Identity, name and value of every parameter, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (ParameterId, &str, &Array<T>)> {
-        self.entries.iter().enumerate().map(|(index, (name, value))| {
-            (ParameterId { index, store: self.store }, name.as_str(), value)
-        })
+    /// Identity and name of every parameter, in order.
+    pub fn names(&self) -> impl Iterator<Item = (ParameterId, &str)> {
+        let entries = self.entries.iter().enumerate();
+        entries.map(|(index, (name, _))| (ParameterId { index, store: self.store }, name.as_str()))
     }
 
     /// Number of parameters (arrays).
@@ -94,5 +123,13 @@ impl<T: Real> Parameters<T> {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+}
+
+impl<T: Real> Parameters<T> {
+    /// Identity, name and value of every parameter, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (ParameterId, &str, &Array<T>)> {
+        let values = self.entries.iter().map(|(_, value)| value);
+        self.names().zip(values).map(|((id, name), value)| (id, name, value))
     }
 }

@@ -1,5 +1,6 @@
 //! Learned steps: any real number maps to a positive step.
 
+use crate::backend::Backend;
 use crate::tape::{Array, Tape, Var};
 use crate::{Error, Real, Result};
 
@@ -8,7 +9,11 @@ use crate::{Error, Real, Result};
 ///
 /// # Errors
 /// [`Error::Argument`] when the floor is negative or not finite.
-pub fn positive_steps<T: Real>(tape: &mut Tape<T>, raw: Var, floor: T) -> Result<Var> {
+pub fn positive_steps<T: Real, B: Backend>(
+    tape: &mut Tape<T, B>,
+    raw: Var,
+    floor: T,
+) -> Result<Var> {
     check_floor(floor)?;
     let excess = tape.softplus(raw)?;
     tape.shift(excess, floor)

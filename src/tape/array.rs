@@ -1,16 +1,59 @@
 //! Dense row-major arrays.
 
-use crate::backend::cpu::tensor::layout;
+use crate::backend::{Backend, Cpu, Element, layout};
 use crate::{Error, Result};
 
-/// A dense array, contiguous and row-major. Rank 0 is a scalar.
+/// A dense array, contiguous and row-major, in the memory of a backend: of the program, unless one
+/// is named. Rank 0 is a scalar.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Array<T> {
+pub struct Array<T: Element, B: Backend = Cpu> {
     shape: Vec<usize>,
-    data: Vec<T>,
+    data: B::Buffer<T>,
 }
 
-impl<T> Array<T> {
+impl<T: Element, B: Backend> Array<T, B> {
+    /// For shapes that the caller has computed from valid ones.
+    pub(crate) fn from_parts(shape: Vec<usize>, data: B::Buffer<T>) -> Self {
+        Array { shape, data }
+    }
+
+    /// Length of each axis.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        layout::size(&self.shape)
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Length of the last axis; 1 for a scalar.
+    pub(crate) fn row(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
+    }
+
+    /// The elements where the backend keeps them.
+    pub(crate) fn buffer(&self) -> &B::Buffer<T> {
+        &self.data
+    }
+
+    /// The elements where the backend keeps them.
+    pub(crate) fn buffer_mut(&mut self) -> &mut B::Buffer<T> {
+        &mut self.data
+    }
+
+    /// The elements, taken out.
+    pub(crate) fn into_buffer(self) -> B::Buffer<T> {
+        self.data
+    }
+}
+
+impl<T: Element> Array<T> {
     /// An array of this shape from its elements in row-major order.
     ///
     /// # Errors
@@ -35,17 +78,6 @@ impl<T> Array<T> {
         Array { shape: vec![data.len()], data }
     }
 
-    /// For shapes that the caller has computed from valid ones.
-    pub(crate) fn from_parts(shape: Vec<usize>, data: Vec<T>) -> Self {
-        debug_assert_eq!(layout::size(&shape), data.len());
-        Array { shape, data }
-    }
-
-    /// Length of each axis.
-    pub fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
     /// The elements in row-major order.
     pub fn data(&self) -> &[T] {
         &self.data
@@ -56,23 +88,16 @@ impl<T> Array<T> {
         &mut self.data
     }
 
+    /// The elements, to change, and the shape.
+    pub(crate) fn parts_mut(&mut self) -> (&mut [T], &[usize]) {
+        (&mut self.data, &self.shape)
+    }
+
     /// The elements, taken out.
     pub fn into_data(self) -> Vec<T> {
         self.data
     }
 
-    /// Number of elements.
-    pub fn len(&self) -> usize {
-        self.data.len()
-    }
-
-    /// Whether there is no element.
-    pub fn is_empty(&self) -> bool {
-        self.data.is_empty()
-    }
-}
-
-impl<T: Clone> Array<T> {
     /// An array of equal elements.
     ///
     /// # Errors
@@ -111,6 +136,6 @@ mod tests {
     #[test]
     fn an_absurd_size_is_an_error() {
         assert!(matches!(Array::full([usize::MAX, 4], 0.0), Err(Error::OutOfMemory { .. })));
-        assert!(matches!(Array::full([1 << 60], 0_u8), Err(Error::OutOfMemory { .. })));
+        assert!(matches!(Array::full([1 << 60], false), Err(Error::OutOfMemory { .. })));
     }
 }

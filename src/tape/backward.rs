@@ -2,58 +2,78 @@
 
 use super::operation::Operation;
 use super::{Array, Tape, Var, shape_error};
-use crate::backend::cpu::tensor::{elementwise, index, reduce, softmax};
+use crate::backend::function::Side;
+use crate::backend::{Backend, Cpu};
 use crate::nn::ParameterId;
-use crate::{Real, Result};
+use crate::{Error, Real, Result};
 
-/// Gradients of the leaves and parameters of a record.
+/// Gradients of the leaves and parameters of a record, in the backend's memory.
 #[derive(Debug)]
-pub struct Gradients<T> {
-    leaves: Vec<(Var, Array<T>)>,
+pub struct Gradients<T: Real, B: Backend = Cpu> {
+    backend: B,
+    leaves: Vec<(Var, Array<T, B>)>,
     parameters: Vec<(ParameterId, Var)>,
 }
 
-impl<T> Gradients<T> {
+impl<T: Real> Gradients<T> {
     /// The gradient of a leaf, in its shape; `None` for what is not a leaf of the record or has no
     /// part in the result.
     pub fn of(&self, leaf: Var) -> Option<&Array<T>> {
+        self.array(leaf)
+    }
+}
+
+impl<T: Real, B: Backend> Gradients<T, B> {
+    /// As [`Gradients::of`], fetched from the backend's memory if it is not the program's.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] where [`Gradients::of`] has none, and when the backend's device fails.
+    pub fn value(&self, leaf: Var) -> Result<&Array<T>> {
+        let message = "is not a leaf, or has no part in the result";
+        B::host(self.array(leaf).ok_or_else(|| Error::argument("leaf", message))?)
+    }
+
+    /// Where the gradients are.
+    pub(crate) fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// The parameters that have part in the result, with their gradients.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = (ParameterId, &Array<T, B>)> {
+        self.parameters.iter().filter_map(|(id, var)| Some((*id, self.array(*var)?)))
+    }
+
+    fn array(&self, leaf: Var) -> Option<&Array<T, B>> {
         let at = self.leaves.binary_search_by_key(&leaf.index, |(var, _)| var.index).ok()?;
         let (var, gradient) = &self.leaves[at];
         (*var == leaf).then_some(gradient)
     }
-
-    /// The parameters that have part in the result, with their gradients.
-    pub fn parameters(&self) -> impl Iterator<Item = (ParameterId, &Array<T>)> {
-        self.parameters.iter().filter_map(|(id, var)| Some((*id, self.of(*var)?)))
-    }
 }
 
-impl<T: Real> Tape<T> {
+impl<T: Real, B: Backend> Tape<T, B> {
     /// Gradients of a result of one element with respect to every leaf.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) when the result has more elements or none.
-    pub fn backward(&mut self, result: Var) -> Result<Gradients<T>> {
-        self.scalar(result)?;
-        let shape = self.shape(result)?.to_vec();
-        self.backward_from(result, &Array::from_parts(shape, vec![T::one()]))
+    /// [`Error::Shape`] when the result has more elements or none.
+    pub fn backward(&mut self, result: Var) -> Result<Gradients<T, B>> {
+        self.check_scalar(result)?;
+        let one = Array::full(self.shape(result)?, T::one())?;
+        self.backward_from(result, &one)
     }
 
     /// Gradients of Σ cotangent · result with respect to every leaf.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) when the cotangent's shape is not the result's.
-    pub fn backward_from(&mut self, result: Var, cotangent: &Array<T>) -> Result<Gradients<T>> {
+    /// [`Error::Shape`] when the cotangent's shape is not the result's.
+    pub fn backward_from(&mut self, result: Var, cotangent: &Array<T>) -> Result<Gradients<T, B>> {
         let shape = self.shape(result)?;
         if cotangent.shape() != shape {
             return Err(shape_error("cotangent", format!("{shape:?}"), cotangent.shape()));
         }
-        let mut gradients: Vec<Option<Vec<T>>> = Vec::new();
+        let mut gradients: Vec<Option<Array<T, B>>> = Vec::new();
         gradients.resize_with(result.index + 1, || None);
         if self.nodes[result.index].differentiable {
-            let mut start = self.pool.take(cotangent.len());
-            start.copy_from_slice(cotangent.data());
-            gradients[result.index] = Some(start);
+            gradients[result.index] = Some(B::wrap(cotangent.clone()));
         }
         let mut leaves = vec![];
         for i in (0..=result.index).rev() {
@@ -62,120 +82,118 @@ impl<T: Real> Tape<T> {
             };
             let node = &self.nodes[i];
             if let Operation::Leaf | Operation::Parameter = node.operation {
-                let var = Var { index: i, recording: self.recording };
-                leaves.push((var, Array::from_parts(node.value.shape().to_vec(), gradient)));
+                leaves.push((Var { index: i, recording: self.recording }, gradient));
                 continue;
             }
+            let mut prepared = Ok(());
             node.operation.for_each_input(|input| {
                 let node = &self.nodes[input];
-                if node.differentiable && gradients[input].is_none() {
-                    gradients[input] = Some(self.pool.zeros(node.value.len()));
+                if node.differentiable && gradients[input].is_none() && prepared.is_ok() {
+                    match self.pool.zeros(&self.backend, node.value.shape()) {
+                        Ok(zeros) => gradients[input] = Some(zeros),
+                        Err(error) => prepared = Err(error),
+                    }
                 }
             });
-            if let Operation::Ode { inputs, solve } = self.nodes[i].operation {
-                let arrays = inputs.map(|input| &self.nodes[input].value);
-                self.solves[solve].propagate(arrays, inputs, &gradient, &mut gradients);
+            prepared?;
+            if let Operation::Ode { inputs, solve } = node.operation {
+                self.propagate_ode(i, inputs, solve, &gradient, &mut gradients)?;
             } else {
-                self.propagate(i, &gradient, &mut gradients);
+                self.propagate(i, &gradient, &mut gradients)?;
             }
-            self.pool.give(gradient);
+            // The first came from outside and would make the pool grow with every record.
+            if i != result.index {
+                self.pool.give(gradient);
+            }
         }
         leaves.reverse();
-        Ok(Gradients { leaves, parameters: self.parameters.clone() })
+        let (backend, parameters) = (self.backend.clone(), self.parameters.clone());
+        Ok(Gradients { backend, leaves, parameters })
     }
 
     /// Adds one node's contribution to the gradients of those of its inputs that have one.
-    fn propagate(&self, i: usize, gy: &[T], gradients: &mut [Option<Vec<T>>]) {
-        let value = &self.nodes[i].value;
-        let (y, shape) = (value.data(), value.shape());
+    fn propagate(
+        &self,
+        i: usize,
+        gy: &Array<T, B>,
+        gradients: &mut [Option<Array<T, B>>],
+    ) -> Result<()> {
+        let (backend, y) = (&self.backend, self.array(i));
         match &self.nodes[i].operation {
             Operation::Constant | Operation::Leaf | Operation::Parameter => {}
             Operation::Ode { .. } => unreachable!("its adjoint changes the solver's workspace"),
             Operation::Rowwise { x, jacobian } => {
                 if let Some(gx) = &mut gradients[*x] {
-                    let outputs = shape.last().copied().unwrap_or(0);
-                    index::rowwise_adjoint(gy, jacobian, outputs, gx);
+                    backend.rowwise_adjoint(gy, jacobian, gx)?;
                 }
             }
             Operation::Unary { function, x } => {
                 if let Some(gx) = &mut gradients[*x] {
-                    function.adjoint(self.data(*x), y, gy, gx);
+                    backend.unary_adjoint(*function, self.array(*x), y, gy, gx)?;
                 }
             }
             Operation::Binary { function, a, b } => {
-                let (value_a, value_b) = (self.operand(*a), self.operand(*b));
-                if let Some(ga) = &mut gradients[*a] {
-                    function.adjoint_a(value_a.1, value_b, shape, gy, ga);
-                }
-                if let Some(gb) = &mut gradients[*b] {
-                    function.adjoint_b(value_a, value_b, shape, gy, gb);
+                let operands = [self.array(*a), self.array(*b)];
+                for (side, input) in [(Side::A, *a), (Side::B, *b)] {
+                    if let Some(g) = &mut gradients[input] {
+                        backend.binary_adjoint(*function, side, operands, gy, g)?;
+                    }
                 }
             }
             Operation::MatMul { product, a, b } => {
-                if let Some(ga) = &mut gradients[*a] {
-                    product.adjoint_a(self.data(*b), gy, ga);
-                }
-                if let Some(gb) = &mut gradients[*b] {
-                    product.adjoint_b(self.data(*a), gy, gb);
+                for (side, input, other) in [(Side::A, *a, *b), (Side::B, *b, *a)] {
+                    if let Some(g) = &mut gradients[input] {
+                        backend.matmul_adjoint(product, side, self.array(other), gy, g)?;
+                    }
                 }
             }
             Operation::Sum { x, kept } => {
                 if let Some(gx) = &mut gradients[*x] {
-                    reduce::add_repeated(gy, kept, gx, self.nodes[*x].value.shape());
+                    backend.sum_adjoint(gy, kept, gx)?;
                 }
             }
             Operation::Max { x, sizes, arguments } => {
                 if let Some(gx) = &mut gradients[*x] {
-                    reduce::max_adjoint(gy, arguments, *sizes, gx);
+                    backend.max_adjoint(gy, arguments, *sizes, gx)?;
                 }
             }
             Operation::Reshape { x } => {
                 if let Some(gx) = &mut gradients[*x] {
-                    gx.iter_mut().zip(gy).for_each(|(gx, gy)| *gx += *gy);
+                    backend.accumulate(gy, gx)?;
                 }
             }
             Operation::View { x, offset, strides } => {
                 if let Some(gx) = &mut gradients[*x] {
-                    index::add_strided(gy, shape, gx, *offset, strides);
+                    backend.view_adjoint(gy, *offset, strides, gx)?;
                 }
             }
             Operation::Concat { inputs, outer } => {
-                let row = gy.len().checked_div(*outer).unwrap_or(0);
                 let mut start = 0;
                 for &input in inputs {
-                    let own = self.data(input).len().checked_div(*outer).unwrap_or(0);
                     if let Some(gx) = &mut gradients[input] {
-                        for o in 0..*outer {
-                            let from = &gy[o * row + start..][..own];
-                            let to = &mut gx[o * own..(o + 1) * own];
-                            to.iter_mut().zip(from).for_each(|(gx, gy)| *gx += *gy);
-                        }
+                        backend.concat_adjoint(gy, *outer, start, gx)?;
                     }
-                    start += own;
+                    start += self.array(input).len().checked_div(*outer).unwrap_or(0);
                 }
             }
             Operation::Gather { x, sizes, indices } => {
                 if let Some(gx) = &mut gradients[*x] {
-                    index::scatter_add(gy, *sizes, indices, gx);
+                    backend.gather_adjoint(gy, *sizes, indices, gx)?;
                 }
             }
             Operation::Select { mask, x, otherwise } => {
-                for (side, input) in [(true, *x), (false, *otherwise)] {
-                    let mask = (mask.data(), mask.shape());
-                    let own = self.nodes[input].value.shape();
-                    if let Some(gx) = &mut gradients[input] {
-                        elementwise::select_adjoint(mask, side, shape, gy, gx, own);
+                for (held, input) in [(true, *x), (false, *otherwise)] {
+                    if let Some(g) = &mut gradients[input] {
+                        backend.select_adjoint(mask, held, gy, g)?;
                     }
                 }
             }
             Operation::LogSoftmax { x } => {
-                if let Some(gx) = &mut gradients[*x]
-                    && let Some(&length) = shape.last()
-                    && length > 0
-                {
-                    softmax::log_softmax_adjoint(y, length, gy, gx);
+                if let Some(gx) = &mut gradients[*x] {
+                    backend.log_softmax_adjoint(y, gy, gx)?;
                 }
             }
         }
+        Ok(())
     }
 }

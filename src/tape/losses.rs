@@ -1,9 +1,10 @@
 //! Losses, each the mean over what it counts, of rank 0.
 
 use super::{Array, Tape, Var, shape_error};
+use crate::backend::Backend;
 use crate::{Error, Real, Result};
 
-impl<T: Real> Tape<T> {
+impl<T: Real, B: Backend> Tape<T, B> {
     /// Mean of (x − target)².
     ///
     /// # Errors

@@ -35,6 +35,7 @@ pub(crate) use array::checked_size;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::backend::{Backend, Cpu};
 use crate::nn::{ParameterId, Parameters};
 use crate::{Error, Real, Result};
 use ode::Solve;
@@ -48,24 +49,25 @@ pub struct Var {
     recording: u64,
 }
 
-/// A record of operations and their values.
+/// A record of operations and their values, computed by a backend: on the CPU, unless one is named.
 #[derive(Debug)]
-pub struct Tape<T: Real> {
-    nodes: Vec<Node<T>>,
+pub struct Tape<T: Real, B: Backend = Cpu> {
+    backend: B,
+    nodes: Vec<Node<T, B>>,
     /// The variable of each parameter that the record uses.
     parameters: Vec<(ParameterId, Var)>,
     /// The ODE solves of the record, and those of earlier records whose workspace is free again.
-    solves: Vec<Solve<T>>,
-    idle_solves: Vec<Solve<T>>,
-    pool: Pool<T>,
+    solves: Vec<Solve<T, B>>,
+    idle_solves: Vec<Solve<T, B>>,
+    pool: Pool<T, B>,
     /// Tells the variables of this record from those of others.
     recording: u64,
 }
 
 #[derive(Debug)]
-struct Node<T> {
-    operation: Operation<T>,
-    value: Array<T>,
+struct Node<T: Real, B: Backend> {
+    operation: Operation<T, B>,
+    value: Array<T, B>,
     /// Whether a leaf is among its ancestors.
     differentiable: bool,
 }
@@ -80,9 +82,17 @@ impl<T: Real> Default for Tape<T> {
 }
 
 impl<T: Real> Tape<T> {
-    /// An empty tape.
+    /// An empty tape on the CPU.
     pub fn new() -> Self {
+        Tape::on(Cpu)
+    }
+}
+
+impl<T: Real, B: Backend> Tape<T, B> {
+    /// An empty tape on this backend.
+    pub fn on(backend: B) -> Self {
         Tape {
+            backend,
             nodes: vec![],
             parameters: vec![],
             solves: vec![],
@@ -100,7 +110,7 @@ impl<T: Real> Tape<T> {
                 node.operation,
                 Operation::Constant | Operation::Leaf | Operation::Rowwise { .. }
             ) {
-                self.pool.give(node.value.into_data());
+                self.pool.give(node.value);
             }
         }
         self.parameters.clear();
@@ -110,38 +120,42 @@ impl<T: Real> Tape<T> {
 
     /// A value that no gradient is wanted of.
     pub fn constant(&mut self, value: Array<T>) -> Var {
-        self.push(Operation::Constant, value, false)
+        self.push(Operation::Constant, B::wrap(value), false)
     }
 
     /// A value that [`Tape::backward`] gives the gradient of.
     pub fn leaf(&mut self, value: Array<T>) -> Var {
-        self.push(Operation::Leaf, value, true)
+        self.push(Operation::Leaf, B::wrap(value), true)
     }
 
     /// A parameter as a leaf; the same variable each time the same parameter is asked for.
     ///
     /// # Errors
     /// [`Error::Argument`] when the parameter is of another store.
-    pub fn parameter(&mut self, parameters: &Parameters<T>, id: ParameterId) -> Result<Var> {
+    pub fn parameter(&mut self, parameters: &Parameters<T, B>, id: ParameterId) -> Result<Var> {
         if let Some((_, var)) = self.parameters.iter().find(|(known, _)| *known == id) {
             return Ok(*var);
         }
-        let value = parameters.get(id)?;
-        let mut data = self.pool.take(value.len());
-        data.copy_from_slice(value.data());
-        let copy = Array::from_parts(value.shape().to_vec(), data);
+        let value = parameters.array(id)?;
+        let mut copy = self.pool.take(&self.backend, value.shape())?;
+        self.backend.copy(value, &mut copy)?;
         let var = self.push(Operation::Parameter, copy, true);
         self.parameters.push((id, var));
         Ok(var)
     }
 
-    /// The value of a variable.
+    /// The value of a variable, fetched from the backend's memory if it is not the program's.
     ///
     /// # Errors
     /// [`Error::Argument`] when the variable is not of this tape's current record; so do all
-    /// operations.
+    /// operations. All of them fail, too, when the backend's device does.
     pub fn value(&self, var: Var) -> Result<&Array<T>> {
-        Ok(&self.node(var)?.value)
+        B::host(&self.node(var)?.value)
+    }
+
+    /// The backend that computes.
+    pub fn backend(&self) -> &B {
+        &self.backend
     }
 
     /// The shape of a variable.
@@ -157,14 +171,18 @@ impl<T: Real> Tape<T> {
     /// # Errors
     /// [`Error::Shape`] when there are more or none.
     pub fn scalar(&self, var: Var) -> Result<T> {
-        let value = self.value(var)?;
-        match value.data() {
-            [only] => Ok(*only),
-            _ => Err(shape_error("scalar", "one element", value.shape())),
+        self.check_scalar(var)?;
+        Ok(self.value(var)?.data()[0])
+    }
+
+    fn check_scalar(&self, var: Var) -> Result<()> {
+        match self.node(var)?.value.len() {
+            1 => Ok(()),
+            _ => Err(shape_error("scalar", "one element", self.shape(var)?)),
         }
     }
 
-    fn node(&self, var: Var) -> Result<&Node<T>> {
+    fn node(&self, var: Var) -> Result<&Node<T, B>> {
         if var.recording == self.recording {
             Ok(&self.nodes[var.index])
         } else {
@@ -173,7 +191,12 @@ impl<T: Real> Tape<T> {
         }
     }
 
-    fn push(&mut self, operation: Operation<T>, value: Array<T>, differentiable: bool) -> Var {
+    fn push(
+        &mut self,
+        operation: Operation<T, B>,
+        value: Array<T, B>,
+        differentiable: bool,
+    ) -> Var {
         self.nodes.push(Node { operation, value, differentiable });
         Var { index: self.nodes.len() - 1, recording: self.recording }
     }
@@ -181,23 +204,23 @@ impl<T: Real> Tape<T> {
     /// Records an operation whose value `compute` writes; differentiable if an input is.
     fn record(
         &mut self,
-        operation: Operation<T>,
+        operation: Operation<T, B>,
         shape: Vec<usize>,
-        compute: impl FnOnce(&Self, &mut [T]),
+        compute: impl FnOnce(&Self, &Operation<T, B>, &mut Array<T, B>) -> Result<()>,
     ) -> Result<Var> {
-        let Some(size) = checked_size(&shape) else {
+        if checked_size(&shape).is_none() {
             let what = format!("array {shape:?}");
             return Err(Error::OutOfMemory { what, bytes: usize::MAX });
-        };
-        let mut data = self.pool.take(size);
-        compute(self, &mut data);
+        }
+        let mut value = self.pool.take(&self.backend, &shape)?;
+        compute(self, &operation, &mut value)?;
         let mut differentiable = false;
         operation.for_each_input(|input| differentiable |= self.nodes[input].differentiable);
-        Ok(self.push(operation, Array::from_parts(shape, data), differentiable))
+        Ok(self.push(operation, value, differentiable))
     }
 
-    fn data(&self, index: usize) -> &[T] {
-        self.nodes[index].value.data()
+    fn array(&self, index: usize) -> &Array<T, B> {
+        &self.nodes[index].value
     }
 }
 

@@ -2,11 +2,10 @@
 
 use super::operation::Operation;
 use super::{Array, Tape, Var};
-use crate::{
-    Cotangent, Error, Options, Problem, ProblemShape, Real, Result, Solution, Solver, View,
-};
+use crate::backend::Backend;
+use crate::{Error, Options, ProblemShape, Real, Result, Solution};
 
-/// The inputs of a solve; shapes as in [`Problem::new`].
+/// The inputs of a solve; shapes as in [`Problem::new`](crate::Problem::new).
 #[derive(Clone, Copy, Debug)]
 pub struct Ode {
     /// B: systems in the batch.
@@ -28,59 +27,26 @@ pub struct Ode {
 }
 
 /// One solve of the record, with the factor that its adjoint needs.
-pub(super) struct Solve<T: Real> {
-    solver: Solver<T>,
+pub(super) struct Solve<T: Real, B: Backend> {
+    solver: B::Solver<T>,
+    shape: ProblemShape,
     options: Options,
-    batch: usize,
-    points: usize,
 }
 
-impl<T: Real> std::fmt::Debug for Solve<T> {
+impl<T: Real, B: Backend> std::fmt::Debug for Solve<T, B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Solve").field(self.solver.shape()).finish()
+        f.debug_tuple("Solve").field(&self.shape).finish()
     }
 }
 
-impl<T: Real> Solve<T> {
+impl<T: Real, B: Backend> Solve<T, B> {
     /// Whether its workspace fits.
     fn fits(&self, shape: &ProblemShape, options: &Options) -> bool {
-        self.solver.shape() == shape && self.options == *options
-    }
-
-    /// Adds the contribution of ∂ℓ/∂(solution) to the gradients of the inputs that have one.
-    pub(super) fn propagate(
-        &mut self,
-        inputs: [&Array<T>; 4],
-        indices: [usize; 4],
-        cotangent: &[T],
-        gradients: &mut [Option<Vec<T>>],
-    ) {
-        let misfit = "shapes were checked when the solve was recorded";
-        let extra = self.solver.shape().extra_derivatives;
-        let problem = problem(self.batch, self.points, extra, inputs).expect(misfit);
-        let cotangent = Cotangent { values: cotangent, epsilon: None };
-        let found = self.solver.vjp(&problem, &cotangent).expect(misfit);
-        let found = [&found.coefficients, &found.rhs, &found.initial_values, &found.steps];
-        for (index, found) in indices.into_iter().zip(found) {
-            if let Some(gradient) = &mut gradients[index] {
-                gradient.iter_mut().zip(found).for_each(|(g, found)| *g += *found);
-            }
-        }
+        self.shape == *shape && self.options == *options
     }
 }
 
-fn problem<T: Real>(
-    batch: usize,
-    points: usize,
-    extra: usize,
-    inputs: [&Array<T>; 4],
-) -> Result<Problem<'_, T>> {
-    let [coefficients, rhs, initial_values, steps] =
-        inputs.map(|array| View::new(array.shape(), array.data()));
-    Problem::new(batch, points, coefficients, rhs, initial_values, steps)?.extended(extra)
-}
-
-impl<T: Real> Tape<T> {
+impl<T: Real, B: Backend> Tape<T, B> {
     /// Solves a batch of linear ODEs; the solution (B, N, K, Q) holds u and all its derivatives.
     ///
     /// A system that cannot be solved has NaN there, its [`Status`](crate::Status) in
@@ -88,33 +54,69 @@ impl<T: Real> Tape<T> {
     /// the loss by [`Tape::select`] with [`Tape::ode_solved`].
     ///
     /// # Errors
-    /// As [`Problem::new`] and [`Solver::new`].
+    /// As [`Problem::new`](crate::Problem::new) and [`Solver::new`](crate::Solver::new).
     pub fn solve_ode(&mut self, ode: &Ode, options: &Options) -> Result<Var> {
         let vars = [ode.coefficients, ode.rhs, ode.initial_values, ode.steps];
         for var in vars {
             self.node(var)?;
         }
         let inputs = vars.map(|var| var.index);
-        let arrays = inputs.map(|input| &self.nodes[input].value);
-        let problem = problem(ode.batch, ode.points, ode.extra_derivatives, arrays)?;
-        let known = self.idle_solves.iter().position(|s| s.fits(problem.shape(), options));
+        let [coefficients, rhs, initial_values, steps] =
+            inputs.map(|input| self.nodes[input].value.shape());
+        let (batch, points) = (ode.batch, ode.points);
+        let shape = ProblemShape::new(batch, points, coefficients, rhs, initial_values, steps)?
+            .extended(ode.extra_derivatives)?;
+        let known = self.idle_solves.iter().position(|solve| solve.fits(&shape, options));
         let mut solve = match known {
             Some(known) => self.idle_solves.swap_remove(known),
-            None => Solve {
-                solver: Solver::new(problem.shape(), options)?,
-                options: *options,
-                batch: ode.batch,
-                points: ode.points,
-            },
+            None => {
+                let solver = self.backend.solver(&shape, options)?;
+                Solve { solver, shape: shape.clone(), options: *options }
+            }
         };
-        solve.solver.solve(&problem)?;
-        let shape = problem.shape().solution().to_vec();
+        let operation = Operation::Ode { inputs, solve: self.solves.len() };
+        let solution = self.record(operation, shape.solution().to_vec(), |tape, _, y| {
+            let arrays = inputs.map(|input| tape.array(input));
+            tape.backend.solve(&mut solve.solver, arrays, y)
+        })?;
         self.solves.push(solve);
-        let operation = Operation::Ode { inputs, solve: self.solves.len() - 1 };
-        self.record(operation, shape, |tape, y| {
-            let solve = tape.solves.last().expect("one was just recorded");
-            y.copy_from_slice(&solve.solver.solution().values);
-        })
+        Ok(solution)
+    }
+
+    /// Adds the contribution of ∂ℓ/∂(solution) to the gradients of the inputs that have one.
+    pub(super) fn propagate_ode(
+        &mut self,
+        solution: usize,
+        inputs: [usize; 4],
+        solve: usize,
+        cotangent: &Array<T, B>,
+        gradients: &mut [Option<Array<T, B>>],
+    ) -> Result<()> {
+        let arrays = inputs.map(|input| &self.nodes[input].value);
+        let mut own = inputs.map(|input| gradients[input].take());
+        // What is an input twice needs a second array.
+        for k in 1..inputs.len() {
+            if let Some(first) = inputs[..k].iter().position(|&input| input == inputs[k])
+                && own[first].is_some()
+            {
+                own[k] = Some(self.pool.zeros(&self.backend, arrays[k].shape())?);
+            }
+        }
+        let solver = &mut self.solves[solve].solver;
+        let targets = own.each_mut().map(Option::as_mut);
+        let solution = &self.nodes[solution].value;
+        self.backend.solve_adjoint(solver, arrays, solution, cotangent, targets)?;
+        for (input, own) in inputs.into_iter().zip(own) {
+            match (&mut gradients[input], own) {
+                (Some(sum), Some(own)) => {
+                    self.backend.accumulate(&own, sum)?;
+                    self.pool.give(own);
+                }
+                (none, Some(own)) => *none = Some(own),
+                (_, None) => {}
+            }
+        }
+        Ok(())
     }
 
     /// The solution behind a variable that [`Tape::solve_ode`] gave: values, shared slack and the
@@ -123,8 +125,9 @@ impl<T: Real> Tape<T> {
     /// # Errors
     /// [`Error::Argument`] for any other variable.
     pub fn ode_solution(&self, solution: Var) -> Result<&Solution<T>> {
-        match self.node(solution)?.operation {
-            Operation::Ode { solve, .. } => Ok(self.solves[solve].solver.solution()),
+        let node = self.node(solution)?;
+        match node.operation {
+            Operation::Ode { solve, .. } => B::solution(&self.solves[solve].solver, &node.value),
             _ => Err(Error::argument("solution", "is not the result of `solve_ode`")),
         }
     }

@@ -1,12 +1,14 @@
 //! What a tape records.
 
-use crate::backend::cpu::tensor::elementwise::{Binary, Unary};
-use crate::backend::cpu::tensor::matmul::Product;
+use crate::Real;
+use crate::backend::Backend;
+use crate::backend::function::{Binary, Unary};
+use crate::backend::product::Product;
 use crate::tape::Array;
 
 /// One recorded operation; inputs are indices of earlier nodes.
 #[derive(Debug)]
-pub(super) enum Operation<T> {
+pub(super) enum Operation<T: Real, B: Backend> {
     /// Given, no gradient wanted.
     Constant,
     /// Given, gradient wanted.
@@ -36,7 +38,7 @@ pub(super) enum Operation<T> {
     Max {
         x: usize,
         sizes: [usize; 3],
-        arguments: Vec<usize>,
+        arguments: B::Buffer<usize>,
     },
     /// The same elements in another shape.
     Reshape {
@@ -57,11 +59,11 @@ pub(super) enum Operation<T> {
     Gather {
         x: usize,
         sizes: [usize; 3],
-        indices: Vec<usize>,
+        indices: B::Indices,
     },
     /// x where the mask holds, else `otherwise`.
     Select {
-        mask: Array<bool>,
+        mask: Array<bool, B>,
         x: usize,
         otherwise: usize,
     },
@@ -72,7 +74,7 @@ pub(super) enum Operation<T> {
     /// A function evaluated elsewhere, with its Jacobian (rows, outputs, inputs).
     Rowwise {
         x: usize,
-        jacobian: Vec<T>,
+        jacobian: Array<T, B>,
     },
     /// Coefficients, right-hand side, initial values, steps; the solve by its number on the tape.
     Ode {
@@ -81,7 +83,7 @@ pub(super) enum Operation<T> {
     },
 }
 
-impl<T> Operation<T> {
+impl<T: Real, B: Backend> Operation<T, B> {
     /// Calls `input` with each input's index.
     pub(super) fn for_each_input(&self, mut input: impl FnMut(usize)) {
         match self {

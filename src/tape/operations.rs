@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use super::operation::Operation;
 use super::{Array, Tape, Var, check_axis, check_range, shape_error};
-use crate::backend::cpu::tensor::elementwise::{self, Binary, Unary};
-use crate::backend::cpu::tensor::matmul::Product;
-use crate::backend::cpu::tensor::{index, layout, reduce, softmax};
+use crate::backend::function::{Binary, Unary};
+use crate::backend::product::Product;
+use crate::backend::{Backend, layout};
 use crate::{Error, Real, Result};
 
 macro_rules! unary {
     ($($(#[$doc:meta])* $name:ident = $function:ident;)*) => {
-        impl<T: Real> Tape<T> {
+        impl<T: Real, B: Backend> Tape<T, B> {
             $(
                 $(#[$doc])*
                 ///
@@ -56,7 +56,7 @@ unary! {
 
 macro_rules! binary {
     ($($(#[$doc:meta])* $name:ident = $function:ident;)*) => {
-        impl<T: Real> Tape<T> {
+        impl<T: Real, B: Backend> Tape<T, B> {
             $(
                 $(#[$doc])*
                 ///
@@ -81,7 +81,7 @@ binary! {
     div = Divide;
 }
 
-impl<T: Real> Tape<T> {
+impl<T: Real, B: Backend> Tape<T, B> {
     /// c·x for a number c.
     ///
     /// # Errors
@@ -117,23 +117,17 @@ impl<T: Real> Tape<T> {
     fn unary(&mut self, function: Unary<T>, x: Var) -> Result<Var> {
         let shape = self.shape(x)?.to_vec();
         let x = x.index;
-        self.record(Operation::Unary { function, x }, shape, |tape, y| {
-            function.forward(tape.data(x), y);
+        self.record(Operation::Unary { function, x }, shape, |tape, _, y| {
+            tape.backend.unary(function, tape.array(x), y)
         })
     }
 
     fn binary(&mut self, function: Binary, a: Var, b: Var) -> Result<Var> {
         let shape = self.common_shape("b", a, b)?;
         let (a, b) = (a.index, b.index);
-        self.record(Operation::Binary { function, a, b }, shape.clone(), |tape, y| {
-            function.forward(tape.operand(a), tape.operand(b), &shape, y);
+        self.record(Operation::Binary { function, a, b }, shape, |tape, _, y| {
+            tape.backend.binary(function, tape.array(a), tape.array(b), y)
         })
-    }
-
-    /// Values and shape of a node.
-    pub(super) fn operand(&self, index: usize) -> elementwise::Operand<'_, T> {
-        let value = &self.nodes[index].value;
-        (value.data(), value.shape())
     }
 
     fn common_shape(&self, argument: &str, a: Var, b: Var) -> Result<Vec<usize>> {
@@ -163,8 +157,8 @@ impl<T: Real> Tape<T> {
         let product = Product::new(shape_a, shape_b, &batch);
         let shape = [&batch[..], &[*rows, *columns]].concat();
         let (a, b) = (a.index, b.index);
-        self.record(Operation::MatMul { product: product.clone(), a, b }, shape, |tape, c| {
-            product.forward(tape.data(a), tape.data(b), c);
+        self.record(Operation::MatMul { product: product.clone(), a, b }, shape, |tape, _, c| {
+            tape.backend.matmul(&product, tape.array(a), tape.array(b), c)
         })
     }
 
@@ -185,9 +179,8 @@ impl<T: Real> Tape<T> {
             (0..from.len()).filter(|axis| !axes.contains(axis)).map(|axis| from[axis]).collect()
         };
         let x = x.index;
-        self.record(Operation::Sum { x, kept: kept.clone() }, shape, |tape, y| {
-            y.fill(T::zero());
-            elementwise::add_reduced(tape.data(x), &from, y, &kept);
+        self.record(Operation::Sum { x, kept: kept.clone() }, shape, |tape, _, y| {
+            tape.backend.sum(tape.array(x), &kept, y)
         })
     }
 
@@ -196,9 +189,9 @@ impl<T: Real> Tape<T> {
     /// # Errors
     /// [`Error::Shape`] when an axis does not exist.
     pub fn mean(&mut self, x: Var, axes: &[usize], keep: bool) -> Result<Var> {
-        let before = self.value(x)?.len();
+        let before = self.node(x)?.value.len();
         let sum = self.sum(x, axes, keep)?;
-        let after = self.value(sum)?.len();
+        let after = self.node(sum)?.value.len();
         self.scale(sum, T::of(after as f64 / before as f64))
     }
 
@@ -232,12 +225,10 @@ impl<T: Real> Tape<T> {
         }
         shape.remove(axis);
         let x = x.index;
-        let mut arguments = vec![0; layout::size(&shape)];
-        let mut data = self.pool.take(arguments.len());
-        reduce::max(self.data(x), sizes, &mut data, &mut arguments);
+        let mut value = self.pool.take(&self.backend, &shape)?;
+        let arguments = self.backend.max(self.array(x), sizes, &mut value)?;
         let differentiable = self.nodes[x].differentiable;
-        let operation = Operation::Max { x, sizes, arguments };
-        Ok(self.push(operation, Array::from_parts(shape, data), differentiable))
+        Ok(self.push(Operation::Max { x, sizes, arguments }, value, differentiable))
     }
 
     /// The shape around an axis as (outer, length, inner), and the whole shape.
@@ -254,12 +245,14 @@ impl<T: Real> Tape<T> {
     /// [`Error::Shape`] when the number of elements differs.
     pub fn reshape(&mut self, x: Var, shape: impl Into<Vec<usize>>) -> Result<Var> {
         let shape = shape.into();
-        let from = self.value(x)?;
+        let from = &self.node(x)?.value;
         if super::checked_size(&shape) != Some(from.len()) {
             return Err(shape_error("x", format!("as many elements as {shape:?}"), from.shape()));
         }
         let x = x.index;
-        self.record(Operation::Reshape { x }, shape, |tape, y| y.copy_from_slice(tape.data(x)))
+        self.record(Operation::Reshape { x }, shape, |tape, _, y| {
+            tape.backend.copy(tape.array(x), y)
+        })
     }
 
     /// Axis i of the result is axis `axes[i]` of x.
@@ -314,8 +307,8 @@ impl<T: Real> Tape<T> {
     ) -> Result<Var> {
         let x = x.index;
         let operation = Operation::View { x, offset, strides: strides.clone() };
-        self.record(operation, shape.clone(), |tape, y| {
-            index::copy_strided(tape.data(x), offset, &strides, y, &shape);
+        self.record(operation, shape, |tape, _, y| {
+            tape.backend.view(tape.array(x), offset, &strides, y)
         })
     }
 
@@ -327,7 +320,7 @@ impl<T: Real> Tape<T> {
         let Some(&first) = inputs.first() else {
             return Err(Error::argument("inputs", "at least one is needed"));
         };
-        let ([outer, _, inner], mut shape) = self.around("axis", first, axis)?;
+        let ([outer, ..], mut shape) = self.around("axis", first, axis)?;
         shape[axis] = 0;
         for (i, &input) in inputs.iter().enumerate() {
             let own = self.shape(input)?;
@@ -339,20 +332,11 @@ impl<T: Real> Tape<T> {
             }
             shape[axis] += own[axis];
         }
-        let row = shape[axis] * inner;
         let inputs: Vec<usize> = inputs.iter().map(|input| input.index).collect();
         let operation = Operation::Concat { inputs: inputs.clone(), outer };
-        self.record(operation, shape, |tape, y| {
-            let mut start = 0;
-            for input in inputs {
-                let x = tape.data(input);
-                let own = x.len().checked_div(outer).unwrap_or(0);
-                for o in 0..outer {
-                    let to = o * row + start;
-                    y[to..to + own].copy_from_slice(&x[o * own..(o + 1) * own]);
-                }
-                start += own;
-            }
+        self.record(operation, shape, |tape, _, y| {
+            let inputs: Vec<_> = inputs.iter().map(|&input| tape.array(input)).collect();
+            tape.backend.concat(&inputs, outer, y)
         })
     }
 
@@ -368,8 +352,11 @@ impl<T: Real> Tape<T> {
         }
         shape[axis] = indices.len();
         let x = x.index;
-        let operation = Operation::Gather { x, sizes, indices: indices.to_vec() };
-        self.record(operation, shape, |tape, y| index::gather(tape.data(x), sizes, indices, y))
+        let indices = self.backend.indices(indices, sizes[1])?;
+        self.record(Operation::Gather { x, sizes, indices }, shape, |tape, operation, y| {
+            let Operation::Gather { indices, .. } = operation else { unreachable!("made above") };
+            tape.backend.gather(tape.array(x), sizes, indices, y)
+        })
     }
 
     /// x where the mask holds, `otherwise` elsewhere; all three broadcast. A side that is not taken
@@ -383,10 +370,10 @@ impl<T: Real> Tape<T> {
             shape_error("mask", format!("one that broadcasts with {values:?}"), mask.shape())
         })?;
         let (x, otherwise) = (x.index, otherwise.index);
-        let operation = Operation::Select { mask: mask.clone(), x, otherwise };
-        self.record(operation, shape.clone(), |tape, y| {
-            let mask = (mask.data(), mask.shape());
-            elementwise::select(mask, tape.operand(x), tape.operand(otherwise), &shape, y);
+        let operation = Operation::Select { mask: B::wrap(mask.clone()), x, otherwise };
+        self.record(operation, shape, |tape, operation, y| {
+            let Operation::Select { mask, .. } = operation else { unreachable!("made above") };
+            tape.backend.select(mask, tape.array(x), tape.array(otherwise), y)
         })
     }
 
@@ -396,14 +383,12 @@ impl<T: Real> Tape<T> {
     /// [`Error::Shape`] for rank 0.
     pub fn log_softmax(&mut self, x: Var) -> Result<Var> {
         let shape = self.shape(x)?.to_vec();
-        let Some(&length) = shape.last() else {
+        if shape.is_empty() {
             return Err(shape_error("x", "(…, classes)", &shape));
-        };
+        }
         let x = x.index;
-        self.record(Operation::LogSoftmax { x }, shape, |tape, y| {
-            if length > 0 {
-                softmax::log_softmax(tape.data(x), length, y);
-            }
+        self.record(Operation::LogSoftmax { x }, shape, |tape, _, y| {
+            tape.backend.log_softmax(tape.array(x), y)
         })
     }
 
@@ -427,7 +412,7 @@ impl<T: Real> Tape<T> {
             return Err(shape_error("jacobian", format!("{expected:?}"), jacobian.shape()));
         }
         let differentiable = self.nodes[x.index].differentiable;
-        let operation = Operation::Rowwise { x: x.index, jacobian: jacobian.into_data() };
-        Ok(self.push(operation, value, differentiable))
+        let operation = Operation::Rowwise { x: x.index, jacobian: B::wrap(jacobian) };
+        Ok(self.push(operation, B::wrap(value), differentiable))
     }
 }

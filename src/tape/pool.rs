@@ -2,35 +2,39 @@
 
 use std::collections::HashMap;
 
-use crate::Real;
+use super::Array;
+use crate::backend::{Backend, layout};
+use crate::{Real, Result};
 
 /// Buffers by length.
 #[derive(Debug)]
-pub(super) struct Pool<T> {
-    free: HashMap<usize, Vec<Vec<T>>>,
+pub(super) struct Pool<T: Real, B: Backend> {
+    free: HashMap<usize, Vec<B::Buffer<T>>>,
 }
 
-impl<T> Default for Pool<T> {
+impl<T: Real, B: Backend> Default for Pool<T, B> {
     fn default() -> Self {
         Pool { free: HashMap::new() }
     }
 }
 
-impl<T: Real> Pool<T> {
-    /// A buffer with arbitrary contents, all of which the caller overwrites.
-    pub(super) fn take(&mut self, length: usize) -> Vec<T> {
+impl<T: Real, B: Backend> Pool<T, B> {
+    /// An array with arbitrary contents, all of which the caller overwrites.
+    pub(super) fn take(&mut self, backend: &B, shape: &[usize]) -> Result<Array<T, B>> {
+        let length = layout::size(shape);
         let known = self.free.get_mut(&length).and_then(Vec::pop);
-        known.unwrap_or_else(|| vec![T::zero(); length])
+        let buffer = known.map_or_else(|| backend.allocate(length), Ok)?;
+        Ok(Array::from_parts(shape.to_vec(), buffer))
     }
 
-    /// A buffer of zeros.
-    pub(super) fn zeros(&mut self, length: usize) -> Vec<T> {
-        let mut buffer = self.take(length);
-        buffer.fill(T::zero());
-        buffer
+    /// An array of zeros.
+    pub(super) fn zeros(&mut self, backend: &B, shape: &[usize]) -> Result<Array<T, B>> {
+        let mut array = self.take(backend, shape)?;
+        backend.clear(&mut array)?;
+        Ok(array)
     }
 
-    pub(super) fn give(&mut self, buffer: Vec<T>) {
-        self.free.entry(buffer.len()).or_default().push(buffer);
+    pub(super) fn give(&mut self, array: Array<T, B>) {
+        self.free.entry(array.len()).or_default().push(array.into_buffer());
     }
 }

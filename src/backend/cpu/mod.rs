@@ -19,3 +19,7 @@ pub mod tensor;
 pub mod tile;
 
 pub use engine::Engine;
+
+/// The processor of this machine: the backend of a [`Tape`](crate::tape::Tape) that names no other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cpu;

@@ -1,6 +1,7 @@
 //! Every launch of a kernel: one typed function for each, which checks lengths and limits. The
 //! only `unsafe` launches of the library are here and in the files below.
 
+pub mod tape;
 pub mod team;
 pub mod thread;
 
@@ -16,7 +17,6 @@ use super::device::{CudaDevice, Kernel, while_doing};
 use super::parameters::{SumTarget, SumTargets};
 use crate::error::{Error, Result};
 use crate::real::Real;
-
 
 /// Most blocks of a grid along x, where the batch lies.
 const MOST_BLOCKS: u64 = i32::MAX as u64;

@@ -113,6 +113,21 @@ impl<T: Element> Buffer<T> {
         self.device.synchronise()
     }
 
+    /// A copy on the same device.
+    ///
+    /// # Errors
+    /// As [`Self::unwritten`], or [`Error::Device`].
+    pub fn duplicate(&self, what: &str) -> Result<Self> {
+        let mut copy = Self::unwritten(&self.device, what, self.len)?;
+        if self.len > 0 {
+            let doing = format!("copying {what} on the device");
+            let stream = self.device.stream();
+            let copied = stream.memcpy_dtod(&self.view(), &mut copy.view_mut());
+            copied.map_err(while_doing(&doing))?;
+        }
+        Ok(copy)
+    }
+
     fn check_room(&self, what: &str, len: usize) -> Result<()> {
         if len <= self.len {
             return Ok(());

@@ -22,6 +22,7 @@ pub mod problem;
 mod ranges;
 mod results;
 pub mod team;
+pub mod tensor;
 pub mod thread;
 
 pub use device::CudaDevice;

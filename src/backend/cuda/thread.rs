@@ -33,12 +33,7 @@ pub struct ThreadPath<T> {
 }
 
 impl<T: Real> ThreadPath<T> {
-    /// Whether there are kernels for problems of this shape.
-    pub fn supports(shape: &ProblemShape, options: &Options) -> bool {
-        Plan::new::<T>(shape, options).is_some()
-    }
-
-    /// For problems of this shape; `None` if [`Self::supports`] says no.
+    /// For problems of this shape; `None` if there are no kernels for them.
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error) if the kernels cannot be loaded.

@@ -2,108 +2,68 @@
 
 use rayon::prelude::*;
 
-use super::layout::{Walk, broadcast_strides, contiguous};
+use super::walk::Walk;
 use crate::Real;
+use crate::backend::function::{Binary, Unary};
+use crate::backend::layout::{broadcast_strides, contiguous};
 
 /// Elements that one task works on; below this a thread costs more than it saves.
 const CHUNK: usize = 1 << 14;
 
-/// A function of one element.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Unary<T> {
-    /// −x.
-    Negate,
-    /// c·x.
-    Scale(T),
-    /// x + c.
-    Shift(T),
-    /// max(x, 0); the derivative at 0 is 0.
-    Relu,
-    /// tanh x.
-    Tanh,
-    /// 1 / (1 + e^−x).
-    Sigmoid,
-    /// ln(1 + e^x).
-    Softplus,
-    /// x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))): the tanh form (Hendrycks and Gimpel, 2016).
-    Gelu,
-    /// sin x.
-    Sin,
-    /// cos x.
-    Cos,
-    /// e^x.
-    Exp,
-    /// Natural logarithm.
-    Ln,
-    /// √x.
-    Sqrt,
-    /// x².
-    Square,
-    /// 1/x.
-    Reciprocal,
-    /// xⁿ.
-    Powi(i32),
-    /// x^p.
-    Powf(T),
-}
-
-impl<T: Real> Unary<T> {
-    /// Writes the function of every element.
-    pub fn forward(self, x: &[T], y: &mut [T]) {
-        use Unary::*;
-        match self {
-            Negate => map(x, y, |x| -x),
-            Scale(c) => map(x, y, |x| c * x),
-            Shift(c) => map(x, y, |x| x + c),
-            Relu => map(x, y, |x| if x <= T::zero() { T::zero() } else { x }),
-            Tanh => map(x, y, T::tanh),
-            Sigmoid => map(x, y, sigmoid),
-            Softplus => map(x, y, softplus),
-            Gelu => map(x, y, |x| T::of(0.5) * x * (T::one() + gelu_argument(x).tanh())),
-            Sin => map(x, y, T::sin),
-            Cos => map(x, y, T::cos),
-            Exp => map(x, y, T::exp),
-            Ln => map(x, y, T::ln),
-            Sqrt => map(x, y, T::sqrt),
-            Square => map(x, y, |x| x * x),
-            Reciprocal => map(x, y, T::recip),
-            Powi(n) => map(x, y, |x| x.powi(n)),
-            Powf(p) => map(x, y, |x| x.powf(p)),
-        }
-    }
-
-    /// Adds gy · f'(x) to gx, where y = f(x).
-    pub fn adjoint(self, x: &[T], y: &[T], gy: &[T], gx: &mut [T]) {
-        use Unary::*;
-        let one = T::one();
-        match self {
-            Negate => accumulate(x, y, gy, gx, |_, _| -one),
-            Scale(c) => accumulate(x, y, gy, gx, |_, _| c),
-            Shift(_) => accumulate(x, y, gy, gx, |_, _| one),
-            Relu => accumulate(x, y, gy, gx, |x, _| if x > T::zero() { one } else { T::zero() }),
-            Tanh => accumulate(x, y, gy, gx, |_, y| one - y * y),
-            Sigmoid => accumulate(x, y, gy, gx, |_, y| y * (one - y)),
-            Softplus => accumulate(x, y, gy, gx, |x, _| sigmoid(x)),
-            Gelu => accumulate(x, y, gy, gx, gelu_derivative),
-            Sin => accumulate(x, y, gy, gx, |x, _| x.cos()),
-            Cos => accumulate(x, y, gy, gx, |x, _| -x.sin()),
-            Exp => accumulate(x, y, gy, gx, |_, y| y),
-            Ln => accumulate(x, y, gy, gx, |x, _| x.recip()),
-            Sqrt => accumulate(x, y, gy, gx, |_, y| (y + y).recip()),
-            Square => accumulate(x, y, gy, gx, |x, _| x + x),
-            Reciprocal => accumulate(x, y, gy, gx, |_, y| -y * y),
-            // x⁰ is constant, at x = 0 too.
-            Powi(0) => {}
-            Powi(n) => {
-                let factor = T::of(f64::from(n));
-                accumulate(x, y, gy, gx, |x, _| factor * x.powi(n.saturating_sub(1)));
-            }
-            Powf(p) if p == T::zero() => {}
-            Powf(p) => accumulate(x, y, gy, gx, |x, _| p * x.powf(p - one)),
-        }
+/// Writes the function of every element.
+pub fn unary<T: Real>(f: Unary<T>, x: &[T], y: &mut [T]) {
+    use Unary::*;
+    match f {
+        Negate => map(x, y, |x| -x),
+        Scale(c) => map(x, y, |x| c * x),
+        Shift(c) => map(x, y, |x| x + c),
+        Relu => map(x, y, |x| if x <= T::zero() { T::zero() } else { x }),
+        Tanh => map(x, y, T::tanh),
+        Sigmoid => map(x, y, sigmoid),
+        Softplus => map(x, y, softplus),
+        Gelu => map(x, y, |x| T::of(0.5) * x * (T::one() + gelu_argument(x).tanh())),
+        Sin => map(x, y, T::sin),
+        Cos => map(x, y, T::cos),
+        Exp => map(x, y, T::exp),
+        Ln => map(x, y, T::ln),
+        Sqrt => map(x, y, T::sqrt),
+        Square => map(x, y, |x| x * x),
+        Reciprocal => map(x, y, T::recip),
+        Powi(n) => map(x, y, |x| x.powi(n)),
+        Powf(p) => map(x, y, |x| x.powf(p)),
     }
 }
 
+/// Adds gy · f'(x) to gx, where y = f(x).
+pub fn unary_adjoint<T: Real>(f: Unary<T>, x: &[T], y: &[T], gy: &[T], gx: &mut [T]) {
+    use Unary::*;
+    let one = T::one();
+    match f {
+        Negate => accumulate(x, y, gy, gx, |_, _| -one),
+        Scale(c) => accumulate(x, y, gy, gx, |_, _| c),
+        Shift(_) => accumulate(x, y, gy, gx, |_, _| one),
+        Relu => accumulate(x, y, gy, gx, |x, _| if x > T::zero() { one } else { T::zero() }),
+        Tanh => accumulate(x, y, gy, gx, |_, y| one - y * y),
+        Sigmoid => accumulate(x, y, gy, gx, |_, y| y * (one - y)),
+        Softplus => accumulate(x, y, gy, gx, |x, _| sigmoid(x)),
+        Gelu => accumulate(x, y, gy, gx, gelu_derivative),
+        Sin => accumulate(x, y, gy, gx, |x, _| x.cos()),
+        Cos => accumulate(x, y, gy, gx, |x, _| -x.sin()),
+        Exp => accumulate(x, y, gy, gx, |_, y| y),
+        Ln => accumulate(x, y, gy, gx, |x, _| x.recip()),
+        Sqrt => accumulate(x, y, gy, gx, |_, y| (y + y).recip()),
+        Square => accumulate(x, y, gy, gx, |x, _| x + x),
+        Reciprocal => accumulate(x, y, gy, gx, |_, y| -y * y),
+        // x⁰ is constant, at x = 0 too.
+        Powi(0) => {}
+        Powi(n) => {
+            let factor = T::of(f64::from(n));
+            accumulate(x, y, gy, gx, |x, _| factor * x.powi(n.saturating_sub(1)));
+        }
+        Powf(p) if p == T::zero() => {}
+        Powf(p) => accumulate(x, y, gy, gx, |x, _| p * x.powf(p - one)),
+    }
+}
 /// e^x / (1 + e^x) without overflow on either side.
 fn sigmoid<T: Real>(x: T) -> T {
     let decay = (-x.abs()).exp();
@@ -160,76 +120,61 @@ fn accumulate<T: Real>(x: &[T], y: &[T], gy: &[T], gx: &mut [T], slope: impl Fn(
     }
 }
 
-/// A function of two elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Binary {
-    /// a + b.
-    Add,
-    /// a − b.
-    Subtract,
-    /// a·b.
-    Multiply,
-    /// a/b.
-    Divide,
-}
-
 /// Values and shape of one operand.
 pub type Operand<'a, T> = (&'a [T], &'a [usize]);
 
-impl Binary {
-    /// Writes the function of the broadcast operands; `shape` is their common shape.
-    pub fn forward<T: Real>(self, a: Operand<T>, b: Operand<T>, shape: &[usize], y: &mut [T]) {
-        match self {
-            Binary::Add => zip(a, b, shape, y, |a, b| a + b),
-            Binary::Subtract => zip(a, b, shape, y, |a, b| a - b),
-            Binary::Multiply => zip(a, b, shape, y, |a, b| a * b),
-            Binary::Divide => zip(a, b, shape, y, |a, b| a / b),
-        }
+/// Writes the function of the broadcast operands; `shape` is their common shape.
+pub fn binary<T: Real>(f: Binary, a: Operand<T>, b: Operand<T>, shape: &[usize], y: &mut [T]) {
+    match f {
+        Binary::Add => zip(a, b, shape, y, |a, b| a + b),
+        Binary::Subtract => zip(a, b, shape, y, |a, b| a - b),
+        Binary::Multiply => zip(a, b, shape, y, |a, b| a * b),
+        Binary::Divide => zip(a, b, shape, y, |a, b| a / b),
     }
+}
 
-    /// Adds gy · ∂y/∂a to ga, summed over the axes along which a repeats.
-    pub fn adjoint_a<T: Real>(
-        self,
-        a: &[usize],
-        b: Operand<T>,
-        shape: &[usize],
-        gy: &[T],
-        ga: &mut [T],
-    ) {
-        match self {
-            Binary::Add | Binary::Subtract => add_reduced(gy, shape, ga, a),
-            Binary::Multiply => accumulate_pair(a, b, shape, gy, ga, |g, b| g * b),
-            Binary::Divide => accumulate_pair(a, b, shape, gy, ga, |g, b| g / b),
-        }
+/// Adds gy · ∂y/∂a to ga, summed over the axes along which a repeats.
+pub fn binary_adjoint_a<T: Real>(
+    f: Binary,
+    a: &[usize],
+    b: Operand<T>,
+    shape: &[usize],
+    gy: &[T],
+    ga: &mut [T],
+) {
+    match f {
+        Binary::Add | Binary::Subtract => add_reduced(gy, shape, ga, a),
+        Binary::Multiply => accumulate_pair(a, b, shape, gy, ga, |g, b| g * b),
+        Binary::Divide => accumulate_pair(a, b, shape, gy, ga, |g, b| g / b),
     }
+}
 
-    /// Adds gy · ∂y/∂b to gb, summed over the axes along which b repeats.
-    pub fn adjoint_b<T: Real>(
-        self,
-        a: Operand<T>,
-        b: Operand<T>,
-        shape: &[usize],
-        gy: &[T],
-        gb: &mut [T],
-    ) {
-        match self {
-            Binary::Add => add_reduced(gy, shape, gb, b.1),
-            Binary::Subtract => {
-                accumulate_pair(b.1, b, shape, gy, gb, |g, _| -g);
-            }
-            Binary::Multiply => accumulate_pair(b.1, a, shape, gy, gb, |g, a| g * a),
-            Binary::Divide => {
-                let (sa, sb) = (broadcast_strides(a.1, shape), broadcast_strides(b.1, shape));
-                let walk = Walk::new(shape, [&contiguous(shape), &sa, &sb]);
-                let [step_g, step_a, step_b] = walk.strides;
-                walk.for_each(|[g, i, j]| {
-                    for r in 0..walk.run {
-                        let (at, divisor) = (j + r * step_b, b.0[j + r * step_b]);
-                        let slope = a.0[i + r * step_a] / divisor / divisor;
-                        gb[at] -= gy[g + r * step_g] * slope;
-                    }
-                });
-            }
+/// Adds gy · ∂y/∂b to gb, summed over the axes along which b repeats.
+pub fn binary_adjoint_b<T: Real>(
+    f: Binary,
+    a: Operand<T>,
+    b: Operand<T>,
+    shape: &[usize],
+    gy: &[T],
+    gb: &mut [T],
+) {
+    match f {
+        Binary::Add => add_reduced(gy, shape, gb, b.1),
+        Binary::Subtract => {
+            accumulate_pair(b.1, b, shape, gy, gb, |g, _| -g);
+        }
+        Binary::Multiply => accumulate_pair(b.1, a, shape, gy, gb, |g, a| g * a),
+        Binary::Divide => {
+            let (sa, sb) = (broadcast_strides(a.1, shape), broadcast_strides(b.1, shape));
+            let walk = Walk::new(shape, [&contiguous(shape), &sa, &sb]);
+            let [step_g, step_a, step_b] = walk.strides;
+            walk.for_each(|[g, i, j]| {
+                for r in 0..walk.run {
+                    let (at, divisor) = (j + r * step_b, b.0[j + r * step_b]);
+                    let slope = a.0[i + r * step_a] / divisor / divisor;
+                    gb[at] -= gy[g + r * step_g] * slope;
+                }
+            });
         }
     }
 }

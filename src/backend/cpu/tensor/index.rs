@@ -1,7 +1,8 @@
 //! Moves of elements: strided copies, gather, scatter; products with one Jacobian a row.
 
-use super::layout::{Walk, contiguous};
+use super::walk::Walk;
 use crate::Real;
+use crate::backend::layout::contiguous;
 
 /// y = the elements of x at `offset` + strides, as a contiguous array of `shape`: permutations,
 /// slices, repeats.
@@ -43,6 +44,31 @@ pub fn add_strided<T: Real>(
             x[i + r * step_x] += y[k + r * step_y];
         }
     });
+}
+
+/// y (outer, a row) has in each row the rows of the inputs one after another.
+pub fn concat<'a, T: Real>(inputs: impl Iterator<Item = &'a [T]>, outer: usize, y: &mut [T]) {
+    let row = y.len().checked_div(outer).unwrap_or(0);
+    let mut start = 0;
+    for x in inputs {
+        let own = x.len().checked_div(outer).unwrap_or(0);
+        for o in 0..outer {
+            let to = o * row + start;
+            y[to..to + own].copy_from_slice(&x[o * own..(o + 1) * own]);
+        }
+        start += own;
+    }
+}
+
+/// gx += its part of gy, which begins at element `start` of each row: the adjoint of [`concat`].
+pub fn concat_adjoint<T: Real>(gy: &[T], outer: usize, start: usize, gx: &mut [T]) {
+    let row = gy.len().checked_div(outer).unwrap_or(0);
+    let own = gx.len().checked_div(outer).unwrap_or(0);
+    for o in 0..outer {
+        let from = &gy[o * row + start..][..own];
+        let to = &mut gx[o * own..(o + 1) * own];
+        to.iter_mut().zip(from).for_each(|(gx, gy)| *gx += *gy);
+    }
 }
 
 /// `y[o, m, :] = x[o, indices[m], :]` for x of shape (outer, length, inner).

@@ -1,7 +1,8 @@
 //! Sums and maxima along axes.
 
-use super::layout::{Walk, broadcast_strides, contiguous};
+use super::walk::Walk;
 use crate::Real;
+use crate::backend::layout::{broadcast_strides, contiguous};
 
 /// Sum of a slice, accumulated in f64 in eight lanes.
 pub fn sum_run<T: Real>(x: &[T]) -> T {

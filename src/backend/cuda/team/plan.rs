@@ -260,7 +260,9 @@ impl Plan {
     pub fn common_bytes(&self) -> usize {
         let table = |rows: usize, points: usize| {
             let columns = if rows > 0 { points * self.derivatives } else { 0 };
-            array(rows * columns, 8) + array(columns * columns, self.real) + array(columns, self.real)
+            array(rows * columns, 8)
+                + array(columns * columns, self.real)
+                + array(columns, self.real)
         };
         (table(self.pair_rows, 2) + table(self.triple_rows, 3)).next_multiple_of(16)
     }

@@ -1,0 +1,510 @@
+//! Launches of the tape's kernels, `kernels/tape_*.cu`.
+
+use std::sync::Arc;
+
+use cudarc::driver::{CudaView, CudaViewMut, PushKernelArg};
+
+use super::super::device::{CudaDevice, Kernel, while_doing};
+use super::super::tensor::parameters::{MatMul, Reduction, Update, Walk};
+use super::{Configuration, check_length, prepare};
+use crate::Real;
+use crate::error::{Error, Result};
+
+/// Threads of every block.
+pub const THREADS: usize = 256;
+/// Elements of a block in the elementwise kernels.
+const ELEMENTS: usize = 4 * THREADS;
+/// Rows and columns that a block of the matrix product computes.
+pub const TILE: usize = 64;
+/// The address that stands for an absent array.
+const NONE: u64 = 0;
+
+/// The kernels for one type.
+struct Typed {
+    unary: Kernel,
+    unary_adjoint: Kernel,
+    binary: Kernel,
+    select: Kernel,
+    copy: Kernel,
+    gather: Kernel,
+    gather_adjoint: Kernel,
+    reduce: Kernel,
+    reduce_to_splits: Kernel,
+    reduce_splits: Kernel,
+    max: Kernel,
+    max_adjoint: Kernel,
+    log_softmax: Kernel,
+    log_softmax_adjoint: Kernel,
+    matmul: Kernel,
+    squares: Kernel,
+    sgd: Kernel,
+    adam: Kernel,
+}
+
+/// All kernels of the tape, resolved.
+pub struct TapeKernels {
+    device: Arc<CudaDevice>,
+    f32: Typed,
+    f64: Typed,
+    gradient_norm: Kernel,
+}
+
+impl Typed {
+    fn new(device: &CudaDevice, of: &str) -> Result<Self> {
+        let kernel = |module, name: &str| device.kernel(module, &format!("{name}_{of}"));
+        // In f64, splits are of the type itself.
+        let (to_splits, splits) = match of {
+            "f64" => ("reduce_f64", "reduce_f64"),
+            _ => ("reduce_f32_splits", "reduce_splits_f32"),
+        };
+        Ok(Typed {
+            unary: kernel("tape_elementwise", "unary")?,
+            unary_adjoint: kernel("tape_elementwise", "unary_adjoint")?,
+            binary: kernel("tape_elementwise", "binary")?,
+            select: kernel("tape_elementwise", "select")?,
+            copy: kernel("tape_move", "copy")?,
+            gather: kernel("tape_move", "gather")?,
+            gather_adjoint: kernel("tape_move", "gather_adjoint")?,
+            reduce: kernel("tape_reduce", "reduce")?,
+            reduce_to_splits: device.kernel("tape_reduce", to_splits)?,
+            reduce_splits: device.kernel("tape_reduce", splits)?,
+            max: kernel("tape_max", "max")?,
+            max_adjoint: kernel("tape_max", "max_adjoint")?,
+            log_softmax: kernel("tape_softmax", "log_softmax")?,
+            log_softmax_adjoint: kernel("tape_softmax", "log_softmax_adjoint")?,
+            matmul: kernel("tape_matmul", "matmul")?,
+            squares: kernel("tape_optimiser", "squares")?,
+            sgd: kernel("tape_optimiser", "sgd")?,
+            adam: kernel("tape_optimiser", "adam")?,
+        })
+    }
+}
+
+/// Prepares a launch, adds the arguments, launches.
+///
+/// The kernel must take exactly these arguments, and touch only what the caller has checked.
+macro_rules! launch {
+    ($self:ident, $kernel:expr, $blocks:expr, $($argument:expr),+ $(,)?) => {{
+        let kernel: &Kernel = $kernel;
+        let shape = Configuration {
+            blocks: $blocks as u64,
+            threads: (THREADS as u32, 1),
+            dynamic_shared: 0,
+        };
+        let (mut launch, config) = prepare(&$self.device, kernel, shape)?;
+        $(launch.arg($argument);)+
+        // SAFETY: the arguments are those of the kernel, the lengths were checked.
+        unsafe { launch.launch(config) }
+            .map_err(while_doing(&format!("launching {}", kernel.name)))?;
+        Ok(())
+    }};
+}
+
+/// An operand of a walk must have as many values as the walk reaches.
+fn check_reach(what: &str, walk: &Walk, operand: usize, len: usize) -> Result<()> {
+    let reach = walk.reach(operand);
+    if reach <= len {
+        return Ok(());
+    }
+    Err(Error::argument(what, format!("expected at least {reach} values on the device, got {len}")))
+}
+
+/// The same for two walks together, from `offset` on.
+fn check_reaches(
+    what: &str,
+    walks: [&Walk; 2],
+    operand: usize,
+    offset: i64,
+    len: usize,
+) -> Result<()> {
+    let reach = match walks.map(|walk| walk.reach(operand)) {
+        [0, _] | [_, 0] => 0,
+        [kept, reduced] => offset as usize + kept + reduced - 1,
+    };
+    if reach <= len {
+        return Ok(());
+    }
+    Err(Error::argument(what, format!("expected at least {reach} values on the device, got {len}")))
+}
+
+impl TapeKernels {
+    /// Resolves them.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when a module cannot be loaded.
+    pub fn new(device: &Arc<CudaDevice>) -> Result<Self> {
+        Ok(TapeKernels {
+            f32: Typed::new(device, "f32")?,
+            f64: Typed::new(device, "f64")?,
+            gradient_norm: device.kernel("tape_optimiser", "gradient_norm")?,
+            device: device.clone(),
+        })
+    }
+
+    fn of<T: Real>(&self) -> &Typed {
+        if T::NAME == "f32" { &self.f32 } else { &self.f64 }
+    }
+
+    /// y = f(x); f by its number in `tape.h` with its constants.
+    pub fn unary<T: Real>(
+        &self,
+        (function, number, exponent): (i32, f64, i32),
+        x: &CudaView<'_, T>,
+        y: &mut CudaViewMut<'_, T>,
+    ) -> Result<()> {
+        let n = x.len();
+        check_length("y", n, y.len())?;
+        if n == 0 {
+            return Ok(());
+        }
+        let (kernel, count) = (&self.of::<T>().unary, n as i64);
+        launch!(self, kernel, n.div_ceil(ELEMENTS), x, y, &count, &function, &number, &exponent)
+    }
+
+    /// gx += gy · f'(x).
+    pub fn unary_adjoint<T: Real>(
+        &self,
+        (function, number, exponent): (i32, f64, i32),
+        [x, y, gy]: [&CudaView<'_, T>; 3],
+        gx: &mut CudaViewMut<'_, T>,
+    ) -> Result<()> {
+        let n = gx.len();
+        for (name, array) in [("x", x), ("y", y), ("gy", gy)] {
+            check_length(name, n, array.len())?;
+        }
+        if n == 0 {
+            return Ok(());
+        }
+        let (kernel, blocks, count) =
+            (&self.of::<T>().unary_adjoint, n.div_ceil(ELEMENTS), n as i64);
+        launch!(self, kernel, blocks, x, y, gy, gx, &count, &function, &number, &exponent)
+    }
+
+    /// y = f(a, b); operands of the walk: a, b.
+    pub fn binary<T: Real>(
+        &self,
+        function: i32,
+        walk: &Walk,
+        a: &CudaView<'_, T>,
+        b: &CudaView<'_, T>,
+        y: &mut CudaViewMut<'_, T>,
+    ) -> Result<()> {
+        check_reach("a", walk, 0, a.len())?;
+        check_reach("b", walk, 1, b.len())?;
+        check_length("y", walk.size as usize, y.len())?;
+        if y.len() == 0 {
+            return Ok(());
+        }
+        let blocks = y.len().div_ceil(ELEMENTS);
+        launch!(self, &self.of::<T>().binary, blocks, a, b, y, walk, &function)
+    }
+
+    /// y = mask ? x : otherwise; operands of the walk: mask, x, otherwise.
+    pub fn select<T: Real>(
+        &self,
+        walk: &Walk,
+        mask: &CudaView<'_, bool>,
+        x: &CudaView<'_, T>,
+        otherwise: &CudaView<'_, T>,
+        y: &mut CudaViewMut<'_, T>,
+    ) -> Result<()> {
+        check_reach("mask", walk, 0, mask.len())?;
+        check_reach("x", walk, 1, x.len())?;
+        check_reach("otherwise", walk, 2, otherwise.len())?;
+        check_length("y", walk.size as usize, y.len())?;
+        if y.len() == 0 {
+            return Ok(());
+        }
+        let blocks = y.len().div_ceil(ELEMENTS);
+        launch!(self, &self.of::<T>().select, blocks, mask, x, otherwise, y, walk)
+    }
+
+    /// y = or += x; operands of the walk: y, x.
+    pub fn copy<T: Real>(
+        &self,
+        walk: &Walk,
+        x: &CudaView<'_, T>,
+        y: &mut CudaViewMut<'_, T>,
+        add: bool,
+    ) -> Result<()> {
+        check_reach("y", walk, 0, y.len())?;
+        check_reach("x", walk, 1, x.len())?;
+        if walk.size == 0 {
+            return Ok(());
+        }
+        let (blocks, add) = ((walk.size as usize).div_ceil(ELEMENTS), i32::from(add));
+        launch!(self, &self.of::<T>().copy, blocks, x, y, walk, &add)
+    }
+
+    /// `y[o, m, i] = x[o, indices[m], i]`; the indices lie below `length`.
+    pub fn gather<T: Real>(
+        &self,
+        [outer, length, inner]: [usize; 3],
+        x: &CudaView<'_, T>,
+        indices: &CudaView<'_, usize>,
+        y: &mut CudaViewMut<'_, T>,
+    ) -> Result<()> {
+        check_length("x", outer * length * inner, x.len())?;
+        check_length("y", outer * indices.len() * inner, y.len())?;
+        if y.len() == 0 {
+            return Ok(());
+        }
+        let blocks = y.len().div_ceil(ELEMENTS);
+        let [outer, length, inner] = [outer, length, inner].map(|axis| axis as i64);
+        let count = indices.len() as i64;
+        let kernel = &self.of::<T>().gather;
+        launch!(self, kernel, blocks, x, indices, y, &outer, &length, &inner, &count)
+    }
+
+    /// `gx[o, indices[m], i] += gy[o, m, i]`, with the indices sorted: the distinct ones in
+    /// `entries`, those m that have `entries[d]` in `order[starts[d]..starts[d + 1]]`.
+    pub fn gather_adjoint<T: Real>(
+        &self,
+        [outer, length, inner]: [usize; 3],
+        gy: &CudaView<'_, T>,
+        [entries, starts, order]: [&CudaView<'_, usize>; 3],
+        gx: &mut CudaViewMut<'_, T>,
+    ) -> Result<()> {
+        check_length("gx", outer * length * inner, gx.len())?;
+        check_length("gy", outer * order.len() * inner, gy.len())?;
+        check_length("starts", entries.len() + 1, starts.len())?;
+        let elements = outer * entries.len() * inner;
+        if elements == 0 {
+            return Ok(());
+        }
+        let blocks = elements.div_ceil(ELEMENTS);
+        let [outer, length, inner] = [outer, length, inner].map(|axis| axis as i64);
+        let (count, distinct) = (order.len() as i64, entries.len() as i64);
+        let kernel = &self.of::<T>().gather_adjoint;
+        launch!(
+            self, kernel, blocks, gy, entries, starts, order, gx, &outer, &length, &inner, &count,
+            &distinct
+        )
+    }
+
+    /// target = or += the sums of the terms; `a` and `mask` exclude each other, `b` needs `a`. From
+    /// f32 to f64 and back for scratch of splits.
+    pub fn reduce<T: Real, U: Real>(
+        &self,
+        reduction: &Reduction,
+        g: &CudaView<'_, T>,
+        a: Option<&CudaView<'_, T>>,
+        b: Option<&CudaView<'_, T>>,
+        mask: Option<&CudaView<'_, bool>>,
+        target: &mut CudaViewMut<'_, U>,
+    ) -> Result<()> {
+        let Reduction { kept, reduced, lanes, splits, .. } = reduction;
+        let (walks, lens) = ([kept, reduced], [Some(g.len()), a.map(CudaView::len)]);
+        let others = [mask.map(CudaView::len), b.map(CudaView::len)];
+        for (name, operand, len) in
+            [("g", 1, lens[0]), ("a", 2, lens[1]), ("mask", 2, others[0]), ("b", 3, others[1])]
+        {
+            if let Some(len) = len {
+                check_reaches(name, walks, operand, 0, len)?;
+            }
+        }
+        let last = reduction.offset + i64::from(splits - 1) * reduction.split_stride;
+        if kept.size > 0 {
+            check_reach("target", kept, 0, target.len().saturating_sub(last as usize))?;
+        } else {
+            return Ok(());
+        }
+        let blocks = *splits as usize * (kept.size as usize).div_ceil(THREADS / *lanes as usize);
+        let kernel = match (T::NAME, U::NAME) {
+            ("f32", "f64") => &self.f32.reduce_to_splits,
+            ("f64", "f32") => &self.f32.reduce_splits,
+            _ => &self.of::<T>().reduce,
+        };
+        let shape = Configuration { blocks: blocks as u64, threads: (256, 1), dynamic_shared: 0 };
+        let (mut launch, config) = prepare(&self.device, kernel, shape)?;
+        launch.arg(g);
+        for operand in [a, b] {
+            match operand {
+                Some(array) => launch.arg(array),
+                None => launch.arg(&NONE),
+            };
+        }
+        match mask {
+            Some(mask) => launch.arg(mask),
+            None => launch.arg(&NONE),
+        };
+        launch.arg(target).arg(reduction);
+        // SAFETY: the arguments are those of the kernel, the lengths were checked.
+        unsafe { launch.launch(config) }
+            .map_err(while_doing(&format!("launching {}", kernel.name)))?;
+        Ok(())
+    }
+
+    /// y = the maxima along the middle axis, and where they are first reached.
+    pub fn max<T: Real>(
+        &self,
+        [outer, length, inner]: [usize; 3],
+        lanes: i32,
+        x: &CudaView<'_, T>,
+        y: &mut CudaViewMut<'_, T>,
+        arguments: &mut CudaViewMut<'_, usize>,
+    ) -> Result<()> {
+        check_length("x", outer * length * inner, x.len())?;
+        check_length("y", outer * inner, y.len())?;
+        check_length("arguments", outer * inner, arguments.len())?;
+        if y.len() == 0 {
+            return Ok(());
+        }
+        let blocks = y.len().div_ceil(THREADS / lanes as usize);
+        let [outer, length, inner] = [outer, length, inner].map(|axis| axis as i64);
+        let kernel = &self.of::<T>().max;
+        launch!(self, kernel, blocks, x, y, arguments, &outer, &length, &inner, &lanes)
+    }
+
+    /// gx += gy where the maxima were; the arguments lie below `length`.
+    pub fn max_adjoint<T: Real>(
+        &self,
+        [outer, length, inner]: [usize; 3],
+        gy: &CudaView<'_, T>,
+        arguments: &CudaView<'_, usize>,
+        gx: &mut CudaViewMut<'_, T>,
+    ) -> Result<()> {
+        check_length("gx", outer * length * inner, gx.len())?;
+        check_length("gy", outer * inner, gy.len())?;
+        check_length("arguments", outer * inner, arguments.len())?;
+        if gy.len() == 0 {
+            return Ok(());
+        }
+        let blocks = gy.len().div_ceil(THREADS);
+        let [outer, length, inner] = [outer, length, inner].map(|axis| axis as i64);
+        let kernel = &self.of::<T>().max_adjoint;
+        launch!(self, kernel, blocks, gy, arguments, gx, &outer, &length, &inner)
+    }
+
+    /// y = the log-softmax of x in rows of `length`.
+    pub fn log_softmax<T: Real>(
+        &self,
+        length: usize,
+        lanes: i32,
+        x: &CudaView<'_, T>,
+        y: &mut CudaViewMut<'_, T>,
+    ) -> Result<()> {
+        check_length("y", x.len(), y.len())?;
+        if y.len() == 0 {
+            return Ok(());
+        }
+        let rows = y.len() / length;
+        check_length("x", rows * length, x.len())?;
+        let blocks = rows.div_ceil(THREADS / lanes as usize);
+        let (rows, length) = (rows as i64, length as i64);
+        launch!(self, &self.of::<T>().log_softmax, blocks, x, y, &rows, &length, &lanes)
+    }
+
+    /// gx += gy − e^y Σ gy in rows of `length`.
+    pub fn log_softmax_adjoint<T: Real>(
+        &self,
+        length: usize,
+        lanes: i32,
+        y: &CudaView<'_, T>,
+        gy: &CudaView<'_, T>,
+        gx: &mut CudaViewMut<'_, T>,
+    ) -> Result<()> {
+        check_length("y", gx.len(), y.len())?;
+        check_length("gy", gx.len(), gy.len())?;
+        if gx.len() == 0 {
+            return Ok(());
+        }
+        let rows = gx.len() / length;
+        check_length("gx", rows * length, gx.len())?;
+        let blocks = rows.div_ceil(THREADS / lanes as usize);
+        let (rows, length) = (rows as i64, length as i64);
+        let kernel = &self.of::<T>().log_softmax_adjoint;
+        launch!(self, kernel, blocks, y, gy, gx, &rows, &length, &lanes)
+    }
+
+    /// c = or += the products; operands of the walks: c, a, b.
+    pub fn matmul<T: Real>(
+        &self,
+        product: &MatMul,
+        a: &CudaView<'_, T>,
+        b: &CudaView<'_, T>,
+        c: &mut CudaViewMut<'_, T>,
+    ) -> Result<()> {
+        let MatMul { kept, reduced, m, k, n, splits, .. } = product;
+        if *m == 0 || *n == 0 || kept.size == 0 {
+            return Ok(());
+        }
+        // Last elements of one matrix.
+        let last_a = (m - 1) * product.a_row + (k - 1) * product.a_column;
+        let last_b = (k - 1) * product.b_row + (n - 1) * product.b_column;
+        let last_c = m * n - 1 + i64::from(splits - 1) * product.split_stride;
+        if *k > 0 {
+            check_reaches("a", [kept, reduced], 1, last_a, a.len())?;
+            check_reaches("b", [kept, reduced], 2, last_b, b.len())?;
+        }
+        check_reach("c", kept, 0, c.len().saturating_sub(last_c as usize))?;
+        let tiles = (*m as usize).div_ceil(TILE) * (*n as usize).div_ceil(TILE);
+        let blocks = *splits as usize * tiles * kept.size as usize;
+        launch!(self, &self.of::<T>().matmul, blocks, a, b, c, product)
+    }
+
+    /// partials = sums of squares of parts of g, one for each of its values.
+    pub fn squares<T: Real>(
+        &self,
+        g: &CudaView<'_, T>,
+        partials: &mut CudaViewMut<'_, f64>,
+    ) -> Result<()> {
+        let (blocks, n) = (partials.len(), g.len() as i64);
+        if blocks == 0 {
+            return Ok(());
+        }
+        launch!(self, &self.of::<T>().squares, blocks, g, &n, partials)
+    }
+
+    /// norm = √(Σ partials).
+    pub fn gradient_norm(
+        &self,
+        partials: &CudaView<'_, f64>,
+        norm: &mut CudaViewMut<'_, f64>,
+    ) -> Result<()> {
+        check_length("norm", 1, norm.len())?;
+        let count = partials.len() as i64;
+        launch!(self, &self.gradient_norm, 1, partials, &count, norm)
+    }
+
+    /// One step of gradient descent with velocity v.
+    pub fn sgd<T: Real>(
+        &self,
+        update: &Update,
+        x: &mut CudaViewMut<'_, T>,
+        v: &mut CudaViewMut<'_, T>,
+        g: &CudaView<'_, T>,
+        norm: &CudaView<'_, f64>,
+    ) -> Result<()> {
+        let n = x.len();
+        check_length("v", n, v.len())?;
+        check_length("g", n, g.len())?;
+        check_length("norm", 1, norm.len())?;
+        if n == 0 {
+            return Ok(());
+        }
+        let (kernel, blocks, n) = (&self.of::<T>().sgd, n.div_ceil(THREADS), n as i64);
+        launch!(self, kernel, blocks, x, v, g, &n, norm, update)
+    }
+
+    /// One step of Adam.
+    pub fn adam<T: Real>(
+        &self,
+        update: &Update,
+        x: &mut CudaViewMut<'_, T>,
+        [first, second]: [&mut CudaViewMut<'_, T>; 2],
+        g: &CudaView<'_, T>,
+        norm: &CudaView<'_, f64>,
+    ) -> Result<()> {
+        let n = x.len();
+        check_length("first moment", n, first.len())?;
+        check_length("second moment", n, second.len())?;
+        check_length("g", n, g.len())?;
+        check_length("norm", 1, norm.len())?;
+        if n == 0 {
+            return Ok(());
+        }
+        let (kernel, blocks, n) = (&self.of::<T>().adam, n.div_ceil(THREADS), n as i64);
+        launch!(self, kernel, blocks, x, first, second, g, &n, norm, update)
+    }
+}

@@ -1,0 +1,118 @@
+//! Matrix products: tiles for matrices, sums for what is too thin for them.
+
+use std::sync::Arc;
+
+use cudarc::driver::{CudaView, CudaViewMut};
+
+use super::super::device::CudaDevice;
+use super::super::launch::tape::{TILE, TapeKernels};
+use super::super::memory::Buffer;
+use super::parameters::{MatMul, ReduceFunction, Walk};
+use super::reduction::{Target, Term, Terms, reduce, sum_splits};
+use crate::backend::function::Side;
+use crate::backend::product::Product;
+use crate::{Real, Result};
+
+/// Rows or columns below which most of a tile would be empty.
+const THIN: usize = 16;
+/// Depth of a slab, as in the kernel.
+const DEPTH: usize = 16;
+/// Tiles that keep a device busy.
+const BUSY_TILES: usize = 256;
+/// Slabs that a block multiplies at least before a tile is split over more blocks.
+const SLABS: usize = 4;
+
+/// One product with its strides: c (m, n) = a (m, k) · b (k, n) for every element of the batch.
+struct Strided {
+    sizes: [usize; 3],
+    /// (row, column).
+    a: [usize; 2],
+    b: [usize; 2],
+    /// Of c, a, b over the batch.
+    batch: [Vec<usize>; 3],
+}
+
+impl Strided {
+    /// The product itself, or that of an adjoint: gc·bᵀ for side A, aᵀ·gc for side B.
+    fn new(product: &Product, adjoint: Option<Side>) -> Self {
+        let [m, k, n] = product.sizes;
+        let [a, b, c] = product.strides.clone();
+        match adjoint {
+            None => Strided { sizes: [m, k, n], a: [k, 1], b: [n, 1], batch: [c, a, b] },
+            Some(Side::A) => Strided { sizes: [m, n, k], a: [n, 1], b: [1, n], batch: [a, c, b] },
+            Some(Side::B) => Strided { sizes: [k, m, n], a: [1, k], b: [n, 1], batch: [b, a, c] },
+        }
+    }
+}
+
+/// c = a·b, or with an adjoint's side c += gc·bᵀ or aᵀ·gc, summed over the batch where c repeats.
+pub fn multiply<T: Real>(
+    device: &Arc<CudaDevice>,
+    kernels: &TapeKernels,
+    product: &Product,
+    adjoint: Option<Side>,
+    [a, b]: [&CudaView<'_, T>; 2],
+    c: &mut CudaViewMut<'_, T>,
+) -> Result<()> {
+    let strided = Strided::new(product, adjoint);
+    let add = adjoint.is_some();
+    let [m, k, n] = strided.sizes;
+    if m < THIN || n < THIN {
+        let over = |batch: &[usize], own: [usize; 3]| [batch, &own].concat();
+        let shape = [&product.batch[..], &[m, n, k]].concat();
+        let [batch_c, batch_a, batch_b] = &strided.batch;
+        let terms = Terms {
+            function: ReduceFunction::Product,
+            g: Term { data: a, strides: &over(batch_a, [strided.a[0], 0, strided.a[1]]) },
+            a: Some(Term { data: b, strides: &over(batch_b, [0, strided.b[1], strided.b[0]]) }),
+            b: None,
+            mask: None,
+        };
+        let strides = &over(batch_c, [n, 1, 0]);
+        return reduce(
+            device,
+            kernels,
+            &shape,
+            &terms,
+            Target { data: c, offset: 0, strides, add },
+        );
+    }
+
+    let of = |kept: bool| -> Result<Walk> {
+        let axes = 0..product.batch.len();
+        let axes: Vec<usize> = axes.filter(|&i| (strided.batch[0][i] != 0) == kept).collect();
+        let pick = |from: &[usize]| -> Vec<usize> { axes.iter().map(|&i| from[i]).collect() };
+        let strides = strided.batch.each_ref().map(|strides| pick(strides));
+        Walk::new(&pick(&product.batch), strides.each_ref().map(|strides| &strides[..]))
+    };
+    let (kept, reduced) = (of(true)?, of(false)?);
+    let tiles = m.div_ceil(TILE) * n.div_ceil(TILE) * kept.size as usize;
+    let slabs = k.div_ceil(DEPTH) * reduced.size as usize;
+    let splits = match tiles {
+        1..BUSY_TILES => BUSY_TILES.div_ceil(tiles).min(slabs / SLABS).max(1),
+        _ => 1,
+    };
+    let len = c.len();
+    let matmul = MatMul {
+        kept,
+        reduced,
+        m: m as i64,
+        k: k as i64,
+        n: n as i64,
+        a_row: strided.a[0] as i64,
+        a_column: strided.a[1] as i64,
+        b_row: strided.b[0] as i64,
+        b_column: strided.b[1] as i64,
+        split_stride: 0,
+        splits: 1,
+        add: i32::from(add),
+    };
+    if splits == 1 {
+        return kernels.matmul(&matmul, a, b, c);
+    }
+    // c is contiguous, so each split's result has c's own layout.
+    let mut scratch = Buffer::<T>::unwritten(device, "partial products", len * splits)?;
+    let matmul = MatMul { split_stride: len as i64, splits: splits as i32, add: 0, ..matmul };
+    kernels.matmul(&matmul, a, b, &mut scratch.view_mut())?;
+    sum_splits(kernels, &scratch.view(), splits, c, add)
+}

@@ -1,0 +1,78 @@
+//! The ODE solve as the tape's node: inputs, solution and gradients are arrays of the device.
+
+use std::sync::{Arc, OnceLock};
+
+use super::Cuda;
+use crate::backend::cuda::device::CudaDevice;
+use crate::backend::cuda::device_solver::DeviceSolver;
+use crate::backend::cuda::memory::Buffer;
+use crate::backend::cuda::problem::Values;
+use crate::options::Options;
+use crate::shape::ProblemShape;
+use crate::solver::Solution;
+use crate::tape::Array;
+use crate::{Real, Result};
+
+/// A solver on the device, and its last solution if the program looked at it.
+pub struct OdeSolver<T: Real> {
+    solver: DeviceSolver<T>,
+    read: OnceLock<Solution<T>>,
+}
+
+impl<T: Real> OdeSolver<T> {
+    /// Plan and workspace for problems of one shape.
+    pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
+        let solver = DeviceSolver::new(device, shape, options)?;
+        Ok(OdeSolver { solver, read: OnceLock::new() })
+    }
+
+    /// Solves the batch; the inputs are coefficients, right-hand side, initial values, steps.
+    pub fn solve(
+        &mut self,
+        device: &Arc<CudaDevice>,
+        inputs: [&Array<T, Cuda>; 4],
+        solution: &mut Array<T, Cuda>,
+    ) -> Result<()> {
+        self.read = OnceLock::new();
+        self.solver.solve(values(device, inputs)?, solution.buffer_mut().write(device)?)
+    }
+
+    /// The vector-Jacobian product with respect to every input.
+    pub fn vjp(
+        &mut self,
+        device: &Arc<CudaDevice>,
+        inputs: [&Array<T, Cuda>; 4],
+        solution: &Array<T, Cuda>,
+        cotangent: &Array<T, Cuda>,
+    ) -> Result<[Buffer<T>; 4]> {
+        let what = "a gradient of the solve";
+        let [a, b, c, d] = inputs.map(|input| Buffer::unwritten(device, what, input.len()));
+        let mut found = [a?, b?, c?, d?];
+        let (solution, cotangent) =
+            (solution.buffer().read(device)?, cotangent.buffer().read(device)?);
+        let targets = found.each_mut().map(Some);
+        self.solver.vjp(values(device, inputs)?, solution, cotangent, None, targets)?;
+        Ok(found)
+    }
+
+    /// The last solution, whose values are given; waits for the device.
+    pub fn solution(&self, values: &Array<T>) -> Result<&Solution<T>> {
+        if let Some(solution) = self.read.get() {
+            return Ok(solution);
+        }
+        let status = self.solver.status()?;
+        let mut epsilon = vec![T::zero(); status.len()];
+        self.solver.epsilon().copy_to_host("epsilon", &mut epsilon)?;
+        let values = values.data().to_vec();
+        Ok(self.read.get_or_init(|| Solution { values, epsilon, status }))
+    }
+}
+
+/// The inputs where they lie.
+fn values<'a, T: Real>(
+    device: &Arc<CudaDevice>,
+    inputs: [&'a Array<T, Cuda>; 4],
+) -> Result<[Values<'a>; 4]> {
+    let [a, b, c, d] = inputs.map(|input| input.buffer().read(device));
+    Ok([a?, b?, c?, d?].map(Values::from))
+}

@@ -1,0 +1,39 @@
+//! The shape of a batched matrix product.
+
+use super::layout::{broadcast_strides, contiguous, size};
+
+/// One batched product: c = a·b with a (…, m, k) and b (…, k, n), the leading axes broadcast.
+#[derive(Clone, Debug)]
+pub struct Product {
+    /// m, k, n.
+    pub sizes: [usize; 3],
+    /// Leading axes of c.
+    pub batch: Vec<usize>,
+    /// Strides, in elements, of a, b and c over the leading axes; 0 where an operand repeats.
+    pub strides: [Vec<usize>; 3],
+}
+
+impl Product {
+    /// Shapes must have rank ≥ 2, equal k, and leading axes that broadcast to `batch`.
+    pub fn new(a: &[usize], b: &[usize], batch: &[usize]) -> Self {
+        let (lead_a, lead_b) = (&a[..a.len() - 2], &b[..b.len() - 2]);
+        let (m, k, n) = (a[a.len() - 2], a[a.len() - 1], b[b.len() - 1]);
+        if lead_b.is_empty() {
+            // One matrix b for all: the leading axes of a are more rows.
+            let rows = size(lead_a) * m;
+            return Product { sizes: [rows, k, n], batch: vec![], strides: Default::default() };
+        }
+        let scaled = |lead: &[usize], by: usize| -> Vec<usize> {
+            broadcast_strides(lead, batch).iter().map(|stride| stride * by).collect()
+        };
+        Product {
+            sizes: [m, k, n],
+            batch: batch.to_vec(),
+            strides: [
+                scaled(lead_a, m * k),
+                scaled(lead_b, k * n),
+                contiguous(batch).iter().map(|stride| stride * m * n).collect(),
+            ],
+        }
+    }
+}

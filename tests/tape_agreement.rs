@@ -1,0 +1,318 @@
+//! Every operation of the tape on a CUDA device against the CPU: values and gradients in f64 and
+//! f32, over sizes on either side of every border in the kernels.
+#![cfg(feature = "cuda")]
+
+mod backends;
+
+use std::ops::Range;
+
+use backends::{cuda, simulator};
+use mechanistic::cuda::Cuda;
+use mechanistic::tape::{Array, Tape, Var};
+use mechanistic::{Backend, Cpu, Real, Result};
+
+/// y and the gradients of Σ weights·y with respect to the inputs.
+fn forward_backward<T: Real, B: Backend>(
+    backend: &B,
+    inputs: &[Array<f64>],
+    build: impl Fn(&mut Tape<T, B>, &[Var]) -> Result<Var>,
+) -> Vec<Array<T>> {
+    let mut tape = Tape::on(backend.clone());
+    let round = |array: &Array<f64>| {
+        let data = array.data().iter().map(|x| T::of(*x)).collect();
+        Array::new(array.shape(), data).unwrap()
+    };
+    let leaves: Vec<Var> = inputs.iter().map(|input| tape.leaf(round(input))).collect();
+    let y = build(&mut tape, &leaves).unwrap();
+    let weights = random(tape.shape(y).unwrap(), 99, -1.0..1.0);
+    let gradients = tape.backward_from(y, &round(&weights)).unwrap();
+    let mut results = vec![tape.value(y).unwrap().clone()];
+    results.extend(leaves.iter().map(|leaf| gradients.value(*leaf).unwrap().clone()));
+    results
+}
+
+/// Compares arrays, relative to the largest number of each.
+fn compare<T: Real>(what: &str, cpu: &[Array<T>], cuda: &[Array<T>], tolerance: f64) {
+    assert_eq!(cpu.len(), cuda.len());
+    for (k, (cpu, cuda)) in cpu.iter().zip(cuda).enumerate() {
+        assert_eq!(cpu.shape(), cuda.shape(), "{what}, array {k}");
+        let finite = cpu.data().iter().map(|x| x.to_double().abs()).filter(|x| x.is_finite());
+        let scale = finite.fold(0.0, f64::max);
+        for (i, (a, b)) in cpu.data().iter().zip(cuda.data()).enumerate() {
+            let (a, b) = (a.to_double(), b.to_double());
+            let same = a == b || (a.is_nan() && b.is_nan());
+            assert!(
+                same || (a - b).abs() <= tolerance * scale,
+                "{what} in {}, array {k} of shape {:?}, element {i}: {a} on the CPU, {b} on CUDA",
+                T::NAME,
+                cpu.shape()
+            );
+        }
+    }
+}
+
+/// The same record on both backends in both types.
+macro_rules! agree {
+    ($inputs:expr, |$tape:ident, $x:ident| $body:expr) => {{
+        let inputs: &[Array<f64>] = &$inputs;
+        let shapes: Vec<&[usize]> = inputs.iter().map(Array::shape).collect();
+        let what = format!("{} of {shapes:?}", stringify!($body));
+        compare(
+            &what,
+            &forward_backward(&Cpu, inputs, |$tape: &mut Tape<f64>, $x: &[Var]| $body),
+            &forward_backward(cuda(), inputs, |$tape: &mut Tape<f64, Cuda>, $x: &[Var]| $body),
+            1e-12,
+        );
+        compare(
+            &what,
+            &forward_backward(&Cpu, inputs, |$tape: &mut Tape<f32>, $x: &[Var]| $body),
+            &forward_backward(cuda(), inputs, |$tape: &mut Tape<f32, Cuda>, $x: &[Var]| $body),
+            1e-5,
+        );
+    }};
+}
+
+/// Numbers in the range, the same for the same seed.
+fn random(shape: &[usize], seed: u64, range: Range<f64>) -> Array<f64> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        range.start + (range.end - range.start) * (state >> 11) as f64 / (1_u64 << 53) as f64
+    };
+    Array::new(shape, (0..shape.iter().product()).map(|_| next()).collect()).unwrap()
+}
+
+/// Of any sign.
+fn any(shape: &[usize]) -> Array<f64> {
+    random(shape, shape.len() as u64 + 3, -2.0..2.0)
+}
+
+/// Away from 0.
+fn positive(shape: &[usize]) -> Array<f64> {
+    random(shape, shape.len() as u64 + 17, 0.3..2.0)
+}
+
+/// Nothing may have been read before it was written, raced, or lain beyond its array.
+fn no_reports() {
+    if std::env::var_os("MECHANISTIC_TEST_GPU").is_none() {
+        assert_eq!(simulator().reports().unwrap(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn functions_of_one_element() {
+    for shape in [&[][..], &[3, 1000]] {
+        let x = [any(shape)];
+        agree!(x, |tape, x| tape.neg(x[0]));
+        agree!(x, |tape, x| tape.scale(x[0], -1.3));
+        agree!(x, |tape, x| tape.shift(x[0], 0.7));
+        agree!(x, |tape, x| tape.relu(x[0]));
+        agree!(x, |tape, x| tape.tanh(x[0]));
+        agree!(x, |tape, x| tape.sigmoid(x[0]));
+        agree!(x, |tape, x| tape.softplus(x[0]));
+        agree!(x, |tape, x| tape.gelu(x[0]));
+        agree!(x, |tape, x| tape.sin(x[0]));
+        agree!(x, |tape, x| tape.cos(x[0]));
+        agree!(x, |tape, x| tape.exp(x[0]));
+        agree!(x, |tape, x| tape.square(x[0]));
+        agree!(x, |tape, x| tape.powi(x[0], 3));
+        agree!(x, |tape, x| tape.powi(x[0], 0));
+        let x = [positive(shape)];
+        agree!(x, |tape, x| tape.reciprocal(x[0]));
+        agree!(x, |tape, x| tape.powi(x[0], -2));
+        agree!(x, |tape, x| tape.ln(x[0]));
+        agree!(x, |tape, x| tape.sqrt(x[0]));
+        agree!(x, |tape, x| tape.powf(x[0], 1.7));
+        agree!(x, |tape, x| tape.powf(x[0], -0.4));
+    }
+    no_reports();
+}
+
+#[test]
+fn special_numbers() {
+    let inputs = [
+        0.0,
+        -0.0,
+        1e-300,
+        -1e-300,
+        1e-30,
+        700.0,
+        -700.0,
+        90.0,
+        -90.0,
+        1e30,
+        -1e30,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::NAN,
+        1e5,
+        -1e5,
+    ];
+    let x = [Array::vector(inputs)];
+    agree!(x, |tape, x| tape.relu(x[0]));
+    agree!(x, |tape, x| tape.tanh(x[0]));
+    agree!(x, |tape, x| tape.sigmoid(x[0]));
+    agree!(x, |tape, x| tape.softplus(x[0]));
+    agree!(x, |tape, x| tape.gelu(x[0]));
+    agree!(x, |tape, x| tape.powi(x[0], 0));
+    agree!(x, |tape, x| tape.powf(x[0], 0.0));
+    agree!(x, |tape, x| tape.max(x[0], 0));
+    agree!(x, |tape, x| tape.log_softmax(x[0]));
+    let x = [Array::vector([1e5, -3e4, 12.5, 100.0])];
+    agree!(x, |tape, x| tape.sin(x[0]));
+    agree!(x, |tape, x| tape.cos(x[0]));
+}
+
+#[test]
+fn functions_of_two_elements_with_broadcasting() {
+    let pairs: [(&[usize], &[usize]); 11] = [
+        (&[], &[]),
+        (&[2, 3], &[2, 3]),
+        (&[3, 1, 5], &[4, 1]),
+        (&[7], &[]),
+        (&[], &[2, 3, 4]),
+        (&[6, 1, 5, 1], &[1, 4, 1, 3]),
+        (&[2, 1, 3, 1, 2, 1], &[2, 1, 3, 1, 2]),
+        (&[3000, 7], &[7]),
+        (&[7, 1], &[7, 3000]),
+        (&[20000], &[1]),
+        (&[40, 1, 40], &[1, 3, 1]),
+    ];
+    for (a, b) in pairs {
+        let inputs = [any(a), positive(b)];
+        agree!(inputs, |tape, x| tape.add(x[0], x[1]));
+        agree!(inputs, |tape, x| tape.sub(x[0], x[1]));
+        agree!(inputs, |tape, x| tape.mul(x[0], x[1]));
+        agree!(inputs, |tape, x| tape.div(x[0], x[1]));
+    }
+    agree!([positive(&[300])], |tape, x| {
+        let sine = tape.sin(x[0])?;
+        let product = tape.mul(x[0], sine)?;
+        tape.div(product, x[0])
+    });
+    no_reports();
+}
+
+#[test]
+fn sums_and_maxima() {
+    let shape = [6, 5, 4, 3];
+    for subset in 0..16_usize {
+        let axes: Vec<usize> = (0..4).filter(|axis| subset >> axis & 1 == 1).collect();
+        agree!([any(&shape)], |tape, x| tape.sum(x[0], &axes, subset % 2 == 0));
+    }
+    for shape in [&[1][..], &[20000], &[257, 33], &[33, 257], &[4000, 3], &[3, 4000]] {
+        for axis in 0..shape.len() {
+            agree!([any(shape)], |tape, x| tape.mean(x[0], &[axis], false));
+            agree!([any(shape)], |tape, x| tape.max(x[0], axis));
+        }
+        agree!([any(shape)], |tape, x| tape.mean_all(x[0]));
+    }
+    // Equal elements: the first counts.
+    agree!([Array::new([2, 600], vec![1.0; 1200]).unwrap()], |tape, x| tape.max(x[0], 1));
+    no_reports();
+}
+
+#[test]
+fn moves() {
+    let x = [any(&[4, 3, 5, 2])];
+    agree!(x, |tape, x| tape.permute(x[0], &[2, 0, 3, 1]));
+    agree!(x, |tape, x| tape.permute(x[0], &[3, 2, 1, 0]));
+    agree!(x, |tape, x| tape.reshape(x[0], [12, 10]));
+    agree!(x, |tape, x| tape.slice(x[0], 2, 1..4));
+    agree!(x, |tape, x| tape.slice(x[0], 0, 2..2));
+    agree!(x, |tape, x| tape.broadcast_to(x[0], [2, 3, 4, 3, 5, 2]));
+    agree!(x, |tape, x| tape.gather(x[0], 1, &[2, 2, 0, 2]));
+    agree!(x, |tape, x| tape.gather(x[0], 3, &[1]));
+    agree!(x, |tape, x| tape.gather(x[0], 0, &[]));
+    agree!([any(&[3, 1])], |tape, x| tape.broadcast_to(x[0], [500, 3, 40]));
+    agree!([any(&[50, 60])], |tape, x| tape.permute(x[0], &[1, 0]));
+    let picked: Vec<usize> = (0..2000).map(|i| i * i % 300).collect();
+    agree!([any(&[300, 3])], |tape, x| tape.gather(x[0], 0, &picked));
+    let inputs = [any(&[2, 3, 4]), any(&[2, 5, 4])];
+    agree!(inputs, |tape, x| tape.concat(&[x[0], x[1], x[0]], 1));
+    agree!([any(&[7]), any(&[2000])], |tape, x| tape.concat(x, 0));
+    no_reports();
+}
+
+#[test]
+fn selections_softmax_and_losses() {
+    let mask = |shape: &[usize]| {
+        let data = any(shape).data().iter().map(|x| *x > 0.0).collect();
+        Array::new(shape, data).unwrap()
+    };
+    agree!([any(&[3, 1, 5]), any(&[4, 1])], |tape, x| tape.select(&mask(&[4, 5]), x[0], x[1]));
+    agree!([any(&[2000, 2]), any(&[])], |tape, x| tape.select(&mask(&[2000, 1]), x[0], x[1]));
+    for shape in [&[1][..], &[3, 1], &[40, 3], &[300, 10], &[2, 3000], &[33, 33]] {
+        agree!([any(shape)], |tape, x| tape.log_softmax(x[0]));
+        agree!([any(shape), positive(shape)], |tape, x| tape.mse(x[0], x[1]));
+        let mask = mask(shape);
+        agree!([any(shape), positive(shape)], |tape, x| tape.masked_mse(x[0], x[1], &mask));
+    }
+    let targets: Vec<usize> = (0..300).map(|i| i % 10).collect();
+    agree!([any(&[300, 10])], |tape, x| tape.cross_entropy(x[0], &targets));
+    no_reports();
+}
+
+#[test]
+fn matrix_products() {
+    let pairs: [(&[usize], &[usize]); 17] = [
+        (&[1, 1], &[1, 1]),
+        (&[16, 16], &[16, 16]),
+        (&[17, 33], &[33, 65]),
+        (&[64, 64], &[64, 64]),
+        (&[65, 1], &[1, 66]),
+        (&[100, 3], &[3, 70]),
+        (&[5, 300], &[300, 4]),
+        (&[300, 5], &[5, 300]),
+        (&[20, 1500], &[1500, 24]),
+        (&[1500, 20], &[20, 24]),
+        (&[4, 50, 30], &[30, 20]),
+        (&[2, 1, 20, 30], &[3, 30, 17]),
+        (&[30, 20], &[5, 20, 18]),
+        (&[3, 1, 2, 3], &[1, 4, 3, 2]),
+        (&[500, 2, 3], &[500, 3, 2]),
+        (&[20, 0], &[0, 20]),
+        (&[0, 20], &[20, 20]),
+    ];
+    for (a, b) in pairs {
+        agree!([any(a), positive(b)], |tape, x| tape.matmul(x[0], x[1]));
+    }
+    no_reports();
+}
+
+#[test]
+fn a_function_evaluated_elsewhere() {
+    let (value, jacobian) = (any(&[40, 2]), any(&[40, 2, 3]));
+    let round = |array: &Array<f64>| {
+        Array::new(array.shape(), array.data().iter().map(|x| *x as f32).collect()).unwrap()
+    };
+    let x = [positive(&[40, 3])];
+    let on_cpu = forward_backward(&Cpu, &x, |tape: &mut Tape<f64>, x| {
+        tape.rowwise(x[0], value.clone(), jacobian.clone())
+    });
+    let on_cuda = forward_backward(cuda(), &x, |tape: &mut Tape<f64, Cuda>, x| {
+        tape.rowwise(x[0], value.clone(), jacobian.clone())
+    });
+    compare("rowwise", &on_cpu, &on_cuda, 1e-12);
+    let (value, jacobian) = (round(&value), round(&jacobian));
+    let on_cpu = forward_backward(&Cpu, &x, |tape: &mut Tape<f32>, x| {
+        tape.rowwise(x[0], value.clone(), jacobian.clone())
+    });
+    let on_cuda = forward_backward(cuda(), &x, |tape: &mut Tape<f32, Cuda>, x| {
+        tape.rowwise(x[0], value.clone(), jacobian.clone())
+    });
+    compare("rowwise", &on_cpu, &on_cuda, 1e-5);
+    no_reports();
+}
+
+/// More independent axes than the kernels walk over.
+#[test]
+fn too_many_axes_are_refused() {
+    let mut tape = Tape::<f64, Cuda>::on(cuda().clone());
+    let x = tape.leaf(any(&[2; 7]));
+    let message = tape.permute(x, &[6, 5, 4, 3, 2, 1, 0]).unwrap_err().to_string();
+    assert!(message.contains("7 axes") && message.contains("at most 6"), "{message}");
+    let y = tape.permute(x, &[6, 0, 1, 2, 3, 4, 5]).unwrap();
+    assert_eq!(tape.value(y).unwrap().len(), 128);
+}
