@@ -65,7 +65,7 @@ const fn tested(workload: Workload) -> Workload {
 }
 
 /// What the table shows.
-pub const WORKLOADS: [Workload; 13] = [
+pub const WORKLOADS: [Workload; 16] = [
     tested(taylor(1, 1000, 1, 2)),
     taylor(1, 10000, 1, 2),
     taylor(100, 1000, 1, 2),
@@ -75,9 +75,12 @@ pub const WORKLOADS: [Workload; 13] = [
     taylor(4096, 64, 2, 2),
     taylor(256, 64, 8, 2),
     tested(taylor(30, 50, 10, 2)),
-    Workload { smoothness: Smoothness::Hermite, ..taylor(1536, 50, 1, 2) },
-    Workload { refinement: Some(0), ..taylor(4096, 64, 2, 2) },
+    tested(taylor(8192, 50, 1, 2)),
+    taylor(8192, 64, 2, 2),
+    Workload { smoothness: Smoothness::Hermite, ..taylor(8192, 50, 1, 2) },
+    Workload { refinement: Some(0), ..taylor(8192, 64, 2, 2) },
     tested(Workload { precision: Precision::F32, ..taylor(1536, 50, 1, 2) }),
+    Workload { precision: Precision::F32, ..taylor(8192, 50, 1, 2) },
     Workload { precision: Precision::F32, ..taylor(256, 64, 8, 2) },
 ];
 
