@@ -102,7 +102,7 @@ impl ProblemShape {
         let &[ib, i, ik, j] = initial_values else {
             return Err(mismatch("initial_values", "(B or 1, I, K, J)".into(), initial_values));
         };
-        let q = columns + extra;
+        let q = columns.saturating_add(extra);
         if !fits(ib, b) || i > n || ik != k || j > q {
             let expected = format!("(B or 1, I, K, J) = ({b} or 1, at most {n}, {k}, at most {q})");
             return Err(mismatch("initial_values", expected, initial_values));

@@ -70,21 +70,6 @@ pub struct Residuals {
     pub periodic: f64,
 }
 
-impl<T: Real> Reference<T> {
-    /// For a solve with these options whose solution carries one derivative less.
-    fn new(device: &Device, shape: &ProblemShape, options: &Options) -> Result<Self> {
-        let options = Options {
-            smoothness: Smoothness::Hermite,
-            scaling: RowScaling::Balanced,
-            roughness: Options::default().roughness,
-            formulation: Formulation::LeastSquares,
-            ..*options
-        };
-        let solver = Solver::on(device, shape, &options)?;
-        Ok(Reference { solver, estimate: zeros("error estimate", shape.batch)? })
-    }
-}
-
 /// Plan and workspace for problems of one shape. Everything is allocated here; solving allocates
 /// nothing.
 ///
@@ -127,6 +112,21 @@ struct Reference<T: Real> {
     solver: Solver<T>,
     /// (B).
     estimate: Vec<f64>,
+}
+
+impl<T: Real> Reference<T> {
+    /// For a solve with these options whose solution carries [`REFERENCE_EXTRA`] derivatives less.
+    fn new(device: &Device, shape: &ProblemShape, options: &Options) -> Result<Self> {
+        let options = Options {
+            smoothness: Smoothness::Hermite,
+            scaling: RowScaling::Balanced,
+            roughness: Options::default().roughness,
+            formulation: Formulation::LeastSquares,
+            ..*options
+        };
+        let solver = Solver::on(device, shape, &options)?;
+        Ok(Reference { solver, estimate: zeros("error estimate", shape.batch)? })
+    }
 }
 
 impl<T: Real> Solver<T> {

@@ -112,27 +112,35 @@ impl Adjoint {
     /// w̄ = z̄ + (∂Φ/∂z)ᵀ w̄ and how much that changed.
     fn advance(&mut self, given: &[f64], status: &[Convergence], sizes: &Sizes) {
         let Sizes { points, order, derivatives, .. } = *sizes;
-        let (stride, columns) = (points * sizes.block(), sizes.columns());
+        let (block, stride) = (sizes.block(), points * sizes.block());
         let arguments = self.arguments.len() / (sizes.batch * points);
         for (b, status) in status.iter().enumerate() {
             self.gradients.remainder[b] = 0.0;
             if !status.is_converged() {
                 continue;
             }
+            let through = &self.arguments[b * points * arguments..][..points * arguments];
+            let given = &given[b * stride..][..stride];
+            // F does not depend on derivatives above its order.
+            let moved = (0..stride).filter(|i| i % derivatives <= order).map(|i| {
+                let (t, k, j) = (i / block, i % block / derivatives, i % derivatives);
+                (i, given[i] + through[t * arguments + k * (order + 1) + j])
+            });
+            let w = &mut self.cotangent[b * stride..][..stride];
             let (mut change, mut size) = (0.0_f64, f64::MIN_POSITIVE);
-            let states = self.cotangent[b * stride..][..stride].chunks_exact_mut(derivatives);
-            let given = given[b * stride..][..stride].chunks_exact(derivatives);
-            let moved = self.arguments[b * points * arguments..].chunks_exact(arguments);
-            let moved = moved.flat_map(|row| row[..columns].chunks_exact(order + 1));
-            for ((w, given), moved) in states.zip(given).zip(moved) {
-                for ((w, given), moved) in w.iter_mut().zip(given).zip(moved) {
-                    let new = given + moved;
-                    change = change.max((new - *w).abs());
-                    size = size.max(new.abs());
-                    *w = new;
+            for (i, new) in moved.clone() {
+                let difference = (new - w[i]).abs();
+                if difference > change || difference.is_nan() {
+                    change = difference;
                 }
+                size = size.max(new.abs());
             }
-            self.gradients.remainder[b] = change / size;
+            let remainder = change / size;
+            // A settled system stays as it is while others go on.
+            if remainder.is_nan() || remainder > TOLERANCE {
+                moved.for_each(|(i, new)| w[i] = new);
+            }
+            self.gradients.remainder[b] = remainder;
         }
     }
 

@@ -136,7 +136,9 @@ impl<S: Number, const V: usize> Number for Dual<S, V> {
     }
 
     fn powf(self, p: f64) -> Self {
-        self.chain(self.value.powf(p), self.value.powf(p - 1.0) * p)
+        // Not ∞·0 at x = 0.
+        let slope = if p == 0.0 { S::from(0.0) } else { self.value.powf(p - 1.0) * p };
+        self.chain(self.value.powf(p), slope)
     }
 
     fn sqrt(self) -> Self {

@@ -123,11 +123,12 @@ impl NonlinearShape {
             expected,
             actual: actual.to_vec(),
         };
-        if self.parameters[1] != l {
+        let fits = |axis: usize| axis == 1 || axis == self.batch;
+        if self.parameters[1] != l || !fits(self.parameters[0]) {
             let expected = format!("(B or 1, L) = ({} or 1, {l})", self.batch);
             return Err(misfit("parameters", expected, &self.parameters));
         }
-        if self.initial_values[1..] != [k, m] {
+        if self.initial_values[1..] != [k, m] || !fits(self.initial_values[0]) {
             let expected = format!("(B or 1, K, m) = ({} or 1, {k}, {m})", self.batch);
             return Err(misfit("initial_values", expected, &self.initial_values));
         }

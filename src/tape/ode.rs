@@ -22,7 +22,7 @@ pub struct Ode {
     /// them so.
     pub steps: Var,
     /// Derivatives of the solution beyond the coefficients' columns
-    /// ([`Problem::extended`]): 1 suits the default Hermite rows.
+    /// ([`Problem::extended`](crate::Problem::extended)): 1 suits the default Hermite rows.
     pub extra_derivatives: usize,
 }
 

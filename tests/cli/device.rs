@@ -51,7 +51,27 @@ fn a_device_that_is_not_there_is_misuse_and_says_why() {
     let message = workspace.run(&with("gpu")).expect(MISUSE).stderr;
     assert!(message.contains("expected cpu, cuda or cuda:N"), "{message}");
     let run = workspace.run_simulated("h100", &["discover", "a.csv", "--device", "cuda"]);
-    assert!(run.expect(MISUSE).stderr.contains("discovery runs on the CPU"));
+    assert!(run.expect(MISUSE).stderr.contains("the joint method runs on the CPU"));
+}
+
+/// x' = −0.5 x, with a little noise that has no period.
+#[test]
+fn the_network_method_finds_the_same_equation_on_the_device() {
+    let workspace = Workspace::new();
+    let mut table = "t,x\n".to_owned();
+    for i in 0..41 {
+        let t = 0.1 * f64::from(i);
+        let noise = 1e-3 * (12.9898 * f64::from(i * i)).sin();
+        table += &format!("{t},{}\n", 2.0 * (-0.5 * t).exp() + noise);
+    }
+    std::fs::write(workspace.path("decay.csv"), table).unwrap();
+    let arguments =
+        ["discover", "decay.csv", "--method", "network", "--degree", "1", "--quiet", "--device"];
+    let cpu = workspace.run(&[&arguments[..], &["cpu"]].concat()).expect(DONE);
+    let cuda = workspace.run_simulated("h100", &[&arguments[..], &["cuda"]].concat()).expect(DONE);
+    assert!(cpu.stdout.starts_with("x' = -0.5"), "{}", cpu.stdout);
+    assert_eq!(cuda.stdout, cpu.stdout);
+    assert!(!cuda.stderr.contains("[cuda-sim]"), "{}", cuda.stderr);
 }
 
 #[test]

@@ -44,7 +44,8 @@ pub struct Arguments {
     /// Scale of equation and initial rows: auto, unit or balanced
     #[arg(long, value_name = "NAME")]
     scaling: Option<String>,
-    /// Derivatives of the solution beyond those in the coefficients; hermite wants 1
+    /// Derivatives of the solution beyond those in the coefficients, 0 by default: hermite is of
+    /// fourth order with 1 (2 where steps jump), of second order without
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     extra_derivatives: Option<String>,
     /// Weight of the equation rows
