@@ -208,8 +208,9 @@ fn a_checkpoint_moves_between_devices() {
 fn every_failure_of_the_device_is_an_error() {
     let _alone = ALONE.lock().unwrap_or_else(|error| error.into_inner());
     let expected = train::<f64, Cuda>(cuda(), Rule::adam(), 1).0;
+    let mut allocations = 0;
     for (operation, error) in [
-        (Operation::Allocation, CuResult::OutOfMemory),
+        (Operation::Allocation, CuResult::InvalidValue),
         (Operation::Copy, CuResult::InvalidValue),
         (Operation::Memset, CuResult::InvalidValue),
         (Operation::Launch, CuResult::LaunchOutOfResources),
@@ -224,12 +225,31 @@ fn every_failure_of_the_device_is_an_error() {
                     // There is no n-th any more.
                     assert!(nth > 1, "{operation:?}");
                     assert_eq!(loss, expected[0]);
+                    if operation == Operation::Allocation {
+                        allocations = nth - 1;
+                    }
                     break;
                 }
-                Err(Error::Device { .. } | Error::OutOfMemory { .. }) => {}
+                Err(Error::Device { .. }) => {}
                 Err(other) => panic!("{operation:?} {nth}: {other}"),
             }
         }
         assert_eq!(train::<f64, Cuda>(cuda(), Rule::adam(), 1).0, expected, "{operation:?}");
     }
+    // Memory that is full is asked for again, in vain: an error, or a way that needs less.
+    for nth in 1..=allocations {
+        let mut model = Model::<f64, Cuda>::new(cuda(), Rule::adam());
+        for again in 0..2 {
+            let error = CuResult::OutOfMemory;
+            simulator().inject(Operation::Allocation, nth + again, error).unwrap();
+        }
+        let outcome = model.step();
+        simulator().clear_faults().unwrap();
+        match outcome {
+            Ok(loss) => assert_eq!(loss, expected[0], "allocation {nth}"),
+            Err(Error::Device { .. } | Error::OutOfMemory { .. }) => {}
+            Err(other) => panic!("allocation {nth}: {other}"),
+        }
+    }
+    assert_eq!(train::<f64, Cuda>(cuda(), Rule::adam(), 1).0, expected);
 }
