@@ -29,7 +29,6 @@ use plan::{Plan, TILE};
 /// Plan and kernels.
 pub struct ThreadPath<T> {
     device: Arc<CudaDevice>,
-    plan: Plan,
     kernels: ThreadKernels<T>,
 }
 
@@ -44,20 +43,20 @@ impl<T: Real> ThreadPath<T> {
         options: &Options,
     ) -> Result<Option<Self>> {
         let Some(plan) = Plan::new::<T>(shape, options) else { return Ok(None) };
-        let kernels = ThreadKernels::new(device, &plan)?;
-        Ok(Some(ThreadPath { device: device.clone(), plan, kernels }))
+        let kernels = ThreadKernels::new(device, plan)?;
+        Ok(Some(ThreadPath { device: device.clone(), kernels }))
     }
 }
 
 impl<T> fmt::Display for ThreadPath<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.plan.fmt(f)
+        self.kernels.plan.fmt(f)
     }
 }
 
 impl<T: Real> Path<T> for ThreadPath<T> {
     fn workspace(&self, systems: usize) -> usize {
-        self.plan.workspace(systems).bytes
+        self.kernels.plan.workspace(systems).bytes
     }
 
     fn group(&self) -> usize {
@@ -74,7 +73,7 @@ impl<T: Real> Path<T> for ThreadPath<T> {
         workspace: &mut CudaViewMut<'_, u8>,
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
-        self.kernels.solve(&self.device, &self.plan, problem, workspace, solution)
+        self.kernels.solve(&self.device, problem, workspace, solution)
     }
 
     fn vjp(
@@ -85,8 +84,8 @@ impl<T: Real> Path<T> for ThreadPath<T> {
         cotangent: &CotangentView<'_, T>,
         gradients: &GradientOutputs<'_>,
     ) -> Result<()> {
-        let (device, plan) = (&self.device, &self.plan);
-        self.kernels.adjoint(device, plan, problem, workspace, status, cotangent, gradients)
+        let device = &self.device;
+        self.kernels.adjoint(device, problem, workspace, status, cotangent, gradients)
     }
 
     fn jvp(
@@ -97,8 +96,8 @@ impl<T: Real> Path<T> for ThreadPath<T> {
         tangents: &TangentInputs<'_>,
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
-        let (device, plan) = (&self.device, &self.plan);
-        self.kernels.tangent(device, plan, problem, workspace, status, tangents, tangent)
+        let device = &self.device;
+        self.kernels.tangent(device, problem, workspace, status, tangents, tangent)
     }
 
     fn squared_defects(
@@ -108,6 +107,6 @@ impl<T: Real> Path<T> for ThreadPath<T> {
         status: &CudaView<'_, Status>,
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()> {
-        self.kernels.defects(&self.device, &self.plan, problem, workspace, status, sums)
+        self.kernels.defects(&self.device, problem, workspace, status, sums)
     }
 }

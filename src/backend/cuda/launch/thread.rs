@@ -18,8 +18,10 @@ use crate::backend::cuda::thread::plan::{Plan, Staging, TILE};
 use crate::error::Result;
 use crate::real::Real;
 
-/// The kernels of one size (K, Q).
+/// The kernels of one size (K, Q), and how they are launched.
 pub struct ThreadKernels<T> {
+    /// Sizes of workspace and shared memory.
+    pub plan: Plan,
     solve: Kernel,
     adjoint: Kernel,
     tangent: Kernel,
@@ -29,7 +31,7 @@ pub struct ThreadKernels<T> {
 
 impl<T: Real> ThreadKernels<T> {
     /// Resolves the kernels.
-    pub fn new(device: &CudaDevice, plan: &Plan) -> Result<Self> {
+    pub fn new(device: &CudaDevice, plan: Plan) -> Result<Self> {
         let (k, q) = plan.size;
         let single = size_of::<T>() == size_of::<f32>();
         let kernel = |module: &'static str| device.kernel(module, &format!("{module}_{k}_{q}"));
@@ -43,6 +45,7 @@ impl<T: Real> ThreadKernels<T> {
             tangent: either("thread_tangent_f64", "thread_tangent_f32")?,
             defects: either("thread_defects_f64", "thread_defects_f32")?,
             values: PhantomData,
+            plan,
         })
     }
 
@@ -50,11 +53,11 @@ impl<T: Real> ThreadKernels<T> {
     pub fn solve(
         &self,
         device: &CudaDevice,
-        plan: &Plan,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
+        let plan = &self.plan;
         check_unknowns(plan, problem, "solution", solution.values.len())?;
         check_systems(problem, "epsilon", solution.epsilon.len())?;
         check_systems(problem, "status", solution.status.len())?;
@@ -72,13 +75,13 @@ impl<T: Real> ThreadKernels<T> {
     pub fn adjoint(
         &self,
         device: &CudaDevice,
-        plan: &Plan,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
         status: &CudaView<'_, Status>,
         cotangent: &CotangentView<'_, T>,
         gradients: &GradientOutputs<'_>,
     ) -> Result<()> {
+        let plan = &self.plan;
         check_systems(problem, "status", status.len())?;
         check_unknowns(plan, problem, "cotangent", cotangent.values.len())?;
         let parameters = ThreadAdjoint {
@@ -99,13 +102,13 @@ impl<T: Real> ThreadKernels<T> {
     pub fn tangent(
         &self,
         device: &CudaDevice,
-        plan: &Plan,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
         status: &CudaView<'_, Status>,
         tangents: &TangentInputs<'_>,
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
+        let plan = &self.plan;
         check_systems(problem, "status", status.len())?;
         check_unknowns(plan, problem, "tangent", tangent.values.len())?;
         check_systems(problem, "tangent of epsilon", tangent.epsilon.len())?;
@@ -132,12 +135,12 @@ impl<T: Real> ThreadKernels<T> {
     pub fn defects(
         &self,
         device: &CudaDevice,
-        plan: &Plan,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
         status: &CudaView<'_, Status>,
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()> {
+        let plan = &self.plan;
         check_systems(problem, "status", status.len())?;
         check_length("squared defects", 4 * systems_of(problem), sums.len())?;
         let parameters = ThreadDefects {
