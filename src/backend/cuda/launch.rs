@@ -17,7 +17,6 @@ use super::parameters::{SumTarget, SumTargets};
 use crate::error::{Error, Result};
 use crate::real::Real;
 
-
 /// Most blocks of a grid along x, where the batch lies.
 const MOST_BLOCKS: u64 = i32::MAX as u64;
 

@@ -23,7 +23,6 @@ use plan::Plan;
 
 /// Plan and kernels.
 pub struct TeamPath<T> {
-    device: Arc<CudaDevice>,
     plan: Plan,
     kernels: TeamKernels<T>,
 }
@@ -36,8 +35,8 @@ impl<T: Real> TeamPath<T> {
     /// [`Error::Device`](crate::Error) if the kernels cannot be loaded.
     pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
         let plan = Plan::new::<T>(shape, options, device.limits())?;
-        let kernels = TeamKernels::new(device, plan.kind)?;
-        Ok(TeamPath { device: device.clone(), plan, kernels })
+        let kernels = TeamKernels::new(device, plan)?;
+        Ok(TeamPath { plan, kernels })
     }
 }
 
@@ -66,7 +65,7 @@ impl<T: Real> Path<T> for TeamPath<T> {
         workspace: &mut CudaViewMut<'_, u8>,
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
-        self.kernels.forward(&self.device, &self.plan, problem, workspace, solution)
+        self.kernels.forward(problem, workspace, solution)
     }
 
     fn vjp(
@@ -77,8 +76,7 @@ impl<T: Real> Path<T> for TeamPath<T> {
         cotangent: &CotangentView<'_, T>,
         gradients: &GradientOutputs<'_>,
     ) -> Result<()> {
-        let (device, plan) = (&self.device, &self.plan);
-        self.kernels.adjoint(device, plan, problem, workspace, solution, cotangent, gradients)
+        self.kernels.adjoint(problem, workspace, solution, cotangent, gradients)
     }
 
     fn jvp(
@@ -89,8 +87,7 @@ impl<T: Real> Path<T> for TeamPath<T> {
         tangents: &TangentInputs<'_>,
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
-        let (device, plan) = (&self.device, &self.plan);
-        self.kernels.tangent(device, plan, problem, workspace, solution, tangents, tangent)
+        self.kernels.tangent(problem, workspace, solution, tangents, tangent)
     }
 
     fn squared_defects(
@@ -100,6 +97,6 @@ impl<T: Real> Path<T> for TeamPath<T> {
         solution: &SolutionView<'_, T>,
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()> {
-        self.kernels.defects(&self.device, &self.plan, problem, workspace, solution, sums)
+        self.kernels.defects(problem, workspace, solution, sums)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::c_void;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use cudarc::driver::{CudaViewMut, DevicePtr, DevicePtrMut, PushKernelArg};
 
@@ -13,12 +14,14 @@ use crate::backend::cuda::path::{
 use crate::backend::cuda::team::parameters::{
     TeamAdjoint, TeamDefects, TeamPlan, TeamSolution, TeamTangent,
 };
-use crate::backend::cuda::team::plan::{Kind, Plan};
+use crate::backend::cuda::team::plan::Plan;
 use crate::error::Result;
 use crate::real::Real;
 
 /// The kernels of one kind of team.
 pub struct TeamKernels<T> {
+    device: Arc<CudaDevice>,
+    plan: Plan,
     forward: Kernel,
     adjoint: Kernel,
     tangent: Kernel,
@@ -28,11 +31,13 @@ pub struct TeamKernels<T> {
 
 impl<T: Real> TeamKernels<T> {
     /// Resolves the kernels.
-    pub fn new(device: &CudaDevice, kind: Kind) -> Result<Self> {
+    pub fn new(device: &Arc<CudaDevice>, plan: Plan) -> Result<Self> {
         let kernel = |module, operation| {
-            device.kernel(module, &format!("team_{operation}_{}_{}", kind.name(), T::NAME))
+            device.kernel(module, &format!("team_{operation}_{}_{}", plan.kind.name(), T::NAME))
         };
         Ok(TeamKernels {
+            device: device.clone(),
+            plan,
             forward: kernel("team_forward", "forward")?,
             adjoint: kernel("team_adjoint", "adjoint")?,
             tangent: kernel("team_tangent", "tangent")?,
@@ -44,12 +49,11 @@ impl<T: Real> TeamKernels<T> {
     /// Solves all systems of a part.
     pub fn forward(
         &self,
-        device: &CudaDevice,
-        plan: &Plan,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
+        let (device, plan) = (&*self.device, &self.plan);
         check_solution(plan, problem, solution)?;
         let stream = device.stream();
         let (values, _values) = solution.values.device_ptr_mut(stream);
@@ -72,14 +76,13 @@ impl<T: Real> TeamKernels<T> {
     /// Gradients with respect to all inputs of a part.
     pub fn adjoint(
         &self,
-        device: &CudaDevice,
-        plan: &Plan,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
         solution: &SolutionView<'_, T>,
         cotangent: &CotangentView<'_, T>,
         gradients: &GradientOutputs<'_>,
     ) -> Result<()> {
+        let (device, plan) = (&*self.device, &self.plan);
         let systems = problem.parameters.batch as usize;
         check_length("status", systems, solution.status.len())?;
         check_length("cotangent", systems * plan.values(), cotangent.values.len())?;
@@ -113,14 +116,13 @@ impl<T: Real> TeamKernels<T> {
     /// Directional derivatives of a part's solutions.
     pub fn tangent(
         &self,
-        device: &CudaDevice,
-        plan: &Plan,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
         solution: &SolutionView<'_, T>,
         tangents: &TangentInputs<'_>,
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
+        let (device, plan) = (&*self.device, &self.plan);
         let systems = problem.parameters.batch as usize;
         check_length("status", systems, solution.status.len())?;
         check_length("tangent", systems * plan.values(), tangent.values.len())?;
@@ -150,13 +152,12 @@ impl<T: Real> TeamKernels<T> {
     /// Squared weighted defects of a part's systems, by family.
     pub fn defects(
         &self,
-        device: &CudaDevice,
-        plan: &Plan,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
         solution: &SolutionView<'_, T>,
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()> {
+        let (device, plan) = (&*self.device, &self.plan);
         let systems = problem.parameters.batch as usize;
         check_length("status", systems, solution.status.len())?;
         check_length("sums of the defects", 4 * systems, sums.len())?;
