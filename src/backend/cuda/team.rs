@@ -24,7 +24,6 @@ use plan::Plan;
 
 /// Plan and kernels.
 pub struct TeamPath<T> {
-    device: Arc<CudaDevice>,
     plan: Plan,
     kernels: TeamKernels<T>,
 }
@@ -37,8 +36,8 @@ impl<T: Real> TeamPath<T> {
     /// [`Error::Device`](crate::Error) if the kernels cannot be loaded.
     pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
         let plan = Plan::new::<T>(shape, options, device.limits())?;
-        let kernels = TeamKernels::new(device, plan.kind)?;
-        Ok(TeamPath { device: device.clone(), plan, kernels })
+        let kernels = TeamKernels::new(device, plan)?;
+        Ok(TeamPath { plan, kernels })
     }
 }
 
@@ -67,7 +66,7 @@ impl<T: Real> Path<T> for TeamPath<T> {
         workspace: &mut CudaViewMut<'_, u8>,
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
-        self.kernels.forward(&self.device, &self.plan, problem, workspace, solution)
+        self.kernels.forward(problem, workspace, solution)
     }
 
     fn vjp(
@@ -78,8 +77,7 @@ impl<T: Real> Path<T> for TeamPath<T> {
         cotangent: &CotangentView<'_, T>,
         gradients: &GradientOutputs<'_>,
     ) -> Result<()> {
-        let (device, plan) = (&self.device, &self.plan);
-        self.kernels.adjoint(device, plan, problem, workspace, status, cotangent, gradients)
+        self.kernels.adjoint(problem, workspace, status, cotangent, gradients)
     }
 
     fn jvp(
@@ -90,8 +88,7 @@ impl<T: Real> Path<T> for TeamPath<T> {
         tangents: &TangentInputs<'_>,
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
-        let (device, plan) = (&self.device, &self.plan);
-        self.kernels.tangent(device, plan, problem, workspace, status, tangents, tangent)
+        self.kernels.tangent(problem, workspace, status, tangents, tangent)
     }
 
     fn squared_defects(
@@ -101,6 +98,6 @@ impl<T: Real> Path<T> for TeamPath<T> {
         status: &CudaView<'_, Status>,
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()> {
-        self.kernels.defects(&self.device, &self.plan, problem, workspace, status, sums)
+        self.kernels.defects(problem, workspace, status, sums)
     }
 }

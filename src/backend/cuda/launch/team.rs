@@ -2,6 +2,7 @@
 
 use std::ffi::c_void;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DevicePtrMut, PushKernelArg};
 
@@ -14,12 +15,14 @@ use crate::backend::cuda::path::{
 use crate::backend::cuda::team::parameters::{
     TeamAdjoint, TeamDefects, TeamPlan, TeamSolution, TeamTangent,
 };
-use crate::backend::cuda::team::plan::{Kind, Plan};
+use crate::backend::cuda::team::plan::Plan;
 use crate::error::Result;
 use crate::real::Real;
 
 /// The kernels of one kind of team.
 pub struct TeamKernels<T> {
+    device: Arc<CudaDevice>,
+    plan: Plan,
     forward: Kernel,
     adjoint: Kernel,
     tangent: Kernel,
@@ -29,11 +32,13 @@ pub struct TeamKernels<T> {
 
 impl<T: Real> TeamKernels<T> {
     /// Resolves the kernels.
-    pub fn new(device: &CudaDevice, kind: Kind) -> Result<Self> {
+    pub fn new(device: &Arc<CudaDevice>, plan: Plan) -> Result<Self> {
         let kernel = |module, operation| {
-            device.kernel(module, &format!("team_{operation}_{}_{}", kind.name(), T::NAME))
+            device.kernel(module, &format!("team_{operation}_{}_{}", plan.kind.name(), T::NAME))
         };
         Ok(TeamKernels {
+            device: device.clone(),
+            plan,
             forward: kernel("team_forward", "forward")?,
             adjoint: kernel("team_adjoint", "adjoint")?,
             tangent: kernel("team_tangent", "tangent")?,
@@ -45,12 +50,11 @@ impl<T: Real> TeamKernels<T> {
     /// Solves all systems of a part.
     pub fn forward(
         &self,
-        device: &CudaDevice,
-        plan: &Plan,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
+        let (device, plan) = (&*self.device, &self.plan);
         check_solution(plan, problem, solution)?;
         let stream = device.stream();
         let (values, _values) = solution.values.device_ptr_mut(stream);
@@ -74,14 +78,13 @@ impl<T: Real> TeamKernels<T> {
     #[allow(clippy::too_many_arguments, reason = "what the kernel reads and writes")]
     pub fn adjoint(
         &self,
-        device: &CudaDevice,
-        plan: &Plan,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
         status: &CudaView<'_, Status>,
         cotangent: &CotangentView<'_, T>,
         gradients: &GradientOutputs<'_>,
     ) -> Result<()> {
+        let (device, plan) = (&*self.device, &self.plan);
         let systems = problem.parameters.batch as usize;
         check_length("status", systems, status.len())?;
         check_length("cotangent", systems * plan.values(), cotangent.values.len())?;
@@ -116,14 +119,13 @@ impl<T: Real> TeamKernels<T> {
     #[allow(clippy::too_many_arguments, reason = "what the kernel reads and writes")]
     pub fn tangent(
         &self,
-        device: &CudaDevice,
-        plan: &Plan,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
         status: &CudaView<'_, Status>,
         tangents: &TangentInputs<'_>,
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
+        let (device, plan) = (&*self.device, &self.plan);
         let systems = problem.parameters.batch as usize;
         check_length("status", systems, status.len())?;
         check_length("tangent", systems * plan.values(), tangent.values.len())?;
@@ -153,13 +155,12 @@ impl<T: Real> TeamKernels<T> {
     /// Squared weighted defects of a part's systems, by family.
     pub fn defects(
         &self,
-        device: &CudaDevice,
-        plan: &Plan,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
         status: &CudaView<'_, Status>,
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()> {
+        let (device, plan) = (&*self.device, &self.plan);
         let systems = problem.parameters.batch as usize;
         check_length("status", systems, status.len())?;
         check_length("sums of the defects", 4 * systems, sums.len())?;
@@ -199,7 +200,8 @@ fn arrange(
 ) -> Result<(TeamPlan, Configuration)> {
     let systems = problem.parameters.batch as usize;
     let layout = plan.workspace(systems);
-    check_length("workspace", layout.bytes, workspace.len())?;
+    // A smaller last part of the batch leaves some of it over.
+    check_length("workspace", layout.bytes, workspace.len().min(layout.bytes))?;
     let (address, _workspace) = workspace.device_ptr_mut(device.stream());
     let at = |offset: usize| address + offset as u64;
     let parameters = TeamPlan {
