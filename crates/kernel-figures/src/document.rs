@@ -44,11 +44,11 @@ impl Content<'_> {
     fn write_figures(&self, out: &mut String) {
         for direction in Direction::ALL {
             let _ = writeln!(out, "\n## Figures of the {}\n", direction.name());
-            out.push_str("| B × N × K × order | launches | KiB a system |");
+            out.push_str("| B × N × K × order | simulated B | launches | KiB a system |");
             for figure in Figure::ALL {
                 let _ = write!(out, " {} {} |", figure.name(), figure.target());
             }
-            out.push_str("\n|---|--:|--:|--:|--:|--:|--:|--:|\n");
+            out.push_str("\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n");
             for measured in self.measured {
                 let run = measured.run(direction);
                 let kibibytes = moved(&run.sums()) as f64 / 1024.0 / measured.workload.batch as f64;
@@ -107,13 +107,16 @@ impl Content<'_> {
             for measured in self.measured {
                 let run = measured.run(direction);
                 let main = run.main_launch();
+                let times = measured.workload.batch as f64 / measured.workload.simulated as f64;
+                let blocks = f64::from(main.config.grid.iter().product::<u32>()) * times;
                 let usage = self.usage(&main.kernel)?;
                 let devices = architectures().map(|(_, device)| device);
                 let occupancies = [0, 1, 2].map(|i| {
                     let Usage { registers, shared, .. } = usage[i];
                     format!("{:.0}", 100.0 * occupancy(main, registers, shared, &devices[i]))
                 });
-                let estimates = devices.map(|device| Estimate::of_all(&run.launches, &device));
+                let estimates =
+                    devices.map(|device| Estimate::of_all(&run.launches, times, &device));
                 let times = estimates.map(|(seconds, _)| microseconds(seconds));
                 let mut bounds = estimates.map(|(_, bound)| bound).to_vec();
                 bounds.dedup();
@@ -123,7 +126,7 @@ impl Content<'_> {
                     "| {} | `{}` | {} × {} | {:.1} | {} | {} | {} |",
                     measured.workload,
                     main.kernel,
-                    main.config.grid.iter().product::<u32>(),
+                    blocks.ceil(),
                     main.config.block.iter().product::<u32>(),
                     f64::from(shared) / 1024.0,
                     occupancies.join(" / "),
@@ -255,7 +258,7 @@ pub fn read(text: &str) -> Result<Stated, String> {
             let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
             if let Some(direction) = direction {
                 if cells[0] != "B × N × K × order" {
-                    let figures = numbers(cells.get(3..).unwrap_or_default()).ok_or_else(wrong)?;
+                    let figures = numbers(cells.get(4..).unwrap_or_default()).ok_or_else(wrong)?;
                     let figures = figures.try_into().map_err(|_| wrong())?;
                     stated.figures.push((direction, cells[0].into(), figures));
                 }

@@ -22,24 +22,25 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Of one launch. Where there are fewer warps than schedulers, the others idle.
-    pub fn of(launch: &LaunchRecord, device: &Device) -> Self {
+    /// Of one launch, `times` as large as it was. Where there are fewer warps than schedulers, the
+    /// others idle.
+    pub fn of(launch: &LaunchRecord, times: f64, device: &Device) -> Self {
         let roofline = Roofline::of(&launch.counters, device);
         let schedulers = f64::from(SCHEDULERS * device.multiprocessors);
-        let busy = schedulers.min(launch.counters.warps as f64);
+        let busy = schedulers.min(times * launch.counters.warps as f64);
         let clock = 1e3 * f64::from(device.clock_khz);
         Estimate {
-            memory: roofline.uncached_seconds,
-            arithmetic: (roofline.f32_seconds + roofline.f64_seconds) * schedulers / busy,
-            issue: launch.counters.total_warp_instructions() as f64 / (busy * clock),
+            memory: times * roofline.uncached_seconds,
+            arithmetic: times * (roofline.f32_seconds + roofline.f64_seconds) * schedulers / busy,
+            issue: times * launch.counters.total_warp_instructions() as f64 / (busy * clock),
         }
     }
 
-    /// Of launches one after the other.
-    pub fn of_all(launches: &[LaunchRecord], device: &Device) -> (f64, &'static str) {
+    /// Of launches one after the other, each `times` as large as it was.
+    pub fn of_all(launches: &[LaunchRecord], times: f64, device: &Device) -> (f64, &'static str) {
         let mut sum = Estimate::default();
         for launch in launches {
-            let next = Self::of(launch, device);
+            let next = Self::of(launch, times, device);
             sum.memory += next.memory;
             sum.arithmetic += next.arithmetic;
             sum.issue += next.issue;
@@ -76,14 +77,12 @@ mod tests {
         counters.thread_instructions[Class::F64Fma as usize] = 32 << 20;
         counters.warp_instructions[Class::F64Fma as usize] = 1 << 20;
         let launch = LaunchRecord { kernel: "one".into(), config, counters };
-        let one = Estimate::of(&launch, &device);
+        let one = Estimate::of(&launch, 1.0, &device);
         // One warp issues at most one instruction a clock.
         assert_eq!(one.issue, f64::from(1 << 20) / 1.41e9);
-        let mut many = launch.clone();
-        many.counters.warps = 1 << 20;
-        let many = Estimate::of(&many, &device);
-        assert_eq!(one.arithmetic / many.arithmetic, 432.0);
-        let (seconds, bound) = Estimate::of_all(&[launch.clone(), launch.clone()], &device);
+        let many = Estimate::of(&launch, 864.0, &device);
+        assert_eq!(many.arithmetic / one.arithmetic, 2.0);
+        let (seconds, bound) = Estimate::of_all(&[launch.clone(), launch.clone()], 1.0, &device);
         assert_eq!((seconds, bound), (2.0 * one.arithmetic, "arithmetic"));
         assert_eq!(occupancy(&launch, 128, 0, &device), 16.0 / 64.0);
     }

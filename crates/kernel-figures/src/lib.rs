@@ -59,28 +59,27 @@ pub fn generate() -> Result<String, String> {
     if complaints.is_empty() { Ok(text) } else { Err(complaints.join("\n")) }
 }
 
-/// The figures of the workloads whose names contain `part`, without asking the assembler: for work on
-/// a kernel.
+/// Prints the figures of the workloads whose names contain `part`, without asking the assembler: for
+/// work on a kernel.
 ///
 /// # Errors
-/// If a workload fails, or none has such a name.
-pub fn figures(part: &str) -> Result<String, String> {
+/// If a workload fails.
+pub fn print_figures(part: &str) -> Result<(), String> {
     let chosen = |workload: &&Workload| workload.to_string().contains(part);
     let simulator = Simulator::preload()?;
-    let mut text = String::new();
     for workload in WORKLOADS.iter().filter(chosen) {
         let measured = workload.measure(simulator)?;
         for direction in Direction::ALL {
             let run = measured.run(direction);
-            text += &format!("{workload}, {}: {} launches", direction.name(), run.launches.len());
+            print!("{workload}, {}: {} launches", direction.name(), run.launches.len());
             for (figure, value) in Figure::ALL.into_iter().zip(run.figures()) {
-                text += &format!(", {} {value:.2}", figure.name());
+                print!(", {} {value:.2}", figure.name());
             }
-            text.push('\n');
+            println!();
         }
-        text += &format!("    {}\n", measured.path);
+        println!("    {}", measured.path);
     }
-    if text.is_empty() { Err(format!("no workload is called {part:?}")) } else { Ok(text) }
+    Ok(())
 }
 
 /// Writes the document.

@@ -8,9 +8,7 @@ fn main() -> ExitCode {
     let outcome = match &arguments[..] {
         [] => kernel_figures::write(),
         [flag] if flag == "--check" => kernel_figures::check(),
-        [flag, part] if flag == "--only" => {
-            kernel_figures::figures(part).map(|text| print!("{text}"))
-        }
+        [flag, part] if flag == "--only" => kernel_figures::print_figures(part),
         _ => Err("usage: kernel-figures [--check | --only PART]".into()),
     };
     match outcome {

@@ -31,6 +31,8 @@ pub enum Precision {
 pub struct Workload {
     /// B: systems.
     pub batch: usize,
+    /// How many of them are simulated: all do the same.
+    pub simulated: usize,
     /// N: time points.
     pub points: usize,
     /// K: states.
@@ -50,6 +52,7 @@ pub struct Workload {
 const fn taylor(batch: usize, points: usize, states: usize, order: usize) -> Workload {
     Workload {
         batch,
+        simulated: batch,
         points,
         states,
         order,
@@ -60,28 +63,34 @@ const fn taylor(batch: usize, points: usize, states: usize, order: usize) -> Wor
     }
 }
 
-const fn tested(workload: Workload) -> Workload {
-    Workload { tested: true, ..workload }
+impl Workload {
+    const fn of(self, simulated: usize) -> Self {
+        Workload { simulated, ..self }
+    }
+
+    const fn tested(self) -> Self {
+        Workload { tested: true, ..self }
+    }
 }
 
 /// What the table shows.
 pub const WORKLOADS: [Workload; 16] = [
-    tested(taylor(1, 1000, 1, 2)),
+    taylor(1, 1000, 1, 2).tested(),
     taylor(1, 10000, 1, 2),
-    taylor(100, 1000, 1, 2),
-    tested(taylor(1536, 50, 1, 2)),
-    taylor(3000, 50, 1, 2),
-    tested(taylor(512, 50, 3, 1)),
-    taylor(4096, 64, 2, 2),
-    taylor(256, 64, 8, 2),
-    tested(taylor(30, 50, 10, 2)),
-    tested(taylor(8192, 50, 1, 2)),
+    taylor(100, 1000, 1, 2).of(12),
+    taylor(1536, 50, 1, 2).of(192).tested(),
+    taylor(3000, 50, 1, 2).of(192),
+    taylor(512, 50, 3, 1).of(96).tested(),
+    taylor(4096, 64, 2, 2).of(96),
+    taylor(256, 64, 8, 2).of(8),
+    taylor(30, 50, 10, 2).of(6).tested(),
+    taylor(8192, 50, 1, 2).tested(),
     taylor(8192, 64, 2, 2),
     Workload { smoothness: Smoothness::Hermite, ..taylor(8192, 50, 1, 2) },
     Workload { refinement: Some(0), ..taylor(8192, 64, 2, 2) },
-    tested(Workload { precision: Precision::F32, ..taylor(1536, 50, 1, 2) }),
+    Workload { precision: Precision::F32, ..taylor(1536, 50, 1, 2).of(192).tested() },
     Workload { precision: Precision::F32, ..taylor(8192, 50, 1, 2) },
-    Workload { precision: Precision::F32, ..taylor(256, 64, 8, 2) },
+    Workload { precision: Precision::F32, ..taylor(256, 64, 8, 2).of(8) },
 ];
 
 impl fmt::Display for Workload {
@@ -161,7 +170,7 @@ impl Workload {
     }
 
     fn run<T: Real>(&self, simulator: Simulator) -> Result<Measured, String> {
-        let Workload { batch, points, states, order, .. } = *self;
+        let Workload { simulated: batch, points, states, order, .. } = *self;
         let q = order + 1;
         let extra = usize::from(self.smoothness == Smoothness::Hermite);
         let mut random = Random(0);
@@ -197,6 +206,17 @@ impl Workload {
         let mut solver = Solver::<T>::on(&device, problem.shape(), &options).map_err(failed)?;
         let least = self.minimum::<T>(problem.shape(), &options);
         let path = solver.plan().path;
+        let whole = ProblemShape {
+            batch: self.batch,
+            coefficients: with_batch(problem.shape().coefficients, self.batch),
+            rhs: with_batch(problem.shape().rhs, self.batch),
+            initial_values: with_batch(problem.shape().initial_values, self.batch),
+            ..problem.shape().clone()
+        };
+        let whole = Solver::<T>::on(&device, &whole, &options).map_err(failed)?.plan().path;
+        if whole != path {
+            return Err(format!("{batch} systems: {path}; all of them: {whole}"));
+        }
 
         let mut recorded = Recorded::new(simulator)?;
         let solution = solver.solve(&problem).map_err(failed)?;
@@ -226,6 +246,11 @@ impl Workload {
             self.refinement.unwrap_or(if single { 3 } else { 1 }),
         )
     }
+}
+
+fn with_batch<const AXES: usize>(mut shape: [usize; AXES], batch: usize) -> [usize; AXES] {
+    shape[0] = batch;
+    shape
 }
 
 /// The launches since the last look.
