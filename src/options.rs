@@ -155,7 +155,7 @@ pub struct Options {
     pub factorization: Factorization,
     /// Steps of iterative refinement of the solution, the adjoint and the tangent, with the
     /// residual β − Az in double precision; each recovers digits that the factor lacks, for about
-    /// the cost of a substitution. `None`: one in double precision, two in single.
+    /// the cost of a substitution. `None`: one in double precision, three in single.
     pub refinement: Option<usize>,
 }
 
@@ -177,7 +177,7 @@ impl Default for Options {
 impl Options {
     /// Steps of refinement of a solve in `T`.
     pub(crate) fn refinement_in<T: Real>(&self) -> usize {
-        self.refinement.unwrap_or(if single::<T>() { 2 } else { 1 })
+        self.refinement.unwrap_or(if single::<T>() { 3 } else { 1 })
     }
 
     /// Whether a solve in `T` takes the square-root factorisation.

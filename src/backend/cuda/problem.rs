@@ -189,12 +189,14 @@ impl ProblemTemplate {
             let table = Buffer::from_host(device, "table of smoothness rows", &family.table())?;
             Ok((family, table))
         };
-        // The kernels count within a system with 32 bits; the batch and the points with 64.
+        // The kernels count within a system with 32 bits, the batch with 64.
+        let unknowns = shape.points.saturating_mul(shape.block()).saturating_add(1);
         for (argument, count) in [
             ("states", shape.states()),
             ("derivatives", shape.derivatives()),
             ("equations", shape.equations()),
             ("initial points", shape.initial_points()),
+            ("unknowns of a system", unknowns),
         ] {
             if i32::try_from(count).is_err() {
                 return Err(Error::argument(

@@ -8,15 +8,16 @@ use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DevicePtrMut, PushKernelA
 
 use super::{Configuration, check_length, prepare};
 use crate::backend::cuda::device::{CudaDevice, Kernel, while_doing};
-use crate::backend::cuda::parameters::Status;
+use crate::backend::cuda::parameters::{Problem, Status};
 use crate::backend::cuda::path::{
     CotangentView, GradientOutputs, PartProblem, SolutionViewMut, TangentInputs,
 };
+use crate::backend::cuda::problem::INPUTS;
 use crate::backend::cuda::team::parameters::{
     TeamAdjoint, TeamDefects, TeamPlan, TeamSolution, TeamTangent,
 };
 use crate::backend::cuda::team::plan::Plan;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::real::Real;
 
 /// The kernels of one kind of team.
@@ -91,6 +92,7 @@ impl<T: Real> TeamKernels<T> {
         if let Some(epsilon) = &cotangent.epsilon {
             check_length("cotangent of epsilon", systems, epsilon.len())?;
         }
+        check_wanted(problem, gradients)?;
         let stream = device.stream();
         let (status, _status) = status.device_ptr(stream);
         let (values, _values) = cotangent.values.device_ptr(stream);
@@ -187,6 +189,21 @@ fn check_solution<T: Real>(
     check_length("solution", systems * plan.values(), solution.values.len())?;
     check_length("epsilon", systems, solution.epsilon.len())?;
     check_length("status", systems, solution.status.len())
+}
+
+/// The kernels of teams write all gradients.
+fn check_wanted(problem: &PartProblem<'_>, gradients: &GradientOutputs<'_>) -> Result<()> {
+    let GradientOutputs { coefficients, rhs, initial_values, steps, .. } = gradients;
+    let Problem { initial_points, initial_derivatives, .. } = problem.parameters;
+    let exist = [true, true, initial_points * initial_derivatives > 0, true];
+    let outputs = [coefficients, rhs, initial_values, steps];
+    for ((name, output), exists) in INPUTS.into_iter().zip(outputs).zip(exist) {
+        if exists && output.data.is_null() {
+            let message = "its gradient cannot be left out where a team solves a system (the plan)";
+            return Err(Error::argument(name, message));
+        }
+    }
+    Ok(())
 }
 
 /// What every kernel takes, with the workspace cut up as the plan says, and the shape of the launch.

@@ -4,18 +4,20 @@ use std::ffi::c_void;
 use std::marker::PhantomData;
 
 use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DeviceRepr, PushKernelArg};
+use half::{bf16, f16};
 
 use super::{Configuration, address_mut, check_length, prepare};
 use crate::backend::cuda::device::{CudaDevice, Kernel, while_doing};
-use crate::backend::cuda::parameters::Status;
+use crate::backend::cuda::parameters::{Problem, Status};
 use crate::backend::cuda::path::{
     CotangentView, GradientOutputs, PartProblem, SolutionViewMut, TangentInputs,
 };
+use crate::backend::cuda::problem::{INPUTS, Stored};
 use crate::backend::cuda::thread::parameters::{
     ThreadAdjoint, ThreadDefects, ThreadProblem, ThreadSolve, ThreadTangent,
 };
 use crate::backend::cuda::thread::plan::{Plan, Staging, TILE};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::real::Real;
 
 /// The kernels of one size (K, Q), and how they are launched.
@@ -62,7 +64,7 @@ impl<T: Real> ThreadKernels<T> {
         check_systems(problem, "epsilon", solution.epsilon.len())?;
         check_systems(problem, "status", solution.status.len())?;
         let parameters = ThreadSolve {
-            common: common(device, plan, &plan.forward, problem, workspace)?,
+            common: common::<T>(device, plan, &plan.forward, problem, workspace)?,
             solution: address_mut(device, &mut solution.values),
             epsilon: address_mut(device, &mut solution.epsilon),
             status: address_mut(device, &mut solution.status).cast(),
@@ -85,7 +87,7 @@ impl<T: Real> ThreadKernels<T> {
         check_systems(problem, "status", status.len())?;
         check_unknowns(plan, problem, "cotangent", cotangent.values.len())?;
         let parameters = ThreadAdjoint {
-            common: common(device, plan, &plan.adjoint, problem, workspace)?,
+            common: common::<T>(device, plan, &plan.adjoint, problem, workspace)?,
             cotangent: address(device, &cotangent.values),
             status: address(device, status).cast(),
             coefficients: gradients.coefficients,
@@ -115,7 +117,7 @@ impl<T: Real> ThreadKernels<T> {
         let [coefficients_ring, rhs_ring, initial_values_ring, steps_ring] =
             plan.tangent.directions;
         let parameters = ThreadTangent {
-            common: common(device, plan, &plan.tangent, problem, workspace)?,
+            common: common::<T>(device, plan, &plan.tangent, problem, workspace)?,
             status: address(device, status).cast(),
             coefficients: tangents.coefficients,
             rhs: tangents.rhs,
@@ -144,7 +146,7 @@ impl<T: Real> ThreadKernels<T> {
         check_systems(problem, "status", status.len())?;
         check_length("squared defects", 4 * systems_of(problem), sums.len())?;
         let parameters = ThreadDefects {
-            common: common(device, plan, &plan.forward, problem, workspace)?,
+            common: common::<T>(device, plan, &plan.forward, problem, workspace)?,
             status: address(device, status).cast(),
             sums: address_mut(device, sums).cast(),
         };
@@ -169,14 +171,29 @@ fn address<T>(device: &CudaDevice, view: &CudaView<'_, T>) -> *const c_void {
     view.device_ptr(device.stream()).0 as *const c_void
 }
 
+/// These kernels read values of their own precision, in single precision halves too.
+fn check_storage<T: Real>(problem: &PartProblem<'_>) -> Result<()> {
+    let Problem { coefficients, rhs, initial_values, steps, .. } = &problem.parameters;
+    let arrays = [coefficients, rhs, initial_values, steps];
+    for (name, array) in INPUTS.into_iter().zip(arrays) {
+        let half = [f16::STORAGE, bf16::STORAGE].contains(&array.storage);
+        if array.storage != T::STORAGE && !(half && T::NAME == "f32") {
+            let message = format!("is stored neither as {} nor, for f32, as halves", T::NAME);
+            return Err(Error::argument(name, message));
+        }
+    }
+    Ok(())
+}
+
 /// What all kernels take, with the workspace cut into its arrays.
-fn common(
+fn common<T: Real>(
     device: &CudaDevice,
     plan: &Plan,
     staging: &Staging,
     problem: &PartProblem<'_>,
     workspace: &mut CudaViewMut<'_, u8>,
 ) -> Result<ThreadProblem> {
+    check_storage::<T>(problem)?;
     let arrays = plan.workspace(systems_of(problem));
     let enough = workspace.len().min(arrays.bytes);
     check_length("workspace", arrays.bytes, enough)?;
