@@ -63,8 +63,8 @@ impl Target {
     pub fn is_missed_by(self, value: f64) -> bool {
         // Written so that a NaN misses.
         match self {
-            Self::AtMost(most) => !(value <= most),
-            Self::AtLeast(least) => !(value >= least),
+            Self::AtMost(most) => value.is_nan() || value > most,
+            Self::AtLeast(least) => value.is_nan() || value < least,
         }
     }
 
@@ -74,7 +74,7 @@ impl Target {
             Self::AtMost(_) => value - stated,
             Self::AtLeast(_) => stated - value,
         };
-        !(excess <= ROUNDING)
+        excess.is_nan() || excess > ROUNDING
     }
 }
 
