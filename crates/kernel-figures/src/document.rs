@@ -51,13 +51,10 @@ impl Content<'_> {
             out.push_str("\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n");
             for measured in self.measured {
                 let run = measured.run(direction);
-                let kibibytes = moved(&run.sums()) as f64 / 1024.0 / measured.workload.batch as f64;
-                let _ = write!(
-                    out,
-                    "| {} | {} | {kibibytes:.1} |",
-                    measured.workload,
-                    run.launches.len()
-                );
+                let (workload, launches) = (measured.workload, run.launches.len());
+                let systems = workload.simulated;
+                let kibibytes = moved(&run.sums()) as f64 / 1024.0 / systems as f64;
+                let _ = write!(out, "| {workload} | {systems} | {launches} | {kibibytes:.1} |");
                 for (figure, value) in Figure::ALL.into_iter().zip(run.figures()) {
                     let text = format!("{value:.2}");
                     if figure.target().is_missed_by(value) {
