@@ -90,10 +90,10 @@ fn on_device(
         .each_ref()
         .map(|array| DeviceArray::unwritten(gpu, "gradient", array.len()).unwrap());
     let targets = gradients.each_mut().map(Some);
-    solver.vjp(inputs, &values, &cotangent, None, targets).unwrap();
+    solver.vjp(inputs, &cotangent, None, targets).unwrap();
     let directions = directions(case).map(|direction| upload(&direction));
     let mut tangent = DeviceArray::unwritten(gpu, "tangent", cotangent.len()).unwrap();
-    solver.jvp(inputs, &values, directions.each_ref().map(Some), &mut tangent).unwrap();
+    solver.jvp(inputs, directions.each_ref().map(Some), &mut tangent).unwrap();
     Results {
         values: download(&values),
         tangent: download(&tangent),

@@ -27,7 +27,7 @@ pub use tensor::{Backend, Element};
 /// solves.
 pub enum Engine<T: Real> {
     /// The processor.
-    Cpu(cpu::Engine<T>),
+    Cpu(Box<cpu::Engine<T>>),
     /// A CUDA device.
     #[cfg(feature = "cuda")]
     Cuda(Box<cuda::Engine<T>>),
@@ -37,7 +37,7 @@ impl<T: Real> Engine<T> {
     /// Allocates everything.
     pub fn new(device: &Device, shape: &ProblemShape, options: &Options) -> Result<Self> {
         match device {
-            Device::Cpu => Ok(Engine::Cpu(cpu::Engine::new(shape, options)?)),
+            Device::Cpu => Ok(Engine::Cpu(Box::new(cpu::Engine::new(shape, options)?))),
             #[cfg(feature = "cuda")]
             Device::Cuda(device) => {
                 Ok(Engine::Cuda(Box::new(cuda::Engine::new(device, shape, options)?)))

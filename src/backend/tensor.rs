@@ -249,13 +249,11 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         inputs: [&Array<T, Self>; 4],
         solution: &mut Array<T, Self>,
     ) -> Result<()>;
-    /// Adds the vector-Jacobian product at the problem last solved, whose solution is given, to the
-    /// gradients that are there.
+    /// Adds the vector-Jacobian product at the problem last solved to the gradients that are there.
     fn solve_adjoint<T: Real>(
         &self,
         solver: &mut Self::Solver<T>,
         inputs: [&Array<T, Self>; 4],
-        solution: &Array<T, Self>,
         cotangent: &Array<T, Self>,
         gradients: [Option<&mut Array<T, Self>>; 4],
     ) -> Result<()>;

@@ -97,7 +97,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
             });
             prepared?;
             if let Operation::Ode { inputs, solve } = node.operation {
-                self.propagate_ode(i, inputs, solve, &gradient, &mut gradients)?;
+                self.propagate_ode(inputs, solve, &gradient, &mut gradients)?;
             } else {
                 self.propagate(i, &gradient, &mut gradients)?;
             }

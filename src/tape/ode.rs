@@ -86,7 +86,6 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// Adds the contribution of ∂ℓ/∂(solution) to the gradients of the inputs that have one.
     pub(super) fn propagate_ode(
         &mut self,
-        solution: usize,
         inputs: [usize; 4],
         solve: usize,
         cotangent: &Array<T, B>,
@@ -104,8 +103,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
         }
         let solver = &mut self.solves[solve].solver;
         let targets = own.each_mut().map(Option::as_mut);
-        let solution = &self.nodes[solution].value;
-        self.backend.solve_adjoint(solver, arrays, solution, cotangent, targets)?;
+        self.backend.solve_adjoint(solver, arrays, cotangent, targets)?;
         for (input, own) in inputs.into_iter().zip(own) {
             match (&mut gradients[input], own) {
                 (Some(sum), Some(own)) => {

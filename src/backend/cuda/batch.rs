@@ -3,12 +3,13 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use cudarc::driver::CudaViewMut;
+use cudarc::driver::{CudaView, CudaViewMut};
 
 use super::device::CudaDevice;
 use super::launch::{Columns, SumPartials};
 use super::memory::Buffer;
-use super::path::{CotangentView, GradientOutputs, Path, SolutionView, SolutionViewMut};
+use super::parameters::Status;
+use super::path::{CotangentView, GradientOutputs, Path, SolutionViewMut};
 use super::paths;
 use super::problem::{Layout, ProblemTemplate, Values};
 use super::ranges::range;
@@ -157,7 +158,7 @@ impl<T: Real> Batch<T> {
         &mut self,
         part: Part,
         inputs: [Values<'_>; 4],
-        solution: &SolutionView<'_, T>,
+        status: &CudaView<'_, Status>,
         cotangent: &CotangentView<'_, T>,
         mut targets: [Option<CudaViewMut<'_, T>>; 4],
         mut weights: CudaViewMut<'_, T>,
@@ -196,7 +197,7 @@ impl<T: Real> Batch<T> {
             arrays: PhantomData,
         };
         let problem = self.template.problem(inputs, part.systems);
-        self.path.vjp(&problem, &mut self.workspace.view_mut(), solution, cotangent, &gradients)
+        self.path.vjp(&problem, &mut self.workspace.view_mut(), status, cotangent, &gradients)
     }
 
     /// Adds up the partial sums of all parts: those of the inputs without a batch axis, and of the
@@ -226,14 +227,14 @@ impl<T: Real> Batch<T> {
         &mut self,
         part: Part,
         inputs: [Values<'_>; 4],
-        solution: &SolutionView<'_, T>,
+        status: &CudaView<'_, Status>,
         tangents: [Option<Values<'_>>; 4],
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let _range = range("jvp");
         let problem = self.template.problem(inputs, part.systems);
         let tangents = self.template.tangents(tangents);
-        self.path.jvp(&problem, &mut self.workspace.view_mut(), solution, &tangents, tangent)
+        self.path.jvp(&problem, &mut self.workspace.view_mut(), status, &tangents, tangent)
     }
 
     /// Squared defects (systems, 4) of one part, which must be the part last solved.
@@ -241,12 +242,12 @@ impl<T: Real> Batch<T> {
         &mut self,
         part: Part,
         inputs: [Values<'_>; 4],
-        solution: &SolutionView<'_, T>,
+        status: &CudaView<'_, Status>,
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()> {
         let _range = range("residuals");
         let problem = self.template.problem(inputs, part.systems);
-        self.path.squared_defects(&problem, &mut self.workspace.view_mut(), solution, sums)
+        self.path.squared_defects(&problem, &mut self.workspace.view_mut(), status, sums)
     }
 }
 

@@ -99,7 +99,7 @@ impl<T: Real> DeviceSolver<T> {
         &self.details.epsilon
     }
 
-    /// Vector-Jacobian product at the problem last solved, whose solution is `values`: from
+    /// Vector-Jacobian product at the problem last solved: from
     /// ∂ℓ/∂(solution) (B, N, K, Q) and ∂ℓ/∂ε (B) to the gradient with respect to every input that
     /// is asked for, which is overwritten.
     ///
@@ -109,14 +109,12 @@ impl<T: Real> DeviceSolver<T> {
     pub fn vjp(
         &mut self,
         inputs: [Values<'_>; 4],
-        values: &Buffer<T>,
         cotangent: &Buffer<T>,
         epsilon: Option<&Buffer<T>>,
         gradients: [Option<&mut Buffer<T>>; 4],
     ) -> Result<()> {
         self.check_solved()?;
         self.check_inputs(inputs)?;
-        self.check("solution", self.solution_values(), Values::from(values))?;
         self.check("cotangent", self.solution_values(), Values::from(cotangent))?;
         if let Some(epsilon) = epsilon {
             self.check("cotangent of epsilon", self.shape().batch, Values::from(epsilon))?;
@@ -134,10 +132,7 @@ impl<T: Real> DeviceSolver<T> {
             let Part { first, systems } = part;
             let inputs = self.batch.part_inputs(inputs, part);
             self.solve_again(part, inputs)?;
-            let solution = match &self.again {
-                Some(again) => again.view(systems),
-                None => self.details.view(values, first, systems),
-            };
+            let status = self.details.status.part(first, systems);
             let cotangent = CotangentView {
                 values: cotangent.part(first * size, systems * size),
                 epsilon: epsilon.map(|epsilon| epsilon.part(first, systems)),
@@ -150,7 +145,7 @@ impl<T: Real> DeviceSolver<T> {
                 gradient.as_mut().map(|gradient| gradient.part_mut(first, layout.total(systems)))
             });
             let weights = self.weights.view_mut();
-            self.batch.vjp(part, inputs, &solution, &cotangent, targets, weights)?;
+            self.batch.vjp(part, inputs, &status, &cotangent, targets, weights)?;
         }
         let targets = gradients.map(|gradient| gradient.map(|gradient| gradient.view_mut()));
         self.batch.sum_gradients(targets, self.weights.view_mut())
@@ -161,7 +156,7 @@ impl<T: Real> DeviceSolver<T> {
         &self.weights
     }
 
-    /// Jacobian-vector product at the problem last solved, whose solution is `values`: the
+    /// Jacobian-vector product at the problem last solved: the
     /// directional derivative of the solution, `tangent` (B, N, K, Q), is overwritten; that of ε is
     /// [`Self::epsilon_tangent`]. An input without a direction stands still.
     ///
@@ -170,13 +165,11 @@ impl<T: Real> DeviceSolver<T> {
     pub fn jvp(
         &mut self,
         inputs: [Values<'_>; 4],
-        values: &Buffer<T>,
         directions: [Option<&Buffer<T>>; 4],
         tangent: &mut Buffer<T>,
     ) -> Result<()> {
         self.check_solved()?;
         self.check_inputs(inputs)?;
-        self.check("solution", self.solution_values(), Values::from(values))?;
         self.check("tangent", self.solution_values(), Values::from(&*tangent))?;
         let directions = directions.map(|direction| direction.map(Values::from));
         for (index, direction) in directions.iter().enumerate() {
@@ -189,10 +182,7 @@ impl<T: Real> DeviceSolver<T> {
             let Part { first, systems } = part;
             let inputs = self.batch.part_inputs(inputs, part);
             self.solve_again(part, inputs)?;
-            let solution = match &self.again {
-                Some(again) => again.view(systems),
-                None => self.details.view(values, first, systems),
-            };
+            let status = self.details.status.part(first, systems);
             let mut index = 0;
             let directions = directions.map(|direction| {
                 let layout = &layouts[index];
@@ -200,7 +190,7 @@ impl<T: Real> DeviceSolver<T> {
                 direction.map(|direction| layout.part(direction, first, systems))
             });
             let mut tangent = self.tangent.view_mut(tangent, first, systems);
-            self.batch.jvp(part, inputs, &solution, directions, &mut tangent)?;
+            self.batch.jvp(part, inputs, &status, directions, &mut tangent)?;
         }
         Ok(())
     }

@@ -155,7 +155,7 @@ impl<T: Real> Engine<T> {
             self.batch.vjp(
                 part,
                 inputs,
-                &staging.solution.view(systems),
+                &staging.solution.details.status.part(0, systems),
                 &on_device,
                 targets,
                 staging.weights.view_mut(),
@@ -214,7 +214,7 @@ impl<T: Real> Engine<T> {
             self.batch.jvp(
                 part,
                 staging.inputs.each_ref().map(Values::from),
-                &staging.solution.view(systems),
+                &staging.solution.details.status.part(0, systems),
                 directions,
                 &mut staging.response.view_mut(systems),
             )?;
@@ -236,7 +236,7 @@ impl<T: Real> Engine<T> {
             self.batch.squared_defects(
                 part,
                 staging.inputs.each_ref().map(Values::from),
-                &staging.solution.view(systems),
+                &staging.solution.details.status.part(0, systems),
                 &mut staging.defects.part_mut(0, systems * 4),
             )?;
             let mut sums = vec![0.0; systems * 4];

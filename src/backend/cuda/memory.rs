@@ -166,6 +166,11 @@ impl<T: Element> Buffer<T> {
         self.len
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Where it lies.
     pub fn device(&self) -> &Arc<CudaDevice> {
         &self.device

@@ -22,17 +22,7 @@ pub struct PartProblem<'a> {
     pub(super) arrays: PhantomData<&'a ()>,
 }
 
-/// The solution of one part, on the device.
-pub struct SolutionView<'a, T> {
-    /// (B, N, K, Q).
-    pub values: CudaView<'a, T>,
-    /// (B).
-    pub epsilon: CudaView<'a, T>,
-    /// (B).
-    pub status: CudaView<'a, Status>,
-}
-
-/// The same, to be written.
+/// The solution of one part on the device, to be written.
 pub struct SolutionViewMut<'a, T> {
     /// (B, N, K, Q): NaN for a system that was not solved.
     pub values: CudaViewMut<'a, T>,
@@ -90,7 +80,8 @@ pub struct TangentInputs<'a> {
 /// the plan.
 ///
 /// The workspace of a part is written by [`Self::solve`] and read by the others, which may use the
-/// rest of it as scratch but leave the factor and the iterate as they are.
+/// rest of it as scratch but leave the factor and the iterate as they are. They are given the
+/// status (systems) that the solve wrote.
 pub trait Path<T: Real>: fmt::Display + Send + Sync {
     /// Bytes of the workspace for so many systems; a multiple of [`Self::group`] except for the
     /// last part.
@@ -116,7 +107,7 @@ pub trait Path<T: Real>: fmt::Display + Send + Sync {
         &self,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
-        solution: &SolutionView<'_, T>,
+        status: &CudaView<'_, Status>,
         cotangent: &CotangentView<'_, T>,
         gradients: &GradientOutputs<'_>,
     ) -> Result<()>;
@@ -127,7 +118,7 @@ pub trait Path<T: Real>: fmt::Display + Send + Sync {
         &self,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
-        solution: &SolutionView<'_, T>,
+        status: &CudaView<'_, Status>,
         tangents: &TangentInputs<'_>,
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()>;
@@ -138,7 +129,7 @@ pub trait Path<T: Real>: fmt::Display + Send + Sync {
         &self,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
-        solution: &SolutionView<'_, T>,
+        status: &CudaView<'_, Status>,
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()>;
 }

@@ -72,6 +72,11 @@ impl Values<'_> {
         self.len
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Number of the device.
     pub fn device(&self) -> usize {
         self.device

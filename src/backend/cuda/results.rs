@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::device::CudaDevice;
 use super::memory::Buffer;
 use super::parameters::{self, *};
-use super::path::{SolutionView, SolutionViewMut};
+use super::path::SolutionViewMut;
 use super::problem::INPUTS;
 use crate::error::{Error, Result};
 use crate::real::Real;
@@ -38,11 +38,6 @@ impl<T: Real> SolutionBuffers<T> {
         })
     }
 
-    /// The first `systems` systems.
-    pub fn view(&self, systems: usize) -> SolutionView<'_, T> {
-        self.details.view(&self.values, 0, systems)
-    }
-
     /// The first `systems` systems, to be written.
     pub fn view_mut(&mut self, systems: usize) -> SolutionViewMut<'_, T> {
         self.details.view_mut(&mut self.values, 0, systems)
@@ -58,22 +53,7 @@ impl<T: Real> SolutionDetails<T> {
         })
     }
 
-    /// `systems` systems from `first` on, with their `values`.
-    pub fn view<'a>(
-        &'a self,
-        values: &'a Buffer<T>,
-        first: usize,
-        systems: usize,
-    ) -> SolutionView<'a, T> {
-        let size = values.len() / self.status.len();
-        SolutionView {
-            values: values.part(first * size, systems * size),
-            epsilon: self.epsilon.part(first, systems),
-            status: self.status.part(first, systems),
-        }
-    }
-
-    /// The same, to be written.
+    /// `systems` systems from `first` on, with their `values`, to be written.
     pub fn view_mut<'a>(
         &'a mut self,
         values: &'a mut Buffer<T>,

@@ -4,12 +4,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cudarc::driver::CudaViewMut;
+use cudarc::driver::{CudaView, CudaViewMut};
 
 use super::device::CudaDevice;
 use super::launch::team::TeamKernels;
+use super::parameters::Status;
 use super::path::{
-    CotangentView, GradientOutputs, PartProblem, Path, SolutionView, SolutionViewMut, TangentInputs,
+    CotangentView, GradientOutputs, PartProblem, Path, SolutionViewMut, TangentInputs,
 };
 use crate::error::Result;
 use crate::options::Options;
@@ -73,33 +74,33 @@ impl<T: Real> Path<T> for TeamPath<T> {
         &self,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
-        solution: &SolutionView<'_, T>,
+        status: &CudaView<'_, Status>,
         cotangent: &CotangentView<'_, T>,
         gradients: &GradientOutputs<'_>,
     ) -> Result<()> {
         let (device, plan) = (&self.device, &self.plan);
-        self.kernels.adjoint(device, plan, problem, workspace, solution, cotangent, gradients)
+        self.kernels.adjoint(device, plan, problem, workspace, status, cotangent, gradients)
     }
 
     fn jvp(
         &self,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
-        solution: &SolutionView<'_, T>,
+        status: &CudaView<'_, Status>,
         tangents: &TangentInputs<'_>,
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let (device, plan) = (&self.device, &self.plan);
-        self.kernels.tangent(device, plan, problem, workspace, solution, tangents, tangent)
+        self.kernels.tangent(device, plan, problem, workspace, status, tangents, tangent)
     }
 
     fn squared_defects(
         &self,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
-        solution: &SolutionView<'_, T>,
+        status: &CudaView<'_, Status>,
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()> {
-        self.kernels.defects(&self.device, &self.plan, problem, workspace, solution, sums)
+        self.kernels.defects(&self.device, &self.plan, problem, workspace, status, sums)
     }
 }

@@ -356,7 +356,6 @@ impl Backend for Cpu {
         &self,
         solver: &mut Solver<T>,
         inputs: [&Array<T>; 4],
-        _: &Array<T>,
         cotangent: &Array<T>,
         gradients: [Option<&mut Array<T>>; 4],
     ) -> Result<()> {

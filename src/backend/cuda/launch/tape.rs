@@ -192,7 +192,7 @@ impl TapeKernels {
         check_reach("a", walk, 0, a.len())?;
         check_reach("b", walk, 1, b.len())?;
         check_length("y", walk.size as usize, y.len())?;
-        if y.len() == 0 {
+        if y.is_empty() {
             return Ok(());
         }
         let blocks = y.len().div_ceil(ELEMENTS);
@@ -212,7 +212,7 @@ impl TapeKernels {
         check_reach("x", walk, 1, x.len())?;
         check_reach("otherwise", walk, 2, otherwise.len())?;
         check_length("y", walk.size as usize, y.len())?;
-        if y.len() == 0 {
+        if y.is_empty() {
             return Ok(());
         }
         let blocks = y.len().div_ceil(ELEMENTS);
@@ -246,7 +246,7 @@ impl TapeKernels {
     ) -> Result<()> {
         check_length("x", outer * length * inner, x.len())?;
         check_length("y", outer * indices.len() * inner, y.len())?;
-        if y.len() == 0 {
+        if y.is_empty() {
             return Ok(());
         }
         let blocks = y.len().div_ceil(ELEMENTS);
@@ -347,7 +347,7 @@ impl TapeKernels {
         check_length("x", outer * length * inner, x.len())?;
         check_length("y", outer * inner, y.len())?;
         check_length("arguments", outer * inner, arguments.len())?;
-        if y.len() == 0 {
+        if y.is_empty() {
             return Ok(());
         }
         let blocks = y.len().div_ceil(THREADS / lanes as usize);
@@ -367,7 +367,7 @@ impl TapeKernels {
         check_length("gx", outer * length * inner, gx.len())?;
         check_length("gy", outer * inner, gy.len())?;
         check_length("arguments", outer * inner, arguments.len())?;
-        if gy.len() == 0 {
+        if gy.is_empty() {
             return Ok(());
         }
         let blocks = gy.len().div_ceil(THREADS);
@@ -385,7 +385,7 @@ impl TapeKernels {
         y: &mut CudaViewMut<'_, T>,
     ) -> Result<()> {
         check_length("y", x.len(), y.len())?;
-        if y.len() == 0 {
+        if y.is_empty() {
             return Ok(());
         }
         let rows = y.len() / length;
@@ -406,7 +406,7 @@ impl TapeKernels {
     ) -> Result<()> {
         check_length("y", gx.len(), y.len())?;
         check_length("gy", gx.len(), gy.len())?;
-        if gx.len() == 0 {
+        if gx.is_empty() {
             return Ok(());
         }
         let rows = gx.len() / length;

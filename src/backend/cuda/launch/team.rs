@@ -3,12 +3,13 @@
 use std::ffi::c_void;
 use std::marker::PhantomData;
 
-use cudarc::driver::{CudaViewMut, DevicePtr, DevicePtrMut, PushKernelArg};
+use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DevicePtrMut, PushKernelArg};
 
 use super::{Configuration, check_length, prepare};
 use crate::backend::cuda::device::{CudaDevice, Kernel, while_doing};
+use crate::backend::cuda::parameters::Status;
 use crate::backend::cuda::path::{
-    CotangentView, GradientOutputs, PartProblem, SolutionView, SolutionViewMut, TangentInputs,
+    CotangentView, GradientOutputs, PartProblem, SolutionViewMut, TangentInputs,
 };
 use crate::backend::cuda::team::parameters::{
     TeamAdjoint, TeamDefects, TeamPlan, TeamSolution, TeamTangent,
@@ -70,24 +71,25 @@ impl<T: Real> TeamKernels<T> {
     }
 
     /// Gradients with respect to all inputs of a part.
+    #[allow(clippy::too_many_arguments, reason = "what the kernel reads and writes")]
     pub fn adjoint(
         &self,
         device: &CudaDevice,
         plan: &Plan,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
-        solution: &SolutionView<'_, T>,
+        status: &CudaView<'_, Status>,
         cotangent: &CotangentView<'_, T>,
         gradients: &GradientOutputs<'_>,
     ) -> Result<()> {
         let systems = problem.parameters.batch as usize;
-        check_length("status", systems, solution.status.len())?;
+        check_length("status", systems, status.len())?;
         check_length("cotangent", systems * plan.values(), cotangent.values.len())?;
         if let Some(epsilon) = &cotangent.epsilon {
             check_length("cotangent of epsilon", systems, epsilon.len())?;
         }
         let stream = device.stream();
-        let (status, _status) = solution.status.device_ptr(stream);
+        let (status, _status) = status.device_ptr(stream);
         let (values, _values) = cotangent.values.device_ptr(stream);
         let epsilon = cotangent.epsilon.as_ref().map(|epsilon| epsilon.device_ptr(stream));
         let output = TeamAdjoint {
@@ -111,22 +113,23 @@ impl<T: Real> TeamKernels<T> {
     }
 
     /// Directional derivatives of a part's solutions.
+    #[allow(clippy::too_many_arguments, reason = "what the kernel reads and writes")]
     pub fn tangent(
         &self,
         device: &CudaDevice,
         plan: &Plan,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
-        solution: &SolutionView<'_, T>,
+        status: &CudaView<'_, Status>,
         tangents: &TangentInputs<'_>,
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let systems = problem.parameters.batch as usize;
-        check_length("status", systems, solution.status.len())?;
+        check_length("status", systems, status.len())?;
         check_length("tangent", systems * plan.values(), tangent.values.len())?;
         check_length("tangent of epsilon", systems, tangent.epsilon.len())?;
         let stream = device.stream();
-        let (status, _status) = solution.status.device_ptr(stream);
+        let (status, _status) = status.device_ptr(stream);
         let (values, _values) = tangent.values.device_ptr_mut(stream);
         let (epsilon, _epsilon) = tangent.epsilon.device_ptr_mut(stream);
         let output = TeamTangent {
@@ -154,14 +157,14 @@ impl<T: Real> TeamKernels<T> {
         plan: &Plan,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
-        solution: &SolutionView<'_, T>,
+        status: &CudaView<'_, Status>,
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()> {
         let systems = problem.parameters.batch as usize;
-        check_length("status", systems, solution.status.len())?;
+        check_length("status", systems, status.len())?;
         check_length("sums of the defects", 4 * systems, sums.len())?;
         let stream = device.stream();
-        let (status, _status) = solution.status.device_ptr(stream);
+        let (status, _status) = status.device_ptr(stream);
         let (sums, _sums) = sums.device_ptr_mut(stream);
         let output = TeamDefects { status: status as *const _, sums: sums as *mut f64 };
         let (parameters, shape) =

@@ -7,8 +7,9 @@ use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DeviceRepr, PushKernelArg
 
 use super::{Configuration, address_mut, check_length, prepare};
 use crate::backend::cuda::device::{CudaDevice, Kernel, while_doing};
+use crate::backend::cuda::parameters::Status;
 use crate::backend::cuda::path::{
-    CotangentView, GradientOutputs, PartProblem, SolutionView, SolutionViewMut, TangentInputs,
+    CotangentView, GradientOutputs, PartProblem, SolutionViewMut, TangentInputs,
 };
 use crate::backend::cuda::thread::parameters::{
     ThreadAdjoint, ThreadDefects, ThreadProblem, ThreadSolve, ThreadTangent,
@@ -67,22 +68,23 @@ impl<T: Real> ThreadKernels<T> {
     }
 
     /// Gradients with respect to all inputs of a part.
+    #[allow(clippy::too_many_arguments, reason = "what the kernel reads and writes")]
     pub fn adjoint(
         &self,
         device: &CudaDevice,
         plan: &Plan,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
-        solution: &SolutionView<'_, T>,
+        status: &CudaView<'_, Status>,
         cotangent: &CotangentView<'_, T>,
         gradients: &GradientOutputs<'_>,
     ) -> Result<()> {
-        check_systems(problem, "status", solution.status.len())?;
+        check_systems(problem, "status", status.len())?;
         check_unknowns(plan, problem, "cotangent", cotangent.values.len())?;
         let parameters = ThreadAdjoint {
             common: common(device, plan, &plan.adjoint, problem, workspace)?,
             cotangent: address(device, &cotangent.values),
-            status: address(device, &solution.status).cast(),
+            status: address(device, status).cast(),
             coefficients: gradients.coefficients,
             rhs: gradients.rhs,
             initial_values: gradients.initial_values,
@@ -93,24 +95,25 @@ impl<T: Real> ThreadKernels<T> {
     }
 
     /// Directional derivatives of a part's solutions.
+    #[allow(clippy::too_many_arguments, reason = "what the kernel reads and writes")]
     pub fn tangent(
         &self,
         device: &CudaDevice,
         plan: &Plan,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
-        solution: &SolutionView<'_, T>,
+        status: &CudaView<'_, Status>,
         tangents: &TangentInputs<'_>,
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
-        check_systems(problem, "status", solution.status.len())?;
+        check_systems(problem, "status", status.len())?;
         check_unknowns(plan, problem, "tangent", tangent.values.len())?;
         check_systems(problem, "tangent of epsilon", tangent.epsilon.len())?;
         let [coefficients_ring, rhs_ring, initial_values_ring, steps_ring] =
             plan.tangent.directions;
         let parameters = ThreadTangent {
             common: common(device, plan, &plan.tangent, problem, workspace)?,
-            status: address(device, &solution.status).cast(),
+            status: address(device, status).cast(),
             coefficients: tangents.coefficients,
             rhs: tangents.rhs,
             initial_values: tangents.initial_values,
@@ -132,14 +135,14 @@ impl<T: Real> ThreadKernels<T> {
         plan: &Plan,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
-        solution: &SolutionView<'_, T>,
+        status: &CudaView<'_, Status>,
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()> {
-        check_systems(problem, "status", solution.status.len())?;
+        check_systems(problem, "status", status.len())?;
         check_length("squared defects", 4 * systems_of(problem), sums.len())?;
         let parameters = ThreadDefects {
             common: common(device, plan, &plan.forward, problem, workspace)?,
-            status: address(device, &solution.status).cast(),
+            status: address(device, status).cast(),
             sums: address_mut(device, sums).cast(),
         };
         launch(device, &self.defects, plan, &plan.forward, problem, &parameters)

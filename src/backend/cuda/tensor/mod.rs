@@ -554,11 +554,10 @@ impl Backend for Cuda {
         &self,
         solver: &mut OdeSolver<T>,
         inputs: [&Array<T, Cuda>; 4],
-        solution: &Array<T, Cuda>,
         cotangent: &Array<T, Cuda>,
         gradients: [Option<&mut Array<T, Cuda>>; 4],
     ) -> Result<()> {
-        let found = solver.vjp(&self.device, inputs, solution, cotangent)?;
+        let found = solver.vjp(&self.device, inputs, cotangent)?;
         for (gradient, found) in gradients.into_iter().zip(found) {
             if let Some(gradient) = gradient {
                 let walk = Walk::new(&[gradient.len()], [&[1], &[1]])?;
