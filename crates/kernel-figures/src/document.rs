@@ -51,13 +51,10 @@ impl Content<'_> {
             out.push_str("\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n");
             for measured in self.measured {
                 let run = measured.run(direction);
-                let kibibytes = moved(&run.sums()) as f64 / 1024.0 / measured.workload.batch as f64;
-                let _ = write!(
-                    out,
-                    "| {} | {} | {kibibytes:.1} |",
-                    measured.workload,
-                    run.launches.len()
-                );
+                let (workload, launches) = (measured.workload, run.launches.len());
+                let systems = workload.simulated;
+                let kibibytes = moved(&run.sums()) as f64 / 1024.0 / systems as f64;
+                let _ = write!(out, "| {workload} | {systems} | {launches} | {kibibytes:.1} |");
                 for (figure, value) in Figure::ALL.into_iter().zip(run.figures()) {
                     let text = format!("{value:.2}");
                     if figure.target().is_missed_by(value) {
@@ -77,19 +74,7 @@ impl Content<'_> {
             out.push_str("\nNone.\n");
         }
         for reason in self.reasons {
-            out.push('\n');
-            let mut what = String::new();
-            for place in &reason.places {
-                let group = format!("{} of the {}", place.figure.name(), place.direction.name());
-                if what != group {
-                    let end = if what.is_empty() { "* " } else { "; " };
-                    let _ = write!(out, "{end}*{group}*: {}", place.problem);
-                    what = group;
-                } else {
-                    let _ = write!(out, ", {}", place.problem);
-                }
-            }
-            let _ = write!(out, ".\n  {}\n", reason.text);
+            let _ = write!(out, "\n* {}.\n  {}\n", what_is_missed(reason), reason.text);
         }
     }
 
@@ -163,6 +148,29 @@ impl Content<'_> {
             }
         }
     }
+}
+
+/// `*bytes of the solve, bytes of the gradient*: problem, problem; *lanes of the solve*: problem`.
+fn what_is_missed(reason: &Reason) -> String {
+    let mut by_figure: Vec<(String, Vec<&str>)> = Vec::new();
+    for Place { figure, direction, problem } in &reason.places {
+        let name = format!("{} of the {}", figure.name(), direction.name());
+        match by_figure.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, problems)) => problems.push(problem),
+            None => by_figure.push((name, vec![problem])),
+        }
+    }
+    let mut by_problems: Vec<(Vec<String>, Vec<&str>)> = Vec::new();
+    for (name, problems) in by_figure {
+        match by_problems.iter_mut().find(|(_, known)| *known == problems) {
+            Some((names, _)) => names.push(name),
+            None => by_problems.push((vec![name], problems)),
+        }
+    }
+    let text = |(names, problems): &(Vec<String>, Vec<&str>)| {
+        format!("*{}*: {}", names.join(", "), problems.join(", "))
+    };
+    by_problems.iter().map(text).collect::<Vec<_>>().join("; ")
 }
 
 /// The cells of a kernel: registers on each architecture; the most of spills, stack and static shared
@@ -328,7 +336,7 @@ mod tests {
         };
         assert_eq!(read(&text), Ok(expected));
         assert!(text.contains("| 1.25 | 1.00 | **0.06** | **0.00** |"), "{text}");
-        assert!(text.contains("*conflicts of the gradient*: 1 × 1000 × 1 × 2 f64"), "{text}");
+        assert!(text.contains("*lanes of the solve, conflicts of the gradient, lanes of the gradient*: 1 × 1000 × 1 × 2 f64"), "{text}");
         assert!(text.contains("| `sum` | 4 × 32 | 4.5 | 45 / 50 / 50 |"), "{text}");
     }
 

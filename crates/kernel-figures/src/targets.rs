@@ -68,7 +68,7 @@ impl Target {
         }
     }
 
-    /// Whether `value` is farther on the bad side than `stated`, beyond the digits of the table.
+    /// Whether `value` is farther on the bad side than `stated`.
     pub fn is_worse(self, value: f64, stated: f64) -> bool {
         let excess = match self {
             Self::AtMost(_) => value - stated,
@@ -78,8 +78,8 @@ impl Target {
     }
 }
 
-/// Half of the last digit that the table prints, and a little.
-const ROUNDING: f64 = 0.0051;
+/// Half of the last digit of the table.
+const ROUNDING: f64 = 0.005;
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,15 +90,17 @@ impl fmt::Display for Target {
     }
 }
 
-/// The figures of the launches of one solve or one adjoint, in the order of [`Figure::ALL`].
+/// The figures of the launches of one solve or one adjoint, in the order of [`Figure::ALL`], with the two
+/// decimals of the table.
 pub fn figures(counters: &LaunchCounters, least: Least) -> [f64; 5] {
-    Figure::ALL.map(|figure| match figure {
+    let exact = Figure::ALL.map(|figure| match figure {
         Figure::Bytes => moved(counters) as f64 / least.bytes as f64,
         Figure::Sectors => counters.sectors_over_ideal(),
         Figure::Conflicts => counters.bank_conflicts_per_request(),
         Figure::Lanes => 100.0 * counters.active_lane_efficiency(),
         Figure::Flops => flops(counters) as f64 / least.flops as f64,
-    })
+    });
+    exact.map(|value| (100.0 * value).round() / 100.0)
 }
 
 /// Bytes between the multiprocessors and memory, without any cache.
@@ -122,7 +124,7 @@ mod tests {
         assert!(!most.is_missed_by(1.25) && most.is_missed_by(1.26));
         assert!(!least.is_missed_by(85.0) && least.is_missed_by(84.9));
         assert!(most.is_missed_by(f64::NAN) && least.is_worse(f64::NAN, 90.0));
-        assert!(most.is_worse(1.02, 1.01) && !most.is_worse(1.014, 1.01));
+        assert!(most.is_worse(1.02, 1.01) && !most.is_worse(1.01, 1.01));
         assert!(!most.is_worse(0.5, 1.01));
         assert!(least.is_worse(89.0, 90.0) && !least.is_worse(99.0, 90.0));
     }

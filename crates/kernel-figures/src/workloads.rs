@@ -214,9 +214,11 @@ impl Workload {
             ..problem.shape().clone()
         };
         let whole = Solver::<T>::on(&device, &whole, &options).map_err(failed)?.plan().path;
-        if whole != path {
+        let kind = |path: &str| path.split(' ').next().map(str::to_owned);
+        if kind(&whole) != kind(&path) {
             return Err(format!("{batch} systems: {path}; all of them: {whole}"));
         }
+        let path = if whole == path { path } else { format!("{whole}; simulated: {path}") };
 
         let mut recorded = Recorded::new(simulator)?;
         let solution = solver.solve(&problem).map_err(failed)?;
