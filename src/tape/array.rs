@@ -38,11 +38,13 @@ impl<T: Element, B: Backend> Array<T, B> {
     }
 
     /// The elements where the backend keeps them.
+    #[cfg(feature = "cuda")]
     pub(crate) fn buffer(&self) -> &B::Buffer<T> {
         &self.data
     }
 
     /// The elements where the backend keeps them.
+    #[cfg(feature = "cuda")]
     pub(crate) fn buffer_mut(&mut self) -> &mut B::Buffer<T> {
         &mut self.data
     }
