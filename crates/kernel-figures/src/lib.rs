@@ -224,3 +224,36 @@ fn compare_figures(stated: &Stated, measured: &Measured) -> Vec<String> {
     }
     complaints
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cuda_sim::assembler::Usage;
+    use document::StatedModule;
+
+    #[test]
+    fn spills_and_more_registers_are_found() {
+        let module = Module::new("sums", ".version 8.8\n");
+        let usage = Usage { registers: 32, ..Usage::default() };
+        let spilled = Usage { spill_stores: 8, spill_loads: 4, stack: 16, ..usage };
+        let kernels = Kernels::from([("sum".to_owned(), [usage, usage, spilled])]);
+        assert_eq!(spilling(&kernels), ["sum spills 12 bytes on sm_100"]);
+
+        let stated = |kernel: &str, cells: [u32; 6]| Stated {
+            version: String::new(),
+            figures: Vec::new(),
+            modules: vec![StatedModule {
+                name: "sums".into(),
+                fingerprint: String::new(),
+                kernels: vec![(kernel.into(), cells.into())],
+            }],
+        };
+        let compare = |stated: Stated| compare_resources(&stated, &module, &kernels);
+        assert!(compare(stated("sum", [32, 40, 32, 12, 16, 0])).is_empty());
+        let worse = compare(stated("sum", [32, 31, 32, 12, 16, 0]));
+        assert!(worse.len() == 1 && worse[0].contains("sum takes [32, 32, 32, 12, 16, 0]"));
+        let renamed = compare(stated("total", [32, 32, 32, 12, 16, 0]));
+        assert!(renamed[0].contains("lacks the kernel sum") && renamed[1].contains("total"));
+        assert_eq!(stated_spills(&stated("sum", [32, 32, 32, 12, 16, 0]).modules[0]).len(), 1);
+    }
+}
