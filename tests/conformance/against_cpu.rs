@@ -115,17 +115,17 @@ fn the_plan_tells_how_a_batch_is_solved() {
     subject.finish();
 }
 
-/// The suite once more with a system a thread, wherever there are kernels for that, which
-/// otherwise only large batches get.
+/// The suite once more with a team a system everywhere, also where there are kernels for a system a
+/// thread.
 #[test]
-fn the_suite_holds_with_a_system_a_thread() {
+fn the_suite_holds_with_teams() {
     const VARIABLE: &str = "MECHANISTIC_CUDA_PATH";
     if std::env::var_os(VARIABLE).is_some() {
         return;
     }
     let tests = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["cuda::", "against_cpu::"])
-        .env(VARIABLE, "thread")
+        .env(VARIABLE, "team")
         .output()
         .unwrap();
     let printed = String::from_utf8_lossy(&tests.stdout);
