@@ -10,9 +10,7 @@
 
 #include <climits>
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
+#include "storage.cuh"
 #include "team.cuh"
 
 // Sizes that follow from those of the problem.
@@ -44,22 +42,6 @@ struct Sizes {
     {
     }
 };
-
-// Value `index` of an array of the given storage.
-template <class Real>
-__device__ inline Real read(const void *data, int storage, int64_t index)
-{
-    switch (storage) {
-    case STORAGE_F64:
-        return Real(static_cast<const double *>(data)[index]);
-    case STORAGE_F32:
-        return Real(static_cast<const float *>(data)[index]);
-    case STORAGE_F16:
-        return Real(__half2float(static_cast<const __half *>(data)[index]));
-    default:
-        return Real(__bfloat162float(static_cast<const __nv_bfloat16 *>(data)[index]));
-    }
-}
 
 // length^exponent by repeated multiplication; the exponents are small.
 template <class A>

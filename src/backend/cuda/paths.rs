@@ -6,13 +6,14 @@ use super::device::CudaDevice;
 use super::path::Path;
 use super::team::TeamPath;
 use super::thread::ThreadPath;
+use super::thread::plan::Plan;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::real::Real;
 use crate::shape::ProblemShape;
 
-/// The environment variable that takes the choice over, to compare paths: `team` or `thread`
-/// (where there are thread kernels for the shape).
+/// The environment variable that takes the choice over, to compare paths: `team`, `thread` or `chunk`
+/// (the latter two where there are kernels for the shape).
 const VARIABLE: &str = "MECHANISTIC_CUDA_PATH";
 
 // A system a thread wherever there are kernels for that. What bounds these solves is the issue of
@@ -43,16 +44,19 @@ pub fn choose<T: Real>(
     options: &Options,
 ) -> Result<Box<dyn Path<T>>> {
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
-    let by_thread = match wanted.as_str() {
-        "" | "thread" => true,
-        "team" => false,
+    let limits = device.limits();
+    let plan = match wanted.as_str() {
+        "" => Plan::best::<T>(shape, options, limits),
+        "thread" => Plan::new::<T>(shape, options),
+        "chunk" => Plan::best_of_chunks::<T>(shape, options, limits),
+        "team" => None,
         other => {
-            let message = format!("expected team or thread, got `{other}`");
+            let message = format!("expected team, thread or chunk, got `{other}`");
             return Err(Error::argument(VARIABLE, message));
         }
     };
-    if by_thread && let Some(path) = ThreadPath::<T>::new(device, shape, options)? {
-        return Ok(Box::new(path));
-    }
-    Ok(Box::new(TeamPath::new(device, shape, options)?))
+    Ok(match plan {
+        Some(plan) => Box::new(ThreadPath::new(device, plan)?),
+        None => Box::new(TeamPath::new(device, shape, options)?),
+    })
 }
