@@ -15,7 +15,6 @@
 
 #include <cfloat>
 
-#include "square_root.cuh"
 #include "team_solve.cuh"
 
 // How the system ended.
