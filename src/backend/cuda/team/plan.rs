@@ -190,6 +190,11 @@ impl Plan {
         }
     }
 
+    /// Whether the rows are factorised themselves.
+    pub fn square_root(&self) -> bool {
+        self.stacked_rows > 0
+    }
+
     /// P.
     fn block(&self) -> usize {
         self.states * self.derivatives
@@ -221,7 +226,7 @@ impl Plan {
 
     /// Of the rows on their way into the square root, and what belongs to them; 0 for Cholesky.
     fn stack_values(&self) -> usize {
-        if self.stacked_rows == 0 {
+        if !self.square_root() {
             return 0;
         }
         let columns = (self.bandwidth() + 1) * self.block() + self.border;
