@@ -10,6 +10,7 @@ use super::paths;
 use super::problem::{INPUTS, Values};
 use super::results::{SolutionBuffers, values_of_system};
 use crate::adjoint::{Cotangent, Gradients, Tangents};
+use crate::backend;
 use crate::error::Result;
 use crate::options::{Options, Weights};
 use crate::plan::Plan;
@@ -104,13 +105,39 @@ impl<T: Real> Engine<T> {
         })
     }
 
-    /// How problems are solved.
-    pub fn plan(&self) -> Plan {
+    fn upload(&mut self, problem: &Problem<'_, T>, part: Part) -> Result<()> {
+        let host = [problem.coefficients, problem.rhs, problem.initial_values, problem.steps];
+        for (index, input) in self.staging.inputs.iter_mut().enumerate() {
+            let layout = &self.batch.template.layouts[index];
+            let values = layout.host_part(host[index], part.first, part.systems);
+            input.copy_from_host(INPUTS[index], values)?;
+        }
+        Ok(())
+    }
+
+    fn solve_part(&mut self, part: Part) -> Result<()> {
+        let Staging { inputs, solution, .. } = &mut self.staging;
+        let inputs = inputs.each_ref().map(Values::from);
+        self.batch.solve(part, inputs, &mut solution.view_mut(part.systems))
+    }
+
+    /// Makes inputs, solution and workspace on the device those of this part: they are, if the
+    /// last solve was of the whole batch.
+    fn restore(&mut self, problem: &Problem<'_, T>, part: Part) -> Result<()> {
+        if self.batch.is_whole() {
+            return Ok(());
+        }
+        self.upload(problem, part)?;
+        self.solve_part(part)
+    }
+}
+
+impl<T: Real> backend::Engine<T> for Engine<T> {
+    fn plan(&self) -> Plan {
         self.batch.plan()
     }
 
-    /// Solves every system.
-    pub fn solve(&mut self, problem: &Problem<'_, T>, solution: &mut Solution<T>) -> Result<()> {
+    fn solve(&mut self, problem: &Problem<'_, T>, solution: &mut Solution<T>) -> Result<()> {
         let size = values_of_system(&self.batch.shape);
         for part in self.batch.parts() {
             self.upload(problem, part)?;
@@ -126,11 +153,11 @@ impl<T: Real> Engine<T> {
         Ok(())
     }
 
-    /// Gradients with respect to every input.
-    pub fn vjp(
+    fn vjp(
         &mut self,
         problem: &Problem<'_, T>,
         cotangent: &Cotangent<'_, T>,
+        _status: &[Status],
     ) -> Result<&Gradients<T>> {
         let size = values_of_system(&self.batch.shape);
         let layouts = self.batch.template.layouts;
@@ -190,8 +217,7 @@ impl<T: Real> Engine<T> {
         Ok(&self.gradients)
     }
 
-    /// Directional derivative of the solution.
-    pub fn jvp(
+    fn jvp(
         &mut self,
         problem: &Problem<'_, T>,
         tangents: &Tangents<'_, T>,
@@ -232,8 +258,7 @@ impl<T: Real> Engine<T> {
         Ok(&self.tangent)
     }
 
-    /// Defects of every system.
-    pub fn residuals(&mut self, problem: &Problem<'_, T>) -> Result<&[Residuals]> {
+    fn residuals(&mut self, problem: &Problem<'_, T>, _status: &[Status]) -> Result<&[Residuals]> {
         for part in self.batch.parts() {
             self.restore(problem, part)?;
             let Part { first, systems } = part;
@@ -259,39 +284,13 @@ impl<T: Real> Engine<T> {
         Ok(&self.residuals)
     }
 
-    /// Marginal variances of the solution, which the CPU computes.
-    pub fn variances(&mut self, problem: &Problem<'_, T>) -> Result<&[T]> {
+    /// The CPU computes them.
+    fn variances(&mut self, problem: &Problem<'_, T>, _status: &[Status]) -> Result<&[T]> {
         let processor = match &mut self.processor {
             Some(processor) => processor,
             none => none.insert(Box::new(Solver::new(problem.shape(), &self.options)?)),
         };
         processor.solve(problem)?;
         processor.variances(problem)
-    }
-
-    fn upload(&mut self, problem: &Problem<'_, T>, part: Part) -> Result<()> {
-        let host = [problem.coefficients, problem.rhs, problem.initial_values, problem.steps];
-        for (index, input) in self.staging.inputs.iter_mut().enumerate() {
-            let layout = &self.batch.template.layouts[index];
-            let values = layout.host_part(host[index], part.first, part.systems);
-            input.copy_from_host(INPUTS[index], values)?;
-        }
-        Ok(())
-    }
-
-    fn solve_part(&mut self, part: Part) -> Result<()> {
-        let Staging { inputs, solution, .. } = &mut self.staging;
-        let inputs = inputs.each_ref().map(Values::from);
-        self.batch.solve(part, inputs, &mut solution.view_mut(part.systems))
-    }
-
-    /// Makes inputs, solution and workspace on the device those of this part: they are, if the
-    /// last solve was of the whole batch.
-    fn restore(&mut self, problem: &Problem<'_, T>, part: Part) -> Result<()> {
-        if self.batch.is_whole() {
-            return Ok(());
-        }
-        self.upload(problem, part)?;
-        self.solve_part(part)
     }
 }

@@ -1,7 +1,8 @@
 use super::*;
 use crate::adjoint::{Cotangent, Tangents};
-use crate::backend::cpu;
+use crate::backend::Engine as _;
 use crate::backend::cuda::{Engine, testing};
+use crate::device::Device;
 use crate::options::{Factorization, RowScaling, Smoothness, Weights};
 use crate::problem::{Problem, View};
 use crate::solver::{Solution, Status};
@@ -107,7 +108,7 @@ fn compare<T: Real>(case: &Case<T>, tolerance: f64, what: &str) -> Solution<T> {
     let (shape, options) = (problem.shape(), &case.options);
     let values: usize = shape.solution().iter().product();
     let mut device = engine::<T>(shape, options);
-    let mut processor = cpu::Engine::<T>::new(shape, options).unwrap();
+    let mut processor = T::engine(&Device::Cpu, shape, options).unwrap();
     let empty = || Solution {
         values: vec![T::zero(); values],
         epsilon: vec![T::zero(); case.batch],
@@ -120,15 +121,15 @@ fn compare<T: Real>(case: &Case<T>, tolerance: f64, what: &str) -> Solution<T> {
 
     let (mut actual, mut expected) = (empty(), empty());
     device.solve(&problem, &mut actual).unwrap();
-    processor.solve(&problem, &mut expected);
+    processor.solve(&problem, &mut expected).unwrap();
     assert_eq!(actual.status, expected.status, "{what}");
     check("solution", &actual.values, &expected.values);
     check("epsilon", &actual.epsilon, &expected.epsilon);
 
     let cotangent: Vec<T> = noise(11, values).map(T::of).collect();
     let cotangent = Cotangent { values: &cotangent, epsilon: None };
-    let mine = device.vjp(&problem, &cotangent).unwrap();
-    let theirs = processor.vjp(&problem, &cotangent, &expected.status);
+    let mine = device.vjp(&problem, &cotangent, &actual.status).unwrap();
+    let theirs = processor.vjp(&problem, &cotangent, &expected.status).unwrap();
     check("gradient of coefficients", &mine.coefficients, &theirs.coefficients);
     check("gradient of rhs", &mine.rhs, &theirs.rhs);
     check("gradient of initial values", &mine.initial_values, &theirs.initial_values);
@@ -150,13 +151,14 @@ fn compare<T: Real>(case: &Case<T>, tolerance: f64, what: &str) -> Solution<T> {
         [("tangent", all), ("tangent along rhs", Tangents { rhs: all.rhs, ..Tangents::default() })]
     {
         let mine = device.jvp(&problem, &tangents, &expected.status).unwrap();
-        let theirs = processor.jvp(&problem, &tangents, &expected.status);
+        let theirs = processor.jvp(&problem, &tangents, &expected.status).unwrap();
         check(name, &mine.values, &theirs.values);
         check("tangent of epsilon", &mine.epsilon, &theirs.epsilon);
     }
 
-    let mine = device.residuals(&problem).unwrap();
-    for (mine, theirs) in mine.iter().zip(processor.residuals(&problem, &expected.status)) {
+    let mine = device.residuals(&problem, &actual.status).unwrap();
+    for (mine, theirs) in mine.iter().zip(processor.residuals(&problem, &expected.status).unwrap())
+    {
         for (mine, theirs) in [
             (mine.equation, theirs.equation),
             (mine.initial, theirs.initial),
@@ -350,7 +352,7 @@ fn results_are_the_same_in_every_run() {
         };
         engine.solve(&problem, &mut solution).unwrap();
         let cotangent = Cotangent { values: &cotangent, epsilon: None };
-        let gradients = engine.vjp(&problem, &cotangent).unwrap();
+        let gradients = engine.vjp(&problem, &cotangent, &solution.status).unwrap();
         let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         [&solution.values, &gradients.coefficients, &gradients.steps, &gradients.rhs]
             .map(|v| bits(v))
