@@ -250,8 +250,15 @@ struct RowStack {
         const Real squares = a * a + b * b;
         const Real least = sizeof(Real) == 8 ? Real(DBL_MIN / DBL_EPSILON) : Real(FLT_MIN / FLT_EPSILON);
         const bool absent = h < in_blocks && t + head.ahead >= sizes.blocks;
-        if (b == 0 || squares < least || absent) {
+        if (b == 0 || absent || (a != 0 && squares < least)) {
             sines[row] = 0;
+            return;
+        }
+        // A row that is still empty takes the stack's, however small.
+        if (a == 0) {
+            cosines[row] = 0;
+            sines[row] = b < 0 ? Real(-1) : Real(1);
+            head.values[head.diagonal] = abs(b);
             return;
         }
         const Real reciprocal = Real(1) / sqrt(squares);

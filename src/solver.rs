@@ -307,7 +307,7 @@ impl<T: Real> Solver<T> {
         if self.solved {
             return Ok(());
         }
-        Err(Error::argument("problem", "it must be solved before it can be differentiated"))
+        Err(Error::argument("problem", "it must be solved first"))
     }
 }
 

@@ -7,10 +7,13 @@
 mod against_cpu;
 mod broken;
 mod golden;
+#[path = "../support/known.rs"]
+mod known;
 mod precision;
 mod solver;
 #[path = "../support/mod.rs"]
 mod support;
+mod uncertainty;
 
 use mechanistic::{Device, Options, ProblemShape, Real, Solver};
 
@@ -68,9 +71,12 @@ macro_rules! conformance {
             solver::single_precision_agrees_with_double_to_rounding,
             precision::double_precision_by_default_has_nine_digits,
             precision::single_precision_by_default_is_exact_to_rounding,
-            precision::the_square_root_alone_has_five_digits_in_single_precision_and_cholesky_none,
+            precision::the_square_root_alone_has_four_digits_in_single_precision_and_cholesky_none,
             precision::derivatives_in_single_precision_are_those_of_double,
             precision::long_and_fine_grids_are_solved_in_single_precision,
+            precision::the_unit_of_time_does_not_matter,
+            uncertainty::the_estimate_is_within_a_factor_of_ten_of_the_true_error,
+            uncertainty::a_system_that_was_not_solved_has_no_estimate_and_no_variances,
             golden::solutions_and_gradients_agree_with_the_published_implementations,
             broken::a_broken_system_is_reported_and_leaves_its_neighbours_bit_identical,
             broken::a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it,

@@ -11,7 +11,7 @@ const POINTS: usize = 1000;
 /// Of values (N, K, Q), Q.
 const DERIVATIVES: usize = 4;
 
-/// P = 4 and 8: more than one way of solving on a GPU.
+/// P = 4 and 8.
 const STATES: [usize; 2] = [1, 2];
 
 struct Outcome<T> {
@@ -105,7 +105,7 @@ pub fn single_precision_by_default_is_exact_to_rounding(subject: &Subject) {
     }
 }
 
-pub fn the_square_root_alone_has_five_digits_in_single_precision_and_cholesky_none(
+pub fn the_square_root_alone_has_four_digits_in_single_precision_and_cholesky_none(
     subject: &Subject,
 ) {
     for states in STATES {
@@ -172,5 +172,36 @@ pub fn long_and_fine_grids_are_solved_in_single_precision(subject: &Subject) {
             let difference = relative(&single.values, &double.values);
             assert!(difference <= 1e-7, "{grid:?}, {smoothness:?}: {difference:e}");
         }
+    }
+}
+
+/// A unit of time that is a power of two changes no digit of u.
+pub fn the_unit_of_time_does_not_matter(subject: &Subject) {
+    let solve = |unit: f64| {
+        let data = [
+            &[1.0 * unit * unit, 0.5 * unit, 1.0][..],
+            &[0.5 * unit * unit],
+            &[1.0, 0.25 * unit],
+            &[0.125 / unit],
+        ]
+        .map(round::<f32>);
+        let problem = Problem::new(
+            1,
+            41,
+            View::new(&[1, 1, 1, 1, 3], &data[0]),
+            View::new(&[1, 1, 1], &data[1]),
+            View::new(&[1, 1, 1, 2], &data[2]),
+            View::new(&[1, 1], &data[3]),
+        )
+        .and_then(|problem| problem.extended(1))
+        .unwrap();
+        let mut solver = subject.solver::<f32>(problem.shape(), &Options::default());
+        let Solution { values, status, .. } = solver.solve(&problem).unwrap();
+        assert_eq!(status, &[Status::Ok], "unit {unit:e}");
+        values.iter().copied().step_by(DERIVATIVES).collect::<Vec<f32>>()
+    };
+    let expected = solve(1.0);
+    for exponent in [-25, 25] {
+        assert_eq!(solve(2.0_f64.powi(exponent)), expected, "unit 2^{exponent}");
     }
 }

@@ -27,8 +27,21 @@ pub struct Engine<T: Real> {
     tangent: Solution<T>,
     residuals: Vec<Residuals>,
     /// Computes the variances; made when they are first asked for.
-    processor: Option<Box<Solver<T>>>,
+    processor: Option<Box<Processor<T>>>,
     options: Options,
+}
+
+/// The CPU, where it helps out.
+struct Processor<T: Real> {
+    solver: Solver<T>,
+    variances: Vec<T>,
+}
+
+impl<T: Real> Processor<T> {
+    fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
+        let variances = zeros("variances", shape.solution().iter().product())?;
+        Ok(Processor { solver: Solver::new(shape, options)?, variances })
+    }
 }
 
 /// Arrays on the device for one part of the batch.
@@ -285,12 +298,19 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
     }
 
     /// The CPU computes them.
-    fn variances(&mut self, problem: &Problem<'_, T>, _status: &[Status]) -> Result<&[T]> {
-        let processor = match &mut self.processor {
-            Some(processor) => processor,
-            none => none.insert(Box::new(Solver::new(problem.shape(), &self.options)?)),
+    fn variances(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> Result<&[T]> {
+        let Processor { solver, variances } = match &mut self.processor {
+            Some(processor) => &mut **processor,
+            none => none.insert(Box::new(Processor::new(problem.shape(), &self.options)?)),
         };
-        processor.solve(problem)?;
-        processor.variances(problem)
+        solver.solve(problem)?;
+        variances.copy_from_slice(solver.variances(problem)?);
+        let size = values_of_system(&self.batch.shape);
+        for (values, status) in variances.chunks_exact_mut(size).zip(status) {
+            if !status.is_ok() {
+                values.fill(T::nan());
+            }
+        }
+        Ok(variances)
     }
 }
