@@ -50,6 +50,7 @@ struct RowStack {
     const int columns;    // with the border; the right-hand side comes after them
     const int pitch;
     const int of_state;  // smoothness rows of a state
+    const Divisor by_of_state;
 
     // Of the team.
     Real *stack;    // (rows, pitch): equations; initial and periodic rows; smoothness by state
@@ -74,7 +75,8 @@ struct RowStack {
           in_blocks((sizes.bandwidth + 1) * sizes.block),
           columns(in_blocks + sizes.border),
           pitch((columns + 1) | 1),
-          of_state(rows.pair.rows + rows.triple.rows)
+          of_state(rows.pair.rows + rows.triple.rows),
+          by_of_state(of_state)
     {
         const int most = most_stacked_rows(problem, sizes);
         stack = memory;
@@ -189,23 +191,21 @@ struct RowStack {
     // A row of the triangle.
     struct Head {
         Real *values;
-        int diagonal;   // place of its diagonal entry
-        int ahead;      // it is of block t + ahead
-        int group_end;  // where its outermost columns end
+        int diagonal;  // place of its diagonal entry
+        int ahead;     // it is of block t + ahead
     };
 
     __device__ Head head(int t, int h) const
     {
         if (h >= in_blocks) {
             const int row = h - in_blocks;
-            return {banded.corner + row * (sizes.border + 1), row, 0, 0};
+            return {banded.corner + row * (sizes.border + 1), row, 0};
         }
         const int ahead = sizes.by_block.quotient(h), row = h - ahead * sizes.block;
-        return {banded.block_row(t + ahead) + row * places.pitch, sizes.derivatives + row, ahead,
-                sizes.by_derivatives.multiple(row) + sizes.derivatives};
+        return {banded.block_row(t + ahead) + row * places.pitch, sizes.derivatives + row, ahead};
     }
 
-    // Place of a column in row h of the triangle, which begins before it; −1 if it is zero there.
+    // Place of a column in row h of the triangle, which begins before it.
     __device__ int place(int h, const Head &head, int column) const
     {
         const int p = sizes.block, q = sizes.derivatives;
@@ -215,9 +215,16 @@ struct RowStack {
         const int distance = block - head.ahead;
         if (distance == 0)
             return q + i;
-        if (distance < sizes.bandwidth)
-            return q + p + i;
-        return i < head.group_end ? i : -1;
+        return distance < sizes.bandwidth ? q + p + i : i;
+    }
+
+    // Where the columns of a row in blocks end, of all that is rotated into it too: smoothness rows
+    // come state by state, and reach into the columns of theirs of the outermost block.
+    __device__ int end(int row) const
+    {
+        const int smoothness = row - problem.equations - unit_rows;
+        const int groups = smoothness < 0 ? 0 : by_of_state.quotient(smoothness) + 1;
+        return sizes.bandwidth * sizes.block + groups * sizes.derivatives;
     }
 
     // Rotates the stack into the rows of the triangle from `first` on.
@@ -272,11 +279,12 @@ struct RowStack {
     {
         const Head head = this->head(t, h);
         const Real cosine = cosines[row], sine = sines[row];
+        const int behind = max(end(row) - h - 1, 0);  // in blocks
+        const int border = max(h + 1, in_blocks);
 #pragma unroll 1
-        for (int column = h + 1 + team.rank; column <= columns; column += team.size) {
+        for (int i = team.rank; i <= behind + columns - border; i += team.size) {
+            const int column = i < behind ? h + 1 + i : border + i - behind;
             const int place = this->place(h, head, column);
-            if (place < 0)
-                continue;
             const Real a = head.values[place], b = stack[row * pitch + column];
             head.values[place] = cosine * a + sine * b;
             stack[row * pitch + column] = cosine * b - sine * a;
