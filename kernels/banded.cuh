@@ -46,18 +46,10 @@ struct Places {
     }
 };
 
-// Values of the window and, for the square root, of the stack of rows beside it.
+// Values of the window.
 __device__ inline int window_values(const Sizes &s, const Places &places)
 {
     return (s.bandwidth + 1) * s.block * places.pitch;
-}
-__device__ inline int stack_values(const Problem &p, const Sizes &s)
-{
-    if (!p.square_root)
-        return 0;
-    const int initial = p.initial_points ? p.initial_derivatives : 0;
-    const int of_state = initial + p.pair.rows + p.triple.rows + (p.periodic ? s.derivatives - 1 : 0);
-    return (p.equations + s.states * of_state) * (((s.bandwidth + 1) * s.block + s.border + 1) | 1);
 }
 
 // Whether a pivot is positive and has all its digits.

@@ -1,4 +1,4 @@
-// Instances of the forward solve (team_forward.cuh) for f32 and f64 and each kind of team.
+// Instances of the forward solve by Cholesky (team_forward.cuh) for f32 and f64 and each kind of team.
 
 #include "team_forward.cuh"
 
@@ -7,7 +7,7 @@
         team_forward_##NAME##_##TYPE(const __grid_constant__ TeamPlan plan,                   \
                                      const __grid_constant__ TeamSolution solution)           \
     {                                                                                         \
-        team_forward<REAL, KIND>(plan, solution);                                             \
+        team_forward<REAL, KIND, false>(plan, solution);                                             \
     }
 
 INSTANCE(WARP, warp, float, f32)

@@ -5,6 +5,7 @@
 #define MECHANISTIC_TEAM_SOLVE_CUH
 
 #include "residual.cuh"
+#include "square_root.cuh"
 #include "substitution.cuh"
 
 // Threads of a block: of warp kernels, and at most of the others.

@@ -29,6 +29,9 @@ template <typename T, int K, int Q> class Cholesky {
         }
     }
 
+    // Before the first row.
+    __device__ void start(const T (&)[K]) {}
+
     // Adds the row Σ c z_t = b, times `factor`.
     __device__ void add_row(const T (&c)[P], T b, T factor) {
 #pragma unroll

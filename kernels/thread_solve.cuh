@@ -65,6 +65,9 @@ __device__ void factorise(const ThreadProblem &common, Pivots<T> &pivots, InputF
                 }
             }
         }
+        if (t == 0) {
+            matrix.start(length);
+        }
         const Scale<T, Q> scale = inputs.scale(length);
         const T equation_factor = weight_equation * scale.equation(problem);
         inputs.equations(t, [&](int, const T(&c)[K * Q], T b) {

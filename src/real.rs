@@ -1,12 +1,12 @@
 //! The floating-point types that the library computes in.
 
-use crate::backend::{Element, Storable};
+use crate::backend::{Element, Solvable};
 
 /// `f32` or `f64`.
 pub trait Real:
     num_traits::Float
     + Element
-    + Storable
+    + Solvable
     + num_traits::NumAssign
     + std::iter::Sum
     + Default

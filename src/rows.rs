@@ -92,7 +92,7 @@ impl RowScale {
     /// equation for equation rows, j for initial rows.
     pub fn new(options: &Options, points: usize, t: usize, derivative: usize) -> Self {
         let power = if options.balanced() { derivative as i32 } else { 0 };
-        RowScale { step: t.min(points - 2), power }
+        RowScale { step: t.min(points.saturating_sub(2)), power }
     }
 }
 

@@ -95,7 +95,7 @@ pub struct Residuals {
 pub struct Solver<T: Real> {
     device: Device,
     shape: ProblemShape,
-    engine: Engine<T>,
+    engine: Box<dyn Engine<T>>,
     solution: Solution<T>,
     solved: bool,
     options: Options,
@@ -153,7 +153,7 @@ impl<T: Real> Solver<T> {
             epsilon: zeros("epsilon", shape.batch)?,
             status: zeros("status", shape.batch)?,
         };
-        let engine = Engine::new(device, shape, options)?;
+        let engine = T::engine(device, shape, options)?;
         Ok(Solver {
             device: device.clone(),
             shape: shape.clone(),
@@ -307,7 +307,7 @@ impl<T: Real> Solver<T> {
         if self.solved {
             return Ok(());
         }
-        Err(Error::argument("problem", "it must be solved before it can be differentiated"))
+        Err(Error::argument("problem", "it must be solved first"))
     }
 }
 

@@ -23,106 +23,78 @@ use crate::solver::{Residuals, Solution, Status};
 pub use cpu::Cpu;
 pub use tensor::{Backend, Element};
 
-/// Plan and workspace of a device for problems of one shape. Only here is it known which backend
-/// solves.
-pub enum Engine<T: Real> {
-    /// The processor.
-    Cpu(Box<cpu::Engine<T>>),
-    /// A CUDA device.
-    #[cfg(feature = "cuda")]
-    Cuda(Box<cuda::Engine<T>>),
-}
-
-impl<T: Real> Engine<T> {
-    /// Allocates everything.
-    pub fn new(device: &Device, shape: &ProblemShape, options: &Options) -> Result<Self> {
-        match device {
-            Device::Cpu => Ok(Engine::Cpu(Box::new(cpu::Engine::new(shape, options)?))),
-            #[cfg(feature = "cuda")]
-            Device::Cuda(device) => {
-                Ok(Engine::Cuda(Box::new(cuda::Engine::new(device, shape, options)?)))
-            }
-        }
-    }
-
+/// Plan and workspace of a device for problems of one shape. `status` is that of the last solve.
+pub trait Engine<T: Real>: Send + Sync {
     /// How problems are solved.
-    pub fn plan(&self) -> Plan {
-        match self {
-            Engine::Cpu(engine) => engine.plan(),
-            #[cfg(feature = "cuda")]
-            Engine::Cuda(engine) => engine.plan(),
-        }
-    }
+    fn plan(&self) -> Plan;
 
     /// Solves every system.
-    pub fn solve(&mut self, problem: &Problem<'_, T>, solution: &mut Solution<T>) -> Result<()> {
-        match self {
-            Engine::Cpu(engine) => {
-                engine.solve(problem, solution);
-                Ok(())
-            }
-            #[cfg(feature = "cuda")]
-            Engine::Cuda(engine) => engine.solve(problem, solution),
-        }
-    }
+    fn solve(&mut self, problem: &Problem<'_, T>, solution: &mut Solution<T>) -> Result<()>;
 
     /// Gradients with respect to every input.
-    pub fn vjp(
+    fn vjp(
         &mut self,
         problem: &Problem<'_, T>,
         cotangent: &Cotangent<'_, T>,
         status: &[Status],
-    ) -> Result<&Gradients<T>> {
-        match self {
-            Engine::Cpu(engine) => Ok(engine.vjp(problem, cotangent, status)),
-            #[cfg(feature = "cuda")]
-            Engine::Cuda(engine) => engine.vjp(problem, cotangent),
-        }
-    }
+    ) -> Result<&Gradients<T>>;
 
     /// Directional derivative of the solution.
-    pub fn jvp(
+    fn jvp(
         &mut self,
         problem: &Problem<'_, T>,
         tangents: &Tangents<'_, T>,
         status: &[Status],
-    ) -> Result<&Solution<T>> {
-        match self {
-            Engine::Cpu(engine) => Ok(engine.jvp(problem, tangents, status)),
-            #[cfg(feature = "cuda")]
-            Engine::Cuda(engine) => engine.jvp(problem, tangents, status),
-        }
-    }
+    ) -> Result<&Solution<T>>;
 
-    /// Marginal variances of the solution.
-    pub fn variances(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> Result<&[T]> {
-        match self {
-            Engine::Cpu(engine) => Ok(engine.variances(problem, status)),
-            #[cfg(feature = "cuda")]
-            Engine::Cuda(engine) => engine.variances(problem),
-        }
-    }
+    /// Marginal variances of the solution: the diagonal of M⁻¹, in its layout.
+    fn variances(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> Result<&[T]>;
 
     /// Defects of every system.
-    pub fn residuals(
-        &mut self,
-        problem: &Problem<'_, T>,
-        status: &[Status],
-    ) -> Result<&[Residuals]> {
-        match self {
-            Engine::Cpu(engine) => Ok(engine.residuals(problem, status)),
-            #[cfg(feature = "cuda")]
-            Engine::Cuda(engine) => engine.residuals(problem),
-        }
-    }
+    fn residuals(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> Result<&[Residuals]>;
 }
 
 /// Values that every backend of this build can hold.
 #[cfg(feature = "cuda")]
-pub trait Storable: cuda::problem::Stored {}
+pub trait Stored: cuda::problem::Stored {}
+#[cfg(feature = "cuda")]
+impl<T: cuda::problem::Stored> Stored for T {}
 /// Values that every backend of this build can hold.
 #[cfg(not(feature = "cuda"))]
-pub trait Storable {}
+pub trait Stored {}
+#[cfg(not(feature = "cuda"))]
+impl<T> Stored for T {}
 
-impl Storable for f32 {}
-impl Storable for f64 {}
+/// The types that problems are solved in. The engines are made here and not where they are used, so
+/// that they are compiled once, with the library, and not again in every program.
+pub trait Solvable: Stored + Sized {
+    /// The engine of a device.
+    fn engine(
+        device: &Device,
+        shape: &ProblemShape,
+        options: &Options,
+    ) -> Result<Box<dyn Engine<Self>>>
+    where
+        Self: Real;
+}
+
+macro_rules! solvable {
+    ($($real:ty),*) => {$(
+        impl Solvable for $real {
+            fn engine(
+                device: &Device,
+                shape: &ProblemShape,
+                options: &Options,
+            ) -> Result<Box<dyn Engine<Self>>> {
+                match device {
+                    Device::Cpu => cpu::engine::new(shape, options),
+                    #[cfg(feature = "cuda")]
+                    Device::Cuda(device) => {
+                        Ok(Box::new(cuda::Engine::new(device, shape, options)?))
+                    }
+                }
+            }
+        }
+    )*};
+}
+solvable!(f32, f64);

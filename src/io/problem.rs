@@ -94,6 +94,17 @@ impl<T: Real> OwnedProblem<T> {
         self.cotangent.as_ref().map(|array| array.data.as_slice())
     }
 
+    /// Whether Hermite rows are asked for, but the solution ends with a derivative that the equations
+    /// contain: it takes one more for fourth order.
+    pub fn hermite_of_second_order(&self) -> bool {
+        let [coefficients, ..] = &self.inputs;
+        let columns = self.shape.equation_order() + 1;
+        let mut highest = coefficients.data.iter().skip(columns - 1).step_by(columns);
+        self.options.smoothness == Smoothness::Hermite
+            && self.shape.extra_derivatives == 0
+            && highest.any(|&coefficient| coefficient != T::zero())
+    }
+
     /// Writes `solution` (B, N, K, Q) and `status` (B; 0 solved, 1 breakdown of the factorisation,
     /// 2 input not finite, 3 step not positive, 4 overflow), with the shared slack `epsilon` (B),
     /// and the gradients as `grad_coefficients`, `grad_rhs`, `grad_initial_values`, `grad_steps` in

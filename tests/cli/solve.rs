@@ -159,6 +159,19 @@ fn flags_override_the_metadata() {
     assert_eq!(solve(&other, &flags).tensors, solve(&golden, &[]).tensors);
 }
 
+/// Who forgets the extra derivative is told what it costs.
+#[test]
+fn hermite_rows_of_second_order_are_pointed_out() {
+    let told = |extra: &str| {
+        let workspace = Workspace::new();
+        workspace.write("p", small().bytes());
+        let flags = ["solve", "p", "-o", "r", "--extra-derivatives", extra];
+        workspace.run(&flags).expect(DONE).stderr.contains("of second order")
+    };
+    assert!(told("0"));
+    assert!(!told("1"));
+}
+
 #[test]
 fn hermite_rows_carry_extra_derivatives() {
     let mut file = small();

@@ -7,9 +7,13 @@
 mod against_cpu;
 mod broken;
 mod golden;
+#[path = "../support/known.rs"]
+mod known;
+mod precision;
 mod solver;
 #[path = "../support/mod.rs"]
 mod support;
+mod uncertainty;
 
 use mechanistic::{Device, Options, ProblemShape, Real, Solver};
 
@@ -18,11 +22,13 @@ pub struct Subject {
     device: Device,
     /// Of the random cases, one in so many.
     one_in: u32,
+    /// Of one system.
+    most_points: usize,
 }
 
 impl Subject {
     fn cpu() -> Self {
-        Subject { device: Device::Cpu, one_in: 1 }
+        Subject { device: Device::Cpu, one_in: 1, most_points: usize::MAX }
     }
 
     /// The simulated GPU.
@@ -30,7 +36,7 @@ impl Subject {
     fn cuda() -> Self {
         cuda_sim::simulator::Simulator::preload().expect("the simulator can be loaded");
         let device = Device::cuda(0).expect("the simulated device can be opened");
-        Subject { device, one_in: 8 }
+        Subject { device, one_in: 8, most_points: 1000 }
     }
 
     /// A solver on the device.
@@ -63,6 +69,14 @@ macro_rules! conformance {
             solver::corner_shapes_are_solved_and_differentiated,
             solver::the_square_root_has_digits_where_cholesky_has_none,
             solver::single_precision_agrees_with_double_to_rounding,
+            precision::double_precision_by_default_has_nine_digits,
+            precision::single_precision_by_default_is_exact_to_rounding,
+            precision::the_square_root_alone_has_four_digits_in_single_precision_and_cholesky_all_or_none,
+            precision::derivatives_in_single_precision_are_those_of_double,
+            precision::long_and_fine_grids_are_solved_in_single_precision,
+            precision::the_unit_of_time_does_not_matter,
+            uncertainty::the_estimate_is_within_a_factor_of_ten_of_the_true_error,
+            uncertainty::a_system_that_was_not_solved_has_no_estimate_and_no_variances,
             golden::solutions_and_gradients_agree_with_the_published_implementations,
             broken::a_broken_system_is_reported_and_leaves_its_neighbours_bit_identical,
             broken::a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it,

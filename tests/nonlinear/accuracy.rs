@@ -45,6 +45,7 @@ impl Case<'_> {
             "{name}: {} points, step {}: error {error:.1e}, {} iterations after {} over windows",
             self.points, self.step, solution.iterations[0], solution.window_iterations[0],
         );
+        assert!(solution.iterations[0] <= 2, "{name}");
         error
     }
 }

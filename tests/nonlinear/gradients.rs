@@ -1,5 +1,7 @@
 //! Gradients of a trajectory loss against central differences of the discrete solution.
 
+#[cfg(feature = "cuda")]
+use mechanistic::Device;
 use mechanistic::nonlinear::{
     NonlinearGradients, NonlinearOde, NonlinearOptions, NonlinearProblem, NonlinearSolver,
 };
@@ -132,4 +134,32 @@ fn an_equation_that_is_not_satisfied_exactly() {
         let linear = Options { smoothness, ..Options::default() };
         check(smoothness.name(), LotkaVolterra, &inputs, linear);
     }
+}
+
+/// The linear solves of every iteration and of the adjoint run on a GPU, a simulated one.
+#[cfg(feature = "cuda")]
+#[test]
+fn a_gpu_finds_the_same_trajectories_and_gradients() {
+    let simulator = cuda_sim::simulator::Simulator::preload().unwrap();
+    let inputs =
+        Inputs::new(41, &[1.5, 1.0, 1.0, 3.0], &[&[1.0], &[1.0]], 0.02, [false, true, true]);
+    let problem = inputs.problem();
+    let options = NonlinearOptions::default();
+    let run = |device: &Device| {
+        let mut solver =
+            NonlinearSolver::on(device, LotkaVolterra, problem.shape(), &options).unwrap();
+        let solution = solver.solve(&problem).unwrap().clone();
+        assert!(solution.status.iter().all(|status| status.is_converged()));
+        let (_, cotangent) = loss(&solution.values, 3);
+        (solution.values, solver.vjp(&problem, &cotangent).unwrap().parameters.clone())
+    };
+    let (expected, expected_gradient) = run(&Device::Cpu);
+    let (values, gradient) = run(&Device::cuda(0).unwrap());
+    for (actual, expected) in [(values, expected), (gradient, expected_gradient)] {
+        let largest = expected.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+        for (actual, expected) in actual.iter().zip(&expected) {
+            assert!((actual - expected).abs() <= 1e-9 * largest, "{actual} instead of {expected}");
+        }
+    }
+    assert_eq!(simulator.reports().unwrap(), Vec::<String>::new());
 }

@@ -7,6 +7,7 @@ use super::lanes::{MOST_LANES, Pack, Packed};
 use super::simd::{Work, vectorised};
 use super::tile::{Scratch, SolutionSink, Tile};
 use crate::adjoint::{Cotangent, Gradients, Tangents};
+use crate::backend::Engine;
 use crate::error::Result;
 use crate::options::{Options, Weights};
 use crate::plan::Plan;
@@ -27,70 +28,11 @@ const MOST_GROUPS: usize = 64;
 const MOST_PARTIAL_VALUES: usize = 1 << 23;
 
 /// Plan and workspace of the CPU for problems of one shape.
-pub enum Engine<T: Real> {
-    /// One system at a time.
-    Narrow(Batch<Pack<T, 1>>),
-    /// Several systems at a time.
-    Wide(Batch<Pack<T, WIDE>>),
-}
-
-macro_rules! each_width {
-    ($engine:expr, $batch:ident => $call:expr) => {
-        match $engine {
-            Engine::Narrow($batch) => $call,
-            Engine::Wide($batch) => $call,
-        }
-    };
-}
-
-impl<T: Real> Engine<T> {
-    /// Allocates everything.
-    pub fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
-        if shape.batch < WIDE_BATCH {
-            Ok(Engine::Narrow(Batch::new(shape, options)?))
-        } else {
-            Ok(Engine::Wide(Batch::new(shape, options)?))
-        }
-    }
-
-    /// How problems are solved.
-    pub fn plan(&self) -> Plan {
-        each_width!(self, batch => batch.plan())
-    }
-
-    /// Solves every system.
-    pub fn solve(&mut self, problem: &Problem<'_, T>, solution: &mut Solution<T>) {
-        each_width!(self, batch => batch.solve(problem, solution))
-    }
-
-    /// Gradients with respect to every input.
-    pub fn vjp(
-        &mut self,
-        problem: &Problem<'_, T>,
-        cotangent: &Cotangent<'_, T>,
-        status: &[Status],
-    ) -> &Gradients<T> {
-        each_width!(self, batch => batch.vjp(problem, cotangent, status))
-    }
-
-    /// Directional derivative of the solution.
-    pub fn jvp(
-        &mut self,
-        problem: &Problem<'_, T>,
-        tangents: &Tangents<'_, T>,
-        status: &[Status],
-    ) -> &Solution<T> {
-        each_width!(self, batch => batch.jvp(problem, tangents, status))
-    }
-
-    /// Diagonal of M⁻¹, in the layout of the solution.
-    pub fn variances(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> &[T] {
-        each_width!(self, batch => batch.variances(problem, status))
-    }
-
-    /// Defects of every system.
-    pub fn residuals(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> &[Residuals] {
-        each_width!(self, batch => batch.residuals(problem, status))
+pub fn new<T: Real>(shape: &ProblemShape, options: &Options) -> Result<Box<dyn Engine<T>>> {
+    if shape.batch < WIDE_BATCH {
+        Ok(Box::new(Batch::<Pack<T, 1>>::new(shape, options)?))
+    } else {
+        Ok(Box::new(Batch::<Pack<T, WIDE>>::new(shape, options)?))
     }
 }
 
@@ -245,7 +187,9 @@ impl<S: Packed> Batch<S> {
             layout,
         })
     }
+}
 
+impl<S: Packed> Engine<S::Real> for Batch<S> {
     fn plan(&self) -> Plan {
         let tiles: usize = self.groups.iter().map(|group| group.tiles.len()).sum();
         let factor = self.layout.banded.factor_values().unwrap_or(usize::MAX);
@@ -270,7 +214,11 @@ impl<S: Packed> Batch<S> {
         }
     }
 
-    fn solve(&mut self, problem: &Problem<'_, S::Real>, solution: &mut Solution<S::Real>) {
+    fn solve(
+        &mut self,
+        problem: &Problem<'_, S::Real>,
+        solution: &mut Solution<S::Real>,
+    ) -> Result<()> {
         let context = Context { problem, options: &self.options, layout: &self.layout };
         let chunk = self.group_systems;
         (
@@ -284,6 +232,7 @@ impl<S: Packed> Batch<S> {
                 let sink = SolutionSink { origin: group.origin, values, epsilon };
                 vectorised(SolveGroup { context, group, sink, status });
             });
+        Ok(())
     }
 
     fn vjp(
@@ -291,7 +240,7 @@ impl<S: Packed> Batch<S> {
         problem: &Problem<'_, S::Real>,
         cotangent: &Cotangent<'_, S::Real>,
         status: &[Status],
-    ) -> &Gradients<S::Real> {
+    ) -> Result<&Gradients<S::Real>> {
         let context = Context { problem, options: &self.options, layout: &self.layout };
         let (sums, gradients) = (&mut self.sums, &mut self.gradients);
         (
@@ -330,7 +279,7 @@ impl<S: Packed> Batch<S> {
             smoothness: family(2),
             periodic: family(3),
         };
-        rounded(gradients, &mut self.rounded)
+        Ok(rounded(gradients, &mut self.rounded))
     }
 
     fn jvp(
@@ -338,7 +287,7 @@ impl<S: Packed> Batch<S> {
         problem: &Problem<'_, S::Real>,
         tangents: &Tangents<'_, S::Real>,
         status: &[Status],
-    ) -> &Solution<S::Real> {
+    ) -> Result<&Solution<S::Real>> {
         let context = Context { problem, options: &self.options, layout: &self.layout };
         let chunk = self.group_systems;
         (
@@ -353,10 +302,14 @@ impl<S: Packed> Batch<S> {
                 vectorised(JvpGroup { context, group, tangents, status, sink });
             });
         self.derived.status.copy_from_slice(status);
-        &self.derived
+        Ok(&self.derived)
     }
 
-    fn variances(&mut self, problem: &Problem<'_, S::Real>, status: &[Status]) -> &[S::Real] {
+    fn variances(
+        &mut self,
+        problem: &Problem<'_, S::Real>,
+        status: &[Status],
+    ) -> Result<&[S::Real]> {
         let context = Context { problem, options: &self.options, layout: &self.layout };
         let chunk = self.group_systems;
         (
@@ -370,10 +323,14 @@ impl<S: Packed> Batch<S> {
                 let sink = SolutionSink { origin: group.origin, values, epsilon };
                 vectorised(VariancesOfGroup { context, group, status, sink });
             });
-        &self.derived.values
+        Ok(&self.derived.values)
     }
 
-    fn residuals(&mut self, problem: &Problem<'_, S::Real>, status: &[Status]) -> &[Residuals] {
+    fn residuals(
+        &mut self,
+        problem: &Problem<'_, S::Real>,
+        status: &[Status],
+    ) -> Result<&[Residuals]> {
         let context = Context { problem, options: &self.options, layout: &self.layout };
         let chunk = self.group_systems;
         (&mut self.groups, status.par_chunks(chunk), self.residuals.par_chunks_mut(chunk))
@@ -384,7 +341,7 @@ impl<S: Packed> Batch<S> {
                     tile.residuals(context, scratch, status, group.origin, residuals);
                 }
             });
-        &self.residuals
+        Ok(&self.residuals)
     }
 }
 

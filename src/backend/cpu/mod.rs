@@ -18,8 +18,6 @@ pub mod tangent;
 pub mod tensor;
 pub mod tile;
 
-pub use engine::Engine;
-
 /// The processor of this machine: the backend of a [`Tape`](crate::tape::Tape) that names no other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cpu;

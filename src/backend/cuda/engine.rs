@@ -10,6 +10,7 @@ use super::paths;
 use super::problem::{INPUTS, Values};
 use super::results::{SolutionBuffers, values_of_system};
 use crate::adjoint::{Cotangent, Gradients, Tangents};
+use crate::backend;
 use crate::error::Result;
 use crate::options::{Options, Weights};
 use crate::plan::Plan;
@@ -26,8 +27,21 @@ pub struct Engine<T: Real> {
     tangent: Solution<T>,
     residuals: Vec<Residuals>,
     /// Computes the variances; made when they are first asked for.
-    processor: Option<Box<Solver<T>>>,
+    processor: Option<Box<Processor<T>>>,
     options: Options,
+}
+
+/// The CPU, where it helps out.
+struct Processor<T: Real> {
+    solver: Solver<T>,
+    variances: Vec<T>,
+}
+
+impl<T: Real> Processor<T> {
+    fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
+        let variances = zeros("variances", shape.solution().iter().product())?;
+        Ok(Processor { solver: Solver::new(shape, options)?, variances })
+    }
 }
 
 /// Arrays on the device for one part of the batch.
@@ -104,13 +118,39 @@ impl<T: Real> Engine<T> {
         })
     }
 
-    /// How problems are solved.
-    pub fn plan(&self) -> Plan {
+    fn upload(&mut self, problem: &Problem<'_, T>, part: Part) -> Result<()> {
+        let host = [problem.coefficients, problem.rhs, problem.initial_values, problem.steps];
+        for (index, input) in self.staging.inputs.iter_mut().enumerate() {
+            let layout = &self.batch.template.layouts[index];
+            let values = layout.host_part(host[index], part.first, part.systems);
+            input.copy_from_host(INPUTS[index], values)?;
+        }
+        Ok(())
+    }
+
+    fn solve_part(&mut self, part: Part) -> Result<()> {
+        let Staging { inputs, solution, .. } = &mut self.staging;
+        let inputs = inputs.each_ref().map(Values::from);
+        self.batch.solve(part, inputs, &mut solution.view_mut(part.systems))
+    }
+
+    /// Makes inputs, solution and workspace on the device those of this part: they are, if the
+    /// last solve was of the whole batch.
+    fn restore(&mut self, problem: &Problem<'_, T>, part: Part) -> Result<()> {
+        if self.batch.is_whole() {
+            return Ok(());
+        }
+        self.upload(problem, part)?;
+        self.solve_part(part)
+    }
+}
+
+impl<T: Real> backend::Engine<T> for Engine<T> {
+    fn plan(&self) -> Plan {
         self.batch.plan()
     }
 
-    /// Solves every system.
-    pub fn solve(&mut self, problem: &Problem<'_, T>, solution: &mut Solution<T>) -> Result<()> {
+    fn solve(&mut self, problem: &Problem<'_, T>, solution: &mut Solution<T>) -> Result<()> {
         let size = values_of_system(&self.batch.shape);
         for part in self.batch.parts() {
             self.upload(problem, part)?;
@@ -126,11 +166,11 @@ impl<T: Real> Engine<T> {
         Ok(())
     }
 
-    /// Gradients with respect to every input.
-    pub fn vjp(
+    fn vjp(
         &mut self,
         problem: &Problem<'_, T>,
         cotangent: &Cotangent<'_, T>,
+        _status: &[Status],
     ) -> Result<&Gradients<T>> {
         let size = values_of_system(&self.batch.shape);
         let layouts = self.batch.template.layouts;
@@ -190,8 +230,7 @@ impl<T: Real> Engine<T> {
         Ok(&self.gradients)
     }
 
-    /// Directional derivative of the solution.
-    pub fn jvp(
+    fn jvp(
         &mut self,
         problem: &Problem<'_, T>,
         tangents: &Tangents<'_, T>,
@@ -232,8 +271,7 @@ impl<T: Real> Engine<T> {
         Ok(&self.tangent)
     }
 
-    /// Defects of every system.
-    pub fn residuals(&mut self, problem: &Problem<'_, T>) -> Result<&[Residuals]> {
+    fn residuals(&mut self, problem: &Problem<'_, T>, _status: &[Status]) -> Result<&[Residuals]> {
         for part in self.batch.parts() {
             self.restore(problem, part)?;
             let Part { first, systems } = part;
@@ -259,39 +297,20 @@ impl<T: Real> Engine<T> {
         Ok(&self.residuals)
     }
 
-    /// Marginal variances of the solution, which the CPU computes.
-    pub fn variances(&mut self, problem: &Problem<'_, T>) -> Result<&[T]> {
-        let processor = match &mut self.processor {
-            Some(processor) => processor,
-            none => none.insert(Box::new(Solver::new(problem.shape(), &self.options)?)),
+    /// The CPU computes them.
+    fn variances(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> Result<&[T]> {
+        let Processor { solver, variances } = match &mut self.processor {
+            Some(processor) => &mut **processor,
+            none => none.insert(Box::new(Processor::new(problem.shape(), &self.options)?)),
         };
-        processor.solve(problem)?;
-        processor.variances(problem)
-    }
-
-    fn upload(&mut self, problem: &Problem<'_, T>, part: Part) -> Result<()> {
-        let host = [problem.coefficients, problem.rhs, problem.initial_values, problem.steps];
-        for (index, input) in self.staging.inputs.iter_mut().enumerate() {
-            let layout = &self.batch.template.layouts[index];
-            let values = layout.host_part(host[index], part.first, part.systems);
-            input.copy_from_host(INPUTS[index], values)?;
+        solver.solve(problem)?;
+        variances.copy_from_slice(solver.variances(problem)?);
+        let size = values_of_system(&self.batch.shape);
+        for (values, status) in variances.chunks_exact_mut(size).zip(status) {
+            if !status.is_ok() {
+                values.fill(T::nan());
+            }
         }
-        Ok(())
-    }
-
-    fn solve_part(&mut self, part: Part) -> Result<()> {
-        let Staging { inputs, solution, .. } = &mut self.staging;
-        let inputs = inputs.each_ref().map(Values::from);
-        self.batch.solve(part, inputs, &mut solution.view_mut(part.systems))
-    }
-
-    /// Makes inputs, solution and workspace on the device those of this part: they are, if the
-    /// last solve was of the whole batch.
-    fn restore(&mut self, problem: &Problem<'_, T>, part: Part) -> Result<()> {
-        if self.batch.is_whole() {
-            return Ok(());
-        }
-        self.upload(problem, part)?;
-        self.solve_part(part)
+        Ok(variances)
     }
 }

@@ -126,6 +126,11 @@ fn solve<T: Real>(owned: &OwnedProblem<T>, device: &Device, output: &Path) -> Re
         output.display()
     ));
     report_failures(&solution.status);
+    if owned.hermite_of_second_order() {
+        crate::tell(format_args!(
+            "mnn: hermite rows are of second order here, of fourth with --extra-derivatives 1"
+        ));
+    }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

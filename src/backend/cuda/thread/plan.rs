@@ -146,7 +146,12 @@ impl Staging {
         self.bytes += TILE * (values | 1) * 8;
     }
 
-    fn new<T>(shape: &ProblemShape, chunks: Option<Chunks>, gradients: bool, directions: bool) -> Self {
+    fn new<T>(
+        shape: &ProblemShape,
+        chunks: Option<Chunks>,
+        gradients: bool,
+        directions: bool,
+    ) -> Self {
         let mut staging = Staging::default();
         let inputs = Staged::of(shape, chunks);
         let ring = |staging: &mut Staging, input: &Staged, wanted: bool| {

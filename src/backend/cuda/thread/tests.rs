@@ -6,8 +6,9 @@ use super::chunks::Chunks;
 use super::plan::Plan;
 use super::*;
 use crate::adjoint::{Cotangent, Tangents};
-use crate::backend::cpu;
+use crate::backend::Engine as _;
 use crate::backend::cuda::{Engine, testing};
+use crate::device::Device;
 use crate::options::{Factorization, Options, RowScaling, Smoothness, Weights};
 use crate::problem::{Problem, View};
 use crate::shape::ProblemShape;
@@ -136,7 +137,7 @@ fn compare_with<T: Real>(
     let (shape, options) = (problem.shape(), &case.options);
     let values: usize = shape.solution().iter().product();
     let mut device = engine::<T>(shape, options, chunks);
-    let mut processor = cpu::Engine::<T>::new(shape, options).unwrap();
+    let mut processor = T::engine(&Device::Cpu, shape, options).unwrap();
     let empty = || Solution {
         values: vec![T::zero(); values],
         epsilon: vec![T::zero(); case.batch],
@@ -149,7 +150,7 @@ fn compare_with<T: Real>(
 
     let (mut actual, mut expected) = (empty(), empty());
     device.solve(&problem, &mut actual).unwrap();
-    processor.solve(&problem, &mut expected);
+    processor.solve(&problem, &mut expected).unwrap();
     for (actual, expected) in actual.status.iter().zip(&expected.status) {
         assert_eq!(kind_of(*actual, chunks), kind_of(*expected, chunks), "{what}");
     }
@@ -158,8 +159,8 @@ fn compare_with<T: Real>(
 
     let cotangent: Vec<T> = noise(11, values).map(T::of).collect();
     let cotangent = Cotangent { values: &cotangent, epsilon: None };
-    let mine = device.vjp(&problem, &cotangent).unwrap();
-    let theirs = processor.vjp(&problem, &cotangent, &expected.status);
+    let mine = device.vjp(&problem, &cotangent, &actual.status).unwrap();
+    let theirs = processor.vjp(&problem, &cotangent, &expected.status).unwrap();
     check("gradient of coefficients", &mine.coefficients, &theirs.coefficients);
     check("gradient of rhs", &mine.rhs, &theirs.rhs);
     check("gradient of initial values", &mine.initial_values, &theirs.initial_values);
@@ -181,13 +182,14 @@ fn compare_with<T: Real>(
         [("tangent", all), ("tangent along rhs", Tangents { rhs: all.rhs, ..Tangents::default() })]
     {
         let mine = device.jvp(&problem, &tangents, &expected.status).unwrap();
-        let theirs = processor.jvp(&problem, &tangents, &expected.status);
+        let theirs = processor.jvp(&problem, &tangents, &expected.status).unwrap();
         check(name, &mine.values, &theirs.values);
         check("tangent of epsilon", &mine.epsilon, &theirs.epsilon);
     }
 
-    let mine = device.residuals(&problem).unwrap();
-    for (mine, theirs) in mine.iter().zip(processor.residuals(&problem, &expected.status)) {
+    let mine = device.residuals(&problem, &actual.status).unwrap();
+    for (mine, theirs) in mine.iter().zip(processor.residuals(&problem, &expected.status).unwrap())
+    {
         for (mine, theirs) in [
             (mine.equation, theirs.equation),
             (mine.initial, theirs.initial),
@@ -381,7 +383,7 @@ fn results_are_the_same_in_every_run() {
         };
         engine.solve(&problem, &mut solution).unwrap();
         let cotangent = Cotangent { values: &cotangent, epsilon: None };
-        let gradients = engine.vjp(&problem, &cotangent).unwrap();
+        let gradients = engine.vjp(&problem, &cotangent, &solution.status).unwrap();
         let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         [&solution.values, &gradients.coefficients, &gradients.steps, &gradients.rhs]
             .map(|v| bits(v))

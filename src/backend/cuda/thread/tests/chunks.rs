@@ -42,14 +42,7 @@ fn every_broadcast_axis_agrees_with_the_processor() {
     .into_iter()
     .enumerate()
     {
-        let sizes = Sizes {
-            states: 2,
-            order: 1,
-            equations: 2,
-            initial: (2, 1),
-            shared,
-            ..CHUNKED
-        };
+        let sizes = Sizes { states: 2, order: 1, equations: 2, initial: (2, 1), shared, ..CHUNKED };
         let options = Options { scaling: RowScaling::Balanced, ..options(Smoothness::TaylorHold) };
         let case = Case::<f64>::new(sizes, options, 100 + seed as u64);
         compare_with(&case, cut(2), 1e-10, &format!("shared {shared:08b}"));
@@ -149,8 +142,7 @@ fn a_breakdown_names_its_point() {
     // Without smoothness rows every point stands alone; with zero coefficients it has no pivot.
     let weights = Weights { smoothness: 0.0, ..Weights::default() };
     let options = Options { weights, ..options(Smoothness::Taylor) };
-    let sizes =
-        Sizes { batch: 23, order: 1, equations: 2, initial: (0, 0), ..CHUNKED };
+    let sizes = Sizes { batch: 23, order: 1, equations: 2, initial: (0, 0), ..CHUNKED };
     let mut case = Case::<f64>::new(sizes, options, 5);
     for system in 0..23 {
         case.arrays[0][(system * 23 + system) * 4..][..4].fill(0.0);

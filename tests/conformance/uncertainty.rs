@@ -1,18 +1,21 @@
 //! How far a solution can be trusted: the error estimate against the true error. (The variances
 //! are tested with the solver, against the inverse of the dense reference.)
 
-#[path = "support/known.rs"]
-mod known;
-
-use known::{KnownProblem, PROBLEMS, graded, uniform};
-use mechanistic::{Options, Problem, Smoothness, Solver, View};
+use super::Subject;
+use super::known::{KnownProblem, PROBLEMS, graded, uniform};
+use mechanistic::{Options, Problem, Smoothness, View};
 
 /// Estimated over true error, for the four problems on 21, 41 and 81 points.
-fn ratios(extra: usize, options: &Options, grid: impl Fn(usize) -> Vec<f64>) -> Vec<f64> {
+fn ratios(
+    subject: &Subject,
+    extra: usize,
+    options: &Options,
+    grid: impl Fn(usize) -> Vec<f64>,
+) -> Vec<f64> {
     let ratio = |problem: &KnownProblem, points: usize| {
         let times = grid(points);
         let compare = |linear: &Problem<'_, f64>| {
-            let mut solver = Solver::new(linear.shape(), options)?;
+            let mut solver = subject.solver(linear.shape(), options);
             let error = problem.largest_error(&times, &solver.solve(linear)?.values);
             Ok(solver.error_estimate(linear)?[0] / error)
         };
@@ -21,22 +24,20 @@ fn ratios(extra: usize, options: &Options, grid: impl Fn(usize) -> Vec<f64>) -> 
     PROBLEMS.iter().flat_map(|problem| [21, 41, 81].map(|points| ratio(problem, points))).collect()
 }
 
-#[test]
-fn the_estimate_is_within_a_factor_of_ten_of_the_true_error() {
+pub fn the_estimate_is_within_a_factor_of_ten_of_the_true_error(subject: &Subject) {
     let irregular = |points| graded(points, |t| [1.0, 3.0, 1.5, 2.0][t % 4]);
-    for smoothness in Smoothness::ALL {
-        for extra in [0, 1, 2] {
-            let options = Options { smoothness, ..Options::default() };
-            let mut all = ratios(extra, &options, uniform);
-            all.extend(ratios(extra, &options, irregular));
-            println!("{smoothness:?} + {extra}: {all:.2?}");
-            assert!(all.iter().all(|ratio| (0.1..=10.0).contains(ratio)), "{smoothness:?}");
-        }
+    let families =
+        Smoothness::ALL.iter().flat_map(|&family| [(family, 0), (family, 1), (family, 2)]);
+    for (smoothness, extra) in families.rev().step_by(subject.one_in as usize) {
+        let options = Options { smoothness, ..Options::default() };
+        let mut all = ratios(subject, extra, &options, uniform);
+        all.extend(ratios(subject, extra, &options, irregular));
+        println!("{smoothness:?} + {extra}: {all:.2?}");
+        assert!(all.iter().all(|ratio| (0.1..=10.0).contains(ratio)), "{smoothness:?}");
     }
 }
 
-#[test]
-fn a_system_that_was_not_solved_has_no_estimate_and_no_variances() {
+pub fn a_system_that_was_not_solved_has_no_estimate_and_no_variances(subject: &Subject) {
     let coefficients = [1.0, 1.0, f64::NAN, 1.0, 1.0, 1.0];
     let problem = Problem::new(
         3,
@@ -47,7 +48,7 @@ fn a_system_that_was_not_solved_has_no_estimate_and_no_variances() {
         View::new(&[1, 1], &[0.1]),
     )
     .unwrap();
-    let mut solver = Solver::<f64>::new(problem.shape(), &Options::default()).unwrap();
+    let mut solver = subject.solver::<f64>(problem.shape(), &Options::default());
     assert!(solver.error_estimate(&problem).is_err());
     assert!(solver.variances(&problem).is_err());
     solver.solve(&problem).unwrap();
