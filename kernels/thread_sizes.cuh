@@ -16,7 +16,6 @@
     KERNEL(1, 2)                                                                                   \
     KERNEL(1, 3)                                                                                   \
     KERNEL(1, 4)                                                                                   \
-    KERNEL(2, 2)                                                                                   \
-    KERNEL(3, 2)
+    KERNEL(2, 2)
 
 #endif

@@ -113,9 +113,7 @@ template <typename T, bool REVERSED, typename Where> class Stream {
     int loaded;
     int stored;
 
-    // Loads that are under way at once. Where a lane has a chunk, it takes too many registers to tell
-    // where several begin.
-    static constexpr int TOGETHER = Where::CHUNKED ? 1 : 4;
+    static constexpr int TOGETHER = 4;  // loads that are under way at once
 
     __device__ int pitch() const { return array.ring.capacity + SECTOR<T> - 1; }
 

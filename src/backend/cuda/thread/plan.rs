@@ -15,16 +15,16 @@ pub const TILE: usize = 32;
 /// (K, Q) for which there are kernels: as in `kernels/thread_sizes.cuh`.
 const SIZES: [(usize, usize); 6] = [(1, 2), (1, 3), (1, 4), (2, 2), (2, 3), (3, 2)];
 /// The same for chunks.
-const CHUNK_SIZES: [(usize, usize); 5] = [(1, 2), (1, 3), (1, 4), (2, 2), (3, 2)];
+const CHUNK_SIZES: [(usize, usize); 4] = [(1, 2), (1, 3), (1, 4), (2, 2)];
 // What a time point costs, as the simulator counts it (solve + gradient):
 //
 //     (K, Q), precision                          (1, 3)       (2, 2)       (2, 3)
 //     warp instructions, system a thread, f64    3448         5758         8782
-//     the same, f32 with the square root         6977
-//     chunk a thread                             5037         9144         14546
-//     each level of the separators (a chunk's)   2286         3670         7587
+//     the same, f32 with the square root         6977                      17598
+//     chunk a thread                             5037         9144
+//     each level of the separators (a chunk's)   2286         3670
 //
-// In units of the first line: 2 for the square root, at most 5/3 for a chunk's point, about 3/4 a level.
+// In units of the first line: 2 for the square root, at most 5/3 for a chunk's point, 3/4 for a level.
 // A warp moves 51 to 73 kB a point, half as much again with chunks, and a multiprocessor's share of
 // the memory's bandwidth is about 10 bytes a clock: 1.5 units a warp; a third of that while all fits the
 // second-level cache.
