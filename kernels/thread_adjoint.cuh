@@ -33,6 +33,7 @@ __device__ void substitute_cotangent(const ThreadAdjoint &p) {
     const Workspace<double> given(tile, p.common.given, P);
     Stream<T, false, Where> cotangent(unknowns<T, P>(tile, p.cotangent));
     ForwardSubstitution<T, K, Q, Where> substitution(tile);
+    double carried[P] = {};
 #pragma unroll 1
     for (int t = 0; t < tile.points(); ++t) {
         cotangent.require((t + 1) * P);
@@ -47,10 +48,14 @@ __device__ void substitute_cotangent(const ThreadAdjoint &p) {
         if (p.common.problem.refinement > 0) {
             given.store(t, 0, v);
         }
-        substitution.step(t, v);
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            v[i] += carried[i];
+            carried[i] = 0;
+        }
+        substitution.step(t, v, carried);
     }
-    double none[P] = {};
-    substitution.finish(none);
+    substitution.finish(carried);
     __syncwarp();  // inputs are staged in the same place
 }
 
@@ -275,24 +280,26 @@ __device__ void adjoint(const ThreadAdjoint &p) {
     constexpr int P = K * Q;
     const ThreadProblem &common = p.common;
     const int refinement = common.problem.refinement;
-    const Where tile(common);
-    const Workspace<double> direction(tile, common.direction, P);
 
     substitute_cotangent<T, K, Q, Where>(p);
 #pragma unroll 1
     for (int step = 0; step < refinement; ++step) {
-        substitute_back<T, K, Q, Where>(common, [&](int t, const double(&x)[P]) {
+        const Where tile(common);
+        const Workspace<double> direction(tile, common.direction, P);
+        substitute_back<T, K, Q>(tile, [&](int t, const double(&x)[P]) {
             if (tile.has(t)) {
-                add_to(direction, t, x, step > 0);
+                double sum[P];
+                add_to(direction, t, x, step > 0, sum);
             }
         });
         substitute_residual<T, K, Q, Where, false>(common, common.direction);
     }
+    const Where tile(common);
     const bool live =
         tile.holds(tile.lane) && p.status[tile.system(tile.lane)].kind == STATUS_OK;
     GradientSweep<T, K, Q, Where> gradients(p, tile, live);
     const auto visit = [&](int t, const double(&x)[P]) { gradients.visit(t, x); };
-    substitute_back<T, K, Q, Where>(common, visit);
+    substitute_back<T, K, Q>(tile, visit);
     gradients.finish();
 }
 

@@ -14,4 +14,4 @@
         thread::solve<double, K, Q, thread::Cholesky<double, K, Q>, thread::ChunkTile>(p);         \
     }
 
-THREAD_SIZES(KERNEL)
+THREAD_CHUNK_SIZES(KERNEL)

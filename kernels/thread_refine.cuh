@@ -115,7 +115,7 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
                 residual[i] += b[i];
             }
         }
-        substitution.step(t, residual);
+        substitution.step(t, residual, next_residual);
 #pragma unroll
         for (int i = 0; i < P; ++i) {
             residual[i] = next_residual[i];

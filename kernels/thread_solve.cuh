@@ -31,11 +31,14 @@ __device__ inline bool is_finite(const ChunkTile &tile, double value) {
 
 // What is wrong with the inputs of one system.
 struct InputFaults {
-    bool coefficients = false;
-    bool rhs = false;
-    bool initial_values = false;
-    bool steps = false;
+    static constexpr int COEFFICIENTS = 0, RHS = 1, INITIAL_VALUES = 2, STEPS = 3;
+
+    int not_finite = 0;  // a bit for each input
     int invalid_step = -1;
+
+    template <typename T> __device__ void check(T value, int input) {
+        not_finite |= isfinite(value) ? 0 : 1 << input;
+    }
 };
 
 template <typename T, int K, int Q, typename Factorisation, typename Where>
@@ -59,7 +62,7 @@ __device__ void factorise(const ThreadProblem &common, Pivots<T> &pivots, InputF
         if (inputs.has_step(t)) {
 #pragma unroll
             for (int k = 0; k < K; ++k) {
-                faults.steps |= !isfinite(length[k]);
+                faults.check(length[k], InputFaults::STEPS);
                 if (length[k] <= T(0) && faults.invalid_step < 0) {
                     faults.invalid_step = tile.point(t);
                 }
@@ -73,13 +76,13 @@ __device__ void factorise(const ThreadProblem &common, Pivots<T> &pivots, InputF
         inputs.equations(t, [&](int, const T(&c)[K * Q], T b) {
 #pragma unroll
             for (int i = 0; i < K * Q; ++i) {
-                faults.coefficients |= !isfinite(c[i]);
+                faults.check(c[i], InputFaults::COEFFICIENTS);
             }
-            faults.rhs |= !isfinite(b);
+            faults.check(b, InputFaults::RHS);
             matrix.add_row(c, b, equation_factor);
         });
         inputs.initial(t, [&](int i, T value) {
-            faults.initial_values |= !isfinite(value);
+            faults.check(value, InputFaults::INITIAL_VALUES);
             matrix.add_unit_row(i, value, weight_initial * scale.power[i % Q]);
         });
         if (!tile.has(t)) {
@@ -111,14 +114,8 @@ __device__ inline void gather(const ChunkTile &tile, Pivots<double> &pivots, Inp
         return tile.of_system(value, [](auto a, auto b) { return b < a ? b : a; });
     };
     const auto place = [](int point, int row) { return int64_t(point) << 32 | row; };
-    const int64_t bits = tile.of_system(
-        int64_t(faults.coefficients) | int64_t(faults.rhs) << 1 |
-            int64_t(faults.initial_values) << 2 | int64_t(faults.steps) << 3,
-        [](int64_t a, int64_t b) { return a | b; });
-    faults.coefficients = bits & 1;
-    faults.rhs = bits & 2;
-    faults.initial_values = bits & 4;
-    faults.steps = bits & 8;
+    faults.not_finite = int(tile.of_system(int64_t(faults.not_finite),
+                                           [](int64_t a, int64_t b) { return a | b; }));
     const int64_t step = least(faults.invalid_step < 0 ? NOWHERE : int64_t(faults.invalid_step));
     faults.invalid_step = step == NOWHERE ? -1 : int(step);
 
@@ -140,10 +137,10 @@ template <typename T> constexpr T EPSILON = T(sizeof(T) == 8 ? 0x1p-52 : 0x1p-23
 // the weakest pivot, that pivot is noise where ε Σ (R_ji x_i)² (of rows: ε √Σ) reaches the order of
 // 1.
 template <typename T, int K, int Q, typename Where, typename Accept>
-__device__ void substitute_back_and_probe(const ThreadProblem &common, Pivots<T> &pivots,
-                                          bool from_rows, Accept accept) {
+__device__ void substitute_back_and_probe(const Where &tile, Pivots<T> &pivots, bool from_rows,
+                                          Accept accept) {
     constexpr int P = K * Q;
-    const Where tile(common);
+    const ThreadProblem &common = tile.common;
     const Workspace<T> factor(tile, common.factor, Layout<K, Q>::VALUES);
     const Workspace<double> vector(tile, common.vector, P);
     double next[P], next_probe[P], squares = 0;
@@ -190,17 +187,8 @@ __device__ void substitute_back_and_probe(const ThreadProblem &common, Pivots<T>
 
 template <typename T>
 __device__ Status status_of(const InputFaults &faults, const Pivots<T> &pivots) {
-    if (faults.coefficients) {
-        return {STATUS_NON_FINITE_INPUT, 0, 0};
-    }
-    if (faults.rhs) {
-        return {STATUS_NON_FINITE_INPUT, 1, 0};
-    }
-    if (faults.initial_values) {
-        return {STATUS_NON_FINITE_INPUT, 2, 0};
-    }
-    if (faults.steps) {
-        return {STATUS_NON_FINITE_INPUT, 3, 0};
+    if (faults.not_finite != 0) {
+        return {STATUS_NON_FINITE_INPUT, __ffs(faults.not_finite) - 1, 0};
     }
     if (faults.invalid_step >= 0) {
         return {STATUS_INVALID_STEP, faults.invalid_step, 0};
@@ -237,72 +225,96 @@ __device__ void erase_unsolved(const ChunkTile &tile, bool solved, void *data, i
     }
 }
 
+// Takes the solution or what is to be added to it, point by point, the last one first; writes the
+// result if there is no more to come.
+template <typename T, int K, int Q, typename Where> class SolutionSweep {
+  public:
+    static constexpr int P = K * Q;
+
+    __device__ SolutionSweep(const ThreadSolve &p, const Where &tile, bool increase, bool complete)
+        : p(p), tile(tile), increase(increase), complete(complete),
+          unrounded(tile, p.common.solution, P), array(unknowns<T, P>(tile, p.solution)),
+          out(array) {}
+
+    __device__ void visit(int t, const double (&x)[P]) {
+        if (tile.has(t)) {
+            double z[P];
+            add_to(unrounded, t, x, increase, z);
+            if (complete) {
+#pragma unroll
+                for (int i = 0; i < P; ++i) {
+                    const T rounded = T(z[i]);
+                    finite &= is_finite(tile, rounded);
+                    out.at(t * P + i) = rounded;
+                }
+            }
+        }
+        if (complete) {
+            out.release(p.solution, array.between, (tile.points() - t) * P);
+        }
+    }
+
+    // Writes what is left; whether all values of this lane are numbers.
+    __device__ bool finish() {
+        if (complete) {
+            out.close(p.solution, array.between);
+        }
+        return finite;
+    }
+
+  private:
+    const ThreadSolve &p;
+    const Where &tile;
+    const bool increase, complete;
+    const Workspace<double> unrounded;
+    const Array<T, Where> array;
+    Stream<T, true, Where> out;
+    bool finite = true;
+};
+
 template <typename T, int K, int Q, typename Factorisation, typename Where>
 __device__ void solve(const ThreadSolve &p) {
     constexpr int P = K * Q;
     const ThreadProblem &common = p.common;
     const int refinement = common.problem.refinement;
-    const Where tile(common);
-    const Workspace<double> unrounded(tile, common.solution, P);
 
-    InputFaults faults;
-    Pivots<T> pivots;
-    factorise<T, K, Q, Factorisation, Where>(common, pivots, faults);
-    gather(tile, pivots, faults);
-
-    bool finite = true;
-    const Array<T, Where> array = unknowns<T, P>(tile, p.solution);
-    Stream<T, true, Where> out(array);
-    const auto write_point = [&](int t, const double(&z)[P]) {
-        if (tile.has(t)) {
-#pragma unroll
-            for (int i = 0; i < P; ++i) {
-                const T rounded = T(z[i]);
-                finite &= is_finite(tile, rounded);
-                out.at(t * P + i) = rounded;
-            }
+    bool finite;
+    {
+        InputFaults faults;
+        Pivots<T> pivots;
+        factorise<T, K, Q, Factorisation, Where>(common, pivots, faults);
+        const Where tile(common);
+        gather(tile, pivots, faults);
+        SolutionSweep<T, K, Q, Where> sweep(p, tile, false, refinement == 0);
+        const auto visit = [&](int t, const double(&x)[P]) { sweep.visit(t, x); };
+        substitute_back_and_probe<T, K, Q>(tile, pivots, Factorisation::FROM_ROWS, visit);
+        finite = sweep.finish();
+        if (tile.leads_system()) {
+            p.status[tile.system(tile.lane)] = status_of(faults, pivots);
         }
-        out.release(p.solution, array.between, (tile.points() - t) * P);
-    };
-    const auto accept = [&](int t, const double(&z)[P]) {
-        if (tile.has(t)) {
-            unrounded.store(t, 0, z);
-        }
-        if (refinement == 0) {
-            write_point(t, z);
-        }
-    };
-    substitute_back_and_probe<T, K, Q, Where>(common, pivots, Factorisation::FROM_ROWS, accept);
-    Status status = status_of(faults, pivots);
+    }
 #pragma unroll 1
     for (int step = 1; step <= refinement; ++step) {
         substitute_residual<T, K, Q, Where, true>(common, common.solution);
-        substitute_back<T, K, Q, Where>(common, [&](int t, const double(&correction)[P]) {
-            double z[P];
-            if (tile.has(t)) {
-                unrounded.load(t, 0, z);
-#pragma unroll
-                for (int i = 0; i < P; ++i) {
-                    z[i] += correction[i];
-                }
-                unrounded.store(t, 0, z);
-            }
-            if (step == refinement) {
-                write_point(t, z);
-            }
-        });
+        const Where tile(common);
+        SolutionSweep<T, K, Q, Where> sweep(p, tile, true, step == refinement);
+        const auto visit = [&](int t, const double(&x)[P]) { sweep.visit(t, x); };
+        substitute_back<T, K, Q>(tile, visit);
+        finite = sweep.finish();
     }
-    out.close(p.solution, array.between);
 
+    const Where tile(common);
+    const int64_t system = tile.system(tile.lane);
     finite = tile.of_system(int64_t(finite), [](int64_t a, int64_t b) { return a & b; }) != 0;
-    if (status.kind == STATUS_OK && !finite) {
-        status.kind = STATUS_OVERFLOW;
-    }
-    const bool solved = status.kind == STATUS_OK;
+    tile.barrier();
+    const bool determined = p.status[system].kind == STATUS_OK;
+    const bool solved = determined && finite;
+    tile.barrier();
     if (tile.leads_system()) {
-        p.status[tile.system(tile.lane)] = status;
-        write(p.epsilon, tile.template results<T>(), tile.system(tile.lane),
-              solved ? T(0) : T(NAN));
+        if (determined && !finite) {
+            p.status[system].kind = STATUS_OVERFLOW;
+        }
+        write(p.epsilon, tile.template results<T>(), system, solved ? T(0) : T(NAN));
     }
     erase_unsolved<T>(tile, solved, p.solution, int(common.problem.points) * P);
 }

@@ -113,6 +113,8 @@ template <typename T, bool REVERSED, typename Where> class Stream {
     int loaded;
     int stored;
 
+    static constexpr int TOGETHER = 4;  // loads that are under way at once
+
     __device__ int pitch() const { return array.ring.capacity + SECTOR<T> - 1; }
 
     // o of the system whose first value has this index.
@@ -131,7 +133,7 @@ template <typename T, bool REVERSED, typename Where> class Stream {
     // system's first value, position of the value, whether it exists), for i < TOGETHER, then calls
     // finish(), and so on. A request of the warp covers one window of each of 32/WINDOW systems,
     // WINDOW systems apart: so its accesses to shared memory do not conflict.
-    template <int TOGETHER, typename Visit, typename Finish>
+    template <typename Visit, typename Finish>
     __device__ void pass(int window, Visit visit, Finish finish) {
         int lane = thread_number() % LANES;  // nothing of a pass is kept in registers for the next
         const int place = window * WINDOW<T> + lane % WINDOW<T>;
@@ -155,11 +157,10 @@ template <typename T, bool REVERSED, typename Where> class Stream {
     }
 
     __device__ void fetch() {
-        constexpr int TOGETHER = 4;
         T values[TOGETHER];
         int slots[TOGETHER];
         __syncwarp();
-        pass<TOGETHER>(
+        pass(
             loaded,
             [&](int i, int slot, int, int64_t first, int position, bool exists) {
                 slots[i] = exists ? slot : -1;
@@ -181,7 +182,7 @@ template <typename T, bool REVERSED, typename Where> class Stream {
 
     __device__ void store(void *data, int64_t between) {
         __syncwarp();
-        pass<4>(
+        pass(
             stored,
             [&](int, int slot, int lane, int64_t first, int position, bool exists) {
                 if (exists && array.tile.holds(lane)) {

@@ -15,20 +15,11 @@ template <typename T, int K, int Q, typename Where> class ForwardSubstitution {
 
     __device__ explicit ForwardSubstitution(const Where &tile)
         : tile(tile), factor(tile, tile.common.factor, Layout<K, Q>::VALUES),
-          vector(tile, tile.common.vector, P), separators(tile) {
-#pragma unroll
-        for (int i = 0; i < P; ++i) {
-            carried[i] = 0;
-        }
-    }
+          vector(tile, tile.common.vector, P), separators(tile) {}
 
-    // Takes that of point t, and replaces it.
-    __device__ void step(int t, double (&right)[P]) {
-        const bool last = tile.last(t);
-#pragma unroll
-        for (int i = 0; i < P; ++i) {
-            right[i] += carried[i];
-        }
+    // Takes that of point t, from which what earlier points leave has been subtracted, and replaces
+    // it; subtracts what is to be subtracted from that of the next point.
+    __device__ void step(int t, double (&right)[P], double (&next)[P]) {
         if (tile.separates(t)) {
             separators.start(right);
             return;
@@ -38,37 +29,33 @@ template <typename T, int K, int Q, typename Where> class ForwardSubstitution {
         row.forward(right);
         vector.store(t, 0, right);
         separators.extend(t, right);
-        if (!last) {
+        if (!tile.last(t)) {
+            double carried[P];
             factor.load(t, Layout<K, Q>::UPPER, row.link_values);
             row.carry(right, carried);
-        }
-    }
-
-    // `next` is what the last point of the sweep has for the one that follows.
-    __device__ void finish(double (&next)[P]) {
-        if (Where::CHUNKED) {
 #pragma unroll
             for (int i = 0; i < P; ++i) {
                 next[i] += carried[i];
             }
-            separators.finish(next);
         }
     }
+
+    // Takes what there is for the point that follows the last of the sweep.
+    __device__ void finish(const double (&next)[P]) { separators.finish(next); }
 
   private:
     const Where &tile;
     const Workspace<T> factor;
     const Workspace<double> vector;
     Separators<K, Q, Where> separators;
-    double carried[P];
 };
 
 // Backward substitution of `vector`; accept(t, x) takes every block, the last point first. A lane
 // that has no point t gets none.
 template <typename T, int K, int Q, typename Where, typename Accept>
-__device__ void substitute_back(const ThreadProblem &common, Accept accept) {
+__device__ void substitute_back(const Where &tile, Accept accept) {
     constexpr int P = K * Q;
-    const Where tile(common);
+    const ThreadProblem &common = tile.common;
     const Workspace<T> factor(tile, common.factor, Layout<K, Q>::VALUES);
     const Workspace<double> vector(tile, common.vector, P);
     double next[P];
@@ -97,11 +84,10 @@ __device__ void substitute_back(const ThreadProblem &common, Accept accept) {
     }
 }
 
-// Block t of the iterate becomes x, or is increased by it.
+// Block t of the iterate becomes x, or is increased by it; `sum` is what it is then.
 template <int P>
-__device__ void add_to(const Workspace<double> &iterate, int t, const double (&x)[P],
-                       bool increase) {
-    double sum[P];
+__device__ void add_to(const Workspace<double> &iterate, int t, const double (&x)[P], bool increase,
+                       double (&sum)[P]) {
     if (increase) {
         iterate.load(t, 0, sum);
     }

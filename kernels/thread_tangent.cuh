@@ -90,11 +90,11 @@ __device__ void substitute_directions(const ThreadTangent &p) {
     Direction<T, Where> d_steps(tile, p.steps, int(problem.steps.time), p.steps_ring);
     ForwardSubstitution<T, K, Q, Where> substitution(tile);
 
-    double z[P], z_next[P], right[P], length[K], d_length[K], d_mean = 0;
+    double z[P], z_next[P], right[P], carried[P], length[K], d_length[K], d_mean = 0;
     solution.load(0, 0, z_next);
 #pragma unroll
     for (int i = 0; i < P; ++i) {
-        right[i] = 0;
+        right[i] = carried[i] = 0;
     }
 #pragma unroll 1
     for (int t = 0; t < tile.points(); ++t) {
@@ -189,7 +189,12 @@ __device__ void substitute_directions(const ThreadTangent &p) {
         if (problem.refinement > 0) {
             given.store(t, 0, right);
         }
-        substitution.step(t, right);
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            right[i] += carried[i];
+            carried[i] = 0;
+        }
+        substitution.step(t, right, carried);
 #pragma unroll
         for (int i = 0; i < P; ++i) {
             right[i] = right_next[i];
@@ -197,6 +202,10 @@ __device__ void substitute_directions(const ThreadTangent &p) {
     }
     if (problem.refinement > 0) {
         add_to_next(tile, given, right);
+    }
+#pragma unroll
+    for (int i = 0; i < P; ++i) {
+        right[i] += carried[i];
     }
     substitution.finish(right);
 }
@@ -206,23 +215,26 @@ __device__ void tangent(const ThreadTangent &p) {
     constexpr int P = K * Q;
     const ThreadProblem &common = p.common;
     const int refinement = common.problem.refinement;
-    const Where tile(common);
-    const Workspace<double> direction(tile, common.direction, P);
 
     substitute_directions<T, K, Q, Where>(p);
 #pragma unroll 1
     for (int step = 0; step < refinement; ++step) {
-        substitute_back<T, K, Q, Where>(common, [&](int t, const double(&x)[P]) {
+        const Where tile(common);
+        const Workspace<double> direction(tile, common.direction, P);
+        substitute_back<T, K, Q>(tile, [&](int t, const double(&x)[P]) {
             if (tile.has(t)) {
-                add_to(direction, t, x, step > 0);
+                double sum[P];
+                add_to(direction, t, x, step > 0, sum);
             }
         });
         substitute_residual<T, K, Q, Where, false>(common, common.direction);
     }
+    const Where tile(common);
+    const Workspace<double> direction(tile, common.direction, P);
     const bool live = p.status[tile.system(tile.lane)].kind == STATUS_OK;
     const Array<T, Where> array = unknowns<T, P>(tile, p.tangent);
     Stream<T, true, Where> out(array);
-    substitute_back<T, K, Q, Where>(common, [&](int t, const double(&x)[P]) {
+    substitute_back<T, K, Q>(tile, [&](int t, const double(&x)[P]) {
         if (tile.has(t)) {
             double sum[P];
             if (refinement > 0) {

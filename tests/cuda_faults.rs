@@ -39,8 +39,8 @@ fn every_operation_may_fail_once() {
     let simulator = Simulator::preload().unwrap();
     let gpu = CudaDevice::get(0).unwrap();
     let device = Device::cuda(0).unwrap();
-    // Shared coefficients (bit 0), so that there are partial sums to add up.
-    let case = Case::new(6, 4, 1, 2, 1, (1, 2), 1, Options::default(), 3);
+    // Shared coefficients (bit 0), and more systems than a block has: there are partial sums to add up.
+    let case = Case::new(40, 4, 1, 2, 1, (1, 2), 1, Options::default(), 3);
     let expected = step(&device, &case).unwrap();
     let free = gpu.free_memory().unwrap();
     let all_is_well = |what: &str| {

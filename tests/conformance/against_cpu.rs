@@ -115,20 +115,30 @@ fn the_plan_tells_how_a_batch_is_solved() {
     subject.finish();
 }
 
-/// The suite once more with a team a system everywhere, also where there are kernels for a system a
-/// thread.
-#[test]
-fn the_suite_holds_with_teams() {
+/// The suite once more with another path, wherever there are kernels for that.
+fn suite_holds_with(path: &str) {
     const VARIABLE: &str = "MECHANISTIC_CUDA_PATH";
     if std::env::var_os(VARIABLE).is_some() {
         return;
     }
     let tests = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["cuda::", "against_cpu::"])
-        .env(VARIABLE, "team")
+        .env(VARIABLE, path)
         .output()
         .unwrap();
     let printed = String::from_utf8_lossy(&tests.stdout);
     assert!(tests.status.success(), "{printed}\n{}", String::from_utf8_lossy(&tests.stderr));
     assert!(printed.contains("solutions_are_those_of_the_dense_reference ... ok"), "{printed}");
+}
+
+/// Also where a system a thread is otherwise chosen.
+#[test]
+fn the_suite_holds_with_teams() {
+    suite_holds_with("team");
+}
+
+/// Also for short systems.
+#[test]
+fn the_suite_holds_with_chunks_of_time() {
+    suite_holds_with("chunk");
 }

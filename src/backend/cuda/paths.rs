@@ -16,7 +16,8 @@ use crate::shape::ProblemShape;
 /// (the latter two where there are kernels for the shape).
 const VARIABLE: &str = "MECHANISTIC_CUDA_PATH";
 
-// A system a thread wherever there are kernels for that. What bounds these solves is the issue of
+// A system a thread, or a chunk of its time points a thread (Plan::best chooses), wherever there are
+// kernels for that. What bounds these solves is the issue of
 // instructions: a scheduler issues one a clock, so that the time is the instructions of a warp times
 // the warps that share a scheduler, ⌈warps / schedulers⌉. Instructions of a warp for each time point,
 // solve + gradient, as the simulator counts them:

@@ -14,8 +14,25 @@ use crate::shape::{ProblemShape, stride};
 pub const TILE: usize = 32;
 /// (K, Q) for which there are kernels: as in `kernels/thread_sizes.cuh`.
 const SIZES: [(usize, usize); 6] = [(1, 2), (1, 3), (1, 4), (2, 2), (2, 3), (3, 2)];
+/// The same for chunks.
+const CHUNK_SIZES: [(usize, usize); 4] = [(1, 2), (1, 3), (1, 4), (2, 2)];
+// What a time point costs, as the simulator counts it (solve + gradient):
+//
+//     (K, Q), precision                          (1, 3)       (2, 2)       (2, 3)
+//     warp instructions, system a thread, f64    3448         5758         8782
+//     the same, f32 with the square root         6977                      17598
+//     chunk a thread                             5037         9144
+//     each level of the separators (a chunk's)   2286         3670
+//
+// In units of the first line: 2 for the square root, at most 5/3 for a chunk's point, 3/4 for a level.
+// A warp moves 51 to 73 kB a point, half as much again with chunks, and a multiprocessor's share of
+// the memory's bandwidth is about 10 bytes a clock: 1.5 units a warp; a third of that while all fits the
+// second-level cache.
+
 /// Warp schedulers of a multiprocessor: each issues one instruction a clock.
-const SCHEDULERS: usize = 4;
+const SCHEDULERS: f64 = 4.0;
+/// Bytes of a workspace that stays in the second-level cache, which has 40 MiB or more on data-centre GPUs.
+const CACHE: usize = 32 << 20;
 /// Most bytes of shared memory a block: what every device gives without being asked.
 const MOST_SHARED: usize = 48 << 10;
 /// Where the arrays of the workspace begin: at multiples of this.
@@ -279,7 +296,8 @@ impl Plan {
         let most = inputs.iter().map(|input| input.values).max().unwrap_or(0);
         let unknowns = shape.points.saturating_mul(shape.block());
         let still = inputs.iter().filter(|input| input.still).map(|input| input.values);
-        SIZES.contains(&(shape.states(), shape.derivatives()))
+        let sizes = if chunks.is_some() { &CHUNK_SIZES[..] } else { &SIZES[..] };
+        sizes.contains(&(shape.states(), shape.derivatives()))
             && options.formulation == Formulation::LeastSquares
             && !options.periodic
             && options.smoothness != Smoothness::TaylorCentral
@@ -287,16 +305,22 @@ impl Plan {
             && still.max().unwrap_or(0) <= MOST_SHARED / TILE / 8
     }
 
-    /// Time of a solve and its gradient, in instructions that a scheduler issues one after the other:
-    /// those of a warp, times the warps that share a scheduler.
+    /// Time of a solve and its gradient, in the time in which a scheduler issues what a warp with a
+    /// system a thread needs for a time point: the longer of issuing all instructions, by the
+    /// schedulers that have warps, and of moving all bytes.
     fn time(&self, batch: usize, multiprocessors: usize) -> f64 {
-        let schedulers = SCHEDULERS * multiprocessors;
-        let sharing = (self.tiles(batch) as f64 / schedulers as f64).max(1.0);
+        let multiprocessors = multiprocessors as f64;
+        let sharing = (self.tiles(batch) as f64 / (SCHEDULERS * multiprocessors)).max(1.0);
+        let points = self.points as f64;
+        let of_memory = if self.workspace(batch).bytes <= CACHE { 0.5 } else { 1.5 };
+        let moving = of_memory * points * (batch as f64 / TILE as f64) / multiprocessors;
         match self.chunks {
-            None => sharing * self.points as f64,
+            None => (sharing * if self.square_root { 2.0 } else { 1.0 } * points).max(moving),
             Some(chunks) => {
-                let sharing = sharing.max(chunks.warps() as f64 / SCHEDULERS as f64);
-                sharing * (2.0 * chunks.longest(self.points) as f64 + f64::from(chunks.bits))
+                // The warps of a system have one multiprocessor.
+                let sharing = sharing.max(chunks.warps() as f64 / SCHEDULERS);
+                let longest = chunks.longest(self.points) as f64;
+                (sharing * (5.0 / 3.0 * longest + 0.75 * f64::from(chunks.bits))).max(1.5 * moving)
             }
         }
     }

@@ -2,11 +2,16 @@
 
 mod chunks;
 
+use half::{bf16, f16};
+
 use super::chunks::Chunks;
 use super::plan::Plan;
 use super::*;
 use crate::adjoint::{Cotangent, Tangents};
 use crate::backend::Engine as _;
+use crate::backend::cuda::batch::{Batch, Part};
+use crate::backend::cuda::memory::Buffer;
+use crate::backend::cuda::results::SolutionBuffers;
 use crate::backend::cuda::{Engine, testing};
 use crate::device::Device;
 use crate::options::{Factorization, Options, RowScaling, Smoothness, Weights};
@@ -86,14 +91,19 @@ impl<T: Real> Case<T> {
     }
 }
 
+fn plan<T: Real>(shape: &ProblemShape, options: &Options, chunks: Option<Chunks>) -> Plan {
+    let limits = *testing::device().limits();
+    let plan = match chunks {
+        None => Plan::new::<T>(shape, options),
+        Some(chunks) => Plan::chunked::<T>(shape, options, chunks, limits.shared_memory),
+    };
+    plan.expect("a size with kernels")
+}
+
 /// An engine of the device with this path.
 fn engine<T: Real>(shape: &ProblemShape, options: &Options, chunks: Option<Chunks>) -> Engine<T> {
     let device = testing::device();
-    let plan = match chunks {
-        None => Plan::new::<T>(shape, options),
-        Some(chunks) => Plan::chunked::<T>(shape, options, chunks, device.limits().shared_memory),
-    };
-    let path = ThreadPath::<T>::new(&device, plan.expect("a size with kernels")).unwrap();
+    let path = ThreadPath::<T>::new(&device, plan::<T>(shape, options, chunks)).unwrap();
     Engine::with_path(&device, shape, options, Box::new(path)).unwrap()
 }
 
@@ -411,4 +421,93 @@ fn what_has_no_kernels_is_left_to_others() {
     // Coefficients that stand still must fit the shared memory of a block.
     assert!(!supports(Sizes { equations: 60, shared: 0b10, ..SIZES }, options));
     assert!(supports(Sizes { equations: 60, ..SIZES }, options));
+}
+
+/// Values that every storage has exactly.
+#[test]
+fn inputs_are_read_in_any_storage() {
+    fn check<T: Real>(chunks: Option<Chunks>) {
+        let sizes = Sizes { batch: 3, points: 19, ..SIZES };
+        let mut case = Case::<T>::new(sizes, options(Smoothness::Taylor), 4);
+        for array in &mut case.arrays {
+            for value in array {
+                *value = T::of((value.to_double() * 16.0).round() / 16.0);
+            }
+        }
+        let problem = case.problem();
+        let shape = problem.shape();
+        let mut engine = engine::<T>(shape, &case.options, chunks);
+        let values: usize = shape.solution().iter().product();
+        let mut expected = Solution {
+            values: vec![T::zero(); values],
+            epsilon: vec![T::zero(); 3],
+            status: vec![Status::Ok; 3],
+        };
+        engine.solve(&problem, &mut expected).unwrap();
+
+        let device = testing::device();
+        let path = ThreadPath::<T>::new(&device, plan::<T>(shape, &case.options, chunks)).unwrap();
+        let nothing = |_| Ok(());
+        let made = Batch::with_path(&device, shape, &case.options, Box::new(path), nothing);
+        let (mut batch, ()) = made.unwrap();
+        let [c, b, v, s] = &case.arrays;
+        let half: Vec<f16> = c.iter().map(|x| f16::from_f64(x.to_double())).collect();
+        let brain: Vec<bf16> = b.iter().map(|x| bf16::from_f64(x.to_double())).collect();
+        let single: Vec<f32> = v.iter().map(|x| x.to_double() as f32).collect();
+        let double: Vec<f64> = s.iter().map(|x| x.to_double()).collect();
+        let half = Buffer::from_host(&device, "coefficients", &half).unwrap();
+        let brain = Buffer::from_host(&device, "rhs", &brain).unwrap();
+        let single = Buffer::from_host(&device, "initial_values", &single).unwrap();
+        let double = Buffer::from_host(&device, "steps", &double).unwrap();
+        let inputs = [(&half).into(), (&brain).into(), (&single).into(), (&double).into()];
+        let mut solution = SolutionBuffers::<T>::new(&device, shape, 3).unwrap();
+        let whole = Part { first: 0, systems: 3 };
+        batch.solve(whole, inputs, &mut solution.view_mut(3)).unwrap();
+        let mut actual = vec![T::zero(); values];
+        solution.values.copy_to_host("solution", &mut actual).unwrap();
+        assert!(expected.status.iter().all(|status| status.is_ok()));
+        assert_eq!(actual, expected.values);
+        assert_eq!(testing::reports(), Vec::<String>::new());
+    }
+    for chunks in [None, Some(Chunks { bits: 2 })] {
+        check::<f32>(chunks);
+        check::<f64>(chunks);
+    }
+}
+
+/// Error of u, rounded to single precision, of u'' + u = 0, u(0) = 1, u'(0) = 0 at 1001 points.
+fn oscillator_error(chunks: Option<Chunks>, refinement: Option<usize>) -> f64 {
+    const POINTS: usize = 1001;
+    let data = [&[1.0_f32, 0.0, 1.0][..], &[0.0], &[1.0, 0.0], &[0.01]];
+    let problem = Problem::new(
+        1,
+        POINTS,
+        View::new(&[1, 1, 1, 1, 3], data[0]),
+        View::new(&[1, 1, 1], data[1]),
+        View::new(&[1, 1, 1, 2], data[2]),
+        View::new(&[1, 1], data[3]),
+    )
+    .and_then(|problem| problem.extended(1))
+    .unwrap();
+    let smoothness = Smoothness::Hermite;
+    let options = Options { smoothness, refinement, ..Options::default() };
+    let mut solution =
+        Solution { values: vec![0.0; POINTS * 4], epsilon: vec![0.0], status: vec![Status::Ok] };
+    engine::<f32>(problem.shape(), &options, chunks).solve(&problem, &mut solution).unwrap();
+    assert_eq!(solution.status, [Status::Ok]);
+    let step = f64::from(data[3][0]);
+    let u = solution.values.iter().step_by(4).enumerate();
+    u.map(|(t, &u)| (f64::from(u) - (t as f64 * step).cos()).abs()).fold(0.0, f64::max)
+}
+
+#[test]
+fn single_precision_keeps_its_digits_over_many_steps() {
+    for (chunks, what) in [(None, "a system a thread"), (Some(Chunks { bits: 5 }), "32 chunks")] {
+        let unrefined = oscillator_error(chunks, Some(0));
+        let refined = oscillator_error(chunks, None);
+        println!("{what}: {unrefined:.1e}, refined {refined:.1e}");
+        // Half a unit of the last place of 1, and what the discretisation adds.
+        assert!(refined <= 3.1e-8, "{what}: {refined:e}");
+        assert!(unrefined <= 1e-4, "{what}: {unrefined:e}");
+    }
 }

