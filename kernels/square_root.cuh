@@ -1,47 +1,78 @@
 // The factor R of banded.cuh from the weighted rows themselves, WA = QR, without forming M: the
 // square-root information filter. The CPU's counterpart: src/backend/cpu/banded/square_root.rs.
 //
-// The rows that begin at block t are stacked under what the blocks before t have left over, a
-// triangle in the team's window. Householder reflections turn the two into one triangle; its first P
-// rows are row t of R, the rest is left to block t+1. The right-hand sides are one more column. With α
-// the triangle's entry, x the stack's column, ν = √(α² + xᵀx), y = x/(α + ν) and τ = 1 + α/ν, every
-// column (T, a) to the right becomes (f − T, a − f y), f = τ (T + yᵀa): the reflection with its first
-// row negated, so that ν ≥ 0 replaces α, and nothing cancels because α ≥ 0. A column is one thread's,
-// so that there is one barrier a reflection.
+// The team's window holds the triangle that the rows so far have left over; the border's part of it
+// is the corner. The rows that begin at block t are laid on a stack beside it and rotated into it
+// (Givens): rows 0 .. P of the triangle are then row t of R, the rest is left to block t+1. The
+// right-hand sides are one more column.
+//
+// Row r of the stack meets row h of the triangle in wave r + h, so that all rows of the stack are on
+// their way at once and each meets what those before it have left: two barriers a wave.
+//
+// Columns are divided by powers of two of about the size of their entries, and R is multiplied by
+// them on the way out: that changes no digit, and keeps squares within the range of single precision.
 
 #ifndef MECHANISTIC_SQUARE_ROOT_CUH
 #define MECHANISTIC_SQUARE_ROOT_CUH
 
 #include "banded.cuh"
 
+// Scales are at most two to this power, and at least its reciprocal.
+constexpr int MOST_EXPONENT = 100;
+
+// Most rows that begin at one point.
+__device__ inline int most_stacked_rows(const Problem &p, const Sizes &s)
+{
+    const int initial = p.initial_points ? p.initial_derivatives : 0;
+    const int periodic = p.periodic ? s.derivatives - 1 : 0;
+    return p.equations + s.states * (initial + periodic + p.pair.rows + p.triple.rows);
+}
+
 template <class Real, Kind KIND>
 struct RowStack {
     Banded<Real, KIND> &banded;
-    const Rows<Real, Real, KIND> &rows;
+    Rows<Real, Real, KIND> &rows;
     const Problem &problem;
     const Sizes &sizes;
     const Places &places;
     const Team<KIND> team;
 
-    // (rows, pitch), columns: block t+w, block t, block t+1 if w = 2, border, right-hand side. First
-    // the equations, then the others state by state, so that rows which are zero up to a group of
-    // columns come last.
-    Real *stack;
-    int width, pitch;
-    int of_state;  // rows of a state
-    int given;     // of them initial rows
+    const int in_blocks;  // columns, and rows of the triangle, in blocks t .. t+w
+    const int columns;    // with the border; the right-hand side comes after them
+    const int pitch;
+    const int of_state;  // smoothness rows of a state
 
-    __device__ RowStack(Banded<Real, KIND> &banded, const Rows<Real, Real, KIND> &rows, Real *stack)
+    // Of the team.
+    Real *stack;    // (rows, pitch): equations; initial and periodic rows; smoothness by state
+    Real *cosines;  // (rows): of the rotations of a wave
+    Real *sines;    // (rows)
+    Real *scales;   // (columns): block t in slot t mod (w+1), then the border
+    Real *removed;  // (columns): squared norm of what the finished rows of R hold in each column
+
+    // Rows of the point in turn.
+    int initial_rows = 0;
+    int unit_rows = 0;  // initial and periodic rows
+    int count = 0;
+
+    // `memory` has room for all of these.
+    __device__ RowStack(Banded<Real, KIND> &banded, Rows<Real, Real, KIND> &rows, Real *memory)
         : banded(banded),
           rows(rows),
           problem(rows.problem),
           sizes(rows.sizes),
           places(banded.places),
           team(rows.team),
-          stack(stack),
-          width((sizes.bandwidth + 1) * sizes.block + sizes.border + 1),
-          pitch(width | 1)
+          in_blocks((sizes.bandwidth + 1) * sizes.block),
+          columns(in_blocks + sizes.border),
+          pitch((columns + 1) | 1),
+          of_state(rows.pair.rows + rows.triple.rows)
     {
+        const int most = most_stacked_rows(problem, sizes);
+        stack = memory;
+        cosines = stack + most * pitch;
+        sines = cosines + most;
+        scales = sines + most;
+        removed = scales + columns;
     }
 
     // Before the first block.
@@ -51,55 +82,22 @@ struct RowStack {
 #pragma unroll 1
         for (int t = 0; t < sizes.bandwidth; ++t)
             enter(t);
+        const int exponent = exponent_of_step(sizes.points - 2);
+#pragma unroll 1
+        for (int i = team.rank; i < sizes.border; i += team.size) {
+            scales[in_blocks + i] = scale(exponent, i);
+            removed[in_blocks + i] = 0;
+        }
     }
 
     // Row t of R from the rows that begin at t, which must be staged, and what is left over.
     __device__ void eliminate(int t)
     {
-        const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth;
-        enter(t + w);
+        enter(t + sizes.bandwidth);
+        team.sync();
         fill(t);
-#pragma unroll 1
-        for (int i = team.rank; i < p; i += team.size)
-            banded.wholes[i] = rows.diagonal(i, i);
-        team.sync();
-        // Column `places.width` is beyond all.
-        const int border = (w + 1) * p - places.border;
-#pragma unroll 1
-        for (int row = 0; row < p; ++row) {
-            const int group_end = sizes.by_derivatives.multiple(row) + q;
-            const int count = problem.equations + group_end / q * of_state;
-            reflect(banded.block_row(t) + row * places.pitch, q + row, p + row, count, [&](int place) {
-                return place < group_end ? place : place > q + row ? place - q + p : -1;
-            });
-        }
-        const int count = problem.equations + sizes.states * of_state;
-#pragma unroll 1
-        for (int ahead = 1; ahead <= w; ++ahead) {
-            // Columns of block t + ahead: outermost, or behind those of block t.
-            const int first = ahead == w ? 0 : 2 * p;
-#pragma unroll 1
-            for (int row = 0; row < p && t + ahead < sizes.blocks; ++row)
-                reflect(banded.block_row(t + ahead) + row * places.pitch, q + row, first + row, count,
-                        [&](int place) {
-                            if (place >= places.border)
-                                return place + border;
-                            if (place > q + row && place < q + p)
-                                return first + place - q;
-                            return ahead < w && place >= q + p ? place - q - p : -1;
-                        });
-        }
-        eliminate_border_columns(count);
-        team.sync();
-        const Real *a = banded.block_row(t);
-#pragma unroll 1
-        for (int row = team.rank; row < p; row += team.size) {
-            const Real root = a[row * places.pitch + q + row], pivot = root * root;
-            banded.pivots[row] = pivot;
-            banded.reciprocals[row] = reciprocal_root(pivot);
-            banded.judged.judge(pivot, banded.wholes[row], t * p + row);
-        }
-        team.sync();
+        rotate(t, 0);
+        finish(t);
     }
 
     // The border's triangle of R and its part of the right-hand side, once all blocks are eliminated.
@@ -108,123 +106,251 @@ struct RowStack {
         const int c = sizes.border, n = c + 1;
         if (sizes.closing) {
             fill(sizes.points - 1);
-            team.sync();
-            eliminate_border_columns(problem.equations + sizes.states * of_state);
-            team.sync();
+            rotate(sizes.points - 1, in_blocks);
         }
         Real *corner = banded.corner;
 #pragma unroll 1
         for (int row = team.rank; row < c; row += team.size) {
-            const Real root = corner[row * n + row], pivot = root * root;
-            const Real reciprocal = reciprocal_root(pivot);
-            banded.judged.judge(pivot, rows.border_corner(row, row), sizes.blocks * sizes.block + row);
+            Real whole = removed[in_blocks + row];
+#pragma unroll 1
+            for (int m = 0; m <= row; ++m)
+                whole += corner[m * n + row] * corner[m * n + row];
+            const Real root = corner[row * n + row];
+            banded.judged.judge(root * root, whole, sizes.blocks * sizes.block + row);
+        }
+        team.sync();
+#pragma unroll 1
+        for (int row = team.rank; row < c; row += team.size) {
+            const Real root = corner[row * n + row];
+            const Real reciprocal = reciprocal_root(root * root) / scales[in_blocks + row];
             corner[row * n + row] = reciprocal;
             // The slack's cost, through Rᵀ: lower triangular, the slack last.
             if (row == sizes.closing)
                 corner[row * n + c] += reciprocal * Real(problem.slack_cost);
+#pragma unroll 1
+            for (int column = row + 1; column < c; ++column)
+                corner[row * n + column] *= scales[in_blocks + column];
         }
         team.sync();
         banded.store_border(factor, substituted);
     }
 
   private:
-    // A block row of zeros.
+    // Slot of a column of the window at block t.
+    __device__ int slot(int t, int column) const
+    {
+        if (column >= in_blocks)
+            return column;
+        const int ahead = sizes.by_block.quotient(column);
+        return (t + ahead) % (sizes.bandwidth + 1) * sizes.block + column - ahead * sizes.block;
+    }
+
+    // Binary exponent of the step at point t, within what every precision has room for.
+    __device__ int exponent_of_step(int t) const
+    {
+        Real sum = 0;
+#pragma unroll 1
+        for (int state = 0; state < sizes.step_states; ++state)
+            sum += rows.step(min(t, sizes.points - 2), state);
+        const int most = MOST_EXPONENT / sizes.derivatives;
+        return min(max(ilogb(sum / Real(sizes.step_states)), -most), most);
+    }
+
+    // Entries of derivative j are of the order step^j, those of the slack of the order 1.
+    __device__ Real scale(int exponent, int unknown) const
+    {
+        return scalbn(Real(1), exponent * (unknown - sizes.by_derivatives.multiple(unknown)));
+    }
+
+    // Block t comes into the window, with rows of zeros.
     __device__ void enter(int t) const
     {
         Real *a = banded.block_row(t);
 #pragma unroll 1
         for (int i = team.rank; i < sizes.block * places.pitch; i += team.size)
             a[i] = 0;
+        const int exponent = exponent_of_step(t);
+#pragma unroll 1
+        for (int i = team.rank; i < sizes.block; i += team.size) {
+            scales[slot(t, i)] = scale(exponent, i);
+            removed[slot(t, i)] = 0;
+        }
     }
 
-    __device__ void eliminate_border_columns(int count) const
+    // A row of the triangle.
+    struct Head {
+        Real *values;
+        int diagonal;   // place of its diagonal entry
+        int ahead;      // it is of block t + ahead
+        int group_end;  // where its outermost columns end
+    };
+
+    __device__ Head head(int t, int h) const
     {
-        const int c = sizes.border, first = (sizes.bandwidth + 1) * sizes.block;
-#pragma unroll 1
-        for (int row = 0; row < c; ++row)
-            reflect(banded.corner + row * (c + 1), row, first + row, count,
-                    [&](int place) { return place > row && place <= c ? first + place : -1; });
+        if (h >= in_blocks) {
+            const int row = h - in_blocks;
+            return {banded.corner + row * (sizes.border + 1), row, 0, 0};
+        }
+        const int ahead = sizes.by_block.quotient(h), row = h - ahead * sizes.block;
+        return {banded.block_row(t + ahead) + row * places.pitch, sizes.derivatives + row, ahead,
+                sizes.by_derivatives.multiple(row) + sizes.derivatives};
     }
 
-    // Reflects a column of the first `count` rows of the stack into a row of the triangle, whose
-    // diagonal entry is at `diagonal`. column_of(place) is the stack's column of a place of that row,
-    // or -1 if that place is zero, or done.
-    template <class Columns>
-    __device__ void reflect(Real *head, int diagonal, int column, int count, Columns column_of) const
+    // Place of a column in row h of the triangle, which begins before it; −1 if it is zero there.
+    __device__ int place(int h, const Head &head, int column) const
     {
-        const Real alpha = head[diagonal];
-        Real squares = alpha * alpha;
-#pragma unroll 4
-        for (int r = 0; r < count; ++r)
-            squares += stack[r * pitch + column] * stack[r * pitch + column];
-        const Real norm = sqrt(squares), divisor = norm == 0 ? Real(1) : norm;
-        const Real scale = Real(1) / (alpha + divisor), tau = Real(1) + alpha / divisor;
+        const int p = sizes.block, q = sizes.derivatives;
+        if (column >= in_blocks)
+            return (h >= in_blocks ? 0 : places.border) + column - in_blocks;
+        const int block = sizes.by_block.quotient(column), i = column - block * p;
+        const int distance = block - head.ahead;
+        if (distance == 0)
+            return q + i;
+        if (distance < sizes.bandwidth)
+            return q + p + i;
+        return i < head.group_end ? i : -1;
+    }
+
+    // Rotates the stack into the rows of the triangle from `first` on.
+    __device__ void rotate(int t, int first) const
+    {
+        const int heads = columns - first;
 #pragma unroll 1
-        for (int place = team.rank; place < places.width; place += team.size) {
-            const int other = column_of(place);
-            if (other < 0)
+        for (int wave = 0; wave < count + heads - 1; ++wave) {
+            const int from = max(0, wave - heads + 1), to = min(count, wave + 1);
+#pragma unroll 1
+            for (int row = from + team.rank; row < to; row += team.size)
+                aim(t, row, first + wave - row);
+            team.sync();
+#pragma unroll 1
+            for (int row = from; row < to; ++row)
+                if (sines[row] != 0)
+                    turn(t, row, first + wave - row);
+            team.sync();
+        }
+    }
+
+    // The rotation that turns the diagonal entry a of row h of the triangle and the entry b of the
+    // stack's row into (√(a² + b²), 0). Where both are so small that their squares lose digits (what
+    // cancellation leaves of a zero, say), b passes for zero: a rotation by an inaccurate angle would
+    // spoil the rest of its rows.
+    __device__ void aim(int t, int row, int h) const
+    {
+        const Head head = this->head(t, h);
+        const Real a = head.values[head.diagonal], b = stack[row * pitch + h];
+        const Real squares = a * a + b * b;
+        const Real least = sizeof(Real) == 8 ? Real(DBL_MIN / DBL_EPSILON) : Real(FLT_MIN / FLT_EPSILON);
+        const bool absent = h < in_blocks && t + head.ahead >= sizes.blocks;
+        if (b == 0 || squares < least || absent) {
+            sines[row] = 0;
+            return;
+        }
+        const Real reciprocal = Real(1) / sqrt(squares);
+        cosines[row] = a * reciprocal;
+        sines[row] = b * reciprocal;
+        head.values[head.diagonal] = squares * reciprocal;
+    }
+
+    // Applies it to the columns behind.
+    __device__ void turn(int t, int row, int h) const
+    {
+        const Head head = this->head(t, h);
+        const Real cosine = cosines[row], sine = sines[row];
+#pragma unroll 1
+        for (int column = h + 1 + team.rank; column <= columns; column += team.size) {
+            const int place = this->place(h, head, column);
+            if (place < 0)
                 continue;
-            Real along = 0;
-#pragma unroll 4
-            for (int r = 0; r < count; ++r)
-                along += stack[r * pitch + column] * stack[r * pitch + other];
-            const Real factor = tau * (head[place] + scale * along);
-            head[place] = factor - head[place];
-#pragma unroll 4
-            for (int r = 0; r < count; ++r)
-                stack[r * pitch + other] -= factor * scale * stack[r * pitch + column];
+            const Real a = head.values[place], b = stack[row * pitch + column];
+            head.values[place] = cosine * a + sine * b;
+            stack[row * pitch + column] = cosine * b - sine * a;
+        }
+    }
+
+    // Row t of R is complete.
+    __device__ void finish(int t) const
+    {
+        const int p = sizes.block, q = sizes.derivatives;
+        Real *a = banded.block_row(t);
+#pragma unroll 1
+        for (int row = team.rank; row < p; row += team.size) {
+            const int column = slot(t, row);
+            const Real root = a[row * places.pitch + q + row], pivot = root * root;
+            const Real whole = removed[column] + squares_of(a, q + row, 0, row + 1);
+            banded.judged.judge(pivot, whole, t * p + row);
+            banded.reciprocals[row] = reciprocal_root(pivot) / scales[column];
+        }
+#pragma unroll 1
+        for (int column = p + team.rank; column < columns; column += team.size) {
+            const bool outermost = column >= sizes.bandwidth * p && column < in_blocks;
+            const int i = column - sizes.bandwidth * p;
+            const int at = outermost ? i : column < in_blocks ? q + column : places.border + column - in_blocks;
+            removed[slot(t, column)] +=
+                squares_of(a, at, outermost ? sizes.by_derivatives.multiple(i) : 0, p);
         }
         team.sync();
-        if (team.rank == 0)
-            head[diagonal] = norm;
+#pragma unroll 1
+        for (int index = team.rank; index < p * places.stored; index += team.size) {
+            const int row = places.by_stored.quotient(index), place = index - row * places.stored;
+            int column = place - q;
+            if (place >= places.border)
+                column = in_blocks + place - places.border;
+            else if (place < sizes.by_derivatives.multiple(row) + q)
+                column = sizes.bandwidth * p + place;
+            else if (place < q + row)
+                continue;
+            a[row * places.pitch + place] *= scales[slot(t, column)];
+        }
+        team.sync();
+    }
+
+    // Sum of the squares at a place over the rows from .. to of a block row.
+    __device__ Real squares_of(const Real *a, int place, int from, int to) const
+    {
+        Real sum = 0;
+#pragma unroll 1
+        for (int row = from; row < to; ++row)
+            sum += a[row * places.pitch + place] * a[row * places.pitch + place];
+        return sum;
     }
 
     // Lays the rows that begin at point t on the stack.
     __device__ void fill(int t)
     {
-        const bool first = t == 0 && problem.periodic;
-        given = t < problem.initial_points ? problem.initial_derivatives : 0;
-        of_state = given + problem.pair.rows + problem.triple.rows +
-                   (first ? sizes.derivatives - 1 : 0);
-        const int count = problem.equations + sizes.states * of_state;
+        initial_rows = t < problem.initial_points ? sizes.states * problem.initial_derivatives : 0;
+        unit_rows = initial_rows;
+        if (t == 0 && problem.periodic)
+            unit_rows += sizes.states * (sizes.derivatives - 1);
+        count = problem.equations + unit_rows + sizes.states * of_state;
+        const int width = columns + 1;
 #pragma unroll 1
         for (int index = team.rank; index < count * width; index += team.size) {
             const int row = index / width, column = index - row * width;
-            stack[row * pitch + column] = entry(t, row, column);
+            stack[row * pitch + column] =
+                column == columns ? right_hand_side(row)
+                                  : entry(t, row, column) / scales[slot(t, column)];
         }
+        team.sync();
     }
 
-    // Entry of the stack.
     __device__ Real entry(int t, int row, int column) const
     {
-        const int p = sizes.block, w = sizes.bandwidth;
-        if (column >= (w + 1) * p) {
-            const int border = column - (w + 1) * p;
-            if (border == sizes.border)
-                return right_hand_side(row);
-            if (border == sizes.closing)
+        if (column >= in_blocks) {
+            const int i = column - in_blocks;
+            if (i == sizes.closing)
                 return slack(t, row);
             const int distance = sizes.points - 1 - t;
-            Real sum = distance <= w ? entry_at(row, distance, border) : Real(0);
-            if (t == 0 && periodic(row, border))
-                sum -= Real(problem.weight_periodic);
-            return sum;
+            Real value = distance <= sizes.bandwidth ? entry_at(row, distance, i) : Real(0);
+            if (t == 0 && i == periodic_unknown(row))
+                value -= Real(problem.weight_periodic);
+            return value;
         }
-        const int region = column / p, distance = region == 0 ? w : region - 1;
+        const int distance = sizes.by_block.quotient(column), i = column - distance * sizes.block;
         if (t + distance >= sizes.blocks)
             return 0;
-        const int i = column - region * p;
-        Real sum = entry_at(row, distance, i);
-        if (t == 0 && distance == 0 && periodic(row, i))
-            sum += Real(problem.weight_periodic);
-        return sum;
-    }
-
-    // State and number within the state of a row that is none of the equations.
-    __device__ int2 place_of(int row) const
-    {
-        const int state = (row - problem.equations) / of_state;
-        return make_int2(state, row - problem.equations - state * of_state);
+        if (t == 0 && distance == 0 && i == periodic_unknown(row))
+            return Real(problem.weight_periodic);
+        return entry_at(row, distance, i);
     }
 
     // Entry at unknown i of point t + distance, but for periodic rows.
@@ -237,16 +363,18 @@ struct RowStack {
             return rows.equation_factor *
                    rows.coefficients[row * sizes.equation_columns + state * sizes.equation_derivatives + j];
         }
-        const int2 place = place_of(row);
-        if (place.x != state)
+        const int unit = row - problem.equations;
+        if (unit < initial_rows) {
+            const bool own = distance == 0 && j < problem.initial_derivatives &&
+                             unit == state * problem.initial_derivatives + j;
+            return own ? rows.initial_factor(j) : Real(0);
+        }
+        int r = unit - unit_rows - state * of_state;
+        if (unit < unit_rows || r < 0 || r >= of_state)
             return 0;
-        if (place.y < given)
-            return distance == 0 && place.y == j ? rows.initial_factor(j) : Real(0);
-        int r = place.y - given;
         if (r < rows.pair.rows)
             return smoothness(rows.pair, r, distance, state, j);
-        r -= rows.pair.rows;
-        return r < rows.triple.rows ? smoothness(rows.triple, r, distance, state, j) : Real(0);
+        return smoothness(rows.triple, r - rows.pair.rows, distance, state, j);
     }
 
     __device__ Real smoothness(const SharedTable<Real> &family, int row, int distance, int state,
@@ -258,35 +386,33 @@ struct RowStack {
         return Real(problem.weight_smoothness * c) * rows.powers(family, 0, state)[j];
     }
 
-    // Whether a row is the periodic one of unknown i.
-    __device__ bool periodic(int row, int i) const
+    // The unknown that a row makes periodic, or −1.
+    __device__ int periodic_unknown(int row) const
     {
-        if (row < problem.equations)
-            return false;
-        const int2 place = place_of(row);
-        const int j = place.y - given - rows.pair.rows - rows.triple.rows;
-        return j >= 0 && i == place.x * sizes.derivatives + j;
+        const int r = row - problem.equations - initial_rows, q = sizes.derivatives;
+        if (r < 0 || r >= unit_rows - initial_rows)
+            return -1;
+        const int state = r / (q - 1);
+        return state * q + r - state * (q - 1);
     }
 
     __device__ Real right_hand_side(int row) const
     {
         if (row < problem.equations)
             return rows.equation_factor * rows.rhs[row];
-        const int2 place = place_of(row);
-        return place.y < given ? rows.initial_factor(place.y) *
-                                     rows.initial[place.x * problem.initial_derivatives + place.y]
-                               : Real(0);
+        const int unit = row - problem.equations;
+        if (unit >= initial_rows)
+            return 0;
+        return rows.initial_factor(unit % problem.initial_derivatives) * rows.initial[unit];
     }
 
     __device__ Real slack(int t, int row) const
     {
-        if (row < problem.equations)
+        const int r = row - problem.equations - unit_rows;
+        if (r < 0)
             return 0;
-        const int r = place_of(row).y - given;
-        const bool pair = r >= 0 && r < rows.pair.rows && t + 2 <= sizes.points;
-        const bool triple = r >= rows.pair.rows && r < rows.pair.rows + rows.triple.rows &&
-                            t + 3 <= sizes.points;
-        return pair || triple ? Real(problem.weight_smoothness) : Real(0);
+        const int points = r % of_state < rows.pair.rows ? 2 : 3;
+        return t + points <= sizes.points ? Real(problem.weight_smoothness) : Real(0);
     }
 };
 

@@ -17,7 +17,6 @@
 
 #include <cfloat>
 
-#include "square_root.cuh"
 #include "team_solve.cuh"
 
 // How the system ended.
@@ -37,7 +36,8 @@ __device__ Status verdict(const Faults &faults, const Pivots<Real> &pivots, bool
     return {overflow ? STATUS_OVERFLOW : STATUS_OK, 0, 0};
 }
 
-template <class Real, Kind KIND>
+// FROM_ROWS: by the square root of square_root.cuh instead of Cholesky.
+template <class Real, Kind KIND, bool FROM_ROWS = false>
 __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
 {
     const Desk<Real, KIND> desk(plan);
@@ -61,7 +61,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
         Real *factor = static_cast<Real *>(plan.factor) + system * plan.factor_values;
 
         rows.start(system);
-        if (plan.problem.square_root) {
+        if constexpr (FROM_ROWS) {
             RowStack<Real, KIND> stack(banded, rows, rows_of_stack);
             stack.start();
 #pragma unroll 1
@@ -130,7 +130,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
         const double epsilon = sizeof(Real) == 8 ? DBL_EPSILON : FLT_EPSILON;
         // Written so that a NaN is uncertain too.
         const bool certain =
-            epsilon * (plan.problem.square_root ? sqrt(squares) : squares) < MOST_UNCERTAINTY;
+            epsilon * (FROM_ROWS ? sqrt(squares) : squares) < MOST_UNCERTAINTY;
         const Faults faults = desk.gather(rows.faults, [](Faults &all, const Faults &other) {
             all.inputs |= other.inputs;
             all.step = min(all.step, other.step);

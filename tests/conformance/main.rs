@@ -7,6 +7,7 @@
 mod against_cpu;
 mod broken;
 mod golden;
+mod precision;
 mod solver;
 #[path = "../support/mod.rs"]
 mod support;
@@ -18,11 +19,13 @@ pub struct Subject {
     device: Device,
     /// Of the random cases, one in so many.
     one_in: u32,
+    /// Of one system.
+    most_points: usize,
 }
 
 impl Subject {
     fn cpu() -> Self {
-        Subject { device: Device::Cpu, one_in: 1 }
+        Subject { device: Device::Cpu, one_in: 1, most_points: usize::MAX }
     }
 
     /// The simulated GPU.
@@ -30,7 +33,7 @@ impl Subject {
     fn cuda() -> Self {
         cuda_sim::simulator::Simulator::preload().expect("the simulator can be loaded");
         let device = Device::cuda(0).expect("the simulated device can be opened");
-        Subject { device, one_in: 8 }
+        Subject { device, one_in: 8, most_points: 1000 }
     }
 
     /// A solver on the device.
@@ -63,6 +66,11 @@ macro_rules! conformance {
             solver::corner_shapes_are_solved_and_differentiated,
             solver::the_square_root_has_digits_where_cholesky_has_none,
             solver::single_precision_agrees_with_double_to_rounding,
+            precision::double_precision_by_default_has_nine_digits,
+            precision::single_precision_by_default_is_exact_to_rounding,
+            precision::the_square_root_alone_has_five_digits_in_single_precision_and_cholesky_none,
+            precision::derivatives_in_single_precision_are_those_of_double,
+            precision::long_and_fine_grids_are_solved_in_single_precision,
             golden::solutions_and_gradients_agree_with_the_published_implementations,
             broken::a_broken_system_is_reported_and_leaves_its_neighbours_bit_identical,
             broken::a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it,

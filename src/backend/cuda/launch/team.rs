@@ -54,7 +54,10 @@ impl<T: Real> TeamPath<T> {
         Ok(TeamPath {
             device: device.clone(),
             plan,
-            forward: kernel("team_forward", "forward")?,
+            forward: match plan.square_root() {
+                false => kernel("team_forward", "forward")?,
+                true => kernel("team_forward_root", "forward_root")?,
+            },
             adjoint: kernel("team_adjoint", "adjoint")?,
             tangent: kernel("team_tangent", "tangent")?,
             defects: kernel("team_defects", "defects")?,

@@ -194,6 +194,11 @@ impl Plan {
         }
     }
 
+    /// Whether the rows are factorised themselves.
+    pub fn square_root(&self) -> bool {
+        self.stacked_rows > 0
+    }
+
     /// P.
     fn block(&self) -> usize {
         self.states * self.derivatives
@@ -224,10 +229,13 @@ impl Plan {
         rows.saturating_mul(self.width() | 1)
     }
 
-    /// Of the rows on their way into the square root.
+    /// Of the rows on their way into the square root, and what belongs to them; 0 for Cholesky.
     fn stack_values(&self) -> usize {
-        let columns = (self.bandwidth() + 1) * self.block() + self.border + 1;
-        self.stacked_rows.saturating_mul(columns | 1)
+        if !self.square_root() {
+            return 0;
+        }
+        let columns = (self.bandwidth() + 1) * self.block() + self.border;
+        self.stacked_rows.saturating_mul(((columns + 1) | 1) + 2).saturating_add(2 * columns)
     }
 
     /// N·P.

@@ -1,0 +1,176 @@
+//! Digits: u'' + u = 0 over 1000 steps of 0.01, where single precision is said to fail.
+
+use super::Subject;
+use mechanistic::{
+    Cotangent, Factorization, Gradients, Options, Problem, Real, Smoothness, Solution, Status,
+    Tangents, View,
+};
+
+const POINTS: usize = 1000;
+
+/// Of values (N, K, Q), Q.
+const DERIVATIVES: usize = 4;
+
+/// P = 4 and 8: more than one way of solving on a GPU.
+const STATES: [usize; 2] = [1, 2];
+
+struct Outcome<T> {
+    solution: Solution<T>,
+    gradients: Gradients<T>,
+    tangent: Vec<T>,
+    /// The step that was solved with.
+    step: f64,
+}
+
+fn round<T: Real>(values: &[f64]) -> Vec<T> {
+    values.iter().map(|&value| T::of(value)).collect()
+}
+
+/// Solves so many independent oscillators as one system, and differentiates, with Hermite rows. All
+/// inputs are representable in single precision.
+fn oscillator<T: Real>(subject: &Subject, states: usize, options: &Options) -> Outcome<T> {
+    let step = f64::from(0.01_f32);
+    let mut coefficients = vec![0.0; states * states * 3];
+    for state in 0..states {
+        coefficients[(state * states + state) * 3..][..3].copy_from_slice(&[1.0, 0.0, 1.0]);
+    }
+    let initial = [0.0, 1.0].repeat(states);
+    let data = [&coefficients[..], &vec![0.0; states], &initial, &[step]].map(round::<T>);
+    let coefficients = [1, 1, states, states, 3];
+    let (rhs, initial) = ([1, 1, states], [1, 1, states, 2]);
+    let problem = Problem::new(
+        1,
+        POINTS,
+        View::new(&coefficients, &data[0]),
+        View::new(&rhs, &data[1]),
+        View::new(&initial, &data[2]),
+        View::new(&[1, 1], &data[3]),
+    )
+    .and_then(|problem| problem.extended(1))
+    .unwrap();
+    let mut solver = subject.solver(problem.shape(), options);
+    let solution = solver.solve(&problem).unwrap().clone();
+    // A smooth loss of u and u'.
+    let cotangent: Vec<f64> = (0..POINTS * states * DERIVATIVES)
+        .map(|at| match at % DERIVATIVES {
+            0 => (at as f64 * 0.001).cos(),
+            1 => 0.25,
+            _ => 0.0,
+        })
+        .collect();
+    let cotangent = round::<T>(&cotangent);
+    let gradients =
+        solver.vjp(&problem, &Cotangent { values: &cotangent, epsilon: None }).unwrap().clone();
+    let direction = round::<T>(&[0.5, 0.25, -1.0].repeat(states * states));
+    let tangents = Tangents { coefficients: Some(&direction), ..Tangents::default() };
+    let tangent = solver.jvp(&problem, &tangents).unwrap().values.clone();
+    Outcome { solution, gradients, tangent, step }
+}
+
+/// Largest error of u.
+fn error<T: Real>(outcome: &Outcome<T>) -> f64 {
+    let u = outcome.solution.values.iter().step_by(DERIVATIVES);
+    let states = outcome.solution.values.len() / (POINTS * DERIVATIVES);
+    u.enumerate().fold(0.0, |worst: f64, (at, u)| {
+        let time = (at / states) as f64 * outcome.step;
+        let error = (u.to_double() - time.sin()).abs();
+        assert!(error.is_finite());
+        worst.max(error)
+    })
+}
+
+/// Largest difference, relative to the largest expected value.
+fn relative(actual: &[f32], expected: &[f64]) -> f64 {
+    let scale = expected.iter().fold(0.0_f64, |scale, value| scale.max(value.abs()));
+    let pairs = actual.iter().zip(expected);
+    pairs.fold(0.0, |worst: f64, (&actual, expected)| {
+        worst.max((f64::from(actual) - expected).abs() / scale)
+    })
+}
+
+pub fn double_precision_by_default_has_nine_digits(subject: &Subject) {
+    for states in STATES {
+        let error = error(&oscillator::<f64>(subject, states, &Options::default()));
+        assert!(error <= 1e-9, "{error:e}");
+    }
+}
+
+pub fn single_precision_by_default_is_exact_to_rounding(subject: &Subject) {
+    for states in STATES {
+        let outcome = oscillator::<f32>(subject, states, &Options::default());
+        assert_eq!(outcome.solution.status, [Status::Ok]);
+        let error = error(&outcome);
+        println!("{states} states: {error:.1e}");
+        assert!(error <= 1.2e-7, "{error:e}");
+    }
+}
+
+pub fn the_square_root_alone_has_five_digits_in_single_precision_and_cholesky_none(
+    subject: &Subject,
+) {
+    for states in STATES {
+        let unrefined = |factorization| {
+            let options = Options { factorization, refinement: Some(0), ..Options::default() };
+            oscillator::<f32>(subject, states, &options)
+        };
+        let square_root = error(&unrefined(Factorization::SquareRoot));
+        println!("{states} states, not refined: {square_root:.1e}");
+        assert!(square_root <= 1e-4, "{square_root:e}");
+        let cholesky = unrefined(Factorization::Cholesky);
+        assert!(matches!(cholesky.solution.status[0], Status::Breakdown { .. }));
+        assert!(cholesky.solution.values.iter().all(|value| value.is_nan()));
+    }
+}
+
+pub fn derivatives_in_single_precision_are_those_of_double(subject: &Subject) {
+    for states in STATES {
+        let single = oscillator::<f32>(subject, states, &Options::default());
+        let double = oscillator::<f64>(subject, states, &Options::default());
+        let (actual, expected) = (&single.gradients, &double.gradients);
+        for (name, actual, expected) in [
+            ("coefficients", &actual.coefficients, &expected.coefficients),
+            ("rhs", &actual.rhs, &expected.rhs),
+            ("initial_values", &actual.initial_values, &expected.initial_values),
+            ("steps", &actual.steps, &expected.steps),
+        ] {
+            let difference = relative(actual, expected);
+            println!("gradient of {name}: {difference:.1e}");
+            assert!(difference <= 1e-6, "{name}: {difference:e}");
+        }
+        assert!(relative(&single.tangent, &double.tangent) <= 1e-6);
+    }
+}
+
+/// No false alarm and no lost digit, from 20 steps to 10 000, for every family of rows.
+pub fn long_and_fine_grids_are_solved_in_single_precision(subject: &Subject) {
+    fn solve<T: Real>(
+        subject: &Subject,
+        (points, step): (usize, f64),
+        smoothness: Smoothness,
+    ) -> Solution<T> {
+        let data =
+            [&[1.0, 0.1, 1.0][..], &[0.5], &[1.0, 0.0], &[f64::from(step as f32)]].map(round::<T>);
+        let problem = Problem::new(
+            1,
+            points,
+            View::new(&[1, 1, 1, 1, 3], &data[0]),
+            View::new(&[1, 1, 1], &data[1]),
+            View::new(&[1, 1, 1, 2], &data[2]),
+            View::new(&[1, 1], &data[3]),
+        )
+        .unwrap();
+        let options = Options { smoothness, ..Options::default() };
+        let mut solver = subject.solver(problem.shape(), &options);
+        solver.solve(&problem).unwrap().clone()
+    }
+    let grids = [(21, 0.25), (1000, 0.01), (1000, 0.001), (10_000, 0.01)];
+    for grid in grids.into_iter().filter(|grid| grid.0 <= subject.most_points) {
+        for smoothness in Smoothness::ALL {
+            let double = solve::<f64>(subject, grid, smoothness);
+            let single = solve::<f32>(subject, grid, smoothness);
+            assert_eq!(single.status, [Status::Ok], "{grid:?}, {smoothness:?}");
+            let difference = relative(&single.values, &double.values);
+            assert!(difference <= 1e-7, "{grid:?}, {smoothness:?}: {difference:e}");
+        }
+    }
+}
