@@ -17,6 +17,7 @@
 
 #include <cfloat>
 
+#include "square_root.cuh"
 #include "team_solve.cuh"
 
 // How the system ended.
