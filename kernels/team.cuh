@@ -91,7 +91,32 @@ __device__ inline int triangle_column(int index)
 }
 __device__ inline int triangle(int columns) { return columns * (columns + 1) / 2; }
 
-// Deals out memory.
+// Walks over the entries of a matrix row by row, the threads of a team side by side.
+struct Walk {
+    int row, column;
+    const int width, rows_ahead, columns_ahead;
+
+    template <Kind KIND>
+    __device__ Walk(const Team<KIND> &team, const Divisor &by_width)
+        : row(by_width.quotient(team.rank)),
+          column(team.rank - by_width.multiple(team.rank)),
+          width(by_width.divisor),
+          rows_ahead(by_width.quotient(team.size)),
+          columns_ahead(team.size - by_width.multiple(team.size))
+    {
+    }
+    __device__ void advance()
+    {
+        row += rows_ahead;
+        column += columns_ahead;
+        if (column >= width) {
+            column -= width;
+            ++row;
+        }
+    }
+};
+
+// Deals out memory, in pieces that begin at multiples of 16 bytes.
 struct Carver {
     char *next;
 
@@ -99,7 +124,7 @@ struct Carver {
     __device__ T *take(int count)
     {
         T *values = reinterpret_cast<T *>(next);
-        next += (size_t(count) * sizeof(T) + 7) / 8 * 8;
+        next += (size_t(count) * sizeof(T) + 15) / 16 * 16;
         return values;
     }
 };

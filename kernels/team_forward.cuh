@@ -79,8 +79,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
 #pragma unroll 1
             for (int t = 0; t < sizes.blocks; ++t) {
                 rows.stage(t, t == 0);
-                banded.form(t, rows);
-                banded.eliminate(t);
+                banded.eliminate(t, rows);
                 banded.store(t, factor, solve.substituted);
             }
             if (sizes.closing)

@@ -122,7 +122,7 @@ struct RefinedSolve {
                     substitution.border[i] += x[i];
             } else {
                 substitution.arrive(t + 1 >= sizes.blocks);
-                substitution.forward(t, substituted);
+                substitution.forward(factor, t, substituted);
                 // Before the next block row comes into the place of this one.
                 team.sync();
             }

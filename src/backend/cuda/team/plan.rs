@@ -44,6 +44,8 @@ const MOST_GROUPS: usize = 1 << 14;
 const MOST_PARTIAL_VALUES: usize = 1 << 25;
 /// Most values of an array of one system, which the kernels count with 32 bits.
 const MOST_VALUES: usize = 1 << 30;
+/// Most rows that are eliminated at once, as in kernels/banded.cuh.
+const MOST_ROWS: usize = 4;
 /// Alignment of the parts of the workspace.
 const ALIGNMENT: usize = 256;
 
@@ -100,9 +102,14 @@ pub struct Workspace {
     pub bytes: usize,
 }
 
-/// Bytes of so many values in a kernel's memory: each array begins at a multiple of 8.
+/// Bytes of so many values in a kernel's memory: each array begins at a multiple of 16.
 fn array(values: usize, size: usize) -> usize {
-    (values * size).next_multiple_of(8)
+    (values * size).next_multiple_of(16)
+}
+
+/// Bytes of arrays in double precision.
+fn doubles<const N: usize>(values: [usize; N]) -> usize {
+    values.into_iter().map(|values| array(values, 8)).sum()
 }
 
 impl Plan {
@@ -224,9 +231,15 @@ impl Plan {
         self.stored() + 1
     }
 
+    /// Of a block row in the factor: rows are odd, and it begins at a multiple of 16 bytes.
+    fn block_values(&self) -> usize {
+        self.block().saturating_mul(self.stored() | 1).next_multiple_of(16 / self.real)
+    }
+
+    /// Of the window; substitution has two block rows of the factor in its place.
     fn window_values(&self) -> usize {
         let rows = (self.bandwidth() + 1) * self.block();
-        rows.saturating_mul(self.width() | 1)
+        rows.saturating_mul(self.width() | 1).max(self.block_values().saturating_mul(2))
     }
 
     /// Of the rows on their way into the square root, and what belongs to them; 0 for Cholesky.
@@ -250,7 +263,8 @@ impl Plan {
 
     /// Of one system.
     pub fn factor_values(&self) -> usize {
-        self.blocks() * self.block() * self.stored() + self.border * self.border
+        let values = self.blocks() * self.block_values() + self.border * self.border;
+        values.next_multiple_of(16 / self.real)
     }
 
     /// Teams that a block has room for.
@@ -292,10 +306,7 @@ impl Plan {
     fn rows_bytes(&self) -> usize {
         let powers = self.step_states * self.derivatives;
         let triple = if self.triple_rows > 0 { 3 * powers } else { 0 };
-        array(2 * self.team_threads, 8)
-            + array(2 * powers, 8)
-            + array(triple, 8)
-            + array(self.step_states, 8)
+        doubles([2 * self.team_threads, 2 * powers, triple, self.step_states])
             + array(self.coefficients, self.real)
             + array(self.equations, self.real)
             + array(self.initial, self.real)
@@ -303,21 +314,21 @@ impl Plan {
 
     fn banded_bytes(&self) -> usize {
         array(self.window_values(), self.real)
-            + 3 * array(self.block(), self.real)
+            + 2 * array(self.block(), self.real)
+            + array(MOST_ROWS * MOST_ROWS, self.real)
             + array(self.border * (self.border + 1), self.real)
             + array(self.border, self.real)
     }
 
     fn substitution_bytes(&self) -> usize {
         let (p, w) = (self.block(), self.bandwidth());
-        8 * (2 * p + 2 * (w + 1) * p + 2 * self.border + w * p)
+        doubles([p, 2 * (w + 1) * p, 2 * self.border, w * p])
     }
 
     fn residual_bytes(&self) -> usize {
-        let rows = 2 * self.pair_rows + 3 * self.triple_rows;
-        8 * ((self.bandwidth() + 1) * self.block()
-            + self.equations * (self.states + 1)
-            + self.states * rows)
+        let (e, k) = (self.equations, self.states);
+        let z = (self.bandwidth() + 1) * self.block();
+        doubles([z, e * k, e, 2 * k * self.pair_rows, 3 * k * self.triple_rows])
     }
 
     /// A stride between teams at which their lanes fall into different banks.
@@ -326,29 +337,35 @@ impl Plan {
             return bytes;
         }
         // 128 bytes are all banks once.
-        let lanes = (self.team_threads * self.real).next_multiple_of(8) % 128;
+        let lanes = (self.team_threads * self.real).next_multiple_of(16) % 128;
         let offset = (lanes + 128 - bytes % 128) % 128;
         bytes + offset
     }
 
     fn gradient_bytes(&self) -> usize {
         let over_time = |axis: usize, values: usize| if axis == 1 { values } else { 0 };
-        8 * (2 * (self.bandwidth() + 1) * self.block()
-            + 2 * self.equations * (self.states + 1)
-            + self.states * (self.pair_rows + self.triple_rows)
-            + self.equations
-            + self.initial
-            + self.step_states
-            + over_time(self.coefficient_points, self.coefficients)
-            + over_time(self.rhs_points, self.equations)
-            + over_time(self.step_points, self.step_states))
+        let (e, k) = (self.equations, self.states);
+        let z = (self.bandwidth() + 1) * self.block();
+        doubles([
+            z,
+            z,
+            2 * e * k,
+            2 * e,
+            k * self.pair_rows,
+            k * self.triple_rows,
+            e + self.initial,
+            self.step_states,
+            over_time(self.coefficient_points, self.coefficients),
+            over_time(self.rhs_points, e),
+            over_time(self.step_points, self.step_states),
+        ])
     }
 
     fn tangent_rows_bytes(&self) -> usize {
-        let rows = 4 * self.pair_rows + 6 * self.triple_rows;
-        8 * ((self.bandwidth() + 1) * self.block()
-            + 2 * self.equations * (self.states + 1)
-            + self.states * rows)
+        let (e, k) = (self.equations, self.states);
+        let z = (self.bandwidth() + 1) * self.block();
+        let (pair, triple) = (2 * k * self.pair_rows, 3 * k * self.triple_rows);
+        doubles([z, 2 * e * k, 2 * e, pair, pair, triple, triple])
             + array(self.coefficients, self.real)
     }
 
@@ -382,7 +399,7 @@ impl Plan {
 
     /// Of the kernels of the defects.
     pub fn defects_bytes(&self) -> usize {
-        self.spread(self.rows_bytes() + 8 * self.block() + self.residual_bytes())
+        self.spread(self.rows_bytes() + array(self.block(), 8) + self.residual_bytes())
     }
 
     fn most_team_bytes(&self) -> usize {
