@@ -178,9 +178,9 @@ struct Banded {
 #pragma unroll 1
         for (int index = team.rank; index < triangle(c + 1) - 1; index += team.size) {
             const int column = triangle_column(index), row = index - triangle(column);
-            Real sum[1] = {corner[row * (c + 1) + column]};
-            subtract<1>(sum, a, row, column, 0, 0, sizes.block);
-            corner[row * (c + 1) + column] = sum[0];
+            Real sum[1] = {};
+            add_products<1>(sum, a + row, places.pitch, a + column, places.pitch, 0, sizes.block);
+            corner[row * (c + 1) + column] -= sum[0];
         }
     }
 
@@ -228,64 +228,48 @@ struct Banded {
     __device__ int eliminate_rows(int t, int first, int row, const Source &rows)
     {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
-        const int given = sizes.equation_derivatives, j = row - first;
         Real *a = block_row(t) + row * pitch;
-        const Real *equations =
-            rows.coefficients + sizes.by_derivatives.quotient(first) * given + j;
         // M, less what the rows before these take off it.
 #pragma unroll 1
         for (int place = team.rank; place < places.width; place += team.size) {
             const bool outermost = place < first + q, beyond = place >= q + p;
+            const bool next = beyond && place < places.border;
             const int column = outermost || beyond ? -1 : place - q;
             if (!outermost && !beyond && column < row)
                 continue;
             Real sum[ROWS] = {};
-            const Real *others = nullptr;
-            int stride = sizes.equation_columns;
-            if (column >= 0) {
-                const int state = sizes.by_derivatives.quotient(column);
-                const int other = column - state * q;
-                others = other < given ? rows.coefficients + state * given + other : nullptr;
-            } else if (place == places.stored) {
-                others = rows.rhs;
-                stride = 1;
-            }
-            if (others)
-#pragma unroll 2
-                for (int e = 0; e < rows.problem.equations; ++e) {
-                    const Real other = others[e * stride];
-#pragma unroll
-                    for (int i = 0; i < ROWS; ++i)
-                        if (j + i < given)
-                            sum[i] += equations[e * sizes.equation_columns + i] * other;
-                }
-            const bool begun = place >= first && (column < first + q || column < 0);
+            add_equations<ROWS>(sum, first, row - first, column, place, rows);
+            const bool begun = place >= first && column < first + q;
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) {
-                sum[i] *= Real(rows.equation_weight);
                 if (begun && (column < 0 || column >= row + i))
                     sum[i] += a[i * pitch + place];
                 if (column == row + i)
                     wholes[column] = sum[i];
             }
-            const int group = column < 0 ? first : sizes.by_derivatives.multiple(column);
-            const int none = p;
-            if (t > 0 && w == 1)
-                subtract<ROWS>(sum, block_row(t - 1), row, column < 0 ? place : column, first,
-                               outermost ? none : group, p);
-            if (t > 0 && w == 2) {
-                const bool next = beyond && place < places.border;
-                const int other = next ? place - q - p : column < 0 ? place : q + p + column;
-                subtract<ROWS>(sum, block_row(t - 1), q + p + row, other, 0,
-                               outermost ? none : next ? sizes.by_derivatives.multiple(other) : 0, p);
-                if (t > 1)
-                    subtract<ROWS>(sum, block_row(t - 2), row, column < 0 ? place : column, first,
-                                   outermost || next ? none : group, p);
-            }
-            subtract<ROWS>(sum, block_row(t), q + row, place, 0,
-                           outermost ? sizes.by_derivatives.multiple(place) : 0, row);
+            // Where the columns are in the block rows before, and the first row that counts.
+            const int other = next ? place - q - p : column < 0 ? place : column;
+            const int from = outermost ? p : column < 0 && !next ? first : sizes.by_derivatives.multiple(other);
+            // Σ_m b(m, left + i) b(m, right) over the rows `from` ≤ m < end of a block row b; no thread
+            // of the team begins before `least`, so that all are at the same row at the same time.
+            Real removed[ROWS] = {};
+            auto remove = [&](const Real *b, int left, int right, int least, int from, int end) {
+                const Real *rows = b + least * pitch;
+                add_products<ROWS>(removed, rows + left, pitch, rows + right, pitch, from - least,
+                                   end - least);
+            };
+            if (w == 1 && t > 0)
+                remove(block_row(t - 1), row, other, first, from, p);
+            if (w == 2 && t > 0)
+                remove(block_row(t - 1), q + p + row, column < 0 ? other : q + p + column, 0,
+                       outermost || next ? from : 0, p);
+            if (w == 2 && t > 1)
+                remove(block_row(t - 2), row, other, first, next ? p : from, p);
+            remove(block_row(t), q + row, place, 0,
+                   outermost ? sizes.by_derivatives.multiple(place) : 0, row);
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) {
+                sum[i] -= removed[i];
                 a[i * pitch + place] = sum[i];
                 if (column >= row && column < row + ROWS)
                     panel[i * MOST_ROWS + column - row] = sum[i];
@@ -336,20 +320,55 @@ struct Banded {
         return ROWS;
     }
 
-    // sum[i] -= Σ_m a(m, left + i) a(m, right) over the rows `first` ≤ m < end of a block row, where
-    // no thread of the team begins before `least`: all are at the same row at the same time.
-    template <int ROWS>
-    __device__ void subtract(Real (&sum)[ROWS], const Real *a, int left, int right, int least,
-                             int first, int end) const
+    // The equations' share of M, or of the right-hand side, between rows j .. j + ROWS of the group
+    // that begins at `first`, and a column of R_tt, or another place.
+    template <int ROWS, class Source>
+    __device__ void add_equations(Real (&sum)[ROWS], int first, int j, int column, int place,
+                                  const Source &rows) const
     {
-        const int pitch = places.pitch;
+        const int given = sizes.equation_derivatives, all = sizes.equation_columns;
+        const int count = rows.problem.equations;
+        const Real *left = rows.coefficients + sizes.by_derivatives.quotient(first) * given + j;
+        const Real *right = rows.rhs;
+        if (column >= 0) {
+            const int state = sizes.by_derivatives.quotient(column);
+            const int other = column - state * sizes.derivatives;
+            if (other >= given)
+                return;
+            right = rows.coefficients + state * given + other;
+        } else if (place != places.stored) {
+            return;
+        }
+        const int stride = column >= 0 ? all : 1;
+        if (j + ROWS <= given) {
+            add_products<ROWS>(sum, left, all, right, stride, 0, count);
+        } else {
+            // The last of these rows have no coefficients.
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i) {
+                Real one[1] = {};
+                if (j + i < given)
+                    add_products<1>(one, left + i, all, right, stride, 0, count);
+                sum[i] = one[0];
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i)
+            sum[i] *= Real(rows.equation_weight);
+    }
+
+    // sum[i] += Σ_m left(m, i) right(m) over from ≤ m < count, with distances between rows.
+    template <int ROWS>
+    __device__ static void add_products(Real (&sum)[ROWS], const Real *left, int left_stride,
+                                        const Real *right, int right_stride, int from, int count)
+    {
 #pragma unroll 4
-        for (int m = least; m < end; ++m)
-            if (m >= first) {
-                const Real other = a[m * pitch + right];
+        for (int m = 0; m < count; ++m, left += left_stride, right += right_stride)
+            if (m >= from) {
+                const Real other = *right;
 #pragma unroll
                 for (int i = 0; i < ROWS; ++i)
-                    sum[i] -= a[m * pitch + left + i] * other;
+                    sum[i] = fma(left[i], other, sum[i]);
             }
     }
 

@@ -103,16 +103,17 @@ struct Substitution {
         for (int start = 0; start < p; start += team.size) {
             const int end = min(p, start + team.size);
             const int i = start + team.rank < end ? start + team.rank : -1;
-            double mine = 0;
+            double less = 0;  // what is left, negated
             if (i >= 0)
-                mine = x[i] - taken[i];
+                less = taken[i] - x[i];
+            const Real *column = a + q + i;
 #pragma unroll 4
-            for (int row = 0; row < end; ++row) {
+            for (int row = 0; row < end; ++row, column += pitch) {
                 if (i == row)
-                    v[row] = mine * a[row * pitch + q + row];
+                    v[row] = -less * *column;
                 team.sync();
                 if (i > row)
-                    mine -= a[row * pitch + q + i] * v[row];
+                    less = fma(double(*column), v[row], less);
             }
         }
 #pragma unroll 1
@@ -135,10 +136,11 @@ struct Substitution {
     __device__ double along(const Real *a, int place, const double *v, int first) const
     {
         double sum = 0;
+        const Real *column = a + place;
 #pragma unroll 4
-        for (int m = 0; m < sizes.block; ++m)
+        for (int m = 0; m < sizes.block; ++m, column += places.kept)
             if (m >= first)
-                sum += double(a[m * places.kept + place]) * v[m];
+                sum = fma(double(*column), v[m], sum);
         return sum;
     }
 
@@ -241,15 +243,15 @@ struct Substitution {
         const Real *a = block_row(factor, t);
         double *x = solution(0, t);
         const int probes = solution(1, t) - x;  // from a vector to the probe's
-        double mine[VECTORS];
-        // Takes R's entry times a value off what is this thread's.
+        double less[VECTORS];  // what is left of this thread's, negated
+        // Takes R's entry times a value off it.
         auto take = [&](double entry, const double *value, int to_probe) {
 #pragma unroll
             for (int vector = 0; vector < VECTORS; ++vector) {
-                const double term = entry * value[vector * to_probe];
-                mine[vector] -= term;
+                const double other = value[vector * to_probe];
+                less[vector] = fma(entry, other, less[vector]);
                 if (vector == 1)
-                    squares += term * term;
+                    squares = fma(entry * other, entry * other, squares);
             }
         };
 #pragma unroll 1
@@ -257,9 +259,9 @@ struct Substitution {
             const int i = start + team.rank < p ? start + team.rank : -1;
             const Real *row = a + i * pitch;
             if (i >= 0) {
-                mine[0] = substituted[int64_t(t) * p + i];
+                less[0] = -substituted[int64_t(t) * p + i];
                 if (VECTORS == 2)
-                    mine[VECTORS - 1] = t * p + i == probe;
+                    less[VECTORS - 1] = -double(t * p + i == probe);
                 const double *outermost = solution(0, t + w);
                 const int end = sizes.by_derivatives.multiple(i) + q;
 #pragma unroll 1
@@ -277,10 +279,10 @@ struct Substitution {
             for (int k = p - 1; k >= start; --k) {
                 if (i == k) {
                     const double reciprocal = row[q + k];
-                    x[k] = mine[0] * reciprocal;
+                    x[k] = -less[0] * reciprocal;
                     if (VECTORS == 2) {
-                        squares += mine[VECTORS - 1] * mine[VECTORS - 1];
-                        x[probes + k] = mine[VECTORS - 1] * reciprocal;
+                        squares = fma(less[VECTORS - 1], less[VECTORS - 1], squares);
+                        x[probes + k] = -less[VECTORS - 1] * reciprocal;
                     }
                 }
                 team.sync();
