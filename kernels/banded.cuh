@@ -114,6 +114,7 @@ struct Banded {
     // Memory of the team.
     Real *window;       // (w+1, P, pitch): block rows t − w .. t, block t in slot t mod (w+1)
     Real *reciprocals;  // (P): of the diagonal of R_tt
+    Real *pivots;       // (P): the squares of that diagonal
     Real *wholes;       // (P): diagonal of M
     Real *panel;        // (MOST_ROWS, MOST_ROWS): the rows being eliminated, in their own columns
     Real *corner;       // (c, c+1): H and the border's right-hand side
@@ -127,6 +128,7 @@ struct Banded {
         window = memory.take<Real>(max((sizes.bandwidth + 1) * sizes.block * places.pitch,
                                        2 * places.block_values(sizes.block, sizeof(Real))));
         reciprocals = memory.take<Real>(sizes.block);
+        pivots = memory.take<Real>(sizes.block);
         wholes = memory.take<Real>(sizes.block);
         panel = memory.take<Real>(MOST_ROWS * MOST_ROWS);
         corner = memory.take<Real>(sizes.border * (sizes.border + 1));
@@ -152,7 +154,9 @@ struct Banded {
     template <class Source>
     __device__ void eliminate(int t, const Source &rows)
     {
-        const int q = sizes.derivatives;
+        const int q = sizes.derivatives, w = sizes.bandwidth;
+        const BlockRows a = {block_row(t), t > 0 ? block_row(t - 1) : nullptr,
+                             w == 2 && t > 1 ? block_row(t - 2) : nullptr};
         smooth(t, rows);
 #pragma unroll 1
         for (int first = 0; first < sizes.block; first += q)
@@ -160,31 +164,41 @@ struct Banded {
             for (int row = first; row < first + q;) {
                 switch (first + q - row) {
                 case 1:
-                    row += eliminate_rows<1>(t, first, row, rows);
+                    row += eliminate_rows<1>(a, first, row, rows);
                     break;
                 case 2:
-                    row += eliminate_rows<2>(t, first, row, rows);
+                    row += eliminate_rows<2>(a, first, row, rows);
                     break;
                 case 3:
-                    row += eliminate_rows<3>(t, first, row, rows);
+                    row += eliminate_rows<3>(a, first, row, rows);
                     break;
                 default:
-                    row += eliminate_rows<4>(t, first, row, rows);
+                    row += eliminate_rows<4>(a, first, row, rows);
                 }
             }
+#pragma unroll 1
+        for (int row = team.rank; row < sizes.block; row += team.size)
+            judged.judge(pivots[row], wholes[row], t * sizes.block + row);
         // The border loses what this block takes.
-        const Real *a = block_row(t) + places.border;
+        const Real *columns = a.now + places.border;
         const int c = sizes.border;
 #pragma unroll 1
         for (int index = team.rank; index < triangle(c + 1) - 1; index += team.size) {
             const int column = triangle_column(index), row = index - triangle(column);
             Real sum[1] = {};
-            add_products<1>(sum, a + row, places.pitch, a + column, places.pitch, 0, sizes.block);
+            add_products<1>(sum, columns + row, places.pitch, columns + column, places.pitch, 0,
+                            sizes.block);
             corner[row * (c + 1) + column] -= sum[0];
         }
     }
 
   private:
+    // Block rows of the window: t, and t − 1 and t − 2 where they take something off it.
+    struct BlockRows {
+        Real *now;
+        const Real *last, *before;
+    };
+
     // Begins block row t of the window with what M has but for the equations: of a state with
     // itself, with other points, with the border and the right-hand side.
     template <class Source>
@@ -225,10 +239,10 @@ struct Banded {
     // Rows `row` and on, ROWS of them, of the group that begins at row `first`. A thread has whole
     // columns of these rows, so that lanes read side by side, or all the same.
     template <int ROWS, class Source>
-    __device__ int eliminate_rows(int t, int first, int row, const Source &rows)
+    __device__ int eliminate_rows(const BlockRows &blocks, int first, int row, const Source &rows)
     {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
-        Real *a = block_row(t) + row * pitch;
+        Real *a = blocks.now + row * pitch;
         // M, less what the rows before these take off it.
 #pragma unroll 1
         for (int place = team.rank; place < places.width; place += team.size) {
@@ -258,14 +272,14 @@ struct Banded {
                 add_products<ROWS>(removed, rows + left, pitch, rows + right, pitch, from - least,
                                    end - least);
             };
-            if (w == 1 && t > 0)
-                remove(block_row(t - 1), row, other, first, from, p);
-            if (w == 2 && t > 0)
-                remove(block_row(t - 1), q + p + row, column < 0 ? other : q + p + column, 0,
+            if (w == 1 && blocks.last)
+                remove(blocks.last, row, other, first, from, p);
+            if (w == 2 && blocks.last)
+                remove(blocks.last, q + p + row, column < 0 ? other : q + p + column, 0,
                        outermost || next ? from : 0, p);
-            if (w == 2 && t > 1)
-                remove(block_row(t - 2), row, other, first, next ? p : from, p);
-            remove(block_row(t), q + row, place, 0,
+            if (blocks.before)
+                remove(blocks.before, row, other, first, next ? p : from, p);
+            remove(blocks.now, q + row, place, 0,
                    outermost ? sizes.by_derivatives.multiple(place) : 0, row);
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) {
@@ -312,7 +326,7 @@ struct Banded {
                 a[i * pitch + place] = x[i];
                 if (column == row + i) {
                     reciprocals[column] = reciprocal[i];
-                    judged.judge(r[i][i], wholes[column], t * p + column);
+                    pivots[column] = r[i][i];
                 }
             }
         }

@@ -23,7 +23,7 @@ struct Gradient {
 
     // Shared memory of the team.
     double *z, *g;       // (w+1, P): of the points t .. t+w, point t in slot t mod (w+1)
-    double *parts;       // (2, E, K): products of equation rows with one state of z and g
+    double *parts;       // (2, E, K, or one more: odd): products of equation rows with one state of z and g
     double *equation;    // (2, E): W² defect, W² a·g
     double *pair;        // (K, rows): derivative with respect to the length of the rows
     double *triple;      // (K, rows)
@@ -40,7 +40,7 @@ struct Gradient {
         const Problem &p = rows.problem;
         z = memory.take<double>((sizes.bandwidth + 1) * sizes.block);
         g = memory.take<double>((sizes.bandwidth + 1) * sizes.block);
-        parts = memory.take<double>(2 * p.equations * sizes.states);
+        parts = memory.take<double>(2 * p.equations * (sizes.states | 1));
         equation = memory.take<double>(2 * p.equations);
         pair = memory.take<double>(sizes.states * rows.pair.rows);
         triple = memory.take<double>(sizes.states * rows.triple.rows);
@@ -110,7 +110,7 @@ struct Gradient {
 
 #pragma unroll 1
         for (int index = team.rank; index < p.equations * states; index += team.size) {
-            const int state = index - index / states * states;
+            const int e = index / states, state = index - e * states;
             double along_z = 0, along_g = 0;
 #pragma unroll 1
             for (int j = 0; j < given; ++j) {
@@ -118,8 +118,8 @@ struct Gradient {
                 along_z += a * z_t[state * q + j];
                 along_g += a * g_t[state * q + j];
             }
-            parts[index] = along_z;
-            parts[p.equations * states + index] = along_g;
+            parts[e * (states | 1) + state] = along_z;
+            parts[(p.equations + e) * (states | 1) + state] = along_g;
         }
         lengths(rows.pair, pair);
         if (rows.triple.rows)
@@ -269,8 +269,8 @@ struct Gradient {
             double defect = rows.rhs[e], along = 0;
 #pragma unroll 1
             for (int state = 0; state < sizes.states; ++state) {
-                defect -= parts[e * sizes.states + state];
-                along += parts[(p.equations + e) * sizes.states + state];
+                defect -= parts[e * (sizes.states | 1) + state];
+                along += parts[(p.equations + e) * (sizes.states | 1) + state];
             }
             equation[e] = rows.equation_weight * defect;
             equation[p.equations + e] = rows.equation_weight * along;
@@ -291,6 +291,13 @@ struct Gradient {
         const Problem &p = rows.problem;
         const int t = rows.t, last = sizes.points - 1;
 #pragma unroll 1
+        for (int state = team.rank; state < sizes.states; state += team.size) {
+            add_up(pair + state * rows.pair.rows, rows.pair.rows);
+            if (rows.triple.rows)
+                add_up(triple + state * rows.triple.rows, rows.triple.rows);
+        }
+        team.sync();
+#pragma unroll 1
         for (int state = team.rank; state < sizes.step_states; state += team.size) {
             double scale = 0;
 #pragma unroll 1
@@ -309,14 +316,23 @@ struct Gradient {
         }
     }
 
+    // The sum of some values in the place of the first.
+    __device__ static void add_up(double *values, int count)
+    {
+#pragma unroll 1
+        for (int i = 1; i < count; ++i)
+            values[0] += values[i];
+    }
+
+    // Sum over the rows of a state, or of all where they share the steps.
     __device__ double of_state(const double *slopes, int rows, int state) const
     {
-        const int first = sizes.step_states > 1 ? state * rows : 0;
-        const int count = sizes.step_states > 1 ? rows : sizes.states * rows;
+        if (sizes.step_states > 1 || rows == 0)
+            return rows ? slopes[state * rows] : 0;
         double sum = 0;
 #pragma unroll 1
-        for (int i = first; i < first + count; ++i)
-            sum += slopes[i];
+        for (int i = 0; i < sizes.states; ++i)
+            sum += slopes[i * rows];
         return sum;
     }
 

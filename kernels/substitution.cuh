@@ -264,9 +264,10 @@ struct Substitution {
                     less[VECTORS - 1] = -double(t * p + i == probe);
                 const double *outermost = solution(0, t + w);
                 const int end = sizes.by_derivatives.multiple(i) + q;
-#pragma unroll 1
-                for (int k = 0; k < end; ++k)
-                    take(row[k], outermost + k, probes);
+#pragma unroll 4
+                for (int k = 0; k < p; ++k)
+                    if (k < end)
+                        take(row[k], outermost + k, probes);
                 const double *next = solution(0, t + 1);
 #pragma unroll 1
                 for (int k = 0; w == 2 && k < p; ++k)

@@ -314,7 +314,7 @@ impl Plan {
 
     fn banded_bytes(&self) -> usize {
         array(self.window_values(), self.real)
-            + 2 * array(self.block(), self.real)
+            + 3 * array(self.block(), self.real)
             + array(MOST_ROWS * MOST_ROWS, self.real)
             + array(self.border * (self.border + 1), self.real)
             + array(self.border, self.real)
@@ -328,7 +328,7 @@ impl Plan {
     fn residual_bytes(&self) -> usize {
         let (e, k) = (self.equations, self.states);
         let z = (self.bandwidth() + 1) * self.block();
-        doubles([z, e * k, e, 2 * k * self.pair_rows, 3 * k * self.triple_rows])
+        doubles([z, e * (k | 1), e, 2 * k * self.pair_rows, 3 * k * self.triple_rows])
     }
 
     /// A stride between teams at which their lanes fall into different banks.
@@ -349,7 +349,7 @@ impl Plan {
         doubles([
             z,
             z,
-            2 * e * k,
+            2 * e * (k | 1),
             2 * e,
             k * self.pair_rows,
             k * self.triple_rows,
