@@ -26,15 +26,6 @@ __device__ inline int most_stacked_rows(const Problem &p, const Sizes &s)
     return p.equations + s.states * (initial + periodic + p.pair.rows + p.triple.rows);
 }
 
-// Values of the stack and what belongs to it; none for Cholesky.
-__device__ inline int stack_values(const Problem &p, const Sizes &s)
-{
-    if (!p.square_root)
-        return 0;
-    const int columns = (s.bandwidth + 1) * s.block + s.border;
-    return most_stacked_rows(p, s) * (((columns + 1) | 1) + 2) + 2 * columns;
-}
-
 template <class Real, Kind KIND>
 struct RowStack {
     Banded<Real, KIND> &banded;
@@ -62,7 +53,7 @@ struct RowStack {
     int unit_rows = 0;  // initial and periodic rows
     int count = 0;
 
-    // `memory` has stack_values.
+    // `memory` has room for all of these.
     __device__ RowStack(Banded<Real, KIND> &banded, Rows<Real, Real, KIND> &rows, Real *memory)
         : banded(banded),
           rows(rows),

@@ -178,7 +178,7 @@ fn a_batch_in_parts_gives_the_same() {
         engine.solve(&problem, &mut solution).unwrap();
         let cotangent = vec![1.0; values];
         let cotangent = Cotangent { values: &cotangent, epsilon: None };
-        let gradients = engine.vjp(&problem, &cotangent).unwrap().clone();
+        let gradients = engine.vjp(&problem, &cotangent, &solution.status).unwrap().clone();
         [solution.values, gradients.coefficients, gradients.steps]
     };
     let whole = run(&case);
