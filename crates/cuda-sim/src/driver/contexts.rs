@@ -140,6 +140,7 @@ fn destroy(driver: &Driver, handle: Handle) -> Outcome {
     driver.events.remove_if(|event| event.context == handle);
     driver.executables.remove_if(|graph| graph.context == handle);
     driver.graphs.remove_if(|graph| graph.context == handle);
+    driver.cublas.remove_if(|library| library.context == handle);
     driver.allocations.free_all_of(driver, handle);
     driver.host_memory.free_all_of(handle);
     driver.records.save(driver);

@@ -10,6 +10,7 @@ mod configuration;
 mod contexts;
 pub(crate) mod control;
 mod copies;
+mod cublas;
 mod events;
 mod functions;
 mod graphs;
@@ -60,6 +61,7 @@ struct Driver {
     executables: Table<graphs::Executable>,
     pools: Table<pools::Pool>,
     device_pools: pools::DevicePools,
+    cublas: Table<cublas::Library>,
     records: records::Records,
     faults: Injector,
     /// Held while an operation works on the device: operations happen one after the other.
@@ -93,6 +95,7 @@ impl Driver {
             executables: Table::new(),
             device_pools: pools::DevicePools::new(&pools),
             pools,
+            cublas: Table::new(),
             records: records::Records::default(),
             work: Mutex::new(()),
         })
