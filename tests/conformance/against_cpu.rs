@@ -47,14 +47,14 @@ fn results(device: &Device, case: &Case) -> Vec<(&'static str, Vec<f64>)> {
     ]
 }
 
-/// 1e-10 of the largest value for well-conditioned problems. The normal equations square the
+/// 1e-10 of the array's largest value for well-conditioned problems. The normal equations square the
 /// condition number, and both backends round differently.
 fn agree(subject: &Subject, case: &Case, condition: f64) {
     let expected = results(&Device::Cpu, case);
     let tolerance = 1e-10_f64.max(1e-15 * condition * condition);
     for ((what, actual), (_, expected)) in results(&subject.device, case).iter().zip(&expected) {
         assert_eq!(actual.len(), expected.len(), "{what}");
-        let scale = expected.iter().fold(1.0_f64, |scale, value| scale.max(value.abs()));
+        let scale = expected.iter().fold(0.0_f64, |scale, value| scale.max(value.abs()));
         for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
             assert!(
                 (actual - expected).abs() <= tolerance * scale,
@@ -123,12 +123,28 @@ fn the_suite_holds_with_a_system_a_thread() {
     if std::env::var_os(VARIABLE).is_some() {
         return;
     }
+    let directory = tempfile::tempdir().unwrap();
+    let counters = directory.path().join("counters.json");
     let tests = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["cuda::", "against_cpu::"])
         .env(VARIABLE, "thread")
+        .env("CUDA_SIM_COUNTERS", &counters)
         .output()
         .unwrap();
     let printed = String::from_utf8_lossy(&tests.stdout);
     assert!(tests.status.success(), "{printed}\n{}", String::from_utf8_lossy(&tests.stderr));
     assert!(printed.contains("solutions_are_those_of_the_dense_reference ... ok"), "{printed}");
+    // What has no thread kernels went to the teams; all the thread kernels ran.
+    let counters: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(counters).unwrap()).unwrap();
+    let kernels: Vec<&str> = counters["kernels"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|kernel| kernel["kernel"].as_str().unwrap())
+        .collect();
+    for kernel in ["thread_solve", "thread_adjoint", "thread_tangent", "thread_defects"] {
+        let ran = kernels.iter().any(|name| name.starts_with(kernel));
+        assert!(ran, "{kernel} did not run, only {kernels:?}");
+    }
 }

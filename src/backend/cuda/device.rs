@@ -246,6 +246,14 @@ impl CudaDevice {
         Ok(Kernel { name: name.into(), most_threads, static_shared, function })
     }
 
+    /// Whether the kernels run on this device: loads the smallest of them, which every solve needs.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if they do not: the device or its driver is too old for them.
+    pub fn check_kernels(&self) -> Result<()> {
+        self.module("reduce").map(drop)
+    }
+
     fn module(&self, name: &'static str) -> Result<Arc<CudaModule>> {
         let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(module) = modules.get(name) {
