@@ -46,20 +46,6 @@ struct Places {
     }
 };
 
-// Values of the window and, for the square root, of the stack of rows beside it.
-__device__ inline int window_values(const Sizes &s, const Places &places)
-{
-    return (s.bandwidth + 1) * s.block * places.pitch;
-}
-__device__ inline int stack_values(const Problem &p, const Sizes &s)
-{
-    if (!p.square_root)
-        return 0;
-    const int initial = p.initial_points ? p.initial_derivatives : 0;
-    const int of_state = initial + p.pair.rows + p.triple.rows + (p.periodic ? s.derivatives - 1 : 0);
-    return (p.equations + s.states * of_state) * (((s.bandwidth + 1) * s.block + s.border + 1) | 1);
-}
-
 // Whether a pivot is positive and has all its digits.
 template <class Real>
 __device__ inline bool sound(Real pivot)
@@ -110,7 +96,7 @@ struct Banded {
     const Places &places;
     const Team<KIND> team;
 
-    // Of the team, in shared memory; the window may be in global memory.
+    // Memory of the team.
     Real *window;       // (w+1, P, pitch): block rows t − w .. t, block t in slot t mod (w+1)
     Real *reciprocals;  // (P): of the diagonal of R_tt
     Real *pivots;       // (P): their squares' inverses
@@ -119,11 +105,10 @@ struct Banded {
     Real *corner_wholes;  // (c)
     Pivots<Real> judged;  // of this thread
 
-    __device__ Banded(const Sizes &sizes, const Places &places, Team<KIND> team, Carver &memory,
-                      Real *global_window)
+    __device__ Banded(const Sizes &sizes, const Places &places, Team<KIND> team, Carver &memory)
         : sizes(sizes), places(places), team(team)
     {
-        window = KIND == GLOBAL ? global_window : memory.take<Real>(window_values(sizes, places));
+        window = memory.take<Real>((sizes.bandwidth + 1) * sizes.block * places.pitch);
         reciprocals = memory.take<Real>(sizes.block);
         pivots = memory.take<Real>(sizes.block);
         wholes = memory.take<Real>(sizes.block);

@@ -10,14 +10,14 @@ use crate::real::Real;
 use crate::rows::{pair_rows, triple_rows};
 use crate::shape::ProblemShape;
 
-/// What a team is made of, and where its window lies.
+/// What a team is made of, and where its working set lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Up to 32 threads of a warp; in shared memory.
     Warp,
     /// A block; in shared memory.
     Block,
-    /// A block; in global memory.
+    /// A block; in the workspace, in global memory.
     Global,
 }
 
@@ -34,10 +34,16 @@ impl Kind {
 
 /// Most warps of a block whose teams are within a warp.
 const MOST_WARPS: usize = 4;
-/// Most groups of systems, each with partial sums of the gradients of shared inputs.
-const MOST_GROUPS: usize = 1024;
-/// Most memory for those sums, in values.
-const MOST_PARTIAL_VALUES: usize = 1 << 23;
+/// Most groups of systems, each with partial sums of the gradients of shared inputs and of the
+/// weights: many times the teams that the largest device holds at once, so that the last ones of a
+/// large batch do not run on an idle device.
+const MOST_GROUPS: usize = 1 << 14;
+/// Most memory for those sums, in values. A row of them is smaller than the factor of one system
+/// unless there are many more equations than states, so that this matters only where a batch shares
+/// very large inputs.
+const MOST_PARTIAL_VALUES: usize = 1 << 25;
+/// Most values of an array of one system, which the kernels count with 32 bits.
+const MOST_VALUES: usize = 1 << 30;
 /// Alignment of the parts of the workspace.
 const ALIGNMENT: usize = 256;
 
@@ -88,8 +94,8 @@ pub struct Workspace {
     pub direction: usize,
     /// (teams, unknowns), f64.
     pub tangent_rhs: usize,
-    /// (teams, values of the window and of the stack), if not in shared memory.
-    pub window: usize,
+    /// (teams, bytes of a block), if not in shared memory.
+    pub memory: usize,
     /// All of it.
     pub bytes: usize,
 }
@@ -100,11 +106,13 @@ fn array(values: usize, size: usize) -> usize {
 }
 
 impl Plan {
-    /// For problems of this shape.
+    /// For problems of this shape. The groups depend on the shape alone, so that the sums over them
+    /// do not depend on the device.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the working set of one system exceeds the shared memory of a block.
+    /// [`Error::Argument`] if one system has more values than the kernels can count.
     pub fn new<T: Real>(shape: &ProblemShape, options: &Options, limits: &Limits) -> Result<Self> {
+        check_counts(shape)?;
         let (real, square_root) = (size_of::<T>(), options.square_root_in::<T>());
         let order = shape.order();
         let closing = if options.periodic { shape.block() } else { 0 };
@@ -114,11 +122,11 @@ impl Plan {
         let [rb, rn, _] = shape.rhs;
         let [ib, i, _, j] = shape.initial_values;
         let [sb, sn, sk] = shape.steps;
-        let partial = shared(cb, cn * e * k * qc)
-            + shared(rb, rn * e)
-            + shared(ib, i * k * j)
-            + shared(sb, sn * sk)
-            + 4;
+        let partial = shared(cb, cn.saturating_mul(e * k * qc))
+            .saturating_add(shared(rb, rn.saturating_mul(e)))
+            .saturating_add(shared(ib, i * k * j))
+            .saturating_add(shared(sb, sn * sk))
+            .saturating_add(4);
         let groups = (MOST_PARTIAL_VALUES / partial).clamp(1, MOST_GROUPS);
         let mut plan = Plan {
             points: shape.points,
@@ -149,17 +157,14 @@ impl Plan {
             let of_state = initial + plan.pair_rows + plan.triple_rows + periodic;
             plan.stacked_rows = e + k * of_state;
         }
-        plan.choose(shape.batch, limits);
-        let needed = plan.common_bytes() + plan.most_team_bytes();
-        if needed > limits.shared_memory {
-            let message = format!(
-                "{} values a time point and {e} equations need {needed} bytes of shared memory on \
-                 the device, which has {}",
-                shape.block(),
-                limits.shared_memory
-            );
-            return Err(Error::argument("coefficients", message));
+        for (what, values) in [
+            ("the rows of a time point", plan.window_values()),
+            ("the rows on their way into the square root", plan.stack_values()),
+            ("the border", plan.border * (plan.border + 1)),
+        ] {
+            check_count("coefficients", what, values)?;
         }
+        plan.choose(shape.batch, limits);
         Ok(plan)
     }
 
@@ -173,8 +178,7 @@ impl Plan {
             let spread = batch.div_ceil(teams_of_warp).div_ceil(limits.multiprocessors);
             for warps in (1..=spread.clamp(1, MOST_WARPS)).rev() {
                 self.warps = warps;
-                let bytes = self.common_bytes() + self.teams_of_block() * self.most_team_bytes();
-                if bytes <= limits.shared_memory {
+                if self.dynamic_shared(self.most_team_bytes()) <= limits.shared_memory {
                     return;
                 }
             }
@@ -185,7 +189,7 @@ impl Plan {
             32..=63 => 128,
             _ => 256,
         };
-        if self.common_bytes() + self.most_team_bytes() > limits.shared_memory {
+        if self.dynamic_shared(self.most_team_bytes()) > limits.shared_memory {
             self.kind = Kind::Global;
         }
     }
@@ -216,13 +220,14 @@ impl Plan {
     }
 
     fn window_values(&self) -> usize {
-        (self.bandwidth() + 1) * self.block() * (self.width() | 1)
+        let rows = (self.bandwidth() + 1) * self.block();
+        rows.saturating_mul(self.width() | 1)
     }
 
     /// Of the rows on their way into the square root.
     fn stack_values(&self) -> usize {
         let columns = (self.bandwidth() + 1) * self.block() + self.border + 1;
-        self.stacked_rows * (columns | 1)
+        self.stacked_rows.saturating_mul(columns | 1)
     }
 
     /// N·P.
@@ -256,7 +261,15 @@ impl Plan {
         }
     }
 
-    /// Shared memory of a block, before that of its teams.
+    /// Shared memory of a block whose teams have so many bytes.
+    pub fn dynamic_shared(&self, team_bytes: usize) -> usize {
+        match self.kind {
+            Kind::Warp | Kind::Block => self.common_bytes() + self.teams_of_block() * team_bytes,
+            Kind::Global => 0,
+        }
+    }
+
+    /// Memory of a block, before that of its teams.
     pub fn common_bytes(&self) -> usize {
         let table = |rows: usize, points: usize| {
             let columns = if rows > 0 { points * self.derivatives } else { 0 };
@@ -281,8 +294,7 @@ impl Plan {
     }
 
     fn banded_bytes(&self) -> usize {
-        let window = if self.kind == Kind::Global { 0 } else { self.window_values() };
-        array(window, self.real)
+        array(self.window_values(), self.real)
             + 3 * array(self.block(), self.real)
             + array(self.border * (self.border + 1), self.real)
             + array(self.border, self.real)
@@ -332,7 +344,7 @@ impl Plan {
             + array(self.coefficients, self.real)
     }
 
-    /// Shared memory of a team, if `others` take turns in what solves leave.
+    /// Memory of a team, if `others` take turns in what solves leave.
     fn team_bytes(&self, others: usize) -> usize {
         self.spread(
             self.rows_bytes()
@@ -342,11 +354,11 @@ impl Plan {
         )
     }
 
-    /// Shared memory of a team, of the forward kernels: the stack of the square root has its turn
+    /// Memory of a team, of the forward kernels: the stack of the square root has its turn
     /// before substitution and residual.
     pub fn forward_bytes(&self) -> usize {
-        let stack = if self.kind == Kind::Global { 0 } else { self.stack_values() };
-        let eliminating = self.rows_bytes() + self.banded_bytes() + array(stack, self.real);
+        let stack = array(self.stack_values(), self.real);
+        let eliminating = self.rows_bytes() + self.banded_bytes() + stack;
         self.team_bytes(0).max(self.spread(eliminating))
     }
 
@@ -371,14 +383,16 @@ impl Plan {
 
     /// Of a part of so many systems.
     pub fn workspace(&self, systems: usize) -> Workspace {
-        let mut bytes = 0;
+        let mut bytes = 0_usize;
         let mut part = |values: usize, size: usize| {
             let offset = bytes;
-            bytes += (systems * values * size).next_multiple_of(ALIGNMENT);
+            let of_all = systems.saturating_mul(values).saturating_mul(size);
+            let padded = of_all.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX);
+            bytes = bytes.saturating_add(padded);
             offset
         };
-        let window = match self.kind {
-            Kind::Global => self.window_values() + self.stack_values(),
+        let memory = match self.kind {
+            Kind::Global => self.common_bytes() + self.most_team_bytes(),
             Kind::Warp | Kind::Block => 0,
         };
         Workspace {
@@ -387,10 +401,40 @@ impl Plan {
             substituted: part(self.unknowns(), 8),
             direction: part(self.unknowns(), 8),
             tangent_rhs: part(self.unknowns(), 8),
-            window: part(window, self.real),
+            memory: part(memory, 1),
             bytes,
         }
     }
+}
+
+/// The sizes themselves, before anything is computed from them.
+fn check_counts(shape: &ProblemShape) -> Result<()> {
+    let [_, _, e, k, qc] = shape.coefficients;
+    let [_, i, _, j] = shape.initial_values;
+    let product =
+        |sizes: &[usize]| sizes.iter().fold(1_usize, |product, &n| product.saturating_mul(n));
+    // A smoothness row is on at most three points; the table with its products has (3Q)² values.
+    let row = 3 * shape.derivatives().min(MOST_VALUES);
+    let unknowns = product(&[shape.points, k, shape.derivatives()]).saturating_add(1);
+    for (argument, what, values) in [
+        ("coefficients", "the smoothness rows of a state", product(&[row, row + 1])),
+        ("coefficients", "the unknowns of a system", unknowns),
+        ("coefficients", "the equation rows of a time point", product(&[2, e, k, qc])),
+        ("initial_values", "the initial values of a system", product(&[i, k, j])),
+        ("steps", "the steps of a system", product(&[shape.points, shape.steps[2]])),
+    ] {
+        check_count(argument, what, values)?;
+    }
+    Ok(())
+}
+
+fn check_count(argument: &str, what: &str, values: usize) -> Result<()> {
+    if values <= MOST_VALUES {
+        return Ok(());
+    }
+    let message =
+        format!("{what} have {values} values, at most {MOST_VALUES} are possible on a device");
+    Err(Error::argument(argument, message))
 }
 
 impl fmt::Display for Plan {
@@ -398,7 +442,7 @@ impl fmt::Display for Plan {
         let place = if self.kind == Kind::Global { "global" } else { "shared" };
         write!(
             f,
-            "team of {} threads a system, {} to a block, P = {}, border {}, window in {place} memory",
+            "team of {} threads a system, {} to a block, P = {}, border {}, working in {place} memory",
             self.team_threads,
             self.teams_of_block(),
             self.block(),
