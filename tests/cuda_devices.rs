@@ -47,7 +47,8 @@ fn two_devices_are_told_apart() {
     // A tape takes the parameters of its own device.
     let mut parameters = Parameters::<f64>::new();
     let id = parameters.insert("net.weight", Array::vector([1.0, 2.0])).unwrap();
-    let parameters = parameters.to::<Cuda>().unwrap();
+    let host = parameters;
+    let parameters = host.to::<Cuda>().unwrap();
     let sum = |device, parameters: &Parameters<f64, Cuda>| {
         let mut tape = Tape::on(Cuda::on(device).unwrap());
         let x = tape.parameter(parameters, id)?;
@@ -59,5 +60,15 @@ fn two_devices_are_told_apart() {
     let expected = "parameter \"net.weight\": lies on cuda:0, the tape computes on cuda:1";
     assert_eq!(message, expected);
     assert_eq!(sum(&second, &parameters.to().unwrap()).unwrap(), 3.0);
+
+    // What was allocated here is freed on any thread, whichever device was used last.
+    drop((solver, solution, here, parameters));
+    assert_eq!(sum(&second, &host.to().unwrap()).unwrap(), 3.0);
+    let free = first.free_memory().unwrap();
+    let others = upload(&first);
+    assert!(first.free_memory().unwrap() < free);
+    std::thread::spawn(move || drop((there, others))).join().unwrap();
+    assert!(first.free_memory().unwrap() > free);
+    first.synchronise().and(second.synchronise()).unwrap();
     assert_eq!(simulator.reports().unwrap(), Vec::<String>::new());
 }

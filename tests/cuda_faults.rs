@@ -68,11 +68,11 @@ fn every_operation_may_fail_once() {
     let simulator = Simulator::preload().unwrap();
     let gpu = CudaDevice::get(0).unwrap();
     let device = Device::cuda(0).unwrap();
-    // Shared coefficients (bit 0), so that there are partial sums to add up.
-    let case = Case::new(6, 4, 1, 2, 1, (1, 2), 1, Options::default(), 3);
     let tape_modules = every_module_fails_once(&simulator, || Cuda::on(&gpu).map(drop));
     assert!(tape_modules >= 5, "only {tape_modules} modules of the tape failed");
-    for path in ["team", "thread"] {
+    for (path, batch) in [("team", 6), ("thread", 40)] {
+        // Shared coefficients (bit 0), so that there are partial sums to add up.
+        let case = Case::new(batch, 4, 1, 2, 1, (1, 2), 1, Options::default(), 3);
         // SAFETY: nothing else in this process reads the environment from another thread.
         unsafe { std::env::set_var("MECHANISTIC_CUDA_PATH", path) };
         let modules = every_module_fails_once(&simulator, || step(&device, &case).map(drop));

@@ -90,8 +90,7 @@ fn on_device(
     let cotangent = upload(cotangent);
     // A gradient that is not wanted is not touched, and the others are the same without it.
     let only_one = |solver: &mut DeviceSolver<f64>, wanted: usize| {
-        let mut gradient =
-            DeviceArray::unwritten(gpu, "gradient", arrays[wanted].len()).unwrap();
+        let mut gradient = DeviceArray::unwritten(gpu, "gradient", arrays[wanted].len()).unwrap();
         let mut targets = [None, None, None, None];
         targets[wanted] = Some(&mut gradient);
         solver.vjp(inputs, &cotangent, None, targets).unwrap();
@@ -145,7 +144,8 @@ fn parts_and_device_arrays_give_the_same_results() {
 
         // Something else takes most of the memory, so that 301 systems go in unequal parts.
         let most = gpu.free_memory().unwrap() - LEFT;
-        let other = (batch > 4).then(|| DeviceArray::<u8>::unwritten(&gpu, "another", most).unwrap());
+        let other =
+            (batch > 4).then(|| DeviceArray::<u8>::unwritten(&gpu, "another", most).unwrap());
         let mut solver = DeviceSolver::new(&gpu, &shape, &case.options).unwrap();
         drop(other);
         assert_eq!(solver.plan().parts > 1, batch > 4, "{}", solver.plan());

@@ -189,6 +189,14 @@ impl CudaDevice {
         &self.stream
     }
 
+    /// Makes its context the calling thread's, for what cudarc frees: that works in the context
+    /// that is current, which may be another device's, or none on a thread that never used one.
+    pub(super) fn make_current(&self) {
+        // SAFETY: the context lives as long as this object.
+        let outcome = unsafe { cudarc::driver::result::ctx::set_current(self.context.cu_ctx()) };
+        self.context.record_err(outcome);
+    }
+
     /// Waits until everything asked for so far is done.
     ///
     /// # Errors

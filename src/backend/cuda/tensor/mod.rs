@@ -574,9 +574,10 @@ impl Backend for Cuda {
         cotangent: &Array<T, Cuda>,
         gradients: [Option<&mut Array<T, Cuda>>; 4],
     ) -> Result<()> {
-        let found = solver.vjp(&self.device, inputs, cotangent)?;
+        let wanted = gradients.each_ref().map(Option::is_some);
+        let found = solver.vjp(&self.device, inputs, cotangent, wanted)?;
         for (gradient, found) in gradients.into_iter().zip(found) {
-            if let Some(gradient) = gradient {
+            if let (Some(gradient), Some(found)) = (gradient, found) {
                 let walk = Walk::new(&[gradient.len()], [&[1], &[1]])?;
                 self.kernels.copy(&walk, &found.view(), &mut self.write(gradient)?, true)?;
             }
