@@ -47,15 +47,40 @@ fn results(device: &Device, case: &Case) -> Vec<(&'static str, Vec<f64>)> {
     ]
 }
 
+/// The largest value of the arrays of these names.
+fn largest(results: &[(&'static str, Vec<f64>)], names: &[&str]) -> f64 {
+    let named = results.iter().filter(|(name, _)| names.contains(name));
+    named.flat_map(|(_, values)| values).fold(0.0, |largest, value| largest.max(value.abs()))
+}
+
+/// What an array's rounding errors are measured by: its largest value, or that of the terms where
+/// these cancel. Rows that can be met leave no residual, r = β − a·z, and rows that determine the
+/// solution leave a·g no part of g: the gradients of weights and steps are sums of r (a·g),
+/// r (∂a·g) and (a·g) (∂a·z).
+fn scale(what: &'static str, results: &[(&'static str, Vec<f64>)]) -> f64 {
+    let terms = match what {
+        // One of the unknowns (z, ε), with the rounding errors of all of them.
+        "epsilon" => largest(results, &["solution"]),
+        "tangent of epsilon" => largest(results, &["tangent"]),
+        "residuals" => largest(results, &["solution"]),
+        "gradient of weights" | "gradient of steps" => {
+            let adjoint = ["gradient of rhs", "gradient of initial_values"];
+            largest(results, &["solution"]) * largest(results, &adjoint)
+        }
+        _ => 0.0,
+    };
+    largest(results, &[what]).max(terms)
+}
+
 /// 1e-10 of the array's largest value for well-conditioned problems. The normal equations square the
 /// condition number, and both backends round differently.
 fn agree(subject: &Subject, case: &Case, condition: f64) {
     let expected = results(&Device::Cpu, case);
     let tolerance = 1e-10_f64.max(1e-15 * condition * condition);
-    for ((what, actual), (_, expected)) in results(&subject.device, case).iter().zip(&expected) {
-        assert_eq!(actual.len(), expected.len(), "{what}");
-        let scale = expected.iter().fold(0.0_f64, |scale, value| scale.max(value.abs()));
-        for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+    for ((what, actual), (_, values)) in results(&subject.device, case).iter().zip(&expected) {
+        assert_eq!(actual.len(), values.len(), "{what}");
+        let scale = scale(what, &expected);
+        for (index, (actual, expected)) in actual.iter().zip(values).enumerate() {
             assert!(
                 (actual - expected).abs() <= tolerance * scale,
                 "{what}[{index}]: {actual} instead of {expected}, {tolerance:.0e} of {scale}, {:?}",
