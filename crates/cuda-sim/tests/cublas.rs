@@ -80,10 +80,7 @@ fn products_are_those_of_the_documentation() {
     let (m, n, k) = (5, 4, 6);
     let leading = [8, 9, 7];
     let upload = |values: &[f64]| blas.stream.clone_htod(values).unwrap();
-    let [a, b, c] = [1, 2, 3].map(|seed| {
-        let values = numbers(seed, STRIDES[seed as usize - 1] * BATCH);
-        values.into_iter().map(f64::from).collect::<Vec<f64>>()
-    });
+    let [a, b, c] = [0, 1, 2].map(|index| numbers(index as u64 + 1, STRIDES[index] * BATCH));
     for (of_a, of_b) in [(false, false), (false, true), (true, false), (true, true)] {
         let operation = |transposed| if transposed { TRANSPOSED } else { AS_STORED };
         for beta in [0.0, 1.0, -0.5] {

@@ -72,9 +72,8 @@ impl Cuda {
 
     /// Whether NVIDIA's cuBLAS multiplies large matrices, where this machine has it (`libcublas.so`
     /// or `libcublas.so.12`). It does unless the environment variable `MECHANISTIC_CUBLAS` is
-    /// `off`. This library's own kernels, which multiply otherwise, give the same bits on every
-    /// GPU; cuBLAS gives the same bits on GPUs of one kind with one version of the library. Either
-    /// way f32 is multiplied and added up in f32.
+    /// `off`. Either way f32 is multiplied and added up in f32, and a run on the same GPU with the
+    /// same libraries gives the same bits again; another version of cuBLAS may not.
     pub fn with_cublas(self, wanted: bool) -> Self {
         Cuda { cublas: wanted, ..self }
     }
