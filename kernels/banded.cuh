@@ -263,7 +263,9 @@ struct Banded {
             }
             // Where the columns are in the block rows before, and the first row that counts.
             const int other = next ? place - q - p : column < 0 ? place : column;
-            const int from = outermost ? p : column < 0 && !next ? first : sizes.by_derivatives.multiple(other);
+            int from = outermost ? p : first;
+            if (next || column >= 0)
+                from = sizes.by_derivatives.multiple(other);
             // Σ_m b(m, left + i) b(m, right) over the rows `from` ≤ m < end of a block row b; no thread
             // of the team begins before `least`, so that all are at the same row at the same time.
             Real removed[ROWS] = {};
