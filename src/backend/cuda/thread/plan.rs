@@ -16,6 +16,7 @@ pub const TILE: usize = 32;
 const SIZES: [(usize, usize); 6] = [(1, 2), (1, 3), (1, 4), (2, 2), (2, 3), (3, 2)];
 /// The same for chunks.
 const CHUNK_SIZES: [(usize, usize); 4] = [(1, 2), (1, 3), (1, 4), (2, 2)];
+
 // What a time point costs, as the simulator counts it (solve + gradient):
 //
 //     (K, Q), precision                          (1, 3)       (2, 2)       (2, 3)
