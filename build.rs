@@ -18,9 +18,22 @@ use std::{
     thread,
 };
 
+use nvcc::Compiler;
+
 /// The oldest architecture that the kernels run on.
 const OLDEST: &str = "80";
 const ARCHITECTURES: &str = "MECHANISTIC_CUDA_ARCHITECTURES";
+/// What decides which compiler runs, and what nvcc itself reads.
+const VARIABLES: [&str; 8] = [
+    "NVCC",
+    "PATH",
+    "CUDA_HOME",
+    "CUDA_PATH",
+    "NVCC_PREPEND_FLAGS",
+    "NVCC_APPEND_FLAGS",
+    "NVCC_CCBIN",
+    ARCHITECTURES,
+];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -29,20 +42,28 @@ fn main() {
         return;
     }
     println!("cargo:rerun-if-changed=kernels");
-    for variable in ["NVCC", "PATH", "CUDA_HOME", "CUDA_PATH", ARCHITECTURES] {
+    for variable in VARIABLES {
         println!("cargo:rerun-if-env-changed={variable}");
     }
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let output = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let modules = match nvcc::find(&root) {
-        Some(compiler) => compile_all(&compiler, &root, &output),
-        None => {
+        Ok(Some(compiler)) => {
+            println!("cargo:rerun-if-changed={}", compiler.path.display());
+            compile_all(&compiler, &root, &output)
+        }
+        Ok(None) => {
+            watch_for_a_toolkit(&root);
             println!(
                 "cargo:warning=no nvcc found: the CUDA kernels are left out and only the CPU can \
                  be used. Put nvcc on PATH or set NVCC or CUDA_HOME (in a checkout: `cargo xtask \
                  toolkit` installs it), or build without the feature `cuda`."
             );
             Vec::new()
+        }
+        Err(message) => {
+            println!("cargo::error={message}");
+            return;
         }
     };
     let mut table = String::from("&[\n");
@@ -57,8 +78,17 @@ fn main() {
     fs::write(output.join("modules.rs"), table).expect("OUT_DIR can be written to");
 }
 
+/// Builds again when `cargo xtask toolkit` has installed a compiler. Cargo watches only what
+/// exists, so an empty directory stands where it will be; the published package has no xtask.
+fn watch_for_a_toolkit(root: &Path) {
+    let place = nvcc::installation_directory(root);
+    if root.join("xtask").is_dir() && fs::create_dir_all(&place).is_ok() {
+        println!("cargo:rerun-if-changed={}", place.display());
+    }
+}
+
 /// Compiles every kernels/*.cu, several at a time, and returns the modules' names in order.
-fn compile_all(compiler: &Path, root: &Path, output: &Path) -> Vec<String> {
+fn compile_all(compiler: &Compiler, root: &Path, output: &Path) -> Vec<String> {
     let mut files: Vec<PathBuf> = fs::read_dir(root.join("kernels"))
         .expect("the kernels are part of the package")
         .map(|entry| entry.expect("the directory can be read").path())
@@ -91,7 +121,7 @@ fn compile_all(compiler: &Path, root: &Path, output: &Path) -> Vec<String> {
 
 /// Compiles one file, unless `target` was made by the same command from the same text.
 fn compile(
-    compiler: &Path,
+    compiler: &Compiler,
     root: &Path,
     source: &Path,
     target: &Path,
@@ -111,7 +141,9 @@ fn compile(
             arguments.extend(code(architecture, &format!("sm_{architecture}")));
         }
     }
-    let key = format!("{} {arguments:?}\n{text}", compiler.display());
+    let Compiler { path: compiler, version } = compiler;
+    let flags = ["NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS", "NVCC_CCBIN"].map(env::var_os);
+    let key = format!("{} {version} {flags:?} {arguments:?}\n{text}", compiler.display());
     let key_file = target.with_extension("key");
     if target.exists() && fs::read_to_string(&key_file).is_ok_and(|made_from| made_from == key) {
         return Ok(());

@@ -16,6 +16,9 @@
 // so that the two triangular parts fill one rectangle; only what lies in a group below the diagonal
 // (places Q+gQ .. Q+i) is not used. In the team's window each row has one place more, for the
 // right-hand side, which is thus substituted along with the factorisation.
+//
+// Rows of a group are eliminated together, up to MOST_ROWS: what the rows before them, of this block
+// and the last, take off is one sum, in registers.
 
 #ifndef MECHANISTIC_BANDED_CUH
 #define MECHANISTIC_BANDED_CUH
@@ -27,30 +30,36 @@
 // Uncertainty of the weakest pivot, relative to it, from which on the matrix counts as singular.
 constexpr double MOST_UNCERTAINTY = 1.0 / 16.0;
 
+// Most rows of a group that are eliminated at once.
+constexpr int MOST_ROWS = 4;
+
 // Places of a row.
 struct Places {
     int stored;   // w·P + Q + c
-    int width;    // with the right-hand side
-    int pitch;    // odd, so that rows lie in different banks
+    int kept;     // the same in the factor: odd, so that rows lie in different banks
+    int width;    // with the right-hand side, in the window
+    int pitch;    // of the window, odd
     int border;   // first place of the border
-    Divisor by_stored, by_width;
+    Divisor by_stored, by_kept;
 
     __device__ explicit Places(const Sizes &s)
         : stored(s.bandwidth * s.block + s.derivatives + s.border),
+          kept(stored | 1),
           width(stored + 1),
           pitch(width | 1),
           border(s.bandwidth * s.block + s.derivatives),
           by_stored(stored),
-          by_width(width)
+          by_kept(kept)
     {
     }
-};
 
-// Values of the window.
-__device__ inline int window_values(const Sizes &s, const Places &places)
-{
-    return (s.bandwidth + 1) * s.block * places.pitch;
-}
+    // Values of a block row of the factor: it begins at a multiple of 16 bytes.
+    __device__ int block_values(int block, int value_bytes) const
+    {
+        const int values = 16 / value_bytes;
+        return (block * kept + values - 1) / values * values;
+    }
+};
 
 // Whether a pivot is positive and has all its digits.
 template <class Real>
@@ -102,23 +111,26 @@ struct Banded {
     const Places &places;
     const Team<KIND> team;
 
-    // Of the team, in shared memory; the window may be in global memory.
+    // Memory of the team.
     Real *window;       // (w+1, P, pitch): block rows t − w .. t, block t in slot t mod (w+1)
     Real *reciprocals;  // (P): of the diagonal of R_tt
-    Real *pivots;       // (P): their squares' inverses
+    Real *pivots;       // (P): the squares of that diagonal
     Real *wholes;       // (P): diagonal of M
+    Real *panel;        // (MOST_ROWS, MOST_ROWS): the rows being eliminated, in their own columns
     Real *corner;       // (c, c+1): H and the border's right-hand side
     Real *corner_wholes;  // (c)
     Pivots<Real> judged;  // of this thread
 
-    __device__ Banded(const Sizes &sizes, const Places &places, Team<KIND> team, Carver &memory,
-                      Real *global_window)
+    __device__ Banded(const Sizes &sizes, const Places &places, Team<KIND> team, Carver &memory)
         : sizes(sizes), places(places), team(team)
     {
-        window = KIND == GLOBAL ? global_window : memory.take<Real>(window_values(sizes, places));
+        // Substitution has two block rows of the factor in its place.
+        window = memory.take<Real>(max((sizes.bandwidth + 1) * sizes.block * places.pitch,
+                                       2 * places.block_values(sizes.block, sizeof(Real))));
         reciprocals = memory.take<Real>(sizes.block);
         pivots = memory.take<Real>(sizes.block);
         wholes = memory.take<Real>(sizes.block);
+        panel = memory.take<Real>(MOST_ROWS * MOST_ROWS);
         corner = memory.take<Real>(sizes.border * (sizes.border + 1));
         corner_wholes = memory.take<Real>(sizes.border);
     }
@@ -138,16 +150,62 @@ struct Banded {
             corner[i] = 0;
     }
 
-    // Block row t of what is left of M and the right-hand side once the blocks before t are
-    // eliminated. `rows` gives the entries of M by formula.
+    // Row t of R, once the blocks before t are eliminated. `rows` gives the entries of M by formula.
     template <class Source>
-    __device__ void form(int t, const Source &rows)
+    __device__ void eliminate(int t, const Source &rows)
+    {
+        const int q = sizes.derivatives, w = sizes.bandwidth;
+        const BlockRows a = {block_row(t), t > 0 ? block_row(t - 1) : nullptr,
+                             w == 2 && t > 1 ? block_row(t - 2) : nullptr};
+        smooth(t, rows);
+#pragma unroll 1
+        for (int first = 0; first < sizes.block; first += q)
+#pragma unroll 1
+            for (int row = first; row < first + q;) {
+                switch (first + q - row) {
+                case 1:
+                    row += eliminate_rows<1>(a, first, row, rows);
+                    break;
+                case 2:
+                    row += eliminate_rows<2>(a, first, row, rows);
+                    break;
+                case 3:
+                    row += eliminate_rows<3>(a, first, row, rows);
+                    break;
+                default:
+                    row += eliminate_rows<4>(a, first, row, rows);
+                }
+            }
+#pragma unroll 1
+        for (int row = team.rank; row < sizes.block; row += team.size)
+            judged.judge(pivots[row], wholes[row], t * sizes.block + row);
+        // The border loses what this block takes.
+        const Real *columns = a.now + places.border;
+        const int c = sizes.border;
+#pragma unroll 1
+        for (int index = team.rank; index < triangle(c + 1) - 1; index += team.size) {
+            const int column = triangle_column(index), row = index - triangle(column);
+            Real sum[1] = {};
+            add_products<1>(sum, columns + row, places.pitch, columns + column, places.pitch, 0,
+                            sizes.block);
+            corner[row * (c + 1) + column] -= sum[0];
+        }
+    }
+
+  private:
+    // Block rows of the window: t, and t − 1 and t − 2 where they take something off it.
+    struct BlockRows {
+        Real *now;
+        const Real *last, *before;
+    };
+
+    // Begins block row t of the window with what M has but for the equations: of a state with
+    // itself, with other points, with the border and the right-hand side.
+    template <class Source>
+    __device__ void smooth(int t, const Source &rows) const
     {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
-        Real *row_t = block_row(t);
-        const int upper = triangle(p);
-
-        // What couples a state with itself: in the diagonal block, and with the outermost block.
+        Real *a = block_row(t);
         const int own = triangle(q);
 #pragma unroll 1
         for (int index = team.rank; index < sizes.states * (own + q * q); index += team.size) {
@@ -155,149 +213,196 @@ struct Banded {
             const int first = state * q;
             if (within < own) {
                 const int column = triangle_column(within), row = within - triangle(column);
-                row_t[(first + row) * pitch + q + first + column] = rows.of_state(state, row, column);
+                a[(first + row) * pitch + q + first + column] = rows.of_state(state, row, column);
             } else {
                 const int row = sizes.by_derivatives.quotient(within - own);
                 const int column = within - own - row * q;
-                row_t[(first + row) * pitch + first + column] =
+                a[(first + row) * pitch + first + column] =
                     t + w < sizes.blocks ? rows.smoothness(w, state, row, column) : Real(0);
             }
         }
-        team.sync();
-        // Diagonal block, then border and right-hand side.
 #pragma unroll 1
-        for (int index = team.rank; index < upper + p * (sizes.border + 1); index += team.size) {
-            if (index < upper) {
-                const int column = triangle_column(index), row = index - triangle(column);
-                Real sum = rows.equations(row, column);
-                if (sizes.by_derivatives.multiple(column) <= row)
-                    sum += row_t[row * pitch + q + column];
-                if (row == column)
-                    wholes[row] = sum;
-                sum -= removed(t, row, column);
-                row_t[row * pitch + q + column] = sum;
-            } else {
-                const int column = sizes.by_block.quotient(index - upper);
-                const int row = index - upper - column * p;
-                const int place = places.border + column;
-                Real sum = rows.border(row, column);
-                if (t > 0)
-                    sum -= product(block_row(t - 1), w == 1 ? row : q + p + row, place,
-                                   w == 1 ? sizes.by_derivatives.multiple(row) : 0);
-                if (w == 2 && t > 1)
-                    sum -= product(block_row(t - 2), row, place, sizes.by_derivatives.multiple(row));
-                row_t[row * pitch + place] = sum;
-            }
+        for (int index = team.rank; index < p * (sizes.border + 1); index += team.size) {
+            const int column = sizes.by_block.quotient(index), row = index - column * p;
+            a[row * pitch + places.border + column] = rows.border(row, column);
         }
         // Coupling with the next block, if that is not the outermost.
 #pragma unroll 1
         for (int index = team.rank; w == 2 && index < p * p; index += team.size) {
             const int row = sizes.by_block.quotient(index), column = index - row * p;
-            Real sum = t + 1 < sizes.blocks ? rows.coupling(1, row, column) : Real(0);
-            if (t > 0)
-                sum -= product(block_row(t - 1), q + p + row, column,
-                               sizes.by_derivatives.multiple(column));
-            row_t[row * pitch + q + p + column] = sum;
+            a[row * pitch + q + p + column] =
+                t + 1 < sizes.blocks ? rows.coupling(1, row, column) : Real(0);
         }
         team.sync();
     }
 
-    // What the elimination of the blocks before t takes off (row, column ≥ row) of D_t.
-    __device__ Real removed(int t, int row, int column) const
+    // Rows `row` and on, ROWS of them, of the group that begins at row `first`. A thread has whole
+    // columns of these rows, so that lanes read side by side, or all the same.
+    template <int ROWS, class Source>
+    __device__ int eliminate_rows(const BlockRows &blocks, int first, int row, const Source &rows)
     {
-        const int p = sizes.block, q = sizes.derivatives;
-        const int first = sizes.by_derivatives.multiple(column);
-        if (sizes.bandwidth == 1)
-            return t > 0 ? product(block_row(t - 1), row, column, first) : Real(0);
-        Real sum = t > 0 ? product(block_row(t - 1), q + p + row, q + p + column, 0) : Real(0);
-        if (t > 1)
-            sum += product(block_row(t - 2), row, column, first);
-        return sum;
-    }
-
-    // Σ_m a(m, i) a(m, k) over the rows m ≥ first of a block row. Downwards, so that lanes that
-    // begin at different rows read the same one at the same time.
-    __device__ Real product(const Real *a, int i, int k, int first) const
-    {
-        Real sum = 0;
-#pragma unroll 4
-        for (int m = sizes.block - 1; m >= first; --m)
-            sum += a[m * places.pitch + i] * a[m * places.pitch + k];
-        return sum;
-    }
-
-    // Row t of R from block row t of the window, group by group: a group's rows, less what the
-    // groups above remove, then one row after another.
-    __device__ void eliminate(int t)
-    {
-        const int p = sizes.block, q = sizes.derivatives, pitch = places.pitch;
-        Real *a = block_row(t);
+        const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
+        Real *a = blocks.now + row * pitch;
+        // M, less what the rows before these take off it.
 #pragma unroll 1
-        for (int first = 0; first < p; first += q) {
-            if (first > 0) {
-#pragma unroll 1
-                for (int index = team.rank; index < q * places.width; index += team.size) {
-                    const int place = sizes.by_derivatives.quotient(index);
-                    const int row = first + index - place * q;
-                    if (place >= first + q && place < q + row)
-                        continue;
-                    const int start = place < first + q ? sizes.by_derivatives.multiple(place) : 0;
-                    // Coupling with the outermost block is within groups at first.
-                    Real sum = place < first ? Real(0) : a[row * pitch + place];
-#pragma unroll 4
-                    for (int m = first - 1; m >= start; --m)
-                        sum -= a[m * pitch + q + row] * a[m * pitch + place];
-                    a[row * pitch + place] = sum;
-                }
-                team.sync();
+        for (int place = team.rank; place < places.width; place += team.size) {
+            const bool outermost = place < first + q, beyond = place >= q + p;
+            const bool next = beyond && place < places.border;
+            const int column = outermost || beyond ? -1 : place - q;
+            if (!outermost && !beyond && column < row)
+                continue;
+            Real sum[ROWS] = {};
+            add_equations<ROWS>(sum, first, row - first, column, place, rows);
+            const bool begun = place >= first && column < first + q;
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i) {
+                if (begun && (column < 0 || column >= row + i))
+                    sum[i] += a[i * pitch + place];
+                if (column == row + i)
+                    wholes[column] = sum[i];
             }
-#pragma unroll 1
-            for (int row = first; row < first + q; ++row) {
-                Real pivot = a[row * pitch + q + row];
-#pragma unroll 1
-                for (int m = first; m < row; ++m)
-                    pivot -= a[m * pitch + q + row] * a[m * pitch + q + row];
-                const Real reciprocal = reciprocal_root(pivot);
-#pragma unroll 1
-                for (int place = team.rank; place < places.width; place += team.size) {
-                    if (place == q + row) {
-                        pivots[row] = pivot;
-                        reciprocals[row] = reciprocal;
-                    } else if (place < first + q || place > q + row) {
-                        Real sum = a[row * pitch + place];
-#pragma unroll 1
-                        for (int m = first; m < row; ++m)
-                            sum -= a[m * pitch + q + row] * a[m * pitch + place];
-                        a[row * pitch + place] = sum * reciprocal;
-                    }
-                }
-                team.sync();
+            // Where the columns are in the block rows before, and the first row that counts.
+            const int other = next ? place - q - p : column < 0 ? place : column;
+            int from = outermost ? p : first;
+            if (next || column >= 0)
+                from = sizes.by_derivatives.multiple(other);
+            // Σ_m b(m, left + i) b(m, right) over the rows `from` ≤ m < end of a block row b; no thread
+            // of the team begins before `least`, so that all are at the same row at the same time.
+            Real removed[ROWS] = {};
+            auto remove = [&](const Real *b, int left, int right, int least, int from, int end) {
+                const Real *rows = b + least * pitch;
+                add_products<ROWS>(removed, rows + left, pitch, rows + right, pitch, from - least,
+                                   end - least);
+            };
+            if (w == 1 && blocks.last)
+                remove(blocks.last, row, other, first, from, p);
+            if (w == 2 && blocks.last)
+                remove(blocks.last, q + p + row, column < 0 ? other : q + p + column, 0,
+                       outermost || next ? from : 0, p);
+            if (blocks.before)
+                remove(blocks.before, row, other, first, next ? p : from, p);
+            remove(blocks.now, q + row, place, 0,
+                   outermost ? sizes.by_derivatives.multiple(place) : 0, row);
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i) {
+                sum[i] -= removed[i];
+                a[i * pitch + place] = sum[i];
+                if (column >= row && column < row + ROWS)
+                    panel[i * MOST_ROWS + column - row] = sum[i];
             }
         }
-#pragma unroll 1
-        for (int row = team.rank; row < p; row += team.size)
-            judged.judge(pivots[row], wholes[row], t * p + row);
-        // The border loses what this block takes.
-        const int c = sizes.border;
-#pragma unroll 1
-        for (int index = team.rank; index < triangle(c + 1) - 1; index += team.size) {
-            const int column = triangle_column(index), row = index - triangle(column);
-            corner[row * (c + 1) + column] -= product(a, places.border + row, places.border + column, 0);
+        team.sync();
+
+        // Their triangle, by every thread, and with it the columns.
+        Real r[ROWS][ROWS], reciprocal[ROWS];
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i)
+#pragma unroll
+            for (int k = i; k < ROWS; ++k)
+                r[i][k] = panel[i * MOST_ROWS + k];
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i) {
+            reciprocal[i] = reciprocal_root(r[i][i]);
+#pragma unroll
+            for (int k = i + 1; k < ROWS; ++k)
+                r[i][k] *= reciprocal[i];
+#pragma unroll
+            for (int m = i + 1; m < ROWS; ++m)
+#pragma unroll
+                for (int k = m; k < ROWS; ++k)
+                    r[m][k] -= r[i][m] * r[i][k];
         }
+#pragma unroll 1
+        for (int place = team.rank; place < places.width; place += team.size) {
+            const int column = place < first + q || place >= q + p ? -1 : place - q;
+            if (column >= 0 && column < row)
+                continue;
+            Real x[ROWS];
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i) {
+                x[i] = a[i * pitch + place];
+#pragma unroll
+                for (int m = 0; m < i; ++m)
+                    x[i] -= r[m][i] * x[m];
+                x[i] *= reciprocal[i];
+                a[i * pitch + place] = x[i];
+                if (column == row + i) {
+                    reciprocals[column] = reciprocal[i];
+                    pivots[column] = r[i][i];
+                }
+            }
+        }
+        team.sync();
+        return ROWS;
     }
 
+    // The equations' share of M, or of the right-hand side, between rows j .. j + ROWS of the group
+    // that begins at `first`, and a column of R_tt, or another place.
+    template <int ROWS, class Source>
+    __device__ void add_equations(Real (&sum)[ROWS], int first, int j, int column, int place,
+                                  const Source &rows) const
+    {
+        const int given = sizes.equation_derivatives, all = sizes.equation_columns;
+        const int count = rows.problem.equations;
+        const Real *left = rows.coefficients + sizes.by_derivatives.quotient(first) * given + j;
+        const Real *right = rows.rhs;
+        if (column >= 0) {
+            const int state = sizes.by_derivatives.quotient(column);
+            const int other = column - state * sizes.derivatives;
+            if (other >= given)
+                return;
+            right = rows.coefficients + state * given + other;
+        } else if (place != places.stored) {
+            return;
+        }
+        const int stride = column >= 0 ? all : 1;
+        if (j + ROWS <= given) {
+            add_products<ROWS>(sum, left, all, right, stride, 0, count);
+        } else {
+            // The last of these rows have no coefficients.
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i) {
+                Real one[1] = {};
+                if (j + i < given)
+                    add_products<1>(one, left + i, all, right, stride, 0, count);
+                sum[i] = one[0];
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i)
+            sum[i] *= Real(rows.equation_weight);
+    }
+
+    // sum[i] += Σ_m left(m, i) right(m) over from ≤ m < count, with distances between rows.
+    template <int ROWS>
+    __device__ static void add_products(Real (&sum)[ROWS], const Real *left, int left_stride,
+                                        const Real *right, int right_stride, int from, int count)
+    {
+#pragma unroll 4
+        for (int m = 0; m < count; ++m, left += left_stride, right += right_stride)
+            if (m >= from) {
+                const Real other = *right;
+#pragma unroll
+                for (int i = 0; i < ROWS; ++i)
+                    sum[i] = fma(left[i], other, sum[i]);
+            }
+    }
+
+  public:
     // Stores block row t of R, and of R⁻ᵀ rhs.
     __device__ void store(int t, Real *factor, double *substituted) const
     {
         const int p = sizes.block, q = sizes.derivatives, pitch = places.pitch;
         const Real *a = block_row(t);
-        Real *target = factor + int64_t(t) * p * places.stored;
+        const int values = places.block_values(p, sizeof(Real));
+        Real *target = factor + int64_t(t) * values;
+        Walk at(team, places.by_kept);
 #pragma unroll 1
-        for (int index = team.rank; index < p * places.stored; index += team.size) {
-            const int row = places.by_stored.quotient(index), place = index - row * places.stored;
-            const bool unused = place < q + row && place >= q + sizes.by_derivatives.multiple(row);
+        for (int index = team.rank; index < values; index += team.size, at.advance()) {
+            const int row = at.row, place = at.column;
+            const bool below = place < q + row && place >= q + sizes.by_derivatives.multiple(row);
             Real value = 0;
-            if (!unused)
+            if (row < p && place < places.stored && !below)
                 value = place == q + row ? reciprocals[row] : a[row * pitch + place];
             target[index] = value;
         }
@@ -353,7 +458,7 @@ struct Banded {
     __device__ void store_border(Real *factor, double *substituted) const
     {
         const int c = sizes.border, pitch = c + 1;
-        Real *target = factor + int64_t(sizes.blocks) * sizes.block * places.stored;
+        Real *target = factor + int64_t(sizes.blocks) * places.block_values(sizes.block, sizeof(Real));
 #pragma unroll 1
         for (int index = team.rank; index < c * c; index += team.size) {
             const int row = index / c, column = index - row * c;

@@ -23,7 +23,7 @@ struct Gradient {
 
     // Shared memory of the team.
     double *z, *g;       // (w+1, P): of the points t .. t+w, point t in slot t mod (w+1)
-    double *parts;       // (2, E, K): products of equation rows with one state of z and g
+    double *parts;       // (2, E, K, or one more: odd): products of equation rows with one state of z and g
     double *equation;    // (2, E): W² defect, W² a·g
     double *pair;        // (K, rows): derivative with respect to the length of the rows
     double *triple;      // (K, rows)
@@ -40,7 +40,7 @@ struct Gradient {
         const Problem &p = rows.problem;
         z = memory.take<double>((sizes.bandwidth + 1) * sizes.block);
         g = memory.take<double>((sizes.bandwidth + 1) * sizes.block);
-        parts = memory.take<double>(2 * p.equations * sizes.states);
+        parts = memory.take<double>(2 * p.equations * (sizes.states | 1));
         equation = memory.take<double>(2 * p.equations);
         pair = memory.take<double>(sizes.states * rows.pair.rows);
         triple = memory.take<double>(sizes.states * rows.triple.rows);
@@ -57,17 +57,20 @@ struct Gradient {
         return ring + t % (sizes.bandwidth + 1) * sizes.block;
     }
 
-    // Where the gradient of an input of this system begins, less `offset` values.
+    // Where the gradient of an input of this system is from `offset` on; null if it is not wanted.
     __device__ Real *target(const Output &output, const Input &input, int64_t offset) const
     {
+        if (!output.data)
+            return nullptr;
         return static_cast<Real *>(output.data) +
                (input.system ? rows.system : place) * output.system + offset;
     }
 
     // Stores a value, or adds it to what other systems of the team left there.
-    __device__ void put(Real *at, const Input &input, double value) const
+    __device__ void put(Real *target, int index, const Input &input, double value) const
     {
-        *at = input.system == 0 && add ? Real(double(*at) + value) : Real(value);
+        if (target)
+            target[index] = input.system == 0 && add ? Real(double(target[index]) + value) : Real(value);
     }
 
     // Before the last point.
@@ -107,7 +110,7 @@ struct Gradient {
 
 #pragma unroll 1
         for (int index = team.rank; index < p.equations * states; index += team.size) {
-            const int state = index - index / states * states;
+            const int e = index / states, state = index - e * states;
             double along_z = 0, along_g = 0;
 #pragma unroll 1
             for (int j = 0; j < given; ++j) {
@@ -115,8 +118,8 @@ struct Gradient {
                 along_z += a * z_t[state * q + j];
                 along_g += a * g_t[state * q + j];
             }
-            parts[index] = along_z;
-            parts[p.equations * states + index] = along_g;
+            parts[e * (states | 1) + state] = along_z;
+            parts[(p.equations + e) * (states | 1) + state] = along_g;
         }
         lengths(rows.pair, pair);
         if (rows.triple.rows)
@@ -143,7 +146,7 @@ struct Gradient {
             const int i = (group - e * states) * q + j;
             const double value = equation[e] * g_t[i] - equation[p.equations + e] * z_t[i];
             if (p.coefficients.time)
-                put(target + index, p.coefficients, value);
+                put(target, index, p.coefficients, value);
             else
                 total_coefficients[index] += value;
         }
@@ -154,20 +157,20 @@ struct Gradient {
     __device__ void finish()
     {
         const Problem &p = rows.problem;
-        if (!p.coefficients.time)
+        Real *coefficients = target(outputs.coefficients, p.coefficients, 0);
 #pragma unroll 1
-            for (int i = team.rank; i < p.equations * sizes.equation_columns; i += team.size)
-                put(target(outputs.coefficients, p.coefficients, i), p.coefficients,
-                    total_coefficients[i]);
-        if (!p.rhs.time)
+        for (int i = team.rank; !p.coefficients.time && i < p.equations * sizes.equation_columns;
+             i += team.size)
+            put(coefficients, i, p.coefficients, total_coefficients[i]);
+        Real *rhs = target(outputs.rhs, p.rhs, 0);
 #pragma unroll 1
-            for (int i = team.rank; i < p.equations; i += team.size)
-                put(target(outputs.rhs, p.rhs, i), p.rhs, total_rhs[i]);
+        for (int i = team.rank; !p.rhs.time && i < p.equations; i += team.size)
+            put(rhs, i, p.rhs, total_rhs[i]);
 #pragma unroll 1
         for (int state = team.rank; state < sizes.step_states; state += team.size) {
             step(0, state, pending[state]);
             if (!p.steps.time)
-                put(target(outputs.steps, p.steps, state), p.steps, total_steps[state]);
+                put(target(outputs.steps, p.steps, 0), state, p.steps, total_steps[state]);
         }
     }
 
@@ -187,11 +190,12 @@ struct Gradient {
   private:
     __device__ void clear(const Output &output, const Input &input, int64_t points, int values) const
     {
-        if (input.system == 0 && add)
+        Real *first = target(output, input, 0);
+        if (!first || (input.system == 0 && add))
             return;
 #pragma unroll 1
         for (int64_t i = team.rank; i < points * values; i += team.size)
-            *target(output, input, i) = 0;
+            first[i] = 0;
     }
 
     // Smoothness rows: derivatives with respect to their length.
@@ -246,9 +250,8 @@ struct Gradient {
                 const double defect = double(rows.initial[index]) - slot(z, t)[i];
                 const double along = slot(g, t)[i], scale = power(rows.mean_step, j);
                 const double d_scale = 2 * p.weight_initial * scale * along * defect;
-                put(target(outputs.initial_values, p.initial_values,
-                           int64_t(t) * p.states * given + index),
-                    p.initial_values, rows.initial_weight(j) * along);
+                put(target(outputs.initial_values, p.initial_values, int64_t(t) * p.states * given),
+                    index, p.initial_values, rows.initial_weight(j) * along);
                 weights[1] += d_scale * scale;
                 slope = d_scale * p.weight_initial * j * power(rows.mean_step, j - 1);
             }
@@ -266,13 +269,13 @@ struct Gradient {
             double defect = rows.rhs[e], along = 0;
 #pragma unroll 1
             for (int state = 0; state < sizes.states; ++state) {
-                defect -= parts[e * sizes.states + state];
-                along += parts[(p.equations + e) * sizes.states + state];
+                defect -= parts[e * (sizes.states | 1) + state];
+                along += parts[(p.equations + e) * (sizes.states | 1) + state];
             }
             equation[e] = rows.equation_weight * defect;
             equation[p.equations + e] = rows.equation_weight * along;
             if (p.rhs.time)
-                put(target(outputs.rhs, p.rhs, rows.t * outputs.rhs.time + e), p.rhs,
+                put(target(outputs.rhs, p.rhs, rows.t * outputs.rhs.time), e, p.rhs,
                     rows.equation_weight * along);
             else
                 total_rhs[e] += rows.equation_weight * along;
@@ -287,6 +290,13 @@ struct Gradient {
     {
         const Problem &p = rows.problem;
         const int t = rows.t, last = sizes.points - 1;
+#pragma unroll 1
+        for (int state = team.rank; state < sizes.states; state += team.size) {
+            add_up(pair + state * rows.pair.rows, rows.pair.rows);
+            if (rows.triple.rows)
+                add_up(triple + state * rows.triple.rows, rows.triple.rows);
+        }
+        team.sync();
 #pragma unroll 1
         for (int state = team.rank; state < sizes.step_states; state += team.size) {
             double scale = 0;
@@ -306,14 +316,23 @@ struct Gradient {
         }
     }
 
+    // The sum of some values in the place of the first.
+    __device__ static void add_up(double *values, int count)
+    {
+#pragma unroll 1
+        for (int i = 1; i < count; ++i)
+            values[0] += values[i];
+    }
+
+    // Sum over the rows of a state, or of all where they share the steps.
     __device__ double of_state(const double *slopes, int rows, int state) const
     {
-        const int first = sizes.step_states > 1 ? state * rows : 0;
-        const int count = sizes.step_states > 1 ? rows : sizes.states * rows;
+        if (sizes.step_states > 1 || rows == 0)
+            return rows ? slopes[state * rows] : 0;
         double sum = 0;
 #pragma unroll 1
-        for (int i = first; i < first + count; ++i)
-            sum += slopes[i];
+        for (int i = 0; i < sizes.states; ++i)
+            sum += slopes[i * rows];
         return sum;
     }
 
@@ -321,7 +340,7 @@ struct Gradient {
     {
         const Input &steps = rows.problem.steps;
         if (steps.time)
-            put(target(outputs.steps, steps, t * outputs.steps.time + state), steps, value);
+            put(target(outputs.steps, steps, t * outputs.steps.time), state, steps, value);
         else
             total_steps[state] += value;
     }

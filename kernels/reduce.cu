@@ -4,7 +4,7 @@
 //
 // Used for the gradients of what all systems of a batch share: every group of systems writes its own
 // row of partial sums, and this adds the rows up. The V columns belong to up to five arrays, one
-// after another (SumTargets).
+// after another (SumTargets); columns that are not wanted are not read.
 //
 // Grid: x = ceil(V / 32). Block: (32, 16); thread (x, y) adds the rows g = y (mod 16) of its column
 // in ascending order, thread (x, 0) then the 16 results in ascending order: the order depends on G
@@ -19,36 +19,39 @@ namespace {
 constexpr int COLUMNS = 32;
 constexpr int ROWS = 16;
 
+// Where the sum of a column goes; null where it is not wanted, or beyond the last column.
+template <typename T>
+__device__ T *target_of(const SumTargets &targets, int64_t column) {
+    for (const SumTarget &target : targets.targets) {
+        if (column < target.values) {
+            return target.data ? static_cast<T *>(target.data) + column : nullptr;
+        }
+        column -= target.values;
+    }
+    return nullptr;
+}
+
 template <typename T>
 __device__ void sum_partials(const T *__restrict__ partials, int64_t groups, int64_t values,
                              const SumTargets &targets) {
     __shared__ T parts[ROWS][COLUMNS];
     const int64_t column = int64_t(blockIdx.x) * COLUMNS + threadIdx.x;
-    const bool inside = column < values;
+    T *target = target_of<T>(targets, column);
     T sum = 0;
-    if (inside) {
+    if (target) {
         for (int64_t group = threadIdx.y; group < groups; group += ROWS) {
             sum += partials[group * values + column];
         }
     }
     parts[threadIdx.y][threadIdx.x] = sum;
     __syncthreads();
-    if (threadIdx.y != 0 || !inside) {
+    if (threadIdx.y != 0 || !target) {
         return;
     }
     for (int row = 1; row < ROWS; ++row) {
         sum += parts[row][threadIdx.x];
     }
-    int64_t place = column;
-    for (const SumTarget &target : targets.targets) {
-        if (place < target.values) {
-            if (target.data != nullptr) {
-                static_cast<T *>(target.data)[place] = sum;
-            }
-            return;
-        }
-        place -= target.values;
-    }
+    *target = sum;
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ struct Residual {
 
     // Shared memory of the team.
     double *z;         // (w+1, P): the points t .. t+w, point t in slot t mod (w+1)
-    double *parts;     // (E, K): products of equation rows with one state
+    double *parts;     // (E, K, or one more: odd): products of equation rows with one state
     double *equation;  // (E): w²(β − a·z)
     double *pair;      // (2, K, rows): the same, of the rows that began at the last points
     double *triple;    // (3, K, rows)
@@ -27,7 +27,7 @@ struct Residual {
     {
         const Problem &p = rows.problem;
         z = memory.take<double>((sizes.bandwidth + 1) * sizes.block);
-        parts = memory.take<double>(p.equations * sizes.states);
+        parts = memory.take<double>(p.equations * (sizes.states | 1));
         equation = memory.take<double>(p.equations);
         pair = memory.take<double>(2 * sizes.states * rows.pair.rows);
         triple = memory.take<double>(3 * sizes.states * rows.triple.rows);
@@ -77,7 +77,7 @@ struct Residual {
 #pragma unroll 1
             for (int j = 0; j < given; ++j)
                 sum += double(a[j]) * point(t)[state * q + j];
-            parts[index] = sum;
+            parts[e * (states | 1) + state] = sum;
         }
         defects(rows.pair, pair, epsilon);
         if (rows.triple.rows)
@@ -88,7 +88,7 @@ struct Residual {
             double sum = data ? double(rows.rhs[e]) : 0;
 #pragma unroll 1
             for (int state = 0; state < states; ++state)
-                sum -= parts[e * states + state];
+                sum -= parts[e * (states | 1) + state];
             measure(0, sum * sum * rows.equation_weight);
             equation[e] = sum * rows.equation_weight;
         }

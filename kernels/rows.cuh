@@ -10,9 +10,7 @@
 
 #include <climits>
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
+#include "storage.cuh"
 #include "team.cuh"
 
 // Sizes that follow from those of the problem.
@@ -44,22 +42,6 @@ struct Sizes {
     {
     }
 };
-
-// Value `index` of an array of the given storage.
-template <class Real>
-__device__ inline Real read(const void *data, int storage, int64_t index)
-{
-    switch (storage) {
-    case STORAGE_F64:
-        return Real(static_cast<const double *>(data)[index]);
-    case STORAGE_F32:
-        return Real(static_cast<const float *>(data)[index]);
-    case STORAGE_F16:
-        return Real(__half2float(static_cast<const __half *>(data)[index]));
-    default:
-        return Real(__bfloat162float(static_cast<const __nv_bfloat16 *>(data)[index]));
-    }
-}
 
 // length^exponent by repeated multiplication; the exponents are small.
 template <class A>
@@ -332,13 +314,17 @@ struct Rows {
                    : Real(0);
     }
 
-    // M between (t, row) and border column `column`, or AᵀW²β at (t, row) for column c.
+    // M between (t, row) and border column `column`; for column c, what initial values add to
+    // AᵀW²β at (t, row).
     __device__ Real border(int row, int column) const
     {
         const int state = sizes.by_derivatives.quotient(row);
         const int j = row - state * sizes.derivatives;
-        if (column == sizes.border)
-            return right_hand_side(state, j);
+        if (column == sizes.border) {
+            if (!given(j))
+                return 0;
+            return Real(initial_weight(j)) * initial[state * problem.initial_derivatives + j];
+        }
         if (column == sizes.closing)
             return slack(pair, state, j) + (triple.rows ? slack(triple, state, j) : Real(0));
         const int distance = sizes.points - 1 - t;
@@ -357,25 +343,26 @@ struct Rows {
         return sum;
     }
 
-    __device__ Real right_hand_side(int state, int j) const
+    // AᵀW²β at (t, row).
+    __device__ Real right_hand_side(int row) const
     {
+        const int state = sizes.by_derivatives.quotient(row), j = row - state * sizes.derivatives;
         Real sum = 0;
         if (j < sizes.equation_derivatives) {
             const Real *column = coefficients + state * sizes.equation_derivatives + j;
 #pragma unroll 4
             for (int e = 0; e < problem.equations; ++e)
                 sum += column[e * sizes.equation_columns] * rhs[e];
-            sum *= Real(equation_weight);
         }
-        if (given(j))
-            sum += Real(initial_weight(j)) * initial[state * problem.initial_derivatives + j];
-        return sum;
+        return sum * Real(equation_weight) + border(row, sizes.border);
     }
 
     // M, or AᵀW²β for column c, between the border unknowns `row` ≤ `column`. The last point must be
     // staged.
     __device__ Real border_corner(int row, int column) const
     {
+        if (row < sizes.closing && column == sizes.border)
+            return right_hand_side(row);
         if (row < sizes.closing)
             return column < sizes.closing ? diagonal(row, column) : border(row, column);
         if (column == sizes.border)

@@ -9,16 +9,14 @@
 // Row r of the stack meets row h of the triangle in wave r + h, so that all rows of the stack are on
 // their way at once and each meets what those before it have left: two barriers a wave.
 //
-// Columns are divided by powers of two of about the size of their entries, and R is multiplied by
-// them on the way out: that changes no digit, and keeps squares within the range of single precision.
+// Columns are divided by their scales (equilibration.cuh), and R is multiplied by them on the way out.
 
 #ifndef MECHANISTIC_SQUARE_ROOT_CUH
 #define MECHANISTIC_SQUARE_ROOT_CUH
 
 #include "banded.cuh"
-
-// Scales are at most two to this power, and at least its reciprocal.
-constexpr int MOST_EXPONENT = 100;
+#include "equilibration.cuh"
+#include "rotation.cuh"
 
 // Most rows that begin at one point.
 __device__ inline int most_stacked_rows(const Problem &p, const Sizes &s)
@@ -26,15 +24,6 @@ __device__ inline int most_stacked_rows(const Problem &p, const Sizes &s)
     const int initial = p.initial_points ? p.initial_derivatives : 0;
     const int periodic = p.periodic ? s.derivatives - 1 : 0;
     return p.equations + s.states * (initial + periodic + p.pair.rows + p.triple.rows);
-}
-
-// Values of the stack and what belongs to it; none for Cholesky.
-__device__ inline int stack_values(const Problem &p, const Sizes &s)
-{
-    if (!p.square_root)
-        return 0;
-    const int columns = (s.bandwidth + 1) * s.block + s.border;
-    return most_stacked_rows(p, s) * (((columns + 1) | 1) + 2) + 2 * columns;
 }
 
 template <class Real, Kind KIND>
@@ -64,7 +53,7 @@ struct RowStack {
     int unit_rows = 0;  // initial and periodic rows
     int count = 0;
 
-    // `memory` has stack_values.
+    // `memory` has room for all of these.
     __device__ RowStack(Banded<Real, KIND> &banded, Rows<Real, Real, KIND> &rows, Real *memory)
         : banded(banded),
           rows(rows),
@@ -93,7 +82,7 @@ struct RowStack {
 #pragma unroll 1
         for (int t = 0; t < sizes.bandwidth; ++t)
             enter(t);
-        const int exponent = exponent_of_step(sizes.points - 2);
+        const int exponent = this->exponent(sizes.points - 2);
 #pragma unroll 1
         for (int i = team.rank; i < sizes.border; i += team.size) {
             scales[in_blocks + i] = scale(exponent, i);
@@ -156,21 +145,21 @@ struct RowStack {
         return (t + ahead) % (sizes.bandwidth + 1) * sizes.block + column - ahead * sizes.block;
     }
 
-    // Binary exponent of the step at point t, within what every precision has room for.
-    __device__ int exponent_of_step(int t) const
+    // Of the mean step at point t.
+    __device__ int exponent(int t) const
     {
         Real sum = 0;
 #pragma unroll 1
         for (int state = 0; state < sizes.step_states; ++state)
             sum += rows.step(min(t, sizes.points - 2), state);
-        const int most = MOST_EXPONENT / sizes.derivatives;
-        return min(max(ilogb(sum / Real(sizes.step_states)), -most), most);
+        return exponent_of_step(sum / Real(sizes.step_states), sizes.derivatives);
     }
 
-    // Entries of derivative j are of the order step^j, those of the slack of the order 1.
+    // Of a column; the slack's is 1.
     __device__ Real scale(int exponent, int unknown) const
     {
-        return scalbn(Real(1), exponent * (unknown - sizes.by_derivatives.multiple(unknown)));
+        const int derivative = unknown - sizes.by_derivatives.multiple(unknown);
+        return power_of_two<Real>(exponent * derivative);
     }
 
     // Block t comes into the window, with rows of zeros.
@@ -180,7 +169,7 @@ struct RowStack {
 #pragma unroll 1
         for (int i = team.rank; i < sizes.block * places.pitch; i += team.size)
             a[i] = 0;
-        const int exponent = exponent_of_step(t);
+        const int exponent = this->exponent(t);
 #pragma unroll 1
         for (int i = team.rank; i < sizes.block; i += team.size) {
             scales[slot(t, i)] = scale(exponent, i);
@@ -246,32 +235,15 @@ struct RowStack {
         }
     }
 
-    // The rotation that turns the diagonal entry a of row h of the triangle and the entry b of the
-    // stack's row into (√(a² + b²), 0). Where both are so small that their squares lose digits (what
-    // cancellation leaves of a zero, say), b passes for zero: a rotation by an inaccurate angle would
-    // spoil the rest of its rows.
+    // The rotation of row h of the triangle, from its diagonal entry on, and a row of the stack.
     __device__ void aim(int t, int row, int h) const
     {
         const Head head = this->head(t, h);
-        const Real a = head.values[head.diagonal], b = stack[row * pitch + h];
-        const Real squares = a * a + b * b;
-        const Real least = sizeof(Real) == 8 ? Real(DBL_MIN / DBL_EPSILON) : Real(FLT_MIN / FLT_EPSILON);
         const bool absent = h < in_blocks && t + head.ahead >= sizes.blocks;
-        if (b == 0 || absent || (a != 0 && squares < least)) {
-            sines[row] = 0;
-            return;
-        }
-        // A row that is still empty takes the stack's, however small.
-        if (a == 0) {
-            cosines[row] = 0;
-            sines[row] = b < 0 ? Real(-1) : Real(1);
-            head.values[head.diagonal] = abs(b);
-            return;
-        }
-        const Real reciprocal = Real(1) / sqrt(squares);
-        cosines[row] = a * reciprocal;
-        sines[row] = b * reciprocal;
-        head.values[head.diagonal] = squares * reciprocal;
+        const Real entry = absent ? Real(0) : stack[row * pitch + h];
+        const Rotation<Real> rotation(head.values[head.diagonal], entry);
+        cosines[row] = rotation.c;
+        sines[row] = rotation.s;
     }
 
     // Applies it to the columns behind.

@@ -1,6 +1,8 @@
 // Substitution with the factor of banded.cuh: Rᵀ v = rhs forward in time, R x = v backward.
 //
-// In double precision, whatever the precision of R. Block rows of R come from global memory, each fetched while its neighbour is worked on.
+// In double precision, whatever the precision of R. Block rows of R come from global memory, each
+// fetched while its neighbour is worked on, but for teams that work in global memory anyway. An unknown
+// is one thread's until it is solved for; the threads go through the rows together.
 
 #ifndef MECHANISTIC_SUBSTITUTION_CUH
 #define MECHANISTIC_SUBSTITUTION_CUH
@@ -13,9 +15,9 @@ struct Substitution {
     const Places &places;
     const Team<KIND> team;
 
-    Real *rows;    // (2, P, pitch): block rows of R, in the memory of the window
+    Real *rows;    // (2, block values): block rows of R, in the memory of the window
     Real *corner;  // (c, c+1): the border's triangle of R
-    double *x;       // (2, P): right-hand sides, on the way to solutions
+    double *x;       // (P): right-hand sides
     double *solved;  // (2, w+1, P): the last blocks of the solutions, block t in slot t mod (w+1)
     double *border;  // (2, c): of the solutions, or what is left of the right-hand side
     double *taken;   // (w, P): what earlier blocks take off the right-hand sides of the next ones
@@ -24,13 +26,18 @@ struct Substitution {
                             const Banded<Real, KIND> &banded, Carver &memory)
         : sizes(sizes), places(places), team(team), rows(banded.window), corner(banded.corner)
     {
-        x = memory.take<double>(2 * sizes.block);
+        x = memory.take<double>(sizes.block);
         solved = memory.take<double>(2 * (sizes.bandwidth + 1) * sizes.block);
         border = memory.take<double>(2 * sizes.border);
         taken = memory.take<double>(sizes.bandwidth * sizes.block);
     }
 
-    __device__ Real *block_row(int t) const { return rows + (t % 2) * sizes.block * places.pitch; }
+    // Block row t of R, once it is there.
+    __device__ const Real *block_row(const Real *factor, int t) const
+    {
+        const int64_t values = places.block_values(sizes.block, sizeof(Real));
+        return KIND == GLOBAL ? factor + t * values : rows + t % 2 * values;
+    }
     __device__ double *solution(int vector, int t) const
     {
         const int slots = sizes.bandwidth + 1;
@@ -40,17 +47,15 @@ struct Substitution {
     // Begins to load block row t of R.
     __device__ void fetch(const Real *factor, int t) const
     {
-        const Real *source = factor + int64_t(t) * sizes.block * places.stored;
-        Real *target = block_row(t);
-#pragma unroll 1
-        for (int index = team.rank; index < sizes.block * places.stored; index += team.size) {
-            const int row = places.by_stored.quotient(index);
-            Real *place = target + row * places.pitch + index - row * places.stored;
-            if (KIND == GLOBAL)
-                *place = source[index];
-            else
-                __pipeline_memcpy_async(place, source + index, sizeof(Real));
-        }
+        if (KIND == GLOBAL)
+            return;
+        constexpr int together = 16 / sizeof(Real);
+        const int values = places.block_values(sizes.block, sizeof(Real));
+        const Real *source = factor + int64_t(t) * values;
+        Real *target = rows + t % 2 * values;
+#pragma unroll 4
+        for (int index = team.rank * together; index < values; index += team.size * together)
+            __pipeline_memcpy_async(target + index, source + index, 16);
         __pipeline_commit();
     }
 
@@ -67,7 +72,8 @@ struct Substitution {
     __device__ void fetch_border(const Real *factor) const
     {
         const int c = sizes.border;
-        const Real *source = factor + int64_t(sizes.blocks) * sizes.block * places.stored;
+        const Real *source =
+            factor + int64_t(sizes.blocks) * places.block_values(sizes.block, sizeof(Real));
 #pragma unroll 1
         for (int index = team.rank; index < c * c; index += team.size) {
             const int row = index / c;
@@ -88,26 +94,27 @@ struct Substitution {
     }
 
     // Block t of Rᵀ v = rhs, whose right-hand side is in x; v goes to `substituted`.
-    __device__ void forward(int t, double *substituted) const
+    __device__ void forward(const Real *factor, int t, double *substituted) const
     {
-        const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
-        const Real *a = block_row(t);
+        const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.kept;
+        const Real *a = block_row(factor, t);
         double *v = solution(0, t);
 #pragma unroll 1
-        for (int i = team.rank; i < p; i += team.size)
-            x[i] -= taken[i];
-        team.sync();
-#pragma unroll 1
-        for (int row = 0; row < p; ++row) {
-            const double value = x[row] * a[row * pitch + q + row];
-#pragma unroll 1
-            for (int i = row + team.rank; i < p; i += team.size) {
+        for (int start = 0; start < p; start += team.size) {
+            const int end = min(p, start + team.size);
+            const int i = start + team.rank < end ? start + team.rank : -1;
+            double less = 0;  // what is left, negated
+            if (i >= 0)
+                less = taken[i] - x[i];
+            const Real *column = a + q + i;
+#pragma unroll 4
+            for (int row = 0; row < end; ++row, column += pitch) {
                 if (i == row)
-                    v[row] = value;
-                else
-                    x[i] -= a[row * pitch + q + i] * value;
+                    v[row] = -less * *column;
+                team.sync();
+                if (i > row)
+                    less = fma(double(*column), v[row], less);
             }
-            team.sync();
         }
 #pragma unroll 1
         for (int i = team.rank; i < p; i += team.size) {
@@ -129,9 +136,11 @@ struct Substitution {
     __device__ double along(const Real *a, int place, const double *v, int first) const
     {
         double sum = 0;
+        const Real *column = a + place;
 #pragma unroll 4
-        for (int m = sizes.block - 1; m >= first; --m)
-            sum += double(a[m * places.pitch + place]) * v[m];
+        for (int m = 0; m < sizes.block; ++m, column += places.kept)
+            if (m >= first)
+                sum = fma(double(*column), v[m], sum);
         return sum;
     }
 
@@ -161,19 +170,42 @@ struct Substitution {
     // Σ_{j,i} (R_ji x_i)².
     template <class Emit, class After>
     __device__ double backward(const Real *factor, const double *substituted, int probe, Emit emit,
-                             After after) const
+                               After after) const
     {
-        const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
-        const int c = sizes.border, n = sizes.blocks, vectors = probe < 0 ? 1 : 2;
+        const int p = sizes.block, w = sizes.bandwidth, n = sizes.blocks;
         double squares = 0;
         fetch(factor, n - 1);
 #pragma unroll 1
         for (int i = team.rank; i < 2 * (w + 1) * p; i += team.size)
             solved[i] = 0;
+        backward_border(substituted, probe, squares, emit);
+#pragma unroll 1
+        for (int t = n - 1; t >= 0; --t) {
+            if (t > 0)
+                fetch(factor, t - 1);
+            arrive(t == 0);
+            if (probe < 0)
+                backward_block<1>(factor, t, substituted, probe, squares);
+            else
+                backward_block<2>(factor, t, substituted, probe, squares);
+#pragma unroll 1
+            for (int i = team.rank; i < p; i += team.size)
+                emit(t, i, solution(0, t)[i]);
+            after(t);
+        }
+        return squares;
+    }
+
+  private:
+    template <class Emit>
+    __device__ void backward_border(const double *substituted, int probe, double &squares,
+                                    Emit &emit) const
+    {
+        const int c = sizes.border, before = sizes.blocks * sizes.block, vectors = probe < 0 ? 1 : 2;
 #pragma unroll 1
         for (int i = team.rank; i < c; i += team.size) {
-            border[i] = substituted[int64_t(n) * p + i];
-            border[c + i] = n * p + i == probe;
+            border[i] = substituted[before + i];
+            border[c + i] = before + i == probe;
         }
         team.sync();
 #pragma unroll 1
@@ -195,64 +227,70 @@ struct Substitution {
                 squares += vector ? sum * sum : 0.0;
                 border[vector * c + row] = sum * corner[row * (c + 1) + row];
                 if (!vector)
-                    emit(n, row, border[row]);
+                    emit(sizes.blocks, row, border[row]);
             }
             team.sync();
         }
+    }
+
+    // Block t of R x = v, and, for two vectors, of the probe's.
+    template <int VECTORS>
+    __device__ void backward_block(const Real *factor, int t, const double *substituted, int probe,
+                                   double &squares) const
+    {
+        const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, c = sizes.border;
+        const int pitch = places.kept;
+        const Real *a = block_row(factor, t);
+        double *x = solution(0, t);
+        const int probes = solution(1, t) - x;  // from a vector to the probe's
+        double less[VECTORS];  // what is left of this thread's, negated
+        // Takes R's entry times a value off it.
+        auto take = [&](double entry, const double *value, int to_probe) {
+#pragma unroll
+            for (int vector = 0; vector < VECTORS; ++vector) {
+                const double other = value[vector * to_probe];
+                less[vector] = fma(entry, other, less[vector]);
+                if (vector == 1)
+                    squares = fma(entry * other, entry * other, squares);
+            }
+        };
 #pragma unroll 1
-        for (int t = n - 1; t >= 0; --t) {
-            if (t > 0)
-                fetch(factor, t - 1);
-            arrive(t == 0);
-            const Real *a = block_row(t);
-#pragma unroll 1
-            for (int index = team.rank; index < vectors * p; index += team.size) {
-                const int vector = index >= p, i = index - vector * p;
-                double sum = vector ? double(t * p + i == probe) : substituted[int64_t(t) * p + i];
-                const Real *row = a + i * pitch;
-                auto couple = [&](double entry, double value) {
-                    const double term = entry * value;
-                    sum -= term;
-                    squares += vector ? term * term : 0.0;
-                };
-                const double *outermost = solution(vector, t + w);
+        for (int start = (p - 1) / team.size * team.size; start >= 0; start -= team.size) {
+            const int i = start + team.rank < p ? start + team.rank : -1;
+            const Real *row = a + i * pitch;
+            if (i >= 0) {
+                less[0] = -substituted[int64_t(t) * p + i];
+                if (VECTORS == 2)
+                    less[VECTORS - 1] = -double(t * p + i == probe);
+                const double *outermost = solution(0, t + w);
+                const int end = sizes.by_derivatives.multiple(i) + q;
 #pragma unroll 4
-                for (int k = sizes.by_derivatives.multiple(i) + q - 1; k >= 0; --k)
-                    couple(row[k], outermost[k]);
-                const double *next = solution(vector, t + 1);
+                for (int k = 0; k < p; ++k)
+                    if (k < end)
+                        take(row[k], outermost + k, probes);
+                const double *next = solution(0, t + 1);
 #pragma unroll 1
-                for (int k = w == 2 ? p - 1 : -1; k >= 0; --k)
-                    couple(row[q + p + k], next[k]);
+                for (int k = 0; w == 2 && k < p; ++k)
+                    take(row[q + p + k], next + k, probes);
 #pragma unroll 1
                 for (int k = 0; k < c; ++k)
-                    couple(row[places.border + k], border[vector * c + k]);
-                x[index] = sum;
+                    take(row[places.border + k], border + k, c);
             }
-            team.sync();
-#pragma unroll 1
-            for (int row = p - 1; row >= 0; --row) {
-#pragma unroll 1
-                for (int index = team.rank; index < vectors * (row + 1); index += team.size) {
-                    const int vector = index > row, m = index - vector * (row + 1);
-                    const double sum = x[vector * p + row];
-                    const double value = sum * a[row * pitch + q + row];
-                    if (m == row) {
-                        squares += vector ? sum * sum : 0.0;
-                        solution(vector, t)[row] = value;
-                    } else {
-                        const double term = a[m * pitch + q + row] * value;
-                        squares += vector ? term * term : 0.0;
-                        x[vector * p + m] -= term;
+#pragma unroll 4
+            for (int k = p - 1; k >= start; --k) {
+                if (i == k) {
+                    const double reciprocal = row[q + k];
+                    x[k] = -less[0] * reciprocal;
+                    if (VECTORS == 2) {
+                        squares = fma(less[VECTORS - 1], less[VECTORS - 1], squares);
+                        x[probes + k] = -less[VECTORS - 1] * reciprocal;
                     }
                 }
                 team.sync();
+                if (i >= 0 && i < k)
+                    take(row[q + k], x + k, probes);
             }
-#pragma unroll 1
-            for (int i = team.rank; i < p; i += team.size)
-                emit(t, i, solution(0, t)[i]);
-            after(t);
         }
-        return squares;
     }
 };
 

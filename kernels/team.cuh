@@ -1,7 +1,6 @@
 // A team: the threads that work on one system together.
 //
 // Up to 32 threads of one warp, several teams to a warp (WARP), or all threads of a block (BLOCK).
-// Loops over the entries of a matrix are flattened, so that lanes are used whatever its shape.
 
 #ifndef MECHANISTIC_TEAM_CUH
 #define MECHANISTIC_TEAM_CUH
@@ -11,10 +10,30 @@
 #include "team_parameters.h"
 
 enum Kind {
-    WARP,   // team within a warp, window in shared memory
-    BLOCK,  // a block, window in shared memory
-    GLOBAL  // a block, window in global memory
+    WARP,   // team within a warp, working in shared memory
+    BLOCK,  // a block, working in shared memory
+    GLOBAL  // a block, working in global memory
 };
+
+// Threads of a block: of warp kernels, and at most of the others.
+constexpr int WARP_BLOCK = 128;
+constexpr int MOST_BLOCK = 256;
+
+// Instances of the kernel team_<operation> for f32 and f64 and each kind of team.
+#define TEAM_INSTANCE(operation, Parameters, KIND, kind, Real, type)                               \
+    extern "C" __global__ void __launch_bounds__(KIND == WARP ? WARP_BLOCK : MOST_BLOCK, 1)        \
+        team_##operation##_##kind##_##type(const __grid_constant__ TeamPlan plan,                  \
+                                           const __grid_constant__ Parameters parameters)          \
+    {                                                                                              \
+        team_##operation<Real, KIND>(plan, parameters);                                            \
+    }
+#define TEAM_INSTANCES(operation, Parameters)                                                      \
+    TEAM_INSTANCE(operation, Parameters, WARP, warp, float, f32)                                   \
+    TEAM_INSTANCE(operation, Parameters, WARP, warp, double, f64)                                  \
+    TEAM_INSTANCE(operation, Parameters, BLOCK, block, float, f32)                                 \
+    TEAM_INSTANCE(operation, Parameters, BLOCK, block, double, f64)                                \
+    TEAM_INSTANCE(operation, Parameters, GLOBAL, global, float, f32)                               \
+    TEAM_INSTANCE(operation, Parameters, GLOBAL, global, double, f64)
 
 template <Kind KIND>
 struct Team {
@@ -32,32 +51,72 @@ struct Team {
     }
 };
 
-// Division by a number known at launch, of numbers below 2^16.
+// Division by a number d known at launch. With s = ⌈log2 d⌉ and r = ⌈2^(31+s) / d⌉, which has 32
+// bits, n·r exceeds n/d·2^(31+s) by less than 2^31·2^s/d for n < 2^31, too little to reach the
+// next quotient: exact for all numbers that are not negative.
 struct Divisor {
     int divisor;
-    unsigned reciprocal;  // ⌈2^32 / divisor⌉
+    int shift;            // s − 1
+    unsigned reciprocal;  // r
 
-    __device__ explicit Divisor(int divisor)
-        : divisor(divisor), reciprocal(divisor == 1 ? 0 : 0xffffffffu / divisor + 1)
+    __device__ explicit Divisor(int divisor) : divisor(divisor), shift(0), reciprocal(0)
     {
+        if (divisor > 1) {
+            shift = 31 - __clz(divisor - 1);
+            reciprocal = unsigned(((uint64_t(1) << (32 + shift)) + unsigned(divisor) - 1) / unsigned(divisor));
+        }
     }
     __device__ int quotient(int number) const
     {
-        return divisor == 1 ? number : int(__umulhi(unsigned(number), reciprocal));
+        return divisor == 1 ? number : int(__umulhi(unsigned(number), reciprocal) >> shift);
     }
     // Largest multiple that is not above.
     __device__ int multiple(int number) const { return quotient(number) * divisor; }
 };
 
 // Column of entry `index` of an upper triangle whose entries are counted down its columns; its row is
-// index − column·(column + 1)/2. The root is exact where it matters: (c + ½)² is representable.
+// index − column·(column + 1)/2. Below 2^21 the rounding of single precision cannot reach the next
+// column, (c + ½)² being representable; above it is put right.
 __device__ inline int triangle_column(int index)
 {
-    return int(__fsqrt_rn(2.0f * float(index) + 0.25f) - 0.5f);
+    int column = int(__fsqrt_rn(2.0f * float(index) + 0.25f) - 0.5f);
+    if (index >= 1 << 21) {
+        const int64_t twice = 2 * int64_t(index);
+        while (int64_t(column) * (column + 1) > twice)
+            --column;
+        while (int64_t(column + 1) * (column + 2) <= twice)
+            ++column;
+    }
+    return column;
 }
 __device__ inline int triangle(int columns) { return columns * (columns + 1) / 2; }
 
-// Deals out memory.
+// Walks over the entries of a matrix row by row, the threads of a team side by side.
+struct Walk {
+    int row, column;
+    const int width, rows_ahead, columns_ahead;
+
+    template <Kind KIND>
+    __device__ Walk(const Team<KIND> &team, const Divisor &by_width)
+        : row(by_width.quotient(team.rank)),
+          column(team.rank - by_width.multiple(team.rank)),
+          width(by_width.divisor),
+          rows_ahead(by_width.quotient(team.size)),
+          columns_ahead(team.size - by_width.multiple(team.size))
+    {
+    }
+    __device__ void advance()
+    {
+        row += rows_ahead;
+        column += columns_ahead;
+        if (column >= width) {
+            column -= width;
+            ++row;
+        }
+    }
+};
+
+// Deals out memory, in pieces that begin at multiples of 16 bytes.
 struct Carver {
     char *next;
 
@@ -65,7 +124,7 @@ struct Carver {
     __device__ T *take(int count)
     {
         T *values = reinterpret_cast<T *>(next);
-        next += (size_t(count) * sizeof(T) + 7) / 8 * 8;
+        next += (size_t(count) * sizeof(T) + 15) / 16 * 16;
         return values;
     }
 };

@@ -1,8 +1,8 @@
 // Adjoint by teams: M g = z̄ with the factor of the forward solve, refined as the solution was, then
 // every row's share of the gradients (gradient.cuh), which is added during the last sweep back.
 //
-// Grid, block and shared memory as in team_forward.cuh, with a team for every plan.group systems. The
-// workspace is that of the forward solve of the same problem. Gradients of systems that were not
+// Grid, block and shared memory as in team_forward.cuh. Gradients whose `data` is null are not
+// computed. The workspace is that of the forward solve of the same problem. Gradients of systems that were not
 // solved are zero. In and out do not overlap; sums over a group are in the order of its systems, so
 // the result does not depend on grid or block.
 
@@ -15,30 +15,26 @@
 template <class Real, Kind KIND>
 __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
 {
-    const Sizes sizes(plan.problem);
-    const Places places(sizes);
-    bool member;
-    Desk<Real, KIND> desk(plan, sizes, member);
-    const int64_t first = desk.index * plan.group;
-    if (!member || first >= plan.problem.batch)
+    const Desk<Real, KIND> desk(plan);
+    if (desk.idle)
         return;
+    const Sizes &sizes = desk.sizes;
     const Team<KIND> team = desk.team;
     const int p = sizes.block;
     const int64_t values = int64_t(sizes.points) * p;
 
-    Bench<Real, KIND> bench(plan, sizes, places, desk);
+    Bench<Real, KIND> bench(desk);
     Gradient<Real, KIND> gradient(bench.rows, adjoint, bench.rest);
     gradient.place = desk.index;
 
-#pragma unroll 1
-    for (int64_t system = first; system < min(first + plan.group, plan.problem.batch); ++system) {
-        gradient.add = system > first;
+    desk.for_each_system([&](int64_t system) {
+        gradient.add = system > desk.index * plan.group;
         if (adjoint.status[system].kind != STATUS_OK) {
             gradient.zero(system);
-            continue;
+            return;
         }
         double *direction = plan.direction + desk.index * plan.unknowns;
-        RefinedSolve<Real, KIND> solve = bench.solve(plan, system, direction);
+        RefinedSolve<Real, KIND> solve = bench.solve(system, direction);
         const Real *cotangent = static_cast<const Real *>(adjoint.cotangent) + system * values;
         const Real *slack = static_cast<const Real *>(adjoint.epsilon_cotangent);
         const int refinement = plan.problem.refinement;
@@ -73,12 +69,12 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
                 });
         }
         gradient.finish();
-    }
+    });
     Real *weights = static_cast<Real *>(adjoint.weights.data) + desk.index * adjoint.weights.system;
 #pragma unroll
     for (int family = 0; family < 4; ++family) {
         const double sum = desk.sum(gradient.weights[family]);
-        if (team.rank == 0)
+        if (adjoint.weights.data && team.rank == 0)
             weights[family] = Real(sum);
     }
 }

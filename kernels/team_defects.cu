@@ -8,18 +8,16 @@
 template <class Real, Kind KIND>
 __device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects)
 {
-    const Sizes sizes(plan.problem);
-    bool member;
-    Desk<Real, KIND> desk(plan, sizes, member);
-    const int64_t first = desk.index * plan.group;
-    if (!member || first >= plan.problem.batch)
+    const Desk<Real, KIND> desk(plan);
+    if (desk.idle)
         return;
+    const Sizes &sizes = desk.sizes;
     const Team<KIND> team = desk.team;
     const Rows<Real, double, KIND> rows(plan.problem, sizes, team, desk.pair, desk.triple, desk.memory);
     Carver memory = rows.rest;
     double *x = memory.take<double>(sizes.block);
 
-    for (int64_t system = first; system < min(first + plan.group, plan.problem.batch); ++system) {
+    desk.for_each_system([&](int64_t system) {
         Residual<Real, KIND, true> residual(rows, memory);
         const double *iterate = plan.iterate + system * plan.unknowns;
         const bool solved = defects.status[system].kind == STATUS_OK;
@@ -36,20 +34,7 @@ __device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects)
             if (team.rank == 0)
                 defects.sums[4 * system + family] = solved ? sum : double(NAN);
         }
-    }
+    });
 }
 
-#define INSTANCE(KIND, NAME, REAL, TYPE)                                                      \
-    extern "C" __global__ void __launch_bounds__(block_threads<KIND>(), 1)                       \
-        team_defects_##NAME##_##TYPE(const __grid_constant__ TeamPlan plan,                   \
-                                     const __grid_constant__ TeamDefects defects)           \
-    {                                                                                         \
-        team_defects<REAL, KIND>(plan, defects);                                             \
-    }
-
-INSTANCE(WARP, warp, float, f32)
-INSTANCE(WARP, warp, double, f64)
-INSTANCE(BLOCK, block, float, f32)
-INSTANCE(BLOCK, block, double, f64)
-INSTANCE(GLOBAL, global, float, f32)
-INSTANCE(GLOBAL, global, double, f64)
+TEAM_INSTANCES(defects, TeamDefects)

@@ -6,15 +6,18 @@
 // back substitutes backward and, with a second right-hand side, measures how well M determines the
 // weakest pivot. Each step of refinement is a sweep forward and one back. All in one launch.
 //
-// Grid: one block for as many teams as fit a block, WARP_BLOCK/32·(32/team_threads) or one; block: WARP_BLOCK threads in warp kernels,
-// plan.team_threads in the others. Dynamic shared memory: plan.common_bytes, and plan.team_bytes for
-// every team of the block. In and out do not overlap; the result does not depend on grid or block.
+// Block: in warp kernels 1 to WARP_BLOCK/32 warps of ⌊32/plan.team_threads⌋ teams each, in the others
+// one team of plan.team_threads. Grid: as many blocks as there are teams for, one for every plan.group
+// systems. Dynamic shared memory: plan.common_bytes, and plan.team_bytes for every team of the block;
+// in global kernels none, that much for every block lies at plan.memory. In and out do not overlap;
+// the result does not depend on grid or block.
 
 #ifndef MECHANISTIC_TEAM_FORWARD_CUH
 #define MECHANISTIC_TEAM_FORWARD_CUH
 
 #include <cfloat>
 
+#include "square_root.cuh"
 #include "team_solve.cuh"
 
 // How the system ended.
@@ -35,33 +38,27 @@ __device__ Status verdict(const Faults &faults, const Pivots<Real> &pivots, bool
 }
 
 // FROM_ROWS: by the square root of square_root.cuh instead of Cholesky.
-template <class Real, Kind KIND, bool FROM_ROWS>
+template <class Real, Kind KIND, bool FROM_ROWS = false>
 __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
 {
-    const Sizes sizes(plan.problem);
-    const Places places(sizes);
-    bool member;
-    Desk<Real, KIND> desk(plan, sizes, member);
-    const int64_t first = desk.index * plan.group;
-    if (!member || first >= plan.problem.batch)
+    const Desk<Real, KIND> desk(plan);
+    if (desk.idle)
         return;
+    const Sizes &sizes = desk.sizes;
     const Team<KIND> team = desk.team;
     const int p = sizes.block;
     const int64_t values = int64_t(sizes.points) * p;
 
     Rows<Real, Real, KIND> rows(plan.problem, sizes, team, desk.pair, desk.triple, desk.memory);
-    Bench<Real, KIND> bench(plan, sizes, places, desk);
+    Bench<Real, KIND> bench(desk);
     Banded<Real, KIND> &banded = bench.banded;
     Substitution<Real, KIND> &substitution = bench.substitution;
     // The stack's turn is before that of substitution and residual.
     Real *rows_of_stack = reinterpret_cast<Real *>(substitution.x);
-    if (KIND == GLOBAL)
-        rows_of_stack = banded.window + window_values(sizes, places);
 
-#pragma unroll 1
-    for (int64_t system = first; system < min(first + plan.group, plan.problem.batch); ++system) {
+    desk.for_each_system([&](int64_t system) {
         double *iterate = plan.iterate + system * plan.unknowns;
-        RefinedSolve<Real, KIND> solve = bench.solve(plan, system, iterate);
+        RefinedSolve<Real, KIND> solve = bench.solve(system, iterate);
         Real *factor = static_cast<Real *>(plan.factor) + system * plan.factor_values;
 
         rows.start(system);
@@ -82,8 +79,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
 #pragma unroll 1
             for (int t = 0; t < sizes.blocks; ++t) {
                 rows.stage(t, t == 0);
-                banded.form(t, rows);
-                banded.eliminate(t);
+                banded.eliminate(t, rows);
                 banded.store(t, factor, solve.substituted);
             }
             if (sizes.closing)
@@ -153,7 +149,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
             z[i] = Real(NAN);
         rows.faults = Faults();
         team.sync();
-    }
+    });
 }
 
 #endif

@@ -15,16 +15,16 @@ typedef struct {
     int64_t group;          // systems of a team
     int64_t factor_values;  // per system: n blocks of P·(w·P + Q + c), then the border, c·c
     int64_t unknowns;       // N·P, and one if there is slack
+    int64_t team_bytes;     // memory of a team
+    int64_t common_bytes;   // memory of a block, before that of its teams
     int32_t team_threads;   // threads of a team: up to 32 in warp kernels, the block in the others
-    int32_t team_bytes;     // shared memory of a team
-    int32_t common_bytes;   // shared memory of a block, before that of its teams
     int32_t reserved;
     void *factor;         // (B, factor_values), R of M = RᵀR
     double *iterate;      // (B, unknowns): the solution with all its digits
     double *substituted;  // (teams, unknowns): R⁻ᵀ of a right-hand side
     double *direction;    // (teams, unknowns): adjoint or tangent; not in the forward solve
     double *tangent_rhs;  // (teams, unknowns), of the tangent kernels only
-    void *window;         // (teams, window and stack of the square root), if not in shared memory
+    void *memory;         // (teams, common and team bytes) of global kernels; else in shared memory
 } TeamPlan;
 
 // What the forward kernels write.

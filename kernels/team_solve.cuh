@@ -5,33 +5,30 @@
 #define MECHANISTIC_TEAM_SOLVE_CUH
 
 #include "residual.cuh"
-#include "square_root.cuh"
 #include "substitution.cuh"
 
-// Threads of a block: of warp kernels, and at most of the others.
-constexpr int WARP_BLOCK = 128;
-constexpr int MOST_BLOCK = 256;
-
-template <Kind KIND>
-constexpr int block_threads()
-{
-    return KIND == WARP ? WARP_BLOCK : MOST_BLOCK;
-}
-
-// Where a thread stands.
+// Where a thread stands: its team, and what the team has.
 template <class Real, Kind KIND>
 struct Desk {
+    const TeamPlan &plan;
+    const Sizes sizes;
+    const Places places;
     Team<KIND> team;
     int64_t index;  // of the team in the launch
+    bool idle;      // whether the thread is in no team, or its team has no system
     SharedTable<Real> pair, triple;
     Carver memory;  // of the team
     double *notes;  // (team, 2): for sums over the team
 
-    // All threads of the block must come here. `member` tells whether this one is in a team.
-    __device__ Desk(const TeamPlan &plan, const Sizes &sizes, bool &member)
+    // All threads of the block must come here.
+    __device__ explicit Desk(const TeamPlan &plan) : plan(plan), sizes(plan.problem), places(sizes)
     {
         extern __shared__ double shared_memory[];
-        Carver common{reinterpret_cast<char *>(shared_memory)};
+        char *start = reinterpret_cast<char *>(shared_memory);
+        if (KIND == GLOBAL)
+            start = static_cast<char *>(plan.memory) +
+                    int64_t(blockIdx.x) * (plan.common_bytes + plan.team_bytes);
+        Carver common{start};
         const double weight = plan.problem.weight_smoothness;
         pair.fill(common, plan.problem.pair, 2, sizes.derivatives, weight);
         triple.fill(common, plan.problem.triple, 3, sizes.derivatives, weight);
@@ -40,7 +37,7 @@ struct Desk {
         team.size = plan.team_threads;
         team.rank = threadIdx.x;
         team.lanes = 0xffffffffu;
-        member = true;
+        bool member = true;
         if (KIND == WARP) {
             const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, per_warp = 32 / team.size;
             const int in_warp = lane / team.size;
@@ -51,10 +48,19 @@ struct Desk {
             member = in_warp < per_warp;
         }
         index = int64_t(blockIdx.x) * per_block + in_block;
-        memory.next = reinterpret_cast<char *>(shared_memory) + plan.common_bytes +
-                      int64_t(in_block) * plan.team_bytes;
-        if (member)
-            notes = memory.take<double>(2 * team.size);
+        idle = !member || index * plan.group >= plan.problem.batch;
+        memory.next = start + plan.common_bytes + in_block * plan.team_bytes;
+        notes = memory.take<double>(2 * team.size);
+    }
+
+    // Calls work(system) for every system of the team, one after another.
+    template <class Work>
+    __device__ void for_each_system(Work work) const
+    {
+        const int64_t first = index * plan.group, end = min(first + plan.group, plan.problem.batch);
+#pragma unroll 1
+        for (int64_t system = first; system < end; ++system)
+            work(system);
     }
 
     // All threads' values put together in the order of the threads; the same on all of them.
@@ -116,7 +122,7 @@ struct RefinedSolve {
                     substitution.border[i] += x[i];
             } else {
                 substitution.arrive(t + 1 >= sizes.blocks);
-                substitution.forward(t, substituted);
+                substitution.forward(factor, t, substituted);
                 // Before the next block row comes into the place of this one.
                 team.sync();
             }
@@ -134,7 +140,6 @@ struct RefinedSolve {
 template <class Real, Kind KIND>
 struct Bench {
     const Desk<Real, KIND> &desk;
-    const Sizes &sizes;
     Rows<Real, double, KIND> rows;
     Carver rest;
     Banded<Real, KIND> banded;
@@ -142,27 +147,23 @@ struct Bench {
     Residual<Real, KIND> residual;
 
     // What follows `rest` is the residual's, whose turn is another than that of who takes it.
-    __device__ Bench(const TeamPlan &plan, const Sizes &sizes, const Places &places,
-                     const Desk<Real, KIND> &desk)
+    __device__ explicit Bench(const Desk<Real, KIND> &desk)
         : desk(desk),
-          sizes(sizes),
-          rows(plan.problem, sizes, desk.team, desk.pair, desk.triple, desk.memory),
+          rows(desk.plan.problem, desk.sizes, desk.team, desk.pair, desk.triple, desk.memory),
           rest(rows.rest),
-          banded(sizes, places, desk.team, rest,
-                 static_cast<Real *>(plan.window) +
-                     desk.index * (window_values(sizes, places) + stack_values(plan.problem, sizes))),
-          substitution(sizes, places, desk.team, banded, rest),
+          banded(desk.sizes, desk.places, desk.team, rest),
+          substitution(desk.sizes, desk.places, desk.team, banded, rest),
           residual(rows, Carver(rest))
     {
     }
 
     // Of one system, refining `iterate`.
-    __device__ RefinedSolve<Real, KIND> solve(const TeamPlan &plan, int64_t system,
-                                              double *iterate) const
+    __device__ RefinedSolve<Real, KIND> solve(int64_t system, double *iterate) const
     {
+        const TeamPlan &plan = desk.plan;
         Real *factor = static_cast<Real *>(plan.factor) + system * plan.factor_values;
         double *substituted = plan.substituted + desk.index * plan.unknowns;
-        return {desk, sizes, desk.team, substitution, residual, factor, substituted, iterate};
+        return {desk, desk.sizes, desk.team, substitution, residual, factor, substituted, iterate};
     }
 };
 

@@ -14,22 +14,18 @@
 template <class Real, Kind KIND>
 __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents)
 {
-    const Sizes sizes(plan.problem);
-    const Places places(sizes);
-    bool member;
-    Desk<Real, KIND> desk(plan, sizes, member);
-    const int64_t first = desk.index * plan.group;
-    if (!member || first >= plan.problem.batch)
+    const Desk<Real, KIND> desk(plan);
+    if (desk.idle)
         return;
+    const Sizes &sizes = desk.sizes;
     const Team<KIND> team = desk.team;
     const int p = sizes.block;
     const int64_t values = int64_t(sizes.points) * p;
 
-    Bench<Real, KIND> bench(plan, sizes, places, desk);
+    Bench<Real, KIND> bench(desk);
     Tangent<Real, KIND> tangent(bench.rows, tangents, bench.rest);
 
-#pragma unroll 1
-    for (int64_t system = first; system < min(first + plan.group, plan.problem.batch); ++system) {
+    desk.for_each_system([&](int64_t system) {
         Real *d_values = static_cast<Real *>(tangents.d_values) + system * values;
         Real *d_epsilon = static_cast<Real *>(tangents.d_epsilon) + system;
         if (team.rank == 0)
@@ -38,11 +34,11 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents)
 #pragma unroll 1
             for (int64_t i = team.rank; i < values; i += team.size)
                 d_values[i] = 0;
-            continue;
+            return;
         }
         double *direction = plan.direction + desk.index * plan.unknowns;
         double *rhs = plan.tangent_rhs + desk.index * plan.unknowns;
-        RefinedSolve<Real, KIND> solve = bench.solve(plan, system, direction);
+        RefinedSolve<Real, KIND> solve = bench.solve(system, direction);
         const int refinement = plan.problem.refinement;
         tangent.start(system, plan.iterate + system * plan.unknowns);
         double *x = solve.substitution.x;
@@ -80,7 +76,7 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents)
                 },
                 [](int) {});
         }
-    }
+    });
 }
 
 #endif

@@ -26,45 +26,36 @@
 namespace thread {
 
 // vector = R⁻ᵀ z̄; z̄ itself goes to `given` for refinement.
-template <typename T, int K, int Q>
-__device__ void substitute_cotangent(const ThreadAdjoint &p, const Tile &tile, T *shared) {
+template <typename T, int K, int Q, typename Where>
+__device__ void substitute_cotangent(const ThreadAdjoint &p) {
     constexpr int P = K * Q;
-    const ThreadProblem &common = p.common;
-    const int points = int(common.problem.points);
-    const Workspace<T> factor(tile, common.factor, points, Layout<K, Q>::VALUES);
-    const Workspace<double> vector(tile, common.vector, points, P);
-    const Workspace<double> given(tile, common.given, points, P);
-    Stream<T, false> cotangent(
-        Array<T>(tile, common.unknowns, shared, p.cotangent, STORAGE<T>, points * P));
-    double carried[P];
-#pragma unroll
-    for (int i = 0; i < P; ++i) {
-        carried[i] = 0;
-    }
+    const Where tile(p.common);
+    const Workspace<double> given(tile, p.common.given, P);
+    Stream<T, false, Where> cotangent(unknowns<T, P>(tile, p.cotangent));
+    ForwardSubstitution<T, K, Q, Where> substitution(tile);
+    double carried[P] = {};
 #pragma unroll 1
-    for (int t = 0; t < points; ++t) {
-        const bool last = t + 1 == points;
-        double v[P];
+    for (int t = 0; t < tile.points(); ++t) {
         cotangent.require((t + 1) * P);
+        if (!tile.has(t)) {
+            continue;
+        }
+        double v[P];
 #pragma unroll
         for (int i = 0; i < P; ++i) {
             v[i] = double(cotangent.at(t * P + i));
         }
-        if (common.problem.refinement > 0) {
+        if (p.common.problem.refinement > 0) {
             given.store(t, 0, v);
         }
 #pragma unroll
         for (int i = 0; i < P; ++i) {
             v[i] += carried[i];
+            carried[i] = 0;
         }
-        FactorRow<T, K, Q> row;
-        row.load(factor, t, last);
-        row.forward(v);
-        vector.store(t, 0, v);
-        if (!last) {
-            row.carry(v, carried);
-        }
+        substitution.step(t, v, carried);
     }
+    substitution.finish(carried);
     __syncwarp();  // inputs are staged in the same place
 }
 
@@ -111,59 +102,62 @@ __device__ double smoothness_gradient(const ThreadRows &rows, int count, double 
 }
 
 // Gradients of the rows that begin at point t, while g is found point by point, the last one first.
-template <typename T, int K, int Q> class GradientSweep {
+template <typename T, int K, int Q, typename Where> class GradientSweep {
   public:
     static constexpr int P = K * Q;
 
-    __device__ GradientSweep(const ThreadAdjoint &p, const Tile &tile, T *shared, bool live)
-        : p(p), problem(p.common.problem), live(live), inputs(tile, p.common, shared),
-          solution(tile, p.common.solution, problem.points, P) {
+    __device__ GradientSweep(const ThreadAdjoint &p, const Where &tile, bool live)
+        : p(p), problem(p.common.problem), tile(tile), live(live), inputs(tile),
+          solution(tile, p.common.solution, P), direction(tile, p.common.direction, P) {
         inputs.coefficients.begin_gradient();
         inputs.rhs.begin_gradient();
         inputs.steps.begin_gradient();
     }
 
-    __device__ void visit(int t, const double (&g)[P]) {
-        const int points = int(problem.points);
-        const bool last = t + 1 == points;
-        double z[P], length[K];
-        solution.load(t, 0, z);
-        T rounded[K];
-        inputs.lengths(last ? t - 1 : t, rounded);
+    // Takes what the last backward substitution adds to g_t.
+    __device__ void visit(int t, const double (&x)[P]) {
+        const bool last = tile.last(t);
+        double z[P], g[P], length[K];
+        if (tile.has(t)) {
+            if (Where::CHUNKED && !last && !tile.has(t + 1)) {
+                begin(t);
+            }
+            solution.load(t, 0, z);
+            if (problem.refinement > 0) {
+                direction.load(t, 0, g);
+            }
 #pragma unroll
-        for (int k = 0; k < K; ++k) {
-            length[k] = double(rounded[k]);
+            for (int i = 0; i < P; ++i) {
+                g[i] = problem.refinement > 0 ? g[i] + x[i] : x[i];
+            }
         }
+        inputs.scaling_lengths(t, length);
         const Scale<double, Q> scale = inputs.scale(length);
         equations(t, z, g, scale);
         initial(t, z, g, scale);
-        if (!last) {
-            smoothness(t, length, z, g);
-        }
+        smoothness(t, length, z, g);
+        if (tile.has(t)) {
 #pragma unroll
-        for (int i = 0; i < P; ++i) {
-            z_next[i] = z[i];
-            g_next[i] = g[i];
+            for (int i = 0; i < P; ++i) {
+                z_next[i] = z[i];
+                g_next[i] = g[i];
+            }
         }
     }
 
     // Writes what is left.
-    __device__ void finish(const Tile &tile) {
+    __device__ void finish() {
         inputs.coefficients.end_gradient(p.coefficients);
         inputs.rhs.end_gradient(p.rhs);
         inputs.initial_values.end_gradient(p.initial_values);
         inputs.steps.end_gradient(p.steps);
-        T *sums = static_cast<T *>(p.weights.data) + tile.index * p.weights.system;
         const double families[4] = {weights.equation, weights.initial, weights.smoothness, 0.0};
 #pragma unroll
         for (int family = 0; family < 4; ++family) {
-            double sum = live ? families[family] : 0.0;
-#pragma unroll
-            for (int distance = LANES / 2; distance > 0; distance /= 2) {
-                sum += __shfl_xor_sync(~0u, sum, distance);
-            }
-            if (tile.lane == 0 && p.weights.data != nullptr) {
-                sums[family] = T(sum);
+            const double sum = tile.group_sum(live ? families[family] : 0.0);
+            if (tile.leads_group() && p.weights.data != nullptr) {
+                write(p.weights.data, tile.template results<T>(),
+                      tile.group() * p.weights.system + family, T(sum));
             }
         }
     }
@@ -171,12 +165,28 @@ template <typename T, int K, int Q> class GradientSweep {
   private:
     const ThreadAdjoint &p;
     const Problem &problem;
+    const Where &tile;
     const bool live;
-    Inputs<T, K, Q, true> inputs;
+    Inputs<T, K, Q, true, Where> inputs;
     const Workspace<double> solution;
+    const Workspace<double> direction;
     WeightSums weights;
     double z_next[P], g_next[P];
     double d_mean = 0;  // of the mean step that scales balanced rows of point t, and of N − 1
+
+    // The point that follows a chunk's last.
+    __device__ void begin(int t) {
+        double sum[P];
+        load_following(tile, solution, t, z_next);
+        Separators<K, Q, Where>(tile).next_result(g_next);
+        if (problem.refinement > 0) {
+            load_following(tile, direction, t, sum);
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                g_next[i] += sum[i];
+            }
+        }
+    }
 
     __device__ double kept(double gradient) const { return live ? gradient : 0.0; }
 
@@ -188,7 +198,7 @@ template <typename T, int K, int Q> class GradientSweep {
             problem.balanced
                 ? problem.weight_equation * (width - 1) * scale.select(width - 2)
                 : 0.0;
-        inputs.equations(t, [&](int e, const T(&c)[P], T b) {
+        const auto visit = [&](int e, const T(&c)[P], T b) {
             double defect = double(b), along = 0;
 #pragma unroll
             for (int i = 0; i < P; ++i) {
@@ -212,6 +222,8 @@ template <typename T, int K, int Q> class GradientSweep {
                 }
             }
             inputs.rhs.put(t, e, kept(d_rhs));
+        };
+        inputs.equations(t, visit, [&](int e) {
             inputs.coefficients.release(p.coefficients, t, e * K * width);
             inputs.rhs.release(p.rhs, t, e);
         });
@@ -238,59 +250,57 @@ template <typename T, int K, int Q> class GradientSweep {
 
     __device__ void smoothness(int t, const double (&length)[K], const double (&z)[P],
                                const double (&g)[P]) {
-        const bool each = problem.steps.state != 0;
-        double sum = each ? 0.0 : d_mean;
+        if (inputs.has_step(t)) {
+            const bool each = problem.steps.state != 0;
+            double sum = each ? 0.0 : d_mean;
 #pragma unroll
-        for (int k = 0; k < K; ++k) {
-            const double gradient = smoothness_gradient<Q>(
-                p.common.rows, problem.pair.rows, length[k], problem.weight_smoothness,
-                state<Q>(z, k), state<Q>(z_next, k), state<Q>(g, k), state<Q>(g_next, k),
-                weights.smoothness);
-            sum += gradient;
-            if (each) {
-                inputs.steps.put(t, k, kept(gradient + d_mean / K));
+            for (int k = 0; k < K; ++k) {
+                const double gradient = smoothness_gradient<Q>(
+                    p.common.rows, problem.pair.rows, length[k], problem.weight_smoothness,
+                    state<Q>(z, k), state<Q>(z_next, k), state<Q>(g, k), state<Q>(g_next, k),
+                    weights.smoothness);
+                sum += gradient;
+                if (each) {
+                    inputs.steps.put(t, k, kept(gradient + d_mean / K));
+                }
             }
+            if (!each) {
+                inputs.steps.put(t, 0, kept(sum));
+            }
+            d_mean = 0;
         }
-        if (!each) {
-            inputs.steps.put(t, 0, kept(sum));
+        if (Where::CHUNKED || !tile.last(t)) {
+            inputs.steps.release(p.steps, t, 0);
         }
-        inputs.steps.release(p.steps, t, 0);
-        d_mean = 0;
     }
 };
 
-template <typename T, int K, int Q> __device__ void adjoint(const ThreadAdjoint &p) {
-    extern __shared__ double dynamic_shared[];
-    T *shared = reinterpret_cast<T *>(dynamic_shared);
+template <typename T, int K, int Q, typename Where>
+__device__ void adjoint(const ThreadAdjoint &p) {
     constexpr int P = K * Q;
     const ThreadProblem &common = p.common;
     const int refinement = common.problem.refinement;
-    const Tile tile(common.problem.batch);
-    const Workspace<double> direction(tile, common.direction, common.problem.points, P);
 
-    substitute_cotangent<T, K, Q>(p, tile, shared);
+    substitute_cotangent<T, K, Q, Where>(p);
 #pragma unroll 1
     for (int step = 0; step < refinement; ++step) {
-        substitute_back<T, K, Q>(common, tile, [&](int t, const double(&x)[P]) {
-            add_to(direction, t, x, step > 0);
+        const Where tile(common);
+        const Workspace<double> direction(tile, common.direction, P);
+        substitute_back<T, K, Q>(tile, [&](int t, const double(&x)[P]) {
+            if (tile.has(t)) {
+                double sum[P];
+                add_to(direction, t, x, step > 0, sum);
+            }
         });
-        substitute_residual<T, K, Q, false>(common, tile, shared, direction);
+        substitute_residual<T, K, Q, Where, false>(common, common.direction);
     }
+    const Where tile(common);
     const bool live =
         tile.holds(tile.lane) && p.status[tile.system(tile.lane)].kind == STATUS_OK;
-    GradientSweep<T, K, Q> gradients(p, tile, shared, live);
-    substitute_back<T, K, Q>(common, tile, [&](int t, const double(&x)[P]) {
-        double g[P];
-        if (refinement > 0) {
-            direction.load(t, 0, g);
-        }
-#pragma unroll
-        for (int i = 0; i < P; ++i) {
-            g[i] = refinement > 0 ? g[i] + x[i] : x[i];
-        }
-        gradients.visit(t, g);
-    });
-    gradients.finish(tile);
+    GradientSweep<T, K, Q, Where> gradients(p, tile, live);
+    const auto visit = [&](int t, const double(&x)[P]) { gradients.visit(t, x); };
+    substitute_back<T, K, Q>(tile, visit);
+    gradients.finish();
 }
 
 }  // namespace thread

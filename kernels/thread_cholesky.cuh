@@ -15,6 +15,7 @@ template <typename T, int K, int Q> class Cholesky {
 
     FactorRow<T, K, Q> row;  // of M while rows are added, of R after `eliminate`
     double right[P];         // of AᵀW²β, then R⁻ᵀ of it
+    T removed[P];            // what elimination has taken from the diagonal of M
 
     __device__ Cholesky() {
 #pragma unroll
@@ -27,6 +28,9 @@ template <typename T, int K, int Q> class Cholesky {
             removed[i] = T(0);
         }
     }
+
+    // Before the first row.
+    __device__ void start(const T (&)[K]) {}
 
     // Adds the row Σ c z_t = b, times `factor`.
     __device__ void add_row(const T (&c)[P], T b, T factor) {
@@ -74,23 +78,7 @@ template <typename T, int K, int Q> class Cholesky {
 
     // Row t of R, and R_tt⁻ᵀ of the right-hand side: R_tj = R_tt⁻ᵀ M_tj.
     __device__ void eliminate(int t, bool last, Pivots<T> &pivots) {
-#pragma unroll
-        for (int i = 0; i < P; ++i) {
-            const T whole = row.upper(i, i) + removed[i];
-#pragma unroll
-            for (int k = i; k < P; ++k) {
-#pragma unroll
-                for (int m = 0; m < i; ++m) {
-                    row.upper(i, k) -= row.upper(m, i) * row.upper(m, k);
-                }
-            }
-            const T reciprocal = pivots.reciprocal_root(row.upper(i, i), whole, t, i);
-            row.upper(i, i) = reciprocal;
-#pragma unroll
-            for (int k = i + 1; k < P; ++k) {
-                row.upper(i, k) *= reciprocal;
-            }
-        }
+        row.factorise(removed, t, pivots);
         if (!last) {
 #pragma unroll
             for (int k = 0; k < P; ++k) {
@@ -105,6 +93,18 @@ template <typename T, int K, int Q> class Cholesky {
             }
         }
         row.forward(right);
+    }
+
+    // Leaves point t out instead: what follows it does not depend on it.
+    __device__ void skip() {
+#pragma unroll
+        for (int i = 0; i < Layout<K, Q>::LINK; ++i) {
+            row.link_values[i] = T(0);
+        }
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            right[i] = 0;
+        }
     }
 
     // Moves on to the next point: M_{t+1,t+1} − R_{t,t+1}ᵀ R_{t,t+1}, and the right-hand side
@@ -147,8 +147,6 @@ template <typename T, int K, int Q> class Cholesky {
     }
 
   private:
-    T removed[P];  // what elimination has taken from the diagonal of M
-
     // w² h^n.
     __device__ static void weighted_powers(T length, T factor, T (&power)[2 * Q - 1]) {
         power[0] = factor * factor;

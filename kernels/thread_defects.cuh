@@ -35,34 +35,31 @@ __device__ double smoothness_squares(const ThreadRows &rows, int count, double l
     return sum;
 }
 
-template <typename T, int K, int Q> __device__ void defects(const ThreadDefects &p) {
-    extern __shared__ double dynamic_shared[];
-    T *shared = reinterpret_cast<T *>(dynamic_shared);
+template <typename T, int K, int Q, typename Where>
+__device__ void defects(const ThreadDefects &p) {
     constexpr int P = K * Q;
     const ThreadProblem &common = p.common;
     const Problem &problem = common.problem;
-    const int points = int(problem.points);
-    const Tile tile(problem.batch);
-    const Workspace<double> solution(tile, common.solution, points, P);
-    Inputs<T, K, Q, false> inputs(tile, common, shared);
+    const Where tile(common);
+    const Workspace<double> solution(tile, common.solution, P);
+    Inputs<T, K, Q, false, Where> inputs(tile);
 
     double equation = 0, initial = 0, smoothness = 0;
     double z[P], z_next[P], length[K];
     solution.load(0, 0, z_next);
 #pragma unroll 1
-    for (int t = 0; t < points; ++t) {
-        const bool last = t + 1 == points;
+    for (int t = 0; t < tile.points(); ++t) {
+        inputs.lengths(t, length);
+        if (tile.has(t)) {
 #pragma unroll
-        for (int i = 0; i < P; ++i) {
-            z[i] = z_next[i];
+            for (int i = 0; i < P; ++i) {
+                z[i] = z_next[i];
+            }
         }
-        if (!last) {
-            T rounded[K];
-            solution.load(t + 1, 0, z_next);
-            inputs.lengths(t, rounded);
+        if (inputs.has_step(t)) {
+            load_following(tile, solution, t, z_next);
 #pragma unroll
             for (int k = 0; k < K; ++k) {
-                length[k] = double(rounded[k]);
                 smoothness += smoothness_squares<Q>(common.rows, problem.pair.rows, length[k],
                                                     state<Q>(z, k), state<Q>(z_next, k));
             }
@@ -89,10 +86,12 @@ template <typename T, int K, int Q> __device__ void defects(const ThreadDefects 
         problem.weight_equation * problem.weight_equation * equation,
         problem.weight_initial * problem.weight_initial * initial,
         problem.weight_smoothness * problem.weight_smoothness * smoothness, 0.0};
-    if (tile.holds(tile.lane)) {
 #pragma unroll
-        for (int family = 0; family < 4; ++family) {
-            p.sums[system * 4 + family] = solved ? families[family] : double(NAN);
+    for (int family = 0; family < 4; ++family) {
+        const double sum =
+            tile.of_system(families[family], [](double a, double b) { return a + b; });
+        if (tile.leads_system()) {
+            p.sums[system * 4 + family] = solved ? sum : double(NAN);
         }
     }
 }

@@ -6,7 +6,7 @@
 #define KERNEL(K, Q)                                                                               \
     extern "C" __global__ void __launch_bounds__(32, 1)                                            \
         thread_defects_f64_##K##_##Q(const __grid_constant__ ThreadDefects p) {                    \
-        thread::defects<double, K, Q>(p);                                                          \
+        thread::defects<double, K, Q, thread::Tile>(p);                                            \
     }
 
 THREAD_SIZES(KERNEL)

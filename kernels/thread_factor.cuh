@@ -16,9 +16,14 @@ template <typename T> struct Workspace {
     T *base;
     int values;
 
-    __device__ Workspace(const Tile &tile, void *data, int64_t points, int values)
+    // Of `points` points a lane.
+    template <typename Where>
+    __device__ Workspace(const Where &tile, void *data, int64_t points, int values)
         : base(static_cast<T *>(data) + tile.index * points * values * LANES + tile.lane),
           values(values) {}
+    template <typename Where>
+    __device__ Workspace(const Where &tile, void *data, int values)
+        : Workspace(tile, data, tile.points(), values) {}
 
     template <int COUNT> __device__ void load(int t, int from, T (&x)[COUNT]) const {
         const T *source = base + (int64_t(t) * values + from) * LANES;
@@ -34,7 +39,45 @@ template <typename T> struct Workspace {
             target[i * LANES] = x[i];
         }
     }
+    // The same of a lane of the tile number `index`.
+    __device__ Workspace of_lane(const ChunkTile &tile, int64_t points, int64_t number) const {
+        Workspace other = *this;
+        other.base += (number / LANES - tile.index) * points * values * LANES +
+                      number % LANES - tile.lane;
+        return other;
+    }
 };
+
+// The point that follows point t of a lane; that of the next chunk is its first.
+template <typename T, int COUNT>
+__device__ void load_following(const Tile &, const Workspace<T> &workspace, int t, T (&x)[COUNT]) {
+    workspace.load(t + 1, 0, x);
+}
+template <typename T, int COUNT>
+__device__ void load_following(const ChunkTile &tile, const Workspace<T> &workspace, int t,
+                               T (&x)[COUNT]) {
+    if (tile.has(t + 1)) {
+        workspace.load(t + 1, 0, x);
+    } else {
+        workspace.of_lane(tile, tile.points(), tile.number(tile.lane) + 1).load(0, 0, x);
+    }
+}
+
+// Adds x to the first point of the next chunk, after a sweep that has written the points.
+template <int COUNT>
+__device__ void add_to_next(const Tile &, const Workspace<double> &, const double (&)[COUNT]) {}
+template <int COUNT>
+__device__ void add_to_next(const ChunkTile &tile, const Workspace<double> &workspace,
+                            const double (&x)[COUNT]) {
+    __syncthreads();
+    if (tile.has_next()) {
+        const auto next = workspace.of_lane(tile, tile.points(), tile.number(tile.lane) + 1);
+#pragma unroll
+        for (int i = 0; i < COUNT; ++i) {
+            next.base[i * LANES] += x[i];
+        }
+    }
+}
 
 // Indices into a block row of R.
 template <int K, int Q> struct Layout {
@@ -52,6 +95,36 @@ template <int K, int Q> struct Layout {
         const int group = k / Q;
         const int before = Q * (group * P - Q * group * (group - 1) / 2);
         return before + k % Q * (P - group * Q) + i - group * Q;
+    }
+};
+
+template <typename T> constexpr T SMALLEST_NORMAL = T(sizeof(T) == 8 ? 0x1p-1022 : 0x1p-126);
+
+// How the factorisation of one system went.
+template <typename T> struct Pivots {
+    int broken_point = -1;  // first point whose pivot was not positive, and the pivot's row
+    int broken_row = 0;
+    int weakest_point = 0;  // pivot that elimination has reduced most, relative to M's diagonal
+    int weakest_row = 0;
+    T weakest = T(1) / T(0);
+
+    // 1/√pivot; a pivot that is not positive, normal and finite is recorded and replaced by one.
+    // `whole` is the diagonal entry of M.
+    __device__ T reciprocal_root(T pivot, T whole, int point, int row) {
+        const T ratio = pivot / whole;
+        if (ratio < weakest) {
+            weakest = ratio;
+            weakest_point = point;
+            weakest_row = row;
+        }
+        if (!(pivot >= SMALLEST_NORMAL<T> && isfinite(pivot))) {
+            if (broken_point < 0) {
+                broken_point = point;
+                broken_row = row;
+            }
+            pivot = T(1);
+        }
+        return T(1) / sqrt(pivot);
     }
 };
 
@@ -83,6 +156,28 @@ template <typename T, int K, int Q> struct FactorRow : Layout<K, Q> {
         return double(upper_values[L::upper(i, k)]);
     }
     __device__ double link_exact(int i, int k) const { return double(link_values[L::link(i, k)]); }
+
+    // R_tt of point t from the matrix in its place, R_ttᵀR_tt, with Cholesky's method. Before that
+    // `removed` was taken from its diagonal.
+    __device__ void factorise(const T (&removed)[L::P], int t, Pivots<T> &pivots) {
+#pragma unroll
+        for (int i = 0; i < L::P; ++i) {
+            const T whole = upper(i, i) + removed[i];
+#pragma unroll
+            for (int k = i; k < L::P; ++k) {
+#pragma unroll
+                for (int m = 0; m < i; ++m) {
+                    upper(i, k) -= upper(m, i) * upper(m, k);
+                }
+            }
+            const T reciprocal = pivots.reciprocal_root(upper(i, i), whole, t, i);
+            upper(i, i) = reciprocal;
+#pragma unroll
+            for (int k = i + 1; k < L::P; ++k) {
+                upper(i, k) *= reciprocal;
+            }
+        }
+    }
 
     // v = R_tt⁻ᵀ v.
     __device__ void forward(double (&v)[L::P]) const {
@@ -151,36 +246,6 @@ template <typename T, int K, int Q> struct FactorRow : Layout<K, Q> {
             squares += x[i] * x[i];
             x[i] *= upper_exact(i, i);
         }
-    }
-};
-
-template <typename T> constexpr T SMALLEST_NORMAL = T(sizeof(T) == 8 ? 0x1p-1022 : 0x1p-126);
-
-// How the factorisation of one system went.
-template <typename T> struct Pivots {
-    int broken_point = -1;  // first point whose pivot was not positive, and the pivot's row
-    int broken_row = 0;
-    int weakest_point = 0;  // pivot that elimination has reduced most, relative to M's diagonal
-    int weakest_row = 0;
-    T weakest = T(1) / T(0);
-
-    // 1/√pivot; a pivot that is not positive, normal and finite is recorded and replaced by one.
-    // `whole` is the diagonal entry of M.
-    __device__ T reciprocal_root(T pivot, T whole, int point, int row) {
-        const T ratio = pivot / whole;
-        if (ratio < weakest) {
-            weakest = ratio;
-            weakest_point = point;
-            weakest_row = row;
-        }
-        if (!(pivot >= SMALLEST_NORMAL<T> && isfinite(pivot))) {
-            if (broken_point < 0) {
-                broken_point = point;
-                broken_row = row;
-            }
-            pivot = T(1);
-        }
-        return T(1) / sqrt(pivot);
     }
 };
 

@@ -4,6 +4,9 @@
 //
 // A tile is 32 consecutive systems, one a lane of a warp. The workspace is interleaved by tile:
 // value v of point t of system s stands at ((s/32·N + t)·values + v)·32 + s%32.
+//
+// Or it is 32 consecutive chunks of the time axis: chunk c of C of system s is number C·s + c. The
+// workspace is the same with chunks for systems and, for N, the points of the longest chunk.
 
 #ifndef MECHANISTIC_THREAD_PARAMETERS_H
 #define MECHANISTIC_THREAD_PARAMETERS_H
@@ -24,11 +27,22 @@ typedef struct {
 // Shared memory in which a warp stages one array of its 32 systems (thread_stream.cuh). Offsets are
 // counted in values of the kernel's precision where nothing else is said.
 typedef struct {
-    int32_t values;    // of one system: V
+    int32_t values;    // of one system: V; of the longest chunk, if the array has a time axis
     int32_t slots;     // offset of the ring
     int32_t capacity;  // slots of a system in the ring, a power of two; 0 where there is no ring
     int32_t sums;      // offset of the sums over time of a gradient, (32, V|1), in doubles
+    int32_t points;    // along the array's time axis: N, N − 1 or I
 } ThreadRing;
+
+// How time is cut into chunks (thread_chunk_*.cu).
+typedef struct {
+    int32_t bits;         // C = 1 << bits
+    int32_t results;      // Storage of results and gradients
+    int32_t warp_values;  // doubles of shared memory of a warp
+    int32_t scratch;      // offset of the spikes in them
+    double *spikes;       // (tiles, N, P·P, 32): column by column
+    double *separators;   // (tiles, SEPARATOR_VALUES, 32): thread_reduction.cuh
+} ThreadChunks;
 
 // What all these kernels take.
 typedef struct {
@@ -44,6 +58,7 @@ typedef struct {
     double *vector;       // (tiles, N, P, 32): right-hand side while it is substituted
     double *given;        // (tiles, N, P, 32): what M x = given is solved for; with refinement only
     double *direction;    // (tiles, N, P, 32): x of that; with refinement only
+    ThreadChunks chunks;
 } ThreadProblem;
 
 // thread_solve

@@ -1,52 +1,13 @@
-// Solution of M x = b with the factor at hand, and its refinement.
+// Residuals of a solution, and their forward substitution: a step of refinement, together with
+// substitute_back.
 
 #ifndef MECHANISTIC_THREAD_REFINE_CUH
 #define MECHANISTIC_THREAD_REFINE_CUH
 
-#include "thread_factor.cuh"
 #include "thread_rows.cuh"
+#include "thread_substitution.cuh"
 
 namespace thread {
-
-// Backward substitution of `vector`; accept(t, x) takes every block, the last point first.
-template <typename T, int K, int Q, typename Accept>
-__device__ void substitute_back(const ThreadProblem &common, const Tile &tile, Accept accept) {
-    constexpr int P = K * Q;
-    const int points = int(common.problem.points);
-    const Workspace<T> factor(tile, common.factor, points, Layout<K, Q>::VALUES);
-    const Workspace<double> vector(tile, common.vector, points, P);
-    double next[P];
-    __syncwarp();  // accept may write where inputs were staged
-#pragma unroll 1
-    for (int t = points - 1; t >= 0; --t) {
-        const bool last = t + 1 == points;
-        FactorRow<T, K, Q> row;
-        double x[P];
-        row.load(factor, t, last);
-        vector.load(t, 0, x);
-        row.backward(x, next, last);
-        accept(t, x);
-#pragma unroll
-        for (int i = 0; i < P; ++i) {
-            next[i] = x[i];
-        }
-    }
-}
-
-// Block t of the iterate becomes x, or is increased by it.
-template <int P>
-__device__ void add_to(const Workspace<double> &iterate, int t, const double (&x)[P],
-                       bool increase) {
-    double sum[P];
-    if (increase) {
-        iterate.load(t, 0, sum);
-    }
-#pragma unroll
-    for (int i = 0; i < P; ++i) {
-        sum[i] = increase ? sum[i] + x[i] : x[i];
-    }
-    iterate.store(t, 0, sum);
-}
 
 // Adds AᵀW²(β − Ax) of the smoothness rows of one state between two points to the points'
 // residuals.
@@ -80,17 +41,17 @@ __device__ void add_smoothness_residual(const ThreadRows &rows, int count, doubl
 
 // vector = R⁻ᵀ (b − M x), with b − M x = AᵀW²(β − Ax) if DATA, else `given` − AᵀW²Ax;
 // row by row, in double precision.
-template <typename T, int K, int Q, bool DATA>
-__device__ void substitute_residual(const ThreadProblem &common, const Tile &tile, T *shared,
-                                    const Workspace<double> &iterate) {
+template <typename T, int K, int Q, typename Where, bool DATA>
+__device__ void substitute_residual(const ThreadProblem &common, double *of_iterate) {
     constexpr int P = K * Q;
     const Problem &problem = common.problem;
-    const int points = int(problem.points);
-    const Workspace<T> factor(tile, common.factor, points, Layout<K, Q>::VALUES);
-    const Workspace<double> vector(tile, common.vector, points, P);
-    const Workspace<double> given(tile, common.given, points, P);
+    const Where tile(common);
+    const Workspace<double> iterate(tile, of_iterate, P);
+    const Workspace<double> given(tile, common.given, P);
 
-    Inputs<T, K, Q, false> inputs(tile, common, shared);
+    tile.barrier();
+    Inputs<T, K, Q, false, Where> inputs(tile);
+    ForwardSubstitution<T, K, Q, Where> substitution(tile);
     double length[K];
     double x[P], y[P], residual[P];
     iterate.load(0, 0, y);
@@ -99,21 +60,18 @@ __device__ void substitute_residual(const ThreadProblem &common, const Tile &til
         residual[i] = 0;
     }
 #pragma unroll 1
-    for (int t = 0; t < points; ++t) {
-        const bool last = t + 1 == points;
+    for (int t = 0; t < tile.points(); ++t) {
+        const bool last = tile.last(t);
+        if (tile.has(t)) {
 #pragma unroll
-        for (int i = 0; i < P; ++i) {
-            x[i] = y[i];
-        }
-        if (!last) {
-            T rounded[K];
-            iterate.load(t + 1, 0, y);
-            inputs.lengths(t, rounded);
-#pragma unroll
-            for (int k = 0; k < K; ++k) {
-                length[k] = double(rounded[k]);
+            for (int i = 0; i < P; ++i) {
+                x[i] = y[i];
+            }
+            if (!last) {
+                load_following(tile, iterate, t, y);
             }
         }
+        inputs.lengths(t, length);
         const Scale<double, Q> scale = inputs.scale(length);
         const double equation_factor = problem.weight_equation * scale.equation(problem);
         inputs.equations(t, [&](int, const T(&c)[P], T b) {
@@ -132,6 +90,9 @@ __device__ void substitute_residual(const ThreadProblem &common, const Tile &til
             const double row_factor = problem.weight_initial * scale.power[i % Q];
             residual[i] += row_factor * row_factor * ((DATA ? double(value) : 0.0) - x[i]);
         });
+        if (!tile.has(t)) {
+            continue;
+        }
         double next_residual[P];
 #pragma unroll
         for (int i = 0; i < P; ++i) {
@@ -154,20 +115,13 @@ __device__ void substitute_residual(const ThreadProblem &common, const Tile &til
                 residual[i] += b[i];
             }
         }
-        FactorRow<T, K, Q> row;
-        factor.load(t, 0, row.upper_values);
-        row.forward(residual);
-        vector.store(t, 0, residual);
-        if (!last) {
-            double carried[P];
-            factor.load(t, Layout<K, Q>::UPPER, row.link_values);
-            row.carry(residual, carried);
+        substitution.step(t, residual, next_residual);
 #pragma unroll
-            for (int i = 0; i < P; ++i) {
-                residual[i] = next_residual[i] + carried[i];
-            }
+        for (int i = 0; i < P; ++i) {
+            residual[i] = next_residual[i];
         }
     }
+    substitution.finish(residual);
 }
 
 }  // namespace thread

@@ -10,17 +10,16 @@ namespace thread {
 
 // Values of one input of this lane's system, point after point (backward if REVERSED); with the
 // gradient in their place, once each is read.
-template <typename T, bool REVERSED> class Values {
+template <typename T, bool REVERSED, typename Where> class Values {
   public:
     // `time` is the distance between points: 0 if there is no time axis.
-    __device__ Values(const Tile &tile, const Input &input, int time, const ThreadRing &ring,
-                      T *shared)
-        : array(tile, ring, shared, input.data, input.storage, input.system), time(time),
-          sums(reinterpret_cast<double *>(shared) + ring.sums), stream(array) {}
+    __device__ Values(const Where &tile, const Input &input, int time, const ThreadRing &ring)
+        : array(tile, ring, input.data, input.storage, input.system, time), time(time),
+          sums(memory_of(tile) + ring.sums), stream(array) {}
 
     // Makes `count` values of point t from `first` on readable.
     __device__ void require(int t, int first, int count) {
-        if (array.between != 0) {
+        if (!array.shared()) {
             const int v = time * t + first;
             stream.require(REVERSED ? array.ring.values - v : v + count);
         }
@@ -28,19 +27,16 @@ template <typename T, bool REVERSED> class Values {
 
     // Value i of point t.
     __device__ T get(int t, int i) {
-        return array.between == 0 ? load<T>(array.data, time * t + i, array.storage)
-                                  : stream.at(time * t + i);
+        return array.shared() ? direct(time * t + i) : stream.at(time * t + i);
     }
 
     // K times `width` values of point t from `first` on, each followed by Q − width zeros.
     template <int K, int Q> __device__ void get_row(int t, int first, int width, T (&row)[K * Q]) {
         const int start = time * t + first;
-        if (array.between == 0) {
+        if (array.shared()) {
 #pragma unroll
             for (int i = 0; i < K * Q; ++i) {
-                row[i] = i % Q < width
-                             ? load<T>(array.data, start + i / Q * width + i % Q, array.storage)
-                             : T(0);
+                row[i] = i % Q < width ? direct(start + i / Q * width + i % Q) : T(0);
             }
         } else {
 #pragma unroll
@@ -73,10 +69,10 @@ template <typename T, bool REVERSED> class Values {
     __device__ void release(const Output &output, int t, int first) {
         if (time != 0 && output.data != nullptr) {
             const int end = array.ring.values - (time * t + first);
-            if (array.between == 0) {
+            if (array.shared()) {
                 stream.release_sums(partial(output), end);
             } else {
-                stream.release(output.data, end);
+                stream.release(output.data, output.system, end);
             }
         }
     }
@@ -86,27 +82,58 @@ template <typename T, bool REVERSED> class Values {
         if (output.data == nullptr) {
             return;
         }
-        if (time == 0) {
+        if constexpr (Where::CHUNKED) {
+            if (time == 0) {
+                write_sums(output);
+                return;
+            }
+        } else if (time == 0) {
             for (int v = 0; v < array.ring.values; ++v) {
                 stream.at(v) = T(sum(v));
             }
         }
-        if (array.between == 0) {
+        if (array.shared()) {
             stream.close_sums(partial(output));
         } else {
-            stream.close(output.data);
+            stream.close(output.data, output.system);
         }
     }
 
   private:
-    const Array<T> array;
+    const Array<T, Where> array;
     const int time;
     double *const sums;
-    Stream<T, REVERSED> stream;
+    Stream<T, REVERSED, Where> stream;
+
+    // Value v of an array of which all lanes read the same.
+    __device__ T direct(int v) const {
+        const int64_t first =
+            Where::CHUNKED ? array.tile.system(array.tile.lane) * array.between : 0;
+        return read<T>(array.data, array.storage, first + v);
+    }
 
     __device__ double &sum(int v) { return sums[array.tile.lane * (array.ring.values | 1) + v]; }
     __device__ T *partial(const Output &output) const {
-        return static_cast<T *>(output.data) + array.tile.index * output.system;
+        return static_cast<T *>(output.data) + array.tile.group() * output.system;
+    }
+
+    // Adds up the sums over time of a system's chunks, in order; its lanes share the values out.
+    __device__ void write_sums(const Output &output) {
+        const auto &tile = array.tile;
+        tile.barrier();
+        if (!tile.holds(tile.lane)) {
+            return;
+        }
+        const int first = tile.thread - tile.chunk;
+        const int64_t start = tile.group() * output.system;
+        for (int v = tile.chunk; v < array.ring.values; v += tile.chunks()) {
+            double sum = 0;
+            for (int thread = first; thread < first + tile.chunks(); ++thread) {
+                sum += tile.warp_memory(thread / LANES)[array.ring.sums + v +
+                                                        thread % LANES * (array.ring.values | 1)];
+            }
+            write(output.data, tile.template results<T>(), start + v, T(sum));
+        }
     }
 };
 
@@ -137,26 +164,28 @@ template <typename T, int Q> __device__ void powers(T length, T (&power)[Q]) {
 }
 
 // All inputs of this lane's system.
-template <typename T, int K, int Q, bool REVERSED> class Inputs {
+template <typename T, int K, int Q, bool REVERSED, typename Where> class Inputs {
   public:
     static constexpr int P = K * Q;
 
-    Values<T, REVERSED> coefficients;
-    Values<T, REVERSED> rhs;
-    Values<T, REVERSED> initial_values;
-    Values<T, REVERSED> steps;
+    Values<T, REVERSED, Where> coefficients;
+    Values<T, REVERSED, Where> rhs;
+    Values<T, REVERSED, Where> initial_values;
+    Values<T, REVERSED, Where> steps;
 
-    __device__ Inputs(const Tile &tile, const ThreadProblem &common, T *shared)
-        : coefficients(tile, common.problem.coefficients, int(common.problem.coefficients.time),
-                       common.coefficients, shared),
-          rhs(tile, common.problem.rhs, int(common.problem.rhs.time), common.rhs, shared),
-          initial_values(tile, common.problem.initial_values,
-                         K * common.problem.initial_derivatives, common.initial_values, shared),
-          steps(tile, common.problem.steps, int(common.problem.steps.time), common.steps, shared),
-          problem(common.problem) {}
+    __device__ explicit Inputs(const Where &tile)
+        : coefficients(tile, tile.common.problem.coefficients,
+                       int(tile.common.problem.coefficients.time), tile.common.coefficients),
+          rhs(tile, tile.common.problem.rhs, int(tile.common.problem.rhs.time), tile.common.rhs),
+          initial_values(tile, tile.common.problem.initial_values,
+                         K * tile.common.problem.initial_derivatives, tile.common.initial_values),
+          steps(tile, tile.common.problem.steps, int(tile.common.problem.steps.time),
+                tile.common.steps),
+          tile(tile), problem(tile.common.problem) {}
 
-    // visit(e, c, b) for every equation row Σ c z_t = b of point t.
-    template <typename Visit> __device__ void equations(int t, Visit visit) {
+    // visit(e, c, b) for every equation row Σ c z_t = b of point t, then finish(e) by all lanes.
+    template <typename Visit, typename Finish>
+    __device__ void equations(int t, Visit visit, Finish finish) {
         const int width = problem.equation_derivatives;
 #pragma unroll 1
         for (int i = 0; i < problem.equations; ++i) {
@@ -164,10 +193,16 @@ template <typename T, int K, int Q, bool REVERSED> class Inputs {
             const int first = e * K * width;
             coefficients.require(t, first, K * width);
             rhs.require(t, e, 1);
-            T c[P];
-            coefficients.template get_row<K, Q>(t, first, width, c);
-            visit(e, c, rhs.get(t, e));
+            if (tile.has(t)) {
+                T c[P];
+                coefficients.template get_row<K, Q>(t, first, width, c);
+                visit(e, c, rhs.get(t, e));
+            }
+            finish(e);
         }
+    }
+    template <typename Visit> __device__ void equations(int t, Visit visit) {
+        equations(t, visit, [](int) {});
     }
 
     // visit(i, v) for every initial row z_t[i] = v of point t.
@@ -177,6 +212,9 @@ template <typename T, int K, int Q, bool REVERSED> class Inputs {
             return;
         }
         initial_values.require(t, 0, K * given);
+        if (Where::CHUNKED && !(tile.has(t) && tile.point(t) < problem.initial_points)) {
+            return;
+        }
 #pragma unroll
         for (int k = 0; k < K; ++k) {
 #pragma unroll
@@ -188,16 +226,27 @@ template <typename T, int K, int Q, bool REVERSED> class Inputs {
         }
     }
 
-    // Lengths s_t of the K states.
-    __device__ void lengths(int t, T (&length)[K]) {
-        const bool each = problem.steps.state != 0;
-        steps.require(t, 0, each ? K : 1);
-        length[0] = steps.get(t, 0);
-#pragma unroll
-        for (int k = 1; k < K; ++k) {
-            length[k] = each ? steps.get(t, k) : length[0];
+    // Lengths s_t of the K states, if there is a step at point t.
+    template <typename Real> __device__ void lengths(int t, Real (&length)[K]) {
+        if (Where::CHUNKED || !tile.last(t)) {
+            require_step(t);
+        }
+        if (has_step(t)) {
+            get_step(t, length);
         }
     }
+
+    // Lengths of the step that scales the rows of point t: the last point has the one before.
+    // REVERSED only.
+    template <typename Real> __device__ void scaling_lengths(int t, Real (&length)[K]) {
+        const int from = tile.last(t) ? t - 1 : t;
+        require_step(Where::CHUNKED ? max(t - 1, 0) : from);
+        if (tile.has(t)) {
+            get_step(from, length);
+        }
+    }
+
+    __device__ bool has_step(int t) const { return tile.has(t) && !tile.last(t); }
 
     // Scale of the rows of a point whose step has these lengths.
     template <typename Real> __device__ Scale<Real, Q> scale(const Real (&length)[K]) const {
@@ -218,7 +267,18 @@ template <typename T, int K, int Q, bool REVERSED> class Inputs {
     }
 
   private:
+    const Where &tile;
     const Problem &problem;
+
+    __device__ void require_step(int t) { steps.require(t, 0, problem.steps.state != 0 ? K : 1); }
+    template <typename Real> __device__ void get_step(int t, Real (&length)[K]) {
+        const bool each = problem.steps.state != 0;
+        length[0] = Real(steps.get(t, 0));
+#pragma unroll
+        for (int k = 1; k < K; ++k) {
+            length[k] = each ? Real(steps.get(t, k)) : length[0];
+        }
+    }
 };
 
 // Part of a point's values that belongs to state k.

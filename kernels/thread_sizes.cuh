@@ -11,4 +11,11 @@
     KERNEL(2, 3)                                                                                   \
     KERNEL(3, 2)
 
+// The same for chunks.
+#define THREAD_CHUNK_SIZES(KERNEL)                                                                 \
+    KERNEL(1, 2)                                                                                   \
+    KERNEL(1, 3)                                                                                   \
+    KERNEL(1, 4)                                                                                   \
+    KERNEL(2, 2)
+
 #endif

@@ -6,7 +6,7 @@
 #define KERNEL(K, Q)                                                                               \
     extern "C" __global__ void __launch_bounds__(32, 1)                                            \
         thread_solve_root_f32_##K##_##Q(const __grid_constant__ ThreadSolve p) {                   \
-        thread::solve<float, K, Q, thread::SquareRoot<float, K, Q>>(p);                            \
+        thread::solve<float, K, Q, thread::SquareRoot<float, K, Q>, thread::Tile>(p);              \
     }
 
 THREAD_SIZES(KERNEL)

@@ -4,36 +4,18 @@
 // A triangle holds what the rows so far have left over for a point; each further row is rotated
 // into it column by column (Givens). The smoothness rows of a state come as R of their table C = QR
 // times powers of the step: their right-hand side is zero, so Q changes nothing. Its first Q rows
-// couple two points, the others belong to the next point alone.
+// couple two points, the others belong to the next point alone. Columns are divided by their scales
+// (equilibration.cuh), and R is multiplied by them on the way out.
 
 #ifndef MECHANISTIC_THREAD_SQUARE_ROOT_CUH
 #define MECHANISTIC_THREAD_SQUARE_ROOT_CUH
 
+#include "equilibration.cuh"
+#include "rotation.cuh"
 #include "thread_factor.cuh"
 #include "thread_rows.cuh"
 
 namespace thread {
-
-// The rotation (c, s; −s, c) that turns (a, b) into (√(a² + b²), 0).
-template <typename T> struct Rotation {
-    T c, s;
-
-    // a becomes the root.
-    __device__ Rotation(T &a, T b) {
-        const T squares = a * a + b * b;
-        T reciprocal = rsqrt(squares);
-        reciprocal += reciprocal * (T(0.5) - T(0.5) * squares * reciprocal * reciprocal);
-        const bool zero = squares == T(0);
-        c = zero ? T(1) : a * reciprocal;
-        s = zero ? T(0) : b * reciprocal;
-        a = zero ? T(0) : squares * reciprocal;
-    }
-    __device__ void turn(T &a, T &b) const {
-        const T old = a;
-        a = c * old + s * b;
-        b = c * b - s * old;
-    }
-};
 
 template <typename T, int K, int Q> class SquareRoot {
   public:
@@ -49,12 +31,15 @@ template <typename T, int K, int Q> class SquareRoot {
         clear(removed);
     }
 
+    // Before the first row: the states' first step.
+    __device__ void start(const T (&length)[K]) { set_exponents(length, exponent); }
+
     // Adds the row Σ c z_t = b, times `factor`.
     __device__ void add_row(const T (&c)[P], T b, T factor) {
         T x[P];
 #pragma unroll
         for (int i = 0; i < P; ++i) {
-            x[i] = factor * c[i];
+            x[i] = factor * c[i] * scale(-exponent[i / Q], i % Q);
         }
         T y = factor * b;
         absorb<0>(row.upper_values, rhs, x, y);
@@ -65,7 +50,7 @@ template <typename T, int K, int Q> class SquareRoot {
         T x[P];
 #pragma unroll
         for (int k = 0; k < P; ++k) {
-            x[k] = k == i ? factor : T(0);
+            x[k] = k == i ? factor * scale(-exponent[k / Q], k % Q) : T(0);
         }
         T y = factor * b;
         absorb<0>(row.upper_values, rhs, x, y);
@@ -76,11 +61,12 @@ template <typename T, int K, int Q> class SquareRoot {
         clear(row.link_values);
         clear(next_upper);
         clear(next_rhs);
+        set_exponents(length, next_exponent);
         add_state<0>(rows, length, factor);
     }
 
     // Row t of R from the triangle.
-    __device__ void eliminate(int t, bool, Pivots<T> &pivots) {
+    __device__ void eliminate(int t, bool last, Pivots<T> &pivots) {
 #pragma unroll
         for (int i = 0; i < P; ++i) {
             T whole = removed[i];
@@ -88,21 +74,37 @@ template <typename T, int K, int Q> class SquareRoot {
             for (int m = 0; m <= i; ++m) {
                 whole += row.upper(m, i) * row.upper(m, i);
             }
-            row.upper(i, i) =
-                pivots.reciprocal_root(row.upper(i, i) * row.upper(i, i), whole, t, i);
+            const T root = row.upper(i, i);
+            row.upper(i, i) = pivots.reciprocal_root(root * root, whole, t, i) *
+                              scale(-exponent[i / Q], i % Q);
+#pragma unroll
+            for (int m = 0; m < i; ++m) {
+                row.upper(m, i) *= scale(exponent[i / Q], i % Q);
+            }
             right[i] = double(rhs[i]);
         }
-    }
-
-    // Moves on to the next point.
-    __device__ void advance(const ThreadRows &, const T (&)[K], T) {
+        if (last) {
+            return;
+        }
 #pragma unroll
         for (int j = 0; j < P; ++j) {
             removed[j] = T(0);
 #pragma unroll
             for (int m = Layout<K, Q>::first_row(j); m < P; ++m) {
                 removed[j] += row.link(m, j) * row.link(m, j);
+                row.link(m, j) *= scale(next_exponent[j / Q], j % Q);
             }
+        }
+    }
+
+    // Moves on to the next point.
+    __device__ void advance(const ThreadRows &, const T (&)[K], T) {
+#pragma unroll
+        for (int k = 0; k < K; ++k) {
+            exponent[k] = next_exponent[k];
+        }
+#pragma unroll
+        for (int j = 0; j < P; ++j) {
             rhs[j] = next_rhs[j];
         }
 #pragma unroll
@@ -116,6 +118,19 @@ template <typename T, int K, int Q> class SquareRoot {
     T removed[P];  // squared norm of what earlier rows of R hold in each column
     T next_upper[Layout<K, Q>::UPPER];
     T next_rhs[P];
+    int exponent[K];  // of the steps that scale the columns of each state
+    int next_exponent[K];
+
+    __device__ static void set_exponents(const T (&length)[K], int (&exponent)[K]) {
+#pragma unroll
+        for (int k = 0; k < K; ++k) {
+            exponent[k] = exponent_of_step(length[k], Q);
+        }
+    }
+
+    __device__ static T scale(int exponent, int derivative) {
+        return power_of_two<T>(exponent * derivative);
+    }
 
     template <int COUNT> __device__ static void clear(T (&x)[COUNT]) {
 #pragma unroll
@@ -159,10 +174,10 @@ template <typename T, int K, int Q> class SquareRoot {
 #pragma unroll
             for (int j = 0; j < Q; ++j) {
                 if (j >= ROW) {
-                    here[GROUP * Q + j] = gram<T>(rows, ROW * 2 * Q + j) * power;
+                    here[GROUP * Q + j] = gram<T>(rows, ROW * 2 * Q + j) * power * scale(-exponent[GROUP], j);
                 }
                 if (Q + j >= ROW) {
-                    there[GROUP * Q + j] = gram<T>(rows, ROW * 2 * Q + Q + j) * power;
+                    there[GROUP * Q + j] = gram<T>(rows, ROW * 2 * Q + Q + j) * power * scale(-next_exponent[GROUP], j);
                 }
                 power *= length;
             }

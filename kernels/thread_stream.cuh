@@ -1,4 +1,5 @@
-// Coalesced access to row-major arrays (system, values) by a warp whose lanes hold one system each.
+// Coalesced access to row-major arrays (system, values) by a warp whose lanes hold one system each,
+// or one chunk of a system's points: then what is said of a system holds of a chunk.
 //
 // A stream passes through the V values of every system of the tile in step, forward or reversed.
 // The warp fetches windows of 64 bytes a system, aligned to the sectors of global memory, and lays
@@ -16,77 +17,50 @@
 #ifndef MECHANISTIC_THREAD_STREAM_CUH
 #define MECHANISTIC_THREAD_STREAM_CUH
 
-#include "thread_parameters.h"
+#include "thread_tile.cuh"
 
 namespace thread {
-
-constexpr int LANES = 32;
 
 // Values of a sector (32 bytes) and of a window.
 template <typename T> constexpr int SECTOR = 32 / int(sizeof(T));
 template <typename T> constexpr int WINDOW = 2 * SECTOR<T>;
-
-// The 32 systems of a warp; surplus lanes repeat the last system and write nothing.
-struct Tile {
-    int64_t index;
-    int64_t first;
-    int64_t batch;
-    int lane;
-
-    __device__ explicit Tile(int64_t batch)
-        : index(blockIdx.x), first(int64_t(blockIdx.x) * LANES), batch(batch), lane(threadIdx.x) {}
-    __device__ int64_t system(int lane) const { return min(first + lane, batch - 1); }
-    __device__ bool holds(int lane) const { return first + lane < batch; }
-};
 
 // Logarithm of the bytes of a stored value.
 __device__ inline int shift_of(int storage) {
     return storage == STORAGE_F64 ? 3 : storage == STORAGE_F32 ? 2 : 1;
 }
 
-// How the kernel's own precision is stored.
-template <typename T> constexpr int STORAGE = sizeof(T) == 8 ? STORAGE_F64 : STORAGE_F32;
-
-// Value `index` of an array in the kernel's precision.
-template <typename T> __device__ T load(const void *data, int64_t index, int storage);
-
-template <> __device__ inline double load<double>(const void *data, int64_t index, int) {
-    return static_cast<const double *>(data)[index];
-}
-
-template <> __device__ inline float load<float>(const void *data, int64_t index, int storage) {
-    if (storage == STORAGE_F32) {
-        return static_cast<const float *>(data)[index];
-    }
-    const unsigned short bits = static_cast<const unsigned short *>(data)[index];
-    if (storage == STORAGE_BF16) {
-        return __uint_as_float(unsigned(bits) << 16);
-    }
-    float value;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
-    return value;
-}
-
 // An array (system, V) as the kernel's parameters describe it: what stays out of the registers.
-template <typename T> struct Array {
-    const Tile &tile;
+template <typename T, typename Where> struct Array {
+    const Where &tile;
     const ThreadRing &ring;
     T *slots;  // of the ring
     const void *data;
     int storage;
     int64_t between;  // distance between systems
+    int time;         // distance between points
 
-    __device__ Array(const Tile &tile, const ThreadRing &ring, T *shared, const void *data,
-                     int storage, int64_t between)
-        : tile(tile), ring(ring), slots(shared + ring.slots), data(data), storage(storage),
-          between(between) {}
+    __device__ Array(const Where &tile, const ThreadRing &ring, const void *data, int storage,
+                     int64_t between, int time)
+        : tile(tile), ring(ring), slots(reinterpret_cast<T *>(memory_of(tile)) + ring.slots),
+          data(data), storage(storage), between(between), time(time) {}
+
+    // Whether all lanes read the same values.
+    __device__ bool shared() const { return Where::shared(between, time); }
 };
 
-template <typename T, bool REVERSED> class Stream {
+// A result or a cotangent, (B, N, P).
+template <typename T, int P, typename Where>
+__device__ Array<T, Where> unknowns(const Where &tile, const void *data) {
+    return {tile, tile.common.unknowns, data, tile.template results<T>(),
+            tile.common.problem.points * P, P};
+}
+
+template <typename T, bool REVERSED, typename Where> class Stream {
   public:
-    __device__ explicit Stream(const Array<T> &array)
+    __device__ explicit Stream(const Array<T, Where> &array)
         : array(array), loaded(0), stored(0) {
-        offset = offset_of(array.tile.system(array.tile.lane) * array.between);
+        offset = offset_of(array.tile.start(array.tile.lane, array.between, array.time));
         nearest = array.tile.lane * pitch() + SECTOR<T> - 1 - offset;
     }
 
@@ -105,17 +79,18 @@ template <typename T, bool REVERSED> class Stream {
         }
     }
 
-    // Writes to `data` what is complete when the values u < end are.
-    __device__ void release(void *data, int end) {
+    // Writes to `data`, where systems are `between` apart, what is complete when the values u < end
+    // are.
+    __device__ void release(void *data, int64_t between, int end) {
         while ((stored + 1) * WINDOW<T> <= end) {
-            store(static_cast<T *>(data));
+            store(data, between);
         }
     }
 
     // Writes the rest.
-    __device__ void close(void *data) {
+    __device__ void close(void *data, int64_t between) {
         while (stored * WINDOW<T> < array.ring.values + SECTOR<T> - 1) {
-            store(static_cast<T *>(data));
+            store(data, between);
         }
     }
 
@@ -132,17 +107,19 @@ template <typename T, bool REVERSED> class Stream {
     }
 
   private:
-    const Array<T> array;
+    const Array<T, Where> array;
     int offset;   // o of this lane's system
     int nearest;  // slot of this lane with u + o = 0
     int loaded;
     int stored;
 
+    static constexpr int TOGETHER = 4;  // loads that are under way at once
+
     __device__ int pitch() const { return array.ring.capacity + SECTOR<T> - 1; }
 
     // o of the system whose first value has this index.
     __device__ int offset_of(int64_t first) const {
-        if (array.between == 0) {
+        if (array.shared()) {
             return 0;
         }
         const unsigned ahead =
@@ -152,27 +129,26 @@ template <typename T, bool REVERSED> class Stream {
                    unsigned(SECTOR<T> - 1));
     }
 
-    // Shows every value of window `window` to visit(i, slot, index in the array, whether it exists,
-    // lane of its system), for i < TOGETHER, then calls finish(), and so on. A request of the warp
-    // covers one window of each of 32/WINDOW systems, WINDOW systems apart: so its accesses to
-    // shared memory do not conflict.
-    template <int TOGETHER, typename Visit, typename Finish>
+    // Shows every value of window `window` to visit(i, slot, lane of its system, index of that
+    // system's first value, position of the value, whether it exists), for i < TOGETHER, then calls
+    // finish(), and so on. A request of the warp covers one window of each of 32/WINDOW systems,
+    // WINDOW systems apart: so its accesses to shared memory do not conflict.
+    template <typename Visit, typename Finish>
     __device__ void pass(int window, Visit visit, Finish finish) {
-        const int place = window * WINDOW<T> + array.tile.lane % WINDOW<T>;
-        int lane = array.tile.lane / WINDOW<T> * WINDOW<T>;
-        int64_t first = array.tile.system(lane) * array.between;
+        int lane = thread_number() % LANES;  // nothing of a pass is kept in registers for the next
+        const int place = window * WINDOW<T> + lane % WINDOW<T>;
+        lane = lane / WINDOW<T> * WINDOW<T>;
+        int64_t first = array.tile.start(lane, array.between, array.time);
         int nearest = lane * pitch() + SECTOR<T> - 1 + (place & (array.ring.capacity - 1));
 #pragma unroll 1
         for (int request = 0; request < WINDOW<T>; request += TOGETHER) {
 #pragma unroll
             for (int i = 0; i < TOGETHER; ++i) {
                 const int offset = offset_of(first);
-                const int u = place - offset;
-                visit(i, nearest - offset, first + position(u),
-                      unsigned(u) < unsigned(array.ring.values), lane);
-                if (array.tile.holds(lane + 1)) {
-                    first += array.between;
-                }
+                const int at = position(place - offset);
+                visit(i, nearest - offset, lane, first, at,
+                      unsigned(at) < unsigned(max(0, array.tile.run(lane, array.ring, array.time))));
+                first += array.tile.distance(lane, array.between, array.time);
                 lane += 1;
                 nearest += pitch();
             }
@@ -181,16 +157,15 @@ template <typename T, bool REVERSED> class Stream {
     }
 
     __device__ void fetch() {
-        constexpr int TOGETHER = 4;
         T values[TOGETHER];
         int slots[TOGETHER];
         __syncwarp();
-        pass<TOGETHER>(
+        pass(
             loaded,
-            [&](int i, int slot, int64_t index, bool exists, int) {
+            [&](int i, int slot, int, int64_t first, int position, bool exists) {
                 slots[i] = exists ? slot : -1;
                 if (exists) {
-                    values[i] = load<T>(array.data, index, array.storage);
+                    values[i] = read<T>(array.data, array.storage, first + position);
                 }
             },
             [&]() {
@@ -205,13 +180,16 @@ template <typename T, bool REVERSED> class Stream {
         __syncwarp();
     }
 
-    __device__ void store(T *data) {
+    __device__ void store(void *data, int64_t between) {
         __syncwarp();
-        pass<4>(
+        pass(
             stored,
-            [&](int, int slot, int64_t index, bool exists, int lane) {
+            [&](int, int slot, int lane, int64_t first, int position, bool exists) {
                 if (exists && array.tile.holds(lane)) {
-                    data[index] = array.slots[slot];
+                    const int64_t start =
+                        Where::CHUNKED ? array.tile.start(lane, between, array.time) : first;
+                    write(data, array.tile.template results<T>(), start + position,
+                          array.slots[slot]);
                 }
             },
             [&]() {});

@@ -22,11 +22,10 @@
 namespace thread {
 
 // A direction in which an input moves; zero where it stands still.
-template <typename T> class Direction {
+template <typename T, typename Where> class Direction {
   public:
-    __device__ Direction(const Tile &tile, const Input &input, int time, const ThreadRing &ring,
-                         T *shared)
-        : moves(input.data != nullptr), values(tile, input, time, ring, shared) {}
+    __device__ Direction(const Where &tile, const Input &input, int time, const ThreadRing &ring)
+        : moves(input.data != nullptr), values(tile, input, time, ring) {}
 
     __device__ void require(int t, int first, int count) {
         if (moves) {
@@ -37,7 +36,7 @@ template <typename T> class Direction {
 
   private:
     const bool moves;
-    Values<T, false> values;
+    Values<T, false, Where> values;
 };
 
 // Adds the rows' share of one state between two points, whose step moves by d_length, to the
@@ -72,25 +71,24 @@ __device__ void add_smoothness_tangent(const ThreadRows &rows, int count, double
 }
 
 // vector = R⁻ᵀ of the right-hand side; that itself goes to `given` for refinement.
-template <typename T, int K, int Q>
-__device__ void substitute_directions(const ThreadTangent &p, const Tile &tile, T *shared) {
+template <typename T, int K, int Q, typename Where>
+__device__ void substitute_directions(const ThreadTangent &p) {
     constexpr int P = K * Q;
     const ThreadProblem &common = p.common;
     const Problem &problem = common.problem;
-    const int points = int(problem.points);
+    const Where tile(common);
     const int width = problem.equation_derivatives;
-    const Workspace<T> factor(tile, common.factor, points, Layout<K, Q>::VALUES);
-    const Workspace<double> solution(tile, common.solution, points, P);
-    const Workspace<double> vector(tile, common.vector, points, P);
-    const Workspace<double> given(tile, common.given, points, P);
+    const Workspace<double> solution(tile, common.solution, P);
+    const Workspace<double> given(tile, common.given, P);
 
-    Inputs<T, K, Q, false> inputs(tile, common, shared);
-    Direction<T> d_coefficients(tile, p.coefficients, int(problem.coefficients.time),
-                                p.coefficients_ring, shared);
-    Direction<T> d_rhs(tile, p.rhs, int(problem.rhs.time), p.rhs_ring, shared);
-    Direction<T> d_initial(tile, p.initial_values, K * problem.initial_derivatives,
-                           p.initial_values_ring, shared);
-    Direction<T> d_steps(tile, p.steps, int(problem.steps.time), p.steps_ring, shared);
+    Inputs<T, K, Q, false, Where> inputs(tile);
+    Direction<T, Where> d_coefficients(tile, p.coefficients, int(problem.coefficients.time),
+                                       p.coefficients_ring);
+    Direction<T, Where> d_rhs(tile, p.rhs, int(problem.rhs.time), p.rhs_ring);
+    Direction<T, Where> d_initial(tile, p.initial_values, K * problem.initial_derivatives,
+                                  p.initial_values_ring);
+    Direction<T, Where> d_steps(tile, p.steps, int(problem.steps.time), p.steps_ring);
+    ForwardSubstitution<T, K, Q, Where> substitution(tile);
 
     double z[P], z_next[P], right[P], carried[P], length[K], d_length[K], d_mean = 0;
     solution.load(0, 0, z_next);
@@ -99,22 +97,26 @@ __device__ void substitute_directions(const ThreadTangent &p, const Tile &tile, 
         right[i] = carried[i] = 0;
     }
 #pragma unroll 1
-    for (int t = 0; t < points; ++t) {
-        const bool last = t + 1 == points;
+    for (int t = 0; t < tile.points(); ++t) {
+        const bool last = tile.last(t);
+        if (tile.has(t)) {
 #pragma unroll
-        for (int i = 0; i < P; ++i) {
-            z[i] = z_next[i];
+            for (int i = 0; i < P; ++i) {
+                z[i] = z_next[i];
+            }
+            if (!last) {
+                load_following(tile, solution, t, z_next);
+            }
         }
-        if (!last) {
-            const bool each = problem.steps.state != 0;
-            T rounded[K];
-            solution.load(t + 1, 0, z_next);
-            inputs.lengths(t, rounded);
+        inputs.lengths(t, length);
+        const bool each = problem.steps.state != 0;
+        if (Where::CHUNKED || !last) {
             d_steps.require(t, 0, each ? K : 1);
+        }
+        if (inputs.has_step(t)) {
             d_mean = 0;
 #pragma unroll
             for (int k = 0; k < K; ++k) {
-                length[k] = double(rounded[k]);
                 d_length[k] = each || k == 0 ? d_steps.get(t, k) : d_length[0];
                 d_mean += d_length[k] / K;
             }
@@ -125,9 +127,14 @@ __device__ void substitute_directions(const ThreadTangent &p, const Tile &tile, 
         const double d_factor_e = problem.balanced ? problem.weight_equation * (width - 1) *
                                                          scale.select(width - 2) * d_mean
                                                    : 0.0;
-        inputs.equations(t, [&](int e, const T(&c)[P], T b) {
-            d_coefficients.require(t, e * K * width, K * width);
-            d_rhs.require(t, e, 1);
+        const auto require = [&](int e) {
+            if (e < problem.equations) {
+                d_coefficients.require(t, e * K * width, K * width);
+                d_rhs.require(t, e, 1);
+            }
+        };
+        require(0);
+        const auto visit = [&](int e, const T(&c)[P], T b) {
             double defect = double(b), d_defect = d_rhs.get(t, e), moved[P];
 #pragma unroll
             for (int i = 0; i < P; ++i) {
@@ -144,7 +151,8 @@ __device__ void substitute_directions(const ThreadTangent &p, const Tile &tile, 
             for (int i = 0; i < P; ++i) {
                 right[i] += moved[i] * residual + double(c[i]) * along;
             }
-        });
+        };
+        inputs.equations(t, visit, [&](int e) { require(e + 1); });
 
         const int given_derivatives = problem.initial_derivatives;
         if (t < problem.initial_points) {
@@ -161,6 +169,9 @@ __device__ void substitute_directions(const ThreadTangent &p, const Tile &tile, 
                         2 * factor_i * d_factor_i * (double(value) - z[i]);
         });
 
+        if (!tile.has(t)) {
+            continue;
+        }
         double right_next[P];
 #pragma unroll
         for (int i = 0; i < P; ++i) {
@@ -181,56 +192,64 @@ __device__ void substitute_directions(const ThreadTangent &p, const Tile &tile, 
 #pragma unroll
         for (int i = 0; i < P; ++i) {
             right[i] += carried[i];
+            carried[i] = 0;
         }
-        FactorRow<T, K, Q> row;
-        factor.load(t, 0, row.upper_values);
-        row.forward(right);
-        vector.store(t, 0, right);
-        if (!last) {
-            factor.load(t, Layout<K, Q>::UPPER, row.link_values);
-            row.carry(right, carried);
-        }
+        substitution.step(t, right, carried);
 #pragma unroll
         for (int i = 0; i < P; ++i) {
             right[i] = right_next[i];
         }
     }
+    if (problem.refinement > 0) {
+        add_to_next(tile, given, right);
+    }
+#pragma unroll
+    for (int i = 0; i < P; ++i) {
+        right[i] += carried[i];
+    }
+    substitution.finish(right);
 }
 
-template <typename T, int K, int Q> __device__ void tangent(const ThreadTangent &p) {
-    extern __shared__ double dynamic_shared[];
-    T *shared = reinterpret_cast<T *>(dynamic_shared);
+template <typename T, int K, int Q, typename Where>
+__device__ void tangent(const ThreadTangent &p) {
     constexpr int P = K * Q;
     const ThreadProblem &common = p.common;
-    const int points = int(common.problem.points);
     const int refinement = common.problem.refinement;
-    const Tile tile(common.problem.batch);
-    const Workspace<double> direction(tile, common.direction, points, P);
 
-    substitute_directions<T, K, Q>(p, tile, shared);
+    substitute_directions<T, K, Q, Where>(p);
 #pragma unroll 1
     for (int step = 0; step < refinement; ++step) {
-        substitute_back<T, K, Q>(common, tile, [&](int t, const double(&x)[P]) {
-            add_to(direction, t, x, step > 0);
+        const Where tile(common);
+        const Workspace<double> direction(tile, common.direction, P);
+        substitute_back<T, K, Q>(tile, [&](int t, const double(&x)[P]) {
+            if (tile.has(t)) {
+                double sum[P];
+                add_to(direction, t, x, step > 0, sum);
+            }
         });
-        substitute_residual<T, K, Q, false>(common, tile, shared, direction);
+        substitute_residual<T, K, Q, Where, false>(common, common.direction);
     }
+    const Where tile(common);
+    const Workspace<double> direction(tile, common.direction, P);
     const bool live = p.status[tile.system(tile.lane)].kind == STATUS_OK;
-    Stream<T, true> out(Array<T>(tile, common.unknowns, shared, p.tangent, STORAGE<T>, points * P));
-    substitute_back<T, K, Q>(common, tile, [&](int t, const double(&x)[P]) {
-        double sum[P];
-        if (refinement > 0) {
-            direction.load(t, 0, sum);
-        }
+    const Array<T, Where> array = unknowns<T, P>(tile, p.tangent);
+    Stream<T, true, Where> out(array);
+    substitute_back<T, K, Q>(tile, [&](int t, const double(&x)[P]) {
+        if (tile.has(t)) {
+            double sum[P];
+            if (refinement > 0) {
+                direction.load(t, 0, sum);
+            }
 #pragma unroll
-        for (int i = 0; i < P; ++i) {
-            out.at(t * P + i) = live ? T(refinement > 0 ? sum[i] + x[i] : x[i]) : T(0);
+            for (int i = 0; i < P; ++i) {
+                out.at(t * P + i) = live ? T(refinement > 0 ? sum[i] + x[i] : x[i]) : T(0);
+            }
         }
-        out.release(p.tangent, (points - t) * P);
+        out.release(p.tangent, array.between, (tile.points() - t) * P);
     });
-    out.close(p.tangent);
-    if (tile.holds(tile.lane)) {
-        static_cast<T *>(p.epsilon)[tile.system(tile.lane)] = T(0);
+    out.close(p.tangent, array.between);
+    if (tile.leads_system()) {
+        write(p.epsilon, tile.template results<T>(), tile.system(tile.lane), T(0));
     }
 }
 

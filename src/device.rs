@@ -44,9 +44,22 @@ impl Device {
         })
     }
 
-    /// The first CUDA device that can be used, else the CPU.
+    /// The first CUDA device that can be opened and takes the kernels, else the CPU.
     pub fn best() -> Self {
-        Self::cuda(0).unwrap_or_default()
+        let count = Self::cuda_count().unwrap_or(0);
+        (0..count).find_map(|ordinal| Self::usable_cuda(ordinal).ok()).unwrap_or_default()
+    }
+
+    #[cfg(feature = "cuda")]
+    fn usable_cuda(ordinal: usize) -> Result<Self> {
+        let device = CudaDevice::get(ordinal)?;
+        device.check_kernels()?;
+        Ok(Device::Cuda(device))
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    fn usable_cuda(ordinal: usize) -> Result<Self> {
+        Self::cuda(ordinal)
     }
 
     /// How many CUDA devices this program can see; 0 without a driver or the feature `cuda`.

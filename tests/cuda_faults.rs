@@ -1,13 +1,15 @@
-//! Every allocation, copy, memset and launch of a solve with its derivatives fails once: always an
-//! error that says what was being done, never a panic, a leak or a wrong answer; then all is well
-//! again.
+//! Every allocation, copy, memset, launch and module load of a solve with its derivatives fails
+//! once, on every path: always an error that says what was being done, never a panic, a leak or a
+//! wrong answer; then all is well again. The same for a training step is in tape_training.rs.
 
 mod support;
+
+use std::sync::Arc;
 
 use cuda_sim::driver::CuResult;
 use cuda_sim::faults::Operation;
 use cuda_sim::simulator::Simulator;
-use mechanistic::cuda::CudaDevice;
+use mechanistic::cuda::{Cuda, CudaDevice};
 use mechanistic::{Cotangent, Device, Error, Options, Result, Solver, Tangents};
 use support::random::Case;
 
@@ -33,38 +35,82 @@ fn step(device: &Device, case: &Case) -> Result<Vec<u64>> {
     Ok(arrays.into_iter().flatten().copied().chain(residuals).map(f64::to_bits).collect())
 }
 
+/// An error of the device says what was being done.
+fn assert_explained(error: Error, what: &str) {
+    match error {
+        Error::Device { doing, message } => {
+            assert!(!doing.is_empty() && message.contains("CUDA"), "{what}: {doing}: {message}");
+        }
+        other => panic!("{what}: {other}"),
+    }
+}
+
+/// Lets the loading of every module fail once: what is loaded stays, so after the first failure it
+/// is always the second load from then on. Returns how many failed.
+fn every_module_fails_once(simulator: &Simulator, use_them: impl Fn() -> Result<()>) -> usize {
+    let mut failed = 0;
+    loop {
+        let nth = if failed == 0 { 1 } else { 2 };
+        simulator.inject(Operation::ModuleLoad, nth, CuResult::Unknown).unwrap();
+        let outcome = use_them();
+        simulator.clear_faults().unwrap();
+        match outcome {
+            Ok(()) => return failed,
+            Err(error) => assert_explained(error, "loading a module"),
+        }
+        failed += 1;
+    }
+}
+
 /// One test: injected faults are the process's.
 #[test]
 fn every_operation_may_fail_once() {
     let simulator = Simulator::preload().unwrap();
     let gpu = CudaDevice::get(0).unwrap();
     let device = Device::cuda(0).unwrap();
-    // Shared coefficients (bit 0), so that there are partial sums to add up.
-    let case = Case::new(6, 4, 1, 2, 1, (1, 2), 1, Options::default(), 3);
-    let expected = step(&device, &case).unwrap();
+    let tape_modules = every_module_fails_once(&simulator, || Cuda::on(&gpu).map(drop));
+    assert!(tape_modules >= 5, "only {tape_modules} modules of the tape failed");
+    for path in ["team", "thread", "chunk"] {
+        // Shared coefficients (bit 0), and more systems than a block has: there are partial sums to
+        // add up.
+        let case = Case::new(40, 4, 1, 2, 1, (1, 2), 1, Options::default(), 3);
+        // SAFETY: nothing else in this process reads the environment from another thread.
+        unsafe { std::env::set_var("MECHANISTIC_CUDA_PATH", path) };
+        let modules = every_module_fails_once(&simulator, || step(&device, &case).map(drop));
+        assert!(modules >= 1, "no module of the path {path} failed");
+        let plan = Solver::<f64>::on(&device, case.problem().shape(), &case.options).unwrap();
+        assert!(plan.plan().path.starts_with(path), "{}", plan.plan());
+        drop(plan);
+        every_operation_fails_once(&simulator, &gpu, &case);
+    }
+}
+
+/// Allocations, copies, memsets and launches, on the path that the environment names.
+fn every_operation_fails_once(simulator: &Simulator, gpu: &Arc<CudaDevice>, case: &Case) {
+    let device = Device::Cuda(gpu.clone());
+    let expected = step(&device, case).unwrap();
     let free = gpu.free_memory().unwrap();
     let all_is_well = |what: &str| {
         simulator.clear_faults().unwrap();
         assert_eq!(gpu.free_memory().unwrap(), free, "leak after {what}");
-        assert_eq!(step(&device, &case).unwrap(), expected, "after {what}");
+        assert_eq!(step(&device, case).unwrap(), expected, "after {what}");
         assert_eq!(simulator.reports().unwrap(), Vec::<String>::new(), "after {what}");
     };
 
     let mut allocations = 0;
+    // A solve clears nothing: should it ever, the memset will be among those that fail.
     for (operation, error, least) in [
         (Operation::Allocation, CuResult::Unknown, 15),
         (Operation::Copy, CuResult::Unknown, 15),
+        (Operation::Memset, CuResult::Unknown, 0),
         (Operation::Launch, CuResult::LaunchOutOfResources, 5),
     ] {
         let mut failed = 0;
         loop {
             let what = format!("{operation:?} {}", failed + 1);
             simulator.inject(operation, failed + 1, error).unwrap();
-            match step(&device, &case) {
-                Err(Error::Device { doing, message }) => {
-                    assert!(!doing.is_empty() && message.contains("CUDA"), "{doing}: {message}");
-                }
-                Err(other) => panic!("{what}: {other}"),
+            match step(&device, case) {
+                Err(error) => assert_explained(error, &what),
                 Ok(results) => {
                     assert_eq!(results, expected, "{what}");
                     break;
@@ -85,10 +131,10 @@ fn every_operation_may_fail_once() {
     let mut errors = 0;
     for nth in 1..=allocations {
         simulator.inject(Operation::Allocation, nth, CuResult::OutOfMemory).unwrap();
-        assert_eq!(step(&device, &case).unwrap(), expected);
+        assert_eq!(step(&device, case).unwrap(), expected);
         simulator.inject(Operation::Allocation, nth, CuResult::OutOfMemory).unwrap();
         simulator.inject(Operation::Allocation, nth + 1, CuResult::OutOfMemory).unwrap();
-        match step(&device, &case) {
+        match step(&device, case) {
             Ok(results) => assert_eq!(results, expected),
             Err(Error::OutOfMemory { what, bytes }) => {
                 assert!(bytes > 0 && what.ends_with("on the device"), "{what}: {bytes}");

@@ -13,6 +13,8 @@ use support::random::Case;
 
 /// Device memory of the simulated GPU.
 const MEMORY: &str = "2M";
+/// Bytes of it that a solver on the device is left with for its workspace.
+const LEFT: usize = 300 << 10;
 
 /// The simulator with little memory; the same for all tests of this process.
 fn simulator() -> Simulator {
@@ -86,11 +88,21 @@ fn on_device(
     solver.solve(inputs, &mut values).unwrap();
     assert!(solver.status().unwrap().iter().all(|status| status.is_ok()));
     let cotangent = upload(cotangent);
+    // A gradient that is not wanted is not touched, and the others are the same without it.
+    let only_one = |solver: &mut DeviceSolver<f64>, wanted: usize| {
+        let mut gradient = DeviceArray::unwritten(gpu, "gradient", arrays[wanted].len()).unwrap();
+        let mut targets = [None, None, None, None];
+        targets[wanted] = Some(&mut gradient);
+        solver.vjp(inputs, &cotangent, None, targets).unwrap();
+        download(&gradient)
+    };
+    let alone = [0, 1, 2, 3].map(|wanted| only_one(solver, wanted));
     let mut gradients = arrays
         .each_ref()
         .map(|array| DeviceArray::unwritten(gpu, "gradient", array.len()).unwrap());
     let targets = gradients.each_mut().map(Some);
     solver.vjp(inputs, &cotangent, None, targets).unwrap();
+    assert_eq!(gradients.each_ref().map(download), alone, "gradients one by one");
     let directions = directions(case).map(|direction| upload(&direction));
     let mut tangent = DeviceArray::unwritten(gpu, "tangent", cotangent.len()).unwrap();
     solver.jvp(inputs, directions.each_ref().map(Some), &mut tangent).unwrap();
@@ -118,7 +130,7 @@ fn parts_and_device_arrays_give_the_same_results() {
     let device = Device::cuda(0).unwrap();
 
     // Steps are shared by the batch (bit 5): their gradient is the sum over all parts.
-    for batch in [4, 300] {
+    for batch in [4, 301] {
         let case = Case::new(batch, 12, 2, 2, 2, (1, 2), 1 << 5, Options::default(), 11);
         let shape = case.problem().shape().clone();
         let cotangent = Case::noise(5, shape.solution().iter().product());
@@ -130,10 +142,14 @@ fn parts_and_device_arrays_give_the_same_results() {
         compare(&on_host(&mut solver, &case, &cotangent), &expected);
         drop(solver);
 
-        if batch == 4 {
-            let mut solver = DeviceSolver::new(&gpu, &shape, &case.options).unwrap();
-            compare(&on_device(&mut solver, &gpu, &case, &cotangent), &expected);
-        }
+        // Something else takes most of the memory, so that 301 systems go in unequal parts.
+        let most = gpu.free_memory().unwrap() - LEFT;
+        let other =
+            (batch > 4).then(|| DeviceArray::<u8>::unwritten(&gpu, "another", most).unwrap());
+        let mut solver = DeviceSolver::new(&gpu, &shape, &case.options).unwrap();
+        drop(other);
+        assert_eq!(solver.plan().parts > 1, batch > 4, "{}", solver.plan());
+        compare(&on_device(&mut solver, &gpu, &case, &cotangent), &expected);
     }
 
     // Half precision is computed in single.

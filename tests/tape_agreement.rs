@@ -53,20 +53,23 @@ fn compare<T: Real>(what: &str, cpu: &[Array<T>], cuda: &[Array<T>], tolerance: 
 
 /// The same record on both backends in both types.
 macro_rules! agree {
-    ($inputs:expr, |$tape:ident, $x:ident| $body:expr) => {{
+    ($inputs:expr, |$tape:ident, $x:ident| $body:expr) => {
+        agree!(cuda(), $inputs, |$tape, $x| $body)
+    };
+    ($cuda:expr, $inputs:expr, |$tape:ident, $x:ident| $body:expr) => {{
         let inputs: &[Array<f64>] = &$inputs;
         let shapes: Vec<&[usize]> = inputs.iter().map(Array::shape).collect();
         let what = format!("{} of {shapes:?}", stringify!($body));
         compare(
             &what,
             &forward_backward(&Cpu, inputs, |$tape: &mut Tape<f64>, $x: &[Var]| $body),
-            &forward_backward(cuda(), inputs, |$tape: &mut Tape<f64, Cuda>, $x: &[Var]| $body),
+            &forward_backward($cuda, inputs, |$tape: &mut Tape<f64, Cuda>, $x: &[Var]| $body),
             1e-12,
         );
         compare(
             &what,
             &forward_backward(&Cpu, inputs, |$tape: &mut Tape<f32>, $x: &[Var]| $body),
-            &forward_backward(cuda(), inputs, |$tape: &mut Tape<f32, Cuda>, $x: &[Var]| $body),
+            &forward_backward($cuda, inputs, |$tape: &mut Tape<f32, Cuda>, $x: &[Var]| $body),
             1e-5,
         );
     }};
@@ -254,29 +257,53 @@ fn selections_softmax_and_losses() {
     no_reports();
 }
 
+/// Launches so far of this library's matrix product.
+fn own_products() -> usize {
+    let launches = simulator().launches().unwrap();
+    launches.iter().filter(|launch| launch.kernel.starts_with("matmul")).count()
+}
+
+/// By cuBLAS and by this library's own kernels; sums over k where there is nothing to tile.
 #[test]
 fn matrix_products() {
-    let pairs: [(&[usize], &[usize]); 17] = [
+    // cuBLAS takes one product and a batch with one stride; sums over a batch it does not.
+    let for_cublas: [(&[usize], &[usize]); 13] = [
         (&[1, 1], &[1, 1]),
         (&[16, 16], &[16, 16]),
         (&[17, 33], &[33, 65]),
         (&[64, 64], &[64, 64]),
         (&[65, 1], &[1, 66]),
-        (&[100, 3], &[3, 70]),
+        (&[100, 17], &[17, 70]),
         (&[5, 300], &[300, 4]),
-        (&[300, 5], &[5, 300]),
         (&[20, 1500], &[1500, 24]),
         (&[1500, 20], &[20, 24]),
         (&[4, 50, 30], &[30, 20]),
+        (&[4, 21, 30], &[4, 30, 20]),
+        (&[2, 3, 18, 16], &[2, 3, 16, 17]),
+        (&[500, 2, 3], &[500, 3, 2]),
+    ];
+    let others: [(&[usize], &[usize]); 7] = [
         (&[2, 1, 20, 30], &[3, 30, 17]),
         (&[30, 20], &[5, 20, 18]),
         (&[3, 1, 2, 3], &[1, 4, 3, 2]),
-        (&[500, 2, 3], &[500, 3, 2]),
+        (&[100, 3], &[3, 70]),
+        (&[300, 5], &[5, 300]),
         (&[20, 0], &[0, 20]),
         (&[0, 20], &[20, 20]),
     ];
-    for (a, b) in pairs {
-        agree!([any(a), positive(b)], |tape, x| tape.matmul(x[0], x[1]));
+    let simulated = std::env::var_os("MECHANISTIC_TEST_GPU").is_none();
+    for with_cublas in [true, false] {
+        let cuda = &cuda().clone().with_cublas(with_cublas);
+        let before = if simulated { own_products() } else { 0 };
+        for (a, b) in for_cublas {
+            agree!(cuda, [any(a), positive(b)], |tape, x| tape.matmul(x[0], x[1]));
+        }
+        if simulated {
+            assert_eq!(own_products() == before, with_cublas, "the wrong kernels multiplied");
+        }
+        for (a, b) in others {
+            agree!(cuda, [any(a), positive(b)], |tape, x| tape.matmul(x[0], x[1]));
+        }
     }
     no_reports();
 }

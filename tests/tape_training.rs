@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use backends::{cuda, simulator};
 use cuda_sim::driver::CuResult;
 use cuda_sim::faults::Operation;
-use mechanistic::cuda::Cuda;
+use mechanistic::cuda::{Cuda, CudaDevice};
 use mechanistic::nn::{
     Activation, Mlp, Optimiser, ParameterId, Parameters, Rng, Rule, Schedule, load_checkpoint,
     save_checkpoint,
@@ -203,11 +203,19 @@ fn a_checkpoint_moves_between_devices() {
     }
 }
 
-/// Whatever fails is an error, and the next step is right.
+/// Whatever fails is an error, nothing is left on the device, and the next step is right. Modules
+/// that cannot be loaded are in cuda_faults.rs.
 #[test]
 fn every_failure_of_the_device_is_an_error() {
     let _alone = ALONE.lock().unwrap_or_else(|error| error.into_inner());
+    let gpu = CudaDevice::get(0).unwrap();
     let expected = train::<f64, Cuda>(cuda(), Rule::adam(), 1).0;
+    let free = gpu.free_memory().unwrap();
+    let all_is_well = |what: &str| {
+        assert_eq!(gpu.free_memory().unwrap(), free, "leak after {what}");
+        assert_eq!(train::<f64, Cuda>(cuda(), Rule::adam(), 1).0, expected, "after {what}");
+        assert_eq!(simulator().reports().unwrap(), Vec::<String>::new(), "after {what}");
+    };
     let mut allocations = 0;
     for (operation, error) in [
         (Operation::Allocation, CuResult::InvalidValue),
@@ -220,6 +228,7 @@ fn every_failure_of_the_device_is_an_error() {
             simulator().inject(operation, nth, error).unwrap();
             let outcome = model.step();
             simulator().clear_faults().unwrap();
+            drop(model);
             match outcome {
                 Ok(loss) => {
                     // There is no n-th any more.
@@ -230,11 +239,13 @@ fn every_failure_of_the_device_is_an_error() {
                     }
                     break;
                 }
-                Err(Error::Device { .. }) => {}
+                Err(Error::Device { doing, message }) => {
+                    assert!(!doing.is_empty() && message.contains("CUDA"), "{doing}: {message}");
+                }
                 Err(other) => panic!("{operation:?} {nth}: {other}"),
             }
+            all_is_well(&format!("{operation:?} {nth}"));
         }
-        assert_eq!(train::<f64, Cuda>(cuda(), Rule::adam(), 1).0, expected, "{operation:?}");
     }
     // Memory that is full is asked for again, in vain: an error, or a way that needs less.
     for nth in 1..=allocations {
@@ -245,11 +256,41 @@ fn every_failure_of_the_device_is_an_error() {
         }
         let outcome = model.step();
         simulator().clear_faults().unwrap();
+        drop(model);
         match outcome {
             Ok(loss) => assert_eq!(loss, expected[0], "allocation {nth}"),
             Err(Error::Device { .. } | Error::OutOfMemory { .. }) => {}
             Err(other) => panic!("allocation {nth}: {other}"),
         }
+        all_is_well(&format!("lack of memory in allocation {nth}"));
     }
-    assert_eq!(train::<f64, Cuda>(cuda(), Rule::adam(), 1).0, expected);
+}
+
+/// cuBLAS that cannot be opened, or fails, is an error that says so; then it multiplies.
+#[test]
+fn every_failure_of_cublas_is_an_error() {
+    let _alone = ALONE.lock().unwrap_or_else(|error| error.into_inner());
+    let multiply = || -> Result<f64> {
+        let mut tape = Tape::<f64, Cuda>::on(cuda().clone().with_cublas(true));
+        let a = tape.constant(array(&[16, 16], &[0.5; 256]));
+        let c = tape.matmul(a, a)?;
+        Ok(tape.value(c)?.data()[0])
+    };
+    let fails = |operation, nth, error| {
+        simulator().inject(operation, nth, error).unwrap();
+        let outcome = multiply();
+        simulator().clear_faults().unwrap();
+        outcome
+    };
+    // a and c, then the handle. Its memory is asked for once more after freed memory was given back.
+    simulator().inject(Operation::Allocation, 4, CuResult::OutOfMemory).unwrap();
+    let message = fails(Operation::Allocation, 3, CuResult::OutOfMemory).unwrap_err().to_string();
+    assert!(message.starts_with("while opening cuBLAS: alloc failed (cuBLAS 3)"), "{message}");
+    assert_eq!(fails(Operation::Allocation, 3, CuResult::OutOfMemory).unwrap(), 4.0);
+    let failed = fails(Operation::Launch, 1, CuResult::LaunchOutOfResources).unwrap_err();
+    let message = failed.to_string();
+    assert!(message.contains("multiplying matrices with cuBLAS: execution failed"), "{message}");
+    assert!(message.contains("MECHANISTIC_CUBLAS=off"), "{message}");
+    assert_eq!(multiply().unwrap(), 4.0);
+    assert_eq!(simulator().reports().unwrap(), Vec::<String>::new());
 }

@@ -115,6 +115,11 @@ impl<T: Real, B: Backend> Parameters<T, B> {
         entries.map(|(index, (name, _))| (ParameterId { index, store: self.store }, name.as_str()))
     }
 
+    /// The name of one of these parameters.
+    pub(crate) fn name(&self, id: ParameterId) -> &str {
+        &self.entries[id.index].0
+    }
+
     /// Number of parameters (arrays).
     pub fn len(&self) -> usize {
         self.entries.len()

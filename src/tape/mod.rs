@@ -131,14 +131,19 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// A parameter as a leaf; the same variable each time the same parameter is asked for.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the parameter is of another store.
+    /// [`Error::Argument`] when the parameter is of another store or lies on another device.
     pub fn parameter(&mut self, parameters: &Parameters<T, B>, id: ParameterId) -> Result<Var> {
         if let Some((_, var)) = self.parameters.iter().find(|(known, _)| *known == id) {
             return Ok(*var);
         }
         let value = parameters.array(id)?;
         let mut copy = self.pool.take(&self.backend, value.shape())?;
-        self.backend.copy(value, &mut copy)?;
+        self.backend.copy(value, &mut copy).map_err(|error| match error {
+            Error::Argument { message, .. } => {
+                Error::argument(format!("parameter {:?}", parameters.name(id)), message)
+            }
+            other => other,
+        })?;
         let var = self.push(Operation::Parameter, copy, true);
         self.parameters.push((id, var));
         Ok(var)

@@ -51,7 +51,9 @@ fn a_device_that_is_not_there_is_misuse_and_says_why() {
     let message = workspace.run(&with("gpu")).expect(MISUSE).stderr;
     assert!(message.contains("expected cpu, cuda or cuda:N"), "{message}");
     let run = workspace.run_simulated("h100", &["discover", "a.csv", "--device", "cuda"]);
-    assert!(run.expect(MISUSE).stderr.contains("the joint method runs on the CPU"));
+    let message = run.expect(MISUSE).stderr;
+    assert!(message.contains("the joint method runs on the CPU (device cpu)"), "{message}");
+    assert!(message.contains("`--method network`"), "{message}");
 }
 
 /// x' = −0.5 x, with a little noise that has no period.

@@ -47,15 +47,40 @@ fn results(device: &Device, case: &Case) -> Vec<(&'static str, Vec<f64>)> {
     ]
 }
 
-/// 1e-10 of the largest value for well-conditioned problems. The normal equations square the
+/// The largest value of the arrays of these names.
+fn largest(results: &[(&'static str, Vec<f64>)], names: &[&str]) -> f64 {
+    let named = results.iter().filter(|(name, _)| names.contains(name));
+    named.flat_map(|(_, values)| values).fold(0.0, |largest, value| largest.max(value.abs()))
+}
+
+/// What an array's rounding errors are measured by: its largest value, or that of the terms where
+/// these cancel. Rows that can be met leave no residual, r = β − a·z, and rows that determine the
+/// solution leave a·g no part of g: the gradients of weights and steps are sums of r (a·g),
+/// r (∂a·g) and (a·g) (∂a·z).
+fn scale(what: &'static str, results: &[(&'static str, Vec<f64>)]) -> f64 {
+    let terms = match what {
+        // One of the unknowns (z, ε), with the rounding errors of all of them.
+        "epsilon" => largest(results, &["solution"]),
+        "tangent of epsilon" => largest(results, &["tangent"]),
+        "residuals" => largest(results, &["solution"]),
+        "gradient of weights" | "gradient of steps" => {
+            let adjoint = ["gradient of rhs", "gradient of initial_values"];
+            largest(results, &["solution"]) * largest(results, &adjoint)
+        }
+        _ => 0.0,
+    };
+    largest(results, &[what]).max(terms)
+}
+
+/// 1e-10 of the array's largest value for well-conditioned problems. The normal equations square the
 /// condition number, and both backends round differently.
 fn agree(subject: &Subject, case: &Case, condition: f64) {
     let expected = results(&Device::Cpu, case);
     let tolerance = 1e-10_f64.max(1e-15 * condition * condition);
-    for ((what, actual), (_, expected)) in results(&subject.device, case).iter().zip(&expected) {
-        assert_eq!(actual.len(), expected.len(), "{what}");
-        let scale = expected.iter().fold(1.0_f64, |scale, value| scale.max(value.abs()));
-        for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+    for ((what, actual), (_, values)) in results(&subject.device, case).iter().zip(&expected) {
+        assert_eq!(actual.len(), values.len(), "{what}");
+        let scale = scale(what, &expected);
+        for (index, (actual, expected)) in actual.iter().zip(values).enumerate() {
             assert!(
                 (actual - expected).abs() <= tolerance * scale,
                 "{what}[{index}]: {actual} instead of {expected}, {tolerance:.0e} of {scale}, {:?}",
@@ -115,20 +140,54 @@ fn the_plan_tells_how_a_batch_is_solved() {
     subject.finish();
 }
 
-/// The suite once more with a system a thread, wherever there are kernels for that, which
-/// otherwise only large batches get.
-#[test]
-fn the_suite_holds_with_a_system_a_thread() {
+/// The suite once more with another path, wherever there are kernels for that.
+fn suite_holds_with(path: &str, kernels: [&str; 4]) {
     const VARIABLE: &str = "MECHANISTIC_CUDA_PATH";
     if std::env::var_os(VARIABLE).is_some() {
         return;
     }
+    let directory = tempfile::tempdir().unwrap();
+    let counters = directory.path().join("counters.json");
     let tests = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["cuda::", "against_cpu::"])
-        .env(VARIABLE, "thread")
+        .env(VARIABLE, path)
+        .env("CUDA_SIM_COUNTERS", &counters)
         .output()
         .unwrap();
     let printed = String::from_utf8_lossy(&tests.stdout);
     assert!(tests.status.success(), "{printed}\n{}", String::from_utf8_lossy(&tests.stderr));
     assert!(printed.contains("solutions_are_those_of_the_dense_reference ... ok"), "{printed}");
+    // What has no kernels of this path went to another; all of its kernels ran.
+    let counters: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(counters).unwrap()).unwrap();
+    let names: Vec<&str> = counters["kernels"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|kernel| kernel["kernel"].as_str().unwrap())
+        .collect();
+    for kernel in kernels {
+        let ran = names.iter().any(|name| name.starts_with(kernel));
+        assert!(ran, "{kernel} did not run, only {names:?}");
+    }
+}
+
+/// Also where a system a thread is otherwise chosen.
+#[test]
+fn the_suite_holds_with_teams() {
+    suite_holds_with("team", ["team_forward", "team_adjoint", "team_tangent", "team_defects"]);
+}
+
+/// Also for short systems.
+#[test]
+fn the_suite_holds_with_chunks_of_time() {
+    suite_holds_with(
+        "chunk",
+        [
+            "thread_chunk_solve",
+            "thread_chunk_adjoint",
+            "thread_chunk_tangent",
+            "thread_chunk_defects",
+        ],
+    );
 }

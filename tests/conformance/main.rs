@@ -71,7 +71,7 @@ macro_rules! conformance {
             solver::single_precision_agrees_with_double_to_rounding,
             precision::double_precision_by_default_has_nine_digits,
             precision::single_precision_by_default_is_exact_to_rounding,
-            precision::the_square_root_alone_has_four_digits_in_single_precision_and_cholesky_none,
+            precision::the_square_root_alone_has_four_digits_in_single_precision_and_cholesky_all_or_none,
             precision::derivatives_in_single_precision_are_those_of_double,
             precision::long_and_fine_grids_are_solved_in_single_precision,
             precision::the_unit_of_time_does_not_matter,

@@ -105,7 +105,7 @@ pub fn single_precision_by_default_is_exact_to_rounding(subject: &Subject) {
     }
 }
 
-pub fn the_square_root_alone_has_four_digits_in_single_precision_and_cholesky_none(
+pub fn the_square_root_alone_has_four_digits_in_single_precision_and_cholesky_all_or_none(
     subject: &Subject,
 ) {
     for states in STATES {
@@ -116,9 +116,15 @@ pub fn the_square_root_alone_has_four_digits_in_single_precision_and_cholesky_no
         let square_root = error(&unrefined(Factorization::SquareRoot));
         println!("{states} states, not refined: {square_root:.1e}");
         assert!(square_root <= 1e-4, "{square_root:e}");
+        // What is computed in double precision throughout may have the digits.
         let cholesky = unrefined(Factorization::Cholesky);
-        assert!(matches!(cholesky.solution.status[0], Status::Breakdown { .. }));
-        assert!(cholesky.solution.values.iter().all(|value| value.is_nan()));
+        match cholesky.solution.status[0] {
+            Status::Ok => assert!(error(&cholesky) <= 1e-6, "{:e}", error(&cholesky)),
+            Status::Breakdown { .. } => {
+                assert!(cholesky.solution.values.iter().all(|value| value.is_nan()));
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }
 

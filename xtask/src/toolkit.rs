@@ -16,7 +16,7 @@ const PACKAGES: [&str; 7] = [
 /// The path of nvcc, after installing it from PyPI into `target/cuda-toolkit` if the machine has
 /// none.
 pub fn ensure() -> Result<PathBuf, String> {
-    match cuda_toolkit::find_nvcc() {
+    match cuda_toolkit::find_nvcc()? {
         Some(nvcc) => Ok(nvcc),
         None => install(),
     }
@@ -50,7 +50,7 @@ fn install() -> Result<PathBuf, String> {
     if let Err(error) = fs::rename(&partial, &directory) {
         let _ = fs::remove_dir_all(&partial);
         // Another process may have installed it meanwhile: then its compiler serves.
-        if cuda_toolkit::find_nvcc().is_none() {
+        if cuda_toolkit::find_nvcc()?.is_none() {
             return Err(format!("cannot rename to {}: {error}", directory.display()));
         }
     }

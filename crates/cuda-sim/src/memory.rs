@@ -210,6 +210,17 @@ impl DeviceMemory {
         Ok(())
     }
 
+    /// Whether a range inside one live allocation was written completely.
+    pub(crate) fn is_initialised(&self, address: u64, bytes: u64) -> bool {
+        let Ok(Some((buffer, offset))) = self.locate(address, bytes) else {
+            return bytes == 0;
+        };
+        // SAFETY: `locate` checked the range.
+        let flags =
+            unsafe { std::slice::from_raw_parts(buffer.initialised().add(offset), bytes as usize) };
+        flags.iter().all(|flag| *flag != 0)
+    }
+
     /// Copies `bytes` bytes from `src` to `dst`, and with them whether they were ever written.
     ///
     /// # Errors

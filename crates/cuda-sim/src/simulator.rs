@@ -28,6 +28,10 @@ use crate::{
 const FILE: &str = "libcuda_sim.so";
 /// The name under which programs look for a CUDA driver.
 const SONAME: &str = "libcuda.so";
+/// The name under which programs look for cuBLAS.
+const CUBLAS: &str = "libcublas.so";
+/// An empty library of that name which needs the simulator, made by build.rs.
+const CUBLAS_FILE: &str = env!("CUDA_SIM_CUBLAS");
 /// Only the simulator has this symbol.
 const MARK: &[u8] = b"cudaSimLaunches\0";
 /// `RTLD_NOLOAD` of glibc: only find what is loaded already.
@@ -51,7 +55,8 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Loads `libcuda_sim.so` by its absolute path and makes it the CUDA driver of this process.
+    /// Loads `libcuda_sim.so` by its absolute path and makes it the CUDA driver of this process,
+    /// and its matrix products this process's cuBLAS.
     ///
     /// # Errors
     /// When the library is not where cargo puts it, cannot be loaded, or when this process has
@@ -69,9 +74,13 @@ impl Simulator {
             let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) };
             let library = library.map_err(|error| format!("{}: {error}", path.display()))?;
             match loaded_driver() {
-                Some(loaded) if is_simulator(&loaded) => Ok(library),
-                _ => Err(format!("{} is not known as {SONAME}", path.display())),
+                Some(loaded) if is_simulator(&loaded) => {}
+                _ => return Err(format!("{} is not known as {SONAME}", path.display())),
             }
+            // SAFETY: the library is empty. It stays loaded as long as the process.
+            let cublas = unsafe { Library::open(Some(CUBLAS_FILE), RTLD_NOW | RTLD_GLOBAL) };
+            std::mem::forget(cublas.map_err(|error| format!("{CUBLAS_FILE}: {error}"))?);
+            Ok(library)
         });
         let library = library.as_ref().map_err(Clone::clone)?;
         Ok(Self { library })
@@ -232,23 +241,23 @@ pub fn library_path() -> Result<PathBuf, String> {
     })
 }
 
-/// Makes `directory/libcuda.so` a link to the simulator and returns `directory`, for the
-/// `LD_LIBRARY_PATH` of a child process.
+/// Makes `directory/libcuda.so` and `directory/libcublas.so` links to the simulator and returns
+/// `directory`, for the `LD_LIBRARY_PATH` of a child process.
 ///
 /// # Errors
-/// As [`library_path`], or when the directory or the link cannot be made.
+/// As [`library_path`], or when the directory or a link cannot be made.
 pub fn link_into(directory: &Path) -> Result<&Path, String> {
     let library = library_path()?;
-    let link = directory.join(SONAME);
-    let failed = |error: std::io::Error| format!("{}: {error}", link.display());
+    let failed = |error: std::io::Error| format!("{}: {error}", directory.display());
     fs::create_dir_all(directory).map_err(failed)?;
-    match fs::read_link(&link) {
-        Ok(target) if target == library => {}
-        Ok(_) => {
-            fs::remove_file(&link).map_err(failed)?;
-            std::os::unix::fs::symlink(&library, &link).map_err(failed)?;
+    for name in [SONAME, CUBLAS] {
+        let link = directory.join(name);
+        match fs::read_link(&link) {
+            Ok(target) if target == library => continue,
+            Ok(_) => fs::remove_file(&link).map_err(failed)?,
+            Err(_) => {}
         }
-        Err(_) => std::os::unix::fs::symlink(&library, &link).map_err(failed)?,
+        std::os::unix::fs::symlink(&library, &link).map_err(failed)?;
     }
     Ok(directory)
 }

@@ -22,15 +22,18 @@ pub fn installation_directory() -> PathBuf {
     nvcc::installation_directory(workspace())
 }
 
-/// The first nvcc among: the file named by `NVCC`, `PATH`, `CUDA_HOME`, `CUDA_PATH`,
+/// The first nvcc among: the one that `NVCC` names, `PATH`, `CUDA_HOME`, `CUDA_PATH`,
 /// `/usr/local/cuda` and [`installation_directory`].
-pub fn find_nvcc() -> Option<PathBuf> {
-    nvcc::find(workspace())
+///
+/// # Errors
+/// There is one, and it cannot be used: what to do about it.
+pub fn find_nvcc() -> Result<Option<PathBuf>, String> {
+    Ok(nvcc::find(workspace())?.map(|compiler| compiler.path))
 }
 
-/// As [`find_nvcc`], with an error that says what to do.
+/// As [`find_nvcc`]; that there is none is an error, too.
 pub fn require_nvcc() -> Result<PathBuf, String> {
-    find_nvcc().ok_or_else(|| {
+    find_nvcc()?.ok_or_else(|| {
         "no nvcc: put it on PATH, set CUDA_HOME or NVCC, or run `cargo xtask toolkit`".to_owned()
     })
 }

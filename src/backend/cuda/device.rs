@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cudarc::driver::sys::{self, CUdevice_attribute, CUfunction_attribute, CUresult};
 use cudarc::driver::{
@@ -11,6 +11,7 @@ use cudarc::driver::{
 };
 use cudarc::nvrtc::Ptx;
 
+use super::launch::cublas::Cublas;
 use crate::error::{Error, Result};
 
 /// The embedded modules, made by build.rs: name of the kernel file, PTX or fat binary.
@@ -29,6 +30,8 @@ pub struct CudaDevice {
     ordinal: usize,
     limits: Limits,
     modules: Mutex<BTreeMap<&'static str, Arc<CudaModule>>>,
+    /// Opened when it is first wanted, if there is one.
+    cublas: OnceLock<Option<Cublas>>,
 }
 
 /// What a device allows.
@@ -150,7 +153,14 @@ impl CudaDevice {
         let stream = context.new_stream().map_err(&failed)?;
         keep_freed_memory(&context).map_err(&failed)?;
         let limits = Limits::of(&context).map_err(&failed)?;
-        Ok(CudaDevice { context, stream, ordinal, limits, modules: Mutex::default() })
+        Ok(CudaDevice {
+            context,
+            stream,
+            ordinal,
+            limits,
+            modules: Mutex::default(),
+            cublas: OnceLock::new(),
+        })
     }
 
     /// Its number.
@@ -179,6 +189,14 @@ impl CudaDevice {
         &self.stream
     }
 
+    /// Makes its context the calling thread's, for what cudarc frees: that works in the context
+    /// that is current, which may be another device's, or none on a thread that never used one.
+    pub(super) fn make_current(&self) {
+        // SAFETY: the context lives as long as this object.
+        let outcome = unsafe { cudarc::driver::result::ctx::set_current(self.context.cu_ctx()) };
+        self.context.record_err(outcome);
+    }
+
     /// Waits until everything asked for so far is done.
     ///
     /// # Errors
@@ -187,6 +205,18 @@ impl CudaDevice {
         let failed = while_doing("waiting for the device");
         self.stream.synchronize().map_err(&failed)?;
         self.context.check_err().map_err(&failed)
+    }
+
+    /// cuBLAS on the device's stream, where this machine has it.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if it has and the library cannot be used.
+    pub(super) fn cublas(&self) -> Result<Option<&Cublas>> {
+        if let Some(opened) = self.cublas.get() {
+            return Ok(opened.as_ref());
+        }
+        let opened = Cublas::open(self)?;
+        Ok(self.cublas.get_or_init(|| opened).as_ref())
     }
 
     /// Gives memory that was freed back to the system.
@@ -222,6 +252,14 @@ impl CudaDevice {
             )
             .map_err(failed)?;
         Ok(Kernel { name: name.into(), most_threads, static_shared, function })
+    }
+
+    /// Whether the kernels run on this device: loads the smallest of them, which every solve needs.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if they do not: the device or its driver is too old for them.
+    pub fn check_kernels(&self) -> Result<()> {
+        self.module("reduce").map(drop)
     }
 
     fn module(&self, name: &'static str) -> Result<Arc<CudaModule>> {

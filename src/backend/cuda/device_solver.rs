@@ -19,7 +19,8 @@ use crate::solver::Status;
 ///
 /// The mathematics is that of [`Solver`](crate::Solver). The inputs are coefficients, right-hand
 /// side, initial values and steps, in the shapes of [`Problem::new`](crate::Problem::new), stored as
-/// f64, f32, f16 or bf16 and computed on in `T`. Calls return when the work has been asked for; what
+/// f64, f32, `half::f16` or `half::bf16` and computed on in `T`. Only here can they be of half
+/// precision: a [`Problem`](crate::Problem) of the program's memory is of `T` itself. Calls return when the work has been asked for; what
 /// goes wrong on the device is found by the next call that waits, such as
 /// [`CudaDevice::synchronise`].
 pub struct DeviceSolver<T: Real> {
@@ -89,8 +90,9 @@ impl<T: Real> DeviceSolver<T> {
     /// [`Error::Argument`] if nothing was solved yet, [`Error::Device`].
     pub fn status(&self) -> Result<Vec<Status>> {
         self.check_solved()?;
-        let mut status = vec![Status::Ok; self.shape().batch];
-        self.details.read_status(&mut status)?;
+        let batch = self.shape().batch;
+        let (mut codes, mut status) = (vec![Default::default(); batch], vec![Status::Ok; batch]);
+        self.details.read_status(&mut codes, &mut status)?;
         Ok(status)
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::batch::{Batch, Part};
 use super::device::CudaDevice;
 use super::memory::Buffer;
+use super::parameters;
 use super::path::{CotangentView, Path};
 use super::paths;
 use super::problem::{INPUTS, Values};
@@ -56,6 +57,9 @@ struct Staging<T: Real> {
     weights: Buffer<T>,
     /// Squared defects, (systems, 4).
     defects: Buffer<f64>,
+    /// What is read of the statuses and of the squared defects.
+    codes: Vec<parameters::Status>,
+    squares: Vec<f64>,
 }
 
 impl<T: Real> Staging<T> {
@@ -75,6 +79,8 @@ impl<T: Real> Staging<T> {
             response: SolutionBuffers::new(device, shape, systems)?,
             weights: Buffer::unwritten(device, "gradient of the weights", 4)?,
             defects: Buffer::unwritten(device, "residuals", systems.saturating_mul(4))?,
+            codes: zeros("status", systems)?,
+            squares: zeros("residuals", systems.saturating_mul(4))?,
         })
     }
 }
@@ -156,12 +162,13 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
             self.upload(problem, part)?;
             self.solve_part(part)?;
             let Part { first, systems } = part;
-            let staged = &self.staging.solution;
+            let Staging { solution: staged, codes, .. } = &mut self.staging;
             let values = &mut solution.values[first * size..][..systems * size];
             staged.values.copy_to_host("solution", values)?;
             let epsilon = &mut solution.epsilon[first..][..systems];
             staged.details.epsilon.copy_to_host("epsilon", epsilon)?;
-            staged.details.read_status(&mut solution.status[first..][..systems])?;
+            let status = &mut solution.status[first..][..systems];
+            staged.details.read_status(&mut codes[..systems], status)?;
         }
         Ok(())
     }
@@ -282,8 +289,8 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
                 &staging.solution.details.status.part(0, systems),
                 &mut staging.defects.part_mut(0, systems * 4),
             )?;
-            let mut sums = vec![0.0; systems * 4];
-            staging.defects.copy_to_host("residuals", &mut sums)?;
+            let sums = &mut staging.squares[..systems * 4];
+            staging.defects.copy_to_host("residuals", sums)?;
             let residuals = &mut self.residuals[first..][..systems];
             for (residuals, sums) in residuals.iter_mut().zip(sums.chunks_exact(4)) {
                 *residuals = Residuals {

@@ -1,6 +1,7 @@
 //! Every launch of a kernel: one typed function for each, which checks lengths and limits. The
 //! only `unsafe` launches of the library are here and in the files below.
 
+pub mod cublas;
 pub mod tape;
 pub mod team;
 pub mod thread;

@@ -22,6 +22,12 @@ pub struct Buffer<T: Element> {
     device: Arc<CudaDevice>,
 }
 
+impl<T: Element> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        self.device.make_current();
+    }
+}
+
 impl<T: Element> Buffer<T> {
     /// Space for `len` values, which must be written before they are read. `what` is for the error.
     ///

@@ -6,18 +6,33 @@ use super::device::CudaDevice;
 use super::path::Path;
 use super::team::TeamPath;
 use super::thread::ThreadPath;
+use super::thread::plan::Plan;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::real::Real;
 use crate::shape::ProblemShape;
 
-/// The environment variable that takes the choice over, to compare paths: `team` or `thread`
-/// (where there are thread kernels for the shape).
+/// The environment variable that takes the choice over, to compare paths: `team`, `thread` or `chunk`
+/// (the latter two where there are kernels for the shape).
 const VARIABLE: &str = "MECHANISTIC_CUDA_PATH";
 
-/// From so many systems a multiprocessor on, a thread each: a warp for every multiprocessor.
-/// Smaller batches leave most of the device idle that way; teams spread them over more threads.
-const SYSTEMS_OF_MULTIPROCESSOR: usize = 32;
+// A system a thread, or a chunk of its time points a thread (Plan::best chooses), wherever there are
+// kernels for that. What bounds these solves is the issue of
+// instructions: a scheduler issues one a clock, so that the time is the instructions of a warp times
+// the warps that share a scheduler, ⌈warps / schedulers⌉. Instructions of a warp for each time point,
+// solve + gradient, as the simulator counts them:
+//
+//     (K, Q), precision    a system a thread     a team a system
+//     (1, 3), f64          1409 + 1943           3184 + 2915
+//     (2, 3), f64          3680 + 4532           5535 + 4290
+//     (3, 2), f64          4192 + 5518           5155 + 3908
+//     (1, 3), f32          3416 + 3503           7589 + 5764
+//     (2, 3), f32          9020 + 8578           13856 + 8437
+//     (3, 2), f32          9954 + 10032          13526 + 7668
+//
+// A warp of threads has 32 systems, a warp of teams 3 or 4, so that teams never make fewer warps;
+// and the warp of threads has at most 1.07 times the instructions. Whatever the batch, teams win
+// nothing.
 
 /// The path for problems of this shape.
 ///
@@ -30,17 +45,19 @@ pub fn choose<T: Real>(
     options: &Options,
 ) -> Result<Box<dyn Path<T>>> {
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
-    let by_thread = match wanted.as_str() {
-        "" => shape.batch >= SYSTEMS_OF_MULTIPROCESSOR * device.limits().multiprocessors,
-        "team" => false,
-        "thread" => true,
+    let limits = device.limits();
+    let plan = match wanted.as_str() {
+        "" => Plan::best::<T>(shape, options, limits),
+        "thread" => Plan::new::<T>(shape, options),
+        "chunk" => Plan::best_of_chunks::<T>(shape, options, limits),
+        "team" => None,
         other => {
-            let message = format!("expected team or thread, got `{other}`");
+            let message = format!("expected team, thread or chunk, got `{other}`");
             return Err(Error::argument(VARIABLE, message));
         }
     };
-    if by_thread && let Some(path) = ThreadPath::<T>::new(device, shape, options)? {
-        return Ok(Box::new(path));
-    }
-    Ok(Box::new(TeamPath::new(device, shape, options)?))
+    Ok(match plan {
+        Some(plan) => Box::new(ThreadPath::new(device, plan)?),
+        None => Box::new(TeamPath::new(device, shape, options)?),
+    })
 }

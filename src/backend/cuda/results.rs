@@ -68,12 +68,15 @@ impl<T: Real> SolutionDetails<T> {
         }
     }
 
-    /// Reads the first statuses.
-    pub fn read_status(&self, status: &mut [Status]) -> Result<()> {
-        let mut codes = vec![parameters::Status::default(); status.len()];
-        self.status.copy_to_host("status", &mut codes)?;
+    /// Reads as many statuses as there is room for, by way of as many `codes`.
+    pub fn read_status(
+        &self,
+        codes: &mut [parameters::Status],
+        status: &mut [Status],
+    ) -> Result<()> {
+        self.status.copy_to_host("status", codes)?;
         for (status, code) in status.iter_mut().zip(codes) {
-            *status = decoded(code)?;
+            *status = decoded(*code)?;
         }
         Ok(())
     }

@@ -7,6 +7,8 @@ use cuda_sim::simulator::Simulator;
 
 use super::device::CudaDevice;
 
+pub mod agreement;
+
 /// The simulator as this process's CUDA driver.
 pub fn simulator() -> Simulator {
     Simulator::preload().expect("the simulator can be loaded")

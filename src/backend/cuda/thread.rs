@@ -1,4 +1,5 @@
-//! The path for large batches of small systems: one system a thread (`kernels/thread_*.cu`).
+//! The path for small systems: one a thread, or, where the batch is small and time is long, one chunk of
+//! the time points of a system a thread (`kernels/thread_*.cu`).
 //!
 //! It takes least-squares problems with rows on two points, without periodic rows, of a few sizes
 //! K, Q for which the blocks stay in registers.
@@ -15,16 +16,15 @@ use super::path::{
     CotangentView, GradientOutputs, PartProblem, Path, SolutionViewMut, TangentInputs,
 };
 use crate::error::Result;
-use crate::options::Options;
 use crate::real::Real;
-use crate::shape::ProblemShape;
 
+pub mod chunks;
 pub mod parameters;
 pub mod plan;
 #[cfg(test)]
 mod tests;
 
-use plan::{Plan, TILE};
+use plan::Plan;
 
 /// Plan and kernels.
 pub struct ThreadPath<T> {
@@ -33,18 +33,13 @@ pub struct ThreadPath<T> {
 }
 
 impl<T: Real> ThreadPath<T> {
-    /// For problems of this shape; `None` if there are no kernels for them.
+    /// According to a plan.
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error) if the kernels cannot be loaded.
-    pub fn new(
-        device: &Arc<CudaDevice>,
-        shape: &ProblemShape,
-        options: &Options,
-    ) -> Result<Option<Self>> {
-        let Some(plan) = Plan::new::<T>(shape, options) else { return Ok(None) };
+    pub fn new(device: &Arc<CudaDevice>, plan: Plan) -> Result<Self> {
         let kernels = ThreadKernels::new(device, plan)?;
-        Ok(Some(ThreadPath { device: device.clone(), kernels }))
+        Ok(ThreadPath { device: device.clone(), kernels })
     }
 }
 
@@ -60,7 +55,7 @@ impl<T: Real> Path<T> for ThreadPath<T> {
     }
 
     fn group(&self) -> usize {
-        TILE
+        self.kernels.plan.group()
     }
 
     fn launches(&self) -> (usize, usize) {

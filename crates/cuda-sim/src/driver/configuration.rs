@@ -1,6 +1,6 @@
 //! What the environment asks for, read once.
 
-use std::{env, path::PathBuf, sync::OnceLock};
+use std::{env, ffi::c_int, path::PathBuf, sync::OnceLock};
 
 use crate::{device::Device, faults::Injection};
 
@@ -8,6 +8,8 @@ use crate::{device::Device, faults::Injection};
 pub(super) struct Configuration {
     /// `CUDA_SIM_DEVICE` and `CUDA_SIM_MEMORY`; `None` is a machine without a GPU.
     pub(super) device: Option<Device>,
+    /// `CUDA_SIM_DEVICE_COUNT`: how many of it there are.
+    pub(super) device_count: c_int,
     /// `CUDA_SIM_COUNTERS`: where to write the counters, with the process id for `%p`.
     pub(super) counters: Option<PathBuf>,
     /// `CUDA_SIM_FAULTS`.
@@ -33,6 +35,14 @@ impl Configuration {
         let memory = variable("CUDA_SIM_MEMORY")?.map(|text| parse_bytes(&text)).transpose()?;
         let device = device
             .map(|device| Device { memory_bytes: memory.unwrap_or(device.memory_bytes), ..device });
+        let device_count = match variable("CUDA_SIM_DEVICE_COUNT")? {
+            None => 1,
+            Some(text) => {
+                text.parse().ok().filter(|count| (1..=16).contains(count)).ok_or_else(|| {
+                    format!("CUDA_SIM_DEVICE_COUNT is {text:?}, not a number from 1 to 16")
+                })?
+            }
+        };
         let counters = variable("CUDA_SIM_COUNTERS")?
             .map(|path| path.replace("%p", &std::process::id().to_string()).into());
         let faults = match variable("CUDA_SIM_FAULTS")? {
@@ -40,7 +50,7 @@ impl Configuration {
             None => Vec::new(),
         };
         let launch_blocking = variable("CUDA_LAUNCH_BLOCKING")?.is_some_and(|value| value != "0");
-        Ok(Self { device, counters, faults, launch_blocking })
+        Ok(Self { device, device_count, counters, faults, launch_blocking })
     }
 }
 

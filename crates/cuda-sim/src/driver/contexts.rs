@@ -4,7 +4,7 @@ use std::{
     cell::RefCell,
     collections::BTreeMap,
     ffi::{c_char, c_int, c_uint, c_void},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
 /// A context: what was made in it belongs to it and dies with it.
 pub(super) struct Context {
     pub(super) handle: Handle,
+    device: c_int,
     flags: Mutex<c_uint>,
     cache_config: Mutex<c_int>,
     limits: Mutex<BTreeMap<c_int, usize>>,
@@ -32,9 +33,10 @@ struct Fault {
 }
 
 impl Context {
-    fn new(handle: Handle, flags: c_uint) -> Self {
+    fn new(handle: Handle, device: c_int, flags: c_uint) -> Self {
         Self {
             handle,
+            device,
             flags: Mutex::new(flags),
             cache_config: Mutex::default(),
             limits: Mutex::new(BTreeMap::from(DEFAULT_LIMITS)),
@@ -70,7 +72,7 @@ impl Context {
 const DEFAULT_LIMITS: [(c_int, usize); 7] =
     [(0, 1 << 10), (1, 1 << 20), (2, 8 << 20), (3, 2), (4, 2048), (5, 128), (6, 0)];
 
-/// The primary context of the device and how often it is retained.
+/// The primary context of a device and how often it is retained.
 #[derive(Default)]
 pub(super) struct Primary {
     handle: Option<Handle>,
@@ -121,10 +123,24 @@ fn set_current(handle: Handle) {
     });
 }
 
-/// The only device.
-fn check_device(device: c_int) -> Outcome<&'static Driver> {
+/// The driver, if it has this device. All its devices are of one kind and share one memory.
+pub(super) fn check_device(device: c_int) -> Outcome<&'static Driver> {
     let driver = driver()?;
-    if device == 0 { Ok(driver) } else { Err(CuResult::InvalidDevice) }
+    let devices = 0..driver.configuration.device_count;
+    if devices.contains(&device) { Ok(driver) } else { Err(CuResult::InvalidDevice) }
+}
+
+/// The primary context of a device.
+fn primary(driver: &Driver, device: c_int) -> MutexGuard<'_, Primary> {
+    lock(&driver.primaries[device as usize])
+}
+
+/// A number of 16 bytes for each device.
+fn uuid(device: c_int) -> Outcome<[u8; 16]> {
+    check_device(device)?;
+    let mut uuid = *b"cuda-sim device0";
+    uuid[15] = b'a' + device as u8;
+    Ok(uuid)
 }
 
 /// Ends a context: everything in it is destroyed, memory nobody freed is reported.
@@ -140,6 +156,7 @@ fn destroy(driver: &Driver, handle: Handle) -> Outcome {
     driver.events.remove_if(|event| event.context == handle);
     driver.executables.remove_if(|graph| graph.context == handle);
     driver.graphs.remove_if(|graph| graph.context == handle);
+    driver.cublas.remove_if(|library| library.context == handle);
     driver.allocations.free_all_of(driver, handle);
     driver.host_memory.free_all_of(handle);
     driver.records.save(driver);
@@ -149,7 +166,7 @@ fn destroy(driver: &Driver, handle: Handle) -> Outcome {
 fn create(context: *mut Handle, flags: c_uint, device: c_int) -> Outcome {
     let driver = check_device(device)?;
     let handle = fresh();
-    driver.contexts.insert_as(handle, Context::new(handle, flags));
+    driver.contexts.insert_as(handle, Context::new(handle, device, flags));
     CURRENT.with_borrow_mut(|stack| stack.push(handle));
     // SAFETY: the caller of the exported function vouches for `context`.
     unsafe { write(context, handle) }
@@ -160,8 +177,7 @@ exports! {
         if flags == 0 { initialise() } else { Err(CuResult::InvalidValue) }
     }
     fn cuDeviceGetCount(count: *mut c_int) {
-        driver()?;
-        write(count, 1)
+        write(count, driver()?.configuration.device_count)
     }
     fn cuDeviceGet(device: *mut c_int, ordinal: c_int) {
         check_device(ordinal)?;
@@ -176,12 +192,10 @@ exports! {
         write(name.add(shown.len()), 0)
     }
     fn cuDeviceGetUuid(uuid: *mut [u8; 16], device: c_int) {
-        check_device(device)?;
-        write(uuid, *b"cuda-sim device0")
+        write(uuid, self::uuid(device)?)
     }
     fn cuDeviceGetUuid_v2(uuid: *mut [u8; 16], device: c_int) {
-        check_device(device)?;
-        write(uuid, *b"cuda-sim device0")
+        write(uuid, self::uuid(device)?)
     }
     fn cuDeviceTotalMem_v2(bytes: *mut usize, device: c_int) {
         write(bytes, check_device(device)?.device.memory_bytes as usize)
@@ -198,18 +212,18 @@ exports! {
 
     fn cuDevicePrimaryCtxRetain(context: *mut Handle, device: c_int) {
         let driver = check_device(device)?;
-        let mut primary = lock(&driver.primary);
+        let mut primary = primary(driver, device);
         // The handle stays the same for the life of the process, as the driver's does.
         let handle = *primary.handle.get_or_insert_with(fresh);
         if primary.retained == 0 {
-            driver.contexts.insert_as(handle, Context::new(handle, primary.flags));
+            driver.contexts.insert_as(handle, Context::new(handle, device, primary.flags));
         }
         primary.retained += 1;
         write(context, handle)
     }
     fn cuDevicePrimaryCtxRelease_v2(device: c_int) {
         let driver = check_device(device)?;
-        let mut primary = lock(&driver.primary);
+        let mut primary = primary(driver, device);
         let (Some(handle), true) = (primary.handle, primary.retained > 0) else {
             return Err(CuResult::InvalidContext);
         };
@@ -218,18 +232,18 @@ exports! {
     }
     fn cuDevicePrimaryCtxReset_v2(device: c_int) {
         let driver = check_device(device)?;
-        let primary = lock(&driver.primary);
+        let primary = primary(driver, device);
         let (Some(handle), true) = (primary.handle, primary.retained > 0) else { return Ok(()) };
         destroy(driver, handle)?;
-        driver.contexts.insert_as(handle, Context::new(handle, primary.flags));
+        driver.contexts.insert_as(handle, Context::new(handle, device, primary.flags));
         Ok(())
     }
     fn cuDevicePrimaryCtxSetFlags_v2(device: c_int, flags: c_uint) {
-        lock(&check_device(device)?.primary).flags = flags;
+        primary(check_device(device)?, device).flags = flags;
         Ok(())
     }
     fn cuDevicePrimaryCtxGetState(device: c_int, flags: *mut c_uint, active: *mut c_int) {
-        let primary = lock(&check_device(device)?.primary);
+        let primary = primary(check_device(device)?, device);
         write(flags, primary.flags)?;
         write(active, (primary.retained > 0).into())
     }
@@ -263,7 +277,7 @@ exports! {
     }
     fn cuCtxDestroy_v2(context: Handle) {
         let driver = driver()?;
-        if lock(&driver.primary).handle == Some(context) {
+        if driver.primaries.iter().any(|primary| lock(primary).handle == Some(context)) {
             return Err(CuResult::InvalidContext);
         }
         destroy(driver, context).map_err(|_| CuResult::InvalidContext)?;
@@ -293,8 +307,7 @@ exports! {
         if context.is_null() { Ok(()) } else { write(context, popped) }
     }
     fn cuCtxGetDevice(device: *mut c_int) {
-        current_even_if_failed()?;
-        write(device, 0)
+        write(device, current_even_if_failed()?.device)
     }
     fn cuCtxGetApiVersion(context: Handle, version: *mut c_uint) {
         let known = context == 0 || driver()?.contexts.find(context).is_some();

@@ -1,11 +1,14 @@
 //! Graphs: captured work, replayed as often as wanted.
 
-use std::{ffi::c_uint, sync::Arc};
+use std::{
+    ffi::{c_int, c_uint},
+    sync::Arc,
+};
 
 use super::{
     CuResult, Outcome,
     captures::Node,
-    contexts::current,
+    contexts::{check_device, current},
     driver, exports,
     handles::Handle,
     say,
@@ -125,6 +128,6 @@ exports! {
     }
     fn cuDeviceGraphMemTrim(device: c_uint) {
         current()?;
-        if device == 0 { Ok(()) } else { Err(CuResult::InvalidDevice) }
+        check_device(device as c_int).map(drop)
     }
 }

@@ -10,6 +10,7 @@ mod configuration;
 mod contexts;
 pub(crate) mod control;
 mod copies;
+mod cublas;
 mod events;
 mod functions;
 mod graphs;
@@ -43,14 +44,14 @@ use handles::Table;
 /// What a driver function comes to; `Err` is never [`CuResult::Success`].
 type Outcome<T = ()> = Result<T, CuResult>;
 
-/// The whole state of the driver in this process: one device and everything made on it.
+/// The whole state of the driver in this process: one kind of device and everything made on it.
 struct Driver {
     configuration: Configuration,
     device: Device,
     memory: DeviceMemory,
     allocations: memory::Allocations,
     host_memory: host_memory::HostMemory,
-    primary: Mutex<contexts::Primary>,
+    primaries: Vec<Mutex<contexts::Primary>>,
     contexts: Table<contexts::Context>,
     modules: Table<modules::Module>,
     functions: Table<functions::Function>,
@@ -60,6 +61,7 @@ struct Driver {
     executables: Table<graphs::Executable>,
     pools: Table<pools::Pool>,
     device_pools: pools::DevicePools,
+    cublas: Table<cublas::Library>,
     records: records::Records,
     faults: Injector,
     /// Held while an operation works on the device: operations happen one after the other.
@@ -76,6 +78,7 @@ impl Driver {
         })?;
         let device = configuration.device.clone().ok_or(CuResult::NoDevice)?;
         let pools = Table::new();
+        let primaries = (0..configuration.device_count).map(|_| Mutex::default()).collect();
         Ok(Self {
             memory: DeviceMemory::new(device.memory_bytes),
             faults: Injector::new(configuration.faults.clone()),
@@ -83,7 +86,7 @@ impl Driver {
             configuration,
             allocations: memory::Allocations::default(),
             host_memory: host_memory::HostMemory::default(),
-            primary: Mutex::default(),
+            primaries,
             contexts: Table::new(),
             modules: Table::new(),
             functions: Table::new(),
@@ -93,6 +96,7 @@ impl Driver {
             executables: Table::new(),
             device_pools: pools::DevicePools::new(&pools),
             pools,
+            cublas: Table::new(),
             records: records::Records::default(),
             work: Mutex::new(()),
         })

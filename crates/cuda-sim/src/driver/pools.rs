@@ -12,7 +12,9 @@ use std::{
 };
 
 use super::{
-    CuResult, Outcome, driver, exports,
+    CuResult,
+    contexts::check_device,
+    driver, exports,
     handles::{Handle, Table},
     lock, say, write,
 };
@@ -41,7 +43,7 @@ impl Pool {
     }
 }
 
-/// The device's default pool and the one that `cuMemAllocAsync` uses now.
+/// The devices' default pool and the one that `cuMemAllocAsync` uses now.
 pub(super) struct DevicePools {
     default: Handle,
     current: AtomicUsize,
@@ -56,10 +58,6 @@ impl DevicePools {
     pub(super) fn current(&self) -> Handle {
         self.current.load(Ordering::Relaxed)
     }
-}
-
-fn check_device(device: c_int) -> Outcome {
-    if device == 0 { Ok(()) } else { Err(CuResult::InvalidDevice) }
 }
 
 exports! {
@@ -85,7 +83,7 @@ exports! {
         // CUmemPoolProps begins with the allocation type (1: pinned), the handle type for other
         // processes (0: none) and the location (type 1: device; id).
         let [kind, shared, location, device] = properties.cast::<[c_int; 4]>().read();
-        if (kind, location, device) != (1, 1, 0) {
+        if (kind, location) != (1, 1) || check_device(device).is_err() {
             return Err(CuResult::InvalidValue);
         }
         if shared != 0 {

@@ -21,7 +21,7 @@ use cudarc::{
 /// The simulator as this process's CUDA driver, with the toolkit's assembler.
 pub fn simulator() -> Simulator {
     let simulator = Simulator::preload().expect("the simulator can be loaded");
-    if let Some(nvcc) = cuda_toolkit::find_nvcc() {
+    if let Ok(Some(nvcc)) = cuda_toolkit::find_nvcc() {
         simulator.use_ptxas(&nvcc.with_file_name("ptxas"));
     }
     simulator

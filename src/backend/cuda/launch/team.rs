@@ -1,27 +1,29 @@
 //! Launches of `kernels/team_*.cu`: one system a team of threads.
 
 use std::ffi::c_void;
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DevicePtrMut, PushKernelArg};
+use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DeviceRepr, PushKernelArg};
 
-use super::{Configuration, check_length, prepare};
+use super::{Configuration, address_mut, check_length, prepare};
 use crate::backend::cuda::device::{CudaDevice, Kernel, while_doing};
-use crate::backend::cuda::parameters::{Problem, Status};
+use crate::backend::cuda::parameters::Status;
 use crate::backend::cuda::path::{
-    CotangentView, GradientOutputs, PartProblem, SolutionViewMut, TangentInputs,
+    CotangentView, GradientOutputs, PartProblem, Path, SolutionViewMut, TangentInputs,
 };
-use crate::backend::cuda::problem::INPUTS;
 use crate::backend::cuda::team::parameters::{
     TeamAdjoint, TeamDefects, TeamPlan, TeamSolution, TeamTangent,
 };
 use crate::backend::cuda::team::plan::Plan;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::options::Options;
 use crate::real::Real;
+use crate::shape::ProblemShape;
 
-/// The kernels of one kind of team.
-pub struct TeamKernels<T> {
+/// The kernels of one kind of team, and how they are launched.
+pub struct TeamPath<T> {
     device: Arc<CudaDevice>,
     plan: Plan,
     forward: Kernel,
@@ -31,13 +33,25 @@ pub struct TeamKernels<T> {
     values: PhantomData<T>,
 }
 
-impl<T: Real> TeamKernels<T> {
-    /// Resolves the kernels.
-    pub fn new(device: &Arc<CudaDevice>, plan: Plan) -> Result<Self> {
+impl<T: Real> TeamPath<T> {
+    /// For problems of this shape.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error) if one system has more values than the kernels can count,
+    /// [`Error::Device`](crate::Error) if the kernels cannot be loaded.
+    pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
+        Self::with_plan(device, Plan::new::<T>(shape, options, device.limits())?)
+    }
+
+    /// With a plan that was made already.
+    pub(in crate::backend::cuda) fn with_plan(
+        device: &Arc<CudaDevice>,
+        plan: Plan,
+    ) -> Result<Self> {
         let kernel = |module, operation| {
             device.kernel(module, &format!("team_{operation}_{}_{}", plan.kind.name(), T::NAME))
         };
-        Ok(TeamKernels {
+        Ok(TeamPath {
             device: device.clone(),
             plan,
             forward: match plan.square_root() {
@@ -51,36 +65,109 @@ impl<T: Real> TeamKernels<T> {
         })
     }
 
-    /// Solves all systems of a part.
-    pub fn forward(
+    /// One array that a kernel reads.
+    fn address<V>(&self, view: &CudaView<'_, V>) -> *const c_void {
+        view.device_ptr(self.device.stream()).0 as *const c_void
+    }
+
+    /// An array with a value for each system of a part.
+    fn check_systems(&self, problem: &PartProblem<'_>, what: &str, actual: usize) -> Result<()> {
+        check_length(what, problem.parameters.batch as usize, actual)
+    }
+
+    /// An array with the unknowns of each system of a part, but for the slack.
+    fn check_values(&self, problem: &PartProblem<'_>, what: &str, actual: usize) -> Result<()> {
+        check_length(what, problem.parameters.batch as usize * self.plan.values(), actual)
+    }
+
+    /// Launches a kernel for the systems of a part, `group` of them a team, with the workspace cut
+    /// up as the plan says.
+    fn launch<P: DeviceRepr>(
+        &self,
+        kernel: &Kernel,
+        problem: &PartProblem<'_>,
+        workspace: &mut CudaViewMut<'_, u8>,
+        group: usize,
+        team_bytes: usize,
+        parameters: &P,
+    ) -> Result<()> {
+        let (device, plan) = (&*self.device, &self.plan);
+        let systems = problem.parameters.batch as usize;
+        let layout = plan.workspace(systems);
+        // A smaller last part of the batch leaves some of it over.
+        check_length("workspace", layout.bytes, workspace.len().min(layout.bytes))?;
+        let workspace = address_mut(device, workspace);
+        let at = |offset: usize| workspace.wrapping_byte_add(offset);
+        let team_plan = TeamPlan {
+            problem: problem.parameters,
+            group: group as i64,
+            factor_values: plan.factor_values() as i64,
+            unknowns: plan.unknowns() as i64,
+            team_bytes: team_bytes as i64,
+            common_bytes: plan.common_bytes() as i64,
+            team_threads: plan.team_threads as i32,
+            reserved: 0,
+            factor: at(layout.factor),
+            iterate: at(layout.iterate).cast(),
+            substituted: at(layout.substituted).cast(),
+            direction: at(layout.direction).cast(),
+            tangent_rhs: at(layout.tangent_rhs).cast(),
+            memory: at(layout.memory),
+        };
+        let teams = systems.div_ceil(group);
+        let shape = Configuration {
+            blocks: teams.div_ceil(plan.teams_of_block()) as u64,
+            threads: (plan.block_threads() as u32, 1),
+            dynamic_shared: plan.dynamic_shared(team_bytes),
+        };
+        let (mut launch, config) = prepare(device, kernel, shape)?;
+        launch.arg(&team_plan).arg(parameters);
+        // SAFETY: the arguments are those of the kernel; the callers checked the lengths of what
+        // they hand over, but for gradients and tangents of inputs, which are the caller's word.
+        unsafe { launch.launch(config) }
+            .map_err(while_doing(&format!("launching {}", kernel.name)))?;
+        Ok(())
+    }
+}
+
+impl<T> fmt::Display for TeamPath<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.plan.fmt(f)
+    }
+}
+
+impl<T: Real> Path<T> for TeamPath<T> {
+    fn workspace(&self, systems: usize) -> usize {
+        self.plan.workspace(systems).bytes
+    }
+
+    fn group(&self) -> usize {
+        self.plan.group
+    }
+
+    fn launches(&self) -> (usize, usize) {
+        (1, 1)
+    }
+
+    fn solve(
         &self,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
-        let (device, plan) = (&*self.device, &self.plan);
-        check_solution(plan, problem, solution)?;
-        let stream = device.stream();
-        let (values, _values) = solution.values.device_ptr_mut(stream);
-        let (epsilon, _epsilon) = solution.epsilon.device_ptr_mut(stream);
-        let (status, _status) = solution.status.device_ptr_mut(stream);
+        self.check_values(problem, "solution", solution.values.len())?;
+        self.check_systems(problem, "epsilon", solution.epsilon.len())?;
+        self.check_systems(problem, "status", solution.status.len())?;
         let output = TeamSolution {
-            values: values as *mut c_void,
-            epsilon: epsilon as *mut c_void,
-            status: status as *mut _,
+            values: address_mut(&self.device, &mut solution.values),
+            epsilon: address_mut(&self.device, &mut solution.epsilon),
+            status: address_mut(&self.device, &mut solution.status).cast(),
         };
-        let (parameters, shape) =
-            arrange(device, plan, problem, workspace, 1, plan.forward_bytes())?;
-        let (mut launch, config) = prepare(device, &self.forward, shape)?;
-        launch.arg(&parameters).arg(&output);
-        // SAFETY: the arguments are those of the kernel, the lengths were checked.
-        unsafe { launch.launch(config) }.map_err(while_doing("launching the solve"))?;
-        Ok(())
+        let bytes = self.plan.forward_bytes();
+        self.launch(&self.forward, problem, workspace, 1, bytes, &output)
     }
 
-    /// Gradients with respect to all inputs of a part.
-    #[allow(clippy::too_many_arguments, reason = "what the kernel reads and writes")]
-    pub fn adjoint(
+    fn vjp(
         &self,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
@@ -88,41 +175,30 @@ impl<T: Real> TeamKernels<T> {
         cotangent: &CotangentView<'_, T>,
         gradients: &GradientOutputs<'_>,
     ) -> Result<()> {
-        let (device, plan) = (&*self.device, &self.plan);
-        let systems = problem.parameters.batch as usize;
-        check_length("status", systems, status.len())?;
-        check_length("cotangent", systems * plan.values(), cotangent.values.len())?;
-        if let Some(epsilon) = &cotangent.epsilon {
-            check_length("cotangent of epsilon", systems, epsilon.len())?;
-        }
-        check_wanted(problem, gradients)?;
-        let stream = device.stream();
-        let (status, _status) = status.device_ptr(stream);
-        let (values, _values) = cotangent.values.device_ptr(stream);
-        let epsilon = cotangent.epsilon.as_ref().map(|epsilon| epsilon.device_ptr(stream));
+        self.check_systems(problem, "status", status.len())?;
+        self.check_values(problem, "cotangent", cotangent.values.len())?;
+        let epsilon_cotangent = match &cotangent.epsilon {
+            Some(epsilon) => {
+                self.check_systems(problem, "cotangent of epsilon", epsilon.len())?;
+                self.address(epsilon)
+            }
+            None => std::ptr::null(),
+        };
         let output = TeamAdjoint {
-            status: status as *const _,
-            cotangent: values as *const c_void,
-            epsilon_cotangent: epsilon.as_ref().map_or(0, |(address, _)| *address) as *const c_void,
+            status: self.address(status).cast(),
+            cotangent: self.address(&cotangent.values),
+            epsilon_cotangent,
             coefficients: gradients.coefficients,
             rhs: gradients.rhs,
             initial_values: gradients.initial_values,
             steps: gradients.steps,
             weights: gradients.weights,
         };
-        let (parameters, shape) =
-            arrange(device, plan, problem, workspace, plan.group, plan.adjoint_bytes())?;
-        let (mut launch, config) = prepare(device, &self.adjoint, shape)?;
-        launch.arg(&parameters).arg(&output);
-        // SAFETY: the arguments are those of the kernel, the lengths were checked; the gradients'
-        // are the caller's word.
-        unsafe { launch.launch(config) }.map_err(while_doing("launching the adjoint"))?;
-        Ok(())
+        let (group, bytes) = (self.plan.group, self.plan.adjoint_bytes());
+        self.launch(&self.adjoint, problem, workspace, group, bytes, &output)
     }
 
-    /// Directional derivatives of a part's solutions.
-    #[allow(clippy::too_many_arguments, reason = "what the kernel reads and writes")]
-    pub fn tangent(
+    fn jvp(
         &self,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
@@ -130,121 +206,36 @@ impl<T: Real> TeamKernels<T> {
         tangents: &TangentInputs<'_>,
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
-        let (device, plan) = (&*self.device, &self.plan);
-        let systems = problem.parameters.batch as usize;
-        check_length("status", systems, status.len())?;
-        check_length("tangent", systems * plan.values(), tangent.values.len())?;
-        check_length("tangent of epsilon", systems, tangent.epsilon.len())?;
-        let stream = device.stream();
-        let (status, _status) = status.device_ptr(stream);
-        let (values, _values) = tangent.values.device_ptr_mut(stream);
-        let (epsilon, _epsilon) = tangent.epsilon.device_ptr_mut(stream);
+        self.check_systems(problem, "status", status.len())?;
+        self.check_values(problem, "tangent", tangent.values.len())?;
+        self.check_systems(problem, "tangent of epsilon", tangent.epsilon.len())?;
         let output = TeamTangent {
-            status: status as *const _,
+            status: self.address(status).cast(),
             coefficients: tangents.coefficients,
             rhs: tangents.rhs,
             initial_values: tangents.initial_values,
             steps: tangents.steps,
-            d_values: values as *mut c_void,
-            d_epsilon: epsilon as *mut c_void,
+            d_values: address_mut(&self.device, &mut tangent.values),
+            d_epsilon: address_mut(&self.device, &mut tangent.epsilon),
         };
-        let (parameters, shape) =
-            arrange(device, plan, problem, workspace, 1, plan.tangent_bytes())?;
-        let (mut launch, config) = prepare(device, &self.tangent, shape)?;
-        launch.arg(&parameters).arg(&output);
-        // SAFETY: as above.
-        unsafe { launch.launch(config) }.map_err(while_doing("launching the tangent"))?;
-        Ok(())
+        let bytes = self.plan.tangent_bytes();
+        self.launch(&self.tangent, problem, workspace, 1, bytes, &output)
     }
 
-    /// Squared weighted defects of a part's systems, by family.
-    pub fn defects(
+    fn squared_defects(
         &self,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
         status: &CudaView<'_, Status>,
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()> {
-        let (device, plan) = (&*self.device, &self.plan);
-        let systems = problem.parameters.batch as usize;
-        check_length("status", systems, status.len())?;
-        check_length("sums of the defects", 4 * systems, sums.len())?;
-        let stream = device.stream();
-        let (status, _status) = status.device_ptr(stream);
-        let (sums, _sums) = sums.device_ptr_mut(stream);
-        let output = TeamDefects { status: status as *const _, sums: sums as *mut f64 };
-        let (parameters, shape) =
-            arrange(device, plan, problem, workspace, 1, plan.defects_bytes())?;
-        let (mut launch, config) = prepare(device, &self.defects, shape)?;
-        launch.arg(&parameters).arg(&output);
-        // SAFETY: as above.
-        unsafe { launch.launch(config) }.map_err(while_doing("launching the defects"))?;
-        Ok(())
+        self.check_systems(problem, "status", status.len())?;
+        check_length("sums of the defects", 4 * problem.parameters.batch as usize, sums.len())?;
+        let output = TeamDefects {
+            status: self.address(status).cast(),
+            sums: address_mut(&self.device, sums).cast(),
+        };
+        let bytes = self.plan.defects_bytes();
+        self.launch(&self.defects, problem, workspace, 1, bytes, &output)
     }
-}
-
-fn check_solution<T: Real>(
-    plan: &Plan,
-    problem: &PartProblem<'_>,
-    solution: &SolutionViewMut<'_, T>,
-) -> Result<()> {
-    let systems = problem.parameters.batch as usize;
-    check_length("solution", systems * plan.values(), solution.values.len())?;
-    check_length("epsilon", systems, solution.epsilon.len())?;
-    check_length("status", systems, solution.status.len())
-}
-
-/// The kernels of teams write all gradients.
-fn check_wanted(problem: &PartProblem<'_>, gradients: &GradientOutputs<'_>) -> Result<()> {
-    let GradientOutputs { coefficients, rhs, initial_values, steps, .. } = gradients;
-    let Problem { initial_points, initial_derivatives, .. } = problem.parameters;
-    let exist = [true, true, initial_points * initial_derivatives > 0, true];
-    let outputs = [coefficients, rhs, initial_values, steps];
-    for ((name, output), exists) in INPUTS.into_iter().zip(outputs).zip(exist) {
-        if exists && output.data.is_null() {
-            let message = "its gradient cannot be left out where a team solves a system (the plan)";
-            return Err(Error::argument(name, message));
-        }
-    }
-    Ok(())
-}
-
-/// What every kernel takes, with the workspace cut up as the plan says, and the shape of the launch.
-fn arrange(
-    device: &CudaDevice,
-    plan: &Plan,
-    problem: &PartProblem<'_>,
-    workspace: &mut CudaViewMut<'_, u8>,
-    group: usize,
-    team_bytes: usize,
-) -> Result<(TeamPlan, Configuration)> {
-    let systems = problem.parameters.batch as usize;
-    let layout = plan.workspace(systems);
-    // A smaller last part of the batch leaves some of it over.
-    check_length("workspace", layout.bytes, workspace.len().min(layout.bytes))?;
-    let (address, _workspace) = workspace.device_ptr_mut(device.stream());
-    let at = |offset: usize| address + offset as u64;
-    let parameters = TeamPlan {
-        problem: problem.parameters,
-        group: group as i64,
-        factor_values: plan.factor_values() as i64,
-        unknowns: plan.unknowns() as i64,
-        team_threads: plan.team_threads as i32,
-        team_bytes: team_bytes as i32,
-        common_bytes: plan.common_bytes() as i32,
-        reserved: 0,
-        factor: at(layout.factor) as *mut c_void,
-        iterate: at(layout.iterate) as *mut f64,
-        substituted: at(layout.substituted) as *mut f64,
-        direction: at(layout.direction) as *mut f64,
-        tangent_rhs: at(layout.tangent_rhs) as *mut f64,
-        window: at(layout.window) as *mut c_void,
-    };
-    let teams = systems.div_ceil(group);
-    let shape = Configuration {
-        blocks: teams.div_ceil(plan.teams_of_block()) as u64,
-        threads: (plan.block_threads() as u32, 1),
-        dynamic_shared: plan.common_bytes() + plan.teams_of_block() * team_bytes,
-    };
-    Ok((parameters, shape))
 }

@@ -1,10 +1,9 @@
-//! Launches of `kernels/thread_*.cu`: one system a thread.
+//! Launches of `kernels/thread_*.cu`: a system a thread, or a chunk of its time points.
 
 use std::ffi::c_void;
 use std::marker::PhantomData;
 
 use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DeviceRepr, PushKernelArg};
-use half::{bf16, f16};
 
 use super::{Configuration, address_mut, check_length, prepare};
 use crate::backend::cuda::device::{CudaDevice, Kernel, while_doing};
@@ -12,12 +11,11 @@ use crate::backend::cuda::parameters::{Problem, Status};
 use crate::backend::cuda::path::{
     CotangentView, GradientOutputs, PartProblem, SolutionViewMut, TangentInputs,
 };
-use crate::backend::cuda::problem::{INPUTS, Stored};
 use crate::backend::cuda::thread::parameters::{
-    ThreadAdjoint, ThreadDefects, ThreadProblem, ThreadSolve, ThreadTangent,
+    ThreadAdjoint, ThreadChunks, ThreadDefects, ThreadProblem, ThreadSolve, ThreadTangent,
 };
-use crate::backend::cuda::thread::plan::{Plan, Staging, TILE};
-use crate::error::{Error, Result};
+use crate::backend::cuda::thread::plan::{Plan, Staging};
+use crate::error::Result;
 use crate::real::Real;
 
 /// The kernels of one size (K, Q), and how they are launched.
@@ -35,17 +33,32 @@ impl<T: Real> ThreadKernels<T> {
     /// Resolves the kernels.
     pub fn new(device: &CudaDevice, plan: Plan) -> Result<Self> {
         let (k, q) = plan.size;
-        let single = size_of::<T>() == size_of::<f32>();
         let kernel = |module: &'static str| device.kernel(module, &format!("{module}_{k}_{q}"));
-        let either = |f64_module, f32_module| kernel(if single { f32_module } else { f64_module });
+        let [solve, adjoint, tangent, defects] = match (plan.chunks, T::NAME) {
+            (Some(_), _) => [
+                "thread_chunk_solve",
+                "thread_chunk_adjoint",
+                "thread_chunk_tangent",
+                "thread_chunk_defects",
+            ],
+            (None, "f32") => [
+                if plan.square_root { "thread_solve_root_f32" } else { "thread_solve_f32" },
+                "thread_adjoint_f32",
+                "thread_tangent_f32",
+                "thread_defects_f32",
+            ],
+            (None, _) => [
+                "thread_solve_f64",
+                "thread_adjoint_f64",
+                "thread_tangent_f64",
+                "thread_defects_f64",
+            ],
+        };
         Ok(ThreadKernels {
-            solve: match plan.square_root {
-                false => either("thread_solve_f64", "thread_solve_f32")?,
-                true => kernel("thread_solve_root_f32")?,
-            },
-            adjoint: either("thread_adjoint_f64", "thread_adjoint_f32")?,
-            tangent: either("thread_tangent_f64", "thread_tangent_f32")?,
-            defects: either("thread_defects_f64", "thread_defects_f32")?,
+            solve: kernel(solve)?,
+            adjoint: kernel(adjoint)?,
+            tangent: kernel(tangent)?,
+            defects: kernel(defects)?,
             values: PhantomData,
             plan,
         })
@@ -171,20 +184,6 @@ fn address<T>(device: &CudaDevice, view: &CudaView<'_, T>) -> *const c_void {
     view.device_ptr(device.stream()).0 as *const c_void
 }
 
-/// These kernels read values of their own precision, in single precision halves too.
-fn check_storage<T: Real>(problem: &PartProblem<'_>) -> Result<()> {
-    let Problem { coefficients, rhs, initial_values, steps, .. } = &problem.parameters;
-    let arrays = [coefficients, rhs, initial_values, steps];
-    for (name, array) in INPUTS.into_iter().zip(arrays) {
-        let half = [f16::STORAGE, bf16::STORAGE].contains(&array.storage);
-        if array.storage != T::STORAGE && !(half && T::NAME == "f32") {
-            let message = format!("is stored neither as {} nor, for f32, as halves", T::NAME);
-            return Err(Error::argument(name, message));
-        }
-    }
-    Ok(())
-}
-
 /// What all kernels take, with the workspace cut into its arrays.
 fn common<T: Real>(
     device: &CudaDevice,
@@ -193,7 +192,6 @@ fn common<T: Real>(
     problem: &PartProblem<'_>,
     workspace: &mut CudaViewMut<'_, u8>,
 ) -> Result<ThreadProblem> {
-    check_storage::<T>(problem)?;
     let arrays = plan.workspace(systems_of(problem));
     let enough = workspace.len().min(arrays.bytes);
     check_length("workspace", arrays.bytes, enough)?;
@@ -202,7 +200,7 @@ fn common<T: Real>(
     let none = std::ptr::null_mut();
     let [coefficients, rhs, initial_values, steps] = staging.inputs;
     Ok(ThreadProblem {
-        problem: problem.parameters,
+        problem: Problem { refinement: plan.refinement as i32, ..problem.parameters },
         rows: plan.rows,
         coefficients,
         rhs,
@@ -214,6 +212,14 @@ fn common<T: Real>(
         vector: vector(arrays.vector),
         given: arrays.given.map_or(none, vector),
         direction: arrays.direction.map_or(none, vector),
+        chunks: ThreadChunks {
+            bits: plan.chunks.map_or(0, |chunks| chunks.bits as i32),
+            results: T::STORAGE,
+            warp_values: (staging.bytes / 8) as i32,
+            scratch: staging.scratch as i32,
+            spikes: arrays.spikes.map_or(none, vector),
+            separators: arrays.separators.map_or(none, vector),
+        },
     })
 }
 
@@ -226,9 +232,9 @@ fn launch<P: DeviceRepr>(
     parameters: &P,
 ) -> Result<()> {
     let shape = Configuration {
-        blocks: plan.tiles(systems_of(problem)) as u64,
-        threads: (TILE as u32, 1),
-        dynamic_shared: staging.bytes,
+        blocks: plan.blocks(systems_of(problem)) as u64,
+        threads: (plan.block_threads() as u32, 1),
+        dynamic_shared: plan.block_bytes(staging.bytes),
     };
     let (mut launch, config) = prepare(device, kernel, shape)?;
     launch.arg(parameters);

@@ -19,12 +19,12 @@ pub struct TeamPlan {
     pub factor_values: i64,
     /// N·P, and one if there is slack.
     pub unknowns: i64,
+    /// Memory of a team.
+    pub team_bytes: i64,
+    /// Memory of a block, before that of its teams.
+    pub common_bytes: i64,
     /// Threads of a team.
     pub team_threads: i32,
-    /// Shared memory of a team.
-    pub team_bytes: i32,
-    /// Shared memory of a block, before that of its teams.
-    pub common_bytes: i32,
     /// Zero.
     pub reserved: i32,
     /// (B, factor values).
@@ -37,8 +37,8 @@ pub struct TeamPlan {
     pub direction: *mut f64,
     /// (teams, unknowns).
     pub tangent_rhs: *mut f64,
-    /// (teams, values of the window), or null.
-    pub window: *mut c_void,
+    /// (teams, common and team bytes), if not in shared memory.
+    pub memory: *mut c_void,
 }
 
 /// What the forward kernels write.
@@ -122,8 +122,8 @@ mod tests {
     fn structures_are_those_of_the_kernels() {
         let expected = [
             layout!(TeamPlan:
-                problem, group, factor_values, unknowns, team_threads, team_bytes, common_bytes,
-                reserved, factor, iterate, substituted, direction, tangent_rhs, window,
+                problem, group, factor_values, unknowns, team_bytes, common_bytes, team_threads,
+                reserved, factor, iterate, substituted, direction, tangent_rhs, memory,
             ),
             layout!(TeamSolution: values, epsilon, status),
             layout!(TeamAdjoint:

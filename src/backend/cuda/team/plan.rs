@@ -10,14 +10,14 @@ use crate::real::Real;
 use crate::rows::{pair_rows, triple_rows};
 use crate::shape::ProblemShape;
 
-/// What a team is made of, and where its window lies.
+/// What a team is made of, and where its working set lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Up to 32 threads of a warp; in shared memory.
     Warp,
     /// A block; in shared memory.
     Block,
-    /// A block; in global memory.
+    /// A block; in the workspace, in global memory.
     Global,
 }
 
@@ -34,10 +34,18 @@ impl Kind {
 
 /// Most warps of a block whose teams are within a warp.
 const MOST_WARPS: usize = 4;
-/// Most groups of systems, each with partial sums of the gradients of shared inputs.
-const MOST_GROUPS: usize = 1024;
-/// Most memory for those sums, in values.
-const MOST_PARTIAL_VALUES: usize = 1 << 23;
+/// Most groups of systems, each with partial sums of the gradients of shared inputs and of the
+/// weights: many times the teams that the largest device holds at once, so that the last ones of a
+/// large batch do not run on an idle device.
+const MOST_GROUPS: usize = 1 << 14;
+/// Most memory for those sums, in values. A row of them is smaller than the factor of one system
+/// unless there are many more equations than states, so that this matters only where a batch shares
+/// very large inputs.
+const MOST_PARTIAL_VALUES: usize = 1 << 25;
+/// Most values of an array of one system, which the kernels count with 32 bits.
+const MOST_VALUES: usize = 1 << 30;
+/// Most rows that are eliminated at once, as in kernels/banded.cuh.
+const MOST_ROWS: usize = 4;
 /// Alignment of the parts of the workspace.
 const ALIGNMENT: usize = 256;
 
@@ -88,23 +96,30 @@ pub struct Workspace {
     pub direction: usize,
     /// (teams, unknowns), f64.
     pub tangent_rhs: usize,
-    /// (teams, values of the window and of the stack), if not in shared memory.
-    pub window: usize,
+    /// (teams, bytes of a block), if not in shared memory.
+    pub memory: usize,
     /// All of it.
     pub bytes: usize,
 }
 
-/// Bytes of so many values in a kernel's memory: each array begins at a multiple of 8.
+/// Bytes of so many values in a kernel's memory: each array begins at a multiple of 16.
 fn array(values: usize, size: usize) -> usize {
-    (values * size).next_multiple_of(8)
+    (values * size).next_multiple_of(16)
+}
+
+/// Bytes of arrays in double precision.
+fn doubles<const N: usize>(values: [usize; N]) -> usize {
+    values.into_iter().map(|values| array(values, 8)).sum()
 }
 
 impl Plan {
-    /// For problems of this shape.
+    /// For problems of this shape. The groups depend on the shape alone, so that the sums over them
+    /// do not depend on the device.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the working set of one system exceeds the shared memory of a block.
+    /// [`Error::Argument`] if one system has more values than the kernels can count.
     pub fn new<T: Real>(shape: &ProblemShape, options: &Options, limits: &Limits) -> Result<Self> {
+        check_counts(shape)?;
         let (real, square_root) = (size_of::<T>(), options.square_root_in::<T>());
         let order = shape.order();
         let closing = if options.periodic { shape.block() } else { 0 };
@@ -114,11 +129,11 @@ impl Plan {
         let [rb, rn, _] = shape.rhs;
         let [ib, i, _, j] = shape.initial_values;
         let [sb, sn, sk] = shape.steps;
-        let partial = shared(cb, cn * e * k * qc)
-            + shared(rb, rn * e)
-            + shared(ib, i * k * j)
-            + shared(sb, sn * sk)
-            + 4;
+        let partial = shared(cb, cn.saturating_mul(e * k * qc))
+            .saturating_add(shared(rb, rn.saturating_mul(e)))
+            .saturating_add(shared(ib, i * k * j))
+            .saturating_add(shared(sb, sn * sk))
+            .saturating_add(4);
         let groups = (MOST_PARTIAL_VALUES / partial).clamp(1, MOST_GROUPS);
         let mut plan = Plan {
             points: shape.points,
@@ -149,17 +164,14 @@ impl Plan {
             let of_state = initial + plan.pair_rows + plan.triple_rows + periodic;
             plan.stacked_rows = e + k * of_state;
         }
-        plan.choose(shape.batch, limits);
-        let needed = plan.common_bytes() + plan.most_team_bytes();
-        if needed > limits.shared_memory {
-            let message = format!(
-                "{} values a time point and {e} equations need {needed} bytes of shared memory on \
-                 the device, which has {}",
-                shape.block(),
-                limits.shared_memory
-            );
-            return Err(Error::argument("coefficients", message));
+        for (what, values) in [
+            ("the rows of a time point", plan.window_values()),
+            ("the rows on their way into the square root", plan.stack_values()),
+            ("the border", plan.border * (plan.border + 1)),
+        ] {
+            check_count("coefficients", what, values)?;
         }
+        plan.choose(shape.batch, limits);
         Ok(plan)
     }
 
@@ -173,8 +185,7 @@ impl Plan {
             let spread = batch.div_ceil(teams_of_warp).div_ceil(limits.multiprocessors);
             for warps in (1..=spread.clamp(1, MOST_WARPS)).rev() {
                 self.warps = warps;
-                let bytes = self.common_bytes() + self.teams_of_block() * self.most_team_bytes();
-                if bytes <= limits.shared_memory {
+                if self.dynamic_shared(self.most_team_bytes()) <= limits.shared_memory {
                     return;
                 }
             }
@@ -185,7 +196,7 @@ impl Plan {
             32..=63 => 128,
             _ => 256,
         };
-        if self.common_bytes() + self.most_team_bytes() > limits.shared_memory {
+        if self.dynamic_shared(self.most_team_bytes()) > limits.shared_memory {
             self.kind = Kind::Global;
         }
     }
@@ -220,8 +231,15 @@ impl Plan {
         self.stored() + 1
     }
 
+    /// Of a block row in the factor: rows are odd, and it begins at a multiple of 16 bytes.
+    fn block_values(&self) -> usize {
+        self.block().saturating_mul(self.stored() | 1).next_multiple_of(16 / self.real)
+    }
+
+    /// Of the window; substitution has two block rows of the factor in its place.
     fn window_values(&self) -> usize {
-        (self.bandwidth() + 1) * self.block() * (self.width() | 1)
+        let rows = (self.bandwidth() + 1) * self.block();
+        rows.saturating_mul(self.width() | 1).max(self.block_values().saturating_mul(2))
     }
 
     /// Of the rows on their way into the square root, and what belongs to them; 0 for Cholesky.
@@ -230,7 +248,7 @@ impl Plan {
             return 0;
         }
         let columns = (self.bandwidth() + 1) * self.block() + self.border;
-        self.stacked_rows * (((columns + 1) | 1) + 2) + 2 * columns
+        self.stacked_rows.saturating_mul(((columns + 1) | 1) + 2).saturating_add(2 * columns)
     }
 
     /// N·P.
@@ -245,7 +263,8 @@ impl Plan {
 
     /// Of one system.
     pub fn factor_values(&self) -> usize {
-        self.blocks() * self.block() * self.stored() + self.border * self.border
+        let values = self.blocks() * self.block_values() + self.border * self.border;
+        values.next_multiple_of(16 / self.real)
     }
 
     /// Teams that a block has room for.
@@ -264,7 +283,15 @@ impl Plan {
         }
     }
 
-    /// Shared memory of a block, before that of its teams.
+    /// Shared memory of a block whose teams have so many bytes.
+    pub fn dynamic_shared(&self, team_bytes: usize) -> usize {
+        match self.kind {
+            Kind::Warp | Kind::Block => self.common_bytes() + self.teams_of_block() * team_bytes,
+            Kind::Global => 0,
+        }
+    }
+
+    /// Memory of a block, before that of its teams.
     pub fn common_bytes(&self) -> usize {
         let table = |rows: usize, points: usize| {
             let columns = if rows > 0 { points * self.derivatives } else { 0 };
@@ -279,33 +306,29 @@ impl Plan {
     fn rows_bytes(&self) -> usize {
         let powers = self.step_states * self.derivatives;
         let triple = if self.triple_rows > 0 { 3 * powers } else { 0 };
-        array(2 * self.team_threads, 8)
-            + array(2 * powers, 8)
-            + array(triple, 8)
-            + array(self.step_states, 8)
+        doubles([2 * self.team_threads, 2 * powers, triple, self.step_states])
             + array(self.coefficients, self.real)
             + array(self.equations, self.real)
             + array(self.initial, self.real)
     }
 
     fn banded_bytes(&self) -> usize {
-        let window = if self.kind == Kind::Global { 0 } else { self.window_values() };
-        array(window, self.real)
+        array(self.window_values(), self.real)
             + 3 * array(self.block(), self.real)
+            + array(MOST_ROWS * MOST_ROWS, self.real)
             + array(self.border * (self.border + 1), self.real)
             + array(self.border, self.real)
     }
 
     fn substitution_bytes(&self) -> usize {
         let (p, w) = (self.block(), self.bandwidth());
-        8 * (2 * p + 2 * (w + 1) * p + 2 * self.border + w * p)
+        doubles([p, 2 * (w + 1) * p, 2 * self.border, w * p])
     }
 
     fn residual_bytes(&self) -> usize {
-        let rows = 2 * self.pair_rows + 3 * self.triple_rows;
-        8 * ((self.bandwidth() + 1) * self.block()
-            + self.equations * (self.states + 1)
-            + self.states * rows)
+        let (e, k) = (self.equations, self.states);
+        let z = (self.bandwidth() + 1) * self.block();
+        doubles([z, e * (k | 1), e, 2 * k * self.pair_rows, 3 * k * self.triple_rows])
     }
 
     /// A stride between teams at which their lanes fall into different banks.
@@ -314,33 +337,39 @@ impl Plan {
             return bytes;
         }
         // 128 bytes are all banks once.
-        let lanes = (self.team_threads * self.real).next_multiple_of(8) % 128;
+        let lanes = (self.team_threads * self.real).next_multiple_of(16) % 128;
         let offset = (lanes + 128 - bytes % 128) % 128;
         bytes + offset
     }
 
     fn gradient_bytes(&self) -> usize {
         let over_time = |axis: usize, values: usize| if axis == 1 { values } else { 0 };
-        8 * (2 * (self.bandwidth() + 1) * self.block()
-            + 2 * self.equations * (self.states + 1)
-            + self.states * (self.pair_rows + self.triple_rows)
-            + self.equations
-            + self.initial
-            + self.step_states
-            + over_time(self.coefficient_points, self.coefficients)
-            + over_time(self.rhs_points, self.equations)
-            + over_time(self.step_points, self.step_states))
+        let (e, k) = (self.equations, self.states);
+        let z = (self.bandwidth() + 1) * self.block();
+        doubles([
+            z,
+            z,
+            2 * e * (k | 1),
+            2 * e,
+            k * self.pair_rows,
+            k * self.triple_rows,
+            e + self.initial,
+            self.step_states,
+            over_time(self.coefficient_points, self.coefficients),
+            over_time(self.rhs_points, e),
+            over_time(self.step_points, self.step_states),
+        ])
     }
 
     fn tangent_rows_bytes(&self) -> usize {
-        let rows = 4 * self.pair_rows + 6 * self.triple_rows;
-        8 * ((self.bandwidth() + 1) * self.block()
-            + 2 * self.equations * (self.states + 1)
-            + self.states * rows)
+        let (e, k) = (self.equations, self.states);
+        let z = (self.bandwidth() + 1) * self.block();
+        let (pair, triple) = (2 * k * self.pair_rows, 3 * k * self.triple_rows);
+        doubles([z, 2 * e * k, 2 * e, pair, pair, triple, triple])
             + array(self.coefficients, self.real)
     }
 
-    /// Shared memory of a team, if `others` take turns in what solves leave.
+    /// Memory of a team, if `others` take turns in what solves leave.
     fn team_bytes(&self, others: usize) -> usize {
         self.spread(
             self.rows_bytes()
@@ -350,11 +379,11 @@ impl Plan {
         )
     }
 
-    /// Shared memory of a team, of the forward kernels: the stack of the square root has its turn
+    /// Memory of a team, of the forward kernels: the stack of the square root has its turn
     /// before substitution and residual.
     pub fn forward_bytes(&self) -> usize {
-        let stack = if self.kind == Kind::Global { 0 } else { self.stack_values() };
-        let eliminating = self.rows_bytes() + self.banded_bytes() + array(stack, self.real);
+        let stack = array(self.stack_values(), self.real);
+        let eliminating = self.rows_bytes() + self.banded_bytes() + stack;
         self.team_bytes(0).max(self.spread(eliminating))
     }
 
@@ -370,7 +399,7 @@ impl Plan {
 
     /// Of the kernels of the defects.
     pub fn defects_bytes(&self) -> usize {
-        self.spread(self.rows_bytes() + 8 * self.block() + self.residual_bytes())
+        self.spread(self.rows_bytes() + array(self.block(), 8) + self.residual_bytes())
     }
 
     fn most_team_bytes(&self) -> usize {
@@ -379,14 +408,16 @@ impl Plan {
 
     /// Of a part of so many systems.
     pub fn workspace(&self, systems: usize) -> Workspace {
-        let mut bytes = 0;
+        let mut bytes = 0_usize;
         let mut part = |values: usize, size: usize| {
             let offset = bytes;
-            bytes += (systems * values * size).next_multiple_of(ALIGNMENT);
+            let of_all = systems.saturating_mul(values).saturating_mul(size);
+            let padded = of_all.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX);
+            bytes = bytes.saturating_add(padded);
             offset
         };
-        let window = match self.kind {
-            Kind::Global => self.window_values() + self.stack_values(),
+        let memory = match self.kind {
+            Kind::Global => self.common_bytes() + self.most_team_bytes(),
             Kind::Warp | Kind::Block => 0,
         };
         Workspace {
@@ -395,10 +426,40 @@ impl Plan {
             substituted: part(self.unknowns(), 8),
             direction: part(self.unknowns(), 8),
             tangent_rhs: part(self.unknowns(), 8),
-            window: part(window, self.real),
+            memory: part(memory, 1),
             bytes,
         }
     }
+}
+
+/// The sizes themselves, before anything is computed from them.
+fn check_counts(shape: &ProblemShape) -> Result<()> {
+    let [_, _, e, k, qc] = shape.coefficients;
+    let [_, i, _, j] = shape.initial_values;
+    let product =
+        |sizes: &[usize]| sizes.iter().fold(1_usize, |product, &n| product.saturating_mul(n));
+    // A smoothness row is on at most three points; the table with its products has (3Q)² values.
+    let row = 3 * shape.derivatives().min(MOST_VALUES);
+    let unknowns = product(&[shape.points, k, shape.derivatives()]).saturating_add(1);
+    for (argument, what, values) in [
+        ("coefficients", "the smoothness rows of a state", product(&[row, row + 1])),
+        ("coefficients", "the unknowns of a system", unknowns),
+        ("coefficients", "the equation rows of a time point", product(&[2, e, k, qc])),
+        ("initial_values", "the initial values of a system", product(&[i, k, j])),
+        ("steps", "the steps of a system", product(&[shape.points, shape.steps[2]])),
+    ] {
+        check_count(argument, what, values)?;
+    }
+    Ok(())
+}
+
+fn check_count(argument: &str, what: &str, values: usize) -> Result<()> {
+    if values <= MOST_VALUES {
+        return Ok(());
+    }
+    let message =
+        format!("{what} have {values} values, at most {MOST_VALUES} are possible on a device");
+    Err(Error::argument(argument, message))
 }
 
 impl fmt::Display for Plan {
@@ -406,7 +467,7 @@ impl fmt::Display for Plan {
         let place = if self.kind == Kind::Global { "global" } else { "shared" };
         write!(
             f,
-            "team of {} threads a system, {} to a block, P = {}, border {}, window in {place} memory",
+            "team of {} threads a system, {} to a block, P = {}, border {}, working in {place} memory",
             self.team_threads,
             self.teams_of_block(),
             self.block(),

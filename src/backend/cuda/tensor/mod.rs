@@ -26,6 +26,7 @@ use crate::tape::Array;
 use crate::{Real, Result};
 use norm::{Norm, Places};
 use parameters::{ReduceFunction, Update, Walk, binary_code, unary_code};
+use product::Products;
 use reduction::{Target, Term, Terms};
 use solve::OdeSolver;
 use storage::Storage;
@@ -38,6 +39,8 @@ pub struct Cuda {
     kernels: Arc<TapeKernels>,
     /// Where norms go.
     places: Places,
+    /// Whether cuBLAS multiplies large matrices where this machine has it.
+    cublas: bool,
 }
 
 impl std::fmt::Debug for Cuda {
@@ -59,10 +62,24 @@ impl Cuda {
     /// This GPU.
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error::Device) when the kernels cannot be loaded.
+    /// [`Error::Device`](crate::Error::Device) when the kernels cannot be loaded,
+    /// [`Error::Argument`](crate::Error::Argument) when `MECHANISTIC_CUBLAS` is not understood.
     pub fn on(device: &Arc<CudaDevice>) -> Result<Self> {
         let kernels = Arc::new(TapeKernels::new(device)?);
-        Ok(Cuda { device: device.clone(), kernels, places: Places::default() })
+        let cublas = product::cublas_is_wanted()?;
+        Ok(Cuda { device: device.clone(), kernels, places: Places::default(), cublas })
+    }
+
+    /// Whether NVIDIA's cuBLAS multiplies large matrices, where this machine has it (`libcublas.so`
+    /// or `libcublas.so.12`). It does unless the environment variable `MECHANISTIC_CUBLAS` is
+    /// `off`. Either way f32 is multiplied and added up in f32, and a run on the same GPU with the
+    /// same libraries gives the same bits again; another version of cuBLAS may not.
+    pub fn with_cublas(self, wanted: bool) -> Self {
+        Cuda { cublas: wanted, ..self }
+    }
+
+    fn products(&self) -> Products<'_> {
+        Products { device: &self.device, kernels: &self.kernels, cublas: self.cublas }
     }
 
     /// Waits until everything asked for so far is done.
@@ -244,7 +261,7 @@ impl Backend for Cuda {
         c: &mut Array<T, Cuda>,
     ) -> Result<()> {
         let operands = [&self.read(a)?, &self.read(b)?];
-        product::multiply(&self.device, &self.kernels, product, None, operands, &mut self.write(c)?)
+        self.products().multiply(product, None, operands, &mut self.write(c)?)
     }
 
     fn matmul_adjoint<T: Real>(
@@ -260,8 +277,7 @@ impl Backend for Cuda {
             Side::A => [&gc, &other],
             Side::B => [&other, &gc],
         };
-        let g = &mut self.write(g)?;
-        product::multiply(&self.device, &self.kernels, product, Some(side), operands, g)
+        self.products().multiply(product, Some(side), operands, &mut self.write(g)?)
     }
 
     fn sum<T: Real>(
@@ -557,9 +573,10 @@ impl Backend for Cuda {
         cotangent: &Array<T, Cuda>,
         gradients: [Option<&mut Array<T, Cuda>>; 4],
     ) -> Result<()> {
-        let found = solver.vjp(&self.device, inputs, cotangent)?;
+        let wanted = gradients.each_ref().map(Option::is_some);
+        let found = solver.vjp(&self.device, inputs, cotangent, wanted)?;
         for (gradient, found) in gradients.into_iter().zip(found) {
-            if let Some(gradient) = gradient {
+            if let (Some(gradient), Some(found)) = (gradient, found) {
                 let walk = Walk::new(&[gradient.len()], [&[1], &[1]])?;
                 self.kernels.copy(&walk, &found.view(), &mut self.write(gradient)?, true)?;
             }

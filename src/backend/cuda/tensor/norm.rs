@@ -18,16 +18,29 @@ const MOST_BLOCKS: usize = 256;
 /// Places in the program's memory that the device can write to while the program goes on: kept,
 /// because making one waits for the device.
 #[derive(Clone, Default)]
-pub struct Places(Arc<Mutex<Vec<PinnedHostSlice<f64>>>>);
+pub struct Places(Arc<Mutex<Vec<Place>>>);
+
+/// One of them.
+struct Place {
+    memory: PinnedHostSlice<f64>,
+    device: Arc<CudaDevice>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.device.make_current();
+    }
+}
 
 impl Places {
-    fn take(&self, device: &CudaDevice) -> Result<PinnedHostSlice<f64>> {
+    fn take(&self, device: &Arc<CudaDevice>) -> Result<Place> {
         if let Some(place) = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop() {
             return Ok(place);
         }
         // SAFETY: the device writes to it before it is read.
-        unsafe { device.stream().context().alloc_pinned(1) }
-            .map_err(while_doing("allocating a place for the gradient's norm"))
+        let memory = unsafe { device.stream().context().alloc_pinned(1) }
+            .map_err(while_doing("allocating a place for the gradient's norm"))?;
+        Ok(Place { memory, device: device.clone() })
     }
 }
 
@@ -38,7 +51,7 @@ pub struct Norm(Arc<Pending>);
 struct Pending {
     on_device: Buffer<f64>,
     /// `None` only while it is dropped.
-    place: Option<PinnedHostSlice<f64>>,
+    place: Option<Place>,
     places: Places,
 }
 
@@ -78,7 +91,7 @@ impl Norm {
         let mut place = places.take(device)?;
         device
             .stream()
-            .memcpy_dtoh(&on_device.view(), &mut place)
+            .memcpy_dtoh(&on_device.view(), &mut place.memory)
             .map_err(while_doing("copying the gradient's norm from the device"))?;
         Ok(Norm(Arc::new(Pending { on_device, place: Some(place), places: places.clone() })))
     }
@@ -91,6 +104,6 @@ impl Norm {
     /// Its number; waits until the device has come that far.
     pub fn value(&self) -> Result<f64> {
         let place = self.0.place.as_ref().expect("it is there until it is dropped");
-        Ok(place.as_slice().map_err(while_doing("waiting for the gradient's norm"))?[0])
+        Ok(place.memory.as_slice().map_err(while_doing("waiting for the gradient's norm"))?[0])
     }
 }

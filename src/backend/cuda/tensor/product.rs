@@ -1,17 +1,19 @@
-//! Matrix products: tiles for matrices, sums for what is too thin for them.
+//! Matrix products: cuBLAS or tiles for matrices, sums for what is too thin for them.
 
 use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
 use super::super::device::CudaDevice;
+use super::super::launch::cublas::Gemm;
 use super::super::launch::tape::{TILE, TapeKernels};
 use super::super::memory::Buffer;
 use super::parameters::{MatMul, ReduceFunction, Walk};
 use super::reduction::{Target, Term, Terms, reduce, sum_splits};
+use crate::Real;
 use crate::backend::function::Side;
 use crate::backend::product::Product;
-use crate::{Real, Result};
+use crate::error::{Error, Result};
 
 /// Rows or columns below which most of a tile would be empty.
 const THIN: usize = 16;
@@ -43,21 +45,110 @@ impl Strided {
             Some(Side::B) => Strided { sizes: [k, m, n], a: [1, k], b: [n, 1], batch: [b, a, c] },
         }
     }
+    /// Over the elements of the batch that c has, and over those that are summed into one.
+    fn walks(&self, product: &Product) -> Result<(Walk, Walk)> {
+        let of = |kept: bool| -> Result<Walk> {
+            let axes = 0..product.batch.len();
+            let axes: Vec<usize> = axes.filter(|&i| (self.batch[0][i] != 0) == kept).collect();
+            let pick = |from: &[usize]| -> Vec<usize> { axes.iter().map(|&i| from[i]).collect() };
+            let strides = self.batch.each_ref().map(|strides| pick(strides));
+            Walk::new(&pick(&product.batch), strides.each_ref().map(|strides| &strides[..]))
+        };
+        Ok((of(true)?, of(false)?))
+    }
+
+    /// The transposed products as cuBLAS takes them in one call; `None` for empty ones, for those
+    /// whose batch has no single stride or is summed over, and for sizes beyond 32 bits.
+    fn gemm(&self, kept: &Walk, reduced: &Walk, add: bool) -> Option<Gemm> {
+        let [m, k, n] = self.sizes;
+        if k == 0 || kept.size == 0 || reduced.size != 1 || kept.axes > 1 {
+            return None;
+        }
+        let (transposed_a, leading_a) = stored(self.a, m, k)?;
+        let (transposed_b, leading_b) = stored(self.b, k, n)?;
+        let small = |size: usize| i32::try_from(size).ok();
+        let [stride_c, stride_a, stride_b] = [0, 1, 2].map(|operand| kept.stride[operand][0]);
+        Some(Gemm {
+            sizes: [small(n)?, small(m)?, small(k)?],
+            transposed: [transposed_b, transposed_a],
+            leading: [small(leading_b)?, small(leading_a)?, small(n)?],
+            strides: [stride_b, stride_a, stride_c],
+            batch: i32::try_from(kept.size).ok()?,
+            add,
+        })
+    }
 }
 
-/// c = a·b, or with an adjoint's side c += gc·bᵀ or aᵀ·gc, summed over the batch where c repeats.
-pub fn multiply<T: Real>(
-    device: &Arc<CudaDevice>,
-    kernels: &TapeKernels,
-    product: &Product,
-    adjoint: Option<Side>,
-    [a, b]: [&CudaView<'_, T>; 2],
-    c: &mut CudaViewMut<'_, T>,
-) -> Result<()> {
-    let strided = Strided::new(product, adjoint);
-    let add = adjoint.is_some();
-    let [m, k, n] = strided.sizes;
-    if m < THIN || n < THIN {
+/// Whether a matrix with these strides is stored column by column instead of row by row, and the
+/// distance between its columns or rows.
+fn stored([row, column]: [usize; 2], rows: usize, columns: usize) -> Option<(bool, usize)> {
+    match (row, column) {
+        (leading, 1) if leading >= columns => Some((false, leading)),
+        (1, leading) if leading >= rows => Some((true, leading)),
+        _ => None,
+    }
+}
+
+/// The environment variable that keeps products from cuBLAS.
+const VARIABLE: &str = "MECHANISTIC_CUBLAS";
+
+/// Whether products go to cuBLAS where it is present: unless the environment says `off`.
+///
+/// # Errors
+/// [`Error::Argument`] if the environment says anything else.
+pub fn cublas_is_wanted() -> Result<bool> {
+    match std::env::var(VARIABLE).unwrap_or_default().as_str() {
+        "" | "on" => Ok(true),
+        "off" => Ok(false),
+        other => Err(Error::argument(VARIABLE, format!("expected on or off, got `{other}`"))),
+    }
+}
+
+/// What multiplies.
+pub struct Products<'a> {
+    pub device: &'a Arc<CudaDevice>,
+    pub kernels: &'a TapeKernels,
+    /// Whether cuBLAS does where it is present.
+    pub cublas: bool,
+}
+
+impl Products<'_> {
+    /// c = a·b, or with an adjoint's side c += gc·bᵀ or aᵀ·gc, summed over the batch where c
+    /// repeats.
+    pub fn multiply<T: Real>(
+        &self,
+        product: &Product,
+        adjoint: Option<Side>,
+        [a, b]: [&CudaView<'_, T>; 2],
+        c: &mut CudaViewMut<'_, T>,
+    ) -> Result<()> {
+        let strided = Strided::new(product, adjoint);
+        let add = adjoint.is_some();
+        let [m, _, n] = strided.sizes;
+        if m < THIN || n < THIN {
+            return self.sum_products(product, &strided, add, [a, b], c);
+        }
+        let (kept, reduced) = strided.walks(product)?;
+        if self.cublas
+            && let Some(gemm) = strided.gemm(&kept, &reduced, add)
+            && let Some(cublas) = self.device.cublas()?
+        {
+            // Row by row read column by column is the transpose: cᵀ = bᵀ·aᵀ.
+            return cublas.multiply(self.device, &gemm, b, a, c);
+        }
+        self.multiply_tiles(&strided, (kept, reduced), add, [a, b], c)
+    }
+
+    /// Every element of c as a sum over k.
+    fn sum_products<T: Real>(
+        &self,
+        product: &Product,
+        strided: &Strided,
+        add: bool,
+        [a, b]: [&CudaView<'_, T>; 2],
+        c: &mut CudaViewMut<'_, T>,
+    ) -> Result<()> {
+        let [m, k, n] = strided.sizes;
         let over = |batch: &[usize], own: [usize; 3]| [batch, &own].concat();
         let shape = [&product.batch[..], &[m, n, k]].concat();
         let [batch_c, batch_a, batch_b] = &strided.batch;
@@ -69,50 +160,48 @@ pub fn multiply<T: Real>(
             mask: None,
         };
         let strides = &over(batch_c, [n, 1, 0]);
-        return reduce(
-            device,
-            kernels,
-            &shape,
-            &terms,
-            Target { data: c, offset: 0, strides, add },
-        );
+        let target = Target { data: c, offset: 0, strides, add };
+        reduce(self.device, self.kernels, &shape, &terms, target)
     }
 
-    let of = |kept: bool| -> Result<Walk> {
-        let axes = 0..product.batch.len();
-        let axes: Vec<usize> = axes.filter(|&i| (strided.batch[0][i] != 0) == kept).collect();
-        let pick = |from: &[usize]| -> Vec<usize> { axes.iter().map(|&i| from[i]).collect() };
-        let strides = strided.batch.each_ref().map(|strides| pick(strides));
-        Walk::new(&pick(&product.batch), strides.each_ref().map(|strides| &strides[..]))
-    };
-    let (kept, reduced) = (of(true)?, of(false)?);
-    let tiles = m.div_ceil(TILE) * n.div_ceil(TILE) * kept.size as usize;
-    let slabs = k.div_ceil(DEPTH) * reduced.size as usize;
-    let splits = match tiles {
-        1..BUSY_TILES => BUSY_TILES.div_ceil(tiles).min(slabs / SLABS).max(1),
-        _ => 1,
-    };
-    let len = c.len();
-    let matmul = MatMul {
-        kept,
-        reduced,
-        m: m as i64,
-        k: k as i64,
-        n: n as i64,
-        a_row: strided.a[0] as i64,
-        a_column: strided.a[1] as i64,
-        b_row: strided.b[0] as i64,
-        b_column: strided.b[1] as i64,
-        split_stride: 0,
-        splits: 1,
-        add: i32::from(add),
-    };
-    if splits == 1 {
-        return kernels.matmul(&matmul, a, b, c);
+    /// Tiles of c by this library's kernel.
+    fn multiply_tiles<T: Real>(
+        &self,
+        strided: &Strided,
+        (kept, reduced): (Walk, Walk),
+        add: bool,
+        [a, b]: [&CudaView<'_, T>; 2],
+        c: &mut CudaViewMut<'_, T>,
+    ) -> Result<()> {
+        let [m, k, n] = strided.sizes;
+        let tiles = m.div_ceil(TILE) * n.div_ceil(TILE) * kept.size as usize;
+        let slabs = k.div_ceil(DEPTH) * reduced.size as usize;
+        let splits = match tiles {
+            1..BUSY_TILES => BUSY_TILES.div_ceil(tiles).min(slabs / SLABS).max(1),
+            _ => 1,
+        };
+        let len = c.len();
+        let matmul = MatMul {
+            kept,
+            reduced,
+            m: m as i64,
+            k: k as i64,
+            n: n as i64,
+            a_row: strided.a[0] as i64,
+            a_column: strided.a[1] as i64,
+            b_row: strided.b[0] as i64,
+            b_column: strided.b[1] as i64,
+            split_stride: 0,
+            splits: 1,
+            add: i32::from(add),
+        };
+        if splits == 1 {
+            return self.kernels.matmul(&matmul, a, b, c);
+        }
+        // c is contiguous, so each split's result has c's own layout.
+        let mut scratch = Buffer::<T>::unwritten(self.device, "partial products", len * splits)?;
+        let matmul = MatMul { split_stride: len as i64, splits: splits as i32, add: 0, ..matmul };
+        self.kernels.matmul(&matmul, a, b, &mut scratch.view_mut())?;
+        sum_splits(self.kernels, &scratch.view(), splits, c, add)
     }
-    // c is contiguous, so each split's result has c's own layout.
-    let mut scratch = Buffer::<T>::unwritten(device, "partial products", len * splits)?;
-    let matmul = MatMul { split_stride: len as i64, splits: splits as i32, add: 0, ..matmul };
-    kernels.matmul(&matmul, a, b, &mut scratch.view_mut())?;
-    sum_splits(kernels, &scratch.view(), splits, c, add)
 }

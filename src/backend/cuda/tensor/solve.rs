@@ -37,18 +37,22 @@ impl<T: Real> OdeSolver<T> {
         self.solver.solve(values(device, inputs)?, solution.buffer_mut().write(device)?)
     }
 
-    /// The vector-Jacobian product with respect to every input.
+    /// The vector-Jacobian product with respect to the inputs that are wanted.
     pub fn vjp(
         &mut self,
         device: &Arc<CudaDevice>,
         inputs: [&Array<T, Cuda>; 4],
         cotangent: &Array<T, Cuda>,
-    ) -> Result<[Buffer<T>; 4]> {
-        let what = "a gradient of the solve";
-        let [a, b, c, d] = inputs.map(|input| Buffer::unwritten(device, what, input.len()));
-        let mut found = [a?, b?, c?, d?];
+        wanted: [bool; 4],
+    ) -> Result<[Option<Buffer<T>>; 4]> {
+        let gradient = |index: usize| {
+            let allocate =
+                || Buffer::unwritten(device, "a gradient of the solve", inputs[index].len());
+            wanted[index].then(allocate).transpose()
+        };
+        let mut found = [gradient(0)?, gradient(1)?, gradient(2)?, gradient(3)?];
         let cotangent = cotangent.buffer().read(device)?;
-        let targets = found.each_mut().map(Some);
+        let targets = found.each_mut().map(Option::as_mut);
         self.solver.vjp(values(device, inputs)?, cotangent, None, targets)?;
         Ok(found)
     }

@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::super::device::CudaDevice;
 use super::super::memory::Buffer;
-use crate::Result;
 use crate::backend::Element;
+use crate::error::{Error, Result};
 use crate::tape::Array;
 
 /// What the errors call an array of the tape.
@@ -59,7 +59,12 @@ impl<E: Element> Storage<E> {
     }
 
     /// Where the device can read it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if it lies on another device, [`Error::OutOfMemory`],
+    /// [`Error::Device`].
     pub fn read(&self, device: &Arc<CudaDevice>) -> Result<&Buffer<E>> {
+        self.check_device(device)?;
         if let Some(buffer) = self.device.get() {
             return Ok(buffer);
         }
@@ -79,8 +84,21 @@ impl<E: Element> Storage<E> {
         Ok(Arc::get_mut(shared).expect("it is the only one"))
     }
 
+    fn check_device(&self, device: &CudaDevice) -> Result<()> {
+        let lies_on = self.device.get().map(|buffer| buffer.device().ordinal());
+        match lies_on.filter(|ordinal| *ordinal != device.ordinal()) {
+            None => Ok(()),
+            Some(other) => {
+                let own = device.ordinal();
+                let message = format!("lies on cuda:{other}, the tape computes on cuda:{own}");
+                Err(Error::argument("array", message))
+            }
+        }
+    }
+
     /// All zero, on the device.
     pub fn clear(&mut self, device: &Arc<CudaDevice>) -> Result<()> {
+        self.check_device(device)?;
         let unique = self.device.get_mut().and_then(Arc::get_mut);
         match unique {
             Some(buffer) => buffer.fill_zero(WHAT)?,

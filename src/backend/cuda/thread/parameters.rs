@@ -37,6 +37,26 @@ pub struct ThreadRing {
     pub capacity: i32,
     /// Offset of the sums over time, in doubles.
     pub sums: i32,
+    /// Along the array's time axis.
+    pub points: i32,
+}
+
+/// How time is cut into chunks.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadChunks {
+    /// log₂ C.
+    pub bits: i32,
+    /// Storage of results and gradients.
+    pub results: i32,
+    /// Doubles of shared memory of a warp.
+    pub warp_values: i32,
+    /// Offset of the spikes in them.
+    pub scratch: i32,
+    /// (tiles, N, P·P, 32).
+    pub spikes: *mut f64,
+    /// (tiles, SEPARATOR_VALUES, 32).
+    pub separators: *mut f64,
 }
 
 /// What all kernels of the path take.
@@ -67,6 +87,8 @@ pub struct ThreadProblem {
     pub given: *mut f64,
     /// (tiles, N, P, 32), with refinement only.
     pub direction: *mut f64,
+    /// Read by the kernels of chunks only.
+    pub chunks: ThreadChunks,
 }
 
 /// Of `thread_solve`.
@@ -222,10 +244,13 @@ mod tests {
             ("THREAD_TABLE".to_owned(), TABLE),
         ];
         expected.extend(layout!(ThreadRows: table, gram, single_gram));
-        expected.extend(layout!(ThreadRing: values, slots, capacity, sums));
+        expected.extend(layout!(ThreadRing: values, slots, capacity, sums, points));
+        expected.extend(layout!(ThreadChunks:
+            bits, results, warp_values, scratch, spikes, separators,
+        ));
         expected.extend(layout!(ThreadProblem:
             problem, rows, coefficients, rhs, initial_values, steps, unknowns, factor, solution,
-            vector, given, direction,
+            vector, given, direction, chunks,
         ));
         expected.extend(layout!(ThreadSolve: common, solution, epsilon, status));
         expected.extend(layout!(ThreadAdjoint:

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use super::chunks::Chunks;
 use super::parameters::{ThreadRing, ThreadRows};
+use crate::backend::cuda::device::Limits;
 use crate::options::{Formulation, Options, Smoothness};
 use crate::real::Real;
 use crate::rows::pair_rows;
@@ -12,6 +14,26 @@ use crate::shape::{ProblemShape, stride};
 pub const TILE: usize = 32;
 /// (K, Q) for which there are kernels: as in `kernels/thread_sizes.cuh`.
 const SIZES: [(usize, usize); 6] = [(1, 2), (1, 3), (1, 4), (2, 2), (2, 3), (3, 2)];
+/// The same for chunks.
+const CHUNK_SIZES: [(usize, usize); 4] = [(1, 2), (1, 3), (1, 4), (2, 2)];
+
+// What a time point costs, as the simulator counts it (solve + gradient):
+//
+//     (K, Q), precision                          (1, 3)       (2, 2)       (2, 3)
+//     warp instructions, system a thread, f64    3448         5758         8782
+//     the same, f32 with the square root         6977                      17598
+//     chunk a thread                             5037         9144
+//     each level of the separators (a chunk's)   2286         3670
+//
+// In units of the first line: 2 for the square root, at most 5/3 for a chunk's point, 3/4 for a level.
+// A warp moves 51 to 73 kB a point, half as much again with chunks, and a multiprocessor's share of
+// the memory's bandwidth is about 10 bytes a clock: 1.5 units a warp; a third of that while all fits the
+// second-level cache.
+
+/// Warp schedulers of a multiprocessor: each issues one instruction a clock.
+const SCHEDULERS: f64 = 4.0;
+/// Bytes of a workspace that stays in the second-level cache, which has 40 MiB or more on data-centre GPUs.
+const CACHE: usize = 32 << 20;
 /// Most bytes of shared memory a block: what every device gives without being asked.
 const MOST_SHARED: usize = 48 << 10;
 /// Where the arrays of the workspace begin: at multiples of this.
@@ -26,6 +48,10 @@ pub struct Plan {
     pub size: (usize, usize),
     /// Whether the rows themselves are factorised.
     pub square_root: bool,
+    /// Steps of refinement.
+    pub refinement: usize,
+    /// How the time axis is cut, if it is: then a thread holds a chunk, else a system.
+    pub chunks: Option<Chunks>,
     /// Smoothness rows.
     pub rows: ThreadRows,
     /// Staging for solution and defects.
@@ -34,11 +60,11 @@ pub struct Plan {
     pub adjoint: Staging,
     /// Staging for the tangent.
     pub tangent: Staging,
+    /// Bytes of a value of the factor.
     value_bytes: usize,
-    refined: bool,
 }
 
-/// Layout of a block's shared memory.
+/// Layout of a warp's shared memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Staging {
     /// Of coefficients, right-hand side, initial values, steps.
@@ -47,6 +73,8 @@ pub struct Staging {
     pub unknowns: ThreadRing,
     /// Of the inputs' directions.
     pub directions: [ThreadRing; 4],
+    /// Of the spikes of chunks: where they begin, in doubles.
+    pub scratch: usize,
     /// All of it, in bytes.
     pub bytes: usize,
 }
@@ -64,6 +92,10 @@ pub struct Workspace {
     pub given: Option<usize>,
     /// Of their result.
     pub direction: Option<usize>,
+    /// Of the chunks' spikes.
+    pub spikes: Option<usize>,
+    /// Of what the chunks have of their separators.
+    pub separators: Option<usize>,
     /// Of everything.
     pub bytes: usize,
 }
@@ -71,30 +103,34 @@ pub struct Workspace {
 /// How one input is staged.
 #[derive(Clone, Copy)]
 struct Staged {
-    /// V.
+    /// V, of the longest chunk if time is cut.
     values: usize,
-    /// Whether all systems have the same: nothing to stage but a gradient.
+    /// Whether all lanes have the same: nothing to stage but a gradient.
     shared: bool,
     /// Whether all points have the same: all values stay in the ring.
     still: bool,
+    /// Points along its time axis.
+    points: usize,
 }
 
 impl Staged {
-    fn of(shape: &ProblemShape) -> [Self; 4] {
+    fn of(shape: &ProblemShape, chunks: Option<Chunks>) -> [Self; 4] {
         let [cb, cn, e, k, q] = shape.coefficients;
         let [rb, rn, _] = shape.rhs;
         let [ib, i, _, j] = shape.initial_values;
         let [sb, sn, sk] = shape.steps;
-        let input = |batch, points, values| Staged {
-            values: points * values,
-            shared: batch == 1,
-            still: stride(points, 1) == 0,
+        let longest = chunks.map_or(usize::MAX, |chunks| chunks.longest(shape.points));
+        let input = |batch, points: usize, values, still| Staged {
+            values: points.min(longest).saturating_mul(values),
+            shared: if chunks.is_some() { still } else { batch == 1 },
+            still,
+            points,
         };
         [
-            input(cb, cn, e * k * q),
-            input(rb, rn, e),
-            Staged { values: i * k * j, shared: ib == 1, still: false },
-            input(sb, sn, sk),
+            input(cb, cn, e * k * q, stride(cn, 1) == 0),
+            input(rb, rn, e, stride(rn, 1) == 0),
+            input(ib, i, k * j, false),
+            input(sb, sn, sk, stride(sn, 1) == 0),
         ]
     }
 
@@ -110,7 +146,7 @@ impl Staged {
 }
 
 impl Staging {
-    fn add_ring<T>(&mut self, values: usize, capacity: usize) -> ThreadRing {
+    fn add_ring<T>(&mut self, values: usize, points: usize, capacity: usize) -> ThreadRing {
         let slots = self.bytes / size_of::<T>();
         let pitch = capacity + 32 / size_of::<T>() - 1;
         self.bytes = (self.bytes + TILE * pitch * size_of::<T>()).next_multiple_of(8);
@@ -119,6 +155,7 @@ impl Staging {
             slots: slots as i32,
             capacity: capacity as i32,
             sums: 0,
+            points: points as i32,
         }
     }
 
@@ -127,22 +164,31 @@ impl Staging {
         self.bytes += TILE * (values | 1) * 8;
     }
 
-    fn new<T>(shape: &ProblemShape, gradients: bool, directions: bool) -> Self {
+    fn new<T>(
+        shape: &ProblemShape,
+        chunks: Option<Chunks>,
+        gradients: bool,
+        directions: bool,
+    ) -> Self {
         let mut staging = Staging::default();
-        let inputs = Staged::of(shape);
+        let inputs = Staged::of(shape, chunks);
         let ring = |staging: &mut Staging, input: &Staged, wanted: bool| {
             if wanted && input.values > 0 {
-                staging.add_ring::<T>(input.values, input.capacity::<T>())
+                staging.add_ring::<T>(input.values, input.points, input.capacity::<T>())
             } else {
                 ThreadRing { values: input.values as i32, ..ThreadRing::default() }
             }
         };
         let two_windows = 2 * 64 / size_of::<T>();
-        staging.unknowns = staging.add_ring::<T>(shape.points * shape.block(), two_windows);
+        let longest = chunks.map_or(shape.points, |chunks| chunks.longest(shape.points));
+        staging.unknowns =
+            staging.add_ring::<T>(longest * shape.block(), shape.points, two_windows);
         // They pass in sweeps in which the inputs do not: the inputs' rings lie in the same place.
         let unknowns_bytes = std::mem::take(&mut staging.bytes);
         staging.inputs = inputs.map(|input| {
-            let mut ring = ring(&mut staging, &input, gradients || !input.shared);
+            // The gradient of what the systems of a tile share is added up in its ring.
+            let summed = gradients && chunks.is_none();
+            let mut ring = ring(&mut staging, &input, summed || !input.shared);
             if gradients && input.still {
                 staging.add_sums(&mut ring, input.values);
             }
@@ -151,43 +197,158 @@ impl Staging {
         staging.directions =
             inputs.map(|input| ring(&mut staging, &input, directions && !input.shared));
         staging.bytes = staging.bytes.max(unknowns_bytes);
+        if chunks.is_some() {
+            staging.scratch = staging.bytes / 8;
+            let p = shape.block();
+            let factorised = p * p + upper(p);
+            let values = 2 * p + if gradients || directions { 0 } else { factorised };
+            staging.bytes += TILE * values * 8;
+        }
         staging
     }
 }
 
+/// Values of an upper triangle.
+fn upper(block: usize) -> usize {
+    block * (block + 1) / 2
+}
+
 impl Plan {
-    /// For problems of this shape, if the path takes them.
+    /// A system a thread, if there are kernels for problems of this shape.
     pub fn new<T: Real>(shape: &ProblemShape, options: &Options) -> Option<Self> {
-        let size = (shape.states(), shape.derivatives());
         let square_root = options.square_root_in::<T>();
         let is_single = size_of::<T>() == 4;
-        let taken = SIZES.contains(&size)
-            && options.formulation == Formulation::LeastSquares
-            && !options.periodic
-            && options.smoothness != Smoothness::TaylorCentral
-            && (is_single || !square_root);
-        // Within a system the kernels count with 32 bits.
-        let most = Staged::of(shape).map(|input| input.values).into_iter().max()?;
-        let countable = most.max(shape.points.checked_mul(shape.block())?) < (1 << 30);
-        let still = Staged::of(shape).into_iter().filter(|input| input.still);
-        let stageable =
-            still.map(|input| input.values).max().unwrap_or(0) <= MOST_SHARED / TILE / 8;
-        if !(taken && countable && stageable) {
+        if !(Self::takes(shape, options, None) && (is_single || !square_root)) {
             return None;
         }
         let plan = Plan {
             points: shape.points,
-            size,
+            size: (shape.states(), shape.derivatives()),
             square_root,
+            refinement: options.refinement_in::<T>(),
+            chunks: None,
             rows: ThreadRows::new(&pair_rows(options, shape.order()), square_root),
-            forward: Staging::new::<T>(shape, false, false),
-            adjoint: Staging::new::<T>(shape, true, false),
-            tangent: Staging::new::<T>(shape, false, true),
+            forward: Staging::new::<T>(shape, None, false, false),
+            adjoint: Staging::new::<T>(shape, None, true, false),
+            tangent: Staging::new::<T>(shape, None, false, true),
             value_bytes: size_of::<T>(),
-            refined: options.refinement_in::<T>() > 0,
         };
-        let bytes = [&plan.forward, &plan.adjoint, &plan.tangent].map(|staging| staging.bytes);
-        (bytes.into_iter().max()? <= MOST_SHARED).then_some(plan)
+        (plan.most_bytes() <= MOST_SHARED).then_some(plan)
+    }
+
+    /// A chunk a thread, in double precision also for problems in single precision: the errors of
+    /// a separator's block grow with the square of the condition number, as those of M do, so that
+    /// rounding it to single precision would lose what the square root keeps. In its stead there is
+    /// Cholesky's method in double precision, refined as that is.
+    pub fn chunked<T: Real>(
+        shape: &ProblemShape,
+        options: &Options,
+        chunks: Chunks,
+        shared_memory: usize,
+    ) -> Option<Self> {
+        let is_single = size_of::<T>() == 4;
+        let chunks = Some(chunks);
+        if !(Self::takes(shape, options, chunks) && is_single == options.square_root_in::<T>()) {
+            return None;
+        }
+        let plan = Plan {
+            points: shape.points,
+            size: (shape.states(), shape.derivatives()),
+            square_root: false,
+            refinement: options.refinement_in::<f64>(),
+            chunks,
+            rows: ThreadRows::new(&pair_rows(options, shape.order()), false),
+            forward: Staging::new::<f64>(shape, chunks, false, false),
+            adjoint: Staging::new::<f64>(shape, chunks, true, false),
+            tangent: Staging::new::<f64>(shape, chunks, false, true),
+            value_bytes: size_of::<f64>(),
+        };
+        let bytes = plan.block_bytes(plan.most_bytes());
+        (bytes <= shared_memory).then_some(plan)
+    }
+
+    /// The one of these that takes the least time.
+    pub fn best<T: Real>(shape: &ProblemShape, options: &Options, limits: &Limits) -> Option<Self> {
+        let whole = Plan::new::<T>(shape, options);
+        let chunked = Self::best_of_chunks::<T>(shape, options, limits);
+        Self::fastest(whole.into_iter().chain(chunked), shape.batch, limits)
+    }
+
+    /// The best number of chunks.
+    pub fn best_of_chunks<T: Real>(
+        shape: &ProblemShape,
+        options: &Options,
+        limits: &Limits,
+    ) -> Option<Self> {
+        let plan = |chunks| Self::chunked::<T>(shape, options, chunks, limits.shared_memory);
+        Self::fastest(Chunks::all(shape.points).filter_map(plan), shape.batch, limits)
+    }
+
+    /// The first, of several.
+    fn fastest(plans: impl Iterator<Item = Self>, batch: usize, limits: &Limits) -> Option<Self> {
+        let time = |plan: &Self| plan.time(batch, limits.multiprocessors);
+        plans.min_by(|one, other| time(one).total_cmp(&time(other)))
+    }
+
+    /// What both take.
+    fn takes(shape: &ProblemShape, options: &Options, chunks: Option<Chunks>) -> bool {
+        let inputs = Staged::of(shape, chunks);
+        // Within a system the kernels count with 32 bits.
+        let most = inputs.iter().map(|input| input.values).max().unwrap_or(0);
+        let unknowns = shape.points.saturating_mul(shape.block());
+        let still = inputs.iter().filter(|input| input.still).map(|input| input.values);
+        let sizes = if chunks.is_some() { &CHUNK_SIZES[..] } else { &SIZES[..] };
+        sizes.contains(&(shape.states(), shape.derivatives()))
+            && options.formulation == Formulation::LeastSquares
+            && !options.periodic
+            && options.smoothness != Smoothness::TaylorCentral
+            && most.max(unknowns) < (1 << 30)
+            && still.max().unwrap_or(0) <= MOST_SHARED / TILE / 8
+    }
+
+    /// Time of a solve and its gradient, in the time in which a scheduler issues what a warp with a
+    /// system a thread needs for a time point: the longer of issuing all instructions, by the
+    /// schedulers that have warps, and of moving all bytes.
+    fn time(&self, batch: usize, multiprocessors: usize) -> f64 {
+        let multiprocessors = multiprocessors as f64;
+        let sharing = (self.tiles(batch) as f64 / (SCHEDULERS * multiprocessors)).max(1.0);
+        let points = self.points as f64;
+        let of_memory = if self.workspace(batch).bytes <= CACHE { 0.5 } else { 1.5 };
+        let moving = of_memory * points * (batch as f64 / TILE as f64) / multiprocessors;
+        match self.chunks {
+            None => (sharing * if self.square_root { 2.0 } else { 1.0 } * points).max(moving),
+            Some(chunks) => {
+                // The warps of a system have one multiprocessor.
+                let sharing = sharing.max(chunks.warps() as f64 / SCHEDULERS);
+                let longest = chunks.longest(self.points) as f64;
+                (sharing * (5.0 / 3.0 * longest + 0.75 * f64::from(chunks.bits))).max(1.5 * moving)
+            }
+        }
+    }
+
+    fn most_bytes(&self) -> usize {
+        let bytes = [&self.forward, &self.adjoint, &self.tangent].map(|staging| staging.bytes);
+        bytes.into_iter().max().unwrap_or(0)
+    }
+
+    /// Shared memory of a block whose warps need so many bytes; chunks exchange a value a warp.
+    pub fn block_bytes(&self, bytes: usize) -> usize {
+        self.chunks.map_or(bytes, |chunks| chunks.warps() * (bytes + 8))
+    }
+
+    /// Threads of a block.
+    pub fn block_threads(&self) -> usize {
+        TILE * self.chunks.map_or(1, Chunks::warps)
+    }
+
+    /// Blocks of a launch.
+    pub fn blocks(&self, systems: usize) -> usize {
+        self.tiles(systems) / self.chunks.map_or(1, Chunks::warps)
+    }
+
+    /// Consecutive systems whose gradients of shared inputs are added up in the kernel.
+    pub fn group(&self) -> usize {
+        if self.chunks.is_some() { 1 } else { TILE }
     }
 
     /// P.
@@ -199,31 +360,44 @@ impl Plan {
     /// other block is zero above row ⌊k/Q⌋·Q.
     fn factor_values(&self) -> usize {
         let ((k, q), p) = (self.size, self.block());
-        p * (p + 1) / 2 + q * (k * p - q * k * (k - 1) / 2)
+        upper(p) + q * (k * p - q * k * (k - 1) / 2)
+    }
+
+    /// What a chunk has of its separator: as in `kernels/thread_reduction.cuh`.
+    fn separator_values(&self) -> usize {
+        let p = self.block();
+        2 * upper(p) + 3 * p * p + 7 * p
     }
 
     /// Tiles of so many systems.
     pub fn tiles(&self, systems: usize) -> usize {
-        systems.div_ceil(TILE)
+        let lanes = self.chunks.map_or(1, Chunks::count);
+        systems.saturating_mul(lanes).div_ceil(TILE)
     }
 
     /// Of so many systems.
     pub fn workspace(&self, systems: usize) -> Workspace {
-        let values = self.tiles(systems).saturating_mul(self.points).saturating_mul(TILE);
+        let longest = self.chunks.map_or(self.points, |chunks| chunks.longest(self.points));
+        let lanes = self.tiles(systems).saturating_mul(TILE);
         let mut bytes = 0usize;
-        let mut array = |of_point: usize| {
+        let mut array = |points: usize, bytes_of_point: usize| {
             let offset = bytes;
-            let end = bytes.saturating_add(values.saturating_mul(of_point));
+            let values = lanes.saturating_mul(points);
+            let end = bytes.saturating_add(values.saturating_mul(bytes_of_point));
             bytes = end.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX);
             offset
         };
-        let vector_bytes = self.block() * size_of::<f64>();
+        let double = size_of::<f64>();
+        let vector = self.block() * double;
+        let (refined, chunked) = (self.refinement > 0, self.chunks.is_some());
         Workspace {
-            factor: array(self.factor_values() * self.value_bytes),
-            solution: array(vector_bytes),
-            vector: array(vector_bytes),
-            given: self.refined.then(|| array(vector_bytes)),
-            direction: self.refined.then(|| array(vector_bytes)),
+            factor: array(longest, self.factor_values() * self.value_bytes),
+            solution: array(longest, vector),
+            vector: array(longest, vector),
+            given: refined.then(|| array(longest, vector)),
+            direction: refined.then(|| array(longest, vector)),
+            spikes: chunked.then(|| array(longest, self.block() * vector)),
+            separators: chunked.then(|| array(1, self.separator_values() * double)),
             bytes,
         }
     }
@@ -232,12 +406,25 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (k, q) = self.size;
-        let factorisation = if self.square_root { "square root" } else { "Cholesky" };
-        write!(
-            f,
-            "thread: a system a thread, {TILE} a block, blocks of {k}·{q} in registers, \
-             {factorisation}; {} + {} bytes of shared memory a block",
-            self.forward.bytes, self.adjoint.bytes
-        )
+        let forward = self.block_bytes(self.forward.bytes);
+        let adjoint = self.block_bytes(self.adjoint.bytes);
+        let threads = self.block_threads();
+        if let Some(chunks) = self.chunks {
+            write!(
+                f,
+                "chunk: a chunk of the time points a thread, {} chunks of up to {} points a system, \
+                 {threads} a block, blocks of {k}·{q} in registers, Cholesky in f64",
+                chunks.count(),
+                chunks.longest(self.points)
+            )?;
+        } else {
+            let factorisation = if self.square_root { "square root" } else { "Cholesky" };
+            write!(
+                f,
+                "thread: a system a thread, {threads} a block, blocks of {k}·{q} in registers, \
+                 {factorisation}"
+            )?;
+        }
+        write!(f, "; {forward} + {adjoint} bytes of shared memory a block")
     }
 }

@@ -1,176 +1,61 @@
+//! Everything that the path computes, against the processor.
+
+mod chunks;
+
+use half::{bf16, f16};
+
+use super::chunks::Chunks;
+use super::plan::Plan;
 use super::*;
-use crate::adjoint::{Cotangent, Tangents};
+use crate::adjoint::Cotangent;
 use crate::backend::Engine as _;
+use crate::backend::cuda::batch::{Batch, Part};
+use crate::backend::cuda::memory::Buffer;
+use crate::backend::cuda::results::SolutionBuffers;
+use crate::backend::cuda::testing::agreement::{self, Case, Sizes, noise};
 use crate::backend::cuda::{Engine, testing};
-use crate::device::Device;
-use crate::options::{Factorization, RowScaling, Smoothness, Weights};
+use crate::options::{Factorization, Options, RowScaling, Smoothness, Weights};
 use crate::problem::{Problem, View};
+use crate::shape::ProblemShape;
 use crate::solver::{Solution, Status};
 
-/// Numbers that look random and are the same every time, between −1 and 1 (splitmix64).
-fn noise(seed: u64, count: usize) -> impl Iterator<Item = f64> {
-    let mut state = seed;
-    std::iter::repeat_with(move || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 52) as f64 - 1.0
-    })
-    .take(count)
-}
-
-/// Arrays that a [`Problem`] borrows, and what is solved.
-#[derive(Clone)]
-struct Case<T> {
-    batch: usize,
-    points: usize,
-    extra: usize,
-    /// Coefficients, right-hand side, initial values, steps.
-    shapes: [Vec<usize>; 4],
-    arrays: [Vec<T>; 4],
-    options: Options,
-}
-
-/// Sizes of a case.
-#[derive(Clone, Copy)]
-struct Sizes {
-    batch: usize,
-    points: usize,
-    states: usize,
-    order: usize,
-    extra: usize,
-    equations: usize,
-    /// I, J.
-    initial: (usize, usize),
-    /// Bits: shared axes of coefficients (batch, time), rhs (batch, time), initial values (batch),
-    /// steps (batch, time, state).
-    shared: u32,
-}
-
-impl<T: Real> Case<T> {
-    fn new(sizes: Sizes, options: Options, seed: u64) -> Self {
-        let Sizes { batch, points, states, order, extra, equations, initial, shared } = sizes;
-        let axis = |bit: u32, full: usize| if shared >> bit & 1 == 1 { 1 } else { full };
-        let shapes = [
-            vec![axis(0, batch), axis(1, points), equations, states, order + 1],
-            vec![axis(2, batch), axis(3, points), equations],
-            vec![axis(4, batch), initial.0, states, initial.1],
-            vec![axis(5, batch), axis(6, points - 1), axis(7, states)],
-        ];
-        let array = |index: usize, map: fn(f64) -> f64| {
-            let values = noise(seed * 4 + index as u64, shapes[index].iter().product());
-            values.map(|value| T::of(map(value))).collect()
-        };
-        let arrays = [
-            array(0, |value| 2.0 * value),
-            array(1, |value| value),
-            array(2, |value| value),
-            array(3, |value| 0.6 + 0.3 * value),
-        ];
-        Case { batch, points, extra, shapes, arrays, options }
-    }
-
-    fn problem(&self) -> Problem<'_, T> {
-        let view = |index: usize| View::new(&self.shapes[index], &self.arrays[index]);
-        let problem =
-            Problem::new(self.batch, self.points, view(0), view(1), view(2), view(3)).unwrap();
-        problem.extended(self.extra).unwrap()
-    }
+fn plan<T: Real>(shape: &ProblemShape, options: &Options, chunks: Option<Chunks>) -> Plan {
+    let limits = *testing::device().limits();
+    let plan = match chunks {
+        None => Plan::new::<T>(shape, options),
+        Some(chunks) => Plan::chunked::<T>(shape, options, chunks, limits.shared_memory),
+    };
+    plan.expect("a size with kernels")
 }
 
 /// An engine of the device with this path.
-fn engine<T: Real>(shape: &ProblemShape, options: &Options) -> Engine<T> {
+fn engine<T: Real>(shape: &ProblemShape, options: &Options, chunks: Option<Chunks>) -> Engine<T> {
     let device = testing::device();
-    let path = ThreadPath::<T>::new(&device, shape, options).unwrap().expect("a size with kernels");
+    let path = ThreadPath::<T>::new(&device, plan::<T>(shape, options, chunks)).unwrap();
     Engine::with_path(&device, shape, options, Box::new(path)).unwrap()
 }
 
-/// Largest difference relative to the largest value.
-fn difference<T: Real>(actual: &[T], expected: &[T]) -> f64 {
-    assert_eq!(actual.len(), expected.len());
-    let mut largest = f64::MIN_POSITIVE;
-    let mut difference = 0.0_f64;
-    for (&actual, &expected) in actual.iter().zip(expected) {
-        let (actual, expected) = (actual.to_double(), expected.to_double());
-        assert_eq!(actual.is_nan(), expected.is_nan());
-        if !expected.is_nan() {
-            largest = largest.max(expected.abs());
-            difference = difference.max((actual - expected).abs());
-        }
-    }
-    difference / largest
+fn compare<T: Real>(case: &Case<T>, tolerance: f64, what: &str) -> Solution<T> {
+    compare_with(case, None, tolerance, what)
 }
 
-/// Solution, gradients, directional derivative and residuals on the device and on the processor.
-fn compare<T: Real>(case: &Case<T>, tolerance: f64, what: &str) -> Solution<T> {
-    let problem = case.problem();
-    let (shape, options) = (problem.shape(), &case.options);
-    let values: usize = shape.solution().iter().product();
-    let mut device = engine::<T>(shape, options);
-    let mut processor = T::engine(&Device::Cpu, shape, options).unwrap();
-    let empty = || Solution {
-        values: vec![T::zero(); values],
-        epsilon: vec![T::zero(); case.batch],
-        status: vec![Status::Ok; case.batch],
+/// The same with time cut into chunks. They eliminate in another order: another pivot may be the one
+/// that breaks down.
+fn compare_with<T: Real>(
+    case: &Case<T>,
+    chunks: Option<Chunks>,
+    tolerance: f64,
+    what: &str,
+) -> Solution<T> {
+    let device = engine::<T>(case.problem().shape(), &case.options, chunks);
+    let part: fn(Status) -> Status = match chunks {
+        None => |status| status,
+        Some(_) => |status| match status {
+            Status::Breakdown { .. } => Status::Breakdown { point: 0, pivot: 0 },
+            other => other,
+        },
     };
-    let check = |name: &str, actual: &[T], expected: &[T]| {
-        let difference = difference(actual, expected);
-        assert!(difference <= tolerance, "{what}: {name} differs by {difference:e}");
-    };
-
-    let (mut actual, mut expected) = (empty(), empty());
-    device.solve(&problem, &mut actual).unwrap();
-    processor.solve(&problem, &mut expected).unwrap();
-    assert_eq!(actual.status, expected.status, "{what}");
-    check("solution", &actual.values, &expected.values);
-    check("epsilon", &actual.epsilon, &expected.epsilon);
-
-    let cotangent: Vec<T> = noise(11, values).map(T::of).collect();
-    let cotangent = Cotangent { values: &cotangent, epsilon: None };
-    let mine = device.vjp(&problem, &cotangent, &actual.status).unwrap();
-    let theirs = processor.vjp(&problem, &cotangent, &expected.status).unwrap();
-    check("gradient of coefficients", &mine.coefficients, &theirs.coefficients);
-    check("gradient of rhs", &mine.rhs, &theirs.rhs);
-    check("gradient of initial values", &mine.initial_values, &theirs.initial_values);
-    check("gradient of steps", &mine.steps, &theirs.steps);
-    let families = |weights: &Weights| {
-        [weights.equation, weights.initial, weights.smoothness, weights.periodic].map(T::of)
-    };
-    check("gradient of weights", &families(&mine.weights), &families(&theirs.weights));
-
-    let directions: Vec<Vec<T>> =
-        (0..4).map(|i| noise(12 + i, case.arrays[i as usize].len()).map(T::of).collect()).collect();
-    let all = Tangents {
-        coefficients: Some(&directions[0]),
-        rhs: Some(&directions[1]),
-        initial_values: Some(&directions[2]),
-        steps: Some(&directions[3]),
-    };
-    for (name, tangents) in
-        [("tangent", all), ("tangent along rhs", Tangents { rhs: all.rhs, ..Tangents::default() })]
-    {
-        let mine = device.jvp(&problem, &tangents, &expected.status).unwrap();
-        let theirs = processor.jvp(&problem, &tangents, &expected.status).unwrap();
-        check(name, &mine.values, &theirs.values);
-        check("tangent of epsilon", &mine.epsilon, &theirs.epsilon);
-    }
-
-    let mine = device.residuals(&problem, &actual.status).unwrap();
-    for (mine, theirs) in mine.iter().zip(processor.residuals(&problem, &expected.status).unwrap())
-    {
-        for (mine, theirs) in [
-            (mine.equation, theirs.equation),
-            (mine.initial, theirs.initial),
-            (mine.smoothness, theirs.smoothness),
-        ] {
-            let close = (mine - theirs).abs() <= tolerance * theirs.abs().max(1.0);
-            let same = mine == theirs || mine.is_nan() && theirs.is_nan();
-            assert!(close || same, "{what}: {mine} and {theirs}");
-        }
-    }
-    assert_eq!(testing::reports(), Vec::<String>::new());
-    actual
+    agreement::compare_in_part(device, case, tolerance, what, part)
 }
 
 const SIZES: Sizes = Sizes {
@@ -344,7 +229,7 @@ fn results_are_the_same_in_every_run() {
     let values: usize = problem.shape().solution().iter().product();
     let cotangent: Vec<f64> = noise(11, values).collect();
     let run = || {
-        let mut engine = engine::<f64>(problem.shape(), &case.options);
+        let mut engine = engine::<f64>(problem.shape(), &case.options, None);
         let mut solution = Solution {
             values: vec![0.0; values],
             epsilon: vec![0.0; case.batch],
@@ -380,4 +265,93 @@ fn what_has_no_kernels_is_left_to_others() {
     // Coefficients that stand still must fit the shared memory of a block.
     assert!(!supports(Sizes { equations: 60, shared: 0b10, ..SIZES }, options));
     assert!(supports(Sizes { equations: 60, ..SIZES }, options));
+}
+
+/// Values that every storage has exactly.
+#[test]
+fn inputs_are_read_in_any_storage() {
+    fn check<T: Real>(chunks: Option<Chunks>) {
+        let sizes = Sizes { batch: 3, points: 19, ..SIZES };
+        let mut case = Case::<T>::new(sizes, options(Smoothness::Taylor), 4);
+        for array in &mut case.arrays {
+            for value in array {
+                *value = T::of((value.to_double() * 16.0).round() / 16.0);
+            }
+        }
+        let problem = case.problem();
+        let shape = problem.shape();
+        let mut engine = engine::<T>(shape, &case.options, chunks);
+        let values: usize = shape.solution().iter().product();
+        let mut expected = Solution {
+            values: vec![T::zero(); values],
+            epsilon: vec![T::zero(); 3],
+            status: vec![Status::Ok; 3],
+        };
+        engine.solve(&problem, &mut expected).unwrap();
+
+        let device = testing::device();
+        let path = ThreadPath::<T>::new(&device, plan::<T>(shape, &case.options, chunks)).unwrap();
+        let nothing = |_| Ok(());
+        let made = Batch::with_path(&device, shape, &case.options, Box::new(path), nothing);
+        let (mut batch, ()) = made.unwrap();
+        let [c, b, v, s] = &case.arrays;
+        let half: Vec<f16> = c.iter().map(|x| f16::from_f64(x.to_double())).collect();
+        let brain: Vec<bf16> = b.iter().map(|x| bf16::from_f64(x.to_double())).collect();
+        let single: Vec<f32> = v.iter().map(|x| x.to_double() as f32).collect();
+        let double: Vec<f64> = s.iter().map(|x| x.to_double()).collect();
+        let half = Buffer::from_host(&device, "coefficients", &half).unwrap();
+        let brain = Buffer::from_host(&device, "rhs", &brain).unwrap();
+        let single = Buffer::from_host(&device, "initial_values", &single).unwrap();
+        let double = Buffer::from_host(&device, "steps", &double).unwrap();
+        let inputs = [(&half).into(), (&brain).into(), (&single).into(), (&double).into()];
+        let mut solution = SolutionBuffers::<T>::new(&device, shape, 3).unwrap();
+        let whole = Part { first: 0, systems: 3 };
+        batch.solve(whole, inputs, &mut solution.view_mut(3)).unwrap();
+        let mut actual = vec![T::zero(); values];
+        solution.values.copy_to_host("solution", &mut actual).unwrap();
+        assert!(expected.status.iter().all(|status| status.is_ok()));
+        assert_eq!(actual, expected.values);
+        assert_eq!(testing::reports(), Vec::<String>::new());
+    }
+    for chunks in [None, Some(Chunks { bits: 2 })] {
+        check::<f32>(chunks);
+        check::<f64>(chunks);
+    }
+}
+
+/// Error of u, rounded to single precision, of u'' + u = 0, u(0) = 1, u'(0) = 0 at 1001 points.
+fn oscillator_error(chunks: Option<Chunks>, refinement: Option<usize>) -> f64 {
+    const POINTS: usize = 1001;
+    let data = [&[1.0_f32, 0.0, 1.0][..], &[0.0], &[1.0, 0.0], &[0.01]];
+    let problem = Problem::new(
+        1,
+        POINTS,
+        View::new(&[1, 1, 1, 1, 3], data[0]),
+        View::new(&[1, 1, 1], data[1]),
+        View::new(&[1, 1, 1, 2], data[2]),
+        View::new(&[1, 1], data[3]),
+    )
+    .and_then(|problem| problem.extended(1))
+    .unwrap();
+    let smoothness = Smoothness::Hermite;
+    let options = Options { smoothness, refinement, ..Options::default() };
+    let mut solution =
+        Solution { values: vec![0.0; POINTS * 4], epsilon: vec![0.0], status: vec![Status::Ok] };
+    engine::<f32>(problem.shape(), &options, chunks).solve(&problem, &mut solution).unwrap();
+    assert_eq!(solution.status, [Status::Ok]);
+    let step = f64::from(data[3][0]);
+    let u = solution.values.iter().step_by(4).enumerate();
+    u.map(|(t, &u)| (f64::from(u) - (t as f64 * step).cos()).abs()).fold(0.0, f64::max)
+}
+
+#[test]
+fn single_precision_keeps_its_digits_over_many_steps() {
+    for (chunks, what) in [(None, "a system a thread"), (Some(Chunks { bits: 5 }), "32 chunks")] {
+        let unrefined = oscillator_error(chunks, Some(0));
+        let refined = oscillator_error(chunks, None);
+        println!("{what}: {unrefined:.1e}, refined {refined:.1e}");
+        // Half a unit of the last place of 1, and what the discretisation adds.
+        assert!(refined <= 3.1e-8, "{what}: {refined:e}");
+        assert!(unrefined <= 1e-4, "{what}: {unrefined:e}");
+    }
 }

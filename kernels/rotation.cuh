@@ -1,0 +1,35 @@
+// The plane rotation of the square-root factorisations.
+
+#ifndef MECHANISTIC_ROTATION_CUH
+#define MECHANISTIC_ROTATION_CUH
+
+#include <cfloat>
+
+// (c, s; −s, c), which turns (a, b) into (√(a² + b²), 0).
+template <typename T> struct Rotation {
+    T c, s;
+
+    // a becomes the root. Where both are so small that their squares lose digits (what cancellation
+    // leaves of a zero, say), b passes for zero: a rotation by an inaccurate angle would spoil the
+    // rest of its rows. A row that is still empty (a = 0) takes b's, however small.
+    __device__ Rotation(T &a, T b)
+    {
+        const T least = sizeof(T) == 8 ? T(DBL_MIN / DBL_EPSILON) : T(FLT_MIN / FLT_EPSILON);
+        const T squares = a * a + b * b;
+        T reciprocal = rsqrt(squares);
+        reciprocal += reciprocal * (T(0.5) - T(0.5) * squares * reciprocal * reciprocal);
+        const bool empty = a == T(0);
+        const bool passes = b == T(0) || (!empty && squares < least);
+        c = passes ? T(1) : empty ? T(0) : a * reciprocal;
+        s = passes ? T(0) : empty ? copysign(T(1), b) : b * reciprocal;
+        a = passes ? a : empty ? abs(b) : squares * reciprocal;
+    }
+    __device__ void turn(T &a, T &b) const
+    {
+        const T old = a;
+        a = c * old + s * b;
+        b = c * b - s * old;
+    }
+};
+
+#endif

@@ -1,0 +1,17 @@
+// Squared defects with time cut into chunks, one a thread; contract in thread_defects.cuh and
+// thread_separators.cuh. Arithmetic is in double precision, results are rounded to what they are
+// stored in.
+//
+//   grid    x = ceil(B·C/32) for C <= 32 chunks a system, else B
+//   block   32 threads, or C, at most 256
+
+#include "thread_defects.cuh"
+#include "thread_sizes.cuh"
+
+#define KERNEL(K, Q)                                                                               \
+    extern "C" __global__ void __launch_bounds__(256, 1)                                           \
+        thread_chunk_defects_##K##_##Q(const __grid_constant__ ThreadDefects p) {                  \
+        thread::defects<double, K, Q, thread::ChunkTile>(p);                                       \
+    }
+
+THREAD_CHUNK_SIZES(KERNEL)

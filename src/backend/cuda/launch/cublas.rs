@@ -1,0 +1,195 @@
+//! Matrix products by NVIDIA's cuBLAS, where this machine has it.
+
+use cudarc::cublas::result::{self, CublasError};
+use cudarc::cublas::sys::{self, cublasOperation_t as Operation, cublasStatus_t as Status};
+use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DevicePtrMut};
+
+use super::super::device::{CudaDevice, while_doing};
+use crate::Real;
+use crate::error::{Error, Result};
+
+/// What is called of it: an older library that lacks one of these counts as absent.
+const FUNCTIONS: [&str; 7] = [
+    "cublasCreate_v2",
+    "cublasDestroy_v2",
+    "cublasSetStream_v2",
+    "cublasSgemm_v2",
+    "cublasDgemm_v2",
+    "cublasSgemmStridedBatched",
+    "cublasDgemmStridedBatched",
+];
+
+/// The library with a handle on the stream of one device, in the default math mode: f32 is
+/// multiplied and added up in f32, without TF32.
+pub struct Cublas {
+    handle: sys::cublasHandle_t,
+}
+
+// SAFETY: "The library is thread safe and its functions can be called from multiple host threads,
+// even with the same handle" (cuBLAS documentation, 2.1.3); the handle's settings never change.
+unsafe impl Send for Cublas {}
+// SAFETY: as above.
+unsafe impl Sync for Cublas {}
+
+/// C (m, n) = or += op(A) (m, k) · op(B) (k, n) for every element of a batch. Matrices are stored
+/// column by column, as cuBLAS has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gemm {
+    /// m, n, k.
+    pub sizes: [i32; 3],
+    /// Whether A and B are stored transposed.
+    pub transposed: [bool; 2],
+    /// Elements from one column of A, B, C to the next.
+    pub leading: [i32; 3],
+    /// Elements from one A, B, C to the next.
+    pub strides: [i64; 3],
+    /// Number of products.
+    pub batch: i32,
+    /// Whether C is added to.
+    pub add: bool,
+}
+
+impl Gemm {
+    /// One past the furthest element of A, B, C.
+    fn reach(&self) -> [usize; 3] {
+        let [m, n, k] = self.sizes;
+        let stored = |transposed, (rows, columns)| {
+            if transposed { (columns, rows) } else { (rows, columns) }
+        };
+        let stored =
+            [stored(self.transposed[0], (m, k)), stored(self.transposed[1], (k, n)), (m, n)];
+        [0, 1, 2].map(|index| {
+            let (rows, columns) = stored[index];
+            let last = i64::from(columns - 1) * i64::from(self.leading[index]);
+            let batch = i64::from(self.batch - 1) * self.strides[index];
+            (batch + last + i64::from(rows)) as usize
+        })
+    }
+}
+
+impl Cublas {
+    /// Opens it for the device; `None` where there is no cuBLAS.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if there is one and it cannot be used with this device.
+    pub fn open(device: &CudaDevice) -> Result<Option<Self>> {
+        if !is_present() {
+            return Ok(None);
+        }
+        bind(device)?;
+        let is_full = |error: &CublasError| error.0 == Status::CUBLAS_STATUS_ALLOC_FAILED;
+        let mut handle = result::create_handle();
+        if handle.as_ref().is_err_and(is_full) {
+            // It allocates a workspace, beside the pool that keeps freed memory.
+            device.trim().map_err(while_doing("freeing memory for cuBLAS"))?;
+            handle = result::create_handle();
+        }
+        let handle = handle.map_err(failed("opening cuBLAS"))?;
+        let cublas = Cublas { handle };
+        // SAFETY: both are alive, and the device keeps its stream as long as this handle.
+        unsafe { result::set_stream(handle, device.stream().cu_stream().cast()) }
+            .map_err(failed("giving cuBLAS the device's stream"))?;
+        Ok(Some(cublas))
+    }
+
+    /// Multiplies, in the order of the device's stream.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if an array is too short, [`Error::Device`].
+    pub fn multiply<T: Real>(
+        &self,
+        device: &CudaDevice,
+        gemm: &Gemm,
+        a: &CudaView<'_, T>,
+        b: &CudaView<'_, T>,
+        c: &mut CudaViewMut<'_, T>,
+    ) -> Result<()> {
+        let Gemm { sizes: [m, n, k], leading: [lda, ldb, ldc], batch, .. } = *gemm;
+        debug_assert!(gemm.sizes.iter().all(|size| *size > 0) && batch > 0);
+        let lengths = [a.len(), b.len(), c.len()];
+        for (what, (reach, len)) in
+            ["a", "b", "c"].iter().zip(gemm.reach().into_iter().zip(lengths))
+        {
+            if reach > len {
+                let message = format!("expected at least {reach} values on the device, got {len}");
+                return Err(Error::argument(*what, message));
+            }
+        }
+        bind(device)?;
+        let [op_a, op_b] = gemm.transposed.map(|transposed| match transposed {
+            true => Operation::CUBLAS_OP_T,
+            false => Operation::CUBLAS_OP_N,
+        });
+        let [stride_a, stride_b, stride_c] = gemm.strides;
+        let stream = device.stream();
+        // Without event tracking the guards do nothing: the stream orders everything.
+        let (a, b, c) =
+            (a.device_ptr(stream).0, b.device_ptr(stream).0, c.device_ptr_mut(stream).0);
+        macro_rules! call {
+            ($single:ident, $batched:ident, $type:ty) => {{
+                let (alpha, beta) = (1.0 as $type, if gemm.add { 1.0 } else { 0.0 as $type });
+                let (a, b, c) = (a as *const $type, b as *const $type, c as *mut $type);
+                let handle = self.handle;
+                // SAFETY: the arrays are on this device and reach as far as was checked; the
+                // scalars are read before the call returns.
+                unsafe {
+                    match batch {
+                        1 => result::$single(
+                            handle, op_a, op_b, m, n, k, &alpha, a, lda, b, ldb, &beta, c, ldc,
+                        ),
+                        _ => result::$batched(
+                            handle, op_a, op_b, m, n, k, &alpha, a, lda, stride_a, b, ldb,
+                            stride_b, &beta, c, ldc, stride_c, batch,
+                        ),
+                    }
+                }
+            }};
+        }
+        let outcome = match T::NAME {
+            "f32" => call!(sgemm, sgemm_strided_batched, f32),
+            _ => call!(dgemm, dgemm_strided_batched, f64),
+        };
+        outcome.map_err(failed("multiplying matrices with cuBLAS"))
+    }
+}
+
+impl Drop for Cublas {
+    fn drop(&mut self) {
+        // SAFETY: the handle is not used any more. There is nobody to tell of an error.
+        let _ = unsafe { result::destroy_handle(self.handle) };
+    }
+}
+
+/// Whether this machine has a cuBLAS with all that is called.
+fn is_present() -> bool {
+    // SAFETY: the library's initialisers are as harmless as those of any library on this machine;
+    // the functions are only looked for.
+    unsafe {
+        sys::is_culib_present()
+            && FUNCTIONS
+                .iter()
+                .all(|name| sys::culib().get::<unsafe extern "C" fn()>(name.as_bytes()).is_ok())
+    }
+}
+
+/// cuBLAS works in the context that is current; it may have been made current on another thread.
+fn bind(device: &CudaDevice) -> Result<()> {
+    let bound = device.stream().context().bind_to_thread();
+    bound.map_err(while_doing("preparing the device for cuBLAS"))
+}
+
+/// Wraps an error of cuBLAS with what was being done.
+fn failed(doing: &str) -> impl Fn(CublasError) -> Error + '_ {
+    move |CublasError(status)| {
+        let name = format!("{status:?}");
+        let name = name.trim_start_matches("CUBLAS_STATUS_").to_lowercase().replace('_', " ");
+        Error::Device {
+            doing: doing.into(),
+            message: format!(
+                "{name} (cuBLAS {}); with MECHANISTIC_CUBLAS=off this library's own kernels \
+                 multiply",
+                status as u32
+            ),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+use super::TeamPath;
+use super::plan::{Kind, Plan};
+use crate::backend::cuda::batch::Batch;
+use crate::backend::cuda::device::Limits;
+use crate::backend::cuda::memory::Buffer;
+use crate::backend::cuda::path::{CotangentView, Path};
+use crate::backend::cuda::problem::Values;
+use crate::backend::cuda::results::SolutionBuffers;
+use crate::backend::cuda::testing::agreement::{Case, Sizes, compare, noise};
+use crate::backend::cuda::{Engine, testing, thread};
+use crate::error::Error;
+use crate::options::{Factorization, Formulation, Options, Smoothness};
+use crate::shape::ProblemShape;
+
+const SIZES: Sizes = Sizes {
+    batch: 3,
+    points: 5,
+    states: 2,
+    order: 2,
+    extra: 0,
+    equations: 2,
+    initial: (1, 2),
+    shared: 0,
+};
+
+/// Compares what teams compute, with so many bytes of shared memory a block, with the processor.
+fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kind) {
+    let device = testing::device();
+    let mut limits = *device.limits();
+    limits.shared_memory = shared_memory.unwrap_or(limits.shared_memory);
+    let case = Case::<f64>::new(sizes, options, 17);
+    let problem = case.problem();
+    let plan = Plan::new::<f64>(problem.shape(), &options, &limits).unwrap();
+    assert_eq!(plan.kind, kind, "{plan}");
+    let path = TeamPath::with_plan(&device, plan).unwrap();
+    let engine = Engine::with_path(&device, problem.shape(), &options, Box::new(path)).unwrap();
+    compare(engine, &case, 1e-10, &format!("{plan}, {options:?}"));
+}
+
+#[test]
+fn every_kind_of_team_agrees_with_the_processor() {
+    let slack = Formulation::SharedSlack { gamma: 0.3, alpha: 0.4 };
+    for smoothness in Smoothness::ALL {
+        for factorization in [Factorization::Cholesky, Factorization::SquareRoot] {
+            for (periodic, formulation) in [(false, Formulation::LeastSquares), (true, slack)] {
+                let options = Options {
+                    smoothness,
+                    factorization,
+                    periodic,
+                    formulation,
+                    ..Options::default()
+                };
+                // Of one system, of a batch that shares nothing but steps, or all.
+                let sizes = Sizes { shared: if periodic { 0xff } else { 1 << 5 }, ..SIZES };
+                agree(sizes, options, Some(0), Kind::Global);
+                let large = Sizes { states: 5, equations: 5, batch: 2, ..sizes };
+                let narrow = !periodic && smoothness != Smoothness::TaylorCentral;
+                agree(large, options, None, if narrow { Kind::Warp } else { Kind::Block });
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_the_shared_memory_agrees_with_the_processor() {
+    let few = Sizes { batch: 1, points: 3, ..SIZES };
+    // The closing point in the border: P² values more, and P = 180.
+    let periodic = Options { periodic: true, ..Options::default() };
+    agree(Sizes { states: 60, equations: 60, ..few }, periodic, None, Kind::Global);
+    // Coefficients of 300 equations at a point.
+    let equations = Sizes { states: 20, order: 1, equations: 300, initial: (1, 1), ..few };
+    agree(equations, Options::default(), None, Kind::Global);
+}
+
+/// The gradients that are wanted, of a batch with two groups of systems or more.
+fn gradients(path: Box<dyn Path<f64>>, case: &Case<f64>, wanted: [bool; 4]) -> Vec<Vec<f64>> {
+    let device = testing::device();
+    let problem = case.problem();
+    let shape = problem.shape();
+    let (mut batch, mut solution) =
+        Batch::with_path(&device, shape, &case.options, path, |systems| {
+            SolutionBuffers::<f64>::new(&device, shape, systems)
+        })
+        .unwrap();
+    let upload = |values: &[f64]| Buffer::from_host(&device, "values", values).unwrap();
+    let inputs = case.arrays.each_ref().map(|values| upload(values));
+    let inputs = inputs.each_ref().map(Values::from);
+    let part = batch.parts().next().unwrap();
+    batch.solve(part, inputs, &mut solution.view_mut(case.batch)).unwrap();
+    let values: Vec<f64> = noise(1, shape.solution().iter().product()).collect();
+    let values = upload(&values);
+    let cotangent = CotangentView { values: values.view(), epsilon: None };
+    let mut index = 0;
+    let mut targets = case.arrays.each_ref().map(|values| {
+        index += 1;
+        wanted[index - 1].then(|| upload(&vec![0.0; values.len()]))
+    });
+    let mut weights = upload(&[0.0; 4]);
+    let status = solution.details.status.view();
+    let of_part = targets.each_mut().map(|target| target.as_mut().map(Buffer::view_mut));
+    batch.vjp(part, inputs, &status, &cotangent, of_part, weights.view_mut()).unwrap();
+    let all = targets.each_mut().map(|target| target.as_mut().map(Buffer::view_mut));
+    batch.sum_gradients(all, weights.view_mut()).unwrap();
+    let download = |buffer: &Buffer<f64>| {
+        let mut values = vec![0.0; buffer.len()];
+        buffer.copy_to_host("gradient", &mut values).unwrap();
+        values
+    };
+    targets.iter().flatten().chain([&weights]).map(download).collect()
+}
+
+#[test]
+fn gradients_that_are_not_wanted_leave_the_others_as_they_are() {
+    let device = testing::device();
+    // Nothing shared, some of it, everything.
+    for shared in [0, 0b0101_0110, 0xff] {
+        let sizes = Sizes { batch: 70, shared, ..SIZES };
+        let case = Case::<f64>::new(sizes, Options::default(), 5);
+        let shape = case.problem().shape().clone();
+        let team = || Box::new(TeamPath::new(&device, &shape, &case.options).unwrap());
+        let by_threads = || {
+            let plan = thread::plan::Plan::new::<f64>(&shape, &case.options).unwrap();
+            Box::new(thread::ThreadPath::new(&device, plan).unwrap())
+        };
+        for by_thread in [false, true] {
+            let path = || if by_thread { by_threads() as Box<dyn Path<f64>> } else { team() };
+            let all = gradients(path(), &case, [true; 4]);
+            for unwanted in 0..4 {
+                let wanted = std::array::from_fn(|index| index != unwanted);
+                let mut expected = all.clone();
+                expected.remove(unwanted);
+                let what = format!("without gradient {unwanted}, {}", path());
+                assert_eq!(gradients(path(), &case, wanted), expected, "{what}");
+            }
+            let weights = gradients(path(), &case, [false; 4]);
+            assert_eq!(weights, all[4..], "weights alone, {}", path());
+        }
+    }
+    assert_eq!(testing::reports(), Vec::<String>::new());
+}
+
+const H100: Limits = Limits {
+    compute_capability: (9, 0),
+    multiprocessors: 132,
+    shared_memory: 227 << 10,
+    shared_memory_per_multiprocessor: 228 << 10,
+    memory: 80 << 30,
+};
+
+#[test]
+fn systems_are_put_together_only_where_their_sums_would_be_too_many() {
+    let group = |batch: usize, coefficients: [usize; 5]| {
+        let [_, _, e, k, qc] = coefficients;
+        let shape = ProblemShape::new(
+            batch,
+            50,
+            &coefficients,
+            &[batch, 50, e],
+            &[batch, 1, k, qc - 1],
+            &[batch, 49],
+        );
+        Plan::new::<f64>(&shape.unwrap(), &Options::default(), &H100).unwrap().group
+    };
+    assert_eq!(group(10_000, [10_000, 50, 8, 8, 3]), 1);
+    assert_eq!(group(100_000, [100_000, 50, 8, 8, 3]), 7);
+    assert_eq!(group(3000, [1, 50, 8, 8, 3]), 1);
+    // 40 000 values for each group.
+    assert_eq!(group(3000, [1, 50, 20, 20, 2]), 4);
+}
+
+#[test]
+fn sizes_beyond_what_a_kernel_counts_are_errors() {
+    let shape = |points: usize, e: usize, k: usize, q: usize| ProblemShape {
+        batch: 1,
+        points,
+        extra_derivatives: 0,
+        coefficients: [1, 1, e, k, q],
+        rhs: [1, 1, e],
+        initial_values: [1, 1, k, 1],
+        steps: [1, 1, 1],
+    };
+    for (shape, word) in [
+        (shape(1 << 40, 1, 1, 2), "unknowns"),
+        (shape(3, 1, 1 << 50, 2), "unknowns"),
+        (shape(3, 1, 1, 1 << 55), "smoothness rows"),
+        (shape(3, 1 << 40, 1, 2), "equation rows"),
+        (shape(3, 1, 1 << 20, 2), "the rows of a time point"),
+    ] {
+        let shape = shape.checked().unwrap();
+        for periodic in [false, true] {
+            let options = Options { periodic, ..Options::default() };
+            let error = Plan::new::<f64>(&shape, &options, &H100).unwrap_err();
+            assert!(matches!(error, Error::Argument { .. }), "{error}");
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+    // A workspace beyond any memory is for the allocation to refuse.
+    let long = Plan::new::<f64>(&shape(1 << 20, 1, 100, 2), &Options::default(), &H100).unwrap();
+    assert_eq!(long.workspace(usize::MAX / 2).bytes, usize::MAX);
+}

@@ -1,0 +1,74 @@
+//! A machine with two GPUs: which one is taken, and that their arrays are not mixed up.
+
+use cuda_sim::driver::CuResult;
+use cuda_sim::faults::Operation;
+use cuda_sim::simulator::Simulator;
+use mechanistic::cuda::{Cuda, CudaDevice, DeviceArray, DeviceSolver, Values};
+use mechanistic::nn::Parameters;
+use mechanistic::tape::{Array, Tape};
+use mechanistic::{Device, Options, ProblemShape};
+
+/// One test: the machine is the process's.
+#[test]
+fn two_devices_are_told_apart() {
+    // SAFETY: before the driver is loaded nothing in this process reads the environment from
+    // another thread.
+    unsafe { std::env::set_var("CUDA_SIM_DEVICE_COUNT", "2") };
+    let simulator = Simulator::preload().unwrap();
+    assert_eq!(Device::cuda_count().unwrap(), 2);
+
+    // The best device is the first that takes the kernels.
+    let unusable = |nth| simulator.inject(Operation::ModuleLoad, nth, CuResult::InvalidPtx);
+    unusable(1).and(unusable(2)).unwrap();
+    assert_eq!(Device::best().to_string(), "cpu");
+    unusable(1).unwrap();
+    assert_eq!(Device::best().to_string(), "cuda:1");
+    assert_eq!(Device::best().to_string(), "cuda:0");
+
+    let [first, second] = [0, 1].map(|ordinal| CudaDevice::get(ordinal).unwrap());
+    let message = CudaDevice::get(2).unwrap_err().to_string();
+    assert!(message.contains("there are 2 CUDA devices"), "{message}");
+
+    // A solver takes the arrays of its own device.
+    let shapes: [&[usize]; 4] = [&[1, 1, 1, 1, 2], &[1, 1, 1], &[1, 1, 1, 1], &[1, 1]];
+    let shape = ProblemShape::new(1, 5, shapes[0], shapes[1], shapes[2], shapes[3]).unwrap();
+    let mut solver = DeviceSolver::<f64>::new(&second, &shape, &Options::default()).unwrap();
+    let values: [&[f64]; 4] = [&[1.0, 2.0], &[0.5], &[1.0], &[0.1]];
+    let upload =
+        |device| values.map(|values| DeviceArray::from_host(device, "an input", values).unwrap());
+    let (here, there) = (upload(&second), upload(&first));
+    let mut solution = DeviceArray::unwritten(&second, "solution", 10).unwrap();
+    solver.solve(here.each_ref().map(Values::from), &mut solution).unwrap();
+    let mut mixed = here.each_ref().map(Values::from);
+    mixed[1] = Values::from(&there[1]);
+    let message = solver.solve(mixed, &mut solution).unwrap_err().to_string();
+    assert_eq!(message, "rhs: lies on cuda:0, the solver on cuda:1");
+
+    // A tape takes the parameters of its own device.
+    let mut parameters = Parameters::<f64>::new();
+    let id = parameters.insert("net.weight", Array::vector([1.0, 2.0])).unwrap();
+    let host = parameters;
+    let parameters = host.to::<Cuda>().unwrap();
+    let sum = |device, parameters: &Parameters<f64, Cuda>| {
+        let mut tape = Tape::on(Cuda::on(device).unwrap());
+        let x = tape.parameter(parameters, id)?;
+        let sum = tape.sum_all(x)?;
+        tape.scalar(sum)
+    };
+    assert_eq!(sum(&first, &parameters).unwrap(), 3.0);
+    let message = sum(&second, &parameters).unwrap_err().to_string();
+    let expected = "parameter \"net.weight\": lies on cuda:0, the tape computes on cuda:1";
+    assert_eq!(message, expected);
+    assert_eq!(sum(&second, &parameters.to().unwrap()).unwrap(), 3.0);
+
+    // What was allocated here is freed on any thread, whichever device was used last.
+    drop((solver, solution, here, parameters));
+    assert_eq!(sum(&second, &host.to().unwrap()).unwrap(), 3.0);
+    let free = first.free_memory().unwrap();
+    let others = upload(&first);
+    assert!(first.free_memory().unwrap() < free);
+    std::thread::spawn(move || drop((there, others))).join().unwrap();
+    assert!(first.free_memory().unwrap() > free);
+    first.synchronise().and(second.synchronise()).unwrap();
+    assert_eq!(simulator.reports().unwrap(), Vec::<String>::new());
+}
