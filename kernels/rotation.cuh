@@ -5,6 +5,17 @@
 
 #include <cfloat>
 
+// Squares below this have lost digits.
+template <typename T> constexpr T NEGLIGIBLE = T(FLT_MIN / FLT_EPSILON);
+template <> constexpr double NEGLIGIBLE<double> = DBL_MIN / DBL_EPSILON;
+
+// The pivot of a root that rotations left: 0, which is lost, where they passed over what was as small.
+template <typename T> __device__ inline T pivot_of_root(T root)
+{
+    const T square = root * root;
+    return square < NEGLIGIBLE<T> ? T(0) : square;
+}
+
 // (c, s; −s, c), which turns (a, b) into (√(a² + b²), 0).
 template <typename T> struct Rotation {
     T c, s;
@@ -14,12 +25,11 @@ template <typename T> struct Rotation {
     // rest of its rows. A row that is still empty (a = 0) takes b's, however small.
     __device__ Rotation(T &a, T b)
     {
-        const T least = sizeof(T) == 8 ? T(DBL_MIN / DBL_EPSILON) : T(FLT_MIN / FLT_EPSILON);
         const T squares = a * a + b * b;
         T reciprocal = rsqrt(squares);
         reciprocal += reciprocal * (T(0.5) - T(0.5) * squares * reciprocal * reciprocal);
         const bool empty = a == T(0);
-        const bool passes = b == T(0) || (!empty && squares < least);
+        const bool passes = b == T(0) || (!empty && squares < NEGLIGIBLE<T>);
         c = passes ? T(1) : empty ? T(0) : a * reciprocal;
         s = passes ? T(0) : empty ? copysign(T(1), b) : b * reciprocal;
         a = passes ? a : empty ? abs(b) : squares * reciprocal;

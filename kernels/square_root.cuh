@@ -115,14 +115,14 @@ struct RowStack {
 #pragma unroll 1
             for (int m = 0; m <= row; ++m)
                 whole += corner[m * n + row] * corner[m * n + row];
-            const Real root = corner[row * n + row];
-            banded.judged.judge(root * root, whole, sizes.blocks * sizes.block + row);
+            const Real pivot = pivot_of_root(corner[row * n + row]);
+            banded.judged.judge(pivot, whole, sizes.blocks * sizes.block + row);
         }
         team.sync();
 #pragma unroll 1
         for (int row = team.rank; row < c; row += team.size) {
-            const Real root = corner[row * n + row];
-            const Real reciprocal = reciprocal_root(root * root) / scales[in_blocks + row];
+            const Real pivot = pivot_of_root(corner[row * n + row]);
+            const Real reciprocal = reciprocal_root(pivot) / scales[in_blocks + row];
             corner[row * n + row] = reciprocal;
             // The slack's cost, through Rᵀ: lower triangular, the slack last.
             if (row == sizes.closing)
@@ -271,7 +271,7 @@ struct RowStack {
 #pragma unroll 1
         for (int row = team.rank; row < p; row += team.size) {
             const int column = slot(t, row);
-            const Real root = a[row * places.pitch + q + row], pivot = root * root;
+            const Real pivot = pivot_of_root(a[row * places.pitch + q + row]);
             const Real whole = removed[column] + squares_of(a, q + row, 0, row + 1);
             banded.judged.judge(pivot, whole, t * p + row);
             banded.reciprocals[row] = reciprocal_root(pivot) / scales[column];

@@ -4,6 +4,9 @@
 //
 //   grid    x = ceil(B·C/32) for C <= 32 chunks a system, else B
 //   block   32 threads, or C, at most 256
+//   shared  dynamic, for each warp: the rings of thread_stream.cuh, then the places of its lanes for
+//           what they add up, exchange and know of the separators (thread_tile.cuh); in doubles
+//   reads, writes  also `spikes` and `separators` of the workspace, made by the solve
 
 #include "thread_tangent.cuh"
 #include "thread_sizes.cuh"

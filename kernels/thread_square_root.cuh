@@ -74,8 +74,8 @@ template <typename T, int K, int Q> class SquareRoot {
             for (int m = 0; m <= i; ++m) {
                 whole += row.upper(m, i) * row.upper(m, i);
             }
-            const T root = row.upper(i, i);
-            row.upper(i, i) = pivots.reciprocal_root(root * root, whole, t, i) *
+            const T pivot = pivot_of_root(row.upper(i, i));
+            row.upper(i, i) = pivots.reciprocal_root(pivot, whole, t, i) *
                               scale(-exponent[i / Q], i % Q);
 #pragma unroll
             for (int m = 0; m < i; ++m) {
@@ -174,10 +174,12 @@ template <typename T, int K, int Q> class SquareRoot {
 #pragma unroll
             for (int j = 0; j < Q; ++j) {
                 if (j >= ROW) {
-                    here[GROUP * Q + j] = gram<T>(rows, ROW * 2 * Q + j) * power * scale(-exponent[GROUP], j);
+                    here[GROUP * Q + j] = gram<T>(rows, ROW * 2 * Q + j) * power *
+                        scale(-exponent[GROUP], j);
                 }
                 if (Q + j >= ROW) {
-                    there[GROUP * Q + j] = gram<T>(rows, ROW * 2 * Q + Q + j) * power * scale(-next_exponent[GROUP], j);
+                    there[GROUP * Q + j] = gram<T>(rows, ROW * 2 * Q + Q + j) * power *
+                        scale(-next_exponent[GROUP], j);
                 }
                 power *= length;
             }

@@ -213,6 +213,12 @@ impl Options {
                 return Err(Error::argument(name, message));
             }
         }
+        if let Some(steps) = self.refinement
+            && steps > MOST_REFINEMENT
+        {
+            let message = format!("must be at most {MOST_REFINEMENT}, got {steps}");
+            return Err(Error::argument("refinement", message));
+        }
         if let Formulation::SharedSlack { gamma, alpha } = self.formulation {
             for (name, value) in [("gamma", gamma), ("alpha", alpha)] {
                 if !value.is_finite() {
@@ -223,6 +229,9 @@ impl Options {
         Ok(())
     }
 }
+
+/// Steps of refinement beyond which a number can only be a mistake.
+const MOST_REFINEMENT: usize = 1000;
 
 /// Whether `T` has fewer digits than `f64`.
 fn single<T: Real>() -> bool {

@@ -178,6 +178,15 @@ fn the_suite_holds_with_teams() {
     suite_holds_with("team", ["team_forward", "team_adjoint", "team_tangent", "team_defects"]);
 }
 
+/// Also for small batches.
+#[test]
+fn the_suite_holds_with_a_system_a_thread() {
+    suite_holds_with(
+        "thread",
+        ["thread_solve", "thread_adjoint", "thread_tangent", "thread_defects"],
+    );
+}
+
 /// Also for short systems.
 #[test]
 fn the_suite_holds_with_chunks_of_time() {

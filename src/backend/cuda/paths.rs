@@ -17,22 +17,10 @@ use crate::shape::ProblemShape;
 const VARIABLE: &str = "MECHANISTIC_CUDA_PATH";
 
 // A system a thread, or a chunk of its time points a thread (Plan::best chooses), wherever there are
-// kernels for that. What bounds these solves is the issue of
-// instructions: a scheduler issues one a clock, so that the time is the instructions of a warp times
-// the warps that share a scheduler, ⌈warps / schedulers⌉. Instructions of a warp for each time point,
-// solve + gradient, as the simulator counts them:
-//
-//     (K, Q), precision    a system a thread     a team a system
-//     (1, 3), f64          1409 + 1943           3184 + 2915
-//     (2, 3), f64          3680 + 4532           5535 + 4290
-//     (3, 2), f64          4192 + 5518           5155 + 3908
-//     (1, 3), f32          3416 + 3503           7589 + 5764
-//     (2, 3), f32          9020 + 8578           13856 + 8437
-//     (3, 2), f32          9954 + 10032          13526 + 7668
-//
-// A warp of threads has 32 systems, a warp of teams 3 or 4, so that teams never make fewer warps;
-// and the warp of threads has at most 1.07 times the instructions. Whatever the batch, teams win
-// nothing.
+// kernels for that. What bounds these solves is the issue of instructions: a scheduler issues one a
+// clock, so that the time is the instructions of a warp times the warps that share a scheduler. A warp
+// of threads issues about as many for a time point as a warp of teams (thread/plan.rs has its counts),
+// but has 32 systems instead of 3 or 4.
 
 /// The path for problems of this shape.
 ///

@@ -72,7 +72,14 @@ impl<S: Packed> RowWindow<S> {
             *stored = value * self.scales[k];
             self.removed[k] += value * value;
         }
-        (row[0] * row[0], self.removed[i])
+        // What is so small that rotations passed over it, or over others like it, is lost.
+        let mut squared = row[0] * row[0];
+        for lane in 0..S::LANES {
+            if squared.lane(lane) < negligible::<S>() {
+                squared.set_lane(lane, S::Real::zero());
+            }
+        }
+        (squared, self.removed[i])
     }
 
     /// Moves the window on by a block of `p` columns: its first p rows leave the triangle, p zero
@@ -218,6 +225,12 @@ impl<S: Packed> Factor<S> {
     }
 }
 
+/// Squares below this have lost digits.
+#[inline(always)]
+fn negligible<S: Packed>() -> S::Real {
+    S::Real::min_positive_value() / S::Real::epsilon()
+}
+
 /// Cosine and sine of the rotation that turns (a, b) into (√(a² + b²), 0). Where both are so small
 /// that their squares lose digits (what cancellation leaves of a zero, say), b passes for zero: a
 /// rotation by an inaccurate angle would spoil the rest of its rows.
@@ -225,7 +238,7 @@ impl<S: Packed> Factor<S> {
 fn rotation<S: Packed>(mut a: S, mut b: S) -> (S, S) {
     let mut squares = a * a + b * b;
     for lane in 0..S::LANES {
-        if squares.lane(lane) < S::Real::min_positive_value() / S::Real::epsilon() {
+        if squares.lane(lane) < negligible::<S>() {
             squares.set_lane(lane, S::Real::one());
             a.set_lane(lane, S::Real::one());
             b.set_lane(lane, S::Real::zero());

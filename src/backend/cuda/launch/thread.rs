@@ -200,7 +200,10 @@ fn common<T: Real>(
     let none = std::ptr::null_mut();
     let [coefficients, rhs, initial_values, steps] = staging.inputs;
     Ok(ThreadProblem {
-        problem: Problem { refinement: plan.refinement as i32, ..problem.parameters },
+        problem: Problem {
+            refinement: i32::try_from(plan.refinement).unwrap_or(i32::MAX),
+            ..problem.parameters
+        },
         rows: plan.rows,
         coefficients,
         rhs,

@@ -10,6 +10,7 @@ use crate::backend::cuda::testing::agreement::{Case, Sizes, compare, noise};
 use crate::backend::cuda::{Engine, testing, thread};
 use crate::error::Error;
 use crate::options::{Factorization, Formulation, Options, Smoothness};
+use crate::real::Real;
 use crate::shape::ProblemShape;
 
 const SIZES: Sizes = Sizes {
@@ -24,17 +25,23 @@ const SIZES: Sizes = Sizes {
 };
 
 /// Compares what teams compute, with so many bytes of shared memory a block, with the processor.
-fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kind) {
+fn agree<T: Real>(
+    sizes: Sizes,
+    options: Options,
+    shared_memory: Option<usize>,
+    kind: Kind,
+    tolerance: f64,
+) {
     let device = testing::device();
     let mut limits = *device.limits();
     limits.shared_memory = shared_memory.unwrap_or(limits.shared_memory);
-    let case = Case::<f64>::new(sizes, options, 17);
+    let case = Case::<T>::new(sizes, options, 17);
     let problem = case.problem();
-    let plan = Plan::new::<f64>(problem.shape(), &options, &limits).unwrap();
+    let plan = Plan::new::<T>(problem.shape(), &options, &limits).unwrap();
     assert_eq!(plan.kind, kind, "{plan}");
     let path = TeamPath::with_plan(&device, plan).unwrap();
     let engine = Engine::with_path(&device, problem.shape(), &options, Box::new(path)).unwrap();
-    compare(engine, &case, 1e-10, &format!("{plan}, {options:?}"));
+    compare(engine, &case, tolerance, &format!("{plan}, {options:?}"));
 }
 
 #[test]
@@ -52,10 +59,12 @@ fn every_kind_of_team_agrees_with_the_processor() {
                 };
                 // Of one system, of a batch that shares nothing but steps, or all.
                 let sizes = Sizes { shared: if periodic { 0xff } else { 1 << 5 }, ..SIZES };
-                agree(sizes, options, Some(0), Kind::Global);
+                agree::<f64>(sizes, options, Some(0), Kind::Global, 1e-10);
+                agree::<f32>(sizes, options, Some(0), Kind::Global, 1e-4);
                 let large = Sizes { states: 5, equations: 5, batch: 2, ..sizes };
                 let narrow = !periodic && smoothness != Smoothness::TaylorCentral;
-                agree(large, options, None, if narrow { Kind::Warp } else { Kind::Block });
+                let kind = if narrow { Kind::Warp } else { Kind::Block };
+                agree::<f64>(large, options, None, kind, 1e-10);
             }
         }
     }
@@ -66,10 +75,11 @@ fn what_does_not_fit_the_shared_memory_agrees_with_the_processor() {
     let few = Sizes { batch: 1, points: 3, ..SIZES };
     // The closing point in the border: P² values more, and P = 180.
     let periodic = Options { periodic: true, ..Options::default() };
-    agree(Sizes { states: 60, equations: 60, ..few }, periodic, None, Kind::Global);
+    let large = Sizes { states: 60, equations: 60, ..few };
+    agree::<f64>(large, periodic, None, Kind::Global, 1e-10);
     // Coefficients of 300 equations at a point.
     let equations = Sizes { states: 20, order: 1, equations: 300, initial: (1, 1), ..few };
-    agree(equations, Options::default(), None, Kind::Global);
+    agree::<f64>(equations, Options::default(), None, Kind::Global, 1e-10);
 }
 
 /// The gradients that are wanted, of a batch with two groups of systems or more.
