@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-// How the values of an input are stored; they are computed on in the kernel's own precision.
+// How the values of an input are stored; they are computed on in double precision.
 enum Storage { STORAGE_F32 = 0, STORAGE_F64 = 1, STORAGE_F16 = 2, STORAGE_BF16 = 3 };
 
 // What `Status` records; the numbers of src/backend/cuda/parameters.rs.
@@ -69,8 +69,8 @@ typedef struct {
     int32_t periodic;              // whether z[0,k,j] = z[N-1,k,j], j < Q - 1
     int32_t slack;                 // whether epsilon stands in every smoothness row
     int32_t balanced;     // whether equation rows are scaled by l^(Qc-1), initial rows by l^j
-    int32_t square_root;  // factorisation: 0 Cholesky of M, 1 QR of the rows
-    int32_t refinement;   // steps with the residual beta - A z in double precision
+    int32_t results;      // Storage of solutions, cotangents and gradients: single or double
+    int32_t refinement;   // steps with the residual beta - A z
     int32_t reserved;
     double slack_cost;  // gamma·alpha
     double weight_equation;

@@ -106,9 +106,9 @@ pub struct Problem {
     pub slack: i32,
     /// Whether equation rows are scaled by ℓ^(Qc−1), initial rows by ℓ^j.
     pub balanced: i32,
-    /// 0 Cholesky of M, 1 QR of the rows.
-    pub square_root: i32,
-    /// Steps with the residual β − Az in double precision.
+    /// Storage of solutions, cotangents and gradients: [`STORAGE_F32`] or [`STORAGE_F64`].
+    pub results: i32,
+    /// Steps with the residual β − Az.
     pub refinement: i32,
     /// Zero.
     pub reserved: i32,
@@ -243,7 +243,7 @@ mod tests {
         expected.extend(layout!(SumTargets: targets));
         expected.extend(layout!(Problem:
             batch, points, states, derivatives, equation_derivatives, equations, initial_points,
-            initial_derivatives, periodic, slack, balanced, square_root, refinement, reserved,
+            initial_derivatives, periodic, slack, balanced, results, refinement, reserved,
             slack_cost, weight_equation, weight_initial, weight_smoothness, weight_periodic, pair,
             triple, coefficients, rhs, initial_values, steps,
         ));

@@ -170,7 +170,7 @@ impl Layout {
 pub(super) struct ProblemTemplate {
     shape: ProblemShape,
     options: Options,
-    square_root: bool,
+    results: i32,
     refinement: i32,
     pair: (RowFamily, Buffer<f64>),
     triple: Option<(RowFamily, Buffer<f64>)>,
@@ -209,7 +209,7 @@ impl ProblemTemplate {
         Ok(ProblemTemplate {
             shape: shape.clone(),
             options: *options,
-            square_root: options.square_root_in::<T>(),
+            results: T::STORAGE,
             refinement: i32::try_from(refinement).unwrap_or(i32::MAX),
             pair: upload(pair_rows(options, shape.order()))?,
             triple: triple_rows(options, shape.order()).map(upload).transpose()?,
@@ -241,7 +241,7 @@ impl ProblemTemplate {
             periodic: i32::from(options.periodic),
             slack: i32::from(slack),
             balanced: i32::from(options.balanced()),
-            square_root: i32::from(self.square_root),
+            results: self.results,
             refinement: self.refinement,
             reserved: 0,
             slack_cost,
