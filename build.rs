@@ -47,23 +47,33 @@ fn main() {
     }
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let output = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    let modules = match nvcc::find(&root) {
-        Ok(Some(compiler)) => {
-            println!("cargo:rerun-if-changed={}", compiler.path.display());
-            compile_all(&compiler, &root, &output)
-        }
-        Ok(None) => {
-            watch_for_a_toolkit(&root);
-            println!(
-                "cargo:warning=no nvcc found: the CUDA kernels are left out and only the CPU can \
-                 be used. Put nvcc on PATH or set NVCC or CUDA_HOME (in a checkout: `cargo xtask \
-                 toolkit` installs it), or build without the feature `cuda`."
-            );
-            Vec::new()
-        }
+    let mut architectures = Vec::new();
+    let found = match nvcc::find(&root) {
+        Ok(found) => found,
         Err(message) => {
             println!("cargo::error={message}");
             return;
+        }
+    };
+    for (path, reason) in &found.unusable {
+        println!("cargo:rerun-if-changed={}", path.display());
+        println!("cargo:warning={reason}; it is passed over");
+    }
+    let modules = match found.compiler {
+        Some(compiler) => {
+            println!("cargo:rerun-if-changed={}", compiler.path.display());
+            architectures.push(format!("compute_{OLDEST}"));
+            architectures.extend(native_architectures().iter().map(|name| format!("sm_{name}")));
+            compile_all(&compiler, &root, &output)
+        }
+        None => {
+            watch_for_a_toolkit(&root);
+            println!(
+                "cargo:warning=no nvcc that can be used: the CUDA kernels are left out and only the \
+                 CPU can be used. Put nvcc on PATH or set NVCC or CUDA_HOME (in a checkout: `cargo xtask \
+                 toolkit` installs it), or build without the feature `cuda`."
+            );
+            Vec::new()
         }
     };
     let mut table = String::from("&[\n");
@@ -75,7 +85,9 @@ fn main() {
         .expect("a string takes everything");
     }
     table.push_str("]\n");
-    fs::write(output.join("modules.rs"), table).expect("OUT_DIR can be written to");
+    for (name, text) in [("modules", table), ("architectures", format!("&{architectures:?}"))] {
+        fs::write(output.join(name).with_extension("rs"), text).expect("OUT_DIR can be written to");
+    }
 }
 
 /// Builds again when `cargo xtask toolkit` has installed a compiler. Cargo watches only what

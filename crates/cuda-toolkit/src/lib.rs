@@ -4,10 +4,13 @@
 
 #[path = "../../../build/nvcc.rs"]
 mod nvcc;
+#[cfg(test)]
+mod tests;
 
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
 };
 
 pub use nvcc::installed as installed_nvcc;
@@ -22,20 +25,32 @@ pub fn installation_directory() -> PathBuf {
     nvcc::installation_directory(workspace())
 }
 
-/// The first nvcc among: the one that `NVCC` names, `PATH`, `CUDA_HOME`, `CUDA_PATH`,
-/// `/usr/local/cuda` and [`installation_directory`].
+/// The nvcc that `NVCC` names; without it, the first that can be used among `PATH`, `CUDA_HOME`,
+/// `CUDA_PATH`, `/usr/local/cuda` and [`installation_directory`].
 ///
 /// # Errors
-/// There is one, and it cannot be used: what to do about it.
+/// The one that `NVCC` names cannot be used: what to do about it.
 pub fn find_nvcc() -> Result<Option<PathBuf>, String> {
-    Ok(nvcc::find(workspace())?.map(|compiler| compiler.path))
+    Ok(nvcc::find(workspace())?.compiler.map(|compiler| compiler.path))
 }
 
-/// As [`find_nvcc`]; that there is none is an error, too.
+/// As [`find_nvcc`], but searched for only until there is one; that there is none is an error, which
+/// says what was passed over.
 pub fn require_nvcc() -> Result<PathBuf, String> {
-    find_nvcc()?.ok_or_else(|| {
-        "no nvcc: put it on PATH, set CUDA_HOME or NVCC, or run `cargo xtask toolkit`".to_owned()
-    })
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(path) = FOUND.get() {
+        return Ok(path.clone());
+    }
+    let found = nvcc::find(workspace())?;
+    let compiler = found.compiler.ok_or_else(|| {
+        let reasons: String =
+            found.unusable.iter().map(|(_, reason)| format!("; {reason}")).collect();
+        format!(
+            "no nvcc that can be used: put it on PATH, set CUDA_HOME or NVCC, or run `cargo xtask \
+             toolkit`{reasons}"
+        )
+    })?;
+    Ok(FOUND.get_or_init(|| compiler.path).clone())
 }
 
 /// Compiles one `.cu` file to PTX text with `nvcc -ptx -O3` and the given further arguments
