@@ -326,18 +326,13 @@ macro_rules! products {
             c: u64,
             leading_c: c_int,
         ) -> u32 {
-            let arguments = Arguments {
-                operations: [operation_a, operation_b],
-                sizes: [m, n, k],
-                alpha,
-                beta,
-                addresses: [a, b, c],
-                leading: [leading_a, leading_b, leading_c],
-                strides: [0; 3],
-                batch: 1,
-            };
-            // SAFETY: the caller's contract.
-            call(|| unsafe { multiply(handle, &arguments) })
+            // A batch of one. SAFETY: the caller's contract.
+            unsafe {
+                $batched(
+                    handle, operation_a, operation_b, m, n, k, alpha, a, leading_a, 0, b,
+                    leading_b, 0, beta, c, leading_c, 0, 1,
+                )
+            }
         }
 
         #[doc = concat!("`", stringify!($batched), "` of cuBLAS.")]
