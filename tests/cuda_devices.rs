@@ -61,6 +61,35 @@ fn two_devices_are_told_apart() {
     assert_eq!(message, expected);
     assert_eq!(sum(&second, &parameters.to().unwrap()).unwrap(), 3.0);
 
+    // A cuBLAS that cannot be opened is done without, and what demands it is refused; another device
+    // has its own.
+    let multiply = |device| -> mechanistic::Result<(f64, usize)> {
+        let own = || {
+            let launches = simulator.launches().unwrap();
+            launches.iter().filter(|launch| launch.kernel.starts_with("matmul")).count()
+        };
+        let before = own();
+        let mut tape = Tape::<f64, Cuda>::on(Cuda::on(device)?);
+        let a = tape.constant(Array::new(&[16, 16], vec![0.5; 256])?);
+        let c = tape.matmul(a, a)?;
+        let value = tape.value(c)?.data()[0];
+        Ok((value, own() - before))
+    };
+    // a and c, then the handle, whose memory is asked for twice.
+    for nth in [3, 4] {
+        simulator.inject(Operation::Allocation, nth, CuResult::OutOfMemory).unwrap();
+    }
+    assert_eq!(multiply(&second).unwrap(), (4.0, 1));
+    simulator.clear_faults().unwrap();
+    assert_eq!(multiply(&second).unwrap(), (4.0, 1));
+    // SAFETY: nothing else in this process reads the environment from another thread.
+    unsafe { std::env::set_var("MECHANISTIC_CUBLAS", "on") };
+    let message = multiply(&second).unwrap_err().to_string();
+    assert!(message.contains("which MECHANISTIC_CUBLAS=on demands: this machine has"), "{message}");
+    assert_eq!(multiply(&first).unwrap(), (4.0, 0));
+    // SAFETY: as above.
+    unsafe { std::env::remove_var("MECHANISTIC_CUBLAS") };
+
     // What was allocated here is freed on any thread, whichever device was used last.
     drop((solver, solution, here, parameters));
     assert_eq!(sum(&second, &host.to().unwrap()).unwrap(), 3.0);

@@ -30,7 +30,7 @@ pub struct CudaDevice {
     ordinal: usize,
     limits: Limits,
     modules: Mutex<BTreeMap<&'static str, Arc<CudaModule>>>,
-    /// Opened when it is first wanted, if there is one.
+    /// Opened when it is first wanted, if there is one that can be.
     cublas: OnceLock<Option<Cublas>>,
 }
 
@@ -207,16 +207,19 @@ impl CudaDevice {
         self.context.check_err().map_err(&failed)
     }
 
-    /// cuBLAS on the device's stream, where this machine has it.
-    ///
-    /// # Errors
-    /// [`Error::Device`] if it has and the library cannot be used.
-    pub(super) fn cublas(&self) -> Result<Option<&Cublas>> {
-        if let Some(opened) = self.cublas.get() {
-            return Ok(opened.as_ref());
-        }
-        let opened = Cublas::open(self)?;
-        Ok(self.cublas.get_or_init(|| opened).as_ref())
+    /// cuBLAS on the device's stream; `None` where this machine has none, or one that cannot be
+    /// opened on this device. That is said on standard error, once, and holds from then on.
+    pub(super) fn cublas(&self) -> Option<&Cublas> {
+        let open = || {
+            Cublas::open(self).unwrap_or_else(|error| {
+                eprintln!(
+                    "mechanistic: {self:?} multiplies matrices without cuBLAS ({error}; \
+                     MECHANISTIC_CUBLAS=off does not try)"
+                );
+                None
+            })
+        };
+        self.cublas.get_or_init(open).as_ref()
     }
 
     /// Gives memory that was freed back to the system.

@@ -84,11 +84,11 @@ impl Cublas {
             device.trim().map_err(while_doing("freeing memory for cuBLAS"))?;
             handle = result::create_handle();
         }
-        let handle = handle.map_err(failed("opening cuBLAS"))?;
+        let handle = handle.map_err(|error| failed("opening cuBLAS", error))?;
         let cublas = Cublas { handle };
         // SAFETY: both are alive, and the device keeps its stream as long as this handle.
         unsafe { result::set_stream(handle, device.stream().cu_stream().cast()) }
-            .map_err(failed("giving cuBLAS the device's stream"))?;
+            .map_err(|error| failed("giving cuBLAS the device's stream", error))?;
         Ok(Some(cublas))
     }
 
@@ -149,7 +149,9 @@ impl Cublas {
             "f32" => call!(sgemm, sgemm_strided_batched, f32),
             _ => call!(dgemm, dgemm_strided_batched, f64),
         };
-        outcome.map_err(failed("multiplying matrices with cuBLAS"))
+        outcome.map_err(|error| {
+            failed("multiplying matrices with cuBLAS (MECHANISTIC_CUBLAS=off does without)", error)
+        })
     }
 }
 
@@ -179,17 +181,8 @@ fn bind(device: &CudaDevice) -> Result<()> {
 }
 
 /// Wraps an error of cuBLAS with what was being done.
-fn failed(doing: &str) -> impl Fn(CublasError) -> Error + '_ {
-    move |CublasError(status)| {
-        let name = format!("{status:?}");
-        let name = name.trim_start_matches("CUBLAS_STATUS_").to_lowercase().replace('_', " ");
-        Error::Device {
-            doing: doing.into(),
-            message: format!(
-                "{name} (cuBLAS {}); with MECHANISTIC_CUBLAS=off this library's own kernels \
-                 multiply",
-                status as u32
-            ),
-        }
-    }
+fn failed(doing: &str, CublasError(status): CublasError) -> Error {
+    let name = format!("{status:?}");
+    let name = name.trim_start_matches("CUBLAS_STATUS_").to_lowercase().replace('_', " ");
+    Error::Device { doing: doing.into(), message: format!("{name} (cuBLAS {})", status as u32) }
 }

@@ -39,7 +39,7 @@ pub struct Cuda {
     kernels: Arc<TapeKernels>,
     /// Where norms go.
     places: Places,
-    /// Whether cuBLAS multiplies large matrices where this machine has it.
+    /// Whether cuBLAS multiplies large matrices where it can be opened.
     cublas: bool,
 }
 
@@ -62,17 +62,18 @@ impl Cuda {
     /// This GPU.
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error::Device) when the kernels cannot be loaded,
-    /// [`Error::Argument`](crate::Error::Argument) when `MECHANISTIC_CUBLAS` is not understood.
+    /// [`Error::Device`](crate::Error::Device) when the kernels cannot be loaded, or cuBLAS cannot be
+    /// opened and `MECHANISTIC_CUBLAS` is `on`; [`Error::Argument`](crate::Error::Argument) when that
+    /// is not understood.
     pub fn on(device: &Arc<CudaDevice>) -> Result<Self> {
         let kernels = Arc::new(TapeKernels::new(device)?);
-        let cublas = product::cublas_is_wanted()?;
+        let cublas = product::cublas_is_wanted(device)?;
         Ok(Cuda { device: device.clone(), kernels, places: Places::default(), cublas })
     }
 
-    /// Whether NVIDIA's cuBLAS multiplies large matrices, where this machine has it (`libcublas.so`
-    /// or `libcublas.so.12`). It does unless the environment variable `MECHANISTIC_CUBLAS` is
-    /// `off`. Either way f32 is multiplied and added up in f32, and a run on the same GPU with the
+    /// Whether NVIDIA's cuBLAS multiplies large matrices, where this machine has one that can be
+    /// opened (`libcublas.so` or `libcublas.so.12`). It does unless the environment variable
+    /// `MECHANISTIC_CUBLAS` is `off`; if that is `on`, there must be one. Either way f32 is multiplied and added up in f32, and a run on the same GPU with the
     /// same libraries gives the same bits again; another version of cuBLAS may not.
     pub fn with_cublas(self, wanted: bool) -> Self {
         Cuda { cublas: wanted, ..self }

@@ -89,17 +89,25 @@ fn stored([row, column]: [usize; 2], rows: usize, columns: usize) -> Option<(boo
     }
 }
 
-/// The environment variable that keeps products from cuBLAS.
+/// The environment variable that keeps products from cuBLAS, or demands it.
 const VARIABLE: &str = "MECHANISTIC_CUBLAS";
 
-/// Whether products go to cuBLAS where it is present: unless the environment says `off`.
+/// Whether products on this device go to cuBLAS where it can be opened: unless the environment says
+/// `off`. If it says `on`, cuBLAS must be there.
 ///
 /// # Errors
-/// [`Error::Argument`] if the environment says anything else.
-pub fn cublas_is_wanted() -> Result<bool> {
+/// [`Error::Argument`] if the environment says anything else, [`Error::Device`] if cuBLAS must be
+/// there and is not.
+pub fn cublas_is_wanted(device: &CudaDevice) -> Result<bool> {
     match std::env::var(VARIABLE).unwrap_or_default().as_str() {
-        "" | "on" => Ok(true),
+        "" => Ok(true),
         "off" => Ok(false),
+        "on" if device.cublas().is_some() => Ok(true),
+        "on" => Err(Error::Device {
+            doing: format!("opening cuBLAS, which {VARIABLE}=on demands"),
+            message: "this machine has none that can be opened (libcublas.so or libcublas.so.12)"
+                .into(),
+        }),
         other => Err(Error::argument(VARIABLE, format!("expected on or off, got `{other}`"))),
     }
 }
@@ -108,7 +116,7 @@ pub fn cublas_is_wanted() -> Result<bool> {
 pub struct Products<'a> {
     pub device: &'a Arc<CudaDevice>,
     pub kernels: &'a TapeKernels,
-    /// Whether cuBLAS does where it is present.
+    /// Whether cuBLAS does where it can be opened.
     pub cublas: bool,
 }
 
@@ -131,7 +139,7 @@ impl Products<'_> {
         let (kept, reduced) = strided.walks(product)?;
         if self.cublas
             && let Some(gemm) = strided.gemm(&kept, &reduced, add)
-            && let Some(cublas) = self.device.cublas()?
+            && let Some(cublas) = self.device.cublas()
         {
             // Row by row read column by column is the transpose: cᵀ = bᵀ·aᵀ.
             return cublas.multiply(self.device, &gemm, b, a, c);
