@@ -21,7 +21,7 @@
 //! # Ok::<(), mechanistic::Error>(())
 //! ```
 
-pub use crate::backend::cuda::device::{CudaDevice, kernel_modules};
+pub use crate::backend::cuda::device::{CudaDevice, kernel_architectures, kernel_modules};
 pub use crate::backend::cuda::device_solver::DeviceSolver;
 pub use crate::backend::cuda::memory::Buffer as DeviceArray;
 pub use crate::backend::cuda::problem::{Stored, Values};

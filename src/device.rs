@@ -9,6 +9,57 @@ use std::sync::Arc;
 use crate::backend::cuda::{self, CudaDevice};
 use crate::error::{Error, Result};
 
+/// A device by its name, not opened: `cpu`, `cuda` (the first GPU) or `cuda:N`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceName {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// The CUDA device of this number, from 0.
+    Cuda(usize),
+}
+
+impl DeviceName {
+    /// The device itself.
+    ///
+    /// # Errors
+    /// Those of [`Device::cuda`].
+    pub fn open(self) -> Result<Device> {
+        match self {
+            DeviceName::Cpu => Ok(Device::Cpu),
+            DeviceName::Cuda(ordinal) => Device::cuda(ordinal),
+        }
+    }
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DeviceName::Cpu => f.write_str("cpu"),
+            DeviceName::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+        }
+    }
+}
+
+impl FromStr for DeviceName {
+    type Err = Error;
+
+    /// # Errors
+    /// [`Error::Argument`] for another name.
+    fn from_str(name: &str) -> Result<Self> {
+        let parsed = match name.split_once(':') {
+            None if name == "cpu" => Some(DeviceName::Cpu),
+            None if name == "cuda" => Some(DeviceName::Cuda(0)),
+            Some(("cuda", ordinal)) => ordinal.parse().ok().map(DeviceName::Cuda),
+            _ => None,
+        };
+        parsed.ok_or_else(|| {
+            let message = format!("expected cpu, cuda or cuda:N (N = 0, 1, …), got `{name}`");
+            Error::argument("device", message)
+        })
+    }
+}
+
 /// The processor or a GPU. Written `cpu`, `cuda` (the first GPU) or `cuda:N`.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -107,11 +158,12 @@ impl Device {
 
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Device::Cpu => f.write_str("cpu"),
+        let name = match self {
+            Device::Cpu => DeviceName::Cpu,
             #[cfg(feature = "cuda")]
-            Device::Cuda(device) => write!(f, "cuda:{}", device.ordinal()),
-        }
+            Device::Cuda(device) => DeviceName::Cuda(device.ordinal()),
+        };
+        name.fmt(f)
     }
 }
 
@@ -121,18 +173,7 @@ impl FromStr for Device {
     /// # Errors
     /// [`Error::Argument`] for another name, and those of [`Device::cuda`].
     fn from_str(name: &str) -> Result<Self> {
-        match name.split_once(':') {
-            None if name == "cpu" => return Ok(Device::Cpu),
-            None if name == "cuda" => return Device::cuda(0),
-            Some(("cuda", ordinal)) => {
-                if let Ok(ordinal) = ordinal.parse() {
-                    return Device::cuda(ordinal);
-                }
-            }
-            _ => {}
-        }
-        let message = format!("expected cpu, cuda or cuda:N (N = 0, 1, …), got `{name}`");
-        Err(Error::argument("device", message))
+        name.parse::<DeviceName>()?.open()
     }
 }
 
@@ -152,9 +193,17 @@ mod tests {
 
     #[test]
     fn names_are_read_and_written() {
+        for (written, name, shown) in [
+            ("cpu", DeviceName::Cpu, "cpu"),
+            ("cuda", DeviceName::Cuda(0), "cuda:0"),
+            ("cuda:3", DeviceName::Cuda(3), "cuda:3"),
+        ] {
+            assert_eq!(written.parse::<DeviceName>().unwrap(), name);
+            assert_eq!(name.to_string(), shown);
+        }
         assert_eq!("cpu".parse::<Device>().unwrap().to_string(), "cpu");
         for wrong in ["", "gpu", "CPU", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "cuda:0:1"] {
-            let error = wrong.parse::<Device>().unwrap_err().to_string();
+            let error = wrong.parse::<DeviceName>().unwrap_err().to_string();
             assert!(error.contains("expected cpu, cuda or cuda:N"), "{wrong}: {error}");
         }
     }

@@ -74,7 +74,7 @@ pub mod tape;
 
 pub use adjoint::{Cotangent, Gradients, Tangents};
 pub use backend::{Backend, Cpu};
-pub use device::Device;
+pub use device::{Device, DeviceName};
 pub use error::{Error, Result};
 pub use options::{Factorization, Formulation, Options, RowScaling, Smoothness, Weights};
 pub use plan::Plan;

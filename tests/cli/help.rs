@@ -31,7 +31,9 @@ fn nothing_and_nonsense_are_misuse() {
 #[test]
 fn info_names_what_there_is() {
     let text = Workspace::new().run(&["info"]).expect(DONE).stdout;
-    for name in ["version", "backends", "devices", "features", "cpu threads", "cpu simd"] {
+    let names =
+        ["version", "backends", "devices", "kernels", "features", "cpu threads", "cpu simd"];
+    for name in names {
         assert!(text.lines().any(|line| line.starts_with(&format!("{name}: "))), "{text}");
     }
     let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap_or_default();

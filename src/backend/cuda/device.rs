@@ -23,6 +23,13 @@ pub fn kernel_modules() -> &'static [(&'static str, &'static [u8])] {
     MODULES
 }
 
+/// What the embedded kernels were compiled for: `compute_80` is PTX, which the driver translates for
+/// this and every later architecture, `sm_90` is machine code. Empty if there are none, because no
+/// nvcc was found when the library was built.
+pub fn kernel_architectures() -> &'static [&'static str] {
+    include!(concat!(env!("OUT_DIR"), "/architectures.rs"))
+}
+
 /// One GPU. There is one object for each device of the machine, shared by everything that uses it.
 pub struct CudaDevice {
     context: Arc<CudaContext>,
@@ -95,8 +102,7 @@ pub(super) fn while_doing(doing: &str) -> impl Fn(DriverError) -> Error + '_ {
 /// # Errors
 /// [`Error::Device`] if there is a driver and it fails.
 pub fn count() -> Result<usize> {
-    // SAFETY: the driver's initialisers are as harmless as those of any library on this machine.
-    if !unsafe { sys::is_culib_present() } {
+    if !driver_is_present() {
         return Ok(0);
     }
     match CudaContext::device_count() {
@@ -104,6 +110,11 @@ pub fn count() -> Result<usize> {
         Err(DriverError(CUresult::CUDA_ERROR_NO_DEVICE)) => Ok(0),
         Err(error) => Err(while_doing("counting the CUDA devices")(error)),
     }
+}
+
+fn driver_is_present() -> bool {
+    // SAFETY: the driver's initialisers are as harmless as those of any library on this machine.
+    unsafe { sys::is_culib_present() }
 }
 
 impl CudaDevice {
@@ -128,18 +139,20 @@ impl CudaDevice {
         if MODULES.is_empty() {
             return Err(missing(
                 "this program was built without CUDA kernels, because no nvcc was found then; put \
-                 nvcc on PATH or set NVCC or CUDA_HOME, and build again"
+                 nvcc on PATH or set NVCC or CUDA_HOME (in a checkout, `cargo xtask toolkit` \
+                 installs it), and build again"
+                    .into(),
+            ));
+        }
+        if !driver_is_present() {
+            return Err(missing(
+                "no CUDA driver was found: is NVIDIA's installed, and libcuda.so where libraries \
+                 are looked for?"
                     .into(),
             ));
         }
         match count()? {
-            0 => {
-                return Err(missing(
-                    "no CUDA device was found (is the NVIDIA driver installed, and libcuda.so \
-                     where libraries are looked for?)"
-                        .into(),
-                ));
-            }
+            0 => return Err(missing("no CUDA device was found, but a driver".into())),
             found if ordinal >= found => {
                 return Err(missing(format!("there are {found} CUDA devices, counted from 0")));
             }

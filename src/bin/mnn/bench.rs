@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use mechanistic::{
-    Cotangent, Device, Error, Options, Problem, Real, Result, Smoothness, Solver, View,
+    Cotangent, DeviceName, Error, Options, Problem, Real, Result, Smoothness, Solver, View,
 };
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -13,8 +13,9 @@ use rand_distr::{Distribution, StandardNormal};
 
 /// Time the forward and the backward solve of a random batch
 ///
-/// What the published solver computes: least squares with Taylor rows, not refined; all coefficients differ by system and by point, one equation a
-/// state, initial values below the highest derivative. Medians, after a warm-up, in milliseconds.
+/// What the published solver computes: least squares with Taylor rows, not refined; all coefficients
+/// differ by system and by point, one equation a state, initial values below the highest derivative.
+/// Medians, after a warm-up, in milliseconds.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// B: systems
@@ -34,7 +35,7 @@ pub struct Arguments {
     dtype: Dtype,
     /// Where to compute: cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t)]
-    device: Device,
+    device: DeviceName,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -81,6 +82,7 @@ fn measure<T: Real>(arguments: &Arguments) -> Result<[f64; 3]> {
             return Err(Error::Argument { argument: name.into(), message });
         }
     }
+    let device = arguments.device.open()?;
     let q = order.saturating_add(1);
     let steps = [T::of(0.1)];
     let mut random = ChaCha8Rng::seed_from_u64(0);
@@ -104,7 +106,7 @@ fn measure<T: Real>(arguments: &Arguments) -> Result<[f64; 3]> {
     )?;
     let smoothness = Smoothness::TaylorHold;
     let options = Options { smoothness, refinement: Some(0), ..Options::default() };
-    let mut solver = Solver::<T>::on(&arguments.device, problem.shape(), &options)?;
+    let mut solver = Solver::<T>::on(&device, problem.shape(), &options)?;
     let cotangent = Cotangent { values: &cotangent, epsilon: None };
 
     let mut times: [Vec<f64>; 3] = Default::default();

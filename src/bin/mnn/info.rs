@@ -17,6 +17,7 @@ pub fn run(_: &Arguments) -> Result<ExitCode> {
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("backends", format!("cpu{cuda}")),
         ("devices", devices.join(", ")),
+        ("kernels", kernels()),
         ("features", format!("cli{cuda}")),
         ("smoothness", Smoothness::ALL.map(Smoothness::name).join(" ")),
         ("scaling", RowScaling::ALL.map(RowScaling::name).join(" ")),
@@ -29,6 +30,23 @@ pub fn run(_: &Arguments) -> Result<ExitCode> {
         lines.iter().map(|(name, value)| format!("{:<15}{value}\n", format!("{name}:"))).collect();
     crate::print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the CUDA kernels in this program were compiled for, or why there are none.
+#[cfg(feature = "cuda")]
+fn kernels() -> String {
+    match mechanistic::cuda::kernel_architectures() {
+        [] => "none (no nvcc was found when this was built; in a checkout, `cargo xtask toolkit` \
+               installs it)"
+            .to_owned(),
+        architectures => architectures.join(" "),
+    }
+}
+
+/// What the CUDA kernels in this program were compiled for, or why there are none.
+#[cfg(not(feature = "cuda"))]
+fn kernels() -> String {
+    "none (built without the feature `cuda`)".to_owned()
 }
 
 /// Every CUDA device by its name, or why there is none to be used.

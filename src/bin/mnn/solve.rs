@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use mechanistic::io::atomic;
 use mechanistic::io::problem::{self, OwnedProblem, ProblemFile};
-use mechanistic::{Cotangent, Device, Real, Result, Solver, Status};
+use mechanistic::{Cotangent, Device, DeviceName, Real, Result, Solver, Status};
 
 /// Solve the batch of linear ODEs in a safetensors file
 ///
@@ -71,7 +71,7 @@ pub struct Arguments {
     refinement: Option<String>,
     /// Where to compute: cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t)]
-    device: Device,
+    device: DeviceName,
 }
 
 impl Arguments {
@@ -100,9 +100,11 @@ impl Arguments {
 /// Reads, solves, writes.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     atomic::check(&arguments.output)?;
-    match problem::read(&arguments.problem, &arguments.overrides())? {
-        ProblemFile::F64(problem) => solve(&problem, &arguments.device, &arguments.output),
-        ProblemFile::F32(problem) => solve(&problem, &arguments.device, &arguments.output),
+    let problem = problem::read(&arguments.problem, &arguments.overrides())?;
+    let device = arguments.device.open()?;
+    match problem {
+        ProblemFile::F64(problem) => solve(&problem, &device, &arguments.output),
+        ProblemFile::F32(problem) => solve(&problem, &device, &arguments.output),
     }
 }
 
