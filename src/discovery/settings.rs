@@ -94,8 +94,7 @@ impl Settings {
             }
         }
         if self.method == Method::Joint && !matches!(self.device, Device::Cpu) {
-            let message = "the joint method runs on the CPU (device cpu), the network method \
-                           (`--method network`) on any device";
+            let message = "the joint method runs on the CPU, the network method on any device";
             return refuse("device", format!("{message}; got {}", self.device));
         }
         Ok(())

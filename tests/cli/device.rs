@@ -50,13 +50,22 @@ fn a_device_that_is_not_there_is_misuse_and_says_why() {
     assert!(message.contains("there are 1 CUDA devices"), "{message}");
     let message = workspace.run(&with("gpu")).expect(MISUSE).stderr;
     assert!(message.contains("expected cpu, cuda or cuda:N"), "{message}");
-    let run = workspace.run_simulated("h100", &["discover", "a.csv", "--device", "cuda"]);
-    let message = run.expect(MISUSE).stderr;
-    assert!(message.contains("the joint method runs on the CPU (device cpu)"), "{message}");
-    assert!(message.contains("`--method network`"), "{message}");
+    let mut hidden = workspace.command(&with("cuda"));
+    hidden.env("LD_LIBRARY_PATH", "").env("CUDA_VISIBLE_DEVICES", "");
+    let message = Run::from(hidden.output().unwrap()).expect(MISUSE).stderr;
+    assert!(message.starts_with("mnn: while opening CUDA device 0: no CUDA d"), "{message}");
+
+    // What can be refused without the device is refused without it.
+    let joint = ["discover", "a.csv", "--method", "joint", "--device", "cuda:7"];
+    let message = workspace.run_simulated("none", &joint).expect(MISUSE).stderr;
+    let expected = "mnn: --device: the joint method runs on the CPU; leave --device out, or take \
+                    the network method (--method network); got cuda:7\n";
+    assert_eq!(message, expected);
+    let message = workspace.run_simulated("none", &["discover", "a.csv", "--device", "cuda"]);
+    assert!(message.expect(MISUSE).stderr.starts_with("mnn: a.csv: "), "the table comes first");
 }
 
-/// x' = −0.5 x, with a little noise that has no period.
+/// x' = −0.5 x, with a little noise that has no period. On a GPU the network method is the default.
 #[test]
 fn the_network_method_finds_the_same_equation_on_the_device() {
     let workspace = Workspace::new();
@@ -67,13 +76,16 @@ fn the_network_method_finds_the_same_equation_on_the_device() {
         table += &format!("{t},{}\n", 2.0 * (-0.5 * t).exp() + noise);
     }
     std::fs::write(workspace.path("decay.csv"), table).unwrap();
-    let arguments =
-        ["discover", "decay.csv", "--method", "network", "--degree", "1", "--quiet", "--device"];
-    let cpu = workspace.run(&[&arguments[..], &["cpu"]].concat()).expect(DONE);
-    let cuda = workspace.run_simulated("h100", &[&arguments[..], &["cuda"]].concat()).expect(DONE);
+    let arguments = ["discover", "decay.csv", "--degree", "1"];
+    let network = ["--method", "network", "--quiet"];
+    let cpu = workspace.run(&[&arguments[..], &network].concat()).expect(DONE);
+    let cuda = [&arguments[..], &["--device", "cuda"]].concat();
+    let cuda = workspace.run_simulated("h100", &cuda).expect(DONE);
     assert!(cpu.stdout.starts_with("x' = -0.5"), "{}", cpu.stdout);
     assert_eq!(cuda.stdout, cpu.stdout);
-    assert!(!cuda.stderr.contains("[cuda-sim]"), "{}", cuda.stderr);
+    let notes = |text: &str| cuda.stderr.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(notes("the network method, on cuda:0: the joint method"), 1, "{}", cuda.stderr);
+    assert_eq!(notes("[cuda-sim]"), 0, "{}", cuda.stderr);
 }
 
 #[test]
@@ -81,6 +93,7 @@ fn info_lists_devices_and_what_is_missing() {
     let workspace = Workspace::new();
     let text = workspace.run_simulated("h100", &["info"]).expect(DONE).stdout;
     assert!(text.contains("cuda:0 (") && text.contains("H100"), "{text}");
+    assert!(text.contains("\nkernels:       compute_80"), "{text}");
     let text = workspace.run_simulated("none", &["info"]).expect(DONE).stdout;
     assert!(text.contains("no cuda:0 (") && text.contains("no CUDA device was found"), "{text}");
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::ValueEnum;
 use mechanistic::discovery::{self, Dataset, Discovery, Link, Method, Settings};
 use mechanistic::io::{atomic, csv, model, plot, report};
-use mechanistic::{Device, Error, Result};
+use mechanistic::{DeviceName, Error, Result};
 
 use crate::progress::Display;
 
@@ -34,9 +34,9 @@ pub struct Arguments {
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Data")]
     states: Vec<String>,
 
-    /// How the equations are found
-    #[arg(long, value_enum, default_value_t = MethodName::Joint, help_heading = "Model")]
-    method: MethodName,
+    /// How the equations are found [default: joint on the CPU, network on a GPU]
+    #[arg(long, value_enum, help_heading = "Model")]
+    method: Option<MethodName>,
     /// Order of the equations: 1 for x' = ..., 2 for x'' = ...
     #[arg(long, value_name = "ORDER", default_value_t = 1, help_heading = "Model")]
     order: usize,
@@ -55,9 +55,9 @@ pub struct Arguments {
     /// Seed of everything random
     #[arg(long, default_value_t = 0, help_heading = "Model")]
     seed: u64,
-    /// Where the network method computes: cpu, cuda or cuda:N; the joint method needs the CPU
+    /// Where to compute: cpu, cuda or cuda:N; the joint method runs on the CPU only
     #[arg(long, value_name = "DEVICE", default_value_t, help_heading = "Model")]
-    device: Device,
+    device: DeviceName,
 
     /// Form of the equations on standard output
     #[arg(long, value_enum, default_value_t = Format::Text, help_heading = "Output")]
@@ -110,12 +110,18 @@ enum Format {
 }
 
 impl Arguments {
+    /// The method asked for, else the one that the device is for.
+    fn method(&self) -> Method {
+        match (self.method, self.device) {
+            (Some(MethodName::Joint), _) | (None, DeviceName::Cpu) => Method::Joint,
+            (Some(MethodName::Network), _) | (None, DeviceName::Cuda(_)) => Method::Network,
+        }
+    }
+
+    /// All but the device, which is not opened yet.
     fn settings(&self) -> Settings {
         Settings {
-            method: match self.method {
-                MethodName::Joint => Method::Joint,
-                MethodName::Network => Method::Network,
-            },
+            method: self.method(),
             order: self.order,
             degree: self.degree,
             sine_cosine: self.sin_cos,
@@ -128,7 +134,6 @@ impl Arguments {
             },
             threshold: self.threshold,
             seed: self.seed,
-            device: self.device.clone(),
             ..Settings::default()
         }
     }
@@ -136,6 +141,14 @@ impl Arguments {
     /// Everything that can be refused before the work begins.
     fn check(&self) -> Result<()> {
         self.settings().validate()?;
+        if self.method() == Method::Joint && self.device != DeviceName::Cpu {
+            let message = "the joint method runs on the CPU; leave --device out, or take the \
+                           network method (--method network)";
+            return Err(Error::Argument {
+                argument: "--device".into(),
+                message: format!("{message}; got {}", self.device),
+            });
+        }
         self.plot.as_deref().map_or(Ok(()), plot::check)?;
         [&self.output, &self.save]
             .into_iter()
@@ -163,11 +176,19 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         states: arguments.states.clone(),
     };
     let table = csv::read(&arguments.files, &columns)?;
+    let settings = Settings { device: arguments.device.open()?, ..arguments.settings() };
     let interrupted = watch_for_interrupt();
     let mut display = Display::new(arguments.quiet);
     display.note(&summary(&table.dataset));
+    if arguments.method.is_none() && settings.method == Method::Network {
+        display.note(&format!(
+            "the network method, on {}: the joint method is one small solve, which the CPU does \
+             in about a second (--device cpu)",
+            settings.device
+        ));
+    }
 
-    let outcome = discovery::discover(&table.dataset, &arguments.settings(), &mut |progress| {
+    let outcome = discovery::discover(&table.dataset, &settings, &mut |progress| {
         display.show(progress);
         match interrupted.load(Ordering::Relaxed) {
             true => ControlFlow::Break(()),
