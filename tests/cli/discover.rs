@@ -71,7 +71,7 @@ fn runs_are_reproducible_and_files_complete() {
         let names = ["p.svg", "p.png", "o.csv", "m.safetensors"].map(|n| format!("{suffix}{n}"));
         let [svg, png, output, model] = names.each_ref().map(String::as_str);
         let mut command = workspace.command(&["discover", "a.csv", "--plot", svg]);
-        command.args(["--output", output, "--save", model]).env("RAYON_NUM_THREADS", threads);
+        command.args(["-o", output, "--save", model]).env("RAYON_NUM_THREADS", threads);
         let first = Run::from(command.output().unwrap()).expect(DONE).stdout;
         workspace.run(&["discover", "a.csv", "--plot", png]).expect(DONE);
         (first, names.map(|name| std::fs::read(workspace.path(&name)).unwrap()))

@@ -15,6 +15,8 @@ pub trait Element: DeviceRepr + ValidAsZeroBits + Copy + Default + Send + Sync +
 impl<T: DeviceRepr + ValidAsZeroBits + Copy + Default + Send + Sync + 'static> Element for T {}
 
 /// A contiguous array on a device; freed when dropped, after everything that was asked for before.
+/// Dropping it leaves its device's context the calling thread's current one: a program that calls
+/// the driver itself makes its own current again.
 pub struct Buffer<T: Element> {
     /// At least one value, so that there always is an address.
     slice: CudaSlice<T>,

@@ -66,7 +66,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     plot: Option<PathBuf>,
     /// Write smoothed and simulated trajectories as CSV
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
     /// Write equations and trajectories as safetensors: `equations` (as --format json) in the
     /// metadata, tensors `noise`, `trajectory1.time`, `trajectory1.smoothed`, ...
