@@ -205,7 +205,7 @@ impl ProblemTemplate {
                 ));
             }
         }
-        let refinement = options.refinement_in::<T>();
+        let refinement = options.refinement_in::<f64>();
         Ok(ProblemTemplate {
             shape: shape.clone(),
             options: *options,
