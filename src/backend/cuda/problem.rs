@@ -21,7 +21,7 @@ use crate::shape::{ProblemShape, stride};
 /// Names of the inputs, in the order of every array of four here.
 pub const INPUTS: [&str; 4] = ["coefficients", "rhs", "initial_values", "steps"];
 
-/// How the values of an input may be stored; they are computed on in the solver's own precision.
+/// How the values of an input may be stored; kernels compute on them in double precision.
 pub trait Stored: Element {
     /// Number of the storage, for the kernels.
     const STORAGE: i32;
@@ -205,7 +205,7 @@ impl ProblemTemplate {
                 ));
             }
         }
-        let refinement = options.refinement_in::<T>();
+        let refinement = options.refinement_in::<f64>();
         Ok(ProblemTemplate {
             shape: shape.clone(),
             options: *options,
