@@ -54,34 +54,27 @@ struct Places {
     }
 
     // Values of a block row of the factor: it begins at a multiple of 16 bytes.
-    __device__ int block_values(int block, int value_bytes) const
-    {
-        const int values = 16 / value_bytes;
-        return (block * kept + values - 1) / values * values;
-    }
+    __device__ int block_values(int block) const { return (block * kept + 1) / 2 * 2; }
 };
 
 // Whether a pivot is positive and has all its digits.
-template <class Real>
-__device__ inline bool sound(Real pivot)
+__device__ inline bool sound(double pivot)
 {
-    const Real least = sizeof(Real) == 8 ? Real(DBL_MIN) : Real(FLT_MIN);
-    return pivot >= least && isfinite(pivot);
+    return pivot >= DBL_MIN && isfinite(pivot);
 }
 
 // The pivot that elimination has reduced most relative to the diagonal of M, and the first that is
 // not positive.
-template <class Real>
 struct Pivots {
-    Real weakest = Real(INFINITY);
+    double weakest = INFINITY;
     int weakest_unknown = INT_MAX;
     int lost_unknown = INT_MAX;
 
-    __device__ void judge(Real pivot, Real whole, int unknown)
+    __device__ void judge(double pivot, double whole, int unknown)
     {
         if (!sound(pivot))
             lost_unknown = min(lost_unknown, unknown);
-        const Real ratio = pivot / whole;
+        const double ratio = pivot / whole;
         if (ratio < weakest) {
             weakest = ratio;
             weakest_unknown = unknown;
@@ -99,44 +92,43 @@ struct Pivots {
 };
 
 // 1/√pivot, of one instead of a pivot that is not sound, so that the system runs on harmlessly.
-template <class Real>
-__device__ inline Real reciprocal_root(Real pivot)
+__device__ inline double reciprocal_root(double pivot)
 {
-    return Real(1) / sqrt(sound(pivot) ? pivot : Real(1));
+    return 1.0 / sqrt(sound(pivot) ? pivot : 1.0);
 }
 
-template <class Real, Kind KIND>
+template <Kind KIND>
 struct Banded {
     const Sizes &sizes;
     const Places &places;
     const Team<KIND> team;
 
     // Memory of the team.
-    Real *window;       // (w+1, P, pitch): block rows t − w .. t, block t in slot t mod (w+1)
-    Real *reciprocals;  // (P): of the diagonal of R_tt
-    Real *pivots;       // (P): the squares of that diagonal
-    Real *wholes;       // (P): diagonal of M
-    Real *panel;        // (MOST_ROWS, MOST_ROWS): the rows being eliminated, in their own columns
-    Real *corner;       // (c, c+1): H and the border's right-hand side
-    Real *corner_wholes;  // (c)
-    Pivots<Real> judged;  // of this thread
+    double *window;       // (w+1, P, pitch): block rows t − w .. t, block t in slot t mod (w+1)
+    double *reciprocals;  // (P): of the diagonal of R_tt
+    double *pivots;       // (P): the squares of that diagonal
+    double *wholes;       // (P): diagonal of M
+    double *panel;        // (MOST_ROWS, MOST_ROWS): the rows being eliminated, in their own columns
+    double *corner;       // (c, c+1): H and the border's right-hand side
+    double *corner_wholes;  // (c)
+    Pivots judged;  // of this thread
 
     __device__ Banded(const Sizes &sizes, const Places &places, Team<KIND> team, Carver &memory)
         : sizes(sizes), places(places), team(team)
     {
         // Substitution has two block rows of the factor in its place.
-        window = memory.take<Real>(max((sizes.bandwidth + 1) * sizes.block * places.pitch,
-                                       2 * places.block_values(sizes.block, sizeof(Real))));
-        reciprocals = memory.take<Real>(sizes.block);
-        pivots = memory.take<Real>(sizes.block);
-        wholes = memory.take<Real>(sizes.block);
-        panel = memory.take<Real>(MOST_ROWS * MOST_ROWS);
-        corner = memory.take<Real>(sizes.border * (sizes.border + 1));
-        corner_wholes = memory.take<Real>(sizes.border);
+        window = memory.take<double>(max((sizes.bandwidth + 1) * sizes.block * places.pitch,
+                                       2 * places.block_values(sizes.block)));
+        reciprocals = memory.take<double>(sizes.block);
+        pivots = memory.take<double>(sizes.block);
+        wholes = memory.take<double>(sizes.block);
+        panel = memory.take<double>(MOST_ROWS * MOST_ROWS);
+        corner = memory.take<double>(sizes.border * (sizes.border + 1));
+        corner_wholes = memory.take<double>(sizes.border);
     }
 
     // Block row t of the window.
-    __device__ Real *block_row(int t) const
+    __device__ double *block_row(int t) const
     {
         return window + (t % (sizes.bandwidth + 1)) * sizes.block * places.pitch;
     }
@@ -144,7 +136,7 @@ struct Banded {
     // Before the first block.
     __device__ void start()
     {
-        judged = Pivots<Real>();
+        judged = Pivots();
 #pragma unroll 1
         for (int i = team.rank; i < sizes.border * (sizes.border + 1); i += team.size)
             corner[i] = 0;
@@ -180,12 +172,12 @@ struct Banded {
         for (int row = team.rank; row < sizes.block; row += team.size)
             judged.judge(pivots[row], wholes[row], t * sizes.block + row);
         // The border loses what this block takes.
-        const Real *columns = a.now + places.border;
+        const double *columns = a.now + places.border;
         const int c = sizes.border;
 #pragma unroll 1
         for (int index = team.rank; index < triangle(c + 1) - 1; index += team.size) {
             const int column = triangle_column(index), row = index - triangle(column);
-            Real sum[1] = {};
+            double sum[1] = {};
             add_products<1>(sum, columns + row, places.pitch, columns + column, places.pitch, 0,
                             sizes.block);
             corner[row * (c + 1) + column] -= sum[0];
@@ -195,8 +187,8 @@ struct Banded {
   private:
     // Block rows of the window: t, and t − 1 and t − 2 where they take something off it.
     struct BlockRows {
-        Real *now;
-        const Real *last, *before;
+        double *now;
+        const double *last, *before;
     };
 
     // Begins block row t of the window with what M has but for the equations: of a state with
@@ -205,7 +197,7 @@ struct Banded {
     __device__ void smooth(int t, const Source &rows) const
     {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
-        Real *a = block_row(t);
+        double *a = block_row(t);
         const int own = triangle(q);
 #pragma unroll 1
         for (int index = team.rank; index < sizes.states * (own + q * q); index += team.size) {
@@ -218,7 +210,7 @@ struct Banded {
                 const int row = sizes.by_derivatives.quotient(within - own);
                 const int column = within - own - row * q;
                 a[(first + row) * pitch + first + column] =
-                    t + w < sizes.blocks ? rows.smoothness(w, state, row, column) : Real(0);
+                    t + w < sizes.blocks ? rows.smoothness(w, state, row, column) : 0.0;
             }
         }
 #pragma unroll 1
@@ -231,7 +223,7 @@ struct Banded {
         for (int index = team.rank; w == 2 && index < p * p; index += team.size) {
             const int row = sizes.by_block.quotient(index), column = index - row * p;
             a[row * pitch + q + p + column] =
-                t + 1 < sizes.blocks ? rows.coupling(1, row, column) : Real(0);
+                t + 1 < sizes.blocks ? rows.coupling(1, row, column) : 0.0;
         }
         team.sync();
     }
@@ -242,7 +234,7 @@ struct Banded {
     __device__ int eliminate_rows(const BlockRows &blocks, int first, int row, const Source &rows)
     {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
-        Real *a = blocks.now + row * pitch;
+        double *a = blocks.now + row * pitch;
         // M, less what the rows before these take off it.
 #pragma unroll 1
         for (int place = team.rank; place < places.width; place += team.size) {
@@ -251,7 +243,7 @@ struct Banded {
             const int column = outermost || beyond ? -1 : place - q;
             if (!outermost && !beyond && column < row)
                 continue;
-            Real sum[ROWS] = {};
+            double sum[ROWS] = {};
             add_equations<ROWS>(sum, first, row - first, column, place, rows);
             const bool begun = place >= first && column < first + q;
 #pragma unroll
@@ -268,9 +260,9 @@ struct Banded {
                 from = sizes.by_derivatives.multiple(other);
             // Σ_m b(m, left + i) b(m, right) over the rows `from` ≤ m < end of a block row b; no thread
             // of the team begins before `least`, so that all are at the same row at the same time.
-            Real removed[ROWS] = {};
-            auto remove = [&](const Real *b, int left, int right, int least, int from, int end) {
-                const Real *rows = b + least * pitch;
+            double removed[ROWS] = {};
+            auto remove = [&](const double *b, int left, int right, int least, int from, int end) {
+                const double *rows = b + least * pitch;
                 add_products<ROWS>(removed, rows + left, pitch, rows + right, pitch, from - least,
                                    end - least);
             };
@@ -294,7 +286,7 @@ struct Banded {
         team.sync();
 
         // Their triangle, by every thread, and with it the columns.
-        Real r[ROWS][ROWS], reciprocal[ROWS];
+        double r[ROWS][ROWS], reciprocal[ROWS];
 #pragma unroll
         for (int i = 0; i < ROWS; ++i)
 #pragma unroll
@@ -317,7 +309,7 @@ struct Banded {
             const int column = place < first + q || place >= q + p ? -1 : place - q;
             if (column >= 0 && column < row)
                 continue;
-            Real x[ROWS];
+            double x[ROWS];
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) {
                 x[i] = a[i * pitch + place];
@@ -339,13 +331,13 @@ struct Banded {
     // The equations' share of M, or of the right-hand side, between rows j .. j + ROWS of the group
     // that begins at `first`, and a column of R_tt, or another place.
     template <int ROWS, class Source>
-    __device__ void add_equations(Real (&sum)[ROWS], int first, int j, int column, int place,
+    __device__ void add_equations(double (&sum)[ROWS], int first, int j, int column, int place,
                                   const Source &rows) const
     {
         const int given = sizes.equation_derivatives, all = sizes.equation_columns;
         const int count = rows.problem.equations;
-        const Real *left = rows.coefficients + sizes.by_derivatives.quotient(first) * given + j;
-        const Real *right = rows.rhs;
+        const double *left = rows.coefficients + sizes.by_derivatives.quotient(first) * given + j;
+        const double *right = rows.rhs;
         if (column >= 0) {
             const int state = sizes.by_derivatives.quotient(column);
             const int other = column - state * sizes.derivatives;
@@ -362,7 +354,7 @@ struct Banded {
             // The last of these rows have no coefficients.
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) {
-                Real one[1] = {};
+                double one[1] = {};
                 if (j + i < given)
                     add_products<1>(one, left + i, all, right, stride, 0, count);
                 sum[i] = one[0];
@@ -370,18 +362,18 @@ struct Banded {
         }
 #pragma unroll
         for (int i = 0; i < ROWS; ++i)
-            sum[i] *= Real(rows.equation_weight);
+            sum[i] *= rows.equation_weight;
     }
 
     // sum[i] += Σ_m left(m, i) right(m) over from ≤ m < count, with distances between rows.
     template <int ROWS>
-    __device__ static void add_products(Real (&sum)[ROWS], const Real *left, int left_stride,
-                                        const Real *right, int right_stride, int from, int count)
+    __device__ static void add_products(double (&sum)[ROWS], const double *left, int left_stride,
+                                        const double *right, int right_stride, int from, int count)
     {
 #pragma unroll 4
         for (int m = 0; m < count; ++m, left += left_stride, right += right_stride)
             if (m >= from) {
-                const Real other = *right;
+                const double other = *right;
 #pragma unroll
                 for (int i = 0; i < ROWS; ++i)
                     sum[i] = fma(left[i], other, sum[i]);
@@ -390,18 +382,18 @@ struct Banded {
 
   public:
     // Stores block row t of R, and of R⁻ᵀ rhs.
-    __device__ void store(int t, Real *factor, double *substituted) const
+    __device__ void store(int t, double *factor, double *substituted) const
     {
         const int p = sizes.block, q = sizes.derivatives, pitch = places.pitch;
-        const Real *a = block_row(t);
-        const int values = places.block_values(p, sizeof(Real));
-        Real *target = factor + int64_t(t) * values;
+        const double *a = block_row(t);
+        const int values = places.block_values(p);
+        double *target = factor + int64_t(t) * values;
         Walk at(team, places.by_kept);
 #pragma unroll 1
         for (int index = team.rank; index < values; index += team.size, at.advance()) {
             const int row = at.row, place = at.column;
             const bool below = place < q + row && place >= q + sizes.by_derivatives.multiple(row);
-            Real value = 0;
+            double value = 0;
             if (row < p && place < places.stored && !below)
                 value = place == q + row ? reciprocals[row] : a[row * pitch + place];
             target[index] = value;
@@ -414,14 +406,14 @@ struct Banded {
     // The border's triangle of R and its part of the right-hand side, once all blocks are
     // eliminated.
     template <class Source>
-    __device__ void eliminate_border(const Source &rows, Real *factor, double *substituted)
+    __device__ void eliminate_border(const Source &rows, double *factor, double *substituted)
     {
         const int c = sizes.border, pitch = c + 1;
         team.sync();
 #pragma unroll 1
         for (int index = team.rank; index < triangle(c + 1) - 1; index += team.size) {
             const int column = triangle_column(index), row = index - triangle(column);
-            const Real whole = rows.border_corner(row, column);
+            const double whole = rows.border_corner(row, column);
             if (row == column)
                 corner_wholes[row] = whole;
             corner[row * pitch + column] += whole;
@@ -429,8 +421,8 @@ struct Banded {
         team.sync();
 #pragma unroll 1
         for (int row = 0; row < c; ++row) {
-            const Real pivot = corner[row * pitch + row];
-            const Real reciprocal = reciprocal_root(pivot);
+            const double pivot = corner[row * pitch + row];
+            const double reciprocal = reciprocal_root(pivot);
             team.sync();
 #pragma unroll 1
             for (int column = row + team.rank; column <= c; column += team.size) {
@@ -455,14 +447,14 @@ struct Banded {
     }
 
     // Stores the border's triangle of R and its part of R⁻ᵀ rhs.
-    __device__ void store_border(Real *factor, double *substituted) const
+    __device__ void store_border(double *factor, double *substituted) const
     {
         const int c = sizes.border, pitch = c + 1;
-        Real *target = factor + int64_t(sizes.blocks) * places.block_values(sizes.block, sizeof(Real));
+        double *target = factor + int64_t(sizes.blocks) * places.block_values(sizes.block);
 #pragma unroll 1
         for (int index = team.rank; index < c * c; index += team.size) {
             const int row = index / c, column = index - row * c;
-            target[index] = column < row ? Real(0) : corner[row * pitch + column];
+            target[index] = column < row ? 0.0 : corner[row * pitch + column];
         }
 #pragma unroll 1
         for (int row = team.rank; row < c; row += team.size)

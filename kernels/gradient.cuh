@@ -10,9 +10,9 @@
 
 #include "rows.cuh"
 
-template <class Real, Kind KIND>
+template <Kind KIND>
 struct Gradient {
-    Rows<Real, double, KIND> rows;
+    Rows<KIND> rows;
     const Sizes &sizes;
     const Team<KIND> team;
     const TeamAdjoint &outputs;
@@ -34,7 +34,7 @@ struct Gradient {
     double *total_steps;         // (steps' K)
     double weights[4] = {};      // this thread's: equation, initial, smoothness, periodic
 
-    __device__ Gradient(const Rows<Real, double, KIND> &rows, const TeamAdjoint &outputs, Carver memory)
+    __device__ Gradient(const Rows<KIND> &rows, const TeamAdjoint &outputs, Carver memory)
         : rows(rows), sizes(rows.sizes), team(rows.team), outputs(outputs)
     {
         const Problem &p = rows.problem;
@@ -57,20 +57,27 @@ struct Gradient {
         return ring + t % (sizes.bandwidth + 1) * sizes.block;
     }
 
-    // Where the gradient of an input of this system is from `offset` on; null if it is not wanted.
-    __device__ Real *target(const Output &output, const Input &input, int64_t offset) const
+    // Values of a gradient from one on; data null if it is not wanted.
+    struct Target {
+        void *data;
+        int64_t first;
+    };
+
+    // Where the gradient of an input of this system is from `offset` on.
+    __device__ Target target(const Output &output, const Input &input, int64_t offset) const
     {
-        if (!output.data)
-            return nullptr;
-        return static_cast<Real *>(output.data) +
-               (input.system ? rows.system : place) * output.system + offset;
+        return {output.data, (input.system ? rows.system : place) * output.system + offset};
     }
 
     // Stores a value, or adds it to what other systems of the team left there.
-    __device__ void put(Real *target, int index, const Input &input, double value) const
+    __device__ void put(const Target &target, int64_t index, const Input &input, double value) const
     {
-        if (target)
-            target[index] = input.system == 0 && add ? Real(double(target[index]) + value) : Real(value);
+        const int results = rows.problem.results;
+        if (!target.data)
+            return;
+        if (input.system == 0 && add)
+            value += read<double>(target.data, results, target.first + index);
+        write(target.data, results, target.first + index, value);
     }
 
     // Before the last point.
@@ -138,7 +145,7 @@ struct Gradient {
         equations();
         team.sync();
         const int count = p.equations * sizes.equation_columns;
-        Real *target = this->target(outputs.coefficients, p.coefficients, t * outputs.coefficients.time);
+        const Target target = this->target(outputs.coefficients, p.coefficients, t * outputs.coefficients.time);
 #pragma unroll 1
         for (int index = team.rank; index < count; index += team.size) {
             const int group = sizes.by_equation_derivatives.quotient(index);
@@ -157,12 +164,12 @@ struct Gradient {
     __device__ void finish()
     {
         const Problem &p = rows.problem;
-        Real *coefficients = target(outputs.coefficients, p.coefficients, 0);
+        const Target coefficients = target(outputs.coefficients, p.coefficients, 0);
 #pragma unroll 1
         for (int i = team.rank; !p.coefficients.time && i < p.equations * sizes.equation_columns;
              i += team.size)
             put(coefficients, i, p.coefficients, total_coefficients[i]);
-        Real *rhs = target(outputs.rhs, p.rhs, 0);
+        const Target rhs = target(outputs.rhs, p.rhs, 0);
 #pragma unroll 1
         for (int i = team.rank; !p.rhs.time && i < p.equations; i += team.size)
             put(rhs, i, p.rhs, total_rhs[i]);
@@ -190,16 +197,16 @@ struct Gradient {
   private:
     __device__ void clear(const Output &output, const Input &input, int64_t points, int values) const
     {
-        Real *first = target(output, input, 0);
-        if (!first || (input.system == 0 && add))
+        if (input.system == 0 && add)
             return;
+        const Target first = target(output, input, 0);
 #pragma unroll 1
         for (int64_t i = team.rank; i < points * values; i += team.size)
-            first[i] = 0;
+            put(first, i, input, 0);
     }
 
     // Smoothness rows: derivatives with respect to their length.
-    __device__ void lengths(const SharedTable<Real> &family, double *slopes)
+    __device__ void lengths(const SharedTable &family, double *slopes)
     {
         const int q = sizes.derivatives, t = rows.t;
         const bool exist = t + family.points <= sizes.points;
@@ -247,7 +254,7 @@ struct Gradient {
             if (t < p.initial_points) {
                 const int state = index / given, j = index - state * given;
                 const int i = state * sizes.derivatives + j;
-                const double defect = double(rows.initial[index]) - slot(z, t)[i];
+                const double defect = rows.initial[index] - slot(z, t)[i];
                 const double along = slot(g, t)[i], scale = power(rows.mean_step, j);
                 const double d_scale = 2 * p.weight_initial * scale * along * defect;
                 put(target(outputs.initial_values, p.initial_values, int64_t(t) * p.states * given),

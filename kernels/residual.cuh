@@ -6,9 +6,9 @@
 #include "rows.cuh"
 
 // With MEASURE, also the sums of the squared weighted defects by family.
-template <class Real, Kind KIND, bool MEASURE = false>
+template <Kind KIND, bool MEASURE = false>
 struct Residual {
-    Rows<Real, double, KIND> rows;
+    Rows<KIND> rows;
     const Sizes &sizes;
     const Team<KIND> team;
 
@@ -22,7 +22,7 @@ struct Residual {
     bool data = true;  // whether β is the problem's, or zero
     double squares[4] = {};  // this thread's: equation, initial, smoothness, periodic
 
-    __device__ Residual(const Rows<Real, double, KIND> &rows, Carver memory)
+    __device__ Residual(const Rows<KIND> &rows, Carver memory)
         : rows(rows), sizes(rows.sizes), team(rows.team)
     {
         const Problem &p = rows.problem;
@@ -72,11 +72,11 @@ struct Residual {
 #pragma unroll 1
         for (int index = team.rank; index < p.equations * states; index += team.size) {
             const int e = index / states, state = index - e * states;
-            const Real *a = rows.coefficients + index * given;
+            const double *a = rows.coefficients + index * given;
             double sum = 0;
 #pragma unroll 1
             for (int j = 0; j < given; ++j)
-                sum += double(a[j]) * point(t)[state * q + j];
+                sum += a[j] * point(t)[state * q + j];
             parts[e * (states | 1) + state] = sum;
         }
         defects(rows.pair, pair, epsilon);
@@ -85,7 +85,7 @@ struct Residual {
         team.sync();
 #pragma unroll 1
         for (int e = team.rank; e < p.equations; e += team.size) {
-            double sum = data ? double(rows.rhs[e]) : 0;
+            double sum = data ? rows.rhs[e] : 0;
 #pragma unroll 1
             for (int state = 0; state < states; ++state)
                 sum -= parts[e * (states | 1) + state];
@@ -100,10 +100,10 @@ struct Residual {
             if (j < given)
 #pragma unroll 1
                 for (int e = 0; e < p.equations; ++e)
-                    sum += double(rows.coefficients[(e * states + state) * given + j]) * equation[e];
+                    sum += rows.coefficients[(e * states + state) * given + j] * equation[e];
             if (rows.given(j)) {
-                const Real target = data ? rows.initial[state * p.initial_derivatives + j] : Real(0);
-                const double defect = double(target) - point(t)[i];
+                const double target = data ? rows.initial[state * p.initial_derivatives + j] : 0.0;
+                const double defect = target - point(t)[i];
                 measure(1, defect * defect * rows.initial_weight(j));
                 sum += rows.initial_weight(j) * defect;
             }
@@ -128,7 +128,7 @@ struct Residual {
     }
 
     // w²(β − a·z) of the smoothness rows that begin at this point.
-    __device__ void defects(const SharedTable<Real> &family, double *all, double epsilon)
+    __device__ void defects(const SharedTable &family, double *all, double epsilon)
     {
         const int q = sizes.derivatives, t = rows.t;
         const int count = sizes.states * family.rows;
@@ -155,7 +155,7 @@ struct Residual {
     }
 
     // What the smoothness rows that act on (t, state, j) add there.
-    __device__ double scattered(const SharedTable<Real> &family, const double *all, int state, int j) const
+    __device__ double scattered(const SharedTable &family, const double *all, int state, int j) const
     {
         const int q = sizes.derivatives, count = sizes.states * family.rows;
         double sum = 0;

@@ -44,11 +44,10 @@ struct Sizes {
 };
 
 // length^exponent by repeated multiplication; the exponents are small.
-template <class A>
-__device__ inline A power(A length, int exponent)
+__device__ inline double power(double length, int exponent)
 {
-    const A base = exponent < 0 ? A(1) / length : length;
-    A product = 1;
+    const double base = exponent < 0 ? 1.0 / length : length;
+    double product = 1;
 #pragma unroll 1
     for (int i = abs(exponent); i > 0; --i)
         product *= base;
@@ -56,12 +55,11 @@ __device__ inline A power(A length, int exponent)
 }
 
 // Of one row family, in the shared memory of a block.
-template <class Real>
 struct SharedTable {
     int rows, points, shift, columns;  // columns = points·Q
     const double *table;               // C (rows, columns)
-    const Real *gram;                  // w_s² CᵀC (columns, columns)
-    const Real *sums;                  // w_s² Σ_rows C (columns): products with the slack's ones
+    const double *gram;                  // w_s² CᵀC (columns, columns)
+    const double *sums;                  // w_s² Σ_rows C (columns): products with the slack's ones
 
     __device__ void fill(Carver &memory, const RowTable &source, int points, int derivatives,
                          double weight)
@@ -71,8 +69,8 @@ struct SharedTable {
         shift = source.shift;
         columns = rows ? points * derivatives : 0;
         double *table = memory.take<double>(rows * columns);
-        Real *gram = memory.take<Real>(columns * columns);
-        Real *sums = memory.take<Real>(columns);
+        double *gram = memory.take<double>(columns * columns);
+        double *sums = memory.take<double>(columns);
 #pragma unroll 1
         for (int i = threadIdx.x; i < rows * columns; i += blockDim.x)
             table[i] = source.table[i];
@@ -84,7 +82,7 @@ struct SharedTable {
 #pragma unroll 1
             for (int row = 0; row < rows; ++row)
                 sum += (a < 0 ? 1.0 : table[row * columns + a]) * table[row * columns + b];
-            (a < 0 ? sums : gram + a * columns)[b] = Real(weight * weight * sum);
+            (a < 0 ? sums : gram + a * columns)[b] = weight * weight * sum;
         }
         __syncthreads();
         this->table = table;
@@ -99,44 +97,42 @@ struct Faults {
     int step = INT_MAX;
 };
 
-// The rows of one system, at the points that the team visits one after another. A is the precision
-// of lengths and of what is computed from them.
-template <class Real, class A, Kind KIND>
+// The rows of one system, at the points that the team visits one after another.
+template <Kind KIND>
 struct Rows {
     const Problem &problem;
     const Sizes &sizes;
     const Team<KIND> team;
-    const SharedTable<Real> pair, triple;
+    const SharedTable pair, triple;
     int64_t system = 0;
     Faults faults;
 
     // Of the point last staged.
     int t = 0;
-    A mean_step = 1;        // ℓ, or 1 where rows are not balanced
-    A equation_factor = 1;  // W of equation rows
-    A equation_weight = 1;  // W²
+    double mean_step = 1;        // ℓ, or 1 where rows are not balanced
+    double equation_factor = 1;  // W of equation rows
+    double equation_weight = 1;  // W²
 
     // Shared memory of the team.
-    A *pair_powers;    // (2, steps' K, Q): h^(j + shift) of the last two steps
-    A *triple_powers;  // (3, steps' K, Q): of the last three sums of two steps
-    A *lengths;        // (steps' K): steps of the point last staged
-    Real *coefficients;  // (E, K·Qc)
-    Real *rhs;           // (E)
-    Real *initial;       // (K, J)
+    double *pair_powers;    // (2, steps' K, Q): h^(j + shift) of the last two steps
+    double *triple_powers;  // (3, steps' K, Q): of the last three sums of two steps
+    double *lengths;        // (steps' K): steps of the point last staged
+    double *coefficients;  // (E, K·Qc)
+    double *rhs;           // (E)
+    double *initial;       // (K, J)
     Carver rest;         // what is left
 
     __device__ Rows(const Problem &problem, const Sizes &sizes, Team<KIND> team,
-                    SharedTable<Real> pair, SharedTable<Real> triple, Carver memory)
+                    SharedTable pair, SharedTable triple, Carver memory)
         : problem(problem), sizes(sizes), team(team), pair(pair), triple(triple)
     {
         const int powers = sizes.step_states * sizes.derivatives;
-        // As much for A = float as for A = double: the sweeps of a kernel take turns.
-        pair_powers = reinterpret_cast<A *>(memory.take<double>(2 * powers));
-        triple_powers = reinterpret_cast<A *>(memory.take<double>(triple.rows ? 3 * powers : 0));
-        lengths = reinterpret_cast<A *>(memory.take<double>(sizes.step_states));
-        coefficients = memory.take<Real>(problem.equations * sizes.equation_columns);
-        rhs = memory.take<Real>(problem.equations);
-        initial = memory.take<Real>(problem.states * problem.initial_derivatives);
+        pair_powers = memory.take<double>(2 * powers);
+        triple_powers = memory.take<double>(triple.rows ? 3 * powers : 0);
+        lengths = memory.take<double>(sizes.step_states);
+        coefficients = memory.take<double>(problem.equations * sizes.equation_columns);
+        rhs = memory.take<double>(problem.equations);
+        initial = memory.take<double>(problem.states * problem.initial_derivatives);
         rest = memory;
     }
 
@@ -182,52 +178,52 @@ struct Rows {
         for (int i = team.rank; i < powers; i += team.size) {
             const int state = sizes.by_derivatives.quotient(i), j = i - state * sizes.derivatives;
             // The last point has no step of its own: its rows are scaled by the one before.
-            const A step = A(this->step(min(t, sizes.points - 2), state));
+            const double step = this->step(min(t, sizes.points - 2), state);
             lengths[state] = step;
             pair_powers[(t % 2) * powers + i] =
-                t < sizes.points - 1 ? power(step, j + pair.shift) : A(0);
+                t < sizes.points - 1 ? power(step, j + pair.shift) : 0.0;
             if (triple.rows)
                 triple_powers[(t % 3) * powers + i] =
-                    t < sizes.points - 2 ? power(step + A(this->step(t + 1, state)), j + triple.shift)
-                                         : A(0);
+                    t < sizes.points - 2 ? power(step + this->step(t + 1, state), j + triple.shift)
+                                         : 0.0;
         }
         team.sync();
         if (p.balanced) {
-            A sum = 0;
+            double sum = 0;
 #pragma unroll 1
             for (int state = 0; state < sizes.step_states; ++state)
                 sum += lengths[state];
-            mean_step = sum / A(sizes.step_states);
+            mean_step = sum / sizes.step_states;
         }
-        equation_factor = A(p.weight_equation) * power(mean_step, sizes.equation_derivatives - 1);
+        equation_factor = p.weight_equation * power(mean_step, sizes.equation_derivatives - 1);
         equation_weight = equation_factor * equation_factor;
     }
 
     // s[t] of a state.
-    __device__ Real step(int t, int state)
+    __device__ double step(int t, int state)
     {
         const Input &steps = problem.steps;
         const int64_t index = system * steps.system + t * steps.time + int64_t(state) * steps.state;
-        const Real step = checked(steps, index, 8);
+        const double step = checked(steps, index, 8);
         if (step <= 0)
             faults.step = min(faults.step, steps.time ? t : 0);
         return step;
     }
 
     // Powers of the length of the rows that began `back` points ago, of a state.
-    __device__ const A *powers(const SharedTable<Real> &family, int back, int state) const
+    __device__ const double *powers(const SharedTable &family, int back, int state) const
     {
-        const A *all = family.points == 2 ? pair_powers : triple_powers;
+        const double *all = family.points == 2 ? pair_powers : triple_powers;
         const int slot = (t - back + family.points) % family.points;
         return all + (slot * sizes.step_states + (sizes.step_states > 1 ? state : 0)) * sizes.derivatives;
     }
 
     // W of the initial row of derivative j, at points that have one.
-    __device__ A initial_factor(int j) const
+    __device__ double initial_factor(int j) const
     {
-        return A(problem.weight_initial) * power(mean_step, j);
+        return problem.weight_initial * power(mean_step, j);
     }
-    __device__ A initial_weight(int j) const { return initial_factor(j) * initial_factor(j); }
+    __device__ double initial_weight(int j) const { return initial_factor(j) * initial_factor(j); }
 
     // Whether (t, k, j) has an initial value.
     __device__ bool given(int j) const
@@ -236,38 +232,38 @@ struct Rows {
     }
 
     // Smoothness part of M between (t, j) and (t + distance, other) of a state.
-    __device__ Real smoothness(int distance, int state, int j, int other) const
+    __device__ double smoothness(int distance, int state, int j, int other) const
     {
         return smoothness(pair, distance, state, j, other) +
-               (triple.rows ? smoothness(triple, distance, state, j, other) : Real(0));
+               (triple.rows ? smoothness(triple, distance, state, j, other) : 0.0);
     }
 
-    __device__ Real smoothness(const SharedTable<Real> &family, int distance, int state, int j,
+    __device__ double smoothness(const SharedTable &family, int distance, int state, int j,
                                int other) const
     {
         const int q = sizes.derivatives;
-        Real sum = 0;
+        double sum = 0;
 #pragma unroll 1
         for (int point = 0; point + distance < family.points; ++point) {
-            const A *length = powers(family, point, state);
-            const Real gram =
+            const double *length = powers(family, point, state);
+            const double gram =
                 family.gram[(point * q + j) * family.columns + (point + distance) * q + other];
-            sum += Real(length[j] * length[other]) * gram;
+            sum += length[j] * length[other] * gram;
         }
         return sum;
     }
 
     // M between (t, row) and (t, column): the equations' part, and that of the other rows, which
     // couple a state with itself only.
-    __device__ Real diagonal(int row, int column) const
+    __device__ double diagonal(int row, int column) const
     {
         const int state = sizes.by_derivatives.quotient(row);
         const bool own = state == sizes.by_derivatives.quotient(column);
         const int first = state * sizes.derivatives;
-        return equations(row, column) + (own ? of_state(state, row - first, column - first) : Real(0));
+        return equations(row, column) + (own ? of_state(state, row - first, column - first) : 0.0);
     }
 
-    __device__ Real equations(int row, int column) const
+    __device__ double equations(int row, int column) const
     {
         const int state = sizes.by_derivatives.quotient(row);
         const int other_state = sizes.by_derivatives.quotient(column);
@@ -275,28 +271,28 @@ struct Rows {
         const int other = column - other_state * sizes.derivatives;
         if (j >= sizes.equation_derivatives || other >= sizes.equation_derivatives)
             return 0;
-        const Real *a = coefficients + state * sizes.equation_derivatives + j;
-        const Real *b = coefficients + other_state * sizes.equation_derivatives + other;
-        Real sum = 0;
+        const double *a = coefficients + state * sizes.equation_derivatives + j;
+        const double *b = coefficients + other_state * sizes.equation_derivatives + other;
+        double sum = 0;
 #pragma unroll 4
         for (int e = 0; e < problem.equations; ++e)
             sum += a[e * sizes.equation_columns] * b[e * sizes.equation_columns];
-        return sum * Real(equation_weight);
+        return sum * equation_weight;
     }
 
-    __device__ Real of_state(int state, int j, int other) const
+    __device__ double of_state(int state, int j, int other) const
     {
-        Real sum = smoothness(0, state, j, other);
+        double sum = smoothness(0, state, j, other);
         if (j == other) {
             if (given(j))
-                sum += Real(initial_weight(j));
+                sum += initial_weight(j);
             sum += periodic(j);
         }
         return sum;
     }
 
     // M between (t, row) and (t + distance, column), for distance > 0.
-    __device__ Real coupling(int distance, int row, int column) const
+    __device__ double coupling(int distance, int row, int column) const
     {
         const int state = sizes.by_derivatives.quotient(row);
         const int first = state * sizes.derivatives;
@@ -306,77 +302,76 @@ struct Rows {
     }
 
     // What the periodic rows add to the diagonal of the first and the last point.
-    __device__ Real periodic(int j) const
+    __device__ double periodic(int j) const
     {
         const bool closes = problem.periodic && (t == 0 || t == sizes.points - 1);
         return closes && j < sizes.derivatives - 1
-                   ? Real(problem.weight_periodic * problem.weight_periodic)
-                   : Real(0);
+                   ? problem.weight_periodic * problem.weight_periodic : 0.0;
     }
 
     // M between (t, row) and border column `column`; for column c, what initial values add to
     // AᵀW²β at (t, row).
-    __device__ Real border(int row, int column) const
+    __device__ double border(int row, int column) const
     {
         const int state = sizes.by_derivatives.quotient(row);
         const int j = row - state * sizes.derivatives;
         if (column == sizes.border) {
             if (!given(j))
                 return 0;
-            return Real(initial_weight(j)) * initial[state * problem.initial_derivatives + j];
+            return initial_weight(j) * initial[state * problem.initial_derivatives + j];
         }
         if (column == sizes.closing)
-            return slack(pair, state, j) + (triple.rows ? slack(triple, state, j) : Real(0));
+            return slack(pair, state, j) + (triple.rows ? slack(triple, state, j) : 0.0);
         const int distance = sizes.points - 1 - t;
-        Real sum = distance <= sizes.bandwidth ? coupling(distance, row, column) : Real(0);
+        double sum = distance <= sizes.bandwidth ? coupling(distance, row, column) : 0.0;
         if (t == 0 && row == column)
             sum -= periodic(j);
         return sum;
     }
 
-    __device__ Real slack(const SharedTable<Real> &family, int state, int j) const
+    __device__ double slack(const SharedTable &family, int state, int j) const
     {
-        Real sum = 0;
+        double sum = 0;
 #pragma unroll 1
         for (int point = 0; point < family.points; ++point)
-            sum += Real(powers(family, point, state)[j]) * family.sums[point * sizes.derivatives + j];
+            sum += powers(family, point, state)[j] * family.sums[point * sizes.derivatives + j];
         return sum;
     }
 
     // AᵀW²β at (t, row).
-    __device__ Real right_hand_side(int row) const
+    __device__ double right_hand_side(int row) const
     {
         const int state = sizes.by_derivatives.quotient(row), j = row - state * sizes.derivatives;
-        Real sum = 0;
+        double sum = 0;
         if (j < sizes.equation_derivatives) {
-            const Real *column = coefficients + state * sizes.equation_derivatives + j;
+            const double *column = coefficients + state * sizes.equation_derivatives + j;
 #pragma unroll 4
             for (int e = 0; e < problem.equations; ++e)
                 sum += column[e * sizes.equation_columns] * rhs[e];
         }
-        return sum * Real(equation_weight) + border(row, sizes.border);
+        return sum * equation_weight + border(row, sizes.border);
     }
 
     // M, or AᵀW²β for column c, between the border unknowns `row` ≤ `column`. The last point must be
     // staged.
-    __device__ Real border_corner(int row, int column) const
+    __device__ double border_corner(int row, int column) const
     {
         if (row < sizes.closing && column == sizes.border)
             return right_hand_side(row);
         if (row < sizes.closing)
             return column < sizes.closing ? diagonal(row, column) : border(row, column);
         if (column == sizes.border)
-            return Real(problem.slack_cost);
+            return problem.slack_cost;
         const double rows = double(problem.states) * (double(pair.rows) * (sizes.points - 1) +
                                                       double(triple.rows) * (sizes.points - 2));
-        return Real(problem.weight_smoothness * problem.weight_smoothness * rows);
+        return problem.weight_smoothness * problem.weight_smoothness * rows;
     }
 
   private:
     // An input, whose bit is set among the faults if it is not finite.
-    __device__ Real checked(const Input &input, int64_t index, unsigned bit)
+    __device__ double checked(const Input &input, int64_t index, unsigned bit)
     {
-        const Real value = read<Real>(input.data, input.storage, index);
+        const double value = read<double>(input.data, input.storage, index);
         if (!isfinite(value))
             faults.inputs |= bit;
         return value;

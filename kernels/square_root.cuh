@@ -26,10 +26,10 @@ __device__ inline int most_stacked_rows(const Problem &p, const Sizes &s)
     return p.equations + s.states * (initial + periodic + p.pair.rows + p.triple.rows);
 }
 
-template <class Real, Kind KIND>
+template <Kind KIND>
 struct RowStack {
-    Banded<Real, KIND> &banded;
-    Rows<Real, Real, KIND> &rows;
+    Banded<KIND> &banded;
+    Rows<KIND> &rows;
     const Problem &problem;
     const Sizes &sizes;
     const Places &places;
@@ -42,11 +42,11 @@ struct RowStack {
     const Divisor by_of_state;
 
     // Of the team.
-    Real *stack;    // (rows, pitch): equations; initial and periodic rows; smoothness by state
-    Real *cosines;  // (rows): of the rotations of a wave
-    Real *sines;    // (rows)
-    Real *scales;   // (columns): block t in slot t mod (w+1), then the border
-    Real *removed;  // (columns): squared norm of what the finished rows of R hold in each column
+    double *stack;    // (rows, pitch): equations; initial and periodic rows; smoothness by state
+    double *cosines;  // (rows): of the rotations of a wave
+    double *sines;    // (rows)
+    double *scales;   // (columns): block t in slot t mod (w+1), then the border
+    double *removed;  // (columns): squared norm of what the finished rows of R hold in each column
 
     // Rows of the point in turn.
     int initial_rows = 0;
@@ -54,7 +54,7 @@ struct RowStack {
     int count = 0;
 
     // `memory` has room for all of these.
-    __device__ RowStack(Banded<Real, KIND> &banded, Rows<Real, Real, KIND> &rows, Real *memory)
+    __device__ RowStack(Banded<KIND> &banded, Rows<KIND> &rows, double *memory)
         : banded(banded),
           rows(rows),
           problem(rows.problem),
@@ -101,32 +101,32 @@ struct RowStack {
     }
 
     // The border's triangle of R and its part of the right-hand side, once all blocks are eliminated.
-    __device__ void eliminate_border(Real *factor, double *substituted)
+    __device__ void eliminate_border(double *factor, double *substituted)
     {
         const int c = sizes.border, n = c + 1;
         if (sizes.closing) {
             fill(sizes.points - 1);
             rotate(sizes.points - 1, in_blocks);
         }
-        Real *corner = banded.corner;
+        double *corner = banded.corner;
 #pragma unroll 1
         for (int row = team.rank; row < c; row += team.size) {
-            Real whole = removed[in_blocks + row];
+            double whole = removed[in_blocks + row];
 #pragma unroll 1
             for (int m = 0; m <= row; ++m)
                 whole += corner[m * n + row] * corner[m * n + row];
-            const Real pivot = pivot_of_root(corner[row * n + row]);
+            const double pivot = pivot_of_root(corner[row * n + row]);
             banded.judged.judge(pivot, whole, sizes.blocks * sizes.block + row);
         }
         team.sync();
 #pragma unroll 1
         for (int row = team.rank; row < c; row += team.size) {
-            const Real pivot = pivot_of_root(corner[row * n + row]);
-            const Real reciprocal = reciprocal_root(pivot) / scales[in_blocks + row];
+            const double pivot = pivot_of_root(corner[row * n + row]);
+            const double reciprocal = reciprocal_root(pivot) / scales[in_blocks + row];
             corner[row * n + row] = reciprocal;
             // The slack's cost, through Rᵀ: lower triangular, the slack last.
             if (row == sizes.closing)
-                corner[row * n + c] += reciprocal * Real(problem.slack_cost);
+                corner[row * n + c] += reciprocal * problem.slack_cost;
 #pragma unroll 1
             for (int column = row + 1; column < c; ++column)
                 corner[row * n + column] *= scales[in_blocks + column];
@@ -148,24 +148,24 @@ struct RowStack {
     // Of the mean step at point t.
     __device__ int exponent(int t) const
     {
-        Real sum = 0;
+        double sum = 0;
 #pragma unroll 1
         for (int state = 0; state < sizes.step_states; ++state)
             sum += rows.step(min(t, sizes.points - 2), state);
-        return exponent_of_step(sum / Real(sizes.step_states), sizes.derivatives);
+        return exponent_of_step(sum / sizes.step_states, sizes.derivatives);
     }
 
     // Of a column; the slack's is 1.
-    __device__ Real scale(int exponent, int unknown) const
+    __device__ double scale(int exponent, int unknown) const
     {
         const int derivative = unknown - sizes.by_derivatives.multiple(unknown);
-        return power_of_two<Real>(exponent * derivative);
+        return power_of_two<double>(exponent * derivative);
     }
 
     // Block t comes into the window, with rows of zeros.
     __device__ void enter(int t) const
     {
-        Real *a = banded.block_row(t);
+        double *a = banded.block_row(t);
 #pragma unroll 1
         for (int i = team.rank; i < sizes.block * places.pitch; i += team.size)
             a[i] = 0;
@@ -179,7 +179,7 @@ struct RowStack {
 
     // A row of the triangle.
     struct Head {
-        Real *values;
+        double *values;
         int diagonal;  // place of its diagonal entry
         int ahead;     // it is of block t + ahead
     };
@@ -240,8 +240,8 @@ struct RowStack {
     {
         const Head head = this->head(t, h);
         const bool absent = h < in_blocks && t + head.ahead >= sizes.blocks;
-        const Real entry = absent ? Real(0) : stack[row * pitch + h];
-        const Rotation<Real> rotation(head.values[head.diagonal], entry);
+        const double entry = absent ? 0.0 : stack[row * pitch + h];
+        const Rotation<double> rotation(head.values[head.diagonal], entry);
         cosines[row] = rotation.c;
         sines[row] = rotation.s;
     }
@@ -250,14 +250,14 @@ struct RowStack {
     __device__ void turn(int t, int row, int h) const
     {
         const Head head = this->head(t, h);
-        const Real cosine = cosines[row], sine = sines[row];
+        const double cosine = cosines[row], sine = sines[row];
         const int behind = max(end(row) - h - 1, 0);  // in blocks
         const int border = max(h + 1, in_blocks);
 #pragma unroll 1
         for (int i = team.rank; i <= behind + columns - border; i += team.size) {
             const int column = i < behind ? h + 1 + i : border + i - behind;
             const int place = this->place(h, head, column);
-            const Real a = head.values[place], b = stack[row * pitch + column];
+            const double a = head.values[place], b = stack[row * pitch + column];
             head.values[place] = cosine * a + sine * b;
             stack[row * pitch + column] = cosine * b - sine * a;
         }
@@ -267,12 +267,12 @@ struct RowStack {
     __device__ void finish(int t) const
     {
         const int p = sizes.block, q = sizes.derivatives;
-        Real *a = banded.block_row(t);
+        double *a = banded.block_row(t);
 #pragma unroll 1
         for (int row = team.rank; row < p; row += team.size) {
             const int column = slot(t, row);
-            const Real pivot = pivot_of_root(a[row * places.pitch + q + row]);
-            const Real whole = removed[column] + squares_of(a, q + row, 0, row + 1);
+            const double pivot = pivot_of_root(a[row * places.pitch + q + row]);
+            const double whole = removed[column] + squares_of(a, q + row, 0, row + 1);
             banded.judged.judge(pivot, whole, t * p + row);
             banded.reciprocals[row] = reciprocal_root(pivot) / scales[column];
         }
@@ -301,9 +301,9 @@ struct RowStack {
     }
 
     // Sum of the squares at a place over the rows from .. to of a block row.
-    __device__ Real squares_of(const Real *a, int place, int from, int to) const
+    __device__ double squares_of(const double *a, int place, int from, int to) const
     {
-        Real sum = 0;
+        double sum = 0;
 #pragma unroll 1
         for (int row = from; row < to; ++row)
             sum += a[row * places.pitch + place] * a[row * places.pitch + place];
@@ -329,28 +329,28 @@ struct RowStack {
         team.sync();
     }
 
-    __device__ Real entry(int t, int row, int column) const
+    __device__ double entry(int t, int row, int column) const
     {
         if (column >= in_blocks) {
             const int i = column - in_blocks;
             if (i == sizes.closing)
                 return slack(t, row);
             const int distance = sizes.points - 1 - t;
-            Real value = distance <= sizes.bandwidth ? entry_at(row, distance, i) : Real(0);
+            double value = distance <= sizes.bandwidth ? entry_at(row, distance, i) : 0.0;
             if (t == 0 && i == periodic_unknown(row))
-                value -= Real(problem.weight_periodic);
+                value -= problem.weight_periodic;
             return value;
         }
         const int distance = sizes.by_block.quotient(column), i = column - distance * sizes.block;
         if (t + distance >= sizes.blocks)
             return 0;
         if (t == 0 && distance == 0 && i == periodic_unknown(row))
-            return Real(problem.weight_periodic);
+            return problem.weight_periodic;
         return entry_at(row, distance, i);
     }
 
     // Entry at unknown i of point t + distance, but for periodic rows.
-    __device__ Real entry_at(int row, int distance, int i) const
+    __device__ double entry_at(int row, int distance, int i) const
     {
         const int state = sizes.by_derivatives.quotient(i), j = i - state * sizes.derivatives;
         if (row < problem.equations) {
@@ -363,7 +363,7 @@ struct RowStack {
         if (unit < initial_rows) {
             const bool own = distance == 0 && j < problem.initial_derivatives &&
                              unit == state * problem.initial_derivatives + j;
-            return own ? rows.initial_factor(j) : Real(0);
+            return own ? rows.initial_factor(j) : 0.0;
         }
         int r = unit - unit_rows - state * of_state;
         if (unit < unit_rows || r < 0 || r >= of_state)
@@ -373,13 +373,13 @@ struct RowStack {
         return smoothness(rows.triple, r - rows.pair.rows, distance, state, j);
     }
 
-    __device__ Real smoothness(const SharedTable<Real> &family, int row, int distance, int state,
+    __device__ double smoothness(const SharedTable &family, int row, int distance, int state,
                                int j) const
     {
         if (distance >= family.points)
             return 0;
         const double c = family.table[row * family.columns + distance * sizes.derivatives + j];
-        return Real(problem.weight_smoothness * c) * rows.powers(family, 0, state)[j];
+        return problem.weight_smoothness * c * rows.powers(family, 0, state)[j];
     }
 
     // The unknown that a row makes periodic, or −1.
@@ -392,7 +392,7 @@ struct RowStack {
         return state * q + r - state * (q - 1);
     }
 
-    __device__ Real right_hand_side(int row) const
+    __device__ double right_hand_side(int row) const
     {
         if (row < problem.equations)
             return rows.equation_factor * rows.rhs[row];
@@ -402,13 +402,13 @@ struct RowStack {
         return rows.initial_factor(unit % problem.initial_derivatives) * rows.initial[unit];
     }
 
-    __device__ Real slack(int t, int row) const
+    __device__ double slack(int t, int row) const
     {
         const int r = row - problem.equations - unit_rows;
         if (r < 0)
             return 0;
         const int points = r % of_state < rows.pair.rows ? 2 : 3;
-        return t + points <= sizes.points ? Real(problem.weight_smoothness) : Real(0);
+        return t + points <= sizes.points ? problem.weight_smoothness : 0.0;
     }
 };
 

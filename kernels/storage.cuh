@@ -26,6 +26,12 @@ __device__ inline Real read(const void *data, int storage, int64_t index)
     return Real(value);
 }
 
+// A result as it is stored in single or double precision.
+__device__ inline double rounded(int storage, double value)
+{
+    return storage == STORAGE_F64 ? value : double(float(value));
+}
+
 // The same of an array of results, which are stored in single or double precision.
 __device__ inline void write(void *data, int storage, int64_t index, double value)
 {

@@ -1,29 +1,29 @@
 // Substitution with the factor of banded.cuh: Rᵀ v = rhs forward in time, R x = v backward.
 //
-// In double precision, whatever the precision of R. Block rows of R come from global memory, each
-// fetched while its neighbour is worked on, but for teams that work in global memory anyway. An unknown
-// is one thread's until it is solved for; the threads go through the rows together.
+// Block rows of R come from global memory, each fetched while its neighbour is worked on, but for teams
+// that work in global memory anyway. An unknown is one thread's until it is solved for; the threads go
+// through the rows together.
 
 #ifndef MECHANISTIC_SUBSTITUTION_CUH
 #define MECHANISTIC_SUBSTITUTION_CUH
 
 #include "banded.cuh"
 
-template <class Real, Kind KIND>
+template <Kind KIND>
 struct Substitution {
     const Sizes &sizes;
     const Places &places;
     const Team<KIND> team;
 
-    Real *rows;    // (2, block values): block rows of R, in the memory of the window
-    Real *corner;  // (c, c+1): the border's triangle of R
+    double *rows;    // (2, block values): block rows of R, in the memory of the window
+    double *corner;  // (c, c+1): the border's triangle of R
     double *x;       // (P): right-hand sides
     double *solved;  // (2, w+1, P): the last blocks of the solutions, block t in slot t mod (w+1)
     double *border;  // (2, c): of the solutions, or what is left of the right-hand side
     double *taken;   // (w, P): what earlier blocks take off the right-hand sides of the next ones
 
     __device__ Substitution(const Sizes &sizes, const Places &places, Team<KIND> team,
-                            const Banded<Real, KIND> &banded, Carver &memory)
+                            const Banded<KIND> &banded, Carver &memory)
         : sizes(sizes), places(places), team(team), rows(banded.window), corner(banded.corner)
     {
         x = memory.take<double>(sizes.block);
@@ -33,9 +33,9 @@ struct Substitution {
     }
 
     // Block row t of R, once it is there.
-    __device__ const Real *block_row(const Real *factor, int t) const
+    __device__ const double *block_row(const double *factor, int t) const
     {
-        const int64_t values = places.block_values(sizes.block, sizeof(Real));
+        const int64_t values = places.block_values(sizes.block);
         return KIND == GLOBAL ? factor + t * values : rows + t % 2 * values;
     }
     __device__ double *solution(int vector, int t) const
@@ -45,14 +45,14 @@ struct Substitution {
     }
 
     // Begins to load block row t of R.
-    __device__ void fetch(const Real *factor, int t) const
+    __device__ void fetch(const double *factor, int t) const
     {
         if (KIND == GLOBAL)
             return;
-        constexpr int together = 16 / sizeof(Real);
-        const int values = places.block_values(sizes.block, sizeof(Real));
-        const Real *source = factor + int64_t(t) * values;
-        Real *target = rows + t % 2 * values;
+        constexpr int together = 2;
+        const int values = places.block_values(sizes.block);
+        const double *source = factor + int64_t(t) * values;
+        double *target = rows + t % 2 * values;
 #pragma unroll 4
         for (int index = team.rank * together; index < values; index += team.size * together)
             __pipeline_memcpy_async(target + index, source + index, 16);
@@ -69,11 +69,11 @@ struct Substitution {
         team.sync();
     }
 
-    __device__ void fetch_border(const Real *factor) const
+    __device__ void fetch_border(const double *factor) const
     {
         const int c = sizes.border;
-        const Real *source =
-            factor + int64_t(sizes.blocks) * places.block_values(sizes.block, sizeof(Real));
+        const double *source =
+            factor + int64_t(sizes.blocks) * places.block_values(sizes.block);
 #pragma unroll 1
         for (int index = team.rank; index < c * c; index += team.size) {
             const int row = index / c;
@@ -94,10 +94,10 @@ struct Substitution {
     }
 
     // Block t of Rᵀ v = rhs, whose right-hand side is in x; v goes to `substituted`.
-    __device__ void forward(const Real *factor, int t, double *substituted) const
+    __device__ void forward(const double *factor, int t, double *substituted) const
     {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.kept;
-        const Real *a = block_row(factor, t);
+        const double *a = block_row(factor, t);
         double *v = solution(0, t);
 #pragma unroll 1
         for (int start = 0; start < p; start += team.size) {
@@ -106,14 +106,14 @@ struct Substitution {
             double less = 0;  // what is left, negated
             if (i >= 0)
                 less = taken[i] - x[i];
-            const Real *column = a + q + i;
+            const double *column = a + q + i;
 #pragma unroll 4
             for (int row = 0; row < end; ++row, column += pitch) {
                 if (i == row)
                     v[row] = -less * *column;
                 team.sync();
                 if (i > row)
-                    less = fma(double(*column), v[row], less);
+                    less = fma(*column, v[row], less);
             }
         }
 #pragma unroll 1
@@ -133,14 +133,14 @@ struct Substitution {
     }
 
     // Σ_m a(m, place) v(m) over the rows m ≥ first.
-    __device__ double along(const Real *a, int place, const double *v, int first) const
+    __device__ double along(const double *a, int place, const double *v, int first) const
     {
         double sum = 0;
-        const Real *column = a + place;
+        const double *column = a + place;
 #pragma unroll 4
         for (int m = 0; m < sizes.block; ++m, column += places.kept)
             if (m >= first)
-                sum = fma(double(*column), v[m], sum);
+                sum = fma(*column, v[m], sum);
         return sum;
     }
 
@@ -169,7 +169,7 @@ struct Substitution {
     // With a probe, solves R x = e_probe at the same time and returns this thread's share of
     // Σ_{j,i} (R_ji x_i)².
     template <class Emit, class After>
-    __device__ double backward(const Real *factor, const double *substituted, int probe, Emit emit,
+    __device__ double backward(const double *factor, const double *substituted, int probe, Emit emit,
                                After after) const
     {
         const int p = sizes.block, w = sizes.bandwidth, n = sizes.blocks;
@@ -235,12 +235,12 @@ struct Substitution {
 
     // Block t of R x = v, and, for two vectors, of the probe's.
     template <int VECTORS>
-    __device__ void backward_block(const Real *factor, int t, const double *substituted, int probe,
+    __device__ void backward_block(const double *factor, int t, const double *substituted, int probe,
                                    double &squares) const
     {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, c = sizes.border;
         const int pitch = places.kept;
-        const Real *a = block_row(factor, t);
+        const double *a = block_row(factor, t);
         double *x = solution(0, t);
         const int probes = solution(1, t) - x;  // from a vector to the probe's
         double less[VECTORS];  // what is left of this thread's, negated
@@ -257,7 +257,7 @@ struct Substitution {
 #pragma unroll 1
         for (int start = (p - 1) / team.size * team.size; start >= 0; start -= team.size) {
             const int i = start + team.rank < p ? start + team.rank : -1;
-            const Real *row = a + i * pitch;
+            const double *row = a + i * pitch;
             if (i >= 0) {
                 less[0] = -substituted[int64_t(t) * p + i];
                 if (VECTORS == 2)

@@ -5,9 +5,9 @@
 
 #include "rows.cuh"
 
-template <class Real, Kind KIND>
+template <Kind KIND>
 struct Tangent {
-    Rows<Real, double, KIND> rows;
+    Rows<KIND> rows;
     const Sizes &sizes;
     const Team<KIND> team;
     const TeamTangent &tangents;
@@ -20,11 +20,11 @@ struct Tangent {
     double *pair, *triple;    // (2 or 3, K, rows): the same, of the rows that began at the last
     double *pair_tangent;     // points, the second times d(length)/length
     double *triple_tangent;
-    Real *coefficients;       // (E, K·Qc): tangents
+    double *coefficients;       // (E, K·Qc): tangents
     double d_mean_step = 0;   // tangent of ℓ
     double slack = 0;         // this thread's part of the slack's right-hand side
 
-    __device__ Tangent(const Rows<Real, double, KIND> &rows, const TeamTangent &tangents, Carver memory)
+    __device__ Tangent(const Rows<KIND> &rows, const TeamTangent &tangents, Carver memory)
         : rows(rows), sizes(rows.sizes), team(rows.team), tangents(tangents)
     {
         const Problem &p = rows.problem;
@@ -35,7 +35,7 @@ struct Tangent {
         pair_tangent = memory.take<double>(2 * sizes.states * rows.pair.rows);
         triple = memory.take<double>(3 * sizes.states * rows.triple.rows);
         triple_tangent = memory.take<double>(3 * sizes.states * rows.triple.rows);
-        coefficients = memory.take<Real>(p.equations * sizes.equation_columns);
+        coefficients = memory.take<double>(p.equations * sizes.equation_columns);
     }
 
     __device__ double *point(int t) const { return z + t % (sizes.bandwidth + 1) * sizes.block; }
@@ -48,12 +48,12 @@ struct Tangent {
     }
 
     // Value of a tangent; zero where the input stands still.
-    __device__ Real value(const Input &tangent, int t, int64_t index) const
+    __device__ double value(const Input &tangent, int t, int64_t index) const
     {
         if (!tangent.data)
             return 0;
         const int64_t offset = rows.system * tangent.system + t * tangent.time;
-        return read<Real>(tangent.data, tangent.storage, offset + index);
+        return read<double>(tangent.data, tangent.storage, offset + index);
     }
     __device__ double step(int t, int state) const
     {
@@ -101,8 +101,8 @@ struct Tangent {
             double sum = 0, d_sum = 0;
 #pragma unroll 1
             for (int j = 0; j < given; ++j) {
-                sum += double(rows.coefficients[index * given + j]) * point(t)[state * q + j];
-                d_sum += double(coefficients[index * given + j]) * point(t)[state * q + j];
+                sum += rows.coefficients[index * given + j] * point(t)[state * q + j];
+                d_sum += coefficients[index * given + j] * point(t)[state * q + j];
             }
             parts[index] = sum;
             parts[p.equations * states + index] = d_sum;
@@ -132,12 +132,12 @@ struct Tangent {
 #pragma unroll 1
                 for (int e = 0; e < p.equations; ++e) {
                     const int index = (e * states + state) * given + j;
-                    sum += double(rows.coefficients[index]) * equation[e] +
-                           double(coefficients[index]) * equation[p.equations + e];
+                    sum += rows.coefficients[index] * equation[e] +
+                           coefficients[index] * equation[p.equations + e];
                 }
             if (rows.given(j)) {
                 const int index = state * p.initial_derivatives + j;
-                const double defect = double(rows.initial[index]) - point(t)[i];
+                const double defect = rows.initial[index] - point(t)[i];
                 sum += rows.initial_weight(j) * value(tangents.initial_values, t, index) +
                        squared_weight_tangent(p.weight_initial, j) * defect;
             }
@@ -155,7 +155,7 @@ struct Tangent {
     }
 
     // The smoothness rows that begin at this point.
-    __device__ void smooth(const SharedTable<Real> &family, double *all, double *all_tangent)
+    __device__ void smooth(const SharedTable &family, double *all, double *all_tangent)
     {
         const int q = sizes.derivatives, t = rows.t, count = sizes.states * family.rows;
         const bool exist = t + family.points <= sizes.points;
@@ -190,7 +190,7 @@ struct Tangent {
     }
 
     // What the smoothness rows that act on (t, state, j) add there.
-    __device__ double scattered(const SharedTable<Real> &family, const double *all,
+    __device__ double scattered(const SharedTable &family, const double *all,
                                 const double *all_tangent, int state, int j) const
     {
         const int q = sizes.derivatives, count = sizes.states * family.rows;

@@ -19,21 +19,18 @@ enum Kind {
 constexpr int WARP_BLOCK = 128;
 constexpr int MOST_BLOCK = 256;
 
-// Instances of the kernel team_<operation> for f32 and f64 and each kind of team.
-#define TEAM_INSTANCE(operation, Parameters, KIND, kind, Real, type)                               \
+// Instances of the kernel team_<operation> for each kind of team. They compute in double precision.
+#define TEAM_INSTANCE(operation, Parameters, KIND, kind)                                           \
     extern "C" __global__ void __launch_bounds__(KIND == WARP ? WARP_BLOCK : MOST_BLOCK, 1)        \
-        team_##operation##_##kind##_##type(const __grid_constant__ TeamPlan plan,                  \
-                                           const __grid_constant__ Parameters parameters)          \
+        team_##operation##_##kind(const __grid_constant__ TeamPlan plan,                           \
+                                  const __grid_constant__ Parameters parameters)                   \
     {                                                                                              \
-        team_##operation<Real, KIND>(plan, parameters);                                            \
+        team_##operation<KIND>(plan, parameters);                                                  \
     }
 #define TEAM_INSTANCES(operation, Parameters)                                                      \
-    TEAM_INSTANCE(operation, Parameters, WARP, warp, float, f32)                                   \
-    TEAM_INSTANCE(operation, Parameters, WARP, warp, double, f64)                                  \
-    TEAM_INSTANCE(operation, Parameters, BLOCK, block, float, f32)                                 \
-    TEAM_INSTANCE(operation, Parameters, BLOCK, block, double, f64)                                \
-    TEAM_INSTANCE(operation, Parameters, GLOBAL, global, float, f32)                               \
-    TEAM_INSTANCE(operation, Parameters, GLOBAL, global, double, f64)
+    TEAM_INSTANCE(operation, Parameters, WARP, warp)                                               \
+    TEAM_INSTANCE(operation, Parameters, BLOCK, block)                                             \
+    TEAM_INSTANCE(operation, Parameters, GLOBAL, global)
 
 template <Kind KIND>
 struct Team {

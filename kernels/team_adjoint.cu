@@ -1,4 +1,4 @@
-// Instances of the adjoint (team_adjoint.cuh) for f32 and f64 and each kind of team.
+// Instances of the adjoint (team_adjoint.cuh) for each kind of team.
 
 #include "team_adjoint.cuh"
 

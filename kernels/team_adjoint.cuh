@@ -12,19 +12,20 @@
 #include "gradient.cuh"
 #include "team_solve.cuh"
 
-template <class Real, Kind KIND>
+template <Kind KIND>
 __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
 {
-    const Desk<Real, KIND> desk(plan);
+    const Desk<KIND> desk(plan);
     if (desk.idle)
         return;
     const Sizes &sizes = desk.sizes;
     const Team<KIND> team = desk.team;
     const int p = sizes.block;
     const int64_t values = int64_t(sizes.points) * p;
+    const int results = plan.problem.results;
 
-    Bench<Real, KIND> bench(desk);
-    Gradient<Real, KIND> gradient(bench.rows, adjoint, bench.rest);
+    Bench<KIND> bench(desk);
+    Gradient<KIND> gradient(bench.rows, adjoint, bench.rest);
     gradient.place = desk.index;
 
     desk.for_each_system([&](int64_t system) {
@@ -34,9 +35,8 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
             return;
         }
         double *direction = plan.direction + desk.index * plan.unknowns;
-        RefinedSolve<Real, KIND> solve = bench.solve(system, direction);
-        const Real *cotangent = static_cast<const Real *>(adjoint.cotangent) + system * values;
-        const Real *slack = static_cast<const Real *>(adjoint.epsilon_cotangent);
+        RefinedSolve<KIND> solve = bench.solve(system, direction);
+        const void *slack = adjoint.epsilon_cotangent;
         const int refinement = plan.problem.refinement;
 #pragma unroll 1
         for (int step = 0; step <= refinement; ++step) {
@@ -45,8 +45,8 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
                 solve.residual.start(system, direction, false);
             solve.forward(step > 0, [&](int t, int i) {
                 if (t == sizes.points)
-                    return slack ? double(slack[system]) : 0.0;
-                return double(cotangent[int64_t(t) * p + i]);
+                    return slack ? read<double>(slack, results, system) : 0.0;
+                return read<double>(adjoint.cotangent, results, system * values + int64_t(t) * p + i);
             });
             const bool last = step == refinement;
             if (last)
@@ -70,12 +70,11 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
         }
         gradient.finish();
     });
-    Real *weights = static_cast<Real *>(adjoint.weights.data) + desk.index * adjoint.weights.system;
 #pragma unroll
     for (int family = 0; family < 4; ++family) {
         const double sum = desk.sum(gradient.weights[family]);
         if (adjoint.weights.data && team.rank == 0)
-            weights[family] = Real(sum);
+            write(adjoint.weights.data, results, desk.index * adjoint.weights.system + family, sum);
     }
 }
 

@@ -5,20 +5,20 @@
 
 #include "team_solve.cuh"
 
-template <class Real, Kind KIND>
+template <Kind KIND>
 __device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects)
 {
-    const Desk<Real, KIND> desk(plan);
+    const Desk<KIND> desk(plan);
     if (desk.idle)
         return;
     const Sizes &sizes = desk.sizes;
     const Team<KIND> team = desk.team;
-    const Rows<Real, double, KIND> rows(plan.problem, sizes, team, desk.pair, desk.triple, desk.memory);
+    const Rows<KIND> rows(plan.problem, sizes, team, desk.pair, desk.triple, desk.memory);
     Carver memory = rows.rest;
     double *x = memory.take<double>(sizes.block);
 
     desk.for_each_system([&](int64_t system) {
-        Residual<Real, KIND, true> residual(rows, memory);
+        Residual<KIND, true> residual(rows, memory);
         const double *iterate = plan.iterate + system * plan.unknowns;
         const bool solved = defects.status[system].kind == STATUS_OK;
         residual.start(system, iterate, true);
@@ -32,7 +32,7 @@ __device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects)
         for (int family = 0; family < 4; ++family) {
             const double sum = desk.sum(residual.squares[family]);
             if (team.rank == 0)
-                defects.sums[4 * system + family] = solved ? sum : double(NAN);
+                defects.sums[4 * system + family] = solved ? sum : NAN;
         }
     });
 }

@@ -1,4 +1,4 @@
-// Instances of the forward solve by Cholesky (team_forward.cuh) for f32 and f64 and each kind of team.
+// Instances of the forward solve by Cholesky (team_forward.cuh) for each kind of team.
 
 #include "team_forward.cuh"
 

@@ -15,14 +15,11 @@
 #ifndef MECHANISTIC_TEAM_FORWARD_CUH
 #define MECHANISTIC_TEAM_FORWARD_CUH
 
-#include <cfloat>
-
 #include "square_root.cuh"
 #include "team_solve.cuh"
 
 // How the system ended.
-template <class Real>
-__device__ Status verdict(const Faults &faults, const Pivots<Real> &pivots, bool certain,
+__device__ Status verdict(const Faults &faults, const Pivots &pivots, bool certain,
                           bool overflow, int block)
 {
     if (faults.inputs)
@@ -38,68 +35,65 @@ __device__ Status verdict(const Faults &faults, const Pivots<Real> &pivots, bool
 }
 
 // FROM_ROWS: by the square root of square_root.cuh instead of Cholesky.
-template <class Real, Kind KIND, bool FROM_ROWS = false>
+template <Kind KIND, bool FROM_ROWS = false>
 __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
 {
-    const Desk<Real, KIND> desk(plan);
+    const Desk<KIND> desk(plan);
     if (desk.idle)
         return;
     const Sizes &sizes = desk.sizes;
     const Team<KIND> team = desk.team;
     const int p = sizes.block;
     const int64_t values = int64_t(sizes.points) * p;
+    const int results = plan.problem.results;
 
-    Rows<Real, Real, KIND> rows(plan.problem, sizes, team, desk.pair, desk.triple, desk.memory);
-    Bench<Real, KIND> bench(desk);
-    Banded<Real, KIND> &banded = bench.banded;
-    Substitution<Real, KIND> &substitution = bench.substitution;
-    // The stack's turn is before that of substitution and residual.
-    Real *rows_of_stack = reinterpret_cast<Real *>(substitution.x);
+    Bench<KIND> bench(desk);
+    Rows<KIND> &rows = bench.rows;
+    Banded<KIND> &banded = bench.banded;
+    Substitution<KIND> &substitution = bench.substitution;
 
     desk.for_each_system([&](int64_t system) {
         double *iterate = plan.iterate + system * plan.unknowns;
-        RefinedSolve<Real, KIND> solve = bench.solve(system, iterate);
-        Real *factor = static_cast<Real *>(plan.factor) + system * plan.factor_values;
+        RefinedSolve<KIND> solve = bench.solve(system, iterate);
 
         rows.start(system);
         if constexpr (FROM_ROWS) {
-            RowStack<Real, KIND> stack(banded, rows, rows_of_stack);
+            // In the place of substitution and residual, whose turn is later.
+            RowStack<KIND> stack(banded, rows, substitution.x);
             stack.start();
 #pragma unroll 1
             for (int t = 0; t < sizes.blocks; ++t) {
                 rows.stage(t, t == 0);
                 stack.eliminate(t);
-                banded.store(t, factor, solve.substituted);
+                banded.store(t, solve.factor, solve.substituted);
             }
             if (sizes.closing)
                 rows.stage(sizes.points - 1, false);
-            stack.eliminate_border(factor, solve.substituted);
+            stack.eliminate_border(solve.factor, solve.substituted);
         } else {
             banded.start();
 #pragma unroll 1
             for (int t = 0; t < sizes.blocks; ++t) {
                 rows.stage(t, t == 0);
                 banded.eliminate(t, rows);
-                banded.store(t, factor, solve.substituted);
+                banded.store(t, solve.factor, solve.substituted);
             }
             if (sizes.closing)
                 rows.stage(sizes.points - 1, false);
-            banded.eliminate_border(rows, factor, solve.substituted);
+            banded.eliminate_border(rows, solve.factor, solve.substituted);
         }
-        Pivots<Real> pivots = desk.gather(
-            banded.judged, [](Pivots<Real> &all, const Pivots<Real> &other) { all.merge(other); });
+        Pivots pivots = desk.gather(
+            banded.judged, [](Pivots &all, const Pivots &other) { all.merge(other); });
         if (pivots.weakest_unknown == INT_MAX)
             pivots.weakest_unknown = 0;
-        Real *z = static_cast<Real *>(solution.values) + system * values;
         bool overflow = false;
         const int refinement = plan.problem.refinement;
         // Takes an unknown, the slack at N·P, once it is final.
-        auto finish = [&](int64_t unknown, Real value) {
-            overflow |= !isfinite(value);
+        auto put = [&](int64_t unknown, double value) {
             if (unknown < values)
-                z[unknown] = value;
+                write(solution.values, results, system * values + unknown, value);
             else
-                static_cast<Real *>(solution.epsilon)[system] = value;
+                write(solution.epsilon, results, system, value);
         };
         auto after = [](int) {};
         double squares = 0;
@@ -114,23 +108,24 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
             }
             const int probe = step == 0 ? pivots.weakest_unknown : -1;
             squares += substitution.backward(
-                factor, solve.substituted, probe,
+                solve.factor, solve.substituted, probe,
                 [&](int t, int i, double value) {
                     const int64_t unknown = int64_t(t) * p + i;
                     if (step > 0)
                         value += iterate[unknown];
                     iterate[unknown] = value;
-                    if (step == refinement)
-                        finish(unknown, Real(value));
+                    if (step == refinement) {
+                        overflow |= !isfinite(rounded(results, value));
+                        put(unknown, value);
+                    }
                 },
                 after);
         }
         squares = desk.sum(squares);
 
-        const double epsilon = sizeof(Real) == 8 ? DBL_EPSILON : FLT_EPSILON;
         // Written so that a NaN is uncertain too.
         const bool certain =
-            epsilon * (FROM_ROWS ? sqrt(squares) : squares) < MOST_UNCERTAINTY;
+            DBL_EPSILON * (FROM_ROWS ? sqrt(squares) : squares) < MOST_UNCERTAINTY;
         const Faults faults = desk.gather(rows.faults, [](Faults &all, const Faults &other) {
             all.inputs |= other.inputs;
             all.step = min(all.step, other.step);
@@ -140,13 +135,13 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
         if (team.rank == 0) {
             solution.status[system] = status;
             if (status.kind != STATUS_OK)
-                static_cast<Real *>(solution.epsilon)[system] = Real(NAN);
+                put(values, NAN);
             else if (!plan.problem.slack)
-                static_cast<Real *>(solution.epsilon)[system] = 0;
+                put(values, 0);
         }
 #pragma unroll 1
         for (int64_t i = team.rank; status.kind != STATUS_OK && i < values; i += team.size)
-            z[i] = Real(NAN);
+            put(i, NAN);
         rows.faults = Faults();
         team.sync();
     });

@@ -1,12 +1,11 @@
-// Instances of the forward solve by the square root (team_forward.cuh) for f32 and f64 and each kind
-// of team.
+// Instances of the forward solve by the square root (team_forward.cuh) for each kind of team.
 
 #include "team_forward.cuh"
 
-template <class Real, Kind KIND>
+template <Kind KIND>
 __device__ void team_forward_root(const TeamPlan &plan, const TeamSolution &solution)
 {
-    team_forward<Real, KIND, true>(plan, solution);
+    team_forward<KIND, true>(plan, solution);
 }
 
 TEAM_INSTANCES(forward_root, TeamSolution)

@@ -19,7 +19,7 @@ typedef struct {
     int64_t common_bytes;   // memory of a block, before that of its teams
     int32_t team_threads;   // threads of a team: up to 32 in warp kernels, the block in the others
     int32_t reserved;
-    void *factor;         // (B, factor_values), R of M = RᵀR
+    double *factor;       // (B, factor_values), R of M = RᵀR
     double *iterate;      // (B, unknowns): the solution with all its digits
     double *substituted;  // (teams, unknowns): R⁻ᵀ of a right-hand side
     double *direction;    // (teams, unknowns): adjoint or tangent; not in the forward solve

@@ -8,7 +8,7 @@
 #include "substitution.cuh"
 
 // Where a thread stands: its team, and what the team has.
-template <class Real, Kind KIND>
+template <Kind KIND>
 struct Desk {
     const TeamPlan &plan;
     const Sizes sizes;
@@ -16,7 +16,7 @@ struct Desk {
     Team<KIND> team;
     int64_t index;  // of the team in the launch
     bool idle;      // whether the thread is in no team, or its team has no system
-    SharedTable<Real> pair, triple;
+    SharedTable pair, triple;
     Carver memory;  // of the team
     double *notes;  // (team, 2): for sums over the team
 
@@ -85,14 +85,14 @@ struct Desk {
 };
 
 // Solves with a factor at hand.
-template <class Real, Kind KIND>
+template <Kind KIND>
 struct RefinedSolve {
-    const Desk<Real, KIND> &desk;
+    const Desk<KIND> &desk;
     const Sizes &sizes;
     const Team<KIND> team;
-    Substitution<Real, KIND> substitution;
-    Residual<Real, KIND> residual;
-    const Real *factor;   // of the system
+    Substitution<KIND> substitution;
+    Residual<KIND> residual;
+    double *factor;       // of the system
     double *substituted;  // (unknowns)
     double *iterate;      // (unknowns)
 
@@ -137,17 +137,17 @@ struct RefinedSolve {
 };
 
 // The memory of a team, cut up for solves with a factor at hand.
-template <class Real, Kind KIND>
+template <Kind KIND>
 struct Bench {
-    const Desk<Real, KIND> &desk;
-    Rows<Real, double, KIND> rows;
+    const Desk<KIND> &desk;
+    Rows<KIND> rows;
     Carver rest;
-    Banded<Real, KIND> banded;
-    Substitution<Real, KIND> substitution;
-    Residual<Real, KIND> residual;
+    Banded<KIND> banded;
+    Substitution<KIND> substitution;
+    Residual<KIND> residual;
 
     // What follows `rest` is the residual's, whose turn is another than that of who takes it.
-    __device__ explicit Bench(const Desk<Real, KIND> &desk)
+    __device__ explicit Bench(const Desk<KIND> &desk)
         : desk(desk),
           rows(desk.plan.problem, desk.sizes, desk.team, desk.pair, desk.triple, desk.memory),
           rest(rows.rest),
@@ -158,10 +158,10 @@ struct Bench {
     }
 
     // Of one system, refining `iterate`.
-    __device__ RefinedSolve<Real, KIND> solve(int64_t system, double *iterate) const
+    __device__ RefinedSolve<KIND> solve(int64_t system, double *iterate) const
     {
         const TeamPlan &plan = desk.plan;
-        Real *factor = static_cast<Real *>(plan.factor) + system * plan.factor_values;
+        double *factor = plan.factor + system * plan.factor_values;
         double *substituted = plan.substituted + desk.index * plan.unknowns;
         return {desk, desk.sizes, desk.team, substitution, residual, factor, substituted, iterate};
     }

@@ -11,34 +11,40 @@
 #include "tangent.cuh"
 #include "team_solve.cuh"
 
-template <class Real, Kind KIND>
+template <Kind KIND>
 __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents)
 {
-    const Desk<Real, KIND> desk(plan);
+    const Desk<KIND> desk(plan);
     if (desk.idle)
         return;
     const Sizes &sizes = desk.sizes;
     const Team<KIND> team = desk.team;
     const int p = sizes.block;
     const int64_t values = int64_t(sizes.points) * p;
+    const int results = plan.problem.results;
 
-    Bench<Real, KIND> bench(desk);
-    Tangent<Real, KIND> tangent(bench.rows, tangents, bench.rest);
+    Bench<KIND> bench(desk);
+    Tangent<KIND> tangent(bench.rows, tangents, bench.rest);
 
     desk.for_each_system([&](int64_t system) {
-        Real *d_values = static_cast<Real *>(tangents.d_values) + system * values;
-        Real *d_epsilon = static_cast<Real *>(tangents.d_epsilon) + system;
+        // An unknown, the slack at N·P.
+        auto put = [&](int64_t unknown, double value) {
+            if (unknown < values)
+                write(tangents.d_values, results, system * values + unknown, value);
+            else
+                write(tangents.d_epsilon, results, system, value);
+        };
         if (team.rank == 0)
-            *d_epsilon = 0;
+            put(values, 0);
         if (tangents.status[system].kind != STATUS_OK) {
 #pragma unroll 1
             for (int64_t i = team.rank; i < values; i += team.size)
-                d_values[i] = 0;
+                put(i, 0);
             return;
         }
         double *direction = plan.direction + desk.index * plan.unknowns;
         double *rhs = plan.tangent_rhs + desk.index * plan.unknowns;
-        RefinedSolve<Real, KIND> solve = bench.solve(system, direction);
+        RefinedSolve<KIND> solve = bench.solve(system, direction);
         const int refinement = plan.problem.refinement;
         tangent.start(system, plan.iterate + system * plan.unknowns);
         double *x = solve.substitution.x;
@@ -69,10 +75,8 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents)
                     if (step > 0)
                         value += direction[unknown];
                     direction[unknown] = value;
-                    if (step == refinement && unknown < values)
-                        d_values[unknown] = Real(value);
-                    else if (step == refinement)
-                        *d_epsilon = Real(value);
+                    if (step == refinement)
+                        put(unknown, value);
                 },
                 [](int) {});
         }

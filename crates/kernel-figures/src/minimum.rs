@@ -21,11 +21,10 @@ pub struct Minimum {
     /// Rows between two points and nonzeros of these rows, for each state.
     rows: usize,
     nonzeros: usize,
-    /// Bytes of a value.
+    /// Bytes of a value of inputs and results; factor and vectors are in double precision.
     value: usize,
     /// Values of all inputs.
     inputs: usize,
-    square_root: bool,
     refinement: usize,
 }
 
@@ -40,13 +39,7 @@ pub struct Least {
 
 impl Minimum {
     /// Of problems of this shape in numbers of `value` bytes.
-    pub fn new(
-        shape: &ProblemShape,
-        family: &RowFamily,
-        value: usize,
-        square_root: bool,
-        refinement: usize,
-    ) -> Self {
+    pub fn new(shape: &ProblemShape, family: &RowFamily, value: usize, refinement: usize) -> Self {
         let [_, _, equations, states, equation_derivatives] = shape.coefficients;
         let [_, initial_points, _, initial_derivatives] = shape.initial_values;
         let inputs = shape.coefficients.iter().product::<usize>()
@@ -65,15 +58,13 @@ impl Minimum {
             nonzeros: family.entries.len(),
             value,
             inputs,
-            square_root,
             refinement,
         }
     }
 
     /// Of a solve.
     pub fn forward(&self) -> Least {
-        let factorisation = if self.square_root { self.reflections() } else { self.cholesky() };
-        let solve = factorisation + 2 * self.substitution();
+        let solve = self.cholesky() + 2 * self.substitution();
         let refine = self.residual() + self.unknowns() + 2 * self.substitution();
         // Factorise and substitute forward, then back.
         let first = self.input_bytes() + 2 * (self.factor_bytes() + self.vector_bytes());
@@ -128,7 +119,7 @@ impl Minimum {
     fn factor_bytes(&self) -> usize {
         let p = self.block();
         let values = self.points * p * (p + 1) / 2 + (self.points - 1) * self.link();
-        self.batch * values * self.value
+        self.batch * values * 8
     }
 
     /// Forward: the iterate and the factor are read, a vector written. Back: vector, factor and
@@ -161,27 +152,6 @@ impl Minimum {
         n * (self.equations * equation + triangle)
             + (n - 1) * (smoothness + link + update)
             + 3 * self.states * self.initial
-    }
-
-    /// Arithmetic of reflecting the weighted rows into R: 4 operations for every entry that a
-    /// reflection passes over. The smoothness rows of a state come as the triangle (2Q) that its
-    /// table C reduces to once for all.
-    fn reflections(&self) -> usize {
-        let (n, states, q, p) = (self.points, self.states, self.derivatives, self.block());
-        // A row into a triangle, from column `first` to before `end`; one more column is the
-        // right-hand side.
-        let absorb = |first: usize, end: usize| (first..end).map(|i| end - i + 1).sum::<usize>();
-        let mut smoothness = 0;
-        for state in 0..states {
-            let end = (state + 1) * q;
-            for row in 0..q {
-                smoothness += (state * q + row..p).map(|i| p - i + end + 1).sum::<usize>();
-                smoothness += absorb(0, end);
-            }
-            smoothness += (0..q).map(|row| absorb(state * q + row, end)).sum::<usize>();
-        }
-        let initial = (0..states).map(|state| absorb(state * q, p)).sum::<usize>() * self.initial;
-        4 * (n * self.equations * absorb(0, p) + (n - 1) * smoothness + initial)
     }
 
     /// Arithmetic of one substitution with R or Rᵀ.
@@ -220,7 +190,7 @@ mod tests {
     use super::*;
     use mechanistic::{Options, Smoothness, rows::pair_rows};
 
-    fn minimum(states: usize, order: usize, square_root: bool, refinement: usize) -> Minimum {
+    fn minimum(states: usize, order: usize, refinement: usize) -> Minimum {
         let (b, n, q) = (3, 5, order + 1);
         let shape = ProblemShape::new(
             b,
@@ -232,13 +202,13 @@ mod tests {
         );
         let options = Options { smoothness: Smoothness::TaylorHold, ..Options::default() };
         let family = pair_rows(&options, order);
-        Minimum::new(&shape.unwrap(), &family, 8, square_root, refinement)
+        Minimum::new(&shape.unwrap(), &family, 8, refinement)
     }
 
     #[test]
     fn one_state_by_hand() {
         // P = 2: three entries of R_tt and four of R_{t,t+1}, at 5 points and 4 steps.
-        let minimum = minimum(1, 1, false, 0);
+        let minimum = minimum(1, 1, 0);
         assert_eq!(minimum.factor_bytes(), 3 * (5 * 3 + 4 * 4) * 8);
         assert_eq!(minimum.substitution(), 5 * 4 + 4 * 8);
         // Roots 2, one quotient, one square subtracted; two columns with two quotients and one
@@ -258,15 +228,13 @@ mod tests {
     #[test]
     fn states_are_coupled_by_what_lies_below() {
         // K = 2, Q = 2: columns of the first state have four rows, those of the second two.
-        assert_eq!(minimum(2, 1, false, 0).link(), 4 + 4 + 2 + 2);
+        assert_eq!(minimum(2, 1, 0).link(), 4 + 4 + 2 + 2);
     }
 
     #[test]
-    fn refinement_and_reflections_add() {
-        let [plain, refined] = [0, 1].map(|steps| minimum(2, 2, false, steps));
+    fn refinement_adds() {
+        let [plain, refined] = [0, 1].map(|steps| minimum(2, 2, steps));
         assert!(refined.forward().flops > plain.forward().flops);
         assert!(refined.adjoint().bytes > plain.adjoint().bytes);
-        assert!(minimum(2, 2, true, 0).forward().flops > plain.forward().flops);
-        assert_eq!(minimum(2, 2, true, 0).adjoint(), plain.adjoint());
     }
 }

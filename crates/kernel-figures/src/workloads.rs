@@ -19,9 +19,9 @@ use crate::{
 /// Precision of the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
-    /// Double, Cholesky, one step of refinement.
+    /// Double.
     F64,
-    /// Single, square root, refined with residuals in double.
+    /// Single, of inputs and results; computed in double.
     F32,
 }
 
@@ -43,7 +43,7 @@ pub struct Workload {
     pub smoothness: Smoothness,
     /// Of all numbers.
     pub precision: Precision,
-    /// Steps of refinement, if not the precision's own number.
+    /// Steps of refinement, if not one.
     pub refinement: Option<usize>,
     /// Whether the test measures it again.
     pub tested: bool,
@@ -238,14 +238,12 @@ impl Workload {
     }
 
     fn minimum<T>(&self, shape: &ProblemShape, options: &Options) -> Minimum {
-        let single = self.precision == Precision::F32;
         let extra = shape.extra_derivatives;
         Minimum::new(
             shape,
             &pair_rows(options, self.order + extra),
             size_of::<T>(),
-            single,
-            self.refinement.unwrap_or(if single { 3 } else { 1 }),
+            self.refinement.unwrap_or(1),
         )
     }
 }

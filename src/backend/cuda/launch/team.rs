@@ -40,7 +40,7 @@ impl<T: Real> TeamPath<T> {
     /// [`Error::Argument`](crate::Error) if one system has more values than the kernels can count,
     /// [`Error::Device`](crate::Error) if the kernels cannot be loaded.
     pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
-        Self::with_plan(device, Plan::new::<T>(shape, options, device.limits())?)
+        Self::with_plan(device, Plan::new(shape, options, device.limits())?)
     }
 
     /// With a plan that was made already.
@@ -49,7 +49,7 @@ impl<T: Real> TeamPath<T> {
         plan: Plan,
     ) -> Result<Self> {
         let kernel = |module, operation| {
-            device.kernel(module, &format!("team_{operation}_{}_{}", plan.kind.name(), T::NAME))
+            device.kernel(module, &format!("team_{operation}_{}", plan.kind.name()))
         };
         Ok(TeamPath {
             device: device.clone(),
@@ -107,7 +107,7 @@ impl<T: Real> TeamPath<T> {
             common_bytes: plan.common_bytes() as i64,
             team_threads: plan.team_threads as i32,
             reserved: 0,
-            factor: at(layout.factor),
+            factor: at(layout.factor).cast(),
             iterate: at(layout.iterate).cast(),
             substituted: at(layout.substituted).cast(),
             direction: at(layout.direction).cast(),

@@ -28,7 +28,7 @@ pub struct TeamPlan {
     /// Zero.
     pub reserved: i32,
     /// (B, factor values).
-    pub factor: *mut c_void,
+    pub factor: *mut f64,
     /// (B, unknowns).
     pub iterate: *mut f64,
     /// (teams, unknowns).

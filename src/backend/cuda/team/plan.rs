@@ -6,7 +6,6 @@ use std::fmt;
 use crate::backend::cuda::device::Limits;
 use crate::error::{Error, Result};
 use crate::options::{Formulation, Options};
-use crate::real::Real;
 use crate::rows::{pair_rows, triple_rows};
 use crate::shape::ProblemShape;
 
@@ -71,8 +70,6 @@ pub struct Plan {
     border: usize,
     closing: usize,
     slack: usize,
-    /// Bytes of a value.
-    real: usize,
     /// What a team is.
     pub kind: Kind,
     /// Threads of a team.
@@ -102,14 +99,15 @@ pub struct Workspace {
     pub bytes: usize,
 }
 
-/// Bytes of so many values in a kernel's memory: each array begins at a multiple of 16.
-fn array(values: usize, size: usize) -> usize {
-    (values * size).next_multiple_of(16)
+/// Bytes of so many values, which are in double precision.
+fn array(values: usize) -> usize {
+    // Each array begins at a multiple of 16.
+    (values * 8).next_multiple_of(16)
 }
 
-/// Bytes of arrays in double precision.
+/// Bytes of arrays.
 fn doubles<const N: usize>(values: [usize; N]) -> usize {
-    values.into_iter().map(|values| array(values, 8)).sum()
+    values.into_iter().map(array).sum()
 }
 
 impl Plan {
@@ -118,9 +116,8 @@ impl Plan {
     ///
     /// # Errors
     /// [`Error::Argument`] if one system has more values than the kernels can count.
-    pub fn new<T: Real>(shape: &ProblemShape, options: &Options, limits: &Limits) -> Result<Self> {
+    pub fn new(shape: &ProblemShape, options: &Options, limits: &Limits) -> Result<Self> {
         check_counts(shape)?;
-        let (real, square_root) = (size_of::<T>(), options.square_root_in::<T>());
         let order = shape.order();
         let closing = if options.periodic { shape.block() } else { 0 };
         let slack = usize::from(matches!(options.formulation, Formulation::SharedSlack { .. }));
@@ -152,13 +149,12 @@ impl Plan {
             border: closing + slack,
             closing,
             slack,
-            real,
             kind: Kind::Warp,
             team_threads: 32,
             warps: 1,
             group: shape.batch.div_ceil(groups),
         };
-        if square_root {
+        if options.square_root_in::<f64>() {
             let initial = if i > 0 { j } else { 0 };
             let periodic = if options.periodic { order } else { 0 };
             let of_state = initial + plan.pair_rows + plan.triple_rows + periodic;
@@ -233,7 +229,7 @@ impl Plan {
 
     /// Of a block row in the factor: rows are odd, and it begins at a multiple of 16 bytes.
     fn block_values(&self) -> usize {
-        self.block().saturating_mul(self.stored() | 1).next_multiple_of(16 / self.real)
+        self.block().saturating_mul(self.stored() | 1).next_multiple_of(2)
     }
 
     /// Of the window; substitution has two block rows of the factor in its place.
@@ -264,7 +260,7 @@ impl Plan {
     /// Of one system.
     pub fn factor_values(&self) -> usize {
         let values = self.blocks() * self.block_values() + self.border * self.border;
-        values.next_multiple_of(16 / self.real)
+        values.next_multiple_of(2)
     }
 
     /// Teams that a block has room for.
@@ -295,9 +291,7 @@ impl Plan {
     pub fn common_bytes(&self) -> usize {
         let table = |rows: usize, points: usize| {
             let columns = if rows > 0 { points * self.derivatives } else { 0 };
-            array(rows * columns, 8)
-                + array(columns * columns, self.real)
-                + array(columns, self.real)
+            doubles([rows * columns, columns * columns, columns])
         };
         (table(self.pair_rows, 2) + table(self.triple_rows, 3)).next_multiple_of(16)
     }
@@ -306,18 +300,13 @@ impl Plan {
     fn rows_bytes(&self) -> usize {
         let powers = self.step_states * self.derivatives;
         let triple = if self.triple_rows > 0 { 3 * powers } else { 0 };
-        doubles([2 * self.team_threads, 2 * powers, triple, self.step_states])
-            + array(self.coefficients, self.real)
-            + array(self.equations, self.real)
-            + array(self.initial, self.real)
+        let values = [self.coefficients, self.equations, self.initial];
+        doubles([2 * self.team_threads, 2 * powers, triple, self.step_states]) + doubles(values)
     }
 
     fn banded_bytes(&self) -> usize {
-        array(self.window_values(), self.real)
-            + 3 * array(self.block(), self.real)
-            + array(MOST_ROWS * MOST_ROWS, self.real)
-            + array(self.border * (self.border + 1), self.real)
-            + array(self.border, self.real)
+        let (p, c) = (self.block(), self.border);
+        doubles([self.window_values(), p, p, p, MOST_ROWS * MOST_ROWS, c * (c + 1), c])
     }
 
     fn substitution_bytes(&self) -> usize {
@@ -337,7 +326,7 @@ impl Plan {
             return bytes;
         }
         // 128 bytes are all banks once.
-        let lanes = (self.team_threads * self.real).next_multiple_of(16) % 128;
+        let lanes = (self.team_threads * 8).next_multiple_of(16) % 128;
         let offset = (lanes + 128 - bytes % 128) % 128;
         bytes + offset
     }
@@ -365,8 +354,7 @@ impl Plan {
         let (e, k) = (self.equations, self.states);
         let z = (self.bandwidth() + 1) * self.block();
         let (pair, triple) = (2 * k * self.pair_rows, 3 * k * self.triple_rows);
-        doubles([z, 2 * e * k, 2 * e, pair, pair, triple, triple])
-            + array(self.coefficients, self.real)
+        doubles([z, 2 * e * k, 2 * e, pair, pair, triple, triple, self.coefficients])
     }
 
     /// Memory of a team, if `others` take turns in what solves leave.
@@ -382,7 +370,7 @@ impl Plan {
     /// Memory of a team, of the forward kernels: the stack of the square root has its turn
     /// before substitution and residual.
     pub fn forward_bytes(&self) -> usize {
-        let stack = array(self.stack_values(), self.real);
+        let stack = array(self.stack_values());
         let eliminating = self.rows_bytes() + self.banded_bytes() + stack;
         self.team_bytes(0).max(self.spread(eliminating))
     }
@@ -399,7 +387,7 @@ impl Plan {
 
     /// Of the kernels of the defects.
     pub fn defects_bytes(&self) -> usize {
-        self.spread(self.rows_bytes() + array(self.block(), 8) + self.residual_bytes())
+        self.spread(self.rows_bytes() + array(self.block()) + self.residual_bytes())
     }
 
     fn most_team_bytes(&self) -> usize {
@@ -421,7 +409,7 @@ impl Plan {
             Kind::Warp | Kind::Block => 0,
         };
         Workspace {
-            factor: part(self.factor_values(), self.real),
+            factor: part(self.factor_values(), 8),
             iterate: part(self.unknowns(), 8),
             substituted: part(self.unknowns(), 8),
             direction: part(self.unknowns(), 8),
