@@ -89,15 +89,16 @@ impl<T: Real> ThreadKernels<T> {
         let plan = &self.plan;
         check_systems(problem, "status", status.len())?;
         check_unknowns(plan, problem, "cotangent", cotangent.values.len())?;
+        gradients.check(&problem.parameters, systems_of(problem).div_ceil(plan.group()))?;
         let parameters = ThreadAdjoint {
             common: common(device, plan, &plan.adjoint, problem, None, workspace)?,
             cotangent: address(device, &cotangent.values),
             status: address(device, status).cast(),
-            coefficients: gradients.coefficients,
-            rhs: gradients.rhs,
-            initial_values: gradients.initial_values,
-            steps: gradients.steps,
-            weights: gradients.weights,
+            coefficients: gradients.coefficients.array,
+            rhs: gradients.rhs.array,
+            initial_values: gradients.initial_values.array,
+            steps: gradients.steps.array,
+            weights: gradients.weights.array,
         };
         launch(device, &self.adjoint, plan, &plan.adjoint, problem, &parameters)
     }
@@ -117,16 +118,17 @@ impl<T: Real> ThreadKernels<T> {
         check_systems(problem, "status", status.len())?;
         check_unknowns(plan, problem, "tangent", tangent.values.len())?;
         check_systems(problem, "tangent of epsilon", tangent.epsilon.len())?;
+        tangents.check(&problem.parameters)?;
         let common = common(device, plan, &plan.tangent, problem, Some(tangents), workspace)?;
         let [coefficients_ring, rhs_ring, initial_values_ring, steps_ring] =
             plan.tangent.directions.map(|ring| in_slots(ring, common.wide));
         let parameters = ThreadTangent {
             common,
             status: address(device, status).cast(),
-            coefficients: tangents.coefficients,
-            rhs: tangents.rhs,
-            initial_values: tangents.initial_values,
-            steps: tangents.steps,
+            coefficients: tangents.coefficients.array,
+            rhs: tangents.rhs.array,
+            initial_values: tangents.initial_values.array,
+            steps: tangents.steps.array,
             coefficients_ring,
             rhs_ring,
             initial_values_ring,
@@ -193,8 +195,10 @@ fn common(
     let parameters = &problem.parameters;
     let inputs =
         [parameters.coefficients, parameters.rhs, parameters.initial_values, parameters.steps];
-    let directions = tangents
-        .map(|tangents| [tangents.coefficients, tangents.rhs, tangents.initial_values, tangents.steps]);
+    let directions = tangents.map(|tangents| {
+        [tangents.coefficients, tangents.rhs, tangents.initial_values, tangents.steps]
+            .map(|direction| direction.array)
+    });
     let mut storages = inputs.iter().chain(directions.iter().flatten()).map(|input| input.storage);
     let wide = parameters.results == STORAGE_F64 || storages.any(|storage| storage == STORAGE_F64);
     let wide = i32::from(wide);
@@ -250,7 +254,7 @@ fn launch<P: DeviceRepr>(
     let (mut launch, config) = prepare(device, kernel, shape)?;
     launch.arg(parameters);
     // SAFETY: the argument is that of the kernel; the lengths were checked, those of the inputs
-    // and gradients when the problem was made.
+    // when the problem was made.
     unsafe { launch.launch(config) }.map_err(while_doing(&format!("launching {}", kernel.name)))?;
     Ok(())
 }
