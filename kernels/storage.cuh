@@ -33,13 +33,18 @@ __device__ inline double rounded(int storage, double value)
 }
 
 // The same of an array of results, which are stored in single or double precision.
-template <class Real>
-__device__ inline void write(void *data, int storage, int64_t index, Real value)
+__device__ inline void write(void *data, int storage, int64_t index, double value)
 {
-    if (storage == STORAGE_OF<Real>)
-        static_cast<Real *>(data)[index] = value;
+    if (storage == STORAGE_F64)
+        static_cast<double *>(data)[index] = value;
     else
         static_cast<float *>(data)[index] = float(value);
+}
+
+// Whether a result is a number as it is stored.
+__device__ inline bool is_finite(int storage, double value)
+{
+    return storage == STORAGE_F64 ? isfinite(value) : isfinite(float(value));
 }
 
 #endif

@@ -26,13 +26,13 @@
 namespace thread {
 
 // vector = R⁻ᵀ z̄; z̄ itself goes to `given` for refinement.
-template <typename T, int K, int Q, typename Where>
+template <int K, int Q, typename Where>
 __device__ void substitute_cotangent(const ThreadAdjoint &p) {
     constexpr int P = K * Q;
     const Where tile(p.common);
-    const Workspace<double> given(tile, p.common.given, P);
-    Stream<T, false, Where> cotangent(unknowns<T, P>(tile, p.cotangent));
-    ForwardSubstitution<T, K, Q, Where> substitution(tile);
+    const Workspace given(tile, p.common.given, P);
+    Stream<false, Where> cotangent(unknowns<P>(tile, p.cotangent));
+    ForwardSubstitution<K, Q, Where> substitution(tile);
     double carried[P] = {};
 #pragma unroll 1
     for (int t = 0; t < tile.points(); ++t) {
@@ -43,7 +43,7 @@ __device__ void substitute_cotangent(const ThreadAdjoint &p) {
         double v[P];
 #pragma unroll
         for (int i = 0; i < P; ++i) {
-            v[i] = double(cotangent.at(t * P + i));
+            v[i] = cotangent.get(t * P + i);
         }
         if (p.common.problem.refinement > 0) {
             given.store(t, 0, v);
@@ -102,7 +102,7 @@ __device__ double smoothness_gradient(const ThreadRows &rows, int count, double 
 }
 
 // Gradients of the rows that begin at point t, while g is found point by point, the last one first.
-template <typename T, int K, int Q, typename Where> class GradientSweep {
+template <int K, int Q, typename Where> class GradientSweep {
   public:
     static constexpr int P = K * Q;
 
@@ -132,7 +132,7 @@ template <typename T, int K, int Q, typename Where> class GradientSweep {
             }
         }
         inputs.scaling_lengths(t, length);
-        const Scale<double, Q> scale = inputs.scale(length);
+        const Scale<Q> scale = inputs.scale(length);
         equations(t, z, g, scale);
         initial(t, z, g, scale);
         smoothness(t, length, z, g);
@@ -156,8 +156,8 @@ template <typename T, int K, int Q, typename Where> class GradientSweep {
         for (int family = 0; family < 4; ++family) {
             const double sum = tile.group_sum(live ? families[family] : 0.0);
             if (tile.leads_group() && p.weights.data != nullptr) {
-                write(p.weights.data, tile.template results<T>(),
-                      tile.group() * p.weights.system + family, T(sum));
+                write(p.weights.data, problem.results,
+                      tile.group() * p.weights.system + family, sum);
             }
         }
     }
@@ -167,9 +167,9 @@ template <typename T, int K, int Q, typename Where> class GradientSweep {
     const Problem &problem;
     const Where &tile;
     const bool live;
-    Inputs<T, K, Q, true, Where> inputs;
-    const Workspace<double> solution;
-    const Workspace<double> direction;
+    Inputs<K, Q, true, Where> inputs;
+    const Workspace solution;
+    const Workspace direction;
     WeightSums weights;
     double z_next[P], g_next[P];
     double d_mean = 0;  // of the mean step that scales balanced rows of point t, and of N − 1
@@ -178,7 +178,7 @@ template <typename T, int K, int Q, typename Where> class GradientSweep {
     __device__ void begin(int t) {
         double sum[P];
         load_following(tile, solution, t, z_next);
-        Separators<K, Q, Where>(tile).next_result(g_next);
+        Separators<K, Q, Where::CHUNKED>(tile).next_result(g_next);
         if (problem.refinement > 0) {
             load_following(tile, direction, t, sum);
 #pragma unroll
@@ -191,19 +191,19 @@ template <typename T, int K, int Q, typename Where> class GradientSweep {
     __device__ double kept(double gradient) const { return live ? gradient : 0.0; }
 
     __device__ void equations(int t, const double (&z)[P], const double (&g)[P],
-                              const Scale<double, Q> &scale) {
+                              const Scale<Q> &scale) {
         const int width = problem.equation_derivatives;
         const double factor = problem.weight_equation * scale.equation(problem);
         const double slope =
             problem.balanced
                 ? problem.weight_equation * (width - 1) * scale.select(width - 2)
                 : 0.0;
-        const auto visit = [&](int e, const T(&c)[P], T b) {
-            double defect = double(b), along = 0;
+        const auto visit = [&](int e, const double(&c)[P], double b) {
+            double defect = b, along = 0;
 #pragma unroll
             for (int i = 0; i < P; ++i) {
-                defect -= double(c[i]) * z[i];
-                along += double(c[i]) * g[i];
+                defect -= c[i] * z[i];
+                along += c[i] * g[i];
             }
             const double residual = factor * factor * defect;
             const double d_rhs = factor * factor * along;
@@ -230,12 +230,12 @@ template <typename T, int K, int Q, typename Where> class GradientSweep {
     }
 
     __device__ void initial(int t, const double (&z)[P], const double (&g)[P],
-                            const Scale<double, Q> &scale) {
+                            const Scale<Q> &scale) {
         const int given = problem.initial_derivatives;
-        inputs.initial(t, [&](int i, T value) {
+        inputs.initial(t, [&](int i, double value) {
             const int j = i % Q;
             const double factor = problem.weight_initial * scale.power[j];
-            const double defect = double(value) - z[i];
+            const double defect = value - z[i];
             const double d_factor = 2 * factor * g[i] * defect;
             weights.initial += d_factor * scale.power[j];
             if (problem.balanced && j > 0) {
@@ -275,31 +275,19 @@ template <typename T, int K, int Q, typename Where> class GradientSweep {
     }
 };
 
-template <typename T, int K, int Q, typename Where>
+template <int K, int Q, typename Where>
 __device__ void adjoint(const ThreadAdjoint &p) {
     constexpr int P = K * Q;
     const ThreadProblem &common = p.common;
-    const int refinement = common.problem.refinement;
 
-    substitute_cotangent<T, K, Q, Where>(p);
-#pragma unroll 1
-    for (int step = 0; step < refinement; ++step) {
-        const Where tile(common);
-        const Workspace<double> direction(tile, common.direction, P);
-        substitute_back<T, K, Q>(tile, [&](int t, const double(&x)[P]) {
-            if (tile.has(t)) {
-                double sum[P];
-                add_to(direction, t, x, step > 0, sum);
-            }
-        });
-        substitute_residual<T, K, Q, Where, false>(common, common.direction);
-    }
+    substitute_cotangent<K, Q, Where>(p);
+    refine_direction<K, Q, Where>(common);
     const Where tile(common);
     const bool live =
         tile.holds(tile.lane) && p.status[tile.system(tile.lane)].kind == STATUS_OK;
-    GradientSweep<T, K, Q, Where> gradients(p, tile, live);
+    GradientSweep<K, Q, Where> gradients(p, tile, live);
     const auto visit = [&](int t, const double(&x)[P]) { gradients.visit(t, x); };
-    substitute_back<T, K, Q>(tile, visit);
+    substitute_back<K, Q>(tile, visit);
     gradients.finish();
 }
 

@@ -8,36 +8,32 @@
 
 namespace thread {
 
-template <typename T, int K, int Q> class Cholesky {
+template <int K, int Q> class Cholesky {
   public:
     static constexpr int P = K * Q;
-    static constexpr bool FROM_ROWS = false;
 
-    FactorRow<T, K, Q> row;  // of M while rows are added, of R after `eliminate`
-    double right[P];         // of AᵀW²β, then R⁻ᵀ of it
-    T removed[P];            // what elimination has taken from the diagonal of M
+    FactorRow<K, Q> row;  // of M while rows are added, of R after `eliminate`
+    double right[P];      // of AᵀW²β, then R⁻ᵀ of it
+    double removed[P];    // what elimination has taken from the diagonal of M
 
     __device__ Cholesky() {
 #pragma unroll
         for (int i = 0; i < Layout<K, Q>::UPPER; ++i) {
-            row.upper_values[i] = T(0);
+            row.upper_values[i] = 0.0;
         }
 #pragma unroll
         for (int i = 0; i < P; ++i) {
             right[i] = 0;
-            removed[i] = T(0);
+            removed[i] = 0.0;
         }
     }
 
-    // Before the first row.
-    __device__ void start(const T (&)[K]) {}
-
     // Adds the row Σ c z_t = b, times `factor`.
-    __device__ void add_row(const T (&c)[P], T b, T factor) {
+    __device__ void add_row(const double (&c)[P], double b, double factor) {
 #pragma unroll
         for (int i = 0; i < P; ++i) {
-            const T weighted = factor * factor * c[i];
-            right[i] += double(weighted * b);
+            const double weighted = factor * factor * c[i];
+            right[i] += weighted * b;
 #pragma unroll
             for (int k = i; k < P; ++k) {
                 row.upper(i, k) += weighted * c[k];
@@ -46,30 +42,30 @@ template <typename T, int K, int Q> class Cholesky {
     }
 
     // Adds the row z_t[i] = b, times `factor`.
-    __device__ void add_unit_row(int i, T b, T factor) {
+    __device__ void add_unit_row(int i, double b, double factor) {
         row.upper(i, i) += factor * factor;
-        right[i] += double(factor * factor * b);
+        right[i] += factor * factor * b;
     }
 
     // Adds the smoothness rows to the next point, whose states have these steps, times `factor`.
-    __device__ void add_smoothness(const ThreadRows &rows, const T (&length)[K], T factor) {
+    __device__ void add_smoothness(const ThreadRows &rows, const double (&length)[K], double factor) {
 #pragma unroll
         for (int i = 0; i < Layout<K, Q>::LINK; ++i) {
-            row.link_values[i] = T(0);
+            row.link_values[i] = 0.0;
         }
 #pragma unroll
         for (int k = 0; k < K; ++k) {
-            T power[2 * Q - 1];
+            double power[2 * Q - 1];
             weighted_powers(length[k], factor, power);
 #pragma unroll
             for (int i = 0; i < Q; ++i) {
 #pragma unroll
                 for (int j = 0; j < Q; ++j) {
                     row.link(k * Q + i, k * Q + j) =
-                        gram<T>(rows, i * 2 * Q + Q + j) * power[i + j];
+                        rows.gram[i * 2 * Q + Q + j] * power[i + j];
                     if (j >= i) {
                         row.upper(k * Q + i, k * Q + j) +=
-                            gram<T>(rows, i * 2 * Q + j) * power[i + j];
+                            rows.gram[i * 2 * Q + j] * power[i + j];
                     }
                 }
             }
@@ -77,7 +73,7 @@ template <typename T, int K, int Q> class Cholesky {
     }
 
     // Row t of R, and R_tt⁻ᵀ of the right-hand side: R_tj = R_tt⁻ᵀ M_tj.
-    __device__ void eliminate(int t, bool last, Pivots<T> &pivots) {
+    __device__ void eliminate(int t, bool last, Pivots &pivots) {
         row.factorise(removed, t, pivots);
         if (!last) {
 #pragma unroll
@@ -99,7 +95,7 @@ template <typename T, int K, int Q> class Cholesky {
     __device__ void skip() {
 #pragma unroll
         for (int i = 0; i < Layout<K, Q>::LINK; ++i) {
-            row.link_values[i] = T(0);
+            row.link_values[i] = 0.0;
         }
 #pragma unroll
         for (int i = 0; i < P; ++i) {
@@ -109,12 +105,12 @@ template <typename T, int K, int Q> class Cholesky {
 
     // Moves on to the next point: M_{t+1,t+1} − R_{t,t+1}ᵀ R_{t,t+1}, and the right-hand side
     // alike.
-    __device__ void advance(const ThreadRows &rows, const T (&length)[K], T factor) {
+    __device__ void advance(const ThreadRows &rows, const double (&length)[K], double factor) {
 #pragma unroll
         for (int j = 0; j < P; ++j) {
 #pragma unroll
             for (int k = j; k < P; ++k) {
-                T sum = T(0);
+                double sum = 0.0;
 #pragma unroll
                 for (int m = Layout<K, Q>::first_row(k); m < P; ++m) {
                     sum += row.link(m, j) * row.link(m, k);
@@ -127,14 +123,14 @@ template <typename T, int K, int Q> class Cholesky {
         }
 #pragma unroll
         for (int k = 0; k < K; ++k) {
-            T power[2 * Q - 1];
+            double power[2 * Q - 1];
             weighted_powers(length[k], factor, power);
 #pragma unroll
             for (int i = 0; i < Q; ++i) {
 #pragma unroll
                 for (int j = i; j < Q; ++j) {
                     row.upper(k * Q + i, k * Q + j) +=
-                        gram<T>(rows, (Q + i) * 2 * Q + Q + j) * power[i + j];
+                        rows.gram[(Q + i) * 2 * Q + Q + j] * power[i + j];
                 }
             }
         }
@@ -148,7 +144,7 @@ template <typename T, int K, int Q> class Cholesky {
 
   private:
     // w² h^n.
-    __device__ static void weighted_powers(T length, T factor, T (&power)[2 * Q - 1]) {
+    __device__ static void weighted_powers(double length, double factor, double (&power)[2 * Q - 1]) {
         power[0] = factor * factor;
 #pragma unroll
         for (int n = 1; n < 2 * Q - 1; ++n) {

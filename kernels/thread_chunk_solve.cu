@@ -1,11 +1,10 @@
 // Solution with time cut into chunks, one a thread; contract in thread_solve.cuh and
-// thread_separators.cuh. Arithmetic is in double precision, results are rounded to what they are
-// stored in.
+// thread_separators.cuh.
 //
 //   grid    x = ceil(B·C/32) for C <= 32 chunks a system, else B
 //   block   32 threads, or C, at most 256
 //   shared  dynamic, for each warp: the rings of thread_stream.cuh, then the places of its lanes for
-//           what they add up, exchange and know of the separators (thread_tile.cuh); in doubles
+//           what they add up, exchange and know of the separators (thread_tile.cuh)
 //   reads, writes  also `spikes` and `separators` of the workspace, made by the solve
 
 #include "thread_solve.cuh"
@@ -14,7 +13,7 @@
 #define KERNEL(K, Q)                                                                               \
     extern "C" __global__ void __launch_bounds__(256, 1)                                           \
         thread_chunk_solve_##K##_##Q(const __grid_constant__ ThreadSolve p) {                      \
-        thread::solve<double, K, Q, thread::Cholesky<double, K, Q>, thread::ChunkTile>(p);         \
+        thread::solve<K, Q, thread::ChunkTile>(p);                                                 \
     }
 
 THREAD_CHUNK_SIZES(KERNEL)

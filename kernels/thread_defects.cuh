@@ -35,14 +35,14 @@ __device__ double smoothness_squares(const ThreadRows &rows, int count, double l
     return sum;
 }
 
-template <typename T, int K, int Q, typename Where>
+template <int K, int Q, typename Where>
 __device__ void defects(const ThreadDefects &p) {
     constexpr int P = K * Q;
     const ThreadProblem &common = p.common;
     const Problem &problem = common.problem;
     const Where tile(common);
-    const Workspace<double> solution(tile, common.solution, P);
-    Inputs<T, K, Q, false, Where> inputs(tile);
+    const Workspace solution(tile, common.solution, P);
+    Inputs<K, Q, false, Where> inputs(tile);
 
     double equation = 0, initial = 0, smoothness = 0;
     double z[P], z_next[P], length[K];
@@ -64,18 +64,18 @@ __device__ void defects(const ThreadDefects &p) {
                                                     state<Q>(z, k), state<Q>(z_next, k));
             }
         }
-        const Scale<double, Q> scale = inputs.scale(length);
-        inputs.equations(t, [&](int, const T(&c)[P], T b) {
-            double defect = double(b);
+        const Scale<Q> scale = inputs.scale(length);
+        inputs.equations(t, [&](int, const double(&c)[P], double b) {
+            double defect = b;
 #pragma unroll
             for (int i = 0; i < P; ++i) {
-                defect -= double(c[i]) * z[i];
+                defect -= c[i] * z[i];
             }
             defect *= scale.equation(problem);
             equation += defect * defect;
         });
-        inputs.initial(t, [&](int i, T value) {
-            const double defect = scale.power[i % Q] * (double(value) - z[i]);
+        inputs.initial(t, [&](int i, double value) {
+            const double defect = scale.power[i % Q] * (value - z[i]);
             initial += defect * defect;
         });
     }

@@ -20,26 +20,25 @@
 // Smoothness rows on two points, by value, so that they are read from the constant bank.
 typedef struct {
     double table[THREAD_TABLE];  // C: (rows, 2·Q)
-    double gram[THREAD_TABLE];   // CᵀC: (2·Q, 2·Q); or, for the square root, R of C = QR
-    float single_gram[THREAD_TABLE];  // the same, rounded
+    double gram[THREAD_TABLE];   // CᵀC: (2·Q, 2·Q)
 } ThreadRows;
 
 // Shared memory in which a warp stages one array of its 32 systems (thread_stream.cuh). Offsets are
-// counted in values of the kernel's precision where nothing else is said.
+// counted in doubles.
 typedef struct {
     int32_t values;    // of one system: V; of the longest chunk, if the array has a time axis
     int32_t slots;     // offset of the ring
     int32_t capacity;  // slots of a system in the ring, a power of two; 0 where there is no ring
-    int32_t sums;      // offset of the sums over time of a gradient, (32, V|1), in doubles
+    int32_t sums;      // offset of the sums over time of a gradient, (32, V|1)
     int32_t points;    // along the array's time axis: N, N − 1 or I
 } ThreadRing;
 
 // How time is cut into chunks (thread_chunk_*.cu).
 typedef struct {
     int32_t bits;         // C = 1 << bits
-    int32_t results;      // Storage of results and gradients
     int32_t warp_values;  // doubles of shared memory of a warp
     int32_t scratch;      // offset of the spikes in them
+    int32_t reserved;
     double *spikes;       // (tiles, N, P·P, 32): column by column
     double *separators;   // (tiles, SEPARATOR_VALUES, 32): thread_reduction.cuh
 } ThreadChunks;
@@ -53,7 +52,10 @@ typedef struct {
     ThreadRing initial_values;
     ThreadRing steps;
     ThreadRing unknowns;  // solution, cotangent, tangent; in the same place as the inputs
-    void *factor;         // (tiles, N, F, 32): rows of R, the reciprocals of its diagonal
+    int32_t wide;         // whether an array that passes through the rings is stored in double
+                          // precision: then their slots have 8 bytes, else 4
+    int32_t reserved;
+    double *factor;       // (tiles, N, F, 32): rows of R, the reciprocals of its diagonal
     double *solution;     // (tiles, N, P, 32): z, not rounded
     double *vector;       // (tiles, N, P, 32): right-hand side while it is substituted
     double *given;        // (tiles, N, P, 32): what M x = given is solved for; with refinement only

@@ -50,13 +50,13 @@ template <int K, int Q> class Reduction {
           level(tile.chunk & -tile.chunk) {}
 
     // Values of the separator of a chunk `distance` away.
-    __device__ Workspace<double> at(int distance) const {
+    __device__ Workspace at(int distance) const {
         return mine.of_lane(tile, 1, tile.number(tile.lane) + distance);
     }
 
     // S = RᵀR. All chunks have left what they have for others.
-    __device__ void factorise(Pivots<double> &pivots) const {
-        FactorRow<double, K, Q> row;
+    __device__ void factorise(Pivots &pivots) const {
+        FactorRow<K, Q> row;
         double whole[P];
         if (tile.has_separator()) {
             double add[S::UPPER], add_whole[P];
@@ -102,7 +102,7 @@ template <int K, int Q> class Reduction {
 
     // Solves for the right-hand side that the chunks have left.
     __device__ void solve() const {
-        FactorRow<double, K, Q> row;
+        FactorRow<K, Q> row;
         double x[P];
         if (tile.has_separator()) {
             double add[P];
@@ -133,7 +133,7 @@ template <int K, int Q> class Reduction {
 
     // R⁻¹ of e, whose entries of this separator are x; returns Σ (R_ik x_k)² over its rows.
     __device__ double probe(double (&x)[P]) const {
-        FactorRow<double, K, Q> row;
+        FactorRow<K, Q> row;
         if (tile.has_separator()) {
             mine.load(0, S::DIAGONAL, row.upper_values);
         }
@@ -142,33 +142,33 @@ template <int K, int Q> class Reduction {
 
   private:
     const ChunkTile &tile;
-    const Workspace<double> mine;
+    const Workspace mine;
     const int level;
 
     // Whether there is a neighbour on a level on which this separator still is.
     __device__ bool has_left(int stride) const { return tile.chunk > stride; }
     __device__ bool has_right(int stride) const { return tile.chunk + stride < tile.chunks(); }
 
-    __device__ static double &value(const Workspace<double> &separator, int v) {
+    __device__ static double &value(const Workspace &separator, int v) {
         return separator.base[v * LANES];
     }
 
     // L or U, column by column: R_cc⁻ᵀ of the coupling with the neighbour.
-    __device__ void couple(const FactorRow<double, K, Q> &row, int stride, bool right) const {
+    __device__ void couple(const FactorRow<K, Q> &row, int stride, bool right) const {
         const int half = stride / 2;
 #pragma unroll 1
         for (int j = 0; j < P; ++j) {
             double x[P];
             if (half == 0) {
                 // S_{c,c+1} is the transpose of what this chunk stores, S_{c,c−1} the other's.
-                const Workspace<double> from = right ? mine : at(-1);
+                const Workspace from = right ? mine : at(-1);
 #pragma unroll
                 for (int i = 0; i < P; ++i) {
                     x[i] = value(from, S::COUPLING + (right ? i * P + j : j * P + i));
                 }
             } else {
                 // The separator between the two has left −UᵀL.
-                const Workspace<double> between = at(right ? half : -half);
+                const Workspace between = at(right ? half : -half);
                 const int mine_of = right ? S::LEFT : S::RIGHT;
                 const int other_of = right ? S::RIGHT : S::LEFT;
 #pragma unroll
@@ -193,7 +193,7 @@ template <int K, int Q> class Reduction {
     }
 
     // Subtracts BᵀB from this diagonal block, B a block of a separator that was eliminated.
-    __device__ static void remove(FactorRow<double, K, Q> &row, const Workspace<double> &other,
+    __device__ static void remove(FactorRow<K, Q> &row, const Workspace &other,
                                   int block) {
 #pragma unroll 1
         for (int m = 0; m < P; ++m) {
@@ -213,7 +213,7 @@ template <int K, int Q> class Reduction {
     }
 
     // x −= Bᵀ times what forward substitution gave that separator.
-    __device__ static void subtract_transposed(const Workspace<double> &other, int block,
+    __device__ static void subtract_transposed(const Workspace &other, int block,
                                                double (&x)[P]) {
 #pragma unroll 1
         for (int m = 0; m < P; ++m) {
@@ -226,7 +226,7 @@ template <int K, int Q> class Reduction {
     }
 
     // x −= B times a neighbour's result; adds the squares of the terms to `squares`.
-    __device__ void subtract(int block, const Workspace<double> &other, int result, double (&x)[P],
+    __device__ void subtract(int block, const Workspace &other, int result, double (&x)[P],
                              double &squares) const {
 #pragma unroll 1
         for (int j = 0; j < P; ++j) {
@@ -242,7 +242,7 @@ template <int K, int Q> class Reduction {
 
     // x = R⁻¹x, stored in the place `result`.
     template <bool SQUARES>
-    __device__ double substitute_back(const FactorRow<double, K, Q> &row, double (&x)[P],
+    __device__ double substitute_back(const FactorRow<K, Q> &row, double (&x)[P],
                                       int result) const {
         double squares = 0;
         const double none[P] = {};

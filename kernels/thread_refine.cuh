@@ -41,17 +41,17 @@ __device__ void add_smoothness_residual(const ThreadRows &rows, int count, doubl
 
 // vector = R⁻ᵀ (b − M x), with b − M x = AᵀW²(β − Ax) if DATA, else `given` − AᵀW²Ax;
 // row by row, in double precision.
-template <typename T, int K, int Q, typename Where, bool DATA>
+template <int K, int Q, typename Where, bool DATA>
 __device__ void substitute_residual(const ThreadProblem &common, double *of_iterate) {
     constexpr int P = K * Q;
     const Problem &problem = common.problem;
     const Where tile(common);
-    const Workspace<double> iterate(tile, of_iterate, P);
-    const Workspace<double> given(tile, common.given, P);
+    const Workspace iterate(tile, of_iterate, P);
+    const Workspace given(tile, common.given, P);
 
     tile.barrier();
-    Inputs<T, K, Q, false, Where> inputs(tile);
-    ForwardSubstitution<T, K, Q, Where> substitution(tile);
+    Inputs<K, Q, false, Where> inputs(tile);
+    ForwardSubstitution<K, Q, Where> substitution(tile);
     double length[K];
     double x[P], y[P], residual[P];
     iterate.load(0, 0, y);
@@ -72,23 +72,23 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
             }
         }
         inputs.lengths(t, length);
-        const Scale<double, Q> scale = inputs.scale(length);
+        const Scale<Q> scale = inputs.scale(length);
         const double equation_factor = problem.weight_equation * scale.equation(problem);
-        inputs.equations(t, [&](int, const T(&c)[P], T b) {
-            double defect = DATA ? double(b) : 0.0;
+        inputs.equations(t, [&](int, const double(&c)[P], double b) {
+            double defect = DATA ? b : 0.0;
 #pragma unroll
             for (int i = 0; i < P; ++i) {
-                defect -= double(c[i]) * x[i];
+                defect -= c[i] * x[i];
             }
             defect *= equation_factor * equation_factor;
 #pragma unroll
             for (int i = 0; i < P; ++i) {
-                residual[i] += double(c[i]) * defect;
+                residual[i] += c[i] * defect;
             }
         });
-        inputs.initial(t, [&](int i, T value) {
+        inputs.initial(t, [&](int i, double value) {
             const double row_factor = problem.weight_initial * scale.power[i % Q];
-            residual[i] += row_factor * row_factor * ((DATA ? double(value) : 0.0) - x[i]);
+            residual[i] += row_factor * row_factor * ((DATA ? value : 0.0) - x[i]);
         });
         if (!tile.has(t)) {
             continue;
@@ -122,6 +122,25 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
         }
     }
     substitution.finish(residual);
+}
+
+// Refines the solution of M x = `given`, whose right-hand side `vector` holds R⁻ᵀ of: `direction` is x
+// but for what the next backward substitution of `vector` adds, and nothing without refinement.
+template <int K, int Q, typename Where>
+__device__ void refine_direction(const ThreadProblem &common) {
+    constexpr int P = K * Q;
+#pragma unroll 1
+    for (int step = 0; step < common.problem.refinement; ++step) {
+        const Where tile(common);
+        const Workspace direction(tile, common.direction, P);
+        substitute_back<K, Q>(tile, [&](int t, const double(&x)[P]) {
+            if (tile.has(t)) {
+                double sum[P];
+                add_to(direction, t, x, step > 0, sum);
+            }
+        });
+        substitute_residual<K, Q, Where, false>(common, common.direction);
+    }
 }
 
 }  // namespace thread

@@ -10,7 +10,7 @@ namespace thread {
 
 // Values of one input of this lane's system, point after point (backward if REVERSED); with the
 // gradient in their place, once each is read.
-template <typename T, bool REVERSED, typename Where> class Values {
+template <bool REVERSED, typename Where> class Values {
   public:
     // `time` is the distance between points: 0 if there is no time axis.
     __device__ Values(const Where &tile, const Input &input, int time, const ThreadRing &ring)
@@ -26,22 +26,23 @@ template <typename T, bool REVERSED, typename Where> class Values {
     }
 
     // Value i of point t.
-    __device__ T get(int t, int i) {
-        return array.shared() ? direct(time * t + i) : stream.at(time * t + i);
+    __device__ double get(int t, int i) {
+        return array.shared() ? direct(time * t + i) : stream.get(time * t + i);
     }
 
     // K times `width` values of point t from `first` on, each followed by Q − width zeros.
-    template <int K, int Q> __device__ void get_row(int t, int first, int width, T (&row)[K * Q]) {
+    template <int K, int Q>
+    __device__ void get_row(int t, int first, int width, double (&row)[K * Q]) {
         const int start = time * t + first;
         if (array.shared()) {
 #pragma unroll
             for (int i = 0; i < K * Q; ++i) {
-                row[i] = i % Q < width ? direct(start + i / Q * width + i % Q) : T(0);
+                row[i] = i % Q < width ? direct(start + i / Q * width + i % Q) : 0.0;
             }
         } else {
 #pragma unroll
             for (int i = 0; i < K * Q; ++i) {
-                row[i] = i % Q < width ? stream.at(start + i / Q * width + i % Q) : T(0);
+                row[i] = i % Q < width ? stream.get(start + i / Q * width + i % Q) : 0.0;
             }
         }
     }
@@ -60,7 +61,7 @@ template <typename T, bool REVERSED, typename Where> class Values {
         if (time == 0) {
             sum(i) += gradient;
         } else {
-            stream.at(time * t + i) = T(gradient);
+            stream.put(time * t + i, gradient);
         }
     }
 
@@ -70,7 +71,7 @@ template <typename T, bool REVERSED, typename Where> class Values {
         if (time != 0 && output.data != nullptr) {
             const int end = array.ring.values - (time * t + first);
             if (array.shared()) {
-                stream.release_sums(partial(output), end);
+                stream.release_sums(output.data, partial(output), end);
             } else {
                 stream.release(output.data, output.system, end);
             }
@@ -89,32 +90,33 @@ template <typename T, bool REVERSED, typename Where> class Values {
             }
         } else if (time == 0) {
             for (int v = 0; v < array.ring.values; ++v) {
-                stream.at(v) = T(sum(v));
+                stream.put(v, sum(v));
             }
         }
         if (array.shared()) {
-            stream.close_sums(partial(output));
+            stream.close_sums(output.data, partial(output));
         } else {
             stream.close(output.data, output.system);
         }
     }
 
   private:
-    const Array<T, Where> array;
+    const Array<Where> array;
     const int time;
     double *const sums;
-    Stream<T, REVERSED, Where> stream;
+    Stream<REVERSED, Where> stream;
 
     // Value v of an array of which all lanes read the same.
-    __device__ T direct(int v) const {
+    __device__ double direct(int v) const {
         const int64_t first =
             Where::CHUNKED ? array.tile.system(array.tile.lane) * array.between : 0;
-        return read<T>(array.data, array.storage, first + v);
+        return read<double>(array.data, array.storage, first + v);
     }
 
     __device__ double &sum(int v) { return sums[array.tile.lane * (array.ring.values | 1) + v]; }
-    __device__ T *partial(const Output &output) const {
-        return static_cast<T *>(output.data) + array.tile.group() * output.system;
+    // Where this tile's partial sums begin.
+    __device__ int64_t partial(const Output &output) const {
+        return array.tile.group() * output.system;
     }
 
     // Adds up the sums over time of a system's chunks, in order; its lanes share the values out.
@@ -125,28 +127,28 @@ template <typename T, bool REVERSED, typename Where> class Values {
             return;
         }
         const int first = tile.thread - tile.chunk;
-        const int64_t start = tile.group() * output.system;
+        const int64_t start = partial(output);
         for (int v = tile.chunk; v < array.ring.values; v += tile.chunks()) {
             double sum = 0;
             for (int thread = first; thread < first + tile.chunks(); ++thread) {
                 sum += tile.warp_memory(thread / LANES)[array.ring.sums + v +
                                                         thread % LANES * (array.ring.values | 1)];
             }
-            write(output.data, tile.template results<T>(), start + v, T(sum));
+            write(output.data, tile.common.problem.results, start + v, sum);
         }
     }
 };
 
 // Factor of the rows that are balanced: powers of the mean step of a point.
-template <typename T, int Q> struct Scale {
-    T power[Q];  // l^j
+template <int Q> struct Scale {
+    double power[Q];  // l^j
 
-    __device__ T equation(const Problem &problem) const {
+    __device__ double equation(const Problem &problem) const {
         return select(problem.equation_derivatives - 1);
     }
     // l^j for a j that is not known at compile time.
-    __device__ T select(int j) const {
-        T value = power[0];
+    __device__ double select(int j) const {
+        double value = power[0];
 #pragma unroll
         for (int i = 1; i < Q; ++i) {
             value = i == j ? power[i] : value;
@@ -155,8 +157,8 @@ template <typename T, int Q> struct Scale {
     }
 };
 
-template <typename T, int Q> __device__ void powers(T length, T (&power)[Q]) {
-    power[0] = T(1);
+template <int Q> __device__ void powers(double length, double (&power)[Q]) {
+    power[0] = 1;
 #pragma unroll
     for (int j = 1; j < Q; ++j) {
         power[j] = power[j - 1] * length;
@@ -164,14 +166,14 @@ template <typename T, int Q> __device__ void powers(T length, T (&power)[Q]) {
 }
 
 // All inputs of this lane's system.
-template <typename T, int K, int Q, bool REVERSED, typename Where> class Inputs {
+template <int K, int Q, bool REVERSED, typename Where> class Inputs {
   public:
     static constexpr int P = K * Q;
 
-    Values<T, REVERSED, Where> coefficients;
-    Values<T, REVERSED, Where> rhs;
-    Values<T, REVERSED, Where> initial_values;
-    Values<T, REVERSED, Where> steps;
+    Values<REVERSED, Where> coefficients;
+    Values<REVERSED, Where> rhs;
+    Values<REVERSED, Where> initial_values;
+    Values<REVERSED, Where> steps;
 
     __device__ explicit Inputs(const Where &tile)
         : coefficients(tile, tile.common.problem.coefficients,
@@ -194,7 +196,7 @@ template <typename T, int K, int Q, bool REVERSED, typename Where> class Inputs 
             coefficients.require(t, first, K * width);
             rhs.require(t, e, 1);
             if (tile.has(t)) {
-                T c[P];
+                double c[P];
                 coefficients.template get_row<K, Q>(t, first, width, c);
                 visit(e, c, rhs.get(t, e));
             }
@@ -227,7 +229,7 @@ template <typename T, int K, int Q, bool REVERSED, typename Where> class Inputs 
     }
 
     // Lengths s_t of the K states, if there is a step at point t.
-    template <typename Real> __device__ void lengths(int t, Real (&length)[K]) {
+    __device__ void lengths(int t, double (&length)[K]) {
         if (Where::CHUNKED || !tile.last(t)) {
             require_step(t);
         }
@@ -238,7 +240,7 @@ template <typename T, int K, int Q, bool REVERSED, typename Where> class Inputs 
 
     // Lengths of the step that scales the rows of point t: the last point has the one before.
     // REVERSED only.
-    template <typename Real> __device__ void scaling_lengths(int t, Real (&length)[K]) {
+    __device__ void scaling_lengths(int t, double (&length)[K]) {
         const int from = tile.last(t) ? t - 1 : t;
         require_step(Where::CHUNKED ? max(t - 1, 0) : from);
         if (tile.has(t)) {
@@ -249,8 +251,8 @@ template <typename T, int K, int Q, bool REVERSED, typename Where> class Inputs 
     __device__ bool has_step(int t) const { return tile.has(t) && !tile.last(t); }
 
     // Scale of the rows of a point whose step has these lengths.
-    template <typename Real> __device__ Scale<Real, Q> scale(const Real (&length)[K]) const {
-        Real mean = Real(1);
+    __device__ Scale<Q> scale(const double (&length)[K]) const {
+        double mean = 1;
         if (problem.balanced) {
             mean = length[0];
             if (problem.steps.state != 0) {
@@ -258,10 +260,10 @@ template <typename T, int K, int Q, bool REVERSED, typename Where> class Inputs 
                 for (int k = 1; k < K; ++k) {
                     mean += length[k];
                 }
-                mean /= Real(K);
+                mean /= K;
             }
         }
-        Scale<Real, Q> scale;
+        Scale<Q> scale;
         powers(mean, scale.power);
         return scale;
     }
@@ -271,12 +273,12 @@ template <typename T, int K, int Q, bool REVERSED, typename Where> class Inputs 
     const Problem &problem;
 
     __device__ void require_step(int t) { steps.require(t, 0, problem.steps.state != 0 ? K : 1); }
-    template <typename Real> __device__ void get_step(int t, Real (&length)[K]) {
+    __device__ void get_step(int t, double (&length)[K]) {
         const bool each = problem.steps.state != 0;
-        length[0] = Real(steps.get(t, 0));
+        length[0] = steps.get(t, 0);
 #pragma unroll
         for (int k = 1; k < K; ++k) {
-            length[k] = each ? Real(steps.get(t, k)) : length[0];
+            length[k] = each ? steps.get(t, k) : length[0];
         }
     }
 };
@@ -284,15 +286,6 @@ template <typename T, int K, int Q, bool REVERSED, typename Where> class Inputs 
 // Part of a point's values that belongs to state k.
 template <int Q, typename T, int P> __device__ T (&state(T (&x)[P], int k))[Q] {
     return reinterpret_cast<T(&)[Q]>(x[k * Q]);
-}
-
-// Entry of CᵀC, or of R of C = QR, in the kernel's precision.
-template <typename T> __device__ T gram(const ThreadRows &rows, int index);
-template <> __device__ inline double gram<double>(const ThreadRows &rows, int index) {
-    return rows.gram[index];
-}
-template <> __device__ inline float gram<float>(const ThreadRows &rows, int index) {
-    return rows.single_gram[index];
 }
 
 // a·(x, y) of a smoothness row whose points hold x and y, already multiplied by powers of the

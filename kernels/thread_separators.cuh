@@ -20,31 +20,30 @@
 
 namespace thread {
 
-template <int K, int Q, typename Where> class Separators;
+template <int K, int Q, bool CHUNKED> class Separators;
 
 // A system that is not cut has none.
-template <int K, int Q> class Separators<K, Q, Tile> {
+template <int K, int Q> class Separators<K, Q, false> {
   public:
     static constexpr int P = K * Q;
 
     __device__ explicit Separators(const Tile &) {}
     template <typename Matrix> __device__ void start(Matrix &) {}
     template <typename Matrix> __device__ void extend(int, bool, const Matrix &) {}
-    template <typename Matrix, typename T>
-    __device__ void finish(const Matrix &, Pivots<T> &) {}
+    template <typename Matrix> __device__ void finish(const Matrix &, Pivots &) {}
     __device__ void start(double (&)[P]) {}
     __device__ void extend(int, const double (&)[P]) {}
     __device__ void finish(const double (&)[P]) {}
     __device__ void solve(double (&)[P]) { __syncwarp(); }
     __device__ void result(double (&)[P]) const {}
     __device__ void subtract(int, double (&)[P]) const {}
-    template <typename T> __device__ void probe(const Pivots<T> &, double (&)[P], double &) {}
+    __device__ void probe(int, double (&)[P], double &) {}
     __device__ void probe_result(double (&)[P]) const {}
     __device__ void subtract_probe(int, double (&)[P], double &) const {}
     __device__ void next_result(double (&)[P]) const {}
 };
 
-template <int K, int Q> class Separators<K, Q, ChunkTile> {
+template <int K, int Q> class Separators<K, Q, true> {
   public:
     using S = SeparatorLayout<K, Q>;
     static constexpr int P = K * Q;
@@ -55,7 +54,7 @@ template <int K, int Q> class Separators<K, Q, ChunkTile> {
           scratch{memory_of(tile) + tile.common.chunks.scratch + tile.lane} {}
 
     // The rows of the separator are in the matrix, which goes on without them.
-    __device__ void start(Cholesky<double, K, Q> &matrix) {
+    __device__ void start(Cholesky<K, Q> &matrix) {
 #pragma unroll
         for (int j = 0; j < P; ++j) {
 #pragma unroll
@@ -73,7 +72,7 @@ template <int K, int Q> class Separators<K, Q, ChunkTile> {
     }
 
     // Point t has been eliminated.
-    __device__ void extend(int t, bool last, const Cholesky<double, K, Q> &matrix) {
+    __device__ void extend(int t, bool last, const Cholesky<K, Q> &matrix) {
         if (!tile.has_separator()) {
             return;
         }
@@ -103,7 +102,7 @@ template <int K, int Q> class Separators<K, Q, ChunkTile> {
     }
 
     // All points have been eliminated, or left out: factorises the separators.
-    __device__ void finish(const Cholesky<double, K, Q> &matrix, Pivots<double> &pivots) {
+    __device__ void finish(const Cholesky<K, Q> &matrix, Pivots &pivots) {
         if (tile.has_separator()) {
 #pragma unroll
             for (int i = 0; i < S::UPPER; ++i) {
@@ -177,12 +176,11 @@ template <int K, int Q> class Separators<K, Q, ChunkTile> {
     }
 
     // Again three, for R⁻¹e of the weakest pivot, with the sum of squares.
-    __device__ void probe(const Pivots<double> &pivots, double (&next)[P], double &squares) {
+    __device__ void probe(int weakest_unknown, double (&next)[P], double &squares) {
         double x[P];
 #pragma unroll
         for (int i = 0; i < P; ++i) {
-            x[i] = double(tile.has_separator() && pivots.weakest_point == tile.point(0) &&
-                          pivots.weakest_row == i);
+            x[i] = double(tile.has_separator() && tile.point(0) * P + i == weakest_unknown);
         }
         squares += reduction.probe(x);
         load_results(S::PROBE, PROBE, next);
@@ -210,8 +208,8 @@ template <int K, int Q> class Separators<K, Q, ChunkTile> {
 
     const ChunkTile &tile;
     const Reduction<K, Q> reduction;
-    const Workspace<double> mine;
-    const Workspace<double> spikes;
+    const Workspace mine;
+    const Workspace spikes;
     const LaneValues scratch;
 
     __device__ double &value(int v) const { return mine.base[v * LANES]; }

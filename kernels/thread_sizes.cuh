@@ -1,7 +1,11 @@
-// The sizes (K, Q) for which there are kernels: those that need no spills in double precision.
+// The sizes (K, Q) for which there are kernels: those that need no spills.
 
 #ifndef MECHANISTIC_THREAD_SIZES_CUH
 #define MECHANISTIC_THREAD_SIZES_CUH
+
+// Blocks for which a multiprocessor is to have registers: without this the assembler takes all there
+// are, needed or not. Larger blocks need them; gradients have no more warps for their shared memory.
+#define THREAD_BLOCKS(K, Q) (K * Q <= 4 ? 12 : 1)
 
 #define THREAD_SIZES(KERNEL)                                                                       \
     KERNEL(1, 2)                                                                                   \

@@ -19,42 +19,23 @@
 
 #include "thread_cholesky.cuh"
 #include "thread_refine.cuh"
-#include "thread_square_root.cuh"
 
 namespace thread {
 
-// Whether a result is a number in the precision in which it is stored.
-template <typename T> __device__ bool is_finite(const Tile &, T value) { return isfinite(value); }
-__device__ inline bool is_finite(const ChunkTile &tile, double value) {
-    return tile.results<double>() == STORAGE_F32 ? isfinite(float(value)) : isfinite(value);
-}
-
-// What is wrong with the inputs of one system.
-struct InputFaults {
-    static constexpr int COEFFICIENTS = 0, RHS = 1, INITIAL_VALUES = 2, STEPS = 3;
-
-    int not_finite = 0;  // a bit for each input
-    int invalid_step = -1;
-
-    template <typename T> __device__ void check(T value, int input) {
-        not_finite |= isfinite(value) ? 0 : 1 << input;
-    }
-};
-
-template <typename T, int K, int Q, typename Factorisation, typename Where>
-__device__ void factorise(const ThreadProblem &common, Pivots<T> &pivots, InputFaults &faults) {
+// The first sweep: R and R⁻ᵀAᵀW²β.
+template <int K, int Q, typename Where>
+__device__ void factorise(const ThreadProblem &common, Pivots &pivots, Faults &faults) {
     const Problem &problem = common.problem;
     const Where tile(common);
-    const Workspace<T> factor(tile, common.factor, Layout<K, Q>::VALUES);
-    const Workspace<double> vector(tile, common.vector, K * Q);
-    const T weight_equation = T(problem.weight_equation);
-    const T weight_initial = T(problem.weight_initial);
-    const T weight_smoothness = T(problem.weight_smoothness);
+    const Workspace factor(tile, common.factor, Layout<K, Q>::VALUES);
+    const Workspace vector(tile, common.vector, K * Q);
+    const double weight_initial = problem.weight_initial;
+    const double weight_smoothness = problem.weight_smoothness;
 
-    Inputs<T, K, Q, false, Where> inputs(tile);
-    Separators<K, Q, Where> separators(tile);
-    Factorisation matrix;
-    T length[K];
+    Inputs<K, Q, false, Where> inputs(tile);
+    Separators<K, Q, Where::CHUNKED> separators(tile);
+    Cholesky<K, Q> matrix;
+    double length[K];
 #pragma unroll 1
     for (int t = 0; t < tile.points(); ++t) {
         const bool last = tile.last(t);
@@ -62,27 +43,24 @@ __device__ void factorise(const ThreadProblem &common, Pivots<T> &pivots, InputF
         if (inputs.has_step(t)) {
 #pragma unroll
             for (int k = 0; k < K; ++k) {
-                faults.check(length[k], InputFaults::STEPS);
-                if (length[k] <= T(0) && faults.invalid_step < 0) {
-                    faults.invalid_step = tile.point(t);
+                faults.check(length[k], Faults::STEPS);
+                if (length[k] <= 0) {
+                    faults.step = min(faults.step, tile.point(t));
                 }
             }
         }
-        if (t == 0) {
-            matrix.start(length);
-        }
-        const Scale<T, Q> scale = inputs.scale(length);
-        const T equation_factor = weight_equation * scale.equation(problem);
-        inputs.equations(t, [&](int, const T(&c)[K * Q], T b) {
+        const Scale<Q> scale = inputs.scale(length);
+        const double equation_factor = problem.weight_equation * scale.equation(problem);
+        inputs.equations(t, [&](int, const double(&c)[K * Q], double b) {
 #pragma unroll
             for (int i = 0; i < K * Q; ++i) {
-                faults.check(c[i], InputFaults::COEFFICIENTS);
+                faults.check(c[i], Faults::COEFFICIENTS);
             }
-            faults.check(b, InputFaults::RHS);
+            faults.check(b, Faults::RHS);
             matrix.add_row(c, b, equation_factor);
         });
-        inputs.initial(t, [&](int i, T value) {
-            faults.check(value, InputFaults::INITIAL_VALUES);
+        inputs.initial(t, [&](int i, double value) {
+            faults.check(value, Faults::INITIAL_VALUES);
             matrix.add_unit_row(i, value, weight_initial * scale.power[i % Q]);
         });
         if (!tile.has(t)) {
@@ -107,133 +85,96 @@ __device__ void factorise(const ThreadProblem &common, Pivots<T> &pivots, InputF
 }
 
 // What all chunks of a system found becomes known to each.
-template <typename T> __device__ void gather(const Tile &, Pivots<T> &, InputFaults &) {}
-__device__ inline void gather(const ChunkTile &tile, Pivots<double> &pivots, InputFaults &faults) {
-    constexpr int64_t NOWHERE = INT64_MAX;
+__device__ inline void gather(const Tile &, Pivots &, Faults &) {}
+__device__ inline void gather(const ChunkTile &tile, Pivots &pivots, Faults &faults) {
     const auto least = [&](auto value) {
         return tile.of_system(value, [](auto a, auto b) { return b < a ? b : a; });
     };
-    const auto place = [](int point, int row) { return int64_t(point) << 32 | row; };
-    faults.not_finite = int(tile.of_system(int64_t(faults.not_finite),
-                                           [](int64_t a, int64_t b) { return a | b; }));
-    const int64_t step = least(faults.invalid_step < 0 ? NOWHERE : int64_t(faults.invalid_step));
-    faults.invalid_step = step == NOWHERE ? -1 : int(step);
-
-    const int64_t broken =
-        least(pivots.broken_point < 0 ? NOWHERE : place(pivots.broken_point, pivots.broken_row));
-    pivots.broken_point = broken == NOWHERE ? -1 : int(broken >> 32);
-    pivots.broken_row = broken == NOWHERE ? 0 : int(broken);
+    faults.inputs = unsigned(tile.of_system(int64_t(faults.inputs),
+                                            [](int64_t a, int64_t b) { return a | b; }));
+    faults.step = int(least(int64_t(faults.step)));
+    pivots.lost_unknown = int(least(int64_t(pivots.lost_unknown)));
     const double weakest = least(pivots.weakest);
-    const int64_t weakest_place =
-        least(pivots.weakest == weakest ? place(pivots.weakest_point, pivots.weakest_row) : NOWHERE);
+    const bool mine = pivots.weakest == weakest;
+    pivots.weakest_unknown = int(least(int64_t(mine ? pivots.weakest_unknown : INT_MAX)));
     pivots.weakest = weakest;
-    pivots.weakest_point = int(weakest_place >> 32);
-    pivots.weakest_row = int(weakest_place);
 }
 
-template <typename T> constexpr T EPSILON = T(sizeof(T) == 8 ? 0x1p-52 : 0x1p-23);
+// The probe of the conditioning, along with the first backward substitution: with x = R⁻¹e of the
+// weakest pivot, that pivot is noise where ε Σ (R_ji x_i)² reaches the order of 1.
+template <int K, int Q, typename Where> class Probe {
+  public:
+    static constexpr int P = K * Q;
 
-// First backward substitution, and the probe of the conditioning along with it: with x = R⁻¹e of
-// the weakest pivot, that pivot is noise where ε Σ (R_ji x_i)² (of rows: ε √Σ) reaches the order of
-// 1.
-template <typename T, int K, int Q, typename Where, typename Accept>
-__device__ void substitute_back_and_probe(const Where &tile, Pivots<T> &pivots, bool from_rows,
-                                          Accept accept) {
-    constexpr int P = K * Q;
-    const ThreadProblem &common = tile.common;
-    const Workspace<T> factor(tile, common.factor, Layout<K, Q>::VALUES);
-    const Workspace<double> vector(tile, common.vector, P);
-    double next[P], next_probe[P], squares = 0;
-    Separators<K, Q, Where> separators(tile);
-    separators.solve(next);  // accept may write where inputs were staged
-    separators.probe(pivots, next_probe, squares);
-#pragma unroll 1
-    for (int t = tile.points() - 1; t >= 0; --t) {
-        const bool last = tile.last(t);
-        double x[P], probe[P];
-        if (tile.separates(t)) {
-            separators.result(x);
-            separators.probe_result(probe);
-        } else if (tile.has(t)) {
-            FactorRow<T, K, Q> row;
-            row.load(factor, t, last);
-            vector.load(t, 0, x);
-            separators.subtract(t, x);
-            row.backward(x, next, last);
+    __device__ Probe(const Where &tile, int weakest_unknown)
+        : tile(tile), weakest_unknown(weakest_unknown) {}
+
+    __device__ void begin(Separators<K, Q, Where::CHUNKED> &separators) {
+        separators.probe(weakest_unknown, next, squares);
+    }
+    __device__ void separator(const Separators<K, Q, Where::CHUNKED> &separators) {
+        separators.probe_result(next);
+    }
+    __device__ void point(int t, const FactorRow<K, Q> &row, bool last,
+                          const Separators<K, Q, Where::CHUNKED> &separators) {
+        double x[P];
 #pragma unroll
-            for (int i = 0; i < P; ++i) {
-                probe[i] = double(tile.point(t) == pivots.weakest_point && i == pivots.weakest_row);
-            }
-            separators.subtract_probe(t, probe, squares);
-            row.backward_with_squares(probe, next_probe, last, squares);
+        for (int i = 0; i < P; ++i) {
+            x[i] = double(tile.point(t) * P + i == weakest_unknown);
         }
-        accept(t, x);
-        if (tile.has(t)) {
+        separators.subtract_probe(t, x, squares);
+        row.backward_with_squares(x, next, last, squares);
 #pragma unroll
-            for (int i = 0; i < P; ++i) {
-                next[i] = x[i];
-                next_probe[i] = probe[i];
-            }
+        for (int i = 0; i < P; ++i) {
+            next[i] = x[i];
         }
     }
-    squares = tile.of_system(squares, [](double a, double b) { return a + b; });
-    // Written so that a NaN is a breakdown too.
-    const double uncertainty = double(EPSILON<T>) * (from_rows ? sqrt(squares) : squares);
-    if (pivots.broken_point < 0 && !(uncertainty < 1.0 / 16)) {
-        pivots.broken_point = pivots.weakest_point;
-        pivots.broken_row = pivots.weakest_row;
-    }
-}
 
-template <typename T>
-__device__ Status status_of(const InputFaults &faults, const Pivots<T> &pivots) {
-    if (faults.not_finite != 0) {
-        return {STATUS_NON_FINITE_INPUT, __ffs(faults.not_finite) - 1, 0};
+    // Σ (R_ji x_i)² of the whole system.
+    __device__ double sum() const {
+        return tile.of_system(squares, [](double a, double b) { return a + b; });
     }
-    if (faults.invalid_step >= 0) {
-        return {STATUS_INVALID_STEP, faults.invalid_step, 0};
-    }
-    if (pivots.broken_point >= 0) {
-        return {STATUS_BREAKDOWN, pivots.broken_point, pivots.broken_row};
-    }
-    return {STATUS_OK, 0, 0};
-}
+
+  private:
+    const Where &tile;
+    const int weakest_unknown;
+    double next[P];
+    double squares = 0;
+};
 
 // Values of the systems that were not solved.
-template <typename T>
-__device__ void erase_unsolved(const Tile &tile, bool solved, void *data, int values) {
-    T *solution = static_cast<T *>(data);
+__device__ inline void erase_unsolved(const Tile &tile, bool solved, void *solution, int values) {
     unsigned unsolved = __ballot_sync(~0u, !solved && tile.holds(tile.lane));
     while (unsolved != 0) {
         const int lane = __ffs(int(unsolved)) - 1;
         unsolved &= unsolved - 1;
-        T *system = solution + (tile.first + lane) * values;
+        const int64_t first = (tile.first + lane) * values;
         for (int i = tile.lane; i < values; i += LANES) {
-            system[i] = T(NAN);
+            write(solution, tile.common.problem.results, first + i, double(NAN));
         }
     }
 }
-template <typename T>
-__device__ void erase_unsolved(const ChunkTile &tile, bool solved, void *data, int values) {
+__device__ inline void erase_unsolved(const ChunkTile &tile, bool solved, void *solution,
+                                      int values) {
     __syncthreads();  // any lane of the block may have written values of this chunk
     if (solved || !tile.holds(tile.lane)) {
         return;
     }
     const int64_t first = tile.system(tile.lane) * values;
     for (int i = tile.chunk; i < values; i += tile.chunks()) {
-        write(data, tile.results<T>(), first + i, double(NAN));
+        write(solution, tile.common.problem.results, first + i, double(NAN));
     }
 }
 
 // Takes the solution or what is to be added to it, point by point, the last one first; writes the
 // result if there is no more to come.
-template <typename T, int K, int Q, typename Where> class SolutionSweep {
+template <int K, int Q, typename Where> class SolutionSweep {
   public:
     static constexpr int P = K * Q;
 
     __device__ SolutionSweep(const ThreadSolve &p, const Where &tile, bool increase, bool complete)
         : p(p), tile(tile), increase(increase), complete(complete),
-          unrounded(tile, p.common.solution, P), array(unknowns<T, P>(tile, p.solution)),
+          unrounded(tile, p.common.solution, P), array(unknowns<P>(tile, p.solution)),
           out(array) {}
 
     __device__ void visit(int t, const double (&x)[P]) {
@@ -243,9 +184,8 @@ template <typename T, int K, int Q, typename Where> class SolutionSweep {
             if (complete) {
 #pragma unroll
                 for (int i = 0; i < P; ++i) {
-                    const T rounded = T(z[i]);
-                    finite &= is_finite(tile, rounded);
-                    out.at(t * P + i) = rounded;
+                    finite &= is_finite(p.common.problem.results, z[i]);
+                    out.put(t * P + i, z[i]);
                 }
             }
         }
@@ -266,40 +206,41 @@ template <typename T, int K, int Q, typename Where> class SolutionSweep {
     const ThreadSolve &p;
     const Where &tile;
     const bool increase, complete;
-    const Workspace<double> unrounded;
-    const Array<T, Where> array;
-    Stream<T, true, Where> out;
+    const Workspace unrounded;
+    const Array<Where> array;
+    Stream<true, Where> out;
     bool finite = true;
 };
 
-template <typename T, int K, int Q, typename Factorisation, typename Where>
-__device__ void solve(const ThreadSolve &p) {
+template <int K, int Q, typename Where> __device__ void solve(const ThreadSolve &p) {
     constexpr int P = K * Q;
     const ThreadProblem &common = p.common;
     const int refinement = common.problem.refinement;
 
     bool finite;
     {
-        InputFaults faults;
-        Pivots<T> pivots;
-        factorise<T, K, Q, Factorisation, Where>(common, pivots, faults);
+        Faults faults;
+        Pivots pivots;
+        factorise<K, Q, Where>(common, pivots, faults);
         const Where tile(common);
         gather(tile, pivots, faults);
-        SolutionSweep<T, K, Q, Where> sweep(p, tile, false, refinement == 0);
+        SolutionSweep<K, Q, Where> sweep(p, tile, false, refinement == 0);
+        Probe<K, Q, Where> probe(tile, pivots.weakest_unknown);
         const auto visit = [&](int t, const double(&x)[P]) { sweep.visit(t, x); };
-        substitute_back_and_probe<T, K, Q>(tile, pivots, Factorisation::FROM_ROWS, visit);
+        substitute_back<K, Q>(tile, visit, probe);
         finite = sweep.finish();
+        const bool is_certain = certain(probe.sum());
         if (tile.leads_system()) {
-            p.status[tile.system(tile.lane)] = status_of(faults, pivots);
+            p.status[tile.system(tile.lane)] = verdict(faults, pivots, is_certain, false, P);
         }
     }
 #pragma unroll 1
     for (int step = 1; step <= refinement; ++step) {
-        substitute_residual<T, K, Q, Where, true>(common, common.solution);
+        substitute_residual<K, Q, Where, true>(common, common.solution);
         const Where tile(common);
-        SolutionSweep<T, K, Q, Where> sweep(p, tile, true, step == refinement);
+        SolutionSweep<K, Q, Where> sweep(p, tile, true, step == refinement);
         const auto visit = [&](int t, const double(&x)[P]) { sweep.visit(t, x); };
-        substitute_back<T, K, Q>(tile, visit);
+        substitute_back<K, Q>(tile, visit);
         finite = sweep.finish();
     }
 
@@ -314,9 +255,9 @@ __device__ void solve(const ThreadSolve &p) {
         if (determined && !finite) {
             p.status[system].kind = STATUS_OVERFLOW;
         }
-        write(p.epsilon, tile.template results<T>(), system, solved ? T(0) : T(NAN));
+        write(p.epsilon, common.problem.results, system, solved ? 0.0 : double(NAN));
     }
-    erase_unsolved<T>(tile, solved, p.solution, int(common.problem.points) * P);
+    erase_unsolved(tile, solved, p.solution, int(common.problem.points) * P);
 }
 
 }  // namespace thread

@@ -9,7 +9,7 @@
 namespace thread {
 
 // vector = R⁻ᵀ of a right-hand side that comes point by point.
-template <typename T, int K, int Q, typename Where> class ForwardSubstitution {
+template <int K, int Q, typename Where> class ForwardSubstitution {
   public:
     static constexpr int P = K * Q;
 
@@ -24,7 +24,7 @@ template <typename T, int K, int Q, typename Where> class ForwardSubstitution {
             separators.start(right);
             return;
         }
-        FactorRow<T, K, Q> row;
+        FactorRow<K, Q> row;
         factor.load(t, 0, row.upper_values);
         row.forward(right);
         vector.store(t, 0, right);
@@ -45,34 +45,45 @@ template <typename T, int K, int Q, typename Where> class ForwardSubstitution {
 
   private:
     const Where &tile;
-    const Workspace<T> factor;
-    const Workspace<double> vector;
-    Separators<K, Q, Where> separators;
+    const Workspace factor;
+    const Workspace vector;
+    Separators<K, Q, Where::CHUNKED> separators;
+};
+
+// What is substituted backward besides: nothing.
+struct Alone {
+    template <typename Between> __device__ void begin(Between &) {}
+    template <typename Between> __device__ void separator(const Between &) {}
+    template <typename Row, typename Between>
+    __device__ void point(int, const Row &, bool, const Between &) {}
 };
 
 // Backward substitution of `vector`; accept(t, x) takes every block, the last point first. A lane
-// that has no point t gets none.
-template <typename T, int K, int Q, typename Where, typename Accept>
-__device__ void substitute_back(const Where &tile, Accept accept) {
+// that has no point t gets none. `besides` sees the same rows of R.
+template <int K, int Q, typename Where, typename Accept, typename Besides>
+__device__ void substitute_back(const Where &tile, Accept accept, Besides &besides) {
     constexpr int P = K * Q;
     const ThreadProblem &common = tile.common;
-    const Workspace<T> factor(tile, common.factor, Layout<K, Q>::VALUES);
-    const Workspace<double> vector(tile, common.vector, P);
+    const Workspace factor(tile, common.factor, Layout<K, Q>::VALUES);
+    const Workspace vector(tile, common.vector, P);
     double next[P];
-    Separators<K, Q, Where> separators(tile);
+    Separators<K, Q, Where::CHUNKED> separators(tile);
     separators.solve(next);  // accept may write where inputs were staged
+    besides.begin(separators);
 #pragma unroll 1
     for (int t = tile.points() - 1; t >= 0; --t) {
         const bool last = tile.last(t);
         double x[P];
         if (tile.separates(t)) {
             separators.result(x);
+            besides.separator(separators);
         } else if (tile.has(t)) {
-            FactorRow<T, K, Q> row;
+            FactorRow<K, Q> row;
             row.load(factor, t, last);
             vector.load(t, 0, x);
             separators.subtract(t, x);
             row.backward(x, next, last);
+            besides.point(t, row, last, separators);
         }
         accept(t, x);
         if (tile.has(t)) {
@@ -83,10 +94,15 @@ __device__ void substitute_back(const Where &tile, Accept accept) {
         }
     }
 }
+template <int K, int Q, typename Where, typename Accept>
+__device__ void substitute_back(const Where &tile, Accept accept) {
+    Alone alone;
+    substitute_back<K, Q>(tile, accept, alone);
+}
 
 // Block t of the iterate becomes x, or is increased by it; `sum` is what it is then.
 template <int P>
-__device__ void add_to(const Workspace<double> &iterate, int t, const double (&x)[P], bool increase,
+__device__ void add_to(const Workspace &iterate, int t, const double (&x)[P], bool increase,
                        double (&sum)[P]) {
     if (increase) {
         iterate.load(t, 0, sum);

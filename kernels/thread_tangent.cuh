@@ -22,7 +22,7 @@
 namespace thread {
 
 // A direction in which an input moves; zero where it stands still.
-template <typename T, typename Where> class Direction {
+template <typename Where> class Direction {
   public:
     __device__ Direction(const Where &tile, const Input &input, int time, const ThreadRing &ring)
         : moves(input.data != nullptr), values(tile, input, time, ring) {}
@@ -32,11 +32,11 @@ template <typename T, typename Where> class Direction {
             values.require(t, first, count);
         }
     }
-    __device__ double get(int t, int i) { return moves ? double(values.get(t, i)) : 0.0; }
+    __device__ double get(int t, int i) { return moves ? values.get(t, i) : 0.0; }
 
   private:
     const bool moves;
-    Values<T, false, Where> values;
+    Values<false, Where> values;
 };
 
 // Adds the rows' share of one state between two points, whose step moves by d_length, to the
@@ -71,24 +71,24 @@ __device__ void add_smoothness_tangent(const ThreadRows &rows, int count, double
 }
 
 // vector = R⁻ᵀ of the right-hand side; that itself goes to `given` for refinement.
-template <typename T, int K, int Q, typename Where>
+template <int K, int Q, typename Where>
 __device__ void substitute_directions(const ThreadTangent &p) {
     constexpr int P = K * Q;
     const ThreadProblem &common = p.common;
     const Problem &problem = common.problem;
     const Where tile(common);
     const int width = problem.equation_derivatives;
-    const Workspace<double> solution(tile, common.solution, P);
-    const Workspace<double> given(tile, common.given, P);
+    const Workspace solution(tile, common.solution, P);
+    const Workspace given(tile, common.given, P);
 
-    Inputs<T, K, Q, false, Where> inputs(tile);
-    Direction<T, Where> d_coefficients(tile, p.coefficients, int(problem.coefficients.time),
+    Inputs<K, Q, false, Where> inputs(tile);
+    Direction<Where> d_coefficients(tile, p.coefficients, int(problem.coefficients.time),
                                        p.coefficients_ring);
-    Direction<T, Where> d_rhs(tile, p.rhs, int(problem.rhs.time), p.rhs_ring);
-    Direction<T, Where> d_initial(tile, p.initial_values, K * problem.initial_derivatives,
+    Direction<Where> d_rhs(tile, p.rhs, int(problem.rhs.time), p.rhs_ring);
+    Direction<Where> d_initial(tile, p.initial_values, K * problem.initial_derivatives,
                                   p.initial_values_ring);
-    Direction<T, Where> d_steps(tile, p.steps, int(problem.steps.time), p.steps_ring);
-    ForwardSubstitution<T, K, Q, Where> substitution(tile);
+    Direction<Where> d_steps(tile, p.steps, int(problem.steps.time), p.steps_ring);
+    ForwardSubstitution<K, Q, Where> substitution(tile);
 
     double z[P], z_next[P], right[P], carried[P], length[K], d_length[K], d_mean = 0;
     solution.load(0, 0, z_next);
@@ -121,7 +121,7 @@ __device__ void substitute_directions(const ThreadTangent &p) {
                 d_mean += d_length[k] / K;
             }
         }
-        const Scale<double, Q> scale = inputs.scale(length);
+        const Scale<Q> scale = inputs.scale(length);
 
         const double factor_e = problem.weight_equation * scale.equation(problem);
         const double d_factor_e = problem.balanced ? problem.weight_equation * (width - 1) *
@@ -134,14 +134,14 @@ __device__ void substitute_directions(const ThreadTangent &p) {
             }
         };
         require(0);
-        const auto visit = [&](int e, const T(&c)[P], T b) {
-            double defect = double(b), d_defect = d_rhs.get(t, e), moved[P];
+        const auto visit = [&](int e, const double(&c)[P], double b) {
+            double defect = b, d_defect = d_rhs.get(t, e), moved[P];
 #pragma unroll
             for (int i = 0; i < P; ++i) {
                 const int j = i % Q;
                 moved[i] =
                     j < width ? d_coefficients.get(t, (e * K + i / Q) * width + j) : 0.0;
-                defect -= double(c[i]) * z[i];
+                defect -= c[i] * z[i];
                 d_defect -= moved[i] * z[i];
             }
             const double residual = factor_e * factor_e * defect;
@@ -149,7 +149,7 @@ __device__ void substitute_directions(const ThreadTangent &p) {
                 factor_e * (factor_e * d_defect + 2 * d_factor_e * defect);
 #pragma unroll
             for (int i = 0; i < P; ++i) {
-                right[i] += moved[i] * residual + double(c[i]) * along;
+                right[i] += moved[i] * residual + c[i] * along;
             }
         };
         inputs.equations(t, visit, [&](int e) { require(e + 1); });
@@ -158,7 +158,7 @@ __device__ void substitute_directions(const ThreadTangent &p) {
         if (t < problem.initial_points) {
             d_initial.require(t, 0, K * given_derivatives);
         }
-        inputs.initial(t, [&](int i, T value) {
+        inputs.initial(t, [&](int i, double value) {
             const int j = i % Q;
             const double factor_i = problem.weight_initial * scale.power[j];
             const double d_factor_i =
@@ -166,7 +166,7 @@ __device__ void substitute_directions(const ThreadTangent &p) {
                     ? problem.weight_initial * j * scale.power[j > 0 ? j - 1 : 0] * d_mean
                     : 0.0;
             right[i] += factor_i * factor_i * d_initial.get(t, i / Q * given_derivatives + j) +
-                        2 * factor_i * d_factor_i * (double(value) - z[i]);
+                        2 * factor_i * d_factor_i * (value - z[i]);
         });
 
         if (!tile.has(t)) {
@@ -210,31 +210,20 @@ __device__ void substitute_directions(const ThreadTangent &p) {
     substitution.finish(right);
 }
 
-template <typename T, int K, int Q, typename Where>
+template <int K, int Q, typename Where>
 __device__ void tangent(const ThreadTangent &p) {
     constexpr int P = K * Q;
     const ThreadProblem &common = p.common;
     const int refinement = common.problem.refinement;
 
-    substitute_directions<T, K, Q, Where>(p);
-#pragma unroll 1
-    for (int step = 0; step < refinement; ++step) {
-        const Where tile(common);
-        const Workspace<double> direction(tile, common.direction, P);
-        substitute_back<T, K, Q>(tile, [&](int t, const double(&x)[P]) {
-            if (tile.has(t)) {
-                double sum[P];
-                add_to(direction, t, x, step > 0, sum);
-            }
-        });
-        substitute_residual<T, K, Q, Where, false>(common, common.direction);
-    }
+    substitute_directions<K, Q, Where>(p);
+    refine_direction<K, Q, Where>(common);
     const Where tile(common);
-    const Workspace<double> direction(tile, common.direction, P);
+    const Workspace direction(tile, common.direction, P);
     const bool live = p.status[tile.system(tile.lane)].kind == STATUS_OK;
-    const Array<T, Where> array = unknowns<T, P>(tile, p.tangent);
-    Stream<T, true, Where> out(array);
-    substitute_back<T, K, Q>(tile, [&](int t, const double(&x)[P]) {
+    const Array<Where> array = unknowns<P>(tile, p.tangent);
+    Stream<true, Where> out(array);
+    substitute_back<K, Q>(tile, [&](int t, const double(&x)[P]) {
         if (tile.has(t)) {
             double sum[P];
             if (refinement > 0) {
@@ -242,14 +231,14 @@ __device__ void tangent(const ThreadTangent &p) {
             }
 #pragma unroll
             for (int i = 0; i < P; ++i) {
-                out.at(t * P + i) = live ? T(refinement > 0 ? sum[i] + x[i] : x[i]) : T(0);
+                out.put(t * P + i, !live ? 0.0 : refinement > 0 ? sum[i] + x[i] : x[i]);
             }
         }
         out.release(p.tangent, array.between, (tile.points() - t) * P);
     });
     out.close(p.tangent, array.between);
     if (tile.leads_system()) {
-        write(p.epsilon, tile.template results<T>(), tile.system(tile.lane), T(0));
+        write(p.epsilon, common.problem.results, tile.system(tile.lane), 0.0);
     }
 }
 

@@ -57,8 +57,6 @@ struct Tile {
         return holds(lane + 1) ? between : 0;
     }
 
-    // Storage of the results of kernels in this precision.
-    template <typename T> __device__ static int results() { return STORAGE_OF<T>; }
     __device__ static void barrier() { __syncwarp(); }
 
     // Sum over the lanes whose partial sums go together, and whether this lane writes it.
@@ -147,7 +145,6 @@ struct ChunkTile {
         return start(lane + 1, between, time) - start(lane, between, time);
     }
 
-    template <typename> __device__ int results() const { return common.chunks.results; }
     __device__ static void barrier() { __syncthreads(); }
 
     // A system is a group of its own.

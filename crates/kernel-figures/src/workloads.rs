@@ -74,12 +74,13 @@ impl Workload {
 }
 
 /// What the table shows.
-pub const WORKLOADS: [Workload; 16] = [
+pub const WORKLOADS: [Workload; 18] = [
     taylor(1, 1000, 1, 2).tested(),
     taylor(1, 10000, 1, 2),
     taylor(100, 1000, 1, 2),
     taylor(1536, 50, 1, 2).tested(),
     taylor(3000, 50, 1, 2),
+    taylor(1, 1000, 3, 1),
     taylor(512, 50, 3, 1).tested(),
     taylor(4096, 64, 2, 2),
     taylor(256, 64, 8, 2).of(8),
@@ -90,6 +91,7 @@ pub const WORKLOADS: [Workload; 16] = [
     Workload { refinement: Some(0), ..taylor(8192, 64, 2, 2) },
     Workload { precision: Precision::F32, ..taylor(1536, 50, 1, 2).tested() },
     Workload { precision: Precision::F32, ..taylor(8192, 50, 1, 2) },
+    Workload { precision: Precision::F32, ..taylor(8192, 64, 2, 2) },
     Workload { precision: Precision::F32, ..taylor(256, 64, 8, 2).of(8) },
 ];
 

@@ -35,9 +35,9 @@ pub fn choose<T: Real>(
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
     let limits = device.limits();
     let plan = match wanted.as_str() {
-        "" => Plan::best::<T>(shape, options, limits),
-        "thread" => Plan::new::<T>(shape, options),
-        "chunk" => Plan::best_of_chunks::<T>(shape, options, limits),
+        "" => Plan::best(shape, options, limits),
+        "thread" => Plan::new(shape, options),
+        "chunk" => Plan::best_of_chunks(shape, options, limits),
         "team" => None,
         other => {
             let message = format!("expected team, thread or chunk, got `{other}`");

@@ -11,7 +11,7 @@ use super::device::CudaDevice;
 use super::launch::address_mut;
 use super::memory::{Buffer, Element};
 use super::parameters::{self, Input, Output, RowTable};
-use super::path::{PartProblem, TangentInputs};
+use super::path::{Counted, PartProblem, TangentInputs};
 use crate::error::{Error, Result};
 use crate::options::{Formulation, Options};
 use crate::real::Real;
@@ -21,7 +21,7 @@ use crate::shape::{ProblemShape, stride};
 /// Names of the inputs, in the order of every array of four here.
 pub const INPUTS: [&str; 4] = ["coefficients", "rhs", "initial_values", "steps"];
 
-/// How the values of an input may be stored; they are computed on in the solver's own precision.
+/// How the values of an input may be stored; kernels compute on them in double precision.
 pub trait Stored: Element {
     /// Number of the storage, for the kernels.
     const STORAGE: i32;
@@ -155,14 +155,16 @@ impl Layout {
         device: &CudaDevice,
         target: Option<&mut CudaViewMut<'_, T>>,
         system: usize,
-    ) -> Output {
-        Output {
+    ) -> Counted<Output> {
+        let len = target.as_ref().map_or(0, |target| target.len());
+        let array = Output {
             data: target.map_or(std::ptr::null_mut(), |target| address_mut(device, target)),
             system: system as i64,
             time: self.time as i64,
             state: self.state as i32,
             reserved: 0,
-        }
+        };
+        Counted { array, len }
     }
 }
 
@@ -262,8 +264,10 @@ impl ProblemTemplate {
     /// Directions of the inputs of a part.
     pub fn tangents<'a>(&self, tangents: [Option<Values<'a>>; 4]) -> TangentInputs<'a> {
         let none = Input { data: std::ptr::null(), system: 0, time: 0, state: 0, storage: 0 };
-        let [coefficients, rhs, initial_values, steps] = [0, 1, 2, 3]
-            .map(|index| tangents[index].map_or(none, |values| self.layouts[index].input(values)));
+        let [coefficients, rhs, initial_values, steps] = [0, 1, 2, 3].map(|index| {
+            let array = tangents[index].map_or(none, |values| self.layouts[index].input(values));
+            Counted { array, len: tangents[index].map_or(0, |values| values.len()) }
+        });
         TangentInputs { coefficients, rhs, initial_values, steps, arrays: PhantomData }
     }
 }

@@ -127,7 +127,7 @@ impl<T: Real> TeamPath<T> {
         let (mut launch, config) = prepare(device, kernel, shape)?;
         launch.arg(&team_plan).arg(parameters);
         // SAFETY: the arguments are those of the kernel; the callers checked the lengths of what
-        // they hand over, but for gradients and tangents of inputs, which are the caller's word.
+        // they hand over, those of the inputs when the problem was made.
         unsafe { launch.launch(config) }
             .map_err(while_doing(&format!("launching {}", kernel.name)))?;
         Ok(())
@@ -181,6 +181,8 @@ impl<T: Real> Path<T> for TeamPath<T> {
     ) -> Result<()> {
         self.check_systems(problem, "status", status.len())?;
         self.check_values(problem, "cotangent", cotangent.values.len())?;
+        let systems = problem.parameters.batch as usize;
+        gradients.check(&problem.parameters, systems.div_ceil(self.plan.group))?;
         let epsilon_cotangent = match &cotangent.epsilon {
             Some(epsilon) => {
                 self.check_systems(problem, "cotangent of epsilon", epsilon.len())?;
@@ -192,11 +194,11 @@ impl<T: Real> Path<T> for TeamPath<T> {
             status: self.address(status).cast(),
             cotangent: self.address(&cotangent.values),
             epsilon_cotangent,
-            coefficients: gradients.coefficients,
-            rhs: gradients.rhs,
-            initial_values: gradients.initial_values,
-            steps: gradients.steps,
-            weights: gradients.weights,
+            coefficients: gradients.coefficients.array,
+            rhs: gradients.rhs.array,
+            initial_values: gradients.initial_values.array,
+            steps: gradients.steps.array,
+            weights: gradients.weights.array,
         };
         let (group, bytes) = (self.plan.group, self.plan.adjoint_bytes());
         self.launch(&self.adjoint, problem, workspace, group, bytes, &output)
@@ -213,12 +215,13 @@ impl<T: Real> Path<T> for TeamPath<T> {
         self.check_systems(problem, "status", status.len())?;
         self.check_values(problem, "tangent", tangent.values.len())?;
         self.check_systems(problem, "tangent of epsilon", tangent.epsilon.len())?;
+        tangents.check(&problem.parameters)?;
         let output = TeamTangent {
             status: self.address(status).cast(),
-            coefficients: tangents.coefficients,
-            rhs: tangents.rhs,
-            initial_values: tangents.initial_values,
-            steps: tangents.steps,
+            coefficients: tangents.coefficients.array,
+            rhs: tangents.rhs.array,
+            initial_values: tangents.initial_values.array,
+            steps: tangents.steps.array,
             d_values: address_mut(&self.device, &mut tangent.values),
             d_epsilon: address_mut(&self.device, &mut tangent.epsilon),
         };

@@ -7,12 +7,13 @@ use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DeviceRepr, PushKernelArg
 
 use super::{Configuration, address_mut, check_length, prepare};
 use crate::backend::cuda::device::{CudaDevice, Kernel, while_doing};
-use crate::backend::cuda::parameters::{Problem, Status};
+use crate::backend::cuda::parameters::{Problem, STORAGE_F64, Status};
 use crate::backend::cuda::path::{
     CotangentView, GradientOutputs, PartProblem, SolutionViewMut, TangentInputs,
 };
 use crate::backend::cuda::thread::parameters::{
-    ThreadAdjoint, ThreadChunks, ThreadDefects, ThreadProblem, ThreadSolve, ThreadTangent,
+    ThreadAdjoint, ThreadChunks, ThreadDefects, ThreadProblem, ThreadRing, ThreadSolve,
+    ThreadTangent,
 };
 use crate::backend::cuda::thread::plan::{Plan, Staging};
 use crate::error::Result;
@@ -34,25 +35,14 @@ impl<T: Real> ThreadKernels<T> {
     pub fn new(device: &CudaDevice, plan: Plan) -> Result<Self> {
         let (k, q) = plan.size;
         let kernel = |module: &'static str| device.kernel(module, &format!("{module}_{k}_{q}"));
-        let [solve, adjoint, tangent, defects] = match (plan.chunks, T::NAME) {
-            (Some(_), _) => [
+        let [solve, adjoint, tangent, defects] = match plan.chunks {
+            Some(_) => [
                 "thread_chunk_solve",
                 "thread_chunk_adjoint",
                 "thread_chunk_tangent",
                 "thread_chunk_defects",
             ],
-            (None, "f32") => [
-                if plan.square_root { "thread_solve_root_f32" } else { "thread_solve_f32" },
-                "thread_adjoint_f32",
-                "thread_tangent_f32",
-                "thread_defects_f32",
-            ],
-            (None, _) => [
-                "thread_solve_f64",
-                "thread_adjoint_f64",
-                "thread_tangent_f64",
-                "thread_defects_f64",
-            ],
+            None => ["thread_solve", "thread_adjoint", "thread_tangent", "thread_defects"],
         };
         Ok(ThreadKernels {
             solve: kernel(solve)?,
@@ -77,7 +67,7 @@ impl<T: Real> ThreadKernels<T> {
         check_systems(problem, "epsilon", solution.epsilon.len())?;
         check_systems(problem, "status", solution.status.len())?;
         let parameters = ThreadSolve {
-            common: common::<T>(device, plan, &plan.forward, problem, workspace)?,
+            common: common(device, plan, &plan.forward, problem, None, workspace)?,
             solution: address_mut(device, &mut solution.values),
             epsilon: address_mut(device, &mut solution.epsilon),
             status: address_mut(device, &mut solution.status).cast(),
@@ -99,15 +89,16 @@ impl<T: Real> ThreadKernels<T> {
         let plan = &self.plan;
         check_systems(problem, "status", status.len())?;
         check_unknowns(plan, problem, "cotangent", cotangent.values.len())?;
+        gradients.check(&problem.parameters, systems_of(problem).div_ceil(plan.group()))?;
         let parameters = ThreadAdjoint {
-            common: common::<T>(device, plan, &plan.adjoint, problem, workspace)?,
+            common: common(device, plan, &plan.adjoint, problem, None, workspace)?,
             cotangent: address(device, &cotangent.values),
             status: address(device, status).cast(),
-            coefficients: gradients.coefficients,
-            rhs: gradients.rhs,
-            initial_values: gradients.initial_values,
-            steps: gradients.steps,
-            weights: gradients.weights,
+            coefficients: gradients.coefficients.array,
+            rhs: gradients.rhs.array,
+            initial_values: gradients.initial_values.array,
+            steps: gradients.steps.array,
+            weights: gradients.weights.array,
         };
         launch(device, &self.adjoint, plan, &plan.adjoint, problem, &parameters)
     }
@@ -127,15 +118,17 @@ impl<T: Real> ThreadKernels<T> {
         check_systems(problem, "status", status.len())?;
         check_unknowns(plan, problem, "tangent", tangent.values.len())?;
         check_systems(problem, "tangent of epsilon", tangent.epsilon.len())?;
+        tangents.check(&problem.parameters)?;
+        let common = common(device, plan, &plan.tangent, problem, Some(tangents), workspace)?;
         let [coefficients_ring, rhs_ring, initial_values_ring, steps_ring] =
-            plan.tangent.directions;
+            plan.tangent.directions.map(|ring| in_slots(ring, common.wide));
         let parameters = ThreadTangent {
-            common: common::<T>(device, plan, &plan.tangent, problem, workspace)?,
+            common,
             status: address(device, status).cast(),
-            coefficients: tangents.coefficients,
-            rhs: tangents.rhs,
-            initial_values: tangents.initial_values,
-            steps: tangents.steps,
+            coefficients: tangents.coefficients.array,
+            rhs: tangents.rhs.array,
+            initial_values: tangents.initial_values.array,
+            steps: tangents.steps.array,
             coefficients_ring,
             rhs_ring,
             initial_values_ring,
@@ -159,7 +152,7 @@ impl<T: Real> ThreadKernels<T> {
         check_systems(problem, "status", status.len())?;
         check_length("squared defects", 4 * systems_of(problem), sums.len())?;
         let parameters = ThreadDefects {
-            common: common::<T>(device, plan, &plan.forward, problem, workspace)?,
+            common: common(device, plan, &plan.forward, problem, None, workspace)?,
             status: address(device, status).cast(),
             sums: address_mut(device, sums).cast(),
         };
@@ -185,11 +178,12 @@ fn address<T>(device: &CudaDevice, view: &CudaView<'_, T>) -> *const c_void {
 }
 
 /// What all kernels take, with the workspace cut into its arrays.
-fn common<T: Real>(
+fn common(
     device: &CudaDevice,
     plan: &Plan,
     staging: &Staging,
     problem: &PartProblem<'_>,
+    tangents: Option<&TangentInputs<'_>>,
     workspace: &mut CudaViewMut<'_, u8>,
 ) -> Result<ThreadProblem> {
     let arrays = plan.workspace(systems_of(problem));
@@ -198,7 +192,18 @@ fn common<T: Real>(
     let base = address_mut(device, workspace);
     let vector = |offset: usize| base.wrapping_byte_add(offset).cast::<f64>();
     let none = std::ptr::null_mut();
-    let [coefficients, rhs, initial_values, steps] = staging.inputs;
+    let parameters = &problem.parameters;
+    let inputs =
+        [parameters.coefficients, parameters.rhs, parameters.initial_values, parameters.steps];
+    let directions = tangents.map(|tangents| {
+        [tangents.coefficients, tangents.rhs, tangents.initial_values, tangents.steps]
+            .map(|direction| direction.array)
+    });
+    let mut storages = inputs.iter().chain(directions.iter().flatten()).map(|input| input.storage);
+    let wide = parameters.results == STORAGE_F64 || storages.any(|storage| storage == STORAGE_F64);
+    let wide = i32::from(wide);
+    let [coefficients, rhs, initial_values, steps] =
+        staging.inputs.map(|ring| in_slots(ring, wide));
     Ok(ThreadProblem {
         problem: Problem {
             refinement: i32::try_from(plan.refinement).unwrap_or(i32::MAX),
@@ -209,21 +214,28 @@ fn common<T: Real>(
         rhs,
         initial_values,
         steps,
-        unknowns: staging.unknowns,
-        factor: base.wrapping_byte_add(arrays.factor),
+        unknowns: in_slots(staging.unknowns, wide),
+        wide,
+        reserved: 0,
+        factor: vector(arrays.factor),
         solution: vector(arrays.solution),
         vector: vector(arrays.vector),
         given: arrays.given.map_or(none, vector),
         direction: arrays.direction.map_or(none, vector),
         chunks: ThreadChunks {
             bits: plan.chunks.map_or(0, |chunks| chunks.bits as i32),
-            results: T::STORAGE,
             warp_values: (staging.bytes / 8) as i32,
             scratch: staging.scratch as i32,
+            reserved: 0,
             spikes: arrays.spikes.map_or(none, vector),
             separators: arrays.separators.map_or(none, vector),
         },
     })
+}
+
+/// A ring of the plan, whose capacity is in bytes, with slots of 8 bytes or of 4.
+fn in_slots(ring: ThreadRing, wide: i32) -> ThreadRing {
+    ThreadRing { capacity: ring.capacity / if wide != 0 { 8 } else { 4 }, ..ring }
 }
 
 fn launch<P: DeviceRepr>(
@@ -242,7 +254,7 @@ fn launch<P: DeviceRepr>(
     let (mut launch, config) = prepare(device, kernel, shape)?;
     launch.arg(parameters);
     // SAFETY: the argument is that of the kernel; the lengths were checked, those of the inputs
-    // and gradients when the problem was made.
+    // when the problem was made.
     unsafe { launch.launch(config) }.map_err(while_doing(&format!("launching {}", kernel.name)))?;
     Ok(())
 }

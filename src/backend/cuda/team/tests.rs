@@ -129,7 +129,7 @@ fn gradients_that_are_not_wanted_leave_the_others_as_they_are() {
         let shape = case.problem().shape().clone();
         let team = || Box::new(TeamPath::new(&device, &shape, &case.options).unwrap());
         let by_threads = || {
-            let plan = thread::plan::Plan::new::<f64>(&shape, &case.options).unwrap();
+            let plan = thread::plan::Plan::new(&shape, &case.options).unwrap();
             Box::new(thread::ThreadPath::new(&device, plan).unwrap())
         };
         for by_thread in [false, true] {

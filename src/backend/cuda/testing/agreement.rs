@@ -81,6 +81,23 @@ impl<T: Real> Case<T> {
     }
 }
 
+/// Number of the systems that could not be solved; all others must be bit for bit as in `sound`.
+pub fn count_faulty<T: Real>(sound: &Solution<T>, broken: &Solution<T>) -> usize {
+    let size = sound.values.len() / sound.status.len();
+    let bits = |values: &[T]| values.iter().map(|v| v.to_double().to_bits()).collect::<Vec<_>>();
+    let mut faulty = 0;
+    for (system, status) in broken.status.iter().enumerate() {
+        if status.is_ok() {
+            let range = system * size..(system + 1) * size;
+            let (sound, broken) = (&sound.values[range.clone()], &broken.values[range]);
+            assert_eq!(bits(sound), bits(broken), "system {system}");
+        } else {
+            faulty += 1;
+        }
+    }
+    faulty
+}
+
 /// Largest difference relative to the largest value.
 fn difference<T: Real>(actual: &[T], expected: &[T]) -> f64 {
     assert_eq!(actual.len(), expected.len());

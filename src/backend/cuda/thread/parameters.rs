@@ -19,10 +19,8 @@ pub const TABLE: usize = 4 * MOST_DERIVATIVES * MOST_DERIVATIVES;
 pub struct ThreadRows {
     /// C: (rows, 2·Q).
     pub table: [f64; TABLE],
-    /// CᵀC, or R of C = QR for the square root: (2·Q, 2·Q).
+    /// CᵀC: (2·Q, 2·Q).
     pub gram: [f64; TABLE],
-    /// The same, rounded.
-    pub single_gram: [f32; TABLE],
 }
 
 /// Shared memory in which a warp stages one array.
@@ -31,7 +29,7 @@ pub struct ThreadRows {
 pub struct ThreadRing {
     /// V of one system.
     pub values: i32,
-    /// Offset of the ring, in values.
+    /// Offset of the ring, in doubles.
     pub slots: i32,
     /// Slots of a system, a power of two; 0 where there is no ring.
     pub capacity: i32,
@@ -47,12 +45,12 @@ pub struct ThreadRing {
 pub struct ThreadChunks {
     /// log₂ C.
     pub bits: i32,
-    /// Storage of results and gradients.
-    pub results: i32,
     /// Doubles of shared memory of a warp.
     pub warp_values: i32,
     /// Offset of the spikes in them.
     pub scratch: i32,
+    /// 0.
+    pub reserved: i32,
     /// (tiles, N, P·P, 32).
     pub spikes: *mut f64,
     /// (tiles, SEPARATOR_VALUES, 32).
@@ -77,8 +75,12 @@ pub struct ThreadProblem {
     pub steps: ThreadRing,
     /// Staging of solution, cotangent, tangent.
     pub unknowns: ThreadRing,
+    /// Whether slots have 8 bytes, else 4.
+    pub wide: i32,
+    /// 0.
+    pub reserved: i32,
     /// (tiles, N, F, 32).
-    pub factor: *mut c_void,
+    pub factor: *mut f64,
     /// (tiles, N, P, 32).
     pub solution: *mut f64,
     /// (tiles, N, P, 32).
@@ -177,22 +179,20 @@ unsafe impl DeviceRepr for ThreadTangent {}
 unsafe impl DeviceRepr for ThreadDefects {}
 
 impl ThreadRows {
-    /// Of a family on two points, for the factorisation in M or for that of the rows.
+    /// Of a family on two points.
     ///
     /// # Panics
     /// If the family has more derivatives, or three points: there are no kernels for that.
-    pub fn new(family: &RowFamily, square_root: bool) -> Self {
+    pub fn new(family: &RowFamily) -> Self {
         let columns = 2 * family.derivatives;
         assert!(family.points == 2 && family.derivatives <= MOST_DERIVATIVES);
         let table = family.table();
-        let gram = if square_root { triangle(&table, columns) } else { gram(&table, columns) };
         let padded = |values: &[f64]| {
             let mut padded = [0.0; TABLE];
             padded[..values.len()].copy_from_slice(values);
             padded
         };
-        let gram = padded(&gram);
-        ThreadRows { table: padded(&table), gram, single_gram: gram.map(|value| value as f32) }
+        ThreadRows { table: padded(&table), gram: padded(&gram(&table, columns)) }
     }
 }
 
@@ -209,33 +209,10 @@ fn gram(table: &[f64], columns: usize) -> Vec<f64> {
     gram
 }
 
-/// R of C = QR, upper triangular (columns, columns), by rotations.
-fn triangle(table: &[f64], columns: usize) -> Vec<f64> {
-    let mut triangle = vec![0.0_f64; columns * columns];
-    for row in table.chunks_exact(columns) {
-        let mut row = row.to_vec();
-        for i in 0..columns {
-            let head = &mut triangle[i * columns..][..columns];
-            let norm = head[i].hypot(row[i]);
-            if norm == 0.0 {
-                continue;
-            }
-            let (cosine, sine) = (head[i] / norm, row[i] / norm);
-            for k in i..columns {
-                (head[k], row[k]) =
-                    (cosine * head[k] + sine * row[k], cosine * row[k] - sine * head[k]);
-            }
-        }
-    }
-    triangle
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::backend::cuda::parameters::testing::{check_layout, layout};
-    use crate::options::{Options, Smoothness};
-    use crate::rows::pair_rows;
 
     #[test]
     fn structures_are_those_of_the_kernels() {
@@ -243,14 +220,14 @@ mod tests {
             ("THREAD_MOST_DERIVATIVES".to_owned(), MOST_DERIVATIVES),
             ("THREAD_TABLE".to_owned(), TABLE),
         ];
-        expected.extend(layout!(ThreadRows: table, gram, single_gram));
+        expected.extend(layout!(ThreadRows: table, gram));
         expected.extend(layout!(ThreadRing: values, slots, capacity, sums, points));
         expected.extend(layout!(ThreadChunks:
-            bits, results, warp_values, scratch, spikes, separators,
+            bits, warp_values, scratch, reserved, spikes, separators,
         ));
         expected.extend(layout!(ThreadProblem:
-            problem, rows, coefficients, rhs, initial_values, steps, unknowns, factor, solution,
-            vector, given, direction, chunks,
+            problem, rows, coefficients, rhs, initial_values, steps, unknowns, wide, reserved,
+            factor, solution, vector, given, direction, chunks,
         ));
         expected.extend(layout!(ThreadSolve: common, solution, epsilon, status));
         expected.extend(layout!(ThreadAdjoint:
@@ -262,24 +239,5 @@ mod tests {
         ));
         expected.extend(layout!(ThreadDefects: common, status, sums));
         check_layout("thread_parameters.h", &expected);
-    }
-
-    #[test]
-    fn the_triangle_of_the_table_has_its_gram_matrix() {
-        for smoothness in [Smoothness::Taylor, Smoothness::TaylorHold, Smoothness::Hermite] {
-            for order in 1..MOST_DERIVATIVES {
-                let options = Options { smoothness, ..Options::default() };
-                let table = pair_rows(&options, order).table();
-                let columns = 2 * (order + 1);
-                let triangle = triangle(&table, columns);
-                for i in 0..columns {
-                    assert!(triangle[i * columns..][..i].iter().all(|&value| value == 0.0));
-                }
-                let (from_rows, from_triangle) = (gram(&table, columns), gram(&triangle, columns));
-                for (a, b) in from_rows.iter().zip(&from_triangle) {
-                    assert!((a - b).abs() < 1e-14, "{smoothness:?}, order {order}: {a} and {b}");
-                }
-            }
-        }
     }
 }

@@ -5,8 +5,7 @@ use std::fmt;
 use super::chunks::Chunks;
 use super::parameters::{ThreadRing, ThreadRows};
 use crate::backend::cuda::device::Limits;
-use crate::options::{Formulation, Options, Smoothness};
-use crate::real::Real;
+use crate::options::{Factorization, Formulation, Options, Smoothness};
 use crate::rows::pair_rows;
 use crate::shape::{ProblemShape, stride};
 
@@ -19,13 +18,12 @@ const CHUNK_SIZES: [(usize, usize); 4] = [(1, 2), (1, 3), (1, 4), (2, 2)];
 
 // What a time point costs, as the simulator counts it (solve + gradient):
 //
-//     (K, Q), precision                          (1, 3)       (2, 2)       (2, 3)
-//     warp instructions, system a thread, f64    3448         5758         8782
-//     the same, f32 with the square root         6977                      17598
+//     (K, Q)                                     (1, 3)       (2, 2)       (2, 3)
+//     warp instructions, system a thread         3448         5758         8782
 //     chunk a thread                             5037         9144
 //     each level of the separators (a chunk's)   2286         3670
 //
-// In units of the first line: 2 for the square root, at most 5/3 for a chunk's point, 3/4 for a level.
+// In units of the first line: at most 5/3 for a chunk's point, 3/4 for a level.
 // A warp moves 51 to 73 kB a point, half as much again with chunks, and a multiprocessor's share of
 // the memory's bandwidth is about 10 bytes a clock: 1.5 units a warp; a third of that while all fits the
 // second-level cache.
@@ -36,18 +34,18 @@ const SCHEDULERS: f64 = 4.0;
 const CACHE: usize = 32 << 20;
 /// Most bytes of shared memory a block: what every device gives without being asked.
 const MOST_SHARED: usize = 48 << 10;
+/// Bytes of each system that a warp fetches at once (`kernels/thread_stream.cuh`).
+const WINDOW: usize = 64;
 /// Where the arrays of the workspace begin: at multiples of this.
 const ALIGNMENT: usize = 256;
 
-/// Sizes for problems of one shape, computed in one precision.
+/// Sizes for problems of one shape.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// N.
     pub points: usize,
     /// (K, Q).
     pub size: (usize, usize),
-    /// Whether the rows themselves are factorised.
-    pub square_root: bool,
     /// Steps of refinement.
     pub refinement: usize,
     /// How the time axis is cut, if it is: then a thread holds a chunk, else a system.
@@ -60,8 +58,6 @@ pub struct Plan {
     pub adjoint: Staging,
     /// Staging for the tangent.
     pub tangent: Staging,
-    /// Bytes of a value of the factor.
-    value_bytes: usize,
 }
 
 /// Layout of a warp's shared memory.
@@ -134,22 +130,19 @@ impl Staged {
         ]
     }
 
-    /// Slots of a system: two windows of 64 bytes, or all values and what aligns them.
-    fn capacity<T>(&self) -> usize {
-        let (window, sector) = (64 / size_of::<T>(), 32 / size_of::<T>());
-        if self.still {
-            (self.values + sector - 1).next_power_of_two().max(2 * window)
-        } else {
-            2 * window
-        }
+    /// Bytes of a system in its ring: two windows, or all values and what aligns them. What
+    /// suffices for values of 8 bytes does so for those of 4.
+    fn capacity(&self) -> usize {
+        let all = (self.values + 3).next_power_of_two() * 8;
+        if self.still { all.max(2 * WINDOW) } else { 2 * WINDOW }
     }
 }
 
 impl Staging {
-    fn add_ring<T>(&mut self, values: usize, points: usize, capacity: usize) -> ThreadRing {
-        let slots = self.bytes / size_of::<T>();
-        let pitch = capacity + 32 / size_of::<T>() - 1;
-        self.bytes = (self.bytes + TILE * pitch * size_of::<T>()).next_multiple_of(8);
+    fn add_ring(&mut self, values: usize, points: usize, capacity: usize) -> ThreadRing {
+        let slots = self.bytes / 8;
+        // Less than a sector aligns the values: 24 bytes, or 28 if they have 4.
+        self.bytes += TILE * (capacity + 28);
         ThreadRing {
             values: values as i32,
             slots: slots as i32,
@@ -164,7 +157,7 @@ impl Staging {
         self.bytes += TILE * (values | 1) * 8;
     }
 
-    fn new<T>(
+    fn new(
         shape: &ProblemShape,
         chunks: Option<Chunks>,
         gradients: bool,
@@ -174,15 +167,13 @@ impl Staging {
         let inputs = Staged::of(shape, chunks);
         let ring = |staging: &mut Staging, input: &Staged, wanted: bool| {
             if wanted && input.values > 0 {
-                staging.add_ring::<T>(input.values, input.points, input.capacity::<T>())
+                staging.add_ring(input.values, input.points, input.capacity())
             } else {
                 ThreadRing { values: input.values as i32, ..ThreadRing::default() }
             }
         };
-        let two_windows = 2 * 64 / size_of::<T>();
         let longest = chunks.map_or(shape.points, |chunks| chunks.longest(shape.points));
-        staging.unknowns =
-            staging.add_ring::<T>(longest * shape.block(), shape.points, two_windows);
+        staging.unknowns = staging.add_ring(longest * shape.block(), shape.points, 2 * WINDOW);
         // They pass in sweeps in which the inputs do not: the inputs' rings lie in the same place.
         let unknowns_bytes = std::mem::take(&mut staging.bytes);
         staging.inputs = inputs.map(|input| {
@@ -200,8 +191,7 @@ impl Staging {
         if chunks.is_some() {
             staging.scratch = staging.bytes / 8;
             let p = shape.block();
-            let factorised = p * p + upper(p);
-            let values = 2 * p + if gradients || directions { 0 } else { factorised };
+            let values = if gradients || directions { p } else { 2 * p + p * p + upper(p) };
             staging.bytes += TILE * values * 8;
         }
         staging
@@ -215,72 +205,51 @@ fn upper(block: usize) -> usize {
 
 impl Plan {
     /// A system a thread, if there are kernels for problems of this shape.
-    pub fn new<T: Real>(shape: &ProblemShape, options: &Options) -> Option<Self> {
-        let square_root = options.square_root_in::<T>();
-        let is_single = size_of::<T>() == 4;
-        if !(Self::takes(shape, options, None) && (is_single || !square_root)) {
-            return None;
-        }
-        let plan = Plan {
-            points: shape.points,
-            size: (shape.states(), shape.derivatives()),
-            square_root,
-            refinement: options.refinement_in::<T>(),
-            chunks: None,
-            rows: ThreadRows::new(&pair_rows(options, shape.order()), square_root),
-            forward: Staging::new::<T>(shape, None, false, false),
-            adjoint: Staging::new::<T>(shape, None, true, false),
-            tangent: Staging::new::<T>(shape, None, false, true),
-            value_bytes: size_of::<T>(),
-        };
+    pub fn new(shape: &ProblemShape, options: &Options) -> Option<Self> {
+        let plan = Self::with(shape, options, None)?;
         (plan.most_bytes() <= MOST_SHARED).then_some(plan)
     }
 
-    /// A chunk a thread, in double precision also for problems in single precision: the errors of
-    /// a separator's block grow with the square of the condition number, as those of M do, so that
-    /// rounding it to single precision would lose what the square root keeps. In its stead there is
-    /// Cholesky's method in double precision, refined as that is.
-    pub fn chunked<T: Real>(
+    /// A chunk a thread, if there are kernels for that and a block has so much shared memory.
+    pub fn chunked(
         shape: &ProblemShape,
         options: &Options,
         chunks: Chunks,
         shared_memory: usize,
     ) -> Option<Self> {
-        let is_single = size_of::<T>() == 4;
-        let chunks = Some(chunks);
-        if !(Self::takes(shape, options, chunks) && is_single == options.square_root_in::<T>()) {
-            return None;
-        }
-        let plan = Plan {
-            points: shape.points,
-            size: (shape.states(), shape.derivatives()),
-            square_root: false,
-            refinement: options.refinement_in::<f64>(),
-            chunks,
-            rows: ThreadRows::new(&pair_rows(options, shape.order()), false),
-            forward: Staging::new::<f64>(shape, chunks, false, false),
-            adjoint: Staging::new::<f64>(shape, chunks, true, false),
-            tangent: Staging::new::<f64>(shape, chunks, false, true),
-            value_bytes: size_of::<f64>(),
-        };
+        let plan = Self::with(shape, options, Some(chunks))?;
         let bytes = plan.block_bytes(plan.most_bytes());
         (bytes <= shared_memory).then_some(plan)
     }
 
+    fn with(shape: &ProblemShape, options: &Options, chunks: Option<Chunks>) -> Option<Self> {
+        Self::takes(shape, options, chunks).then(|| Plan {
+            points: shape.points,
+            size: (shape.states(), shape.derivatives()),
+            // The kernels compute in double precision, however values are stored.
+            refinement: options.refinement_in::<f64>(),
+            chunks,
+            rows: ThreadRows::new(&pair_rows(options, shape.order())),
+            forward: Staging::new(shape, chunks, false, false),
+            adjoint: Staging::new(shape, chunks, true, false),
+            tangent: Staging::new(shape, chunks, false, true),
+        })
+    }
+
     /// The one of these that takes the least time.
-    pub fn best<T: Real>(shape: &ProblemShape, options: &Options, limits: &Limits) -> Option<Self> {
-        let whole = Plan::new::<T>(shape, options);
-        let chunked = Self::best_of_chunks::<T>(shape, options, limits);
+    pub fn best(shape: &ProblemShape, options: &Options, limits: &Limits) -> Option<Self> {
+        let whole = Plan::new(shape, options);
+        let chunked = Self::best_of_chunks(shape, options, limits);
         Self::fastest(whole.into_iter().chain(chunked), shape.batch, limits)
     }
 
     /// The best number of chunks.
-    pub fn best_of_chunks<T: Real>(
+    pub fn best_of_chunks(
         shape: &ProblemShape,
         options: &Options,
         limits: &Limits,
     ) -> Option<Self> {
-        let plan = |chunks| Self::chunked::<T>(shape, options, chunks, limits.shared_memory);
+        let plan = |chunks| Self::chunked(shape, options, chunks, limits.shared_memory);
         Self::fastest(Chunks::all(shape.points).filter_map(plan), shape.batch, limits)
     }
 
@@ -302,6 +271,7 @@ impl Plan {
             && options.formulation == Formulation::LeastSquares
             && !options.periodic
             && options.smoothness != Smoothness::TaylorCentral
+            && options.factorization != Factorization::SquareRoot
             && most.max(unknowns) < (1 << 30)
             && still.max().unwrap_or(0) <= MOST_SHARED / TILE / 8
     }
@@ -316,7 +286,7 @@ impl Plan {
         let of_memory = if self.workspace(batch).bytes <= CACHE { 0.5 } else { 1.5 };
         let moving = of_memory * points * (batch as f64 / TILE as f64) / multiprocessors;
         match self.chunks {
-            None => (sharing * if self.square_root { 2.0 } else { 1.0 } * points).max(moving),
+            None => (sharing * points).max(moving),
             Some(chunks) => {
                 // The warps of a system have one multiprocessor.
                 let sharing = sharing.max(chunks.warps() as f64 / SCHEDULERS);
@@ -391,7 +361,7 @@ impl Plan {
         let vector = self.block() * double;
         let (refined, chunked) = (self.refinement > 0, self.chunks.is_some());
         Workspace {
-            factor: array(longest, self.factor_values() * self.value_bytes),
+            factor: array(longest, self.factor_values() * double),
             solution: array(longest, vector),
             vector: array(longest, vector),
             given: refined.then(|| array(longest, vector)),
@@ -418,11 +388,10 @@ impl fmt::Display for Plan {
                 chunks.longest(self.points)
             )?;
         } else {
-            let factorisation = if self.square_root { "square root" } else { "Cholesky" };
             write!(
                 f,
                 "thread: a system a thread, {threads} a block, blocks of {k}·{q} in registers, \
-                 {factorisation}"
+                 Cholesky in f64"
             )?;
         }
         write!(f, "; {forward} + {adjoint} bytes of shared memory a block")

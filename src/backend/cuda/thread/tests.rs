@@ -19,11 +19,11 @@ use crate::problem::{Problem, View};
 use crate::shape::ProblemShape;
 use crate::solver::{Solution, Status};
 
-fn plan<T: Real>(shape: &ProblemShape, options: &Options, chunks: Option<Chunks>) -> Plan {
+fn plan(shape: &ProblemShape, options: &Options, chunks: Option<Chunks>) -> Plan {
     let limits = *testing::device().limits();
     let plan = match chunks {
-        None => Plan::new::<T>(shape, options),
-        Some(chunks) => Plan::chunked::<T>(shape, options, chunks, limits.shared_memory),
+        None => Plan::new(shape, options),
+        Some(chunks) => Plan::chunked(shape, options, chunks, limits.shared_memory),
     };
     plan.expect("a size with kernels")
 }
@@ -31,7 +31,7 @@ fn plan<T: Real>(shape: &ProblemShape, options: &Options, chunks: Option<Chunks>
 /// An engine of the device with this path.
 fn engine<T: Real>(shape: &ProblemShape, options: &Options, chunks: Option<Chunks>) -> Engine<T> {
     let device = testing::device();
-    let path = ThreadPath::<T>::new(&device, plan::<T>(shape, options, chunks)).unwrap();
+    let path = ThreadPath::<T>::new(&device, plan(shape, options, chunks)).unwrap();
     Engine::with_path(&device, shape, options, Box::new(path)).unwrap()
 }
 
@@ -156,21 +156,13 @@ fn batches_of_any_length_and_many_equations_agree_with_the_processor() {
 }
 
 #[test]
-fn factorisations_and_refinements_agree_with_the_processor() {
+fn any_number_of_refinements_agrees_with_the_processor() {
     for refinement in [0, 1, 2] {
-        for factorization in [Factorization::Cholesky, Factorization::SquareRoot] {
-            let options = Options {
-                factorization,
-                refinement: Some(refinement),
-                ..options(Smoothness::TaylorHold)
-            };
-            let sizes = Sizes { states: 2, equations: 2, ..SIZES };
-            let what = format!("{factorization:?}, refinement {refinement}");
-            compare(&Case::<f32>::new(sizes, options, 7), 2e-4, &what);
-            if factorization == Factorization::Cholesky {
-                compare(&Case::<f64>::new(sizes, options, 7), 1e-10, &what);
-            }
-        }
+        let options = Options { refinement: Some(refinement), ..options(Smoothness::TaylorHold) };
+        let sizes = Sizes { states: 2, equations: 2, ..SIZES };
+        let what = format!("refinement {refinement}");
+        compare(&Case::<f32>::new(sizes, options, 7), 2e-4, &what);
+        compare(&Case::<f64>::new(sizes, options, 7), 1e-10, &what);
     }
 }
 
@@ -190,16 +182,7 @@ fn faults_of_one_system_do_not_reach_the_others() {
     case.arrays[0][50 * size..][..3].fill(4.0);
     case.arrays[1][50 * case.points] = f64::MAX;
     let broken = compare(&case, 1e-10, "faults");
-    let mut faulty = 0;
-    for system in 0..70 {
-        if broken.status[system].is_ok() {
-            let range = system * size..(system + 1) * size;
-            assert_eq!(whole.values[range.clone()], broken.values[range], "system {system}");
-        } else {
-            faulty += 1;
-        }
-    }
-    assert_eq!(faulty, 7);
+    assert_eq!(agreement::count_faulty(&whole, &broken), 7);
 }
 
 #[test]
@@ -249,8 +232,7 @@ fn results_are_the_same_in_every_run() {
 fn what_has_no_kernels_is_left_to_others() {
     let shape =
         |sizes: Sizes| Case::<f64>::new(sizes, Options::default(), 0).problem().shape().clone();
-    let supports =
-        |sizes: Sizes, options: Options| Plan::new::<f64>(&shape(sizes), &options).is_some();
+    let supports = |sizes: Sizes, options: Options| Plan::new(&shape(sizes), &options).is_some();
     let options = Options::default();
     assert!(supports(SIZES, options));
     assert!(!supports(Sizes { states: 4, ..SIZES }, options));
@@ -290,7 +272,7 @@ fn inputs_are_read_in_any_storage() {
         engine.solve(&problem, &mut expected).unwrap();
 
         let device = testing::device();
-        let path = ThreadPath::<T>::new(&device, plan::<T>(shape, &case.options, chunks)).unwrap();
+        let path = ThreadPath::<T>::new(&device, plan(shape, &case.options, chunks)).unwrap();
         let nothing = |_| Ok(());
         let made = Batch::with_path(&device, shape, &case.options, Box::new(path), nothing);
         let (mut batch, ()) = made.unwrap();
@@ -352,6 +334,6 @@ fn single_precision_keeps_its_digits_over_many_steps() {
         println!("{what}: {unrefined:.1e}, refined {refined:.1e}");
         // Half a unit of the last place of 1, and what the discretisation adds.
         assert!(refined <= 3.1e-8, "{what}: {refined:e}");
-        assert!(unrefined <= 1e-4, "{what}: {unrefined:e}");
+        assert!(unrefined <= 1e-6, "{what}: {unrefined:e}");
     }
 }

@@ -1,12 +1,12 @@
-// Gradients in double precision; contract in thread_adjoint.cuh.
+// Gradients, a system a thread; contract in thread_adjoint.cuh.
 
 #include "thread_adjoint.cuh"
 #include "thread_sizes.cuh"
 
 #define KERNEL(K, Q)                                                                               \
     extern "C" __global__ void __launch_bounds__(32, 1)                                            \
-        thread_adjoint_f64_##K##_##Q(const __grid_constant__ ThreadAdjoint p) {                    \
-        thread::adjoint<double, K, Q, thread::Tile>(p);                                            \
+        thread_adjoint_##K##_##Q(const __grid_constant__ ThreadAdjoint p) {                        \
+        thread::adjoint<K, Q, thread::Tile>(p);                                                    \
     }
 
 THREAD_SIZES(KERNEL)

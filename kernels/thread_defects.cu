@@ -1,12 +1,12 @@
-// Defects in single precision; contract in thread_defects.cuh.
+// Squared defects, a system a thread; contract in thread_defects.cuh.
 
 #include "thread_defects.cuh"
 #include "thread_sizes.cuh"
 
 #define KERNEL(K, Q)                                                                               \
     extern "C" __global__ void __launch_bounds__(32, 1)                                            \
-        thread_defects_f32_##K##_##Q(const __grid_constant__ ThreadDefects p) {                    \
-        thread::defects<float, K, Q, thread::Tile>(p);                                             \
+        thread_defects_##K##_##Q(const __grid_constant__ ThreadDefects p) {                        \
+        thread::defects<K, Q, thread::Tile>(p);                                                    \
     }
 
 THREAD_SIZES(KERNEL)
