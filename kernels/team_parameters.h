@@ -65,4 +65,10 @@ typedef struct {
     double *sums;          // (B, 4): squared weighted defects, equation, initial, smoothness, periodic
 } TeamDefects;
 
+// What the kernels of the variances read and write.
+typedef struct {
+    const Status *status;  // (B)
+    void *values;          // (B, N, K, Q): the diagonal of M⁻¹
+} TeamVariances;
+
 #endif

@@ -242,11 +242,12 @@ impl<T: Real> Solver<T> {
     /// M⁻¹, M = AᵀW²A. If the right-hand sides have independent errors of standard deviation σ/W
     /// (W: the weight of the row, times its scale where rows are balanced), these are to be
     /// multiplied by σ². NaN for a system that was not solved. In single precision they have the
-    /// digits of the factor, which refinement does not add to. A solver on a device has them
-    /// computed by the CPU, with a solve of its own.
+    /// digits of the factor, which refinement does not add to. A solver on a CUDA device computes
+    /// a factor of their own for them, in a workspace that the first call allocates.
     ///
     /// # Errors
-    /// [`Error::Argument`] if nothing was solved yet or the shape does not fit.
+    /// [`Error::Argument`] if nothing was solved yet or the shape does not fit,
+    /// [`Error::OutOfMemory`] and [`Error::Device`] on a device.
     pub fn variances(&mut self, problem: &Problem<'_, T>) -> Result<&[T]> {
         self.check_solved(problem)?;
         self.engine.variances(problem, &self.solution.status)

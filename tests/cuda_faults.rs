@@ -23,7 +23,8 @@ fn step(device: &Device, case: &Case) -> Result<Vec<u64>> {
     let rhs = Case::noise(2, case.rhs.data.len());
     let tangents = Tangents { rhs: Some(&rhs), ..Tangents::default() };
     let tangent = solver.jvp(&problem, &tangents)?.values.clone();
-    let residuals = solver.residuals(&problem)?.iter().map(|r| r.equation);
+    let residuals: Vec<f64> = solver.residuals(&problem)?.iter().map(|r| r.equation).collect();
+    let variances = solver.variances(&problem)?.to_vec();
     let arrays = [
         &solution.values,
         &gradients.coefficients,
@@ -31,8 +32,10 @@ fn step(device: &Device, case: &Case) -> Result<Vec<u64>> {
         &gradients.initial_values,
         &gradients.steps,
         &tangent,
+        &residuals,
+        &variances,
     ];
-    Ok(arrays.into_iter().flatten().copied().chain(residuals).map(f64::to_bits).collect())
+    Ok(arrays.into_iter().flatten().copied().map(f64::to_bits).collect())
 }
 
 /// An error of the device says what was being done.

@@ -140,6 +140,9 @@ fn parts_and_device_arrays_give_the_same_results() {
         let mut solver = Solver::on(&device, &shape, &case.options).unwrap();
         assert_eq!(solver.plan().parts > 1, batch > 4, "{}", solver.plan());
         compare(&on_host(&mut solver, &case, &cotangent), &expected);
+        let problem = case.problem();
+        let variances = solver.variances(&problem).unwrap();
+        assert_close(variances, cpu.variances(&problem).unwrap(), "variances");
         drop(solver);
 
         // Something else takes most of the memory, so that 301 systems go in unequal parts.

@@ -19,6 +19,7 @@ fn results(device: &Device, case: &Case) -> Vec<(&'static str, Vec<f64>)> {
     let residuals =
         residuals.iter().flat_map(|r| [r.equation, r.initial, r.smoothness, r.periodic]);
     let residuals = residuals.collect();
+    let variances = solver.variances(&problem).unwrap().to_vec();
     let cotangent = Case::noise(20, solution.values.len());
     let epsilon = Case::noise(21, case.batch);
     let of_loss = Cotangent { values: &cotangent, epsilon: Some(&epsilon) };
@@ -37,6 +38,7 @@ fn results(device: &Device, case: &Case) -> Vec<(&'static str, Vec<f64>)> {
         ("solution", solution.values),
         ("epsilon", solution.epsilon),
         ("residuals", residuals),
+        ("variances", variances),
         ("gradient of coefficients", gradients.coefficients),
         ("gradient of rhs", gradients.rhs),
         ("gradient of initial_values", gradients.initial_values),

@@ -84,6 +84,7 @@ macro_rules! conformance {
             precision::the_unit_of_time_does_not_matter,
             precision::weights_near_the_end_of_the_range_are_no_trap,
             uncertainty::the_estimate_is_within_a_factor_of_ten_of_the_true_error,
+            uncertainty::variances_in_single_precision_are_those_of_double,
             uncertainty::a_system_that_was_not_solved_has_no_estimate_and_no_variances,
             golden::solutions_and_gradients_agree_with_the_published_implementations,
             broken::a_broken_system_is_reported_and_leaves_its_neighbours_bit_identical,

@@ -3,7 +3,7 @@
 
 use super::Subject;
 use super::known::{KnownProblem, PROBLEMS, graded, uniform};
-use mechanistic::{Options, Problem, Smoothness, View};
+use mechanistic::{Options, Problem, Real, Smoothness, View};
 
 /// Estimated over true error, for the four problems on 21, 41 and 81 points.
 fn ratios(
@@ -34,6 +34,33 @@ pub fn the_estimate_is_within_a_factor_of_ten_of_the_true_error(subject: &Subjec
         all.extend(ratios(subject, extra, &options, irregular));
         println!("{smoothness:?} + {extra}: {all:.2?}");
         assert!(all.iter().all(|ratio| (0.1..=10.0).contains(ratio)), "{smoothness:?}");
+    }
+}
+
+pub fn variances_in_single_precision_are_those_of_double(subject: &Subject) {
+    fn variances<T: Real>(subject: &Subject, options: &Options) -> Vec<f64> {
+        let of = |values: &[f64]| values.iter().map(|&value| T::of(value)).collect::<Vec<T>>();
+        let data = [&[1.0, 0.5, 1.0][..], &[0.25], &[1.0, 0.0], &[0.125]].map(of);
+        let problem = Problem::new(
+            1,
+            30,
+            View::new(&[1, 1, 1, 1, 3], &data[0]),
+            View::new(&[1, 1, 1], &data[1]),
+            View::new(&[1, 1, 1, 2], &data[2]),
+            View::new(&[1, 1], &data[3]),
+        )
+        .and_then(|problem| problem.extended(1))
+        .unwrap();
+        let mut solver = subject.solver::<T>(problem.shape(), options);
+        solver.solve(&problem).unwrap();
+        solver.variances(&problem).unwrap().iter().map(|value| value.to_double()).collect()
+    }
+    for smoothness in Smoothness::ALL {
+        let options = Options { smoothness, ..Options::default() };
+        let double = variances::<f64>(subject, &options);
+        for (single, double) in variances::<f32>(subject, &options).iter().zip(&double) {
+            assert!((single / double - 1.0).abs() < 1e-3, "{single} {double}, {smoothness:?}");
+        }
     }
 }
 

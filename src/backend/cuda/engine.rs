@@ -10,6 +10,7 @@ use super::path::{CotangentView, Path};
 use super::paths;
 use super::problem::{INPUTS, Values};
 use super::results::{SolutionBuffers, values_of_system};
+use super::variances::Variances;
 use crate::adjoint::{Cotangent, Gradients, Tangents};
 use crate::backend;
 use crate::error::Result;
@@ -18,7 +19,7 @@ use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solver::{Residuals, Solution, Solver, Status, zeros};
+use crate::solver::{Residuals, Solution, Status, zeros};
 
 /// Plan, workspace and staging arrays of a CUDA device for problems of one shape.
 pub struct Engine<T: Real> {
@@ -27,22 +28,9 @@ pub struct Engine<T: Real> {
     gradients: Gradients<T>,
     tangent: Solution<T>,
     residuals: Vec<Residuals>,
-    /// Computes the variances; made when they are first asked for.
-    processor: Option<Box<Processor<T>>>,
+    /// Made when they are first asked for.
+    variances: Option<Box<Variances<T>>>,
     options: Options,
-}
-
-/// The CPU, where it helps out.
-struct Processor<T: Real> {
-    solver: Solver<T>,
-    variances: Vec<T>,
-}
-
-impl<T: Real> Processor<T> {
-    fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
-        let variances = zeros("variances", shape.solution().iter().product())?;
-        Ok(Processor { solver: Solver::new(shape, options)?, variances })
-    }
 }
 
 /// Arrays on the device for one part of the batch.
@@ -117,7 +105,7 @@ impl<T: Real> Engine<T> {
                 status: zeros("status", shape.batch)?,
             },
             residuals: zeros("residuals", shape.batch)?,
-            processor: None,
+            variances: None,
             options: *options,
             batch,
             staging,
@@ -304,20 +292,14 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
         Ok(&self.residuals)
     }
 
-    /// The CPU computes them.
     fn variances(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> Result<&[T]> {
-        let Processor { solver, variances } = match &mut self.processor {
-            Some(processor) => &mut **processor,
-            none => none.insert(Box::new(Processor::new(problem.shape(), &self.options)?)),
-        };
-        solver.solve(problem)?;
-        variances.copy_from_slice(solver.variances(problem)?);
-        let size = values_of_system(&self.batch.shape);
-        for (values, status) in variances.chunks_exact_mut(size).zip(status) {
-            if !status.is_ok() {
-                values.fill(T::nan());
+        let variances = match &mut self.variances {
+            Some(variances) => variances,
+            none => {
+                let Batch { device, shape, .. } = &self.batch;
+                none.insert(Box::new(Variances::new(device, shape, &self.options)?))
             }
-        }
-        Ok(variances)
+        };
+        variances.compute(problem, status)
     }
 }

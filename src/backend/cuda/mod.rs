@@ -4,7 +4,7 @@
 //! arrays there; [`parameters`] mirrors the structures that kernels take, [`problem`] fills them;
 //! [`launch`] is the only place that launches; a [`path`] is one way of solving a batch, [`paths`]
 //! chooses one, `batch` cuts a batch into parts for it. [`engine`] solves problems of the host,
-//! [`device_solver`] those that lie on the device.
+//! [`device_solver`] those that lie on the device; `variances` are computed by a solver of their own.
 //!
 //! All work on a device goes through one stream, in the order in which it was asked for. Nothing
 //! waits for the device unless the result is wanted on the host.
@@ -24,6 +24,7 @@ mod results;
 pub mod team;
 pub mod tensor;
 pub mod thread;
+mod variances;
 
 pub use device::CudaDevice;
 pub use engine::Engine;

@@ -1,5 +1,7 @@
 //! Launches of `kernels/team_*.cu`: one system a team of threads.
 
+mod variances;
+
 use std::ffi::c_void;
 use std::fmt;
 use std::marker::PhantomData;
@@ -21,6 +23,8 @@ use crate::error::Result;
 use crate::options::Options;
 use crate::real::Real;
 use crate::shape::ProblemShape;
+
+pub use variances::VariancesPath;
 
 /// The kernels of one kind of team, and how they are launched.
 pub struct TeamPath<T> {

@@ -105,6 +105,16 @@ pub struct TeamDefects {
     pub sums: *mut f64,
 }
 
+/// What the kernels of the variances read and write.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct TeamVariances {
+    /// (B).
+    pub status: *const Status,
+    /// (B, N, K, Q).
+    pub values: *mut c_void,
+}
+
 // SAFETY: plain C structures, the same on both sides (checked by the test below); the pointers are
 // addresses of the device and are never followed here.
 unsafe impl DeviceRepr for TeamPlan {}
@@ -112,6 +122,7 @@ unsafe impl DeviceRepr for TeamSolution {}
 unsafe impl DeviceRepr for TeamAdjoint {}
 unsafe impl DeviceRepr for TeamTangent {}
 unsafe impl DeviceRepr for TeamDefects {}
+unsafe impl DeviceRepr for TeamVariances {}
 
 #[cfg(test)]
 mod tests {
@@ -134,6 +145,7 @@ mod tests {
                 status, coefficients, rhs, initial_values, steps, d_values, d_epsilon,
             ),
             layout!(TeamDefects: status, sums),
+            layout!(TeamVariances: status, values),
         ];
         check_layout("team_parameters.h", &expected.concat());
     }

@@ -78,6 +78,8 @@ pub struct Plan {
     warps: usize,
     /// Consecutive systems whose gradients of shared inputs one team adds up.
     pub group: usize,
+    /// Whether solves are followed by variances, instead of derivatives.
+    for_variances: bool,
 }
 
 /// Offsets of the parts of a workspace.
@@ -117,6 +119,23 @@ impl Plan {
     /// # Errors
     /// [`Error::Argument`] if one system has more values than the kernels can count.
     pub fn new(shape: &ProblemShape, options: &Options, limits: &Limits) -> Result<Self> {
+        Self::with_purpose(shape, options, limits, false)
+    }
+
+    /// The same for solves that are followed by variances, instead of derivatives.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn for_variances(shape: &ProblemShape, options: &Options, limits: &Limits) -> Result<Self> {
+        Self::with_purpose(shape, options, limits, true)
+    }
+
+    fn with_purpose(
+        shape: &ProblemShape,
+        options: &Options,
+        limits: &Limits,
+        for_variances: bool,
+    ) -> Result<Self> {
         check_counts(shape)?;
         let order = shape.order();
         let closing = if options.periodic { shape.block() } else { 0 };
@@ -153,6 +172,7 @@ impl Plan {
             team_threads: 32,
             warps: 1,
             group: shape.batch.div_ceil(groups),
+            for_variances,
         };
         if options.square_root_in::<f64>() {
             let initial = if i > 0 { j } else { 0 };
@@ -390,8 +410,21 @@ impl Plan {
         self.spread(self.rows_bytes() + array(self.block()) + self.residual_bytes())
     }
 
+    /// Of the kernels of the variances.
+    pub fn variances_bytes(&self) -> usize {
+        let (p, c) = (self.block(), self.border);
+        let known = self.bandwidth() * p + c;
+        let (pitch, own) = (known | 1, p.max(c));
+        let values = [2 * self.team_threads, known * pitch, p * pitch, p * pitch, own * (own | 1)];
+        self.spread(doubles(values))
+    }
+
     fn most_team_bytes(&self) -> usize {
-        self.forward_bytes().max(self.adjoint_bytes()).max(self.tangent_bytes())
+        let after = match self.for_variances {
+            true => self.variances_bytes(),
+            false => self.adjoint_bytes().max(self.tangent_bytes()),
+        };
+        self.forward_bytes().max(after)
     }
 
     /// Of a part of so many systems.

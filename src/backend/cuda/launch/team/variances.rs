@@ -1,0 +1,66 @@
+//! Launch of `kernels/team_variances.cu`, after a solve of its own.
+
+use std::sync::Arc;
+
+use cudarc::driver::CudaViewMut;
+
+use super::{TeamPath, address_mut};
+use crate::backend::cuda::device::{CudaDevice, Kernel};
+use crate::backend::cuda::path::{PartProblem, Path, SolutionViewMut};
+use crate::backend::cuda::team::parameters::TeamVariances;
+use crate::backend::cuda::team::plan::Plan;
+use crate::error::Result;
+use crate::options::Options;
+use crate::real::Real;
+use crate::shape::ProblemShape;
+
+/// Teams that solve and then invert.
+pub struct VariancesPath<T> {
+    path: TeamPath<T>,
+    kernel: Kernel,
+}
+
+impl<T: Real> VariancesPath<T> {
+    /// For problems of this shape.
+    ///
+    /// # Errors
+    /// As [`TeamPath::new`].
+    pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
+        Self::with_plan(device, Plan::for_variances(shape, options, device.limits())?)
+    }
+
+    /// With a plan that was made already, for variances.
+    pub(in crate::backend::cuda) fn with_plan(
+        device: &Arc<CudaDevice>,
+        plan: Plan,
+    ) -> Result<Self> {
+        let path = TeamPath::with_plan(device, plan)?;
+        let name = format!("team_variances_{}", plan.kind.name());
+        Ok(VariancesPath { path, kernel: device.kernel("team_variances", &name)? })
+    }
+
+    /// Bytes of the workspace for so many systems.
+    pub fn workspace(&self, systems: usize) -> usize {
+        self.path.workspace(systems)
+    }
+
+    /// Solves the part, then writes the variances in the place of the values: NaN for systems that
+    /// were not solved.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error) if an array is too short, [`Error::Device`](crate::Error).
+    pub fn compute(
+        &self,
+        problem: &PartProblem<'_>,
+        workspace: &mut CudaViewMut<'_, u8>,
+        solution: &mut SolutionViewMut<'_, T>,
+    ) -> Result<()> {
+        self.path.solve(problem, workspace, solution)?;
+        let output = TeamVariances {
+            status: address_mut(&self.path.device, &mut solution.status).cast(),
+            values: address_mut(&self.path.device, &mut solution.values),
+        };
+        let bytes = self.path.plan.variances_bytes();
+        self.path.launch(&self.kernel, problem, workspace, 1, bytes, &output)
+    }
+}
