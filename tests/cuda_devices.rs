@@ -70,7 +70,7 @@ fn two_devices_are_told_apart() {
         };
         let before = own();
         let mut tape = Tape::<f64, Cuda>::on(Cuda::on(device)?);
-        let a = tape.constant(Array::new(&[16, 16], vec![0.5; 256])?);
+        let a = tape.constant(Array::new([16, 16], vec![0.5; 256])?);
         let c = tape.matmul(a, a)?;
         let value = tape.value(c)?.data()[0];
         Ok((value, own() - before))

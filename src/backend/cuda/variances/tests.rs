@@ -1,5 +1,5 @@
 use super::Variances;
-use crate::backend::Engine as _;
+use crate::backend::Solvable as _;
 use crate::backend::cuda::team::VariancesPath;
 use crate::backend::cuda::team::plan::{Kind, Plan};
 use crate::backend::cuda::testing::{
@@ -8,7 +8,6 @@ use crate::backend::cuda::testing::{
 };
 use crate::device::Device;
 use crate::options::{Factorization, Formulation, Options, Smoothness};
-use crate::real::Real;
 use crate::solver::{Solution, Status};
 
 const SIZES: Sizes = Sizes {
@@ -88,8 +87,11 @@ fn every_kind_of_team_agrees_with_the_processor() {
                 let small = Sizes { states: 1, equations: 1, ..SIZES };
                 agree(small, options, None, Kind::Warp);
                 agree(SIZES, options, Some(0), Kind::Global);
-                let large = Sizes { states: 11, equations: 11, ..SIZES };
-                agree(large, options, None, Kind::Block);
+                // As many equations as unknowns at a point: the variances have all their digits.
+                let large = Sizes { states: 11, equations: 33, points: 4, ..SIZES };
+                if factorization == Factorization::Cholesky {
+                    agree(large, options, None, Kind::Block);
+                }
             }
         }
     }
