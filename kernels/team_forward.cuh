@@ -56,7 +56,10 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
         double *iterate = plan.iterate + system * plan.unknowns;
         RefinedSolve<KIND> solve = bench.solve(system, iterate);
 
+        const int first = desk.band().first;
         rows.start(system);
+        if (KIND == CHUNK)
+            rows.approach(first);
         if constexpr (FROM_ROWS) {
             // In the place of substitution and residual, whose turn is later.
             RowStack<KIND> stack(banded, rows, substitution.x);
@@ -73,14 +76,25 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
         } else {
             banded.start();
 #pragma unroll 1
-            for (int t = 0; t < sizes.blocks; ++t) {
-                rows.stage(t, t == 0);
+            for (int t = first; t < desk.band().end; ++t) {
+                rows.stage(t, t == first);
                 banded.eliminate(t, rows);
                 banded.store(t, solve.factor, solve.substituted);
             }
-            if (sizes.closing)
-                rows.stage(sizes.points - 1, false);
-            banded.eliminate_border(rows, solve.factor, solve.substituted);
+            if constexpr (KIND == CHUNK) {
+                const Handover handover(sizes, plan.chunks);
+                hand_over(banded, rows, handover, solve.record());
+                desk.sync();
+                if (desk.leads())
+                    solve.of_separators([&](Separators<KIND> &system) {
+                        system.factorise();
+                        banded.judged.merge(system.banded.judged);
+                    });
+            } else {
+                if (sizes.closing)
+                    rows.stage(sizes.points - 1, false);
+                banded.eliminate_border(rows, solve.factor, solve.substituted);
+            }
         }
         Pivots pivots = desk.gather(
             banded.judged, [](Pivots &all, const Pivots &other) { all.merge(other); });
@@ -100,15 +114,15 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
 #pragma unroll 1
         for (int step = 0; step <= refinement; ++step) {
             if (step > 0) {
-                team.sync();
-                solve.residual.start(system, iterate, true);
+                desk.sync();
+                solve.residual.start(system, iterate, true, first, substitution.x);
                 solve.forward(true, [&](int t, int) {
                     return t == sizes.points ? plan.problem.slack_cost : 0.0;
                 });
             }
             const int probe = step == 0 ? pivots.weakest_unknown : -1;
-            squares += substitution.backward(
-                solve.factor, solve.substituted, probe,
+            squares += solve.backward(
+                probe,
                 [&](int t, int i, double value) {
                     const int64_t unknown = int64_t(t) * p + i;
                     if (step > 0)
@@ -132,7 +146,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
         });
         overflow = desk.sum(overflow) != 0;
         const Status status = verdict(faults, pivots, certain, overflow, p);
-        if (team.rank == 0) {
+        if (team.rank == 0 && desk.leads()) {
             solution.status[system] = status;
             if (status.kind != STATUS_OK)
                 put(values, NAN);
@@ -140,10 +154,11 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
                 put(values, 0);
         }
 #pragma unroll 1
-        for (int64_t i = team.rank; status.kind != STATUS_OK && i < values; i += team.size)
+        for (int64_t i = team.rank; status.kind != STATUS_OK && desk.leads() && i < values;
+             i += team.size)
             put(i, NAN);
         rows.faults = Faults();
-        team.sync();
+        desk.sync();
     });
 }
 
