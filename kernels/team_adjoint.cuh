@@ -75,10 +75,11 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
         if (KIND == CHUNK) {
             // The rows that begin at the separator before the chunk.
             const int reach = max(band.first - band.bandwidth, 0);
-            gradient.load(reach, band.first);
 #pragma unroll 1
-            for (int t = band.first - 1; t >= reach; --t)
+            for (int t = band.first - 1; t >= reach; --t) {
+                gradient.load(t, t + 1);
                 gradient.visit(t);
+            }
             desk.sync();
             gradient.close(reach, desk.leads());
             desk.sync();

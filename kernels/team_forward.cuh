@@ -6,7 +6,10 @@
 // back substitutes backward and, with a second right-hand side, measures how well M determines the
 // weakest pivot. Each step of refinement is a sweep forward and one back. All in one launch.
 //
-// Block: in warp kernels 1 to WARP_BLOCK/32 warps of ⌊32/plan.team_threads⌋ teams each, in the others
+// In chunk kernels the teams of a block share a system (separators.cuh): each of these sweeps is one over
+// the chunks, all at once, with one over the separators after it, or before it on the way back.
+//
+// Block: plan.chunks teams of plan.team_threads (8, 16 or 32) in chunk kernels, in warp kernels 1 to WARP_BLOCK/32 warps of ⌊32/plan.team_threads⌋ teams each, in the others
 // one team of plan.team_threads. Grid: as many blocks as there are teams for, one for every plan.group
 // systems. Dynamic shared memory: plan.common_bytes, and plan.team_bytes for every team of the block;
 // in global kernels none, that much for every block lies at plan.memory. In and out do not overlap;
