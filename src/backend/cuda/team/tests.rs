@@ -89,7 +89,11 @@ fn chunks_of_time_agree_with_the_processor() {
         for (periodic, formulation) in
             [(false, Formulation::LeastSquares), (true, slack), (true, Formulation::LeastSquares)]
         {
-            let options = Options { smoothness, periodic, formulation, ..Options::default() };
+            // Random systems of this length are ill-conditioned: a second refinement takes the rounding
+            // off, and leaves what is wrong.
+            let refinement = Some(2);
+            let options =
+                Options { smoothness, periodic, formulation, refinement, ..Options::default() };
             for (batch, points, states, order, shared, chunks) in
                 [(1, 37, 1, 1, 0, 4), (3, 41, 2, 2, 0xff, 4), (2, 70, 3, 1, 1 << 5, 8)]
             {
