@@ -147,8 +147,8 @@ struct Banded {
     __device__ void eliminate(int t, const Source &rows)
     {
         const int q = sizes.derivatives, w = sizes.bandwidth;
-        const BlockRows a = {block_row(t), t > 0 ? block_row(t - 1) : nullptr,
-                             w == 2 && t > 1 ? block_row(t - 2) : nullptr};
+        const BlockRows a = {block_row(t), t > sizes.first ? block_row(t - 1) : nullptr,
+                             w == 2 && t > sizes.first + 1 ? block_row(t - 2) : nullptr};
         smooth(t, rows);
 #pragma unroll 1
         for (int first = 0; first < sizes.block; first += q)
@@ -170,7 +170,7 @@ struct Banded {
             }
 #pragma unroll 1
         for (int row = team.rank; row < sizes.block; row += team.size)
-            judged.judge(pivots[row], wholes[row], t * sizes.block + row);
+            judged.judge(pivots[row], rows.whole(row, wholes[row]), rows.unknown(t, row));
         // The border loses what this block takes.
         const double *columns = a.now + places.border;
         const int c = sizes.border;
@@ -181,6 +181,21 @@ struct Banded {
             add_products<1>(sum, columns + row, places.pitch, columns + column, places.pitch, 0,
                             sizes.block);
             corner[row * (c + 1) + column] -= sum[0];
+        }
+    }
+
+    // Block t after those of a chunk, a separator: M less what these take off it, in the window.
+    template <class Source>
+    __device__ void keep(int t, const Source &rows)
+    {
+        const BlockRows a = {block_row(t), t == sizes.end ? block_row(t - 1) : nullptr,
+                             sizes.bandwidth == 2 ? block_row(t - 2) : nullptr};
+        smooth(t, rows);
+#pragma unroll 1
+        for (int row = 0; row < sizes.block; ++row) {
+            reduce<1>(a, sizes.by_derivatives.multiple(row), row, 0, rows);
+            // Before the next row comes into the panel.
+            team.sync();
         }
     }
 
@@ -216,7 +231,17 @@ struct Banded {
 #pragma unroll 1
         for (int index = team.rank; index < p * (sizes.border + 1); index += team.size) {
             const int column = sizes.by_block.quotient(index), row = index - column * p;
-            a[row * pitch + places.border + column] = rows.border(row, column);
+            double value = 0;
+            if (column >= sizes.spikes) {
+                value = rows.border(row, column - sizes.spikes);
+            } else if (sizes.first > 0) {
+                // The separator before the chunk.
+                const int ahead = sizes.by_block.quotient(column);
+                const int distance = t - (sizes.first - w + ahead);
+                if (distance <= w)
+                    value = rows.coupling(-distance, row, column - ahead * p);
+            }
+            a[row * pitch + places.border + column] = value;
         }
         // Coupling with the next block, if that is not the outermost.
 #pragma unroll 1
@@ -228,14 +253,15 @@ struct Banded {
         team.sync();
     }
 
-    // Rows `row` and on, ROWS of them, of the group that begins at row `first`. A thread has whole
-    // columns of these rows, so that lanes read side by side, or all the same.
+    // Rows `row` and on, ROWS of them, of the group that begins at row `first`: M, less what the block
+    // rows before and the first `eliminated` rows of this one take off it. A thread has whole columns
+    // of these rows, so that lanes read side by side, or all the same.
     template <int ROWS, class Source>
-    __device__ int eliminate_rows(const BlockRows &blocks, int first, int row, const Source &rows)
+    __device__ void reduce(const BlockRows &blocks, int first, int row, int eliminated,
+                           const Source &rows)
     {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
         double *a = blocks.now + row * pitch;
-        // M, less what the rows before these take off it.
 #pragma unroll 1
         for (int place = team.rank; place < places.width; place += team.size) {
             const bool outermost = place < first + q, beyond = place >= q + p;
@@ -244,7 +270,8 @@ struct Banded {
             if (!outermost && !beyond && column < row)
                 continue;
             double sum[ROWS] = {};
-            add_equations<ROWS>(sum, first, row - first, column, place, rows);
+            if constexpr (Source::EQUATIONS)
+                add_equations<ROWS>(sum, first, row - first, column, place, rows);
             const bool begun = place >= first && column < first + q;
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) {
@@ -274,7 +301,7 @@ struct Banded {
             if (blocks.before)
                 remove(blocks.before, row, other, first, next ? p : from, p);
             remove(blocks.now, q + row, place, 0,
-                   outermost ? sizes.by_derivatives.multiple(place) : 0, row);
+                   outermost ? sizes.by_derivatives.multiple(place) : 0, eliminated);
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) {
                 sum[i] -= removed[i];
@@ -283,6 +310,15 @@ struct Banded {
                     panel[i * MOST_ROWS + column - row] = sum[i];
             }
         }
+    }
+
+    // Rows `row` and on, ROWS of them, of the group that begins at row `first`.
+    template <int ROWS, class Source>
+    __device__ int eliminate_rows(const BlockRows &blocks, int first, int row, const Source &rows)
+    {
+        const int q = sizes.derivatives, p = sizes.block, pitch = places.pitch;
+        double *a = blocks.now + row * pitch;
+        reduce<ROWS>(blocks, first, row, row, rows);
         team.sync();
 
         // Their triangle, by every thread, and with it the columns.
@@ -427,7 +463,8 @@ struct Banded {
 #pragma unroll 1
             for (int column = row + team.rank; column <= c; column += team.size) {
                 if (column == row) {
-                    judged.judge(pivot, corner_wholes[row], sizes.blocks * sizes.block + row);
+                    judged.judge(pivot, rows.border_whole(row, corner_wholes[row]),
+                                 rows.unknown(sizes.blocks, row));
                     corner[row * pitch + row] = reciprocal;
                 } else {
                     corner[row * pitch + column] *= reciprocal;

@@ -20,6 +20,8 @@ struct Gradient {
     const double *direction;  // (unknowns): g of the border, once it is known
     int64_t place = 0;        // of the team in sums over systems
     bool add = false;         // whether these sums were begun
+    int64_t stride = 0;       // from a chunk's memory to the next one's, in values
+    int top = -1;             // the first point that was visited, once one was
 
     // Shared memory of the team.
     double *z, *g;       // (w+1, P): of the points t .. t+w, point t in slot t mod (w+1)
@@ -29,6 +31,7 @@ struct Gradient {
     double *triple;      // (K, rows)
     double *scales;      // (E + K·J): derivative with respect to ℓ through the rows' scales
     double *pending;     // (steps' K): of the step after t, so far
+    double *handed_on;   // (steps' K): of a chunk, for the first step of the next
     double *total_coefficients;  // (E, K, Qc): sums over time, if the input has no time axis
     double *total_rhs;           // (E)
     double *total_steps;         // (steps' K)
@@ -46,6 +49,7 @@ struct Gradient {
         triple = memory.take<double>(sizes.states * rows.triple.rows);
         scales = memory.take<double>(p.equations + p.states * p.initial_derivatives);
         pending = memory.take<double>(sizes.step_states);
+        handed_on = memory.take<double>(sizes.step_states);
         total_coefficients =
             memory.take<double>(p.coefficients.time ? 0 : p.equations * sizes.equation_columns);
         total_rhs = memory.take<double>(p.rhs.time ? 0 : p.equations);
@@ -86,6 +90,7 @@ struct Gradient {
         const Problem &p = rows.problem;
         this->iterate = iterate;
         this->direction = direction;
+        top = -1;
         rows.start(system);
 #pragma unroll 1
         for (int i = team.rank; !p.coefficients.time && i < p.equations * sizes.equation_columns;
@@ -96,7 +101,7 @@ struct Gradient {
             total_rhs[i] = 0;
 #pragma unroll 1
         for (int i = team.rank; i < sizes.step_states; i += team.size) {
-            pending[i] = 0;
+            pending[i] = handed_on[i] = 0;
             if (!p.steps.time)
                 total_steps[i] = 0;
         }
@@ -107,12 +112,12 @@ struct Gradient {
     {
         const Problem &p = rows.problem;
         const int states = sizes.states, q = sizes.derivatives, given = sizes.equation_derivatives;
-        const bool last = t == sizes.points - 1;
         team.sync();
 #pragma unroll 1
         for (int i = team.rank; i < sizes.block; i += team.size)
             slot(z, t)[i] = iterate[int64_t(t) * sizes.block + i];
-        rows.stage(t, last);
+        rows.stage(t, top < 0);
+        top = max(top, t);
         const double *z_t = slot(z, t), *g_t = slot(g, t);
 
 #pragma unroll 1
@@ -160,25 +165,50 @@ struct Gradient {
         steps();
     }
 
-    // Sums over time, once the first point was visited.
-    __device__ void finish()
+    // z and g of these points.
+    __device__ void load(int from, int end) const
+    {
+        team.sync();
+#pragma unroll 1
+        for (int t = from; t < end; ++t)
+#pragma unroll 1
+            for (int i = team.rank; i < sizes.block; i += team.size) {
+                slot(z, t)[i] = iterate[int64_t(t) * sizes.block + i];
+                slot(g, t)[i] = direction[int64_t(t) * sizes.block + i];
+            }
+    }
+
+    // Step t, once point t was visited, the team's first. In a chunk, with what the one before has.
+    __device__ void close(int t, bool first_chunk)
+    {
+#pragma unroll 1
+        for (int state = team.rank; state < sizes.step_states; state += team.size)
+            step(t, state, pending[state] + (first_chunk ? 0 : (handed_on - stride)[state]));
+    }
+
+    // Sums over time and over the chunks.
+    __device__ void finish(int chunks)
     {
         const Problem &p = rows.problem;
+        auto sum = [&](const double *total, int index) {
+            double sum = total[index];
+#pragma unroll 1
+            for (int chunk = 1; chunk < chunks; ++chunk)
+                sum += total[chunk * stride + index];
+            return sum;
+        };
         const Target coefficients = target(outputs.coefficients, p.coefficients, 0);
 #pragma unroll 1
         for (int i = team.rank; !p.coefficients.time && i < p.equations * sizes.equation_columns;
              i += team.size)
-            put(coefficients, i, p.coefficients, total_coefficients[i]);
+            put(coefficients, i, p.coefficients, sum(total_coefficients, i));
         const Target rhs = target(outputs.rhs, p.rhs, 0);
 #pragma unroll 1
         for (int i = team.rank; !p.rhs.time && i < p.equations; i += team.size)
-            put(rhs, i, p.rhs, total_rhs[i]);
+            put(rhs, i, p.rhs, sum(total_rhs, i));
 #pragma unroll 1
-        for (int state = team.rank; state < sizes.step_states; state += team.size) {
-            step(0, state, pending[state]);
-            if (!p.steps.time)
-                put(target(outputs.steps, p.steps, 0), state, p.steps, total_steps[state]);
-        }
+        for (int state = team.rank; !p.steps.time && state < sizes.step_states; state += team.size)
+            put(target(outputs.steps, p.steps, 0), state, p.steps, sum(total_steps, state));
     }
 
     // Zeros for a system that was not solved.
@@ -316,10 +346,13 @@ struct Gradient {
             // The last point's rows are scaled by the last step.
             if (t >= last - 1) {
                 pending[state] += two;
-            } else {
-                step(t + 1, state, pending[state] + three);
-                pending[state] = two + three;
+                continue;
             }
+            if (t == top)
+                handed_on[state] = three;
+            else
+                step(t + 1, state, pending[state] + three);
+            pending[state] = two + three;
         }
     }
 

@@ -19,6 +19,7 @@ struct Residual {
     double *pair;      // (2, K, rows): the same, of the rows that began at the last points
     double *triple;    // (3, K, rows)
     double slack = 0;  // this thread's part of the sum of the smoothness defects
+    bool begun = false;  // whether a point was visited
     bool data = true;  // whether β is the problem's, or zero
     double squares[4] = {};  // this thread's: equation, initial, smoothness, periodic
 
@@ -42,14 +43,15 @@ struct Residual {
             point(t)[i] = t < sizes.points ? iterate[int64_t(t) * sizes.block + i] : 0;
     }
 
-    // Before the first point.
-    __device__ void start(int64_t system, const double *iterate, bool data)
+    // Before point `first`. `scratch` (P) is for the points before it, whose rows reach that far.
+    __device__ void start(int64_t system, const double *iterate, bool data, int first, double *scratch)
     {
         this->data = data;
-        slack = 0;
+        begun = false;
         rows.start(system);
+        const int before = max(first - sizes.bandwidth, 0);
 #pragma unroll 1
-        for (int t = 0; t < sizes.bandwidth; ++t)
+        for (int t = before; t < before + sizes.bandwidth; ++t)
             load(iterate, t);
 #pragma unroll 1
         for (int i = team.rank; i < 2 * sizes.states * rows.pair.rows; i += team.size)
@@ -57,6 +59,18 @@ struct Residual {
 #pragma unroll 1
         for (int i = team.rank; i < 3 * sizes.states * rows.triple.rows; i += team.size)
             triple[i] = 0;
+#pragma unroll 1
+        for (int t = before; t < first; ++t) {
+#pragma unroll 1
+            for (int i = team.rank; i < sizes.block; i += team.size)
+                scratch[i] = 0;
+            add(t, iterate, scratch);
+            team.sync();
+        }
+        slack = 0;
+#pragma unroll
+        for (double &square : squares)
+            square = 0;
     }
 
     // x += AᵀW²(β − Az) at point t. Points are visited one after another.
@@ -65,7 +79,8 @@ struct Residual {
         const Problem &p = rows.problem;
         const int block = sizes.block, states = sizes.states, q = sizes.derivatives;
         load(iterate, t + sizes.bandwidth);
-        rows.stage(t, t == 0);
+        rows.stage(t, !begun);
+        begun = true;
         const double epsilon = p.slack ? iterate[int64_t(sizes.points) * block] : 0;
 
         const int given = sizes.equation_derivatives;

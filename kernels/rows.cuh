@@ -22,6 +22,8 @@ struct Sizes {
     int closing;                                    // P where z_{N−1} is in the border, else 0
     int border;                                     // c: closing, and one for the slack
     int blocks;                                     // n: N, or N − 1 where periodic
+    int spikes;      // of a chunk (separators.cuh): columns that come first in the border; else 0
+    int first, end;  // the blocks that the team eliminates
     Divisor by_derivatives, by_equation_derivatives, by_block;
 
     __device__ explicit Sizes(const Problem &p)
@@ -36,10 +38,42 @@ struct Sizes {
           closing(p.periodic ? p.states * p.derivatives : 0),
           border(closing + p.slack),
           blocks(int(p.points) - p.periodic),
+          spikes(0),
+          first(0),
+          end(blocks),
           by_derivatives(p.derivatives),
           by_equation_derivatives(p.equation_derivatives),
           by_block(p.states * p.derivatives)
     {
+    }
+
+    // Where the points end that the team visits going forward.
+    __device__ int visited() const { return end < blocks ? end + bandwidth : points; }
+
+    // First block of a chunk, and of the separator that ends it.
+    __device__ int chunk(int k, int chunks) const { return int(int64_t(k) * blocks / chunks); }
+    __device__ int separator(int k, int chunks) const { return chunk(k + 1, chunks) - bandwidth; }
+
+    // As one of the chunks sees them.
+    __device__ Sizes of_chunk(int k, int chunks) const
+    {
+        Sizes sizes = *this;
+        sizes.spikes = bandwidth * block;
+        sizes.border += sizes.spikes;
+        sizes.first = chunk(k, chunks);
+        sizes.end = k + 1 < chunks ? separator(k, chunks) : blocks;
+        return sizes;
+    }
+
+    // Of the system of the separators.
+    __device__ Sizes separators(int chunks) const
+    {
+        Sizes sizes = *this;
+        sizes.states = sizes.bandwidth = 1;
+        sizes.block = sizes.derivatives = bandwidth * block;
+        sizes.blocks = sizes.end = chunks - 1;
+        sizes.by_block = sizes.by_derivatives = Divisor(sizes.block);
+        return sizes;
     }
 };
 
@@ -100,6 +134,7 @@ struct Faults {
 // The rows of one system, at the points that the team visits one after another.
 template <Kind KIND>
 struct Rows {
+    static constexpr bool EQUATIONS = true;
     const Problem &problem;
     const Sizes &sizes;
     const Team<KIND> team;
@@ -134,6 +169,16 @@ struct Rows {
         rhs = memory.take<double>(problem.equations);
         initial = memory.take<double>(problem.states * problem.initial_derivatives);
         rest = memory;
+    }
+
+    // Before the first point of a sweep that begins at a chunk: the rows that reach into it.
+    __device__ void approach(int first)
+    {
+#pragma unroll 1
+        for (int t = max(first - sizes.bandwidth, 0); t < first; ++t) {
+            stage(t, true);
+            team.sync();
+        }
     }
 
     // Before the first point of a sweep.
@@ -231,7 +276,8 @@ struct Rows {
         return t < problem.initial_points && j < problem.initial_derivatives;
     }
 
-    // Smoothness part of M between (t, j) and (t + distance, other) of a state.
+    // Smoothness part of M between (t, j) and (t + distance, other) of a state; the distance may be
+    // negative.
     __device__ double smoothness(int distance, int state, int j, int other) const
     {
         return smoothness(pair, distance, state, j, other) +
@@ -244,7 +290,7 @@ struct Rows {
         const int q = sizes.derivatives;
         double sum = 0;
 #pragma unroll 1
-        for (int point = 0; point + distance < family.points; ++point) {
+        for (int point = max(-distance, 0); point + max(distance, 0) < family.points; ++point) {
             const double *length = powers(family, point, state);
             const double gram =
                 family.gram[(point * q + j) * family.columns + (point + distance) * q + other];
@@ -291,7 +337,7 @@ struct Rows {
         return sum;
     }
 
-    // M between (t, row) and (t + distance, column), for distance > 0.
+    // M between (t, row) and (t + distance, column), for another point.
     __device__ double coupling(int distance, int row, int column) const
     {
         const int state = sizes.by_derivatives.quotient(row);
@@ -366,6 +412,11 @@ struct Rows {
                                                       double(triple.rows) * (sizes.points - 2));
         return problem.weight_smoothness * problem.weight_smoothness * rows;
     }
+
+    // For the judgement of pivots: the diagonal of M, and the number of an unknown.
+    __device__ static double whole(int, double diagonal) { return diagonal; }
+    __device__ static double border_whole(int, double diagonal) { return diagonal; }
+    __device__ int unknown(int t, int row) const { return t * sizes.block + row; }
 
   private:
     // An input, whose bit is set among the faults if it is not finite.

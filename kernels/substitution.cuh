@@ -172,18 +172,55 @@ struct Substitution {
     __device__ double backward(const double *factor, const double *substituted, int probe, Emit emit,
                                After after) const
     {
-        const int p = sizes.block, w = sizes.bandwidth, n = sizes.blocks;
         double squares = 0;
-        fetch(factor, n - 1);
+        fetch(factor, sizes.end - 1);
 #pragma unroll 1
-        for (int i = team.rank; i < 2 * (w + 1) * p; i += team.size)
+        for (int i = team.rank; i < 2 * (sizes.bandwidth + 1) * sizes.block; i += team.size)
             solved[i] = 0;
         backward_border(substituted, probe, squares, emit);
+        backward_blocks(factor, substituted, probe, squares, emit, after);
+        return squares;
+    }
+
+    // The same within a chunk, with what is coupled with it at hand: `solution` (2, unknowns) of the
+    // separators, of which the one before the chunk and the one after have these places, and the border.
+    template <class Emit, class After>
+    __device__ double backward_chunk(const double *factor, const double *substituted,
+                                     const double *solution, int unknowns, int chunk, int probe,
+                                     Emit emit, After after) const
+    {
+        const int s = sizes.spikes, p = sizes.block, vectors = probe < 0 ? 1 : 2;
+        const int of_border = unknowns - (sizes.border - s);
+        double squares = 0;
+        fetch(factor, sizes.end - 1);
 #pragma unroll 1
-        for (int t = n - 1; t >= 0; --t) {
-            if (t > 0)
+        for (int vector = 0; vector < vectors; ++vector, solution += unknowns) {
+#pragma unroll 1
+            for (int i = team.rank; i < s; i += team.size) {
+                const int ahead = sizes.by_block.quotient(i);
+                this->solution(vector, sizes.end + ahead)[i - ahead * p] =
+                    sizes.end < sizes.blocks ? solution[chunk * s + i] : 0;
+                border[vector * sizes.border + i] = chunk > 0 ? solution[(chunk - 1) * s + i] : 0;
+            }
+#pragma unroll 1
+            for (int i = team.rank; i < sizes.border - s; i += team.size)
+                border[vector * sizes.border + s + i] = solution[of_border + i];
+        }
+        backward_blocks(factor, substituted, probe, squares, emit, after);
+        return squares;
+    }
+
+  private:
+    template <class Emit, class After>
+    __device__ void backward_blocks(const double *factor, const double *substituted, int probe,
+                                    double &squares, Emit &emit, After &after) const
+    {
+        const int p = sizes.block;
+#pragma unroll 1
+        for (int t = sizes.end - 1; t >= sizes.first; --t) {
+            if (t > sizes.first)
                 fetch(factor, t - 1);
-            arrive(t == 0);
+            arrive(t == sizes.first);
             if (probe < 0)
                 backward_block<1>(factor, t, substituted, probe, squares);
             else
@@ -193,10 +230,8 @@ struct Substitution {
                 emit(t, i, solution(0, t)[i]);
             after(t);
         }
-        return squares;
     }
 
-  private:
     template <class Emit>
     __device__ void backward_border(const double *substituted, int probe, double &squares,
                                     Emit &emit) const

@@ -21,6 +21,7 @@ struct Tangent {
     double *pair_tangent;     // points, the second times d(length)/length
     double *triple_tangent;
     double *coefficients;       // (E, K·Qc): tangents
+    bool begun = false;       // whether a point was visited
     double d_mean_step = 0;   // tangent of ℓ
     double slack = 0;         // this thread's part of the slack's right-hand side
 
@@ -60,14 +61,15 @@ struct Tangent {
         return value(tangents.steps, t, int64_t(state) * tangents.steps.state);
     }
 
-    // Before the first point.
-    __device__ void start(int64_t system, const double *iterate)
+    // Before point `first`. `scratch` (P) is for the points before it, whose rows reach that far.
+    __device__ void start(int64_t system, const double *iterate, int first, double *scratch)
     {
         this->iterate = iterate;
-        slack = 0;
+        begun = false;
         rows.start(system);
+        const int before = max(first - sizes.bandwidth, 0);
 #pragma unroll 1
-        for (int t = 0; t < sizes.bandwidth; ++t)
+        for (int t = before; t < before + sizes.bandwidth; ++t)
             load(t);
 #pragma unroll 1
         for (int i = team.rank; i < 2 * sizes.states * rows.pair.rows; i += team.size)
@@ -75,6 +77,15 @@ struct Tangent {
 #pragma unroll 1
         for (int i = team.rank; i < 3 * sizes.states * rows.triple.rows; i += team.size)
             triple[i] = triple_tangent[i] = 0;
+#pragma unroll 1
+        for (int t = before; t < first; ++t) {
+#pragma unroll 1
+            for (int i = team.rank; i < sizes.block; i += team.size)
+                scratch[i] = 0;
+            add(t, scratch);
+            team.sync();
+        }
+        slack = 0;
     }
 
     // x += the sum at point t. Points are visited one after another.
@@ -87,7 +98,8 @@ struct Tangent {
 #pragma unroll 1
         for (int i = team.rank; i < p.equations * sizes.equation_columns; i += team.size)
             coefficients[i] = value(tangents.coefficients, t, i);
-        rows.stage(t, t == 0);
+        rows.stage(t, !begun);
+        begun = true;
         if (p.balanced && tangents.steps.data) {
             double sum = 0;
 #pragma unroll 1

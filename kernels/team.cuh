@@ -1,6 +1,6 @@
 // A team: the threads that work on one system together.
 //
-// Up to 32 threads of one warp, several teams to a warp (WARP), or all threads of a block (BLOCK).
+// Up to 32 threads of one warp, several teams to a warp (WARP, CHUNK), or all threads of a block.
 
 #ifndef MECHANISTIC_TEAM_CUH
 #define MECHANISTIC_TEAM_CUH
@@ -12,7 +12,8 @@
 enum Kind {
     WARP,   // team within a warp, working in shared memory
     BLOCK,  // a block, working in shared memory
-    GLOBAL  // a block, working in global memory
+    GLOBAL, // a block, working in global memory
+    CHUNK   // team within a warp, working in shared memory on a chunk of the block's system
 };
 
 // Threads of a block: of warp kernels, and at most of the others.
@@ -30,7 +31,8 @@ constexpr int MOST_BLOCK = 256;
 #define TEAM_INSTANCES(operation, Parameters)                                                      \
     TEAM_INSTANCE(operation, Parameters, WARP, warp)                                               \
     TEAM_INSTANCE(operation, Parameters, BLOCK, block)                                             \
-    TEAM_INSTANCE(operation, Parameters, GLOBAL, global)
+    TEAM_INSTANCE(operation, Parameters, GLOBAL, global)                                           \
+    TEAM_INSTANCE(operation, Parameters, CHUNK, chunk)
 
 template <Kind KIND>
 struct Team {
@@ -41,7 +43,7 @@ struct Team {
     // Waits for the team and makes its writes visible to it.
     __device__ void sync() const
     {
-        if (KIND == WARP)
+        if (KIND == WARP || KIND == CHUNK)
             __syncwarp(lanes);
         else
             __syncthreads();

@@ -18,7 +18,7 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
     const Desk<KIND> desk(plan);
     if (desk.idle)
         return;
-    const Sizes &sizes = desk.sizes;
+    const Sizes &sizes = desk.sizes, &band = desk.band();
     const Team<KIND> team = desk.team;
     const int p = sizes.block;
     const int64_t values = int64_t(sizes.points) * p;
@@ -27,11 +27,13 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
     Bench<KIND> bench(desk);
     Gradient<KIND> gradient(bench.rows, adjoint, bench.rest);
     gradient.place = desk.index;
+    gradient.stride = plan.team_bytes / int64_t(sizeof(double));
 
     desk.for_each_system([&](int64_t system) {
         gradient.add = system > desk.index * plan.group;
         if (adjoint.status[system].kind != STATUS_OK) {
-            gradient.zero(system);
+            if (desk.leads())
+                gradient.zero(system);
             return;
         }
         double *direction = plan.direction + desk.index * plan.unknowns;
@@ -40,9 +42,9 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
         const int refinement = plan.problem.refinement;
 #pragma unroll 1
         for (int step = 0; step <= refinement; ++step) {
-            team.sync();
+            desk.sync();
             if (step > 0)
-                solve.residual.start(system, direction, false);
+                solve.residual.start(system, direction, false, band.first, solve.substitution.x);
             solve.forward(step > 0, [&](int t, int i) {
                 if (t == sizes.points)
                     return slack ? read<double>(slack, results, system) : 0.0;
@@ -51,8 +53,8 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
             const bool last = step == refinement;
             if (last)
                 gradient.start(system, plan.iterate + system * plan.unknowns, direction);
-            solve.substitution.backward(
-                solve.factor, solve.substituted, -1,
+            solve.backward(
+                -1,
                 [&](int t, int i, double value) {
                     const int64_t unknown = int64_t(t) * p + i;
                     if (step > 0)
@@ -62,18 +64,35 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
                         gradient.slot(gradient.g, t)[i] = value;
                 },
                 [&](int t) {
+                    if (KIND == CHUNK && last && t == band.end - 1)
+                        gradient.load(band.end, min(band.end + band.bandwidth, band.points));
                     if (last && sizes.closing && t == sizes.blocks - 1)
                         gradient.visit(t + 1);
                     if (last)
                         gradient.visit(t);
                 });
         }
-        gradient.finish();
+        if (KIND == CHUNK) {
+            // The rows that begin at the separator before the chunk.
+            const int reach = max(band.first - band.bandwidth, 0);
+#pragma unroll 1
+            for (int t = band.first - 1; t >= reach; --t) {
+                gradient.load(t, t + 1);
+                gradient.visit(t);
+            }
+            desk.sync();
+            gradient.close(reach, desk.leads());
+            desk.sync();
+        } else {
+            gradient.close(0, true);
+        }
+        if (desk.leads())
+            gradient.finish(plan.chunks);
     });
 #pragma unroll
     for (int family = 0; family < 4; ++family) {
         const double sum = desk.sum(gradient.weights[family]);
-        if (adjoint.weights.data && team.rank == 0)
+        if (adjoint.weights.data && team.rank == 0 && desk.leads())
             write(adjoint.weights.data, results, desk.index * adjoint.weights.system + family, sum);
     }
 }

@@ -21,8 +21,8 @@ __device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects)
         Residual<KIND, true> residual(rows, memory);
         const double *iterate = plan.iterate + system * plan.unknowns;
         const bool solved = defects.status[system].kind == STATUS_OK;
-        residual.start(system, iterate, true);
-        for (int t = 0; solved && t < sizes.points; ++t) {
+        residual.start(system, iterate, true, desk.band().first, x);
+        for (int t = desk.band().first; solved && t < desk.band().visited(); ++t) {
             for (int i = team.rank; i < sizes.block; i += team.size)
                 x[i] = 0;
             residual.add(t, iterate, x);
@@ -31,7 +31,7 @@ __device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects)
 #pragma unroll
         for (int family = 0; family < 4; ++family) {
             const double sum = desk.sum(residual.squares[family]);
-            if (team.rank == 0)
+            if (team.rank == 0 && desk.leads())
                 defects.sums[4 * system + family] = solved ? sum : NAN;
         }
     });

@@ -6,7 +6,10 @@
 // back substitutes backward and, with a second right-hand side, measures how well M determines the
 // weakest pivot. Each step of refinement is a sweep forward and one back. All in one launch.
 //
-// Block: in warp kernels 1 to WARP_BLOCK/32 warps of ⌊32/plan.team_threads⌋ teams each, in the others
+// In chunk kernels the teams of a block share a system (separators.cuh): each of these sweeps is one over
+// the chunks, all at once, with one over the separators after it, or before it on the way back.
+//
+// Block: plan.chunks teams of plan.team_threads (8, 16 or 32) in chunk kernels, in warp kernels 1 to WARP_BLOCK/32 warps of ⌊32/plan.team_threads⌋ teams each, in the others
 // one team of plan.team_threads. Grid: as many blocks as there are teams for, one for every plan.group
 // systems. Dynamic shared memory: plan.common_bytes, and plan.team_bytes for every team of the block;
 // in global kernels none, that much for every block lies at plan.memory. In and out do not overlap;
@@ -56,7 +59,10 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
         double *iterate = plan.iterate + system * plan.unknowns;
         RefinedSolve<KIND> solve = bench.solve(system, iterate);
 
+        const int first = desk.band().first;
         rows.start(system);
+        if (KIND == CHUNK)
+            rows.approach(first);
         if constexpr (FROM_ROWS) {
             // In the place of substitution and residual, whose turn is later.
             RowStack<KIND> stack(banded, rows, substitution.x);
@@ -73,14 +79,25 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
         } else {
             banded.start();
 #pragma unroll 1
-            for (int t = 0; t < sizes.blocks; ++t) {
-                rows.stage(t, t == 0);
+            for (int t = first; t < desk.band().end; ++t) {
+                rows.stage(t, t == first);
                 banded.eliminate(t, rows);
                 banded.store(t, solve.factor, solve.substituted);
             }
-            if (sizes.closing)
-                rows.stage(sizes.points - 1, false);
-            banded.eliminate_border(rows, solve.factor, solve.substituted);
+            if constexpr (KIND == CHUNK) {
+                const Handover handover(sizes, plan.chunks);
+                hand_over(banded, rows, handover, solve.record());
+                desk.sync();
+                if (desk.leads())
+                    solve.of_separators([&](Separators<KIND> &system) {
+                        system.factorise();
+                        banded.judged.merge(system.banded.judged);
+                    });
+            } else {
+                if (sizes.closing)
+                    rows.stage(sizes.points - 1, false);
+                banded.eliminate_border(rows, solve.factor, solve.substituted);
+            }
         }
         Pivots pivots = desk.gather(
             banded.judged, [](Pivots &all, const Pivots &other) { all.merge(other); });
@@ -100,15 +117,15 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
 #pragma unroll 1
         for (int step = 0; step <= refinement; ++step) {
             if (step > 0) {
-                team.sync();
-                solve.residual.start(system, iterate, true);
+                desk.sync();
+                solve.residual.start(system, iterate, true, first, substitution.x);
                 solve.forward(true, [&](int t, int) {
                     return t == sizes.points ? plan.problem.slack_cost : 0.0;
                 });
             }
             const int probe = step == 0 ? pivots.weakest_unknown : -1;
-            squares += substitution.backward(
-                solve.factor, solve.substituted, probe,
+            squares += solve.backward(
+                probe,
                 [&](int t, int i, double value) {
                     const int64_t unknown = int64_t(t) * p + i;
                     if (step > 0)
@@ -132,7 +149,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
         });
         overflow = desk.sum(overflow) != 0;
         const Status status = verdict(faults, pivots, certain, overflow, p);
-        if (team.rank == 0) {
+        if (team.rank == 0 && desk.leads()) {
             solution.status[system] = status;
             if (status.kind != STATUS_OK)
                 put(values, NAN);
@@ -140,10 +157,11 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
                 put(values, 0);
         }
 #pragma unroll 1
-        for (int64_t i = team.rank; status.kind != STATUS_OK && i < values; i += team.size)
+        for (int64_t i = team.rank; status.kind != STATUS_OK && desk.leads() && i < values;
+             i += team.size)
             put(i, NAN);
         rows.faults = Faults();
-        team.sync();
+        desk.sync();
     });
 }
 

@@ -1,4 +1,4 @@
-// Instances of the forward solve by the square root (team_forward.cuh) for each kind of team.
+// Instances of the forward solve by the square root (team_forward.cuh) for each kind of team but chunks.
 
 #include "team_forward.cuh"
 
@@ -8,4 +8,6 @@ __device__ void team_forward_root(const TeamPlan &plan, const TeamSolution &solu
     team_forward<KIND, true>(plan, solution);
 }
 
-TEAM_INSTANCES(forward_root, TeamSolution)
+TEAM_INSTANCE(forward_root, TeamSolution, WARP, warp)
+TEAM_INSTANCE(forward_root, TeamSolution, BLOCK, block)
+TEAM_INSTANCE(forward_root, TeamSolution, GLOBAL, global)

@@ -34,11 +34,11 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents)
             else
                 write(tangents.d_epsilon, results, system, value);
         };
-        if (team.rank == 0)
+        if (team.rank == 0 && desk.leads())
             put(values, 0);
         if (tangents.status[system].kind != STATUS_OK) {
 #pragma unroll 1
-            for (int64_t i = team.rank; i < values; i += team.size)
+            for (int64_t i = team.rank; desk.leads() && i < values; i += team.size)
                 put(i, 0);
             return;
         }
@@ -46,10 +46,10 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents)
         double *rhs = plan.tangent_rhs + desk.index * plan.unknowns;
         RefinedSolve<KIND> solve = bench.solve(system, direction);
         const int refinement = plan.problem.refinement;
-        tangent.start(system, plan.iterate + system * plan.unknowns);
         double *x = solve.substitution.x;
+        tangent.start(system, plan.iterate + system * plan.unknowns, desk.band().first, x);
 #pragma unroll 1
-        for (int t = 0; t < sizes.points; ++t) {
+        for (int t = desk.band().first; t < desk.band().visited(); ++t) {
 #pragma unroll 1
             for (int i = team.rank; i < p; i += team.size)
                 x[i] = 0;
@@ -62,14 +62,14 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents)
         const double slack = desk.sum(tangent.slack);
 #pragma unroll 1
         for (int step = 0; step <= refinement; ++step) {
-            team.sync();
+            desk.sync();
             if (step > 0)
-                solve.residual.start(system, direction, false);
+                solve.residual.start(system, direction, false, desk.band().first, x);
             solve.forward(step > 0, [&](int t, int i) {
                 return t == sizes.points ? slack : rhs[int64_t(t) * p + i];
             });
-            solve.substitution.backward(
-                solve.factor, solve.substituted, -1,
+            solve.backward(
+                -1,
                 [&](int t, int i, double value) {
                     const int64_t unknown = int64_t(t) * p + i;
                     if (step > 0)

@@ -223,6 +223,15 @@ fn the_suite_holds_with_a_system_a_thread() {
     );
 }
 
+/// Also for other than least squares on small blocks.
+#[test]
+fn the_suite_holds_with_chunks_of_teams() {
+    suite_holds_with(
+        "team-chunk",
+        ["team_forward_chunk", "team_adjoint_chunk", "team_tangent_chunk", "team_defects_chunk"],
+    );
+}
+
 /// Also for short systems.
 #[test]
 fn the_suite_holds_with_chunks_of_time() {

@@ -20,9 +20,7 @@ use crate::backend::cuda::team::parameters::{
 };
 use crate::backend::cuda::team::plan::Plan;
 use crate::error::Result;
-use crate::options::Options;
 use crate::real::Real;
-use crate::shape::ProblemShape;
 
 pub use variances::VariancesPath;
 
@@ -38,20 +36,11 @@ pub struct TeamPath<T> {
 }
 
 impl<T: Real> TeamPath<T> {
-    /// For problems of this shape.
+    /// For problems of the plan's shape.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error) if one system has more values than the kernels can count,
     /// [`Error::Device`](crate::Error) if the kernels cannot be loaded.
-    pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
-        Self::with_plan(device, Plan::new(shape, options, device.limits())?)
-    }
-
-    /// With a plan that was made already.
-    pub(in crate::backend::cuda) fn with_plan(
-        device: &Arc<CudaDevice>,
-        plan: Plan,
-    ) -> Result<Self> {
+    pub fn new(device: &Arc<CudaDevice>, plan: Plan) -> Result<Self> {
         let kernel = |module, operation| {
             device.kernel(module, &format!("team_{operation}_{}", plan.kind.name()))
         };
@@ -108,19 +97,21 @@ impl<T: Real> TeamPath<T> {
             factor_values: plan.factor_values() as i64,
             unknowns: plan.unknowns() as i64,
             team_bytes: team_bytes as i64,
+            separator_values: plan.separator_values() as i64,
             common_bytes: plan.common_bytes() as i64,
             team_threads: plan.team_threads as i32,
-            reserved: 0,
+            chunks: plan.chunks as i32,
             factor: at(layout.factor).cast(),
             iterate: at(layout.iterate).cast(),
             substituted: at(layout.substituted).cast(),
             direction: at(layout.direction).cast(),
             tangent_rhs: at(layout.tangent_rhs).cast(),
+            separators: at(layout.separators).cast(),
             memory: at(layout.memory),
         };
         let teams = systems.div_ceil(group);
         let shape = Configuration {
-            blocks: teams.div_ceil(plan.teams_of_block()) as u64,
+            blocks: teams.div_ceil(plan.systems_of_block()) as u64,
             threads: (plan.block_threads() as u32, 1),
             dynamic_shared: plan.dynamic_shared(team_bytes),
         };

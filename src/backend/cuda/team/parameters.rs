@@ -21,12 +21,14 @@ pub struct TeamPlan {
     pub unknowns: i64,
     /// Memory of a team.
     pub team_bytes: i64,
+    /// What the chunks of a system exchange.
+    pub separator_values: i64,
     /// Memory of a block, before that of its teams.
     pub common_bytes: i64,
     /// Threads of a team.
     pub team_threads: i32,
-    /// Zero.
-    pub reserved: i32,
+    /// C of a system; 1 where time is not cut.
+    pub chunks: i32,
     /// (B, factor values).
     pub factor: *mut f64,
     /// (B, unknowns).
@@ -37,6 +39,8 @@ pub struct TeamPlan {
     pub direction: *mut f64,
     /// (teams, unknowns).
     pub tangent_rhs: *mut f64,
+    /// (blocks, separator values), where time is cut.
+    pub separators: *mut f64,
     /// (teams, common and team bytes), if not in shared memory.
     pub memory: *mut c_void,
 }
@@ -133,8 +137,8 @@ mod tests {
     fn structures_are_those_of_the_kernels() {
         let expected = [
             layout!(TeamPlan:
-                problem, group, factor_values, unknowns, team_bytes, common_bytes, team_threads,
-                reserved, factor, iterate, substituted, direction, tangent_rhs, memory,
+                problem, group, factor_values, unknowns, team_bytes, separator_values, common_bytes,
+                team_threads, chunks, factor, iterate, substituted, direction, tangent_rhs, separators, memory,
             ),
             layout!(TeamSolution: values, epsilon, status),
             layout!(TeamAdjoint:

@@ -18,6 +18,9 @@ pub enum Kind {
     Block,
     /// A block; in the workspace, in global memory.
     Global,
+    /// Up to 32 threads of a warp with a chunk of the time points of their block's system; in
+    /// shared memory.
+    Chunk,
 }
 
 impl Kind {
@@ -27,6 +30,7 @@ impl Kind {
             Kind::Warp => "warp",
             Kind::Block => "block",
             Kind::Global => "global",
+            Kind::Chunk => "chunk",
         }
     }
 }
@@ -45,12 +49,34 @@ const MOST_PARTIAL_VALUES: usize = 1 << 25;
 const MOST_VALUES: usize = 1 << 30;
 /// Most rows that are eliminated at once, as in kernels/banded.cuh.
 const MOST_ROWS: usize = 4;
+/// Most threads of a block whose teams share a system: with 255 registers each.
+const MOST_THREADS: usize = 256;
+/// Least points of a chunk.
+const LEAST_POINTS: usize = 8;
+
+// What chunks cost, of a time point that is eliminated without: by counts of multiplications for one
+// state after another, P³ and more for each. A chunk's separator is P more columns of R (P³/2 to
+// substitute, P³/2 of the last block's share) and P² more of the border (P³/2): 1.5 more than the
+// 1.2 P³ of a point. A separator is coupled with the next by a full block: 2.5 P³, with an instruction
+// here and there. So 1 × 1000 × 3 × 1 (P = 6) in 16 chunks takes 2.2·63 + 2.5·15 = 176 points' time
+// instead of 1000, with Hermite rows (P = 9) in 8 chunks 2.2·125 + 2.5·7 = 293, and 1 × 1000 × 8 × 2
+// (P = 24) in the 8 chunks that fit the shared memory of an H100 as much.
+/// Time of a point of a chunk.
+const SPIKES: f64 = 2.2;
+/// Time of a separator.
+const FULL: f64 = 2.5;
+/// Warp schedulers of a multiprocessor.
+const SCHEDULERS: f64 = 4.0;
+/// Warps that a scheduler serves as fast as one: its operations in double precision and reads of shared
+/// memory depend on each other, and take some ten clocks.
+const HIDDEN: f64 = 4.0;
 /// Alignment of the parts of the workspace.
 const ALIGNMENT: usize = 256;
 
 /// Sizes, and how they are dealt out.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
+    batch: usize,
     points: usize,
     states: usize,
     derivatives: usize,
@@ -76,10 +102,60 @@ pub struct Plan {
     pub team_threads: usize,
     /// Warps of a block, if teams are within a warp.
     warps: usize,
-    /// Consecutive systems whose gradients of shared inputs one team adds up.
+    /// C: chunks of the time points, if a system is shared out; else 1.
+    pub chunks: usize,
+    /// Consecutive systems whose gradients of shared inputs one team adds up, or one block where the
+    /// teams share a system.
     pub group: usize,
     /// Whether solves are followed by variances, instead of derivatives.
     for_variances: bool,
+}
+
+/// A block-banded matrix with a border: as in `kernels/banded.cuh`.
+#[derive(Clone, Copy, Debug)]
+struct Band {
+    /// P.
+    block: usize,
+    /// Q.
+    derivatives: usize,
+    /// w.
+    bandwidth: usize,
+    /// c.
+    border: usize,
+}
+
+impl Band {
+    /// Stored places of a row of the factor.
+    fn stored(&self) -> usize {
+        self.bandwidth * self.block + self.derivatives + self.border
+    }
+
+    /// Places of a row of the window.
+    fn width(&self) -> usize {
+        self.stored() + 1
+    }
+
+    /// Of a block row in the factor: rows are odd, and it begins at a multiple of 16 bytes.
+    fn block_values(&self) -> usize {
+        self.block.saturating_mul(self.stored() | 1).next_multiple_of(2)
+    }
+
+    /// Of the window; substitution has two block rows of the factor in its place.
+    fn window_values(&self) -> usize {
+        let rows = (self.bandwidth + 1) * self.block;
+        rows.saturating_mul(self.width() | 1).max(self.block_values().saturating_mul(2))
+    }
+
+    fn elimination_bytes(&self) -> usize {
+        let (p, c) = (self.block, self.border);
+        doubles([self.window_values(), p, p, p, MOST_ROWS * MOST_ROWS, c * (c + 1), c])
+    }
+
+    /// With substitution.
+    fn bytes(&self) -> usize {
+        let (p, w) = (self.block, self.bandwidth);
+        self.elimination_bytes() + doubles([p, 2 * (w + 1) * p, 2 * self.border, w * p])
+    }
 }
 
 /// Offsets of the parts of a workspace.
@@ -95,6 +171,8 @@ pub struct Workspace {
     pub direction: usize,
     /// (teams, unknowns), f64.
     pub tangent_rhs: usize,
+    /// (systems, what the chunks exchange), f64.
+    pub separators: usize,
     /// (teams, bytes of a block), if not in shared memory.
     pub memory: usize,
     /// All of it.
@@ -152,6 +230,7 @@ impl Plan {
             .saturating_add(4);
         let groups = (MOST_PARTIAL_VALUES / partial).clamp(1, MOST_GROUPS);
         let mut plan = Plan {
+            batch: shape.batch,
             points: shape.points,
             states: k,
             derivatives: shape.derivatives(),
@@ -171,6 +250,7 @@ impl Plan {
             kind: Kind::Warp,
             team_threads: 32,
             warps: 1,
+            chunks: 1,
             group: shape.batch.div_ceil(groups),
             for_variances,
         };
@@ -181,7 +261,7 @@ impl Plan {
             plan.stacked_rows = e + k * of_state;
         }
         for (what, values) in [
-            ("the rows of a time point", plan.window_values()),
+            ("the rows of a time point", plan.band().window_values()),
             ("the rows on their way into the square root", plan.stack_values()),
             ("the border", plan.border * (plan.border + 1)),
         ] {
@@ -193,7 +273,7 @@ impl Plan {
 
     /// Teams as wide as a row of the window while that fits a warp, blocks beyond.
     fn choose(&mut self, batch: usize, limits: &Limits) {
-        let width = self.width();
+        let width = self.band().width();
         if width <= 32 {
             // As many teams to a warp as it has room for.
             self.team_threads = 32 / (32 / width.max(8));
@@ -217,6 +297,53 @@ impl Plan {
         }
     }
 
+    /// The same with the time points in chunks, as many as take the least time by [`Self::time`];
+    /// `None` where there are none: chunks are for Cholesky's method, teams of a warp, and at least two
+    /// chunks of [`LEAST_POINTS`].
+    pub fn chunked(&self, limits: &Limits) -> Option<Self> {
+        if self.square_root() {
+            return None;
+        }
+        (2..=self.blocks() / LEAST_POINTS)
+            .map_while(|chunks| self.with_chunks(chunks, limits))
+            .min_by(|one, other| one.time(limits).total_cmp(&other.time(limits)))
+    }
+
+    /// With so many chunks, if a block has room for them.
+    pub fn with_chunks(&self, chunks: usize, limits: &Limits) -> Option<Self> {
+        let mut plan = Plan { kind: Kind::Chunk, chunks, ..*self };
+        plan.team_threads = plan.band().width().next_power_of_two().clamp(8, 32);
+        let fits = chunks * plan.team_threads <= MOST_THREADS
+            && plan.dynamic_shared(plan.most_team_bytes()) <= limits.shared_memory;
+        fits.then_some(plan)
+    }
+
+    /// Teams, or teams with chunks of the time points where these take less time.
+    pub fn best(shape: &ProblemShape, options: &Options, limits: &Limits) -> Result<Self> {
+        let whole = Self::new(shape, options, limits)?;
+        let chunked = whole.chunked(limits);
+        Ok(chunked.filter(|plan| plan.time(limits) < whole.time(limits)).unwrap_or(whole))
+    }
+
+    /// Time of a solve, in the time of a warp for a time point of its system.
+    pub fn time(&self, limits: &Limits) -> f64 {
+        // Warps that a scheduler has to serve; four of them it serves as fast as one.
+        let multiprocessors = limits.multiprocessors as f64;
+        let blocks = self.batch.div_ceil(self.systems_of_block());
+        let of_multiprocessor = (blocks as f64 / multiprocessors).max(1.0);
+        let stretch = |warps: f64| (of_multiprocessor * warps / (SCHEDULERS * HIDDEN)).max(1.0);
+        let warps = self.block_threads() as f64 / 32.0;
+        // Warps share the work of a point in a block that is one team.
+        let sharing = if self.kind == Kind::Warp || self.chunks > 1 { 1.0 } else { warps };
+        let points = self.blocks() as f64;
+        if self.chunks == 1 {
+            return stretch(warps) * points / sharing;
+        }
+        let chunks = self.chunks as f64;
+        let longest = (points / chunks).ceil();
+        stretch(warps) * SPIKES * longest + stretch(1.0) * FULL * (chunks - 1.0)
+    }
+
     /// Whether the rows are factorised themselves.
     pub fn square_root(&self) -> bool {
         self.stacked_rows > 0
@@ -237,25 +364,35 @@ impl Plan {
         if self.closing > 0 { self.points - 1 } else { self.points }
     }
 
-    /// Stored places of a row of the factor.
-    fn stored(&self) -> usize {
-        self.bandwidth() * self.block() + self.derivatives + self.border
+    /// What a team eliminates.
+    fn band(&self) -> Band {
+        Band {
+            block: self.block(),
+            derivatives: self.derivatives,
+            bandwidth: self.bandwidth(),
+            border: self.border + if self.chunks > 1 { self.separator() } else { 0 },
+        }
     }
 
-    /// Places of a row of the window.
-    fn width(&self) -> usize {
-        self.stored() + 1
+    /// S: unknowns of a separator.
+    fn separator(&self) -> usize {
+        self.bandwidth() * self.block()
     }
 
-    /// Of a block row in the factor: rows are odd, and it begins at a multiple of 16 bytes.
-    fn block_values(&self) -> usize {
-        self.block().saturating_mul(self.stored() | 1).next_multiple_of(2)
+    /// The system of the separators.
+    fn separators(&self) -> Band {
+        let s = self.separator();
+        Band { block: s, derivatives: s, bandwidth: 1, border: self.border }
     }
 
-    /// Of the window; substitution has two block rows of the factor in its place.
-    fn window_values(&self) -> usize {
-        let rows = (self.bandwidth() + 1) * self.block();
-        rows.saturating_mul(self.width() | 1).max(self.block_values().saturating_mul(2))
+    /// What the chunks of a system exchange: as in `kernels/separators.cuh`.
+    pub fn separator_values(&self) -> usize {
+        if self.chunks == 1 {
+            return 0;
+        }
+        let (s, c) = (self.separator(), self.border);
+        let record = s * (2 * s + c + 1) + (s + c) * (s + c + 1) + s + c;
+        self.chunks * record + 3 * ((self.chunks - 1) * s + c)
     }
 
     /// Of the rows on their way into the square root, and what belongs to them; 0 for Cholesky.
@@ -279,22 +416,30 @@ impl Plan {
 
     /// Of one system.
     pub fn factor_values(&self) -> usize {
-        let values = self.blocks() * self.block_values() + self.border * self.border;
-        values.next_multiple_of(2)
+        let of_separators = (self.chunks - 1) * self.separators().block_values();
+        let values = self.blocks() * self.band().block_values() + of_separators;
+        (values + self.border * self.border).next_multiple_of(2)
     }
 
     /// Teams that a block has room for.
     pub fn teams_of_block(&self) -> usize {
         match self.kind {
             Kind::Warp => self.warps * (32 / self.team_threads),
+            Kind::Chunk => self.chunks,
             Kind::Block | Kind::Global => 1,
         }
+    }
+
+    /// Systems that a block works on at once.
+    pub fn systems_of_block(&self) -> usize {
+        if self.chunks > 1 { 1 } else { self.teams_of_block() }
     }
 
     /// Threads of a block.
     pub fn block_threads(&self) -> usize {
         match self.kind {
             Kind::Warp => 32 * self.warps,
+            Kind::Chunk => self.team_threads * self.chunks,
             Kind::Block | Kind::Global => self.team_threads,
         }
     }
@@ -302,7 +447,9 @@ impl Plan {
     /// Shared memory of a block whose teams have so many bytes.
     pub fn dynamic_shared(&self, team_bytes: usize) -> usize {
         match self.kind {
-            Kind::Warp | Kind::Block => self.common_bytes() + self.teams_of_block() * team_bytes,
+            Kind::Warp | Kind::Block | Kind::Chunk => {
+                self.common_bytes() + self.teams_of_block() * team_bytes
+            }
             Kind::Global => 0,
         }
     }
@@ -313,7 +460,8 @@ impl Plan {
             let columns = if rows > 0 { points * self.derivatives } else { 0 };
             doubles([rows * columns, columns * columns, columns])
         };
-        (table(self.pair_rows, 2) + table(self.triple_rows, 3)).next_multiple_of(16)
+        let shares = if self.chunks > 1 { 2 * self.chunks } else { 0 };
+        table(self.pair_rows, 2) + table(self.triple_rows, 3) + array(shares)
     }
 
     /// Notes and rows: what the memory of a team begins with.
@@ -324,14 +472,10 @@ impl Plan {
         doubles([2 * self.team_threads, 2 * powers, triple, self.step_states]) + doubles(values)
     }
 
-    fn banded_bytes(&self) -> usize {
-        let (p, c) = (self.block(), self.border);
-        doubles([self.window_values(), p, p, p, MOST_ROWS * MOST_ROWS, c * (c + 1), c])
-    }
-
-    fn substitution_bytes(&self) -> usize {
-        let (p, w) = (self.block(), self.bandwidth());
-        doubles([p, 2 * (w + 1) * p, 2 * self.border, w * p])
+    /// For elimination and substitution.
+    fn solve_bytes(&self) -> usize {
+        let separators = if self.chunks > 1 { self.separators().bytes() } else { 0 };
+        self.band().bytes().max(separators)
     }
 
     fn residual_bytes(&self) -> usize {
@@ -342,7 +486,7 @@ impl Plan {
 
     /// A stride between teams at which their lanes fall into different banks.
     fn spread(&self, bytes: usize) -> usize {
-        if self.kind != Kind::Warp {
+        if !matches!(self.kind, Kind::Warp | Kind::Chunk) {
             return bytes;
         }
         // 128 bytes are all banks once.
@@ -364,6 +508,7 @@ impl Plan {
             k * self.triple_rows,
             e + self.initial,
             self.step_states,
+            self.step_states,
             over_time(self.coefficient_points, self.coefficients),
             over_time(self.rhs_points, e),
             over_time(self.step_points, self.step_states),
@@ -379,19 +524,14 @@ impl Plan {
 
     /// Memory of a team, if `others` take turns in what solves leave.
     fn team_bytes(&self, others: usize) -> usize {
-        self.spread(
-            self.rows_bytes()
-                + self.banded_bytes()
-                + self.substitution_bytes()
-                + self.residual_bytes().max(others),
-        )
+        self.spread(self.rows_bytes() + self.solve_bytes() + self.residual_bytes().max(others))
     }
 
     /// Memory of a team, of the forward kernels: the stack of the square root has its turn
     /// before substitution and residual.
     pub fn forward_bytes(&self) -> usize {
         let stack = array(self.stack_values());
-        let eliminating = self.rows_bytes() + self.banded_bytes() + stack;
+        let eliminating = self.rows_bytes() + self.band().elimination_bytes() + stack;
         self.team_bytes(0).max(self.spread(eliminating))
     }
 
@@ -439,7 +579,7 @@ impl Plan {
         };
         let memory = match self.kind {
             Kind::Global => self.common_bytes() + self.most_team_bytes(),
-            Kind::Warp | Kind::Block => 0,
+            Kind::Warp | Kind::Block | Kind::Chunk => 0,
         };
         Workspace {
             factor: part(self.factor_values(), 8),
@@ -447,6 +587,7 @@ impl Plan {
             substituted: part(self.unknowns(), 8),
             direction: part(self.unknowns(), 8),
             tangent_rhs: part(self.unknowns(), 8),
+            separators: part(self.separator_values(), 8),
             memory: part(memory, 1),
             bytes,
         }
@@ -485,6 +626,18 @@ fn check_count(argument: &str, what: &str, values: usize) -> Result<()> {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.chunks > 1 {
+            return write!(
+                f,
+                "team of {} threads a chunk, {} chunks of up to {} points a system, P = {}, border \
+                 {}, working in shared memory",
+                self.team_threads,
+                self.chunks,
+                self.blocks().div_ceil(self.chunks),
+                self.block(),
+                self.border,
+            );
+        }
         let place = if self.kind == Kind::Global { "global" } else { "shared" };
         write!(
             f,

@@ -39,7 +39,7 @@ fn agree<T: Real>(
     let problem = case.problem();
     let plan = Plan::new(problem.shape(), &options, &limits).unwrap();
     assert_eq!(plan.kind, kind, "{plan}");
-    let path = TeamPath::with_plan(&device, plan).unwrap();
+    let path = TeamPath::new(&device, plan).unwrap();
     let engine = Engine::with_path(&device, problem.shape(), &options, Box::new(path)).unwrap();
     compare(engine, &case, tolerance, &format!("{plan}, {options:?}"));
 }
@@ -68,6 +68,57 @@ fn every_kind_of_team_agrees_with_the_processor() {
             }
         }
     }
+}
+
+/// Compares what so many chunks compute with the processor.
+fn chunks_agree<T: Real>(sizes: Sizes, options: Options, chunks: usize, tolerance: f64) {
+    let device = testing::device();
+    let case = Case::<T>::new(sizes, options, 23);
+    let problem = case.problem();
+    let plan = Plan::new(problem.shape(), &options, device.limits()).unwrap();
+    let plan = plan.with_chunks(chunks, device.limits()).unwrap();
+    let path = TeamPath::new(&device, plan).unwrap();
+    let engine = Engine::with_path(&device, problem.shape(), &options, Box::new(path)).unwrap();
+    compare(engine, &case, tolerance, &format!("{plan}, {sizes:?}, {options:?}"));
+}
+
+#[test]
+fn chunks_of_time_agree_with_the_processor() {
+    let slack = Formulation::SharedSlack { gamma: 0.3, alpha: 0.4 };
+    for smoothness in Smoothness::ALL {
+        for (periodic, formulation) in
+            [(false, Formulation::LeastSquares), (true, slack), (true, Formulation::LeastSquares)]
+        {
+            // Random systems of this length are ill-conditioned: a second refinement takes the rounding
+            // off, and leaves what is wrong.
+            let refinement = Some(2);
+            let options =
+                Options { smoothness, periodic, formulation, refinement, ..Options::default() };
+            for (batch, points, states, order, shared, chunks) in
+                [(1, 37, 1, 1, 0, 4), (3, 41, 2, 2, 0xff, 4), (2, 70, 3, 1, 1 << 5, 8)]
+            {
+                let sizes = Sizes {
+                    batch,
+                    points,
+                    states,
+                    order,
+                    equations: states,
+                    initial: (1, order),
+                    shared,
+                    ..SIZES
+                };
+                chunks_agree::<f64>(sizes, options, chunks, 1e-10);
+            }
+        }
+    }
+    // Larger blocks; more initial values and more derivatives than usual; single precision.
+    let hermite = Options { smoothness: Smoothness::Hermite, ..Options::default() };
+    let extended =
+        Sizes { points: 50, states: 3, extra: 1, equations: 3, initial: (9, 2), ..SIZES };
+    chunks_agree::<f64>(extended, hermite, 3, 1e-10);
+    chunks_agree::<f32>(extended, hermite, 4, 1e-5);
+    let wide = Sizes { points: 40, states: 10, equations: 10, initial: (2, 2), ..SIZES };
+    chunks_agree::<f64>(wide, Options::default(), 2, 1e-10);
 }
 
 #[test]
@@ -127,7 +178,10 @@ fn gradients_that_are_not_wanted_leave_the_others_as_they_are() {
         let sizes = Sizes { batch: 70, shared, ..SIZES };
         let case = Case::<f64>::new(sizes, Options::default(), 5);
         let shape = case.problem().shape().clone();
-        let team = || Box::new(TeamPath::new(&device, &shape, &case.options).unwrap());
+        let team = || {
+            let plan = Plan::new(&shape, &case.options, device.limits()).unwrap();
+            Box::new(TeamPath::new(&device, plan).unwrap())
+        };
         let by_threads = || {
             let plan = thread::plan::Plan::new(&shape, &case.options).unwrap();
             Box::new(thread::ThreadPath::new(&device, plan).unwrap())

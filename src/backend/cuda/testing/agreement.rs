@@ -35,7 +35,7 @@ pub struct Case<T> {
 }
 
 /// Sizes of a case.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     pub batch: usize,
     pub points: usize,

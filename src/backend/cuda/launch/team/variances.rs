@@ -34,7 +34,7 @@ impl<T: Real> VariancesPath<T> {
         device: &Arc<CudaDevice>,
         plan: Plan,
     ) -> Result<Self> {
-        let path = TeamPath::with_plan(device, plan)?;
+        let path = TeamPath::new(device, plan)?;
         let name = format!("team_variances_{}", plan.kind.name());
         Ok(VariancesPath { path, kernel: device.kernel("team_variances", &name)? })
     }
