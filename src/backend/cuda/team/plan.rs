@@ -51,7 +51,7 @@ const MOST_VALUES: usize = 1 << 30;
 const MOST_ROWS: usize = 4;
 /// Most threads of a block whose teams share a system: with 255 registers each.
 const MOST_THREADS: usize = 256;
-/// Least points of a chunk.
+/// Least points of a chunk: what is more than two of them, and their separator, is the gain.
 const LEAST_POINTS: usize = 8;
 
 // What chunks cost, of a time point that is eliminated without: by counts of multiplications for one
@@ -304,16 +304,17 @@ impl Plan {
         if self.square_root() {
             return None;
         }
-        (2..=self.blocks() / LEAST_POINTS)
+        (2..)
             .map_while(|chunks| self.with_chunks(chunks, limits))
             .min_by(|one, other| one.time(limits).total_cmp(&other.time(limits)))
     }
 
-    /// With so many chunks, if a block has room for them.
+    /// With so many chunks, if the points suffice and a block has room for them.
     pub fn with_chunks(&self, chunks: usize, limits: &Limits) -> Option<Self> {
         let mut plan = Plan { kind: Kind::Chunk, chunks, ..*self };
         plan.team_threads = plan.band().width().next_power_of_two().clamp(8, 32);
-        let fits = chunks * plan.team_threads <= MOST_THREADS
+        let fits = chunks <= self.blocks() / LEAST_POINTS
+            && chunks * plan.team_threads <= MOST_THREADS
             && plan.dynamic_shared(plan.most_team_bytes()) <= limits.shared_memory;
         fits.then_some(plan)
     }
