@@ -23,12 +23,7 @@
 #ifndef MECHANISTIC_BANDED_CUH
 #define MECHANISTIC_BANDED_CUH
 
-#include <cfloat>
-
 #include "rows.cuh"
-
-// Uncertainty of the weakest pivot, relative to it, from which on the matrix counts as singular.
-constexpr double MOST_UNCERTAINTY = 1.0 / 16.0;
 
 // Most rows of a group that are eliminated at once.
 constexpr int MOST_ROWS = 4;
@@ -56,46 +51,6 @@ struct Places {
     // Values of a block row of the factor: it begins at a multiple of 16 bytes.
     __device__ int block_values(int block) const { return (block * kept + 1) / 2 * 2; }
 };
-
-// Whether a pivot is positive and has all its digits.
-__device__ inline bool sound(double pivot)
-{
-    return pivot >= DBL_MIN && isfinite(pivot);
-}
-
-// The pivot that elimination has reduced most relative to the diagonal of M, and the first that is
-// not positive.
-struct Pivots {
-    double weakest = INFINITY;
-    int weakest_unknown = INT_MAX;
-    int lost_unknown = INT_MAX;
-
-    __device__ void judge(double pivot, double whole, int unknown)
-    {
-        if (!sound(pivot))
-            lost_unknown = min(lost_unknown, unknown);
-        const double ratio = pivot / whole;
-        if (ratio < weakest) {
-            weakest = ratio;
-            weakest_unknown = unknown;
-        }
-    }
-    __device__ void merge(const Pivots &other)
-    {
-        lost_unknown = min(lost_unknown, other.lost_unknown);
-        if (other.weakest < weakest ||
-            (other.weakest == weakest && other.weakest_unknown < weakest_unknown)) {
-            weakest = other.weakest;
-            weakest_unknown = other.weakest_unknown;
-        }
-    }
-};
-
-// 1/√pivot, of one instead of a pivot that is not sound, so that the system runs on harmlessly.
-__device__ inline double reciprocal_root(double pivot)
-{
-    return 1.0 / sqrt(sound(pivot) ? pivot : 1.0);
-}
 
 template <Kind KIND>
 struct Banded {

@@ -8,10 +8,9 @@
 #ifndef MECHANISTIC_ROWS_CUH
 #define MECHANISTIC_ROWS_CUH
 
-#include <climits>
-
 #include "storage.cuh"
 #include "team.cuh"
+#include "verdict.cuh"
 
 // Sizes that follow from those of the problem.
 struct Sizes {
@@ -125,12 +124,6 @@ struct SharedTable {
     }
 };
 
-// What is wrong with the inputs of a system: bit i for input i, and the first bad step.
-struct Faults {
-    unsigned inputs = 0;
-    int step = INT_MAX;
-};
-
 // The rows of one system, at the points that the team visits one after another.
 template <Kind KIND>
 struct Rows {
@@ -204,19 +197,19 @@ struct Rows {
             const int64_t offset = system * p.coefficients.system + t * p.coefficients.time;
 #pragma unroll 1
             for (int i = team.rank; i < p.equations * sizes.equation_columns; i += team.size)
-                coefficients[i] = checked(p.coefficients, offset + i, 1);
+                coefficients[i] = checked(p.coefficients, offset + i, Faults::COEFFICIENTS);
         }
         if (first || p.rhs.time) {
             const int64_t offset = system * p.rhs.system + t * p.rhs.time;
 #pragma unroll 1
             for (int i = team.rank; i < p.equations; i += team.size)
-                rhs[i] = checked(p.rhs, offset + i, 2);
+                rhs[i] = checked(p.rhs, offset + i, Faults::RHS);
         }
         if (t < p.initial_points) {
             const int64_t offset = system * p.initial_values.system + t * p.initial_values.time;
 #pragma unroll 1
             for (int i = team.rank; i < p.states * p.initial_derivatives; i += team.size)
-                initial[i] = checked(p.initial_values, offset + i, 4);
+                initial[i] = checked(p.initial_values, offset + i, Faults::INITIAL_VALUES);
         }
         const int powers = sizes.step_states * sizes.derivatives;
 #pragma unroll 1
@@ -249,7 +242,7 @@ struct Rows {
     {
         const Input &steps = problem.steps;
         const int64_t index = system * steps.system + t * steps.time + int64_t(state) * steps.state;
-        const double step = checked(steps, index, 8);
+        const double step = checked(steps, index, Faults::STEPS);
         if (step <= 0)
             faults.step = min(faults.step, steps.time ? t : 0);
         return step;
@@ -423,8 +416,7 @@ struct Rows {
     __device__ double checked(const Input &input, int64_t index, unsigned bit)
     {
         const double value = read<double>(input.data, input.storage, index);
-        if (!isfinite(value))
-            faults.inputs |= bit;
+        faults.check(value, bit);
         return value;
     }
 };

@@ -159,7 +159,7 @@ struct RowStack {
     __device__ double scale(int exponent, int unknown) const
     {
         const int derivative = unknown - sizes.by_derivatives.multiple(unknown);
-        return power_of_two<double>(exponent * derivative);
+        return power_of_two(exponent * derivative);
     }
 
     // Block t comes into the window, with rows of zeros.
@@ -241,7 +241,7 @@ struct RowStack {
         const Head head = this->head(t, h);
         const bool absent = h < in_blocks && t + head.ahead >= sizes.blocks;
         const double entry = absent ? 0.0 : stack[row * pitch + h];
-        const Rotation<double> rotation(head.values[head.diagonal], entry);
+        const Rotation rotation(head.values[head.diagonal], entry);
         cosines[row] = rotation.c;
         sines[row] = rotation.s;
     }

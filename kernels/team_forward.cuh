@@ -9,33 +9,18 @@
 // In chunk kernels the teams of a block share a system (separators.cuh): each of these sweeps is one over
 // the chunks, all at once, with one over the separators after it, or before it on the way back.
 //
-// Block: plan.chunks teams of plan.team_threads (8, 16 or 32) in chunk kernels, in warp kernels 1 to WARP_BLOCK/32 warps of ⌊32/plan.team_threads⌋ teams each, in the others
-// one team of plan.team_threads. Grid: as many blocks as there are teams for, one for every plan.group
-// systems. Dynamic shared memory: plan.common_bytes, and plan.team_bytes for every team of the block;
-// in global kernels none, that much for every block lies at plan.memory. In and out do not overlap;
-// the result does not depend on grid or block.
+// Block: in chunk kernels plan.chunks teams of plan.team_threads (8, 16 or 32), in warp kernels 1 to
+// WARP_BLOCK/32 warps of ⌊32/plan.team_threads⌋ teams each, in the others one team of
+// plan.team_threads. Grid: as many blocks as there are teams for (in chunk kernels, as there are groups),
+// a team for every plan.group systems. Dynamic shared memory: plan.common_bytes, and plan.team_bytes for
+// every team of the block; in global kernels none, that much for every block lies at plan.memory. In and
+// out do not overlap; the result does not depend on the grid.
 
 #ifndef MECHANISTIC_TEAM_FORWARD_CUH
 #define MECHANISTIC_TEAM_FORWARD_CUH
 
 #include "square_root.cuh"
 #include "team_solve.cuh"
-
-// How the system ended.
-__device__ Status verdict(const Faults &faults, const Pivots &pivots, bool certain,
-                          bool overflow, int block)
-{
-    if (faults.inputs)
-        return {STATUS_NON_FINITE_INPUT, __ffs(int(faults.inputs)) - 1, 0};
-    if (faults.step != INT_MAX)
-        return {STATUS_INVALID_STEP, faults.step, 0};
-    const bool lost = pivots.lost_unknown != INT_MAX;
-    if (lost || !certain) {
-        const int unknown = lost ? pivots.lost_unknown : pivots.weakest_unknown;
-        return {STATUS_BREAKDOWN, unknown / block, unknown % block};
-    }
-    return {overflow ? STATUS_OVERFLOW : STATUS_OK, 0, 0};
-}
 
 // FROM_ROWS: by the square root of square_root.cuh instead of Cholesky.
 template <Kind KIND, bool FROM_ROWS = false>
@@ -99,10 +84,8 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
                 banded.eliminate_border(rows, solve.factor, solve.substituted);
             }
         }
-        Pivots pivots = desk.gather(
-            banded.judged, [](Pivots &all, const Pivots &other) { all.merge(other); });
-        if (pivots.weakest_unknown == INT_MAX)
-            pivots.weakest_unknown = 0;
+        auto merge = [](auto &all, const auto &other) { all.merge(other); };
+        const Pivots pivots = desk.gather(banded.judged, merge);
         bool overflow = false;
         const int refinement = plan.problem.refinement;
         // Takes an unknown, the slack at N·P, once it is final.
@@ -140,15 +123,10 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
         }
         squares = desk.sum(squares);
 
-        // Written so that a NaN is uncertain too.
-        const bool certain =
-            DBL_EPSILON * (FROM_ROWS ? sqrt(squares) : squares) < MOST_UNCERTAINTY;
-        const Faults faults = desk.gather(rows.faults, [](Faults &all, const Faults &other) {
-            all.inputs |= other.inputs;
-            all.step = min(all.step, other.step);
-        });
+        const bool determined = certain(FROM_ROWS ? sqrt(squares) : squares);
+        const Faults faults = desk.gather(rows.faults, merge);
         overflow = desk.sum(overflow) != 0;
-        const Status status = verdict(faults, pivots, certain, overflow, p);
+        const Status status = verdict(faults, pivots, determined, overflow, p);
         if (team.rank == 0 && desk.leads()) {
             solution.status[system] = status;
             if (status.kind != STATUS_OK)

@@ -22,6 +22,12 @@ struct Faults {
     {
         inputs |= isfinite(value) ? 0 : input;
     }
+    // What another thread has found.
+    __device__ void merge(const Faults &other)
+    {
+        inputs |= other.inputs;
+        step = min(step, other.step);
+    }
 };
 
 // Whether a pivot is positive and has all its digits.
@@ -45,12 +51,22 @@ struct Pivots {
 
     __device__ void judge(double pivot, double whole, int unknown)
     {
-        if (!sound(pivot) && lost_unknown == INT_MAX)
-            lost_unknown = unknown;
+        if (!sound(pivot))
+            lost_unknown = min(lost_unknown, unknown);
         const double ratio = pivot / whole;
         if (ratio < weakest) {
             weakest = ratio;
             weakest_unknown = unknown;
+        }
+    }
+    // Those that another thread has judged.
+    __device__ void merge(const Pivots &other)
+    {
+        lost_unknown = min(lost_unknown, other.lost_unknown);
+        if (other.weakest < weakest ||
+            (other.weakest == weakest && other.weakest_unknown < weakest_unknown)) {
+            weakest = other.weakest;
+            weakest_unknown = other.weakest_unknown;
         }
     }
 };
