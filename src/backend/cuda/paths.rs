@@ -50,7 +50,7 @@ pub fn choose<T: Real>(
         (Some(plan), "") if plan.chunks.is_none() => {
             match TeamPlan::new(shape, options, limits)?.chunked(limits) {
                 // A system a thread takes at least as long as its points one after another.
-                Some(chunked) if chunked.time(limits) < shape.points as f64 => team(chunked),
+                Some(chunked) if chunked.pays(shape.points as f64, limits) => team(chunked),
                 _ => Ok(Box::new(ThreadPath::new(device, plan)?)),
             }
         }

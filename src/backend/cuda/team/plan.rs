@@ -65,6 +65,8 @@ const LEAST_POINTS: usize = 8;
 const SPIKES: f64 = 2.2;
 /// Time of a separator.
 const FULL: f64 = 2.5;
+/// How many times as fast chunks must be by this model.
+const PROMISE: f64 = 2.0;
 /// Warp schedulers of a multiprocessor.
 const SCHEDULERS: f64 = 4.0;
 /// Warps that a scheduler serves as fast as one: its operations in double precision and reads of shared
@@ -323,7 +325,14 @@ impl Plan {
     pub fn best(shape: &ProblemShape, options: &Options, limits: &Limits) -> Result<Self> {
         let whole = Self::new(shape, options, limits)?;
         let chunked = whole.chunked(limits);
-        Ok(chunked.filter(|plan| plan.time(limits) < whole.time(limits)).unwrap_or(whole))
+        let time = whole.time(limits);
+        Ok(chunked.filter(|plan| plan.pays(time, limits)).unwrap_or(whole))
+    }
+
+    /// Whether these chunks promise to be worth more arithmetic and memory traffic than a solve that
+    /// takes `whole`: not if they save little, which the model is too rough to tell.
+    pub fn pays(&self, whole: f64, limits: &Limits) -> bool {
+        PROMISE * self.time(limits) < whole
     }
 
     /// Time of a solve, in the time of a warp for a time point of its system.
