@@ -73,16 +73,22 @@ fn every_operation_may_fail_once() {
     let device = Device::cuda(0).unwrap();
     let tape_modules = every_module_fails_once(&simulator, || Cuda::on(&gpu).map(drop));
     assert!(tape_modules >= 5, "only {tape_modules} modules of the tape failed");
-    for path in ["team", "thread", "chunk"] {
+    // (path, how its plan begins, systems, points: chunks of teams take eight at least)
+    for (path, name, batch, points) in [
+        ("team", "team", 40, 4),
+        ("thread", "thread", 40, 4),
+        ("chunk", "chunk", 40, 4),
+        ("team-chunk", "team of 8 threads a chunk, 2 chunks", 2, 16),
+    ] {
         // Shared coefficients (bit 0), and more systems than a block has: there are partial sums to
         // add up.
-        let case = Case::new(40, 4, 1, 2, 1, (1, 2), 1, Options::default(), 3);
+        let case = Case::new(batch, points, 1, 2, 1, (1, 2), 1, Options::default(), 3);
         // SAFETY: nothing else in this process reads the environment from another thread.
         unsafe { std::env::set_var("MECHANISTIC_CUDA_PATH", path) };
         let modules = every_module_fails_once(&simulator, || step(&device, &case).map(drop));
         assert!(modules >= 1, "no module of the path {path} failed");
         let plan = Solver::<f64>::on(&device, case.problem().shape(), &case.options).unwrap();
-        assert!(plan.plan().path.starts_with(path), "{}", plan.plan());
+        assert!(plan.plan().path.starts_with(name), "{}", plan.plan());
         drop(plan);
         every_operation_fails_once(&simulator, &gpu, &case);
     }
