@@ -80,7 +80,7 @@ struct Gradient {
         if (!target.data)
             return;
         if (input.system == 0 && add)
-            value += read<double>(target.data, results, target.first + index);
+            value += read(target.data, results, target.first + index);
         write(target.data, results, target.first + index, value);
     }
 

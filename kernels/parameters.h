@@ -69,7 +69,7 @@ typedef struct {
     int32_t periodic;              // whether z[0,k,j] = z[N-1,k,j], j < Q - 1
     int32_t slack;                 // whether epsilon stands in every smoothness row
     int32_t balanced;     // whether equation rows are scaled by l^(Qc-1), initial rows by l^j
-    int32_t results;      // Storage of solutions, cotangents and gradients: single or double
+    int32_t results;      // Storage of all results and of cotangents: single or double
     int32_t refinement;   // steps with the residual beta - A z
     int32_t reserved;
     double slack_cost;  // gamma·alpha

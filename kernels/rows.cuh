@@ -415,7 +415,7 @@ struct Rows {
     // An input, whose bit is set among the faults if it is not finite.
     __device__ double checked(const Input &input, int64_t index, unsigned bit)
     {
-        const double value = read<double>(input.data, input.storage, index);
+        const double value = read(input.data, input.storage, index);
         faults.check(value, bit);
         return value;
     }

@@ -5,34 +5,21 @@
 
 #include "parameters.h"
 
-// How values of type Real are stored.
-template <class Real>
-constexpr int STORAGE_OF = sizeof(Real) == 8 ? STORAGE_F64 : STORAGE_F32;
-
 // Value `index` of an array of the given storage.
-template <class Real>
-__device__ inline Real read(const void *data, int storage, int64_t index)
+__device__ inline double read(const void *data, int storage, int64_t index)
 {
-    if (storage == STORAGE_OF<Real>)
-        return static_cast<const Real *>(data)[index];
     if (storage == STORAGE_F64)
-        return Real(static_cast<const double *>(data)[index]);
+        return static_cast<const double *>(data)[index];
     if (storage == STORAGE_F32)
-        return Real(static_cast<const float *>(data)[index]);
+        return static_cast<const float *>(data)[index];
     const unsigned short bits = static_cast<const unsigned short *>(data)[index];
     float value = __uint_as_float(unsigned(bits) << 16);
     if (storage == STORAGE_F16)
         asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
-    return Real(value);
+    return value;
 }
 
-// A result as it is stored in single or double precision.
-__device__ inline double rounded(int storage, double value)
-{
-    return storage == STORAGE_F64 ? value : double(float(value));
-}
-
-// The same of an array of results, which are stored in single or double precision.
+// Sets a value of an array of results, which are stored in single or double precision.
 __device__ inline void write(void *data, int storage, int64_t index, double value)
 {
     if (storage == STORAGE_F64)

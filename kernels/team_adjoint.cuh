@@ -47,8 +47,8 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
                 solve.residual.start(system, direction, false, band.first, solve.substitution.x);
             solve.forward(step > 0, [&](int t, int i) {
                 if (t == sizes.points)
-                    return slack ? read<double>(slack, results, system) : 0.0;
-                return read<double>(adjoint.cotangent, results, system * values + int64_t(t) * p + i);
+                    return slack ? read(slack, results, system) : 0.0;
+                return read(adjoint.cotangent, results, system * values + int64_t(t) * p + i);
             });
             const bool last = step == refinement;
             if (last)

@@ -115,7 +115,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
                         value += iterate[unknown];
                     iterate[unknown] = value;
                     if (step == refinement) {
-                        overflow |= !isfinite(rounded(results, value));
+                        overflow |= !is_finite(results, value);
                         put(unknown, value);
                     }
                 },

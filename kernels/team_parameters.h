@@ -8,18 +8,19 @@
 
 // A problem, how its systems are dealt out to teams of threads, and their workspace.
 //
-// Team i, or block i in chunk kernels, works on the systems i·group .. (i+1)·group, one after another. Factor and iterate are kept
-// for the adjoint; the rest of the workspace is a team's own.
+// Team i, or block i in chunk kernels, works on the systems i·group .. (i+1)·group, one after another.
+// Factor and iterate are kept for the adjoint; the rest of the workspace is a team's or block's own.
 typedef struct {
     Problem problem;
-    int64_t group;          // systems of a team
-    int64_t factor_values;  // per system: n blocks of P·(w·P + Q + c), then the border, c·c
-    int64_t unknowns;       // N·P, and one if there is slack
-    int64_t team_bytes;     // memory of a team
+    int64_t group;             // systems of a team
+    int64_t factor_values;     // per system: n blocks of P·(w·P + Q + c), in chunk kernels the C−1
+                               // of the separators, then the border, c·c
+    int64_t unknowns;          // N·P, and one if there is slack
+    int64_t team_bytes;        // memory of a team
     int64_t separator_values;  // C records, 3 vectors
-    int64_t common_bytes;   // memory of a block, before that of its teams
-    int32_t team_threads;   // threads of a team: up to 32 in warp kernels, the block in the others
-    int32_t chunks;        // C of a system, each a team of its block; 1 in all but chunk kernels
+    int64_t common_bytes;      // memory of a block, before that of its teams
+    int32_t team_threads;      // of a team: up to 32 in warp and chunk kernels, else the block
+    int32_t chunks;       // C of a system, each a team of its block; 1 in all but chunk kernels
     double *factor;       // (B, factor_values), R of M = RᵀR
     double *iterate;      // (B, unknowns): the solution with all its digits
     double *substituted;  // (teams, unknowns): R⁻ᵀ of a right-hand side

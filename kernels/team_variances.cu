@@ -194,4 +194,7 @@ __device__ void team_variances(const TeamPlan &plan, const TeamVariances &varian
     });
 }
 
-TEAM_INSTANCES(variances, TeamVariances)
+// Its factor is one without chunks.
+TEAM_INSTANCE(variances, TeamVariances, WARP, warp)
+TEAM_INSTANCE(variances, TeamVariances, BLOCK, block)
+TEAM_INSTANCE(variances, TeamVariances, GLOBAL, global)

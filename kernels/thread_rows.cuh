@@ -110,7 +110,7 @@ template <bool REVERSED, typename Where> class Values {
     __device__ double direct(int v) const {
         const int64_t first =
             Where::CHUNKED ? array.tile.system(array.tile.lane) * array.between : 0;
-        return read<double>(array.data, array.storage, first + v);
+        return read(array.data, array.storage, first + v);
     }
 
     __device__ double &sum(int v) { return sums[array.tile.lane * (array.ring.values | 1) + v]; }

@@ -186,7 +186,7 @@ template <bool REVERSED, typename Where> class Stream {
             [&](int i, int slot, int, int64_t first, int position, bool exists) {
                 slots[i] = exists ? slot : -1;
                 if (exists) {
-                    values[i] = read<double>(array.data, array.storage, first + position);
+                    values[i] = read(array.data, array.storage, first + position);
                 }
             },
             [&]() {

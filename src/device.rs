@@ -50,7 +50,9 @@ impl FromStr for DeviceName {
         let parsed = match name.split_once(':') {
             None if name == "cpu" => Some(DeviceName::Cpu),
             None if name == "cuda" => Some(DeviceName::Cuda(0)),
-            Some(("cuda", ordinal)) => ordinal.parse().ok().map(DeviceName::Cuda),
+            Some(("cuda", ordinal)) if ordinal.bytes().all(|byte| byte.is_ascii_digit()) => {
+                ordinal.parse().ok().map(DeviceName::Cuda)
+            }
             _ => None,
         };
         parsed.ok_or_else(|| {
@@ -202,7 +204,9 @@ mod tests {
             assert_eq!(name.to_string(), shown);
         }
         assert_eq!("cpu".parse::<Device>().unwrap().to_string(), "cpu");
-        for wrong in ["", "gpu", "CPU", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "cuda:0:1"] {
+        for wrong in
+            ["", "gpu", "CPU", "cuda:", "cuda:x", "cuda:-1", "cuda:+1", "cpu:0", "cuda:0:1"]
+        {
             let error = wrong.parse::<DeviceName>().unwrap_err().to_string();
             assert!(error.contains("expected cpu, cuda or cuda:N"), "{wrong}: {error}");
         }

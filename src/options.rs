@@ -109,11 +109,12 @@ impl Default for Weights {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Factorization {
-    /// `SquareRoot` in single precision, `Cholesky` in double.
+    /// `SquareRoot` where single precision is computed in (f32 on the CPU), else `Cholesky`.
     #[default]
     Auto,
-    /// Of M. Fast, but M has the squared condition number of WA: in single precision the digits
-    /// are gone on all but short or coarse grids.
+    /// Of M. Fast, but M has the squared condition number of WA: computed in single precision (f32
+    /// on the CPU; a CUDA device computes in double), the digits are gone on all but short or coarse
+    /// grids.
     Cholesky,
     /// WA = QR by Givens rotations: R without forming M (the square-root information filter).
     /// Takes several times the arithmetic and keeps twice the digits.
@@ -155,7 +156,7 @@ pub struct Options {
     pub factorization: Factorization,
     /// Steps of iterative refinement of the solution, the adjoint and the tangent, with the
     /// residual β − Az in double precision; each recovers digits that the factor lacks, for about
-    /// the cost of a substitution. `None`: one in double precision, three in single.
+    /// the cost of a substitution. `None`: one, but three for f32 on the CPU.
     pub refinement: Option<usize>,
 }
 
@@ -175,12 +176,12 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Steps of refinement of a solve in `T`.
+    /// Steps of refinement of a solve that computes in `T`.
     pub(crate) fn refinement_in<T: Real>(&self) -> usize {
         self.refinement.unwrap_or(if single::<T>() { 3 } else { 1 })
     }
 
-    /// Whether a solve in `T` takes the square-root factorisation.
+    /// Whether a solve that computes in `T` takes the square-root factorisation.
     pub(crate) fn square_root_in<T: Real>(&self) -> bool {
         match self.factorization {
             Factorization::Auto => single::<T>(),

@@ -241,9 +241,9 @@ impl<T: Real> Solver<T> {
     /// Marginal variances (B, N, K, Q) of the solution at the problem last solved: the diagonal of
     /// M⁻¹, M = AᵀW²A. If the right-hand sides have independent errors of standard deviation σ/W
     /// (W: the weight of the row, times its scale where rows are balanced), these are to be
-    /// multiplied by σ². NaN for a system that was not solved. In single precision they have the
-    /// digits of the factor, which refinement does not add to. A solver on a CUDA device computes
-    /// a factor of their own for them, in a workspace that the first call allocates.
+    /// multiplied by σ². NaN for a system that was not solved. In single precision on the CPU they
+    /// have the digits of the factor, which refinement does not add to. A solver on a CUDA device
+    /// computes a factor of their own for them, in a workspace that the first call allocates.
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the shape does not fit,

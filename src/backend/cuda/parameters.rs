@@ -106,7 +106,7 @@ pub struct Problem {
     pub slack: i32,
     /// Whether equation rows are scaled by ℓ^(Qc−1), initial rows by ℓ^j.
     pub balanced: i32,
-    /// Storage of solutions, cotangents and gradients: [`STORAGE_F32`] or [`STORAGE_F64`].
+    /// Storage of all results and of cotangents: [`STORAGE_F32`] or [`STORAGE_F64`].
     pub results: i32,
     /// Steps with the residual β − Az.
     pub refinement: i32,

@@ -65,6 +65,8 @@ const LEAST_POINTS: usize = 8;
 const SPIKES: f64 = 2.2;
 /// Time of a separator.
 const FULL: f64 = 2.5;
+/// Bytes of shared memory that a block takes beside what it asks for.
+const BLOCK_OVERHEAD: usize = 1024;
 /// How many times as fast chunks must be by this model.
 const PROMISE: f64 = 2.0;
 /// Warp schedulers of a multiprocessor.
@@ -173,7 +175,7 @@ pub struct Workspace {
     pub direction: usize,
     /// (teams, unknowns), f64.
     pub tangent_rhs: usize,
-    /// (systems, what the chunks exchange), f64.
+    /// (blocks, what the chunks exchange), f64.
     pub separators: usize,
     /// (teams, bytes of a block), if not in shared memory.
     pub memory: usize,
@@ -337,21 +339,25 @@ impl Plan {
 
     /// Time of a solve, in the time of a warp for a time point of its system.
     pub fn time(&self, limits: &Limits) -> f64 {
-        // Warps that a scheduler has to serve; four of them it serves as fast as one.
         let multiprocessors = limits.multiprocessors as f64;
-        let blocks = self.batch.div_ceil(self.systems_of_block());
-        let of_multiprocessor = (blocks as f64 / multiprocessors).max(1.0);
-        let stretch = |warps: f64| (of_multiprocessor * warps / (SCHEDULERS * HIDDEN)).max(1.0);
-        let warps = self.block_threads() as f64 / 32.0;
-        // Warps share the work of a point in a block that is one team.
-        let sharing = if self.kind == Kind::Warp || self.chunks > 1 { 1.0 } else { warps };
+        let blocks = self.batch.div_ceil(self.systems_of_block()) as f64;
         let points = self.blocks() as f64;
         if self.chunks == 1 {
-            return stretch(warps) * points / sharing;
+            let warps = self.block_threads() as f64 / 32.0;
+            let of_multiprocessor = (blocks / multiprocessors).max(1.0);
+            let stretch = (of_multiprocessor * warps / (SCHEDULERS * HIDDEN)).max(1.0);
+            // Warps share the work of a point in a block that is one team.
+            let sharing = if self.kind == Kind::Warp { 1.0 } else { warps };
+            return stretch * points / sharing;
         }
-        let chunks = self.chunks as f64;
-        let longest = (points / chunks).ceil();
-        stretch(warps) * SPIKES * longest + stretch(1.0) * FULL * (chunks - 1.0)
+        // Blocks that a multiprocessor holds at once, as all their threads take nearly all the
+        // registers that MOST_THREADS of them can have. The others wait.
+        let by_memory = limits.shared_memory_per_multiprocessor
+            / (self.dynamic_shared(self.most_team_bytes()) + BLOCK_OVERHEAD);
+        let resident = (MOST_THREADS / self.block_threads()).min(by_memory).max(1) as f64;
+        let rounds = (blocks / (multiprocessors * resident)).ceil();
+        let longest = (points / self.chunks as f64).ceil();
+        rounds * (SPIKES * longest + FULL * (self.chunks - 1) as f64)
     }
 
     /// Whether the rows are factorised themselves.

@@ -234,6 +234,26 @@ fn systems_are_put_together_only_where_their_sums_would_be_too_many() {
 }
 
 #[test]
+fn teams_share_a_system_where_the_device_would_be_idle() {
+    let chunks = |batch: usize, points: usize| {
+        let shape = ProblemShape::new(
+            batch,
+            points,
+            &[batch, points, 3, 3, 2],
+            &[batch, points, 3],
+            &[batch, 1, 3, 1],
+            &[batch, points - 1],
+        );
+        Plan::best(&shape.unwrap(), &Options::default(), &H100).unwrap().chunks
+    };
+    assert_eq!(chunks(1, 1000), 16);
+    assert_eq!(chunks(132, 1000), 16);
+    // One block after another on every multiprocessor.
+    assert_eq!(chunks(6 * 132, 1000), 1);
+    assert_eq!(chunks(1, 16), 1);
+}
+
+#[test]
 fn sizes_beyond_what_a_kernel_counts_are_errors() {
     let shape = |points: usize, e: usize, k: usize, q: usize| ProblemShape {
         batch: 1,
