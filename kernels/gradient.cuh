@@ -64,24 +64,24 @@ struct Gradient {
     // Values of a gradient from one on; data null if it is not wanted.
     struct Target {
         void *data;
+        int storage;
         int64_t first;
     };
 
     // Where the gradient of an input of this system is from `offset` on.
     __device__ Target target(const Output &output, const Input &input, int64_t offset) const
     {
-        return {output.data, (input.system ? rows.system : place) * output.system + offset};
+        return {output.data, output.storage, (input.system ? rows.system : place) * output.system + offset};
     }
 
     // Stores a value, or adds it to what other systems of the team left there.
     __device__ void put(const Target &target, int64_t index, const Input &input, double value) const
     {
-        const int results = rows.problem.results;
         if (!target.data)
             return;
         if (input.system == 0 && add)
-            value += read(target.data, results, target.first + index);
-        write(target.data, results, target.first + index, value);
+            value += read(target.data, target.storage, target.first + index);
+        write(target.data, target.storage, target.first + index, value);
     }
 
     // Before the last point.

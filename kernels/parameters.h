@@ -39,13 +39,14 @@ typedef struct {
     int32_t storage;
 } Input;
 
-// The same for a tangent (data null: stands still) or, written, for a gradient.
+// The same for a gradient, which is written; data null: it is not wanted. Gradients that a group of
+// systems shares are in double precision where there are more groups to be added up.
 typedef struct {
     void *data;
     int64_t system;
     int64_t time;
     int32_t state;
-    int32_t reserved;
+    int32_t storage;  // single or double
 } Output;
 
 // Smoothness rows of one state on 2 or 3 neighbouring points: entry (row, point·Q + j) is
@@ -94,6 +95,8 @@ typedef struct {
 
 typedef struct {
     SumTarget targets[5];
+    int32_t storage;  // of the targets: single or double
+    int32_t reserved;
 } SumTargets;
 
 #endif

@@ -1,6 +1,6 @@
 // Sums of partial sums.
 //
-//     target[v] = Σ_g partials[g][v],   partials (G, V), row-major
+//     target[v] = Σ_g partials[g][v],   partials (G, V), row-major, in double
 //
 // Used for the gradients of what all systems of a batch share: every group of systems writes its own
 // row of partial sums, and this adds the rows up. The V columns belong to up to five arrays, one
@@ -12,56 +12,50 @@
 // Shared memory: 4 KiB, static. A warp reads 32 neighbouring values of a row.
 // Aliasing: the targets overlap neither each other nor the partial sums.
 
-#include "parameters.h"
+#include "storage.cuh"
 
 namespace {
 
 constexpr int COLUMNS = 32;
 constexpr int ROWS = 16;
 
-// Where the sum of a column goes; null where it is not wanted, or beyond the last column.
-template <typename T>
-__device__ T *target_of(const SumTargets &targets, int64_t column) {
+// An array among the targets, and the place there of the sum of a column.
+struct Place {
+    void *data;  // null where the sum is not wanted, or beyond the last column
+    int64_t index;
+};
+
+__device__ Place place_of(const SumTargets &targets, int64_t column) {
     for (const SumTarget &target : targets.targets) {
         if (column < target.values) {
-            return target.data ? static_cast<T *>(target.data) + column : nullptr;
+            return {target.data, column};
         }
         column -= target.values;
     }
-    return nullptr;
+    return {nullptr, 0};
 }
 
-template <typename T>
-__device__ void sum_partials(const T *__restrict__ partials, int64_t groups, int64_t values,
-                             const SumTargets &targets) {
-    __shared__ T parts[ROWS][COLUMNS];
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(COLUMNS *ROWS)
+    sum_partials(const double *__restrict__ partials, int64_t groups, int64_t values,
+                 SumTargets targets) {
+    __shared__ double parts[ROWS][COLUMNS];
     const int64_t column = int64_t(blockIdx.x) * COLUMNS + threadIdx.x;
-    T *target = target_of<T>(targets, column);
-    T sum = 0;
-    if (target) {
+    const Place place = place_of(targets, column);
+    double sum = 0;
+    if (place.data) {
         for (int64_t group = threadIdx.y; group < groups; group += ROWS) {
             sum += partials[group * values + column];
         }
     }
     parts[threadIdx.y][threadIdx.x] = sum;
     __syncthreads();
-    if (threadIdx.y != 0 || !target) {
+    if (threadIdx.y != 0 || !place.data) {
         return;
     }
     for (int row = 1; row < ROWS; ++row) {
         sum += parts[row][threadIdx.x];
     }
-    *target = sum;
-}
-
-}  // namespace
-
-extern "C" __global__ void __launch_bounds__(COLUMNS *ROWS)
-    sum_partials_f64(const double *partials, int64_t groups, int64_t values, SumTargets targets) {
-    sum_partials(partials, groups, values, targets);
-}
-
-extern "C" __global__ void __launch_bounds__(COLUMNS *ROWS)
-    sum_partials_f32(const float *partials, int64_t groups, int64_t values, SumTargets targets) {
-    sum_partials(partials, groups, values, targets);
+    write(place.data, targets.storage, place.index, sum);
 }

@@ -93,7 +93,8 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
     for (int family = 0; family < 4; ++family) {
         const double sum = desk.sum(gradient.weights[family]);
         if (adjoint.weights.data && team.rank == 0 && desk.leads())
-            write(adjoint.weights.data, results, desk.index * adjoint.weights.system + family, sum);
+            write(adjoint.weights.data, adjoint.weights.storage,
+                  desk.index * adjoint.weights.system + family, sum);
     }
 }
 

@@ -156,7 +156,7 @@ template <int K, int Q, typename Where> class GradientSweep {
         for (int family = 0; family < 4; ++family) {
             const double sum = tile.group_sum(live ? families[family] : 0.0);
             if (tile.leads_group() && p.weights.data != nullptr) {
-                write(p.weights.data, problem.results,
+                write(p.weights.data, p.weights.storage,
                       tile.group() * p.weights.system + family, sum);
             }
         }

@@ -71,9 +71,9 @@ template <bool REVERSED, typename Where> class Values {
         if (time != 0 && output.data != nullptr) {
             const int end = array.ring.values - (time * t + first);
             if (array.shared()) {
-                stream.release_sums(output.data, partial(output), end);
+                stream.release_sums(output, partial(output), end);
             } else {
-                stream.release(output.data, output.system, end);
+                stream.release(output.data, output.storage, output.system, end);
             }
         }
     }
@@ -94,9 +94,9 @@ template <bool REVERSED, typename Where> class Values {
             }
         }
         if (array.shared()) {
-            stream.close_sums(output.data, partial(output));
+            stream.close_sums(output, partial(output));
         } else {
-            stream.close(output.data, output.system);
+            stream.close(output.data, output.storage, output.system);
         }
     }
 
@@ -134,7 +134,7 @@ template <bool REVERSED, typename Where> class Values {
                 sum += tile.warp_memory(thread / LANES)[array.ring.sums + v +
                                                         thread % LANES * (array.ring.values | 1)];
             }
-            write(output.data, tile.common.problem.results, start + v, sum);
+            write(output.data, output.storage, start + v, sum);
         }
     }
 };

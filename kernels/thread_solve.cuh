@@ -190,14 +190,14 @@ template <int K, int Q, typename Where> class SolutionSweep {
             }
         }
         if (complete) {
-            out.release(p.solution, array.between, (tile.points() - t) * P);
+            out.release(p.solution, array.storage, array.between, (tile.points() - t) * P);
         }
     }
 
     // Writes what is left; whether all values of this lane are numbers.
     __device__ bool finish() {
         if (complete) {
-            out.close(p.solution, array.between);
+            out.close(p.solution, array.storage, array.between);
         }
         return finite;
     }

@@ -96,29 +96,29 @@ template <bool REVERSED, typename Where> class Stream {
         }
     }
 
-    // Writes to `data`, where systems are `between` apart, what is complete when the values u < end
-    // are.
-    __device__ void release(void *data, int64_t between, int end) {
+    // Writes to `data`, of this storage and with systems `between` apart, what is complete when the
+    // values u < end are.
+    __device__ void release(void *data, int storage, int64_t between, int end) {
         while ((stored + 1) * array.window() <= end) {
-            store(data, between);
+            store(data, storage, between);
         }
     }
 
     // Writes the rest.
-    __device__ void close(void *data, int64_t between) {
+    __device__ void close(void *data, int storage, int64_t between) {
         while (stored * array.window() < array.ring.values + array.sector() - 1) {
-            store(data, between);
+            store(data, storage, between);
         }
     }
 
     // The same for the sums over the tile's systems, added in an order that is always the same and
     // written from value `first` of `sums` on.
-    __device__ void release_sums(void *sums, int64_t first, int end) {
+    __device__ void release_sums(const Output &sums, int64_t first, int end) {
         while ((stored + 1) * array.window() <= end) {
             store_sums(sums, first);
         }
     }
-    __device__ void close_sums(void *sums, int64_t first) {
+    __device__ void close_sums(const Output &sums, int64_t first) {
         while (stored * array.window() < array.ring.values) {
             store_sums(sums, first);
         }
@@ -201,7 +201,7 @@ template <bool REVERSED, typename Where> class Stream {
         __syncwarp();
     }
 
-    __device__ void store(void *data, int64_t between) {
+    __device__ void store(void *data, int storage, int64_t between) {
         __syncwarp();
         pass(
             stored,
@@ -209,8 +209,7 @@ template <bool REVERSED, typename Where> class Stream {
                 if (exists && array.tile.holds(lane)) {
                     const int64_t start =
                         Where::CHUNKED ? array.tile.start(lane, between, array.time) : first;
-                    write(data, array.tile.common.problem.results, start + position,
-                          array.get(slot));
+                    write(data, storage, start + position, array.get(slot));
                 }
             },
             [&]() {});
@@ -219,7 +218,7 @@ template <bool REVERSED, typename Where> class Stream {
     }
 
     // There are no offsets where the batch shares the array.
-    __device__ void store_sums(void *sums, int64_t first) {
+    __device__ void store_sums(const Output &sums, int64_t first) {
         const int window = array.window();
         const int u = stored * window + (array.tile.lane & (window - 1));
         const int slot = (array.tile.lane & -window) * pitch() + array.sector() - 1 +
@@ -238,7 +237,7 @@ template <bool REVERSED, typename Where> class Stream {
             sum += __shfl_xor_sync(~0u, sum, distance);
         }
         if (inside && array.tile.lane < window) {
-            write(sums, array.tile.common.problem.results, first + position(u), sum);
+            write(sums.data, sums.storage, first + position(u), sum);
         }
         ++stored;
         __syncwarp();

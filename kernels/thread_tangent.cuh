@@ -234,9 +234,9 @@ __device__ void tangent(const ThreadTangent &p) {
                 out.put(t * P + i, !live ? 0.0 : refinement > 0 ? sum[i] + x[i] : x[i]);
             }
         }
-        out.release(p.tangent, array.between, (tile.points() - t) * P);
+        out.release(p.tangent, array.storage, array.between, (tile.points() - t) * P);
     });
-    out.close(p.tangent, array.between);
+    out.close(p.tangent, array.storage, array.between);
     if (tile.leads_system()) {
         write(p.epsilon, common.problem.results, tile.system(tile.lane), 0.0);
     }

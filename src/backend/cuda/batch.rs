@@ -37,12 +37,12 @@ pub(super) struct Batch<T: Real> {
     workspace: Buffer<u8>,
     /// Systems of a part; the last may have fewer.
     part_systems: usize,
-    partials: Partials<T>,
+    partials: Partials,
 }
 
 /// Partial sums of the gradients that all systems of the batch share: the inputs without a batch
 /// axis, and the weights.
-struct Partials<T: Real> {
+struct Partials {
     /// Systems of a group.
     group: usize,
     /// Rows: one a group. A single group writes its sums where they belong.
@@ -50,8 +50,8 @@ struct Partials<T: Real> {
     /// Columns of each input, and of the weights.
     columns: [usize; 5],
     /// (groups, columns).
-    sums: Buffer<T>,
-    kernel: SumPartials<T>,
+    sums: Buffer<f64>,
+    kernel: SumPartials,
 }
 
 impl<T: Real> Batch<T> {
@@ -174,19 +174,19 @@ impl<T: Real> Batch<T> {
             let (layout, count) = (&layouts[index], partials.columns[index]);
             let Some(target) = &mut targets[index] else {
                 column += count;
-                return layout.output::<T>(device, None, 0);
+                return layout.no_output();
             };
             if !(in_rows && layout.shared) || count == 0 {
-                return layout.output(device, Some(target), layout.values);
+                return layout.output(device, target, layout.values);
             }
-            let output = layout.output(device, Some(&mut sums.slice_mut(column..)), row);
+            let output = layout.output(device, &mut sums.slice_mut(column..), row);
             column += count;
             output
         });
         let of_weights = Layout::of_weights();
         let weights = match in_rows {
-            true => of_weights.output(device, Some(&mut sums.slice_mut(column..)), row),
-            false => of_weights.output(device, Some(&mut weights), row),
+            true => of_weights.output(device, &mut sums.slice_mut(column..), row),
+            false => of_weights.output(device, &mut weights, row),
         };
         let gradients = GradientOutputs {
             coefficients: outputs[0],
@@ -251,7 +251,7 @@ impl<T: Real> Batch<T> {
     }
 }
 
-impl<T: Real> Partials<T> {
+impl Partials {
     fn new(
         device: &Arc<CudaDevice>,
         batch: usize,

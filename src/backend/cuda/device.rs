@@ -226,8 +226,8 @@ impl CudaDevice {
         let open = || {
             Cublas::open(self).unwrap_or_else(|error| {
                 eprintln!(
-                    "mechanistic: {self:?} multiplies matrices without cuBLAS ({error}; \
-                     MECHANISTIC_CUBLAS=off does not try)"
+                    "mechanistic: no cuBLAS on {self:?}: {error} (MECHANISTIC_CUBLAS=off does not \
+                     try)"
                 );
                 None
             })

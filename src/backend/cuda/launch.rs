@@ -7,7 +7,6 @@ pub mod team;
 pub mod thread;
 
 use std::ffi::c_void;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use cudarc::driver::{
@@ -82,9 +81,8 @@ pub(super) fn address_mut<T>(device: &CudaDevice, view: &mut CudaViewMut<'_, T>)
 }
 
 /// `kernels/reduce.cu`: target\[v\] = Σ_g partials\[g\]\[v\].
-pub struct SumPartials<T> {
+pub struct SumPartials {
     kernel: Kernel,
-    values: PhantomData<T>,
 }
 
 /// Some columns of the partial sums.
@@ -95,22 +93,21 @@ pub struct Columns<'a, T> {
     pub target: Option<CudaViewMut<'a, T>>,
 }
 
-impl<T: Real> SumPartials<T> {
+impl SumPartials {
     /// Columns of a block, and rows that are added side by side: as in the kernel.
     const BLOCK: (u32, u32) = (32, 16);
 
     /// Resolves the kernel.
     pub fn new(device: &CudaDevice) -> Result<Self> {
-        let kernel = device.kernel("reduce", &format!("sum_partials_{}", T::NAME))?;
-        Ok(SumPartials { kernel, values: PhantomData })
+        Ok(SumPartials { kernel: device.kernel("reduce", "sum_partials")? })
     }
 
     /// Adds up the rows of `partials` (groups, V), where V are the `columns` of all arrays one
     /// after another. The order of the additions depends on the number of groups alone.
-    pub fn launch(
+    pub fn launch<T: Real>(
         &self,
         device: &Arc<CudaDevice>,
-        partials: &CudaView<'_, T>,
+        partials: &CudaView<'_, f64>,
         groups: usize,
         columns: [Columns<'_, T>; 5],
     ) -> Result<()> {
@@ -129,7 +126,7 @@ impl<T: Real> SumPartials<T> {
                 .map_or(std::ptr::null_mut(), |mut target| address_mut(device, &mut target)),
             values: values as i64,
         });
-        let targets = SumTargets { targets };
+        let targets = SumTargets { targets, storage: T::STORAGE, reserved: 0 };
         let blocks = values.div_ceil(Self::BLOCK.0 as usize) as u64;
         let shape = Configuration { blocks, threads: Self::BLOCK, dynamic_shared: 0 };
         let (mut launch, config) = prepare(device, &self.kernel, shape)?;
@@ -156,10 +153,9 @@ mod tests {
 
     fn sums<T: Real>(groups: usize, values: usize) {
         let device = testing::device();
-        let partials: Vec<T> =
-            (0..groups * values).map(|i| T::of((i % 97) as f64 - 40.0)).collect();
-        let expected: Vec<T> =
-            (0..values).map(|v| (0..groups).map(|g| partials[g * values + v]).sum()).collect();
+        let partials: Vec<f64> = (0..groups * values).map(|i| (i % 97) as f64 - 40.0).collect();
+        let sum = |v: usize| (0..groups).map(|g| partials[g * values + v]).sum();
+        let expected: Vec<T> = (0..values).map(|v| T::of(sum(v))).collect();
         let on_device = Buffer::from_host(&device, "partials", &partials).unwrap();
         let mut sums = Buffer::<T>::unwritten(&device, "sums", values).unwrap();
         let kernel = SumPartials::new(&device).unwrap();
@@ -211,7 +207,7 @@ mod tests {
     #[test]
     fn impossible_launches_are_refused() {
         let device = testing::device();
-        let kernel = device.kernel("reduce", "sum_partials_f64").unwrap();
+        let kernel = device.kernel("reduce", "sum_partials").unwrap();
         let shape = Configuration { blocks: 1, threads: (32, 16), dynamic_shared: 0 };
         assert!(prepare(&device, &kernel, shape).is_ok());
         for (wrong, word) in [
@@ -221,7 +217,7 @@ mod tests {
             (Configuration { dynamic_shared: 1 << 20, ..shape }, "bytes of shared memory"),
         ] {
             let message = prepare(&device, &kernel, wrong).err().unwrap().to_string();
-            assert!(message.contains(word) && message.contains("sum_partials_f64"), "{message}");
+            assert!(message.contains(word) && message.contains("sum_partials"), "{message}");
         }
         let values = Buffer::<f64>::zeros(&device, "values", 6).unwrap();
         let mut out = Buffer::<f64>::zeros(&device, "out", 4).unwrap();

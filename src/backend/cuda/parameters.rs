@@ -64,8 +64,8 @@ pub struct Output {
     pub time: i64,
     /// Between states (steps only).
     pub state: i32,
-    /// Zero.
-    pub reserved: i32,
+    /// [`STORAGE_F32`] or [`STORAGE_F64`].
+    pub storage: i32,
 }
 
 /// Smoothness rows of one state on 2 or 3 neighbouring points.
@@ -152,6 +152,10 @@ pub struct SumTarget {
 pub struct SumTargets {
     /// Surplus ones have no columns.
     pub targets: [SumTarget; 5],
+    /// Of the targets: [`STORAGE_F32`] or [`STORAGE_F64`].
+    pub storage: i32,
+    /// Zero.
+    pub reserved: i32,
 }
 
 // SAFETY: plain C structures, the same on both sides (checked by the test below); the pointers are
@@ -237,10 +241,10 @@ mod tests {
             constants.iter().map(|&(name, value)| (name.to_owned(), value as usize)).collect();
         expected.extend(layout!(Status: kind, first, second));
         expected.extend(layout!(Input: data, system, time, state, storage));
-        expected.extend(layout!(Output: data, system, time, state, reserved));
+        expected.extend(layout!(Output: data, system, time, state, storage));
         expected.extend(layout!(RowTable: table, rows, shift));
         expected.extend(layout!(SumTarget: data, values));
-        expected.extend(layout!(SumTargets: targets));
+        expected.extend(layout!(SumTargets: targets, storage, reserved));
         expected.extend(layout!(Problem:
             batch, points, states, derivatives, equation_derivatives, equations, initial_points,
             initial_derivatives, periodic, slack, balanced, results, refinement, reserved,

@@ -56,7 +56,8 @@ pub struct Counted<A> {
 /// For an input with a batch axis `system` is the distance between systems, and every value of the
 /// part is written. An input that the batch shares (its own `system` is 0) has as many partial sums
 /// as the part has groups of [`Path::group`] systems; `system` is then the distance between these
-/// sums, and every value of every sum is written. `data` is null where no gradient is wanted.
+/// sums, which are in double precision if there is more than one group, and every value of every sum
+/// is written. `data` is null where no gradient is wanted.
 #[derive(Clone, Copy)]
 pub struct GradientOutputs<'a> {
     /// Of the coefficients.
@@ -67,7 +68,7 @@ pub struct GradientOutputs<'a> {
     pub initial_values: Counted<Output>,
     /// Of the steps.
     pub steps: Counted<Output>,
-    /// Of the weights: (groups, 4), equation, initial, smoothness, periodic; of type T.
+    /// Of the weights: (groups, 4), equation, initial, smoothness, periodic.
     pub weights: Counted<Output>,
     pub(super) arrays: PhantomData<&'a mut ()>,
 }
@@ -266,7 +267,7 @@ mod tests {
             let mut targets =
                 lengths.map(|len| Buffer::<f64>::zeros(&device, "gradient", len).unwrap());
             let mut output = |index: usize, layout: &Layout, system: usize| {
-                layout.output(&device, Some(&mut targets[index].view_mut()), system)
+                layout.output(&device, &mut targets[index].view_mut(), system)
             };
             let layouts = &template.layouts;
             let gradients = GradientOutputs {

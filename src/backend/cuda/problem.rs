@@ -21,7 +21,8 @@ use crate::shape::{ProblemShape, stride};
 /// Names of the inputs, in the order of every array of four here.
 pub const INPUTS: [&str; 4] = ["coefficients", "rhs", "initial_values", "steps"];
 
-/// How the values of an input may be stored; kernels compute on them in double precision.
+/// How the values of an array may be stored: inputs in all these ways, results in the wider two. Kernels
+/// compute in double precision.
 pub trait Stored: Element {
     /// Number of the storage, for the kernels.
     const STORAGE: i32;
@@ -153,18 +154,29 @@ impl Layout {
     pub fn output<T: Real>(
         &self,
         device: &CudaDevice,
-        target: Option<&mut CudaViewMut<'_, T>>,
+        target: &mut CudaViewMut<'_, T>,
         system: usize,
     ) -> Counted<Output> {
-        let len = target.as_ref().map_or(0, |target| target.len());
         let array = Output {
-            data: target.map_or(std::ptr::null_mut(), |target| address_mut(device, target)),
+            data: address_mut(device, target),
             system: system as i64,
             time: self.time as i64,
             state: self.state as i32,
-            reserved: 0,
+            storage: T::STORAGE,
         };
-        Counted { array, len }
+        Counted { array, len: target.len() }
+    }
+
+    /// A gradient that is not wanted.
+    pub fn no_output(&self) -> Counted<Output> {
+        let array = Output {
+            data: std::ptr::null_mut(),
+            system: 0,
+            time: self.time as i64,
+            state: self.state as i32,
+            storage: parameters::STORAGE_F64,
+        };
+        Counted { array, len: 0 }
     }
 }
 

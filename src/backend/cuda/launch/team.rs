@@ -24,15 +24,25 @@ use crate::real::Real;
 
 pub use variances::VariancesPath;
 
-/// The kernels of one kind of team, and how they are launched.
+/// The kernels of one kind of team.
 pub struct TeamPath<T> {
-    device: Arc<CudaDevice>,
-    plan: Plan,
-    forward: Kernel,
+    solver: TeamSolver<T>,
     adjoint: Kernel,
     tangent: Kernel,
     defects: Kernel,
+}
+
+/// The solve by one kind of team, and how all its kernels are launched.
+struct TeamSolver<T> {
+    device: Arc<CudaDevice>,
+    plan: Plan,
+    forward: Kernel,
     values: PhantomData<T>,
+}
+
+/// The kernel of a module for the plan's kind of team.
+fn kernel(device: &CudaDevice, plan: &Plan, module: &'static str) -> Result<Kernel> {
+    device.kernel(module, &format!("{module}_{}", plan.kind.name()))
 }
 
 impl<T: Real> TeamPath<T> {
@@ -41,21 +51,50 @@ impl<T: Real> TeamPath<T> {
     /// # Errors
     /// [`Error::Device`](crate::Error) if the kernels cannot be loaded.
     pub fn new(device: &Arc<CudaDevice>, plan: Plan) -> Result<Self> {
-        let kernel = |module, operation| {
-            device.kernel(module, &format!("team_{operation}_{}", plan.kind.name()))
-        };
+        let solver = TeamSolver::new(device, plan)?;
         Ok(TeamPath {
-            device: device.clone(),
-            plan,
-            forward: match plan.square_root() {
-                false => kernel("team_forward", "forward")?,
-                true => kernel("team_forward_root", "forward_root")?,
-            },
-            adjoint: kernel("team_adjoint", "adjoint")?,
-            tangent: kernel("team_tangent", "tangent")?,
-            defects: kernel("team_defects", "defects")?,
-            values: PhantomData,
+            adjoint: solver.kernel("team_adjoint")?,
+            tangent: solver.kernel("team_tangent")?,
+            defects: solver.kernel("team_defects")?,
+            solver,
         })
+    }
+}
+
+impl<T: Real> TeamSolver<T> {
+    fn new(device: &Arc<CudaDevice>, plan: Plan) -> Result<Self> {
+        let module = if plan.square_root() { "team_forward_root" } else { "team_forward" };
+        let forward = kernel(device, &plan, module)?;
+        Ok(TeamSolver { device: device.clone(), plan, forward, values: PhantomData })
+    }
+
+    /// That of another operation, for the same teams.
+    fn kernel(&self, module: &'static str) -> Result<Kernel> {
+        kernel(&self.device, &self.plan, module)
+    }
+
+    /// Bytes of the workspace for so many systems.
+    fn workspace(&self, systems: usize) -> usize {
+        self.plan.workspace(systems).bytes
+    }
+
+    /// Solves the part.
+    fn solve(
+        &self,
+        problem: &PartProblem<'_>,
+        workspace: &mut CudaViewMut<'_, u8>,
+        solution: &mut SolutionViewMut<'_, T>,
+    ) -> Result<()> {
+        self.check_values(problem, "solution", solution.values.len())?;
+        self.check_systems(problem, "epsilon", solution.epsilon.len())?;
+        self.check_systems(problem, "status", solution.status.len())?;
+        let output = TeamSolution {
+            values: address_mut(&self.device, &mut solution.values),
+            epsilon: address_mut(&self.device, &mut solution.epsilon),
+            status: address_mut(&self.device, &mut solution.status).cast(),
+        };
+        let bytes = self.plan.forward_bytes();
+        self.launch(&self.forward, problem, workspace, 1, bytes, &output)
     }
 
     /// One array that a kernel reads.
@@ -127,17 +166,17 @@ impl<T: Real> TeamPath<T> {
 
 impl<T> fmt::Display for TeamPath<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.plan.fmt(f)
+        self.solver.plan.fmt(f)
     }
 }
 
 impl<T: Real> Path<T> for TeamPath<T> {
     fn workspace(&self, systems: usize) -> usize {
-        self.plan.workspace(systems).bytes
+        self.solver.workspace(systems)
     }
 
     fn group(&self) -> usize {
-        self.plan.group
+        self.solver.plan.group
     }
 
     fn launches(&self) -> (usize, usize) {
@@ -150,16 +189,7 @@ impl<T: Real> Path<T> for TeamPath<T> {
         workspace: &mut CudaViewMut<'_, u8>,
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
-        self.check_values(problem, "solution", solution.values.len())?;
-        self.check_systems(problem, "epsilon", solution.epsilon.len())?;
-        self.check_systems(problem, "status", solution.status.len())?;
-        let output = TeamSolution {
-            values: address_mut(&self.device, &mut solution.values),
-            epsilon: address_mut(&self.device, &mut solution.epsilon),
-            status: address_mut(&self.device, &mut solution.status).cast(),
-        };
-        let bytes = self.plan.forward_bytes();
-        self.launch(&self.forward, problem, workspace, 1, bytes, &output)
+        self.solver.solve(problem, workspace, solution)
     }
 
     fn vjp(
@@ -170,20 +200,20 @@ impl<T: Real> Path<T> for TeamPath<T> {
         cotangent: &CotangentView<'_, T>,
         gradients: &GradientOutputs<'_>,
     ) -> Result<()> {
-        self.check_systems(problem, "status", status.len())?;
-        self.check_values(problem, "cotangent", cotangent.values.len())?;
+        self.solver.check_systems(problem, "status", status.len())?;
+        self.solver.check_values(problem, "cotangent", cotangent.values.len())?;
         let systems = problem.parameters.batch as usize;
-        gradients.check(&problem.parameters, systems.div_ceil(self.plan.group))?;
+        gradients.check(&problem.parameters, systems.div_ceil(self.solver.plan.group))?;
         let epsilon_cotangent = match &cotangent.epsilon {
             Some(epsilon) => {
-                self.check_systems(problem, "cotangent of epsilon", epsilon.len())?;
-                self.address(epsilon)
+                self.solver.check_systems(problem, "cotangent of epsilon", epsilon.len())?;
+                self.solver.address(epsilon)
             }
             None => std::ptr::null(),
         };
         let output = TeamAdjoint {
-            status: self.address(status).cast(),
-            cotangent: self.address(&cotangent.values),
+            status: self.solver.address(status).cast(),
+            cotangent: self.solver.address(&cotangent.values),
             epsilon_cotangent,
             coefficients: gradients.coefficients.array,
             rhs: gradients.rhs.array,
@@ -191,8 +221,8 @@ impl<T: Real> Path<T> for TeamPath<T> {
             steps: gradients.steps.array,
             weights: gradients.weights.array,
         };
-        let (group, bytes) = (self.plan.group, self.plan.adjoint_bytes());
-        self.launch(&self.adjoint, problem, workspace, group, bytes, &output)
+        let (group, bytes) = (self.solver.plan.group, self.solver.plan.adjoint_bytes());
+        self.solver.launch(&self.adjoint, problem, workspace, group, bytes, &output)
     }
 
     fn jvp(
@@ -203,21 +233,21 @@ impl<T: Real> Path<T> for TeamPath<T> {
         tangents: &TangentInputs<'_>,
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
-        self.check_systems(problem, "status", status.len())?;
-        self.check_values(problem, "tangent", tangent.values.len())?;
-        self.check_systems(problem, "tangent of epsilon", tangent.epsilon.len())?;
+        self.solver.check_systems(problem, "status", status.len())?;
+        self.solver.check_values(problem, "tangent", tangent.values.len())?;
+        self.solver.check_systems(problem, "tangent of epsilon", tangent.epsilon.len())?;
         tangents.check(&problem.parameters)?;
         let output = TeamTangent {
-            status: self.address(status).cast(),
+            status: self.solver.address(status).cast(),
             coefficients: tangents.coefficients.array,
             rhs: tangents.rhs.array,
             initial_values: tangents.initial_values.array,
             steps: tangents.steps.array,
-            d_values: address_mut(&self.device, &mut tangent.values),
-            d_epsilon: address_mut(&self.device, &mut tangent.epsilon),
+            d_values: address_mut(&self.solver.device, &mut tangent.values),
+            d_epsilon: address_mut(&self.solver.device, &mut tangent.epsilon),
         };
-        let bytes = self.plan.tangent_bytes();
-        self.launch(&self.tangent, problem, workspace, 1, bytes, &output)
+        let bytes = self.solver.plan.tangent_bytes();
+        self.solver.launch(&self.tangent, problem, workspace, 1, bytes, &output)
     }
 
     fn squared_defects(
@@ -227,13 +257,13 @@ impl<T: Real> Path<T> for TeamPath<T> {
         status: &CudaView<'_, Status>,
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()> {
-        self.check_systems(problem, "status", status.len())?;
+        self.solver.check_systems(problem, "status", status.len())?;
         check_length("sums of the defects", 4 * problem.parameters.batch as usize, sums.len())?;
         let output = TeamDefects {
-            status: self.address(status).cast(),
-            sums: address_mut(&self.device, sums).cast(),
+            status: self.solver.address(status).cast(),
+            sums: address_mut(&self.solver.device, sums).cast(),
         };
-        let bytes = self.plan.defects_bytes();
-        self.launch(&self.defects, problem, workspace, 1, bytes, &output)
+        let bytes = self.solver.plan.defects_bytes();
+        self.solver.launch(&self.defects, problem, workspace, 1, bytes, &output)
     }
 }

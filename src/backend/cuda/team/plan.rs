@@ -597,12 +597,13 @@ impl Plan {
             Kind::Global => self.common_bytes() + self.most_team_bytes(),
             Kind::Warp | Kind::Block | Kind::Chunk => 0,
         };
+        let of_derivatives = if self.for_variances { 0 } else { self.unknowns() };
         Workspace {
             factor: part(self.factor_values(), 8),
             iterate: part(self.unknowns(), 8),
             substituted: part(self.unknowns(), 8),
-            direction: part(self.unknowns(), 8),
-            tangent_rhs: part(self.unknowns(), 8),
+            direction: part(of_derivatives, 8),
+            tangent_rhs: part(of_derivatives, 8),
             separators: part(self.separator_values(), 8),
             memory: part(memory, 1),
             bytes,
@@ -646,7 +647,7 @@ impl fmt::Display for Plan {
             return write!(
                 f,
                 "team of {} threads a chunk, {} chunks of up to {} points a system, P = {}, border \
-                 {}, working in shared memory",
+                 {}, Cholesky, working in shared memory",
                 self.team_threads,
                 self.chunks,
                 self.blocks().div_ceil(self.chunks),
@@ -655,9 +656,11 @@ impl fmt::Display for Plan {
             );
         }
         let place = if self.kind == Kind::Global { "global" } else { "shared" };
+        let method = if self.square_root() { "square root" } else { "Cholesky" };
         write!(
             f,
-            "team of {} threads a system, {} to a block, P = {}, border {}, working in {place} memory",
+            "team of {} threads a system, {} to a block, P = {}, border {}, {method}, working in \
+             {place} memory",
             self.team_threads,
             self.teams_of_block(),
             self.block(),

@@ -1,7 +1,13 @@
+mod chunks;
+
+use std::sync::Arc;
+
 use super::TeamPath;
 use super::plan::{Kind, Plan};
+use crate::adjoint::Cotangent;
+use crate::backend::Engine as _;
 use crate::backend::cuda::batch::Batch;
-use crate::backend::cuda::device::Limits;
+use crate::backend::cuda::device::{CudaDevice, Limits};
 use crate::backend::cuda::memory::Buffer;
 use crate::backend::cuda::path::{CotangentView, Path};
 use crate::backend::cuda::problem::Values;
@@ -12,6 +18,7 @@ use crate::error::Error;
 use crate::options::{Factorization, Formulation, Options, Smoothness};
 use crate::real::Real;
 use crate::shape::ProblemShape;
+use crate::solver::{Solution, Status};
 
 const SIZES: Sizes = Sizes {
     batch: 3,
@@ -68,58 +75,6 @@ fn every_kind_of_team_agrees_with_the_processor() {
             }
         }
     }
-}
-
-/// Compares what so many chunks compute with the processor.
-fn chunks_agree<T: Real>(sizes: Sizes, options: Options, chunks: usize, tolerance: f64) {
-    let device = testing::device();
-    let case = Case::<T>::new(sizes, options, 23);
-    let problem = case.problem();
-    let plan = Plan::new(problem.shape(), &options, device.limits()).unwrap();
-    let plan = plan.with_chunks(chunks, device.limits()).unwrap();
-    let path = TeamPath::new(&device, plan).unwrap();
-    let engine = Engine::with_path(&device, problem.shape(), &options, Box::new(path)).unwrap();
-    compare(engine, &case, tolerance, &format!("{plan}, {sizes:?}, {options:?}"));
-}
-
-#[test]
-fn chunks_of_time_agree_with_the_processor() {
-    let slack = Formulation::SharedSlack { gamma: 0.3, alpha: 0.4 };
-    for smoothness in Smoothness::ALL {
-        for (periodic, formulation) in
-            [(false, Formulation::LeastSquares), (true, slack), (true, Formulation::LeastSquares)]
-        {
-            let options = Options { smoothness, periodic, formulation, ..Options::default() };
-            for (batch, points, states, order, shared, chunks) in [
-                (1, 37, 1, 1, 0, 4),
-                (3, 18, 2, 1, 0xff, 2),
-                (3, 41, 2, 2, 0xfd, 4),
-                (2, 70, 3, 1, 1 << 5, 8),
-                (1, 40, 2, 2, 0, 3),
-            ] {
-                let sizes = Sizes {
-                    batch,
-                    points,
-                    states,
-                    order,
-                    equations: states,
-                    initial: (1, order),
-                    shared,
-                    ..SIZES
-                };
-                chunks_agree::<f64>(sizes, options, chunks, 1e-10);
-            }
-        }
-    }
-    // Larger blocks; more initial values and more derivatives than usual; single precision.
-    let hermite = Options { smoothness: Smoothness::Hermite, ..Options::default() };
-    let extended =
-        Sizes { points: 50, states: 3, extra: 1, equations: 3, initial: (9, 2), ..SIZES };
-    chunks_agree::<f64>(extended, hermite, 3, 1e-10);
-    chunks_agree::<f32>(extended, hermite, 4, 1e-5);
-    let wide = Sizes { points: 17, states: 10, equations: 10, initial: (2, 2), ..SIZES };
-    let taylor = Options { smoothness: Smoothness::TaylorHold, ..Options::default() };
-    chunks_agree::<f64>(wide, taylor, 2, 1e-10);
 }
 
 #[test]
@@ -204,6 +159,46 @@ fn gradients_that_are_not_wanted_leave_the_others_as_they_are() {
     assert_eq!(testing::reports(), Vec::<String>::new());
 }
 
+/// Sums over systems that teams have one after another are those of double precision, rounded once.
+#[test]
+fn shared_gradients_are_added_up_in_double_precision() {
+    let sizes = Sizes { batch: 400, points: 3, shared: 0xff, ..SIZES };
+    let device = testing::device();
+    let single = Case::<f32>::new(sizes, Options::default(), 29);
+    let mut double = Case::<f64>::new(sizes, Options::default(), 29);
+    for (double, single) in double.arrays.iter_mut().zip(&single.arrays) {
+        *double = single.iter().map(|&value| f64::from(value)).collect();
+    }
+    fn gradients<T: Real>(device: &Arc<CudaDevice>, case: &Case<T>) -> Vec<T> {
+        let problem = case.problem();
+        let shape = problem.shape();
+        let mut plan = Plan::new(shape, &case.options, device.limits()).unwrap();
+        plan.group = 100;
+        let path = Box::new(TeamPath::new(device, plan).unwrap());
+        let mut engine = Engine::with_path(device, shape, &case.options, path).unwrap();
+        let values: usize = shape.solution().iter().product();
+        let mut solution = Solution {
+            values: vec![T::zero(); values],
+            epsilon: vec![T::zero(); case.batch],
+            status: vec![Status::Ok; case.batch],
+        };
+        engine.solve(&problem, &mut solution).unwrap();
+        // Of one sign, so that the sums grow.
+        let cotangent: Vec<T> =
+            noise(8, values).map(|v| T::of(f64::from(v as f32).abs())).collect();
+        let cotangent = Cotangent { values: &cotangent, epsilon: None };
+        let gradients = engine.vjp(&problem, &cotangent, &solution.status).unwrap();
+        [&gradients.coefficients, &gradients.rhs, &gradients.initial_values, &gradients.steps]
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect()
+    }
+    let rounded: Vec<f32> =
+        gradients(&device, &double).into_iter().map(|value| value as f32).collect();
+    assert_eq!(gradients(&device, &single), rounded);
+}
+
 const H100: Limits = Limits {
     compute_capability: (9, 0),
     multiprocessors: 132,
@@ -231,26 +226,6 @@ fn systems_are_put_together_only_where_their_sums_would_be_too_many() {
     assert_eq!(group(3000, [1, 50, 8, 8, 3]), 1);
     // 40 000 values for each group.
     assert_eq!(group(3000, [1, 50, 20, 20, 2]), 4);
-}
-
-#[test]
-fn teams_share_a_system_where_the_device_would_be_idle() {
-    let chunks = |batch: usize, points: usize| {
-        let shape = ProblemShape::new(
-            batch,
-            points,
-            &[batch, points, 3, 3, 2],
-            &[batch, points, 3],
-            &[batch, 1, 3, 1],
-            &[batch, points - 1],
-        );
-        Plan::best(&shape.unwrap(), &Options::default(), &H100).unwrap().chunks
-    };
-    assert_eq!(chunks(1, 1000), 16);
-    assert_eq!(chunks(132, 1000), 16);
-    // One block after another on every multiprocessor.
-    assert_eq!(chunks(6 * 132, 1000), 1);
-    assert_eq!(chunks(1, 16), 1);
 }
 
 #[test]

@@ -383,7 +383,7 @@ impl fmt::Display for Plan {
             write!(
                 f,
                 "chunk: a chunk of the time points a thread, {} chunks of up to {} points a system, \
-                 {threads} a block, blocks of {k}·{q} in registers, Cholesky in f64",
+                 {threads} a block, blocks of {k}·{q} in registers, Cholesky",
                 chunks.count(),
                 chunks.longest(self.points)
             )?;
@@ -391,7 +391,7 @@ impl fmt::Display for Plan {
             write!(
                 f,
                 "thread: a system a thread, {threads} a block, blocks of {k}·{q} in registers, \
-                 Cholesky in f64"
+                 Cholesky"
             )?;
         }
         write!(f, "; {forward} + {adjoint} bytes of shared memory a block")

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use cudarc::driver::CudaViewMut;
 
-use super::{TeamPath, address_mut};
+use super::{TeamSolver, address_mut};
 use crate::backend::cuda::device::{CudaDevice, Kernel};
-use crate::backend::cuda::path::{PartProblem, Path, SolutionViewMut};
+use crate::backend::cuda::path::{PartProblem, SolutionViewMut};
 use crate::backend::cuda::team::parameters::TeamVariances;
 use crate::backend::cuda::team::plan::Plan;
 use crate::error::Result;
@@ -16,7 +16,7 @@ use crate::shape::ProblemShape;
 
 /// Teams that solve and then invert.
 pub struct VariancesPath<T> {
-    path: TeamPath<T>,
+    solver: TeamSolver<T>,
     kernel: Kernel,
 }
 
@@ -24,7 +24,8 @@ impl<T: Real> VariancesPath<T> {
     /// For problems of this shape.
     ///
     /// # Errors
-    /// As [`TeamPath::new`].
+    /// [`Error::Argument`](crate::Error) if one system has more values than the kernels can count,
+    /// [`Error::Device`](crate::Error) if the kernels cannot be loaded.
     pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
         Self::with_plan(device, Plan::for_variances(shape, options, device.limits())?)
     }
@@ -34,14 +35,13 @@ impl<T: Real> VariancesPath<T> {
         device: &Arc<CudaDevice>,
         plan: Plan,
     ) -> Result<Self> {
-        let path = TeamPath::new(device, plan)?;
-        let name = format!("team_variances_{}", plan.kind.name());
-        Ok(VariancesPath { path, kernel: device.kernel("team_variances", &name)? })
+        let solver = TeamSolver::new(device, plan)?;
+        Ok(VariancesPath { kernel: solver.kernel("team_variances")?, solver })
     }
 
     /// Bytes of the workspace for so many systems.
     pub fn workspace(&self, systems: usize) -> usize {
-        self.path.workspace(systems)
+        self.solver.workspace(systems)
     }
 
     /// Solves the part, then writes the variances in the place of the values: NaN for systems that
@@ -55,12 +55,12 @@ impl<T: Real> VariancesPath<T> {
         workspace: &mut CudaViewMut<'_, u8>,
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
-        self.path.solve(problem, workspace, solution)?;
+        self.solver.solve(problem, workspace, solution)?;
         let output = TeamVariances {
-            status: address_mut(&self.path.device, &mut solution.status).cast(),
-            values: address_mut(&self.path.device, &mut solution.values),
+            status: address_mut(&self.solver.device, &mut solution.status).cast(),
+            values: address_mut(&self.solver.device, &mut solution.values),
         };
-        let bytes = self.path.plan.variances_bytes();
-        self.path.launch(&self.kernel, problem, workspace, 1, bytes, &output)
+        let bytes = self.solver.plan.variances_bytes();
+        self.solver.launch(&self.kernel, problem, workspace, 1, bytes, &output)
     }
 }
