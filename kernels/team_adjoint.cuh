@@ -29,12 +29,13 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
     gradient.place = desk.index;
     gradient.stride = plan.team_bytes / int64_t(sizeof(double));
 
-    desk.for_each_system([&](int64_t system) {
+#pragma unroll 1
+    for (int64_t system = desk.first_system(); system < desk.end_of_systems(); ++system) {
         gradient.add = system > desk.index * plan.group;
         if (adjoint.status[system].kind != STATUS_OK) {
             if (desk.leads())
                 gradient.zero(system);
-            return;
+            continue;
         }
         double *direction = plan.direction + desk.index * plan.unknowns;
         RefinedSolve<KIND> solve = bench.solve(system, direction);
@@ -88,7 +89,7 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
         }
         if (desk.leads())
             gradient.finish(plan.chunks);
-    });
+    }
 #pragma unroll
     for (int family = 0; family < 4; ++family) {
         const double sum = desk.sum(gradient.weights[family]);

@@ -17,7 +17,8 @@ __device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects)
     Carver memory = rows.rest;
     double *x = memory.take<double>(sizes.block);
 
-    desk.for_each_system([&](int64_t system) {
+#pragma unroll 1
+    for (int64_t system = desk.first_system(); system < desk.end_of_systems(); ++system) {
         Residual<KIND, true> residual(rows, memory);
         const double *iterate = plan.iterate + system * plan.unknowns;
         const bool solved = defects.status[system].kind == STATUS_OK;
@@ -34,7 +35,7 @@ __device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects)
             if (team.rank == 0 && desk.leads())
                 defects.sums[4 * system + family] = solved ? sum : NAN;
         }
-    });
+    }
 }
 
 TEAM_INSTANCES(defects, TeamDefects)

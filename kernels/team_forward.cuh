@@ -40,7 +40,8 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
     Banded<KIND> &banded = bench.banded;
     Substitution<KIND> &substitution = bench.substitution;
 
-    desk.for_each_system([&](int64_t system) {
+#pragma unroll 1
+    for (int64_t system = desk.first_system(); system < desk.end_of_systems(); ++system) {
         double *iterate = plan.iterate + system * plan.unknowns;
         RefinedSolve<KIND> solve = bench.solve(system, iterate);
 
@@ -140,7 +141,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
             put(i, NAN);
         rows.faults = Faults();
         desk.sync();
-    });
+    }
 }
 
 #endif

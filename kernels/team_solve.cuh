@@ -63,14 +63,11 @@ struct Desk {
         notes = memory.take<double>(2 * team.size);
     }
 
-    // Calls work(system) for every system of the team, one after another.
-    template <class Work>
-    __device__ void for_each_system(Work work) const
+    // The team's systems, one after another: from the first to before the end.
+    __device__ int64_t first_system() const { return index * plan.group; }
+    __device__ int64_t end_of_systems() const
     {
-        const int64_t first = index * plan.group, end = min(first + plan.group, plan.problem.batch);
-#pragma unroll 1
-        for (int64_t system = first; system < end; ++system)
-            work(system);
+        return min(first_system() + plan.group, plan.problem.batch);
     }
 
     __device__ const Sizes &band() const

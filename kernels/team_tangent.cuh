@@ -26,7 +26,8 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents)
     Bench<KIND> bench(desk);
     Tangent<KIND> tangent(bench.rows, tangents, bench.rest);
 
-    desk.for_each_system([&](int64_t system) {
+#pragma unroll 1
+    for (int64_t system = desk.first_system(); system < desk.end_of_systems(); ++system) {
         // An unknown, the slack at N·P.
         auto put = [&](int64_t unknown, double value) {
             if (unknown < values)
@@ -40,7 +41,7 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents)
 #pragma unroll 1
             for (int64_t i = team.rank; desk.leads() && i < values; i += team.size)
                 put(i, 0);
-            return;
+            continue;
         }
         double *direction = plan.direction + desk.index * plan.unknowns;
         double *rhs = plan.tangent_rhs + desk.index * plan.unknowns;
@@ -80,7 +81,7 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents)
                 },
                 [](int) {});
         }
-    });
+    }
 }
 
 #endif

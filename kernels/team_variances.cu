@@ -175,7 +175,8 @@ __device__ void team_variances(const TeamPlan &plan, const TeamVariances &varian
     const int64_t values = int64_t(sizes.points) * sizes.block;
     const Covariances<KIND> covariances(sizes, desk.places, team, desk.memory);
 
-    desk.for_each_system([&](int64_t system) {
+#pragma unroll 1
+    for (int64_t system = desk.first_system(); system < desk.end_of_systems(); ++system) {
         auto put = [&](int64_t unknown, double value) {
             write(variances.values, plan.problem.results, system * values + unknown, value);
         };
@@ -184,14 +185,14 @@ __device__ void team_variances(const TeamPlan &plan, const TeamVariances &varian
 #pragma unroll 1
             for (int64_t i = team.rank; i < values; i += team.size)
                 put(i, NAN);
-            return;
+            continue;
         }
         const double *factor = plan.factor + system * plan.factor_values;
         covariances.start(factor, emit);
 #pragma unroll 1
         for (int t = sizes.blocks - 1; t >= 0; --t)
             covariances.add(t, factor, emit);
-    });
+    }
 }
 
 // Its factor is one without chunks.
