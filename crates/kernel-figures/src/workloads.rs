@@ -80,7 +80,7 @@ pub const WORKLOADS: [Workload; 18] = [
     taylor(100, 1000, 1, 2),
     taylor(1536, 50, 1, 2).tested(),
     taylor(3000, 50, 1, 2),
-    taylor(1, 1000, 3, 1),
+    taylor(1, 1000, 3, 1).tested(),
     taylor(512, 50, 3, 1).tested(),
     taylor(4096, 64, 2, 2),
     taylor(256, 64, 8, 2).of(8),
