@@ -59,7 +59,7 @@ pub fn generate() -> Result<String, String> {
     if complaints.is_empty() { Ok(text) } else { Err(complaints.join("\n")) }
 }
 
-/// Prints the figures of the workloads whose names contain `part`, without asking the assembler: for
+/// Prints figures and instructions of the workloads whose names contain `part`, without asking the assembler: for
 /// work on a kernel.
 ///
 /// # Errors
@@ -75,7 +75,7 @@ pub fn print_figures(part: &str) -> Result<(), String> {
             for (figure, value) in Figure::ALL.into_iter().zip(run.figures()) {
                 print!(", {} {value:.2}", figure.name());
             }
-            println!();
+            println!(", {} warp instructions", run.sums().total_warp_instructions());
         }
         println!("    {}", measured.path);
     }
