@@ -229,8 +229,21 @@ pub struct Stated {
     pub version: String,
     /// (module, fingerprint, rows of (kernel, cells)).
     pub modules: Vec<StatedModule>,
-    /// Figures by direction and problem.
-    pub figures: Vec<(Direction, String, [f64; 5])>,
+    /// What was counted.
+    pub counted: Vec<StatedCounts>,
+}
+
+/// What a document states of one direction of one problem.
+#[derive(Debug, PartialEq)]
+pub struct StatedCounts {
+    /// Solve or gradient.
+    pub direction: Direction,
+    /// Name of the workload.
+    pub problem: String,
+    /// Launches of kernels.
+    pub launches: usize,
+    /// In the order of [`Figure::ALL`].
+    pub figures: [f64; 5],
 }
 
 /// A module as a document states it.
@@ -249,7 +262,7 @@ pub struct StatedModule {
 /// # Errors
 /// With the line that is not as [`Content::write`] writes it.
 pub fn read(text: &str) -> Result<Stated, String> {
-    let mut stated = Stated { version: String::new(), modules: Vec::new(), figures: Vec::new() };
+    let mut stated = Stated { version: String::new(), modules: Vec::new(), counted: Vec::new() };
     let mut direction = None;
     for line in text.lines() {
         let wrong = || format!("docs/kernels.md: not understood: {line}");
@@ -266,9 +279,12 @@ pub fn read(text: &str) -> Result<Stated, String> {
             let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
             if let Some(direction) = direction {
                 if cells[0] != "B × N × K × order" {
+                    let launches = cells.get(2).and_then(|cell| cell.parse().ok());
+                    let launches = launches.ok_or_else(wrong)?;
                     let figures = numbers(cells.get(4..).unwrap_or_default()).ok_or_else(wrong)?;
                     let figures = figures.try_into().map_err(|_| wrong())?;
-                    stated.figures.push((direction, cells[0].into(), figures));
+                    let problem = cells[0].into();
+                    stated.counted.push(StatedCounts { direction, problem, launches, figures });
                 }
             } else if let Some(module) = stated.modules.last_mut() {
                 let values = cells[1..].iter().map(|cell| cell.parse().ok());
@@ -321,7 +337,12 @@ mod tests {
             reasons: &reasons,
         };
         let text = content.write().unwrap();
-        let figures = |conflicts| [1.25, 1.0, conflicts, 0.0, 0.0];
+        let counts = |direction, conflicts| StatedCounts {
+            direction,
+            problem: workload.to_string(),
+            launches: 1,
+            figures: [1.25, 1.0, conflicts, 0.0, 0.0],
+        };
         let expected = Stated {
             version: "13.5.37".into(),
             modules: vec![StatedModule {
@@ -329,10 +350,7 @@ mod tests {
                 fingerprint,
                 kernels: vec![("sum".into(), vec![32, 32, 32, 0, 0, 4096])],
             }],
-            figures: vec![
-                (Direction::Solve, workload.to_string(), figures(0.04)),
-                (Direction::Gradient, workload.to_string(), figures(0.06)),
-            ],
+            counted: vec![counts(Direction::Solve, 0.04), counts(Direction::Gradient, 0.06)],
         };
         assert_eq!(read(&text), Ok(expected));
         assert!(text.contains("| 1.25 | 1.00 | **0.06** | **0.00** |"), "{text}");

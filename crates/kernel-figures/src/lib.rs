@@ -17,10 +17,10 @@ use std::{
 
 use cuda_sim::simulator::Simulator;
 
-use document::{Content, Stated, resource_cells};
+use document::{Content, Stated, StatedCounts, resource_cells};
 use misses::{Direction, Place};
 use resources::{Kernels, Module, assemble_all, find_ptxas, version_of};
-use targets::Figure;
+use targets::{Figure, MOST_LAUNCHES};
 use workloads::{Measured, WORKLOADS, Workload};
 
 /// The reasons for missed targets.
@@ -195,7 +195,7 @@ fn compare_resources(stated: &Stated, module: &Module, kernels: &Kernels) -> Vec
 /// Every figure that the document states and that misses its target has a reason, and no other.
 fn check_reasons(stated: &Stated) -> Result<(), String> {
     let mut missed = Vec::new();
-    for (direction, problem, figures) in &stated.figures {
+    for StatedCounts { direction, problem, figures, .. } in &stated.counted {
         for (figure, value) in Figure::ALL.into_iter().zip(figures) {
             if figure.target().is_missed_by(*value) {
                 missed.push(Place { figure, direction: *direction, problem: problem.clone() });
@@ -209,14 +209,21 @@ fn compare_figures(stated: &Stated, measured: &Measured) -> Vec<String> {
     let mut complaints = Vec::new();
     let problem = measured.workload.to_string();
     for direction in Direction::ALL {
-        let row = stated.figures.iter().find(|(d, p, _)| *d == direction && *p == problem);
-        let Some((_, _, stated)) = row else {
+        let of_this = |row: &&StatedCounts| row.direction == direction && row.problem == problem;
+        let Some(stated) = stated.counted.iter().find(of_this) else {
             complaints.push(format!("docs/kernels.md lacks the {} of {problem}", direction.name()));
             continue;
         };
-        let figures = measured.run(direction).figures();
-        for ((figure, now), stated) in Figure::ALL.into_iter().zip(figures).zip(stated) {
-            if figure.target().is_worse(now, *stated) {
+        let run = measured.run(direction);
+        let (launches, most) = (run.launches.len(), MOST_LAUNCHES.min(stated.launches));
+        if launches > most {
+            let direction = direction.name();
+            complaints.push(format!("{direction} of {problem}: {launches} launches, not {most}"));
+        }
+        for ((figure, now), stated) in
+            Figure::ALL.into_iter().zip(run.figures()).zip(stated.figures)
+        {
+            if figure.target().is_worse(now, stated) {
                 let place = Place { figure, direction, problem: problem.clone() };
                 complaints.push(format!("{place}: {now:.3}; docs/kernels.md states {stated}"));
             }
@@ -228,8 +235,12 @@ fn compare_figures(stated: &Stated, measured: &Measured) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cuda_sim::assembler::Usage;
+    use cuda_sim::{
+        assembler::Usage, counters::LaunchCounters, exec::LaunchConfig, simulator::LaunchRecord,
+    };
     use document::StatedModule;
+    use minimum::Least;
+    use workloads::Run;
 
     #[test]
     fn spills_and_more_registers_are_found() {
@@ -241,7 +252,7 @@ mod tests {
 
         let stated = |kernel: &str, cells: [u32; 6]| Stated {
             version: String::new(),
-            figures: Vec::new(),
+            counted: Vec::new(),
             modules: vec![StatedModule {
                 name: "sums".into(),
                 fingerprint: String::new(),
@@ -255,5 +266,40 @@ mod tests {
         let renamed = compare(stated("total", [32, 32, 32, 12, 16, 0]));
         assert!(renamed[0].contains("lacks the kernel sum") && renamed[1].contains("total"));
         assert_eq!(stated_spills(&stated("sum", [32, 32, 32, 12, 16, 0]).modules[0]).len(), 1);
+    }
+
+    #[test]
+    fn more_launches_and_worse_figures_are_found() {
+        let counters = LaunchCounters::default();
+        let config = LaunchConfig { grid: [1, 1, 1], block: [32, 1, 1], dynamic_shared: 0 };
+        let launch = LaunchRecord { kernel: "sum".into(), config, counters };
+        let run = |launches: usize| Run {
+            launches: vec![launch.clone(); launches],
+            least: Least { bytes: 1, flops: 1 },
+        };
+        let workload = WORKLOADS[0];
+        let measured = Measured { workload, path: String::new(), forward: run(1), adjoint: run(3) };
+        let lanes = measured.forward.figures()[3];
+        let stated = |launches: [usize; 2], lanes: f64| Stated {
+            version: String::new(),
+            modules: Vec::new(),
+            counted: Direction::ALL
+                .into_iter()
+                .zip(launches)
+                .map(|(direction, launches)| StatedCounts {
+                    direction,
+                    problem: workload.to_string(),
+                    launches,
+                    figures: [0.0, 1.0, 0.0, lanes, 0.0],
+                })
+                .collect(),
+        };
+        let compare = |launches, lanes| compare_figures(&stated(launches, lanes), &measured);
+        let gradient = format!("gradient of {workload}: 3 launches, not 2");
+        assert_eq!(compare([1, 2], lanes), std::slice::from_ref(&gradient));
+        // The target holds whatever the document states.
+        assert_eq!(compare([1, 3], lanes), [gradient]);
+        assert_eq!(compare([0, 2], lanes).len(), 2);
+        assert_eq!(compare([1, 2], lanes + 10.0).len(), 3);
     }
 }

@@ -6,6 +6,9 @@ use cuda_sim::counters::LaunchCounters;
 
 use crate::minimum::Least;
 
+/// Most launches of a solve, and of a gradient.
+pub const MOST_LAUNCHES: usize = 2;
+
 /// A figure that has a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Figure {

@@ -216,7 +216,8 @@ impl Workload {
             ..problem.shape().clone()
         };
         let whole = Solver::<T>::on(&device, &whole, &options).map_err(failed)?.plan().path;
-        let kind = |path: &str| path.split(' ').next().map(str::to_owned);
+        // Threads or teams, for whole systems or for chunks.
+        let kind = |path: &str| path.split(',').next().map(str::to_owned);
         if kind(&whole) != kind(&path) {
             return Err(format!("{batch} systems: {path}; all of them: {whole}"));
         }
