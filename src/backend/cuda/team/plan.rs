@@ -45,6 +45,8 @@ const MOST_GROUPS: usize = 1 << 14;
 /// unless there are many more equations than states, so that this matters only where a batch shares
 /// very large inputs.
 const MOST_PARTIAL_VALUES: usize = 1 << 25;
+/// Groups of a batch even so: a batch that does not fit the memory is cut between groups.
+const FEWEST_GROUPS: usize = 16;
 /// Most values of an array of one system, which the kernels count with 32 bits.
 const MOST_VALUES: usize = 1 << 30;
 /// Most rows that are eliminated at once, as in kernels/banded.cuh.
@@ -234,7 +236,7 @@ impl Plan {
             .saturating_add(shared(ib, i * k * j))
             .saturating_add(shared(sb, sn * sk))
             .saturating_add(4);
-        let groups = (MOST_PARTIAL_VALUES / partial).clamp(1, MOST_GROUPS);
+        let groups = (MOST_PARTIAL_VALUES / partial).clamp(FEWEST_GROUPS, MOST_GROUPS);
         let mut plan = Plan {
             batch: shape.batch,
             points: shape.points,
