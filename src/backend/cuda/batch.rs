@@ -41,7 +41,9 @@ pub(super) struct Batch<T: Real> {
 }
 
 /// Partial sums of the gradients that all systems of the batch share: the inputs without a batch
-/// axis, and the weights.
+/// axis, and the weights. They are those of the whole batch, however it is cut into parts, so that
+/// the order of the additions does not depend on the memory of a device: a few per cent of the
+/// workspace of the whole batch, a row being smaller than the factor of one system.
 struct Partials {
     /// Systems of a group.
     group: usize,
@@ -129,7 +131,7 @@ impl<T: Real> Batch<T> {
             parts,
             forward_launches: forward * parts,
             adjoint_launches: (adjoint + if parts > 1 { forward } else { 0 }) * parts + sums,
-            workspace_bytes: self.workspace.len(),
+            workspace_bytes: self.workspace.len() + self.partials.sums.len() * size_of::<f64>(),
         }
     }
 
@@ -147,7 +149,7 @@ impl<T: Real> Batch<T> {
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let _range = range("solve");
-        let problem = self.template.problem(inputs, part.systems);
+        let problem = self.template.problem(inputs, part.systems)?;
         self.path.solve(&problem, &mut self.workspace.view_mut(), solution)
     }
 
@@ -196,7 +198,7 @@ impl<T: Real> Batch<T> {
             weights,
             arrays: PhantomData,
         };
-        let problem = self.template.problem(inputs, part.systems);
+        let problem = self.template.problem(inputs, part.systems)?;
         self.path.vjp(&problem, &mut self.workspace.view_mut(), status, cotangent, &gradients)
     }
 
@@ -232,7 +234,7 @@ impl<T: Real> Batch<T> {
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let _range = range("jvp");
-        let problem = self.template.problem(inputs, part.systems);
+        let problem = self.template.problem(inputs, part.systems)?;
         let tangents = self.template.tangents(tangents);
         self.path.jvp(&problem, &mut self.workspace.view_mut(), status, &tangents, tangent)
     }
@@ -246,7 +248,7 @@ impl<T: Real> Batch<T> {
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()> {
         let _range = range("residuals");
-        let problem = self.template.problem(inputs, part.systems);
+        let problem = self.template.problem(inputs, part.systems)?;
         self.path.squared_defects(&problem, &mut self.workspace.view_mut(), status, sums)
     }
 }

@@ -230,7 +230,7 @@ pub trait Path<T: Real>: fmt::Display + Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::super::memory::Buffer;
-    use super::super::problem::{Layout, ProblemTemplate, Values};
+    use super::super::problem::{INPUTS, Layout, ProblemTemplate, Values};
     use super::super::testing;
     use super::super::testing::agreement::{Case, Sizes};
     use super::*;
@@ -260,7 +260,13 @@ mod tests {
         let arrays =
             case.arrays.each_ref().map(|v| Buffer::from_host(&device, "input", v).unwrap());
         let inputs = arrays.each_ref().map(Values::from);
-        let parameters = template.problem(inputs, 5).parameters;
+        let parameters = template.problem(inputs, 5).unwrap().parameters;
+        for index in 0..4 {
+            let mut short = inputs;
+            short[index] = inputs[index].part(0, inputs[index].len() - 1);
+            let message = template.problem(short, 5).err().unwrap().to_string();
+            assert!(message.contains(INPUTS[index]) && message.contains("expected"), "{message}");
+        }
         // Two groups of systems, whose sums of the right-hand side are 10 values apart.
         let lengths = [5 * 4 * 2, 10 + 4, 5, 5 * 3, 10 + 4];
         let check = |lengths: [usize; 5]| {

@@ -8,7 +8,7 @@ use cudarc::driver::{CudaViewMut, DevicePtr};
 use half::{bf16, f16};
 
 use super::device::CudaDevice;
-use super::launch::address_mut;
+use super::launch::{address_mut, check_length};
 use super::memory::{Buffer, Element};
 use super::parameters::{self, Input, Output, RowTable};
 use super::path::{Counted, PartProblem, TangentInputs};
@@ -21,8 +21,8 @@ use crate::shape::{ProblemShape, stride};
 /// Names of the inputs, in the order of every array of four here.
 pub const INPUTS: [&str; 4] = ["coefficients", "rhs", "initial_values", "steps"];
 
-/// How the values of an array may be stored: inputs in all these ways, results in the wider two. Kernels
-/// compute in double precision.
+/// How the values of an array may be stored: inputs in all these ways, results in the wider two.
+/// Kernels compute in double precision.
 pub trait Stored: Element {
     /// Number of the storage, for the kernels.
     const STORAGE: i32;
@@ -193,7 +193,7 @@ pub(super) struct ProblemTemplate {
 }
 
 impl ProblemTemplate {
-    /// For problems of this shape, computed in `T`.
+    /// For problems of this shape, whose results are stored as `T`.
     pub fn new<T: Real>(
         device: &Arc<CudaDevice>,
         shape: &ProblemShape,
@@ -232,8 +232,18 @@ impl ProblemTemplate {
     }
 
     /// The problem of `systems` systems whose values are these.
-    pub fn problem<'a>(&'a self, inputs: [Values<'a>; 4], systems: usize) -> PartProblem<'a> {
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if an input has not as many values as these systems need.
+    pub fn problem<'a>(
+        &'a self,
+        inputs: [Values<'a>; 4],
+        systems: usize,
+    ) -> Result<PartProblem<'a>> {
         let ProblemTemplate { shape, options, .. } = self;
+        for (index, values) in inputs.iter().enumerate() {
+            check_length(INPUTS[index], self.layouts[index].total(systems), values.len())?;
+        }
         let [coefficients, rhs, initial_values, steps] =
             [0, 1, 2, 3].map(|index| self.layouts[index].input(inputs[index]));
         let weights = &options.weights;
@@ -270,7 +280,7 @@ impl ProblemTemplate {
             initial_values,
             steps,
         };
-        PartProblem { parameters, arrays: PhantomData }
+        Ok(PartProblem { parameters, arrays: PhantomData })
     }
 
     /// Directions of the inputs of a part.

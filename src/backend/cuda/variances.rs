@@ -103,7 +103,7 @@ impl<T: Real> Variances<T> {
                 input.copy_from_host(INPUTS[index], values)?;
             }
             let _range = range("variances");
-            let on_device = self.template.problem(inputs.each_ref().map(Values::from), systems);
+            let on_device = self.template.problem(inputs.each_ref().map(Values::from), systems)?;
             self.path.compute(
                 &on_device,
                 &mut workspace.view_mut(),
