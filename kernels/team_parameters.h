@@ -9,10 +9,11 @@
 // A problem, how its systems are dealt out to teams of threads, and their workspace.
 //
 // Team i, or block i in chunk kernels, works on the systems i·group .. (i+1)·group, one after another.
-// Factor and iterate are kept for the adjoint; the rest of the workspace is a team's or block's own.
+// Factor and iterate are kept for the adjoint; the rest of the workspace is a team's own, and in chunk
+// kernels, whose teams share a system, a block's: then (teams, …) below means (blocks, …).
 typedef struct {
     Problem problem;
-    int64_t group;             // systems of a team
+    int64_t group;             // systems of a team, in chunk kernels of a block
     int64_t factor_values;     // per system: n blocks of P·(w·P + Q + c), in chunk kernels the C−1
                                // of the separators, then the border, c·c
     int64_t unknowns;          // N·P, and one if there is slack
@@ -42,7 +43,8 @@ typedef struct {
     const Status *status;           // (B)
     const void *cotangent;          // (B, N, K, Q)
     const void *epsilon_cotangent;  // (B), or null: zeros
-    // System i of an array that has a batch axis, else team i's sum over its systems.
+    // System i of an array that has a batch axis, else the sum of team i (in chunk kernels block i) over
+    // its systems.
     Output coefficients;
     Output rhs;
     Output initial_values;

@@ -12,8 +12,8 @@
 //   shared  dynamic: the rings of thread_stream.cuh
 //   reads   the problem, factor and solution in the workspace, cotangent (B, N, K, Q), status (B);
 //           writes the gradients that are wanted, each of its input's shape; of inputs that the
-//           batch shares, one partial sum a tile; of the weights (tiles, 4); in the workspace
-//           vector, given, direction
+//           batch shares, one partial sum a tile, in chunk kernels one a system; of the weights
+//           (tiles, 4) or (B, 4); in the workspace vector, given, direction
 //   aliasing  none of the arrays overlap
 //
 // Systems that were not solved contribute zero. No atomics: the same results in every run.

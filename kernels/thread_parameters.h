@@ -53,7 +53,7 @@ typedef struct {
     ThreadRing steps;
     ThreadRing unknowns;  // solution, cotangent, tangent; in the same place as the inputs
     int32_t wide;         // whether an array that passes through the rings is stored in double
-                          // precision: then their slots have 8 bytes, else 4
+                          // precision: then their slots have 8 bytes, else 4, with one rounding
     int32_t reserved;
     double *factor;       // (tiles, N, F, 32): rows of R, the reciprocals of its diagonal
     double *solution;     // (tiles, N, P, 32): z, not rounded
@@ -71,8 +71,8 @@ typedef struct {
     Status *status;  // (B)
 } ThreadSolve;
 
-// thread_adjoint: gradients of inputs that the batch shares are partial sums, one a tile, `system`
-// apart.
+// thread_adjoint: gradients of inputs that the batch shares are partial sums, one a tile (in chunk
+// kernels one a system), `system` apart.
 typedef struct {
     ThreadProblem common;
     const void *cotangent;  // (B, N, K, Q)
@@ -81,7 +81,7 @@ typedef struct {
     Output rhs;
     Output initial_values;
     Output steps;
-    Output weights;  // (tiles, 4)
+    Output weights;  // (tiles, 4), in chunk kernels (B, 4)
 } ThreadAdjoint;
 
 // thread_tangent: strides of the directions are those of the inputs; null where one stands still.

@@ -7,7 +7,8 @@
 // replace a value it has read; the windows are then written back in the same way, to an array of
 // the same shape (an input's gradient).
 //
-// A slot has 8 bytes, or 4 if nothing is stored in double precision: then W = 8 or 16 values are a
+// A slot has 8 bytes, or 4 if nothing is stored in double precision; what a lane lays into a slot of 4
+// is rounded to single precision, its share of a sum over the batch too. Then W = 8 or 16 values are a
 // window, and S = W/2 a sector (of what is stored in a slot's width; else windows are smaller). Let u
 // count the values in the order of the stream, and let o (0 <= o < S) be such that u + o is a multiple
 // of S where a sector begins. Value u of the system in lane l stands in slot

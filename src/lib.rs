@@ -45,8 +45,8 @@
 //!
 //! # Source
 //!
-//! *Mechanistic Neural Networks* (2023), referred to as "the paper"; its section 3 describes the
-//! solver, section 5.1 the discovery of equations.
+//! *Mechanistic Neural Networks for Scientific Machine Learning* (arXiv:2402.13077), referred to as
+//! "the paper"; its section 3 describes the solver, section 5.1 the discovery of equations.
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

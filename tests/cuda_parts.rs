@@ -155,7 +155,7 @@ fn parts_and_device_arrays_give_the_same_results() {
         compare(&on_device(&mut solver, &gpu, &case, &cotangent), &expected);
     }
 
-    // Half precision is computed in single.
+    // Half precision is what single precision is after it has been rounded.
     let rounded = |values: &[f32]| values.iter().map(|&x| f16::from_f32(x)).collect::<Vec<_>>();
     let half = [&[1.1, 0.1, 1.3][..], &[0.3], &[0.7, -0.2], &[0.1]].map(rounded);
     let single =

@@ -250,7 +250,9 @@ impl<'a> File<'a> {
             inputs.iter().chain(&cotangent).map(|array| array.shape.as_slice()).collect();
         let batch = match settings.size("batch")? {
             Some(batch) => batch,
-            None => axes.iter().filter_map(|axes| axes.first()).max().copied().unwrap_or(0),
+            None => {
+                axes.iter().filter_map(|axes| axes.first()).copied().find(|&b| b != 1).unwrap_or(1)
+            }
         };
         let points = match settings.size("points")? {
             Some(points) => points,
@@ -277,18 +279,17 @@ impl<'a> File<'a> {
         Ok(OwnedProblem { options: settings.options()?, shape, inputs, cotangent })
     }
 
-    /// N from whichever axis is not shared.
+    /// N from the first axis that is not shared; the grid before what is given on it.
     fn points(&self, axes: &[&[usize]]) -> Result<usize> {
-        let along = |tensor: usize| axes.get(tensor).and_then(|axes| axes.get(1)).copied();
-        let full = [along(0), along(1), along(4)].into_iter().flatten().max().unwrap_or(1);
-        let steps = along(3).unwrap_or(1);
-        match (full, steps) {
-            (0 | 1, 0 | 1) => Err(self.error(
+        let along = |tensor: usize| {
+            axes.get(tensor).and_then(|axes| axes.get(1)).copied().filter(|&length| length > 1)
+        };
+        let steps = along(3).map(|steps| steps.saturating_add(1));
+        along(0).or(steps).or(along(1)).or(along(4)).ok_or_else(|| {
+            self.error(
                 "every tensor is shared over time: metadata `points` must say how many points",
-            )),
-            (0 | 1, steps) => Ok(steps.saturating_add(1)),
-            (full, _) => Ok(full),
-        }
+            )
+        })
     }
 
     fn check_sizes(&self, shape: &ProblemShape, settings: &Settings) -> Result<()> {

@@ -230,7 +230,7 @@ fn a_broken_system_leaves_the_others_and_exit_code_1() {
         run.stderr,
         "2 of 4 systems solved in f64: solution (B, N, K, Q) = (4, 5, 1, 3) in r\n\
          mnn: system 1: step 0 is not positive\n\
-         mnn: system 3: steps is not finite\n\
+         mnn: system 3: not all steps are finite\n\
          mnn: hermite rows are of second order here, of fourth with --extra-derivatives 1\n"
     );
     let result = File::parse(&std::fs::read(workspace.path("r")).unwrap());

@@ -24,14 +24,21 @@ fn main() -> ExitCode {
     }
 }
 
-/// Formatting, lints, documentation, every feature combination and every test of the workspace;
+/// The features of the library that can be had one without the other, besides all that are on by
+/// default.
+const COMBINATIONS: [&str; 4] = ["", "cli", "cuda", "cli,nvtx"];
+
+/// Formatting, lints of every feature combination, documentation, and every test of the workspace;
 /// installs nvcc for them first if there is none.
 fn test() -> Result<(), String> {
     let nvcc = toolkit::ensure()?;
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    let library = ["--package", "mechanistic", "--no-default-features"];
-    cargo(&[&["clippy"][..], &library, &["--all-targets", "--", "-D", "warnings"]].concat())?;
+    for features in COMBINATIONS {
+        let library = ["clippy", "--package", "mechanistic", "--no-default-features"];
+        let features = ["--features", features, "--all-targets", "--", "-D", "warnings"];
+        cargo(&[&library[..], &features].concat())?;
+    }
     let documentation = ["doc", "--workspace", "--no-deps"];
     cargo_with(&documentation, &[("RUSTDOCFLAGS", OsStr::new("-D warnings"))])?;
     cargo_with(&["test", "--workspace"], &[("NVCC", nvcc.as_os_str())])

@@ -154,7 +154,11 @@ impl CudaDevice {
         match count()? {
             0 => return Err(missing("no CUDA device was found, but a driver".into())),
             found if ordinal >= found => {
-                return Err(missing(format!("there are {found} CUDA devices, counted from 0")));
+                let message = match found {
+                    1 => "this machine has device 0 only".to_owned(),
+                    _ => format!("this machine has devices 0 to {}", found - 1),
+                };
+                return Err(missing(message));
             }
             _ => {}
         }

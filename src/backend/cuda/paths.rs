@@ -13,7 +13,8 @@ use crate::real::Real;
 use crate::shape::ProblemShape;
 
 /// The environment variable that takes the choice over, to compare paths: `team`, `thread`, `chunk`
-/// or `team-chunk` (the latter three where there are kernels for the shape).
+/// or `team-chunk` (the latter three where there are kernels for the shape; `team-chunk` from 16
+/// points on, with Cholesky's method, where two chunks fit the shared memory).
 const VARIABLE: &str = "MECHANISTIC_CUDA_PATH";
 
 // A system a thread, or a chunk of its time points a thread (Plan::best chooses), wherever there are

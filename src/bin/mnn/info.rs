@@ -10,15 +10,20 @@ pub struct Arguments {}
 
 /// Prints one `name: value` a line.
 pub fn run(_: &Arguments) -> Result<ExitCode> {
-    let cuda = if cfg!(feature = "cuda") { " cuda" } else { "" };
+    let kernels = kernels();
+    let backends = if kernels.is_ok() { "cpu cuda" } else { "cpu" };
+    let features =
+        [("cli", true), ("cuda", cfg!(feature = "cuda")), ("nvtx", cfg!(feature = "nvtx"))];
+    let features: Vec<&str> =
+        features.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
     let mut devices = vec![format!("cpu ({})", Device::Cpu.name()?)];
     devices.extend(cuda_devices());
     let lines = [
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("backends", format!("cpu{cuda}")),
+        ("backends", backends.to_owned()),
         ("devices", devices.join(", ")),
-        ("kernels", kernels()),
-        ("features", format!("cli{cuda}")),
+        ("kernels", kernels.unwrap_or_else(|reason| format!("none ({reason})"))),
+        ("features", features.join(" ")),
         ("smoothness", Smoothness::ALL.map(Smoothness::name).join(" ")),
         ("scaling", RowScaling::ALL.map(RowScaling::name).join(" ")),
         ("factorization", Factorization::ALL.map(Factorization::name).join(" ")),
@@ -34,19 +39,18 @@ pub fn run(_: &Arguments) -> Result<ExitCode> {
 
 /// What the CUDA kernels in this program were compiled for, or why there are none.
 #[cfg(feature = "cuda")]
-fn kernels() -> String {
+fn kernels() -> Result<String, &'static str> {
     match mechanistic::cuda::kernel_architectures() {
-        [] => "none (no nvcc was found when this was built; in a checkout, `cargo xtask toolkit` \
-               installs it)"
-            .to_owned(),
-        architectures => architectures.join(" "),
+        [] => Err("no nvcc was found when this was built; in a checkout, `cargo xtask toolkit` \
+                   installs it"),
+        architectures => Ok(architectures.join(" ")),
     }
 }
 
 /// What the CUDA kernels in this program were compiled for, or why there are none.
 #[cfg(not(feature = "cuda"))]
-fn kernels() -> String {
-    "none (built without the feature `cuda`)".to_owned()
+fn kernels() -> Result<String, &'static str> {
+    Err("built without the feature `cuda`")
 }
 
 /// Every CUDA device by its name, or why there is none to be used.

@@ -15,7 +15,9 @@ use mechanistic::{Cotangent, Device, DeviceName, Real, Result, Solver, Status};
 /// The file holds the tensors `coefficients` (B or 1, N or 1, E, K, Qc), `rhs` (B or 1, N or 1, E),
 /// `initial_values` (B or 1, I, K, J), `steps` (B or 1, N−1 or 1[, K or 1]) and, for gradients, a
 /// `cotangent` (B, N, K, Q); all F64, or all F32, F16 or BF16. Options stand in its metadata under
-/// the names of the flags below (with _ for -), and the flags override them. The result holds
+/// the names of the flags below (with _ for -), and the flags override them. Where all tensors share
+/// an axis, its length stands there too: `batch`, `points`. (`states`, `equations`, `order`,
+/// `iv_steps` and `iv_orders`, that is K, E, Qc − 1, I and J, may, and then must agree.) The result holds
 /// `solution` (B, N, K, Q), `status` (B; 0 solved, 1 breakdown, 2 input not finite, 3 step not
 /// positive, 4 overflow), `epsilon` (B) with a shared slack, and `grad_*` for each input.
 /// Exit code 1 says that some system could not be solved; the others are in the result.
@@ -142,7 +144,7 @@ fn report_failures(status: &[Status]) {
     let failed = || status.iter().enumerate().filter(|(_, status)| !status.is_ok());
     for (system, status) in failed().take(SHOWN) {
         let reason = match status {
-            Status::NonFiniteInput { argument } => format!("{argument} is not finite"),
+            Status::NonFiniteInput { argument } => format!("not all {argument} are finite"),
             Status::InvalidStep { step } => format!("step {step} is not positive"),
             Status::Breakdown { point, pivot } => {
                 format!("the rows do not determine the solution (pivot {pivot} of point {point})")

@@ -7,13 +7,14 @@ use cudarc::driver::DeviceRepr;
 
 use crate::backend::cuda::parameters::{Input, Output, Problem, Status};
 
-/// A problem, how its systems are dealt out to teams of threads, and their workspace.
+/// A problem, how its systems are dealt out to teams of threads, and their workspace. Where time is
+/// cut, the teams of a block share its systems, and (teams, …) means (blocks, …).
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct TeamPlan {
     /// What is solved.
     pub problem: Problem,
-    /// Systems of a team.
+    /// Systems of a team; of a block where time is cut.
     pub group: i64,
     /// Values of a system's factor.
     pub factor_values: i64,

@@ -117,7 +117,8 @@ pub struct ThreadAdjoint {
     pub cotangent: *const c_void,
     /// (B).
     pub status: *const Status,
-    /// Gradients; of inputs that the batch shares one partial sum a tile, `system` apart.
+    /// Gradients; of inputs that the batch shares one partial sum a tile, or a system where time
+    /// is cut, `system` apart.
     pub coefficients: Output,
     /// See there.
     pub rhs: Output,
@@ -125,7 +126,7 @@ pub struct ThreadAdjoint {
     pub initial_values: Output,
     /// See there.
     pub steps: Output,
-    /// (tiles, 4).
+    /// (tiles, 4), or (B, 4) where time is cut.
     pub weights: Output,
 }
 
