@@ -150,7 +150,8 @@ fn values_of_system(problem: &parameters::Problem) -> [usize; 4] {
     .map(|values| values as usize)
 }
 
-fn check_at_least(what: &str, expected: usize, len: usize) -> Result<()> {
+/// Arrays on the device have room for the largest part; of the last, a smaller one, they hold more.
+pub(super) fn check_at_least(what: &str, expected: usize, len: usize) -> Result<()> {
     check_length(what, expected, len.min(expected))
 }
 

@@ -8,10 +8,10 @@ use cudarc::driver::{CudaViewMut, DevicePtr};
 use half::{bf16, f16};
 
 use super::device::CudaDevice;
-use super::launch::{address_mut, check_length};
+use super::launch::address_mut;
 use super::memory::{Buffer, Element};
 use super::parameters::{self, Input, Output, RowTable};
-use super::path::{Counted, PartProblem, TangentInputs};
+use super::path::{Counted, PartProblem, TangentInputs, check_at_least};
 use crate::error::{Error, Result};
 use crate::options::{Formulation, Options};
 use crate::real::Real;
@@ -234,7 +234,7 @@ impl ProblemTemplate {
     /// The problem of `systems` systems whose values are these.
     ///
     /// # Errors
-    /// [`Error::Argument`] if an input has not as many values as these systems need.
+    /// [`Error::Argument`] if an input has fewer values than these systems need.
     pub fn problem<'a>(
         &'a self,
         inputs: [Values<'a>; 4],
@@ -242,7 +242,7 @@ impl ProblemTemplate {
     ) -> Result<PartProblem<'a>> {
         let ProblemTemplate { shape, options, .. } = self;
         for (index, values) in inputs.iter().enumerate() {
-            check_length(INPUTS[index], self.layouts[index].total(systems), values.len())?;
+            check_at_least(INPUTS[index], self.layouts[index].total(systems), values.len())?;
         }
         let [coefficients, rhs, initial_values, steps] =
             [0, 1, 2, 3].map(|index| self.layouts[index].input(inputs[index]));

@@ -11,11 +11,22 @@ use crate::real::Real;
 use crate::shape::ProblemShape;
 use crate::solver::{Solution, Status};
 
-/// With so many chunks.
+/// With so many chunks, and a system a block.
 fn engine<T: Real>(shape: &ProblemShape, options: &Options, chunks: usize) -> Engine<T> {
+    grouped_engine(shape, options, chunks, 1)
+}
+
+/// With so many chunks, and systems a block.
+fn grouped_engine<T: Real>(
+    shape: &ProblemShape,
+    options: &Options,
+    chunks: usize,
+    group: usize,
+) -> Engine<T> {
     let device = testing::device();
     let plan = Plan::new(shape, options, device.limits()).unwrap();
-    let plan = plan.with_chunks(chunks, device.limits()).unwrap();
+    let mut plan = plan.with_chunks(chunks, device.limits()).unwrap();
+    plan.group = group;
     let path = TeamPath::new(&device, plan).unwrap();
     Engine::with_path(&device, shape, options, Box::new(path)).unwrap()
 }
@@ -65,6 +76,18 @@ fn chunks_of_time_agree_with_the_processor() {
     let wide = Sizes { points: 17, states: 10, equations: 10, initial: (2, 2), ..SIZES };
     let taylor = Options { smoothness: Smoothness::TaylorHold, ..Options::default() };
     agree::<f64>(wide, taylor, 2, 1e-10);
+}
+
+#[test]
+fn a_block_solves_one_system_after_another() {
+    // The second block has one system less; the sums over the batch are those of two blocks.
+    let options = Options { smoothness: Smoothness::Hermite, periodic: true, ..Options::default() };
+    for shared in [1 << 5, 0xff] {
+        let sizes = Sizes { batch: 5, points: 41, shared, ..SIZES };
+        let case = Case::<f64>::new(sizes, options, 31);
+        let engine = grouped_engine(case.problem().shape(), &options, 4, 3);
+        compare(engine, &case, 1e-10, &format!("groups of 3, shared {shared:#x}"));
+    }
 }
 
 #[test]
