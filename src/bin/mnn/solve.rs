@@ -17,8 +17,8 @@ use mechanistic::{Cotangent, Device, DeviceName, Real, Result, Solver, Status};
 /// `cotangent` (B, N, K, Q); all F64, or all F32, F16 or BF16. Options stand in its metadata under
 /// the names of the flags below (with _ for -), and the flags override them. Where all tensors share
 /// an axis, its length stands there too: `batch`, `points`. (`states`, `equations`, `order`,
-/// `iv_steps` and `iv_orders`, that is K, E, Qc − 1, I and J, may, and then must agree.) The result holds
-/// `solution` (B, N, K, Q), `status` (B; 0 solved, 1 breakdown, 2 input not finite, 3 step not
+/// `iv_steps` and `iv_orders`, that is K, E, Qc − 1, I and J, may, and then must agree.) The result
+/// holds `solution` (B, N, K, Q), `status` (B; 0 solved, 1 breakdown, 2 input not finite, 3 step not
 /// positive, 4 overflow), `epsilon` (B) with a shared slack, and `grad_*` for each input.
 /// Exit code 1 says that some system could not be solved; the others are in the result.
 #[derive(clap::Args)]
