@@ -279,13 +279,13 @@ impl<'a> File<'a> {
         Ok(OwnedProblem { options: settings.options()?, shape, inputs, cotangent })
     }
 
-    /// N from the first axis that is not shared; the grid before what is given on it.
+    /// N from the first axis that is not shared; `steps`, which are one less, are miscounted most often.
     fn points(&self, axes: &[&[usize]]) -> Result<usize> {
         let along = |tensor: usize| {
             axes.get(tensor).and_then(|axes| axes.get(1)).copied().filter(|&length| length > 1)
         };
         let steps = along(3).map(|steps| steps.saturating_add(1));
-        along(0).or(steps).or(along(1)).or(along(4)).ok_or_else(|| {
+        along(0).or(along(1)).or(along(4)).or(steps).ok_or_else(|| {
             self.error(
                 "every tensor is shared over time: metadata `points` must say how many points",
             )

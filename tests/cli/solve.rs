@@ -302,6 +302,13 @@ fn malformed_files_get_their_message() {
             "tensor rhs: expected shape (B or 1, N or 1, E) = (1 or 1, 5 or 1, 1), got [1, 5, 2]",
         ),
         (
+            "wrong rhs",
+            with(&|file| {
+                file.set("coefficients", &[1, 4, 1, 1, 3], &[1.0; 12]);
+            }),
+            "tensor rhs: expected shape (B or 1, N or 1, E) = (1 or 1, 4 or 1, 1), got [1, 5, 1]",
+        ),
+        (
             "wrong steps",
             with(&|file| {
                 file.set("steps", &[1, 5], &[0.1; 5]);
