@@ -22,7 +22,7 @@ const VARIABLE: &str = "MECHANISTIC_CUDA_PATH";
 // clock, so that the time is the instructions of a warp times the warps that share a scheduler. A warp
 // of threads issues about as many for a time point as a warp of teams (thread/plan.rs has its counts),
 // but has 32 systems instead of 3 or 4. Where a system a thread would be one long sequence of points on
-// an idle device, teams share the points of a system (team/plan.rs).
+// an idle device, teams share the points of a system (team/plan/chunks.rs).
 
 /// The path for problems of this shape.
 ///
