@@ -279,7 +279,8 @@ impl<'a> File<'a> {
         Ok(OwnedProblem { options: settings.options()?, shape, inputs, cotangent })
     }
 
-    /// N from the first axis that is not shared; `steps`, which are one less, are miscounted most often.
+    /// N from the first axis that is not shared; the steps, one less, are what is miscounted most
+    /// often.
     fn points(&self, axes: &[&[usize]]) -> Result<usize> {
         let along = |tensor: usize| {
             axes.get(tensor).and_then(|axes| axes.get(1)).copied().filter(|&length| length > 1)

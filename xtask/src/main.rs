@@ -24,8 +24,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The features of the library that can be had one without the other, besides all that are on by
-/// default.
+/// Combinations of the library's features, besides the default.
 const COMBINATIONS: [&str; 4] = ["", "cli", "cuda", "cli,nvtx"];
 
 /// Formatting, lints of every feature combination, documentation, and every test of the workspace;

@@ -74,6 +74,11 @@ pub(super) fn check_length(what: &str, expected: usize, actual: usize) -> Result
     Err(Error::argument(what, format!("expected {expected} values on the device, got {actual}")))
 }
 
+/// Arrays on the device have room for the largest part; of the last, a smaller one, they hold more.
+pub(super) fn check_at_least(what: &str, expected: usize, len: usize) -> Result<()> {
+    check_length(what, expected, len.min(expected))
+}
+
 /// Address of an array's first value, for a parameter structure. Without event tracking the guard
 /// that comes with it does nothing: the stream orders everything.
 pub(super) fn address_mut<T>(device: &CudaDevice, view: &mut CudaViewMut<'_, T>) -> *mut c_void {

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
-use super::launch::check_length;
+use super::launch::check_at_least;
 use super::parameters::{self, Input, Output, Status};
 use crate::error::Result;
 use crate::real::Real;
@@ -148,11 +148,6 @@ fn values_of_system(problem: &parameters::Problem) -> [usize; 4] {
         along(problem.steps.time, problem.points - 1) * step_states,
     ]
     .map(|values| values as usize)
-}
-
-/// Arrays on the device have room for the largest part; of the last, a smaller one, they hold more.
-pub(super) fn check_at_least(what: &str, expected: usize, len: usize) -> Result<()> {
-    check_length(what, expected, len.min(expected))
 }
 
 /// Directions in which the inputs move; `data` is null where one stands still. Strides as for

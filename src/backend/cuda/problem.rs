@@ -8,10 +8,10 @@ use cudarc::driver::{CudaViewMut, DevicePtr};
 use half::{bf16, f16};
 
 use super::device::CudaDevice;
-use super::launch::address_mut;
+use super::launch::{address_mut, check_at_least};
 use super::memory::{Buffer, Element};
 use super::parameters::{self, Input, Output, RowTable};
-use super::path::{Counted, PartProblem, TangentInputs, check_at_least};
+use super::path::{Counted, PartProblem, TangentInputs};
 use crate::error::{Error, Result};
 use crate::options::{Formulation, Options};
 use crate::real::Real;
