@@ -25,7 +25,7 @@ fn results(device: &Device, case: &Case) -> Vec<(&'static str, Vec<f64>)> {
     let of_loss = Cotangent { values: &cotangent, epsilon: Some(&epsilon) };
     let gradients = solver.vjp(&problem, &of_loss).unwrap().clone();
     let weights = gradients.weights;
-    let arrays = [&case.coefficients, &case.rhs, &case.initial_values, &case.steps];
+    let arrays = case.arrays();
     let directions = arrays.map(|array| Case::noise(22, array.data.len()));
     let tangents = Tangents {
         coefficients: Some(&directions[0]),

@@ -258,7 +258,7 @@ pub fn single_precision_agrees_with_double_to_rounding(subject: &Subject) {
             single
         });
         let problem = case.problem();
-        let arrays = [&case.coefficients, &case.rhs, &case.initial_values, &case.steps];
+        let arrays = case.arrays();
         let view = |index: usize| mechanistic::View::new(&arrays[index].shape, &data[index]);
         let single =
             mechanistic::Problem::new(case.batch, case.points, view(0), view(1), view(2), view(3))

@@ -2,4 +2,6 @@
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
 pub mod dense;
+#[cfg(feature = "cuda")]
+pub mod device_arrays;
 pub mod random;

@@ -80,6 +80,11 @@ impl Case {
         ]
     }
 
+    /// The inputs in the order of the solver: coefficients, right-hand side, initial values, steps.
+    pub fn arrays(&self) -> [&Owned; 4] {
+        [&self.coefficients, &self.rhs, &self.initial_values, &self.steps]
+    }
+
     /// Standard normal-ish values in an array as long as `shape` asks for.
     pub fn noise(seed: u64, count: usize) -> Vec<f64> {
         let mut random = StdRng::seed_from_u64(seed);
