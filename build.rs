@@ -1,4 +1,4 @@
-//! Compiles kernels/*.cu with nvcc and embeds the result.
+//! Compiles kernels/**/*.cu with nvcc and embeds the result.
 //!
 //! Every file becomes one module: PTX for compute_80, which a driver translates for any later GPU.
 //! With `MECHANISTIC_CUDA_ARCHITECTURES` (such as `90,100`) it becomes a fat binary that holds
@@ -9,9 +9,12 @@
 mod nvcc;
 
 use std::{
+    collections::BTreeSet,
     env,
-    fmt::Write,
-    fs, io,
+    fmt::Write as _,
+    fs::{self, OpenOptions},
+    hash::{DefaultHasher, Hash, Hasher},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
@@ -99,29 +102,25 @@ fn watch_for_a_toolkit(root: &Path) {
     }
 }
 
-/// Compiles every kernels/*.cu, several at a time, and returns the modules' names in order.
+/// Compiles every kernels/**/*.cu, several at a time, and returns the modules' names in order:
+/// kernels/team/adjoint.cu becomes the module `team_adjoint`.
 fn compile_all(compiler: &Compiler, root: &Path, output: &Path) -> Vec<String> {
-    let mut files: Vec<PathBuf> = fs::read_dir(root.join("kernels"))
-        .expect("the kernels are part of the package")
-        .map(|entry| entry.expect("the directory can be read").path())
-        .collect();
-    files.sort();
-    let with = |extension| move |file: &&PathBuf| file.extension().is_some_and(|e| e == extension);
-    let text = |file: &PathBuf| fs::read_to_string(file).expect("a source file can be read");
-    let sources: Vec<&PathBuf> = files.iter().filter(with("cu")).collect();
-    let headers: String =
-        files.iter().filter(with("h")).chain(files.iter().filter(with("cuh"))).map(text).collect();
+    let kernels = root.join("kernels");
+    let mut sources = Vec::new();
+    find_sources(&kernels, &mut sources);
+    sources.sort();
 
-    let name = |file: &Path| file.file_stem().expect("it has one").to_string_lossy().into_owned();
+    let name = |source: &Path| {
+        let path = source.strip_prefix(&kernels).expect("it lies there").with_extension("");
+        path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("_")
+    };
     let next = AtomicUsize::new(0);
     let workers = env::var("NUM_JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(1);
     thread::scope(|scope| {
         for _ in 0..sources.len().min(workers) {
             scope.spawn(|| {
-                while let Some(&source) = sources.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let target = output.join(name(source)).with_extension("image");
-                    let key = format!("{}\n{headers}", text(source));
-                    if let Err(message) = compile(compiler, root, source, &target, &key) {
+                while let Some(source) = sources.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(message) = provide(compiler, root, source, &name(source), output) {
                         panic!("{message}");
                     }
                 }
@@ -131,16 +130,82 @@ fn compile_all(compiler: &Compiler, root: &Path, output: &Path) -> Vec<String> {
     sources.iter().map(|source| name(source)).collect()
 }
 
-/// Compiles one file, unless `target` was made by the same command from the same text.
-fn compile(
+fn find_sources(directory: &Path, sources: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("the kernels are part of the package") {
+        let path = entry.expect("the directory can be read").path();
+        if path.is_dir() {
+            find_sources(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "cu") {
+            sources.push(path);
+        }
+    }
+}
+
+/// Puts the image of one module into `output`. Images are kept in one directory of `target/` under
+/// the hash of all that they are made from, so that a kernel is compiled once for its content,
+/// whatever the profile and the features of the build. Files appear there whole, by renaming, so
+/// that two builds can work side by side.
+fn provide(
     compiler: &Compiler,
     root: &Path,
     source: &Path,
-    target: &Path,
-    text: &str,
+    name: &str,
+    output: &Path,
 ) -> Result<(), String> {
-    let mut arguments = vec!["-O3".to_owned(), "-std=c++17".to_owned(), "-lineinfo".to_owned()];
     let native = native_architectures();
+    let arguments = arguments(&native);
+    let Compiler { path, version } = compiler;
+    let flags = ["NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS", "NVCC_CCBIN"].map(env::var_os);
+    let mut hasher = DefaultHasher::new();
+    (path, version, flags, &arguments, name).hash(&mut hasher);
+    let mut seen = BTreeSet::new();
+    hash_with_includes(root, source, &mut seen, &mut hasher);
+
+    let failed = |doing: &str, error: io::Error| format!("cannot {doing}: {error}");
+    let store = target_directory(output).join("cuda-kernels");
+    fs::create_dir_all(&store).map_err(|error| failed("make a directory for images", error))?;
+    let image = store.join(format!("{name}-{:016x}.image", hasher.finish()));
+    if !image.exists() {
+        compile(path, root, source, &arguments, &image)?;
+    }
+    fs::copy(&image, output.join(name).with_extension("image"))
+        .map(drop)
+        .map_err(|error| failed("copy a module", error))
+}
+
+/// Cargo's directory for everything that it makes, of which `OUT_DIR` is a part: it bears a tag.
+/// Where none does, `output` itself.
+fn target_directory(output: &Path) -> &Path {
+    let tagged = |directory: &&Path| directory.join("CACHEDIR.TAG").exists();
+    output.ancestors().find(tagged).unwrap_or(output)
+}
+
+/// Hashes a source file and what it includes from kernels/, each file once.
+fn hash_with_includes(
+    root: &Path,
+    file: &Path,
+    seen: &mut BTreeSet<PathBuf>,
+    hasher: &mut DefaultHasher,
+) {
+    if !seen.insert(file.to_owned()) {
+        return;
+    }
+    let text = fs::read_to_string(file).unwrap_or_else(|error| {
+        panic!("{} is included and cannot be read: {error}", file.display())
+    });
+    text.hash(hasher);
+    let included = text
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("#include \"")?.split('"').next());
+    for name in included {
+        hash_with_includes(root, &root.join("kernels").join(name), seen, hasher);
+    }
+}
+
+/// What nvcc is told.
+fn arguments(native: &[String]) -> Vec<String> {
+    let mut arguments: Vec<String> =
+        ["-O3", "-std=c++17", "-lineinfo", "-Ikernels"].map(str::to_owned).into();
     if native.is_empty() {
         arguments.extend(["-ptx".to_owned(), format!("-arch=compute_{OLDEST}")]);
     } else {
@@ -149,24 +214,27 @@ fn compile(
         };
         arguments.push("-fatbin".to_owned());
         arguments.extend(code(OLDEST, &format!("compute_{OLDEST}")));
-        for architecture in &native {
+        for architecture in native {
             arguments.extend(code(architecture, &format!("sm_{architecture}")));
         }
     }
-    let Compiler { path: compiler, version } = compiler;
-    let flags = ["NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS", "NVCC_CCBIN"].map(env::var_os);
-    let key = format!("{} {version} {flags:?} {arguments:?}\n{text}", compiler.display());
-    let key_file = target.with_extension("key");
-    if target.exists() && fs::read_to_string(&key_file).is_ok_and(|made_from| made_from == key) {
-        return Ok(());
-    }
+    arguments
+}
 
+/// Compiles one file to `image`.
+fn compile(
+    compiler: &Path,
+    root: &Path,
+    source: &Path,
+    arguments: &[String],
+    image: &Path,
+) -> Result<(), String> {
     let failed = |doing: &str, error: io::Error| format!("cannot {doing}: {error}");
-    let compiled = target.with_extension("compiled");
+    let partial = image.with_extension(format!("partial-{}", std::process::id()));
     let run = Command::new(compiler)
-        .args(&arguments)
+        .args(arguments)
         .arg("-o")
-        .arg(&compiled)
+        .arg(&partial)
         // Relative, so that the line information is the same wherever this is built.
         .arg(source.strip_prefix(root).expect("it lies there"))
         .current_dir(root)
@@ -186,11 +254,13 @@ fn compile(
     for line in said.lines().filter(|line| !line.trim().is_empty()) {
         println!("cargo:warning={line}");
     }
-    let mut image = fs::read(&compiled).map_err(|error| failed("read what nvcc wrote", error))?;
     // PTX ends with a zero, as the driver wants it; a fat binary knows its length.
-    image.push(0);
-    fs::write(target, image).map_err(|error| failed("write the module", error))?;
-    fs::write(&key_file, key).map_err(|error| failed("write the module's key", error))
+    OpenOptions::new()
+        .append(true)
+        .open(&partial)
+        .and_then(|mut file| file.write_all(&[0]))
+        .map_err(|error| failed("complete a module", error))?;
+    fs::rename(&partial, image).map_err(|error| failed("keep a module", error))
 }
 
 /// The architectures to make machine code for: `90,100`, also written `sm_90;sm_100`.

@@ -279,7 +279,7 @@ impl CudaDevice {
     /// # Errors
     /// [`Error::Device`] if they do not: the device or its driver is too old for them.
     pub fn check_kernels(&self) -> Result<()> {
-        self.module("reduce").map(drop)
+        self.module("common_reduce").map(drop)
     }
 
     fn module(&self, name: &'static str) -> Result<Arc<CudaModule>> {

@@ -85,7 +85,7 @@ pub(super) fn address_mut<T>(device: &CudaDevice, view: &mut CudaViewMut<'_, T>)
     view.device_ptr_mut(device.stream()).0 as *mut c_void
 }
 
-/// `kernels/reduce.cu`: target\[v\] = Σ_g partials\[g\]\[v\].
+/// `kernels/common/reduce.cu`: target\[v\] = Σ_g partials\[g\]\[v\].
 pub struct SumPartials {
     kernel: Kernel,
 }
@@ -104,7 +104,7 @@ impl SumPartials {
 
     /// Resolves the kernel.
     pub fn new(device: &CudaDevice) -> Result<Self> {
-        Ok(SumPartials { kernel: device.kernel("reduce", "sum_partials")? })
+        Ok(SumPartials { kernel: device.kernel("common_reduce", "sum_partials")? })
     }
 
     /// Adds up the rows of `partials` (groups, V), where V are the `columns` of all arrays one
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn impossible_launches_are_refused() {
         let device = testing::device();
-        let kernel = device.kernel("reduce", "sum_partials").unwrap();
+        let kernel = device.kernel("common_reduce", "sum_partials").unwrap();
         let shape = Configuration { blocks: 1, threads: (32, 16), dynamic_shared: 0 };
         assert!(prepare(&device, &kernel, shape).is_ok());
         for (wrong, word) in [

@@ -1,4 +1,4 @@
-//! The structures that the kernels take by value: field by field those of `kernels/parameters.h`.
+//! The structures that the kernels take by value: field by field those of `kernels/common/parameters.h`.
 
 use std::ffi::c_void;
 

@@ -73,9 +73,9 @@ impl Typed {
             log_softmax: kernel("tape_softmax", "log_softmax")?,
             log_softmax_adjoint: kernel("tape_softmax", "log_softmax_adjoint")?,
             matmul: kernel("tape_matmul", "matmul")?,
-            squares: kernel("tape_optimiser", "squares")?,
-            sgd: kernel("tape_optimiser", "sgd")?,
-            adam: kernel("tape_optimiser", "adam")?,
+            squares: kernel("tape_optimizer", "squares")?,
+            sgd: kernel("tape_optimizer", "sgd")?,
+            adam: kernel("tape_optimizer", "adam")?,
         })
     }
 }
@@ -136,7 +136,7 @@ impl TapeKernels {
         Ok(TapeKernels {
             f32: Typed::new(device, "f32")?,
             f64: Typed::new(device, "f64")?,
-            gradient_norm: device.kernel("tape_optimiser", "gradient_norm")?,
+            gradient_norm: device.kernel("tape_optimizer", "gradient_norm")?,
             device: device.clone(),
         })
     }

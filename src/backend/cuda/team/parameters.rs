@@ -1,5 +1,5 @@
 //! The structures that the team kernels take by value: field by field those of
-//! `kernels/team_parameters.h`.
+//! `kernels/team/parameters.h`.
 
 use std::ffi::c_void;
 

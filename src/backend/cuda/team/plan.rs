@@ -1,5 +1,5 @@
 //! How teams of threads share a problem, and the memory they need. The sums here are those of the
-//! kernels' own bookkeeping (kernels/rows.cuh, banded.cuh, substitution.cuh ...).
+//! kernels' own bookkeeping (kernels/team/rows.cuh, banded.cuh, substitution.cuh ...).
 
 mod chunks;
 
@@ -51,7 +51,7 @@ const MOST_PARTIAL_VALUES: usize = 1 << 25;
 const FEWEST_GROUPS: usize = 16;
 /// Most values of an array of one system, which the kernels count with 32 bits.
 const MOST_VALUES: usize = 1 << 30;
-/// Most rows that are eliminated at once, as in kernels/banded.cuh.
+/// Most rows that are eliminated at once, as in kernels/team/banded.cuh.
 const MOST_ROWS: usize = 4;
 /// Alignment of the parts of the workspace.
 const ALIGNMENT: usize = 256;
@@ -94,7 +94,7 @@ pub struct Plan {
     for_variances: bool,
 }
 
-/// A block-banded matrix with a border: as in `kernels/banded.cuh`.
+/// A block-banded matrix with a border: as in `kernels/team/banded.cuh`.
 #[derive(Clone, Copy, Debug)]
 struct Band {
     /// P.
@@ -321,7 +321,7 @@ impl Plan {
         Band { block: s, derivatives: s, bandwidth: 1, border: self.border }
     }
 
-    /// What the chunks of a system exchange: as in `kernels/separators.cuh`.
+    /// What the chunks of a system exchange: as in `kernels/team/separators.cuh`.
     pub fn separator_values(&self) -> usize {
         if self.chunks == 1 {
             return 0;

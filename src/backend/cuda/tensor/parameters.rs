@@ -1,4 +1,4 @@
-//! The structures that the tape's kernels take by value: field by field those of `kernels/tape.h`.
+//! The structures that the tape's kernels take by value: field by field those of `kernels/tape/parameters.h`.
 
 use cudarc::driver::DeviceRepr;
 

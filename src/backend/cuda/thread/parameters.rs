@@ -1,5 +1,5 @@
 //! The structures that the kernels take by value: field by field those of
-//! `kernels/thread_parameters.h`.
+//! `kernels/thread/parameters.h`.
 
 use std::ffi::c_void;
 

@@ -11,7 +11,7 @@ use crate::shape::{ProblemShape, stride};
 
 /// Systems of a tile: lanes of a warp.
 pub const TILE: usize = 32;
-/// (K, Q) for which there are kernels: as in `kernels/thread_sizes.cuh`.
+/// (K, Q) for which there are kernels: as in `kernels/thread/sizes.cuh`.
 const SIZES: [(usize, usize); 6] = [(1, 2), (1, 3), (1, 4), (2, 2), (2, 3), (3, 2)];
 /// The same for chunks.
 const CHUNK_SIZES: [(usize, usize); 4] = [(1, 2), (1, 3), (1, 4), (2, 2)];
@@ -34,7 +34,7 @@ const SCHEDULERS: f64 = 4.0;
 const CACHE: usize = 32 << 20;
 /// Most bytes of shared memory a block: what every device gives without being asked.
 const MOST_SHARED: usize = 48 << 10;
-/// Bytes of each system that a warp fetches at once (`kernels/thread_stream.cuh`).
+/// Bytes of each system that a warp fetches at once (`kernels/thread/stream.cuh`).
 const WINDOW: usize = 64;
 /// Where the arrays of the workspace begin: at multiples of this.
 const ALIGNMENT: usize = 256;
@@ -333,7 +333,7 @@ impl Plan {
         upper(p) + q * (k * p - q * k * (k - 1) / 2)
     }
 
-    /// What a chunk has of its separator: as in `kernels/thread_reduction.cuh`.
+    /// What a chunk has of its separator: as in `kernels/thread/reduction.cuh`.
     fn separator_values(&self) -> usize {
         let p = self.block();
         2 * upper(p) + 3 * p * p + 7 * p

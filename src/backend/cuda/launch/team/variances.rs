@@ -1,4 +1,4 @@
-//! Launch of `kernels/team_variances.cu`, after a solve of its own.
+//! Launch of `kernels/team/variances.cu`, after a solve of its own.
 
 use std::sync::Arc;
 

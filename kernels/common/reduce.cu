@@ -1,0 +1,61 @@
+// Sums of partial sums.
+//
+//     target[v] = Σ_g partials[g][v],   partials (G, V), row-major, in double
+//
+// Used for the gradients of what all systems of a batch share: every group of systems writes its own
+// row of partial sums, and this adds the rows up. The V columns belong to up to five arrays, one
+// after another (SumTargets); columns that are not wanted are not read.
+//
+// Grid: x = ceil(V / 32). Block: (32, 16); thread (x, y) adds the rows g = y (mod 16) of its column
+// in ascending order, thread (x, 0) then the 16 results in ascending order: the order depends on G
+// alone, so the sums are the same in every run.
+// Shared memory: 4 KiB, static. A warp reads 32 neighbouring values of a row.
+// Aliasing: the targets overlap neither each other nor the partial sums.
+
+#include "common/storage.cuh"
+
+namespace {
+
+constexpr int COLUMNS = 32;
+constexpr int ROWS = 16;
+
+// An array among the targets, and the place there of the sum of a column.
+struct Place {
+    void *data;  // null where the sum is not wanted, or beyond the last column
+    int64_t index;
+};
+
+__device__ Place place_of(const SumTargets &targets, int64_t column) {
+    for (const SumTarget &target : targets.targets) {
+        if (column < target.values) {
+            return {target.data, column};
+        }
+        column -= target.values;
+    }
+    return {nullptr, 0};
+}
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(COLUMNS *ROWS)
+    sum_partials(const double *__restrict__ partials, int64_t groups, int64_t values,
+                 SumTargets targets) {
+    __shared__ double parts[ROWS][COLUMNS];
+    const int64_t column = int64_t(blockIdx.x) * COLUMNS + threadIdx.x;
+    const Place place = place_of(targets, column);
+    double sum = 0;
+    if (place.data) {
+        for (int64_t group = threadIdx.y; group < groups; group += ROWS) {
+            sum += partials[group * values + column];
+        }
+    }
+    parts[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y != 0 || !place.data) {
+        return;
+    }
+    for (int row = 1; row < ROWS; ++row) {
+        sum += parts[row][threadIdx.x];
+    }
+    write(place.data, targets.storage, place.index, sum);
+}

@@ -1,0 +1,457 @@
+// Cholesky factor R of a symmetric positive definite block-banded matrix M = RᵀR with a thin dense
+// border, and substitution with it, by a team. The CPU's counterpart: src/backend/cpu/banded.rs.
+//
+//   M = | D_0  E_0            G_0 |    unknowns (z_0, ..., z_{n−1}, y): n blocks of P values, c in the
+//       | E_0ᵀ D_1  E_1       G_1 |    border. Block t is coupled with t .. t+w, w = 1 or 2; the
+//       |      E_1ᵀ D_2       G_2 |    coupling with t+w, called outermost, is block diagonal over
+//       | G_0ᵀ G_1ᵀ G_2ᵀ      H   |    groups of Q rows.
+//
+// Row i of block row t of R is kept in w·P + Q + c places, whatever i: with g the group of i,
+//
+//   places 0 .. (g+1)·Q          outermost columns: R_{t,t+w} is zero beyond its row's group
+//          Q+i .. Q+P            columns i .. P of R_tt, the diagonal entry as its reciprocal
+//          Q+P .. Q+w·P          R_{t,t+1}, if w = 2
+//          Q+w·P ..              border
+//
+// so that the two triangular parts fill one rectangle; only what lies in a group below the diagonal
+// (places Q+gQ .. Q+i) is not used. In the team's window each row has one place more, for the
+// right-hand side, which is thus substituted along with the factorisation.
+//
+// Rows of a group are eliminated together, up to MOST_ROWS: what the rows before them, of this block
+// and the last, take off is one sum, in registers.
+
+#ifndef MECHANISTIC_BANDED_CUH
+#define MECHANISTIC_BANDED_CUH
+
+#include "team/rows.cuh"
+
+// Most rows of a group that are eliminated at once.
+constexpr int MOST_ROWS = 4;
+
+// Places of a row.
+struct Places {
+    int stored;   // w·P + Q + c
+    int kept;     // the same in the factor: odd, so that rows lie in different banks
+    int width;    // with the right-hand side, in the window
+    int pitch;    // of the window, odd
+    int border;   // first place of the border
+    Divisor by_stored, by_kept;
+
+    __device__ explicit Places(const Sizes &s)
+        : stored(s.bandwidth * s.block + s.derivatives + s.border),
+          kept(stored | 1),
+          width(stored + 1),
+          pitch(width | 1),
+          border(s.bandwidth * s.block + s.derivatives),
+          by_stored(stored),
+          by_kept(kept)
+    {
+    }
+
+    // Values of a block row of the factor: it begins at a multiple of 16 bytes.
+    __device__ int block_values(int block) const { return (block * kept + 1) / 2 * 2; }
+};
+
+template <Kind KIND>
+struct Banded {
+    const Sizes &sizes;
+    const Places &places;
+    const Team<KIND> team;
+
+    // Memory of the team.
+    double *window;       // (w+1, P, pitch): block rows t − w .. t, block t in slot t mod (w+1)
+    double *reciprocals;  // (P): of the diagonal of R_tt
+    double *pivots;       // (P): the squares of that diagonal
+    double *wholes;       // (P): diagonal of M
+    double *panel;        // (MOST_ROWS, MOST_ROWS): the rows being eliminated, in their own columns
+    double *corner;       // (c, c+1): H and the border's right-hand side
+    double *corner_wholes;  // (c)
+    Pivots judged;  // of this thread
+
+    __device__ Banded(const Sizes &sizes, const Places &places, Team<KIND> team, Carver &memory)
+        : sizes(sizes), places(places), team(team)
+    {
+        // Substitution has two block rows of the factor in its place.
+        window = memory.take<double>(max((sizes.bandwidth + 1) * sizes.block * places.pitch,
+                                       2 * places.block_values(sizes.block)));
+        reciprocals = memory.take<double>(sizes.block);
+        pivots = memory.take<double>(sizes.block);
+        wholes = memory.take<double>(sizes.block);
+        panel = memory.take<double>(MOST_ROWS * MOST_ROWS);
+        corner = memory.take<double>(sizes.border * (sizes.border + 1));
+        corner_wholes = memory.take<double>(sizes.border);
+    }
+
+    // Block row t of the window.
+    __device__ double *block_row(int t) const
+    {
+        return window + (t % (sizes.bandwidth + 1)) * sizes.block * places.pitch;
+    }
+
+    // Before the first block.
+    __device__ void start()
+    {
+        judged = Pivots();
+#pragma unroll 1
+        for (int i = team.rank; i < sizes.border * (sizes.border + 1); i += team.size)
+            corner[i] = 0;
+    }
+
+    // Row t of R, once the blocks before t are eliminated. `rows` gives the entries of M by formula.
+    template <class Source>
+    __device__ void eliminate(int t, const Source &rows)
+    {
+        const int q = sizes.derivatives, w = sizes.bandwidth;
+        const BlockRows a = {block_row(t), t > sizes.first ? block_row(t - 1) : nullptr,
+                             w == 2 && t > sizes.first + 1 ? block_row(t - 2) : nullptr};
+        smooth(t, rows);
+#pragma unroll 1
+        for (int first = 0; first < sizes.block; first += q)
+#pragma unroll 1
+            for (int row = first; row < first + q;) {
+                switch (first + q - row) {
+                case 1:
+                    row += eliminate_rows<1>(a, first, row, rows);
+                    break;
+                case 2:
+                    row += eliminate_rows<2>(a, first, row, rows);
+                    break;
+                case 3:
+                    row += eliminate_rows<3>(a, first, row, rows);
+                    break;
+                default:
+                    row += eliminate_rows<4>(a, first, row, rows);
+                }
+            }
+#pragma unroll 1
+        for (int row = team.rank; row < sizes.block; row += team.size)
+            judged.judge(pivots[row], rows.whole(row, wholes[row]), rows.unknown(t, row));
+        // The border loses what this block takes.
+        const double *columns = a.now + places.border;
+        const int c = sizes.border;
+#pragma unroll 1
+        for (int index = team.rank; index < triangle(c + 1) - 1; index += team.size) {
+            const int column = triangle_column(index), row = index - triangle(column);
+            double sum[1] = {};
+            add_products<1>(sum, columns + row, places.pitch, columns + column, places.pitch, 0,
+                            sizes.block);
+            corner[row * (c + 1) + column] -= sum[0];
+        }
+    }
+
+    // Block t after those of a chunk, a separator: M less what these take off it, in the window.
+    template <class Source>
+    __device__ void keep(int t, const Source &rows)
+    {
+        const BlockRows a = {block_row(t), t == sizes.end ? block_row(t - 1) : nullptr,
+                             sizes.bandwidth == 2 ? block_row(t - 2) : nullptr};
+        smooth(t, rows);
+#pragma unroll 1
+        for (int row = 0; row < sizes.block; ++row) {
+            reduce<1>(a, sizes.by_derivatives.multiple(row), row, 0, rows);
+            // Before the next row comes into the panel.
+            team.sync();
+        }
+    }
+
+  private:
+    // Block rows of the window: t, and t − 1 and t − 2 where they take something off it.
+    struct BlockRows {
+        double *now;
+        const double *last, *before;
+    };
+
+    // Begins block row t of the window with what M has but for the equations: of a state with
+    // itself, with other points, with the border and the right-hand side.
+    template <class Source>
+    __device__ void smooth(int t, const Source &rows) const
+    {
+        const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
+        double *a = block_row(t);
+        const int own = triangle(q);
+#pragma unroll 1
+        for (int index = team.rank; index < sizes.states * (own + q * q); index += team.size) {
+            const int state = index / (own + q * q), within = index - state * (own + q * q);
+            const int first = state * q;
+            if (within < own) {
+                const int column = triangle_column(within), row = within - triangle(column);
+                a[(first + row) * pitch + q + first + column] = rows.of_state(state, row, column);
+            } else {
+                const int row = sizes.by_derivatives.quotient(within - own);
+                const int column = within - own - row * q;
+                a[(first + row) * pitch + first + column] =
+                    t + w < sizes.blocks ? rows.smoothness(w, state, row, column) : 0.0;
+            }
+        }
+#pragma unroll 1
+        for (int index = team.rank; index < p * (sizes.border + 1); index += team.size) {
+            const int column = sizes.by_block.quotient(index), row = index - column * p;
+            double value = 0;
+            if (column >= sizes.spikes) {
+                value = rows.border(row, column - sizes.spikes);
+            } else if (sizes.first > 0) {
+                // The separator before the chunk.
+                const int ahead = sizes.by_block.quotient(column);
+                const int distance = t - (sizes.first - w + ahead);
+                if (distance <= w)
+                    value = rows.coupling(-distance, row, column - ahead * p);
+            }
+            a[row * pitch + places.border + column] = value;
+        }
+        // Coupling with the next block, if that is not the outermost.
+#pragma unroll 1
+        for (int index = team.rank; w == 2 && index < p * p; index += team.size) {
+            const int row = sizes.by_block.quotient(index), column = index - row * p;
+            a[row * pitch + q + p + column] =
+                t + 1 < sizes.blocks ? rows.coupling(1, row, column) : 0.0;
+        }
+        team.sync();
+    }
+
+    // Rows `row` and on, ROWS of them, of the group that begins at row `first`: M, less what the block
+    // rows before and the first `eliminated` rows of this one take off it. A thread has whole columns
+    // of these rows, so that lanes read side by side, or all the same.
+    template <int ROWS, class Source>
+    __device__ void reduce(const BlockRows &blocks, int first, int row, int eliminated,
+                           const Source &rows)
+    {
+        const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
+        double *a = blocks.now + row * pitch;
+#pragma unroll 1
+        for (int place = team.rank; place < places.width; place += team.size) {
+            const bool outermost = place < first + q, beyond = place >= q + p;
+            const bool next = beyond && place < places.border;
+            const int column = outermost || beyond ? -1 : place - q;
+            if (!outermost && !beyond && column < row)
+                continue;
+            double sum[ROWS] = {};
+            if constexpr (Source::EQUATIONS)
+                add_equations<ROWS>(sum, first, row - first, column, place, rows);
+            const bool begun = place >= first && column < first + q;
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i) {
+                if (begun && (column < 0 || column >= row + i))
+                    sum[i] += a[i * pitch + place];
+                if (column == row + i)
+                    wholes[column] = sum[i];
+            }
+            // Where the columns are in the block rows before, and the first row that counts.
+            const int other = next ? place - q - p : column < 0 ? place : column;
+            int from = outermost ? p : first;
+            if (next || column >= 0)
+                from = sizes.by_derivatives.multiple(other);
+            // Σ_m b(m, left + i) b(m, right) over the rows `from` ≤ m < end of a block row b; no thread
+            // of the team begins before `least`, so that all are at the same row at the same time.
+            double removed[ROWS] = {};
+            auto remove = [&](const double *b, int left, int right, int least, int from, int end) {
+                const double *rows = b + least * pitch;
+                add_products<ROWS>(removed, rows + left, pitch, rows + right, pitch, from - least,
+                                   end - least);
+            };
+            if (w == 1 && blocks.last)
+                remove(blocks.last, row, other, first, from, p);
+            if (w == 2 && blocks.last)
+                remove(blocks.last, q + p + row, column < 0 ? other : q + p + column, 0,
+                       outermost || next ? from : 0, p);
+            if (blocks.before)
+                remove(blocks.before, row, other, first, next ? p : from, p);
+            remove(blocks.now, q + row, place, 0,
+                   outermost ? sizes.by_derivatives.multiple(place) : 0, eliminated);
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i) {
+                sum[i] -= removed[i];
+                a[i * pitch + place] = sum[i];
+                if (column >= row && column < row + ROWS)
+                    panel[i * MOST_ROWS + column - row] = sum[i];
+            }
+        }
+    }
+
+    // Rows `row` and on, ROWS of them, of the group that begins at row `first`.
+    template <int ROWS, class Source>
+    __device__ int eliminate_rows(const BlockRows &blocks, int first, int row, const Source &rows)
+    {
+        const int q = sizes.derivatives, p = sizes.block, pitch = places.pitch;
+        double *a = blocks.now + row * pitch;
+        reduce<ROWS>(blocks, first, row, row, rows);
+        team.sync();
+
+        // Their triangle, by every thread, and with it the columns.
+        double r[ROWS][ROWS], reciprocal[ROWS];
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i)
+#pragma unroll
+            for (int k = i; k < ROWS; ++k)
+                r[i][k] = panel[i * MOST_ROWS + k];
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i) {
+            reciprocal[i] = reciprocal_root(r[i][i]);
+#pragma unroll
+            for (int k = i + 1; k < ROWS; ++k)
+                r[i][k] *= reciprocal[i];
+#pragma unroll
+            for (int m = i + 1; m < ROWS; ++m)
+#pragma unroll
+                for (int k = m; k < ROWS; ++k)
+                    r[m][k] -= r[i][m] * r[i][k];
+        }
+#pragma unroll 1
+        for (int place = team.rank; place < places.width; place += team.size) {
+            const int column = place < first + q || place >= q + p ? -1 : place - q;
+            if (column >= 0 && column < row)
+                continue;
+            double x[ROWS];
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i) {
+                x[i] = a[i * pitch + place];
+#pragma unroll
+                for (int m = 0; m < i; ++m)
+                    x[i] -= r[m][i] * x[m];
+                x[i] *= reciprocal[i];
+                a[i * pitch + place] = x[i];
+                if (column == row + i) {
+                    reciprocals[column] = reciprocal[i];
+                    pivots[column] = r[i][i];
+                }
+            }
+        }
+        team.sync();
+        return ROWS;
+    }
+
+    // The equations' share of M, or of the right-hand side, between rows j .. j + ROWS of the group
+    // that begins at `first`, and a column of R_tt, or another place.
+    template <int ROWS, class Source>
+    __device__ void add_equations(double (&sum)[ROWS], int first, int j, int column, int place,
+                                  const Source &rows) const
+    {
+        const int given = sizes.equation_derivatives, all = sizes.equation_columns;
+        const int count = rows.problem.equations;
+        const double *left = rows.coefficients + sizes.by_derivatives.quotient(first) * given + j;
+        const double *right = rows.rhs;
+        if (column >= 0) {
+            const int state = sizes.by_derivatives.quotient(column);
+            const int other = column - state * sizes.derivatives;
+            if (other >= given)
+                return;
+            right = rows.coefficients + state * given + other;
+        } else if (place != places.stored) {
+            return;
+        }
+        const int stride = column >= 0 ? all : 1;
+        if (j + ROWS <= given) {
+            add_products<ROWS>(sum, left, all, right, stride, 0, count);
+        } else {
+            // The last of these rows have no coefficients.
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i) {
+                double one[1] = {};
+                if (j + i < given)
+                    add_products<1>(one, left + i, all, right, stride, 0, count);
+                sum[i] = one[0];
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i)
+            sum[i] *= rows.equation_weight;
+    }
+
+    // sum[i] += Σ_m left(m, i) right(m) over from ≤ m < count, with distances between rows.
+    template <int ROWS>
+    __device__ static void add_products(double (&sum)[ROWS], const double *left, int left_stride,
+                                        const double *right, int right_stride, int from, int count)
+    {
+#pragma unroll 4
+        for (int m = 0; m < count; ++m, left += left_stride, right += right_stride)
+            if (m >= from) {
+                const double other = *right;
+#pragma unroll
+                for (int i = 0; i < ROWS; ++i)
+                    sum[i] = fma(left[i], other, sum[i]);
+            }
+    }
+
+  public:
+    // Stores block row t of R, and of R⁻ᵀ rhs.
+    __device__ void store(int t, double *factor, double *substituted) const
+    {
+        const int p = sizes.block, q = sizes.derivatives, pitch = places.pitch;
+        const double *a = block_row(t);
+        const int values = places.block_values(p);
+        double *target = factor + int64_t(t) * values;
+        Walk at(team, places.by_kept);
+#pragma unroll 1
+        for (int index = team.rank; index < values; index += team.size, at.advance()) {
+            const int row = at.row, place = at.column;
+            const bool below = place < q + row && place >= q + sizes.by_derivatives.multiple(row);
+            double value = 0;
+            if (row < p && place < places.stored && !below)
+                value = place == q + row ? reciprocals[row] : a[row * pitch + place];
+            target[index] = value;
+        }
+#pragma unroll 1
+        for (int row = team.rank; row < p; row += team.size)
+            substituted[int64_t(t) * p + row] = a[row * pitch + places.stored];
+    }
+
+    // The border's triangle of R and its part of the right-hand side, once all blocks are
+    // eliminated.
+    template <class Source>
+    __device__ void eliminate_border(const Source &rows, double *factor, double *substituted)
+    {
+        const int c = sizes.border, pitch = c + 1;
+        team.sync();
+#pragma unroll 1
+        for (int index = team.rank; index < triangle(c + 1) - 1; index += team.size) {
+            const int column = triangle_column(index), row = index - triangle(column);
+            const double whole = rows.border_corner(row, column);
+            if (row == column)
+                corner_wholes[row] = whole;
+            corner[row * pitch + column] += whole;
+        }
+        team.sync();
+#pragma unroll 1
+        for (int row = 0; row < c; ++row) {
+            const double pivot = corner[row * pitch + row];
+            const double reciprocal = reciprocal_root(pivot);
+            team.sync();
+#pragma unroll 1
+            for (int column = row + team.rank; column <= c; column += team.size) {
+                if (column == row) {
+                    judged.judge(pivot, rows.border_whole(row, corner_wholes[row]),
+                                 rows.unknown(sizes.blocks, row));
+                    corner[row * pitch + row] = reciprocal;
+                } else {
+                    corner[row * pitch + column] *= reciprocal;
+                }
+            }
+            team.sync();
+            // Of the rows below, upper triangle; each column is one thread's.
+#pragma unroll 1
+            for (int column = row + 1 + team.rank; column <= c; column += team.size)
+#pragma unroll 1
+                for (int below = row + 1; below <= min(column, c - 1); ++below)
+                    corner[below * pitch + column] -=
+                        corner[row * pitch + below] * corner[row * pitch + column];
+            team.sync();
+        }
+        store_border(factor, substituted);
+    }
+
+    // Stores the border's triangle of R and its part of R⁻ᵀ rhs.
+    __device__ void store_border(double *factor, double *substituted) const
+    {
+        const int c = sizes.border, pitch = c + 1;
+        double *target = factor + int64_t(sizes.blocks) * places.block_values(sizes.block);
+#pragma unroll 1
+        for (int index = team.rank; index < c * c; index += team.size) {
+            const int row = index / c, column = index - row * c;
+            target[index] = column < row ? 0.0 : corner[row * pitch + column];
+        }
+#pragma unroll 1
+        for (int row = team.rank; row < c; row += team.size)
+            substituted[int64_t(sizes.blocks) * sizes.block + row] = corner[row * pitch + c];
+    }
+};
+
+#endif

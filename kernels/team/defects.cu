@@ -1,0 +1,41 @@
+// Squared weighted defects W²(Az − β)² of every system by teams, summed by row family.
+//
+// Grid, block and shared memory as in team/forward.cuh; the solution is the forward solve's. NaN for
+// systems that were not solved. The result does not depend on grid or block.
+
+#include "team/solve.cuh"
+
+template <Kind KIND>
+__device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects)
+{
+    const Desk<KIND> desk(plan);
+    if (desk.idle)
+        return;
+    const Sizes &sizes = desk.sizes;
+    const Team<KIND> team = desk.team;
+    const Rows<KIND> rows(plan.problem, sizes, team, desk.pair, desk.triple, desk.memory);
+    Carver memory = rows.rest;
+    double *x = memory.take<double>(sizes.block);
+
+#pragma unroll 1
+    for (int64_t system = desk.first_system(); system < desk.end_of_systems(); ++system) {
+        Residual<KIND, true> residual(rows, memory);
+        const double *iterate = plan.iterate + system * plan.unknowns;
+        const bool solved = defects.status[system].kind == STATUS_OK;
+        residual.start(system, iterate, true, desk.band().first, x);
+        for (int t = desk.band().first; solved && t < desk.band().visited(); ++t) {
+            for (int i = team.rank; i < sizes.block; i += team.size)
+                x[i] = 0;
+            residual.add(t, iterate, x);
+            team.sync();
+        }
+#pragma unroll
+        for (int family = 0; family < 4; ++family) {
+            const double sum = desk.sum(residual.squares[family]);
+            if (team.rank == 0 && desk.leads())
+                defects.sums[4 * system + family] = solved ? sum : NAN;
+        }
+    }
+}
+
+TEAM_INSTANCES(defects, TeamDefects)

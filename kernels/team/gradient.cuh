@@ -1,0 +1,389 @@
+// Every row's share of the gradients of its inputs, point by point from the last to the first. With
+// M g = z̄, factor W = weight·scale and defect β − a·z, each row has
+//
+//   ∂ℓ/∂β = W² a·g,   ∂ℓ/∂a = W² (defect g − (a·g) z),   ∂ℓ/∂W = 2 W (a·g) defect,
+//
+// and lengths and scales pass theirs on to the steps (src/adjoint.rs).
+
+#ifndef MECHANISTIC_GRADIENT_CUH
+#define MECHANISTIC_GRADIENT_CUH
+
+#include "team/rows.cuh"
+
+template <Kind KIND>
+struct Gradient {
+    Rows<KIND> rows;
+    const Sizes &sizes;
+    const Team<KIND> team;
+    const TeamAdjoint &outputs;
+    const double *iterate;    // (unknowns) of the system: z
+    const double *direction;  // (unknowns): g of the border, once it is known
+    int64_t place = 0;        // of the team in sums over systems
+    bool add = false;         // whether these sums were begun
+    int64_t stride = 0;       // from a chunk's memory to the next one's, in values
+    int top = -1;             // the first point that was visited, once one was
+
+    // Shared memory of the team.
+    double *z, *g;       // (w+1, P): of the points t .. t+w, point t in slot t mod (w+1)
+    double *parts;       // (2, E, K, or one more: odd): products of equation rows with one state of z and g
+    double *equation;    // (2, E): W² defect, W² a·g
+    double *pair;        // (K, rows): derivative with respect to the length of the rows
+    double *triple;      // (K, rows)
+    double *scales;      // (E + K·J): derivative with respect to ℓ through the rows' scales
+    double *pending;     // (steps' K): of the step after t, so far
+    double *handed_on;   // (steps' K): of a chunk, for the first step of the next
+    double *total_coefficients;  // (E, K, Qc): sums over time, if the input has no time axis
+    double *total_rhs;           // (E)
+    double *total_steps;         // (steps' K)
+    double weights[4] = {};      // this thread's: equation, initial, smoothness, periodic
+
+    __device__ Gradient(const Rows<KIND> &rows, const TeamAdjoint &outputs, Carver memory)
+        : rows(rows), sizes(rows.sizes), team(rows.team), outputs(outputs)
+    {
+        const Problem &p = rows.problem;
+        z = memory.take<double>((sizes.bandwidth + 1) * sizes.block);
+        g = memory.take<double>((sizes.bandwidth + 1) * sizes.block);
+        parts = memory.take<double>(2 * p.equations * (sizes.states | 1));
+        equation = memory.take<double>(2 * p.equations);
+        pair = memory.take<double>(sizes.states * rows.pair.rows);
+        triple = memory.take<double>(sizes.states * rows.triple.rows);
+        scales = memory.take<double>(p.equations + p.states * p.initial_derivatives);
+        pending = memory.take<double>(sizes.step_states);
+        handed_on = memory.take<double>(sizes.step_states);
+        total_coefficients =
+            memory.take<double>(p.coefficients.time ? 0 : p.equations * sizes.equation_columns);
+        total_rhs = memory.take<double>(p.rhs.time ? 0 : p.equations);
+        total_steps = memory.take<double>(p.steps.time ? 0 : sizes.step_states);
+    }
+
+    __device__ double *slot(double *ring, int t) const
+    {
+        return ring + t % (sizes.bandwidth + 1) * sizes.block;
+    }
+
+    // Values of a gradient from one on; data null if it is not wanted.
+    struct Target {
+        void *data;
+        int storage;
+        int64_t first;
+    };
+
+    // Where the gradient of an input of this system is from `offset` on.
+    __device__ Target target(const Output &output, const Input &input, int64_t offset) const
+    {
+        return {output.data, output.storage, (input.system ? rows.system : place) * output.system + offset};
+    }
+
+    // Stores a value, or adds it to what other systems of the team left there.
+    __device__ void put(const Target &target, int64_t index, const Input &input, double value) const
+    {
+        if (!target.data)
+            return;
+        if (input.system == 0 && add)
+            value += read(target.data, target.storage, target.first + index);
+        write(target.data, target.storage, target.first + index, value);
+    }
+
+    // Before the last point.
+    __device__ void start(int64_t system, const double *iterate, const double *direction)
+    {
+        const Problem &p = rows.problem;
+        this->iterate = iterate;
+        this->direction = direction;
+        top = -1;
+        rows.start(system);
+#pragma unroll 1
+        for (int i = team.rank; !p.coefficients.time && i < p.equations * sizes.equation_columns;
+             i += team.size)
+            total_coefficients[i] = 0;
+#pragma unroll 1
+        for (int i = team.rank; !p.rhs.time && i < p.equations; i += team.size)
+            total_rhs[i] = 0;
+#pragma unroll 1
+        for (int i = team.rank; i < sizes.step_states; i += team.size) {
+            pending[i] = handed_on[i] = 0;
+            if (!p.steps.time)
+                total_steps[i] = 0;
+        }
+    }
+
+    // The rows that begin at point t; g is there, of the points t .. t+w.
+    __device__ void visit(int t)
+    {
+        const Problem &p = rows.problem;
+        const int states = sizes.states, q = sizes.derivatives, given = sizes.equation_derivatives;
+        team.sync();
+#pragma unroll 1
+        for (int i = team.rank; i < sizes.block; i += team.size)
+            slot(z, t)[i] = iterate[int64_t(t) * sizes.block + i];
+        rows.stage(t, top < 0);
+        top = max(top, t);
+        const double *z_t = slot(z, t), *g_t = slot(g, t);
+
+#pragma unroll 1
+        for (int index = team.rank; index < p.equations * states; index += team.size) {
+            const int e = index / states, state = index - e * states;
+            double along_z = 0, along_g = 0;
+#pragma unroll 1
+            for (int j = 0; j < given; ++j) {
+                const double a = rows.coefficients[index * given + j];
+                along_z += a * z_t[state * q + j];
+                along_g += a * g_t[state * q + j];
+            }
+            parts[e * (states | 1) + state] = along_z;
+            parts[(p.equations + e) * (states | 1) + state] = along_g;
+        }
+        lengths(rows.pair, pair);
+        if (rows.triple.rows)
+            lengths(rows.triple, triple);
+        initial();
+        if (t == 0 && p.periodic) {
+            const double *z_last = iterate + int64_t(sizes.points - 1) * sizes.block;
+            const double *g_last = direction + int64_t(sizes.points - 1) * sizes.block;
+#pragma unroll 1
+            for (int i = team.rank; i < sizes.block; i += team.size)
+                if (i - sizes.by_derivatives.multiple(i) < q - 1)
+                    weights[3] +=
+                        2 * p.weight_periodic * (g_t[i] - g_last[i]) * (z_last[i] - z_t[i]);
+        }
+        team.sync();
+        equations();
+        team.sync();
+        const int count = p.equations * sizes.equation_columns;
+        const Target target = this->target(outputs.coefficients, p.coefficients, t * outputs.coefficients.time);
+#pragma unroll 1
+        for (int index = team.rank; index < count; index += team.size) {
+            const int group = sizes.by_equation_derivatives.quotient(index);
+            const int j = index - group * given, e = group / states;
+            const int i = (group - e * states) * q + j;
+            const double value = equation[e] * g_t[i] - equation[p.equations + e] * z_t[i];
+            if (p.coefficients.time)
+                put(target, index, p.coefficients, value);
+            else
+                total_coefficients[index] += value;
+        }
+        steps();
+    }
+
+    // z and g of these points.
+    __device__ void load(int from, int end) const
+    {
+        team.sync();
+#pragma unroll 1
+        for (int t = from; t < end; ++t)
+#pragma unroll 1
+            for (int i = team.rank; i < sizes.block; i += team.size) {
+                slot(z, t)[i] = iterate[int64_t(t) * sizes.block + i];
+                slot(g, t)[i] = direction[int64_t(t) * sizes.block + i];
+            }
+    }
+
+    // Step t, once point t was visited, the team's first. In a chunk, with what the one before has.
+    __device__ void close(int t, bool first_chunk)
+    {
+#pragma unroll 1
+        for (int state = team.rank; state < sizes.step_states; state += team.size)
+            step(t, state, pending[state] + (first_chunk ? 0 : (handed_on - stride)[state]));
+    }
+
+    // Sums over time and over the chunks.
+    __device__ void finish(int chunks)
+    {
+        const Problem &p = rows.problem;
+        auto sum = [&](const double *total, int index) {
+            double sum = total[index];
+#pragma unroll 1
+            for (int chunk = 1; chunk < chunks; ++chunk)
+                sum += total[chunk * stride + index];
+            return sum;
+        };
+        const Target coefficients = target(outputs.coefficients, p.coefficients, 0);
+#pragma unroll 1
+        for (int i = team.rank; !p.coefficients.time && i < p.equations * sizes.equation_columns;
+             i += team.size)
+            put(coefficients, i, p.coefficients, sum(total_coefficients, i));
+        const Target rhs = target(outputs.rhs, p.rhs, 0);
+#pragma unroll 1
+        for (int i = team.rank; !p.rhs.time && i < p.equations; i += team.size)
+            put(rhs, i, p.rhs, sum(total_rhs, i));
+#pragma unroll 1
+        for (int state = team.rank; !p.steps.time && state < sizes.step_states; state += team.size)
+            put(target(outputs.steps, p.steps, 0), state, p.steps, sum(total_steps, state));
+    }
+
+    // Zeros for a system that was not solved.
+    __device__ void zero(int64_t system)
+    {
+        const Problem &p = rows.problem;
+        rows.system = system;
+        clear(outputs.coefficients, p.coefficients, p.coefficients.time ? sizes.points : 1,
+              p.equations * sizes.equation_columns);
+        clear(outputs.rhs, p.rhs, p.rhs.time ? sizes.points : 1, p.equations);
+        clear(outputs.initial_values, p.initial_values, p.initial_points,
+              p.states * p.initial_derivatives);
+        clear(outputs.steps, p.steps, p.steps.time ? sizes.points - 1 : 1, sizes.step_states);
+    }
+
+  private:
+    __device__ void clear(const Output &output, const Input &input, int64_t points, int values) const
+    {
+        if (input.system == 0 && add)
+            return;
+        const Target first = target(output, input, 0);
+#pragma unroll 1
+        for (int64_t i = team.rank; i < points * values; i += team.size)
+            put(first, i, input, 0);
+    }
+
+    // Smoothness rows: derivatives with respect to their length.
+    __device__ void lengths(const SharedTable &family, double *slopes)
+    {
+        const int q = sizes.derivatives, t = rows.t;
+        const bool exist = t + family.points <= sizes.points;
+        const double weight = rows.problem.weight_smoothness;
+        const int64_t slack = int64_t(sizes.points) * sizes.block;
+        const double z_slack = rows.problem.slack ? iterate[slack] : 0;
+        const double g_slack = rows.problem.slack ? direction[slack] : 0;
+#pragma unroll 1
+        for (int index = team.rank; index < sizes.states * family.rows; index += team.size) {
+            const int state = index / family.rows, row = index - state * family.rows;
+            const double *length = rows.powers(family, 0, state);
+            double along_z = z_slack, along_g = g_slack, slope_z = 0, slope_g = 0;
+#pragma unroll 1
+            for (int point = 0; exist && point < family.points; ++point) {
+                const double *c = family.table + row * family.columns + point * q;
+                const double *z_p = slot(z, t + point) + state * q;
+                const double *g_p = slot(g, t + point) + state * q;
+#pragma unroll 1
+                for (int j = 0; j < q; ++j) {
+                    const double a = c[j] * length[j], slope = (j + family.shift) * a;
+                    along_z += a * z_p[j];
+                    along_g += a * g_p[j];
+                    slope_z += slope * z_p[j];
+                    slope_g += slope * g_p[j];
+                }
+            }
+            if (!exist) {
+                slopes[index] = 0;
+                continue;
+            }
+            // length[0]/length[1] = 1/length: slopes have one power less.
+            slopes[index] = weight * weight * (-along_z * slope_g - along_g * slope_z) * length[0] /
+                            length[1];
+            weights[2] -= 2 * weight * along_g * along_z;
+        }
+    }
+
+    __device__ void initial()
+    {
+        const Problem &p = rows.problem;
+        const int given = p.initial_derivatives, t = rows.t;
+#pragma unroll 1
+        for (int index = team.rank; index < p.states * given; index += team.size) {
+            double slope = 0;
+            if (t < p.initial_points) {
+                const int state = index / given, j = index - state * given;
+                const int i = state * sizes.derivatives + j;
+                const double defect = rows.initial[index] - slot(z, t)[i];
+                const double along = slot(g, t)[i], scale = power(rows.mean_step, j);
+                const double d_scale = 2 * p.weight_initial * scale * along * defect;
+                put(target(outputs.initial_values, p.initial_values, int64_t(t) * p.states * given),
+                    index, p.initial_values, rows.initial_weight(j) * along);
+                weights[1] += d_scale * scale;
+                slope = d_scale * p.weight_initial * j * power(rows.mean_step, j - 1);
+            }
+            scales[p.equations + index] = slope;
+        }
+    }
+
+    __device__ void equations()
+    {
+        const Problem &p = rows.problem;
+        const int order = sizes.equation_derivatives - 1;
+        const double scale = power(rows.mean_step, order);
+#pragma unroll 1
+        for (int e = team.rank; e < p.equations; e += team.size) {
+            double defect = rows.rhs[e], along = 0;
+#pragma unroll 1
+            for (int state = 0; state < sizes.states; ++state) {
+                defect -= parts[e * (sizes.states | 1) + state];
+                along += parts[(p.equations + e) * (sizes.states | 1) + state];
+            }
+            equation[e] = rows.equation_weight * defect;
+            equation[p.equations + e] = rows.equation_weight * along;
+            if (p.rhs.time)
+                put(target(outputs.rhs, p.rhs, rows.t * outputs.rhs.time), e, p.rhs,
+                    rows.equation_weight * along);
+            else
+                total_rhs[e] += rows.equation_weight * along;
+            const double d_scale = 2 * p.weight_equation * scale * along * defect;
+            weights[0] += d_scale * scale;
+            scales[e] = d_scale * p.weight_equation * order * power(rows.mean_step, order - 1);
+        }
+    }
+
+    // Step t + 1 is complete once point t was visited: a triple of rows at t reaches no further.
+    __device__ void steps()
+    {
+        const Problem &p = rows.problem;
+        const int t = rows.t, last = sizes.points - 1;
+#pragma unroll 1
+        for (int state = team.rank; state < sizes.states; state += team.size) {
+            add_up(pair + state * rows.pair.rows, rows.pair.rows);
+            if (rows.triple.rows)
+                add_up(triple + state * rows.triple.rows, rows.triple.rows);
+        }
+        team.sync();
+#pragma unroll 1
+        for (int state = team.rank; state < sizes.step_states; state += team.size) {
+            double scale = 0;
+#pragma unroll 1
+            for (int i = 0; p.balanced && i < p.equations + p.states * p.initial_derivatives; ++i)
+                scale += scales[i];
+            scale /= sizes.step_states;
+            const double two = of_state(pair, rows.pair.rows, state) + scale;
+            const double three = of_state(triple, rows.triple.rows, state);
+            // The last point's rows are scaled by the last step.
+            if (t >= last - 1) {
+                pending[state] += two;
+                continue;
+            }
+            if (t == top)
+                handed_on[state] = three;
+            else
+                step(t + 1, state, pending[state] + three);
+            pending[state] = two + three;
+        }
+    }
+
+    // The sum of some values in the place of the first.
+    __device__ static void add_up(double *values, int count)
+    {
+#pragma unroll 1
+        for (int i = 1; i < count; ++i)
+            values[0] += values[i];
+    }
+
+    // Sum over the rows of a state, or of all where they share the steps.
+    __device__ double of_state(const double *slopes, int rows, int state) const
+    {
+        if (sizes.step_states > 1 || rows == 0)
+            return rows ? slopes[state * rows] : 0;
+        double sum = 0;
+#pragma unroll 1
+        for (int i = 0; i < sizes.states; ++i)
+            sum += slopes[i * rows];
+        return sum;
+    }
+
+    __device__ void step(int t, int state, double value)
+    {
+        const Input &steps = rows.problem.steps;
+        if (steps.time)
+            put(target(outputs.steps, steps, t * outputs.steps.time), state, steps, value);
+        else
+            total_steps[state] += value;
+    }
+};
+
+#endif

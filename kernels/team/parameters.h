@@ -1,0 +1,79 @@
+// Parameters of the team kernels, passed by value. Plain C: src/backend/cuda/team/parameters.rs
+// mirrors these structures field by field, and a test compares sizes and offsets.
+
+#ifndef MECHANISTIC_TEAM_PARAMETERS_H
+#define MECHANISTIC_TEAM_PARAMETERS_H
+
+#include "common/parameters.h"
+
+// A problem, how its systems are dealt out to teams of threads, and their workspace.
+//
+// Team i, or block i in chunk kernels, works on the systems i·group .. (i+1)·group, one after another.
+// Factor and iterate are kept for the adjoint; the rest of the workspace is a team's own, and in chunk
+// kernels, whose teams share a system, a block's: then (teams, …) below means (blocks, …).
+typedef struct {
+    Problem problem;
+    int64_t group;             // systems of a team, in chunk kernels of a block
+    int64_t factor_values;     // per system: n blocks of P·(w·P + Q + c), in chunk kernels the C−1
+                               // of the separators, then the border, c·c
+    int64_t unknowns;          // N·P, and one if there is slack
+    int64_t team_bytes;        // memory of a team
+    int64_t separator_values;  // C records, 3 vectors
+    int64_t common_bytes;      // memory of a block, before that of its teams
+    int32_t team_threads;      // of a team: up to 32 in warp and chunk kernels, else the block
+    int32_t chunks;       // C of a system, each a team of its block; 1 in all but chunk kernels
+    double *factor;       // (B, factor_values), R of M = RᵀR
+    double *iterate;      // (B, unknowns): the solution with all its digits
+    double *substituted;  // (teams, unknowns): R⁻ᵀ of a right-hand side
+    double *direction;    // (teams, unknowns): adjoint or tangent; not in the forward solve
+    double *tangent_rhs;  // (teams, unknowns), of the tangent kernels only
+    double *separators;   // (blocks, separator_values), of chunk kernels only: team/separators.cuh
+    void *memory;         // (teams, common and team bytes) of global kernels; else in shared memory
+} TeamPlan;
+
+// What the forward kernels write.
+typedef struct {
+    void *values;    // (B, N, K, Q)
+    void *epsilon;   // (B)
+    Status *status;  // (B)
+} TeamSolution;
+
+// What the adjoint kernels read and write.
+typedef struct {
+    const Status *status;           // (B)
+    const void *cotangent;          // (B, N, K, Q)
+    const void *epsilon_cotangent;  // (B), or null: zeros
+    // System i of an array that has a batch axis, else the sum of team i (in chunk kernels block i) over
+    // its systems.
+    Output coefficients;
+    Output rhs;
+    Output initial_values;
+    Output steps;
+    Output weights;  // (teams, 4): equation, initial, smoothness, periodic
+} TeamAdjoint;
+
+// What the tangent kernels read and write. Tangents of inputs have the layout of the inputs and are
+// null where the input stands still.
+typedef struct {
+    const Status *status;  // (B)
+    Input coefficients;
+    Input rhs;
+    Input initial_values;
+    Input steps;
+    void *d_values;   // (B, N, K, Q)
+    void *d_epsilon;  // (B)
+} TeamTangent;
+
+// What the kernels of the defects read and write.
+typedef struct {
+    const Status *status;  // (B)
+    double *sums;          // (B, 4): squared weighted defects, equation, initial, smoothness, periodic
+} TeamDefects;
+
+// What the kernels of the variances read and write.
+typedef struct {
+    const Status *status;  // (B)
+    void *values;          // (B, N, K, Q): the diagonal of M⁻¹
+} TeamVariances;
+
+#endif

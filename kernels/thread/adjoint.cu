@@ -1,0 +1,12 @@
+// Gradients, a system a thread; contract in thread/adjoint.cuh.
+
+#include "thread/adjoint.cuh"
+#include "thread/sizes.cuh"
+
+#define KERNEL(K, Q)                                                                               \
+    extern "C" __global__ void __launch_bounds__(32, 1)                                            \
+        thread_adjoint_##K##_##Q(const __grid_constant__ ThreadAdjoint p) {                        \
+        thread::adjoint<K, Q, thread::Tile>(p);                                                    \
+    }
+
+THREAD_SIZES(KERNEL)

@@ -1,0 +1,296 @@
+// Gradients of small least-squares problems, one system a thread: M g = z̄ with the factor at hand,
+// then for every row a with right-hand side β and factor f (its weight, times its scale if it is
+// balanced), with r = f²(β − a·z),
+//
+//     ∂ℓ/∂β = f² a·g,   ∂ℓ/∂a = r g − f² (a·g) z,   ∂ℓ/∂f = 2 f (a·g)(β − a·z),
+//
+// and ∂ℓ/∂s by the chain rule. One sweep forward and one sweep back; refinement repeats the two.
+// The last sweep back leaves the gradients on its way.
+//
+//   grid    x = ceil(B/32): a tile of 32 systems a block
+//   block   32 threads
+//   shared  dynamic: the rings of thread/stream.cuh
+//   reads   the problem, factor and solution in the workspace, cotangent (B, N, K, Q), status (B);
+//           writes the gradients that are wanted, each of its input's shape; of inputs that the
+//           batch shares, one partial sum a tile, in chunk kernels one a system; of the weights
+//           (tiles, 4) or (B, 4); in the workspace vector, given, direction
+//   aliasing  none of the arrays overlap
+//
+// Systems that were not solved contribute zero. No atomics: the same results in every run.
+
+#ifndef MECHANISTIC_THREAD_ADJOINT_CUH
+#define MECHANISTIC_THREAD_ADJOINT_CUH
+
+#include "thread/refine.cuh"
+
+namespace thread {
+
+// vector = R⁻ᵀ z̄; z̄ itself goes to `given` for refinement.
+template <int K, int Q, typename Where>
+__device__ void substitute_cotangent(const ThreadAdjoint &p) {
+    constexpr int P = K * Q;
+    const Where tile(p.common);
+    const Workspace given(tile, p.common.given, P);
+    Stream<false, Where> cotangent(unknowns<P>(tile, p.cotangent));
+    ForwardSubstitution<K, Q, Where> substitution(tile);
+    double carried[P] = {};
+#pragma unroll 1
+    for (int t = 0; t < tile.points(); ++t) {
+        cotangent.require((t + 1) * P);
+        if (!tile.has(t)) {
+            continue;
+        }
+        double v[P];
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            v[i] = cotangent.get(t * P + i);
+        }
+        if (p.common.problem.refinement > 0) {
+            given.store(t, 0, v);
+        }
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            v[i] += carried[i];
+            carried[i] = 0;
+        }
+        substitution.step(t, v, carried);
+    }
+    substitution.finish(carried);
+    __syncwarp();  // inputs are staged in the same place
+}
+
+// Gradients of the weights.
+struct WeightSums {
+    double equation = 0;
+    double initial = 0;
+    double smoothness = 0;
+};
+
+// dℓ/dlength of the smoothness rows of one state between two points with z and g.
+template <int Q>
+__device__ double smoothness_gradient(const ThreadRows &rows, int count, double length,
+                                      double weight, const double (&z)[Q],
+                                      const double (&z_next)[Q], const double (&g)[Q],
+                                      const double (&g_next)[Q],
+                                      double &weight_sum) {
+    // Values and slopes of a row are its table's times powers and derivatives of powers.
+    double scaled[4][Q], slopes[4][Q];
+    double power = 1, slope = 0;
+#pragma unroll
+    for (int j = 0; j < Q; ++j) {
+        scaled[0][j] = power * z[j];
+        scaled[1][j] = power * z_next[j];
+        scaled[2][j] = power * g[j];
+        scaled[3][j] = power * g_next[j];
+        slopes[0][j] = slope * z[j];
+        slopes[1][j] = slope * z_next[j];
+        slopes[2][j] = slope * g[j];
+        slopes[3][j] = slope * g_next[j];
+        slope = (j + 1) * power;
+        power *= length;
+    }
+    double gradient = 0;
+#pragma unroll 1
+    for (int row = 0; row < count; ++row) {
+        const double defect = -row_times(rows, row, scaled[0], scaled[1]);
+        const double along = row_times(rows, row, scaled[2], scaled[3]);
+        weight_sum += 2 * weight * along * defect;
+        gradient += defect * row_times(rows, row, slopes[2], slopes[3]) -
+                    along * row_times(rows, row, slopes[0], slopes[1]);
+    }
+    return weight * weight * gradient;
+}
+
+// Gradients of the rows that begin at point t, while g is found point by point, the last one first.
+template <int K, int Q, typename Where> class GradientSweep {
+  public:
+    static constexpr int P = K * Q;
+
+    __device__ GradientSweep(const ThreadAdjoint &p, const Where &tile, bool live)
+        : p(p), problem(p.common.problem), tile(tile), live(live), inputs(tile),
+          solution(tile, p.common.solution, P), direction(tile, p.common.direction, P) {
+        inputs.coefficients.begin_gradient();
+        inputs.rhs.begin_gradient();
+        inputs.steps.begin_gradient();
+    }
+
+    // Takes what the last backward substitution adds to g_t.
+    __device__ void visit(int t, const double (&x)[P]) {
+        const bool last = tile.last(t);
+        double z[P], g[P], length[K];
+        if (tile.has(t)) {
+            if (Where::CHUNKED && !last && !tile.has(t + 1)) {
+                begin(t);
+            }
+            solution.load(t, 0, z);
+            if (problem.refinement > 0) {
+                direction.load(t, 0, g);
+            }
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                g[i] = problem.refinement > 0 ? g[i] + x[i] : x[i];
+            }
+        }
+        inputs.scaling_lengths(t, length);
+        const Scale<Q> scale = inputs.scale(length);
+        equations(t, z, g, scale);
+        initial(t, z, g, scale);
+        smoothness(t, length, z, g);
+        if (tile.has(t)) {
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                z_next[i] = z[i];
+                g_next[i] = g[i];
+            }
+        }
+    }
+
+    // Writes what is left.
+    __device__ void finish() {
+        inputs.coefficients.end_gradient(p.coefficients);
+        inputs.rhs.end_gradient(p.rhs);
+        inputs.initial_values.end_gradient(p.initial_values);
+        inputs.steps.end_gradient(p.steps);
+        const double families[4] = {weights.equation, weights.initial, weights.smoothness, 0.0};
+#pragma unroll
+        for (int family = 0; family < 4; ++family) {
+            const double sum = tile.group_sum(live ? families[family] : 0.0);
+            if (tile.leads_group() && p.weights.data != nullptr) {
+                write(p.weights.data, p.weights.storage,
+                      tile.group() * p.weights.system + family, sum);
+            }
+        }
+    }
+
+  private:
+    const ThreadAdjoint &p;
+    const Problem &problem;
+    const Where &tile;
+    const bool live;
+    Inputs<K, Q, true, Where> inputs;
+    const Workspace solution;
+    const Workspace direction;
+    WeightSums weights;
+    double z_next[P], g_next[P];
+    double d_mean = 0;  // of the mean step that scales balanced rows of point t, and of N − 1
+
+    // The point that follows a chunk's last.
+    __device__ void begin(int t) {
+        double sum[P];
+        load_following(tile, solution, t, z_next);
+        Separators<K, Q, Where::CHUNKED>(tile).next_result(g_next);
+        if (problem.refinement > 0) {
+            load_following(tile, direction, t, sum);
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                g_next[i] += sum[i];
+            }
+        }
+    }
+
+    __device__ double kept(double gradient) const { return live ? gradient : 0.0; }
+
+    __device__ void equations(int t, const double (&z)[P], const double (&g)[P],
+                              const Scale<Q> &scale) {
+        const int width = problem.equation_derivatives;
+        const double factor = problem.weight_equation * scale.equation(problem);
+        const double slope =
+            problem.balanced
+                ? problem.weight_equation * (width - 1) * scale.select(width - 2)
+                : 0.0;
+        const auto visit = [&](int e, const double(&c)[P], double b) {
+            double defect = b, along = 0;
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                defect -= c[i] * z[i];
+                along += c[i] * g[i];
+            }
+            const double residual = factor * factor * defect;
+            const double d_rhs = factor * factor * along;
+            const double d_factor = 2 * factor * along * defect;
+            weights.equation += d_factor * scale.equation(problem);
+            d_mean += d_factor * slope;
+#pragma unroll
+            for (int k = 0; k < K; ++k) {
+#pragma unroll
+                for (int j = 0; j < Q; ++j) {
+                    if (j < width) {
+                        const int i = k * Q + j;
+                        inputs.coefficients.put(t, (e * K + k) * width + j,
+                                                kept(residual * g[i] - d_rhs * z[i]));
+                    }
+                }
+            }
+            inputs.rhs.put(t, e, kept(d_rhs));
+        };
+        inputs.equations(t, visit, [&](int e) {
+            inputs.coefficients.release(p.coefficients, t, e * K * width);
+            inputs.rhs.release(p.rhs, t, e);
+        });
+    }
+
+    __device__ void initial(int t, const double (&z)[P], const double (&g)[P],
+                            const Scale<Q> &scale) {
+        const int given = problem.initial_derivatives;
+        inputs.initial(t, [&](int i, double value) {
+            const int j = i % Q;
+            const double factor = problem.weight_initial * scale.power[j];
+            const double defect = value - z[i];
+            const double d_factor = 2 * factor * g[i] * defect;
+            weights.initial += d_factor * scale.power[j];
+            if (problem.balanced && j > 0) {
+                d_mean += d_factor * problem.weight_initial * j * scale.power[j > 0 ? j - 1 : 0];
+            }
+            inputs.initial_values.put(t, i / Q * given + j, kept(factor * factor * g[i]));
+        });
+        if (t < problem.initial_points) {
+            inputs.initial_values.release(p.initial_values, t, 0);
+        }
+    }
+
+    __device__ void smoothness(int t, const double (&length)[K], const double (&z)[P],
+                               const double (&g)[P]) {
+        if (inputs.has_step(t)) {
+            const bool each = problem.steps.state != 0;
+            double sum = each ? 0.0 : d_mean;
+#pragma unroll
+            for (int k = 0; k < K; ++k) {
+                const double gradient = smoothness_gradient<Q>(
+                    p.common.rows, problem.pair.rows, length[k], problem.weight_smoothness,
+                    state<Q>(z, k), state<Q>(z_next, k), state<Q>(g, k), state<Q>(g_next, k),
+                    weights.smoothness);
+                sum += gradient;
+                if (each) {
+                    inputs.steps.put(t, k, kept(gradient + d_mean / K));
+                }
+            }
+            if (!each) {
+                inputs.steps.put(t, 0, kept(sum));
+            }
+            d_mean = 0;
+        }
+        if (Where::CHUNKED || !tile.last(t)) {
+            inputs.steps.release(p.steps, t, 0);
+        }
+    }
+};
+
+template <int K, int Q, typename Where>
+__device__ void adjoint(const ThreadAdjoint &p) {
+    constexpr int P = K * Q;
+    const ThreadProblem &common = p.common;
+
+    substitute_cotangent<K, Q, Where>(p);
+    refine_direction<K, Q, Where>(common);
+    const Where tile(common);
+    const bool live =
+        tile.holds(tile.lane) && p.status[tile.system(tile.lane)].kind == STATUS_OK;
+    GradientSweep<K, Q, Where> gradients(p, tile, live);
+    const auto visit = [&](int t, const double(&x)[P]) { gradients.visit(t, x); };
+    substitute_back<K, Q>(tile, visit);
+    gradients.finish();
+}
+
+}  // namespace thread
+
+#endif

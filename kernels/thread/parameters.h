@@ -1,0 +1,111 @@
+// Parameters of the solver kernels that work on one system a thread (thread_*.cu), beyond those of
+// common/parameters.h; letters and conventions as there. Rust mirrors them in
+// src/backend/cuda/thread/parameters.rs.
+//
+// A tile is 32 consecutive systems, one a lane of a warp. The workspace is interleaved by tile:
+// value v of point t of system s stands at ((s/32·N + t)·values + v)·32 + s%32.
+//
+// Or it is 32 consecutive chunks of the time axis: chunk c of C of system s is number C·s + c. The
+// workspace is the same with chunks for systems and, for N, the points of the longest chunk.
+
+#ifndef MECHANISTIC_THREAD_PARAMETERS_H
+#define MECHANISTIC_THREAD_PARAMETERS_H
+
+#include "common/parameters.h"
+
+// Most derivatives of a state for which there are kernels.
+#define THREAD_MOST_DERIVATIVES 4
+#define THREAD_TABLE (2 * THREAD_MOST_DERIVATIVES * 2 * THREAD_MOST_DERIVATIVES)
+
+// Smoothness rows on two points, by value, so that they are read from the constant bank.
+typedef struct {
+    double table[THREAD_TABLE];  // C: (rows, 2·Q)
+    double gram[THREAD_TABLE];   // CᵀC: (2·Q, 2·Q)
+} ThreadRows;
+
+// Shared memory in which a warp stages one array of its 32 systems (thread/stream.cuh). Offsets are
+// counted in doubles.
+typedef struct {
+    int32_t values;    // of one system: V; of the longest chunk, if the array has a time axis
+    int32_t slots;     // offset of the ring
+    int32_t capacity;  // slots of a system in the ring, a power of two; 0 where there is no ring
+    int32_t sums;      // offset of the sums over time of a gradient, (32, V|1)
+    int32_t points;    // along the array's time axis: N, N − 1 or I
+} ThreadRing;
+
+// How time is cut into chunks (thread_chunk_*.cu).
+typedef struct {
+    int32_t bits;         // C = 1 << bits
+    int32_t warp_values;  // doubles of shared memory of a warp
+    int32_t scratch;      // offset of the spikes in them
+    int32_t reserved;
+    double *spikes;       // (tiles, N, P·P, 32): column by column
+    double *separators;   // (tiles, SEPARATOR_VALUES, 32): thread/reduction.cuh
+} ThreadChunks;
+
+// What all these kernels take.
+typedef struct {
+    Problem problem;
+    ThreadRows rows;
+    ThreadRing coefficients;
+    ThreadRing rhs;
+    ThreadRing initial_values;
+    ThreadRing steps;
+    ThreadRing unknowns;  // solution, cotangent, tangent; in the same place as the inputs
+    int32_t wide;         // whether an array that passes through the rings is stored in double
+                          // precision: then their slots have 8 bytes, else 4, with one rounding
+    int32_t reserved;
+    double *factor;       // (tiles, N, F, 32): rows of R, the reciprocals of its diagonal
+    double *solution;     // (tiles, N, P, 32): z, not rounded
+    double *vector;       // (tiles, N, P, 32): right-hand side while it is substituted
+    double *given;        // (tiles, N, P, 32): what M x = given is solved for; with refinement only
+    double *direction;    // (tiles, N, P, 32): x of that; with refinement only
+    ThreadChunks chunks;
+} ThreadProblem;
+
+// thread_solve
+typedef struct {
+    ThreadProblem common;
+    void *solution;  // (B, N, K, Q)
+    void *epsilon;   // (B)
+    Status *status;  // (B)
+} ThreadSolve;
+
+// thread_adjoint: gradients of inputs that the batch shares are partial sums, one a tile (in chunk
+// kernels one a system), `system` apart.
+typedef struct {
+    ThreadProblem common;
+    const void *cotangent;  // (B, N, K, Q)
+    const Status *status;   // (B)
+    Output coefficients;
+    Output rhs;
+    Output initial_values;
+    Output steps;
+    Output weights;  // (tiles, 4), in chunk kernels (B, 4)
+} ThreadAdjoint;
+
+// thread_tangent: strides of the directions are those of the inputs; null where one stands still.
+typedef struct {
+    ThreadProblem common;
+    const Status *status;  // (B)
+    Input coefficients;
+    Input rhs;
+    Input initial_values;
+    Input steps;
+    ThreadRing coefficients_ring;
+    ThreadRing rhs_ring;
+    ThreadRing initial_values_ring;
+    ThreadRing steps_ring;
+    void *tangent;  // (B, N, K, Q)
+    void *epsilon;  // (B)
+} ThreadTangent;
+
+// thread_defects: sums of the squared weighted defects, by family: equation, initial, smoothness,
+// periodic.
+typedef struct {
+    ThreadProblem common;
+    const Status *status;  // (B)
+    double *sums;          // (B, 4)
+} ThreadDefects;
+
+#endif

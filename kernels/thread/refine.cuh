@@ -1,0 +1,148 @@
+// Residuals of a solution, and their forward substitution: a step of refinement, together with
+// substitute_back.
+
+#ifndef MECHANISTIC_THREAD_REFINE_CUH
+#define MECHANISTIC_THREAD_REFINE_CUH
+
+#include "thread/rows.cuh"
+#include "thread/substitution.cuh"
+
+namespace thread {
+
+// Adds AᵀW²(β − Ax) of the smoothness rows of one state between two points to the points'
+// residuals.
+template <int Q>
+__device__ void add_smoothness_residual(const ThreadRows &rows, int count, double length,
+                                        double factor, const double (&x)[Q], const double (&y)[Q],
+                                        double (&residual_x)[Q], double (&residual_y)[Q]) {
+    double power[Q], scaled_x[Q], scaled_y[Q], sum_x[Q], sum_y[Q];
+    powers(length, power);
+#pragma unroll
+    for (int j = 0; j < Q; ++j) {
+        scaled_x[j] = power[j] * x[j];
+        scaled_y[j] = power[j] * y[j];
+        sum_x[j] = sum_y[j] = 0;
+    }
+#pragma unroll 1
+    for (int row = 0; row < count; ++row) {
+        const double defect = -row_times(rows, row, scaled_x, scaled_y);
+#pragma unroll
+        for (int j = 0; j < Q; ++j) {
+            sum_x[j] += rows.table[row * 2 * Q + j] * defect;
+            sum_y[j] += rows.table[row * 2 * Q + Q + j] * defect;
+        }
+    }
+#pragma unroll
+    for (int j = 0; j < Q; ++j) {
+        residual_x[j] += factor * factor * power[j] * sum_x[j];
+        residual_y[j] += factor * factor * power[j] * sum_y[j];
+    }
+}
+
+// vector = R⁻ᵀ (b − M x), with b − M x = AᵀW²(β − Ax) if DATA, else `given` − AᵀW²Ax;
+// row by row, in double precision.
+template <int K, int Q, typename Where, bool DATA>
+__device__ void substitute_residual(const ThreadProblem &common, double *of_iterate) {
+    constexpr int P = K * Q;
+    const Problem &problem = common.problem;
+    const Where tile(common);
+    const Workspace iterate(tile, of_iterate, P);
+    const Workspace given(tile, common.given, P);
+
+    tile.barrier();
+    Inputs<K, Q, false, Where> inputs(tile);
+    ForwardSubstitution<K, Q, Where> substitution(tile);
+    double length[K];
+    double x[P], y[P], residual[P];
+    iterate.load(0, 0, y);
+#pragma unroll
+    for (int i = 0; i < P; ++i) {
+        residual[i] = 0;
+    }
+#pragma unroll 1
+    for (int t = 0; t < tile.points(); ++t) {
+        const bool last = tile.last(t);
+        if (tile.has(t)) {
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                x[i] = y[i];
+            }
+            if (!last) {
+                load_following(tile, iterate, t, y);
+            }
+        }
+        inputs.lengths(t, length);
+        const Scale<Q> scale = inputs.scale(length);
+        const double equation_factor = problem.weight_equation * scale.equation(problem);
+        inputs.equations(t, [&](int, const double(&c)[P], double b) {
+            double defect = DATA ? b : 0.0;
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                defect -= c[i] * x[i];
+            }
+            defect *= equation_factor * equation_factor;
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                residual[i] += c[i] * defect;
+            }
+        });
+        inputs.initial(t, [&](int i, double value) {
+            const double row_factor = problem.weight_initial * scale.power[i % Q];
+            residual[i] += row_factor * row_factor * ((DATA ? value : 0.0) - x[i]);
+        });
+        if (!tile.has(t)) {
+            continue;
+        }
+        double next_residual[P];
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            next_residual[i] = 0;
+        }
+        if (!last) {
+#pragma unroll
+            for (int k = 0; k < K; ++k) {
+                add_smoothness_residual<Q>(common.rows, problem.pair.rows, length[k],
+                                           problem.weight_smoothness, state<Q>(x, k),
+                                           state<Q>(y, k), state<Q>(residual, k),
+                                           state<Q>(next_residual, k));
+            }
+        }
+        if (!DATA) {
+            double b[P];
+            given.load(t, 0, b);
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                residual[i] += b[i];
+            }
+        }
+        substitution.step(t, residual, next_residual);
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            residual[i] = next_residual[i];
+        }
+    }
+    substitution.finish(residual);
+}
+
+// Refines the solution of M x = `given`, whose right-hand side `vector` holds R⁻ᵀ of: `direction` is x
+// but for what the next backward substitution of `vector` adds, and nothing without refinement.
+template <int K, int Q, typename Where>
+__device__ void refine_direction(const ThreadProblem &common) {
+    constexpr int P = K * Q;
+#pragma unroll 1
+    for (int step = 0; step < common.problem.refinement; ++step) {
+        const Where tile(common);
+        const Workspace direction(tile, common.direction, P);
+        substitute_back<K, Q>(tile, [&](int t, const double(&x)[P]) {
+            if (tile.has(t)) {
+                double sum[P];
+                add_to(direction, t, x, step > 0, sum);
+            }
+        });
+        substitute_residual<K, Q, Where, false>(common, common.direction);
+    }
+}
+
+}  // namespace thread
+
+#endif

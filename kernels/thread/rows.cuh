@@ -1,0 +1,307 @@
+// The rows of A as a thread reads them for its system: equation and initial rows from the staged
+// inputs, smoothness rows from the table in the constant bank.
+
+#ifndef MECHANISTIC_THREAD_ROWS_CUH
+#define MECHANISTIC_THREAD_ROWS_CUH
+
+#include "thread/stream.cuh"
+
+namespace thread {
+
+// Values of one input of this lane's system, point after point (backward if REVERSED); with the
+// gradient in their place, once each is read.
+template <bool REVERSED, typename Where> class Values {
+  public:
+    // `time` is the distance between points: 0 if there is no time axis.
+    __device__ Values(const Where &tile, const Input &input, int time, const ThreadRing &ring)
+        : array(tile, ring, input.data, input.storage, input.system, time), time(time),
+          sums(memory_of(tile) + ring.sums), stream(array) {}
+
+    // Makes `count` values of point t from `first` on readable.
+    __device__ void require(int t, int first, int count) {
+        if (!array.shared()) {
+            const int v = time * t + first;
+            stream.require(REVERSED ? array.ring.values - v : v + count);
+        }
+    }
+
+    // Value i of point t.
+    __device__ double get(int t, int i) {
+        return array.shared() ? direct(time * t + i) : stream.get(time * t + i);
+    }
+
+    // K times `width` values of point t from `first` on, each followed by Q − width zeros.
+    template <int K, int Q>
+    __device__ void get_row(int t, int first, int width, double (&row)[K * Q]) {
+        const int start = time * t + first;
+        if (array.shared()) {
+#pragma unroll
+            for (int i = 0; i < K * Q; ++i) {
+                row[i] = i % Q < width ? direct(start + i / Q * width + i % Q) : 0.0;
+            }
+        } else {
+#pragma unroll
+            for (int i = 0; i < K * Q; ++i) {
+                row[i] = i % Q < width ? stream.get(start + i / Q * width + i % Q) : 0.0;
+            }
+        }
+    }
+
+    // Clears the sums over time.
+    __device__ void begin_gradient() {
+        if (time == 0) {
+            for (int v = 0; v < array.ring.values; ++v) {
+                sum(v) = 0;
+            }
+        }
+    }
+
+    // Gradient of value i of point t; a value without a time axis gets the sum over time.
+    __device__ void put(int t, int i, double gradient) {
+        if (time == 0) {
+            sum(i) += gradient;
+        } else {
+            stream.put(time * t + i, gradient);
+        }
+    }
+
+    // Writes gradients, if they are wanted; those of point t are complete from value `first` on.
+    // REVERSED only.
+    __device__ void release(const Output &output, int t, int first) {
+        if (time != 0 && output.data != nullptr) {
+            const int end = array.ring.values - (time * t + first);
+            if (array.shared()) {
+                stream.release_sums(output, partial(output), end);
+            } else {
+                stream.release(output.data, output.storage, output.system, end);
+            }
+        }
+    }
+
+    // Writes the rest.
+    __device__ void end_gradient(const Output &output) {
+        if (output.data == nullptr) {
+            return;
+        }
+        if constexpr (Where::CHUNKED) {
+            if (time == 0) {
+                write_sums(output);
+                return;
+            }
+        } else if (time == 0) {
+            for (int v = 0; v < array.ring.values; ++v) {
+                stream.put(v, sum(v));
+            }
+        }
+        if (array.shared()) {
+            stream.close_sums(output, partial(output));
+        } else {
+            stream.close(output.data, output.storage, output.system);
+        }
+    }
+
+  private:
+    const Array<Where> array;
+    const int time;
+    double *const sums;
+    Stream<REVERSED, Where> stream;
+
+    // Value v of an array of which all lanes read the same.
+    __device__ double direct(int v) const {
+        const int64_t first =
+            Where::CHUNKED ? array.tile.system(array.tile.lane) * array.between : 0;
+        return read(array.data, array.storage, first + v);
+    }
+
+    __device__ double &sum(int v) { return sums[array.tile.lane * (array.ring.values | 1) + v]; }
+    // Where this tile's partial sums begin.
+    __device__ int64_t partial(const Output &output) const {
+        return array.tile.group() * output.system;
+    }
+
+    // Adds up the sums over time of a system's chunks, in order; its lanes share the values out.
+    __device__ void write_sums(const Output &output) {
+        const auto &tile = array.tile;
+        tile.barrier();
+        if (!tile.holds(tile.lane)) {
+            return;
+        }
+        const int first = tile.thread - tile.chunk;
+        const int64_t start = partial(output);
+        for (int v = tile.chunk; v < array.ring.values; v += tile.chunks()) {
+            double sum = 0;
+            for (int thread = first; thread < first + tile.chunks(); ++thread) {
+                sum += tile.warp_memory(thread / LANES)[array.ring.sums + v +
+                                                        thread % LANES * (array.ring.values | 1)];
+            }
+            write(output.data, output.storage, start + v, sum);
+        }
+    }
+};
+
+// Factor of the rows that are balanced: powers of the mean step of a point.
+template <int Q> struct Scale {
+    double power[Q];  // l^j
+
+    __device__ double equation(const Problem &problem) const {
+        return select(problem.equation_derivatives - 1);
+    }
+    // l^j for a j that is not known at compile time.
+    __device__ double select(int j) const {
+        double value = power[0];
+#pragma unroll
+        for (int i = 1; i < Q; ++i) {
+            value = i == j ? power[i] : value;
+        }
+        return value;
+    }
+};
+
+template <int Q> __device__ void powers(double length, double (&power)[Q]) {
+    power[0] = 1;
+#pragma unroll
+    for (int j = 1; j < Q; ++j) {
+        power[j] = power[j - 1] * length;
+    }
+}
+
+// All inputs of this lane's system.
+template <int K, int Q, bool REVERSED, typename Where> class Inputs {
+  public:
+    static constexpr int P = K * Q;
+
+    Values<REVERSED, Where> coefficients;
+    Values<REVERSED, Where> rhs;
+    Values<REVERSED, Where> initial_values;
+    Values<REVERSED, Where> steps;
+
+    __device__ explicit Inputs(const Where &tile)
+        : coefficients(tile, tile.common.problem.coefficients,
+                       int(tile.common.problem.coefficients.time), tile.common.coefficients),
+          rhs(tile, tile.common.problem.rhs, int(tile.common.problem.rhs.time), tile.common.rhs),
+          initial_values(tile, tile.common.problem.initial_values,
+                         K * tile.common.problem.initial_derivatives, tile.common.initial_values),
+          steps(tile, tile.common.problem.steps, int(tile.common.problem.steps.time),
+                tile.common.steps),
+          tile(tile), problem(tile.common.problem) {}
+
+    // visit(e, c, b) for every equation row Σ c z_t = b of point t, then finish(e) by all lanes.
+    template <typename Visit, typename Finish>
+    __device__ void equations(int t, Visit visit, Finish finish) {
+        const int width = problem.equation_derivatives;
+#pragma unroll 1
+        for (int i = 0; i < problem.equations; ++i) {
+            const int e = REVERSED ? problem.equations - 1 - i : i;
+            const int first = e * K * width;
+            coefficients.require(t, first, K * width);
+            rhs.require(t, e, 1);
+            if (tile.has(t)) {
+                double c[P];
+                coefficients.template get_row<K, Q>(t, first, width, c);
+                visit(e, c, rhs.get(t, e));
+            }
+            finish(e);
+        }
+    }
+    template <typename Visit> __device__ void equations(int t, Visit visit) {
+        equations(t, visit, [](int) {});
+    }
+
+    // visit(i, v) for every initial row z_t[i] = v of point t.
+    template <typename Visit> __device__ void initial(int t, Visit visit) {
+        const int given = problem.initial_derivatives;
+        if (t >= problem.initial_points || given == 0) {
+            return;
+        }
+        initial_values.require(t, 0, K * given);
+        if (Where::CHUNKED && !(tile.has(t) && tile.point(t) < problem.initial_points)) {
+            return;
+        }
+#pragma unroll
+        for (int k = 0; k < K; ++k) {
+#pragma unroll
+            for (int j = 0; j < Q; ++j) {
+                if (j < given) {
+                    visit(k * Q + j, initial_values.get(t, k * given + j));
+                }
+            }
+        }
+    }
+
+    // Lengths s_t of the K states, if there is a step at point t.
+    __device__ void lengths(int t, double (&length)[K]) {
+        if (Where::CHUNKED || !tile.last(t)) {
+            require_step(t);
+        }
+        if (has_step(t)) {
+            get_step(t, length);
+        }
+    }
+
+    // Lengths of the step that scales the rows of point t: the last point has the one before.
+    // REVERSED only.
+    __device__ void scaling_lengths(int t, double (&length)[K]) {
+        const int from = tile.last(t) ? t - 1 : t;
+        require_step(Where::CHUNKED ? max(t - 1, 0) : from);
+        if (tile.has(t)) {
+            get_step(from, length);
+        }
+    }
+
+    __device__ bool has_step(int t) const { return tile.has(t) && !tile.last(t); }
+
+    // Scale of the rows of a point whose step has these lengths.
+    __device__ Scale<Q> scale(const double (&length)[K]) const {
+        double mean = 1;
+        if (problem.balanced) {
+            mean = length[0];
+            if (problem.steps.state != 0) {
+#pragma unroll
+                for (int k = 1; k < K; ++k) {
+                    mean += length[k];
+                }
+                mean /= K;
+            }
+        }
+        Scale<Q> scale;
+        powers(mean, scale.power);
+        return scale;
+    }
+
+  private:
+    const Where &tile;
+    const Problem &problem;
+
+    __device__ void require_step(int t) { steps.require(t, 0, problem.steps.state != 0 ? K : 1); }
+    __device__ void get_step(int t, double (&length)[K]) {
+        const bool each = problem.steps.state != 0;
+        length[0] = steps.get(t, 0);
+#pragma unroll
+        for (int k = 1; k < K; ++k) {
+            length[k] = each ? steps.get(t, k) : length[0];
+        }
+    }
+};
+
+// Part of a point's values that belongs to state k.
+template <int Q, typename T, int P> __device__ T (&state(T (&x)[P], int k))[Q] {
+    return reinterpret_cast<T(&)[Q]>(x[k * Q]);
+}
+
+// a·(x, y) of a smoothness row whose points hold x and y, already multiplied by powers of the
+// length.
+template <int Q>
+__device__ double row_times(const ThreadRows &rows, int row, const double (&x)[Q],
+                            const double (&y)[Q]) {
+    double sum = 0;
+#pragma unroll
+    for (int j = 0; j < Q; ++j) {
+        sum += rows.table[row * 2 * Q + j] * x[j];
+        sum += rows.table[row * 2 * Q + Q + j] * y[j];
+    }
+    return sum;
+}
+
+}  // namespace thread
+
+#endif

@@ -1,0 +1,272 @@
+// What couples the chunks of a system. The first point of every chunk but the first is a separator:
+// it is eliminated after all other points. Of a chunk with separator s on its left and the next
+// chunk's, r, on its right, whose interior points t have the factor R, the sweeps keep the spike
+//
+//     V = R⁻ᵀ M_{·s},   V_{s+1} = R_{s+1,s+1}⁻ᵀ M_{s+1,s},   V_{t+1} = −R_{t+1,t+1}⁻ᵀ R_{t,t+1}ᵀ V_t,
+//
+// P×P a point: these are the chunk's rows of the factor in the columns of s; those in the columns of
+// r are zero but for R_{t,t+1} of its last point. Eliminating the interior leaves
+//
+//     M_ss − VᵀV,   −V_tᵀ R_{t,t+1} between s and r,   −R_{t,t+1}ᵀ R_{t,t+1} to M_rr,
+//
+// and of a right-hand side b, with v = R⁻ᵀb, b_s − Vᵀv and −R_{t,t+1}ᵀ v_t to b_r. thread/reduction.cuh
+// solves for the separators; then x_t = R_tt⁻¹(v_t − R_{t,t+1} x_{t+1} − V_t x_s).
+
+#ifndef MECHANISTIC_THREAD_SEPARATORS_CUH
+#define MECHANISTIC_THREAD_SEPARATORS_CUH
+
+#include "thread/cholesky.cuh"
+#include "thread/reduction.cuh"
+
+namespace thread {
+
+template <int K, int Q, bool CHUNKED> class Separators;
+
+// A system that is not cut has none.
+template <int K, int Q> class Separators<K, Q, false> {
+  public:
+    static constexpr int P = K * Q;
+
+    __device__ explicit Separators(const Tile &) {}
+    template <typename Matrix> __device__ void start(Matrix &) {}
+    template <typename Matrix> __device__ void extend(int, bool, const Matrix &) {}
+    template <typename Matrix> __device__ void finish(const Matrix &, Pivots &) {}
+    __device__ void start(double (&)[P]) {}
+    __device__ void extend(int, const double (&)[P]) {}
+    __device__ void finish(const double (&)[P]) {}
+    __device__ void solve(double (&)[P]) { __syncwarp(); }
+    __device__ void result(double (&)[P]) const {}
+    __device__ void subtract(int, double (&)[P]) const {}
+    __device__ void probe(int, double (&)[P], double &) {}
+    __device__ void probe_result(double (&)[P]) const {}
+    __device__ void subtract_probe(int, double (&)[P], double &) const {}
+    __device__ void next_result(double (&)[P]) const {}
+};
+
+template <int K, int Q> class Separators<K, Q, true> {
+  public:
+    using S = SeparatorLayout<K, Q>;
+    static constexpr int P = K * Q;
+
+    __device__ explicit Separators(const ChunkTile &tile)
+        : tile(tile), reduction(tile), mine(reduction.at(0)),
+          spikes(tile, tile.common.chunks.spikes, P * P),
+          scratch{memory_of(tile) + tile.common.chunks.scratch + tile.lane} {}
+
+    // The rows of the separator are in the matrix, which goes on without them.
+    __device__ void start(Cholesky<K, Q> &matrix) {
+#pragma unroll
+        for (int j = 0; j < P; ++j) {
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                spike(i, j) = i / Q == j / Q ? matrix.row.link(j, i) : 0.0;
+            }
+            value(S::WHOLE + j) = matrix.row.upper(j, j);
+        }
+#pragma unroll
+        for (int i = 0; i < S::UPPER; ++i) {
+            scratch[DIAGONAL + i] = matrix.row.upper_values[i];
+        }
+        start(matrix.right);
+        matrix.skip();
+    }
+
+    // Point t has been eliminated.
+    __device__ void extend(int t, bool last, const Cholesky<K, Q> &matrix) {
+        if (!tile.has_separator()) {
+            return;
+        }
+        double x[P];
+#pragma unroll UNROLLED
+        for (int j = 0; j < P; ++j) {
+            load_spike(j, x);
+            matrix.row.forward(x);
+            spikes.store(t, j * P, x);
+            store_spike(j, x);
+            scratch[LEFT + j] -= dot(x, matrix.right);
+        }
+#pragma unroll UNROLLED
+        for (int j = P - 1; j >= 0; --j) {
+            double other[P];
+            load_spike(j, x);
+#pragma unroll UNROLLED
+            for (int k = 0; k <= j; ++k) {
+                load_spike(k, other);
+                scratch[DIAGONAL + Layout<K, Q>::upper(k, j)] -= dot(other, x);
+            }
+            if (!last) {
+                matrix.row.carry(x, other);
+                store_spike(j, other);
+            }
+        }
+    }
+
+    // All points have been eliminated, or left out: factorises the separators.
+    __device__ void finish(const Cholesky<K, Q> &matrix, Pivots &pivots) {
+        if (tile.has_separator()) {
+#pragma unroll
+            for (int i = 0; i < S::UPPER; ++i) {
+                value(S::DIAGONAL + i) = scratch[DIAGONAL + i];
+            }
+        }
+        if (tile.has_next()) {
+            mine.store(0, S::NEXT_DIAGONAL, matrix.row.upper_values);
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                value(S::NEXT_WHOLE + i) = matrix.row.upper_values[Layout<K, Q>::upper(i, i)] +
+                                           matrix.removed[i];
+            }
+            if (tile.has_separator()) {
+#pragma unroll
+                for (int i = 0; i < P * P; ++i) {
+                    value(S::COUPLING + i) = scratch[SPIKE + i];
+                }
+            }
+        }
+        finish(matrix.right);
+        __syncthreads();
+        reduction.factorise(pivots);
+    }
+
+    // The same three for a right-hand side alone; the first takes the separator's.
+    __device__ void start(double (&right)[P]) {
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            scratch[LEFT + i] = right[i];
+            right[i] = 0;
+        }
+    }
+    // v of point t.
+    __device__ void extend(int t, const double (&v)[P]) {
+        if (!tile.has_separator()) {
+            return;
+        }
+#pragma unroll UNROLLED
+        for (int j = 0; j < P; ++j) {
+            double x[P];
+            spikes.load(t, j * P, x);
+            scratch[LEFT + j] -= dot(x, v);
+        }
+    }
+    // What there is for the next chunk's.
+    __device__ void finish(const double (&next)[P]) {
+        if (tile.has_separator()) {
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                value(S::VECTOR + i) = scratch[LEFT + i];
+            }
+        }
+        if (tile.has_next()) {
+            mine.store(0, S::NEXT_VECTOR, next);
+        }
+    }
+
+    // Solves for the separators; next becomes the result of the next chunk's.
+    __device__ void solve(double (&next)[P]) {
+        __syncthreads();
+        reduction.solve();
+        load_results(S::SOLUTION, LEFT, next);
+    }
+    // The result of this chunk's.
+    __device__ void result(double (&x)[P]) const { load(LEFT, x); }
+    // x −= V_t times it.
+    __device__ void subtract(int t, double (&x)[P]) const {
+        double squares = 0;
+        subtract(t, LEFT, x, squares);
+    }
+
+    // Again three, for R⁻¹e of the weakest pivot, with the sum of squares.
+    __device__ void probe(int weakest_unknown, double (&next)[P], double &squares) {
+        double x[P];
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            x[i] = double(tile.has_separator() && tile.point(0) * P + i == weakest_unknown);
+        }
+        squares += reduction.probe(x);
+        load_results(S::PROBE, PROBE, next);
+    }
+    __device__ void probe_result(double (&x)[P]) const { load(PROBE, x); }
+    __device__ void subtract_probe(int t, double (&x)[P], double &squares) const {
+        subtract(t, PROBE, x, squares);
+    }
+
+    // The result of the next chunk's separator, after `solve`.
+    __device__ void next_result(double (&next)[P]) const {
+        reduction.at(1).load(0, S::SOLUTION, next);
+    }
+
+  private:
+    // Places of a lane in shared memory: right-hand side, then result, of the separator; the probe's;
+    // the spike of the point that comes next, before R⁻ᵀ; the separator's diagonal block. Gradients
+    // and tangents have the first only.
+    static constexpr int LEFT = 0;
+    static constexpr int PROBE = P;
+    static constexpr int SPIKE = 2 * P;
+    static constexpr int DIAGONAL = SPIKE + P * P;
+    // Registers suffice to unroll the loops over the columns of a spike.
+    static constexpr int UNROLLED = P <= 3 ? P : 1;
+
+    const ChunkTile &tile;
+    const Reduction<K, Q> reduction;
+    const Workspace mine;
+    const Workspace spikes;
+    const LaneValues scratch;
+
+    __device__ double &value(int v) const { return mine.base[v * LANES]; }
+    __device__ double &spike(int i, int j) const { return scratch[SPIKE + j * P + i]; }
+    __device__ void load(int place, double (&x)[P]) const {
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            x[i] = scratch[place + i];
+        }
+    }
+    __device__ void load_spike(int j, double (&x)[P]) const { load(SPIKE + j * P, x); }
+    __device__ void store_spike(int j, const double (&x)[P]) const {
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            spike(i, j) = x[i];
+        }
+    }
+    __device__ static double dot(const double (&x)[P], const double (&y)[P]) {
+        double sum = 0;
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            sum += x[i] * y[i];
+        }
+        return sum;
+    }
+
+    __device__ void load_results(int result, int place, double (&next)[P]) const {
+        if (tile.has_separator()) {
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                scratch[place + i] = value(result + i);
+            }
+        }
+        if (tile.has_next()) {
+            reduction.at(1).load(0, result, next);
+        }
+    }
+
+    __device__ void subtract(int t, int place, double (&x)[P], double &squares) const {
+        if (!tile.has_separator()) {
+            return;
+        }
+#pragma unroll UNROLLED
+        for (int j = 0; j < P; ++j) {
+            double column[P];
+            spikes.load(t, j * P, column);
+            const double factor = scratch[place + j];
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                const double term = column[i] * factor;
+                x[i] -= term;
+                squares += term * term;
+            }
+        }
+    }
+};
+
+}  // namespace thread
+
+#endif

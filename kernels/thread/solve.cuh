@@ -1,0 +1,265 @@
+// Solution of small least-squares problems, one system a thread: z = argmin ½‖W(Az − β)‖².
+//
+// One sweep forward in time forms M = AᵀW²A block by block, factorises it and substitutes forward;
+// one sweep back substitutes backward. A step of refinement repeats both sweeps with the factor and
+// the residual AᵀW²(β − Az), computed row by row in double precision.
+//
+//   grid    x = ceil(B/32): a tile of 32 systems a block
+//   block   32 threads
+//   shared  dynamic: the rings of thread/stream.cuh
+//   reads   the problem; writes solution (B, N, K, Q), epsilon (B) = 0, status (B), and in the
+//           workspace factor, solution, vector
+//   aliasing  none of the arrays overlap
+//
+// A system that cannot be solved gets NaN and a status; the others do not notice. No atomics: the
+// same results in every run.
+
+#ifndef MECHANISTIC_THREAD_SOLVE_CUH
+#define MECHANISTIC_THREAD_SOLVE_CUH
+
+#include "thread/cholesky.cuh"
+#include "thread/refine.cuh"
+
+namespace thread {
+
+// The first sweep: R and R⁻ᵀAᵀW²β.
+template <int K, int Q, typename Where>
+__device__ void factorise(const ThreadProblem &common, Pivots &pivots, Faults &faults) {
+    const Problem &problem = common.problem;
+    const Where tile(common);
+    const Workspace factor(tile, common.factor, Layout<K, Q>::VALUES);
+    const Workspace vector(tile, common.vector, K * Q);
+    const double weight_initial = problem.weight_initial;
+    const double weight_smoothness = problem.weight_smoothness;
+
+    Inputs<K, Q, false, Where> inputs(tile);
+    Separators<K, Q, Where::CHUNKED> separators(tile);
+    Cholesky<K, Q> matrix;
+    double length[K];
+#pragma unroll 1
+    for (int t = 0; t < tile.points(); ++t) {
+        const bool last = tile.last(t);
+        inputs.lengths(t, length);
+        if (inputs.has_step(t)) {
+#pragma unroll
+            for (int k = 0; k < K; ++k) {
+                faults.check(length[k], Faults::STEPS);
+                if (length[k] <= 0) {
+                    faults.step = min(faults.step, tile.point(t));
+                }
+            }
+        }
+        const Scale<Q> scale = inputs.scale(length);
+        const double equation_factor = problem.weight_equation * scale.equation(problem);
+        inputs.equations(t, [&](int, const double(&c)[K * Q], double b) {
+#pragma unroll
+            for (int i = 0; i < K * Q; ++i) {
+                faults.check(c[i], Faults::COEFFICIENTS);
+            }
+            faults.check(b, Faults::RHS);
+            matrix.add_row(c, b, equation_factor);
+        });
+        inputs.initial(t, [&](int i, double value) {
+            faults.check(value, Faults::INITIAL_VALUES);
+            matrix.add_unit_row(i, value, weight_initial * scale.power[i % Q]);
+        });
+        if (!tile.has(t)) {
+            continue;
+        }
+        if (!last) {
+            matrix.add_smoothness(common.rows, length, weight_smoothness);
+        }
+        if (tile.separates(t)) {
+            separators.start(matrix);
+        } else {
+            matrix.eliminate(tile.point(t), last, pivots);
+            matrix.row.store(factor, t, last);
+            vector.store(t, 0, matrix.right);
+            separators.extend(t, last, matrix);
+        }
+        if (!last) {
+            matrix.advance(common.rows, length, weight_smoothness);
+        }
+    }
+    separators.finish(matrix, pivots);
+}
+
+// What all chunks of a system found becomes known to each.
+__device__ inline void gather(const Tile &, Pivots &, Faults &) {}
+__device__ inline void gather(const ChunkTile &tile, Pivots &pivots, Faults &faults) {
+    const auto least = [&](auto value) {
+        return tile.of_system(value, [](auto a, auto b) { return b < a ? b : a; });
+    };
+    faults.inputs = unsigned(tile.of_system(int64_t(faults.inputs),
+                                            [](int64_t a, int64_t b) { return a | b; }));
+    faults.step = int(least(int64_t(faults.step)));
+    pivots.lost_unknown = int(least(int64_t(pivots.lost_unknown)));
+    const double weakest = least(pivots.weakest);
+    const bool mine = pivots.weakest == weakest;
+    pivots.weakest_unknown = int(least(int64_t(mine ? pivots.weakest_unknown : INT_MAX)));
+    pivots.weakest = weakest;
+}
+
+// The probe of the conditioning, along with the first backward substitution: with x = R⁻¹e of the
+// weakest pivot, that pivot is noise where ε Σ (R_ji x_i)² reaches the order of 1.
+template <int K, int Q, typename Where> class Probe {
+  public:
+    static constexpr int P = K * Q;
+
+    __device__ Probe(const Where &tile, int weakest_unknown)
+        : tile(tile), weakest_unknown(weakest_unknown) {}
+
+    __device__ void begin(Separators<K, Q, Where::CHUNKED> &separators) {
+        separators.probe(weakest_unknown, next, squares);
+    }
+    __device__ void separator(const Separators<K, Q, Where::CHUNKED> &separators) {
+        separators.probe_result(next);
+    }
+    __device__ void point(int t, const FactorRow<K, Q> &row, bool last,
+                          const Separators<K, Q, Where::CHUNKED> &separators) {
+        double x[P];
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            x[i] = double(tile.point(t) * P + i == weakest_unknown);
+        }
+        separators.subtract_probe(t, x, squares);
+        row.backward_with_squares(x, next, last, squares);
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+            next[i] = x[i];
+        }
+    }
+
+    // Σ (R_ji x_i)² of the whole system.
+    __device__ double sum() const {
+        return tile.of_system(squares, [](double a, double b) { return a + b; });
+    }
+
+  private:
+    const Where &tile;
+    const int weakest_unknown;
+    double next[P];
+    double squares = 0;
+};
+
+// Values of the systems that were not solved.
+__device__ inline void erase_unsolved(const Tile &tile, bool solved, void *solution, int values) {
+    unsigned unsolved = __ballot_sync(~0u, !solved && tile.holds(tile.lane));
+    while (unsolved != 0) {
+        const int lane = __ffs(int(unsolved)) - 1;
+        unsolved &= unsolved - 1;
+        const int64_t first = (tile.first + lane) * values;
+        for (int i = tile.lane; i < values; i += LANES) {
+            write(solution, tile.common.problem.results, first + i, double(NAN));
+        }
+    }
+}
+__device__ inline void erase_unsolved(const ChunkTile &tile, bool solved, void *solution,
+                                      int values) {
+    __syncthreads();  // any lane of the block may have written values of this chunk
+    if (solved || !tile.holds(tile.lane)) {
+        return;
+    }
+    const int64_t first = tile.system(tile.lane) * values;
+    for (int i = tile.chunk; i < values; i += tile.chunks()) {
+        write(solution, tile.common.problem.results, first + i, double(NAN));
+    }
+}
+
+// Takes the solution or what is to be added to it, point by point, the last one first; writes the
+// result if there is no more to come.
+template <int K, int Q, typename Where> class SolutionSweep {
+  public:
+    static constexpr int P = K * Q;
+
+    __device__ SolutionSweep(const ThreadSolve &p, const Where &tile, bool increase, bool complete)
+        : p(p), tile(tile), increase(increase), complete(complete),
+          unrounded(tile, p.common.solution, P), array(unknowns<P>(tile, p.solution)),
+          out(array) {}
+
+    __device__ void visit(int t, const double (&x)[P]) {
+        if (tile.has(t)) {
+            double z[P];
+            add_to(unrounded, t, x, increase, z);
+            if (complete) {
+#pragma unroll
+                for (int i = 0; i < P; ++i) {
+                    finite &= is_finite(p.common.problem.results, z[i]);
+                    out.put(t * P + i, z[i]);
+                }
+            }
+        }
+        if (complete) {
+            out.release(p.solution, array.storage, array.between, (tile.points() - t) * P);
+        }
+    }
+
+    // Writes what is left; whether all values of this lane are numbers.
+    __device__ bool finish() {
+        if (complete) {
+            out.close(p.solution, array.storage, array.between);
+        }
+        return finite;
+    }
+
+  private:
+    const ThreadSolve &p;
+    const Where &tile;
+    const bool increase, complete;
+    const Workspace unrounded;
+    const Array<Where> array;
+    Stream<true, Where> out;
+    bool finite = true;
+};
+
+template <int K, int Q, typename Where> __device__ void solve(const ThreadSolve &p) {
+    constexpr int P = K * Q;
+    const ThreadProblem &common = p.common;
+    const int refinement = common.problem.refinement;
+
+    bool finite;
+    {
+        Faults faults;
+        Pivots pivots;
+        factorise<K, Q, Where>(common, pivots, faults);
+        const Where tile(common);
+        gather(tile, pivots, faults);
+        SolutionSweep<K, Q, Where> sweep(p, tile, false, refinement == 0);
+        Probe<K, Q, Where> probe(tile, pivots.weakest_unknown);
+        const auto visit = [&](int t, const double(&x)[P]) { sweep.visit(t, x); };
+        substitute_back<K, Q>(tile, visit, probe);
+        finite = sweep.finish();
+        const bool is_certain = certain(probe.sum());
+        if (tile.leads_system()) {
+            p.status[tile.system(tile.lane)] = verdict(faults, pivots, is_certain, false, P);
+        }
+    }
+#pragma unroll 1
+    for (int step = 1; step <= refinement; ++step) {
+        substitute_residual<K, Q, Where, true>(common, common.solution);
+        const Where tile(common);
+        SolutionSweep<K, Q, Where> sweep(p, tile, true, step == refinement);
+        const auto visit = [&](int t, const double(&x)[P]) { sweep.visit(t, x); };
+        substitute_back<K, Q>(tile, visit);
+        finite = sweep.finish();
+    }
+
+    const Where tile(common);
+    const int64_t system = tile.system(tile.lane);
+    finite = tile.of_system(int64_t(finite), [](int64_t a, int64_t b) { return a & b; }) != 0;
+    tile.barrier();
+    const bool determined = p.status[system].kind == STATUS_OK;
+    const bool solved = determined && finite;
+    tile.barrier();
+    if (tile.leads_system()) {
+        if (determined && !finite) {
+            p.status[system].kind = STATUS_OVERFLOW;
+        }
+        write(p.epsilon, common.problem.results, system, solved ? 0.0 : double(NAN));
+    }
+    erase_unsolved(tile, solved, p.solution, int(common.problem.points) * P);
+}
+
+}  // namespace thread
+
+#endif

@@ -1,0 +1,119 @@
+// Substitution with the factor at hand: forward in the sweep that makes the right-hand side, then
+// back.
+
+#ifndef MECHANISTIC_THREAD_SUBSTITUTION_CUH
+#define MECHANISTIC_THREAD_SUBSTITUTION_CUH
+
+#include "thread/separators.cuh"
+
+namespace thread {
+
+// vector = R⁻ᵀ of a right-hand side that comes point by point.
+template <int K, int Q, typename Where> class ForwardSubstitution {
+  public:
+    static constexpr int P = K * Q;
+
+    __device__ explicit ForwardSubstitution(const Where &tile)
+        : tile(tile), factor(tile, tile.common.factor, Layout<K, Q>::VALUES),
+          vector(tile, tile.common.vector, P), separators(tile) {}
+
+    // Takes that of point t, from which what earlier points leave has been subtracted, and replaces
+    // it; subtracts what is to be subtracted from that of the next point.
+    __device__ void step(int t, double (&right)[P], double (&next)[P]) {
+        if (tile.separates(t)) {
+            separators.start(right);
+            return;
+        }
+        FactorRow<K, Q> row;
+        factor.load(t, 0, row.upper_values);
+        row.forward(right);
+        vector.store(t, 0, right);
+        separators.extend(t, right);
+        if (!tile.last(t)) {
+            double carried[P];
+            factor.load(t, Layout<K, Q>::UPPER, row.link_values);
+            row.carry(right, carried);
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                next[i] += carried[i];
+            }
+        }
+    }
+
+    // Takes what there is for the point that follows the last of the sweep.
+    __device__ void finish(const double (&next)[P]) { separators.finish(next); }
+
+  private:
+    const Where &tile;
+    const Workspace factor;
+    const Workspace vector;
+    Separators<K, Q, Where::CHUNKED> separators;
+};
+
+// What is substituted backward besides: nothing.
+struct Alone {
+    template <typename Between> __device__ void begin(Between &) {}
+    template <typename Between> __device__ void separator(const Between &) {}
+    template <typename Row, typename Between>
+    __device__ void point(int, const Row &, bool, const Between &) {}
+};
+
+// Backward substitution of `vector`; accept(t, x) takes every block, the last point first. A lane
+// that has no point t gets none. `besides` sees the same rows of R.
+template <int K, int Q, typename Where, typename Accept, typename Besides>
+__device__ void substitute_back(const Where &tile, Accept accept, Besides &besides) {
+    constexpr int P = K * Q;
+    const ThreadProblem &common = tile.common;
+    const Workspace factor(tile, common.factor, Layout<K, Q>::VALUES);
+    const Workspace vector(tile, common.vector, P);
+    double next[P];
+    Separators<K, Q, Where::CHUNKED> separators(tile);
+    separators.solve(next);  // accept may write where inputs were staged
+    besides.begin(separators);
+#pragma unroll 1
+    for (int t = tile.points() - 1; t >= 0; --t) {
+        const bool last = tile.last(t);
+        double x[P];
+        if (tile.separates(t)) {
+            separators.result(x);
+            besides.separator(separators);
+        } else if (tile.has(t)) {
+            FactorRow<K, Q> row;
+            row.load(factor, t, last);
+            vector.load(t, 0, x);
+            separators.subtract(t, x);
+            row.backward(x, next, last);
+            besides.point(t, row, last, separators);
+        }
+        accept(t, x);
+        if (tile.has(t)) {
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                next[i] = x[i];
+            }
+        }
+    }
+}
+template <int K, int Q, typename Where, typename Accept>
+__device__ void substitute_back(const Where &tile, Accept accept) {
+    Alone alone;
+    substitute_back<K, Q>(tile, accept, alone);
+}
+
+// Block t of the iterate becomes x, or is increased by it; `sum` is what it is then.
+template <int P>
+__device__ void add_to(const Workspace &iterate, int t, const double (&x)[P], bool increase,
+                       double (&sum)[P]) {
+    if (increase) {
+        iterate.load(t, 0, sum);
+    }
+#pragma unroll
+    for (int i = 0; i < P; ++i) {
+        sum[i] = increase ? sum[i] + x[i] : x[i];
+    }
+    iterate.store(t, 0, sum);
+}
+
+}  // namespace thread
+
+#endif

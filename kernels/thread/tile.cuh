@@ -1,0 +1,201 @@
+// What the lanes of a warp hold: a system each (Tile), or a chunk of the time axis of a system each
+// (ChunkTile). Sweeps over the time points are written for both. They count a lane's points from 0
+// on, and the warp goes through them in step; `has` tells whether a lane has that many.
+
+#ifndef MECHANISTIC_THREAD_TILE_CUH
+#define MECHANISTIC_THREAD_TILE_CUH
+
+#include "common/storage.cuh"
+#include "thread/parameters.h"
+
+namespace thread {
+
+constexpr int LANES = 32;
+
+// This thread's number in its block, which the compiler takes for another number each time. So what
+// one sweep derives from it is not kept in registers for the next.
+__device__ inline int thread_number() {
+    int number;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(number));
+    return number;
+}
+
+// The 32 systems of a warp; surplus lanes repeat the last system and write nothing.
+struct Tile {
+    static constexpr bool CHUNKED = false;
+
+    const ThreadProblem &common;
+    int64_t index;  // of the tile, and of its partial sums
+    int64_t first;
+    int lane;
+
+    __device__ explicit Tile(const ThreadProblem &common)
+        : common(common), index(blockIdx.x), first(int64_t(blockIdx.x) * LANES),
+          lane(thread_number()) {}
+    __device__ int64_t system(int lane) const {
+        return min(first + lane, common.problem.batch - 1);
+    }
+    __device__ bool holds(int lane) const { return first + lane < common.problem.batch; }
+
+    // Points of a sweep.
+    __device__ int points() const { return int(common.problem.points); }
+    __device__ static bool has(int) { return true; }
+    // A lane's point t in its system, and whether no other follows there.
+    __device__ static int point(int t) { return t; }
+    __device__ bool last(int t) const { return t + 1 == points(); }
+    __device__ static bool separates(int) { return false; }
+
+    // Whether all lanes read the same values of an array with these distances.
+    __device__ static bool shared(int64_t between, int) { return between == 0; }
+    // The values of a lane's points: index of the first, how many exist, distance to the next
+    // lane's.
+    __device__ int64_t start(int lane, int64_t between, int) const {
+        return system(lane) * between;
+    }
+    __device__ static int run(int, const ThreadRing &ring, int) { return ring.values; }
+    __device__ int64_t distance(int lane, int64_t between, int) const {
+        return holds(lane + 1) ? between : 0;
+    }
+
+    __device__ static void barrier() { __syncwarp(); }
+
+    // Sum over the lanes whose partial sums go together, and whether this lane writes it.
+    __device__ static double group_sum(double sum) {
+#pragma unroll
+        for (int distance = LANES / 2; distance > 0; distance /= 2) {
+            sum += __shfl_xor_sync(~0u, sum, distance);
+        }
+        return sum;
+    }
+    __device__ bool leads_group() const { return lane == 0; }
+    __device__ int64_t group() const { return index; }
+
+    // Combination over the lanes of a system; whether this lane writes what a system has once.
+    template <typename V, typename Combine>
+    __device__ static V of_system(V value, Combine) {
+        return value;
+    }
+    __device__ bool leads_system() const { return holds(lane); }
+};
+
+// Values of a warp that have a place for every lane: value v of a lane at [v·32].
+struct LaneValues {
+    double *base;
+
+    __device__ double &operator[](int v) const { return base[v * LANES]; }
+};
+
+// The chunks of a warp. C chunks, a power of two, are consecutive lanes: of a warp for C <= 32,
+// where a block is a warp; else of all C/32 warps of a block. A chunk has at least two points.
+struct ChunkTile {
+    static constexpr bool CHUNKED = true;
+
+    const ThreadProblem &common;
+    int thread;     // in the block
+    int lane;
+    int64_t index;  // of the warp: where its part of the workspace lies
+    int chunk;      // of this lane
+    int count;      // points of the chunk
+
+    __device__ explicit ChunkTile(const ThreadProblem &common)
+        : common(common), thread(thread_number()), lane(thread % LANES),
+          index(int64_t(blockIdx.x) * (blockDim.x / LANES) + thread / LANES),
+          chunk(chunk_of(lane)), count(count_of(chunk)) {}
+
+    __device__ int chunks() const { return 1 << common.chunks.bits; }
+    __device__ int64_t number(int lane) const { return index * LANES + lane; }
+    __device__ int64_t system(int lane) const {
+        return min(number(lane) >> common.chunks.bits, common.problem.batch - 1);
+    }
+    __device__ bool holds(int lane) const {
+        return number(lane) >> common.chunks.bits < common.problem.batch;
+    }
+
+    // The first N mod C chunks have a point more.
+    __device__ int chunk_of(int lane) const { return int(number(lane)) & (chunks() - 1); }
+    __device__ int longer() const { return int(common.problem.points) & (chunks() - 1); }
+    __device__ int shorter_points() const {
+        return int(common.problem.points) >> common.chunks.bits;
+    }
+    __device__ int count_of(int chunk) const { return shorter_points() + (chunk < longer()); }
+    __device__ int first_point(int chunk) const {
+        return chunk * shorter_points() + min(chunk, longer());
+    }
+
+    __device__ int points() const { return shorter_points() + (longer() > 0); }
+    __device__ bool has(int t) const { return t < count; }
+    __device__ int point(int t) const { return first_point(chunk) + t; }
+    __device__ bool last(int t) const { return t + 1 == count && !has_next(); }
+
+    // The first point of every chunk but the first separates it from the one before.
+    __device__ bool has_separator() const { return chunk > 0; }
+    __device__ bool separates(int t) const { return t == 0 && has_separator(); }
+    // Whether a chunk follows.
+    __device__ bool has_next() const { return chunk + 1 < chunks(); }
+
+    __device__ static bool shared(int64_t, int time) { return time == 0; }
+    __device__ int64_t start(int lane, int64_t between, int time) const {
+        return system(lane) * between + int64_t(first_point(chunk_of(lane))) * time;
+    }
+    __device__ int run(int lane, const ThreadRing &ring, int time) const {
+        const int chunk = chunk_of(lane);
+        return min(ring.points - first_point(chunk), count_of(chunk)) * time;
+    }
+    __device__ int64_t distance(int lane, int64_t between, int time) const {
+        return start(lane + 1, between, time) - start(lane, between, time);
+    }
+
+    __device__ static void barrier() { __syncthreads(); }
+
+    // A system is a group of its own.
+    __device__ double group_sum(double sum) const {
+        return of_system(sum, [](double a, double b) { return a + b; });
+    }
+    __device__ bool leads_group() const { return leads_system(); }
+    __device__ int64_t group() const { return system(lane); }
+
+    // The same pairs in every lane, so that all get the same. V has 8 bytes.
+    template <typename V, typename Combine>
+    __device__ V of_system(V value, Combine combine) const {
+        for (int distance = 1; distance < min(chunks(), LANES); distance *= 2) {
+            value = combine(value, __shfl_xor_sync(~0u, value, distance));
+        }
+        if (chunks() > LANES) {
+            V *warps = reinterpret_cast<V *>(exchange());
+            if (lane == 0) {
+                warps[thread / LANES] = value;
+            }
+            __syncthreads();
+            value = warps[0];
+            for (int warp = 1; warp < chunks() / LANES; ++warp) {
+                value = combine(value, warps[warp]);
+            }
+            __syncthreads();
+        }
+        return value;
+    }
+    __device__ bool leads_system() const { return chunk == 0 && holds(lane); }
+
+    // Shared memory of the warp of this thread, or of one `warps` later.
+    __device__ static double *block_memory() {
+        extern __shared__ double dynamic_shared[];
+        return dynamic_shared;
+    }
+    __device__ double *warp_memory(int warp) const {
+        return block_memory() + warp * common.chunks.warp_values;
+    }
+    __device__ double *exchange() const { return warp_memory(blockDim.x / LANES); }
+};
+
+// Shared memory of this warp.
+__device__ inline double *memory_of(const Tile &) {
+    extern __shared__ double dynamic_shared[];
+    return dynamic_shared;
+}
+__device__ inline double *memory_of(const ChunkTile &tile) {
+    return tile.warp_memory(tile.thread / LANES);
+}
+
+}  // namespace thread
+
+#endif
