@@ -1,8 +1,8 @@
-// Parameters of the solver kernels, passed by value. Plain C: Rust mirrors these structures field by
-// field (src/backend/cuda/parameters.rs), and a test compares sizes and offsets.
+// Parameters of the solver kernels, passed by value. Plain C: Rust mirrors these structures field
+// by field (src/backend/cuda/parameters.rs), and a test compares sizes and offsets.
 //
-// Letters: B systems, N points, K states, Qc values per state in an equation row, Q values per state
-// in the solution, P = K·Q, E equations per point, I points with J given initial derivatives.
+// Letters: B systems, N points, K states, Qc values per state in an equation row, Q values per
+// state in the solution, P = K·Q, E equations per point, I points with J given initial derivatives.
 
 #ifndef MECHANISTIC_PARAMETERS_H
 #define MECHANISTIC_PARAMETERS_H
@@ -59,9 +59,9 @@ typedef struct {
 
 // What is solved: sizes, options, inputs. Shared by every kernel of a plan.
 typedef struct {
-    int64_t batch;   // B of this launch
-    int64_t points;  // N
-    int32_t states;  // K
+    int64_t batch;                 // B of this launch
+    int64_t points;                // N
+    int32_t states;                // K
     int32_t derivatives;           // Q
     int32_t equation_derivatives;  // Qc <= Q
     int32_t equations;             // E
@@ -69,9 +69,9 @@ typedef struct {
     int32_t initial_derivatives;   // J
     int32_t periodic;              // whether z[0,k,j] = z[N-1,k,j], j < Q - 1
     int32_t slack;                 // whether epsilon stands in every smoothness row
-    int32_t balanced;     // whether equation rows are scaled by l^(Qc-1), initial rows by l^j
-    int32_t results;      // Storage of all results and of cotangents: single or double
-    int32_t refinement;   // steps with the residual beta - A z
+    int32_t balanced;    // whether equation rows are scaled by l^(Qc-1), initial rows by l^j
+    int32_t results;     // Storage of all results and of cotangents: single or double
+    int32_t refinement;  // steps with the residual beta - A z
     int32_t reserved;
     double slack_cost;  // gamma·alpha
     double weight_equation;

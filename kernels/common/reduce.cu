@@ -2,9 +2,9 @@
 //
 //     target[v] = Σ_g partials[g][v],   partials (G, V), row-major, in double
 //
-// Used for the gradients of what all systems of a batch share: every group of systems writes its own
-// row of partial sums, and this adds the rows up. The V columns belong to up to five arrays, one
-// after another (SumTargets); columns that are not wanted are not read.
+// Used for the gradients of what all systems of a batch share: every group of systems writes its
+// own row of partial sums, and this adds the rows up. The V columns belong to up to five arrays,
+// one after another (SumTargets); columns that are not wanted are not read.
 //
 // Grid: x = ceil(V / 32). Block: (32, 16); thread (x, y) adds the rows g = y (mod 16) of its column
 // in ascending order, thread (x, 0) then the 16 results in ascending order: the order depends on G

@@ -1,5 +1,5 @@
-// What decides how the solve of a system ends: what is wrong with its inputs, the pivots, and how well
-// they are determined. The CPU's counterpart: src/backend/cpu/tile.rs.
+// What decides how the solve of a system ends: what is wrong with its inputs, the pivots, and how
+// well they are determined. The CPU's counterpart: src/backend/cpu/tile.rs.
 
 #ifndef MECHANISTIC_VERDICT_CUH
 #define MECHANISTIC_VERDICT_CUH
@@ -18,27 +18,21 @@ struct Faults {
     int step = INT_MAX;
 
     // A value of the input with this bit.
-    __device__ void check(double value, unsigned input)
-    {
-        inputs |= isfinite(value) ? 0 : input;
-    }
+    __device__ void check(double value, unsigned input) { inputs |= isfinite(value) ? 0 : input; }
     // What another thread has found.
-    __device__ void merge(const Faults &other)
-    {
+    __device__ void merge(const Faults &other) {
         inputs |= other.inputs;
         step = min(step, other.step);
     }
 };
 
 // Whether a pivot is positive and has all its digits.
-__device__ inline bool sound(double pivot)
-{
+__device__ inline bool sound(double pivot) {
     return pivot >= DBL_MIN && isfinite(pivot);
 }
 
 // 1/√pivot, of one instead of a pivot that is not sound, so that the system runs on harmlessly.
-__device__ inline double reciprocal_root(double pivot)
-{
+__device__ inline double reciprocal_root(double pivot) {
     return 1.0 / sqrt(sound(pivot) ? pivot : 1.0);
 }
 
@@ -49,10 +43,10 @@ struct Pivots {
     int weakest_unknown = 0;
     int lost_unknown = INT_MAX;
 
-    __device__ void judge(double pivot, double whole, int unknown)
-    {
-        if (!sound(pivot))
+    __device__ void judge(double pivot, double whole, int unknown) {
+        if (!sound(pivot)) {
             lost_unknown = min(lost_unknown, unknown);
+        }
         const double ratio = pivot / whole;
         if (ratio < weakest) {
             weakest = ratio;
@@ -60,8 +54,7 @@ struct Pivots {
         }
     }
     // Those that another thread has judged.
-    __device__ void merge(const Pivots &other)
-    {
+    __device__ void merge(const Pivots &other) {
         lost_unknown = min(lost_unknown, other.lost_unknown);
         if (other.weakest < weakest ||
             (other.weakest == weakest && other.weakest_unknown < weakest_unknown)) {
@@ -74,21 +67,21 @@ struct Pivots {
 // Uncertainty of the weakest pivot, relative to it, from which on the matrix counts as singular.
 constexpr double MOST_UNCERTAINTY = 1.0 / 16;
 
-// Whether that pivot is more than noise, if roundings change it by so many of them. Written so that a
-// NaN is not.
-__device__ inline bool certain(double roundings)
-{
+// Whether that pivot is more than noise, if roundings change it by so many of them. Written so that
+// a NaN is not.
+__device__ inline bool certain(double roundings) {
     return DBL_EPSILON * roundings < MOST_UNCERTAINTY;
 }
 
 // How a system whose blocks have `block` unknowns ends.
 __device__ inline Status verdict(const Faults &faults, const Pivots &pivots, bool certain,
-                                 bool overflow, int block)
-{
-    if (faults.inputs != 0)
+                                 bool overflow, int block) {
+    if (faults.inputs != 0) {
         return {STATUS_NON_FINITE_INPUT, __ffs(int(faults.inputs)) - 1, 0};
-    if (faults.step != INT_MAX)
+    }
+    if (faults.step != INT_MAX) {
         return {STATUS_INVALID_STEP, faults.step, 0};
+    }
     const bool lost = pivots.lost_unknown != INT_MAX;
     if (lost || !certain) {
         const int unknown = lost ? pivots.lost_unknown : pivots.weakest_unknown;

@@ -7,13 +7,13 @@
 //     select:         y[i] = mask[i] ? x[i] : otherwise[i]   mask, x, otherwise at strides 0, 1, 2
 //
 // The functions are those of src/backend/function.rs; `number` is the c of scale and shift and the
-// exponent of powf, `exponent` the n of powi. The adjoint of `binary` is in tape/reduce.cu, since it
-// sums over the axes along which an operand repeats.
+// exponent of powf, `exponent` the n of powi. The adjoint of `binary` is in tape/reduce.cu, since
+// it sums over the axes along which an operand repeats.
 //
-// Grid: x = ceil(n / 1024). Block: 256; a thread takes elements 256 apart, so that a warp's accesses
-// to contiguous arrays are one after another. Shared memory: none.
-// Aliasing: y may be x (not a, b, x of the strided kernels); gx overlaps nothing.
-// Determinism: no element depends on another.
+// Grid: x = ceil(n / 1024). Block: 256; a thread takes elements 256 apart, so that a warp's
+// accesses to contiguous arrays are one after another. Shared memory: none. Aliasing: y may be x
+// (not a, b, x of the strided kernels); gx overlaps nothing. Determinism: no element depends on
+// another.
 
 #include "tape/tape.cuh"
 
@@ -60,50 +60,83 @@ __device__ T powi(T x, int32_t n) {
 template <typename T>
 __device__ T value(int32_t function, T x, T number, int32_t exponent) {
     switch (function) {
-        case UNARY_NEGATE: return -x;
-        case UNARY_SCALE: return number * x;
-        case UNARY_SHIFT: return x + number;
-        case UNARY_RELU: return x <= T(0) ? T(0) : x;
-        case UNARY_TANH: return tanh(x);
-        case UNARY_SIGMOID: return sigmoid(x);
-        case UNARY_SOFTPLUS: return softplus(x);
-        case UNARY_GELU: return T(0.5) * x * (T(1) + gelu_tanh(x));
-        case UNARY_SIN: return sin(x);
-        case UNARY_COS: return cos(x);
-        case UNARY_EXP: return exp(x);
-        case UNARY_LN: return log(x);
-        case UNARY_SQRT: return sqrt(x);
-        case UNARY_SQUARE: return x * x;
-        case UNARY_RECIPROCAL: return T(1) / x;
-        case UNARY_POWI: return powi(x, exponent);
-        default: return pow(x, number);
+        case UNARY_NEGATE:
+            return -x;
+        case UNARY_SCALE:
+            return number * x;
+        case UNARY_SHIFT:
+            return x + number;
+        case UNARY_RELU:
+            return x <= T(0) ? T(0) : x;
+        case UNARY_TANH:
+            return tanh(x);
+        case UNARY_SIGMOID:
+            return sigmoid(x);
+        case UNARY_SOFTPLUS:
+            return softplus(x);
+        case UNARY_GELU:
+            return T(0.5) * x * (T(1) + gelu_tanh(x));
+        case UNARY_SIN:
+            return sin(x);
+        case UNARY_COS:
+            return cos(x);
+        case UNARY_EXP:
+            return exp(x);
+        case UNARY_LN:
+            return log(x);
+        case UNARY_SQRT:
+            return sqrt(x);
+        case UNARY_SQUARE:
+            return x * x;
+        case UNARY_RECIPROCAL:
+            return T(1) / x;
+        case UNARY_POWI:
+            return powi(x, exponent);
+        default:
+            return pow(x, number);
     }
 }
 
 template <typename T>
 __device__ T slope(int32_t function, T x, T y, T number, int32_t exponent) {
     switch (function) {
-        case UNARY_NEGATE: return T(-1);
-        case UNARY_SCALE: return number;
-        case UNARY_SHIFT: return T(1);
-        case UNARY_RELU: return x > T(0) ? T(1) : T(0);
-        case UNARY_TANH: return T(1) - y * y;
-        case UNARY_SIGMOID: return y * (T(1) - y);
-        case UNARY_SOFTPLUS: return sigmoid(x);
+        case UNARY_NEGATE:
+            return T(-1);
+        case UNARY_SCALE:
+            return number;
+        case UNARY_SHIFT:
+            return T(1);
+        case UNARY_RELU:
+            return x > T(0) ? T(1) : T(0);
+        case UNARY_TANH:
+            return T(1) - y * y;
+        case UNARY_SIGMOID:
+            return y * (T(1) - y);
+        case UNARY_SOFTPLUS:
+            return sigmoid(x);
         case UNARY_GELU: {
             const T tanh = gelu_tanh(x);
             const T rise = T(GELU_SCALE) * (T(1) + T(3 * GELU_CUBIC) * x * x);
             return T(0.5) * (T(1) + tanh) + T(0.5) * x * (T(1) - tanh * tanh) * rise;
         }
-        case UNARY_SIN: return cos(x);
-        case UNARY_COS: return -sin(x);
-        case UNARY_EXP: return y;
-        case UNARY_LN: return T(1) / x;
-        case UNARY_SQRT: return T(1) / (y + y);
-        case UNARY_SQUARE: return x + x;
-        case UNARY_RECIPROCAL: return -y * y;
-        case UNARY_POWI: return T(exponent) * powi(x, exponent == INT32_MIN ? exponent : exponent - 1);
-        default: return number * pow(x, number - T(1));
+        case UNARY_SIN:
+            return cos(x);
+        case UNARY_COS:
+            return -sin(x);
+        case UNARY_EXP:
+            return y;
+        case UNARY_LN:
+            return T(1) / x;
+        case UNARY_SQRT:
+            return T(1) / (y + y);
+        case UNARY_SQUARE:
+            return x + x;
+        case UNARY_RECIPROCAL:
+            return -y * y;
+        case UNARY_POWI:
+            return T(exponent) * powi(x, exponent == INT32_MIN ? exponent : exponent - 1);
+        default:
+            return number * pow(x, number - T(1));
     }
 }
 
@@ -137,10 +170,18 @@ __device__ void binary(const T *__restrict__ a, const T *__restrict__ b, T *__re
         const T left = a[at[0]], right = b[at[1]];
         T result;
         switch (function) {
-            case BINARY_ADD: result = left + right; break;
-            case BINARY_SUBTRACT: result = left - right; break;
-            case BINARY_MULTIPLY: result = left * right; break;
-            default: result = left / right; break;
+            case BINARY_ADD:
+                result = left + right;
+                break;
+            case BINARY_SUBTRACT:
+                result = left - right;
+                break;
+            case BINARY_MULTIPLY:
+                result = left * right;
+                break;
+            default:
+                result = left / right;
+                break;
         }
         y[i] = result;
     });
@@ -158,24 +199,23 @@ __device__ void select(const uint8_t *__restrict__ mask, const T *__restrict__ x
 
 }  // namespace
 
-#define INSTANTIATE(T, NAME)                                                                      \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                         \
-        unary_##NAME(const T *x, T *y, int64_t n, int32_t function, double number,                \
-                     int32_t exponent) {                                                          \
-        unary(x, y, n, function, number, exponent);                                               \
-    }                                                                                             \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                         \
-        unary_adjoint_##NAME(const T *x, const T *y, const T *gy, T *gx, int64_t n,               \
-                             int32_t function, double number, int32_t exponent) {                 \
-        unary_adjoint(x, y, gy, gx, n, function, number, exponent);                               \
-    }                                                                                             \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                         \
-        binary_##NAME(const T *a, const T *b, T *y, Walk walk, int32_t function) {                \
-        binary(a, b, y, walk, function);                                                          \
-    }                                                                                             \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                         \
-        select_##NAME(const uint8_t *mask, const T *x, const T *otherwise, T *y, Walk walk) {     \
-        select(mask, x, otherwise, y, walk);                                                      \
+#define INSTANTIATE(T, NAME)                                                                  \
+    extern "C" __global__ void __launch_bounds__(THREADS) unary_##NAME(                       \
+        const T *x, T *y, int64_t n, int32_t function, double number, int32_t exponent) {     \
+        unary(x, y, n, function, number, exponent);                                           \
+    }                                                                                         \
+    extern "C" __global__ void __launch_bounds__(THREADS)                                     \
+        unary_adjoint_##NAME(const T *x, const T *y, const T *gy, T *gx, int64_t n,           \
+                             int32_t function, double number, int32_t exponent) {             \
+        unary_adjoint(x, y, gy, gx, n, function, number, exponent);                           \
+    }                                                                                         \
+    extern "C" __global__ void __launch_bounds__(THREADS)                                     \
+        binary_##NAME(const T *a, const T *b, T *y, Walk walk, int32_t function) {            \
+        binary(a, b, y, walk, function);                                                      \
+    }                                                                                         \
+    extern "C" __global__ void __launch_bounds__(THREADS)                                     \
+        select_##NAME(const uint8_t *mask, const T *x, const T *otherwise, T *y, Walk walk) { \
+        select(mask, x, otherwise, y, walk);                                                  \
     }
 
 INSTANTIATE(float, f32)

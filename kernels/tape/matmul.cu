@@ -2,18 +2,20 @@
 //
 //     c(l) = or += Σ_r a(l, r)·b(l, r)        l in `kept`, r in `reduced`
 //
-// a(l, r) is m × k, b(l, r) k × n, at the offsets that the walks give them and with their own row and
-// column strides, so that a transpose is a matter of strides; c(l) is m × n, row-major. `reduced` is
-// the part of the batch along which c repeats: the adjoint of a broadcast operand sums over it.
+// a(l, r) is m × k, b(l, r) k × n, at the offsets that the walks give them and with their own row
+// and column strides, so that a transpose is a matter of strides; c(l) is m × n, row-major.
+// `reduced` is the part of the batch along which c repeats: the adjoint of a broadcast operand sums
+// over it.
 //
-// A block computes a 64 × 64 tile of one c(l): for each r, slabs of 16 columns of a and 16 rows of b
-// go to shared memory, and each thread keeps 4 × 4 results in registers. `splits` blocks share a tile
-// when there are few of them: split s takes its share of the slabs and writes to
-// c + s · split_stride; then c is scratch, and tape/reduce.cu sums over the splits.
+// A block computes a 64 × 64 tile of one c(l): for each r, slabs of 16 columns of a and 16 rows of
+// b go to shared memory, and each thread keeps 4 × 4 results in registers. `splits` blocks share a
+// tile when there are few of them: split s takes its share of the slabs and writes to c + s ·
+// split_stride; then c is scratch, and tape/reduce.cu sums over the splits.
 //
-// Grid: x = splits · ceil(m/64) · ceil(n/64) · kept.size. Block: 256. Shared memory: static, 8.25 KiB
-// (f32) or 16.25 KiB (f64); its rows are padded so that neither stores nor loads conflict.
-// Aliasing: c overlaps no operand. Determinism: the order of a sum depends on the sizes and `splits`.
+// Grid: x = splits · ceil(m/64) · ceil(n/64) · kept.size. Block: 256. Shared memory: static, 8.25
+// KiB (f32) or 16.25 KiB (f64); its rows are padded so that neither stores nor loads conflict.
+// Aliasing: c overlaps no operand. Determinism: the order of a sum depends on the sizes and
+// `splits`.
 
 #include "tape/tape.cuh"
 
@@ -23,8 +25,8 @@ namespace {
 
 constexpr int TILE = 64;
 constexpr int DEPTH = 16;
-constexpr int SIDE = 16;            // threads along each side of a tile
-constexpr int OWN = TILE / SIDE;    // rows and columns of a thread, SIDE apart
+constexpr int SIDE = 16;          // threads along each side of a tile
+constexpr int OWN = TILE / SIDE;  // rows and columns of a thread, SIDE apart
 
 // A 64 × 16 slab of a matrix, as slab[depth][position]; zero beyond its edges. `position` and
 // `depth` count from the matrix's beginning. Neighbouring threads read along the shorter stride.
@@ -39,8 +41,8 @@ __device__ __forceinline__ void load(const T *__restrict__ matrix, int64_t posit
         const int p = along_depth ? i / DEPTH : i % TILE;
         const int d = along_depth ? i % DEPTH : i / TILE;
         const bool inside = position + p < positions && depth + d < depths;
-        slab[d][p] = inside ? matrix[(position + p) * position_stride + (depth + d) * depth_stride]
-                            : T(0);
+        slab[d][p] =
+            inside ? matrix[(position + p) * position_stride + (depth + d) * depth_stride] : T(0);
     }
 }
 
@@ -113,10 +115,10 @@ __device__ void matmul(const T *__restrict__ a, const T *__restrict__ b, T *__re
 }  // namespace
 
 // Two blocks on a multiprocessor at a time bound the registers to 128.
-#define INSTANTIATE(T, NAME)                                                                      \
-    extern "C" __global__ void __launch_bounds__(THREADS, 2)                                      \
-        matmul_##NAME(const T *a, const T *b, T *c, MatMul product) {                             \
-        matmul(a, b, c, product);                                                                 \
+#define INSTANTIATE(T, NAME)                                          \
+    extern "C" __global__ void __launch_bounds__(THREADS, 2)          \
+        matmul_##NAME(const T *a, const T *b, T *c, MatMul product) { \
+        matmul(a, b, c, product);                                     \
     }
 
 INSTANTIATE(float, f32)

@@ -7,10 +7,9 @@
 // several the first counts.
 //
 // max. Grid: x = ceil(outer · inner / (256 / lanes)). Block: 256; `lanes` threads (a power of two)
-// share an output: neighbouring threads if inner = 1, otherwise threads 256 / lanes apart, so that a
-// warp reads neighbours. Shared memory: 4 KiB, static.
-// max_adjoint. Grid: x = ceil(outer · inner / 256). Block: 256.
-// Aliasing: none. Determinism: the result does not depend on the order.
+// share an output: neighbouring threads if inner = 1, otherwise threads 256 / lanes apart, so that
+// a warp reads neighbours. Shared memory: 4 KiB, static. max_adjoint. Grid: x = ceil(outer · inner
+// / 256). Block: 256. Aliasing: none. Determinism: the result does not depend on the order.
 
 #include "tape/tape.cuh"
 
@@ -38,9 +37,8 @@ struct Better {
 };
 
 template <typename T>
-__device__ void largest(const T *__restrict__ x, T *__restrict__ y,
-                        int64_t *__restrict__ arguments, int64_t outer, int64_t length,
-                        int64_t inner, int32_t lanes) {
+__device__ void largest(const T *__restrict__ x, T *__restrict__ y, int64_t *__restrict__ arguments,
+                        int64_t outer, int64_t length, int64_t inner, int32_t lanes) {
     __shared__ Best<T> room[THREADS];
     const int outputs = THREADS / lanes;
     const bool adjacent = inner == 1;
@@ -63,8 +61,7 @@ __device__ void largest(const T *__restrict__ x, T *__restrict__ y,
 
 template <typename T>
 __device__ void largest_adjoint(const T *__restrict__ gy, const int64_t *__restrict__ arguments,
-                                T *__restrict__ gx, int64_t outer, int64_t length,
-                                int64_t inner) {
+                                T *__restrict__ gx, int64_t outer, int64_t length, int64_t inner) {
     const int64_t k = int64_t(blockIdx.x) * THREADS + threadIdx.x;
     if (k < outer * inner) {
         const int64_t o = k / inner, i = k - o * inner;
@@ -74,16 +71,16 @@ __device__ void largest_adjoint(const T *__restrict__ gy, const int64_t *__restr
 
 }  // namespace
 
-#define INSTANTIATE(T, NAME)                                                                      \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                         \
-        max_##NAME(const T *x, T *y, int64_t *arguments, int64_t outer, int64_t length,           \
-                   int64_t inner, int32_t lanes) {                                                \
-        largest(x, y, arguments, outer, length, inner, lanes);                                    \
-    }                                                                                             \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                         \
-        max_adjoint_##NAME(const T *gy, const int64_t *arguments, T *gx, int64_t outer,           \
-                           int64_t length, int64_t inner) {                                       \
-        largest_adjoint(gy, arguments, gx, outer, length, inner);                                 \
+#define INSTANTIATE(T, NAME)                                                            \
+    extern "C" __global__ void __launch_bounds__(THREADS)                               \
+        max_##NAME(const T *x, T *y, int64_t *arguments, int64_t outer, int64_t length, \
+                   int64_t inner, int32_t lanes) {                                      \
+        largest(x, y, arguments, outer, length, inner, lanes);                          \
+    }                                                                                   \
+    extern "C" __global__ void __launch_bounds__(THREADS)                               \
+        max_adjoint_##NAME(const T *gy, const int64_t *arguments, T *gx, int64_t outer, \
+                           int64_t length, int64_t inner) {                             \
+        largest_adjoint(gy, arguments, gx, outer, length, inner);                       \
     }
 
 INSTANTIATE(float, f32)

@@ -71,19 +71,18 @@ __device__ void adam(T *__restrict__ x, T *__restrict__ first, T *__restrict__ s
 
 }  // namespace
 
-#define INSTANTIATE(T, NAME)                                                                      \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                         \
-        squares_##NAME(const T *g, int64_t n, double *partials) {                                 \
-        squares(g, n, partials);                                                                  \
-    }                                                                                             \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                         \
-        sgd_##NAME(T *x, T *v, const T *g, int64_t n, const double *norm, Update update) {        \
-        sgd(x, v, g, n, norm, update);                                                            \
-    }                                                                                             \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                         \
-        adam_##NAME(T *x, T *first, T *second, const T *g, int64_t n, const double *norm,         \
-                    Update update) {                                                              \
-        adam(x, first, second, g, n, norm, update);                                               \
+#define INSTANTIATE(T, NAME)                                                                   \
+    extern "C" __global__ void __launch_bounds__(THREADS)                                      \
+        squares_##NAME(const T *g, int64_t n, double *partials) {                              \
+        squares(g, n, partials);                                                               \
+    }                                                                                          \
+    extern "C" __global__ void __launch_bounds__(THREADS)                                      \
+        sgd_##NAME(T *x, T *v, const T *g, int64_t n, const double *norm, Update update) {     \
+        sgd(x, v, g, n, norm, update);                                                         \
+    }                                                                                          \
+    extern "C" __global__ void __launch_bounds__(THREADS) adam_##NAME(                         \
+        T *x, T *first, T *second, const T *g, int64_t n, const double *norm, Update update) { \
+        adam(x, first, second, g, n, norm, update);                                            \
     }
 
 INSTANTIATE(float, f32)

@@ -1,5 +1,5 @@
-// Parameters of the tape's kernels, passed by value. Plain C: Rust mirrors these structures field by
-// field (src/backend/cuda/tensor/parameters.rs), and a test compares sizes and offsets.
+// Parameters of the tape's kernels, passed by value. Plain C: Rust mirrors these structures field
+// by field (src/backend/cuda/tensor/parameters.rs), and a test compares sizes and offsets.
 
 #ifndef MECHANISTIC_TAPE_H
 #define MECHANISTIC_TAPE_H
@@ -87,7 +87,8 @@ typedef struct {
 
 // The numbers of one step of an optimiser; see tape/optimizer.cu.
 typedef struct {
-    double limit;  // the gradient is scaled by limit/norm where the norm exceeds it; may be infinite
+    double
+        limit;  // the gradient is scaled by limit/norm where the norm exceeds it; may be infinite
     double rate;
     double momentum;
     double beta1, beta2, epsilon;

@@ -2,15 +2,15 @@
 //
 //     target(k) = or += Σ_r f(g(k, r), a(k, r), b(k, r))     k in `kept`, r in `reduced`
 //
-// with f from ReduceFunction (tape/parameters.h). It serves sums, the adjoints of add, subtract, multiply, divide
-// and select with broadcasting, the adjoint of a view, products with one matrix a row, and matrix
-// products that are too thin for the tiles of tape/matmul.cu. Every array lies at
+// with f from ReduceFunction (tape/parameters.h). It serves sums, the adjoints of add, subtract,
+// multiply, divide and select with broadcasting, the adjoint of a view, products with one matrix a
+// row, and matrix products that are too thin for the tiles of tape/matmul.cu. Every array lies at
 // Σ strides of `kept` + Σ strides of `reduced`; mask stands in a's place.
 //
 // A sum is shared by `lanes` threads of a block and by `splits` blocks; each thread adds up every
 // lanes-th element of its split in double, then the lanes are folded. Split s writes to
-// target + s · split_stride; with more than one split the target is scratch, and a second launch sums
-// over the splits.
+// target + s · split_stride; with more than one split the target is scratch, and a second launch
+// sums over the splits.
 //
 // Grid: x = splits · ceil(kept.size / (256 / lanes)). Block: 256. Shared memory: 2 KiB, static.
 // adjacent = 1: neighbouring threads have neighbouring r, for arrays whose fastest axis is reduced;
@@ -29,13 +29,20 @@ __device__ __forceinline__ T term(int32_t function, const T *__restrict__ g,
                                   const T *__restrict__ a, const T *__restrict__ b,
                                   const uint8_t *__restrict__ mask, const int64_t (&at)[3]) {
     switch (function) {
-        case REDUCE_SUM: return g[at[0]];
-        case REDUCE_NEGATED: return -g[at[0]];
-        case REDUCE_PRODUCT: return g[at[0]] * a[at[1]];
-        case REDUCE_QUOTIENT: return g[at[0]] / a[at[1]];
-        case REDUCE_DENOMINATOR: return -(g[at[0]] * (a[at[1]] / b[at[2]] / b[at[2]]));
-        case REDUCE_HELD: return mask[at[1]] != 0 ? g[at[0]] : T(0);
-        default: return mask[at[1]] == 0 ? g[at[0]] : T(0);
+        case REDUCE_SUM:
+            return g[at[0]];
+        case REDUCE_NEGATED:
+            return -g[at[0]];
+        case REDUCE_PRODUCT:
+            return g[at[0]] * a[at[1]];
+        case REDUCE_QUOTIENT:
+            return g[at[0]] / a[at[1]];
+        case REDUCE_DENOMINATOR:
+            return -(g[at[0]] * (a[at[1]] / b[at[2]] / b[at[2]]));
+        case REDUCE_HELD:
+            return mask[at[1]] != 0 ? g[at[0]] : T(0);
+        default:
+            return mask[at[1]] == 0 ? g[at[0]] : T(0);
     }
 }
 
@@ -78,11 +85,11 @@ __device__ void reduce(const T *__restrict__ g, const T *__restrict__ a, const T
 
 }  // namespace
 
-#define INSTANTIATE(T, TARGET, NAME)                                                              \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                         \
-        NAME(const T *g, const T *a, const T *b, const uint8_t *mask, TARGET *target,             \
-             Reduction reduction) {                                                               \
-        reduce(g, a, b, mask, target, reduction);                                                 \
+#define INSTANTIATE(T, TARGET, NAME)                                                  \
+    extern "C" __global__ void __launch_bounds__(THREADS)                             \
+        NAME(const T *g, const T *a, const T *b, const uint8_t *mask, TARGET *target, \
+             Reduction reduction) {                                                   \
+        reduce(g, a, b, mask, target, reduction);                                     \
     }
 
 INSTANTIATE(float, float, reduce_f32)

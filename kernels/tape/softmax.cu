@@ -1,7 +1,8 @@
 // Log-softmax along the last axis, and the adjoint.
 //
 //     log_softmax:          y = x − top − ln Σ e^(x − top), top = max x      x, y (rows, length)
-//     log_softmax_adjoint:  gx += gy − e^y Σ gy                              y, gy, gx (rows, length)
+//     log_softmax_adjoint:  gx += gy − e^y Σ gy                              y, gy, gx (rows,
+//     length)
 //
 // Grid: x = ceil(rows / (256 / lanes)). Block: 256; `lanes` neighbouring threads (a power of two)
 // share a row, of which each takes every lanes-th element. Shared memory: 2 KiB, static.
@@ -79,15 +80,14 @@ __device__ void log_softmax_adjoint(const T *__restrict__ y, const T *__restrict
 
 }  // namespace
 
-#define INSTANTIATE(T, NAME)                                                                      \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                         \
-        log_softmax_##NAME(const T *x, T *y, int64_t rows, int64_t length, int32_t lanes) {       \
-        log_softmax(x, y, rows, length, lanes);                                                   \
-    }                                                                                             \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                         \
-        log_softmax_adjoint_##NAME(const T *y, const T *gy, T *gx, int64_t rows, int64_t length,  \
-                                   int32_t lanes) {                                               \
-        log_softmax_adjoint(y, gy, gx, rows, length, lanes);                                      \
+#define INSTANTIATE(T, NAME)                                                                \
+    extern "C" __global__ void __launch_bounds__(THREADS)                                   \
+        log_softmax_##NAME(const T *x, T *y, int64_t rows, int64_t length, int32_t lanes) { \
+        log_softmax(x, y, rows, length, lanes);                                             \
+    }                                                                                       \
+    extern "C" __global__ void __launch_bounds__(THREADS) log_softmax_adjoint_##NAME(       \
+        const T *y, const T *gy, T *gx, int64_t rows, int64_t length, int32_t lanes) {      \
+        log_softmax_adjoint(y, gy, gx, rows, length, lanes);                                \
     }
 
 INSTANTIATE(float, f32)

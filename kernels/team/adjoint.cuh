@@ -1,10 +1,11 @@
 // Adjoint by teams: M g = z̄ with the factor of the forward solve, refined as the solution was, then
-// every row's share of the gradients (team/gradient.cuh), which is added during the last sweep back.
+// every row's share of the gradients (team/gradient.cuh), which is added during the last sweep
+// back.
 //
 // Grid, block and shared memory as in team/forward.cuh. Gradients whose `data` is null are not
-// computed. The workspace is that of the forward solve of the same problem. Gradients of systems that were not
-// solved are zero. In and out do not overlap; sums over a group are in the order of its systems, so
-// the result does not depend on grid or block.
+// computed. The workspace is that of the forward solve of the same problem. Gradients of systems
+// that were not solved are zero. In and out do not overlap; sums over a group are in the order of
+// its systems, so the result does not depend on grid or block.
 
 #ifndef MECHANISTIC_TEAM_ADJOINT_CUH
 #define MECHANISTIC_TEAM_ADJOINT_CUH
@@ -13,11 +14,11 @@
 #include "team/solve.cuh"
 
 template <Kind KIND>
-__device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
-{
+__device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint) {
     const Desk<KIND> desk(plan);
-    if (desk.idle)
+    if (desk.idle) {
         return;
+    }
     const Sizes &sizes = desk.sizes, &band = desk.band();
     const Team<KIND> team = desk.team;
     const int p = sizes.block;
@@ -33,8 +34,9 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
     for (int64_t system = desk.first_system(); system < desk.end_of_systems(); ++system) {
         gradient.add = system > desk.index * plan.group;
         if (adjoint.status[system].kind != STATUS_OK) {
-            if (desk.leads())
+            if (desk.leads()) {
                 gradient.zero(system);
+            }
             continue;
         }
         double *direction = plan.direction + desk.index * plan.unknowns;
@@ -44,33 +46,41 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
 #pragma unroll 1
         for (int step = 0; step <= refinement; ++step) {
             desk.sync();
-            if (step > 0)
+            if (step > 0) {
                 solve.residual.start(system, direction, false, band.first, solve.substitution.x);
+            }
             solve.forward(step > 0, [&](int t, int i) {
-                if (t == sizes.points)
+                if (t == sizes.points) {
                     return slack ? read(slack, results, system) : 0.0;
+                }
                 return read(adjoint.cotangent, results, system * values + int64_t(t) * p + i);
             });
             const bool last = step == refinement;
-            if (last)
+            if (last) {
                 gradient.start(system, plan.iterate + system * plan.unknowns, direction);
+            }
             solve.backward(
                 -1,
                 [&](int t, int i, double value) {
                     const int64_t unknown = int64_t(t) * p + i;
-                    if (step > 0)
+                    if (step > 0) {
                         value += direction[unknown];
+                    }
                     direction[unknown] = value;
-                    if (last && unknown < values)
+                    if (last && unknown < values) {
                         gradient.slot(gradient.g, t)[i] = value;
+                    }
                 },
                 [&](int t) {
-                    if (KIND == CHUNK && last && t == band.end - 1)
+                    if (KIND == CHUNK && last && t == band.end - 1) {
                         gradient.load(band.end, min(band.end + band.bandwidth, band.points));
-                    if (last && sizes.closing && t == sizes.blocks - 1)
+                    }
+                    if (last && sizes.closing && t == sizes.blocks - 1) {
                         gradient.visit(t + 1);
-                    if (last)
+                    }
+                    if (last) {
                         gradient.visit(t);
+                    }
                 });
         }
         if (KIND == CHUNK) {
@@ -87,15 +97,17 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint)
         } else {
             gradient.close(0, true);
         }
-        if (desk.leads())
+        if (desk.leads()) {
             gradient.finish(plan.chunks);
+        }
     }
 #pragma unroll
     for (int family = 0; family < 4; ++family) {
         const double sum = desk.sum(gradient.weights[family]);
-        if (adjoint.weights.data && team.rank == 0 && desk.leads())
+        if (adjoint.weights.data && team.rank == 0 && desk.leads()) {
             write(adjoint.weights.data, adjoint.weights.storage,
                   desk.index * adjoint.weights.system + family, sum);
+        }
     }
 }
 

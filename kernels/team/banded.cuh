@@ -1,7 +1,8 @@
 // Cholesky factor R of a symmetric positive definite block-banded matrix M = RᵀR with a thin dense
 // border, and substitution with it, by a team. The CPU's counterpart: src/backend/cpu/banded.rs.
 //
-//   M = | D_0  E_0            G_0 |    unknowns (z_0, ..., z_{n−1}, y): n blocks of P values, c in the
+//   M = | D_0  E_0            G_0 |    unknowns (z_0, ..., z_{n−1}, y): n blocks of P values, c in
+//   the
 //       | E_0ᵀ D_1  E_1       G_1 |    border. Block t is coupled with t .. t+w, w = 1 or 2; the
 //       |      E_1ᵀ D_2       G_2 |    coupling with t+w, called outermost, is block diagonal over
 //       | G_0ᵀ G_1ᵀ G_2ᵀ      H   |    groups of Q rows.
@@ -17,8 +18,8 @@
 // (places Q+gQ .. Q+i) is not used. In the team's window each row has one place more, for the
 // right-hand side, which is thus substituted along with the factorisation.
 //
-// Rows of a group are eliminated together, up to MOST_ROWS: what the rows before them, of this block
-// and the last, take off is one sum, in registers.
+// Rows of a group are eliminated together, up to MOST_ROWS: what the rows before them, of this
+// block and the last, take off is one sum, in registers.
 
 #ifndef MECHANISTIC_BANDED_CUH
 #define MECHANISTIC_BANDED_CUH
@@ -30,11 +31,11 @@ constexpr int MOST_ROWS = 4;
 
 // Places of a row.
 struct Places {
-    int stored;   // w·P + Q + c
-    int kept;     // the same in the factor: odd, so that rows lie in different banks
-    int width;    // with the right-hand side, in the window
-    int pitch;    // of the window, odd
-    int border;   // first place of the border
+    int stored;  // w·P + Q + c
+    int kept;    // the same in the factor: odd, so that rows lie in different banks
+    int width;   // with the right-hand side, in the window
+    int pitch;   // of the window, odd
+    int border;  // first place of the border
     Divisor by_stored, by_kept;
 
     __device__ explicit Places(const Sizes &s)
@@ -44,9 +45,7 @@ struct Places {
           pitch(width | 1),
           border(s.bandwidth * s.block + s.derivatives),
           by_stored(stored),
-          by_kept(kept)
-    {
-    }
+          by_kept(kept) {}
 
     // Values of a block row of the factor: it begins at a multiple of 16 bytes.
     __device__ int block_values(int block) const { return (block * kept + 1) / 2 * 2; }
@@ -66,14 +65,13 @@ struct Banded {
     double *panel;        // (MOST_ROWS, MOST_ROWS): the rows being eliminated, in their own columns
     double *corner;       // (c, c+1): H and the border's right-hand side
     double *corner_wholes;  // (c)
-    Pivots judged;  // of this thread
+    Pivots judged;          // of this thread
 
     __device__ Banded(const Sizes &sizes, const Places &places, Team<KIND> team, Carver &memory)
-        : sizes(sizes), places(places), team(team)
-    {
+        : sizes(sizes), places(places), team(team) {
         // Substitution has two block rows of the factor in its place.
         window = memory.take<double>(max((sizes.bandwidth + 1) * sizes.block * places.pitch,
-                                       2 * places.block_values(sizes.block)));
+                                         2 * places.block_values(sizes.block)));
         reciprocals = memory.take<double>(sizes.block);
         pivots = memory.take<double>(sizes.block);
         wholes = memory.take<double>(sizes.block);
@@ -83,24 +81,23 @@ struct Banded {
     }
 
     // Block row t of the window.
-    __device__ double *block_row(int t) const
-    {
+    __device__ double *block_row(int t) const {
         return window + (t % (sizes.bandwidth + 1)) * sizes.block * places.pitch;
     }
 
     // Before the first block.
-    __device__ void start()
-    {
+    __device__ void start() {
         judged = Pivots();
 #pragma unroll 1
-        for (int i = team.rank; i < sizes.border * (sizes.border + 1); i += team.size)
+        for (int i = team.rank; i < sizes.border * (sizes.border + 1); i += team.size) {
             corner[i] = 0;
+        }
     }
 
-    // Row t of R, once the blocks before t are eliminated. `rows` gives the entries of M by formula.
+    // Row t of R, once the blocks before t are eliminated. `rows` gives the entries of M by
+    // formula.
     template <class Source>
-    __device__ void eliminate(int t, const Source &rows)
-    {
+    __device__ void eliminate(int t, const Source &rows) {
         const int q = sizes.derivatives, w = sizes.bandwidth;
         const BlockRows a = {block_row(t), t > sizes.first ? block_row(t - 1) : nullptr,
                              w == 2 && t > sizes.first + 1 ? block_row(t - 2) : nullptr};
@@ -110,22 +107,23 @@ struct Banded {
 #pragma unroll 1
             for (int row = first; row < first + q;) {
                 switch (first + q - row) {
-                case 1:
-                    row += eliminate_rows<1>(a, first, row, rows);
-                    break;
-                case 2:
-                    row += eliminate_rows<2>(a, first, row, rows);
-                    break;
-                case 3:
-                    row += eliminate_rows<3>(a, first, row, rows);
-                    break;
-                default:
-                    row += eliminate_rows<4>(a, first, row, rows);
+                    case 1:
+                        row += eliminate_rows<1>(a, first, row, rows);
+                        break;
+                    case 2:
+                        row += eliminate_rows<2>(a, first, row, rows);
+                        break;
+                    case 3:
+                        row += eliminate_rows<3>(a, first, row, rows);
+                        break;
+                    default:
+                        row += eliminate_rows<4>(a, first, row, rows);
                 }
             }
 #pragma unroll 1
-        for (int row = team.rank; row < sizes.block; row += team.size)
+        for (int row = team.rank; row < sizes.block; row += team.size) {
             judged.judge(pivots[row], rows.whole(row, wholes[row]), rows.unknown(t, row));
+        }
         // The border loses what this block takes.
         const double *columns = a.now + places.border;
         const int c = sizes.border;
@@ -141,8 +139,7 @@ struct Banded {
 
     // Block t after those of a chunk, a separator: M less what these take off it, in the window.
     template <class Source>
-    __device__ void keep(int t, const Source &rows)
-    {
+    __device__ void keep(int t, const Source &rows) {
         const BlockRows a = {block_row(t), t == sizes.end ? block_row(t - 1) : nullptr,
                              sizes.bandwidth == 2 ? block_row(t - 2) : nullptr};
         smooth(t, rows);
@@ -164,8 +161,7 @@ struct Banded {
     // Begins block row t of the window with what M has but for the equations: of a state with
     // itself, with other points, with the border and the right-hand side.
     template <class Source>
-    __device__ void smooth(int t, const Source &rows) const
-    {
+    __device__ void smooth(int t, const Source &rows) const {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
         double *a = block_row(t);
         const int own = triangle(q);
@@ -193,8 +189,9 @@ struct Banded {
                 // The separator before the chunk.
                 const int ahead = sizes.by_block.quotient(column);
                 const int distance = t - (sizes.first - w + ahead);
-                if (distance <= w)
+                if (distance <= w) {
                     value = rows.coupling(-distance, row, column - ahead * p);
+                }
             }
             a[row * pitch + places.border + column] = value;
         }
@@ -208,13 +205,12 @@ struct Banded {
         team.sync();
     }
 
-    // Rows `row` and on, ROWS of them, of the group that begins at row `first`: M, less what the block
-    // rows before and the first `eliminated` rows of this one take off it. A thread has whole columns
-    // of these rows, so that lanes read side by side, or all the same.
+    // Rows `row` and on, ROWS of them, of the group that begins at row `first`: M, less what the
+    // block rows before and the first `eliminated` rows of this one take off it. A thread has whole
+    // columns of these rows, so that lanes read side by side, or all the same.
     template <int ROWS, class Source>
     __device__ void reduce(const BlockRows &blocks, int first, int row, int eliminated,
-                           const Source &rows)
-    {
+                           const Source &rows) {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
         double *a = blocks.now + row * pitch;
 #pragma unroll 1
@@ -222,55 +218,64 @@ struct Banded {
             const bool outermost = place < first + q, beyond = place >= q + p;
             const bool next = beyond && place < places.border;
             const int column = outermost || beyond ? -1 : place - q;
-            if (!outermost && !beyond && column < row)
+            if (!outermost && !beyond && column < row) {
                 continue;
+            }
             double sum[ROWS] = {};
-            if constexpr (Source::EQUATIONS)
+            if constexpr (Source::EQUATIONS) {
                 add_equations<ROWS>(sum, first, row - first, column, place, rows);
+            }
             const bool begun = place >= first && column < first + q;
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) {
-                if (begun && (column < 0 || column >= row + i))
+                if (begun && (column < 0 || column >= row + i)) {
                     sum[i] += a[i * pitch + place];
-                if (column == row + i)
+                }
+                if (column == row + i) {
                     wholes[column] = sum[i];
+                }
             }
             // Where the columns are in the block rows before, and the first row that counts.
             const int other = next ? place - q - p : column < 0 ? place : column;
             int from = outermost ? p : first;
-            if (next || column >= 0)
+            if (next || column >= 0) {
                 from = sizes.by_derivatives.multiple(other);
-            // Σ_m b(m, left + i) b(m, right) over the rows `from` ≤ m < end of a block row b; no thread
-            // of the team begins before `least`, so that all are at the same row at the same time.
+            }
+            // Σ_m b(m, left + i) b(m, right) over the rows `from` ≤ m < end of a block row b; no
+            // thread of the team begins before `least`, so that all are at the same row at the same
+            // time.
             double removed[ROWS] = {};
             auto remove = [&](const double *b, int left, int right, int least, int from, int end) {
                 const double *rows = b + least * pitch;
                 add_products<ROWS>(removed, rows + left, pitch, rows + right, pitch, from - least,
                                    end - least);
             };
-            if (w == 1 && blocks.last)
+            if (w == 1 && blocks.last) {
                 remove(blocks.last, row, other, first, from, p);
-            if (w == 2 && blocks.last)
+            }
+            if (w == 2 && blocks.last) {
                 remove(blocks.last, q + p + row, column < 0 ? other : q + p + column, 0,
                        outermost || next ? from : 0, p);
-            if (blocks.before)
+            }
+            if (blocks.before) {
                 remove(blocks.before, row, other, first, next ? p : from, p);
+            }
             remove(blocks.now, q + row, place, 0,
                    outermost ? sizes.by_derivatives.multiple(place) : 0, eliminated);
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) {
                 sum[i] -= removed[i];
                 a[i * pitch + place] = sum[i];
-                if (column >= row && column < row + ROWS)
+                if (column >= row && column < row + ROWS) {
                     panel[i * MOST_ROWS + column - row] = sum[i];
+                }
             }
         }
     }
 
     // Rows `row` and on, ROWS of them, of the group that begins at row `first`.
     template <int ROWS, class Source>
-    __device__ int eliminate_rows(const BlockRows &blocks, int first, int row, const Source &rows)
-    {
+    __device__ int eliminate_rows(const BlockRows &blocks, int first, int row, const Source &rows) {
         const int q = sizes.derivatives, p = sizes.block, pitch = places.pitch;
         double *a = blocks.now + row * pitch;
         reduce<ROWS>(blocks, first, row, row, rows);
@@ -281,32 +286,37 @@ struct Banded {
 #pragma unroll
         for (int i = 0; i < ROWS; ++i)
 #pragma unroll
-            for (int k = i; k < ROWS; ++k)
+            for (int k = i; k < ROWS; ++k) {
                 r[i][k] = panel[i * MOST_ROWS + k];
+            }
 #pragma unroll
         for (int i = 0; i < ROWS; ++i) {
             reciprocal[i] = reciprocal_root(r[i][i]);
 #pragma unroll
-            for (int k = i + 1; k < ROWS; ++k)
+            for (int k = i + 1; k < ROWS; ++k) {
                 r[i][k] *= reciprocal[i];
+            }
 #pragma unroll
             for (int m = i + 1; m < ROWS; ++m)
 #pragma unroll
-                for (int k = m; k < ROWS; ++k)
+                for (int k = m; k < ROWS; ++k) {
                     r[m][k] -= r[i][m] * r[i][k];
+                }
         }
 #pragma unroll 1
         for (int place = team.rank; place < places.width; place += team.size) {
             const int column = place < first + q || place >= q + p ? -1 : place - q;
-            if (column >= 0 && column < row)
+            if (column >= 0 && column < row) {
                 continue;
+            }
             double x[ROWS];
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) {
                 x[i] = a[i * pitch + place];
 #pragma unroll
-                for (int m = 0; m < i; ++m)
+                for (int m = 0; m < i; ++m) {
                     x[i] -= r[m][i] * x[m];
+                }
                 x[i] *= reciprocal[i];
                 a[i * pitch + place] = x[i];
                 if (column == row + i) {
@@ -323,8 +333,7 @@ struct Banded {
     // that begins at `first`, and a column of R_tt, or another place.
     template <int ROWS, class Source>
     __device__ void add_equations(double (&sum)[ROWS], int first, int j, int column, int place,
-                                  const Source &rows) const
-    {
+                                  const Source &rows) const {
         const int given = sizes.equation_derivatives, all = sizes.equation_columns;
         const int count = rows.problem.equations;
         const double *left = rows.coefficients + sizes.by_derivatives.quotient(first) * given + j;
@@ -332,8 +341,9 @@ struct Banded {
         if (column >= 0) {
             const int state = sizes.by_derivatives.quotient(column);
             const int other = column - state * sizes.derivatives;
-            if (other >= given)
+            if (other >= given) {
                 return;
+            }
             right = rows.coefficients + state * given + other;
         } else if (place != places.stored) {
             return;
@@ -346,35 +356,38 @@ struct Banded {
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) {
                 double one[1] = {};
-                if (j + i < given)
+                if (j + i < given) {
                     add_products<1>(one, left + i, all, right, stride, 0, count);
+                }
                 sum[i] = one[0];
             }
         }
 #pragma unroll
-        for (int i = 0; i < ROWS; ++i)
+        for (int i = 0; i < ROWS; ++i) {
             sum[i] *= rows.equation_weight;
+        }
     }
 
     // sum[i] += Σ_m left(m, i) right(m) over from ≤ m < count, with distances between rows.
     template <int ROWS>
     __device__ static void add_products(double (&sum)[ROWS], const double *left, int left_stride,
-                                        const double *right, int right_stride, int from, int count)
-    {
+                                        const double *right, int right_stride, int from,
+                                        int count) {
 #pragma unroll 4
-        for (int m = 0; m < count; ++m, left += left_stride, right += right_stride)
+        for (int m = 0; m < count; ++m, left += left_stride, right += right_stride) {
             if (m >= from) {
                 const double other = *right;
 #pragma unroll
-                for (int i = 0; i < ROWS; ++i)
+                for (int i = 0; i < ROWS; ++i) {
                     sum[i] = fma(left[i], other, sum[i]);
+                }
             }
+        }
     }
 
   public:
     // Stores block row t of R, and of R⁻ᵀ rhs.
-    __device__ void store(int t, double *factor, double *substituted) const
-    {
+    __device__ void store(int t, double *factor, double *substituted) const {
         const int p = sizes.block, q = sizes.derivatives, pitch = places.pitch;
         const double *a = block_row(t);
         const int values = places.block_values(p);
@@ -385,28 +398,30 @@ struct Banded {
             const int row = at.row, place = at.column;
             const bool below = place < q + row && place >= q + sizes.by_derivatives.multiple(row);
             double value = 0;
-            if (row < p && place < places.stored && !below)
+            if (row < p && place < places.stored && !below) {
                 value = place == q + row ? reciprocals[row] : a[row * pitch + place];
+            }
             target[index] = value;
         }
 #pragma unroll 1
-        for (int row = team.rank; row < p; row += team.size)
+        for (int row = team.rank; row < p; row += team.size) {
             substituted[int64_t(t) * p + row] = a[row * pitch + places.stored];
+        }
     }
 
     // The border's triangle of R and its part of the right-hand side, once all blocks are
     // eliminated.
     template <class Source>
-    __device__ void eliminate_border(const Source &rows, double *factor, double *substituted)
-    {
+    __device__ void eliminate_border(const Source &rows, double *factor, double *substituted) {
         const int c = sizes.border, pitch = c + 1;
         team.sync();
 #pragma unroll 1
         for (int index = team.rank; index < triangle(c + 1) - 1; index += team.size) {
             const int column = triangle_column(index), row = index - triangle(column);
             const double whole = rows.border_corner(row, column);
-            if (row == column)
+            if (row == column) {
                 corner_wholes[row] = whole;
+            }
             corner[row * pitch + column] += whole;
         }
         team.sync();
@@ -430,17 +445,17 @@ struct Banded {
 #pragma unroll 1
             for (int column = row + 1 + team.rank; column <= c; column += team.size)
 #pragma unroll 1
-                for (int below = row + 1; below <= min(column, c - 1); ++below)
+                for (int below = row + 1; below <= min(column, c - 1); ++below) {
                     corner[below * pitch + column] -=
                         corner[row * pitch + below] * corner[row * pitch + column];
+                }
             team.sync();
         }
         store_border(factor, substituted);
     }
 
     // Stores the border's triangle of R and its part of R⁻ᵀ rhs.
-    __device__ void store_border(double *factor, double *substituted) const
-    {
+    __device__ void store_border(double *factor, double *substituted) const {
         const int c = sizes.border, pitch = c + 1;
         double *target = factor + int64_t(sizes.blocks) * places.block_values(sizes.block);
 #pragma unroll 1
@@ -449,8 +464,9 @@ struct Banded {
             target[index] = column < row ? 0.0 : corner[row * pitch + column];
         }
 #pragma unroll 1
-        for (int row = team.rank; row < c; row += team.size)
+        for (int row = team.rank; row < c; row += team.size) {
             substituted[int64_t(sizes.blocks) * sizes.block + row] = corner[row * pitch + c];
+        }
     }
 };
 

@@ -1,16 +1,16 @@
 // Squared weighted defects W²(Az − β)² of every system by teams, summed by row family.
 //
-// Grid, block and shared memory as in team/forward.cuh; the solution is the forward solve's. NaN for
-// systems that were not solved. The result does not depend on grid or block.
+// Grid, block and shared memory as in team/forward.cuh; the solution is the forward solve's. NaN
+// for systems that were not solved. The result does not depend on grid or block.
 
 #include "team/solve.cuh"
 
 template <Kind KIND>
-__device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects)
-{
+__device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects) {
     const Desk<KIND> desk(plan);
-    if (desk.idle)
+    if (desk.idle) {
         return;
+    }
     const Sizes &sizes = desk.sizes;
     const Team<KIND> team = desk.team;
     const Rows<KIND> rows(plan.problem, sizes, team, desk.pair, desk.triple, desk.memory);
@@ -24,16 +24,18 @@ __device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects)
         const bool solved = defects.status[system].kind == STATUS_OK;
         residual.start(system, iterate, true, desk.band().first, x);
         for (int t = desk.band().first; solved && t < desk.band().visited(); ++t) {
-            for (int i = team.rank; i < sizes.block; i += team.size)
+            for (int i = team.rank; i < sizes.block; i += team.size) {
                 x[i] = 0;
+            }
             residual.add(t, iterate, x);
             team.sync();
         }
 #pragma unroll
         for (int family = 0; family < 4; ++family) {
             const double sum = desk.sum(residual.squares[family]);
-            if (team.rank == 0 && desk.leads())
+            if (team.rank == 0 && desk.leads()) {
                 defects.sums[4 * system + family] = solved ? sum : NAN;
+            }
         }
     }
 }

@@ -2,33 +2,35 @@
 //
 //   M = AᵀW²A = RᵀR,   R z = R⁻ᵀ AᵀW²β,   then refinement  z += M⁻¹ AᵀW²(β − Az).
 //
-// One sweep forward in time forms M block by block, factorises it and substitutes forward; one sweep
-// back substitutes backward and, with a second right-hand side, measures how well M determines the
-// weakest pivot. Each step of refinement is a sweep forward and one back. All in one launch.
+// One sweep forward in time forms M block by block, factorises it and substitutes forward; one
+// sweep back substitutes backward and, with a second right-hand side, measures how well M
+// determines the weakest pivot. Each step of refinement is a sweep forward and one back. All in one
+// launch.
 //
-// In chunk kernels the teams of a block share a system (team/separators.cuh): each of these sweeps is one over
-// the chunks, all at once, with one over the separators after it, or before it on the way back.
+// In chunk kernels the teams of a block share a system (team/separators.cuh): each of these sweeps
+// is one over the chunks, all at once, with one over the separators after it, or before it on the
+// way back.
 //
-// Block: in chunk kernels plan.chunks teams of plan.team_threads (8, 16 or 32), in warp kernels 1 to
-// WARP_BLOCK/32 warps of ⌊32/plan.team_threads⌋ teams each, in the others one team of
-// plan.team_threads. Grid: as many blocks as there are teams for (in chunk kernels, as there are groups),
-// a team for every plan.group systems. Dynamic shared memory: plan.common_bytes, and plan.team_bytes for
-// every team of the block; in global kernels none, that much for every block lies at plan.memory. In and
-// out do not overlap; the result does not depend on the grid.
+// Block: in chunk kernels plan.chunks teams of plan.team_threads (8, 16 or 32), in warp kernels 1
+// to WARP_BLOCK/32 warps of ⌊32/plan.team_threads⌋ teams each, in the others one team of
+// plan.team_threads. Grid: as many blocks as there are teams for (in chunk kernels, as there are
+// groups), a team for every plan.group systems. Dynamic shared memory: plan.common_bytes, and
+// plan.team_bytes for every team of the block; in global kernels none, that much for every block
+// lies at plan.memory. In and out do not overlap; the result does not depend on the grid.
 
 #ifndef MECHANISTIC_TEAM_FORWARD_CUH
 #define MECHANISTIC_TEAM_FORWARD_CUH
 
-#include "team/square_root.cuh"
 #include "team/solve.cuh"
+#include "team/square_root.cuh"
 
 // FROM_ROWS: by the square root of team/square_root.cuh instead of Cholesky.
 template <Kind KIND, bool FROM_ROWS = false>
-__device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
-{
+__device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution) {
     const Desk<KIND> desk(plan);
-    if (desk.idle)
+    if (desk.idle) {
         return;
+    }
     const Sizes &sizes = desk.sizes;
     const Team<KIND> team = desk.team;
     const int p = sizes.block;
@@ -47,8 +49,9 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
 
         const int first = desk.band().first;
         rows.start(system);
-        if (KIND == CHUNK)
+        if (KIND == CHUNK) {
             rows.approach(first);
+        }
         if constexpr (FROM_ROWS) {
             // In the place of substitution and residual, whose turn is later.
             RowStack<KIND> stack(banded, rows, substitution.x);
@@ -59,8 +62,9 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
                 stack.eliminate(t);
                 banded.store(t, solve.factor, solve.substituted);
             }
-            if (sizes.closing)
+            if (sizes.closing) {
                 rows.stage(sizes.points - 1, false);
+            }
             stack.eliminate_border(solve.factor, solve.substituted);
         } else {
             banded.start();
@@ -74,14 +78,16 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
                 const Handover handover(sizes, plan.chunks);
                 hand_over(banded, rows, handover, solve.record());
                 desk.sync();
-                if (desk.leads())
+                if (desk.leads()) {
                     solve.of_separators([&](Separators<KIND> &system) {
                         system.factorise();
                         banded.judged.merge(system.banded.judged);
                     });
+                }
             } else {
-                if (sizes.closing)
+                if (sizes.closing) {
                     rows.stage(sizes.points - 1, false);
+                }
                 banded.eliminate_border(rows, solve.factor, solve.substituted);
             }
         }
@@ -91,10 +97,11 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
         const int refinement = plan.problem.refinement;
         // Takes an unknown, the slack at N·P, once it is final.
         auto put = [&](int64_t unknown, double value) {
-            if (unknown < values)
+            if (unknown < values) {
                 write(solution.values, results, system * values + unknown, value);
-            else
+            } else {
                 write(solution.epsilon, results, system, value);
+            }
         };
         auto after = [](int) {};
         double squares = 0;
@@ -112,8 +119,9 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
                 probe,
                 [&](int t, int i, double value) {
                     const int64_t unknown = int64_t(t) * p + i;
-                    if (step > 0)
+                    if (step > 0) {
                         value += iterate[unknown];
+                    }
                     iterate[unknown] = value;
                     if (step == refinement) {
                         overflow |= !is_finite(results, value);
@@ -130,15 +138,17 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
         const Status status = verdict(faults, pivots, determined, overflow, p);
         if (team.rank == 0 && desk.leads()) {
             solution.status[system] = status;
-            if (status.kind != STATUS_OK)
+            if (status.kind != STATUS_OK) {
                 put(values, NAN);
-            else if (!plan.problem.slack)
+            } else if (!plan.problem.slack) {
                 put(values, 0);
+            }
         }
 #pragma unroll 1
         for (int64_t i = team.rank; status.kind != STATUS_OK && desk.leads() && i < values;
-             i += team.size)
+             i += team.size) {
             put(i, NAN);
+        }
         rows.faults = Faults();
         desk.sync();
     }

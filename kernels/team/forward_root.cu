@@ -1,10 +1,10 @@
-// Instances of the forward solve by the square root (team/forward.cuh) for each kind of team but chunks.
+// Instances of the forward solve by the square root (team/forward.cuh) for each kind of team but
+// chunks.
 
 #include "team/forward.cuh"
 
 template <Kind KIND>
-__device__ void team_forward_root(const TeamPlan &plan, const TeamSolution &solution)
-{
+__device__ void team_forward_root(const TeamPlan &plan, const TeamSolution &solution) {
     team_forward<KIND, true>(plan, solution);
 }
 

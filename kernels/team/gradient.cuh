@@ -24,22 +24,22 @@ struct Gradient {
     int top = -1;             // the first point that was visited, once one was
 
     // Shared memory of the team.
-    double *z, *g;       // (w+1, P): of the points t .. t+w, point t in slot t mod (w+1)
-    double *parts;       // (2, E, K, or one more: odd): products of equation rows with one state of z and g
-    double *equation;    // (2, E): W² defect, W² a·g
-    double *pair;        // (K, rows): derivative with respect to the length of the rows
-    double *triple;      // (K, rows)
-    double *scales;      // (E + K·J): derivative with respect to ℓ through the rows' scales
-    double *pending;     // (steps' K): of the step after t, so far
-    double *handed_on;   // (steps' K): of a chunk, for the first step of the next
+    double *z, *g;  // (w+1, P): of the points t .. t+w, point t in slot t mod (w+1)
+    double
+        *parts;  // (2, E, K, or one more: odd): products of equation rows with one state of z and g
+    double *equation;            // (2, E): W² defect, W² a·g
+    double *pair;                // (K, rows): derivative with respect to the length of the rows
+    double *triple;              // (K, rows)
+    double *scales;              // (E + K·J): derivative with respect to ℓ through the rows' scales
+    double *pending;             // (steps' K): of the step after t, so far
+    double *handed_on;           // (steps' K): of a chunk, for the first step of the next
     double *total_coefficients;  // (E, K, Qc): sums over time, if the input has no time axis
     double *total_rhs;           // (E)
     double *total_steps;         // (steps' K)
     double weights[4] = {};      // this thread's: equation, initial, smoothness, periodic
 
     __device__ Gradient(const Rows<KIND> &rows, const TeamAdjoint &outputs, Carver memory)
-        : rows(rows), sizes(rows.sizes), team(rows.team), outputs(outputs)
-    {
+        : rows(rows), sizes(rows.sizes), team(rows.team), outputs(outputs) {
         const Problem &p = rows.problem;
         z = memory.take<double>((sizes.bandwidth + 1) * sizes.block);
         g = memory.take<double>((sizes.bandwidth + 1) * sizes.block);
@@ -56,8 +56,7 @@ struct Gradient {
         total_steps = memory.take<double>(p.steps.time ? 0 : sizes.step_states);
     }
 
-    __device__ double *slot(double *ring, int t) const
-    {
+    __device__ double *slot(double *ring, int t) const {
         return ring + t % (sizes.bandwidth + 1) * sizes.block;
     }
 
@@ -69,24 +68,25 @@ struct Gradient {
     };
 
     // Where the gradient of an input of this system is from `offset` on.
-    __device__ Target target(const Output &output, const Input &input, int64_t offset) const
-    {
-        return {output.data, output.storage, (input.system ? rows.system : place) * output.system + offset};
+    __device__ Target target(const Output &output, const Input &input, int64_t offset) const {
+        return {output.data, output.storage,
+                (input.system ? rows.system : place) * output.system + offset};
     }
 
     // Stores a value, or adds it to what other systems of the team left there.
-    __device__ void put(const Target &target, int64_t index, const Input &input, double value) const
-    {
-        if (!target.data)
+    __device__ void put(const Target &target, int64_t index, const Input &input,
+                        double value) const {
+        if (!target.data) {
             return;
-        if (input.system == 0 && add)
+        }
+        if (input.system == 0 && add) {
             value += read(target.data, target.storage, target.first + index);
+        }
         write(target.data, target.storage, target.first + index, value);
     }
 
     // Before the last point.
-    __device__ void start(int64_t system, const double *iterate, const double *direction)
-    {
+    __device__ void start(int64_t system, const double *iterate, const double *direction) {
         const Problem &p = rows.problem;
         this->iterate = iterate;
         this->direction = direction;
@@ -94,28 +94,31 @@ struct Gradient {
         rows.start(system);
 #pragma unroll 1
         for (int i = team.rank; !p.coefficients.time && i < p.equations * sizes.equation_columns;
-             i += team.size)
+             i += team.size) {
             total_coefficients[i] = 0;
+        }
 #pragma unroll 1
-        for (int i = team.rank; !p.rhs.time && i < p.equations; i += team.size)
+        for (int i = team.rank; !p.rhs.time && i < p.equations; i += team.size) {
             total_rhs[i] = 0;
+        }
 #pragma unroll 1
         for (int i = team.rank; i < sizes.step_states; i += team.size) {
             pending[i] = handed_on[i] = 0;
-            if (!p.steps.time)
+            if (!p.steps.time) {
                 total_steps[i] = 0;
+            }
         }
     }
 
     // The rows that begin at point t; g is there, of the points t .. t+w.
-    __device__ void visit(int t)
-    {
+    __device__ void visit(int t) {
         const Problem &p = rows.problem;
         const int states = sizes.states, q = sizes.derivatives, given = sizes.equation_derivatives;
         team.sync();
 #pragma unroll 1
-        for (int i = team.rank; i < sizes.block; i += team.size)
+        for (int i = team.rank; i < sizes.block; i += team.size) {
             slot(z, t)[i] = iterate[int64_t(t) * sizes.block + i];
+        }
         rows.stage(t, top < 0);
         top = max(top, t);
         const double *z_t = slot(z, t), *g_t = slot(g, t);
@@ -134,40 +137,44 @@ struct Gradient {
             parts[(p.equations + e) * (states | 1) + state] = along_g;
         }
         lengths(rows.pair, pair);
-        if (rows.triple.rows)
+        if (rows.triple.rows) {
             lengths(rows.triple, triple);
+        }
         initial();
         if (t == 0 && p.periodic) {
             const double *z_last = iterate + int64_t(sizes.points - 1) * sizes.block;
             const double *g_last = direction + int64_t(sizes.points - 1) * sizes.block;
 #pragma unroll 1
-            for (int i = team.rank; i < sizes.block; i += team.size)
-                if (i - sizes.by_derivatives.multiple(i) < q - 1)
+            for (int i = team.rank; i < sizes.block; i += team.size) {
+                if (i - sizes.by_derivatives.multiple(i) < q - 1) {
                     weights[3] +=
                         2 * p.weight_periodic * (g_t[i] - g_last[i]) * (z_last[i] - z_t[i]);
+                }
+            }
         }
         team.sync();
         equations();
         team.sync();
         const int count = p.equations * sizes.equation_columns;
-        const Target target = this->target(outputs.coefficients, p.coefficients, t * outputs.coefficients.time);
+        const Target target =
+            this->target(outputs.coefficients, p.coefficients, t * outputs.coefficients.time);
 #pragma unroll 1
         for (int index = team.rank; index < count; index += team.size) {
             const int group = sizes.by_equation_derivatives.quotient(index);
             const int j = index - group * given, e = group / states;
             const int i = (group - e * states) * q + j;
             const double value = equation[e] * g_t[i] - equation[p.equations + e] * z_t[i];
-            if (p.coefficients.time)
+            if (p.coefficients.time) {
                 put(target, index, p.coefficients, value);
-            else
+            } else {
                 total_coefficients[index] += value;
+            }
         }
         steps();
     }
 
     // z and g of these points.
-    __device__ void load(int from, int end) const
-    {
+    __device__ void load(int from, int end) const {
         team.sync();
 #pragma unroll 1
         for (int t = from; t < end; ++t)
@@ -179,16 +186,15 @@ struct Gradient {
     }
 
     // Step t, once point t was visited, the team's first. In a chunk, with what the one before has.
-    __device__ void close(int t, bool first_chunk)
-    {
+    __device__ void close(int t, bool first_chunk) {
 #pragma unroll 1
-        for (int state = team.rank; state < sizes.step_states; state += team.size)
+        for (int state = team.rank; state < sizes.step_states; state += team.size) {
             step(t, state, pending[state] + (first_chunk ? 0 : (handed_on - stride)[state]));
+        }
     }
 
     // Sums over time and over the chunks.
-    __device__ void finish(int chunks)
-    {
+    __device__ void finish(int chunks) {
         const Problem &p = rows.problem;
         auto sum = [&](const double *total, int index) {
             double sum = total[index];
@@ -200,20 +206,23 @@ struct Gradient {
         const Target coefficients = target(outputs.coefficients, p.coefficients, 0);
 #pragma unroll 1
         for (int i = team.rank; !p.coefficients.time && i < p.equations * sizes.equation_columns;
-             i += team.size)
+             i += team.size) {
             put(coefficients, i, p.coefficients, sum(total_coefficients, i));
+        }
         const Target rhs = target(outputs.rhs, p.rhs, 0);
 #pragma unroll 1
-        for (int i = team.rank; !p.rhs.time && i < p.equations; i += team.size)
+        for (int i = team.rank; !p.rhs.time && i < p.equations; i += team.size) {
             put(rhs, i, p.rhs, sum(total_rhs, i));
+        }
 #pragma unroll 1
-        for (int state = team.rank; !p.steps.time && state < sizes.step_states; state += team.size)
+        for (int state = team.rank; !p.steps.time && state < sizes.step_states;
+             state += team.size) {
             put(target(outputs.steps, p.steps, 0), state, p.steps, sum(total_steps, state));
+        }
     }
 
     // Zeros for a system that was not solved.
-    __device__ void zero(int64_t system)
-    {
+    __device__ void zero(int64_t system) {
         const Problem &p = rows.problem;
         rows.system = system;
         clear(outputs.coefficients, p.coefficients, p.coefficients.time ? sizes.points : 1,
@@ -225,19 +234,20 @@ struct Gradient {
     }
 
   private:
-    __device__ void clear(const Output &output, const Input &input, int64_t points, int values) const
-    {
-        if (input.system == 0 && add)
+    __device__ void clear(const Output &output, const Input &input, int64_t points,
+                          int values) const {
+        if (input.system == 0 && add) {
             return;
+        }
         const Target first = target(output, input, 0);
 #pragma unroll 1
-        for (int64_t i = team.rank; i < points * values; i += team.size)
+        for (int64_t i = team.rank; i < points * values; i += team.size) {
             put(first, i, input, 0);
+        }
     }
 
     // Smoothness rows: derivatives with respect to their length.
-    __device__ void lengths(const SharedTable &family, double *slopes)
-    {
+    __device__ void lengths(const SharedTable &family, double *slopes) {
         const int q = sizes.derivatives, t = rows.t;
         const bool exist = t + family.points <= sizes.points;
         const double weight = rows.problem.weight_smoothness;
@@ -268,14 +278,13 @@ struct Gradient {
                 continue;
             }
             // length[0]/length[1] = 1/length: slopes have one power less.
-            slopes[index] = weight * weight * (-along_z * slope_g - along_g * slope_z) * length[0] /
-                            length[1];
+            slopes[index] =
+                weight * weight * (-along_z * slope_g - along_g * slope_z) * length[0] / length[1];
             weights[2] -= 2 * weight * along_g * along_z;
         }
     }
 
-    __device__ void initial()
-    {
+    __device__ void initial() {
         const Problem &p = rows.problem;
         const int given = p.initial_derivatives, t = rows.t;
 #pragma unroll 1
@@ -296,8 +305,7 @@ struct Gradient {
         }
     }
 
-    __device__ void equations()
-    {
+    __device__ void equations() {
         const Problem &p = rows.problem;
         const int order = sizes.equation_derivatives - 1;
         const double scale = power(rows.mean_step, order);
@@ -311,11 +319,12 @@ struct Gradient {
             }
             equation[e] = rows.equation_weight * defect;
             equation[p.equations + e] = rows.equation_weight * along;
-            if (p.rhs.time)
+            if (p.rhs.time) {
                 put(target(outputs.rhs, p.rhs, rows.t * outputs.rhs.time), e, p.rhs,
                     rows.equation_weight * along);
-            else
+            } else {
                 total_rhs[e] += rows.equation_weight * along;
+            }
             const double d_scale = 2 * p.weight_equation * scale * along * defect;
             weights[0] += d_scale * scale;
             scales[e] = d_scale * p.weight_equation * order * power(rows.mean_step, order - 1);
@@ -323,23 +332,24 @@ struct Gradient {
     }
 
     // Step t + 1 is complete once point t was visited: a triple of rows at t reaches no further.
-    __device__ void steps()
-    {
+    __device__ void steps() {
         const Problem &p = rows.problem;
         const int t = rows.t, last = sizes.points - 1;
 #pragma unroll 1
         for (int state = team.rank; state < sizes.states; state += team.size) {
             add_up(pair + state * rows.pair.rows, rows.pair.rows);
-            if (rows.triple.rows)
+            if (rows.triple.rows) {
                 add_up(triple + state * rows.triple.rows, rows.triple.rows);
+            }
         }
         team.sync();
 #pragma unroll 1
         for (int state = team.rank; state < sizes.step_states; state += team.size) {
             double scale = 0;
 #pragma unroll 1
-            for (int i = 0; p.balanced && i < p.equations + p.states * p.initial_derivatives; ++i)
+            for (int i = 0; p.balanced && i < p.equations + p.states * p.initial_derivatives; ++i) {
                 scale += scales[i];
+            }
             scale /= sizes.step_states;
             const double two = of_state(pair, rows.pair.rows, state) + scale;
             const double three = of_state(triple, rows.triple.rows, state);
@@ -348,41 +358,43 @@ struct Gradient {
                 pending[state] += two;
                 continue;
             }
-            if (t == top)
+            if (t == top) {
                 handed_on[state] = three;
-            else
+            } else {
                 step(t + 1, state, pending[state] + three);
+            }
             pending[state] = two + three;
         }
     }
 
     // The sum of some values in the place of the first.
-    __device__ static void add_up(double *values, int count)
-    {
+    __device__ static void add_up(double *values, int count) {
 #pragma unroll 1
-        for (int i = 1; i < count; ++i)
+        for (int i = 1; i < count; ++i) {
             values[0] += values[i];
+        }
     }
 
     // Sum over the rows of a state, or of all where they share the steps.
-    __device__ double of_state(const double *slopes, int rows, int state) const
-    {
-        if (sizes.step_states > 1 || rows == 0)
+    __device__ double of_state(const double *slopes, int rows, int state) const {
+        if (sizes.step_states > 1 || rows == 0) {
             return rows ? slopes[state * rows] : 0;
+        }
         double sum = 0;
 #pragma unroll 1
-        for (int i = 0; i < sizes.states; ++i)
+        for (int i = 0; i < sizes.states; ++i) {
             sum += slopes[i * rows];
+        }
         return sum;
     }
 
-    __device__ void step(int t, int state, double value)
-    {
+    __device__ void step(int t, int state, double value) {
         const Input &steps = rows.problem.steps;
-        if (steps.time)
+        if (steps.time) {
             put(target(outputs.steps, steps, t * outputs.steps.time), state, steps, value);
-        else
+        } else {
             total_steps[state] += value;
+        }
     }
 };
 

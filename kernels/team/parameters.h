@@ -8,9 +8,10 @@
 
 // A problem, how its systems are dealt out to teams of threads, and their workspace.
 //
-// Team i, or block i in chunk kernels, works on the systems i·group .. (i+1)·group, one after another.
-// Factor and iterate are kept for the adjoint; the rest of the workspace is a team's own, and in chunk
-// kernels, whose teams share a system, a block's: then (teams, …) below means (blocks, …).
+// Team i, or block i in chunk kernels, works on the systems i·group .. (i+1)·group, one after
+// another. Factor and iterate are kept for the adjoint; the rest of the workspace is a team's own,
+// and in chunk kernels, whose teams share a system, a block's: then (teams, …) below means (blocks,
+// …).
 typedef struct {
     Problem problem;
     int64_t group;             // systems of a team, in chunk kernels of a block
@@ -43,8 +44,8 @@ typedef struct {
     const Status *status;           // (B)
     const void *cotangent;          // (B, N, K, Q)
     const void *epsilon_cotangent;  // (B), or null: zeros
-    // System i of an array that has a batch axis, else the sum of team i (in chunk kernels block i) over
-    // its systems.
+    // System i of an array that has a batch axis, else the sum of team i (in chunk kernels block i)
+    // over its systems.
     Output coefficients;
     Output rhs;
     Output initial_values;
@@ -67,7 +68,7 @@ typedef struct {
 // What the kernels of the defects read and write.
 typedef struct {
     const Status *status;  // (B)
-    double *sums;          // (B, 4): squared weighted defects, equation, initial, smoothness, periodic
+    double *sums;  // (B, 4): squared weighted defects, equation, initial, smoothness, periodic
 } TeamDefects;
 
 // What the kernels of the variances read and write.

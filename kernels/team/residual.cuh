@@ -13,19 +13,18 @@ struct Residual {
     const Team<KIND> team;
 
     // Shared memory of the team.
-    double *z;         // (w+1, P): the points t .. t+w, point t in slot t mod (w+1)
-    double *parts;     // (E, K, or one more: odd): products of equation rows with one state
-    double *equation;  // (E): w²(β − a·z)
-    double *pair;      // (2, K, rows): the same, of the rows that began at the last points
-    double *triple;    // (3, K, rows)
-    double slack = 0;  // this thread's part of the sum of the smoothness defects
-    bool begun = false;  // whether a point was visited
-    bool data = true;  // whether β is the problem's, or zero
+    double *z;               // (w+1, P): the points t .. t+w, point t in slot t mod (w+1)
+    double *parts;           // (E, K, or one more: odd): products of equation rows with one state
+    double *equation;        // (E): w²(β − a·z)
+    double *pair;            // (2, K, rows): the same, of the rows that began at the last points
+    double *triple;          // (3, K, rows)
+    double slack = 0;        // this thread's part of the sum of the smoothness defects
+    bool begun = false;      // whether a point was visited
+    bool data = true;        // whether β is the problem's, or zero
     double squares[4] = {};  // this thread's: equation, initial, smoothness, periodic
 
     __device__ Residual(const Rows<KIND> &rows, Carver memory)
-        : rows(rows), sizes(rows.sizes), team(rows.team)
-    {
+        : rows(rows), sizes(rows.sizes), team(rows.team) {
         const Problem &p = rows.problem;
         z = memory.take<double>((sizes.bandwidth + 1) * sizes.block);
         parts = memory.take<double>(p.equations * (sizes.states | 1));
@@ -36,46 +35,50 @@ struct Residual {
 
     __device__ double *point(int t) const { return z + t % (sizes.bandwidth + 1) * sizes.block; }
 
-    __device__ void load(const double *iterate, int t) const
-    {
+    __device__ void load(const double *iterate, int t) const {
 #pragma unroll 1
-        for (int i = team.rank; i < sizes.block; i += team.size)
+        for (int i = team.rank; i < sizes.block; i += team.size) {
             point(t)[i] = t < sizes.points ? iterate[int64_t(t) * sizes.block + i] : 0;
+        }
     }
 
     // Before point `first`. `scratch` (P) is for the points before it, whose rows reach that far.
-    __device__ void start(int64_t system, const double *iterate, bool data, int first, double *scratch)
-    {
+    __device__ void start(int64_t system, const double *iterate, bool data, int first,
+                          double *scratch) {
         this->data = data;
         begun = false;
         rows.start(system);
         const int before = max(first - sizes.bandwidth, 0);
 #pragma unroll 1
-        for (int t = before; t < before + sizes.bandwidth; ++t)
+        for (int t = before; t < before + sizes.bandwidth; ++t) {
             load(iterate, t);
+        }
 #pragma unroll 1
-        for (int i = team.rank; i < 2 * sizes.states * rows.pair.rows; i += team.size)
+        for (int i = team.rank; i < 2 * sizes.states * rows.pair.rows; i += team.size) {
             pair[i] = 0;
+        }
 #pragma unroll 1
-        for (int i = team.rank; i < 3 * sizes.states * rows.triple.rows; i += team.size)
+        for (int i = team.rank; i < 3 * sizes.states * rows.triple.rows; i += team.size) {
             triple[i] = 0;
+        }
 #pragma unroll 1
         for (int t = before; t < first; ++t) {
 #pragma unroll 1
-            for (int i = team.rank; i < sizes.block; i += team.size)
+            for (int i = team.rank; i < sizes.block; i += team.size) {
                 scratch[i] = 0;
+            }
             add(t, iterate, scratch);
             team.sync();
         }
         slack = 0;
 #pragma unroll
-        for (double &square : squares)
+        for (double &square : squares) {
             square = 0;
+        }
     }
 
     // x += AᵀW²(β − Az) at point t. Points are visited one after another.
-    __device__ void add(int t, const double *iterate, double *x)
-    {
+    __device__ void add(int t, const double *iterate, double *x) {
         const Problem &p = rows.problem;
         const int block = sizes.block, states = sizes.states, q = sizes.derivatives;
         load(iterate, t + sizes.bandwidth);
@@ -90,20 +93,23 @@ struct Residual {
             const double *a = rows.coefficients + index * given;
             double sum = 0;
 #pragma unroll 1
-            for (int j = 0; j < given; ++j)
+            for (int j = 0; j < given; ++j) {
                 sum += a[j] * point(t)[state * q + j];
+            }
             parts[e * (states | 1) + state] = sum;
         }
         defects(rows.pair, pair, epsilon);
-        if (rows.triple.rows)
+        if (rows.triple.rows) {
             defects(rows.triple, triple, epsilon);
+        }
         team.sync();
 #pragma unroll 1
         for (int e = team.rank; e < p.equations; e += team.size) {
             double sum = data ? rows.rhs[e] : 0;
 #pragma unroll 1
-            for (int state = 0; state < states; ++state)
+            for (int state = 0; state < states; ++state) {
                 sum -= parts[e * (states | 1) + state];
+            }
             measure(0, sum * sum * rows.equation_weight);
             equation[e] = sum * rows.equation_weight;
         }
@@ -114,8 +120,9 @@ struct Residual {
             double sum = 0;
             if (j < given)
 #pragma unroll 1
-                for (int e = 0; e < p.equations; ++e)
+                for (int e = 0; e < p.equations; ++e) {
                     sum += rows.coefficients[(e * states + state) * given + j] * equation[e];
+                }
             if (rows.given(j)) {
                 const double target = data ? rows.initial[state * p.initial_derivatives + j] : 0.0;
                 const double defect = target - point(t)[i];
@@ -123,8 +130,9 @@ struct Residual {
                 sum += rows.initial_weight(j) * defect;
             }
             sum += scattered(rows.pair, pair, state, j);
-            if (rows.triple.rows)
+            if (rows.triple.rows) {
                 sum += scattered(rows.triple, triple, state, j);
+            }
             const double closing = rows.periodic(j);
             if (closing != 0) {
                 const int64_t other = t == 0 ? sizes.points - 1 : 0;
@@ -136,15 +144,14 @@ struct Residual {
         }
     }
 
-    __device__ void measure(int family, double square)
-    {
-        if (MEASURE)
+    __device__ void measure(int family, double square) {
+        if (MEASURE) {
             squares[family] += square;
+        }
     }
 
     // w²(β − a·z) of the smoothness rows that begin at this point.
-    __device__ void defects(const SharedTable &family, double *all, double epsilon)
-    {
+    __device__ void defects(const SharedTable &family, double *all, double epsilon) {
         const int q = sizes.derivatives, t = rows.t;
         const int count = sizes.states * family.rows;
         const bool exist = t + family.points <= sizes.points;
@@ -159,8 +166,9 @@ struct Residual {
                 const double *c = family.table + row * family.columns + point * q;
                 const double *values = this->point(t + point) + state * q;
 #pragma unroll 1
-                for (int j = 0; j < q; ++j)
+                for (int j = 0; j < q; ++j) {
                     sum += c[j] * length[j] * values[j];
+                }
             }
             const double defect = exist ? -weight * weight * sum : 0;
             slack += defect;
@@ -170,8 +178,8 @@ struct Residual {
     }
 
     // What the smoothness rows that act on (t, state, j) add there.
-    __device__ double scattered(const SharedTable &family, const double *all, int state, int j) const
-    {
+    __device__ double scattered(const SharedTable &family, const double *all, int state,
+                                int j) const {
         const int q = sizes.derivatives, count = sizes.states * family.rows;
         double sum = 0;
 #pragma unroll 1
@@ -181,8 +189,9 @@ struct Residual {
             const double *c = family.table + point * q + j;
             double along = 0;
 #pragma unroll 1
-            for (int row = 0; row < family.rows; ++row)
+            for (int row = 0; row < family.rows; ++row) {
                 along += c[row * family.columns] * defects[row];
+            }
             sum += along * rows.powers(family, point, state)[j];
         }
         return sum;

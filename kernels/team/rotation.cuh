@@ -8,9 +8,9 @@
 // Squares below this have lost digits.
 constexpr double NEGLIGIBLE = DBL_MIN / DBL_EPSILON;
 
-// The pivot of a root that rotations left: 0, which is lost, where they passed over what was as small.
-__device__ inline double pivot_of_root(double root)
-{
+// The pivot of a root that rotations left: 0, which is lost, where they passed over what was as
+// small.
+__device__ inline double pivot_of_root(double root) {
     const double square = root * root;
     return square < NEGLIGIBLE ? 0.0 : square;
 }
@@ -22,8 +22,7 @@ struct Rotation {
     // a becomes the root. Where both are so small that their squares lose digits (what cancellation
     // leaves of a zero, say), b passes for zero: a rotation by an inaccurate angle would spoil the
     // rest of its rows. A row that is still empty (a = 0) takes b's, however small.
-    __device__ Rotation(double &a, double b)
-    {
+    __device__ Rotation(double &a, double b) {
         const double squares = a * a + b * b;
         double reciprocal = rsqrt(squares);
         reciprocal += reciprocal * (0.5 - 0.5 * squares * reciprocal * reciprocal);
@@ -33,8 +32,7 @@ struct Rotation {
         s = passes ? 0.0 : empty ? copysign(1.0, b) : b * reciprocal;
         a = passes ? a : empty ? abs(b) : squares * reciprocal;
     }
-    __device__ void turn(double &a, double &b) const
-    {
+    __device__ void turn(double &a, double &b) const {
         const double old = a;
         a = c * old + s * b;
         b = c * b - s * old;

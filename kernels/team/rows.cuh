@@ -9,19 +9,19 @@
 #define MECHANISTIC_ROWS_CUH
 
 #include "common/storage.cuh"
-#include "team/team.cuh"
 #include "common/verdict.cuh"
+#include "team/team.cuh"
 
 // Sizes that follow from those of the problem.
 struct Sizes {
-    int points, states, derivatives, block;         // N, K, Q, P = K·Q
-    int equation_derivatives, equation_columns;     // Qc, K·Qc
-    int step_states;                                // K, or 1 where the states share the steps
-    int bandwidth;                                  // w: 1, or 2 with rows on three points
-    int closing;                                    // P where z_{N−1} is in the border, else 0
-    int border;                                     // c: closing, and one for the slack
-    int blocks;                                     // n: N, or N − 1 where periodic
-    int spikes;      // of a chunk (team/separators.cuh): columns that come first in the border; else 0
+    int points, states, derivatives, block;      // N, K, Q, P = K·Q
+    int equation_derivatives, equation_columns;  // Qc, K·Qc
+    int step_states;                             // K, or 1 where the states share the steps
+    int bandwidth;                               // w: 1, or 2 with rows on three points
+    int closing;                                 // P where z_{N−1} is in the border, else 0
+    int border;                                  // c: closing, and one for the slack
+    int blocks;                                  // n: N, or N − 1 where periodic
+    int spikes;  // of a chunk (team/separators.cuh): columns that come first in the border; else 0
     int first, end;  // the blocks that the team eliminates
     Divisor by_derivatives, by_equation_derivatives, by_block;
 
@@ -42,9 +42,7 @@ struct Sizes {
           end(blocks),
           by_derivatives(p.derivatives),
           by_equation_derivatives(p.equation_derivatives),
-          by_block(p.states * p.derivatives)
-    {
-    }
+          by_block(p.states * p.derivatives) {}
 
     // Where the points end that the team visits going forward.
     __device__ int visited() const { return end < blocks ? end + bandwidth : points; }
@@ -54,8 +52,7 @@ struct Sizes {
     __device__ int separator(int k, int chunks) const { return chunk(k + 1, chunks) - bandwidth; }
 
     // As one of the chunks sees them.
-    __device__ Sizes of_chunk(int k, int chunks) const
-    {
+    __device__ Sizes of_chunk(int k, int chunks) const {
         Sizes sizes = *this;
         sizes.spikes = bandwidth * block;
         sizes.border += sizes.spikes;
@@ -65,8 +62,7 @@ struct Sizes {
     }
 
     // Of the system of the separators.
-    __device__ Sizes separators(int chunks) const
-    {
+    __device__ Sizes separators(int chunks) const {
         Sizes sizes = *this;
         sizes.states = sizes.bandwidth = 1;
         sizes.block = sizes.derivatives = bandwidth * block;
@@ -77,13 +73,13 @@ struct Sizes {
 };
 
 // length^exponent by repeated multiplication; the exponents are small.
-__device__ inline double power(double length, int exponent)
-{
+__device__ inline double power(double length, int exponent) {
     const double base = exponent < 0 ? 1.0 / length : length;
     double product = 1;
 #pragma unroll 1
-    for (int i = abs(exponent); i > 0; --i)
+    for (int i = abs(exponent); i > 0; --i) {
         product *= base;
+    }
     return product;
 }
 
@@ -91,12 +87,11 @@ __device__ inline double power(double length, int exponent)
 struct SharedTable {
     int rows, points, shift, columns;  // columns = points·Q
     const double *table;               // C (rows, columns)
-    const double *gram;                  // w_s² CᵀC (columns, columns)
-    const double *sums;                  // w_s² Σ_rows C (columns): products with the slack's ones
+    const double *gram;                // w_s² CᵀC (columns, columns)
+    const double *sums;                // w_s² Σ_rows C (columns): products with the slack's ones
 
     __device__ void fill(Carver &memory, const RowTable &source, int points, int derivatives,
-                         double weight)
-    {
+                         double weight) {
         rows = source.rows;
         this->points = points;
         shift = source.shift;
@@ -105,16 +100,18 @@ struct SharedTable {
         double *gram = memory.take<double>(columns * columns);
         double *sums = memory.take<double>(columns);
 #pragma unroll 1
-        for (int i = threadIdx.x; i < rows * columns; i += blockDim.x)
+        for (int i = threadIdx.x; i < rows * columns; i += blockDim.x) {
             table[i] = source.table[i];
+        }
         __syncthreads();
 #pragma unroll 1
         for (int i = threadIdx.x; i < columns * (columns + 1); i += blockDim.x) {
             const int a = i / columns - 1, b = i % columns;
             double sum = 0;
 #pragma unroll 1
-            for (int row = 0; row < rows; ++row)
+            for (int row = 0; row < rows; ++row) {
                 sum += (a < 0 ? 1.0 : table[row * columns + a]) * table[row * columns + b];
+            }
             (a < 0 ? sums : gram + a * columns)[b] = weight * weight * sum;
         }
         __syncthreads();
@@ -145,15 +142,14 @@ struct Rows {
     double *pair_powers;    // (2, steps' K, Q): h^(j + shift) of the last two steps
     double *triple_powers;  // (3, steps' K, Q): of the last three sums of two steps
     double *lengths;        // (steps' K): steps of the point last staged
-    double *coefficients;  // (E, K·Qc)
-    double *rhs;           // (E)
-    double *initial;       // (K, J)
-    Carver rest;         // what is left
+    double *coefficients;   // (E, K·Qc)
+    double *rhs;            // (E)
+    double *initial;        // (K, J)
+    Carver rest;            // what is left
 
-    __device__ Rows(const Problem &problem, const Sizes &sizes, Team<KIND> team,
-                    SharedTable pair, SharedTable triple, Carver memory)
-        : problem(problem), sizes(sizes), team(team), pair(pair), triple(triple)
-    {
+    __device__ Rows(const Problem &problem, const Sizes &sizes, Team<KIND> team, SharedTable pair,
+                    SharedTable triple, Carver memory)
+        : problem(problem), sizes(sizes), team(team), pair(pair), triple(triple) {
         const int powers = sizes.step_states * sizes.derivatives;
         pair_powers = memory.take<double>(2 * powers);
         triple_powers = memory.take<double>(triple.rows ? 3 * powers : 0);
@@ -165,8 +161,7 @@ struct Rows {
     }
 
     // Before the first point of a sweep that begins at a chunk: the rows that reach into it.
-    __device__ void approach(int first)
-    {
+    __device__ void approach(int first) {
 #pragma unroll 1
         for (int t = max(first - sizes.bandwidth, 0); t < first; ++t) {
             stage(t, true);
@@ -175,41 +170,44 @@ struct Rows {
     }
 
     // Before the first point of a sweep.
-    __device__ void start(int64_t system)
-    {
+    __device__ void start(int64_t system) {
         this->system = system;
         const int powers = sizes.step_states * sizes.derivatives;
 #pragma unroll 1
-        for (int i = team.rank; i < 2 * powers; i += team.size)
+        for (int i = team.rank; i < 2 * powers; i += team.size) {
             pair_powers[i] = 0;
+        }
 #pragma unroll 1
-        for (int i = team.rank; triple.rows && i < 3 * powers; i += team.size)
+        for (int i = team.rank; triple.rows && i < 3 * powers; i += team.size) {
             triple_powers[i] = 0;
+        }
         team.sync();
     }
 
     // Loads what the rows that begin at point t need. All must have finished with point t − 1.
-    __device__ void stage(int t, bool first)
-    {
+    __device__ void stage(int t, bool first) {
         this->t = t;
         const Problem &p = problem;
         if (first || p.coefficients.time) {
             const int64_t offset = system * p.coefficients.system + t * p.coefficients.time;
 #pragma unroll 1
-            for (int i = team.rank; i < p.equations * sizes.equation_columns; i += team.size)
+            for (int i = team.rank; i < p.equations * sizes.equation_columns; i += team.size) {
                 coefficients[i] = checked(p.coefficients, offset + i, Faults::COEFFICIENTS);
+            }
         }
         if (first || p.rhs.time) {
             const int64_t offset = system * p.rhs.system + t * p.rhs.time;
 #pragma unroll 1
-            for (int i = team.rank; i < p.equations; i += team.size)
+            for (int i = team.rank; i < p.equations; i += team.size) {
                 rhs[i] = checked(p.rhs, offset + i, Faults::RHS);
+            }
         }
         if (t < p.initial_points) {
             const int64_t offset = system * p.initial_values.system + t * p.initial_values.time;
 #pragma unroll 1
-            for (int i = team.rank; i < p.states * p.initial_derivatives; i += team.size)
+            for (int i = team.rank; i < p.states * p.initial_derivatives; i += team.size) {
                 initial[i] = checked(p.initial_values, offset + i, Faults::INITIAL_VALUES);
+            }
         }
         const int powers = sizes.step_states * sizes.derivatives;
 #pragma unroll 1
@@ -220,17 +218,19 @@ struct Rows {
             lengths[state] = step;
             pair_powers[(t % 2) * powers + i] =
                 t < sizes.points - 1 ? power(step, j + pair.shift) : 0.0;
-            if (triple.rows)
+            if (triple.rows) {
                 triple_powers[(t % 3) * powers + i] =
                     t < sizes.points - 2 ? power(step + this->step(t + 1, state), j + triple.shift)
                                          : 0.0;
+            }
         }
         team.sync();
         if (p.balanced) {
             double sum = 0;
 #pragma unroll 1
-            for (int state = 0; state < sizes.step_states; ++state)
+            for (int state = 0; state < sizes.step_states; ++state) {
                 sum += lengths[state];
+            }
             mean_step = sum / sizes.step_states;
         }
         equation_factor = p.weight_equation * power(mean_step, sizes.equation_derivatives - 1);
@@ -238,48 +238,44 @@ struct Rows {
     }
 
     // s[t] of a state.
-    __device__ double step(int t, int state)
-    {
+    __device__ double step(int t, int state) {
         const Input &steps = problem.steps;
         const int64_t index = system * steps.system + t * steps.time + int64_t(state) * steps.state;
         const double step = checked(steps, index, Faults::STEPS);
-        if (step <= 0)
+        if (step <= 0) {
             faults.step = min(faults.step, steps.time ? t : 0);
+        }
         return step;
     }
 
     // Powers of the length of the rows that began `back` points ago, of a state.
-    __device__ const double *powers(const SharedTable &family, int back, int state) const
-    {
+    __device__ const double *powers(const SharedTable &family, int back, int state) const {
         const double *all = family.points == 2 ? pair_powers : triple_powers;
         const int slot = (t - back + family.points) % family.points;
-        return all + (slot * sizes.step_states + (sizes.step_states > 1 ? state : 0)) * sizes.derivatives;
+        return all +
+               (slot * sizes.step_states + (sizes.step_states > 1 ? state : 0)) * sizes.derivatives;
     }
 
     // W of the initial row of derivative j, at points that have one.
-    __device__ double initial_factor(int j) const
-    {
+    __device__ double initial_factor(int j) const {
         return problem.weight_initial * power(mean_step, j);
     }
     __device__ double initial_weight(int j) const { return initial_factor(j) * initial_factor(j); }
 
     // Whether (t, k, j) has an initial value.
-    __device__ bool given(int j) const
-    {
+    __device__ bool given(int j) const {
         return t < problem.initial_points && j < problem.initial_derivatives;
     }
 
     // Smoothness part of M between (t, j) and (t + distance, other) of a state; the distance may be
     // negative.
-    __device__ double smoothness(int distance, int state, int j, int other) const
-    {
+    __device__ double smoothness(int distance, int state, int j, int other) const {
         return smoothness(pair, distance, state, j, other) +
                (triple.rows ? smoothness(triple, distance, state, j, other) : 0.0);
     }
 
     __device__ double smoothness(const SharedTable &family, int distance, int state, int j,
-                               int other) const
-    {
+                                 int other) const {
         const int q = sizes.derivatives;
         double sum = 0;
 #pragma unroll 1
@@ -294,113 +290,117 @@ struct Rows {
 
     // M between (t, row) and (t, column): the equations' part, and that of the other rows, which
     // couple a state with itself only.
-    __device__ double diagonal(int row, int column) const
-    {
+    __device__ double diagonal(int row, int column) const {
         const int state = sizes.by_derivatives.quotient(row);
         const bool own = state == sizes.by_derivatives.quotient(column);
         const int first = state * sizes.derivatives;
         return equations(row, column) + (own ? of_state(state, row - first, column - first) : 0.0);
     }
 
-    __device__ double equations(int row, int column) const
-    {
+    __device__ double equations(int row, int column) const {
         const int state = sizes.by_derivatives.quotient(row);
         const int other_state = sizes.by_derivatives.quotient(column);
         const int j = row - state * sizes.derivatives;
         const int other = column - other_state * sizes.derivatives;
-        if (j >= sizes.equation_derivatives || other >= sizes.equation_derivatives)
+        if (j >= sizes.equation_derivatives || other >= sizes.equation_derivatives) {
             return 0;
+        }
         const double *a = coefficients + state * sizes.equation_derivatives + j;
         const double *b = coefficients + other_state * sizes.equation_derivatives + other;
         double sum = 0;
 #pragma unroll 4
-        for (int e = 0; e < problem.equations; ++e)
+        for (int e = 0; e < problem.equations; ++e) {
             sum += a[e * sizes.equation_columns] * b[e * sizes.equation_columns];
+        }
         return sum * equation_weight;
     }
 
-    __device__ double of_state(int state, int j, int other) const
-    {
+    __device__ double of_state(int state, int j, int other) const {
         double sum = smoothness(0, state, j, other);
         if (j == other) {
-            if (given(j))
+            if (given(j)) {
                 sum += initial_weight(j);
+            }
             sum += periodic(j);
         }
         return sum;
     }
 
     // M between (t, row) and (t + distance, column), for another point.
-    __device__ double coupling(int distance, int row, int column) const
-    {
+    __device__ double coupling(int distance, int row, int column) const {
         const int state = sizes.by_derivatives.quotient(row);
         const int first = state * sizes.derivatives;
-        if (column < first || column >= first + sizes.derivatives)
+        if (column < first || column >= first + sizes.derivatives) {
             return 0;
+        }
         return smoothness(distance, state, row - first, column - first);
     }
 
     // What the periodic rows add to the diagonal of the first and the last point.
-    __device__ double periodic(int j) const
-    {
+    __device__ double periodic(int j) const {
         const bool closes = problem.periodic && (t == 0 || t == sizes.points - 1);
         return closes && j < sizes.derivatives - 1
-                   ? problem.weight_periodic * problem.weight_periodic : 0.0;
+                   ? problem.weight_periodic * problem.weight_periodic
+                   : 0.0;
     }
 
     // M between (t, row) and border column `column`; for column c, what initial values add to
     // AᵀW²β at (t, row).
-    __device__ double border(int row, int column) const
-    {
+    __device__ double border(int row, int column) const {
         const int state = sizes.by_derivatives.quotient(row);
         const int j = row - state * sizes.derivatives;
         if (column == sizes.border) {
-            if (!given(j))
+            if (!given(j)) {
                 return 0;
+            }
             return initial_weight(j) * initial[state * problem.initial_derivatives + j];
         }
-        if (column == sizes.closing)
+        if (column == sizes.closing) {
             return slack(pair, state, j) + (triple.rows ? slack(triple, state, j) : 0.0);
+        }
         const int distance = sizes.points - 1 - t;
         double sum = distance <= sizes.bandwidth ? coupling(distance, row, column) : 0.0;
-        if (t == 0 && row == column)
+        if (t == 0 && row == column) {
             sum -= periodic(j);
+        }
         return sum;
     }
 
-    __device__ double slack(const SharedTable &family, int state, int j) const
-    {
+    __device__ double slack(const SharedTable &family, int state, int j) const {
         double sum = 0;
 #pragma unroll 1
-        for (int point = 0; point < family.points; ++point)
+        for (int point = 0; point < family.points; ++point) {
             sum += powers(family, point, state)[j] * family.sums[point * sizes.derivatives + j];
+        }
         return sum;
     }
 
     // AᵀW²β at (t, row).
-    __device__ double right_hand_side(int row) const
-    {
+    __device__ double right_hand_side(int row) const {
         const int state = sizes.by_derivatives.quotient(row), j = row - state * sizes.derivatives;
         double sum = 0;
         if (j < sizes.equation_derivatives) {
             const double *column = coefficients + state * sizes.equation_derivatives + j;
 #pragma unroll 4
-            for (int e = 0; e < problem.equations; ++e)
+            for (int e = 0; e < problem.equations; ++e) {
                 sum += column[e * sizes.equation_columns] * rhs[e];
+            }
         }
         return sum * equation_weight + border(row, sizes.border);
     }
 
-    // M, or AᵀW²β for column c, between the border unknowns `row` ≤ `column`. The last point must be
-    // staged.
-    __device__ double border_corner(int row, int column) const
-    {
-        if (row < sizes.closing && column == sizes.border)
+    // M, or AᵀW²β for column c, between the border unknowns `row` ≤ `column`. The last point must
+    // be staged.
+    __device__ double border_corner(int row, int column) const {
+        if (row < sizes.closing && column == sizes.border) {
             return right_hand_side(row);
-        if (row < sizes.closing)
+        }
+        if (row < sizes.closing) {
             return column < sizes.closing ? diagonal(row, column) : border(row, column);
-        if (column == sizes.border)
+        }
+        if (column == sizes.border) {
             return problem.slack_cost;
+        }
         const double rows = double(problem.states) * (double(pair.rows) * (sizes.points - 1) +
                                                       double(triple.rows) * (sizes.points - 2));
         return problem.weight_smoothness * problem.weight_smoothness * rows;
@@ -413,8 +413,7 @@ struct Rows {
 
   private:
     // An input, whose bit is set among the faults if it is not finite.
-    __device__ double checked(const Input &input, int64_t index, unsigned bit)
-    {
+    __device__ double checked(const Input &input, int64_t index, unsigned bit) {
         const double value = read(input.data, input.storage, index);
         faults.check(value, bit);
         return value;

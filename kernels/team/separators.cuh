@@ -3,13 +3,14 @@
 //
 // Chunk k has the blocks from ⌊k·n/C⌋ on. The last w of them, but for the last chunk's, are a
 // separator: S = w·P unknowns that couple it with the next. Each team eliminates the rest of its
-// chunk by the sweep of team/banded.cuh, with the separator before it as S more columns of the border,
-// called spikes. It hands over what is left of the separators on both sides and of the border:
+// chunk by the sweep of team/banded.cuh, with the separator before it as S more columns of the
+// border, called spikes. It hands over what is left of the separators on both sides and of the
+// border:
 //
 //   | D_0  E_0           G_0 |   separator k is coupled with the next through chunk k+1: block
-//   | E_0ᵀ D_1  E_1      G_1 |   tridiagonal with full blocks, and so a matrix of team/banded.cuh with one
-//   |      E_1ᵀ D_2      G_2 |   state of S values. One team eliminates and solves it; then each
-//   | G_0ᵀ G_1ᵀ G_2ᵀ     H   |   substitutes back in its chunk.
+//   | E_0ᵀ D_1  E_1      G_1 |   tridiagonal with full blocks, and so a matrix of team/banded.cuh
+//   with one |      E_1ᵀ D_2      G_2 |   state of S values. One team eliminates and solves it;
+//   then each | G_0ᵀ G_1ᵀ G_2ᵀ     H   |   substitutes back in its chunk.
 //
 // A system of N points thus takes the time of about 2.2·N/C + 2.5·C of them instead of N: spikes
 // take R⁻ᵀ of P more columns and P² more of the corner, separators are coupled by full blocks.
@@ -24,10 +25,10 @@ struct Handover {
     int separator;  // S
     int border;     // c
     int width;      // of a row: S of the separator after the chunk, S of the one before, c, and β
-    int corner;     // where the rest begins: (S + c, S + c + 1) of the separator before and the border
-    int wholes;     // (S + c): diagonal of M, of the separator after and of the border
-    int values;     // all
-    int unknowns;   // (C−1)·S + c
+    int corner;  // where the rest begins: (S + c, S + c + 1) of the separator before and the border
+    int wholes;  // (S + c): diagonal of M, of the separator after and of the border
+    int values;  // all
+    int unknowns;  // (C−1)·S + c
 
     __device__ Handover(const Sizes &problem, int chunks)
         : separator(problem.bandwidth * problem.block),
@@ -36,16 +37,13 @@ struct Handover {
           corner(separator * width),
           wholes(corner + (separator + border) * (separator + border + 1)),
           values(wholes + separator + border),
-          unknowns((chunks - 1) * separator + border)
-    {
-    }
+          unknowns((chunks - 1) * separator + border) {}
 };
 
 // Hands over what the team's chunk, once its blocks are eliminated, leaves of its neighbours.
 template <Kind KIND>
 __device__ void hand_over(Banded<KIND> &banded, Rows<KIND> &rows, const Handover &handover,
-                          double *record)
-{
+                          double *record) {
     const Sizes &sizes = banded.sizes;
     const Team<KIND> team = banded.team;
     const int p = sizes.block, q = sizes.derivatives, s = handover.separator;
@@ -62,19 +60,22 @@ __device__ void hand_over(Banded<KIND> &banded, Rows<KIND> &rows, const Handover
             int place = banded.places.border + column - s;
             if (column < s) {
                 const int block = sizes.by_block.quotient(column), i = column - block * p;
-                if (block < ahead || (block == ahead && i < row))
+                if (block < ahead || (block == ahead && i < row)) {
                     continue;
+                }
                 place = block == ahead ? q + i : q + p + i;
             }
             record[ahead * p * handover.width + index] = a[row * banded.places.pitch + place];
         }
 #pragma unroll 1
-        for (int row = team.rank; row < p; row += team.size)
+        for (int row = team.rank; row < p; row += team.size) {
             record[handover.wholes + ahead * p + row] = banded.wholes[row];
+        }
         team.sync();
     }
-    if (last && sizes.closing)
+    if (last && sizes.closing) {
         rows.stage(sizes.points - 1, false);
+    }
     team.sync();
     const int pitch = sizes.border + 1;
 #pragma unroll 1
@@ -83,15 +84,17 @@ __device__ void hand_over(Banded<KIND> &banded, Rows<KIND> &rows, const Handover
         double value = banded.corner[row * pitch + column];
         if (last && row >= s) {
             const double whole = rows.border_corner(row - s, column - s);
-            if (row == column)
+            if (row == column) {
                 record[handover.wholes + row] = whole;
+            }
             value += whole;
         }
         record[handover.corner + row * pitch + column] = value;
     }
 }
 
-// The matrix of the separators, as team/banded.cuh asks for its entries, from what the chunks handed over.
+// The matrix of the separators, as team/banded.cuh asks for its entries, from what the chunks
+// handed over.
 struct SeparatorRows {
     static constexpr bool EQUATIONS = false;
     const Handover &handover;
@@ -100,50 +103,41 @@ struct SeparatorRows {
     int chunks;
     int t = 0;  // the separator in turn
 
-    __device__ double after(int chunk, int row, int column) const
-    {
+    __device__ double after(int chunk, int row, int column) const {
         return records[chunk * handover.values + row * handover.width + column];
     }
-    __device__ double before(int chunk, int row, int column) const
-    {
+    __device__ double before(int chunk, int row, int column) const {
         const int pitch = handover.separator + handover.border + 1;
         return records[chunk * handover.values + handover.corner + row * pitch + column];
     }
-    __device__ double of_state(int, int row, int column) const
-    {
+    __device__ double of_state(int, int row, int column) const {
         return after(t, row, column) + before(t + 1, row, column);
     }
-    __device__ double coupling(int, int row, int column) const
-    {
+    __device__ double coupling(int, int row, int column) const {
         return after(t + 1, column, handover.separator + row);
     }
-    __device__ double smoothness(int, int, int row, int column) const
-    {
+    __device__ double smoothness(int, int, int row, int column) const {
         return coupling(1, row, column);
     }
-    __device__ double border(int row, int column) const
-    {
+    __device__ double border(int row, int column) const {
         return after(t, row, 2 * handover.separator + column) +
                before(t + 1, row, handover.separator + column);
     }
-    __device__ double border_corner(int row, int column) const
-    {
+    __device__ double border_corner(int row, int column) const {
         double sum = 0;
 #pragma unroll 1
-        for (int chunk = 0; chunk < chunks; ++chunk)
+        for (int chunk = 0; chunk < chunks; ++chunk) {
             sum += before(chunk, handover.separator + row, handover.separator + column);
+        }
         return sum;
     }
-    __device__ double whole(int row, double) const
-    {
+    __device__ double whole(int row, double) const {
         return records[t * handover.values + handover.wholes + row];
     }
-    __device__ double border_whole(int row, double) const
-    {
+    __device__ double border_whole(int row, double) const {
         return records[(chunks - 1) * handover.values + handover.wholes + handover.separator + row];
     }
-    __device__ int unknown(int t, int row) const
-    {
+    __device__ int unknown(int t, int row) const {
         const int point = t < chunks - 1 ? problem.separator(t, chunks) : problem.blocks;
         return point * problem.block + row;
     }
@@ -159,14 +153,14 @@ struct Separators {
     const Places places;
     Banded<KIND> banded;
     Substitution<KIND> substitution;
-    double *factor;       // of the separators and the border
-    double *records;      // (C, values): what the chunks hand over; for substitution, the beginning:
-                          // right-hand sides of the separators after (S) and before (S), border (c)
+    double *factor;   // of the separators and the border
+    double *records;  // (C, values): what the chunks hand over; for substitution, the beginning:
+                      // right-hand sides of the separators after (S) and before (S), border (c)
     double *substituted;  // (unknowns)
     double *solution;     // (2, unknowns): and of the probe
 
-    __device__ Separators(const Sizes &problem, int chunks, const Handover &handover, Team<KIND> team,
-                          Carver &memory, double *factor, double *workspace)
+    __device__ Separators(const Sizes &problem, int chunks, const Handover &handover,
+                          Team<KIND> team, Carver &memory, double *factor, double *workspace)
         : problem(problem),
           chunks(chunks),
           handover(handover),
@@ -177,13 +171,10 @@ struct Separators {
           factor(factor),
           records(workspace),
           substituted(workspace + chunks * handover.values),
-          solution(substituted + handover.unknowns)
-    {
-    }
+          solution(substituted + handover.unknowns) {}
 
     // R, and R⁻ᵀ of the right-hand side.
-    __device__ void factorise()
-    {
+    __device__ void factorise() {
         SeparatorRows rows{handover, records, problem, chunks};
         banded.start();
 #pragma unroll 1
@@ -198,8 +189,7 @@ struct Separators {
     }
 
     // R⁻ᵀ of another right-hand side.
-    __device__ void forward() const
-    {
+    __device__ void forward() const {
         const Team<KIND> team = banded.team;
         const int s = handover.separator, values = handover.values;
         substitution.fetch(factor, 0);
@@ -207,11 +197,13 @@ struct Separators {
         substitution.start_forward();
 #pragma unroll 1
         for (int t = 0; t < sizes.blocks; ++t) {
-            if (t + 1 < sizes.blocks)
+            if (t + 1 < sizes.blocks) {
                 substitution.fetch(factor, t + 1);
+            }
 #pragma unroll 1
-            for (int i = team.rank; i < s; i += team.size)
+            for (int i = team.rank; i < s; i += team.size) {
                 substitution.x[i] = records[t * values + i] + records[(t + 1) * values + s + i];
+            }
             substitution.arrive(t + 1 >= sizes.blocks);
             substitution.forward(factor, t, substituted);
             team.sync();
@@ -219,28 +211,31 @@ struct Separators {
 #pragma unroll 1
         for (int i = team.rank; i < handover.border; i += team.size)
 #pragma unroll 1
-            for (int chunk = 0; chunk < chunks; ++chunk)
+            for (int chunk = 0; chunk < chunks; ++chunk) {
                 substitution.border[i] += records[chunk * values + 2 * s + i];
+            }
         substitution.forward_border(substituted);
         team.sync();
     }
 
-    // R x = R⁻ᵀ rhs, and the probe's, as Substitution::backward; t of emit(t, i, value) is the point.
+    // R x = R⁻ᵀ rhs, and the probe's, as Substitution::backward; t of emit(t, i, value) is the
+    // point.
     template <class Emit>
-    __device__ double backward(int probe, Emit emit) const
-    {
+    __device__ double backward(int probe, Emit emit) const {
         const Team<KIND> team = banded.team;
         const int s = handover.separator, p = problem.block, before = sizes.blocks * s;
         double *of_probe = solution + handover.unknowns;
         // The probe among these unknowns; with none here, its right-hand side is zero.
         int place = probe < 0 ? -1 : INT_MAX;
-        if (probe >= problem.blocks * p)
+        if (probe >= problem.blocks * p) {
             place = before + probe - problem.blocks * p;
+        }
 #pragma unroll 1
         for (int t = 0; probe >= 0 && t < sizes.blocks; ++t) {
             const int first = problem.separator(t, chunks) * p;
-            if (probe >= first && probe < first + s)
+            if (probe >= first && probe < first + s) {
                 place = t * s + probe - first;
+            }
         }
         const double squares = substitution.backward(
             factor, substituted, place,
@@ -259,8 +254,9 @@ struct Separators {
                     of_probe[t * s + i] = substitution.solution(1, t)[i];
             });
 #pragma unroll 1
-        for (int i = team.rank; probe >= 0 && i < handover.border; i += team.size)
+        for (int i = team.rank; probe >= 0 && i < handover.border; i += team.size) {
             of_probe[before + i] = substitution.border[handover.border + i];
+        }
         return squares;
     }
 };

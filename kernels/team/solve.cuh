@@ -1,5 +1,5 @@
-// What the team kernels have in common: a team's place and memory, and the refined solve of M x = rhs
-// with a factor at hand.
+// What the team kernels have in common: a team's place and memory, and the refined solve of M x =
+// rhs with a factor at hand.
 
 #ifndef MECHANISTIC_TEAM_SOLVE_CUH
 #define MECHANISTIC_TEAM_SOLVE_CUH
@@ -19,19 +19,23 @@ struct Desk {
     int64_t index;  // of the team in the launch, or of the block that shares a system
     bool idle;      // whether the thread is in no team, or its team has no system
     SharedTable pair, triple;
-    Carver memory;  // of the team
-    double *notes;  // (team, 2): for sums over the team
+    Carver memory;   // of the team
+    double *notes;   // (team, 2): for sums over the team
     double *shares;  // (C, 2): for sums over the chunks
 
     // All threads of the block must come here.
     __device__ explicit Desk(const TeamPlan &plan)
-        : plan(plan), sizes(plan.problem), of_chunk(seen_by_chunk(sizes, plan)), places(band()), chunk(0)
-    {
+        : plan(plan),
+          sizes(plan.problem),
+          of_chunk(seen_by_chunk(sizes, plan)),
+          places(band()),
+          chunk(0) {
         extern __shared__ double shared_memory[];
         char *start = reinterpret_cast<char *>(shared_memory);
-        if (KIND == GLOBAL)
+        if (KIND == GLOBAL) {
             start = static_cast<char *>(plan.memory) +
                     int64_t(blockIdx.x) * (plan.common_bytes + plan.team_bytes);
+        }
         Carver common{start};
         const double weight = plan.problem.weight_smoothness;
         pair.fill(common, plan.problem.pair, 2, sizes.derivatives, weight);
@@ -65,26 +69,25 @@ struct Desk {
 
     // The team's systems, one after another: from the first to before the end.
     __device__ int64_t first_system() const { return index * plan.group; }
-    __device__ int64_t end_of_systems() const
-    {
+    __device__ int64_t end_of_systems() const {
         return min(first_system() + plan.group, plan.problem.batch);
     }
 
-    __device__ const Sizes &band() const
-    {
-        if constexpr (KIND == CHUNK)
+    __device__ const Sizes &band() const {
+        if constexpr (KIND == CHUNK) {
             return of_chunk;
-        else
+        } else {
             return sizes;
+        }
     }
 
     // Waits for all who work on the system, and makes their writes visible.
-    __device__ void sync() const
-    {
-        if (KIND == CHUNK)
+    __device__ void sync() const {
+        if (KIND == CHUNK) {
             __syncthreads();
-        else
+        } else {
             team.sync();
+        }
     }
 
     // The team that does what is done once for a system.
@@ -92,41 +95,42 @@ struct Desk {
 
     // All threads' values put together in the order of the threads; the same on all of them.
     template <class T, class Merge>
-    __device__ T gather(T mine, Merge merge) const
-    {
+    __device__ T gather(T mine, Merge merge) const {
         static_assert(sizeof(T) <= 2 * sizeof(double), "room for the notes of a thread");
         T *all = reinterpret_cast<T *>(notes);
         all[team.rank] = mine;
         team.sync();
         T total = all[0];
 #pragma unroll 1
-        for (int i = 1; i < team.size; ++i)
+        for (int i = 1; i < team.size; ++i) {
             merge(total, all[i]);
+        }
         if (KIND == CHUNK) {
             T *chunks = reinterpret_cast<T *>(shares);
-            if (team.rank == 0)
+            if (team.rank == 0) {
                 chunks[chunk] = total;
+            }
             sync();
             total = chunks[0];
 #pragma unroll 1
-            for (int k = 1; k < plan.chunks; ++k)
+            for (int k = 1; k < plan.chunks; ++k) {
                 merge(total, chunks[k]);
+            }
         }
         sync();
         return total;
     }
-    __device__ double sum(double mine) const
-    {
+    __device__ double sum(double mine) const {
         return gather(mine, [](double &total, double other) { total += other; });
     }
 
   private:
-    __device__ static Sizes seen_by_chunk(const Sizes &sizes, const TeamPlan &plan)
-    {
-        if constexpr (KIND == CHUNK)
+    __device__ static Sizes seen_by_chunk(const Sizes &sizes, const TeamPlan &plan) {
+        if constexpr (KIND == CHUNK) {
             return sizes.of_chunk(threadIdx.x / plan.team_threads, plan.chunks);
-        else
+        } else {
             return sizes;
+        }
     }
 };
 
@@ -146,36 +150,41 @@ struct RefinedSolve {
     // Rᵀ v = rhs, with rhs[t, i] = given(t, i), the slack's as given(N, 0), and, with a residual,
     // AᵀW²(β − A·iterate) in addition.
     template <class Given>
-    __device__ void forward(bool with_residual, Given given)
-    {
+    __device__ void forward(bool with_residual, Given given) {
         const int p = sizes.block;
         const int c = sizes.border, s = sizes.spikes;
         substitution.fetch(factor, sizes.first);
-        if (KIND != CHUNK)
+        if (KIND != CHUNK) {
             substitution.fetch_border(factor);
+        }
         substitution.start_forward();
         double *record = this->record();
 #pragma unroll 1
         for (int t = sizes.first; t < sizes.visited(); ++t) {
             const bool in_border = t == sizes.blocks;
-            if (t + 1 < sizes.end)
+            if (t + 1 < sizes.end) {
                 substitution.fetch(factor, t + 1);
+            }
             double *x = substitution.x;
 #pragma unroll 1
-            for (int i = team.rank; i < p; i += team.size)
+            for (int i = team.rank; i < p; i += team.size) {
                 x[i] = given(t, i);
-            if (with_residual)
+            }
+            if (with_residual) {
                 residual.add(t, iterate, x);
+            }
             if (in_border) {
 #pragma unroll 1
-                for (int i = team.rank; i < p; i += team.size)
+                for (int i = team.rank; i < p; i += team.size) {
                     substitution.border[s + i] += x[i];
+                }
             } else if (t >= sizes.end) {
                 // A separator gets what is left of its right-hand side.
                 const int first = (t - sizes.end) * p;
 #pragma unroll 1
-                for (int i = team.rank; i < p; i += team.size)
+                for (int i = team.rank; i < p; i += team.size) {
                     record[first + i] = x[i] - substitution.taken[first + i];
+                }
                 team.sync();
             } else {
                 substitution.arrive(t + 1 >= sizes.end);
@@ -186,17 +195,20 @@ struct RefinedSolve {
         }
         if (c - s > sizes.closing) {
             const double defects = with_residual ? desk.sum(residual.slack) : 0;
-            if (team.rank == 0 && sizes.end == sizes.blocks)
+            if (team.rank == 0 && sizes.end == sizes.blocks) {
                 substitution.border[s + sizes.closing] += given(sizes.points, 0) + defects;
+            }
         }
         if constexpr (KIND == CHUNK) {
             team.sync();
 #pragma unroll 1
-            for (int i = team.rank; i < c; i += team.size)
+            for (int i = team.rank; i < c; i += team.size) {
                 record[s + i] = substitution.border[i];
+            }
             desk.sync();
-            if (desk.leads())
+            if (desk.leads()) {
                 of_separators([](Separators<KIND> &system) { system.forward(); });
+            }
         } else {
             substitution.forward_border(substituted);
         }
@@ -204,15 +216,17 @@ struct RefinedSolve {
 
     // R x = v, once v is there: Substitution::backward, or the same chunk by chunk.
     template <class Emit, class After>
-    __device__ double backward(int probe, Emit emit, After after) const
-    {
+    __device__ double backward(int probe, Emit emit, After after) const {
         if constexpr (KIND == CHUNK) {
             double squares = 0;
-            if (desk.leads())
-                of_separators([&](Separators<KIND> &system) { squares = system.backward(probe, emit); });
+            if (desk.leads()) {
+                of_separators(
+                    [&](Separators<KIND> &system) { squares = system.backward(probe, emit); });
+            }
             desk.sync();
             const Handover handover(desk.sizes, desk.plan.chunks);
-            const double *solution = workspace() + desk.plan.chunks * handover.values + handover.unknowns;
+            const double *solution =
+                workspace() + desk.plan.chunks * handover.values + handover.unknowns;
             return squares + substitution.backward_chunk(factor, substituted, solution,
                                                          handover.unknowns, desk.chunk, probe, emit,
                                                          after);
@@ -223,22 +237,20 @@ struct RefinedSolve {
 
     // Calls work(system) for the system of the separators.
     template <class Work>
-    __device__ void of_separators(Work work) const
-    {
+    __device__ void of_separators(Work work) const {
         const Handover handover(desk.sizes, desk.plan.chunks);
         double *after = factor + int64_t(sizes.blocks) * desk.places.block_values(sizes.block);
         Carver memory = separators;
-        Separators<KIND> system(desk.sizes, desk.plan.chunks, handover, team, memory, after, workspace());
+        Separators<KIND> system(desk.sizes, desk.plan.chunks, handover, team, memory, after,
+                                workspace());
         work(system);
     }
 
     // What the chunks of the system exchange, and the team's part of it.
-    __device__ double *workspace() const
-    {
+    __device__ double *workspace() const {
         return desk.plan.separators + desk.index * desk.plan.separator_values;
     }
-    __device__ double *record() const
-    {
+    __device__ double *record() const {
         return workspace() + desk.chunk * Handover(desk.sizes, desk.plan.chunks).values;
     }
 };
@@ -262,24 +274,20 @@ struct Bench {
           rest(rows.rest),
           banded(desk.band(), desk.places, desk.team, rest),
           substitution(desk.band(), desk.places, desk.team, banded, rest),
-          residual(rows, after_separators())
-    {
-    }
+          residual(rows, after_separators()) {}
 
     // Of one system, refining `iterate`.
-    __device__ RefinedSolve<KIND> solve(int64_t system, double *iterate) const
-    {
+    __device__ RefinedSolve<KIND> solve(int64_t system, double *iterate) const {
         const TeamPlan &plan = desk.plan;
         double *factor = plan.factor + system * plan.factor_values;
         double *substituted = plan.substituted + desk.index * plan.unknowns;
-        return {desk,         desk.band(), desk.team, separators,  substitution,
-                residual,     factor,    substituted, iterate};
+        return {desk,     desk.band(), desk.team,   separators, substitution,
+                residual, factor,      substituted, iterate};
     }
 
   private:
     // What follows the memory of the separators' system, if that is longer.
-    __device__ Carver after_separators()
-    {
+    __device__ Carver after_separators() {
         if constexpr (KIND == CHUNK) {
             const Sizes sizes = desk.sizes.separators(desk.plan.chunks);
             const Places places(sizes);

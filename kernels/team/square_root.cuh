@@ -1,15 +1,16 @@
-// The factor R of team/banded.cuh from the weighted rows themselves, WA = QR, without forming M: the
-// square-root information filter. The CPU's counterpart: src/backend/cpu/banded/square_root.rs.
+// The factor R of team/banded.cuh from the weighted rows themselves, WA = QR, without forming M:
+// the square-root information filter. The CPU's counterpart: src/backend/cpu/banded/square_root.rs.
 //
 // The team's window holds the triangle that the rows so far have left over; the border's part of it
 // is the corner. The rows that begin at block t are laid on a stack beside it and rotated into it
 // (Givens): rows 0 .. P of the triangle are then row t of R, the rest is left to block t+1. The
 // right-hand sides are one more column.
 //
-// Row r of the stack meets row h of the triangle in wave r + h, so that all rows of the stack are on
-// their way at once and each meets what those before it have left: two barriers a wave.
+// Row r of the stack meets row h of the triangle in wave r + h, so that all rows of the stack are
+// on their way at once and each meets what those before it have left: two barriers a wave.
 //
-// Columns are divided by their scales (team/equilibration.cuh), and R is multiplied by them on the way out.
+// Columns are divided by their scales (team/equilibration.cuh), and R is multiplied by them on the
+// way out.
 
 #ifndef MECHANISTIC_SQUARE_ROOT_CUH
 #define MECHANISTIC_SQUARE_ROOT_CUH
@@ -19,8 +20,7 @@
 #include "team/rotation.cuh"
 
 // Most rows that begin at one point.
-__device__ inline int most_stacked_rows(const Problem &p, const Sizes &s)
-{
+__device__ inline int most_stacked_rows(const Problem &p, const Sizes &s) {
     const int initial = p.initial_points ? p.initial_derivatives : 0;
     const int periodic = p.periodic ? s.derivatives - 1 : 0;
     return p.equations + s.states * (initial + periodic + p.pair.rows + p.triple.rows);
@@ -65,8 +65,7 @@ struct RowStack {
           columns(in_blocks + sizes.border),
           pitch((columns + 1) | 1),
           of_state(rows.pair.rows + rows.triple.rows),
-          by_of_state(of_state)
-    {
+          by_of_state(of_state) {
         const int most = most_stacked_rows(problem, sizes);
         stack = memory;
         cosines = stack + most * pitch;
@@ -76,12 +75,12 @@ struct RowStack {
     }
 
     // Before the first block.
-    __device__ void start()
-    {
+    __device__ void start() {
         banded.start();
 #pragma unroll 1
-        for (int t = 0; t < sizes.bandwidth; ++t)
+        for (int t = 0; t < sizes.bandwidth; ++t) {
             enter(t);
+        }
         const int exponent = this->exponent(sizes.points - 2);
 #pragma unroll 1
         for (int i = team.rank; i < sizes.border; i += team.size) {
@@ -91,8 +90,7 @@ struct RowStack {
     }
 
     // Row t of R from the rows that begin at t, which must be staged, and what is left over.
-    __device__ void eliminate(int t)
-    {
+    __device__ void eliminate(int t) {
         enter(t + sizes.bandwidth);
         team.sync();
         fill(t);
@@ -100,9 +98,9 @@ struct RowStack {
         finish(t);
     }
 
-    // The border's triangle of R and its part of the right-hand side, once all blocks are eliminated.
-    __device__ void eliminate_border(double *factor, double *substituted)
-    {
+    // The border's triangle of R and its part of the right-hand side, once all blocks are
+    // eliminated.
+    __device__ void eliminate_border(double *factor, double *substituted) {
         const int c = sizes.border, n = c + 1;
         if (sizes.closing) {
             fill(sizes.points - 1);
@@ -113,8 +111,9 @@ struct RowStack {
         for (int row = team.rank; row < c; row += team.size) {
             double whole = removed[in_blocks + row];
 #pragma unroll 1
-            for (int m = 0; m <= row; ++m)
+            for (int m = 0; m <= row; ++m) {
                 whole += corner[m * n + row] * corner[m * n + row];
+            }
             const double pivot = pivot_of_root(corner[row * n + row]);
             banded.judged.judge(pivot, whole, sizes.blocks * sizes.block + row);
         }
@@ -125,11 +124,13 @@ struct RowStack {
             const double reciprocal = reciprocal_root(pivot) / scales[in_blocks + row];
             corner[row * n + row] = reciprocal;
             // The slack's cost, through Rᵀ: lower triangular, the slack last.
-            if (row == sizes.closing)
+            if (row == sizes.closing) {
                 corner[row * n + c] += reciprocal * problem.slack_cost;
+            }
 #pragma unroll 1
-            for (int column = row + 1; column < c; ++column)
+            for (int column = row + 1; column < c; ++column) {
                 corner[row * n + column] *= scales[in_blocks + column];
+            }
         }
         team.sync();
         banded.store_border(factor, substituted);
@@ -137,38 +138,37 @@ struct RowStack {
 
   private:
     // Slot of a column of the window at block t.
-    __device__ int slot(int t, int column) const
-    {
-        if (column >= in_blocks)
+    __device__ int slot(int t, int column) const {
+        if (column >= in_blocks) {
             return column;
+        }
         const int ahead = sizes.by_block.quotient(column);
         return (t + ahead) % (sizes.bandwidth + 1) * sizes.block + column - ahead * sizes.block;
     }
 
     // Of the mean step at point t.
-    __device__ int exponent(int t) const
-    {
+    __device__ int exponent(int t) const {
         double sum = 0;
 #pragma unroll 1
-        for (int state = 0; state < sizes.step_states; ++state)
+        for (int state = 0; state < sizes.step_states; ++state) {
             sum += rows.step(min(t, sizes.points - 2), state);
+        }
         return exponent_of_step(sum / sizes.step_states, sizes.derivatives);
     }
 
     // Of a column; the slack's is 1.
-    __device__ double scale(int exponent, int unknown) const
-    {
+    __device__ double scale(int exponent, int unknown) const {
         const int derivative = unknown - sizes.by_derivatives.multiple(unknown);
         return power_of_two(exponent * derivative);
     }
 
     // Block t comes into the window, with rows of zeros.
-    __device__ void enter(int t) const
-    {
+    __device__ void enter(int t) const {
         double *a = banded.block_row(t);
 #pragma unroll 1
-        for (int i = team.rank; i < sizes.block * places.pitch; i += team.size)
+        for (int i = team.rank; i < sizes.block * places.pitch; i += team.size) {
             a[i] = 0;
+        }
         const int exponent = this->exponent(t);
 #pragma unroll 1
         for (int i = team.rank; i < sizes.block; i += team.size) {
@@ -184,8 +184,7 @@ struct RowStack {
         int ahead;     // it is of block t + ahead
     };
 
-    __device__ Head head(int t, int h) const
-    {
+    __device__ Head head(int t, int h) const {
         if (h >= in_blocks) {
             const int row = h - in_blocks;
             return {banded.corner + row * (sizes.border + 1), row, 0};
@@ -195,49 +194,50 @@ struct RowStack {
     }
 
     // Place of a column in row h of the triangle, which begins before it.
-    __device__ int place(int h, const Head &head, int column) const
-    {
+    __device__ int place(int h, const Head &head, int column) const {
         const int p = sizes.block, q = sizes.derivatives;
-        if (column >= in_blocks)
+        if (column >= in_blocks) {
             return (h >= in_blocks ? 0 : places.border) + column - in_blocks;
+        }
         const int block = sizes.by_block.quotient(column), i = column - block * p;
         const int distance = block - head.ahead;
-        if (distance == 0)
+        if (distance == 0) {
             return q + i;
+        }
         return distance < sizes.bandwidth ? q + p + i : i;
     }
 
     // Where the columns of a row in blocks end, of all that is rotated into it too: smoothness rows
     // come state by state, and reach into the columns of theirs of the outermost block.
-    __device__ int end(int row) const
-    {
+    __device__ int end(int row) const {
         const int smoothness = row - problem.equations - unit_rows;
         const int groups = smoothness < 0 ? 0 : by_of_state.quotient(smoothness) + 1;
         return sizes.bandwidth * sizes.block + groups * sizes.derivatives;
     }
 
     // Rotates the stack into the rows of the triangle from `first` on.
-    __device__ void rotate(int t, int first) const
-    {
+    __device__ void rotate(int t, int first) const {
         const int heads = columns - first;
 #pragma unroll 1
         for (int wave = 0; wave < count + heads - 1; ++wave) {
             const int from = max(0, wave - heads + 1), to = min(count, wave + 1);
 #pragma unroll 1
-            for (int row = from + team.rank; row < to; row += team.size)
+            for (int row = from + team.rank; row < to; row += team.size) {
                 aim(t, row, first + wave - row);
+            }
             team.sync();
 #pragma unroll 1
-            for (int row = from; row < to; ++row)
-                if (sines[row] != 0)
+            for (int row = from; row < to; ++row) {
+                if (sines[row] != 0) {
                     turn(t, row, first + wave - row);
+                }
+            }
             team.sync();
         }
     }
 
     // The rotation of row h of the triangle, from its diagonal entry on, and a row of the stack.
-    __device__ void aim(int t, int row, int h) const
-    {
+    __device__ void aim(int t, int row, int h) const {
         const Head head = this->head(t, h);
         const bool absent = h < in_blocks && t + head.ahead >= sizes.blocks;
         const double entry = absent ? 0.0 : stack[row * pitch + h];
@@ -247,8 +247,7 @@ struct RowStack {
     }
 
     // Applies it to the columns behind.
-    __device__ void turn(int t, int row, int h) const
-    {
+    __device__ void turn(int t, int row, int h) const {
         const Head head = this->head(t, h);
         const double cosine = cosines[row], sine = sines[row];
         const int behind = max(end(row) - h - 1, 0);  // in blocks
@@ -264,8 +263,7 @@ struct RowStack {
     }
 
     // Row t of R is complete.
-    __device__ void finish(int t) const
-    {
+    __device__ void finish(int t) const {
         const int p = sizes.block, q = sizes.derivatives;
         double *a = banded.block_row(t);
 #pragma unroll 1
@@ -280,7 +278,9 @@ struct RowStack {
         for (int column = p + team.rank; column < columns; column += team.size) {
             const bool outermost = column >= sizes.bandwidth * p && column < in_blocks;
             const int i = column - sizes.bandwidth * p;
-            const int at = outermost ? i : column < in_blocks ? q + column : places.border + column - in_blocks;
+            const int at = outermost            ? i
+                           : column < in_blocks ? q + column
+                                                : places.border + column - in_blocks;
             removed[slot(t, column)] +=
                 squares_of(a, at, outermost ? sizes.by_derivatives.multiple(i) : 0, p);
         }
@@ -289,75 +289,79 @@ struct RowStack {
         for (int index = team.rank; index < p * places.stored; index += team.size) {
             const int row = places.by_stored.quotient(index), place = index - row * places.stored;
             int column = place - q;
-            if (place >= places.border)
+            if (place >= places.border) {
                 column = in_blocks + place - places.border;
-            else if (place < sizes.by_derivatives.multiple(row) + q)
+            } else if (place < sizes.by_derivatives.multiple(row) + q) {
                 column = sizes.bandwidth * p + place;
-            else if (place < q + row)
+            } else if (place < q + row) {
                 continue;
+            }
             a[row * places.pitch + place] *= scales[slot(t, column)];
         }
         team.sync();
     }
 
     // Sum of the squares at a place over the rows from .. to of a block row.
-    __device__ double squares_of(const double *a, int place, int from, int to) const
-    {
+    __device__ double squares_of(const double *a, int place, int from, int to) const {
         double sum = 0;
 #pragma unroll 1
-        for (int row = from; row < to; ++row)
+        for (int row = from; row < to; ++row) {
             sum += a[row * places.pitch + place] * a[row * places.pitch + place];
+        }
         return sum;
     }
 
     // Lays the rows that begin at point t on the stack.
-    __device__ void fill(int t)
-    {
+    __device__ void fill(int t) {
         initial_rows = t < problem.initial_points ? sizes.states * problem.initial_derivatives : 0;
         unit_rows = initial_rows;
-        if (t == 0 && problem.periodic)
+        if (t == 0 && problem.periodic) {
             unit_rows += sizes.states * (sizes.derivatives - 1);
+        }
         count = problem.equations + unit_rows + sizes.states * of_state;
         const int width = columns + 1;
 #pragma unroll 1
         for (int index = team.rank; index < count * width; index += team.size) {
             const int row = index / width, column = index - row * width;
-            stack[row * pitch + column] =
-                column == columns ? right_hand_side(row)
-                                  : entry(t, row, column) / scales[slot(t, column)];
+            stack[row * pitch + column] = column == columns
+                                              ? right_hand_side(row)
+                                              : entry(t, row, column) / scales[slot(t, column)];
         }
         team.sync();
     }
 
-    __device__ double entry(int t, int row, int column) const
-    {
+    __device__ double entry(int t, int row, int column) const {
         if (column >= in_blocks) {
             const int i = column - in_blocks;
-            if (i == sizes.closing)
+            if (i == sizes.closing) {
                 return slack(t, row);
+            }
             const int distance = sizes.points - 1 - t;
             double value = distance <= sizes.bandwidth ? entry_at(row, distance, i) : 0.0;
-            if (t == 0 && i == periodic_unknown(row))
+            if (t == 0 && i == periodic_unknown(row)) {
                 value -= problem.weight_periodic;
+            }
             return value;
         }
         const int distance = sizes.by_block.quotient(column), i = column - distance * sizes.block;
-        if (t + distance >= sizes.blocks)
+        if (t + distance >= sizes.blocks) {
             return 0;
-        if (t == 0 && distance == 0 && i == periodic_unknown(row))
+        }
+        if (t == 0 && distance == 0 && i == periodic_unknown(row)) {
             return problem.weight_periodic;
+        }
         return entry_at(row, distance, i);
     }
 
     // Entry at unknown i of point t + distance, but for periodic rows.
-    __device__ double entry_at(int row, int distance, int i) const
-    {
+    __device__ double entry_at(int row, int distance, int i) const {
         const int state = sizes.by_derivatives.quotient(i), j = i - state * sizes.derivatives;
         if (row < problem.equations) {
-            if (distance > 0 || j >= sizes.equation_derivatives)
+            if (distance > 0 || j >= sizes.equation_derivatives) {
                 return 0;
-            return rows.equation_factor *
-                   rows.coefficients[row * sizes.equation_columns + state * sizes.equation_derivatives + j];
+            }
+            return rows.equation_factor * rows.coefficients[row * sizes.equation_columns +
+                                                            state * sizes.equation_derivatives + j];
         }
         const int unit = row - problem.equations;
         if (unit < initial_rows) {
@@ -366,47 +370,50 @@ struct RowStack {
             return own ? rows.initial_factor(j) : 0.0;
         }
         int r = unit - unit_rows - state * of_state;
-        if (unit < unit_rows || r < 0 || r >= of_state)
+        if (unit < unit_rows || r < 0 || r >= of_state) {
             return 0;
-        if (r < rows.pair.rows)
+        }
+        if (r < rows.pair.rows) {
             return smoothness(rows.pair, r, distance, state, j);
+        }
         return smoothness(rows.triple, r - rows.pair.rows, distance, state, j);
     }
 
     __device__ double smoothness(const SharedTable &family, int row, int distance, int state,
-                               int j) const
-    {
-        if (distance >= family.points)
+                                 int j) const {
+        if (distance >= family.points) {
             return 0;
+        }
         const double c = family.table[row * family.columns + distance * sizes.derivatives + j];
         return problem.weight_smoothness * c * rows.powers(family, 0, state)[j];
     }
 
     // The unknown that a row makes periodic, or −1.
-    __device__ int periodic_unknown(int row) const
-    {
+    __device__ int periodic_unknown(int row) const {
         const int r = row - problem.equations - initial_rows, q = sizes.derivatives;
-        if (r < 0 || r >= unit_rows - initial_rows)
+        if (r < 0 || r >= unit_rows - initial_rows) {
             return -1;
+        }
         const int state = r / (q - 1);
         return state * q + r - state * (q - 1);
     }
 
-    __device__ double right_hand_side(int row) const
-    {
-        if (row < problem.equations)
+    __device__ double right_hand_side(int row) const {
+        if (row < problem.equations) {
             return rows.equation_factor * rows.rhs[row];
+        }
         const int unit = row - problem.equations;
-        if (unit >= initial_rows)
+        if (unit >= initial_rows) {
             return 0;
+        }
         return rows.initial_factor(unit % problem.initial_derivatives) * rows.initial[unit];
     }
 
-    __device__ double slack(int t, int row) const
-    {
+    __device__ double slack(int t, int row) const {
         const int r = row - problem.equations - unit_rows;
-        if (r < 0)
+        if (r < 0) {
             return 0;
+        }
         const int points = r % of_state < rows.pair.rows ? 2 : 3;
         return t + points <= sizes.points ? problem.weight_smoothness : 0.0;
     }

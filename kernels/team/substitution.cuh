@@ -1,8 +1,8 @@
 // Substitution with the factor of team/banded.cuh: Rᵀ v = rhs forward in time, R x = v backward.
 //
-// Block rows of R come from global memory, each fetched while its neighbour is worked on, but for teams
-// that work in global memory anyway. An unknown is one thread's until it is solved for; the threads go
-// through the rows together.
+// Block rows of R come from global memory, each fetched while its neighbour is worked on, but for
+// teams that work in global memory anyway. An unknown is one thread's until it is solved for; the
+// threads go through the rows together.
 
 #ifndef MECHANISTIC_SUBSTITUTION_CUH
 #define MECHANISTIC_SUBSTITUTION_CUH
@@ -24,8 +24,7 @@ struct Substitution {
 
     __device__ Substitution(const Sizes &sizes, const Places &places, Team<KIND> team,
                             const Banded<KIND> &banded, Carver &memory)
-        : sizes(sizes), places(places), team(team), rows(banded.window), corner(banded.corner)
-    {
+        : sizes(sizes), places(places), team(team), rows(banded.window), corner(banded.corner) {
         x = memory.take<double>(sizes.block);
         solved = memory.take<double>(2 * (sizes.bandwidth + 1) * sizes.block);
         border = memory.take<double>(2 * sizes.border);
@@ -33,47 +32,44 @@ struct Substitution {
     }
 
     // Block row t of R, once it is there.
-    __device__ const double *block_row(const double *factor, int t) const
-    {
+    __device__ const double *block_row(const double *factor, int t) const {
         const int64_t values = places.block_values(sizes.block);
         return KIND == GLOBAL ? factor + t * values : rows + t % 2 * values;
     }
-    __device__ double *solution(int vector, int t) const
-    {
+    __device__ double *solution(int vector, int t) const {
         const int slots = sizes.bandwidth + 1;
         return solved + (vector * slots + t % slots) * sizes.block;
     }
 
     // Begins to load block row t of R.
-    __device__ void fetch(const double *factor, int t) const
-    {
-        if (KIND == GLOBAL)
+    __device__ void fetch(const double *factor, int t) const {
+        if (KIND == GLOBAL) {
             return;
+        }
         constexpr int together = 2;
         const int values = places.block_values(sizes.block);
         const double *source = factor + int64_t(t) * values;
         double *target = rows + t % 2 * values;
 #pragma unroll 4
-        for (int index = team.rank * together; index < values; index += team.size * together)
+        for (int index = team.rank * together; index < values; index += team.size * together) {
             __pipeline_memcpy_async(target + index, source + index, 16);
+        }
         __pipeline_commit();
     }
 
     // Waits for the block row fetched before the last, or for all.
-    __device__ void arrive(bool all) const
-    {
-        if (all)
+    __device__ void arrive(bool all) const {
+        if (all) {
             __pipeline_wait_prior(0);
-        else
+        } else {
             __pipeline_wait_prior(1);
+        }
         team.sync();
     }
 
-    __device__ void fetch_border(const double *factor) const
-    {
+    __device__ void fetch_border(const double *factor) const {
         const int c = sizes.border;
-        const double *source =
-            factor + int64_t(sizes.blocks) * places.block_values(sizes.block);
+        const double *source = factor + int64_t(sizes.blocks) * places.block_values(sizes.block);
 #pragma unroll 1
         for (int index = team.rank; index < c * c; index += team.size) {
             const int row = index / c;
@@ -82,20 +78,20 @@ struct Substitution {
     }
 
     // Before the first block of a forward substitution.
-    __device__ void start_forward() const
-    {
+    __device__ void start_forward() const {
 #pragma unroll 1
-        for (int i = team.rank; i < sizes.bandwidth * sizes.block; i += team.size)
+        for (int i = team.rank; i < sizes.bandwidth * sizes.block; i += team.size) {
             taken[i] = 0;
+        }
 #pragma unroll 1
-        for (int i = team.rank; i < sizes.border; i += team.size)
+        for (int i = team.rank; i < sizes.border; i += team.size) {
             border[i] = 0;
+        }
         team.sync();
     }
 
     // Block t of Rᵀ v = rhs, whose right-hand side is in x; v goes to `substituted`.
-    __device__ void forward(const double *factor, int t, double *substituted) const
-    {
+    __device__ void forward(const double *factor, int t, double *substituted) const {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.kept;
         const double *a = block_row(factor, t);
         double *v = solution(0, t);
@@ -104,16 +100,19 @@ struct Substitution {
             const int end = min(p, start + team.size);
             const int i = start + team.rank < end ? start + team.rank : -1;
             double less = 0;  // what is left, negated
-            if (i >= 0)
+            if (i >= 0) {
                 less = taken[i] - x[i];
+            }
             const double *column = a + q + i;
 #pragma unroll 4
             for (int row = 0; row < end; ++row, column += pitch) {
-                if (i == row)
+                if (i == row) {
                     v[row] = -less * *column;
+                }
                 team.sync();
-                if (i > row)
+                if (i > row) {
                     less = fma(*column, v[row], less);
+                }
             }
         }
 #pragma unroll 1
@@ -128,25 +127,27 @@ struct Substitution {
             }
         }
 #pragma unroll 1
-        for (int i = team.rank; i < sizes.border; i += team.size)
+        for (int i = team.rank; i < sizes.border; i += team.size) {
             border[i] -= along(a, places.border + i, v, 0);
+        }
     }
 
     // Σ_m a(m, place) v(m) over the rows m ≥ first.
-    __device__ double along(const double *a, int place, const double *v, int first) const
-    {
+    __device__ double along(const double *a, int place, const double *v, int first) const {
         double sum = 0;
         const double *column = a + place;
 #pragma unroll 4
-        for (int m = 0; m < sizes.block; ++m, column += places.kept)
-            if (m >= first)
+        for (int m = 0; m < sizes.block; ++m, column += places.kept) {
+            if (m >= first) {
                 sum = fma(*column, v[m], sum);
+            }
+        }
         return sum;
     }
 
-    // The border's part of Rᵀ v = rhs, whose right-hand side is in `border`; v goes to `substituted`.
-    __device__ void forward_border(double *substituted) const
-    {
+    // The border's part of Rᵀ v = rhs, whose right-hand side is in `border`; v goes to
+    // `substituted`.
+    __device__ void forward_border(double *substituted) const {
         const int c = sizes.border, pitch = c + 1;
         team.sync();
 #pragma unroll 1
@@ -154,10 +155,11 @@ struct Substitution {
             const double value = border[row] * corner[row * pitch + row];
 #pragma unroll 1
             for (int i = row + team.rank; i < c; i += team.size) {
-                if (i == row)
+                if (i == row) {
                     substituted[int64_t(sizes.blocks) * sizes.block + row] = value;
-                else
+                } else {
                     border[i] -= corner[row * pitch + i] * value;
+                }
             }
             team.sync();
         }
@@ -169,26 +171,26 @@ struct Substitution {
     // With a probe, solves R x = e_probe at the same time and returns this thread's share of
     // Σ_{j,i} (R_ji x_i)².
     template <class Emit, class After>
-    __device__ double backward(const double *factor, const double *substituted, int probe, Emit emit,
-                               After after) const
-    {
+    __device__ double backward(const double *factor, const double *substituted, int probe,
+                               Emit emit, After after) const {
         double squares = 0;
         fetch(factor, sizes.end - 1);
 #pragma unroll 1
-        for (int i = team.rank; i < 2 * (sizes.bandwidth + 1) * sizes.block; i += team.size)
+        for (int i = team.rank; i < 2 * (sizes.bandwidth + 1) * sizes.block; i += team.size) {
             solved[i] = 0;
+        }
         backward_border(substituted, probe, squares, emit);
         backward_blocks(factor, substituted, probe, squares, emit, after);
         return squares;
     }
 
-    // The same within a chunk, with what is coupled with it at hand: `solution` (2, unknowns) of the
-    // separators, of which the one before the chunk and the one after have these places, and the border.
+    // The same within a chunk, with what is coupled with it at hand: `solution` (2, unknowns) of
+    // the separators, of which the one before the chunk and the one after have these places, and
+    // the border.
     template <class Emit, class After>
     __device__ double backward_chunk(const double *factor, const double *substituted,
                                      const double *solution, int unknowns, int chunk, int probe,
-                                     Emit emit, After after) const
-    {
+                                     Emit emit, After after) const {
         const int s = sizes.spikes, p = sizes.block, vectors = probe < 0 ? 1 : 2;
         const int of_border = unknowns - (sizes.border - s);
         double squares = 0;
@@ -203,8 +205,9 @@ struct Substitution {
                 border[vector * sizes.border + i] = chunk > 0 ? solution[(chunk - 1) * s + i] : 0;
             }
 #pragma unroll 1
-            for (int i = team.rank; i < sizes.border - s; i += team.size)
+            for (int i = team.rank; i < sizes.border - s; i += team.size) {
                 border[vector * sizes.border + s + i] = solution[of_border + i];
+            }
         }
         backward_blocks(factor, substituted, probe, squares, emit, after);
         return squares;
@@ -213,30 +216,32 @@ struct Substitution {
   private:
     template <class Emit, class After>
     __device__ void backward_blocks(const double *factor, const double *substituted, int probe,
-                                    double &squares, Emit &emit, After &after) const
-    {
+                                    double &squares, Emit &emit, After &after) const {
         const int p = sizes.block;
 #pragma unroll 1
         for (int t = sizes.end - 1; t >= sizes.first; --t) {
-            if (t > sizes.first)
+            if (t > sizes.first) {
                 fetch(factor, t - 1);
+            }
             arrive(t == sizes.first);
-            if (probe < 0)
+            if (probe < 0) {
                 backward_block<1>(factor, t, substituted, probe, squares);
-            else
+            } else {
                 backward_block<2>(factor, t, substituted, probe, squares);
+            }
 #pragma unroll 1
-            for (int i = team.rank; i < p; i += team.size)
+            for (int i = team.rank; i < p; i += team.size) {
                 emit(t, i, solution(0, t)[i]);
+            }
             after(t);
         }
     }
 
     template <class Emit>
     __device__ void backward_border(const double *substituted, int probe, double &squares,
-                                    Emit &emit) const
-    {
-        const int c = sizes.border, before = sizes.blocks * sizes.block, vectors = probe < 0 ? 1 : 2;
+                                    Emit &emit) const {
+        const int c = sizes.border, before = sizes.blocks * sizes.block,
+                  vectors = probe < 0 ? 1 : 2;
 #pragma unroll 1
         for (int i = team.rank; i < c; i += team.size) {
             border[i] = substituted[before + i];
@@ -249,8 +254,8 @@ struct Substitution {
             for (int i = team.rank; i < vectors * c; i += team.size) {
                 const int vector = i >= c, m = i - vector * c;
                 if (m < row) {
-                    const double term =
-                        corner[m * (c + 1) + row] * (border[vector * c + row] * corner[row * (c + 1) + row]);
+                    const double term = corner[m * (c + 1) + row] *
+                                        (border[vector * c + row] * corner[row * (c + 1) + row]);
                     border[i] -= term;
                     squares += vector ? term * term : 0.0;
                 }
@@ -261,8 +266,9 @@ struct Substitution {
                 const double sum = border[vector * c + row];
                 squares += vector ? sum * sum : 0.0;
                 border[vector * c + row] = sum * corner[row * (c + 1) + row];
-                if (!vector)
+                if (!vector) {
                     emit(sizes.blocks, row, border[row]);
+                }
             }
             team.sync();
         }
@@ -270,15 +276,14 @@ struct Substitution {
 
     // Block t of R x = v, and, for two vectors, of the probe's.
     template <int VECTORS>
-    __device__ void backward_block(const double *factor, int t, const double *substituted, int probe,
-                                   double &squares) const
-    {
+    __device__ void backward_block(const double *factor, int t, const double *substituted,
+                                   int probe, double &squares) const {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, c = sizes.border;
         const int pitch = places.kept;
         const double *a = block_row(factor, t);
         double *x = solution(0, t);
         const int probes = solution(1, t) - x;  // from a vector to the probe's
-        double less[VECTORS];  // what is left of this thread's, negated
+        double less[VECTORS];                   // what is left of this thread's, negated
         // Takes R's entry times a value off it.
         auto take = [&](double entry, const double *value, int to_probe) {
 #pragma unroll
@@ -295,21 +300,26 @@ struct Substitution {
             const double *row = a + i * pitch;
             if (i >= 0) {
                 less[0] = -substituted[int64_t(t) * p + i];
-                if (VECTORS == 2)
+                if (VECTORS == 2) {
                     less[VECTORS - 1] = -double(t * p + i == probe);
+                }
                 const double *outermost = solution(0, t + w);
                 const int end = sizes.by_derivatives.multiple(i) + q;
 #pragma unroll 4
-                for (int k = 0; k < p; ++k)
-                    if (k < end)
+                for (int k = 0; k < p; ++k) {
+                    if (k < end) {
                         take(row[k], outermost + k, probes);
+                    }
+                }
                 const double *next = solution(0, t + 1);
 #pragma unroll 1
-                for (int k = 0; w == 2 && k < p; ++k)
+                for (int k = 0; w == 2 && k < p; ++k) {
                     take(row[q + p + k], next + k, probes);
+                }
 #pragma unroll 1
-                for (int k = 0; k < c; ++k)
+                for (int k = 0; k < c; ++k) {
                     take(row[places.border + k], border + k, c);
+                }
             }
 #pragma unroll 4
             for (int k = p - 1; k >= start; --k) {
@@ -322,8 +332,9 @@ struct Substitution {
                     }
                 }
                 team.sync();
-                if (i >= 0 && i < k)
+                if (i >= 0 && i < k) {
                     take(row[q + k], x + k, probes);
+                }
             }
         }
     }

@@ -14,20 +14,19 @@ struct Tangent {
     const double *iterate;  // (unknowns) of the system: z
 
     // Shared memory of the team.
-    double *z;                // (w+1, P): the points t .. t+w, point t in slot t mod (w+1)
-    double *parts;            // (2, E, K): products of equation rows, and of their tangents, with z
-    double *equation;         // (2, E): factors of the row and of its tangent in the sum
-    double *pair, *triple;    // (2 or 3, K, rows): the same, of the rows that began at the last
-    double *pair_tangent;     // points, the second times d(length)/length
+    double *z;              // (w+1, P): the points t .. t+w, point t in slot t mod (w+1)
+    double *parts;          // (2, E, K): products of equation rows, and of their tangents, with z
+    double *equation;       // (2, E): factors of the row and of its tangent in the sum
+    double *pair, *triple;  // (2 or 3, K, rows): the same, of the rows that began at the last
+    double *pair_tangent;   // points, the second times d(length)/length
     double *triple_tangent;
-    double *coefficients;       // (E, K·Qc): tangents
-    bool begun = false;       // whether a point was visited
-    double d_mean_step = 0;   // tangent of ℓ
-    double slack = 0;         // this thread's part of the slack's right-hand side
+    double *coefficients;    // (E, K·Qc): tangents
+    bool begun = false;      // whether a point was visited
+    double d_mean_step = 0;  // tangent of ℓ
+    double slack = 0;        // this thread's part of the slack's right-hand side
 
     __device__ Tangent(const Rows<KIND> &rows, const TeamTangent &tangents, Carver memory)
-        : rows(rows), sizes(rows.sizes), team(rows.team), tangents(tangents)
-    {
+        : rows(rows), sizes(rows.sizes), team(rows.team), tangents(tangents) {
         const Problem &p = rows.problem;
         z = memory.take<double>((sizes.bandwidth + 1) * sizes.block);
         parts = memory.take<double>(2 * p.equations * sizes.states);
@@ -41,47 +40,49 @@ struct Tangent {
 
     __device__ double *point(int t) const { return z + t % (sizes.bandwidth + 1) * sizes.block; }
 
-    __device__ void load(int t) const
-    {
+    __device__ void load(int t) const {
 #pragma unroll 1
-        for (int i = team.rank; i < sizes.block; i += team.size)
+        for (int i = team.rank; i < sizes.block; i += team.size) {
             point(t)[i] = t < sizes.points ? iterate[int64_t(t) * sizes.block + i] : 0;
+        }
     }
 
     // Value of a tangent; zero where the input stands still.
-    __device__ double value(const Input &tangent, int t, int64_t index) const
-    {
-        if (!tangent.data)
+    __device__ double value(const Input &tangent, int t, int64_t index) const {
+        if (!tangent.data) {
             return 0;
+        }
         const int64_t offset = rows.system * tangent.system + t * tangent.time;
         return read(tangent.data, tangent.storage, offset + index);
     }
-    __device__ double step(int t, int state) const
-    {
+    __device__ double step(int t, int state) const {
         return value(tangents.steps, t, int64_t(state) * tangents.steps.state);
     }
 
     // Before point `first`. `scratch` (P) is for the points before it, whose rows reach that far.
-    __device__ void start(int64_t system, const double *iterate, int first, double *scratch)
-    {
+    __device__ void start(int64_t system, const double *iterate, int first, double *scratch) {
         this->iterate = iterate;
         begun = false;
         rows.start(system);
         const int before = max(first - sizes.bandwidth, 0);
 #pragma unroll 1
-        for (int t = before; t < before + sizes.bandwidth; ++t)
+        for (int t = before; t < before + sizes.bandwidth; ++t) {
             load(t);
+        }
 #pragma unroll 1
-        for (int i = team.rank; i < 2 * sizes.states * rows.pair.rows; i += team.size)
+        for (int i = team.rank; i < 2 * sizes.states * rows.pair.rows; i += team.size) {
             pair[i] = pair_tangent[i] = 0;
+        }
 #pragma unroll 1
-        for (int i = team.rank; i < 3 * sizes.states * rows.triple.rows; i += team.size)
+        for (int i = team.rank; i < 3 * sizes.states * rows.triple.rows; i += team.size) {
             triple[i] = triple_tangent[i] = 0;
+        }
 #pragma unroll 1
         for (int t = before; t < first; ++t) {
 #pragma unroll 1
-            for (int i = team.rank; i < sizes.block; i += team.size)
+            for (int i = team.rank; i < sizes.block; i += team.size) {
                 scratch[i] = 0;
+            }
             add(t, scratch);
             team.sync();
         }
@@ -89,22 +90,23 @@ struct Tangent {
     }
 
     // x += the sum at point t. Points are visited one after another.
-    __device__ void add(int t, double *x)
-    {
+    __device__ void add(int t, double *x) {
         const Problem &p = rows.problem;
         const int block = sizes.block, states = sizes.states, q = sizes.derivatives;
         const int given = sizes.equation_derivatives;
         load(t + sizes.bandwidth);
 #pragma unroll 1
-        for (int i = team.rank; i < p.equations * sizes.equation_columns; i += team.size)
+        for (int i = team.rank; i < p.equations * sizes.equation_columns; i += team.size) {
             coefficients[i] = value(tangents.coefficients, t, i);
+        }
         rows.stage(t, !begun);
         begun = true;
         if (p.balanced && tangents.steps.data) {
             double sum = 0;
 #pragma unroll 1
-            for (int state = 0; state < sizes.step_states; ++state)
+            for (int state = 0; state < sizes.step_states; ++state) {
                 sum += step(min(t, sizes.points - 2), state);
+            }
             d_mean_step = sum / sizes.step_states;
         }
 #pragma unroll 1
@@ -120,8 +122,9 @@ struct Tangent {
             parts[p.equations * states + index] = d_sum;
         }
         smooth(rows.pair, pair, pair_tangent);
-        if (rows.triple.rows)
+        if (rows.triple.rows) {
             smooth(rows.triple, triple, triple_tangent);
+        }
         team.sync();
 #pragma unroll 1
         for (int e = team.rank; e < p.equations; e += team.size) {
@@ -154,25 +157,26 @@ struct Tangent {
                        squared_weight_tangent(p.weight_initial, j) * defect;
             }
             sum += scattered(rows.pair, pair, pair_tangent, state, j);
-            if (rows.triple.rows)
+            if (rows.triple.rows) {
                 sum += scattered(rows.triple, triple, triple_tangent, state, j);
+            }
             x[i] += sum;
         }
     }
 
     // Tangent of (weight·ℓ^exponent)².
-    __device__ double squared_weight_tangent(double weight, int exponent) const
-    {
-        return weight * weight * 2 * exponent * power(rows.mean_step, 2 * exponent - 1) * d_mean_step;
+    __device__ double squared_weight_tangent(double weight, int exponent) const {
+        return weight * weight * 2 * exponent * power(rows.mean_step, 2 * exponent - 1) *
+               d_mean_step;
     }
 
     // The smoothness rows that begin at this point.
-    __device__ void smooth(const SharedTable &family, double *all, double *all_tangent)
-    {
+    __device__ void smooth(const SharedTable &family, double *all, double *all_tangent) {
         const int q = sizes.derivatives, t = rows.t, count = sizes.states * family.rows;
         const bool exist = t + family.points <= sizes.points;
         const double weight = rows.problem.weight_smoothness * rows.problem.weight_smoothness;
-        const double epsilon = rows.problem.slack ? iterate[int64_t(sizes.points) * sizes.block] : 0;
+        const double epsilon =
+            rows.problem.slack ? iterate[int64_t(sizes.points) * sizes.block] : 0;
 #pragma unroll 1
         for (int index = team.rank; index < count; index += team.size) {
             const int state = index / family.rows, row = index - state * family.rows;
@@ -188,8 +192,9 @@ struct Tangent {
                     sum += term;
                     slope += (j + family.shift) * term;
                 }
-                if (point > 0)
+                if (point > 0) {
                     d_length += step(t + point - 1, state);
+                }
             }
             // length[0]/length[1] = 1/length: slopes have one power less.
             const double relative = exist ? d_length * length[0] / length[1] : 0;
@@ -203,8 +208,7 @@ struct Tangent {
 
     // What the smoothness rows that act on (t, state, j) add there.
     __device__ double scattered(const SharedTable &family, const double *all,
-                                const double *all_tangent, int state, int j) const
-    {
+                                const double *all_tangent, int state, int j) const {
         const int q = sizes.derivatives, count = sizes.states * family.rows;
         double sum = 0;
 #pragma unroll 1
@@ -214,9 +218,10 @@ struct Tangent {
             const double *c = family.table + point * q + j;
             double along = 0;
 #pragma unroll 1
-            for (int row = 0; row < family.rows; ++row)
+            for (int row = 0; row < family.rows; ++row) {
                 along += c[row * family.columns] *
                          (all[first + row] + (j + family.shift) * all_tangent[first + row]);
+            }
             sum += along * rows.powers(family, point, state)[j];
         }
         return sum;

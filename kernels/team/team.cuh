@@ -10,10 +10,10 @@
 #include "team/parameters.h"
 
 enum Kind {
-    WARP,   // team within a warp, working in shared memory
-    BLOCK,  // a block, working in shared memory
-    GLOBAL, // a block, working in global memory
-    CHUNK   // team within a warp, working in shared memory on a chunk of the block's system
+    WARP,    // team within a warp, working in shared memory
+    BLOCK,   // a block, working in shared memory
+    GLOBAL,  // a block, working in global memory
+    CHUNK    // team within a warp, working in shared memory on a chunk of the block's system
 };
 
 // Threads of a block: of warp kernels, and at most of the others.
@@ -21,17 +21,16 @@ constexpr int WARP_BLOCK = 128;
 constexpr int MOST_BLOCK = 256;
 
 // Instances of the kernel team_<operation> for each kind of team. They compute in double precision.
-#define TEAM_INSTANCE(operation, Parameters, KIND, kind)                                           \
-    extern "C" __global__ void __launch_bounds__(KIND == WARP ? WARP_BLOCK : MOST_BLOCK, 1)        \
-        team_##operation##_##kind(const __grid_constant__ TeamPlan plan,                           \
-                                  const __grid_constant__ Parameters parameters)                   \
-    {                                                                                              \
-        team_##operation<KIND>(plan, parameters);                                                  \
+#define TEAM_INSTANCE(operation, Parameters, KIND, kind)                                    \
+    extern "C" __global__ void __launch_bounds__(KIND == WARP ? WARP_BLOCK : MOST_BLOCK, 1) \
+        team_##operation##_##kind(const __grid_constant__ TeamPlan plan,                    \
+                                  const __grid_constant__ Parameters parameters) {          \
+        team_##operation<KIND>(plan, parameters);                                           \
     }
-#define TEAM_INSTANCES(operation, Parameters)                                                      \
-    TEAM_INSTANCE(operation, Parameters, WARP, warp)                                               \
-    TEAM_INSTANCE(operation, Parameters, BLOCK, block)                                             \
-    TEAM_INSTANCE(operation, Parameters, GLOBAL, global)                                           \
+#define TEAM_INSTANCES(operation, Parameters)            \
+    TEAM_INSTANCE(operation, Parameters, WARP, warp)     \
+    TEAM_INSTANCE(operation, Parameters, BLOCK, block)   \
+    TEAM_INSTANCE(operation, Parameters, GLOBAL, global) \
     TEAM_INSTANCE(operation, Parameters, CHUNK, chunk)
 
 template <Kind KIND>
@@ -41,12 +40,12 @@ struct Team {
     unsigned lanes;  // of the warp that belong to the team
 
     // Waits for the team and makes its writes visible to it.
-    __device__ void sync() const
-    {
-        if (KIND == WARP || KIND == CHUNK)
+    __device__ void sync() const {
+        if (KIND == WARP || KIND == CHUNK) {
             __syncwarp(lanes);
-        else
+        } else {
             __syncthreads();
+        }
     }
 };
 
@@ -58,37 +57,39 @@ struct Divisor {
     int shift;            // s − 1
     unsigned reciprocal;  // r
 
-    __device__ explicit Divisor(int divisor) : divisor(divisor), shift(0), reciprocal(0)
-    {
+    __device__ explicit Divisor(int divisor) : divisor(divisor), shift(0), reciprocal(0) {
         if (divisor > 1) {
             shift = 31 - __clz(divisor - 1);
-            reciprocal = unsigned(((uint64_t(1) << (32 + shift)) + unsigned(divisor) - 1) / unsigned(divisor));
+            reciprocal = unsigned(((uint64_t(1) << (32 + shift)) + unsigned(divisor) - 1) /
+                                  unsigned(divisor));
         }
     }
-    __device__ int quotient(int number) const
-    {
+    __device__ int quotient(int number) const {
         return divisor == 1 ? number : int(__umulhi(unsigned(number), reciprocal) >> shift);
     }
     // Largest multiple that is not above.
     __device__ int multiple(int number) const { return quotient(number) * divisor; }
 };
 
-// Column of entry `index` of an upper triangle whose entries are counted down its columns; its row is
-// index − column·(column + 1)/2. Below 2^21 the rounding of single precision cannot reach the next
-// column, (c + ½)² being representable; above it is put right.
-__device__ inline int triangle_column(int index)
-{
+// Column of entry `index` of an upper triangle whose entries are counted down its columns; its row
+// is index − column·(column + 1)/2. Below 2^21 the rounding of single precision cannot reach the
+// next column, (c + ½)² being representable; above it is put right.
+__device__ inline int triangle_column(int index) {
     int column = int(__fsqrt_rn(2.0f * float(index) + 0.25f) - 0.5f);
     if (index >= 1 << 21) {
         const int64_t twice = 2 * int64_t(index);
-        while (int64_t(column) * (column + 1) > twice)
+        while (int64_t(column) * (column + 1) > twice) {
             --column;
-        while (int64_t(column + 1) * (column + 2) <= twice)
+        }
+        while (int64_t(column + 1) * (column + 2) <= twice) {
             ++column;
+        }
     }
     return column;
 }
-__device__ inline int triangle(int columns) { return columns * (columns + 1) / 2; }
+__device__ inline int triangle(int columns) {
+    return columns * (columns + 1) / 2;
+}
 
 // Walks over the entries of a matrix row by row, the threads of a team side by side.
 struct Walk {
@@ -101,11 +102,8 @@ struct Walk {
           column(team.rank - by_width.multiple(team.rank)),
           width(by_width.divisor),
           rows_ahead(by_width.quotient(team.size)),
-          columns_ahead(team.size - by_width.multiple(team.size))
-    {
-    }
-    __device__ void advance()
-    {
+          columns_ahead(team.size - by_width.multiple(team.size)) {}
+    __device__ void advance() {
         row += rows_ahead;
         column += columns_ahead;
         if (column >= width) {
@@ -120,8 +118,7 @@ struct Carver {
     char *next;
 
     template <class T>
-    __device__ T *take(int count)
-    {
+    __device__ T *take(int count) {
         T *values = reinterpret_cast<T *>(next);
         next += (size_t(count) * sizeof(T) + 15) / 16 * 16;
         return values;

@@ -1,5 +1,5 @@
-// Variances by teams: the diagonal of Σ = M⁻¹ of every system, from the factor R of the forward solve
-// and without the rest of the inverse (selected inversion: Takahashi, Fagan and Chin, 1973).
+// Variances by teams: the diagonal of Σ = M⁻¹ of every system, from the factor R of the forward
+// solve and without the rest of the inverse (selected inversion: Takahashi, Fagan and Chin, 1973).
 //
 // With N what block row t of R has beyond its diagonal block, and Σ' the part of Σ among the blocks
 // t+1 .. t+w and the border, RΣ = R⁻ᵀ gives, block by block backward in time,
@@ -9,8 +9,8 @@
 // X being the covariances of block t with those. The CPU's counterpart goes row by row:
 // src/backend/cpu/banded/variances.rs.
 //
-// Grid, block and memory as in team/forward.cuh. NaN for systems that were not solved. The result does
-// not depend on grid or block.
+// Grid, block and memory as in team/forward.cuh. NaN for systems that were not solved. The result
+// does not depend on grid or block.
 
 #include "team/solve.cuh"
 
@@ -27,7 +27,8 @@ struct Covariances {
     double *window;   // (w·P + c, pitch): Σ', block t+d in slot (t+d) mod w, then the border
     double *coupled;  // (P, pitch): F
     double *across;   // (P, pitch): X
-    double *inverse;  // (max(P, c), own pitch): of a triangle on R's diagonal; below it nothing is read
+    double *
+        inverse;  // (max(P, c), own pitch): of a triangle on R's diagonal; below it nothing is read
 
     __device__ Covariances(const Sizes &sizes, const Places &places, Team<KIND> team, Carver memory)
         : sizes(sizes),
@@ -36,8 +37,7 @@ struct Covariances {
           known(sizes.bandwidth * sizes.block + sizes.border),
           pitch(known | 1),
           own_pitch(max(sizes.block, sizes.border) | 1),
-          by_known(known)
-    {
+          by_known(known) {
         window = memory.take<double>(known * pitch);
         coupled = memory.take<double>(sizes.block * pitch);
         across = memory.take<double>(sizes.block * pitch);
@@ -46,32 +46,33 @@ struct Covariances {
 
     // Σ of the border, and nothing else yet. emit(t, i, value) gets variances, here and below.
     template <class Emit>
-    __device__ void start(const double *factor, Emit emit) const
-    {
+    __device__ void start(const double *factor, Emit emit) const {
         const int c = sizes.border, first = sizes.bandwidth * sizes.block;
         const double *corner = factor + int64_t(sizes.blocks) * places.block_values(sizes.block);
 #pragma unroll 1
-        for (int i = team.rank; i < known * pitch; i += team.size)
+        for (int i = team.rank; i < known * pitch; i += team.size) {
             window[i] = 0;
+        }
 #pragma unroll 1
-        for (int column = team.rank; column < c; column += team.size)
+        for (int column = team.rank; column < c; column += team.size) {
             invert(corner, c, column);
+        }
         team.sync();
 #pragma unroll 1
         for (int index = team.rank; index < triangle(c); index += team.size) {
             const int column = triangle_column(index), row = index - triangle(column);
             const double value = of_inverse(row, column, c);
             set(first + row, first + column, value);
-            if (row == column && row < sizes.closing)
+            if (row == column && row < sizes.closing) {
                 emit(sizes.blocks, row, value);
+            }
         }
         team.sync();
     }
 
     // Block t comes into Σ', in the place of block t+w.
     template <class Emit>
-    __device__ void add(int t, const double *factor, Emit emit) const
-    {
+    __device__ void add(int t, const double *factor, Emit emit) const {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth;
         const double *a = factor + int64_t(t) * places.block_values(p);
         const int first = t % w * p;
@@ -97,8 +98,9 @@ struct Covariances {
         for (int index = team.rank; index < p * known; index += team.size, at.advance()) {
             double sum = 0;
 #pragma unroll 4
-            for (int m = 0; m < known; ++m)
+            for (int m = 0; m < known; ++m) {
                 sum = fma(coupled[at.row * pitch + m], window[m * pitch + at.column], sum);
+            }
             across[at.row * pitch + at.column] = -sum;
         }
         team.sync();
@@ -108,25 +110,27 @@ struct Covariances {
             const int column = triangle_column(index), row = index - triangle(column);
             double sum = of_inverse(row, column, p);
 #pragma unroll 4
-            for (int m = 0; m < known; ++m)
+            for (int m = 0; m < known; ++m) {
                 sum = fma(-across[row * pitch + m], coupled[column * pitch + m], sum);
+            }
             set(first + row, first + column, sum);
-            if (row == column)
+            if (row == column) {
                 emit(t, row, sum);
+            }
         }
         Walk beside(team, by_known);
 #pragma unroll 1
         for (int index = team.rank; index < p * known; index += team.size, beside.advance()) {
             const int row = beside.row, column = beside.column;
-            if (column < first || column >= first + p)
+            if (column < first || column >= first + p) {
                 set(first + row, column, across[row * pitch + column]);
+            }
         }
         team.sync();
     }
 
   private:
-    __device__ void set(int row, int column, double value) const
-    {
+    __device__ void set(int row, int column, double value) const {
         window[row * pitch + column] = value;
         window[column * pitch + row] = value;
     }
@@ -134,42 +138,41 @@ struct Covariances {
     // R x = rhs for the first `count` rows of a triangle, whose diagonal holds reciprocals.
     template <class Given>
     __device__ static void solve(const double *r, int stride, int count, double *x, int pitch,
-                                 Given given)
-    {
+                                 Given given) {
 #pragma unroll 1
         for (int i = count - 1; i >= 0; --i) {
             double left = given(i);
 #pragma unroll 4
-            for (int m = i + 1; m < count; ++m)
+            for (int m = i + 1; m < count; ++m) {
                 left = fma(-r[i * stride + m], x[m * pitch], left);
+            }
             x[i * pitch] = left * r[i * stride + i];
         }
     }
 
     // A column of the inverse of a triangle.
-    __device__ void invert(const double *r, int stride, int column) const
-    {
+    __device__ void invert(const double *r, int stride, int column) const {
         solve(r, stride, column + 1, inverse + column, own_pitch,
               [&](int i) { return i == column ? 1.0 : 0.0; });
     }
 
     // Entry of R⁻¹R⁻ᵀ, row <= column, of a triangle with so many rows.
-    __device__ double of_inverse(int row, int column, int count) const
-    {
+    __device__ double of_inverse(int row, int column, int count) const {
         double sum = 0;
 #pragma unroll 4
-        for (int m = column; m < count; ++m)
+        for (int m = column; m < count; ++m) {
             sum = fma(inverse[row * own_pitch + m], inverse[column * own_pitch + m], sum);
+        }
         return sum;
     }
 };
 
 template <Kind KIND>
-__device__ void team_variances(const TeamPlan &plan, const TeamVariances &variances)
-{
+__device__ void team_variances(const TeamPlan &plan, const TeamVariances &variances) {
     const Desk<KIND> desk(plan);
-    if (desk.idle)
+    if (desk.idle) {
         return;
+    }
     const Sizes &sizes = desk.sizes;
     const Team<KIND> team = desk.team;
     const int64_t values = int64_t(sizes.points) * sizes.block;
@@ -183,15 +186,17 @@ __device__ void team_variances(const TeamPlan &plan, const TeamVariances &varian
         auto emit = [&](int t, int i, double value) { put(int64_t(t) * sizes.block + i, value); };
         if (variances.status[system].kind != STATUS_OK) {
 #pragma unroll 1
-            for (int64_t i = team.rank; i < values; i += team.size)
+            for (int64_t i = team.rank; i < values; i += team.size) {
                 put(i, NAN);
+            }
             continue;
         }
         const double *factor = plan.factor + system * plan.factor_values;
         covariances.start(factor, emit);
 #pragma unroll 1
-        for (int t = sizes.blocks - 1; t >= 0; --t)
+        for (int t = sizes.blocks - 1; t >= 0; --t) {
             covariances.add(t, factor, emit);
+        }
     }
 }
 

@@ -3,10 +3,10 @@
 #include "thread/adjoint.cuh"
 #include "thread/sizes.cuh"
 
-#define KERNEL(K, Q)                                                                               \
-    extern "C" __global__ void __launch_bounds__(32, 1)                                            \
-        thread_adjoint_##K##_##Q(const __grid_constant__ ThreadAdjoint p) {                        \
-        thread::adjoint<K, Q, thread::Tile>(p);                                                    \
+#define KERNEL(K, Q)                                                        \
+    extern "C" __global__ void __launch_bounds__(32, 1)                     \
+        thread_adjoint_##K##_##Q(const __grid_constant__ ThreadAdjoint p) { \
+        thread::adjoint<K, Q, thread::Tile>(p);                             \
     }
 
 THREAD_SIZES(KERNEL)

@@ -71,8 +71,7 @@ template <int Q>
 __device__ double smoothness_gradient(const ThreadRows &rows, int count, double length,
                                       double weight, const double (&z)[Q],
                                       const double (&z_next)[Q], const double (&g)[Q],
-                                      const double (&g_next)[Q],
-                                      double &weight_sum) {
+                                      const double (&g_next)[Q], double &weight_sum) {
     // Values and slopes of a row are its table's times powers and derivatives of powers.
     double scaled[4][Q], slopes[4][Q];
     double power = 1, slope = 0;
@@ -102,13 +101,19 @@ __device__ double smoothness_gradient(const ThreadRows &rows, int count, double 
 }
 
 // Gradients of the rows that begin at point t, while g is found point by point, the last one first.
-template <int K, int Q, typename Where> class GradientSweep {
+template <int K, int Q, typename Where>
+class GradientSweep {
   public:
     static constexpr int P = K * Q;
 
     __device__ GradientSweep(const ThreadAdjoint &p, const Where &tile, bool live)
-        : p(p), problem(p.common.problem), tile(tile), live(live), inputs(tile),
-          solution(tile, p.common.solution, P), direction(tile, p.common.direction, P) {
+        : p(p),
+          problem(p.common.problem),
+          tile(tile),
+          live(live),
+          inputs(tile),
+          solution(tile, p.common.solution, P),
+          direction(tile, p.common.direction, P) {
         inputs.coefficients.begin_gradient();
         inputs.rhs.begin_gradient();
         inputs.steps.begin_gradient();
@@ -156,8 +161,8 @@ template <int K, int Q, typename Where> class GradientSweep {
         for (int family = 0; family < 4; ++family) {
             const double sum = tile.group_sum(live ? families[family] : 0.0);
             if (tile.leads_group() && p.weights.data != nullptr) {
-                write(p.weights.data, p.weights.storage,
-                      tile.group() * p.weights.system + family, sum);
+                write(p.weights.data, p.weights.storage, tile.group() * p.weights.system + family,
+                      sum);
             }
         }
     }
@@ -194,11 +199,10 @@ template <int K, int Q, typename Where> class GradientSweep {
                               const Scale<Q> &scale) {
         const int width = problem.equation_derivatives;
         const double factor = problem.weight_equation * scale.equation(problem);
-        const double slope =
-            problem.balanced
-                ? problem.weight_equation * (width - 1) * scale.select(width - 2)
-                : 0.0;
-        const auto visit = [&](int e, const double(&c)[P], double b) {
+        const double slope = problem.balanced
+                                 ? problem.weight_equation * (width - 1) * scale.select(width - 2)
+                                 : 0.0;
+        const auto visit = [&](int e, const double (&c)[P], double b) {
             double defect = b, along = 0;
 #pragma unroll
             for (int i = 0; i < P; ++i) {
@@ -283,10 +287,9 @@ __device__ void adjoint(const ThreadAdjoint &p) {
     substitute_cotangent<K, Q, Where>(p);
     refine_direction<K, Q, Where>(common);
     const Where tile(common);
-    const bool live =
-        tile.holds(tile.lane) && p.status[tile.system(tile.lane)].kind == STATUS_OK;
+    const bool live = tile.holds(tile.lane) && p.status[tile.system(tile.lane)].kind == STATUS_OK;
     GradientSweep<K, Q, Where> gradients(p, tile, live);
-    const auto visit = [&](int t, const double(&x)[P]) { gradients.visit(t, x); };
+    const auto visit = [&](int t, const double (&x)[P]) { gradients.visit(t, x); };
     substitute_back<K, Q>(tile, visit);
     gradients.finish();
 }

@@ -8,7 +8,8 @@
 
 namespace thread {
 
-template <int K, int Q> class Cholesky {
+template <int K, int Q>
+class Cholesky {
   public:
     static constexpr int P = K * Q;
 
@@ -48,7 +49,8 @@ template <int K, int Q> class Cholesky {
     }
 
     // Adds the smoothness rows to the next point, whose states have these steps, times `factor`.
-    __device__ void add_smoothness(const ThreadRows &rows, const double (&length)[K], double factor) {
+    __device__ void add_smoothness(const ThreadRows &rows, const double (&length)[K],
+                                   double factor) {
 #pragma unroll
         for (int i = 0; i < Layout<K, Q>::LINK; ++i) {
             row.link_values[i] = 0.0;
@@ -61,11 +63,9 @@ template <int K, int Q> class Cholesky {
             for (int i = 0; i < Q; ++i) {
 #pragma unroll
                 for (int j = 0; j < Q; ++j) {
-                    row.link(k * Q + i, k * Q + j) =
-                        rows.gram[i * 2 * Q + Q + j] * power[i + j];
+                    row.link(k * Q + i, k * Q + j) = rows.gram[i * 2 * Q + Q + j] * power[i + j];
                     if (j >= i) {
-                        row.upper(k * Q + i, k * Q + j) +=
-                            rows.gram[i * 2 * Q + j] * power[i + j];
+                        row.upper(k * Q + i, k * Q + j) += rows.gram[i * 2 * Q + j] * power[i + j];
                     }
                 }
             }
@@ -144,7 +144,8 @@ template <int K, int Q> class Cholesky {
 
   private:
     // w² h^n.
-    __device__ static void weighted_powers(double length, double factor, double (&power)[2 * Q - 1]) {
+    __device__ static void weighted_powers(double length, double factor,
+                                           double (&power)[2 * Q - 1]) {
         power[0] = factor * factor;
 #pragma unroll
         for (int n = 1; n < 2 * Q - 1; ++n) {

@@ -65,7 +65,7 @@ __device__ void defects(const ThreadDefects &p) {
             }
         }
         const Scale<Q> scale = inputs.scale(length);
-        inputs.equations(t, [&](int, const double(&c)[P], double b) {
+        inputs.equations(t, [&](int, const double (&c)[P], double b) {
             double defect = b;
 #pragma unroll
             for (int i = 0; i < P; ++i) {
@@ -82,10 +82,10 @@ __device__ void defects(const ThreadDefects &p) {
 
     const int64_t system = tile.system(tile.lane);
     const bool solved = p.status[system].kind == STATUS_OK;
-    const double families[4] = {
-        problem.weight_equation * problem.weight_equation * equation,
-        problem.weight_initial * problem.weight_initial * initial,
-        problem.weight_smoothness * problem.weight_smoothness * smoothness, 0.0};
+    const double families[4] = {problem.weight_equation * problem.weight_equation * equation,
+                                problem.weight_initial * problem.weight_initial * initial,
+                                problem.weight_smoothness * problem.weight_smoothness * smoothness,
+                                0.0};
 #pragma unroll
     for (int family = 0; family < 4; ++family) {
         const double sum =

@@ -1,13 +1,14 @@
 // One block row of the factor at a time, in registers: M = RᵀR, row t of R is (R_tt, R_{t,t+1}).
 //
-// R_tt is an upper triangle with the reciprocals of its diagonal entries in their places. Smoothness
-// rows couple a state with itself only, so column k of R_{t,t+1} is zero above row k/Q·Q.
+// R_tt is an upper triangle with the reciprocals of its diagonal entries in their places.
+// Smoothness rows couple a state with itself only, so column k of R_{t,t+1} is zero above row
+// k/Q·Q.
 
 #ifndef MECHANISTIC_THREAD_FACTOR_CUH
 #define MECHANISTIC_THREAD_FACTOR_CUH
 
-#include "thread/stream.cuh"
 #include "common/verdict.cuh"
+#include "thread/stream.cuh"
 
 namespace thread {
 
@@ -25,14 +26,16 @@ struct Workspace {
     __device__ Workspace(const Where &tile, void *data, int values)
         : Workspace(tile, data, tile.points(), values) {}
 
-    template <int COUNT> __device__ void load(int t, int from, double (&x)[COUNT]) const {
+    template <int COUNT>
+    __device__ void load(int t, int from, double (&x)[COUNT]) const {
         const double *source = base + (int64_t(t) * values + from) * LANES;
 #pragma unroll
         for (int i = 0; i < COUNT; ++i) {
             x[i] = source[i * LANES];
         }
     }
-    template <int COUNT> __device__ void store(int t, int from, const double (&x)[COUNT]) const {
+    template <int COUNT>
+    __device__ void store(int t, int from, const double (&x)[COUNT]) const {
         double *target = base + (int64_t(t) * values + from) * LANES;
 #pragma unroll
         for (int i = 0; i < COUNT; ++i) {
@@ -42,15 +45,16 @@ struct Workspace {
     // The same of a lane of the tile number `index`.
     __device__ Workspace of_lane(const ChunkTile &tile, int64_t points, int64_t number) const {
         Workspace other = *this;
-        other.base += (number / LANES - tile.index) * points * values * LANES +
-                      number % LANES - tile.lane;
+        other.base +=
+            (number / LANES - tile.index) * points * values * LANES + number % LANES - tile.lane;
         return other;
     }
 };
 
 // The point that follows point t of a lane; that of the next chunk is its first.
 template <int COUNT>
-__device__ void load_following(const Tile &, const Workspace &workspace, int t, double (&x)[COUNT]) {
+__device__ void load_following(const Tile &, const Workspace &workspace, int t,
+                               double (&x)[COUNT]) {
     workspace.load(t + 1, 0, x);
 }
 template <int COUNT>
@@ -80,7 +84,8 @@ __device__ void add_to_next(const ChunkTile &tile, const Workspace &workspace,
 }
 
 // Indices into a block row of R.
-template <int K, int Q> struct Layout {
+template <int K, int Q>
+struct Layout {
     static constexpr int P = K * Q;
     static constexpr int UPPER = P * (P + 1) / 2;
     static constexpr int LINK = Q * (K * P - Q * K * (K - 1) / 2);
@@ -99,7 +104,8 @@ template <int K, int Q> struct Layout {
 };
 
 // A block row of R.
-template <int K, int Q> struct FactorRow : Layout<K, Q> {
+template <int K, int Q>
+struct FactorRow : Layout<K, Q> {
     using L = Layout<K, Q>;
     double upper_values[L::UPPER];
     double link_values[L::LINK];

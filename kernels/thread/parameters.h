@@ -39,8 +39,8 @@ typedef struct {
     int32_t warp_values;  // doubles of shared memory of a warp
     int32_t scratch;      // offset of the spikes in them
     int32_t reserved;
-    double *spikes;       // (tiles, N, P·P, 32): column by column
-    double *separators;   // (tiles, SEPARATOR_VALUES, 32): thread/reduction.cuh
+    double *spikes;      // (tiles, N, P·P, 32): column by column
+    double *separators;  // (tiles, SEPARATOR_VALUES, 32): thread/reduction.cuh
 } ThreadChunks;
 
 // What all these kernels take.
@@ -55,11 +55,11 @@ typedef struct {
     int32_t wide;         // whether an array that passes through the rings is stored in double
                           // precision: then their slots have 8 bytes, else 4, with one rounding
     int32_t reserved;
-    double *factor;       // (tiles, N, F, 32): rows of R, the reciprocals of its diagonal
-    double *solution;     // (tiles, N, P, 32): z, not rounded
-    double *vector;       // (tiles, N, P, 32): right-hand side while it is substituted
-    double *given;        // (tiles, N, P, 32): what M x = given is solved for; with refinement only
-    double *direction;    // (tiles, N, P, 32): x of that; with refinement only
+    double *factor;     // (tiles, N, F, 32): rows of R, the reciprocals of its diagonal
+    double *solution;   // (tiles, N, P, 32): z, not rounded
+    double *vector;     // (tiles, N, P, 32): right-hand side while it is substituted
+    double *given;      // (tiles, N, P, 32): what M x = given is solved for; with refinement only
+    double *direction;  // (tiles, N, P, 32): x of that; with refinement only
     ThreadChunks chunks;
 } ThreadProblem;
 

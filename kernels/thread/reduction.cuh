@@ -9,8 +9,8 @@
 //
 //     S_{c−s,c−s} −= LᵀL,   S_{c+s,c+s} −= UᵀU,   S_{c+s,c−s} = −UᵀL.
 //
-// log₂ C levels, all lanes of a level at once, nothing added by more than one lane: the same results
-// in every run.
+// log₂ C levels, all lanes of a level at once, nothing added by more than one lane: the same
+// results in every run.
 
 #ifndef MECHANISTIC_THREAD_REDUCTION_CUH
 #define MECHANISTIC_THREAD_REDUCTION_CUH
@@ -21,32 +21,35 @@ namespace thread {
 
 // What a chunk keeps of its separator, and leaves to that of the next chunk. Blocks are stored
 // column by column.
-template <int K, int Q> struct SeparatorLayout {
+template <int K, int Q>
+struct SeparatorLayout {
     static constexpr int P = K * Q;
     static constexpr int UPPER = Layout<K, Q>::UPPER;
 
-    static constexpr int WHOLE = 0;                  // M's diagonal
-    static constexpr int DIAGONAL = WHOLE + P;       // S_cc without what comes from c − 1; then R_cc
-    static constexpr int LEFT = DIAGONAL + UPPER;    // L
-    static constexpr int RIGHT = LEFT + P * P;       // U
-    static constexpr int COUPLING = RIGHT + P * P;   // S_{c+1,c}
-    static constexpr int NEXT_WHOLE = COUPLING + P * P;       // to be added to what c + 1 has
-    static constexpr int NEXT_DIAGONAL = NEXT_WHOLE + P;      // the same
-    static constexpr int VECTOR = NEXT_DIAGONAL + UPPER;      // right-hand side
-    static constexpr int NEXT_VECTOR = VECTOR + P;            // to be added to that of c + 1
-    static constexpr int FORWARD = NEXT_VECTOR + P;           // R⁻ᵀ of it
-    static constexpr int SOLUTION = FORWARD + P;              // z
-    static constexpr int PROBE = SOLUTION + P;                // R⁻¹e
+    static constexpr int WHOLE = 0;                 // M's diagonal
+    static constexpr int DIAGONAL = WHOLE + P;      // S_cc without what comes from c − 1; then R_cc
+    static constexpr int LEFT = DIAGONAL + UPPER;   // L
+    static constexpr int RIGHT = LEFT + P * P;      // U
+    static constexpr int COUPLING = RIGHT + P * P;  // S_{c+1,c}
+    static constexpr int NEXT_WHOLE = COUPLING + P * P;   // to be added to what c + 1 has
+    static constexpr int NEXT_DIAGONAL = NEXT_WHOLE + P;  // the same
+    static constexpr int VECTOR = NEXT_DIAGONAL + UPPER;  // right-hand side
+    static constexpr int NEXT_VECTOR = VECTOR + P;        // to be added to that of c + 1
+    static constexpr int FORWARD = NEXT_VECTOR + P;       // R⁻ᵀ of it
+    static constexpr int SOLUTION = FORWARD + P;          // z
+    static constexpr int PROBE = SOLUTION + P;            // R⁻¹e
     static constexpr int VALUES = PROBE + P;
 };
 
-template <int K, int Q> class Reduction {
+template <int K, int Q>
+class Reduction {
   public:
     using S = SeparatorLayout<K, Q>;
     static constexpr int P = K * Q;
 
     __device__ explicit Reduction(const ChunkTile &tile)
-        : tile(tile), mine(tile, tile.common.chunks.separators, 1, S::VALUES),
+        : tile(tile),
+          mine(tile, tile.common.chunks.separators, 1, S::VALUES),
           level(tile.chunk & -tile.chunk) {}
 
     // Values of the separator of a chunk `distance` away.
@@ -193,8 +196,7 @@ template <int K, int Q> class Reduction {
     }
 
     // Subtracts BᵀB from this diagonal block, B a block of a separator that was eliminated.
-    __device__ static void remove(FactorRow<K, Q> &row, const Workspace &other,
-                                  int block) {
+    __device__ static void remove(FactorRow<K, Q> &row, const Workspace &other, int block) {
 #pragma unroll 1
         for (int m = 0; m < P; ++m) {
             double of_row[P];
@@ -213,8 +215,7 @@ template <int K, int Q> class Reduction {
     }
 
     // x −= Bᵀ times what forward substitution gave that separator.
-    __device__ static void subtract_transposed(const Workspace &other, int block,
-                                               double (&x)[P]) {
+    __device__ static void subtract_transposed(const Workspace &other, int block, double (&x)[P]) {
 #pragma unroll 1
         for (int m = 0; m < P; ++m) {
             const double forward = value(other, S::FORWARD + m);

@@ -74,7 +74,7 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
         inputs.lengths(t, length);
         const Scale<Q> scale = inputs.scale(length);
         const double equation_factor = problem.weight_equation * scale.equation(problem);
-        inputs.equations(t, [&](int, const double(&c)[P], double b) {
+        inputs.equations(t, [&](int, const double (&c)[P], double b) {
             double defect = DATA ? b : 0.0;
 #pragma unroll
             for (int i = 0; i < P; ++i) {
@@ -124,8 +124,9 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
     substitution.finish(residual);
 }
 
-// Refines the solution of M x = `given`, whose right-hand side `vector` holds R⁻ᵀ of: `direction` is x
-// but for what the next backward substitution of `vector` adds, and nothing without refinement.
+// Refines the solution of M x = `given`, whose right-hand side `vector` holds R⁻ᵀ of: `direction`
+// is x but for what the next backward substitution of `vector` adds, and nothing without
+// refinement.
 template <int K, int Q, typename Where>
 __device__ void refine_direction(const ThreadProblem &common) {
     constexpr int P = K * Q;
@@ -133,7 +134,7 @@ __device__ void refine_direction(const ThreadProblem &common) {
     for (int step = 0; step < common.problem.refinement; ++step) {
         const Where tile(common);
         const Workspace direction(tile, common.direction, P);
-        substitute_back<K, Q>(tile, [&](int t, const double(&x)[P]) {
+        substitute_back<K, Q>(tile, [&](int t, const double (&x)[P]) {
             if (tile.has(t)) {
                 double sum[P];
                 add_to(direction, t, x, step > 0, sum);

@@ -10,12 +10,15 @@ namespace thread {
 
 // Values of one input of this lane's system, point after point (backward if REVERSED); with the
 // gradient in their place, once each is read.
-template <bool REVERSED, typename Where> class Values {
+template <bool REVERSED, typename Where>
+class Values {
   public:
     // `time` is the distance between points: 0 if there is no time axis.
     __device__ Values(const Where &tile, const Input &input, int time, const ThreadRing &ring)
-        : array(tile, ring, input.data, input.storage, input.system, time), time(time),
-          sums(memory_of(tile) + ring.sums), stream(array) {}
+        : array(tile, ring, input.data, input.storage, input.system, time),
+          time(time),
+          sums(memory_of(tile) + ring.sums),
+          stream(array) {}
 
     // Makes `count` values of point t from `first` on readable.
     __device__ void require(int t, int first, int count) {
@@ -131,8 +134,8 @@ template <bool REVERSED, typename Where> class Values {
         for (int v = tile.chunk; v < array.ring.values; v += tile.chunks()) {
             double sum = 0;
             for (int thread = first; thread < first + tile.chunks(); ++thread) {
-                sum += tile.warp_memory(thread / LANES)[array.ring.sums + v +
-                                                        thread % LANES * (array.ring.values | 1)];
+                sum += tile.warp_memory(
+                    thread / LANES)[array.ring.sums + v + thread % LANES * (array.ring.values | 1)];
             }
             write(output.data, output.storage, start + v, sum);
         }
@@ -140,7 +143,8 @@ template <bool REVERSED, typename Where> class Values {
 };
 
 // Factor of the rows that are balanced: powers of the mean step of a point.
-template <int Q> struct Scale {
+template <int Q>
+struct Scale {
     double power[Q];  // l^j
 
     __device__ double equation(const Problem &problem) const {
@@ -157,7 +161,8 @@ template <int Q> struct Scale {
     }
 };
 
-template <int Q> __device__ void powers(double length, double (&power)[Q]) {
+template <int Q>
+__device__ void powers(double length, double (&power)[Q]) {
     power[0] = 1;
 #pragma unroll
     for (int j = 1; j < Q; ++j) {
@@ -166,7 +171,8 @@ template <int Q> __device__ void powers(double length, double (&power)[Q]) {
 }
 
 // All inputs of this lane's system.
-template <int K, int Q, bool REVERSED, typename Where> class Inputs {
+template <int K, int Q, bool REVERSED, typename Where>
+class Inputs {
   public:
     static constexpr int P = K * Q;
 
@@ -183,7 +189,8 @@ template <int K, int Q, bool REVERSED, typename Where> class Inputs {
                          K * tile.common.problem.initial_derivatives, tile.common.initial_values),
           steps(tile, tile.common.problem.steps, int(tile.common.problem.steps.time),
                 tile.common.steps),
-          tile(tile), problem(tile.common.problem) {}
+          tile(tile),
+          problem(tile.common.problem) {}
 
     // visit(e, c, b) for every equation row Σ c z_t = b of point t, then finish(e) by all lanes.
     template <typename Visit, typename Finish>
@@ -203,12 +210,14 @@ template <int K, int Q, bool REVERSED, typename Where> class Inputs {
             finish(e);
         }
     }
-    template <typename Visit> __device__ void equations(int t, Visit visit) {
+    template <typename Visit>
+    __device__ void equations(int t, Visit visit) {
         equations(t, visit, [](int) {});
     }
 
     // visit(i, v) for every initial row z_t[i] = v of point t.
-    template <typename Visit> __device__ void initial(int t, Visit visit) {
+    template <typename Visit>
+    __device__ void initial(int t, Visit visit) {
         const int given = problem.initial_derivatives;
         if (t >= problem.initial_points || given == 0) {
             return;
@@ -284,15 +293,14 @@ template <int K, int Q, bool REVERSED, typename Where> class Inputs {
 };
 
 // Part of a point's values that belongs to state k.
-template <int Q, typename T, int P> __device__ T (&state(T (&x)[P], int k))[Q] {
-    return reinterpret_cast<T(&)[Q]>(x[k * Q]);
-}
+template <int Q, typename T, int P>
+__device__ T (&state(T (&x)[P], int k)) [Q] { return reinterpret_cast<T(&)[Q]>(x[k * Q]); }
 
 // a·(x, y) of a smoothness row whose points hold x and y, already multiplied by powers of the
 // length.
 template <int Q>
-__device__ double row_times(const ThreadRows &rows, int row, const double (&x)[Q],
-                            const double (&y)[Q]) {
+__device__
+    double row_times(const ThreadRows &rows, int row, const double (&x)[Q], const double (&y)[Q]) {
     double sum = 0;
 #pragma unroll
     for (int j = 0; j < Q; ++j) {

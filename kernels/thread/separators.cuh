@@ -2,15 +2,17 @@
 // it is eliminated after all other points. Of a chunk with separator s on its left and the next
 // chunk's, r, on its right, whose interior points t have the factor R, the sweeps keep the spike
 //
-//     V = R⁻ᵀ M_{·s},   V_{s+1} = R_{s+1,s+1}⁻ᵀ M_{s+1,s},   V_{t+1} = −R_{t+1,t+1}⁻ᵀ R_{t,t+1}ᵀ V_t,
+//     V = R⁻ᵀ M_{·s},   V_{s+1} = R_{s+1,s+1}⁻ᵀ M_{s+1,s},   V_{t+1} = −R_{t+1,t+1}⁻ᵀ R_{t,t+1}ᵀ
+//     V_t,
 //
-// P×P a point: these are the chunk's rows of the factor in the columns of s; those in the columns of
-// r are zero but for R_{t,t+1} of its last point. Eliminating the interior leaves
+// P×P a point: these are the chunk's rows of the factor in the columns of s; those in the columns
+// of r are zero but for R_{t,t+1} of its last point. Eliminating the interior leaves
 //
 //     M_ss − VᵀV,   −V_tᵀ R_{t,t+1} between s and r,   −R_{t,t+1}ᵀ R_{t,t+1} to M_rr,
 //
-// and of a right-hand side b, with v = R⁻ᵀb, b_s − Vᵀv and −R_{t,t+1}ᵀ v_t to b_r. thread/reduction.cuh
-// solves for the separators; then x_t = R_tt⁻¹(v_t − R_{t,t+1} x_{t+1} − V_t x_s).
+// and of a right-hand side b, with v = R⁻ᵀb, b_s − Vᵀv and −R_{t,t+1}ᵀ v_t to b_r.
+// thread/reduction.cuh solves for the separators; then x_t = R_tt⁻¹(v_t − R_{t,t+1} x_{t+1} − V_t
+// x_s).
 
 #ifndef MECHANISTIC_THREAD_SEPARATORS_CUH
 #define MECHANISTIC_THREAD_SEPARATORS_CUH
@@ -20,17 +22,22 @@
 
 namespace thread {
 
-template <int K, int Q, bool CHUNKED> class Separators;
+template <int K, int Q, bool CHUNKED>
+class Separators;
 
 // A system that is not cut has none.
-template <int K, int Q> class Separators<K, Q, false> {
+template <int K, int Q>
+class Separators<K, Q, false> {
   public:
     static constexpr int P = K * Q;
 
     __device__ explicit Separators(const Tile &) {}
-    template <typename Matrix> __device__ void start(Matrix &) {}
-    template <typename Matrix> __device__ void extend(int, bool, const Matrix &) {}
-    template <typename Matrix> __device__ void finish(const Matrix &, Pivots &) {}
+    template <typename Matrix>
+    __device__ void start(Matrix &) {}
+    template <typename Matrix>
+    __device__ void extend(int, bool, const Matrix &) {}
+    template <typename Matrix>
+    __device__ void finish(const Matrix &, Pivots &) {}
     __device__ void start(double (&)[P]) {}
     __device__ void extend(int, const double (&)[P]) {}
     __device__ void finish(const double (&)[P]) {}
@@ -43,13 +50,16 @@ template <int K, int Q> class Separators<K, Q, false> {
     __device__ void next_result(double (&)[P]) const {}
 };
 
-template <int K, int Q> class Separators<K, Q, true> {
+template <int K, int Q>
+class Separators<K, Q, true> {
   public:
     using S = SeparatorLayout<K, Q>;
     static constexpr int P = K * Q;
 
     __device__ explicit Separators(const ChunkTile &tile)
-        : tile(tile), reduction(tile), mine(reduction.at(0)),
+        : tile(tile),
+          reduction(tile),
+          mine(reduction.at(0)),
           spikes(tile, tile.common.chunks.spikes, P * P),
           scratch{memory_of(tile) + tile.common.chunks.scratch + tile.lane} {}
 
@@ -113,8 +123,8 @@ template <int K, int Q> class Separators<K, Q, true> {
             mine.store(0, S::NEXT_DIAGONAL, matrix.row.upper_values);
 #pragma unroll
             for (int i = 0; i < P; ++i) {
-                value(S::NEXT_WHOLE + i) = matrix.row.upper_values[Layout<K, Q>::upper(i, i)] +
-                                           matrix.removed[i];
+                value(S::NEXT_WHOLE + i) =
+                    matrix.row.upper_values[Layout<K, Q>::upper(i, i)] + matrix.removed[i];
             }
             if (tile.has_separator()) {
 #pragma unroll
@@ -196,9 +206,9 @@ template <int K, int Q> class Separators<K, Q, true> {
     }
 
   private:
-    // Places of a lane in shared memory: right-hand side, then result, of the separator; the probe's;
-    // the spike of the point that comes next, before R⁻ᵀ; the separator's diagonal block. Gradients
-    // and tangents have the first only.
+    // Places of a lane in shared memory: right-hand side, then result, of the separator; the
+    // probe's; the spike of the point that comes next, before R⁻ᵀ; the separator's diagonal block.
+    // Gradients and tangents have the first only.
     static constexpr int LEFT = 0;
     static constexpr int PROBE = P;
     static constexpr int SPIKE = 2 * P;

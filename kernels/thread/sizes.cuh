@@ -3,23 +3,24 @@
 #ifndef MECHANISTIC_THREAD_SIZES_CUH
 #define MECHANISTIC_THREAD_SIZES_CUH
 
-// Blocks for which a multiprocessor is to have registers: without this the assembler takes all there
-// are, needed or not. Larger blocks need them; gradients have no more warps for their shared memory.
+// Blocks for which a multiprocessor is to have registers: without this the assembler takes all
+// there are, needed or not. Larger blocks need them; gradients have no more warps for their shared
+// memory.
 #define THREAD_BLOCKS(K, Q) (K * Q <= 4 ? 12 : 1)
 
-#define THREAD_SIZES(KERNEL)                                                                       \
-    KERNEL(1, 2)                                                                                   \
-    KERNEL(1, 3)                                                                                   \
-    KERNEL(1, 4)                                                                                   \
-    KERNEL(2, 2)                                                                                   \
-    KERNEL(2, 3)                                                                                   \
+#define THREAD_SIZES(KERNEL) \
+    KERNEL(1, 2)             \
+    KERNEL(1, 3)             \
+    KERNEL(1, 4)             \
+    KERNEL(2, 2)             \
+    KERNEL(2, 3)             \
     KERNEL(3, 2)
 
 // The same for chunks.
-#define THREAD_CHUNK_SIZES(KERNEL)                                                                 \
-    KERNEL(1, 2)                                                                                   \
-    KERNEL(1, 3)                                                                                   \
-    KERNEL(1, 4)                                                                                   \
+#define THREAD_CHUNK_SIZES(KERNEL) \
+    KERNEL(1, 2)                   \
+    KERNEL(1, 3)                   \
+    KERNEL(1, 4)                   \
     KERNEL(2, 2)
 
 #endif

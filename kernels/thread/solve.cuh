@@ -51,7 +51,7 @@ __device__ void factorise(const ThreadProblem &common, Pivots &pivots, Faults &f
         }
         const Scale<Q> scale = inputs.scale(length);
         const double equation_factor = problem.weight_equation * scale.equation(problem);
-        inputs.equations(t, [&](int, const double(&c)[K * Q], double b) {
+        inputs.equations(t, [&](int, const double (&c)[K *Q], double b) {
 #pragma unroll
             for (int i = 0; i < K * Q; ++i) {
                 faults.check(c[i], Faults::COEFFICIENTS);
@@ -90,8 +90,8 @@ __device__ inline void gather(const ChunkTile &tile, Pivots &pivots, Faults &fau
     const auto least = [&](auto value) {
         return tile.of_system(value, [](auto a, auto b) { return b < a ? b : a; });
     };
-    faults.inputs = unsigned(tile.of_system(int64_t(faults.inputs),
-                                            [](int64_t a, int64_t b) { return a | b; }));
+    faults.inputs = unsigned(
+        tile.of_system(int64_t(faults.inputs), [](int64_t a, int64_t b) { return a | b; }));
     faults.step = int(least(int64_t(faults.step)));
     pivots.lost_unknown = int(least(int64_t(pivots.lost_unknown)));
     const double weakest = least(pivots.weakest);
@@ -102,7 +102,8 @@ __device__ inline void gather(const ChunkTile &tile, Pivots &pivots, Faults &fau
 
 // The probe of the conditioning, along with the first backward substitution: with x = R⁻¹e of the
 // weakest pivot, that pivot is noise where ε Σ (R_ji x_i)² reaches the order of 1.
-template <int K, int Q, typename Where> class Probe {
+template <int K, int Q, typename Where>
+class Probe {
   public:
     static constexpr int P = K * Q;
 
@@ -168,13 +169,18 @@ __device__ inline void erase_unsolved(const ChunkTile &tile, bool solved, void *
 
 // Takes the solution or what is to be added to it, point by point, the last one first; writes the
 // result if there is no more to come.
-template <int K, int Q, typename Where> class SolutionSweep {
+template <int K, int Q, typename Where>
+class SolutionSweep {
   public:
     static constexpr int P = K * Q;
 
     __device__ SolutionSweep(const ThreadSolve &p, const Where &tile, bool increase, bool complete)
-        : p(p), tile(tile), increase(increase), complete(complete),
-          unrounded(tile, p.common.solution, P), array(unknowns<P>(tile, p.solution)),
+        : p(p),
+          tile(tile),
+          increase(increase),
+          complete(complete),
+          unrounded(tile, p.common.solution, P),
+          array(unknowns<P>(tile, p.solution)),
           out(array) {}
 
     __device__ void visit(int t, const double (&x)[P]) {
@@ -212,7 +218,8 @@ template <int K, int Q, typename Where> class SolutionSweep {
     bool finite = true;
 };
 
-template <int K, int Q, typename Where> __device__ void solve(const ThreadSolve &p) {
+template <int K, int Q, typename Where>
+__device__ void solve(const ThreadSolve &p) {
     constexpr int P = K * Q;
     const ThreadProblem &common = p.common;
     const int refinement = common.problem.refinement;
@@ -226,7 +233,7 @@ template <int K, int Q, typename Where> __device__ void solve(const ThreadSolve 
         gather(tile, pivots, faults);
         SolutionSweep<K, Q, Where> sweep(p, tile, false, refinement == 0);
         Probe<K, Q, Where> probe(tile, pivots.weakest_unknown);
-        const auto visit = [&](int t, const double(&x)[P]) { sweep.visit(t, x); };
+        const auto visit = [&](int t, const double (&x)[P]) { sweep.visit(t, x); };
         substitute_back<K, Q>(tile, visit, probe);
         finite = sweep.finish();
         const bool is_certain = certain(probe.sum());
@@ -239,7 +246,7 @@ template <int K, int Q, typename Where> __device__ void solve(const ThreadSolve 
         substitute_residual<K, Q, Where, true>(common, common.solution);
         const Where tile(common);
         SolutionSweep<K, Q, Where> sweep(p, tile, true, step == refinement);
-        const auto visit = [&](int t, const double(&x)[P]) { sweep.visit(t, x); };
+        const auto visit = [&](int t, const double (&x)[P]) { sweep.visit(t, x); };
         substitute_back<K, Q>(tile, visit);
         finite = sweep.finish();
     }

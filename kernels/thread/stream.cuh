@@ -7,15 +7,15 @@
 // replace a value it has read; the windows are then written back in the same way, to an array of
 // the same shape (an input's gradient).
 //
-// A slot has 8 bytes, or 4 if nothing is stored in double precision; what a lane lays into a slot of 4
-// is rounded to single precision, its share of a sum over the batch too. Then W = 8 or 16 values are a
-// window, and S = W/2 a sector (of what is stored in a slot's width; else windows are smaller). Let u
-// count the values in the order of the stream, and let o (0 <= o < S) be such that u + o is a multiple
-// of S where a sector begins. Value u of the system in lane l stands in slot
+// A slot has 8 bytes, or 4 if nothing is stored in double precision; what a lane lays into a slot
+// of 4 is rounded to single precision, its share of a sum over the batch too. Then W = 8 or 16
+// values are a window, and S = W/2 a sector (of what is stored in a slot's width; else windows are
+// smaller). Let u count the values in the order of the stream, and let o (0 <= o < S) be such that
+// u + o is a multiple of S where a sector begins. Value u of the system in lane l stands in slot
 //     l·pitch + (u + o) mod capacity − o + S − 1,    pitch = capacity + S − 1.
 // The pitch is odd and the capacity a multiple of the slots that all banks hold, so the lanes read
-// the same u, and store a window, without bank conflicts. A capacity of two windows serves rows of up
-// to W − S + 2 values.
+// the same u, and store a window, without bank conflicts. A capacity of two windows serves rows of
+// up to W − S + 2 values.
 
 #ifndef MECHANISTIC_THREAD_STREAM_CUH
 #define MECHANISTIC_THREAD_STREAM_CUH
@@ -30,7 +30,8 @@ __device__ inline int shift_of(int storage) {
 }
 
 // An array (system, V) as the kernel's parameters describe it: what stays out of the registers.
-template <typename Where> struct Array {
+template <typename Where>
+struct Array {
     const Where &tile;
     const ThreadRing &ring;
     double *slots;  // of the ring
@@ -41,8 +42,13 @@ template <typename Where> struct Array {
 
     __device__ Array(const Where &tile, const ThreadRing &ring, const void *data, int storage,
                      int64_t between, int time)
-        : tile(tile), ring(ring), slots(memory_of(tile) + ring.slots), data(data), storage(storage),
-          between(between), time(time) {}
+        : tile(tile),
+          ring(ring),
+          slots(memory_of(tile) + ring.slots),
+          data(data),
+          storage(storage),
+          between(between),
+          time(time) {}
 
     // Whether all lanes read the same values.
     __device__ bool shared() const { return Where::shared(between, time); }
@@ -74,10 +80,10 @@ __device__ Array<Where> unknowns(const Where &tile, const void *data) {
     return {tile, tile.common.unknowns, data, problem.results, problem.points * P, P};
 }
 
-template <bool REVERSED, typename Where> class Stream {
+template <bool REVERSED, typename Where>
+class Stream {
   public:
-    __device__ explicit Stream(const Array<Where> &array)
-        : array(array), loaded(0), stored(0) {
+    __device__ explicit Stream(const Array<Where> &array) : array(array), loaded(0), stored(0) {
         offset = offset_of(array.tile.start(array.tile.lane, array.between, array.time));
         nearest = array.tile.lane * pitch() + array.sector() - 1 - offset;
     }
@@ -168,8 +174,9 @@ template <bool REVERSED, typename Where> class Stream {
             for (int i = 0; i < TOGETHER; ++i) {
                 const int offset = offset_of(first);
                 const int at = position(place - offset);
-                visit(i, nearest - offset, lane, first, at,
-                      unsigned(at) < unsigned(max(0, array.tile.run(lane, array.ring, array.time))));
+                visit(
+                    i, nearest - offset, lane, first, at,
+                    unsigned(at) < unsigned(max(0, array.tile.run(lane, array.ring, array.time))));
                 first += array.tile.distance(lane, array.between, array.time);
                 lane += 1;
                 nearest += pitch();

@@ -9,13 +9,16 @@
 namespace thread {
 
 // vector = R⁻ᵀ of a right-hand side that comes point by point.
-template <int K, int Q, typename Where> class ForwardSubstitution {
+template <int K, int Q, typename Where>
+class ForwardSubstitution {
   public:
     static constexpr int P = K * Q;
 
     __device__ explicit ForwardSubstitution(const Where &tile)
-        : tile(tile), factor(tile, tile.common.factor, Layout<K, Q>::VALUES),
-          vector(tile, tile.common.vector, P), separators(tile) {}
+        : tile(tile),
+          factor(tile, tile.common.factor, Layout<K, Q>::VALUES),
+          vector(tile, tile.common.vector, P),
+          separators(tile) {}
 
     // Takes that of point t, from which what earlier points leave has been subtracted, and replaces
     // it; subtracts what is to be subtracted from that of the next point.
@@ -52,8 +55,10 @@ template <int K, int Q, typename Where> class ForwardSubstitution {
 
 // What is substituted backward besides: nothing.
 struct Alone {
-    template <typename Between> __device__ void begin(Between &) {}
-    template <typename Between> __device__ void separator(const Between &) {}
+    template <typename Between>
+    __device__ void begin(Between &) {}
+    template <typename Between>
+    __device__ void separator(const Between &) {}
     template <typename Row, typename Between>
     __device__ void point(int, const Row &, bool, const Between &) {}
 };

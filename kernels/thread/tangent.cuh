@@ -22,7 +22,8 @@
 namespace thread {
 
 // A direction in which an input moves; zero where it stands still.
-template <typename Where> class Direction {
+template <typename Where>
+class Direction {
   public:
     __device__ Direction(const Where &tile, const Input &input, int time, const ThreadRing &ring)
         : moves(input.data != nullptr), values(tile, input, time, ring) {}
@@ -83,10 +84,10 @@ __device__ void substitute_directions(const ThreadTangent &p) {
 
     Inputs<K, Q, false, Where> inputs(tile);
     Direction<Where> d_coefficients(tile, p.coefficients, int(problem.coefficients.time),
-                                       p.coefficients_ring);
+                                    p.coefficients_ring);
     Direction<Where> d_rhs(tile, p.rhs, int(problem.rhs.time), p.rhs_ring);
     Direction<Where> d_initial(tile, p.initial_values, K * problem.initial_derivatives,
-                                  p.initial_values_ring);
+                               p.initial_values_ring);
     Direction<Where> d_steps(tile, p.steps, int(problem.steps.time), p.steps_ring);
     ForwardSubstitution<K, Q, Where> substitution(tile);
 
@@ -134,19 +135,17 @@ __device__ void substitute_directions(const ThreadTangent &p) {
             }
         };
         require(0);
-        const auto visit = [&](int e, const double(&c)[P], double b) {
+        const auto visit = [&](int e, const double (&c)[P], double b) {
             double defect = b, d_defect = d_rhs.get(t, e), moved[P];
 #pragma unroll
             for (int i = 0; i < P; ++i) {
                 const int j = i % Q;
-                moved[i] =
-                    j < width ? d_coefficients.get(t, (e * K + i / Q) * width + j) : 0.0;
+                moved[i] = j < width ? d_coefficients.get(t, (e * K + i / Q) * width + j) : 0.0;
                 defect -= c[i] * z[i];
                 d_defect -= moved[i] * z[i];
             }
             const double residual = factor_e * factor_e * defect;
-            const double along =
-                factor_e * (factor_e * d_defect + 2 * d_factor_e * defect);
+            const double along = factor_e * (factor_e * d_defect + 2 * d_factor_e * defect);
 #pragma unroll
             for (int i = 0; i < P; ++i) {
                 right[i] += moved[i] * residual + c[i] * along;
@@ -223,7 +222,7 @@ __device__ void tangent(const ThreadTangent &p) {
     const bool live = p.status[tile.system(tile.lane)].kind == STATUS_OK;
     const Array<Where> array = unknowns<P>(tile, p.tangent);
     Stream<true, Where> out(array);
-    substitute_back<K, Q>(tile, [&](int t, const double(&x)[P]) {
+    substitute_back<K, Q>(tile, [&](int t, const double (&x)[P]) {
         if (tile.has(t)) {
             double sum[P];
             if (refinement > 0) {

@@ -30,7 +30,9 @@ struct Tile {
     int lane;
 
     __device__ explicit Tile(const ThreadProblem &common)
-        : common(common), index(blockIdx.x), first(int64_t(blockIdx.x) * LANES),
+        : common(common),
+          index(blockIdx.x),
+          first(int64_t(blockIdx.x) * LANES),
           lane(thread_number()) {}
     __device__ int64_t system(int lane) const {
         return min(first + lane, common.problem.batch - 1);
@@ -91,16 +93,19 @@ struct ChunkTile {
     static constexpr bool CHUNKED = true;
 
     const ThreadProblem &common;
-    int thread;     // in the block
+    int thread;  // in the block
     int lane;
     int64_t index;  // of the warp: where its part of the workspace lies
     int chunk;      // of this lane
     int count;      // points of the chunk
 
     __device__ explicit ChunkTile(const ThreadProblem &common)
-        : common(common), thread(thread_number()), lane(thread % LANES),
+        : common(common),
+          thread(thread_number()),
+          lane(thread % LANES),
           index(int64_t(blockIdx.x) * (blockDim.x / LANES) + thread / LANES),
-          chunk(chunk_of(lane)), count(count_of(chunk)) {}
+          chunk(chunk_of(lane)),
+          count(count_of(chunk)) {}
 
     __device__ int chunks() const { return 1 << common.chunks.bits; }
     __device__ int64_t number(int lane) const { return index * LANES + lane; }
