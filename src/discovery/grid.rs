@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::Dataset;
+use super::data::Dataset;
 use super::smoothing::{self, Spline};
 use crate::{Error, Result};
 
@@ -118,6 +118,12 @@ impl Grid {
         self.time.len()
     }
 
+    /// Number of measured values of a state.
+    pub fn measured(&self, state: usize) -> usize {
+        let k = self.observed.len() / self.points();
+        self.observed.iter().skip(state).step_by(k).filter(|x| !x.is_nan()).count()
+    }
+
     /// Length of the step from each point to the next (M); zero at the end of a trajectory.
     pub fn steps(&self) -> Vec<f64> {
         let mut steps = vec![0.0; self.points()];
@@ -173,7 +179,7 @@ pub(super) fn fastest_rate(data: &Dataset, smooth: &Smooth) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::Trajectory;
+    use crate::discovery::data::Trajectory;
 
     fn waves(step: f64) -> Dataset {
         let time: Vec<f64> = (0..60).map(|i| step * f64::from(i)).collect();

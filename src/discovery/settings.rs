@@ -1,7 +1,41 @@
 //! What is asked of the search for equations.
 
-use super::{Link, Method, UserTerm};
+use std::fmt;
+use std::sync::Arc;
+
+use super::link::Link;
 use crate::{Device, Error, Result};
+
+/// How the equation is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Trajectory and coefficients together by Gauss-Newton; terms selected by standard error.
+    #[default]
+    Joint,
+    /// The method of the paper's section 5.1: a network feeds the basis, the ODE solver closes the
+    /// loss.
+    Network,
+}
+
+type Value = dyn Fn(&[f64]) -> f64 + Send + Sync;
+type Gradient = dyn Fn(&[f64], &mut [f64]) + Send + Sync;
+
+/// A candidate function of the caller's own.
+#[derive(Clone)]
+pub struct UserTerm {
+    /// How it is printed, e.g. `exp(-x)`.
+    pub name: String,
+    /// θ(state); the state has D entries: the K states, for order 2 then their K derivatives.
+    pub value: Arc<Value>,
+    /// Writes ∂θ/∂state (D entries) into the second argument.
+    pub gradient: Arc<Gradient>,
+}
+
+impl fmt::Debug for UserTerm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserTerm").field("name", &self.name).finish_non_exhaustive()
+    }
+}
 
 /// A coefficient that is known and held fixed.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,7 +2,7 @@
 //!
 //! Coefficients: Hairer, Nørsett, Wanner, Solving Ordinary Differential Equations I, table II.5.2.
 
-use super::RightHandSide;
+use super::right_hand_side::RightHandSide;
 
 const RELATIVE_TOLERANCE: f64 = 1e-9;
 /// Right-hand sides per output interval before the integration is given up as stiff or blown up.

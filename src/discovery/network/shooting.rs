@@ -2,7 +2,7 @@
 //!
 //! About a path v(t), u' = g(Θ(u)ξ) = F(u) becomes the linear ODE u' − J(v) u = F(v) − J(v) v, one
 //! system a window, which the solver solves and differentiates. The error of the path enters only
-//! in second order, where Θ(v) alone would take it in full. Minimised is
+//! in second order, where Θ(v) alone would take it in full. Minimized is
 //!
 //! ```text
 //! Σ_observed (u − x)²/σ²  +  Σ (ξ·prior)²
@@ -14,10 +14,11 @@
 use rayon::prelude::*;
 
 use super::windows::Windows;
-use crate::discovery::RightHandSide;
+use crate::discovery::candidates::{Candidates, Parameter};
 use crate::discovery::dense::{invert_positive, solve_positive};
-use crate::discovery::linearised::{Linearised, Parameter};
-use crate::discovery::selection::Information;
+use crate::discovery::information::{Information, Quadratic};
+use crate::discovery::linearized::Linearized;
+use crate::discovery::right_hand_side::RightHandSide;
 use crate::{Device, Options, Problem, ProblemShape, Result, Smoothness, Solver, Tangents, View};
 
 /// The solver's order above that of the equation; each one divides its error by about five.
@@ -41,7 +42,7 @@ pub(super) struct Estimate<'a> {
     pub path: Vec<f64>,
 }
 
-/// Where the linearisation is made.
+/// Where the linearization is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Path {
     /// It stays as it is: the problem is almost linear, hence safe from anywhere.
@@ -53,7 +54,7 @@ pub(super) enum Path {
 /// How an iteration ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Iteration {
-    /// Decrease of the cost that the linearisation promised for the full step.
+    /// Decrease of the cost that the linearization promised for the full step.
     pub promised: f64,
     /// Fraction of the step that was taken; 0 if none lowers the cost.
     pub fraction: f64,
@@ -62,13 +63,8 @@ pub(super) struct Iteration {
 /// Workspace and data.
 pub(super) struct Shooting<'a> {
     windows: &'a Windows,
-    /// Every candidate, sorted by equation, and its reciprocal prior standard deviation.
-    pub all: Vec<Parameter>,
-    priors: Vec<f64>,
-    /// Indices in `all` of the coefficients that are now free (c); the others stand still.
-    pub kept: Vec<usize>,
-    /// The free ones.
-    pub parameters: Vec<Parameter>,
+    /// The coefficients (C), and which of them are now free (c).
+    pub candidates: Candidates,
     /// σ of each state in the solver's units (K).
     pub noise: Vec<f64>,
     /// Covariance (c, c) of the coefficients, from the last iteration.
@@ -107,9 +103,8 @@ struct Eliminated {
 impl<'a> Shooting<'a> {
     pub fn new(
         windows: &'a Windows,
-        parameters: Vec<Parameter>,
+        candidates: Candidates,
         noise: Vec<f64>,
-        priors: Vec<f64>,
         device: &Device,
     ) -> Result<Self> {
         let (k, m, n) = (windows.unit.states(), windows.unit.order, windows.points);
@@ -132,53 +127,47 @@ impl<'a> Shooting<'a> {
             forcing: vec![0.0; chunk * n * k],
             start: vec![0.0; chunk * k * m],
             steps: vec![0.0; chunk * (n - 1)],
-            slopes: vec![0.0; chunk * n * parameters.len()],
+            slopes: vec![],
             denominators: vec![1.0; chunk * n * k],
             chunk,
             windows,
-            kept: (0..parameters.len()).collect(),
-            all: parameters.clone(),
-            parameters,
-            priors,
+            candidates,
             noise,
             covariance: vec![],
         })
     }
 
-    /// Frees exactly the coefficients at these indices of `all`.
-    pub fn select(&mut self, kept: Vec<usize>) {
-        self.parameters = kept.iter().map(|&i| self.all[i]).collect();
-        self.slopes.resize(self.chunk * self.windows.points * kept.len(), 0.0);
-        self.kept = kept;
-    }
-
     /// χ² as a function of all coefficients, about the estimate; a term must be worth `penalty`.
     pub fn information(&mut self, estimate: &Estimate<'_>, penalty: f64) -> Result<Information> {
-        let kept = std::mem::take(&mut self.kept);
-        self.select((0..self.all.len()).collect());
+        let every = (0..self.candidates.all.len()).collect();
+        let kept = std::mem::replace(&mut self.candidates.kept, every);
         let normal = self.normal(estimate);
-        self.select(kept);
+        self.candidates.kept = kept;
         let (_, Normal { matrix, gradient, .. }) = normal?;
-        let c = gradient.len();
-        let values: Vec<f64> = self.all.iter().map(|p| p.value(&estimate.rhs)).collect();
+        let (all, c) = (&self.candidates.all, gradient.len());
+        let values: Vec<f64> = all.iter().map(|p| p.value(&estimate.rhs)).collect();
         let vector = (0..c).map(|i| dot(&matrix[i * c..][..c], &values) + gradient[i]).collect();
-        let equation = self.all.iter().map(|p| p.equation).collect();
+        let equation = all.iter().map(|p| p.equation).collect();
         Ok(Information { matrix, vector, equation, penalty })
     }
 
-    /// −2 log likelihood of the data, up to a constant, plus `penalty` for each coefficient, if the
-    /// noise is that of the residuals.
-    pub fn score(&self, penalty: f64) -> f64 {
+    /// χ² of the last iteration as a function of the free coefficients.
+    pub fn quadratic(&self, rhs: &RightHandSide<'_>) -> Quadratic {
+        let values = self.candidates.free().into_iter().map(|p| p.value(rhs));
+        Quadratic { coefficients: values.collect(), covariance: self.covariance.clone() }
+    }
+
+    /// −2 log likelihood of the data, up to a constant, if the noise is that of the residuals.
+    pub fn misfit(&self) -> f64 {
         let fit = |(k, noise): (usize, &f64)| 2.0 * self.windows.measured(k) as f64 * noise.ln();
-        let terms = self.parameters.len() as f64;
-        self.noise.iter().enumerate().map(fit).sum::<f64>() + penalty * terms
+        self.noise.iter().enumerate().map(fit).sum()
     }
 
     /// One damped step from `estimate`.
     pub fn iterate(&mut self, estimate: &mut Estimate<'_>, path: Path) -> Result<Iteration> {
         let (before, normal) = self.normal(estimate)?;
-        self.covariance = self.invert(&normal.matrix)?;
-        let c = self.parameters.len();
+        self.covariance = invert(&normal)?;
+        let c = normal.gradient.len();
         let row = |i: usize| &self.covariance[i * c..][..c];
         let step: Vec<f64> = (0..c).map(|i| dot(row(i), &normal.gradient)).collect();
         let promised = dot(&step, &normal.gradient);
@@ -196,19 +185,9 @@ impl<'a> Shooting<'a> {
         Ok(Iteration { promised, fraction: 0.0 })
     }
 
-    fn invert(&self, matrix: &[f64]) -> Result<Vec<f64>> {
-        invert_positive(matrix, self.parameters.len()).ok_or_else(|| {
-            crate::Error::Data(
-                "the data cannot decide between the candidate terms: the normal equations are \
-                 singular"
-                    .into(),
-            )
-        })
-    }
-
     /// estimate += fraction · step.
     fn advance(&self, estimate: &mut Estimate<'_>, step: &[f64], normal: &Normal, fraction: f64) {
-        for (p, step) in self.parameters.iter().zip(step) {
+        for (p, step) in self.candidates.free().iter().zip(step) {
             *p.value_mut(&mut estimate.rhs) += fraction * step;
         }
         let c = step.len();
@@ -252,8 +231,9 @@ impl<'a> Shooting<'a> {
     }
 
     fn prior_cost(&self, estimate: &Estimate<'_>) -> f64 {
-        let value = |i: &usize| self.priors[*i] * self.all[*i].value(&estimate.rhs);
-        let of_coefficients = self.kept.iter().map(|i| value(i).powi(2));
+        let Candidates { all, priors, kept } = &self.candidates;
+        let value = |i: &usize| priors[*i] * all[*i].value(&estimate.rhs);
+        let of_coefficients = kept.iter().map(|i| value(i).powi(2));
         let of_starts = estimate.start.iter().map(|start| (start / PRIOR_START).powi(2));
         of_coefficients.sum::<f64>() + of_starts.sum::<f64>()
     }
@@ -267,8 +247,9 @@ impl<'a> Shooting<'a> {
     /// is solved again and ignored.
     fn solve(&mut self, estimate: &Estimate<'_>, first: usize) -> Result<()> {
         let windows = self.windows;
-        let (n, c) = (windows.points, self.parameters.len());
-        let chunk = self.chunk;
+        let parameters = &self.candidates.free();
+        let (n, c, chunk) = (windows.points, parameters.len(), self.chunk);
+        self.slopes.resize(chunk * n * c, 0.0);
         let window = |i: usize| (first + i).min(windows.count - 1);
         for i in 0..chunk {
             let start = windows.of(window(i), &estimate.start);
@@ -276,7 +257,6 @@ impl<'a> Shooting<'a> {
             let steps = windows.of(window(i), &windows.steps);
             self.steps[i * (n - 1)..][..n - 1].copy_from_slice(steps);
         }
-        let parameters = &self.parameters;
         let row = self.coefficients.len() / (chunk * n);
         let forcing = self.forcing.len() / (chunk * n);
         // Without free coefficients there is no slope to write.
@@ -289,7 +269,7 @@ impl<'a> Shooting<'a> {
             self.coefficients.par_chunks_mut(row).zip(self.forcing.par_chunks_mut(forcing));
         let points = points.zip(self.denominators.par_chunks_mut(forcing)).zip(slopes);
         points.enumerate().for_each_init(
-            || Linearised::new(&estimate.rhs, c),
+            || Linearized::new(&estimate.rhs, c),
             |at, (i, (((coefficients, forcing), denominators), slopes))| {
                 let path = windows.of(window(i / n), &estimate.path);
                 let state = &path[i % n * at.flow.len()..][..at.flow.len()];
@@ -339,17 +319,17 @@ impl<'a> Shooting<'a> {
 
     /// The cost and the normal equations at `estimate`.
     fn normal(&mut self, estimate: &Estimate<'_>) -> Result<(f64, Normal)> {
-        let c = self.parameters.len();
+        let c = self.candidates.kept.len();
         let mut cost = self.prior_cost(estimate);
         let mut normal = Normal {
             matrix: vec![0.0; c * c],
             gradient: vec![0.0; c],
             windows: Vec::with_capacity(self.windows.count),
         };
-        for (i, &index) in self.kept.iter().enumerate() {
-            let precision = self.priors[index].powi(2);
+        for (i, &index) in self.candidates.kept.iter().enumerate() {
+            let precision = self.candidates.priors[index].powi(2);
             normal.matrix[i * c + i] = precision;
-            normal.gradient[i] = -precision * self.all[index].value(&estimate.rhs);
+            normal.gradient[i] = -precision * self.candidates.all[index].value(&estimate.rhs);
         }
         for first in (0..self.windows.count).step_by(self.chunk) {
             self.solve(estimate, first)?;
@@ -381,7 +361,8 @@ impl<'a> Shooting<'a> {
     /// in range, N, K), divided by σ, zero where nothing was measured.
     fn sensitivities(&mut self, first: usize) -> Result<Vec<Vec<f64>>> {
         let k = self.windows.unit.states();
-        let (c, start) = (self.parameters.len(), self.start_size());
+        let parameters = self.candidates.free();
+        let (c, start) = (parameters.len(), self.start_size());
         let shape = self.solver.shape().clone();
         let q = shape.derivatives();
         let range = self.range(first);
@@ -393,7 +374,7 @@ impl<'a> Shooting<'a> {
         let mut columns = Vec::with_capacity(c + start);
         for i in 0..c + start {
             let tangents = if i < c {
-                let equation = self.parameters[i].equation;
+                let equation = parameters[i].equation;
                 forcing.fill(0.0);
                 let slopes = self.slopes.iter().skip(i).step_by(c);
                 let targets = forcing.iter_mut().skip(equation).step_by(k);
@@ -424,7 +405,7 @@ impl<'a> Shooting<'a> {
                 squares[i % k] += (r * self.noise[i % k]).powi(2);
             }
         }
-        let used = (self.windows.count * self.start_size() + self.parameters.len()) as f64;
+        let used = (self.windows.count * self.start_size() + self.candidates.kept.len()) as f64;
         let all: usize = (0..k).map(|state| self.windows.measured(state)).sum();
         let left = (1.0 - used / all as f64).max(1.0 / all as f64);
         let noise = |(i, s): (usize, &f64)| (s / (left * self.windows.measured(i) as f64)).sqrt();
@@ -432,11 +413,21 @@ impl<'a> Shooting<'a> {
     }
 }
 
-/// One time point of the linearised equations, in the solver's units.
+/// The covariance of the coefficients.
+fn invert(normal: &Normal) -> Result<Vec<f64>> {
+    invert_positive(&normal.matrix, normal.gradient.len()).ok_or_else(|| {
+        crate::Error::Data(
+            "the data cannot decide between the candidate terms: the normal equations are singular"
+                .into(),
+        )
+    })
+}
+
+/// One time point of the linearized equations, in the solver's units.
 fn write_point(
     windows: &Windows,
     parameters: &[Parameter],
-    at: &Linearised,
+    at: &Linearized,
     state: &[f64],
     coefficients: &mut [f64],
     forcing: &mut [f64],
@@ -542,8 +533,8 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::discovery::candidates::unknown_coefficients;
     use crate::discovery::grid::{Grid, smooth};
-    use crate::discovery::joint::free_parameters;
     use crate::discovery::network::windows::tests::oscillations;
     use crate::discovery::{Library, Link, Settings};
 
@@ -558,15 +549,14 @@ mod tests {
             let settings = Settings { degree: 1, order, link, ..Settings::default() };
             let library = Library::new(&data.states, &settings).unwrap();
             let mut rhs = RightHandSide::new(&library, &settings);
-            let parameters = free_parameters(&mut rhs, &settings).unwrap();
+            let parameters = unknown_coefficients(&mut rhs, &settings).unwrap();
             for (i, p) in parameters.iter().enumerate() {
                 *p.value_mut(&mut rhs) = 0.1 * (i as f64).sin();
             }
             let c = parameters.len();
-            let priors = vec![0.0; c];
+            let candidates = Candidates::new(parameters.clone(), vec![0.0; c]);
             let mut shooting =
-                Shooting::new(&windows, parameters.clone(), vec![0.1, 0.2], priors, &Device::Cpu)
-                    .unwrap();
+                Shooting::new(&windows, candidates, vec![0.1, 0.2], &Device::Cpu).unwrap();
             let (start, path) = (windows.starts(), windows.path.clone());
             let mut estimate = Estimate { rhs, start, path };
             for _ in 0..6 {

@@ -3,8 +3,10 @@
 
 use super::shooting::Estimate;
 use super::windows::Windows;
-use crate::discovery::linearised::Parameter;
-use crate::discovery::{Link, RightHandSide};
+use crate::discovery::candidates::Parameter;
+use crate::discovery::link::Link;
+use crate::discovery::right_hand_side::RightHandSide;
+use crate::discovery::start::{root_mean_square, term_sizes};
 use crate::nn::{Activation, Mlp, Optimiser, ParameterId, Parameters, Rng, Rule, Schedule};
 use crate::tape::{Array, Ode, Tape, Var};
 use crate::{Backend, Options, Result, Smoothness};
@@ -79,8 +81,9 @@ impl<'w, B: Backend> Model<'w, B> {
             }
             _ => 1.0,
         };
+        let sizes = term_sizes(rhs, &windows.path);
         let scale = Scale {
-            term: term_sizes(rhs, &windows.path, d),
+            term: sizes.into_iter().map(|size| size.max(f64::MIN_POSITIVE)).collect(),
             reach: (0..k).map(reach).collect(),
             noise: (0..d).map(|i| noise[i % k]).collect(),
         };
@@ -116,7 +119,7 @@ impl<'w, B: Backend> Model<'w, B> {
         self.load(estimate)?;
         let masks = self.masks(&estimate.rhs, free)?;
         let schedule = Schedule::Cosine { steps: steps as u64, floor: LAST_RATE };
-        let mut optimiser =
+        let mut optimizer =
             Optimiser::new(Rule::adam(), RATE).with_schedule(schedule).with_clip(CLIP);
         let mut last = f64::INFINITY;
         for step in 0..steps {
@@ -128,7 +131,7 @@ impl<'w, B: Backend> Model<'w, B> {
                 return Ok(f64::INFINITY);
             }
             let gradients = self.tape.backward(pass.loss)?;
-            optimiser.step(&mut self.parameters, &gradients)?;
+            optimizer.step(&mut self.parameters, &gradients)?;
         }
         self.store(estimate, free, &masks)?;
         Ok(last)
@@ -338,7 +341,7 @@ impl<'w, B: Backend> Model<'w, B> {
             steps: tape.constant(Array::new([b * k, n - 1], steps.collect())?),
             extra_derivatives: 0,
         };
-        // An optimiser's gradients need no more digits than the unrefined factor has.
+        // An optimizer's gradients need no more digits than the unrefined factor has.
         let options =
             Options { smoothness: Smoothness::Taylor, refinement: Some(0), ..Options::default() };
         let solution = tape.solve_ode(&ode, &options)?;
@@ -367,18 +370,7 @@ fn basis(rhs: &RightHandSide<'_>, states: &[f64], d: usize, size: &[f64]) -> (Ve
     (values, gradients)
 }
 
-/// Root mean square of each term over some states.
-fn term_sizes(rhs: &RightHandSide<'_>, states: &[f64], d: usize) -> Vec<f64> {
-    let l = rhs.library.len();
-    let (mut terms, mut squares) = (vec![0.0; l], vec![0.0; l]);
-    for state in states.chunks_exact(d) {
-        rhs.library.values(state, &mut terms);
-        squares.iter_mut().zip(&terms).for_each(|(sum, term)| *sum += term * term);
-    }
-    let rows = (states.len() / d) as f64;
-    squares.iter().map(|sum| (sum / rows).sqrt().max(f64::MIN_POSITIVE)).collect()
-}
-
+/// The inputs of the network (W, N·K), see [`Model`].
 fn network_inputs(windows: &Windows) -> Vec<f64> {
     let unit = &windows.unit;
     let (k, d) = (unit.states(), unit.components());
@@ -390,11 +382,6 @@ fn network_inputs(windows: &Windows) -> Vec<f64> {
     let mean = |i: usize| filled.iter().skip(i).step_by(k).sum::<f64>() / (filled.len() / k) as f64;
     let means: Vec<f64> = (0..k).map(mean).collect();
     filled.iter().zip(means.iter().cycle()).map(|(x, mean)| x - mean).collect()
-}
-
-fn root_mean_square<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
-    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), x| (sum + x * x, count + 1.0));
-    (sum / f64::max(count, 1.0)).sqrt()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use crate::discovery::Dataset;
+use crate::discovery::data::Dataset;
 use crate::discovery::grid::{Grid, Smooth, fastest_rate};
 
 /// A window has at least so many sampling intervals, and lasts at least one period of the fastest
@@ -16,9 +16,9 @@ const LONGER: usize = 4;
 /// unit, which should be below 1 but not so small that the powers lose digits.
 const STEPS_PER_UNIT: f64 = 10.0;
 
-/// W windows of N grid points. Neighbours share one point, which counts as observed in the first.
+/// W windows of N grid points. Neighbors share one point, which counts as observed in the first.
 /// A window that reaches beyond the end of its trajectory repeats the last point, unobserved.
-pub(super) struct Windows {
+pub(in crate::discovery) struct Windows {
     /// W.
     pub count: usize,
     /// N.
@@ -37,7 +37,7 @@ pub(super) struct Windows {
 
 /// The solver's units: states in standard deviations, time in a few grid steps.
 #[derive(Clone, Debug)]
-pub(super) struct Unit {
+pub(in crate::discovery) struct Unit {
     /// Standard deviation of each state (K).
     pub deviation: Vec<f64>,
     /// Length of the unit of time.
@@ -147,7 +147,7 @@ impl Windows {
         &values[window * size..][..size]
     }
 
-    /// The trajectory on the grid (M, D) from its windows (W, N, D); neighbours' shared points from
+    /// The trajectory on the grid (M, D) from its windows (W, N, D); neighbors' shared points from
     /// the earlier.
     pub fn join(&self, values: &[f64], grid_points: usize) -> Vec<f64> {
         let d = self.unit.components();
@@ -168,7 +168,7 @@ impl Windows {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::discovery::Trajectory;
+    use crate::discovery::data::Trajectory;
     use crate::discovery::grid::smooth;
     use crate::nn::Rng;
 

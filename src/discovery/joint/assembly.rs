@@ -1,21 +1,22 @@
 //! The rows of the joint estimate and their way into the normal equations.
 
-use super::RightHandSide;
 use super::gauss_newton::{Estimate, Weights};
-use super::grid::Grid;
-use super::linearised::{Linearised, Parameter};
 use crate::backend::cpu::banded::Window;
+use crate::discovery::candidates::Parameter;
+use crate::discovery::grid::Grid;
+use crate::discovery::linearized::Linearized;
+use crate::discovery::right_hand_side::RightHandSide;
 use crate::rows::hermite_coefficients;
 
 /// Observations, defects and priors of one set of free coefficients.
 pub(super) struct Assembly<'a> {
-    pub grid: &'a Grid,
+    grid: &'a Grid,
     /// Length of the step from each grid point to the next, zero at the end of a trajectory (M).
     steps: Vec<f64>,
     /// Sorted by equation (c).
     pub parameters: Vec<Parameter>,
     /// The vector field at t and t+1.
-    points: [Linearised; 2],
+    points: [Linearized; 2],
     /// Weighted rows of one step's defects (D, 2D + c) and their residuals (D).
     rows: Vec<f64>,
     residuals: Vec<f64>,
@@ -26,7 +27,7 @@ pub(super) struct Assembly<'a> {
 impl<'a> Assembly<'a> {
     pub fn new(grid: &'a Grid, parameters: Vec<Parameter>, rhs: &RightHandSide<'_>) -> Self {
         let d = rhs.library.variables().len();
-        let point = Linearised::new(rhs, parameters.len());
+        let point = Linearized::new(rhs, parameters.len());
         let coefficients = hermite_coefficients(2);
         Assembly {
             hermite: [coefficients[1], coefficients[2]],
@@ -179,8 +180,8 @@ fn at_step([a1, a2]: [f64; 2], h: f64) -> [f64; 2] {
 fn defect(
     before: &[f64],
     after: &[f64],
-    now: &Linearised,
-    next: &Linearised,
+    now: &Linearized,
+    next: &Linearized,
     [half, twelfth]: [f64; 2],
     i: usize,
 ) -> f64 {

@@ -1,6 +1,10 @@
 //! The right-hand side of the equations with its coefficients.
 
-use super::{Equation, Library, Link, Settings, Term};
+use super::dense::dot;
+use super::equation::{Equation, Term};
+use super::library::Library;
+use super::link::Link;
+use super::settings::Settings;
 
 /// u^(order) = g(Θξ), or Θξ / (1 + Θ₁ζ), for K states.
 #[derive(Clone, Debug)]
@@ -85,81 +89,5 @@ impl<'a> RightHandSide<'a> {
                 denominator: terms(&self.denominator[i * l..][..l], (k + i) * l),
             })
             .collect()
-    }
-}
-
-/// G(a, b) with a = Θξ, b = Θ₁ζ, and its partial derivatives to second order.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct LinkDerivatives {
-    pub value: f64,
-    pub a: f64,
-    pub b: f64,
-    pub aa: f64,
-    pub ab: f64,
-    pub bb: f64,
-}
-
-impl Link {
-    /// G and its derivatives; b matters only to [`Link::Ratio`], G = a / (1 + b).
-    pub(crate) fn derivatives(self, a: f64, b: f64) -> LinkDerivatives {
-        let of_a = |value, a, aa| LinkDerivatives { value, a, aa, ..LinkDerivatives::default() };
-        match self {
-            Link::Identity => of_a(a, 1.0, 0.0),
-            Link::Tanh => {
-                let g = a.tanh();
-                let slope = 1.0 - g * g;
-                of_a(g, slope, -2.0 * g * slope)
-            }
-            Link::Sin => of_a(a.sin(), a.cos(), -a.sin()),
-            Link::Sigmoid => {
-                let g = 1.0 / (1.0 + (-a).exp());
-                let slope = g * (1.0 - g);
-                of_a(g, slope, slope * (1.0 - 2.0 * g))
-            }
-            Link::Ratio => {
-                let r = 1.0 / (1.0 + b);
-                let g = a * r;
-                LinkDerivatives {
-                    value: g,
-                    a: r,
-                    b: -g * r,
-                    aa: 0.0,
-                    ab: -r * r,
-                    bb: 2.0 * g * r * r,
-                }
-            }
-        }
-    }
-}
-
-pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn link_derivatives_agree_with_central_differences() {
-        let h = 1e-5;
-        for link in [Link::Identity, Link::Tanh, Link::Sin, Link::Sigmoid, Link::Ratio] {
-            for (a, b) in [(0.3, 0.5), (-1.7, 0.2), (2.1, -0.6)] {
-                let g = link.derivatives(a, b);
-                let (pa, ma) = (link.derivatives(a + h, b), link.derivatives(a - h, b));
-                let (pb, mb) = (link.derivatives(a, b + h), link.derivatives(a, b - h));
-                let pairs = [
-                    (g.a, pa.value - ma.value),
-                    (g.b, pb.value - mb.value),
-                    (g.aa, pa.a - ma.a),
-                    (g.ab, pb.a - mb.a),
-                    (g.bb, pb.b - mb.b),
-                ];
-                for (exact, difference) in pairs {
-                    let numeric = difference / (2.0 * h);
-                    assert!((exact - numeric).abs() < 1e-7, "{link:?}: {exact} {numeric}");
-                }
-            }
-        }
     }
 }

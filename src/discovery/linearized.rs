@@ -1,32 +1,8 @@
 //! The vector field at one point of the trajectory, with all that Gauss-Newton needs of it.
 
-use super::RightHandSide;
-use super::rhs::dot;
-
-/// A free coefficient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Parameter {
-    /// The state whose equation it stands in.
-    pub equation: usize,
-    /// Its term in the library.
-    pub term: usize,
-    /// Whether it belongs to the denominator of a ratio.
-    pub denominator: bool,
-}
-
-impl Parameter {
-    /// Its place in the coefficients of `rhs`.
-    pub fn value_mut<'r>(&self, rhs: &'r mut RightHandSide<'_>) -> &'r mut f64 {
-        let place = self.equation * rhs.library.len() + self.term;
-        if self.denominator { &mut rhs.denominator[place] } else { &mut rhs.numerator[place] }
-    }
-
-    /// Its value in `rhs`.
-    pub fn value(&self, rhs: &RightHandSide<'_>) -> f64 {
-        let place = self.equation * rhs.library.len() + self.term;
-        if self.denominator { rhs.denominator[place] } else { rhs.numerator[place] }
-    }
-}
+use super::candidates::Parameter;
+use super::dense::dot;
+use super::right_hand_side::RightHandSide;
 
 /// F(u), the first-order form of the right-hand side, its rate of change F' = J F along itself, and
 /// their derivatives with respect to the state (D) and the free coefficients (c).
@@ -34,7 +10,7 @@ impl Parameter {
 /// A coefficient of equation i changes F in row i alone, so one number per coefficient says it. F'
 /// it changes in row i directly (`rate_by_parameter`), and in every row through J F.
 #[derive(Clone, Debug)]
-pub(super) struct Linearised {
+pub(super) struct Linearized {
     /// F (D).
     pub flow: Vec<f64>,
     /// J = ∂F/∂u (D, D).
@@ -59,11 +35,11 @@ pub(super) struct Linearised {
     denominator_gradients: Vec<f64>,
 }
 
-impl Linearised {
+impl Linearized {
     pub fn new(rhs: &RightHandSide<'_>, parameters: usize) -> Self {
         let (k, l) = (rhs.states(), rhs.library.len());
         let d = k * rhs.order;
-        Linearised {
+        Linearized {
             flow: vec![0.0; d],
             jacobian: vec![0.0; d * d],
             rate: vec![0.0; d],
@@ -211,7 +187,7 @@ mod tests {
             }
         }
         let state = [0.6, -0.3, 0.4, 0.8][..d].to_vec();
-        let mut at = Linearised::new(&rhs, parameters.len());
+        let mut at = Linearized::new(&rhs, parameters.len());
         at.evaluate(&rhs, &parameters, &state);
         let (mut ahead, mut behind) = (at.clone(), at.clone());
         let h = 1e-5;

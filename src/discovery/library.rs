@@ -1,33 +1,10 @@
 //! The library Θ: the candidate functions of the state that the right-hand side combines.
 
-use std::fmt;
-use std::sync::Arc;
-
-use super::Settings;
+use super::settings::{Settings, UserTerm};
 use crate::{Error, Result};
 
 /// More terms than this per equation are refused: the estimate costs their square.
 const MAX_TERMS: usize = 1000;
-
-type Value = dyn Fn(&[f64]) -> f64 + Send + Sync;
-type Gradient = dyn Fn(&[f64], &mut [f64]) + Send + Sync;
-
-/// A candidate function of the caller's own.
-#[derive(Clone)]
-pub struct UserTerm {
-    /// How it is printed, e.g. `exp(-x)`.
-    pub name: String,
-    /// θ(state); the state has D entries: the K states, for order 2 then their K derivatives.
-    pub value: Arc<Value>,
-    /// Writes ∂θ/∂state (D entries) into the second argument.
-    pub gradient: Arc<Gradient>,
-}
-
-impl fmt::Debug for UserTerm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UserTerm").field("name", &self.name).finish_non_exhaustive()
-    }
-}
 
 /// One candidate function. A product refers to an earlier term of the library, so that a whole
 /// library of monomials costs one multiplication each.
@@ -281,6 +258,8 @@ fn monomials(variables: usize, degree: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn library(settings: &Settings) -> Library {
