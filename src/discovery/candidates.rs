@@ -33,9 +33,9 @@ impl Parameter {
 /// Some candidates with values of their coefficients; all others are zero.
 #[derive(Clone, Debug)]
 pub(super) struct Support {
-    /// Sorted indices of the candidates.
+    /// Indices of the candidates in [`Candidates::all`], sorted.
     pub kept: Vec<usize>,
-    /// Their coefficients.
+    /// The coefficient of each.
     pub coefficients: Vec<f64>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Candidates {
 }
 
 impl Candidates {
-    /// All candidates are free at first.
+    /// Candidates that are all free. `all` must be sorted by equation.
     pub fn new(all: Vec<Parameter>, priors: Vec<f64>) -> Self {
         Candidates { kept: (0..all.len()).collect(), all, priors }
     }
@@ -59,6 +59,11 @@ impl Candidates {
     /// The free coefficients (c).
     pub fn free(&self) -> Vec<Parameter> {
         self.kept.iter().map(|&index| self.all[index]).collect()
+    }
+
+    /// The values in `rhs` of the free coefficients (c).
+    pub fn values(&self, rhs: &RightHandSide<'_>) -> Vec<f64> {
+        self.kept.iter().map(|&index| self.all[index].value(rhs)).collect()
     }
 
     /// The prior of each free coefficient (c).
@@ -76,7 +81,8 @@ impl Candidates {
     }
 }
 
-/// Sets the known coefficients in `rhs`; the others, sorted by equation, are to be found.
+/// Sets the known coefficients in `rhs` and lists the others, sorted by equation, which are to be
+/// found.
 ///
 /// # Errors
 /// [`Error::Argument`] for a known coefficient of a state or term that there is not.

@@ -38,7 +38,9 @@ pub(super) trait Estimator<'a>: Sized {
     fn noise(&self) -> Vec<f64>;
 
     /// Whether the data obey the equations without further disturbances.
-    fn is_exact(&self) -> bool;
+    fn is_exact(&self) -> bool {
+        true
+    }
 
     /// Frees exactly the terms of `support`, with its coefficients.
     fn take(&mut self, support: &Support) -> Result<()>;
@@ -58,15 +60,17 @@ pub(super) trait Estimator<'a>: Sized {
 
     /// Sharpens the estimate with the selected terms. Returns whether it became so much sharper
     /// that terms must be selected anew.
-    fn sharpen(&mut self, progress: &mut Reporter<'_, '_>) -> Result<bool>;
+    fn sharpen(&mut self, _progress: &mut Reporter<'_, '_>) -> Result<bool> {
+        Ok(false)
+    }
 
     /// The last estimate with the terms found.
     fn finish(self, progress: &mut Reporter<'_, '_>) -> Result<Estimated<'a>>;
 
     /// χ² as a function of the free coefficients, about the present estimate.
     fn quadratic(&self) -> Quadratic {
-        let values = self.candidates().free().into_iter().map(|p| p.value(self.rhs()));
-        Quadratic { coefficients: values.collect(), covariance: self.covariance() }
+        let coefficients = self.candidates().values(self.rhs());
+        Quadratic { coefficients, covariance: self.covariance() }
     }
 
     /// The equations as they stand, with standard errors.

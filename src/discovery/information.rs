@@ -4,7 +4,7 @@
 //! A set of terms is judged by its score, χ² plus threshold² for each term: a term is worth having
 //! if the fit without it is worse by threshold standard errors.
 
-use super::candidates::Support;
+use super::candidates::{Parameter, Support};
 use super::dense::{dot, invert_positive};
 
 /// A term of which less than this fraction is not explained by the terms of a set cannot join it.
@@ -13,9 +13,9 @@ const COLLINEAR: f64 = 1e-9;
 /// χ²(ξ) near an estimate: (ξ − coefficients)ᵀ covariance⁻¹ (ξ − coefficients) + constant.
 #[derive(Clone, Debug)]
 pub(super) struct Quadratic {
-    /// (c)
+    /// The coefficients with which χ² is smallest (c).
     pub coefficients: Vec<f64>,
-    /// (c, c)
+    /// Their covariance (c, c).
     pub covariance: Vec<f64>,
 }
 
@@ -25,7 +25,7 @@ impl Quadratic {
         self.covariance[j * self.coefficients.len() + j].sqrt()
     }
 
-    /// |ξ_j| in standard errors.
+    /// How many standard errors coefficient j is from zero.
     pub fn significance(&self, j: usize) -> f64 {
         self.coefficients[j].abs() / self.standard_error(j)
     }
@@ -71,19 +71,25 @@ pub(super) struct Rival {
     pub set: Set,
 }
 
-/// χ² of subsets of all terms.
+/// χ² as a function of the coefficients of all C candidates, to judge subsets of them.
 pub(super) struct Information {
-    /// A, the inverse covariance (c, c).
+    /// The inverse A of the covariance (C, C).
     pub matrix: Vec<f64>,
-    /// A ξ at the minimum (c).
+    /// The vector A ξ for the ξ with which χ² is smallest (C).
     pub vector: Vec<f64>,
-    /// Equation of each term (c): only terms of one equation stand in for each other.
+    /// The equation of each candidate (C): only terms of one equation stand in for each other.
     pub equation: Vec<usize>,
     /// What a term costs: the decrease of χ² for which it is worth having.
     pub penalty: f64,
 }
 
 impl Information {
+    /// Puts together what an estimator knows about the candidates `all`.
+    pub fn new(matrix: Vec<f64>, vector: Vec<f64>, all: &[Parameter], penalty: f64) -> Self {
+        let equation = all.iter().map(|p| p.equation).collect();
+        Information { matrix, vector, equation, penalty }
+    }
+
     /// The sets that local search finds, from `start` downwards and from nothing upwards; the best
     /// comes first.
     pub fn best(&self, start: &[usize]) -> Vec<Support> {
@@ -169,7 +175,7 @@ impl Information {
         }
     }
 
-    /// The set with its score.
+    /// The best fit with these terms and its score; `None` if the terms are collinear.
     pub fn set(&self, kept: &[usize]) -> Option<Set> {
         Some(self.judged(kept.to_vec(), self.subset(kept)?))
     }

@@ -70,7 +70,7 @@ pub(super) struct Snapshot<'a> {
 }
 
 impl<'a> Joint<'a> {
-    /// The estimate with all terms, from a start.
+    /// Estimates with all terms, from a start, and makes the equation as stiff as the data bear.
     ///
     /// # Errors
     /// [`Error::Data`] if there are fewer values than unknowns.
@@ -299,8 +299,7 @@ impl<'a> Estimator<'a> for Joint<'a> {
             values.zip(solver.coefficient_step()).map(|(value, step)| value - step).collect();
         let rows = matrix.chunks_exact(minimum.len().max(1));
         let vector = rows.map(|row| dot(row, &minimum)).collect();
-        let equation = all.iter().map(|p| p.equation).collect();
-        Ok(Some(Information { matrix, vector, equation, penalty }))
+        Ok(Some(Information::new(matrix, vector, all, penalty)))
     }
 
     fn noise(&self) -> Vec<f64> {

@@ -11,17 +11,17 @@ use super::right_hand_side::RightHandSide;
 /// it changes in row i directly (`rate_by_parameter`), and in every row through J F.
 #[derive(Clone, Debug)]
 pub(super) struct Linearized {
-    /// F (D).
+    /// The vector field F (D).
     pub flow: Vec<f64>,
-    /// J = ∂F/∂u (D, D).
+    /// Its derivative J = ∂F/∂u (D, D).
     pub jacobian: Vec<f64>,
-    /// F' (D).
+    /// Its rate of change F' = J F along itself (D).
     pub rate: Vec<f64>,
-    /// ∂F'/∂u (D, D).
+    /// The derivative ∂F'/∂u of that (D, D).
     pub rate_jacobian: Vec<f64>,
-    /// (c)
+    /// ∂F/∂ξ of each free coefficient, in the row of its own equation (c).
     pub by_parameter: Vec<f64>,
-    /// (c)
+    /// The direct part of ∂F'/∂ξ of each free coefficient, in the same row (c).
     pub rate_by_parameter: Vec<f64>,
     /// 1 + Θ₁ζ of each equation (K).
     pub denominators: Vec<f64>,
@@ -61,7 +61,7 @@ impl Linearized {
         self.denominators.iter().zip(&next.denominators).any(|(a, b)| a * b <= 0.0)
     }
 
-    /// F, J and F' only.
+    /// Evaluates F, J and F' at `state` (D), and nothing else.
     pub fn evaluate_flow(&mut self, rhs: &RightHandSide<'_>, state: &[f64]) {
         let (k, l, d) = (rhs.states(), rhs.library.len(), state.len());
         rhs.library.values(state, &mut self.terms);
@@ -94,7 +94,8 @@ impl Linearized {
         }
     }
 
-    /// Everything.
+    /// Evaluates everything at `state` (D). `parameters` are the free coefficients, sorted by
+    /// equation.
     pub fn evaluate(&mut self, rhs: &RightHandSide<'_>, parameters: &[Parameter], state: &[f64]) {
         self.evaluate_flow(rhs, state);
         let (k, l, d) = (rhs.states(), rhs.library.len(), state.len());

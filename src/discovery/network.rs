@@ -15,7 +15,7 @@ mod windows;
 use super::candidates::{Candidates, Support};
 use super::estimator::{Estimated, Estimator};
 use super::grid::{Grid, Smooth};
-use super::information::Information;
+use super::information::{Information, Quadratic};
 use super::link::Link;
 use super::progress::Reporter;
 use super::right_hand_side::RightHandSide;
@@ -65,7 +65,7 @@ pub(super) struct Snapshot<'a> {
 }
 
 impl<'a, B: Backend> Network<'a, B> {
-    /// An untrained network and the start's coefficients. Training runs on `backend`, Gauss-Newton
+    /// Puts together an untrained network and the start's coefficients. Training runs on `backend`, Gauss-Newton
     /// on the settings' device, which should be the same.
     pub fn new(
         grid: &'a Grid,
@@ -121,7 +121,8 @@ impl<'a, B: Backend> Network<'a, B> {
             if noise.any(|(now, before)| *now > (1.0 + NOISE_CHANGE) * before) {
                 break;
             }
-            found.quadratic = shooting.quadratic(&estimate.rhs);
+            let coefficients = shooting.candidates.values(&estimate.rhs);
+            found.quadratic = Quadratic { coefficients, covariance: shooting.covariance };
             found.trajectory = windows.join(&estimate.path, self.grid.points());
             found.rhs = estimate.rhs;
             found.noise = shooting.noise;
@@ -188,10 +189,6 @@ impl<'a, B: Backend> Estimator<'a> for Network<'a, B> {
         self.shooting.noise.clone()
     }
 
-    fn is_exact(&self) -> bool {
-        true
-    }
-
     fn take(&mut self, support: &Support) -> Result<()> {
         self.shooting.candidates.take(support, &mut self.estimate.rhs);
         Ok(())
@@ -211,15 +208,14 @@ impl<'a, B: Backend> Estimator<'a> for Network<'a, B> {
     }
 
     fn exchange(&mut self, support: &Support, progress: &mut Reporter<'_, '_>) -> Result<f64> {
-        let fit = |shooting: &Shooting<'_>| shooting.misfit();
-        let before = fit(&self.shooting);
+        let before = self.grid.misfit(&self.shooting.noise);
         // Coefficients stay as they are, and new ones begin at zero: the path is about these.
         let all = &self.shooting.candidates.all;
         let values = support.kept.iter().map(|&i| all[i].value(&self.estimate.rhs));
         let coefficients = values.collect();
         self.take(&Support { kept: support.kept.clone(), coefficients })?;
         self.refine(progress)?;
-        Ok(before - fit(&self.shooting))
+        Ok(before - self.grid.misfit(&self.shooting.noise))
     }
 
     fn snapshot(&self) -> Snapshot<'a> {
@@ -237,10 +233,6 @@ impl<'a, B: Backend> Estimator<'a> for Network<'a, B> {
         self.shooting.candidates.kept = before.kept;
         self.shooting.covariance = before.covariance;
         Ok(())
-    }
-
-    fn sharpen(&mut self, _: &mut Reporter<'_, '_>) -> Result<bool> {
-        Ok(false)
     }
 
     fn finish(self, progress: &mut Reporter<'_, '_>) -> Result<Estimated<'a>> {

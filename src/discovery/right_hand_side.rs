@@ -6,23 +6,25 @@ use super::library::Library;
 use super::link::Link;
 use super::settings::Settings;
 
-/// u^(order) = g(Θξ), or Θξ / (1 + Θ₁ζ), for K states.
+/// The right-hand side with its coefficients: u^(order) = g(Θξ), or Θξ / (1 + Θ₁ζ), for K states.
 #[derive(Clone, Debug)]
 pub struct RightHandSide<'a> {
-    /// Θ with L terms.
+    /// The library Θ with its L terms.
     pub library: &'a Library,
-    /// 1 or 2.
+    /// The order of the equations, 1 or 2.
     pub order: usize,
-    /// g.
+    /// The function g around the combination of terms.
     pub link: Link,
-    /// ξ: (K, L).
+    /// The coefficients ξ (K, L), row-major, in the units of the data.
     pub numerator: Vec<f64>,
-    /// ζ: (K, L) with zeros for the constant; all zero unless the link is a ratio.
+    /// The coefficients ζ below the line (K, L), row-major, with zeros for the constant; all zero
+    /// unless the link is a ratio.
     pub denominator: Vec<f64>,
 }
 
 impl<'a> RightHandSide<'a> {
-    /// All coefficients zero.
+    /// A right-hand side of which all coefficients are zero. `library` must have been made with
+    /// settings of the same order.
     #[must_use]
     pub fn new(library: &'a Library, settings: &Settings) -> Self {
         let states = library.variables().len() / settings.order;
@@ -36,19 +38,20 @@ impl<'a> RightHandSide<'a> {
         }
     }
 
-    /// K.
+    /// The number K of states.
     #[must_use]
     pub fn states(&self) -> usize {
         self.library.variables().len() / self.order
     }
 
-    /// Left-hand side of a state's equation: `x'` or `x''`.
+    /// The left-hand side of a state's equation: `x'` or `x''`.
     #[must_use]
     pub fn lhs(&self, state: usize) -> String {
         format!("{}{}", self.library.variables()[state], "'".repeat(self.order))
     }
 
-    /// The first-order form: derivative of `state` (D = order · K entries: u, for order 2 then u').
+    /// Evaluates the first-order form: writes the derivative (D) of `state` (D = order · K entries: u,
+    /// for order 2 then u') into `derivative`.
     /// `terms` (L) is scratch and holds θ(state) afterwards.
     pub fn derivative(&self, state: &[f64], terms: &mut [f64], derivative: &mut [f64]) {
         let (k, l) = (self.states(), self.library.len());
@@ -64,7 +67,7 @@ impl<'a> RightHandSide<'a> {
         }
     }
 
-    /// The equations, a term for every nonzero coefficient, in the order of the library.
+    /// Lists the K equations, with a term for every nonzero coefficient in the order of the library.
     ///
     /// `standard_errors` holds those of the numerator (K, L), then of the denominator (K, L); empty
     /// where the method has none.

@@ -139,10 +139,8 @@ fn beats<'a, E: Estimator<'a>>(new: &E, old: &E, task: &Task<'_>) -> bool {
 
 /// −2 log likelihood of the data, up to a constant, plus the square of the threshold for each term.
 fn score<'a, E: Estimator<'a>>(estimator: &E, task: &Task<'_>) -> f64 {
-    let noise = estimator.noise().into_iter().enumerate();
-    let fit = noise.map(|(k, noise)| 2.0 * task.grid.measured(k) as f64 * noise.ln());
-    let terms = estimator.candidates().kept.len() as f64;
-    fit.sum::<f64>() + task.settings.threshold * task.settings.threshold * terms
+    let penalty = task.settings.threshold * task.settings.threshold;
+    task.grid.misfit(&estimator.noise()) + penalty * estimator.candidates().kept.len() as f64
 }
 
 /// The trajectories, as estimated and as simulated with the found equations.

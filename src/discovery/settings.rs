@@ -20,12 +20,12 @@ pub enum Method {
 type Value = dyn Fn(&[f64]) -> f64 + Send + Sync;
 type Gradient = dyn Fn(&[f64], &mut [f64]) + Send + Sync;
 
-/// A candidate function of the caller's own.
+/// A candidate function of the caller's own, with its gradient.
 #[derive(Clone)]
 pub struct UserTerm {
     /// How it is printed, e.g. `exp(-x)`.
     pub name: String,
-    /// θ(state); the state has D entries: the K states, for order 2 then their K derivatives.
+    /// The function θ(state); the state has D entries: the K states, for order 2 then their K derivatives.
     pub value: Arc<Value>,
     /// Writes ∂θ/∂state (D entries) into the second argument.
     pub gradient: Arc<Gradient>,
@@ -42,9 +42,9 @@ impl fmt::Debug for UserTerm {
 pub struct KnownTerm {
     /// Name of the state whose equation has the term.
     pub state: String,
-    /// Its factors, as in [`Term::factors`](super::Term::factors).
+    /// The term's factors in any order, as in [`Term::factors`](super::Term::factors).
     pub factors: Vec<String>,
-    /// Its value; zero excludes the term.
+    /// The value of the coefficient, in the units of the data; zero excludes the term.
     pub coefficient: f64,
 }
 
@@ -53,13 +53,13 @@ pub struct KnownTerm {
 pub struct Settings {
     /// How the equation is found.
     pub method: Method,
-    /// 1 for u' = …, 2 for u'' = … (whose terms may contain u').
+    /// Order of the equations: 1 for u' = …, 2 for u'' = … (whose terms may contain u').
     pub order: usize,
     /// Highest total degree of the monomials.
     pub degree: usize,
     /// Whether sin and cos of each state are candidates too.
     pub sine_cosine: bool,
-    /// Further candidates.
+    /// Further candidate terms.
     pub user_terms: Vec<UserTerm>,
     /// The function around the combination of terms.
     pub link: Link,
@@ -97,7 +97,7 @@ impl Settings {
     /// Checks what can be checked without the data.
     ///
     /// # Errors
-    /// [`Error::Argument`] naming the setting.
+    /// [`Error::Argument`] naming the setting that is wrong.
     pub fn validate(&self) -> Result<()> {
         let refuse = |argument: &str, message: String| Err(Error::argument(argument, message));
         if !(1..=2).contains(&self.order) {

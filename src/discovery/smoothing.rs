@@ -177,7 +177,7 @@ impl Reinsch {
 }
 
 impl Spline {
-    /// g, g', g'' at `time`; a straight line beyond the ends.
+    /// Value, slope and curvature at `time`; a straight line beyond the ends.
     pub fn at(&self, time: f64) -> [f64; 3] {
         let last = self.knots.len() - 1;
         let i = self.knots.partition_point(|&knot| knot <= time).clamp(1, last) - 1;

@@ -20,6 +20,7 @@ const BOUNDED_PRIOR: f64 = 10.0;
 pub(super) struct Start<'a> {
     /// Known coefficients, and those of the regression.
     pub rhs: RightHandSide<'a>,
+    /// The unknown coefficients, all free, with their priors.
     pub candidates: Candidates,
     /// The smoothed data on the grid (M, D).
     pub trajectory: Vec<f64>,
@@ -28,6 +29,8 @@ pub(super) struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
+    /// Samples the smoothed data on the grid and guesses the coefficients by regression.
+    ///
     /// # Errors
     /// [`Error::Argument`] for known coefficients of unknown terms, [`Error::Data`] naming a term
     /// that is not finite on the data.
@@ -89,7 +92,7 @@ pub(super) fn term_sizes(rhs: &RightHandSide<'_>, states: &[f64]) -> Vec<f64> {
     squares.iter().map(|sum| (sum / rows).sqrt()).collect()
 }
 
-/// Zero if there are no values.
+/// The root of the mean of the squares; zero if there are no values.
 pub(super) fn root_mean_square<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0.0), |(sum, count), x| (sum + x * x, count + 1.0));
     (sum / f64::max(count, 1.0)).sqrt()

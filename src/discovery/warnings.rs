@@ -9,7 +9,7 @@ use super::right_hand_side::RightHandSide;
 /// At most so many undecided pairs are named for an equation.
 const MAX_PAIRS: usize = 3;
 
-/// Terms that others could stand in for: exchanging them costs less χ² than a term must be worth.
+/// Warns of terms that others could stand in for: exchanging them costs less χ² than a term must be worth.
 pub(super) fn undecided(
     rhs: &RightHandSide<'_>,
     candidates: &Candidates,
@@ -76,20 +76,20 @@ fn singular() -> String {
         .into()
 }
 
-/// A stiffer equation does not fit.
+/// Warns that the data obey no equation exactly.
 pub(super) fn inexact() -> String {
     "no equation with these terms fits the data exactly: small random disturbances of the states \
      were allowed for"
         .into()
 }
 
-/// Equations that lost all their terms.
+/// Warns of equations that lost all their terms.
 pub(super) fn empty(equations: &[Equation]) -> Vec<String> {
     let empty = equations.iter().filter(|equation| equation.terms.is_empty());
     empty.map(|equation| format!("no term of {} is significant", equation.lhs)).collect()
 }
 
-/// Simulations that leave all bounds.
+/// Warns of simulations that leave all bounds.
 pub(super) fn blow_ups(fits: &[Fit], states: usize) -> Vec<String> {
     let warning = |(index, fit): (usize, &Fit)| {
         let row = fit.simulated.iter().position(|x| x.is_nan())? / states;

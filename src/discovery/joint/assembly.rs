@@ -13,7 +13,7 @@ pub(super) struct Assembly<'a> {
     grid: &'a Grid,
     /// Length of the step from each grid point to the next, zero at the end of a trajectory (M).
     steps: Vec<f64>,
-    /// Sorted by equation (c).
+    /// The free coefficients, sorted by equation (c).
     pub parameters: Vec<Parameter>,
     /// The vector field at t and t+1.
     points: [Linearized; 2],

@@ -21,10 +21,10 @@ const HALVINGS: usize = 10;
 /// The prior grows tenfold at most so often to make singular normal equations solvable.
 const REGULARIZATIONS: usize = 12;
 
-/// What is estimated.
+/// The unknowns of the joint method.
 #[derive(Clone)]
 pub(super) struct Estimate<'a> {
-    /// (M, D)
+    /// The states at all grid points (M, D).
     pub trajectory: Vec<f64>,
     /// The equations with the current coefficients.
     pub rhs: RightHandSide<'a>,
@@ -33,11 +33,11 @@ pub(super) struct Estimate<'a> {
 /// Reciprocal standard deviations of the rows.
 #[derive(Clone)]
 pub(super) struct Weights {
-    /// 1/σ (K).
+    /// Weight 1/σ of each state's measured values (K).
     pub observation: Vec<f64>,
-    /// √(w · interval)/σ (D), to be divided by √h.
+    /// Weight √(w · interval)/σ of each component's defect (D), to be divided by √h.
     pub defect: Vec<f64>,
-    /// One for each free coefficient (c).
+    /// Weight of each free coefficient's distance from zero (c).
     pub prior: Vec<f64>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct GaussNewton<'a> {
 }
 
 impl<'a> GaussNewton<'a> {
-    /// `parameters` must be sorted by equation.
+    /// Workspace for these free coefficients, which must be sorted by equation.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] for a problem that no machine can hold.
@@ -91,7 +91,7 @@ impl<'a> GaussNewton<'a> {
         })
     }
 
-    /// The sum of squares.
+    /// The sum of squares that is minimized; infinite if the trajectory crosses a pole.
     pub fn cost(&mut self, estimate: &Estimate<'a>, weights: &Weights) -> f64 {
         self.assembly.cost(estimate, weights)
     }

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use super::windows::Windows;
 use crate::discovery::candidates::{Candidates, Parameter};
 use crate::discovery::dense::{invert_positive, solve_positive};
-use crate::discovery::information::{Information, Quadratic};
+use crate::discovery::information::Information;
 use crate::discovery::linearized::Linearized;
 use crate::discovery::right_hand_side::RightHandSide;
 use crate::{Device, Options, Problem, ProblemShape, Result, Smoothness, Solver, Tangents, View};
@@ -30,15 +30,15 @@ const PRIOR_START: f64 = 1e3;
 /// A step that raises the cost is halved at most so often.
 const HALVINGS: usize = 8;
 
-/// What is estimated.
+/// The unknowns of the network method.
 #[derive(Clone)]
 pub(super) struct Estimate<'a> {
     /// The equations with the current coefficients.
     pub rhs: RightHandSide<'a>,
-    /// (W, K, m): u and its derivatives below the m-th at the start of every window, in the
-    /// solver's units.
+    /// u and its derivatives below the m-th at the start of every window (W, K, m), in the solver's
+    /// units.
     pub start: Vec<f64>,
-    /// (W, N, D): v, in the data's units.
+    /// The path v (W, N, D), in the data's units.
     pub path: Vec<f64>,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Iteration {
     pub fraction: f64,
 }
 
-/// Workspace and data.
+/// Gauss-Newton for one set of windows: the data, the free coefficients, and workspace.
 pub(super) struct Shooting<'a> {
     windows: &'a Windows,
     /// The coefficients (C), and which of them are now free (c).
@@ -147,20 +147,7 @@ impl<'a> Shooting<'a> {
         let (all, c) = (&self.candidates.all, gradient.len());
         let values: Vec<f64> = all.iter().map(|p| p.value(&estimate.rhs)).collect();
         let vector = (0..c).map(|i| dot(&matrix[i * c..][..c], &values) + gradient[i]).collect();
-        let equation = all.iter().map(|p| p.equation).collect();
-        Ok(Information { matrix, vector, equation, penalty })
-    }
-
-    /// χ² of the last iteration as a function of the free coefficients.
-    pub fn quadratic(&self, rhs: &RightHandSide<'_>) -> Quadratic {
-        let values = self.candidates.free().into_iter().map(|p| p.value(rhs));
-        Quadratic { coefficients: values.collect(), covariance: self.covariance.clone() }
-    }
-
-    /// −2 log likelihood of the data, up to a constant, if the noise is that of the residuals.
-    pub fn misfit(&self) -> f64 {
-        let fit = |(k, noise): (usize, &f64)| 2.0 * self.windows.measured(k) as f64 * noise.ln();
-        self.noise.iter().enumerate().map(fit).sum()
+        Ok(Information::new(matrix, vector, all, penalty))
     }
 
     /// One damped step from `estimate`.
@@ -204,7 +191,7 @@ impl<'a> Shooting<'a> {
         self.windows.unit.components()
     }
 
-    /// The sum of squares; with [`Path::Solution`] the path is moved to the solution first.
+    /// The sum of squares that is minimized, infinite at a pole; with [`Path::Solution`] the path is moved to the solution first.
     pub fn cost(&mut self, estimate: &mut Estimate<'_>, path: Path) -> Result<f64> {
         let mut cost = self.prior_cost(estimate);
         for first in (0..self.windows.count).step_by(self.chunk) {

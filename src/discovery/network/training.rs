@@ -158,17 +158,16 @@ impl<'w, B: Backend> Model<'w, B> {
 
     /// Coefficients and initial values of the estimate into the parameters.
     fn load(&mut self, estimate: &Estimate<'_>) -> Result<()> {
-        let (k, l) = (self.scale.reach.len(), self.scale.term.len());
-        let numerator = self.parameters.data_mut(self.numerator)?;
-        for at in 0..l * k {
+        let Scale { term, reach, .. } = &self.scale;
+        let (k, l) = (reach.len(), term.len());
+        let rhs = &estimate.rhs;
+        for (at, value) in self.parameters.data_mut(self.numerator)?.iter_mut().enumerate() {
             let (j, i) = (at / k, at % k);
-            numerator[at] =
-                estimate.rhs.numerator[i * l + j] * self.scale.term[j] / self.scale.reach[i];
+            *value = rhs.numerator[i * l + j] * term[j] / reach[i];
         }
-        let denominator = self.parameters.data_mut(self.denominator)?;
-        for at in 0..l * k {
+        for (at, value) in self.parameters.data_mut(self.denominator)?.iter_mut().enumerate() {
             let (j, i) = (at / k, at % k);
-            denominator[at] = estimate.rhs.denominator[i * l + j] * self.scale.term[j];
+            *value = rhs.denominator[i * l + j] * term[j];
         }
         self.parameters.data_mut(self.start)?.copy_from_slice(&estimate.start);
         Ok(())

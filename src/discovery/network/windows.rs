@@ -19,17 +19,17 @@ const STEPS_PER_UNIT: f64 = 10.0;
 /// W windows of N grid points. Neighbors share one point, which counts as observed in the first.
 /// A window that reaches beyond the end of its trajectory repeats the last point, unobserved.
 pub(in crate::discovery) struct Windows {
-    /// W.
+    /// The number W of windows.
     pub count: usize,
-    /// N.
+    /// The number N of grid points in each.
     pub points: usize,
-    /// (W, N): the grid point of each slot.
+    /// The grid point of each slot (W, N).
     pub place: Vec<usize>,
-    /// (W, N−1), in the solver's unit of time.
+    /// The steps (W, N−1), in the solver's unit of time.
     pub steps: Vec<f64>,
-    /// (W, N, K): the measured value in the solver's unit, NaN where there is none.
+    /// The measured values (W, N, K) in the solver's units, NaN where there is none.
     pub observed: Vec<f64>,
-    /// (W, N, D): the states along which they were cut, in the data's units.
+    /// The states (W, N, D) along which they were cut, in the data's units.
     pub path: Vec<f64>,
     /// Units of the solver.
     pub unit: Unit,
@@ -42,12 +42,12 @@ pub(in crate::discovery) struct Unit {
     pub deviation: Vec<f64>,
     /// Length of the unit of time.
     pub time: f64,
-    /// m: order of the equation.
+    /// The order m of the equation.
     pub order: usize,
 }
 
 impl Unit {
-    /// K.
+    /// The number K of states.
     pub fn states(&self) -> usize {
         self.deviation.len()
     }
@@ -57,12 +57,12 @@ impl Unit {
         self.deviation[k] / self.time.powi(j as i32)
     }
 
-    /// The same for component i of the state (D: u, for order 2 then u').
+    /// What component i of the state is divided by.
     pub fn of_component(&self, i: usize) -> f64 {
         self.of(i % self.states(), i / self.states())
     }
 
-    /// D.
+    /// The number D = m·K of components of a state: u, for order 2 then u'.
     pub fn components(&self) -> usize {
         self.states() * self.order
     }
@@ -141,7 +141,7 @@ impl Windows {
         first.flat_map(start).collect()
     }
 
-    /// Of an array (W, …), one window's part.
+    /// One window's part of an array (W, …).
     pub fn of<'v>(&self, window: usize, values: &'v [f64]) -> &'v [f64] {
         let size = values.len() / self.count;
         &values[window * size..][..size]
