@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The function between the combination of terms and the right-hand side: u' = g(Θξ).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Link {
     /// The right-hand side is the combination itself: u' = Θξ.
     #[default]
@@ -31,6 +32,17 @@ pub(super) struct LinkDerivatives {
 }
 
 impl Link {
+    /// The link's name in lower case, as in JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Link::Identity => "identity",
+            Link::Tanh => "tanh",
+            Link::Sin => "sin",
+            Link::Sigmoid => "sigmoid",
+            Link::Ratio => "ratio",
+        }
+    }
+
     /// G and its derivatives; b matters only to [`Link::Ratio`], G = a / (1 + b).
     pub(super) fn derivatives(self, a: f64, b: f64) -> LinkDerivatives {
         let of_a = |value, a, aa| LinkDerivatives { value, a, aa, ..LinkDerivatives::default() };

@@ -15,6 +15,7 @@ mod library;
 mod linearized;
 mod link;
 mod network;
+pub(crate) mod notation;
 mod progress;
 mod regression;
 mod right_hand_side;
