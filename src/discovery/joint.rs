@@ -6,24 +6,22 @@
 mod assembly;
 mod gauss_newton;
 
-use super::candidates::{Candidates, Support};
+use super::candidates::Support;
 use super::dense::dot;
-use super::estimator::{Estimated, Estimator};
+use super::estimate::Estimate;
+use super::estimator::Estimator;
 use super::grid::{Grid, Smooth};
 use super::information::Information;
 use super::progress::Reporter;
-use super::right_hand_side::RightHandSide;
 use super::start::{Start, root_mean_square};
 use crate::{Error, Result};
-use gauss_newton::{Estimate, GaussNewton, Weights};
+use gauss_newton::{GaussNewton, Weights};
 
 /// Weight w of the equation against the data at the start.
 const FIRST_STIFFNESS: f64 = 10.0;
 /// It grows in these steps: the first with all terms, the last once terms are selected.
 const STIFFNESS: [f64; 4] = [1e2, 1e4, 1e6, 1e8];
 const WITH_ALL_TERMS: usize = 3;
-/// Data that do not bear this weight do not obey the equation exactly.
-const EXACT: f64 = 1e6;
 /// A stiffer equation is accepted while it raises the noise by less than this factor, and this
 /// many standard deviations of the estimated noise.
 const STIFFENING: f64 = 1.1;
@@ -41,32 +39,19 @@ const NOISE_FLOOR: f64 = 1e-5;
 /// The common noise level counts as much as so many values of a state.
 const POOLING: f64 = 100.0;
 
-/// The estimate with its noise and the workspace for its present set of terms.
+/// The estimate and the workspace for its present set of terms.
 pub(super) struct Joint<'a> {
     grid: &'a Grid,
-    candidates: Candidates,
     estimate: Estimate<'a>,
-    /// σ of each state (K).
-    noise: Vec<f64>,
     /// Standard deviation of each state (K).
     deviation: Vec<f64>,
     /// Deviation of each component relative to that of its state (D): 1, or a rate for u'.
     relative: Vec<f64>,
-    /// Current weight of the equation.
-    stiffness: f64,
     /// Unbiased noise with all terms while the equation is loose (K).
     reference: Vec<f64>,
     weights: Weights,
     solver: GaussNewton<'a>,
     cost: f64,
-}
-
-/// What to return to when an attempt fails.
-pub(super) struct Snapshot<'a> {
-    estimate: Estimate<'a>,
-    noise: Vec<f64>,
-    kept: Vec<usize>,
-    stiffness: f64,
 }
 
 impl<'a> Joint<'a> {
@@ -84,7 +69,7 @@ impl<'a> Joint<'a> {
         let stage = "fitting all candidate terms";
         progress.stage(0.05, stage)?;
         joint.converge_to(ROUGH_TOLERANCE, progress)?;
-        joint.reference = joint.unbiased_noise();
+        joint.reference = joint.estimate.unbiased_noise();
         for (step, stiffness) in STIFFNESS[..WITH_ALL_TERMS].iter().enumerate() {
             progress.stage(0.1 * (step + 1) as f64, stage)?;
             if !joint.stiffen(*stiffness, ROUGH_TOLERANCE, progress)? {
@@ -93,32 +78,28 @@ impl<'a> Joint<'a> {
         }
         progress.stage(0.4, stage)?;
         joint.converge_to(TOLERANCE, progress)?;
-        progress.show(&joint.equations())?;
+        progress.show(&joint.estimate.equations())?;
         Ok(joint)
     }
 
     fn unfitted(grid: &'a Grid, smooth: &Smooth, start: Start<'a>) -> Result<Self> {
-        let Start { rhs, candidates, trajectory, .. } = start;
-        let k = rhs.states();
-        let d = k * rhs.order;
-        let rms = |i: usize| root_mean_square(trajectory.iter().skip(i).step_by(d));
+        let estimate = Estimate { stiffness: FIRST_STIFFNESS, ..start.estimate };
+        let k = estimate.rhs.states();
+        let d = k * estimate.rhs.order;
+        let rms = |i: usize| root_mean_square(estimate.trajectory.iter().skip(i).step_by(d));
         let relative: Vec<f64> =
             (0..d).map(|i| if i < k { 1.0 } else { rms(i) / smooth.deviation[i - k] }).collect();
-        let estimate = Estimate { trajectory, rhs };
         let mut joint = Joint {
             grid,
-            noise: vec![0.0; k],
             deviation: smooth.deviation.clone(),
             relative,
-            stiffness: FIRST_STIFFNESS,
             reference: vec![],
             weights: Weights {
                 observation: vec![0.0; k],
                 defect: vec![0.0; d],
-                prior: candidates.free_priors(),
+                prior: estimate.candidates.free_priors(),
             },
-            solver: GaussNewton::new(grid, candidates.free(), &estimate)?,
-            candidates,
+            solver: GaussNewton::new(grid, estimate.candidates.free(), &estimate)?,
             estimate,
             cost: f64::INFINITY,
         };
@@ -126,7 +107,7 @@ impl<'a> Joint<'a> {
             return Err(Error::Data(format!(
                 "{} measured values cannot decide {} coefficients",
                 joint.measured(),
-                joint.candidates.all.len()
+                joint.estimate.candidates.all.len()
             )));
         }
         joint.update_noise();
@@ -142,8 +123,8 @@ impl<'a> Joint<'a> {
         tolerance: f64,
         progress: &mut Reporter<'_, '_>,
     ) -> Result<bool> {
-        let before = self.snapshot();
-        self.stiffness = stiffness;
+        let before = self.estimate.clone();
+        self.estimate.stiffness = stiffness;
         self.weigh();
         let borne = match self.converge_to(tolerance, progress) {
             Ok(converged) => converged && self.noise_bears(),
@@ -158,20 +139,13 @@ impl<'a> Joint<'a> {
     }
 
     fn noise_bears(&self) -> bool {
-        let each = self.measured() as f64 / self.noise.len() as f64;
+        let each = self.measured() as f64 / self.estimate.noise.len() as f64;
         let limit = STIFFENING + STIFFENING_DEVIATIONS / (2.0 * each).sqrt();
-        let after = self.unbiased_noise();
+        let after = self.estimate.unbiased_noise();
         // A noise at the floor is no noise.
         let floors = self.deviation.iter().map(|deviation| 2.0 * NOISE_FLOOR * deviation);
         let pairs = after.iter().zip(&self.reference).zip(floors);
         pairs.into_iter().all(|((after, before), floor)| *after < limit * before.max(floor))
-    }
-
-    /// σ corrected for the noise that the trajectory follows where the equation is not stiff: for a
-    /// random walk seen through noise each value has the leverage 1/√(1 + 4w).
-    fn unbiased_noise(&self) -> Vec<f64> {
-        let leverage = 1.0 / (1.0 + 4.0 * self.stiffness).sqrt();
-        self.noise.iter().map(|noise| noise / (1.0 - 1.5 * leverage).sqrt()).collect()
     }
 
     /// Iterates until the promised decrease of χ² is below `tolerance`: nothing would move by more
@@ -179,6 +153,7 @@ impl<'a> Joint<'a> {
     fn converge_to(&mut self, tolerance: f64, progress: &mut Reporter<'_, '_>) -> Result<bool> {
         let converged = self.iterate(tolerance, progress)?;
         self.update_noise();
+        self.update_covariance();
         Ok(converged)
     }
 
@@ -206,13 +181,13 @@ impl<'a> Joint<'a> {
 
     fn freedom(&self) -> f64 {
         let starts = self.relative.len() * self.grid.trajectories.len();
-        self.measured() as f64 - (starts + self.candidates.kept.len()) as f64
+        self.measured() as f64 - (starts + self.estimate.candidates.kept.len()) as f64
     }
 
     /// σ of each state from its residuals, drawn towards the same fraction of every deviation:
     /// a few dozen values cannot tell whose noise is larger.
     fn update_noise(&mut self) {
-        let (k, d) = (self.noise.len(), self.relative.len());
+        let (k, d) = (self.estimate.noise.len(), self.relative.len());
         let used = (self.measured() as f64 - self.freedom()) / k as f64;
         let sums: Vec<(f64, f64)> = (0..k)
             .map(|j| {
@@ -228,33 +203,36 @@ impl<'a> Joint<'a> {
         let pooled = sums.iter().map(|s| s.0).sum::<f64>() / sums.iter().map(|s| s.1).sum::<f64>();
         for (j, (squares, count)) in sums.into_iter().enumerate() {
             let variance = (POOLING * pooled + squares) / (POOLING + count);
-            self.noise[j] = variance.sqrt() * self.deviation[j];
+            self.estimate.noise[j] = variance.sqrt() * self.deviation[j];
         }
         self.weigh();
     }
 
     /// The weights that noise and stiffness demand.
     fn weigh(&mut self) {
-        let k = self.noise.len();
-        for (noise, deviation) in self.noise.iter_mut().zip(&self.deviation) {
+        let k = self.estimate.noise.len();
+        for (noise, deviation) in self.estimate.noise.iter_mut().zip(&self.deviation) {
             *noise = noise.max(NOISE_FLOOR * deviation);
         }
-        for (weight, noise) in self.weights.observation.iter_mut().zip(&self.noise) {
+        for (weight, noise) in self.weights.observation.iter_mut().zip(&self.estimate.noise) {
             *weight = 1.0 / noise;
         }
-        let root = (self.stiffness * self.grid.interval).sqrt();
+        let root = (self.estimate.stiffness * self.grid.interval).sqrt();
         for (i, weight) in self.weights.defect.iter_mut().enumerate() {
-            *weight = root / (self.noise[i % k] * self.relative[i]);
+            *weight = root / (self.estimate.noise[i % k] * self.relative[i]);
         }
         self.cost = self.solver.cost(&self.estimate, &self.weights);
     }
 
-    /// As [`restore`](Estimator::restore), but the covariance is not known until the next iteration.
-    fn return_to(&mut self, snapshot: Snapshot<'a>) -> Result<()> {
-        self.estimate = snapshot.estimate;
-        self.noise = snapshot.noise;
-        self.stiffness = snapshot.stiffness;
-        self.candidates.kept = snapshot.kept;
+    fn update_covariance(&mut self) {
+        let variance = self.variance();
+        let covariance = self.solver.covariance().into_iter().map(|c| c * variance);
+        self.estimate.covariance = covariance.collect();
+    }
+
+    /// As [`restore`](Estimator::restore), but without an iteration.
+    fn return_to(&mut self, before: Estimate<'a>) -> Result<()> {
+        self.estimate = before;
         self.prepare()?;
         self.weigh();
         Ok(())
@@ -262,8 +240,8 @@ impl<'a> Joint<'a> {
 
     /// The workspace for the present set of terms.
     fn prepare(&mut self) -> Result<()> {
-        self.weights.prior = self.candidates.free_priors();
-        self.solver = GaussNewton::new(self.grid, self.candidates.free(), &self.estimate)?;
+        self.weights.prior = self.estimate.candidates.free_priors();
+        self.solver = GaussNewton::new(self.grid, self.estimate.candidates.free(), &self.estimate)?;
         self.cost = self.solver.cost(&self.estimate, &self.weights);
         Ok(())
     }
@@ -272,25 +250,15 @@ impl<'a> Joint<'a> {
 impl<'a> Estimator<'a> for Joint<'a> {
     const QUADRATIC: bool = true;
 
-    type Snapshot = Snapshot<'a>;
-
-    fn candidates(&self) -> &Candidates {
-        &self.candidates
-    }
-
-    fn rhs(&self) -> &RightHandSide<'a> {
-        &self.estimate.rhs
-    }
-
-    fn covariance(&self) -> Vec<f64> {
-        let variance = self.variance();
-        self.solver.covariance().iter().map(|c| c * variance).collect()
+    fn estimate(&self) -> &Estimate<'a> {
+        &self.estimate
     }
 
     fn information(&mut self, penalty: f64) -> Result<Option<Information>> {
-        let all = &self.candidates.all;
+        let all = &self.estimate.candidates.all;
         let mut solver = GaussNewton::new(self.grid, all.clone(), &self.estimate)?;
-        let mut weights = Weights { prior: self.candidates.priors.clone(), ..self.weights.clone() };
+        let mut weights =
+            Weights { prior: self.estimate.candidates.priors.clone(), ..self.weights.clone() };
         solver.linearize(&self.estimate, &mut weights)?;
         let variance = self.variance();
         let matrix: Vec<f64> = solver.information().iter().map(|a| a / variance).collect();
@@ -302,16 +270,8 @@ impl<'a> Estimator<'a> for Joint<'a> {
         Ok(Some(Information::new(matrix, vector, all, penalty)))
     }
 
-    fn noise(&self) -> Vec<f64> {
-        self.unbiased_noise()
-    }
-
-    fn is_exact(&self) -> bool {
-        self.stiffness >= EXACT
-    }
-
     fn take(&mut self, support: &Support) -> Result<()> {
-        self.candidates.take(support, &mut self.estimate.rhs);
+        self.estimate.take(support);
         self.prepare()
     }
 
@@ -327,25 +287,17 @@ impl<'a> Estimator<'a> for Joint<'a> {
         self.iterate(TOLERANCE, progress)?;
         let gain = (cost - self.cost) / variance;
         self.update_noise();
+        self.update_covariance();
         Ok(gain)
     }
 
-    fn snapshot(&self) -> Snapshot<'a> {
-        Snapshot {
-            estimate: self.estimate.clone(),
-            noise: self.noise.clone(),
-            kept: self.candidates.kept.clone(),
-            stiffness: self.stiffness,
-        }
-    }
-
-    fn restore(&mut self, before: Snapshot<'a>, progress: &mut Reporter<'_, '_>) -> Result<()> {
+    fn restore(&mut self, before: Estimate<'a>, progress: &mut Reporter<'_, '_>) -> Result<()> {
         self.return_to(before)?;
         self.converge(progress)
     }
 
     fn sharpen(&mut self, progress: &mut Reporter<'_, '_>) -> Result<bool> {
-        let before = self.stiffness;
+        let (before, exact) = (self.estimate.stiffness, self.estimate.is_exact());
         progress.stage(0.95, "sharpening")?;
         for stiffness in STIFFNESS.into_iter().filter(|s| *s > before) {
             if !self.stiffen(stiffness, TOLERANCE, progress)? {
@@ -353,7 +305,7 @@ impl<'a> Estimator<'a> for Joint<'a> {
             }
         }
         // Terms that were selected while the equation was loose are looked at again.
-        if before < EXACT && self.stiffness != before {
+        if !exact && self.estimate.stiffness != before {
             return Ok(true);
         }
         progress.stage(0.95, "last estimate")?;
@@ -361,13 +313,7 @@ impl<'a> Estimator<'a> for Joint<'a> {
         Ok(false)
     }
 
-    fn finish(self, _: &mut Reporter<'_, '_>) -> Result<Estimated<'a>> {
-        Ok(Estimated {
-            free: self.candidates.free(),
-            quadratic: self.quadratic(),
-            rhs: self.estimate.rhs,
-            trajectory: self.estimate.trajectory,
-            noise: self.noise,
-        })
+    fn finish(self, _: &mut Reporter<'_, '_>) -> Result<Estimate<'a>> {
+        Ok(self.estimate)
     }
 }

@@ -7,6 +7,7 @@ mod candidates;
 mod data;
 mod dense;
 mod equation;
+mod estimate;
 mod estimator;
 mod grid;
 mod information;

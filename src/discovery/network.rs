@@ -13,16 +13,16 @@ mod training;
 mod windows;
 
 use super::candidates::{Candidates, Support};
-use super::estimator::{Estimated, Estimator};
+use super::estimate::Estimate;
+use super::estimator::Estimator;
 use super::grid::{Grid, Smooth};
-use super::information::{Information, Quadratic};
+use super::information::Information;
 use super::link::Link;
 use super::progress::Reporter;
-use super::right_hand_side::RightHandSide;
 use super::settings::Settings;
 use super::start::Start;
 use crate::{Backend, Device, Error, Result};
-use shooting::{Estimate, Path, Shooting};
+use shooting::{Path, Shooting};
 use training::Model;
 pub(super) use windows::Windows;
 
@@ -56,14 +56,6 @@ pub(super) struct Network<'a, B: Backend> {
     steps: usize,
 }
 
-/// What to return to when an attempt fails.
-pub(super) struct Snapshot<'a> {
-    estimate: Estimate<'a>,
-    noise: Vec<f64>,
-    kept: Vec<usize>,
-    covariance: Vec<f64>,
-}
-
 impl<'a, B: Backend> Network<'a, B> {
     /// Puts together an untrained network and the start's coefficients. Training runs on `backend`, Gauss-Newton
     /// on the settings' device, which should be the same.
@@ -75,16 +67,17 @@ impl<'a, B: Backend> Network<'a, B> {
         start: Start<'a>,
         backend: B,
     ) -> Result<Self> {
-        let Start { rhs, candidates, slopes, .. } = start;
+        let Start { estimate, slopes } = start;
         let relative = smooth.noise.iter().zip(&smooth.deviation).map(|(noise, unit)| noise / unit);
         let noise: Vec<f64> = relative.map(|noise| noise.max(NOISE_FLOOR)).collect();
+        let estimate = Estimate { noise, ..windows.along(estimate) };
         Ok(Network {
             grid,
             windows,
             device: &settings.device,
-            model: Model::new(windows, &rhs, &slopes, &noise, settings.seed, backend)?,
-            shooting: Shooting::new(windows, candidates, noise, &settings.device)?,
-            estimate: Estimate { rhs, start: windows.starts(), path: windows.path.clone() },
+            model: Model::new(windows, &estimate, &slopes, settings.seed, backend)?,
+            shooting: Shooting::new(windows, &settings.device)?,
+            estimate,
             steps: FIRST_STEPS,
         })
     }
@@ -96,39 +89,32 @@ impl<'a, B: Backend> Network<'a, B> {
         refine(&mut self.shooting, &mut self.estimate, Path::Solution, progress)
     }
 
-    /// The estimate with longer and longer windows, as long as the data bear it: over too long a
-    /// window a chaotic solution cannot be fitted from its start.
-    fn over_longer_windows(
-        &self,
-        mut found: Estimated<'a>,
-        progress: &mut Reporter<'_, '_>,
-    ) -> Result<Estimated<'a>> {
+    /// The estimate on the grid, with longer and longer windows as long as the data bear it: over
+    /// too long a window a chaotic solution cannot be fitted from its start.
+    fn over_longer_windows(self, progress: &mut Reporter<'_, '_>) -> Result<Estimate<'a>> {
         progress.stage(0.95, "refining over longer windows")?;
-        let mut longer = self.windows.longer(self.grid, &found.trajectory);
+        let Network { grid, windows, mut estimate, device, .. } = self;
+        estimate.trajectory = windows.join(&estimate.trajectory, grid.points());
+        // From here on, the prior does not matter.
+        estimate.candidates.priors.fill(0.0);
+        let mut longer = windows.longer(grid, &estimate.trajectory);
         while let Some(windows) = longer {
-            let priors = vec![0.0; found.free.len()];
-            let candidates = Candidates::new(found.free.clone(), priors);
-            let mut shooting =
-                Shooting::new(&windows, candidates, found.noise.clone(), self.device)?;
-            let (start, path) = (windows.starts(), windows.path.clone());
-            let mut estimate = Estimate { rhs: found.rhs.clone(), start, path };
-            match refine(&mut shooting, &mut estimate, Path::Solution, progress) {
+            let mut trial = windows.along(estimate.clone());
+            let mut shooting = Shooting::new(&windows, device)?;
+            match refine(&mut shooting, &mut trial, Path::Solution, progress) {
                 Ok(()) => {}
                 Err(Error::Data(_)) => break,
                 Err(error) => return Err(error),
             }
-            let mut noise = shooting.noise.iter().zip(&found.noise);
+            let mut noise = trial.noise.iter().zip(&estimate.noise);
             if noise.any(|(now, before)| *now > (1.0 + NOISE_CHANGE) * before) {
                 break;
             }
-            let coefficients = shooting.candidates.values(&estimate.rhs);
-            found.quadratic = Quadratic { coefficients, covariance: shooting.covariance };
-            found.trajectory = windows.join(&estimate.path, self.grid.points());
-            found.rhs = estimate.rhs;
-            found.noise = shooting.noise;
-            longer = windows.longer(self.grid, &found.trajectory);
+            trial.trajectory = windows.join(&trial.trajectory, grid.points());
+            estimate = trial;
+            longer = windows.longer(grid, &estimate.trajectory);
         }
-        Ok(found)
+        Ok(estimate)
     }
 }
 
@@ -150,8 +136,8 @@ fn refine(
         let mut changed = false;
         for (i, noise) in shooting.residual_noise(estimate)?.into_iter().enumerate() {
             let noise = noise.max(NOISE_FLOOR);
-            changed |= (noise / shooting.noise[i] - 1.0).abs() > NOISE_CHANGE;
-            shooting.noise[i] = noise;
+            changed |= (noise / estimate.noise[i] - 1.0).abs() > NOISE_CHANGE;
+            estimate.noise[i] = noise;
         }
         if !changed {
             break;
@@ -163,18 +149,8 @@ fn refine(
 impl<'a, B: Backend> Estimator<'a> for Network<'a, B> {
     const QUADRATIC: bool = false;
 
-    type Snapshot = Snapshot<'a>;
-
-    fn candidates(&self) -> &Candidates {
-        &self.shooting.candidates
-    }
-
-    fn rhs(&self) -> &RightHandSide<'a> {
-        &self.estimate.rhs
-    }
-
-    fn covariance(&self) -> Vec<f64> {
-        self.shooting.covariance.clone()
+    fn estimate(&self) -> &Estimate<'a> {
+        &self.estimate
     }
 
     fn information(&mut self, penalty: f64) -> Result<Option<Information>> {
@@ -185,21 +161,16 @@ impl<'a, B: Backend> Estimator<'a> for Network<'a, B> {
         self.shooting.information(&self.estimate, penalty).map(Some)
     }
 
-    fn noise(&self) -> Vec<f64> {
-        self.shooting.noise.clone()
-    }
-
     fn take(&mut self, support: &Support) -> Result<()> {
-        self.shooting.candidates.take(support, &mut self.estimate.rhs);
+        self.estimate.take(support);
         Ok(())
     }
 
     fn converge(&mut self, progress: &mut Reporter<'_, '_>) -> Result<()> {
-        let Candidates { all, kept, .. } = &self.shooting.candidates;
+        let Candidates { all, kept, .. } = &self.estimate.candidates;
         let left = kept.len() as f64 / all.len().max(1) as f64;
         let (begin, steps) = (progress.reached(), self.steps);
-        let free = self.shooting.candidates.free();
-        self.model.train(&mut self.estimate, &free, steps, |step| {
+        self.model.train(&mut self.estimate, steps, |step| {
             let done = TRAINING * left * step as f64 / steps as f64;
             progress.stage(begin + done, "training the network")
         })?;
@@ -208,44 +179,30 @@ impl<'a, B: Backend> Estimator<'a> for Network<'a, B> {
     }
 
     fn exchange(&mut self, support: &Support, progress: &mut Reporter<'_, '_>) -> Result<f64> {
-        let before = self.grid.misfit(&self.shooting.noise);
+        let before = self.grid.misfit(&self.estimate.noise);
         // Coefficients stay as they are, and new ones begin at zero: the path is about these.
-        let all = &self.shooting.candidates.all;
+        let all = &self.estimate.candidates.all;
         let values = support.kept.iter().map(|&i| all[i].value(&self.estimate.rhs));
         let coefficients = values.collect();
         self.take(&Support { kept: support.kept.clone(), coefficients })?;
         self.refine(progress)?;
-        Ok(before - self.grid.misfit(&self.shooting.noise))
+        Ok(before - self.grid.misfit(&self.estimate.noise))
     }
 
-    fn snapshot(&self) -> Snapshot<'a> {
-        Snapshot {
-            estimate: self.estimate.clone(),
-            noise: self.shooting.noise.clone(),
-            kept: self.shooting.candidates.kept.clone(),
-            covariance: self.shooting.covariance.clone(),
-        }
-    }
-
-    fn restore(&mut self, before: Snapshot<'a>, _: &mut Reporter<'_, '_>) -> Result<()> {
-        self.estimate = before.estimate;
-        self.shooting.noise = before.noise;
-        self.shooting.candidates.kept = before.kept;
-        self.shooting.covariance = before.covariance;
+    fn restore(&mut self, before: Estimate<'a>, _: &mut Reporter<'_, '_>) -> Result<()> {
+        self.estimate = before;
         Ok(())
     }
 
-    fn finish(self, progress: &mut Reporter<'_, '_>) -> Result<Estimated<'a>> {
-        let found = Estimated {
-            rhs: self.estimate.rhs.clone(),
-            free: self.shooting.candidates.free(),
-            quadratic: self.quadratic(),
-            trajectory: self.windows.join(&self.estimate.path, self.grid.points()),
-            noise: self.shooting.noise.clone(),
-        };
-        let mut found = self.over_longer_windows(found, progress)?;
-        let unit = &self.windows.unit;
-        found.noise.iter_mut().zip(&unit.deviation).for_each(|(noise, unit)| *noise *= unit);
-        Ok(found)
+    fn sharpen(&mut self, _: &mut Reporter<'_, '_>) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn finish(self, progress: &mut Reporter<'_, '_>) -> Result<Estimate<'a>> {
+        let windows = self.windows;
+        let mut estimate = self.over_longer_windows(progress)?;
+        let units = &windows.unit.deviation;
+        estimate.noise.iter_mut().zip(units).for_each(|(noise, unit)| *noise *= unit);
+        Ok(estimate)
     }
 }

@@ -2,7 +2,8 @@
 
 use super::data::Dataset;
 use super::equation::{Discovery, Fit};
-use super::estimator::{Estimated, Estimator};
+use super::estimate::Estimate;
+use super::estimator::Estimator;
 use super::grid::{Grid, Smooth, smooth};
 use super::joint::Joint;
 use super::library::Library;
@@ -102,7 +103,8 @@ fn search<'a, 'o, 'f, E: Estimator<'a>>(
         progress.begin_part(index, task.libraries.len());
         match find(library, progress) {
             Ok(found) => {
-                if best.as_ref().is_none_or(|best| beats(&found.0, &best.0, task)) {
+                let beats = |best: &(E, _)| beats(found.0.estimate(), best.0.estimate(), task);
+                if best.as_ref().is_none_or(beats) {
                     best = Some(found);
                 }
             }
@@ -115,10 +117,10 @@ fn search<'a, 'o, 'f, E: Estimator<'a>>(
     };
 
     // What it says.
-    if !estimator.is_exact() {
+    let found = estimator.finish(progress)?;
+    if !found.is_exact() {
         warnings.push(warnings::inexact());
     }
-    let found = estimator.finish(progress)?;
     let equations = found.equations();
     let fits = fits(&found, grid);
     warnings.extend(warnings::empty(&equations));
@@ -129,7 +131,7 @@ fn search<'a, 'o, 'f, E: Estimator<'a>>(
 }
 
 /// An equation that holds exactly is better than one that does not; then the score counts.
-fn beats<'a, E: Estimator<'a>>(new: &E, old: &E, task: &Task<'_>) -> bool {
+fn beats(new: &Estimate<'_>, old: &Estimate<'_>, task: &Task<'_>) -> bool {
     match (new.is_exact(), old.is_exact()) {
         (true, false) => true,
         (false, true) => false,
@@ -138,13 +140,14 @@ fn beats<'a, E: Estimator<'a>>(new: &E, old: &E, task: &Task<'_>) -> bool {
 }
 
 /// −2 log likelihood of the data, up to a constant, plus the square of the threshold for each term.
-fn score<'a, E: Estimator<'a>>(estimator: &E, task: &Task<'_>) -> f64 {
+fn score(estimate: &Estimate<'_>, task: &Task<'_>) -> f64 {
     let penalty = task.settings.threshold * task.settings.threshold;
-    task.grid.misfit(&estimator.noise()) + penalty * estimator.candidates().kept.len() as f64
+    let terms = estimate.candidates.kept.len() as f64;
+    task.grid.misfit(&estimate.unbiased_noise()) + penalty * terms
 }
 
 /// The trajectories, as estimated and as simulated with the found equations.
-fn fits(found: &Estimated<'_>, grid: &Grid) -> Vec<Fit> {
+fn fits(found: &Estimate<'_>, grid: &Grid) -> Vec<Fit> {
     let (k, d) = (found.rhs.states(), found.rhs.library.variables().len());
     let component = |i: usize| found.trajectory.iter().skip(i).step_by(d);
     let scale: Vec<f64> =

@@ -4,6 +4,7 @@
 //! eliminated, and other sets of terms are tried, until no set is better.
 
 use super::candidates::{Candidates, Parameter, Support};
+use super::estimate::Estimate;
 use super::estimator::Estimator;
 use super::information::{Information, Quadratic};
 use super::link::Link;
@@ -40,7 +41,7 @@ pub(super) fn select<'a, E: Estimator<'a>>(
         let information = estimator.information(penalty)?;
         let better = improve(estimator, information.as_ref(), penalty, progress)?;
         if !better && (round > 0 || !E::QUADRATIC) {
-            return Ok(undecided(estimator, information.as_ref()));
+            return Ok(undecided(estimator.estimate(), information.as_ref()));
         }
         if better != E::QUADRATIC {
             eliminate(estimator, settings, done, progress)?;
@@ -48,7 +49,7 @@ pub(super) fn select<'a, E: Estimator<'a>>(
     }
     eliminate(estimator, settings, done, progress)?;
     let information = estimator.information(penalty)?;
-    Ok(undecided(estimator, information.as_ref()))
+    Ok(undecided(estimator.estimate(), information.as_ref()))
 }
 
 /// Backward elimination by standard error: estimate, drop the weakest, and so on until all are
@@ -60,16 +61,16 @@ fn eliminate<'a, E: Estimator<'a>>(
     progress: &mut Reporter<'_, '_>,
 ) -> Result<()> {
     loop {
-        let Candidates { all, kept, .. } = estimator.candidates();
+        let Candidates { all, kept, .. } = &estimator.estimate().candidates;
         let gone = 1.0 - kept.len() as f64 / all.len().max(1) as f64;
         progress.stage(done(gone), "dropping terms")?;
         estimator.converge(progress)?;
-        progress.show(&estimator.equations())?;
-        let mut quadratic = estimator.quadratic();
+        let estimate = estimator.estimate();
+        progress.show(&estimate.equations())?;
+        let mut quadratic = estimate.quadratic();
         let dropped = if settings.link == Link::Ratio {
-            let library = estimator.rhs().library;
-            let free = estimator.candidates().free();
-            let degrees: Vec<usize> = free.iter().map(|p| library.factors(p.term).len()).collect();
+            let degree = |p: &Parameter| estimate.rhs.library.factors(p.term).len();
+            let degrees: Vec<usize> = estimate.candidates.free().iter().map(degree).collect();
             highest(&quadratic, settings.threshold, &degrees)
         } else {
             weakest(&quadratic, settings.threshold)
@@ -79,7 +80,8 @@ fn eliminate<'a, E: Estimator<'a>>(
         }
         // The others move to where they are then expected.
         dropped.iter().for_each(|&place| quadratic.remove(place));
-        let places = estimator.candidates().kept.iter().zip(quadratic.coefficients).enumerate();
+        let places =
+            estimate.candidates.kept.iter().copied().zip(quadratic.coefficients).enumerate();
         let left = places.filter(|(place, _)| !dropped.contains(place)).map(|(_, term)| term);
         let (kept, coefficients) = left.unzip();
         estimator.take(&Support { kept, coefficients })?;
@@ -94,13 +96,13 @@ fn improve<'a, E: Estimator<'a>>(
     penalty: f64,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<bool> {
-    let present = estimator.candidates().kept.clone();
+    let before = estimator.estimate().clone();
+    let present = &before.candidates.kept;
     let rivals = match information {
-        Some(information) => information.best(&present),
-        None => without_a_denominator(estimator),
+        Some(information) => information.best(present),
+        None => without_a_denominator(&before),
     };
-    for rival in rivals.iter().filter(|rival| rival.kept != present) {
-        let before = estimator.snapshot();
+    for rival in rivals.iter().filter(|rival| rival.kept != *present) {
         let cost = penalty * (rival.kept.len() as f64 - present.len() as f64);
         let better = match estimator.exchange(rival, progress) {
             Ok(gain) => gain > cost,
@@ -108,37 +110,33 @@ fn improve<'a, E: Estimator<'a>>(
             Err(error) => return Err(error),
         };
         if better {
-            progress.show(&estimator.equations())?;
+            progress.show(&estimator.estimate().equations())?;
             return Ok(true);
         }
-        estimator.restore(before, progress)?;
+        estimator.restore(before.clone(), progress)?;
     }
     Ok(false)
 }
 
 /// The present terms without one equation's denominator: a factor common to numerator and
 /// denominator can make every single term look significant.
-fn without_a_denominator<'a, E: Estimator<'a>>(estimator: &E) -> Vec<Support> {
-    let Candidates { all, kept, .. } = estimator.candidates();
-    let free = estimator.candidates().free();
+fn without_a_denominator(estimate: &Estimate<'_>) -> Vec<Support> {
+    let Candidates { all, kept, .. } = &estimate.candidates;
+    let free = estimate.candidates.free();
     let mut equations: Vec<usize> =
         free.iter().filter(|p| p.denominator).map(|p| p.equation).collect();
     equations.dedup();
     let without = |equation: usize| {
         let belongs = |p: &Parameter| p.denominator && p.equation == equation;
         let kept: Vec<usize> = kept.iter().copied().filter(|&i| !belongs(&all[i])).collect();
-        let coefficients = kept.iter().map(|&i| all[i].value(estimator.rhs())).collect();
+        let coefficients = kept.iter().map(|&i| all[i].value(&estimate.rhs)).collect();
         Support { kept, coefficients }
     };
     equations.into_iter().map(without).collect()
 }
 
-fn undecided<'a, E: Estimator<'a>>(
-    estimator: &E,
-    information: Option<&Information>,
-) -> Vec<String> {
-    let of =
-        |information| warnings::undecided(estimator.rhs(), estimator.candidates(), information);
+fn undecided(estimate: &Estimate<'_>, information: Option<&Information>) -> Vec<String> {
+    let of = |information| warnings::undecided(&estimate.rhs, &estimate.candidates, information);
     information.map(of).unwrap_or_default()
 }
 

@@ -2,6 +2,7 @@
 //! beyond which coefficients are not believed.
 
 use super::candidates::{Candidates, Parameter, unknown_coefficients};
+use super::estimate::Estimate;
 use super::grid::{Grid, Smooth};
 use super::library::Library;
 use super::link::Link;
@@ -18,13 +19,9 @@ const BOUNDED_PRIOR: f64 = 10.0;
 
 /// The first guess with all terms of one library.
 pub(super) struct Start<'a> {
-    /// Known coefficients, and those of the regression.
-    pub rhs: RightHandSide<'a>,
-    /// The unknown coefficients, all free, with their priors.
-    pub candidates: Candidates,
-    /// The smoothed data on the grid (M, D).
-    pub trajectory: Vec<f64>,
-    /// Their derivatives of the equation's order (M, K).
+    /// Known coefficients and those of the regression, along the smoothed data.
+    pub estimate: Estimate<'a>,
+    /// The smoothed data's derivatives of the equation's order (M, K).
     pub slopes: Vec<f64>,
 }
 
@@ -46,7 +43,16 @@ impl<'a> Start<'a> {
         let slopes = grid.slopes(smooth, settings.order);
         regress(&mut rhs, &parameters, grid, &trajectory, &slopes);
         let priors = priors(&rhs, &trajectory, &slopes, &parameters)?;
-        Ok(Start { rhs, candidates: Candidates::new(parameters, priors), trajectory, slopes })
+        let estimate = Estimate {
+            rhs,
+            candidates: Candidates::new(parameters, priors),
+            covariance: vec![],
+            trajectory,
+            starts: vec![],
+            noise: smooth.noise.clone(),
+            stiffness: f64::INFINITY,
+        };
+        Ok(Start { estimate, slopes })
     }
 }
 

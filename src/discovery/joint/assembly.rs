@@ -1,8 +1,9 @@
 //! The rows of the joint estimate and their way into the normal equations.
 
-use super::gauss_newton::{Estimate, Weights};
+use super::gauss_newton::Weights;
 use crate::backend::cpu::banded::Window;
 use crate::discovery::candidates::Parameter;
+use crate::discovery::estimate::Estimate;
 use crate::discovery::grid::Grid;
 use crate::discovery::linearized::Linearized;
 use crate::discovery::right_hand_side::RightHandSide;

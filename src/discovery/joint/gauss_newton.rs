@@ -12,23 +12,14 @@
 use super::assembly::Assembly;
 use crate::backend::cpu::banded::{BandedShape, Factor, Window};
 use crate::discovery::candidates::Parameter;
+use crate::discovery::estimate::Estimate;
 use crate::discovery::grid::Grid;
-use crate::discovery::right_hand_side::RightHandSide;
 use crate::{Error, Result};
 
 /// A step that raises the cost is halved at most so often.
 const HALVINGS: usize = 10;
 /// The prior grows tenfold at most so often to make singular normal equations solvable.
 const REGULARIZATIONS: usize = 12;
-
-/// The unknowns of the joint method.
-#[derive(Clone)]
-pub(super) struct Estimate<'a> {
-    /// The states at all grid points (M, D).
-    pub trajectory: Vec<f64>,
-    /// The equations with the current coefficients.
-    pub rhs: RightHandSide<'a>,
-}
 
 /// Reciprocal standard deviations of the rows.
 #[derive(Clone)]
@@ -112,7 +103,8 @@ impl<'a> GaussNewton<'a> {
             self.try_step(estimate, fraction);
             let reached = self.assembly.cost(&self.trial, weights);
             if reached <= cost {
-                std::mem::swap(estimate, &mut self.trial);
+                std::mem::swap(&mut estimate.trajectory, &mut self.trial.trajectory);
+                std::mem::swap(&mut estimate.rhs, &mut self.trial.rhs);
                 return Ok(Iteration { cost: reached, promised, fraction });
             }
             fraction *= 0.5;

@@ -1,9 +1,8 @@
 //! The paper's model: a network from windows of the data to the inputs of the basis, the ODE solver,
 //! and the two-part loss, trained by Adam.
 
-use super::shooting::Estimate;
 use super::windows::Windows;
-use crate::discovery::candidates::Parameter;
+use crate::discovery::estimate::Estimate;
 use crate::discovery::link::Link;
 use crate::discovery::right_hand_side::RightHandSide;
 use crate::discovery::start::{root_mean_square, term_sizes};
@@ -62,19 +61,17 @@ struct Pass {
 }
 
 impl<'w, B: Backend> Model<'w, B> {
-    /// The network begins as f = smoothed data. `slopes` (M, K) are u^(m) of the smoothed data,
-    /// `noise` (K) is in the solver's units.
+    /// The network begins as f = smoothed data. `slopes` (M, K) are u^(m) of the smoothed data.
     pub fn new(
         windows: &'w Windows,
-        rhs: &RightHandSide<'_>,
+        estimate: &Estimate<'_>,
         slopes: &[f64],
-        noise: &[f64],
         seed: u64,
         backend: B,
     ) -> Result<Self> {
+        let rhs = &estimate.rhs;
         let (k, l, n) = (rhs.states(), rhs.library.len(), windows.points);
-        let unit = &windows.unit;
-        let d = unit.components();
+        let d = windows.unit.components();
         let reach = |state: usize| match rhs.link {
             Link::Identity | Link::Ratio => {
                 root_mean_square(slopes.iter().skip(state).step_by(k)).max(f64::MIN_POSITIVE)
@@ -85,7 +82,7 @@ impl<'w, B: Backend> Model<'w, B> {
         let scale = Scale {
             term: sizes.into_iter().map(|size| size.max(f64::MIN_POSITIVE)).collect(),
             reach: (0..k).map(reach).collect(),
-            noise: (0..d).map(|i| noise[i % k]).collect(),
+            noise: (0..d).map(|i| estimate.noise[i % k]).collect(),
         };
         let (mut parameters, mut rng) = (Parameters::empty(), Rng::new(seed));
         let sizes = [n * k, HIDDEN, HIDDEN, n * d];
@@ -112,12 +109,11 @@ impl<'w, B: Backend> Model<'w, B> {
     pub fn train(
         &mut self,
         estimate: &mut Estimate<'_>,
-        free: &[Parameter],
         steps: usize,
         mut report: impl FnMut(usize) -> Result<()>,
     ) -> Result<f64> {
         self.load(estimate)?;
-        let masks = self.masks(&estimate.rhs, free)?;
+        let masks = self.masks(estimate)?;
         let schedule = Schedule::Cosine { steps: steps as u64, floor: LAST_RATE };
         let mut optimizer =
             Optimiser::new(Rule::adam(), RATE).with_schedule(schedule).with_clip(CLIP);
@@ -133,7 +129,7 @@ impl<'w, B: Backend> Model<'w, B> {
             let gradients = self.tape.backward(pass.loss)?;
             optimizer.step(&mut self.parameters, &gradients)?;
         }
-        self.store(estimate, free, &masks)?;
+        self.store(estimate, &masks)?;
         Ok(last)
     }
 
@@ -169,19 +165,14 @@ impl<'w, B: Backend> Model<'w, B> {
             let (j, i) = (at / k, at % k);
             *value = rhs.denominator[i * l + j] * term[j];
         }
-        self.parameters.data_mut(self.start)?.copy_from_slice(&estimate.start);
+        self.parameters.data_mut(self.start)?.copy_from_slice(&estimate.starts);
         Ok(())
     }
 
     /// The learned back into the estimate.
-    fn store(
-        &mut self,
-        estimate: &mut Estimate<'_>,
-        free: &[Parameter],
-        masks: &[Array<bool>; 2],
-    ) -> Result<()> {
+    fn store(&mut self, estimate: &mut Estimate<'_>, masks: &[Array<bool>; 2]) -> Result<()> {
         let k = self.scale.reach.len();
-        for p in free {
+        for p in estimate.candidates.free() {
             let (i, j) = (p.equation, p.term);
             let (id, unit) = if p.denominator {
                 (self.denominator, 1.0 / self.scale.term[j])
@@ -190,14 +181,14 @@ impl<'w, B: Backend> Model<'w, B> {
             };
             *p.value_mut(&mut estimate.rhs) = self.parameters.get(id)?.data()[j * k + i] * unit;
         }
-        estimate.start.copy_from_slice(self.parameters.get(self.start)?.data());
+        estimate.starts.copy_from_slice(self.parameters.get(self.start)?.data());
         let unit = &self.windows.unit;
         let d = unit.components();
         let size = self.windows.points * d;
         let all: Vec<usize> = (0..self.windows.count).collect();
         for batch in all.chunks(self.batch_size()) {
             let pass = self.forward(&estimate.rhs, masks, batch)?;
-            let path = &mut estimate.path[batch[0] * size..][..batch.len() * size];
+            let path = &mut estimate.trajectory[batch[0] * size..][..batch.len() * size];
             let learned = self.tape.value(pass.inputs_of_basis)?.data();
             for (i, (v, f)) in path.iter_mut().zip(learned).enumerate() {
                 *v = f * unit.of_component(i % d);
@@ -207,10 +198,10 @@ impl<'w, B: Backend> Model<'w, B> {
     }
 
     /// (L, K) each: which entries of numerator and denominator are free.
-    fn masks(&self, rhs: &RightHandSide<'_>, free: &[Parameter]) -> Result<[Array<bool>; 2]> {
-        let (k, l) = (rhs.states(), rhs.library.len());
+    fn masks(&self, estimate: &Estimate<'_>) -> Result<[Array<bool>; 2]> {
+        let (k, l) = (self.scale.reach.len(), self.scale.term.len());
         let mut masks = [Array::full([l, k], false)?, Array::full([l, k], false)?];
-        for p in free {
+        for p in estimate.candidates.free() {
             masks[usize::from(p.denominator)].data_mut()[p.term * k + p.equation] = true;
         }
         Ok(masks)
@@ -388,6 +379,7 @@ mod tests {
     use super::*;
     use crate::discovery::grid::{Grid, smooth};
     use crate::discovery::network::windows::tests::oscillations;
+    use crate::discovery::start::Start;
     use crate::discovery::{Library, Settings};
 
     /// Adam alone brings a rough guess at least five times closer to the oscillation's equations.
@@ -399,18 +391,16 @@ mod tests {
         let windows = Windows::new(&data, &grid, &smooth, 1);
         let settings = Settings { degree: 1, ..Settings::default() };
         let library = Library::new(&data.states, &settings).unwrap();
-        let rhs = RightHandSide::new(&library, &settings);
-        let noise: Vec<f64> =
-            smooth.noise.iter().zip(&smooth.deviation).map(|(n, unit)| n / unit).collect();
-        let slopes = grid.slopes(&smooth, 1);
-        let mut model = Model::new(&windows, &rhs, &slopes, &noise, 0, crate::Cpu).unwrap();
+        let Start { estimate, slopes } = Start::new(&library, &grid, &smooth, &settings).unwrap();
+        let mut estimate = windows.along(estimate);
+        estimate.noise.iter_mut().zip(&smooth.deviation).for_each(|(noise, unit)| *noise /= unit);
         // x' is a guess. y' has its true coefficients, which are not free and must stay; so does
         // the constant 0.
-        let mut estimate = Estimate { rhs, start: windows.starts(), path: windows.path.clone() };
         estimate.rhs.numerator = vec![0.0, 0.3, 1.5, 0.0, -2.0, -0.1];
-        let free = [1, 2].map(|term| Parameter { equation: 0, term, denominator: false });
-        let first = model.train(&mut estimate, &free, 1, |_| Ok(())).unwrap();
-        let last = model.train(&mut estimate, &free, 800, |_| Ok(())).unwrap();
+        estimate.candidates.kept = vec![1, 2];
+        let mut model = Model::new(&windows, &estimate, &slopes, 0, crate::Cpu).unwrap();
+        let first = model.train(&mut estimate, 1, |_| Ok(())).unwrap();
+        let last = model.train(&mut estimate, 800, |_| Ok(())).unwrap();
         assert!(last < 0.01 * first, "{first} to {last}");
         let found = &estimate.rhs.numerator;
         assert_eq!((found[0], &found[3..]), (0.0, &[0.0, -2.0, -0.1][..]));
@@ -418,6 +408,6 @@ mod tests {
         assert!((found[2] - 2.0).abs() < 0.5 / 5.0, "{found:?}");
         // The network's output is the data without most of their noise.
         let exact = 2.0 * (-0.1_f64).exp() * 2_f64.cos();
-        assert!((estimate.path[20 * 2] - exact).abs() < 0.03, "{}", estimate.path[40]);
+        assert!((estimate.trajectory[20 * 2] - exact).abs() < 0.03, "{}", estimate.trajectory[40]);
     }
 }

@@ -3,6 +3,7 @@
 use std::f64::consts::TAU;
 
 use crate::discovery::data::Dataset;
+use crate::discovery::estimate::Estimate;
 use crate::discovery::grid::{Grid, Smooth, fastest_rate};
 
 /// A window has at least so many sampling intervals, and lasts at least one period of the fastest
@@ -130,8 +131,13 @@ impl Windows {
         self.observed.extend(scaled.map(|x| if counts { x } else { f64::NAN }));
     }
 
+    /// The estimate with these windows' path as its trajectory.
+    pub fn along<'e>(&self, estimate: Estimate<'e>) -> Estimate<'e> {
+        Estimate { trajectory: self.path.clone(), starts: self.starts(), ..estimate }
+    }
+
     /// The path's states at the start of every window, in the solver's units (W, K, m).
-    pub fn starts(&self) -> Vec<f64> {
+    fn starts(&self) -> Vec<f64> {
         let (k, d) = (self.unit.states(), self.unit.components());
         let first = self.path.chunks_exact(self.points * d).map(|window| &window[..d]);
         let start = |state: &[f64]| -> Vec<f64> {
