@@ -70,15 +70,6 @@ impl Candidates {
     pub fn free_priors(&self) -> Vec<f64> {
         self.kept.iter().map(|&index| self.priors[index]).collect()
     }
-
-    /// Frees exactly the candidates of `support` and sets the coefficients in `rhs`.
-    pub fn take(&mut self, support: &Support, rhs: &mut RightHandSide<'_>) {
-        self.all.iter().for_each(|p| *p.value_mut(rhs) = 0.0);
-        for (&index, value) in support.kept.iter().zip(&support.coefficients) {
-            *self.all[index].value_mut(rhs) = *value;
-        }
-        self.kept.clone_from(&support.kept);
-    }
 }
 
 /// Sets the known coefficients in `rhs` and lists the others, sorted by equation, which are to be

@@ -34,7 +34,12 @@ pub(super) struct Estimate<'a> {
 impl Estimate<'_> {
     /// Frees exactly the candidates of `support`, with its coefficients.
     pub fn take(&mut self, support: &Support) {
-        self.candidates.take(support, &mut self.rhs);
+        let Candidates { all, kept, .. } = &mut self.candidates;
+        all.iter().for_each(|p| *p.value_mut(&mut self.rhs) = 0.0);
+        for (&index, value) in support.kept.iter().zip(&support.coefficients) {
+            *all[index].value_mut(&mut self.rhs) = *value;
+        }
+        kept.clone_from(&support.kept);
     }
 
     /// χ² as a function of the free coefficients, about this estimate.

@@ -15,7 +15,8 @@ use super::information::Information;
 use super::progress::Reporter;
 use super::start::{Start, root_mean_square};
 use crate::{Error, Result};
-use gauss_newton::{GaussNewton, Weights};
+use assembly::Weights;
+use gauss_newton::GaussNewton;
 
 /// Weight w of the equation against the data at the start.
 const FIRST_STIFFNESS: f64 = 10.0;

@@ -31,8 +31,8 @@ pub struct Library {
 }
 
 impl Library {
-    /// Lists all monomials up to `settings.degree` by increasing degree (the constant first), then sin
-    /// and cos of each state if asked for, then the user's terms.
+    /// Lists all monomials up to `settings.degree` by increasing degree (the constant first), then
+    /// sin and cos of each state if asked for, then the user's terms.
     ///
     /// # Errors
     /// [`Error::Argument`] for settings that are invalid, names that would stand for two things, or
@@ -131,13 +131,13 @@ impl Library {
         &self.variables
     }
 
-    /// The sorted factors of the term with this index, as in [`Term::factors`](super::Term::factors).
+    /// The sorted factors of the term with this index; see [`Term::factors`](super::Term::factors).
     #[must_use]
     pub fn factors(&self, term: usize) -> &[String] {
         &self.factors[term]
     }
 
-    /// The index of the term with these factors, which may be in any order; `None` if there is none.
+    /// The index of the term with these factors, in any order; `None` if there is none.
     #[must_use]
     pub fn position(&self, factors: &[String]) -> Option<usize> {
         let mut sorted = factors.to_vec();

@@ -4,9 +4,9 @@
 //! In training u' = g(Θ(f)ξ) is integrated window by window along f, the network's output, and Adam
 //! minimizes MSE(u, x) + MSE(f, x). What f keeps of the noise biases ξ, and Adam leaves
 //! ill-determined directions unfinished; so after every cycle the same equation is solved through
-//! the same solver with u in place of f ([`shooting`]) and ξ is estimated from the first part of the
-//! loss alone, with standard errors, by which terms are dropped. Once all are significant, longer
-//! windows sharpen the estimate.
+//! the same solver with u in place of f ([`shooting`]) and ξ is estimated from the first part of
+//! the loss alone, with standard errors, by which terms are dropped. Once all are significant,
+//! longer windows sharpen the estimate.
 
 mod shooting;
 mod training;
@@ -57,8 +57,8 @@ pub(super) struct Network<'a, B: Backend> {
 }
 
 impl<'a, B: Backend> Network<'a, B> {
-    /// Puts together an untrained network and the start's coefficients. Training runs on `backend`, Gauss-Newton
-    /// on the settings' device, which should be the same.
+    /// Puts together an untrained network and the start's coefficients. Training runs on `backend`,
+    /// Gauss-Newton on the settings' device, which should be the same.
     pub fn new(
         grid: &'a Grid,
         smooth: &Smooth,

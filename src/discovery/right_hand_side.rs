@@ -50,8 +50,8 @@ impl<'a> RightHandSide<'a> {
         format!("{}{}", self.library.variables()[state], "'".repeat(self.order))
     }
 
-    /// Evaluates the first-order form: writes the derivative (D) of `state` (D = order · K entries: u,
-    /// for order 2 then u') into `derivative`.
+    /// Evaluates the first-order form: writes the derivative (D) of `state` (D = order · K entries:
+    /// u, for order 2 then u') into `derivative`.
     /// `terms` (L) is scratch and holds θ(state) afterwards.
     pub fn derivative(&self, state: &[f64], terms: &mut [f64], derivative: &mut [f64]) {
         let (k, l) = (self.states(), self.library.len());
@@ -67,7 +67,7 @@ impl<'a> RightHandSide<'a> {
         }
     }
 
-    /// Lists the K equations, with a term for every nonzero coefficient in the order of the library.
+    /// Lists the K equations, with a term for every nonzero coefficient in the library's order.
     ///
     /// `standard_errors` holds those of the numerator (K, L), then of the denominator (K, L); empty
     /// where the method has none.

@@ -43,6 +43,8 @@ pub(super) fn select<'a, E: Estimator<'a>>(
         if !better && (round > 0 || !E::QUADRATIC) {
             return Ok(undecided(estimator.estimate(), information.as_ref()));
         }
+        // A set that a quadratic χ² suggests has no superfluous terms, any other may have. Where it
+        // suggests no better one at first, it may be wrong about so many terms.
         if better != E::QUADRATIC {
             eliminate(estimator, settings, done, progress)?;
         }
@@ -96,13 +98,13 @@ fn improve<'a, E: Estimator<'a>>(
     penalty: f64,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<bool> {
-    let before = estimator.estimate().clone();
-    let present = &before.candidates.kept;
+    let present = estimator.estimate().candidates.kept.clone();
     let rivals = match information {
-        Some(information) => information.best(present),
-        None => without_a_denominator(&before),
+        Some(information) => information.best(&present),
+        None => without_a_denominator(estimator.estimate()),
     };
-    for rival in rivals.iter().filter(|rival| rival.kept != *present) {
+    for rival in rivals.iter().filter(|rival| rival.kept != present) {
+        let before = estimator.estimate().clone();
         let cost = penalty * (rival.kept.len() as f64 - present.len() as f64);
         let better = match estimator.exchange(rival, progress) {
             Ok(gain) => gain > cost,
@@ -113,7 +115,7 @@ fn improve<'a, E: Estimator<'a>>(
             progress.show(&estimator.estimate().equations())?;
             return Ok(true);
         }
-        estimator.restore(before.clone(), progress)?;
+        estimator.restore(before, progress)?;
     }
     Ok(false)
 }

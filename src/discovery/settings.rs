@@ -25,7 +25,8 @@ type Gradient = dyn Fn(&[f64], &mut [f64]) + Send + Sync;
 pub struct UserTerm {
     /// How it is printed, e.g. `exp(-x)`.
     pub name: String,
-    /// The function θ(state); the state has D entries: the K states, for order 2 then their K derivatives.
+    /// The function θ(state); the state has D entries: the K states, for order 2 then their K
+    /// derivatives.
     pub value: Arc<Value>,
     /// Writes ∂θ/∂state (D entries) into the second argument.
     pub gradient: Arc<Gradient>,

@@ -29,8 +29,8 @@ const ERROR: [f64; 7] = [
     -1.0 / 40.0,
 ];
 
-/// Integrates the equations from `initial` (D: u, for order 2 then u') over the times `time` (M) and
-/// returns the states there (M, K), row-major.
+/// Integrates the equations from `initial` (D: u, for order 2 then u') over the times `time` (M)
+/// and returns the states there (M, K), row-major.
 ///
 /// `scale` (D) is the usual size of each state: errors are measured by it, and a state a million
 /// times larger is a blow-up. From a blow-up on, all is NaN.

@@ -9,7 +9,8 @@ use super::right_hand_side::RightHandSide;
 /// At most so many undecided pairs are named for an equation.
 const MAX_PAIRS: usize = 3;
 
-/// Warns of terms that others could stand in for: exchanging them costs less χ² than a term must be worth.
+/// Warns of terms that others could stand in for: exchanging them costs less χ² than a term must be
+/// worth.
 pub(super) fn undecided(
     rhs: &RightHandSide<'_>,
     candidates: &Candidates,

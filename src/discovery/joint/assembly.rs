@@ -1,6 +1,5 @@
 //! The rows of the joint estimate and their way into the normal equations.
 
-use super::gauss_newton::Weights;
 use crate::backend::cpu::banded::Window;
 use crate::discovery::candidates::Parameter;
 use crate::discovery::estimate::Estimate;
@@ -8,6 +7,17 @@ use crate::discovery::grid::Grid;
 use crate::discovery::linearized::Linearized;
 use crate::discovery::right_hand_side::RightHandSide;
 use crate::rows::hermite_coefficients;
+
+/// Reciprocal standard deviations of the rows.
+#[derive(Clone)]
+pub(super) struct Weights {
+    /// Weight 1/σ of each state's measured values (K).
+    pub observation: Vec<f64>,
+    /// Weight √(w · interval)/σ of each component's defect (D), to be divided by √h.
+    pub defect: Vec<f64>,
+    /// Weight of each free coefficient's distance from zero (c).
+    pub prior: Vec<f64>,
+}
 
 /// Observations, defects and priors of one set of free coefficients.
 pub(super) struct Assembly<'a> {

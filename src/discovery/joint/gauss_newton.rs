@@ -9,7 +9,7 @@
 //! are block tridiagonal in time with the coefficients as border; one factorization is one
 //! iteration, and the border's inverse is the covariance of the coefficients.
 
-use super::assembly::Assembly;
+use super::assembly::{Assembly, Weights};
 use crate::backend::cpu::banded::{BandedShape, Factor, Window};
 use crate::discovery::candidates::Parameter;
 use crate::discovery::estimate::Estimate;
@@ -20,17 +20,6 @@ use crate::{Error, Result};
 const HALVINGS: usize = 10;
 /// The prior grows tenfold at most so often to make singular normal equations solvable.
 const REGULARIZATIONS: usize = 12;
-
-/// Reciprocal standard deviations of the rows.
-#[derive(Clone)]
-pub(super) struct Weights {
-    /// Weight 1/σ of each state's measured values (K).
-    pub observation: Vec<f64>,
-    /// Weight √(w · interval)/σ of each component's defect (D), to be divided by √h.
-    pub defect: Vec<f64>,
-    /// Weight of each free coefficient's distance from zero (c).
-    pub prior: Vec<f64>,
-}
 
 /// What one iteration did.
 #[derive(Clone, Copy, Debug)]

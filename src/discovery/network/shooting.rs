@@ -167,7 +167,8 @@ impl<'a> Shooting<'a> {
         self.windows.unit.components()
     }
 
-    /// The sum of squares that is minimized, infinite at a pole; with [`Path::Solution`] the path is moved to the solution first.
+    /// The sum of squares that is minimized, infinite at a pole; with [`Path::Solution`] the path is
+    /// moved to the solution first.
     pub fn cost(&mut self, estimate: &mut Estimate<'_>, path: Path) -> Result<f64> {
         let mut cost = self.prior_cost(estimate);
         for first in (0..self.windows.count).step_by(self.chunk) {
@@ -207,7 +208,7 @@ impl<'a> Shooting<'a> {
     }
 
     /// Solves the chunk that begins at window `first`; where it reaches beyond the last window, that
-    /// is solved again and ignored.
+    /// one is solved again and ignored.
     fn solve(&mut self, estimate: &Estimate<'_>, first: usize) -> Result<()> {
         let windows = self.windows;
         let parameters = &estimate.candidates.free();
