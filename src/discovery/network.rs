@@ -84,7 +84,7 @@ impl<'a, B: Backend> Network<'a, B> {
 
     /// Gauss-Newton about the path as it is, then along the solution.
     fn refine(&mut self, progress: &mut Reporter<'_, '_>) -> Result<()> {
-        progress.stage(progress.reached(), "refining the coefficients")?;
+        progress.within_stage(0.0, "refining the coefficients")?;
         refine(&mut self.shooting, &mut self.estimate, Path::Fixed, progress)?;
         refine(&mut self.shooting, &mut self.estimate, Path::Solution, progress)
     }
@@ -169,10 +169,10 @@ impl<'a, B: Backend> Estimator<'a> for Network<'a, B> {
     fn converge(&mut self, progress: &mut Reporter<'_, '_>) -> Result<()> {
         let Candidates { all, kept, .. } = &self.estimate.candidates;
         let left = kept.len() as f64 / all.len().max(1) as f64;
-        let (begin, steps) = (progress.reached(), self.steps);
+        let steps = self.steps;
         self.model.train(&mut self.estimate, steps, |step| {
             let done = TRAINING * left * step as f64 / steps as f64;
-            progress.stage(begin + done, "training the network")
+            progress.within_stage(done, "training the network")
         })?;
         self.steps = LATER_STEPS;
         self.refine(progress)

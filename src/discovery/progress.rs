@@ -26,13 +26,15 @@ pub(super) struct Reporter<'o, 'f> {
     /// The present part's share of the whole work, and where it begins.
     share: f64,
     offset: f64,
+    /// How much of the present part was done when the stage began.
+    begun: f64,
     fraction: f64,
     stage: &'static str,
 }
 
 impl<'o, 'f> Reporter<'o, 'f> {
     pub fn new(observer: &'o mut Observer<'f>) -> Self {
-        Reporter { observer, share: 1.0, offset: 0.0, fraction: 0.0, stage: "" }
+        Reporter { observer, share: 1.0, offset: 0.0, begun: 0.0, fraction: 0.0, stage: "" }
     }
 
     /// From now on, fractions are those of one of `count` equal parts.
@@ -46,9 +48,15 @@ impl<'o, 'f> Reporter<'o, 'f> {
     /// # Errors
     /// [`Error::Interrupted`] if the observer breaks, as from all functions here.
     pub fn stage(&mut self, fraction: f64, stage: &'static str) -> Result<()> {
+        self.begun = fraction;
+        self.within_stage(0.0, stage)
+    }
+
+    /// Within the stage that was begun last, so much more is done.
+    pub fn within_stage(&mut self, more: f64, stage: &'static str) -> Result<()> {
         self.stage = stage;
         // Stages may be repeated, but progress is never taken back.
-        self.fraction = self.fraction.max(self.offset + self.share * fraction);
+        self.fraction = self.fraction.max(self.offset + self.share * (self.begun + more));
         self.tick()
     }
 
