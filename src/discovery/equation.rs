@@ -45,7 +45,8 @@ pub struct Fit {
 
 /// The result of [`discover`](super::discover): equations, and how well they explain the data.
 ///
-/// The JSON of `mnn discover --format json` can be read as a `Discovery` without fits.
+/// The JSON of `mnn discover --format json` can be read as a `Discovery` without fits. JSON has no
+/// NaN, so that fits with a blow-up need another format.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Discovery {
     /// Names of the K states.
