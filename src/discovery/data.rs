@@ -1,10 +1,27 @@
-//! Checks of the data before anything is computed from them.
+//! Time series, and checks of them before anything is computed.
 
-use super::{Dataset, Trajectory};
 use crate::{Error, Result};
 
 /// Values of a state that one trajectory must have for a curve to be laid through them.
 const MIN_VALUES: usize = 4;
+
+/// Time series of the same named states, one or several of them.
+#[derive(Clone, Debug, Default)]
+pub struct Dataset {
+    /// Names of the K states.
+    pub states: Vec<String>,
+    /// The time series, at least one; all measure the same states and obey the same equation.
+    pub trajectories: Vec<Trajectory>,
+}
+
+/// One time series.
+#[derive(Clone, Debug, Default)]
+pub struct Trajectory {
+    /// The N strictly increasing times, not necessarily uniform.
+    pub time: Vec<f64>,
+    /// The values (N, K), row-major; NaN where a value is missing.
+    pub values: Vec<f64>,
+}
 
 impl Dataset {
     /// Checks names, shapes, times and values.

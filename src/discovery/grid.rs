@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::Dataset;
+use super::data::Dataset;
 use super::smoothing::{self, Spline};
 use crate::{Error, Result};
 
@@ -19,11 +19,11 @@ const MAX_POINTS: usize = 20_000_000;
 /// M grid points of all trajectories, one trajectory after the other.
 #[derive(Clone, Debug)]
 pub(super) struct Grid {
-    /// (M)
+    /// Times of the grid points (M).
     pub time: Vec<f64>,
-    /// (M, K); NaN where nothing was measured.
+    /// The measured values (M, K); NaN where nothing was measured.
     pub observed: Vec<f64>,
-    /// Points of each trajectory.
+    /// Which points belong to each trajectory.
     pub trajectories: Vec<Range<usize>>,
     /// Median sampling interval.
     pub interval: f64,
@@ -31,7 +31,7 @@ pub(super) struct Grid {
 
 /// Splines through the data and what they tell.
 pub(super) struct Smooth {
-    /// One a state for each trajectory.
+    /// The splines of each trajectory, one for each state.
     pub splines: Vec<Vec<Spline>>,
     /// Standard deviation of each state's noise (K).
     pub noise: Vec<f64>,
@@ -40,6 +40,9 @@ pub(super) struct Smooth {
 }
 
 /// Lays smoothing splines through valid data.
+///
+/// # Errors
+/// [`Error::Data`] if a state never changes.
 pub(super) fn smooth(data: &Dataset) -> Result<Smooth> {
     let k = data.states.len();
     let mut smooth = Smooth {
@@ -80,6 +83,9 @@ fn deviation<'a>(values: impl Iterator<Item = &'a f64> + Clone) -> f64 {
 impl Grid {
     /// The data's times with each interval split into `refinement` steps, or into as many as the
     /// smoothed data need.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if that makes more points than fit in memory.
     pub fn new(data: &Dataset, smooth: &Smooth, refinement: Option<usize>) -> Result<Self> {
         let intervals = || data.trajectories.iter().flat_map(|t| t.time.windows(2));
         let mut lengths: Vec<f64> = intervals().map(|pair| pair[1] - pair[0]).collect();
@@ -113,9 +119,19 @@ impl Grid {
         Ok(grid)
     }
 
-    /// M.
+    /// The number M of grid points.
     pub fn points(&self) -> usize {
         self.time.len()
+    }
+
+    /// −2 log likelihood of the data, up to a constant, if `noise` (K) is that of the residuals.
+    pub fn misfit(&self, noise: &[f64]) -> f64 {
+        let k = noise.len();
+        let fit = |(j, noise): (usize, &f64)| {
+            let observed = self.observed.iter().skip(j).step_by(k);
+            2.0 * observed.filter(|x| !x.is_nan()).count() as f64 * noise.ln()
+        };
+        noise.iter().enumerate().map(fit).sum()
     }
 
     /// Length of the step from each point to the next (M); zero at the end of a trajectory.
@@ -173,7 +189,7 @@ pub(super) fn fastest_rate(data: &Dataset, smooth: &Smooth) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::Trajectory;
+    use crate::discovery::data::Trajectory;
 
     fn waves(step: f64) -> Dataset {
         let time: Vec<f64> = (0..60).map(|i| step * f64::from(i)).collect();

@@ -1,272 +1,320 @@
-//! The joint method: trajectory and coefficients together, terms selected by standard error.
+//! The joint method: trajectory and coefficients together, by Gauss-Newton.
+//!
+//! The smaller the disturbances that the equation is allowed, the sharper the estimate; its weight
+//! against the data ("stiffness") grows as long as the data bear it.
 
-use super::grid::{self, Grid, Smooth};
-use super::linearised::Parameter;
-use super::regression::regress;
-use super::search::Search;
-use super::selection;
-use super::{Dataset, Discovery, Fit, Library, Link, Observer, Progress, RightHandSide, Settings};
-use super::{diagnostics, simulate};
+mod assembly;
+mod gauss_newton;
+
+use super::candidates::Support;
+use super::dense::dot;
+use super::estimate::Estimate;
+use super::estimator::Estimator;
+use super::grid::{Grid, Smooth};
+use super::information::Information;
+use super::progress::Reporter;
+use super::start::{Start, root_mean_square};
 use crate::{Error, Result};
+use assembly::Weights;
+use gauss_newton::GaussNewton;
 
-/// The equation's weight grows in these steps as long as the data bear it: the first with all
-/// terms, the last once terms are selected.
+/// Weight w of the equation against the data at the start.
+const FIRST_STIFFNESS: f64 = 10.0;
+/// It grows in these steps: the first with all terms, the last once terms are selected.
 const STIFFNESS: [f64; 4] = [1e2, 1e4, 1e6, 1e8];
 const WITH_ALL_TERMS: usize = 3;
-/// Data that do not bear this weight do not obey the equation exactly.
-const EXACT: f64 = 1e6;
+/// A stiffer equation is accepted while it raises the noise by less than this factor, and this
+/// many standard deviations of the estimated noise.
+const STIFFENING: f64 = 1.1;
+const STIFFENING_DEVIATIONS: f64 = 3.0;
+/// Iterations towards convergence of one set of terms at one weight.
+const MAX_ITERATIONS: usize = 15;
 /// Convergence (decrease of χ² still promised) while the equation's weight grows, while terms are
 /// selected, and of the last estimate.
 const ROUGH_TOLERANCE: f64 = 1.0;
 const TOLERANCE: f64 = 0.1;
 const LAST_TOLERANCE: f64 = 1e-4;
-/// Rounds of fitting the best set that the last fit suggests.
-const MAX_ROUNDS: usize = 10;
+/// Noise is never taken to be smaller than this fraction of a state's deviation: below it the
+/// residual is discretization error, which is no noise.
+const NOISE_FLOOR: f64 = 1e-5;
+/// The common noise level counts as much as so many values of a state.
+const POOLING: f64 = 100.0;
 
-/// See [`discover`](super::discover).
-pub(super) fn discover(
-    data: &Dataset,
-    settings: &Settings,
-    observer: &mut Observer<'_>,
-) -> Result<Discovery> {
-    data.validate()?;
-    report(observer, 0.0, "smoothing the data", None)?;
-    let smooth = grid::smooth(data)?;
-    let grid = Grid::new(data, &smooth, settings.refinement)?;
-    // A ratio can always be extended by a common factor, so the lowest sufficient degree counts.
-    let lowest =
-        if settings.link == Link::Ratio { settings.degree.min(1) } else { settings.degree };
-    let libraries = (lowest..=settings.degree)
-        .map(|degree| Library::new(&data.states, &Settings { degree, ..settings.clone() }));
-    let libraries = libraries.collect::<Result<Vec<_>>>()?;
-    let mut best: Option<(Search<'_>, Vec<String>)> = None;
-    let mut failure = None;
-    let mut reached = 0.0_f64;
-    for (index, library) in libraries.iter().enumerate() {
-        let mut part = |progress: &Progress<'_>| {
-            let fraction = (index as f64 + progress.fraction) / libraries.len() as f64;
-            // Stages may be repeated, but progress is never taken back.
-            reached = reached.max(fraction);
-            observer(&Progress { fraction: reached, ..*progress })
-        };
-        match search(library, &grid, &smooth, settings, &mut part) {
-            Ok(found) => {
-                if best.as_ref().is_none_or(|best| beats(&found.0, &best.0, settings)) {
-                    best = Some(found);
-                }
-            }
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(error) => failure = Some(error),
-        }
-    }
-    let Some((search, warnings)) = best else {
-        return Err(failure.expect("there is at least one library"));
-    };
-    let discovery = finish(data, search, warnings);
-    report(observer, 1.0, "done", Some(&discovery.equations))?;
-    Ok(discovery)
-}
-
-/// An equation that holds exactly is better than one that does not; then the score counts.
-fn beats(new: &Search<'_>, old: &Search<'_>, settings: &Settings) -> bool {
-    let penalty = settings.threshold * settings.threshold;
-    let exact = |search: &Search<'_>| search.stiffness() >= EXACT;
-    match (exact(new), exact(old)) {
-        (true, false) => true,
-        (false, true) => false,
-        _ => new.score(penalty) < old.score(penalty),
-    }
-}
-
-/// The estimate with the terms of one library, and what is to be said about it.
-fn search<'a>(
-    library: &'a Library,
+/// The estimate and the workspace for its present set of terms.
+pub(super) struct Joint<'a> {
     grid: &'a Grid,
-    smooth: &Smooth,
-    settings: &Settings,
-    observer: &mut Observer<'_>,
-) -> Result<(Search<'a>, Vec<String>)> {
-    let mut rhs = RightHandSide::new(library, settings);
-    let parameters = free_parameters(&mut rhs, settings)?;
-    report(observer, 0.02, "regression on the smoothed data", None)?;
-    let trajectory = grid.sample(smooth, settings.order);
-    let slopes = grid.slopes(smooth, settings.order);
-    regress(&mut rhs, &parameters, grid, &trajectory, &slopes);
+    estimate: Estimate<'a>,
+    /// Standard deviation of each state (K).
+    deviation: Vec<f64>,
+    /// Deviation of each component relative to that of its state (D): 1, or a rate for u'.
+    relative: Vec<f64>,
+    /// Unbiased noise with all terms while the equation is loose (K).
+    reference: Vec<f64>,
+    weights: Weights,
+    solver: GaussNewton<'a>,
+    cost: f64,
+}
 
-    let mut search = Search::new(grid, smooth, rhs, trajectory, &slopes, parameters)?;
-    let stage = "fitting all candidate terms";
-    search.approach(ROUGH_TOLERANCE, || report(observer, 0.05, stage, None))?;
-    for (step, stiffness) in STIFFNESS[..WITH_ALL_TERMS].iter().enumerate() {
-        let fraction = 0.1 * (step + 1) as f64;
-        let go_on = || report(observer, fraction, stage, None);
-        if !search.stiffen(*stiffness, ROUGH_TOLERANCE, go_on)? {
-            break;
+impl<'a> Joint<'a> {
+    /// Estimates with all terms, from a start, and makes the equation as stiff as the data bear.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if there are fewer values than unknowns.
+    pub fn new(
+        grid: &'a Grid,
+        smooth: &Smooth,
+        start: Start<'a>,
+        progress: &mut Reporter<'_, '_>,
+    ) -> Result<Self> {
+        let mut joint = Joint::unfitted(grid, smooth, start)?;
+        let stage = "fitting all candidate terms";
+        progress.stage(0.05, stage)?;
+        joint.converge_to(ROUGH_TOLERANCE, progress)?;
+        joint.reference = joint.estimate.unbiased_noise();
+        for (step, stiffness) in STIFFNESS[..WITH_ALL_TERMS].iter().enumerate() {
+            progress.stage(0.1 * (step + 1) as f64, stage)?;
+            if !joint.stiffen(*stiffness, ROUGH_TOLERANCE, progress)? {
+                break;
+            }
         }
+        progress.stage(0.4, stage)?;
+        joint.converge_to(TOLERANCE, progress)?;
+        progress.show(&joint.estimate.equations())?;
+        Ok(joint)
     }
-    search.converge(TOLERANCE, || report(observer, 0.4, stage, None))?;
-    report(observer, 0.4, stage, Some(&search.equations()))?;
 
-    let mut warnings;
-    loop {
-        let before = search.stiffness();
-        warnings = select(&mut search, settings, observer)?;
+    fn unfitted(grid: &'a Grid, smooth: &Smooth, start: Start<'a>) -> Result<Self> {
+        let estimate = Estimate { stiffness: FIRST_STIFFNESS, ..start.estimate };
+        let k = estimate.rhs.states();
+        let d = k * estimate.rhs.order;
+        let rms = |i: usize| root_mean_square(estimate.trajectory.iter().skip(i).step_by(d));
+        let relative: Vec<f64> =
+            (0..d).map(|i| if i < k { 1.0 } else { rms(i) / smooth.deviation[i - k] }).collect();
+        let mut joint = Joint {
+            grid,
+            deviation: smooth.deviation.clone(),
+            relative,
+            reference: vec![],
+            weights: Weights {
+                observation: vec![0.0; k],
+                defect: vec![0.0; d],
+                prior: estimate.candidates.free_priors(),
+            },
+            solver: GaussNewton::new(grid, estimate.candidates.free(), &estimate)?,
+            estimate,
+            cost: f64::INFINITY,
+        };
+        if joint.freedom() < 1.0 {
+            return Err(Error::Data(format!(
+                "{} measured values cannot decide {} coefficients",
+                joint.measured(),
+                joint.estimate.candidates.all.len()
+            )));
+        }
+        joint.update_noise();
+        Ok(joint)
+    }
+
+    /// Raises the equation's weight if the data bear it: if the noise hardly grows, the estimate
+    /// becomes sharper; if it does grow, the equation holds only approximately, and everything
+    /// stays as it was. Returns whether the data bear it.
+    fn stiffen(
+        &mut self,
+        stiffness: f64,
+        tolerance: f64,
+        progress: &mut Reporter<'_, '_>,
+    ) -> Result<bool> {
+        let before = self.estimate.clone();
+        self.estimate.stiffness = stiffness;
+        self.weigh();
+        let borne = match self.converge_to(tolerance, progress) {
+            Ok(converged) => converged && self.noise_bears(),
+            Err(Error::Data(_)) => false,
+            Err(error) => return Err(error),
+        };
+        if !borne {
+            self.return_to(before)?;
+            self.converge_to(tolerance, progress)?;
+        }
+        Ok(borne)
+    }
+
+    fn noise_bears(&self) -> bool {
+        let each = self.measured() as f64 / self.estimate.noise.len() as f64;
+        let limit = STIFFENING + STIFFENING_DEVIATIONS / (2.0 * each).sqrt();
+        let after = self.estimate.unbiased_noise();
+        // A noise at the floor is no noise.
+        let floors = self.deviation.iter().map(|deviation| 2.0 * NOISE_FLOOR * deviation);
+        let pairs = after.iter().zip(&self.reference).zip(floors);
+        pairs.into_iter().all(|((after, before), floor)| *after < limit * before.max(floor))
+    }
+
+    /// Iterates until the promised decrease of χ² is below `tolerance`: nothing would move by more
+    /// than √tolerance standard errors. Returns whether that was reached.
+    fn converge_to(&mut self, tolerance: f64, progress: &mut Reporter<'_, '_>) -> Result<bool> {
+        let converged = self.iterate(tolerance, progress)?;
+        self.update_noise();
+        self.update_covariance();
+        Ok(converged)
+    }
+
+    /// As [`converge_to`](Self::converge_to), while the noise stays as it is.
+    fn iterate(&mut self, tolerance: f64, progress: &mut Reporter<'_, '_>) -> Result<bool> {
+        for _ in 0..MAX_ITERATIONS {
+            progress.tick()?;
+            let outcome = self.solver.iterate(&mut self.estimate, &mut self.weights, self.cost)?;
+            self.cost = outcome.cost;
+            if outcome.fraction == 0.0 || outcome.promised < tolerance * self.variance() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Residual variance per degree of freedom, in units of the assumed noise.
+    fn variance(&self) -> f64 {
+        (self.cost / self.freedom()).max(1.0)
+    }
+
+    fn measured(&self) -> usize {
+        self.grid.observed.iter().filter(|x| !x.is_nan()).count()
+    }
+
+    fn freedom(&self) -> f64 {
+        let starts = self.relative.len() * self.grid.trajectories.len();
+        self.measured() as f64 - (starts + self.estimate.candidates.kept.len()) as f64
+    }
+
+    /// σ of each state from its residuals, drawn towards the same fraction of every deviation:
+    /// a few dozen values cannot tell whose noise is larger.
+    fn update_noise(&mut self) {
+        let (k, d) = (self.estimate.noise.len(), self.relative.len());
+        let used = (self.measured() as f64 - self.freedom()) / k as f64;
+        let sums: Vec<(f64, f64)> = (0..k)
+            .map(|j| {
+                let observed = self.grid.observed.iter().skip(j).step_by(k);
+                let fitted = self.estimate.trajectory.iter().skip(j).step_by(d);
+                let measured = observed.zip(fitted).filter(|(x, _)| !x.is_nan());
+                let (squares, count) = measured.fold((0.0, 0.0), |(squares, count), (x, u)| {
+                    (squares + ((x - u) / self.deviation[j]).powi(2), count + 1.0)
+                });
+                (squares, f64::max(count - used, 1.0))
+            })
+            .collect();
+        let pooled = sums.iter().map(|s| s.0).sum::<f64>() / sums.iter().map(|s| s.1).sum::<f64>();
+        for (j, (squares, count)) in sums.into_iter().enumerate() {
+            let variance = (POOLING * pooled + squares) / (POOLING + count);
+            self.estimate.noise[j] = variance.sqrt() * self.deviation[j];
+        }
+        self.weigh();
+    }
+
+    /// The weights that noise and stiffness demand.
+    fn weigh(&mut self) {
+        let k = self.estimate.noise.len();
+        for (noise, deviation) in self.estimate.noise.iter_mut().zip(&self.deviation) {
+            *noise = noise.max(NOISE_FLOOR * deviation);
+        }
+        for (weight, noise) in self.weights.observation.iter_mut().zip(&self.estimate.noise) {
+            *weight = 1.0 / noise;
+        }
+        let root = (self.estimate.stiffness * self.grid.interval).sqrt();
+        for (i, weight) in self.weights.defect.iter_mut().enumerate() {
+            *weight = root / (self.estimate.noise[i % k] * self.relative[i]);
+        }
+        self.cost = self.solver.cost(&self.estimate, &self.weights);
+    }
+
+    fn update_covariance(&mut self) {
+        let variance = self.variance();
+        let covariance = self.solver.covariance().into_iter().map(|c| c * variance);
+        self.estimate.covariance = covariance.collect();
+    }
+
+    /// As [`restore`](Estimator::restore), but without an iteration.
+    fn return_to(&mut self, before: Estimate<'a>) -> Result<()> {
+        self.estimate = before;
+        self.prepare()?;
+        self.weigh();
+        Ok(())
+    }
+
+    /// The workspace for the present set of terms.
+    fn prepare(&mut self) -> Result<()> {
+        self.weights.prior = self.estimate.candidates.free_priors();
+        self.solver = GaussNewton::new(self.grid, self.estimate.candidates.free(), &self.estimate)?;
+        self.cost = self.solver.cost(&self.estimate, &self.weights);
+        Ok(())
+    }
+}
+
+impl<'a> Estimator<'a> for Joint<'a> {
+    const QUADRATIC: bool = true;
+
+    fn estimate(&self) -> &Estimate<'a> {
+        &self.estimate
+    }
+
+    fn information(&mut self, penalty: f64) -> Result<Option<Information>> {
+        let all = &self.estimate.candidates.all;
+        let mut solver = GaussNewton::new(self.grid, all.clone(), &self.estimate)?;
+        let mut weights =
+            Weights { prior: self.estimate.candidates.priors.clone(), ..self.weights.clone() };
+        solver.linearize(&self.estimate, &mut weights)?;
+        let variance = self.variance();
+        let matrix: Vec<f64> = solver.information().iter().map(|a| a / variance).collect();
+        let values = all.iter().map(|p| p.value(&self.estimate.rhs));
+        let minimum: Vec<f64> =
+            values.zip(solver.coefficient_step()).map(|(value, step)| value - step).collect();
+        let rows = matrix.chunks_exact(minimum.len().max(1));
+        let vector = rows.map(|row| dot(row, &minimum)).collect();
+        Ok(Some(Information::new(matrix, vector, all, penalty)))
+    }
+
+    fn take(&mut self, support: &Support) -> Result<()> {
+        self.estimate.take(support);
+        self.prepare()
+    }
+
+    fn converge(&mut self, progress: &mut Reporter<'_, '_>) -> Result<()> {
+        self.converge_to(TOLERANCE, progress)?;
+        Ok(())
+    }
+
+    fn exchange(&mut self, support: &Support, progress: &mut Reporter<'_, '_>) -> Result<f64> {
+        let (cost, variance) = (self.cost, self.variance());
+        self.take(support)?;
+        // The noise must not change between the two costs.
+        self.iterate(TOLERANCE, progress)?;
+        let gain = (cost - self.cost) / variance;
+        self.update_noise();
+        self.update_covariance();
+        Ok(gain)
+    }
+
+    fn restore(&mut self, before: Estimate<'a>, progress: &mut Reporter<'_, '_>) -> Result<()> {
+        self.return_to(before)?;
+        self.converge(progress)
+    }
+
+    fn sharpen(&mut self, progress: &mut Reporter<'_, '_>) -> Result<bool> {
+        let (before, exact) = (self.estimate.stiffness, self.estimate.is_exact());
+        progress.stage(0.95, "sharpening")?;
         for stiffness in STIFFNESS.into_iter().filter(|s| *s > before) {
-            let go_on = || report(observer, 0.95, "sharpening", None);
-            if !search.stiffen(stiffness, TOLERANCE, go_on)? {
+            if !self.stiffen(stiffness, TOLERANCE, progress)? {
                 break;
             }
         }
         // Terms that were selected while the equation was loose are looked at again.
-        if before >= EXACT || search.stiffness() == before {
-            break;
+        if !exact && self.estimate.stiffness != before {
+            return Ok(true);
         }
+        progress.stage(0.95, "last estimate")?;
+        self.converge_to(LAST_TOLERANCE, progress)?;
+        Ok(false)
     }
-    search.converge(LAST_TOLERANCE, || report(observer, 0.95, "last estimate", None))?;
-    if search.stiffness() < EXACT {
-        warnings.push(diagnostics::inexact());
-    }
-    Ok((search, warnings))
-}
 
-/// Finds the set of terms with the best score. The warnings say what remains undecided.
-fn select(
-    search: &mut Search<'_>,
-    settings: &Settings,
-    observer: &mut Observer<'_>,
-) -> Result<Vec<String>> {
-    let stage = "comparing sets of terms";
-    let penalty = settings.threshold * settings.threshold;
-    // Where terms of a numerator and a denominator can replace each other, sets must not be judged
-    // before the redundant ones are gone.
-    if settings.link == Link::Ratio {
-        eliminate(search, settings, observer)?;
-    }
-    for round in 0..MAX_ROUNDS {
-        let fraction = 0.4 + 0.5 * round as f64 / MAX_ROUNDS as f64;
-        let information = search.information(penalty)?;
-        let mut better = false;
-        for set in information.best(&search.kept) {
-            let attempt = || report(observer, fraction, stage, None);
-            if set.kept != search.kept && search.attempt(&set, penalty, TOLERANCE, attempt)? {
-                better = true;
-                break;
-            }
-        }
-        if better {
-            report(observer, fraction, stage, Some(&search.equations()))?;
-        } else if round == 0 {
-            eliminate(search, settings, observer)?;
-        } else {
-            return Ok(diagnostics::undecided(
-                &search.estimate.rhs,
-                &search.all,
-                &search.kept,
-                &information,
-            ));
-        }
-    }
-    eliminate(search, settings, observer)?;
-    Ok(diagnostics::undecided(
-        &search.estimate.rhs,
-        &search.all,
-        &search.kept,
-        &search.information(penalty)?,
-    ))
-}
-
-/// Backward elimination by standard error.
-fn eliminate(
-    search: &mut Search<'_>,
-    settings: &Settings,
-    observer: &mut Observer<'_>,
-) -> Result<()> {
-    let stage = "dropping terms";
-    loop {
-        let done = 1.0 - search.kept.len() as f64 / search.all.len().max(1) as f64;
-        search.converge(TOLERANCE, || report(observer, 0.4 + 0.5 * done, stage, None))?;
-        report(observer, 0.4 + 0.5 * done, stage, Some(&search.equations()))?;
-        let quadratic = search.quadratic();
-        let dropped = if settings.link == Link::Ratio {
-            let library = search.estimate.rhs.library;
-            let degree = |&index: &usize| library.factors(search.all[index].term).len();
-            let degrees: Vec<usize> = search.kept.iter().map(degree).collect();
-            selection::highest(&quadratic, settings.threshold, &degrees)
-        } else {
-            selection::weakest(&quadratic, settings.threshold)
-        };
-        if dropped.is_empty() {
-            return Ok(());
-        }
-        search.drop(&dropped)?;
-    }
-}
-
-pub(super) fn report(
-    observer: &mut Observer<'_>,
-    fraction: f64,
-    stage: &str,
-    equations: Option<&[super::Equation]>,
-) -> Result<()> {
-    match observer(&Progress { fraction, stage, equations }) {
-        std::ops::ControlFlow::Continue(()) => Ok(()),
-        std::ops::ControlFlow::Break(()) => Err(Error::Interrupted),
-    }
-}
-
-/// Sets the known coefficients in `rhs`; the others, sorted by equation, are free.
-pub(super) fn free_parameters(
-    rhs: &mut RightHandSide<'_>,
-    settings: &Settings,
-) -> Result<Vec<Parameter>> {
-    let (k, l) = (rhs.states(), rhs.library.len());
-    let mut free = vec![true; k * l];
-    for known in &settings.known {
-        let state = rhs.library.variables()[..k].iter().position(|name| *name == known.state);
-        let Some(equation) = state else {
-            return Err(Error::argument("known", format!("there is no state `{}`", known.state)));
-        };
-        let Some(term) = rhs.library.position(&known.factors) else {
-            let message = format!("the library has no term `{}`", known.factors.join(" "));
-            return Err(Error::argument("known", message));
-        };
-        free[equation * l + term] = false;
-        rhs.numerator[equation * l + term] = known.coefficient;
-    }
-    let mut parameters = Vec::new();
-    for equation in 0..k {
-        let numerator = (0..l).filter(|term| free[equation * l + term]);
-        parameters.extend(numerator.map(|term| Parameter { equation, term, denominator: false }));
-        if rhs.link == Link::Ratio {
-            parameters.extend((1..l).map(|term| Parameter { equation, term, denominator: true }));
-        }
-    }
-    Ok(parameters)
-}
-
-fn finish(data: &Dataset, search: Search<'_>, mut warnings: Vec<String>) -> Discovery {
-    let (k, order) = (data.states.len(), search.estimate.rhs.order);
-    let d = k * order;
-    let trajectory = &search.estimate.trajectory;
-    let scale: Vec<f64> = (0..d)
-        .map(|i| trajectory.iter().skip(i).step_by(d).fold(0.0, |m: f64, u| m.max(u.abs())))
-        .collect();
-    let fits = search.grid.trajectories.iter().map(|range| {
-        let time = search.grid.time[range.clone()].to_vec();
-        let states = &trajectory[range.start * d..range.end * d];
-        let smoothed = states.chunks_exact(d).flat_map(|state| state[..k].to_vec()).collect();
-        let simulated = simulate(&search.estimate.rhs, &states[..d], &time, &scale);
-        Fit { time, smoothed, simulated }
-    });
-    let fits: Vec<Fit> = fits.collect();
-    let equations = search.equations();
-    warnings.extend(diagnostics::empty(&equations));
-    warnings.extend(diagnostics::blow_ups(&fits, k));
-    Discovery {
-        states: data.states.clone(),
-        order,
-        equations,
-        fits,
-        noise: search.noise.clone(),
-        warnings,
+    fn finish(self, _: &mut Reporter<'_, '_>) -> Result<Estimate<'a>> {
+        Ok(self.estimate)
     }
 }

@@ -1,10 +1,10 @@
 //! The start of the search: coefficients by linear regression on the smoothed data.
 
-use super::dense::solve_positive;
+use super::candidates::Parameter;
+use super::dense::{dot, solve_positive};
 use super::grid::Grid;
-use super::linearised::Parameter;
-use super::rhs::dot;
-use super::{Link, RightHandSide};
+use super::link::Link;
+use super::right_hand_side::RightHandSide;
 
 /// Windows of the integral regression are this long, in units of the smoothed data's time scale.
 const WINDOW_STEPS: usize = 8;

@@ -1,62 +1,150 @@
-//! Which terms the data support.
+//! Which terms stay in the equations: the only place where that is decided.
 //!
-//! A set of terms is judged by its score, χ² plus threshold² for each term: a term is worth having
-//! if the fit without it is worse by threshold standard errors. Near an estimate χ² is a quadratic
-//! function of the coefficients, so sets can be compared without refitting.
+//! A term stays if the fit without it is worse by `threshold` standard errors. Weaker ones are
+//! eliminated, and other sets of terms are tried, until no set is better.
 
-use super::dense::invert_positive;
-use super::rhs::dot;
+use super::candidates::{Candidates, Parameter, Support};
+use super::estimate::Estimate;
+use super::estimator::Estimator;
+use super::information::{Information, Quadratic};
+use super::link::Link;
+use super::progress::Reporter;
+use super::settings::Settings;
+use super::warnings;
+use crate::{Error, Result};
 
-/// A term of which less than this fraction is not explained by the terms of a set cannot join it.
-const COLLINEAR: f64 = 1e-9;
+/// Rounds of comparing sets of terms.
+const MAX_ROUNDS: usize = 10;
 /// At most this fraction of the terms is dropped before the estimate is made anew.
 const BATCH: f64 = 0.25;
+/// Where selection ends as a fraction of the whole work.
+const END: f64 = 0.9;
 
-/// χ²(ξ) near an estimate: (ξ − coefficients)ᵀ covariance⁻¹ (ξ − coefficients) + constant.
-#[derive(Clone, Debug)]
-pub(super) struct Quadratic {
-    /// (c)
-    pub coefficients: Vec<f64>,
-    /// (c, c)
-    pub covariance: Vec<f64>,
+/// Leaves `estimator` with the set of terms that has the best score. The warnings say what remains
+/// undecided.
+pub(super) fn select<'a, E: Estimator<'a>>(
+    estimator: &mut E,
+    settings: &Settings,
+    progress: &mut Reporter<'_, '_>,
+) -> Result<Vec<String>> {
+    let penalty = settings.threshold * settings.threshold;
+    let begin = progress.reached();
+    let done = |fraction: f64| begin + (END - begin) * fraction;
+    // Where terms of a numerator and a denominator can replace each other, sets must not be judged
+    // before the redundant ones are gone.
+    if settings.link == Link::Ratio || !E::QUADRATIC {
+        eliminate(estimator, settings, done, progress)?;
+    }
+    for round in 0..MAX_ROUNDS {
+        let fraction = done(round as f64 / MAX_ROUNDS as f64);
+        progress.stage(fraction, "comparing sets of terms")?;
+        let information = estimator.information(penalty)?;
+        let better = improve(estimator, information.as_ref(), penalty, progress)?;
+        if !better && (round > 0 || !E::QUADRATIC) {
+            return Ok(undecided(estimator.estimate(), information.as_ref()));
+        }
+        // A set that a quadratic χ² suggests has no superfluous terms, any other may have. Where it
+        // suggests no better one at first, it may be wrong about so many terms.
+        if better != E::QUADRATIC {
+            eliminate(estimator, settings, done, progress)?;
+        }
+    }
+    eliminate(estimator, settings, done, progress)?;
+    let information = estimator.information(penalty)?;
+    Ok(undecided(estimator.estimate(), information.as_ref()))
 }
 
-impl Quadratic {
-    /// Standard error of coefficient j.
-    pub fn standard_error(&self, j: usize) -> f64 {
-        self.covariance[j * self.coefficients.len() + j].sqrt()
-    }
-
-    /// |ξ_j| in standard errors.
-    pub fn significance(&self, j: usize) -> f64 {
-        self.coefficients[j].abs() / self.standard_error(j)
-    }
-
-    /// Sets coefficient j to zero for good: the others move to their conditional minimum,
-    /// ξ −= C_j ξ_j / C_jj and C −= C_j C_jᵀ / C_jj.
-    pub fn remove(&mut self, j: usize) {
-        let n = self.coefficients.len();
-        let column: Vec<f64> = (0..n).map(|i| self.covariance[i * n + j]).collect();
-        let (value, variance) = (self.coefficients[j], column[j]);
-        for i in 0..n {
-            let factor = column[i] / variance;
-            self.coefficients[i] -= factor * value;
-            for (c, other) in self.covariance[i * n..][..n].iter_mut().zip(&column) {
-                *c -= factor * other;
-            }
+/// Backward elimination by standard error: estimate, drop the weakest, and so on until all are
+/// significant.
+fn eliminate<'a, E: Estimator<'a>>(
+    estimator: &mut E,
+    settings: &Settings,
+    done: impl Fn(f64) -> f64,
+    progress: &mut Reporter<'_, '_>,
+) -> Result<()> {
+    loop {
+        let Candidates { all, kept, .. } = &estimator.estimate().candidates;
+        let gone = 1.0 - kept.len() as f64 / all.len().max(1) as f64;
+        progress.stage(done(gone), "dropping terms")?;
+        estimator.converge(progress)?;
+        let estimate = estimator.estimate();
+        progress.show(&estimate.equations())?;
+        let mut quadratic = estimate.quadratic();
+        let dropped = if settings.link == Link::Ratio {
+            let degree = |p: &Parameter| estimate.rhs.library.factors(p.term).len();
+            let degrees: Vec<usize> = estimate.candidates.free().iter().map(degree).collect();
+            highest(&quadratic, settings.threshold, &degrees)
+        } else {
+            weakest(&quadratic, settings.threshold)
+        };
+        if dropped.is_empty() {
+            return Ok(());
         }
-        // Exactly, not up to rounding.
-        self.coefficients[j] = 0.0;
-        for i in 0..n {
-            self.covariance[i * n + j] = 0.0;
-            self.covariance[j * n + i] = 0.0;
-        }
+        // The others move to where they are then expected.
+        dropped.iter().for_each(|&place| quadratic.remove(place));
+        let places =
+            estimate.candidates.kept.iter().copied().zip(quadratic.coefficients).enumerate();
+        let left = places.filter(|(place, _)| !dropped.contains(place)).map(|(_, term)| term);
+        let (kept, coefficients) = left.unzip();
+        estimator.take(&Support { kept, coefficients })?;
     }
+}
+
+/// Tries other sets of terms, the most promising first, and stays with the first that has a better
+/// score. Returns whether there is any; if not, everything is as before.
+fn improve<'a, E: Estimator<'a>>(
+    estimator: &mut E,
+    information: Option<&Information>,
+    penalty: f64,
+    progress: &mut Reporter<'_, '_>,
+) -> Result<bool> {
+    let present = estimator.estimate().candidates.kept.clone();
+    let rivals = match information {
+        Some(information) => information.best(&present),
+        None => without_a_denominator(estimator.estimate()),
+    };
+    for rival in rivals.iter().filter(|rival| rival.kept != present) {
+        let before = estimator.estimate().clone();
+        let cost = penalty * (rival.kept.len() as f64 - present.len() as f64);
+        let better = match estimator.exchange(rival, progress) {
+            Ok(gain) => gain > cost,
+            Err(Error::Data(_)) => false,
+            Err(error) => return Err(error),
+        };
+        if better {
+            progress.show(&estimator.estimate().equations())?;
+            return Ok(true);
+        }
+        estimator.restore(before, progress)?;
+    }
+    Ok(false)
+}
+
+/// The present terms without one equation's denominator: a factor common to numerator and
+/// denominator can make every single term look significant.
+fn without_a_denominator(estimate: &Estimate<'_>) -> Vec<Support> {
+    let Candidates { all, kept, .. } = &estimate.candidates;
+    let free = estimate.candidates.free();
+    let mut equations: Vec<usize> =
+        free.iter().filter(|p| p.denominator).map(|p| p.equation).collect();
+    equations.dedup();
+    let without = |equation: usize| {
+        let belongs = |p: &Parameter| p.denominator && p.equation == equation;
+        let kept: Vec<usize> = kept.iter().copied().filter(|&i| !belongs(&all[i])).collect();
+        let coefficients = kept.iter().map(|&i| all[i].value(&estimate.rhs)).collect();
+        Support { kept, coefficients }
+    };
+    equations.into_iter().map(without).collect()
+}
+
+fn undecided(estimate: &Estimate<'_>, information: Option<&Information>) -> Vec<String> {
+    let of = |information| warnings::undecided(&estimate.rhs, &estimate.candidates, information);
+    information.map(of).unwrap_or_default()
 }
 
 /// The terms to drop now, weakest first: the least significant as long as it is below
 /// `threshold`, the others' significance being updated after each.
-pub(super) fn weakest(quadratic: &Quadratic, threshold: f64) -> Vec<usize> {
+fn weakest(quadratic: &Quadratic, threshold: f64) -> Vec<usize> {
     let mut quadratic = quadratic.clone();
     let mut left: Vec<usize> = (0..quadratic.coefficients.len()).collect();
     let limit = (BATCH * left.len() as f64).ceil() as usize;
@@ -80,7 +168,7 @@ pub(super) fn weakest(quadratic: &Quadratic, threshold: f64) -> Vec<usize> {
 /// The term to drop where a product of numerator and denominator with a common factor says the
 /// same with more terms: of those that may as well be zero, the one of highest degree, or else the
 /// weakest.
-pub(super) fn highest(quadratic: &Quadratic, threshold: f64, degrees: &[usize]) -> Vec<usize> {
+fn highest(quadratic: &Quadratic, threshold: f64, degrees: &[usize]) -> Vec<usize> {
     let candidates = 0..degrees.len();
     let free = candidates.filter(|&j| quadratic.significance(j) < threshold.min(1.0));
     let chosen = free.max_by(|&a, &b| {
@@ -93,194 +181,10 @@ pub(super) fn highest(quadratic: &Quadratic, threshold: f64, degrees: &[usize]) 
     }
 }
 
-/// A set of terms, judged by a quadratic.
-#[derive(Clone, Debug)]
-pub(super) struct Set {
-    /// Sorted.
-    pub kept: Vec<usize>,
-    /// Where χ² is smallest with these terms.
-    pub coefficients: Vec<f64>,
-    /// Up to a constant common to all sets.
-    pub score: f64,
-}
-
-/// A set in which one term stands in for another.
-#[derive(Clone, Debug)]
-pub(super) struct Rival {
-    pub without: usize,
-    pub with: usize,
-    /// Some other terms may have become superfluous.
-    pub set: Set,
-}
-
-/// χ² of subsets of all terms.
-pub(super) struct Information {
-    /// A, the inverse covariance (c, c).
-    pub matrix: Vec<f64>,
-    /// A ξ at the minimum (c).
-    pub vector: Vec<f64>,
-    /// Equation of each term (c): only terms of one equation stand in for each other.
-    pub equation: Vec<usize>,
-    /// Cost of a term.
-    pub penalty: f64,
-}
-
-impl Information {
-    /// The best sets that local search finds, from `start` downwards and from nothing upwards.
-    pub fn best(&self, start: &[usize]) -> Vec<Set> {
-        let mut sets: Vec<Set> = [start, &[]].iter().filter_map(|s| self.improved(s)).collect();
-        sets.sort_by(|a, b| a.score.total_cmp(&b.score));
-        sets.dedup_by(|a, b| a.kept == b.kept);
-        sets
-    }
-
-    /// Drops, adds and exchanges terms as long as that lowers the score.
-    fn improved(&self, start: &[usize]) -> Option<Set> {
-        let mut set = self.pruned(start.to_vec())?;
-        loop {
-            let moves = [self.extended(&set), self.rivals(&set).into_iter().next().map(|r| r.set)];
-            let best = moves.into_iter().flatten().min_by(|a, b| a.score.total_cmp(&b.score));
-            match best {
-                // Rounding must not lead in circles.
-                Some(better) if better.score < set.score - 1e-3 * self.penalty => set = better,
-                _ => return Some(set),
-            }
-        }
-    }
-
-    /// For each term of the set, the best set in which another term of its equation replaces it;
-    /// best score first.
-    pub fn rivals(&self, set: &Set) -> Vec<Rival> {
-        let mut rivals: Vec<Rival> = set
-            .kept
-            .iter()
-            .filter_map(|&without| {
-                let rest: Vec<usize> = set.kept.iter().copied().filter(|&i| i != without).collect();
-                let equation = self.equation[without];
-                let allowed = |j: usize| self.equation[j] == equation && j != without;
-                let with = self.best_addition(&rest, allowed)?;
-                let set = self.pruned(with_term(rest, with))?;
-                Some(Rival { without, with, set })
-            })
-            .collect();
-        rivals.sort_by(|a, b| a.set.score.total_cmp(&b.set.score));
-        rivals
-    }
-
-    /// The set with its best addition, if there is any.
-    fn extended(&self, set: &Set) -> Option<Set> {
-        let with = self.best_addition(&set.kept, |_| true)?;
-        self.pruned(with_term(set.kept.clone(), with))
-    }
-
-    /// The term whose addition lowers χ² most, by (b_j − A_jS ξ_S)² / (A_jj − A_jS A_SS⁻¹ A_Sj).
-    fn best_addition(&self, kept: &[usize], allowed: impl Fn(usize) -> bool) -> Option<usize> {
-        let n = self.vector.len();
-        let m = kept.len();
-        let subset = self.subset(kept)?;
-        let mut across = vec![0.0; m];
-        let mut best = None;
-        for j in (0..n).filter(|&j| allowed(j) && !kept.contains(&j)) {
-            across.iter_mut().zip(kept).for_each(|(a, &i)| *a = self.matrix[i * n + j]);
-            let seen: f64 =
-                (0..m).map(|i| across[i] * dot(&subset.inverse[i * m..][..m], &across)).sum();
-            let whole = self.matrix[j * n + j];
-            let left = whole - seen;
-            if left > COLLINEAR * whole {
-                let gain = (self.vector[j] - dot(&across, &subset.coefficients)).powi(2) / left;
-                if best.is_none_or(|(largest, _)| gain > largest) {
-                    best = Some((gain, j));
-                }
-            }
-        }
-        best.map(|(_, j)| j)
-    }
-
-    /// Drops terms as long as that lowers the score.
-    fn pruned(&self, mut kept: Vec<usize>) -> Option<Set> {
-        loop {
-            let subset = self.subset(&kept)?;
-            let variance = |i: usize| subset.inverse[i * (kept.len() + 1)];
-            let losses = subset.coefficients.iter().enumerate().map(|(i, c)| c * c / variance(i));
-            match losses.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)) {
-                Some((place, loss)) if loss < self.penalty => drop(kept.remove(place)),
-                _ => return Some(self.judged(kept, subset)),
-            }
-        }
-    }
-
-    /// The set with its score.
-    pub fn set(&self, kept: &[usize]) -> Option<Set> {
-        Some(self.judged(kept.to_vec(), self.subset(kept)?))
-    }
-
-    fn judged(&self, kept: Vec<usize>, subset: Subset) -> Set {
-        let score = self.penalty * kept.len() as f64 - subset.explained;
-        Set { kept, coefficients: subset.coefficients, score }
-    }
-
-    fn subset(&self, kept: &[usize]) -> Option<Subset> {
-        let (n, m) = (self.vector.len(), kept.len());
-        let row = |&i: &usize| kept.iter().map(move |&j| self.matrix[i * n + j]);
-        let block: Vec<f64> = kept.iter().flat_map(row).collect();
-        let vector: Vec<f64> = kept.iter().map(|&i| self.vector[i]).collect();
-        let inverse = invert_positive(&block, m)?;
-        let coefficients: Vec<f64> = (0..m).map(|i| dot(&inverse[i * m..][..m], &vector)).collect();
-        Some(Subset { explained: dot(&coefficients, &vector), coefficients, inverse })
-    }
-}
-
-fn with_term(mut kept: Vec<usize>, term: usize) -> Vec<usize> {
-    kept.push(term);
-    kept.sort_unstable();
-    kept
-}
-
-/// The best fit with a subset of the terms.
-struct Subset {
-    coefficients: Vec<f64>,
-    /// Their covariance.
-    inverse: Vec<f64>,
-    /// Decrease of χ² from all coefficients zero.
-    explained: f64,
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::information::tests::quadratic;
     use super::*;
-
-    /// Terms 0 and 1 nearly the same, 2 on its own, 3 noise.
-    fn information() -> Information {
-        let matrix = [
-            [400.0, 399.0, 0.0, 1.0],
-            [399.0, 400.0, 0.0, 2.0],
-            [0.0, 0.0, 100.0, 3.0],
-            [1.0, 2.0, 3.0, 50.0],
-        ];
-        let minimum = [1.0, 0.1, 2.0, 0.05];
-        Information {
-            vector: matrix.iter().map(|row| dot(row, &minimum)).collect(),
-            matrix: matrix.concat(),
-            equation: vec![0; 4],
-            penalty: 25.0,
-        }
-    }
-
-    fn quadratic() -> Quadratic {
-        let covariance = invert_positive(&information().matrix, 4).unwrap();
-        Quadratic { coefficients: vec![1.0, 0.1, 2.0, 0.05], covariance }
-    }
-
-    #[test]
-    fn removal_is_the_conditional_minimum() {
-        let mut removed = quadratic();
-        removed.remove(1);
-        let subset = information().subset(&[0, 2, 3]).unwrap();
-        for (place, j) in [0, 2, 3].into_iter().enumerate() {
-            assert!((removed.coefficients[j] - subset.coefficients[place]).abs() < 1e-10);
-            assert!((removed.covariance[j * 5] - subset.inverse[place * 4]).abs() < 1e-10);
-        }
-    }
 
     #[test]
     fn weak_terms_go_and_their_partners_take_over() {
@@ -294,47 +198,5 @@ mod tests {
     fn highest_degree_goes_first_among_the_undecided() {
         assert_eq!(highest(&quadratic(), 5.0, &[1, 1, 1, 2]), [3]);
         assert_eq!(highest(&quadratic(), 5.0, &[1, 2, 1, 2]), [1]);
-    }
-
-    #[test]
-    fn near_copies_are_rivals_and_others_are_not() {
-        let information = information();
-        let set = information.set(&[0, 2]).unwrap();
-        let rivals = information.rivals(&set);
-        assert_eq!((rivals[0].without, rivals[0].with), (0, 1));
-        assert_eq!(rivals[0].set.kept, [1, 2]);
-        assert!(rivals[0].set.score - set.score < 25.0, "{rivals:?}");
-        assert_eq!(rivals[1].without, 2);
-        assert!(rivals[1].set.score - set.score > 100.0, "{rivals:?}");
-        // In another equation there is no replacement.
-        let apart = Information { equation: vec![0, 1, 2, 3], ..information };
-        assert!(apart.rivals(&set).is_empty());
-    }
-
-    #[test]
-    fn search_finds_the_best_of_all_subsets() {
-        // Against enumeration, on informations of random vectors.
-        let mut seed = 7_u64;
-        let mut random = move || {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (seed >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
-        };
-        let n = 8;
-        for _ in 0..20 {
-            let vectors: Vec<f64> = (0..n * 12).map(|_| random()).collect();
-            let row = |i: usize| &vectors[i * 12..][..12];
-            let matrix: Vec<f64> =
-                (0..n * n).map(|at| 60.0 * dot(row(at / n), row(at % n))).collect();
-            let minimum = [2.0, 0.0, 0.0, -1.5, 0.0, 0.1, 0.0, 1.0];
-            let vector = (0..n).map(|i| dot(&matrix[i * n..][..n], &minimum)).collect();
-            let information = Information { matrix, vector, equation: vec![0; n], penalty: 25.0 };
-            let every = (0..1_usize << n)
-                .map(|mask| (0..n).filter(|i| mask >> i & 1 == 1).collect::<Vec<_>>());
-            let scores = every.map(|kept| information.set(&kept).unwrap().score);
-            let lowest = scores.fold(f64::INFINITY, f64::min);
-            let all: Vec<usize> = (0..n).collect();
-            let found = &information.best(&all)[0];
-            assert!((found.score - lowest).abs() < 1e-6, "{found:?} {lowest}");
-        }
     }
 }

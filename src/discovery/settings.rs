@@ -1,16 +1,51 @@
 //! What is asked of the search for equations.
 
-use super::{Link, Method, UserTerm};
+use std::fmt;
+use std::sync::Arc;
+
+use super::link::Link;
 use crate::{Device, Error, Result};
+
+/// How the equation is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Trajectory and coefficients together by Gauss-Newton; terms selected by standard error.
+    #[default]
+    Joint,
+    /// The method of the paper's section 5.1: a network feeds the basis, the ODE solver closes the
+    /// loss.
+    Network,
+}
+
+type Value = dyn Fn(&[f64]) -> f64 + Send + Sync;
+type Gradient = dyn Fn(&[f64], &mut [f64]) + Send + Sync;
+
+/// A candidate function of the caller's own, with its gradient.
+#[derive(Clone)]
+pub struct UserTerm {
+    /// How it is printed, e.g. `exp(-x)`.
+    pub name: String,
+    /// The function θ(state); the state has D entries: the K states, for order 2 then their K
+    /// derivatives.
+    pub value: Arc<Value>,
+    /// Writes ∂θ/∂state (D entries) into the second argument.
+    pub gradient: Arc<Gradient>,
+}
+
+impl fmt::Debug for UserTerm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserTerm").field("name", &self.name).finish_non_exhaustive()
+    }
+}
 
 /// A coefficient that is known and held fixed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KnownTerm {
     /// Name of the state whose equation has the term.
     pub state: String,
-    /// Its factors, as in [`Term::factors`](super::Term::factors).
+    /// The term's factors in any order, as in [`Term::factors`](super::Term::factors).
     pub factors: Vec<String>,
-    /// Its value; zero excludes the term.
+    /// The value of the coefficient, in the units of the data; zero excludes the term.
     pub coefficient: f64,
 }
 
@@ -19,13 +54,13 @@ pub struct KnownTerm {
 pub struct Settings {
     /// How the equation is found.
     pub method: Method,
-    /// 1 for u' = …, 2 for u'' = … (whose terms may contain u').
+    /// Order of the equations: 1 for u' = …, 2 for u'' = … (whose terms may contain u').
     pub order: usize,
     /// Highest total degree of the monomials.
     pub degree: usize,
     /// Whether sin and cos of each state are candidates too.
     pub sine_cosine: bool,
-    /// Further candidates.
+    /// Further candidate terms.
     pub user_terms: Vec<UserTerm>,
     /// The function around the combination of terms.
     pub link: Link,
@@ -63,7 +98,7 @@ impl Settings {
     /// Checks what can be checked without the data.
     ///
     /// # Errors
-    /// [`Error::Argument`] naming the setting.
+    /// [`Error::Argument`] naming the setting that is wrong.
     pub fn validate(&self) -> Result<()> {
         let refuse = |argument: &str, message: String| Err(Error::argument(argument, message));
         if !(1..=2).contains(&self.order) {

@@ -2,7 +2,7 @@
 //!
 //! Coefficients: Hairer, Nørsett, Wanner, Solving Ordinary Differential Equations I, table II.5.2.
 
-use super::RightHandSide;
+use super::right_hand_side::RightHandSide;
 
 const RELATIVE_TOLERANCE: f64 = 1e-9;
 /// Right-hand sides per output interval before the integration is given up as stiff or blown up.
@@ -29,7 +29,8 @@ const ERROR: [f64; 7] = [
     -1.0 / 40.0,
 ];
 
-/// The trajectory through `initial` (D: u, for order 2 then u') at `time` (M): the states (M, K).
+/// Integrates the equations from `initial` (D: u, for order 2 then u') over the times `time` (M)
+/// and returns the states there (M, K), row-major.
 ///
 /// `scale` (D) is the usual size of each state: errors are measured by it, and a state a million
 /// times larger is a blow-up. From a blow-up on, all is NaN.

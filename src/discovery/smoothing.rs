@@ -1,7 +1,7 @@
 //! Cubic smoothing splines through noisy, non-uniform samples.
 //!
-//! g minimises Σ (x_i − g(t_i))² + λ ∫ g''². With γ = g'' at the inner knots, (R + λQᵀQ)γ = Qᵀx and
-//! g = x − λQγ: a pentadiagonal system (Reinsch 1967). λ minimises the generalised
+//! g minimizes Σ (x_i − g(t_i))² + λ ∫ g''². With γ = g'' at the inner knots, (R + λQᵀQ)γ = Qᵀx and
+//! g = x − λQγ: a pentadiagonal system (Reinsch 1967). λ minimizes the generalized
 //! cross-validation score RSS/(n − tr S)², whose trace needs only the five central diagonals of the
 //! inverse (Hutchinson and de Hoog 1985).
 
@@ -68,7 +68,7 @@ impl Fitted {
         }
     }
 
-    /// Generalised cross-validation.
+    /// Generalized cross-validation.
     fn score(&self) -> f64 {
         self.points * self.squares / (self.freedom * self.freedom)
     }
@@ -177,7 +177,7 @@ impl Reinsch {
 }
 
 impl Spline {
-    /// g, g', g'' at `time`; a straight line beyond the ends.
+    /// Value, slope and curvature at `time`; a straight line beyond the ends.
     pub fn at(&self, time: f64) -> [f64; 3] {
         let last = self.knots.len() - 1;
         let i = self.knots.partition_point(|&knot| knot <= time).clamp(1, last) - 1;

@@ -2,7 +2,7 @@
 //!
 //! About a path v(t), u' = g(Θ(u)ξ) = F(u) becomes the linear ODE u' − J(v) u = F(v) − J(v) v, one
 //! system a window, which the solver solves and differentiates. The error of the path enters only
-//! in second order, where Θ(v) alone would take it in full. Minimised is
+//! in second order, where Θ(v) alone would take it in full. Minimized is
 //!
 //! ```text
 //! Σ_observed (u − x)²/σ²  +  Σ (ξ·prior)²
@@ -14,10 +14,11 @@
 use rayon::prelude::*;
 
 use super::windows::Windows;
-use crate::discovery::RightHandSide;
+use crate::discovery::candidates::{Candidates, Parameter};
 use crate::discovery::dense::{invert_positive, solve_positive};
-use crate::discovery::linearised::{Linearised, Parameter};
-use crate::discovery::selection::Information;
+use crate::discovery::estimate::Estimate;
+use crate::discovery::information::Information;
+use crate::discovery::linearized::Linearized;
 use crate::{Device, Options, Problem, ProblemShape, Result, Smoothness, Solver, Tangents, View};
 
 /// The solver's order above that of the equation; each one divides its error by about five.
@@ -29,19 +30,7 @@ const PRIOR_START: f64 = 1e3;
 /// A step that raises the cost is halved at most so often.
 const HALVINGS: usize = 8;
 
-/// What is estimated.
-#[derive(Clone)]
-pub(super) struct Estimate<'a> {
-    /// The equations with the current coefficients.
-    pub rhs: RightHandSide<'a>,
-    /// (W, K, m): u and its derivatives below the m-th at the start of every window, in the
-    /// solver's units.
-    pub start: Vec<f64>,
-    /// (W, N, D): v, in the data's units.
-    pub path: Vec<f64>,
-}
-
-/// Where the linearisation is made.
+/// Where the linearization is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Path {
     /// It stays as it is: the problem is almost linear, hence safe from anywhere.
@@ -53,26 +42,15 @@ pub(super) enum Path {
 /// How an iteration ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Iteration {
-    /// Decrease of the cost that the linearisation promised for the full step.
+    /// Decrease of the cost that the linearization promised for the full step.
     pub promised: f64,
     /// Fraction of the step that was taken; 0 if none lowers the cost.
     pub fraction: f64,
 }
 
-/// Workspace and data.
+/// Gauss-Newton for one set of windows: the data and workspace.
 pub(super) struct Shooting<'a> {
     windows: &'a Windows,
-    /// Every candidate, sorted by equation, and its reciprocal prior standard deviation.
-    pub all: Vec<Parameter>,
-    priors: Vec<f64>,
-    /// Indices in `all` of the coefficients that are now free (c); the others stand still.
-    pub kept: Vec<usize>,
-    /// The free ones.
-    pub parameters: Vec<Parameter>,
-    /// σ of each state in the solver's units (K).
-    pub noise: Vec<f64>,
-    /// Covariance (c, c) of the coefficients, from the last iteration.
-    pub covariance: Vec<f64>,
     solver: Solver<f64>,
     /// Windows in a chunk.
     chunk: usize,
@@ -105,13 +83,11 @@ struct Eliminated {
 }
 
 impl<'a> Shooting<'a> {
-    pub fn new(
-        windows: &'a Windows,
-        parameters: Vec<Parameter>,
-        noise: Vec<f64>,
-        priors: Vec<f64>,
-        device: &Device,
-    ) -> Result<Self> {
+    /// Workspace for as many windows at once as memory allows.
+    ///
+    /// # Errors
+    /// Those of [`Solver::on`].
+    pub fn new(windows: &'a Windows, device: &Device) -> Result<Self> {
         let (k, m, n) = (windows.unit.states(), windows.unit.order, windows.points);
         let q = m + EXTRA_ORDER + 1;
         let most = (CHUNK_POINTS / n).max(1);
@@ -132,54 +108,30 @@ impl<'a> Shooting<'a> {
             forcing: vec![0.0; chunk * n * k],
             start: vec![0.0; chunk * k * m],
             steps: vec![0.0; chunk * (n - 1)],
-            slopes: vec![0.0; chunk * n * parameters.len()],
+            slopes: vec![],
             denominators: vec![1.0; chunk * n * k],
             chunk,
             windows,
-            kept: (0..parameters.len()).collect(),
-            all: parameters.clone(),
-            parameters,
-            priors,
-            noise,
-            covariance: vec![],
         })
-    }
-
-    /// Frees exactly the coefficients at these indices of `all`.
-    pub fn select(&mut self, kept: Vec<usize>) {
-        self.parameters = kept.iter().map(|&i| self.all[i]).collect();
-        self.slopes.resize(self.chunk * self.windows.points * kept.len(), 0.0);
-        self.kept = kept;
     }
 
     /// χ² as a function of all coefficients, about the estimate; a term must be worth `penalty`.
     pub fn information(&mut self, estimate: &Estimate<'_>, penalty: f64) -> Result<Information> {
-        let kept = std::mem::take(&mut self.kept);
-        self.select((0..self.all.len()).collect());
-        let normal = self.normal(estimate);
-        self.select(kept);
-        let (_, Normal { matrix, gradient, .. }) = normal?;
-        let c = gradient.len();
-        let values: Vec<f64> = self.all.iter().map(|p| p.value(&estimate.rhs)).collect();
+        let Candidates { all, priors, .. } = estimate.candidates.clone();
+        let every = Estimate { candidates: Candidates::new(all, priors), ..estimate.clone() };
+        let (_, Normal { matrix, gradient, .. }) = self.normal(&every)?;
+        let (all, c) = (&estimate.candidates.all, gradient.len());
+        let values: Vec<f64> = all.iter().map(|p| p.value(&estimate.rhs)).collect();
         let vector = (0..c).map(|i| dot(&matrix[i * c..][..c], &values) + gradient[i]).collect();
-        let equation = self.all.iter().map(|p| p.equation).collect();
-        Ok(Information { matrix, vector, equation, penalty })
-    }
-
-    /// −2 log likelihood of the data, up to a constant, plus `penalty` for each coefficient, if the
-    /// noise is that of the residuals.
-    pub fn score(&self, penalty: f64) -> f64 {
-        let fit = |(k, noise): (usize, &f64)| 2.0 * self.windows.measured(k) as f64 * noise.ln();
-        let terms = self.parameters.len() as f64;
-        self.noise.iter().enumerate().map(fit).sum::<f64>() + penalty * terms
+        Ok(Information::new(matrix, vector, all, penalty))
     }
 
     /// One damped step from `estimate`.
     pub fn iterate(&mut self, estimate: &mut Estimate<'_>, path: Path) -> Result<Iteration> {
         let (before, normal) = self.normal(estimate)?;
-        self.covariance = self.invert(&normal.matrix)?;
-        let c = self.parameters.len();
-        let row = |i: usize| &self.covariance[i * c..][..c];
+        estimate.covariance = invert(&normal)?;
+        let c = normal.gradient.len();
+        let row = |i: usize| &estimate.covariance[i * c..][..c];
         let step: Vec<f64> = (0..c).map(|i| dot(row(i), &normal.gradient)).collect();
         let promised = dot(&step, &normal.gradient);
         let mut fraction = 1.0;
@@ -196,23 +148,13 @@ impl<'a> Shooting<'a> {
         Ok(Iteration { promised, fraction: 0.0 })
     }
 
-    fn invert(&self, matrix: &[f64]) -> Result<Vec<f64>> {
-        invert_positive(matrix, self.parameters.len()).ok_or_else(|| {
-            crate::Error::Data(
-                "the data cannot decide between the candidate terms: the normal equations are \
-                 singular"
-                    .into(),
-            )
-        })
-    }
-
     /// estimate += fraction · step.
     fn advance(&self, estimate: &mut Estimate<'_>, step: &[f64], normal: &Normal, fraction: f64) {
-        for (p, step) in self.parameters.iter().zip(step) {
+        for (p, step) in estimate.candidates.free().iter().zip(step) {
             *p.value_mut(&mut estimate.rhs) += fraction * step;
         }
         let c = step.len();
-        let starts = estimate.start.chunks_exact_mut(self.start_size());
+        let starts = estimate.starts.chunks_exact_mut(self.start_size());
         for (start, window) in starts.zip(&normal.windows) {
             for (i, value) in start.iter_mut().enumerate() {
                 *value += fraction * (window.step[i] - dot(&window.coupling[i * c..][..c], step));
@@ -225,7 +167,8 @@ impl<'a> Shooting<'a> {
         self.windows.unit.components()
     }
 
-    /// The sum of squares; with [`Path::Solution`] the path is moved to the solution first.
+    /// The sum of squares that is minimized, infinite at a pole; with [`Path::Solution`] the path is
+    /// moved to the solution first.
     pub fn cost(&mut self, estimate: &mut Estimate<'_>, path: Path) -> Result<f64> {
         let mut cost = self.prior_cost(estimate);
         for first in (0..self.windows.count).step_by(self.chunk) {
@@ -234,7 +177,7 @@ impl<'a> Shooting<'a> {
                 self.follow(estimate, first);
             }
             self.solve(estimate, first)?;
-            cost += self.residuals(first).iter().map(|r| r * r).sum::<f64>();
+            cost += self.residuals(estimate, first).iter().map(|r| r * r).sum::<f64>();
             if self.has_pole(first) {
                 cost = f64::INFINITY;
             }
@@ -252,9 +195,10 @@ impl<'a> Shooting<'a> {
     }
 
     fn prior_cost(&self, estimate: &Estimate<'_>) -> f64 {
-        let value = |i: &usize| self.priors[*i] * self.all[*i].value(&estimate.rhs);
-        let of_coefficients = self.kept.iter().map(|i| value(i).powi(2));
-        let of_starts = estimate.start.iter().map(|start| (start / PRIOR_START).powi(2));
+        let Candidates { all, priors, kept } = &estimate.candidates;
+        let value = |i: &usize| priors[*i] * all[*i].value(&estimate.rhs);
+        let of_coefficients = kept.iter().map(|i| value(i).powi(2));
+        let of_starts = estimate.starts.iter().map(|start| (start / PRIOR_START).powi(2));
         of_coefficients.sum::<f64>() + of_starts.sum::<f64>()
     }
 
@@ -264,19 +208,19 @@ impl<'a> Shooting<'a> {
     }
 
     /// Solves the chunk that begins at window `first`; where it reaches beyond the last window, that
-    /// is solved again and ignored.
+    /// one is solved again and ignored.
     fn solve(&mut self, estimate: &Estimate<'_>, first: usize) -> Result<()> {
         let windows = self.windows;
-        let (n, c) = (windows.points, self.parameters.len());
-        let chunk = self.chunk;
+        let parameters = &estimate.candidates.free();
+        let (n, c, chunk) = (windows.points, parameters.len(), self.chunk);
+        self.slopes.resize(chunk * n * c, 0.0);
         let window = |i: usize| (first + i).min(windows.count - 1);
         for i in 0..chunk {
-            let start = windows.of(window(i), &estimate.start);
+            let start = windows.of(window(i), &estimate.starts);
             self.start[i * start.len()..][..start.len()].copy_from_slice(start);
             let steps = windows.of(window(i), &windows.steps);
             self.steps[i * (n - 1)..][..n - 1].copy_from_slice(steps);
         }
-        let parameters = &self.parameters;
         let row = self.coefficients.len() / (chunk * n);
         let forcing = self.forcing.len() / (chunk * n);
         // Without free coefficients there is no slope to write.
@@ -289,9 +233,9 @@ impl<'a> Shooting<'a> {
             self.coefficients.par_chunks_mut(row).zip(self.forcing.par_chunks_mut(forcing));
         let points = points.zip(self.denominators.par_chunks_mut(forcing)).zip(slopes);
         points.enumerate().for_each_init(
-            || Linearised::new(&estimate.rhs, c),
+            || Linearized::new(&estimate.rhs, c),
             |at, (i, (((coefficients, forcing), denominators), slopes))| {
-                let path = windows.of(window(i / n), &estimate.path);
+                let path = windows.of(window(i / n), &estimate.trajectory);
                 let state = &path[i % n * at.flow.len()..][..at.flow.len()];
                 at.evaluate(&estimate.rhs, parameters, state);
                 denominators.copy_from_slice(&at.denominators);
@@ -311,7 +255,7 @@ impl<'a> Shooting<'a> {
         let d = unit.components();
         let range = self.range(first);
         let size = self.windows.points * d;
-        let path = &mut estimate.path[range.start * size..range.end * size];
+        let path = &mut estimate.trajectory[range.start * size..range.end * size];
         let solution = self.solver.solution().values.chunks_exact(k * q);
         for (state, point) in path.chunks_exact_mut(d).zip(solution) {
             if point.iter().all(|value| value.is_finite()) {
@@ -323,14 +267,14 @@ impl<'a> Shooting<'a> {
     }
 
     /// (x − u)/σ of the chunk just solved (windows in range, N, K), zero where nothing was measured.
-    fn residuals(&self, first: usize) -> Vec<f64> {
+    fn residuals(&self, estimate: &Estimate<'_>, first: usize) -> Vec<f64> {
         let k = self.windows.unit.states();
         let q = self.solver.shape().derivatives();
         let range = self.range(first);
         let size = self.windows.points * k;
         let observed = &self.windows.observed[range.start * size..range.end * size];
         let fitted = self.solver.solution().values.iter().step_by(q);
-        let noise = self.noise.iter().cycle();
+        let noise = estimate.noise.iter().cycle();
         let residual = |((x, u), noise): ((&f64, &f64), &f64)| {
             if x.is_nan() { 0.0 } else { (x - u) / noise }
         };
@@ -339,23 +283,23 @@ impl<'a> Shooting<'a> {
 
     /// The cost and the normal equations at `estimate`.
     fn normal(&mut self, estimate: &Estimate<'_>) -> Result<(f64, Normal)> {
-        let c = self.parameters.len();
+        let c = estimate.candidates.kept.len();
         let mut cost = self.prior_cost(estimate);
         let mut normal = Normal {
             matrix: vec![0.0; c * c],
             gradient: vec![0.0; c],
             windows: Vec::with_capacity(self.windows.count),
         };
-        for (i, &index) in self.kept.iter().enumerate() {
-            let precision = self.priors[index].powi(2);
+        for (i, &index) in estimate.candidates.kept.iter().enumerate() {
+            let precision = estimate.candidates.priors[index].powi(2);
             normal.matrix[i * c + i] = precision;
-            normal.gradient[i] = -precision * self.all[index].value(&estimate.rhs);
+            normal.gradient[i] = -precision * estimate.candidates.all[index].value(&estimate.rhs);
         }
         for first in (0..self.windows.count).step_by(self.chunk) {
             self.solve(estimate, first)?;
-            let residuals = self.residuals(first);
+            let residuals = self.residuals(estimate, first);
             cost += residuals.iter().map(|r| r * r).sum::<f64>();
-            let sensitivities = self.sensitivities(first)?;
+            let sensitivities = self.sensitivities(estimate, first)?;
             let size = self.windows.points * self.windows.unit.states();
             let parts: Vec<(Vec<f64>, Vec<f64>, Eliminated)> = self
                 .range(first)
@@ -364,7 +308,7 @@ impl<'a> Shooting<'a> {
                     let rows = (window - first) * size..(window - first + 1) * size;
                     let columns: Vec<&[f64]> =
                         sensitivities.iter().map(|column| &column[rows.clone()]).collect();
-                    let start = self.windows.of(window, &estimate.start);
+                    let start = self.windows.of(window, &estimate.starts);
                     eliminate(&columns, &residuals[rows.clone()], c, start)
                 })
                 .collect();
@@ -379,9 +323,10 @@ impl<'a> Shooting<'a> {
 
     /// ∂u/∂ξ (c of them), then ∂u/∂(initial values) (K·m), of the chunk just solved: each (windows
     /// in range, N, K), divided by σ, zero where nothing was measured.
-    fn sensitivities(&mut self, first: usize) -> Result<Vec<Vec<f64>>> {
+    fn sensitivities(&mut self, estimate: &Estimate<'_>, first: usize) -> Result<Vec<Vec<f64>>> {
         let k = self.windows.unit.states();
-        let (c, start) = (self.parameters.len(), self.start_size());
+        let parameters = estimate.candidates.free();
+        let (c, start) = (parameters.len(), self.start_size());
         let shape = self.solver.shape().clone();
         let q = shape.derivatives();
         let range = self.range(first);
@@ -393,7 +338,7 @@ impl<'a> Shooting<'a> {
         let mut columns = Vec::with_capacity(c + start);
         for i in 0..c + start {
             let tangents = if i < c {
-                let equation = self.parameters[i].equation;
+                let equation = parameters[i].equation;
                 forcing.fill(0.0);
                 let slopes = self.slopes.iter().skip(i).step_by(c);
                 let targets = forcing.iter_mut().skip(equation).step_by(k);
@@ -405,7 +350,7 @@ impl<'a> Shooting<'a> {
                 Tangents { initial_values: Some(&unit), ..Tangents::default() }
             };
             let moved = self.solver.jvp(&problem, &tangents)?.values.iter().step_by(q);
-            let weighted = observed.iter().zip(moved).zip(self.noise.iter().cycle());
+            let weighted = observed.iter().zip(moved).zip(estimate.noise.iter().cycle());
             let weighted =
                 weighted.map(|((x, moved), noise)| if x.is_nan() { 0.0 } else { moved / noise });
             columns.push(weighted.collect());
@@ -420,11 +365,11 @@ impl<'a> Shooting<'a> {
         let mut squares = vec![0.0; k];
         for first in (0..self.windows.count).step_by(self.chunk) {
             self.solve(estimate, first)?;
-            for (i, r) in self.residuals(first).iter().enumerate() {
-                squares[i % k] += (r * self.noise[i % k]).powi(2);
+            for (i, r) in self.residuals(estimate, first).iter().enumerate() {
+                squares[i % k] += (r * estimate.noise[i % k]).powi(2);
             }
         }
-        let used = (self.windows.count * self.start_size() + self.parameters.len()) as f64;
+        let used = (self.windows.count * self.start_size() + estimate.candidates.kept.len()) as f64;
         let all: usize = (0..k).map(|state| self.windows.measured(state)).sum();
         let left = (1.0 - used / all as f64).max(1.0 / all as f64);
         let noise = |(i, s): (usize, &f64)| (s / (left * self.windows.measured(i) as f64)).sqrt();
@@ -432,11 +377,21 @@ impl<'a> Shooting<'a> {
     }
 }
 
-/// One time point of the linearised equations, in the solver's units.
+/// The covariance of the coefficients.
+fn invert(normal: &Normal) -> Result<Vec<f64>> {
+    invert_positive(&normal.matrix, normal.gradient.len()).ok_or_else(|| {
+        crate::Error::Data(
+            "the data cannot decide between the candidate terms: the normal equations are singular"
+                .into(),
+        )
+    })
+}
+
+/// One time point of the linearized equations, in the solver's units.
 fn write_point(
     windows: &Windows,
     parameters: &[Parameter],
-    at: &Linearised,
+    at: &Linearized,
     state: &[f64],
     coefficients: &mut [f64],
     forcing: &mut [f64],
@@ -543,8 +498,8 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 mod tests {
     use super::*;
     use crate::discovery::grid::{Grid, smooth};
-    use crate::discovery::joint::free_parameters;
     use crate::discovery::network::windows::tests::oscillations;
+    use crate::discovery::start::Start;
     use crate::discovery::{Library, Link, Settings};
 
     /// Sensitivities against differences of the residuals, along a fixed path that is the solution.
@@ -557,23 +512,21 @@ mod tests {
             let windows = Windows::new(&data, &grid, &smooth, order);
             let settings = Settings { degree: 1, order, link, ..Settings::default() };
             let library = Library::new(&data.states, &settings).unwrap();
-            let mut rhs = RightHandSide::new(&library, &settings);
-            let parameters = free_parameters(&mut rhs, &settings).unwrap();
+            let start = Start::new(&library, &grid, &smooth, &settings).unwrap();
+            let mut estimate = windows.along(start.estimate);
+            estimate.candidates.priors.fill(0.0);
+            estimate.noise = vec![0.1, 0.2];
+            let parameters = estimate.candidates.free();
             for (i, p) in parameters.iter().enumerate() {
-                *p.value_mut(&mut rhs) = 0.1 * (i as f64).sin();
+                *p.value_mut(&mut estimate.rhs) = 0.1 * (i as f64).sin();
             }
             let c = parameters.len();
-            let priors = vec![0.0; c];
-            let mut shooting =
-                Shooting::new(&windows, parameters.clone(), vec![0.1, 0.2], priors, &Device::Cpu)
-                    .unwrap();
-            let (start, path) = (windows.starts(), windows.path.clone());
-            let mut estimate = Estimate { rhs, start, path };
+            let mut shooting = Shooting::new(&windows, &Device::Cpu).unwrap();
             for _ in 0..6 {
                 shooting.cost(&mut estimate, Path::Solution).unwrap();
             }
             shooting.solve(&estimate, 0).unwrap();
-            let columns = shooting.sensitivities(0).unwrap();
+            let columns = shooting.sensitivities(&estimate, 0).unwrap();
             assert_eq!(columns.len(), c + windows.unit.components());
             let h = 1e-5;
             for (i, column) in columns.iter().enumerate() {
@@ -582,11 +535,11 @@ mod tests {
                     if i < c {
                         *parameters[i].value_mut(&mut moved.rhs) += by;
                     } else {
-                        let starts = moved.start.iter_mut().skip(i - c);
+                        let starts = moved.starts.iter_mut().skip(i - c);
                         starts.step_by(windows.unit.components()).for_each(|start| *start += by);
                     }
                     shooting.solve(&moved, 0).unwrap();
-                    shooting.residuals(0)
+                    shooting.residuals(&moved, 0)
                 };
                 let pairs = moved(h).into_iter().zip(moved(-h));
                 for (exact, (ahead, behind)) in column.iter().zip(pairs) {

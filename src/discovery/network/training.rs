@@ -1,10 +1,11 @@
 //! The paper's model: a network from windows of the data to the inputs of the basis, the ODE solver,
 //! and the two-part loss, trained by Adam.
 
-use super::shooting::Estimate;
 use super::windows::Windows;
-use crate::discovery::linearised::Parameter;
-use crate::discovery::{Link, RightHandSide};
+use crate::discovery::estimate::Estimate;
+use crate::discovery::link::Link;
+use crate::discovery::right_hand_side::RightHandSide;
+use crate::discovery::start::{root_mean_square, term_sizes};
 use crate::nn::{Activation, Mlp, Optimiser, ParameterId, Parameters, Rng, Rule, Schedule};
 use crate::tape::{Array, Ode, Tape, Var};
 use crate::{Backend, Options, Result, Smoothness};
@@ -60,29 +61,28 @@ struct Pass {
 }
 
 impl<'w, B: Backend> Model<'w, B> {
-    /// The network begins as f = smoothed data. `slopes` (M, K) are u^(m) of the smoothed data,
-    /// `noise` (K) is in the solver's units.
+    /// The network begins as f = smoothed data. `slopes` (M, K) are u^(m) of the smoothed data.
     pub fn new(
         windows: &'w Windows,
-        rhs: &RightHandSide<'_>,
+        estimate: &Estimate<'_>,
         slopes: &[f64],
-        noise: &[f64],
         seed: u64,
         backend: B,
     ) -> Result<Self> {
+        let rhs = &estimate.rhs;
         let (k, l, n) = (rhs.states(), rhs.library.len(), windows.points);
-        let unit = &windows.unit;
-        let d = unit.components();
+        let d = windows.unit.components();
         let reach = |state: usize| match rhs.link {
             Link::Identity | Link::Ratio => {
                 root_mean_square(slopes.iter().skip(state).step_by(k)).max(f64::MIN_POSITIVE)
             }
             _ => 1.0,
         };
+        let sizes = term_sizes(rhs, &windows.path);
         let scale = Scale {
-            term: term_sizes(rhs, &windows.path, d),
+            term: sizes.into_iter().map(|size| size.max(f64::MIN_POSITIVE)).collect(),
             reach: (0..k).map(reach).collect(),
-            noise: (0..d).map(|i| noise[i % k]).collect(),
+            noise: (0..d).map(|i| estimate.noise[i % k]).collect(),
         };
         let (mut parameters, mut rng) = (Parameters::empty(), Rng::new(seed));
         let sizes = [n * k, HIDDEN, HIDDEN, n * d];
@@ -109,14 +109,13 @@ impl<'w, B: Backend> Model<'w, B> {
     pub fn train(
         &mut self,
         estimate: &mut Estimate<'_>,
-        free: &[Parameter],
         steps: usize,
         mut report: impl FnMut(usize) -> Result<()>,
     ) -> Result<f64> {
         self.load(estimate)?;
-        let masks = self.masks(&estimate.rhs, free)?;
+        let masks = self.masks(estimate)?;
         let schedule = Schedule::Cosine { steps: steps as u64, floor: LAST_RATE };
-        let mut optimiser =
+        let mut optimizer =
             Optimiser::new(Rule::adam(), RATE).with_schedule(schedule).with_clip(CLIP);
         let mut last = f64::INFINITY;
         for step in 0..steps {
@@ -128,9 +127,9 @@ impl<'w, B: Backend> Model<'w, B> {
                 return Ok(f64::INFINITY);
             }
             let gradients = self.tape.backward(pass.loss)?;
-            optimiser.step(&mut self.parameters, &gradients)?;
+            optimizer.step(&mut self.parameters, &gradients)?;
         }
-        self.store(estimate, free, &masks)?;
+        self.store(estimate, &masks)?;
         Ok(last)
     }
 
@@ -155,31 +154,25 @@ impl<'w, B: Backend> Model<'w, B> {
 
     /// Coefficients and initial values of the estimate into the parameters.
     fn load(&mut self, estimate: &Estimate<'_>) -> Result<()> {
-        let (k, l) = (self.scale.reach.len(), self.scale.term.len());
-        let numerator = self.parameters.data_mut(self.numerator)?;
-        for at in 0..l * k {
+        let Scale { term, reach, .. } = &self.scale;
+        let (k, l) = (reach.len(), term.len());
+        let rhs = &estimate.rhs;
+        for (at, value) in self.parameters.data_mut(self.numerator)?.iter_mut().enumerate() {
             let (j, i) = (at / k, at % k);
-            numerator[at] =
-                estimate.rhs.numerator[i * l + j] * self.scale.term[j] / self.scale.reach[i];
+            *value = rhs.numerator[i * l + j] * term[j] / reach[i];
         }
-        let denominator = self.parameters.data_mut(self.denominator)?;
-        for at in 0..l * k {
+        for (at, value) in self.parameters.data_mut(self.denominator)?.iter_mut().enumerate() {
             let (j, i) = (at / k, at % k);
-            denominator[at] = estimate.rhs.denominator[i * l + j] * self.scale.term[j];
+            *value = rhs.denominator[i * l + j] * term[j];
         }
-        self.parameters.data_mut(self.start)?.copy_from_slice(&estimate.start);
+        self.parameters.data_mut(self.start)?.copy_from_slice(&estimate.starts);
         Ok(())
     }
 
     /// The learned back into the estimate.
-    fn store(
-        &mut self,
-        estimate: &mut Estimate<'_>,
-        free: &[Parameter],
-        masks: &[Array<bool>; 2],
-    ) -> Result<()> {
+    fn store(&mut self, estimate: &mut Estimate<'_>, masks: &[Array<bool>; 2]) -> Result<()> {
         let k = self.scale.reach.len();
-        for p in free {
+        for p in estimate.candidates.free() {
             let (i, j) = (p.equation, p.term);
             let (id, unit) = if p.denominator {
                 (self.denominator, 1.0 / self.scale.term[j])
@@ -188,14 +181,14 @@ impl<'w, B: Backend> Model<'w, B> {
             };
             *p.value_mut(&mut estimate.rhs) = self.parameters.get(id)?.data()[j * k + i] * unit;
         }
-        estimate.start.copy_from_slice(self.parameters.get(self.start)?.data());
+        estimate.starts.copy_from_slice(self.parameters.get(self.start)?.data());
         let unit = &self.windows.unit;
         let d = unit.components();
         let size = self.windows.points * d;
         let all: Vec<usize> = (0..self.windows.count).collect();
         for batch in all.chunks(self.batch_size()) {
             let pass = self.forward(&estimate.rhs, masks, batch)?;
-            let path = &mut estimate.path[batch[0] * size..][..batch.len() * size];
+            let path = &mut estimate.trajectory[batch[0] * size..][..batch.len() * size];
             let learned = self.tape.value(pass.inputs_of_basis)?.data();
             for (i, (v, f)) in path.iter_mut().zip(learned).enumerate() {
                 *v = f * unit.of_component(i % d);
@@ -205,10 +198,10 @@ impl<'w, B: Backend> Model<'w, B> {
     }
 
     /// (L, K) each: which entries of numerator and denominator are free.
-    fn masks(&self, rhs: &RightHandSide<'_>, free: &[Parameter]) -> Result<[Array<bool>; 2]> {
-        let (k, l) = (rhs.states(), rhs.library.len());
+    fn masks(&self, estimate: &Estimate<'_>) -> Result<[Array<bool>; 2]> {
+        let (k, l) = (self.scale.reach.len(), self.scale.term.len());
         let mut masks = [Array::full([l, k], false)?, Array::full([l, k], false)?];
-        for p in free {
+        for p in estimate.candidates.free() {
             masks[usize::from(p.denominator)].data_mut()[p.term * k + p.equation] = true;
         }
         Ok(masks)
@@ -338,7 +331,7 @@ impl<'w, B: Backend> Model<'w, B> {
             steps: tape.constant(Array::new([b * k, n - 1], steps.collect())?),
             extra_derivatives: 0,
         };
-        // An optimiser's gradients need no more digits than the unrefined factor has.
+        // An optimizer's gradients need no more digits than the unrefined factor has.
         let options =
             Options { smoothness: Smoothness::Taylor, refinement: Some(0), ..Options::default() };
         let solution = tape.solve_ode(&ode, &options)?;
@@ -367,18 +360,7 @@ fn basis(rhs: &RightHandSide<'_>, states: &[f64], d: usize, size: &[f64]) -> (Ve
     (values, gradients)
 }
 
-/// Root mean square of each term over some states.
-fn term_sizes(rhs: &RightHandSide<'_>, states: &[f64], d: usize) -> Vec<f64> {
-    let l = rhs.library.len();
-    let (mut terms, mut squares) = (vec![0.0; l], vec![0.0; l]);
-    for state in states.chunks_exact(d) {
-        rhs.library.values(state, &mut terms);
-        squares.iter_mut().zip(&terms).for_each(|(sum, term)| *sum += term * term);
-    }
-    let rows = (states.len() / d) as f64;
-    squares.iter().map(|sum| (sum / rows).sqrt().max(f64::MIN_POSITIVE)).collect()
-}
-
+/// The inputs of the network (W, N·K), see [`Model`].
 fn network_inputs(windows: &Windows) -> Vec<f64> {
     let unit = &windows.unit;
     let (k, d) = (unit.states(), unit.components());
@@ -392,16 +374,12 @@ fn network_inputs(windows: &Windows) -> Vec<f64> {
     filled.iter().zip(means.iter().cycle()).map(|(x, mean)| x - mean).collect()
 }
 
-fn root_mean_square<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
-    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), x| (sum + x * x, count + 1.0));
-    (sum / f64::max(count, 1.0)).sqrt()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::discovery::grid::{Grid, smooth};
     use crate::discovery::network::windows::tests::oscillations;
+    use crate::discovery::start::Start;
     use crate::discovery::{Library, Settings};
 
     /// Adam alone brings a rough guess at least five times closer to the oscillation's equations.
@@ -413,18 +391,16 @@ mod tests {
         let windows = Windows::new(&data, &grid, &smooth, 1);
         let settings = Settings { degree: 1, ..Settings::default() };
         let library = Library::new(&data.states, &settings).unwrap();
-        let rhs = RightHandSide::new(&library, &settings);
-        let noise: Vec<f64> =
-            smooth.noise.iter().zip(&smooth.deviation).map(|(n, unit)| n / unit).collect();
-        let slopes = grid.slopes(&smooth, 1);
-        let mut model = Model::new(&windows, &rhs, &slopes, &noise, 0, crate::Cpu).unwrap();
+        let Start { estimate, slopes } = Start::new(&library, &grid, &smooth, &settings).unwrap();
+        let mut estimate = windows.along(estimate);
+        estimate.noise.iter_mut().zip(&smooth.deviation).for_each(|(noise, unit)| *noise /= unit);
         // x' is a guess. y' has its true coefficients, which are not free and must stay; so does
         // the constant 0.
-        let mut estimate = Estimate { rhs, start: windows.starts(), path: windows.path.clone() };
         estimate.rhs.numerator = vec![0.0, 0.3, 1.5, 0.0, -2.0, -0.1];
-        let free = [1, 2].map(|term| Parameter { equation: 0, term, denominator: false });
-        let first = model.train(&mut estimate, &free, 1, |_| Ok(())).unwrap();
-        let last = model.train(&mut estimate, &free, 800, |_| Ok(())).unwrap();
+        estimate.candidates.kept = vec![1, 2];
+        let mut model = Model::new(&windows, &estimate, &slopes, 0, crate::Cpu).unwrap();
+        let first = model.train(&mut estimate, 1, |_| Ok(())).unwrap();
+        let last = model.train(&mut estimate, 800, |_| Ok(())).unwrap();
         assert!(last < 0.01 * first, "{first} to {last}");
         let found = &estimate.rhs.numerator;
         assert_eq!((found[0], &found[3..]), (0.0, &[0.0, -2.0, -0.1][..]));
@@ -432,6 +408,6 @@ mod tests {
         assert!((found[2] - 2.0).abs() < 0.5 / 5.0, "{found:?}");
         // The network's output is the data without most of their noise.
         let exact = 2.0 * (-0.1_f64).exp() * 2_f64.cos();
-        assert!((estimate.path[20 * 2] - exact).abs() < 0.03, "{}", estimate.path[40]);
+        assert!((estimate.trajectory[20 * 2] - exact).abs() < 0.03, "{}", estimate.trajectory[40]);
     }
 }

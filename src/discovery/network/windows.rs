@@ -2,7 +2,8 @@
 
 use std::f64::consts::TAU;
 
-use crate::discovery::Dataset;
+use crate::discovery::data::Dataset;
+use crate::discovery::estimate::Estimate;
 use crate::discovery::grid::{Grid, Smooth, fastest_rate};
 
 /// A window has at least so many sampling intervals, and lasts at least one period of the fastest
@@ -16,20 +17,20 @@ const LONGER: usize = 4;
 /// unit, which should be below 1 but not so small that the powers lose digits.
 const STEPS_PER_UNIT: f64 = 10.0;
 
-/// W windows of N grid points. Neighbours share one point, which counts as observed in the first.
+/// W windows of N grid points. Neighbors share one point, which counts as observed in the first.
 /// A window that reaches beyond the end of its trajectory repeats the last point, unobserved.
-pub(super) struct Windows {
-    /// W.
+pub(in crate::discovery) struct Windows {
+    /// The number W of windows.
     pub count: usize,
-    /// N.
+    /// The number N of grid points in each.
     pub points: usize,
-    /// (W, N): the grid point of each slot.
+    /// The grid point of each slot (W, N).
     pub place: Vec<usize>,
-    /// (W, N−1), in the solver's unit of time.
+    /// The steps (W, N−1), in the solver's unit of time.
     pub steps: Vec<f64>,
-    /// (W, N, K): the measured value in the solver's unit, NaN where there is none.
+    /// The measured values (W, N, K) in the solver's units, NaN where there is none.
     pub observed: Vec<f64>,
-    /// (W, N, D): the states along which they were cut, in the data's units.
+    /// The states (W, N, D) along which they were cut, in the data's units.
     pub path: Vec<f64>,
     /// Units of the solver.
     pub unit: Unit,
@@ -37,17 +38,17 @@ pub(super) struct Windows {
 
 /// The solver's units: states in standard deviations, time in a few grid steps.
 #[derive(Clone, Debug)]
-pub(super) struct Unit {
+pub(in crate::discovery) struct Unit {
     /// Standard deviation of each state (K).
     pub deviation: Vec<f64>,
     /// Length of the unit of time.
     pub time: f64,
-    /// m: order of the equation.
+    /// The order m of the equation.
     pub order: usize,
 }
 
 impl Unit {
-    /// K.
+    /// The number K of states.
     pub fn states(&self) -> usize {
         self.deviation.len()
     }
@@ -57,12 +58,12 @@ impl Unit {
         self.deviation[k] / self.time.powi(j as i32)
     }
 
-    /// The same for component i of the state (D: u, for order 2 then u').
+    /// What component i of the state is divided by.
     pub fn of_component(&self, i: usize) -> f64 {
         self.of(i % self.states(), i / self.states())
     }
 
-    /// D.
+    /// The number D = m·K of components of a state: u, for order 2 then u'.
     pub fn components(&self) -> usize {
         self.states() * self.order
     }
@@ -130,8 +131,13 @@ impl Windows {
         self.observed.extend(scaled.map(|x| if counts { x } else { f64::NAN }));
     }
 
+    /// The estimate with these windows' path as its trajectory.
+    pub fn along<'e>(&self, estimate: Estimate<'e>) -> Estimate<'e> {
+        Estimate { trajectory: self.path.clone(), starts: self.starts(), ..estimate }
+    }
+
     /// The path's states at the start of every window, in the solver's units (W, K, m).
-    pub fn starts(&self) -> Vec<f64> {
+    fn starts(&self) -> Vec<f64> {
         let (k, d) = (self.unit.states(), self.unit.components());
         let first = self.path.chunks_exact(self.points * d).map(|window| &window[..d]);
         let start = |state: &[f64]| -> Vec<f64> {
@@ -141,13 +147,13 @@ impl Windows {
         first.flat_map(start).collect()
     }
 
-    /// Of an array (W, …), one window's part.
+    /// One window's part of an array (W, …).
     pub fn of<'v>(&self, window: usize, values: &'v [f64]) -> &'v [f64] {
         let size = values.len() / self.count;
         &values[window * size..][..size]
     }
 
-    /// The trajectory on the grid (M, D) from its windows (W, N, D); neighbours' shared points from
+    /// The trajectory on the grid (M, D) from its windows (W, N, D); neighbors' shared points from
     /// the earlier.
     pub fn join(&self, values: &[f64], grid_points: usize) -> Vec<f64> {
         let d = self.unit.components();
@@ -168,7 +174,7 @@ impl Windows {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::discovery::Trajectory;
+    use crate::discovery::data::Trajectory;
     use crate::discovery::grid::smooth;
     use crate::nn::Rng;
 

@@ -1,33 +1,10 @@
 //! The library Θ: the candidate functions of the state that the right-hand side combines.
 
-use std::fmt;
-use std::sync::Arc;
-
-use super::Settings;
+use super::settings::{Settings, UserTerm};
 use crate::{Error, Result};
 
 /// More terms than this per equation are refused: the estimate costs their square.
 const MAX_TERMS: usize = 1000;
-
-type Value = dyn Fn(&[f64]) -> f64 + Send + Sync;
-type Gradient = dyn Fn(&[f64], &mut [f64]) + Send + Sync;
-
-/// A candidate function of the caller's own.
-#[derive(Clone)]
-pub struct UserTerm {
-    /// How it is printed, e.g. `exp(-x)`.
-    pub name: String,
-    /// θ(state); the state has D entries: the K states, for order 2 then their K derivatives.
-    pub value: Arc<Value>,
-    /// Writes ∂θ/∂state (D entries) into the second argument.
-    pub gradient: Arc<Gradient>,
-}
-
-impl fmt::Debug for UserTerm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UserTerm").field("name", &self.name).finish_non_exhaustive()
-    }
-}
 
 /// One candidate function. A product refers to an earlier term of the library, so that a whole
 /// library of monomials costs one multiplication each.
@@ -44,7 +21,8 @@ enum Function {
     User(UserTerm),
 }
 
-/// Θ, a list of L functions of D variables: the K states and, for order 2, their derivatives.
+/// The library Θ: L candidate functions of D variables, which are the K states and, for order 2,
+/// then their K derivatives.
 #[derive(Clone, Debug)]
 pub struct Library {
     variables: Vec<String>,
@@ -53,11 +31,12 @@ pub struct Library {
 }
 
 impl Library {
-    /// All monomials up to `settings.degree` by increasing degree (the constant first), then sin
-    /// and cos of each state if asked for, then the user's terms.
+    /// Lists all monomials up to `settings.degree` by increasing degree (the constant first), then
+    /// sin and cos of each state if asked for, then the user's terms.
     ///
     /// # Errors
-    /// Settings that do not fit the states, an empty library, or one with over a thousand terms.
+    /// [`Error::Argument`] for settings that are invalid, names that would stand for two things, or
+    /// over a thousand terms.
     pub fn new(states: &[String], settings: &Settings) -> Result<Self> {
         settings.validate()?;
         let mut variables = states.to_vec();
@@ -134,31 +113,31 @@ impl Library {
         self.factors.push(factors);
     }
 
-    /// L, the number of terms.
+    /// The number L of terms.
     #[must_use]
     pub fn len(&self) -> usize {
         self.terms.len()
     }
 
-    /// Never true: the constant is always there.
+    /// Whether there are no terms, which is never so: the constant is always there.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.terms.is_empty()
     }
 
-    /// Names of the D variables.
+    /// The names of the D variables.
     #[must_use]
     pub fn variables(&self) -> &[String] {
         &self.variables
     }
 
-    /// The sorted factors of a term, as in [`Term::factors`](super::Term::factors).
+    /// The sorted factors of the term with this index; see [`Term::factors`](super::Term::factors).
     #[must_use]
     pub fn factors(&self, term: usize) -> &[String] {
         &self.factors[term]
     }
 
-    /// Index of the term with these factors, in any order.
+    /// The index of the term with these factors, in any order; `None` if there is none.
     #[must_use]
     pub fn position(&self, factors: &[String]) -> Option<usize> {
         let mut sorted = factors.to_vec();
@@ -166,7 +145,7 @@ impl Library {
         self.factors.iter().position(|candidate| *candidate == sorted)
     }
 
-    /// θ (L) at `state` (D).
+    /// Evaluates all terms: writes θ (L) at `state` (D) into `values`.
     pub fn values(&self, state: &[f64], values: &mut [f64]) {
         for (i, term) in self.terms.iter().enumerate() {
             values[i] = match term {
@@ -179,7 +158,8 @@ impl Library {
         }
     }
 
-    /// ∇θ (L, D) at `state` (D), whose `values` (L) are known.
+    /// Differentiates all terms: writes ∇θ (L, D) at `state` (D) into `gradients`. `values` (L) are
+    /// θ there.
     pub fn gradients(&self, state: &[f64], values: &[f64], gradients: &mut [f64]) {
         let d = state.len();
         for (i, term) in self.terms.iter().enumerate() {
@@ -194,19 +174,15 @@ impl Library {
                     gradient[*variable] += values[*parent];
                 }
                 Function::User(user) => (user.gradient)(state, gradient),
-                Function::Constant | Function::Sin(_) | Function::Cos(_) => {
-                    gradient.fill(0.0);
-                    match term {
-                        Function::Sin(k) => gradient[*k] = state[*k].cos(),
-                        Function::Cos(k) => gradient[*k] = -state[*k].sin(),
-                        _ => {}
-                    }
-                }
+                Function::Constant => gradient.fill(0.0),
+                Function::Sin(k) => set_alone(gradient, *k, state[*k].cos()),
+                Function::Cos(k) => set_alone(gradient, *k, -state[*k].sin()),
             }
         }
     }
 
-    /// (∇²θ)·v (L, D): how the gradients change along `direction` v (D).
+    /// Differentiates all gradients along a direction: writes (∇²θ)·v (L, D) at `state` (D) for
+    /// `direction` v (D) into `out`. `gradients` (L, D) are ∇θ there.
     ///
     /// For a product θ = p·u_i it is v_i ∇p + u_i (∇²p)v + (∇p·v) e_i. A user's term is
     /// differentiated by central differences of its gradient.
@@ -234,17 +210,18 @@ impl Library {
                     out[*variable] += slope;
                 }
                 Function::User(user) => central_difference(user, state, direction, out),
-                Function::Constant | Function::Sin(_) | Function::Cos(_) => {
-                    out.fill(0.0);
-                    match term {
-                        Function::Sin(k) => out[*k] = -state[*k].sin() * direction[*k],
-                        Function::Cos(k) => out[*k] = -state[*k].cos() * direction[*k],
-                        _ => {}
-                    }
-                }
+                Function::Constant => out.fill(0.0),
+                Function::Sin(k) => set_alone(out, *k, -state[*k].sin() * direction[*k]),
+                Function::Cos(k) => set_alone(out, *k, -state[*k].cos() * direction[*k]),
             }
         }
     }
+}
+
+/// The vector whose only entry is `value` at `place`.
+fn set_alone(out: &mut [f64], place: usize, value: f64) {
+    out.fill(0.0);
+    out[place] = value;
 }
 
 /// (∇θ(u + εv) − ∇θ(u − εv)) / 2ε with ε at the optimum ∛(machine precision), relative to |u|/|v|.
@@ -281,6 +258,8 @@ fn monomials(variables: usize, degree: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn library(settings: &Settings) -> Library {

@@ -1,32 +1,8 @@
 //! The vector field at one point of the trajectory, with all that Gauss-Newton needs of it.
 
-use super::RightHandSide;
-use super::rhs::dot;
-
-/// A free coefficient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Parameter {
-    /// The state whose equation it stands in.
-    pub equation: usize,
-    /// Its term in the library.
-    pub term: usize,
-    /// Whether it belongs to the denominator of a ratio.
-    pub denominator: bool,
-}
-
-impl Parameter {
-    /// Its place in the coefficients of `rhs`.
-    pub fn value_mut<'r>(&self, rhs: &'r mut RightHandSide<'_>) -> &'r mut f64 {
-        let place = self.equation * rhs.library.len() + self.term;
-        if self.denominator { &mut rhs.denominator[place] } else { &mut rhs.numerator[place] }
-    }
-
-    /// Its value in `rhs`.
-    pub fn value(&self, rhs: &RightHandSide<'_>) -> f64 {
-        let place = self.equation * rhs.library.len() + self.term;
-        if self.denominator { rhs.denominator[place] } else { rhs.numerator[place] }
-    }
-}
+use super::candidates::Parameter;
+use super::dense::dot;
+use super::right_hand_side::RightHandSide;
 
 /// F(u), the first-order form of the right-hand side, its rate of change F' = J F along itself, and
 /// their derivatives with respect to the state (D) and the free coefficients (c).
@@ -34,18 +10,18 @@ impl Parameter {
 /// A coefficient of equation i changes F in row i alone, so one number per coefficient says it. F'
 /// it changes in row i directly (`rate_by_parameter`), and in every row through J F.
 #[derive(Clone, Debug)]
-pub(super) struct Linearised {
-    /// F (D).
+pub(super) struct Linearized {
+    /// The vector field F (D).
     pub flow: Vec<f64>,
-    /// J = ∂F/∂u (D, D).
+    /// Its derivative J = ∂F/∂u (D, D).
     pub jacobian: Vec<f64>,
-    /// F' (D).
+    /// Its rate of change F' = J F along itself (D).
     pub rate: Vec<f64>,
-    /// ∂F'/∂u (D, D).
+    /// The derivative ∂F'/∂u of that (D, D).
     pub rate_jacobian: Vec<f64>,
-    /// (c)
+    /// ∂F/∂ξ of each free coefficient, in the row of its own equation (c).
     pub by_parameter: Vec<f64>,
-    /// (c)
+    /// The direct part of ∂F'/∂ξ of each free coefficient, in the same row (c).
     pub rate_by_parameter: Vec<f64>,
     /// 1 + Θ₁ζ of each equation (K).
     pub denominators: Vec<f64>,
@@ -59,11 +35,11 @@ pub(super) struct Linearised {
     denominator_gradients: Vec<f64>,
 }
 
-impl Linearised {
+impl Linearized {
     pub fn new(rhs: &RightHandSide<'_>, parameters: usize) -> Self {
         let (k, l) = (rhs.states(), rhs.library.len());
         let d = k * rhs.order;
-        Linearised {
+        Linearized {
             flow: vec![0.0; d],
             jacobian: vec![0.0; d * d],
             rate: vec![0.0; d],
@@ -85,7 +61,7 @@ impl Linearised {
         self.denominators.iter().zip(&next.denominators).any(|(a, b)| a * b <= 0.0)
     }
 
-    /// F, J and F' only.
+    /// Evaluates F, J and F' at `state` (D), and nothing else.
     pub fn evaluate_flow(&mut self, rhs: &RightHandSide<'_>, state: &[f64]) {
         let (k, l, d) = (rhs.states(), rhs.library.len(), state.len());
         rhs.library.values(state, &mut self.terms);
@@ -118,7 +94,8 @@ impl Linearised {
         }
     }
 
-    /// Everything.
+    /// Evaluates everything at `state` (D). `parameters` are the free coefficients, sorted by
+    /// equation.
     pub fn evaluate(&mut self, rhs: &RightHandSide<'_>, parameters: &[Parameter], state: &[f64]) {
         self.evaluate_flow(rhs, state);
         let (k, l, d) = (rhs.states(), rhs.library.len(), state.len());
@@ -211,7 +188,7 @@ mod tests {
             }
         }
         let state = [0.6, -0.3, 0.4, 0.8][..d].to_vec();
-        let mut at = Linearised::new(&rhs, parameters.len());
+        let mut at = Linearized::new(&rhs, parameters.len());
         at.evaluate(&rhs, &parameters, &state);
         let (mut ahead, mut behind) = (at.clone(), at.clone());
         let h = 1e-5;

@@ -1,21 +1,33 @@
 //! The rows of the joint estimate and their way into the normal equations.
 
-use super::RightHandSide;
-use super::gauss_newton::{Estimate, Weights};
-use super::grid::Grid;
-use super::linearised::{Linearised, Parameter};
 use crate::backend::cpu::banded::Window;
+use crate::discovery::candidates::Parameter;
+use crate::discovery::estimate::Estimate;
+use crate::discovery::grid::Grid;
+use crate::discovery::linearized::Linearized;
+use crate::discovery::right_hand_side::RightHandSide;
 use crate::rows::hermite_coefficients;
+
+/// Reciprocal standard deviations of the rows.
+#[derive(Clone)]
+pub(super) struct Weights {
+    /// Weight 1/σ of each state's measured values (K).
+    pub observation: Vec<f64>,
+    /// Weight √(w · interval)/σ of each component's defect (D), to be divided by √h.
+    pub defect: Vec<f64>,
+    /// Weight of each free coefficient's distance from zero (c).
+    pub prior: Vec<f64>,
+}
 
 /// Observations, defects and priors of one set of free coefficients.
 pub(super) struct Assembly<'a> {
-    pub grid: &'a Grid,
+    grid: &'a Grid,
     /// Length of the step from each grid point to the next, zero at the end of a trajectory (M).
     steps: Vec<f64>,
-    /// Sorted by equation (c).
+    /// The free coefficients, sorted by equation (c).
     pub parameters: Vec<Parameter>,
     /// The vector field at t and t+1.
-    points: [Linearised; 2],
+    points: [Linearized; 2],
     /// Weighted rows of one step's defects (D, 2D + c) and their residuals (D).
     rows: Vec<f64>,
     residuals: Vec<f64>,
@@ -26,7 +38,7 @@ pub(super) struct Assembly<'a> {
 impl<'a> Assembly<'a> {
     pub fn new(grid: &'a Grid, parameters: Vec<Parameter>, rhs: &RightHandSide<'_>) -> Self {
         let d = rhs.library.variables().len();
-        let point = Linearised::new(rhs, parameters.len());
+        let point = Linearized::new(rhs, parameters.len());
         let coefficients = hermite_coefficients(2);
         Assembly {
             hermite: [coefficients[1], coefficients[2]],
@@ -179,8 +191,8 @@ fn at_step([a1, a2]: [f64; 2], h: f64) -> [f64; 2] {
 fn defect(
     before: &[f64],
     after: &[f64],
-    now: &Linearised,
-    next: &Linearised,
+    now: &Linearized,
+    next: &Linearized,
     [half, twelfth]: [f64; 2],
     i: usize,
 ) -> f64 {

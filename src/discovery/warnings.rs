@@ -1,21 +1,22 @@
 //! What the reader must know about the result, in words.
 
-use super::dense::eigen;
-use super::linearised::Parameter;
-use super::selection::Information;
-use super::{Equation, Fit, RightHandSide};
+use super::candidates::Candidates;
+use super::dense::eigenvalues;
+use super::equation::{Equation, Fit};
+use super::information::Information;
+use super::right_hand_side::RightHandSide;
 
 /// At most so many undecided pairs are named for an equation.
 const MAX_PAIRS: usize = 3;
 
-/// Terms that others could stand in for: exchanging them costs less χ² than a term must be worth.
-/// `kept` are the terms found, indices in `all`.
+/// Warns of terms that others could stand in for: exchanging them costs less χ² than a term must be
+/// worth.
 pub(super) fn undecided(
     rhs: &RightHandSide<'_>,
-    all: &[Parameter],
-    kept: &[usize],
+    candidates: &Candidates,
     information: &Information,
 ) -> Vec<String> {
+    let Candidates { all, kept, .. } = candidates;
     let name = |index: usize| match rhs.library.factors(all[index].term) {
         [] => "`1`".to_string(),
         factors => format!("`{}`", factors.join(" ")),
@@ -62,7 +63,7 @@ fn condition_number(information: &Information) -> f64 {
     let scale = |j: usize| information.matrix[j * n + j].sqrt();
     let scaled: Vec<f64> =
         (0..n * n).map(|at| information.matrix[at] / (scale(at / n) * scale(at % n))).collect();
-    let (values, _) = eigen(scaled, n);
+    let values = eigenvalues(scaled, n);
     let largest = values.iter().copied().fold(0.0, f64::max);
     let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
     // Rounding leaves no smaller eigenvalue than this.
@@ -76,20 +77,20 @@ fn singular() -> String {
         .into()
 }
 
-/// A stiffer equation does not fit.
+/// Warns that the data obey no equation exactly.
 pub(super) fn inexact() -> String {
     "no equation with these terms fits the data exactly: small random disturbances of the states \
      were allowed for"
         .into()
 }
 
-/// Equations that lost all their terms.
+/// Warns of equations that lost all their terms.
 pub(super) fn empty(equations: &[Equation]) -> Vec<String> {
     let empty = equations.iter().filter(|equation| equation.terms.is_empty());
     empty.map(|equation| format!("no term of {} is significant", equation.lhs)).collect()
 }
 
-/// Simulations that leave all bounds.
+/// Warns of simulations that leave all bounds.
 pub(super) fn blow_ups(fits: &[Fit], states: usize) -> Vec<String> {
     let warning = |(index, fit): (usize, &Fit)| {
         let row = fit.simulated.iter().position(|x| x.is_nan())? / states;

@@ -5,48 +5,28 @@
 //! defect = u_{t+1} − u_t − h/2 (F_t + F_{t+1}) − h²/12 (F'_t − F'_{t+1}),   F' = J F.
 //! ```
 //!
-//! The defect, the Hermite row of u with two derivatives, is of fourth order. The normal equations are block tridiagonal in time with the
-//! coefficients as border; one factorisation is one iteration, and the border's inverse is the
-//! covariance of the coefficients.
+//! The defect, the Hermite row of u with two derivatives, is of fourth order. The normal equations
+//! are block tridiagonal in time with the coefficients as border; one factorization is one
+//! iteration, and the border's inverse is the covariance of the coefficients.
 
-use super::RightHandSide;
-use super::assembly::Assembly;
-use super::grid::Grid;
-use super::linearised::Parameter;
+use super::assembly::{Assembly, Weights};
 use crate::backend::cpu::banded::{BandedShape, Factor, Window};
+use crate::discovery::candidates::Parameter;
+use crate::discovery::estimate::Estimate;
+use crate::discovery::grid::Grid;
 use crate::{Error, Result};
 
 /// A step that raises the cost is halved at most so often.
 const HALVINGS: usize = 10;
 /// The prior grows tenfold at most so often to make singular normal equations solvable.
-const REGULARISATIONS: usize = 12;
-
-/// What is estimated.
-#[derive(Clone)]
-pub(super) struct Estimate<'a> {
-    /// (M, D)
-    pub trajectory: Vec<f64>,
-    /// The equations with the current coefficients.
-    pub rhs: RightHandSide<'a>,
-}
-
-/// Reciprocal standard deviations of the rows.
-#[derive(Clone)]
-pub(super) struct Weights {
-    /// 1/σ (K).
-    pub observation: Vec<f64>,
-    /// √(w · interval)/σ (D), to be divided by √h.
-    pub defect: Vec<f64>,
-    /// One for each free coefficient (c).
-    pub prior: Vec<f64>,
-}
+const REGULARIZATIONS: usize = 12;
 
 /// What one iteration did.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Iteration {
     /// The cost afterwards.
     pub cost: f64,
-    /// Decrease of the cost that the linearisation promised for the full step.
+    /// Decrease of the cost that the linearization promised for the full step.
     pub promised: f64,
     /// Fraction of the step that was taken; 0 if none lowers the cost.
     pub fraction: f64,
@@ -65,7 +45,7 @@ pub(super) struct GaussNewton<'a> {
 }
 
 impl<'a> GaussNewton<'a> {
-    /// `parameters` must be sorted by equation.
+    /// Workspace for these free coefficients, which must be sorted by equation.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] for a problem that no machine can hold.
@@ -91,12 +71,7 @@ impl<'a> GaussNewton<'a> {
         })
     }
 
-    /// The free coefficients.
-    pub fn parameters(&self) -> &[Parameter] {
-        &self.assembly.parameters
-    }
-
-    /// The sum of squares.
+    /// The sum of squares that is minimized; infinite if the trajectory crosses a pole.
     pub fn cost(&mut self, estimate: &Estimate<'a>, weights: &Weights) -> f64 {
         self.assembly.cost(estimate, weights)
     }
@@ -104,20 +79,21 @@ impl<'a> GaussNewton<'a> {
     /// One damped step from `estimate`, whose cost is `cost`.
     ///
     /// # Errors
-    /// [`Error::Data`] when the normal equations cannot be factorised.
+    /// [`Error::Data`] when the normal equations cannot be factorized.
     pub fn iterate(
         &mut self,
         estimate: &mut Estimate<'a>,
         weights: &mut Weights,
         cost: f64,
     ) -> Result<Iteration> {
-        let promised = self.linearise(estimate, weights)?;
+        let promised = self.linearize(estimate, weights)?;
         let mut fraction = 1.0;
         for _ in 0..=HALVINGS {
             self.try_step(estimate, fraction);
             let reached = self.assembly.cost(&self.trial, weights);
             if reached <= cost {
-                std::mem::swap(estimate, &mut self.trial);
+                std::mem::swap(&mut estimate.trajectory, &mut self.trial.trajectory);
+                std::mem::swap(&mut estimate.rhs, &mut self.trial.rhs);
                 return Ok(Iteration { cost: reached, promised, fraction });
             }
             fraction *= 0.5;
@@ -125,13 +101,13 @@ impl<'a> GaussNewton<'a> {
         Ok(Iteration { cost, promised, fraction: 0.0 })
     }
 
-    /// Factorises the normal equations at `estimate` and solves for the step; the decrease of the
+    /// Factorizes the normal equations at `estimate` and solves for the step; the decrease of the
     /// cost that it promises.
     ///
     /// # Errors
     /// As [`iterate`](Self::iterate).
-    pub fn linearise(&mut self, estimate: &Estimate<'a>, weights: &mut Weights) -> Result<f64> {
-        self.factorise(estimate, weights)?;
+    pub fn linearize(&mut self, estimate: &Estimate<'a>, weights: &mut Weights) -> Result<f64> {
+        self.factorize(estimate, weights)?;
         self.step.copy_from_slice(&self.gradient);
         self.factor.solve(&mut self.step);
         Ok(self.gradient.iter().zip(&self.step).map(|(g, s)| g * s).sum())
@@ -142,7 +118,7 @@ impl<'a> GaussNewton<'a> {
         &self.step[self.trial.trajectory.len()..]
     }
 
-    /// Covariance (c, c) of the coefficients from the last factorisation, for rows of unit
+    /// Covariance (c, c) of the coefficients from the last factorization, for rows of unit
     /// variance.
     pub fn covariance(&self) -> Vec<f64> {
         self.factor.border_inverse()
@@ -166,9 +142,9 @@ impl<'a> GaussNewton<'a> {
         }
     }
 
-    /// Factorises the normal equations at `estimate`; the prior grows where they are singular.
-    fn factorise(&mut self, estimate: &Estimate<'a>, weights: &mut Weights) -> Result<()> {
-        for _ in 0..=REGULARISATIONS {
+    /// Factorizes the normal equations at `estimate`; the prior grows where they are singular.
+    fn factorize(&mut self, estimate: &Estimate<'a>, weights: &mut Weights) -> Result<()> {
+        for _ in 0..=REGULARIZATIONS {
             self.gradient.fill(0.0);
             let (assembly, gradient) = (&mut self.assembly, &mut self.gradient);
             self.factor.factorise(&mut self.window, |t, window| {

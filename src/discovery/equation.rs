@@ -1,0 +1,85 @@
+//! What a discovery returns: equations, the trajectories that they explain, and warnings.
+
+use serde::{Deserialize, Serialize};
+
+use super::link::Link;
+
+/// One term of an equation: a coefficient times the product of its factors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Term {
+    /// Sorted names of the factors: states (repeated for powers), `sin(x)`, or a user's term; empty
+    /// for the constant.
+    pub factors: Vec<String>,
+    /// The coefficient, in the units of the data.
+    pub coefficient: f64,
+    /// One standard deviation of the coefficient; `None` where it was held fixed.
+    pub standard_error: Option<f64>,
+}
+
+/// One governing equation: lhs = g(Σ terms), or lhs = Σ terms / (1 + Σ denominator) for a ratio.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Equation {
+    /// The left-hand side: `x'`, or `x''` for order 2.
+    pub lhs: String,
+    /// The combination of terms, in the order of the library.
+    pub terms: Vec<Term>,
+    /// The function g around the combination of terms.
+    #[serde(default)]
+    pub link: Link,
+    /// The terms that are added to 1 below the line; empty unless `link` is [`Link::Ratio`].
+    #[serde(default)]
+    pub denominator: Vec<Term>,
+}
+
+/// A trajectory of the data as the found equations see it, at M times.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Fit {
+    /// Times (M) of the fit: the data's times or a finer grid, in the data's unit of time.
+    pub time: Vec<f64>,
+    /// The estimated noise-free trajectory (M, K), row-major, in the units of the data.
+    pub smoothed: Vec<f64>,
+    /// The found equations integrated from the first smoothed state (M, K), row-major, in the units
+    /// of the data; NaN after a blow-up.
+    pub simulated: Vec<f64>,
+}
+
+/// The result of [`discover`](super::discover): equations, and how well they explain the data.
+///
+/// The JSON of `mnn discover --format json` can be read as a `Discovery` without fits. JSON has no
+/// NaN, so that fits with a blow-up need another format.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Discovery {
+    /// Names of the K states.
+    pub states: Vec<String>,
+    /// Order of the equations: 1 or 2.
+    pub order: usize,
+    /// The equations (K), one for each state.
+    pub equations: Vec<Equation>,
+    /// The fits, one for each trajectory of the data.
+    #[serde(default)]
+    pub fits: Vec<Fit>,
+    /// Estimated standard deviation of the noise of each state (K), in the state's unit.
+    #[serde(default)]
+    pub noise: Vec<f64>,
+    /// What the reader must know, in words: undecidable terms, blow-ups, disturbances.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_of_the_program_can_be_read() {
+        let json = r#"{"states": ["x"], "order": 1, "equations": [{"lhs": "x'", "link": "tanh",
+            "terms": [{"factors": [], "coefficient": 0.5, "standard_error": null}]}]}"#;
+        let discovery: Discovery = serde_json::from_str(json).unwrap();
+        let equation = &discovery.equations[0];
+        assert_eq!((equation.link, equation.denominator.len()), (Link::Tanh, 0));
+        assert_eq!(equation.to_string(), "x' = tanh(0.5)");
+        let again = serde_json::to_string(&discovery).unwrap();
+        let again: Discovery = serde_json::from_str(&again).unwrap();
+        assert_eq!(again.equations, discovery.equations);
+    }
+}

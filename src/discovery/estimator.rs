@@ -1,0 +1,45 @@
+//! What the methods differ in: how an estimate is made with a given set of terms.
+
+use super::candidates::Support;
+use super::estimate::Estimate;
+use super::information::Information;
+use super::progress::Reporter;
+use crate::Result;
+
+/// An estimate with some of the candidate terms, and the means to improve it.
+///
+/// Functions that return [`Error::Data`](crate::Error::Data) could not estimate with these terms;
+/// other terms may do.
+pub(super) trait Estimator<'a>: Sized {
+    /// Whether χ² is close enough to a quadratic function from the first estimate on: then sets of
+    /// terms are compared first, and terms are eliminated one after the other only where no other
+    /// set is better. If not, terms are eliminated before every comparison.
+    const QUADRATIC: bool;
+
+    /// The present estimate.
+    fn estimate(&self) -> &Estimate<'a>;
+
+    /// χ² as a function of all candidates' coefficients, about the present estimate; a term must be
+    /// worth `penalty`. `None` if that function says nothing about other sets of terms.
+    fn information(&mut self, penalty: f64) -> Result<Option<Information>>;
+
+    /// Frees exactly the terms of `support`, with its coefficients.
+    fn take(&mut self, support: &Support) -> Result<()>;
+
+    /// Estimates with the present terms.
+    fn converge(&mut self, progress: &mut Reporter<'_, '_>) -> Result<()>;
+
+    /// Estimates with the terms of `support` instead of the present ones. Returns by how much χ² is
+    /// lower then.
+    fn exchange(&mut self, support: &Support, progress: &mut Reporter<'_, '_>) -> Result<f64>;
+
+    /// Returns to an earlier estimate.
+    fn restore(&mut self, before: Estimate<'a>, progress: &mut Reporter<'_, '_>) -> Result<()>;
+
+    /// Sharpens the estimate with the selected terms. Returns whether it became so much sharper
+    /// that terms must be selected anew.
+    fn sharpen(&mut self, progress: &mut Reporter<'_, '_>) -> Result<bool>;
+
+    /// The last estimate with the terms found, on the grid and in the units of the data.
+    fn finish(self, progress: &mut Reporter<'_, '_>) -> Result<Estimate<'a>>;
+}

@@ -1,0 +1,292 @@
+//! χ² near an estimate as a quadratic function of the coefficients, so that sets of terms can be
+//! compared without refitting.
+//!
+//! A set of terms is judged by its score, χ² plus threshold² for each term: a term is worth having
+//! if the fit without it is worse by threshold standard errors.
+
+use super::candidates::{Parameter, Support};
+use super::dense::{dot, invert_positive};
+
+/// A term of which less than this fraction is not explained by the terms of a set cannot join it.
+const COLLINEAR: f64 = 1e-9;
+
+/// χ²(ξ) near an estimate: (ξ − coefficients)ᵀ covariance⁻¹ (ξ − coefficients) + constant.
+#[derive(Clone, Debug)]
+pub(super) struct Quadratic {
+    /// The coefficients with which χ² is smallest (c).
+    pub coefficients: Vec<f64>,
+    /// Their covariance (c, c).
+    pub covariance: Vec<f64>,
+}
+
+impl Quadratic {
+    /// Standard error of coefficient j.
+    pub fn standard_error(&self, j: usize) -> f64 {
+        self.covariance[j * self.coefficients.len() + j].sqrt()
+    }
+
+    /// How many standard errors coefficient j is from zero.
+    pub fn significance(&self, j: usize) -> f64 {
+        self.coefficients[j].abs() / self.standard_error(j)
+    }
+
+    /// Sets coefficient j to zero for good: the others move to their conditional minimum,
+    /// ξ −= C_j ξ_j / C_jj and C −= C_j C_jᵀ / C_jj.
+    pub fn remove(&mut self, j: usize) {
+        let n = self.coefficients.len();
+        let column: Vec<f64> = (0..n).map(|i| self.covariance[i * n + j]).collect();
+        let (value, variance) = (self.coefficients[j], column[j]);
+        for i in 0..n {
+            let factor = column[i] / variance;
+            self.coefficients[i] -= factor * value;
+            for (c, other) in self.covariance[i * n..][..n].iter_mut().zip(&column) {
+                *c -= factor * other;
+            }
+        }
+        // Exactly, not up to rounding.
+        self.coefficients[j] = 0.0;
+        for i in 0..n {
+            self.covariance[i * n + j] = 0.0;
+            self.covariance[j * n + i] = 0.0;
+        }
+    }
+}
+
+/// A set of terms, judged by an [`Information`].
+#[derive(Clone, Debug)]
+pub(super) struct Set {
+    /// The terms and the coefficients with which χ² is smallest.
+    pub support: Support,
+    /// χ² plus the penalty of each term, up to a constant common to all sets.
+    pub score: f64,
+}
+
+/// A set in which one term stands in for another.
+#[derive(Clone, Debug)]
+pub(super) struct Rival {
+    /// The term that leaves, and the one that takes its place.
+    pub without: usize,
+    pub with: usize,
+    /// The set after the exchange, without terms that have become superfluous by it.
+    pub set: Set,
+}
+
+/// χ² as a function of the coefficients of all C candidates, to judge subsets of them.
+pub(super) struct Information {
+    /// The inverse A of the covariance (C, C).
+    pub matrix: Vec<f64>,
+    /// The vector A ξ for the ξ with which χ² is smallest (C).
+    pub vector: Vec<f64>,
+    /// The equation of each candidate (C): only terms of one equation stand in for each other.
+    pub equation: Vec<usize>,
+    /// What a term costs: the decrease of χ² for which it is worth having.
+    pub penalty: f64,
+}
+
+impl Information {
+    /// Puts together what an estimator knows about the candidates `all`.
+    pub fn new(matrix: Vec<f64>, vector: Vec<f64>, all: &[Parameter], penalty: f64) -> Self {
+        let equation = all.iter().map(|p| p.equation).collect();
+        Information { matrix, vector, equation, penalty }
+    }
+
+    /// The sets that local search finds, from `start` downwards and from nothing upwards; the best
+    /// comes first.
+    pub fn best(&self, start: &[usize]) -> Vec<Support> {
+        let mut sets: Vec<Set> = [start, &[]].iter().filter_map(|s| self.improved(s)).collect();
+        sets.sort_by(|a, b| a.score.total_cmp(&b.score));
+        sets.dedup_by(|a, b| a.support.kept == b.support.kept);
+        sets.into_iter().map(|set| set.support).collect()
+    }
+
+    /// Drops, adds and exchanges terms as long as that lowers the score.
+    fn improved(&self, start: &[usize]) -> Option<Set> {
+        let mut set = self.pruned(start.to_vec())?;
+        loop {
+            let moves = [self.extended(&set), self.rivals(&set).into_iter().next().map(|r| r.set)];
+            let best = moves.into_iter().flatten().min_by(|a, b| a.score.total_cmp(&b.score));
+            match best {
+                // Rounding must not lead in circles.
+                Some(better) if better.score < set.score - 1e-3 * self.penalty => set = better,
+                _ => return Some(set),
+            }
+        }
+    }
+
+    /// For each term of the set, the best set in which another term of its equation replaces it;
+    /// best score first.
+    pub fn rivals(&self, set: &Set) -> Vec<Rival> {
+        let kept = &set.support.kept;
+        let mut rivals: Vec<Rival> = kept
+            .iter()
+            .filter_map(|&without| {
+                let rest: Vec<usize> = kept.iter().copied().filter(|&i| i != without).collect();
+                let equation = self.equation[without];
+                let allowed = |j: usize| self.equation[j] == equation && j != without;
+                let with = self.best_addition(&rest, allowed)?;
+                let set = self.pruned(with_term(rest, with))?;
+                Some(Rival { without, with, set })
+            })
+            .collect();
+        rivals.sort_by(|a, b| a.set.score.total_cmp(&b.set.score));
+        rivals
+    }
+
+    /// The set with its best addition, if there is any.
+    fn extended(&self, set: &Set) -> Option<Set> {
+        let kept = &set.support.kept;
+        let with = self.best_addition(kept, |_| true)?;
+        self.pruned(with_term(kept.clone(), with))
+    }
+
+    /// The term whose addition lowers χ² most, by (b_j − A_jS ξ_S)² / (A_jj − A_jS A_SS⁻¹ A_Sj).
+    fn best_addition(&self, kept: &[usize], allowed: impl Fn(usize) -> bool) -> Option<usize> {
+        let n = self.vector.len();
+        let m = kept.len();
+        let subset = self.subset(kept)?;
+        let mut across = vec![0.0; m];
+        let mut best = None;
+        for j in (0..n).filter(|&j| allowed(j) && !kept.contains(&j)) {
+            across.iter_mut().zip(kept).for_each(|(a, &i)| *a = self.matrix[i * n + j]);
+            let seen: f64 =
+                (0..m).map(|i| across[i] * dot(&subset.inverse[i * m..][..m], &across)).sum();
+            let whole = self.matrix[j * n + j];
+            let left = whole - seen;
+            if left > COLLINEAR * whole {
+                let gain = (self.vector[j] - dot(&across, &subset.coefficients)).powi(2) / left;
+                if best.is_none_or(|(largest, _)| gain > largest) {
+                    best = Some((gain, j));
+                }
+            }
+        }
+        best.map(|(_, j)| j)
+    }
+
+    /// Drops terms as long as that lowers the score.
+    fn pruned(&self, mut kept: Vec<usize>) -> Option<Set> {
+        loop {
+            let subset = self.subset(&kept)?;
+            let variance = |i: usize| subset.inverse[i * (kept.len() + 1)];
+            let losses = subset.coefficients.iter().enumerate().map(|(i, c)| c * c / variance(i));
+            match losses.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)) {
+                Some((place, loss)) if loss < self.penalty => drop(kept.remove(place)),
+                _ => return Some(self.judged(kept, subset)),
+            }
+        }
+    }
+
+    /// The best fit with these terms and its score; `None` if the terms are collinear.
+    pub fn set(&self, kept: &[usize]) -> Option<Set> {
+        Some(self.judged(kept.to_vec(), self.subset(kept)?))
+    }
+
+    fn judged(&self, kept: Vec<usize>, subset: Subset) -> Set {
+        let score = self.penalty * kept.len() as f64 - subset.explained;
+        Set { support: Support { kept, coefficients: subset.coefficients }, score }
+    }
+
+    fn subset(&self, kept: &[usize]) -> Option<Subset> {
+        let (n, m) = (self.vector.len(), kept.len());
+        let row = |&i: &usize| kept.iter().map(move |&j| self.matrix[i * n + j]);
+        let block: Vec<f64> = kept.iter().flat_map(row).collect();
+        let vector: Vec<f64> = kept.iter().map(|&i| self.vector[i]).collect();
+        let inverse = invert_positive(&block, m)?;
+        let coefficients: Vec<f64> = (0..m).map(|i| dot(&inverse[i * m..][..m], &vector)).collect();
+        Some(Subset { explained: dot(&coefficients, &vector), coefficients, inverse })
+    }
+}
+
+fn with_term(mut kept: Vec<usize>, term: usize) -> Vec<usize> {
+    kept.push(term);
+    kept.sort_unstable();
+    kept
+}
+
+/// The best fit with a subset of the terms.
+struct Subset {
+    coefficients: Vec<f64>,
+    /// Their covariance.
+    inverse: Vec<f64>,
+    /// Decrease of χ² from all coefficients zero.
+    explained: f64,
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Terms 0 and 1 nearly the same, 2 on its own, 3 noise.
+    fn information() -> Information {
+        let matrix = [
+            [400.0, 399.0, 0.0, 1.0],
+            [399.0, 400.0, 0.0, 2.0],
+            [0.0, 0.0, 100.0, 3.0],
+            [1.0, 2.0, 3.0, 50.0],
+        ];
+        let minimum = [1.0, 0.1, 2.0, 0.05];
+        Information {
+            vector: matrix.iter().map(|row| dot(row, &minimum)).collect(),
+            matrix: matrix.concat(),
+            equation: vec![0; 4],
+            penalty: 25.0,
+        }
+    }
+
+    pub fn quadratic() -> Quadratic {
+        let covariance = invert_positive(&information().matrix, 4).unwrap();
+        Quadratic { coefficients: vec![1.0, 0.1, 2.0, 0.05], covariance }
+    }
+
+    #[test]
+    fn removal_is_the_conditional_minimum() {
+        let mut removed = quadratic();
+        removed.remove(1);
+        let subset = information().subset(&[0, 2, 3]).unwrap();
+        for (place, j) in [0, 2, 3].into_iter().enumerate() {
+            assert!((removed.coefficients[j] - subset.coefficients[place]).abs() < 1e-10);
+            assert!((removed.covariance[j * 5] - subset.inverse[place * 4]).abs() < 1e-10);
+        }
+    }
+
+    #[test]
+    fn near_copies_are_rivals_and_others_are_not() {
+        let information = information();
+        let set = information.set(&[0, 2]).unwrap();
+        let rivals = information.rivals(&set);
+        assert_eq!((rivals[0].without, rivals[0].with), (0, 1));
+        assert_eq!(rivals[0].set.support.kept, [1, 2]);
+        assert!(rivals[0].set.score - set.score < 25.0, "{rivals:?}");
+        assert_eq!(rivals[1].without, 2);
+        assert!(rivals[1].set.score - set.score > 100.0, "{rivals:?}");
+        // In another equation there is no replacement.
+        let apart = Information { equation: vec![0, 1, 2, 3], ..information };
+        assert!(apart.rivals(&set).is_empty());
+    }
+
+    #[test]
+    fn search_finds_the_best_of_all_subsets() {
+        // Against enumeration, on informations of random vectors.
+        let mut seed = 7_u64;
+        let mut random = move || {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (seed >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
+        };
+        let n = 8;
+        for _ in 0..20 {
+            let vectors: Vec<f64> = (0..n * 12).map(|_| random()).collect();
+            let row = |i: usize| &vectors[i * 12..][..12];
+            let matrix: Vec<f64> =
+                (0..n * n).map(|at| 60.0 * dot(row(at / n), row(at % n))).collect();
+            let minimum = [2.0, 0.0, 0.0, -1.5, 0.0, 0.1, 0.0, 1.0];
+            let vector = (0..n).map(|i| dot(&matrix[i * n..][..n], &minimum)).collect();
+            let information = Information { matrix, vector, equation: vec![0; n], penalty: 25.0 };
+            let every = (0..1_usize << n)
+                .map(|mask| (0..n).filter(|i| mask >> i & 1 == 1).collect::<Vec<_>>());
+            let scores = every.map(|kept| information.set(&kept).unwrap().score);
+            let lowest = scores.fold(f64::INFINITY, f64::min);
+            let all: Vec<usize> = (0..n).collect();
+            let found = information.set(&information.best(&all)[0].kept).unwrap();
+            assert!((found.score - lowest).abs() < 1e-6, "{found:?} {lowest}");
+        }
+    }
+}

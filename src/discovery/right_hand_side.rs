@@ -1,0 +1,96 @@
+//! The right-hand side of the equations with its coefficients.
+
+use super::dense::dot;
+use super::equation::{Equation, Term};
+use super::library::Library;
+use super::link::Link;
+use super::settings::Settings;
+
+/// The right-hand side with its coefficients: u^(order) = g(Θξ), or Θξ / (1 + Θ₁ζ), for K states.
+#[derive(Clone, Debug)]
+pub struct RightHandSide<'a> {
+    /// The library Θ with its L terms.
+    pub library: &'a Library,
+    /// The order of the equations, 1 or 2.
+    pub order: usize,
+    /// The function g around the combination of terms.
+    pub link: Link,
+    /// The coefficients ξ (K, L), row-major, in the units of the data.
+    pub numerator: Vec<f64>,
+    /// The coefficients ζ below the line (K, L), row-major, with zeros for the constant; all zero
+    /// unless the link is a ratio.
+    pub denominator: Vec<f64>,
+}
+
+impl<'a> RightHandSide<'a> {
+    /// A right-hand side of which all coefficients are zero. `library` must have been made with
+    /// settings of the same order.
+    #[must_use]
+    pub fn new(library: &'a Library, settings: &Settings) -> Self {
+        let states = library.variables().len() / settings.order;
+        let zeros = vec![0.0; states * library.len()];
+        RightHandSide {
+            library,
+            order: settings.order,
+            link: settings.link,
+            numerator: zeros.clone(),
+            denominator: zeros,
+        }
+    }
+
+    /// The number K of states.
+    #[must_use]
+    pub fn states(&self) -> usize {
+        self.library.variables().len() / self.order
+    }
+
+    /// The left-hand side of a state's equation: `x'` or `x''`.
+    #[must_use]
+    pub fn lhs(&self, state: usize) -> String {
+        format!("{}{}", self.library.variables()[state], "'".repeat(self.order))
+    }
+
+    /// Evaluates the first-order form: writes the derivative (D) of `state` (D = order · K entries:
+    /// u, for order 2 then u') into `derivative`.
+    /// `terms` (L) is scratch and holds θ(state) afterwards.
+    pub fn derivative(&self, state: &[f64], terms: &mut [f64], derivative: &mut [f64]) {
+        let (k, l) = (self.states(), self.library.len());
+        self.library.values(state, terms);
+        let (kinematic, dynamic) = derivative.split_at_mut(state.len() - k);
+        if self.order == 2 {
+            kinematic.copy_from_slice(&state[k..]);
+        }
+        for (i, out) in dynamic.iter_mut().enumerate() {
+            let a = dot(&self.numerator[i * l..][..l], terms);
+            let b = dot(&self.denominator[i * l..][..l], terms);
+            *out = self.link.derivatives(a, b).value;
+        }
+    }
+
+    /// Lists the K equations, with a term for every nonzero coefficient in the library's order.
+    ///
+    /// `standard_errors` holds those of the numerator (K, L), then of the denominator (K, L); empty
+    /// where the method has none.
+    #[must_use]
+    pub fn equations(&self, standard_errors: &[Option<f64>]) -> Vec<Equation> {
+        let (k, l) = (self.states(), self.library.len());
+        let terms = |coefficients: &[f64], offset: usize| -> Vec<Term> {
+            let nonzero = coefficients.iter().enumerate().filter(|(_, c)| **c != 0.0);
+            nonzero
+                .map(|(j, c)| Term {
+                    factors: self.library.factors(j).to_vec(),
+                    coefficient: *c,
+                    standard_error: standard_errors.get(offset + j).copied().flatten(),
+                })
+                .collect()
+        };
+        (0..k)
+            .map(|i| Equation {
+                lhs: self.lhs(i),
+                terms: terms(&self.numerator[i * l..][..l], i * l),
+                link: self.link,
+                denominator: terms(&self.denominator[i * l..][..l], (k + i) * l),
+            })
+            .collect()
+    }
+}

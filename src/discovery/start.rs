@@ -1,0 +1,105 @@
+//! What every estimate begins with: smoothed data, a first guess of the coefficients, and the sizes
+//! beyond which coefficients are not believed.
+
+use super::candidates::{Candidates, Parameter, unknown_coefficients};
+use super::estimate::Estimate;
+use super::grid::{Grid, Smooth};
+use super::library::Library;
+use super::link::Link;
+use super::regression::regress;
+use super::right_hand_side::RightHandSide;
+use super::settings::Settings;
+use crate::{Error, Result};
+
+/// A coefficient whose term would outweigh the whole equation this many times is not believed.
+const PRIOR: f64 = 1e2;
+/// The same for what stands in a bounded function or next to a 1: it is of order one, and far
+/// from that a numerator and a denominator with a common factor say the same with other numbers.
+const BOUNDED_PRIOR: f64 = 10.0;
+
+/// The first guess with all terms of one library.
+pub(super) struct Start<'a> {
+    /// Known coefficients and those of the regression, along the smoothed data.
+    pub estimate: Estimate<'a>,
+    /// The smoothed data's derivatives of the equation's order (M, K).
+    pub slopes: Vec<f64>,
+}
+
+impl<'a> Start<'a> {
+    /// Samples the smoothed data on the grid and guesses the coefficients by regression.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for known coefficients of unknown terms, [`Error::Data`] naming a term
+    /// that is not finite on the data.
+    pub fn new(
+        library: &'a Library,
+        grid: &Grid,
+        smooth: &Smooth,
+        settings: &Settings,
+    ) -> Result<Self> {
+        let mut rhs = RightHandSide::new(library, settings);
+        let parameters = unknown_coefficients(&mut rhs, settings)?;
+        let trajectory = grid.sample(smooth, settings.order);
+        let slopes = grid.slopes(smooth, settings.order);
+        regress(&mut rhs, &parameters, grid, &trajectory, &slopes);
+        let priors = priors(&rhs, &trajectory, &slopes, &parameters)?;
+        let estimate = Estimate {
+            rhs,
+            candidates: Candidates::new(parameters, priors),
+            covariance: vec![],
+            trajectory,
+            starts: vec![],
+            noise: smooth.noise.clone(),
+            stiffness: f64::INFINITY,
+        };
+        Ok(Start { estimate, slopes })
+    }
+}
+
+/// Reciprocal prior standard deviations of the coefficients: [`PRIOR`] times the size at which a
+/// term alone would make up the right-hand side.
+fn priors(
+    rhs: &RightHandSide<'_>,
+    trajectory: &[f64],
+    slopes: &[f64],
+    parameters: &[Parameter],
+) -> Result<Vec<f64>> {
+    let k = rhs.states();
+    let sizes = term_sizes(rhs, trajectory);
+    if let Some(term) = sizes.iter().position(|size| !size.is_finite()) {
+        let name = rhs.library.factors(term).join(" ");
+        return Err(Error::Data(format!("the term `{name}` is not finite on the data")));
+    }
+    let prior = |p: &Parameter| {
+        let size = sizes[p.term];
+        let slope = root_mean_square(slopes.iter().skip(p.equation).step_by(k));
+        // Where a term or the right-hand side is always zero, any scale will do.
+        if size == 0.0 || slope == 0.0 {
+            return 1.0;
+        }
+        match rhs.link {
+            Link::Identity => size / (PRIOR * slope),
+            Link::Ratio if !p.denominator => size / (PRIOR * slope),
+            _ => size / BOUNDED_PRIOR,
+        }
+    };
+    Ok(parameters.iter().map(prior).collect())
+}
+
+/// Root mean square of each term (L) over some states (…, D).
+pub(super) fn term_sizes(rhs: &RightHandSide<'_>, states: &[f64]) -> Vec<f64> {
+    let (l, d) = (rhs.library.len(), rhs.library.variables().len());
+    let (mut terms, mut squares) = (vec![0.0; l], vec![0.0; l]);
+    for state in states.chunks_exact(d) {
+        rhs.library.values(state, &mut terms);
+        squares.iter_mut().zip(&terms).for_each(|(sum, term)| *sum += term * term);
+    }
+    let rows = (states.len() / d) as f64;
+    squares.iter().map(|sum| (sum / rows).sqrt()).collect()
+}
+
+/// The root of the mean of the squares; zero if there are no values.
+pub(super) fn root_mean_square<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), x| (sum + x * x, count + 1.0));
+    (sum / f64::max(count, 1.0)).sqrt()
+}
