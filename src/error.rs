@@ -81,7 +81,8 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    pub(crate) fn argument(argument: impl Into<String>, message: impl Into<String>) -> Self {
+    /// Makes an [`Error::Argument`] from the argument's name and what is wrong with its value.
+    pub fn argument(argument: impl Into<String>, message: impl Into<String>) -> Self {
         Error::Argument { argument: argument.into(), message: message.into() }
     }
 }

@@ -41,7 +41,7 @@
 //! * [`nonlinear`]: nonlinear ODEs by Gauss-Newton iterations, each one a batched linear solve.
 //! * [`tape`] and [`nn`]: the solve as one node of a reverse-mode tape, layers, optimisers.
 //! * [`discovery`]: time series in, governing equations out.
-//! * [`io`] reads and writes files.
+//! * [`files`] reads and writes files.
 //!
 //! # Source
 //!
@@ -66,7 +66,7 @@ mod solver;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 pub mod discovery;
-pub mod io;
+pub mod files;
 pub mod nn;
 pub mod nonlinear;
 pub mod rows;

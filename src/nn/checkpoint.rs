@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use super::optimiser::State;
 use super::{Optimiser, Parameters};
 use crate::backend::Backend;
-use crate::io::tensors::{self, Tensor};
+use crate::files::tensors::{self, Tensor};
 use crate::tape::Array;
 use crate::{Error, Real, Result};
 

@@ -24,8 +24,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Combinations of the library's features, besides the default.
-const COMBINATIONS: [&str; 4] = ["", "cli", "cuda", "cli,nvtx"];
+/// Combinations of features, besides the default.
+const COMBINATIONS: [(&str, &str); 3] = [("mechanistic", ""), ("mechanistic", "nvtx"), ("mnn", "")];
 
 /// Formatting, lints of every feature combination, documentation, and every test of the workspace;
 /// installs nvcc for them first if there is none.
@@ -33,10 +33,10 @@ fn test() -> Result<(), String> {
     let nvcc = toolkit::ensure()?;
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    for features in COMBINATIONS {
-        let library = ["clippy", "--package", "mechanistic", "--no-default-features"];
+    for (package, features) in COMBINATIONS {
+        let lint = ["clippy", "--package", package, "--no-default-features"];
         let features = ["--features", features, "--all-targets", "--", "-D", "warnings"];
-        cargo(&[&library[..], &features].concat())?;
+        cargo(&[&lint[..], &features].concat())?;
     }
     let documentation = ["doc", "--workspace", "--no-deps"];
     cargo_with(&documentation, &[("RUSTDOCFLAGS", OsStr::new("-D warnings"))])?;

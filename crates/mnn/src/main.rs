@@ -2,9 +2,11 @@
 //! 0 done, 1 numerical failure or data that do not suffice, 2 misuse or unusable input, 130 interrupted.
 
 mod bench;
+mod csv;
 mod discover;
 mod info;
 mod integrator;
+mod plot;
 mod progress;
 mod simulate;
 mod solve;

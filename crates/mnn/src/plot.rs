@@ -10,9 +10,9 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
 
-use super::atomic;
-use crate::discovery::{Dataset, Discovery};
-use crate::{Error, Result};
+use mechanistic::discovery::{Dataset, Discovery};
+use mechanistic::files::atomic;
+use mechanistic::{Error, Result};
 
 /// Okabe and Ito's palette, distinguishable with every kind of colour blindness.
 const DATA: RGBColor = RGBColor(110, 110, 110);
@@ -431,7 +431,7 @@ fn font(size: u32, unit: u32) -> TextStyle<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::{Fit, Trajectory};
+    use mechanistic::discovery::{Fit, Trajectory};
 
     fn example() -> (Dataset, Discovery) {
         let time: Vec<f64> = (0..400).map(|i| f64::from(i) * 0.05).collect();

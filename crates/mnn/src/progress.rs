@@ -3,8 +3,8 @@
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use mechanistic::discovery::aligned;
 use mechanistic::discovery::{Equation, Progress, Term};
-use mechanistic::io::report;
 
 /// Steps of the bar.
 const LENGTH: u64 = 1000;
@@ -47,9 +47,9 @@ impl Display {
         }
         let Some(equations) = progress.equations else { return };
         match &self.bar {
-            Some(bar) => bar.set_message(report::text(equations)),
+            Some(bar) => bar.set_message(aligned(equations)),
             None if !self.quiet && !same_terms(equations, &self.equations) => {
-                let text = report::text(equations);
+                let text = aligned(equations);
                 crate::tell(format_args!("{}\n{}", progress.stage, text.trim_end()));
             }
             None => {}
@@ -62,7 +62,7 @@ impl Display {
         if !self.equations.is_empty() {
             self.note(&format!(
                 "the equations when interrupted, not final:\n{}",
-                report::text(&self.equations).trim_end()
+                aligned(&self.equations).trim_end()
             ));
         }
     }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use mechanistic::io::atomic;
-use mechanistic::io::problem::{self, OwnedProblem, ProblemFile};
+use mechanistic::files::atomic;
+use mechanistic::files::problem::{self, OwnedProblem, ProblemFile};
 use mechanistic::{Cotangent, Device, DeviceName, Real, Result, Solver, Status};
 
 /// Solve the batch of linear ODEs in a safetensors file

@@ -1,16 +1,17 @@
 //! Found equations as text, JSON and LaTeX.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-use crate::discovery::notation::{LATEX, TEXT, latex_name, right_hand_side};
-use crate::discovery::{Discovery, Equation, Link, Term};
+use super::equation::{Discovery, Equation, Term};
+use super::link::Link;
+use super::notation::{LATEX, TEXT, latex_name, right_hand_side};
 
 /// The equations one a line, their equals signs aligned:
 /// `x' = -10.002(3) x + 10.001(2) y`, the digits in brackets being the standard error in units of
 /// the last place.
-pub fn text(equations: &[Equation]) -> String {
+pub fn aligned(equations: &[Equation]) -> String {
     let width = equations.iter().map(|equation| equation.lhs.chars().count()).max().unwrap_or(0);
     equations.iter().fold(String::new(), |mut out, equation| {
         let _ = writeln!(out, "{:<width$} = {}", equation.lhs, right_hand_side(equation, &TEXT));
@@ -18,37 +19,46 @@ pub fn text(equations: &[Equation]) -> String {
     })
 }
 
-/// One JSON object: `{"states": [...], "order": 1, "equations": [{"lhs": "x'", "terms":
-/// [{"factors": ["x", "y"], "coefficient": 1.0, "standard_error": 0.01}]}]}`.
-///
-/// Factors are sorted, and `[]` for the constant; an unknown standard error is `null`. An equation
-/// u' = g(Σ terms) has `"link": "tanh"` (or sin, sigmoid) besides; a ratio has `"link": "ratio"`
-/// and `"denominator"`, the terms that are added to 1 below the line.
-pub fn json(discovery: &Discovery) -> String {
-    let model = Model {
-        states: &discovery.states,
-        order: discovery.order,
-        equations: discovery.equations.iter().map(JsonEquation::from).collect(),
-    };
-    serde_json::to_string_pretty(&model).expect("strings and numbers always serialize")
+/// The equations as [`aligned`] writes them.
+impl fmt::Display for Discovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&aligned(&self.equations))
+    }
 }
 
-/// An `align*` environment (package amsmath).
-pub fn latex(discovery: &Discovery) -> String {
-    let mut out = String::from("\\begin{align*}\n");
-    for (index, equation) in discovery.equations.iter().enumerate() {
-        let primes = "'".repeat(discovery.order);
-        let name = equation.lhs.strip_suffix(&primes).unwrap_or(&equation.lhs);
-        let power = if discovery.order == 1 { "" } else { "^2" };
-        let symbol = latex_name(name);
-        let end = if index + 1 == discovery.equations.len() { "" } else { " \\\\" };
-        let _ = writeln!(
-            out,
-            "  \\frac{{\\mathrm{{d}}{power} {symbol}}}{{\\mathrm{{d}}t{power}}} &= {}{end}",
-            right_hand_side(equation, &LATEX)
-        );
+impl Discovery {
+    /// One JSON object: `{"states": [...], "order": 1, "equations": [{"lhs": "x'", "terms":
+    /// [{"factors": ["x", "y"], "coefficient": 1.0, "standard_error": 0.01}]}]}`.
+    ///
+    /// Factors are sorted, and `[]` for the constant; an unknown standard error is `null`. An equation
+    /// u' = g(Σ terms) has `"link": "tanh"` (or sin, sigmoid) besides; a ratio has `"link": "ratio"`
+    /// and `"denominator"`, the terms that are added to 1 below the line.
+    pub fn to_json(&self) -> String {
+        let model = Model {
+            states: &self.states,
+            order: self.order,
+            equations: self.equations.iter().map(JsonEquation::from).collect(),
+        };
+        serde_json::to_string_pretty(&model).expect("strings and numbers always serialize")
     }
-    out + "\\end{align*}\n"
+
+    /// An `align*` environment (package amsmath).
+    pub fn to_latex(&self) -> String {
+        let mut out = String::from("\\begin{align*}\n");
+        for (index, equation) in self.equations.iter().enumerate() {
+            let primes = "'".repeat(self.order);
+            let name = equation.lhs.strip_suffix(&primes).unwrap_or(&equation.lhs);
+            let power = if self.order == 1 { "" } else { "^2" };
+            let symbol = latex_name(name);
+            let end = if index + 1 == self.equations.len() { "" } else { " \\\\" };
+            let _ = writeln!(
+                out,
+                "  \\frac{{\\mathrm{{d}}{power} {symbol}}}{{\\mathrm{{d}}t{power}}} &= {}{end}",
+                right_hand_side(equation, &LATEX)
+            );
+        }
+        out + "\\end{align*}\n"
+    }
 }
 
 #[derive(Serialize)]
@@ -131,13 +141,13 @@ x' = -10.002(3) x + 10.001(2) y
 y' = tanh(0.5 - 1.000(14) x^2 z)
 z' = (2.00(10) z) / (1 - 0.25(2) x_1)
 ";
-        assert_eq!(text(&example().equations), expected);
-        assert_eq!(text(&[equation("ab''", vec![], Link::Identity, vec![])]), "ab'' = 0\n");
+        assert_eq!(example().to_string(), expected);
+        assert_eq!(aligned(&[equation("ab''", vec![], Link::Identity, vec![])]), "ab'' = 0\n");
     }
 
     #[test]
     fn json_follows_the_schema() {
-        let value: serde_json::Value = serde_json::from_str(&json(&example())).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&example().to_json()).unwrap();
         let expected = serde_json::json!({
             "states": ["x", "y", "z"],
             "order": 1,
@@ -168,7 +178,7 @@ z' = (2.00(10) z) / (1 - 0.25(2) x_1)
   \frac{\mathrm{d} z}{\mathrm{d}t} &= \frac{2.00(10) \, z}{1 - 0.25(2) \, x_{1}}
 \end{align*}
 ";
-        assert_eq!(latex(&example()), expected);
+        assert_eq!(example().to_latex(), expected);
         let names = ["hare", "x2", "x_12", "a_b", "sin(x1)", "x'", "50%", "17"];
         let set: Vec<String> = names.iter().map(|name| latex_name(name)).collect();
         let expected = [

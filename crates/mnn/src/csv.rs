@@ -9,9 +9,9 @@ use std::path::Path;
 
 use csv::StringRecord;
 
-use super::atomic;
-use crate::discovery::{Dataset, Trajectory};
-use crate::{Error, Result};
+use mechanistic::discovery::{Dataset, Trajectory};
+use mechanistic::files::atomic;
+use mechanistic::{Error, Result};
 
 /// Which columns of a table mean what.
 #[derive(Clone, Debug, Default)]

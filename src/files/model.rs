@@ -1,13 +1,12 @@
 //! A discovery as a safetensors file.
 //!
-//! The metadata hold `equations`, the JSON of [`report::json`], and
+//! The metadata hold `equations`, the JSON of [`Discovery::to_json`], and
 //! `time`, the name of the time column. Tensors (F64): `noise` (K), and for each trajectory, counted
 //! from 1, `trajectory1.time` (M), `trajectory1.smoothed` and `trajectory1.simulated` (M, K), in
 //! which NaN stands for what comes after a blow-up.
 
 use std::path::Path;
 
-use super::report;
 use super::tensors::{self, Tensor};
 use crate::Result;
 use crate::discovery::Discovery;
@@ -28,6 +27,6 @@ pub fn write(path: &Path, time_name: &str, discovery: &Discovery) -> Result<()> 
             Tensor::of(name("simulated"), &[m, k], &fit.simulated),
         ]);
     }
-    let metadata = [("equations", report::json(discovery)), ("time", time_name.to_owned())];
+    let metadata = [("equations", discovery.to_json()), ("time", time_name.to_owned())];
     tensors::write(path, &tensors, &metadata)
 }

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use mechanistic::io::{atomic, csv};
+use mechanistic::files::atomic;
 use mechanistic::{Error, Result};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+use crate::csv;
 use crate::integrator::advance;
 use crate::systems::System;
 

@@ -12,8 +12,7 @@ pub struct Arguments {}
 pub fn run(_: &Arguments) -> Result<ExitCode> {
     let kernels = kernels();
     let backends = if kernels.is_ok() { "cpu cuda" } else { "cpu" };
-    let features =
-        [("cli", true), ("cuda", cfg!(feature = "cuda")), ("nvtx", cfg!(feature = "nvtx"))];
+    let features = [("cuda", cfg!(feature = "cuda")), ("nvtx", cfg!(feature = "nvtx"))];
     let features: Vec<&str> =
         features.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
     let mut devices = vec![format!("cpu ({})", Device::Cpu.name()?)];

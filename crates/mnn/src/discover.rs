@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 use mechanistic::discovery::{self, Dataset, Discovery, Link, Method, Settings};
-use mechanistic::io::{atomic, csv, model, plot, report};
+use mechanistic::files::{atomic, model};
 use mechanistic::{DeviceName, Error, Result};
 
 use crate::progress::Display;
+use crate::{csv, plot};
 
 /// Find the differential equations that time series obey
 ///
@@ -214,9 +215,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         crate::tell(format_args!("mnn: warning: {warning}"));
     }
     crate::print(&match arguments.format {
-        Format::Text => report::text(&discovery.equations),
-        Format::Json => report::json(&discovery) + "\n",
-        Format::Latex => report::latex(&discovery),
+        Format::Text => discovery.to_string(),
+        Format::Json => discovery.to_json() + "\n",
+        Format::Latex => discovery.to_latex(),
     })?;
     Ok(ExitCode::SUCCESS)
 }
