@@ -24,5 +24,5 @@
 pub use crate::backend::cuda::device::{CudaDevice, kernel_architectures, kernel_modules};
 pub use crate::backend::cuda::device_solver::DeviceSolver;
 pub use crate::backend::cuda::memory::Buffer as DeviceArray;
-pub use crate::backend::cuda::problem::{Stored, Values};
+pub use crate::backend::cuda::problem::Values;
 pub use crate::backend::cuda::tensor::Cuda;

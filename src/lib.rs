@@ -54,14 +54,17 @@ struct Readme;
 
 mod adjoint;
 mod backend;
-mod device;
+mod banded;
 mod error;
+mod memory;
 mod options;
 mod plan;
 mod problem;
 mod real;
 mod shape;
+mod solution;
 mod solver;
+mod tensor;
 
 #[cfg(feature = "cuda")]
 pub mod cuda;
@@ -73,12 +76,13 @@ pub mod rows;
 pub mod tape;
 
 pub use adjoint::{Cotangent, Gradients, Tangents};
-pub use backend::{Backend, Cpu};
-pub use device::{Device, DeviceName};
+pub use backend::{Device, DeviceName};
 pub use error::{Error, Result};
 pub use options::{Factorization, Formulation, Options, RowScaling, Smoothness, Weights};
 pub use plan::Plan;
 pub use problem::{Problem, View};
-pub use real::Real;
+pub use real::{Real, Storage, Stored};
 pub use shape::ProblemShape;
-pub use solver::{Residuals, Solution, Solver, Status};
+pub use solution::{Residuals, Solution, Status};
+pub use solver::Solver;
+pub use tensor::{Backend, Cpu};

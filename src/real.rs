@@ -1,16 +1,76 @@
-//! The floating-point types that the library computes in.
+//! The types of numbers: those that the library computes in, those that arrays are stored in, and
+//! what else an array can hold.
 
-use crate::backend::{Element, Solvable};
+use std::fmt::Debug;
+
+#[cfg(feature = "cuda")]
+use cudarc::driver::{DeviceRepr, ValidAsZeroBits};
+use half::{bf16, f16};
+
+/// The form in which the numbers of an array are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Storage {
+    /// IEEE single precision.
+    F32,
+    /// IEEE double precision.
+    F64,
+    /// IEEE half precision.
+    F16,
+    /// bfloat16: the upper half of single precision.
+    Bf16,
+}
+
+/// Numbers in one of the forms of [`Storage`]: inputs in all of them, results in the wider two.
+pub trait Stored: Resident {
+    /// The form.
+    const STORAGE: Storage;
+}
+
+impl Stored for f32 {
+    const STORAGE: Storage = Storage::F32;
+}
+impl Stored for f64 {
+    const STORAGE: Storage = Storage::F64;
+}
+impl Stored for f16 {
+    const STORAGE: Storage = Storage::F16;
+}
+impl Stored for bf16 {
+    const STORAGE: Storage = Storage::Bf16;
+}
+
+/// Plain values that mean the same in the memory of every device of this build.
+#[cfg(feature = "cuda")]
+pub trait Resident: DeviceRepr + ValidAsZeroBits + Plain {}
+#[cfg(feature = "cuda")]
+impl<E: DeviceRepr + ValidAsZeroBits + Plain> Resident for E {}
+/// Plain values that mean the same in the memory of every device of this build.
+#[cfg(not(feature = "cuda"))]
+pub trait Resident: Plain {}
+#[cfg(not(feature = "cuda"))]
+impl<E: Plain> Resident for E {}
+
+/// Values without references or resources of their own.
+pub trait Plain: Copy + Default + Send + Sync + 'static {}
+impl<E: Copy + Default + Send + Sync + 'static> Plain for E {}
+
+/// What an array can hold: numbers, masks (`bool`), indices (`usize`).
+pub trait Element: Resident + PartialEq + Debug {}
+
+impl Element for f32 {}
+impl Element for f64 {}
+impl Element for bool {}
+impl Element for usize {}
 
 /// `f32` or `f64`.
 pub trait Real:
     num_traits::Float
     + Element
-    + Solvable
+    + Stored
     + num_traits::NumAssign
     + std::iter::Sum
     + Default
-    + std::fmt::Debug
     + std::fmt::Display
     + Send
     + Sync

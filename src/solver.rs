@@ -1,74 +1,15 @@
 //! A solve: plan and workspace made once a shape, then problem in, solution out.
 
 use crate::adjoint::{Cotangent, Gradients, Tangents};
-use crate::backend::Engine;
-use crate::device::Device;
+use crate::backend::{self, Device, Engine};
 use crate::error::{Error, Result};
+use crate::memory::zeros;
 use crate::options::{Formulation, Options, RowScaling, Smoothness};
 use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::shape::ProblemShape;
-
-/// How the solve of one system of the batch ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Status {
-    /// Solved.
-    #[default]
-    Ok,
-    /// An input of this system is NaN or infinite.
-    NonFiniteInput {
-        /// Which one.
-        argument: &'static str,
-    },
-    /// A step is zero or negative.
-    InvalidStep {
-        /// Number of the step, t in s_t.
-        step: usize,
-    },
-    /// The factorisation met a pivot that is not positive beyond rounding: the rows do not
-    /// determine the solution (in this precision).
-    Breakdown {
-        /// Time point t of the pivot; N stands for the shared slack.
-        point: usize,
-        /// Row of the pivot within the P values of the point.
-        pivot: usize,
-    },
-    /// The numbers overflowed: the inputs are finite, the solution is not.
-    Overflow,
-}
-
-impl Status {
-    /// Whether the system was solved.
-    pub fn is_ok(self) -> bool {
-        self == Status::Ok
-    }
-}
-
-/// The solution of a batch.
-#[derive(Clone, Debug, Default)]
-pub struct Solution<T> {
-    /// (B, N, K, Q): u and all its derivatives. NaN for a system that was not solved.
-    pub values: Vec<T>,
-    /// (B): the shared slack ε; zeros if the formulation has none.
-    pub epsilon: Vec<T>,
-    /// (B): how each system ended.
-    pub status: Vec<Status>,
-}
-
-/// Euclidean norms of the weighted defects W(Az − β) of one system, by row family.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Residuals {
-    /// Of the equation rows.
-    pub equation: f64,
-    /// Of the initial-value rows.
-    pub initial: f64,
-    /// Of the smoothness rows.
-    pub smoothness: f64,
-    /// Of the periodic rows.
-    pub periodic: f64,
-}
+use crate::solution::{Residuals, Solution};
 
 /// Plan and workspace for problems of one shape. Everything is allocated here; solving allocates
 /// nothing.
@@ -148,12 +89,8 @@ impl<T: Real> Solver<T> {
         options.check()?;
         // The fields of a shape are public: this one may not have been checked.
         let shape = &shape.checked()?;
-        let solution = Solution {
-            values: zeros("solution", shape.solution().iter().product())?,
-            epsilon: zeros("epsilon", shape.batch)?,
-            status: zeros("status", shape.batch)?,
-        };
-        let engine = T::engine(device, shape, options)?;
+        let solution = Solution::allocate(shape)?;
+        let engine = backend::engine(device, shape, options)?;
         Ok(Solver {
             device: device.clone(),
             shape: shape.clone(),
@@ -310,13 +247,4 @@ impl<T: Real> Solver<T> {
         }
         Err(Error::argument("problem", "it must be solved first"))
     }
-}
-
-/// `count` default values, or an error that says how much was asked for.
-pub(crate) fn zeros<V: Clone + Default>(what: &str, count: usize) -> Result<Vec<V>> {
-    let bytes = count.saturating_mul(size_of::<V>());
-    let mut values = Vec::new();
-    values.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { what: what.into(), bytes })?;
-    values.resize(count, V::default());
-    Ok(values)
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use cuda_sim::simulator::Simulator;
 use half::{bf16, f16};
-use mechanistic::cuda::{CudaDevice, DeviceSolver, Stored};
-use mechanistic::{Options, Real};
+use mechanistic::cuda::{CudaDevice, DeviceSolver};
+use mechanistic::{Options, Real, Stored};
 use support::device_arrays::{Results, on_device};
 use support::random::Case;
 

@@ -4,97 +4,26 @@
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
-pub mod function;
-pub mod layout;
-pub mod product;
-pub mod tensor;
-pub mod update;
+mod device;
+mod engine;
 
-use crate::adjoint::{Cotangent, Gradients, Tangents};
-use crate::device::Device;
 use crate::error::Result;
 use crate::options::Options;
-use crate::plan::Plan;
-use crate::problem::Problem;
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solver::{Residuals, Solution, Status};
 
-pub use cpu::Cpu;
-pub use tensor::{Backend, Element};
+pub use device::{Device, DeviceName};
+pub use engine::Engine;
 
-/// Plan and workspace of a device for problems of one shape. `status` is that of the last solve.
-pub trait Engine<T: Real>: Send + Sync {
-    /// How problems are solved.
-    fn plan(&self) -> Plan;
-
-    /// Solves every system.
-    fn solve(&mut self, problem: &Problem<'_, T>, solution: &mut Solution<T>) -> Result<()>;
-
-    /// Gradients with respect to every input.
-    fn vjp(
-        &mut self,
-        problem: &Problem<'_, T>,
-        cotangent: &Cotangent<'_, T>,
-        status: &[Status],
-    ) -> Result<&Gradients<T>>;
-
-    /// Directional derivative of the solution.
-    fn jvp(
-        &mut self,
-        problem: &Problem<'_, T>,
-        tangents: &Tangents<'_, T>,
-        status: &[Status],
-    ) -> Result<&Solution<T>>;
-
-    /// Marginal variances of the solution: the diagonal of M⁻¹, in its layout.
-    fn variances(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> Result<&[T]>;
-
-    /// Defects of every system.
-    fn residuals(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> Result<&[Residuals]>;
+/// The engine of a device for problems of one shape, computing in `T`.
+pub fn engine<T: Real>(
+    device: &Device,
+    shape: &ProblemShape,
+    options: &Options,
+) -> Result<Box<dyn Engine<T>>> {
+    match device {
+        Device::Cpu => cpu::engine::new(shape, options),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => cuda::engine::new(device, shape, options),
+    }
 }
-
-/// Values that every backend of this build can hold.
-#[cfg(feature = "cuda")]
-pub trait Stored: cuda::problem::Stored {}
-#[cfg(feature = "cuda")]
-impl<T: cuda::problem::Stored> Stored for T {}
-/// Values that every backend of this build can hold.
-#[cfg(not(feature = "cuda"))]
-pub trait Stored {}
-#[cfg(not(feature = "cuda"))]
-impl<T> Stored for T {}
-
-/// The types that problems are solved in. The engines are made here and not where they are used, so
-/// that they are compiled once, with the library, and not again in every program.
-pub trait Solvable: Stored + Sized {
-    /// The engine of a device.
-    fn engine(
-        device: &Device,
-        shape: &ProblemShape,
-        options: &Options,
-    ) -> Result<Box<dyn Engine<Self>>>
-    where
-        Self: Real;
-}
-
-macro_rules! solvable {
-    ($($real:ty),*) => {$(
-        impl Solvable for $real {
-            fn engine(
-                device: &Device,
-                shape: &ProblemShape,
-                options: &Options,
-            ) -> Result<Box<dyn Engine<Self>>> {
-                match device {
-                    Device::Cpu => cpu::engine::new(shape, options),
-                    #[cfg(feature = "cuda")]
-                    Device::Cuda(device) => {
-                        Ok(Box::new(cuda::Engine::new(device, shape, options)?))
-                    }
-                }
-            }
-        }
-    )*};
-}
-solvable!(f32, f64);

@@ -1,7 +1,7 @@
 //! Nonlinear ODEs by auxiliary variables: a linear solve, and a loss that makes it nonlinear.
 
-use crate::backend::Backend;
 use crate::tape::{Array, Ode, Tape, Var};
+use crate::tensor::Backend;
 use crate::{Error, Options, Real, Result};
 
 /// What [`solve_with_auxiliaries`] records.

@@ -9,9 +9,9 @@ use safetensors::tensor::{Dtype, SafeTensors};
 
 use super::optimiser::State;
 use super::{Optimiser, Parameters};
-use crate::backend::Backend;
 use crate::files::tensors::{self, Tensor};
 use crate::tape::Array;
+use crate::tensor::Backend;
 use crate::{Error, Real, Result};
 
 /// Writes parameters and optimiser state, whole or not at all.

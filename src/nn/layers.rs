@@ -1,8 +1,8 @@
 //! Layers: they hold the identities of their parameters, and record themselves on a tape.
 
 use super::{Initialiser, ParameterId, Parameters, Rng};
-use crate::backend::Backend;
 use crate::tape::{Array, Tape, Var};
+use crate::tensor::Backend;
 use crate::{Error, Real, Result};
 
 /// The nonlinearity between layers.

@@ -56,15 +56,14 @@ mod checkpoint;
 mod initialiser;
 mod layers;
 mod optimiser;
-mod parameters;
 mod schedule;
 mod steps;
 
+pub use crate::tape::parameters::{ParameterId, Parameters};
 pub use auxiliary::{AuxiliarySolve, solve_with_auxiliaries};
 pub use checkpoint::{load_checkpoint, save_checkpoint};
 pub use initialiser::{Initialiser, Rng};
 pub use layers::{Activation, Linear, Mlp};
 pub use optimiser::{Optimiser, Rule};
-pub use parameters::{ParameterId, Parameters};
 pub use schedule::Schedule;
 pub use steps::{positive_steps, raw_steps};

@@ -1,9 +1,9 @@
 //! Gradient descent: SGD, Adam, AdamW.
 
 use super::{Parameters, Schedule};
-use crate::backend::update::{self, Clip};
-use crate::backend::{Backend, Cpu};
 use crate::tape::{Array, Gradients};
+use crate::tensor::update::{self, Clip};
+use crate::tensor::{Backend, Cpu};
 use crate::{Error, Real, Result};
 
 /// The update rule.

@@ -1,7 +1,7 @@
 //! Learned steps: any real number maps to a positive step.
 
-use crate::backend::Backend;
 use crate::tape::{Array, Tape, Var};
+use crate::tensor::Backend;
 use crate::{Error, Real, Result};
 
 /// softplus(raw) + floor, so that every step exceeds `floor` whatever the optimiser does to `raw`.

@@ -6,7 +6,7 @@ use super::Convergence;
 use super::newton::{Newton, Sizes};
 use super::ode::{EquationCotangent, Evaluator, NonlinearOde};
 use super::problem::{NonlinearProblem, NonlinearShape};
-use crate::solver::zeros;
+use crate::memory::zeros;
 use crate::{Cotangent, Gradients, Result};
 
 /// Most sweeps of w̄ = z̄ + (∂Φ/∂z)ᵀ w̄.

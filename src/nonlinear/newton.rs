@@ -6,7 +6,7 @@ use super::defects::{Defects, System};
 use super::ode::{Evaluator, NonlinearOde};
 use super::problem::{NonlinearProblem, part};
 use super::{Convergence, NonlinearOptions};
-use crate::solver::zeros;
+use crate::memory::zeros;
 use crate::{Device, Problem, ProblemShape, Result, Solver, Status};
 
 /// A step that raises the sum of squares is halved at most so often.

@@ -5,7 +5,7 @@ use super::newton::{Newton, Progress, Sizes};
 use super::ode::NonlinearOde;
 use super::problem::{NonlinearProblem, NonlinearShape, part};
 use super::sweep::Sweep;
-use crate::solver::zeros;
+use crate::memory::zeros;
 use crate::{Device, Error, Formulation, Options, Result, Status};
 
 /// How the iterations of one system ended.

@@ -2,9 +2,9 @@
 
 use super::operation::Operation;
 use super::{Array, Tape, Var, shape_error};
-use crate::backend::function::Side;
-use crate::backend::{Backend, Cpu};
-use crate::nn::ParameterId;
+use crate::tape::ParameterId;
+use crate::tensor::function::Side;
+use crate::tensor::{Backend, Cpu};
 use crate::{Error, Real, Result};
 
 /// Gradients of the leaves and parameters of a record, in the backend's memory.

@@ -1,7 +1,7 @@
 //! Losses, each the mean over what it counts, of rank 0.
 
 use super::{Array, Tape, Var, shape_error};
-use crate::backend::Backend;
+use crate::tensor::Backend;
 use crate::{Error, Real, Result};
 
 impl<T: Real, B: Backend> Tape<T, B> {

@@ -18,28 +18,29 @@
 //! # }
 //! ```
 
-mod array;
 mod backward;
 mod losses;
 mod ode;
 mod operation;
 mod operations;
+pub(crate) mod parameters;
 mod pool;
 
-pub use array::Array;
+pub use crate::tensor::Array;
 pub use backward::Gradients;
 pub use ode::Ode;
 
-pub(crate) use array::checked_size;
+pub(crate) use crate::tensor::array::checked_size;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::backend::{Backend, Cpu};
-use crate::nn::{ParameterId, Parameters};
+use crate::tensor::{Backend, Cpu};
+
 use crate::{Error, Real, Result};
 use ode::Solve;
 use operation::Operation;
+use parameters::{ParameterId, Parameters};
 use pool::Pool;
 
 /// A value on a [`Tape`]. Valid until the tape is cleared.

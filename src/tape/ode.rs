@@ -2,7 +2,7 @@
 
 use super::operation::Operation;
 use super::{Array, Tape, Var};
-use crate::backend::Backend;
+use crate::tensor::Backend;
 use crate::{Error, Options, ProblemShape, Real, Result, Solution};
 
 /// The inputs of a solve; shapes as in [`Problem::new`](crate::Problem::new).

@@ -1,10 +1,10 @@
 //! What a tape records.
 
 use crate::Real;
-use crate::backend::Backend;
-use crate::backend::function::{Binary, Unary};
-use crate::backend::product::Product;
-use crate::tape::Array;
+use crate::tensor::Array;
+use crate::tensor::Backend;
+use crate::tensor::function::{Binary, Unary};
+use crate::tensor::product::Product;
 
 /// One recorded operation; inputs are indices of earlier nodes.
 #[derive(Debug)]

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use super::operation::Operation;
 use super::{Array, Tape, Var, check_axis, check_range, shape_error};
-use crate::backend::function::{Binary, Unary};
-use crate::backend::product::Product;
-use crate::backend::{Backend, layout};
+use crate::tensor::function::{Binary, Unary};
+use crate::tensor::product::Product;
+use crate::tensor::{Backend, layout};
 use crate::{Error, Real, Result};
 
 macro_rules! unary {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Array;
-use crate::backend::{Backend, layout};
+use crate::tensor::{Backend, layout};
 use crate::{Real, Result};
 
 /// Buffers by length.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use mechanistic::Real;
-use mechanistic::cuda::{CudaDevice, DeviceArray, DeviceSolver, Stored, Values};
+use mechanistic::cuda::{CudaDevice, DeviceArray, DeviceSolver, Values};
+use mechanistic::{Real, Stored};
 
 /// What a solver returns.
 #[derive(Debug, PartialEq)]

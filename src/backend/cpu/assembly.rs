@@ -1,16 +1,16 @@
 //! The rows of A for the systems of one tile, point by point, and their sums in M = AᵀW²A.
 
-use super::banded::{BandedShape, Factor, RowWindow, Window};
 use super::inputs::{InputLayout, TileSystems};
-use super::lanes::Packed;
 use super::stencil::{Stencil, integer_power};
+use crate::banded::lanes::Packed;
+use crate::banded::{BandedShape, Factor, RowWindow, Window};
 use crate::error::Result;
+use crate::memory::zeros;
 use crate::options::{Formulation, Options};
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::rows::{RowScale, pair_rows, triple_rows};
 use crate::shape::ProblemShape;
-use crate::solver::zeros;
 use num_traits::One;
 
 /// Where things stand. The unknowns of one system are (z_0, ..., z_{N−1}, ε), each z_t of P values;

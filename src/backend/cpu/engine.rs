@@ -3,18 +3,19 @@
 use super::assembly::{Context, Layout};
 use super::gradient::GradientSink;
 use super::inputs::{ArrayLayout, InputLayout, TileSystems};
-use super::lanes::{MOST_LANES, Pack, Packed};
 use super::simd::{Work, vectorised};
 use super::tile::{Scratch, SolutionSink, Tile};
 use crate::adjoint::{Cotangent, Gradients, Tangents};
-use crate::backend::Engine;
+use crate::backend::engine::{Engine, of_precision};
+use crate::banded::lanes::{MOST_LANES, Pack, Packed};
 use crate::error::Result;
+use crate::memory::zeros;
 use crate::options::{Options, Weights};
 use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solver::{Residuals, Solution, Status, zeros};
+use crate::solution::{Residuals, Solution, Status};
 use rayon::prelude::*;
 use std::any::{Any, TypeId};
 
@@ -29,6 +30,18 @@ const MOST_PARTIAL_VALUES: usize = 1 << 23;
 
 /// Plan and workspace of the CPU for problems of one shape.
 pub fn new<T: Real>(shape: &ProblemShape, options: &Options) -> Result<Box<dyn Engine<T>>> {
+    of_precision(|| single(shape, options), || double(shape, options))
+}
+
+fn single(shape: &ProblemShape, options: &Options) -> Result<Box<dyn Engine<f32>>> {
+    of_width(shape, options)
+}
+
+fn double(shape: &ProblemShape, options: &Options) -> Result<Box<dyn Engine<f64>>> {
+    of_width(shape, options)
+}
+
+fn of_width<T: Real>(shape: &ProblemShape, options: &Options) -> Result<Box<dyn Engine<T>>> {
     if shape.batch < WIDE_BATCH {
         Ok(Box::new(Batch::<Pack<T, 1>>::new(shape, options)?))
     } else {

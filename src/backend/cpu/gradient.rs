@@ -2,7 +2,7 @@
 
 use super::assembly::{Row, RowVisitor, ScaleSlope, Source};
 use super::inputs::{InputLayout, TileSystems};
-use super::lanes::Packed;
+use crate::banded::lanes::Packed;
 use crate::real::Real;
 
 /// Where the gradients of some consecutive systems are added up, the first being `origin`.

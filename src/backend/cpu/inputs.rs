@@ -1,6 +1,6 @@
 //! Where the values of a problem stand in its arrays, and which lane holds which system.
 
-use super::lanes::Packed;
+use crate::banded::lanes::Packed;
 use crate::real::Real;
 use crate::shape::{ProblemShape, stride};
 

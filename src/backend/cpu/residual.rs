@@ -1,7 +1,7 @@
 //! What the rows leave over: the normal residual of iterative refinement, and defects by family.
 
 use super::assembly::{Row, RowVisitor};
-use super::lanes::Packed;
+use crate::banded::lanes::Packed;
 
 /// β of the rows in a normal residual.
 #[derive(Clone, Copy, PartialEq, Eq)]

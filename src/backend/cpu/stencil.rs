@@ -1,10 +1,10 @@
 //! Smoothness rows evaluated at a step, for the systems of one tile.
 
-use super::lanes::Packed;
+use crate::banded::lanes::Packed;
 use crate::error::Result;
+use crate::memory::zeros;
 use crate::real::Real;
 use crate::rows::RowFamily;
-use crate::solver::zeros;
 use num_traits::{Float, One};
 
 /// A [`RowFamily`] at a given length: values, their derivatives with respect to the length, and

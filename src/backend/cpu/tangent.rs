@@ -2,8 +2,8 @@
 
 use super::assembly::{Row, RowVisitor, ScaleSlope, Source};
 use super::inputs::{ArrayLayout, InputLayout, TileSystems};
-use super::lanes::Packed;
 use crate::adjoint::Tangents;
+use crate::banded::lanes::Packed;
 use crate::real::Real;
 
 /// Adds the rows' shares, given the solution z and the tangents of the inputs.

@@ -1,19 +1,20 @@
 //! A tile: as many systems as there are lanes, solved and differentiated together.
 
 use super::assembly::{Assembly, Context, Layout, RowBuffers};
-use super::banded::{CovarianceWindow, Factor, RowWindow, Window};
 use super::gradient::{GradientPass, GradientSink};
 use super::inputs::{InputLayout, TileSystems};
-use super::lanes::{MOST_LANES, Packed};
 use super::residual::{NormalResidual, RightHandSide, SquaredDefects};
 use super::stencil::integer_power;
 use super::tangent::TangentPass;
 use crate::adjoint::{Cotangent, Tangents};
+use crate::banded::lanes::{MOST_LANES, Packed};
+use crate::banded::{CovarianceWindow, Factor, RowWindow, Window};
 use crate::error::Result;
+use crate::memory::zeros;
 use crate::options::{Formulation, Options};
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solver::{Residuals, Status, zeros};
+use crate::solution::{Residuals, Status};
 use num_traits::{Float, Zero};
 
 /// Buffers that tiles use one after another.

@@ -13,7 +13,7 @@ use crate::options::Options;
 use crate::plan::Plan;
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solver::Status;
+use crate::solution::Status;
 
 /// Plan and workspace on a CUDA device for problems of one shape, whose arrays lie there too.
 ///

@@ -12,14 +12,40 @@ use super::problem::{INPUTS, Values};
 use super::results::{SolutionBuffers, values_of_system};
 use super::variances::Variances;
 use crate::adjoint::{Cotangent, Gradients, Tangents};
-use crate::backend;
+use crate::backend::{self, engine::of_precision};
 use crate::error::Result;
+use crate::memory::zeros;
 use crate::options::{Options, Weights};
 use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solver::{Residuals, Solution, Status, zeros};
+use crate::solution::{Residuals, Solution, Status};
+
+/// The engine of a device for problems of one shape, computing in `T`.
+pub fn new<T: Real>(
+    device: &Arc<CudaDevice>,
+    shape: &ProblemShape,
+    options: &Options,
+) -> Result<Box<dyn backend::Engine<T>>> {
+    of_precision(|| single(device, shape, options), || double(device, shape, options))
+}
+
+fn single(
+    device: &Arc<CudaDevice>,
+    shape: &ProblemShape,
+    options: &Options,
+) -> Result<Box<dyn backend::Engine<f32>>> {
+    Ok(Box::new(Engine::new(device, shape, options)?))
+}
+
+fn double(
+    device: &Arc<CudaDevice>,
+    shape: &ProblemShape,
+    options: &Options,
+) -> Result<Box<dyn backend::Engine<f64>>> {
+    Ok(Box::new(Engine::new(device, shape, options)?))
+}
 
 /// Plan, workspace and staging arrays of a CUDA device for problems of one shape.
 pub struct Engine<T: Real> {

@@ -15,6 +15,7 @@ use cudarc::driver::{
 
 use super::device::{CudaDevice, Kernel, while_doing};
 use super::parameters::{SumTarget, SumTargets};
+use super::problem::storage_code;
 use crate::error::{Error, Result};
 use crate::real::Real;
 
@@ -131,7 +132,7 @@ impl SumPartials {
                 .map_or(std::ptr::null_mut(), |mut target| address_mut(device, &mut target)),
             values: values as i64,
         });
-        let targets = SumTargets { targets, storage: T::STORAGE, reserved: 0 };
+        let targets = SumTargets { targets, storage: storage_code(T::STORAGE), reserved: 0 };
         let blocks = values.div_ceil(Self::BLOCK.0 as usize) as u64;
         let shape = Configuration { blocks, threads: Self::BLOCK, dynamic_shared: 0 };
         let (mut launch, config) = prepare(device, &self.kernel, shape)?;

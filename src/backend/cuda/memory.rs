@@ -4,33 +4,30 @@
 use std::sync::Arc;
 
 use cudarc::driver::sys::CUresult;
-use cudarc::driver::{CudaSlice, CudaView, CudaViewMut, DeviceRepr, DriverError, ValidAsZeroBits};
+use cudarc::driver::{CudaSlice, CudaView, CudaViewMut, DriverError};
 
 use super::device::{CudaDevice, while_doing};
 use super::ranges::range;
 use crate::error::{Error, Result};
-
-/// Values that live on a device as they do here.
-pub trait Element: DeviceRepr + ValidAsZeroBits + Copy + Default + Send + Sync + 'static {}
-impl<T: DeviceRepr + ValidAsZeroBits + Copy + Default + Send + Sync + 'static> Element for T {}
+use crate::real::Resident;
 
 /// A contiguous array on a device; freed when dropped, after everything that was asked for before.
 /// Dropping it leaves its device's context the calling thread's current one: a program that calls
 /// the driver itself makes its own current again.
-pub struct Buffer<T: Element> {
+pub struct Buffer<T: Resident> {
     /// At least one value, so that there always is an address.
     slice: CudaSlice<T>,
     len: usize,
     device: Arc<CudaDevice>,
 }
 
-impl<T: Element> Drop for Buffer<T> {
+impl<T: Resident> Drop for Buffer<T> {
     fn drop(&mut self) {
         self.device.make_current();
     }
 }
 
-impl<T: Element> Buffer<T> {
+impl<T: Resident> Buffer<T> {
     /// Space for `len` values, which must be written before they are read. `what` is for the error.
     ///
     /// # Errors

@@ -27,7 +27,6 @@ pub mod thread;
 mod variances;
 
 pub use device::CudaDevice;
-pub use engine::Engine;
 
 #[cfg(test)]
 pub mod testing;

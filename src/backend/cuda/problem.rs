@@ -5,40 +5,29 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use cudarc::driver::{CudaViewMut, DevicePtr};
-use half::{bf16, f16};
 
 use super::device::CudaDevice;
 use super::launch::{address_mut, check_at_least};
-use super::memory::{Buffer, Element};
+use super::memory::Buffer;
 use super::parameters::{self, Input, Output, RowTable};
 use super::path::{Counted, PartProblem, TangentInputs};
 use crate::error::{Error, Result};
 use crate::options::{Formulation, Options};
-use crate::real::Real;
+use crate::real::{Real, Storage, Stored};
 use crate::rows::{RowFamily, pair_rows, triple_rows};
 use crate::shape::{ProblemShape, stride};
 
 /// Names of the inputs, in the order of every array of four here.
 pub const INPUTS: [&str; 4] = ["coefficients", "rhs", "initial_values", "steps"];
 
-/// How the values of an array may be stored: inputs in all these ways, results in the wider two.
-/// Kernels compute in double precision.
-pub trait Stored: Element {
-    /// Number of the storage, for the kernels.
-    const STORAGE: i32;
-}
-
-impl Stored for f32 {
-    const STORAGE: i32 = parameters::STORAGE_F32;
-}
-impl Stored for f64 {
-    const STORAGE: i32 = parameters::STORAGE_F64;
-}
-impl Stored for f16 {
-    const STORAGE: i32 = parameters::STORAGE_F16;
-}
-impl Stored for bf16 {
-    const STORAGE: i32 = parameters::STORAGE_BF16;
+/// The number by which kernels know a storage.
+pub fn storage_code(storage: Storage) -> i32 {
+    match storage {
+        Storage::F32 => parameters::STORAGE_F32,
+        Storage::F64 => parameters::STORAGE_F64,
+        Storage::F16 => parameters::STORAGE_F16,
+        Storage::Bf16 => parameters::STORAGE_BF16,
+    }
 }
 
 /// An array on a device that is only read, in any storage.
@@ -59,7 +48,7 @@ impl<'a, V: Stored> From<&'a Buffer<V>> for Values<'a> {
         Values {
             address,
             len: buffer.len(),
-            storage: V::STORAGE,
+            storage: storage_code(V::STORAGE),
             value_bytes: size_of::<V>(),
             device: buffer.device().ordinal(),
             array: PhantomData,
@@ -162,7 +151,7 @@ impl Layout {
             system: system as i64,
             time: self.time as i64,
             state: self.state as i32,
-            storage: T::STORAGE,
+            storage: storage_code(T::STORAGE),
         };
         Counted { array, len: target.len() }
     }
@@ -223,7 +212,7 @@ impl ProblemTemplate {
         Ok(ProblemTemplate {
             shape: shape.clone(),
             options: *options,
-            results: T::STORAGE,
+            results: storage_code(T::STORAGE),
             refinement: i32::try_from(refinement).unwrap_or(i32::MAX),
             pair: upload(pair_rows(options, shape.order()))?,
             triple: triple_rows(options, shape.order()).map(upload).transpose()?,

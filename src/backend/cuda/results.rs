@@ -10,7 +10,7 @@ use super::problem::INPUTS;
 use crate::error::{Error, Result};
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solver::Status;
+use crate::solution::Status;
 
 /// The solution of some systems.
 pub(super) struct SolutionBuffers<T: Real> {

@@ -15,11 +15,12 @@ use super::ranges::range;
 use super::results::{SolutionBuffers, values_of_system};
 use super::team::VariancesPath;
 use crate::error::{Error, Result};
+use crate::memory::zeros;
 use crate::options::Options;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solver::{Status, zeros};
+use crate::solution::Status;
 
 /// Plan, workspace and staging arrays for problems of one shape.
 pub(super) struct Variances<T: Real> {

@@ -1,6 +1,6 @@
 //! The rows of the joint estimate and their way into the normal equations.
 
-use crate::backend::cpu::banded::Window;
+use crate::banded::Window;
 use crate::discovery::candidates::Parameter;
 use crate::discovery::estimate::Estimate;
 use crate::discovery::grid::Grid;

@@ -10,7 +10,7 @@
 //! iteration, and the border's inverse is the covariance of the coefficients.
 
 use super::assembly::{Assembly, Weights};
-use crate::backend::cpu::banded::{BandedShape, Factor, Window};
+use crate::banded::{BandedShape, Factor, Window};
 use crate::discovery::candidates::Parameter;
 use crate::discovery::estimate::Estimate;
 use crate::discovery::grid::Grid;

@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use super::walk::Walk;
 use crate::Real;
-use crate::backend::function::{Binary, Unary};
-use crate::backend::layout::{broadcast_strides, contiguous};
+use crate::tensor::function::{Binary, Unary};
+use crate::tensor::layout::{broadcast_strides, contiguous};
 
 /// Elements that one task works on; below this a thread costs more than it saves.
 const CHUNK: usize = 1 << 14;

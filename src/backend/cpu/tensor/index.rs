@@ -2,7 +2,7 @@
 
 use super::walk::Walk;
 use crate::Real;
-use crate::backend::layout::contiguous;
+use crate::tensor::layout::contiguous;
 
 /// y = the elements of x at `offset` + strides, as a contiguous array of `shape`: permutations,
 /// slices, repeats.

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::walk::Walk;
 use crate::Real;
-use crate::backend::product::Product;
+use crate::tensor::product::Product;
 
 /// Rows of the product that one task computes.
 const ROWS: usize = 128;

@@ -8,20 +8,22 @@ mod index;
 mod matmul;
 pub mod reduce;
 mod softmax;
+mod solve;
 mod update;
 mod walk;
 
-use super::Cpu;
-use crate::adjoint::Cotangent;
-use crate::backend::function::{Binary, Side, Unary};
-use crate::backend::product::Product;
-use crate::backend::update::{Clip, Rule};
-use crate::backend::{Backend, Element};
+use solve::Solve;
+
+use crate::memory::zeros;
 use crate::options::Options;
-use crate::problem::Problem;
+use crate::real::Element;
 use crate::shape::ProblemShape;
-use crate::solver::{Solution, Solver, zeros};
-use crate::tape::Array;
+use crate::solution::Solution;
+use crate::tensor::Array;
+use crate::tensor::function::{Binary, Side, Unary};
+use crate::tensor::product::Product;
+use crate::tensor::update::{Clip, Rule};
+use crate::tensor::{Backend, Cpu};
 use crate::{Real, Result};
 
 /// Elements and shape, as the functions here take them.
@@ -33,7 +35,7 @@ impl Backend for Cpu {
     type Buffer<E: Element> = Vec<E>;
     type Indices = Vec<usize>;
     type Norm = f64;
-    type Solver<T: Real> = Solver<T>;
+    type Solver<T: Real> = Solve<T>;
 
     const ASYNCHRONOUS: bool = false;
 
@@ -337,41 +339,30 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn solver<T: Real>(&self, shape: &ProblemShape, options: &Options) -> Result<Solver<T>> {
-        Solver::new(shape, options)
+    fn solver<T: Real>(&self, shape: &ProblemShape, options: &Options) -> Result<Solve<T>> {
+        Solve::new(shape, options)
     }
 
     fn solve<T: Real>(
         &self,
-        solver: &mut Solver<T>,
+        solver: &mut Solve<T>,
         inputs: [&Array<T>; 4],
         solution: &mut Array<T>,
     ) -> Result<()> {
-        let problem = Problem::from_parts(solver.shape(), inputs.map(|input| input.data()));
-        solution.data_mut().copy_from_slice(&solver.solve(&problem)?.values);
-        Ok(())
+        solver.solve(inputs, solution)
     }
 
     fn solve_adjoint<T: Real>(
         &self,
-        solver: &mut Solver<T>,
+        solver: &mut Solve<T>,
         inputs: [&Array<T>; 4],
         cotangent: &Array<T>,
         gradients: [Option<&mut Array<T>>; 4],
     ) -> Result<()> {
-        let problem = Problem::from_parts(solver.shape(), inputs.map(|input| input.data()));
-        let cotangent = Cotangent { values: cotangent.data(), epsilon: None };
-        let found = solver.vjp(&problem, &cotangent)?;
-        let found = [&found.coefficients, &found.rhs, &found.initial_values, &found.steps];
-        for (gradient, found) in gradients.into_iter().zip(found) {
-            if let Some(gradient) = gradient {
-                gradient.data_mut().iter_mut().zip(found).for_each(|(g, found)| *g += *found);
-            }
-        }
-        Ok(())
+        solver.adjoint(inputs, cotangent, gradients)
     }
 
-    fn solution<'a, T: Real>(solver: &'a Solver<T>, _: &Array<T>) -> Result<&'a Solution<T>> {
-        Ok(solver.solution())
+    fn solution<'a, T: Real>(solver: &'a Solve<T>, _: &Array<T>) -> Result<&'a Solution<T>> {
+        Ok(&solver.solution)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::walk::Walk;
 use crate::Real;
-use crate::backend::layout::{broadcast_strides, contiguous};
+use crate::tensor::layout::{broadcast_strides, contiguous};
 
 /// Sum of a slice, accumulated in f64 in eight lanes.
 pub fn sum_run<T: Real>(x: &[T]) -> T {

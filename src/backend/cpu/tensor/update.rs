@@ -2,7 +2,7 @@
 //! `shrink` first.
 
 use crate::Real;
-use crate::backend::update::Adam;
+use crate::tensor::update::Adam;
 
 /// Gradient descent with momentum.
 pub fn sgd<T: Real>(x: &mut [T], v: &mut [T], g: &[T], shrink: T, rate: T, momentum: T) {

@@ -1,6 +1,6 @@
 //! The walk over an index space that several strided operands share.
 
-use crate::backend::layout::merge;
+use crate::tensor::layout::merge;
 
 /// A walk over an index space in row-major order, with the offset of each of M strided operands.
 ///
@@ -58,7 +58,7 @@ impl<const M: usize> Walk<M> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::layout::contiguous;
+    use crate::tensor::layout::contiguous;
 
     #[test]
     fn a_walk_visits_a_transposed_array_in_order() {

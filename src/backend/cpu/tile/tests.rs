@@ -1,7 +1,7 @@
 //! Digits of the solution before it is rounded to the precision of the problem.
 
 use super::*;
-use crate::backend::cpu::lanes::Pack;
+use crate::banded::lanes::Pack;
 use crate::options::{Factorization, Smoothness};
 use crate::problem::{Problem, View};
 

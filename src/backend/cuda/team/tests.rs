@@ -13,12 +13,12 @@ use crate::backend::cuda::path::{CotangentView, Path};
 use crate::backend::cuda::problem::Values;
 use crate::backend::cuda::results::SolutionBuffers;
 use crate::backend::cuda::testing::agreement::{Case, Sizes, compare, noise};
-use crate::backend::cuda::{Engine, testing, thread};
+use crate::backend::cuda::{engine::Engine, testing, thread};
 use crate::error::Error;
 use crate::options::{Factorization, Formulation, Options, Smoothness};
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solver::{Solution, Status};
+use crate::solution::{Solution, Status};
 
 const SIZES: Sizes = Sizes {
     batch: 3,

@@ -3,9 +3,9 @@
 use cudarc::driver::DeviceRepr;
 
 use crate::Real;
-use crate::backend::function::{Binary, Unary};
-use crate::backend::layout;
 use crate::error::{Error, Result};
+use crate::tensor::function::{Binary, Unary};
+use crate::tensor::layout;
 
 /// Axes of an index space after neighbouring ones were merged.
 pub const AXES: usize = 6;

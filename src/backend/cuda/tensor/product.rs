@@ -11,9 +11,9 @@ use super::super::memory::Buffer;
 use super::parameters::{MatMul, ReduceFunction, Walk};
 use super::reduction::{Target, Term, Terms, reduce, sum_splits};
 use crate::Real;
-use crate::backend::function::Side;
-use crate::backend::product::Product;
 use crate::error::{Error, Result};
+use crate::tensor::function::Side;
+use crate::tensor::product::Product;
 
 /// Rows or columns below which most of a tile would be empty.
 const THIN: usize = 16;

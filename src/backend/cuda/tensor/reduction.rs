@@ -8,7 +8,7 @@ use super::super::device::CudaDevice;
 use super::super::launch::tape::{THREADS, TapeKernels};
 use super::super::memory::Buffer;
 use super::parameters::{ReduceFunction, Reduction, Walk};
-use crate::backend::layout::contiguous;
+use crate::tensor::layout::contiguous;
 use crate::{Real, Result};
 
 /// Threads that keep a device busy.

@@ -9,8 +9,8 @@ use crate::backend::cuda::memory::Buffer;
 use crate::backend::cuda::problem::Values;
 use crate::options::Options;
 use crate::shape::ProblemShape;
-use crate::solver::Solution;
-use crate::tape::Array;
+use crate::solution::Solution;
+use crate::tensor::Array;
 use crate::{Real, Result};
 
 /// A solver on the device, and its last solution if the program looked at it.

@@ -4,9 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use super::super::device::CudaDevice;
 use super::super::memory::Buffer;
-use crate::backend::Element;
 use crate::error::{Error, Result};
-use crate::tape::Array;
+use crate::real::Element;
+use crate::tensor::Array;
 
 /// What the errors call an array of the tape.
 const WHAT: &str = "an array of the tape";

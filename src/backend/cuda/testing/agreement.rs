@@ -1,13 +1,13 @@
 //! Random problems, whose results on the device are compared with those of the processor.
 
 use crate::adjoint::{Cotangent, Tangents};
+use crate::backend::Device;
 use crate::backend::Engine as _;
-use crate::backend::cuda::{Engine, testing};
-use crate::device::Device;
+use crate::backend::cuda::{engine::Engine, testing};
 use crate::options::{Options, Weights};
 use crate::problem::{Problem, View};
 use crate::real::Real;
-use crate::solver::{Solution, Status};
+use crate::solution::{Solution, Status};
 
 /// Numbers that look random and are the same every time, between −1 and 1 (splitmix64).
 pub fn noise(seed: u64, count: usize) -> impl Iterator<Item = f64> {
@@ -136,7 +136,7 @@ pub fn compare_in_part<T: Real>(
     let problem = case.problem();
     let (shape, options) = (problem.shape(), &case.options);
     let values: usize = shape.solution().iter().product();
-    let mut processor = T::engine(&Device::Cpu, shape, options).unwrap();
+    let mut processor = crate::backend::engine::<T>(&Device::Cpu, shape, options).unwrap();
     let empty = || Solution {
         values: vec![T::zero(); values],
         epsilon: vec![T::zero(); case.batch],

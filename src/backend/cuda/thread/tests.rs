@@ -13,11 +13,11 @@ use crate::backend::cuda::batch::{Batch, Part};
 use crate::backend::cuda::memory::Buffer;
 use crate::backend::cuda::results::SolutionBuffers;
 use crate::backend::cuda::testing::agreement::{self, Case, Sizes, noise};
-use crate::backend::cuda::{Engine, testing};
+use crate::backend::cuda::{engine::Engine, testing};
 use crate::options::{Factorization, Options, RowScaling, Smoothness, Weights};
 use crate::problem::{Problem, View};
 use crate::shape::ProblemShape;
-use crate::solver::{Solution, Status};
+use crate::solution::{Solution, Status};
 
 fn plan(shape: &ProblemShape, options: &Options, chunks: Option<Chunks>) -> Plan {
     let limits = *testing::device().limits();

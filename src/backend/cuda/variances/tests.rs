@@ -1,14 +1,13 @@
 use super::Variances;
-use crate::backend::Solvable as _;
+use crate::backend::Device;
 use crate::backend::cuda::team::VariancesPath;
 use crate::backend::cuda::team::plan::{Kind, Plan};
 use crate::backend::cuda::testing::{
     self,
     agreement::{Case, Sizes},
 };
-use crate::device::Device;
 use crate::options::{Factorization, Formulation, Options, Smoothness};
-use crate::solver::{Solution, Status};
+use crate::solution::{Solution, Status};
 
 const SIZES: Sizes = Sizes {
     batch: 3,
@@ -33,7 +32,7 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
     let problem = case.problem();
     let (shape, size) = (problem.shape(), problem.shape().solution().iter().product::<usize>());
 
-    let mut processor = f64::engine(&Device::Cpu, shape, &options).unwrap();
+    let mut processor = crate::backend::engine::<f64>(&Device::Cpu, shape, &options).unwrap();
     let mut solution = Solution {
         values: vec![0.0; size],
         epsilon: vec![0.0; sizes.batch],

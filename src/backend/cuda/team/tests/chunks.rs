@@ -5,11 +5,11 @@ use crate::backend::Engine as _;
 use crate::backend::cuda::team::TeamPath;
 use crate::backend::cuda::team::plan::Plan;
 use crate::backend::cuda::testing::agreement::{Case, Sizes, compare, count_faulty};
-use crate::backend::cuda::{Engine, testing};
+use crate::backend::cuda::{engine::Engine, testing};
 use crate::options::{Formulation, Options, Smoothness, Weights};
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solver::{Solution, Status};
+use crate::solution::{Solution, Status};
 
 /// With so many chunks, and a system a block.
 fn engine<T: Real>(shape: &ProblemShape, options: &Options, chunks: usize) -> Engine<T> {

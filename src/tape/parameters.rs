@@ -2,14 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::backend::{Backend, Cpu};
-use crate::tape::Array;
+use crate::tensor::Array;
+use crate::tensor::{Backend, Cpu};
 use crate::{Error, Real, Result};
 
 /// Names one parameter of a [`Parameters`] store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParameterId {
-    pub(super) index: usize,
+    pub(crate) index: usize,
     store: u64,
 }
 
@@ -96,7 +96,7 @@ impl<T: Real, B: Backend> Parameters<T, B> {
     }
 
     /// A parameter where it is kept.
-    pub(super) fn array_mut(&mut self, id: ParameterId) -> Result<&mut Array<T, B>> {
+    pub(crate) fn array_mut(&mut self, id: ParameterId) -> Result<&mut Array<T, B>> {
         self.check(id)?;
         Ok(&mut self.entries[id.index].1)
     }

@@ -20,12 +20,13 @@
 //! The one primitive serves ODE solves (border: shared slack, the closing point of a periodic
 //! solution) and discovery (border: the coefficients).
 
-use super::lanes::Packed;
+use self::lanes::Packed;
 use crate::error::Result;
+use crate::memory::zeros;
 use crate::real::Real;
-use crate::solver::zeros;
 use num_traits::{Float, One, Zero};
 
+pub mod lanes;
 mod square_root;
 mod variances;
 pub use square_root::RowWindow;

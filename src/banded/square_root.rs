@@ -16,9 +16,9 @@
 //! 1977; Golub and Van Loan, *Matrix Computations*, sections 5.1 and 5.2.)
 
 use super::{BandedShape, Breakdown, Factor, Origin, reciprocal_root, trapezoid};
-use crate::backend::cpu::lanes::Packed;
+use crate::banded::lanes::Packed;
 use crate::error::Result;
-use crate::solver::zeros;
+use crate::memory::zeros;
 use num_traits::{Float, One, Zero};
 
 /// The triangle of the rows seen so far, in the columns of a window at block t (blocks t .. t+w,

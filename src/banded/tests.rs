@@ -1,7 +1,7 @@
 //! The factor against dense matrices.
 
 use super::*;
-use crate::backend::cpu::lanes::Pack;
+use crate::banded::lanes::Pack;
 
 /// (t, row, column, value) of the window.
 type Term = (usize, usize, usize, f64);

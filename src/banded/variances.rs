@@ -10,9 +10,9 @@
 //! m runs over the nonzeros of row i, so a window of Σ that moves backward in time is enough.
 
 use super::{BandedShape, Factor, trapezoid};
-use crate::backend::cpu::lanes::Packed;
+use crate::banded::lanes::Packed;
 use crate::error::Result;
-use crate::solver::zeros;
+use crate::memory::zeros;
 
 /// Σ among the blocks t .. t+w and the border.
 pub struct CovarianceWindow<S: Packed> {

@@ -1,7 +1,9 @@
 //! Dense row-major arrays.
 
-use crate::backend::{Backend, Cpu, Element, layout};
-use crate::{Error, Result};
+use super::backend::{Backend, Cpu};
+use super::layout;
+use crate::error::{Error, Result};
+use crate::real::Element;
 
 /// A dense array, contiguous and row-major, in the memory of a backend: of the program, unless one
 /// is named. Rank 0 is a scalar.

@@ -2,33 +2,19 @@
 
 use std::fmt::Debug;
 
+use super::array::Array;
 use super::function::{Binary, Side, Unary};
 use super::product::Product;
 use super::update::{Clip, Rule};
+use crate::error::Result;
 use crate::options::Options;
+use crate::real::{Element, Real};
 use crate::shape::ProblemShape;
-use crate::solver::Solution;
-use crate::tape::Array;
-use crate::{Real, Result};
+use crate::solution::Solution;
 
-/// Values that can lie on every device of this build.
-#[cfg(feature = "cuda")]
-pub trait Resident: super::cuda::memory::Element {}
-#[cfg(feature = "cuda")]
-impl<E: super::cuda::memory::Element> Resident for E {}
-/// Values that can lie on every device of this build.
-#[cfg(not(feature = "cuda"))]
-pub trait Resident {}
-#[cfg(not(feature = "cuda"))]
-impl<E> Resident for E {}
-
-/// What an array can hold: numbers, masks (`bool`), indices (`usize`).
-pub trait Element: Resident + Copy + Default + PartialEq + Debug + Send + Sync + 'static {}
-
-impl Element for f32 {}
-impl Element for f64 {}
-impl Element for bool {}
-impl Element for usize {}
+/// The processor of this machine: the backend of arrays and tapes that name no other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cpu;
 
 /// The primitives of the tape on one kind of device. Only this crate's backends implement it.
 ///

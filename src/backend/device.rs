@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 #[cfg(feature = "cuda")]
-use crate::backend::cuda::{self, CudaDevice};
+use super::cuda::{self, CudaDevice};
 use crate::error::{Error, Result};
 
 /// A device by its name, not opened: `cpu`, `cuda` (the first GPU) or `cuda:N`.
