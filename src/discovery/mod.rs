@@ -21,6 +21,7 @@ mod progress;
 mod regression;
 mod report;
 mod right_hand_side;
+mod saved;
 mod search;
 mod selection;
 mod settings;

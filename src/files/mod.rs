@@ -1,8 +1,7 @@
-//! Problems, solutions and discoveries as safetensors files.
+//! Problems and solutions as safetensors files.
 //!
 //! Everything is written through [`atomic`]: a file is complete or it is not there.
 
 pub mod atomic;
-pub mod model;
 pub mod problem;
 pub(crate) mod tensors;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 use mechanistic::discovery::{self, Dataset, Discovery, Link, Method, Settings};
-use mechanistic::files::{atomic, model};
+use mechanistic::files::atomic;
 use mechanistic::{DeviceName, Error, Result};
 
 use crate::progress::Display;
@@ -206,7 +206,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         write_trajectories(path, &table.time_name, &discovery)?;
     }
     if let Some(path) = &arguments.save {
-        model::write(path, &table.time_name, &discovery)?;
+        discovery.save(path, &table.time_name)?;
     }
     if let Some(path) = &arguments.plot {
         plot::write(path, &table.time_name, &table.dataset, &discovery)?;
