@@ -52,7 +52,15 @@ impl<T: Real> Arrays<T> {
 
     fn problem(&self, batch: usize, points: usize) -> Problem<'_, T> {
         let view = |index: usize| View::new(&self.shapes[index], &self.data[index]);
-        Problem::new(batch, points, view(0), view(1), view(2), view(3)).unwrap()
+        Problem::builder()
+            .batch(batch)
+            .points(points)
+            .coefficients(view(0))
+            .rhs(view(1))
+            .initial_values(view(2))
+            .steps(view(3))
+            .build()
+            .unwrap()
     }
 }
 

@@ -80,7 +80,7 @@ pub use backend::{Device, DeviceName};
 pub use error::{Error, Result};
 pub use options::{Factorization, Formulation, Options, RowScaling, Smoothness, Weights};
 pub use plan::Plan;
-pub use problem::{Problem, View};
+pub use problem::{Problem, ProblemBuilder, View};
 pub use real::{Real, Storage, Stored};
 pub use shape::ProblemShape;
 pub use solution::{Residuals, Solution, Status};

@@ -16,7 +16,7 @@ pub enum Smoothness {
     /// couples three neighbouring points.
     TaylorCentral,
     /// Two-point Hermite (Padé) rows. Of fourth order if the solution carries more derivatives
-    /// than the equation has ([`Problem::extended`](crate::Problem::extended)): one more if the
+    /// than the equation has ([`Problem::builder`](crate::Problem::builder)): one more if the
     /// steps are equal or change gradually, two more if they jump. Of second order without, and
     /// with one more where steps jump.
     #[default]

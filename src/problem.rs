@@ -1,7 +1,11 @@
 //! A batch of linear ODEs: borrowed arrays of checked shape.
 
+mod builder;
+
 use crate::error::{Error, Result};
 use crate::shape::ProblemShape;
+
+pub use builder::ProblemBuilder;
 
 /// A dense row-major array that belongs to somebody else.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +21,28 @@ impl<'a, T> View<'a, T> {
     pub fn new(shape: &'a [usize], data: &'a [T]) -> Self {
         View { shape, data }
     }
+
+    /// Views an array of any rank that lies row-major and without gaps.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for an array that lies otherwise (transposed, or a slice with gaps):
+    /// `as_standard_layout` copies it into this form.
+    #[cfg(feature = "ndarray")]
+    pub fn of<S, D>(array: &'a ndarray::ArrayBase<S, D>) -> Result<Self>
+    where
+        S: ndarray::Data<Elem = T>,
+        D: ndarray::Dimension,
+    {
+        let data = array.as_slice().ok_or_else(|| {
+            let message = format!(
+                "an array of shape {:?} does not lie row-major and without gaps; \
+                 `as_standard_layout` copies it into this form",
+                array.shape()
+            );
+            Error::argument("array", message)
+        })?;
+        Ok(View { shape: array.shape(), data })
+    }
 }
 
 /// A batch of linear ODEs Σ_{k,j} c\[k,j\](t) u_k^(j)(t) = b(t) with initial values, on a grid.
@@ -30,48 +56,24 @@ pub struct Problem<'a, T> {
 }
 
 impl<'a, T> Problem<'a, T> {
-    /// `batch` B systems at `points` N time points. An axis of length 1 marked "or 1" is shared.
+    /// Begins a problem whose arrays are then given one by one.
     ///
-    /// * `coefficients` (B or 1, N or 1, E, K, Qc): c, with Qc = m + 1, m the order of the equation,
-    /// * `rhs` (B or 1, N or 1, E): b,
-    /// * `initial_values` (B or 1, I, K, J): u_k^(j) at the first I points for j < J ≤ Qc; I·J may
-    ///   be 0,
-    /// * `steps` (B or 1, N−1 or 1\[, K or 1\]): distances of the time points, positive, in the
-    ///   unit of time of the data.
+    /// ```
+    /// use mechanistic::{Problem, View};
     ///
-    /// # Errors
-    /// [`Error::Shape`] names the array that does not fit.
-    pub fn new(
-        batch: usize,
-        points: usize,
-        coefficients: View<'a, T>,
-        rhs: View<'a, T>,
-        initial_values: View<'a, T>,
-        steps: View<'a, T>,
-    ) -> Result<Self> {
-        for (name, view) in [
-            ("coefficients", &coefficients),
-            ("rhs", &rhs),
-            ("initial_values", &initial_values),
-            ("steps", &steps),
-        ] {
-            check_length(name, view)?;
-        }
-        let shape = ProblemShape::new(
-            batch,
-            points,
-            coefficients.shape,
-            rhs.shape,
-            initial_values.shape,
-            steps.shape,
-        )?;
-        Ok(Problem {
-            shape,
-            coefficients: coefficients.data,
-            rhs: rhs.data,
-            initial_values: initial_values.data,
-            steps: steps.data,
-        })
+    /// // u' + u = 0 from u(0) = 1 and u(0) = 2, on 11 points 0.1 apart.
+    /// let problem = Problem::builder()
+    ///     .coefficients(View::new(&[1, 1, 1, 1, 2], &[1.0, 1.0]))
+    ///     .rhs(View::new(&[1, 1, 1], &[0.0]))
+    ///     .initial_values(View::new(&[2, 1, 1, 1], &[1.0, 2.0]))
+    ///     .steps(View::new(&[1, 1], &[0.1]))
+    ///     .points(11)
+    ///     .build()?;
+    /// assert_eq!((problem.shape().batch(), problem.shape().points()), (2, 11));
+    /// # Ok::<(), mechanistic::Error>(())
+    /// ```
+    pub fn builder() -> ProblemBuilder<'a, T> {
+        ProblemBuilder::default()
     }
 
     /// Coefficients, right-hand side, initial values and steps that have this shape.
@@ -80,29 +82,48 @@ impl<'a, T> Problem<'a, T> {
         Problem { shape: shape.clone(), coefficients, rhs, initial_values, steps }
     }
 
-    /// The same problem for a solution with `extra` derivatives beyond the order of the equation:
-    /// Q = Qc + extra. [`Hermite`](crate::Smoothness::Hermite) rows need one or two to be of fourth
-    /// order.
+    /// Turns this into the problem of a solution with `extra` derivatives beyond the order of the
+    /// equation: Q = Qc + extra. [`Hermite`](crate::Smoothness::Hermite) rows need one or two to be of
+    /// fourth order.
     ///
     /// # Errors
-    /// Those of [`ProblemShape::extended`].
-    pub fn extended(self, extra: usize) -> Result<Self> {
-        Ok(Problem { shape: self.shape.extended(extra)?, ..self })
+    /// Those of [`ProblemShape::with_extra_derivatives`].
+    pub fn with_extra_derivatives(self, extra: usize) -> Result<Self> {
+        Ok(Problem { shape: self.shape.with_extra_derivatives(extra)?, ..self })
     }
 
-    /// Sizes.
+    /// Returns the sizes of the batch and of each input.
     pub fn shape(&self) -> &ProblemShape {
         &self.shape
     }
 }
 
 /// As many values as the shape asks for.
-pub(crate) fn check_length<T>(argument: &str, view: &View<'_, T>) -> Result<()> {
-    let product = view.shape.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
-    if product == Some(view.data.len()) {
+pub(crate) fn check_length(argument: &str, shape: &[usize], len: usize) -> Result<()> {
+    let product = shape.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
+    if product == Some(len) {
         return Ok(());
     }
-    let message =
-        format!("shape {:?} does not go with an array of {} values", view.shape, view.data.len());
+    let message = format!("shape {shape:?} does not go with an array of {len} values");
     Err(Error::argument(argument, message))
+}
+
+#[cfg(all(test, feature = "ndarray"))]
+mod tests {
+    use ndarray::{Array2, s};
+
+    use super::*;
+
+    #[test]
+    fn arrays_with_gaps_are_refused() {
+        let array = Array2::<f64>::zeros((3, 4));
+        let view = View::of(&array).unwrap();
+        assert_eq!((view.shape, view.data.len()), (&[3, 4][..], 12));
+        let rows = array.slice(s![1.., ..]);
+        assert_eq!(View::of(&rows).unwrap().shape, [2, 4]);
+        for gaps in [array.t(), array.slice(s![.., ..2])] {
+            let message = View::of(&gaps).unwrap_err().to_string();
+            assert!(message.contains("as_standard_layout"), "{message}");
+        }
+    }
 }

@@ -7,20 +7,20 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProblemShape {
     /// B: systems in the batch.
-    pub batch: usize,
+    pub(crate) batch: usize,
     /// N: time points.
-    pub points: usize,
+    pub(crate) points: usize,
     /// Q − Qc: derivatives of the solution beyond the order of the equation, for which the
     /// coefficients have no columns.
-    pub extra_derivatives: usize,
+    pub(crate) extra_derivatives: usize,
     /// (B or 1, N or 1, E, K, Qc).
-    pub coefficients: [usize; 5],
+    pub(crate) coefficients: [usize; 5],
     /// (B or 1, N or 1, E).
-    pub rhs: [usize; 3],
+    pub(crate) rhs: [usize; 3],
     /// (B or 1, I, K, J).
-    pub initial_values: [usize; 4],
+    pub(crate) initial_values: [usize; 4],
     /// (B or 1, N−1 or 1, K or 1).
-    pub steps: [usize; 3],
+    pub(crate) steps: [usize; 3],
 }
 
 /// Most derivatives that a solution carries beyond the order of its equation.
@@ -29,7 +29,7 @@ pub(crate) const MOST_EXTRA_DERIVATIVES: usize = 16;
 impl ProblemShape {
     /// Checks the inputs' shapes against B and N and against each other. K, Qc and E are read off
     /// the coefficients, I and J off the initial values; steps may lack the last axis. The
-    /// solution has no more derivatives than the coefficients (see [`extended`](Self::extended)).
+    /// solution has no more derivatives than the coefficients (see [`with_extra_derivatives`](Self::with_extra_derivatives)).
     ///
     /// # Errors
     /// [`Error::Shape`] names the array that does not fit, [`Error::Argument`] is for an empty
@@ -45,12 +45,12 @@ impl ProblemShape {
         Self::checked_parts(batch, points, 0, coefficients, rhs, initial_values, steps)
     }
 
-    /// The same inputs for a solution with `extra` derivatives beyond the order of the equation:
-    /// Q = Qc + extra.
+    /// Returns the shape of the same inputs for a solution with `extra` derivatives beyond the order of
+    /// the equation: Q = Qc + extra.
     ///
     /// # Errors
     /// [`Error::Argument`] for more than 16, [`Error::OutOfMemory`] as for [`new`](Self::new).
-    pub fn extended(&self, extra: usize) -> Result<Self> {
+    pub fn with_extra_derivatives(&self, extra: usize) -> Result<Self> {
         ProblemShape { extra_derivatives: extra, ..self.clone() }.checked()
     }
 
@@ -165,52 +165,88 @@ impl ProblemShape {
         Ok(())
     }
 
-    /// K: state dimensions.
+    /// Returns B, the number of systems in the batch.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Returns N, the number of time points.
+    pub fn points(&self) -> usize {
+        self.points
+    }
+
+    /// Returns Q − Qc, the derivatives of the solution beyond the order of the equation, for which the
+    /// coefficients have no columns.
+    pub fn extra_derivatives(&self) -> usize {
+        self.extra_derivatives
+    }
+
+    /// Returns the extents of the coefficients, (B or 1, N or 1, E, K, Qc).
+    pub fn coefficients(&self) -> [usize; 5] {
+        self.coefficients
+    }
+
+    /// Returns the extents of the right-hand side, (B or 1, N or 1, E).
+    pub fn rhs(&self) -> [usize; 3] {
+        self.rhs
+    }
+
+    /// Returns the extents of the initial values, (B or 1, I, K, J).
+    pub fn initial_values(&self) -> [usize; 4] {
+        self.initial_values
+    }
+
+    /// Returns the extents of the steps, (B or 1, N−1 or 1, K or 1).
+    pub fn steps(&self) -> [usize; 3] {
+        self.steps
+    }
+
+    /// Returns K, the number of states.
     pub fn states(&self) -> usize {
         self.coefficients[3]
     }
 
-    /// Q = order + 1: values per state (u, u', ..., u^(order)).
+    /// Returns Q = order + 1, the values of a state at a point: u, u', ..., u^(order).
     pub fn derivatives(&self) -> usize {
         self.equation_derivatives().saturating_add(self.extra_derivatives)
     }
 
-    /// Qc ≤ Q: of these, how many occur in the equation.
+    /// Returns Qc ≤ Q, how many of u, u', ... occur in the equation.
     pub fn equation_derivatives(&self) -> usize {
         self.coefficients[4]
     }
 
-    /// Highest derivative in the equation, m = Qc − 1.
+    /// Returns m = Qc − 1, the highest derivative in the equation.
     pub fn equation_order(&self) -> usize {
         self.equation_derivatives() - 1
     }
 
-    /// Highest derivative in the solution.
+    /// Returns Q − 1, the highest derivative in the solution.
     pub fn order(&self) -> usize {
         self.derivatives() - 1
     }
 
-    /// P = K·Q: values of one time point.
+    /// Returns P = K·Q, the values of a time point.
     pub fn block(&self) -> usize {
         self.states() * self.derivatives()
     }
 
-    /// E: equations per time point.
+    /// Returns E, the equations per time point.
     pub fn equations(&self) -> usize {
         self.coefficients[2]
     }
 
-    /// I: points with initial values.
+    /// Returns I, the number of points with initial values.
     pub fn initial_points(&self) -> usize {
         self.initial_values[1]
     }
 
-    /// J: given derivatives at each of them, counted from u.
+    /// Returns J, how many of u, u', ... are given at each of them.
     pub fn initial_derivatives(&self) -> usize {
         self.initial_values[3]
     }
 
-    /// (B, N, K, Q).
+    /// Returns the extents of the solution, (B, N, K, Q).
     pub fn solution(&self) -> [usize; 4] {
         [self.batch, self.points, self.states(), self.derivatives()]
     }

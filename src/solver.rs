@@ -18,19 +18,18 @@ use crate::solution::{Residuals, Solution};
 /// use mechanistic::{Options, Problem, Solver, View};
 ///
 /// // u'' + u = 0, u(0) = 0, u'(0) = 1 on [0, 1.6]: one system, 17 points.
-/// let problem = Problem::new(
-///     1,
-///     17,
-///     View::new(&[1, 1, 1, 1, 3], &[1.0, 0.0, 1.0]),
-///     View::new(&[1, 1, 1], &[0.0]),
-///     View::new(&[1, 1, 1, 2], &[0.0, 1.0]),
-///     View::new(&[1, 1], &[0.1]),
-/// )?
-/// .extended(1)?;
+/// let problem = Problem::builder()
+///     .coefficients(View::new(&[1, 1, 1, 1, 3], &[1.0, 0.0, 1.0]))
+///     .rhs(View::new(&[1, 1, 1], &[0.0]))
+///     .initial_values(View::new(&[1, 1, 1, 2], &[0.0, 1.0]))
+///     .steps(View::new(&[1, 1], &[0.1]))
+///     .points(17)
+///     .build()?
+///     .with_extra_derivatives(1)?;
 /// let mut solver = Solver::<f64>::new(problem.shape(), &Options::default())?;
 /// let solution = solver.solve(&problem)?;
 /// // u, u', u'' and one derivative more at each point.
-/// assert!((solution.values[16 * 4] - f64::sin(1.6)).abs() < 1e-5);
+/// assert!((solution.at(0, 16, 0, 0) - f64::sin(1.6)).abs() < 1e-5);
 /// # Ok::<(), mechanistic::Error>(())
 /// ```
 pub struct Solver<T: Real> {
@@ -87,8 +86,6 @@ impl<T: Real> Solver<T> {
     /// As [`Self::new`], and [`Error::Device`] if the device fails.
     pub fn on(device: &Device, shape: &ProblemShape, options: &Options) -> Result<Self> {
         options.check()?;
-        // The fields of a shape are public: this one may not have been checked.
-        let shape = &shape.checked()?;
         let solution = Solution::allocate(shape)?;
         let engine = backend::engine(device, shape, options)?;
         Ok(Solver {
@@ -201,7 +198,9 @@ impl<T: Real> Solver<T> {
     /// carries (nearly) as many derivatives as possible already; [`Error::OutOfMemory`].
     pub fn error_estimate(&mut self, problem: &Problem<'_, T>) -> Result<&[f64]> {
         self.check_solved(problem)?;
-        let richer = problem.clone().extended(self.shape.extra_derivatives + REFERENCE_EXTRA)?;
+        let richer = problem
+            .clone()
+            .with_extra_derivatives(self.shape.extra_derivatives + REFERENCE_EXTRA)?;
         let reference = match &mut self.reference {
             Some(reference) => reference,
             none => {

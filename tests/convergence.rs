@@ -134,16 +134,15 @@ fn balanced_rows_do_not_depend_on_the_unit_of_time() {
         let (coefficients, rhs) = ([4.0 * unit * unit, 0.3 * unit, 1.0], [unit * unit]);
         let initial_values = [1.0, 0.5 * unit];
         let steps = [0.1 / unit, 0.2 / unit, 0.15 / unit, 0.3 / unit];
-        let problem = Problem::new(
-            1,
-            5,
-            View::new(&[1, 1, 1, 1, 3], &coefficients),
-            View::new(&[1, 1, 1], &rhs),
-            View::new(&[1, 1, 1, 2], &initial_values),
-            View::new(&[1, 4], &steps),
-        )
-        .and_then(|problem| problem.extended(1))
-        .unwrap();
+        let problem = Problem::builder()
+            .points(5)
+            .coefficients(View::new(&[1, 1, 1, 1, 3], &coefficients))
+            .rhs(View::new(&[1, 1, 1], &rhs))
+            .initial_values(View::new(&[1, 1, 1, 2], &initial_values))
+            .steps(View::new(&[1, 4], &steps))
+            .build()
+            .and_then(|problem| problem.with_extra_derivatives(1))
+            .unwrap();
         // A strong weak row makes the rows compete, so that their scale matters.
         let options = Options { scaling, roughness: 1.0, ..hermite() };
         let mut solver = Solver::new(problem.shape(), &options).unwrap();

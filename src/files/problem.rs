@@ -84,8 +84,15 @@ impl<T: Real> OwnedProblem<T> {
         let [coefficients, rhs, initial_values, steps] =
             self.inputs.each_ref().map(|array| View::new(&array.shape, &array.data));
         let (batch, points) = (self.shape.batch, self.shape.points);
-        Problem::new(batch, points, coefficients, rhs, initial_values, steps)
-            .and_then(|problem| problem.extended(self.shape.extra_derivatives))
+        Problem::builder()
+            .batch(batch)
+            .points(points)
+            .coefficients(coefficients)
+            .rhs(rhs)
+            .initial_values(initial_values)
+            .steps(steps)
+            .build()
+            .and_then(|problem| problem.with_extra_derivatives(self.shape.extra_derivatives))
             .expect("the shapes were checked when the file was read")
     }
 
@@ -261,7 +268,7 @@ impl<'a> File<'a> {
         let [c, r, i, s] = inputs.each_ref().map(|array| array.shape.as_slice());
         let extra = settings.extra_derivatives()?;
         let shape = ProblemShape::new(batch, points, c, r, i, s)
-            .and_then(|shape| shape.extended(extra))
+            .and_then(|shape| shape.with_extra_derivatives(extra))
             .map_err(|error| match error {
                 Error::Shape { .. } => self.error(format!("tensor {error}")),
                 _ => self.error(error.to_string()),

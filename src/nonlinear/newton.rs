@@ -123,7 +123,7 @@ impl Newton {
             &[batch, 1, states, order],
             &steps,
         )?
-        .extended(derivatives - (order + 1))?;
+        .with_extra_derivatives(derivatives - (order + 1))?;
         Ok(Newton {
             solver: Solver::on(device, &shape, &options.linear)?,
             defects: Defects::new(&options.linear, states, order, derivatives),

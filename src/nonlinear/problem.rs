@@ -58,7 +58,7 @@ impl<'a> NonlinearProblem<'a> {
         for (name, view) in
             [("parameters", &parameters), ("initial_values", &initial_values), ("steps", &steps)]
         {
-            check_length(name, view)?;
+            check_length(name, view.shape, view.data.len())?;
         }
         let shape = NonlinearShape {
             batch,

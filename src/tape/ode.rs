@@ -22,7 +22,7 @@ pub struct Ode {
     /// them so.
     pub steps: Var,
     /// Derivatives of the solution beyond the coefficients' columns
-    /// ([`Problem::extended`](crate::Problem::extended)): 1 suits the default Hermite rows.
+    /// ([`Problem::builder`](crate::Problem::builder)): 1 suits the default Hermite rows.
     pub extra_derivatives: usize,
 }
 
@@ -65,7 +65,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
             inputs.map(|input| self.nodes[input].value.shape());
         let (batch, points) = (ode.batch, ode.points);
         let shape = ProblemShape::new(batch, points, coefficients, rhs, initial_values, steps)?
-            .extended(ode.extra_derivatives)?;
+            .with_extra_derivatives(ode.extra_derivatives)?;
         let known = self.idle_solves.iter().position(|solve| solve.fits(&shape, options));
         let mut solve = match known {
             Some(known) => self.idle_solves.swap_remove(known),

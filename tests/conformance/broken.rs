@@ -112,15 +112,14 @@ pub fn a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it(subject: &Sub
             |diagonal: [f64; 8], rhs: [f64; 2], formulation: Formulation, periodic: bool| {
                 let coefficients: Vec<f64> =
                     diagonal.chunks(2).flat_map(|c| [c[0], 0.0, 0.0, c[1]]).collect();
-                let problem = Problem::new(
-                    1,
-                    4,
-                    View::new(&[1, 4, 2, 1, 2], &coefficients),
-                    View::new(&[1, 1, 2], &rhs),
-                    View::new(&[1, 0, 1, 0], &[]),
-                    View::new(&[1, 1], &[0.1]),
-                )
-                .unwrap();
+                let problem = Problem::builder()
+                    .points(4)
+                    .coefficients(View::new(&[1, 4, 2, 1, 2], &coefficients))
+                    .rhs(View::new(&[1, 1, 2], &rhs))
+                    .initial_values(View::new(&[1, 0, 1, 0], &[]))
+                    .steps(View::new(&[1, 1], &[0.1]))
+                    .build()
+                    .unwrap();
                 let weights = Weights { smoothness: 0.0, ..Weights::default() };
                 let options =
                     Options { weights, formulation, periodic, factorization, ..Options::default() };
@@ -196,15 +195,14 @@ pub fn derivatives_need_a_solve_and_arrays_that_fit(subject: &Subject) {
 
 pub fn residuals_are_the_norms_of_the_defects(subject: &Subject) {
     // Overdetermined by two contradicting initial values of u, nothing else at odds.
-    let problem = Problem::new(
-        1,
-        3,
-        View::new(&[1, 1, 1, 1, 2], &[0.0, 1.0]),
-        View::new(&[1, 1, 1], &[0.0]),
-        View::new(&[1, 2, 1, 1], &[0.0, 2.0]),
-        View::new(&[1, 1], &[1.0]),
-    )
-    .unwrap();
+    let problem = Problem::builder()
+        .points(3)
+        .coefficients(View::new(&[1, 1, 1, 1, 2], &[0.0, 1.0]))
+        .rhs(View::new(&[1, 1, 1], &[0.0]))
+        .initial_values(View::new(&[1, 2, 1, 1], &[0.0, 2.0]))
+        .steps(View::new(&[1, 1], &[1.0]))
+        .build()
+        .unwrap();
     // With heavy equation and smoothness rows u is constant: the mean, 1, off by 1 at both points.
     let weights = Weights { equation: 1e4, smoothness: 1e4, ..Weights::default() };
     let options = Options { weights, refinement: Some(2), ..Options::default() };
@@ -222,15 +220,14 @@ pub fn a_system_without_digits_left_is_a_breakdown(subject: &Subject) {
     fn status<T: Real>(subject: &Subject) -> Status {
         let values = |values: &[f64]| values.iter().map(|&value| T::of(value)).collect::<Vec<T>>();
         let data = [&[1.0, 0.0, 1.0][..], &[0.0], &[1.0, 0.0], &[0.01]].map(values);
-        let problem = Problem::new(
-            1,
-            1000,
-            View::new(&[1, 1, 1, 1, 3], &data[0]),
-            View::new(&[1, 1, 1], &data[1]),
-            View::new(&[1, 1, 1, 2], &data[2]),
-            View::new(&[1, 1], &data[3]),
-        )
-        .unwrap();
+        let problem = Problem::builder()
+            .points(1000)
+            .coefficients(View::new(&[1, 1, 1, 1, 3], &data[0]))
+            .rhs(View::new(&[1, 1, 1], &data[1]))
+            .initial_values(View::new(&[1, 1, 1, 2], &data[2]))
+            .steps(View::new(&[1, 1], &data[3]))
+            .build()
+            .unwrap();
         let factorization = Factorization::Cholesky;
         let options =
             Options { smoothness: Smoothness::TaylorHold, factorization, ..Options::default() };
@@ -253,16 +250,15 @@ pub fn what_the_rows_do_not_determine_is_a_breakdown(subject: &Subject) {
         let of = |values: &[f64]| values.iter().map(|&value| T::of(value)).collect::<Vec<T>>();
         let data = [&[0.0, 0.3, 1.0][..], &[0.5], &[1.0, 0.0][..given], &[0.07]].map(of);
         let initial_values = [1, 1, 1, given];
-        let problem = Problem::new(
-            1,
-            points,
-            View::new(&[1, 1, 1, 1, 3], &data[0]),
-            View::new(&[1, 1, 1], &data[1]),
-            View::new(&initial_values, &data[2]),
-            View::new(&[1, 1], &data[3]),
-        )
-        .and_then(|problem| problem.extended(1))
-        .unwrap();
+        let problem = Problem::builder()
+            .points(points)
+            .coefficients(View::new(&[1, 1, 1, 1, 3], &data[0]))
+            .rhs(View::new(&[1, 1, 1], &data[1]))
+            .initial_values(View::new(&initial_values, &data[2]))
+            .steps(View::new(&[1, 1], &data[3]))
+            .build()
+            .and_then(|problem| problem.with_extra_derivatives(1))
+            .unwrap();
         let mut solver = subject.solver::<T>(problem.shape(), &options);
         solver.solve(&problem).unwrap().status[0]
     }

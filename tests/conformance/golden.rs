@@ -82,15 +82,15 @@ impl Golden {
     }
 
     fn problem(&self) -> Problem<'_, f64> {
-        Problem::new(
-            self.number("batch").unwrap(),
-            self.number("points").unwrap(),
-            self.view("coefficients"),
-            self.view("rhs"),
-            self.view("initial_values"),
-            self.view("steps"),
-        )
-        .unwrap()
+        Problem::builder()
+            .batch(self.number("batch").unwrap())
+            .points(self.number("points").unwrap())
+            .coefficients(self.view("coefficients"))
+            .rhs(self.view("rhs"))
+            .initial_values(self.view("initial_values"))
+            .steps(self.view("steps"))
+            .build()
+            .unwrap()
     }
 }
 

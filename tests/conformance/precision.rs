@@ -38,16 +38,15 @@ fn oscillator<T: Real>(subject: &Subject, states: usize, options: &Options) -> O
     let data = [&coefficients[..], &vec![0.0; states], &initial, &[step]].map(round::<T>);
     let coefficients = [1, 1, states, states, 3];
     let (rhs, initial) = ([1, 1, states], [1, 1, states, 2]);
-    let problem = Problem::new(
-        1,
-        POINTS,
-        View::new(&coefficients, &data[0]),
-        View::new(&rhs, &data[1]),
-        View::new(&initial, &data[2]),
-        View::new(&[1, 1], &data[3]),
-    )
-    .and_then(|problem| problem.extended(1))
-    .unwrap();
+    let problem = Problem::builder()
+        .points(POINTS)
+        .coefficients(View::new(&coefficients, &data[0]))
+        .rhs(View::new(&rhs, &data[1]))
+        .initial_values(View::new(&initial, &data[2]))
+        .steps(View::new(&[1, 1], &data[3]))
+        .build()
+        .and_then(|problem| problem.with_extra_derivatives(1))
+        .unwrap();
     let mut solver = subject.solver(problem.shape(), options);
     let solution = solver.solve(&problem).unwrap().clone();
     // A smooth loss of u and u'.
@@ -153,15 +152,14 @@ pub fn long_and_fine_grids_are_solved_in_single_precision(subject: &Subject) {
     ) -> Solution<T> {
         let data =
             [&[1.0, 0.1, 1.0][..], &[0.5], &[1.0, 0.0], &[f64::from(step as f32)]].map(round::<T>);
-        let problem = Problem::new(
-            1,
-            points,
-            View::new(&[1, 1, 1, 1, 3], &data[0]),
-            View::new(&[1, 1, 1], &data[1]),
-            View::new(&[1, 1, 1, 2], &data[2]),
-            View::new(&[1, 1], &data[3]),
-        )
-        .unwrap();
+        let problem = Problem::builder()
+            .points(points)
+            .coefficients(View::new(&[1, 1, 1, 1, 3], &data[0]))
+            .rhs(View::new(&[1, 1, 1], &data[1]))
+            .initial_values(View::new(&[1, 1, 1, 2], &data[2]))
+            .steps(View::new(&[1, 1], &data[3]))
+            .build()
+            .unwrap();
         let options = Options { smoothness, ..Options::default() };
         let mut solver = subject.solver(problem.shape(), &options);
         solver.solve(&problem).unwrap().clone()
@@ -188,16 +186,15 @@ pub fn the_unit_of_time_does_not_matter(subject: &Subject) {
             &[0.125 / unit],
         ]
         .map(round::<f32>);
-        let problem = Problem::new(
-            1,
-            41,
-            View::new(&[1, 1, 1, 1, 3], &data[0]),
-            View::new(&[1, 1, 1], &data[1]),
-            View::new(&[1, 1, 1, 2], &data[2]),
-            View::new(&[1, 1], &data[3]),
-        )
-        .and_then(|problem| problem.extended(1))
-        .unwrap();
+        let problem = Problem::builder()
+            .points(41)
+            .coefficients(View::new(&[1, 1, 1, 1, 3], &data[0]))
+            .rhs(View::new(&[1, 1, 1], &data[1]))
+            .initial_values(View::new(&[1, 1, 1, 2], &data[2]))
+            .steps(View::new(&[1, 1], &data[3]))
+            .build()
+            .and_then(|problem| problem.with_extra_derivatives(1))
+            .unwrap();
         let mut solver = subject.solver::<f32>(problem.shape(), &Options::default());
         let Solution { values, status, .. } = solver.solve(&problem).unwrap();
         assert_eq!(status, &[Status::Ok], "unit {unit:e}");

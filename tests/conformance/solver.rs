@@ -260,10 +260,16 @@ pub fn single_precision_agrees_with_double_to_rounding(subject: &Subject) {
         let problem = case.problem();
         let arrays = case.arrays();
         let view = |index: usize| mechanistic::View::new(&arrays[index].shape, &data[index]);
-        let single =
-            mechanistic::Problem::new(case.batch, case.points, view(0), view(1), view(2), view(3))
-                .and_then(|problem| problem.extended(case.extra_derivatives))
-                .unwrap();
+        let single = mechanistic::Problem::builder()
+            .batch(case.batch)
+            .points(case.points)
+            .coefficients(view(0))
+            .rhs(view(1))
+            .initial_values(view(2))
+            .steps(view(3))
+            .build()
+            .and_then(|problem| problem.with_extra_derivatives(case.extra_derivatives))
+            .unwrap();
         let mut double = subject.solver::<f64>(problem.shape(), &case.options);
         let mut solver = subject.solver::<f32>(single.shape(), &case.options);
         let widen = |values: &[f32]| -> Vec<f64> { values.iter().map(|&v| v.into()).collect() };

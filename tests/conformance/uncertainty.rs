@@ -41,16 +41,15 @@ pub fn variances_in_single_precision_are_those_of_double(subject: &Subject) {
     fn variances<T: Real>(subject: &Subject, options: &Options) -> Vec<f64> {
         let of = |values: &[f64]| values.iter().map(|&value| T::of(value)).collect::<Vec<T>>();
         let data = [&[1.0, 0.5, 1.0][..], &[0.25], &[1.0, 0.0], &[0.125]].map(of);
-        let problem = Problem::new(
-            1,
-            30,
-            View::new(&[1, 1, 1, 1, 3], &data[0]),
-            View::new(&[1, 1, 1], &data[1]),
-            View::new(&[1, 1, 1, 2], &data[2]),
-            View::new(&[1, 1], &data[3]),
-        )
-        .and_then(|problem| problem.extended(1))
-        .unwrap();
+        let problem = Problem::builder()
+            .points(30)
+            .coefficients(View::new(&[1, 1, 1, 1, 3], &data[0]))
+            .rhs(View::new(&[1, 1, 1], &data[1]))
+            .initial_values(View::new(&[1, 1, 1, 2], &data[2]))
+            .steps(View::new(&[1, 1], &data[3]))
+            .build()
+            .and_then(|problem| problem.with_extra_derivatives(1))
+            .unwrap();
         let mut solver = subject.solver::<T>(problem.shape(), options);
         solver.solve(&problem).unwrap();
         solver.variances(&problem).unwrap().iter().map(|value| value.to_double()).collect()
@@ -66,15 +65,15 @@ pub fn variances_in_single_precision_are_those_of_double(subject: &Subject) {
 
 pub fn a_system_that_was_not_solved_has_no_estimate_and_no_variances(subject: &Subject) {
     let coefficients = [1.0, 1.0, f64::NAN, 1.0, 1.0, 1.0];
-    let problem = Problem::new(
-        3,
-        5,
-        View::new(&[3, 1, 1, 1, 2], &coefficients),
-        View::new(&[1, 1, 1], &[0.0]),
-        View::new(&[1, 1, 1, 1], &[1.0]),
-        View::new(&[1, 1], &[0.1]),
-    )
-    .unwrap();
+    let problem = Problem::builder()
+        .batch(3)
+        .points(5)
+        .coefficients(View::new(&[3, 1, 1, 1, 2], &coefficients))
+        .rhs(View::new(&[1, 1, 1], &[0.0]))
+        .initial_values(View::new(&[1, 1, 1, 1], &[1.0]))
+        .steps(View::new(&[1, 1], &[0.1]))
+        .build()
+        .unwrap();
     let mut solver = subject.solver::<f64>(problem.shape(), &Options::default());
     assert!(solver.error_estimate(&problem).is_err());
     assert!(solver.variances(&problem).is_err());

@@ -101,15 +101,14 @@ impl KnownProblem {
         let rhs: Vec<f64> = times.iter().flat_map(|&t| (self.rhs)(t)).collect();
         let steps: Vec<f64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
         let shapes: [&[usize]; 4] = [&[1, n, k, k, m + 1], &[1, n, k], &[1, 1, k, m], &[1, n - 1]];
-        let problem = Problem::new(
-            1,
-            n,
-            View::new(shapes[0], &coefficients),
-            View::new(shapes[1], &rhs),
-            View::new(shapes[2], self.initial_values),
-            View::new(shapes[3], &steps),
-        )?
-        .extended(extra)?;
+        let problem = Problem::builder()
+            .points(n)
+            .coefficients(View::new(shapes[0], &coefficients))
+            .rhs(View::new(shapes[1], &rhs))
+            .initial_values(View::new(shapes[2], self.initial_values))
+            .steps(View::new(shapes[3], &steps))
+            .build()?
+            .with_extra_derivatives(extra)?;
         then(&problem)
     }
 }

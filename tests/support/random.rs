@@ -57,17 +57,17 @@ impl Owned {
 
 impl Case {
     pub fn problem(&self) -> Problem<'_, f64> {
-        Problem::new(
-            self.batch,
-            self.points,
-            self.coefficients.view(),
-            self.rhs.view(),
-            self.initial_values.view(),
-            self.steps.view(),
-        )
-        .unwrap()
-        .extended(self.extra_derivatives)
-        .unwrap()
+        Problem::builder()
+            .batch(self.batch)
+            .points(self.points)
+            .coefficients(self.coefficients.view())
+            .rhs(self.rhs.view())
+            .initial_values(self.initial_values.view())
+            .steps(self.steps.view())
+            .build()
+            .unwrap()
+            .with_extra_derivatives(self.extra_derivatives)
+            .unwrap()
     }
 
     /// The inputs by name.

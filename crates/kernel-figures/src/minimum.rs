@@ -40,17 +40,17 @@ pub struct Least {
 impl Minimum {
     /// Of problems of this shape in numbers of `value` bytes.
     pub fn new(shape: &ProblemShape, family: &RowFamily, value: usize, refinement: usize) -> Self {
-        let [_, _, equations, states, equation_derivatives] = shape.coefficients;
-        let [_, initial_points, _, initial_derivatives] = shape.initial_values;
-        let inputs = shape.coefficients.iter().product::<usize>()
-            + shape.rhs.iter().product::<usize>()
-            + shape.initial_values.iter().product::<usize>()
-            + shape.steps.iter().product::<usize>();
+        let [_, _, equations, states, equation_derivatives] = shape.coefficients();
+        let [_, initial_points, _, initial_derivatives] = shape.initial_values();
+        let inputs = shape.coefficients().iter().product::<usize>()
+            + shape.rhs().iter().product::<usize>()
+            + shape.initial_values().iter().product::<usize>()
+            + shape.steps().iter().product::<usize>();
         Minimum {
-            batch: shape.batch,
-            points: shape.points,
+            batch: shape.batch(),
+            points: shape.points(),
             states,
-            derivatives: equation_derivatives + shape.extra_derivatives,
+            derivatives: equation_derivatives + shape.extra_derivatives(),
             equation_derivatives,
             equations,
             initial: initial_points * initial_derivatives,

@@ -187,16 +187,16 @@ impl Workload {
         let initial_values = array(&initial_shape);
         let cotangent = array(&[batch, points, states, q + extra]);
         let steps = [T::of(0.1)];
-        let problem = Problem::new(
-            batch,
-            points,
-            View::new(&coefficient_shape, &coefficients),
-            View::new(&rhs_shape, &rhs),
-            View::new(&initial_shape, &initial_values),
-            View::new(&[1, 1], &steps),
-        )
-        .and_then(|problem| problem.extended(extra))
-        .map_err(|error| error.to_string())?;
+        let problem = Problem::builder()
+            .batch(batch)
+            .points(points)
+            .coefficients(View::new(&coefficient_shape, &coefficients))
+            .rhs(View::new(&rhs_shape, &rhs))
+            .initial_values(View::new(&initial_shape, &initial_values))
+            .steps(View::new(&[1, 1], &steps))
+            .build()
+            .and_then(|problem| problem.with_extra_derivatives(extra))
+            .map_err(|error| error.to_string())?;
 
         let options = Options {
             smoothness: self.smoothness,
@@ -208,13 +208,17 @@ impl Workload {
         let mut solver = Solver::<T>::on(&device, problem.shape(), &options).map_err(failed)?;
         let least = self.minimum::<T>(problem.shape(), &options);
         let path = solver.plan().path;
-        let whole = ProblemShape {
-            batch: self.batch,
-            coefficients: with_batch(problem.shape().coefficients, self.batch),
-            rhs: with_batch(problem.shape().rhs, self.batch),
-            initial_values: with_batch(problem.shape().initial_values, self.batch),
-            ..problem.shape().clone()
-        };
+        let shape = problem.shape();
+        let whole = ProblemShape::new(
+            self.batch,
+            shape.points(),
+            &with_batch(shape.coefficients(), self.batch),
+            &with_batch(shape.rhs(), self.batch),
+            &with_batch(shape.initial_values(), self.batch),
+            &shape.steps(),
+        )
+        .and_then(|whole| whole.with_extra_derivatives(extra))
+        .map_err(failed)?;
         let whole = Solver::<T>::on(&device, &whole, &options).map_err(failed)?.plan().path;
         // Threads or teams, for whole systems or for chunks.
         let kind = |path: &str| path.split(',').next().map(str::to_owned);
@@ -241,7 +245,7 @@ impl Workload {
     }
 
     fn minimum<T>(&self, shape: &ProblemShape, options: &Options) -> Minimum {
-        let extra = shape.extra_derivatives;
+        let extra = shape.extra_derivatives();
         Minimum::new(
             shape,
             &pair_rows(options, self.order + extra),

@@ -96,14 +96,14 @@ fn measure<T: Real>(arguments: &Arguments) -> Result<[f64; 3]> {
     let rhs = array("rhs", shapes[1])?;
     let initial_values = array("initial_values", shapes[2])?;
     let cotangent = array("cotangent", &[b, n, k, q])?;
-    let problem = Problem::new(
-        b,
-        n,
-        View::new(shapes[0], &coefficients),
-        View::new(shapes[1], &rhs),
-        View::new(shapes[2], &initial_values),
-        View::new(shapes[3], &steps),
-    )?;
+    let problem = Problem::builder()
+        .batch(b)
+        .points(n)
+        .coefficients(View::new(shapes[0], &coefficients))
+        .rhs(View::new(shapes[1], &rhs))
+        .initial_values(View::new(shapes[2], &initial_values))
+        .steps(View::new(shapes[3], &steps))
+        .build()?;
     let smoothness = Smoothness::TaylorHold;
     let options = Options { smoothness, refinement: Some(0), ..Options::default() };
     let mut solver = Solver::<T>::on(&device, problem.shape(), &options)?;

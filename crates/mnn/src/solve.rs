@@ -143,15 +143,7 @@ fn report_failures(status: &[Status]) {
     const SHOWN: usize = 10;
     let failed = || status.iter().enumerate().filter(|(_, status)| !status.is_ok());
     for (system, status) in failed().take(SHOWN) {
-        let reason = match status {
-            Status::NonFiniteInput { argument } => format!("not all {argument} are finite"),
-            Status::InvalidStep { step } => format!("step {step} is not positive"),
-            Status::Breakdown { point, pivot } => {
-                format!("the rows do not determine the solution (pivot {pivot} of point {point})")
-            }
-            _ => "the solution is not finite".into(),
-        };
-        crate::tell(format_args!("mnn: system {system}: {reason}"));
+        crate::tell(format_args!("mnn: system {system}: {status}"));
     }
     let more = failed().count().saturating_sub(SHOWN);
     if more > 0 {

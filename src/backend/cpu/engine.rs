@@ -188,11 +188,7 @@ impl<S: Packed> Batch<S> {
                 steps: sums(inputs.steps)?,
                 weights: zeros("gradient of weights", 4 * count)?,
             },
-            derived: Solution {
-                values: zeros("tangent of the solution", shape.solution().iter().product())?,
-                epsilon: zeros("tangent of epsilon", shape.batch)?,
-                status: zeros("status", shape.batch)?,
-            },
+            derived: Solution::allocate(shape)?,
             residuals: zeros("residuals", shape.batch)?,
             options: *options,
             groups,

@@ -43,8 +43,6 @@ impl<T: Real> DeviceSolver<T> {
     /// Those of [`Solver::on`](crate::Solver::on).
     pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
         options.check()?;
-        // The fields of a shape are public: this one may not have been checked.
-        let shape = &shape.checked()?;
         let details = SolutionDetails::new(device, shape.batch)?;
         let tangent = SolutionDetails::new(device, shape.batch)?;
         let weights = Buffer::unwritten(device, "gradient of the weights", 4)?;

@@ -125,11 +125,7 @@ impl<T: Real> Engine<T> {
                 steps: zeros("gradient of steps", total(3))?,
                 weights: Weights { equation: 0.0, initial: 0.0, smoothness: 0.0, periodic: 0.0 },
             },
-            tangent: Solution {
-                values: zeros("tangent of the solution", shape.solution().iter().product())?,
-                epsilon: zeros("tangent of epsilon", shape.batch)?,
-                status: zeros("status", shape.batch)?,
-            },
+            tangent: Solution::allocate(shape)?,
             residuals: zeros("residuals", shape.batch)?,
             variances: None,
             options: *options,

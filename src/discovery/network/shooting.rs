@@ -471,14 +471,14 @@ fn problem<'p>(
     start: &'p [f64],
     steps: &'p [f64],
 ) -> Result<Problem<'p, f64>> {
-    Problem::new(
-        shape.batch,
-        shape.points,
-        View::new(&shape.coefficients, coefficients),
-        View::new(&shape.rhs, forcing),
-        View::new(&shape.initial_values, start),
-        View::new(&shape.steps, steps),
-    )
+    Problem::builder()
+        .batch(shape.batch)
+        .points(shape.points)
+        .coefficients(View::new(&shape.coefficients, coefficients))
+        .rhs(View::new(&shape.rhs, forcing))
+        .initial_values(View::new(&shape.initial_values, start))
+        .steps(View::new(&shape.steps, steps))
+        .build()
 }
 
 /// In four lanes: the windows' products are most of the work.

@@ -22,9 +22,8 @@ impl<T: Real> Solve<T> {
     /// Allocates for problems of this shape.
     pub fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
         options.check()?;
-        let shape = shape.checked()?;
-        let engine = engine::new(&shape, options)?;
-        Ok(Solve { solution: Solution::allocate(&shape)?, engine, shape })
+        let engine = engine::new(shape, options)?;
+        Ok(Solve { solution: Solution::allocate(shape)?, engine, shape: shape.clone() })
     }
 
     /// Solves the problem of these inputs: coefficients, right-hand side, initial values, steps.

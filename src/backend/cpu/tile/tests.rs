@@ -19,16 +19,15 @@ fn oscillator<T: Real>(factorization: Factorization, refinement: usize) -> Outco
     const POINTS: usize = 1000;
     let of = |values: &[f64]| values.iter().map(|&value| T::of(value)).collect::<Vec<T>>();
     let data = [&[1.0, 0.0, 1.0][..], &[0.0], &[0.0, 1.0], &[0.01]].map(of);
-    let problem = Problem::new(
-        1,
-        POINTS,
-        View::new(&[1, 1, 1, 1, 3], &data[0]),
-        View::new(&[1, 1, 1], &data[1]),
-        View::new(&[1, 1, 1, 2], &data[2]),
-        View::new(&[1, 1], &data[3]),
-    )
-    .and_then(|problem| problem.extended(1))
-    .unwrap();
+    let problem = Problem::builder()
+        .points(POINTS)
+        .coefficients(View::new(&[1, 1, 1, 1, 3], &data[0]))
+        .rhs(View::new(&[1, 1, 1], &data[1]))
+        .initial_values(View::new(&[1, 1, 1, 2], &data[2]))
+        .steps(View::new(&[1, 1], &data[3]))
+        .build()
+        .and_then(|problem| problem.with_extra_derivatives(1))
+        .unwrap();
     let options = Options {
         smoothness: Smoothness::Hermite,
         factorization,

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::options::{Factorization, Formulation, Options, Smoothness};
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solution::{Solution, Status};
+use crate::solution::Solution;
 
 const SIZES: Sizes = Sizes {
     batch: 3,
@@ -177,11 +177,7 @@ fn shared_gradients_are_added_up_in_double_precision() {
         let path = Box::new(TeamPath::new(device, plan).unwrap());
         let mut engine = Engine::with_path(device, shape, &case.options, path).unwrap();
         let values: usize = shape.solution().iter().product();
-        let mut solution = Solution {
-            values: vec![T::zero(); values],
-            epsilon: vec![T::zero(); case.batch],
-            status: vec![Status::Ok; case.batch],
-        };
+        let mut solution = Solution::allocate(problem.shape()).unwrap();
         engine.solve(&problem, &mut solution).unwrap();
         // Of one sign, so that the sums grow.
         let cotangent: Vec<T> =

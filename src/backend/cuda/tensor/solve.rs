@@ -62,11 +62,11 @@ impl<T: Real> OdeSolver<T> {
         if let Some(solution) = self.read.get() {
             return Ok(solution);
         }
-        let status = self.solver.status()?;
-        let mut epsilon = vec![T::zero(); status.len()];
-        self.solver.epsilon().copy_to_host("epsilon", &mut epsilon)?;
-        let values = values.data().to_vec();
-        Ok(self.read.get_or_init(|| Solution { values, epsilon, status }))
+        let mut solution = Solution::allocate(self.solver.shape())?;
+        solution.status = self.solver.status()?;
+        self.solver.epsilon().copy_to_host("epsilon", &mut solution.epsilon)?;
+        solution.values.copy_from_slice(values.data());
+        Ok(self.read.get_or_init(|| solution))
     }
 }
 

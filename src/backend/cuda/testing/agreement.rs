@@ -75,9 +75,16 @@ impl<T: Real> Case<T> {
 
     pub fn problem(&self) -> Problem<'_, T> {
         let view = |index: usize| View::new(&self.shapes[index], &self.arrays[index]);
-        let problem =
-            Problem::new(self.batch, self.points, view(0), view(1), view(2), view(3)).unwrap();
-        problem.extended(self.extra).unwrap()
+        let problem = Problem::builder()
+            .batch(self.batch)
+            .points(self.points)
+            .coefficients(view(0))
+            .rhs(view(1))
+            .initial_values(view(2))
+            .steps(view(3))
+            .build()
+            .unwrap();
+        problem.with_extra_derivatives(self.extra).unwrap()
     }
 }
 
@@ -137,11 +144,7 @@ pub fn compare_in_part<T: Real>(
     let (shape, options) = (problem.shape(), &case.options);
     let values: usize = shape.solution().iter().product();
     let mut processor = crate::backend::engine::<T>(&Device::Cpu, shape, options).unwrap();
-    let empty = || Solution {
-        values: vec![T::zero(); values],
-        epsilon: vec![T::zero(); case.batch],
-        status: vec![Status::Ok; case.batch],
-    };
+    let empty = || Solution::allocate(shape).unwrap();
     let check = |name: &str, actual: &[T], expected: &[T]| {
         let difference = difference(actual, expected);
         assert!(difference <= tolerance, "{what}: {name} differs by {difference:e}");

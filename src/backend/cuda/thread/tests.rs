@@ -213,11 +213,7 @@ fn results_are_the_same_in_every_run() {
     let cotangent: Vec<f64> = noise(11, values).collect();
     let run = || {
         let mut engine = engine::<f64>(problem.shape(), &case.options, None);
-        let mut solution = Solution {
-            values: vec![0.0; values],
-            epsilon: vec![0.0; case.batch],
-            status: vec![Status::Ok; case.batch],
-        };
+        let mut solution = Solution::allocate(problem.shape()).unwrap();
         engine.solve(&problem, &mut solution).unwrap();
         let cotangent = Cotangent { values: &cotangent, epsilon: None };
         let gradients = engine.vjp(&problem, &cotangent, &solution.status).unwrap();
@@ -264,11 +260,7 @@ fn inputs_are_read_in_any_storage() {
         let shape = problem.shape();
         let mut engine = engine::<T>(shape, &case.options, chunks);
         let values: usize = shape.solution().iter().product();
-        let mut expected = Solution {
-            values: vec![T::zero(); values],
-            epsilon: vec![T::zero(); 3],
-            status: vec![Status::Ok; 3],
-        };
+        let mut expected = Solution::allocate(problem.shape()).unwrap();
         engine.solve(&problem, &mut expected).unwrap();
 
         let device = testing::device();
@@ -305,20 +297,18 @@ fn inputs_are_read_in_any_storage() {
 fn oscillator_error(chunks: Option<Chunks>, refinement: Option<usize>) -> f64 {
     const POINTS: usize = 1001;
     let data = [&[1.0_f32, 0.0, 1.0][..], &[0.0], &[1.0, 0.0], &[0.01]];
-    let problem = Problem::new(
-        1,
-        POINTS,
-        View::new(&[1, 1, 1, 1, 3], data[0]),
-        View::new(&[1, 1, 1], data[1]),
-        View::new(&[1, 1, 1, 2], data[2]),
-        View::new(&[1, 1], data[3]),
-    )
-    .and_then(|problem| problem.extended(1))
-    .unwrap();
+    let problem = Problem::builder()
+        .points(POINTS)
+        .coefficients(View::new(&[1, 1, 1, 1, 3], data[0]))
+        .rhs(View::new(&[1, 1, 1], data[1]))
+        .initial_values(View::new(&[1, 1, 1, 2], data[2]))
+        .steps(View::new(&[1, 1], data[3]))
+        .build()
+        .and_then(|problem| problem.with_extra_derivatives(1))
+        .unwrap();
     let smoothness = Smoothness::Hermite;
     let options = Options { smoothness, refinement, ..Options::default() };
-    let mut solution =
-        Solution { values: vec![0.0; POINTS * 4], epsilon: vec![0.0], status: vec![Status::Ok] };
+    let mut solution = Solution::allocate(problem.shape()).unwrap();
     engine::<f32>(problem.shape(), &options, chunks).solve(&problem, &mut solution).unwrap();
     assert_eq!(solution.status, [Status::Ok]);
     let step = f64::from(data[3][0]);

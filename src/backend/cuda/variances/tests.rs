@@ -33,11 +33,7 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
     let (shape, size) = (problem.shape(), problem.shape().solution().iter().product::<usize>());
 
     let mut processor = crate::backend::engine::<f64>(&Device::Cpu, shape, &options).unwrap();
-    let mut solution = Solution {
-        values: vec![0.0; size],
-        epsilon: vec![0.0; sizes.batch],
-        status: vec![Status::Ok; sizes.batch],
-    };
+    let mut solution = Solution::allocate(shape).unwrap();
     processor.solve(&problem, &mut solution).unwrap();
     for (system, status) in solution.status.iter().enumerate() {
         assert_eq!(status.is_ok(), system != 1, "{status:?}");

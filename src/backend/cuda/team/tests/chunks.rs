@@ -139,11 +139,7 @@ fn a_breakdown_names_its_point() {
         case.arrays[0][(system * POINTS + system) * 4..][..4].fill(0.0);
     }
     let problem = case.problem();
-    let mut solution = Solution {
-        values: vec![0.0; POINTS * POINTS * 2],
-        epsilon: vec![0.0; POINTS],
-        status: vec![Status::Ok; POINTS],
-    };
+    let mut solution = Solution::allocate(problem.shape()).unwrap();
     engine(problem.shape(), &options, 2).solve(&problem, &mut solution).unwrap();
     for (point, status) in solution.status.iter().enumerate() {
         assert_eq!(*status, Status::Breakdown { point, pivot: 0 });

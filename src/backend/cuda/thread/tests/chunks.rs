@@ -142,11 +142,7 @@ fn a_breakdown_names_its_point() {
         case.arrays[0][(system * 23 + system) * 4..][..4].fill(0.0);
     }
     let problem = case.problem();
-    let mut solution = Solution {
-        values: vec![0.0; 23 * 23 * 2],
-        epsilon: vec![0.0; 23],
-        status: vec![Status::Ok; 23],
-    };
+    let mut solution = Solution::allocate(problem.shape()).unwrap();
     engine::<f64>(problem.shape(), &case.options, cut(3)).solve(&problem, &mut solution).unwrap();
     for (point, status) in solution.status.iter().enumerate() {
         assert_eq!(*status, Status::Breakdown { point, pivot: 0 });
@@ -161,11 +157,7 @@ fn a_batch_in_parts_gives_the_same() {
         let problem = case.problem();
         let values: usize = problem.shape().solution().iter().product();
         let mut engine = engine::<f64>(problem.shape(), &case.options, cut(3));
-        let mut solution = Solution {
-            values: vec![0.0; values],
-            epsilon: vec![0.0; case.batch],
-            status: vec![Status::Ok; case.batch],
-        };
+        let mut solution = Solution::allocate(problem.shape()).unwrap();
         engine.solve(&problem, &mut solution).unwrap();
         let cotangent = vec![1.0; values];
         let cotangent = Cotangent { values: &cotangent, epsilon: None };

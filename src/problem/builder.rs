@@ -1,0 +1,159 @@
+//! A problem from its arrays, each by its name.
+
+use super::{Problem, View, check_length};
+use crate::error::{Error, Result};
+use crate::shape::ProblemShape;
+
+/// Makes a [`Problem`] from its arrays; [`Problem::builder`] begins.
+///
+/// B and N are read off the axes that are not shared. Where every array is shared by all time points,
+/// [`points`](Self::points) must say how many there are; [`batch`](Self::batch) is needed only for several
+/// systems with the same inputs.
+#[derive(Clone, Debug)]
+pub struct ProblemBuilder<'a, T> {
+    batch: Option<usize>,
+    points: Option<usize>,
+    coefficients: Option<View<'a, T>>,
+    rhs: Option<View<'a, T>>,
+    initial_values: Option<View<'a, T>>,
+    steps: Option<View<'a, T>>,
+}
+
+impl<T> Default for ProblemBuilder<'_, T> {
+    fn default() -> Self {
+        ProblemBuilder {
+            batch: None,
+            points: None,
+            coefficients: None,
+            rhs: None,
+            initial_values: None,
+            steps: None,
+        }
+    }
+}
+
+impl<'a, T> ProblemBuilder<'a, T> {
+    /// States B, the number of systems.
+    pub fn batch(mut self, batch: usize) -> Self {
+        self.batch = Some(batch);
+        self
+    }
+
+    /// States N, the number of time points.
+    pub fn points(mut self, points: usize) -> Self {
+        self.points = Some(points);
+        self
+    }
+
+    /// Gives the coefficients c, (B or 1, N or 1, E, K, Qc), with Qc = m + 1 for equations of order m.
+    pub fn coefficients(mut self, coefficients: View<'a, T>) -> Self {
+        self.coefficients = Some(coefficients);
+        self
+    }
+
+    /// Gives the right-hand side b, (B or 1, N or 1, E).
+    pub fn rhs(mut self, rhs: View<'a, T>) -> Self {
+        self.rhs = Some(rhs);
+        self
+    }
+
+    /// Gives u_k^(j) at the first I points for j < J, (B or 1, I, K, J) with J ≤ Q; without this call, or
+    /// with I·J = 0, there are no initial values.
+    pub fn initial_values(mut self, initial_values: View<'a, T>) -> Self {
+        self.initial_values = Some(initial_values);
+        self
+    }
+
+    /// Gives the distances of the time points, (B or 1, N−1 or 1\[, K or 1\]): positive, in the unit of
+    /// time of the data.
+    pub fn steps(mut self, steps: View<'a, T>) -> Self {
+        self.steps = Some(steps);
+        self
+    }
+
+    /// Checks the arrays against each other and makes the problem.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] names the array that does not fit; [`Error::Argument`] names one that is missing
+    /// or has not as many values as its shape asks for, and is for fewer than two points and for N that
+    /// nothing tells; [`Error::OutOfMemory`] is for sizes beyond any memory.
+    pub fn build(self) -> Result<Problem<'a, T>> {
+        let missing = |name: &str| Error::argument(name, "must be given");
+        let coefficients = self.coefficients.ok_or_else(|| missing("coefficients"))?;
+        let rhs = self.rhs.ok_or_else(|| missing("rhs"))?;
+        let steps = self.steps.ok_or_else(|| missing("steps"))?;
+        let states = coefficients.shape.get(3).copied().unwrap_or(1);
+        let none = [1, 0, states, 0];
+        let initial_values = match self.initial_values {
+            Some(view) => (view.shape, view.data),
+            None => (&none[..], &[][..]),
+        };
+        for (name, shape, len) in [
+            ("coefficients", coefficients.shape, coefficients.data.len()),
+            ("rhs", rhs.shape, rhs.data.len()),
+            ("initial_values", initial_values.0, initial_values.1.len()),
+            ("steps", steps.shape, steps.data.len()),
+        ] {
+            check_length(name, shape, len)?;
+        }
+        let shapes = [coefficients.shape, rhs.shape, initial_values.0, steps.shape];
+        let batch = self.batch.unwrap_or_else(|| {
+            shapes.iter().filter_map(|shape| shape.first()).copied().max().unwrap_or(1)
+        });
+        let points = match self.points {
+            Some(points) => points,
+            None => told_points(&shapes).ok_or_else(|| {
+                let message = "all inputs are shared by the time points: say how many there are";
+                Error::argument("points", message)
+            })?,
+        };
+        let shape = ProblemShape::new(batch, points, shapes[0], shapes[1], shapes[2], shapes[3])?;
+        let arrays = [coefficients.data, rhs.data, initial_values.1, steps.data];
+        Ok(Problem::from_parts(&shape, arrays))
+    }
+}
+
+/// N as the first array tells that has an axis of time which is not shared.
+fn told_points([coefficients, rhs, _, steps]: &[&[usize]; 4]) -> Option<usize> {
+    let points = |shape: &[usize]| shape.get(1).copied().filter(|&points| points != 1);
+    points(coefficients)
+        .or_else(|| points(rhs))
+        .or_else(|| points(steps).map(|steps| steps.saturating_add(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder<'a>() -> ProblemBuilder<'a, f64> {
+        Problem::builder()
+            .coefficients(View::new(&[1, 1, 1, 1, 2], &[1.0, 1.0]))
+            .rhs(View::new(&[1, 1, 1], &[0.0]))
+            .steps(View::new(&[1, 1], &[0.1]))
+    }
+
+    #[test]
+    fn sizes_are_read_off_the_axes_that_are_not_shared() {
+        let steps = View::new(&[1, 4], &[0.1; 4]);
+        let initial_values = View::new(&[3, 1, 1, 1], &[1.0, 2.0, 3.0]);
+        let problem = builder().steps(steps).initial_values(initial_values).build().unwrap();
+        assert_eq!((problem.shape().batch(), problem.shape().points()), (3, 5));
+        let rhs = View::new(&[2, 7, 1], &[0.0; 14]);
+        let problem = builder().rhs(rhs).build().unwrap();
+        assert_eq!((problem.shape().batch(), problem.shape().points()), (2, 7));
+        let problem = builder().batch(2).points(9).build().unwrap();
+        assert_eq!((problem.shape().batch(), problem.shape().points()), (2, 9));
+    }
+
+    #[test]
+    fn what_is_missing_or_does_not_fit_is_named() {
+        let message = |builder: ProblemBuilder<'_, f64>| builder.build().unwrap_err().to_string();
+        assert!(message(builder()).starts_with("points: "));
+        assert_eq!(message(Problem::builder()), "coefficients: must be given");
+        let rhs = View::new(&[2, 7, 1], &[0.0; 14]);
+        let wrong = message(builder().rhs(rhs).points(5));
+        assert!(wrong.starts_with("rhs: expected shape (B or 1, N or 1, E)"), "{wrong}");
+        let short = message(builder().rhs(View::new(&[1, 5, 1], &[0.0; 4])));
+        assert_eq!(short, "rhs: shape [1, 5, 1] does not go with an array of 4 values");
+    }
+}
