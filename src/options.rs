@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::real::Real;
 
-/// Family of the rows that tie neighbouring time points together (module [`rows`](crate::rows)).
+/// Family of the rows that tie neighboring time points together (module [`rows`](crate::rows)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Smoothness {
@@ -13,7 +13,7 @@ pub enum Smoothness {
     /// The same with a row for the top derivative too, which is held constant over a step.
     TaylorHold,
     /// `Taylor`, with the top derivative tied to the central difference of the one below it;
-    /// couples three neighbouring points.
+    /// couples three neighboring points.
     TaylorCentral,
     /// Two-point Hermite (Padé) rows. Of fourth order if the solution carries more derivatives
     /// than the equation has ([`Problem::builder`](crate::Problem::builder)): one more if the
@@ -138,7 +138,7 @@ impl Factorization {
 /// Everything about a solve that is not data.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
-    /// Rows between neighbouring points.
+    /// Rows between neighboring points.
     pub smoothness: Smoothness,
     /// ω of the weak row that ends the Hermite rows of a step, relative to the other rows. It
     /// removes the alternating null mode that a derivative beyond the equation's would leave;
@@ -157,7 +157,7 @@ pub struct Options {
     /// Steps of iterative refinement of the solution, the adjoint and the tangent, with the
     /// residual β − Az in double precision; each recovers digits that the factor lacks, for about
     /// the cost of a substitution. `None`: one, but three for f32 on the CPU.
-    pub refinement: Option<usize>,
+    pub refinement_steps: Option<usize>,
 }
 
 impl Default for Options {
@@ -170,7 +170,7 @@ impl Default for Options {
             weights: Weights::default(),
             periodic: false,
             factorization: Factorization::default(),
-            refinement: None,
+            refinement_steps: None,
         }
     }
 }
@@ -178,10 +178,10 @@ impl Default for Options {
 impl Options {
     /// Steps of refinement of a solve that computes in `T`.
     pub(crate) fn refinement_in<T: Real>(&self) -> usize {
-        self.refinement.unwrap_or(if single::<T>() { 3 } else { 1 })
+        self.refinement_steps.unwrap_or(if single::<T>() { 3 } else { 1 })
     }
 
-    /// Whether a solve that computes in `T` takes the square-root factorisation.
+    /// Whether a solve that computes in `T` takes the square-root factorization.
     pub(crate) fn square_root_in<T: Real>(&self) -> bool {
         match self.factorization {
             Factorization::Auto => single::<T>(),
@@ -214,11 +214,11 @@ impl Options {
                 return Err(Error::argument(name, message));
             }
         }
-        if let Some(steps) = self.refinement
+        if let Some(steps) = self.refinement_steps
             && steps > MOST_REFINEMENT
         {
             let message = format!("must be at most {MOST_REFINEMENT}, got {steps}");
-            return Err(Error::argument("refinement", message));
+            return Err(Error::argument("refinement_steps", message));
         }
         if let Formulation::SharedSlack { gamma, alpha } = self.formulation {
             for (name, value) in [("gamma", gamma), ("alpha", alpha)] {

@@ -40,7 +40,7 @@ fn count_allocations(factorization: Factorization) {
     let options = Options {
         formulation: Formulation::SharedSlack { gamma: 0.5, alpha: 0.1 },
         factorization,
-        refinement: Some(1),
+        refinement_steps: Some(1),
         ..Options::default()
     };
     for batch in [1, 3, 200] {

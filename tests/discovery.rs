@@ -365,7 +365,7 @@ fn unusable_input_is_named() {
     let known = KnownTerm { state: "x".into(), factors: vec!["w".into()], coefficient: 1.0 };
     let settings = Settings { known: vec![known], ..degree(2) };
     assert_eq!(message(&good, &settings), "known: the library has no term `w`");
-    let settings = Settings { refinement: Some(usize::MAX), ..degree(2) };
+    let settings = Settings { grid_refinement: Some(usize::MAX), ..degree(2) };
     assert!(message(&good, &settings).starts_with("refinement: the grid would have"));
     assert!(message(&lorenz(8), &degree(2)).contains("24 measured values cannot decide 30"));
     let mut constant = good.clone();

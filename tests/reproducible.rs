@@ -36,7 +36,7 @@ fn options(factorization: Factorization) -> Options {
         factorization,
         smoothness: Smoothness::TaylorCentral,
         formulation: Formulation::SharedSlack { gamma: 0.5, alpha: 0.1 },
-        refinement: Some(1),
+        refinement_steps: Some(1),
         ..Options::default()
     }
 }

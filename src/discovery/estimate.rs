@@ -28,7 +28,7 @@ pub(super) struct Estimate<'a> {
     /// solver.
     pub noise: Vec<f64>,
     /// The weight w of the equation against the data: infinite if the trajectory solves it.
-    pub stiffness: f64,
+    pub equation_weight: f64,
 }
 
 impl Estimate<'_> {
@@ -63,12 +63,12 @@ impl Estimate<'_> {
     /// σ corrected for the noise that the trajectory follows where the equation is not stiff: for a
     /// random walk seen through noise each value has the leverage 1/√(1 + 4w).
     pub fn unbiased_noise(&self) -> Vec<f64> {
-        let leverage = 1.0 / (1.0 + 4.0 * self.stiffness).sqrt();
+        let leverage = 1.0 / (1.0 + 4.0 * self.equation_weight).sqrt();
         self.noise.iter().map(|noise| noise / (1.0 - 1.5 * leverage).sqrt()).collect()
     }
 
     /// Whether the data obey the equations without further disturbances.
     pub fn is_exact(&self) -> bool {
-        self.stiffness >= EXACT
+        self.equation_weight >= EXACT
     }
 }

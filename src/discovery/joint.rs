@@ -1,7 +1,7 @@
 //! The joint method: trajectory and coefficients together, by Gauss-Newton.
 //!
 //! The smaller the disturbances that the equation is allowed, the sharper the estimate; its weight
-//! against the data ("stiffness") grows as long as the data bear it.
+//! against the data (the weight of the equation) grows as long as the data bear it.
 
 mod assembly;
 mod gauss_newton;
@@ -19,9 +19,9 @@ use assembly::Weights;
 use gauss_newton::GaussNewton;
 
 /// Weight w of the equation against the data at the start.
-const FIRST_STIFFNESS: f64 = 10.0;
+const FIRST_EQUATION_WEIGHT: f64 = 10.0;
 /// It grows in these steps: the first with all terms, the last once terms are selected.
-const STIFFNESS: [f64; 4] = [1e2, 1e4, 1e6, 1e8];
+const EQUATION_WEIGHTS: [f64; 4] = [1e2, 1e4, 1e6, 1e8];
 const WITH_ALL_TERMS: usize = 3;
 /// A stiffer equation is accepted while it raises the noise by less than this factor, and this
 /// many standard deviations of the estimated noise.
@@ -71,9 +71,9 @@ impl<'a> Joint<'a> {
         progress.stage(0.05, stage)?;
         joint.converge_to(ROUGH_TOLERANCE, progress)?;
         joint.reference = joint.estimate.unbiased_noise();
-        for (step, stiffness) in STIFFNESS[..WITH_ALL_TERMS].iter().enumerate() {
+        for (step, equation_weight) in EQUATION_WEIGHTS[..WITH_ALL_TERMS].iter().enumerate() {
             progress.stage(0.1 * (step + 1) as f64, stage)?;
-            if !joint.stiffen(*stiffness, ROUGH_TOLERANCE, progress)? {
+            if !joint.weigh_equation(*equation_weight, ROUGH_TOLERANCE, progress)? {
                 break;
             }
         }
@@ -84,7 +84,7 @@ impl<'a> Joint<'a> {
     }
 
     fn unfitted(grid: &'a Grid, smooth: &Smooth, start: Start<'a>) -> Result<Self> {
-        let estimate = Estimate { stiffness: FIRST_STIFFNESS, ..start.estimate };
+        let estimate = Estimate { equation_weight: FIRST_EQUATION_WEIGHT, ..start.estimate };
         let k = estimate.rhs.states();
         let d = k * estimate.rhs.order;
         let rms = |i: usize| root_mean_square(estimate.trajectory.iter().skip(i).step_by(d));
@@ -118,14 +118,14 @@ impl<'a> Joint<'a> {
     /// Raises the equation's weight if the data bear it: if the noise hardly grows, the estimate
     /// becomes sharper; if it does grow, the equation holds only approximately, and everything
     /// stays as it was. Returns whether the data bear it.
-    fn stiffen(
+    fn weigh_equation(
         &mut self,
-        stiffness: f64,
+        equation_weight: f64,
         tolerance: f64,
         progress: &mut Reporter<'_, '_>,
     ) -> Result<bool> {
         let before = self.estimate.clone();
-        self.estimate.stiffness = stiffness;
+        self.estimate.equation_weight = equation_weight;
         self.weigh();
         let borne = match self.converge_to(tolerance, progress) {
             Ok(converged) => converged && self.noise_bears(),
@@ -209,7 +209,7 @@ impl<'a> Joint<'a> {
         self.weigh();
     }
 
-    /// The weights that noise and stiffness demand.
+    /// The weights that noise and the weight of the equation demand.
     fn weigh(&mut self) {
         let k = self.estimate.noise.len();
         for (noise, deviation) in self.estimate.noise.iter_mut().zip(&self.deviation) {
@@ -218,7 +218,7 @@ impl<'a> Joint<'a> {
         for (weight, noise) in self.weights.observation.iter_mut().zip(&self.estimate.noise) {
             *weight = 1.0 / noise;
         }
-        let root = (self.estimate.stiffness * self.grid.interval).sqrt();
+        let root = (self.estimate.equation_weight * self.grid.interval).sqrt();
         for (i, weight) in self.weights.defect.iter_mut().enumerate() {
             *weight = root / (self.estimate.noise[i % k] * self.relative[i]);
         }
@@ -298,15 +298,15 @@ impl<'a> Estimator<'a> for Joint<'a> {
     }
 
     fn sharpen(&mut self, progress: &mut Reporter<'_, '_>) -> Result<bool> {
-        let (before, exact) = (self.estimate.stiffness, self.estimate.is_exact());
+        let (before, exact) = (self.estimate.equation_weight, self.estimate.is_exact());
         progress.stage(0.95, "sharpening")?;
-        for stiffness in STIFFNESS.into_iter().filter(|s| *s > before) {
-            if !self.stiffen(stiffness, TOLERANCE, progress)? {
+        for equation_weight in EQUATION_WEIGHTS.into_iter().filter(|s| *s > before) {
+            if !self.weigh_equation(equation_weight, TOLERANCE, progress)? {
                 break;
             }
         }
         // Terms that were selected while the equation was loose are looked at again.
-        if !exact && self.estimate.stiffness != before {
+        if !exact && self.estimate.equation_weight != before {
             return Ok(true);
         }
         progress.stage(0.95, "last estimate")?;

@@ -33,7 +33,7 @@ pub fn discover(
     let mut progress = Reporter::new(observer);
     progress.stage(0.0, "smoothing the data")?;
     let smooth = smooth(data)?;
-    let grid = Grid::new(data, &smooth, settings.refinement)?;
+    let grid = Grid::new(data, &smooth, settings.grid_refinement)?;
     let libraries = libraries(data, settings)?;
     let task = Task { data, settings, smooth: &smooth, grid: &grid, libraries: &libraries };
     match (settings.method, &settings.device) {

@@ -67,7 +67,7 @@ pub struct Settings {
     /// A term stays when its coefficient is at least so many standard errors from zero.
     pub threshold: f64,
     /// Grid steps per sampling interval; `None` chooses them from the data.
-    pub refinement: Option<usize>,
+    pub grid_refinement: Option<usize>,
     /// Coefficients held fixed.
     pub known: Vec<KnownTerm>,
     /// Seed of everything random.
@@ -86,7 +86,7 @@ impl Default for Settings {
             user_terms: Vec::new(),
             link: Link::Identity,
             threshold: 5.0,
-            refinement: None,
+            grid_refinement: None,
             known: Vec::new(),
             seed: 0,
             device: Device::Cpu,
@@ -107,8 +107,8 @@ impl Settings {
         if !(self.threshold.is_finite() && self.threshold >= 0.0) {
             return refuse("threshold", format!("must be finite and ≥ 0, got {}", self.threshold));
         }
-        if self.refinement == Some(0) {
-            return refuse("refinement", "must be at least 1, got 0".into());
+        if self.grid_refinement == Some(0) {
+            return refuse("grid_refinement", "must be at least 1, got 0".into());
         }
         for term in &self.user_terms {
             if term.name.trim().is_empty() {
@@ -147,7 +147,10 @@ mod tests {
         assert_eq!(message(Settings { order: 3, ..base() }), "order: must be 1 or 2, got 3");
         assert!(message(Settings { threshold: -1.0, ..base() }).starts_with("threshold: "));
         assert!(message(Settings { threshold: f64::NAN, ..base() }).starts_with("threshold: "));
-        assert!(message(Settings { refinement: Some(0), ..base() }).starts_with("refinement: "));
+        assert!(
+            message(Settings { grid_refinement: Some(0), ..base() })
+                .starts_with("grid_refinement: ")
+        );
         let known = KnownTerm { state: "x".into(), factors: vec![], coefficient: f64::INFINITY };
         assert!(message(Settings { known: vec![known], ..base() }).starts_with("known: "));
     }

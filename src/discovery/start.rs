@@ -50,7 +50,7 @@ impl<'a> Start<'a> {
             trajectory,
             starts: vec![],
             noise: smooth.noise.clone(),
-            stiffness: f64::INFINITY,
+            equation_weight: f64::INFINITY,
         };
         Ok(Start { estimate, slopes })
     }

@@ -112,7 +112,7 @@ impl<T: Real> OwnedProblem<T> {
             && highest.any(|&coefficient| coefficient != T::zero())
     }
 
-    /// Writes `solution` (B, N, K, Q) and `status` (B; 0 solved, 1 breakdown of the factorisation,
+    /// Writes `solution` (B, N, K, Q) and `status` (B; 0 solved, 1 breakdown of the factorization,
     /// 2 input not finite, 3 step not positive, 4 overflow), with the shared slack `epsilon` (B),
     /// and the gradients as `grad_coefficients`, `grad_rhs`, `grad_initial_values`, `grad_steps` in
     /// the shapes of the inputs. The options stand in the metadata.
@@ -416,12 +416,12 @@ impl Settings<'_> {
         if let Some(factorization) = self.value("factorization", &names, known)? {
             options.factorization = factorization;
         }
-        options.refinement = self.size("refinement")?;
+        options.refinement_steps = self.size("refinement")?;
         Ok(options)
     }
 }
 
-/// Number of a [`Status`] in a result file: 0 solved, 1 breakdown of the factorisation, 2 input not
+/// Number of a [`Status`] in a result file: 0 solved, 1 breakdown of the factorization, 2 input not
 /// finite, 3 step not positive, 4 overflow.
 fn status_code(status: Status) -> u8 {
     match status {
@@ -448,7 +448,7 @@ fn metadata(options: &Options, extra_derivatives: usize) -> Vec<(&'static str, S
         ("periodic", options.periodic.to_string()),
         ("factorization", options.factorization.name().to_owned()),
     ];
-    if let Some(refinement) = options.refinement {
+    if let Some(refinement) = options.refinement_steps {
         metadata.push(("refinement", refinement.to_string()));
     }
     match options.formulation {
@@ -519,7 +519,7 @@ mod tests {
             weights: crate::Weights { equation: 2.0, initial: 0.0, ..Default::default() },
             periodic: true,
             factorization: Factorization::SquareRoot,
-            refinement: Some(3),
+            refinement_steps: Some(3),
         };
         let bytes = example();
         let mut file = File::new(Path::new("p"), &bytes).unwrap();

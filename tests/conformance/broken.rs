@@ -1,4 +1,4 @@
-//! Numerical trouble is the status of one system and leaves its neighbours bit-identical.
+//! Numerical trouble is the status of one system and leaves its neighbors bit-identical.
 
 use super::Subject;
 use super::support::random::Case;
@@ -25,7 +25,7 @@ fn run(subject: &Subject, case: &Case) -> (Vec<Status>, Vec<f64>, Vec<f64>) {
     (solution.status, solution.values, gradients)
 }
 
-pub fn a_broken_system_is_reported_and_leaves_its_neighbours_bit_identical(subject: &Subject) {
+pub fn a_broken_system_is_reported_and_leaves_its_neighbors_bit_identical(subject: &Subject) {
     for factorization in [Factorization::Cholesky, Factorization::SquareRoot] {
         let mut healthy = healthy();
         healthy.options.factorization = factorization;
@@ -205,7 +205,7 @@ pub fn residuals_are_the_norms_of_the_defects(subject: &Subject) {
         .unwrap();
     // With heavy equation and smoothness rows u is constant: the mean, 1, off by 1 at both points.
     let weights = Weights { equation: 1e4, smoothness: 1e4, ..Weights::default() };
-    let options = Options { weights, refinement: Some(2), ..Options::default() };
+    let options = Options { weights, refinement_steps: Some(2), ..Options::default() };
     let mut solver = subject.solver::<f64>(problem.shape(), &options);
     assert!((solver.solve(&problem).unwrap().values[4] - 1.0).abs() < 1e-6);
     let residuals = solver.residuals(&problem).unwrap()[0];

@@ -104,10 +104,11 @@ pub fn single_precision_by_default_is_exact_to_rounding(subject: &Subject) {
     }
 }
 
-pub fn unrefined_solutions_have_the_digits_of_their_factorisation(subject: &Subject) {
+pub fn unrefined_solutions_have_the_digits_of_their_factorization(subject: &Subject) {
     for states in STATES {
         let unrefined = |factorization| {
-            let options = Options { factorization, refinement: Some(0), ..Options::default() };
+            let options =
+                Options { factorization, refinement_steps: Some(0), ..Options::default() };
             oscillator::<f32>(subject, states, &options)
         };
         let square_root = error(&unrefined(Factorization::SquareRoot));

@@ -229,7 +229,7 @@ pub fn the_square_root_has_digits_where_cholesky_has_none(subject: &Subject) {
     on_random_cases(subject, 200, 1e6, |case, condition| {
         let mut case = case.clone();
         case.options.factorization = Factorization::SquareRoot;
-        case.options.refinement = Some(0);
+        case.options.refinement_steps = Some(0);
         let problem = case.problem();
         let mut solver = subject.solver(problem.shape(), &case.options);
         let solution = solver.solve(&problem).unwrap();
@@ -251,7 +251,7 @@ pub fn single_precision_agrees_with_double_to_rounding(subject: &Subject) {
     on_random_cases(subject, 200, 1e4, |case, _| {
         let mut case = case.clone();
         case.options.factorization = Factorization::Auto;
-        case.options.refinement = None;
+        case.options.refinement_steps = None;
         let data = case.inputs().map(|(_, array)| {
             let single: Vec<f32> = array.data.iter().map(|&value| value as f32).collect();
             array.data = single.iter().map(|&value| value.into()).collect();

@@ -172,7 +172,7 @@ pub fn options() -> impl Strategy<Value = Options> {
                         periodic: weights.3,
                     },
                     periodic,
-                    refinement: Some(refinement),
+                    refinement_steps: Some(refinement),
                     factorization,
                 }
             },

@@ -200,7 +200,7 @@ impl Workload {
 
         let options = Options {
             smoothness: self.smoothness,
-            refinement: self.refinement,
+            refinement_steps: self.refinement,
             ..Options::default()
         };
         let failed = |error: mechanistic::Error| error.to_string();

@@ -105,7 +105,7 @@ fn measure<T: Real>(arguments: &Arguments) -> Result<[f64; 3]> {
         .steps(View::new(shapes[3], &steps))
         .build()?;
     let smoothness = Smoothness::TaylorHold;
-    let options = Options { smoothness, refinement: Some(0), ..Options::default() };
+    let options = Options { smoothness, refinement_steps: Some(0), ..Options::default() };
     let mut solver = Solver::<T>::on(&device, problem.shape(), &options)?;
     let cotangent = Cotangent { values: &cotangent, epsilon: None };
 

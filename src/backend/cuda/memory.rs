@@ -115,7 +115,7 @@ impl<T: Resident> Buffer<T> {
             .stream()
             .memcpy_dtoh(&self.part(0, values.len()), values)
             .map_err(while_doing(&doing))?;
-        self.device.synchronise()
+        self.device.synchronize()
     }
 
     /// A copy on the same device.

@@ -49,7 +49,7 @@ impl<T: Real> Variances<T> {
     /// # Errors
     /// [`Error::OutOfMemory`] if not even a single system fits, [`Error::Device`].
     pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
-        let options = Options { refinement: Some(0), ..*options };
+        let options = Options { refinement_steps: Some(0), ..*options };
         let path = VariancesPath::new(device, shape, &options)?;
         Self::with_path(device, shape, &options, path)
     }

@@ -100,8 +100,11 @@ impl<'a> Shooting<'a> {
             &[chunk, 1, k, m],
             &[chunk, n - 1],
         )?;
-        let options =
-            Options { smoothness: Smoothness::Taylor, refinement: Some(1), ..Options::default() };
+        let options = Options {
+            smoothness: Smoothness::Taylor,
+            refinement_steps: Some(1),
+            ..Options::default()
+        };
         Ok(Shooting {
             solver: Solver::on(device, &shape, &options)?,
             coefficients: vec![0.0; chunk * n * k * k * q],

@@ -6,7 +6,7 @@ use crate::discovery::estimate::Estimate;
 use crate::discovery::link::Link;
 use crate::discovery::right_hand_side::RightHandSide;
 use crate::discovery::start::{root_mean_square, term_sizes};
-use crate::nn::{Activation, Mlp, Optimiser, ParameterId, Parameters, Rng, Rule, Schedule};
+use crate::nn::{Activation, Mlp, Optimizer, ParameterId, Parameters, Rng, Rule, Schedule};
 use crate::tape::{Array, Ode, Tape, Var};
 use crate::{Backend, Options, Result, Smoothness};
 
@@ -116,7 +116,7 @@ impl<'w, B: Backend> Model<'w, B> {
         let masks = self.masks(estimate)?;
         let schedule = Schedule::Cosine { steps: steps as u64, floor: LAST_RATE };
         let mut optimizer =
-            Optimiser::new(Rule::adam(), RATE).with_schedule(schedule).with_clip(CLIP);
+            Optimizer::new(Rule::adam(), RATE).with_schedule(schedule).with_clip(CLIP);
         let mut last = f64::INFINITY;
         for step in 0..steps {
             report(step)?;
@@ -332,8 +332,11 @@ impl<'w, B: Backend> Model<'w, B> {
             extra_derivatives: 0,
         };
         // An optimizer's gradients need no more digits than the unrefined factor has.
-        let options =
-            Options { smoothness: Smoothness::Taylor, refinement: Some(0), ..Options::default() };
+        let options = Options {
+            smoothness: Smoothness::Taylor,
+            refinement_steps: Some(0),
+            ..Options::default()
+        };
         let solution = tape.solve_ode(&ode, &options)?;
         let lower = tape.slice(solution, 3, 0..m)?;
         let lower = tape.reshape(lower, [b, k, n, m])?;

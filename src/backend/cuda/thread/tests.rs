@@ -158,7 +158,8 @@ fn batches_of_any_length_and_many_equations_agree_with_the_processor() {
 #[test]
 fn any_number_of_refinements_agrees_with_the_processor() {
     for refinement in [0, 1, 2] {
-        let options = Options { refinement: Some(refinement), ..options(Smoothness::TaylorHold) };
+        let options =
+            Options { refinement_steps: Some(refinement), ..options(Smoothness::TaylorHold) };
         let sizes = Sizes { states: 2, equations: 2, ..SIZES };
         let what = format!("refinement {refinement}");
         compare(&Case::<f32>::new(sizes, options, 7), 2e-4, &what);
@@ -307,7 +308,7 @@ fn oscillator_error(chunks: Option<Chunks>, refinement: Option<usize>) -> f64 {
         .and_then(|problem| problem.with_extra_derivatives(1))
         .unwrap();
     let smoothness = Smoothness::Hermite;
-    let options = Options { smoothness, refinement, ..Options::default() };
+    let options = Options { smoothness, refinement_steps: refinement, ..Options::default() };
     let mut solution = Solution::allocate(problem.shape()).unwrap();
     engine::<f32>(problem.shape(), &options, chunks).solve(&problem, &mut solution).unwrap();
     assert_eq!(solution.status, [Status::Ok]);
@@ -322,7 +323,7 @@ fn single_precision_keeps_its_digits_over_many_steps() {
         let unrefined = oscillator_error(chunks, Some(0));
         let refined = oscillator_error(chunks, None);
         println!("{what}: {unrefined:.1e}, refined {refined:.1e}");
-        // Half a unit of the last place of 1, and what the discretisation adds.
+        // Half a unit of the last place of 1, and what the discretization adds.
         assert!(refined <= 3.1e-8, "{what}: {refined:e}");
         assert!(unrefined <= 1e-6, "{what}: {unrefined:e}");
     }

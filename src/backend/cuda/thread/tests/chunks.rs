@@ -81,7 +81,8 @@ fn any_number_of_points_and_chunks_agrees_with_the_processor() {
 #[test]
 fn any_number_of_refinements_agrees_with_the_processor() {
     for refinement in [0, 2] {
-        let options = Options { refinement: Some(refinement), ..options(Smoothness::TaylorHold) };
+        let options =
+            Options { refinement_steps: Some(refinement), ..options(Smoothness::TaylorHold) };
         let sizes = Sizes { states: 2, order: 1, equations: 2, ..CHUNKED };
         compare_with(&Case::<f64>::new(sizes, options, 7), cut(3), 1e-10, "f64");
         compare_with(&Case::<f32>::new(sizes, options, 7), cut(3), 2e-4, "f32");
