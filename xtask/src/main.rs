@@ -1,5 +1,6 @@
 //! Development commands: `cargo xtask <command>`.
 
+mod bindings;
 mod clang_format;
 mod packages;
 mod toolkit;
@@ -10,13 +11,15 @@ use std::{
     process::{Command, ExitCode},
 };
 
-const USAGE: &str = "usage: cargo xtask test|format|kernels [--check | --only PART]|toolkit";
+const USAGE: &str =
+    "usage: cargo xtask test|format|bindings [--check]|kernels [--check | --only PART]|toolkit";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.first().map(String::as_str) {
         Some("test") => test(),
         Some("format") => format(),
+        Some("bindings") => bindings::run(&arguments[1..]),
         Some("kernels") => kernels(&arguments[1..]),
         Some("toolkit") => toolkit::ensure().map(|nvcc| println!("{}", nvcc.display())),
         _ => Err(USAGE.to_owned()),
@@ -33,12 +36,13 @@ fn main() -> ExitCode {
 /// Combinations of the library's features, besides the default.
 const COMBINATIONS: [&str; 4] = ["", "cli", "cuda", "cli,nvtx"];
 
-/// Formatting, lints of every feature combination, documentation, and every test of the workspace;
-/// installs nvcc and clang-format for them if there is none.
+/// Formatting, the kernels' bindings, lints of every feature combination, documentation, and every
+/// test of the workspace; installs nvcc, clang-format and libclang for them if there are none.
 fn test() -> Result<(), String> {
     let nvcc = toolkit::ensure()?;
     cargo(&["fmt", "--all", "--check"])?;
     clang_format::run(clang_format::Mode::Check)?;
+    bindings::run(&["--check".to_owned()])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     for features in COMBINATIONS {
         let library = ["clippy", "--package", "mechanistic", "--no-default-features"];

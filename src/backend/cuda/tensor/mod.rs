@@ -1,17 +1,19 @@
 //! The tape's primitives on a GPU: shapes into the parameters of the kernels, one or two launches
 //! each.
 
+mod function;
 mod norm;
-pub mod parameters;
 mod product;
 mod reduction;
 mod solve;
 mod storage;
+mod walk;
 
 use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
+use super::bindings::{ReduceFunction, Update, Walk};
 use super::device::CudaDevice;
 use super::launch::tape::TapeKernels;
 use crate::backend::function::{Binary, Side, Unary};
@@ -24,8 +26,8 @@ use crate::shape::ProblemShape;
 use crate::solver::Solution;
 use crate::tape::Array;
 use crate::{Real, Result};
+use function::{binary_code, unary_code};
 use norm::{Norm, Places};
-use parameters::{ReduceFunction, Update, Walk, binary_code, unary_code};
 use product::Products;
 use reduction::{Target, Term, Terms};
 use solve::OdeSolver;

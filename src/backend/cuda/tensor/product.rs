@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
+use super::super::bindings::{MatMul, ReduceFunction, Walk};
 use super::super::device::CudaDevice;
 use super::super::launch::cublas::Gemm;
 use super::super::launch::tape::{TILE, TapeKernels};
 use super::super::memory::Buffer;
-use super::parameters::{MatMul, ReduceFunction, Walk};
 use super::reduction::{Target, Term, Terms, reduce, sum_splits};
 use crate::Real;
 use crate::backend::function::Side;
