@@ -74,7 +74,7 @@ impl Cuda {
     }
 
     /// Whether NVIDIA's cuBLAS multiplies large matrices, where this machine has one that can be
-    /// opened (`libcublas.so` or `libcublas.so.12`). It does unless the environment variable
+    /// opened (`libcublas.so`, or version 11, 12 or 13). It does unless the environment variable
     /// `MECHANISTIC_CUBLAS` is `off`; if that is `on`, there must be one. Either way f32 is
     /// multiplied and added up in f32, and a run on the same GPU with the same libraries gives the
     /// same bits again; another version of cuBLAS may not.

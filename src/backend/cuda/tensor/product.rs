@@ -105,8 +105,9 @@ pub fn cublas_is_wanted(device: &CudaDevice) -> Result<bool> {
         "on" if device.cublas().is_some() => Ok(true),
         "on" => Err(Error::Device {
             doing: format!("opening cuBLAS, which {VARIABLE}=on demands"),
-            message: "this machine has none that can be opened (libcublas.so or libcublas.so.12)"
-                .into(),
+            message:
+                "this machine has none that can be opened (libcublas.so, or version 11, 12 or 13)"
+                    .into(),
         }),
         other => Err(Error::argument(VARIABLE, format!("expected on or off, got `{other}`"))),
     }
