@@ -1,4 +1,4 @@
-// The plane rotation of the square-root factorisation.
+// The plane rotation of the square-root factorization.
 
 #ifndef MECHANISTIC_ROTATION_CUH
 #define MECHANISTIC_ROTATION_CUH

@@ -59,7 +59,7 @@ pub struct Output {
     pub storage: i32,
 }
 
-/// Smoothness rows of one state on 2 or 3 neighbouring points: entry (row, point·Q + j) is
+/// Smoothness rows of one state on 2 or 3 neighboring points: entry (row, point·Q + j) is
 /// table[row][point·Q + j] · length^(j + shift), length = the step, or the sum of both steps.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]

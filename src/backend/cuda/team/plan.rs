@@ -280,7 +280,7 @@ impl Plan {
         }
     }
 
-    /// Whether the rows are factorised themselves.
+    /// Whether the rows are factorized themselves.
     pub fn square_root(&self) -> bool {
         self.stacked_rows > 0
     }
