@@ -1,5 +1,5 @@
-// Parameters of the solver kernels, passed by value. Plain C: Rust mirrors these structures field
-// by field (src/backend/cuda/parameters.rs), and a test compares sizes and offsets.
+// Parameters of the solver kernels, passed by value. From this header, like from every other,
+// `cargo xtask bindings` makes the Rust side, with these comments: src/backend/cuda/bindings.rs.
 //
 // Letters: B systems, N points, K states, Qc values per state in an equation row, Q values per
 // state in the solution, P = K·Q, E equations per point, I points with J given initial derivatives.
@@ -10,10 +10,10 @@
 #include <stdint.h>
 
 // How the values of an input are stored; they are computed on in double precision.
-enum Storage { STORAGE_F32 = 0, STORAGE_F64 = 1, STORAGE_F16 = 2, STORAGE_BF16 = 3 };
+enum Storage : int32_t { STORAGE_F32 = 0, STORAGE_F64 = 1, STORAGE_F16 = 2, STORAGE_BF16 = 3 };
 
-// What `Status` records; the numbers of src/backend/cuda/parameters.rs.
-enum StatusKind {
+// What `Status` records.
+enum StatusKind : int32_t {
     STATUS_OK = 0,
     STATUS_NON_FINITE_INPUT = 1,  // first: 0 coefficients, 1 rhs, 2 initial values, 3 steps
     STATUS_INVALID_STEP = 2,      // first: t of s_t
@@ -86,7 +86,7 @@ typedef struct {
     Input steps;
 } Problem;
 
-// Where the columns of the partial sums of kernels/reduce.cu go, in order: the first
+// Where the columns of the partial sums of common/reduce.cu go, in order: the first
 // `targets[0].values` columns to targets[0], and so on. Data null: the columns are passed over.
 typedef struct {
     void *data;

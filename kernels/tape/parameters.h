@@ -1,15 +1,15 @@
-// Parameters of the tape's kernels, passed by value. Plain C: Rust mirrors these structures field
-// by field (src/backend/cuda/tensor/parameters.rs), and a test compares sizes and offsets.
+// Parameters of the tape's kernels, passed by value; src/backend/cuda/bindings.rs is made from
+// them.
 
 #ifndef MECHANISTIC_TAPE_H
 #define MECHANISTIC_TAPE_H
 
 #include <stdint.h>
 
-enum {
-    TAPE_AXES = 6,      // axes of an index space after neighboring ones were merged
-    TAPE_OPERANDS = 4,  // arrays that are walked over together
-};
+// Axes of an index space after neighboring ones were merged.
+#define TAPE_AXES 6
+// Arrays that are walked over together.
+#define TAPE_OPERANDS 4
 
 // An index space and where its elements lie in each operand: element (i_0, …, i_{axes−1}) of
 // operand m is at Σ i_a · stride[m][a]. Row-major: the last axis varies fastest. Axes beyond `axes`
@@ -21,22 +21,8 @@ typedef struct {
     int64_t axes;
 } Walk;
 
-// target(k) = or += Σ_r f(g, a, b at k and r), k in `kept`, r in `reduced`; see tape/reduce.cu.
-// Operands: 0 target, 1 g, 2 a, 3 b.
-typedef struct {
-    Walk kept;
-    Walk reduced;
-    int64_t offset;        // of the target's first element
-    int64_t split_stride;  // between the results of two splits in the target
-    int32_t function;      // a ReduceFunction
-    int32_t lanes;         // threads that share a sum: a power of two, at most 256
-    int32_t splits;        // blocks that share a sum
-    int32_t adjacent;      // 1: neighboring threads share a sum; 0: they have neighboring sums
-    int32_t add;           // 1: target += , 0: target =
-    int32_t reserved;
-} Reduction;
-
-typedef enum {
+// The f of a `Reduction`.
+typedef enum : int32_t {
     REDUCE_SUM = 0,          // g
     REDUCE_NEGATED = 1,      // -g
     REDUCE_PRODUCT = 2,      // g·a
@@ -46,7 +32,23 @@ typedef enum {
     REDUCE_NOT_HELD = 6,     // g where it does not
 } ReduceFunction;
 
-typedef enum {
+// target(k) = or += Σ_r f(g, a, b at k and r), k in `kept`, r in `reduced`; see tape/reduce.cu.
+// Operands: 0 target, 1 g, 2 a, 3 b.
+typedef struct {
+    Walk kept;
+    Walk reduced;
+    int64_t offset;        // of the target's first element
+    int64_t split_stride;  // between the results of two splits in the target
+    ReduceFunction function;
+    int32_t lanes;     // threads that share a sum: a power of two, at most 256
+    int32_t splits;    // blocks that share a sum
+    int32_t adjacent;  // 1: neighboring threads share a sum; 0: they have neighboring sums
+    int32_t add;       // 1: target += , 0: target =
+    int32_t reserved;
+} Reduction;
+
+// What `tape/elementwise.cu` applies to one array.
+typedef enum : int32_t {
     UNARY_NEGATE = 0,
     UNARY_SCALE = 1,
     UNARY_SHIFT = 2,
@@ -66,7 +68,8 @@ typedef enum {
     UNARY_POWF = 16,
 } UnaryFunction;
 
-typedef enum {
+// What it applies to two.
+typedef enum : int32_t {
     BINARY_ADD = 0,
     BINARY_SUBTRACT = 1,
     BINARY_MULTIPLY = 2,
@@ -87,8 +90,8 @@ typedef struct {
 
 // The numbers of one step of an optimizer; see tape/optimizer.cu.
 typedef struct {
-    double
-        limit;  // the gradient is scaled by limit/norm where the norm exceeds it; may be infinite
+    // The gradient is scaled by limit/norm where the norm exceeds it; may be infinite.
+    double limit;
     double rate;
     double momentum;
     double beta1, beta2, epsilon;

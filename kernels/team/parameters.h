@@ -1,5 +1,4 @@
-// Parameters of the team kernels, passed by value. Plain C: src/backend/cuda/team/parameters.rs
-// mirrors these structures field by field, and a test compares sizes and offsets.
+// Parameters of the team kernels, passed by value; src/backend/cuda/bindings.rs is made from them.
 
 #ifndef MECHANISTIC_TEAM_PARAMETERS_H
 #define MECHANISTIC_TEAM_PARAMETERS_H

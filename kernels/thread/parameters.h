@@ -1,6 +1,6 @@
 // Parameters of the solver kernels that work on one system a thread (thread_*.cu), beyond those of
-// common/parameters.h; letters and conventions as there. Rust mirrors them in
-// src/backend/cuda/thread/parameters.rs.
+// common/parameters.h; letters and conventions as there. src/backend/cuda/bindings.rs is made from
+// them.
 //
 // A tile is 32 consecutive systems, one a lane of a warp. The workspace is interleaved by tile:
 // value v of point t of system s stands at ((s/32·N + t)·values + v)·32 + s%32.

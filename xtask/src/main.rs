@@ -1,19 +1,28 @@
 //! Development commands: `cargo xtask <command>`.
 
+mod bindings;
+mod clang_format;
+mod packages;
 mod toolkit;
 
 use std::{
     ffi::OsStr,
+    path::Path,
     process::{Command, ExitCode},
 };
+
+const USAGE: &str =
+    "usage: cargo xtask test|format|bindings [--check]|kernels [--check | --only PART]|toolkit";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.first().map(String::as_str) {
         Some("test") => test(),
+        Some("format") => format(),
+        Some("bindings") => bindings::run(&arguments[1..]),
         Some("kernels") => kernels(&arguments[1..]),
         Some("toolkit") => toolkit::ensure().map(|nvcc| println!("{}", nvcc.display())),
-        _ => Err("usage: cargo xtask test|kernels [--check | --only PART]|toolkit".to_owned()),
+        _ => Err(USAGE.to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -27,11 +36,13 @@ fn main() -> ExitCode {
 /// Combinations of features, besides the default.
 const COMBINATIONS: [(&str, &str); 3] = [("mechanistic", ""), ("mechanistic", "nvtx"), ("mnn", "")];
 
-/// Formatting, lints of every feature combination, documentation, and every test of the workspace;
-/// installs nvcc for them first if there is none.
+/// Formatting, the kernels' bindings, lints of every feature combination, documentation, and every
+/// test of the workspace; installs nvcc, clang-format and libclang for them if there are none.
 fn test() -> Result<(), String> {
     let nvcc = toolkit::ensure()?;
     cargo(&["fmt", "--all", "--check"])?;
+    clang_format::run(clang_format::Mode::Check)?;
+    bindings::run(&["--check".to_owned()])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     for (package, features) in COMBINATIONS {
         let lint = ["clippy", "--package", package, "--no-default-features"];
@@ -43,6 +54,12 @@ fn test() -> Result<(), String> {
     cargo_with(&["test", "--workspace"], &[("NVCC", nvcc.as_os_str())])
 }
 
+/// Formats all of Rust and the kernels.
+fn format() -> Result<(), String> {
+    cargo(&["fmt", "--all"])?;
+    clang_format::run(clang_format::Mode::Apply)
+}
+
 /// Measures the kernels and writes `docs/kernels.md`, or with `--check` compares it with them, or
 /// with `--only` prints the figures of some problems.
 fn kernels(arguments: &[String]) -> Result<(), String> {
@@ -51,6 +68,11 @@ fn kernels(arguments: &[String]) -> Result<(), String> {
     let arguments = arguments.iter().map(String::as_str);
     let run: Vec<&str> = run.into_iter().chain(arguments).collect();
     cargo_with(&run, &[("NVCC", nvcc.as_os_str())])
+}
+
+/// The root of the workspace.
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in xtask/")
 }
 
 fn cargo(arguments: &[&str]) -> Result<(), String> {

@@ -11,6 +11,7 @@ mod progress;
 mod simulate;
 mod solve;
 mod systems;
+mod warnings;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    warnings::show();
     let outcome = match Arguments::parse().command {
         Command::Discover(arguments) => discover::run(&arguments),
         Command::Solve(arguments) => solve::run(&arguments),

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
+use super::bindings::Status;
 use super::device::CudaDevice;
 use super::launch::{Columns, SumPartials};
 use super::memory::Buffer;
-use super::parameters::Status;
 use super::path::{CotangentView, GradientOutputs, Path, SolutionViewMut};
 use super::paths;
 use super::problem::{Layout, ProblemTemplate, Values};

@@ -225,13 +225,12 @@ impl CudaDevice {
     }
 
     /// cuBLAS on the device's stream; `None` where this machine has none, or one that cannot be
-    /// opened on this device. That is said on standard error, once, and holds from then on.
+    /// opened on this device. That is a warning, once, and holds from then on.
     pub(super) fn cublas(&self) -> Option<&Cublas> {
         let open = || {
             Cublas::open(self).unwrap_or_else(|error| {
-                eprintln!(
-                    "mechanistic: no cuBLAS on {self:?}: {error} (MECHANISTIC_CUBLAS=off does not \
-                     try)"
+                tracing::warn!(
+                    "no cuBLAS on {self:?}: {error} (MECHANISTIC_CUBLAS=off does not try)"
                 );
                 None
             })

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::batch::{Batch, Part};
+use super::bindings as parameters;
 use super::device::CudaDevice;
 use super::memory::Buffer;
-use super::parameters;
 use super::path::{CotangentView, Path};
 use super::paths;
 use super::problem::{INPUTS, Values};

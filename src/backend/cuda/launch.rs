@@ -13,8 +13,8 @@ use cudarc::driver::{
     CudaView, CudaViewMut, DevicePtrMut, LaunchArgs, LaunchConfig, PushKernelArg,
 };
 
+use super::bindings::{SumTarget, SumTargets};
 use super::device::{CudaDevice, Kernel, while_doing};
-use super::parameters::{SumTarget, SumTargets};
 use super::problem::storage_code;
 use crate::error::{Error, Result};
 use crate::real::Real;

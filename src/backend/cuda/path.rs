@@ -9,8 +9,8 @@ use std::marker::PhantomData;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
+use super::bindings::{self as parameters, Input, Output, Status};
 use super::launch::check_at_least;
-use super::parameters::{self, Input, Output, Status};
 use crate::error::Result;
 use crate::real::Real;
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaViewMut, DevicePtr};
 
+use super::bindings::{self as parameters, Input, Output, RowTable};
 use super::device::CudaDevice;
 use super::launch::{address_mut, check_at_least};
 use super::memory::Buffer;
-use super::parameters::{self, Input, Output, RowTable};
 use super::path::{Counted, PartProblem, TangentInputs};
 use crate::error::{Error, Result};
 use crate::options::{Formulation, Options};

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::bindings::{self as parameters, *};
 use super::device::CudaDevice;
 use super::memory::Buffer;
-use super::parameters::{self, *};
 use super::path::SolutionViewMut;
 use super::problem::INPUTS;
 use crate::error::{Error, Result};

@@ -1,7 +1,6 @@
 //! The general path: a team of threads works on each system (kernels/team_*.cu). It takes every
 //! problem that the CPU takes.
 
-pub mod parameters;
 pub mod plan;
 #[cfg(test)]
 mod tests;

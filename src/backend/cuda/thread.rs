@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
+use super::bindings::Status;
 use super::device::CudaDevice;
 use super::launch::thread::ThreadKernels;
-use super::parameters::Status;
 use super::path::{
     CotangentView, GradientOutputs, PartProblem, Path, SolutionViewMut, TangentInputs,
 };
@@ -19,8 +19,8 @@ use crate::error::Result;
 use crate::real::Real;
 
 pub mod chunks;
-pub mod parameters;
 pub mod plan;
+mod rows;
 #[cfg(test)]
 mod tests;
 

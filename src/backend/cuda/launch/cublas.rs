@@ -1,28 +1,19 @@
 //! Matrix products by NVIDIA's cuBLAS, where this machine has it.
 
-use cudarc::cublas::result::{self, CublasError};
-use cudarc::cublas::sys::{self, cublasOperation_t as Operation, cublasStatus_t as Status};
+mod library;
+
 use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DevicePtrMut};
 
 use super::super::device::{CudaDevice, while_doing};
 use crate::Real;
 use crate::error::{Error, Result};
-
-/// What is called of it: an older library that lacks one of these counts as absent.
-const FUNCTIONS: [&str; 7] = [
-    "cublasCreate_v2",
-    "cublasDestroy_v2",
-    "cublasSetStream_v2",
-    "cublasSgemm_v2",
-    "cublasDgemm_v2",
-    "cublasSgemmStridedBatched",
-    "cublasDgemmStridedBatched",
-];
+use library::{AS_STORED, Functions, Handle, Status, TRANSPOSED};
 
 /// The library with a handle on the stream of one device, in the default math mode: f32 is
 /// multiplied and added up in f32, without TF32.
 pub struct Cublas {
-    handle: sys::cublasHandle_t,
+    functions: &'static Functions,
+    handle: Handle,
 }
 
 // SAFETY: "The library is thread safe and its functions can be called from multiple host threads,
@@ -73,21 +64,24 @@ impl Cublas {
     /// # Errors
     /// [`Error::Device`] if there is one and it cannot be used with this device.
     pub fn open(device: &CudaDevice) -> Result<Option<Self>> {
-        if !is_present() {
-            return Ok(None);
-        }
+        let Some(functions) = Functions::of_this_machine() else { return Ok(None) };
         bind(device)?;
-        let is_full = |error: &CublasError| error.0 == Status::CUBLAS_STATUS_ALLOC_FAILED;
-        let mut handle = result::create_handle();
-        if handle.as_ref().is_err_and(is_full) {
+        let create = || {
+            let mut handle = std::ptr::null_mut();
+            // SAFETY: the handle is written where it is successful.
+            unsafe { (functions.create)(&mut handle) }.result().map(|()| handle)
+        };
+        let mut handle = create();
+        if handle == Err(Status::ALLOCATION_FAILED) {
             // It allocates a workspace, beside the pool that keeps freed memory.
             device.trim().map_err(while_doing("freeing memory for cuBLAS"))?;
-            handle = result::create_handle();
+            handle = create();
         }
         let handle = handle.map_err(|error| failed("opening cuBLAS", error))?;
-        let cublas = Cublas { handle };
+        let cublas = Cublas { functions, handle };
         // SAFETY: both are alive, and the device keeps its stream as long as this handle.
-        unsafe { result::set_stream(handle, device.stream().cu_stream().cast()) }
+        unsafe { (functions.set_stream)(handle, device.stream().cu_stream().cast()) }
+            .result()
             .map_err(|error| failed("giving cuBLAS the device's stream", error))?;
         Ok(Some(cublas))
     }
@@ -117,8 +111,8 @@ impl Cublas {
         }
         bind(device)?;
         let [op_a, op_b] = gemm.transposed.map(|transposed| match transposed {
-            true => Operation::CUBLAS_OP_T,
-            false => Operation::CUBLAS_OP_N,
+            true => TRANSPOSED,
+            false => AS_STORED,
         });
         let [stride_a, stride_b, stride_c] = gemm.strides;
         let stream = device.stream();
@@ -129,15 +123,15 @@ impl Cublas {
             ($single:ident, $batched:ident, $type:ty) => {{
                 let (alpha, beta) = (1.0 as $type, if gemm.add { 1.0 } else { 0.0 as $type });
                 let (a, b, c) = (a as *const $type, b as *const $type, c as *mut $type);
-                let handle = self.handle;
+                let Cublas { functions, handle } = *self;
                 // SAFETY: the arrays are on this device and reach as far as was checked; the
                 // scalars are read before the call returns.
                 unsafe {
                     match batch {
-                        1 => result::$single(
+                        1 => (functions.$single)(
                             handle, op_a, op_b, m, n, k, &alpha, a, lda, b, ldb, &beta, c, ldc,
                         ),
-                        _ => result::$batched(
+                        _ => (functions.$batched)(
                             handle, op_a, op_b, m, n, k, &alpha, a, lda, stride_a, b, ldb,
                             stride_b, &beta, c, ldc, stride_c, batch,
                         ),
@@ -146,10 +140,10 @@ impl Cublas {
             }};
         }
         let outcome = match T::NAME {
-            "f32" => call!(sgemm, sgemm_strided_batched, f32),
-            _ => call!(dgemm, dgemm_strided_batched, f64),
+            "f32" => call!(product_f32, batched_f32, f32),
+            _ => call!(product_f64, batched_f64, f64),
         };
-        outcome.map_err(|error| {
+        outcome.result().map_err(|error| {
             failed("multiplying matrices with cuBLAS (MECHANISTIC_CUBLAS=off does without)", error)
         })
     }
@@ -158,19 +152,7 @@ impl Cublas {
 impl Drop for Cublas {
     fn drop(&mut self) {
         // SAFETY: the handle is not used any more. There is nobody to tell of an error.
-        let _ = unsafe { result::destroy_handle(self.handle) };
-    }
-}
-
-/// Whether this machine has a cuBLAS with all that is called.
-fn is_present() -> bool {
-    // SAFETY: the library's initializers are as harmless as those of any library on this machine;
-    // the functions are only looked for.
-    unsafe {
-        sys::is_culib_present()
-            && FUNCTIONS
-                .iter()
-                .all(|name| sys::culib().get::<unsafe extern "C" fn()>(name.as_bytes()).is_ok())
+        let _ = unsafe { (self.functions.destroy)(self.handle) };
     }
 }
 
@@ -181,8 +163,6 @@ fn bind(device: &CudaDevice) -> Result<()> {
 }
 
 /// Wraps an error of cuBLAS with what was being done.
-fn failed(doing: &str, CublasError(status): CublasError) -> Error {
-    let name = format!("{status:?}");
-    let name = name.trim_start_matches("CUBLAS_STATUS_").to_lowercase().replace('_', " ");
-    Error::Device { doing: doing.into(), message: format!("{name} (cuBLAS {})", status as u32) }
+fn failed(doing: &str, status: Status) -> Error {
+    Error::Device { doing: doing.into(), message: status.to_string() }
 }

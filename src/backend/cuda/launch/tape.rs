@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut, PushKernelArg};
 
+use super::super::bindings::{MatMul, Reduction, Update, Walk};
 use super::super::device::{CudaDevice, Kernel, while_doing};
-use super::super::tensor::parameters::{MatMul, Reduction, Update, Walk};
 use super::{Configuration, check_length, prepare};
 use crate::Real;
 use crate::error::{Error, Result};
@@ -145,7 +145,7 @@ impl TapeKernels {
         if T::NAME == "f32" { &self.f32 } else { &self.f64 }
     }
 
-    /// y = f(x); f by its number in `tape.h` with its constants.
+    /// y = f(x); f by its number in `tape/parameters.h` with its constants.
     pub fn unary<T: Real>(
         &self,
         (function, number, exponent): (i32, f64, i32),

@@ -10,13 +10,12 @@ use std::sync::Arc;
 use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DeviceRepr, PushKernelArg};
 
 use super::{Configuration, address_mut, check_length, prepare};
+use crate::backend::cuda::bindings::{
+    Status, TeamAdjoint, TeamDefects, TeamPlan, TeamSolution, TeamTangent,
+};
 use crate::backend::cuda::device::{CudaDevice, Kernel, while_doing};
-use crate::backend::cuda::parameters::Status;
 use crate::backend::cuda::path::{
     CotangentView, GradientOutputs, PartProblem, Path, SolutionViewMut, TangentInputs,
-};
-use crate::backend::cuda::team::parameters::{
-    TeamAdjoint, TeamDefects, TeamPlan, TeamSolution, TeamTangent,
 };
 use crate::backend::cuda::team::plan::Plan;
 use crate::error::Result;

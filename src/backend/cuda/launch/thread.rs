@@ -6,14 +6,13 @@ use std::marker::PhantomData;
 use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DeviceRepr, PushKernelArg};
 
 use super::{Configuration, address_mut, check_length, prepare};
+use crate::backend::cuda::bindings::{
+    Problem, STORAGE_F64, Status, ThreadAdjoint, ThreadChunks, ThreadDefects, ThreadProblem,
+    ThreadRing, ThreadSolve, ThreadTangent,
+};
 use crate::backend::cuda::device::{CudaDevice, Kernel, while_doing};
-use crate::backend::cuda::parameters::{Problem, STORAGE_F64, Status};
 use crate::backend::cuda::path::{
     CotangentView, GradientOutputs, PartProblem, SolutionViewMut, TangentInputs,
-};
-use crate::backend::cuda::thread::parameters::{
-    ThreadAdjoint, ThreadChunks, ThreadDefects, ThreadProblem, ThreadRing, ThreadSolve,
-    ThreadTangent,
 };
 use crate::backend::cuda::thread::plan::{Plan, Staging};
 use crate::error::Result;

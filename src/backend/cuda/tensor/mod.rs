@@ -1,17 +1,19 @@
 //! The tape's primitives on a GPU: shapes into the parameters of the kernels, one or two launches
 //! each.
 
+mod function;
 mod norm;
-pub mod parameters;
 mod product;
 mod reduction;
 mod solve;
 mod storage;
+mod walk;
 
 use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
+use super::bindings::{ReduceFunction, Update, Walk};
 use super::device::CudaDevice;
 use super::launch::tape::TapeKernels;
 use crate::options::Options;
@@ -25,8 +27,8 @@ use crate::tensor::layout::{broadcast_strides, contiguous};
 use crate::tensor::product::Product;
 use crate::tensor::update::{Clip, Rule};
 use crate::{Real, Result};
+use function::{binary_code, unary_code};
 use norm::{Norm, Places};
-use parameters::{ReduceFunction, Update, Walk, binary_code, unary_code};
 use product::Products;
 use reduction::{Target, Term, Terms};
 use solve::OdeSolver;
@@ -73,7 +75,7 @@ impl Cuda {
     }
 
     /// Whether NVIDIA's cuBLAS multiplies large matrices, where this machine has one that can be
-    /// opened (`libcublas.so` or `libcublas.so.12`). It does unless the environment variable
+    /// opened (`libcublas.so`, or version 11, 12 or 13). It does unless the environment variable
     /// `MECHANISTIC_CUBLAS` is `off`; if that is `on`, there must be one. Either way f32 is
     /// multiplied and added up in f32, and a run on the same GPU with the same libraries gives the
     /// same bits again; another version of cuBLAS may not.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
+use super::super::bindings::{MatMul, ReduceFunction, Walk};
 use super::super::device::CudaDevice;
 use super::super::launch::cublas::Gemm;
 use super::super::launch::tape::{TILE, TapeKernels};
 use super::super::memory::Buffer;
-use super::parameters::{MatMul, ReduceFunction, Walk};
 use super::reduction::{Target, Term, Terms, reduce, sum_splits};
 use crate::Real;
 use crate::error::{Error, Result};
@@ -105,8 +105,9 @@ pub fn cublas_is_wanted(device: &CudaDevice) -> Result<bool> {
         "on" if device.cublas().is_some() => Ok(true),
         "on" => Err(Error::Device {
             doing: format!("opening cuBLAS, which {VARIABLE}=on demands"),
-            message: "this machine has none that can be opened (libcublas.so or libcublas.so.12)"
-                .into(),
+            message:
+                "this machine has none that can be opened (libcublas.so, or version 11, 12 or 13)"
+                    .into(),
         }),
         other => Err(Error::argument(VARIABLE, format!("expected on or off, got `{other}`"))),
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::chunks::Chunks;
-use super::parameters::{ThreadRing, ThreadRows};
+use crate::backend::cuda::bindings::{ThreadRing, ThreadRows};
 use crate::backend::cuda::device::Limits;
 use crate::options::{Factorization, Formulation, Options, Smoothness};
 use crate::rows::pair_rows;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use cudarc::driver::CudaViewMut;
 
 use super::{TeamSolver, address_mut};
+use crate::backend::cuda::bindings::TeamVariances;
 use crate::backend::cuda::device::{CudaDevice, Kernel};
 use crate::backend::cuda::path::{PartProblem, SolutionViewMut};
-use crate::backend::cuda::team::parameters::TeamVariances;
 use crate::backend::cuda::team::plan::Plan;
 use crate::error::Result;
 use crate::options::Options;
