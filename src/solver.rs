@@ -110,7 +110,7 @@ impl<T: Real> Solver<T> {
     }
 
     /// Solves all systems of the batch. A system that cannot be solved says so in its
-    /// [`Status`] and leaves the others as they would be without it.
+    /// [`Status`](crate::Status) and leaves the others as they would be without it.
     ///
     /// # Errors
     /// [`Error::Argument`] if the problem's shape is not that of the workspace,

@@ -1,7 +1,7 @@
 //! Batches of linear ODEs and their solutions as safetensors files.
 //!
 //! A problem file holds the tensors `coefficients`, `rhs`, `initial_values` and `steps` in the
-//! shapes of [`Problem::new`], perhaps a `cotangent` (B, N, K, Q), and the options as metadata
+//! shapes of [`ProblemBuilder`](crate::ProblemBuilder), perhaps a `cotangent` (B, N, K, Q), and the options as metadata
 //! ([`OPTION_KEYS`]). All tensors are F64, or all are F32, F16 or BF16, which is computed in f32.
 //! Sizes may stand in the metadata too ([`SIZE_KEYS`]); then they must agree with the tensors.
 //! `batch` and `points` are needed where every axis is shared. What

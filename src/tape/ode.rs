@@ -5,7 +5,7 @@ use super::{Array, Tape, Var};
 use crate::tensor::Backend;
 use crate::{Error, Options, ProblemShape, Real, Result, Solution};
 
-/// The inputs of a solve; shapes as in [`Problem::new`](crate::Problem::new).
+/// The inputs of a solve; shapes as in [`ProblemBuilder`](crate::ProblemBuilder).
 #[derive(Clone, Copy, Debug)]
 pub struct Ode {
     /// B: systems in the batch.
@@ -54,7 +54,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// the loss by [`Tape::select`] with [`Tape::ode_solved`].
     ///
     /// # Errors
-    /// As [`Problem::new`](crate::Problem::new) and [`Solver::new`](crate::Solver::new).
+    /// As [`ProblemBuilder`](crate::ProblemBuilder) and [`Solver::new`](crate::Solver::new).
     pub fn solve_ode(&mut self, ode: &Ode, options: &Options) -> Result<Var> {
         let vars = [ode.coefficients, ode.rhs, ode.initial_values, ode.steps];
         for var in vars {

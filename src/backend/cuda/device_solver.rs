@@ -18,7 +18,7 @@ use crate::solution::Status;
 /// Plan and workspace on a CUDA device for problems of one shape, whose arrays lie there too.
 ///
 /// The mathematics is that of [`Solver`](crate::Solver). The inputs are coefficients, right-hand
-/// side, initial values and steps, in the shapes of [`Problem::new`](crate::Problem::new), stored as
+/// side, initial values and steps, in the shapes of [`ProblemBuilder`](crate::ProblemBuilder), stored as
 /// f64, f32, `half::f16` or `half::bf16` and computed on in double precision; results are stored as
 /// `T`. Only here can inputs be of half precision: a [`Problem`](crate::Problem) of the program's
 /// memory is of `T` itself. Calls return when the work has been asked for; what goes wrong on the
