@@ -252,6 +252,6 @@ mod tests {
             triple, coefficients, rhs, initial_values, steps,
         ));
 
-        check_layout("parameters.h", &expected);
+        check_layout("common/parameters.h", &expected);
     }
 }

@@ -152,6 +152,6 @@ mod tests {
             layout!(TeamDefects: status, sums),
             layout!(TeamVariances: status, values),
         ];
-        check_layout("team_parameters.h", &expected.concat());
+        check_layout("team/parameters.h", &expected.concat());
     }
 }

@@ -279,7 +279,7 @@ mod tests {
         ]
         .concat();
         let expressions: Vec<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
-        let actual = c_values("tape.h", &expressions);
+        let actual = c_values("tape/parameters.h", &expressions);
         for ((expression, here), there) in expected.iter().zip(actual) {
             assert_eq!(*here, there, "{expression}");
         }

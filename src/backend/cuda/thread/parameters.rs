@@ -239,6 +239,6 @@ mod tests {
             initial_values_ring, steps_ring, tangent, epsilon,
         ));
         expected.extend(layout!(ThreadDefects: common, status, sums));
-        check_layout("thread_parameters.h", &expected);
+        check_layout("thread/parameters.h", &expected);
     }
 }
