@@ -22,10 +22,8 @@
 #define MECHANISTIC_TEAM_FORWARD_CUH
 
 #include "team/solve.cuh"
-#include "team/square_root.cuh"
 
-// FROM_ROWS: by the square root of team/square_root.cuh instead of Cholesky.
-template <Kind KIND, bool FROM_ROWS = false>
+template <Kind KIND>
 __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution) {
     const Desk<KIND> desk(plan);
     if (desk.idle) {
@@ -52,44 +50,28 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
         if (KIND == CHUNK) {
             rows.approach(first);
         }
-        if constexpr (FROM_ROWS) {
-            // In the place of substitution and residual, whose turn is later.
-            RowStack<KIND> stack(banded, rows, substitution.x);
-            stack.start();
+        banded.start();
 #pragma unroll 1
-            for (int t = 0; t < sizes.blocks; ++t) {
-                rows.stage(t, t == 0);
-                stack.eliminate(t);
-                banded.store(t, solve.factor, solve.substituted);
+        for (int t = first; t < desk.band().end; ++t) {
+            rows.stage(t, t == first);
+            banded.eliminate(t, rows);
+            banded.store(t, solve.factor, solve.substituted);
+        }
+        if constexpr (KIND == CHUNK) {
+            const Handover handover(sizes, plan.chunks);
+            hand_over(banded, rows, handover, solve.record());
+            desk.sync();
+            if (desk.leads()) {
+                solve.of_separators([&](Separators<KIND> &system) {
+                    system.factorise();
+                    banded.judged.merge(system.banded.judged);
+                });
             }
+        } else {
             if (sizes.closing) {
                 rows.stage(sizes.points - 1, false);
             }
-            stack.eliminate_border(solve.factor, solve.substituted);
-        } else {
-            banded.start();
-#pragma unroll 1
-            for (int t = first; t < desk.band().end; ++t) {
-                rows.stage(t, t == first);
-                banded.eliminate(t, rows);
-                banded.store(t, solve.factor, solve.substituted);
-            }
-            if constexpr (KIND == CHUNK) {
-                const Handover handover(sizes, plan.chunks);
-                hand_over(banded, rows, handover, solve.record());
-                desk.sync();
-                if (desk.leads()) {
-                    solve.of_separators([&](Separators<KIND> &system) {
-                        system.factorise();
-                        banded.judged.merge(system.banded.judged);
-                    });
-                }
-            } else {
-                if (sizes.closing) {
-                    rows.stage(sizes.points - 1, false);
-                }
-                banded.eliminate_border(rows, solve.factor, solve.substituted);
-            }
+            banded.eliminate_border(rows, solve.factor, solve.substituted);
         }
         auto merge = [](auto &all, const auto &other) { all.merge(other); };
         const Pivots pivots = desk.gather(banded.judged, merge);
@@ -132,7 +114,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
         }
         squares = desk.sum(squares);
 
-        const bool determined = certain(FROM_ROWS ? sqrt(squares) : squares);
+        const bool determined = certain(squares);
         const Faults faults = desk.gather(rows.faults, merge);
         overflow = desk.sum(overflow) != 0;
         const Status status = verdict(faults, pivots, determined, overflow, p);

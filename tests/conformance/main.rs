@@ -15,7 +15,7 @@ mod solver;
 mod support;
 mod uncertainty;
 
-use mechanistic::{Device, Options, ProblemShape, Real, Solver};
+use mechanistic::{Device, Error, Factorization, Options, ProblemShape, Real, Solver};
 
 /// A device, and how much of the suite it has time for.
 pub struct Subject {
@@ -49,6 +49,35 @@ impl Subject {
     /// A solver on the device.
     pub fn solver<T: Real>(&self, shape: &ProblemShape, options: &Options) -> Solver<T> {
         Solver::on(&self.device, shape, options).unwrap()
+    }
+
+    /// The factorisations that the device has.
+    pub fn factorizations(&self) -> &'static [Factorization] {
+        match self.device {
+            Device::Cpu => &[Factorization::Cholesky, Factorization::SquareRoot],
+            _ => &[Factorization::Cholesky],
+        }
+    }
+
+    /// A solver by the square root, if the device has that; else it must say that it has not.
+    pub fn square_root_solver<T: Real>(
+        &self,
+        shape: &ProblemShape,
+        options: &Options,
+    ) -> Option<Solver<T>> {
+        let options = Options { factorization: Factorization::SquareRoot, ..*options };
+        let solver = Solver::on(&self.device, shape, &options);
+        if self.factorizations().contains(&Factorization::SquareRoot) {
+            return Some(solver.unwrap());
+        }
+        match solver.err().unwrap() {
+            Error::Argument { argument, message } => {
+                assert_eq!(argument, "factorization");
+                assert!(message.contains("CUDA device has no square root"), "{message}");
+            }
+            other => panic!("{other}"),
+        }
+        None
     }
 
     /// How many of so many random cases are to be run.

@@ -203,6 +203,7 @@ impl ProblemTemplate {
             let table = Buffer::from_host(device, "table of smoothness rows", &family.table())?;
             Ok((family, table))
         };
+        options.check_on_device()?;
         // The kernels count within a system with 32 bits, the batch with 64.
         let unknowns = shape.points.saturating_mul(shape.block()).saturating_add(1);
         for (argument, count) in [

@@ -63,8 +63,7 @@ impl<T: Real> TeamPath<T> {
 
 impl<T: Real> TeamSolver<T> {
     fn new(device: &Arc<CudaDevice>, plan: Plan) -> Result<Self> {
-        let module = if plan.square_root() { "team_forward_root" } else { "team_forward" };
-        let forward = kernel(device, &plan, module)?;
+        let forward = kernel(device, &plan, "team_forward")?;
         Ok(TeamSolver { device: device.clone(), plan, forward, values: PhantomData })
     }
 

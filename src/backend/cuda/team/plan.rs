@@ -73,8 +73,6 @@ pub struct Plan {
     step_points: usize,
     pair_rows: usize,
     triple_rows: usize,
-    /// Most rows that begin at one point, for the square root; 0 for Cholesky.
-    stacked_rows: usize,
     /// c, of which the closing point of a periodic problem.
     border: usize,
     closing: usize,
@@ -226,7 +224,6 @@ impl Plan {
             step_points: sn,
             pair_rows: pair_rows(options, order).rows,
             triple_rows: triple_rows(options, order).map_or(0, |family| family.rows),
-            stacked_rows: 0,
             border: closing + slack,
             closing,
             slack,
@@ -237,15 +234,8 @@ impl Plan {
             group: shape.batch.div_ceil(groups),
             for_variances,
         };
-        if options.square_root_in::<f64>() {
-            let initial = if i > 0 { j } else { 0 };
-            let periodic = if options.periodic { order } else { 0 };
-            let of_state = initial + plan.pair_rows + plan.triple_rows + periodic;
-            plan.stacked_rows = e + k * of_state;
-        }
         for (what, values) in [
             ("the rows of a time point", plan.band().window_values()),
-            ("the rows on their way into the square root", plan.stack_values()),
             ("the border", plan.border * (plan.border + 1)),
         ] {
             check_count("coefficients", what, values)?;
@@ -278,11 +268,6 @@ impl Plan {
         if self.dynamic_shared(self.most_team_bytes()) > limits.shared_memory {
             self.kind = Kind::Global;
         }
-    }
-
-    /// Whether the rows are factorised themselves.
-    pub fn square_root(&self) -> bool {
-        self.stacked_rows > 0
     }
 
     /// P.
@@ -329,15 +314,6 @@ impl Plan {
         let (s, c) = (self.separator(), self.border);
         let record = s * (2 * s + c + 1) + (s + c) * (s + c + 1) + s + c;
         self.chunks * record + 3 * ((self.chunks - 1) * s + c)
-    }
-
-    /// Of the rows on their way into the square root, and what belongs to them; 0 for Cholesky.
-    fn stack_values(&self) -> usize {
-        if !self.square_root() {
-            return 0;
-        }
-        let columns = (self.bandwidth() + 1) * self.block() + self.border;
-        self.stacked_rows.saturating_mul(((columns + 1) | 1) + 2).saturating_add(2 * columns)
     }
 
     /// N·P.
@@ -463,12 +439,9 @@ impl Plan {
         self.spread(self.rows_bytes() + self.solve_bytes() + self.residual_bytes().max(others))
     }
 
-    /// Memory of a team, of the forward kernels: the stack of the square root has its turn
-    /// before substitution and residual.
+    /// Memory of a team, of the forward kernels.
     pub fn forward_bytes(&self) -> usize {
-        let stack = array(self.stack_values());
-        let eliminating = self.rows_bytes() + self.band().elimination_bytes() + stack;
-        self.team_bytes(0).max(self.spread(eliminating))
+        self.team_bytes(0)
     }
 
     /// Of the adjoint kernels.
@@ -576,10 +549,9 @@ impl fmt::Display for Plan {
             );
         }
         let place = if self.kind == Kind::Global { "global" } else { "shared" };
-        let method = if self.square_root() { "square root" } else { "Cholesky" };
         write!(
             f,
-            "team of {} threads a system, {} to a block, P = {}, border {}, {method}, working in \
+            "team of {} threads a system, {} to a block, P = {}, border {}, Cholesky, working in \
              {place} memory",
             self.team_threads,
             self.teams_of_block(),

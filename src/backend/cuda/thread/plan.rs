@@ -5,7 +5,7 @@ use std::fmt;
 use super::chunks::Chunks;
 use super::parameters::{ThreadRing, ThreadRows};
 use crate::backend::cuda::device::Limits;
-use crate::options::{Factorization, Formulation, Options, Smoothness};
+use crate::options::{Formulation, Options, Smoothness};
 use crate::rows::pair_rows;
 use crate::shape::{ProblemShape, stride};
 
@@ -271,7 +271,6 @@ impl Plan {
             && options.formulation == Formulation::LeastSquares
             && !options.periodic
             && options.smoothness != Smoothness::TaylorCentral
-            && options.factorization != Factorization::SquareRoot
             && most.max(unknowns) < (1 << 30)
             && still.max().unwrap_or(0) <= MOST_SHARED / TILE / 8
     }

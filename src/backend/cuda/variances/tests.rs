@@ -7,7 +7,7 @@ use crate::backend::cuda::testing::{
     agreement::{Case, Sizes},
 };
 use crate::device::Device;
-use crate::options::{Factorization, Formulation, Options, Smoothness};
+use crate::options::{Formulation, Options, Smoothness};
 use crate::solver::{Solution, Status};
 
 const SIZES: Sizes = Sizes {
@@ -70,29 +70,19 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
 fn every_kind_of_team_agrees_with_the_processor() {
     let slack = Formulation::SharedSlack { gamma: 0.3, alpha: 0.4 };
     for smoothness in Smoothness::ALL {
-        for factorization in [Factorization::Cholesky, Factorization::SquareRoot] {
-            for (periodic, formulation) in [
-                (false, Formulation::LeastSquares),
-                (false, slack),
-                (true, Formulation::LeastSquares),
-                (true, slack),
-            ] {
-                let options = Options {
-                    smoothness,
-                    factorization,
-                    periodic,
-                    formulation,
-                    ..Options::default()
-                };
-                let small = Sizes { states: 1, equations: 1, ..SIZES };
-                agree(small, options, None, Kind::Warp);
-                agree(SIZES, options, Some(0), Kind::Global);
-                // As many equations as unknowns at a point: the variances have all their digits.
-                let large = Sizes { states: 11, equations: 33, points: 4, ..SIZES };
-                if factorization == Factorization::Cholesky {
-                    agree(large, options, None, Kind::Block);
-                }
-            }
+        for (periodic, formulation) in [
+            (false, Formulation::LeastSquares),
+            (false, slack),
+            (true, Formulation::LeastSquares),
+            (true, slack),
+        ] {
+            let options = Options { smoothness, periodic, formulation, ..Options::default() };
+            let small = Sizes { states: 1, equations: 1, ..SIZES };
+            agree(small, options, None, Kind::Warp);
+            agree(SIZES, options, Some(0), Kind::Global);
+            // As many equations as unknowns at a point: the variances have all their digits.
+            let large = Sizes { states: 11, equations: 33, points: 4, ..SIZES };
+            agree(large, options, None, Kind::Block);
         }
     }
 }
