@@ -9,8 +9,8 @@
 // X being the covariances of block t with those. The CPU's counterpart goes row by row:
 // src/backend/cpu/banded/variances.rs.
 //
-// Grid, block and memory as in team/forward.cuh. NaN for systems that were not solved. The result
-// does not depend on grid or block.
+// Grid, block and memory as in team/forward.cuh. NaN for systems of which a solve failed. The
+// result does not depend on grid or block.
 
 #include "team/solve.cuh"
 
@@ -184,7 +184,8 @@ __device__ void team_variances(const TeamPlan &plan, const TeamVariances &varian
             write(variances.values, plan.problem.results, system * values + unknown, value);
         };
         auto emit = [&](int t, int i, double value) { put(int64_t(t) * sizes.block + i, value); };
-        if (variances.status[system].kind != STATUS_OK) {
+        if (variances.status[system].kind != STATUS_OK ||
+            variances.own_status[system].kind != STATUS_OK) {
 #pragma unroll 1
             for (int64_t i = team.rank; i < values; i += team.size) {
                 put(i, NAN);
@@ -200,7 +201,4 @@ __device__ void team_variances(const TeamPlan &plan, const TeamVariances &varian
     }
 }
 
-// Its factor is one without chunks.
-TEAM_INSTANCE(variances, TeamVariances, WARP, warp)
-TEAM_INSTANCE(variances, TeamVariances, BLOCK, block)
-TEAM_INSTANCE(variances, TeamVariances, GLOBAL, global)
+TEAM_WHOLE_INSTANCES(variances, TeamVariances)

@@ -67,22 +67,6 @@ __device__ void load_following(const ChunkTile &tile, const Workspace &workspace
     }
 }
 
-// Adds x to the first point of the next chunk, after a sweep that has written the points.
-template <int COUNT>
-__device__ void add_to_next(const Tile &, const Workspace &, const double (&)[COUNT]) {}
-template <int COUNT>
-__device__ void add_to_next(const ChunkTile &tile, const Workspace &workspace,
-                            const double (&x)[COUNT]) {
-    __syncthreads();
-    if (tile.has_next()) {
-        const auto next = workspace.of_lane(tile, tile.points(), tile.number(tile.lane) + 1);
-#pragma unroll
-        for (int i = 0; i < COUNT; ++i) {
-            next.base[i * LANES] += x[i];
-        }
-    }
-}
-
 // Indices into a block row of R.
 template <int K, int Q>
 struct Layout {

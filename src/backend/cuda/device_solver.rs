@@ -160,10 +160,11 @@ impl<T: Real> DeviceSolver<T> {
 
     /// Jacobian-vector product at the problem last solved: the
     /// directional derivative of the solution, `tangent` (B, N, K, Q), is overwritten; that of ε is
-    /// [`Self::epsilon_tangent`]. An input without a direction stands still.
+    /// [`Self::epsilon_tangent`]. An input without a direction stands still. The first call after a
+    /// solve solves once more, in a workspace that the first call of all allocates.
     ///
     /// # Errors
-    /// As [`Self::vjp`].
+    /// As [`Self::vjp`], and [`Error::OutOfMemory`].
     pub fn jvp(
         &mut self,
         inputs: [Values<'_>; 4],
@@ -183,7 +184,6 @@ impl<T: Real> DeviceSolver<T> {
         for part in self.batch.parts() {
             let Part { first, systems } = part;
             let inputs = self.batch.part_inputs(inputs, part);
-            self.solve_again(part, inputs)?;
             let status = self.details.status.part(first, systems);
             let mut index = 0;
             let directions = directions.map(|direction| {

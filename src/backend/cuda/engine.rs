@@ -10,7 +10,6 @@ use super::path::{CotangentView, Path};
 use super::paths;
 use super::problem::{INPUTS, Values};
 use super::results::{SolutionBuffers, values_of_system};
-use super::variances::Variances;
 use crate::adjoint::{Cotangent, Gradients, Tangents};
 use crate::backend;
 use crate::error::Result;
@@ -28,9 +27,8 @@ pub struct Engine<T: Real> {
     gradients: Gradients<T>,
     tangent: Solution<T>,
     residuals: Vec<Residuals>,
-    /// Made when they are first asked for.
-    variances: Option<Box<Variances<T>>>,
-    options: Options,
+    /// (B, N, K, Q), from the first time on that they are asked for.
+    variances: Vec<T>,
 }
 
 /// Arrays on the device for one part of the batch.
@@ -105,8 +103,7 @@ impl<T: Real> Engine<T> {
                 status: zeros("status", shape.batch)?,
             },
             residuals: zeros("residuals", shape.batch)?,
-            variances: None,
-            options: *options,
+            variances: Vec::new(),
             batch,
             staging,
         })
@@ -136,6 +133,22 @@ impl<T: Real> Engine<T> {
         }
         self.upload(problem, part)?;
         self.solve_part(part)
+    }
+
+    /// Makes inputs and statuses on the device those of this part.
+    fn restore_problem(
+        &mut self,
+        problem: &Problem<'_, T>,
+        status: &[Status],
+        part: Part,
+    ) -> Result<()> {
+        if self.batch.is_whole() {
+            return Ok(());
+        }
+        self.upload(problem, part)?;
+        let Part { first, systems } = part;
+        let Staging { solution, codes, .. } = &mut self.staging;
+        solution.details.write_status(&status[first..][..systems], codes)
     }
 }
 
@@ -235,7 +248,7 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
         let layouts = self.batch.template.layouts;
         let host = [tangents.coefficients, tangents.rhs, tangents.initial_values, tangents.steps];
         for part in self.batch.parts() {
-            self.restore(problem, part)?;
+            self.restore_problem(problem, status, part)?;
             let Part { first, systems } = part;
             let staging = &mut self.staging;
             for (index, direction) in staging.directions.iter_mut().enumerate() {
@@ -266,9 +279,9 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
         Ok(&self.tangent)
     }
 
-    fn residuals(&mut self, problem: &Problem<'_, T>, _status: &[Status]) -> Result<&[Residuals]> {
+    fn residuals(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> Result<&[Residuals]> {
         for part in self.batch.parts() {
-            self.restore(problem, part)?;
+            self.restore_problem(problem, status, part)?;
             let Part { first, systems } = part;
             let staging = &mut self.staging;
             self.batch.squared_defects(
@@ -293,13 +306,23 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
     }
 
     fn variances(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> Result<&[T]> {
-        let variances = match &mut self.variances {
-            Some(variances) => variances,
-            none => {
-                let Batch { device, shape, .. } = &self.batch;
-                none.insert(Box::new(Variances::new(device, shape, &self.options)?))
-            }
-        };
-        variances.compute(problem, status)
+        let size = values_of_system(&self.batch.shape);
+        if self.variances.is_empty() {
+            self.variances = zeros("variances", self.batch.shape.batch * size)?;
+        }
+        for part in self.batch.parts() {
+            self.restore_problem(problem, status, part)?;
+            let Part { first, systems } = part;
+            let staging = &mut self.staging;
+            self.batch.variances(
+                part,
+                staging.inputs.each_ref().map(Values::from),
+                &staging.solution.details.status.part(0, systems),
+                &mut staging.response.values.part_mut(0, systems * size),
+            )?;
+            let values = &mut self.variances[first * size..][..systems * size];
+            staging.response.values.copy_to_host("variances", values)?;
+        }
+        Ok(&self.variances)
     }
 }

@@ -232,6 +232,11 @@ impl ProblemTemplate {
         })
     }
 
+    /// What is solved.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// The problem of `systems` systems whose values are these.
     ///
     /// # Errors

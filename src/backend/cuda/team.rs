@@ -6,4 +6,4 @@ pub mod plan;
 #[cfg(test)]
 mod tests;
 
-pub use super::launch::team::{TeamPath, VariancesPath};
+pub use super::launch::team::TeamPath;

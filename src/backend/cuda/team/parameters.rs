@@ -84,8 +84,10 @@ pub struct TeamAdjoint {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct TeamTangent {
-    /// (B).
+    /// (B), of the caller's solve.
     pub status: *const Status,
+    /// (B), of the team's own.
+    pub own_status: *const Status,
     /// Tangents of the inputs; null where one stands still.
     pub coefficients: Input,
     /// See there.
@@ -104,8 +106,10 @@ pub struct TeamTangent {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct TeamDefects {
-    /// (B).
+    /// (B), of the caller's solve.
     pub status: *const Status,
+    /// (B), of the team's own.
+    pub own_status: *const Status,
     /// (B, 4).
     pub sums: *mut f64,
 }
@@ -114,8 +118,10 @@ pub struct TeamDefects {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct TeamVariances {
-    /// (B).
+    /// (B), of the caller's solve.
     pub status: *const Status,
+    /// (B), of the team's own.
+    pub own_status: *const Status,
     /// (B, N, K, Q).
     pub values: *mut c_void,
 }
@@ -147,10 +153,10 @@ mod tests {
                 weights,
             ),
             layout!(TeamTangent:
-                status, coefficients, rhs, initial_values, steps, d_values, d_epsilon,
+                status, own_status, coefficients, rhs, initial_values, steps, d_values, d_epsilon,
             ),
-            layout!(TeamDefects: status, sums),
-            layout!(TeamVariances: status, values),
+            layout!(TeamDefects: status, own_status, sums),
+            layout!(TeamVariances: status, own_status, values),
         ];
         check_layout("team/parameters.h", &expected.concat());
     }

@@ -88,8 +88,8 @@ pub struct Plan {
     /// Consecutive systems whose gradients of shared inputs one team adds up, or one block where the
     /// teams share a system.
     pub group: usize,
-    /// Whether solves are followed by variances, instead of derivatives.
-    for_variances: bool,
+    /// Whether solves are followed by tangent, defects and variances, instead of gradients.
+    cold: bool,
 }
 
 /// A block-banded matrix with a border: as in `kernels/team/banded.cuh`.
@@ -181,11 +181,12 @@ impl Plan {
         Self::with_purpose(shape, options, limits, false)
     }
 
-    /// The same for solves that are followed by variances, instead of derivatives.
+    /// The same for solves that are followed by tangent, defects and variances, instead of
+    /// gradients.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn for_variances(shape: &ProblemShape, options: &Options, limits: &Limits) -> Result<Self> {
+    pub fn cold(shape: &ProblemShape, options: &Options, limits: &Limits) -> Result<Self> {
         Self::with_purpose(shape, options, limits, true)
     }
 
@@ -193,7 +194,7 @@ impl Plan {
         shape: &ProblemShape,
         options: &Options,
         limits: &Limits,
-        for_variances: bool,
+        cold: bool,
     ) -> Result<Self> {
         check_counts(shape)?;
         let order = shape.order();
@@ -232,7 +233,7 @@ impl Plan {
             warps: 1,
             chunks: 1,
             group: shape.batch.div_ceil(groups),
-            for_variances,
+            cold,
         };
         for (what, values) in [
             ("the rows of a time point", plan.band().window_values()),
@@ -469,9 +470,9 @@ impl Plan {
     }
 
     fn most_team_bytes(&self) -> usize {
-        let after = match self.for_variances {
-            true => self.variances_bytes(),
-            false => self.adjoint_bytes().max(self.tangent_bytes()),
+        let after = match self.cold {
+            true => self.tangent_bytes().max(self.defects_bytes()).max(self.variances_bytes()),
+            false => self.adjoint_bytes(),
         };
         self.forward_bytes().max(after)
     }
@@ -490,13 +491,13 @@ impl Plan {
             Kind::Global => self.common_bytes() + self.most_team_bytes(),
             Kind::Warp | Kind::Block | Kind::Chunk => 0,
         };
-        let of_derivatives = if self.for_variances { 0 } else { self.unknowns() };
+        let of_tangents = if self.cold { self.unknowns() } else { 0 };
         Workspace {
             factor: part(self.factor_values(), 8),
             iterate: part(self.unknowns(), 8),
             substituted: part(self.unknowns(), 8),
-            direction: part(of_derivatives, 8),
-            tangent_rhs: part(of_derivatives, 8),
+            direction: part(self.unknowns(), 8),
+            tangent_rhs: part(of_tangents, 8),
             separators: part(self.separator_values(), 8),
             memory: part(memory, 1),
             bytes,

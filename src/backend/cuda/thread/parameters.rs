@@ -5,7 +5,7 @@ use std::ffi::c_void;
 
 use cudarc::driver::DeviceRepr;
 
-use crate::backend::cuda::parameters::{Input, Output, Problem, Status};
+use crate::backend::cuda::parameters::{Output, Problem, Status};
 use crate::rows::RowFamily;
 
 /// Most derivatives Q of a state for which there are kernels.
@@ -73,7 +73,7 @@ pub struct ThreadProblem {
     pub initial_values: ThreadRing,
     /// See there.
     pub steps: ThreadRing,
-    /// Staging of solution, cotangent, tangent.
+    /// Staging of solution, cotangent.
     pub unknowns: ThreadRing,
     /// Whether slots have 8 bytes, else 4.
     pub wide: i32,
@@ -130,54 +130,10 @@ pub struct ThreadAdjoint {
     pub weights: Output,
 }
 
-/// Of `thread_tangent`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct ThreadTangent {
-    /// See there.
-    pub common: ThreadProblem,
-    /// (B).
-    pub status: *const Status,
-    /// Directions; null where an input stands still.
-    pub coefficients: Input,
-    /// See there.
-    pub rhs: Input,
-    /// See there.
-    pub initial_values: Input,
-    /// See there.
-    pub steps: Input,
-    /// Their staging.
-    pub coefficients_ring: ThreadRing,
-    /// See there.
-    pub rhs_ring: ThreadRing,
-    /// See there.
-    pub initial_values_ring: ThreadRing,
-    /// See there.
-    pub steps_ring: ThreadRing,
-    /// (B, N, K, Q).
-    pub tangent: *mut c_void,
-    /// (B).
-    pub epsilon: *mut c_void,
-}
-
-/// Of `thread_defects`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct ThreadDefects {
-    /// See there.
-    pub common: ThreadProblem,
-    /// (B).
-    pub status: *const Status,
-    /// (B, 4).
-    pub sums: *mut f64,
-}
-
 // SAFETY: plain C structures, the same on both sides (checked by the test below); the pointers are
 // addresses of the device and are never followed here.
 unsafe impl DeviceRepr for ThreadSolve {}
 unsafe impl DeviceRepr for ThreadAdjoint {}
-unsafe impl DeviceRepr for ThreadTangent {}
-unsafe impl DeviceRepr for ThreadDefects {}
 
 impl ThreadRows {
     /// Of a family on two points.
@@ -234,11 +190,6 @@ mod tests {
         expected.extend(layout!(ThreadAdjoint:
             common, cotangent, status, coefficients, rhs, initial_values, steps, weights,
         ));
-        expected.extend(layout!(ThreadTangent:
-            common, status, coefficients, rhs, initial_values, steps, coefficients_ring, rhs_ring,
-            initial_values_ring, steps_ring, tangent, epsilon,
-        ));
-        expected.extend(layout!(ThreadDefects: common, status, sums));
         check_layout("thread/parameters.h", &expected);
     }
 }
