@@ -1,7 +1,12 @@
 //! A solve: plan and workspace made once a shape, then problem in, solution out.
 
+#[cfg(feature = "cuda")]
+use std::sync::Arc;
+
 use crate::adjoint::{Cotangent, Gradients, Tangents};
 use crate::backend::Engine;
+#[cfg(feature = "cuda")]
+use crate::backend::cuda::{CudaDevice, CudaPath};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::options::{Formulation, Options, RowScaling, Smoothness};
@@ -145,6 +150,32 @@ impl<T: Real> Solver<T> {
     /// # Errors
     /// As [`Self::new`], and [`Error::Device`] if the device fails.
     pub fn on(device: &Device, shape: &ProblemShape, options: &Options) -> Result<Self> {
+        Self::with_engine(device, shape, options, |shape| T::engine(device, shape, options))
+    }
+
+    /// Solves on a CUDA device by a path of the caller's choice: for tests and profiling.
+    ///
+    /// # Errors
+    /// As [`Self::on`].
+    #[cfg(feature = "cuda")]
+    #[doc(hidden)]
+    pub fn on_cuda_path(
+        device: &Arc<CudaDevice>,
+        shape: &ProblemShape,
+        options: &Options,
+        path: CudaPath,
+    ) -> Result<Self> {
+        Self::with_engine(&Device::Cuda(device.clone()), shape, options, |shape| {
+            T::cuda_engine(device, shape, options, path)
+        })
+    }
+
+    fn with_engine(
+        device: &Device,
+        shape: &ProblemShape,
+        options: &Options,
+        engine: impl FnOnce(&ProblemShape) -> Result<Box<dyn Engine<T>>>,
+    ) -> Result<Self> {
         options.check()?;
         // The fields of a shape are public: this one may not have been checked.
         let shape = &shape.checked()?;
@@ -153,7 +184,7 @@ impl<T: Real> Solver<T> {
             epsilon: zeros("epsilon", shape.batch)?,
             status: zeros("status", shape.batch)?,
         };
-        let engine = T::engine(device, shape, options)?;
+        let engine = engine(shape)?;
         Ok(Solver {
             device: device.clone(),
             shape: shape.clone(),

@@ -10,6 +10,9 @@ pub mod product;
 pub mod tensor;
 pub mod update;
 
+#[cfg(feature = "cuda")]
+use std::sync::Arc;
+
 use crate::adjoint::{Cotangent, Gradients, Tangents};
 use crate::device::Device;
 use crate::error::Result;
@@ -76,6 +79,17 @@ pub trait Solvable: Stored + Sized {
     ) -> Result<Box<dyn Engine<Self>>>
     where
         Self: Real;
+
+    /// That of a CUDA device, with this path.
+    #[cfg(feature = "cuda")]
+    fn cuda_engine(
+        device: &Arc<cuda::CudaDevice>,
+        shape: &ProblemShape,
+        options: &Options,
+        path: cuda::CudaPath,
+    ) -> Result<Box<dyn Engine<Self>>>
+    where
+        Self: Real;
 }
 
 macro_rules! solvable {
@@ -90,9 +104,19 @@ macro_rules! solvable {
                     Device::Cpu => cpu::engine::new(shape, options),
                     #[cfg(feature = "cuda")]
                     Device::Cuda(device) => {
-                        Ok(Box::new(cuda::Engine::new(device, shape, options)?))
+                        Self::cuda_engine(device, shape, options, cuda::CudaPath::Auto)
                     }
                 }
+            }
+
+            #[cfg(feature = "cuda")]
+            fn cuda_engine(
+                device: &Arc<cuda::CudaDevice>,
+                shape: &ProblemShape,
+                options: &Options,
+                path: cuda::CudaPath,
+            ) -> Result<Box<dyn Engine<Self>>> {
+                Ok(Box::new(cuda::Engine::new(device, shape, options, path)?))
             }
         }
     )*};

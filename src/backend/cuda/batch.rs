@@ -11,7 +11,7 @@ use super::launch::{Columns, SumPartials};
 use super::memory::Buffer;
 use super::parameters::Status;
 use super::path::{CotangentView, GradientOutputs, Path, SolutionViewMut};
-use super::paths;
+use super::paths::{self, CudaPath};
 use super::problem::{Layout, ProblemTemplate, Values};
 use super::ranges::range;
 use crate::error::{Error, Result};
@@ -70,9 +70,10 @@ impl<T: Real> Batch<T> {
         device: &Arc<CudaDevice>,
         shape: &ProblemShape,
         options: &Options,
+        path: CudaPath,
         staging: impl Fn(usize) -> Result<S>,
     ) -> Result<(Self, S)> {
-        let path = paths::choose::<T>(device, shape, options)?;
+        let path = paths::choose::<T>(device, shape, options, path)?;
         Self::with_path(device, shape, options, path, staging)
     }
 

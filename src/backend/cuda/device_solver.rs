@@ -6,6 +6,7 @@ use super::batch::{Batch, Part};
 use super::device::CudaDevice;
 use super::memory::Buffer;
 use super::path::CotangentView;
+use super::paths::CudaPath;
 use super::problem::{INPUTS, Values};
 use super::results::{SolutionBuffers, SolutionDetails, values_of_system};
 use crate::error::{Error, Result};
@@ -42,13 +43,27 @@ impl<T: Real> DeviceSolver<T> {
     /// # Errors
     /// Those of [`Solver::on`](crate::Solver::on).
     pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
+        Self::on_path(device, shape, options, CudaPath::Auto)
+    }
+
+    /// Solves by a path of the caller's choice: for tests and profiling.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    #[doc(hidden)]
+    pub fn on_path(
+        device: &Arc<CudaDevice>,
+        shape: &ProblemShape,
+        options: &Options,
+        path: CudaPath,
+    ) -> Result<Self> {
         options.check()?;
         // The fields of a shape are public: this one may not have been checked.
         let shape = &shape.checked()?;
         let details = SolutionDetails::new(device, shape.batch)?;
         let tangent = SolutionDetails::new(device, shape.batch)?;
         let weights = Buffer::unwritten(device, "gradient of the weights", 4)?;
-        let (batch, again) = Batch::new(device, shape, options, |systems| {
+        let (batch, again) = Batch::new(device, shape, options, path, |systems| {
             let whole = systems == shape.batch;
             (!whole).then(|| SolutionBuffers::new(device, shape, systems)).transpose()
         })?;

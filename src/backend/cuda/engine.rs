@@ -7,7 +7,7 @@ use super::device::CudaDevice;
 use super::memory::Buffer;
 use super::parameters;
 use super::path::{CotangentView, Path};
-use super::paths;
+use super::paths::{self, CudaPath};
 use super::problem::{INPUTS, Values};
 use super::results::{SolutionBuffers, values_of_system};
 use crate::adjoint::{Cotangent, Gradients, Tangents};
@@ -73,12 +73,17 @@ impl<T: Real> Staging<T> {
 
 impl<T: Real> Engine<T> {
     /// Allocates everything.
-    pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
-        let path = paths::choose::<T>(device, shape, options)?;
+    pub fn new(
+        device: &Arc<CudaDevice>,
+        shape: &ProblemShape,
+        options: &Options,
+        path: CudaPath,
+    ) -> Result<Self> {
+        let path = paths::choose::<T>(device, shape, options, path)?;
         Self::with_path(device, shape, options, path)
     }
 
-    /// The same with a path of the caller's choice.
+    /// The same with a path that was made already.
     pub fn with_path(
         device: &Arc<CudaDevice>,
         shape: &ProblemShape,

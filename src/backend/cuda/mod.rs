@@ -29,6 +29,7 @@ pub mod thread;
 
 pub use device::CudaDevice;
 pub use engine::Engine;
+pub use paths::CudaPath;
 
 #[cfg(test)]
 pub mod testing;

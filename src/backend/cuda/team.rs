@@ -1,5 +1,5 @@
 //! The general path: a team of threads works on each system (kernels/team_*.cu). It takes every
-//! problem that the CPU takes.
+//! problem that the CPU takes, by Cholesky.
 
 pub mod parameters;
 pub mod plan;
