@@ -8,18 +8,18 @@
 
 template <Kind KIND>
 __device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects) {
-    const Desk<KIND> desk(plan);
-    if (desk.idle) {
+    const TeamContext<KIND> context(plan);
+    if (context.idle) {
         return;
     }
-    const Sizes &sizes = desk.sizes;
-    const Team<KIND> team = desk.team;
-    const Rows<KIND> rows(plan.problem, sizes, team, desk.pair, desk.triple, desk.memory);
-    Carver memory = rows.rest;
+    const Sizes &sizes = context.sizes;
+    const Team<KIND> team = context.team;
+    const Rows<KIND> rows(plan.problem, sizes, team, context.pair, context.triple, context.memory);
+    Arena memory = rows.rest;
     double *x = memory.take<double>(sizes.block);
 
 #pragma unroll 1
-    for (int64_t system = desk.first_system(); system < desk.end_of_systems(); ++system) {
+    for (int64_t system = context.first_system(); system < context.end_of_systems(); ++system) {
         Residual<KIND, true> residual(rows, memory);
         const double *iterate = plan.iterate + system * plan.unknowns;
         const bool solved = defects.status[system].kind == STATUS_OK &&
@@ -34,7 +34,7 @@ __device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects) {
         }
 #pragma unroll
         for (int family = 0; family < 4; ++family) {
-            const double sum = desk.sum(residual.squares[family]);
+            const double sum = context.sum(residual.squares[family]);
             if (team.rank == 0) {
                 defects.sums[4 * system + family] = solved ? sum : NAN;
             }

@@ -11,21 +11,21 @@
 
 template <Kind KIND>
 __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents) {
-    const Desk<KIND> desk(plan);
-    if (desk.idle) {
+    const TeamContext<KIND> context(plan);
+    if (context.idle) {
         return;
     }
-    const Sizes &sizes = desk.sizes;
-    const Team<KIND> team = desk.team;
+    const Sizes &sizes = context.sizes;
+    const Team<KIND> team = context.team;
     const int p = sizes.block;
     const int64_t values = int64_t(sizes.points) * p;
     const int results = plan.problem.results;
 
-    Bench<KIND> bench(desk);
-    Tangent<KIND> tangent(bench.rows, tangents, bench.rest);
+    SolveSetup<KIND> setup(context);
+    Tangent<KIND> tangent(setup.rows, tangents, setup.rest);
 
 #pragma unroll 1
-    for (int64_t system = desk.first_system(); system < desk.end_of_systems(); ++system) {
+    for (int64_t system = context.first_system(); system < context.end_of_systems(); ++system) {
         // An unknown, the slack at N·P.
         auto put = [&](int64_t unknown, double value) {
             if (unknown < values) {
@@ -46,9 +46,9 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents) 
             }
             continue;
         }
-        double *direction = plan.direction + desk.index * plan.unknowns;
-        double *rhs = plan.tangent_rhs + desk.index * plan.unknowns;
-        RefinedSolve<KIND> solve = bench.solve(system, direction);
+        double *direction = plan.direction + context.index * plan.unknowns;
+        double *rhs = plan.tangent_rhs + context.index * plan.unknowns;
+        RefinedSolve<KIND> solve = setup.solve(system, direction);
         const int refinement = plan.problem.refinement;
         double *x = solve.substitution.x;
         tangent.start(system, plan.iterate + system * plan.unknowns);
@@ -65,10 +65,10 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents) 
             }
             team.sync();
         }
-        const double slack = desk.sum(tangent.slack);
+        const double slack = context.sum(tangent.slack);
 #pragma unroll 1
         for (int step = 0; step <= refinement; ++step) {
-            desk.sync();
+            context.sync();
             if (step > 0) {
                 solve.residual.start(system, direction, false, 0, x);
             }

@@ -25,7 +25,7 @@ struct Tangent {
     double d_mean_step = 0;  // tangent of ℓ
     double slack = 0;        // this thread's part of the slack's right-hand side
 
-    __device__ Tangent(const Rows<KIND> &rows, const TeamTangent &tangents, Carver memory)
+    __device__ Tangent(const Rows<KIND> &rows, const TeamTangent &tangents, Arena memory)
         : rows(rows), sizes(rows.sizes), team(rows.team), tangents(tangents) {
         const Problem &p = rows.problem;
         z = memory.take<double>((sizes.bandwidth + 1) * sizes.block);

@@ -117,7 +117,7 @@ struct Walk {
 };
 
 // Deals out memory, in pieces that begin at multiples of 16 bytes.
-struct Carver {
+struct Arena {
     char *next;
 
     template <class T>

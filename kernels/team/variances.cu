@@ -30,7 +30,7 @@ struct Covariances {
     double *
         inverse;  // (max(P, c), own pitch): of a triangle on R's diagonal; below it nothing is read
 
-    __device__ Covariances(const Sizes &sizes, const Places &places, Team<KIND> team, Carver memory)
+    __device__ Covariances(const Sizes &sizes, const Places &places, Team<KIND> team, Arena memory)
         : sizes(sizes),
           places(places),
           team(team),
@@ -169,17 +169,17 @@ struct Covariances {
 
 template <Kind KIND>
 __device__ void team_variances(const TeamPlan &plan, const TeamVariances &variances) {
-    const Desk<KIND> desk(plan);
-    if (desk.idle) {
+    const TeamContext<KIND> context(plan);
+    if (context.idle) {
         return;
     }
-    const Sizes &sizes = desk.sizes;
-    const Team<KIND> team = desk.team;
+    const Sizes &sizes = context.sizes;
+    const Team<KIND> team = context.team;
     const int64_t values = int64_t(sizes.points) * sizes.block;
-    const Covariances<KIND> covariances(sizes, desk.places, team, desk.memory);
+    const Covariances<KIND> covariances(sizes, context.places, team, context.memory);
 
 #pragma unroll 1
-    for (int64_t system = desk.first_system(); system < desk.end_of_systems(); ++system) {
+    for (int64_t system = context.first_system(); system < context.end_of_systems(); ++system) {
         auto put = [&](int64_t unknown, double value) {
             write(variances.values, plan.problem.results, system * values + unknown, value);
         };

@@ -18,12 +18,12 @@ struct Workspace {
     int values;
 
     // Of `points` points a lane.
-    template <typename Where>
-    __device__ Workspace(const Where &tile, void *data, int64_t points, int values)
+    template <typename AnyTile>
+    __device__ Workspace(const AnyTile &tile, void *data, int64_t points, int values)
         : base(static_cast<double *>(data) + tile.index * points * values * LANES + tile.lane),
           values(values) {}
-    template <typename Where>
-    __device__ Workspace(const Where &tile, void *data, int values)
+    template <typename AnyTile>
+    __device__ Workspace(const AnyTile &tile, void *data, int values)
         : Workspace(tile, data, tile.points(), values) {}
 
     template <int COUNT>
