@@ -4,7 +4,7 @@
 //! benches/peers/lapack.py.
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use mechanistic::nn::{Activation, Mlp, Optimiser, Parameters, Rng, Rule};
+use mechanistic::nn::{Activation, Mlp, Optimizer, Parameters, Rng, Rule};
 use mechanistic::tape::{Array, Ode, Tape};
 use mechanistic::{Cotangent, Options, Problem, Real, Smoothness, Solver, View};
 use rand::rngs::StdRng;
@@ -92,7 +92,7 @@ fn training_step(criterion: &mut Criterion) {
     let mut rng = Rng::new(0);
     let sizes = [8, 64, 64, 3 * points];
     let net = Mlp::new(&mut parameters, "net", &sizes, Activation::Tanh, &mut rng).unwrap();
-    let mut optimiser = Optimiser::new(Rule::adam(), 1e-4);
+    let mut optimizer = Optimizer::new(Rule::adam(), 1e-4);
     let mut random = StdRng::seed_from_u64(0);
     let mut array = |shape: &[usize]| {
         let count = shape.iter().product();
@@ -121,7 +121,7 @@ fn training_step(criterion: &mut Criterion) {
         let target = tape.constant(target.clone());
         let loss = tape.mse(values, target)?;
         let gradients = tape.backward(loss)?;
-        optimiser.step(&mut parameters, &gradients)?;
+        optimizer.step(&mut parameters, &gradients)?;
         tape.scalar(loss)
     };
     criterion.bench_function("training step f64/B512 N50 K1 order2", |bencher| {

@@ -1,6 +1,6 @@
 //! Derivatives of the solution: what goes into and comes out of the vjp and the jvp.
 //!
-//! z minimises ½‖W(Az − β)‖², so M z = AᵀW²β with M = AᵀW²A. With z̄ = ∂ℓ/∂z, M g = z̄ and
+//! z minimizes ½‖W(Az − β)‖², so M z = AᵀW²β with M = AᵀW²A. With z̄ = ∂ℓ/∂z, M g = z̄ and
 //! r = W²(β − Az), every row a with right-hand side β and weight w has
 //!
 //! ```text

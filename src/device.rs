@@ -149,11 +149,11 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Device`] if some of it failed.
-    pub fn synchronise(&self) -> Result<()> {
+    pub fn synchronize(&self) -> Result<()> {
         match self {
             Device::Cpu => Ok(()),
             #[cfg(feature = "cuda")]
-            Device::Cuda(device) => device.synchronise(),
+            Device::Cuda(device) => device.synchronize(),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! Each system of a batch is Σ_{k,j} c\[k,j\](t) u_k^(j)(t) = b(t) on a grid of time points. The
 //! unknowns are u and all its derivatives at every point; they satisfy, in the least-squares
 //! sense, the equation at every point, the initial values, and smoothness rows between
-//! neighbouring points (module [`rows`]). The normal matrix is block-banded, so time and memory
+//! neighboring points (module [`rows`]). The normal matrix is block-banded, so time and memory
 //! are linear in the number of points, and all systems of the batch are solved side by side.
 //!
 //! # Letters
@@ -39,7 +39,7 @@
 //! * [`Problem`] → [`Solver`] → [`Solution`], with [`Solver::vjp`] and [`Solver::jvp`] for
 //!   derivatives: the solver alone.
 //! * [`nonlinear`]: nonlinear ODEs by Gauss-Newton iterations, each one a batched linear solve.
-//! * [`tape`] and [`nn`]: the solve as one node of a reverse-mode tape, layers, optimisers.
+//! * [`tape`] and [`nn`]: the solve as one node of a reverse-mode tape, layers, optimizers.
 //! * [`discovery`]: time series in, governing equations out.
 //! * [`io`] reads and writes files.
 //!

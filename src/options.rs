@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::real::Real;
 
-/// Family of the rows that tie neighbouring time points together (module [`rows`](crate::rows)).
+/// Family of the rows that tie neighboring time points together (module [`rows`](crate::rows)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Smoothness {
@@ -13,7 +13,7 @@ pub enum Smoothness {
     /// The same with a row for the top derivative too, which is held constant over a step.
     TaylorHold,
     /// `Taylor`, with the top derivative tied to the central difference of the one below it;
-    /// couples three neighbouring points.
+    /// couples three neighboring points.
     TaylorCentral,
     /// Two-point Hermite (Padé) rows. Of fourth order if the solution carries more derivatives
     /// than the equation has ([`Problem::extended`](crate::Problem::extended)): one more if the
@@ -139,7 +139,7 @@ impl Factorization {
 /// Everything about a solve that is not data.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
-    /// Rows between neighbouring points.
+    /// Rows between neighboring points.
     pub smoothness: Smoothness,
     /// ω of the weak row that ends the Hermite rows of a step, relative to the other rows. It
     /// removes the alternating null mode that a derivative beyond the equation's would leave;
@@ -194,7 +194,7 @@ impl Options {
         Err(Error::argument("factorization", message))
     }
 
-    /// Whether a solve that computes in `T` takes the square-root factorisation.
+    /// Whether a solve that computes in `T` takes the square-root factorization.
     pub(crate) fn square_root_in<T: Real>(&self) -> bool {
         match self.factorization {
             Factorization::Auto => single::<T>(),

@@ -9,7 +9,7 @@
 //!
 //! The smoothness rows (eqs. 8 and 9) act on one state at a time and all have the right-hand side
 //! zero. Each of their entries is a monomial in a length: the step h = s_t for rows on two
-//! neighbouring points, H = s_{t−1} + s_t for rows on three. A [`RowFamily`] is the list of these
+//! neighboring points, H = s_{t−1} + s_t for rows on three. A [`RowFamily`] is the list of these
 //! monomials. Assembly, adjoint, and the dense reference of the tests all read it; the derivative
 //! with respect to the step is that of the monomial.
 //!
@@ -33,12 +33,12 @@ pub struct Entry {
     pub power: i32,
 }
 
-/// The smoothness rows between a few neighbouring points, for one state.
+/// The smoothness rows between a few neighboring points, for one state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowFamily {
     /// Number of rows.
     pub rows: usize,
-    /// Number of neighbouring points: 2 or 3.
+    /// Number of neighboring points: 2 or 3.
     pub points: usize,
     /// Q: values of the state at a point.
     pub derivatives: usize,
@@ -96,7 +96,7 @@ impl RowScale {
     }
 }
 
-/// Rows on two neighbouring points t and t+1; the length is h = s_t.
+/// Rows on two neighboring points t and t+1; the length is h = s_t.
 ///
 /// Taylor: for each j below the top derivative (`taylor_hold`: up to and including it), the Taylor
 /// expansions forward and backward over the step, multiplied by h^j:
@@ -163,7 +163,7 @@ pub fn hermite_coefficients(m: usize) -> Vec<f64> {
     coefficients
 }
 
-/// Rows on three neighbouring points t−1, t, t+1; the length is H = s_{t−1} + s_t.
+/// Rows on three neighboring points t−1, t, t+1; the length is H = s_{t−1} + s_t.
 ///
 /// `taylor_central` ties the top derivative to a central difference, multiplied by H^(order−1):
 ///

@@ -216,7 +216,7 @@ impl ProblemShape {
     }
 }
 
-/// Distance between neighbours along an axis: 0 where the axis is shared.
+/// Distance between neighbors along an axis: 0 where the axis is shared.
 pub(crate) fn stride(extent: usize, inner: usize) -> usize {
     if extent == 1 { 0 } else { inner }
 }

@@ -32,7 +32,7 @@ pub enum Status {
         /// Number of the step, t in s_t.
         step: usize,
     },
-    /// The factorisation met a pivot that is not positive beyond rounding: the rows do not
+    /// The factorization met a pivot that is not positive beyond rounding: the rows do not
     /// determine the solution (in this precision).
     Breakdown {
         /// Time point t of the pivot; N stands for the shared slack.

@@ -1,6 +1,6 @@
 //! Nonlinear ODEs on the tape by auxiliary variables ν and the loss (ν − g)².
 
-use mechanistic::nn::{Optimiser, ParameterId, Parameters, Rule, Schedule, solve_with_auxiliaries};
+use mechanistic::nn::{Optimizer, ParameterId, Parameters, Rule, Schedule, solve_with_auxiliaries};
 use mechanistic::tape::{Array, Ode, Tape, Var};
 use mechanistic::{Options, Result};
 
@@ -11,7 +11,7 @@ fn array(shape: &[usize], data: &[f64]) -> Array<f64> {
     Array::new(shape, data.to_vec()).unwrap()
 }
 
-/// Minimises what `record` builds; the last loss.
+/// Minimizes what `record` builds; the last loss.
 fn train(
     parameters: &mut Parameters<f64>,
     steps: u64,
@@ -19,14 +19,14 @@ fn train(
 ) -> f64 {
     let mut tape = Tape::new();
     let schedule = Schedule::Cosine { steps, floor: 0.001 };
-    let mut optimiser = Optimiser::new(Rule::adam(), 0.05).with_schedule(schedule);
+    let mut optimizer = Optimizer::new(Rule::adam(), 0.05).with_schedule(schedule);
     let mut last = f64::INFINITY;
     for _ in 0..steps {
         tape.clear();
         let loss = record(&mut tape, parameters).unwrap();
         last = tape.scalar(loss).unwrap();
         let gradients = tape.backward(loss).unwrap();
-        optimiser.step(parameters, &gradients).unwrap();
+        optimizer.step(parameters, &gradients).unwrap();
     }
     last
 }

@@ -98,6 +98,6 @@ fn two_devices_are_told_apart() {
     assert!(first.free_memory().unwrap() < free);
     std::thread::spawn(move || drop((there, others))).join().unwrap();
     assert!(first.free_memory().unwrap() > free);
-    first.synchronise().and(second.synchronise()).unwrap();
+    first.synchronize().and(second.synchronize()).unwrap();
     assert_eq!(simulator.reports().unwrap(), Vec::<String>::new());
 }

@@ -1,7 +1,7 @@
-//! Layers, optimisers and checkpoints.
+//! Layers, optimizers and checkpoints.
 
 use mechanistic::nn::{
-    Activation, Initialiser, Linear, Mlp, Optimiser, Parameters, Rng, Rule, Schedule,
+    Activation, Initializer, Linear, Mlp, Optimizer, Parameters, Rng, Rule, Schedule,
     load_checkpoint, save_checkpoint,
 };
 use mechanistic::tape::{Array, Tape};
@@ -11,7 +11,7 @@ use mechanistic::{Error, Real};
 struct Training<T: Real> {
     parameters: Parameters<T>,
     net: Mlp,
-    optimiser: Optimiser<T>,
+    optimizer: Optimizer<T>,
     tape: Tape<T>,
 }
 
@@ -20,8 +20,8 @@ impl<T: Real> Training<T> {
         let (mut parameters, mut rng) = (Parameters::new(), Rng::new(5));
         let sizes = [2, 24, 24, 1];
         let net = Mlp::new(&mut parameters, "net", &sizes, Activation::Tanh, &mut rng).unwrap();
-        let optimiser = Optimiser::new(rule, rate);
-        Training { parameters, net, optimiser, tape: Tape::new() }
+        let optimizer = Optimizer::new(rule, rate);
+        Training { parameters, net, optimizer, tape: Tape::new() }
     }
 
     /// One step on y = x₀ x₁ over a grid; the loss before it.
@@ -38,7 +38,7 @@ impl<T: Real> Training<T> {
         let y = self.net.forward(&mut self.tape, &self.parameters, x).unwrap();
         let loss = self.tape.mse(y, target).unwrap();
         let gradients = self.tape.backward(loss).unwrap();
-        self.optimiser.step(&mut self.parameters, &gradients).unwrap();
+        self.optimizer.step(&mut self.parameters, &gradients).unwrap();
         self.tape.scalar(loss).unwrap()
     }
 
@@ -87,12 +87,12 @@ fn a_checkpoint_resumes_to_the_bit() {
     for rule in [Rule::adam_w(0.01), Rule::Sgd { momentum: 0.5 }] {
         let mut straight = Training::<f64>::new(rule, 0.01);
         straight.run(7);
-        save_checkpoint(&path, &straight.parameters, &straight.optimiser).unwrap();
+        save_checkpoint(&path, &straight.parameters, &straight.optimizer).unwrap();
         let expected = straight.run(5);
 
         let mut resumed = Training::<f64>::new(rule, 0.01);
-        load_checkpoint(&path, &mut resumed.parameters, &mut resumed.optimiser).unwrap();
-        assert_eq!(resumed.optimiser.steps(), 7);
+        load_checkpoint(&path, &mut resumed.parameters, &mut resumed.optimizer).unwrap();
+        assert_eq!(resumed.optimizer.steps(), 7);
         assert_eq!(resumed.run(5), expected);
         assert_eq!(resumed.values(), straight.values());
     }
@@ -104,11 +104,11 @@ fn a_checkpoint_that_does_not_fit_changes_nothing() {
     let path = folder.path().join("model.safetensors");
     let mut training = Training::<f64>::new(Rule::adam(), 0.01);
     training.run(2);
-    save_checkpoint(&path, &training.parameters, &training.optimiser).unwrap();
+    save_checkpoint(&path, &training.parameters, &training.optimizer).unwrap();
     let whole = std::fs::read(&path).unwrap();
 
     let mut single = Training::<f32>::new(Rule::adam(), 0.01);
-    let message = load_checkpoint(&path, &mut single.parameters, &mut single.optimiser)
+    let message = load_checkpoint(&path, &mut single.parameters, &mut single.optimizer)
         .unwrap_err()
         .to_string();
     assert!(message.contains("\"parameter.net.0.weight\": expected F32 [2, 24]"), "{message}");
@@ -117,7 +117,7 @@ fn a_checkpoint_that_does_not_fit_changes_nothing() {
     target.parameters.insert("extra", Array::scalar(1.0)).unwrap();
     let before = target.values();
     let mut load = |path: &std::path::Path| {
-        load_checkpoint(path, &mut target.parameters, &mut target.optimiser).unwrap_err()
+        load_checkpoint(path, &mut target.parameters, &mut target.optimizer).unwrap_err()
     };
     let message = load(&path).to_string();
     assert!(message.contains("\"parameter.extra\" is missing"), "{message}");
@@ -130,15 +130,15 @@ fn a_checkpoint_that_does_not_fit_changes_nothing() {
 
     std::fs::write(&path, &whole).unwrap();
     let mut other = Training::<f64>::new(Rule::sgd(), 0.01);
-    let result = load_checkpoint(&path, &mut other.parameters, &mut other.optimiser);
+    let result = load_checkpoint(&path, &mut other.parameters, &mut other.optimizer);
     assert!(matches!(result, Err(Error::Format { .. })), "moments of another rule");
     let nowhere = folder.path().join("no/such/folder/model.safetensors");
-    let result = save_checkpoint(&nowhere, &training.parameters, &training.optimiser);
+    let result = save_checkpoint(&nowhere, &training.parameters, &training.optimizer);
     assert!(matches!(result, Err(Error::Io { .. })));
 }
 
 /// One parameter x with loss g·x, so that its gradient is g.
-fn one_step(optimiser: &mut Optimiser<f64>, parameters: &mut Parameters<f64>, g: &[f64]) {
+fn one_step(optimizer: &mut Optimizer<f64>, parameters: &mut Parameters<f64>, g: &[f64]) {
     let id = parameters.find("x").unwrap();
     let mut tape = Tape::new();
     let x = tape.parameter(parameters, id).unwrap();
@@ -146,7 +146,7 @@ fn one_step(optimiser: &mut Optimiser<f64>, parameters: &mut Parameters<f64>, g:
     let product = tape.mul(x, g).unwrap();
     let loss = tape.sum_all(product).unwrap();
     let gradients = tape.backward(loss).unwrap();
-    optimiser.step(parameters, &gradients).unwrap();
+    optimizer.step(parameters, &gradients).unwrap();
 }
 
 fn parameter(values: &[f64]) -> Parameters<f64> {
@@ -162,21 +162,21 @@ fn current(parameters: &Parameters<f64>) -> Vec<f64> {
 #[test]
 fn rules_follow_their_formula() {
     let mut parameters = parameter(&[1.0]);
-    let mut sgd = Optimiser::new(Rule::Sgd { momentum: 0.5 }, 0.1);
+    let mut sgd = Optimizer::new(Rule::Sgd { momentum: 0.5 }, 0.1);
     one_step(&mut sgd, &mut parameters, &[2.0]);
     one_step(&mut sgd, &mut parameters, &[2.0]);
     assert!((current(&parameters)[0] - (1.0 - 0.2 - 0.3)).abs() < 1e-15);
 
     // Adam's first step is the rate in the direction of the sign, whatever the size of g.
     let mut parameters = parameter(&[1.0, 1.0]);
-    let mut adam = Optimiser::new(Rule::adam(), 0.1);
+    let mut adam = Optimizer::new(Rule::adam(), 0.1);
     one_step(&mut adam, &mut parameters, &[300.0, -0.01]);
     let [a, b] = current(&parameters)[..] else { panic!("two elements") };
     assert!((a - 0.9).abs() < 1e-6 && (b - 1.1).abs() < 1e-6);
 
     // AdamW decays by rate · decay · x apart from the gradient.
     let mut parameters = parameter(&[2.0]);
-    let mut adam_w = Optimiser::new(Rule::adam_w(0.5), 0.1);
+    let mut adam_w = Optimizer::new(Rule::adam_w(0.5), 0.1);
     one_step(&mut adam_w, &mut parameters, &[0.0]);
     assert!((current(&parameters)[0] - 1.9).abs() < 1e-15);
 }
@@ -184,7 +184,7 @@ fn rules_follow_their_formula() {
 #[test]
 fn clipping_and_schedule_scale_the_step() {
     let mut parameters = parameter(&[0.0, 0.0]);
-    let mut sgd = Optimiser::new(Rule::sgd(), 1.0)
+    let mut sgd = Optimizer::new(Rule::sgd(), 1.0)
         .with_clip(1.0)
         .with_schedule(Schedule::Exponential { decay: 0.5 });
     one_step(&mut sgd, &mut parameters, &[3.0, 4.0]);
@@ -197,13 +197,13 @@ fn clipping_and_schedule_scale_the_step() {
 #[test]
 fn a_gradient_that_is_not_finite_changes_nothing() {
     let mut parameters = parameter(&[1.0]);
-    let mut optimiser = Optimiser::new(Rule::adam(), 0.1);
+    let mut optimizer = Optimizer::new(Rule::adam(), 0.1);
     let mut tape = Tape::new();
     let x = tape.parameter(&parameters, parameters.find("x").unwrap()).unwrap();
     let y = tape.scale(x, f64::NAN).unwrap();
     let loss = tape.sum_all(y).unwrap();
     let gradients = tape.backward(loss).unwrap();
-    let error = optimiser.step(&mut parameters, &gradients).unwrap_err();
+    let error = optimizer.step(&mut parameters, &gradients).unwrap_err();
     assert_eq!(error.to_string(), "the gradient of step 0 is not finite");
     assert_eq!(current(&parameters), [1.0]);
 }
@@ -225,8 +225,8 @@ fn names_and_stores_are_checked() {
 #[test]
 fn a_linear_layer_is_a_product_and_a_sum() {
     let (mut parameters, mut rng) = (Parameters::<f64>::new(), Rng::new(0));
-    let initialiser = Initialiser::Normal(1.0);
-    let layer = Linear::new(&mut parameters, "layer", 2, 1, initialiser, &mut rng).unwrap();
+    let initializer = Initializer::Normal(1.0);
+    let layer = Linear::new(&mut parameters, "layer", 2, 1, initializer, &mut rng).unwrap();
     parameters.data_mut(layer.weight).unwrap().copy_from_slice(&[2.0, 3.0]);
     parameters.data_mut(layer.bias).unwrap()[0] = 0.5;
     let mut tape = Tape::new();

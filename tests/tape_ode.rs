@@ -1,7 +1,7 @@
 //! The ODE solve on the tape: gradients, learned quantities, a small mechanistic network.
 
 use mechanistic::nn::{
-    Activation, Mlp, Optimiser, ParameterId, Parameters, Rng, Rule, Schedule, positive_steps,
+    Activation, Mlp, Optimizer, ParameterId, Parameters, Rng, Rule, Schedule, positive_steps,
     raw_steps,
 };
 use mechanistic::tape::{Array, Ode, Tape, Var};
@@ -24,13 +24,13 @@ fn train(
 ) -> Vec<f64> {
     let mut tape = Tape::new();
     let schedule = Schedule::Cosine { steps, floor: 0.01 };
-    let mut optimiser = Optimiser::new(Rule::adam(), rate).with_schedule(schedule);
+    let mut optimizer = Optimizer::new(Rule::adam(), rate).with_schedule(schedule);
     (0..steps)
         .map(|_| {
             tape.clear();
             let loss = record(&mut tape, parameters).unwrap();
             let gradients = tape.backward(loss).unwrap();
-            optimiser.step(parameters, &gradients).unwrap();
+            optimizer.step(parameters, &gradients).unwrap();
             tape.scalar(loss).unwrap()
         })
         .collect()

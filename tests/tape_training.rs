@@ -11,7 +11,7 @@ use cuda_sim::driver::CuResult;
 use cuda_sim::faults::Operation;
 use mechanistic::cuda::{Cuda, CudaDevice};
 use mechanistic::nn::{
-    Activation, Mlp, Optimiser, ParameterId, Parameters, Rng, Rule, Schedule, load_checkpoint,
+    Activation, Mlp, Optimizer, ParameterId, Parameters, Rng, Rule, Schedule, load_checkpoint,
     save_checkpoint,
 };
 use mechanistic::tape::{Array, Ode, Tape, Var};
@@ -23,10 +23,10 @@ const POINTS: usize = 8;
 /// Faults and counts belong to the process: one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Network → time-varying stiffness → solve → loss → backward → optimiser.
+/// Network → time-varying stiffness → solve → loss → backward → optimizer.
 struct Model<T: Real, B: Backend> {
     parameters: Parameters<T, B>,
-    optimiser: Optimiser<T, B>,
+    optimizer: Optimizer<T, B>,
     tape: Tape<T, B>,
     net: Mlp,
     start: ParameterId,
@@ -44,9 +44,9 @@ impl<T: Real, B: Backend> Model<T, B> {
         let start = array(&[1, 1, 1, 2], &[0.5, 0.0]);
         let start = parameters.insert("start", start).unwrap();
         let schedule = Schedule::Cosine { steps: 50, floor: 0.1 };
-        let optimiser = Optimiser::new(rule, 0.02).with_schedule(schedule).with_clip(0.5);
+        let optimizer = Optimizer::new(rule, 0.02).with_schedule(schedule).with_clip(0.5);
         let tape = Tape::on(backend.clone());
-        Model { parameters: parameters.to().unwrap(), optimiser, tape, net, start }
+        Model { parameters: parameters.to().unwrap(), optimizer, tape, net, start }
     }
 
     fn loss(&mut self) -> Result<Var> {
@@ -79,7 +79,7 @@ impl<T: Real, B: Backend> Model<T, B> {
         self.tape.clear();
         let loss = self.loss()?;
         let gradients = self.tape.backward(loss)?;
-        self.optimiser.step(&mut self.parameters, &gradients)?;
+        self.optimizer.step(&mut self.parameters, &gradients)?;
         self.tape.scalar(loss)
     }
 
@@ -155,7 +155,7 @@ fn a_gradient_that_is_not_finite_changes_nothing() {
         let mut parameters = Parameters::<f64>::new();
         let id = parameters.insert("w", Array::vector([4.0, 0.0])).unwrap();
         let mut parameters = parameters.to::<Cuda>().unwrap();
-        let mut optimiser = Optimiser::new(rule, 0.1);
+        let mut optimizer = Optimizer::new(rule, 0.1);
         let mut tape = Tape::on(cuda().clone());
         let mut step = |parameters: &mut Parameters<f64, Cuda>, shift: f64| {
             tape.clear();
@@ -164,8 +164,8 @@ fn a_gradient_that_is_not_finite_changes_nothing() {
             let root = tape.sqrt(w).unwrap();
             let loss = tape.sum_all(root).unwrap();
             let gradients = tape.backward(loss).unwrap();
-            let outcome = optimiser.step(parameters, &gradients);
-            (outcome, optimiser.check())
+            let outcome = optimizer.step(parameters, &gradients);
+            (outcome, optimizer.check())
         };
         // √ at 0 has an infinite slope: the step after it tells, as `check` does.
         let (at_once, checked) = step(&mut parameters, 0.0);
@@ -190,13 +190,13 @@ fn a_checkpoint_moves_between_devices() {
     for _ in 0..3 {
         model.step().unwrap();
     }
-    save_checkpoint(&path, &model.parameters, &model.optimiser).unwrap();
+    save_checkpoint(&path, &model.parameters, &model.optimizer).unwrap();
     let expected: Vec<f64> = (0..3).map(|_| model.step().unwrap()).collect();
     let mut same = Model::<f64, Cuda>::new(cuda(), Rule::adam());
-    load_checkpoint(&path, &mut same.parameters, &mut same.optimiser).unwrap();
+    load_checkpoint(&path, &mut same.parameters, &mut same.optimizer).unwrap();
     assert_eq!(expected, (0..3).map(|_| same.step().unwrap()).collect::<Vec<_>>());
     let mut other = Model::<f64, Cpu>::new(&Cpu, Rule::adam());
-    load_checkpoint(&path, &mut other.parameters, &mut other.optimiser).unwrap();
+    load_checkpoint(&path, &mut other.parameters, &mut other.optimizer).unwrap();
     for expected in expected {
         let loss = other.step().unwrap();
         assert!((loss - expected).abs() <= 1e-9 * expected, "{loss} {expected}");

@@ -4,7 +4,7 @@
     cargo build --release
     python3 benches/peers/lapack.py
 
-For every shape, LAPACK factorises the same number of symmetric positive definite band matrices of
+For every shape, LAPACK factorizes the same number of symmetric positive definite band matrices of
 the same size and bandwidth (dpbtrf) and substitutes twice in each (dpbtrs: solution and adjoint).
 It is given the matrices for free: assembling them and the gradients of the inputs are not part of
 its time, but of the solver's. Both run on one thread, the solver also on all.

@@ -49,7 +49,7 @@ typedef struct {
     int32_t storage;  // single or double
 } Output;
 
-// Smoothness rows of one state on 2 or 3 neighbouring points: entry (row, point·Q + j) is
+// Smoothness rows of one state on 2 or 3 neighboring points: entry (row, point·Q + j) is
 // table[row][point·Q + j] · length^(j + shift), length = the step, or the sum of both steps.
 typedef struct {
     const double *table;

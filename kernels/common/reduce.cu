@@ -9,7 +9,7 @@
 // Grid: x = ceil(V / 32). Block: (32, 16); thread (x, y) adds the rows g = y (mod 16) of its column
 // in ascending order, thread (x, 0) then the 16 results in ascending order: the order depends on G
 // alone, so the sums are the same in every run.
-// Shared memory: 4 KiB, static. A warp reads 32 neighbouring values of a row.
+// Shared memory: 4 KiB, static. A warp reads 32 neighboring values of a row.
 // Aliasing: the targets overlap neither each other nor the partial sums.
 
 #include "common/storage.cuh"

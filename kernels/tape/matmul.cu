@@ -29,7 +29,7 @@ constexpr int SIDE = 16;          // threads along each side of a tile
 constexpr int OWN = TILE / SIDE;  // rows and columns of a thread, SIDE apart
 
 // A 64 × 16 slab of a matrix, as slab[depth][position]; zero beyond its edges. `position` and
-// `depth` count from the matrix's beginning. Neighbouring threads read along the shorter stride.
+// `depth` count from the matrix's beginning. Neighboring threads read along the shorter stride.
 template <typename T, int ROW>
 __device__ __forceinline__ void load(const T *__restrict__ matrix, int64_t position_stride,
                                      int64_t depth_stride, int64_t position, int64_t positions,

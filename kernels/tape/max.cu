@@ -7,8 +7,8 @@
 // several the first counts.
 //
 // max. Grid: x = ceil(outer · inner / (256 / lanes)). Block: 256; `lanes` threads (a power of two)
-// share an output: neighbouring threads if inner = 1, otherwise threads 256 / lanes apart, so that
-// a warp reads neighbours. Shared memory: 4 KiB, static. max_adjoint. Grid: x = ceil(outer · inner
+// share an output: neighboring threads if inner = 1, otherwise threads 256 / lanes apart, so that
+// a warp reads neighbors. Shared memory: 4 KiB, static. max_adjoint. Grid: x = ceil(outer · inner
 // / 256). Block: 256. Aliasing: none. Determinism: the result does not depend on the order.
 
 #include "tape/tape.cuh"

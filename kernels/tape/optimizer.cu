@@ -1,4 +1,4 @@
-// One step of an optimiser: the norm of the gradient, and the update of one parameter.
+// One step of an optimizer: the norm of the gradient, and the update of one parameter.
 //
 //     squares:        partials[block] = Σ g² over the block's share of g (n), in double
 //     gradient_norm:  norm[0] = √(Σ partials (count))

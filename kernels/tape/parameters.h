@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 enum {
-    TAPE_AXES = 6,      // axes of an index space after neighbouring ones were merged
+    TAPE_AXES = 6,      // axes of an index space after neighboring ones were merged
     TAPE_OPERANDS = 4,  // arrays that are walked over together
 };
 
@@ -31,7 +31,7 @@ typedef struct {
     int32_t function;      // a ReduceFunction
     int32_t lanes;         // threads that share a sum: a power of two, at most 256
     int32_t splits;        // blocks that share a sum
-    int32_t adjacent;      // 1: neighbouring threads share a sum; 0: they have neighbouring sums
+    int32_t adjacent;      // 1: neighboring threads share a sum; 0: they have neighboring sums
     int32_t add;           // 1: target += , 0: target =
     int32_t reserved;
 } Reduction;
@@ -85,7 +85,7 @@ typedef struct {
     int32_t add;           // 1: c += , 0: c =
 } MatMul;
 
-// The numbers of one step of an optimiser; see tape/optimizer.cu.
+// The numbers of one step of an optimizer; see tape/optimizer.cu.
 typedef struct {
     double
         limit;  // the gradient is scaled by limit/norm where the norm exceeds it; may be infinite

@@ -13,8 +13,8 @@
 // sums over the splits.
 //
 // Grid: x = splits · ceil(kept.size / (256 / lanes)). Block: 256. Shared memory: 2 KiB, static.
-// adjacent = 1: neighbouring threads have neighbouring r, for arrays whose fastest axis is reduced;
-// adjacent = 0: neighbouring k, for the others. Either way a warp reads neighbours.
+// adjacent = 1: neighboring threads have neighboring r, for arrays whose fastest axis is reduced;
+// adjacent = 0: neighboring k, for the others. Either way a warp reads neighbors.
 // Aliasing: the target overlaps no operand, and no element of it occurs twice in `kept`.
 // Determinism: the order of a sum depends on the sizes, lanes and splits alone.
 

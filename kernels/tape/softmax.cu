@@ -4,7 +4,7 @@
 //     log_softmax_adjoint:  gx += gy − e^y Σ gy                              y, gy, gx (rows,
 //     length)
 //
-// Grid: x = ceil(rows / (256 / lanes)). Block: 256; `lanes` neighbouring threads (a power of two)
+// Grid: x = ceil(rows / (256 / lanes)). Block: 256; `lanes` neighboring threads (a power of two)
 // share a row, of which each takes every lanes-th element. Shared memory: 2 KiB, static.
 // Aliasing: y may be x; gx overlaps nothing.
 // Determinism: sums in double, in an order that depends on length and lanes alone.
@@ -50,10 +50,10 @@ __device__ void log_softmax(const T *x, T *y, int64_t rows, int64_t length, int3
         sum += exp(T(x[i] - T(top)));
     }
     sum = share(fold(sum, room, lane, lanes, 1, Add()), room, lane);
-    const T normaliser = T(top) + log(T(sum));
+    const T normalizer = T(top) + log(T(sum));
 #pragma unroll 1
     for (int64_t i = start + lane; i < end; i += lanes) {
-        y[i] = x[i] - normaliser;
+        y[i] = x[i] - normalizer;
     }
 }
 

@@ -16,7 +16,7 @@
 //
 // so that the two triangular parts fill one rectangle; only what lies in a group below the diagonal
 // (places Q+gQ .. Q+i) is not used. In the team's window each row has one place more, for the
-// right-hand side, which is thus substituted along with the factorisation.
+// right-hand side, which is thus substituted along with the factorization.
 //
 // Rows of a group are eliminated together, up to MOST_ROWS: what the rows before them, of this
 // block and the last, take off is one sum, in registers.

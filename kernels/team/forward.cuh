@@ -2,7 +2,7 @@
 //
 //   M = AᵀW²A = RᵀR,   R z = R⁻ᵀ AᵀW²β,   then refinement  z += M⁻¹ AᵀW²(β − Az).
 //
-// One sweep forward in time forms M block by block, factorises it and substitutes forward; one
+// One sweep forward in time forms M block by block, factorizes it and substitutes forward; one
 // sweep back substitutes backward and, with a second right-hand side, measures how well M
 // determines the weakest pivot. Each step of refinement is a sweep forward and one back. All in one
 // launch.
@@ -63,7 +63,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
             context.sync();
             if (context.leads()) {
                 solve.of_separators([&](Separators<KIND> &system) {
-                    system.factorise();
+                    system.factorize();
                     banded.judged.merge(system.banded.judged);
                 });
             }

@@ -40,7 +40,7 @@ struct RecordLayout {
           unknowns((chunks - 1) * separator + border) {}
 };
 
-// Hands over what the team's chunk, once its blocks are eliminated, leaves of its neighbours.
+// Hands over what the team's chunk, once its blocks are eliminated, leaves of its neighbors.
 template <Kind KIND>
 __device__ void hand_over(Banded<KIND> &banded, Rows<KIND> &rows, const RecordLayout &layout,
                           double *record) {
@@ -174,7 +174,7 @@ struct Separators {
           solution(substituted + layout.unknowns) {}
 
     // R, and R⁻ᵀ of the right-hand side.
-    __device__ void factorise() {
+    __device__ void factorize() {
         SeparatorRows rows{layout, records, problem, chunks};
         banded.start();
 #pragma unroll 1

@@ -1,6 +1,6 @@
 // Substitution with the factor of team/banded.cuh: Rᵀ v = rhs forward in time, R x = v backward.
 //
-// Block rows of R come from global memory, each fetched while its neighbour is worked on, but for
+// Block rows of R come from global memory, each fetched while its neighbor is worked on, but for
 // teams that work in global memory anyway. An unknown is one thread's until it is solved for; the
 // threads go through the rows together.
 

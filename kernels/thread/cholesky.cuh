@@ -1,4 +1,4 @@
-// Factorisation by elimination in M = AᵀW²A, which is formed block by block in registers.
+// Factorization by elimination in M = AᵀW²A, which is formed block by block in registers.
 
 #ifndef MECHANISTIC_THREAD_CHOLESKY_CUH
 #define MECHANISTIC_THREAD_CHOLESKY_CUH
@@ -74,7 +74,7 @@ class Cholesky {
 
     // Row t of R, and R_tt⁻ᵀ of the right-hand side: R_tj = R_tt⁻ᵀ M_tj.
     __device__ void eliminate(int t, bool last, Pivots &pivots) {
-        row.factorise(removed, t, pivots);
+        row.factorize(removed, t, pivots);
         if (!last) {
 #pragma unroll
             for (int k = 0; k < P; ++k) {

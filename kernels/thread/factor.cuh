@@ -115,7 +115,7 @@ struct FactorRow : Layout<K, Q> {
 
     // R_tt of point t from the matrix in its place, R_ttᵀR_tt, with Cholesky's method. Before that
     // `removed` was taken from its diagonal.
-    __device__ void factorise(const double (&removed)[L::P], int t, Pivots &pivots) {
+    __device__ void factorize(const double (&removed)[L::P], int t, Pivots &pivots) {
 #pragma unroll
         for (int i = 0; i < L::P; ++i) {
             const double whole = upper(i, i) + removed[i];

@@ -4,7 +4,7 @@
 //     1, 3, 5, ..., then 2, 6, 10, ..., then 4, 12, ..., at last C/2.
 //
 // Separator c = odd·s is eliminated on level s, together with all others of the level; only c − s
-// and c + s are its neighbours then. Its row of R is (R_cc, L = R_cc⁻ᵀ S_{c,c−s},
+// and c + s are its neighbors then. Its row of R is (R_cc, L = R_cc⁻ᵀ S_{c,c−s},
 // U = R_cc⁻ᵀ S_{c,c+s}), and it leaves the others
 //
 //     S_{c−s,c−s} −= LᵀL,   S_{c+s,c+s} −= UᵀU,   S_{c+s,c−s} = −UᵀL.
@@ -58,7 +58,7 @@ class Reduction {
     }
 
     // S = RᵀR. All chunks have left what they have for others.
-    __device__ void factorise(Pivots &pivots) const {
+    __device__ void factorize(Pivots &pivots) const {
         FactorRow<K, Q> row;
         double whole[P];
         if (tile.has_separator()) {
@@ -84,7 +84,7 @@ class Reduction {
                 for (int i = 0; i < P; ++i) {
                     removed[i] = whole[i] - row.upper(i, i);
                 }
-                row.factorise(removed, tile.point(0), pivots);
+                row.factorize(removed, tile.point(0), pivots);
                 mine.store(0, S::DIAGONAL, row.upper_values);
                 if (has_left(stride)) {
                     couple(row, stride, false);
@@ -148,7 +148,7 @@ class Reduction {
     const Workspace mine;
     const int level;
 
-    // Whether there is a neighbour on a level on which this separator still is.
+    // Whether there is a neighbor on a level on which this separator still is.
     __device__ bool has_left(int stride) const { return tile.chunk > stride; }
     __device__ bool has_right(int stride) const { return tile.chunk + stride < tile.chunks(); }
 
@@ -156,7 +156,7 @@ class Reduction {
         return separator.base[v * LANES];
     }
 
-    // L or U, column by column: R_cc⁻ᵀ of the coupling with the neighbour.
+    // L or U, column by column: R_cc⁻ᵀ of the coupling with the neighbor.
     __device__ void couple(const FactorRow<K, Q> &row, int stride, bool right) const {
         const int half = stride / 2;
 #pragma unroll 1
@@ -226,15 +226,15 @@ class Reduction {
         }
     }
 
-    // x −= B times a neighbour's result; adds the squares of the terms to `squares`.
+    // x −= B times a neighbor's result; adds the squares of the terms to `squares`.
     __device__ void subtract(int block, const Workspace &other, int result, double (&x)[P],
                              double &squares) const {
 #pragma unroll 1
         for (int j = 0; j < P; ++j) {
-            const double neighbour = value(other, result + j);
+            const double neighbor = value(other, result + j);
 #pragma unroll
             for (int i = 0; i < P; ++i) {
-                const double term = value(mine, block + j * P + i) * neighbour;
+                const double term = value(mine, block + j * P + i) * neighbor;
                 x[i] -= term;
                 squares += term * term;
             }

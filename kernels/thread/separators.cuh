@@ -111,7 +111,7 @@ class Separators<K, Q, true> {
         }
     }
 
-    // All points have been eliminated, or left out: factorises the separators.
+    // All points have been eliminated, or left out: factorizes the separators.
     __device__ void finish(const Cholesky<K, Q> &matrix, Pivots &pivots) {
         if (tile.has_separator()) {
 #pragma unroll
@@ -135,7 +135,7 @@ class Separators<K, Q, true> {
         }
         finish(matrix.right);
         __syncthreads();
-        reduction.factorise(pivots);
+        reduction.factorize(pivots);
     }
 
     // The same three for a right-hand side alone; the first takes the separator's.

@@ -1,6 +1,6 @@
 // Solution of small least-squares problems, one system a thread: z = argmin ½‖W(Az − β)‖².
 //
-// One sweep forward in time forms M = AᵀW²A block by block, factorises it and substitutes forward;
+// One sweep forward in time forms M = AᵀW²A block by block, factorizes it and substitutes forward;
 // one sweep back substitutes backward. A step of refinement repeats both sweeps with the factor and
 // the residual AᵀW²(β − Az), computed row by row in double precision.
 //
@@ -24,7 +24,7 @@ namespace thread {
 
 // The first sweep: R and R⁻ᵀAᵀW²β.
 template <int K, int Q, typename AnyTile>
-__device__ void factorise(const ThreadProblem &common, Pivots &pivots, Faults &faults) {
+__device__ void factorize(const ThreadProblem &common, Pivots &pivots, Faults &faults) {
     const Problem &problem = common.problem;
     const AnyTile tile(common);
     const Workspace factor(tile, common.factor, Layout<K, Q>::VALUES);
@@ -229,7 +229,7 @@ __device__ void solve(const ThreadSolve &p) {
     {
         Faults faults;
         Pivots pivots;
-        factorise<K, Q, AnyTile>(common, pivots, faults);
+        factorize<K, Q, AnyTile>(common, pivots, faults);
         const AnyTile tile(common);
         gather(tile, pivots, faults);
         SolutionSweep<K, Q, AnyTile> sweep(p, tile, false, refinement == 0);

@@ -47,7 +47,7 @@ pub fn broadcast_strides(from: &[usize], to: &[usize]) -> Vec<usize> {
 }
 
 /// The axes of an index space that M strided operands share, outermost first, each with its length
-/// and the operands' strides. Neighbouring axes are merged where every operand allows it; axes of
+/// and the operands' strides. Neighboring axes are merged where every operand allows it; axes of
 /// length 1 are left out.
 pub fn merge<const M: usize>(shape: &[usize], strides: [&[usize]; M]) -> Vec<(usize, [usize; M])> {
     let mut axes: Vec<(usize, [usize; M])> = Vec::with_capacity(shape.len());

@@ -1,4 +1,4 @@
-//! One step of an optimiser on the elements of one parameter.
+//! One step of an optimizer on the elements of one parameter.
 
 /// The numbers of one step.
 #[derive(Clone, Copy, Debug)]

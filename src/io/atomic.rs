@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
-/// Writes `path` through `fill`: into a temporary file beside it, which is synchronised and then
+/// Writes `path` through `fill`: into a temporary file beside it, which is synchronized and then
 /// renamed. When anything fails, an existing `path` keeps its contents and nothing new is left.
 ///
 /// A symbolic link is followed. A device or pipe (`/dev/stdout`) is written directly.

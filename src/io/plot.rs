@@ -14,7 +14,7 @@ use super::atomic;
 use crate::discovery::{Dataset, Discovery};
 use crate::{Error, Result};
 
-/// Okabe and Ito's palette, distinguishable with every kind of colour blindness.
+/// Okabe and Ito's palette, distinguishable with every kind of color blindness.
 const DATA: RGBColor = RGBColor(110, 110, 110);
 const FIT: RGBColor = RGBColor(86, 180, 233);
 const SIMULATED: RGBColor = RGBColor(213, 94, 0);

@@ -105,7 +105,7 @@ impl<T: Real> OwnedProblem<T> {
             && highest.any(|&coefficient| coefficient != T::zero())
     }
 
-    /// Writes `solution` (B, N, K, Q) and `status` (B; 0 solved, 1 breakdown of the factorisation,
+    /// Writes `solution` (B, N, K, Q) and `status` (B; 0 solved, 1 breakdown of the factorization,
     /// 2 input not finite, 3 step not positive, 4 overflow), with the shared slack `epsilon` (B),
     /// and the gradients as `grad_coefficients`, `grad_rhs`, `grad_initial_values`, `grad_steps` in
     /// the shapes of the inputs. The options stand in the metadata.
@@ -414,7 +414,7 @@ impl Settings<'_> {
     }
 }
 
-/// Number of a [`Status`] in a result file: 0 solved, 1 breakdown of the factorisation, 2 input not
+/// Number of a [`Status`] in a result file: 0 solved, 1 breakdown of the factorization, 2 input not
 /// finite, 3 step not positive, 4 overflow.
 fn status_code(status: Status) -> u8 {
     match status {

@@ -21,7 +21,7 @@ pub struct AuxiliarySolve {
 /// ```
 ///
 /// and returns the loss Σ (ν_r − g_r(u))², as a mean over systems, points, equations and terms.
-/// Minimised together with any other loss, over ν, over the parameters φ of g, and over whatever
+/// Minimized together with any other loss, over ν, over the parameters φ of g, and over whatever
 /// the ODE depends on, it makes u a solution of the nonlinear ODE as it vanishes.
 ///
 /// * `ode`: the linear part c, b with initial values and steps,

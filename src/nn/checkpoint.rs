@@ -1,31 +1,31 @@
 //! Training interrupted and taken up again, to the bit.
 //!
-//! One safetensors file: each parameter under `parameter.{name}`, each moment of the optimiser under
+//! One safetensors file: each parameter under `parameter.{name}`, each moment of the optimizer under
 //! `moment{i}.{name}` with the number of its updates under `updates.{name}`, and `steps`.
 
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors};
 
-use super::optimiser::State;
-use super::{Optimiser, Parameters};
+use super::optimizer::State;
+use super::{Optimizer, Parameters};
 use crate::backend::Backend;
 use crate::io::tensors::{self, Tensor};
 use crate::tape::Array;
 use crate::{Error, Real, Result};
 
-/// Writes parameters and optimiser state, whole or not at all.
+/// Writes parameters and optimizer state, whole or not at all.
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be written; those of [`Optimiser::check`].
+/// [`Error::Io`] when the file cannot be written; those of [`Optimizer::check`].
 pub fn save_checkpoint<T: Real, B: Backend>(
     path: &Path,
     parameters: &Parameters<T, B>,
-    optimiser: &Optimiser<T, B>,
+    optimizer: &Optimizer<T, B>,
 ) -> Result<()> {
-    optimiser.check()?;
-    let mut contents = vec![Tensor::count("steps", optimiser.steps())];
-    let states = optimiser.states.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+    optimizer.check()?;
+    let mut contents = vec![Tensor::count("steps", optimizer.steps())];
+    let states = optimizer.states.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     for ((id, name), state) in parameters.names().zip(states) {
         let value = parameters.get(id)?;
         contents.push(Tensor::of(format!("parameter.{name}"), value.shape(), value.data()));
@@ -39,7 +39,7 @@ pub fn save_checkpoint<T: Real, B: Backend>(
     tensors::write(path, &contents, &[("format", "mechanistic checkpoint".into())])
 }
 
-/// Reads a checkpoint into parameters and an optimiser made as they were when it was saved; both
+/// Reads a checkpoint into parameters and an optimizer made as they were when it was saved; both
 /// stay as they are unless all of it fits.
 ///
 /// # Errors
@@ -48,7 +48,7 @@ pub fn save_checkpoint<T: Real, B: Backend>(
 pub fn load_checkpoint<T: Real, B: Backend>(
     path: &Path,
     parameters: &mut Parameters<T, B>,
-    optimiser: &mut Optimiser<T, B>,
+    optimizer: &mut Optimizer<T, B>,
 ) -> Result<()> {
     let bytes =
         std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
@@ -82,7 +82,7 @@ pub fn load_checkpoint<T: Real, B: Backend>(
             states.push(None);
             continue;
         }
-        let moments = (0..optimiser.moments())
+        let moments = (0..optimizer.moments())
             .map(|i| Ok(B::wrap(array(&format!("moment{i}.{name}"), shape)?)))
             .collect::<Result<Vec<_>>>()?;
         known += 1 + moments.len();
@@ -95,6 +95,6 @@ pub fn load_checkpoint<T: Real, B: Backend>(
     for (id, value) in values {
         parameters.data_mut(id)?.copy_from_slice(value.data());
     }
-    optimiser.restore(steps, states);
+    optimizer.restore(steps, states);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Layers: they hold the identities of their parameters, and record themselves on a tape.
 
-use super::{Initialiser, ParameterId, Parameters, Rng};
+use super::{Initializer, ParameterId, Parameters, Rng};
 use crate::backend::Backend;
 use crate::tape::{Array, Tape, Var};
 use crate::{Error, Real, Result};
@@ -43,10 +43,10 @@ impl Activation {
     }
 
     /// He for relu and its smooth relatives, Xavier for the rest.
-    pub fn initialiser(self) -> Initialiser {
+    pub fn initializer(self) -> Initializer {
         match self {
-            Activation::Relu | Activation::Gelu => Initialiser::HeUniform,
-            _ => Initialiser::XavierUniform,
+            Activation::Relu | Activation::Gelu => Initializer::HeUniform,
+            _ => Initializer::XavierUniform,
         }
     }
 }
@@ -61,7 +61,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Adds `{name}.weight`, begun as `initialiser` says, and `{name}.bias`, zero.
+    /// Adds `{name}.weight`, begun as `initializer` says, and `{name}.bias`, zero.
     ///
     /// # Errors
     /// [`Error::Argument`] when the name is taken.
@@ -70,10 +70,10 @@ impl Linear {
         name: &str,
         inputs: usize,
         outputs: usize,
-        initialiser: Initialiser,
+        initializer: Initializer,
         rng: &mut Rng,
     ) -> Result<Self> {
-        let weight = initialiser.sample(inputs, outputs, rng)?;
+        let weight = initializer.sample(inputs, outputs, rng)?;
         let weight = parameters.insert(format!("{name}.weight"), weight)?;
         let bias = Array::full([outputs], T::zero())?;
         let bias = parameters.insert(format!("{name}.bias"), bias)?;
@@ -123,7 +123,7 @@ impl Mlp {
         }
         let layer = |(i, pair): (usize, &[usize])| {
             let name = format!("{name}.{i}");
-            Linear::new(parameters, &name, pair[0], pair[1], activation.initialiser(), rng)
+            Linear::new(parameters, &name, pair[0], pair[1], activation.initializer(), rng)
         };
         let layers = sizes.windows(2).enumerate().map(layer).collect::<Result<_>>()?;
         Ok(Mlp { layers, activation })

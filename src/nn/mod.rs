@@ -1,13 +1,13 @@
-//! Networks: parameters, layers, optimisers, checkpoints.
+//! Networks: parameters, layers, optimizers, checkpoints.
 //!
 //! ```
-//! use mechanistic::nn::{Activation, Mlp, Optimiser, Parameters, Rng, Rule};
+//! use mechanistic::nn::{Activation, Mlp, Optimizer, Parameters, Rng, Rule};
 //! use mechanistic::tape::{Array, Tape};
 //! # fn main() -> mechanistic::Result<()> {
 //! let mut parameters = Parameters::<f64>::new();
 //! let mut rng = Rng::new(7);
 //! let net = Mlp::new(&mut parameters, "net", &[1, 16, 1], Activation::Tanh, &mut rng)?;
-//! let mut optimiser = Optimiser::new(Rule::adam(), 0.01);
+//! let mut optimizer = Optimizer::new(Rule::adam(), 0.01);
 //! let mut tape = Tape::new();
 //! let mut last = f64::INFINITY;
 //! for _ in 0..200 {
@@ -18,7 +18,7 @@
 //!     let loss = tape.mse(y, target)?;
 //!     last = tape.scalar(loss)?;
 //!     let gradients = tape.backward(loss)?;
-//!     optimiser.step(&mut parameters, &gradients)?;
+//!     optimizer.step(&mut parameters, &gradients)?;
 //! }
 //! assert!(last < 0.01);
 //! # Ok(())
@@ -34,18 +34,18 @@
 //! #     net: mechanistic::nn::Mlp,
 //! #     parameters: mechanistic::nn::Parameters<f64>,
 //! # ) -> mechanistic::Result<()> {
-//! # use mechanistic::nn::{Optimiser, Rule};
+//! # use mechanistic::nn::{Optimizer, Rule};
 //! # use mechanistic::tape::{Array, Tape};
 //! use mechanistic::cuda::Cuda;
 //! let mut parameters = parameters.to::<Cuda>()?;
 //! let mut tape = Tape::on(Cuda::new(0)?);
-//! # let mut optimiser = Optimiser::new(Rule::adam(), 0.01);
+//! # let mut optimizer = Optimizer::new(Rule::adam(), 0.01);
 //! # let x = tape.constant(Array::new([3, 1], vec![-1.0, 0.0, 1.0])?);
 //! # let target = tape.constant(Array::new([3, 1], vec![1.0, 0.0, 1.0])?);
 //! let y = net.forward(&mut tape, &parameters, x)?;
 //! let loss = tape.mse(y, target)?;
 //! let gradients = tape.backward(loss)?;
-//! optimiser.step(&mut parameters, &gradients)?;
+//! optimizer.step(&mut parameters, &gradients)?;
 //! println!("{}", tape.scalar(loss)?);
 //! # Ok(())
 //! # }
@@ -53,18 +53,18 @@
 
 mod auxiliary;
 mod checkpoint;
-mod initialiser;
+mod initializer;
 mod layers;
-mod optimiser;
+mod optimizer;
 mod parameters;
 mod schedule;
 mod steps;
 
 pub use auxiliary::{AuxiliarySolve, solve_with_auxiliaries};
 pub use checkpoint::{load_checkpoint, save_checkpoint};
-pub use initialiser::{Initialiser, Rng};
+pub use initializer::{Initializer, Rng};
 pub use layers::{Activation, Linear, Mlp};
-pub use optimiser::{Optimiser, Rule};
+pub use optimizer::{Optimizer, Rule};
 pub use parameters::{ParameterId, Parameters};
 pub use schedule::Schedule;
 pub use steps::{positive_steps, raw_steps};

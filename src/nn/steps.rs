@@ -4,7 +4,7 @@ use crate::backend::Backend;
 use crate::tape::{Array, Tape, Var};
 use crate::{Error, Real, Result};
 
-/// softplus(raw) + floor, so that every step exceeds `floor` whatever the optimiser does to `raw`.
+/// softplus(raw) + floor, so that every step exceeds `floor` whatever the optimizer does to `raw`.
 /// Shape as raw, e.g. (B or 1, N−1 or 1).
 ///
 /// # Errors

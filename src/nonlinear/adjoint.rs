@@ -34,11 +34,11 @@ pub(super) struct Adjoint {
     shape: NonlinearShape,
     /// w̄ (B, N, K, Q)
     cotangent: Vec<f64>,
-    /// Through the linearisation to the arguments (u, t, θ) of F: (B, N, K·(m + 1) + 1 + L)
+    /// Through the linearization to the arguments (u, t, θ) of F: (B, N, K·(m + 1) + 1 + L)
     arguments: Vec<f64>,
     gradients: NonlinearGradients,
-    /// Whether the solver's factor is that of the linearisation at the solution.
-    factorised: bool,
+    /// Whether the solver's factor is that of the linearization at the solution.
+    factorized: bool,
 }
 
 impl Adjoint {
@@ -54,13 +54,13 @@ impl Adjoint {
                 remainder: zeros("gradients", sizes.batch)?,
             },
             shape: shape.clone(),
-            factorised: false,
+            factorized: false,
         })
     }
 
     /// The solution has changed.
     pub fn forget(&mut self) {
-        self.factorised = false;
+        self.factorized = false;
     }
 
     /// The gradients from z̄ = `given` (B, N, K, Q).
@@ -75,14 +75,14 @@ impl Adjoint {
         status: &[Convergence],
         given: &[f64],
     ) -> Result<&NonlinearGradients> {
-        if !self.factorised {
-            newton.linearise(ode, problem);
+        if !self.factorized {
+            newton.linearize(ode, problem);
             newton.solve_linear()?;
-            self.factorised = true;
+            self.factorized = true;
         }
         self.load(given, status);
-        let Newton { sizes, solver, grid, linearisation, trajectory, .. } = newton;
-        let linear = linearisation.problem(grid);
+        let Newton { sizes, solver, grid, linearization, trajectory, .. } = newton;
+        let linear = linearization.problem(grid);
         for sweep in 0.. {
             let cotangent = Cotangent { values: &self.cotangent, epsilon: None };
             let through = solver.vjp(&linear, &cotangent)?;
@@ -195,7 +195,7 @@ struct Solved<'a> {
     status: &'a [Convergence],
 }
 
-/// From the gradients of the linearisation to those of the arguments (u, t, θ) of F, at every
+/// From the gradients of the linearization to those of the arguments (u, t, θ) of F, at every
 /// point; zero for systems without a solution.
 fn pull_back<O: NonlinearOde>(
     ode: &O,

@@ -23,7 +23,7 @@ impl System<'_> {
     }
 }
 
-/// The rows of the linear solve with F in place of its linearisation.
+/// The rows of the linear solve with F in place of its linearization.
 pub(super) struct Defects {
     options: Options,
     pair: RowFamily,

@@ -2,20 +2,20 @@
 //! precision.
 //!
 //! A system is F(t, u, u', …, u^(m); θ) = 0, K equations for K states, with initial values of
-//! u, …, u^(m−1). On a grid, the trajectory z (u and its derivatives at every point) minimises
+//! u, …, u^(m−1). On a grid, the trajectory z (u and its derivatives at every point) minimizes
 //!
 //! ```text
 //! ½ Σ_t ‖F(t, z_t; θ)‖²  +  ½ ‖initial rows‖²  +  ½ ‖smoothness rows‖²
 //! ```
 //!
 //! with the rows, weights and scaling of the linear solver ([`rows`](crate::rows)); Hermite rows
-//! with one extra derivative are the default and of fourth order. Linearised about the current z,
+//! with one extra derivative are the default and of fourth order. Linearized about the current z,
 //!
 //! ```text
 //! ∂F/∂u(z)·u + … + ∂F/∂u^(m)(z)·u^(m)  =  ∂F/∂u(z)·z + … + ∂F/∂u^(m)(z)·z^(m) − F(z),
 //! ```
 //!
-//! it is a batch of linear ODEs (quasi-linearisation), which [`Solver`](crate::Solver) solves for
+//! it is a batch of linear ODEs (quasi-linearization), which [`Solver`](crate::Solver) solves for
 //! all systems and all points at once. Each system then moves towards its solution by the largest
 //! of 1, ½, ¼, … of the way that does not raise its own sum of squares. A system is done when an
 //! iteration changes it by less than a tolerance; from then on it stays as it is.

@@ -65,7 +65,7 @@ pub(super) struct Newton {
     defects: Defects,
     pub solver: Solver<f64>,
     pub grid: Grid,
-    pub linearisation: Linearisation,
+    pub linearization: Linearization,
     /// (B, n, K, Q)
     pub trajectory: Vec<f64>,
     /// (B)
@@ -96,7 +96,7 @@ impl Grid {
 }
 
 /// c·u = b at every point: c = ∂F/∂u and b = c·u − F at the current trajectory.
-pub(super) struct Linearisation {
+pub(super) struct Linearization {
     shape: ProblemShape,
     /// (B, n, K, K, m + 1)
     pub coefficients: Vec<f64>,
@@ -104,8 +104,8 @@ pub(super) struct Linearisation {
     pub rhs: Vec<f64>,
 }
 
-impl Linearisation {
-    /// The linearised batch as a problem for the linear solver.
+impl Linearization {
+    /// The linearized batch as a problem for the linear solver.
     pub fn problem<'a>(&'a self, grid: &'a Grid) -> Problem<'a, f64> {
         let arrays = [&self.coefficients[..], &self.rhs, &grid.initial_values, &grid.steps];
         Problem::from_parts(&self.shape, arrays)
@@ -133,10 +133,10 @@ impl Newton {
                 initial_values: zeros("initial values", batch * states * order)?,
                 extents: steps,
             },
-            linearisation: Linearisation {
+            linearization: Linearization {
                 shape,
-                coefficients: zeros("linearisation", batch * points * states * sizes.columns())?,
-                rhs: zeros("linearisation", batch * points * states)?,
+                coefficients: zeros("linearization", batch * points * states * sizes.columns())?,
+                rhs: zeros("linearization", batch * points * states)?,
             },
             trajectory: zeros("trajectory", sizes.trajectory())?,
             progress: zeros("progress", batch)?,
@@ -155,7 +155,7 @@ impl Newton {
             if self.progress.iter().all(|progress| progress.outcome.is_some()) {
                 return Ok(());
             }
-            self.linearise(ode, problem);
+            self.linearize(ode, problem);
             self.solve_linear()?;
             self.step(ode, problem);
         }
@@ -186,15 +186,15 @@ impl Newton {
             );
     }
 
-    /// Linearises every system at its trajectory.
-    pub fn linearise<O: NonlinearOde>(&mut self, ode: &O, problem: &NonlinearProblem<'_>) {
+    /// Linearizes every system at its trajectory.
+    pub fn linearize<O: NonlinearOde>(&mut self, ode: &O, problem: &NonlinearProblem<'_>) {
         let Sizes { points, states, .. } = self.sizes;
         let (columns, block) = (self.sizes.columns(), self.sizes.block());
         let grid = &self.grid;
         (
             self.trajectory.par_chunks(points * block),
-            self.linearisation.coefficients.par_chunks_mut(points * states * columns),
-            self.linearisation.rhs.par_chunks_mut(points * states),
+            self.linearization.coefficients.par_chunks_mut(points * states * columns),
+            self.linearization.rhs.par_chunks_mut(points * states),
         )
             .into_par_iter()
             .enumerate()
@@ -205,18 +205,18 @@ impl Newton {
                     let rows = coefficients.chunks_exact_mut(states * columns);
                     let rows = rows.zip(rhs.chunks_exact_mut(states));
                     for (t, (z, (c, b))) in z.chunks_exact(block).zip(rows).enumerate() {
-                        evaluator.at(system.times[t], z, system.theta).linearise(c, b);
+                        evaluator.at(system.times[t], z, system.theta).linearize(c, b);
                     }
                 },
             );
     }
 
-    /// Solves the linearised systems, all at once.
+    /// Solves the linearized systems, all at once.
     ///
     /// # Errors
     /// Those of [`Solver::solve`].
     pub fn solve_linear(&mut self) -> Result<()> {
-        let problem = self.linearisation.problem(&self.grid);
+        let problem = self.linearization.problem(&self.grid);
         self.solver.solve(&problem)?;
         Ok(())
     }

@@ -118,7 +118,7 @@ fn evaluate<S: Number>(ode: &impl NonlinearOde, x: &[S], derivatives: usize, res
 }
 
 /// What a linear solve says about one equation of one point: ∂ℓ/∂c and ∂ℓ/∂b of the
-/// linearisation c·u = b with c = ∂F/∂u and b = c·u − F.
+/// linearization c·u = b with c = ∂F/∂u and b = c·u − F.
 pub(super) struct EquationCotangent<'a> {
     /// (K, m + 1)
     pub coefficients: &'a [f64],
@@ -158,8 +158,8 @@ impl<'a, O: NonlinearOde> Evaluator<'a, O> {
         &self.plain
     }
 
-    /// The linearisation c·u = b: c = ∂F/∂u (K, K, m + 1) and b = c·u − F (K).
-    pub fn linearise(&mut self, coefficients: &mut [f64], rhs: &mut [f64]) {
+    /// The linearization c·u = b: c = ∂F/∂u (K, K, m + 1) and b = c·u − F (K).
+    pub fn linearize(&mut self, coefficients: &mut [f64], rhs: &mut [f64]) {
         let columns = self.states * self.derivatives;
         for (x, &value) in self.first.arguments.iter_mut().zip(&self.arguments) {
             *x = Dual::constant(value);
@@ -179,7 +179,7 @@ impl<'a, O: NonlinearOde> Evaluator<'a, O> {
         }
     }
 
-    /// Adds ∂ℓ/∂x (u, t, θ) through equation e of the linearisation. With c̄ = ∂ℓ/∂c, b̄ = ∂ℓ/∂b
+    /// Adds ∂ℓ/∂x (u, t, θ) through equation e of the linearization. With c̄ = ∂ℓ/∂c, b̄ = ∂ℓ/∂b
     /// and v = c̄ + b̄ u, it is ∂(v·∂F_e/∂u)/∂x, and − b̄ ∂F_e/∂x in t and θ.
     pub fn pull_back(&mut self, e: usize, given: &EquationCotangent<'_>, gradient: &mut [f64]) {
         let columns = self.states * self.derivatives;
@@ -229,7 +229,7 @@ mod tests {
     const THETA: [f64; 3] = [1.5, -0.6, 0.25];
 
     /// F with argument i of x = (u, t, θ) moved.
-    fn linearised(i: usize, change: f64) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    fn linearized(i: usize, change: f64) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
         let (mut block, mut t, mut theta) = (BLOCK, T, THETA);
         match i {
             0..6 => block[i] += change,
@@ -238,26 +238,26 @@ mod tests {
         }
         let mut evaluator = Evaluator::new(&Coupled);
         let (mut c, mut b) = (vec![0.0; 12], vec![0.0; 2]);
-        evaluator.at(t, &block, &theta).linearise(&mut c, &mut b);
+        evaluator.at(t, &block, &theta).linearize(&mut c, &mut b);
         (evaluator.residual().to_vec(), c, b)
     }
 
     #[test]
-    fn the_linearisation_is_tangent() {
-        let (f, c, b) = linearised(0, 0.0);
+    fn the_linearization_is_tangent() {
+        let (f, c, b) = linearized(0, 0.0);
         for e in 0..2 {
             let row = &c[e * 6..][..6];
             let through = row.iter().zip(BLOCK).map(|(c, u)| c * u).sum::<f64>() - b[e];
             assert!((through - f[e]).abs() < 1e-14);
             for i in 0..6 {
-                let difference = (linearised(i, 1e-6).0[e] - linearised(i, -1e-6).0[e]) / 2e-6;
+                let difference = (linearized(i, 1e-6).0[e] - linearized(i, -1e-6).0[e]) / 2e-6;
                 assert!((row[i] - difference).abs() < 1e-8, "{} {difference}", row[i]);
             }
         }
     }
 
     #[test]
-    fn the_pull_back_is_the_derivative_of_the_linearisation() {
+    fn the_pull_back_is_the_derivative_of_the_linearization() {
         let cotangent = [0.4, -1.2, 0.3, 0.8, 0.1, -0.5];
         let rhs = 0.7;
         let mut evaluator = Evaluator::new(&Coupled);
@@ -268,7 +268,7 @@ mod tests {
             evaluator.pull_back(e, &given, &mut gradient);
             for (i, exact) in gradient.iter().enumerate() {
                 let value = |change| {
-                    let (_, c, b) = linearised(i, change);
+                    let (_, c, b) = linearized(i, change);
                     let row = c[e * 6..][..6].iter().zip(cotangent);
                     row.map(|(c, cotangent)| c * cotangent).sum::<f64>() + rhs * b[e]
                 };

@@ -20,7 +20,7 @@ pub enum Convergence {
     /// No fraction of a step lowers the sum of squares, though the step exceeds the tolerance: the
     /// grid is too coarse for the solution, or the tolerance below the rounding.
     Stalled,
-    /// A linearised system could not be solved.
+    /// A linearized system could not be solved.
     LinearSolve(Status),
     /// F or the trajectory is NaN or infinite: an input is, the solution blows up, or F is not
     /// defined there.
@@ -106,7 +106,7 @@ pub struct NonlinearSolution {
     pub window_iterations: Vec<usize>,
     /// (B): Euclidean norm of all weighted defects at the solution: of the equation, which the
     /// iterations make as small as the smoothness rows allow, of the initial and of the smoothness
-    /// rows. Far above those of its neighbours, or of a finer grid, it says that the grid is too
+    /// rows. Far above those of its neighbors, or of a finer grid, it says that the grid is too
     /// coarse for the solution. NaN for a system that did not converge.
     pub defects: Vec<f64>,
 }

@@ -1,4 +1,4 @@
-//! Numerical trouble is the status of one system and leaves its neighbours bit-identical.
+//! Numerical trouble is the status of one system and leaves its neighbors bit-identical.
 
 use super::Subject;
 use super::support::random::Case;
@@ -25,7 +25,7 @@ fn run(subject: &Subject, case: &Case) -> (Vec<Status>, Vec<f64>, Vec<f64>) {
     (solution.status, solution.values, gradients)
 }
 
-pub fn a_broken_system_is_reported_and_leaves_its_neighbours_bit_identical(subject: &Subject) {
+pub fn a_broken_system_is_reported_and_leaves_its_neighbors_bit_identical(subject: &Subject) {
     for &factorization in subject.factorizations() {
         let mut healthy = healthy();
         healthy.options.factorization = factorization;

@@ -95,7 +95,7 @@ impl Subject {
         Solver::on(&self.device, shape, options)
     }
 
-    /// The factorisations that the device has.
+    /// The factorizations that the device has.
     pub fn factorizations(&self) -> &'static [Factorization] {
         match self.device {
             Device::Cpu => &[Factorization::Cholesky, Factorization::SquareRoot],
@@ -132,7 +132,7 @@ impl Subject {
     fn finish(self) {
         #[cfg(feature = "cuda")]
         if let Device::Cuda(device) = &self.device {
-            device.synchronise().unwrap();
+            device.synchronize().unwrap();
             let simulator = cuda_sim::simulator::Simulator::preload().unwrap();
             assert_eq!(simulator.reports().unwrap(), Vec::<String>::new());
         }
@@ -151,7 +151,7 @@ macro_rules! conformance {
             solver::single_precision_agrees_with_double_to_rounding,
             precision::double_precision_by_default_has_nine_digits,
             precision::single_precision_by_default_is_exact_to_rounding,
-            precision::unrefined_solutions_have_the_digits_of_their_factorisation,
+            precision::unrefined_solutions_have_the_digits_of_their_factorization,
             precision::derivatives_in_single_precision_are_those_of_double,
             precision::long_and_fine_grids_are_solved_in_single_precision,
             precision::the_unit_of_time_does_not_matter,
@@ -160,7 +160,7 @@ macro_rules! conformance {
             uncertainty::variances_in_single_precision_are_those_of_double,
             uncertainty::a_system_that_was_not_solved_has_no_estimate_and_no_variances,
             golden::solutions_and_gradients_agree_with_the_published_implementations,
-            broken::a_broken_system_is_reported_and_leaves_its_neighbours_bit_identical,
+            broken::a_broken_system_is_reported_and_leaves_its_neighbors_bit_identical,
             broken::a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it,
             broken::a_broken_system_has_no_derivative_and_no_residuals,
             broken::a_broken_system_adds_nothing_to_the_gradient_of_shared_inputs,

@@ -105,7 +105,7 @@ pub fn single_precision_by_default_is_exact_to_rounding(subject: &Subject) {
     }
 }
 
-pub fn unrefined_solutions_have_the_digits_of_their_factorisation(subject: &Subject) {
+pub fn unrefined_solutions_have_the_digits_of_their_factorization(subject: &Subject) {
     for states in STATES {
         let unrefined = |factorization| {
             let options = Options { factorization, refinement: Some(0), ..Options::default() };

@@ -28,16 +28,16 @@ fn growth<'a>(a: &'a [f64; 3], steps: &'a [f64; 3]) -> NonlinearProblem<'a> {
 }
 
 /// Bits of the first and the last system.
-fn neighbours(solution: &NonlinearSolution) -> Vec<u64> {
+fn neighbors(solution: &NonlinearSolution) -> Vec<u64> {
     let stride = solution.values.len() / 3;
     let outer = solution.values[..stride].iter().chain(&solution.values[2 * stride..]);
     outer.map(|value| value.to_bits()).collect()
 }
 
 #[test]
-fn a_broken_system_leaves_its_neighbours_as_they_are() {
+fn a_broken_system_leaves_its_neighbors_as_they_are() {
     let mut solver = solver();
-    let whole = neighbours(solver.solve(&growth(&[0.5, 0.7, 1.0], &[0.02; 3])).unwrap());
+    let whole = neighbors(solver.solve(&growth(&[0.5, 0.7, 1.0], &[0.02; 3])).unwrap());
     let invalid = Convergence::LinearSolve(Status::InvalidStep { step: 0 });
     for (a, step, expected) in [
         (2.0, 0.02, None),
@@ -57,7 +57,7 @@ fn a_broken_system_leaves_its_neighbours_as_they_are() {
             expected.is_none_or(|expected| expected == status[1]),
             "{a:?}, {steps:?}: {status:?}"
         );
-        assert_eq!(neighbours(solution), whole, "{a:?}, {steps:?}");
+        assert_eq!(neighbors(solution), whole, "{a:?}, {steps:?}");
         let stride = solution.values.len() / 3;
         assert!(solution.values[stride..2 * stride].iter().all(|value| value.is_nan()));
 
@@ -88,7 +88,7 @@ fn a_system_that_is_done_does_not_change_while_others_go_on() {
     let (slow, fast) = (solve(0.0), solve(5.0));
     assert!(fast.window_iterations[1] > fast.window_iterations[0]);
     assert_eq!(fast.window_iterations[0], slow.window_iterations[0]);
-    assert_eq!(neighbours(&slow), neighbours(&fast));
+    assert_eq!(neighbors(&slow), neighbors(&fast));
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn main() {
     }
 }
 
-/// Factorises diagonally dominant matrices of the given order for about a second.
+/// Factorizes diagonally dominant matrices of the given order for about a second.
 fn measure(module: &LoadedModule, memory: &DeviceMemory, name: &str, order: u64) {
     let entries = order * (order + 1) / 2;
     let bytes = entries * u64::from(SYSTEMS) * 8;

@@ -2,7 +2,7 @@
 //!
 //! Addresses are never used twice, allocations are 256-byte aligned and separated by red zones, so
 //! that an access out of bounds or after a free always misses every live allocation and can be
-//! explained. Every byte has an *initialised* flag; the race shadow of [`crate::sanitizer`] is
+//! explained. Every byte has an *initialized* flag; the race shadow of [`crate::sanitizer`] is
 //! attached to an allocation by the first launch that may touch it.
 
 mod bytes;
@@ -131,7 +131,7 @@ impl DeviceMemory {
         }
     }
 
-    /// A new allocation of `bytes` uninitialised bytes, or `None` when less than that is free.
+    /// A new allocation of `bytes` uninitialized bytes, or `None` when less than that is free.
     pub fn allocate(&self, bytes: u64) -> Option<u64> {
         let mut table = self.write_table();
         if bytes == 0 || bytes > self.capacity - table.used {
@@ -146,7 +146,7 @@ impl DeviceMemory {
     }
 
     /// A new allocation that the host can access as well, at the same address. It counts as
-    /// initialised, because nobody sees what the host writes.
+    /// initialized, because nobody sees what the host writes.
     pub fn allocate_managed(&self, bytes: u64) -> Option<u64> {
         let mut table = self.write_table();
         if bytes == 0 || bytes > self.capacity - table.used {
@@ -181,7 +181,7 @@ impl DeviceMemory {
         Ok(())
     }
 
-    /// Copies `data` to device memory and marks it initialised.
+    /// Copies `data` to device memory and marks it initialized.
     ///
     /// # Errors
     /// The range is not inside one live allocation.
@@ -192,7 +192,7 @@ impl DeviceMemory {
         // SAFETY: `locate` checked the range.
         unsafe {
             buffer.data().add(offset).copy_from(data.as_ptr(), data.len());
-            buffer.initialised().add(offset).write_bytes(1, data.len());
+            buffer.initialized().add(offset).write_bytes(1, data.len());
         }
         Ok(())
     }
@@ -211,13 +211,13 @@ impl DeviceMemory {
     }
 
     /// Whether a range inside one live allocation was written completely.
-    pub(crate) fn is_initialised(&self, address: u64, bytes: u64) -> bool {
+    pub(crate) fn is_initialized(&self, address: u64, bytes: u64) -> bool {
         let Ok(Some((buffer, offset))) = self.locate(address, bytes) else {
             return bytes == 0;
         };
         // SAFETY: `locate` checked the range.
         let flags =
-            unsafe { std::slice::from_raw_parts(buffer.initialised().add(offset), bytes as usize) };
+            unsafe { std::slice::from_raw_parts(buffer.initialized().add(offset), bytes as usize) };
         flags.iter().all(|flag| *flag != 0)
     }
 
@@ -234,12 +234,12 @@ impl DeviceMemory {
         // SAFETY: `locate` checked both ranges; `copy_from` allows them to overlap.
         unsafe {
             to.data().add(j).copy_from(from.data().add(i), bytes as usize);
-            to.initialised().add(j).copy_from(from.initialised().add(i), bytes as usize);
+            to.initialized().add(j).copy_from(from.initialized().add(i), bytes as usize);
         }
         Ok(())
     }
 
-    /// Writes `pattern` `count` times from `address` on and marks the range initialised.
+    /// Writes `pattern` `count` times from `address` on and marks the range initialized.
     ///
     /// # Errors
     /// The range is not inside one live allocation.
@@ -260,7 +260,7 @@ impl DeviceMemory {
                     }
                 }
             }
-            buffer.initialised().add(offset).write_bytes(1, bytes as usize);
+            buffer.initialized().add(offset).write_bytes(1, bytes as usize);
         }
         Ok(())
     }

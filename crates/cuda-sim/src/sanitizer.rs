@@ -2,7 +2,7 @@
 //!
 //! For every granule of memory (the narrowest access of the kernel) two entries are kept: one for
 //! the reads and one for the writes of this launch. An entry names a thread and the time of its
-//! access; times order the accesses of a warp around its synchronisations, and every warp knows up
+//! access; times order the accesses of a warp around its synchronizations, and every warp knows up
 //! to which time the accesses of every other warp happened before its own (a vector clock, moved on
 //! by barriers; `bar.warp.sync` and the warp collectives order the lanes of one warp). Two accesses
 //! race if at least one writes, they are not both atomic, and neither happened before the other.
@@ -13,7 +13,7 @@
 //! do not race if they all are plain and of one value, or all atomic. (That they merely end with one
 //! value is not enough: whether it is seen would depend on which block comes first.) Different
 //! blocks of a launch are never ordered, except through `Accessor::acquired`. After 2^20
-//! synchronisations of a warp its later accesses are no longer told apart from earlier ones.
+//! synchronizations of a warp its later accesses are no longer told apart from earlier ones.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};

@@ -70,7 +70,7 @@ impl Simulator {
                 return Err("this process has already loaded a real CUDA driver".to_owned());
             }
             let path = library_path()?;
-            // SAFETY: the library's initialisers do nothing.
+            // SAFETY: the library's initializers do nothing.
             let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) };
             let library = library.map_err(|error| format!("{}: {error}", path.display()))?;
             match loaded_driver() {
@@ -89,7 +89,7 @@ impl Simulator {
     /// Lets the `nth` operation from now (1 is the next) fail with `error`.
     ///
     /// # Errors
-    /// [`CuResult::InvalidValue`] if `nth` is 0 or `error` is none; what initialisation says.
+    /// [`CuResult::InvalidValue`] if `nth` is 0 or `error` is none; what initialization says.
     pub fn inject(self, operation: Operation, nth: u64, error: CuResult) -> Result<(), CuResult> {
         type Inject = unsafe extern "C" fn(u32, u64, u32) -> u32;
         // SAFETY: the function's type is as the library exports it.

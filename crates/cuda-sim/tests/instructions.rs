@@ -20,5 +20,5 @@ mod instructions {
     mod rounding;
     mod special;
     mod support;
-    mod synchronisation;
+    mod synchronization;
 }

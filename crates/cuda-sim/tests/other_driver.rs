@@ -19,7 +19,7 @@ fn a_loaded_driver_is_not_hidden() {
         .status()
         .expect("the host's C compiler");
     assert!(compiled.success());
-    // SAFETY: the library has no initialisers.
+    // SAFETY: the library has no initializers.
     let _other = unsafe { Library::new(&library) }.unwrap();
     let refused = Simulator::preload().err().expect("a driver is loaded already");
     assert!(refused.contains("already loaded a real CUDA driver"), "{refused}");

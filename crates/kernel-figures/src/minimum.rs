@@ -66,7 +66,7 @@ impl Minimum {
     pub fn forward(&self) -> Least {
         let solve = self.cholesky() + 2 * self.substitution();
         let refine = self.residual() + self.unknowns() + 2 * self.substitution();
-        // Factorise and substitute forward, then back.
+        // Factorize and substitute forward, then back.
         let first = self.input_bytes() + 2 * (self.factor_bytes() + self.vector_bytes());
         let status = 12 + self.value;
         let solution = self.unknowns() * self.value;

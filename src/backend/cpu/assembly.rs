@@ -172,7 +172,7 @@ impl<S: Packed> RowVisitor<S> for Absorb<'_, S> {
     }
 }
 
-/// Rotates weighted rows into the window of the square-root factorisation of block `t`.
+/// Rotates weighted rows into the window of the square-root factorization of block `t`.
 struct Rotate<'a, S: Packed> {
     t: usize,
     layout: &'a Layout,

@@ -13,7 +13,7 @@
 //! M is never stored. A [`Window`] holds the rows of blocks t .. t+w and of the border as far as
 //! they are known when block t is eliminated; the caller adds the terms that involve block t, and
 //! [`Factor::eliminate`] turns the window's first block row into row t of R. That is Cholesky's
-//! factorisation; where M = AᵀW²A has too few digits for it, [`RowWindow`] and
+//! factorization; where M = AᵀW²A has too few digits for it, [`RowWindow`] and
 //! [`Factor::eliminate_rows`] make the same R from the rows of WA. Substitution is in double
 //! precision whatever the precision of R, so that refinement can make up for it.
 //!
@@ -84,7 +84,7 @@ impl BandedShape {
     }
 }
 
-/// The pivot at which a factorisation broke down.
+/// The pivot at which a factorization broke down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breakdown {
     /// Block t; n stands for the border.
@@ -113,8 +113,8 @@ impl<S: Packed> Window<S> {
         let columns = shape.window();
         Ok(Window {
             columns,
-            entries: zeros("window of the factorisation", columns.saturating_mul(columns))?,
-            removed: zeros("window of the factorisation", columns)?,
+            entries: zeros("window of the factorization", columns.saturating_mul(columns))?,
+            removed: zeros("window of the factorization", columns)?,
         })
     }
 
@@ -159,7 +159,7 @@ pub struct Factor<S: Packed> {
     /// Block rows of R, then the border's triangle. Row i of a block row holds window columns
     /// i ..; in place of each diagonal entry stands its reciprocal.
     values: Vec<S>,
-    /// Per lane: where the factorisation broke down, if it did.
+    /// Per lane: where the factorization broke down, if it did.
     breakdown: Vec<Option<Breakdown>>,
     /// Per lane.
     weakest: Vec<Weakest<S::Real>>,
@@ -188,15 +188,15 @@ impl<S: Packed> Factor<S> {
         &self.shape
     }
 
-    /// Per lane: where the factorisation broke down, if it did. The lane's numbers are then
+    /// Per lane: where the factorization broke down, if it did. The lane's numbers are then
     /// meaningless; the other lanes are not affected.
     pub fn breakdown(&self) -> &[Option<Breakdown>] {
         &self.breakdown
     }
 
-    /// Factorises M: for each block, `absorb(t, window)` adds the terms of M whose first block is
+    /// Factorizes M: for each block, `absorb(t, window)` adds the terms of M whose first block is
     /// t; with t = n, those of the border alone.
-    pub fn factorise(
+    pub fn factorize(
         &mut self,
         window: &mut Window<S>,
         mut absorb: impl FnMut(usize, &mut Window<S>),
@@ -526,11 +526,11 @@ impl<S: Packed> Factor<S> {
     }
 
     /// Window columns to the right of block t that stand for unknowns: the last blocks have
-    /// fewer neighbours.
+    /// fewer neighbors.
     fn coupled_columns(&self, t: usize) -> impl Iterator<Item = usize> + use<S> {
         let p = self.shape.block;
-        let neighbours = self.shape.bandwidth.min(self.shape.blocks - 1 - t);
-        (p..(1 + neighbours) * p).chain(self.shape.first_border()..self.shape.window())
+        let neighbors = self.shape.bandwidth.min(self.shape.blocks - 1 - t);
+        (p..(1 + neighbors) * p).chain(self.shape.first_border()..self.shape.window())
     }
 
     /// Index in (z_0, ..., z_{n-1}, y) of the unknown in column `column` of the window at t.

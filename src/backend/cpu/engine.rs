@@ -4,7 +4,7 @@ use super::assembly::{Context, Layout};
 use super::gradient::GradientSink;
 use super::inputs::{ArrayLayout, InputLayout, TileSystems};
 use super::lanes::{MOST_LANES, Pack, Packed};
-use super::simd::{Work, vectorised};
+use super::simd::{Work, vectorized};
 use super::tile::{Scratch, SolutionSink, Tile};
 use crate::adjoint::{Cotangent, Gradients, Tangents};
 use crate::backend::Engine;
@@ -194,14 +194,14 @@ impl<S: Packed> Engine<S::Real> for Batch<S> {
         let tiles: usize = self.groups.iter().map(|group| group.tiles.len()).sum();
         let factor = self.layout.banded.factor_values().unwrap_or(usize::MAX);
         let of_tile = factor.saturating_add(self.layout.banded.unknowns());
-        let factorisation = match self.options.square_root_in::<S::Real>() {
+        let factorization = match self.options.square_root_in::<S::Real>() {
             true => "square-root",
             false => "Cholesky",
         };
         Plan {
             device: "cpu".into(),
             path: format!(
-                "block-banded {factorisation} factor, {} systems at a time in {tiles} tiles, {} groups of \
+                "block-banded {factorization} factor, {} systems at a time in {tiles} tiles, {} groups of \
                  tiles over {} threads",
                 S::LANES,
                 self.groups.len(),
@@ -230,7 +230,7 @@ impl<S: Packed> Engine<S::Real> for Batch<S> {
             .into_par_iter()
             .for_each(|(group, values, epsilon, status)| {
                 let sink = SolutionSink { origin: group.origin, values, epsilon };
-                vectorised(SolveGroup { context, group, sink, status });
+                vectorized(SolveGroup { context, group, sink, status });
             });
         Ok(())
     }
@@ -263,7 +263,7 @@ impl<S: Packed> Engine<S::Real> for Batch<S> {
                         steps,
                         weights,
                     };
-                    vectorised(VjpGroup { context, group, cotangent, status, sink });
+                    vectorized(VjpGroup { context, group, cotangent, status, sink });
                 },
             );
         sums.coefficients.total(&mut gradients.coefficients);
@@ -299,7 +299,7 @@ impl<S: Packed> Engine<S::Real> for Batch<S> {
             .into_par_iter()
             .for_each(|(group, status, values, epsilon)| {
                 let sink = SolutionSink { origin: group.origin, values, epsilon };
-                vectorised(JvpGroup { context, group, tangents, status, sink });
+                vectorized(JvpGroup { context, group, tangents, status, sink });
             });
         self.derived.status.copy_from_slice(status);
         Ok(&self.derived)
@@ -321,7 +321,7 @@ impl<S: Packed> Engine<S::Real> for Batch<S> {
             .into_par_iter()
             .for_each(|(group, status, values, epsilon)| {
                 let sink = SolutionSink { origin: group.origin, values, epsilon };
-                vectorised(VariancesOfGroup { context, group, status, sink });
+                vectorized(VariancesOfGroup { context, group, status, sink });
             });
         Ok(&self.derived.values)
     }

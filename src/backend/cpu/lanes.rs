@@ -1,7 +1,7 @@
 //! Several systems side by side: one value of each in the lanes of a vector register.
 //!
 //! The block algorithms are written once over [`Packed`]; a plain `f64` is one lane. The
-//! arithmetic is element by element, so a system's result does not depend on its neighbours or on
+//! arithmetic is element by element, so a system's result does not depend on its neighbors or on
 //! how many lanes run.
 
 use crate::real::Real;

@@ -2,7 +2,7 @@
 //!
 //! [`engine`] spreads the batch over threads in tiles of a few systems; a [`tile`] solves and
 //! differentiates its systems together, one in each lane; [`assembly`] turns the problem into
-//! rows point by point, which [`gradient`], [`tangent`] and [`residual`] visit; [`banded`] factorises
+//! rows point by point, which [`gradient`], [`tangent`] and [`residual`] visit; [`banded`] factorizes
 //! and substitutes.
 
 pub mod assembly;

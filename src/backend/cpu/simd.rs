@@ -11,7 +11,7 @@ pub trait Work {
 }
 
 /// Runs `work` with AVX2 where the machine has it.
-pub fn vectorised(work: impl Work) {
+pub fn vectorized(work: impl Work) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
         // SAFETY: the machine has been asked.

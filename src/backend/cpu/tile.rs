@@ -19,7 +19,7 @@ use num_traits::{Float, Zero};
 /// Buffers that tiles use one after another.
 pub struct Scratch<S: Packed> {
     elimination: Elimination<S>,
-    /// Rows as they are factorised.
+    /// Rows as they are factorized.
     rows: RowBuffers<S>,
     /// Rows as residuals and derivatives see them.
     exact_rows: RowBuffers<S::Double>,
@@ -89,7 +89,7 @@ impl<S: Packed> Tile<S> {
     }
 
     /// Solves the tile's systems. One sweep forward in time assembles the rows block by block,
-    /// factorises and substitutes forward; one sweep back substitutes backward; refinement
+    /// factorizes and substitutes forward; one sweep back substitutes backward; refinement
     /// repeats the substitution for what the rows leave over.
     #[inline(always)]
     pub fn solve(
@@ -102,8 +102,8 @@ impl<S: Packed> Tile<S> {
         let Scratch { elimination, rows, exact_rows, correction, .. } = scratch;
         let mut assembly = Assembly::new(context, self.systems, rows);
         match elimination {
-            Elimination::Cholesky(window) => self.factorise(context, &mut assembly, window),
-            Elimination::SquareRoot(window) => self.factorise_rows(context, &mut assembly, window),
+            Elimination::Cholesky(window) => self.factorize(context, &mut assembly, window),
+            Elimination::SquareRoot(window) => self.factorize_rows(context, &mut assembly, window),
         }
         self.factor.check_conditioning(correction);
         let z = &mut self.unknowns;
@@ -128,7 +128,7 @@ impl<S: Packed> Tile<S> {
 
     /// R of M = RᵀR, and v of Rᵀv = AᵀW²β + γα e_ε in the unknowns.
     #[inline(always)]
-    fn factorise(
+    fn factorize(
         &mut self,
         context: Context<'_, S::Real>,
         assembly: &mut Assembly<'_, S>,
@@ -153,7 +153,7 @@ impl<S: Packed> Tile<S> {
 
     /// R of WA = QR, and v = QᵀWβ + R⁻ᵀ γα e_ε in the unknowns.
     #[inline(always)]
-    fn factorise_rows(
+    fn factorize_rows(
         &mut self,
         context: Context<'_, S::Real>,
         assembly: &mut Assembly<'_, S>,

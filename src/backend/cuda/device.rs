@@ -113,7 +113,7 @@ pub fn count() -> Result<usize> {
 }
 
 fn driver_is_present() -> bool {
-    // SAFETY: the driver's initialisers are as harmless as those of any library on this machine.
+    // SAFETY: the driver's initializers are as harmless as those of any library on this machine.
     unsafe { sys::is_culib_present() }
 }
 
@@ -218,7 +218,7 @@ impl CudaDevice {
     ///
     /// # Errors
     /// [`Error::Device`]: a kernel failed. The device cannot be used any more in this process.
-    pub fn synchronise(&self) -> Result<()> {
+    pub fn synchronize(&self) -> Result<()> {
         let failed = while_doing("waiting for the device");
         self.stream.synchronize().map_err(&failed)?;
         self.context.check_err().map_err(&failed)

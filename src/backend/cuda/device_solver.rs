@@ -23,7 +23,7 @@ use crate::solver::Status;
 /// f64, f32, `half::f16` or `half::bf16` and computed on in double precision; results are stored as
 /// `T`. Only here can inputs be of half precision: a [`Problem`](crate::Problem) of the program's
 /// memory is of `T` itself. Calls return when the work has been asked for; what goes wrong on the
-/// device is found by the next call that waits, such as [`CudaDevice::synchronise`].
+/// device is found by the next call that waits, such as [`CudaDevice::synchronize`].
 pub struct DeviceSolver<T: Real> {
     batch: Batch<T>,
     /// Of the whole batch.

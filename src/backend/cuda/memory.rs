@@ -118,7 +118,7 @@ impl<T: Element> Buffer<T> {
             .stream()
             .memcpy_dtoh(&self.part(0, values.len()), values)
             .map_err(while_doing(&doing))?;
-        self.device.synchronise()
+        self.device.synchronize()
     }
 
     /// A copy on the same device.

@@ -68,7 +68,7 @@ pub struct Output {
     pub storage: i32,
 }
 
-/// Smoothness rows of one state on 2 or 3 neighbouring points.
+/// Smoothness rows of one state on 2 or 3 neighboring points.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct RowTable {
@@ -122,7 +122,7 @@ pub struct Problem {
     pub weight_smoothness: f64,
     /// w_p.
     pub weight_periodic: f64,
-    /// Rows on two neighbouring points.
+    /// Rows on two neighboring points.
     pub pair: RowTable,
     /// Rows on three.
     pub triple: RowTable,

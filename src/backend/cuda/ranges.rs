@@ -21,7 +21,7 @@ pub struct Range;
 #[cfg(feature = "nvtx")]
 pub fn range(name: &str) -> Range {
     static PRESENT: OnceLock<bool> = OnceLock::new();
-    // SAFETY: the library's initialisers do nothing without a profiler.
+    // SAFETY: the library's initializers do nothing without a profiler.
     let present = *PRESENT.get_or_init(|| unsafe { nvtx::sys::is_culib_present() });
     Range { _range: present.then(|| nvtx::scoped_range(format!("mechanistic: {name}"))) }
 }

@@ -37,7 +37,7 @@ pub struct Arguments {
     /// Linear cost of the shared slack
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     alpha: Option<String>,
-    /// Rows between neighbouring points: taylor, taylor_hold, taylor_central or hermite
+    /// Rows between neighboring points: taylor, taylor_hold, taylor_central or hermite
     #[arg(long, value_name = "NAME")]
     smoothness: Option<String>,
     /// Weight of the weak row of hermite

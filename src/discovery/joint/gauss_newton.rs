@@ -147,7 +147,7 @@ impl<'a> GaussNewton<'a> {
         for _ in 0..=REGULARIZATIONS {
             self.gradient.fill(0.0);
             let (assembly, gradient) = (&mut self.assembly, &mut self.gradient);
-            self.factor.factorise(&mut self.window, |t, window| {
+            self.factor.factorize(&mut self.window, |t, window| {
                 assembly.absorb(t, estimate, weights, window, gradient);
             });
             match self.factor.breakdown()[0] {

@@ -6,7 +6,7 @@ use crate::discovery::estimate::Estimate;
 use crate::discovery::link::Link;
 use crate::discovery::right_hand_side::RightHandSide;
 use crate::discovery::start::{root_mean_square, term_sizes};
-use crate::nn::{Activation, Mlp, Optimiser, ParameterId, Parameters, Rng, Rule, Schedule};
+use crate::nn::{Activation, Mlp, Optimizer, ParameterId, Parameters, Rng, Rule, Schedule};
 use crate::tape::{Array, Ode, Tape, Var};
 use crate::{Backend, Options, Result, Smoothness};
 
@@ -116,7 +116,7 @@ impl<'w, B: Backend> Model<'w, B> {
         let masks = self.masks(estimate)?;
         let schedule = Schedule::Cosine { steps: steps as u64, floor: LAST_RATE };
         let mut optimizer =
-            Optimiser::new(Rule::adam(), RATE).with_schedule(schedule).with_clip(CLIP);
+            Optimizer::new(Rule::adam(), RATE).with_schedule(schedule).with_clip(CLIP);
         let mut last = f64::INFINITY;
         for step in 0..steps {
             report(step)?;

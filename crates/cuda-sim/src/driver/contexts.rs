@@ -1,4 +1,4 @@
-//! Initialisation, devices and contexts.
+//! Initialization, devices and contexts.
 
 use std::{
     cell::RefCell,
@@ -10,7 +10,7 @@ use std::{
 use super::{
     CuResult, Driver, Outcome, attributes, driver, exports,
     handles::{Handle, fresh},
-    initialise, leaks, lock, write,
+    initialize, leaks, lock, write,
 };
 
 /// A context: what was made in it belongs to it and dies with it.
@@ -174,7 +174,7 @@ fn create(context: *mut Handle, flags: c_uint, device: c_int) -> Outcome {
 
 exports! {
     fn cuInit(flags: c_uint) {
-        if flags == 0 { initialise() } else { Err(CuResult::InvalidValue) }
+        if flags == 0 { initialize() } else { Err(CuResult::InvalidValue) }
     }
     fn cuDeviceGetCount(count: *mut c_int) {
         write(count, driver()?.configuration.device_count)

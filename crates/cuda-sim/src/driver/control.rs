@@ -6,7 +6,7 @@ use std::{
     os::unix::ffi::OsStrExt,
 };
 
-use super::{CuResult, driver, exports, initialise, registers};
+use super::{CuResult, driver, exports, initialize, registers};
 use crate::{
     counters::LaunchCounters,
     exec::LaunchConfig,
@@ -29,7 +29,7 @@ pub(crate) type VisitLaunch = unsafe extern "C" fn(
 
 exports! {
     fn cudaSimInject(operation: u32, nth: u64, error: u32) {
-        initialise()?;
+        initialize()?;
         let operation = Operation::from_value(operation).ok_or(CuResult::InvalidValue)?;
         let error = CuResult::from_value(error).filter(|&error| error != CuResult::Success);
         let error = error.filter(|_| nth > 0).ok_or(CuResult::InvalidValue)?;
@@ -37,7 +37,7 @@ exports! {
         Ok(())
     }
     fn cudaSimClearFaults() {
-        initialise()?;
+        initialize()?;
         driver()?.faults.clear();
         Ok(())
     }
@@ -47,21 +47,21 @@ exports! {
         Ok(())
     }
     fn cudaSimReports(visit: VisitText, context: *mut c_void) {
-        initialise()?;
+        initialize()?;
         for report in driver()?.records.reports() {
             visit(context, report.as_ptr(), report.len());
         }
         Ok(())
     }
     fn cudaSimCounters(visit: VisitText, context: *mut c_void) {
-        initialise()?;
+        initialize()?;
         let driver = driver()?;
         let json = driver.records.to_json(driver);
         visit(context, json.as_ptr(), json.len());
         Ok(())
     }
     fn cudaSimLaunches(visit: VisitLaunch, context: *mut c_void) {
-        initialise()?;
+        initialize()?;
         driver()?.records.for_each_launch(|name, config, counters| {
             let LaunchConfig { grid: [gx, gy, gz], block: [bx, by, bz], dynamic_shared } = *config;
             let shape = [gx, gy, gz, bx, by, bz, dynamic_shared];
@@ -70,7 +70,7 @@ exports! {
         Ok(())
     }
     fn cudaSimClearRecords() {
-        initialise()?;
+        initialize()?;
         driver()?.records.clear();
         Ok(())
     }

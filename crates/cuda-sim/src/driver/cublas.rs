@@ -28,7 +28,7 @@ use crate::faults::Operation;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 enum Status {
-    NotInitialised = 1,
+    NotInitialized = 1,
     AllocationFailed = 3,
     InvalidValue = 7,
     ExecutionFailed = 13,
@@ -90,7 +90,7 @@ impl Matrix {
                 unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast::<u8>(), bytes) };
             let read = driver.memory.read(address, into);
             read.map_err(|error| Fault(CuResult::IllegalAddress, error.to_string()))?;
-            if !driver.memory.is_initialised(address, bytes as u64) {
+            if !driver.memory.is_initialized(address, bytes as u64) {
                 let message = format!("{bytes} bytes at {address:#x} were not all written before");
                 return Err(Fault(CuResult::LaunchFailed, message));
             }
@@ -160,7 +160,7 @@ fn library(
     handle: Handle,
 ) -> Result<(&'static Driver, std::sync::Arc<Context>, std::sync::Arc<Library>), Status> {
     let (driver, context) = current().map_err(|_| Status::ExecutionFailed)?;
-    let library = driver.cublas.find(handle).ok_or(Status::NotInitialised)?;
+    let library = driver.cublas.find(handle).ok_or(Status::NotInitialized)?;
     if library.context != context.handle {
         driver.records.report("cuBLAS: the current context is not the handle's".to_owned());
         return Err(Status::ExecutionFailed);
@@ -169,7 +169,7 @@ fn library(
 }
 
 fn create(handle: *mut Handle) -> Result<(), Status> {
-    let (driver, context) = current().map_err(|_| Status::NotInitialised)?;
+    let (driver, context) = current().map_err(|_| Status::NotInitialized)?;
     if handle.is_null() {
         return Err(Status::InvalidValue);
     }
@@ -291,7 +291,7 @@ pub unsafe extern "C" fn cublasCreate_v2(handle: *mut Handle) -> u32 {
 pub extern "C" fn cublasDestroy_v2(handle: Handle) -> u32 {
     call(|| {
         let (driver, ..) = library(handle)?;
-        driver.cublas.remove(handle).map(drop).map_err(|_| Status::NotInitialised)
+        driver.cublas.remove(handle).map(drop).map_err(|_| Status::NotInitialized)
     })
 }
 

@@ -14,7 +14,7 @@ use super::{CuResult, Outcome, lock};
 pub(super) type Handle = usize;
 
 /// Shared by all tables and never counted back, so that a stale handle, or one of another kind, is
-/// always recognised. Small numbers are left to the API's special streams.
+/// always recognized. Small numbers are left to the API's special streams.
 static NEXT: AtomicUsize = AtomicUsize::new(0x1000);
 
 /// A handle that no table has given out.

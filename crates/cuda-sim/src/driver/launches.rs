@@ -75,7 +75,7 @@ fn error_of(kind: FaultKind) -> CuResult {
         FaultKind::IllegalAddress | FaultKind::OutOfBounds => CuResult::IllegalAddress,
         FaultKind::MisalignedAddress => CuResult::MisalignedAddress,
         FaultKind::Assert => CuResult::Assert,
-        FaultKind::Trap | FaultKind::Race | FaultKind::Uninitialised => CuResult::LaunchFailed,
+        FaultKind::Trap | FaultKind::Race | FaultKind::Uninitialized => CuResult::LaunchFailed,
         FaultKind::BarrierDivergence | FaultKind::Timeout => CuResult::LaunchTimeout,
         FaultKind::Unsupported => CuResult::NotSupported,
     }

@@ -104,7 +104,7 @@ impl Driver {
 }
 
 /// `cuInit`.
-fn initialise() -> Outcome {
+fn initialize() -> Outcome {
     match DRIVER.get_or_init(Driver::new) {
         Ok(_) => {
             leaks::report_at_exit();

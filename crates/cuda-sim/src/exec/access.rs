@@ -249,7 +249,7 @@ impl Worker<'_> {
             return self.contiguous(warp, space, region, at, transfer);
         }
         if transfer.is_load() && lanes_of(mask).all(|lane| addresses[lane] == first) {
-            self.check_initialised(space, region, at, bytes, mask.trailing_zeros())?;
+            self.check_initialized(space, region, at, bytes, mask.trailing_zeros())?;
             if space != Space::Const {
                 let accessor = self.accessor(warp, space);
                 let mut touched = 0;
@@ -286,7 +286,7 @@ impl Worker<'_> {
             let at = (addresses[lane] - region.address) as usize;
             let _stores = locks.then(|| lock_stores(addresses[lane], bytes));
             if transfer.is_load() {
-                self.check_initialised(space, region, at, bytes, lane as u32)?;
+                self.check_initialized(space, region, at, bytes, lane as u32)?;
             }
             if space != Space::Const {
                 // SAFETY: the lane's side has `bytes` bytes.
@@ -300,7 +300,7 @@ impl Worker<'_> {
                     transfer.lane(lane).copy_from(memory, bytes);
                 } else {
                     memory.copy_from(transfer.lane(lane), bytes);
-                    region.initialised.add(at).write_bytes(1, bytes);
+                    region.initialized.add(at).write_bytes(1, bytes);
                 }
             }
         }
@@ -320,10 +320,10 @@ impl Worker<'_> {
         let all = LANES * bytes;
         if transfer.is_load() {
             // SAFETY: the range lies inside the region.
-            let flags = unsafe { std::slice::from_raw_parts(region.initialised.add(at), all) };
+            let flags = unsafe { std::slice::from_raw_parts(region.initialized.add(at), all) };
             if flags.iter().fold(1, |all, &flag| all & flag) == 0 {
                 let lane = flags.iter().position(|&flag| flag == 0).unwrap_or(0) / bytes;
-                self.check_initialised(space, region, at + lane * bytes, bytes, lane as u32)?;
+                self.check_initialized(space, region, at + lane * bytes, bytes, lane as u32)?;
             }
         }
         let _stores = self
@@ -376,7 +376,7 @@ impl Worker<'_> {
                 }
             }
             if !transfer.is_load() {
-                region.initialised.add(at).write_bytes(1, all);
+                region.initialized.add(at).write_bytes(1, all);
             }
         }
         Ok(())
@@ -417,7 +417,7 @@ impl Worker<'_> {
     }
 
     /// Fails if a byte of the range was never written.
-    pub(crate) fn check_initialised(
+    pub(crate) fn check_initialized(
         &self,
         space: Space,
         region: &Region,
@@ -426,7 +426,7 @@ impl Worker<'_> {
         lane: u32,
     ) -> Checked {
         // SAFETY: the range lies inside the region.
-        let flags = unsafe { std::slice::from_raw_parts(region.initialised.add(at), bytes) };
+        let flags = unsafe { std::slice::from_raw_parts(region.initialized.add(at), bytes) };
         if flags.iter().fold(1, |all, &flag| all & flag) != 0 {
             return Ok(());
         }
@@ -440,7 +440,7 @@ impl Worker<'_> {
             )
         };
         let message = format!("load of {bytes} bytes that were never written: {place}");
-        Err(Violation::new(FaultKind::Uninitialised, Some(lane), message))
+        Err(Violation::new(FaultKind::Uninitialized, Some(lane), message))
     }
 
     /// Must nobody else store between the race check of the request and its own store?

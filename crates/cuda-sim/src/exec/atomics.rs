@@ -215,12 +215,12 @@ impl Worker<'_> {
             return Err(Violation::new(kind, Some(lane), message));
         }
         let at = (address - region.address) as usize;
-        self.check_initialised(space, &region, at, bytes as usize, lane)?;
+        self.check_initialized(space, &region, at, bytes as usize, lane)?;
         let transfer =
             Transfer { bytes, kind: Kind::Atomic, data: std::ptr::null_mut(), stride: 0 };
         self.note(warp, space, &region, at, bytes as usize, lane, &transfer, std::ptr::null())?;
         if !is_shared {
-            self.synchronise_through(address);
+            self.synchronize_through(address);
         }
         // SAFETY: inside the region and aligned; the region is memory of the host that other
         // threads reach through the same atomics, or by accesses the race check reports.

@@ -147,7 +147,7 @@ impl Worker<'_> {
                 time: warp.time,
                 known: warp.known.clone(),
             });
-            warp.synchronise_lanes();
+            warp.synchronize_lanes();
             return Ok(Flow::Next);
         }
         let votes = barrier.reduction.map_or(0, |reduction| {

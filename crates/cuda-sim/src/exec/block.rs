@@ -13,7 +13,7 @@ use crate::sanitizer::LAST_STAMP;
 /// The shared memory of the block at hand.
 pub(crate) struct SharedMemory {
     data: ZeroedBytes,
-    initialised: ZeroedBytes,
+    initialized: ZeroedBytes,
     race: ZeroedBytes,
     bytes: usize,
     granule: usize,
@@ -25,7 +25,7 @@ impl SharedMemory {
     fn new(bytes: usize, granule: usize) -> Option<Self> {
         Some(Self {
             data: ZeroedBytes::new(bytes)?,
-            initialised: ZeroedBytes::new(bytes)?,
+            initialized: ZeroedBytes::new(bytes)?,
             race: ZeroedBytes::new(16 * bytes.div_ceil(granule))?,
             bytes,
             granule,
@@ -36,7 +36,7 @@ impl SharedMemory {
     /// Forgets what the last block left.
     fn start_block(&mut self) {
         // SAFETY: the pointers are valid for these lengths.
-        unsafe { self.initialised.start().write_bytes(0, self.bytes) };
+        unsafe { self.initialized.start().write_bytes(0, self.bytes) };
         self.stamp += 1;
         if self.stamp > LAST_STAMP {
             let race_bytes = 16 * self.bytes.div_ceil(self.granule);
@@ -102,7 +102,7 @@ impl<'a> Worker<'a> {
             address: 0,
             bytes: self.shared.bytes as u64,
             data: self.shared.data.start(),
-            initialised: self.shared.initialised.start(),
+            initialized: self.shared.initialized.start(),
             race: self.shared.race.start().cast(),
             granule_shift: self.shared.granule.trailing_zeros(),
         }

@@ -195,7 +195,7 @@ impl Collective {
         if !(mask == u32::MAX && members.iter().all(|&named| named == u32::MAX)) {
             check_members(warp, &members, mask, self.name())?;
         }
-        warp.synchronise_lanes();
+        warp.synchronize_lanes();
         match self.kind {
             CollectiveKind::Shuffle { mode, d, in_range, a, b, c } => {
                 return unsafe { shuffle(frame, mask, mode, d, in_range, [a, b, c]) };
@@ -343,7 +343,7 @@ unsafe fn shuffle(
         if mask >> source & 1 == 0 {
             let message =
                 format!("shfl.sync: lane {lane} reads lane {source}, which does not execute it");
-            return Err(Violation::new(FaultKind::Uninitialised, Some(own), message));
+            return Err(Violation::new(FaultKind::Uninitialized, Some(own), message));
         }
         results[lane] = a[source as usize];
         valid |= u32::from(inside) << lane;

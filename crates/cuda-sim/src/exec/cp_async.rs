@@ -174,7 +174,7 @@ impl Worker<'_> {
             self.note(warp, space, &region, at, size, lane as u32, &transfer, unchanged)?;
             // In flight: the destination holds nothing that may be read.
             // SAFETY: inside the region.
-            unsafe { region.initialised.add(at).write_bytes(0, size) };
+            unsafe { region.initialized.add(at).write_bytes(0, size) };
         }
         let group = warp.copies.closed;
         warp.copies.pending.push(Pending { mask, to, bytes, data, group });

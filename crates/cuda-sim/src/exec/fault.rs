@@ -17,10 +17,10 @@ pub enum FaultKind {
     Assert,
     /// `trap` or `brkpt`.
     Trap,
-    /// Two conflicting accesses without synchronisation.
+    /// Two conflicting accesses without synchronization.
     Race,
     /// A read of memory that was never written.
-    Uninitialised,
+    Uninitialized,
     /// A barrier or warp collective that not all its threads reach.
     BarrierDivergence,
     /// A warp that executes more instructions than the watchdog allows.

@@ -119,7 +119,7 @@ impl Worker<'_> {
             Op::WarpBarrier { mask: members } => {
                 let members = unsafe { frame.get::<u32>(*members) };
                 super::collectives::check_members(warp, &members, mask, "bar.warp.sync")?;
-                warp.synchronise_lanes();
+                warp.synchronize_lanes();
                 self.counters.barriers += 1;
             }
             Op::Fence { device } => self.fence(*device),

@@ -87,7 +87,7 @@ impl Mma {
         match self.element {
             // Element i: rows alternate by 8, then columns by 4.
             Type::F64 | Type::Tf32 => (group + 8 * (i % 2), thread + 4 * (i / 2)),
-            // Pairs of neighbours in k; pairs alternate rows by 8, then columns by 8.
+            // Pairs of neighbors in k; pairs alternate rows by 8, then columns by 8.
             _ => (group + 8 * (i / 2 % 2), 2 * thread + i % 2 + 8 * (i / 4)),
         }
     }
@@ -121,7 +121,7 @@ impl Worker<'_> {
             let lane = Some(mask.trailing_zeros());
             return Err(Violation::new(FaultKind::BarrierDivergence, lane, message));
         }
-        warp.synchronise_lanes();
+        warp.synchronize_lanes();
         let (m, n, k) = (mma.m, mma.n, mma.k);
         // The largest shape is 16×8×16; inputs are exact in f64.
         let (mut a, mut b) = ([[0.0f64; 16]; 16], [[0.0f64; 8]; 16]);

@@ -35,7 +35,7 @@ impl Worker<'_> {
     }
 
     /// The block at hand performs an atomic operation on a global address.
-    pub(crate) fn synchronise_through(&mut self, address: u64) {
+    pub(crate) fn synchronize_through(&mut self, address: u64) {
         if self.launch.is_parallel {
             return;
         }

@@ -149,7 +149,7 @@ impl Warp {
     }
 
     /// Orders the accesses of the warp's lanes so far before those to come.
-    pub(crate) fn synchronise_lanes(&mut self) {
+    pub(crate) fn synchronize_lanes(&mut self) {
         self.set_time(self.time + 1);
     }
 

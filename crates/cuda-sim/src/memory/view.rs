@@ -3,17 +3,17 @@
 use super::{Allocation, ZeroedBytes};
 use std::sync::{Arc, Mutex};
 
-/// The host memory of one device allocation: its bytes, their *initialised* flags (one byte each)
+/// The host memory of one device allocation: its bytes, their *initialized* flags (one byte each)
 /// and, once a launch has asked for it, the race shadow.
 ///
 /// Simulated threads on several host threads work on the same buffer through raw pointers. Two
-/// conflicting accesses without synchronisation are a race in the simulated program, which the
+/// conflicting accesses without synchronization are a race in the simulated program, which the
 /// race shadow (atomic) reports; the bytes themselves then hold one of the values, as on a device.
 pub(crate) struct Buffer {
     address: u64,
     bytes: u64,
     data: ZeroedBytes,
-    initialised: ZeroedBytes,
+    initialized: ZeroedBytes,
     race: Mutex<Option<(u64, Arc<ZeroedBytes>)>>,
 }
 
@@ -24,7 +24,7 @@ impl Buffer {
             address,
             bytes,
             data: ZeroedBytes::new(length)?,
-            initialised: ZeroedBytes::new(length)?,
+            initialized: ZeroedBytes::new(length)?,
             race: Mutex::new(None),
         })
     }
@@ -33,14 +33,14 @@ impl Buffer {
     pub(crate) fn managed(bytes: u64, gap: u64) -> Option<Self> {
         let length = usize::try_from(bytes).ok()?;
         let data = ZeroedBytes::new(usize::try_from(bytes.checked_add(gap)?).ok()?)?;
-        let initialised = ZeroedBytes::new(length)?;
+        let initialized = ZeroedBytes::new(length)?;
         // SAFETY: as long as just allocated.
-        unsafe { initialised.start().write_bytes(1, length) };
+        unsafe { initialized.start().write_bytes(1, length) };
         Some(Self {
             address: data.start() as u64,
             bytes,
             data,
-            initialised,
+            initialized,
             race: Mutex::new(None),
         })
     }
@@ -61,8 +61,8 @@ impl Buffer {
         self.data.start()
     }
 
-    pub(crate) fn initialised(&self) -> *mut u8 {
-        self.initialised.start()
+    pub(crate) fn initialized(&self) -> *mut u8 {
+        self.initialized.start()
     }
 
     pub(crate) fn drop_race_shadow(&self) {
@@ -94,8 +94,8 @@ pub(crate) struct Region {
     pub(crate) bytes: u64,
     /// The bytes.
     pub(crate) data: *mut u8,
-    /// One *initialised* flag per byte.
-    pub(crate) initialised: *mut u8,
+    /// One *initialized* flag per byte.
+    pub(crate) initialized: *mut u8,
     /// Race shadow: for every granule the entry of the last reads and that of the last writes.
     pub(crate) race: *mut u64,
     /// log2 of the granule.
@@ -108,7 +108,7 @@ impl Region {
         address: 0,
         bytes: 0,
         data: std::ptr::null_mut(),
-        initialised: std::ptr::null_mut(),
+        initialized: std::ptr::null_mut(),
         race: std::ptr::null_mut(),
         granule_shift: 0,
     };
@@ -139,7 +139,7 @@ impl MemoryView {
                 address: buffer.address(),
                 bytes: buffer.bytes(),
                 data: buffer.data(),
-                initialised: buffer.initialised(),
+                initialized: buffer.initialized(),
                 race: race.start().cast(),
                 granule_shift: granule.trailing_zeros(),
             });

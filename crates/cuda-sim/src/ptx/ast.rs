@@ -36,7 +36,7 @@ pub(super) struct Variable<'a> {
     pub(super) line: u32,
 }
 
-/// One element of an initialiser.
+/// One element of an initializer.
 #[derive(Clone, Debug)]
 pub(super) enum Initializer<'a> {
     Bytes(Vec<u8>),

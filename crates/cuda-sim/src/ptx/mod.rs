@@ -196,7 +196,7 @@ fn global(
             Initializer::Bytes(bytes) => image.extend_from_slice(bytes),
             Initializer::Address { symbol, offset, bytes } => {
                 let Some(&index) = symbols.globals.get(symbol) else {
-                    return fail(format!("'{symbol}' in an initialiser is no global variable"));
+                    return fail(format!("'{symbol}' in an initializer is no global variable"));
                 };
                 addresses.push((image.len(), (*bytes).min(8) as usize, index, *offset));
                 image.resize(image.len() + *bytes as usize, 0);

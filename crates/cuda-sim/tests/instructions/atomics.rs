@@ -120,6 +120,6 @@ fn atomics_are_checked() {
     // An atomic and a plain access to one word race.
     let fault = run("red.global.add.u32 [%arg0], 1;\nst.global.u32 [%arg0], 7;");
     assert_eq!(fault.kind, FaultKind::Race);
-    let uninitialised = ".shared .u32 s;\nmov.u32 %t1, s;\nred.shared.add.u32 [%t1], 1;";
-    assert_eq!(run(uninitialised).kind, FaultKind::Uninitialised);
+    let uninitialized = ".shared .u32 s;\nmov.u32 %t1, s;\nred.shared.add.u32 [%t1], 1;";
+    assert_eq!(run(uninitialized).kind, FaultKind::Uninitialized);
 }

@@ -134,7 +134,7 @@ fn absent_lanes_are_found() {
     // A partial warp: lane 15 reads lane 16, which has no thread.
     let down = "mov.u32 %t1, %laneid;\nshfl.sync.down.b32 %t2, %t1, 1, 31, -1;";
     let fault = run(down, 16).unwrap_err();
-    assert_eq!(fault.kind, FaultKind::Uninitialised);
+    assert_eq!(fault.kind, FaultKind::Uninitialized);
     assert!(fault.report.contains("lane 15 reads lane 16"), "{fault}");
     assert!(run(down, 32).is_ok());
 }

@@ -3,7 +3,7 @@
 use super::support::{Machine, kernel};
 use cuda_sim::exec::FaultKind;
 
-/// Copies 16 bytes a thread in two groups, waits as told, and reads the neighbour's.
+/// Copies 16 bytes a thread in two groups, waits as told, and reads the neighbor's.
 fn copy(wait: &str) -> Result<Vec<u32>, FaultKind> {
     let body = format!(
         ".shared .align 16 .b8 s[1024];\nmov.u32 %t1, s;\nshl.b32 %t2, %tid_, 4;\n\
@@ -26,13 +26,13 @@ fn copy(wait: &str) -> Result<Vec<u32>, FaultKind> {
 
 #[test]
 fn groups_are_waited_for() {
-    // Word 1 of the neighbour, plus its word 0 from the copy of 4 bytes padded with zeros.
+    // Word 1 of the neighbor, plus its word 0 from the copy of 4 bytes padded with zeros.
     let expected: Vec<u32> = (0..32u32).map(|i| 4 * (i ^ 1) + 1 + 4 * (i ^ 1)).collect();
     assert_eq!(copy("cp.async.wait_group 0;"), Ok(expected.clone()));
     assert_eq!(copy("cp.async.wait_all;"), Ok(expected));
     // The second group is still under way.
-    assert_eq!(copy("cp.async.wait_group 1;"), Err(FaultKind::Uninitialised));
-    assert_eq!(copy(""), Err(FaultKind::Uninitialised));
+    assert_eq!(copy("cp.async.wait_group 1;"), Err(FaultKind::Uninitialized));
+    assert_eq!(copy(""), Err(FaultKind::Uninitialized));
 }
 
 /// Thread 32 does `copy` (to `%t1`, the address of 1024 bytes; from `%arg0`, 64 bytes), after

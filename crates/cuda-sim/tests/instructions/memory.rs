@@ -30,7 +30,7 @@ fn widths_and_extensions() {
 }
 
 #[test]
-fn narrow_stores_keep_their_neighbours() {
+fn narrow_stores_keep_their_neighbors() {
     let body = "mad.lo.u64 %w0, %i, 4, %arg0;\ncvt.u32.u64 %t1, %i;\nadd.u32 %t1, %t1, 256;\n\
                 st.global.u8 [%w0+1], %t1;\nst.global.u16 [%w0+2], %t1;";
     let machine = Machine::new(&kernel("", 1, body));
@@ -154,7 +154,7 @@ fn faults_name_kind_thread_and_line() {
         ),
         (
             ".shared .b8 s[16];\nmov.u32 %t1, s;\nld.shared.u32 %t2, [%t1];",
-            FaultKind::Uninitialised,
+            FaultKind::Uninitialized,
             "never written",
         ),
         (
@@ -179,7 +179,7 @@ fn never_written_global_memory_is_found_by_the_byte() {
     let data = machine.memory.allocate(128).unwrap();
     machine.memory.fill(data, &[0], 127).unwrap();
     let fault = machine.launch("k", 1, 32, &[data]).unwrap_err();
-    assert_eq!(fault.kind, FaultKind::Uninitialised);
+    assert_eq!(fault.kind, FaultKind::Uninitialized);
     assert!(fault.report.contains("thread (31, 0, 0)"), "{fault}");
     machine.memory.fill(data + 127, &[0], 1).unwrap();
     machine.launch("k", 1, 32, &[data]).unwrap();

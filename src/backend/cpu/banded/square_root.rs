@@ -51,7 +51,7 @@ impl<S: Packed> RowWindow<S> {
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
     pub fn new(shape: &BandedShape) -> Result<Self> {
-        let (what, n) = ("window of the factorisation", shape.window());
+        let (what, n) = ("window of the factorization", shape.window());
         Ok(RowWindow {
             columns: n,
             triangle: zeros(what, n.saturating_mul(n + 1))?,

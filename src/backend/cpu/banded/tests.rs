@@ -83,7 +83,7 @@ fn solves_what_the_dense_matrix_multiplies() {
             .collect();
         let mut factor = Factor::new(shape).unwrap();
         let mut window = Window::new(&shape).unwrap();
-        factor.factorise(&mut window, |t, window| {
+        factor.factorize(&mut window, |t, window| {
             for &(_, row, column, value) in terms.iter().filter(|term| term.0 == t) {
                 window.add(row, column, Pack::splat(value));
             }
@@ -102,7 +102,7 @@ fn border_complement_and_inverse_are_inverse() {
     let shape = BandedShape { blocks: 4, block: 2, groups: 1, bandwidth: 1, border: 5 };
     let (terms, _) = example(shape, 3);
     let mut factor = Factor::<f64>::new(shape).unwrap();
-    factor.factorise(&mut Window::new(&shape).unwrap(), |t, window| {
+    factor.factorize(&mut Window::new(&shape).unwrap(), |t, window| {
         for &(_, row, column, value) in terms.iter().filter(|term| term.0 == t) {
             window.add(row, column, value);
         }
@@ -120,7 +120,7 @@ fn breakdown_names_the_pivot_and_leaves_other_lanes_alone() {
     let shape = BandedShape { blocks: 3, block: 2, groups: 1, bandwidth: 1, border: 1 };
     let mut factor = Factor::new(shape).unwrap();
     let mut window = Window::new(&shape).unwrap();
-    factor.factorise(&mut window, |t, window| {
+    factor.factorize(&mut window, |t, window| {
         for i in 0..if t < 3 { 2 } else { 0 } {
             let singular = if t == 1 && i == 1 { 0.0 } else { 4.0 };
             window.add(i, i, Pack([4.0, singular, f64::NAN]));
@@ -153,7 +153,7 @@ fn example_rows(shape: BandedShape, t: usize) -> Vec<(Vec<(usize, f64)>, f64)> {
     if t == shape.blocks {
         return (0..shape.border + 1).map(|_| row(border.clone().collect())).collect();
     }
-    // Fewer than P rows on the block itself; the others come from its neighbours.
+    // Fewer than P rows on the block itself; the others come from its neighbors.
     let mut rows: Vec<_> = (0..p - 1).map(|_| row((0..p).collect())).collect();
     let reached = (shape.bandwidth + 1).min(shape.blocks - t);
     for g in 0..shape.groups {
@@ -174,7 +174,7 @@ fn rows_have_the_factor_of_their_normal_matrix() {
         let n = shape.unknowns();
         let mut cholesky = Factor::<f64>::new(shape).unwrap();
         let mut expected = vec![0.0; n];
-        cholesky.factorise(&mut Window::new(&shape).unwrap(), |t, window| {
+        cholesky.factorize(&mut Window::new(&shape).unwrap(), |t, window| {
             for (row, rhs) in example_rows(shape, t) {
                 for &(i, a) in &row {
                     let unknown = match i.checked_sub(shape.first_border()) {

@@ -332,7 +332,7 @@ impl Backend for Cpu {
                 let moments = [first.data_mut(), second.data_mut()];
                 update::adam(numbers, x.data_mut(), moments, g.data(), shrink);
             }
-            _ => unreachable!("the optimiser keeps as many moments as its rule has"),
+            _ => unreachable!("the optimizer keeps as many moments as its rule has"),
         }
         Ok(())
     }

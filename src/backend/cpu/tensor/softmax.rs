@@ -8,9 +8,9 @@ pub fn log_softmax<T: Real>(x: &[T], length: usize, y: &mut [T]) {
     for (x, y) in x.chunks_exact(length).zip(y.chunks_exact_mut(length)) {
         let top = x.iter().copied().fold(T::neg_infinity(), T::max);
         let sum: T = x.iter().map(|x| (*x - top).exp()).sum();
-        let normaliser = top + sum.ln();
+        let normalizer = top + sum.ln();
         for (x, y) in x.iter().zip(y) {
-            *y = *x - normaliser;
+            *y = *x - normalizer;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One step of an optimiser on the elements of one parameter; the gradient is multiplied by
+//! One step of an optimizer on the elements of one parameter; the gradient is multiplied by
 //! `shrink` first.
 
 use crate::Real;

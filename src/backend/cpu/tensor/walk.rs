@@ -4,7 +4,7 @@ use crate::backend::layout::merge;
 
 /// A walk over an index space in row-major order, with the offset of each of M strided operands.
 ///
-/// Neighbouring axes are merged where every operand allows it, so that the innermost run is as
+/// Neighboring axes are merged where every operand allows it, so that the innermost run is as
 /// long as possible.
 #[derive(Clone, Debug)]
 pub struct Walk<const M: usize> {

@@ -70,7 +70,7 @@ fn refinement_wins_back_the_digits_of_the_factor() {
         println!("| {}, {} | {} |", T::NAME, factorization.name(), cells.join(" | "));
         outcomes
     }
-    println!("| precision, factorisation | unrefined | 1 step | 2 steps |\n|---|---|---|---|");
+    println!("| precision, factorization | unrefined | 1 step | 2 steps |\n|---|---|---|---|");
     let [unrefined, once, twice] = run::<f64>(Cholesky);
     assert!(unrefined.error > 1e-9 && once.error <= 1e-9 && twice.error <= 1e-9);
     assert!(run::<f64>(SquareRoot).iter().all(|outcome| outcome.error <= 1e-9));

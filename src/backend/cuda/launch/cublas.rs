@@ -164,7 +164,7 @@ impl Drop for Cublas {
 
 /// Whether this machine has a cuBLAS with all that is called.
 fn is_present() -> bool {
-    // SAFETY: the library's initialisers are as harmless as those of any library on this machine;
+    // SAFETY: the library's initializers are as harmless as those of any library on this machine;
     // the functions are only looked for.
     unsafe {
         sys::is_culib_present()

@@ -88,8 +88,8 @@ impl Cuda {
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device): a kernel failed.
-    pub fn synchronise(&self) -> Result<()> {
-        self.device.synchronise()
+    pub fn synchronize(&self) -> Result<()> {
+        self.device.synchronize()
     }
 
     fn read<'a, E: Element>(&self, array: &'a Array<E, Cuda>) -> Result<CudaView<'a, E>> {
@@ -551,7 +551,7 @@ impl Backend for Cuda {
                 let moments = [&mut self.write(first)?, &mut self.write(second)?];
                 self.kernels.adam(&update, &mut self.write(x)?, moments, &g, &norm)
             }
-            _ => unreachable!("the optimiser keeps as many moments as its rule has"),
+            _ => unreachable!("the optimizer keeps as many moments as its rule has"),
         }
     }
 

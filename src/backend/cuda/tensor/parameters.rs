@@ -7,7 +7,7 @@ use crate::backend::function::{Binary, Unary};
 use crate::backend::layout;
 use crate::error::{Error, Result};
 
-/// Axes of an index space after neighbouring ones were merged.
+/// Axes of an index space after neighboring ones were merged.
 pub const AXES: usize = 6;
 /// Arrays that are walked over together.
 pub const OPERANDS: usize = 4;
@@ -89,7 +89,7 @@ pub struct Reduction {
     pub lanes: i32,
     /// Blocks that share a sum.
     pub splits: i32,
-    /// 1: neighbouring threads share a sum; 0: they have neighbouring sums.
+    /// 1: neighboring threads share a sum; 0: they have neighboring sums.
     pub adjacent: i32,
     /// 1: the target is added to; 0: it is overwritten.
     pub add: i32,
@@ -147,7 +147,7 @@ pub struct MatMul {
     pub add: i32,
 }
 
-/// The numbers of one step of an optimiser.
+/// The numbers of one step of an optimizer.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Update {

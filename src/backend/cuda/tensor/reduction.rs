@@ -144,9 +144,9 @@ pub fn sum_splits<T: Real>(
     kernels.reduce(&reduction, scratch, None, None, None, target)
 }
 
-/// How many threads of a block share each of `sums` sums of `terms` terms. Where neighbouring
+/// How many threads of a block share each of `sums` sums of `terms` terms. Where neighboring
 /// threads share a sum a warp at least does, as far as there are terms; where they have
-/// neighbouring sums there are as many of these in a block as a warp reads.
+/// neighboring sums there are as many of these in a block as a warp reads.
 pub fn lanes(sums: usize, terms: usize, adjacent: bool) -> usize {
     let (least, most) = if adjacent {
         (terms.clamp(1, 32).next_power_of_two(), THREADS)
@@ -177,7 +177,7 @@ mod tests {
     fn threads_are_shared_out_by_the_sizes() {
         // One sum of a million: whole blocks, many of them.
         assert_eq!((lanes(1, 1_000_000, true), splits(1, 1_000_000, 256)), (256, 244));
-        // The columns of a tall matrix: neighbouring sums, the rows split.
+        // The columns of a tall matrix: neighboring sums, the rows split.
         assert_eq!(lanes(64, 100_000, false), 8);
         assert_eq!(splits(64, 100_000, 8), 128);
         // Many short sums: a thread each.

@@ -30,7 +30,7 @@ const CHUNK_SIZES: [(usize, usize); 4] = [(1, 2), (1, 3), (1, 4), (2, 2)];
 
 /// Warp schedulers of a multiprocessor: each issues one instruction a clock.
 const SCHEDULERS: f64 = 4.0;
-/// Bytes of a workspace that stays in the second-level cache, which has 40 MiB or more on data-centre GPUs.
+/// Bytes of a workspace that stays in the second-level cache, which has 40 MiB or more on data-center GPUs.
 const CACHE: usize = 32 << 20;
 /// Most bytes of shared memory a block: what every device gives without being asked.
 const MOST_SHARED: usize = 48 << 10;

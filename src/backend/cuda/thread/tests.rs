@@ -330,7 +330,7 @@ fn single_precision_keeps_its_digits_over_many_steps() {
         let unrefined = oscillator_error(chunks, Some(0));
         let refined = oscillator_error(chunks, None);
         println!("{what}: {unrefined:.1e}, refined {refined:.1e}");
-        // Half a unit of the last place of 1, and what the discretisation adds.
+        // Half a unit of the last place of 1, and what the discretization adds.
         assert!(refined <= 3.1e-8, "{what}: {refined:e}");
         assert!(unrefined <= 1e-6, "{what}: {unrefined:e}");
     }

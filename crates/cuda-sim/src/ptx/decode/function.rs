@@ -95,7 +95,7 @@ pub(in crate::ptx) fn decode<'a>(
 /// A shared variable as the linker needs it.
 pub(in crate::ptx) fn shared_variable(variable: &Variable<'_>) -> Result<SharedVariable, PtxError> {
     if !variable.initializer.is_empty() || variable.bytes > 1 << 30 {
-        let message = format!("shared variable '{}' is too large or initialised", variable.name);
+        let message = format!("shared variable '{}' is too large or initialized", variable.name);
         return Err(PtxError { line: variable.line, message });
     }
     Ok(SharedVariable {

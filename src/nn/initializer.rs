@@ -30,7 +30,7 @@ impl Rng {
 
 /// How a parameter begins. Fan-in and fan-out are the numbers of inputs and outputs of the layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Initialiser {
+pub enum Initializer {
     /// All zero.
     Zeros,
     /// Normal with this deviation.
@@ -47,7 +47,7 @@ pub enum Initialiser {
     HeNormal,
 }
 
-impl Initialiser {
+impl Initializer {
     /// An array (fan-in, fan-out) of first values.
     ///
     /// # Errors
@@ -56,13 +56,13 @@ impl Initialiser {
         let mut array = Array::full([fan_in, fan_out], T::zero())?;
         let (fan_in, sum) = (fan_in as f64, (fan_in + fan_out) as f64);
         let (bound, deviation) = match self {
-            Initialiser::Zeros => return Ok(array),
-            Initialiser::Normal(deviation) => (None, deviation),
-            Initialiser::Uniform(bound) => (Some(bound), 0.0),
-            Initialiser::XavierUniform => (Some((6.0 / sum).sqrt()), 0.0),
-            Initialiser::XavierNormal => (None, (2.0 / sum).sqrt()),
-            Initialiser::HeUniform => (Some((6.0 / fan_in).sqrt()), 0.0),
-            Initialiser::HeNormal => (None, (2.0 / fan_in).sqrt()),
+            Initializer::Zeros => return Ok(array),
+            Initializer::Normal(deviation) => (None, deviation),
+            Initializer::Uniform(bound) => (Some(bound), 0.0),
+            Initializer::XavierUniform => (Some((6.0 / sum).sqrt()), 0.0),
+            Initializer::XavierNormal => (None, (2.0 / sum).sqrt()),
+            Initializer::HeUniform => (Some((6.0 / fan_in).sqrt()), 0.0),
+            Initializer::HeNormal => (None, (2.0 / fan_in).sqrt()),
         };
         for element in array.data_mut() {
             *element = T::of(match bound {
@@ -86,8 +86,8 @@ mod tests {
     }
 
     #[test]
-    fn initialisers_have_their_variance() {
-        use Initialiser::*;
+    fn initializers_have_their_variance() {
+        use Initializer::*;
         let (rows, columns) = (120, 80);
         let cases = [
             (Zeros, 0.0),
@@ -98,13 +98,13 @@ mod tests {
             (HeUniform, 2.0 / 120.0),
             (HeNormal, 2.0 / 120.0),
         ];
-        for (initialiser, variance) in cases {
-            let array = initialiser.sample::<f64>(rows, columns, &mut Rng::new(3)).unwrap();
+        for (initializer, variance) in cases {
+            let array = initializer.sample::<f64>(rows, columns, &mut Rng::new(3)).unwrap();
             let count = array.len() as f64;
             let mean = array.data().iter().sum::<f64>() / count;
             let second = array.data().iter().map(|x| x * x).sum::<f64>() / count;
-            assert!(mean.abs() <= 4.0 * (variance / count).sqrt(), "{initialiser:?}: {mean}");
-            assert!((second - variance).abs() <= 0.06 * variance, "{initialiser:?}: {second}");
+            assert!(mean.abs() <= 4.0 * (variance / count).sqrt(), "{initializer:?}: {mean}");
+            assert!((second - variance).abs() <= 0.06 * variance, "{initializer:?}: {second}");
         }
     }
 }

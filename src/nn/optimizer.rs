@@ -74,7 +74,7 @@ impl Rule {
 
 /// A rule with its learning rate and its state.
 #[derive(Clone, Debug)]
-pub struct Optimiser<T: Real, B: Backend = Cpu> {
+pub struct Optimizer<T: Real, B: Backend = Cpu> {
     /// The update rule.
     pub rule: Rule,
     /// Learning rate, before the schedule.
@@ -99,21 +99,21 @@ pub(super) struct State<T: Real, B: Backend> {
     pub(super) moments: Vec<Array<T, B>>,
 }
 
-impl<T: Real, B: Backend> Optimiser<T, B> {
+impl<T: Real, B: Backend> Optimizer<T, B> {
     /// Constant rate, no clipping.
     pub fn new(rule: Rule, rate: f64) -> Self {
         let (schedule, clip) = (Schedule::Constant, None);
-        Optimiser { rule, rate, schedule, clip, steps: 0, states: vec![], unchecked: None }
+        Optimizer { rule, rate, schedule, clip, steps: 0, states: vec![], unchecked: None }
     }
 
     /// The same with a schedule.
     pub fn with_schedule(self, schedule: Schedule) -> Self {
-        Optimiser { schedule, ..self }
+        Optimizer { schedule, ..self }
     }
 
     /// The same with clipping at this norm.
     pub fn with_clip(self, norm: f64) -> Self {
-        Optimiser { clip: Some(norm), ..self }
+        Optimizer { clip: Some(norm), ..self }
     }
 
     /// Steps taken.
@@ -127,7 +127,7 @@ impl<T: Real, B: Backend> Optimiser<T, B> {
     /// [`Error::Argument`] when a parameter is of another store; [`Error::Data`] when a gradient is
     /// not finite, and then nothing is changed. A backend that works while the program goes on
     /// gives this last error with the next step, which changes nothing either; what is amiss with
-    /// the last step, [`Optimiser::check`] tells.
+    /// the last step, [`Optimizer::check`] tells.
     pub fn step(
         &mut self,
         parameters: &mut Parameters<T, B>,
