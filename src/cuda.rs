@@ -24,5 +24,7 @@
 pub use crate::backend::cuda::device::{CudaDevice, kernel_architectures, kernel_modules};
 pub use crate::backend::cuda::device_solver::DeviceSolver;
 pub use crate::backend::cuda::memory::Buffer as DeviceArray;
+#[doc(hidden)]
+pub use crate::backend::cuda::paths::CudaPath;
 pub use crate::backend::cuda::problem::Values;
 pub use crate::backend::cuda::tensor::Cuda;

@@ -117,7 +117,8 @@ pub enum Factorization {
     /// grids.
     Cholesky,
     /// WA = QR by Givens rotations: R without forming M (the square-root information filter).
-    /// Takes several times the arithmetic and keeps twice the digits.
+    /// Takes several times the arithmetic and keeps twice the digits. On the CPU only: a CUDA
+    /// device computes in double, and refinement gives these digits there.
     SquareRoot,
 }
 
@@ -179,6 +180,18 @@ impl Options {
     /// Steps of refinement of a solve that computes in `T`.
     pub(crate) fn refinement_in<T: Real>(&self) -> usize {
         self.refinement_steps.unwrap_or(if single::<T>() { 3 } else { 1 })
+    }
+
+    /// What a CUDA device has kernels for, of options that [`Self::check`] lets pass: not the
+    /// square root.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn check_on_device(&self) -> Result<()> {
+        if self.factorization != Factorization::SquareRoot {
+            return Ok(());
+        }
+        let message = "a CUDA device has no square root: it computes in double precision, where \
+                       `Cholesky` with refinement gives the digits";
+        Err(Error::argument("factorization", message))
     }
 
     /// Whether a solve that computes in `T` takes the square-root factorization.

@@ -1,6 +1,11 @@
 //! A solve: plan and workspace made once a shape, then problem in, solution out.
 
+#[cfg(feature = "cuda")]
+use std::sync::Arc;
+
 use crate::adjoint::{Cotangent, Gradients, Tangents};
+#[cfg(feature = "cuda")]
+use crate::backend::cuda::{self, CudaDevice, CudaPath};
 use crate::backend::{self, Device, Engine};
 use crate::error::{Error, Result};
 use crate::memory::zeros;
@@ -85,9 +90,35 @@ impl<T: Real> Solver<T> {
     /// # Errors
     /// As [`Self::new`], and [`Error::Device`] if the device fails.
     pub fn on(device: &Device, shape: &ProblemShape, options: &Options) -> Result<Self> {
+        Self::with_engine(device, shape, options, || backend::engine(device, shape, options))
+    }
+
+    /// Solves on a CUDA device by a path of the caller's choice: for tests and profiling.
+    ///
+    /// # Errors
+    /// As [`Self::on`].
+    #[cfg(feature = "cuda")]
+    #[doc(hidden)]
+    pub fn on_cuda_path(
+        device: &Arc<CudaDevice>,
+        shape: &ProblemShape,
+        options: &Options,
+        path: CudaPath,
+    ) -> Result<Self> {
+        Self::with_engine(&Device::Cuda(device.clone()), shape, options, || {
+            cuda::engine::new(device, shape, options, path)
+        })
+    }
+
+    fn with_engine(
+        device: &Device,
+        shape: &ProblemShape,
+        options: &Options,
+        engine: impl FnOnce() -> Result<Box<dyn Engine<T>>>,
+    ) -> Result<Self> {
         options.check()?;
         let solution = Solution::allocate(shape)?;
-        let engine = backend::engine(device, shape, options)?;
+        let engine = engine()?;
         Ok(Solver {
             device: device.clone(),
             shape: shape.clone(),
@@ -147,11 +178,13 @@ impl<T: Real> Solver<T> {
 
     /// Jacobian-vector product (forward mode) at the problem last solved: the directional
     /// derivative of the solution. `values` and `epsilon` of the result are those derivatives;
-    /// zero for systems that were not solved.
+    /// zero for systems that were not solved. A CUDA device solves once more for the first of jvp,
+    /// residuals and variances after a solve, and allocates for the first of all.
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the
-    /// workspace, [`Error::Shape`] if an array does not fit, [`Error::Device`].
+    /// workspace, [`Error::Shape`] if an array does not fit, [`Error::OutOfMemory`],
+    /// [`Error::Device`].
     pub fn jvp(
         &mut self,
         problem: &Problem<'_, T>,
@@ -166,7 +199,8 @@ impl<T: Real> Solver<T> {
     /// system was not solved.
     ///
     /// # Errors
-    /// [`Error::Argument`] if nothing was solved yet or the shape does not fit, [`Error::Device`].
+    /// [`Error::Argument`] if nothing was solved yet or the shape does not fit,
+    /// [`Error::OutOfMemory`], [`Error::Device`].
     pub fn residuals(&mut self, problem: &Problem<'_, T>) -> Result<&[Residuals]> {
         self.check_solved(problem)?;
         self.engine.residuals(problem, &self.solution.status)
@@ -176,8 +210,8 @@ impl<T: Real> Solver<T> {
     /// M⁻¹, M = AᵀW²A. If the right-hand sides have independent errors of standard deviation σ/W
     /// (W: the weight of the row, times its scale where rows are balanced), these are to be
     /// multiplied by σ². NaN for a system that was not solved. In single precision on the CPU they
-    /// have the digits of the factor, which refinement does not add to. A solver on a CUDA device
-    /// computes a factor of their own for them, in a workspace that the first call allocates.
+    /// have the digits of the factor, which refinement does not add to. On a CUDA device they take
+    /// the solve of which [`Self::jvp`] tells.
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the shape does not fit,

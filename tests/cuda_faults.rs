@@ -9,14 +9,14 @@ use std::sync::Arc;
 use cuda_sim::driver::CuResult;
 use cuda_sim::faults::Operation;
 use cuda_sim::simulator::Simulator;
-use mechanistic::cuda::{Cuda, CudaDevice};
-use mechanistic::{Cotangent, Device, Error, Options, Result, Solver, Tangents};
+use mechanistic::cuda::{Cuda, CudaDevice, CudaPath};
+use mechanistic::{Cotangent, Error, Options, Result, Solver, Tangents};
 use support::random::Case;
 
 /// Everything that a new solver returns, as bits.
-fn step(device: &Device, case: &Case) -> Result<Vec<u64>> {
+fn step(device: &Arc<CudaDevice>, path: CudaPath, case: &Case) -> Result<Vec<u64>> {
     let problem = case.problem();
-    let mut solver = Solver::on(device, problem.shape(), &case.options)?;
+    let mut solver = Solver::on_cuda_path(device, problem.shape(), &case.options, path)?;
     let solution = solver.solve(&problem)?.clone();
     let cotangent = Case::noise(1, solution.values.len());
     let gradients = solver.vjp(&problem, &Cotangent { values: &cotangent, epsilon: None })?.clone();
@@ -70,40 +70,42 @@ fn every_module_fails_once(simulator: &Simulator, use_them: impl Fn() -> Result<
 fn every_operation_may_fail_once() {
     let simulator = Simulator::preload().unwrap();
     let gpu = CudaDevice::get(0).unwrap();
-    let device = Device::cuda(0).unwrap();
     let tape_modules = every_module_fails_once(&simulator, || Cuda::on(&gpu).map(drop));
     assert!(tape_modules >= 5, "only {tape_modules} modules of the tape failed");
     // (path, how its plan begins, systems, points, modules of its own): chunks of teams take eight
     // points at least, and their kernels are in the modules of the teams, loaded by then.
     for (path, name, batch, points, has_modules) in [
-        ("team", "team", 40, 4, true),
-        ("thread", "thread", 40, 4, true),
-        ("chunk", "chunk", 40, 4, true),
-        ("team-chunk", "team of 16 threads a chunk, 2 chunks", 2, 16, false),
+        (CudaPath::Team, "team", 40, 4, true),
+        (CudaPath::Thread, "thread", 40, 4, true),
+        (CudaPath::Chunk, "chunk", 40, 4, true),
+        (CudaPath::TeamChunk, "team of 16 threads a chunk, 2 chunks", 2, 16, false),
     ] {
         // Shared coefficients (bit 0), and more systems than a block has: there are partial sums to
         // add up.
         let case = Case::new(batch, points, 1, 2, 1, (1, 2), 1, Options::default(), 3);
-        // SAFETY: nothing else in this process reads the environment from another thread.
-        unsafe { std::env::set_var("MECHANISTIC_CUDA_PATH", path) };
-        let modules = every_module_fails_once(&simulator, || step(&device, &case).map(drop));
-        assert_eq!(modules >= 1, has_modules, "{modules} modules of the path {path} failed");
-        let plan = Solver::<f64>::on(&device, case.problem().shape(), &case.options).unwrap();
+        let modules = every_module_fails_once(&simulator, || step(&gpu, path, &case).map(drop));
+        assert_eq!(modules >= 1, has_modules, "{modules} modules of the path {path:?} failed");
+        let problem = case.problem();
+        let plan = Solver::<f64>::on_cuda_path(&gpu, problem.shape(), &case.options, path).unwrap();
         assert!(plan.plan().path.starts_with(name), "{}", plan.plan());
         drop(plan);
-        every_operation_fails_once(&simulator, &gpu, &case);
+        every_operation_fails_once(&simulator, &gpu, path, &case);
     }
 }
 
-/// Allocations, copies, memsets and launches, on the path that the environment names.
-fn every_operation_fails_once(simulator: &Simulator, gpu: &Arc<CudaDevice>, case: &Case) {
-    let device = Device::Cuda(gpu.clone());
-    let expected = step(&device, case).unwrap();
+/// Allocations, copies, memsets and launches.
+fn every_operation_fails_once(
+    simulator: &Simulator,
+    gpu: &Arc<CudaDevice>,
+    path: CudaPath,
+    case: &Case,
+) {
+    let expected = step(gpu, path, case).unwrap();
     let free = gpu.free_memory().unwrap();
     let all_is_well = |what: &str| {
         simulator.clear_faults().unwrap();
         assert_eq!(gpu.free_memory().unwrap(), free, "leak after {what}");
-        assert_eq!(step(&device, case).unwrap(), expected, "after {what}");
+        assert_eq!(step(gpu, path, case).unwrap(), expected, "after {what}");
         assert_eq!(simulator.reports().unwrap(), Vec::<String>::new(), "after {what}");
     };
 
@@ -119,7 +121,7 @@ fn every_operation_fails_once(simulator: &Simulator, gpu: &Arc<CudaDevice>, case
         loop {
             let what = format!("{operation:?} {}", failed + 1);
             simulator.inject(operation, failed + 1, error).unwrap();
-            match step(&device, case) {
+            match step(gpu, path, case) {
                 Err(error) => assert_explained(error, &what),
                 Ok(results) => {
                     assert_eq!(results, expected, "{what}");
@@ -141,10 +143,10 @@ fn every_operation_fails_once(simulator: &Simulator, gpu: &Arc<CudaDevice>, case
     let mut errors = 0;
     for nth in 1..=allocations {
         simulator.inject(Operation::Allocation, nth, CuResult::OutOfMemory).unwrap();
-        assert_eq!(step(&device, case).unwrap(), expected);
+        assert_eq!(step(gpu, path, case).unwrap(), expected);
         simulator.inject(Operation::Allocation, nth, CuResult::OutOfMemory).unwrap();
         simulator.inject(Operation::Allocation, nth + 1, CuResult::OutOfMemory).unwrap();
-        match step(&device, case) {
+        match step(gpu, path, case) {
             Ok(results) => assert_eq!(results, expected),
             Err(Error::OutOfMemory { what, bytes }) => {
                 assert!(bytes > 0 && what.ends_with("on the device"), "{what}: {bytes}");

@@ -15,37 +15,37 @@
 
 template <Kind KIND>
 __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint) {
-    const Desk<KIND> desk(plan);
-    if (desk.idle) {
+    const TeamContext<KIND> context(plan);
+    if (context.idle) {
         return;
     }
-    const Sizes &sizes = desk.sizes, &band = desk.band();
-    const Team<KIND> team = desk.team;
+    const Sizes &sizes = context.sizes, &band = context.band();
+    const Team<KIND> team = context.team;
     const int p = sizes.block;
     const int64_t values = int64_t(sizes.points) * p;
     const int results = plan.problem.results;
 
-    Bench<KIND> bench(desk);
-    Gradient<KIND> gradient(bench.rows, adjoint, bench.rest);
-    gradient.place = desk.index;
+    SolveSetup<KIND> setup(context);
+    Gradient<KIND> gradient(setup.rows, adjoint, setup.rest);
+    gradient.place = context.index;
     gradient.stride = plan.team_bytes / int64_t(sizeof(double));
 
 #pragma unroll 1
-    for (int64_t system = desk.first_system(); system < desk.end_of_systems(); ++system) {
-        gradient.add = system > desk.index * plan.group;
+    for (int64_t system = context.first_system(); system < context.end_of_systems(); ++system) {
+        gradient.add = system > context.index * plan.group;
         if (adjoint.status[system].kind != STATUS_OK) {
-            if (desk.leads()) {
+            if (context.leads()) {
                 gradient.zero(system);
             }
             continue;
         }
-        double *direction = plan.direction + desk.index * plan.unknowns;
-        RefinedSolve<KIND> solve = bench.solve(system, direction);
+        double *direction = plan.direction + context.index * plan.unknowns;
+        RefinedSolve<KIND> solve = setup.solve(system, direction);
         const void *slack = adjoint.epsilon_cotangent;
         const int refinement = plan.problem.refinement;
 #pragma unroll 1
         for (int step = 0; step <= refinement; ++step) {
-            desk.sync();
+            context.sync();
             if (step > 0) {
                 solve.residual.start(system, direction, false, band.first, solve.substitution.x);
             }
@@ -91,22 +91,22 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint) {
                 gradient.load(t, t + 1);
                 gradient.visit(t);
             }
-            desk.sync();
-            gradient.close(reach, desk.leads());
-            desk.sync();
+            context.sync();
+            gradient.close(reach, context.leads());
+            context.sync();
         } else {
             gradient.close(0, true);
         }
-        if (desk.leads()) {
+        if (context.leads()) {
             gradient.finish(plan.chunks);
         }
     }
 #pragma unroll
     for (int family = 0; family < 4; ++family) {
-        const double sum = desk.sum(gradient.weights[family]);
-        if (adjoint.weights.data && team.rank == 0 && desk.leads()) {
+        const double sum = context.sum(gradient.weights[family]);
+        if (adjoint.weights.data && team.rank == 0 && context.leads()) {
             write(adjoint.weights.data, adjoint.weights.storage,
-                  desk.index * adjoint.weights.system + family, sum);
+                  context.index * adjoint.weights.system + family, sum);
         }
     }
 }

@@ -67,7 +67,7 @@ struct Banded {
     double *corner_wholes;  // (c)
     Pivots judged;          // of this thread
 
-    __device__ Banded(const Sizes &sizes, const Places &places, Team<KIND> team, Carver &memory)
+    __device__ Banded(const Sizes &sizes, const Places &places, Team<KIND> team, Arena &memory)
         : sizes(sizes), places(places), team(team) {
         // Substitution has two block rows of the factor in its place.
         window = memory.take<double>(max((sizes.bandwidth + 1) * sizes.block * places.pitch,

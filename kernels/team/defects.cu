@@ -1,29 +1,31 @@
 // Squared weighted defects W²(Az − β)² of every system by teams, summed by row family.
 //
-// Grid, block and shared memory as in team/forward.cuh; the solution is the forward solve's. NaN
-// for systems that were not solved. The result does not depend on grid or block.
+// Grid, block and shared memory as in team/forward.cuh; the solution is that of a forward solve
+// without chunks. NaN for systems of which a solve failed. The result does not depend on grid or
+// block.
 
 #include "team/solve.cuh"
 
 template <Kind KIND>
 __device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects) {
-    const Desk<KIND> desk(plan);
-    if (desk.idle) {
+    const TeamContext<KIND> context(plan);
+    if (context.idle) {
         return;
     }
-    const Sizes &sizes = desk.sizes;
-    const Team<KIND> team = desk.team;
-    const Rows<KIND> rows(plan.problem, sizes, team, desk.pair, desk.triple, desk.memory);
-    Carver memory = rows.rest;
+    const Sizes &sizes = context.sizes;
+    const Team<KIND> team = context.team;
+    const Rows<KIND> rows(plan.problem, sizes, team, context.pair, context.triple, context.memory);
+    Arena memory = rows.rest;
     double *x = memory.take<double>(sizes.block);
 
 #pragma unroll 1
-    for (int64_t system = desk.first_system(); system < desk.end_of_systems(); ++system) {
+    for (int64_t system = context.first_system(); system < context.end_of_systems(); ++system) {
         Residual<KIND, true> residual(rows, memory);
         const double *iterate = plan.iterate + system * plan.unknowns;
-        const bool solved = defects.status[system].kind == STATUS_OK;
-        residual.start(system, iterate, true, desk.band().first, x);
-        for (int t = desk.band().first; solved && t < desk.band().visited(); ++t) {
+        const bool solved = defects.status[system].kind == STATUS_OK &&
+                            defects.own_status[system].kind == STATUS_OK;
+        residual.start(system, iterate, true, 0, x);
+        for (int t = 0; solved && t < sizes.points; ++t) {
             for (int i = team.rank; i < sizes.block; i += team.size) {
                 x[i] = 0;
             }
@@ -32,12 +34,12 @@ __device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects) {
         }
 #pragma unroll
         for (int family = 0; family < 4; ++family) {
-            const double sum = desk.sum(residual.squares[family]);
-            if (team.rank == 0 && desk.leads()) {
+            const double sum = context.sum(residual.squares[family]);
+            if (team.rank == 0) {
                 defects.sums[4 * system + family] = solved ? sum : NAN;
             }
         }
     }
 }
 
-TEAM_INSTANCES(defects, TeamDefects)
+TEAM_WHOLE_INSTANCES(defects, TeamDefects)

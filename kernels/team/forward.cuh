@@ -22,77 +22,59 @@
 #define MECHANISTIC_TEAM_FORWARD_CUH
 
 #include "team/solve.cuh"
-#include "team/square_root.cuh"
 
-// FROM_ROWS: by the square root of team/square_root.cuh instead of Cholesky.
-template <Kind KIND, bool FROM_ROWS = false>
+template <Kind KIND>
 __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution) {
-    const Desk<KIND> desk(plan);
-    if (desk.idle) {
+    const TeamContext<KIND> context(plan);
+    if (context.idle) {
         return;
     }
-    const Sizes &sizes = desk.sizes;
-    const Team<KIND> team = desk.team;
+    const Sizes &sizes = context.sizes;
+    const Team<KIND> team = context.team;
     const int p = sizes.block;
     const int64_t values = int64_t(sizes.points) * p;
     const int results = plan.problem.results;
 
-    Bench<KIND> bench(desk);
-    Rows<KIND> &rows = bench.rows;
-    Banded<KIND> &banded = bench.banded;
-    Substitution<KIND> &substitution = bench.substitution;
+    SolveSetup<KIND> setup(context);
+    Rows<KIND> &rows = setup.rows;
+    Banded<KIND> &banded = setup.banded;
+    Substitution<KIND> &substitution = setup.substitution;
 
 #pragma unroll 1
-    for (int64_t system = desk.first_system(); system < desk.end_of_systems(); ++system) {
+    for (int64_t system = context.first_system(); system < context.end_of_systems(); ++system) {
         double *iterate = plan.iterate + system * plan.unknowns;
-        RefinedSolve<KIND> solve = bench.solve(system, iterate);
+        RefinedSolve<KIND> solve = setup.solve(system, iterate);
 
-        const int first = desk.band().first;
+        const int first = context.band().first;
         rows.start(system);
         if (KIND == CHUNK) {
             rows.approach(first);
         }
-        if constexpr (FROM_ROWS) {
-            // In the place of substitution and residual, whose turn is later.
-            RowStack<KIND> stack(banded, rows, substitution.x);
-            stack.start();
+        banded.start();
 #pragma unroll 1
-            for (int t = 0; t < sizes.blocks; ++t) {
-                rows.stage(t, t == 0);
-                stack.eliminate(t);
-                banded.store(t, solve.factor, solve.substituted);
+        for (int t = first; t < context.band().end; ++t) {
+            rows.stage(t, t == first);
+            banded.eliminate(t, rows);
+            banded.store(t, solve.factor, solve.substituted);
+        }
+        if constexpr (KIND == CHUNK) {
+            const RecordLayout layout(sizes, plan.chunks);
+            hand_over(banded, rows, layout, solve.record());
+            context.sync();
+            if (context.leads()) {
+                solve.of_separators([&](Separators<KIND> &system) {
+                    system.factorize();
+                    banded.judged.merge(system.banded.judged);
+                });
             }
+        } else {
             if (sizes.closing) {
                 rows.stage(sizes.points - 1, false);
             }
-            stack.eliminate_border(solve.factor, solve.substituted);
-        } else {
-            banded.start();
-#pragma unroll 1
-            for (int t = first; t < desk.band().end; ++t) {
-                rows.stage(t, t == first);
-                banded.eliminate(t, rows);
-                banded.store(t, solve.factor, solve.substituted);
-            }
-            if constexpr (KIND == CHUNK) {
-                const Handover handover(sizes, plan.chunks);
-                hand_over(banded, rows, handover, solve.record());
-                desk.sync();
-                if (desk.leads()) {
-                    solve.of_separators([&](Separators<KIND> &system) {
-                        system.factorize();
-                        banded.judged.merge(system.banded.judged);
-                    });
-                }
-            } else {
-                if (sizes.closing) {
-                    rows.stage(sizes.points - 1, false);
-                }
-                banded.eliminate_border(rows, solve.factor, solve.substituted);
-            }
+            banded.eliminate_border(rows, solve.factor, solve.substituted);
         }
         auto merge = [](auto &all, const auto &other) { all.merge(other); };
-        const Pivots pivots = desk.gather(banded.judged, merge);
+        const Pivots pivots = context.gather(banded.judged, merge);
         bool overflow = false;
         const int refinement = plan.problem.refinement;
         // Takes an unknown, the slack at N·P, once it is final.
@@ -108,7 +90,7 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
 #pragma unroll 1
         for (int step = 0; step <= refinement; ++step) {
             if (step > 0) {
-                desk.sync();
+                context.sync();
                 solve.residual.start(system, iterate, true, first, substitution.x);
                 solve.forward(true, [&](int t, int) {
                     return t == sizes.points ? plan.problem.slack_cost : 0.0;
@@ -130,13 +112,13 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
                 },
                 after);
         }
-        squares = desk.sum(squares);
+        squares = context.sum(squares);
 
-        const bool determined = certain(FROM_ROWS ? sqrt(squares) : squares);
-        const Faults faults = desk.gather(rows.faults, merge);
-        overflow = desk.sum(overflow) != 0;
+        const bool determined = certain(squares);
+        const Faults faults = context.gather(rows.faults, merge);
+        overflow = context.sum(overflow) != 0;
         const Status status = verdict(faults, pivots, determined, overflow, p);
-        if (team.rank == 0 && desk.leads()) {
+        if (team.rank == 0 && context.leads()) {
             solution.status[system] = status;
             if (status.kind != STATUS_OK) {
                 put(values, NAN);
@@ -145,12 +127,12 @@ __device__ void team_forward(const TeamPlan &plan, const TeamSolution &solution)
             }
         }
 #pragma unroll 1
-        for (int64_t i = team.rank; status.kind != STATUS_OK && desk.leads() && i < values;
+        for (int64_t i = team.rank; status.kind != STATUS_OK && context.leads() && i < values;
              i += team.size) {
             put(i, NAN);
         }
         rows.faults = Faults();
-        desk.sync();
+        context.sync();
     }
 }
 

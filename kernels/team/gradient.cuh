@@ -38,7 +38,7 @@ struct Gradient {
     double *total_steps;         // (steps' K)
     double weights[4] = {};      // this thread's: equation, initial, smoothness, periodic
 
-    __device__ Gradient(const Rows<KIND> &rows, const TeamAdjoint &outputs, Carver memory)
+    __device__ Gradient(const Rows<KIND> &rows, const TeamAdjoint &outputs, Arena memory)
         : rows(rows), sizes(rows.sizes), team(rows.team), outputs(outputs) {
         const Problem &p = rows.problem;
         z = memory.take<double>((sizes.bandwidth + 1) * sizes.block);

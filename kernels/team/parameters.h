@@ -52,10 +52,15 @@ typedef struct {
     Output weights;  // (teams, 4): equation, initial, smoothness, periodic
 } TeamAdjoint;
 
+// The kernels below read factor and iterate of a solve of their own. Beside its statuses they are
+// given those of the solve whose solution the caller has: by other kernels, which round differently
+// where a pivot is hardly determined.
+
 // What the tangent kernels read and write. Tangents of inputs have the layout of the inputs and are
 // null where the input stands still.
 typedef struct {
-    const Status *status;  // (B)
+    const Status *status;      // (B), of the caller's solve
+    const Status *own_status;  // (B)
     Input coefficients;
     Input rhs;
     Input initial_values;
@@ -66,14 +71,16 @@ typedef struct {
 
 // What the kernels of the defects read and write.
 typedef struct {
-    const Status *status;  // (B)
+    const Status *status;      // (B), of the caller's solve
+    const Status *own_status;  // (B)
     double *sums;  // (B, 4): squared weighted defects, equation, initial, smoothness, periodic
 } TeamDefects;
 
 // What the kernels of the variances read and write.
 typedef struct {
-    const Status *status;  // (B)
-    void *values;          // (B, N, K, Q): the diagonal of M⁻¹
+    const Status *status;      // (B), of the caller's solve
+    const Status *own_status;  // (B)
+    void *values;              // (B, N, K, Q): the diagonal of M⁻¹
 } TeamVariances;
 
 #endif

@@ -23,7 +23,7 @@ struct Residual {
     bool data = true;        // whether β is the problem's, or zero
     double squares[4] = {};  // this thread's: equation, initial, smoothness, periodic
 
-    __device__ Residual(const Rows<KIND> &rows, Carver memory)
+    __device__ Residual(const Rows<KIND> &rows, Arena memory)
         : rows(rows), sizes(rows.sizes), team(rows.team) {
         const Problem &p = rows.problem;
         z = memory.take<double>((sizes.bandwidth + 1) * sizes.block);

@@ -90,7 +90,7 @@ struct SharedTable {
     const double *gram;                // w_s² CᵀC (columns, columns)
     const double *sums;                // w_s² Σ_rows C (columns): products with the slack's ones
 
-    __device__ void fill(Carver &memory, const RowTable &source, int points, int derivatives,
+    __device__ void fill(Arena &memory, const RowTable &source, int points, int derivatives,
                          double weight) {
         rows = source.rows;
         this->points = points;
@@ -145,10 +145,10 @@ struct Rows {
     double *coefficients;   // (E, K·Qc)
     double *rhs;            // (E)
     double *initial;        // (K, J)
-    Carver rest;            // what is left
+    Arena rest;             // what is left
 
     __device__ Rows(const Problem &problem, const Sizes &sizes, Team<KIND> team, SharedTable pair,
-                    SharedTable triple, Carver memory)
+                    SharedTable triple, Arena memory)
         : problem(problem), sizes(sizes), team(team), pair(pair), triple(triple) {
         const int powers = sizes.step_states * sizes.derivatives;
         pair_powers = memory.take<double>(2 * powers);

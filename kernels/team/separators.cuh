@@ -21,7 +21,7 @@
 #include "team/substitution.cuh"
 
 // What a chunk hands over, in values of a record.
-struct Handover {
+struct RecordLayout {
     int separator;  // S
     int border;     // c
     int width;      // of a row: S of the separator after the chunk, S of the one before, c, and β
@@ -30,7 +30,7 @@ struct Handover {
     int values;  // all
     int unknowns;  // (C−1)·S + c
 
-    __device__ Handover(const Sizes &problem, int chunks)
+    __device__ RecordLayout(const Sizes &problem, int chunks)
         : separator(problem.bandwidth * problem.block),
           border(problem.border),
           width(2 * separator + border + 1),
@@ -42,11 +42,11 @@ struct Handover {
 
 // Hands over what the team's chunk, once its blocks are eliminated, leaves of its neighbors.
 template <Kind KIND>
-__device__ void hand_over(Banded<KIND> &banded, Rows<KIND> &rows, const Handover &handover,
+__device__ void hand_over(Banded<KIND> &banded, Rows<KIND> &rows, const RecordLayout &layout,
                           double *record) {
     const Sizes &sizes = banded.sizes;
     const Team<KIND> team = banded.team;
-    const int p = sizes.block, q = sizes.derivatives, s = handover.separator;
+    const int p = sizes.block, q = sizes.derivatives, s = layout.separator;
     const bool last = sizes.end == sizes.blocks;
 #pragma unroll 1
     for (int t = sizes.end; !last && t < sizes.end + sizes.bandwidth; ++t) {
@@ -55,8 +55,8 @@ __device__ void hand_over(Banded<KIND> &banded, Rows<KIND> &rows, const Handover
         const double *a = banded.block_row(t);
         const int ahead = t - sizes.end;
 #pragma unroll 1
-        for (int index = team.rank; index < p * handover.width; index += team.size) {
-            const int row = index / handover.width, column = index - row * handover.width;
+        for (int index = team.rank; index < p * layout.width; index += team.size) {
+            const int row = index / layout.width, column = index - row * layout.width;
             int place = banded.places.border + column - s;
             if (column < s) {
                 const int block = sizes.by_block.quotient(column), i = column - block * p;
@@ -65,11 +65,11 @@ __device__ void hand_over(Banded<KIND> &banded, Rows<KIND> &rows, const Handover
                 }
                 place = block == ahead ? q + i : q + p + i;
             }
-            record[ahead * p * handover.width + index] = a[row * banded.places.pitch + place];
+            record[ahead * p * layout.width + index] = a[row * banded.places.pitch + place];
         }
 #pragma unroll 1
         for (int row = team.rank; row < p; row += team.size) {
-            record[handover.wholes + ahead * p + row] = banded.wholes[row];
+            record[layout.wholes + ahead * p + row] = banded.wholes[row];
         }
         team.sync();
     }
@@ -85,11 +85,11 @@ __device__ void hand_over(Banded<KIND> &banded, Rows<KIND> &rows, const Handover
         if (last && row >= s) {
             const double whole = rows.border_corner(row - s, column - s);
             if (row == column) {
-                record[handover.wholes + row] = whole;
+                record[layout.wholes + row] = whole;
             }
             value += whole;
         }
-        record[handover.corner + row * pitch + column] = value;
+        record[layout.corner + row * pitch + column] = value;
     }
 }
 
@@ -97,45 +97,45 @@ __device__ void hand_over(Banded<KIND> &banded, Rows<KIND> &rows, const Handover
 // handed over.
 struct SeparatorRows {
     static constexpr bool EQUATIONS = false;
-    const Handover &handover;
+    const RecordLayout &layout;
     const double *records;  // (C, values)
     const Sizes &problem;
     int chunks;
     int t = 0;  // the separator in turn
 
     __device__ double after(int chunk, int row, int column) const {
-        return records[chunk * handover.values + row * handover.width + column];
+        return records[chunk * layout.values + row * layout.width + column];
     }
     __device__ double before(int chunk, int row, int column) const {
-        const int pitch = handover.separator + handover.border + 1;
-        return records[chunk * handover.values + handover.corner + row * pitch + column];
+        const int pitch = layout.separator + layout.border + 1;
+        return records[chunk * layout.values + layout.corner + row * pitch + column];
     }
     __device__ double of_state(int, int row, int column) const {
         return after(t, row, column) + before(t + 1, row, column);
     }
     __device__ double coupling(int, int row, int column) const {
-        return after(t + 1, column, handover.separator + row);
+        return after(t + 1, column, layout.separator + row);
     }
     __device__ double smoothness(int, int, int row, int column) const {
         return coupling(1, row, column);
     }
     __device__ double border(int row, int column) const {
-        return after(t, row, 2 * handover.separator + column) +
-               before(t + 1, row, handover.separator + column);
+        return after(t, row, 2 * layout.separator + column) +
+               before(t + 1, row, layout.separator + column);
     }
     __device__ double border_corner(int row, int column) const {
         double sum = 0;
 #pragma unroll 1
         for (int chunk = 0; chunk < chunks; ++chunk) {
-            sum += before(chunk, handover.separator + row, handover.separator + column);
+            sum += before(chunk, layout.separator + row, layout.separator + column);
         }
         return sum;
     }
     __device__ double whole(int row, double) const {
-        return records[t * handover.values + handover.wholes + row];
+        return records[t * layout.values + layout.wholes + row];
     }
     __device__ double border_whole(int row, double) const {
-        return records[(chunks - 1) * handover.values + handover.wholes + handover.separator + row];
+        return records[(chunks - 1) * layout.values + layout.wholes + layout.separator + row];
     }
     __device__ int unknown(int t, int row) const {
         const int point = t < chunks - 1 ? problem.separator(t, chunks) : problem.blocks;
@@ -148,7 +148,7 @@ template <Kind KIND>
 struct Separators {
     const Sizes &problem;
     const int chunks;
-    const Handover &handover;
+    const RecordLayout &layout;
     const Sizes sizes;
     const Places places;
     Banded<KIND> banded;
@@ -159,23 +159,23 @@ struct Separators {
     double *substituted;  // (unknowns)
     double *solution;     // (2, unknowns): and of the probe
 
-    __device__ Separators(const Sizes &problem, int chunks, const Handover &handover,
-                          Team<KIND> team, Carver &memory, double *factor, double *workspace)
+    __device__ Separators(const Sizes &problem, int chunks, const RecordLayout &layout,
+                          Team<KIND> team, Arena &memory, double *factor, double *workspace)
         : problem(problem),
           chunks(chunks),
-          handover(handover),
+          layout(layout),
           sizes(problem.separators(chunks)),
           places(sizes),
           banded(sizes, places, team, memory),
           substitution(sizes, places, team, banded, memory),
           factor(factor),
           records(workspace),
-          substituted(workspace + chunks * handover.values),
-          solution(substituted + handover.unknowns) {}
+          substituted(workspace + chunks * layout.values),
+          solution(substituted + layout.unknowns) {}
 
     // R, and R⁻ᵀ of the right-hand side.
     __device__ void factorize() {
-        SeparatorRows rows{handover, records, problem, chunks};
+        SeparatorRows rows{layout, records, problem, chunks};
         banded.start();
 #pragma unroll 1
         for (int t = 0; t < sizes.blocks; ++t) {
@@ -191,7 +191,7 @@ struct Separators {
     // R⁻ᵀ of another right-hand side.
     __device__ void forward() const {
         const Team<KIND> team = banded.team;
-        const int s = handover.separator, values = handover.values;
+        const int s = layout.separator, values = layout.values;
         substitution.fetch(factor, 0);
         substitution.fetch_border(factor);
         substitution.start_forward();
@@ -209,7 +209,7 @@ struct Separators {
             team.sync();
         }
 #pragma unroll 1
-        for (int i = team.rank; i < handover.border; i += team.size)
+        for (int i = team.rank; i < layout.border; i += team.size)
 #pragma unroll 1
             for (int chunk = 0; chunk < chunks; ++chunk) {
                 substitution.border[i] += records[chunk * values + 2 * s + i];
@@ -223,8 +223,8 @@ struct Separators {
     template <class Emit>
     __device__ double backward(int probe, Emit emit) const {
         const Team<KIND> team = banded.team;
-        const int s = handover.separator, p = problem.block, before = sizes.blocks * s;
-        double *of_probe = solution + handover.unknowns;
+        const int s = layout.separator, p = problem.block, before = sizes.blocks * s;
+        double *of_probe = solution + layout.unknowns;
         // The probe among these unknowns; with none here, its right-hand side is zero.
         int place = probe < 0 ? -1 : INT_MAX;
         if (probe >= problem.blocks * p) {
@@ -254,8 +254,8 @@ struct Separators {
                     of_probe[t * s + i] = substitution.solution(1, t)[i];
             });
 #pragma unroll 1
-        for (int i = team.rank; probe >= 0 && i < handover.border; i += team.size) {
-            of_probe[before + i] = substitution.border[handover.border + i];
+        for (int i = team.rank; probe >= 0 && i < layout.border; i += team.size) {
+            of_probe[before + i] = substitution.border[layout.border + i];
         }
         return squares;
     }

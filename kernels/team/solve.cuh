@@ -9,7 +9,7 @@
 
 // Where a thread stands: its team, and what the team has.
 template <Kind KIND>
-struct Desk {
+struct TeamContext {
     const TeamPlan &plan;
     const Sizes sizes;
     const Sizes of_chunk;  // the same in chunk kernels, as the team's chunk sees them
@@ -19,12 +19,12 @@ struct Desk {
     int64_t index;  // of the team in the launch, or of the block that shares a system
     bool idle;      // whether the thread is in no team, or its team has no system
     SharedTable pair, triple;
-    Carver memory;   // of the team
+    Arena memory;    // of the team
     double *notes;   // (team, 2): for sums over the team
     double *shares;  // (C, 2): for sums over the chunks
 
     // All threads of the block must come here.
-    __device__ explicit Desk(const TeamPlan &plan)
+    __device__ explicit TeamContext(const TeamPlan &plan)
         : plan(plan),
           sizes(plan.problem),
           of_chunk(seen_by_chunk(sizes, plan)),
@@ -36,7 +36,7 @@ struct Desk {
             start = static_cast<char *>(plan.memory) +
                     int64_t(blockIdx.x) * (plan.common_bytes + plan.team_bytes);
         }
-        Carver common{start};
+        Arena common{start};
         const double weight = plan.problem.weight_smoothness;
         pair.fill(common, plan.problem.pair, 2, sizes.derivatives, weight);
         triple.fill(common, plan.problem.triple, 3, sizes.derivatives, weight);
@@ -137,10 +137,10 @@ struct Desk {
 // Solves with a factor at hand.
 template <Kind KIND>
 struct RefinedSolve {
-    const Desk<KIND> &desk;
+    const TeamContext<KIND> &context;
     const Sizes &sizes;  // of the team's chunk
     const Team<KIND> team;
-    Carver separators;  // memory for their system, in the place of that of substitution
+    Arena separators;  // memory for their system, in the place of that of substitution
     Substitution<KIND> substitution;
     Residual<KIND> residual;
     double *factor;       // of the system
@@ -194,7 +194,7 @@ struct RefinedSolve {
             }
         }
         if (c - s > sizes.closing) {
-            const double defects = with_residual ? desk.sum(residual.slack) : 0;
+            const double defects = with_residual ? context.sum(residual.slack) : 0;
             if (team.rank == 0 && sizes.end == sizes.blocks) {
                 substitution.border[s + sizes.closing] += given(sizes.points, 0) + defects;
             }
@@ -205,8 +205,8 @@ struct RefinedSolve {
             for (int i = team.rank; i < c; i += team.size) {
                 record[s + i] = substitution.border[i];
             }
-            desk.sync();
-            if (desk.leads()) {
+            context.sync();
+            if (context.leads()) {
                 of_separators([](Separators<KIND> &system) { system.forward(); });
             }
         } else {
@@ -219,17 +219,17 @@ struct RefinedSolve {
     __device__ double backward(int probe, Emit emit, After after) const {
         if constexpr (KIND == CHUNK) {
             double squares = 0;
-            if (desk.leads()) {
+            if (context.leads()) {
                 of_separators(
                     [&](Separators<KIND> &system) { squares = system.backward(probe, emit); });
             }
-            desk.sync();
-            const Handover handover(desk.sizes, desk.plan.chunks);
+            context.sync();
+            const RecordLayout layout(context.sizes, context.plan.chunks);
             const double *solution =
-                workspace() + desk.plan.chunks * handover.values + handover.unknowns;
+                workspace() + context.plan.chunks * layout.values + layout.unknowns;
             return squares + substitution.backward_chunk(factor, substituted, solution,
-                                                         handover.unknowns, desk.chunk, probe, emit,
-                                                         after);
+                                                         layout.unknowns, context.chunk, probe,
+                                                         emit, after);
         } else {
             return substitution.backward(factor, substituted, probe, emit, after);
         }
@@ -238,62 +238,64 @@ struct RefinedSolve {
     // Calls work(system) for the system of the separators.
     template <class Work>
     __device__ void of_separators(Work work) const {
-        const Handover handover(desk.sizes, desk.plan.chunks);
-        double *after = factor + int64_t(sizes.blocks) * desk.places.block_values(sizes.block);
-        Carver memory = separators;
-        Separators<KIND> system(desk.sizes, desk.plan.chunks, handover, team, memory, after,
+        const RecordLayout layout(context.sizes, context.plan.chunks);
+        double *after = factor + int64_t(sizes.blocks) * context.places.block_values(sizes.block);
+        Arena memory = separators;
+        Separators<KIND> system(context.sizes, context.plan.chunks, layout, team, memory, after,
                                 workspace());
         work(system);
     }
 
     // What the chunks of the system exchange, and the team's part of it.
     __device__ double *workspace() const {
-        return desk.plan.separators + desk.index * desk.plan.separator_values;
+        return context.plan.separators + context.index * context.plan.separator_values;
     }
     __device__ double *record() const {
-        return workspace() + desk.chunk * Handover(desk.sizes, desk.plan.chunks).values;
+        return workspace() +
+               context.chunk * RecordLayout(context.sizes, context.plan.chunks).values;
     }
 };
 
 // The memory of a team, cut up for solves with a factor at hand.
 template <Kind KIND>
-struct Bench {
-    const Desk<KIND> &desk;
+struct SolveSetup {
+    const TeamContext<KIND> &context;
     Rows<KIND> rows;
-    Carver separators;
-    Carver rest;
+    Arena separators;
+    Arena rest;
     Banded<KIND> banded;
     Substitution<KIND> substitution;
     Residual<KIND> residual;
 
     // What follows `rest` is the residual's, whose turn is another than that of who takes it.
-    __device__ explicit Bench(const Desk<KIND> &desk)
-        : desk(desk),
-          rows(desk.plan.problem, desk.sizes, desk.team, desk.pair, desk.triple, desk.memory),
+    __device__ explicit SolveSetup(const TeamContext<KIND> &context)
+        : context(context),
+          rows(context.plan.problem, context.sizes, context.team, context.pair, context.triple,
+               context.memory),
           separators(rows.rest),
           rest(rows.rest),
-          banded(desk.band(), desk.places, desk.team, rest),
-          substitution(desk.band(), desk.places, desk.team, banded, rest),
+          banded(context.band(), context.places, context.team, rest),
+          substitution(context.band(), context.places, context.team, banded, rest),
           residual(rows, after_separators()) {}
 
     // Of one system, refining `iterate`.
     __device__ RefinedSolve<KIND> solve(int64_t system, double *iterate) const {
-        const TeamPlan &plan = desk.plan;
+        const TeamPlan &plan = context.plan;
         double *factor = plan.factor + system * plan.factor_values;
-        double *substituted = plan.substituted + desk.index * plan.unknowns;
-        return {desk,     desk.band(), desk.team,   separators, substitution,
-                residual, factor,      substituted, iterate};
+        double *substituted = plan.substituted + context.index * plan.unknowns;
+        return {context,  context.band(), context.team, separators, substitution,
+                residual, factor,         substituted,  iterate};
     }
 
   private:
     // What follows the memory of the separators' system, if that is longer.
-    __device__ Carver after_separators() {
+    __device__ Arena after_separators() {
         if constexpr (KIND == CHUNK) {
-            const Sizes sizes = desk.sizes.separators(desk.plan.chunks);
+            const Sizes sizes = context.sizes.separators(context.plan.chunks);
             const Places places(sizes);
-            Carver end = separators;
-            const Banded<KIND> banded(sizes, places, desk.team, end);
-            const Substitution<KIND> substitution(sizes, places, desk.team, banded, end);
+            Arena end = separators;
+            const Banded<KIND> banded(sizes, places, context.team, end);
+            const Substitution<KIND> substitution(sizes, places, context.team, banded, end);
             rest.next = rest.next < end.next ? end.next : rest.next;
         }
         return rest;

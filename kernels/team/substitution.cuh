@@ -23,7 +23,7 @@ struct Substitution {
     double *taken;   // (w, P): what earlier blocks take off the right-hand sides of the next ones
 
     __device__ Substitution(const Sizes &sizes, const Places &places, Team<KIND> team,
-                            const Banded<KIND> &banded, Carver &memory)
+                            const Banded<KIND> &banded, Arena &memory)
         : sizes(sizes), places(places), team(team), rows(banded.window), corner(banded.corner) {
         x = memory.take<double>(sizes.block);
         solved = memory.take<double>(2 * (sizes.bandwidth + 1) * sizes.block);

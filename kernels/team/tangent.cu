@@ -1,5 +1,95 @@
-// Instances of the tangent (team/tangent.cuh) for each kind of team.
+// Forward mode by teams: M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az) + 2AᵀWẆ(β − Az) with the factor of the
+// forward solve, refined as the solution was.
+//
+// Grid, block and shared memory as in team/forward.cuh. The workspace is that of the forward solve
+// of the same problem, without chunks. Tangents of systems that the caller's solve did not solve
+// are zero; NaN where the kernels' own did not. In and out do not overlap; the result does not
+// depend on grid or block.
 
-#include "team/tangent.cuh"
+#include "team/solve.cuh"
+#include "team/tangent_rows.cuh"
 
-TEAM_INSTANCES(tangent, TeamTangent)
+template <Kind KIND>
+__device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents) {
+    const TeamContext<KIND> context(plan);
+    if (context.idle) {
+        return;
+    }
+    const Sizes &sizes = context.sizes;
+    const Team<KIND> team = context.team;
+    const int p = sizes.block;
+    const int64_t values = int64_t(sizes.points) * p;
+    const int results = plan.problem.results;
+
+    SolveSetup<KIND> setup(context);
+    Tangent<KIND> tangent(setup.rows, tangents, setup.rest);
+
+#pragma unroll 1
+    for (int64_t system = context.first_system(); system < context.end_of_systems(); ++system) {
+        // An unknown, the slack at N·P.
+        auto put = [&](int64_t unknown, double value) {
+            if (unknown < values) {
+                write(tangents.d_values, results, system * values + unknown, value);
+            } else {
+                write(tangents.d_epsilon, results, system, value);
+            }
+        };
+        const bool solved = tangents.status[system].kind == STATUS_OK;
+        const bool lost = solved && tangents.own_status[system].kind != STATUS_OK;
+        if (team.rank == 0) {
+            put(values, lost ? NAN : 0.0);
+        }
+        if (!solved || lost) {
+#pragma unroll 1
+            for (int64_t i = team.rank; i < values; i += team.size) {
+                put(i, lost ? NAN : 0.0);
+            }
+            continue;
+        }
+        double *direction = plan.direction + context.index * plan.unknowns;
+        double *rhs = plan.tangent_rhs + context.index * plan.unknowns;
+        RefinedSolve<KIND> solve = setup.solve(system, direction);
+        const int refinement = plan.problem.refinement;
+        double *x = solve.substitution.x;
+        tangent.start(system, plan.iterate + system * plan.unknowns);
+#pragma unroll 1
+        for (int t = 0; t < sizes.points; ++t) {
+#pragma unroll 1
+            for (int i = team.rank; i < p; i += team.size) {
+                x[i] = 0;
+            }
+            tangent.add(t, x);
+#pragma unroll 1
+            for (int i = team.rank; i < p; i += team.size) {
+                rhs[int64_t(t) * p + i] = x[i];
+            }
+            team.sync();
+        }
+        const double slack = context.sum(tangent.slack);
+#pragma unroll 1
+        for (int step = 0; step <= refinement; ++step) {
+            context.sync();
+            if (step > 0) {
+                solve.residual.start(system, direction, false, 0, x);
+            }
+            solve.forward(step > 0, [&](int t, int i) {
+                return t == sizes.points ? slack : rhs[int64_t(t) * p + i];
+            });
+            solve.backward(
+                -1,
+                [&](int t, int i, double value) {
+                    const int64_t unknown = int64_t(t) * p + i;
+                    if (step > 0) {
+                        value += direction[unknown];
+                    }
+                    direction[unknown] = value;
+                    if (step == refinement) {
+                        put(unknown, value);
+                    }
+                },
+                [](int) {});
+        }
+    }
+}
+
+TEAM_WHOLE_INSTANCES(tangent, TeamTangent)

@@ -25,7 +25,7 @@ struct Tangent {
     double d_mean_step = 0;  // tangent of ℓ
     double slack = 0;        // this thread's part of the slack's right-hand side
 
-    __device__ Tangent(const Rows<KIND> &rows, const TeamTangent &tangents, Carver memory)
+    __device__ Tangent(const Rows<KIND> &rows, const TeamTangent &tangents, Arena memory)
         : rows(rows), sizes(rows.sizes), team(rows.team), tangents(tangents) {
         const Problem &p = rows.problem;
         z = memory.take<double>((sizes.bandwidth + 1) * sizes.block);
@@ -59,14 +59,13 @@ struct Tangent {
         return value(tangents.steps, t, int64_t(state) * tangents.steps.state);
     }
 
-    // Before point `first`. `scratch` (P) is for the points before it, whose rows reach that far.
-    __device__ void start(int64_t system, const double *iterate, int first, double *scratch) {
+    // Before the first point.
+    __device__ void start(int64_t system, const double *iterate) {
         this->iterate = iterate;
         begun = false;
         rows.start(system);
-        const int before = max(first - sizes.bandwidth, 0);
 #pragma unroll 1
-        for (int t = before; t < before + sizes.bandwidth; ++t) {
+        for (int t = 0; t < sizes.bandwidth; ++t) {
             load(t);
         }
 #pragma unroll 1
@@ -76,15 +75,6 @@ struct Tangent {
 #pragma unroll 1
         for (int i = team.rank; i < 3 * sizes.states * rows.triple.rows; i += team.size) {
             triple[i] = triple_tangent[i] = 0;
-        }
-#pragma unroll 1
-        for (int t = before; t < first; ++t) {
-#pragma unroll 1
-            for (int i = team.rank; i < sizes.block; i += team.size) {
-                scratch[i] = 0;
-            }
-            add(t, scratch);
-            team.sync();
         }
         slack = 0;
     }

@@ -21,16 +21,19 @@ constexpr int WARP_BLOCK = 128;
 constexpr int MOST_BLOCK = 256;
 
 // Instances of the kernel team_<operation> for each kind of team. They compute in double precision.
+// Operations on the factor of a solve without chunks have no instance for these.
 #define TEAM_INSTANCE(operation, Parameters, KIND, kind)                                    \
     extern "C" __global__ void __launch_bounds__(KIND == WARP ? WARP_BLOCK : MOST_BLOCK, 1) \
         team_##operation##_##kind(const __grid_constant__ TeamPlan plan,                    \
                                   const __grid_constant__ Parameters parameters) {          \
         team_##operation<KIND>(plan, parameters);                                           \
     }
-#define TEAM_INSTANCES(operation, Parameters)            \
-    TEAM_INSTANCE(operation, Parameters, WARP, warp)     \
-    TEAM_INSTANCE(operation, Parameters, BLOCK, block)   \
-    TEAM_INSTANCE(operation, Parameters, GLOBAL, global) \
+#define TEAM_WHOLE_INSTANCES(operation, Parameters)    \
+    TEAM_INSTANCE(operation, Parameters, WARP, warp)   \
+    TEAM_INSTANCE(operation, Parameters, BLOCK, block) \
+    TEAM_INSTANCE(operation, Parameters, GLOBAL, global)
+#define TEAM_INSTANCES(operation, Parameters)   \
+    TEAM_WHOLE_INSTANCES(operation, Parameters) \
     TEAM_INSTANCE(operation, Parameters, CHUNK, chunk)
 
 template <Kind KIND>
@@ -114,7 +117,7 @@ struct Walk {
 };
 
 // Deals out memory, in pieces that begin at multiples of 16 bytes.
-struct Carver {
+struct Arena {
     char *next;
 
     template <class T>

@@ -9,8 +9,8 @@
 // X being the covariances of block t with those. The CPU's counterpart goes row by row:
 // src/backend/cpu/banded/variances.rs.
 //
-// Grid, block and memory as in team/forward.cuh. NaN for systems that were not solved. The result
-// does not depend on grid or block.
+// Grid, block and memory as in team/forward.cuh. NaN for systems of which a solve failed. The
+// result does not depend on grid or block.
 
 #include "team/solve.cuh"
 
@@ -30,7 +30,7 @@ struct Covariances {
     double *
         inverse;  // (max(P, c), own pitch): of a triangle on R's diagonal; below it nothing is read
 
-    __device__ Covariances(const Sizes &sizes, const Places &places, Team<KIND> team, Carver memory)
+    __device__ Covariances(const Sizes &sizes, const Places &places, Team<KIND> team, Arena memory)
         : sizes(sizes),
           places(places),
           team(team),
@@ -169,22 +169,23 @@ struct Covariances {
 
 template <Kind KIND>
 __device__ void team_variances(const TeamPlan &plan, const TeamVariances &variances) {
-    const Desk<KIND> desk(plan);
-    if (desk.idle) {
+    const TeamContext<KIND> context(plan);
+    if (context.idle) {
         return;
     }
-    const Sizes &sizes = desk.sizes;
-    const Team<KIND> team = desk.team;
+    const Sizes &sizes = context.sizes;
+    const Team<KIND> team = context.team;
     const int64_t values = int64_t(sizes.points) * sizes.block;
-    const Covariances<KIND> covariances(sizes, desk.places, team, desk.memory);
+    const Covariances<KIND> covariances(sizes, context.places, team, context.memory);
 
 #pragma unroll 1
-    for (int64_t system = desk.first_system(); system < desk.end_of_systems(); ++system) {
+    for (int64_t system = context.first_system(); system < context.end_of_systems(); ++system) {
         auto put = [&](int64_t unknown, double value) {
             write(variances.values, plan.problem.results, system * values + unknown, value);
         };
         auto emit = [&](int t, int i, double value) { put(int64_t(t) * sizes.block + i, value); };
-        if (variances.status[system].kind != STATUS_OK) {
+        if (variances.status[system].kind != STATUS_OK ||
+            variances.own_status[system].kind != STATUS_OK) {
 #pragma unroll 1
             for (int64_t i = team.rank; i < values; i += team.size) {
                 put(i, NAN);
@@ -200,7 +201,4 @@ __device__ void team_variances(const TeamPlan &plan, const TeamVariances &varian
     }
 }
 
-// Its factor is one without chunks.
-TEAM_INSTANCE(variances, TeamVariances, WARP, warp)
-TEAM_INSTANCE(variances, TeamVariances, BLOCK, block)
-TEAM_INSTANCE(variances, TeamVariances, GLOBAL, global)
+TEAM_WHOLE_INSTANCES(variances, TeamVariances)

@@ -26,13 +26,13 @@
 namespace thread {
 
 // vector = R⁻ᵀ z̄; z̄ itself goes to `given` for refinement.
-template <int K, int Q, typename Where>
+template <int K, int Q, typename AnyTile>
 __device__ void substitute_cotangent(const ThreadAdjoint &p) {
     constexpr int P = K * Q;
-    const Where tile(p.common);
+    const AnyTile tile(p.common);
     const Workspace given(tile, p.common.given, P);
-    Stream<false, Where> cotangent(unknowns<P>(tile, p.cotangent));
-    ForwardSubstitution<K, Q, Where> substitution(tile);
+    Stream<false, AnyTile> cotangent(unknowns<P>(tile, p.cotangent));
+    ForwardSubstitution<K, Q, AnyTile> substitution(tile);
     double carried[P] = {};
 #pragma unroll 1
     for (int t = 0; t < tile.points(); ++t) {
@@ -101,12 +101,12 @@ __device__ double smoothness_gradient(const ThreadRows &rows, int count, double 
 }
 
 // Gradients of the rows that begin at point t, while g is found point by point, the last one first.
-template <int K, int Q, typename Where>
+template <int K, int Q, typename AnyTile>
 class GradientSweep {
   public:
     static constexpr int P = K * Q;
 
-    __device__ GradientSweep(const ThreadAdjoint &p, const Where &tile, bool live)
+    __device__ GradientSweep(const ThreadAdjoint &p, const AnyTile &tile, bool live)
         : p(p),
           problem(p.common.problem),
           tile(tile),
@@ -124,7 +124,7 @@ class GradientSweep {
         const bool last = tile.last(t);
         double z[P], g[P], length[K];
         if (tile.has(t)) {
-            if (Where::CHUNKED && !last && !tile.has(t + 1)) {
+            if (AnyTile::CHUNKED && !last && !tile.has(t + 1)) {
                 begin(t);
             }
             solution.load(t, 0, z);
@@ -170,9 +170,9 @@ class GradientSweep {
   private:
     const ThreadAdjoint &p;
     const Problem &problem;
-    const Where &tile;
+    const AnyTile &tile;
     const bool live;
-    Inputs<K, Q, true, Where> inputs;
+    Inputs<K, Q, true, AnyTile> inputs;
     const Workspace solution;
     const Workspace direction;
     WeightSums weights;
@@ -183,7 +183,7 @@ class GradientSweep {
     __device__ void begin(int t) {
         double sum[P];
         load_following(tile, solution, t, z_next);
-        Separators<K, Q, Where::CHUNKED>(tile).next_result(g_next);
+        Separators<K, Q, AnyTile::CHUNKED>(tile).next_result(g_next);
         if (problem.refinement > 0) {
             load_following(tile, direction, t, sum);
 #pragma unroll
@@ -273,22 +273,22 @@ class GradientSweep {
             }
             d_mean = 0;
         }
-        if (Where::CHUNKED || !tile.last(t)) {
+        if (AnyTile::CHUNKED || !tile.last(t)) {
             inputs.steps.release(p.steps, t, 0);
         }
     }
 };
 
-template <int K, int Q, typename Where>
+template <int K, int Q, typename AnyTile>
 __device__ void adjoint(const ThreadAdjoint &p) {
     constexpr int P = K * Q;
     const ThreadProblem &common = p.common;
 
-    substitute_cotangent<K, Q, Where>(p);
-    refine_direction<K, Q, Where>(common);
-    const Where tile(common);
+    substitute_cotangent<K, Q, AnyTile>(p);
+    refine_direction<K, Q, AnyTile>(common);
+    const AnyTile tile(common);
     const bool live = tile.holds(tile.lane) && p.status[tile.system(tile.lane)].kind == STATUS_OK;
-    GradientSweep<K, Q, Where> gradients(p, tile, live);
+    GradientSweep<K, Q, AnyTile> gradients(p, tile, live);
     const auto visit = [&](int t, const double (&x)[P]) { gradients.visit(t, x); };
     substitute_back<K, Q>(tile, visit);
     gradients.finish();

@@ -18,12 +18,12 @@ struct Workspace {
     int values;
 
     // Of `points` points a lane.
-    template <typename Where>
-    __device__ Workspace(const Where &tile, void *data, int64_t points, int values)
+    template <typename AnyTile>
+    __device__ Workspace(const AnyTile &tile, void *data, int64_t points, int values)
         : base(static_cast<double *>(data) + tile.index * points * values * LANES + tile.lane),
           values(values) {}
-    template <typename Where>
-    __device__ Workspace(const Where &tile, void *data, int values)
+    template <typename AnyTile>
+    __device__ Workspace(const AnyTile &tile, void *data, int values)
         : Workspace(tile, data, tile.points(), values) {}
 
     template <int COUNT>
@@ -64,22 +64,6 @@ __device__ void load_following(const ChunkTile &tile, const Workspace &workspace
         workspace.load(t + 1, 0, x);
     } else {
         workspace.of_lane(tile, tile.points(), tile.number(tile.lane) + 1).load(0, 0, x);
-    }
-}
-
-// Adds x to the first point of the next chunk, after a sweep that has written the points.
-template <int COUNT>
-__device__ void add_to_next(const Tile &, const Workspace &, const double (&)[COUNT]) {}
-template <int COUNT>
-__device__ void add_to_next(const ChunkTile &tile, const Workspace &workspace,
-                            const double (&x)[COUNT]) {
-    __syncthreads();
-    if (tile.has_next()) {
-        const auto next = workspace.of_lane(tile, tile.points(), tile.number(tile.lane) + 1);
-#pragma unroll
-        for (int i = 0; i < COUNT; ++i) {
-            next.base[i * LANES] += x[i];
-        }
     }
 }
 

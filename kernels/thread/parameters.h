@@ -51,7 +51,7 @@ typedef struct {
     ThreadRing rhs;
     ThreadRing initial_values;
     ThreadRing steps;
-    ThreadRing unknowns;  // solution, cotangent, tangent; in the same place as the inputs
+    ThreadRing unknowns;  // solution, cotangent; in the same place as the inputs
     int32_t wide;         // whether an array that passes through the rings is stored in double
                           // precision: then their slots have 8 bytes, else 4, with one rounding
     int32_t reserved;
@@ -83,29 +83,5 @@ typedef struct {
     Output steps;
     Output weights;  // (tiles, 4), in chunk kernels (B, 4)
 } ThreadAdjoint;
-
-// thread_tangent: strides of the directions are those of the inputs; null where one stands still.
-typedef struct {
-    ThreadProblem common;
-    const Status *status;  // (B)
-    Input coefficients;
-    Input rhs;
-    Input initial_values;
-    Input steps;
-    ThreadRing coefficients_ring;
-    ThreadRing rhs_ring;
-    ThreadRing initial_values_ring;
-    ThreadRing steps_ring;
-    void *tangent;  // (B, N, K, Q)
-    void *epsilon;  // (B)
-} ThreadTangent;
-
-// thread_defects: sums of the squared weighted defects, by family: equation, initial, smoothness,
-// periodic.
-typedef struct {
-    ThreadProblem common;
-    const Status *status;  // (B)
-    double *sums;          // (B, 4)
-} ThreadDefects;
 
 #endif

@@ -41,17 +41,17 @@ __device__ void add_smoothness_residual(const ThreadRows &rows, int count, doubl
 
 // vector = R⁻ᵀ (b − M x), with b − M x = AᵀW²(β − Ax) if DATA, else `given` − AᵀW²Ax;
 // row by row, in double precision.
-template <int K, int Q, typename Where, bool DATA>
+template <int K, int Q, typename AnyTile, bool DATA>
 __device__ void substitute_residual(const ThreadProblem &common, double *of_iterate) {
     constexpr int P = K * Q;
     const Problem &problem = common.problem;
-    const Where tile(common);
+    const AnyTile tile(common);
     const Workspace iterate(tile, of_iterate, P);
     const Workspace given(tile, common.given, P);
 
     tile.barrier();
-    Inputs<K, Q, false, Where> inputs(tile);
-    ForwardSubstitution<K, Q, Where> substitution(tile);
+    Inputs<K, Q, false, AnyTile> inputs(tile);
+    ForwardSubstitution<K, Q, AnyTile> substitution(tile);
     double length[K];
     double x[P], y[P], residual[P];
     iterate.load(0, 0, y);
@@ -127,12 +127,12 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
 // Refines the solution of M x = `given`, whose right-hand side `vector` holds R⁻ᵀ of: `direction`
 // is x but for what the next backward substitution of `vector` adds, and nothing without
 // refinement.
-template <int K, int Q, typename Where>
+template <int K, int Q, typename AnyTile>
 __device__ void refine_direction(const ThreadProblem &common) {
     constexpr int P = K * Q;
 #pragma unroll 1
     for (int step = 0; step < common.problem.refinement; ++step) {
-        const Where tile(common);
+        const AnyTile tile(common);
         const Workspace direction(tile, common.direction, P);
         substitute_back<K, Q>(tile, [&](int t, const double (&x)[P]) {
             if (tile.has(t)) {
@@ -140,7 +140,7 @@ __device__ void refine_direction(const ThreadProblem &common) {
                 add_to(direction, t, x, step > 0, sum);
             }
         });
-        substitute_residual<K, Q, Where, false>(common, common.direction);
+        substitute_residual<K, Q, AnyTile, false>(common, common.direction);
     }
 }
 

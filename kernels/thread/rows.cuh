@@ -10,11 +10,11 @@ namespace thread {
 
 // Values of one input of this lane's system, point after point (backward if REVERSED); with the
 // gradient in their place, once each is read.
-template <bool REVERSED, typename Where>
+template <bool REVERSED, typename AnyTile>
 class Values {
   public:
     // `time` is the distance between points: 0 if there is no time axis.
-    __device__ Values(const Where &tile, const Input &input, int time, const ThreadRing &ring)
+    __device__ Values(const AnyTile &tile, const Input &input, int time, const ThreadRing &ring)
         : array(tile, ring, input.data, input.storage, input.system, time),
           time(time),
           sums(memory_of(tile) + ring.sums),
@@ -86,7 +86,7 @@ class Values {
         if (output.data == nullptr) {
             return;
         }
-        if constexpr (Where::CHUNKED) {
+        if constexpr (AnyTile::CHUNKED) {
             if (time == 0) {
                 write_sums(output);
                 return;
@@ -104,15 +104,15 @@ class Values {
     }
 
   private:
-    const Array<Where> array;
+    const Array<AnyTile> array;
     const int time;
     double *const sums;
-    Stream<REVERSED, Where> stream;
+    Stream<REVERSED, AnyTile> stream;
 
     // Value v of an array of which all lanes read the same.
     __device__ double direct(int v) const {
         const int64_t first =
-            Where::CHUNKED ? array.tile.system(array.tile.lane) * array.between : 0;
+            AnyTile::CHUNKED ? array.tile.system(array.tile.lane) * array.between : 0;
         return read(array.data, array.storage, first + v);
     }
 
@@ -171,17 +171,17 @@ __device__ void powers(double length, double (&power)[Q]) {
 }
 
 // All inputs of this lane's system.
-template <int K, int Q, bool REVERSED, typename Where>
+template <int K, int Q, bool REVERSED, typename AnyTile>
 class Inputs {
   public:
     static constexpr int P = K * Q;
 
-    Values<REVERSED, Where> coefficients;
-    Values<REVERSED, Where> rhs;
-    Values<REVERSED, Where> initial_values;
-    Values<REVERSED, Where> steps;
+    Values<REVERSED, AnyTile> coefficients;
+    Values<REVERSED, AnyTile> rhs;
+    Values<REVERSED, AnyTile> initial_values;
+    Values<REVERSED, AnyTile> steps;
 
-    __device__ explicit Inputs(const Where &tile)
+    __device__ explicit Inputs(const AnyTile &tile)
         : coefficients(tile, tile.common.problem.coefficients,
                        int(tile.common.problem.coefficients.time), tile.common.coefficients),
           rhs(tile, tile.common.problem.rhs, int(tile.common.problem.rhs.time), tile.common.rhs),
@@ -223,7 +223,7 @@ class Inputs {
             return;
         }
         initial_values.require(t, 0, K * given);
-        if (Where::CHUNKED && !(tile.has(t) && tile.point(t) < problem.initial_points)) {
+        if (AnyTile::CHUNKED && !(tile.has(t) && tile.point(t) < problem.initial_points)) {
             return;
         }
 #pragma unroll
@@ -239,7 +239,7 @@ class Inputs {
 
     // Lengths s_t of the K states, if there is a step at point t.
     __device__ void lengths(int t, double (&length)[K]) {
-        if (Where::CHUNKED || !tile.last(t)) {
+        if (AnyTile::CHUNKED || !tile.last(t)) {
             require_step(t);
         }
         if (has_step(t)) {
@@ -251,7 +251,7 @@ class Inputs {
     // REVERSED only.
     __device__ void scaling_lengths(int t, double (&length)[K]) {
         const int from = tile.last(t) ? t - 1 : t;
-        require_step(Where::CHUNKED ? max(t - 1, 0) : from);
+        require_step(AnyTile::CHUNKED ? max(t - 1, 0) : from);
         if (tile.has(t)) {
             get_step(from, length);
         }
@@ -278,7 +278,7 @@ class Inputs {
     }
 
   private:
-    const Where &tile;
+    const AnyTile &tile;
     const Problem &problem;
 
     __device__ void require_step(int t) { steps.require(t, 0, problem.steps.state != 0 ? K : 1); }

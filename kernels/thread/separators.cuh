@@ -208,7 +208,7 @@ class Separators<K, Q, true> {
   private:
     // Places of a lane in shared memory: right-hand side, then result, of the separator; the
     // probe's; the spike of the point that comes next, before R⁻ᵀ; the separator's diagonal block.
-    // Gradients and tangents have the first only.
+    // Gradients have the first only.
     static constexpr int LEFT = 0;
     static constexpr int PROBE = P;
     static constexpr int SPIKE = 2 * P;

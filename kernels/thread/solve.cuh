@@ -23,17 +23,17 @@
 namespace thread {
 
 // The first sweep: R and R⁻ᵀAᵀW²β.
-template <int K, int Q, typename Where>
+template <int K, int Q, typename AnyTile>
 __device__ void factorize(const ThreadProblem &common, Pivots &pivots, Faults &faults) {
     const Problem &problem = common.problem;
-    const Where tile(common);
+    const AnyTile tile(common);
     const Workspace factor(tile, common.factor, Layout<K, Q>::VALUES);
     const Workspace vector(tile, common.vector, K * Q);
     const double weight_initial = problem.weight_initial;
     const double weight_smoothness = problem.weight_smoothness;
 
-    Inputs<K, Q, false, Where> inputs(tile);
-    Separators<K, Q, Where::CHUNKED> separators(tile);
+    Inputs<K, Q, false, AnyTile> inputs(tile);
+    Separators<K, Q, AnyTile::CHUNKED> separators(tile);
     Cholesky<K, Q> matrix;
     double length[K];
 #pragma unroll 1
@@ -102,22 +102,22 @@ __device__ inline void gather(const ChunkTile &tile, Pivots &pivots, Faults &fau
 
 // The probe of the conditioning, along with the first backward substitution: with x = R⁻¹e of the
 // weakest pivot, that pivot is noise where ε Σ (R_ji x_i)² reaches the order of 1.
-template <int K, int Q, typename Where>
+template <int K, int Q, typename AnyTile>
 class Probe {
   public:
     static constexpr int P = K * Q;
 
-    __device__ Probe(const Where &tile, int weakest_unknown)
+    __device__ Probe(const AnyTile &tile, int weakest_unknown)
         : tile(tile), weakest_unknown(weakest_unknown) {}
 
-    __device__ void begin(Separators<K, Q, Where::CHUNKED> &separators) {
+    __device__ void begin(Separators<K, Q, AnyTile::CHUNKED> &separators) {
         separators.probe(weakest_unknown, next, squares);
     }
-    __device__ void separator(const Separators<K, Q, Where::CHUNKED> &separators) {
+    __device__ void separator(const Separators<K, Q, AnyTile::CHUNKED> &separators) {
         separators.probe_result(next);
     }
     __device__ void point(int t, const FactorRow<K, Q> &row, bool last,
-                          const Separators<K, Q, Where::CHUNKED> &separators) {
+                          const Separators<K, Q, AnyTile::CHUNKED> &separators) {
         double x[P];
 #pragma unroll
         for (int i = 0; i < P; ++i) {
@@ -137,7 +137,7 @@ class Probe {
     }
 
   private:
-    const Where &tile;
+    const AnyTile &tile;
     const int weakest_unknown;
     double next[P];
     double squares = 0;
@@ -169,12 +169,13 @@ __device__ inline void erase_unsolved(const ChunkTile &tile, bool solved, void *
 
 // Takes the solution or what is to be added to it, point by point, the last one first; writes the
 // result if there is no more to come.
-template <int K, int Q, typename Where>
+template <int K, int Q, typename AnyTile>
 class SolutionSweep {
   public:
     static constexpr int P = K * Q;
 
-    __device__ SolutionSweep(const ThreadSolve &p, const Where &tile, bool increase, bool complete)
+    __device__ SolutionSweep(const ThreadSolve &p, const AnyTile &tile, bool increase,
+                             bool complete)
         : p(p),
           tile(tile),
           increase(increase),
@@ -210,15 +211,15 @@ class SolutionSweep {
 
   private:
     const ThreadSolve &p;
-    const Where &tile;
+    const AnyTile &tile;
     const bool increase, complete;
     const Workspace unrounded;
-    const Array<Where> array;
-    Stream<true, Where> out;
+    const Array<AnyTile> array;
+    Stream<true, AnyTile> out;
     bool finite = true;
 };
 
-template <int K, int Q, typename Where>
+template <int K, int Q, typename AnyTile>
 __device__ void solve(const ThreadSolve &p) {
     constexpr int P = K * Q;
     const ThreadProblem &common = p.common;
@@ -228,11 +229,11 @@ __device__ void solve(const ThreadSolve &p) {
     {
         Faults faults;
         Pivots pivots;
-        factorize<K, Q, Where>(common, pivots, faults);
-        const Where tile(common);
+        factorize<K, Q, AnyTile>(common, pivots, faults);
+        const AnyTile tile(common);
         gather(tile, pivots, faults);
-        SolutionSweep<K, Q, Where> sweep(p, tile, false, refinement == 0);
-        Probe<K, Q, Where> probe(tile, pivots.weakest_unknown);
+        SolutionSweep<K, Q, AnyTile> sweep(p, tile, false, refinement == 0);
+        Probe<K, Q, AnyTile> probe(tile, pivots.weakest_unknown);
         const auto visit = [&](int t, const double (&x)[P]) { sweep.visit(t, x); };
         substitute_back<K, Q>(tile, visit, probe);
         finite = sweep.finish();
@@ -243,15 +244,15 @@ __device__ void solve(const ThreadSolve &p) {
     }
 #pragma unroll 1
     for (int step = 1; step <= refinement; ++step) {
-        substitute_residual<K, Q, Where, true>(common, common.solution);
-        const Where tile(common);
-        SolutionSweep<K, Q, Where> sweep(p, tile, true, step == refinement);
+        substitute_residual<K, Q, AnyTile, true>(common, common.solution);
+        const AnyTile tile(common);
+        SolutionSweep<K, Q, AnyTile> sweep(p, tile, true, step == refinement);
         const auto visit = [&](int t, const double (&x)[P]) { sweep.visit(t, x); };
         substitute_back<K, Q>(tile, visit);
         finite = sweep.finish();
     }
 
-    const Where tile(common);
+    const AnyTile tile(common);
     const int64_t system = tile.system(tile.lane);
     finite = tile.of_system(int64_t(finite), [](int64_t a, int64_t b) { return a & b; }) != 0;
     tile.barrier();

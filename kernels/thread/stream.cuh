@@ -30,9 +30,9 @@ __device__ inline int shift_of(int storage) {
 }
 
 // An array (system, V) as the kernel's parameters describe it: what stays out of the registers.
-template <typename Where>
+template <typename AnyTile>
 struct Array {
-    const Where &tile;
+    const AnyTile &tile;
     const ThreadRing &ring;
     double *slots;  // of the ring
     const void *data;
@@ -40,7 +40,7 @@ struct Array {
     int64_t between;  // distance between systems
     int time;         // distance between points
 
-    __device__ Array(const Where &tile, const ThreadRing &ring, const void *data, int storage,
+    __device__ Array(const AnyTile &tile, const ThreadRing &ring, const void *data, int storage,
                      int64_t between, int time)
         : tile(tile),
           ring(ring),
@@ -51,7 +51,7 @@ struct Array {
           time(time) {}
 
     // Whether all lanes read the same values.
-    __device__ bool shared() const { return Where::shared(between, time); }
+    __device__ bool shared() const { return AnyTile::shared(between, time); }
 
     // Values of a window, of a sector, and slots of a system.
     __device__ int window() const { return tile.common.wide ? 8 : 16; }
@@ -74,16 +74,16 @@ struct Array {
 };
 
 // A result or a cotangent, (B, N, P).
-template <int P, typename Where>
-__device__ Array<Where> unknowns(const Where &tile, const void *data) {
+template <int P, typename AnyTile>
+__device__ Array<AnyTile> unknowns(const AnyTile &tile, const void *data) {
     const Problem &problem = tile.common.problem;
     return {tile, tile.common.unknowns, data, problem.results, problem.points * P, P};
 }
 
-template <bool REVERSED, typename Where>
+template <bool REVERSED, typename AnyTile>
 class Stream {
   public:
-    __device__ explicit Stream(const Array<Where> &array) : array(array), loaded(0), stored(0) {
+    __device__ explicit Stream(const Array<AnyTile> &array) : array(array), loaded(0), stored(0) {
         offset = offset_of(array.tile.start(array.tile.lane, array.between, array.time));
         nearest = array.tile.lane * pitch() + array.sector() - 1 - offset;
     }
@@ -132,7 +132,7 @@ class Stream {
     }
 
   private:
-    const Array<Where> array;
+    const Array<AnyTile> array;
     int offset;   // o of this lane's system
     int nearest;  // slot of this lane with u + o = 0
     int loaded;
@@ -216,7 +216,7 @@ class Stream {
             [&](int, int slot, int lane, int64_t first, int position, bool exists) {
                 if (exists && array.tile.holds(lane)) {
                     const int64_t start =
-                        Where::CHUNKED ? array.tile.start(lane, between, array.time) : first;
+                        AnyTile::CHUNKED ? array.tile.start(lane, between, array.time) : first;
                     write(data, storage, start + position, array.get(slot));
                 }
             },

@@ -9,12 +9,12 @@
 namespace thread {
 
 // vector = R⁻ᵀ of a right-hand side that comes point by point.
-template <int K, int Q, typename Where>
+template <int K, int Q, typename AnyTile>
 class ForwardSubstitution {
   public:
     static constexpr int P = K * Q;
 
-    __device__ explicit ForwardSubstitution(const Where &tile)
+    __device__ explicit ForwardSubstitution(const AnyTile &tile)
         : tile(tile),
           factor(tile, tile.common.factor, Layout<K, Q>::VALUES),
           vector(tile, tile.common.vector, P),
@@ -47,10 +47,10 @@ class ForwardSubstitution {
     __device__ void finish(const double (&next)[P]) { separators.finish(next); }
 
   private:
-    const Where &tile;
+    const AnyTile &tile;
     const Workspace factor;
     const Workspace vector;
-    Separators<K, Q, Where::CHUNKED> separators;
+    Separators<K, Q, AnyTile::CHUNKED> separators;
 };
 
 // What is substituted backward besides: nothing.
@@ -65,14 +65,14 @@ struct Alone {
 
 // Backward substitution of `vector`; accept(t, x) takes every block, the last point first. A lane
 // that has no point t gets none. `besides` sees the same rows of R.
-template <int K, int Q, typename Where, typename Accept, typename Besides>
-__device__ void substitute_back(const Where &tile, Accept accept, Besides &besides) {
+template <int K, int Q, typename AnyTile, typename Accept, typename Besides>
+__device__ void substitute_back(const AnyTile &tile, Accept accept, Besides &besides) {
     constexpr int P = K * Q;
     const ThreadProblem &common = tile.common;
     const Workspace factor(tile, common.factor, Layout<K, Q>::VALUES);
     const Workspace vector(tile, common.vector, P);
     double next[P];
-    Separators<K, Q, Where::CHUNKED> separators(tile);
+    Separators<K, Q, AnyTile::CHUNKED> separators(tile);
     separators.solve(next);  // accept may write where inputs were staged
     besides.begin(separators);
 #pragma unroll 1
@@ -99,8 +99,8 @@ __device__ void substitute_back(const Where &tile, Accept accept, Besides &besid
         }
     }
 }
-template <int K, int Q, typename Where, typename Accept>
-__device__ void substitute_back(const Where &tile, Accept accept) {
+template <int K, int Q, typename AnyTile, typename Accept>
+__device__ void substitute_back(const AnyTile &tile, Accept accept) {
     Alone alone;
     substitute_back<K, Q>(tile, accept, alone);
 }

@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use super::Subject;
 use super::solver::{condition, on_random_cases};
 use super::support::random::Case;
-use mechanistic::{Cotangent, Device, Plan, Solver, Tangents};
+use cuda_sim::simulator::Simulator;
+use mechanistic::cuda::CudaPath;
+use mechanistic::{Cotangent, Plan, Tangents};
 
 /// Every number that a solve and its derivatives return, by name.
-fn results(device: &Device, case: &Case) -> Vec<(&'static str, Vec<f64>)> {
+fn results(subject: &Subject, case: &Case) -> Vec<(&'static str, Vec<f64>)> {
     let problem = case.problem();
-    let mut solver = Solver::on(device, problem.shape(), &case.options).unwrap();
+    let mut solver = subject.solver(problem.shape(), &case.options);
     let solution = solver.solve(&problem).unwrap().clone();
     assert!(solution.status.iter().all(|status| status.is_ok()), "{:?}", solution.status);
     let residuals = solver.residuals(&problem).unwrap();
@@ -86,9 +88,9 @@ impl Agreement {
     /// 1e-10 of the array's largest value for well-conditioned problems. The normal equations square
     /// the condition number, and both backends round differently.
     fn check(&self, subject: &Subject, case: &Case, condition: f64) {
-        let expected = results(&Device::Cpu, case);
+        let expected = results(&Subject::cpu(), case);
         let tolerance = 1e-10_f64.max(1e-15 * condition * condition);
-        for ((what, actual), (_, values)) in results(&subject.device, case).iter().zip(&expected) {
+        for ((what, actual), (_, values)) in results(subject, case).iter().zip(&expected) {
             assert_eq!(actual.len(), values.len(), "{what}");
             let scale = scale(what, &expected);
             for (index, (actual, expected)) in actual.iter().zip(values).enumerate() {
@@ -117,21 +119,16 @@ impl Agreement {
     }
 }
 
-#[test]
-fn everything_agrees_on_random_problems() {
-    let subject = Subject::cuda();
+pub fn everything_agrees_on_random_problems(subject: &Subject) {
     let agreement = Agreement::default();
-    on_random_cases(&subject, 800, 1e4, |case, condition| {
-        agreement.check(&subject, case, condition);
+    on_random_cases(subject, 800, 1e4, |case, condition| {
+        agreement.check(subject, case, condition);
     });
     agreement.print();
-    subject.finish();
 }
 
-#[test]
-fn large_batches_and_long_grids_agree() {
+pub fn large_batches_and_long_grids_agree(subject: &Subject) {
     use mechanistic::{Options, Smoothness};
-    let subject = Subject::cuda();
     let agreement = Agreement::default();
     for smoothness in Smoothness::ALL {
         let options = Options { smoothness, ..Options::default() };
@@ -141,30 +138,24 @@ fn large_batches_and_long_grids_agree() {
         {
             let case =
                 Case::new(batch, points, states, order, states, (1, order), shared, options, 9);
-            agreement.check(&subject, &case, condition(&case));
+            agreement.check(subject, &case, condition(&case));
         }
     }
     agreement.print();
-    subject.finish();
 }
 
 /// The simulated device runs blocks and warps in the same order every time, so only on a real one
 /// (`MECHANISTIC_TEST_GPU`) can this fail; that no result depends on an order is what the
 /// simulator's search for races is for.
-#[test]
-fn results_are_the_same_in_every_run() {
-    let subject = Subject::cuda();
+pub fn results_are_the_same_in_every_run(subject: &Subject) {
     let case = Case::new(40, 6, 2, 1, 2, (1, 1), 0b1_1111_1111, Default::default(), 4);
-    let first = results(&subject.device, &case);
+    let first = results(subject, &case);
     for _ in 0..2 {
-        assert_eq!(results(&subject.device, &case), first);
+        assert_eq!(results(subject, &case), first);
     }
-    subject.finish();
 }
 
-#[test]
-fn the_plan_tells_how_a_batch_is_solved() {
-    let subject = Subject::cuda();
+pub fn the_plan_tells_how_a_batch_is_solved(subject: &Subject) {
     let case = Case::new(40, 6, 2, 1, 2, (1, 1), 0, Default::default(), 4);
     let plan: Plan = subject.solver::<f64>(case.problem().shape(), &case.options).plan();
     assert_eq!((plan.device.as_str(), plan.parts, plan.forward_launches), ("cuda:0", 1, 1));
@@ -173,75 +164,27 @@ fn the_plan_tells_how_a_batch_is_solved() {
     for line in ["device:    cuda:0", "path:      ", "parts:     1", "launches:  1 forward"] {
         assert!(text.contains(line), "{text}");
     }
-    subject.finish();
 }
 
-/// The suite once more with another path, wherever there are kernels for that.
-fn suite_holds_with(path: &str, kernels: [&str; 4]) {
-    const VARIABLE: &str = "MECHANISTIC_CUDA_PATH";
-    if std::env::var_os(VARIABLE).is_some() {
-        return;
+/// What is neither a solve nor a gradient is computed by teams on every path.
+#[test]
+fn every_path_runs_its_own_kernels() {
+    for (path, plan, kernels) in [
+        (CudaPath::Thread, "thread: ", ["thread_solve", "thread_adjoint"]),
+        (CudaPath::Chunk, "chunk: ", ["thread_chunk_solve", "thread_chunk_adjoint"]),
+        (CudaPath::Team, "team of ", ["team_forward_warp", "team_adjoint_warp"]),
+        (CudaPath::TeamChunk, "threads a chunk", ["team_forward_chunk", "team_adjoint_chunk"]),
+    ] {
+        let subject = Subject::on_path(path);
+        let case = Case::new(3, 40, 1, 2, 1, (1, 2), 0, Default::default(), 4);
+        let chosen = subject.solver::<f64>(case.problem().shape(), &case.options).plan().path;
+        assert!(chosen.contains(plan), "{path:?}: {chosen}");
+        results(&subject, &case);
+        let launches = Simulator::preload().unwrap().launches().unwrap();
+        for kernel in kernels.iter().chain(&["team_tangent", "team_defects", "team_variances"]) {
+            let ran = launches.iter().any(|launch| launch.kernel.starts_with(kernel));
+            assert!(ran, "{path:?}: {kernel} did not run");
+        }
+        subject.finish();
     }
-    let directory = tempfile::tempdir().unwrap();
-    let counters = directory.path().join("counters.json");
-    let tests = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["cuda::", "against_cpu::"])
-        .env(VARIABLE, path)
-        .env("CUDA_SIM_COUNTERS", &counters)
-        .output()
-        .unwrap();
-    let printed = String::from_utf8_lossy(&tests.stdout);
-    assert!(tests.status.success(), "{printed}\n{}", String::from_utf8_lossy(&tests.stderr));
-    assert!(printed.contains("solutions_are_those_of_the_dense_reference ... ok"), "{printed}");
-    // What has no kernels of this path went to another; all of its kernels ran.
-    let counters: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(counters).unwrap()).unwrap();
-    let names: Vec<&str> = counters["kernels"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|kernel| kernel["kernel"].as_str().unwrap())
-        .collect();
-    for kernel in kernels {
-        let ran = names.iter().any(|name| name.starts_with(kernel));
-        assert!(ran, "{kernel} did not run, only {names:?}");
-    }
-}
-
-/// Also where a system a thread is otherwise chosen.
-#[test]
-fn the_suite_holds_with_teams() {
-    suite_holds_with("team", ["team_forward", "team_adjoint", "team_tangent", "team_defects"]);
-}
-
-/// Also for small batches.
-#[test]
-fn the_suite_holds_with_a_system_a_thread() {
-    suite_holds_with(
-        "thread",
-        ["thread_solve", "thread_adjoint", "thread_tangent", "thread_defects"],
-    );
-}
-
-/// Also for other than least squares on small blocks.
-#[test]
-fn the_suite_holds_with_chunks_of_teams() {
-    suite_holds_with(
-        "team-chunk",
-        ["team_forward_chunk", "team_adjoint_chunk", "team_tangent_chunk", "team_defects_chunk"],
-    );
-}
-
-/// Also for short systems.
-#[test]
-fn the_suite_holds_with_chunks_of_time() {
-    suite_holds_with(
-        "chunk",
-        [
-            "thread_chunk_solve",
-            "thread_chunk_adjoint",
-            "thread_chunk_tangent",
-            "thread_chunk_defects",
-        ],
-    );
 }

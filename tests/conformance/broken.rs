@@ -26,7 +26,7 @@ fn run(subject: &Subject, case: &Case) -> (Vec<Status>, Vec<f64>, Vec<f64>) {
 }
 
 pub fn a_broken_system_is_reported_and_leaves_its_neighbors_bit_identical(subject: &Subject) {
-    for factorization in [Factorization::Cholesky, Factorization::SquareRoot] {
+    for &factorization in subject.factorizations() {
         let mut healthy = healthy();
         healthy.options.factorization = factorization;
         damage_one_after_another(subject, &healthy);
@@ -107,7 +107,7 @@ fn damage_one_after_another(subject: &Subject, healthy: &Case) {
 
 pub fn a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it(subject: &Subject) {
     // One state of order 1 at four points. Without smoothness rows every value stands alone.
-    for factorization in [Factorization::Cholesky, Factorization::SquareRoot] {
+    for &factorization in subject.factorizations() {
         let status =
             |diagonal: [f64; 8], rhs: [f64; 2], formulation: Formulation, periodic: bool| {
                 let coefficients: Vec<f64> =
@@ -264,7 +264,7 @@ pub fn what_the_rows_do_not_determine_is_a_breakdown(subject: &Subject) {
     }
     for points in [5, 20, 300, 3000].into_iter().take(subject.cases(4) as usize + 1) {
         for smoothness in Smoothness::ALL {
-            for factorization in [Factorization::Cholesky, Factorization::SquareRoot] {
+            for &factorization in subject.factorizations() {
                 let options = Options { smoothness, factorization, ..Options::default() };
                 let single = status::<f32>(subject, points, 0, options);
                 let double = status::<f64>(subject, points, 0, options);

@@ -1,6 +1,7 @@
 //! One suite for every backend: what the solver promises is promised by each of them.
 //!
 //! The CUDA backend runs on the simulated driver: the modules that ship, on a machine without a GPU.
+//! It is a backend as it chooses its paths, and one more with every path wherever that has kernels.
 //! After each of its tests the simulator's sanitizers must have found nothing.
 
 #[cfg(feature = "cuda")]
@@ -15,11 +16,15 @@ mod solver;
 mod support;
 mod uncertainty;
 
-use mechanistic::{Device, Options, ProblemShape, Real, Solver};
+#[cfg(feature = "cuda")]
+use mechanistic::cuda::CudaPath;
+use mechanistic::{Device, Error, Factorization, Options, ProblemShape, Real, Result, Solver};
 
 /// A device, and how much of the suite it has time for.
 pub struct Subject {
     device: Device,
+    #[cfg(feature = "cuda")]
+    path: CudaPath,
     /// Of the random cases, one in so many.
     one_in: u32,
     /// Of one system.
@@ -32,6 +37,8 @@ impl Subject {
     fn cpu() -> Self {
         Subject {
             device: Device::Cpu,
+            #[cfg(feature = "cuda")]
+            path: CudaPath::Auto,
             one_in: 1,
             most_points: usize::MAX,
             computes_in_double: false,
@@ -41,14 +48,80 @@ impl Subject {
     /// The simulated GPU.
     #[cfg(feature = "cuda")]
     fn cuda() -> Self {
+        Self::on_path(CudaPath::Auto)
+    }
+
+    /// Also where chunks or teams are otherwise chosen.
+    #[cfg(feature = "cuda")]
+    fn cuda_thread() -> Self {
+        Self::on_path(CudaPath::Thread)
+    }
+
+    /// Also for short systems.
+    #[cfg(feature = "cuda")]
+    fn cuda_chunk() -> Self {
+        Self::on_path(CudaPath::Chunk)
+    }
+
+    /// Also where a system a thread is otherwise chosen.
+    #[cfg(feature = "cuda")]
+    fn cuda_team() -> Self {
+        Self::on_path(CudaPath::Team)
+    }
+
+    /// Also for other than least squares on small blocks.
+    #[cfg(feature = "cuda")]
+    fn cuda_team_chunk() -> Self {
+        Self::on_path(CudaPath::TeamChunk)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_path(path: CudaPath) -> Self {
         cuda_sim::simulator::Simulator::preload().expect("the simulator can be loaded");
         let device = Device::cuda(0).expect("the simulated device can be opened");
-        Subject { device, one_in: 8, most_points: 1000, computes_in_double: true }
+        Subject { device, path, one_in: 8, most_points: 1000, computes_in_double: true }
     }
 
     /// A solver on the device.
     pub fn solver<T: Real>(&self, shape: &ProblemShape, options: &Options) -> Solver<T> {
-        Solver::on(&self.device, shape, options).unwrap()
+        self.try_solver(shape, options).unwrap()
+    }
+
+    fn try_solver<T: Real>(&self, shape: &ProblemShape, options: &Options) -> Result<Solver<T>> {
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(device) = &self.device {
+            return Solver::on_cuda_path(device, shape, options, self.path);
+        }
+        Solver::on(&self.device, shape, options)
+    }
+
+    /// The factorizations that the device has.
+    pub fn factorizations(&self) -> &'static [Factorization] {
+        match self.device {
+            Device::Cpu => &[Factorization::Cholesky, Factorization::SquareRoot],
+            _ => &[Factorization::Cholesky],
+        }
+    }
+
+    /// A solver by the square root, if the device has that; else it must say that it has not.
+    pub fn square_root_solver<T: Real>(
+        &self,
+        shape: &ProblemShape,
+        options: &Options,
+    ) -> Option<Solver<T>> {
+        let options = Options { factorization: Factorization::SquareRoot, ..*options };
+        let solver = self.try_solver(shape, &options);
+        if self.factorizations().contains(&Factorization::SquareRoot) {
+            return Some(solver.unwrap());
+        }
+        match solver.err().unwrap() {
+            Error::Argument { argument, message } => {
+                assert_eq!(argument, "factorization");
+                assert!(message.contains("CUDA device has no square root"), "{message}");
+            }
+            other => panic!("{other}"),
+        }
+        None
     }
 
     /// How many of so many random cases are to be run.
@@ -66,9 +139,9 @@ impl Subject {
     }
 }
 
-/// All tests of the suite for one backend.
+/// All tests of the suite for one backend, and more of them.
 macro_rules! conformance {
-    ($backend:ident) => {
+    ($backend:ident $(, $module:ident::$test:ident)* $(,)?) => {
         conformance! { $backend:
             solver::solutions_are_those_of_the_dense_reference,
             solver::gradients_are_central_differences_of_the_dense_reference,
@@ -95,6 +168,7 @@ macro_rules! conformance {
             broken::residuals_are_the_norms_of_the_defects,
             broken::a_system_without_digits_left_is_a_breakdown,
             broken::what_the_rows_do_not_determine_is_a_breakdown,
+            $($module::$test,)*
         }
     };
     ($backend:ident: $($module:ident::$test:ident),* $(,)?) => {
@@ -111,6 +185,20 @@ macro_rules! conformance {
     };
 }
 
+/// The suite for the CUDA backend with each of these paths, and the comparison with the CPU.
+#[cfg(feature = "cuda")]
+macro_rules! cuda_conformance {
+    ($($backend:ident),* $(,)?) => {
+        $(conformance! {
+            $backend,
+            against_cpu::everything_agrees_on_random_problems,
+            against_cpu::large_batches_and_long_grids_agree,
+            against_cpu::results_are_the_same_in_every_run,
+            against_cpu::the_plan_tells_how_a_batch_is_solved,
+        })*
+    };
+}
+
 conformance!(cpu);
 #[cfg(feature = "cuda")]
-conformance!(cuda);
+cuda_conformance!(cuda, cuda_thread, cuda_chunk, cuda_team, cuda_team_chunk);

@@ -111,15 +111,14 @@ pub fn unrefined_solutions_have_the_digits_of_their_factorization(subject: &Subj
                 Options { factorization, refinement_steps: Some(0), ..Options::default() };
             oscillator::<f32>(subject, states, &options)
         };
-        let square_root = error(&unrefined(Factorization::SquareRoot));
-        println!("{states} states, not refined: {square_root:.1e}");
-        assert!(square_root <= 1e-4, "{square_root:e}");
         let cholesky = unrefined(Factorization::Cholesky);
         if subject.computes_in_double {
-            assert!(square_root <= 1e-6, "{square_root:e}");
             assert!(error(&cholesky) <= 1e-6, "{:e}", error(&cholesky));
             continue;
         }
+        let square_root = error(&unrefined(Factorization::SquareRoot));
+        println!("{states} states, not refined: {square_root:.1e}");
+        assert!(square_root <= 1e-4, "{square_root:e}");
         assert!(matches!(cholesky.solution.status[0], Status::Breakdown { .. }));
         assert!(cholesky.solution.values.iter().all(|value| value.is_nan()));
     }

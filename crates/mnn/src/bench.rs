@@ -4,8 +4,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
+#[cfg(feature = "cuda")]
+use mechanistic::cuda::CudaPath;
 use mechanistic::{
-    Cotangent, DeviceName, Error, Options, Problem, Real, Result, Smoothness, Solver, View,
+    Cotangent, Device, DeviceName, Error, Options, Problem, ProblemShape, Real, Result, Smoothness,
+    Solver, View,
 };
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -36,6 +39,10 @@ pub struct Arguments {
     /// Where to compute: cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceName,
+    /// Which kernels of a CUDA device solve: auto, thread, chunk, team or team-chunk
+    #[cfg(feature = "cuda")]
+    #[arg(long, value_name = "PATH", default_value = "auto", hide = true)]
+    cuda_path: CudaPath,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -106,7 +113,7 @@ fn measure<T: Real>(arguments: &Arguments) -> Result<[f64; 3]> {
         .build()?;
     let smoothness = Smoothness::TaylorHold;
     let options = Options { smoothness, refinement_steps: Some(0), ..Options::default() };
-    let mut solver = Solver::<T>::on(&device, problem.shape(), &options)?;
+    let mut solver = solver::<T>(arguments, &device, problem.shape(), &options)?;
     let cotangent = Cotangent { values: &cotangent, epsilon: None };
 
     let mut times: [Vec<f64>; 3] = Default::default();
@@ -126,6 +133,31 @@ fn measure<T: Real>(arguments: &Arguments) -> Result<[f64; 3]> {
         warm = true;
     }
     Ok(times.map(median))
+}
+
+/// On the device, with the path that the arguments name.
+#[cfg(feature = "cuda")]
+fn solver<T: Real>(
+    arguments: &Arguments,
+    device: &Device,
+    shape: &ProblemShape,
+    options: &Options,
+) -> Result<Solver<T>> {
+    match device {
+        Device::Cuda(device) => Solver::on_cuda_path(device, shape, options, arguments.cuda_path),
+        other => Solver::on(other, shape, options),
+    }
+}
+
+/// On the device.
+#[cfg(not(feature = "cuda"))]
+fn solver<T: Real>(
+    _arguments: &Arguments,
+    device: &Device,
+    shape: &ProblemShape,
+    options: &Options,
+) -> Result<Solver<T>> {
+    Solver::on(device, shape, options)
 }
 
 /// Zeros, or an error where that many cannot be had.

@@ -28,8 +28,6 @@ taken_by_value! {
     // One thread a system.
     ThreadSolve,
     ThreadAdjoint,
-    ThreadTangent,
-    ThreadDefects,
     // The tape.
     Walk,
     Reduction,

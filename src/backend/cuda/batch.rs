@@ -6,11 +6,12 @@ use std::sync::Arc;
 use cudarc::driver::{CudaView, CudaViewMut};
 
 use super::bindings::Status;
+use super::cold::{Cold, Solved};
 use super::device::CudaDevice;
 use super::launch::{Columns, SumPartials};
 use super::memory::Buffer;
 use super::path::{CotangentView, GradientOutputs, Path, SolutionViewMut};
-use super::paths;
+use super::paths::{self, CudaPath};
 use super::problem::{Layout, ProblemTemplate, Values};
 use super::ranges::range;
 use crate::error::{Error, Result};
@@ -38,6 +39,8 @@ pub(super) struct Batch<T: Real> {
     /// Systems of a part; the last may have fewer.
     part_systems: usize,
     partials: Partials,
+    /// Made when something is first asked for that is not a solve or a gradient.
+    cold: Option<Box<Cold<T>>>,
 }
 
 /// Partial sums of the gradients that all systems of the batch share: the inputs without a batch
@@ -67,9 +70,10 @@ impl<T: Real> Batch<T> {
         device: &Arc<CudaDevice>,
         shape: &ProblemShape,
         options: &Options,
+        path: CudaPath,
         staging: impl Fn(usize) -> Result<S>,
     ) -> Result<(Self, S)> {
-        let path = paths::choose::<T>(device, shape, options)?;
+        let path = paths::choose::<T>(device, shape, options, path)?;
         Self::with_path(device, shape, options, path, staging)
     }
 
@@ -105,6 +109,7 @@ impl<T: Real> Batch<T> {
             workspace,
             part_systems,
             partials,
+            cold: None,
         };
         Ok((batch, staging))
     }
@@ -149,6 +154,9 @@ impl<T: Real> Batch<T> {
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let _range = range("solve");
+        if let Some(cold) = &mut self.cold {
+            cold.forget();
+        }
         let problem = self.template.problem(inputs, part.systems)?;
         self.path.solve(&problem, &mut self.workspace.view_mut(), solution)
     }
@@ -224,7 +232,8 @@ impl<T: Real> Batch<T> {
         kernel.launch(&self.device, &sums.view(), *groups, columns)
     }
 
-    /// Directional derivative of one part, which must be the part last solved.
+    /// Directional derivative of one part of the problem last solved, with the statuses of that
+    /// solve: zero for systems that were not solved. Epsilon is written too, the status is not.
     pub fn jvp(
         &mut self,
         part: Part,
@@ -234,12 +243,12 @@ impl<T: Real> Batch<T> {
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let _range = range("jvp");
-        let problem = self.template.problem(inputs, part.systems)?;
-        let tangents = self.template.tangents(tangents);
-        self.path.jvp(&problem, &mut self.workspace.view_mut(), status, &tangents, tangent)
+        let (cold, template) = self.cold()?;
+        cold.tangent(Solved { template, part, inputs, status }, tangents, tangent)
     }
 
-    /// Squared defects (systems, 4) of one part, which must be the part last solved.
+    /// Squared defects (systems, 4) of one part of the problem last solved, with the statuses of
+    /// that solve.
     pub fn squared_defects(
         &mut self,
         part: Part,
@@ -248,8 +257,35 @@ impl<T: Real> Batch<T> {
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()> {
         let _range = range("residuals");
-        let problem = self.template.problem(inputs, part.systems)?;
-        self.path.squared_defects(&problem, &mut self.workspace.view_mut(), status, sums)
+        let (cold, template) = self.cold()?;
+        cold.squared_defects(Solved { template, part, inputs, status }, sums)
+    }
+
+    /// Variances (systems, N, K, Q) of one part of the problem last solved, with the statuses of
+    /// that solve.
+    pub fn variances(
+        &mut self,
+        part: Part,
+        inputs: [Values<'_>; 4],
+        status: &CudaView<'_, Status>,
+        values: &mut CudaViewMut<'_, T>,
+    ) -> Result<()> {
+        let _range = range("variances");
+        let (cold, template) = self.cold()?;
+        cold.variances(Solved { template, part, inputs, status }, values)
+    }
+
+    /// Allocated by the first who asks, for as many systems as a part has.
+    fn cold(&mut self) -> Result<(&mut Cold<T>, &ProblemTemplate)> {
+        let Batch { device, shape, template, cold, part_systems, .. } = self;
+        let cold = match cold {
+            Some(cold) => cold,
+            none => {
+                let made = Cold::new(device, shape, template.options(), *part_systems)?;
+                none.insert(Box::new(made))
+            }
+        };
+        Ok((cold, template))
     }
 }
 

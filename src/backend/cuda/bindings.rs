@@ -341,8 +341,10 @@ pub struct TeamAdjoint {
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct TeamTangent {
-    /// (B)
+    /// (B), of the caller's solve
     pub status: *const Status,
+    /// (B)
+    pub own_status: *const Status,
     pub coefficients: Input,
     pub rhs: Input,
     pub initial_values: Input,
@@ -357,8 +359,10 @@ pub struct TeamTangent {
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct TeamDefects {
-    /// (B)
+    /// (B), of the caller's solve
     pub status: *const Status,
+    /// (B)
+    pub own_status: *const Status,
     /// (B, 4): squared weighted defects, equation, initial, smoothness, periodic
     pub sums: *mut f64,
 }
@@ -367,8 +371,10 @@ pub struct TeamDefects {
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct TeamVariances {
-    /// (B)
+    /// (B), of the caller's solve
     pub status: *const Status,
+    /// (B)
+    pub own_status: *const Status,
     /// (B, N, K, Q): the diagonal of M⁻¹
     pub values: *mut ::core::ffi::c_void,
 }
@@ -427,7 +433,7 @@ pub struct ThreadProblem {
     pub rhs: ThreadRing,
     pub initial_values: ThreadRing,
     pub steps: ThreadRing,
-    /// solution, cotangent, tangent; in the same place as the inputs
+    /// solution, cotangent; in the same place as the inputs
     pub unknowns: ThreadRing,
     /// whether an array that passes through the rings is stored in double
     /// precision: then their slots have 8 bytes, else 4, with one rounding
@@ -475,37 +481,4 @@ pub struct ThreadAdjoint {
     pub steps: Output,
     /// (tiles, 4), in chunk kernels (B, 4)
     pub weights: Output,
-}
-
-/// thread_tangent: strides of the directions are those of the inputs; null where one stands still.
-#[repr(C)]
-#[derive(Debug, Copy, Clone)]
-pub struct ThreadTangent {
-    pub common: ThreadProblem,
-    /// (B)
-    pub status: *const Status,
-    pub coefficients: Input,
-    pub rhs: Input,
-    pub initial_values: Input,
-    pub steps: Input,
-    pub coefficients_ring: ThreadRing,
-    pub rhs_ring: ThreadRing,
-    pub initial_values_ring: ThreadRing,
-    pub steps_ring: ThreadRing,
-    /// (B, N, K, Q)
-    pub tangent: *mut ::core::ffi::c_void,
-    /// (B)
-    pub epsilon: *mut ::core::ffi::c_void,
-}
-
-/// thread_defects: sums of the squared weighted defects, by family: equation, initial, smoothness,
-/// periodic.
-#[repr(C)]
-#[derive(Debug, Copy, Clone)]
-pub struct ThreadDefects {
-    pub common: ThreadProblem,
-    /// (B)
-    pub status: *const Status,
-    /// (B, 4)
-    pub sums: *mut f64,
 }

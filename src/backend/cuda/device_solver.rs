@@ -6,6 +6,7 @@ use super::batch::{Batch, Part};
 use super::device::CudaDevice;
 use super::memory::Buffer;
 use super::path::CotangentView;
+use super::paths::CudaPath;
 use super::problem::{INPUTS, Values};
 use super::results::{SolutionBuffers, SolutionDetails, values_of_system};
 use crate::error::{Error, Result};
@@ -42,11 +43,25 @@ impl<T: Real> DeviceSolver<T> {
     /// # Errors
     /// Those of [`Solver::on`](crate::Solver::on).
     pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
+        Self::on_path(device, shape, options, CudaPath::Auto)
+    }
+
+    /// Solves by a path of the caller's choice: for tests and profiling.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    #[doc(hidden)]
+    pub fn on_path(
+        device: &Arc<CudaDevice>,
+        shape: &ProblemShape,
+        options: &Options,
+        path: CudaPath,
+    ) -> Result<Self> {
         options.check()?;
         let details = SolutionDetails::new(device, shape.batch)?;
         let tangent = SolutionDetails::new(device, shape.batch)?;
         let weights = Buffer::unwritten(device, "gradient of the weights", 4)?;
-        let (batch, again) = Batch::new(device, shape, options, |systems| {
+        let (batch, again) = Batch::new(device, shape, options, path, |systems| {
             let whole = systems == shape.batch;
             (!whole).then(|| SolutionBuffers::new(device, shape, systems)).transpose()
         })?;
@@ -158,10 +173,11 @@ impl<T: Real> DeviceSolver<T> {
 
     /// Jacobian-vector product at the problem last solved: the
     /// directional derivative of the solution, `tangent` (B, N, K, Q), is overwritten; that of ε is
-    /// [`Self::epsilon_tangent`]. An input without a direction stands still.
+    /// [`Self::epsilon_tangent`]. An input without a direction stands still. The first call after a
+    /// solve solves once more, in a workspace that the first call of all allocates.
     ///
     /// # Errors
-    /// As [`Self::vjp`].
+    /// As [`Self::vjp`], and [`Error::OutOfMemory`].
     pub fn jvp(
         &mut self,
         inputs: [Values<'_>; 4],
@@ -181,7 +197,6 @@ impl<T: Real> DeviceSolver<T> {
         for part in self.batch.parts() {
             let Part { first, systems } = part;
             let inputs = self.batch.part_inputs(inputs, part);
-            self.solve_again(part, inputs)?;
             let status = self.details.status.part(first, systems);
             let mut index = 0;
             let directions = directions.map(|direction| {

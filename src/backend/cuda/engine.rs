@@ -7,10 +7,9 @@ use super::bindings as parameters;
 use super::device::CudaDevice;
 use super::memory::Buffer;
 use super::path::{CotangentView, Path};
-use super::paths;
+use super::paths::{self, CudaPath};
 use super::problem::{INPUTS, Values};
 use super::results::{SolutionBuffers, values_of_system};
-use super::variances::Variances;
 use crate::adjoint::{Cotangent, Gradients, Tangents};
 use crate::backend::{self, engine::of_precision};
 use crate::error::Result;
@@ -27,24 +26,27 @@ pub fn new<T: Real>(
     device: &Arc<CudaDevice>,
     shape: &ProblemShape,
     options: &Options,
+    path: CudaPath,
 ) -> Result<Box<dyn backend::Engine<T>>> {
-    of_precision(|| single(device, shape, options), || double(device, shape, options))
+    of_precision(|| single(device, shape, options, path), || double(device, shape, options, path))
 }
 
 fn single(
     device: &Arc<CudaDevice>,
     shape: &ProblemShape,
     options: &Options,
+    path: CudaPath,
 ) -> Result<Box<dyn backend::Engine<f32>>> {
-    Ok(Box::new(Engine::new(device, shape, options)?))
+    Ok(Box::new(Engine::new(device, shape, options, path)?))
 }
 
 fn double(
     device: &Arc<CudaDevice>,
     shape: &ProblemShape,
     options: &Options,
+    path: CudaPath,
 ) -> Result<Box<dyn backend::Engine<f64>>> {
-    Ok(Box::new(Engine::new(device, shape, options)?))
+    Ok(Box::new(Engine::new(device, shape, options, path)?))
 }
 
 /// Plan, workspace and staging arrays of a CUDA device for problems of one shape.
@@ -54,9 +56,8 @@ pub struct Engine<T: Real> {
     gradients: Gradients<T>,
     tangent: Solution<T>,
     residuals: Vec<Residuals>,
-    /// Made when they are first asked for.
-    variances: Option<Box<Variances<T>>>,
-    options: Options,
+    /// (B, N, K, Q), from the first time on that they are asked for.
+    variances: Vec<T>,
 }
 
 /// Arrays on the device for one part of the batch.
@@ -101,12 +102,17 @@ impl<T: Real> Staging<T> {
 
 impl<T: Real> Engine<T> {
     /// Allocates everything.
-    pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
-        let path = paths::choose::<T>(device, shape, options)?;
+    pub fn new(
+        device: &Arc<CudaDevice>,
+        shape: &ProblemShape,
+        options: &Options,
+        path: CudaPath,
+    ) -> Result<Self> {
+        let path = paths::choose::<T>(device, shape, options, path)?;
         Self::with_path(device, shape, options, path)
     }
 
-    /// The same with a path of the caller's choice.
+    /// The same with a path that was made already.
     pub fn with_path(
         device: &Arc<CudaDevice>,
         shape: &ProblemShape,
@@ -127,8 +133,7 @@ impl<T: Real> Engine<T> {
             },
             tangent: Solution::allocate(shape)?,
             residuals: zeros("residuals", shape.batch)?,
-            variances: None,
-            options: *options,
+            variances: Vec::new(),
             batch,
             staging,
         })
@@ -158,6 +163,22 @@ impl<T: Real> Engine<T> {
         }
         self.upload(problem, part)?;
         self.solve_part(part)
+    }
+
+    /// Makes inputs and statuses on the device those of this part.
+    fn restore_problem(
+        &mut self,
+        problem: &Problem<'_, T>,
+        status: &[Status],
+        part: Part,
+    ) -> Result<()> {
+        if self.batch.is_whole() {
+            return Ok(());
+        }
+        self.upload(problem, part)?;
+        let Part { first, systems } = part;
+        let Staging { solution, codes, .. } = &mut self.staging;
+        solution.details.write_status(&status[first..][..systems], codes)
     }
 }
 
@@ -257,7 +278,7 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
         let layouts = self.batch.template.layouts;
         let host = [tangents.coefficients, tangents.rhs, tangents.initial_values, tangents.steps];
         for part in self.batch.parts() {
-            self.restore(problem, part)?;
+            self.restore_problem(problem, status, part)?;
             let Part { first, systems } = part;
             let staging = &mut self.staging;
             for (index, direction) in staging.directions.iter_mut().enumerate() {
@@ -288,9 +309,9 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
         Ok(&self.tangent)
     }
 
-    fn residuals(&mut self, problem: &Problem<'_, T>, _status: &[Status]) -> Result<&[Residuals]> {
+    fn residuals(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> Result<&[Residuals]> {
         for part in self.batch.parts() {
-            self.restore(problem, part)?;
+            self.restore_problem(problem, status, part)?;
             let Part { first, systems } = part;
             let staging = &mut self.staging;
             self.batch.squared_defects(
@@ -315,13 +336,23 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
     }
 
     fn variances(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> Result<&[T]> {
-        let variances = match &mut self.variances {
-            Some(variances) => variances,
-            none => {
-                let Batch { device, shape, .. } = &self.batch;
-                none.insert(Box::new(Variances::new(device, shape, &self.options)?))
-            }
-        };
-        variances.compute(problem, status)
+        let size = values_of_system(&self.batch.shape);
+        if self.variances.is_empty() {
+            self.variances = zeros("variances", self.batch.shape.batch * size)?;
+        }
+        for part in self.batch.parts() {
+            self.restore_problem(problem, status, part)?;
+            let Part { first, systems } = part;
+            let staging = &mut self.staging;
+            self.batch.variances(
+                part,
+                staging.inputs.each_ref().map(Values::from),
+                &staging.solution.details.status.part(0, systems),
+                &mut staging.response.values.part_mut(0, systems * size),
+            )?;
+            let values = &mut self.variances[first * size..][..systems * size];
+            staging.response.values.copy_to_host("variances", values)?;
+        }
+        Ok(&self.variances)
     }
 }

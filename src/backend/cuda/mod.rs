@@ -4,7 +4,8 @@
 //! arrays there; [`bindings`] are the structures that kernels take, [`problem`] fills them;
 //! [`launch`] is the only place that launches; a [`path`] is one way of solving a batch, [`paths`]
 //! chooses one, `batch` cuts a batch into parts for it. [`engine`] solves problems of the host,
-//! [`device_solver`] those that lie on the device; `variances` are computed by a solver of their own.
+//! [`device_solver`] those that lie on the device. Paths solve and take gradients; `cold` is all else,
+//! computed by a solver of its own.
 //!
 //! All work on a device goes through one stream, in the order in which it was asked for. Nothing
 //! waits for the device unless the result is wanted on the host.
@@ -12,6 +13,7 @@
 mod arguments;
 mod batch;
 pub mod bindings;
+mod cold;
 pub mod device;
 pub mod device_solver;
 pub mod engine;
@@ -25,9 +27,9 @@ mod results;
 pub mod team;
 pub mod tensor;
 pub mod thread;
-mod variances;
 
 pub use device::CudaDevice;
+pub use paths::CudaPath;
 
 #[cfg(test)]
 pub mod testing;

@@ -168,9 +168,9 @@ pub struct TangentInputs<'a> {
 /// One way of solving a batch: kernels, workspace, launches. `Display` describes it on one line of
 /// the plan.
 ///
-/// The workspace of a part is written by [`Self::solve`] and read by the others, which may use the
-/// rest of it as scratch but leave the factor and the iterate as they are. They are given the
-/// status (systems) that the solve wrote.
+/// The workspace of a part is written by [`Self::solve`] and read by [`Self::vjp`], which may use the
+/// rest of it as scratch but leaves the factor and the iterate as they are. It is given the status
+/// (systems) that the solve wrote.
 pub trait Path<T: Real>: fmt::Display + Send + Sync {
     /// Bytes of the workspace for so many systems; a multiple of [`Self::group`] except for the
     /// last part.
@@ -199,27 +199,6 @@ pub trait Path<T: Real>: fmt::Display + Send + Sync {
         status: &CudaView<'_, Status>,
         cotangent: &CotangentView<'_, T>,
         gradients: &GradientOutputs<'_>,
-    ) -> Result<()>;
-
-    /// Directional derivative of the solution: values and epsilon of `tangent` are written, zero
-    /// for systems that were not solved; its status is not touched.
-    fn jvp(
-        &self,
-        problem: &PartProblem<'_>,
-        workspace: &mut CudaViewMut<'_, u8>,
-        status: &CudaView<'_, Status>,
-        tangents: &TangentInputs<'_>,
-        tangent: &mut SolutionViewMut<'_, T>,
-    ) -> Result<()>;
-
-    /// Sums of the squared weighted defects of every system, (B, 4): equation, initial,
-    /// smoothness, periodic. NaN for systems that were not solved.
-    fn squared_defects(
-        &self,
-        problem: &PartProblem<'_>,
-        workspace: &mut CudaViewMut<'_, u8>,
-        status: &CudaView<'_, Status>,
-        sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()>;
 }
 

@@ -1,5 +1,6 @@
 //! Which path solves a problem.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::device::CudaDevice;
@@ -12,10 +13,44 @@ use crate::options::Options;
 use crate::real::Real;
 use crate::shape::ProblemShape;
 
-/// The environment variable that takes the choice over, to compare paths: `team`, `thread`, `chunk`
-/// or `team-chunk` (the latter three where there are kernels for the shape; `team-chunk` from 16
-/// points on, with Cholesky's method, where two chunks fit the shared memory).
-const VARIABLE: &str = "MECHANISTIC_CUDA_PATH";
+/// Which path is to be taken: for tests and for profiling, which compare them. One that has no kernels
+/// for a shape leaves it to teams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CudaPath {
+    /// The one that promises to be the fastest.
+    #[default]
+    Auto,
+    /// A system a thread.
+    Thread,
+    /// A chunk of the time points of a system a thread.
+    Chunk,
+    /// A system a team of threads.
+    Team,
+    /// A chunk of the time points of a system a team, from 16 points on, where two chunks fit the
+    /// shared memory.
+    TeamChunk,
+}
+
+impl FromStr for CudaPath {
+    type Err = Error;
+
+    /// # Errors
+    /// [`Error::Argument`] for another name.
+    fn from_str(name: &str) -> Result<Self> {
+        Ok(match name {
+            "auto" => CudaPath::Auto,
+            "thread" => CudaPath::Thread,
+            "chunk" => CudaPath::Chunk,
+            "team" => CudaPath::Team,
+            "team-chunk" => CudaPath::TeamChunk,
+            other => {
+                let message =
+                    format!("expected auto, thread, chunk, team, team-chunk, got `{other}`");
+                return Err(Error::argument("cuda-path", message));
+            }
+        })
+    }
+}
 
 // A system a thread, or a chunk of its time points a thread (Plan::best chooses), wherever there are
 // kernels for that. What bounds these solves is the issue of instructions: a scheduler issues one a
@@ -27,40 +62,41 @@ const VARIABLE: &str = "MECHANISTIC_CUDA_PATH";
 /// The path for problems of this shape.
 ///
 /// # Errors
-/// [`Error::Device`] if its kernels cannot be loaded, [`Error::Argument`] if one system is too
-/// large for the device.
+/// [`Error::Device`] if its kernels cannot be loaded, [`Error::Argument`]
+/// if one system is too large for the device.
 pub fn choose<T: Real>(
     device: &Arc<CudaDevice>,
     shape: &ProblemShape,
     options: &Options,
+    wanted: CudaPath,
 ) -> Result<Box<dyn Path<T>>> {
-    let wanted = std::env::var(VARIABLE).unwrap_or_default();
     let limits = device.limits();
-    let plan = match wanted.as_str() {
-        "" => Plan::best(shape, options, limits),
-        "thread" => Plan::new(shape, options),
-        "chunk" => Plan::best_of_chunks(shape, options, limits),
-        "team" | "team-chunk" => None,
-        other => {
-            let message = format!("expected team, thread, chunk or team-chunk, got `{other}`");
-            return Err(Error::argument(VARIABLE, message));
-        }
+    let threads = match wanted {
+        CudaPath::Auto => Plan::best(shape, options, limits),
+        CudaPath::Thread => Plan::new(shape, options),
+        CudaPath::Chunk => Plan::best_of_chunks(shape, options, limits),
+        CudaPath::Team | CudaPath::TeamChunk => None,
     };
     let team = |plan| Ok(Box::new(TeamPath::new(device, plan)?) as Box<dyn Path<T>>);
-    match (plan, wanted.as_str()) {
-        (Some(plan), "") if plan.chunks.is_none() => {
-            match TeamPlan::new(shape, options, limits)?.chunked(limits) {
-                // A system a thread takes at least as long as its points one after another.
-                Some(chunked) if chunked.pays(shape.points as f64, limits) => team(chunked),
-                _ => Ok(Box::new(ThreadPath::new(device, plan)?)),
+    if let Some(plan) = threads {
+        if wanted == CudaPath::Auto && plan.chunks.is_none() {
+            let chunked = TeamPlan::new(shape, options, limits)?.chunked(limits);
+            // A system a thread takes at least as long as its points one after another.
+            if let Some(chunked) = chunked.filter(|c| c.pays(shape.points as f64, limits)) {
+                return team(chunked);
             }
         }
-        (Some(plan), _) => Ok(Box::new(ThreadPath::new(device, plan)?)),
-        (None, "team") => team(TeamPlan::new(shape, options, limits)?),
-        (None, "team-chunk") => {
-            let whole = TeamPlan::new(shape, options, limits)?;
+        return Ok(Box::new(ThreadPath::new(device, plan)?));
+    }
+    let whole = || TeamPlan::new(shape, options, limits);
+    match wanted {
+        CudaPath::Team => team(whole()?),
+        CudaPath::TeamChunk => {
+            let whole = whole()?;
             team(whole.chunked(limits).unwrap_or(whole))
         }
-        (None, _) => team(TeamPlan::best(shape, options, limits)?),
+        CudaPath::Auto | CudaPath::Thread | CudaPath::Chunk => {
+            team(TeamPlan::best(shape, options, limits)?)
+        }
     }
 }

@@ -192,6 +192,7 @@ impl ProblemTemplate {
             let table = Buffer::from_host(device, "table of smoothness rows", &family.table())?;
             Ok((family, table))
         };
+        options.check_on_device()?;
         // The kernels count within a system with 32 bits, the batch with 64.
         let unknowns = shape.points.saturating_mul(shape.block()).saturating_add(1);
         for (argument, count) in [
@@ -218,6 +219,11 @@ impl ProblemTemplate {
             triple: triple_rows(options, shape.order()).map(upload).transpose()?,
             layouts: Layout::of(shape),
         })
+    }
+
+    /// What is solved.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// The problem of `systems` systems whose values are these.

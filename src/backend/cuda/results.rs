@@ -80,6 +80,20 @@ impl<T: Real> SolutionDetails<T> {
         }
         Ok(())
     }
+
+    /// The opposite, for kernels that ask only whether a system was solved.
+    pub fn write_status(
+        &mut self,
+        status: &[Status],
+        codes: &mut [parameters::Status],
+    ) -> Result<()> {
+        let codes = &mut codes[..status.len()];
+        for (code, status) in codes.iter_mut().zip(status) {
+            let kind = if status.is_ok() { STATUS_OK } else { STATUS_OVERFLOW };
+            *code = parameters::Status { kind, ..Default::default() };
+        }
+        self.status.copy_from_host("status", codes)
+    }
 }
 
 /// N·K·Q.

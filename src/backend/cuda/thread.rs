@@ -12,9 +12,7 @@ use cudarc::driver::{CudaView, CudaViewMut};
 use super::bindings::Status;
 use super::device::CudaDevice;
 use super::launch::thread::ThreadKernels;
-use super::path::{
-    CotangentView, GradientOutputs, PartProblem, Path, SolutionViewMut, TangentInputs,
-};
+use super::path::{CotangentView, GradientOutputs, PartProblem, Path, SolutionViewMut};
 use crate::error::Result;
 use crate::real::Real;
 
@@ -81,27 +79,5 @@ impl<T: Real> Path<T> for ThreadPath<T> {
     ) -> Result<()> {
         let device = &self.device;
         self.kernels.adjoint(device, problem, workspace, status, cotangent, gradients)
-    }
-
-    fn jvp(
-        &self,
-        problem: &PartProblem<'_>,
-        workspace: &mut CudaViewMut<'_, u8>,
-        status: &CudaView<'_, Status>,
-        tangents: &TangentInputs<'_>,
-        tangent: &mut SolutionViewMut<'_, T>,
-    ) -> Result<()> {
-        let device = &self.device;
-        self.kernels.tangent(device, problem, workspace, status, tangents, tangent)
-    }
-
-    fn squared_defects(
-        &self,
-        problem: &PartProblem<'_>,
-        workspace: &mut CudaViewMut<'_, u8>,
-        status: &CudaView<'_, Status>,
-        sums: &mut CudaViewMut<'_, f64>,
-    ) -> Result<()> {
-        self.kernels.defects(&self.device, problem, workspace, status, sums)
     }
 }

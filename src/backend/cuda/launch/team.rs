@@ -1,6 +1,6 @@
 //! Launches of `kernels/team_*.cu`: one system a team of threads.
 
-mod variances;
+mod cold;
 
 use std::ffi::c_void;
 use std::fmt;
@@ -10,25 +10,21 @@ use std::sync::Arc;
 use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DeviceRepr, PushKernelArg};
 
 use super::{Configuration, address_mut, check_length, prepare};
-use crate::backend::cuda::bindings::{
-    Status, TeamAdjoint, TeamDefects, TeamPlan, TeamSolution, TeamTangent,
-};
+use crate::backend::cuda::bindings::{Status, TeamAdjoint, TeamPlan, TeamSolution};
 use crate::backend::cuda::device::{CudaDevice, Kernel, while_doing};
 use crate::backend::cuda::path::{
-    CotangentView, GradientOutputs, PartProblem, Path, SolutionViewMut, TangentInputs,
+    CotangentView, GradientOutputs, PartProblem, Path, SolutionViewMut,
 };
 use crate::backend::cuda::team::plan::Plan;
 use crate::error::Result;
 use crate::real::Real;
 
-pub use variances::VariancesPath;
+pub use cold::{ColdTeams, Statuses};
 
 /// The kernels of one kind of team.
 pub struct TeamPath<T> {
     solver: TeamSolver<T>,
     adjoint: Kernel,
-    tangent: Kernel,
-    defects: Kernel,
 }
 
 /// The solve by one kind of team, and how all its kernels are launched.
@@ -51,19 +47,13 @@ impl<T: Real> TeamPath<T> {
     /// [`Error::Device`](crate::Error) if the kernels cannot be loaded.
     pub fn new(device: &Arc<CudaDevice>, plan: Plan) -> Result<Self> {
         let solver = TeamSolver::new(device, plan)?;
-        Ok(TeamPath {
-            adjoint: solver.kernel("team_adjoint")?,
-            tangent: solver.kernel("team_tangent")?,
-            defects: solver.kernel("team_defects")?,
-            solver,
-        })
+        Ok(TeamPath { adjoint: solver.kernel("team_adjoint")?, solver })
     }
 }
 
 impl<T: Real> TeamSolver<T> {
     fn new(device: &Arc<CudaDevice>, plan: Plan) -> Result<Self> {
-        let module = if plan.square_root() { "team_forward_root" } else { "team_forward" };
-        let forward = kernel(device, &plan, module)?;
+        let forward = kernel(device, &plan, "team_forward")?;
         Ok(TeamSolver { device: device.clone(), plan, forward, values: PhantomData })
     }
 
@@ -222,47 +212,5 @@ impl<T: Real> Path<T> for TeamPath<T> {
         };
         let (group, bytes) = (self.solver.plan.group, self.solver.plan.adjoint_bytes());
         self.solver.launch(&self.adjoint, problem, workspace, group, bytes, &output)
-    }
-
-    fn jvp(
-        &self,
-        problem: &PartProblem<'_>,
-        workspace: &mut CudaViewMut<'_, u8>,
-        status: &CudaView<'_, Status>,
-        tangents: &TangentInputs<'_>,
-        tangent: &mut SolutionViewMut<'_, T>,
-    ) -> Result<()> {
-        self.solver.check_systems(problem, "status", status.len())?;
-        self.solver.check_values(problem, "tangent", tangent.values.len())?;
-        self.solver.check_systems(problem, "tangent of epsilon", tangent.epsilon.len())?;
-        tangents.check(&problem.parameters)?;
-        let output = TeamTangent {
-            status: self.solver.address(status).cast(),
-            coefficients: tangents.coefficients.array,
-            rhs: tangents.rhs.array,
-            initial_values: tangents.initial_values.array,
-            steps: tangents.steps.array,
-            d_values: address_mut(&self.solver.device, &mut tangent.values),
-            d_epsilon: address_mut(&self.solver.device, &mut tangent.epsilon),
-        };
-        let bytes = self.solver.plan.tangent_bytes();
-        self.solver.launch(&self.tangent, problem, workspace, 1, bytes, &output)
-    }
-
-    fn squared_defects(
-        &self,
-        problem: &PartProblem<'_>,
-        workspace: &mut CudaViewMut<'_, u8>,
-        status: &CudaView<'_, Status>,
-        sums: &mut CudaViewMut<'_, f64>,
-    ) -> Result<()> {
-        self.solver.check_systems(problem, "status", status.len())?;
-        check_length("sums of the defects", 4 * problem.parameters.batch as usize, sums.len())?;
-        let output = TeamDefects {
-            status: self.solver.address(status).cast(),
-            sums: address_mut(&self.solver.device, sums).cast(),
-        };
-        let bytes = self.solver.plan.defects_bytes();
-        self.solver.launch(&self.defects, problem, workspace, 1, bytes, &output)
     }
 }

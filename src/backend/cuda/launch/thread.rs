@@ -7,13 +7,11 @@ use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DeviceRepr, PushKernelArg
 
 use super::{Configuration, address_mut, check_length, prepare};
 use crate::backend::cuda::bindings::{
-    Problem, STORAGE_F64, Status, ThreadAdjoint, ThreadChunks, ThreadDefects, ThreadProblem,
-    ThreadRing, ThreadSolve, ThreadTangent,
+    Problem, STORAGE_F64, Status, ThreadAdjoint, ThreadChunks, ThreadProblem, ThreadRing,
+    ThreadSolve,
 };
 use crate::backend::cuda::device::{CudaDevice, Kernel, while_doing};
-use crate::backend::cuda::path::{
-    CotangentView, GradientOutputs, PartProblem, SolutionViewMut, TangentInputs,
-};
+use crate::backend::cuda::path::{CotangentView, GradientOutputs, PartProblem, SolutionViewMut};
 use crate::backend::cuda::thread::plan::{Plan, Staging};
 use crate::error::Result;
 use crate::real::Real;
@@ -24,8 +22,6 @@ pub struct ThreadKernels<T> {
     pub plan: Plan,
     solve: Kernel,
     adjoint: Kernel,
-    tangent: Kernel,
-    defects: Kernel,
     values: PhantomData<T>,
 }
 
@@ -34,20 +30,13 @@ impl<T: Real> ThreadKernels<T> {
     pub fn new(device: &CudaDevice, plan: Plan) -> Result<Self> {
         let (k, q) = plan.size;
         let kernel = |module: &'static str| device.kernel(module, &format!("{module}_{k}_{q}"));
-        let [solve, adjoint, tangent, defects] = match plan.chunks {
-            Some(_) => [
-                "thread_chunk_solve",
-                "thread_chunk_adjoint",
-                "thread_chunk_tangent",
-                "thread_chunk_defects",
-            ],
-            None => ["thread_solve", "thread_adjoint", "thread_tangent", "thread_defects"],
+        let [solve, adjoint] = match plan.chunks {
+            Some(_) => ["thread_chunk_solve", "thread_chunk_adjoint"],
+            None => ["thread_solve", "thread_adjoint"],
         };
         Ok(ThreadKernels {
             solve: kernel(solve)?,
             adjoint: kernel(adjoint)?,
-            tangent: kernel(tangent)?,
-            defects: kernel(defects)?,
             values: PhantomData,
             plan,
         })
@@ -66,7 +55,7 @@ impl<T: Real> ThreadKernels<T> {
         check_systems(problem, "epsilon", solution.epsilon.len())?;
         check_systems(problem, "status", solution.status.len())?;
         let parameters = ThreadSolve {
-            common: common(device, plan, &plan.forward, problem, None, workspace)?,
+            common: common(device, plan, &plan.forward, problem, workspace)?,
             solution: address_mut(device, &mut solution.values),
             epsilon: address_mut(device, &mut solution.epsilon),
             status: address_mut(device, &mut solution.status).cast(),
@@ -90,7 +79,7 @@ impl<T: Real> ThreadKernels<T> {
         check_unknowns(plan, problem, "cotangent", cotangent.values.len())?;
         gradients.check(&problem.parameters, systems_of(problem).div_ceil(plan.group()))?;
         let parameters = ThreadAdjoint {
-            common: common(device, plan, &plan.adjoint, problem, None, workspace)?,
+            common: common(device, plan, &plan.adjoint, problem, workspace)?,
             cotangent: address(device, &cotangent.values),
             status: address(device, status).cast(),
             coefficients: gradients.coefficients.array,
@@ -100,62 +89,6 @@ impl<T: Real> ThreadKernels<T> {
             weights: gradients.weights.array,
         };
         launch(device, &self.adjoint, plan, &plan.adjoint, problem, &parameters)
-    }
-
-    /// Directional derivatives of a part's solutions.
-    #[allow(clippy::too_many_arguments, reason = "what the kernel reads and writes")]
-    pub fn tangent(
-        &self,
-        device: &CudaDevice,
-        problem: &PartProblem<'_>,
-        workspace: &mut CudaViewMut<'_, u8>,
-        status: &CudaView<'_, Status>,
-        tangents: &TangentInputs<'_>,
-        tangent: &mut SolutionViewMut<'_, T>,
-    ) -> Result<()> {
-        let plan = &self.plan;
-        check_systems(problem, "status", status.len())?;
-        check_unknowns(plan, problem, "tangent", tangent.values.len())?;
-        check_systems(problem, "tangent of epsilon", tangent.epsilon.len())?;
-        tangents.check(&problem.parameters)?;
-        let common = common(device, plan, &plan.tangent, problem, Some(tangents), workspace)?;
-        let [coefficients_ring, rhs_ring, initial_values_ring, steps_ring] =
-            plan.tangent.directions.map(|ring| in_slots(ring, common.wide));
-        let parameters = ThreadTangent {
-            common,
-            status: address(device, status).cast(),
-            coefficients: tangents.coefficients.array,
-            rhs: tangents.rhs.array,
-            initial_values: tangents.initial_values.array,
-            steps: tangents.steps.array,
-            coefficients_ring,
-            rhs_ring,
-            initial_values_ring,
-            steps_ring,
-            tangent: address_mut(device, &mut tangent.values),
-            epsilon: address_mut(device, &mut tangent.epsilon),
-        };
-        launch(device, &self.tangent, plan, &plan.tangent, problem, &parameters)
-    }
-
-    /// Squared defects of a part's solutions.
-    pub fn defects(
-        &self,
-        device: &CudaDevice,
-        problem: &PartProblem<'_>,
-        workspace: &mut CudaViewMut<'_, u8>,
-        status: &CudaView<'_, Status>,
-        sums: &mut CudaViewMut<'_, f64>,
-    ) -> Result<()> {
-        let plan = &self.plan;
-        check_systems(problem, "status", status.len())?;
-        check_length("squared defects", 4 * systems_of(problem), sums.len())?;
-        let parameters = ThreadDefects {
-            common: common(device, plan, &plan.forward, problem, None, workspace)?,
-            status: address(device, status).cast(),
-            sums: address_mut(device, sums).cast(),
-        };
-        launch(device, &self.defects, plan, &plan.forward, problem, &parameters)
     }
 }
 
@@ -182,7 +115,6 @@ fn common(
     plan: &Plan,
     staging: &Staging,
     problem: &PartProblem<'_>,
-    tangents: Option<&TangentInputs<'_>>,
     workspace: &mut CudaViewMut<'_, u8>,
 ) -> Result<ThreadProblem> {
     let arrays = plan.workspace(systems_of(problem));
@@ -194,12 +126,8 @@ fn common(
     let parameters = &problem.parameters;
     let inputs =
         [parameters.coefficients, parameters.rhs, parameters.initial_values, parameters.steps];
-    let directions = tangents.map(|tangents| {
-        [tangents.coefficients, tangents.rhs, tangents.initial_values, tangents.steps]
-            .map(|direction| direction.array)
-    });
-    let mut storages = inputs.iter().chain(directions.iter().flatten()).map(|input| input.storage);
-    let wide = parameters.results == STORAGE_F64 || storages.any(|storage| storage == STORAGE_F64);
+    let wide = parameters.results == STORAGE_F64
+        || inputs.iter().any(|input| input.storage == STORAGE_F64);
     let wide = i32::from(wide);
     let [coefficients, rhs, initial_values, steps] =
         staging.inputs.map(|ring| in_slots(ring, wide));

@@ -73,8 +73,6 @@ pub struct Plan {
     step_points: usize,
     pair_rows: usize,
     triple_rows: usize,
-    /// Most rows that begin at one point, for the square root; 0 for Cholesky.
-    stacked_rows: usize,
     /// c, of which the closing point of a periodic problem.
     border: usize,
     closing: usize,
@@ -90,8 +88,8 @@ pub struct Plan {
     /// Consecutive systems whose gradients of shared inputs one team adds up, or one block where the
     /// teams share a system.
     pub group: usize,
-    /// Whether solves are followed by variances, instead of derivatives.
-    for_variances: bool,
+    /// Whether solves are followed by tangent, defects and variances, instead of gradients.
+    cold: bool,
 }
 
 /// A block-banded matrix with a border: as in `kernels/team/banded.cuh`.
@@ -183,11 +181,12 @@ impl Plan {
         Self::with_purpose(shape, options, limits, false)
     }
 
-    /// The same for solves that are followed by variances, instead of derivatives.
+    /// The same for solves that are followed by tangent, defects and variances, instead of
+    /// gradients.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn for_variances(shape: &ProblemShape, options: &Options, limits: &Limits) -> Result<Self> {
+    pub fn cold(shape: &ProblemShape, options: &Options, limits: &Limits) -> Result<Self> {
         Self::with_purpose(shape, options, limits, true)
     }
 
@@ -195,7 +194,7 @@ impl Plan {
         shape: &ProblemShape,
         options: &Options,
         limits: &Limits,
-        for_variances: bool,
+        cold: bool,
     ) -> Result<Self> {
         check_counts(shape)?;
         let order = shape.order();
@@ -226,7 +225,6 @@ impl Plan {
             step_points: sn,
             pair_rows: pair_rows(options, order).rows,
             triple_rows: triple_rows(options, order).map_or(0, |family| family.rows),
-            stacked_rows: 0,
             border: closing + slack,
             closing,
             slack,
@@ -235,17 +233,10 @@ impl Plan {
             warps: 1,
             chunks: 1,
             group: shape.batch.div_ceil(groups),
-            for_variances,
+            cold,
         };
-        if options.square_root_in::<f64>() {
-            let initial = if i > 0 { j } else { 0 };
-            let periodic = if options.periodic { order } else { 0 };
-            let of_state = initial + plan.pair_rows + plan.triple_rows + periodic;
-            plan.stacked_rows = e + k * of_state;
-        }
         for (what, values) in [
             ("the rows of a time point", plan.band().window_values()),
-            ("the rows on their way into the square root", plan.stack_values()),
             ("the border", plan.border * (plan.border + 1)),
         ] {
             check_count("coefficients", what, values)?;
@@ -278,11 +269,6 @@ impl Plan {
         if self.dynamic_shared(self.most_team_bytes()) > limits.shared_memory {
             self.kind = Kind::Global;
         }
-    }
-
-    /// Whether the rows are factorized themselves.
-    pub fn square_root(&self) -> bool {
-        self.stacked_rows > 0
     }
 
     /// P.
@@ -329,15 +315,6 @@ impl Plan {
         let (s, c) = (self.separator(), self.border);
         let record = s * (2 * s + c + 1) + (s + c) * (s + c + 1) + s + c;
         self.chunks * record + 3 * ((self.chunks - 1) * s + c)
-    }
-
-    /// Of the rows on their way into the square root, and what belongs to them; 0 for Cholesky.
-    fn stack_values(&self) -> usize {
-        if !self.square_root() {
-            return 0;
-        }
-        let columns = (self.bandwidth() + 1) * self.block() + self.border;
-        self.stacked_rows.saturating_mul(((columns + 1) | 1) + 2).saturating_add(2 * columns)
     }
 
     /// N·P.
@@ -463,12 +440,9 @@ impl Plan {
         self.spread(self.rows_bytes() + self.solve_bytes() + self.residual_bytes().max(others))
     }
 
-    /// Memory of a team, of the forward kernels: the stack of the square root has its turn
-    /// before substitution and residual.
+    /// Memory of a team, of the forward kernels.
     pub fn forward_bytes(&self) -> usize {
-        let stack = array(self.stack_values());
-        let eliminating = self.rows_bytes() + self.band().elimination_bytes() + stack;
-        self.team_bytes(0).max(self.spread(eliminating))
+        self.team_bytes(0)
     }
 
     /// Of the adjoint kernels.
@@ -496,9 +470,9 @@ impl Plan {
     }
 
     fn most_team_bytes(&self) -> usize {
-        let after = match self.for_variances {
-            true => self.variances_bytes(),
-            false => self.adjoint_bytes().max(self.tangent_bytes()),
+        let after = match self.cold {
+            true => self.tangent_bytes().max(self.defects_bytes()).max(self.variances_bytes()),
+            false => self.adjoint_bytes(),
         };
         self.forward_bytes().max(after)
     }
@@ -517,13 +491,13 @@ impl Plan {
             Kind::Global => self.common_bytes() + self.most_team_bytes(),
             Kind::Warp | Kind::Block | Kind::Chunk => 0,
         };
-        let of_derivatives = if self.for_variances { 0 } else { self.unknowns() };
+        let of_tangents = if self.cold { self.unknowns() } else { 0 };
         Workspace {
             factor: part(self.factor_values(), 8),
             iterate: part(self.unknowns(), 8),
             substituted: part(self.unknowns(), 8),
-            direction: part(of_derivatives, 8),
-            tangent_rhs: part(of_derivatives, 8),
+            direction: part(self.unknowns(), 8),
+            tangent_rhs: part(of_tangents, 8),
             separators: part(self.separator_values(), 8),
             memory: part(memory, 1),
             bytes,
@@ -576,10 +550,9 @@ impl fmt::Display for Plan {
             );
         }
         let place = if self.kind == Kind::Global { "global" } else { "shared" };
-        let method = if self.square_root() { "square root" } else { "Cholesky" };
         write!(
             f,
-            "team of {} threads a system, {} to a block, P = {}, border {}, {method}, working in \
+            "team of {} threads a system, {} to a block, P = {}, border {}, Cholesky, working in \
              {place} memory",
             self.team_threads,
             self.teams_of_block(),

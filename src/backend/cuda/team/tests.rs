@@ -15,7 +15,7 @@ use crate::backend::cuda::results::SolutionBuffers;
 use crate::backend::cuda::testing::agreement::{Case, Sizes, compare, noise};
 use crate::backend::cuda::{engine::Engine, testing, thread};
 use crate::error::Error;
-use crate::options::{Factorization, Formulation, Options, Smoothness};
+use crate::options::{Formulation, Options, Smoothness};
 use crate::real::Real;
 use crate::shape::ProblemShape;
 use crate::solution::Solution;
@@ -55,24 +55,16 @@ fn agree<T: Real>(
 fn every_kind_of_team_agrees_with_the_processor() {
     let slack = Formulation::SharedSlack { gamma: 0.3, alpha: 0.4 };
     for smoothness in Smoothness::ALL {
-        for factorization in [Factorization::Cholesky, Factorization::SquareRoot] {
-            for (periodic, formulation) in [(false, Formulation::LeastSquares), (true, slack)] {
-                let options = Options {
-                    smoothness,
-                    factorization,
-                    periodic,
-                    formulation,
-                    ..Options::default()
-                };
-                // Of one system, of a batch that shares nothing but steps, or all.
-                let sizes = Sizes { shared: if periodic { 0xff } else { 1 << 5 }, ..SIZES };
-                agree::<f64>(sizes, options, Some(0), Kind::Global, 1e-10);
-                agree::<f32>(sizes, options, Some(0), Kind::Global, 1e-6);
-                let large = Sizes { states: 5, equations: 5, batch: 2, ..sizes };
-                let narrow = !periodic && smoothness != Smoothness::TaylorCentral;
-                let kind = if narrow { Kind::Warp } else { Kind::Block };
-                agree::<f64>(large, options, None, kind, 1e-10);
-            }
+        for (periodic, formulation) in [(false, Formulation::LeastSquares), (true, slack)] {
+            let options = Options { smoothness, periodic, formulation, ..Options::default() };
+            // Of one system, of a batch that shares nothing but steps, or all.
+            let sizes = Sizes { shared: if periodic { 0xff } else { 1 << 5 }, ..SIZES };
+            agree::<f64>(sizes, options, Some(0), Kind::Global, 1e-10);
+            agree::<f32>(sizes, options, Some(0), Kind::Global, 1e-6);
+            let large = Sizes { states: 5, equations: 5, batch: 2, ..sizes };
+            let narrow = !periodic && smoothness != Smoothness::TaylorCentral;
+            let kind = if narrow { Kind::Warp } else { Kind::Block };
+            agree::<f64>(large, options, None, kind, 1e-10);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use super::chunks::Chunks;
 use crate::backend::cuda::bindings::{ThreadRing, ThreadRows};
 use crate::backend::cuda::device::Limits;
-use crate::options::{Factorization, Formulation, Options, Smoothness};
+use crate::options::{Formulation, Options, Smoothness};
 use crate::rows::pair_rows;
 use crate::shape::{ProblemShape, stride};
 
@@ -52,12 +52,10 @@ pub struct Plan {
     pub chunks: Option<Chunks>,
     /// Smoothness rows.
     pub rows: ThreadRows,
-    /// Staging for solution and defects.
+    /// Staging for the solution.
     pub forward: Staging,
     /// Staging for the adjoint.
     pub adjoint: Staging,
-    /// Staging for the tangent.
-    pub tangent: Staging,
 }
 
 /// Layout of a warp's shared memory.
@@ -65,10 +63,8 @@ pub struct Plan {
 pub struct Staging {
     /// Of coefficients, right-hand side, initial values, steps.
     pub inputs: [ThreadRing; 4],
-    /// Of solution, cotangent or tangent.
+    /// Of solution or cotangent.
     pub unknowns: ThreadRing,
-    /// Of the inputs' directions.
-    pub directions: [ThreadRing; 4],
     /// Of the spikes of chunks: where they begin, in doubles.
     pub scratch: usize,
     /// All of it, in bytes.
@@ -84,9 +80,9 @@ pub struct Workspace {
     pub solution: usize,
     /// Of the vector being substituted.
     pub vector: usize,
-    /// Of what adjoint and tangent solve for, if they are refined.
+    /// Of what the adjoint solves for, if it is refined.
     pub given: Option<usize>,
-    /// Of their result.
+    /// Of its result.
     pub direction: Option<usize>,
     /// Of the chunks' spikes.
     pub spikes: Option<usize>,
@@ -157,12 +153,7 @@ impl Staging {
         self.bytes += TILE * (values | 1) * 8;
     }
 
-    fn new(
-        shape: &ProblemShape,
-        chunks: Option<Chunks>,
-        gradients: bool,
-        directions: bool,
-    ) -> Self {
+    fn new(shape: &ProblemShape, chunks: Option<Chunks>, gradients: bool) -> Self {
         let mut staging = Staging::default();
         let inputs = Staged::of(shape, chunks);
         let ring = |staging: &mut Staging, input: &Staged, wanted: bool| {
@@ -185,13 +176,11 @@ impl Staging {
             }
             ring
         });
-        staging.directions =
-            inputs.map(|input| ring(&mut staging, &input, directions && !input.shared));
         staging.bytes = staging.bytes.max(unknowns_bytes);
         if chunks.is_some() {
             staging.scratch = staging.bytes / 8;
             let p = shape.block();
-            let values = if gradients || directions { p } else { 2 * p + p * p + upper(p) };
+            let values = if gradients { p } else { 2 * p + p * p + upper(p) };
             staging.bytes += TILE * values * 8;
         }
         staging
@@ -230,9 +219,8 @@ impl Plan {
             refinement: options.refinement_in::<f64>(),
             chunks,
             rows: ThreadRows::new(&pair_rows(options, shape.order())),
-            forward: Staging::new(shape, chunks, false, false),
-            adjoint: Staging::new(shape, chunks, true, false),
-            tangent: Staging::new(shape, chunks, false, true),
+            forward: Staging::new(shape, chunks, false),
+            adjoint: Staging::new(shape, chunks, true),
         })
     }
 
@@ -271,7 +259,6 @@ impl Plan {
             && options.formulation == Formulation::LeastSquares
             && !options.periodic
             && options.smoothness != Smoothness::TaylorCentral
-            && options.factorization != Factorization::SquareRoot
             && most.max(unknowns) < (1 << 30)
             && still.max().unwrap_or(0) <= MOST_SHARED / TILE / 8
     }
@@ -297,8 +284,7 @@ impl Plan {
     }
 
     fn most_bytes(&self) -> usize {
-        let bytes = [&self.forward, &self.adjoint, &self.tangent].map(|staging| staging.bytes);
-        bytes.into_iter().max().unwrap_or(0)
+        self.forward.bytes.max(self.adjoint.bytes)
     }
 
     /// Shared memory of a block whose warps need so many bytes; chunks exchange a value a warp.

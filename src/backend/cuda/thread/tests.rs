@@ -14,7 +14,7 @@ use crate::backend::cuda::memory::Buffer;
 use crate::backend::cuda::results::SolutionBuffers;
 use crate::backend::cuda::testing::agreement::{self, Case, Sizes, noise};
 use crate::backend::cuda::{engine::Engine, testing};
-use crate::options::{Factorization, Options, RowScaling, Smoothness, Weights};
+use crate::options::{Options, RowScaling, Smoothness, Weights};
 use crate::problem::{Problem, View};
 use crate::shape::ProblemShape;
 use crate::solution::{Solution, Status};
@@ -237,8 +237,6 @@ fn what_has_no_kernels_is_left_to_others() {
     assert!(!supports(SIZES, Options { periodic: true, ..options }));
     let central = Smoothness::TaylorCentral;
     assert!(!supports(SIZES, Options { smoothness: central, ..options }));
-    let square_root = Factorization::SquareRoot;
-    assert!(!supports(SIZES, Options { factorization: square_root, ..options }));
     let formulation = crate::options::Formulation::SharedSlack { gamma: 1.0, alpha: 1.0 };
     assert!(!supports(SIZES, Options { formulation, ..options }));
     // Coefficients that stand still must fit the shared memory of a block.

@@ -36,12 +36,9 @@ const HIDDEN: f64 = 4.0;
 
 impl Plan {
     /// The same with the time points in chunks, as many as take the least time by [`Self::time`];
-    /// `None` where there are none: chunks are for Cholesky's method, teams of a warp, and at least two
-    /// chunks of [`LEAST_POINTS`].
+    /// `None` where there are none: chunks are for teams of a warp, and at least two chunks of
+    /// [`LEAST_POINTS`].
     pub fn chunked(&self, limits: &Limits) -> Option<Self> {
-        if self.square_root() {
-            return None;
-        }
         (2..)
             .map_while(|chunks| self.with_chunks(chunks, limits))
             .min_by(|one, other| one.time(limits).total_cmp(&other.time(limits)))

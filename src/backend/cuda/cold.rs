@@ -1,0 +1,181 @@
+//! Tangents, defects and variances: what is asked for now and then, and so is computed in one way.
+//!
+//! They take factor and iterate as the team kernels keep them, whichever path the solver itself
+//! takes. So they have a team solver with a workspace of its own, which solves the problem once more,
+//! and not again as long as the problem is the same.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use cudarc::driver::{CudaView, CudaViewMut};
+
+use super::batch::Part;
+use super::bindings::Status;
+use super::device::CudaDevice;
+use super::launch::team::{ColdTeams, Statuses};
+use super::memory::Buffer;
+use super::path::{PartProblem, SolutionViewMut};
+use super::problem::{ProblemTemplate, Values};
+use super::results::{SolutionBuffers, values_of_system};
+use super::team::plan::Plan;
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::real::Real;
+use crate::shape::ProblemShape;
+
+/// Kernels, workspace and the solution that was needed, for a part of a batch.
+pub(super) struct Cold<T: Real> {
+    teams: ColdTeams<T>,
+    workspace: Buffer<u8>,
+    solution: SolutionBuffers<T>,
+    /// Values of a system.
+    size: usize,
+    /// Most systems that the workspace has room for.
+    most_systems: usize,
+    /// The systems whose factor lies in the workspace.
+    held: Option<Part>,
+}
+
+/// Some systems of a batch whose last solve ended so: inputs and statuses are those of `part` only.
+#[derive(Clone, Copy)]
+pub(super) struct Solved<'a> {
+    pub template: &'a ProblemTemplate,
+    pub part: Part,
+    pub inputs: [Values<'a>; 4],
+    pub status: &'a CudaView<'a, Status>,
+}
+
+impl<T: Real> Cold<T> {
+    /// Allocates for `systems` systems if the memory suffices, else for as many as it does.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] if not even a single system fits, [`Error::Argument`] if one has more
+    /// values than the kernels can count, [`Error::Device`].
+    pub fn new(
+        device: &Arc<CudaDevice>,
+        shape: &ProblemShape,
+        options: &Options,
+        systems: usize,
+    ) -> Result<Self> {
+        Self::with_plan(device, shape, Plan::cold(shape, options, device.limits())?, systems)
+    }
+
+    /// The same with a plan that was made already.
+    pub fn with_plan(
+        device: &Arc<CudaDevice>,
+        shape: &ProblemShape,
+        plan: Plan,
+        systems: usize,
+    ) -> Result<Self> {
+        let teams = ColdTeams::new(device, plan)?;
+        let allocate = |systems: usize| -> Result<_> {
+            let what = "the workspace of tangents, residuals and variances";
+            let solution = SolutionBuffers::new(device, shape, systems)?;
+            Ok((Buffer::unwritten(device, what, teams.workspace(systems))?, solution))
+        };
+        let mut most_systems = systems;
+        let (workspace, solution) = loop {
+            match allocate(most_systems) {
+                Err(Error::OutOfMemory { .. }) if most_systems > 1 => most_systems /= 2,
+                other => break other?,
+            }
+        };
+        let size = values_of_system(shape);
+        Ok(Cold { teams, workspace, solution, size, most_systems, held: None })
+    }
+
+    /// From here on the problem is another.
+    pub fn forget(&mut self) {
+        self.held = None;
+    }
+
+    /// Directional derivative of the solution, as [`ColdTeams::tangent`].
+    pub fn tangent(
+        &mut self,
+        solved: Solved<'_>,
+        directions: [Option<Values<'_>>; 4],
+        tangent: &mut SolutionViewMut<'_, T>,
+    ) -> Result<()> {
+        let Solved { template, .. } = solved;
+        self.each(solved, |teams, size, problem, workspace, statuses, range| {
+            let mut index = 0;
+            let directions = directions.map(|direction| {
+                let layout = &template.layouts[index];
+                index += 1;
+                direction.map(|direction| layout.part(direction, range.start, range.len()))
+            });
+            let values = range.start * size..range.end * size;
+            let mut tangent = SolutionViewMut {
+                values: tangent.values.slice_mut(values),
+                epsilon: tangent.epsilon.slice_mut(range.clone()),
+                status: tangent.status.slice_mut(range),
+            };
+            let directions = template.tangents(directions);
+            teams.tangent(problem, workspace, statuses, &directions, &mut tangent)
+        })
+    }
+
+    /// Squared defects (systems, 4), as [`ColdTeams::squared_defects`].
+    pub fn squared_defects(
+        &mut self,
+        solved: Solved<'_>,
+        sums: &mut CudaViewMut<'_, f64>,
+    ) -> Result<()> {
+        self.each(solved, |teams, _, problem, workspace, statuses, range| {
+            let mut sums = sums.slice_mut(range.start * 4..range.end * 4);
+            teams.squared_defects(problem, workspace, statuses, &mut sums)
+        })
+    }
+
+    /// Variances (systems, N, K, Q), as [`ColdTeams::variances`].
+    pub fn variances(&mut self, solved: Solved<'_>, values: &mut CudaViewMut<'_, T>) -> Result<()> {
+        self.each(solved, |teams, size, problem, workspace, statuses, range| {
+            let mut values = values.slice_mut(range.start * size..range.end * size);
+            teams.variances(problem, workspace, statuses, &mut values)
+        })
+    }
+
+    /// Calls `work` for the systems of the part, as many at once as the workspace holds, when it has
+    /// their factors; with the range of the systems within the part.
+    fn each(
+        &mut self,
+        solved: Solved<'_>,
+        mut work: impl FnMut(
+            &ColdTeams<T>,
+            usize,
+            &PartProblem<'_>,
+            &mut CudaViewMut<'_, u8>,
+            &Statuses<'_>,
+            std::ops::Range<usize>,
+        ) -> Result<()>,
+    ) -> Result<()> {
+        let Solved { template, part, inputs, status } = solved;
+        for first in (0..part.systems).step_by(self.most_systems) {
+            let systems = self.most_systems.min(part.systems - first);
+            let mut index = 0;
+            let inputs = inputs.map(|input| {
+                let layout = &template.layouts[index];
+                index += 1;
+                layout.part(input, first, systems)
+            });
+            let problem = template.problem(inputs, systems)?;
+            let mut workspace = self.workspace.view_mut();
+            let these = Some(Part { first: part.first + first, systems });
+            if self.held != these {
+                self.held = None;
+                let mut solution = self.solution.view_mut(systems);
+                self.teams.solve(&problem, &mut workspace, &mut solution)?;
+                self.held = these;
+            }
+            let statuses = Statuses {
+                known: status.slice(first..first + systems),
+                own: self.solution.details.status.part(0, systems),
+            };
+            let range = first..first + systems;
+            work(&self.teams, self.size, &problem, &mut workspace, &statuses, range)?;
+        }
+        Ok(())
+    }
+}
