@@ -4,12 +4,13 @@
 //! memory. What is computed on the device before or after a solve is better left there:
 //!
 //! ```no_run
-//! use mechanistic::cuda::{CudaDevice, DeviceArray, DeviceSolver, Values};
-//! use mechanistic::{Inputs, Options, ProblemShape};
+//! use mechanistic::cuda::{DeviceArray, DeviceSolver, Values};
+//! use mechanistic::{Device, Inputs, Options, ProblemShape};
 //!
 //! // u'' + u = 0, u(0) = 0, u'(0) = 1 on [0, 1.6]: one system, 17 points.
-//! let device = CudaDevice::get(0)?;
-//! let array = |values: &[f64]| DeviceArray::from_host(&device, "input", values);
+//! let device = Device::cuda(0)?;
+//! let gpu = device.gpu()?;
+//! let array = |values: &[f64]| DeviceArray::from_host(gpu, "input", values);
 //! let inputs = Inputs {
 //!     coefficients: array(&[1.0, 0.0, 1.0])?,
 //!     rhs: array(&[0.0])?,
@@ -23,8 +24,8 @@
 //!     steps: &[1, 1],
 //! };
 //! let shape = ProblemShape::new(1, 17, axes)?;
-//! let mut solver = DeviceSolver::<f64>::new(&device, &shape, &Options::default())?;
-//! let mut solution = DeviceArray::unwritten(&device, "solution", 17 * 3)?;
+//! let mut solver = DeviceSolver::<f64>::new(gpu, &shape, &Options::default())?;
+//! let mut solution = DeviceArray::unwritten(gpu, "solution", 17 * 3)?;
 //! solver.solve(inputs.as_ref().map(Values::from), &mut solution)?;
 //! let mut values = [0.0; 17 * 3];
 //! solution.copy_to_host("solution", &mut values)?;

@@ -26,7 +26,7 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint) {
     const int results = plan.problem.results;
 
     SolveSetup<KIND> setup(context);
-    Gradient<KIND> gradient(setup.rows, adjoint, setup.rest);
+    Gradient<KIND> gradient(setup.rows, adjoint, context.memory);
     gradient.place = context.index;
     gradient.stride = plan.team_bytes / int64_t(sizeof(double));
 

@@ -58,7 +58,8 @@ struct Banded {
     const Team<KIND> team;
 
     // Memory of the team.
-    double *window;       // (w+1, P, pitch): block rows t − w .. t, block t in slot t mod (w+1)
+    double *window;       // (w+1, P, pitch): block rows t − w .. t, block t in slot t mod (w+1); in
+                          // its place substitution has two block rows of the factor
     double *reciprocals;  // (P): of the diagonal of R_tt
     double *pivots;       // (P): the squares of that diagonal
     double *wholes;       // (P): diagonal of M
@@ -67,18 +68,18 @@ struct Banded {
     double *corner_wholes;  // (c)
     Pivots judged;          // of this thread
 
-    __device__ Banded(const Sizes &sizes, const Places &places, Team<KIND> team, Arena &memory)
-        : sizes(sizes), places(places), team(team) {
-        // Substitution has two block rows of the factor in its place.
-        window = memory.take<double>(max((sizes.bandwidth + 1) * sizes.block * places.pitch,
-                                         2 * places.block_values(sizes.block)));
-        reciprocals = memory.take<double>(sizes.block);
-        pivots = memory.take<double>(sizes.block);
-        wholes = memory.take<double>(sizes.block);
-        panel = memory.take<double>(MOST_ROWS * MOST_ROWS);
-        corner = memory.take<double>(sizes.border * (sizes.border + 1));
-        corner_wholes = memory.take<double>(sizes.border);
-    }
+    __device__ Banded(const Sizes &sizes, const Places &places, Team<KIND> team, char *memory,
+                      const BandLayout &layout)
+        : sizes(sizes),
+          places(places),
+          team(team),
+          window(array(memory, layout.window)),
+          reciprocals(array(memory, layout.reciprocals)),
+          pivots(array(memory, layout.pivots)),
+          wholes(array(memory, layout.wholes)),
+          panel(array(memory, layout.panel)),
+          corner(array(memory, layout.corner)),
+          corner_wholes(array(memory, layout.corner_wholes)) {}
 
     // Block row t of the window.
     __device__ double *block_row(int t) const {

@@ -14,13 +14,13 @@ __device__ void team_defects(const TeamPlan &plan, const TeamDefects &defects) {
     }
     const Sizes &sizes = context.sizes;
     const Team<KIND> team = context.team;
-    const Rows<KIND> rows(plan.problem, sizes, team, context.pair, context.triple, context.memory);
-    Arena memory = rows.rest;
-    double *x = memory.take<double>(sizes.block);
+    const Rows<KIND> rows(plan.problem, sizes, team, context.pair, context.triple, context.memory,
+                          plan.layout.rows);
+    double *x = array(context.memory, plan.layout.band.x);
 
 #pragma unroll 1
     for (int64_t system = context.first_system(); system < context.end_of_systems(); ++system) {
-        Residual<KIND, true> residual(rows, memory);
+        Residual<KIND, true> residual(rows, context.memory, plan.layout.residual);
         const double *iterate = plan.iterate + system * plan.unknowns;
         const bool solved = defects.status[system].kind == STATUS_OK &&
                             defects.own_status[system].kind == STATUS_OK;

@@ -38,23 +38,23 @@ struct Gradient {
     double *total_steps;         // (steps' K)
     double weights[4] = {};      // this thread's: equation, initial, smoothness, periodic
 
-    __device__ Gradient(const Rows<KIND> &rows, const TeamAdjoint &outputs, Arena memory)
-        : rows(rows), sizes(rows.sizes), team(rows.team), outputs(outputs) {
-        const Problem &p = rows.problem;
-        z = memory.take<double>((sizes.bandwidth + 1) * sizes.block);
-        g = memory.take<double>((sizes.bandwidth + 1) * sizes.block);
-        parts = memory.take<double>(2 * p.equations * (sizes.states | 1));
-        equation = memory.take<double>(2 * p.equations);
-        pair = memory.take<double>(sizes.states * rows.pair.rows);
-        triple = memory.take<double>(sizes.states * rows.triple.rows);
-        scales = memory.take<double>(p.equations + p.states * p.initial_derivatives);
-        pending = memory.take<double>(sizes.step_states);
-        handed_on = memory.take<double>(sizes.step_states);
-        total_coefficients =
-            memory.take<double>(p.coefficients.time ? 0 : p.equations * sizes.equation_columns);
-        total_rhs = memory.take<double>(p.rhs.time ? 0 : p.equations);
-        total_steps = memory.take<double>(p.steps.time ? 0 : sizes.step_states);
-    }
+    __device__ Gradient(const Rows<KIND> &rows, const TeamAdjoint &outputs, char *memory)
+        : rows(rows),
+          sizes(rows.sizes),
+          team(rows.team),
+          outputs(outputs),
+          z(array(memory, outputs.layout.z)),
+          g(array(memory, outputs.layout.g)),
+          parts(array(memory, outputs.layout.parts)),
+          equation(array(memory, outputs.layout.equation)),
+          pair(array(memory, outputs.layout.pair)),
+          triple(array(memory, outputs.layout.triple)),
+          scales(array(memory, outputs.layout.scales)),
+          pending(array(memory, outputs.layout.pending)),
+          handed_on(array(memory, outputs.layout.handed_on)),
+          total_coefficients(array(memory, outputs.layout.total_coefficients)),
+          total_rhs(array(memory, outputs.layout.total_rhs)),
+          total_steps(array(memory, outputs.layout.total_steps)) {}
 
     __device__ double *slot(double *ring, int t) const {
         return ring + t % (sizes.bandwidth + 1) * sizes.block;

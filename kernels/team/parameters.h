@@ -5,6 +5,58 @@
 
 #include "common/parameters.h"
 
+// Where arrays begin in the memory of a block or of a team, in units of 16 bytes: the host lays
+// them out (src/backend/cuda/team/layout.rs) and says nothing of arrays that a kernel does not use.
+// What each holds stands at the structure that works with it.
+
+// Of one row family: team/rows.cuh, SharedTable.
+typedef struct {
+    uint32_t table, gram, sums;
+} TableLayout;
+
+// team/rows.cuh, Rows.
+typedef struct {
+    uint32_t pair_powers, triple_powers, lengths, coefficients, rhs, initial;
+} RowsLayout;
+
+// A block-banded matrix: team/banded.cuh, Banded, and team/substitution.cuh, Substitution.
+typedef struct {
+    uint32_t window, reciprocals, pivots, wholes, panel, corner, corner_wholes;
+    uint32_t x, solved, border, taken;
+} BandLayout;
+
+// team/residual.cuh, Residual.
+typedef struct {
+    uint32_t z, parts, equation, pair, triple;
+} ResidualLayout;
+
+// team/gradient.cuh, Gradient.
+typedef struct {
+    uint32_t z, g, parts, equation, pair, triple, scales, pending, handed_on;
+    uint32_t total_coefficients, total_rhs, total_steps;
+} GradientLayout;
+
+// team/tangent_rows.cuh, Tangent.
+typedef struct {
+    uint32_t z, parts, equation, pair, pair_tangent, triple, triple_tangent, coefficients;
+} TangentLayout;
+
+// team/variances.cu, Covariances.
+typedef struct {
+    uint32_t window, coupled, across, inverse;
+} CovariancesLayout;
+
+// What all team kernels have.
+typedef struct {
+    TableLayout pair, triple;  // of the block
+    uint32_t shares;           // of the block, in chunk kernels: (C, 2), for sums over the chunks
+    uint32_t notes;            // of the team, as all below: (team, 2), for sums over the team
+    RowsLayout rows;
+    BandLayout band;        // of the system, or of a chunk
+    BandLayout separators;  // in chunk kernels, in the same place: of their system
+    ResidualLayout residual;
+} TeamLayout;
+
 // A problem, how its systems are dealt out to teams of threads, and their workspace.
 //
 // Team i, or block i in chunk kernels, works on the systems i·group .. (i+1)·group, one after
@@ -22,6 +74,7 @@ typedef struct {
     int64_t common_bytes;      // memory of a block, before that of its teams
     int32_t team_threads;      // of a team: up to 32 in warp and chunk kernels, else the block
     int32_t chunks;       // C of a system, each a team of its block; 1 in all but chunk kernels
+    TeamLayout layout;    // of the memory of a block and of a team
     double *factor;       // (B, factor_values), R of M = RᵀR
     double *iterate;      // (B, unknowns): the solution with all its digits
     double *substituted;  // (teams, unknowns): R⁻ᵀ of a right-hand side
@@ -50,6 +103,7 @@ typedef struct {
     Output initial_values;
     Output steps;
     Output weights;  // (teams, 4): equation, initial, smoothness, periodic
+    GradientLayout layout;
 } TeamAdjoint;
 
 // The kernels below read factor and iterate of a solve of their own. Beside its statuses they are
@@ -67,6 +121,7 @@ typedef struct {
     Input steps;
     void *d_values;   // (B, N, K, Q)
     void *d_epsilon;  // (B)
+    TangentLayout layout;
 } TeamTangent;
 
 // What the kernels of the defects read and write.
@@ -81,6 +136,7 @@ typedef struct {
     const Status *status;      // (B), of the caller's solve
     const Status *own_status;  // (B)
     void *values;              // (B, N, K, Q): the diagonal of M⁻¹
+    CovariancesLayout layout;
 } TeamVariances;
 
 #endif

@@ -23,15 +23,15 @@ struct Residual {
     bool data = true;        // whether β is the problem's, or zero
     double squares[4] = {};  // this thread's: equation, initial, smoothness, periodic
 
-    __device__ Residual(const Rows<KIND> &rows, Arena memory)
-        : rows(rows), sizes(rows.sizes), team(rows.team) {
-        const Problem &p = rows.problem;
-        z = memory.take<double>((sizes.bandwidth + 1) * sizes.block);
-        parts = memory.take<double>(p.equations * (sizes.states | 1));
-        equation = memory.take<double>(p.equations);
-        pair = memory.take<double>(2 * sizes.states * rows.pair.rows);
-        triple = memory.take<double>(3 * sizes.states * rows.triple.rows);
-    }
+    __device__ Residual(const Rows<KIND> &rows, char *memory, const ResidualLayout &layout)
+        : rows(rows),
+          sizes(rows.sizes),
+          team(rows.team),
+          z(array(memory, layout.z)),
+          parts(array(memory, layout.parts)),
+          equation(array(memory, layout.equation)),
+          pair(array(memory, layout.pair)),
+          triple(array(memory, layout.triple)) {}
 
     __device__ double *point(int t) const { return z + t % (sizes.bandwidth + 1) * sizes.block; }
 

@@ -90,15 +90,14 @@ struct SharedTable {
     const double *gram;                // w_s² CᵀC (columns, columns)
     const double *sums;                // w_s² Σ_rows C (columns): products with the slack's ones
 
-    __device__ void fill(Arena &memory, const RowTable &source, int points, int derivatives,
-                         double weight) {
-        rows = source.rows;
-        this->points = points;
-        shift = source.shift;
-        columns = rows ? points * derivatives : 0;
-        double *table = memory.take<double>(rows * columns);
-        double *gram = memory.take<double>(columns * columns);
-        double *sums = memory.take<double>(columns);
+    // By all threads of the block. Made in one piece: what is changed later stays in memory.
+    __device__ static SharedTable filled(char *memory, const TableLayout &layout,
+                                         const RowTable &source, int points, int derivatives,
+                                         double weight) {
+        const int rows = source.rows, columns = rows ? points * derivatives : 0;
+        double *table = array(memory, layout.table);
+        double *gram = array(memory, layout.gram);
+        double *sums = array(memory, layout.sums);
 #pragma unroll 1
         for (int i = threadIdx.x; i < rows * columns; i += blockDim.x) {
             table[i] = source.table[i];
@@ -115,9 +114,7 @@ struct SharedTable {
             (a < 0 ? sums : gram + a * columns)[b] = weight * weight * sum;
         }
         __syncthreads();
-        this->table = table;
-        this->gram = gram;
-        this->sums = sums;
+        return {rows, points, source.shift, columns, table, gram, sums};
     }
 };
 
@@ -145,20 +142,20 @@ struct Rows {
     double *coefficients;   // (E, K·Qc)
     double *rhs;            // (E)
     double *initial;        // (K, J)
-    Arena rest;             // what is left
 
     __device__ Rows(const Problem &problem, const Sizes &sizes, Team<KIND> team, SharedTable pair,
-                    SharedTable triple, Arena memory)
-        : problem(problem), sizes(sizes), team(team), pair(pair), triple(triple) {
-        const int powers = sizes.step_states * sizes.derivatives;
-        pair_powers = memory.take<double>(2 * powers);
-        triple_powers = memory.take<double>(triple.rows ? 3 * powers : 0);
-        lengths = memory.take<double>(sizes.step_states);
-        coefficients = memory.take<double>(problem.equations * sizes.equation_columns);
-        rhs = memory.take<double>(problem.equations);
-        initial = memory.take<double>(problem.states * problem.initial_derivatives);
-        rest = memory;
-    }
+                    SharedTable triple, char *memory, const RowsLayout &layout)
+        : problem(problem),
+          sizes(sizes),
+          team(team),
+          pair(pair),
+          triple(triple),
+          pair_powers(array(memory, layout.pair_powers)),
+          triple_powers(array(memory, layout.triple_powers)),
+          lengths(array(memory, layout.lengths)),
+          coefficients(array(memory, layout.coefficients)),
+          rhs(array(memory, layout.rhs)),
+          initial(array(memory, layout.initial)) {}
 
     // Before the first point of a sweep that begins at a chunk: the rows that reach into it.
     __device__ void approach(int first) {

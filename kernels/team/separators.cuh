@@ -160,14 +160,15 @@ struct Separators {
     double *solution;     // (2, unknowns): and of the probe
 
     __device__ Separators(const Sizes &problem, int chunks, const RecordLayout &layout,
-                          Team<KIND> team, Arena &memory, double *factor, double *workspace)
+                          Team<KIND> team, char *memory, BandLayout of_memory, double *factor,
+                          double *workspace)
         : problem(problem),
           chunks(chunks),
           layout(layout),
           sizes(problem.separators(chunks)),
           places(sizes),
-          banded(sizes, places, team, memory),
-          substitution(sizes, places, team, banded, memory),
+          banded(sizes, places, team, memory, of_memory),
+          substitution(sizes, places, team, banded, memory, of_memory),
           factor(factor),
           records(workspace),
           substituted(workspace + chunks * layout.values),

@@ -19,7 +19,7 @@ struct TeamContext {
     int64_t index;  // of the team in the launch, or of the block that shares a system
     bool idle;      // whether the thread is in no team, or its team has no system
     SharedTable pair, triple;
-    Arena memory;    // of the team
+    char *memory;    // of the team
     double *notes;   // (team, 2): for sums over the team
     double *shares;  // (C, 2): for sums over the chunks
 
@@ -36,11 +36,15 @@ struct TeamContext {
             start = static_cast<char *>(plan.memory) +
                     int64_t(blockIdx.x) * (plan.common_bytes + plan.team_bytes);
         }
-        Arena common{start};
+        const TeamLayout &layout = plan.layout;
         const double weight = plan.problem.weight_smoothness;
-        pair.fill(common, plan.problem.pair, 2, sizes.derivatives, weight);
-        triple.fill(common, plan.problem.triple, 3, sizes.derivatives, weight);
-        shares = common.take<double>(KIND == CHUNK ? 2 * plan.chunks : 0);
+        const SharedTable two = SharedTable::filled(start, layout.pair, plan.problem.pair, 2,
+                                                    sizes.derivatives, weight);
+        const SharedTable three = SharedTable::filled(start, layout.triple, plan.problem.triple, 3,
+                                                      sizes.derivatives, weight);
+        pair = two;
+        triple = three;
+        shares = array(start, layout.shares);
 
         int in_block = 0, per_block = 1;
         team.size = plan.team_threads;
@@ -63,8 +67,8 @@ struct TeamContext {
         }
         index = int64_t(blockIdx.x) * per_block + (KIND == CHUNK ? 0 : in_block);
         idle = !member || index * plan.group >= plan.problem.batch;
-        memory.next = start + plan.common_bytes + in_block * plan.team_bytes;
-        notes = memory.take<double>(2 * team.size);
+        memory = start + plan.common_bytes + in_block * plan.team_bytes;
+        notes = array(memory, layout.notes);
     }
 
     // The team's systems, one after another: from the first to before the end.
@@ -140,7 +144,6 @@ struct RefinedSolve {
     const TeamContext<KIND> &context;
     const Sizes &sizes;  // of the team's chunk
     const Team<KIND> team;
-    Arena separators;  // memory for their system, in the place of that of substitution
     Substitution<KIND> substitution;
     Residual<KIND> residual;
     double *factor;       // of the system
@@ -240,9 +243,8 @@ struct RefinedSolve {
     __device__ void of_separators(Work work) const {
         const RecordLayout layout(context.sizes, context.plan.chunks);
         double *after = factor + int64_t(sizes.blocks) * context.places.block_values(sizes.block);
-        Arena memory = separators;
-        Separators<KIND> system(context.sizes, context.plan.chunks, layout, team, memory, after,
-                                workspace());
+        Separators<KIND> system(context.sizes, context.plan.chunks, layout, team, context.memory,
+                                context.plan.layout.separators, after, workspace());
         work(system);
     }
 
@@ -256,49 +258,32 @@ struct RefinedSolve {
     }
 };
 
-// The memory of a team, cut up for solves with a factor at hand.
+// The structures of a team that solve with a factor at hand.
 template <Kind KIND>
 struct SolveSetup {
     const TeamContext<KIND> &context;
     Rows<KIND> rows;
-    Arena separators;
-    Arena rest;
     Banded<KIND> banded;
     Substitution<KIND> substitution;
     Residual<KIND> residual;
 
-    // What follows `rest` is the residual's, whose turn is another than that of who takes it.
     __device__ explicit SolveSetup(const TeamContext<KIND> &context)
         : context(context),
           rows(context.plan.problem, context.sizes, context.team, context.pair, context.triple,
-               context.memory),
-          separators(rows.rest),
-          rest(rows.rest),
-          banded(context.band(), context.places, context.team, rest),
-          substitution(context.band(), context.places, context.team, banded, rest),
-          residual(rows, after_separators()) {}
+               context.memory, context.plan.layout.rows),
+          banded(context.band(), context.places, context.team, context.memory,
+                 context.plan.layout.band),
+          substitution(context.band(), context.places, context.team, banded, context.memory,
+                       context.plan.layout.band),
+          residual(rows, context.memory, context.plan.layout.residual) {}
 
     // Of one system, refining `iterate`.
     __device__ RefinedSolve<KIND> solve(int64_t system, double *iterate) const {
         const TeamPlan &plan = context.plan;
         double *factor = plan.factor + system * plan.factor_values;
         double *substituted = plan.substituted + context.index * plan.unknowns;
-        return {context,  context.band(), context.team, separators, substitution,
+        return {context,  context.band(), context.team, substitution,
                 residual, factor,         substituted,  iterate};
-    }
-
-  private:
-    // What follows the memory of the separators' system, if that is longer.
-    __device__ Arena after_separators() {
-        if constexpr (KIND == CHUNK) {
-            const Sizes sizes = context.sizes.separators(context.plan.chunks);
-            const Places places(sizes);
-            Arena end = separators;
-            const Banded<KIND> banded(sizes, places, context.team, end);
-            const Substitution<KIND> substitution(sizes, places, context.team, banded, end);
-            rest.next = rest.next < end.next ? end.next : rest.next;
-        }
-        return rest;
     }
 };
 

@@ -23,13 +23,16 @@ struct Substitution {
     double *taken;   // (w, P): what earlier blocks take off the right-hand sides of the next ones
 
     __device__ Substitution(const Sizes &sizes, const Places &places, Team<KIND> team,
-                            const Banded<KIND> &banded, Arena &memory)
-        : sizes(sizes), places(places), team(team), rows(banded.window), corner(banded.corner) {
-        x = memory.take<double>(sizes.block);
-        solved = memory.take<double>(2 * (sizes.bandwidth + 1) * sizes.block);
-        border = memory.take<double>(2 * sizes.border);
-        taken = memory.take<double>(sizes.bandwidth * sizes.block);
-    }
+                            const Banded<KIND> &banded, char *memory, const BandLayout &layout)
+        : sizes(sizes),
+          places(places),
+          team(team),
+          rows(banded.window),
+          corner(banded.corner),
+          x(array(memory, layout.x)),
+          solved(array(memory, layout.solved)),
+          border(array(memory, layout.border)),
+          taken(array(memory, layout.taken)) {}
 
     // Block row t of R, once it is there.
     __device__ const double *block_row(const double *factor, int t) const {

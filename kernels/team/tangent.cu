@@ -22,7 +22,7 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents) 
     const int results = plan.problem.results;
 
     SolveSetup<KIND> setup(context);
-    Tangent<KIND> tangent(setup.rows, tangents, setup.rest);
+    Tangent<KIND> tangent(setup.rows, tangents, context.memory);
 
 #pragma unroll 1
     for (int64_t system = context.first_system(); system < context.end_of_systems(); ++system) {

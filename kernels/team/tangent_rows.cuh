@@ -25,18 +25,19 @@ struct Tangent {
     double d_mean_step = 0;  // tangent of ℓ
     double slack = 0;        // this thread's part of the slack's right-hand side
 
-    __device__ Tangent(const Rows<KIND> &rows, const TeamTangent &tangents, Arena memory)
-        : rows(rows), sizes(rows.sizes), team(rows.team), tangents(tangents) {
-        const Problem &p = rows.problem;
-        z = memory.take<double>((sizes.bandwidth + 1) * sizes.block);
-        parts = memory.take<double>(2 * p.equations * sizes.states);
-        equation = memory.take<double>(2 * p.equations);
-        pair = memory.take<double>(2 * sizes.states * rows.pair.rows);
-        pair_tangent = memory.take<double>(2 * sizes.states * rows.pair.rows);
-        triple = memory.take<double>(3 * sizes.states * rows.triple.rows);
-        triple_tangent = memory.take<double>(3 * sizes.states * rows.triple.rows);
-        coefficients = memory.take<double>(p.equations * sizes.equation_columns);
-    }
+    __device__ Tangent(const Rows<KIND> &rows, const TeamTangent &tangents, char *memory)
+        : rows(rows),
+          sizes(rows.sizes),
+          team(rows.team),
+          tangents(tangents),
+          z(array(memory, tangents.layout.z)),
+          parts(array(memory, tangents.layout.parts)),
+          equation(array(memory, tangents.layout.equation)),
+          pair(array(memory, tangents.layout.pair)),
+          triple(array(memory, tangents.layout.triple)),
+          pair_tangent(array(memory, tangents.layout.pair_tangent)),
+          triple_tangent(array(memory, tangents.layout.triple_tangent)),
+          coefficients(array(memory, tangents.layout.coefficients)) {}
 
     __device__ double *point(int t) const { return z + t % (sizes.bandwidth + 1) * sizes.block; }
 

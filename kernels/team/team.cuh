@@ -116,16 +116,9 @@ struct Walk {
     }
 };
 
-// Deals out memory, in pieces that begin at multiples of 16 bytes.
-struct Arena {
-    char *next;
-
-    template <class T>
-    __device__ T *take(int count) {
-        T *values = reinterpret_cast<T *>(next);
-        next += (size_t(count) * sizeof(T) + 15) / 16 * 16;
-        return values;
-    }
-};
+// An array in the memory of a block or a team, by its place in the layout.
+__device__ inline double *array(char *memory, uint32_t place) {
+    return reinterpret_cast<double *>(memory + size_t(16) * place);
+}
 
 #endif

@@ -7,7 +7,7 @@
 //   F = R_tt⁻¹ N,    X = −F Σ',    Σ_tt = R_tt⁻¹ R_tt⁻ᵀ − X Fᵀ,
 //
 // X being the covariances of block t with those. The CPU's counterpart goes row by row:
-// src/backend/cpu/banded/variances.rs.
+// src/banded/variances.rs.
 //
 // Grid, block and memory as in team/forward.cuh. NaN for systems of which a solve failed. The
 // result does not depend on grid or block.
@@ -30,19 +30,19 @@ struct Covariances {
     double *
         inverse;  // (max(P, c), own pitch): of a triangle on R's diagonal; below it nothing is read
 
-    __device__ Covariances(const Sizes &sizes, const Places &places, Team<KIND> team, Arena memory)
+    __device__ Covariances(const Sizes &sizes, const Places &places, Team<KIND> team, char *memory,
+                           const CovariancesLayout &layout)
         : sizes(sizes),
           places(places),
           team(team),
           known(sizes.bandwidth * sizes.block + sizes.border),
           pitch(known | 1),
           own_pitch(max(sizes.block, sizes.border) | 1),
-          by_known(known) {
-        window = memory.take<double>(known * pitch);
-        coupled = memory.take<double>(sizes.block * pitch);
-        across = memory.take<double>(sizes.block * pitch);
-        inverse = memory.take<double>(max(sizes.block, sizes.border) * own_pitch);
-    }
+          by_known(known),
+          window(array(memory, layout.window)),
+          coupled(array(memory, layout.coupled)),
+          across(array(memory, layout.across)),
+          inverse(array(memory, layout.inverse)) {}
 
     // Σ of the border, and nothing else yet. emit(t, i, value) gets variances, here and below.
     template <class Emit>
@@ -176,7 +176,8 @@ __device__ void team_variances(const TeamPlan &plan, const TeamVariances &varian
     const Sizes &sizes = context.sizes;
     const Team<KIND> team = context.team;
     const int64_t values = int64_t(sizes.points) * sizes.block;
-    const Covariances<KIND> covariances(sizes, context.places, team, context.memory);
+    const Covariances<KIND> covariances(sizes, context.places, team, context.memory,
+                                        variances.layout);
 
 #pragma unroll 1
     for (int64_t system = context.first_system(); system < context.end_of_systems(); ++system) {

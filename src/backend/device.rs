@@ -97,6 +97,18 @@ impl Device {
         })
     }
 
+    /// Returns the GPU behind this device, for arrays and solves that stay there.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if this is the processor.
+    #[cfg(feature = "cuda")]
+    pub fn gpu(&self) -> Result<&Arc<CudaDevice>> {
+        match self {
+            Device::Cuda(device) => Ok(device),
+            Device::Cpu => Err(Error::argument("device", "expected a CUDA device, got cpu")),
+        }
+    }
+
     /// The first CUDA device that can be opened and takes the kernels, else the CPU.
     pub fn best() -> Self {
         let count = Self::cuda_count().unwrap_or(0);

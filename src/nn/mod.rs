@@ -36,9 +36,10 @@
 //! # ) -> mechanistic::Result<()> {
 //! # use mechanistic::nn::{Optimizer, Rule};
 //! # use mechanistic::tape::{Array, Tape};
-//! use mechanistic::cuda::Cuda;
+//! use mechanistic::{Device, cuda::Cuda};
 //! let mut parameters = parameters.to::<Cuda>()?;
-//! let mut tape = Tape::on(Cuda::new(0)?);
+//! let device = Device::cuda(0)?;
+//! let mut tape = Tape::on(Cuda::on(device.gpu()?)?);
 //! # let mut optimizer = Optimizer::new(Rule::adam(), 0.01);
 //! # let x = tape.constant(Array::new([3, 1], vec![-1.0, 0.0, 1.0])?);
 //! # let target = tape.constant(Array::new([3, 1], vec![1.0, 0.0, 1.0])?);

@@ -173,7 +173,8 @@ impl ParseCallbacks for Conventions {
     /// What has no pointers has an empty value, and a status is compared.
     fn add_derives(&self, info: &DeriveInfo<'_>) -> Vec<String> {
         let derives: &[&str] = match info.name {
-            "Walk" | "Update" => &["Default"],
+            "Walk" | "Update" | "TeamLayout" | "TableLayout" | "RowsLayout" | "BandLayout"
+            | "ResidualLayout" => &["Default"],
             "Status" | "ThreadRing" => &["Default", "PartialEq", "Eq"],
             _ => &[],
         };

@@ -261,6 +261,117 @@ pub struct Update {
     pub decay: f64,
 }
 
+/// Of one row family: team/rows.cuh, SharedTable.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct TableLayout {
+    pub table: u32,
+    pub gram: u32,
+    pub sums: u32,
+}
+
+/// team/rows.cuh, Rows.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct RowsLayout {
+    pub pair_powers: u32,
+    pub triple_powers: u32,
+    pub lengths: u32,
+    pub coefficients: u32,
+    pub rhs: u32,
+    pub initial: u32,
+}
+
+/// A block-banded matrix: team/banded.cuh, Banded, and team/substitution.cuh, Substitution.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct BandLayout {
+    pub window: u32,
+    pub reciprocals: u32,
+    pub pivots: u32,
+    pub wholes: u32,
+    pub panel: u32,
+    pub corner: u32,
+    pub corner_wholes: u32,
+    pub x: u32,
+    pub solved: u32,
+    pub border: u32,
+    pub taken: u32,
+}
+
+/// team/residual.cuh, Residual.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ResidualLayout {
+    pub z: u32,
+    pub parts: u32,
+    pub equation: u32,
+    pub pair: u32,
+    pub triple: u32,
+}
+
+/// team/gradient.cuh, Gradient.
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct GradientLayout {
+    pub z: u32,
+    pub g: u32,
+    pub parts: u32,
+    pub equation: u32,
+    pub pair: u32,
+    pub triple: u32,
+    pub scales: u32,
+    pub pending: u32,
+    pub handed_on: u32,
+    pub total_coefficients: u32,
+    pub total_rhs: u32,
+    pub total_steps: u32,
+}
+
+/// team/tangent_rows.cuh, Tangent.
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct TangentLayout {
+    pub z: u32,
+    pub parts: u32,
+    pub equation: u32,
+    pub pair: u32,
+    pub pair_tangent: u32,
+    pub triple: u32,
+    pub triple_tangent: u32,
+    pub coefficients: u32,
+}
+
+/// team/variances.cu, Covariances.
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct CovariancesLayout {
+    pub window: u32,
+    pub coupled: u32,
+    pub across: u32,
+    pub inverse: u32,
+}
+
+/// What all team kernels have.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct TeamLayout {
+    /// of the block
+    pub pair: TableLayout,
+    /// of the block
+    pub triple: TableLayout,
+    /// of the block, in chunk kernels: (C, 2), for sums over the chunks
+    pub shares: u32,
+    /// of the team, as all below: (team, 2), for sums over the team
+    pub notes: u32,
+    pub rows: RowsLayout,
+    /// of the system, or of a chunk
+    pub band: BandLayout,
+    /// in chunk kernels, in the same place: of their system
+    pub separators: BandLayout,
+    pub residual: ResidualLayout,
+}
+
 /// A problem, how its systems are dealt out to teams of threads, and their workspace.
 ///
 /// Team i, or block i in chunk kernels, works on the systems i·group .. (i+1)·group, one after
@@ -288,6 +399,8 @@ pub struct TeamPlan {
     pub team_threads: i32,
     /// C of a system, each a team of its block; 1 in all but chunk kernels
     pub chunks: i32,
+    /// of the memory of a block and of a team
+    pub layout: TeamLayout,
     /// (B, factor_values), R of M = RᵀR
     pub factor: *mut f64,
     /// (B, unknowns): the solution with all its digits
@@ -334,6 +447,7 @@ pub struct TeamAdjoint {
     pub steps: Output,
     /// (teams, 4): equation, initial, smoothness, periodic
     pub weights: Output,
+    pub layout: GradientLayout,
 }
 
 /// What the tangent kernels read and write. Tangents of inputs have the layout of the inputs and are
@@ -353,6 +467,7 @@ pub struct TeamTangent {
     pub d_values: *mut ::core::ffi::c_void,
     /// (B)
     pub d_epsilon: *mut ::core::ffi::c_void,
+    pub layout: TangentLayout,
 }
 
 /// What the kernels of the defects read and write.
@@ -377,6 +492,7 @@ pub struct TeamVariances {
     pub own_status: *const Status,
     /// (B, N, K, Q): the diagonal of M⁻¹
     pub values: *mut ::core::ffi::c_void,
+    pub layout: CovariancesLayout,
 }
 
 /// Smoothness rows on two points, by value, so that they are read from the constant bank.

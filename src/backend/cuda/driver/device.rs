@@ -112,7 +112,7 @@ impl CudaDevice {
     ///
     /// # Errors
     /// [`Error::Device`] says what is missing: the kernels, the driver, the device.
-    pub fn get(ordinal: usize) -> Result<Arc<Self>> {
+    pub(crate) fn get(ordinal: usize) -> Result<Arc<Self>> {
         static DEVICES: Mutex<BTreeMap<usize, Arc<CudaDevice>>> = Mutex::new(BTreeMap::new());
         let mut devices = DEVICES.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(device) = devices.get(&ordinal) {

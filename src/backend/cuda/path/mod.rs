@@ -1,8 +1,8 @@
 //! What a way of solving a batch on the device has to offer.
 //!
 //! A path works on a *part* of the batch: consecutive systems whose workspace fits the device.
-//! The engine cuts the batch into parts, uploads, calls, adds up the partial sums of shared
-//! inputs' gradients ([`SumPartials`](super::launch::SumPartials)), and downloads.
+//! Whoever solves cuts the batch into parts, calls, and adds up the partial sums of the gradients of
+//! what the batch shares.
 
 pub mod problem;
 pub mod results;

@@ -71,8 +71,8 @@ impl<T: Real> ColdTeams<T> {
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let output = self.teams.solution(problem, solution)?;
-        let bytes = self.teams.plan.forward_bytes();
-        self.teams.launch(&self.forward, problem, workspace, 1, bytes, output)
+        let memory = self.teams.plan.forward_memory();
+        self.teams.launch(&self.forward, problem, workspace, 1, &memory, output)
     }
 
     /// Directional derivative of the solution: values and epsilon of `tangent` are written, zero
@@ -90,6 +90,7 @@ impl<T: Real> ColdTeams<T> {
         self.teams.check_values(problem, "tangent", tangent.values.len())?;
         check_length("tangent of epsilon", problem.systems(), tangent.epsilon.len())?;
         tangents.check(problem)?;
+        let (memory, layout) = self.teams.plan.tangent_memory();
         let output = TeamTangent {
             status,
             own_status,
@@ -99,9 +100,9 @@ impl<T: Real> ColdTeams<T> {
             steps: tangents.inputs.steps.array,
             d_values: self.teams.device.address_mut(&mut tangent.values).pointer(),
             d_epsilon: self.teams.device.address_mut(&mut tangent.epsilon).pointer(),
+            layout,
         };
-        let bytes = self.teams.plan.tangent_bytes();
-        self.teams.launch(&self.tangent, problem, workspace, 1, bytes, output)
+        self.teams.launch(&self.tangent, problem, workspace, 1, &memory, output)
     }
 
     /// Sums of the squared weighted defects of every system, (systems, 4): equation, initial,
@@ -117,8 +118,8 @@ impl<T: Real> ColdTeams<T> {
         check_length("sums of the defects", 4 * problem.systems(), sums.len())?;
         let sums = self.teams.device.address_mut(sums).pointer();
         let output = TeamDefects { status, own_status, sums };
-        let bytes = self.teams.plan.defects_bytes();
-        self.teams.launch(&self.defects, problem, workspace, 1, bytes, output)
+        let memory = self.teams.plan.defects_memory();
+        self.teams.launch(&self.defects, problem, workspace, 1, &memory, output)
     }
 
     /// Variances of the solution, (systems, N, K, Q). NaN for systems of which a solve failed.
@@ -132,9 +133,9 @@ impl<T: Real> ColdTeams<T> {
         let (status, own_status) = self.addresses(problem, statuses)?;
         self.teams.check_values(problem, "variances", values.len())?;
         let values = self.teams.device.address_mut(values).pointer();
-        let output = TeamVariances { status, own_status, values };
-        let bytes = self.teams.plan.variances_bytes();
-        self.teams.launch(&self.variances, problem, workspace, 1, bytes, output)
+        let (memory, layout) = self.teams.plan.variances_memory();
+        let output = TeamVariances { status, own_status, values, layout };
+        self.teams.launch(&self.variances, problem, workspace, 1, &memory, output)
     }
 
     fn addresses(

@@ -2,6 +2,7 @@
 //! that the CPU takes, by Cholesky.
 
 mod cold;
+mod layout;
 pub mod plan;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use crate::error::Result;
 use crate::real::Real;
 
 pub use cold::{ColdTeams, Statuses};
+use layout::Memory;
 use plan::Plan;
 
 /// Solves and gradients by one kind of team.
@@ -89,7 +91,7 @@ impl Teams {
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
         group: usize,
-        team_bytes: usize,
+        memory: &Memory,
         parameters: P,
     ) -> Result<()> {
         let (device, plan) = (&*self.device, &self.plan);
@@ -104,11 +106,12 @@ impl Teams {
             group: group as i64,
             factor_values: plan.factor_values() as i64,
             unknowns: plan.unknowns() as i64,
-            team_bytes: team_bytes as i64,
+            team_bytes: memory.team_bytes as i64,
             separator_values: plan.separator_values() as i64,
-            common_bytes: plan.common_bytes() as i64,
+            common_bytes: memory.common_bytes as i64,
             team_threads: plan.team_threads as i32,
             chunks: plan.chunks as i32,
+            layout: memory.layout,
             factor: at(layout.factor).cast(),
             iterate: at(layout.iterate).cast(),
             substituted: at(layout.substituted).cast(),
@@ -121,7 +124,7 @@ impl Teams {
         let shape = LaunchShape {
             blocks: teams.div_ceil(plan.systems_of_block()) as u64,
             threads: (plan.block_threads() as u32, 1),
-            dynamic_shared: plan.dynamic_shared(team_bytes),
+            dynamic_shared: plan.dynamic_shared(memory),
         };
         kernel.launch(device, shape, &(team_plan, parameters))
     }
@@ -153,8 +156,8 @@ impl<T: Real> Path<T> for TeamPath<T> {
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let output = self.teams.solution(problem, solution)?;
-        let bytes = self.teams.plan.forward_bytes();
-        self.teams.launch(&self.forward, problem, workspace, 1, bytes, output)
+        let memory = self.teams.plan.forward_memory();
+        self.teams.launch(&self.forward, problem, workspace, 1, &memory, output)
     }
 
     fn vjp(
@@ -176,6 +179,7 @@ impl<T: Real> Path<T> for TeamPath<T> {
             }
             None => Address::NONE,
         };
+        let (memory, layout) = plan.adjoint_memory();
         let output = TeamAdjoint {
             status: device.address(status).pointer(),
             cotangent: device.address(&cotangent.values).pointer(),
@@ -185,8 +189,8 @@ impl<T: Real> Path<T> for TeamPath<T> {
             initial_values: gradients.inputs.initial_values.array,
             steps: gradients.inputs.steps.array,
             weights: gradients.weights.array,
+            layout,
         };
-        let bytes = plan.adjoint_bytes();
-        self.teams.launch(&self.adjoint, problem, workspace, plan.group, bytes, output)
+        self.teams.launch(&self.adjoint, problem, workspace, plan.group, &memory, output)
     }
 }

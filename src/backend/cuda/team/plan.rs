@@ -1,5 +1,4 @@
-//! How teams of threads share a problem, and the memory they need. The sums here are those of the
-//! kernels' own bookkeeping (kernels/team/rows.cuh, banded.cuh, substitution.cuh ...).
+//! How teams of threads share a problem, and the workspace they need.
 
 mod chunks;
 
@@ -52,7 +51,7 @@ const FEWEST_GROUPS: usize = 16;
 /// Most values of an array of one system, which the kernels count with 32 bits.
 const MOST_VALUES: usize = 1 << 30;
 /// Most rows that are eliminated at once, as in kernels/team/banded.cuh.
-const MOST_ROWS: usize = 4;
+pub(super) const MOST_ROWS: usize = 4;
 /// Alignment of the parts of the workspace.
 const ALIGNMENT: usize = 256;
 
@@ -61,20 +60,20 @@ const ALIGNMENT: usize = 256;
 pub struct Plan {
     batch: usize,
     points: usize,
-    states: usize,
-    derivatives: usize,
-    equations: usize,
-    coefficients: usize,
-    initial: usize,
-    step_states: usize,
+    pub(super) states: usize,
+    pub(super) derivatives: usize,
+    pub(super) equations: usize,
+    pub(super) coefficients: usize,
+    pub(super) initial: usize,
+    pub(super) step_states: usize,
     /// N, or 1 where points share the input (N − 1 for steps).
-    coefficient_points: usize,
-    rhs_points: usize,
-    step_points: usize,
-    pair_rows: usize,
-    triple_rows: usize,
+    pub(super) coefficient_points: usize,
+    pub(super) rhs_points: usize,
+    pub(super) step_points: usize,
+    pub(super) pair_rows: usize,
+    pub(super) triple_rows: usize,
     /// c, of which the closing point of a periodic problem.
-    border: usize,
+    pub(super) border: usize,
     closing: usize,
     slack: usize,
     /// What a team is.
@@ -89,20 +88,20 @@ pub struct Plan {
     /// teams share a system.
     pub group: usize,
     /// Whether solves are followed by tangent, defects and variances, instead of gradients.
-    cold: bool,
+    pub(super) cold: bool,
 }
 
 /// A block-banded matrix with a border: as in `kernels/team/banded.cuh`.
 #[derive(Clone, Copy, Debug)]
-struct Band {
+pub(super) struct Band {
     /// P.
-    block: usize,
+    pub block: usize,
     /// Q.
-    derivatives: usize,
+    pub derivatives: usize,
     /// w.
-    bandwidth: usize,
+    pub bandwidth: usize,
     /// c.
-    border: usize,
+    pub border: usize,
 }
 
 impl Band {
@@ -122,20 +121,9 @@ impl Band {
     }
 
     /// Of the window; substitution has two block rows of the factor in its place.
-    fn window_values(&self) -> usize {
+    pub fn window_values(&self) -> usize {
         let rows = (self.bandwidth + 1) * self.block;
         rows.saturating_mul(self.width() | 1).max(self.block_values().saturating_mul(2))
-    }
-
-    fn elimination_bytes(&self) -> usize {
-        let (p, c) = (self.block, self.border);
-        doubles([self.window_values(), p, p, p, MOST_ROWS * MOST_ROWS, c * (c + 1), c])
-    }
-
-    /// With substitution.
-    fn bytes(&self) -> usize {
-        let (p, w) = (self.block, self.bandwidth);
-        self.elimination_bytes() + doubles([p, 2 * (w + 1) * p, 2 * self.border, w * p])
     }
 }
 
@@ -158,17 +146,6 @@ pub struct Workspace {
     pub memory: usize,
     /// All of it.
     pub bytes: usize,
-}
-
-/// Bytes of so many values, which are in double precision.
-fn array(values: usize) -> usize {
-    // Each array begins at a multiple of 16.
-    (values * 8).next_multiple_of(16)
-}
-
-/// Bytes of arrays.
-fn doubles<const N: usize>(values: [usize; N]) -> usize {
-    values.into_iter().map(array).sum()
 }
 
 impl Plan {
@@ -242,6 +219,10 @@ impl Plan {
             check_count("coefficients", what, values)?;
         }
         plan.choose(shape.batch, limits);
+        if !plan.can_be_laid_out() {
+            let message = "the rows of a time point take more memory than a device can address";
+            return Err(Error::argument("coefficients", message));
+        }
         Ok(plan)
     }
 
@@ -255,7 +236,7 @@ impl Plan {
             let spread = batch.div_ceil(teams_of_warp).div_ceil(limits.multiprocessors);
             for warps in (1..=spread.clamp(1, MOST_WARPS)).rev() {
                 self.warps = warps;
-                if self.dynamic_shared(self.most_team_bytes()) <= limits.shared_memory {
+                if self.dynamic_shared(&self.most_memory()) <= limits.shared_memory {
                     return;
                 }
             }
@@ -266,18 +247,18 @@ impl Plan {
             32..=63 => 128,
             _ => 256,
         };
-        if self.dynamic_shared(self.most_team_bytes()) > limits.shared_memory {
+        if self.dynamic_shared(&self.most_memory()) > limits.shared_memory {
             self.kind = Kind::Global;
         }
     }
 
     /// P.
-    fn block(&self) -> usize {
+    pub(super) fn block(&self) -> usize {
         self.states * self.derivatives
     }
 
     /// w.
-    fn bandwidth(&self) -> usize {
+    pub(super) fn bandwidth(&self) -> usize {
         if self.triple_rows > 0 { 2 } else { 1 }
     }
 
@@ -287,7 +268,7 @@ impl Plan {
     }
 
     /// What a team eliminates.
-    fn band(&self) -> Band {
+    pub(super) fn band(&self) -> Band {
         Band {
             block: self.block(),
             derivatives: self.derivatives,
@@ -302,7 +283,7 @@ impl Plan {
     }
 
     /// The system of the separators.
-    fn separators(&self) -> Band {
+    pub(super) fn separators(&self) -> Band {
         let s = self.separator();
         Band { block: s, derivatives: s, bandwidth: 1, border: self.border }
     }
@@ -357,126 +338,6 @@ impl Plan {
         }
     }
 
-    /// Shared memory of a block whose teams have so many bytes.
-    pub fn dynamic_shared(&self, team_bytes: usize) -> usize {
-        match self.kind {
-            Kind::Warp | Kind::Block | Kind::Chunk => {
-                self.common_bytes() + self.teams_of_block() * team_bytes
-            }
-            Kind::Global => 0,
-        }
-    }
-
-    /// Memory of a block, before that of its teams.
-    pub fn common_bytes(&self) -> usize {
-        let table = |rows: usize, points: usize| {
-            let columns = if rows > 0 { points * self.derivatives } else { 0 };
-            doubles([rows * columns, columns * columns, columns])
-        };
-        let shares = if self.chunks > 1 { 2 * self.chunks } else { 0 };
-        table(self.pair_rows, 2) + table(self.triple_rows, 3) + array(shares)
-    }
-
-    /// Notes and rows: what the memory of a team begins with.
-    fn rows_bytes(&self) -> usize {
-        let powers = self.step_states * self.derivatives;
-        let triple = if self.triple_rows > 0 { 3 * powers } else { 0 };
-        let values = [self.coefficients, self.equations, self.initial];
-        doubles([2 * self.team_threads, 2 * powers, triple, self.step_states]) + doubles(values)
-    }
-
-    /// For elimination and substitution.
-    fn solve_bytes(&self) -> usize {
-        let separators = if self.chunks > 1 { self.separators().bytes() } else { 0 };
-        self.band().bytes().max(separators)
-    }
-
-    fn residual_bytes(&self) -> usize {
-        let (e, k) = (self.equations, self.states);
-        let z = (self.bandwidth() + 1) * self.block();
-        doubles([z, e * (k | 1), e, 2 * k * self.pair_rows, 3 * k * self.triple_rows])
-    }
-
-    /// A stride between teams at which their lanes fall into different banks.
-    fn spread(&self, bytes: usize) -> usize {
-        if !matches!(self.kind, Kind::Warp | Kind::Chunk) {
-            return bytes;
-        }
-        // 128 bytes are all banks once.
-        let lanes = (self.team_threads * 8).next_multiple_of(16) % 128;
-        let offset = (lanes + 128 - bytes % 128) % 128;
-        bytes + offset
-    }
-
-    fn gradient_bytes(&self) -> usize {
-        let over_time = |axis: usize, values: usize| if axis == 1 { values } else { 0 };
-        let (e, k) = (self.equations, self.states);
-        let z = (self.bandwidth() + 1) * self.block();
-        doubles([
-            z,
-            z,
-            2 * e * (k | 1),
-            2 * e,
-            k * self.pair_rows,
-            k * self.triple_rows,
-            e + self.initial,
-            self.step_states,
-            self.step_states,
-            over_time(self.coefficient_points, self.coefficients),
-            over_time(self.rhs_points, e),
-            over_time(self.step_points, self.step_states),
-        ])
-    }
-
-    fn tangent_rows_bytes(&self) -> usize {
-        let (e, k) = (self.equations, self.states);
-        let z = (self.bandwidth() + 1) * self.block();
-        let (pair, triple) = (2 * k * self.pair_rows, 3 * k * self.triple_rows);
-        doubles([z, 2 * e * k, 2 * e, pair, pair, triple, triple, self.coefficients])
-    }
-
-    /// Memory of a team, if `others` take turns in what solves leave.
-    fn team_bytes(&self, others: usize) -> usize {
-        self.spread(self.rows_bytes() + self.solve_bytes() + self.residual_bytes().max(others))
-    }
-
-    /// Memory of a team, of the forward kernels.
-    pub fn forward_bytes(&self) -> usize {
-        self.team_bytes(0)
-    }
-
-    /// Of the adjoint kernels.
-    pub fn adjoint_bytes(&self) -> usize {
-        self.team_bytes(self.gradient_bytes())
-    }
-
-    /// Of the tangent kernels.
-    pub fn tangent_bytes(&self) -> usize {
-        self.team_bytes(self.tangent_rows_bytes())
-    }
-
-    /// Of the kernels of the defects.
-    pub fn defects_bytes(&self) -> usize {
-        self.spread(self.rows_bytes() + array(self.block()) + self.residual_bytes())
-    }
-
-    /// Of the kernels of the variances.
-    pub fn variances_bytes(&self) -> usize {
-        let (p, c) = (self.block(), self.border);
-        let known = self.bandwidth() * p + c;
-        let (pitch, own) = (known | 1, p.max(c));
-        let values = [2 * self.team_threads, known * pitch, p * pitch, p * pitch, own * (own | 1)];
-        self.spread(doubles(values))
-    }
-
-    fn most_team_bytes(&self) -> usize {
-        let after = match self.cold {
-            true => self.tangent_bytes().max(self.defects_bytes()).max(self.variances_bytes()),
-            false => self.adjoint_bytes(),
-        };
-        self.forward_bytes().max(after)
-    }
-
     /// Of a part of so many systems.
     pub fn workspace(&self, systems: usize) -> Workspace {
         let mut bytes = 0_usize;
@@ -488,7 +349,10 @@ impl Plan {
             offset
         };
         let memory = match self.kind {
-            Kind::Global => self.common_bytes() + self.most_team_bytes(),
+            Kind::Global => {
+                let most = self.most_memory();
+                most.common_bytes.saturating_add(most.team_bytes)
+            }
             Kind::Warp | Kind::Block | Kind::Chunk => 0,
         };
         let of_tangents = if self.cold { self.unknowns() } else { 0 };

@@ -55,16 +55,7 @@ impl std::fmt::Debug for Cuda {
 }
 
 impl Cuda {
-    /// The GPU of this number, from 0.
-    ///
-    /// # Errors
-    /// [`Error::Device`](crate::Error::Device) says what is missing: the kernels, the driver, the
-    /// device.
-    pub fn new(ordinal: usize) -> Result<Self> {
-        Self::on(&CudaDevice::get(ordinal)?)
-    }
-
-    /// This GPU.
+    /// Computes on this GPU ([`Device::gpu`](crate::Device::gpu)).
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) when the kernels cannot be loaded, or cuBLAS cannot be

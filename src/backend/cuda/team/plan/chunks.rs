@@ -50,7 +50,7 @@ impl Plan {
         plan.team_threads = plan.band().width().next_power_of_two().clamp(8, 32);
         let fits = chunks <= self.blocks() / LEAST_POINTS
             && chunks * plan.team_threads <= MOST_THREADS
-            && plan.dynamic_shared(plan.most_team_bytes()) <= limits.shared_memory;
+            && plan.dynamic_shared(&plan.most_memory()) <= limits.shared_memory;
         fits.then_some(plan)
     }
 
@@ -84,7 +84,7 @@ impl Plan {
         // Blocks that a multiprocessor holds at once, as all their threads take nearly all the
         // registers that MOST_THREADS of them can have. The others wait.
         let by_memory = limits.shared_memory_per_multiprocessor
-            / (self.dynamic_shared(self.most_team_bytes()) + BLOCK_OVERHEAD);
+            / (self.dynamic_shared(&self.most_memory()) + BLOCK_OVERHEAD);
         let resident = (MOST_THREADS / self.block_threads()).min(by_memory).max(1) as f64;
         let rounds = (blocks / (multiprocessors * resident)).ceil();
         let longest = (points / self.chunks as f64).ceil();
