@@ -1,26 +1,28 @@
-//! Derivatives of the solution: what goes into and comes out of the vjp and the jvp.
+//! Derivatives of the solution: what goes into and comes out of the vector-Jacobian product (vjp)
+//! and the Jacobian-vector product (jvp).
 //!
-//! z minimizes ½‖W(Az − β)‖², so M z = AᵀW²β with M = AᵀW²A. With z̄ = ∂ℓ/∂z, M g = z̄ and
-//! r = W²(β − Az), every row a with right-hand side β and weight w has
+//! The solution z minimizes ½‖W(Az − β)‖², so M z = AᵀW²β with M = AᵀW²A. With z̄ = ∂ℓ/∂z, M g = z̄
+//! and r = W²(β − Az), every row a with right-hand side β and weight w has
 //!
 //! ```text
 //! ∂ℓ/∂β = w² a·g        ∂ℓ/∂a = r g − w² (a·g) z        ∂ℓ/∂w = 2 w (a·g) (β − a·z)
 //! ```
 //!
-//! on its own pattern, and ∂ℓ/∂s follows by the chain rule through the rows. The scale of a balanced
-//! row is part of w here, which therefore depends on the steps too. Read the other way,
-//! M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az). Both reuse the factor of the solve.
+//! on its own pattern, and ∂ℓ/∂s follows by the chain rule through the rows. The scale of a
+//! balanced row is a part of w, which therefore depends on the steps too. In forward mode, with ˙
+//! for directional derivatives, M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az). Both modes reuse the factor of
+//! the solve.
 
 use crate::error::{Error, Result};
 use crate::options::Weights;
 use crate::shape::ProblemShape;
 
-/// ∂ℓ/∂(solution).
+/// The derivative ∂ℓ/∂(solution) of a scalar ℓ, which a vector-Jacobian product starts from.
 #[derive(Clone, Copy, Debug)]
 pub struct Cotangent<'a, T> {
-    /// (B, N, K, Q).
+    /// ∂ℓ/∂(values of the solution), (B, N, K, Q).
     pub values: &'a [T],
-    /// (B), if ℓ depends on the shared slack.
+    /// ∂ℓ/∂ε, (B), if ℓ depends on the shared slack ε.
     pub epsilon: Option<&'a [T]>,
 }
 
@@ -45,40 +47,42 @@ impl<T> Cotangent<'_, T> {
     }
 }
 
-/// Gradient of ℓ with respect to every input, each of the input's own shape: along a shared axis
-/// the gradient is summed.
+/// The gradients of a scalar ℓ with respect to every input, each of the input's own shape: along a
+/// shared axis the gradient is summed.
 #[derive(Clone, Debug, Default)]
 pub struct Gradients<T> {
-    /// Of the coefficients, (B or 1, N or 1, E, K, Qc).
+    /// Gradient with respect to the coefficients, (B or 1, N or 1, E, K, Qc).
     pub coefficients: Vec<T>,
-    /// Of the right-hand side, (B or 1, N or 1, E).
+    /// Gradient with respect to the right-hand side, (B or 1, N or 1, E).
     pub rhs: Vec<T>,
-    /// Of the initial values, (B or 1, I, K, J).
+    /// Gradient with respect to the initial values, (B or 1, I, K, J).
     pub initial_values: Vec<T>,
-    /// Of the steps, (B or 1, N−1 or 1, K or 1).
+    /// Gradient with respect to the steps, (B or 1, N−1 or 1, K or 1).
     pub steps: Vec<T>,
-    /// Of the row weights, which all systems share.
+    /// Gradient with respect to the row weights, which all systems share.
     pub weights: Weights,
 }
 
 impl<T> Gradients<T> {
-    /// Coefficients, right-hand side, initial values, steps.
+    /// Returns the gradients with respect to coefficients, right-hand side, initial values and
+    /// steps.
     #[cfg(feature = "cuda")]
     pub(crate) fn inputs_mut(&mut self) -> [&mut [T]; 4] {
         [&mut self.coefficients, &mut self.rhs, &mut self.initial_values, &mut self.steps]
     }
 }
 
-/// Directions in which the inputs move, each of its input's shape; `None` stands still.
+/// The directions in which the inputs move in a Jacobian-vector product, each of its input's shape;
+/// an input whose direction is `None` does not move.
 #[derive(Clone, Copy, Debug)]
 pub struct Tangents<'a, T> {
-    /// Of the coefficients, (B or 1, N or 1, E, K, Qc).
+    /// Direction of the coefficients, (B or 1, N or 1, E, K, Qc).
     pub coefficients: Option<&'a [T]>,
-    /// Of the right-hand side, (B or 1, N or 1, E).
+    /// Direction of the right-hand side, (B or 1, N or 1, E).
     pub rhs: Option<&'a [T]>,
-    /// Of the initial values, (B or 1, I, K, J).
+    /// Direction of the initial values, (B or 1, I, K, J).
     pub initial_values: Option<&'a [T]>,
-    /// Of the steps, (B or 1, N−1 or 1, K or 1).
+    /// Direction of the steps, (B or 1, N−1 or 1, K or 1).
     pub steps: Option<&'a [T]>,
 }
 

@@ -1,9 +1,9 @@
-//! Sizes of a batch of problems. The letters are those of the crate's front page.
+//! The sizes of a batch of problems, in the letters of the crate's front page.
 
 use crate::error::{Error, Result};
 
-/// Sizes of a [`Problem`](crate::Problem): those of the batch, and the extents of each input, in
-/// which an axis of length 1 is shared.
+/// The sizes of a [`Problem`](crate::Problem): those of the batch, and the extents of each input,
+/// in which an axis of length 1 is shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProblemShape {
     /// B: systems in the batch.
@@ -13,23 +13,25 @@ pub struct ProblemShape {
     /// Q − Qc: derivatives of the solution beyond the order of the equation, for which the
     /// coefficients have no columns.
     pub(crate) extra_derivatives: usize,
-    /// (B or 1, N or 1, E, K, Qc).
+    /// Extents of the coefficients, (B or 1, N or 1, E, K, Qc).
     pub(crate) coefficients: [usize; 5],
-    /// (B or 1, N or 1, E).
+    /// Extents of the right-hand side, (B or 1, N or 1, E).
     pub(crate) rhs: [usize; 3],
-    /// (B or 1, I, K, J).
+    /// Extents of the initial values, (B or 1, I, K, J).
     pub(crate) initial_values: [usize; 4],
-    /// (B or 1, N−1 or 1, K or 1).
+    /// Extents of the steps, (B or 1, N−1 or 1, K or 1).
     pub(crate) steps: [usize; 3],
 }
 
-/// Most derivatives that a solution carries beyond the order of its equation.
+/// The most derivatives that a solution may carry beyond the order of its equation.
 pub(crate) const MOST_EXTRA_DERIVATIVES: usize = 16;
 
 impl ProblemShape {
-    /// Checks the inputs' shapes against B and N and against each other. K, Qc and E are read off
-    /// the coefficients, I and J off the initial values; steps may lack the last axis. The
-    /// solution has no more derivatives than the coefficients (see [`with_extra_derivatives`](Self::with_extra_derivatives)).
+    /// Makes the shape of a batch of B = `batch` systems on N = `points` time points, after
+    /// checking the inputs' shapes against B and N and against each other. K, Qc and E are read off
+    /// the coefficients, I and J off the initial values; steps may lack the last axis. The solution
+    /// has Q = Qc derivatives; [`with_extra_derivatives`](Self::with_extra_derivatives) makes it
+    /// more.
     ///
     /// # Errors
     /// [`Error::Shape`] names the array that does not fit, [`Error::Argument`] is for an empty
@@ -132,7 +134,7 @@ impl ProblemShape {
         Ok(shape)
     }
 
-    /// The same shape, if it is possible.
+    /// Checks a shape whose fields may contradict each other and returns it.
     pub(crate) fn checked(&self) -> Result<Self> {
         let ProblemShape {
             batch,
@@ -146,7 +148,8 @@ impl ProblemShape {
         Self::checked_parts(*batch, *points, *extra, coefficients, rhs, initial_values, steps)
     }
 
-    /// The arrays must be addressable. Steps and initial values are no larger than the solution.
+    /// Checks that the arrays are small enough to be addressed. Steps and initial values are no
+    /// larger than the solution.
     fn check_size(&self) -> Result<()> {
         let addressable = |axes: &[usize]| {
             let values =
@@ -241,7 +244,7 @@ impl ProblemShape {
         self.initial_values[1]
     }
 
-    /// Returns J, how many of u, u', ... are given at each of them.
+    /// Returns J, how many of u, u', ... are given at each of the I points with initial values.
     pub fn initial_derivatives(&self) -> usize {
         self.initial_values[3]
     }
@@ -252,7 +255,8 @@ impl ProblemShape {
     }
 }
 
-/// Distance between neighbors along an axis: 0 where the axis is shared.
+/// Returns the distance in memory between neighbors along an axis, which is 0 where the axis is
+/// shared.
 pub(crate) fn stride(extent: usize, inner: usize) -> usize {
     if extent == 1 { 0 } else { inner }
 }
