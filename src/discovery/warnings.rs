@@ -1,4 +1,4 @@
-//! What the reader must know about the result, in words.
+//! The warnings of a discovery: what the reader must know about the result, in words.
 
 use super::candidates::Candidates;
 use super::dense::eigenvalues;
@@ -6,7 +6,7 @@ use super::equation::{Equation, Fit};
 use super::information::Information;
 use super::right_hand_side::RightHandSide;
 
-/// At most so many undecided pairs are named for an equation.
+/// The most undecided pairs of terms that are named for an equation.
 const MAX_PAIRS: usize = 3;
 
 /// Warns of terms that others could stand in for: exchanging them costs less χ² than a term must be
@@ -25,7 +25,7 @@ pub(super) fn undecided(
     let rivals = information.rivals(&set);
     let mut warnings = Vec::new();
     for equation in 0..rhs.states() {
-        // Far better sets were tried, and the quadratic was wrong about them.
+        // Sets that seemed far better were tried, and the quadratic function was wrong about them.
         let close = rivals.iter().filter(|rival| {
             all[rival.without].equation == equation
                 && (rival.set.score - set.score).abs() < information.penalty
@@ -57,7 +57,8 @@ pub(super) fn undecided(
     warnings
 }
 
-/// Ratio of the largest to the smallest eigenvalue of the information, scaled to unit diagonal.
+/// Returns the ratio of the largest to the smallest eigenvalue of the information, scaled to unit
+/// diagonal.
 fn condition_number(information: &Information) -> f64 {
     let n = information.vector.len();
     let scale = |j: usize| information.matrix[j * n + j].sqrt();
@@ -66,11 +67,11 @@ fn condition_number(information: &Information) -> f64 {
     let values = eigenvalues(scaled, n);
     let largest = values.iter().copied().fold(0.0, f64::max);
     let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
-    // Rounding leaves no smaller eigenvalue than this.
+    // Rounding errors hide any eigenvalue smaller than this.
     largest / smallest.max(f64::EPSILON * largest)
 }
 
-/// The terms that were found are combinations of each other.
+/// Warns that the terms that were found are combinations of each other.
 fn singular() -> String {
     "some of the terms are combinations of others on these data, so other equations fit equally \
      well: fewer candidates or trajectories from other initial values would help"
