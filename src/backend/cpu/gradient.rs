@@ -1,28 +1,30 @@
-//! Every row's share of the gradients of its inputs (formulas: module [`adjoint`](crate::adjoint)).
+//! The share of every row in the gradients of its inputs, by the formulas of the module
+//! [`adjoint`](crate::adjoint).
 
 use super::assembly::{Row, RowVisitor, ScaleSlope, Source};
 use super::inputs::{InputLayout, TileSystems};
 use crate::banded::lanes::Packed;
 use crate::real::Real;
 
-/// Where the gradients of some consecutive systems are added up, the first being `origin`.
+/// The place where the gradients of some consecutive systems are added up, the first being
+/// `origin`.
 pub struct GradientSink<'a, T> {
-    /// First system of the batch-varying arrays.
+    /// Number of the first system of the arrays that vary over the batch.
     pub origin: usize,
-    /// Of the coefficients.
+    /// Gradient of the coefficients.
     pub coefficients: &'a mut [T],
-    /// Of the right-hand side.
+    /// Gradient of the right-hand side.
     pub rhs: &'a mut [T],
-    /// Of the initial values.
+    /// Gradient of the initial values.
     pub initial_values: &'a mut [T],
-    /// Of the steps.
+    /// Gradient of the steps.
     pub steps: &'a mut [T],
-    /// Of the weights: equation, initial, smoothness, periodic.
+    /// Gradient of the weights: equation, initial, smoothness, periodic.
     pub weights: &'a mut [T],
 }
 
 impl<T: Real> GradientSink<'_, T> {
-    /// All zeros.
+    /// Sets all gradients to zero.
     pub fn clear(&mut self) {
         for sums in [
             &mut *self.coefficients,
@@ -36,21 +38,21 @@ impl<T: Real> GradientSink<'_, T> {
     }
 }
 
-/// Adds the rows' shares to the gradients, given the solution z and the adjoint g.
+/// A visitor that adds the rows' shares to the gradients, given the solution z and the adjoint g.
 pub struct GradientPass<'a, 'b, S: Packed> {
-    /// The unknowns.
+    /// Solution z, the unknowns.
     pub z: &'a [S],
-    /// M g = z̄.
+    /// Adjoint g, with M g = z̄.
     pub g: &'a [S],
     /// Systems in the lanes.
     pub systems: TileSystems,
     /// Which lanes hold a solved system.
     pub live: &'a [bool],
-    /// Where the inputs stand.
+    /// Layout of the inputs.
     pub inputs: &'a InputLayout,
-    /// Where the sums go.
+    /// Place where the gradients are added up.
     pub sink: &'a mut GradientSink<'b, S::Real>,
-    /// Of the weights: equation, initial, smoothness, periodic.
+    /// Sums of the gradients of the weights: equation, initial, smoothness, periodic.
     pub weights: [S; 4],
 }
 

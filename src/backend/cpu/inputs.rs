@@ -1,10 +1,11 @@
-//! Where the values of a problem stand in its arrays, and which lane holds which system.
+//! The places of the values of a problem in its arrays, and the systems that are in the lanes of a
+//! tile.
 
 use crate::banded::lanes::Packed;
 use crate::real::Real;
 use crate::shape::{ProblemShape, stride};
 
-/// The systems in the lanes of a tile: first ..= last; surplus lanes repeat the last one.
+/// The systems in the lanes of a tile, first ..= last; surplus lanes repeat the last one.
 #[derive(Clone, Copy, Debug)]
 pub struct TileSystems {
     /// System in lane 0.
@@ -14,26 +15,26 @@ pub struct TileSystems {
 }
 
 impl TileSystems {
-    /// System in a lane.
+    /// Returns the system in a lane.
     #[inline(always)]
     pub fn system(self, lane: usize) -> usize {
         (self.first + lane).min(self.last)
     }
 
-    /// The systems, one a lane, without repetitions.
+    /// Returns the range of the systems, without the repetitions in surplus lanes.
     pub fn range(self) -> std::ops::RangeInclusive<usize> {
         self.first..=self.last
     }
 }
 
-/// Strides of one input array; 0 along a shared axis.
+/// The strides of one input array, which are 0 along a shared axis.
 #[derive(Clone, Copy, Debug)]
 pub struct ArrayLayout {
-    /// Values of one system (of all, if the batch axis is shared).
+    /// Number of values of one system (of all systems, if the batch axis is shared).
     pub values: usize,
-    /// Between systems.
+    /// Stride between systems.
     pub system: usize,
-    /// Of the other axes: (time, row, column).
+    /// Strides of the other axes: (time, row, column).
     inner: [usize; 3],
 }
 
@@ -42,7 +43,7 @@ impl ArrayLayout {
         ArrayLayout { values, system: stride(batch, values), inner }
     }
 
-    /// Whether all systems share the array.
+    /// Returns whether all systems share the array.
     pub fn shared(&self) -> bool {
         self.system == 0
     }
@@ -52,7 +53,7 @@ impl ArrayLayout {
         index[0] * self.inner[0] + index[1] * self.inner[1] + index[2] * self.inner[2]
     }
 
-    /// The value at `index` of each lane's system, in the precision of `S`.
+    /// Returns the value at `index` for the system of each lane, in the precision of `S`.
     #[inline(always)]
     pub fn gather<S: Packed, T: Real>(
         &self,
@@ -72,7 +73,8 @@ impl ArrayLayout {
         values
     }
 
-    /// Adds each live lane's value at `index` of its system; `data` begins with system `origin`.
+    /// Adds the value of each live lane at `index` of its system; `data` begins with system
+    /// `origin`.
     #[inline(always)]
     pub fn scatter_add<S: Packed>(
         &self,
@@ -92,29 +94,29 @@ impl ArrayLayout {
         }
     }
 
-    /// The values of one system.
+    /// Returns the values of one system.
     pub fn of<'a, T>(&self, data: &'a [T], system: usize) -> &'a [T] {
         &data[system * self.system..][..self.values]
     }
 }
 
-/// Strides of all inputs of a problem.
+/// The strides of all inputs of a problem.
 #[derive(Clone, Copy, Debug)]
 pub struct InputLayout {
-    /// Index (t, e, k·Qc + j).
+    /// Layout of the coefficients, with the index (t, e, k·Qc + j).
     pub coefficients: ArrayLayout,
-    /// Index (t, e, 0).
+    /// Layout of the right-hand side, with the index (t, e, 0).
     pub rhs: ArrayLayout,
-    /// Index (i, k, j).
+    /// Layout of the initial values, with the index (i, k, j).
     pub initial_values: ArrayLayout,
-    /// Index (t, k, 0).
+    /// Layout of the steps, with the index (t, k, 0).
     pub steps: ArrayLayout,
-    /// K or 1: states with steps of their own.
+    /// Number of states with steps of their own, K or 1.
     pub step_states: usize,
 }
 
 impl InputLayout {
-    /// For problems of this shape.
+    /// Returns the layout of the inputs of problems of this shape.
     pub fn new(shape: &ProblemShape) -> Self {
         let [cb, cn, e, states, columns] = shape.coefficients;
         let c = states * columns;
@@ -130,7 +132,7 @@ impl InputLayout {
         }
     }
 
-    /// ℓ: mean over the states of step t in `data`, which is laid out as the steps.
+    /// Returns ℓ, the mean over the states of step t in `data`, which is laid out as the steps.
     #[inline(always)]
     pub fn mean_step<S: Packed, T: Real>(&self, data: &[T], systems: TileSystems, t: usize) -> S {
         let mut sum: S = self.steps.gather(data, systems, [t, 0, 0]);
