@@ -4,7 +4,7 @@
 #[cfg(feature = "cuda")]
 use std::sync::Arc;
 
-use crate::adjoint::{Cotangent, Gradients, Tangents};
+use crate::adjoint::{Cotangent, Gradients, Tangents, check_tangents};
 #[cfg(feature = "cuda")]
 use crate::backend::cuda::{self, CudaDevice, CudaPath};
 use crate::backend::{self, Device, Engine};
@@ -184,11 +184,11 @@ impl<T: Real> Solver<T> {
         self.engine.vjp(problem, cotangent, &self.solution.status)
     }
 
-    /// Returns the directional derivative of the solution at the problem last solved: the
-    /// Jacobian-vector product (forward mode). Its `values` and `epsilon` are derivatives, zero for
-    /// systems that were not solved. On a CUDA device, the first call of jvp, [`Self::residuals`]
-    /// or [`Self::variances`] after a solve factors the matrix once more, and the first such call
-    /// of all allocates memory.
+    /// Jacobian-vector product (forward mode) at the problem last solved: the directional
+    /// derivative of the solution as the inputs move along `tangents`, each of its input's shape; an
+    /// input without one stands still. `values` and `epsilon` of the result are those derivatives;
+    /// zero for systems that were not solved. A CUDA device solves once more for the first of jvp,
+    /// residuals and variances after a solve, and allocates for the first of all.
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the
@@ -200,7 +200,7 @@ impl<T: Real> Solver<T> {
         tangents: &Tangents<'_, T>,
     ) -> Result<&Solution<T>> {
         self.check_solved(problem)?;
-        tangents.check(&self.shape)?;
+        check_tangents(tangents, &self.shape)?;
         self.engine.jvp(problem, tangents, &self.solution.status)
     }
 

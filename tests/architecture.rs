@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// of its own level only itself.
 const LEVELS: [&[&str]; 10] = [
     &["error"],
-    &["memory", "real"],
+    &["inputs", "memory", "real"],
     &["shape", "options"],
     &["rows", "problem", "adjoint", "plan", "solution"],
     &["banded", "tensor"],

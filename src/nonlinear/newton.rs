@@ -7,7 +7,7 @@ use super::ode::{Evaluator, NonlinearOde};
 use super::problem::{NonlinearProblem, part};
 use super::{Convergence, NonlinearOptions};
 use crate::memory::zeros;
-use crate::{Device, Problem, ProblemShape, Result, Solver, Status};
+use crate::{Device, Inputs, Problem, ProblemShape, Result, Solver, Status};
 
 /// The most times that a step which raises the sum of squares is halved.
 const HALVINGS: usize = 12;
@@ -109,8 +109,13 @@ pub(super) struct Linearization {
 impl Linearization {
     /// Returns the linearized batch as a problem for the linear solver.
     pub fn problem<'a>(&'a self, grid: &'a Grid) -> Problem<'a, f64> {
-        let arrays = [&self.coefficients[..], &self.rhs, &grid.initial_values, &grid.steps];
-        Problem::from_parts(&self.shape, arrays)
+        let inputs = Inputs {
+            coefficients: &self.coefficients[..],
+            rhs: &self.rhs,
+            initial_values: &grid.initial_values,
+            steps: &grid.steps,
+        };
+        Problem::from_parts(&self.shape, inputs)
     }
 }
 
@@ -120,10 +125,12 @@ impl Newton {
         let shape = ProblemShape::new(
             batch,
             points,
-            &[batch, points, states, states, order + 1],
-            &[batch, points, states],
-            &[batch, 1, states, order],
-            &steps,
+            Inputs {
+                coefficients: &[batch, points, states, states, order + 1],
+                rhs: &[batch, points, states],
+                initial_values: &[batch, 1, states, order],
+                steps: &steps,
+            },
         )?
         .with_extra_derivatives(derivatives - (order + 1))?;
         Ok(Newton {

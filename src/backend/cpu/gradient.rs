@@ -1,9 +1,10 @@
 //! The share of every row in the gradients of its inputs, by the formulas of the module
 //! [`adjoint`](crate::adjoint).
 
-use super::assembly::{Row, RowVisitor, ScaleSlope, Source};
-use super::inputs::{InputLayout, TileSystems};
+use super::assembly::{Layout, Row, RowVisitor, ScaleSlope, Source};
+use super::inputs::TileSystems;
 use crate::banded::lanes::Packed;
+use crate::inputs::Inputs;
 use crate::real::Real;
 
 /// The place where the gradients of some consecutive systems are added up, the first being
@@ -11,30 +12,19 @@ use crate::real::Real;
 pub struct GradientSink<'a, T> {
     /// Number of the first system of the arrays that vary over the batch.
     pub origin: usize,
-    /// Gradient of the coefficients.
-    pub coefficients: &'a mut [T],
-    /// Gradient of the right-hand side.
-    pub rhs: &'a mut [T],
-    /// Gradient of the initial values.
-    pub initial_values: &'a mut [T],
-    /// Gradient of the steps.
-    pub steps: &'a mut [T],
-    /// Gradient of the weights: equation, initial, smoothness, periodic.
+    /// Gradients of the inputs.
+    pub inputs: Inputs<&'a mut [T]>,
+    /// Of the weights: equation, initial, smoothness, periodic.
     pub weights: &'a mut [T],
 }
 
 impl<T: Real> GradientSink<'_, T> {
     /// Sets all gradients to zero.
     pub fn clear(&mut self) {
-        for sums in [
-            &mut *self.coefficients,
-            &mut *self.rhs,
-            &mut *self.initial_values,
-            &mut *self.steps,
-            &mut *self.weights,
-        ] {
+        for sums in self.inputs.as_mut() {
             sums.fill(T::zero());
         }
+        self.weights.fill(T::zero());
     }
 }
 
@@ -48,9 +38,9 @@ pub struct GradientPass<'a, 'b, S: Packed> {
     pub systems: TileSystems,
     /// Which lanes hold a solved system.
     pub live: &'a [bool],
-    /// Layout of the inputs.
-    pub inputs: &'a InputLayout,
-    /// Place where the gradients are added up.
+    /// Where the inputs stand.
+    pub layout: &'a Layout,
+    /// Where the sums go.
     pub sink: &'a mut GradientSink<'b, S::Real>,
     /// Sums of the gradients of the weights: equation, initial, smoothness, periodic.
     pub weights: [S; 4],
@@ -59,7 +49,8 @@ pub struct GradientPass<'a, 'b, S: Packed> {
 impl<S: Packed> RowVisitor<S> for GradientPass<'_, '_, S> {
     #[inline(always)]
     fn visit(&mut self, row: &Row<'_, S>) {
-        let GradientPass { z, g, systems, live, inputs, .. } = *self;
+        let GradientPass { z, g, systems, live, layout, .. } = *self;
+        let inputs = &layout.inputs;
         let factor = row.factor();
         let defect = row.rhs - row.dot(z);
         let along = row.dot(g);
@@ -68,12 +59,12 @@ impl<S: Packed> RowVisitor<S> for GradientPass<'_, '_, S> {
         let d_factor = (factor + factor) * along * defect;
         self.weights[row.source.family()] += d_factor * row.scale;
 
-        let sink = &mut *self.sink;
-        let origin = sink.origin;
+        let origin = self.sink.origin;
+        let sink = &mut self.sink.inputs;
         if let Some(ScaleSlope { step, slope }) = row.scale_slope {
-            let count = S::splat(S::Real::of(inputs.step_states as f64));
+            let count = S::splat(S::Real::of(layout.step_states as f64));
             let d_step = d_factor * S::splat(row.weight) * slope / count;
-            for k in 0..inputs.step_states {
+            for k in 0..layout.step_states {
                 let (sum, index) = (&mut *sink.steps, [step, k, 0]);
                 inputs.steps.scatter_add(sum, origin, systems, live, index, d_step);
             }

@@ -1,9 +1,8 @@
-//! The places of the values of a problem in its arrays, and the systems that are in the lanes of a
-//! tile.
+//! Which lane holds which system, and how values of the inputs get into lanes and out of them.
 
 use crate::banded::lanes::Packed;
 use crate::real::Real;
-use crate::shape::{ProblemShape, stride};
+use crate::shape::InputLayout;
 
 /// The systems in the lanes of a tile, first ..= last; surplus lanes repeat the last one.
 #[derive(Clone, Copy, Debug)]
@@ -27,27 +26,7 @@ impl TileSystems {
     }
 }
 
-/// The strides of one input array, which are 0 along a shared axis.
-#[derive(Clone, Copy, Debug)]
-pub struct ArrayLayout {
-    /// Number of values of one system (of all systems, if the batch axis is shared).
-    pub values: usize,
-    /// Stride between systems.
-    pub system: usize,
-    /// Strides of the other axes: (time, row, column).
-    inner: [usize; 3],
-}
-
-impl ArrayLayout {
-    fn new(batch: usize, values: usize, inner: [usize; 3]) -> Self {
-        ArrayLayout { values, system: stride(batch, values), inner }
-    }
-
-    /// Returns whether all systems share the array.
-    pub fn shared(&self) -> bool {
-        self.system == 0
-    }
-
+impl InputLayout {
     #[inline(always)]
     fn offset(&self, index: [usize; 3]) -> usize {
         index[0] * self.inner[0] + index[1] * self.inner[1] + index[2] * self.inner[2]
@@ -91,58 +70,6 @@ impl ArrayLayout {
                 let place = if self.shared() { 0 } else { (system - origin) * self.system };
                 data[place + offset] += value.lane(lane);
             }
-        }
-    }
-
-    /// Returns the values of one system.
-    pub fn of<'a, T>(&self, data: &'a [T], system: usize) -> &'a [T] {
-        &data[system * self.system..][..self.values]
-    }
-}
-
-/// The strides of all inputs of a problem.
-#[derive(Clone, Copy, Debug)]
-pub struct InputLayout {
-    /// Layout of the coefficients, with the index (t, e, k·Qc + j).
-    pub coefficients: ArrayLayout,
-    /// Layout of the right-hand side, with the index (t, e, 0).
-    pub rhs: ArrayLayout,
-    /// Layout of the initial values, with the index (i, k, j).
-    pub initial_values: ArrayLayout,
-    /// Layout of the steps, with the index (t, k, 0).
-    pub steps: ArrayLayout,
-    /// Number of states with steps of their own, K or 1.
-    pub step_states: usize,
-}
-
-impl InputLayout {
-    /// Returns the layout of the inputs of problems of this shape.
-    pub fn new(shape: &ProblemShape) -> Self {
-        let [cb, cn, e, states, columns] = shape.coefficients;
-        let c = states * columns;
-        let [rb, rn, _] = shape.rhs;
-        let [ib, i, k, j] = shape.initial_values;
-        let [sb, sn, sk] = shape.steps;
-        InputLayout {
-            coefficients: ArrayLayout::new(cb, cn * e * c, [stride(cn, e * c), c, 1]),
-            rhs: ArrayLayout::new(rb, rn * e, [stride(rn, e), 1, 0]),
-            initial_values: ArrayLayout::new(ib, i * k * j, [k * j, j, 1]),
-            steps: ArrayLayout::new(sb, sn * sk, [stride(sn, sk), stride(sk, 1), 0]),
-            step_states: sk,
-        }
-    }
-
-    /// Returns ℓ, the mean over the states of step t in `data`, which is laid out as the steps.
-    #[inline(always)]
-    pub fn mean_step<S: Packed, T: Real>(&self, data: &[T], systems: TileSystems, t: usize) -> S {
-        let mut sum: S = self.steps.gather(data, systems, [t, 0, 0]);
-        for k in 1..self.step_states {
-            sum += self.steps.gather(data, systems, [t, k, 0]);
-        }
-        if self.step_states == 1 {
-            sum
-        } else {
-            sum / S::splat(S::Real::of(self.step_states as f64))
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The share of every row in the right-hand side of M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az).
 
-use super::assembly::{Row, RowVisitor, ScaleSlope, Source};
-use super::inputs::{ArrayLayout, InputLayout, TileSystems};
+use super::assembly::{Layout, Row, RowVisitor, ScaleSlope, Source};
+use super::inputs::TileSystems;
 use crate::adjoint::Tangents;
 use crate::banded::lanes::Packed;
 use crate::real::Real;
+use crate::shape::InputLayout;
 
 /// A visitor that adds the rows' shares, given the solution z and the tangents of the inputs.
 pub struct TangentPass<'a, S: Packed, T> {
@@ -14,16 +15,17 @@ pub struct TangentPass<'a, S: Packed, T> {
     pub tangents: &'a Tangents<'a, T>,
     /// Systems in the lanes.
     pub systems: TileSystems,
-    /// Layout of the inputs.
-    pub inputs: &'a InputLayout,
-    /// Sum, in the layout of the unknowns.
+    /// Where the inputs stand.
+    pub layout: &'a Layout,
+    /// In the layout of the unknowns.
     pub sum: &'a mut [S],
 }
 
 impl<S: Packed, T: Real> RowVisitor<S> for TangentPass<'_, S, T> {
     #[inline(always)]
     fn visit(&mut self, row: &Row<'_, S>) {
-        let TangentPass { z, tangents, systems, inputs, .. } = *self;
+        let TangentPass { z, tangents, systems, layout, .. } = *self;
+        let inputs = &layout.inputs;
         let factor = row.factor();
         let squared = factor * factor;
         let defect = row.rhs - row.dot(z);
@@ -60,7 +62,7 @@ impl<S: Packed, T: Real> RowVisitor<S> for TangentPass<'_, S, T> {
         let mut along_row = squared * d_defect;
         if let (Some(ScaleSlope { step, slope }), Some(tangent)) = (row.scale_slope, tangents.steps)
         {
-            let d_factor = S::splat(row.weight) * slope * inputs.mean_step(tangent, systems, step);
+            let d_factor = S::splat(row.weight) * slope * layout.mean_step(tangent, systems, step);
             along_row += (factor + factor) * d_factor * defect;
         }
         row.scatter(along_row, self.sum);
@@ -70,7 +72,7 @@ impl<S: Packed, T: Real> RowVisitor<S> for TangentPass<'_, S, T> {
 /// Returns the tangent at `index` of each lane's system; zero for an input that does not move.
 #[inline(always)]
 fn gather<S: Packed, T: Real>(
-    array: &ArrayLayout,
+    array: &InputLayout,
     tangent: Option<&[T]>,
     systems: TileSystems,
     index: [usize; 3],

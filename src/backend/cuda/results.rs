@@ -6,8 +6,8 @@ use super::bindings::{self as parameters, *};
 use super::device::CudaDevice;
 use super::memory::Buffer;
 use super::path::SolutionViewMut;
-use super::problem::INPUTS;
 use crate::error::{Error, Result};
+use crate::inputs::Inputs;
 use crate::real::Real;
 use crate::shape::ProblemShape;
 use crate::solution::Status;
@@ -106,7 +106,8 @@ fn decoded(code: parameters::Status) -> Result<Status> {
     Ok(match code.kind {
         STATUS_OK => Status::Ok,
         STATUS_NON_FINITE_INPUT => {
-            Status::NonFiniteInput { argument: INPUTS[index(code.first).min(INPUTS.len() - 1)] }
+            let names = <[_; 4]>::from(Inputs::NAMES);
+            Status::NonFiniteInput { argument: names[index(code.first).min(names.len() - 1)] }
         }
         STATUS_INVALID_STEP => Status::InvalidStep { step: index(code.first) },
         STATUS_BREAKDOWN => {

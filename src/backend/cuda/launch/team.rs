@@ -192,7 +192,7 @@ impl<T: Real> Path<T> for TeamPath<T> {
         self.solver.check_systems(problem, "status", status.len())?;
         self.solver.check_values(problem, "cotangent", cotangent.values.len())?;
         let systems = problem.parameters.batch as usize;
-        gradients.check(&problem.parameters, systems.div_ceil(self.solver.plan.group))?;
+        gradients.check(problem, systems.div_ceil(self.solver.plan.group))?;
         let epsilon_cotangent = match &cotangent.epsilon {
             Some(epsilon) => {
                 self.solver.check_systems(problem, "cotangent of epsilon", epsilon.len())?;
@@ -204,10 +204,10 @@ impl<T: Real> Path<T> for TeamPath<T> {
             status: self.solver.address(status).cast(),
             cotangent: self.solver.address(&cotangent.values),
             epsilon_cotangent,
-            coefficients: gradients.coefficients.array,
-            rhs: gradients.rhs.array,
-            initial_values: gradients.initial_values.array,
-            steps: gradients.steps.array,
+            coefficients: gradients.inputs.coefficients.array,
+            rhs: gradients.inputs.rhs.array,
+            initial_values: gradients.inputs.initial_values.array,
+            steps: gradients.inputs.steps.array,
             weights: gradients.weights.array,
         };
         let (group, bytes) = (self.solver.plan.group, self.solver.plan.adjoint_bytes());

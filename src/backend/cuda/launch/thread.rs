@@ -14,6 +14,7 @@ use crate::backend::cuda::device::{CudaDevice, Kernel, while_doing};
 use crate::backend::cuda::path::{CotangentView, GradientOutputs, PartProblem, SolutionViewMut};
 use crate::backend::cuda::thread::plan::{Plan, Staging};
 use crate::error::Result;
+use crate::inputs::Inputs;
 use crate::real::Real;
 
 /// The kernels of one size (K, Q), and how they are launched.
@@ -77,15 +78,15 @@ impl<T: Real> ThreadKernels<T> {
         let plan = &self.plan;
         check_systems(problem, "status", status.len())?;
         check_unknowns(plan, problem, "cotangent", cotangent.values.len())?;
-        gradients.check(&problem.parameters, systems_of(problem).div_ceil(plan.group()))?;
+        gradients.check(problem, systems_of(problem).div_ceil(plan.group()))?;
         let parameters = ThreadAdjoint {
             common: common(device, plan, &plan.adjoint, problem, workspace)?,
             cotangent: address(device, &cotangent.values),
             status: address(device, status).cast(),
-            coefficients: gradients.coefficients.array,
-            rhs: gradients.rhs.array,
-            initial_values: gradients.initial_values.array,
-            steps: gradients.steps.array,
+            coefficients: gradients.inputs.coefficients.array,
+            rhs: gradients.inputs.rhs.array,
+            initial_values: gradients.inputs.initial_values.array,
+            steps: gradients.inputs.steps.array,
             weights: gradients.weights.array,
         };
         launch(device, &self.adjoint, plan, &plan.adjoint, problem, &parameters)
@@ -129,7 +130,7 @@ fn common(
     let wide = parameters.results == STORAGE_F64
         || inputs.iter().any(|input| input.storage == STORAGE_F64);
     let wide = i32::from(wide);
-    let [coefficients, rhs, initial_values, steps] =
+    let Inputs { coefficients, rhs, initial_values, steps } =
         staging.inputs.map(|ring| in_slots(ring, wide));
     Ok(ThreadProblem {
         problem: Problem {

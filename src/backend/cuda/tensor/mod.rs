@@ -16,6 +16,7 @@ use cudarc::driver::{CudaView, CudaViewMut};
 use super::bindings::{ReduceFunction, Update, Walk};
 use super::device::CudaDevice;
 use super::launch::tape::TapeKernels;
+use crate::inputs::Inputs;
 use crate::options::Options;
 use crate::real::Element;
 use crate::shape::ProblemShape;
@@ -565,7 +566,7 @@ impl Backend for Cuda {
     fn solve<T: Real>(
         &self,
         solver: &mut OdeSolver<T>,
-        inputs: [&Array<T, Cuda>; 4],
+        inputs: Inputs<&Array<T, Cuda>>,
         solution: &mut Array<T, Cuda>,
     ) -> Result<()> {
         solver.solve(&self.device, inputs, solution)
@@ -574,13 +575,13 @@ impl Backend for Cuda {
     fn solve_adjoint<T: Real>(
         &self,
         solver: &mut OdeSolver<T>,
-        inputs: [&Array<T, Cuda>; 4],
+        inputs: Inputs<&Array<T, Cuda>>,
         cotangent: &Array<T, Cuda>,
-        gradients: [Option<&mut Array<T, Cuda>>; 4],
+        gradients: Inputs<Option<&mut Array<T, Cuda>>>,
     ) -> Result<()> {
-        let wanted = gradients.each_ref().map(Option::is_some);
+        let wanted = gradients.as_ref().map(|gradient| gradient.is_some());
         let found = solver.vjp(&self.device, inputs, cotangent, wanted)?;
-        for (gradient, found) in gradients.into_iter().zip(found) {
+        for (gradient, found) in gradients.zip(found) {
             if let (Some(gradient), Some(found)) = (gradient, found) {
                 let walk = Walk::new(&[gradient.len()], [&[1], &[1]])?;
                 self.kernels.copy(&walk, &found.view(), &mut self.write(gradient)?, true)?;

@@ -78,14 +78,14 @@ impl<T: Real> ColdTeams<T> {
         let (status, own_status) = self.addresses(problem, statuses)?;
         self.solver.check_values(problem, "tangent", tangent.values.len())?;
         self.solver.check_systems(problem, "tangent of epsilon", tangent.epsilon.len())?;
-        tangents.check(&problem.parameters)?;
+        tangents.check(problem)?;
         let output = TeamTangent {
             status,
             own_status,
-            coefficients: tangents.coefficients.array,
-            rhs: tangents.rhs.array,
-            initial_values: tangents.initial_values.array,
-            steps: tangents.steps.array,
+            coefficients: tangents.inputs.coefficients.array,
+            rhs: tangents.inputs.rhs.array,
+            initial_values: tangents.inputs.initial_values.array,
+            steps: tangents.inputs.steps.array,
             d_values: address_mut(&self.solver.device, &mut tangent.values),
             d_epsilon: address_mut(&self.solver.device, &mut tangent.epsilon),
         };
