@@ -54,14 +54,14 @@ impl<T> Cotangent<'_, T> {
 /// shared axis the gradient is summed.
 #[derive(Clone, Debug, Default)]
 pub struct Gradients<T> {
-    /// ∂ℓ/∂(input), in the shape of the input.
+    /// Gradients ∂ℓ/∂(input), each in the shape of its input.
     pub inputs: Inputs<Vec<T>>,
-    /// ∂ℓ/∂(row weights), which all systems share.
+    /// Gradient ∂ℓ/∂(row weights); all systems share the weights.
     pub weights: Weights,
 }
 
 impl<T: Real> Gradients<T> {
-    /// Zeros for problems of this shape.
+    /// Returns zeros for problems of this shape.
     pub(crate) fn zeros(shape: &ProblemShape) -> Result<Self> {
         let inputs = Inputs::NAMES.zip(shape.layouts()).try_map(|(name, layout)| {
             zeros(&format!("gradient of {name}"), layout.total(shape.batch))
@@ -71,7 +71,8 @@ impl<T: Real> Gradients<T> {
     }
 }
 
-/// Directions in which the inputs move, each of its input's shape; an input without one stands still.
+/// The directions in which the inputs move in a Jacobian-vector product, each of its input's shape;
+/// an input whose direction is `None` does not move.
 pub type Tangents<'a, T> = Inputs<Option<&'a [T]>>;
 
 /// Checks that every direction has as many values as its input.

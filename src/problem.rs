@@ -76,7 +76,7 @@ impl<'a, T> Problem<'a, T> {
         ProblemBuilder::default()
     }
 
-    /// Inputs that have this shape.
+    /// Makes a problem of this shape from its inputs, whose lengths the caller has checked.
     pub(crate) fn from_parts(shape: &ProblemShape, inputs: Inputs<&'a [T]>) -> Self {
         Problem { shape: shape.clone(), inputs }
     }

@@ -264,10 +264,10 @@ impl ProblemShape {
     }
 }
 
-/// Where the values of one input stand in its array; strides are 0 along shared axes.
+/// The place of the values of one input in its array, as strides, which are 0 along shared axes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InputLayout {
-    /// Values of one system; of all systems, if the batch shares them.
+    /// Number of values of one system; of all systems, if the batch shares them.
     pub values: usize,
     /// Distance between systems.
     pub system: usize,
@@ -280,23 +280,24 @@ impl InputLayout {
         InputLayout { values, system: stride(batch, values), inner }
     }
 
-    /// Whether all systems share the array.
+    /// Returns whether all systems share the array.
     pub fn shared(&self) -> bool {
         self.system == 0
     }
 
-    /// Values of `systems` systems.
+    /// Returns the number of values of `systems` systems.
     pub fn total(&self, systems: usize) -> usize {
         if self.shared() { self.values } else { self.values.saturating_mul(systems) }
     }
 
-    /// The values of `systems` systems from `first` on.
+    /// Returns the values of `systems` systems from `first` on.
     pub fn part<'a, T>(&self, values: &'a [T], first: usize, systems: usize) -> &'a [T] {
         &values[first * self.system..][..self.total(systems)]
     }
 }
 
-/// Distance between neighbors along an axis: 0 where the axis is shared.
+/// Returns the distance in memory between neighbors along an axis, which is 0 where the axis is
+/// shared.
 fn stride(extent: usize, inner: usize) -> usize {
     if extent == 1 { 0 } else { inner }
 }

@@ -184,11 +184,12 @@ impl<T: Real> Solver<T> {
         self.engine.vjp(problem, cotangent, &self.solution.status)
     }
 
-    /// Jacobian-vector product (forward mode) at the problem last solved: the directional
-    /// derivative of the solution as the inputs move along `tangents`, each of its input's shape; an
-    /// input without one stands still. `values` and `epsilon` of the result are those derivatives;
-    /// zero for systems that were not solved. A CUDA device solves once more for the first of jvp,
-    /// residuals and variances after a solve, and allocates for the first of all.
+    /// Returns the directional derivative of the solution at the problem last solved, as the inputs
+    /// move along `tangents`, each of its input's shape: the Jacobian-vector product (forward
+    /// mode). An input without a tangent does not move. The `values` and `epsilon` of the result
+    /// are derivatives, zero for systems that were not solved. On a CUDA device, the first call of
+    /// jvp, [`Self::residuals`] or [`Self::variances`] after a solve factors the matrix once more,
+    /// and the first such call of all allocates memory.
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the

@@ -117,7 +117,7 @@ impl<'a, T> ProblemBuilder<'a, T> {
     }
 }
 
-/// N as the first array tells that has an axis of time which is not shared.
+/// Returns N if it can be read off an array: off the first one whose axis of time is not shared.
 fn told_points(Inputs { coefficients, rhs, steps, .. }: Inputs<&[usize]>) -> Option<usize> {
     let points = |shape: &[usize]| shape.get(1).copied().filter(|&points| points != 1);
     points(coefficients)

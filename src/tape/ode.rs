@@ -13,9 +13,9 @@ pub struct Ode {
     pub batch: usize,
     /// N: time points.
     pub points: usize,
-    /// Coefficients (B or 1, N or 1, E, K, Qc), right-hand side (B or 1, N or 1, E), initial values
-    /// (B or 1, I, K, J), and steps (B or 1, N−1 or 1\[, K or 1\]), which are positive;
-    /// [`positive_steps`](crate::nn::positive_steps) makes them so.
+    /// Variables of the coefficients (B or 1, N or 1, E, K, Qc), the right-hand side (B or 1, N or
+    /// 1, E), the initial values (B or 1, I, K, J), and the steps (B or 1, N−1 or 1\[, K or 1\]),
+    /// which are positive; [`positive_steps`](crate::nn::positive_steps) makes them so.
     pub inputs: Inputs<Var>,
     /// Derivatives of the solution beyond the coefficients' columns
     /// ([`with_extra_derivatives`](crate::Problem::with_extra_derivatives)): 1 suits the default
@@ -86,7 +86,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
     ) -> Result<()> {
         let arrays = inputs.map(|input| &self.nodes[input].value);
         let mut taken = Vec::new();
-        // What is an input twice needs a second array.
+        // A variable that is an input twice needs a second array.
         let mut own = inputs.try_map(|input| {
             let own = match gradients[input].take() {
                 None if taken.contains(&input) => {

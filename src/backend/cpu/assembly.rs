@@ -26,9 +26,9 @@ pub struct Layout {
     pub values: usize,
     /// Index of the slack ε, if there is one.
     pub slack: Option<usize>,
-    /// Of the problem's arrays.
+    /// Layout of the problem's arrays.
     pub inputs: Inputs<InputLayout>,
-    /// K or 1: states with steps of their own.
+    /// Number of states with steps of their own, K or 1.
     pub step_states: usize,
 }
 
@@ -54,7 +54,7 @@ impl Layout {
         }
     }
 
-    /// ℓ: mean over the states of step t in `data`, which is laid out as the steps.
+    /// Returns ℓ, the mean over the states of step t in `data`, which is laid out as the steps.
     #[inline(always)]
     pub fn mean_step<S: Packed, T: Real>(&self, data: &[T], systems: TileSystems, t: usize) -> S {
         let mut sum: S = self.inputs.steps.gather(data, systems, [t, 0, 0]);

@@ -365,14 +365,14 @@ fn rounded<'a, T: Real>(sums: &'a Gradients<f64>, room: &'a mut Gradients<T>) ->
 /// The gradients as the groups add them up.
 struct GradientSums<T> {
     inputs: Inputs<InputSums<T>>,
-    /// (groups, 4).
+    /// Gradient of the weights by each group, (groups, 4).
     weights: Vec<T>,
 }
 
-/// Where the groups add up the gradient of one input: each in its own part of the result if the
-/// systems have their own values, else in a partial sum of its own.
+/// The places where the groups add up the gradient of one input: each group in its own part of the
+/// result if the systems have their own values, in a partial sum of its own if they share them.
 struct InputSums<T> {
-    /// (groups, values) of a shared array; empty otherwise.
+    /// Partial sums of a shared array, (groups, values); empty if the array is not shared.
     partial: Vec<T>,
     /// Number of values of a group's part.
     chunk: usize,
@@ -381,7 +381,7 @@ struct InputSums<T> {
 impl<T: Real> InputSums<T> {
     fn new(input: InputLayout, group_systems: usize, groups: usize) -> Result<Self> {
         if input.values == 0 {
-            // Nothing is ever added, but every group needs a part.
+            // Nothing is ever added to an empty array, but every group needs a part.
             return Ok(InputSums { partial: zeros("gradient", groups)?, chunk: 1 });
         }
         if input.shared() {

@@ -14,7 +14,7 @@ pub struct GradientSink<'a, T> {
     pub origin: usize,
     /// Gradients of the inputs.
     pub inputs: Inputs<&'a mut [T]>,
-    /// Of the weights: equation, initial, smoothness, periodic.
+    /// Gradient of the weights: equation, initial, smoothness, periodic.
     pub weights: &'a mut [T],
 }
 
@@ -38,9 +38,9 @@ pub struct GradientPass<'a, 'b, S: Packed> {
     pub systems: TileSystems,
     /// Which lanes hold a solved system.
     pub live: &'a [bool],
-    /// Where the inputs stand.
+    /// Layout of the inputs.
     pub layout: &'a Layout,
-    /// Where the sums go.
+    /// Place where the gradients are added up.
     pub sink: &'a mut GradientSink<'b, S::Real>,
     /// Sums of the gradients of the weights: equation, initial, smoothness, periodic.
     pub weights: [S; 4],

@@ -1,4 +1,5 @@
-//! Which lane holds which system, and how values of the inputs get into lanes and out of them.
+//! The systems in the lanes of a tile, and the ways of the inputs' values into the lanes and out of
+//! them.
 
 use crate::banded::lanes::Packed;
 use crate::real::Real;
@@ -52,8 +53,8 @@ impl InputLayout {
         values
     }
 
-    /// Adds the value of each live lane at `index` of its system; `data` begins with system
-    /// `origin`.
+    /// Adds the value of each live lane to `data` at `index` of its system; `data` begins with
+    /// system `origin`.
     #[inline(always)]
     pub fn scatter_add<S: Packed>(
         &self,

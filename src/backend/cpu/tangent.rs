@@ -15,9 +15,9 @@ pub struct TangentPass<'a, S: Packed, T> {
     pub tangents: &'a Tangents<'a, T>,
     /// Systems in the lanes.
     pub systems: TileSystems,
-    /// Where the inputs stand.
+    /// Layout of the inputs.
     pub layout: &'a Layout,
-    /// In the layout of the unknowns.
+    /// Sum, in the layout of the unknowns.
     pub sum: &'a mut [S],
 }
 

@@ -167,7 +167,7 @@ impl<S: Packed> Tile<S> {
         let last_step = problem.shape().points - 2;
         let most = (MOST_EXPONENT / q as f64).floor().exp2();
         let scale = |t: usize, scales: &mut [S]| {
-            // Entries of derivative j are of the order step^j, those of the slack of the order 1.
+            // Entries of derivative j are of the order step^j, entries of the slack of the order 1.
             let step: S = context.layout.mean_step(problem.inputs.steps, systems, t.min(last_step));
             let length = power_of_two(step, most);
             for (i, scale) in scales.iter_mut().enumerate() {
