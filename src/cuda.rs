@@ -32,10 +32,10 @@
 //! # Ok::<(), mechanistic::Error>(())
 //! ```
 
-pub use crate::backend::cuda::device::{CudaDevice, kernel_architectures, kernel_modules};
-pub use crate::backend::cuda::device_solver::DeviceSolver;
-pub use crate::backend::cuda::memory::Buffer as DeviceArray;
+pub use crate::backend::cuda::driver::device::{CudaDevice, kernel_architectures, kernel_modules};
+pub use crate::backend::cuda::driver::memory::Buffer as DeviceArray;
+pub use crate::backend::cuda::path::problem::Values;
+pub use crate::backend::cuda::solve::device_solver::DeviceSolver;
 #[doc(hidden)]
-pub use crate::backend::cuda::paths::CudaPath;
-pub use crate::backend::cuda::problem::Values;
+pub use crate::backend::cuda::solve::paths::CudaPath;
 pub use crate::backend::cuda::tensor::Cuda;

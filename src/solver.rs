@@ -113,7 +113,7 @@ impl<T: Real> Solver<T> {
         path: CudaPath,
     ) -> Result<Self> {
         Self::with_engine(&Device::Cuda(device.clone()), shape, options, || {
-            cuda::engine::new(device, shape, options, path)
+            cuda::solve::engine::new(device, shape, options, path)
         })
     }
 

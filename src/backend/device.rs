@@ -126,7 +126,7 @@ impl Device {
     /// [`Error::Device`] if the driver fails.
     #[cfg(feature = "cuda")]
     pub fn cuda_count() -> Result<usize> {
-        cuda::device::count()
+        cuda::driver::device::count()
     }
 
     /// Returns how many CUDA devices this program can see; 0 without a driver or the feature

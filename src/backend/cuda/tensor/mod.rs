@@ -2,6 +2,7 @@
 //! each.
 
 mod function;
+mod kernels;
 mod norm;
 mod product;
 mod reduction;
@@ -13,9 +14,8 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
-use super::bindings::{ReduceFunction, Update, Walk};
-use super::device::CudaDevice;
-use super::launch::tape::TapeKernels;
+use crate::backend::cuda::bindings::{ReduceFunction, Update, Walk};
+use crate::backend::cuda::driver::CudaDevice;
 use crate::inputs::Inputs;
 use crate::options::Options;
 use crate::real::Element;
@@ -29,6 +29,7 @@ use crate::tensor::product::Product;
 use crate::tensor::update::{Clip, Rule};
 use crate::{Real, Result};
 use function::{binary_code, unary_code};
+use kernels::TapeKernels;
 use norm::{Norm, Places};
 use product::Products;
 use reduction::{Target, Term, Terms};

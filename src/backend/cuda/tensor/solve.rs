@@ -3,10 +3,10 @@
 use std::sync::{Arc, OnceLock};
 
 use super::Cuda;
-use crate::backend::cuda::device::CudaDevice;
-use crate::backend::cuda::device_solver::DeviceSolver;
-use crate::backend::cuda::memory::Buffer;
-use crate::backend::cuda::problem::Values;
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::path::problem::Values;
+use crate::backend::cuda::solve::device_solver::DeviceSolver;
 use crate::inputs::Inputs;
 use crate::options::Options;
 use crate::shape::ProblemShape;

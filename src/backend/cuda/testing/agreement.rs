@@ -3,7 +3,7 @@
 use crate::adjoint::Cotangent;
 use crate::backend::Device;
 use crate::backend::Engine as _;
-use crate::backend::cuda::{engine::Engine, testing};
+use crate::backend::cuda::{solve::engine::Engine, testing};
 use crate::inputs::Inputs;
 use crate::options::{Options, Weights};
 use crate::problem::{Problem, View};

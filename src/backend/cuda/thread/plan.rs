@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::chunks::Chunks;
 use crate::backend::cuda::bindings::{ThreadRing, ThreadRows};
-use crate::backend::cuda::device::Limits;
+use crate::backend::cuda::driver::device::Limits;
 use crate::inputs::Inputs;
 use crate::options::{Formulation, Options, Smoothness};
 use crate::rows::pair_rows;

@@ -5,7 +5,7 @@ use crate::backend::Engine as _;
 use crate::backend::cuda::team::TeamPath;
 use crate::backend::cuda::team::plan::Plan;
 use crate::backend::cuda::testing::agreement::{Case, Sizes, compare, count_faulty};
-use crate::backend::cuda::{engine::Engine, testing};
+use crate::backend::cuda::{solve::engine::Engine, testing};
 use crate::inputs::Inputs;
 use crate::options::{Formulation, Options, Smoothness, Weights};
 use crate::real::Real;

@@ -1,16 +1,15 @@
 //! A problem as kernels take it: where its arrays lie on the device and how they are laid out.
 
-use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use cudarc::driver::{CudaViewMut, DevicePtr};
+use cudarc::driver::CudaViewMut;
 
-use super::bindings::{self as parameters, Input, Output, RowTable};
-use super::device::CudaDevice;
-use super::launch::{address_mut, check_at_least};
-use super::memory::Buffer;
-use super::path::{Counted, PartProblem, TangentInputs};
+use crate::backend::cuda::bindings::{self as parameters, Input, Output, RowTable};
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::driver::kernel::{Address, check_at_least};
+use crate::backend::cuda::path::{Counted, PartProblem, TangentInputs};
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::options::{Formulation, Options};
@@ -31,7 +30,7 @@ pub fn storage_code(storage: Storage) -> i32 {
 /// An array on a device that is only read, in any storage.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {
-    address: u64,
+    address: Address,
     len: usize,
     storage: i32,
     value_bytes: usize,
@@ -41,10 +40,8 @@ pub struct Values<'a> {
 
 impl<'a, V: Stored> From<&'a Buffer<V>> for Values<'a> {
     fn from(buffer: &'a Buffer<V>) -> Self {
-        // Without event tracking the guard does nothing: the stream orders everything.
-        let (address, _guard) = buffer.slice().device_ptr(buffer.device().stream());
         Values {
-            address,
+            address: buffer.device().address(&buffer.view()),
             len: buffer.len(),
             storage: storage_code(V::STORAGE),
             value_bytes: size_of::<V>(),
@@ -71,24 +68,24 @@ impl Values<'_> {
     }
 
     /// The values of `systems` systems from `first` on, laid out like this.
-    pub(super) fn systems(self, layout: &InputLayout, first: usize, systems: usize) -> Self {
+    pub(crate) fn systems(self, layout: &InputLayout, first: usize, systems: usize) -> Self {
         self.part(first * layout.system, layout.total(systems))
     }
 
     /// `count` values from `start` on.
-    pub(super) fn part(self, start: usize, count: usize) -> Self {
+    pub(crate) fn part(self, start: usize, count: usize) -> Self {
         assert!(start + count <= self.len, "a part lies within its array");
-        Values { address: self.address + (start * self.value_bytes) as u64, len: count, ..self }
+        Values { address: self.address.offset(start * self.value_bytes), len: count, ..self }
     }
 }
 
 /// Where the gradient of the weights stands: (4), shared by all systems.
-pub(super) const WEIGHTS: InputLayout = InputLayout { values: 4, system: 0, inner: [0; 3] };
+pub(crate) const WEIGHTS: InputLayout = InputLayout { values: 4, system: 0, inner: [0; 3] };
 
 impl Counted<Input> {
     fn new(values: Values<'_>, layout: &InputLayout) -> Self {
         let array = Input {
-            data: values.address as *const c_void,
+            data: values.address.pointer(),
             system: layout.system as i64,
             time: layout.inner[0] as i64,
             state: layout.inner[1] as i32,
@@ -106,7 +103,7 @@ impl Counted<Input> {
 
 impl Counted<Output> {
     /// Where a gradient goes; `system` is the distance between systems, or between the groups'
-    /// sums ([`GradientOutputs`](super::path::GradientOutputs)).
+    /// sums ([`GradientOutputs`](crate::backend::cuda::path::GradientOutputs)).
     pub fn new<T: Real>(
         device: &CudaDevice,
         target: &mut CudaViewMut<'_, T>,
@@ -114,7 +111,7 @@ impl Counted<Output> {
         system: usize,
     ) -> Self {
         let array = Output {
-            data: address_mut(device, target),
+            data: device.address_mut(target).pointer(),
             system: system as i64,
             time: layout.inner[0] as i64,
             state: layout.inner[1] as i32,
@@ -137,7 +134,7 @@ impl Counted<Output> {
 }
 
 /// What all parts of a batch have in common: sizes, options, row tables on the device.
-pub(super) struct ProblemTemplate {
+pub(crate) struct ProblemTemplate {
     shape: ProblemShape,
     options: Options,
     results: i32,
@@ -258,7 +255,7 @@ impl ProblemTemplate {
 
 fn row_table((family, table): &(RowFamily, Buffer<f64>)) -> RowTable {
     RowTable {
-        table: Values::from(table).address as *const f64,
+        table: Values::from(table).address.pointer(),
         rows: family.rows as i32,
         shift: family.shift,
     }

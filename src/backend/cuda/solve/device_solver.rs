@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::batch::{Batch, Part};
-use super::device::CudaDevice;
-use super::memory::Buffer;
-use super::path::CotangentView;
-use super::paths::CudaPath;
-use super::problem::Values;
-use super::results::{SolutionBuffers, SolutionDetails, values_of_system};
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::path::CotangentView;
+use crate::backend::cuda::path::problem::Values;
+use crate::backend::cuda::path::results::{SolutionBuffers, SolutionDetails, values_of_system};
+use crate::backend::cuda::solve::batch::{Batch, Part};
+use crate::backend::cuda::solve::paths::CudaPath;
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::options::Options;

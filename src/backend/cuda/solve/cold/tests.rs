@@ -1,10 +1,10 @@
 use super::{Cold, Solved};
 use crate::backend::Device;
-use crate::backend::cuda::batch::Part;
 use crate::backend::cuda::bindings;
-use crate::backend::cuda::memory::Buffer;
-use crate::backend::cuda::problem::{ProblemTemplate, Values};
-use crate::backend::cuda::results::SolutionBuffers;
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::path::problem::{ProblemTemplate, Values};
+use crate::backend::cuda::path::results::SolutionBuffers;
+use crate::backend::cuda::solve::batch::Part;
 use crate::backend::cuda::team::plan::{Kind, Plan};
 use crate::backend::cuda::testing::{
     self,

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::batch::{Batch, Part};
-use super::bindings as parameters;
-use super::device::CudaDevice;
-use super::memory::Buffer;
-use super::path::{CotangentView, Path};
-use super::paths::{self, CudaPath};
-use super::problem::Values;
-use super::results::{SolutionBuffers, values_of_system};
 use crate::adjoint::{Cotangent, Gradients, Tangents};
+use crate::backend::cuda::bindings as parameters;
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::path::problem::Values;
+use crate::backend::cuda::path::results::{SolutionBuffers, values_of_system};
+use crate::backend::cuda::path::{CotangentView, Path};
+use crate::backend::cuda::solve::batch::{Batch, Part};
+use crate::backend::cuda::solve::paths::{self, CudaPath};
 use crate::backend::{self, engine::of_precision};
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
@@ -139,12 +139,6 @@ impl<T: Real> Engine<T> {
         Ok(())
     }
 
-    fn solve_part(&mut self, part: Part) -> Result<()> {
-        let Staging { inputs, solution, .. } = &mut self.staging;
-        let inputs = inputs.as_ref().map(Values::from);
-        self.batch.solve(part, inputs, &mut solution.view_mut(part.systems))
-    }
-
     /// Makes inputs, solution and workspace on the device those of this part: they are, if the
     /// last solve was of the whole batch.
     fn restore(&mut self, problem: &Problem<'_, T>, part: Part) -> Result<()> {
@@ -152,7 +146,9 @@ impl<T: Real> Engine<T> {
             return Ok(());
         }
         self.upload(problem, part)?;
-        self.solve_part(part)
+        let Staging { inputs, solution, .. } = &mut self.staging;
+        let inputs = inputs.as_ref().map(Values::from);
+        self.batch.solve(part, inputs, &mut solution.view_mut(part.systems))
     }
 
     /// Makes inputs and statuses on the device those of this part.
@@ -181,9 +177,10 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
         let size = values_of_system(&self.batch.shape);
         for part in self.batch.parts() {
             self.upload(problem, part)?;
-            self.solve_part(part)?;
             let Part { first, systems } = part;
-            let Staging { solution: staged, codes, .. } = &mut self.staging;
+            let Staging { inputs, solution: staged, codes, .. } = &mut self.staging;
+            let inputs = inputs.as_ref().map(Values::from);
+            self.batch.solve(part, inputs, &mut staged.view_mut(systems))?;
             let values = &mut solution.values[first * size..][..systems * size];
             staged.values.copy_to_host("solution", values)?;
             let epsilon = &mut solution.epsilon[first..][..systems];

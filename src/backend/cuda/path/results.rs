@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::bindings::{self as parameters, *};
-use super::device::CudaDevice;
-use super::memory::Buffer;
-use super::path::SolutionViewMut;
+use crate::backend::cuda::bindings::{self as parameters, *};
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::path::SolutionViewMut;
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::real::Real;
@@ -13,7 +13,7 @@ use crate::shape::ProblemShape;
 use crate::solution::Status;
 
 /// The solution of some systems.
-pub(super) struct SolutionBuffers<T: Real> {
+pub(crate) struct SolutionBuffers<T: Real> {
     /// (systems, N, K, Q).
     pub values: Buffer<T>,
     /// What comes with them.
@@ -21,7 +21,7 @@ pub(super) struct SolutionBuffers<T: Real> {
 }
 
 /// All of a solution but the values.
-pub(super) struct SolutionDetails<T: Real> {
+pub(crate) struct SolutionDetails<T: Real> {
     /// (systems).
     pub epsilon: Buffer<T>,
     /// (systems).
@@ -97,7 +97,7 @@ impl<T: Real> SolutionDetails<T> {
 }
 
 /// N·K·Q.
-pub(super) fn values_of_system(shape: &ProblemShape) -> usize {
+pub(crate) fn values_of_system(shape: &ProblemShape) -> usize {
     shape.points * shape.block()
 }
 

@@ -11,15 +11,15 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
-use super::batch::Part;
-use super::bindings::Status;
-use super::device::CudaDevice;
-use super::launch::team::{ColdTeams, Statuses};
-use super::memory::Buffer;
-use super::path::{PartProblem, SolutionViewMut};
-use super::problem::{ProblemTemplate, Values};
-use super::results::{SolutionBuffers, values_of_system};
-use super::team::plan::Plan;
+use crate::backend::cuda::bindings::Status;
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::path::problem::{ProblemTemplate, Values};
+use crate::backend::cuda::path::results::{SolutionBuffers, values_of_system};
+use crate::backend::cuda::path::{PartProblem, SolutionViewMut};
+use crate::backend::cuda::solve::batch::Part;
+use crate::backend::cuda::team::plan::Plan;
+use crate::backend::cuda::team::{ColdTeams, Statuses};
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::options::Options;

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
-use super::bindings::{Output, Status};
 use super::cold::{Cold, Solved};
-use super::device::CudaDevice;
-use super::launch::{Columns, SumPartials};
-use super::memory::Buffer;
-use super::path::{CotangentView, Counted, GradientOutputs, Path, SolutionViewMut};
-use super::paths::{self, CudaPath};
-use super::problem::{ProblemTemplate, Values, WEIGHTS};
-use super::ranges::range;
+use super::sums::{Columns, SumPartials};
+use crate::backend::cuda::bindings::{Output, Status};
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::driver::ranges::range;
+use crate::backend::cuda::path::problem::{ProblemTemplate, Values, WEIGHTS};
+use crate::backend::cuda::path::{CotangentView, Counted, GradientOutputs, Path, SolutionViewMut};
+use crate::backend::cuda::solve::paths::{self, CudaPath};
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::options::Options;
@@ -23,7 +23,7 @@ use crate::shape::{InputLayout, ProblemShape};
 
 /// Consecutive systems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Part {
+pub(crate) struct Part {
     /// Number of the first.
     pub first: usize,
     /// How many.
@@ -31,7 +31,7 @@ pub(super) struct Part {
 }
 
 /// Path, workspace and partial sums for problems of one shape.
-pub(super) struct Batch<T: Real> {
+pub(crate) struct Batch<T: Real> {
     pub device: Arc<CudaDevice>,
     pub shape: ProblemShape,
     pub template: ProblemTemplate,

@@ -4,14 +4,17 @@
 //! The engine cuts the batch into parts, uploads, calls, adds up the partial sums of shared
 //! inputs' gradients ([`SumPartials`](super::launch::SumPartials)), and downloads.
 
+pub mod problem;
+pub mod results;
+
 use std::fmt;
 use std::marker::PhantomData;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
-use super::bindings::{self as parameters, Input, Output, Status};
-use super::launch::check_at_least;
-use super::problem::WEIGHTS;
+use crate::backend::cuda::bindings::{self as parameters, Input, Output, Status};
+use crate::backend::cuda::driver::kernel::check_at_least;
+use crate::backend::cuda::path::problem::WEIGHTS;
 use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::real::Real;
@@ -23,13 +26,13 @@ use crate::shape::InputLayout;
 pub struct PartProblem<'a> {
     /// By value to the kernels.
     pub parameters: parameters::Problem,
-    pub(super) layouts: Inputs<InputLayout>,
-    pub(super) arrays: PhantomData<&'a ()>,
+    pub(crate) layouts: Inputs<InputLayout>,
+    pub(crate) arrays: PhantomData<&'a ()>,
 }
 
 impl PartProblem<'_> {
     /// Systems of the part.
-    pub(super) fn systems(&self) -> usize {
+    pub(crate) fn systems(&self) -> usize {
         self.parameters.batch as usize
     }
 }
@@ -75,7 +78,7 @@ pub struct GradientOutputs<'a> {
     pub inputs: Inputs<Counted<Output>>,
     /// Of the weights: (groups, 4), equation, initial, smoothness, periodic.
     pub weights: Counted<Output>,
-    pub(super) arrays: PhantomData<&'a mut ()>,
+    pub(crate) arrays: PhantomData<&'a mut ()>,
 }
 
 impl GradientOutputs<'_> {
@@ -84,7 +87,7 @@ impl GradientOutputs<'_> {
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error) with both lengths.
-    pub(super) fn check(&self, problem: &PartProblem<'_>, groups: usize) -> Result<()> {
+    pub(crate) fn check(&self, problem: &PartProblem<'_>, groups: usize) -> Result<()> {
         for (name, (output, layout)) in Inputs::NAMES.zip(self.inputs.zip(problem.layouts)) {
             let rows = if layout.shared() { groups } else { problem.systems() };
             output.check(&format!("gradient of {name}"), rows, layout.values)?;
@@ -113,7 +116,7 @@ impl TangentInputs<'_> {
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error) with both lengths.
-    pub(super) fn check(&self, problem: &PartProblem<'_>) -> Result<()> {
+    pub(crate) fn check(&self, problem: &PartProblem<'_>) -> Result<()> {
         for (name, (direction, layout)) in Inputs::NAMES.zip(self.inputs.zip(problem.layouts)) {
             if !direction.array.data.is_null() {
                 let values = layout.total(problem.systems());
@@ -130,7 +133,7 @@ impl TangentInputs<'_> {
 pub struct TangentInputs<'a> {
     /// One for each input.
     pub inputs: Inputs<Counted<Input>>,
-    pub(super) arrays: PhantomData<&'a ()>,
+    pub(crate) arrays: PhantomData<&'a ()>,
 }
 
 /// One way of solving a batch: kernels, workspace, launches. `Display` describes it on one line of
@@ -172,11 +175,11 @@ pub trait Path<T: Real>: fmt::Display + Send + Sync {
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory::Buffer;
-    use super::super::problem::{ProblemTemplate, Values};
-    use super::super::testing;
-    use super::super::testing::agreement::{Case, Sizes};
     use super::*;
+    use crate::backend::cuda::driver::Buffer;
+    use crate::backend::cuda::path::problem::{ProblemTemplate, Values};
+    use crate::backend::cuda::testing;
+    use crate::backend::cuda::testing::agreement::{Case, Sizes};
     use crate::options::Options;
 
     /// 5 systems; the batch shares the right-hand side.
