@@ -25,13 +25,13 @@ pub enum Error {
     Argument {
         /// Name of the argument or option.
         argument: String,
-        /// What is wrong with it and what is allowed.
+        /// Description of what is wrong with it and what is allowed.
         message: String,
     },
     /// A problem so large that its arrays cannot be addressed or allocated.
     #[error("{what}: {bytes} bytes of memory cannot be had")]
     OutOfMemory {
-        /// What the memory was for.
+        /// Name of what the memory was for.
         what: String,
         /// Size of the request (saturated when it does not fit a `usize`).
         bytes: usize,
@@ -39,9 +39,9 @@ pub enum Error {
     /// A device could not be used, or failed.
     #[error("while {doing}: {message}")]
     Device {
-        /// What the library was doing.
+        /// Description of what the library was doing.
         doing: String,
-        /// What the driver said, and what to do about it where that is known.
+        /// Message of the driver, and what to do about it where that is known.
         message: String,
     },
     /// A file could not be opened, read or written.
@@ -57,7 +57,7 @@ pub enum Error {
     Format {
         /// The file.
         path: PathBuf,
-        /// Where in the file (line and column, or tensor name) and what is wrong there.
+        /// Place in the file (line and column, or tensor name) and what is wrong there.
         message: String,
     },
     /// A line of a text file does not hold what it should.

@@ -41,8 +41,8 @@ impl Smoothness {
     }
 }
 
-/// Whether equation and initial rows are made dimensionless, as the smoothness rows are, by powers
-/// of the step.
+/// The scaling of equation and initial rows: whether powers of the step make them dimensionless, as
+/// the smoothness rows are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RowScaling {
@@ -74,7 +74,7 @@ impl RowScaling {
     }
 }
 
-/// How a solution of the overdetermined rows A z = β is defined.
+/// The definition of the solution of the overdetermined rows A z = β.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Formulation {
     /// The solution is z = argmin ½‖W(Az − β)‖².
@@ -109,7 +109,7 @@ impl Default for Weights {
     }
 }
 
-/// How the triangular factor R of M = AᵀW²A = RᵀR is computed.
+/// The algorithm that computes the triangular factor R of M = AᵀW²A = RᵀR.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Factorization {

@@ -8,7 +8,7 @@ use crate::memory::zeros;
 use crate::real::Real;
 use crate::shape::ProblemShape;
 
-/// How the solve of one system of the batch ended.
+/// The outcome of the solve of one system of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
@@ -86,7 +86,7 @@ pub struct Solution<T> {
     pub values: Vec<T>,
     /// The shared slack ε of each system, (B); zeros if the formulation has none.
     pub epsilon: Vec<T>,
-    /// How the solve of each system ended, (B).
+    /// Outcome of the solve of each system, (B).
     pub status: Vec<Status>,
     /// Extents of `values`, (B, N, K, Q).
     shape: [usize; 4],

@@ -50,9 +50,9 @@ pub struct Solver<T: Real> {
     reference: Option<Box<Reference<T>>>,
 }
 
-/// How many derivatives the reference solution of an error estimate carries beyond those of the
-/// solution itself. One is not enough: Hermite rows with one and with two extra derivatives are
-/// both of fourth order.
+/// The number of derivatives that the reference solution of an error estimate carries beyond those
+/// of the solution itself. One is not enough: Hermite rows with one and with two extra derivatives
+/// are both of fourth order.
 const REFERENCE_EXTRA: usize = 2;
 
 /// A more accurate solver of the same problem, whose solution an error estimate compares with.
