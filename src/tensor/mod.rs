@@ -1,6 +1,6 @@
 //! Arrays, and the primitives on them that a backend computes for the tape.
 //!
-//! Nothing in this module computes. [`array`] and [`layout`] say how elements lie in memory,
+//! Nothing in this module computes. [`mod@array`] and [`layout`] say how elements lie in memory,
 //! [`function`], [`product`] and [`update`] name the operations, and [`backend`] is the interface
 //! that the CPU and CUDA implement.
 
