@@ -20,7 +20,7 @@ const SMALL_STATE: f64 = 1e-6;
 /// The progress of the iterations of one system.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Progress {
-    /// How the iterations ended; `None` while they go on.
+    /// Outcome of the iterations; `None` while they go on.
     pub outcome: Option<Convergence>,
     /// Number of linear solves that the system took part in.
     pub iterations: usize,

@@ -9,7 +9,7 @@ use super::sweep::Sweep;
 use crate::memory::zeros;
 use crate::{Device, Error, Formulation, Options, Result, Status};
 
-/// How the iterations of one system ended.
+/// The outcome of the iterations of one system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Convergence {
@@ -100,7 +100,7 @@ pub struct NonlinearSolution {
     /// Values of u and its derivatives, (B, N, K, Q) with Q = m + 1 + extra; NaN for a system that
     /// did not converge.
     pub values: Vec<f64>,
-    /// How the iterations of each system ended, (B).
+    /// Outcome of the iterations of each system, (B).
     pub status: Vec<Convergence>,
     /// Number of iterations of each system over the whole grid, (B); each is one linear solve.
     pub iterations: Vec<usize>,
