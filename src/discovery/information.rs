@@ -268,7 +268,7 @@ pub(super) mod tests {
 
     #[test]
     fn search_finds_the_best_of_all_subsets() {
-        // Against enumeration, on informations of random vectors.
+        // The result is compared with enumeration, on informations of random vectors.
         let mut seed = 7_u64;
         let mut random = move || {
             seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);

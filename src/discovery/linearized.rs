@@ -15,9 +15,9 @@ use super::right_hand_side::RightHandSide;
 pub(super) struct Linearized {
     /// The vector field F (D).
     pub flow: Vec<f64>,
-    /// Its derivative J = ∂F/∂u (D, D).
+    /// The derivative J = ∂F/∂u of the flow (D, D).
     pub jacobian: Vec<f64>,
-    /// Its rate of change F' = J F along itself (D).
+    /// The rate of change F' = J F of the flow along itself (D).
     pub rate: Vec<f64>,
     /// The derivative ∂F'/∂u of that rate (D, D).
     pub rate_jacobian: Vec<f64>,

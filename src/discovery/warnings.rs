@@ -9,8 +9,8 @@ use super::right_hand_side::RightHandSide;
 /// The most undecided pairs of terms that are named for an equation.
 const MAX_PAIRS: usize = 3;
 
-/// Warns of terms that others could stand in for: exchanging them costs less χ² than a term must be
-/// worth.
+/// Returns warnings of terms that others could stand in for: exchanging them costs less χ² than a
+/// term must be worth.
 pub(super) fn undecided(
     rhs: &RightHandSide<'_>,
     candidates: &Candidates,
@@ -71,27 +71,27 @@ fn condition_number(information: &Information) -> f64 {
     largest / smallest.max(f64::EPSILON * largest)
 }
 
-/// Warns that the terms that were found are combinations of each other.
+/// Returns the warning that the terms that were found are combinations of each other.
 fn singular() -> String {
     "some of the terms are combinations of others on these data, so other equations fit equally \
      well: fewer candidates or trajectories from other initial values would help"
         .into()
 }
 
-/// Warns that the data obey no equation exactly.
+/// Returns the warning that the data obey no equation exactly.
 pub(super) fn inexact() -> String {
     "no equation with these terms fits the data exactly: small random disturbances of the states \
      were allowed for"
         .into()
 }
 
-/// Warns of equations that lost all their terms.
+/// Returns warnings of equations that lost all their terms.
 pub(super) fn empty(equations: &[Equation]) -> Vec<String> {
     let empty = equations.iter().filter(|equation| equation.terms.is_empty());
     empty.map(|equation| format!("no term of {} is significant", equation.lhs)).collect()
 }
 
-/// Warns of simulations that leave all bounds.
+/// Returns warnings of simulations that leave all bounds.
 pub(super) fn blow_ups(fits: &[Fit], states: usize) -> Vec<String> {
     let warning = |(index, fit): (usize, &Fit)| {
         let row = fit.simulated.iter().position(|x| x.is_nan())? / states;
