@@ -63,7 +63,7 @@ pub fn concat<'a, T: Real>(inputs: impl Iterator<Item = &'a [T]>, outer: usize, 
 }
 
 /// Adds to gx its part of gy, which begins at element `start` of each row: the adjoint of
-/// [`concat`].
+/// [`fn@concat`].
 pub fn concat_adjoint<T: Real>(gy: &[T], outer: usize, start: usize, gx: &mut [T]) {
     let row = gy.len().checked_div(outer).unwrap_or(0);
     let own = gx.len().checked_div(outer).unwrap_or(0);
