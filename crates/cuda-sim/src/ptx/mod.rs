@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub struct PtxError {
     /// Line of the PTX text, counted from 1.
     pub line: u32,
-    /// What is wrong with it.
+    /// Description of what is wrong with it.
     pub message: String,
 }
 
