@@ -2,7 +2,7 @@
 //!
 //! A path works on a *part* of the batch: consecutive systems whose workspace fits the device. The
 //! engine cuts the batch into parts, uploads, calls the path, adds up the partial sums of shared
-//! inputs' gradients ([`SumPartials`](super::solve::sums::SumPartials)), and downloads.
+//! inputs' gradients (`SumPartials`), and downloads.
 
 pub mod problem;
 pub mod results;
