@@ -1,6 +1,7 @@
 //! The four inputs of a problem, and anything else of which there is one for each of them.
 
-/// One value for each of the four inputs of a problem, such as its array, its gradient or its name.
+/// A record of one value for each of the four inputs of a problem, such as its array, its gradient or
+/// its name.
 ///
 /// ```
 /// use mechanistic::Inputs;

@@ -160,8 +160,8 @@ impl ProblemShape {
         self.points
     }
 
-    /// Returns Q − Qc, the derivatives of the solution beyond the order of the equation, for which the
-    /// coefficients have no columns.
+    /// Returns Q − Qc, the number of derivatives of the solution beyond the order of the equation, for
+    /// which the coefficients have no columns.
     pub fn extra_derivatives(&self) -> usize {
         self.extra_derivatives
     }
@@ -201,7 +201,7 @@ impl ProblemShape {
         self.coefficients[3]
     }
 
-    /// Returns Q = order + 1, the values of a state at a point: u, u', ..., u^(order).
+    /// Returns Q = order + 1, the number of values of a state at a point: u, u', ..., u^(order).
     pub fn derivatives(&self) -> usize {
         self.equation_derivatives().saturating_add(self.extra_derivatives)
     }
@@ -211,22 +211,22 @@ impl ProblemShape {
         self.coefficients[4]
     }
 
-    /// Returns m = Qc − 1, the highest derivative in the equation.
+    /// Returns m = Qc − 1, the order of the highest derivative in the equation.
     pub fn equation_order(&self) -> usize {
         self.equation_derivatives() - 1
     }
 
-    /// Returns Q − 1, the highest derivative in the solution.
+    /// Returns Q − 1, the order of the highest derivative in the solution.
     pub fn order(&self) -> usize {
         self.derivatives() - 1
     }
 
-    /// Returns P = K·Q, the values of a time point.
+    /// Returns P = K·Q, the number of values of a time point.
     pub fn block(&self) -> usize {
         self.states() * self.derivatives()
     }
 
-    /// Returns E, the equations per time point.
+    /// Returns E, the number of equations per time point.
     pub fn equations(&self) -> usize {
         self.coefficients[2]
     }
