@@ -5,12 +5,12 @@ use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::shape::ProblemShape;
 
-/// Makes a [`Problem`] from its arrays, given one by one; [`Problem::builder`] returns an empty
-/// one.
+/// A builder that makes a [`Problem`] from its arrays, given one by one; [`Problem::builder`]
+/// returns an empty one.
 ///
-/// B and N are read off the axes that are not shared. Where every array is shared by all time points,
-/// [`points`](Self::points) must say how many there are; [`batch`](Self::batch) is needed only for several
-/// systems with the same inputs.
+/// B and N are read off the axes that are not shared. Where every array is shared by all time
+/// points, [`points`](Self::points) must say how many there are; [`batch`](Self::batch) is needed
+/// only for several systems with the same inputs.
 #[derive(Clone, Debug)]
 pub struct ProblemBuilder<'a, T> {
     batch: Option<usize>,
