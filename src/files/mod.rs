@@ -1,4 +1,4 @@
-//! Files: problems, solutions and checkpoints in the safetensors format, and text.
+//! Problems and solutions as safetensors files, and the writing of files as a whole or not at all.
 //!
 //! Everything is written through [`atomic`]: a file is complete or it does not exist.
 
