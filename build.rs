@@ -26,7 +26,7 @@ use nvcc::Compiler;
 /// The oldest architecture that the kernels run on.
 const OLDEST: &str = "80";
 const ARCHITECTURES: &str = "MECHANISTIC_CUDA_ARCHITECTURES";
-/// What decides which compiler runs, and what nvcc itself reads.
+/// The variables that decide which compiler runs, and those that nvcc itself reads.
 const VARIABLES: [&str; 8] = [
     "NVCC",
     "PATH",
@@ -93,8 +93,9 @@ fn main() {
     }
 }
 
-/// Builds again when `cargo xtask toolkit` has installed a compiler. Cargo watches only what
-/// exists, so an empty directory stands where it will be; the published package has no xtask.
+/// Tells Cargo to build again when `cargo xtask toolkit` has installed a compiler. Cargo watches
+/// only paths that exist, so an empty directory is made where the compiler will be; the published
+/// package has no xtask.
 fn watch_for_a_toolkit(root: &Path) {
     let place = nvcc::installation_directory(root);
     if root.join("xtask").is_dir() && fs::create_dir_all(&place).is_ok() {
@@ -141,9 +142,9 @@ fn find_sources(directory: &Path, sources: &mut Vec<PathBuf>) {
     }
 }
 
-/// Puts the image of one module into `output`. Images are kept in one directory of `target/` under
+/// Writes the image of one module to `output`. Images are kept in one directory of `target/` under
 /// the hash of all that they are made from, so that a kernel is compiled once for its content,
-/// whatever the profile and the features of the build. Files appear there whole, by renaming, so
+/// whatever the profile and the features of the build. Files appear in it whole, by renaming, so
 /// that two builds can work side by side.
 fn provide(
     compiler: &Compiler,
@@ -173,8 +174,8 @@ fn provide(
         .map_err(|error| failed("copy a module", error))
 }
 
-/// Cargo's directory for everything that it makes, of which `OUT_DIR` is a part: it bears a tag.
-/// Where none does, `output` itself.
+/// Returns Cargo's directory for everything that it makes, of which `OUT_DIR` is a part and which
+/// has a tag file, or `output` itself if no directory has one.
 fn target_directory(output: &Path) -> &Path {
     let tagged = |directory: &&Path| directory.join("CACHEDIR.TAG").exists();
     output.ancestors().find(tagged).unwrap_or(output)
@@ -202,7 +203,7 @@ fn hash_with_includes(
     }
 }
 
-/// What nvcc is told.
+/// Returns the arguments of nvcc.
 fn arguments(native: &[String]) -> Vec<String> {
     let mut arguments: Vec<String> =
         ["-O3", "-std=c++17", "-lineinfo", "-Ikernels"].map(str::to_owned).into();
@@ -235,7 +236,7 @@ fn compile(
         .args(arguments)
         .arg("-o")
         .arg(&partial)
-        // Relative, so that the line information is the same wherever this is built.
+        // The path is relative, so that the line information is the same wherever this is built.
         .arg(source.strip_prefix(root).expect("it lies there"))
         .current_dir(root)
         .output()
@@ -254,7 +255,7 @@ fn compile(
     for line in said.lines().filter(|line| !line.trim().is_empty()) {
         println!("cargo:warning={line}");
     }
-    // PTX ends with a zero, as the driver wants it; a fat binary knows its length.
+    // PTX ends with a zero byte, as the driver wants it; a fat binary knows its length.
     OpenOptions::new()
         .append(true)
         .open(&partial)
@@ -263,7 +264,7 @@ fn compile(
     fs::rename(&partial, image).map_err(|error| failed("keep a module", error))
 }
 
-/// The architectures to make machine code for: `90,100`, also written `sm_90;sm_100`.
+/// Returns the architectures to make machine code for: `90,100`, also written `sm_90;sm_100`.
 fn native_architectures() -> Vec<String> {
     let list = env::var(ARCHITECTURES).unwrap_or_default();
     list.split([',', ';', ' '])

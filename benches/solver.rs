@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use std::hint::black_box;
 use std::time::Duration;
 
-/// (B, N, K, order).
+/// The shapes (B, N, K, order) of the problems that are timed.
 const SHAPES: [(usize, usize, usize, usize); 9] = [
     (1, 1000, 1, 2),
     (1, 10_000, 1, 2),
@@ -64,7 +64,7 @@ impl<T: Real> Arrays<T> {
     }
 }
 
-/// What the published solver computes.
+/// Returns the options with which the published solver computes.
 fn published() -> Options {
     Options { smoothness: Smoothness::TaylorHold, refinement_steps: Some(0), ..Options::default() }
 }

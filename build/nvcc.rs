@@ -1,5 +1,5 @@
-//! Where the CUDA compiler is. The library's build script and the workspace's tools look for it in
-//! the same places.
+//! Finds the CUDA compiler, for the library's build script and for the workspace's tools, which so
+//! look for it in the same places.
 
 use std::{
     env,
@@ -10,12 +10,13 @@ use std::{
 /// The oldest release of nvcc that compiles the kernels: C++17, and compute_80.
 const OLDEST_RELEASE: (u32, u32) = (11, 0);
 
-/// Where `cargo xtask toolkit` installs: `target/cuda-toolkit` in the workspace.
+/// Returns the directory that `cargo xtask toolkit` installs into: `target/cuda-toolkit` in the
+/// workspace.
 pub fn installation_directory(workspace: &Path) -> PathBuf {
     workspace.join("target/cuda-toolkit")
 }
 
-/// The compiler within an installation made by `cargo xtask toolkit` in `directory`.
+/// Returns the compiler within an installation made by `cargo xtask toolkit` in `directory`.
 pub fn installed(directory: &Path) -> PathBuf {
     directory.join("nvidia/cu13/bin/nvcc")
 }
@@ -23,27 +24,27 @@ pub fn installed(directory: &Path) -> PathBuf {
 /// A compiler that is new enough and compiles.
 #[derive(Clone, Debug)]
 pub struct Compiler {
-    /// The file.
+    /// Path of the compiler.
     pub path: PathBuf,
-    /// What it says of its version.
+    /// Version that the compiler gives of itself.
     #[allow(dead_code, reason = "for the build script only")]
     pub version: String,
 }
 
-/// What a search came to.
+/// The result of a search for compilers.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The first that can be used.
+    /// First compiler that can be used, if any.
     pub compiler: Option<Compiler>,
-    /// Those before it, and why they were passed over.
+    /// Candidates before it, and why they were passed over.
     pub unusable: Vec<(PathBuf, String)>,
 }
 
-/// The nvcc that `NVCC` names; without it, the first that can be used among `PATH`, `CUDA_HOME`,
-/// `CUDA_PATH`, `/usr/local/cuda` and [`installation_directory`].
+/// Finds the nvcc that `NVCC` names or, without that variable, the first usable one among `PATH`,
+/// `CUDA_HOME`, `CUDA_PATH`, `/usr/local/cuda` and [`installation_directory`].
 ///
 /// # Errors
-/// With what to do about it: the one that `NVCC` names cannot be used.
+/// The compiler that `NVCC` names cannot be used; the message says what to do about it.
 pub fn find(workspace: &Path) -> Result<Found, String> {
     let directories: Vec<PathBuf> = env::var_os("PATH").iter().flat_map(env::split_paths).collect();
     if let Some(name) = env::var_os("NVCC").filter(|name| !name.is_empty()) {
@@ -56,10 +57,10 @@ pub fn find(workspace: &Path) -> Result<Found, String> {
     Ok(first_usable(candidates.chain([installed(&installation_directory(workspace))])))
 }
 
-/// The one of this name: a file, or a program to look for in these directories.
+/// Finds the compiler of this name: a file, or a program to look for in these directories.
 ///
 /// # Errors
-/// There is none, or it cannot be used: what to do about it.
+/// There is no such compiler, or it cannot be used; the message says what to do about it.
 pub fn named(name: &Path, directories: &[PathBuf]) -> Result<Compiler, String> {
     let on_path = directories.iter().map(|directory| directory.join(name));
     let found = [name.to_owned()].into_iter().chain(on_path).find(|candidate| candidate.is_file());
@@ -72,7 +73,8 @@ pub fn named(name: &Path, directories: &[PathBuf]) -> Result<Compiler, String> {
     })
 }
 
-/// The first of the candidates that exists and can be used.
+/// Returns the first of the candidates that exists and can be used, and those that were passed
+/// over.
 pub fn first_usable(candidates: impl IntoIterator<Item = PathBuf>) -> Found {
     let mut found = Found::default();
     for path in candidates.into_iter().filter(|candidate| candidate.is_file()) {
@@ -84,8 +86,8 @@ pub fn first_usable(candidates: impl IntoIterator<Item = PathBuf>) -> Found {
     found
 }
 
-/// Asks it for its version, and lets it compile a file with nothing in it: that takes its own parts
-/// and a host compiler that it accepts.
+/// Checks a candidate: asks it for its version, and lets it compile an empty file, which takes all
+/// of its own parts and a host compiler that it accepts.
 fn check(path: &Path) -> Result<Compiler, String> {
     let shown = path.display();
     let run = |arguments: &[&str]| {
@@ -115,7 +117,7 @@ fn check(path: &Path) -> Result<Compiler, String> {
     Ok(Compiler { path: path.to_owned(), version })
 }
 
-/// 13.5 of `Cuda compilation tools, release 13.5, V13.5.37`.
+/// Returns the release, such as 13.5 of `Cuda compilation tools, release 13.5, V13.5.37`.
 fn release(version: &str) -> Option<(u32, u32)> {
     let (_, rest) = version.split_once("release ")?;
     let (major, rest) = rest.split_once('.')?;

@@ -1,15 +1,17 @@
-//! Derivatives of the solution: what goes into and comes out of the vjp and the jvp.
+//! Derivatives of the solution: what goes into and comes out of the vector-Jacobian product (vjp)
+//! and the Jacobian-vector product (jvp).
 //!
-//! z minimizes ½‖W(Az − β)‖², so M z = AᵀW²β with M = AᵀW²A. With z̄ = ∂ℓ/∂z, M g = z̄ and
-//! r = W²(β − Az), every row a with right-hand side β and weight w has
+//! The solution z minimizes ½‖W(Az − β)‖², so M z = AᵀW²β with M = AᵀW²A. With z̄ = ∂ℓ/∂z, M g = z̄
+//! and r = W²(β − Az), every row a with right-hand side β and weight w has
 //!
 //! ```text
 //! ∂ℓ/∂β = w² a·g        ∂ℓ/∂a = r g − w² (a·g) z        ∂ℓ/∂w = 2 w (a·g) (β − a·z)
 //! ```
 //!
-//! on its own pattern, and ∂ℓ/∂s follows by the chain rule through the rows. The scale of a balanced
-//! row is part of w here, which therefore depends on the steps too. Read the other way,
-//! M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az). Both reuse the factor of the solve.
+//! on its own pattern, and ∂ℓ/∂s follows by the chain rule through the rows. The scale of a
+//! balanced row is a part of w, which therefore depends on the steps too. In forward mode, with ˙
+//! for directional derivatives, M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az). Both modes reuse the factor of
+//! the solve.
 
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
@@ -18,12 +20,12 @@ use crate::options::Weights;
 use crate::real::Real;
 use crate::shape::ProblemShape;
 
-/// ∂ℓ/∂(solution).
+/// The derivative ∂ℓ/∂(solution) of a scalar ℓ, which a vector-Jacobian product starts from.
 #[derive(Clone, Copy, Debug)]
 pub struct Cotangent<'a, T> {
-    /// (B, N, K, Q).
+    /// ∂ℓ/∂(values of the solution), (B, N, K, Q).
     pub values: &'a [T],
-    /// (B), if ℓ depends on the shared slack.
+    /// ∂ℓ/∂ε, (B), if ℓ depends on the shared slack ε.
     pub epsilon: Option<&'a [T]>,
 }
 
@@ -48,18 +50,18 @@ impl<T> Cotangent<'_, T> {
     }
 }
 
-/// Gradient of ℓ with respect to every input, each of the input's own shape: along a shared axis
-/// the gradient is summed.
+/// The gradients of a scalar ℓ with respect to every input, each of the input's own shape: along a
+/// shared axis the gradient is summed.
 #[derive(Clone, Debug, Default)]
 pub struct Gradients<T> {
-    /// ∂ℓ/∂(input), in the shape of the input.
+    /// Gradients ∂ℓ/∂(input), each in the shape of its input.
     pub inputs: Inputs<Vec<T>>,
-    /// ∂ℓ/∂(row weights), which all systems share.
+    /// Gradient ∂ℓ/∂(row weights); all systems share the weights.
     pub weights: Weights,
 }
 
 impl<T: Real> Gradients<T> {
-    /// Zeros for problems of this shape.
+    /// Returns zeros for problems of this shape.
     pub(crate) fn zeros(shape: &ProblemShape) -> Result<Self> {
         let inputs = Inputs::NAMES.zip(shape.layouts()).try_map(|(name, layout)| {
             zeros(&format!("gradient of {name}"), layout.total(shape.batch))
@@ -69,7 +71,8 @@ impl<T: Real> Gradients<T> {
     }
 }
 
-/// Directions in which the inputs move, each of its input's shape; an input without one stands still.
+/// The directions in which the inputs move in a Jacobian-vector product, each of its input's shape;
+/// an input whose direction is `None` does not move.
 pub type Tangents<'a, T> = Inputs<Option<&'a [T]>>;
 
 /// Checks that every direction has as many values as its input.

@@ -1,7 +1,8 @@
-//! Arrays that stay on a CUDA device, and solves among them that do not wait for it.
+//! Arrays that stay on a CUDA device, and solves on them that return before the device is done.
 //!
 //! [`Solver::on`](crate::Solver::on) is enough where problem and solution lie in the program's
-//! memory. What is computed on the device before or after a solve is better left there:
+//! memory. An array that is computed on the device before a solve, or used there after it, is
+//! better left there:
 //!
 //! ```no_run
 //! use mechanistic::cuda::{DeviceArray, DeviceSolver, Values};

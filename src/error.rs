@@ -1,11 +1,12 @@
-//! The one error type: misuse of the library, unreadable files, unusable data.
+//! The error type of the library, for misuse of its functions, unreadable files, unusable data.
 //!
 //! Numerical breakdown of one system in a batch is not an error but a [`Status`](crate::Status)
 //! of that system.
 
 use std::path::PathBuf;
 
-/// What went wrong, with the name of the argument and the actual sizes.
+/// An error of the library, which says what went wrong, with the name of the argument and the
+/// actual sizes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -24,13 +25,13 @@ pub enum Error {
     Argument {
         /// Name of the argument or option.
         argument: String,
-        /// What is wrong with it and what is allowed.
+        /// Description of what is wrong with it and what is allowed.
         message: String,
     },
     /// A problem so large that its arrays cannot be addressed or allocated.
     #[error("{what}: {bytes} bytes of memory cannot be had")]
     OutOfMemory {
-        /// What the memory was for.
+        /// Name of what the memory was for.
         what: String,
         /// Size of the request (saturated when it does not fit a `usize`).
         bytes: usize,
@@ -38,9 +39,9 @@ pub enum Error {
     /// A device could not be used, or failed.
     #[error("while {doing}: {message}")]
     Device {
-        /// What was being done.
+        /// Description of what the library was doing.
         doing: String,
-        /// What the driver said, and what to do about it where that is known.
+        /// Message of the driver, and what to do about it where that is known.
         message: String,
     },
     /// A file could not be opened, read or written.
@@ -56,7 +57,7 @@ pub enum Error {
     Format {
         /// The file.
         path: PathBuf,
-        /// Where in the file (line and column, or tensor name) and what is wrong there.
+        /// Place in the file (line and column, or tensor name) and what is wrong there.
         message: String,
     },
     /// A line of a text file does not hold what it should.
@@ -64,9 +65,9 @@ pub enum Error {
     Line {
         /// The file.
         path: PathBuf,
-        /// Counted from 1.
+        /// Number of the line, counted from 1.
         line: u64,
-        /// The column where there is one, and what is wrong.
+        /// Name of the column where there is one, and what is wrong.
         message: String,
     },
     /// The data cannot be used for what was asked.
@@ -77,7 +78,7 @@ pub enum Error {
     Interrupted,
 }
 
-/// `Result` with this crate's [`Error`].
+/// A `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {

@@ -1,6 +1,7 @@
-//! The four inputs of a problem: one thing for each of them.
+//! The four inputs of a problem, and anything else of which there is one for each of them.
 
-/// One thing for each of the four inputs of a problem: its array, its gradient, its name.
+/// A record of one value for each of the four inputs of a problem, such as its array, its gradient or
+/// its name.
 ///
 /// ```
 /// use mechanistic::Inputs;
@@ -14,18 +15,18 @@
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Inputs<A> {
-    /// What belongs to the coefficients c, (B or 1, N or 1, E, K, Qc).
+    /// Value for the coefficients c, whose shape is (B or 1, N or 1, E, K, Qc).
     pub coefficients: A,
-    /// What belongs to the right-hand side b, (B or 1, N or 1, E).
+    /// Value for the right-hand side b, whose shape is (B or 1, N or 1, E).
     pub rhs: A,
-    /// What belongs to the initial values, (B or 1, I, K, J).
+    /// Value for the initial values, whose shape is (B or 1, I, K, J).
     pub initial_values: A,
-    /// What belongs to the steps, (B or 1, N−1 or 1, K or 1).
+    /// Value for the steps, whose shape is (B or 1, N−1 or 1, K or 1).
     pub steps: A,
 }
 
 impl Inputs<&'static str> {
-    /// The names of the inputs, as errors and statuses spell them.
+    /// Names of the inputs, as errors and statuses spell them.
     pub const NAMES: Self = Inputs {
         coefficients: "coefficients",
         rhs: "rhs",
@@ -35,7 +36,7 @@ impl Inputs<&'static str> {
 }
 
 impl<A> Inputs<A> {
-    /// Calls `f` for each input, in the order of the fields.
+    /// Applies `f` to the value of each input, in the order of the fields.
     pub fn map<B>(self, mut f: impl FnMut(A) -> B) -> Inputs<B> {
         Inputs {
             coefficients: f(self.coefficients),
@@ -45,7 +46,7 @@ impl<A> Inputs<A> {
         }
     }
 
-    /// Calls `f` for each input, in the order of the fields, up to the first error.
+    /// Applies `f` to the value of each input, in the order of the fields, up to the first error.
     ///
     /// # Errors
     /// The first error of `f`.
@@ -58,7 +59,7 @@ impl<A> Inputs<A> {
         })
     }
 
-    /// Pairs what belongs to the same input.
+    /// Pairs the values of the same input.
     pub fn zip<B>(self, other: Inputs<B>) -> Inputs<(A, B)> {
         Inputs {
             coefficients: (self.coefficients, other.coefficients),
@@ -68,7 +69,7 @@ impl<A> Inputs<A> {
         }
     }
 
-    /// Borrows what belongs to each input.
+    /// Borrows the value of each input.
     pub fn as_ref(&self) -> Inputs<&A> {
         Inputs {
             coefficients: &self.coefficients,
@@ -78,7 +79,7 @@ impl<A> Inputs<A> {
         }
     }
 
-    /// Borrows what belongs to each input, to be changed.
+    /// Borrows the value of each input, to be changed.
     pub fn as_mut(&mut self) -> Inputs<&mut A> {
         Inputs {
             coefficients: &mut self.coefficients,
@@ -89,7 +90,8 @@ impl<A> Inputs<A> {
     }
 }
 
-/// Iterates over coefficients, right-hand side, initial values and steps, in this order.
+/// Iterates over the values of coefficients, right-hand side, initial values and steps, in this
+/// order.
 impl<A> IntoIterator for Inputs<A> {
     type Item = A;
     type IntoIter = std::array::IntoIter<A, 4>;
@@ -99,14 +101,14 @@ impl<A> IntoIterator for Inputs<A> {
     }
 }
 
-/// Coefficients, right-hand side, initial values and steps, in this order.
+/// Lists the values of coefficients, right-hand side, initial values and steps, in this order.
 impl<A> From<Inputs<A>> for [A; 4] {
     fn from(inputs: Inputs<A>) -> Self {
         [inputs.coefficients, inputs.rhs, inputs.initial_values, inputs.steps]
     }
 }
 
-/// Coefficients, right-hand side, initial values and steps, in this order.
+/// Takes the values of coefficients, right-hand side, initial values and steps, in this order.
 impl<A> From<[A; 4]> for Inputs<A> {
     fn from([coefficients, rhs, initial_values, steps]: [A; 4]) -> Self {
         Inputs { coefficients, rhs, initial_values, steps }

@@ -6,8 +6,10 @@
 //! Each system of a batch is Σ_{k,j} c\[k,j\](t) u_k^(j)(t) = b(t) on a grid of time points. The
 //! unknowns are u and all its derivatives at every point; they satisfy, in the least-squares
 //! sense, the equation at every point, the initial values, and smoothness rows between
-//! neighboring points (module [`rows`]). The normal matrix is block-banded, so time and memory
-//! are linear in the number of points, and all systems of the batch are solved side by side.
+//! neighboring points (module [`rows`]). All these conditions are the rows of a matrix A with the
+//! right-hand sides β and the weights W, and the unknowns z minimize ½‖W(Az − β)‖². The normal
+//! matrix M = AᵀW²A is block-banded, so time and memory are linear in the number of points, and all
+//! systems of the batch are solved side by side.
 //!
 //! # Letters
 //!
@@ -15,9 +17,9 @@
 //! |---|---|
 //! | `B` | systems in the batch |
 //! | `N` | time points |
-//! | `K` | state dimensions |
+//! | `K` | states (dimensions of the state u) |
 //! | `Q` = order + 1 | values of a state at a point: u, u', ..., u^(order) |
-//! | `Qc` ≤ Q | of these, how many occur in the equation (its order + 1) |
+//! | `Qc` = m + 1 ≤ Q | how many of these values occur in the equation, whose order is m |
 //! | `P` = K·Q | values of a point |
 //! | `E` | equations per point |
 //! | `I`, `J` | points with initial values, and how many derivatives are given there |

@@ -1,8 +1,10 @@
-//! Allocation in proportion to what a user asks for: it may fail, and says how much was wanted.
+//! Allocation of memory in proportion to what a user asks for, which fails with an error and not
+//! with an abort.
 
 use crate::error::{Error, Result};
 
-/// `count` default values, or an error that says how much was asked for.
+/// Returns `count` default values, or an error that says for what (`what`) and how much memory was
+/// wanted.
 pub(crate) fn zeros<V: Clone + Default>(what: &str, count: usize) -> Result<Vec<V>> {
     let bytes = count.saturating_mul(size_of::<V>());
     let mut values = Vec::new();

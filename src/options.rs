@@ -1,34 +1,36 @@
-//! What is solved: row families, weights, formulation.
+//! The options of a solve: row families, weights, formulation, factorization.
 
 use crate::error::{Error, Result};
 use crate::real::Real;
 
-/// Family of the rows that tie neighboring time points together (module [`rows`](crate::rows)).
+/// The family of the rows that tie neighboring time points together (module [`rows`](crate::rows)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Smoothness {
     /// Forward and backward Taylor rows of every derivative below the top one (eqs. 8 and 9 of
     /// the paper).
     Taylor,
-    /// The same with a row for the top derivative too, which is held constant over a step.
+    /// Taylor rows as in [`Taylor`](Self::Taylor), and a row for the top derivative too, which is
+    /// held constant over a step.
     TaylorHold,
-    /// `Taylor`, with the top derivative tied to the central difference of the one below it;
-    /// couples three neighboring points.
+    /// Taylor rows as in [`Taylor`](Self::Taylor), and a row that ties the top derivative to the
+    /// central difference of the derivative below it; it couples three neighboring points.
     TaylorCentral,
-    /// Two-point Hermite (Padé) rows. Of fourth order if the solution carries more derivatives
-    /// than the equation has ([`Problem::builder`](crate::Problem::builder)): one more if the
-    /// steps are equal or change gradually, two more if they jump. Of second order without, and
-    /// with one more where steps jump.
+    /// Two-point Hermite (Padé) rows. They are of fourth order if the solution carries more
+    /// derivatives than the equation has
+    /// ([`with_extra_derivatives`](crate::Problem::with_extra_derivatives)): one more if the steps
+    /// are equal or change gradually, two more if the steps jump. They are of second order without
+    /// extra derivatives, and with one where steps jump.
     #[default]
     Hermite,
 }
 
 impl Smoothness {
-    /// All of them.
+    /// Lists all families.
     pub const ALL: [Smoothness; 4] =
         [Self::Taylor, Self::TaylorHold, Self::TaylorCentral, Self::Hermite];
 
-    /// Name in files and on the command line.
+    /// Returns the name of the family in files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Taylor => "taylor",
@@ -39,28 +41,30 @@ impl Smoothness {
     }
 }
 
-/// Whether equation and initial rows are made dimensionless, as the smoothness rows are.
+/// The scaling of equation and initial rows: whether powers of the step make them dimensionless, as
+/// the smoothness rows are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RowScaling {
-    /// `Balanced` for Hermite rows, which agree with the equation, so that the scale of a row
-    /// hardly changes the solution but much improves the condition of A; `Unit` for Taylor rows,
-    /// which compete with the equation, so that the weights are part of the published method.
+    /// Rows are `Balanced` for Hermite smoothness rows, which agree with the equation, so that the
+    /// scale of a row hardly changes the solution but much improves the condition of A; and `Unit`
+    /// for Taylor rows, which compete with the equation, so that the weights are part of the
+    /// published method.
     #[default]
     Auto,
-    /// Rows as they stand.
+    /// Rows are taken as they stand.
     Unit,
-    /// With the mean step ℓ at the row's point, equation rows are multiplied by ℓ^m (m the order
-    /// of the equation) and initial rows of derivative j by ℓ^j; right-hand sides too. The result
-    /// no longer depends on the unit of time, for leading coefficients without one.
+    /// Equation rows are multiplied by ℓ^m, where ℓ is the mean step at the row's point (m the
+    /// order of the equation) and initial rows of derivative j by ℓ^j; right-hand sides too. The
+    /// result no longer depends on the unit of time, if the leading coefficients have no unit.
     Balanced,
 }
 
 impl RowScaling {
-    /// All of them.
+    /// Lists all scalings.
     pub const ALL: [RowScaling; 3] = [Self::Auto, Self::Unit, Self::Balanced];
 
-    /// Name in files and on the command line.
+    /// Returns the name of the scaling in files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -70,14 +74,14 @@ impl RowScaling {
     }
 }
 
-/// How the overdetermined rows A z = β are reconciled.
+/// The definition of the solution of the overdetermined rows A z = β.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Formulation {
-    /// z = argmin ½‖W(Az − β)‖².
+    /// The solution is z = argmin ½‖W(Az − β)‖².
     #[default]
     LeastSquares,
-    /// One more unknown ε a system, which stands in every smoothness row:
-    /// (z, ε) = argmin ½‖W(A(z, ε) − β)‖² − γ·α·ε (the paper's section 3.1).
+    /// Each system has one more unknown, the slack ε, which stands in every one of its smoothness
+    /// rows: (z, ε) = argmin ½‖W(A(z, ε) − β)‖² − γ·α·ε (the paper's section 3.1).
     SharedSlack {
         /// Relaxation γ, as in the paper's G = γI.
         gamma: f64,
@@ -86,16 +90,16 @@ pub enum Formulation {
     },
 }
 
-/// Factor of each row family; a weight multiplies a row and its right-hand side.
+/// The weights of the row families; a weight multiplies a row and its right-hand side.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Weights {
-    /// w_e of the equation rows.
+    /// Weight w_e of the equation rows.
     pub equation: f64,
-    /// w_i of the initial-value rows.
+    /// Weight w_i of the initial-value rows.
     pub initial: f64,
-    /// w_s of the smoothness rows.
+    /// Weight w_s of the smoothness rows.
     pub smoothness: f64,
-    /// w_p of the periodic rows.
+    /// Weight w_p of the periodic rows.
     pub periodic: f64,
 }
 
@@ -105,28 +109,30 @@ impl Default for Weights {
     }
 }
 
-/// How the triangular factor R of M = AᵀW²A = RᵀR is computed.
+/// The algorithm that computes the triangular factor R of M = AᵀW²A = RᵀR.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Factorization {
-    /// `SquareRoot` where single precision is computed in (f32 on the CPU), else `Cholesky`.
+    /// `SquareRoot` is taken where the arithmetic is in single precision (f32 on the CPU),
+    /// `Cholesky` otherwise.
     #[default]
     Auto,
-    /// Of M. Fast, but M has the squared condition number of WA: computed in single precision (f32
-    /// on the CPU; a CUDA device computes in double), the digits are gone on all but short or coarse
-    /// grids.
+    /// Cholesky factorization of M. It is fast, but M has the squared condition number of WA: in
+    /// single precision (f32 on the CPU; a CUDA device computes in double), the digits are gone on
+    /// all but short or coarse grids.
     Cholesky,
-    /// WA = QR by Givens rotations: R without forming M (the square-root information filter).
-    /// Takes several times the arithmetic and keeps twice the digits. On the CPU only: a CUDA
-    /// device computes in double, and refinement gives these digits there.
+    /// Factorization WA = QR by Givens rotations, which gives R without forming M (the square-root
+    /// information filter). It takes several times the arithmetic and keeps twice the digits. Only
+    /// the CPU has it: a CUDA device computes in double precision, where `Cholesky` with refinement
+    /// gives these digits.
     SquareRoot,
 }
 
 impl Factorization {
-    /// All of them.
+    /// Lists all factorizations.
     pub const ALL: [Factorization; 3] = [Self::Auto, Self::Cholesky, Self::SquareRoot];
 
-    /// Name in files and on the command line.
+    /// Returns the name of the factorization in files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -136,28 +142,30 @@ impl Factorization {
     }
 }
 
-/// Everything about a solve that is not data.
+/// The options of a solve: everything about it that is not data.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
-    /// Rows between neighboring points.
+    /// Family of the rows that tie neighboring points together.
     pub smoothness: Smoothness,
-    /// ω of the weak row that ends the Hermite rows of a step, relative to the other rows. It
-    /// removes the alternating null mode that a derivative beyond the equation's would leave;
+    /// Weight ω of the weak row that ends the Hermite rows of a step, relative to the other rows.
+    /// It removes the alternating null mode that a derivative beyond the equation's would leave;
     /// much more than the default 0.001 spoils the order of the method on fine grids.
     pub roughness: f64,
-    /// Scale of equation and initial rows.
+    /// Whether equation and initial rows are made dimensionless.
     pub scaling: RowScaling,
-    /// Least squares or shared slack.
+    /// Least squares, or least squares with a shared slack.
     pub formulation: Formulation,
-    /// Row weights.
+    /// Weights of the row families.
     pub weights: Weights,
-    /// Whether the last point closes on the first: z\[0,k,j\] = z\[N−1,k,j\] for j < order.
+    /// Whether the solution is periodic, with the last point equal to the first: z\[0,k,j\] =
+    /// z\[N−1,k,j\] for j < order.
     pub periodic: bool,
-    /// Cholesky or square root.
+    /// Whether the normal matrix is factored (Cholesky) or the rows (square root).
     pub factorization: Factorization,
-    /// Steps of iterative refinement of the solution, the adjoint and the tangent, with the
-    /// residual β − Az in double precision; each recovers digits that the factor lacks, for about
-    /// the cost of a substitution. `None`: one, but three for f32 on the CPU.
+    /// Number of steps of iterative refinement of the solution, the adjoint and the tangent, with
+    /// the residual β − Az in double precision; each recovers digits that the factor lacks, for
+    /// about the cost of a substitution. `None` stands for one step, and for three in f32 on the
+    /// CPU.
     pub refinement_steps: Option<usize>,
 }
 
@@ -177,13 +185,13 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Steps of refinement of a solve that computes in `T`.
+    /// Returns the steps of refinement of a solve that computes in `T`.
     pub(crate) fn refinement_in<T: Real>(&self) -> usize {
         self.refinement_steps.unwrap_or(if single::<T>() { 3 } else { 1 })
     }
 
-    /// What a CUDA device has kernels for, of options that [`Self::check`] lets pass: not the
-    /// square root.
+    /// Checks that a CUDA device has kernels for these options, which [`Self::check`] has let pass:
+    /// it has none for the square root.
     #[cfg(feature = "cuda")]
     pub(crate) fn check_on_device(&self) -> Result<()> {
         if self.factorization != Factorization::SquareRoot {
@@ -194,7 +202,7 @@ impl Options {
         Err(Error::argument("factorization", message))
     }
 
-    /// Whether a solve that computes in `T` takes the square-root factorization.
+    /// Returns whether a solve that computes in `T` takes the square-root factorization.
     pub(crate) fn square_root_in<T: Real>(&self) -> bool {
         match self.factorization {
             Factorization::Auto => single::<T>(),
@@ -203,7 +211,8 @@ impl Options {
         }
     }
 
-    /// Whether equation and initial rows are [`RowScaling::Balanced`].
+    /// Returns whether equation and initial rows are [`RowScaling::Balanced`], which
+    /// [`RowScaling::Auto`] leaves to the family of the smoothness rows.
     pub fn balanced(&self) -> bool {
         match self.scaling {
             RowScaling::Auto => self.smoothness == Smoothness::Hermite,
@@ -212,7 +221,7 @@ impl Options {
         }
     }
 
-    /// Every weight and ω must be finite and not negative, γ and α finite.
+    /// Checks that every weight and ω are finite and not negative, and that γ and α are finite.
     pub(crate) fn check(&self) -> Result<()> {
         let weights = &self.weights;
         for (name, weight) in [
@@ -244,10 +253,10 @@ impl Options {
     }
 }
 
-/// Steps of refinement beyond which a number can only be a mistake.
+/// The most steps of refinement that are accepted: more can only be a mistake.
 const MOST_REFINEMENT: usize = 1000;
 
-/// Whether `T` has fewer digits than `f64`.
+/// Returns whether `T` has fewer digits than `f64`.
 fn single<T: Real>() -> bool {
     T::epsilon().to_double() > f64::EPSILON
 }

@@ -1,23 +1,24 @@
-//! How a solver works, for people to read.
+//! The description of how a solver works, for people to read.
 
 use std::fmt;
 
-/// How problems of one shape are solved ([`Solver::plan`](crate::Solver::plan)).
+/// The way in which problems of one shape are solved ([`Solver::plan`](crate::Solver::plan)); its
+/// `Display` is a table for people to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Plan {
-    /// Where: `cpu`, `cuda:0`.
+    /// Name of the device: `cpu`, `cuda:0`.
     pub device: String,
-    /// The algorithm and how it is spread over threads.
+    /// Name of the algorithm and how it is spread over threads.
     pub path: String,
-    /// Parts that the batch is cut into because the memory does not hold the workspace of all; the
-    /// adjoint then solves every part again.
+    /// Number of parts that the batch is cut into because the memory does not hold the workspace of
+    /// all systems; if there are several, the adjoint solves every part again.
     pub parts: usize,
-    /// Launches of kernels in a solve; 0 where there are none.
+    /// Number of kernel launches in a solve; 0 on the CPU.
     pub forward_launches: usize,
-    /// Launches of kernels in a vjp.
+    /// Number of kernel launches in a vector-Jacobian product; 0 on the CPU.
     pub adjoint_launches: usize,
-    /// Memory that stays allocated between solves, without inputs and results.
+    /// Memory in bytes that stays allocated between solves, without inputs and results.
     pub workspace_bytes: usize,
 }
 

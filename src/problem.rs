@@ -1,4 +1,4 @@
-//! A batch of linear ODEs: borrowed arrays of checked shape.
+//! A batch of linear ODEs as borrowed arrays whose shapes fit each other.
 
 mod builder;
 
@@ -8,22 +8,23 @@ use crate::shape::ProblemShape;
 
 pub use builder::ProblemBuilder;
 
-/// A dense row-major array that belongs to somebody else.
+/// A borrowed dense row-major array: its shape and its values.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a, T> {
     /// Length of each axis.
     pub shape: &'a [usize],
-    /// The values; as many as the product of the axes.
+    /// The values in row-major order, as many as the product of the axes.
     pub data: &'a [T],
 }
 
 impl<'a, T> View<'a, T> {
-    /// Puts the two together; the number of values is checked where the view is used.
+    /// Makes a view of a shape and its values; the number of values is checked where the view is
+    /// used.
     pub fn new(shape: &'a [usize], data: &'a [T]) -> Self {
         View { shape, data }
     }
 
-    /// Views an array of any rank that lies row-major and without gaps.
+    /// Makes a view of an `ndarray` array of any rank that lies row-major and without gaps.
     ///
     /// # Errors
     /// [`Error::Argument`] for an array that lies otherwise (transposed, or a slice with gaps):
@@ -46,7 +47,8 @@ impl<'a, T> View<'a, T> {
     }
 }
 
-/// A batch of linear ODEs Σ_{k,j} c\[k,j\](t) u_k^(j)(t) = b(t) with initial values, on a grid.
+/// A batch of linear ODEs Σ_{k,j} c\[k,j\](t) u_k^(j)(t) = b(t) with initial values, on a grid of
+/// time points. Its arrays are borrowed, and their shapes fit each other.
 #[derive(Clone, Debug)]
 pub struct Problem<'a, T> {
     shape: ProblemShape,
@@ -74,7 +76,7 @@ impl<'a, T> Problem<'a, T> {
         ProblemBuilder::default()
     }
 
-    /// Inputs that have this shape.
+    /// Makes a problem of this shape from its inputs, whose lengths the caller has checked.
     pub(crate) fn from_parts(shape: &ProblemShape, inputs: Inputs<&'a [T]>) -> Self {
         Problem { shape: shape.clone(), inputs }
     }
@@ -95,7 +97,7 @@ impl<'a, T> Problem<'a, T> {
     }
 }
 
-/// As many values as the shape asks for.
+/// Checks that an array has as many values as its shape asks for.
 pub(crate) fn check_length(argument: &str, shape: &[usize], len: usize) -> Result<()> {
     let product = shape.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
     if product == Some(len) {

@@ -21,9 +21,10 @@ pub enum Storage {
     Bf16,
 }
 
-/// Numbers in one of the forms of [`Storage`]: inputs in all of them, results in the wider two.
+/// A number in one of the forms of [`Storage`]: inputs are stored in all of them, results in single
+/// and double precision.
 pub trait Stored: Resident {
-    /// The form.
+    /// The form in which numbers of this type are stored.
     const STORAGE: Storage;
 }
 
@@ -40,22 +41,22 @@ impl Stored for bf16 {
     const STORAGE: Storage = Storage::Bf16;
 }
 
-/// Plain values that mean the same in the memory of every device of this build.
+/// A plain value that means the same in the memory of every device of this build.
 #[cfg(feature = "cuda")]
 pub trait Resident: DeviceRepr + ValidAsZeroBits + Plain {}
 #[cfg(feature = "cuda")]
 impl<E: DeviceRepr + ValidAsZeroBits + Plain> Resident for E {}
-/// Plain values that mean the same in the memory of every device of this build.
+/// A plain value that means the same in the memory of every device of this build.
 #[cfg(not(feature = "cuda"))]
 pub trait Resident: Plain {}
 #[cfg(not(feature = "cuda"))]
 impl<E: Plain> Resident for E {}
 
-/// Values without references or resources of their own.
+/// A value without references or resources of its own.
 pub trait Plain: Copy + Default + Send + Sync + 'static {}
 impl<E: Copy + Default + Send + Sync + 'static> Plain for E {}
 
-/// What an array can hold: numbers, masks (`bool`), indices (`usize`).
+/// An element of an array: a number, a mask (`bool`) or an index (`usize`).
 pub trait Element: Resident + PartialEq + Debug {}
 
 impl Element for f32 {}
@@ -63,7 +64,7 @@ impl Element for f64 {}
 impl Element for bool {}
 impl Element for usize {}
 
-/// `f32` or `f64`.
+/// A type of number that the library computes in: `f32` or `f64`.
 pub trait Real:
     num_traits::Float
     + Element
@@ -76,11 +77,11 @@ pub trait Real:
     + Sync
     + 'static
 {
-    /// Name as in safetensors and the command line: `f32`, `f64`.
+    /// Name of the type in safetensors files and on the command line: `f32` or `f64`.
     const NAME: &'static str;
-    /// Rounds to this type.
+    /// Rounds a number to this type.
     fn of(value: f64) -> Self;
-    /// Widens to `f64`, exactly.
+    /// Widens the number to `f64`, exactly.
     fn to_double(self) -> f64;
 }
 

@@ -1,4 +1,4 @@
-//! The rows of the constraint matrix A, defined once.
+//! The rows of the constraint matrix A, defined once for the assembly, its adjoint and the tests.
 //!
 //! The unknowns of one system are the blocks z_t = (z\[t,k,j\]), k < K, j ≤ order: the value and all
 //! derivatives of every state at every time point. Three of the row families need no table:
@@ -7,45 +7,45 @@
 //! * **initial** (eq. 7): z\[i,k,j\] = v\[i,k,j\] for i < I, j < J,
 //! * **periodic**: z\[0,k,j\] − z\[N−1,k,j\] = 0 for j < order.
 //!
-//! The smoothness rows (eqs. 8 and 9) act on one state at a time and all have the right-hand side
-//! zero. Each of their entries is a monomial in a length: the step h = s_t for rows on two
-//! neighboring points, H = s_{t−1} + s_t for rows on three. A [`RowFamily`] is the list of these
-//! monomials. Assembly, adjoint, and the dense reference of the tests all read it; the derivative
-//! with respect to the step is that of the monomial.
+//! The smoothness rows (eqs. 8 and 9 of the paper) act on one state at a time and all have the
+//! right-hand side zero. Each of their entries is a monomial in a length: the step h = s_t for rows
+//! on two neighboring points, H = s_{t−1} + s_t for rows on three. A [`RowFamily`] is the list of
+//! these monomials. The derivative of an entry with respect to the step is that of its monomial.
 //!
 //! Balanced rows ([`RowScaling`](crate::RowScaling)): a [`RowScale`] multiplies equation and
 //! initial rows, with their right-hand sides, by a power of the step.
 
 use crate::options::{Options, Smoothness};
 
-/// One nonzero of a smoothness row: coefficient · length^power.
+/// A nonzero of a smoothness row: coefficient · length^power.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Entry {
-    /// Row within the family.
+    /// Number of the row within the family.
     pub row: usize,
-    /// Point that the entry acts on, counted from the first one of the row.
+    /// Number of the point that the entry acts on, counted from the first point of the row.
     pub point: usize,
     /// Derivative j that the entry acts on.
     pub derivative: usize,
     /// Factor of the monomial.
     pub coefficient: f64,
-    /// Exponent of the length: derivative + [`RowFamily::shift`].
+    /// Exponent of the length, which is derivative + [`RowFamily::shift`].
     pub power: i32,
 }
 
-/// The smoothness rows between a few neighboring points, for one state.
+/// The smoothness rows that tie a few neighboring points together, for one state, as a list of
+/// nonzeros.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowFamily {
     /// Number of rows.
     pub rows: usize,
     /// Number of neighboring points: 2 or 3.
     pub points: usize,
-    /// Q: values of the state at a point.
+    /// Q, the values of the state at a point.
     pub derivatives: usize,
-    /// What the power of the length exceeds the derivative by, the same in every entry: 0, or −1
-    /// in central rows. The rows are therefore C · diag(length^(derivative + shift)).
+    /// Difference between the power of the length and the derivative, the same in every entry: 0,
+    /// or −1 in central rows. The rows are therefore C · diag(length^(derivative + shift)).
     pub shift: i32,
-    /// All nonzeros.
+    /// The nonzeros of all rows.
     pub entries: Vec<Entry>,
 }
 
@@ -65,7 +65,8 @@ impl RowFamily {
         }));
     }
 
-    /// C of the rows C · diag(length^(derivative + shift)): (rows, points, Q), row-major.
+    /// Returns the table C of the rows C · diag(length^(derivative + shift)), (rows, points, Q),
+    /// row-major.
     pub fn table(&self) -> Vec<f64> {
         let q = self.derivatives;
         let mut table = vec![0.0; self.rows * self.points * q];
@@ -77,36 +78,36 @@ impl RowFamily {
     }
 }
 
-/// Factor ℓ^power of an equation or initial row and its right-hand side. ℓ is the mean over the K
-/// states of the step s\[step\].
+/// The factor ℓ^power of an equation or initial row and its right-hand side, where ℓ is the mean
+/// over the K states of the step s\[step\].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowScale {
-    /// Number of the step.
+    /// Number t of the step s_t.
     pub step: usize,
-    /// Exponent; 0 where rows are not balanced.
+    /// Exponent of ℓ, which is 0 where rows are not balanced.
     pub power: i32,
 }
 
 impl RowScale {
-    /// Of a row at point t of `points`, whose highest derivative is `derivative`: the order of the
-    /// equation for equation rows, j for initial rows.
+    /// Returns the scale of a row at point t of `points`, whose highest derivative is `derivative`:
+    /// the order of the equation for equation rows, j for initial rows.
     pub fn new(options: &Options, points: usize, t: usize, derivative: usize) -> Self {
         let power = if options.balanced() { derivative as i32 } else { 0 };
         RowScale { step: t.min(points.saturating_sub(2)), power }
     }
 }
 
-/// Rows on two neighboring points t and t+1; the length is h = s_t.
+/// Returns the smoothness rows on two neighboring points t and t+1, whose length is h = s_t.
 ///
-/// Taylor: for each j below the top derivative (`taylor_hold`: up to and including it), the Taylor
-/// expansions forward and backward over the step, multiplied by h^j:
+/// Taylor rows are, for each derivative j below the top one (`taylor_hold`: up to and including
+/// it), the Taylor expansions forward and backward over the step, multiplied by h^j:
 ///
 /// ```text
 /// Σ_{m=j..order}   h^m  / (m−j)! · z[t,m]   −   h^j  · z[t+1,j] = 0
 /// Σ_{m=j..order} (−h)^m / (m−j)! · z[t+1,m] − (−h)^j · z[t,j]   = 0
 /// ```
 ///
-/// Hermite: for each j below the top derivative, with m = order − j and a_i of
+/// Hermite rows are, for each derivative j below the top derivative, with m = order − j and a_i of
 /// [`hermite_coefficients`], and one weak row with ω = [`Options::roughness`]:
 ///
 /// ```text
@@ -121,7 +122,7 @@ pub fn pair_rows(options: &Options, order: usize) -> RowFamily {
     }
 }
 
-/// The Taylor rows of the derivatives j < `expanded`.
+/// Returns the Taylor rows of the derivatives j < `expanded`.
 fn taylor_rows(order: usize, expanded: usize) -> RowFamily {
     let mut family = RowFamily::new(2, order, 0);
     for j in 0..expanded {
@@ -150,9 +151,9 @@ fn hermite_rows(order: usize, roughness: f64) -> RowFamily {
     family
 }
 
-/// a_0, ..., a_m of the two-point Hermite rows: a_i = m! (2m−i)! / ((2m)! i! (m−i)!), the
-/// coefficients of the diagonal Padé approximant of e^x. The defect
-/// Σ a_i h^i (u^(i)(t) − (−1)^i u^(i)(t+h)) is of order h^(2m+1).
+/// Returns the coefficients a_0, ..., a_m of the two-point Hermite rows: a_i = m! (2m−i)! / ((2m)!
+/// i! (m−i)!), those of the diagonal Padé approximant of e^x. The defect Σ a_i h^i (u^(i)(t) −
+/// (−1)^i u^(i)(t+h)) of a smooth function is of order h^(2m+1).
 pub fn hermite_coefficients(m: usize) -> Vec<f64> {
     let mut coefficient = 1.0;
     let mut coefficients = vec![coefficient];
@@ -163,7 +164,8 @@ pub fn hermite_coefficients(m: usize) -> Vec<f64> {
     coefficients
 }
 
-/// Rows on three neighboring points t−1, t, t+1; the length is H = s_{t−1} + s_t.
+/// Returns the smoothness rows on three neighboring points t−1, t, t+1, whose length is H = s_{t−1}
+/// + s_t, or `None` for a family that has none.
 ///
 /// `taylor_central` ties the top derivative to a central difference, multiplied by H^(order−1):
 ///

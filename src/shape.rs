@@ -1,10 +1,10 @@
-//! Sizes of a batch of problems. The letters are those of the crate's front page.
+//! The sizes of a batch of problems, in the letters of the crate's front page.
 
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 
-/// Sizes of a [`Problem`](crate::Problem): those of the batch, and the extents of each input, in
-/// which an axis of length 1 is shared.
+/// The sizes of a [`Problem`](crate::Problem): those of the batch, and the extents of each input,
+/// in which an axis of length 1 is shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProblemShape {
     /// B: systems in the batch.
@@ -14,23 +14,25 @@ pub struct ProblemShape {
     /// Q − Qc: derivatives of the solution beyond the order of the equation, for which the
     /// coefficients have no columns.
     pub(crate) extra_derivatives: usize,
-    /// (B or 1, N or 1, E, K, Qc).
+    /// Extents of the coefficients, (B or 1, N or 1, E, K, Qc).
     pub(crate) coefficients: [usize; 5],
-    /// (B or 1, N or 1, E).
+    /// Extents of the right-hand side, (B or 1, N or 1, E).
     pub(crate) rhs: [usize; 3],
-    /// (B or 1, I, K, J).
+    /// Extents of the initial values, (B or 1, I, K, J).
     pub(crate) initial_values: [usize; 4],
-    /// (B or 1, N−1 or 1, K or 1).
+    /// Extents of the steps, (B or 1, N−1 or 1, K or 1).
     pub(crate) steps: [usize; 3],
 }
 
-/// Most derivatives that a solution carries beyond the order of its equation.
+/// The most derivatives that a solution may carry beyond the order of its equation.
 pub(crate) const MOST_EXTRA_DERIVATIVES: usize = 16;
 
 impl ProblemShape {
-    /// Checks the inputs' shapes against B and N and against each other. K, Qc and E are read off
-    /// the coefficients, I and J off the initial values; steps may lack the last axis. The
-    /// solution has no more derivatives than the coefficients (see [`with_extra_derivatives`](Self::with_extra_derivatives)).
+    /// Makes the shape of a batch of B = `batch` systems on N = `points` time points, after
+    /// checking the inputs' shapes against B and N and against each other. K, Qc and E are read off
+    /// the coefficients, I and J off the initial values; steps may lack the last axis. The solution
+    /// has Q = Qc derivatives; [`with_extra_derivatives`](Self::with_extra_derivatives) makes it
+    /// more.
     ///
     /// # Errors
     /// [`Error::Shape`] names the array that does not fit, [`Error::Argument`] is for an empty
@@ -123,12 +125,13 @@ impl ProblemShape {
         Ok(shape)
     }
 
-    /// The same shape, if it is possible.
+    /// Checks a shape whose fields may contradict each other and returns it.
     pub(crate) fn checked(&self) -> Result<Self> {
         Self::checked_parts(self.batch, self.points, self.extra_derivatives, self.inputs())
     }
 
-    /// The arrays must be addressable. Steps and initial values are no larger than the solution.
+    /// Checks that the arrays are small enough to be addressed. Steps and initial values are no
+    /// larger than the solution.
     fn check_size(&self) -> Result<()> {
         let addressable = |axes: &[usize]| {
             let values =
@@ -157,8 +160,8 @@ impl ProblemShape {
         self.points
     }
 
-    /// Returns Q − Qc, the derivatives of the solution beyond the order of the equation, for which the
-    /// coefficients have no columns.
+    /// Returns Q − Qc, the number of derivatives of the solution beyond the order of the equation, for
+    /// which the coefficients have no columns.
     pub fn extra_derivatives(&self) -> usize {
         self.extra_derivatives
     }
@@ -198,7 +201,7 @@ impl ProblemShape {
         self.coefficients[3]
     }
 
-    /// Returns Q = order + 1, the values of a state at a point: u, u', ..., u^(order).
+    /// Returns Q = order + 1, the number of values of a state at a point: u, u', ..., u^(order).
     pub fn derivatives(&self) -> usize {
         self.equation_derivatives().saturating_add(self.extra_derivatives)
     }
@@ -208,22 +211,22 @@ impl ProblemShape {
         self.coefficients[4]
     }
 
-    /// Returns m = Qc − 1, the highest derivative in the equation.
+    /// Returns m = Qc − 1, the order of the highest derivative in the equation.
     pub fn equation_order(&self) -> usize {
         self.equation_derivatives() - 1
     }
 
-    /// Returns Q − 1, the highest derivative in the solution.
+    /// Returns Q − 1, the order of the highest derivative in the solution.
     pub fn order(&self) -> usize {
         self.derivatives() - 1
     }
 
-    /// Returns P = K·Q, the values of a time point.
+    /// Returns P = K·Q, the number of values of a time point.
     pub fn block(&self) -> usize {
         self.states() * self.derivatives()
     }
 
-    /// Returns E, the equations per time point.
+    /// Returns E, the number of equations per time point.
     pub fn equations(&self) -> usize {
         self.coefficients[2]
     }
@@ -233,7 +236,7 @@ impl ProblemShape {
         self.initial_values[1]
     }
 
-    /// Returns J, how many of u, u', ... are given at each of them.
+    /// Returns J, how many of u, u', ... are given at each of the I points with initial values.
     pub fn initial_derivatives(&self) -> usize {
         self.initial_values[3]
     }
@@ -261,10 +264,10 @@ impl ProblemShape {
     }
 }
 
-/// Where the values of one input stand in its array; strides are 0 along shared axes.
+/// The place of the values of one input in its array, as strides, which are 0 along shared axes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InputLayout {
-    /// Values of one system; of all systems, if the batch shares them.
+    /// Number of values of one system; of all systems, if the batch shares them.
     pub values: usize,
     /// Distance between systems.
     pub system: usize,
@@ -277,23 +280,24 @@ impl InputLayout {
         InputLayout { values, system: stride(batch, values), inner }
     }
 
-    /// Whether all systems share the array.
+    /// Returns whether all systems share the array.
     pub fn shared(&self) -> bool {
         self.system == 0
     }
 
-    /// Values of `systems` systems.
+    /// Returns the number of values of `systems` systems.
     pub fn total(&self, systems: usize) -> usize {
         if self.shared() { self.values } else { self.values.saturating_mul(systems) }
     }
 
-    /// The values of `systems` systems from `first` on.
+    /// Returns the values of `systems` systems from `first` on.
     pub fn part<'a, T>(&self, values: &'a [T], first: usize, systems: usize) -> &'a [T] {
         &values[first * self.system..][..self.total(systems)]
     }
 }
 
-/// Distance between neighbors along an axis: 0 where the axis is shared.
+/// Returns the distance in memory between neighbors along an axis, which is 0 where the axis is
+/// shared.
 fn stride(extent: usize, inner: usize) -> usize {
     if extent == 1 { 0 } else { inner }
 }

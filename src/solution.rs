@@ -1,4 +1,5 @@
-//! What a solve returns: the solution of a batch, how each system ended, how well it fits.
+//! The result of a solve: the solution of a batch, how each system ended, and how well each one
+//! fits its rows.
 
 use std::fmt;
 
@@ -7,16 +8,16 @@ use crate::memory::zeros;
 use crate::real::Real;
 use crate::shape::ProblemShape;
 
-/// How the solve of one system of the batch ended.
+/// The outcome of the solve of one system of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
-    /// Solved.
+    /// The system was solved.
     #[default]
     Ok,
     /// An input of this system is NaN or infinite.
     NonFiniteInput {
-        /// Which one.
+        /// Name of the input.
         argument: &'static str,
     },
     /// A step is zero or negative.
@@ -51,13 +52,14 @@ impl fmt::Display for Status {
 }
 
 impl Status {
-    /// Whether the system was solved.
+    /// Returns whether the system was solved.
     pub fn is_ok(self) -> bool {
         self == Status::Ok
     }
 }
 
-/// The solution of a batch.
+/// The solution of a batch: the values of u and its derivatives, the shared slack and the status of
+/// every system.
 ///
 /// ```
 /// use mechanistic::{Options, Problem, Solver, View};
@@ -80,18 +82,18 @@ impl Status {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Solution<T> {
-    /// (B, N, K, Q): u and all its derivatives. NaN for a system that was not solved.
+    /// Values of u and all its derivatives, (B, N, K, Q); NaN for a system that was not solved.
     pub values: Vec<T>,
-    /// (B): the shared slack ε; zeros if the formulation has none.
+    /// The shared slack ε of each system, (B); zeros if the formulation has none.
     pub epsilon: Vec<T>,
-    /// (B): how each system ended.
+    /// Outcome of the solve of each system, (B).
     pub status: Vec<Status>,
-    /// (B, N, K, Q).
+    /// Extents of `values`, (B, N, K, Q).
     shape: [usize; 4],
 }
 
 impl<T: Real> Solution<T> {
-    /// Room for the solution of a batch of this shape.
+    /// Allocates the solution of a batch of this shape.
     pub(crate) fn allocate(shape: &ProblemShape) -> Result<Self> {
         Ok(Solution {
             values: zeros("solution", shape.solution().iter().product())?,
@@ -108,10 +110,10 @@ impl<T: Copy> Solution<T> {
         self.shape
     }
 
-    /// Returns the derivative of this number (0: u itself) of a state of a system at a time point.
+    /// Returns u_k^(j) of one system at one time point, for state k and derivative j (0: u itself).
     ///
     /// # Panics
-    /// As indexing does, if one of the numbers is not below its extent in [`shape`](Self::shape).
+    /// Panics if one of the numbers is not below its extent in [`shape`](Self::shape).
     pub fn at(&self, system: usize, point: usize, state: usize, derivative: usize) -> T {
         let index = [system, point, state, derivative];
         let within = index.iter().zip(&self.shape).all(|(index, extent)| index < extent);
@@ -120,10 +122,11 @@ impl<T: Copy> Solution<T> {
         self.values[((system * n + point) * k + state) * q + derivative]
     }
 
-    /// Returns the derivative of this number (0: u itself) of a state of a system at all N time points.
+    /// Returns u_k^(j) of one system at all N time points, for state k and derivative j (0: u
+    /// itself).
     ///
     /// # Panics
-    /// As indexing does, if one of the numbers is not below its extent in [`shape`](Self::shape).
+    /// Panics if one of the numbers is not below its extent in [`shape`](Self::shape).
     pub fn trajectory(
         &self,
         system: usize,
@@ -141,15 +144,15 @@ impl<T: Copy> Solution<T> {
     }
 }
 
-/// Euclidean norms of the weighted defects W(Az − β) of one system, by row family.
+/// The Euclidean norms of the weighted defects W(Az − β) of one system, one for each row family.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Residuals {
-    /// Of the equation rows.
+    /// Norm of the defects of the equation rows.
     pub equation: f64,
-    /// Of the initial-value rows.
+    /// Norm of the defects of the initial-value rows.
     pub initial: f64,
-    /// Of the smoothness rows.
+    /// Norm of the defects of the smoothness rows.
     pub smoothness: f64,
-    /// Of the periodic rows.
+    /// Norm of the defects of the periodic rows.
     pub periodic: f64,
 }

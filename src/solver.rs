@@ -1,4 +1,5 @@
-//! A solve: plan and workspace made once a shape, then problem in, solution out.
+//! The solver of a batch of linear ODEs: its plan and workspace are made once for a shape, and
+//! every problem of that shape is then solved in them.
 
 #[cfg(feature = "cuda")]
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use crate::real::Real;
 use crate::shape::ProblemShape;
 use crate::solution::{Residuals, Solution};
 
-/// Plan and workspace for problems of one shape. Everything is allocated here; solving allocates
-/// nothing.
+/// A solver for problems of one shape: it holds the plan and the workspace. Everything is allocated
+/// when it is made; solving allocates nothing.
 ///
 /// ```
 /// use mechanistic::{Options, Problem, Solver, View};
@@ -44,23 +45,26 @@ pub struct Solver<T: Real> {
     solution: Solution<T>,
     solved: bool,
     options: Options,
-    /// Made when an error estimate is first asked for.
+    /// The solver of higher order that [`Self::error_estimate`] compares with, made by its first
+    /// call.
     reference: Option<Box<Reference<T>>>,
 }
 
-/// How many derivatives more the solution carries that errors are estimated with. One is not enough:
-/// of Hermite rows, those with one and those with two extra derivatives are both of fourth order.
+/// The number of derivatives that the reference solution of an error estimate carries beyond those
+/// of the solution itself. One is not enough: Hermite rows with one and with two extra derivatives
+/// are both of fourth order.
 const REFERENCE_EXTRA: usize = 2;
 
-/// A more accurate solve of the same problem, to compare with.
+/// A more accurate solver of the same problem, whose solution an error estimate compares with.
 struct Reference<T: Real> {
     solver: Solver<T>,
-    /// (B).
+    /// The error estimate of each system, (B).
     estimate: Vec<f64>,
 }
 
 impl<T: Real> Reference<T> {
-    /// For a solve with these options whose solution carries [`REFERENCE_EXTRA`] derivatives less.
+    /// Makes the reference for a solver with these options whose solution carries
+    /// [`REFERENCE_EXTRA`] derivatives less than `shape`.
     fn new(device: &Device, shape: &ProblemShape, options: &Options) -> Result<Self> {
         let options = Options {
             smoothness: Smoothness::Hermite,
@@ -75,28 +79,31 @@ impl<T: Real> Reference<T> {
 }
 
 impl<T: Real> Solver<T> {
-    /// Allocates for problems of this shape, solved on the CPU.
+    /// Makes a solver for problems of this shape that computes on the CPU, and allocates its
+    /// workspace.
     ///
     /// # Errors
-    /// Those of [`ProblemShape::new`], [`Error::Argument`] for an impossible option,
-    /// [`Error::OutOfMemory`] if the workspace cannot be had.
+    /// [`Error::Argument`] for an impossible option, [`Error::OutOfMemory`] if the workspace cannot
+    /// be had.
     pub fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
         Self::on(&Device::Cpu, shape, options)
     }
 
-    /// The same, solved on `device`. Problem and solution lie in the program's memory; a batch
-    /// that is larger than the device's is solved in parts.
+    /// Makes a solver for problems of this shape that computes on `device`. Problem and solution
+    /// lie in the program's memory; a batch that is larger than the device's memory is solved in
+    /// parts.
     ///
     /// # Errors
-    /// As [`Self::new`], and [`Error::Device`] if the device fails.
+    /// Those of [`Self::new`], and [`Error::Device`] if the device fails.
     pub fn on(device: &Device, shape: &ProblemShape, options: &Options) -> Result<Self> {
         Self::with_engine(device, shape, options, || backend::engine(device, shape, options))
     }
 
-    /// Solves on a CUDA device by a path of the caller's choice: for tests and profiling.
+    /// Makes a solver that computes on a CUDA device by a path of the caller's choice, for tests
+    /// and profiling.
     ///
     /// # Errors
-    /// As [`Self::on`].
+    /// Those of [`Self::on`].
     #[cfg(feature = "cuda")]
     #[doc(hidden)]
     pub fn on_cuda_path(
@@ -130,18 +137,18 @@ impl<T: Real> Solver<T> {
         })
     }
 
-    /// How it solves: for people to read.
+    /// Returns the plan of this solver: how and where it solves, for people to read.
     pub fn plan(&self) -> Plan {
         self.engine.plan()
     }
 
-    /// Shape that the workspace was made for.
+    /// Returns the shape of the problems that this solver was made for.
     pub fn shape(&self) -> &ProblemShape {
         &self.shape
     }
 
-    /// Solves all systems of the batch. A system that cannot be solved says so in its
-    /// [`Status`](crate::Status) and leaves the others as they would be without it.
+    /// Solves all systems of the batch. The [`Status`](crate::Status) of each system tells how its
+    /// solve ended; a system that cannot be solved leaves the others as they would be without it.
     ///
     /// # Errors
     /// [`Error::Argument`] if the problem's shape is not that of the workspace,
@@ -154,18 +161,19 @@ impl<T: Real> Solver<T> {
         Ok(&self.solution)
     }
 
-    /// The last solution.
+    /// Returns the last solution; before the first solve all its values are zero.
     pub fn solution(&self) -> &Solution<T> {
         &self.solution
     }
 
-    /// Vector-Jacobian product (adjoint, reverse mode) at the problem last solved: the gradient
-    /// of ℓ with respect to every input from ∂ℓ/∂(solution). Systems that were not solved
-    /// contribute zero.
+    /// Returns the gradient of a scalar ℓ with respect to every input, from ∂ℓ/∂(solution), at the
+    /// problem last solved: the vector-Jacobian product (adjoint, reverse mode). Systems that were
+    /// not solved contribute zero.
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the
-    /// workspace, [`Error::Shape`] if an array does not fit, [`Error::Device`].
+    /// workspace, [`Error::Shape`] if an array does not fit, [`Error::Device`] if the
+    /// device fails.
     pub fn vjp(
         &mut self,
         problem: &Problem<'_, T>,
@@ -176,16 +184,17 @@ impl<T: Real> Solver<T> {
         self.engine.vjp(problem, cotangent, &self.solution.status)
     }
 
-    /// Jacobian-vector product (forward mode) at the problem last solved: the directional
-    /// derivative of the solution as the inputs move along `tangents`, each of its input's shape; an
-    /// input without one stands still. `values` and `epsilon` of the result are those derivatives;
-    /// zero for systems that were not solved. A CUDA device solves once more for the first of jvp,
-    /// residuals and variances after a solve, and allocates for the first of all.
+    /// Returns the directional derivative of the solution at the problem last solved, as the inputs
+    /// move along `tangents`, each of its input's shape: the Jacobian-vector product (forward
+    /// mode). An input without a tangent does not move. The `values` and `epsilon` of the result
+    /// are derivatives, zero for systems that were not solved. On a CUDA device, the first call of
+    /// jvp, [`Self::residuals`] or [`Self::variances`] after a solve factors the matrix once more,
+    /// and the first such call of all allocates memory.
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the
-    /// workspace, [`Error::Shape`] if an array does not fit, [`Error::OutOfMemory`],
-    /// [`Error::Device`].
+    /// workspace, [`Error::Shape`] if an array does not fit, [`Error::OutOfMemory`] and
+    /// [`Error::Device`] on a device.
     pub fn jvp(
         &mut self,
         problem: &Problem<'_, T>,
@@ -196,23 +205,24 @@ impl<T: Real> Solver<T> {
         self.engine.jvp(problem, tangents, &self.solution.status)
     }
 
-    /// How well each system (B) satisfies its rows, at the problem last solved. NaN where a
+    /// Returns how well each system (B) satisfies its rows, at the problem last solved; NaN where a
     /// system was not solved.
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the shape does not fit,
-    /// [`Error::OutOfMemory`], [`Error::Device`].
+    /// [`Error::OutOfMemory`] and [`Error::Device`] on a device.
     pub fn residuals(&mut self, problem: &Problem<'_, T>) -> Result<&[Residuals]> {
         self.check_solved(problem)?;
         self.engine.residuals(problem, &self.solution.status)
     }
 
-    /// Marginal variances (B, N, K, Q) of the solution at the problem last solved: the diagonal of
-    /// M⁻¹, M = AᵀW²A. If the right-hand sides have independent errors of standard deviation σ/W
-    /// (W: the weight of the row, times its scale where rows are balanced), these are to be
-    /// multiplied by σ². NaN for a system that was not solved. In single precision on the CPU they
-    /// have the digits of the factor, which refinement does not add to. On a CUDA device they take
-    /// the solve of which [`Self::jvp`] tells.
+    /// Returns the marginal variances (B, N, K, Q) of the solution at the problem last solved: the
+    /// diagonal of M⁻¹, M = AᵀW²A. If the right-hand sides have independent errors of standard
+    /// deviation σ/W (W: the weight of the row, times its scale where rows are balanced), the
+    /// variance of a value is σ² times the number returned. The numbers are NaN for a system that
+    /// was not solved. In single precision on the CPU they have the digits of the factor, which
+    /// refinement does not improve. On a CUDA device the first call after a solve may factor the
+    /// matrix once more ([`Self::jvp`]).
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the shape does not fit,
@@ -222,11 +232,11 @@ impl<T: Real> Solver<T> {
         self.engine.variances(problem, &self.solution.status)
     }
 
-    /// An estimate (B) of max |u − u_exact| over the states and points of each system, at the
-    /// problem last solved: the distance from a solution of higher order, plus the rounding of u.
-    /// That solution is made of balanced [`Smoothness::Hermite`] rows with two more derivatives,
+    /// Returns an estimate (B) of max |u − u_exact| over the states and points of each system, at
+    /// the problem last solved: the distance from a solution of higher order, plus the rounding of
+    /// u. That solution is made of balanced [`Smoothness::Hermite`] rows with two more derivatives,
     /// without slack, on the same grid; it costs another, larger solve, and its workspace is
-    /// allocated by the first call. NaN for a system of which either solve failed.
+    /// allocated by the first call. The estimate is NaN for a system of which either solve failed.
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet, the shape does not fit, or the solution

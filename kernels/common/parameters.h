@@ -1,5 +1,5 @@
-// Parameters of the solver kernels, passed by value. From this header, like from every other,
-// `cargo xtask bindings` makes the Rust side, with these comments: src/backend/cuda/bindings.rs.
+// Parameters of the solver kernels, passed by value. From this header and the other ones, `cargo
+// xtask bindings` makes their Rust side with the same comments, src/backend/cuda/bindings.rs.
 //
 // Letters: B systems, N points, K states, Qc values per state in an equation row, Q values per
 // state in the solution, P = K·Q, E equations per point, I points with J given initial derivatives.
@@ -9,10 +9,10 @@
 
 #include <stdint.h>
 
-// How the values of an input are stored; they are computed on in double precision.
+// How the values of an input are stored; kernels compute in double precision whatever the storage.
 enum Storage : int32_t { STORAGE_F32 = 0, STORAGE_F64 = 1, STORAGE_F16 = 2, STORAGE_BF16 = 3 };
 
-// What `Status` records.
+// How the solve of a system can end.
 enum StatusKind : int32_t {
     STATUS_OK = 0,
     STATUS_NON_FINITE_INPUT = 1,  // first: 0 coefficients, 1 rhs, 2 initial values, 3 steps
@@ -21,7 +21,7 @@ enum StatusKind : int32_t {
     STATUS_OVERFLOW = 4
 };
 
-// How the solve of one system ended.
+// How the solve of one system ended, with what is to know about it.
 typedef struct {
     int32_t kind;
     int32_t first;
@@ -39,8 +39,9 @@ typedef struct {
     int32_t storage;
 } Input;
 
-// The same for a gradient, which is written; data null: it is not wanted. Gradients that a group of
-// systems shares are in double precision where there are more groups to be added up.
+// The place of a gradient, with strides like those of an Input. Where the gradient is not wanted,
+// data is null. Gradients that a group of systems shares are in double precision if there are
+// several groups, whose sums are still to be added up.
 typedef struct {
     void *data;
     int64_t system;
@@ -57,7 +58,7 @@ typedef struct {
     int32_t shift;
 } RowTable;
 
-// What is solved: sizes, options, inputs. Shared by every kernel of a plan.
+// A problem: sizes, options, inputs. Every kernel of a plan takes it.
 typedef struct {
     int64_t batch;                 // B of this launch
     int64_t points;                // N
@@ -86,8 +87,9 @@ typedef struct {
     Input steps;
 } Problem;
 
-// Where the columns of the partial sums of common/reduce.cu go, in order: the first
-// `targets[0].values` columns to targets[0], and so on. Data null: the columns are passed over.
+// Where the sums of the columns of common/reduce.cu are written, in order: the first
+// `targets[0].values` columns to target 0, and so on. Columns of a target whose data is null are
+// passed over.
 typedef struct {
     void *data;
     int64_t values;

@@ -1,10 +1,10 @@
-// Sums of partial sums.
+// Adds up partial sums.
 //
 //     target[v] = Σ_g partials[g][v],   partials (G, V), row-major, in double
 //
-// Used for the gradients of what all systems of a batch share: every group of systems writes its
-// own row of partial sums, and this adds the rows up. The V columns belong to up to five arrays,
-// one after another (SumTargets); columns that are not wanted are not read.
+// The kernel serves the gradients of what all systems of a batch share: every group of systems
+// writes its own row of partial sums, and this kernel adds the rows up. The V columns belong to up
+// to five arrays, one after another (SumTargets); columns that are not wanted are not read.
 //
 // Grid: x = ceil(V / 32). Block: (32, 16); thread (x, y) adds the rows g = y (mod 16) of its column
 // in ascending order, thread (x, 0) then the 16 results in ascending order: the order depends on G
@@ -19,7 +19,7 @@ namespace {
 constexpr int COLUMNS = 32;
 constexpr int ROWS = 16;
 
-// An array among the targets, and the place there of the sum of a column.
+// The target that a column belongs to, and the place of the column's sum in it.
 struct Place {
     void *data;  // null where the sum is not wanted, or beyond the last column
     int64_t index;

@@ -1,11 +1,11 @@
-// Values of arrays in whatever precision they are stored.
+// Access to values of arrays in whatever precision they are stored.
 
 #ifndef MECHANISTIC_STORAGE_CUH
 #define MECHANISTIC_STORAGE_CUH
 
 #include "common/parameters.h"
 
-// Value `index` of an array of the given storage.
+// Returns value `index` of an array of the given storage.
 __device__ inline double read(const void *data, int storage, int64_t index) {
     if (storage == STORAGE_F64) {
         return static_cast<const double *>(data)[index];
@@ -21,7 +21,7 @@ __device__ inline double read(const void *data, int storage, int64_t index) {
     return value;
 }
 
-// Sets a value of an array of results, which are stored in single or double precision.
+// Writes a value to an array of results, which are stored in single or double precision.
 __device__ inline void write(void *data, int storage, int64_t index, double value) {
     if (storage == STORAGE_F64) {
         static_cast<double *>(data)[index] = value;
@@ -30,7 +30,7 @@ __device__ inline void write(void *data, int storage, int64_t index, double valu
     }
 }
 
-// Whether a result is a number as it is stored.
+// Returns whether a result is finite once it is stored.
 __device__ inline bool is_finite(int storage, double value) {
     return storage == STORAGE_F64 ? isfinite(value) : isfinite(float(value));
 }

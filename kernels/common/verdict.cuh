@@ -1,5 +1,5 @@
-// What decides how the solve of a system ends: what is wrong with its inputs, the pivots, and how
-// well they are determined. The CPU's counterpart: src/backend/cpu/tile.rs.
+// Decides how the solve of a system ended: whether its inputs were sound, and whether the pivots
+// were positive and well determined. The CPU's counterpart is src/backend/cpu/tile.rs.
 
 #ifndef MECHANISTIC_VERDICT_CUH
 #define MECHANISTIC_VERDICT_CUH
@@ -9,35 +9,35 @@
 
 #include "common/parameters.h"
 
-// What is wrong with the inputs of a system: a bit for each that is not finite, and the first step
-// that is not positive.
+// What is wrong with the inputs of a system: a bit for each input that is not finite, and the first
+// step that is not positive.
 struct Faults {
     static constexpr unsigned COEFFICIENTS = 1, RHS = 2, INITIAL_VALUES = 4, STEPS = 8;
 
     unsigned inputs = 0;
     int step = INT_MAX;
 
-    // A value of the input with this bit.
+    // Checks a value of the input with this bit.
     __device__ void check(double value, unsigned input) { inputs |= isfinite(value) ? 0 : input; }
-    // What another thread has found.
+    // Adds what another thread has found.
     __device__ void merge(const Faults &other) {
         inputs |= other.inputs;
         step = min(step, other.step);
     }
 };
 
-// Whether a pivot is positive and has all its digits.
+// Returns whether a pivot is positive and has all its digits.
 __device__ inline bool sound(double pivot) {
     return pivot >= DBL_MIN && isfinite(pivot);
 }
 
-// 1/√pivot, of one instead of a pivot that is not sound, so that the system runs on harmlessly.
+// Returns 1/√pivot, or 1 for a pivot that is not sound, so that the system runs on harmlessly.
 __device__ inline double reciprocal_root(double pivot) {
     return 1.0 / sqrt(sound(pivot) ? pivot : 1.0);
 }
 
-// The pivot that elimination has reduced most relative to the diagonal of M, and the first that is
-// not sound; by the numbers of their unknowns, t·P + row.
+// The pivot that elimination has reduced most relative to the diagonal of M, and the first pivot
+// that is not sound, both by the numbers of their unknowns, t·P + row.
 struct Pivots {
     double weakest = INFINITY;
     int weakest_unknown = 0;
@@ -53,7 +53,7 @@ struct Pivots {
             weakest_unknown = unknown;
         }
     }
-    // Those that another thread has judged.
+    // Adds the pivots that another thread has judged.
     __device__ void merge(const Pivots &other) {
         lost_unknown = min(lost_unknown, other.lost_unknown);
         if (other.weakest < weakest ||
@@ -64,16 +64,17 @@ struct Pivots {
     }
 };
 
-// Uncertainty of the weakest pivot, relative to it, from which on the matrix counts as singular.
+// The largest uncertainty of the weakest pivot, relative to it, with which the matrix does not
+// count as singular.
 constexpr double MOST_UNCERTAINTY = 1.0 / 16;
 
-// Whether that pivot is more than noise, if roundings change it by so many of them. Written so that
-// a NaN is not.
+// Returns whether the weakest pivot is more than noise if roundings change it by `roundings` units.
+// The comparison is written so that a NaN is noise.
 __device__ inline bool certain(double roundings) {
     return DBL_EPSILON * roundings < MOST_UNCERTAINTY;
 }
 
-// How a system whose blocks have `block` unknowns ends.
+// Returns how the solve of a system ended whose blocks have `block` unknowns.
 __device__ inline Status verdict(const Faults &faults, const Pivots &pivots, bool certain,
                                  bool overflow, int block) {
     if (faults.inputs != 0) {

@@ -1,4 +1,4 @@
-// Functions of one or two elements, and the adjoint of the first.
+// Functions of one or two numbers, element by element, and the adjoint of those of one.
 //
 //     unary:          y[i] = f(x[i])                         x, y (n)
 //     unary_adjoint:  gx[i] += gy[i] · f'(x[i])              x, y = f(x), gy, gx (n)
@@ -6,7 +6,7 @@
 //                                                            a, b at strides 0 and 1 of the walk
 //     select:         y[i] = mask[i] ? x[i] : otherwise[i]   mask, x, otherwise at strides 0, 1, 2
 //
-// The functions are those of src/backend/function.rs; `number` is the c of scale and shift and the
+// The functions are those of src/tensor/function.rs; `number` is the c of scale and shift and the
 // exponent of powf, `exponent` the n of powi. The adjoint of `binary` is in tape/reduce.cu, since
 // it sums over the axes along which an operand repeats.
 //
@@ -24,7 +24,7 @@ namespace {
 constexpr double GELU_SCALE = 0.7978845608028654;  // √(2/π)
 constexpr double GELU_CUBIC = 0.044715;
 
-// e^x / (1 + e^x) without overflow on either side.
+// Returns e^x / (1 + e^x) without overflow for large |x|.
 template <typename T>
 __device__ T sigmoid(T x) {
     const T decay = exp(-fabs(x));
@@ -32,7 +32,7 @@ __device__ T sigmoid(T x) {
     return x >= T(0) ? upper : decay * upper;
 }
 
-// max(x, 0) + ln(1 + e^−|x|).
+// Returns max(x, 0) + ln(1 + e^−|x|), which is ln(1 + e^x).
 template <typename T>
 __device__ T softplus(T x) {
     const T rest = log1p(exp(-fabs(x)));
@@ -44,7 +44,7 @@ __device__ T gelu_tanh(T x) {
     return tanh(T(GELU_SCALE) * (x + T(GELU_CUBIC) * x * x * x));
 }
 
-// xⁿ by repeated squaring.
+// Returns xⁿ by repeated squaring.
 template <typename T>
 __device__ T powi(T x, int32_t n) {
     T power = 1;
@@ -143,7 +143,8 @@ __device__ T slope(int32_t function, T x, T y, T number, int32_t exponent) {
 template <typename T>
 __device__ void unary(const T *x, T *y, int64_t n, int32_t function, double number,
                       int32_t exponent) {
-    // One element after another: the functions are long, and unrolled four times longer still.
+    // The elements are taken one after another: the functions are long, and unrolled they would be
+    // four times longer.
     const int64_t first = int64_t(blockIdx.x) * (THREADS * ITEMS) + threadIdx.x;
 #pragma unroll 1
     for (int64_t i = first; i < min(n, first + THREADS * ITEMS); i += THREADS) {

@@ -4,7 +4,7 @@
 //     max_adjoint:  gx[o][arguments[o][i]][i] += gy[o][i]
 //
 // x (outer, length, inner), length ≥ 1; y, arguments (outer, inner). A NaN exceeds every number; of
-// several the first counts.
+// several NaNs the first counts.
 //
 // max. Grid: x = ceil(outer · inner / (256 / lanes)). Block: 256; `lanes` threads (a power of two)
 // share an output: neighboring threads if inner = 1, otherwise threads 256 / lanes apart, so that

@@ -1,12 +1,11 @@
-// Moves of elements: strided copies, gather, and their adjoints.
+// Copies elements: strided copies, gather, and their adjoints.
 //
 //     copy:            y(i) = or += x(i)                      y, x at strides 0, 1 of the walk
 //     gather:          y[o][m][i] = x[o][indices[m]][i]       x (outer, length, inner),
 //                                                             y (outer, count, inner)
-//     gather_adjoint:  gx[o][entries[d]][i] += Σ gy[o][m][i]  over the m = order[s], starts[d] ≤ s
-//     <
-//                                                             starts[d + 1]: those that were taken
-//                                                             from entry d, in ascending order
+//     gather_adjoint:  gx[o][entries[d]][i] += Σ gy[o][m][i]  over those m that took entry d:
+//                                                             m = order[s], ascending, for
+//                                                             starts[d] ≤ s < starts[d + 1]
 //
 // copy serves permutations, slices, repeats, concatenation and the adjoints of sums. The adjoint of
 // a view that repeats is in tape/reduce.cu. In gather_adjoint each entry of x that was taken at all

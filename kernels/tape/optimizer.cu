@@ -7,7 +7,7 @@
 //                     x ← x − rate·(m/c₁ / (√(v/c₂) + ε) + decay·x)
 //
 // g is first scaled by limit/norm where the norm exceeds the limit. Where the norm is not finite,
-// nothing is changed. Formulas and sources: src/backend/update.rs.
+// nothing is changed. Formulas and sources: src/tensor/update.rs.
 //
 // squares. Grid: x = the number of partials; block i takes elements i·256 + thread, a grid apart.
 // gradient_norm. Grid: 1. sgd, adam. Grid: x = ceil(n / 256). Block: 256 for all.
@@ -34,7 +34,7 @@ __device__ void squares(const T *__restrict__ g, int64_t n, double *__restrict__
     }
 }
 
-// What the gradient is multiplied by.
+// Returns the factor of the gradient.
 template <typename T>
 __device__ T shrink(double norm, double limit) {
     return norm > limit ? T(limit / norm) : T(1);

@@ -6,12 +6,12 @@
 
 #include <stdint.h>
 
-// Axes of an index space after neighboring ones were merged.
+// Most axes of an index space after neighboring ones were merged.
 #define TAPE_AXES 6
-// Arrays that are walked over together.
+// Most arrays that are walked over together.
 #define TAPE_OPERANDS 4
 
-// An index space and where its elements lie in each operand: element (i_0, …, i_{axes−1}) of
+// An index space and the places of its elements in each operand: element (i_0, …, i_{axes−1}) of
 // operand m is at Σ i_a · stride[m][a]. Row-major: the last axis varies fastest. Axes beyond `axes`
 // do not exist; without axes there is one element.
 typedef struct {
@@ -21,7 +21,7 @@ typedef struct {
     int64_t axes;
 } Walk;
 
-// The f of a `Reduction`.
+// The function f that a Reduction sums.
 typedef enum : int32_t {
     REDUCE_SUM = 0,          // g
     REDUCE_NEGATED = 1,      // -g
@@ -47,7 +47,7 @@ typedef struct {
     int32_t reserved;
 } Reduction;
 
-// What `tape/elementwise.cu` applies to one array.
+// A function of one number, which `tape/elementwise.cu` applies to an array.
 typedef enum : int32_t {
     UNARY_NEGATE = 0,
     UNARY_SCALE = 1,
@@ -68,7 +68,7 @@ typedef enum : int32_t {
     UNARY_POWF = 16,
 } UnaryFunction;
 
-// What it applies to two.
+// A function of two numbers, which `tape/elementwise.cu` applies to two arrays.
 typedef enum : int32_t {
     BINARY_ADD = 0,
     BINARY_SUBTRACT = 1,
@@ -90,7 +90,8 @@ typedef struct {
 
 // The numbers of one step of an optimizer; see tape/optimizer.cu.
 typedef struct {
-    // The gradient is scaled by limit/norm where the norm exceeds it; may be infinite.
+    // The norm of the gradient at which it is clipped: a gradient with a larger norm is scaled by
+    // limit/norm; may be infinite.
     double limit;
     double rate;
     double momentum;

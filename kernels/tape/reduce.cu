@@ -4,8 +4,9 @@
 //
 // with f from ReduceFunction (tape/parameters.h). It serves sums, the adjoints of add, subtract,
 // multiply, divide and select with broadcasting, the adjoint of a view, products with one matrix a
-// row, and matrix products that are too thin for the tiles of tape/matmul.cu. Every array lies at
-// Σ strides of `kept` + Σ strides of `reduced`; mask stands in a's place.
+// row, and matrix products that are too thin for the tiles of tape/matmul.cu. Element (k, r) of
+// every array lies at Σ strides of `kept` + Σ strides of `reduced`; where a mask is used, it takes
+// the place of a.
 //
 // A sum is shared by `lanes` threads of a block and by `splits` blocks; each thread adds up every
 // lanes-th element of its split in double, then the lanes are folded. Split s writes to
@@ -94,6 +95,6 @@ __device__ void reduce(const T *__restrict__ g, const T *__restrict__ a, const T
 
 INSTANTIATE(float, float, reduce_f32)
 INSTANTIATE(double, double, reduce_f64)
-// Splits in double, and their sum.
+// Instances whose splits are in double, and the instances that add them up.
 INSTANTIATE(float, double, reduce_f32_splits)
 INSTANTIATE(double, float, reduce_splits_f32)

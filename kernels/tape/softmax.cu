@@ -1,8 +1,9 @@
-// Log-softmax along the last axis, and the adjoint.
+// The logarithm of the softmax along the last axis, and its adjoint.
 //
-//     log_softmax:          y = x − top − ln Σ e^(x − top), top = max x      x, y (rows, length)
-//     log_softmax_adjoint:  gx += gy − e^y Σ gy                              y, gy, gx (rows,
-//     length)
+//     log_softmax:          y = x − top − ln Σ e^(x − top), top = max x
+//     log_softmax_adjoint:  gx += gy − e^y Σ gy
+//
+// All arrays are (rows, length).
 //
 // Grid: x = ceil(rows / (256 / lanes)). Block: 256; `lanes` neighboring threads (a power of two)
 // share a row, of which each takes every lanes-th element. Shared memory: 2 KiB, static.
@@ -19,7 +20,7 @@ struct Larger {
     __device__ double operator()(double a, double b) const { return fmax(a, b); }
 };
 
-// The first lane's value, in all lanes.
+// Returns the first lane's value, in all lanes.
 __device__ __forceinline__ double share(double value, double *room, int lane) {
     __syncthreads();
     if (lane == 0) {

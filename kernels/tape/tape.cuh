@@ -1,5 +1,5 @@
-// What several of the tape's kernels share: positions in a walk, sums and other folds over the
-// threads of a block.
+// Functions that several of the tape's kernels share: positions in a walk, sums and other folds
+// over the threads of a block.
 
 #pragma once
 
@@ -10,8 +10,8 @@ namespace tape {
 constexpr int THREADS = 256;  // of every block
 constexpr int ITEMS = 4;      // elements of a thread in the elementwise kernels
 
-// Offsets of element i of the walk in operands FIRST, FIRST + 1, …, FIRST + COUNT − 1. The loop has
-// constant bounds, so the walk stays in the constant bank.
+// Computes the offsets of element i of the walk in operands FIRST, FIRST + 1, …, FIRST + COUNT − 1.
+// The loop has constant bounds, so the walk stays in the constant bank.
 template <int FIRST, int COUNT>
 __device__ __forceinline__ void locate(const Walk &walk, int64_t i, int64_t (&offset)[COUNT]) {
 #pragma unroll

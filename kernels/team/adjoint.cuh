@@ -1,11 +1,11 @@
-// Adjoint by teams: M g = z̄ with the factor of the forward solve, refined as the solution was, then
-// every row's share of the gradients (team/gradient.cuh), which is added during the last sweep
-// back.
+// The adjoint with a team for each system: solves M g = z̄ with the factor of the forward solve,
+// refined as the solution was, then adds every row's share of the gradients (team/gradient.cuh)
+// during the last sweep back.
 //
-// Grid, block and shared memory as in team/forward.cuh. Gradients whose `data` is null are not
-// computed. The workspace is that of the forward solve of the same problem. Gradients of systems
-// that were not solved are zero. In and out do not overlap; sums over a group are in the order of
-// its systems, so the result does not depend on grid or block.
+// Grid, block and shared memory are those of team/forward.cuh. Gradients whose `data` is null are
+// not computed. The workspace is that of the forward solve of the same problem. Gradients of
+// systems that were not solved are zero. In and out do not overlap; sums over a group are in the
+// order of its systems, so the result does not depend on grid or block.
 
 #ifndef MECHANISTIC_TEAM_ADJOINT_CUH
 #define MECHANISTIC_TEAM_ADJOINT_CUH
@@ -84,7 +84,7 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint) {
                 });
         }
         if (KIND == CHUNK) {
-            // The rows that begin at the separator before the chunk.
+            // This is the number of points whose rows begin at the separator before the chunk.
             const int reach = max(band.first - band.bandwidth, 0);
 #pragma unroll 1
             for (int t = band.first - 1; t >= reach; --t) {

@@ -1,11 +1,14 @@
 // Cholesky factor R of a symmetric positive definite block-banded matrix M = RᵀR with a thin dense
-// border, and substitution with it, by a team. The CPU's counterpart: src/backend/cpu/banded.rs.
+// border, computed by a team. The CPU's counterpart is src/banded/mod.rs.
 //
-//   M = | D_0  E_0            G_0 |    unknowns (z_0, ..., z_{n−1}, y): n blocks of P values, c in
-//   the
-//       | E_0ᵀ D_1  E_1       G_1 |    border. Block t is coupled with t .. t+w, w = 1 or 2; the
-//       |      E_1ᵀ D_2       G_2 |    coupling with t+w, called outermost, is block diagonal over
-//       | G_0ᵀ G_1ᵀ G_2ᵀ      H   |    groups of Q rows.
+//   M = | D_0  E_0            G_0 |
+//       | E_0ᵀ D_1  E_1       G_1 |
+//       |      E_1ᵀ D_2       G_2 |
+//       | G_0ᵀ G_1ᵀ G_2ᵀ      H   |
+//
+// The unknowns are (z_0, ..., z_{n−1}, y): n blocks of P values, then c values of the border. Block
+// t is coupled with the blocks t .. t+w (w = 1 or 2) and with the border. The coupling with block
+// t+w, called the outermost, is block diagonal over groups of Q rows.
 //
 // Row i of block row t of R is kept in w·P + Q + c places, whatever i: with g the group of i,
 //
@@ -18,8 +21,8 @@
 // (places Q+gQ .. Q+i) is not used. In the team's window each row has one place more, for the
 // right-hand side, which is thus substituted along with the factorization.
 //
-// Rows of a group are eliminated together, up to MOST_ROWS: what the rows before them, of this
-// block and the last, take off is one sum, in registers.
+// The rows of a group are eliminated together, up to MOST_ROWS: what the rows before them, of this
+// block and the last, subtract is one sum, in registers.
 
 #ifndef MECHANISTIC_BANDED_CUH
 #define MECHANISTIC_BANDED_CUH
@@ -47,7 +50,7 @@ struct Places {
           by_stored(stored),
           by_kept(kept) {}
 
-    // Values of a block row of the factor: it begins at a multiple of 16 bytes.
+    // Returns the values of a block row of the factor, which begins at a multiple of 16 bytes.
     __device__ int block_values(int block) const { return (block * kept + 1) / 2 * 2; }
 };
 
@@ -81,12 +84,12 @@ struct Banded {
           corner(array(memory, layout.corner)),
           corner_wholes(array(memory, layout.corner_wholes)) {}
 
-    // Block row t of the window.
+    // Returns block row t of the window.
     __device__ double *block_row(int t) const {
         return window + (t % (sizes.bandwidth + 1)) * sizes.block * places.pitch;
     }
 
-    // Before the first block.
+    // Prepares for a factorization, before the first block.
     __device__ void start() {
         judged = Pivots();
 #pragma unroll 1
@@ -95,8 +98,8 @@ struct Banded {
         }
     }
 
-    // Row t of R, once the blocks before t are eliminated. `rows` gives the entries of M by
-    // formula.
+    // Computes row t of R, once the blocks before t are eliminated. `rows` gives the entries of M
+    // by formula.
     template <class Source>
     __device__ void eliminate(int t, const Source &rows) {
         const int q = sizes.derivatives, w = sizes.bandwidth;
@@ -125,7 +128,7 @@ struct Banded {
         for (int row = team.rank; row < sizes.block; row += team.size) {
             judged.judge(pivots[row], rows.whole(row, wholes[row]), rows.unknown(t, row));
         }
-        // The border loses what this block takes.
+        // This subtracts from the border what this block takes.
         const double *columns = a.now + places.border;
         const int c = sizes.border;
 #pragma unroll 1
@@ -138,7 +141,8 @@ struct Banded {
         }
     }
 
-    // Block t after those of a chunk, a separator: M less what these take off it, in the window.
+    // Computes block t after the blocks of a chunk, which is a separator: M less what the chunk's
+    // blocks subtract from it, in the window.
     template <class Source>
     __device__ void keep(int t, const Source &rows) {
         const BlockRows a = {block_row(t), t == sizes.end ? block_row(t - 1) : nullptr,
@@ -147,20 +151,20 @@ struct Banded {
 #pragma unroll 1
         for (int row = 0; row < sizes.block; ++row) {
             reduce<1>(a, sizes.by_derivatives.multiple(row), row, 0, rows);
-            // Before the next row comes into the panel.
+            // The team waits before the next row comes into the panel.
             team.sync();
         }
     }
 
   private:
-    // Block rows of the window: t, and t − 1 and t − 2 where they take something off it.
+    // The block rows of the window: t, and t − 1 and t − 2 where they subtract something from it.
     struct BlockRows {
         double *now;
         const double *last, *before;
     };
 
-    // Begins block row t of the window with what M has but for the equations: of a state with
-    // itself, with other points, with the border and the right-hand side.
+    // Begins block row t of the window with the part of M that is not the equations': that of a
+    // state with itself, with other points, with the border and the right-hand side.
     template <class Source>
     __device__ void smooth(int t, const Source &rows) const {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.pitch;
@@ -187,7 +191,7 @@ struct Banded {
             if (column >= sizes.spikes) {
                 value = rows.border(row, column - sizes.spikes);
             } else if (sizes.first > 0) {
-                // The separator before the chunk.
+                // These are the columns of the separator before the chunk.
                 const int ahead = sizes.by_block.quotient(column);
                 const int distance = t - (sizes.first - w + ahead);
                 if (distance <= w) {
@@ -196,7 +200,7 @@ struct Banded {
             }
             a[row * pitch + places.border + column] = value;
         }
-        // Coupling with the next block, if that is not the outermost.
+        // This is the coupling with the next block, if that is not the outermost.
 #pragma unroll 1
         for (int index = team.rank; w == 2 && index < p * p; index += team.size) {
             const int row = sizes.by_block.quotient(index), column = index - row * p;
@@ -206,9 +210,9 @@ struct Banded {
         team.sync();
     }
 
-    // Rows `row` and on, ROWS of them, of the group that begins at row `first`: M, less what the
-    // block rows before and the first `eliminated` rows of this one take off it. A thread has whole
-    // columns of these rows, so that lanes read side by side, or all the same.
+    // Computes ROWS rows from `row` on of the group that begins at row `first`: M, less what the
+    // block rows before and the first `eliminated` rows of this block row subtract from it. A
+    // thread has whole columns of these rows, so that lanes read side by side, or all the same.
     template <int ROWS, class Source>
     __device__ void reduce(const BlockRows &blocks, int first, int row, int eliminated,
                            const Source &rows) {
@@ -236,15 +240,16 @@ struct Banded {
                     wholes[column] = sum[i];
                 }
             }
-            // Where the columns are in the block rows before, and the first row that counts.
+            // These are the places of the columns in the block rows before, and the first row that
+            // counts.
             const int other = next ? place - q - p : column < 0 ? place : column;
             int from = outermost ? p : first;
             if (next || column >= 0) {
                 from = sizes.by_derivatives.multiple(other);
             }
-            // Σ_m b(m, left + i) b(m, right) over the rows `from` ≤ m < end of a block row b; no
-            // thread of the team begins before `least`, so that all are at the same row at the same
-            // time.
+            // The sum is Σ_m b(m, left + i) b(m, right) over the rows `from` ≤ m < end of a block
+            // row b; no thread of the team begins before `least`, so that all are at the same row
+            // at the same time.
             double removed[ROWS] = {};
             auto remove = [&](const double *b, int left, int right, int least, int from, int end) {
                 const double *rows = b + least * pitch;
@@ -274,7 +279,7 @@ struct Banded {
         }
     }
 
-    // Rows `row` and on, ROWS of them, of the group that begins at row `first`.
+    // Factorizes ROWS rows from `row` on of the group that begins at row `first`.
     template <int ROWS, class Source>
     __device__ int eliminate_rows(const BlockRows &blocks, int first, int row, const Source &rows) {
         const int q = sizes.derivatives, p = sizes.block, pitch = places.pitch;
@@ -282,7 +287,7 @@ struct Banded {
         reduce<ROWS>(blocks, first, row, row, rows);
         team.sync();
 
-        // Their triangle, by every thread, and with it the columns.
+        // Every thread computes the triangle of these rows, and with it its columns.
         double r[ROWS][ROWS], reciprocal[ROWS];
 #pragma unroll
         for (int i = 0; i < ROWS; ++i)
@@ -330,8 +335,8 @@ struct Banded {
         return ROWS;
     }
 
-    // The equations' share of M, or of the right-hand side, between rows j .. j + ROWS of the group
-    // that begins at `first`, and a column of R_tt, or another place.
+    // Adds the equations' share of M, or of the right-hand side, between rows j .. j + ROWS of the
+    // group that begins at `first`, and a column of R_tt, or another place.
     template <int ROWS, class Source>
     __device__ void add_equations(double (&sum)[ROWS], int first, int j, int column, int place,
                                   const Source &rows) const {
@@ -369,7 +374,8 @@ struct Banded {
         }
     }
 
-    // sum[i] += Σ_m left(m, i) right(m) over from ≤ m < count, with distances between rows.
+    // Computes sum[i] += Σ_m left(m, i) right(m) over from ≤ m < count, with distances between
+    // rows.
     template <int ROWS>
     __device__ static void add_products(double (&sum)[ROWS], const double *left, int left_stride,
                                         const double *right, int right_stride, int from,
@@ -410,7 +416,7 @@ struct Banded {
         }
     }
 
-    // The border's triangle of R and its part of the right-hand side, once all blocks are
+    // Computes the border's triangle of R and its part of the right-hand side, once all blocks are
     // eliminated.
     template <class Source>
     __device__ void eliminate_border(const Source &rows, double *factor, double *substituted) {
@@ -442,7 +448,7 @@ struct Banded {
                 }
             }
             team.sync();
-            // Of the rows below, upper triangle; each column is one thread's.
+            // This updates the upper triangle of the rows below; each column is one thread's.
 #pragma unroll 1
             for (int column = row + 1 + team.rank; column <= c; column += team.size)
 #pragma unroll 1

@@ -1,8 +1,9 @@
-// Squared weighted defects W²(Az − β)² of every system by teams, summed by row family.
+// Sums the squared weighted defects W²(Az − β)² of every system by row family, with a team for each
+// system.
 //
-// Grid, block and shared memory as in team/forward.cuh; the solution is that of a forward solve
-// without chunks. NaN for systems of which a solve failed. The result does not depend on grid or
-// block.
+// Grid, block and shared memory are those of team/forward.cuh; the solution is that of a forward
+// solve without chunks. Results are NaN for systems of which a solve failed. The result does not
+// depend on grid or block.
 
 #include "team/solve.cuh"
 

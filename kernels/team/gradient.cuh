@@ -1,9 +1,10 @@
-// Every row's share of the gradients of its inputs, point by point from the last to the first. With
-// M g = z̄, factor W = weight·scale and defect β − a·z, each row has
+// Adds every row's share to the gradients of its inputs, point by point from the last to the first.
+// With M g = z̄, factor W = weight·scale and defect β − a·z, each row has
 //
 //   ∂ℓ/∂β = W² a·g,   ∂ℓ/∂a = W² (defect g − (a·g) z),   ∂ℓ/∂W = 2 W (a·g) defect,
 //
-// and lengths and scales pass theirs on to the steps (src/adjoint.rs).
+// and lengths and scales pass their derivatives on to the steps (src/adjoint.rs has the
+// derivation).
 
 #ifndef MECHANISTIC_GRADIENT_CUH
 #define MECHANISTIC_GRADIENT_CUH
@@ -60,20 +61,20 @@ struct Gradient {
         return ring + t % (sizes.bandwidth + 1) * sizes.block;
     }
 
-    // Values of a gradient from one on; data null if it is not wanted.
+    // The values of a gradient from one on; data is null if it is not wanted.
     struct Target {
         void *data;
         int storage;
         int64_t first;
     };
 
-    // Where the gradient of an input of this system is from `offset` on.
+    // Returns the place of the gradient of an input of this system, from `offset` on.
     __device__ Target target(const Output &output, const Input &input, int64_t offset) const {
         return {output.data, output.storage,
                 (input.system ? rows.system : place) * output.system + offset};
     }
 
-    // Stores a value, or adds it to what other systems of the team left there.
+    // Stores a value, or adds it to the value that other systems of the team left there.
     __device__ void put(const Target &target, int64_t index, const Input &input,
                         double value) const {
         if (!target.data) {
@@ -85,7 +86,7 @@ struct Gradient {
         write(target.data, target.storage, target.first + index, value);
     }
 
-    // Before the last point.
+    // Prepares for a sweep, before the last point.
     __device__ void start(int64_t system, const double *iterate, const double *direction) {
         const Problem &p = rows.problem;
         this->iterate = iterate;
@@ -110,7 +111,7 @@ struct Gradient {
         }
     }
 
-    // The rows that begin at point t; g is there, of the points t .. t+w.
+    // Visits the rows that begin at point t; g of the points t .. t+w is there.
     __device__ void visit(int t) {
         const Problem &p = rows.problem;
         const int states = sizes.states, q = sizes.derivatives, given = sizes.equation_derivatives;
@@ -173,7 +174,7 @@ struct Gradient {
         steps();
     }
 
-    // z and g of these points.
+    // Loads z and g of the points `from` .. `end`.
     __device__ void load(int from, int end) const {
         team.sync();
 #pragma unroll 1
@@ -185,7 +186,8 @@ struct Gradient {
             }
     }
 
-    // Step t, once point t was visited, the team's first. In a chunk, with what the one before has.
+    // Completes step t, once point t was visited, which is the team's first. In a chunk, that needs
+    // what the chunk before has.
     __device__ void close(int t, bool first_chunk) {
 #pragma unroll 1
         for (int state = team.rank; state < sizes.step_states; state += team.size) {
@@ -193,7 +195,7 @@ struct Gradient {
         }
     }
 
-    // Sums over time and over the chunks.
+    // Adds up the sums over time and over the chunks.
     __device__ void finish(int chunks) {
         const Problem &p = rows.problem;
         auto sum = [&](const double *total, int index) {
@@ -221,7 +223,7 @@ struct Gradient {
         }
     }
 
-    // Zeros for a system that was not solved.
+    // Writes zeros for a system that was not solved.
     __device__ void zero(int64_t system) {
         const Problem &p = rows.problem;
         rows.system = system;
@@ -246,7 +248,7 @@ struct Gradient {
         }
     }
 
-    // Smoothness rows: derivatives with respect to their length.
+    // Computes the derivatives of smoothness rows with respect to their length.
     __device__ void lengths(const SharedTable &family, double *slopes) {
         const int q = sizes.derivatives, t = rows.t;
         const bool exist = t + family.points <= sizes.points;
@@ -277,7 +279,7 @@ struct Gradient {
                 slopes[index] = 0;
                 continue;
             }
-            // length[0]/length[1] = 1/length: slopes have one power less.
+            // The quotient length[0]/length[1] is 1/length: slopes have one power less than values.
             slopes[index] =
                 weight * weight * (-along_z * slope_g - along_g * slope_z) * length[0] / length[1];
             weights[2] -= 2 * weight * along_g * along_z;
@@ -331,7 +333,8 @@ struct Gradient {
         }
     }
 
-    // Step t + 1 is complete once point t was visited: a triple of rows at t reaches no further.
+    // Writes the gradients of the steps. Step t + 1 is complete once point t was visited, because a
+    // triple of rows at t reaches no further.
     __device__ void steps() {
         const Problem &p = rows.problem;
         const int t = rows.t, last = sizes.points - 1;
@@ -353,7 +356,7 @@ struct Gradient {
             scale /= sizes.step_states;
             const double two = of_state(pair, rows.pair.rows, state) + scale;
             const double three = of_state(triple, rows.triple.rows, state);
-            // The last point's rows are scaled by the last step.
+            // The rows of the last point are scaled by the last step.
             if (t >= last - 1) {
                 pending[state] += two;
                 continue;
@@ -367,7 +370,7 @@ struct Gradient {
         }
     }
 
-    // The sum of some values in the place of the first.
+    // Writes the sum of some values into the place of the first.
     __device__ static void add_up(double *values, int count) {
 #pragma unroll 1
         for (int i = 1; i < count; ++i) {
@@ -375,7 +378,7 @@ struct Gradient {
         }
     }
 
-    // Sum over the rows of a state, or of all where they share the steps.
+    // Returns the sum over the rows of a state, or of all states where they share the steps.
     __device__ double of_state(const double *slopes, int rows, int state) const {
         if (sizes.step_states > 1 || rows == 0) {
             return rows ? slopes[state * rows] : 0;

@@ -84,20 +84,20 @@ typedef struct {
     void *memory;         // (teams, common and team bytes) of global kernels; else in shared memory
 } TeamPlan;
 
-// What the forward kernels write.
+// The arrays that the forward kernels write.
 typedef struct {
     void *values;    // (B, N, K, Q)
     void *epsilon;   // (B)
     Status *status;  // (B)
 } TeamSolution;
 
-// What the adjoint kernels read and write.
+// The arrays that the adjoint kernels read and write.
 typedef struct {
     const Status *status;           // (B)
     const void *cotangent;          // (B, N, K, Q)
     const void *epsilon_cotangent;  // (B), or null: zeros
-    // System i of an array that has a batch axis, else the sum of team i (in chunk kernels block i)
-    // over its systems.
+    // Of an input with a batch axis, row i is the gradient of system i; of a shared input, the sum
+    // of team i (in chunk kernels block i) over its systems.
     Output coefficients;
     Output rhs;
     Output initial_values;
@@ -106,12 +106,12 @@ typedef struct {
     GradientLayout layout;
 } TeamAdjoint;
 
-// The kernels below read factor and iterate of a solve of their own. Beside its statuses they are
-// given those of the solve whose solution the caller has: by other kernels, which round differently
-// where a pivot is hardly determined.
+// The kernels of the structures below read factor and iterate of a solve of their own. Beside the
+// statuses of that solve they are given those of the solve whose solution the caller has, which
+// other kernels may have computed, with different roundings where a pivot is hardly determined.
 
-// What the tangent kernels read and write. Tangents of inputs have the layout of the inputs and are
-// null where the input stands still.
+// The arrays that the tangent kernels read and write. Tangents of inputs have the layout of the
+// inputs; for an input that does not move they are null.
 typedef struct {
     const Status *status;      // (B), of the caller's solve
     const Status *own_status;  // (B)
@@ -124,14 +124,14 @@ typedef struct {
     TangentLayout layout;
 } TeamTangent;
 
-// What the kernels of the defects read and write.
+// The arrays that the kernels of the defects read and write.
 typedef struct {
     const Status *status;      // (B), of the caller's solve
     const Status *own_status;  // (B)
     double *sums;  // (B, 4): squared weighted defects, equation, initial, smoothness, periodic
 } TeamDefects;
 
-// What the kernels of the variances read and write.
+// The arrays that the kernels of the variances read and write.
 typedef struct {
     const Status *status;      // (B), of the caller's solve
     const Status *own_status;  // (B)

@@ -1,11 +1,11 @@
-// AᵀW²(β − Az), point by point: what refinement feeds to the factor.
+// The residual AᵀW²(β − Az), point by point, which refinement solves for with the factor.
 
 #ifndef MECHANISTIC_RESIDUAL_CUH
 #define MECHANISTIC_RESIDUAL_CUH
 
 #include "team/rows.cuh"
 
-// With MEASURE, also the sums of the squared weighted defects by family.
+// With MEASURE, it also sums the squared weighted defects by family.
 template <Kind KIND, bool MEASURE = false>
 struct Residual {
     Rows<KIND> rows;
@@ -42,7 +42,8 @@ struct Residual {
         }
     }
 
-    // Before point `first`. `scratch` (P) is for the points before it, whose rows reach that far.
+    // Prepares for a sweep that begins at point `first`. `scratch` (P) is for the points before it,
+    // whose rows reach that far.
     __device__ void start(int64_t system, const double *iterate, bool data, int first,
                           double *scratch) {
         this->data = data;
@@ -77,7 +78,7 @@ struct Residual {
         }
     }
 
-    // x += AᵀW²(β − Az) at point t. Points are visited one after another.
+    // Computes x += AᵀW²(β − Az) at point t. Points are visited one after another.
     __device__ void add(int t, const double *iterate, double *x) {
         const Problem &p = rows.problem;
         const int block = sizes.block, states = sizes.states, q = sizes.derivatives;
@@ -150,7 +151,7 @@ struct Residual {
         }
     }
 
-    // w²(β − a·z) of the smoothness rows that begin at this point.
+    // Computes w²(β − a·z) of the smoothness rows that begin at this point.
     __device__ void defects(const SharedTable &family, double *all, double epsilon) {
         const int q = sizes.derivatives, t = rows.t;
         const int count = sizes.states * family.rows;
@@ -177,7 +178,7 @@ struct Residual {
         }
     }
 
-    // What the smoothness rows that act on (t, state, j) add there.
+    // Returns what the smoothness rows that act on (t, state, j) add to the residual there.
     __device__ double scattered(const SharedTable &family, const double *all, int state,
                                 int j) const {
         const int q = sizes.derivatives, count = sizes.states * family.rows;

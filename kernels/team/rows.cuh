@@ -12,7 +12,7 @@
 #include "common/verdict.cuh"
 #include "team/team.cuh"
 
-// Sizes that follow from those of the problem.
+// The sizes that follow from those of the problem.
 struct Sizes {
     int points, states, derivatives, block;      // N, K, Q, P = K·Q
     int equation_derivatives, equation_columns;  // Qc, K·Qc
@@ -44,14 +44,15 @@ struct Sizes {
           by_equation_derivatives(p.equation_derivatives),
           by_block(p.states * p.derivatives) {}
 
-    // Where the points end that the team visits going forward.
+    // Returns the point after the last that the team visits going forward.
     __device__ int visited() const { return end < blocks ? end + bandwidth : points; }
 
-    // First block of a chunk, and of the separator that ends it.
+    // Returns the first block of a chunk; `separator` returns the first block of the separator that
+    // ends it.
     __device__ int chunk(int k, int chunks) const { return int(int64_t(k) * blocks / chunks); }
     __device__ int separator(int k, int chunks) const { return chunk(k + 1, chunks) - bandwidth; }
 
-    // As one of the chunks sees them.
+    // Returns the sizes that a chunk has.
     __device__ Sizes of_chunk(int k, int chunks) const {
         Sizes sizes = *this;
         sizes.spikes = bandwidth * block;
@@ -61,7 +62,7 @@ struct Sizes {
         return sizes;
     }
 
-    // Of the system of the separators.
+    // Returns the sizes of the system of the separators.
     __device__ Sizes separators(int chunks) const {
         Sizes sizes = *this;
         sizes.states = sizes.bandwidth = 1;
@@ -72,7 +73,7 @@ struct Sizes {
     }
 };
 
-// length^exponent by repeated multiplication; the exponents are small.
+// Returns length^exponent by repeated multiplication; the exponents are small.
 __device__ inline double power(double length, int exponent) {
     const double base = exponent < 0 ? 1.0 / length : length;
     double product = 1;
@@ -83,7 +84,7 @@ __device__ inline double power(double length, int exponent) {
     return product;
 }
 
-// Of one row family, in the shared memory of a block.
+// The table of one row family, in the shared memory of a block.
 struct SharedTable {
     int rows, points, shift, columns;  // columns = points·Q
     const double *table;               // C (rows, columns)
@@ -157,7 +158,7 @@ struct Rows {
           rhs(array(memory, layout.rhs)),
           initial(array(memory, layout.initial)) {}
 
-    // Before the first point of a sweep that begins at a chunk: the rows that reach into it.
+    // Prepares for a sweep that begins at a chunk, with the rows that reach into it.
     __device__ void approach(int first) {
 #pragma unroll 1
         for (int t = max(first - sizes.bandwidth, 0); t < first; ++t) {
@@ -166,7 +167,7 @@ struct Rows {
         }
     }
 
-    // Before the first point of a sweep.
+    // Prepares for a sweep, before the first point.
     __device__ void start(int64_t system) {
         this->system = system;
         const int powers = sizes.step_states * sizes.derivatives;
@@ -181,7 +182,8 @@ struct Rows {
         team.sync();
     }
 
-    // Loads what the rows that begin at point t need. All must have finished with point t − 1.
+    // Loads what the rows that begin at point t need. All threads must have finished with point t −
+    // 1.
     __device__ void stage(int t, bool first) {
         this->t = t;
         const Problem &p = problem;
@@ -210,7 +212,7 @@ struct Rows {
 #pragma unroll 1
         for (int i = team.rank; i < powers; i += team.size) {
             const int state = sizes.by_derivatives.quotient(i), j = i - state * sizes.derivatives;
-            // The last point has no step of its own: its rows are scaled by the one before.
+            // The last point has no step of its own: its rows are scaled by the step before it.
             const double step = this->step(min(t, sizes.points - 2), state);
             lengths[state] = step;
             pair_powers[(t % 2) * powers + i] =
@@ -234,7 +236,7 @@ struct Rows {
         equation_weight = equation_factor * equation_factor;
     }
 
-    // s[t] of a state.
+    // Returns s[t] of a state.
     __device__ double step(int t, int state) {
         const Input &steps = problem.steps;
         const int64_t index = system * steps.system + t * steps.time + int64_t(state) * steps.state;
@@ -245,7 +247,7 @@ struct Rows {
         return step;
     }
 
-    // Powers of the length of the rows that began `back` points ago, of a state.
+    // Returns the powers of the length of a state's rows that began `back` points ago.
     __device__ const double *powers(const SharedTable &family, int back, int state) const {
         const double *all = family.points == 2 ? pair_powers : triple_powers;
         const int slot = (t - back + family.points) % family.points;
@@ -253,19 +255,19 @@ struct Rows {
                (slot * sizes.step_states + (sizes.step_states > 1 ? state : 0)) * sizes.derivatives;
     }
 
-    // W of the initial row of derivative j, at points that have one.
+    // Returns W of the initial row of derivative j, at points that have one.
     __device__ double initial_factor(int j) const {
         return problem.weight_initial * power(mean_step, j);
     }
     __device__ double initial_weight(int j) const { return initial_factor(j) * initial_factor(j); }
 
-    // Whether (t, k, j) has an initial value.
+    // Returns whether there is an initial value of derivative j at the point.
     __device__ bool given(int j) const {
         return t < problem.initial_points && j < problem.initial_derivatives;
     }
 
-    // Smoothness part of M between (t, j) and (t + distance, other) of a state; the distance may be
-    // negative.
+    // Returns the smoothness part of M between (t, j) and (t + distance, other) of a state; the
+    // distance may be negative.
     __device__ double smoothness(int distance, int state, int j, int other) const {
         return smoothness(pair, distance, state, j, other) +
                (triple.rows ? smoothness(triple, distance, state, j, other) : 0.0);
@@ -285,8 +287,8 @@ struct Rows {
         return sum;
     }
 
-    // M between (t, row) and (t, column): the equations' part, and that of the other rows, which
-    // couple a state with itself only.
+    // Returns M between (t, row) and (t, column): the equations' part, and that of the other rows,
+    // which couple a state with itself only.
     __device__ double diagonal(int row, int column) const {
         const int state = sizes.by_derivatives.quotient(row);
         const bool own = state == sizes.by_derivatives.quotient(column);
@@ -323,7 +325,7 @@ struct Rows {
         return sum;
     }
 
-    // M between (t, row) and (t + distance, column), for another point.
+    // Returns M between (t, row) and (t + distance, column), for another point.
     __device__ double coupling(int distance, int row, int column) const {
         const int state = sizes.by_derivatives.quotient(row);
         const int first = state * sizes.derivatives;
@@ -333,7 +335,7 @@ struct Rows {
         return smoothness(distance, state, row - first, column - first);
     }
 
-    // What the periodic rows add to the diagonal of the first and the last point.
+    // Returns what the periodic rows add to the diagonal of the first and the last point.
     __device__ double periodic(int j) const {
         const bool closes = problem.periodic && (t == 0 || t == sizes.points - 1);
         return closes && j < sizes.derivatives - 1
@@ -341,8 +343,8 @@ struct Rows {
                    : 0.0;
     }
 
-    // M between (t, row) and border column `column`; for column c, what initial values add to
-    // AᵀW²β at (t, row).
+    // Returns M between (t, row) and border column `column`; for column c, what initial values add
+    // to AᵀW²β at (t, row).
     __device__ double border(int row, int column) const {
         const int state = sizes.by_derivatives.quotient(row);
         const int j = row - state * sizes.derivatives;
@@ -372,7 +374,7 @@ struct Rows {
         return sum;
     }
 
-    // AᵀW²β at (t, row).
+    // Returns AᵀW²β at (t, row).
     __device__ double right_hand_side(int row) const {
         const int state = sizes.by_derivatives.quotient(row), j = row - state * sizes.derivatives;
         double sum = 0;
@@ -386,8 +388,8 @@ struct Rows {
         return sum * equation_weight + border(row, sizes.border);
     }
 
-    // M, or AᵀW²β for column c, between the border unknowns `row` ≤ `column`. The last point must
-    // be staged.
+    // Returns M, or AᵀW²β for column c, between the border unknowns `row` ≤ `column`. The last
+    // point must be staged.
     __device__ double border_corner(int row, int column) const {
         if (row < sizes.closing && column == sizes.border) {
             return right_hand_side(row);
@@ -403,13 +405,14 @@ struct Rows {
         return problem.weight_smoothness * problem.weight_smoothness * rows;
     }
 
-    // For the judgement of pivots: the diagonal of M, and the number of an unknown.
+    // Returns, for the judgment of pivots, the diagonal of M and the number of an unknown.
     __device__ static double whole(int, double diagonal) { return diagonal; }
     __device__ static double border_whole(int, double diagonal) { return diagonal; }
     __device__ int unknown(int t, int row) const { return t * sizes.block + row; }
 
   private:
-    // An input, whose bit is set among the faults if it is not finite.
+    // Returns a value of an input, after setting the input's bit among the faults if it is not
+    // finite.
     __device__ double checked(const Input &input, int64_t index, unsigned bit) {
         const double value = read(input.data, input.storage, index);
         faults.check(value, bit);

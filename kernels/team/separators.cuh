@@ -1,16 +1,20 @@
-// Chunks of time: the blocks of a system dealt out to the teams of a block (CHUNK), so that a long
-// system is not one sequence of blocks.
+// Chunks of time: the blocks of a system are dealt out to the teams of a block (CHUNK), so that a
+// long system is not one sequence of blocks.
 //
 // Chunk k has the blocks from ⌊k·n/C⌋ on. The last w of them, but for the last chunk's, are a
-// separator: S = w·P unknowns that couple it with the next. Each team eliminates the rest of its
-// chunk by the sweep of team/banded.cuh, with the separator before it as S more columns of the
-// border, called spikes. It hands over what is left of the separators on both sides and of the
-// border:
+// separator: S = w·P unknowns that couple the chunk with the next. Each team eliminates the rest of
+// its chunk by the sweep of team/banded.cuh, with the separator before it as S more columns of the
+// border, called spikes. It then hands over what is left of M among the separators on both sides
+// and the border. Together these make the matrix of the separators:
 //
-//   | D_0  E_0           G_0 |   separator k is coupled with the next through chunk k+1: block
-//   | E_0ᵀ D_1  E_1      G_1 |   tridiagonal with full blocks, and so a matrix of team/banded.cuh
-//   with one |      E_1ᵀ D_2      G_2 |   state of S values. One team eliminates and solves it;
-//   then each | G_0ᵀ G_1ᵀ G_2ᵀ     H   |   substitutes back in its chunk.
+//   | D_0  E_0           G_0 |
+//   | E_0ᵀ D_1  E_1      G_1 |
+//   |      E_1ᵀ D_2      G_2 |
+//   | G_0ᵀ G_1ᵀ G_2ᵀ     H   |
+//
+// Separator k is coupled with the next one through chunk k+1, so that this matrix is block
+// tridiagonal with full blocks: a matrix of team/banded.cuh with one state of S values. One team
+// eliminates and solves it; then each team substitutes back in its chunk.
 //
 // A system of N points thus takes the time of about 2.2·N/C + 2.5·C of them instead of N: spikes
 // take R⁻ᵀ of P more columns and P² more of the corner, separators are coupled by full blocks.
@@ -20,7 +24,7 @@
 
 #include "team/substitution.cuh"
 
-// What a chunk hands over, in values of a record.
+// The values that a chunk hands over, as offsets in a record.
 struct RecordLayout {
     int separator;  // S
     int border;     // c
@@ -40,7 +44,8 @@ struct RecordLayout {
           unknowns((chunks - 1) * separator + border) {}
 };
 
-// Hands over what the team's chunk, once its blocks are eliminated, leaves of its neighbors.
+// Hands over what is left of the neighbors of the team's chunk once the chunk's blocks are
+// eliminated.
 template <Kind KIND>
 __device__ void hand_over(Banded<KIND> &banded, Rows<KIND> &rows, const RecordLayout &layout,
                           double *record) {
@@ -93,7 +98,7 @@ __device__ void hand_over(Banded<KIND> &banded, Rows<KIND> &rows, const RecordLa
     }
 }
 
-// The matrix of the separators, as team/banded.cuh asks for its entries, from what the chunks
+// The matrix of the separators, whose entries team/banded.cuh asks for, made from what the chunks
 // handed over.
 struct SeparatorRows {
     static constexpr bool EQUATIONS = false;
@@ -143,7 +148,7 @@ struct SeparatorRows {
     }
 };
 
-// The system of the separators and the border, in the hands of one team.
+// The system of the separators and the border, which one team solves.
 template <Kind KIND>
 struct Separators {
     const Sizes &problem;
@@ -174,7 +179,7 @@ struct Separators {
           substituted(workspace + chunks * layout.values),
           solution(substituted + layout.unknowns) {}
 
-    // R, and R⁻ᵀ of the right-hand side.
+    // Computes R, and R⁻ᵀ of the right-hand side.
     __device__ void factorize() {
         SeparatorRows rows{layout, records, problem, chunks};
         banded.start();
@@ -189,7 +194,7 @@ struct Separators {
         banded.team.sync();
     }
 
-    // R⁻ᵀ of another right-hand side.
+    // Computes R⁻ᵀ of another right-hand side.
     __device__ void forward() const {
         const Team<KIND> team = banded.team;
         const int s = layout.separator, values = layout.values;
@@ -219,14 +224,15 @@ struct Separators {
         team.sync();
     }
 
-    // R x = R⁻ᵀ rhs, and the probe's, as Substitution::backward; t of emit(t, i, value) is the
-    // point.
+    // Solves R x = R⁻ᵀ rhs, and the same for the probe, as Substitution::backward does; t of
+    // emit(t, i, value) is the point.
     template <class Emit>
     __device__ double backward(int probe, Emit emit) const {
         const Team<KIND> team = banded.team;
         const int s = layout.separator, p = problem.block, before = sizes.blocks * s;
         double *of_probe = solution + layout.unknowns;
-        // The probe among these unknowns; with none here, its right-hand side is zero.
+        // This is the probe's place among these unknowns; without a probe among them, its
+        // right-hand side is zero.
         int place = probe < 0 ? -1 : INT_MAX;
         if (probe >= problem.blocks * p) {
             place = before + probe - problem.blocks * p;

@@ -1,5 +1,5 @@
-// What the team kernels have in common: a team's place and memory, and the refined solve of M x =
-// rhs with a factor at hand.
+// The parts that the team kernels have in common: a team's place and memory, and the refined solve
+// of M x = rhs with a factor that is already there.
 
 #ifndef MECHANISTIC_TEAM_SOLVE_CUH
 #define MECHANISTIC_TEAM_SOLVE_CUH
@@ -7,7 +7,7 @@
 #include "team/residual.cuh"
 #include "team/separators.cuh"
 
-// Where a thread stands: its team, and what the team has.
+// The place of a thread: its team, and what the team has.
 template <Kind KIND>
 struct TeamContext {
     const TeamPlan &plan;
@@ -23,7 +23,7 @@ struct TeamContext {
     double *notes;   // (team, 2): for sums over the team
     double *shares;  // (C, 2): for sums over the chunks
 
-    // All threads of the block must come here.
+    // Finds the team of the thread. All threads of the block must call it.
     __device__ explicit TeamContext(const TeamPlan &plan)
         : plan(plan),
           sizes(plan.problem),
@@ -71,7 +71,7 @@ struct TeamContext {
         notes = array(memory, layout.notes);
     }
 
-    // The team's systems, one after another: from the first to before the end.
+    // The team takes its systems one after another, from the first one to before the end.
     __device__ int64_t first_system() const { return index * plan.group; }
     __device__ int64_t end_of_systems() const {
         return min(first_system() + plan.group, plan.problem.batch);
@@ -85,7 +85,7 @@ struct TeamContext {
         }
     }
 
-    // Waits for all who work on the system, and makes their writes visible.
+    // Waits for all threads that work on the system, and makes their writes visible.
     __device__ void sync() const {
         if (KIND == CHUNK) {
             __syncthreads();
@@ -94,10 +94,11 @@ struct TeamContext {
         }
     }
 
-    // The team that does what is done once for a system.
+    // Returns whether this team does what is done once for a system.
     __device__ bool leads() const { return chunk == 0; }
 
-    // All threads' values put together in the order of the threads; the same on all of them.
+    // Merges all threads' values in the order of the threads; the result is the same on all of
+    // them.
     template <class T, class Merge>
     __device__ T gather(T mine, Merge merge) const {
         static_assert(sizeof(T) <= 2 * sizeof(double), "room for the notes of a thread");
@@ -138,7 +139,7 @@ struct TeamContext {
     }
 };
 
-// Solves with a factor at hand.
+// The solve of M x = rhs with a factor that is already there, and its refinement.
 template <Kind KIND>
 struct RefinedSolve {
     const TeamContext<KIND> &context;
@@ -150,8 +151,8 @@ struct RefinedSolve {
     double *substituted;  // (unknowns)
     double *iterate;      // (unknowns)
 
-    // Rᵀ v = rhs, with rhs[t, i] = given(t, i), the slack's as given(N, 0), and, with a residual,
-    // AᵀW²(β − A·iterate) in addition.
+    // Solves Rᵀ v = rhs, with rhs[t, i] = given(t, i), the slack's as given(N, 0), and, with a
+    // residual, AᵀW²(β − A·iterate) in addition.
     template <class Given>
     __device__ void forward(bool with_residual, Given given) {
         const int p = sizes.block;
@@ -182,7 +183,7 @@ struct RefinedSolve {
                     substitution.border[s + i] += x[i];
                 }
             } else if (t >= sizes.end) {
-                // A separator gets what is left of its right-hand side.
+                // A separator gets the rest of its right-hand side.
                 const int first = (t - sizes.end) * p;
 #pragma unroll 1
                 for (int i = team.rank; i < p; i += team.size) {
@@ -192,7 +193,7 @@ struct RefinedSolve {
             } else {
                 substitution.arrive(t + 1 >= sizes.end);
                 substitution.forward(factor, t, substituted);
-                // Before the next block row comes into the place of this one.
+                // The team waits before the next block row takes the place of this one.
                 team.sync();
             }
         }
@@ -217,7 +218,7 @@ struct RefinedSolve {
         }
     }
 
-    // R x = v, once v is there: Substitution::backward, or the same chunk by chunk.
+    // Solves R x = v, once v is there, by Substitution::backward, or by the same chunk by chunk.
     template <class Emit, class After>
     __device__ double backward(int probe, Emit emit, After after) const {
         if constexpr (KIND == CHUNK) {
@@ -248,7 +249,7 @@ struct RefinedSolve {
         work(system);
     }
 
-    // What the chunks of the system exchange, and the team's part of it.
+    // Returns what the chunks of the system exchange, and the team's part of it.
     __device__ double *workspace() const {
         return context.plan.separators + context.index * context.plan.separator_values;
     }
@@ -277,7 +278,7 @@ struct SolveSetup {
                        context.plan.layout.band),
           residual(rows, context.memory, context.plan.layout.residual) {}
 
-    // Of one system, refining `iterate`.
+    // Returns the solve of one system, refining `iterate`.
     __device__ RefinedSolve<KIND> solve(int64_t system, double *iterate) const {
         const TeamPlan &plan = context.plan;
         double *factor = plan.factor + system * plan.factor_values;

@@ -34,7 +34,7 @@ struct Substitution {
           border(array(memory, layout.border)),
           taken(array(memory, layout.taken)) {}
 
-    // Block row t of R, once it is there.
+    // Returns block row t of R, once it is there.
     __device__ const double *block_row(const double *factor, int t) const {
         const int64_t values = places.block_values(sizes.block);
         return KIND == GLOBAL ? factor + t * values : rows + t % 2 * values;
@@ -80,7 +80,7 @@ struct Substitution {
         }
     }
 
-    // Before the first block of a forward substitution.
+    // Prepares for a forward substitution, before the first block.
     __device__ void start_forward() const {
 #pragma unroll 1
         for (int i = team.rank; i < sizes.bandwidth * sizes.block; i += team.size) {
@@ -93,7 +93,7 @@ struct Substitution {
         team.sync();
     }
 
-    // Block t of Rᵀ v = rhs, whose right-hand side is in x; v goes to `substituted`.
+    // Solves block t of Rᵀ v = rhs, whose right-hand side is in x; v goes to `substituted`.
     __device__ void forward(const double *factor, int t, double *substituted) const {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth, pitch = places.kept;
         const double *a = block_row(factor, t);
@@ -135,7 +135,7 @@ struct Substitution {
         }
     }
 
-    // Σ_m a(m, place) v(m) over the rows m ≥ first.
+    // Returns Σ_m a(m, place) v(m) over the rows m ≥ first.
     __device__ double along(const double *a, int place, const double *v, int first) const {
         double sum = 0;
         const double *column = a + place;
@@ -148,7 +148,7 @@ struct Substitution {
         return sum;
     }
 
-    // The border's part of Rᵀ v = rhs, whose right-hand side is in `border`; v goes to
+    // Solves the border's part of Rᵀ v = rhs, whose right-hand side is in `border`; v goes to
     // `substituted`.
     __device__ void forward_border(double *substituted) const {
         const int c = sizes.border, pitch = c + 1;
@@ -168,8 +168,8 @@ struct Substitution {
         }
     }
 
-    // R x = v for v of `substituted`, from the last block to the first. emit(t, i, value) gets the
-    // solution, the border as block n; after(t) is called once a block is complete.
+    // Solves R x = v for v of `substituted`, from the last block to the first. emit(t, i, value)
+    // gets the solution, the border as block n; after(t) is called once a block is complete.
     //
     // With a probe, solves R x = e_probe at the same time and returns this thread's share of
     // Σ_{j,i} (R_ji x_i)².
@@ -187,9 +187,9 @@ struct Substitution {
         return squares;
     }
 
-    // The same within a chunk, with what is coupled with it at hand: `solution` (2, unknowns) of
-    // the separators, of which the one before the chunk and the one after have these places, and
-    // the border.
+    // Solves R x = v within a chunk, given what it is coupled with: the border, and `solution` (2,
+    // unknowns) of the separators, where the separator before the chunk and the one after have the
+    // given places.
     template <class Emit, class After>
     __device__ double backward_chunk(const double *factor, const double *substituted,
                                      const double *solution, int unknowns, int chunk, int probe,
@@ -277,7 +277,7 @@ struct Substitution {
         }
     }
 
-    // Block t of R x = v, and, for two vectors, of the probe's.
+    // Solves block t of R x = v, and, for two vectors, of the probe's system.
     template <int VECTORS>
     __device__ void backward_block(const double *factor, int t, const double *substituted,
                                    int probe, double &squares) const {
@@ -287,7 +287,7 @@ struct Substitution {
         double *x = solution(0, t);
         const int probes = solution(1, t) - x;  // from a vector to the probe's
         double less[VECTORS];                   // what is left of this thread's, negated
-        // Takes R's entry times a value off it.
+        // Subtracts R's entry times a value.
         auto take = [&](double entry, const double *value, int to_probe) {
 #pragma unroll
             for (int vector = 0; vector < VECTORS; ++vector) {

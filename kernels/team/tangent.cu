@@ -1,10 +1,10 @@
-// Forward mode by teams: M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az) + 2AᵀWẆ(β − Az) with the factor of the
-// forward solve, refined as the solution was.
+// Computes the tangent ż (forward mode) with a team for each system: M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β −
+// Az) + 2AᵀWẆ(β − Az) with the factor of the forward solve, refined as the solution was.
 //
-// Grid, block and shared memory as in team/forward.cuh. The workspace is that of the forward solve
-// of the same problem, without chunks. Tangents of systems that the caller's solve did not solve
-// are zero; NaN where the kernels' own did not. In and out do not overlap; the result does not
-// depend on grid or block.
+// Grid, block and shared memory are those of team/forward.cuh. The workspace is that of the forward
+// solve of the same problem, without chunks. Tangents of systems that the caller's solve did not
+// solve are zero, and those that the kernels' own solve did not solve are NaN. In and out do not
+// overlap; the result does not depend on grid or block.
 
 #include "team/solve.cuh"
 #include "team/tangent_rows.cuh"
@@ -26,7 +26,7 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents) 
 
 #pragma unroll 1
     for (int64_t system = context.first_system(); system < context.end_of_systems(); ++system) {
-        // An unknown, the slack at N·P.
+        // Takes an unknown, with the slack at N·P.
         auto put = [&](int64_t unknown, double value) {
             if (unknown < values) {
                 write(tangents.d_values, results, system * values + unknown, value);

@@ -48,7 +48,7 @@ struct Tangent {
         }
     }
 
-    // Value of a tangent; zero where the input stands still.
+    // Returns a value of a tangent, zero where the input does not move.
     __device__ double value(const Input &tangent, int t, int64_t index) const {
         if (!tangent.data) {
             return 0;
@@ -60,7 +60,7 @@ struct Tangent {
         return value(tangents.steps, t, int64_t(state) * tangents.steps.state);
     }
 
-    // Before the first point.
+    // Prepares for a sweep, before the first point.
     __device__ void start(int64_t system, const double *iterate) {
         this->iterate = iterate;
         begun = false;
@@ -80,7 +80,7 @@ struct Tangent {
         slack = 0;
     }
 
-    // x += the sum at point t. Points are visited one after another.
+    // Adds the right-hand side at point t to x. Points are visited one after another.
     __device__ void add(int t, double *x) {
         const Problem &p = rows.problem;
         const int block = sizes.block, states = sizes.states, q = sizes.derivatives;
@@ -155,13 +155,13 @@ struct Tangent {
         }
     }
 
-    // Tangent of (weight·ℓ^exponent)².
+    // Returns the tangent of (weight·ℓ^exponent)².
     __device__ double squared_weight_tangent(double weight, int exponent) const {
         return weight * weight * 2 * exponent * power(rows.mean_step, 2 * exponent - 1) *
                d_mean_step;
     }
 
-    // The smoothness rows that begin at this point.
+    // Computes the terms of the smoothness rows that begin at this point.
     __device__ void smooth(const SharedTable &family, double *all, double *all_tangent) {
         const int q = sizes.derivatives, t = rows.t, count = sizes.states * family.rows;
         const bool exist = t + family.points <= sizes.points;
@@ -187,7 +187,7 @@ struct Tangent {
                     d_length += step(t + point - 1, state);
                 }
             }
-            // length[0]/length[1] = 1/length: slopes have one power less.
+            // The quotient length[0]/length[1] is 1/length: slopes have one power less than values.
             const double relative = exist ? d_length * length[0] / length[1] : 0;
             const double along = exist ? -weight * slope * relative : 0;
             const int place = t % family.points * count + index;
@@ -197,7 +197,7 @@ struct Tangent {
         }
     }
 
-    // What the smoothness rows that act on (t, state, j) add there.
+    // Returns what the smoothness rows that act on (t, state, j) add to the right-hand side there.
     __device__ double scattered(const SharedTable &family, const double *all,
                                 const double *all_tangent, int state, int j) const {
         const int q = sizes.derivatives, count = sizes.states * family.rows;

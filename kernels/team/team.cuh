@@ -16,12 +16,12 @@ enum Kind {
     CHUNK    // team within a warp, working in shared memory on a chunk of the block's system
 };
 
-// Threads of a block: of warp kernels, and at most of the others.
+// The threads of a block of warp kernels, and the most threads of a block of the other kernels.
 constexpr int WARP_BLOCK = 128;
 constexpr int MOST_BLOCK = 256;
 
-// Instances of the kernel team_<operation> for each kind of team. They compute in double precision.
-// Operations on the factor of a solve without chunks have no instance for these.
+// Makes instances of the kernel team_<operation> for each kind of team. They compute in double
+// precision. Operations on the factor of a solve without chunks have no instance for chunks.
 #define TEAM_INSTANCE(operation, Parameters, KIND, kind)                                    \
     extern "C" __global__ void __launch_bounds__(KIND == WARP ? WARP_BLOCK : MOST_BLOCK, 1) \
         team_##operation##_##kind(const __grid_constant__ TeamPlan plan,                    \
@@ -52,9 +52,9 @@ struct Team {
     }
 };
 
-// Division by a number d known at launch. With s = ⌈log2 d⌉ and r = ⌈2^(31+s) / d⌉, which has 32
-// bits, n·r exceeds n/d·2^(31+s) by less than 2^31·2^s/d for n < 2^31, too little to reach the
-// next quotient: exact for all numbers that are not negative.
+// Division by a number d that is known at launch. With s = ⌈log2 d⌉ and r = ⌈2^(31+s) / d⌉, which
+// has 32 bits, n·r exceeds n/d·2^(31+s) by less than 2^31·2^s/d for n < 2^31, too little to reach
+// the next quotient: exact for all numbers that are not negative.
 struct Divisor {
     int divisor;
     int shift;            // s − 1
@@ -70,13 +70,13 @@ struct Divisor {
     __device__ int quotient(int number) const {
         return divisor == 1 ? number : int(__umulhi(unsigned(number), reciprocal) >> shift);
     }
-    // Largest multiple that is not above.
+    // Returns the largest multiple of d that is not above the number.
     __device__ int multiple(int number) const { return quotient(number) * divisor; }
 };
 
-// Column of entry `index` of an upper triangle whose entries are counted down its columns; its row
-// is index − column·(column + 1)/2. Below 2^21 the rounding of single precision cannot reach the
-// next column, (c + ½)² being representable; above it is put right.
+// Returns the column of entry `index` of an upper triangle whose entries are counted down its
+// columns; its row is index − column·(column + 1)/2. Below 2^21 the rounding of single precision
+// cannot reach the next column, because (c + ½)² is representable; above, the result is corrected.
 __device__ inline int triangle_column(int index) {
     int column = int(__fsqrt_rn(2.0f * float(index) + 0.25f) - 0.5f);
     if (index >= 1 << 21) {

@@ -1,16 +1,17 @@
-// Variances by teams: the diagonal of Σ = M⁻¹ of every system, from the factor R of the forward
-// solve and without the rest of the inverse (selected inversion: Takahashi, Fagan and Chin, 1973).
+// Computes the variances with a team for each system: the diagonal of Σ = M⁻¹ of every system, from
+// the factor R of the forward solve and without the rest of the inverse (selected inversion:
+// Takahashi, Fagan and Chin, 1973).
 //
 // With N what block row t of R has beyond its diagonal block, and Σ' the part of Σ among the blocks
 // t+1 .. t+w and the border, RΣ = R⁻ᵀ gives, block by block backward in time,
 //
 //   F = R_tt⁻¹ N,    X = −F Σ',    Σ_tt = R_tt⁻¹ R_tt⁻ᵀ − X Fᵀ,
 //
-// X being the covariances of block t with those. The CPU's counterpart goes row by row:
-// src/banded/variances.rs.
+// where X are the covariances of block t with the blocks t+1 .. t+w and the border. The CPU's
+// counterpart goes row by row: src/banded/variances.rs.
 //
-// Grid, block and memory as in team/forward.cuh. NaN for systems of which a solve failed. The
-// result does not depend on grid or block.
+// Grid, block and memory are those of team/forward.cuh. Results are NaN for systems of which a
+// solve failed. The result does not depend on grid or block.
 
 #include "team/solve.cuh"
 
@@ -44,7 +45,8 @@ struct Covariances {
           across(array(memory, layout.across)),
           inverse(array(memory, layout.inverse)) {}
 
-    // Σ of the border, and nothing else yet. emit(t, i, value) gets variances, here and below.
+    // Computes Σ of the border only. Here and below, emit(t, i, value) is called with the
+    // variances.
     template <class Emit>
     __device__ void start(const double *factor, Emit emit) const {
         const int c = sizes.border, first = sizes.bandwidth * sizes.block;
@@ -70,13 +72,13 @@ struct Covariances {
         team.sync();
     }
 
-    // Block t comes into Σ', in the place of block t+w.
+    // Puts block t into Σ', in the place of block t+w.
     template <class Emit>
     __device__ void add(int t, const double *factor, Emit emit) const {
         const int p = sizes.block, q = sizes.derivatives, w = sizes.bandwidth;
         const double *a = factor + int64_t(t) * places.block_values(p);
         const int first = t % w * p;
-        // F and the inverse of R_tt: a column is one thread's.
+        // This computes F and the inverse of R_tt; each column is one thread's.
 #pragma unroll 1
         for (int column = team.rank; column < known + p; column += team.size) {
             if (column >= known) {
@@ -135,7 +137,7 @@ struct Covariances {
         window[column * pitch + row] = value;
     }
 
-    // R x = rhs for the first `count` rows of a triangle, whose diagonal holds reciprocals.
+    // Solves R x = rhs for the first `count` rows of a triangle, whose diagonal holds reciprocals.
     template <class Given>
     __device__ static void solve(const double *r, int stride, int count, double *x, int pitch,
                                  Given given) {
@@ -150,13 +152,13 @@ struct Covariances {
         }
     }
 
-    // A column of the inverse of a triangle.
+    // Computes a column of the inverse of a triangle.
     __device__ void invert(const double *r, int stride, int column) const {
         solve(r, stride, column + 1, inverse + column, own_pitch,
               [&](int i) { return i == column ? 1.0 : 0.0; });
     }
 
-    // Entry of R⁻¹R⁻ᵀ, row <= column, of a triangle with so many rows.
+    // Returns the entry of R⁻¹R⁻ᵀ at row <= column, for a triangle with `count` rows.
     __device__ double of_inverse(int row, int column, int count) const {
         double sum = 0;
 #pragma unroll 4

@@ -1,4 +1,4 @@
-// Gradients, a system a thread; contract in thread/adjoint.cuh.
+// Instances of the gradients with one system a thread; the contract is in thread/adjoint.cuh.
 
 #include "thread/adjoint.cuh"
 #include "thread/sizes.cuh"

@@ -1,6 +1,6 @@
-// Gradients of small least-squares problems, one system a thread: M g = z̄ with the factor at hand,
-// then for every row a with right-hand side β and factor f (its weight, times its scale if it is
-// balanced), with r = f²(β − a·z),
+// The gradients of small least-squares problems, one system a thread: solves M g = z̄ with the
+// factor of the solve, then computes for every row a with right-hand side β and factor f (its
+// weight, times its scale if it is balanced), with r = f²(β − a·z),
 //
 //     ∂ℓ/∂β = f² a·g,   ∂ℓ/∂a = r g − f² (a·g) z,   ∂ℓ/∂f = 2 f (a·g)(β − a·z),
 //
@@ -25,7 +25,7 @@
 
 namespace thread {
 
-// vector = R⁻ᵀ z̄; z̄ itself goes to `given` for refinement.
+// Computes vector = R⁻ᵀ z̄; z̄ itself goes to `given` for refinement.
 template <int K, int Q, typename AnyTile>
 __device__ void substitute_cotangent(const ThreadAdjoint &p) {
     constexpr int P = K * Q;
@@ -59,20 +59,20 @@ __device__ void substitute_cotangent(const ThreadAdjoint &p) {
     __syncwarp();  // inputs are staged in the same place
 }
 
-// Gradients of the weights.
+// The gradients of the weights.
 struct WeightSums {
     double equation = 0;
     double initial = 0;
     double smoothness = 0;
 };
 
-// dℓ/dlength of the smoothness rows of one state between two points with z and g.
+// Computes dℓ/dlength of the smoothness rows of one state between two points with z and g.
 template <int Q>
 __device__ double smoothness_gradient(const ThreadRows &rows, int count, double length,
                                       double weight, const double (&z)[Q],
                                       const double (&z_next)[Q], const double (&g)[Q],
                                       const double (&g_next)[Q], double &weight_sum) {
-    // Values and slopes of a row are its table's times powers and derivatives of powers.
+    // The values and slopes of a row are those of its table times powers and derivatives of powers.
     double scaled[4][Q], slopes[4][Q];
     double power = 1, slope = 0;
 #pragma unroll
@@ -100,7 +100,8 @@ __device__ double smoothness_gradient(const ThreadRows &rows, int count, double 
     return weight * weight * gradient;
 }
 
-// Gradients of the rows that begin at point t, while g is found point by point, the last one first.
+// Computes the gradients of the rows that begin at point t, while g is found point by point, the
+// last one first.
 template <int K, int Q, typename AnyTile>
 class GradientSweep {
   public:
@@ -150,7 +151,7 @@ class GradientSweep {
         }
     }
 
-    // Writes what is left.
+    // Writes the gradients that are left.
     __device__ void finish() {
         inputs.coefficients.end_gradient(p.coefficients);
         inputs.rhs.end_gradient(p.rhs);
@@ -179,7 +180,7 @@ class GradientSweep {
     double z_next[P], g_next[P];
     double d_mean = 0;  // of the mean step that scales balanced rows of point t, and of N − 1
 
-    // The point that follows a chunk's last.
+    // Begins with the point that follows a chunk's last.
     __device__ void begin(int t) {
         double sum[P];
         load_following(tile, solution, t, z_next);

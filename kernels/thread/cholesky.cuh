@@ -72,7 +72,7 @@ class Cholesky {
         }
     }
 
-    // Row t of R, and R_tt⁻ᵀ of the right-hand side: R_tj = R_tt⁻ᵀ M_tj.
+    // Computes row t of R, and R_tt⁻ᵀ of the right-hand side: R_tj = R_tt⁻ᵀ M_tj.
     __device__ void eliminate(int t, bool last, Pivots &pivots) {
         row.factorize(removed, t, pivots);
         if (!last) {
@@ -91,7 +91,7 @@ class Cholesky {
         row.forward(right);
     }
 
-    // Leaves point t out instead: what follows it does not depend on it.
+    // Leaves point t out instead of eliminating it: what follows does not depend on it.
     __device__ void skip() {
 #pragma unroll
         for (int i = 0; i < Layout<K, Q>::LINK; ++i) {
@@ -103,8 +103,8 @@ class Cholesky {
         }
     }
 
-    // Moves on to the next point: M_{t+1,t+1} − R_{t,t+1}ᵀ R_{t,t+1}, and the right-hand side
-    // alike.
+    // Moves on to the next point, whose block is M_{t+1,t+1} − R_{t,t+1}ᵀ R_{t,t+1}, and whose
+    // right-hand side is reduced alike.
     __device__ void advance(const ThreadRows &rows, const double (&length)[K], double factor) {
 #pragma unroll
         for (int j = 0; j < P; ++j) {
@@ -143,7 +143,7 @@ class Cholesky {
     }
 
   private:
-    // w² h^n.
+    // Computes w² h^n.
     __device__ static void weighted_powers(double length, double factor,
                                            double (&power)[2 * Q - 1]) {
         power[0] = factor * factor;

@@ -1,12 +1,11 @@
-// Gradients with time cut into chunks, one a thread; contract in thread/adjoint.cuh and
-// thread/separators.cuh.
+// Instances of the gradients with time cut into chunks, one a thread; the contract is in
+// thread/adjoint.cuh and thread/separators.cuh.
 //
 //   grid    x = ceil(B·C/32) for C <= 32 chunks a system, else B
 //   block   32 threads, or C, at most 256
-//   shared  dynamic, for each warp: the rings of thread/stream.cuh, then the places of its lanes
-//   for
-//           what they add up, exchange and know of the separators (thread/tile.cuh)
-//   reads, writes  also `spikes` and `separators` of the workspace, made by the solve
+//   shared  dynamic, for each warp: the rings of thread/stream.cuh, then for each lane places of
+//           what it adds up, exchanges and knows of the separators (thread/tile.cuh)
+//   reads, writes  also `spikes` and `separators` of the workspace, which the solve has filled
 
 #include "thread/adjoint.cuh"
 #include "thread/sizes.cuh"

@@ -1,4 +1,5 @@
-// One block row of the factor at a time, in registers: M = RᵀR, row t of R is (R_tt, R_{t,t+1}).
+// The factor M = RᵀR, of which one block row at a time is in registers: row t of R is (R_tt,
+// R_{t,t+1}).
 //
 // R_tt is an upper triangle with the reciprocals of its diagonal entries in their places.
 // Smoothness rows couple a state with itself only, so column k of R_{t,t+1} is zero above row
@@ -12,12 +13,12 @@
 
 namespace thread {
 
-// Where the values of a tile's point stand in the workspace: ((tile·N + t)·values + v)·32 + lane.
+// The places of the values of a tile's point in the workspace: ((tile·N + t)·values + v)·32 + lane.
 struct Workspace {
     double *base;
     int values;
 
-    // Of `points` points a lane.
+    // Makes the places for `points` points a lane.
     template <typename AnyTile>
     __device__ Workspace(const AnyTile &tile, void *data, int64_t points, int values)
         : base(static_cast<double *>(data) + tile.index * points * values * LANES + tile.lane),
@@ -42,7 +43,7 @@ struct Workspace {
             target[i * LANES] = x[i];
         }
     }
-    // The same of a lane of the tile number `index`.
+    // Returns the places of a lane of the tile number `index`.
     __device__ Workspace of_lane(const ChunkTile &tile, int64_t points, int64_t number) const {
         Workspace other = *this;
         other.base +=
@@ -51,7 +52,8 @@ struct Workspace {
     }
 };
 
-// The point that follows point t of a lane; that of the next chunk is its first.
+// Returns the place of the point that follows point t of a lane; after the last one that is the
+// first point of the next chunk.
 template <int COUNT>
 __device__ void load_following(const Tile &, const Workspace &workspace, int t,
                                double (&x)[COUNT]) {
@@ -67,7 +69,7 @@ __device__ void load_following(const ChunkTile &tile, const Workspace &workspace
     }
 }
 
-// Indices into a block row of R.
+// The indices into a block row of R.
 template <int K, int Q>
 struct Layout {
     static constexpr int P = K * Q;
@@ -75,11 +77,11 @@ struct Layout {
     static constexpr int LINK = Q * (K * P - Q * K * (K - 1) / 2);
     static constexpr int VALUES = UPPER + LINK;
 
-    // Row i, column k >= i of R_tt.
+    // Returns the index of row i, column k >= i of R_tt.
     __device__ static constexpr int upper(int i, int k) { return i * P - i * (i - 1) / 2 + k - i; }
-    // First row of R_{t,t+1} that is not zero in column k.
+    // Returns the first row of R_{t,t+1} that is not zero in column k.
     __device__ static constexpr int first_row(int k) { return k / Q * Q; }
-    // Row i >= first_row(k), column k of R_{t,t+1}.
+    // Returns the index of row i >= first_row(k), column k of R_{t,t+1}.
     __device__ static constexpr int link(int i, int k) {
         const int group = k / Q;
         const int before = Q * (group * P - Q * group * (group - 1) / 2);
@@ -87,7 +89,7 @@ struct Layout {
     }
 };
 
-// A block row of R.
+// A block row of R in registers.
 template <int K, int Q>
 struct FactorRow : Layout<K, Q> {
     using L = Layout<K, Q>;
@@ -99,7 +101,7 @@ struct FactorRow : Layout<K, Q> {
     __device__ double upper(int i, int k) const { return upper_values[L::upper(i, k)]; }
     __device__ double link(int i, int k) const { return link_values[L::link(i, k)]; }
 
-    // Row t of N; the last has no coupling.
+    // Loads row t of N rows; the last has no coupling.
     __device__ void load(const Workspace &factor, int t, bool last) {
         factor.load(t, 0, upper_values);
         if (!last) {
@@ -113,8 +115,8 @@ struct FactorRow : Layout<K, Q> {
         }
     }
 
-    // R_tt of point t from the matrix in its place, R_ttᵀR_tt, with Cholesky's method. Before that
-    // `removed` was taken from its diagonal.
+    // Computes R_tt of point t from the matrix R_ttᵀR_tt in its place, by Cholesky's method. Before
+    // that, `removed` was subtracted from the diagonal.
     __device__ void factorize(const double (&removed)[L::P], int t, Pivots &pivots) {
 #pragma unroll
         for (int i = 0; i < L::P; ++i) {
@@ -136,7 +138,7 @@ struct FactorRow : Layout<K, Q> {
         }
     }
 
-    // v = R_tt⁻ᵀ v.
+    // Computes v = R_tt⁻ᵀ v.
     __device__ void forward(double (&v)[L::P]) const {
 #pragma unroll
         for (int i = 0; i < L::P; ++i) {
@@ -147,7 +149,7 @@ struct FactorRow : Layout<K, Q> {
             v[i] *= upper(i, i);
         }
     }
-    // next = −R_{t,t+1}ᵀ v.
+    // Computes next = −R_{t,t+1}ᵀ v.
     __device__ void carry(const double (&v)[L::P], double (&next)[L::P]) const {
 #pragma unroll
         for (int k = 0; k < L::P; ++k) {
@@ -158,7 +160,7 @@ struct FactorRow : Layout<K, Q> {
             }
         }
     }
-    // x = R_tt⁻¹ (x − R_{t,t+1} next), where there is a next point.
+    // Computes x = R_tt⁻¹ (x − R_{t,t+1} next), where there is a next point.
     __device__ void backward(double (&x)[L::P], const double (&next)[L::P], bool last) const {
         if (!last) {
 #pragma unroll
@@ -178,7 +180,7 @@ struct FactorRow : Layout<K, Q> {
             x[i] *= upper(i, i);
         }
     }
-    // The same for x = R⁻¹e; adds Σ (R_ik x_k)² over the block row to `squares`.
+    // Computes the same for x = R⁻¹e, and adds Σ (R_ik x_k)² over the block row to `squares`.
     __device__ void backward_with_squares(double (&x)[L::P], const double (&next)[L::P], bool last,
                                           double &squares) const {
         if (!last) {

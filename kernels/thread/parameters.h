@@ -1,12 +1,13 @@
-// Parameters of the solver kernels that work on one system a thread (thread_*.cu), beyond those of
-// common/parameters.h; letters and conventions as there. src/backend/cuda/bindings.rs is made from
-// them.
+// Parameters of the solver kernels that work on one system a thread (thread/*.cu), beyond those of
+// common/parameters.h, which explains letters and conventions. src/backend/cuda/bindings.rs is made
+// from them.
 //
 // A tile is 32 consecutive systems, one a lane of a warp. The workspace is interleaved by tile:
 // value v of point t of system s stands at ((s/32·N + t)·values + v)·32 + s%32.
 //
-// Or it is 32 consecutive chunks of the time axis: chunk c of C of system s is number C·s + c. The
-// workspace is the same with chunks for systems and, for N, the points of the longest chunk.
+// In chunk kernels, a tile is 32 consecutive chunks of the time axis: chunk c of C of system s is
+// number C·s + c. The workspace is the same with chunks for systems and, for N, the points of the
+// longest chunk.
 
 #ifndef MECHANISTIC_THREAD_PARAMETERS_H
 #define MECHANISTIC_THREAD_PARAMETERS_H
@@ -33,7 +34,7 @@ typedef struct {
     int32_t points;    // along the array's time axis: N, N − 1 or I
 } ThreadRing;
 
-// How time is cut into chunks (thread_chunk_*.cu).
+// How time is cut into chunks (thread/chunk_*.cu).
 typedef struct {
     int32_t bits;         // C = 1 << bits
     int32_t warp_values;  // doubles of shared memory of a warp
@@ -43,7 +44,7 @@ typedef struct {
     double *separators;  // (tiles, SEPARATOR_VALUES, 32): thread/reduction.cuh
 } ThreadChunks;
 
-// What all these kernels take.
+// The parameters that all these kernels take.
 typedef struct {
     Problem problem;
     ThreadRows rows;
@@ -63,7 +64,7 @@ typedef struct {
     ThreadChunks chunks;
 } ThreadProblem;
 
-// thread_solve
+// The arrays of thread_solve.
 typedef struct {
     ThreadProblem common;
     void *solution;  // (B, N, K, Q)
@@ -71,8 +72,8 @@ typedef struct {
     Status *status;  // (B)
 } ThreadSolve;
 
-// thread_adjoint: gradients of inputs that the batch shares are partial sums, one a tile (in chunk
-// kernels one a system), `system` apart.
+// The arrays of thread_adjoint. Gradients of inputs that the batch shares are partial sums, one a
+// tile (in chunk kernels one a system), `system` apart.
 typedef struct {
     ThreadProblem common;
     const void *cotangent;  // (B, N, K, Q)

@@ -9,8 +9,8 @@
 //
 //     S_{c−s,c−s} −= LᵀL,   S_{c+s,c+s} −= UᵀU,   S_{c+s,c−s} = −UᵀL.
 //
-// log₂ C levels, all lanes of a level at once, nothing added by more than one lane: the same
-// results in every run.
+// There are log₂ C levels. All lanes of a level work at once, and nothing is added by more than one
+// lane, so that the results are the same in every run.
 
 #ifndef MECHANISTIC_THREAD_REDUCTION_CUH
 #define MECHANISTIC_THREAD_REDUCTION_CUH
@@ -19,8 +19,8 @@
 
 namespace thread {
 
-// What a chunk keeps of its separator, and leaves to that of the next chunk. Blocks are stored
-// column by column.
+// The values that a chunk keeps of its separator, and those that it leaves to the separator of the
+// next chunk. Blocks are stored column by column.
 template <int K, int Q>
 struct SeparatorLayout {
     static constexpr int P = K * Q;
@@ -52,12 +52,12 @@ class Reduction {
           mine(tile, tile.common.chunks.separators, 1, S::VALUES),
           level(tile.chunk & -tile.chunk) {}
 
-    // Values of the separator of a chunk `distance` away.
+    // Returns the values of the separator of a chunk `distance` away.
     __device__ Workspace at(int distance) const {
         return mine.of_lane(tile, 1, tile.number(tile.lane) + distance);
     }
 
-    // S = RᵀR. All chunks have left what they have for others.
+    // Factorizes S = RᵀR. All chunks have left what they have for others.
     __device__ void factorize(Pivots &pivots) const {
         FactorRow<K, Q> row;
         double whole[P];
@@ -134,7 +134,8 @@ class Reduction {
         substitute_back<false>(row, x, S::SOLUTION);
     }
 
-    // R⁻¹ of e, whose entries of this separator are x; returns Σ (R_ik x_k)² over its rows.
+    // Computes R⁻¹ of e, whose entries of this separator are x; returns Σ (R_ik x_k)² over its
+    // rows.
     __device__ double probe(double (&x)[P]) const {
         FactorRow<K, Q> row;
         if (tile.has_separator()) {
@@ -148,7 +149,7 @@ class Reduction {
     const Workspace mine;
     const int level;
 
-    // Whether there is a neighbor on a level on which this separator still is.
+    // Returns whether there is a neighbor on a level on which this separator still is.
     __device__ bool has_left(int stride) const { return tile.chunk > stride; }
     __device__ bool has_right(int stride) const { return tile.chunk + stride < tile.chunks(); }
 
@@ -156,21 +157,22 @@ class Reduction {
         return separator.base[v * LANES];
     }
 
-    // L or U, column by column: R_cc⁻ᵀ of the coupling with the neighbor.
+    // Computes L or U, column by column: R_cc⁻ᵀ of the coupling with the neighbor.
     __device__ void couple(const FactorRow<K, Q> &row, int stride, bool right) const {
         const int half = stride / 2;
 #pragma unroll 1
         for (int j = 0; j < P; ++j) {
             double x[P];
             if (half == 0) {
-                // S_{c,c+1} is the transpose of what this chunk stores, S_{c,c−1} the other's.
+                // The coupling S_{c,c+1} is the transpose of what this chunk stores, S_{c,c−1} of
+                // what the other chunk stores.
                 const Workspace from = right ? mine : at(-1);
 #pragma unroll
                 for (int i = 0; i < P; ++i) {
                     x[i] = value(from, S::COUPLING + (right ? i * P + j : j * P + i));
                 }
             } else {
-                // The separator between the two has left −UᵀL.
+                // The separator between the two was eliminated, and has left −UᵀL.
                 const Workspace between = at(right ? half : -half);
                 const int mine_of = right ? S::LEFT : S::RIGHT;
                 const int other_of = right ? S::RIGHT : S::LEFT;
@@ -195,7 +197,8 @@ class Reduction {
         }
     }
 
-    // Subtracts BᵀB from this diagonal block, B a block of a separator that was eliminated.
+    // Subtracts BᵀB from this diagonal block, where B is a block of a separator that was
+    // eliminated.
     __device__ static void remove(FactorRow<K, Q> &row, const Workspace &other, int block) {
 #pragma unroll 1
         for (int m = 0; m < P; ++m) {
@@ -214,7 +217,7 @@ class Reduction {
         }
     }
 
-    // x −= Bᵀ times what forward substitution gave that separator.
+    // Subtracts from x Bᵀ times what forward substitution gave that separator.
     __device__ static void subtract_transposed(const Workspace &other, int block, double (&x)[P]) {
 #pragma unroll 1
         for (int m = 0; m < P; ++m) {
@@ -226,7 +229,7 @@ class Reduction {
         }
     }
 
-    // x −= B times a neighbor's result; adds the squares of the terms to `squares`.
+    // Subtracts from x B times a neighbor's result, and adds the squares of the terms to `squares`.
     __device__ void subtract(int block, const Workspace &other, int result, double (&x)[P],
                              double &squares) const {
 #pragma unroll 1
@@ -241,7 +244,7 @@ class Reduction {
         }
     }
 
-    // x = R⁻¹x, stored in the place `result`.
+    // Computes x = R⁻¹x, which is stored in the place `result`.
     template <bool SQUARES>
     __device__ double substitute_back(const FactorRow<K, Q> &row, double (&x)[P],
                                       int result) const {

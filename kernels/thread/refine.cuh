@@ -1,5 +1,5 @@
-// Residuals of a solution, and their forward substitution: a step of refinement, together with
-// substitute_back.
+// The residuals of a solution and their forward substitution, which are a step of refinement
+// together with substitute_back.
 
 #ifndef MECHANISTIC_THREAD_REFINE_CUH
 #define MECHANISTIC_THREAD_REFINE_CUH
@@ -39,8 +39,8 @@ __device__ void add_smoothness_residual(const ThreadRows &rows, int count, doubl
     }
 }
 
-// vector = R⁻ᵀ (b − M x), with b − M x = AᵀW²(β − Ax) if DATA, else `given` − AᵀW²Ax;
-// row by row, in double precision.
+// Computes vector = R⁻ᵀ (b − M x), with b − M x = AᵀW²(β − Ax) if DATA, and b − M x = `given` −
+// AᵀW²Ax otherwise, row by row, in double precision.
 template <int K, int Q, typename AnyTile, bool DATA>
 __device__ void substitute_residual(const ThreadProblem &common, double *of_iterate) {
     constexpr int P = K * Q;
@@ -124,9 +124,9 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
     substitution.finish(residual);
 }
 
-// Refines the solution of M x = `given`, whose right-hand side `vector` holds R⁻ᵀ of: `direction`
-// is x but for what the next backward substitution of `vector` adds, and nothing without
-// refinement.
+// Refines the solution of M x = `given`, where `vector` holds R⁻ᵀ of the right-hand side.
+// `direction` is x without what the next backward substitution of `vector` adds; it is not used
+// without refinement.
 template <int K, int Q, typename AnyTile>
 __device__ void refine_direction(const ThreadProblem &common) {
     constexpr int P = K * Q;

@@ -8,8 +8,8 @@
 
 namespace thread {
 
-// Values of one input of this lane's system, point after point (backward if REVERSED); with the
-// gradient in their place, once each is read.
+// The values of one input of this lane's system, point after point (backward if REVERSED). The
+// gradient of a value takes its place once the value is read.
 template <bool REVERSED, typename AnyTile>
 class Values {
   public:
@@ -28,12 +28,12 @@ class Values {
         }
     }
 
-    // Value i of point t.
+    // Returns value i of point t.
     __device__ double get(int t, int i) {
         return array.shared() ? direct(time * t + i) : stream.get(time * t + i);
     }
 
-    // K times `width` values of point t from `first` on, each followed by Q − width zeros.
+    // Returns K times `width` values of point t from `first` on, each followed by Q − width zeros.
     template <int K, int Q>
     __device__ void get_row(int t, int first, int width, double (&row)[K * Q]) {
         const int start = time * t + first;
@@ -59,7 +59,7 @@ class Values {
         }
     }
 
-    // Gradient of value i of point t; a value without a time axis gets the sum over time.
+    // Sets the gradient of value i of point t; a value without a time axis gets the sum over time.
     __device__ void put(int t, int i, double gradient) {
         if (time == 0) {
             sum(i) += gradient;
@@ -69,7 +69,7 @@ class Values {
     }
 
     // Writes gradients, if they are wanted; those of point t are complete from value `first` on.
-    // REVERSED only.
+    // For REVERSED only.
     __device__ void release(const Output &output, int t, int first) {
         if (time != 0 && output.data != nullptr) {
             const int end = array.ring.values - (time * t + first);
@@ -81,7 +81,7 @@ class Values {
         }
     }
 
-    // Writes the rest.
+    // Writes the gradients that are left.
     __device__ void end_gradient(const Output &output) {
         if (output.data == nullptr) {
             return;
@@ -109,7 +109,7 @@ class Values {
     double *const sums;
     Stream<REVERSED, AnyTile> stream;
 
-    // Value v of an array of which all lanes read the same.
+    // Returns value v of an array of which all lanes read the same values.
     __device__ double direct(int v) const {
         const int64_t first =
             AnyTile::CHUNKED ? array.tile.system(array.tile.lane) * array.between : 0;
@@ -117,12 +117,13 @@ class Values {
     }
 
     __device__ double &sum(int v) { return sums[array.tile.lane * (array.ring.values | 1) + v]; }
-    // Where this tile's partial sums begin.
+    // Returns where this tile's partial sums begin.
     __device__ int64_t partial(const Output &output) const {
         return array.tile.group() * output.system;
     }
 
-    // Adds up the sums over time of a system's chunks, in order; its lanes share the values out.
+    // Adds up the sums over time of a system's chunks, in order; the system's lanes share the
+    // values out.
     __device__ void write_sums(const Output &output) {
         const auto &tile = array.tile;
         tile.barrier();
@@ -142,7 +143,7 @@ class Values {
     }
 };
 
-// Factor of the rows that are balanced: powers of the mean step of a point.
+// The scale of the rows that are balanced: powers of the mean step of a point.
 template <int Q>
 struct Scale {
     double power[Q];  // l^j
@@ -150,7 +151,7 @@ struct Scale {
     __device__ double equation(const Problem &problem) const {
         return select(problem.equation_derivatives - 1);
     }
-    // l^j for a j that is not known at compile time.
+    // Returns l^j for a j that is not known at compile time.
     __device__ double select(int j) const {
         double value = power[0];
 #pragma unroll
@@ -170,7 +171,7 @@ __device__ void powers(double length, double (&power)[Q]) {
     }
 }
 
-// All inputs of this lane's system.
+// The inputs of this lane's system.
 template <int K, int Q, bool REVERSED, typename AnyTile>
 class Inputs {
   public:
@@ -192,7 +193,8 @@ class Inputs {
           tile(tile),
           problem(tile.common.problem) {}
 
-    // visit(e, c, b) for every equation row Σ c z_t = b of point t, then finish(e) by all lanes.
+    // Calls visit(e, c, b) for every equation row Σ c z_t = b of point t, then finish(e) in all
+    // lanes.
     template <typename Visit, typename Finish>
     __device__ void equations(int t, Visit visit, Finish finish) {
         const int width = problem.equation_derivatives;
@@ -215,7 +217,7 @@ class Inputs {
         equations(t, visit, [](int) {});
     }
 
-    // visit(i, v) for every initial row z_t[i] = v of point t.
+    // Calls visit(i, v) for every initial row z_t[i] = v of point t.
     template <typename Visit>
     __device__ void initial(int t, Visit visit) {
         const int given = problem.initial_derivatives;
@@ -237,7 +239,7 @@ class Inputs {
         }
     }
 
-    // Lengths s_t of the K states, if there is a step at point t.
+    // Returns the lengths s_t of the K states, if there is a step at point t.
     __device__ void lengths(int t, double (&length)[K]) {
         if (AnyTile::CHUNKED || !tile.last(t)) {
             require_step(t);
@@ -247,8 +249,8 @@ class Inputs {
         }
     }
 
-    // Lengths of the step that scales the rows of point t: the last point has the one before.
-    // REVERSED only.
+    // Returns the lengths of the step that scales the rows of point t, which is the step before for
+    // the last point. For REVERSED only.
     __device__ void scaling_lengths(int t, double (&length)[K]) {
         const int from = tile.last(t) ? t - 1 : t;
         require_step(AnyTile::CHUNKED ? max(t - 1, 0) : from);
@@ -259,7 +261,7 @@ class Inputs {
 
     __device__ bool has_step(int t) const { return tile.has(t) && !tile.last(t); }
 
-    // Scale of the rows of a point whose step has these lengths.
+    // Returns the scale of the rows of a point whose step has these lengths.
     __device__ Scale<Q> scale(const double (&length)[K]) const {
         double mean = 1;
         if (problem.balanced) {
@@ -292,12 +294,12 @@ class Inputs {
     }
 };
 
-// Part of a point's values that belongs to state k.
+// Returns the part of a point's values that belongs to state k.
 template <int Q, typename T, int P>
 __device__ T (&state(T (&x)[P], int k)) [Q] { return reinterpret_cast<T(&)[Q]>(x[k * Q]); }
 
-// a·(x, y) of a smoothness row whose points hold x and y, already multiplied by powers of the
-// length.
+// Returns a·(x, y) of a smoothness row whose points hold x and y, already multiplied by powers of
+// the length.
 template <int Q>
 __device__
     double row_times(const ThreadRows &rows, int row, const double (&x)[Q], const double (&y)[Q]) {

@@ -1,9 +1,10 @@
-// What couples the chunks of a system. The first point of every chunk but the first is a separator:
-// it is eliminated after all other points. Of a chunk with separator s on its left and the next
-// chunk's, r, on its right, whose interior points t have the factor R, the sweeps keep the spike
+// The separators, which couple the chunks of a system. The first point of every chunk but the first
+// is a separator: it is eliminated after all other points. Of a chunk with separator s on its left
+// and the next chunk's, r, on its right, whose interior points t have the factor R, the sweeps keep
+// the spike
 //
-//     V = R⁻ᵀ M_{·s},   V_{s+1} = R_{s+1,s+1}⁻ᵀ M_{s+1,s},   V_{t+1} = −R_{t+1,t+1}⁻ᵀ R_{t,t+1}ᵀ
-//     V_t,
+//     V = R⁻ᵀ M_{·s},   V_{s+1} = R_{s+1,s+1}⁻ᵀ M_{s+1,s},
+//     V_{t+1} = −R_{t+1,t+1}⁻ᵀ R_{t,t+1}ᵀ V_t,
 //
 // P×P a point: these are the chunk's rows of the factor in the columns of s; those in the columns
 // of r are zero but for R_{t,t+1} of its last point. Eliminating the interior leaves
@@ -25,7 +26,7 @@ namespace thread {
 template <int K, int Q, bool CHUNKED>
 class Separators;
 
-// A system that is not cut has none.
+// A system that is not cut has no separators.
 template <int K, int Q>
 class Separators<K, Q, false> {
   public:
@@ -63,7 +64,8 @@ class Separators<K, Q, true> {
           spikes(tile, tile.common.chunks.spikes, P * P),
           scratch{memory_of(tile) + tile.common.chunks.scratch + tile.lane} {}
 
-    // The rows of the separator are in the matrix, which goes on without them.
+    // Takes the rows of the separator, which are in the matrix, and lets the matrix go on without
+    // them.
     __device__ void start(Cholesky<K, Q> &matrix) {
 #pragma unroll
         for (int j = 0; j < P; ++j) {
@@ -81,7 +83,7 @@ class Separators<K, Q, true> {
         matrix.skip();
     }
 
-    // Point t has been eliminated.
+    // Extends the spike, once point t has been eliminated.
     __device__ void extend(int t, bool last, const Cholesky<K, Q> &matrix) {
         if (!tile.has_separator()) {
             return;
@@ -111,7 +113,7 @@ class Separators<K, Q, true> {
         }
     }
 
-    // All points have been eliminated, or left out: factorizes the separators.
+    // Factorizes the separators, once all points have been eliminated or left out.
     __device__ void finish(const Cholesky<K, Q> &matrix, Pivots &pivots) {
         if (tile.has_separator()) {
 #pragma unroll
@@ -138,7 +140,7 @@ class Separators<K, Q, true> {
         reduction.factorize(pivots);
     }
 
-    // The same three for a right-hand side alone; the first takes the separator's.
+    // Takes the separator's right-hand side: the first of three steps for a right-hand side alone.
     __device__ void start(double (&right)[P]) {
 #pragma unroll
         for (int i = 0; i < P; ++i) {
@@ -146,7 +148,7 @@ class Separators<K, Q, true> {
             right[i] = 0;
         }
     }
-    // v of point t.
+    // Takes v of point t: the second step.
     __device__ void extend(int t, const double (&v)[P]) {
         if (!tile.has_separator()) {
             return;
@@ -158,7 +160,7 @@ class Separators<K, Q, true> {
             scratch[LEFT + j] -= dot(x, v);
         }
     }
-    // What there is for the next chunk's.
+    // Takes what there is for the separator of the next chunk: the third step.
     __device__ void finish(const double (&next)[P]) {
         if (tile.has_separator()) {
 #pragma unroll
@@ -171,21 +173,21 @@ class Separators<K, Q, true> {
         }
     }
 
-    // Solves for the separators; next becomes the result of the next chunk's.
+    // Solves for the separators; next becomes the result of the next chunk's separator.
     __device__ void solve(double (&next)[P]) {
         __syncthreads();
         reduction.solve();
         load_results(S::SOLUTION, LEFT, next);
     }
-    // The result of this chunk's.
+    // Returns the result of this chunk's separator.
     __device__ void result(double (&x)[P]) const { load(LEFT, x); }
-    // x −= V_t times it.
+    // Subtracts V_t times the separator's result from x.
     __device__ void subtract(int t, double (&x)[P]) const {
         double squares = 0;
         subtract(t, LEFT, x, squares);
     }
 
-    // Again three, for R⁻¹e of the weakest pivot, with the sum of squares.
+    // Does the same for R⁻¹e of the weakest pivot, with the sum of squares, again in three steps.
     __device__ void probe(int weakest_unknown, double (&next)[P], double &squares) {
         double x[P];
 #pragma unroll
@@ -200,7 +202,7 @@ class Separators<K, Q, true> {
         subtract(t, PROBE, x, squares);
     }
 
-    // The result of the next chunk's separator, after `solve`.
+    // Returns the result of the next chunk's separator, after `solve`.
     __device__ void next_result(double (&next)[P]) const {
         reduction.at(1).load(0, S::SOLUTION, next);
     }
@@ -208,12 +210,12 @@ class Separators<K, Q, true> {
   private:
     // Places of a lane in shared memory: right-hand side, then result, of the separator; the
     // probe's; the spike of the point that comes next, before R⁻ᵀ; the separator's diagonal block.
-    // Gradients have the first only.
+    // Kernels of gradients have the first place only.
     static constexpr int LEFT = 0;
     static constexpr int PROBE = P;
     static constexpr int SPIKE = 2 * P;
     static constexpr int DIAGONAL = SPIKE + P * P;
-    // Registers suffice to unroll the loops over the columns of a spike.
+    // For so many values, registers suffice to unroll the loops over the columns of a spike.
     static constexpr int UNROLLED = P <= 3 ? P : 1;
 
     const ChunkTile &tile;

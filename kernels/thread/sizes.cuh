@@ -3,9 +3,9 @@
 #ifndef MECHANISTIC_THREAD_SIZES_CUH
 #define MECHANISTIC_THREAD_SIZES_CUH
 
-// Blocks for which a multiprocessor is to have registers: without this the assembler takes all
-// there are, needed or not. Larger blocks need them; gradients have no more warps for their shared
-// memory.
+// The number of blocks for which a multiprocessor is to have registers: without it, the assembler
+// takes all registers there are, needed or not. Larger problems need them; kernels of gradients
+// cannot have more warps, because of their shared memory.
 #define THREAD_BLOCKS(K, Q) (K * Q <= 4 ? 12 : 1)
 
 #define THREAD_SIZES(KERNEL) \
@@ -16,7 +16,7 @@
     KERNEL(2, 3)             \
     KERNEL(3, 2)
 
-// The same for chunks.
+// The sizes for which there are chunk kernels.
 #define THREAD_CHUNK_SIZES(KERNEL) \
     KERNEL(1, 2)                   \
     KERNEL(1, 3)                   \

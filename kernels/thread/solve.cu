@@ -1,4 +1,4 @@
-// Solution, a system a thread; contract in thread/solve.cuh.
+// Instances of the solve with one system a thread; the contract is in thread/solve.cuh.
 
 #include "thread/sizes.cuh"
 #include "thread/solve.cuh"

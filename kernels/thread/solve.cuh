@@ -1,4 +1,4 @@
-// Solution of small least-squares problems, one system a thread: z = argmin ½‖W(Az − β)‖².
+// Solves small least-squares problems, one system a thread: z = argmin ½‖W(Az − β)‖².
 //
 // One sweep forward in time forms M = AᵀW²A block by block, factorizes it and substitutes forward;
 // one sweep back substitutes backward. A step of refinement repeats both sweeps with the factor and
@@ -22,7 +22,7 @@
 
 namespace thread {
 
-// The first sweep: R and R⁻ᵀAᵀW²β.
+// The first sweep, which computes R and R⁻ᵀAᵀW²β.
 template <int K, int Q, typename AnyTile>
 __device__ void factorize(const ThreadProblem &common, Pivots &pivots, Faults &faults) {
     const Problem &problem = common.problem;
@@ -84,7 +84,7 @@ __device__ void factorize(const ThreadProblem &common, Pivots &pivots, Faults &f
     separators.finish(matrix, pivots);
 }
 
-// What all chunks of a system found becomes known to each.
+// Makes known to each chunk of a system what all its chunks have found.
 __device__ inline void gather(const Tile &, Pivots &, Faults &) {}
 __device__ inline void gather(const ChunkTile &tile, Pivots &pivots, Faults &faults) {
     const auto least = [&](auto value) {
@@ -100,8 +100,8 @@ __device__ inline void gather(const ChunkTile &tile, Pivots &pivots, Faults &fau
     pivots.weakest = weakest;
 }
 
-// The probe of the conditioning, along with the first backward substitution: with x = R⁻¹e of the
-// weakest pivot, that pivot is noise where ε Σ (R_ji x_i)² reaches the order of 1.
+// A probe of the conditioning, which is solved for along with the first backward substitution: with
+// x = R⁻¹e of the weakest pivot, that pivot is noise where ε Σ (R_ji x_i)² reaches the order of 1.
 template <int K, int Q, typename AnyTile>
 class Probe {
   public:
@@ -131,7 +131,7 @@ class Probe {
         }
     }
 
-    // Σ (R_ji x_i)² of the whole system.
+    // Returns Σ (R_ji x_i)² of the whole system.
     __device__ double sum() const {
         return tile.of_system(squares, [](double a, double b) { return a + b; });
     }
@@ -143,7 +143,7 @@ class Probe {
     double squares = 0;
 };
 
-// Values of the systems that were not solved.
+// Writes NaN for the systems that were not solved.
 __device__ inline void erase_unsolved(const Tile &tile, bool solved, void *solution, int values) {
     unsigned unsolved = __ballot_sync(~0u, !solved && tile.holds(tile.lane));
     while (unsolved != 0) {
@@ -167,8 +167,8 @@ __device__ inline void erase_unsolved(const ChunkTile &tile, bool solved, void *
     }
 }
 
-// Takes the solution or what is to be added to it, point by point, the last one first; writes the
-// result if there is no more to come.
+// Takes the solution, or a correction to it, point by point, the last one first; writes the result
+// if there is no more to come.
 template <int K, int Q, typename AnyTile>
 class SolutionSweep {
   public:
@@ -201,7 +201,7 @@ class SolutionSweep {
         }
     }
 
-    // Writes what is left; whether all values of this lane are numbers.
+    // Writes the values that are left; returns whether all values of this lane are finite.
     __device__ bool finish() {
         if (complete) {
             out.close(p.solution, array.storage, array.between);

@@ -1,5 +1,5 @@
 // Coalesced access to row-major arrays (system, values) by a warp whose lanes hold one system each,
-// or one chunk of a system's points: then what is said of a system holds of a chunk.
+// or one chunk of a system's points; then chunks take the place of systems below.
 //
 // A stream passes through the V values of every system of the tile in step, forward or reversed.
 // The warp fetches windows of 64 bytes a system, aligned to the sectors of global memory, and lays
@@ -24,12 +24,13 @@
 
 namespace thread {
 
-// Logarithm of the bytes of a stored value.
+// Returns the logarithm (base 2) of the bytes of a stored value.
 __device__ inline int shift_of(int storage) {
     return storage == STORAGE_F64 ? 3 : storage == STORAGE_F32 ? 2 : 1;
 }
 
-// An array (system, V) as the kernel's parameters describe it: what stays out of the registers.
+// An array (system, V) as the kernel's parameters describe it: the part that stays out of the
+// registers.
 template <typename AnyTile>
 struct Array {
     const AnyTile &tile;
@@ -50,10 +51,10 @@ struct Array {
           between(between),
           time(time) {}
 
-    // Whether all lanes read the same values.
+    // Returns whether all lanes read the same values.
     __device__ bool shared() const { return AnyTile::shared(between, time); }
 
-    // Values of a window, of a sector, and slots of a system.
+    // Return the values of a window, those of a sector, and the slots of a system.
     __device__ int window() const { return tile.common.wide ? 8 : 16; }
     __device__ int sector() const { return tile.common.wide ? 4 : 8; }
     __device__ int capacity() const { return ring.capacity; }
@@ -73,7 +74,7 @@ struct Array {
     __device__ bool is_wide() const { return tile.common.wide != 0; }
 };
 
-// A result or a cotangent, (B, N, P).
+// A stream of a result or a cotangent, (B, N, P).
 template <int P, typename AnyTile>
 __device__ Array<AnyTile> unknowns(const AnyTile &tile, const void *data) {
     const Problem &problem = tile.common.problem;
@@ -88,12 +89,12 @@ class Stream {
         nearest = array.tile.lane * pitch() + array.sector() - 1 - offset;
     }
 
-    // Place of value v in the order of the stream.
+    // Returns the place of value v in the order of the stream.
     __device__ int position(int v) const { return REVERSED ? array.ring.values - 1 - v : v; }
 
-    // Value v of this lane's system, once it is readable.
+    // Returns value v of this lane's system, once it is readable.
     __device__ double get(int v) const { return array.get(slot(v)); }
-    // Replaces it.
+    // Replaces value v of this lane's system.
     __device__ void put(int v, double value) { array.put(slot(v), value); }
 
     // Makes the values u < end of every system readable.
@@ -103,23 +104,23 @@ class Stream {
         }
     }
 
-    // Writes to `data`, of this storage and with systems `between` apart, what is complete when the
-    // values u < end are.
+    // Writes the values that are complete when the values u < end are to `data`, of this storage
+    // and with systems `between` apart.
     __device__ void release(void *data, int storage, int64_t between, int end) {
         while ((stored + 1) * array.window() <= end) {
             store(data, storage, between);
         }
     }
 
-    // Writes the rest.
+    // Writes the values that are left.
     __device__ void close(void *data, int storage, int64_t between) {
         while (stored * array.window() < array.ring.values + array.sector() - 1) {
             store(data, storage, between);
         }
     }
 
-    // The same for the sums over the tile's systems, added in an order that is always the same and
-    // written from value `first` of `sums` on.
+    // Writes sums over the tile's systems in the same way, added in an order that is always the
+    // same, from value `first` of `sums` on.
     __device__ void release_sums(const Output &sums, int64_t first, int end) {
         while ((stored + 1) * array.window() <= end) {
             store_sums(sums, first);
@@ -145,7 +146,7 @@ class Stream {
         return nearest + ((position(v) + offset) & (array.capacity() - 1));
     }
 
-    // o of the system whose first value has this index.
+    // Returns o of the system whose first value has this index.
     __device__ int offset_of(int64_t first) const {
         if (array.shared()) {
             return 0;

@@ -1,5 +1,4 @@
-// Substitution with the factor at hand: forward in the sweep that makes the right-hand side, then
-// back.
+// Substitution with the factor: forward in the sweep that makes the right-hand side, then back.
 
 #ifndef MECHANISTIC_THREAD_SUBSTITUTION_CUH
 #define MECHANISTIC_THREAD_SUBSTITUTION_CUH
@@ -8,7 +7,7 @@
 
 namespace thread {
 
-// vector = R⁻ᵀ of a right-hand side that comes point by point.
+// Computes vector = R⁻ᵀ of a right-hand side that comes point by point.
 template <int K, int Q, typename AnyTile>
 class ForwardSubstitution {
   public:
@@ -20,8 +19,9 @@ class ForwardSubstitution {
           vector(tile, tile.common.vector, P),
           separators(tile) {}
 
-    // Takes that of point t, from which what earlier points leave has been subtracted, and replaces
-    // it; subtracts what is to be subtracted from that of the next point.
+    // Takes the right-hand side of point t, from which what earlier points leave has been
+    // subtracted, and replaces it by the result; subtracts from that of the next point what this
+    // point leaves.
     __device__ void step(int t, double (&right)[P], double (&next)[P]) {
         if (tile.separates(t)) {
             separators.start(right);
@@ -43,7 +43,7 @@ class ForwardSubstitution {
         }
     }
 
-    // Takes what there is for the point that follows the last of the sweep.
+    // Takes what is left for the point that follows the last of the sweep.
     __device__ void finish(const double (&next)[P]) { separators.finish(next); }
 
   private:
@@ -53,7 +53,7 @@ class ForwardSubstitution {
     Separators<K, Q, AnyTile::CHUNKED> separators;
 };
 
-// What is substituted backward besides: nothing.
+// The companion of a backward substitution that has none: it does nothing.
 struct Alone {
     template <typename Between>
     __device__ void begin(Between &) {}
@@ -63,8 +63,8 @@ struct Alone {
     __device__ void point(int, const Row &, bool, const Between &) {}
 };
 
-// Backward substitution of `vector`; accept(t, x) takes every block, the last point first. A lane
-// that has no point t gets none. `besides` sees the same rows of R.
+// Substitutes `vector` backward; accept(t, x) takes every block, the last point first. A lane that
+// has no point t gets none. `besides` sees the same rows of R.
 template <int K, int Q, typename AnyTile, typename Accept, typename Besides>
 __device__ void substitute_back(const AnyTile &tile, Accept accept, Besides &besides) {
     constexpr int P = K * Q;
@@ -105,7 +105,7 @@ __device__ void substitute_back(const AnyTile &tile, Accept accept) {
     substitute_back<K, Q>(tile, accept, alone);
 }
 
-// Block t of the iterate becomes x, or is increased by it; `sum` is what it is then.
+// Replaces block t of the iterate by x, or increases it by x; `sum` is the new block.
 template <int P>
 __device__ void add_to(const Workspace &iterate, int t, const double (&x)[P], bool increase,
                        double (&sum)[P]) {

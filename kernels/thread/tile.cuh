@@ -1,6 +1,6 @@
-// What the lanes of a warp hold: a system each (Tile), or a chunk of the time axis of a system each
-// (ChunkTile). Sweeps over the time points are written for both. They count a lane's points from 0
-// on, and the warp goes through them in step; `has` tells whether a lane has that many.
+// The systems in the lanes of a warp: a system each (Tile), or a chunk of the time axis of a system
+// each (ChunkTile). Sweeps over the time points are written for both. They count a lane's points
+// from 0 on, and the warp goes through them in step; `has` tells whether a lane has that many.
 
 #ifndef MECHANISTIC_THREAD_TILE_CUH
 #define MECHANISTIC_THREAD_TILE_CUH
@@ -39,18 +39,19 @@ struct Tile {
     }
     __device__ bool holds(int lane) const { return first + lane < common.problem.batch; }
 
-    // Points of a sweep.
+    // Returns the number of points of a sweep.
     __device__ int points() const { return int(common.problem.points); }
     __device__ static bool has(int) { return true; }
-    // A lane's point t in its system, and whether no other follows there.
+    // Returns the number of a lane's point t in its system; `last` tells whether no other point
+    // follows there.
     __device__ static int point(int t) { return t; }
     __device__ bool last(int t) const { return t + 1 == points(); }
     __device__ static bool separates(int) { return false; }
 
-    // Whether all lanes read the same values of an array with these distances.
+    // Returns whether all lanes read the same values of an array with these distances.
     __device__ static bool shared(int64_t between, int) { return between == 0; }
-    // The values of a lane's points: index of the first, how many exist, distance to the next
-    // lane's.
+    // Returns the place of the values of a lane's points: index of the first, how many exist,
+    // distance to the next lane's.
     __device__ int64_t start(int lane, int64_t between, int) const {
         return system(lane) * between;
     }
@@ -61,7 +62,8 @@ struct Tile {
 
     __device__ static void barrier() { __syncwarp(); }
 
-    // Sum over the lanes whose partial sums go together, and whether this lane writes it.
+    // Returns the sum over the lanes whose partial sums go together; `leads_group` tells whether
+    // this lane writes it.
     __device__ static double group_sum(double sum) {
 #pragma unroll
         for (int distance = LANES / 2; distance > 0; distance /= 2) {
@@ -72,7 +74,8 @@ struct Tile {
     __device__ bool leads_group() const { return lane == 0; }
     __device__ int64_t group() const { return index; }
 
-    // Combination over the lanes of a system; whether this lane writes what a system has once.
+    // Combines values over the lanes of a system; `leads_system` tells whether this lane writes
+    // what a system has once.
     template <typename V, typename Combine>
     __device__ static V of_system(V value, Combine) {
         return value;
@@ -80,15 +83,16 @@ struct Tile {
     __device__ bool leads_system() const { return holds(lane); }
 };
 
-// Values of a warp that have a place for every lane: value v of a lane at [v·32].
+// The values of a warp that have a place for every lane: value v of a lane is at [v·32].
 struct LaneValues {
     double *base;
 
     __device__ double &operator[](int v) const { return base[v * LANES]; }
 };
 
-// The chunks of a warp. C chunks, a power of two, are consecutive lanes: of a warp for C <= 32,
-// where a block is a warp; else of all C/32 warps of a block. A chunk has at least two points.
+// The chunks in the lanes of a warp. The C chunks of a system, a power of two, are in consecutive
+// lanes: lanes of one warp for C <= 32, where a block is a warp, or of all C/32 warps of a block
+// otherwise. A chunk has at least two points.
 struct ChunkTile {
     static constexpr bool CHUNKED = true;
 
@@ -116,7 +120,7 @@ struct ChunkTile {
         return number(lane) >> common.chunks.bits < common.problem.batch;
     }
 
-    // The first N mod C chunks have a point more.
+    // The first N mod C chunks have a point more than the others.
     __device__ int chunk_of(int lane) const { return int(number(lane)) & (chunks() - 1); }
     __device__ int longer() const { return int(common.problem.points) & (chunks() - 1); }
     __device__ int shorter_points() const {
@@ -132,10 +136,10 @@ struct ChunkTile {
     __device__ int point(int t) const { return first_point(chunk) + t; }
     __device__ bool last(int t) const { return t + 1 == count && !has_next(); }
 
-    // The first point of every chunk but the first separates it from the one before.
+    // Returns whether the chunk begins with a separator, as every chunk but the first does.
     __device__ bool has_separator() const { return chunk > 0; }
     __device__ bool separates(int t) const { return t == 0 && has_separator(); }
-    // Whether a chunk follows.
+    // Returns whether another chunk follows.
     __device__ bool has_next() const { return chunk + 1 < chunks(); }
 
     __device__ static bool shared(int64_t, int time) { return time == 0; }
@@ -159,7 +163,7 @@ struct ChunkTile {
     __device__ bool leads_group() const { return leads_system(); }
     __device__ int64_t group() const { return system(lane); }
 
-    // The same pairs in every lane, so that all get the same. V has 8 bytes.
+    // Combines the same pairs in every lane, so that all lanes get the same result. V has 8 bytes.
     template <typename V, typename Combine>
     __device__ V of_system(V value, Combine combine) const {
         for (int distance = 1; distance < min(chunks(), LANES); distance *= 2) {
@@ -181,7 +185,7 @@ struct ChunkTile {
     }
     __device__ bool leads_system() const { return chunk == 0 && holds(lane); }
 
-    // Shared memory of the warp of this thread, or of one `warps` later.
+    // Returns the shared memory of the warp of this thread, or of the warp `warps` later.
     __device__ static double *block_memory() {
         extern __shared__ double dynamic_shared[];
         return dynamic_shared;
@@ -192,7 +196,7 @@ struct ChunkTile {
     __device__ double *exchange() const { return warp_memory(blockDim.x / LANES); }
 };
 
-// Shared memory of this warp.
+// Returns the shared memory of this warp.
 __device__ inline double *memory_of(const Tile &) {
     extern __shared__ double dynamic_shared[];
     return dynamic_shared;

@@ -1,4 +1,4 @@
-//! Where to compute.
+//! Devices: where to compute, the processor or a GPU.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,18 +9,18 @@ use std::sync::Arc;
 use super::cuda::{self, CudaDevice};
 use crate::error::{Error, Result};
 
-/// A device by its name, not opened: `cpu`, `cuda` (the first GPU) or `cuda:N`.
+/// The name of a device that has not been opened: `cpu`, `cuda` (the first GPU) or `cuda:N`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceName {
     /// The processor.
     #[default]
     Cpu,
-    /// The CUDA device of this number, from 0.
+    /// The CUDA device of this number, counted from 0.
     Cuda(usize),
 }
 
 impl DeviceName {
-    /// The device itself.
+    /// Opens the device of this name.
     ///
     /// # Errors
     /// Those of [`Device::cuda`].
@@ -44,6 +44,8 @@ impl fmt::Display for DeviceName {
 impl FromStr for DeviceName {
     type Err = Error;
 
+    /// Reads the name of a device.
+    ///
     /// # Errors
     /// [`Error::Argument`] for another name.
     fn from_str(name: &str) -> Result<Self> {
@@ -62,7 +64,8 @@ impl FromStr for DeviceName {
     }
 }
 
-/// The processor or a GPU. Written `cpu`, `cuda` (the first GPU) or `cuda:N`.
+/// A device to compute on: the processor or a GPU, written `cpu`, `cuda` (the first GPU) or
+/// `cuda:N`.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Device {
@@ -75,7 +78,7 @@ pub enum Device {
 }
 
 impl Device {
-    /// The CUDA device of this number.
+    /// Opens the CUDA device of this number, counted from 0.
     ///
     /// # Errors
     /// [`Error::Device`] says what is missing: the feature `cuda`, kernels (no nvcc when the
@@ -85,10 +88,10 @@ impl Device {
         Ok(Device::Cuda(CudaDevice::get(ordinal)?))
     }
 
-    /// The CUDA device of this number.
+    /// Fails, because this build has no CUDA backend.
     ///
     /// # Errors
-    /// [`Error::Device`] always: this build has no CUDA backend.
+    /// [`Error::Device`] always.
     #[cfg(not(feature = "cuda"))]
     pub fn cuda(ordinal: usize) -> Result<Self> {
         Err(Error::Device {
@@ -127,7 +130,8 @@ impl Device {
         Self::cuda(ordinal)
     }
 
-    /// How many CUDA devices this program can see; 0 without a driver or the feature `cuda`.
+    /// Returns how many CUDA devices this program can see; 0 without a driver or the feature
+    /// `cuda`.
     ///
     /// # Errors
     /// [`Error::Device`] if the driver fails.
@@ -136,7 +140,8 @@ impl Device {
         cuda::driver::device::count()
     }
 
-    /// How many CUDA devices this program can see; 0 without a driver or the feature `cuda`.
+    /// Returns how many CUDA devices this program can see; 0 without a driver or the feature
+    /// `cuda`.
     ///
     /// # Errors
     /// [`Error::Device`] if the driver fails.
@@ -145,7 +150,7 @@ impl Device {
         Ok(0)
     }
 
-    /// What the device calls itself.
+    /// Returns the name that the device gives itself, for people to read.
     ///
     /// # Errors
     /// [`Error::Device`] if the driver fails.
@@ -157,7 +162,7 @@ impl Device {
         }
     }
 
-    /// Waits until everything that was asked of it is done.
+    /// Waits until the device has done everything that was asked of it.
     ///
     /// # Errors
     /// [`Error::Device`] if some of it failed.
@@ -184,6 +189,8 @@ impl fmt::Display for Device {
 impl FromStr for Device {
     type Err = Error;
 
+    /// Reads the name of a device and opens it.
+    ///
     /// # Errors
     /// [`Error::Argument`] for another name, and those of [`Device::cuda`].
     fn from_str(name: &str) -> Result<Self> {
@@ -191,7 +198,8 @@ impl FromStr for Device {
     }
 }
 
-/// The processor's own name, where the system tells it.
+/// Returns the processor's own name where the operating system gives it, otherwise its
+/// architecture.
 fn processor() -> String {
     let description = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = description.lines().find_map(|line| {

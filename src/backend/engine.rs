@@ -1,4 +1,4 @@
-//! The seam between the solver and its backends.
+//! The interface between the solver and its backends.
 
 use std::any::{Any, TypeId};
 
@@ -9,15 +9,16 @@ use crate::problem::Problem;
 use crate::real::Real;
 use crate::solution::{Residuals, Solution, Status};
 
-/// Plan and workspace of a device for problems of one shape. `status` is that of the last solve.
+/// The engine of a device: the plan and the workspace for problems of one shape. The argument
+/// `status` is that of the last solve.
 pub trait Engine<T: Real>: Send + Sync {
-    /// How problems are solved.
+    /// Returns how problems are solved, for people to read.
     fn plan(&self) -> Plan;
 
-    /// Solves every system.
+    /// Solves every system of the batch.
     fn solve(&mut self, problem: &Problem<'_, T>, solution: &mut Solution<T>) -> Result<()>;
 
-    /// Gradients with respect to every input.
+    /// Returns the gradients with respect to every input.
     fn vjp(
         &mut self,
         problem: &Problem<'_, T>,
@@ -25,7 +26,7 @@ pub trait Engine<T: Real>: Send + Sync {
         status: &[Status],
     ) -> Result<&Gradients<T>>;
 
-    /// Directional derivative of the solution.
+    /// Returns the directional derivative of the solution.
     fn jvp(
         &mut self,
         problem: &Problem<'_, T>,
@@ -33,15 +34,17 @@ pub trait Engine<T: Real>: Send + Sync {
         status: &[Status],
     ) -> Result<&Solution<T>>;
 
-    /// Marginal variances of the solution: the diagonal of M⁻¹, in its layout.
+    /// Returns the marginal variances of the solution, the diagonal of M⁻¹, in the layout of the
+    /// solution.
     fn variances(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> Result<&[T]>;
 
-    /// Defects of every system.
+    /// Returns the norms of the defects of every system.
     fn residuals(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> Result<&[Residuals]>;
 }
 
-/// The engine for `T`, which is f32 or f64, made by one of two functions. They are no templates, so
-/// that engines are compiled once, with the library, and not again in every program that uses it.
+/// Makes the engine for `T`, which is f32 or f64, by one of two functions. The two are not generic,
+/// so that engines are compiled once, with the library, and not again in every program that uses
+/// it.
 pub fn of_precision<T: Real>(
     single: impl FnOnce() -> Result<Box<dyn Engine<f32>>>,
     double: impl FnOnce() -> Result<Box<dyn Engine<f64>>>,

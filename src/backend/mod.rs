@@ -1,5 +1,5 @@
-//! Where the arithmetic is done. Above this seam nothing knows which backend runs; below it
-//! nothing knows about networks or files.
+//! The backends, which do the arithmetic: the CPU and CUDA. The rooms above do not know which
+//! backend runs; the backends know nothing about networks or files.
 
 pub mod cpu;
 #[cfg(feature = "cuda")]
@@ -15,7 +15,7 @@ use crate::shape::ProblemShape;
 pub use device::{Device, DeviceName};
 pub use engine::Engine;
 
-/// The engine of a device for problems of one shape, computing in `T`.
+/// Makes the engine of a device for problems of one shape, computing in `T`.
 pub fn engine<T: Real>(
     device: &Device,
     shape: &ProblemShape,

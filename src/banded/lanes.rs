@@ -1,4 +1,4 @@
-//! Several systems side by side: one value of each in the lanes of a vector register.
+//! Vectors of numbers in which several systems are computed side by side, one in each lane.
 //!
 //! The block algorithms are written once over [`Packed`]; a plain `f64` is one lane. The
 //! arithmetic is element by element, so a system's result does not depend on its neighbors or on
@@ -26,23 +26,23 @@ pub trait Packed:
 {
     /// Type of one lane.
     type Real: Real;
-    /// As many lanes in double precision.
+    /// Type of the same number of lanes in double precision.
     type Double: Packed<Real = f64, Double = Self::Double>;
     /// Number of lanes.
     const LANES: usize;
-    /// The same value in every lane.
+    /// Returns the same value in every lane.
     fn splat(value: Self::Real) -> Self;
-    /// Value of lane `index`.
+    /// Returns the value of lane `index`.
     fn lane(&self, index: usize) -> Self::Real;
-    /// Replaces lane `index`.
+    /// Replaces the value of lane `index`.
     fn set_lane(&mut self, index: usize, value: Self::Real);
-    /// Element-wise square root.
+    /// Returns the square root of every lane.
     fn sqrt(self) -> Self;
-    /// The same values in double precision, exactly.
+    /// Returns the same values in double precision, exactly.
     fn widen(self) -> Self::Double;
 }
 
-/// Most lanes of any [`Packed`].
+/// The largest number of lanes of any [`Packed`].
 pub const MOST_LANES: usize = 8;
 
 /// `L` values that are computed on together, in vector registers where the machine has them.

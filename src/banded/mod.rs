@@ -1,4 +1,5 @@
-//! Triangular factor of a symmetric positive definite block-banded matrix with a thin dense border.
+//! The triangular factor of a symmetric positive definite block-banded matrix with a thin dense
+//! border.
 //!
 //! The unknowns are ordered (z_0, ..., z_{n-1}, y): n blocks of P values, then c border values.
 //! Block t is coupled with blocks t .. t+w (w = bandwidth, 1 or 2) and with the border:
@@ -17,7 +18,7 @@
 //! [`Factor::eliminate_rows`] make the same R from the rows of WA. Substitution is in double
 //! precision whatever the precision of R, so that refinement can make up for it.
 //!
-//! The one primitive serves ODE solves (border: shared slack, the closing point of a periodic
+//! This factor serves both ODE solves (border: shared slack, the closing point of a periodic
 //! solution) and discovery (border: the coefficients).
 
 use self::lanes::Packed;
@@ -32,52 +33,53 @@ mod variances;
 pub use square_root::RowWindow;
 pub use variances::CovarianceWindow;
 
-/// Sizes of a bordered block-banded matrix.
+/// The sizes of a bordered block-banded matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BandedShape {
-    /// n: number of diagonal blocks.
+    /// Number n of diagonal blocks.
     pub blocks: usize,
-    /// P: rows of a block.
+    /// Number P of rows of a block.
     pub block: usize,
-    /// The outermost off-diagonal blocks are block diagonal over this many groups of P/groups
-    /// rows; 1 where they are dense.
+    /// Number of groups of P/groups rows over which the outermost off-diagonal blocks are block
+    /// diagonal; 1 where they are dense.
     pub groups: usize,
-    /// w: number of off-diagonal blocks above each diagonal block.
+    /// Number w of off-diagonal blocks above each diagonal block.
     pub bandwidth: usize,
-    /// c: number of border columns.
+    /// Number c of border columns.
     pub border: usize,
 }
 
 impl BandedShape {
-    /// Number of unknowns: n·P + c.
+    /// Returns the number of unknowns, n·P + c.
     pub fn unknowns(&self) -> usize {
         self.blocks * self.block + self.border
     }
 
-    /// Columns of the window: (w+1)·P + c.
+    /// Returns the number of columns of the window, (w+1)·P + c.
     pub fn window(&self) -> usize {
         self.first_border() + self.border
     }
 
-    /// Window column of the first border unknown.
+    /// Returns the window column of the first border unknown.
     pub fn first_border(&self) -> usize {
         (self.bandwidth + 1) * self.block
     }
 
-    /// Stored values of one block row of R: a trapezoid of P rows.
+    /// Returns the number of stored values of one block row of R, a trapezoid of P rows.
     fn row_values(&self) -> usize {
         self.block * self.window() - self.block * (self.block - 1) / 2
     }
 
-    /// Stored values of the whole factor, or `None` if that overflows.
+    /// Returns the number of stored values of the whole factor, or `None` if that overflows.
     pub fn factor_values(&self) -> Option<usize> {
         self.block.checked_mul(self.window())?;
         let triangle = self.border.checked_mul(self.border + 1)? / 2;
         self.blocks.checked_mul(self.row_values())?.checked_add(triangle)
     }
 
-    /// First row of R (within a block row) that can be nonzero in a window column: the coupling
-    /// with block t+w is block diagonal, and R_{t,t+w} = R_tt⁻ᵀ M_{t,t+w} fills only below it.
+    /// Returns the first row of R (within a block row) that can be nonzero in a window column: the
+    /// coupling with block t+w is block diagonal, and R_{t,t+w} = R_tt⁻ᵀ M_{t,t+w} fills only below
+    /// it.
     fn first_row(&self, column: usize) -> usize {
         let outermost = self.bandwidth * self.block..self.first_border();
         let group = self.block / self.groups;
@@ -88,25 +90,25 @@ impl BandedShape {
 /// The pivot at which a factorization broke down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breakdown {
-    /// Block t; n stands for the border.
+    /// Number t of the block; n stands for the border.
     pub block: usize,
-    /// Row within the block or the border.
+    /// Row of the pivot within the block or the border.
     pub pivot: usize,
 }
 
-/// The rows of M that the elimination has reached, upper triangle, in window columns:
-/// blocks t .. t+w, then the border.
+/// The rows of M that the elimination has reached: an upper triangle over the window columns, which
+/// are blocks t .. t+w, then the border.
 pub struct Window<S> {
     columns: usize,
-    /// (columns, columns) row-major; only the upper triangle is used.
+    /// Entries, (columns, columns) row-major, of which only the upper triangle is used.
     entries: Vec<S>,
-    /// What elimination has subtracted from each diagonal entry: with it, a pivot is judged
+    /// Sum that elimination has subtracted from each diagonal entry: with it, a pivot is judged
     /// relative to the diagonal entry of M.
     removed: Vec<S>,
 }
 
 impl<S: Packed> Window<S> {
-    /// All zeros.
+    /// Makes a window of zeros.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
@@ -126,7 +128,7 @@ impl<S: Packed> Window<S> {
         self.entries[row * self.columns + column] += value;
     }
 
-    /// Row `row` of the window; only columns ≥ row may be added to.
+    /// Returns row `row` of the window, of which only columns ≥ row may be added to.
     #[inline(always)]
     pub fn row(&mut self, row: usize) -> &mut [S] {
         &mut self.entries[row * self.columns..][..self.columns]
@@ -140,35 +142,36 @@ struct Weakest<T> {
     unknown: usize,
 }
 
-/// What R was computed from, and so the digits it has.
+/// The matrix that R was computed from, which determines the digits that R has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
-    /// M.
+    /// R was computed from M.
     Matrix,
-    /// The rows of WA.
+    /// R was computed from the rows of WA.
     Rows,
 }
 
-/// Uncertainty of the weakest pivot, relative to it, from which on the matrix counts as singular.
+/// The largest uncertainty of the weakest pivot, relative to it, with which the matrix does not
+/// count as singular.
 const MOST_UNCERTAINTY: f64 = 1.0 / 16.0;
 
-/// R of M = RᵀR, for as many systems as `S` has lanes.
+/// The factor R of M = RᵀR, for as many systems as `S` has lanes.
 pub struct Factor<S: Packed> {
     shape: BandedShape,
-    /// First possibly nonzero row of each window column.
+    /// Number of the first possibly nonzero row of each window column.
     first_row: Vec<usize>,
-    /// Block rows of R, then the border's triangle. Row i of a block row holds window columns
-    /// i ..; in place of each diagonal entry stands its reciprocal.
+    /// Block rows of R, then the border's triangle. Row i of a block row holds the window columns
+    /// from i on, with the reciprocal of the diagonal entry in place of the entry itself.
     values: Vec<S>,
-    /// Per lane: where the factorization broke down, if it did.
+    /// Place in each lane where the factorization broke down, if it did.
     breakdown: Vec<Option<Breakdown>>,
-    /// Per lane.
+    /// Weakest pivot of each lane.
     weakest: Vec<Weakest<S::Real>>,
     origin: Origin,
 }
 
 impl<S: Packed> Factor<S> {
-    /// Room for a factor of this shape.
+    /// Allocates a factor of this shape.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
@@ -184,13 +187,13 @@ impl<S: Packed> Factor<S> {
         })
     }
 
-    /// Sizes.
+    /// Returns the sizes of the matrix.
     pub fn shape(&self) -> &BandedShape {
         &self.shape
     }
 
-    /// Per lane: where the factorization broke down, if it did. The lane's numbers are then
-    /// meaningless; the other lanes are not affected.
+    /// Returns, for each lane, where the factorization broke down, if it did. The numbers of such a
+    /// lane are meaningless; the other lanes are not affected.
     pub fn breakdown(&self) -> &[Option<Breakdown>] {
         &self.breakdown
     }
@@ -225,7 +228,7 @@ impl<S: Packed> Factor<S> {
         self.weakest.fill(Weakest { ratio: S::Real::infinity(), unknown: 0 });
     }
 
-    /// Row t of R from the window's first block row; the window moves on to block t+1.
+    /// Computes row t of R from the window's first block row, and moves the window on to block t+1:
     ///
     /// R_tj = R_tt⁻ᵀ M_tj,  then  M_jk −= R_tjᵀ R_tk for j, k > t.
     #[inline(always)]
@@ -259,7 +262,7 @@ impl<S: Packed> Factor<S> {
             }
         }
 
-        // The trailing entries are written where they stand once block t has left the window.
+        // The trailing entries are written to where they stand once block t has left the window.
         let moved = |column: usize| if column < first_border { column - p } else { column };
         for j in p..first_border {
             for k in j..n {
@@ -273,7 +276,8 @@ impl<S: Packed> Factor<S> {
                 }
             }
         }
-        // A wide border makes up most of the work, and stays where it is: columns innermost.
+        // The border does not move, and a wide border makes up most of the work, so its columns are
+        // innermost.
         for j in first_border..n {
             let entries = &mut window.entries[j * n + j..(j + 1) * n];
             for m in 0..p {
@@ -292,7 +296,7 @@ impl<S: Packed> Factor<S> {
         }
     }
 
-    /// The border's triangle of R, once all blocks are eliminated.
+    /// Computes the border's triangle of R, once all blocks are eliminated.
     pub fn eliminate_border(&mut self, window: &mut Window<S>) {
         let (c, n) = (self.shape.border, window.columns);
         let first_border = self.shape.first_border();
@@ -322,12 +326,12 @@ impl<S: Packed> Factor<S> {
         }
     }
 
-    /// 1/R_ii of the last unknown.
+    /// Returns 1/R_ii of the last unknown.
     pub fn last_reciprocal(&self) -> S::Double {
         self.values.last().map_or(S::Double::default(), |value| value.widen())
     }
 
-    /// Solves M x = rhs in place; `rhs` is (z_0, ..., z_{n-1}, y).
+    /// Solves M x = rhs in place, where `rhs` is (z_0, ..., z_{n-1}, y).
     pub fn solve(&self, rhs: &mut [S::Double]) {
         for t in 0..self.shape.blocks {
             self.forward(t, rhs);
@@ -339,7 +343,7 @@ impl<S: Packed> Factor<S> {
         }
     }
 
-    /// Block t of Rᵀ v = rhs, in place, once the blocks before it are done.
+    /// Solves block t of Rᵀ v = rhs, in place, once the blocks before it are solved.
     #[inline(always)]
     pub fn forward(&self, t: usize, rhs: &mut [S::Double]) {
         let (p, n) = (self.shape.block, self.shape.window());
@@ -360,7 +364,7 @@ impl<S: Packed> Factor<S> {
         }
     }
 
-    /// The border's part of Rᵀ v = rhs, in place, after the last `forward`.
+    /// Solves the border's part of Rᵀ v = rhs, in place, after the last `forward`.
     pub fn forward_border(&self, rhs: &mut [S::Double]) {
         let c = self.shape.border;
         let y = &mut rhs[self.shape.blocks * self.shape.block..];
@@ -374,7 +378,7 @@ impl<S: Packed> Factor<S> {
         }
     }
 
-    /// The border's part of R x = v, in place, before the first `backward`.
+    /// Solves the border's part of R x = v, in place, before the first `backward`.
     pub fn backward_border(&self, rhs: &mut [S::Double]) {
         let c = self.shape.border;
         let y = &mut rhs[self.shape.blocks * self.shape.block..];
@@ -388,7 +392,7 @@ impl<S: Packed> Factor<S> {
         }
     }
 
-    /// Block t of R x = v, in place, once the border and the blocks after it are done.
+    /// Solves block t of R x = v, in place, once the border and the blocks after it are solved.
     #[inline(always)]
     pub fn backward(&self, t: usize, rhs: &mut [S::Double]) {
         let (p, n) = (self.shape.block, self.shape.window());
@@ -408,14 +412,14 @@ impl<S: Packed> Factor<S> {
         }
     }
 
-    /// The border's Schur complement H − GᵀM⁻¹G, (c, c) row-major: the border's own matrix once the
-    /// blocks are eliminated.
+    /// Returns the border's Schur complement H − GᵀM⁻¹G (M without its border), (c, c) row-major:
+    /// the matrix that remains of the border once the blocks are eliminated.
     pub fn border_complement(&self) -> Vec<S> {
         let c = self.shape.border;
         let triangle = self.triangle();
         let entry = |m: usize, k: usize| {
             let value = triangle[trapezoid(c, m) + k];
-            // In place of a diagonal entry stands its reciprocal.
+            // The reciprocal is stored in place of a diagonal entry.
             if m == k { S::splat(S::Real::one()) / value } else { value }
         };
         let mut complement = vec![S::default(); c * c];
@@ -433,7 +437,7 @@ impl<S: Packed> Factor<S> {
     }
 
     /// Declares a breakdown in the lanes whose matrix is singular to working precision, though no
-    /// pivot was lost. `x` is room for the unknowns.
+    /// pivot was lost. `x` is scratch space for the unknowns.
     ///
     /// With k the weakest pivot (relative to the diagonal of M), x = R⁻¹e_k has xᵀMx = 1 and is
     /// large along the direction that M determines least. Rounding of M leaves an uncertainty of
@@ -464,7 +468,7 @@ impl<S: Packed> Factor<S> {
         }
     }
 
-    /// Solves R x = y in place and returns Σ_{j,i} (R_ji x_i)².
+    /// Solves R x = y in place, and returns Σ_{j,i} (R_ji x_i)².
     #[inline(always)]
     fn backward_with_squares(&self, x: &mut [S::Double]) -> S::Double {
         let (p, n, c) = (self.shape.block, self.shape.window(), self.shape.border);
@@ -497,8 +501,9 @@ impl<S: Packed> Factor<S> {
         squares
     }
 
-    /// Inverse of the border's Schur complement H − GᵀM⁻¹G, (c, c) row-major: the border's part
-    /// of M⁻¹, i.e. the covariance of the border unknowns when M holds the inverse variances.
+    /// Returns the inverse of the border's Schur complement H − GᵀM⁻¹G (M without its border), (c,
+    /// c) row-major: the border's part of the inverse matrix, i.e. the covariance of the border
+    /// unknowns when the matrix holds inverse variances.
     pub fn border_inverse(&self) -> Vec<S::Double> {
         let c = self.shape.border;
         let mut inverse = vec![S::Double::default(); c * c];
@@ -516,25 +521,26 @@ impl<S: Packed> Factor<S> {
         inverse
     }
 
-    /// Block row t of R.
+    /// Returns block row t of R.
     fn row(&self, t: usize) -> &[S] {
         &self.values[t * self.shape.row_values()..][..self.shape.row_values()]
     }
 
-    /// The border's triangle of R.
+    /// Returns the border's triangle of R.
     fn triangle(&self) -> &[S] {
         &self.values[self.shape.blocks * self.shape.row_values()..]
     }
 
-    /// Window columns to the right of block t that stand for unknowns: the last blocks have
-    /// fewer neighbors.
+    /// Iterates over the window columns to the right of block t that stand for unknowns; the last
+    /// blocks have fewer neighbors.
     fn coupled_columns(&self, t: usize) -> impl Iterator<Item = usize> + use<S> {
         let p = self.shape.block;
         let neighbors = self.shape.bandwidth.min(self.shape.blocks - 1 - t);
         (p..(1 + neighbors) * p).chain(self.shape.first_border()..self.shape.window())
     }
 
-    /// Index in (z_0, ..., z_{n-1}, y) of the unknown in column `column` of the window at t.
+    /// Returns the index in (z_0, ..., z_{n-1}, y) of the unknown in column `column` of the window
+    /// at t.
     #[inline(always)]
     fn unknown(&self, t: usize, column: usize) -> usize {
         let first_border = self.shape.first_border();
@@ -546,14 +552,16 @@ impl<S: Packed> Factor<S> {
     }
 }
 
-/// Offset, less the column, of row `row` in a packed trapezoid whose row i holds columns i..n.
+/// Returns the offset, less the column, of row `row` in a packed trapezoid whose row i holds
+/// columns i..n.
 #[inline(always)]
 fn trapezoid(n: usize, row: usize) -> usize {
     row * n - row * (row + 1) / 2
 }
 
-/// 1/√pivot. A pivot that is not positive (or NaN, infinite, subnormal) is a breakdown: it is
-/// recorded and replaced by one, so that the lane runs on harmlessly. `whole` is the diagonal entry of M.
+/// Returns 1/√pivot. A pivot that is not positive (or NaN, infinite, subnormal) is a breakdown: it
+/// is recorded and replaced by one, so that the lane runs on harmlessly. `whole` is the diagonal
+/// entry of M.
 #[inline(always)]
 fn reciprocal_root<S: Packed>(
     mut pivot: S,

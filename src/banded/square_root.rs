@@ -1,5 +1,5 @@
-//! R from the weighted rows themselves, WA = QR, without forming M: the square-root information
-//! filter.
+//! The factor R computed from the weighted rows themselves, WA = QR, without forming M: the
+//! square-root information filter.
 //!
 //! A [`RowWindow`] holds the triangle that the rows seen so far make. Each further row is rotated
 //! into it, one column after another. Once all rows that begin at block t are in, the triangle's
@@ -9,11 +9,12 @@
 //! RᵀR = AᵀW²A = M, and R has a positive diagonal: it is the factor that Cholesky computes, but its
 //! errors grow with the condition number of WA and not with that of M, the square.
 //!
-//! Rotations rather than reflections: the rows differ in size by many orders of magnitude (ω, powers
-//! of the step), and a reflection mixes the rounding errors of the large ones into the small. For
-//! u'' + u = 0 over 1000 steps of 0.01 in single precision, rotations leave an error of 6e-6,
-//! and reflections left one of 8e-2 when tried. (Bierman, *Factorization Methods for Discrete Sequential Estimation*,
-//! 1977; Golub and Van Loan, *Matrix Computations*, sections 5.1 and 5.2.)
+//! Rotations are used and not reflections, because the rows differ in size by many orders of
+//! magnitude (ω, powers of the step), and a reflection mixes the rounding errors of the large ones
+//! into the small. For u'' + u = 0 over 1000 steps of 0.01 in single precision, rotations leave an
+//! error of 6e-6, and reflections left one of 8e-2 when tried. (Bierman, *Factorization Methods for
+//! Discrete Sequential Estimation*, 1977; Golub and Van Loan, *Matrix Computations*, sections 5.1
+//! and 5.2.)
 
 use super::{BandedShape, Breakdown, Factor, Origin, reciprocal_root, trapezoid};
 use crate::banded::lanes::Packed;
@@ -21,32 +22,32 @@ use crate::error::Result;
 use crate::memory::zeros;
 use num_traits::{Float, One, Zero};
 
-/// The triangle of the rows seen so far, in the columns of a window at block t (blocks t .. t+w,
-/// then the border) and one more for the right-hand side.
+/// The triangle that the rows absorbed so far make, in the columns of a window at block t (blocks t
+/// .. t+w, then the border) and one more for the right-hand side.
 ///
 /// Columns are divided by powers of two of about the size of their entries on the way in, and R is
 /// multiplied by them on the way out: that changes no digit, and keeps squares within the range of
 /// single precision whatever the unit of time.
 pub struct RowWindow<S> {
-    /// n: columns without the right-hand side.
+    /// Number n of columns without the right-hand side.
     columns: usize,
-    /// (n, n + 1): upper triangular, with a diagonal that is not negative.
+    /// Triangle, (n, n + 1): upper triangular, with a diagonal that is not negative.
     triangle: Vec<S>,
     /// Which rows of the triangle are still zero.
     empty: Vec<bool>,
-    /// Columns of blocks from here on are zero in the whole triangle; beyond the last block they
-    /// stay so, and no row may end up there.
+    /// Column from which on the blocks' columns are zero in the whole triangle; columns beyond the
+    /// last block stay zero, and no row may end up there.
     extent: usize,
-    /// The row that is being rotated into the triangle (n + 1).
+    /// Row that is being rotated into the triangle, (n + 1).
     row: Vec<S>,
-    /// Squared norm of what the finished rows of R hold in each column.
+    /// Squared norm of each column of the finished rows of R.
     removed: Vec<S>,
-    /// Of each column.
+    /// Scale of each column.
     scales: Vec<S>,
 }
 
 impl<S: Packed> RowWindow<S> {
-    /// Empty.
+    /// Makes an empty window.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
@@ -63,8 +64,9 @@ impl<S: Packed> RowWindow<S> {
         })
     }
 
-    /// Row i of the triangle is one of R from now on: its columns i .. n go to `stored`. Returns its
-    /// diagonal entry and the norm of column i of WA, that is √M_ii, both squared and scaled.
+    /// Finishes row i of the triangle, which is a row of R from now on: its columns i .. n go to
+    /// `stored`. Returns its diagonal entry and the norm of column i of WA, that is √M_ii, both
+    /// squared and scaled.
     #[inline(always)]
     fn finish(&mut self, i: usize, stored: &mut [S]) -> (S, S) {
         let row = &self.triangle[i * (self.columns + 1)..][i..self.columns];
@@ -72,7 +74,7 @@ impl<S: Packed> RowWindow<S> {
             *stored = value * self.scales[k];
             self.removed[k] += value * value;
         }
-        // What is so small that rotations passed over it, or over others like it, is lost.
+        // Entries so small that rotations passed over them are lost, like others of their size.
         let mut squared = row[0] * row[0];
         for lane in 0..S::LANES {
             if squared.lane(lane) < negligible::<S>() {
@@ -171,8 +173,9 @@ impl<S: Packed> Factor<S> {
         }
     }
 
-    /// Row t of R and block t of v = Qᵀβ from the window, which then stands at block t+1. `scale`
-    /// as for [`restart_rows`](Self::restart_rows).
+    /// Computes row t of R and block t of v = Qᵀβ from the window, and moves the window on to block
+    /// t+1. `scale` sets the scales of a block's columns as for
+    /// [`restart_rows`](Self::restart_rows).
     #[inline(always)]
     pub fn eliminate_rows(
         &mut self,
@@ -194,7 +197,7 @@ impl<S: Packed> Factor<S> {
         }
     }
 
-    /// The border's triangle of R and its part of v, once all blocks are eliminated.
+    /// Computes the border's triangle of R and its part of v, once all blocks are eliminated.
     #[inline(always)]
     pub fn eliminate_border_rows(&mut self, window: &mut RowWindow<S>, v: &mut [S::Double]) {
         let (c, block) = (self.shape.border, self.shape.blocks);
@@ -225,15 +228,15 @@ impl<S: Packed> Factor<S> {
     }
 }
 
-/// Squares below this have lost digits.
+/// Returns the number below which squares have lost digits.
 #[inline(always)]
 fn negligible<S: Packed>() -> S::Real {
     S::Real::min_positive_value() / S::Real::epsilon()
 }
 
-/// Cosine and sine of the rotation that turns (a, b) into (√(a² + b²), 0). Where both are so small
-/// that their squares lose digits (what cancellation leaves of a zero, say), b passes for zero: a
-/// rotation by an inaccurate angle would spoil the rest of its rows.
+/// Returns the cosine and the sine of the rotation that turns (a, b) into (√(a² + b²), 0). Where
+/// both are so small that their squares lose digits (what cancellation leaves of a zero, say), b
+/// passes for zero: a rotation by an inaccurate angle would spoil the rest of its rows.
 #[inline(always)]
 fn rotation<S: Packed>(mut a: S, mut b: S) -> (S, S) {
     let mut squares = a * a + b * b;
@@ -248,7 +251,7 @@ fn rotation<S: Packed>(mut a: S, mut b: S) -> (S, S) {
     (a * reciprocal, b * reciprocal)
 }
 
-/// −1 in the lanes where the value is negative, else 1.
+/// Returns −1 in the lanes where the value is negative, 1 in the others.
 #[inline(always)]
 fn sign<S: Packed>(value: S) -> S {
     let mut sign = S::splat(S::Real::one());

@@ -7,22 +7,23 @@
 //! Σ_ik = −1/R_ii Σ_{m>i} R_im Σ_mk   (k > i),        Σ_ii = 1/R_ii (1/R_ii − Σ_{m>i} R_im Σ_mi).
 //! ```
 //!
-//! m runs over the nonzeros of row i, so a window of Σ that moves backward in time is enough.
+//! The sums run over the nonzeros R_im of row i, so a window of Σ that moves backward in time is
+//! enough.
 
 use super::{BandedShape, Factor, trapezoid};
 use crate::banded::lanes::Packed;
 use crate::error::Result;
 use crate::memory::zeros;
 
-/// Σ among the blocks t .. t+w and the border.
+/// The covariances Σ among the blocks t .. t+w and the border.
 pub struct CovarianceWindow<S: Packed> {
     columns: usize,
-    /// (columns, columns), symmetric.
+    /// Entries, (columns, columns), symmetric.
     entries: Vec<S::Double>,
 }
 
 impl<S: Packed> CovarianceWindow<S> {
-    /// All zeros.
+    /// Makes a window of zeros.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
@@ -32,8 +33,8 @@ impl<S: Packed> CovarianceWindow<S> {
         Ok(CovarianceWindow { columns, entries })
     }
 
-    /// Completes row and column i of Σ, those after them being known, from row i of R: its window
-    /// columns i .., the first being the reciprocal. Returns Σ_ii.
+    /// Completes row and column i of Σ, those after them being known, from row i of R: the window
+    /// columns from i on, with the reciprocal in place of the diagonal entry. Returns Σ_ii.
     #[inline(always)]
     fn complete(&mut self, i: usize, row: &[S]) -> S::Double {
         let n = self.columns;
@@ -71,7 +72,7 @@ impl<S: Packed> CovarianceWindow<S> {
 }
 
 impl<S: Packed> Factor<S> {
-    /// The diagonal of M⁻¹, in the layout of the unknowns.
+    /// Computes the diagonal of M⁻¹, in the layout of the unknowns.
     #[inline(always)]
     pub fn variances(&self, window: &mut CovarianceWindow<S>, variances: &mut [S::Double]) {
         let (c, p, n) = (self.shape.border, self.shape.block, self.shape.window());

@@ -8,34 +8,35 @@ use crate::{Error, Result};
 /// The place of one coefficient that is to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Parameter {
-    /// The state whose equation it stands in.
+    /// State whose equation the coefficient stands in.
     pub equation: usize,
-    /// Its term in the library.
+    /// Number of its term in the library.
     pub term: usize,
-    /// Whether it belongs to the denominator of a ratio.
+    /// Whether the coefficient belongs to the denominator of a ratio.
     pub denominator: bool,
 }
 
 impl Parameter {
-    /// The coefficient in `rhs`, to be changed.
+    /// Returns the coefficient in `rhs`, to be changed.
     pub fn value_mut<'r>(&self, rhs: &'r mut RightHandSide<'_>) -> &'r mut f64 {
         let place = self.equation * rhs.library.len() + self.term;
         if self.denominator { &mut rhs.denominator[place] } else { &mut rhs.numerator[place] }
     }
 
-    /// The coefficient's value in `rhs`.
+    /// Returns the coefficient's value in `rhs`.
     pub fn value(&self, rhs: &RightHandSide<'_>) -> f64 {
         let place = self.equation * rhs.library.len() + self.term;
         if self.denominator { rhs.denominator[place] } else { rhs.numerator[place] }
     }
 }
 
-/// Some candidates with values of their coefficients; all others are zero.
+/// A set of candidates with the values of their coefficients; the coefficients of all others are
+/// zero.
 #[derive(Clone, Debug)]
 pub(super) struct Support {
     /// Indices of the candidates in [`Candidates::all`], sorted.
     pub kept: Vec<usize>,
-    /// The coefficient of each.
+    /// Coefficients of these candidates.
     pub coefficients: Vec<f64>,
 }
 
@@ -51,32 +52,32 @@ pub(super) struct Candidates {
 }
 
 impl Candidates {
-    /// Candidates that are all free. `all` must be sorted by equation.
+    /// Makes a list of candidates that are all free. `all` must be sorted by equation.
     pub fn new(all: Vec<Parameter>, priors: Vec<f64>) -> Self {
         Candidates { kept: (0..all.len()).collect(), all, priors }
     }
 
-    /// The free coefficients (c).
+    /// Returns the free coefficients (c).
     pub fn free(&self) -> Vec<Parameter> {
         self.kept.iter().map(|&index| self.all[index]).collect()
     }
 
-    /// The values in `rhs` of the free coefficients (c).
+    /// Returns the values in `rhs` of the free coefficients (c).
     pub fn values(&self, rhs: &RightHandSide<'_>) -> Vec<f64> {
         self.kept.iter().map(|&index| self.all[index].value(rhs)).collect()
     }
 
-    /// The prior of each free coefficient (c).
+    /// Returns the prior of each free coefficient (c).
     pub fn free_priors(&self) -> Vec<f64> {
         self.kept.iter().map(|&index| self.priors[index]).collect()
     }
 }
 
-/// Sets the known coefficients in `rhs` and lists the others, sorted by equation, which are to be
-/// found.
+/// Sets the known coefficients in `rhs` and returns the others, which are to be found, sorted by
+/// equation.
 ///
 /// # Errors
-/// [`Error::Argument`] for a known coefficient of a state or term that there is not.
+/// [`Error::Argument`] for a known coefficient of an unknown state or term.
 pub(super) fn unknown_coefficients(
     rhs: &mut RightHandSide<'_>,
     settings: &Settings,

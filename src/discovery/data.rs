@@ -1,11 +1,12 @@
-//! Time series, and checks of them before anything is computed.
+//! Time series, and the checks of them before anything is computed.
 
 use crate::{Error, Result};
 
-/// Values of a state that one trajectory must have for a curve to be laid through them.
+/// The number of values of a state that one trajectory must have so that a curve can be fitted to
+/// them.
 const MIN_VALUES: usize = 4;
 
-/// Time series of the same named states, one or several of them.
+/// A data set: one or several time series of the same named states.
 #[derive(Clone, Debug, Default)]
 pub struct Dataset {
     /// Names of the K states.
@@ -14,7 +15,7 @@ pub struct Dataset {
     pub trajectories: Vec<Trajectory>,
 }
 
-/// One time series.
+/// A time series of all states of a data set.
 #[derive(Clone, Debug, Default)]
 pub struct Trajectory {
     /// The N strictly increasing times, not necessarily uniform.
@@ -24,7 +25,7 @@ pub struct Trajectory {
 }
 
 impl Dataset {
-    /// Checks names, shapes, times and values.
+    /// Checks the names, shapes, times and values of the data set.
     ///
     /// # Errors
     /// [`Error::Argument`] or [`Error::Shape`] for malformed arrays, [`Error::Data`] for too little
@@ -57,7 +58,7 @@ impl Dataset {
         Ok(())
     }
 
-    /// Whether two states agree wherever both are known, and both are known somewhere.
+    /// Returns whether two states agree wherever both are known, and both are known somewhere.
     fn are_equal(&self, a: usize, b: usize) -> bool {
         let mut pairs = self
             .trajectories

@@ -1,21 +1,21 @@
-//! Small dense vectors and symmetric matrices: the information and the covariance of the
-//! coefficients.
+//! Linear algebra with small dense vectors and symmetric matrices, for the information and the
+//! covariance of the coefficients.
 
-/// Inner product of two vectors of equal length.
+/// Returns the inner product of two vectors of equal length.
 pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
 /// Solves A x = b for positive definite A (n, n), overwriting the upper triangle of A with its
-/// Cholesky factor and b with x. `None` where a pivot is not positive.
+/// Cholesky factor and b with x. Returns `None` where a pivot is not positive.
 pub(super) fn solve_positive(a: &mut [f64], b: &mut [f64]) -> Option<()> {
     factorize(a, b.len())?;
     substitute(a, b);
     Some(())
 }
 
-/// Inverse of a positive definite matrix (n, n), scaled to unit diagonal on the way. `None` where a
-/// pivot is not positive.
+/// Returns the inverse of a positive definite matrix (n, n), which is scaled to unit diagonal on
+/// the way, or `None` where a pivot is not positive.
 pub(super) fn invert_positive(a: &[f64], n: usize) -> Option<Vec<f64>> {
     let scale: Vec<f64> = (0..n).map(|i| 1.0 / a[i * n + i].sqrt()).collect();
     let mut factor: Vec<f64> = (0..n * n).map(|at| a[at] * scale[at / n] * scale[at % n]).collect();
@@ -29,7 +29,7 @@ pub(super) fn invert_positive(a: &[f64], n: usize) -> Option<Vec<f64>> {
     Some(inverse)
 }
 
-/// R of A = RᵀR into the upper triangle.
+/// Writes R of A = RᵀR into the upper triangle of A; returns `None` where a pivot is not positive.
 fn factorize(a: &mut [f64], n: usize) -> Option<()> {
     for i in 0..n {
         let (done, rest) = a.split_at_mut(i * n);
@@ -63,8 +63,8 @@ fn substitute(factor: &[f64], b: &mut [f64]) {
     }
 }
 
-/// Eigenvalues of a symmetric matrix (n, n), in no order, by cyclic Jacobi rotations (Golub and
-/// Van Loan, Matrix Computations, section 8.5).
+/// Returns the eigenvalues of a symmetric matrix (n, n), in no order, by cyclic Jacobi rotations
+/// (Golub and Van Loan, Matrix Computations, section 8.5).
 pub(super) fn eigenvalues(mut a: Vec<f64>, n: usize) -> Vec<f64> {
     for _ in 0..50 {
         let off: f64 = (0..n)
@@ -83,7 +83,7 @@ pub(super) fn eigenvalues(mut a: Vec<f64>, n: usize) -> Vec<f64> {
     (0..n).map(|i| a[i * n + i]).collect()
 }
 
-/// The rotation of rows and columns p, q that makes a_pq zero.
+/// Rotates rows and columns p and q so that a_pq becomes zero.
 fn rotate(a: &mut [f64], n: usize, p: usize, q: usize) {
     let apq = a[p * n + q];
     if apq == 0.0 {

@@ -1,10 +1,10 @@
-//! What a discovery returns: equations, the trajectories that they explain, and warnings.
+//! The result of a discovery: equations, the trajectories that they explain, and warnings.
 
 use serde::{Deserialize, Serialize};
 
 use super::link::Link;
 
-/// One term of an equation: a coefficient times the product of its factors.
+/// A term of an equation: a coefficient times the product of its factors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Term {
     /// Sorted names of the factors: states (repeated for powers), `sin(x)`, or a user's term; empty
@@ -16,7 +16,7 @@ pub struct Term {
     pub standard_error: Option<f64>,
 }
 
-/// One governing equation: lhs = g(Σ terms), or lhs = Σ terms / (1 + Σ denominator) for a ratio.
+/// A governing equation: lhs = g(Σ terms), or lhs = Σ terms / (1 + Σ denominator) for a ratio.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Equation {
     /// The left-hand side: `x'`, or `x''` for order 2.
@@ -26,12 +26,12 @@ pub struct Equation {
     /// The function g around the combination of terms.
     #[serde(default)]
     pub link: Link,
-    /// The terms that are added to 1 below the line; empty unless `link` is [`Link::Ratio`].
+    /// The terms that are added to 1 in the denominator; empty unless `link` is [`Link::Ratio`].
     #[serde(default)]
     pub denominator: Vec<Term>,
 }
 
-/// A trajectory of the data as the found equations see it, at M times.
+/// A trajectory of the data as the equations that were found reproduce it, at M times.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Fit {
     /// Times (M) of the fit: the data's times or a finer grid, in the data's unit of time.
@@ -61,7 +61,8 @@ pub struct Discovery {
     /// Estimated standard deviation of the noise of each state (K), in the state's unit.
     #[serde(default)]
     pub noise: Vec<f64>,
-    /// What the reader must know, in words: undecidable terms, blow-ups, disturbances.
+    /// What the reader of the equations must know, in words: undecidable terms, blow-ups,
+    /// disturbances.
     #[serde(default)]
     pub warnings: Vec<String>,
 }

@@ -1,18 +1,19 @@
-//! An estimate: the equations with their coefficients, and what is known about them.
+//! An estimate: the equations with their coefficients, and the uncertainty, trajectory and noise
+//! that belong to them.
 
 use super::candidates::{Candidates, Support};
 use super::equation::Equation;
 use super::information::Quadratic;
 use super::right_hand_side::RightHandSide;
 
-/// Data that do not bear this weight of the equation do not obey it exactly.
+/// The weight of the equation that the data must bear to count as obeying it exactly.
 const EXACT: f64 = 1e6;
 
-/// Everything that is estimated. The search compares and keeps such estimates; how they come about
-/// is the [`Estimator`](super::estimator::Estimator)'s affair.
+/// An estimate of everything that a search estimates. The search compares and keeps such estimates;
+/// an [`Estimator`](super::estimator::Estimator) makes them.
 #[derive(Clone)]
 pub(super) struct Estimate<'a> {
-    /// The equations with the present coefficients.
+    /// Equations with the present coefficients.
     pub rhs: RightHandSide<'a>,
     /// Every candidate, and which of them are in the equations now (c).
     pub candidates: Candidates,
@@ -21,18 +22,19 @@ pub(super) struct Estimate<'a> {
     /// The states without noise, in the units of the data: at all points of the grid (M, D), or,
     /// while the network method works, at those of its windows (W, N, D).
     pub trajectory: Vec<f64>,
-    /// What the network method estimates besides: u and its derivatives below the m-th at the start
-    /// of every window (W, K, m), in the solver's units.
+    /// Additional estimates of the network method: u and its derivatives below the m-th at the
+    /// start of every window (W, K, m), in the solver's units.
     pub starts: Vec<f64>,
-    /// σ of each state (K) in the units of the data, or, while the network method works, of the
-    /// solver.
+    /// Noise σ of each state (K) in the units of the data, or, while the network method works, in
+    /// those of the solver.
     pub noise: Vec<f64>,
-    /// The weight w of the equation against the data: infinite if the trajectory solves it.
+    /// Weight w of the equation against the data, which is infinite if the trajectory solves the
+    /// equation.
     pub equation_weight: f64,
 }
 
 impl Estimate<'_> {
-    /// Frees exactly the candidates of `support`, with its coefficients.
+    /// Frees exactly the candidates of `support`, with the coefficients given there.
     pub fn take(&mut self, support: &Support) {
         let Candidates { all, kept, .. } = &mut self.candidates;
         all.iter().for_each(|p| *p.value_mut(&mut self.rhs) = 0.0);
@@ -42,13 +44,13 @@ impl Estimate<'_> {
         kept.clone_from(&support.kept);
     }
 
-    /// χ² as a function of the free coefficients, about this estimate.
+    /// Returns χ² as a function of the free coefficients, about this estimate.
     pub fn quadratic(&self) -> Quadratic {
         let coefficients = self.candidates.values(&self.rhs);
         Quadratic { coefficients, covariance: self.covariance.clone() }
     }
 
-    /// The equations with standard errors.
+    /// Returns the equations with standard errors.
     pub fn equations(&self) -> Vec<Equation> {
         let (quadratic, size) = (self.quadratic(), self.rhs.numerator.len());
         let mut errors = vec![None; 2 * size];
@@ -60,14 +62,15 @@ impl Estimate<'_> {
         self.rhs.equations(&errors)
     }
 
-    /// σ corrected for the noise that the trajectory follows where the equation is not stiff: for a
-    /// random walk seen through noise each value has the leverage 1/√(1 + 4w).
+    /// Returns σ corrected for the noise that the trajectory follows where the weight w of the
+    /// equation is small: for a random walk seen through noise each value has the leverage 1/√(1 +
+    /// 4w).
     pub fn unbiased_noise(&self) -> Vec<f64> {
         let leverage = 1.0 / (1.0 + 4.0 * self.equation_weight).sqrt();
         self.noise.iter().map(|noise| noise / (1.0 - 1.5 * leverage).sqrt()).collect()
     }
 
-    /// Whether the data obey the equations without further disturbances.
+    /// Returns whether the data obey the equations without further disturbances.
     pub fn is_exact(&self) -> bool {
         self.equation_weight >= EXACT
     }

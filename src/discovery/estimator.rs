@@ -1,4 +1,4 @@
-//! What the methods differ in: how an estimate is made with a given set of terms.
+//! The trait in which the methods differ: how an estimate is made with a given set of terms.
 
 use super::candidates::Support;
 use super::estimate::Estimate;
@@ -6,31 +6,32 @@ use super::information::Information;
 use super::progress::Reporter;
 use crate::Result;
 
-/// An estimate with some of the candidate terms, and the means to improve it.
+/// An estimator: an estimate with some of the candidate terms, and the means to improve it.
 ///
-/// Functions that return [`Error::Data`](crate::Error::Data) could not estimate with these terms;
-/// other terms may do.
+/// Functions that return [`Error::Data`](crate::Error::Data) could not estimate with the terms
+/// given; other terms may succeed.
 pub(super) trait Estimator<'a>: Sized {
-    /// Whether χ² is close enough to a quadratic function from the first estimate on: then sets of
-    /// terms are compared first, and terms are eliminated one after the other only where no other
-    /// set is better. If not, terms are eliminated before every comparison.
+    /// Whether χ² is close enough to a quadratic function from the first estimate on: if so, sets
+    /// of terms are compared first, and terms are eliminated one after the other only where no
+    /// other set is better. If not, terms are eliminated before every comparison.
     const QUADRATIC: bool;
 
-    /// The present estimate.
+    /// Returns the present estimate.
     fn estimate(&self) -> &Estimate<'a>;
 
-    /// χ² as a function of all candidates' coefficients, about the present estimate; a term must be
-    /// worth `penalty`. `None` if that function says nothing about other sets of terms.
+    /// Returns χ² as a function of all candidates' coefficients, about the present estimate; a term
+    /// must be worth `penalty`. Returns `None` if that function says nothing about other sets of
+    /// terms.
     fn information(&mut self, penalty: f64) -> Result<Option<Information>>;
 
-    /// Frees exactly the terms of `support`, with its coefficients.
+    /// Frees exactly the terms of `support`, with the coefficients given there.
     fn take(&mut self, support: &Support) -> Result<()>;
 
-    /// Estimates with the present terms.
+    /// Improves the estimate with the present terms until it has converged.
     fn converge(&mut self, progress: &mut Reporter<'_, '_>) -> Result<()>;
 
-    /// Estimates with the terms of `support` instead of the present ones. Returns by how much χ² is
-    /// lower then.
+    /// Estimates with the terms of `support` instead of the present ones. Returns by how much that
+    /// lowers χ².
     fn exchange(&mut self, support: &Support, progress: &mut Reporter<'_, '_>) -> Result<f64>;
 
     /// Returns to an earlier estimate.
@@ -40,6 +41,6 @@ pub(super) trait Estimator<'a>: Sized {
     /// that terms must be selected anew.
     fn sharpen(&mut self, progress: &mut Reporter<'_, '_>) -> Result<bool>;
 
-    /// The last estimate with the terms found, on the grid and in the units of the data.
+    /// Returns the last estimate with the terms found, on the grid and in the units of the data.
     fn finish(self, progress: &mut Reporter<'_, '_>) -> Result<Estimate<'a>>;
 }

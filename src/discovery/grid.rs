@@ -7,31 +7,31 @@ use super::data::Dataset;
 use super::smoothing::{self, Spline};
 use crate::{Error, Result};
 
-/// Grid steps are at most this fraction of the time in which the states change noticeably (the
+/// The largest grid step, as a fraction of the time in which the states change noticeably (the
 /// reciprocal of their angular frequency): the defect's error is then below 1e-6 of a step.
 const STEP: f64 = 0.15;
-/// Automatic refinement never splits a sampling interval of median length into more steps.
+/// The most steps that automatic refinement splits a sampling interval of median length into.
 const MAX_REFINEMENT: f64 = 20.0;
-/// More grid points than this are refused: their count times the number of coefficients must fit
-/// in memory.
+/// The most grid points: more are refused, because their count times the number of coefficients
+/// must fit in memory.
 const MAX_POINTS: usize = 20_000_000;
 
-/// M grid points of all trajectories, one trajectory after the other.
+/// A grid of M points of all trajectories, one trajectory after the other.
 #[derive(Clone, Debug)]
 pub(super) struct Grid {
     /// Times of the grid points (M).
     pub time: Vec<f64>,
-    /// The measured values (M, K); NaN where nothing was measured.
+    /// Measured values (M, K); NaN where nothing was measured.
     pub observed: Vec<f64>,
-    /// Which points belong to each trajectory.
+    /// Range of points of each trajectory.
     pub trajectories: Vec<Range<usize>>,
     /// Median sampling interval.
     pub interval: f64,
 }
 
-/// Splines through the data and what they tell.
+/// The splines through the data, and the noise and deviation estimated from them.
 pub(super) struct Smooth {
-    /// The splines of each trajectory, one for each state.
+    /// Splines of each trajectory, one for each state.
     pub splines: Vec<Vec<Spline>>,
     /// Standard deviation of each state's noise (K).
     pub noise: Vec<f64>,
@@ -39,7 +39,7 @@ pub(super) struct Smooth {
     pub deviation: Vec<f64>,
 }
 
-/// Lays smoothing splines through valid data.
+/// Fits smoothing splines to valid data.
 ///
 /// # Errors
 /// [`Error::Data`] if a state never changes.
@@ -81,11 +81,11 @@ fn deviation<'a>(values: impl Iterator<Item = &'a f64> + Clone) -> f64 {
 }
 
 impl Grid {
-    /// The data's times with each interval split into `refinement` steps, or into as many as the
-    /// smoothed data need.
+    /// Makes a grid of the data's times with each interval split into `refinement` steps, or into
+    /// as many as the smoothed data need.
     ///
     /// # Errors
-    /// [`Error::Argument`] if that makes more points than fit in memory.
+    /// [`Error::Argument`] if the grid has more points than fit in memory.
     pub fn new(data: &Dataset, smooth: &Smooth, refinement: Option<usize>) -> Result<Self> {
         let intervals = || data.trajectories.iter().flat_map(|t| t.time.windows(2));
         let mut lengths: Vec<f64> = intervals().map(|pair| pair[1] - pair[0]).collect();
@@ -119,12 +119,13 @@ impl Grid {
         Ok(grid)
     }
 
-    /// The number M of grid points.
+    /// Returns the number M of grid points.
     pub fn points(&self) -> usize {
         self.time.len()
     }
 
-    /// −2 log likelihood of the data, up to a constant, if `noise` (K) is that of the residuals.
+    /// Returns −2 log likelihood of the data, up to a constant, if `noise` (K) is the deviation of
+    /// the residuals.
     pub fn misfit(&self, noise: &[f64]) -> f64 {
         let k = noise.len();
         let fit = |(j, noise): (usize, &f64)| {
@@ -134,7 +135,8 @@ impl Grid {
         noise.iter().enumerate().map(fit).sum()
     }
 
-    /// Length of the step from each point to the next (M); zero at the end of a trajectory.
+    /// Returns the length of the step from each point to the next (M), which is zero at the end of
+    /// a trajectory.
     pub fn steps(&self) -> Vec<f64> {
         let mut steps = vec![0.0; self.points()];
         for range in &self.trajectories {
@@ -145,7 +147,7 @@ impl Grid {
         steps
     }
 
-    /// The splines' derivatives of this order at the grid points: (M, K).
+    /// Returns the splines' derivatives of this order at the grid points: (M, K).
     pub fn slopes(&self, smooth: &Smooth, order: usize) -> Vec<f64> {
         let mut slopes = Vec::with_capacity(self.observed.len());
         for (range, splines) in self.trajectories.iter().zip(&smooth.splines) {
@@ -156,7 +158,8 @@ impl Grid {
         slopes
     }
 
-    /// The splines' values at the grid points, for order 2 also their slopes: (M, D).
+    /// Returns the splines' values at the grid points, followed by their slopes for order 2: (M,
+    /// D).
     pub fn sample(&self, smooth: &Smooth, order: usize) -> Vec<f64> {
         let mut states = Vec::with_capacity(self.observed.len() * order);
         for (range, splines) in self.trajectories.iter().zip(&smooth.splines) {
@@ -170,7 +173,8 @@ impl Grid {
     }
 }
 
-/// Largest of the states' root mean square u'' / u', an angular frequency.
+/// Returns the largest root mean square of u'' relative to that of u' among the states, an angular
+/// frequency.
 pub(super) fn fastest_rate(data: &Dataset, smooth: &Smooth) -> f64 {
     let rate = |state: usize| {
         let (mut slopes, mut curvatures) = (0.0, 0.0);

@@ -1,5 +1,5 @@
-//! χ² near an estimate as a quadratic function of the coefficients, so that sets of terms can be
-//! compared without refitting.
+//! The cost χ² near an estimate as a quadratic function of the coefficients, so that sets of terms
+//! can be compared without refitting.
 //!
 //! A set of terms is judged by its score, χ² plus threshold² for each term: a term is worth having
 //! if the fit without it is worse by threshold standard errors.
@@ -7,25 +7,27 @@
 use super::candidates::{Parameter, Support};
 use super::dense::{dot, invert_positive};
 
-/// A term of which less than this fraction is not explained by the terms of a set cannot join it.
+/// The smallest fraction of a term that the terms of a set must leave unexplained so that the term
+/// can join the set.
 const COLLINEAR: f64 = 1e-9;
 
-/// χ²(ξ) near an estimate: (ξ − coefficients)ᵀ covariance⁻¹ (ξ − coefficients) + constant.
+/// The function χ²(ξ) near an estimate: (ξ − coefficients)ᵀ covariance⁻¹ (ξ − coefficients) +
+/// constant.
 #[derive(Clone, Debug)]
 pub(super) struct Quadratic {
     /// The coefficients with which χ² is smallest (c).
     pub coefficients: Vec<f64>,
-    /// Their covariance (c, c).
+    /// The covariance of the coefficients (c, c).
     pub covariance: Vec<f64>,
 }
 
 impl Quadratic {
-    /// Standard error of coefficient j.
+    /// Returns the standard error of coefficient j.
     pub fn standard_error(&self, j: usize) -> f64 {
         self.covariance[j * self.coefficients.len() + j].sqrt()
     }
 
-    /// How many standard errors coefficient j is from zero.
+    /// Returns how many standard errors coefficient j is from zero.
     pub fn significance(&self, j: usize) -> f64 {
         self.coefficients[j].abs() / self.standard_error(j)
     }
@@ -43,7 +45,7 @@ impl Quadratic {
                 *c -= factor * other;
             }
         }
-        // Exactly, not up to rounding.
+        // The coefficient is zero exactly, not up to rounding.
         self.coefficients[j] = 0.0;
         for i in 0..n {
             self.covariance[i * n + j] = 0.0;
@@ -52,7 +54,7 @@ impl Quadratic {
     }
 }
 
-/// A set of terms, judged by an [`Information`].
+/// A set of terms with its score by an [`Information`].
 #[derive(Clone, Debug)]
 pub(super) struct Set {
     /// The terms and the coefficients with which χ² is smallest.
@@ -61,37 +63,37 @@ pub(super) struct Set {
     pub score: f64,
 }
 
-/// A set in which one term stands in for another.
+/// A set in which one term replaces another.
 #[derive(Clone, Debug)]
 pub(super) struct Rival {
-    /// The term that leaves, and the one that takes its place.
+    /// The term that is removed.
     pub without: usize,
     pub with: usize,
     /// The set after the exchange, without terms that have become superfluous by it.
     pub set: Set,
 }
 
-/// χ² as a function of the coefficients of all C candidates, to judge subsets of them.
+/// The function χ² of the coefficients of all C candidates, by which subsets of them are judged.
 pub(super) struct Information {
     /// The inverse A of the covariance (C, C).
     pub matrix: Vec<f64>,
     /// The vector A ξ for the ξ with which χ² is smallest (C).
     pub vector: Vec<f64>,
-    /// The equation of each candidate (C): only terms of one equation stand in for each other.
+    /// The equation of each candidate (C): only terms of one equation replace each other.
     pub equation: Vec<usize>,
-    /// What a term costs: the decrease of χ² for which it is worth having.
+    /// The penalty of a term: the decrease of χ² for which it is worth having.
     pub penalty: f64,
 }
 
 impl Information {
-    /// Puts together what an estimator knows about the candidates `all`.
+    /// Makes the function from what an estimator knows about the candidates `all`.
     pub fn new(matrix: Vec<f64>, vector: Vec<f64>, all: &[Parameter], penalty: f64) -> Self {
         let equation = all.iter().map(|p| p.equation).collect();
         Information { matrix, vector, equation, penalty }
     }
 
-    /// The sets that local search finds, from `start` downwards and from nothing upwards; the best
-    /// comes first.
+    /// Returns the sets that local search finds, from `start` downwards and from the empty set
+    /// upwards, the best first.
     pub fn best(&self, start: &[usize]) -> Vec<Support> {
         let mut sets: Vec<Set> = [start, &[]].iter().filter_map(|s| self.improved(s)).collect();
         sets.sort_by(|a, b| a.score.total_cmp(&b.score));
@@ -106,15 +108,15 @@ impl Information {
             let moves = [self.extended(&set), self.rivals(&set).into_iter().next().map(|r| r.set)];
             let best = moves.into_iter().flatten().min_by(|a, b| a.score.total_cmp(&b.score));
             match best {
-                // Rounding must not lead in circles.
+                // A minimal improvement is required, because rounding must not lead in circles.
                 Some(better) if better.score < set.score - 1e-3 * self.penalty => set = better,
                 _ => return Some(set),
             }
         }
     }
 
-    /// For each term of the set, the best set in which another term of its equation replaces it;
-    /// best score first.
+    /// Returns, for each term of the set, the best set in which another term of its equation
+    /// replaces it, with the best score first.
     pub fn rivals(&self, set: &Set) -> Vec<Rival> {
         let kept = &set.support.kept;
         let mut rivals: Vec<Rival> = kept
@@ -132,14 +134,15 @@ impl Information {
         rivals
     }
 
-    /// The set with its best addition, if there is any.
+    /// Returns the set with its best addition, if there is any.
     fn extended(&self, set: &Set) -> Option<Set> {
         let kept = &set.support.kept;
         let with = self.best_addition(kept, |_| true)?;
         self.pruned(with_term(kept.clone(), with))
     }
 
-    /// The term whose addition lowers χ² most, by (b_j − A_jS ξ_S)² / (A_jj − A_jS A_SS⁻¹ A_Sj).
+    /// Returns the term whose addition lowers χ² most, by (b_j − A_jS ξ_S)² / (A_jj − A_jS A_SS⁻¹
+    /// A_Sj).
     fn best_addition(&self, kept: &[usize], allowed: impl Fn(usize) -> bool) -> Option<usize> {
         let n = self.vector.len();
         let m = kept.len();
@@ -175,7 +178,7 @@ impl Information {
         }
     }
 
-    /// The best fit with these terms and its score; `None` if the terms are collinear.
+    /// Returns the best fit with these terms and its score, or `None` if the terms are collinear.
     pub fn set(&self, kept: &[usize]) -> Option<Set> {
         Some(self.judged(kept.to_vec(), self.subset(kept)?))
     }
@@ -205,7 +208,7 @@ fn with_term(mut kept: Vec<usize>, term: usize) -> Vec<usize> {
 /// The best fit with a subset of the terms.
 struct Subset {
     coefficients: Vec<f64>,
-    /// Their covariance.
+    /// Covariance of their coefficients.
     inverse: Vec<f64>,
     /// Decrease of χ² from all coefficients zero.
     explained: f64,
@@ -265,7 +268,7 @@ pub(super) mod tests {
 
     #[test]
     fn search_finds_the_best_of_all_subsets() {
-        // Against enumeration, on informations of random vectors.
+        // The result is compared with enumeration, on informations of random vectors.
         let mut seed = 7_u64;
         let mut random = move || {
             seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);

@@ -1,7 +1,7 @@
-//! The joint method: trajectory and coefficients together, by Gauss-Newton.
+//! The joint method: trajectory and coefficients are estimated together by Gauss-Newton.
 //!
-//! The smaller the disturbances that the equation is allowed, the sharper the estimate; its weight
-//! against the data (the weight of the equation) grows as long as the data bear it.
+//! The smaller the disturbances that the equation is allowed, the sharper the estimate. The weight
+//! of the equation against the data therefore grows as long as the data bear it.
 
 mod assembly;
 mod gauss_newton;
@@ -18,29 +18,30 @@ use crate::{Error, Result};
 use assembly::Weights;
 use gauss_newton::GaussNewton;
 
-/// Weight w of the equation against the data at the start.
+/// The weight w of the equation against the data at the start.
 const FIRST_EQUATION_WEIGHT: f64 = 10.0;
-/// It grows in these steps: the first with all terms, the last once terms are selected.
+/// The later weights of the equation: the first is tried with all terms, the last once terms are
+/// selected.
 const EQUATION_WEIGHTS: [f64; 4] = [1e2, 1e4, 1e6, 1e8];
 const WITH_ALL_TERMS: usize = 3;
-/// A stiffer equation is accepted while it raises the noise by less than this factor, and this
-/// many standard deviations of the estimated noise.
+/// The factor by which a larger weight of the equation may raise the noise, and the standard
+/// deviations of the estimated noise by which it may do so, to be accepted.
 const STIFFENING: f64 = 1.1;
 const STIFFENING_DEVIATIONS: f64 = 3.0;
-/// Iterations towards convergence of one set of terms at one weight.
+/// The most iterations towards convergence of one set of terms at one weight.
 const MAX_ITERATIONS: usize = 15;
-/// Convergence (decrease of χ² still promised) while the equation's weight grows, while terms are
-/// selected, and of the last estimate.
+/// The decrease of χ² still promised below which the iterations have converged: while the
+/// equation's weight grows, while terms are selected, and for the last estimate.
 const ROUGH_TOLERANCE: f64 = 1.0;
 const TOLERANCE: f64 = 0.1;
 const LAST_TOLERANCE: f64 = 1e-4;
-/// Noise is never taken to be smaller than this fraction of a state's deviation: below it the
-/// residual is discretization error, which is no noise.
+/// The smallest noise, as a fraction of a state's deviation: below it the residual is
+/// discretization error, which is no noise.
 const NOISE_FLOOR: f64 = 1e-5;
-/// The common noise level counts as much as so many values of a state.
+/// The number of values of a state that the common noise level counts as much as.
 const POOLING: f64 = 100.0;
 
-/// The estimate and the workspace for its present set of terms.
+/// The estimator of the joint method: the estimate and the workspace for its present set of terms.
 pub(super) struct Joint<'a> {
     grid: &'a Grid,
     estimate: Estimate<'a>,
@@ -48,7 +49,7 @@ pub(super) struct Joint<'a> {
     deviation: Vec<f64>,
     /// Deviation of each component relative to that of its state (D): 1, or a rate for u'.
     relative: Vec<f64>,
-    /// Unbiased noise with all terms while the equation is loose (K).
+    /// Unbiased noise with all terms while the weight of the equation is small, (K).
     reference: Vec<f64>,
     weights: Weights,
     solver: GaussNewton<'a>,
@@ -56,7 +57,8 @@ pub(super) struct Joint<'a> {
 }
 
 impl<'a> Joint<'a> {
-    /// Estimates with all terms, from a start, and makes the equation as stiff as the data bear.
+    /// Estimates with all terms, from a start, and raises the weight of the equation as far as the
+    /// data bear it.
     ///
     /// # Errors
     /// [`Error::Data`] if there are fewer values than unknowns.
@@ -143,7 +145,7 @@ impl<'a> Joint<'a> {
         let each = self.measured() as f64 / self.estimate.noise.len() as f64;
         let limit = STIFFENING + STIFFENING_DEVIATIONS / (2.0 * each).sqrt();
         let after = self.estimate.unbiased_noise();
-        // A noise at the floor is no noise.
+        // Noise at the floor is no noise.
         let floors = self.deviation.iter().map(|deviation| 2.0 * NOISE_FLOOR * deviation);
         let pairs = after.iter().zip(&self.reference).zip(floors);
         pairs.into_iter().all(|((after, before), floor)| *after < limit * before.max(floor))
@@ -158,7 +160,7 @@ impl<'a> Joint<'a> {
         Ok(converged)
     }
 
-    /// As [`converge_to`](Self::converge_to), while the noise stays as it is.
+    /// Iterates as [`converge_to`](Self::converge_to) does, while the noise stays as it is.
     fn iterate(&mut self, tolerance: f64, progress: &mut Reporter<'_, '_>) -> Result<bool> {
         for _ in 0..MAX_ITERATIONS {
             progress.tick()?;
@@ -171,7 +173,7 @@ impl<'a> Joint<'a> {
         Ok(false)
     }
 
-    /// Residual variance per degree of freedom, in units of the assumed noise.
+    /// Returns the residual variance per degree of freedom, in units of the assumed noise.
     fn variance(&self) -> f64 {
         (self.cost / self.freedom()).max(1.0)
     }
@@ -185,8 +187,8 @@ impl<'a> Joint<'a> {
         self.measured() as f64 - (starts + self.estimate.candidates.kept.len()) as f64
     }
 
-    /// σ of each state from its residuals, drawn towards the same fraction of every deviation:
-    /// a few dozen values cannot tell whose noise is larger.
+    /// Estimates σ of each state from its residuals, drawn towards the same fraction of every
+    /// deviation: a few dozen values cannot tell whose noise is larger.
     fn update_noise(&mut self) {
         let (k, d) = (self.estimate.noise.len(), self.relative.len());
         let used = (self.measured() as f64 - self.freedom()) / k as f64;
@@ -209,7 +211,7 @@ impl<'a> Joint<'a> {
         self.weigh();
     }
 
-    /// The weights that noise and the weight of the equation demand.
+    /// Computes the weights of the rows from the noise and the weight of the equation.
     fn weigh(&mut self) {
         let k = self.estimate.noise.len();
         for (noise, deviation) in self.estimate.noise.iter_mut().zip(&self.deviation) {
@@ -231,7 +233,8 @@ impl<'a> Joint<'a> {
         self.estimate.covariance = covariance.collect();
     }
 
-    /// As [`restore`](Estimator::restore), but without an iteration.
+    /// Returns to an earlier estimate as [`restore`](Estimator::restore) does, but without an
+    /// iteration.
     fn return_to(&mut self, before: Estimate<'a>) -> Result<()> {
         self.estimate = before;
         self.prepare()?;
@@ -239,7 +242,7 @@ impl<'a> Joint<'a> {
         Ok(())
     }
 
-    /// The workspace for the present set of terms.
+    /// Allocates the workspace for the present set of terms.
     fn prepare(&mut self) -> Result<()> {
         self.weights.prior = self.estimate.candidates.free_priors();
         self.solver = GaussNewton::new(self.grid, self.estimate.candidates.free(), &self.estimate)?;
@@ -305,7 +308,7 @@ impl<'a> Estimator<'a> for Joint<'a> {
                 break;
             }
         }
-        // Terms that were selected while the equation was loose are looked at again.
+        // Terms that were selected while the weight of the equation was smaller are examined again.
         if !exact && self.estimate.equation_weight != before {
             return Ok(true);
         }

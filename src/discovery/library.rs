@@ -3,11 +3,11 @@
 use super::settings::{Settings, UserTerm};
 use crate::{Error, Result};
 
-/// More terms than this per equation are refused: the estimate costs their square.
+/// The most terms per equation: more are refused, because the estimate costs their square.
 const MAX_TERMS: usize = 1000;
 
-/// One candidate function. A product refers to an earlier term of the library, so that a whole
-/// library of monomials costs one multiplication each.
+/// A candidate function. A product refers to an earlier term of the library, so that each term of a
+/// library of monomials costs one multiplication.
 #[derive(Clone, Debug)]
 enum Function {
     Constant,
@@ -31,12 +31,12 @@ pub struct Library {
 }
 
 impl Library {
-    /// Lists all monomials up to `settings.degree` by increasing degree (the constant first), then
-    /// sin and cos of each state if asked for, then the user's terms.
+    /// Makes a library of all monomials up to `settings.degree` by increasing degree (the constant
+    /// first), then sin and cos of each state if asked for, then the user's terms.
     ///
     /// # Errors
-    /// [`Error::Argument`] for settings that are invalid, names that would stand for two things, or
-    /// over a thousand terms.
+    /// [`Error::Argument`] for settings that are invalid, names that are ambiguous, or over a
+    /// thousand terms.
     pub fn new(states: &[String], settings: &Settings) -> Result<Self> {
         settings.validate()?;
         let mut variables = states.to_vec();
@@ -88,7 +88,8 @@ impl Library {
         Ok(library)
     }
 
-    /// Every monomial is an earlier one times a variable not before that one's last variable.
+    /// Adds the monomials: each is an earlier one times a variable not before the last variable of
+    /// the earlier one.
     fn add_monomials(&mut self, degree: usize) {
         self.push(Function::Constant, Vec::new());
         let mut last_variable = vec![0];
@@ -113,31 +114,33 @@ impl Library {
         self.factors.push(factors);
     }
 
-    /// The number L of terms.
+    /// Returns the number L of terms.
     #[must_use]
     pub fn len(&self) -> usize {
         self.terms.len()
     }
 
-    /// Whether there are no terms, which is never so: the constant is always there.
+    /// Returns whether there are no terms, which is never so, because the constant is always in the
+    /// library.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.terms.is_empty()
     }
 
-    /// The names of the D variables.
+    /// Returns the names of the D variables.
     #[must_use]
     pub fn variables(&self) -> &[String] {
         &self.variables
     }
 
-    /// The sorted factors of the term with this index; see [`Term::factors`](super::Term::factors).
+    /// Returns the sorted factors of the term with this index; see
+    /// [`Term::factors`](super::Term::factors).
     #[must_use]
     pub fn factors(&self, term: usize) -> &[String] {
         &self.factors[term]
     }
 
-    /// The index of the term with these factors, in any order; `None` if there is none.
+    /// Returns the index of the term with these factors, in any order, or `None` if there is none.
     #[must_use]
     pub fn position(&self, factors: &[String]) -> Option<usize> {
         let mut sorted = factors.to_vec();
@@ -159,7 +162,7 @@ impl Library {
     }
 
     /// Differentiates all terms: writes ∇θ (L, D) at `state` (D) into `gradients`. `values` (L) are
-    /// θ there.
+    /// θ at `state`.
     pub fn gradients(&self, state: &[f64], values: &[f64], gradients: &mut [f64]) {
         let d = state.len();
         for (i, term) in self.terms.iter().enumerate() {
@@ -182,9 +185,9 @@ impl Library {
     }
 
     /// Differentiates all gradients along a direction: writes (∇²θ)·v (L, D) at `state` (D) for
-    /// `direction` v (D) into `out`. `gradients` (L, D) are ∇θ there.
+    /// `direction` v (D) into `out`. `gradients` (L, D) are ∇θ at `state`.
     ///
-    /// For a product θ = p·u_i it is v_i ∇p + u_i (∇²p)v + (∇p·v) e_i. A user's term is
+    /// For a product θ = p·u_i the result is v_i ∇p + u_i (∇²p)v + (∇p·v) e_i. A user's term is
     /// differentiated by central differences of its gradient.
     pub fn gradients_along(
         &self,
@@ -218,13 +221,14 @@ impl Library {
     }
 }
 
-/// The vector whose only entry is `value` at `place`.
+/// Writes the vector whose only nonzero entry is `value` at `place`.
 fn set_alone(out: &mut [f64], place: usize, value: f64) {
     out.fill(0.0);
     out[place] = value;
 }
 
-/// (∇θ(u + εv) − ∇θ(u − εv)) / 2ε with ε at the optimum ∛(machine precision), relative to |u|/|v|.
+/// Computes (∇θ(u + εv) − ∇θ(u − εv)) / 2ε with the optimal ε, ∛(machine precision) relative to
+/// |u|/|v|.
 fn central_difference(user: &UserTerm, state: &[f64], direction: &[f64], out: &mut [f64]) {
     let norm = |x: &[f64]| x.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
     let speed = norm(direction);
@@ -244,7 +248,8 @@ fn central_difference(user: &UserTerm, state: &[f64], direction: &[f64], out: &m
     }
 }
 
-/// Number of monomials up to a degree: (variables + degree)! / (variables! degree!), saturating.
+/// Returns the number of monomials up to a degree, (variables + degree)! / (variables! degree!),
+/// saturating.
 fn monomials(variables: usize, degree: usize) -> usize {
     let mut count: usize = 1;
     for i in 1..=variables.min(degree) {

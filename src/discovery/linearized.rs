@@ -1,23 +1,25 @@
-//! The vector field at one point of the trajectory, with all that Gauss-Newton needs of it.
+//! The vector field at one point of the trajectory, with all its derivatives that Gauss-Newton
+//! needs.
 
 use super::candidates::Parameter;
 use super::dense::dot;
 use super::right_hand_side::RightHandSide;
 
-/// F(u), the first-order form of the right-hand side, its rate of change F' = J F along itself, and
-/// their derivatives with respect to the state (D) and the free coefficients (c).
+/// The vector field F(u), the first-order form of the right-hand side, its rate of change F' = J F
+/// along itself, and their derivatives with respect to the state (D) and the free coefficients (c).
 ///
-/// A coefficient of equation i changes F in row i alone, so one number per coefficient says it. F'
-/// it changes in row i directly (`rate_by_parameter`), and in every row through J F.
+/// A coefficient of equation i changes F in row i only, so that one number per coefficient
+/// describes the change. It changes F' in row i directly (`rate_by_parameter`), and in every row
+/// through J F.
 #[derive(Clone, Debug)]
 pub(super) struct Linearized {
     /// The vector field F (D).
     pub flow: Vec<f64>,
-    /// Its derivative J = ∂F/∂u (D, D).
+    /// The derivative J = ∂F/∂u of the flow (D, D).
     pub jacobian: Vec<f64>,
-    /// Its rate of change F' = J F along itself (D).
+    /// The rate of change F' = J F of the flow along itself (D).
     pub rate: Vec<f64>,
-    /// The derivative ∂F'/∂u of that (D, D).
+    /// The derivative ∂F'/∂u of that rate (D, D).
     pub rate_jacobian: Vec<f64>,
     /// ∂F/∂ξ of each free coefficient, in the row of its own equation (c).
     pub by_parameter: Vec<f64>,
@@ -25,12 +27,12 @@ pub(super) struct Linearized {
     pub rate_by_parameter: Vec<f64>,
     /// 1 + Θ₁ζ of each equation (K).
     pub denominators: Vec<f64>,
-    /// θ, ∇θ, (∇²θ)F, ∇θ·F: (L), (L, D), (L, D), (L).
+    /// The terms θ (L), their gradients ∇θ (L, D), the products (∇²θ)F (L, D) and ∇θ·F (L).
     terms: Vec<f64>,
     gradients: Vec<f64>,
     gradients_along: Vec<f64>,
     term_rates: Vec<f64>,
-    /// ∇a and ∇b of each equation (K, D).
+    /// The gradients ∇a and ∇b of each equation's numerator a and denominator b, (K, D).
     numerator_gradients: Vec<f64>,
     denominator_gradients: Vec<f64>,
 }
@@ -56,7 +58,7 @@ impl Linearized {
         }
     }
 
-    /// Whether a denominator changes its sign on the way to `next`.
+    /// Returns whether a denominator changes its sign on the way to `next`.
     pub fn pole_before(&self, next: &Self) -> bool {
         self.denominators.iter().zip(&next.denominators).any(|(a, b)| a * b <= 0.0)
     }
@@ -103,7 +105,7 @@ impl Linearized {
         for (j, rate) in self.term_rates.iter_mut().enumerate() {
             *rate = dot(&self.gradients[j * d..][..d], &self.flow);
         }
-        // ∂F'/∂u = J J + what J F changes by through J, row by row.
+        // The derivative ∂F'/∂u is J J plus what J F changes by through J, row by row.
         for i in 0..d {
             for m in 0..d {
                 self.rate_jacobian[i * d + m] =
@@ -146,7 +148,7 @@ impl Linearized {
     }
 }
 
-/// out = Σ_j coefficients_j rows_j, skipping zeros.
+/// Computes out = Σ_j coefficients_j rows_j, skipping zeros.
 fn combine(coefficients: &[f64], rows: &[f64], out: &mut [f64]) {
     out.fill(0.0);
     for (coefficient, row) in coefficients.iter().zip(rows.chunks_exact(out.len())) {

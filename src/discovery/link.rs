@@ -1,4 +1,4 @@
-//! The functions around the combination of terms, with their derivatives.
+//! The link functions around the combination of terms, with their derivatives.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,11 +16,12 @@ pub enum Link {
     Sin,
     /// The logistic function of the combination: u' = σ(Θξ) = 1 / (1 + exp(−Θξ)).
     Sigmoid,
-    /// A ratio of two combinations: u' = Θξ / (1 + Θ₁ζ), Θ₁ being Θ without its constant.
+    /// A ratio of two combinations: u' = Θξ / (1 + Θ₁ζ), where Θ₁ is Θ without its constant.
     Ratio,
 }
 
-/// G(a, b) with a = Θξ, b = Θ₁ζ, and its partial derivatives to second order.
+/// The value of the link function G(a, b), where a = Θξ and b = Θ₁ζ, and its partial derivatives to
+/// second order.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LinkDerivatives {
     pub value: f64,
@@ -32,7 +33,7 @@ pub(super) struct LinkDerivatives {
 }
 
 impl Link {
-    /// The link's name in lower case, as in JSON.
+    /// Returns the link's name in lower case, as in JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Link::Identity => "identity",
@@ -43,7 +44,7 @@ impl Link {
         }
     }
 
-    /// G and its derivatives; b matters only to [`Link::Ratio`], G = a / (1 + b).
+    /// Returns G and its derivatives; b matters only to [`Link::Ratio`], where G = a / (1 + b).
     pub(super) fn derivatives(self, a: f64, b: f64) -> LinkDerivatives {
         let of_a = |value, a, aa| LinkDerivatives { value, a, aa, ..LinkDerivatives::default() };
         match self {

@@ -1,7 +1,7 @@
-//! Governing equations from time series.
+//! The discovery of governing equations from time series.
 //!
-//! Data in ([`Dataset`]), settings ([`Settings`]), one of two methods ([`Method`]), equations out
-//! ([`Discovery`]): see [`discover`], whose file holds the whole algorithm.
+//! [`discover`] takes data ([`Dataset`]) and settings ([`Settings`]), searches by one of two
+//! methods ([`Method`]), and returns equations ([`Discovery`]).
 
 mod candidates;
 mod data;

@@ -1,5 +1,5 @@
-//! The network method, the paper's section 5.1: a network from the data to the inputs of the basis,
-//! the ODE solver, a two-part loss; terms are dropped between cycles of training.
+//! The network method, the paper's section 5.1: a neural network from the data to the inputs of the
+//! basis, the ODE solver, a two-part loss; terms are dropped between cycles of training.
 //!
 //! In training u' = g(Θ(f)ξ) is integrated window by window along f, the network's output, and Adam
 //! minimizes MSE(u, x) + MSE(f, x). What f keeps of the noise biases ξ, and Adam leaves
@@ -26,25 +26,26 @@ use shooting::{Path, Shooting};
 use training::Model;
 pub(super) use windows::Windows;
 
-/// Training steps of the first cycle, and of each later one.
+/// The training steps of the first cycle, and of each later one.
 const FIRST_STEPS: usize = 300;
 const LATER_STEPS: usize = 40;
-/// A cycle's training counts as this fraction of the whole work, at first; less when fewer terms
-/// are left.
+/// The fraction of the whole work that a cycle's training counts as, at first; it counts less when
+/// fewer terms are left.
 const TRAINING: f64 = 0.1;
-/// Gauss-Newton iterations at most, for one level of the noise.
+/// The most Gauss-Newton iterations for one level of the noise.
 const ITERATIONS: usize = 8;
-/// Times that the level of the noise is estimated anew, at most.
+/// The most times that the level of the noise is estimated anew.
 const ROUNDS: usize = 3;
-/// Converged: the promised decrease of χ² is this small.
+/// The promised decrease of χ² below which the iterations have converged.
 const CONVERGED: f64 = 1e-2;
-/// A change of the noise by less than this fraction changes nothing.
+/// The fraction below which a change of the noise is ignored.
 const NOISE_CHANGE: f64 = 0.1;
-/// Noise is never taken to be smaller than this fraction of a state's deviation: below it the
-/// residual is discretization error, which is no noise.
+/// The smallest noise, as a fraction of a state's deviation: below it the residual is
+/// discretization error, which is no noise.
 const NOISE_FLOOR: f64 = 1e-4;
 
-/// Network and Gauss-Newton, which work on the same estimate in turn.
+/// The estimator of the network method: network and Gauss-Newton, which improve the same estimate
+/// in turn.
 pub(super) struct Network<'a, B: Backend> {
     grid: &'a Grid,
     windows: &'a Windows,
@@ -52,13 +53,13 @@ pub(super) struct Network<'a, B: Backend> {
     estimate: Estimate<'a>,
     model: Model<'a, B>,
     shooting: Shooting<'a>,
-    /// Training steps of the next cycle.
+    /// Number of training steps of the next cycle.
     steps: usize,
 }
 
 impl<'a, B: Backend> Network<'a, B> {
-    /// Puts together an untrained network and the start's coefficients. Training runs on `backend`,
-    /// Gauss-Newton on the settings' device, which should be the same.
+    /// Makes the estimator from an untrained network and the coefficients of the start. Training
+    /// runs on `backend`, Gauss-Newton on the settings' device, which should be the same.
     pub fn new(
         grid: &'a Grid,
         smooth: &Smooth,
@@ -82,20 +83,21 @@ impl<'a, B: Backend> Network<'a, B> {
         })
     }
 
-    /// Gauss-Newton about the path as it is, then along the solution.
+    /// Refines the estimate by Gauss-Newton about the path as it is, then along the solution.
     fn refine(&mut self, progress: &mut Reporter<'_, '_>) -> Result<()> {
         progress.within_stage(0.0, "refining the coefficients")?;
         refine(&mut self.shooting, &mut self.estimate, Path::Fixed, progress)?;
         refine(&mut self.shooting, &mut self.estimate, Path::Solution, progress)
     }
 
-    /// The estimate on the grid, with longer and longer windows as long as the data bear it: over
-    /// too long a window a chaotic solution cannot be fitted from its start.
+    /// Returns the estimate on the grid, after refining it over longer and longer windows as long
+    /// as the data bear it: over too long a window a chaotic solution cannot be fitted from its
+    /// start.
     fn over_longer_windows(self, progress: &mut Reporter<'_, '_>) -> Result<Estimate<'a>> {
         progress.stage(0.95, "refining over longer windows")?;
         let Network { grid, windows, mut estimate, device, .. } = self;
         estimate.trajectory = windows.join(&estimate.trajectory, grid.points());
-        // From here on, the prior does not matter.
+        // The prior no longer matters once the terms are selected.
         estimate.candidates.priors.fill(0.0);
         let mut longer = windows.longer(grid, &estimate.trajectory);
         while let Some(windows) = longer {
@@ -118,7 +120,7 @@ impl<'a, B: Backend> Network<'a, B> {
     }
 }
 
-/// Gauss-Newton to convergence, while the level of the noise is estimated anew.
+/// Iterates Gauss-Newton until it converges, and estimates the level of the noise anew in between.
 fn refine(
     shooting: &mut Shooting<'_>,
     estimate: &mut Estimate<'_>,
@@ -154,7 +156,7 @@ impl<'a, B: Backend> Estimator<'a> for Network<'a, B> {
     }
 
     fn information(&mut self, penalty: f64) -> Result<Option<Information>> {
-        // Numerator and denominator can always share a factor.
+        // Numerator and denominator of a ratio can always share a factor.
         if self.estimate.rhs.link == Link::Ratio {
             return Ok(None);
         }
@@ -180,7 +182,8 @@ impl<'a, B: Backend> Estimator<'a> for Network<'a, B> {
 
     fn exchange(&mut self, support: &Support, progress: &mut Reporter<'_, '_>) -> Result<f64> {
         let before = self.grid.misfit(&self.estimate.noise);
-        // Coefficients stay as they are, and new ones begin at zero: the path is about these.
+        // The path belongs to the present coefficients, so that they stay as they are and new ones
+        // begin at zero.
         let all = &self.estimate.candidates.all;
         let values = support.kept.iter().map(|&i| all[i].value(&self.estimate.rhs));
         let coefficients = values.collect();

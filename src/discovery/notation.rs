@@ -1,19 +1,19 @@
-//! Equations as text and as LaTeX.
+//! The notation of equations as text and as LaTeX.
 
 use std::fmt::{self, Display, Write as _};
 
 use super::equation::{Equation, Term};
 use super::link::Link;
 
-/// One line, `x' = -10.002(3) x + 10.001(2) y`, the digits in brackets being the standard error in
-/// units of the last place.
+/// Writes an equation on one line, such as `x' = -10.002(3) x + 10.001(2) y`, where the digits in
+/// brackets are the standard error in units of the last place.
 impl Display for Equation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} = {}", self.lhs, right_hand_side(self, &TEXT))
     }
 }
 
-/// What differs between plain text and LaTeX.
+/// The differences between plain text and LaTeX.
 pub(crate) struct Notation {
     name: fn(&str) -> String,
     power: fn(usize) -> String,
@@ -23,7 +23,7 @@ pub(crate) struct Notation {
     ratio: fn(&str, &str) -> String,
 }
 
-/// As in `0.5 - 1.000(14) x^2 z`.
+/// The notation of plain text, as in `0.5 - 1.000(14) x^2 z`.
 pub(crate) const TEXT: Notation = Notation {
     name: str::to_owned,
     power: |n| format!("^{n}"),
@@ -33,7 +33,7 @@ pub(crate) const TEXT: Notation = Notation {
     ratio: |above, below| format!("({above}) / ({below})"),
 };
 
-/// As in `0.5 - 1.000(14) \, x^{2} \, z`.
+/// The notation of LaTeX, as in `0.5 - 1.000(14) \, x^{2} \, z`.
 pub(crate) const LATEX: Notation = Notation {
     name: latex_name,
     power: |n| format!("^{{{n}}}"),
@@ -50,7 +50,7 @@ pub(crate) const LATEX: Notation = Notation {
     ratio: |above, below| format!("\\frac{{{above}}}{{{below}}}"),
 };
 
-/// The right-hand side of an equation; 0 if it has no terms.
+/// Returns the right-hand side of an equation, which is 0 if it has no terms.
 pub(crate) fn right_hand_side(equation: &Equation, notation: &Notation) -> String {
     let inner = sum(&equation.terms, notation, "");
     match equation.link {
@@ -61,7 +61,7 @@ pub(crate) fn right_hand_side(equation: &Equation, notation: &Notation) -> Strin
     }
 }
 
-/// `first` and then the terms with their signs; 0 when there is nothing.
+/// Returns `first` and then the terms with their signs, or 0 when there is neither.
 fn sum(terms: &[Term], notation: &Notation, first: &str) -> String {
     let mut out = first.to_owned();
     for term in terms {
@@ -81,7 +81,7 @@ fn sum(terms: &[Term], notation: &Notation, first: &str) -> String {
     if out.is_empty() { "0".to_owned() } else { out }
 }
 
-/// Sorted, equal ones gathered into a power.
+/// Returns the factors of a term in order, with equal ones gathered into a power.
 fn factors(term: &Term, notation: &Notation) -> Vec<String> {
     let mut sorted: Vec<&str> = term.factors.iter().map(String::as_str).collect();
     sorted.sort_unstable();
@@ -94,15 +94,16 @@ fn factors(term: &Term, notation: &Notation) -> Vec<String> {
         .collect()
 }
 
-/// A positive number rounded to its standard error, which follows in brackets in units of the last
-/// place: with two digits when the first is a 1 and one otherwise, as in 9.997(2) and 9.9971(14).
-/// Without a standard error: six significant digits.
+/// Returns a positive number rounded to its standard error, which follows in brackets in units of
+/// the last place: with two digits when the first is a 1 and with one otherwise, as in 9.997(2) and
+/// 9.9971(14). Without a standard error, the number has six significant digits.
 fn number(value: f64, standard_error: Option<f64>, notation: &Notation) -> String {
     if !value.is_finite() {
         return value.to_string();
     }
     let known = standard_error.filter(|error| error.is_finite() && *error > 0.0);
-    // Decimal exponents of the last place shown (a double has no more than sixteen) and the first.
+    // Decimal exponents of the last place shown (a double has no more than sixteen digits) and of
+    // the first.
     let place = match known {
         Some(error) if value == 0.0 => last_place(error),
         Some(error) => last_place(error).max(exponent(value) - 15),
@@ -131,20 +132,21 @@ fn number(value: f64, standard_error: Option<f64>, notation: &Notation) -> Strin
     out
 }
 
-/// value · 10^power, in two factors: the power of a tiny number alone would overflow.
+/// Returns value · 10^power, as a product with two factors, because the power of a tiny number
+/// alone would overflow.
 fn shifted(value: f64, power: i32) -> f64 {
     value * 10f64.powi(power / 2) * 10f64.powi(power - power / 2)
 }
 
-/// Decimal exponent of the last digit of a standard error worth showing. Rounded to two digits
-/// first, so that 0.0996 counts as 0.10.
+/// Returns the decimal exponent of the last digit of a standard error that is worth showing. The
+/// error is first rounded to two digits, so that 0.0996 counts as 0.10.
 fn last_place(error: f64) -> i32 {
     let rounded: f64 = format!("{error:.1e}").parse().unwrap_or(error);
     let first = exponent(rounded);
     if rounded < 2.0 * 10f64.powi(first) { first - 1 } else { first }
 }
 
-/// Decimal exponent of the first significant digit.
+/// Returns the decimal exponent of the first significant digit.
 fn exponent(value: f64) -> i32 {
     if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 }
 }
@@ -156,7 +158,8 @@ fn without_trailing_zeros(number: String) -> String {
     number.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// `x` stays, `x1` gets an index, `hare` is set upright, `sin(x)` becomes the function.
+/// Returns the LaTeX form of a name: `x` stays as it is, `x1` gets an index, `hare` is set upright,
+/// `sin(x)` becomes the function.
 pub(crate) fn latex_name(name: &str) -> String {
     if let Some((function, argument)) = name.strip_suffix(')').and_then(|n| n.split_once('(')) {
         let argument = latex_name(argument);

@@ -1,4 +1,5 @@
-//! The start of the search: coefficients by linear regression on the smoothed data.
+//! The regression that gives the search its first coefficients: linear least squares on the
+//! smoothed data.
 
 use super::candidates::Parameter;
 use super::dense::{dot, solve_positive};
@@ -6,20 +7,23 @@ use super::grid::Grid;
 use super::link::Link;
 use super::right_hand_side::RightHandSide;
 
-/// Windows of the integral regression are this long, in units of the smoothed data's time scale.
+/// The length of the windows of the integral regression, in units of the smoothed data's time
+/// scale.
 const WINDOW_STEPS: usize = 8;
-/// Ridge relative to the diagonal of the normal equations.
+/// The ridge relative to the diagonal of the normal equations.
 const RIDGE: f64 = 1e-10;
-/// Values closer to the ends of a bounded link's range are moved in before it is inverted.
+/// The margin at the ends of a bounded link's range; values closer to an end are moved in before
+/// the link is inverted.
 const MARGIN: f64 = 0.02;
-/// Reweighting passes of the ratio's regression.
+/// The reweighting passes of the ratio's regression.
 const RATIO_PASSES: usize = 5;
 
-/// Sets the coefficients named by `parameters` in `rhs` from `states` (M, D) on the grid.
-/// `slopes` (M, K) are the derivatives of order `rhs.order`.
+/// Estimates the coefficients named by `parameters`, and sets them in `rhs`, from `states` (M, D)
+/// on the grid. `slopes` (M, K) are the derivatives of order `rhs.order`.
 ///
-/// For the identity: ∫Θξ dt = Δu over windows. For other links: Θξ = g⁻¹(u') point by point,
-/// weighted by g'²; for a ratio Θξ − u'Θ₁ζ = u', weighted by the last pass's 1/(1 + Θ₁ζ)².
+/// The regression solves ∫Θξ dt = Δu over windows for the identity, Θξ = g⁻¹(u') point by point,
+/// weighted by g'², for other links, and for a ratio Θξ − u'Θ₁ζ = u', weighted by the last pass's
+/// 1/(1 + Θ₁ζ)².
 pub(super) fn regress(
     rhs: &mut RightHandSide<'_>,
     parameters: &[Parameter],
@@ -61,8 +65,8 @@ fn fit(
     }
 }
 
-/// Whether a denominator changes sign along a trajectory: a start from which no small step leads
-/// to a good fit.
+/// Returns whether a denominator changes sign along a trajectory: from such a start no small step
+/// leads to a good fit.
 fn has_pole(rhs: &RightHandSide<'_>, equation: usize, grid: &Grid, states: &[f64]) -> bool {
     let l = rhs.library.len();
     let d = rhs.library.variables().len();
@@ -77,7 +81,8 @@ fn has_pole(rhs: &RightHandSide<'_>, equation: usize, grid: &Grid, states: &[f64
     })
 }
 
-/// One row per window: ∫θ_j dt by the trapezoidal rule, target Δu; windows overlap by half.
+/// Adds one row per window, with ∫θ_j dt by the trapezoidal rule and the target Δu; windows overlap
+/// by half.
 fn windows(
     rhs: &RightHandSide<'_>,
     own: &[Parameter],
@@ -115,7 +120,7 @@ fn windows(
     }
 }
 
-/// One row per grid point.
+/// Adds one row per grid point.
 fn points(
     rhs: &RightHandSide<'_>,
     own: &[Parameter],
@@ -158,7 +163,7 @@ fn points(
     }
 }
 
-/// The numerator's coefficients (L) of one equation that are not free.
+/// Returns the coefficients (L) of one equation's numerator that are not free.
 fn known_coefficients(rhs: &RightHandSide<'_>, own: &[Parameter], equation: usize) -> Vec<f64> {
     let l = rhs.library.len();
     let mut known = rhs.numerator[equation * l..][..l].to_vec();
@@ -166,7 +171,7 @@ fn known_coefficients(rhs: &RightHandSide<'_>, own: &[Parameter], equation: usiz
     known
 }
 
-/// Normal equations of a weighted linear regression.
+/// The normal equations of a weighted linear regression.
 struct Normal {
     matrix: Vec<f64>,
     rhs: Vec<f64>,
@@ -187,10 +192,10 @@ impl Normal {
         }
     }
 
-    /// The least-squares solution; the ridge grows until the equations can be solved.
+    /// Returns the least-squares solution; the ridge grows until the equations can be solved.
     fn solve(self) -> Vec<f64> {
         let n = self.rhs.len();
-        // Unit diagonal, so that the ridge does not depend on units.
+        // The equations are scaled to unit diagonal, so that the ridge does not depend on units.
         let scale: Vec<f64> = (0..n).map(|i| self.matrix[i * n + i].sqrt()).collect();
         let scale: Vec<f64> = scale.iter().map(|s| if *s > 0.0 { 1.0 / s } else { 0.0 }).collect();
         let mut ridge = RIDGE;

@@ -1,4 +1,4 @@
-//! Found equations as text, JSON and LaTeX.
+//! Reports of a discovery: its equations as text, JSON and LaTeX.
 
 use std::fmt::{self, Write as _};
 
@@ -8,8 +8,8 @@ use super::equation::{Discovery, Equation, Term};
 use super::link::Link;
 use super::notation::{LATEX, TEXT, latex_name, right_hand_side};
 
-/// The equations one a line, their equals signs aligned:
-/// `x' = -10.002(3) x + 10.001(2) y`, the digits in brackets being the standard error in units of
+/// Returns the equations as text, one in each line and with their equals signs aligned, such as `x'
+/// = -10.002(3) x + 10.001(2) y`, where the digits in brackets are the standard error in units of
 /// the last place.
 pub fn aligned(equations: &[Equation]) -> String {
     let width = equations.iter().map(|equation| equation.lhs.chars().count()).max().unwrap_or(0);
@@ -19,7 +19,7 @@ pub fn aligned(equations: &[Equation]) -> String {
     })
 }
 
-/// The equations as [`aligned`] writes them.
+/// Writes the equations as [`aligned`] does.
 impl fmt::Display for Discovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&aligned(&self.equations))
@@ -27,12 +27,13 @@ impl fmt::Display for Discovery {
 }
 
 impl Discovery {
-    /// One JSON object: `{"states": [...], "order": 1, "equations": [{"lhs": "x'", "terms":
-    /// [{"factors": ["x", "y"], "coefficient": 1.0, "standard_error": 0.01}]}]}`.
+    /// Returns the equations as one JSON object: `{"states": [...], "order": 1, "equations":
+    /// [{"lhs": "x'", "terms": [{"factors": ["x", "y"], "coefficient": 1.0, "standard_error":
+    /// 0.01}]}]}`.
     ///
-    /// Factors are sorted, and `[]` for the constant; an unknown standard error is `null`. An equation
-    /// u' = g(Σ terms) has `"link": "tanh"` (or sin, sigmoid) besides; a ratio has `"link": "ratio"`
-    /// and `"denominator"`, the terms that are added to 1 below the line.
+    /// Factors are sorted, and `[]` for the constant; an unknown standard error is `null`. An
+    /// equation u' = g(Σ terms) has also `"link": "tanh"` (or sin, sigmoid); a ratio has `"link":
+    /// "ratio"` and `"denominator"`, the terms that are added to 1 in the denominator.
     pub fn to_json(&self) -> String {
         let model = Model {
             states: &self.states,
@@ -42,7 +43,7 @@ impl Discovery {
         serde_json::to_string_pretty(&model).expect("strings and numbers always serialize")
     }
 
-    /// An `align*` environment (package amsmath).
+    /// Returns the equations as an `align*` environment of LaTeX (package amsmath).
     pub fn to_latex(&self) -> String {
         let mut out = String::from("\\begin{align*}\n");
         for (index, equation) in self.equations.iter().enumerate() {

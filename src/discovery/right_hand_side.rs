@@ -17,13 +17,13 @@ pub struct RightHandSide<'a> {
     pub link: Link,
     /// The coefficients ξ (K, L), row-major, in the units of the data.
     pub numerator: Vec<f64>,
-    /// The coefficients ζ below the line (K, L), row-major, with zeros for the constant; all zero
-    /// unless the link is a ratio.
+    /// The coefficients ζ of the denominator (K, L), row-major, with zeros for the constant; all
+    /// zero unless the link is a ratio.
     pub denominator: Vec<f64>,
 }
 
 impl<'a> RightHandSide<'a> {
-    /// A right-hand side of which all coefficients are zero. `library` must have been made with
+    /// Makes a right-hand side whose coefficients are all zero. `library` must have been made with
     /// settings of the same order.
     #[must_use]
     pub fn new(library: &'a Library, settings: &Settings) -> Self {
@@ -38,13 +38,13 @@ impl<'a> RightHandSide<'a> {
         }
     }
 
-    /// The number K of states.
+    /// Returns the number K of states.
     #[must_use]
     pub fn states(&self) -> usize {
         self.library.variables().len() / self.order
     }
 
-    /// The left-hand side of a state's equation: `x'` or `x''`.
+    /// Returns the left-hand side of a state's equation: `x'` or `x''`.
     #[must_use]
     pub fn lhs(&self, state: usize) -> String {
         format!("{}{}", self.library.variables()[state], "'".repeat(self.order))
@@ -69,8 +69,8 @@ impl<'a> RightHandSide<'a> {
 
     /// Lists the K equations, with a term for every nonzero coefficient in the library's order.
     ///
-    /// `standard_errors` holds those of the numerator (K, L), then of the denominator (K, L); empty
-    /// where the method has none.
+    /// `standard_errors` holds the standard errors of the numerator's coefficients (K, L), then
+    /// those of the denominator's (K, L); it is empty where the method has none.
     #[must_use]
     pub fn equations(&self, standard_errors: &[Option<f64>]) -> Vec<Equation> {
         let (k, l) = (self.states(), self.library.len());

@@ -1,4 +1,4 @@
-//! A discovery as a safetensors file.
+//! Saving a discovery as a safetensors file.
 
 use std::path::Path;
 
@@ -8,9 +8,9 @@ use crate::files::tensors::{self, Tensor};
 
 impl Discovery {
     /// Writes the discovery as a safetensors file. Its metadata hold `equations`, the JSON of
-    /// [`Self::to_json`], and `time`, the name of the time column. Tensors (F64) are `noise` (K) and, for
-    /// each trajectory, counted from 1, `trajectory1.time` (M), `trajectory1.smoothed` and
-    /// `trajectory1.simulated` (M, K), in which NaN stands for what comes after a blow-up.
+    /// [`Self::to_json`], and `time`, the name of the time column. Tensors (F64) are `noise` (K)
+    /// and, for each trajectory, counted from 1, `trajectory1.time` (M), `trajectory1.smoothed` and
+    /// `trajectory1.simulated` (M, K), in which values after a blow-up are NaN.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when `path` cannot be written.

@@ -1,4 +1,4 @@
-//! The algorithm of a discovery.
+//! The search for equations: the whole algorithm of a discovery.
 
 use super::data::Dataset;
 use super::equation::{Discovery, Fit};
@@ -19,7 +19,7 @@ use super::warnings;
 use crate::cuda::Cuda;
 use crate::{Cpu, Device, Error, Result};
 
-/// Finds the equations that the data obey, by [`Settings::method`].
+/// Finds the equations that the data obey, by the method [`Settings::method`].
 ///
 /// # Errors
 /// [`Error::Argument`] and [`Error::Shape`] for malformed input, [`Error::Data`] when the data are
@@ -56,7 +56,7 @@ pub fn discover(
     }
 }
 
-/// What is given to a search.
+/// The inputs of a search: the data, the settings, and what is derived from them.
 struct Task<'a> {
     data: &'a Dataset,
     settings: &'a Settings,
@@ -65,10 +65,11 @@ struct Task<'a> {
     libraries: &'a [Library],
 }
 
-/// The candidate terms, as several libraries of growing degree if the lowest sufficient degree is
-/// to be found.
+/// Returns the candidate terms, as several libraries of growing degree if the lowest sufficient
+/// degree is to be found.
 fn libraries(data: &Dataset, settings: &Settings) -> Result<Vec<Library>> {
-    // A ratio can always be extended by a common factor, so the lowest sufficient degree counts.
+    // A ratio can always be extended by a common factor, so its lowest sufficient degree is to be
+    // found.
     let lowest =
         if settings.link == Link::Ratio { settings.degree.min(1) } else { settings.degree };
     (lowest..=settings.degree)
@@ -76,14 +77,14 @@ fn libraries(data: &Dataset, settings: &Settings) -> Result<Vec<Library>> {
         .collect()
 }
 
-/// The whole search, for either method: `estimator` makes the first estimate with all terms.
+/// Searches with either method; `estimator` makes the first estimate with all terms.
 fn search<'a, 'o, 'f, E: Estimator<'a>>(
     task: &Task<'a>,
     progress: &mut Reporter<'o, 'f>,
     estimator: impl Fn(Start<'a>, &mut Reporter<'o, 'f>) -> Result<E>,
 ) -> Result<Discovery> {
     let (settings, grid) = (task.settings, task.grid);
-    // From all terms of a library to those that the data support.
+    // Finds the terms of a library that the data support, beginning with all of them.
     let find = |library: &'a Library, progress: &mut Reporter<'o, 'f>| -> Result<(E, _)> {
         progress.stage(0.02, "regression on the smoothed data")?;
         let start = Start::new(library, grid, task.smooth, settings)?;
@@ -96,7 +97,7 @@ fn search<'a, 'o, 'f, E: Estimator<'a>>(
         }
     };
 
-    // The best of the libraries.
+    // Compares the results of the libraries and keeps the best.
     let mut best: Option<(E, Vec<String>)> = None;
     let mut failure = None;
     for (index, library) in task.libraries.iter().enumerate() {
@@ -116,7 +117,7 @@ fn search<'a, 'o, 'f, E: Estimator<'a>>(
         return Err(failure.expect("there is at least one library"));
     };
 
-    // What it says.
+    // Collects the result of the best estimate.
     let found = estimator.finish(progress)?;
     if !found.is_exact() {
         warnings.push(warnings::inexact());
@@ -130,7 +131,8 @@ fn search<'a, 'o, 'f, E: Estimator<'a>>(
     Ok(Discovery { states, order, equations, fits, noise, warnings })
 }
 
-/// An equation that holds exactly is better than one that does not; then the score counts.
+/// Returns whether an estimate is better than another: equations that hold exactly are better than
+/// ones that do not; among equals the score decides.
 fn beats(new: &Estimate<'_>, old: &Estimate<'_>, task: &Task<'_>) -> bool {
     match (new.is_exact(), old.is_exact()) {
         (true, false) => true,
@@ -139,14 +141,15 @@ fn beats(new: &Estimate<'_>, old: &Estimate<'_>, task: &Task<'_>) -> bool {
     }
 }
 
-/// −2 log likelihood of the data, up to a constant, plus the square of the threshold for each term.
+/// Returns the score of an estimate: −2 log likelihood of the data, up to a constant, plus the
+/// square of the threshold for each term.
 fn score(estimate: &Estimate<'_>, task: &Task<'_>) -> f64 {
     let penalty = task.settings.threshold * task.settings.threshold;
     let terms = estimate.candidates.kept.len() as f64;
     task.grid.misfit(&estimate.unbiased_noise()) + penalty * terms
 }
 
-/// The trajectories, as estimated and as simulated with the found equations.
+/// Returns the trajectories, as estimated and as simulated with the equations that were found.
 fn fits(found: &Estimate<'_>, grid: &Grid) -> Vec<Fit> {
     let (k, d) = (found.rhs.states(), found.rhs.library.variables().len());
     let component = |i: usize| found.trajectory.iter().skip(i).step_by(d);

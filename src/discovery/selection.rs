@@ -1,4 +1,4 @@
-//! Which terms stay in the equations: the only place where that is decided.
+//! The selection of terms: the only place where it is decided which terms stay in the equations.
 //!
 //! A term stays if the fit without it is worse by `threshold` standard errors. Weaker ones are
 //! eliminated, and other sets of terms are tried, until no set is better.
@@ -13,15 +13,15 @@ use super::settings::Settings;
 use super::warnings;
 use crate::{Error, Result};
 
-/// Rounds of comparing sets of terms.
+/// The most rounds of comparing sets of terms.
 const MAX_ROUNDS: usize = 10;
-/// At most this fraction of the terms is dropped before the estimate is made anew.
+/// The largest fraction of the terms that is dropped before the estimate is made anew.
 const BATCH: f64 = 0.25;
-/// Where selection ends as a fraction of the whole work.
+/// The progress at which the selection ends, as a fraction of the whole work.
 const END: f64 = 0.9;
 
-/// Leaves `estimator` with the set of terms that has the best score. The warnings say what remains
-/// undecided.
+/// Selects the set of terms that has the best score and leaves `estimator` with it. The warnings
+/// that it returns say what remains undecided.
 pub(super) fn select<'a, E: Estimator<'a>>(
     estimator: &mut E,
     settings: &Settings,
@@ -43,8 +43,9 @@ pub(super) fn select<'a, E: Estimator<'a>>(
         if !better && (round > 0 || !E::QUADRATIC) {
             return Ok(undecided(estimator.estimate(), information.as_ref()));
         }
-        // A set that a quadratic χ² suggests has no superfluous terms, any other may have. Where it
-        // suggests no better one at first, it may be wrong about so many terms.
+        // A set that a quadratic χ² suggests has no superfluous terms, any other may have. Where
+        // the quadratic function suggests no better set at first, it may be wrong because there are
+        // so many terms.
         if better != E::QUADRATIC {
             eliminate(estimator, settings, done, progress)?;
         }
@@ -54,8 +55,8 @@ pub(super) fn select<'a, E: Estimator<'a>>(
     Ok(undecided(estimator.estimate(), information.as_ref()))
 }
 
-/// Backward elimination by standard error: estimate, drop the weakest, and so on until all are
-/// significant.
+/// Eliminates terms backward by standard error: estimates, drops the weakest, and so on until all
+/// are significant.
 fn eliminate<'a, E: Estimator<'a>>(
     estimator: &mut E,
     settings: &Settings,
@@ -80,7 +81,7 @@ fn eliminate<'a, E: Estimator<'a>>(
         if dropped.is_empty() {
             return Ok(());
         }
-        // The others move to where they are then expected.
+        // The other coefficients move to where they are expected without the dropped ones.
         dropped.iter().for_each(|&place| quadratic.remove(place));
         let places =
             estimate.candidates.kept.iter().copied().zip(quadratic.coefficients).enumerate();
@@ -91,7 +92,7 @@ fn eliminate<'a, E: Estimator<'a>>(
 }
 
 /// Tries other sets of terms, the most promising first, and stays with the first that has a better
-/// score. Returns whether there is any; if not, everything is as before.
+/// score. Returns whether there is one; if not, the estimate is as before.
 fn improve<'a, E: Estimator<'a>>(
     estimator: &mut E,
     information: Option<&Information>,
@@ -120,8 +121,8 @@ fn improve<'a, E: Estimator<'a>>(
     Ok(false)
 }
 
-/// The present terms without one equation's denominator: a factor common to numerator and
-/// denominator can make every single term look significant.
+/// Returns the present terms without the denominator of one equation, for each equation that has
+/// one: a factor common to numerator and denominator can make every single term look significant.
 fn without_a_denominator(estimate: &Estimate<'_>) -> Vec<Support> {
     let Candidates { all, kept, .. } = &estimate.candidates;
     let free = estimate.candidates.free();
@@ -142,8 +143,8 @@ fn undecided(estimate: &Estimate<'_>, information: Option<&Information>) -> Vec<
     information.map(of).unwrap_or_default()
 }
 
-/// The terms to drop now, weakest first: the least significant as long as it is below
-/// `threshold`, the others' significance being updated after each.
+/// Returns the terms to drop now, weakest first: the least significant as long as it is below
+/// `threshold`, where the significance of the others is updated after each.
 fn weakest(quadratic: &Quadratic, threshold: f64) -> Vec<usize> {
     let mut quadratic = quadratic.clone();
     let mut left: Vec<usize> = (0..quadratic.coefficients.len()).collect();
@@ -165,9 +166,9 @@ fn weakest(quadratic: &Quadratic, threshold: f64) -> Vec<usize> {
     dropped
 }
 
-/// The term to drop where a product of numerator and denominator with a common factor says the
-/// same with more terms: of those that may as well be zero, the one of highest degree, or else the
-/// weakest.
+/// Returns the term to drop where numerator and denominator have a common factor and so describe
+/// the same function with more terms: of the terms that may as well be zero, the one of highest
+/// degree, or else the weakest.
 fn highest(quadratic: &Quadratic, threshold: f64, degrees: &[usize]) -> Vec<usize> {
     let candidates = 0..degrees.len();
     let free = candidates.filter(|&j| quadratic.significance(j) < threshold.min(1.0));

@@ -1,4 +1,4 @@
-//! What is asked of the search for equations.
+//! The settings of a search for equations.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,14 +6,15 @@ use std::sync::Arc;
 use super::link::Link;
 use crate::{Device, Error, Result};
 
-/// How the equation is found.
+/// The method by which equations are found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
-    /// Trajectory and coefficients together by Gauss-Newton; terms selected by standard error.
+    /// Trajectory and coefficients are estimated together by Gauss-Newton; terms are selected by
+    /// standard error.
     #[default]
     Joint,
-    /// The method of the paper's section 5.1: a network feeds the basis, the ODE solver closes the
-    /// loss.
+    /// The method of the paper's section 5.1: a network feeds the basis functions, and the ODE
+    /// solver closes the loss.
     Network,
 }
 
@@ -23,12 +24,12 @@ type Gradient = dyn Fn(&[f64], &mut [f64]) + Send + Sync;
 /// A candidate function of the caller's own, with its gradient.
 #[derive(Clone)]
 pub struct UserTerm {
-    /// How it is printed, e.g. `exp(-x)`.
+    /// Name of the function in equations, e.g. `exp(-x)`.
     pub name: String,
-    /// The function θ(state); the state has D entries: the K states, for order 2 then their K
+    /// The function θ(state), where the state has D entries: the K states, for order 2 then their K
     /// derivatives.
     pub value: Arc<Value>,
-    /// Writes ∂θ/∂state (D entries) into the second argument.
+    /// The gradient of the function, which writes ∂θ/∂state (D entries) into the second argument.
     pub gradient: Arc<Gradient>,
 }
 
@@ -49,10 +50,10 @@ pub struct KnownTerm {
     pub coefficient: f64,
 }
 
-/// What is asked of [`discover`](super::discover). Start from `Settings::default()`.
+/// The settings of [`discover`](super::discover); start from `Settings::default()`.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How the equation is found.
+    /// The method by which the equations are found.
     pub method: Method,
     /// Order of the equations: 1 for u' = …, 2 for u'' = … (whose terms may contain u').
     pub order: usize,
@@ -64,15 +65,16 @@ pub struct Settings {
     pub user_terms: Vec<UserTerm>,
     /// The function around the combination of terms.
     pub link: Link,
-    /// A term stays when its coefficient is at least so many standard errors from zero.
+    /// Number of standard errors that a coefficient must at least be away from zero for its term to
+    /// stay.
     pub threshold: f64,
     /// Grid steps per sampling interval; `None` chooses them from the data.
     pub grid_refinement: Option<usize>,
     /// Coefficients held fixed.
     pub known: Vec<KnownTerm>,
-    /// Seed of everything random.
+    /// Seed of all random numbers.
     pub seed: u64,
-    /// Where the network method trains and solves; the joint method runs on the CPU.
+    /// Device on which the network method trains and solves; the joint method runs on the CPU.
     pub device: Device,
 }
 
@@ -95,7 +97,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Checks what can be checked without the data.
+    /// Checks everything that can be checked without the data.
     ///
     /// # Errors
     /// [`Error::Argument`] naming the setting that is wrong.

@@ -1,13 +1,15 @@
 //! Integration of found equations: Dormand-Prince 5(4) with step control.
 //!
-//! Coefficients: Hairer, Nørsett, Wanner, Solving Ordinary Differential Equations I, table II.5.2.
+//! The coefficients are those of Hairer, Nørsett, Wanner, Solving Ordinary Differential Equations
+//! I, table II.5.2.
 
 use super::right_hand_side::RightHandSide;
 
 const RELATIVE_TOLERANCE: f64 = 1e-9;
-/// Right-hand sides per output interval before the integration is given up as stiff or blown up.
+/// The most evaluations of the right-hand side per output interval; beyond that, the integration is
+/// given up as stiff or blown up.
 const MAX_STEPS: usize = 10_000;
-/// A state this many times larger than anything in the data counts as a blow-up.
+/// The factor by which a state must exceed everything in the data to count as a blow-up.
 const BLOW_UP: f64 = 1e6;
 
 const STAGES: [&[f64]; 6] = [
@@ -18,7 +20,7 @@ const STAGES: [&[f64]; 6] = [
     &[9017.0 / 3168.0, -355.0 / 33.0, 46732.0 / 5247.0, 49.0 / 176.0, -5103.0 / 18656.0],
     &[35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0],
 ];
-/// Fifth-order minus fourth-order weights.
+/// The differences of the fifth-order and the fourth-order weights.
 const ERROR: [f64; 7] = [
     71.0 / 57600.0,
     0.0,
@@ -30,7 +32,7 @@ const ERROR: [f64; 7] = [
 ];
 
 /// Integrates the equations from `initial` (D: u, for order 2 then u') over the times `time` (M)
-/// and returns the states there (M, K), row-major.
+/// and returns the states at these times (M, K), row-major.
 ///
 /// `scale` (D) is the usual size of each state: errors are measured by it, and a state a million
 /// times larger is a blow-up. From a blow-up on, all is NaN.
@@ -52,11 +54,11 @@ struct Integrator<'a> {
     rhs: &'a RightHandSide<'a>,
     scale: &'a [f64],
     state: Vec<f64>,
-    /// Seven slopes of D; the last of a step is the first of the next.
+    /// Seven slopes, each of D values; the last slope of a step is the first of the next.
     slopes: Vec<Vec<f64>>,
     trial: Vec<f64>,
     terms: Vec<f64>,
-    /// The step that the error control proposes next; zero before the first.
+    /// Step that the error control proposes next; zero before the first.
     step: f64,
 }
 
@@ -69,7 +71,7 @@ impl<'a> Integrator<'a> {
         Integrator { rhs, scale, trial: state.clone(), state, slopes, terms, step: 0.0 }
     }
 
-    /// Integrates over `interval`; false after a blow-up.
+    /// Integrates over `interval`; returns false after a blow-up.
     fn advance(&mut self, interval: f64) -> bool {
         let mut done = 0.0;
         if self.step == 0.0 {
@@ -88,11 +90,12 @@ impl<'a> Integrator<'a> {
                     return false;
                 }
             }
-            // A NaN error fails the comparison above and lands on the smallest factor here.
+            // A NaN error fails the comparison above, and gets the smallest factor.
             let factor = if error.is_nan() { 0.1 } else { 0.9 * error.max(1e-10).powf(-0.2) };
             let proposal = step * factor.clamp(0.1, 5.0);
             if error <= 1.0 && last {
-                // The last step was cut to fit: do not let that shorten the next ones.
+                // The last step was shortened to end at the interval's end, which must not shorten
+                // the next steps.
                 self.step = self.step.max(proposal);
                 return true;
             }
@@ -101,7 +104,7 @@ impl<'a> Integrator<'a> {
         false
     }
 
-    /// One step into `trial` and `slopes[6]`; the error relative to the tolerance.
+    /// Makes one step into `trial` and `slopes[6]`; returns the error relative to the tolerance.
     fn attempt(&mut self, step: f64) -> f64 {
         for (stage, weights) in STAGES.iter().enumerate() {
             for (i, trial) in self.trial.iter_mut().enumerate() {
@@ -115,7 +118,7 @@ impl<'a> Integrator<'a> {
         for (i, scale) in self.scale.iter().enumerate() {
             let error: f64 = ERROR.iter().zip(&self.slopes).map(|(w, slope)| w * slope[i]).sum();
             let relative = (step * error).abs() / (RELATIVE_TOLERANCE * scale);
-            // `max` would drop a NaN.
+            // The comparison is written out because `max` would drop a NaN.
             worst = if relative > worst || relative.is_nan() { relative } else { worst };
         }
         worst

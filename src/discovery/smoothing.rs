@@ -1,20 +1,21 @@
 //! Cubic smoothing splines through noisy, non-uniform samples.
 //!
-//! g minimizes Σ (x_i − g(t_i))² + λ ∫ g''². With γ = g'' at the inner knots, (R + λQᵀQ)γ = Qᵀx and
-//! g = x − λQγ: a pentadiagonal system (Reinsch 1967). λ minimizes the generalized
-//! cross-validation score RSS/(n − tr S)², whose trace needs only the five central diagonals of the
-//! inverse (Hutchinson and de Hoog 1985).
+//! The spline g minimizes Σ (x_i − g(t_i))² + λ ∫ g''². With γ = g'' at the inner knots, (R +
+//! λQᵀQ)γ = Qᵀx and g = x − λQγ: a pentadiagonal system (Reinsch 1967). λ minimizes the generalized
+//! cross-validation score RSS/(n − tr S)² (S: the matrix that maps the data to the spline's
+//! values), whose trace needs only the five central diagonals of the inverse (Hutchinson and de
+//! Hoog 1985).
 
 /// A natural cubic spline.
 #[derive(Clone, Debug)]
 pub(super) struct Spline {
     knots: Vec<f64>,
     values: Vec<f64>,
-    /// g'' at the knots; zero at both ends.
+    /// Second derivatives g'' at the knots, which are zero at both ends.
     curvatures: Vec<f64>,
 }
 
-/// Splines of several series with the same noise, and what was learned about that noise.
+/// The splines of several series with the same noise, and the estimate of that noise.
 pub(super) struct Smoothed {
     pub splines: Vec<Spline>,
     /// Estimated standard deviation of the noise.
@@ -51,7 +52,8 @@ fn minimum(candidates: impl Iterator<Item = f64>, score: impl Fn(&f64) -> f64) -
     scored.min_by(|a, b| a.0.total_cmp(&b.0)).expect("there are candidates").1
 }
 
-/// Sums over series: points, residual sum of squares, residual degrees of freedom n − tr S.
+/// Sums over series that describe a fit: points, residual sum of squares, residual degrees of
+/// freedom n − tr S.
 #[derive(Clone, Copy, Default)]
 struct Fitted {
     points: f64,
@@ -68,7 +70,7 @@ impl Fitted {
         }
     }
 
-    /// Generalized cross-validation.
+    /// Returns the score of generalized cross-validation.
     fn score(&self) -> f64 {
         self.points * self.squares / (self.freedom * self.freedom)
     }
@@ -81,7 +83,7 @@ impl Fitted {
 /// The parts of (R + λQᵀQ)γ = Qᵀx that do not depend on λ; m = n − 2 inner knots.
 struct Reinsch {
     steps: Vec<f64>,
-    /// Qᵀx (m).
+    /// Right-hand side Qᵀx, (m).
     rhs: Vec<f64>,
     /// Central, first and second diagonal of R (the last is zero) and of QᵀQ, per inner knot.
     r: Vec<[f64; 3]>,
@@ -115,11 +117,11 @@ impl Reinsch {
         }
     }
 
-    /// γ at the inner knots and the fit's sums.
+    /// Returns γ at the inner knots and the sums that describe the fit.
     fn fit(&self, lambda: f64) -> (Vec<f64>, Fitted) {
         let m = self.rhs.len();
         let entry = |j: usize, k: usize| self.r[j][k] + lambda * self.q[j][k];
-        // B = LDLᵀ; l[j] = (L_{j+1,j}, L_{j+2,j}).
+        // The factors of B = LDLᵀ are d and l[j] = (L_{j+1,j}, L_{j+2,j}).
         let (mut d, mut l) = (vec![0.0; m], vec![[0.0; 2]; m]);
         let mut gamma = self.rhs.clone();
         for j in 0..m {
@@ -136,7 +138,8 @@ impl Reinsch {
             d[j] = central;
             l[j] = [first / central, second / central];
         }
-        // Backwards: γ, and the inverse's diagonals (b_jj, b_j,j+1, b_j,j+2) of the two rows below.
+        // Backward substitution gives γ and the inverse's diagonals (b_jj, b_j,j+1, b_j,j+2), where
+        // the two rows below row j are kept.
         let (mut below, mut beyond) = ([0.0; 3], [0.0; 3]);
         let (mut trace, mut squares) = (0.0, 0.0);
         for j in (0..m).rev() {
@@ -177,7 +180,7 @@ impl Reinsch {
 }
 
 impl Spline {
-    /// Value, slope and curvature at `time`; a straight line beyond the ends.
+    /// Returns value, slope and curvature at `time`; beyond its ends the spline is a straight line.
     pub fn at(&self, time: f64) -> [f64; 3] {
         let last = self.knots.len() - 1;
         let i = self.knots.partition_point(|&knot| knot <= time).clamp(1, last) - 1;

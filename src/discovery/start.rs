@@ -1,5 +1,5 @@
-//! What every estimate begins with: smoothed data, a first guess of the coefficients, and the sizes
-//! beyond which coefficients are not believed.
+//! The start of every estimator: smoothed data, a first guess of the coefficients, and the sizes
+//! beyond which coefficients are implausible.
 
 use super::candidates::{Candidates, Parameter, unknown_coefficients};
 use super::estimate::Estimate;
@@ -11,17 +11,19 @@ use super::right_hand_side::RightHandSide;
 use super::settings::Settings;
 use crate::{Error, Result};
 
-/// A coefficient whose term would outweigh the whole equation this many times is not believed.
+/// The factor by which a term may outweigh the whole equation before its coefficient is
+/// implausible.
 const PRIOR: f64 = 1e2;
-/// The same for what stands in a bounded function or next to a 1: it is of order one, and far
-/// from that a numerator and a denominator with a common factor say the same with other numbers.
+/// The prior deviation of coefficients in a bounded function or a ratio, where they are of order
+/// one: far from that, a numerator and a denominator with a common factor describe the same
+/// function by other numbers.
 const BOUNDED_PRIOR: f64 = 10.0;
 
 /// The first guess with all terms of one library.
 pub(super) struct Start<'a> {
-    /// Known coefficients and those of the regression, along the smoothed data.
+    /// Estimate with the known coefficients and those of the regression, along the smoothed data.
     pub estimate: Estimate<'a>,
-    /// The smoothed data's derivatives of the equation's order (M, K).
+    /// Derivatives of the smoothed data of the equation's order, (M, K).
     pub slopes: Vec<f64>,
 }
 
@@ -56,8 +58,8 @@ impl<'a> Start<'a> {
     }
 }
 
-/// Reciprocal prior standard deviations of the coefficients: [`PRIOR`] times the size at which a
-/// term alone would make up the right-hand side.
+/// Returns the reciprocal prior standard deviations of the coefficients: [`PRIOR`] times the size
+/// at which a term alone would make up the right-hand side.
 fn priors(
     rhs: &RightHandSide<'_>,
     trajectory: &[f64],
@@ -73,7 +75,7 @@ fn priors(
     let prior = |p: &Parameter| {
         let size = sizes[p.term];
         let slope = root_mean_square(slopes.iter().skip(p.equation).step_by(k));
-        // Where a term or the right-hand side is always zero, any scale will do.
+        // Where a term or the right-hand side is always zero, any scale is good.
         if size == 0.0 || slope == 0.0 {
             return 1.0;
         }
@@ -86,7 +88,7 @@ fn priors(
     Ok(parameters.iter().map(prior).collect())
 }
 
-/// Root mean square of each term (L) over some states (…, D).
+/// Returns the root mean square of each term (L) over some states (…, D).
 pub(super) fn term_sizes(rhs: &RightHandSide<'_>, states: &[f64]) -> Vec<f64> {
     let (l, d) = (rhs.library.len(), rhs.library.variables().len());
     let (mut terms, mut squares) = (vec![0.0; l], vec![0.0; l]);
@@ -98,7 +100,7 @@ pub(super) fn term_sizes(rhs: &RightHandSide<'_>, states: &[f64]) -> Vec<f64> {
     squares.iter().map(|sum| (sum / rows).sqrt()).collect()
 }
 
-/// The root of the mean of the squares; zero if there are no values.
+/// Returns the root of the mean of the squares; zero if there are no values.
 pub(super) fn root_mean_square<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0.0), |(sum, count), x| (sum + x * x, count + 1.0));
     (sum / f64::max(count, 1.0)).sqrt()

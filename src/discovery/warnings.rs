@@ -1,4 +1,4 @@
-//! What the reader must know about the result, in words.
+//! The warnings of a discovery: what the reader must know about the result, in words.
 
 use super::candidates::Candidates;
 use super::dense::eigenvalues;
@@ -6,11 +6,11 @@ use super::equation::{Equation, Fit};
 use super::information::Information;
 use super::right_hand_side::RightHandSide;
 
-/// At most so many undecided pairs are named for an equation.
+/// The most undecided pairs of terms that are named for an equation.
 const MAX_PAIRS: usize = 3;
 
-/// Warns of terms that others could stand in for: exchanging them costs less χ² than a term must be
-/// worth.
+/// Returns warnings of terms that others could stand in for: exchanging them costs less χ² than a
+/// term must be worth.
 pub(super) fn undecided(
     rhs: &RightHandSide<'_>,
     candidates: &Candidates,
@@ -25,7 +25,7 @@ pub(super) fn undecided(
     let rivals = information.rivals(&set);
     let mut warnings = Vec::new();
     for equation in 0..rhs.states() {
-        // Far better sets were tried, and the quadratic was wrong about them.
+        // Sets that seemed far better were tried, and the quadratic function was wrong about them.
         let close = rivals.iter().filter(|rival| {
             all[rival.without].equation == equation
                 && (rival.set.score - set.score).abs() < information.penalty
@@ -57,7 +57,8 @@ pub(super) fn undecided(
     warnings
 }
 
-/// Ratio of the largest to the smallest eigenvalue of the information, scaled to unit diagonal.
+/// Returns the ratio of the largest to the smallest eigenvalue of the information, scaled to unit
+/// diagonal.
 fn condition_number(information: &Information) -> f64 {
     let n = information.vector.len();
     let scale = |j: usize| information.matrix[j * n + j].sqrt();
@@ -66,31 +67,31 @@ fn condition_number(information: &Information) -> f64 {
     let values = eigenvalues(scaled, n);
     let largest = values.iter().copied().fold(0.0, f64::max);
     let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
-    // Rounding leaves no smaller eigenvalue than this.
+    // Rounding errors hide any eigenvalue smaller than this.
     largest / smallest.max(f64::EPSILON * largest)
 }
 
-/// The terms that were found are combinations of each other.
+/// Returns the warning that the terms that were found are combinations of each other.
 fn singular() -> String {
     "some of the terms are combinations of others on these data, so other equations fit equally \
      well: fewer candidates or trajectories from other initial values would help"
         .into()
 }
 
-/// Warns that the data obey no equation exactly.
+/// Returns the warning that the data obey no equation exactly.
 pub(super) fn inexact() -> String {
     "no equation with these terms fits the data exactly: small random disturbances of the states \
      were allowed for"
         .into()
 }
 
-/// Warns of equations that lost all their terms.
+/// Returns warnings of equations that lost all their terms.
 pub(super) fn empty(equations: &[Equation]) -> Vec<String> {
     let empty = equations.iter().filter(|equation| equation.terms.is_empty());
     empty.map(|equation| format!("no term of {} is significant", equation.lhs)).collect()
 }
 
-/// Warns of simulations that leave all bounds.
+/// Returns warnings of simulations that leave all bounds.
 pub(super) fn blow_ups(fits: &[Fit], states: usize) -> Vec<String> {
     let warning = |(index, fit): (usize, &Fit)| {
         let row = fit.simulated.iter().position(|x| x.is_nan())? / states;

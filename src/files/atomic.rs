@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
-/// Writes `path` through `fill`: into a temporary file beside it, which is synchronized and then
-/// renamed. When anything fails, an existing `path` keeps its contents and nothing new is left.
+/// Writes a file as a whole or not at all: `fill` writes a temporary file beside `path`, which is
+/// synchronized to the disk and then renamed to `path`. When anything fails, an existing `path`
+/// keeps its contents and no new file is left.
 ///
 /// A symbolic link is followed. A device or pipe (`/dev/stdout`) is written directly.
 ///
 /// # Errors
-/// [`Error::Io`] with `path` and the operating system's reason.
+/// [`Error::Io`] names `path` and gives the operating system's reason.
 pub fn write(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
@@ -20,7 +21,7 @@ pub fn write(
     try_write(path, fill).map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
-/// Fails now if [`write()`] could not create `path` later: call it before a long computation.
+/// Checks that [`write()`] could create `path`, so that a long computation fails before it begins.
 ///
 /// # Errors
 /// [`Error::Io`] when the folder does not exist or `path` is a folder.

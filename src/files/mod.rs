@@ -1,6 +1,6 @@
-//! Problems and solutions as safetensors files.
+//! Problems and solutions as safetensors files, and the writing of files as a whole or not at all.
 //!
-//! Everything is written through [`atomic`]: a file is complete or it is not there.
+//! Everything is written through [`atomic`]: a file is complete or it does not exist.
 
 pub mod atomic;
 pub mod problem;

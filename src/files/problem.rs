@@ -1,11 +1,11 @@
 //! Batches of linear ODEs and their solutions as safetensors files.
 //!
 //! A problem file holds the tensors `coefficients`, `rhs`, `initial_values` and `steps` in the
-//! shapes of [`ProblemBuilder`](crate::ProblemBuilder), perhaps a `cotangent` (B, N, K, Q), and the options as metadata
-//! ([`OPTION_KEYS`]). All tensors are F64, or all are F32, F16 or BF16, which is computed in f32.
-//! Sizes may stand in the metadata too ([`SIZE_KEYS`]); then they must agree with the tensors.
-//! `batch` and `points` are needed where every axis is shared. What
-//! [`OwnedProblem::write_results`] writes may stand in the file and is passed over.
+//! shapes of [`ProblemBuilder`](crate::ProblemBuilder), possibly a `cotangent` (B, N, K, Q), and
+//! the options as metadata ([`OPTION_KEYS`]). All tensors are F64, or all are F32, F16 or BF16; the
+//! latter three are computed in f32. Sizes may stand in the metadata too ([`SIZE_KEYS`]); then they
+//! must agree with the tensors. `batch` and `points` are needed where every axis is shared. Tensors
+//! that [`OwnedProblem::write_results`] writes may stand in the file and are ignored.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::{
     Result, RowScaling, Smoothness, Solution, Status,
 };
 
-/// Metadata that say how to solve.
+/// The metadata keys of a problem file that say how to solve the problem.
 pub const OPTION_KEYS: [&str; 14] = [
     "formulation",
     "gamma",
@@ -37,7 +37,8 @@ pub const OPTION_KEYS: [&str; 14] = [
     "refinement",
 ];
 
-/// Metadata that repeat sizes: B, N, K, E, the order of the equation, I and J.
+/// The metadata keys of a problem file that repeat sizes: B, N, K, E, the order of the equation, I
+/// and J.
 pub const SIZE_KEYS: [&str; 7] =
     ["batch", "points", "states", "equations", "order", "iv_steps", "iv_orders"];
 
@@ -51,19 +52,19 @@ const RESULTS: [&str; 7] = [
     "grad_steps",
 ];
 
-/// A problem file in the precision it is computed in.
+/// A problem that was read from a file, in the precision that it is computed in.
 #[derive(Clone, Debug)]
 pub enum ProblemFile {
-    /// Of F64 tensors.
+    /// A problem of F64 tensors.
     F64(OwnedProblem<f64>),
-    /// Of F32, F16 or BF16 tensors.
+    /// A problem of F32, F16 or BF16 tensors.
     F32(OwnedProblem<f32>),
 }
 
-/// The arrays of a problem and how to solve it.
+/// A problem that owns its arrays, with the options that say how to solve it.
 #[derive(Clone, Debug)]
 pub struct OwnedProblem<T> {
-    /// How to solve it.
+    /// Options of the solve.
     pub options: Options,
     shape: ProblemShape,
     inputs: Inputs<Array<T>>,
@@ -77,18 +78,18 @@ struct Array<T> {
 }
 
 impl<T: Real> OwnedProblem<T> {
-    /// The problem, borrowed.
+    /// Returns the problem, which borrows its arrays.
     pub fn problem(&self) -> Problem<'_, T> {
         Problem::from_parts(&self.shape, self.inputs.as_ref().map(|array| array.data.as_slice()))
     }
 
-    /// ∂ℓ/∂(solution), (B, N, K, Q), if the file has it.
+    /// Returns ∂ℓ/∂(solution), (B, N, K, Q), if the file has it.
     pub fn cotangent(&self) -> Option<&[T]> {
         self.cotangent.as_ref().map(|array| array.data.as_slice())
     }
 
-    /// Whether Hermite rows are asked for, but the solution ends with a derivative that the equations
-    /// contain: it takes one more for fourth order.
+    /// Returns whether Hermite rows are asked for, but are only of second order because the
+    /// solution has no derivative beyond those of the equation.
     pub fn hermite_of_second_order(&self) -> bool {
         let columns = self.shape.equation_order() + 1;
         let mut highest = self.inputs.coefficients.data.iter().skip(columns - 1).step_by(columns);
@@ -97,10 +98,11 @@ impl<T: Real> OwnedProblem<T> {
             && highest.any(|&coefficient| coefficient != T::zero())
     }
 
-    /// Writes `solution` (B, N, K, Q) and `status` (B; 0 solved, 1 breakdown of the factorization,
-    /// 2 input not finite, 3 step not positive, 4 overflow), with the shared slack `epsilon` (B),
-    /// and the gradients as `grad_coefficients`, `grad_rhs`, `grad_initial_values`, `grad_steps` in
-    /// the shapes of the inputs. The options stand in the metadata.
+    /// Writes the result of a solve to a file: `solution` (B, N, K, Q) and `status` (B; 0 solved, 1
+    /// breakdown of the factorization, 2 input not finite, 3 step not positive, 4 overflow), the
+    /// shared slack `epsilon` (B), and the gradients as `grad_coefficients`, `grad_rhs`,
+    /// `grad_initial_values`, `grad_steps` in the shapes of the inputs. The options are written as
+    /// metadata.
     ///
     /// # Errors
     /// [`Error::Io`] when `path` cannot be written.
@@ -129,8 +131,8 @@ impl<T: Real> OwnedProblem<T> {
     }
 }
 
-/// Reads a problem file. `overrides` are options (key of [`OPTION_KEYS`], value) that take the
-/// place of the file's.
+/// Reads a problem file. `overrides` are options (key of [`OPTION_KEYS`], value) that replace those
+/// of the file.
 ///
 /// # Errors
 /// [`Error::Io`] for an unreadable file, [`Error::Format`] naming the tensor or the key in the
@@ -183,7 +185,7 @@ impl<'a> File<'a> {
             }
         }
         for key in self.metadata.keys().map(String::as_str) {
-            // Libraries that write safetensors files leave their mark as `format`.
+            // Libraries that write safetensors files leave a key `format` in the metadata.
             if !OPTION_KEYS.contains(&key) && !SIZE_KEYS.contains(&key) && key != "format" {
                 let known = [&OPTION_KEYS[..], &SIZE_KEYS].concat().join(", ");
                 return Err(self.error(format!("unknown metadata `{key}`; known: {known}")));
@@ -192,7 +194,7 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    /// F64 or F32: what all tensors can be computed in.
+    /// Returns F64 or F32, the type that all tensors can be computed in.
     fn precision(&self) -> Result<Dtype> {
         let mut precision = None;
         for name in Inputs::NAMES.into_iter().chain(["cotangent"]) {
@@ -271,8 +273,8 @@ impl<'a> File<'a> {
         Ok(OwnedProblem { options: settings.options()?, shape, inputs, cotangent })
     }
 
-    /// N from the first axis that is not shared; the steps, one less, are what is miscounted most
-    /// often.
+    /// Returns N, read off the first array whose axis of time is not shared; the steps, which are
+    /// one less, come last because they are miscounted most often.
     fn points(&self, axes: &[&[usize]]) -> Result<usize> {
         let along = |tensor: usize| {
             axes.get(tensor).and_then(|axes| axes.get(1)).copied().filter(|&length| length > 1)
@@ -307,7 +309,7 @@ impl<'a> File<'a> {
     }
 }
 
-/// The options: those given in the call before those in the file.
+/// The options that were given in the call and those of the file; the former take precedence.
 struct Settings<'a> {
     file: &'a File<'a>,
     overrides: &'a [(&'a str, String)],
@@ -330,7 +332,8 @@ impl Settings<'_> {
         self.value(key, "a finite number", |text| text.parse().ok().filter(finite))
     }
 
-    /// `None` if the key is absent; an error names where a wrong value stands.
+    /// Returns the value of a key, or `None` if the key is absent; an error names where a wrong
+    /// value stands.
     fn value<V>(
         &self,
         key: &str,
@@ -406,8 +409,8 @@ impl Settings<'_> {
     }
 }
 
-/// Number of a [`Status`] in a result file: 0 solved, 1 breakdown of the factorization, 2 input not
-/// finite, 3 step not positive, 4 overflow.
+/// Returns the number of a [`Status`] in a result file: 0 solved, 1 breakdown of the factorization,
+/// 2 input not finite, 3 step not positive, 4 overflow.
 fn status_code(status: Status) -> u8 {
     match status {
         Status::Ok => 0,
@@ -418,7 +421,7 @@ fn status_code(status: Status) -> u8 {
     }
 }
 
-/// The options by their keys, so that a result says how it came about.
+/// Returns the options by their keys, so that a result file says how it was computed.
 fn metadata(options: &Options, extra_derivatives: usize) -> Vec<(&'static str, String)> {
     let weights = &options.weights;
     let mut metadata = vec![

@@ -1,4 +1,4 @@
-//! Arrays in safetensors files.
+//! Safetensors files: the encoding, decoding and writing of arrays.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::atomic;
 use crate::{Real, Result};
 
-/// A named array as it stands in the file.
+/// A named array with the bytes that represent it in a file.
 pub(crate) struct Tensor {
     name: String,
     dtype: Dtype,
@@ -20,7 +20,7 @@ pub(crate) struct Tensor {
 }
 
 impl Tensor {
-    /// `values` are as many as the shape asks for.
+    /// Encodes values, which must be as many as the shape asks for.
     pub fn of<T: Real>(name: impl Into<String>, shape: &[usize], values: &[T]) -> Self {
         let bytes = match dtype::<T>() {
             Dtype::F64 => encode(values, |value| value.to_double().to_le_bytes()),
@@ -29,19 +29,19 @@ impl Tensor {
         Tensor { name: name.into(), dtype: dtype::<T>(), shape: shape.to_vec(), bytes }
     }
 
-    /// One whole number, of rank 0.
+    /// Encodes a whole number as a tensor of rank 0.
     pub fn count(name: impl Into<String>, count: u64) -> Self {
         let bytes = count.to_le_bytes().to_vec();
         Tensor { name: name.into(), dtype: Dtype::U64, shape: vec![], bytes }
     }
 
-    /// Small whole numbers.
+    /// Makes a tensor of small whole numbers, one byte each.
     pub fn bytes(name: &str, shape: &[usize], bytes: Vec<u8>) -> Self {
         Tensor { name: name.into(), dtype: Dtype::U8, shape: shape.to_vec(), bytes }
     }
 }
 
-/// F64 or F32.
+/// Returns the type of `T` in a file, F64 or F32.
 pub(crate) fn dtype<T: Real>() -> Dtype {
     if T::NAME == "f64" { Dtype::F64 } else { Dtype::F32 }
 }
@@ -50,7 +50,7 @@ fn encode<T: Real, const WIDTH: usize>(values: &[T], number: impl Fn(T) -> [u8; 
     values.iter().flat_map(|value| number(*value)).collect()
 }
 
-/// Numbers of a tensor of F64, F32, F16 or BF16; `None` for another type.
+/// Decodes the numbers of a tensor of F64, F32, F16 or BF16; returns `None` for another type.
 pub(crate) fn decode<T: Real>(tensor: &TensorView) -> Option<Vec<T>> {
     fn numbers<const WIDTH: usize, T: Real>(
         bytes: &[u8],
@@ -68,8 +68,9 @@ pub(crate) fn decode<T: Real>(tensor: &TensorView) -> Option<Vec<T>> {
     }
 }
 
-/// Writes a file with these tensors and metadata: the same bytes for the same contents, which the
-/// `safetensors` crate, whose metadata come in the random order of a hash map, does not promise.
+/// Writes a file with these tensors and metadata. The same contents give the same bytes; the writer
+/// of the `safetensors` crate does not promise that, because its metadata come in the random order
+/// of a hash map.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) when `path` cannot be written.
@@ -78,7 +79,7 @@ pub(crate) fn write(path: &Path, tensors: &[Tensor], metadata: &[(&str, String)]
         metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
     let mut header = serde_json::Map::new();
     header.insert("__metadata__".into(), json!(metadata));
-    // Wide numbers first, so that all are aligned.
+    // Wide numbers come first, so that all are aligned.
     let mut order: Vec<&Tensor> = tensors.iter().collect();
     order.sort_by_key(|tensor| std::cmp::Reverse(tensor.dtype));
     let mut offset = 0;

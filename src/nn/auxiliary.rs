@@ -1,20 +1,22 @@
-//! Nonlinear ODEs by auxiliary variables: a linear solve, and a loss that makes it nonlinear.
+//! Nonlinear ODEs by auxiliary variables: a linear solve, and a loss whose minimum makes its
+//! solution one of the nonlinear ODE.
 
 use crate::tape::{Array, Ode, Tape, Var};
 use crate::tensor::Backend;
 use crate::{Error, Inputs, Options, Real, Result};
 
-/// What [`solve_with_auxiliaries`] records.
+/// The variables that [`solve_with_auxiliaries`] records.
 #[derive(Clone, Copy, Debug)]
 pub struct AuxiliarySolve {
-    /// (B, N, K, Q), as [`Tape::solve_ode`] gives it.
+    /// Solution of the linear ODE, (B, N, K, Q), as [`Tape::solve_ode`] returns it.
     pub solution: Var,
-    /// Mean of (ν − g)², of rank 0.
+    /// Mean of (ν − g)², of rank 0, which vanishes where the solution satisfies the nonlinear ODE.
     pub loss: Var,
 }
 
-/// The nonlinear ODE Σ c u^(j) + Σ_r g_r(t, u, u', …; φ) = b (eq. 2 of the paper) with an auxiliary
-/// variable ν_r for every nonlinear term (its section 3.1, *Nonlinear ODEs*): solves the linear ODE
+/// Solves the nonlinear ODE Σ c u^(j) + Σ_r g_r(t, u, u', …; φ) = b (eq. 2 of the paper) by an
+/// auxiliary variable ν_r for every nonlinear term (section 3.1 of the paper, *Nonlinear ODEs*). It
+/// solves the linear ODE
 ///
 /// ```text
 /// Σ_{k,j} c[k,j] u_k^(j) = b − Σ_r ν_r
@@ -29,11 +31,11 @@ pub struct AuxiliarySolve {
 ///   of a network,
 /// * `nonlinearity`: records g (B, N, E, R) from the solution u (B, N, K, Q).
 ///
-/// Systems that cannot be solved count neither in the loss nor in its gradients; g sees zeros
-/// there.
+/// Systems that cannot be solved count neither in the loss nor in its gradients; g is evaluated on
+/// zeros for them.
 ///
 /// # Errors
-/// [`Error::Shape`] for auxiliaries or a g of another shape; as [`Tape::solve_ode`].
+/// [`Error::Shape`] if the auxiliaries or g have another shape; those of [`Tape::solve_ode`].
 pub fn solve_with_auxiliaries<T: Real, B: Backend>(
     tape: &mut Tape<T, B>,
     ode: &Ode,

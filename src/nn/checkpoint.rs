@@ -1,7 +1,9 @@
-//! Training interrupted and taken up again, to the bit.
+//! Checkpoints: training that was interrupted continues from its file as if it had not been, to the
+//! bit.
 //!
-//! One safetensors file: each parameter under `parameter.{name}`, each moment of the optimizer under
-//! `moment{i}.{name}` with the number of its updates under `updates.{name}`, and `steps`.
+//! A checkpoint is a safetensors file. It has each parameter under `parameter.{name}`, each moment
+//! of the optimizer under `moment{i}.{name}` with the number of its updates under `updates.{name}`,
+//! and `steps`.
 
 use std::path::Path;
 
@@ -14,7 +16,7 @@ use crate::tape::Array;
 use crate::tensor::Backend;
 use crate::{Error, Real, Result};
 
-/// Writes parameters and optimizer state, whole or not at all.
+/// Writes parameters and optimizer state to a file, as a whole or not at all.
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be written; those of [`Optimizer::check`].

@@ -1,4 +1,4 @@
-//! Random numbers and first values of parameters, the same on every platform for the same seed.
+//! Random numbers and initial values of parameters, the same on every platform for the same seed.
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -12,46 +12,47 @@ use crate::{Real, Result};
 pub struct Rng(ChaCha8Rng);
 
 impl Rng {
-    /// The stream that belongs to this seed.
+    /// Makes the source of the random numbers that belong to this seed.
     pub fn new(seed: u64) -> Self {
         Rng(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// Uniform in [0, 1).
+    /// Returns a number that is uniformly distributed in [0, 1).
     pub fn uniform(&mut self) -> f64 {
         self.0.random()
     }
 
-    /// Normal with mean 0 and deviation 1.
+    /// Returns a number that is normally distributed with mean 0 and standard deviation 1.
     pub fn normal(&mut self) -> f64 {
         StandardNormal.sample(&mut self.0)
     }
 }
 
-/// How a parameter begins. Fan-in and fan-out are the numbers of inputs and outputs of the layer.
+/// The distribution of the initial values of a parameter. Fan-in and fan-out are the numbers of
+/// inputs and outputs of the layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Initializer {
-    /// All zero.
+    /// All values are zero.
     Zeros,
-    /// Normal with this deviation.
+    /// Normal distribution with this standard deviation.
     Normal(f64),
-    /// Uniform in ±this.
+    /// Uniform distribution between minus and plus this number.
     Uniform(f64),
-    /// Uniform in ±√(6 / (fan-in + fan-out)) (Glorot and Bengio, 2010).
+    /// Uniform distribution in ±√(6 / (fan-in + fan-out)) (Glorot and Bengio, 2010).
     XavierUniform,
-    /// Normal with variance 2 / (fan-in + fan-out).
+    /// Normal distribution with variance 2 / (fan-in + fan-out) (Glorot and Bengio, 2010).
     XavierNormal,
-    /// Uniform in ±√(6 / fan-in) (He et al., 2015), for relu.
+    /// Uniform distribution in ±√(6 / fan-in) (He et al., 2015), which suits relu.
     HeUniform,
-    /// Normal with variance 2 / fan-in.
+    /// Normal distribution with variance 2 / fan-in (He et al., 2015).
     HeNormal,
 }
 
 impl Initializer {
-    /// An array (fan-in, fan-out) of first values.
+    /// Returns an array (fan-in, fan-out) of initial values.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) for an absurd size.
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) if the array is too large.
     pub fn sample<T: Real>(self, fan_in: usize, fan_out: usize, rng: &mut Rng) -> Result<Array<T>> {
         let mut array = Array::full([fan_in, fan_out], T::zero())?;
         let (fan_in, sum) = (fan_in as f64, (fan_in + fan_out) as f64);

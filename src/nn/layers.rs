@@ -1,32 +1,32 @@
-//! Layers: they hold the identities of their parameters, and record themselves on a tape.
+//! Layers, which hold the identities of their parameters and record their computation on a tape.
 
 use super::{Initializer, ParameterId, Parameters, Rng};
 use crate::tape::{Array, Tape, Var};
 use crate::tensor::Backend;
 use crate::{Error, Real, Result};
 
-/// The nonlinearity between layers.
+/// A nonlinear function between layers, applied to every element.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activation {
-    /// x.
+    /// The identity x.
     Identity,
-    /// max(x, 0).
+    /// The rectifier max(x, 0).
     Relu,
-    /// tanh x.
+    /// The hyperbolic tangent tanh x.
     #[default]
     Tanh,
-    /// 1 / (1 + e^−x).
+    /// The sigmoid 1 / (1 + e^−x).
     Sigmoid,
-    /// ln(1 + e^x).
+    /// The softplus ln(1 + e^x).
     Softplus,
-    /// Gaussian error linear unit, tanh form.
+    /// The Gaussian error linear unit in its tanh form, as [`Tape::gelu`].
     Gelu,
-    /// sin x.
+    /// The sine sin x.
     Sin,
 }
 
 impl Activation {
-    /// Records the activation of x.
+    /// Records the activation of x on the tape.
     ///
     /// # Errors
     /// Only for a variable of another record.
@@ -42,7 +42,8 @@ impl Activation {
         }
     }
 
-    /// He for relu and its smooth relatives, Xavier for the rest.
+    /// Returns the initializer that suits weights before this activation: He for relu and its
+    /// smooth relatives, Xavier for the rest.
     pub fn initializer(self) -> Initializer {
         match self {
             Activation::Relu | Activation::Gelu => Initializer::HeUniform,
@@ -51,17 +52,18 @@ impl Activation {
     }
 }
 
-/// x·W + b with x (…, rows, inputs), W (inputs, outputs), b (outputs).
+/// A linear layer x·W + b with x (…, rows, inputs), W (inputs, outputs), b (outputs).
 #[derive(Clone, Copy, Debug)]
 pub struct Linear {
-    /// W.
+    /// Weight W, (inputs, outputs).
     pub weight: ParameterId,
-    /// b.
+    /// Bias b, (outputs).
     pub bias: ParameterId,
 }
 
 impl Linear {
-    /// Adds `{name}.weight`, begun as `initializer` says, and `{name}.bias`, zero.
+    /// Makes a layer and adds its parameters to the store: `{name}.weight`, with the values of
+    /// `initializer`, and `{name}.bias`, zero.
     ///
     /// # Errors
     /// [`Error::Argument`] when the name is taken.
@@ -80,7 +82,7 @@ impl Linear {
         Ok(Linear { weight, bias })
     }
 
-    /// Records the layer.
+    /// Records x·W + b on the tape.
     ///
     /// # Errors
     /// [`Error::Shape`] unless x is (…, rows, inputs).
@@ -97,17 +99,19 @@ impl Linear {
     }
 }
 
-/// Linear layers with an activation between each two (none after the last).
+/// A multilayer perceptron: linear layers with an activation between each two (none after the
+/// last).
 #[derive(Clone, Debug)]
 pub struct Mlp {
-    /// The layers in order; `{name}.0`, `{name}.1`, ….
+    /// Layers in order, whose parameters are named `{name}.0`, `{name}.1`, ….
     pub layers: Vec<Linear>,
-    /// Between them.
+    /// Activation between the layers.
     pub activation: Activation,
 }
 
 impl Mlp {
-    /// Layers of the given sizes, inputs first, outputs last.
+    /// Makes layers of the given sizes, inputs first, outputs last, and adds their parameters to
+    /// the store.
     ///
     /// # Errors
     /// [`Error::Argument`] for fewer than two sizes or a name that is taken.
@@ -129,7 +133,7 @@ impl Mlp {
         Ok(Mlp { layers, activation })
     }
 
-    /// Records the network.
+    /// Records the output of the network for the input x on the tape.
     ///
     /// # Errors
     /// [`Error::Shape`] unless x is (…, rows, inputs).

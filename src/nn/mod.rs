@@ -1,4 +1,4 @@
-//! Networks: parameters, layers, optimizers, checkpoints.
+//! Neural networks: parameters, layers, optimizers, checkpoints.
 //!
 //! ```
 //! use mechanistic::nn::{Activation, Mlp, Optimizer, Parameters, Rng, Rule};
@@ -25,8 +25,8 @@
 //! # }
 //! ```
 //!
-//! The same on a GPU: the parameters move there, the tape records there, the rest is unchanged.
-//! Nothing comes back but what is asked for, such as the loss.
+//! On a GPU the program is nearly the same: the parameters move there, the tape records there, and
+//! the rest is unchanged. Only what the program asks for, such as the loss, is copied back.
 //!
 //! ```no_run
 //! # #[cfg(feature = "cuda")]

@@ -1,4 +1,4 @@
-//! Gradient descent: SGD, Adam, AdamW.
+//! Optimizers by gradient descent: SGD, Adam, AdamW.
 
 use super::{Parameters, Schedule};
 use crate::tape::{Array, Gradients};
@@ -6,44 +6,45 @@ use crate::tensor::update::{self, Clip};
 use crate::tensor::{Backend, Cpu};
 use crate::{Error, Real, Result};
 
-/// The update rule.
+/// The update rule of an optimizer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
-    /// v ← momentum·v + g, x ← x − rate·v.
+    /// Gradient descent with momentum: v ← momentum·v + g, x ← x − rate·v.
     Sgd {
-        /// 0 for plain gradient descent.
+        /// Part of the velocity v that is kept; 0 for plain gradient descent.
         momentum: f64,
     },
-    /// Kingma and Ba (2015); with `decay` > 0 AdamW, Loshchilov and Hutter (2019).
+    /// The Adam rule of Kingma and Ba (2015); with `decay` > 0 it is AdamW, of Loshchilov and
+    /// Hutter (2019).
     Adam {
-        /// Decay of the mean of g.
+        /// Decay β₁ of the mean of g.
         beta1: f64,
-        /// Decay of the mean of g².
+        /// Decay β₂ of the mean of g².
         beta2: f64,
-        /// Added to the root of the mean of g².
+        /// Number ε that is added to the root of the mean of g².
         epsilon: f64,
-        /// Decoupled weight decay, times the rate.
+        /// Decoupled weight decay, which is multiplied by the rate.
         decay: f64,
     },
 }
 
 impl Rule {
-    /// Plain gradient descent.
+    /// Returns plain gradient descent, without momentum.
     pub fn sgd() -> Self {
         Rule::Sgd { momentum: 0.0 }
     }
 
-    /// Adam with β = 0.9, 0.999 and ε = 1e-8.
+    /// Returns Adam with β₁ = 0.9, β₂ = 0.999 and ε = 1e-8.
     pub fn adam() -> Self {
         Rule::adam_w(0.0)
     }
 
-    /// Adam with decoupled weight decay.
+    /// Returns Adam with decoupled weight decay (AdamW), β₁ = 0.9, β₂ = 0.999 and ε = 1e-8.
     pub fn adam_w(decay: f64) -> Self {
         Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay }
     }
 
-    /// Number of arrays of state for each parameter.
+    /// Returns the number of arrays of state for each parameter.
     fn moments(self) -> usize {
         match self {
             Rule::Sgd { .. } => 1,
@@ -51,7 +52,7 @@ impl Rule {
         }
     }
 
-    /// The numbers of an update at this rate, the `updates`-th of its parameter.
+    /// Returns the numbers of an update at this rate, the `updates`-th of its parameter.
     fn numbers<T: Real>(self, rate: f64, updates: u64) -> update::Rule<T> {
         let rate = T::of(rate);
         match self {
@@ -72,62 +73,64 @@ impl Rule {
     }
 }
 
-/// A rule with its learning rate and its state.
+/// An optimizer: an update rule with its learning rate and its state.
 #[derive(Clone, Debug)]
 pub struct Optimizer<T: Real, B: Backend = Cpu> {
     /// The update rule.
     pub rule: Rule,
-    /// Learning rate, before the schedule.
+    /// Learning rate, which the schedule multiplies.
     pub rate: f64,
-    /// Factor on the rate for each step.
+    /// Schedule of the learning rate.
     pub schedule: Schedule,
-    /// Gradients are scaled so that their joint Euclidean norm is at most this.
+    /// Largest joint Euclidean norm of the gradients of a step; larger gradients are scaled down to
+    /// it.
     pub clip: Option<f64>,
     steps: u64,
-    /// For each parameter in the store's order, once it had a gradient.
+    /// State of each parameter in the store's order; `None` until it has had a gradient.
     pub(super) states: Vec<Option<State<T, B>>>,
     /// Number of the last step and norm of its gradient, where that may still be computed.
     unchecked: Option<(u64, B::Norm)>,
 }
 
-/// What the rule remembers of one parameter.
+/// The state of an optimizer for one parameter.
 #[derive(Clone, Debug)]
 pub(super) struct State<T: Real, B: Backend> {
-    /// Updates of this parameter so far (the t of Adam's bias correction).
+    /// Number of updates of this parameter so far (the t of Adam's bias correction).
     pub(super) updates: u64,
-    /// Velocity (SGD), or first and second moment (Adam).
+    /// Velocity (SGD), or first and second moment (Adam), each of the parameter's shape.
     pub(super) moments: Vec<Array<T, B>>,
 }
 
 impl<T: Real, B: Backend> Optimizer<T, B> {
-    /// Constant rate, no clipping.
+    /// Makes an optimizer with a constant rate and without clipping.
     pub fn new(rule: Rule, rate: f64) -> Self {
         let (schedule, clip) = (Schedule::Constant, None);
         Optimizer { rule, rate, schedule, clip, steps: 0, states: vec![], unchecked: None }
     }
 
-    /// The same with a schedule.
+    /// Sets the schedule of the learning rate.
     pub fn with_schedule(self, schedule: Schedule) -> Self {
         Optimizer { schedule, ..self }
     }
 
-    /// The same with clipping at this norm.
+    /// Sets the norm that the gradients are clipped to.
     pub fn with_clip(self, norm: f64) -> Self {
         Optimizer { clip: Some(norm), ..self }
     }
 
-    /// Steps taken.
+    /// Returns the number of steps taken.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// Changes every parameter that has a gradient; the others stay as they are.
+    /// Takes a step: changes every parameter that has a gradient; the others stay as they are.
     ///
     /// # Errors
     /// [`Error::Argument`] when a parameter is of another store; [`Error::Data`] when a gradient is
     /// not finite, and then nothing is changed. A backend that works while the program goes on
-    /// gives this last error with the next step, which changes nothing either; what is amiss with
-    /// the last step, [`Optimizer::check`] tells.
+    /// reports a gradient that is not finite at the next step, which changes nothing either;
+    /// [`Optimizer::check`] reports it for the last step. [`Error::Device`] when the backend's
+    /// device fails.
     pub fn step(
         &mut self,
         parameters: &mut Parameters<T, B>,
@@ -174,21 +177,22 @@ impl<T: Real, B: Backend> Optimizer<T, B> {
         Ok(())
     }
 
-    /// Looks at the last step's gradient if `step` could not; waits for the backend.
+    /// Checks that the gradient of the last step was finite, if `step` could not check it yet;
+    /// waits for the backend.
     ///
     /// # Errors
-    /// [`Error::Data`] when it was not finite; then the step changed no parameter.
+    /// [`Error::Data`] when it was not finite; the step has then changed no parameter.
     pub fn check(&self) -> Result<()> {
         self.unchecked.as_ref().map_or(Ok(()), |(step, norm)| check_norm::<B>(*step, norm))
     }
 
-    /// Takes up a saved state.
+    /// Replaces the state by a saved one.
     pub(super) fn restore(&mut self, steps: u64, states: Vec<Option<State<T, B>>>) {
         self.steps = steps;
         self.states = states;
     }
 
-    /// Number of arrays of state for each parameter.
+    /// Returns the number of arrays of state for each parameter.
     pub(super) fn moments(&self) -> usize {
         self.rule.moments()
     }

@@ -1,43 +1,44 @@
-//! How the learning rate changes with the step.
+//! Schedules: how the learning rate changes from step to step.
 
 use std::f64::consts::PI;
 
-/// A factor on the learning rate for each step, counted from 0.
+/// A schedule: a factor on the learning rate for each step, counted from 0.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Schedule {
-    /// 1.
+    /// The factor is 1.
     #[default]
     Constant,
-    /// factor^⌊step / every⌋.
+    /// The factor is factor^⌊step / every⌋.
     Step {
-        /// Steps between two changes.
+        /// Number of steps between two changes.
         every: u64,
-        /// Of each change.
+        /// Factor of each change.
         factor: f64,
     },
-    /// decay^step.
+    /// The factor is decay^step.
     Exponential {
-        /// Of each step.
+        /// Factor of each step.
         decay: f64,
     },
-    /// From 1 down to `floor` along half a cosine over `steps`, then `floor`.
+    /// The factor falls from 1 to `floor` along half a cosine over `steps`, and stays there.
     Cosine {
-        /// Length of the descent.
+        /// Number of steps of the descent.
         steps: u64,
         /// The last factor.
         floor: f64,
     },
-    /// Up to 1 in equal parts over `steps`, then the other schedule from its beginning.
+    /// The factor rises to 1 in equal parts over `steps`, and follows the other schedule from its
+    /// beginning afterwards.
     WarmUp {
-        /// Length of the rise.
+        /// Number of steps of the rise.
         steps: u64,
-        /// What follows.
+        /// Schedule after the rise.
         then: Box<Schedule>,
     },
 }
 
 impl Schedule {
-    /// The factor at this step.
+    /// Returns the factor at this step.
     pub fn factor(&self, step: u64) -> f64 {
         match self {
             Schedule::Constant => 1.0,

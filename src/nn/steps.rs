@@ -1,11 +1,11 @@
-//! Learned steps: any real number maps to a positive step.
+//! Learned time steps: a map from any real number to a positive step.
 
 use crate::tape::{Array, Tape, Var};
 use crate::tensor::Backend;
 use crate::{Error, Real, Result};
 
-/// softplus(raw) + floor, so that every step exceeds `floor` whatever the optimizer does to `raw`.
-/// Shape as raw, e.g. (B or 1, N−1 or 1).
+/// Records the steps softplus(raw) + floor, so that every step exceeds `floor` whatever an
+/// optimizer does to `raw`. Their shape is that of `raw`, e.g. (B or 1, N−1 or 1).
 ///
 /// # Errors
 /// [`Error::Argument`] when the floor is negative or not finite.
@@ -19,7 +19,7 @@ pub fn positive_steps<T: Real, B: Backend>(
     tape.shift(excess, floor)
 }
 
-/// The raw values at which [`positive_steps`] gives these steps: ln(e^(s − floor) − 1).
+/// Returns the raw values for which [`positive_steps`] records these steps: ln(e^(s − floor) − 1).
 ///
 /// # Errors
 /// [`Error::Argument`] when a step is not above the floor or not finite.
@@ -32,7 +32,7 @@ pub fn raw_steps<T: Real>(steps: &Array<T>, floor: T) -> Result<Array<T>> {
             let message = format!("{step} is not a finite step above the floor {floor}");
             return Err(Error::argument("steps", message));
         }
-        // e^x − 1 = e^x (1 − e^−x), which does not overflow for large x.
+        // Computes ln(e^x − 1) as x + ln(1 − e^−x), which does not overflow for large x.
         *step = excess + (-(-excess).exp_m1()).ln();
     }
     Ok(raw)

@@ -1,4 +1,5 @@
-//! Gradients of the discrete solution (formulas in the module's documentation).
+//! The gradients of the discrete solution of a nonlinear ODE, by the formulas in the documentation
+//! of the module `nonlinear`.
 
 use rayon::prelude::*;
 
@@ -9,32 +10,34 @@ use super::problem::{NonlinearProblem, NonlinearShape};
 use crate::memory::zeros;
 use crate::{Cotangent, Gradients, Result};
 
-/// Most sweeps of w̄ = z̄ + (∂Φ/∂z)ᵀ w̄.
+/// The most sweeps of the fixed-point iteration w̄ = z̄ + (∂Φ/∂z)ᵀ w̄.
 const MOST_SWEEPS: usize = 50;
-/// A sweep that changes w̄ by less than this part of it is the last.
+/// The sweeps end when one changes w̄ by less than this part of it.
 const TOLERANCE: f64 = 1e-13;
 
-/// Gradient of ℓ with respect to every input, each of the input's own shape: along a shared axis
-/// the gradient is summed.
+/// The gradients of a scalar ℓ with respect to every input of a nonlinear problem, each of the
+/// input's own shape: along a shared axis the gradient is summed.
 #[derive(Clone, Debug, Default)]
 pub struct NonlinearGradients {
-    /// Of θ, (B or 1, L).
+    /// Gradient with respect to the parameters θ, (B or 1, L).
     pub parameters: Vec<f64>,
-    /// Of the initial values, (B or 1, K, m).
+    /// Gradient with respect to the initial values, (B or 1, K, m).
     pub initial_values: Vec<f64>,
-    /// Of the steps, (B or 1, N−1 or 1); moving a step moves the times of all later points.
+    /// Gradient with respect to the steps, (B or 1, N−1 or 1); moving a step moves the times of all
+    /// later points.
     pub steps: Vec<f64>,
-    /// (B): what the last sweep of the fixed-point iteration still changed, relative to its
-    /// largest value; above 1e-13 only if the undamped iteration hardly contracts.
+    /// Change by the last sweep of the fixed-point iteration for each system, (B), relative to the
+    /// largest value; it is above 1e-13 only if the undamped iteration hardly contracts.
     pub remainder: Vec<f64>,
 }
 
-/// Workspace of the adjoint.
+/// The workspace of the adjoint.
 pub(super) struct Adjoint {
     shape: NonlinearShape,
-    /// w̄ (B, N, K, Q)
+    /// The cotangent w̄, (B, N, K, Q).
     cotangent: Vec<f64>,
-    /// Through the linearization to the arguments (u, t, θ) of F: (B, N, K·(m + 1) + 1 + L)
+    /// Gradient with respect to the arguments (u, t, θ) of F, through the linearization: (B, N,
+    /// K·(m + 1) + 1 + L).
     arguments: Vec<f64>,
     gradients: NonlinearGradients,
     /// Whether the solver's factor is that of the linearization at the solution.
@@ -58,12 +61,12 @@ impl Adjoint {
         })
     }
 
-    /// The solution has changed.
+    /// Notes that the solution has changed, so that the factor no longer belongs to it.
     pub fn forget(&mut self) {
         self.factorized = false;
     }
 
-    /// The gradients from z̄ = `given` (B, N, K, Q).
+    /// Computes the gradients from z̄ = `given`, (B, N, K, Q).
     ///
     /// # Errors
     /// Those of the linear solver.
@@ -98,7 +101,7 @@ impl Adjoint {
         Ok(&self.gradients)
     }
 
-    /// w̄ = z̄, or 0 for systems without a solution.
+    /// Sets w̄ = z̄, or 0 for systems without a solution.
     fn load(&mut self, given: &[f64], status: &[Convergence]) {
         self.cotangent.copy_from_slice(given);
         let stride = given.len() / status.len();
@@ -109,7 +112,7 @@ impl Adjoint {
         }
     }
 
-    /// w̄ = z̄ + (∂Φ/∂z)ᵀ w̄ and how much that changed.
+    /// Replaces w̄ by z̄ + (∂Φ/∂z)ᵀ w̄ and records how much that changed it.
     fn advance(&mut self, given: &[f64], status: &[Convergence], sizes: &Sizes) {
         let Sizes { points, order, derivatives, .. } = *sizes;
         let (block, stride) = (sizes.block(), points * sizes.block());
@@ -136,7 +139,7 @@ impl Adjoint {
                 size = size.max(new.abs());
             }
             let remainder = change / size;
-            // A settled system stays as it is while others go on.
+            // A system whose sweeps have converged keeps its w̄ while others go on.
             if remainder.is_nan() || remainder > TOLERANCE {
                 moved.for_each(|(i, new)| w[i] = new);
             }
@@ -144,7 +147,8 @@ impl Adjoint {
         }
     }
 
-    /// From the last sweep: the linear solver's gradients, and those of the arguments of F.
+    /// Collects the gradients of the inputs from the last sweep: from the linear solver's
+    /// gradients, and from those of the arguments of F.
     fn collect(&mut self, through: &Gradients<f64>, sizes: &Sizes) {
         let Sizes { batch, points, .. } = *sizes;
         let gradients = &mut self.gradients;
@@ -168,7 +172,7 @@ impl Adjoint {
             let sums = &mut gradients.initial_values[at..][..initial];
             add(sums, &through.inputs.initial_values[b * initial..][..initial]);
 
-            // t_n = t_0 + s_0 + … + s_{n−1}.
+            // A step moves all later times: t_n = t_0 + s_0 + … + s_{n−1}.
             let [extent, count] = self.shape.steps;
             let sums = &mut gradients.steps[own(extent) * count..][..count];
             let mut later = 0.0;
@@ -184,19 +188,19 @@ fn add(sums: &mut [f64], values: &[f64]) {
     sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
 }
 
-/// Where the batch is differentiated.
+/// The batch at its solution, where it is differentiated.
 struct Solved<'a> {
     problem: &'a NonlinearProblem<'a>,
     sizes: &'a Sizes,
-    /// (B, N)
+    /// Times, (B, N).
     times: &'a [f64],
-    /// (B, N, K, Q)
+    /// Trajectory, (B, N, K, Q).
     trajectory: &'a [f64],
     status: &'a [Convergence],
 }
 
-/// From the gradients of the linearization to those of the arguments (u, t, θ) of F, at every
-/// point; zero for systems without a solution.
+/// Computes the gradients of the arguments (u, t, θ) of F at every point from those of the
+/// linearization; they are zero for systems without a solution.
 fn pull_back<O: NonlinearOde>(
     ode: &O,
     at: &Solved<'_>,

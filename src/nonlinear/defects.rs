@@ -1,19 +1,20 @@
-//! The sum of squares that the iterations lower: every row of a system at a trajectory.
+//! The sum of squares that the iterations lower: the squared defects of all rows of a system at a
+//! trajectory.
 
 use super::ode::{Evaluator, NonlinearOde};
 use crate::rows::{RowFamily, RowScale, pair_rows, triple_rows};
 use crate::{Options, Weights};
 
-/// What one system is given on a grid of n points.
+/// The inputs of one system on a grid of n points.
 #[derive(Clone, Copy)]
 pub(super) struct System<'a> {
-    /// (n)
+    /// Times, (n).
     pub times: &'a [f64],
-    /// (n − 1 or 1)
+    /// Steps, (n − 1 or 1).
     pub steps: &'a [f64],
-    /// (L)
+    /// Parameters θ, (L).
     pub theta: &'a [f64],
-    /// (K, m)
+    /// Initial values, (K, m).
     pub initial_values: &'a [f64],
 }
 
@@ -23,15 +24,15 @@ impl System<'_> {
     }
 }
 
-/// The rows of the linear solve with F in place of its linearization.
+/// The rows of the linear solve, with F itself in place of its linearization.
 pub(super) struct Defects {
     options: Options,
     pair: RowFamily,
     triple: Option<RowFamily>,
     states: usize,
-    /// m: order of the equation.
+    /// Order m of the equation.
     order: usize,
-    /// Q
+    /// Q, the values of a state at a point.
     derivatives: usize,
 }
 
@@ -47,7 +48,7 @@ impl Defects {
         }
     }
 
-    /// Σ of the squared weighted defects of the trajectory `z` (n, K, Q).
+    /// Returns the sum of the squared weighted defects of the trajectory `z` (n, K, Q).
     pub fn sum<O: NonlinearOde>(
         &self,
         evaluator: &mut Evaluator<'_, O>,
@@ -85,12 +86,12 @@ impl Defects {
         sum
     }
 
-    /// Σ of the squared defects of one family whose first point is the first of `z`.
+    /// Returns the sum of the squared defects of one row family at the first points of `z`.
     fn family(&self, family: &RowFamily, length: f64, z: &[f64]) -> f64 {
         let block = self.states * self.derivatives;
         let mut sum = 0.0;
         for k in 0..self.states {
-            // The entries of a row follow each other.
+            // The entries of a row are neighbors in the list.
             for row in family.entries.chunk_by(|a, b| a.row == b.row) {
                 let defect: f64 = row
                     .iter()

@@ -1,10 +1,10 @@
-//! Forward-mode differentiation: dual numbers, and what an equation may do with a number.
+//! Forward-mode differentiation by dual numbers, and the operations that an equation may use.
 
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
-/// The numbers that an equation is evaluated on: `f64`, or a [`Dual`] that carries derivatives
-/// along. The other operand of + − · / may be an `f64`; a constant on the left is
+/// A number that an equation is evaluated on: `f64`, or a [`Dual`] that carries derivatives along.
+/// The second operand of +, −, · and / may be an `f64`; a constant as the first operand is written
 /// `S::from(1.0)`.
 pub trait Number:
     Copy
@@ -27,25 +27,25 @@ pub trait Number:
     + Mul<f64, Output = Self>
     + Div<f64, Output = Self>
 {
-    /// The number without its derivatives, to decide by.
+    /// Returns the number without its derivatives, for comparisons.
     fn value(self) -> f64;
-    /// xⁿ.
+    /// Returns xⁿ.
     fn powi(self, n: i32) -> Self;
-    /// x^p.
+    /// Returns x^p.
     fn powf(self, p: f64) -> Self;
-    /// √x.
+    /// Returns √x.
     fn sqrt(self) -> Self;
-    /// e^x.
+    /// Returns e^x.
     fn exp(self) -> Self;
-    /// Natural logarithm.
+    /// Returns the natural logarithm of x.
     fn ln(self) -> Self;
-    /// sin x.
+    /// Returns sin x.
     fn sin(self) -> Self;
-    /// cos x.
+    /// Returns cos x.
     fn cos(self) -> Self;
-    /// tanh x.
+    /// Returns tanh x.
     fn tanh(self) -> Self;
-    /// |x|; the derivative at 0 is 1.
+    /// Returns |x|, whose derivative at 0 is taken as 1.
     fn abs(self) -> Self;
 }
 
@@ -77,24 +77,24 @@ of_f64! {
     abs();
 }
 
-/// A value with its derivatives in V directions: x + Σ_i ẋ_i ε_i with ε_i ε_j = 0. Nested
-/// (`Dual<Dual<f64, 1>, V>`) it gives second derivatives.
+/// A dual number: a value with its derivatives in V directions, x + Σ_i ẋ_i ε_i with ε_i ε_j = 0.
+/// Nested (`Dual<Dual<f64, 1>, V>`) it gives second derivatives.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dual<S, const V: usize> {
-    /// x.
+    /// Value x.
     pub value: S,
-    /// ẋ.
+    /// Derivatives ẋ_i in the V directions.
     pub derivatives: [S; V],
 }
 
 impl<S: Number, const V: usize> Dual<S, V> {
-    /// A value that does not move.
+    /// Makes a constant, whose derivatives are all zero.
     #[inline(always)]
     pub fn constant(value: S) -> Self {
         Dual { value, derivatives: [S::from(0.0); V] }
     }
 
-    /// A value that moves with unit speed in one direction.
+    /// Makes a variable, whose derivative is 1 in one direction and 0 in the others.
     #[inline(always)]
     pub fn variable(value: S, direction: usize) -> Self {
         let mut variable = Self::constant(value);
@@ -102,13 +102,13 @@ impl<S: Number, const V: usize> Dual<S, V> {
         variable
     }
 
-    /// f(x) from f's value and slope at x.
+    /// Returns f(x) from the value and the slope of f at x.
     #[inline(always)]
     fn chain(self, value: S, slope: S) -> Self {
         Dual { value, derivatives: self.derivatives.map(|d| slope * d) }
     }
 
-    /// f(x, y) from f's value and its slopes in x and y.
+    /// Returns f(x, y) from the value of f and its slopes in x and y.
     #[inline(always)]
     fn chain_two(self, other: Self, value: S, slopes: (S, S)) -> Self {
         let derivatives = std::array::from_fn(|i| {
@@ -136,7 +136,7 @@ impl<S: Number, const V: usize> Number for Dual<S, V> {
     }
 
     fn powf(self, p: f64) -> Self {
-        // Not ∞·0 at x = 0.
+        // For p = 0 the slope is 0; the formula would give ∞·0 at x = 0.
         let slope = if p == 0.0 { S::from(0.0) } else { self.value.powf(p - 1.0) * p };
         self.chain(self.value.powf(p), slope)
     }

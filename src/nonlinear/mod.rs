@@ -24,7 +24,7 @@
 //!
 //! [`NonlinearSolver::solve`] first goes through the grid window by window (17 points unless told
 //! otherwise): every window starts from a trajectory that stands still at the end of the one
-//! before, and is iterated as above. That needs no other integrator, is as stable for stiff
+//! before, and is iterated as above. This needs no other integrator, is as stable for stiff
 //! equations as the rows are, and brings the whole grid so near that a few iterations over all of
 //! it remain. Where errors grow more than about a thousandfold from one end of the grid to the
 //! other (Lorenz over ten units of time), those last iterations may not converge; such a

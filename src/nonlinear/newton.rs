@@ -1,4 +1,4 @@
-//! Damped Gauss-Newton iterations of a batch on one grid.
+//! Damped Gauss-Newton iterations of a batch of nonlinear ODEs on one grid.
 
 use rayon::prelude::*;
 
@@ -9,56 +9,57 @@ use super::{Convergence, NonlinearOptions};
 use crate::memory::zeros;
 use crate::{Device, Inputs, Problem, ProblemShape, Result, Solver, Status};
 
-/// A step that raises the sum of squares is halved at most so often.
+/// The most times that a step which raises the sum of squares is halved.
 const HALVINGS: usize = 12;
-/// By this much the sum of squares may rise, relatively: rounding.
+/// The relative amount by which the sum of squares may rise, because of rounding.
 const ROUNDING: f64 = 1e-12;
-/// A state smaller than this part of the largest one is measured by the largest.
+/// A change of a state is measured relative to the state's largest value, or relative to the
+/// largest of all states if its own is smaller than this part of that one.
 const SMALL_STATE: f64 = 1e-6;
 
-/// How far one system has come.
+/// The progress of the iterations of one system.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Progress {
-    /// How it ended; `None` while it goes on.
+    /// Outcome of the iterations; `None` while they go on.
     pub outcome: Option<Convergence>,
-    /// Linear solves that it took part in.
+    /// Number of linear solves that the system took part in.
     pub iterations: usize,
     /// Sum of squared defects of the trajectory.
     pub defects: f64,
 }
 
-/// Sizes, as in [`NonlinearShape`](super::NonlinearShape), of n consecutive points of the grid.
+/// The sizes, as in [`NonlinearShape`](super::NonlinearShape), of n consecutive points of the grid.
 #[derive(Clone, Copy)]
 pub(super) struct Sizes {
     pub batch: usize,
     pub points: usize,
     pub states: usize,
-    /// m
+    /// Order m of the equation.
     pub order: usize,
-    /// Q
+    /// Q, the values of a state at a point.
     pub derivatives: usize,
-    /// (B or 1, n−1 or 1)
+    /// Extents of the steps, (B or 1, n−1 or 1).
     pub steps: [usize; 2],
 }
 
 impl Sizes {
-    /// P
+    /// Returns P = K·Q, the values of a point.
     pub fn block(&self) -> usize {
         self.states * self.derivatives
     }
 
-    /// (B, n, K, Q)
+    /// Returns the number of values of a trajectory (B, n, K, Q).
     pub fn trajectory(&self) -> usize {
         self.batch * self.points * self.block()
     }
 
-    /// K·(m + 1): columns of an equation.
+    /// Returns the number of columns of an equation, K·(m + 1).
     pub fn columns(&self) -> usize {
         self.states * (self.order + 1)
     }
 }
 
-/// Workspace for grids of one number of points.
+/// The workspace of the iterations for grids of one number of points.
 pub(super) struct Newton {
     pub sizes: Sizes,
     options: NonlinearOptions,
@@ -66,19 +67,19 @@ pub(super) struct Newton {
     pub solver: Solver<f64>,
     pub grid: Grid,
     pub linearization: Linearization,
-    /// (B, n, K, Q)
+    /// Current trajectory, (B, n, K, Q).
     pub trajectory: Vec<f64>,
-    /// (B)
+    /// Progress of each system, (B).
     pub progress: Vec<Progress>,
 }
 
-/// What the systems are given on the grid.
+/// The inputs of the systems on the grid.
 pub(super) struct Grid {
-    /// (B, n)
+    /// Times, (B, n).
     pub times: Vec<f64>,
-    /// (B or 1, n−1 or 1)
+    /// Steps, (B or 1, n−1 or 1).
     pub steps: Vec<f64>,
-    /// (B, K, m)
+    /// Initial values, (B, K, m).
     pub initial_values: Vec<f64>,
     extents: [usize; 2],
 }
@@ -95,17 +96,18 @@ impl Grid {
     }
 }
 
-/// c·u = b at every point: c = ∂F/∂u and b = c·u − F at the current trajectory.
+/// The linearized equations c·u = b at every point, with c = ∂F/∂u and b = c·u − F at the current
+/// trajectory.
 pub(super) struct Linearization {
     shape: ProblemShape,
-    /// (B, n, K, K, m + 1)
+    /// Coefficients c, (B, n, K, K, m + 1).
     pub coefficients: Vec<f64>,
-    /// (B, n, K)
+    /// Right-hand sides b, (B, n, K).
     pub rhs: Vec<f64>,
 }
 
 impl Linearization {
-    /// The linearized batch as a problem for the linear solver.
+    /// Returns the linearized batch as a problem for the linear solver.
     pub fn problem<'a>(&'a self, grid: &'a Grid) -> Problem<'a, f64> {
         let inputs = Inputs {
             coefficients: &self.coefficients[..],
@@ -152,7 +154,7 @@ impl Newton {
         })
     }
 
-    /// Iterates every system whose outcome is open, from the current trajectory.
+    /// Iterates every system that has no outcome yet, from the current trajectory.
     ///
     /// # Errors
     /// Those of [`Solver::solve`].
@@ -172,7 +174,7 @@ impl Newton {
         Ok(())
     }
 
-    /// The sum of squares at the start.
+    /// Computes the sums of squares at the start.
     fn judge_start<O: NonlinearOde>(&mut self, ode: &O, problem: &NonlinearProblem<'_>) {
         let (grid, defects) = (&self.grid, &self.defects);
         let stride = self.sizes.points * self.sizes.block();
@@ -228,7 +230,7 @@ impl Newton {
         Ok(())
     }
 
-    /// Moves the open systems towards the last linear solution.
+    /// Moves the systems that have no outcome yet towards the last linear solution.
     fn step<O: NonlinearOde>(&mut self, ode: &O, problem: &NonlinearProblem<'_>) {
         let stride = self.sizes.points * self.sizes.block();
         let solution = self.solver.solution();
@@ -267,7 +269,7 @@ impl Newton {
     }
 }
 
-/// The largest change of a state, relative to its largest value.
+/// Returns the largest change of a state, relative to its largest value.
 fn relative_change(z: &[f64], target: &[f64], sizes: &Sizes) -> f64 {
     let of_state = |k: usize| {
         let at = k * sizes.derivatives;
@@ -284,7 +286,8 @@ fn relative_change(z: &[f64], target: &[f64], sizes: &Sizes) -> f64 {
     relative.fold(0.0, f64::max)
 }
 
-/// z + α (target − z) with the first α of 1, ½, ¼, … that does not raise the sum of squares.
+/// Returns z + α (target − z) with the first α of 1, ½, ¼, … that does not raise the sum of
+/// squares.
 fn damped_step(
     z: &mut [f64],
     target: &[f64],

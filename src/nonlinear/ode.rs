@@ -1,4 +1,4 @@
-//! The equation F(t, u, u', …, u^(m); θ) = 0 at one point: what the user writes, and its
+//! The equation F(t, u, u', …, u^(m); θ) = 0 at one point, as the user writes it, and its
 //! derivatives.
 
 use std::ops::Index;
@@ -32,26 +32,26 @@ use super::dual::{Dual, Number};
 /// }
 /// ```
 pub trait NonlinearOde: Sync {
-    /// K: states, and equations.
+    /// Returns K, the number of states and of equations.
     fn states(&self) -> usize;
-    /// m ≥ 1: the highest derivative that occurs.
+    /// Returns m ≥ 1, the order of the highest derivative that occurs.
     fn order(&self) -> usize;
-    /// L: parameters of a system.
+    /// Returns L, the number of parameters of a system.
     fn parameters(&self) -> usize;
-    /// Writes the K values of F, which must be twice differentiable, at the time t.
+    /// Writes the K values of F at the time t to `f`; F must be twice differentiable.
     fn residual<S: Number>(&self, t: S, u: Jet<'_, S>, theta: &[S], f: &mut [S]);
 }
 
 /// The states and their derivatives at one point: `u[(k, j)]` is u_k^(j), k < K, j ≤ m.
 #[derive(Clone, Copy, Debug)]
 pub struct Jet<'a, S> {
-    /// (K, m + 1)
+    /// Values, (K, m + 1).
     values: &'a [S],
     derivatives: usize,
 }
 
 impl<'a, S> Jet<'a, S> {
-    /// `values` (K, m + 1), row-major, with m + 1 = `derivatives`.
+    /// Makes a jet of `values` (K, m + 1), row-major, with m + 1 = `derivatives`.
     ///
     /// # Panics
     /// When the number of values is not a multiple of `derivatives`.
@@ -71,23 +71,23 @@ impl<S> Index<(usize, usize)> for Jet<'_, S> {
     }
 }
 
-/// Directions that are differentiated at once.
+/// The number of directions in which F is differentiated at once.
 const LANES: usize = 4;
 
-/// Evaluates F and its derivatives with respect to the arguments x = (u, t, θ), of which the
-/// first K·(m + 1) are u.
+/// An evaluator of F and of its derivatives with respect to the arguments x = (u, t, θ), of which
+/// the first K·(m + 1) are u.
 pub(super) struct Evaluator<'a, O> {
     ode: &'a O,
     states: usize,
     derivatives: usize,
-    /// x at the current point.
+    /// Arguments x at the current point.
     arguments: Vec<f64>,
     first: Workspace<f64>,
     second: Workspace<Dual<f64, 1>>,
     plain: Vec<f64>,
 }
 
-/// Arguments and results with their derivatives.
+/// The arguments and the results with their derivatives.
 struct Workspace<S> {
     arguments: Vec<Dual<S, LANES>>,
     results: Vec<Dual<S, LANES>>,
@@ -99,7 +99,7 @@ impl<S: Number> Workspace<S> {
         Workspace { arguments: vec![zero; arguments], results: vec![zero; results] }
     }
 
-    /// F with its derivatives in the arguments from number `from` on.
+    /// Evaluates F with its derivatives with respect to the arguments from number `from` on.
     fn differentiate(&mut self, ode: &impl NonlinearOde, from: usize, derivatives: usize) {
         let to = (from + LANES).min(self.arguments.len());
         for (lane, x) in self.arguments[from..to].iter_mut().enumerate() {
@@ -117,10 +117,10 @@ fn evaluate<S: Number>(ode: &impl NonlinearOde, x: &[S], derivatives: usize, res
     ode.residual(rest[0], Jet::new(u, derivatives), &rest[1..], results);
 }
 
-/// What a linear solve says about one equation of one point: ∂ℓ/∂c and ∂ℓ/∂b of the
-/// linearization c·u = b with c = ∂F/∂u and b = c·u − F.
+/// The derivatives ∂ℓ/∂c and ∂ℓ/∂b for one equation of one point of the linearization c·u = b, with
+/// c = ∂F/∂u and b = c·u − F.
 pub(super) struct EquationCotangent<'a> {
-    /// (K, m + 1)
+    /// Derivatives ∂ℓ/∂c, (K, m + 1).
     pub coefficients: &'a [f64],
     pub rhs: f64,
 }
@@ -140,7 +140,7 @@ impl<'a, O: NonlinearOde> Evaluator<'a, O> {
         }
     }
 
-    /// Moves to a point: `block` (K, Q) holds u and at least m derivatives.
+    /// Moves to a point, where `block` (K, Q) holds u and at least m derivatives.
     pub fn at(&mut self, t: f64, block: &[f64], theta: &[f64]) -> &mut Self {
         let carried = block.len() / self.states;
         let (u, rest) = self.arguments.split_at_mut(self.states * self.derivatives);
@@ -152,13 +152,14 @@ impl<'a, O: NonlinearOde> Evaluator<'a, O> {
         self
     }
 
-    /// F (K).
+    /// Returns F at the point, (K).
     pub fn residual(&mut self) -> &[f64] {
         evaluate(self.ode, &self.arguments, self.derivatives, &mut self.plain);
         &self.plain
     }
 
-    /// The linearization c·u = b: c = ∂F/∂u (K, K, m + 1) and b = c·u − F (K).
+    /// Computes the linearization c·u = b at the point: c = ∂F/∂u (K, K, m + 1) and b = c·u − F
+    /// (K).
     pub fn linearize(&mut self, coefficients: &mut [f64], rhs: &mut [f64]) {
         let columns = self.states * self.derivatives;
         for (x, &value) in self.first.arguments.iter_mut().zip(&self.arguments) {
@@ -179,8 +180,9 @@ impl<'a, O: NonlinearOde> Evaluator<'a, O> {
         }
     }
 
-    /// Adds ∂ℓ/∂x (u, t, θ) through equation e of the linearization. With c̄ = ∂ℓ/∂c, b̄ = ∂ℓ/∂b
-    /// and v = c̄ + b̄ u, it is ∂(v·∂F_e/∂u)/∂x, and − b̄ ∂F_e/∂x in t and θ.
+    /// Adds to `gradient` the part of ∂ℓ/∂x, x = (u, t, θ), that goes through equation e of the
+    /// linearization. With c̄ = ∂ℓ/∂c, b̄ = ∂ℓ/∂b and v = c̄ + b̄ u, that part is ∂(v·∂F_e/∂u)/∂x,
+    /// less b̄ ∂F_e/∂x in t and θ.
     pub fn pull_back(&mut self, e: usize, given: &EquationCotangent<'_>, gradient: &mut [f64]) {
         let columns = self.states * self.derivatives;
         for (i, x) in self.second.arguments.iter_mut().enumerate() {

@@ -1,26 +1,26 @@
-//! A batch of nonlinear ODEs on a grid: parameters, initial values, steps.
+//! A batch of nonlinear ODEs on a grid, given by parameters, initial values and steps.
 
 use super::ode::NonlinearOde;
 use crate::problem::check_length;
 use crate::{Error, Result, View};
 
-/// Sizes of a [`NonlinearProblem`]; an axis of length 1 marked "or 1" is shared.
+/// The sizes of a [`NonlinearProblem`]; an axis of length 1 marked "or 1" is shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NonlinearShape {
     /// B: systems in the batch.
     pub batch: usize,
     /// N: time points.
     pub points: usize,
-    /// (B or 1, L).
+    /// Extents of the parameters θ, (B or 1, L).
     pub parameters: [usize; 2],
-    /// (B or 1, K, m).
+    /// Extents of the initial values, (B or 1, K, m).
     pub initial_values: [usize; 3],
-    /// (B or 1, N−1 or 1).
+    /// Extents of the steps, (B or 1, N−1 or 1).
     pub steps: [usize; 2],
 }
 
-/// B systems F(t, u, u', …, u^(m); θ) = 0 with their parameters and initial values, on a grid of N
-/// points.
+/// A batch of B systems F(t, u, u', …, u^(m); θ) = 0 with their parameters and initial values, on a
+/// grid of N points.
 #[derive(Clone, Debug)]
 pub struct NonlinearProblem<'a> {
     shape: NonlinearShape,
@@ -31,12 +31,12 @@ pub struct NonlinearProblem<'a> {
 }
 
 impl<'a> NonlinearProblem<'a> {
-    /// `batch` B systems at `points` N time points that begin at t = 0. An axis of length 1 marked
-    /// "or 1" is shared.
+    /// Makes a problem of B = `batch` systems on N = `points` time points that begin at t = 0. An
+    /// axis of length 1 marked "or 1" is shared.
     ///
-    /// * `parameters` (B or 1, L): θ,
+    /// * `parameters` (B or 1, L): the parameters θ,
     /// * `initial_values` (B or 1, K, m): u, …, u^(m−1) at the first point,
-    /// * `steps` (B or 1, N−1 or 1): distances of the time points, positive.
+    /// * `steps` (B or 1, N−1 or 1): the distances between neighboring time points, positive.
     ///
     /// # Errors
     /// [`Error::Shape`] names the array that does not fit, [`Error::Argument`] is for an empty
@@ -76,23 +76,23 @@ impl<'a> NonlinearProblem<'a> {
         })
     }
 
-    /// The same with t = `time` at the first point, for equations in which t occurs.
+    /// Sets the time of the first point to t = `time`, for equations in which t occurs.
     pub fn starting_at(mut self, time: f64) -> Self {
         self.initial_time = time;
         self
     }
 
-    /// Sizes.
+    /// Returns the sizes of the problem.
     pub fn shape(&self) -> &NonlinearShape {
         &self.shape
     }
 
-    /// θ of a system (L).
+    /// Returns θ of a system, (L).
     pub(super) fn theta(&self, system: usize) -> &'a [f64] {
         part(self.parameters, self.shape.parameters[0], system)
     }
 
-    /// Writes the times of a system (N).
+    /// Writes the times of a system, (N), to `times`.
     pub(super) fn times(&self, system: usize, times: &mut [f64]) {
         let steps = part(self.steps, self.shape.steps[0], system);
         let mut t = self.initial_time;
@@ -104,14 +104,14 @@ impl<'a> NonlinearProblem<'a> {
     }
 }
 
-/// The part of one system in an array whose first axis is B or 1.
+/// Returns the part of one system in an array whose first axis is B or 1.
 pub(super) fn part<T>(array: &[T], extent: usize, system: usize) -> &[T] {
     let size = array.len() / extent;
     &array[if extent == 1 { 0 } else { system * size }..][..size]
 }
 
 impl NonlinearShape {
-    /// Whether it is a problem for this equation.
+    /// Checks that the sizes fit this equation.
     pub(super) fn check(&self, ode: &impl NonlinearOde) -> Result<()> {
         let (k, m, l) = (ode.states(), ode.order(), ode.parameters());
         if k == 0 || m == 0 {
@@ -136,7 +136,7 @@ impl NonlinearShape {
     }
 }
 
-/// The axes of an array: those that may be shared, then those of any length.
+/// Returns the axes of an array: first those that may be shared, then those of any length.
 fn axes<const A: usize, const S: usize, const F: usize>(
     argument: &str,
     view: &View<'_, f64>,

@@ -1,4 +1,5 @@
-//! The public solver: start, iterations over the whole grid, outcome of every system.
+//! The solver of a batch of nonlinear ODEs: the start, the iterations over the whole grid, and the
+//! outcome of every system.
 
 use super::adjoint::{Adjoint, NonlinearGradients};
 use super::newton::{Newton, Progress, Sizes};
@@ -8,49 +9,50 @@ use super::sweep::Sweep;
 use crate::memory::zeros;
 use crate::{Device, Error, Formulation, Options, Result, Status};
 
-/// How the iterations of one system ended.
+/// The outcome of the iterations of one system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Convergence {
-    /// The last iteration changed it by no more than the tolerance.
+    /// The iterations converged: the last one changed the system by no more than the tolerance.
     #[default]
     Converged,
-    /// It was still moving after the last iteration allowed.
+    /// The system was still changing after the last iteration allowed.
     IterationLimit,
-    /// No fraction of a step lowers the sum of squares, though the step exceeds the tolerance: the
-    /// grid is too coarse for the solution, or the tolerance below the rounding.
+    /// The iterations stalled: no fraction of a step lowers the sum of squares, though the step
+    /// exceeds the tolerance. The grid is too coarse for the solution, or the tolerance is below
+    /// the rounding.
     Stalled,
     /// A linearized system could not be solved.
     LinearSolve(Status),
-    /// F or the trajectory is NaN or infinite: an input is, the solution blows up, or F is not
-    /// defined there.
+    /// A value of F or of the trajectory is NaN or infinite: an input is, the solution blows up, or
+    /// F is not defined at the trajectory.
     NonFinite,
 }
 
 impl Convergence {
-    /// Whether there is a solution.
+    /// Returns whether the iterations converged, so that there is a solution.
     pub fn is_converged(self) -> bool {
         self == Convergence::Converged
     }
 }
 
-/// Everything about a nonlinear solve that is not data.
+/// The options of a nonlinear solve: everything about it that is not data.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NonlinearOptions {
-    /// Of the linear solves. The default is Hermite rows; shared slack and periodic rows are not
-    /// possible.
+    /// Options of the linear solves. The default is Hermite rows; shared slack and periodic rows
+    /// are not possible.
     pub linear: Options,
-    /// Derivatives carried beyond the order m of the equation: Q = m + 1 + extra. Hermite rows are
-    /// of fourth order with 1, the default.
+    /// Number of derivatives carried beyond the order m of the equation: Q = m + 1 + extra. Hermite
+    /// rows are of fourth order with 1, the default.
     pub extra_derivatives: usize,
-    /// Most iterations over a window, and over the whole grid.
+    /// Largest number of iterations over a window, and over the whole grid.
     pub max_iterations: usize,
-    /// A system is done when an iteration changes no state by more than this part of the state's
-    /// largest value. Convergence is quadratic, so what remains after that iteration is mostly far
-    /// less.
+    /// Tolerance of the iterations: a system is done when an iteration changes no state by more
+    /// than this part of the state's largest value. Convergence is quadratic, so what remains after
+    /// that iteration is mostly far less.
     pub tolerance: f64,
-    /// Points of a window of the start, at least 2. An odd number is better: an even number of
-    /// steps cancels what Hermite rows leave of an alternating highest derivative.
+    /// Number of points of a window of the start, at least 2. An odd number is better: an even
+    /// number of steps cancels what Hermite rows leave of an alternating highest derivative.
     pub window: usize,
 }
 
@@ -91,27 +93,29 @@ impl NonlinearOptions {
     }
 }
 
-/// The trajectories of a batch.
+/// The solution of a batch of nonlinear ODEs: the trajectory of every system and how its iterations
+/// ended.
 #[derive(Clone, Debug, Default)]
 pub struct NonlinearSolution {
-    /// (B, N, K, Q): u and its derivatives, Q = m + 1 + extra. NaN for a system that did not
-    /// converge.
+    /// Values of u and its derivatives, (B, N, K, Q) with Q = m + 1 + extra; NaN for a system that
+    /// did not converge.
     pub values: Vec<f64>,
-    /// (B): how each system ended.
+    /// Outcome of the iterations of each system, (B).
     pub status: Vec<Convergence>,
-    /// (B): iterations over the whole grid, each one linear solve.
+    /// Number of iterations of each system over the whole grid, (B); each is one linear solve.
     pub iterations: Vec<usize>,
-    /// (B): iterations over the windows of the start, all windows together; zeros after
-    /// [`NonlinearSolver::solve_from`].
+    /// Number of iterations of each system over the windows of the start, all windows together,
+    /// (B); zeros after [`NonlinearSolver::solve_from`].
     pub window_iterations: Vec<usize>,
-    /// (B): Euclidean norm of all weighted defects at the solution: of the equation, which the
-    /// iterations make as small as the smoothness rows allow, of the initial and of the smoothness
-    /// rows. Far above those of its neighbors, or of a finer grid, it says that the grid is too
-    /// coarse for the solution. NaN for a system that did not converge.
+    /// Euclidean norm of all weighted defects of each system at its solution, (B): those of the
+    /// equation, which the iterations make as small as the smoothness rows allow, those of the
+    /// initial and of the smoothness rows. A norm far above those of other systems, or that on a
+    /// finer grid, says that the grid is too coarse for the solution. NaN for a system that did not
+    /// converge.
     pub defects: Vec<f64>,
 }
 
-/// Plan and workspace for the batches of one equation and one shape.
+/// A solver for batches of one equation and one shape: it holds the plan and the workspace.
 pub struct NonlinearSolver<O> {
     ode: O,
     shape: NonlinearShape,
@@ -123,7 +127,8 @@ pub struct NonlinearSolver<O> {
 }
 
 impl<O: NonlinearOde> NonlinearSolver<O> {
-    /// Allocates for problems of this shape, solved on the CPU.
+    /// Makes a solver for problems of this shape whose linear solves run on the CPU, and allocates
+    /// its workspace.
     ///
     /// # Errors
     /// [`Error::Shape`] for parameters or initial values that do not fit the equation,
@@ -133,10 +138,10 @@ impl<O: NonlinearOde> NonlinearSolver<O> {
         Self::on(&Device::Cpu, ode, shape, options)
     }
 
-    /// The same with the linear solves on `device`; F is evaluated on the CPU.
+    /// Makes a solver whose linear solves run on `device`; F is evaluated on the CPU.
     ///
     /// # Errors
-    /// As [`Self::new`], and [`Error::Device`] if the device fails.
+    /// Those of [`Self::new`], and [`Error::Device`] if the device fails.
     pub fn on(
         device: &Device,
         ode: O,
@@ -171,22 +176,24 @@ impl<O: NonlinearOde> NonlinearSolver<O> {
         })
     }
 
-    /// Shape that the workspace was made for.
+    /// Returns the shape of the problems that this solver was made for.
     pub fn shape(&self) -> &NonlinearShape {
         &self.shape
     }
 
-    /// Axes of a trajectory: (B, N, K, Q).
+    /// Returns the extents of a trajectory, (B, N, K, Q).
     pub fn trajectory_shape(&self) -> [usize; 4] {
         let Sizes { batch, points, states, derivatives, .. } = self.newton.sizes;
         [batch, points, states, derivatives]
     }
 
-    /// Solves all systems of the batch, beginning window by window. A system that cannot be solved
-    /// says so in its [`Convergence`] and leaves the others as they would be without it.
+    /// Solves all systems of the batch from a trajectory that is made window by window. The
+    /// [`Convergence`] of each system tells how its iterations ended; a system that cannot be
+    /// solved leaves the others as they would be without it.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the problem's shape is not that of the workspace, [`Error::Device`].
+    /// [`Error::Argument`] if the problem's shape is not that of the workspace, [`Error::Device`]
+    /// if the device fails.
     pub fn solve(&mut self, problem: &NonlinearProblem<'_>) -> Result<&NonlinearSolution> {
         self.load(problem)?;
         match &mut self.sweep {
@@ -196,12 +203,13 @@ impl<O: NonlinearOde> NonlinearSolver<O> {
         self.iterate(problem)
     }
 
-    /// Solves all systems of the batch, beginning with `trajectory` (B, N, K, Q). It need not
-    /// satisfy anything; of derivatives beyond m only the number matters.
+    /// Solves all systems of the batch from the given `trajectory`, (B, N, K, Q). It need not
+    /// satisfy the equation or the initial values; derivatives beyond order m must be there but do
+    /// not matter.
     ///
     /// # Errors
     /// [`Error::Argument`] if the problem's shape is not that of the workspace, [`Error::Shape`] if
-    /// the trajectory does not fit, [`Error::Device`].
+    /// the trajectory does not fit, [`Error::Device`] if the device fails.
     pub fn solve_from(
         &mut self,
         problem: &NonlinearProblem<'_>,
@@ -213,18 +221,19 @@ impl<O: NonlinearOde> NonlinearSolver<O> {
         self.iterate(problem)
     }
 
-    /// The last solution.
+    /// Returns the last solution.
     pub fn solution(&self) -> &NonlinearSolution {
         &self.solution
     }
 
-    /// Vector-Jacobian product at the problem last solved: from ∂ℓ/∂(solution) (B, N, K, Q) the
-    /// gradient of ℓ with respect to parameters, initial values and steps (see the
-    /// [module](super) for how). Systems that did not converge contribute zero.
+    /// Returns the gradients of a scalar ℓ with respect to parameters, initial values and steps,
+    /// from ∂ℓ/∂(solution) (B, N, K, Q), at the problem last solved: the vector-Jacobian product
+    /// (the [module](super) has the formulas). Systems that did not converge contribute zero.
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the
-    /// workspace, [`Error::Shape`] if the cotangent does not fit, [`Error::Device`].
+    /// workspace, [`Error::Shape`] if the cotangent does not fit, [`Error::Device`] if the device
+    /// fails.
     pub fn vjp(
         &mut self,
         problem: &NonlinearProblem<'_>,
@@ -240,7 +249,7 @@ impl<O: NonlinearOde> NonlinearSolver<O> {
         self.adjoint.run(&self.ode, problem, newton, status, cotangent)
     }
 
-    /// Grid and initial values into the workspace.
+    /// Copies the grid and the initial values into the workspace.
     fn load(&mut self, problem: &NonlinearProblem<'_>) -> Result<()> {
         self.check_shape(problem)?;
         let (batch, points) = (self.shape.batch, self.shape.points);
@@ -259,7 +268,7 @@ impl<O: NonlinearOde> NonlinearSolver<O> {
         Ok(())
     }
 
-    /// Iterates over the whole grid and collects what came out.
+    /// Iterates over the whole grid and collects the results.
     fn iterate(&mut self, problem: &NonlinearProblem<'_>) -> Result<&NonlinearSolution> {
         for (progress, iterations) in
             self.newton.progress.iter_mut().zip(&mut self.solution.window_iterations)

@@ -1,4 +1,5 @@
-//! The starting trajectory: the grid window by window, each begun where the last one ended.
+//! The starting trajectory of the iterations: it is made window by window, each begun where the
+//! last one ended.
 
 use super::newton::{Newton, Progress, Sizes};
 use super::ode::NonlinearOde;
@@ -6,13 +7,13 @@ use super::problem::NonlinearProblem;
 use super::{Convergence, NonlinearOptions};
 use crate::{Device, Result};
 
-/// Workspace of the windows.
+/// The workspace of the windows.
 pub(super) struct Sweep {
     newton: Newton,
 }
 
 impl Sweep {
-    /// `None` if the whole grid (`sizes`) fits in one window.
+    /// Allocates the workspace; returns `None` if the whole grid (`sizes`) fits in one window.
     pub fn new(device: &Device, sizes: &Sizes, options: &NonlinearOptions) -> Result<Option<Self>> {
         if options.window >= sizes.points {
             return Ok(None);
@@ -23,8 +24,8 @@ impl Sweep {
         Ok(Some(Sweep { newton: Newton::new(device, sizes, options)? }))
     }
 
-    /// Fills the trajectory of `whole`; a system that breaks down on the way says so in its
-    /// progress.
+    /// Fills the trajectory of `whole`; the progress of a system that breaks down on the way
+    /// records that.
     ///
     /// # Errors
     /// Those of the linear solver.
@@ -43,12 +44,12 @@ impl Sweep {
             if first + window == points {
                 return Ok(());
             }
-            // The last window ends with the grid.
+            // The last window ends where the grid ends.
             first = (first + window - 1).min(points - window);
         }
     }
 
-    /// The window that begins at point `first`.
+    /// Copies the inputs of the window that begins at point `first` into the workspace.
     fn load(&mut self, first: usize, whole: &Newton) {
         let Sizes { batch, points, derivatives, order, .. } = self.newton.sizes;
         let (all, block) = (whole.sizes.points, whole.sizes.block());
@@ -82,7 +83,7 @@ impl Sweep {
         self.newton.hold();
     }
 
-    /// Keeps what was found from point `first` on.
+    /// Copies the results of a window into the trajectory of the whole grid, from point `first` on.
     fn store(&self, first: usize, whole: &mut Newton) {
         let block = whole.sizes.block();
         let (all, own) = (whole.sizes.points * block, self.newton.sizes.points * block);
@@ -93,7 +94,8 @@ impl Sweep {
         }
         for (to, from) in whole.progress.iter_mut().zip(&self.newton.progress) {
             to.iterations += from.iterations;
-            // What did not get to the end within a window still may on the whole grid.
+            // Only a system that broke down is given up; all others are iterated over the whole
+            // grid.
             to.outcome = from.outcome.filter(|outcome| {
                 matches!(outcome, Convergence::LinearSolve(_) | Convergence::NonFinite)
             });
@@ -102,7 +104,8 @@ impl Sweep {
 }
 
 impl Newton {
-    /// The trajectory that stands still: u, …, u^(m−1) as in the beginning, the rest zero.
+    /// Fills the trajectory with constants: u, …, u^(m−1) are the initial values, higher
+    /// derivatives zero.
     pub(super) fn hold(&mut self) {
         let Sizes { points, order, derivatives, .. } = self.sizes;
         let (block, given) = (self.sizes.block(), self.sizes.states * order);

@@ -1,15 +1,16 @@
-//! A problem from its arrays, each by its name.
+//! The builder that makes a problem from its arrays, each given by its name.
 
 use super::{Problem, View, check_length};
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::shape::ProblemShape;
 
-/// Makes a [`Problem`] from its arrays; [`Problem::builder`] begins.
+/// A builder that makes a [`Problem`] from its arrays, given one by one; [`Problem::builder`]
+/// returns an empty one.
 ///
-/// B and N are read off the axes that are not shared. Where every array is shared by all time points,
-/// [`points`](Self::points) must say how many there are; [`batch`](Self::batch) is needed only for several
-/// systems with the same inputs.
+/// B and N are read off the axes that are not shared. Where every array is shared by all time
+/// points, [`points`](Self::points) must say how many there are; [`batch`](Self::batch) is needed
+/// only for several systems with the same inputs.
 #[derive(Clone, Debug)]
 pub struct ProblemBuilder<'a, T> {
     batch: Option<usize>,
@@ -34,39 +35,40 @@ impl<T> Default for ProblemBuilder<'_, T> {
 }
 
 impl<'a, T> ProblemBuilder<'a, T> {
-    /// States B, the number of systems.
+    /// Sets B, the number of systems.
     pub fn batch(mut self, batch: usize) -> Self {
         self.batch = Some(batch);
         self
     }
 
-    /// States N, the number of time points.
+    /// Sets N, the number of time points.
     pub fn points(mut self, points: usize) -> Self {
         self.points = Some(points);
         self
     }
 
-    /// Gives the coefficients c, (B or 1, N or 1, E, K, Qc), with Qc = m + 1 for equations of order m.
+    /// Sets the coefficients c, (B or 1, N or 1, E, K, Qc), with Qc = m + 1 for equations of order
+    /// m.
     pub fn coefficients(mut self, coefficients: View<'a, T>) -> Self {
         self.coefficients = Some(coefficients);
         self
     }
 
-    /// Gives the right-hand side b, (B or 1, N or 1, E).
+    /// Sets the right-hand side b, (B or 1, N or 1, E).
     pub fn rhs(mut self, rhs: View<'a, T>) -> Self {
         self.rhs = Some(rhs);
         self
     }
 
-    /// Gives u_k^(j) at the first I points for j < J, (B or 1, I, K, J) with J ≤ Q; without this call, or
-    /// with I·J = 0, there are no initial values.
+    /// Sets the initial values u_k^(j) at the first I points for j < J, (B or 1, I, K, J) with J ≤
+    /// Q; without this call, or with I·J = 0, there are no initial values.
     pub fn initial_values(mut self, initial_values: View<'a, T>) -> Self {
         self.initial_values = Some(initial_values);
         self
     }
 
-    /// Gives the distances of the time points, (B or 1, N−1 or 1\[, K or 1\]): positive, in the unit of
-    /// time of the data.
+    /// Sets the steps, the distances between neighboring time points, (B or 1, N−1 or 1\[, K or
+    /// 1\]): positive, in the unit of time of the data.
     pub fn steps(mut self, steps: View<'a, T>) -> Self {
         self.steps = Some(steps);
         self
@@ -115,7 +117,7 @@ impl<'a, T> ProblemBuilder<'a, T> {
     }
 }
 
-/// N as the first array tells that has an axis of time which is not shared.
+/// Returns N if it can be read off an array: off the first one whose axis of time is not shared.
 fn told_points(Inputs { coefficients, rhs, steps, .. }: Inputs<&[usize]>) -> Option<usize> {
     let points = |shape: &[usize]| shape.get(1).copied().filter(|&points| points != 1);
     points(coefficients)

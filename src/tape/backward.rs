@@ -1,4 +1,5 @@
-//! The walk back over the record.
+//! The backward pass of a tape: from the last recorded operation to the first, each adds to the
+//! gradients of its inputs.
 
 use super::operation::Operation;
 use super::{Array, Tape, Var, shape_error};
@@ -7,7 +8,8 @@ use crate::tensor::function::Side;
 use crate::tensor::{Backend, Cpu};
 use crate::{Error, Real, Result};
 
-/// Gradients of the leaves and parameters of a record, in the backend's memory.
+/// The gradients of a result with respect to the leaves and parameters of a record, in the
+/// backend's memory.
 #[derive(Debug)]
 pub struct Gradients<T: Real, B: Backend = Cpu> {
     backend: B,
@@ -16,29 +18,31 @@ pub struct Gradients<T: Real, B: Backend = Cpu> {
 }
 
 impl<T: Real> Gradients<T> {
-    /// The gradient of a leaf, in its shape; `None` for what is not a leaf of the record or has no
-    /// part in the result.
+    /// Returns the gradient of a leaf, in the leaf's shape, or `None` for a variable that is not a
+    /// leaf of the record or on which the result does not depend.
     pub fn of(&self, leaf: Var) -> Option<&Array<T>> {
         self.array(leaf)
     }
 }
 
 impl<T: Real, B: Backend> Gradients<T, B> {
-    /// As [`Gradients::of`], fetched from the backend's memory if it is not the program's.
+    /// Returns the gradient of a leaf as [`Gradients::of`] does, fetched from the backend's memory
+    /// if it is not the program's.
     ///
     /// # Errors
-    /// [`Error::Argument`] where [`Gradients::of`] has none, and when the backend's device fails.
+    /// [`Error::Argument`] where [`Gradients::of`] returns `None`; [`Error::Device`] when the
+    /// backend's device fails.
     pub fn value(&self, leaf: Var) -> Result<&Array<T>> {
         let message = "is not a leaf, or has no part in the result";
         B::host(self.array(leaf).ok_or_else(|| Error::argument("leaf", message))?)
     }
 
-    /// Where the gradients are.
+    /// Returns the backend whose memory holds the gradients.
     pub(crate) fn backend(&self) -> &B {
         &self.backend
     }
 
-    /// The parameters that have part in the result, with their gradients.
+    /// Iterates over the parameters that the result depends on, with their gradients.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = (ParameterId, &Array<T, B>)> {
         self.parameters.iter().filter_map(|(id, var)| Some((*id, self.array(*var)?)))
     }
@@ -51,7 +55,7 @@ impl<T: Real, B: Backend> Gradients<T, B> {
 }
 
 impl<T: Real, B: Backend> Tape<T, B> {
-    /// Gradients of a result of one element with respect to every leaf.
+    /// Computes the gradients of a result of one element with respect to every leaf.
     ///
     /// # Errors
     /// [`Error::Shape`] when the result has more elements or none.
@@ -61,7 +65,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
         self.backward_from(result, &one)
     }
 
-    /// Gradients of Σ cotangent · result with respect to every leaf.
+    /// Computes the gradients of Σ cotangent · result with respect to every leaf.
     ///
     /// # Errors
     /// [`Error::Shape`] when the cotangent's shape is not the result's.
@@ -101,7 +105,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
             } else {
                 self.propagate(i, &gradient, &mut gradients)?;
             }
-            // The first came from outside and would make the pool grow with every record.
+            // The first gradient came from outside and would make the pool grow with every record.
             if i != result.index {
                 self.pool.give(gradient);
             }

@@ -1,11 +1,11 @@
-//! Losses, each the mean over what it counts, of rank 0.
+//! Losses, each of which is a mean and has rank 0.
 
 use super::{Array, Tape, Var, shape_error};
 use crate::tensor::Backend;
 use crate::{Error, Real, Result};
 
 impl<T: Real, B: Backend> Tape<T, B> {
-    /// Mean of (x − target)².
+    /// Records the mean of (x − target)².
     ///
     /// # Errors
     /// [`Error::Shape`] when the shapes differ: a silent broadcast would hide a mistake.
@@ -16,8 +16,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
         self.mean_all(square)
     }
 
-    /// Mean of (x − target)² over the elements where the mask holds; elsewhere the target may be
-    /// NaN. 0 when the mask holds nowhere.
+    /// Records the mean of (x − target)² over the elements where the mask holds, or 0 when it holds
+    /// nowhere; where it does not hold, the target may be NaN.
     ///
     /// # Errors
     /// [`Error::Shape`] when the three shapes differ.
@@ -36,8 +36,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
         self.scale(sum, T::of(1.0 / count.max(1) as f64))
     }
 
-    /// Mean of −ln softmax(logits)\[target\] over rows: logits (…, C), one target below C a row, in
-    /// row-major order.
+    /// Records the cross entropy: the mean of −ln softmax(logits)\[target\] over rows, for logits
+    /// (…, C) and one target below C for each row, in row-major order.
     ///
     /// # Errors
     /// [`Error::Shape`] for rank 0 or another number of targets, [`Error::Argument`] for a target

@@ -1,4 +1,4 @@
-//! Reverse-mode differentiation over dense arrays.
+//! Reverse-mode automatic differentiation of computations on dense arrays.
 //!
 //! A [`Tape`] computes each operation when it is called and records it as one entry of an
 //! enumeration, so that [`Tape::backward`] can walk back over the record. Shapes follow NumPy.
@@ -43,25 +43,26 @@ use operation::Operation;
 use parameters::{ParameterId, Parameters};
 use pool::Pool;
 
-/// A value on a [`Tape`]. Valid until the tape is cleared.
+/// A variable: the handle of a value on a [`Tape`], valid until the tape is cleared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Var {
     index: usize,
     recording: u64,
 }
 
-/// A record of operations and their values, computed by a backend: on the CPU, unless one is named.
+/// A record of operations and their values, which a backend computes: the CPU, unless another
+/// backend is named.
 #[derive(Debug)]
 pub struct Tape<T: Real, B: Backend = Cpu> {
     backend: B,
     nodes: Vec<Node<T, B>>,
-    /// The variable of each parameter that the record uses.
+    /// Variable of each parameter that the record uses.
     parameters: Vec<(ParameterId, Var)>,
     /// The ODE solves of the record, and those of earlier records whose workspace is free again.
     solves: Vec<Solve<T, B>>,
     idle_solves: Vec<Solve<T, B>>,
     pool: Pool<T, B>,
-    /// Tells the variables of this record from those of others.
+    /// Number that tells the variables of this record from those of others.
     recording: u64,
 }
 
@@ -69,11 +70,11 @@ pub struct Tape<T: Real, B: Backend = Cpu> {
 struct Node<T: Real, B: Backend> {
     operation: Operation<T, B>,
     value: Array<T, B>,
-    /// Whether a leaf is among its ancestors.
+    /// Whether the value depends on a leaf.
     differentiable: bool,
 }
 
-/// Number of recordings begun in this process.
+/// The number of recordings begun in this process.
 static RECORDINGS: AtomicU64 = AtomicU64::new(0);
 
 impl<T: Real> Default for Tape<T> {
@@ -83,14 +84,14 @@ impl<T: Real> Default for Tape<T> {
 }
 
 impl<T: Real> Tape<T> {
-    /// An empty tape on the CPU.
+    /// Makes an empty tape on the CPU.
     pub fn new() -> Self {
         Tape::on(Cpu)
     }
 }
 
 impl<T: Real, B: Backend> Tape<T, B> {
-    /// An empty tape on this backend.
+    /// Makes an empty tape on this backend.
     pub fn on(backend: B) -> Self {
         Tape {
             backend,
@@ -106,7 +107,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// Forgets the record but keeps its memory for the next one. Earlier variables become invalid.
     pub fn clear(&mut self) {
         for node in self.nodes.drain(..) {
-            // What came from outside would make the pool grow with every record.
+            // Arrays that came from outside would make the pool grow with every record.
             if !matches!(
                 node.operation,
                 Operation::Constant | Operation::Leaf | Operation::Rowwise { .. }
@@ -119,17 +120,18 @@ impl<T: Real, B: Backend> Tape<T, B> {
         self.recording = RECORDINGS.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A value that no gradient is wanted of.
+    /// Records a value that needs no gradient.
     pub fn constant(&mut self, value: Array<T>) -> Var {
         self.push(Operation::Constant, B::wrap(value), false)
     }
 
-    /// A value that [`Tape::backward`] gives the gradient of.
+    /// Records a value that [`Tape::backward`] computes the gradient of.
     pub fn leaf(&mut self, value: Array<T>) -> Var {
         self.push(Operation::Leaf, B::wrap(value), true)
     }
 
-    /// A parameter as a leaf; the same variable each time the same parameter is asked for.
+    /// Records a parameter as a leaf; returns the same variable each time it is called for the same
+    /// parameter.
     ///
     /// # Errors
     /// [`Error::Argument`] when the parameter is of another store or lies on another device.
@@ -150,32 +152,34 @@ impl<T: Real, B: Backend> Tape<T, B> {
         Ok(var)
     }
 
-    /// The value of a variable, fetched from the backend's memory if it is not the program's.
+    /// Returns the value of a variable, fetched from the backend's memory if it is not the
+    /// program's.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the variable is not of this tape's current record; so do all
-    /// operations. All of them fail, too, when the backend's device does.
+    /// [`Error::Argument`] when the variable is not of this tape's current record, and
+    /// [`Error::Device`] when the backend's device fails; every operation of a tape can fail in
+    /// these two ways.
     pub fn value(&self, var: Var) -> Result<&Array<T>> {
         B::host(&self.node(var)?.value)
     }
 
-    /// The backend that computes.
+    /// Returns the backend that computes the values of this tape.
     pub fn backend(&self) -> &B {
         &self.backend
     }
 
-    /// The shape of a variable.
+    /// Returns the shape of a variable.
     ///
     /// # Errors
-    /// As [`Tape::value`].
+    /// Those of [`Tape::value`].
     pub fn shape(&self, var: Var) -> Result<&[usize]> {
         Ok(self.node(var)?.value.shape())
     }
 
-    /// The value of a variable of one element.
+    /// Returns the value of a variable of one element.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there are more or none.
+    /// [`Error::Shape`] when it has more elements or none, and those of [`Tape::value`].
     pub fn scalar(&self, var: Var) -> Result<T> {
         self.check_scalar(var)?;
         Ok(self.value(var)?.data()[0])
@@ -207,7 +211,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
         Var { index: self.nodes.len() - 1, recording: self.recording }
     }
 
-    /// Records an operation whose value `compute` writes; differentiable if an input is.
+    /// Records an operation whose value `compute` writes; the result is differentiable if an input
+    /// is.
     fn record(
         &mut self,
         operation: Operation<T, B>,

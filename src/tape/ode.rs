@@ -1,27 +1,29 @@
-//! The ODE solve as one node.
+//! The solve of a batch of linear ODEs as one operation of a tape.
 
 use super::operation::Operation;
 use super::{Array, Tape, Var};
 use crate::tensor::Backend;
 use crate::{Error, Inputs, Options, ProblemShape, Real, Result, Solution};
 
-/// The inputs of a solve; shapes as in [`ProblemBuilder`](crate::ProblemBuilder).
+/// The inputs of [`Tape::solve_ode`]: the variables that define a batch of linear ODEs, in the
+/// shapes of [`ProblemBuilder`](crate::ProblemBuilder).
 #[derive(Clone, Copy, Debug)]
 pub struct Ode {
     /// B: systems in the batch.
     pub batch: usize,
     /// N: time points.
     pub points: usize,
-    /// Coefficients (B or 1, N or 1, E, K, Qc), right-hand side (B or 1, N or 1, E), initial values
-    /// (B or 1, I, K, J), and steps (B or 1, N−1 or 1\[, K or 1\]), which are positive;
-    /// [`positive_steps`](crate::nn::positive_steps) makes them so.
+    /// Variables of the coefficients (B or 1, N or 1, E, K, Qc), the right-hand side (B or 1, N or
+    /// 1, E), the initial values (B or 1, I, K, J), and the steps (B or 1, N−1 or 1\[, K or 1\]),
+    /// which are positive; [`positive_steps`](crate::nn::positive_steps) makes them so.
     pub inputs: Inputs<Var>,
     /// Derivatives of the solution beyond the coefficients' columns
-    /// ([`Problem::builder`](crate::Problem::builder)): 1 suits the default Hermite rows.
+    /// ([`with_extra_derivatives`](crate::Problem::with_extra_derivatives)): 1 suits the default
+    /// Hermite rows.
     pub extra_derivatives: usize,
 }
 
-/// One solve of the record, with the factor that its adjoint needs.
+/// An ODE solve of the record, with the factor that its adjoint needs.
 pub(super) struct Solve<T: Real, B: Backend> {
     solver: B::Solver<T>,
     shape: ProblemShape,
@@ -35,21 +37,23 @@ impl<T: Real, B: Backend> std::fmt::Debug for Solve<T, B> {
 }
 
 impl<T: Real, B: Backend> Solve<T, B> {
-    /// Whether its workspace fits.
+    /// Returns whether the workspace of this solve fits a problem of this shape and these options.
     fn fits(&self, shape: &ProblemShape, options: &Options) -> bool {
         self.shape == *shape && self.options == *options
     }
 }
 
 impl<T: Real, B: Backend> Tape<T, B> {
-    /// Solves a batch of linear ODEs; the solution (B, N, K, Q) holds u and all its derivatives.
+    /// Records the solve of a batch of linear ODEs; its value (B, N, K, Q) holds u and all its
+    /// derivatives.
     ///
-    /// A system that cannot be solved has NaN there, its [`Status`](crate::Status) in
-    /// [`Tape::ode_solution`] says why, and it contributes nothing to any gradient; keep it out of
-    /// the loss by [`Tape::select`] with [`Tape::ode_solved`].
+    /// A system that cannot be solved has NaN in the solution and contributes nothing to any
+    /// gradient; its [`Status`](crate::Status) in [`Tape::ode_solution`] tells why.
+    /// [`Tape::select`] with [`Tape::ode_solved`] keeps it out of the loss.
     ///
     /// # Errors
-    /// As [`ProblemBuilder`](crate::ProblemBuilder) and [`Solver::new`](crate::Solver::new).
+    /// Those of [`ProblemBuilder::build`](crate::ProblemBuilder::build) and
+    /// [`Solver::new`](crate::Solver::new).
     pub fn solve_ode(&mut self, ode: &Ode, options: &Options) -> Result<Var> {
         let shapes = ode.inputs.try_map(|var| self.node(var).map(|node| node.value.shape()))?;
         let shape = ProblemShape::new(ode.batch, ode.points, shapes)?
@@ -82,7 +86,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
     ) -> Result<()> {
         let arrays = inputs.map(|input| &self.nodes[input].value);
         let mut taken = Vec::new();
-        // What is an input twice needs a second array.
+        // A variable that is an input twice needs a second array.
         let mut own = inputs.try_map(|input| {
             let own = match gradients[input].take() {
                 None if taken.contains(&input) => {
@@ -111,8 +115,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
         Ok(())
     }
 
-    /// The solution behind a variable that [`Tape::solve_ode`] gave: values, shared slack and the
-    /// status of each system.
+    /// Returns the solution behind a variable that [`Tape::solve_ode`] returned: values, shared
+    /// slack and the status of each system.
     ///
     /// # Errors
     /// [`Error::Argument`] for any other variable.
@@ -124,10 +128,10 @@ impl<T: Real, B: Backend> Tape<T, B> {
         }
     }
 
-    /// (B, 1, 1, 1): which systems were solved.
+    /// Returns which systems were solved, as a mask (B, 1, 1, 1) for [`Tape::select`].
     ///
     /// # Errors
-    /// As [`Tape::ode_solution`].
+    /// Those of [`Tape::ode_solution`].
     pub fn ode_solved(&self, solution: Var) -> Result<Array<bool>> {
         let solved: Vec<bool> =
             self.ode_solution(solution)?.status.iter().map(|status| status.is_ok()).collect();

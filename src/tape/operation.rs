@@ -1,4 +1,4 @@
-//! What a tape records.
+//! The operations that a tape records.
 
 use crate::tensor::Array;
 use crate::tensor::Backend;
@@ -9,9 +9,9 @@ use crate::{Inputs, Real};
 /// One recorded operation; inputs are indices of earlier nodes.
 #[derive(Debug)]
 pub(super) enum Operation<T: Real, B: Backend> {
-    /// Given, no gradient wanted.
+    /// A given value whose gradient is not wanted.
     Constant,
-    /// Given, gradient wanted.
+    /// A given value whose gradient is wanted.
     Leaf,
     /// A leaf copied from a parameter store.
     Parameter,
@@ -29,12 +29,12 @@ pub(super) enum Operation<T: Real, B: Backend> {
         a: usize,
         b: usize,
     },
-    /// Sum over axes; `kept` is the result's shape with the summed axes of length 1.
+    /// The sum over axes; `kept` is the result's shape with the summed axes of length 1.
     Sum {
         x: usize,
         kept: Vec<usize>,
     },
-    /// Maximum over the middle of three axes, and where it was.
+    /// The maximum over the middle of three axes, and its position.
     Max {
         x: usize,
         sizes: [usize; 3],
@@ -50,28 +50,28 @@ pub(super) enum Operation<T: Real, B: Backend> {
         offset: usize,
         strides: Vec<usize>,
     },
-    /// Inputs one after another along an axis; x viewed as (outer, own length · inner).
+    /// The inputs one after another along an axis; x is viewed as (outer, own length · inner).
     Concat {
         inputs: Vec<usize>,
         outer: usize,
     },
-    /// Slices of the middle of three axes.
+    /// Some slices of the middle of three axes.
     Gather {
         x: usize,
         sizes: [usize; 3],
         indices: B::Indices,
     },
-    /// x where the mask holds, else `otherwise`.
+    /// The input x where the mask holds, `otherwise` elsewhere.
     Select {
         mask: Array<bool, B>,
         x: usize,
         otherwise: usize,
     },
-    /// Along the last axis.
+    /// The logarithm of the softmax along the last axis.
     LogSoftmax {
         x: usize,
     },
-    /// A function evaluated elsewhere, with its Jacobian (rows, outputs, inputs).
+    /// A function that the caller evaluated, with its Jacobian (rows, outputs, inputs).
     Rowwise {
         x: usize,
         jacobian: Array<T, B>,

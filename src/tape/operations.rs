@@ -26,31 +26,32 @@ macro_rules! unary {
 }
 
 unary! {
-    /// −x.
+    /// Records −x.
     neg = Negate;
-    /// max(x, 0); the derivative at 0 is 0.
+    /// Records max(x, 0), whose derivative at 0 is taken as 0.
     relu = Relu;
-    /// tanh x.
+    /// Records tanh x.
     tanh = Tanh;
-    /// 1 / (1 + e^−x).
+    /// Records the sigmoid 1 / (1 + e^−x).
     sigmoid = Sigmoid;
-    /// ln(1 + e^x), without overflow.
+    /// Records ln(1 + e^x), computed without overflow.
     softplus = Softplus;
-    /// x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))): the tanh form of the Gaussian error linear unit.
+    /// Records the Gaussian error linear unit in its tanh form, x/2 · (1 + tanh(√(2/π)(x + 0.044715
+    /// x³))) (Hendrycks and Gimpel, 2016).
     gelu = Gelu;
-    /// sin x.
+    /// Records sin x.
     sin = Sin;
-    /// cos x.
+    /// Records cos x.
     cos = Cos;
-    /// e^x.
+    /// Records e^x.
     exp = Exp;
-    /// Natural logarithm.
+    /// Records the natural logarithm ln x.
     ln = Ln;
-    /// √x.
+    /// Records √x.
     sqrt = Sqrt;
-    /// x².
+    /// Records x².
     square = Square;
-    /// 1/x.
+    /// Records 1/x.
     reciprocal = Reciprocal;
 }
 
@@ -71,18 +72,18 @@ macro_rules! binary {
 }
 
 binary! {
-    /// a + b with NumPy broadcasting.
+    /// Records a + b with NumPy broadcasting.
     add = Add;
-    /// a − b with NumPy broadcasting.
+    /// Records a − b with NumPy broadcasting.
     sub = Subtract;
-    /// a·b, element by element, with NumPy broadcasting.
+    /// Records a·b, element by element, with NumPy broadcasting.
     mul = Multiply;
-    /// a/b with NumPy broadcasting.
+    /// Records a/b with NumPy broadcasting.
     div = Divide;
 }
 
 impl<T: Real, B: Backend> Tape<T, B> {
-    /// c·x for a number c.
+    /// Records c·x for a number c.
     ///
     /// # Errors
     /// Only for a variable of another record.
@@ -90,7 +91,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
         self.unary(Unary::Scale(c), x)
     }
 
-    /// x + c for a number c.
+    /// Records x + c for a number c.
     ///
     /// # Errors
     /// Only for a variable of another record.
@@ -98,7 +99,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
         self.unary(Unary::Shift(c), x)
     }
 
-    /// xⁿ for a whole number n.
+    /// Records xⁿ for a whole number n.
     ///
     /// # Errors
     /// Only for a variable of another record.
@@ -106,7 +107,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
         self.unary(Unary::Powi(n), x)
     }
 
-    /// x^p for a number p; NaN where x < 0.
+    /// Records x^p for a number p; the result is NaN where x < 0.
     ///
     /// # Errors
     /// Only for a variable of another record.
@@ -136,7 +137,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
             .ok_or_else(|| shape_error(argument, format!("one that broadcasts with {a:?}"), b))
     }
 
-    /// Matrix product of a (…, M, K) and b (…, K, N); leading axes broadcast.
+    /// Records the matrix product of a (…, M, K) and b (…, K, N), whose leading axes broadcast.
     ///
     /// # Errors
     /// [`Error::Shape`] for rank below 2, unequal K, or leading axes that do not broadcast.
@@ -162,7 +163,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
         })
     }
 
-    /// Sum over `axes`; they disappear, or stay with length 1 if `keep`.
+    /// Records the sum over `axes`, which disappear, or stay with length 1 if `keep`.
     ///
     /// # Errors
     /// [`Error::Shape`] when an axis does not exist.
@@ -184,7 +185,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
         })
     }
 
-    /// Mean over `axes`; they disappear, or stay with length 1 if `keep`. NaN over an empty axis.
+    /// Records the mean over `axes`, which disappear, or stay with length 1 if `keep`. The mean
+    /// over an empty axis is NaN.
     ///
     /// # Errors
     /// [`Error::Shape`] when an axis does not exist.
@@ -195,7 +197,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
         self.scale(sum, T::of(after as f64 / before as f64))
     }
 
-    /// Sum of all elements, of rank 0.
+    /// Records the sum of all elements, of rank 0.
     ///
     /// # Errors
     /// Only for a variable of another record.
@@ -204,7 +206,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
         self.sum(x, &axes, false)
     }
 
-    /// Mean of all elements, of rank 0.
+    /// Records the mean of all elements, of rank 0.
     ///
     /// # Errors
     /// Only for a variable of another record.
@@ -213,8 +215,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
         self.mean(x, &axes, false)
     }
 
-    /// Largest element along `axis`, which disappears. The gradient goes to the first that attains
-    /// it.
+    /// Records the largest element along `axis`, which disappears. The gradient goes to the first
+    /// element that attains it.
     ///
     /// # Errors
     /// [`Error::Shape`] when the axis does not exist or is empty.
@@ -231,7 +233,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
         Ok(self.push(Operation::Max { x, sizes, arguments }, value, differentiable))
     }
 
-    /// The shape around an axis as (outer, length, inner), and the whole shape.
+    /// Returns the shape around an axis as (outer, length, inner), and the whole shape.
     fn around(&self, argument: &str, x: Var, axis: usize) -> Result<([usize; 3], Vec<usize>)> {
         let shape = self.shape(x)?;
         check_axis(argument, axis, shape)?;
@@ -239,7 +241,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
         Ok(([outer, shape[axis], inner], shape.to_vec()))
     }
 
-    /// The same elements in another shape.
+    /// Records the elements of x in another shape.
     ///
     /// # Errors
     /// [`Error::Shape`] when the number of elements differs.
@@ -255,7 +257,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
         })
     }
 
-    /// Axis i of the result is axis `axes[i]` of x.
+    /// Records a permutation of axes: axis i of the result is axis `axes[i]` of x.
     ///
     /// # Errors
     /// [`Error::Argument`] unless `axes` names every axis once.
@@ -272,7 +274,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
         self.view(x, 0, axes.iter().map(|&axis| own[axis]).collect(), shape)
     }
 
-    /// The part `range` of `axis`.
+    /// Records the part of x in `range` of `axis`.
     ///
     /// # Errors
     /// [`Error::Shape`] when the axis does not exist, [`Error::Argument`] for a range beyond it.
@@ -285,10 +287,10 @@ impl<T: Real, B: Backend> Tape<T, B> {
         self.view(x, range.start * strides[axis], strides, shape)
     }
 
-    /// x repeated to `shape` by NumPy's rule.
+    /// Records x repeated to `shape` by NumPy's rule of broadcasting.
     ///
     /// # Errors
-    /// [`Error::Shape`] when x does not broadcast to it.
+    /// [`Error::Shape`] when x does not broadcast to that shape.
     pub fn broadcast_to(&mut self, x: Var, shape: impl Into<Vec<usize>>) -> Result<Var> {
         let (from, shape) = (self.shape(x)?, shape.into());
         if layout::broadcast(from, &shape).as_ref() != Some(&shape) {
@@ -312,10 +314,10 @@ impl<T: Real, B: Backend> Tape<T, B> {
         })
     }
 
-    /// The inputs one after another along `axis`.
+    /// Records the inputs joined one after another along `axis`.
     ///
     /// # Errors
-    /// [`Error::Argument`] without input, [`Error::Shape`] when another axis differs.
+    /// [`Error::Argument`] if there is no input, [`Error::Shape`] when another axis differs.
     pub fn concat(&mut self, inputs: &[Var], axis: usize) -> Result<Var> {
         let Some(&first) = inputs.first() else {
             return Err(Error::argument("inputs", "at least one is needed"));
@@ -340,7 +342,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
         })
     }
 
-    /// Entry i along `axis` of the result is entry `indices[i]` of x; entries may repeat.
+    /// Records entries of x along `axis`: entry i of the result is entry `indices[i]` of x, and
+    /// entries may repeat.
     ///
     /// # Errors
     /// [`Error::Shape`] when the axis does not exist, [`Error::Argument`] for an index beyond it.
@@ -359,8 +362,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
         })
     }
 
-    /// x where the mask holds, `otherwise` elsewhere; all three broadcast. A side that is not taken
-    /// has gradient 0 there, whatever its value: NaN too.
+    /// Records x where the mask holds and `otherwise` elsewhere; all three broadcast. Where a side
+    /// is not taken its gradient is 0, even if its value is NaN.
     ///
     /// # Errors
     /// [`Error::Shape`] when the shapes do not broadcast.
@@ -377,7 +380,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
         })
     }
 
-    /// x − ln Σ e^x along the last axis, without overflow.
+    /// Records the logarithm of the softmax, x − ln Σ e^x along the last axis, computed without
+    /// overflow.
     ///
     /// # Errors
     /// [`Error::Shape`] for rank 0.
@@ -392,8 +396,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
         })
     }
 
-    /// A function that was evaluated elsewhere, row by row: x (…, D) and `value` (…, L) agree in
-    /// the leading axes, `jacobian` is (…, L, D).
+    /// Records a function that the caller evaluated row by row outside the tape: x (…, D) and
+    /// `value` (…, L) agree in the leading axes, and `jacobian` is (…, L, D).
     ///
     /// # Errors
     /// [`Error::Shape`] when the three shapes do not belong together.

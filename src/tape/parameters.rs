@@ -1,4 +1,4 @@
-//! The store of what is learned.
+//! The store of parameters: the arrays that training changes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,19 +6,19 @@ use crate::tensor::Array;
 use crate::tensor::{Backend, Cpu};
 use crate::{Error, Real, Result};
 
-/// Names one parameter of a [`Parameters`] store.
+/// The identity of a parameter in a [`Parameters`] store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParameterId {
     pub(crate) index: usize,
     store: u64,
 }
 
-/// Named arrays in the order of their insertion, in the memory of a backend: of the program, unless
-/// one is named.
+/// A store of named arrays in the order of their insertion, in the memory of a backend: the
+/// program's own memory, unless another backend is named.
 #[derive(Clone, Debug)]
 pub struct Parameters<T: Real, B: Backend = Cpu> {
     entries: Vec<(String, Array<T, B>)>,
-    /// Tells the parameters of this store (and its clones) from those of others.
+    /// Number that tells the parameters of this store (and its clones) from those of others.
     store: u64,
 }
 
@@ -31,22 +31,22 @@ impl<T: Real> Default for Parameters<T> {
 }
 
 impl<T: Real> Parameters<T> {
-    /// An empty store on the CPU.
+    /// Makes an empty store on the CPU.
     pub fn new() -> Self {
         Self::empty()
     }
 }
 
 impl<T: Real, B: Backend> Parameters<T, B> {
-    /// An empty store on any backend.
+    /// Makes an empty store on any backend.
     pub fn empty() -> Self {
         Parameters { entries: vec![], store: STORES.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// The same parameters, known by the same identities, on another backend.
+    /// Copies the parameters to another backend, where they have the same identities.
     ///
     /// # Errors
-    /// When this backend's device fails.
+    /// [`Error::Device`] when this backend's device fails.
     pub fn to<C: Backend>(&self) -> Result<Parameters<T, C>> {
         let entries = self.entries.iter();
         let entries =
@@ -54,7 +54,7 @@ impl<T: Real, B: Backend> Parameters<T, B> {
         Ok(Parameters { entries: entries.collect::<Result<_>>()?, store: self.store })
     }
 
-    /// Adds a parameter.
+    /// Adds a parameter under a name of its own.
     ///
     /// # Errors
     /// [`Error::Argument`] when the name is taken.
@@ -67,35 +67,38 @@ impl<T: Real, B: Backend> Parameters<T, B> {
         Ok(ParameterId { index: self.entries.len() - 1, store: self.store })
     }
 
-    /// The parameter of this name.
+    /// Returns the identity of the parameter of this name, or `None` if there is none.
     pub fn find(&self, name: &str) -> Option<ParameterId> {
         let index = self.entries.iter().position(|(known, _)| known == name)?;
         Some(ParameterId { index, store: self.store })
     }
 
-    /// A parameter's value, fetched from the backend's memory if it is not the program's.
+    /// Returns the value of a parameter, fetched from the backend's memory if it is not the
+    /// program's.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the parameter is of another store; when the backend's device fails.
+    /// [`Error::Argument`] when the parameter is of another store; [`Error::Device`] when the
+    /// backend's device fails.
     pub fn get(&self, id: ParameterId) -> Result<&Array<T>> {
         B::host(self.array(id)?)
     }
 
-    /// A parameter's elements, to change; fetched as by [`Parameters::get`].
+    /// Returns the elements of a parameter, to be changed, fetched from the backend's memory if it
+    /// is not the program's.
     ///
     /// # Errors
-    /// As [`Parameters::get`].
+    /// Those of [`Parameters::get`].
     pub fn data_mut(&mut self, id: ParameterId) -> Result<&mut [T]> {
         B::host_mut(self.array_mut(id)?)
     }
 
-    /// A parameter where it is kept.
+    /// Returns a parameter in the memory where it is kept.
     pub(crate) fn array(&self, id: ParameterId) -> Result<&Array<T, B>> {
         self.check(id)?;
         Ok(&self.entries[id.index].1)
     }
 
-    /// A parameter where it is kept.
+    /// Returns a parameter in the memory where it is kept, to be changed.
     pub(crate) fn array_mut(&mut self, id: ParameterId) -> Result<&mut Array<T, B>> {
         self.check(id)?;
         Ok(&mut self.entries[id.index].1)
@@ -109,30 +112,30 @@ impl<T: Real, B: Backend> Parameters<T, B> {
         }
     }
 
-    /// Identity and name of every parameter, in order.
+    /// Iterates over the identity and name of every parameter, in the order of insertion.
     pub fn names(&self) -> impl Iterator<Item = (ParameterId, &str)> {
         let entries = self.entries.iter().enumerate();
         entries.map(|(index, (name, _))| (ParameterId { index, store: self.store }, name.as_str()))
     }
 
-    /// The name of one of these parameters.
+    /// Returns the name of a parameter of this store.
     pub(crate) fn name(&self, id: ParameterId) -> &str {
         &self.entries[id.index].0
     }
 
-    /// Number of parameters (arrays).
+    /// Returns the number of parameters (arrays).
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether the store has no parameter.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 }
 
 impl<T: Real> Parameters<T> {
-    /// Identity, name and value of every parameter, in order.
+    /// Iterates over the identity, name and value of every parameter, in the order of insertion.
     pub fn iter(&self) -> impl Iterator<Item = (ParameterId, &str, &Array<T>)> {
         let values = self.entries.iter().map(|(_, value)| value);
         self.names().zip(values).map(|((id, name), value)| (id, name, value))

@@ -1,4 +1,4 @@
-//! Memory of finished arrays, kept for the next ones.
+//! A pool of the memory of finished arrays, which the next ones use again.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use super::Array;
 use crate::tensor::{Backend, layout};
 use crate::{Real, Result};
 
-/// Buffers by length.
+/// A pool of free buffers, sorted by their length.
 #[derive(Debug)]
 pub(super) struct Pool<T: Real, B: Backend> {
     free: HashMap<usize, Vec<B::Buffer<T>>>,
@@ -19,7 +19,7 @@ impl<T: Real, B: Backend> Default for Pool<T, B> {
 }
 
 impl<T: Real, B: Backend> Pool<T, B> {
-    /// An array with arbitrary contents, all of which the caller overwrites.
+    /// Returns an array with arbitrary contents, all of which the caller overwrites.
     pub(super) fn take(&mut self, backend: &B, shape: &[usize]) -> Result<Array<T, B>> {
         let length = layout::size(shape);
         let known = self.free.get_mut(&length).and_then(Vec::pop);
@@ -27,7 +27,7 @@ impl<T: Real, B: Backend> Pool<T, B> {
         Ok(Array::from_parts(shape.to_vec(), buffer))
     }
 
-    /// An array of zeros.
+    /// Returns an array of zeros.
     pub(super) fn zeros(&mut self, backend: &B, shape: &[usize]) -> Result<Array<T, B>> {
         let mut array = self.take(backend, shape)?;
         backend.clear(&mut array)?;

@@ -1,12 +1,12 @@
-//! Dense row-major arrays.
+//! Dense row-major arrays in the memory of a backend.
 
 use super::backend::{Backend, Cpu};
 use super::layout;
 use crate::error::{Error, Result};
 use crate::real::Element;
 
-/// A dense array, contiguous and row-major, in the memory of a backend: of the program, unless one
-/// is named. Rank 0 is a scalar.
+/// A dense array, contiguous and row-major, in the memory of its backend: the program's own memory,
+/// unless another backend is named. An array of rank 0 is a scalar.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Array<T: Element, B: Backend = Cpu> {
     shape: Vec<usize>,
@@ -14,51 +14,52 @@ pub struct Array<T: Element, B: Backend = Cpu> {
 }
 
 impl<T: Element, B: Backend> Array<T, B> {
-    /// For shapes that the caller has computed from valid ones.
+    /// Makes an array from a shape and its elements; the caller has computed the shape from valid
+    /// ones.
     pub(crate) fn from_parts(shape: Vec<usize>, data: B::Buffer<T>) -> Self {
         Array { shape, data }
     }
 
-    /// Length of each axis.
+    /// Returns the length of each axis.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// Number of elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         layout::size(&self.shape)
     }
 
-    /// Whether there is no element.
+    /// Returns whether the array has no element.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Length of the last axis; 1 for a scalar.
+    /// Returns the length of the last axis, which is 1 for a scalar.
     pub(crate) fn row(&self) -> usize {
         self.shape.last().copied().unwrap_or(1)
     }
 
-    /// The elements where the backend keeps them.
+    /// Returns the elements where the backend keeps them.
     #[cfg(feature = "cuda")]
     pub(crate) fn buffer(&self) -> &B::Buffer<T> {
         &self.data
     }
 
-    /// The elements where the backend keeps them.
+    /// Returns the elements where the backend keeps them, to be changed.
     #[cfg(feature = "cuda")]
     pub(crate) fn buffer_mut(&mut self) -> &mut B::Buffer<T> {
         &mut self.data
     }
 
-    /// The elements, taken out.
+    /// Returns the elements and gives up the shape.
     pub(crate) fn into_buffer(self) -> B::Buffer<T> {
         self.data
     }
 }
 
 impl<T: Element> Array<T> {
-    /// An array of this shape from its elements in row-major order.
+    /// Makes an array of this shape from its elements in row-major order.
     ///
     /// # Errors
     /// [`Error::Argument`] when the number of elements is not the product of the shape.
@@ -71,38 +72,38 @@ impl<T: Element> Array<T> {
         Ok(Array { shape, data })
     }
 
-    /// An array of rank 0.
+    /// Makes an array of rank 0 from its only element.
     pub fn scalar(value: T) -> Self {
         Array { shape: vec![], data: vec![value] }
     }
 
-    /// An array of rank 1.
+    /// Makes an array of rank 1 from its elements.
     pub fn vector(data: impl Into<Vec<T>>) -> Self {
         let data = data.into();
         Array { shape: vec![data.len()], data }
     }
 
-    /// The elements in row-major order.
+    /// Returns the elements in row-major order.
     pub fn data(&self) -> &[T] {
         &self.data
     }
 
-    /// The elements in row-major order.
+    /// Returns the elements in row-major order, to be changed.
     pub fn data_mut(&mut self) -> &mut [T] {
         &mut self.data
     }
 
-    /// The elements, to change, and the shape.
+    /// Returns the elements, to be changed, and the shape.
     pub(crate) fn parts_mut(&mut self) -> (&mut [T], &[usize]) {
         (&mut self.data, &self.shape)
     }
 
-    /// The elements, taken out.
+    /// Returns the elements in row-major order and gives up the shape.
     pub fn into_data(self) -> Vec<T> {
         self.data
     }
 
-    /// An array of equal elements.
+    /// Makes an array of this shape with all elements equal.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] when the shape is too large to address.
@@ -120,7 +121,7 @@ impl<T: Element> Array<T> {
     }
 }
 
-/// Product of the lengths; `None` when it overflows.
+/// Returns the product of the lengths, or `None` when it overflows.
 pub(crate) fn checked_size(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1_usize, |product, &length| product.checked_mul(length))
 }

@@ -1,6 +1,6 @@
-//! Functions of one or two elements.
+//! The functions of one or two numbers that the tape applies element by element.
 
-/// A function of one element.
+/// A function of one number x, applied to every element of an array.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Unary<T> {
     /// −x.
@@ -39,7 +39,7 @@ pub enum Unary<T> {
     Powf(T),
 }
 
-/// A function of two elements.
+/// A function of two numbers a and b, applied to every pair of elements of two arrays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binary {
     /// a + b.
@@ -52,11 +52,11 @@ pub enum Binary {
     Divide,
 }
 
-/// One of two operands.
+/// One of the two operands of a binary operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// The first.
+    /// The first operand, a.
     A,
-    /// The second.
+    /// The second operand, b.
     B,
 }

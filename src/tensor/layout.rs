@@ -1,11 +1,11 @@
-//! Shapes and strides.
+//! Shapes and strides of dense arrays.
 
-/// Number of elements of an array of this shape.
+/// Returns the number of elements of an array of this shape.
 pub fn size(shape: &[usize]) -> usize {
     shape.iter().product()
 }
 
-/// Strides, in elements, of a contiguous row-major array.
+/// Returns the strides, in elements, of a contiguous row-major array.
 pub fn contiguous(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; shape.len()];
     for axis in (1..shape.len()).rev() {
@@ -14,8 +14,8 @@ pub fn contiguous(shape: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// The shape that NumPy's rule gives two shapes together: aligned at the last axis, an axis of
-/// length 1 repeats. `None` where they do not fit.
+/// Returns the common shape of two arrays by NumPy's rule of broadcasting (aligned at the last
+/// axis, an axis of length 1 repeats), or `None` where they do not fit.
 pub fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     let rank = a.len().max(b.len());
     let axis = |shape: &[usize], i: usize| match (i + shape.len()).checked_sub(rank) {
@@ -32,8 +32,8 @@ pub fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
         .collect()
 }
 
-/// Strides with which a contiguous array of shape `from` is read as one of shape `to`: zero along
-/// the axes that repeat. `from` must broadcast to `to`.
+/// Returns the strides with which a contiguous array of shape `from` is read as one of shape `to`:
+/// zero along the axes that repeat. `from` must broadcast to `to`.
 pub fn broadcast_strides(from: &[usize], to: &[usize]) -> Vec<usize> {
     let missing = to.len() - from.len();
     let own = contiguous(from);
@@ -46,9 +46,9 @@ pub fn broadcast_strides(from: &[usize], to: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// The axes of an index space that M strided operands share, outermost first, each with its length
-/// and the operands' strides. Neighboring axes are merged where every operand allows it; axes of
-/// length 1 are left out.
+/// Returns the axes of an index space that M strided operands share, outermost first, each with its
+/// length and the operands' strides. Neighboring axes are merged where every operand allows it;
+/// axes of length 1 are left out.
 pub fn merge<const M: usize>(shape: &[usize], strides: [&[usize]; M]) -> Vec<(usize, [usize; M])> {
     let mut axes: Vec<(usize, [usize; M])> = Vec::with_capacity(shape.len());
     for (axis, &length) in shape.iter().enumerate() {

@@ -1,8 +1,8 @@
-//! Arrays, and what a backend does with them: the primitives that the tape is made of.
+//! Arrays, and the primitives on them that a backend computes for the tape.
 //!
-//! Nothing here computes. [`array`] and [`layout`] say how elements lie in memory, [`function`],
-//! [`product`] and [`update`] name the operations, and [`backend`] is the seam that the CPU and CUDA
-//! fill in.
+//! Nothing in this module computes. [`mod@array`] and [`layout`] say how elements lie in memory,
+//! [`function`], [`product`] and [`update`] name the operations, and [`backend`] is the interface
+//! that the CPU and CUDA implement.
 
 pub mod array;
 pub mod backend;

@@ -1,11 +1,12 @@
-//! The shape of a batched matrix product.
+//! The sizes and strides of a batched matrix product.
 
 use super::layout::{broadcast_strides, contiguous, size};
 
-/// One batched product: c = a·b with a (…, m, k) and b (…, k, n), the leading axes broadcast.
+/// A batched matrix product c = a·b of a (…, m, k) and b (…, k, n), whose leading axes are
+/// broadcast.
 #[derive(Clone, Debug)]
 pub struct Product {
-    /// m, k, n.
+    /// Sizes m, k and n.
     pub sizes: [usize; 3],
     /// Leading axes of c.
     pub batch: Vec<usize>,
@@ -14,12 +15,13 @@ pub struct Product {
 }
 
 impl Product {
-    /// Shapes must have rank ≥ 2, equal k, and leading axes that broadcast to `batch`.
+    /// Plans the product of arrays of shapes `a` and `b`. The shapes must have rank ≥ 2, equal k,
+    /// and leading axes that broadcast to `batch`.
     pub fn new(a: &[usize], b: &[usize], batch: &[usize]) -> Self {
         let (lead_a, lead_b) = (&a[..a.len() - 2], &b[..b.len() - 2]);
         let (m, k, n) = (a[a.len() - 2], a[a.len() - 1], b[b.len() - 1]);
         if lead_b.is_empty() {
-            // One matrix b for all: the leading axes of a are more rows.
+            // If one matrix b serves all, the leading axes of a are just more rows.
             let rows = size(lead_a) * m;
             return Product { sizes: [rows, k, n], batch: vec![], strides: Default::default() };
         }

@@ -1,43 +1,44 @@
 //! One step of an optimizer on the elements of one parameter.
 
-/// The numbers of one step.
+/// An update rule of an optimizer with the numbers of one step.
 #[derive(Clone, Copy, Debug)]
 pub enum Rule<T> {
     /// x ← x − rate·v with v ← momentum·v + g (momentum 0: plain gradient descent).
     Sgd {
         /// Learning rate.
         rate: T,
-        /// What is kept of the velocity v.
+        /// Part of the velocity v that is kept.
         momentum: T,
     },
-    /// Kingma and Ba (2015), algorithm 1; with decay, Loshchilov and Hutter (2019), algorithm 2.
+    /// The Adam rule of Kingma and Ba (2015), algorithm 1; with weight decay that of Loshchilov and
+    /// Hutter (2019), algorithm 2.
     Adam(Adam<T>),
 }
 
-/// The numbers of one Adam step, powers of β already taken.
+/// The numbers of one Adam step, with the powers of β already computed.
 #[derive(Clone, Copy, Debug)]
 pub struct Adam<T> {
     /// Learning rate.
     pub rate: T,
-    /// Decay of the first moment.
+    /// Decay β₁ of the first moment.
     pub beta1: T,
-    /// Decay of the second moment.
+    /// Decay β₂ of the second moment.
     pub beta2: T,
-    /// Added to the root of the second moment.
+    /// Number ε that is added to the root of the second moment.
     pub epsilon: T,
-    /// 1 − β₁ᵗ.
+    /// Bias correction 1 − β₁ᵗ of the first moment.
     pub correction1: T,
-    /// 1 − β₂ᵗ.
+    /// Bias correction 1 − β₂ᵗ of the second moment.
     pub correction2: T,
     /// Decoupled weight decay (AdamW), multiplied by the rate; 0 for Adam.
     pub decay: T,
 }
 
-/// The gradient's norm, and what to do about it.
+/// The norm of the gradients of a step, and the limit that they are clipped to.
 #[derive(Clone, Debug)]
 pub struct Clip<N> {
     /// Joint Euclidean norm of all gradients of the step.
     pub norm: N,
-    /// Where the norm exceeds this, the gradients are scaled by limit/norm.
+    /// Limit of the norm; where the norm exceeds it, the gradients are scaled by limit/norm.
     pub limit: Option<f64>,
 }

@@ -1,4 +1,4 @@
-//! The style of the kernels: `.clang-format`, checked or applied to every file of `kernels/`.
+//! The style of the kernels, `.clang-format`, checked or applied to every file of `kernels/`.
 
 use std::{
     env::consts::EXE_SUFFIX,
@@ -9,10 +9,11 @@ use std::{
 
 use crate::packages;
 
-/// Releases differ in how they format, so that the one the kernels are formatted with is pinned.
+/// The version of clang-format: releases differ in how they format, so the one that the kernels are
+/// formatted with is pinned.
 const VERSION: &str = "23.1.5";
 
-/// What is done with the kernels.
+/// The mode in which clang-format is run over the kernels.
 #[derive(Clone, Copy)]
 pub enum Mode {
     /// Files in another style are an error.

@@ -1,4 +1,4 @@
-//! Development commands: `cargo xtask <command>`.
+//! The development commands of the workspace: `cargo xtask <command>`.
 
 mod bindings;
 mod clang_format;
@@ -33,11 +33,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// Combinations of features, besides the default.
+/// The combinations of features that are linted, besides the default.
 const COMBINATIONS: [(&str, &str); 3] = [("mechanistic", ""), ("mechanistic", "nvtx"), ("mnn", "")];
 
-/// Formatting, the kernels' bindings, lints of every feature combination, documentation, and every
-/// test of the workspace; installs nvcc, clang-format and libclang for them if there are none.
+/// Runs all checks: formatting, the kernels' bindings, lints of every feature combination,
+/// documentation, and every test of the workspace. Installs nvcc, clang-format and libclang for
+/// them if the machine has none.
 fn test() -> Result<(), String> {
     let nvcc = toolkit::ensure()?;
     cargo(&["fmt", "--all", "--check"])?;
@@ -60,8 +61,8 @@ fn format() -> Result<(), String> {
     clang_format::run(clang_format::Mode::Apply)
 }
 
-/// Measures the kernels and writes `docs/kernels.md`, or with `--check` compares it with them, or
-/// with `--only` prints the figures of some problems.
+/// Measures the kernels and writes `docs/kernels.md`, or with `--check` compares the document with
+/// them, or with `--only` prints the figures of some problems.
 fn kernels(arguments: &[String]) -> Result<(), String> {
     let nvcc = toolkit::ensure()?;
     let run = ["run", "--quiet", "--profile=test", "--package=kernel-figures", "--"];
@@ -70,7 +71,7 @@ fn kernels(arguments: &[String]) -> Result<(), String> {
     cargo_with(&run, &[("NVCC", nvcc.as_os_str())])
 }
 
-/// The root of the workspace.
+/// Returns the root of the workspace.
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in xtask/")
 }

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-/// The directory of a tool in `target/` of the workspace.
+/// Returns the directory of a tool in `target/` of the workspace.
 pub fn directory(name: &str) -> PathBuf {
     crate::workspace().join("target").join(name)
 }
@@ -19,7 +19,7 @@ pub fn ensure(what: &str, packages: &[&str], directory: &Path) -> Result<(), Str
     if directory.exists() {
         return Ok(());
     }
-    // The name may have dots, which are no extension.
+    // The name may contain dots, which begin no extension.
     let mut partial = directory.as_os_str().to_owned();
     partial.push(format!(".partial-{}", std::process::id()));
     let partial = PathBuf::from(partial);
@@ -45,7 +45,7 @@ pub fn ensure(what: &str, packages: &[&str], directory: &Path) -> Result<(), Str
     }
     if let Err(error) = fs::rename(&partial, directory) {
         let _ = fs::remove_dir_all(&partial);
-        // Another process may have installed it meanwhile: then that serves.
+        // Another process may have installed the same packages meanwhile, and then those are used.
         if !directory.exists() {
             return Err(format!("cannot rename to {}: {error}", directory.display()));
         }

@@ -1,10 +1,10 @@
-//! `cargo xtask toolkit`: a CUDA compiler, found or installed.
+//! The command `cargo xtask toolkit`, which finds or installs a CUDA compiler.
 
 use std::path::PathBuf;
 
 use crate::packages;
 
-/// The compiler's parts on PyPI, pinned together. They hold no driver and need no GPU.
+/// The packages of the compiler on PyPI, pinned together. They hold no driver and need no GPU.
 const PACKAGES: [&str; 7] = [
     "nvidia-cuda-nvcc==13.5.37",
     "nvidia-cuda-crt==13.5.37",
@@ -15,8 +15,8 @@ const PACKAGES: [&str; 7] = [
     "nvidia-cuda-nvdisasm==13.5.37",
 ];
 
-/// The path of nvcc, after installing it from PyPI into `target/cuda-toolkit` if the machine has
-/// none.
+/// Returns the path of nvcc, after installing it from PyPI into `target/cuda-toolkit` if the
+/// machine has none.
 pub fn ensure() -> Result<PathBuf, String> {
     if let Some(nvcc) = cuda_toolkit::find_nvcc()? {
         return Ok(nvcc);

@@ -1,5 +1,6 @@
-//! What `ptxas`, NVIDIA's assembler, says of a module's kernels on an architecture: registers, spills,
-//! stack, shared memory. They are its decisions, so it has to be asked.
+//! The resources of a module's kernels (registers, spills, stack, shared memory) as `ptxas`,
+//! NVIDIA's assembler, assigns them on an architecture. Nobody else can know them, so that `ptxas`
+//! is asked.
 
 use std::{
     collections::BTreeMap,
@@ -9,14 +10,14 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// What one kernel takes.
+/// The resources that one kernel uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Registers of a thread.
     pub registers: u32,
     /// Bytes that a thread stores to local memory for want of registers.
     pub spill_stores: u32,
-    /// Bytes that a thread loads back from there.
+    /// Bytes that a thread loads back from its spills.
     pub spill_loads: u32,
     /// Bytes of a thread's stack frame: spills, and arrays whose indices are not known in advance.
     pub stack: u32,
@@ -27,7 +28,7 @@ pub struct Usage {
 /// Assembles a module's text for an architecture such as `sm_90`; returns the kernels' usage by name.
 ///
 /// # Errors
-/// When `ptxas` cannot be started or refuses the module: with what it said.
+/// `ptxas` cannot be started or refuses the module; the message has what it printed.
 pub fn assemble(
     ptxas: &Path,
     ptx: &str,
@@ -51,8 +52,9 @@ pub fn assemble(
     }
 }
 
-/// Usage by kernel in the output of `ptxas -v`: a line `Compiling entry function 'name' …`, then
-/// `f bytes stack frame, n bytes spill stores, m bytes spill loads`, and `Used r registers, …`.
+/// Reads the usage by kernel from the output of `ptxas -v`: a line `Compiling entry function 'name'
+/// …`, then `f bytes stack frame, n bytes spill stores, m bytes spill loads`, and `Used r
+/// registers, …`.
 fn parse(said: &str) -> BTreeMap<String, Usage> {
     let mut kernel = None;
     let mut usage = Usage::default();
@@ -76,7 +78,7 @@ fn parse(said: &str) -> BTreeMap<String, Usage> {
     kernels
 }
 
-/// The number that stands before these words.
+/// Returns the number that stands before these words.
 fn number_before(line: &str, words: &str) -> Option<u32> {
     let (before, _) = line.split_once(words)?;
     before.split_whitespace().next_back()?.parse().ok()

@@ -1,8 +1,9 @@
-//! What a launch did, counted exactly: the same launch always gives the same figures.
+//! The counters of what a launch did, which are exact: the same launch always gives the same
+//! figures.
 
 use std::fmt::Write;
 
-/// Classes of instructions, as the roofline model tells them apart.
+/// A class of instructions, as the roofline model tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Class {
@@ -47,10 +48,10 @@ pub enum Class {
 }
 
 impl Class {
-    /// Number of classes.
+    /// The number of classes.
     pub const COUNT: usize = 19;
 
-    /// All classes with the names used in JSON.
+    /// Lists all classes with the names that JSON has for them.
     pub const ALL: [(Class, &'static str); Self::COUNT] = [
         (Class::F32Fma, "f32_fma"),
         (Class::F32Add, "f32_add"),
@@ -76,7 +77,7 @@ impl Class {
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        /// Sums over one launch, or over several launches of a kernel.
+        /// The sums of the counters over one launch, or over several launches of a kernel.
         #[repr(C)]
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct LaunchCounters {
@@ -105,7 +106,7 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Launches summed.
+    /// Launches that were summed.
     launches,
     /// Thread blocks executed.
     blocks,
@@ -117,29 +118,29 @@ counters! {
     matrix_f64_flops,
     /// Floating-point operations of `mma` instructions, in narrower types.
     matrix_other_flops,
-    /// Global loads: warp requests (an access of at least one lane).
+    /// Warp requests for global loads (accesses of at least one lane).
     global_load_requests,
-    /// 32-byte sectors those loads touch, request by request.
+    /// 32-byte sectors that global loads touch, request by request.
     global_load_sectors,
-    /// The fewest sectors that hold the distinct bytes of those loads, request by request.
+    /// The fewest sectors that hold the distinct bytes of global loads, request by request.
     global_load_ideal_sectors,
-    /// Bytes those loads ask for.
+    /// Bytes that global loads ask for.
     global_load_bytes,
-    /// Global stores: warp requests.
+    /// Warp requests for global stores.
     global_store_requests,
-    /// 32-byte sectors those stores touch, request by request.
+    /// 32-byte sectors that global stores touch, request by request.
     global_store_sectors,
-    /// The fewest sectors that hold the distinct bytes of those stores, request by request.
+    /// The fewest sectors that hold the distinct bytes of global stores, request by request.
     global_store_ideal_sectors,
-    /// Bytes those stores write.
+    /// Bytes that global stores write.
     global_store_bytes,
     /// Distinct bytes of global memory read by the launch (atomics excluded).
     distinct_bytes_read,
     /// Distinct bytes of global memory written by the launch, atomics included.
     distinct_bytes_written,
-    /// Shared-memory loads: warp requests.
+    /// Warp requests for shared-memory loads.
     shared_load_requests,
-    /// Shared-memory stores: warp requests.
+    /// Warp requests for shared-memory stores.
     shared_store_requests,
     /// Bytes loaded from shared memory.
     shared_load_bytes,
@@ -147,7 +148,7 @@ counters! {
     shared_store_bytes,
     /// Passes over the banks that shared-memory requests needed.
     shared_wavefronts,
-    /// Passes beyond those an access without conflicts would have needed.
+    /// Passes over the banks beyond those that accesses without conflicts would have needed.
     bank_conflicts,
     /// Bytes loaded from local memory (spills and local arrays).
     local_load_bytes,
@@ -172,32 +173,32 @@ counters! {
 }
 
 impl LaunchCounters {
-    /// Thread-instructions of one class.
+    /// Returns the thread-instructions of one class.
     pub fn thread(&self, class: Class) -> u64 {
         self.thread_instructions[class as usize]
     }
 
-    /// Warp-instructions of one class.
+    /// Returns the warp-instructions of one class.
     pub fn warp(&self, class: Class) -> u64 {
         self.warp_instructions[class as usize]
     }
 
-    /// All thread-instructions.
+    /// Returns the thread-instructions of all classes.
     pub fn total_thread_instructions(&self) -> u64 {
         self.thread_instructions.iter().sum()
     }
 
-    /// All warp-instructions.
+    /// Returns the warp-instructions of all classes.
     pub fn total_warp_instructions(&self) -> u64 {
         self.warp_instructions.iter().sum()
     }
 
-    /// Mean share of the 32 lanes that executed an instruction, 0 to 1.
+    /// Returns the mean share of the 32 lanes that executed an instruction, 0 to 1.
     pub fn active_lane_efficiency(&self) -> f64 {
         ratio(self.total_thread_instructions(), 32 * self.total_warp_instructions())
     }
 
-    /// Sectors per global request, loads and stores together.
+    /// Returns the sectors per global request, loads and stores together.
     pub fn sectors_per_request(&self) -> f64 {
         ratio(
             self.global_load_sectors + self.global_store_sectors,
@@ -205,8 +206,8 @@ impl LaunchCounters {
         )
     }
 
-    /// Sectors over the fewest that could hold the same bytes, loads and stores together: 1 where
-    /// every request is coalesced and aligned.
+    /// Returns the ratio of sectors to the fewest that could hold the same bytes, loads and stores
+    /// together, which is 1 where every request is coalesced and aligned.
     pub fn sectors_over_ideal(&self) -> f64 {
         ratio(
             self.global_load_sectors + self.global_store_sectors,
@@ -214,27 +215,28 @@ impl LaunchCounters {
         )
     }
 
-    /// Passes over the banks beyond the least, for each shared-memory request.
+    /// Returns the passes over the banks beyond the least, for each shared-memory request.
     pub fn bank_conflicts_per_request(&self) -> f64 {
         ratio(self.bank_conflicts, self.shared_load_requests + self.shared_store_requests)
     }
 
-    /// f32 operations outside `mma`: an fma counts two, everything else one.
+    /// Returns the f32 operations outside `mma`, where an fma counts two, everything else one.
     pub fn f32_flops(&self) -> u64 {
         2 * self.thread(Class::F32Fma) + self.thread(Class::F32Add) + self.thread(Class::F32Mul)
     }
 
-    /// f64 operations outside `mma`: an fma counts two, everything else one.
+    /// Returns the f64 operations outside `mma`, where an fma counts two, everything else one.
     pub fn f64_flops(&self) -> u64 {
         2 * self.thread(Class::F64Fma) + self.thread(Class::F64Add) + self.thread(Class::F64Mul)
     }
 
-    /// The compulsory global traffic in bytes: every distinct byte read once and written once.
+    /// Returns the compulsory global traffic in bytes: every distinct byte read once and written
+    /// once.
     pub fn compulsory_bytes(&self) -> u64 {
         self.distinct_bytes_read + self.distinct_bytes_written
     }
 
-    /// All figures as one JSON object on one line.
+    /// Returns all figures as one JSON object on one line.
     pub fn to_json(&self) -> String {
         let mut out = String::from("{");
         for (label, values) in [

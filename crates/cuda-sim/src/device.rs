@@ -1,7 +1,7 @@
-//! The simulated device: its limits and its peak rates.
+//! The simulated devices: their limits and their peak rates.
 
-/// What a device allows and how fast it is at best. The limits decide which launches are accepted;
-/// the rates only feed the model of [`crate::roofline`].
+/// A device: what it allows and how fast it is at best. The limits decide which launches are
+/// accepted; the rates only feed the model of [`crate::roofline`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Device {
     /// Name, as `cuDeviceGetName` reports it.
@@ -12,11 +12,11 @@ pub struct Device {
     pub multiprocessors: u32,
     /// Device memory in bytes.
     pub memory_bytes: u64,
-    /// Threads in a block, at most.
+    /// Most threads in a block.
     pub threads_per_block: u32,
-    /// Extents of a block, at most.
+    /// Largest extents of a block.
     pub block_extent: [u32; 3],
-    /// Extents of the grid, at most.
+    /// Largest extents of the grid.
     pub grid_extent: [u32; 3],
     /// Shared memory of a block without opting in, in bytes.
     pub shared_per_block: u32,
@@ -24,17 +24,17 @@ pub struct Device {
     pub shared_per_block_optin: u32,
     /// Shared memory of a multiprocessor, in bytes.
     pub shared_per_multiprocessor: u32,
-    /// Shared memory the driver reserves in every block, in bytes.
+    /// Shared memory that the driver reserves in every block, in bytes.
     pub shared_reserved_per_block: u32,
     /// Constant memory in bytes.
     pub constant_bytes: u32,
-    /// 32-bit registers of a block, at most.
+    /// Most 32-bit registers of a block.
     pub registers_per_block: u32,
-    /// 32-bit registers of a multiprocessor.
+    /// Number of 32-bit registers of a multiprocessor.
     pub registers_per_multiprocessor: u32,
-    /// Threads resident on a multiprocessor, at most.
+    /// Most threads resident on a multiprocessor.
     pub threads_per_multiprocessor: u32,
-    /// Blocks resident on a multiprocessor, at most.
+    /// Most blocks resident on a multiprocessor.
     pub blocks_per_multiprocessor: u32,
     /// Size of the second-level cache, in bytes.
     pub l2_bytes: u32,
@@ -54,11 +54,12 @@ pub struct Device {
     pub matrix_f64_peak: f64,
     /// Peak f16 and bf16 rate of the matrix units with f32 sums, without sparsity.
     pub matrix_f16_peak: f64,
-    /// Instructions one warp may execute in a launch before it is stopped as a runaway loop.
+    /// Most instructions that one warp may execute in a launch before it is stopped as a runaway
+    /// loop.
     pub watchdog_instructions: u64,
 }
 
-/// What the devices below share.
+/// The properties that all devices of this file share.
 const COMMON: Device = Device {
     name: "",
     compute_capability: (0, 0),
@@ -89,8 +90,8 @@ const COMMON: Device = Device {
 };
 
 impl Device {
-    /// NVIDIA A100 SXM4 40 GB (figures: NVIDIA A100 architecture white paper; CUDA programming
-    /// guide, technical specifications of compute capability 8.0).
+    /// Returns the NVIDIA A100 SXM4 40 GB (figures: NVIDIA A100 architecture white paper; CUDA
+    /// programming guide, technical specifications of compute capability 8.0).
     pub fn a100() -> Self {
         Self {
             name: "Simulated A100",
@@ -112,8 +113,8 @@ impl Device {
         }
     }
 
-    /// NVIDIA H100 SXM5 80 GB (figures: NVIDIA H100 architecture white paper; CUDA programming
-    /// guide, technical specifications of compute capability 9.0).
+    /// Returns the NVIDIA H100 SXM5 80 GB (figures: NVIDIA H100 architecture white paper; CUDA
+    /// programming guide, technical specifications of compute capability 9.0).
     pub fn h100() -> Self {
         Self {
             name: "Simulated H100",
@@ -135,8 +136,8 @@ impl Device {
         }
     }
 
-    /// NVIDIA B200 SXM 180 GB (figures: NVIDIA HGX B200 data sheet; CUDA programming guide,
-    /// technical specifications of compute capability 10.0).
+    /// Returns the NVIDIA B200 SXM 180 GB (figures: NVIDIA HGX B200 data sheet; CUDA programming
+    /// guide, technical specifications of compute capability 10.0).
     pub fn b200() -> Self {
         Self {
             name: "Simulated B200",
@@ -158,8 +159,8 @@ impl Device {
         }
     }
 
-    /// NVIDIA GeForce RTX 4090 (figures: NVIDIA Ada architecture white paper; CUDA programming
-    /// guide, technical specifications of compute capability 8.9).
+    /// Returns the NVIDIA GeForce RTX 4090 (figures: NVIDIA Ada architecture white paper; CUDA
+    /// programming guide, technical specifications of compute capability 8.9).
     pub fn rtx4090() -> Self {
         Self {
             name: "Simulated RTX 4090",

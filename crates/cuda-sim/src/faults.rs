@@ -1,4 +1,4 @@
-//! Fault injection: the n-th operation of a kind fails with a chosen error.
+//! Injects faults: the n-th operation of a kind fails with a chosen error.
 //!
 //! The environment variable `CUDA_SIM_FAULTS` holds a comma-separated list of
 //! `operation:n:error`, for example `allocation:3:OUT_OF_MEMORY,launch:1:719`. Operations are
@@ -10,11 +10,11 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::driver::CuResult;
 
-/// What can be made to fail.
+/// A kind of operation that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Operation {
-    /// Device memory, of any kind, and page-locked host memory.
+    /// An allocation of device memory, of any kind, or of page-locked host memory.
     Allocation = 0,
     /// A copy, synchronous or not, also as a node of a graph.
     Copy = 1,
@@ -22,7 +22,7 @@ pub enum Operation {
     Memset = 2,
     /// A kernel launch, also as a node of a graph.
     Launch = 3,
-    /// Loading a module.
+    /// The loading of a module.
     ModuleLoad = 4,
 }
 
@@ -35,29 +35,29 @@ impl Operation {
         (Self::ModuleLoad, "module_load"),
     ];
 
-    /// The operation of this number, as it crosses the library's boundary.
+    /// Returns the operation of this number, by which it crosses the library's boundary.
     pub(crate) fn from_value(value: u32) -> Option<Self> {
         let mut all = Self::ALL.iter().map(|&(operation, _)| operation);
         all.find(|&operation| operation as u32 == value)
     }
 }
 
-/// One failure to come.
+/// A failure that is to come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Injection {
-    /// The kind of operation that will fail.
+    /// Kind of the operation that will fail.
     pub operation: Operation,
-    /// Which of them, counted from now: 1 is the next.
+    /// Number of the operation among those of its kind, counted from now: 1 is the next.
     pub nth: u64,
-    /// What it returns.
+    /// Error that the operation returns.
     pub error: CuResult,
 }
 
 impl Injection {
-    /// Reads the syntax of `CUDA_SIM_FAULTS`.
+    /// Reads a list of failures in the syntax of `CUDA_SIM_FAULTS`.
     ///
     /// # Errors
-    /// The entry that is not understood, and what would be.
+    /// The message has the entry that is not understood, and what would be.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, String> {
         text.split(',').map(Self::parse).collect()
     }
@@ -80,7 +80,7 @@ impl Injection {
     }
 }
 
-/// Counts operations and lets the chosen ones fail.
+/// A counter of operations which makes the chosen ones fail.
 pub(crate) struct Injector(Mutex<Vec<Injection>>);
 
 impl Injector {
@@ -88,7 +88,7 @@ impl Injector {
         Self(Mutex::new(injections))
     }
 
-    /// Adds one failure, counted from now.
+    /// Adds a failure, counted from now.
     pub(crate) fn inject(&self, injection: Injection) {
         self.pending().push(injection);
     }
@@ -101,7 +101,7 @@ impl Injector {
     /// Counts one operation.
     ///
     /// # Errors
-    /// When this one was chosen to fail.
+    /// The error of a failure that was injected for this operation.
     pub(crate) fn check(&self, operation: Operation) -> Result<(), CuResult> {
         let mut pending = self.pending();
         for injection in pending.iter_mut().filter(|i| i.operation == operation) {

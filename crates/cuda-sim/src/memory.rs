@@ -1,4 +1,4 @@
-//! The device's global memory: a virtual address space of allocations, each with a shadow.
+//! The global memory of the device: a virtual address space of allocations, each with a shadow.
 //!
 //! Addresses are never used twice, allocations are 256-byte aligned and separated by red zones, so
 //! that an access out of bounds or after a free always misses every live allocation and can be
@@ -16,14 +16,14 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 pub(crate) use bytes::ZeroedBytes;
 pub(crate) use view::{Buffer, MemoryView, Region};
 
-/// First address handed out: beyond all addresses of the host, so that an address tells where it
-/// points.
+/// The first address handed out: it is beyond all addresses of the host, so that an address tells
+/// which memory it belongs to.
 pub(crate) const FIRST_ADDRESS: u64 = 1 << 48;
-/// Alignment of every allocation, as `cuMemAlloc` guarantees.
+/// The alignment of every allocation, as `cuMemAlloc` guarantees it.
 const ALIGNMENT: u64 = 256;
-/// Unused addresses after every allocation.
+/// The number of unused addresses after every allocation.
 const RED_ZONE: u64 = 4096;
-/// How many freed ranges are remembered to explain a use after free.
+/// The number of freed ranges that are remembered to explain a use after free.
 const REMEMBERED_FREES: usize = 1 << 16;
 
 /// A live range of device memory.
@@ -35,7 +35,7 @@ pub struct Allocation {
     pub bytes: u64,
 }
 
-/// Why an operation on device memory was refused.
+/// The reason why an operation on device memory was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MemoryError {
     /// The range touches no live allocation, or runs past the end of one.
@@ -44,29 +44,29 @@ pub enum MemoryError {
         address: u64,
         /// Length of the range.
         bytes: u64,
-        /// What lies nearest, in words.
+        /// Description of the nearest allocation, in words.
         nearest: String,
     },
     /// The range was freed.
     UseAfterFree {
         /// First address of the range.
         address: u64,
-        /// The allocation it belonged to.
+        /// Allocation that the range belonged to.
         freed: Allocation,
     },
     /// The allocation was freed before.
     DoubleFree {
-        /// The allocation.
+        /// Allocation that was freed.
         freed: Allocation,
     },
     /// The address to free is not the first of an allocation.
     NotAnAllocation {
-        /// The address.
+        /// Address that was to be freed.
         address: u64,
-        /// What lies nearest, in words.
+        /// Description of the nearest allocation, in words.
         nearest: String,
     },
-    /// Less memory is left than asked for.
+    /// Less memory is left than was asked for.
     OutOfMemory {
         /// Bytes asked for.
         bytes: u64,
@@ -109,8 +109,8 @@ struct Table {
     used: u64,
 }
 
-/// The global memory of one device. Shared between host threads; a launch works on a snapshot of
-/// the live allocations.
+/// The global memory of one device. It is shared between host threads; a launch works on a snapshot
+/// of the live allocations.
 pub struct DeviceMemory {
     capacity: u64,
     table: RwLock<Table>,
@@ -120,7 +120,7 @@ pub struct DeviceMemory {
 }
 
 impl DeviceMemory {
-    /// An empty memory of `capacity_bytes`.
+    /// Makes an empty memory of `capacity_bytes`.
     pub fn new(capacity_bytes: u64) -> Self {
         let table = Table { next: FIRST_ADDRESS, ..Table::default() };
         Self {
@@ -131,7 +131,8 @@ impl DeviceMemory {
         }
     }
 
-    /// A new allocation of `bytes` uninitialized bytes, or `None` when less than that is free.
+    /// Makes an allocation of `bytes` uninitialized bytes and returns its address, or `None` when
+    /// less than that is free.
     pub fn allocate(&self, bytes: u64) -> Option<u64> {
         let mut table = self.write_table();
         if bytes == 0 || bytes > self.capacity - table.used {
@@ -145,8 +146,8 @@ impl DeviceMemory {
         Some(address)
     }
 
-    /// A new allocation that the host can access as well, at the same address. It counts as
-    /// initialized, because nobody sees what the host writes.
+    /// Makes an allocation that the host can access as well, at the same address, and returns the
+    /// address. It counts as initialized, because the simulator does not see what the host writes.
     pub fn allocate_managed(&self, bytes: u64) -> Option<u64> {
         let mut table = self.write_table();
         if bytes == 0 || bytes > self.capacity - table.used {
@@ -155,7 +156,7 @@ impl DeviceMemory {
         let buffer = Buffer::managed(bytes, RED_ZONE)?;
         let address = buffer.address();
         table.used += bytes;
-        // The host may give out an address again.
+        // The host may give out an address again, so that it is no longer a freed one.
         table.freed.remove(&address);
         table.live.insert(address, Arc::new(buffer));
         Some(address)
@@ -210,7 +211,7 @@ impl DeviceMemory {
         Ok(())
     }
 
-    /// Whether a range inside one live allocation was written completely.
+    /// Returns whether a range inside one live allocation was written completely.
     pub(crate) fn is_initialized(&self, address: u64, bytes: u64) -> bool {
         let Ok(Some((buffer, offset))) = self.locate(address, bytes) else {
             return bytes == 0;
@@ -221,7 +222,8 @@ impl DeviceMemory {
         flags.iter().all(|flag| *flag != 0)
     }
 
-    /// Copies `bytes` bytes from `src` to `dst`, and with them whether they were ever written.
+    /// Copies `bytes` bytes from `src` to `dst`, and with them the flags that say whether they were
+    /// ever written.
     ///
     /// # Errors
     /// Either range is not inside one live allocation.
@@ -265,22 +267,22 @@ impl DeviceMemory {
         Ok(())
     }
 
-    /// The live allocation that holds `address`.
+    /// Returns the live allocation that holds `address`.
     pub fn allocation_of(&self, address: u64) -> Option<Allocation> {
         self.read_table().buffer_of(address).map(|buffer| buffer.allocation())
     }
 
-    /// All live allocations, by address.
+    /// Returns all live allocations, in the order of their addresses.
     pub fn live(&self) -> Vec<Allocation> {
         self.read_table().live.values().map(|buffer| buffer.allocation()).collect()
     }
 
-    /// Free and total bytes.
+    /// Returns the free and the total bytes.
     pub fn info(&self) -> (u64, u64) {
         (self.capacity - self.read_table().used, self.capacity)
     }
 
-    /// Why a range is not accessible, for a report.
+    /// Explains why a range is not accessible, for a report.
     pub(crate) fn explain(&self, address: u64, bytes: u64) -> MemoryError {
         let table = self.read_table();
         let freed = table.freed.range(..=address).next_back().map(|(_, &freed)| freed);
@@ -292,8 +294,8 @@ impl DeviceMemory {
         }
     }
 
-    /// A snapshot of the live allocations for one launch, with race shadows of `granule` bytes
-    /// per entry. Launches exclude each other while the returned guard lives.
+    /// Returns a snapshot of the live allocations for one launch, with race shadows of `granule`
+    /// bytes per entry. Launches exclude each other while the returned guard lives.
     pub(crate) fn begin_launch(&self, granule: u64) -> Option<(MemoryView, MutexGuard<'_, ()>)> {
         let guard = self.launch.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let table = self.read_table();

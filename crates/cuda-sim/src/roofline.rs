@@ -1,20 +1,20 @@
-//! Theoretical occupancy and a roofline estimate: a model, not a measurement.
+//! The theoretical occupancy and a roofline estimate of a launch: a model, not a measurement.
 
 use crate::{counters::LaunchCounters, device::Device};
 
-/// Threads of a warp.
+/// The threads of a warp.
 const WARP: u32 = 32;
-/// Registers are granted to a warp in units of this many (compute capability 8.0 to 9.0; CUDA
+/// The unit in which registers are granted to a warp (compute capability 8.0 to 9.0; CUDA
 /// programming guide, and `cuda_occupancy.h` of the CUDA toolkit).
 const REGISTER_UNIT: u32 = 256;
-/// The register file is split between this many schedulers; a warp lives on one of them.
+/// The number of schedulers that the register file is split between; a warp lives on one of them.
 const SCHEDULERS: u32 = 4;
-/// Shared memory is granted to a block in units of this many bytes.
+/// The unit in which shared memory is granted to a block, in bytes.
 const SHARED_UNIT: u32 = 128;
-/// Bytes of a sector, the unit of global-memory traffic.
+/// The bytes of a sector, the unit of global-memory traffic.
 const SECTOR: u64 = 32;
 
-/// What a block of a kernel takes up on a multiprocessor.
+/// The resources that a block of a kernel takes up on a multiprocessor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resources {
     /// Threads of a block.
@@ -26,8 +26,8 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// How many such blocks fit on a multiprocessor at once: the least that block slots, warp
-    /// slots, registers and shared memory allow. 0 if not even one fits.
+    /// Returns how many such blocks fit on a multiprocessor at once: the smallest of the numbers
+    /// that block slots, warp slots, registers and shared memory allow, or 0 if not even one fits.
     pub fn blocks_per_multiprocessor(self, device: &Device) -> u32 {
         let warps = self.threads_per_block.div_ceil(WARP).max(1);
         let registers_per_warp =
@@ -52,16 +52,16 @@ impl Resources {
             .min(device.shared_per_multiprocessor / shared)
     }
 
-    /// Resident warps over the most a multiprocessor can hold, 0 to 1.
+    /// Returns the ratio of resident warps to the most a multiprocessor can hold, 0 to 1.
     pub fn occupancy(self, device: &Device) -> f64 {
         let warps = self.blocks_per_multiprocessor(device) * self.threads_per_block.div_ceil(WARP);
         f64::from(warps) / f64::from(device.threads_per_multiprocessor / WARP)
     }
 }
 
-/// Lower bounds of a launch's time on a device, each as if nothing else took time. They are sums
-/// of what was counted over the device's peak rates: no latency, no caches beyond the stated two
-/// extremes of traffic.
+/// Lower bounds of a launch's time on a device, each as if nothing else took time. They are counts
+/// of the launch divided by the peak rates of the device: they know no latency, and no caches
+/// beyond the two stated extremes of traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Roofline {
     /// Seconds of f32 arithmetic.
@@ -77,7 +77,7 @@ pub struct Roofline {
 }
 
 impl Roofline {
-    /// The estimate for one launch.
+    /// Estimates one launch.
     pub fn of(counters: &LaunchCounters, device: &Device) -> Self {
         let sectors = counters.global_load_sectors + counters.global_store_sectors;
         Self {
@@ -99,7 +99,7 @@ impl Roofline {
         self.uncached_seconds += next.uncached_seconds;
     }
 
-    /// The least time the device could take, and what bounds it.
+    /// Returns the least time in seconds that the device could take, and what bounds it.
     pub fn bound(&self) -> (f64, &'static str) {
         let bounds = [
             (self.compulsory_seconds, "memory"),
@@ -110,7 +110,7 @@ impl Roofline {
         bounds.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or_default()
     }
 
-    /// All figures as one JSON object.
+    /// Returns all figures as one JSON object.
     pub fn to_json(&self) -> String {
         let (seconds, bound) = self.bound();
         format!(

@@ -7,13 +7,14 @@
 //! by barriers; `bar.warp.sync` and the warp collectives order the lanes of one warp). Two accesses
 //! race if at least one writes, they are not both atomic, and neither happened before the other.
 //!
-//! What it cannot see: when many threads read a granule at once, only that there were several is
-//! kept; a barrier of part of a block then counts as ordering all of them. A write of the value
-//! that is already there does not race with other writes of the block. Writes of different blocks
-//! do not race if they all are plain and of one value, or all atomic. (That they merely end with one
-//! value is not enough: whether it is seen would depend on which block comes first.) Different
-//! blocks of a launch are never ordered, except through `Accessor::acquired`. After 2^20
-//! synchronizations of a warp its later accesses are no longer told apart from earlier ones.
+//! It has limits. When many threads read a granule at once, only that there were several is kept; a
+//! barrier of part of a block then counts as ordering all of them. A write of the value that memory
+//! already holds does not race with other writes of the block. Writes of different blocks do not
+//! race if they all are plain and of one value, or all atomic. (It is not enough that they merely
+//! end with one value: whether an intermediate value is seen would depend on which block comes
+//! first.) Different blocks of a launch are never ordered, except through `Accessor::acquired`.
+//! After 2^20 synchronizations of a warp its later accesses are no longer told apart from earlier
+//! ones.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -26,14 +27,14 @@ const SPREAD_SHIFT: u32 = STAMP_SHIFT + 8;
 const ATOMIC_SHIFT: u32 = SPREAD_SHIFT + 2;
 const MIXED_SHIFT: u32 = ATOMIC_SHIFT + 1;
 
-/// The last launch stamp the shadow entries can hold.
+/// The last launch stamp that a shadow entry can hold.
 pub(crate) const LAST_STAMP: u32 = (1 << 8) - 1;
-/// Blocks of a launch the shadow entries can tell apart.
+/// The number of blocks of a launch that shadow entries can tell apart.
 pub(crate) const MAX_BLOCKS: u64 = 1 << 22;
-/// The last time the shadow entries can hold.
+/// The last time that a shadow entry can hold.
 pub(crate) const LAST_TIME: u32 = (1 << TIME_BITS) - 1;
 
-/// How many threads an entry stands for.
+/// The set of threads that a shadow entry stands for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Spread {
     One,
@@ -42,7 +43,7 @@ enum Spread {
     Blocks,
 }
 
-/// A shadow entry.
+/// A shadow entry: the thread and the time of an access.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry(u64);
 
@@ -60,12 +61,12 @@ impl Entry {
         self.0 as u32 & LAST_TIME
     }
 
-    /// Number of the thread in its block.
+    /// Returns the number of the thread in its block.
     pub(crate) fn thread(self) -> u32 {
         (self.0 >> THREAD_SHIFT) as u32 & 1023
     }
 
-    /// Number of the block.
+    /// Returns the number of the block.
     pub(crate) fn block(self) -> u32 {
         (self.0 >> BLOCK_SHIFT) as u32 & ((1 << 22) - 1)
     }
@@ -83,7 +84,8 @@ impl Entry {
         self.0 >> ATOMIC_SHIFT & 1 != 0
     }
 
-    /// Were the writes of this launch, whoever's, plain and atomic or of several values?
+    /// Returns whether the writes of this launch, by any thread, were both plain and atomic, or of
+    /// several values.
     fn is_mixed(self) -> bool {
         self.0 >> MIXED_SHIFT != 0
     }
@@ -101,7 +103,7 @@ impl Entry {
     }
 }
 
-/// Kinds of access.
+/// A kind of access to memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A plain load.
@@ -114,12 +116,13 @@ pub(crate) enum Kind {
     Atomic,
 }
 
-/// Bytes of memory in a row under one of the [`STORES`]: as many as a warp stores at most.
+/// The logarithm (base 2) of the bytes of memory that one of the [`STORES`] guards: as many as a
+/// warp stores at most.
 const STRIPE_SHIFT: u32 = 9;
 
-/// Held by host threads from the race check of a plain store to the store itself, so that another
-/// block's store of the same value, checked next, finds that value in memory. Atomic operations
-/// need none: beside plain stores they race whatever the values.
+/// Locks that host threads hold from the race check of a plain store to the store itself, so that
+/// another block's store of the same value, checked next, finds that value in memory. Atomic
+/// operations need none: beside plain stores they race whatever the values.
 static STORES: [Mutex<()>; 64] = [const { Mutex::new(()) }; 64];
 
 /// Takes the locks for stores to a range of at most 512 bytes, which is not empty.
@@ -127,34 +130,35 @@ pub(crate) fn lock_stores(address: u64, bytes: usize) -> [Option<MutexGuard<'sta
     let stripe = |address: u64| (address >> STRIPE_SHIFT) as usize % STORES.len();
     let lock = |i: usize| STORES[i].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let (a, b) = (stripe(address), stripe(address + bytes as u64 - 1));
-    // In the order of their index, so that two threads never wait for each other.
+    // The locks are taken in the order of their index, so that two threads never wait for each
+    // other.
     let first = lock(a.min(b));
     [Some(first), (a != b).then(|| lock(a.max(b)))]
 }
 
-/// The warp that accesses, and what it knows of the others.
+/// The warp that accesses memory, and what is known of the order of its access and those of others.
 pub(crate) struct Accessor<'a> {
     pub(crate) stamp: u32,
     pub(crate) block: u32,
     /// First thread of the warp.
     pub(crate) first_thread: u32,
-    /// The warp's own time.
+    /// Time of the warp's access.
     pub(crate) time: u32,
-    /// For every warp of the block: accesses before this time happened before this one.
+    /// Time for every warp of the block before which its accesses happened before this one.
     pub(crate) known: &'a [u32],
-    /// Accesses of the whole block before this time happened before this one.
+    /// Time before which the accesses of the whole block happened before this one.
     pub(crate) barrier_time: u32,
-    /// Blocks whose accesses happened before this one.
+    /// Whether the accesses of each block happened before this one.
     pub(crate) acquired: &'a [bool],
-    /// Do other host threads work on the same shadow?
+    /// Whether other host threads work on the same shadow.
     pub(crate) is_shared: bool,
 }
 
-/// An access that this one races with.
+/// An access that another one races with.
 #[derive(Clone, Copy)]
 pub(crate) struct Conflict {
     pub(crate) entry: Entry,
-    /// Was the other access a write?
+    /// Whether this access was a write.
     pub(crate) is_write: bool,
 }
 
@@ -166,7 +170,7 @@ pub(crate) struct Shadow<'a> {
 }
 
 impl Shadow<'_> {
-    /// The shadow of granule `index` of the shadow memory at `base`.
+    /// Returns the shadow of granule `index` of the shadow memory at `base`.
     ///
     /// # Safety
     /// `base` is 8-byte aligned and has two entries for every granule up to `index`; they are only
@@ -184,9 +188,9 @@ impl Shadow<'_> {
 }
 
 impl Accessor<'_> {
-    /// Notes an access by a lane. Tells whether it is the first of its kind to the granule in this
-    /// launch, or which access it races with. `keeps_value` is asked whether a write leaves the
-    /// granule as it is.
+    /// Records an access by a lane. Returns whether it is the first of its kind to the granule in
+    /// this launch, or the access that it races with. `keeps_value` is asked whether a write leaves
+    /// the granule as it is.
     #[inline(always)]
     pub(crate) fn note(
         &self,
@@ -204,7 +208,7 @@ impl Accessor<'_> {
         }
     }
 
-    /// Notes that all the lanes of `mask` read the same granule, by loads of a kind.
+    /// Records that all the lanes of `mask` read the same granule, by loads of one kind.
     #[inline(always)]
     pub(crate) fn note_broadcast(
         &self,
@@ -241,8 +245,8 @@ impl Accessor<'_> {
                 shadow.reads.store(new.0, Ordering::Relaxed);
                 break;
             }
-            // Sequentially consistent, so that of a read and a write at the same time at least one
-            // sees the other.
+            // The exchange is sequentially consistent, so that of a read and a write at the same
+            // time at least one sees the other.
             match shadow.reads.compare_exchange(old.0, new.0, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => break,
                 Err(found) => old = Entry(found),
@@ -294,7 +298,7 @@ impl Accessor<'_> {
         Ok(old.stamp() != self.stamp)
     }
 
-    /// Is the entry of this launch, and not known to have happened before `own`?
+    /// Returns whether the entry is of this launch, and not known to have happened before `own`.
     #[inline(always)]
     fn is_unordered(&self, entry: Entry, own: Entry) -> bool {
         entry.stamp() == self.stamp && !self.happened_before(entry, own)
@@ -318,7 +322,8 @@ impl Accessor<'_> {
         }
     }
 
-    /// The entry for `own` after `old`: `own` alone if all of `old` happened before.
+    /// Returns the entry for `own` after `old`, which is `own` alone if all of `old` happened
+    /// before.
     fn merge(&self, old: Entry, own: Entry) -> Entry {
         if !self.is_unordered(old, own) {
             return own;
@@ -332,7 +337,8 @@ impl Accessor<'_> {
         } else {
             own.spread()
         };
-        // The later time: both happened before whoever knows of the later one.
+        // The later time is kept: whoever knows that the later access happened before knows it of
+        // both.
         let later = if old.time() > own.time() { old.time() } else { own.time() };
         let atomic = old.is_atomic() && own.is_atomic();
         Entry(own.0 & !u64::from(LAST_TIME) | u64::from(later))

@@ -1,4 +1,4 @@
-//! Loading the simulated driver into a process, on purpose, and asking it what it saw.
+//! Loads the simulated driver into a process, and asks it what it recorded.
 //!
 //! ```no_run
 //! let simulator = cuda_sim::simulator::Simulator::preload()?;
@@ -24,27 +24,27 @@ use crate::{
     faults::Operation,
 };
 
-/// The file that cargo builds.
+/// The name of the file that cargo builds.
 const FILE: &str = "libcuda_sim.so";
 /// The name under which programs look for a CUDA driver.
 const SONAME: &str = "libcuda.so";
 /// The name under which programs look for cuBLAS.
 const CUBLAS: &str = "libcublas.so";
-/// An empty library of that name which needs the simulator, made by build.rs.
+/// The path of an empty library with cuBLAS's name which needs the simulator, made by build.rs.
 const CUBLAS_FILE: &str = env!("CUDA_SIM_CUBLAS");
-/// Only the simulator has this symbol.
+/// The name of a symbol that only the simulator has.
 const MARK: &[u8] = b"cudaSimLaunches\0";
-/// `RTLD_NOLOAD` of glibc: only find what is loaded already.
+/// The flag `RTLD_NOLOAD` of glibc, with which only a library that is loaded already is found.
 const RTLD_NOLOAD: i32 = 4;
 
-/// One launch, as the simulated driver recorded it.
+/// A launch, as the simulated driver recorded it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaunchRecord {
     /// Name of the kernel.
     pub kernel: String,
     /// Shape of the launch.
     pub config: LaunchConfig,
-    /// What it did.
+    /// Counters of what the launch did.
     pub counters: LaunchCounters,
 }
 
@@ -59,8 +59,8 @@ impl Simulator {
     /// and its matrix products this process's cuBLAS.
     ///
     /// # Errors
-    /// When the library is not where cargo puts it, cannot be loaded, or when this process has
-    /// already loaded another CUDA driver.
+    /// The library is not where cargo puts it, cannot be loaded, or this process has already loaded
+    /// another CUDA driver.
     pub fn preload() -> Result<Self, String> {
         static LIBRARY: OnceLock<Result<Library, String>> = OnceLock::new();
         let library = LIBRARY.get_or_init(|| {
@@ -86,10 +86,11 @@ impl Simulator {
         Ok(Self { library })
     }
 
-    /// Lets the `nth` operation from now (1 is the next) fail with `error`.
+    /// Makes the `nth` operation of a kind from now on (1 is the next) fail with `error`.
     ///
     /// # Errors
-    /// [`CuResult::InvalidValue`] if `nth` is 0 or `error` is none; what initialization says.
+    /// [`CuResult::InvalidValue`] if `nth` is 0 or `error` is none; otherwise the error of the
+    /// initialization.
     pub fn inject(self, operation: Operation, nth: u64, error: CuResult) -> Result<(), CuResult> {
         type Inject = unsafe extern "C" fn(u32, u64, u32) -> u32;
         // SAFETY: the function's type is as the library exports it.
@@ -98,17 +99,20 @@ impl Simulator {
         })
     }
 
-    /// Forgets the failures still to come.
+    /// Cancels the failures that were injected and are still to come.
+    ///
+    /// # Errors
+    /// The error of the initialization.
     pub fn clear_faults(self) -> Result<(), CuResult> {
-        // SAFETY: as above.
+        // SAFETY: the function's type is as the library exports it.
         outcome(unsafe {
             self.function::<unsafe extern "C" fn() -> u32>(b"cudaSimClearFaults\0")()
         })
     }
 
-    /// Names the `ptxas` that tells registers, for occupancy and the counters; otherwise it is
-    /// looked for beside the compiler of `NVCC`, on `PATH`, and in `CUDA_HOME` or `CUDA_PATH`. The
-    /// first call counts.
+    /// Chooses the `ptxas` that is asked for registers, which occupancy and the counters need;
+    /// otherwise it is looked for beside the compiler of `NVCC`, on `PATH`, and in `CUDA_HOME` or
+    /// `CUDA_PATH`. Only the first call has an effect.
     pub fn use_ptxas(self, path: &Path) {
         type Use = unsafe extern "C" fn(*const u8, usize) -> u32;
         let path = path.as_os_str().as_bytes();
@@ -116,17 +120,26 @@ impl Simulator {
         unsafe { self.function::<Use>(b"cudaSimUsePtxas\0")(path.as_ptr(), path.len()) };
     }
 
-    /// Everything the driver complained about, in order.
+    /// Returns every report of the driver, in order.
+    ///
+    /// # Errors
+    /// The error of the initialization.
     pub fn reports(self) -> Result<Vec<String>, CuResult> {
         self.texts(b"cudaSimReports\0")
     }
 
-    /// The counters as JSON, as `CUDA_SIM_COUNTERS` writes them.
+    /// Returns the counters as JSON, as `CUDA_SIM_COUNTERS` has them written.
+    ///
+    /// # Errors
+    /// The error of the initialization.
     pub fn counters_json(self) -> Result<String, CuResult> {
         self.texts(b"cudaSimCounters\0").map(|texts| texts.concat())
     }
 
-    /// Every launch that ran to its end, in order.
+    /// Returns every launch that ran to its end, in order.
+    ///
+    /// # Errors
+    /// The error of the initialization.
     pub fn launches(self) -> Result<Vec<LaunchRecord>, CuResult> {
         unsafe extern "C" fn push(
             records: *mut c_void,
@@ -163,7 +176,10 @@ impl Simulator {
         Ok(records)
     }
 
-    /// Forgets launches and reports.
+    /// Forgets all launches and reports.
+    ///
+    /// # Errors
+    /// The error of the initialization.
     pub fn clear_records(self) -> Result<(), CuResult> {
         // SAFETY: the function's type is as the library exports it.
         outcome(unsafe {
@@ -203,7 +219,7 @@ fn outcome(value: u32) -> Result<(), CuResult> {
     }
 }
 
-/// The CUDA driver this process has loaded, whichever it is.
+/// Returns the CUDA driver that this process has loaded, whichever it is.
 fn loaded_driver() -> Option<Library> {
     [SONAME, "libcuda.so.1"].into_iter().find_map(|name| {
         // SAFETY: nothing is loaded that is not loaded already.
@@ -216,11 +232,11 @@ fn is_simulator(library: &Library) -> bool {
     unsafe { library.get::<unsafe extern "C" fn()>(MARK) }.is_ok()
 }
 
-/// The absolute path of `libcuda_sim.so`: the file named by `CUDA_SIM_LIBRARY`, or where cargo puts
-/// it, beside this program or one directory up.
+/// Returns the absolute path of `libcuda_sim.so`: the file named by `CUDA_SIM_LIBRARY`, or where
+/// cargo puts it, beside this program or one directory up.
 ///
 /// # Errors
-/// When it is in none of these places, with the places.
+/// The file is in none of these places; the message lists them.
 pub fn library_path() -> Result<PathBuf, String> {
     if let Some(path) = env::var_os("CUDA_SIM_LIBRARY") {
         let path = PathBuf::from(path);
@@ -245,7 +261,7 @@ pub fn library_path() -> Result<PathBuf, String> {
 /// `directory`, for the `LD_LIBRARY_PATH` of a child process.
 ///
 /// # Errors
-/// As [`library_path`], or when the directory or a link cannot be made.
+/// Those of [`library_path`]; the directory or a link cannot be made.
 pub fn link_into(directory: &Path) -> Result<&Path, String> {
     let library = library_path()?;
     let failed = |error: std::io::Error| format!("{}: {error}", directory.display());

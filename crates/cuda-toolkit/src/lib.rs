@@ -1,6 +1,7 @@
-//! Finds the CUDA compiler and runs it: shared by `cargo xtask` and the tests.
+//! Finds the CUDA compiler and runs it, for `cargo xtask` and the tests.
 //!
-//! Nothing is downloaded here. `cargo xtask toolkit` installs a compiler where there is none.
+//! Nothing is downloaded by this crate; `cargo xtask toolkit` installs a compiler where there is
+//! none.
 
 #[path = "../../../build/nvcc.rs"]
 mod nvcc;
@@ -20,22 +21,25 @@ fn workspace() -> &'static Path {
     crates.and_then(Path::parent).expect("this crate lies in crates/")
 }
 
-/// Where `cargo xtask toolkit` installs: `target/cuda-toolkit` in the workspace.
+/// Returns the directory that `cargo xtask toolkit` installs into: `target/cuda-toolkit` in the
+/// workspace.
 pub fn installation_directory() -> PathBuf {
     nvcc::installation_directory(workspace())
 }
 
-/// The nvcc that `NVCC` names; without it, the first that can be used among `PATH`, `CUDA_HOME`,
-/// `CUDA_PATH`, `/usr/local/cuda` and [`installation_directory`].
+/// Returns the nvcc that `NVCC` names or, without that variable, the first usable one among `PATH`,
+/// `CUDA_HOME`, `CUDA_PATH`, `/usr/local/cuda` and [`installation_directory`].
 ///
 /// # Errors
-/// The one that `NVCC` names cannot be used: what to do about it.
+/// The compiler that `NVCC` names cannot be used; the message says what to do about it.
 pub fn find_nvcc() -> Result<Option<PathBuf>, String> {
     Ok(nvcc::find(workspace())?.compiler.map(|compiler| compiler.path))
 }
 
-/// As [`find_nvcc`], but searched for only until there is one; that there is none is an error, which
-/// says what was passed over.
+/// Returns the compiler that [`find_nvcc`] finds, and searches until there is one.
+///
+/// # Errors
+/// There is no compiler; the message says which candidates were passed over.
 pub fn require_nvcc() -> Result<PathBuf, String> {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     if let Some(path) = FOUND.get() {
@@ -57,7 +61,7 @@ pub fn require_nvcc() -> Result<PathBuf, String> {
 /// (such as `-arch=compute_80`).
 ///
 /// # Errors
-/// When there is no nvcc, or it fails: with everything it printed.
+/// There is no nvcc, or it fails; the message has everything that it printed.
 pub fn compile_to_ptx(source: &Path, arguments: &[&str]) -> Result<String, String> {
     let nvcc = require_nvcc()?;
     let output = Command::new(&nvcc)

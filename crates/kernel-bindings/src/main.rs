@@ -1,5 +1,5 @@
-//! `kernel-bindings` writes `src/backend/cuda/bindings.rs` from the headers of `kernels/`; `--check`
-//! compares it with them.
+//! `kernel-bindings` writes `src/backend/cuda/bindings.rs` from the headers of `kernels/`;
+//! `--check` compares the file with the headers.
 //!
 //! It is a program of its own since bindgen takes long to compile, and is started by
 //! `cargo xtask bindings`, which sets `LIBCLANG_PATH` to the library that parses the headers.
@@ -20,10 +20,10 @@ use bindgen::{
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Where the bindings lie in the workspace.
+/// The place of the bindings in the workspace.
 const BINDINGS: &str = "src/backend/cuda/bindings.rs";
 
-/// What stands above the bindings.
+/// The text above the bindings.
 const INTRODUCTION: &str = "\
 //! The structures that kernels take, and the numbers in them: `kernels/**/*.h`.
 //!
@@ -64,7 +64,7 @@ fn workspace() -> &'static Path {
     crates.and_then(Path::parent).expect("this crate lies in crates/")
 }
 
-/// The bindings of all headers, as `cargo fmt` would have them.
+/// Returns the bindings of all headers, formatted as `cargo fmt` would format them.
 fn generate() -> Result<String> {
     let kernels = workspace().join("kernels");
     let mut headers = Vec::new();
@@ -76,7 +76,7 @@ fn generate() -> Result<String> {
     }
     let bindings = bindgen::builder()
         .header_contents("kernels.h", &includes)
-        // As nvcc reads them. Comments of fields need no third slash.
+        // The headers are parsed as nvcc reads them. Comments of fields need no third slash.
         .clang_args(["-xc++", "-std=c++17", "-fparse-all-comments"])
         .clang_arg(format!("-I{}", kernels.display()))
         .allowlist_file(".*/kernels/.*")
@@ -93,7 +93,8 @@ fn generate() -> Result<String> {
     formatted(&format!("{INTRODUCTION}{}", readable(&bindings.to_string())))
 }
 
-/// Comments of several lines in the usual style, and an empty line after every type.
+/// Returns the bindings with comments of several lines in the usual style, and an empty line after
+/// every type.
 fn readable(bindings: &str) -> String {
     let (mut text, mut within_comment) = (String::new(), false);
     for line in bindings.lines() {
@@ -130,7 +131,7 @@ fn collect(directory: &Path, headers: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Formats by the workspace's `rustfmt.toml`.
+/// Returns the text formatted by the workspace's `rustfmt.toml`.
 fn formatted(text: &str) -> Result<String> {
     let mut rustfmt = Command::new("rustfmt")
         .args(["--edition=2024", "--config-path"])
@@ -139,7 +140,7 @@ fn formatted(text: &str) -> Result<String> {
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| format!("cannot start rustfmt: {error}"))?;
-    // rustfmt reads all of it before it writes.
+    // rustfmt reads its whole input before it writes.
     rustfmt.stdin.take().ok_or("rustfmt has no input")?.write_all(text.as_bytes())?;
     let output = rustfmt.wait_with_output()?;
     if !output.status.success() {
@@ -148,17 +149,18 @@ fn formatted(text: &str) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// How names and types of the headers become those of the library.
+/// The conventions by which names and types of the headers become those of the library.
 #[derive(Debug)]
 struct Conventions;
 
 impl ParseCallbacks for Conventions {
-    /// Macros are lengths of arrays.
+    /// Makes macros lengths of arrays.
     fn int_macro(&self, _name: &str, _value: i64) -> Option<IntKind> {
         Some(IntKind::Custom { name: "usize", is_signed: false })
     }
 
-    /// `REDUCE_NOT_HELD` of `ReduceFunction` becomes `ReduceFunction::NotHeld`.
+    /// Renames the variants of an enum: `REDUCE_NOT_HELD` of `ReduceFunction` becomes
+    /// `ReduceFunction::NotHeld`.
     fn enum_variant_name(
         &self,
         enumeration: Option<&str>,
@@ -170,7 +172,7 @@ impl ParseCallbacks for Conventions {
         Some(words.map(|word| word[..1].to_owned() + &word[1..].to_lowercase()).collect())
     }
 
-    /// What has no pointers has an empty value, and a status is compared.
+    /// Derives `Default` for types without pointers, and comparison for a status.
     fn add_derives(&self, info: &DeriveInfo<'_>) -> Vec<String> {
         let derives: &[&str] = match info.name {
             "Walk" | "Update" | "TeamLayout" | "TableLayout" | "RowsLayout" | "BandLayout"

@@ -1,5 +1,5 @@
-//! What the assembler said of a text, kept in `target/kernel-figures`: large modules take it minutes,
-//! and it always says the same.
+//! The assembler's answers, kept in `target/kernel-figures`: it takes minutes for large modules,
+//! and always says the same about the same text.
 
 use std::{
     collections::BTreeMap,
@@ -9,19 +9,19 @@ use std::{
 
 use cuda_sim::assembler::Usage;
 
-/// Usage by kernel.
+/// The usage of resources of each kernel by name.
 type Usages = BTreeMap<String, Usage>;
 
-/// The file for a text's fingerprint on an architecture.
+/// Returns the file for the fingerprint of a text on an architecture.
 fn file(version: &str, fingerprint: &str, architecture: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/kernel-figures");
     directory.join(format!("{fingerprint}-{architecture}-{version}"))
 }
 
-/// What is known, or what `assemble` says.
+/// Returns the usage that is stored, or that of `assemble`, which is then stored.
 ///
 /// # Errors
-/// Those of `assemble`, and when the file cannot be written.
+/// Those of `assemble`, and an error when the file cannot be written.
 pub fn remembered(
     version: &str,
     fingerprint: &str,

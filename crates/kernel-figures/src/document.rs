@@ -1,4 +1,5 @@
-//! `docs/kernels.md`: written from measurements, and read again to be compared with new ones.
+//! The document `docs/kernels.md`: it is written from measurements, and read again to be compared
+//! with new ones.
 
 use std::fmt::Write as _;
 
@@ -12,26 +13,26 @@ use crate::{
     workloads::{Measured, Run},
 };
 
-/// The text before the tables, by hand.
+/// The text before the tables, written by hand.
 const INTRODUCTION: &str = include_str!("introduction.md");
 
-/// Everything that the document shows.
+/// The content of the document: everything that it shows.
 pub struct Content<'a> {
-    /// Of the assembler.
+    /// Version of the assembler.
     pub version: &'a str,
-    /// The modules and their kernels.
+    /// Modules and their kernels.
     pub modules: &'a [(Module, Kernels)],
-    /// The workloads.
+    /// Workloads with their measurements.
     pub measured: &'a [Measured],
-    /// Why targets are missed.
+    /// Reasons for which targets are missed.
     pub reasons: &'a [Reason],
 }
 
 impl Content<'_> {
-    /// The whole document.
+    /// Returns the whole document as Markdown.
     ///
     /// # Errors
-    /// If a kernel was launched that no module has.
+    /// A kernel was launched that no module has.
     pub fn write(&self) -> Result<String, String> {
         let mut out = String::from(INTRODUCTION);
         self.write_figures(&mut out);
@@ -150,7 +151,8 @@ impl Content<'_> {
     }
 }
 
-/// `*bytes of the solve, bytes of the gradient*: problem, problem; *lanes of the solve*: problem`.
+/// Returns what is missed, as `*bytes of the solve, bytes of the gradient*: problem, problem;
+/// *lanes of the solve*: problem`.
 fn what_is_missed(reason: &Reason) -> String {
     let mut by_figure: Vec<(String, Vec<&str>)> = Vec::new();
     for Place { figure, direction, problem } in &reason.places {
@@ -173,8 +175,8 @@ fn what_is_missed(reason: &Reason) -> String {
     by_problems.iter().map(text).collect::<Vec<_>>().join("; ")
 }
 
-/// The cells of a kernel: registers on each architecture; the most of spills, stack and static shared
-/// memory on any.
+/// Returns the table cells of a kernel: its registers on each architecture, and the largest spills,
+/// stack and static shared memory on any.
 pub fn resource_cells(usage: &[Usage; 3]) -> [u32; 6] {
     let most = |of: fn(&Usage) -> u32| usage.iter().map(of).max().unwrap_or(0);
     [
@@ -187,7 +189,7 @@ pub fn resource_cells(usage: &[Usage; 3]) -> [u32; 6] {
     ]
 }
 
-/// Three digits.
+/// Returns a time in microseconds with three digits.
 fn microseconds(seconds: f64) -> String {
     let value = 1e6 * seconds;
     match value {
@@ -199,7 +201,7 @@ fn microseconds(seconds: f64) -> String {
 }
 
 impl Measured {
-    /// One direction.
+    /// Returns the run of one direction.
     pub fn run(&self, direction: Direction) -> &Run {
         match direction {
             Direction::Solve => &self.forward,
@@ -207,7 +209,7 @@ impl Measured {
         }
     }
 
-    /// The figures that miss their targets.
+    /// Returns the figures that miss their targets.
     pub fn missed(&self) -> Vec<Place> {
         let mut missed = Vec::new();
         for direction in Direction::ALL {
@@ -222,36 +224,36 @@ impl Measured {
     }
 }
 
-/// The tables of a document that was written before.
+/// The tables of a document that was written before, to be compared with new measurements.
 #[derive(Debug, PartialEq)]
 pub struct Stated {
-    /// Of the assembler.
+    /// Version of the assembler.
     pub version: String,
-    /// (module, fingerprint, rows of (kernel, cells)).
+    /// Modules with their kernels.
     pub modules: Vec<StatedModule>,
-    /// What was counted.
+    /// Counts of every problem and direction.
     pub counted: Vec<StatedCounts>,
 }
 
-/// What a document states of one direction of one problem.
+/// The counts that a document states for one direction of one problem.
 #[derive(Debug, PartialEq)]
 pub struct StatedCounts {
-    /// Solve or gradient.
+    /// Direction: solve or gradient.
     pub direction: Direction,
     /// Name of the workload.
     pub problem: String,
-    /// Launches of kernels.
+    /// Number of kernel launches.
     pub launches: usize,
-    /// In the order of [`Figure::ALL`].
+    /// Figures in the order of [`Figure::ALL`].
     pub figures: [f64; 5],
 }
 
 /// A module as a document states it.
 #[derive(Debug, PartialEq)]
 pub struct StatedModule {
-    /// Its name.
+    /// Name of the module.
     pub name: String,
-    /// Of its text.
+    /// Fingerprint of the module's text.
     pub fingerprint: String,
     /// Names of the kernels and their [`resource_cells`].
     pub kernels: Vec<(String, Vec<u32>)>,
@@ -260,7 +262,7 @@ pub struct StatedModule {
 /// Reads the tables of a document.
 ///
 /// # Errors
-/// With the line that is not as [`Content::write`] writes it.
+/// The message names the line that is not as [`Content::write`] writes it.
 pub fn read(text: &str) -> Result<Stated, String> {
     let mut stated = Stated { version: String::new(), modules: Vec::new(), counted: Vec::new() };
     let mut direction = None;

@@ -1,4 +1,5 @@
-//! What a launch could reach on a GPU: occupancy, and the least time that its counts allow.
+//! Estimates of what a launch could reach on a GPU: occupancy, and the least time that its counts
+//! allow.
 
 use cuda_sim::{
     device::Device,
@@ -6,24 +7,25 @@ use cuda_sim::{
     simulator::LaunchRecord,
 };
 
-/// Warp schedulers of a multiprocessor: each issues one instruction a clock.
+/// The warp schedulers of a multiprocessor, each of which issues one instruction a clock.
 const SCHEDULERS: u32 = 4;
 const WARP: u32 = 32;
 
-/// Lower bounds of a time in seconds: the largest holds. No latency, no caches.
+/// Lower bounds of the time of a launch in seconds, of which the largest holds. They know neither
+/// latency nor caches.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Estimate {
-    /// To move the bytes.
+    /// Time to move the bytes.
     memory: f64,
-    /// Floating-point arithmetic.
+    /// Time of the floating-point arithmetic.
     arithmetic: f64,
-    /// To issue all instructions.
+    /// Time to issue all instructions.
     issue: f64,
 }
 
 impl Estimate {
-    /// Of one launch, `times` as large as it was. Where there are fewer warps than schedulers, the
-    /// others idle.
+    /// Estimates one launch, scaled to `times` its size. Where there are fewer warps than
+    /// schedulers, the other schedulers idle.
     pub fn of(launch: &LaunchRecord, times: f64, device: &Device) -> Self {
         let roofline = Roofline::of(&launch.counters, device);
         let schedulers = f64::from(SCHEDULERS * device.multiprocessors);
@@ -36,7 +38,8 @@ impl Estimate {
         }
     }
 
-    /// Of launches one after the other, each `times` as large as it was.
+    /// Estimates launches one after the other, each scaled to `times` its size; returns the seconds
+    /// and what bounds most of them.
     pub fn of_all(launches: &[LaunchRecord], times: f64, device: &Device) -> (f64, &'static str) {
         let mut sum = Estimate::default();
         for launch in launches {
@@ -50,7 +53,8 @@ impl Estimate {
     }
 }
 
-/// Warps that a multiprocessor holds at once over the most it can hold.
+/// Returns the number of warps that a multiprocessor holds at once, relative to the most it can
+/// hold.
 pub fn occupancy(launch: &LaunchRecord, registers: u32, shared: u32, device: &Device) -> f64 {
     let warps_per_block = launch.config.block.iter().product::<u32>().div_ceil(WARP);
     let resources = Resources {

@@ -1,5 +1,5 @@
-//! The figures of the CUDA kernels: measured without a GPU, written to `docs/kernels.md`, and compared
-//! with what stands there.
+//! Measures the CUDA kernels without a GPU, writes the figures to `docs/kernels.md`, and compares
+//! them with those that the document states.
 
 mod cache;
 pub mod document;
@@ -26,7 +26,7 @@ use workloads::{Measured, WORKLOADS, Workload};
 /// The reasons for missed targets.
 const MISSES: &str = include_str!("../misses.txt");
 
-/// `docs/kernels.md` of this workspace.
+/// Returns the path of `docs/kernels.md` of this workspace.
 pub fn document_path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/kernels.md")
 }
@@ -34,7 +34,8 @@ pub fn document_path() -> PathBuf {
 /// Measures everything and returns the document.
 ///
 /// # Errors
-/// What fails; also when a kernel spills, a miss has no reason or a reason no miss.
+/// The message says what fails, also when a kernel spills, a miss has no reason or a reason no
+/// miss.
 pub fn generate() -> Result<String, String> {
     let ptxas = find_ptxas()?;
     let version = version_of(&ptxas)?;
@@ -59,8 +60,8 @@ pub fn generate() -> Result<String, String> {
     if complaints.is_empty() { Ok(text) } else { Err(complaints.join("\n")) }
 }
 
-/// Prints figures and instructions of the workloads whose names contain `part`, without asking the assembler: for
-/// work on a kernel.
+/// Prints figures and instructions of the workloads whose names contain `part`, without asking the
+/// assembler, which is enough while a kernel is being changed.
 ///
 /// # Errors
 /// If a workload fails.
@@ -82,10 +83,10 @@ pub fn print_figures(part: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes the document.
+/// Measures everything and writes the document.
 ///
 /// # Errors
-/// As [`generate`], and if the file cannot be written.
+/// Those of [`generate`], and an error if the file cannot be written.
 pub fn write() -> Result<(), String> {
     let (path, text) = (document_path(), generate()?);
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
@@ -93,12 +94,12 @@ pub fn write() -> Result<(), String> {
     fs::write(&partial, text).and_then(|()| fs::rename(&partial, &path)).map_err(failed)
 }
 
-/// Compares the checked-in document with the kernels of this build: what the assembler says of every
-/// module whose text has changed, the figures of the workloads that are marked as tested, and that every
-/// miss has a reason.
+/// Compares the checked-in document with the kernels of this build: it checks what the assembler
+/// says of every module whose text has changed, the figures of the workloads that are marked as
+/// tested, and that every miss has a reason.
 ///
 /// # Errors
-/// Everything that is worse than stated, one a line.
+/// The message lists everything that is worse than stated, one item a line.
 pub fn check() -> Result<(), String> {
     let path = document_path();
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -121,7 +122,8 @@ fn check_resources(stated: &Stated) -> Result<Vec<String>, String> {
     let ptxas = find_ptxas()?;
     let version = version_of(&ptxas)?;
     let modules = Module::embedded()?;
-    // The same assembler says the same of the same text.
+    // The same assembler says the same about the same text, so that only changed texts are
+    // assembled.
     let known = |module: &Module| {
         let same = |stated: &document::StatedModule| {
             stated.name == module.name && stated.fingerprint == module.fingerprint
@@ -133,7 +135,7 @@ fn check_resources(stated: &Stated) -> Result<Vec<String>, String> {
     let mut complaints: Vec<String> = stated.modules.iter().flat_map(stated_spills).collect();
     for (module, kernels) in changed.iter().zip(&kernels) {
         complaints.extend(spilling(kernels));
-        // Another assembler's registers are not those of the table.
+        // The registers that another assembler assigns are not those of the table.
         if version == stated.version {
             complaints.extend(compare_resources(stated, module, kernels));
         }
@@ -166,10 +168,11 @@ fn stated_spills(module: &document::StatedModule) -> Vec<String> {
     module.kernels.iter().filter(spills).map(text).collect()
 }
 
-/// Place of the spills in [`resource_cells`].
+/// The place of the spills in [`resource_cells`].
 const SPILLS: usize = 3;
 
-/// More registers, stack or shared memory than stated; kernels that are new or gone.
+/// Returns what is worse than stated: more registers, stack or shared memory, and kernels that are
+/// new or gone.
 fn compare_resources(stated: &Stated, module: &Module, kernels: &Kernels) -> Vec<String> {
     let mut complaints = Vec::new();
     let stated = stated.modules.iter().find(|stated| stated.name == module.name);
@@ -192,7 +195,8 @@ fn compare_resources(stated: &Stated, module: &Module, kernels: &Kernels) -> Vec
     complaints
 }
 
-/// Every figure that the document states and that misses its target has a reason, and no other.
+/// Checks that every figure that the document states and that misses its target has a reason, and
+/// that no other has one.
 fn check_reasons(stated: &Stated) -> Result<(), String> {
     let mut missed = Vec::new();
     for StatedCounts { direction, problem, figures, .. } in &stated.counted {

@@ -1,13 +1,14 @@
-//! The least that a solve has to do, to which what the kernels do is compared.
+//! The least work that a solve has to do, which the work of the kernels is compared with.
 //!
-//! Counted from the mathematics alone: sweeps over the time points of one system, each of which reads
-//! what it needs and writes what it makes once, and the arithmetic of these sweeps with the zeros of
-//! the rows and of the factor left out. `docs/kernels.md` gives the same formulas in words.
+//! It is counted from the mathematics alone: sweeps over the time points of one system, each of
+//! which reads its inputs and writes its results once, and the arithmetic of these sweeps, where
+//! the zeros of the rows and of the factor are left out. `docs/kernels.md` gives the same formulas
+//! in words.
 
 use mechanistic::{ProblemShape, rows::RowFamily};
 
-/// Sizes and options of a least-squares problem with rows on pairs of points, all inputs but the steps
-/// with a batch axis and a time axis.
+/// The sizes and options that determine the least work of a least-squares problem with rows on
+/// pairs of points, where all inputs but the steps have a batch axis and a time axis.
 #[derive(Clone, Debug)]
 pub struct Minimum {
     batch: usize,
@@ -16,29 +17,29 @@ pub struct Minimum {
     derivatives: usize,
     equation_derivatives: usize,
     equations: usize,
-    /// Initial values of a state: I·J.
+    /// Number of initial values of a state, I·J.
     initial: usize,
-    /// Rows between two points and nonzeros of these rows, for each state.
+    /// Numbers of rows between two points and of their nonzeros, for each state.
     rows: usize,
     nonzeros: usize,
     /// Bytes of a value of inputs and results; factor and vectors are in double precision.
     value: usize,
-    /// Values of all inputs.
+    /// Number of values of all inputs.
     inputs: usize,
     refinement: usize,
 }
 
-/// Bytes and floating-point operations of a whole batch.
+/// The least bytes and floating-point operations of a whole batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Least {
     /// Bytes read and written.
     pub bytes: usize,
-    /// A multiply-add counts two, anything else one.
+    /// Floating-point operations, where a multiply-add counts two, anything else one.
     pub flops: usize,
 }
 
 impl Minimum {
-    /// Of problems of this shape in numbers of `value` bytes.
+    /// Makes the sizes of problems of this shape in numbers of `value` bytes.
     pub fn new(shape: &ProblemShape, family: &RowFamily, value: usize, refinement: usize) -> Self {
         let [_, _, equations, states, equation_derivatives] = shape.coefficients();
         let [_, initial_points, _, initial_derivatives] = shape.initial_values();
@@ -62,11 +63,11 @@ impl Minimum {
         }
     }
 
-    /// Of a solve.
+    /// Returns the least work of a solve.
     pub fn forward(&self) -> Least {
         let solve = self.cholesky() + 2 * self.substitution();
         let refine = self.residual() + self.unknowns() + 2 * self.substitution();
-        // Factorize and substitute forward, then back.
+        // The first sweep factorizes and substitutes forward, the second substitutes back.
         let first = self.input_bytes() + 2 * (self.factor_bytes() + self.vector_bytes());
         let status = 12 + self.value;
         let solution = self.unknowns() * self.value;
@@ -78,18 +79,18 @@ impl Minimum {
         }
     }
 
-    /// Of the gradients with respect to every input and weight.
+    /// Returns the least work of the gradients with respect to every input and weight.
     pub fn adjoint(&self) -> Least {
         let refine = self.residual() + self.unknowns() + 2 * self.substitution();
         let once = 2 * self.substitution() + self.gradients();
         let cotangent = self.batch * self.unknowns() * self.value;
-        // Substitute forward and back; inputs and solution are read, and gradients written, on the
-        // way back.
+        // One sweep substitutes forward and one back; inputs and solution are read, and gradients
+        // written, in the sweep back.
         let first = cotangent
             + 2 * (self.factor_bytes() + self.vector_bytes())
             + 2 * self.input_bytes()
             + self.vector_bytes();
-        // The residual needs the inputs and the cotangent again.
+        // The residual needs the inputs and the cotangent once more.
         let again = self.refinement_bytes() + self.input_bytes() + cotangent + self.vector_bytes();
         Least {
             bytes: first + self.refinement * again,
@@ -97,12 +98,12 @@ impl Minimum {
         }
     }
 
-    /// P.
+    /// Returns P, the values of a time point.
     fn block(&self) -> usize {
         self.states * self.derivatives
     }
 
-    /// N·P.
+    /// Returns N·P, the number of unknowns.
     fn unknowns(&self) -> usize {
         self.points * self.block()
     }
@@ -111,7 +112,7 @@ impl Minimum {
         self.inputs * self.value
     }
 
-    /// Of vectors of unknowns between sweeps, which are in double precision.
+    /// Returns the bytes of a vector of unknowns between sweeps, which is in double precision.
     fn vector_bytes(&self) -> usize {
         self.batch * self.unknowns() * 8
     }
@@ -122,29 +123,32 @@ impl Minimum {
         self.batch * values * 8
     }
 
-    /// Forward: the iterate and the factor are read, a vector written. Back: vector, factor and
-    /// iterate are read; the iterate is what the previous sweep back wrote.
+    /// Returns the bytes of one step of refinement. The sweep forward reads the iterate and the
+    /// factor and writes a vector; the sweep back reads vector, factor and iterate, where the
+    /// iterate is what the previous sweep back wrote.
     fn refinement_bytes(&self) -> usize {
         2 * self.factor_bytes() + 5 * self.vector_bytes()
     }
 
-    /// Nonzeros of R_{t,t+1}: column k begins at the first row of its state.
+    /// Returns the number of nonzeros of R_{t,t+1}, whose column k begins at the first row of its
+    /// state.
     fn link(&self) -> usize {
         (0..self.block()).map(|k| self.below(k)).sum()
     }
 
-    /// Rows of column k of R_{t,t+1} that are not zero.
+    /// Returns the number of rows of column k of R_{t,t+1} that are not zero.
     fn below(&self, k: usize) -> usize {
         self.block() - k / self.derivatives * self.derivatives
     }
 
-    /// Arithmetic of forming M and Aᵀβ and of M = RᵀR.
+    /// Returns the arithmetic of forming M and Aᵀβ and of M = RᵀR.
     fn cholesky(&self) -> usize {
         let (n, k, q, p) = (self.points, self.states, self.derivatives, self.block());
         let columns = k * self.equation_derivatives;
-        // w²c, then w²cᵀc in the upper triangle, w²cb.
+        // The equation rows need w²c, then w²cᵀc in the upper triangle, and w²cb.
         let equation = columns + columns * (columns + 1) + 2 * columns;
-        // Powers of the step, then one product an entry, added to the diagonal blocks.
+        // The smoothness rows need the powers of the step, then one product an entry, added to the
+        // diagonal blocks.
         let smoothness = k * (2 * q + q * q + 2 * q * (q + 1));
         let triangle: usize = (0..p).map(|i| (p - i) * (2 * i + 1)).sum();
         let link: usize = (0..p).map(|k| self.below(k) * self.below(k)).sum();
@@ -154,30 +158,34 @@ impl Minimum {
             + 3 * self.states * self.initial
     }
 
-    /// Arithmetic of one substitution with R or Rᵀ.
+    /// Returns the arithmetic of one substitution with R or Rᵀ.
     fn substitution(&self) -> usize {
         let p = self.block();
         self.points * p * p + (self.points - 1) * 2 * self.link()
     }
 
-    /// Arithmetic of AᵀW²(β − Az), row by row.
+    /// Returns the arithmetic of AᵀW²(β − Az), row by row.
     fn residual(&self) -> usize {
         let columns = self.states * self.equation_derivatives;
         let equation = 4 * columns + 2;
-        // Both points' values times powers of the step before, and the sums after.
+        // The values of both points are multiplied by powers of the step before the rows, and the
+        // sums after them.
         let smoothness = 4 * self.nonzeros + self.rows + 5 * self.derivatives;
         self.points * self.equations * equation
             + (self.points - 1) * self.states * smoothness
             + 4 * self.states * self.initial
     }
 
-    /// Arithmetic of ∂ℓ/∂β = w²a·g, ∂ℓ/∂a = r g − w²(a·g) z, and of the weights and steps.
+    /// Returns the arithmetic of ∂ℓ/∂β = w²a·g, ∂ℓ/∂a = r g − w²(a·g) z, and of the gradients of
+    /// weights and steps.
     fn gradients(&self) -> usize {
         let columns = self.states * self.equation_derivatives;
-        // a·z, a·g; r, w²a·g and the weight's share; the coefficients'.
+        // An equation row needs a·z, a·g; r, w²a·g and its share in the weight's gradient; and the
+        // gradient of its coefficients.
         let equation = 4 * columns + 6 + 3 * columns;
-        // The same for the smoothness rows, whose values are those of the table times powers of the
-        // step; Σ over the rows of r times the entry and of w²(a·g) times the entry give the step's.
+        // Smoothness rows need the same, where their values are those of the table times powers of
+        // the step; Σ over the rows of r times the entry and of w²(a·g) times the entry give the
+        // gradient of the step.
         let smoothness = 8 * self.nonzeros + 6 * self.rows + 15 * self.derivatives;
         self.points * self.equations * equation
             + (self.points - 1) * self.states * smoothness

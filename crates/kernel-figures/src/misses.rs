@@ -1,4 +1,4 @@
-//! The reasons for missed targets, written by hand in `misses.txt`.
+//! The reasons for which targets are missed, written by hand in `misses.txt`.
 //!
 //! ```text
 //! # A comment.
@@ -10,20 +10,20 @@ use std::fmt;
 
 use crate::targets::Figure;
 
-/// What a solve or its gradient is called in the tables and in `misses.txt`.
+/// The direction of a run, a solve or its gradient, as the tables and `misses.txt` name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
     /// The forward solve.
     Solve,
-    /// Its adjoint.
+    /// The gradient, by the adjoint of the solve.
     Gradient,
 }
 
 impl Direction {
-    /// Both.
+    /// Lists both directions.
     pub const ALL: [Direction; 2] = [Self::Solve, Self::Gradient];
 
-    /// Its name.
+    /// Returns the name of the direction.
     pub fn name(self) -> &'static str {
         match self {
             Self::Solve => "solve",
@@ -32,14 +32,14 @@ impl Direction {
     }
 }
 
-/// A figure of the table.
+/// A figure of the table that can miss its target, with the run that it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// Which figure.
+    /// Figure that misses.
     pub figure: Figure,
-    /// Of what.
+    /// Direction of the run.
     pub direction: Direction,
-    /// The workload's name.
+    /// Name of the workload.
     pub problem: String,
 }
 
@@ -49,19 +49,19 @@ impl fmt::Display for Place {
     }
 }
 
-/// One reason and the figures that it explains.
+/// A reason and the figures that it explains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
-    /// What is missed: at least one.
+    /// Figures that miss their targets, at least one.
     pub places: Vec<Place>,
-    /// Why.
+    /// Text that says why they miss.
     pub text: String,
 }
 
-/// Reads `misses.txt`.
+/// Reads the reasons from the text of `misses.txt`.
 ///
 /// # Errors
-/// With the number of the line that is not understood.
+/// The message has the number of the line that is not understood.
 pub fn read(text: &str) -> Result<Vec<Reason>, String> {
     let mut reasons: Vec<Reason> = Vec::new();
     for (number, line) in text.lines().enumerate() {
@@ -102,10 +102,10 @@ pub fn read(text: &str) -> Result<Vec<Reason>, String> {
     }
 }
 
-/// Compares the reasons with what is missed: every miss has a reason, every reason a miss.
+/// Checks that every miss has a reason and every reason a miss.
 ///
 /// # Errors
-/// All differences, one a line.
+/// The message lists all differences, one a line.
 pub fn match_up(reasons: &[Reason], missed: &[Place]) -> Result<(), String> {
     let explained: Vec<&Place> = reasons.iter().flat_map(|reason| &reason.places).collect();
     let mut complaints = Vec::new();

@@ -1,5 +1,5 @@
-//! Registers, spills, stack and shared memory of every kernel on every architecture, from the
-//! assembler.
+//! The resources (registers, spills, stack and shared memory) of every kernel on every
+//! architecture, as the assembler reports them.
 
 use std::{
     collections::BTreeMap,
@@ -19,17 +19,17 @@ use cuda_sim::{
 
 use crate::cache::remembered;
 
-/// The architectures that the table covers, each with a GPU that has it.
+/// Returns the architectures that the table covers, each with a GPU that has it.
 pub fn architectures() -> [(&'static str, Device); 3] {
     [("sm_80", Device::a100()), ("sm_90", Device::h100()), ("sm_100", Device::b200())]
 }
 
-/// One embedded module.
+/// An embedded module of kernels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Module {
-    /// `kernels/<name>.cu`.
+    /// Name of the module; `<name>.cu` in `kernels/` is its source, with an underscore for a slash.
     pub name: String,
-    /// Tells one text from another ([`fingerprint`]).
+    /// Fingerprint of the text ([`fingerprint`]), which tells one text from another.
     pub fingerprint: String,
     ptx: String,
 }
@@ -38,15 +38,15 @@ pub struct Module {
 pub type Kernels = BTreeMap<String, [Usage; 3]>;
 
 impl Module {
-    /// Of this text.
+    /// Makes a module of this PTX text.
     pub fn new(name: &str, ptx: &str) -> Self {
         Module { name: name.into(), fingerprint: fingerprint(ptx), ptx: ptx.into() }
     }
 
-    /// All modules of the library.
+    /// Returns all modules of the library.
     ///
     /// # Errors
-    /// If it was built without nvcc, or with machine code instead of PTX.
+    /// The library was built without nvcc, or with machine code instead of PTX.
     pub fn embedded() -> Result<Vec<Self>, String> {
         let modules = mechanistic::cuda::kernel_modules();
         if modules.is_empty() {
@@ -66,8 +66,8 @@ impl Module {
     }
 }
 
-/// FNV-1a (Fowler, Noll and Vo) of a module's text without what does not change its code: comments,
-/// and the lines that name the places of the source.
+/// Returns the FNV-1a hash (Fowler, Noll and Vo) of a module's text without what does not change
+/// its code: comments, and the lines that name places in the source.
 pub fn fingerprint(ptx: &str) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let code = |line: &&str| {
@@ -80,35 +80,36 @@ pub fn fingerprint(ptx: &str) -> String {
     format!("{hash:016x}")
 }
 
-/// The assembler, which lies beside the compiler.
+/// Returns the path of the assembler, which lies beside the compiler.
 ///
 /// # Errors
-/// If there is none.
+/// There is no compiler, or no assembler beside it.
 pub fn find_ptxas() -> Result<PathBuf, String> {
     let ptxas = cuda_toolkit::require_nvcc()?.with_file_name("ptxas");
     if ptxas.is_file() { Ok(ptxas) } else { Err(format!("no {}", ptxas.display())) }
 }
 
-/// The assembler's version, such as `13.5.37`: others decide otherwise.
+/// Returns the assembler's version, such as `13.5.37`; another version may assign other resources.
 ///
 /// # Errors
-/// If it cannot be started or says something else.
+/// The assembler cannot be started, or says something else.
 pub fn version_of(ptxas: &Path) -> Result<String, String> {
     let failed = |what: &str| format!("{} --version: {what}", ptxas.display());
     let output = Command::new(ptxas).arg("--version").output();
     let output = output.map_err(|error| failed(&error.to_string()))?;
     let said = String::from_utf8_lossy(&output.stdout);
-    // Cuda compilation tools, release 13.5, V13.5.37
+    // The line reads `Cuda compilation tools, release 13.5, V13.5.37`.
     let version = said.split_whitespace().find_map(|word| {
         word.strip_prefix('V').filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
     });
     version.map(str::to_owned).ok_or_else(|| failed(&said))
 }
 
-/// Assembles modules for all architectures, several at a time; in the modules' order.
+/// Assembles modules for all architectures, several at a time; the results are in the order of the
+/// modules.
 ///
 /// # Errors
-/// What the assembler says.
+/// The message is that of the assembler.
 pub fn assemble_all(
     ptxas: &Path,
     version: &str,

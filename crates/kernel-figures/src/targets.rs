@@ -1,4 +1,4 @@
-//! What the kernels are to reach, and the figures that say how far they got.
+//! The targets of the kernels, and the figures that say how far the kernels got.
 
 use std::fmt;
 
@@ -6,30 +6,30 @@ use cuda_sim::counters::LaunchCounters;
 
 use crate::minimum::Least;
 
-/// Most launches of a solve, and of a gradient.
+/// The most launches of a solve, and of a gradient, that the target allows.
 pub const MOST_LAUNCHES: usize = 2;
 
 /// A figure that has a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Figure {
-    /// Bytes moved over the compulsory ones.
+    /// Bytes moved, relative to the fewest that must be moved.
     Bytes,
-    /// Sectors over the fewest that could hold the same bytes.
+    /// Sectors, relative to the fewest that could hold the same bytes.
     Sectors,
     /// Passes over the banks of shared memory beyond the least, per request.
     Conflicts,
     /// Share of the lanes that took part in an instruction, in percent.
     Lanes,
-    /// Floating-point operations over the minimal count.
+    /// Floating-point operations, relative to the minimal count.
     Flops,
 }
 
 impl Figure {
-    /// All of them, in the order of the table's columns.
+    /// Lists all figures, in the order of the table's columns.
     pub const ALL: [Figure; 5] =
         [Self::Bytes, Self::Sectors, Self::Conflicts, Self::Lanes, Self::Flops];
 
-    /// Name in the table and in `misses.txt`.
+    /// Returns the name in the table and in `misses.txt`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Bytes => "bytes",
@@ -40,7 +40,7 @@ impl Figure {
         }
     }
 
-    /// The target as the table states it.
+    /// Returns the target that the figure has.
     pub fn target(self) -> Target {
         match self {
             Self::Bytes => Target::AtMost(1.25),
@@ -52,26 +52,26 @@ impl Figure {
     }
 }
 
-/// Which side of a number is good.
+/// A bound that a figure must keep.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Target {
-    /// Small is good.
+    /// Small figures are good: at most this number.
     AtMost(f64),
-    /// Large is good.
+    /// Large figures are good: at least this number.
     AtLeast(f64),
 }
 
 impl Target {
-    /// Whether `value` misses it.
+    /// Returns whether `value` misses the target.
     pub fn is_missed_by(self, value: f64) -> bool {
-        // Written so that a NaN misses.
+        // The comparison is written so that a NaN misses.
         match self {
             Self::AtMost(most) => value.is_nan() || value > most,
             Self::AtLeast(least) => value.is_nan() || value < least,
         }
     }
 
-    /// Whether `value` is farther on the bad side than `stated`.
+    /// Returns whether `value` is farther on the bad side than `stated`.
     pub fn is_worse(self, value: f64, stated: f64) -> bool {
         let excess = match self {
             Self::AtMost(_) => value - stated,
@@ -81,7 +81,7 @@ impl Target {
     }
 }
 
-/// Half of the last digit of the table.
+/// The rounding error of the table, half of its last digit.
 const ROUNDING: f64 = 0.005;
 
 impl fmt::Display for Target {
@@ -93,8 +93,8 @@ impl fmt::Display for Target {
     }
 }
 
-/// The figures of the launches of one solve or one adjoint, in the order of [`Figure::ALL`], with the two
-/// decimals of the table.
+/// Returns the figures of the launches of one solve or one adjoint, in the order of
+/// [`Figure::ALL`], with the two decimals of the table.
 pub fn figures(counters: &LaunchCounters, least: Least) -> [f64; 5] {
     let exact = Figure::ALL.map(|figure| match figure {
         Figure::Bytes => moved(counters) as f64 / least.bytes as f64,
@@ -106,12 +106,12 @@ pub fn figures(counters: &LaunchCounters, least: Least) -> [f64; 5] {
     exact.map(|value| (100.0 * value).round() / 100.0)
 }
 
-/// Bytes between the multiprocessors and memory, without any cache.
+/// Returns the bytes moved between the multiprocessors and memory, without any cache.
 pub fn moved(counters: &LaunchCounters) -> u64 {
     32 * (counters.global_load_sectors + counters.global_store_sectors)
 }
 
-/// Floating-point operations of either precision.
+/// Returns the floating-point operations of either precision.
 pub fn flops(counters: &LaunchCounters) -> u64 {
     let matrix = counters.matrix_f64_flops + counters.matrix_other_flops;
     counters.f32_flops() + counters.f64_flops() + matrix

@@ -1,4 +1,4 @@
-//! The problems that the kernels are measured on, run on the simulated device.
+//! The workloads: problems that the kernels are measured on, run on the simulated device.
 
 use std::fmt;
 
@@ -16,22 +16,23 @@ use crate::{
     targets::figures,
 };
 
-/// Precision of the numbers.
+/// The precision of the numbers of a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
-    /// Double.
+    /// Inputs and results are in double precision.
     F64,
-    /// Single, of inputs and results; computed in double.
+    /// Inputs and results are in single precision; the arithmetic is in double.
     F32,
 }
 
-/// A least-squares problem whose coefficients, right-hand side and initial values differ by system and
-/// by point; one equation a state, initial values below the highest derivative, one step for all.
+/// A least-squares problem that the kernels are measured on. Its coefficients, right-hand side and
+/// initial values differ by system and by point; it has one equation a state, initial values below
+/// the highest derivative, and one step for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Workload {
     /// B: systems.
     pub batch: usize,
-    /// How many of them are simulated: all do the same.
+    /// Number of systems that are simulated; all do the same.
     pub simulated: usize,
     /// N: time points.
     pub points: usize,
@@ -39,13 +40,13 @@ pub struct Workload {
     pub states: usize,
     /// Order of the equation.
     pub order: usize,
-    /// Rows between the points; Hermite with one derivative more.
+    /// Family of the rows between the points; Hermite rows are solved with one extra derivative.
     pub smoothness: Smoothness,
-    /// Of all numbers.
+    /// Precision of all numbers.
     pub precision: Precision,
     /// Steps of refinement, if not one.
     pub refinement: Option<usize>,
-    /// Whether the test measures it again.
+    /// Whether the test measures the workload again.
     pub tested: bool,
 }
 
@@ -73,7 +74,7 @@ impl Workload {
     }
 }
 
-/// What the table shows.
+/// The workloads that the table shows.
 pub const WORKLOADS: [Workload; 18] = [
     taylor(1, 1000, 1, 2).tested(),
     taylor(1, 10000, 1, 2),
@@ -114,17 +115,17 @@ impl fmt::Display for Workload {
     }
 }
 
-/// What one direction of a workload did.
+/// The launches of one direction of a workload.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// The launches, in order.
+    /// Launches in order.
     pub launches: Vec<LaunchRecord>,
-    /// What it had to do at least.
+    /// Least work that the direction has to do.
     pub least: Least,
 }
 
 impl Run {
-    /// The counters of all launches together.
+    /// Returns the counters of all launches together.
     pub fn sums(&self) -> LaunchCounters {
         let mut sums = LaunchCounters::default();
         for launch in &self.launches {
@@ -133,36 +134,37 @@ impl Run {
         sums
     }
 
-    /// In the order of [`Figure::ALL`](crate::targets::Figure::ALL).
+    /// Returns the figures in the order of [`Figure::ALL`](crate::targets::Figure::ALL).
     pub fn figures(&self) -> [f64; 5] {
         figures(&self.sums(), self.least)
     }
 
-    /// The launch that executes most instructions.
+    /// Returns the launch that executes most instructions.
     pub fn main_launch(&self) -> &LaunchRecord {
         let work = |launch: &&LaunchRecord| launch.counters.total_warp_instructions();
         self.launches.iter().max_by_key(work).expect("every solve launches something")
     }
 }
 
-/// A workload, measured.
+/// A workload with its measurements.
 #[derive(Clone, Debug)]
 pub struct Measured {
-    /// Which one.
+    /// Workload that was measured.
     pub workload: Workload,
-    /// How it was solved, from the plan.
+    /// Path by which it was solved, from the plan.
     pub path: String,
-    /// The solve.
+    /// Run of the solve.
     pub forward: Run,
-    /// The gradients.
+    /// Run of the gradients.
     pub adjoint: Run,
 }
 
 impl Workload {
-    /// Solves it once and takes the gradient.
+    /// Solves the workload once and computes its gradient.
     ///
     /// # Errors
-    /// Whatever fails, also a system that is not solved and a report of the simulator's sanitizers.
+    /// The message says what fails; also a system that is not solved and a report of the
+    /// simulator's sanitizers.
     pub fn measure(&self, simulator: Simulator) -> Result<Measured, String> {
         let measured = match self.precision {
             Precision::F64 => self.run::<f64>(simulator),
@@ -222,7 +224,8 @@ impl Workload {
         .and_then(|whole| whole.with_extra_derivatives(extra))
         .map_err(failed)?;
         let whole = Solver::<T>::on(&device, &whole, &options).map_err(failed)?.plan().path;
-        // Threads or teams, for whole systems or for chunks.
+        // The first words of a path are its kind: threads or teams, for whole systems or for
+        // chunks.
         let kind = |path: &str| path.split(',').next().map(str::to_owned);
         if kind(&whole) != kind(&path) {
             return Err(format!("{batch} systems: {path}; all of them: {whole}"));
@@ -262,7 +265,7 @@ fn with_batch<const AXES: usize>(mut shape: [usize; AXES], batch: usize) -> [usi
     shape
 }
 
-/// The launches since the last look.
+/// The launches since they were last fetched.
 struct Recorded {
     simulator: Simulator,
     seen: usize,
@@ -283,8 +286,8 @@ impl Recorded {
     }
 }
 
-/// Numbers between −1 and 1, the same in every run: the generator SplitMix64 (Steele, Lea and Flood,
-/// "Fast splittable pseudorandom number generators", 2014).
+/// A source of numbers between −1 and 1, the same in every run: the generator SplitMix64 (Steele,
+/// Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
 struct Random(u64);
 
 impl Random {

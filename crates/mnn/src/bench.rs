@@ -1,4 +1,4 @@
-//! `mnn bench`: time of one forward and one backward solve.
+//! The command `mnn bench`, which times one forward and one backward solve.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -54,11 +54,11 @@ enum Dtype {
     F32,
 }
 
-/// Measured for at least so long, and so often.
+/// The least time and the least number of measurements.
 const TIME: Duration = Duration::from_secs(1);
 const RUNS: usize = 5;
 
-/// Measures and prints.
+/// Measures the solves and prints the times.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let [forward, backward, total] = match arguments.dtype {
         Dtype::F64 => measure::<f64>(arguments)?,
@@ -78,7 +78,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Medians in milliseconds: forward, backward, both together.
+/// Returns the medians in milliseconds: forward, backward, both together.
 fn measure<T: Real>(arguments: &Arguments) -> Result<[f64; 3]> {
     let Arguments { batch: b, points: n, states: k, order, .. } = *arguments;
     for (name, value, least) in
@@ -135,7 +135,7 @@ fn measure<T: Real>(arguments: &Arguments) -> Result<[f64; 3]> {
     Ok(times.map(median))
 }
 
-/// On the device, with the path that the arguments name.
+/// Makes the solver on the device, with the path that the arguments name.
 #[cfg(feature = "cuda")]
 fn solver<T: Real>(
     arguments: &Arguments,
@@ -149,7 +149,7 @@ fn solver<T: Real>(
     }
 }
 
-/// On the device.
+/// Makes the solver on the device.
 #[cfg(not(feature = "cuda"))]
 fn solver<T: Real>(
     _arguments: &Arguments,
@@ -160,7 +160,7 @@ fn solver<T: Real>(
     Solver::on(device, shape, options)
 }
 
-/// Zeros, or an error where that many cannot be had.
+/// Returns zeros, or an error where there is not enough memory.
 fn allocate<T: Real>(name: &str, axes: &[usize]) -> Result<Vec<T>> {
     let count = axes.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
     let bytes = count.and_then(|count| count.checked_mul(size_of::<T>())).unwrap_or(usize::MAX);

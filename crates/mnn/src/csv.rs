@@ -1,4 +1,4 @@
-//! Time series as comma-separated tables.
+//! Reads and writes time series as comma-separated tables.
 //!
 //! A table has a header row, a time column, optionally a column that tells trajectories apart,
 //! and one column a state. Fields are separated by commas, or by semicolons or tabs when the
@@ -13,19 +13,20 @@ use mechanistic::discovery::{Dataset, Trajectory};
 use mechanistic::files::atomic;
 use mechanistic::{Error, Result};
 
-/// Which columns of a table mean what.
+/// The meaning of the columns of a table.
 #[derive(Clone, Debug, Default)]
 pub struct Columns {
-    /// The time; `None`: found by its name (`t`, `time`, `year`, ...).
+    /// Name of the column of the time; with `None` it is found by its name (`t`, `time`, `year`,
+    /// ...).
     pub time: Option<String>,
-    /// Tells trajectories apart; `None`: a file is one trajectory.
+    /// Name of the column that tells trajectories apart; with `None` a file is one trajectory.
     pub trajectory: Option<String>,
-    /// The states, in this order; empty: every column that is left, in the order of the first
-    /// file.
+    /// Names of the columns of the states, in this order; if empty, every column that is left, in
+    /// the order of the first file.
     pub states: Vec<String>,
 }
 
-/// A table read, and how its time column is called.
+/// A table that was read, with the name of its time column.
 #[derive(Clone, Debug)]
 pub struct Table {
     /// Name of the time column of the first file.
@@ -34,8 +35,8 @@ pub struct Table {
     pub dataset: Dataset,
 }
 
-/// Names that make a column the time, best first; compared in lower case, without a unit in
-/// brackets (`Time [s]`).
+/// The names that make a column the time, best first; they are compared in lower case, without a
+/// unit in brackets (`Time [s]`).
 const TIME_NAMES: [&str; 15] = [
     "t",
     "time",
@@ -67,7 +68,7 @@ pub fn read<P: AsRef<Path>>(paths: &[P], columns: &Columns) -> Result<Table> {
         let path = path.as_ref();
         let bytes =
             std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        // Without a choice of states, all files must have those of the first and no others.
+        // If no states are chosen, all files must have those of the first and no others.
         let exact = columns.states.is_empty() && table.is_some();
         let read = parse(path, &bytes, &wanted, exact)?;
         match &mut table {
@@ -81,7 +82,7 @@ pub fn read<P: AsRef<Path>>(paths: &[P], columns: &Columns) -> Result<Table> {
     table.ok_or_else(|| Error::argument("paths", "at least one file is needed"))
 }
 
-/// A table with a header row as text; a value that is not finite becomes an empty field.
+/// Returns a table with a header row as text; a value that is not finite becomes an empty field.
 pub fn table(header: &[String], rows: impl Iterator<Item = Vec<f64>>) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let written = write_records(&mut writer, header, rows);
@@ -90,7 +91,7 @@ pub fn table(header: &[String], rows: impl Iterator<Item = Vec<f64>>) -> String 
     String::from_utf8(bytes).expect("made of strings")
 }
 
-/// Writes [`table`] to a file.
+/// Writes a table with a header row to a file, as [`table`] formats it.
 ///
 /// # Errors
 /// [`Error::Io`] when `path` cannot be written.
@@ -110,7 +111,8 @@ fn write_records<W: std::io::Write>(
     writer.flush()
 }
 
-/// At most ten significant digits: below any measurement's noise, and 0.1 + 0.2 reads 0.3.
+/// Formats a value with at most ten significant digits: that is below any measurement's noise, and
+/// 0.1 + 0.2 reads 0.3.
 fn field(value: f64) -> String {
     if !value.is_finite() {
         return String::new();
@@ -122,12 +124,12 @@ fn field(value: f64) -> String {
     }
 }
 
-/// One file being read: where messages point to.
+/// A file that is being read, which messages refer to.
 struct Source<'a> {
     path: &'a Path,
     text: &'a str,
     header: Vec<String>,
-    /// Line on which the header begins.
+    /// Number of the line on which the header begins.
     header_line: u64,
 }
 
@@ -144,8 +146,8 @@ impl Source<'_> {
         self.error(line, format!("column `{}`: {message}", self.header[column]))
     }
 
-    /// Line on which a record begins. The reader counts from the end of the record before, so that
-    /// blank lines between the two are still to be added.
+    /// Returns the line on which a record begins. The reader counts from the end of the record
+    /// before, so that blank lines between the two are still to be added.
     fn line(&self, record: &StringRecord) -> u64 {
         let Some(position) = record.position() else { return 0 };
         let rest = &self.text.as_bytes()[position.byte() as usize..];
@@ -171,7 +173,7 @@ impl Source<'_> {
     }
 }
 
-/// Indices of the columns of one file.
+/// The indices of the columns of one file.
 struct Layout {
     time: usize,
     trajectory: Option<usize>,
@@ -207,7 +209,7 @@ fn parse(path: &Path, bytes: &[u8], columns: &Columns, exact: bool) -> Result<Ta
     Ok(Table { time_name: source.header[layout.time].clone(), dataset })
 }
 
-/// The text of the file without a byte-order mark.
+/// Returns the text of the file without a byte-order mark.
 fn decode<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     std::str::from_utf8(bytes).map_err(|error| {
@@ -299,7 +301,7 @@ fn layout(source: &Source, columns: &Columns, exact: bool) -> Result<Layout> {
     Ok(Layout { time, trajectory, states })
 }
 
-/// Trajectories of one file by the text in their trajectory column.
+/// The trajectories of one file by the text in their trajectory column.
 #[derive(Default)]
 struct Groups {
     index: HashMap<String, usize>,
@@ -352,7 +354,7 @@ fn row(source: &Source, layout: &Layout, record: &StringRecord, groups: &mut Gro
     Ok(())
 }
 
-/// A finite number, or `None` when the value is missing.
+/// Reads a finite number; returns `None` when the value is missing.
 fn number(source: &Source, line: u64, column: usize, text: &str) -> Result<Option<f64>> {
     let missing = ["", "nan", "na", "n/a", "null", "none"];
     if missing.iter().any(|word| text.eq_ignore_ascii_case(word)) {
@@ -365,7 +367,7 @@ fn number(source: &Source, line: u64, column: usize, text: &str) -> Result<Optio
     }
 }
 
-/// What only shows once the whole file is read.
+/// Checks what only shows once the whole file is read.
 fn check(source: &Source, layout: &Layout, dataset: &Dataset) -> Result<()> {
     if dataset.trajectories.is_empty() {
         return Err(source.in_header("there are no rows below the header"));
@@ -381,8 +383,8 @@ fn check(source: &Source, layout: &Layout, dataset: &Dataset) -> Result<()> {
     Ok(())
 }
 
-/// The beginning of a field, line breaks and the like escaped: after a quotation mark that nothing
-/// closes, a field is the rest of the file.
+/// Returns the beginning of a field with line breaks and the like escaped: after a quotation mark
+/// that is never closed, a field is the rest of the file.
 fn quoted(text: &str) -> String {
     const SHOWN: usize = 30;
     let cut = text.char_indices().nth(SHOWN).map_or(text, |(end, _)| &text[..end]);

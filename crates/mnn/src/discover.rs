@@ -1,4 +1,4 @@
-//! `mnn discover`: time series in, governing equations out.
+//! The command `mnn discover`, which finds governing equations in time series.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -111,7 +111,7 @@ enum Format {
 }
 
 impl Arguments {
-    /// The method asked for, else the one that the device is for.
+    /// Returns the method that was asked for, or else the one that suits the device.
     fn method(&self) -> Method {
         match (self.method, self.device) {
             (Some(MethodName::Joint), _) | (None, DeviceName::Cpu) => Method::Joint,
@@ -119,7 +119,7 @@ impl Arguments {
         }
     }
 
-    /// All but the device, which is not opened yet.
+    /// Returns all settings but the device, which is not opened yet.
     fn settings(&self) -> Settings {
         Settings {
             method: self.method(),
@@ -139,7 +139,7 @@ impl Arguments {
         }
     }
 
-    /// Everything that can be refused before the work begins.
+    /// Checks everything that can be refused before the work begins.
     fn check(&self) -> Result<()> {
         self.settings().validate()?;
         if self.method() == Method::Joint && self.device != DeviceName::Cpu {
@@ -168,7 +168,7 @@ impl Arguments {
     }
 }
 
-/// Reads, searches, writes.
+/// Reads the data, searches for equations, and writes the results.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     arguments.check()?;
     let columns = csv::Columns {
@@ -222,7 +222,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `3 states (x, y, z), 10000 points`.
+/// Describes the data, as in `3 states (x, y, z), 10000 points`.
 fn summary(dataset: &Dataset) -> String {
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let states = dataset.states.len();
@@ -244,7 +244,7 @@ fn summary(dataset: &Dataset) -> String {
     text
 }
 
-/// A flag that Ctrl-C raises; pressed again, it ends the program at once.
+/// Returns a flag that Ctrl-C raises; pressed again, Ctrl-C ends the program at once.
 fn watch_for_interrupt() -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     let raised = Arc::clone(&flag);
@@ -257,8 +257,8 @@ fn watch_for_interrupt() -> Arc<AtomicBool> {
     flag
 }
 
-/// A table of time, each state smoothed and each state simulated; with several trajectories, their
-/// number first.
+/// Writes a table of time, each state smoothed and each state simulated; with several trajectories,
+/// their number comes first.
 fn write_trajectories(path: &Path, time_name: &str, discovery: &Discovery) -> Result<()> {
     let k = discovery.states.len();
     let several = discovery.fits.len() > 1;

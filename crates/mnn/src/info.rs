@@ -1,4 +1,4 @@
-//! `mnn info`: what this build can do on this machine.
+//! The command `mnn info`, which shows what this build can do on this machine.
 
 use std::process::ExitCode;
 
@@ -36,7 +36,7 @@ pub fn run(_: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the CUDA kernels in this program were compiled for, or why there are none.
+/// Returns what the CUDA kernels in this program were compiled for, or why there are none.
 #[cfg(feature = "cuda")]
 fn kernels() -> Result<String, &'static str> {
     match mechanistic::cuda::kernel_architectures() {
@@ -46,19 +46,19 @@ fn kernels() -> Result<String, &'static str> {
     }
 }
 
-/// What the CUDA kernels in this program were compiled for, or why there are none.
+/// Returns why there are no CUDA kernels in this program.
 #[cfg(not(feature = "cuda"))]
 fn kernels() -> Result<String, &'static str> {
     Err("built without the feature `cuda`")
 }
 
-/// Every CUDA device by its name, or why there is none to be used.
+/// Returns every CUDA device by its name, or why there is no usable one.
 fn cuda_devices() -> Vec<String> {
     let name = |ordinal| -> Result<String> {
         let device = Device::cuda(ordinal)?;
         Ok(format!("{device} ({})", device.name()?))
     };
-    // At least the first, to say what is missing.
+    // At least the first device is opened, so that its error says what is missing.
     let count = Device::cuda_count().unwrap_or(0).max(1);
     (0..count)
         .map(|ordinal| name(ordinal).unwrap_or_else(|error| format!("no cuda:{ordinal} ({error})")))

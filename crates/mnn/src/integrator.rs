@@ -1,19 +1,20 @@
-//! Initial-value problems to nearly the last digit.
+//! Integrates initial-value problems to nearly the last digit.
 
-/// Substeps of the successive midpoint rules; the extrapolated value has order 16.
+/// The numbers of substeps of the successive midpoint rules; the extrapolated value has order 16.
 const SUBSTEPS: [usize; 8] = [2, 4, 6, 8, 10, 12, 14, 16];
 
-/// Error of a step that is accepted, relative to the largest component of the state.
+/// The error of a step that is accepted, relative to the largest component of the state.
 const TOLERANCE: f64 = 1e-13;
 
-/// How often a step may be halved before the solution counts as blown up.
+/// The number of times that a step may be halved before the solution counts as blown up.
 const HALVINGS: u32 = 40;
 
-/// u(t + h) of the autonomous system u' = f(u), where `f(u, out)` writes the derivative.
+/// Returns u(t + h) of the autonomous system u' = f(u), where `f(u, out)` writes the derivative, or
+/// `None` if the solution blows up before t + h.
 ///
-/// Gragg's modified midpoint rule, extrapolated to a vanishing step (Hairer, Nørsett, Wanner,
-/// *Solving Ordinary Differential Equations I*, section II.9); the step is halved until the last
-/// two extrapolated values agree. `None`: the solution blows up before t + h.
+/// The method is Gragg's modified midpoint rule, extrapolated to a vanishing step (Hairer, Nørsett,
+/// Wanner, *Solving Ordinary Differential Equations I*, section II.9); the step is halved until the
+/// last two extrapolated values agree.
 pub fn advance(f: &impl Fn(&[f64], &mut [f64]), u: &[f64], h: f64) -> Option<Vec<f64>> {
     halving(f, u, h, HALVINGS)
 }
@@ -28,9 +29,11 @@ fn halving(f: &impl Fn(&[f64], &mut [f64]), u: &[f64], h: f64, left: u32) -> Opt
     halving(f, &half, h / 2.0, left - 1)
 }
 
-/// The value extrapolated from all midpoint rules, and its distance from the one without the last.
+/// Returns the value extrapolated from all midpoint rules, and its distance from the value
+/// extrapolated without the last rule.
 fn extrapolate(f: &impl Fn(&[f64], &mut [f64]), u: &[f64], h: f64) -> (Vec<f64>, f64) {
-    // Aitken-Neville in h²: row[j] holds T_{i,j} and, going up in j, still T_{i-1,j} above it.
+    // This is the Aitken-Neville scheme in h²: row[j] holds T_{i,j}, and entries beyond j still
+    // hold T_{i-1,j}.
     let mut row: Vec<Vec<f64>> = Vec::with_capacity(SUBSTEPS.len());
     let mut error = f64::INFINITY;
     for (i, &n) in SUBSTEPS.iter().enumerate() {
@@ -44,7 +47,7 @@ fn extrapolate(f: &impl Fn(&[f64], &mut [f64]), u: &[f64], h: f64) -> (Vec<f64>,
         }
         if let Some(last) = row.last() {
             let differences = current.iter().zip(last).map(|(a, b)| (a - b).abs());
-            // `f64::max` would drop a NaN.
+            // The comparison is written out because `f64::max` would drop a NaN.
             error = differences.fold(0.0, |max, d| if d <= max { max } else { d });
         }
         row.push(current);
@@ -52,7 +55,7 @@ fn extrapolate(f: &impl Fn(&[f64], &mut [f64]), u: &[f64], h: f64) -> (Vec<f64>,
     (row.pop().unwrap_or_default(), error)
 }
 
-/// z₀ = u, z₁ = z₀ + δ f(z₀), z_{k+1} = z_{k-1} + 2δ f(z_k) with δ = h/n; returns z_n.
+/// Computes z₀ = u, z₁ = z₀ + δ f(z₀), z_{k+1} = z_{k-1} + 2δ f(z_k) with δ = h/n; returns z_n.
 fn midpoint(f: &impl Fn(&[f64], &mut [f64]), u: &[f64], h: f64, n: usize) -> Vec<f64> {
     let step = h / n as f64;
     let mut slope = vec![0.0; u.len()];

@@ -1,5 +1,6 @@
-//! The command-line program. One file a subcommand; this one maps outcomes to exit codes:
-//! 0 done, 1 numerical failure or data that do not suffice, 2 misuse or unusable input, 130 interrupted.
+//! The command-line program `mnn`. Each subcommand is a file; this file maps outcomes to exit
+//! codes: 0 done, 1 numerical failure or data that do not suffice, 2 misuse or unusable input, 130
+//! interrupted.
 
 mod bench;
 mod csv;
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// A line on standard error; that nobody reads it is no reason to stop.
+/// Prints a line on standard error; if nobody reads it, that is no reason to stop.
 fn tell(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -1,4 +1,4 @@
-//! The picture of a discovery: data, fit and simulation against time, and the phase portrait.
+//! Draws the picture of a discovery: data, fit and simulation against time, and the phase portrait.
 
 use std::io::Write as _;
 use std::ops::Range;
@@ -14,49 +14,51 @@ use mechanistic::discovery::{Dataset, Discovery};
 use mechanistic::files::atomic;
 use mechanistic::{Error, Result};
 
-/// Okabe and Ito's palette, distinguishable with every kind of color blindness.
+/// The colors are those of Okabe and Ito's palette, which are distinguishable with every kind of
+/// color blindness.
 const DATA: RGBColor = RGBColor(110, 110, 110);
 const FIT: RGBColor = RGBColor(86, 180, 233);
 const SIMULATED: RGBColor = RGBColor(213, 94, 0);
 const INK: RGBColor = RGBColor(60, 60, 60);
 const GRID: RGBColor = RGBColor(232, 232, 232);
 
-/// Sizes in the units of the finished picture (CSS pixels).
+/// The sizes are in the units of the finished picture (CSS pixels).
 const WIDTH: u32 = 1200;
 const LEGEND_HEIGHT: u32 = 44;
 const PANEL_HEIGHT: u32 = 190;
 const TIME_SHARE: f64 = 0.63;
-/// Of more states, the first so many are drawn against time.
+/// The most states that are drawn against time.
 const PANELS: usize = 16;
 
-/// Of a trajectory with more than [`LONG`] points, the panels against time show the first few: no
-/// more oscillations than can be told apart.
+/// The number of points of a long trajectory, of which the panels against time show only the
+/// beginning: no more oscillations than can be told apart.
 const LONG: usize = 4000;
 const FIRST_POINTS: usize = 2000;
-/// Marks and line vertices in one panel: more would not be seen, only stored.
+/// The most marks and line vertices in one panel: more would not be seen, only stored.
 const MARKS: usize = 700;
 const VERTICES: usize = 10_000;
-/// So many marks are drawn large.
+/// The number of marks up to which they are drawn large.
 const FEW: usize = 100;
 
-/// How a backend wants its lines.
+/// The way in which a backend draws lines.
 #[derive(Clone, Copy)]
 struct Pen {
-    /// Pixels a unit of the finished picture.
+    /// Pixels per unit of the finished picture.
     unit: u32,
-    /// Vertices a path may have.
+    /// Largest number of vertices of a path.
     vertices: usize,
 }
 
-/// Bitmaps are drawn large and averaged down. plotters fills a thick path like a polygon, with holes
-/// where it overlaps itself, so paths are short.
+/// The pen of bitmaps, which are drawn large and averaged down. plotters fills a thick path like a
+/// polygon, with holes where it overlaps itself, so that paths are short.
 const BITMAP: Pen = Pen { unit: 4, vertices: 3 };
-/// Pixels a unit that averaging leaves.
+/// The pixels per unit that averaging leaves.
 const KEPT: u32 = 2;
-/// plotters rounds coordinates to integers, so vector pictures are drawn large and declared small.
+/// The pen of vector pictures: plotters rounds coordinates to integers, so that they are drawn
+/// large and declared small.
 const VECTOR: Pen = Pen { unit: 10, vertices: usize::MAX };
 
-/// What the file name asks for.
+/// The format that the extension of the file name asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Svg,
@@ -79,7 +81,8 @@ pub fn write(path: &Path, time_name: &str, dataset: &Dataset, discovery: &Discov
     atomic::write(path, |file| file.write_all(&bytes))
 }
 
-/// Fails now if [`write()`] could not write to `path` later.
+/// Checks that [`write()`] could write to `path`, so that a long computation fails before it
+/// begins.
 ///
 /// # Errors
 /// [`Error::Argument`] for an extension other than svg and png, [`Error::Io`] for a missing folder.
@@ -128,7 +131,8 @@ fn png(picture: &Picture) -> Drawn<Vec<u8>> {
     Ok(out)
 }
 
-/// RGB rows of `width` pixels, every `factor` × `factor` square averaged: smooth lines.
+/// Averages every `factor` × `factor` square of the RGB rows of `width` pixels, which makes lines
+/// smooth.
 fn averaged(pixels: &[u8], width: usize, factor: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(pixels.len() / (factor * factor));
     for rows in pixels.chunks_exact(width * 3 * factor) {
@@ -145,17 +149,17 @@ fn averaged(pixels: &[u8], width: usize, factor: usize) -> Vec<u8> {
     out
 }
 
-/// What is drawn.
+/// The data and the discovery that are drawn.
 struct Picture<'a> {
     time_name: &'a str,
     dataset: &'a Dataset,
     discovery: &'a Discovery,
 }
 
-/// One curve, or one cloud of marks.
+/// The points of one curve, or of one cloud of marks.
 type Points = Vec<(f64, f64)>;
 
-/// Points in the same coordinates by what they are.
+/// The points of one panel by what they are: data, fit, simulation.
 #[derive(Default)]
 struct Layers {
     data: Vec<Points>,
@@ -168,12 +172,12 @@ impl Picture<'_> {
         LEGEND_HEIGHT + PANEL_HEIGHT * (self.panels() as u32).max(2)
     }
 
-    /// Panels against time.
+    /// Returns the number of panels against time.
     fn panels(&self) -> usize {
         self.dataset.states.len().min(PANELS)
     }
 
-    /// Draws everything.
+    /// Draws the whole picture.
     fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, pen: Pen) -> Drawn<()> {
         let unit = pen.unit;
         static FONT: Once = Once::new();
@@ -245,7 +249,7 @@ impl Picture<'_> {
         Ok(())
     }
 
-    /// One state against time.
+    /// Returns the points of one state against time.
     fn against_time(&self, state: usize) -> Layers {
         let k = self.dataset.states.len();
         let column = |time: &[f64], values: &[f64], end: f64| -> Points {
@@ -264,7 +268,8 @@ impl Picture<'_> {
         layers
     }
 
-    /// The first state and the last, or the only state and its slope.
+    /// Returns the names of the axes of the phase portrait: the first state and the last, or the
+    /// only state and its slope.
     fn portrait_names(&self) -> (String, String) {
         match self.dataset.states.as_slice() {
             [first, .., last] => (first.clone(), last.clone()),
@@ -292,13 +297,13 @@ impl Picture<'_> {
     }
 }
 
-/// The last time that the panels against time show.
+/// Returns the last time that the panels against time show.
 fn end_of_panel(time: &[f64]) -> f64 {
     let points = if time.len() > LONG { FIRST_POINTS } else { time.len() };
     points.checked_sub(1).map_or(0.0, |last| time[last])
 }
 
-/// (u, u') at the inner points, by central differences.
+/// Returns (u, u') at the inner points, by central differences.
 fn with_slope(time: &[f64], values: &[f64]) -> Points {
     let inner = 1..values.len().max(1) - 1;
     inner
@@ -315,7 +320,8 @@ fn panel<B: DrawingBackend>(
     against_time: bool,
 ) -> std::result::Result<(), DrawingAreaErrorKind<B::ErrorType>> {
     let unit = pen.unit;
-    // A simulation that runs away must not squeeze all else: it counts only where it is alone.
+    // A simulation that runs away must not squeeze all else: it determines the frame only where it
+    // is drawn alone.
     let framing = || {
         let measured = layers.data.iter().chain(&layers.fit).flatten();
         let alone = layers.data.is_empty() && layers.fit.is_empty();
@@ -355,7 +361,8 @@ fn panel<B: DrawingBackend>(
     let few = layers.data.iter().map(Vec::len).sum::<usize>() <= FEW;
     let radius = if few { unit * 3 } else { unit * 3 / 2 };
     chart.draw_series(marks.map(|point| Circle::new(point, radius, DATA.mix(0.55).filled())))?;
-    // A simulation on top of its fit must leave it visible; a long trajectory fills its portrait.
+    // A simulation on top of its fit must leave the fit visible; a long trajectory fills its
+    // portrait, so its lines are thin.
     let long = layers.fit.iter().chain(&layers.simulated).any(|curve| curve.len() > LONG);
     let strokes = match (against_time, long) {
         (true, _) => [unit * 7 / 2, unit * 5 / 4],
@@ -377,7 +384,7 @@ fn panel<B: DrawingBackend>(
     Ok(())
 }
 
-/// A line cut into paths of at most so many vertices, each beginning where the last one ended.
+/// Cuts a line into paths of at most `vertices` vertices, each beginning where the last one ended.
 fn pieces(line: &[&(f64, f64)], vertices: usize) -> impl Iterator<Item = Points> {
     let starts = (0..line.len().saturating_sub(1)).step_by(vertices - 1);
     starts.map(move |start| {
@@ -386,7 +393,7 @@ fn pieces(line: &[&(f64, f64)], vertices: usize) -> impl Iterator<Item = Points>
     })
 }
 
-/// Every n-th point of each curve, so that about `limit` remain of all together.
+/// Returns every n-th point of each curve, so that about `limit` points remain of all together.
 fn thinned(
     curves: &[Points],
     limit: usize,
@@ -395,8 +402,8 @@ fn thinned(
     curves.iter().map(move |curve| curve.iter().step_by(stride))
 }
 
-/// The values with a margin, a fraction of their range; never empty. Those too large for the
-/// arithmetic of a picture count as infinite.
+/// Returns the range of the values with a margin, a fraction of their range; it is never empty.
+/// Values too large for the arithmetic of a picture count as infinite.
 fn range(values: impl Iterator<Item = f64>, margin: f64) -> Range<f64> {
     let finite = values.filter(|value| value.abs() < 1e300);
     let (low, high) =
@@ -412,7 +419,8 @@ fn range(values: impl Iterator<Item = f64>, margin: f64) -> Range<f64> {
     low - margin * width..high + margin * width
 }
 
-/// Six significant digits, without the trailing zeros; a true minus sign.
+/// Formats a number with six significant digits, without the trailing zeros and with a true minus
+/// sign.
 fn tick(value: f64) -> String {
     let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
     let magnitude = rounded.abs();

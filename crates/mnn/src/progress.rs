@@ -1,4 +1,4 @@
-//! How far a discovery has come, on standard error.
+//! Shows the progress of a discovery on standard error.
 
 use std::io::IsTerminal;
 
@@ -6,20 +6,20 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mechanistic::discovery::aligned;
 use mechanistic::discovery::{Equation, Progress, Term};
 
-/// Steps of the bar.
+/// The number of steps of the bar.
 const LENGTH: u64 = 1000;
 
-/// On a terminal a bar with the equations as they stand below it; in a log the equations whenever
-/// their terms change.
+/// The display of progress: on a terminal a bar with the present equations below it; in a log the
+/// equations whenever their terms change.
 pub struct Display {
     bar: Option<ProgressBar>,
     quiet: bool,
-    /// As they were last reported.
+    /// Equations as they were last reported.
     equations: Vec<Equation>,
 }
 
 impl Display {
-    /// Shows nothing when `quiet`.
+    /// Makes a display, which shows nothing when `quiet`.
     pub fn new(quiet: bool) -> Self {
         let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
             let style = ProgressStyle::with_template("{bar:30} {percent:>3}% {prefix}\n{msg}");
@@ -30,7 +30,7 @@ impl Display {
         Display { bar, quiet, equations: Vec::new() }
     }
 
-    /// A line of its own.
+    /// Shows a line of its own.
     pub fn note(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
@@ -39,7 +39,7 @@ impl Display {
         }
     }
 
-    /// Called as the work proceeds.
+    /// Shows progress; called as the work proceeds.
     pub fn show(&mut self, progress: &Progress<'_>) {
         if let Some(bar) = &self.bar {
             bar.set_position((progress.fraction.clamp(0.0, 1.0) * LENGTH as f64) as u64);
@@ -57,7 +57,7 @@ impl Display {
         equations.clone_into(&mut self.equations);
     }
 
-    /// Says what was found before Ctrl-C.
+    /// Prints what was found before Ctrl-C.
     pub fn interrupted(&self) {
         if !self.equations.is_empty() {
             self.note(&format!(
@@ -75,7 +75,7 @@ impl Display {
     }
 }
 
-/// Whether only coefficients differ.
+/// Returns whether only coefficients differ.
 fn same_terms(a: &[Equation], b: &[Equation]) -> bool {
     let same =
         |a: &[Term], b: &[Term]| a.iter().map(|t| &t.factors).eq(b.iter().map(|t| &t.factors));

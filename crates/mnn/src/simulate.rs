@@ -1,4 +1,4 @@
-//! `mnn simulate`: data with known equations.
+//! The command `mnn simulate`, which makes data with known equations.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,11 +41,11 @@ pub struct Arguments {
     output: Option<PathBuf>,
 }
 
-/// Standard deviation of the noise.
+/// The standard deviation of the noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Noise {
     Absolute(f64),
-    /// As a fraction of each state's standard deviation over the trajectory.
+    /// The deviation is a fraction of each state's standard deviation over the trajectory.
     Relative(f64),
 }
 
@@ -66,7 +66,7 @@ impl FromStr for Noise {
     }
 }
 
-/// Simulates, adds noise, writes.
+/// Simulates the system, adds noise, and writes the table.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let system = arguments.system;
     let points = arguments.points.unwrap_or(system.points());
@@ -119,7 +119,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `points` states `dt` apart, or `None` after a blow-up.
+/// Returns `points` states `dt` apart, or `None` after a blow-up.
 fn simulate(system: System, initial: &[f64], dt: f64, points: usize) -> Option<Vec<Vec<f64>>> {
     let f = |u: &[f64], out: &mut [f64]| system.derivative(u, out);
     let mut states = vec![initial.to_vec()];
@@ -145,7 +145,7 @@ fn add_noise(states: &mut [Vec<f64>], noise: Noise, seed: u64) {
     }
 }
 
-/// Standard deviation of each state over time.
+/// Returns the standard deviation of each state over time.
 fn deviations(states: &[Vec<f64>]) -> Vec<f64> {
     let n = states.len() as f64;
     (0..states[0].len())

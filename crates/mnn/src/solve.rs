@@ -1,4 +1,5 @@
-//! `mnn solve`: a file of linear ODEs in, their solutions and gradients out.
+//! The command `mnn solve`, which reads a file of linear ODEs and writes their solutions and
+//! gradients.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -77,7 +78,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// The options given as flags, by their keys in the file.
+    /// Returns the options given as flags, by their keys in the file.
     fn overrides(&self) -> Vec<(&'static str, String)> {
         let flags = [
             ("formulation", &self.formulation),
@@ -99,7 +100,7 @@ impl Arguments {
     }
 }
 
-/// Reads, solves, writes.
+/// Reads the problem, solves it, and writes the result.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     atomic::check(&arguments.output)?;
     let problem = problem::read(&arguments.problem, &arguments.overrides())?;
@@ -138,7 +139,7 @@ fn solve<T: Real>(owned: &OwnedProblem<T>, device: &Device, output: &Path) -> Re
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The first few systems that could not be solved, and why.
+/// Prints the first few systems that could not be solved, and why.
 fn report_failures(status: &[Status]) {
     const SHOWN: usize = 10;
     let failed = || status.iter().enumerate().filter(|(_, status)| !status.is_ok());

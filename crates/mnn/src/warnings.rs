@@ -1,4 +1,4 @@
-//! Warnings of the library, on standard error.
+//! Shows the warnings of the library on standard error.
 
 use std::fmt::{Debug, Write};
 
@@ -13,8 +13,8 @@ pub fn show() {
     shown.expect("nothing else listens in this program");
 }
 
-/// Gives a line to the function for every event that is a warning or worse. Nothing nests: the
-/// library opens no spans.
+/// A subscriber that gives a line to the function for every event that is a warning or worse. The
+/// library opens no spans, so that nothing nests.
 struct Warnings<F>(F);
 
 impl<F: Fn(&str) + Send + Sync + 'static> Subscriber for Warnings<F> {
@@ -45,12 +45,12 @@ impl<F: Fn(&str) + Send + Sync + 'static> Subscriber for Warnings<F> {
     fn exit(&self, _: &Id) {}
 }
 
-/// What is shown of an event: its message, then its other fields.
+/// The text that is shown of an event: its message, then its other fields.
 struct Line(String);
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = match field.name() {
             "message" => write!(self.0, " {value:?}"),
             name => write!(self.0, " {name}={value:?}"),

@@ -14,25 +14,26 @@ use crate::rows::{RowScale, pair_rows, triple_rows};
 use crate::shape::{InputLayout, ProblemShape};
 use num_traits::One;
 
-/// Where things stand. The unknowns of one system are (z_0, ..., z_{N−1}, ε), each z_t of P values;
-/// the banded matrix ends before the last point if the problem is periodic: z_{N−1} is then the
-/// first part of the border, because it is coupled with z_0. In both cases z_t begins at t·P.
+/// The indices of the unknowns and of the inputs of one system. The unknowns are (z_0, ...,
+/// z_{N−1}, ε), each z_t of P values; the banded matrix ends before the last point if the problem
+/// is periodic: z_{N−1} is then the first part of the border, because it is coupled with z_0. In
+/// both cases z_t begins at t·P.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    /// Of the normal matrix M.
+    /// Sizes of the normal matrix M.
     pub banded: BandedShape,
-    /// N·P.
+    /// Number of values of the solution, N·P.
     pub values: usize,
-    /// Index of ε, if there is one.
+    /// Index of the slack ε, if there is one.
     pub slack: Option<usize>,
-    /// Of the problem's arrays.
+    /// Layout of the problem's arrays.
     pub inputs: Inputs<InputLayout>,
-    /// K or 1: states with steps of their own.
+    /// Number of states with steps of their own, K or 1.
     pub step_states: usize,
 }
 
 impl Layout {
-    /// For problems of this shape.
+    /// Returns the layout of problems of this shape.
     pub fn new(shape: &ProblemShape, options: &Options) -> Self {
         let values = shape.points * shape.block();
         let slack = matches!(options.formulation, Formulation::SharedSlack { .. });
@@ -53,7 +54,7 @@ impl Layout {
         }
     }
 
-    /// ℓ: mean over the states of step t in `data`, which is laid out as the steps.
+    /// Returns ℓ, the mean over the states of step t in `data`, which is laid out as the steps.
     #[inline(always)]
     pub fn mean_step<S: Packed, T: Real>(&self, data: &[T], systems: TileSystems, t: usize) -> S {
         let mut sum: S = self.inputs.steps.gather(data, systems, [t, 0, 0]);
@@ -67,7 +68,7 @@ impl Layout {
         }
     }
 
-    /// Window column of an unknown when block `t` is eliminated.
+    /// Returns the window column of an unknown when block `t` is eliminated.
     #[inline(always)]
     pub fn column(&self, t: usize, unknown: usize) -> usize {
         let banded = self.banded.blocks * self.banded.block;
@@ -79,32 +80,33 @@ impl Layout {
     }
 }
 
-/// Which input a row comes from.
+/// The input that a row comes from.
 #[derive(Clone, Copy, Debug)]
 pub enum Source {
-    /// Equation e at point t.
+    /// The row of equation e at point t.
     Equation { t: usize, e: usize },
-    /// Initial value (i, k, j).
+    /// The row of initial value (i, k, j).
     Initial { i: usize, k: usize, j: usize },
-    /// Smoothness of state k over `steps` steps from step t on.
+    /// A smoothness row of state k over `steps` steps from step t on.
     Smoothness { t: usize, k: usize, steps: usize },
-    /// Closing row of a periodic problem.
+    /// A closing row of a periodic problem.
     Periodic,
 }
 
-/// One row of A: Σ values · z\[unknowns\] = rhs, to be multiplied by weight · scale.
+/// A row of A: Σ values · z\[unknowns\] = rhs, which is multiplied by weight · scale.
 pub struct Row<'r, S: Packed> {
-    /// Where it comes from.
+    /// Input that the row comes from.
     pub source: Source,
     /// Row weight w.
     pub weight: S::Real,
-    /// Factor of a balanced row; 1 elsewhere.
+    /// Factor of a balanced row; 1 in others.
     pub scale: S,
-    /// How the scale depends on the steps; `None` if it does not or the caller did not ask.
+    /// Derivative of the scale with respect to a step; `None` if it does not or the caller did not
+    /// ask.
     pub scale_slope: Option<ScaleSlope<S>>,
     /// Unknowns that the row acts on, ascending.
     pub unknowns: &'r [usize],
-    /// The row's entries.
+    /// Entries of the row.
     pub values: &'r [S],
     /// Derivatives of the entries with respect to the length of the step(s); empty if the row
     /// does not depend on it or the caller did not ask.
@@ -113,17 +115,17 @@ pub struct Row<'r, S: Packed> {
     pub rhs: S,
 }
 
-/// Derivative of a row's scale with respect to ℓ, the mean over the states of one step.
+/// The derivative of a row's scale with respect to ℓ, the mean over the states of one step.
 #[derive(Clone, Copy)]
 pub struct ScaleSlope<S> {
     /// Number of the step.
     pub step: usize,
-    /// d scale/dℓ.
+    /// Derivative d scale/dℓ.
     pub slope: S,
 }
 
 impl Source {
-    /// Number of the row family, in the order of [`Weights`](crate::Weights).
+    /// Returns the number of the row family, in the order of [`Weights`](crate::Weights).
     pub fn family(self) -> usize {
         match self {
             Source::Equation { .. } => 0,
@@ -135,13 +137,13 @@ impl Source {
 }
 
 impl<S: Packed> Row<'_, S> {
-    /// W of the row: weight · scale.
+    /// Returns the entry of W for this row, weight · scale.
     #[inline(always)]
     pub fn factor(&self) -> S {
         S::splat(self.weight) * self.scale
     }
 
-    /// a·z.
+    /// Returns a·z.
     #[inline(always)]
     pub fn dot(&self, z: &[S]) -> S {
         let mut sum = S::default();
@@ -151,7 +153,7 @@ impl<S: Packed> Row<'_, S> {
         sum
     }
 
-    /// z += factor · aᵀ.
+    /// Computes z += factor · aᵀ.
     #[inline(always)]
     pub fn scatter(&self, factor: S, z: &mut [S]) {
         for (&unknown, &value) in self.unknowns.iter().zip(self.values) {
@@ -160,14 +162,14 @@ impl<S: Packed> Row<'_, S> {
     }
 }
 
-/// What is done with each row. A trait and not a closure: its method can be inlined always, as
+/// A visitor of rows. It is a trait and not a closure, because its method can always be inlined, as
 /// the choice of vector instructions needs (module [`simd`](super::simd)).
 pub trait RowVisitor<S: Packed> {
-    /// Called once a row.
+    /// Visits one row.
     fn visit(&mut self, row: &Row<'_, S>);
 }
 
-/// Adds rows to M, in the window at block `t`, and to AᵀW²β.
+/// A visitor that adds rows to M, in the window at block `t`, and to AᵀW²β.
 struct Absorb<'a, S: Packed> {
     t: usize,
     layout: &'a Layout,
@@ -190,7 +192,8 @@ impl<S: Packed> RowVisitor<S> for Absorb<'_, S> {
     }
 }
 
-/// Rotates weighted rows into the window of the square-root factorization of block `t`.
+/// A visitor that rotates weighted rows into the window of the square-root factorization of block
+/// `t`.
 struct Rotate<'a, S: Packed> {
     t: usize,
     layout: &'a Layout,
@@ -208,7 +211,7 @@ impl<S: Packed> RowVisitor<S> for Rotate<'_, S> {
     }
 }
 
-/// Buffers for one row after another.
+/// The buffers in which rows are made one after another.
 pub struct RowBuffers<S: Packed> {
     pair: Stencil<S>,
     triple: Option<Stencil<S>>,
@@ -217,7 +220,7 @@ pub struct RowBuffers<S: Packed> {
 }
 
 impl<S: Packed> RowBuffers<S> {
-    /// For problems of this shape.
+    /// Allocates the buffers for problems of this shape.
     pub fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
         let q = shape.derivatives();
         let slack = matches!(options.formulation, Formulation::SharedSlack { .. });
@@ -233,12 +236,12 @@ impl<S: Packed> RowBuffers<S> {
     }
 }
 
-/// What every tile of a batch has in common.
+/// The problem, the options and the layout, which all tiles of a batch share.
 #[derive(Clone, Copy)]
 pub struct Context<'a, T> {
-    /// The data.
+    /// Problem with its data.
     pub problem: &'a Problem<'a, T>,
-    /// What is solved.
+    /// Options of the solve.
     pub options: &'a Options,
     /// Indices of unknowns and inputs.
     pub layout: &'a Layout,
@@ -252,7 +255,7 @@ pub struct Assembly<'a, S: Packed, T = <S as Packed>::Real> {
 }
 
 impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
-    /// The problem of `context` for `systems`.
+    /// Makes the assembly of the problem of `context` for `systems`.
     pub fn new(
         context: Context<'a, T>,
         systems: TileSystems,
@@ -261,8 +264,8 @@ impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
         Assembly { context, systems, buffers }
     }
 
-    /// Adds what the rows that begin at point t contribute to M and to AᵀW²β. The window then
-    /// holds all that the elimination of block t needs.
+    /// Adds to M and to AᵀW²β what the rows that begin at point t contribute. The window then holds
+    /// all that the elimination of block t needs.
     #[inline(always)]
     pub fn absorb(&mut self, t: usize, window: &mut Window<S>, rhs: &mut [S::Double]) {
         let layout = self.context.layout;
@@ -290,7 +293,7 @@ impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
         self.visit_rows_of(t, false, &mut Rotate { t, layout, factor, window });
     }
 
-    /// Shows all rows to `visitor`, point by point; with their slopes if asked.
+    /// Shows all rows to `visitor`, point by point, with their slopes if `with_slopes`.
     #[inline(always)]
     pub fn visit_rows(&mut self, with_slopes: bool, visitor: &mut impl RowVisitor<S>) {
         for t in 0..self.context.problem.shape().points {
@@ -326,7 +329,8 @@ impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
         }
     }
 
-    /// The equation and initial rows of point t; the periodic ones with t = 0.
+    /// Shows the equation and initial rows of point t to `visitor`, and the periodic rows with t =
+    /// 0.
     #[inline(always)]
     fn visit_point_rows(&mut self, t: usize, with_slopes: bool, visitor: &mut impl RowVisitor<S>) {
         let (problem, layout, systems) = (self.context.problem, self.context.layout, self.systems);
@@ -407,15 +411,15 @@ impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
         }
     }
 
-    /// (state, number of points) of the smoothness families.
+    /// Iterates over the smoothness families, as (state, number of points).
     fn smoothness_families(&self) -> impl Iterator<Item = (usize, usize)> + use<S, T> {
         let most = if self.buffers.triple.is_some() { 3 } else { 2 };
         (0..self.context.problem.shape().states())
             .flat_map(move |k| (2..=most).map(move |n| (k, n)))
     }
 
-    /// Length, stencil and unknowns of state k's smoothness rows on `points` points from t on, if
-    /// there are so many.
+    /// Returns length, stencil and unknowns of the smoothness rows of state k on `points` points
+    /// from t on, or `None` if the grid ends before.
     #[inline(always)]
     fn smoothness(
         &mut self,
@@ -446,7 +450,7 @@ impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
         Some((length, stencil, &unknowns[..columns]))
     }
 
-    /// s\[t\] of state k.
+    /// Returns s\[t\] of state k.
     #[inline(always)]
     fn step(&self, t: usize, k: usize) -> S {
         let data = self.context.problem.inputs.steps;

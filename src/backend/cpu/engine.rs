@@ -1,4 +1,5 @@
-//! The batch: tiles over threads, and the outputs they share.
+//! The engine of the CPU: it spreads the tiles of a batch over threads, and adds up the gradients
+//! that they share.
 
 use super::assembly::{Context, Layout};
 use super::gradient::GradientSink;
@@ -20,16 +21,16 @@ use crate::solution::{Residuals, Solution, Status};
 use rayon::prelude::*;
 use std::any::{Any, TypeId};
 
-/// Lanes of a wide tile: two AVX2 registers of f64, one of f32.
+/// The number of lanes of a wide tile: two AVX2 registers of f64, one of f32.
 const WIDE: usize = MOST_LANES;
-/// From this many systems on, wide tiles are faster than one system at a time.
+/// The number of systems from which on wide tiles are faster than one system at a time.
 const WIDE_BATCH: usize = 3;
-/// Most groups of tiles; each has its own sum of the gradients of shared inputs.
+/// The most groups of tiles; each group has its own sum of the gradients of shared inputs.
 const MOST_GROUPS: usize = 64;
-/// Most memory for those sums, in values.
+/// The most memory for the sums of the groups, in values.
 const MOST_PARTIAL_VALUES: usize = 1 << 23;
 
-/// Plan and workspace of the CPU for problems of one shape.
+/// Makes the engine of the CPU for problems of one shape.
 pub fn new<T: Real>(shape: &ProblemShape, options: &Options) -> Result<Box<dyn Engine<T>>> {
     of_precision(|| single(shape, options), || double(shape, options))
 }
@@ -50,15 +51,15 @@ fn of_width<T: Real>(shape: &ProblemShape, options: &Options) -> Result<Box<dyn 
     }
 }
 
-/// Consecutive tiles that run one after another on one thread.
+/// A group of consecutive tiles that run one after another on one thread.
 struct Group<S: Packed> {
-    /// First system.
+    /// Number of the first system.
     origin: usize,
     tiles: Vec<Tile<S>>,
     scratch: Scratch<S>,
 }
 
-/// Solves the systems of a group.
+/// The solve of the systems of a group.
 struct SolveGroup<'a, S: Packed> {
     context: Context<'a, S::Real>,
     group: &'a mut Group<S>,
@@ -75,7 +76,7 @@ impl<S: Packed> Work for SolveGroup<'_, S> {
     }
 }
 
-/// Adds up the gradients of a group.
+/// The sum of the gradients of a group.
 struct VjpGroup<'a, S: Packed> {
     context: Context<'a, S::Real>,
     group: &'a mut Group<S>,
@@ -95,7 +96,7 @@ impl<S: Packed> Work for VjpGroup<'_, S> {
     }
 }
 
-/// Directional derivatives of a group.
+/// The directional derivatives of a group.
 struct JvpGroup<'a, S: Packed> {
     context: Context<'a, S::Real>,
     group: &'a mut Group<S>,
@@ -114,7 +115,7 @@ impl<S: Packed> Work for JvpGroup<'_, S> {
     }
 }
 
-/// Variances of the systems of a group.
+/// The variances of the systems of a group.
 struct VariancesOfGroup<'a, S: Packed> {
     context: Context<'a, S::Real>,
     group: &'a mut Group<S>,
@@ -131,19 +132,19 @@ impl<S: Packed> Work for VariancesOfGroup<'_, S> {
     }
 }
 
-/// All tiles of a batch. How they are grouped depends on the shape alone, not on the number of
-/// threads, and so the results do not depend on it either.
+/// All tiles of a batch, in groups. The grouping depends on the shape alone and not on the number
+/// of threads, and so the results do not depend on the number of threads either.
 pub struct Batch<S: Packed> {
     options: Options,
     layout: Layout,
     groups: Vec<Group<S>>,
-    /// Systems of a group; the last may have fewer.
+    /// Number of systems of a group; the last group may have fewer.
     group_systems: usize,
     gradients: Gradients<f64>,
     sums: GradientSums<f64>,
-    /// The gradients in the precision of the problem; empty if that is double.
+    /// Gradients in the precision of the problem; empty if that is double.
     rounded: Gradients<S::Real>,
-    /// Tangent or variances, whichever was asked for last.
+    /// Tangent or variances, whichever was computed last.
     derived: Solution<S::Real>,
     residuals: Vec<Residuals>,
 }
@@ -361,26 +362,26 @@ fn rounded<'a, T: Real>(sums: &'a Gradients<f64>, room: &'a mut Gradients<T>) ->
     room
 }
 
-/// Gradients as the groups add them up.
+/// The gradients as the groups add them up.
 struct GradientSums<T> {
     inputs: Inputs<InputSums<T>>,
-    /// (groups, 4).
+    /// Gradient of the weights by each group, (groups, 4).
     weights: Vec<T>,
 }
 
-/// Where the groups add up the gradient of one input: each in its own part of the result if the
-/// systems have their own values, else in a partial sum of its own.
+/// The places where the groups add up the gradient of one input: each group in its own part of the
+/// result if the systems have their own values, in a partial sum of its own if they share them.
 struct InputSums<T> {
-    /// (groups, values) of a shared array; empty otherwise.
+    /// Partial sums of a shared array, (groups, values); empty if the array is not shared.
     partial: Vec<T>,
-    /// Values of a group's part.
+    /// Number of values of a group's part.
     chunk: usize,
 }
 
 impl<T: Real> InputSums<T> {
     fn new(input: InputLayout, group_systems: usize, groups: usize) -> Result<Self> {
         if input.values == 0 {
-            // Nothing is ever added, but every group needs a part.
+            // Nothing is ever added to an empty array, but every group needs a part.
             return Ok(InputSums { partial: zeros("gradient", groups)?, chunk: 1 });
         }
         if input.shared() {
@@ -390,7 +391,7 @@ impl<T: Real> InputSums<T> {
         Ok(InputSums { partial: Vec::new(), chunk: group_systems * input.values })
     }
 
-    /// The groups' parts.
+    /// Returns the parts of the groups.
     fn sinks<'a>(&'a mut self, gradient: &'a mut [T]) -> rayon::slice::ChunksMut<'a, T> {
         let sums = if self.partial.is_empty() { gradient } else { &mut self.partial[..] };
         sums.par_chunks_mut(self.chunk)

@@ -1,4 +1,5 @@
-//! Every row's share of the gradients of its inputs (formulas: module [`adjoint`](crate::adjoint)).
+//! The share of every row in the gradients of its inputs, by the formulas of the module
+//! [`adjoint`](crate::adjoint).
 
 use super::assembly::{Layout, Row, RowVisitor, ScaleSlope, Source};
 use super::inputs::TileSystems;
@@ -6,18 +7,19 @@ use crate::banded::lanes::Packed;
 use crate::inputs::Inputs;
 use crate::real::Real;
 
-/// Where the gradients of some consecutive systems are added up, the first being `origin`.
+/// The place where the gradients of some consecutive systems are added up, the first being
+/// `origin`.
 pub struct GradientSink<'a, T> {
-    /// First system of the batch-varying arrays.
+    /// Number of the first system of the arrays that vary over the batch.
     pub origin: usize,
     /// Gradients of the inputs.
     pub inputs: Inputs<&'a mut [T]>,
-    /// Of the weights: equation, initial, smoothness, periodic.
+    /// Gradient of the weights: equation, initial, smoothness, periodic.
     pub weights: &'a mut [T],
 }
 
 impl<T: Real> GradientSink<'_, T> {
-    /// All zeros.
+    /// Sets all gradients to zero.
     pub fn clear(&mut self) {
         for sums in self.inputs.as_mut() {
             sums.fill(T::zero());
@@ -26,21 +28,21 @@ impl<T: Real> GradientSink<'_, T> {
     }
 }
 
-/// Adds the rows' shares to the gradients, given the solution z and the adjoint g.
+/// A visitor that adds the rows' shares to the gradients, given the solution z and the adjoint g.
 pub struct GradientPass<'a, 'b, S: Packed> {
-    /// The unknowns.
+    /// Solution z, the unknowns.
     pub z: &'a [S],
-    /// M g = z̄.
+    /// Adjoint g, with M g = z̄.
     pub g: &'a [S],
     /// Systems in the lanes.
     pub systems: TileSystems,
     /// Which lanes hold a solved system.
     pub live: &'a [bool],
-    /// Where the inputs stand.
+    /// Layout of the inputs.
     pub layout: &'a Layout,
-    /// Where the sums go.
+    /// Place where the gradients are added up.
     pub sink: &'a mut GradientSink<'b, S::Real>,
-    /// Of the weights: equation, initial, smoothness, periodic.
+    /// Sums of the gradients of the weights: equation, initial, smoothness, periodic.
     pub weights: [S; 4],
 }
 

@@ -1,10 +1,11 @@
-//! Which lane holds which system, and how values of the inputs get into lanes and out of them.
+//! The systems in the lanes of a tile, and the ways of the inputs' values into the lanes and out of
+//! them.
 
 use crate::banded::lanes::Packed;
 use crate::real::Real;
 use crate::shape::InputLayout;
 
-/// The systems in the lanes of a tile: first ..= last; surplus lanes repeat the last one.
+/// The systems in the lanes of a tile, first ..= last; surplus lanes repeat the last one.
 #[derive(Clone, Copy, Debug)]
 pub struct TileSystems {
     /// System in lane 0.
@@ -14,13 +15,13 @@ pub struct TileSystems {
 }
 
 impl TileSystems {
-    /// System in a lane.
+    /// Returns the system in a lane.
     #[inline(always)]
     pub fn system(self, lane: usize) -> usize {
         (self.first + lane).min(self.last)
     }
 
-    /// The systems, one a lane, without repetitions.
+    /// Returns the range of the systems, without the repetitions in surplus lanes.
     pub fn range(self) -> std::ops::RangeInclusive<usize> {
         self.first..=self.last
     }
@@ -32,7 +33,7 @@ impl InputLayout {
         index[0] * self.inner[0] + index[1] * self.inner[1] + index[2] * self.inner[2]
     }
 
-    /// The value at `index` of each lane's system, in the precision of `S`.
+    /// Returns the value at `index` for the system of each lane, in the precision of `S`.
     #[inline(always)]
     pub fn gather<S: Packed, T: Real>(
         &self,
@@ -52,7 +53,8 @@ impl InputLayout {
         values
     }
 
-    /// Adds each live lane's value at `index` of its system; `data` begins with system `origin`.
+    /// Adds the value of each live lane to `data` at `index` of its system; `data` begins with
+    /// system `origin`.
     #[inline(always)]
     pub fn scatter_add<S: Packed>(
         &self,

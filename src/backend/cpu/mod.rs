@@ -1,4 +1,4 @@
-//! The CPU backend: the default everywhere, and the oracle for the others.
+//! The CPU backend, which is the default and the reference that others are tested against.
 //!
 //! [`engine`] spreads the batch over threads in tiles of a few systems; a [`tile`] solves and
 //! differentiates its systems together, one in each lane; [`assembly`] turns the problem into

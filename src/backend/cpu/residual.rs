@@ -1,24 +1,25 @@
-//! What the rows leave over: the normal residual of iterative refinement, and defects by family.
+//! The residuals of the rows: the normal residual that iterative refinement needs, and the defects
+//! by family.
 
 use super::assembly::{Row, RowVisitor};
 use crate::banded::lanes::Packed;
 
-/// β of the rows in a normal residual.
+/// The right-hand sides β of the rows in a normal residual.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum RightHandSide {
-    /// The problem's own.
+    /// The right-hand sides are those of the problem.
     Data,
-    /// Zero: the system solved is M x = given, as for adjoint and tangent.
+    /// The right-hand sides are zero: the system solved is M x = given, as for adjoint and tangent.
     Zero,
 }
 
-/// sum += AᵀW²(β − Az).
+/// A visitor that computes sum += AᵀW²(β − Az).
 pub struct NormalResidual<'a, S> {
-    /// The unknowns.
+    /// Unknowns z.
     pub z: &'a [S],
-    /// β.
+    /// Right-hand sides β.
     pub rhs: RightHandSide,
-    /// In the layout of the unknowns.
+    /// Sum, in the layout of the unknowns.
     pub sum: &'a mut [S],
 }
 
@@ -31,11 +32,11 @@ impl<S: Packed> RowVisitor<S> for NormalResidual<'_, S> {
     }
 }
 
-/// Sums of the squared weighted defects w(a·z − β), by row family.
+/// A visitor that adds up the squared weighted defects w(a·z − β), by row family.
 pub struct SquaredDefects<'a, S> {
-    /// The unknowns.
+    /// Unknowns z.
     pub z: &'a [S],
-    /// Equation, initial, smoothness, periodic.
+    /// Sums of the families: equation, initial, smoothness, periodic.
     pub sums: [S; 4],
 }
 

@@ -1,4 +1,4 @@
-//! Smoothness rows evaluated at a step, for the systems of one tile.
+//! Smoothness rows evaluated for a given step, for the systems of one tile.
 
 use crate::banded::lanes::Packed;
 use crate::error::Result;
@@ -7,9 +7,9 @@ use crate::real::Real;
 use crate::rows::RowFamily;
 use num_traits::{Float, One};
 
-/// A [`RowFamily`] at a given length: values, their derivatives with respect to the length, and
-/// the Gram matrix. Each is computed when asked for and kept until the length changes, so that on
-/// a uniform grid it is computed once.
+/// A [`RowFamily`] at a given length: values, their derivatives with respect to the length, and the
+/// Gram matrix. Each of the three is computed when it is needed and kept until the length changes,
+/// so that it is computed once on a uniform grid.
 pub struct Stencil<S: Packed> {
     family: RowFamily,
     columns: usize,
@@ -32,7 +32,8 @@ impl<S: Packed> Cached<S> {
 }
 
 impl<S: Packed> Stencil<S> {
-    /// Rows over (points, Q) columns, and one more column of ones if the slack stands in them.
+    /// Makes the stencil of rows over (points, Q) columns, and one more column of ones if the slack
+    /// stands in them.
     pub fn new(family: RowFamily, slack: bool) -> Result<Self> {
         let columns = family.points * family.derivatives + usize::from(slack);
         Ok(Stencil {
@@ -45,30 +46,31 @@ impl<S: Packed> Stencil<S> {
         })
     }
 
-    /// Number of columns: points · Q, and one if there is slack.
+    /// Returns the number of columns: points · Q, and one more if there is slack.
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.family.rows
     }
 
-    /// a, (rows, columns), at the length last given to [`update_values`](Self::update_values).
+    /// Returns the values a, (rows, columns), at the length last given to
+    /// [`update_values`](Self::update_values).
     #[inline(always)]
     pub fn values(&self) -> &[S] {
         &self.values.entries
     }
 
-    /// da/dlength, (rows, columns), at the length last given to
+    /// Returns the slopes da/dlength, (rows, columns), at the length last given to
     /// [`update_slopes`](Self::update_slopes).
     #[inline(always)]
     pub fn slopes(&self) -> &[S] {
         &self.slopes.entries
     }
 
-    /// Evaluates the rows.
+    /// Evaluates the rows at this length.
     #[inline(always)]
     pub fn update_values(&mut self, length: S) {
         if self.values.length == length {
@@ -88,7 +90,7 @@ impl<S: Packed> Stencil<S> {
         }
     }
 
-    /// Evaluates the rows' derivatives.
+    /// Evaluates the derivatives of the rows with respect to the length, at this length.
     #[inline(always)]
     pub fn update_slopes(&mut self, length: S) {
         if self.slopes.length == length {
@@ -104,7 +106,7 @@ impl<S: Packed> Stencil<S> {
         }
     }
 
-    /// Σ_rows aᵀa at this length, (columns, columns); only the upper triangle is filled.
+    /// Returns Σ_rows aᵀa at this length, (columns, columns); only the upper triangle is filled.
     #[inline(always)]
     pub fn gram(&mut self, length: S) -> &[S] {
         if self.gram.length != length {
@@ -124,7 +126,7 @@ impl<S: Packed> Stencil<S> {
     }
 }
 
-/// length^exponent by repeated multiplication; the exponents are small.
+/// Computes length^exponent by repeated multiplication; the exponents are small.
 #[inline(always)]
 pub fn integer_power<S: Packed>(length: S, exponent: i32) -> S {
     let one = S::splat(S::Real::one());

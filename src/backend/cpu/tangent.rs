@@ -1,4 +1,4 @@
-//! Every row's share of the right-hand side of M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az).
+//! The share of every row in the right-hand side of M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az).
 
 use super::assembly::{Layout, Row, RowVisitor, ScaleSlope, Source};
 use super::inputs::TileSystems;
@@ -7,17 +7,17 @@ use crate::banded::lanes::Packed;
 use crate::real::Real;
 use crate::shape::InputLayout;
 
-/// Adds the rows' shares, given the solution z and the tangents of the inputs.
+/// A visitor that adds the rows' shares, given the solution z and the tangents of the inputs.
 pub struct TangentPass<'a, S: Packed, T> {
-    /// The unknowns.
+    /// Unknowns z.
     pub z: &'a [S],
-    /// Of the inputs.
+    /// Tangents of the inputs.
     pub tangents: &'a Tangents<'a, T>,
     /// Systems in the lanes.
     pub systems: TileSystems,
-    /// Where the inputs stand.
+    /// Layout of the inputs.
     pub layout: &'a Layout,
-    /// In the layout of the unknowns.
+    /// Sum, in the layout of the unknowns.
     pub sum: &'a mut [S],
 }
 
@@ -69,7 +69,7 @@ impl<S: Packed, T: Real> RowVisitor<S> for TangentPass<'_, S, T> {
     }
 }
 
-/// The tangent at `index` of each lane's system; zero where the input stands still.
+/// Returns the tangent at `index` of each lane's system; zero for an input that does not move.
 #[inline(always)]
 fn gather<S: Packed, T: Real>(
     array: &InputLayout,

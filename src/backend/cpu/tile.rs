@@ -18,32 +18,32 @@ use crate::shape::ProblemShape;
 use crate::solution::{Residuals, Status};
 use num_traits::{Float, Zero};
 
-/// Buffers that tiles use one after another.
+/// The buffers that tiles use one after another.
 pub struct Scratch<S: Packed> {
     elimination: Elimination<S>,
-    /// Rows as they are factorized.
+    /// Rows in the precision of the factorization.
     rows: RowBuffers<S>,
-    /// Rows as residuals and derivatives see them.
+    /// Rows in double precision, for residuals and derivatives.
     exact_rows: RowBuffers<S::Double>,
     /// Adjoint g or tangent ż, in the layout of the unknowns.
     direction: Vec<S::Double>,
-    /// What M x = rhs is solved for.
+    /// Right-hand side of M x = rhs.
     rhs: Vec<S::Double>,
-    /// Right-hand side and result of a refinement step.
+    /// Right-hand side and result of a step of refinement.
     correction: Vec<S::Double>,
     covariance: CovarianceWindow<S>,
 }
 
-/// Where rows meet on their way into the factor.
+/// The window into which rows are absorbed on their way into the factor.
 enum Elimination<S: Packed> {
-    /// In the normal matrix.
+    /// The window of the normal matrix, for Cholesky.
     Cholesky(Window<S>),
-    /// As rows.
+    /// The window of the rows themselves, for the square root.
     SquareRoot(RowWindow<S>),
 }
 
 impl<S: Packed> Scratch<S> {
-    /// For tiles of this layout.
+    /// Allocates the buffers for tiles of this layout.
     pub fn new(shape: &ProblemShape, options: &Options, layout: &Layout) -> Result<Self> {
         let unknowns = layout.banded.unknowns();
         Ok(Scratch {
@@ -61,13 +61,13 @@ impl<S: Packed> Scratch<S> {
     }
 }
 
-/// Where values of (B, N, K, Q) and (B) go, for some consecutive systems.
+/// The place of the results (B, N, K, Q) and (B) of some consecutive systems.
 pub struct SolutionSink<'a, T> {
-    /// First system.
+    /// Number of the first system.
     pub origin: usize,
-    /// (systems, N, K, Q).
+    /// Values, (systems, N, K, Q).
     pub values: &'a mut [T],
-    /// (systems).
+    /// Shared slack, (systems).
     pub epsilon: &'a mut [T],
 }
 
@@ -75,13 +75,13 @@ pub struct SolutionSink<'a, T> {
 pub struct Tile<S: Packed> {
     systems: TileSystems,
     factor: Factor<S>,
-    /// (z_0, ..., z_{N−1}, ε), not rounded to the precision of the problem: derivatives and
-    /// residuals use every digit that refinement has won.
+    /// Unknowns (z_0, ..., z_{N−1}, ε), not rounded to the precision of the problem, so that
+    /// derivatives and residuals use every digit that refinement has recovered.
     unknowns: Vec<S::Double>,
 }
 
 impl<S: Packed> Tile<S> {
-    /// Room for the given systems.
+    /// Allocates a tile for the given systems.
     pub fn new(systems: TileSystems, layout: &Layout) -> Result<Self> {
         Ok(Tile {
             systems,
@@ -91,8 +91,8 @@ impl<S: Packed> Tile<S> {
     }
 
     /// Solves the tile's systems. One sweep forward in time assembles the rows block by block,
-    /// factorizes and substitutes forward; one sweep back substitutes backward; refinement
-    /// repeats the substitution for what the rows leave over.
+    /// factorizes and substitutes forward; one sweep back substitutes backward; refinement repeats
+    /// the substitution for the residual.
     #[inline(always)]
     pub fn solve(
         &mut self,
@@ -128,7 +128,7 @@ impl<S: Packed> Tile<S> {
         self.report(context, sink, status);
     }
 
-    /// R of M = RᵀR, and v of Rᵀv = AᵀW²β + γα e_ε in the unknowns.
+    /// Computes R of M = RᵀR, and v of Rᵀv = AᵀW²β + γα e_ε, which goes into `unknowns`.
     #[inline(always)]
     fn factorize(
         &mut self,
@@ -153,7 +153,7 @@ impl<S: Packed> Tile<S> {
         self.factor.forward_border(v);
     }
 
-    /// R of WA = QR, and v = QᵀWβ + R⁻ᵀ γα e_ε in the unknowns.
+    /// Computes R of WA = QR, and v = QᵀWβ + R⁻ᵀ γα e_ε, which goes into `unknowns`.
     #[inline(always)]
     fn factorize_rows(
         &mut self,
@@ -167,7 +167,7 @@ impl<S: Packed> Tile<S> {
         let last_step = problem.shape().points - 2;
         let most = (MOST_EXPONENT / q as f64).floor().exp2();
         let scale = |t: usize, scales: &mut [S]| {
-            // Entries of derivative j are of the order step^j, those of the slack of the order 1.
+            // Entries of derivative j are of the order step^j, entries of the slack of the order 1.
             let step: S = context.layout.mean_step(problem.inputs.steps, systems, t.min(last_step));
             let length = power_of_two(step, most);
             for (i, scale) in scales.iter_mut().enumerate() {
@@ -183,12 +183,13 @@ impl<S: Packed> Tile<S> {
         }
         self.factor.eliminate_border_rows(window, v);
         if let Some(slack) = *slack {
-            // Rᵀ is lower triangular and ε the last unknown.
+            // The slack's linear cost only changes the last entry of v, because Rᵀ is lower
+            // triangular and ε the last unknown.
             v[slack] += self.factor.last_reciprocal() * slack_cost(context);
         }
     }
 
-    /// Status of every system, then the solution: NaN where there is none.
+    /// Writes the status of every system, then the solution: NaN for a system that was not solved.
     fn report(
         &self,
         context: Context<'_, S::Real>,
@@ -214,7 +215,8 @@ impl<S: Packed> Tile<S> {
         self.scatter(context, &self.unknowns, S::Real::nan(), status, sink);
     }
 
-    /// Writes lanes to their systems; `instead` for systems that were not solved.
+    /// Writes the values of the lanes to their systems, and `instead` for systems that were not
+    /// solved.
     fn scatter(
         &self,
         context: Context<'_, S::Real>,
@@ -239,7 +241,8 @@ impl<S: Packed> Tile<S> {
         }
     }
 
-    /// Adjoint: solves M g = z̄, then adds every row's share to the gradients of its inputs.
+    /// Computes the gradients: solves M g = z̄, then adds every row's share to the gradients of its
+    /// inputs.
     #[inline(always)]
     pub fn vjp(
         &self,
@@ -272,7 +275,7 @@ impl<S: Packed> Tile<S> {
         }
     }
 
-    /// x = M⁻¹ rhs with the factor of the solve, refined as often as the solution was.
+    /// Computes x = M⁻¹ rhs with the factor of the solve, refined as often as the solution was.
     #[inline(always)]
     fn solve_given(
         &self,
@@ -294,7 +297,7 @@ impl<S: Packed> Tile<S> {
         }
     }
 
-    /// Forward mode: M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az).
+    /// Computes the directional derivative ż from M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az).
     #[inline(always)]
     pub fn jvp(
         &self,
@@ -319,7 +322,7 @@ impl<S: Packed> Tile<S> {
         self.scatter(context, direction, S::Real::zero(), status, sink);
     }
 
-    /// Diagonal of M⁻¹.
+    /// Computes the diagonal of M⁻¹.
     #[inline(always)]
     pub fn variances(
         &self,
@@ -333,7 +336,7 @@ impl<S: Packed> Tile<S> {
         self.scatter(context, direction, S::Real::nan(), status, sink);
     }
 
-    /// Norms of the weighted defects of every system, by family.
+    /// Computes the norms of the weighted defects of every system, by family.
     pub fn residuals(
         &self,
         context: Context<'_, S::Real>,
@@ -373,7 +376,7 @@ impl<S: Packed> Tile<S> {
         }
     }
 
-    /// Which lanes hold a solved system.
+    /// Returns which lanes hold a solved system.
     fn live(&self, status: &[Status], origin: usize) -> [bool; MOST_LANES] {
         let mut live = [false; MOST_LANES];
         for (lane, system) in self.systems.range().enumerate() {
@@ -383,7 +386,7 @@ impl<S: Packed> Tile<S> {
     }
 }
 
-/// x += y.
+/// Computes x += y.
 #[inline(always)]
 fn add<S: Packed>(x: &mut [S], y: &[S]) {
     for (x, &y) in x.iter_mut().zip(y) {
@@ -391,7 +394,8 @@ fn add<S: Packed>(x: &mut [S], y: &[S]) {
     }
 }
 
-/// γα: the linear cost −γ·α·ε of the slack puts it on ε's line of M (z, ε) = AᵀW²β + γα e_ε.
+/// Returns γα, which the linear cost −γ·α·ε of the slack adds to the line of ε in M (z, ε) = AᵀW²β
+/// + γα e_ε.
 fn slack_cost<T: Real, D: Packed<Real = f64>>(context: Context<'_, T>) -> D {
     match context.options.formulation {
         Formulation::SharedSlack { gamma, alpha } => D::splat(gamma * alpha),
@@ -399,10 +403,11 @@ fn slack_cost<T: Real, D: Packed<Real = f64>>(context: Context<'_, T>) -> D {
     }
 }
 
-/// Every precision has room for two to this power, up or down.
+/// The largest exponent of a scale: every precision can hold two to this power, up or down.
 const MOST_EXPONENT: f64 = 100.0;
 
-/// The power of two below each lane's length, but at most `most` and at least its reciprocal.
+/// Returns the power of two below each lane's length, but at most `most` and at least its
+/// reciprocal.
 #[inline(always)]
 fn power_of_two<S: Packed>(length: S, most: f64) -> S {
     const EXPONENT_BITS: u64 = f64::INFINITY.to_bits();
@@ -414,7 +419,7 @@ fn power_of_two<S: Packed>(length: S, most: f64) -> S {
     power
 }
 
-/// What is wrong with the inputs of one system, if anything.
+/// Returns what is wrong with the inputs of one system, or `None` if nothing is.
 fn input_status<T: Real>(context: Context<'_, T>, system: usize) -> Option<Status> {
     let (layouts, problem) = (&context.layout.inputs, context.problem);
     for (argument, (layout, data)) in Inputs::NAMES.zip(layouts.zip(problem.inputs)) {

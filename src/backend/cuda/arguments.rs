@@ -1,4 +1,5 @@
-//! Which structures of [`bindings`](super::bindings) kernels take by value, or lie in arrays.
+//! The structures of [`bindings`](super::bindings) that kernels take by value, or that lie in
+//! arrays.
 
 use cudarc::driver::{DeviceRepr, ValidAsZeroBits};
 

@@ -10,7 +10,7 @@ pub const STORAGE_F32: Storage = 0;
 pub const STORAGE_F64: Storage = 1;
 pub const STORAGE_F16: Storage = 2;
 pub const STORAGE_BF16: Storage = 3;
-/// How the values of an input are stored; they are computed on in double precision.
+/// How the values of an input are stored; kernels compute in double precision whatever the storage.
 pub type Storage = i32;
 
 pub const STATUS_OK: StatusKind = 0;
@@ -21,10 +21,10 @@ pub const STATUS_INVALID_STEP: StatusKind = 2;
 /// first: point t (N: the slack), second: row of the pivot
 pub const STATUS_BREAKDOWN: StatusKind = 3;
 pub const STATUS_OVERFLOW: StatusKind = 4;
-/// What `Status` records.
+/// How the solve of a system can end.
 pub type StatusKind = i32;
 
-/// How the solve of one system ended.
+/// How the solve of one system ended, with what is to know about it.
 #[repr(C)]
 #[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
 pub struct Status {
@@ -46,8 +46,9 @@ pub struct Input {
     pub storage: i32,
 }
 
-/// The same for a gradient, which is written; data null: it is not wanted. Gradients that a group of
-/// systems shares are in double precision where there are more groups to be added up.
+/// The place of a gradient, with strides like those of an Input. Where the gradient is not wanted,
+/// data is null. Gradients that a group of systems shares are in double precision if there are
+/// several groups, whose sums are still to be added up.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct Output {
@@ -70,7 +71,7 @@ pub struct RowTable {
     pub shift: i32,
 }
 
-/// What is solved: sizes, options, inputs. Shared by every kernel of a plan.
+/// A problem: sizes, options, inputs. Every kernel of a plan takes it.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct Problem {
@@ -115,8 +116,9 @@ pub struct Problem {
     pub steps: Input,
 }
 
-/// Where the columns of the partial sums of common/reduce.cu go, in order: the first
-/// `targets[0].values` columns to targets[0], and so on. Data null: the columns are passed over.
+/// Where the sums of the columns of common/reduce.cu are written, in order: the first
+/// `targets[0].values` columns to target 0, and so on. Columns of a target whose data is null are
+/// passed over.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct SumTarget {
@@ -133,7 +135,7 @@ pub struct SumTargets {
     pub reserved: i32,
 }
 
-/// An index space and where its elements lie in each operand: element (i_0, …, i_{axes−1}) of
+/// An index space and the places of its elements in each operand: element (i_0, …, i_{axes−1}) of
 /// operand m is at Σ i_a · stride[m][a]. Row-major: the last axis varies fastest. Axes beyond `axes`
 /// do not exist; without axes there is one element.
 #[repr(C)]
@@ -147,7 +149,7 @@ pub struct Walk {
 }
 
 #[repr(i32)]
-/// The f of a `Reduction`.
+/// The function f that a Reduction sums.
 #[derive(Debug, Copy, Clone, Hash, PartialEq, Eq)]
 pub enum ReduceFunction {
     /// g
@@ -190,7 +192,7 @@ pub struct Reduction {
 }
 
 #[repr(i32)]
-/// What `tape/elementwise.cu` applies to one array.
+/// A function of one number, which `tape/elementwise.cu` applies to an array.
 #[derive(Debug, Copy, Clone, Hash, PartialEq, Eq)]
 pub enum UnaryFunction {
     Negate = 0,
@@ -213,7 +215,7 @@ pub enum UnaryFunction {
 }
 
 #[repr(i32)]
-/// What it applies to two.
+/// A function of two numbers, which `tape/elementwise.cu` applies to two arrays.
 #[derive(Debug, Copy, Clone, Hash, PartialEq, Eq)]
 pub enum BinaryFunction {
     Add = 0,
@@ -249,7 +251,8 @@ pub struct MatMul {
 #[repr(C)]
 #[derive(Debug, Copy, Clone, Default)]
 pub struct Update {
-    /// The gradient is scaled by limit/norm where the norm exceeds it; may be infinite.
+    /// The norm of the gradient at which it is clipped: a gradient with a larger norm is scaled by
+    /// limit/norm; may be infinite.
     pub limit: f64,
     pub rate: f64,
     pub momentum: f64,
@@ -417,7 +420,7 @@ pub struct TeamPlan {
     pub memory: *mut ::core::ffi::c_void,
 }
 
-/// What the forward kernels write.
+/// The arrays that the forward kernels write.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct TeamSolution {
@@ -429,7 +432,7 @@ pub struct TeamSolution {
     pub status: *mut Status,
 }
 
-/// What the adjoint kernels read and write.
+/// The arrays that the adjoint kernels read and write.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct TeamAdjoint {
@@ -439,8 +442,8 @@ pub struct TeamAdjoint {
     pub cotangent: *const ::core::ffi::c_void,
     /// (B), or null: zeros
     pub epsilon_cotangent: *const ::core::ffi::c_void,
-    /// System i of an array that has a batch axis, else the sum of team i (in chunk kernels block i)
-    /// over its systems.
+    /// Of an input with a batch axis, row i is the gradient of system i; of a shared input, the sum
+    /// of team i (in chunk kernels block i) over its systems.
     pub coefficients: Output,
     pub rhs: Output,
     pub initial_values: Output,
@@ -450,8 +453,8 @@ pub struct TeamAdjoint {
     pub layout: GradientLayout,
 }
 
-/// What the tangent kernels read and write. Tangents of inputs have the layout of the inputs and are
-/// null where the input stands still.
+/// The arrays that the tangent kernels read and write. Tangents of inputs have the layout of the
+/// inputs; for an input that does not move they are null.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct TeamTangent {
@@ -470,7 +473,7 @@ pub struct TeamTangent {
     pub layout: TangentLayout,
 }
 
-/// What the kernels of the defects read and write.
+/// The arrays that the kernels of the defects read and write.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct TeamDefects {
@@ -482,7 +485,7 @@ pub struct TeamDefects {
     pub sums: *mut f64,
 }
 
-/// What the kernels of the variances read and write.
+/// The arrays that the kernels of the variances read and write.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct TeamVariances {
@@ -522,7 +525,7 @@ pub struct ThreadRing {
     pub points: i32,
 }
 
-/// How time is cut into chunks (thread_chunk_*.cu).
+/// How time is cut into chunks (thread/chunk_*.cu).
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct ThreadChunks {
@@ -539,7 +542,7 @@ pub struct ThreadChunks {
     pub separators: *mut f64,
 }
 
-/// What all these kernels take.
+/// The parameters that all these kernels take.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct ThreadProblem {
@@ -568,7 +571,7 @@ pub struct ThreadProblem {
     pub chunks: ThreadChunks,
 }
 
-/// thread_solve
+/// The arrays of thread_solve.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct ThreadSolve {
@@ -581,8 +584,8 @@ pub struct ThreadSolve {
     pub status: *mut Status,
 }
 
-/// thread_adjoint: gradients of inputs that the batch shares are partial sums, one a tile (in chunk
-/// kernels one a system), `system` apart.
+/// The arrays of thread_adjoint. Gradients of inputs that the batch shares are partial sums, one a
+/// tile (in chunk kernels one a system), `system` apart.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct ThreadAdjoint {

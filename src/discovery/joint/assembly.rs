@@ -1,4 +1,4 @@
-//! The rows of the joint estimate and their way into the normal equations.
+//! The rows of the joint estimate, and their sums in the normal equations.
 
 use crate::banded::Window;
 use crate::discovery::candidates::Parameter;
@@ -8,7 +8,7 @@ use crate::discovery::linearized::Linearized;
 use crate::discovery::right_hand_side::RightHandSide;
 use crate::rows::hermite_coefficients;
 
-/// Reciprocal standard deviations of the rows.
+/// The weights of the rows, which are reciprocal standard deviations.
 #[derive(Clone)]
 pub(super) struct Weights {
     /// Weight 1/σ of each state's measured values (K).
@@ -19,19 +19,19 @@ pub(super) struct Weights {
     pub prior: Vec<f64>,
 }
 
-/// Observations, defects and priors of one set of free coefficients.
+/// The rows (observations, defects and priors) of one set of free coefficients.
 pub(super) struct Assembly<'a> {
     grid: &'a Grid,
     /// Length of the step from each grid point to the next, zero at the end of a trajectory (M).
     steps: Vec<f64>,
     /// The free coefficients, sorted by equation (c).
     pub parameters: Vec<Parameter>,
-    /// The vector field at t and t+1.
+    /// Vector field at the points t and t+1.
     points: [Linearized; 2],
     /// Weighted rows of one step's defects (D, 2D + c) and their residuals (D).
     rows: Vec<f64>,
     residuals: Vec<f64>,
-    /// a_1 and a_2 of the Hermite row of u with two derivatives; a_0 = 1.
+    /// Coefficients a_1 and a_2 of the Hermite row of u with two derivatives, where a_0 = 1.
     hermite: [f64; 2],
 }
 
@@ -51,7 +51,8 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    /// The sum of squares; infinite if the right-hand side has a pole on the trajectory.
+    /// Returns the sum of squares, which is infinite if the right-hand side has a pole on the
+    /// trajectory.
     pub fn cost(&mut self, estimate: &Estimate<'_>, weights: &Weights) -> f64 {
         let (k, d) = (weights.observation.len(), weights.defect.len());
         let mut cost = 0.0;
@@ -133,7 +134,8 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    /// Weighted defects of the step from t and their derivatives with respect to u_t, u_{t+1}, ξ.
+    /// Computes the weighted defects of the step from t and their derivatives with respect to u_t,
+    /// u_{t+1}, ξ.
     fn defect_rows(&mut self, t: usize, h: f64, estimate: &Estimate<'_>, weights: &Weights) {
         let d = weights.defect.len();
         let before = &estimate.trajectory[t * d..][..d];
@@ -175,19 +177,20 @@ impl<'a> Assembly<'a> {
         std::mem::swap(now, next);
     }
 
-    /// Whether the point before t belongs to another trajectory, so that nothing of it is kept.
+    /// Returns whether the point before t belongs to another trajectory, so that no defect ties the
+    /// two.
     fn starts(&self, t: usize) -> bool {
         t == 0 || self.steps[t - 1] == 0.0
     }
 }
 
-/// a_1 h, a_2 h².
+/// Returns a_1 h and a_2 h².
 fn at_step([a1, a2]: [f64; 2], h: f64) -> [f64; 2] {
     [a1 * h, a2 * h * h]
 }
 
-/// Component i of the Hermite row u_{t+1} − u_t − a_1 h (F_t + F_{t+1}) − a_2 h² (F'_t − F'_{t+1})
-/// with the coefficients a_1 h, a_2 h².
+/// Returns component i of the Hermite row u_{t+1} − u_t − a_1 h (F_t + F_{t+1}) − a_2 h² (F'_t −
+/// F'_{t+1}), given the coefficients a_1 h and a_2 h².
 fn defect(
     before: &[f64],
     after: &[f64],

@@ -1,4 +1,4 @@
-//! Trajectory and coefficients together: Gauss-Newton on
+//! Gauss-Newton iterations for trajectory and coefficients together, which minimize
 //!
 //! ```text
 //! Σ_observed (u − x)²/σ²  +  w Σ_t (interval/h) ‖defect‖²/σ²  +  Σ (ξ·prior)²,
@@ -16,15 +16,15 @@ use crate::discovery::estimate::Estimate;
 use crate::discovery::grid::Grid;
 use crate::{Error, Result};
 
-/// A step that raises the cost is halved at most so often.
+/// The most times that a step which raises the cost is halved.
 const HALVINGS: usize = 10;
-/// The prior grows tenfold at most so often to make singular normal equations solvable.
+/// The most times that the prior grows tenfold to make singular normal equations solvable.
 const REGULARIZATIONS: usize = 12;
 
-/// What one iteration did.
+/// The result of one iteration.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Iteration {
-    /// The cost afterwards.
+    /// Cost after the iteration.
     pub cost: f64,
     /// Decrease of the cost that the linearization promised for the full step.
     pub promised: f64,
@@ -32,23 +32,23 @@ pub(super) struct Iteration {
     pub fraction: f64,
 }
 
-/// Workspace for one set of free coefficients.
+/// The workspace for one set of free coefficients.
 pub(super) struct GaussNewton<'a> {
     assembly: Assembly<'a>,
     factor: Factor<f64>,
     window: Window<f64>,
-    /// Of half the cost (M·D + c).
+    /// Gradient of half the cost, (M·D + c).
     gradient: Vec<f64>,
-    /// To be subtracted (M·D + c).
+    /// Step, which is to be subtracted, (M·D + c).
     step: Vec<f64>,
     trial: Estimate<'a>,
 }
 
 impl<'a> GaussNewton<'a> {
-    /// Workspace for these free coefficients, which must be sorted by equation.
+    /// Allocates the workspace for these free coefficients, which must be sorted by equation.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`] for a problem that no machine can hold.
+    /// [`Error::OutOfMemory`] if the workspace cannot be had.
     pub fn new(
         grid: &'a Grid,
         parameters: Vec<Parameter>,
@@ -71,12 +71,13 @@ impl<'a> GaussNewton<'a> {
         })
     }
 
-    /// The sum of squares that is minimized; infinite if the trajectory crosses a pole.
+    /// Returns the sum of squares that is minimized, which is infinite if the trajectory crosses a
+    /// pole.
     pub fn cost(&mut self, estimate: &Estimate<'a>, weights: &Weights) -> f64 {
         self.assembly.cost(estimate, weights)
     }
 
-    /// One damped step from `estimate`, whose cost is `cost`.
+    /// Takes one damped step from `estimate`, whose cost is `cost`.
     ///
     /// # Errors
     /// [`Error::Data`] when the normal equations cannot be factorized.
@@ -101,11 +102,11 @@ impl<'a> GaussNewton<'a> {
         Ok(Iteration { cost, promised, fraction: 0.0 })
     }
 
-    /// Factorizes the normal equations at `estimate` and solves for the step; the decrease of the
-    /// cost that it promises.
+    /// Factorizes the normal equations at `estimate` and solves for the step; returns the decrease
+    /// of the cost that it promises.
     ///
     /// # Errors
-    /// As [`iterate`](Self::iterate).
+    /// Those of [`iterate`](Self::iterate).
     pub fn linearize(&mut self, estimate: &Estimate<'a>, weights: &mut Weights) -> Result<f64> {
         self.factorize(estimate, weights)?;
         self.step.copy_from_slice(&self.gradient);
@@ -113,23 +114,24 @@ impl<'a> GaussNewton<'a> {
         Ok(self.gradient.iter().zip(&self.step).map(|(g, s)| g * s).sum())
     }
 
-    /// The last step of the coefficients (c), to be subtracted.
+    /// Returns the last step of the coefficients (c), to be subtracted.
     pub fn coefficient_step(&self) -> &[f64] {
         &self.step[self.trial.trajectory.len()..]
     }
 
-    /// Covariance (c, c) of the coefficients from the last factorization, for rows of unit
-    /// variance.
+    /// Returns the covariance (c, c) of the coefficients from the last factorization, for rows of
+    /// unit variance.
     pub fn covariance(&self) -> Vec<f64> {
         self.factor.border_inverse()
     }
 
-    /// Inverse of [`covariance`](Self::covariance), accurate where that is nearly singular.
+    /// Returns the inverse of [`covariance`](Self::covariance), which is accurate where the
+    /// covariance is nearly singular.
     pub fn information(&self) -> Vec<f64> {
         self.factor.border_complement()
     }
 
-    /// estimate − fraction · step into `trial`.
+    /// Computes estimate − fraction · step into `trial`.
     fn try_step(&mut self, estimate: &Estimate<'a>, fraction: f64) {
         let (along, border) = self.step.split_at(estimate.trajectory.len());
         let moved = self.trial.trajectory.iter_mut().zip(&estimate.trajectory).zip(along);
@@ -142,7 +144,8 @@ impl<'a> GaussNewton<'a> {
         }
     }
 
-    /// Factorizes the normal equations at `estimate`; the prior grows where they are singular.
+    /// Factorizes the normal equations at `estimate`, after raising the prior where they are
+    /// singular.
     fn factorize(&mut self, estimate: &Estimate<'a>, weights: &mut Weights) -> Result<()> {
         for _ in 0..=REGULARIZATIONS {
             self.gradient.fill(0.0);

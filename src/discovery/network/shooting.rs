@@ -1,8 +1,9 @@
-//! Coefficients and initial values by Gauss-Newton through the ODE solver.
+//! The shooting method: coefficients and initial values are estimated by Gauss-Newton through the
+//! ODE solver.
 //!
 //! About a path v(t), u' = g(Θ(u)ξ) = F(u) becomes the linear ODE u' − J(v) u = F(v) − J(v) v, one
 //! system a window, which the solver solves and differentiates. The error of the path enters only
-//! in second order, where Θ(v) alone would take it in full. Minimized is
+//! in second order, while it would enter Θ(v) in full. The method minimizes
 //!
 //! ```text
 //! Σ_observed (u − x)²/σ²  +  Σ (ξ·prior)²
@@ -23,25 +24,26 @@ use crate::{
     Device, Inputs, Options, Problem, ProblemShape, Result, Smoothness, Solver, Tangents, View,
 };
 
-/// The solver's order above that of the equation; each one divides its error by about five.
+/// The order of the solver above that of the equation; each additional one divides its error by
+/// about five.
 const EXTRA_ORDER: usize = 3;
-/// Grid points that are solved at once: bounds the memory.
+/// The number of grid points that are solved at once, which bounds the memory.
 const CHUNK_POINTS: usize = 25_000;
-/// Initial values this many deviations away are not believed.
+/// The prior deviation of initial values, in deviations of the state.
 const PRIOR_START: f64 = 1e3;
-/// A step that raises the cost is halved at most so often.
+/// The most times that a step which raises the cost is halved.
 const HALVINGS: usize = 8;
 
-/// Where the linearization is made.
+/// The path about which the equation is linearized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Path {
-    /// It stays as it is: the problem is almost linear, hence safe from anywhere.
+    /// The path stays as it is: the problem is almost linear, hence safe from any start.
     Fixed,
-    /// It follows the solution, so that in the end the equation itself is solved.
+    /// The path follows the solution, so that in the end the equation itself is solved.
     Solution,
 }
 
-/// How an iteration ended.
+/// The result of an iteration.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Iteration {
     /// Decrease of the cost that the linearization promised for the full step.
@@ -50,42 +52,44 @@ pub(super) struct Iteration {
     pub fraction: f64,
 }
 
-/// Gauss-Newton for one set of windows: the data and workspace.
+/// Gauss-Newton for one set of windows: their data and the workspace.
 pub(super) struct Shooting<'a> {
     windows: &'a Windows,
     solver: Solver<f64>,
-    /// Windows in a chunk.
+    /// Number of windows in a chunk.
     chunk: usize,
-    /// The inputs of one chunk.
+    /// Inputs of the ODE solver for one chunk.
     coefficients: Vec<f64>,
     forcing: Vec<f64>,
     start: Vec<f64>,
     steps: Vec<f64>,
-    /// ∂F/∂ξ of one chunk, each in its own equation, in the solver's units: (chunk, N, c).
+    /// Derivatives ∂F/∂ξ of one chunk, each in its own equation, in the solver's units: (chunk, N,
+    /// c).
     slopes: Vec<f64>,
-    /// 1 + Θ₁ζ of one chunk (chunk, N, K).
+    /// Denominators 1 + Θ₁ζ of one chunk, (chunk, N, K).
     denominators: Vec<f64>,
 }
 
-/// Gauss-Newton's normal equations, the initial values eliminated.
+/// The normal equations of Gauss-Newton, after the elimination of the initial values.
 struct Normal {
-    /// (c, c)
+    /// Matrix, (c, c).
     matrix: Vec<f64>,
-    /// (c)
+    /// Gradient, (c).
     gradient: Vec<f64>,
     windows: Vec<Eliminated>,
 }
 
-/// One window's part: its initial values move by `step` − `coupling`·δξ.
+/// The part of one window in the normal equations: its initial values move by `step` −
+/// `coupling`·δξ.
 struct Eliminated {
-    /// (K·m)
+    /// Step of the initial values, (K·m).
     step: Vec<f64>,
-    /// (K·m, c)
+    /// Coupling with the coefficients, (K·m, c).
     coupling: Vec<f64>,
 }
 
 impl<'a> Shooting<'a> {
-    /// Workspace for as many windows at once as memory allows.
+    /// Allocates the workspace for as many windows at once as memory allows.
     ///
     /// # Errors
     /// Those of [`Solver::on`].
@@ -122,7 +126,8 @@ impl<'a> Shooting<'a> {
         })
     }
 
-    /// χ² as a function of all coefficients, about the estimate; a term must be worth `penalty`.
+    /// Returns χ² as a function of all coefficients, about the estimate; a term must be worth
+    /// `penalty`.
     pub fn information(&mut self, estimate: &Estimate<'_>, penalty: f64) -> Result<Information> {
         let Candidates { all, priors, .. } = estimate.candidates.clone();
         let every = Estimate { candidates: Candidates::new(all, priors), ..estimate.clone() };
@@ -133,7 +138,7 @@ impl<'a> Shooting<'a> {
         Ok(Information::new(matrix, vector, all, penalty))
     }
 
-    /// One damped step from `estimate`.
+    /// Takes one damped step from `estimate`.
     pub fn iterate(&mut self, estimate: &mut Estimate<'_>, path: Path) -> Result<Iteration> {
         let (before, normal) = self.normal(estimate)?;
         estimate.covariance = invert(&normal)?;
@@ -155,7 +160,7 @@ impl<'a> Shooting<'a> {
         Ok(Iteration { promised, fraction: 0.0 })
     }
 
-    /// estimate += fraction · step.
+    /// Computes estimate += fraction · step.
     fn advance(&self, estimate: &mut Estimate<'_>, step: &[f64], normal: &Normal, fraction: f64) {
         for (p, step) in estimate.candidates.free().iter().zip(step) {
             *p.value_mut(&mut estimate.rhs) += fraction * step;
@@ -169,13 +174,13 @@ impl<'a> Shooting<'a> {
         }
     }
 
-    /// K·m: initial values of a window.
+    /// Returns K·m, the number of initial values of a window.
     fn start_size(&self) -> usize {
         self.windows.unit.components()
     }
 
-    /// The sum of squares that is minimized, infinite at a pole; with [`Path::Solution`] the path is
-    /// moved to the solution first.
+    /// Returns the sum of squares that is minimized, which is infinite at a pole; with
+    /// [`Path::Solution`] the path is moved to the solution first.
     pub fn cost(&mut self, estimate: &mut Estimate<'_>, path: Path) -> Result<f64> {
         let mut cost = self.prior_cost(estimate);
         for first in (0..self.windows.count).step_by(self.chunk) {
@@ -192,7 +197,8 @@ impl<'a> Shooting<'a> {
         Ok(if cost.is_finite() { cost } else { f64::INFINITY })
     }
 
-    /// Whether a denominator changes its sign within a window of the chunk just solved.
+    /// Returns whether a denominator changes its sign within a window of the chunk that was just
+    /// solved.
     fn has_pole(&self, first: usize) -> bool {
         let k = self.windows.unit.states();
         let mut windows = self.denominators.chunks_exact(self.windows.points * k);
@@ -209,13 +215,13 @@ impl<'a> Shooting<'a> {
         of_coefficients.sum::<f64>() + of_starts.sum::<f64>()
     }
 
-    /// Windows of the chunk that begins at `first`.
+    /// Returns the windows of the chunk that begins at window `first`.
     fn range(&self, first: usize) -> std::ops::Range<usize> {
         first..(first + self.chunk).min(self.windows.count)
     }
 
-    /// Solves the chunk that begins at window `first`; where it reaches beyond the last window, that
-    /// one is solved again and ignored.
+    /// Solves the chunk that begins at window `first`; where the chunk reaches beyond the last
+    /// window, the last window is solved again and the surplus ignored.
     fn solve(&mut self, estimate: &Estimate<'_>, first: usize) -> Result<()> {
         let windows = self.windows;
         let parameters = &estimate.candidates.free();
@@ -230,7 +236,7 @@ impl<'a> Shooting<'a> {
         }
         let row = self.coefficients.len() / (chunk * n);
         let forcing = self.forcing.len() / (chunk * n);
-        // Without free coefficients there is no slope to write.
+        // An empty slice stands for the slopes where no coefficient is free.
         let mut none = vec![[0.0; 0]; chunk * n];
         let slopes: Vec<&mut [f64]> = match c {
             0 => none.iter_mut().map(|empty| &mut empty[..]).collect(),
@@ -255,7 +261,7 @@ impl<'a> Shooting<'a> {
         Ok(())
     }
 
-    /// Moves the path of the chunk just solved to its solution, where that is finite.
+    /// Moves the path of the chunk that was just solved to its solution, where that is finite.
     fn follow(&self, estimate: &mut Estimate<'_>, first: usize) {
         let unit = &self.windows.unit;
         let (k, q) = (unit.states(), self.solver.shape().derivatives());
@@ -273,7 +279,8 @@ impl<'a> Shooting<'a> {
         }
     }
 
-    /// (x − u)/σ of the chunk just solved (windows in range, N, K), zero where nothing was measured.
+    /// Returns (x − u)/σ of the chunk that was just solved (windows in range, N, K), zero where
+    /// nothing was measured.
     fn residuals(&self, estimate: &Estimate<'_>, first: usize) -> Vec<f64> {
         let k = self.windows.unit.states();
         let q = self.solver.shape().derivatives();
@@ -288,7 +295,7 @@ impl<'a> Shooting<'a> {
         observed.iter().zip(fitted).zip(noise).map(residual).collect()
     }
 
-    /// The cost and the normal equations at `estimate`.
+    /// Computes the cost and the normal equations at `estimate`.
     fn normal(&mut self, estimate: &Estimate<'_>) -> Result<(f64, Normal)> {
         let c = estimate.candidates.kept.len();
         let mut cost = self.prior_cost(estimate);
@@ -328,8 +335,8 @@ impl<'a> Shooting<'a> {
         Ok((cost, normal))
     }
 
-    /// ∂u/∂ξ (c of them), then ∂u/∂(initial values) (K·m), of the chunk just solved: each (windows
-    /// in range, N, K), divided by σ, zero where nothing was measured.
+    /// Returns ∂u/∂ξ (c of them), then ∂u/∂(initial values) (K·m), of the chunk that was just
+    /// solved: each (windows in range, N, K), divided by σ, zero where nothing was measured.
     fn sensitivities(&mut self, estimate: &Estimate<'_>, first: usize) -> Result<Vec<Vec<f64>>> {
         let k = self.windows.unit.states();
         let parameters = estimate.candidates.free();
@@ -365,8 +372,8 @@ impl<'a> Shooting<'a> {
         Ok(columns)
     }
 
-    /// σ of each state from its residuals, in the solver's units (K), for the degrees of freedom
-    /// that coefficients and initial values leave.
+    /// Returns σ of each state from its residuals, in the solver's units (K), with the degrees of
+    /// freedom that coefficients and initial values leave.
     pub fn residual_noise(&mut self, estimate: &Estimate<'_>) -> Result<Vec<f64>> {
         let k = self.windows.unit.states();
         let mut squares = vec![0.0; k];
@@ -384,7 +391,7 @@ impl<'a> Shooting<'a> {
     }
 }
 
-/// The covariance of the coefficients.
+/// Returns the covariance of the coefficients, the inverse of the matrix.
 fn invert(normal: &Normal) -> Result<Vec<f64>> {
     invert_positive(&normal.matrix, normal.gradient.len()).ok_or_else(|| {
         crate::Error::Data(
@@ -394,7 +401,7 @@ fn invert(normal: &Normal) -> Result<Vec<f64>> {
     })
 }
 
-/// One time point of the linearized equations, in the solver's units.
+/// Writes one time point of the linearized equations, in the solver's units.
 fn write_point(
     windows: &Windows,
     parameters: &[Parameter],
@@ -425,8 +432,8 @@ fn write_point(
     }
 }
 
-/// One window's normal equations with its initial values eliminated: its part of the matrix and of
-/// the gradient.
+/// Eliminates the initial values of one window from its normal equations, and returns its part of
+/// the matrix and of the gradient.
 fn eliminate(
     columns: &[&[f64]],
     residuals: &[f64],
@@ -488,7 +495,8 @@ fn problem<'p>(
         .build()
 }
 
-/// In four lanes: the windows' products are most of the work.
+/// Returns the inner product, computed in four lanes, because the products of the windows are most
+/// of the work.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut lanes = [0.0; 4];
     let (wide_a, rest_a) = a.as_chunks::<4>();

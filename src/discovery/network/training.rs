@@ -1,5 +1,5 @@
-//! The paper's model: a network from windows of the data to the inputs of the basis, the ODE solver,
-//! and the two-part loss, trained by Adam.
+//! The paper's model and its training: a network from windows of the data to the inputs of the
+//! basis functions, the ODE solver, and the two-part loss, minimized by Adam.
 
 use super::windows::Windows;
 use crate::discovery::estimate::Estimate;
@@ -10,58 +10,60 @@ use crate::nn::{Activation, Mlp, Optimizer, ParameterId, Parameters, Rng, Rule, 
 use crate::tape::{Array, Ode, Tape, Var};
 use crate::{Backend, Inputs, Options, Result, Smoothness};
 
-/// Width of the network's hidden layer.
+/// The width of the network's hidden layer.
 const HIDDEN: usize = 64;
-/// Grid points in a training step, and windows at least.
+/// The number of grid points in a training step, and its least number of windows.
 const BATCH_POINTS: usize = 25_000;
 const MIN_BATCH: usize = 8;
-/// Learning rate at the beginning of each cycle, and the part of it that is left at the end.
+/// The learning rate at the beginning of each cycle, and the part of it that is left at the end.
 const RATE: f64 = 2e-3;
 const LAST_RATE: f64 = 0.1;
-/// Gradients are clipped at this norm.
+/// The norm at which gradients are clipped.
 const CLIP: f64 = 1.0;
-/// The solver's order above that of the equation; each one divides its error by about five.
+/// The order of the solver above that of the equation; each additional one divides its error by
+/// about five.
 const EXTRA_ORDER: usize = 3;
 
-/// Network, coefficients and initial values.
+/// The model that is trained: network, coefficients and initial values.
 pub(super) struct Model<'w, B: Backend> {
     windows: &'w Windows,
     parameters: Parameters<f64, B>,
     net: Mlp,
-    /// ξ and ζ in units of what their terms contribute (L, K).
+    /// Coefficients ξ and ζ in units of what their terms contribute, (L, K).
     numerator: ParameterId,
     denominator: ParameterId,
-    /// (W, K·m).
+    /// Initial values of the windows, (W, K·m).
     start: ParameterId,
     scale: Scale,
-    /// The network's inputs (W, N·K): what was measured, or smoothed where nothing was, about the
-    /// mean, in the solver's units.
+    /// Inputs of the network (W, N·K): the measured values, or smoothed ones where nothing was
+    /// measured, less their mean, in the solver's units.
     inputs: Vec<f64>,
     tape: Tape<f64, B>,
     rng: Rng,
 }
 
-/// What makes the learned numbers of order one.
+/// The scales that make the learned numbers of order one.
 struct Scale {
     /// Root mean square of each term (L).
     term: Vec<f64>,
-    /// What Θξ is measured in (K): the size of u^(m), or 1 inside a bounded link.
+    /// Unit of Θξ for each state (K): the size of u^(m), or 1 inside a bounded link.
     reach: Vec<f64>,
-    /// Noise of each component of the state, in the solver's units (D): what the network's output
-    /// is measured in.
+    /// Noise of each component of the state, in the solver's units (D), which is the unit of the
+    /// network's output.
     noise: Vec<f64>,
 }
 
-/// One forward pass over some windows.
+/// A forward pass over some windows.
 struct Pass {
-    /// f (b, N, D) in the solver's units.
+    /// Output f of the model, the input of the basis functions, (b, N, D) in the solver's units.
     inputs_of_basis: Var,
-    /// The two-part loss.
+    /// Two-part loss.
     loss: Var,
 }
 
 impl<'w, B: Backend> Model<'w, B> {
-    /// The network begins as f = smoothed data. `slopes` (M, K) are u^(m) of the smoothed data.
+    /// Makes a model whose network begins as f = smoothed data. `slopes` (M, K) are u^(m) of the
+    /// smoothed data.
     pub fn new(
         windows: &'w Windows,
         estimate: &Estimate<'_>,
@@ -103,9 +105,9 @@ impl<'w, B: Backend> Model<'w, B> {
         })
     }
 
-    /// Trains for so many steps from the estimate's coefficients and initial values, and writes
-    /// what was learned back: these, and the network's output as the path. Returns the last loss,
-    /// infinite if training ended early because it was not finite.
+    /// Trains for a number of steps from the estimate's coefficients and initial values, and writes
+    /// the learned ones back, with the network's output as the path. Returns the last loss, which
+    /// is infinite if training ended early because the loss was not finite.
     pub fn train(
         &mut self,
         estimate: &mut Estimate<'_>,
@@ -133,12 +135,13 @@ impl<'w, B: Backend> Model<'w, B> {
         Ok(last)
     }
 
-    /// Windows of a training step.
+    /// Returns the number of windows of a training step.
     fn batch_size(&self) -> usize {
         (BATCH_POINTS / self.windows.points).max(MIN_BATCH).min(self.windows.count)
     }
 
-    /// So many windows at random, or all.
+    /// Returns the windows of a training step, chosen at random, or all windows if there are not
+    /// more.
     fn batch(&mut self) -> Vec<usize> {
         let (count, size) = (self.windows.count, self.batch_size());
         let mut windows: Vec<usize> = (0..count).collect();
@@ -152,7 +155,7 @@ impl<'w, B: Backend> Model<'w, B> {
         windows
     }
 
-    /// Coefficients and initial values of the estimate into the parameters.
+    /// Copies coefficients and initial values of the estimate into the parameters.
     fn load(&mut self, estimate: &Estimate<'_>) -> Result<()> {
         let Scale { term, reach, .. } = &self.scale;
         let (k, l) = (reach.len(), term.len());
@@ -169,7 +172,7 @@ impl<'w, B: Backend> Model<'w, B> {
         Ok(())
     }
 
-    /// The learned back into the estimate.
+    /// Copies the learned parameters back into the estimate.
     fn store(&mut self, estimate: &mut Estimate<'_>, masks: &[Array<bool>; 2]) -> Result<()> {
         let k = self.scale.reach.len();
         for p in estimate.candidates.free() {
@@ -197,7 +200,7 @@ impl<'w, B: Backend> Model<'w, B> {
         Ok(())
     }
 
-    /// (L, K) each: which entries of numerator and denominator are free.
+    /// Returns which entries of numerator and denominator are free, (L, K) each.
     fn masks(&self, estimate: &Estimate<'_>) -> Result<[Array<bool>; 2]> {
         let (k, l) = (self.scale.reach.len(), self.scale.term.len());
         let mut masks = [Array::full([l, k], false)?, Array::full([l, k], false)?];
@@ -222,7 +225,7 @@ impl<'w, B: Backend> Model<'w, B> {
             batch.iter().flat_map(|&w| windows.of(w, values)).copied().collect()
         };
 
-        // f = smoothed data + noise · network(data).
+        // The output is f = smoothed data + noise · network(data).
         let scale = |i: usize| unit.of_component(i % d);
         let smoothed = pick(&windows.path);
         let smoothed = smoothed.iter().enumerate().map(|(i, s)| s / scale(i)).collect();
@@ -249,7 +252,7 @@ impl<'w, B: Backend> Model<'w, B> {
         let second = tape.masked_mse(f_values, observed, &measured)?;
         let mut loss = tape.add(first, second)?;
         if d > k {
-            // Of the derivatives there are no data but the solution's.
+            // There are no data of the derivatives but those of the solution.
             let f_slopes = tape.slice(f, 2, k..d)?;
             let u_slopes = tape.slice(u, 2, k..d)?;
             let third = tape.mse(f_slopes, u_slopes)?;
@@ -258,7 +261,7 @@ impl<'w, B: Backend> Model<'w, B> {
         Ok(Pass { inputs_of_basis: f, loss })
     }
 
-    /// g(Θ(f)ξ) in the solver's units: (b·K, N, 1).
+    /// Records g(Θ(f)ξ) in the solver's units, (b·K, N, 1).
     fn right_hand_side(
         &mut self,
         rhs: &RightHandSide<'_>,
@@ -279,7 +282,7 @@ impl<'w, B: Backend> Model<'w, B> {
             Array::new([b * n, l], values)?,
             Array::new([b * n, l, d], gradients)?,
         )?;
-        // Coefficients that are not free stand still.
+        // Coefficients that are not free do not change.
         let combine = |tape: &mut Tape<f64, B>, id: ParameterId, mask: &Array<bool>| {
             let fixed = tape.constant(self.parameters.get(id)?.clone());
             let learned = tape.parameter(&self.parameters, id)?;
@@ -307,8 +310,8 @@ impl<'w, B: Backend> Model<'w, B> {
         tape.reshape(by_state, [b * k, n, 1])
     }
 
-    /// u^(m) = the given: u and its derivatives below the m-th (b, N, D) in the solver's units. Every
-    /// state of every window is a system of its own.
+    /// Records the solution of u^(m) = `highest`: u and its derivatives below the m-th (b, N, D) in
+    /// the solver's units. Every state of every window is a system of its own.
     fn solve(&mut self, batch: &[usize], highest: Var) -> Result<Var> {
         let (b, n) = (batch.len(), self.windows.points);
         let unit = &self.windows.unit;
@@ -333,7 +336,7 @@ impl<'w, B: Backend> Model<'w, B> {
             },
             extra_derivatives: 0,
         };
-        // An optimizer's gradients need no more digits than the unrefined factor has.
+        // The gradients of an optimizer need no more digits than the unrefined factor has.
         let options = Options {
             smoothness: Smoothness::Taylor,
             refinement_steps: Some(0),
@@ -347,7 +350,7 @@ impl<'w, B: Backend> Model<'w, B> {
     }
 }
 
-/// θ/size (rows, L) and its gradients (rows, L, D).
+/// Returns θ/size (rows, L) and its gradients (rows, L, D).
 fn basis(rhs: &RightHandSide<'_>, states: &[f64], d: usize, size: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let l = size.len();
     let rows = states.len() / d;
@@ -365,7 +368,7 @@ fn basis(rhs: &RightHandSide<'_>, states: &[f64], d: usize, size: &[f64]) -> (Ve
     (values, gradients)
 }
 
-/// The inputs of the network (W, N·K), see [`Model`].
+/// Returns the inputs of the network (W, N·K), which [`Model`] describes.
 fn network_inputs(windows: &Windows) -> Vec<f64> {
     let unit = &windows.unit;
     let (k, d) = (unit.states(), unit.components());

@@ -6,19 +6,20 @@ use crate::discovery::data::Dataset;
 use crate::discovery::estimate::Estimate;
 use crate::discovery::grid::{Grid, Smooth, fastest_rate};
 
-/// A window has at least so many sampling intervals, and lasts at least one period of the fastest
-/// motion: the shorter it is, the more of the data its free initial values use up.
+/// The least number of sampling intervals of a window, which lasts at least one period of the
+/// fastest motion: the shorter it is, the more of the data its free initial values use up.
 const INTERVALS: usize = 50;
-/// But no more grid steps than this.
+/// The most grid steps of a window.
 const MOST_STEPS: usize = 1000;
-/// Windows grow by this factor.
+/// The factor by which windows grow.
 const LONGER: usize = 4;
-/// The solver's unit of time is this many grid steps: its rows hold powers of the step in that
-/// unit, which should be below 1 but not so small that the powers lose digits.
+/// The solver's unit of time in grid steps: the solver's rows hold powers of the step in that unit,
+/// which should be below 1 but not so small that the powers lose digits.
 const STEPS_PER_UNIT: f64 = 10.0;
 
-/// W windows of N grid points. Neighbors share one point, which counts as observed in the first.
-/// A window that reaches beyond the end of its trajectory repeats the last point, unobserved.
+/// The grid cut into W windows of N grid points. Neighboring windows share one point, which counts
+/// as observed in the first of them. A window that reaches beyond the end of its trajectory repeats
+/// the last point, unobserved.
 pub(in crate::discovery) struct Windows {
     /// The number W of windows.
     pub count: usize,
@@ -30,7 +31,7 @@ pub(in crate::discovery) struct Windows {
     pub steps: Vec<f64>,
     /// The measured values (W, N, K) in the solver's units, NaN where there is none.
     pub observed: Vec<f64>,
-    /// The states (W, N, D) along which they were cut, in the data's units.
+    /// The states (W, N, D) along which the windows were cut, in the data's units.
     pub path: Vec<f64>,
     /// Units of the solver.
     pub unit: Unit,
@@ -48,29 +49,29 @@ pub(in crate::discovery) struct Unit {
 }
 
 impl Unit {
-    /// The number K of states.
+    /// Returns the number K of states.
     pub fn states(&self) -> usize {
         self.deviation.len()
     }
 
-    /// What the j-th derivative of state k is divided by.
+    /// Returns the unit of the j-th derivative of state k.
     pub fn of(&self, k: usize, j: usize) -> f64 {
         self.deviation[k] / self.time.powi(j as i32)
     }
 
-    /// What component i of the state is divided by.
+    /// Returns the unit of component i of the state.
     pub fn of_component(&self, i: usize) -> f64 {
         self.of(i % self.states(), i / self.states())
     }
 
-    /// The number D = m·K of components of a state: u, for order 2 then u'.
+    /// Returns the number D = m·K of components of a state: u, for order 2 then u'.
     pub fn components(&self) -> usize {
         self.states() * self.order
     }
 }
 
 impl Windows {
-    /// Windows of the first length, along the smoothed data.
+    /// Makes windows of the first length, along the smoothed data.
     pub fn new(data: &Dataset, grid: &Grid, smooth: &Smooth, order: usize) -> Self {
         let sampled: usize = data.trajectories.iter().map(|t| t.time.len()).sum();
         let refinement = (grid.points() as f64 / sampled as f64).round().max(1.0);
@@ -80,13 +81,13 @@ impl Windows {
         Windows::cut(grid, unit, &grid.sample(smooth, order), steps as usize)
     }
 
-    /// Longer windows along a trajectory (M, D); `None` if there are none.
+    /// Makes longer windows along a trajectory (M, D); returns `None` if there are none.
     pub fn longer(&self, grid: &Grid, trajectory: &[f64]) -> Option<Self> {
         let longer = Windows::cut(grid, self.unit.clone(), trajectory, LONGER * (self.points - 1));
         (longer.points > self.points).then_some(longer)
     }
 
-    /// Cuts every trajectory of the grid into windows of so many steps along `states` (M, D).
+    /// Cuts every trajectory of the grid into windows of this many steps along `states` (M, D).
     fn cut(grid: &Grid, unit: Unit, states: &[f64], steps: usize) -> Self {
         let (k, d) = (unit.states(), unit.components());
         let longest = grid.trajectories.iter().map(ExactSizeIterator::len).max().unwrap_or(2);
@@ -108,7 +109,8 @@ impl Windows {
                     let place = slot.min(range.end - 1);
                     windows.place.push(place);
                     windows.path.extend_from_slice(&states[place * d..][..d]);
-                    // The first point of a later window was observed at the end of the one before.
+                    // The first point of a later window was observed at the end of the window
+                    // before.
                     let counts = slot < range.end && (slot > start || start == range.start);
                     windows.observe(&grid.observed[place * k..][..k], counts);
                     if slot > start {
@@ -131,12 +133,13 @@ impl Windows {
         self.observed.extend(scaled.map(|x| if counts { x } else { f64::NAN }));
     }
 
-    /// The estimate with these windows' path as its trajectory.
+    /// Returns the estimate with the path of these windows as its trajectory.
     pub fn along<'e>(&self, estimate: Estimate<'e>) -> Estimate<'e> {
         Estimate { trajectory: self.path.clone(), starts: self.starts(), ..estimate }
     }
 
-    /// The path's states at the start of every window, in the solver's units (W, K, m).
+    /// Returns the states of the path at the start of every window, in the solver's units (W, K,
+    /// m).
     fn starts(&self) -> Vec<f64> {
         let (k, d) = (self.unit.states(), self.unit.components());
         let first = self.path.chunks_exact(self.points * d).map(|window| &window[..d]);
@@ -147,14 +150,14 @@ impl Windows {
         first.flat_map(start).collect()
     }
 
-    /// One window's part of an array (W, …).
+    /// Returns the part of one window in an array (W, …).
     pub fn of<'v>(&self, window: usize, values: &'v [f64]) -> &'v [f64] {
         let size = values.len() / self.count;
         &values[window * size..][..size]
     }
 
-    /// The trajectory on the grid (M, D) from its windows (W, N, D); neighbors' shared points from
-    /// the earlier.
+    /// Returns the trajectory on the grid (M, D) from its windows (W, N, D); a point that neighbors
+    /// share is taken from the earlier one.
     pub fn join(&self, values: &[f64], grid_points: usize) -> Vec<f64> {
         let d = self.unit.components();
         let mut joined = vec![0.0; grid_points * d];
@@ -164,7 +167,7 @@ impl Windows {
         joined
     }
 
-    /// Number of values of a state that count.
+    /// Returns the number of values of a state that are counted as observed.
     pub fn measured(&self, state: usize) -> usize {
         let values = self.observed.iter().skip(state).step_by(self.unit.states());
         values.filter(|x| !x.is_nan()).count()

@@ -5,27 +5,27 @@ use std::ffi::c_int;
 use super::{CuResult, Outcome, say};
 use crate::device::Device;
 
-/// The value of an attribute.
+/// Returns the value of an attribute.
 ///
 /// # Errors
 /// [`CuResult::InvalidValue`] for a number cuda.h 13.5 does not have.
 pub(super) fn of(device: &Device, attribute: c_int) -> Outcome<c_int> {
     let value = match attribute {
-        // Limits of a launch: threads per block, extents of block and grid, warp size.
+        // These are limits of a launch: threads per block, extents of block and grid, warp size.
         1 => device.threads_per_block,
         2..=4 => device.block_extent[attribute as usize - 2],
         5..=7 => device.grid_extent[attribute as usize - 5],
         10 => 32,
-        // Shared and constant memory.
+        // These are sizes of shared and constant memory.
         8 => device.shared_per_block,
         9 => device.constant_bytes,
         81 => device.shared_per_multiprocessor,
         97 => device.shared_per_block_optin,
         111 => device.shared_reserved_per_block,
-        // Registers.
+        // These are numbers of registers.
         12 => device.registers_per_block,
         82 => device.registers_per_multiprocessor,
-        // Clocks, buses and sizes.
+        // These are clocks, buses and sizes.
         13 => device.clock_khz,
         16 => device.multiprocessors,
         36 => device.memory_clock_khz,
@@ -36,16 +36,16 @@ pub(super) fn of(device: &Device, attribute: c_int) -> Outcome<c_int> {
         75 => device.compute_capability.0,
         76 => device.compute_capability.1,
         87 => (device.f32_peak / device.f64_peak).round() as u32,
-        // The largest pitch of a copy, alignments of textures and surfaces.
+        // These are the largest pitch of a copy, and alignments of textures and surfaces.
         11 => i32::MAX as u32,
         14 | 30 => 512,
         51 => 32,
-        // What is there: overlap, concurrent kernels, two copy engines, unified addresses, stream
-        // priorities, L1 caches, managed memory (also while kernels run), preemption, registered
-        // host memory, pools.
+        // These features are present: overlap, concurrent kernels, two copy engines, unified
+        // addresses, stream priorities, L1 caches, managed memory (also while kernels run),
+        // preemption, registered host memory, pools.
         15 | 31 | 41 | 78 | 79 | 80 | 83 | 89 | 90 | 99 | 115 => 1,
         40 => 2,
-        // The PCI bus it claims to sit on.
+        // This is the place on the PCI bus that the device claims.
         33 => 1,
         126 => 1,
         134 => u32::MAX,

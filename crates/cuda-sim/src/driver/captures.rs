@@ -1,4 +1,4 @@
-//! Stream capture: work ordered into a stream becomes nodes of a graph.
+//! The capture of streams: work ordered into a stream becomes nodes of a graph.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,24 +20,24 @@ use super::{
     write,
 };
 
-/// `CUstreamCaptureMode`: which calls of which threads a capture forbids.
+/// The values of `CUstreamCaptureMode`, which say what calls of which threads a capture forbids.
 const GLOBAL: c_int = 0;
 const THREAD_LOCAL: c_int = 1;
 const RELAXED: c_int = 2;
 
-/// `CUstreamCaptureStatus`.
+/// The values of `CUstreamCaptureStatus`.
 const STATUS_NONE: c_int = 0;
 const STATUS_ACTIVE: c_int = 1;
 const STATUS_INVALIDATED: c_int = 2;
 
-/// One operation of a graph and the nodes that come before it.
+/// An operation of a graph and the nodes that come before it.
 #[derive(Clone)]
 pub(super) struct Node {
     pub(super) work: Work,
     pub(super) dependencies: BTreeSet<usize>,
 }
 
-/// The last nodes of a stream or an event: what comes next depends on them.
+/// The last nodes of a stream or an event, which the next node depends on.
 pub(super) type Tail = BTreeSet<usize>;
 
 /// A capture in progress, shared by the streams that take part in it.
@@ -75,12 +75,12 @@ impl Capture {
         lock(&self.state).memory.push(address);
     }
 
-    /// The capture can only be ended from now on, and yields no graph.
+    /// Invalidates the capture: it can only be ended from now on, and yields no graph.
     pub(super) fn invalidate(&self) {
         lock(&self.state).invalidated = true;
     }
 
-    /// What an event recorded in `stream` now stands for.
+    /// Returns the nodes that an event recorded in `stream` now stands for.
     pub(super) fn tail(&self, stream: Handle) -> Tail {
         lock(&self.state).tails.get(&stream).cloned().unwrap_or_default()
     }
@@ -96,7 +96,7 @@ impl Capture {
 }
 
 impl State {
-    /// Whether every node leads to the end of the stream in which the capture began.
+    /// Returns whether every node leads to the end of the stream in which the capture began.
     fn joined(&self, origin: Handle) -> bool {
         let mut reached = BTreeSet::new();
         let mut open: Vec<usize> = self.tails.get(&origin).into_iter().flatten().copied().collect();
@@ -109,8 +109,8 @@ impl State {
     }
 }
 
-/// Refuses a call that a capture in progress forbids, and invalidates the capture: calls that
-/// wait for the whole device or may do so.
+/// Refuses a call that a capture in progress forbids, that is one that waits for the whole device
+/// or may do so, and invalidates the capture.
 pub(super) fn refuse_if_unsafe(driver: &Driver) -> Outcome {
     for stream in driver.streams.all() {
         if let Some(capture) = &*lock(&stream.capture) {
@@ -173,7 +173,7 @@ fn end(stream: Handle) -> Outcome<Handle> {
     let mut state = lock(&capture.state);
     state.ended = true;
     let joined = state.joined(stream);
-    // Made in any case, so that it frees the memory of its allocation nodes.
+    // The graph is made in any case, so that it frees the memory of its allocation nodes.
     let graph = Graph::new(
         context.handle,
         std::mem::take(&mut state.nodes),

@@ -1,20 +1,21 @@
-//! What the environment asks for, read once.
+//! The configuration that the environment variables ask for, read once.
 
 use std::{env, ffi::c_int, path::PathBuf, sync::OnceLock};
 
 use crate::{device::Device, faults::Injection};
 
-/// The environment variables of the simulator, understood.
+/// The environment variables of the simulator, parsed.
 pub(super) struct Configuration {
-    /// `CUDA_SIM_DEVICE` and `CUDA_SIM_MEMORY`; `None` is a machine without a GPU.
+    /// Device that `CUDA_SIM_DEVICE` and `CUDA_SIM_MEMORY` describe; `None` is a machine without a
+    /// GPU.
     pub(super) device: Option<Device>,
-    /// `CUDA_SIM_DEVICE_COUNT`: how many of it there are.
+    /// Number of devices, from `CUDA_SIM_DEVICE_COUNT`.
     pub(super) device_count: c_int,
-    /// `CUDA_SIM_COUNTERS`: where to write the counters, with the process id for `%p`.
+    /// File for the counters, from `CUDA_SIM_COUNTERS`, with the process id for `%p`.
     pub(super) counters: Option<PathBuf>,
-    /// `CUDA_SIM_FAULTS`.
+    /// Failures to inject, from `CUDA_SIM_FAULTS`.
     pub(super) faults: Vec<Injection>,
-    /// `CUDA_LAUNCH_BLOCKING`: a launch itself returns the error of its kernel.
+    /// Whether a launch itself returns the error of its kernel, from `CUDA_LAUNCH_BLOCKING`.
     pub(super) launch_blocking: bool,
 }
 
@@ -54,7 +55,7 @@ impl Configuration {
     }
 }
 
-/// Whether `CUDA_SIM_TRACE` asks for a line on stderr per call.
+/// Returns whether `CUDA_SIM_TRACE` asks for a line on stderr per call.
 pub(super) fn trace() -> bool {
     static TRACE: OnceLock<bool> = OnceLock::new();
     *TRACE.get_or_init(|| env::var_os("CUDA_SIM_TRACE").is_some_and(|value| value != "0"))
@@ -68,7 +69,7 @@ fn variable(name: &str) -> Result<Option<String>, String> {
     }
 }
 
-/// Bytes as a number with an optional binary unit: `65536`, `64K`, `512M`, `2G`.
+/// Reads a number of bytes with an optional binary unit: `65536`, `64K`, `512M`, `2G`.
 fn parse_bytes(text: &str) -> Result<u64, String> {
     let (digits, shift) = match text.char_indices().next_back() {
         Some((end, 'K')) => (&text[..end], 10),

@@ -13,7 +13,7 @@ use super::{
     initialize, leaks, lock, write,
 };
 
-/// A context: what was made in it belongs to it and dies with it.
+/// A context: what is made in it belongs to it and ends with it.
 pub(super) struct Context {
     pub(super) handle: Handle,
     device: c_int,
@@ -23,12 +23,12 @@ pub(super) struct Context {
     fault: Mutex<Option<Fault>>,
 }
 
-/// A kernel of the context failed: nothing runs in it any more.
+/// The fault of a kernel of the context, after which nothing runs in it any more.
 #[derive(Clone, Copy)]
 struct Fault {
     error: CuResult,
     /// Whether a call has waited for the device since and returned the error: from then on every
-    /// call returns it. Until then, calls that only order work do not know yet, as on a GPU.
+    /// call returns it. Until then, calls that only order work do not know of it yet, as on a GPU.
     seen: bool,
 }
 
@@ -53,10 +53,10 @@ impl Context {
         lock(&self.fault).is_some()
     }
 
-    /// Waits for the device, and sees whether a kernel failed.
+    /// Waits for the device, and finds out whether a kernel failed.
     ///
     /// # Errors
-    /// The error of that kernel, for this call and all later ones.
+    /// The error of the kernel that failed, for this call and all later ones.
     pub(super) fn wait(&self) -> Outcome {
         match lock(&self.fault).as_mut() {
             Some(fault) => {
@@ -68,11 +68,12 @@ impl Context {
     }
 }
 
-/// The limits a context starts with: stack size, printf buffer, heap, and the rest of `CUlimit`.
+/// The limits that a context starts with: stack size, printf buffer, heap, and the rest of
+/// `CUlimit`.
 const DEFAULT_LIMITS: [(c_int, usize); 7] =
     [(0, 1 << 10), (1, 1 << 20), (2, 8 << 20), (3, 2), (4, 2048), (5, 128), (6, 0)];
 
-/// The primary context of a device and how often it is retained.
+/// The primary context of a device and the number of times that it is retained.
 #[derive(Default)]
 pub(super) struct Primary {
     handle: Option<Handle>,
@@ -81,11 +82,11 @@ pub(super) struct Primary {
 }
 
 thread_local! {
-    /// The thread's stack of contexts; the last one is current.
+    /// The stack of contexts of the thread; the last one is current.
     static CURRENT: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The context current to the calling thread, failed or not.
+/// Returns the context current to the calling thread, failed or not.
 pub(super) fn current_even_if_failed() -> Outcome<Arc<Context>> {
     let driver = driver()?;
     let handle = CURRENT.with_borrow(|stack| stack.last().copied());
@@ -93,10 +94,10 @@ pub(super) fn current_even_if_failed() -> Outcome<Arc<Context>> {
     driver.contexts.find(handle).ok_or(CuResult::ContextIsDestroyed)
 }
 
-/// The driver and the current context.
+/// Returns the driver and the current context.
 ///
 /// # Errors
-/// Without a context, or the error of a kernel that failed in it, once a call has seen it.
+/// There is no context, or a kernel failed in it and a call has seen the error.
 pub(super) fn current() -> Outcome<(&'static Driver, Arc<Context>)> {
     let context = current_even_if_failed()?;
     let fault = *lock(&context.fault);
@@ -106,14 +107,15 @@ pub(super) fn current() -> Outcome<(&'static Driver, Arc<Context>)> {
     }
 }
 
-/// As [`current`], for calls that wait for the device: they see a kernel's error.
+/// Returns the driver and the current context for calls that wait for the device, which see a
+/// kernel's error.
 pub(super) fn current_waited_for() -> Outcome<(&'static Driver, Arc<Context>)> {
     let (driver, context) = current()?;
     context.wait()?;
     Ok((driver, context))
 }
 
-/// Makes `handle` the thread's current context, without one if it is 0.
+/// Makes `handle` the thread's current context; 0 leaves the thread without one.
 fn set_current(handle: Handle) {
     CURRENT.with_borrow_mut(|stack| {
         stack.pop();
@@ -123,19 +125,19 @@ fn set_current(handle: Handle) {
     });
 }
 
-/// The driver, if it has this device. All its devices are of one kind and share one memory.
+/// Returns the driver, if it has this device. All its devices are of one kind and share one memory.
 pub(super) fn check_device(device: c_int) -> Outcome<&'static Driver> {
     let driver = driver()?;
     let devices = 0..driver.configuration.device_count;
     if devices.contains(&device) { Ok(driver) } else { Err(CuResult::InvalidDevice) }
 }
 
-/// The primary context of a device.
+/// Returns the primary context of a device.
 fn primary(driver: &Driver, device: c_int) -> MutexGuard<'_, Primary> {
     lock(&driver.primaries[device as usize])
 }
 
-/// A number of 16 bytes for each device.
+/// Returns a number of 16 bytes that identifies the device.
 fn uuid(device: c_int) -> Outcome<[u8; 16]> {
     check_device(device)?;
     let mut uuid = *b"cuda-sim device0";
@@ -143,7 +145,7 @@ fn uuid(device: c_int) -> Outcome<[u8; 16]> {
     Ok(uuid)
 }
 
-/// Ends a context: everything in it is destroyed, memory nobody freed is reported.
+/// Ends a context: everything in it is destroyed, and memory that nobody freed is reported.
 fn destroy(driver: &Driver, handle: Handle) -> Outcome {
     driver.contexts.get(handle)?;
     leaks::report(driver, Some(handle));

@@ -1,5 +1,6 @@
-//! What the simulator exports beyond the driver API, for [`crate::simulator::Simulator`]: the
-//! library's state lies in the library, not in a program that links this crate as well.
+//! The functions that the simulator exports beyond the driver API, for
+//! [`crate::simulator::Simulator`]. They are exported because the library's state lies in the
+//! library, not in a program that links this crate as well.
 
 use std::{
     ffi::{OsStr, c_void},
@@ -13,11 +14,12 @@ use crate::{
     faults::{Injection, Operation},
 };
 
-/// Receives a text that is valid during the call.
+/// A function that receives a text, which is valid during the call.
 pub(crate) type VisitText =
     unsafe extern "C" fn(context: *mut c_void, text: *const u8, bytes: usize);
 
-/// Receives one launch: the kernel's name, the shape and the counters, valid during the call.
+/// A function that receives one launch: the kernel's name, the shape and the counters, valid during
+/// the call.
 pub(crate) type VisitLaunch = unsafe extern "C" fn(
     context: *mut c_void,
     name: *const u8,

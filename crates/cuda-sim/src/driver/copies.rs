@@ -15,7 +15,7 @@ use crate::{
     memory::{FIRST_ADDRESS, MemoryError},
 };
 
-/// One side of a copy.
+/// One side of a copy: a place in device or host memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place {
     Host(usize),
@@ -23,7 +23,8 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// With unified addresses, the address says where it is; managed memory is the host's as well.
+    /// With unified addresses, the address tells where the memory is; managed memory is the host's
+    /// as well.
     fn of(address: u64) -> Self {
         if address < FIRST_ADDRESS { Self::Host(address as usize) } else { Self::Device(address) }
     }
@@ -36,7 +37,7 @@ impl Place {
     }
 }
 
-/// Rows of `width` bytes; a row begins `pitch` bytes after the one before.
+/// A copy of rows of `width` bytes; a row begins `pitch` bytes after the one before.
 #[derive(Clone)]
 pub(super) struct Copy {
     to: Place,
@@ -90,7 +91,7 @@ fn copy_row(driver: &Driver, to: Place, from: Place, bytes: usize) -> Outcome {
     outcome.map_err(|error| refused(driver, "copy", &error))
 }
 
-/// Rows of `count` times the pattern.
+/// A memset of rows of `count` times the pattern.
 #[derive(Clone)]
 pub(super) struct Fill {
     address: u64,
@@ -117,7 +118,8 @@ fn refused(driver: &Driver, operation: &str, error: &MemoryError) -> CuResult {
     CuResult::InvalidValue
 }
 
-/// A copy that returns when it is done: it uses the legacy stream, which no capture allows.
+/// Carries out a copy that returns when it is done; it uses the legacy stream, which no capture
+/// allows.
 fn copy_now(to: Place, from: Place, bytes: usize) -> Outcome {
     captures::refuse_if_unsafe(current_waited_for()?.0)?;
     submit(0, Work::Copy(Copy::contiguous(to, from, bytes)))
@@ -125,7 +127,7 @@ fn copy_now(to: Place, from: Place, bytes: usize) -> Outcome {
 
 fn copy_in(stream: Handle, to: Place, from: Place, bytes: usize) -> Outcome {
     if matches!(to, Place::Host(_)) {
-        // What arrives on the host has been waited for.
+        // A copy to the host waits for what it copies.
         current_waited_for()?;
     }
     submit(stream, Work::Copy(Copy::contiguous(to, from, bytes)))
@@ -135,7 +137,8 @@ fn host<T>(pointer: *const T) -> Place {
     Place::Host(pointer as usize)
 }
 
-/// The rows of a memset: `pattern` repeated `count` times, `height` rows `pitch` bytes apart.
+/// Carries out a memset of rows: `pattern` repeated `count` times, `height` rows `pitch` bytes
+/// apart.
 fn fill(
     stream: Option<Handle>,
     address: u64,
@@ -156,7 +159,7 @@ fn fill(
     )
 }
 
-/// `CUDA_MEMCPY2D`.
+/// The structure `CUDA_MEMCPY2D` of the driver API.
 #[repr(C)]
 pub struct Memcpy2d {
     from: Side,
@@ -165,7 +168,7 @@ pub struct Memcpy2d {
     height: usize,
 }
 
-/// The source or the destination of `CUDA_MEMCPY2D`.
+/// The source or the destination in `CUDA_MEMCPY2D`.
 #[repr(C)]
 struct Side {
     x_in_bytes: usize,
@@ -192,13 +195,15 @@ impl Side {
     }
 }
 
+/// Carries out the copy that a `CUDA_MEMCPY2D` describes.
+///
 /// # Safety
 /// `shape` is null or valid.
 unsafe fn copy_2d(stream: Option<Handle>, shape: *const Memcpy2d) -> Outcome {
     // SAFETY: the caller's contract.
     let shape = unsafe { shape.as_ref() }.ok_or(CuResult::InvalidValue)?;
     let pitch = |side: &Side| match side.pitch {
-        // A pitch of 0 is the width.
+        // A pitch of 0 stands for the width.
         0 => shape.width_in_bytes,
         pitch => pitch,
     };

@@ -3,8 +3,9 @@
 //!
 //! `libcuda_sim.so` exports them beside the driver API. A program finds them where the name
 //! `libcublas.so` leads to them: [`preload`](crate::simulator::Simulator::preload) and
-//! [`link_into`](crate::simulator::link_into) see to that, so that NVIDIA's own cuBLAS, which needs
-//! a real driver, never meets the simulated one. Scalars lie on the host (the default pointer mode).
+//! [`link_into`](crate::simulator::link_into) arrange that, so that NVIDIA's own cuBLAS, which
+//! needs a real driver, never meets the simulated one. Scalars lie on the host (the default pointer
+//! mode).
 //!
 //! [documentation]: https://docs.nvidia.com/cuda/cublas/#cublas-t-gemm
 
@@ -24,7 +25,7 @@ use super::{
 };
 use crate::faults::Operation;
 
-/// `cublasStatus_t`.
+/// The results `cublasStatus_t` of cuBLAS functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 enum Status {
@@ -36,29 +37,30 @@ enum Status {
     NotSupported = 15,
 }
 
-/// What `cublasCreate` makes: bound to a context.
+/// The library handle that `cublasCreate` makes, which is bound to a context.
 pub(super) struct Library {
     pub(super) context: Handle,
     stream: Mutex<Handle>,
 }
 
-/// `cublasOperation_t`: as stored, or transposed; conjugation changes nothing here.
+/// The values of `cublasOperation_t`: as stored, or transposed; conjugation changes nothing for
+/// real numbers.
 const AS_STORED: c_int = 0;
 const OPERATIONS: std::ops::RangeInclusive<c_int> = 0..=2;
 
-/// One matrix of each element of the batch, column by column.
+/// A matrix of each element of the batch, stored column by column.
 struct Matrix {
     address: u64,
-    /// Of the matrix as it is stored.
+    /// Number of rows of the matrix as it is stored.
     rows: usize,
     columns: usize,
-    /// From one column to the next, in elements.
+    /// Distance from one column to the next, in elements.
     leading: usize,
-    /// From one element of the batch to the next, in elements.
+    /// Distance from one element of the batch to the next, in elements.
     stride: i64,
 }
 
-/// C = α·op(A)·op(B) + β·C for every element of the batch.
+/// The product C = α·op(A)·op(B) + β·C for every element of the batch.
 struct Product<T> {
     a: Matrix,
     b: Matrix,
@@ -70,7 +72,7 @@ struct Product<T> {
     batch: i64,
 }
 
-/// What a kernel did wrong: the error that a call that waits gets, and the report.
+/// A fault of a kernel: the error that a later call returns when it waits, and the report.
 struct Fault(CuResult, String);
 
 /// A type of elements; its bytes are those of the device.
@@ -79,13 +81,13 @@ impl Element for f32 {}
 impl Element for f64 {}
 
 impl Matrix {
-    /// The columns of one element of the batch, one after another.
+    /// Reads the columns of one element of the batch, one after another.
     fn read<T: Element>(&self, driver: &Driver, batch: i64) -> Result<Vec<T>, Fault> {
         let mut values = vec![T::default(); self.rows * self.columns];
         for (column, values) in values.chunks_exact_mut(self.rows.max(1)).enumerate() {
             let address = self.address_of::<T>(batch, column);
             let bytes = size_of_val(values);
-            // SAFETY: the values' own bytes; every bit pattern is a number.
+            // SAFETY: the range is that of the values' own bytes; every bit pattern is a number.
             let into =
                 unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast::<u8>(), bytes) };
             let read = driver.memory.read(address, into);
@@ -100,7 +102,7 @@ impl Matrix {
 
     fn write<T: Element>(&self, driver: &Driver, batch: i64, values: &[T]) -> Result<(), Fault> {
         for (column, values) in values.chunks_exact(self.rows.max(1)).enumerate() {
-            // SAFETY: the values' own bytes, none of them padding.
+            // SAFETY: the range is that of the values' own bytes, none of which is padding.
             let from = unsafe {
                 std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), size_of_val(values))
             };
@@ -155,7 +157,8 @@ impl<T: Element> Product<T> {
     }
 }
 
-/// The library, the driver and the context, which must be the one that the library was made in.
+/// Returns the library handle's object, the driver and the context, which must be the one that the
+/// handle was made in.
 fn library(
     handle: Handle,
 ) -> Result<(&'static Driver, std::sync::Arc<Context>, std::sync::Arc<Library>), Status> {
@@ -176,7 +179,7 @@ fn create(handle: *mut Handle) -> Result<(), Status> {
     // Making a handle allocates a workspace on the device.
     driver.faults.check(Operation::Allocation).map_err(|_| Status::AllocationFailed)?;
     let library = Library { context: context.handle, stream: Mutex::new(0) };
-    // SAFETY: not null, and the caller vouches for it.
+    // SAFETY: the pointer is not null, and the caller vouches for it.
     unsafe { handle.write(driver.cublas.insert(library)) };
     Ok(())
 }
@@ -188,10 +191,10 @@ fn set_stream(handle: Handle, stream: Handle) -> Result<(), Status> {
     Ok(())
 }
 
-/// Sizes and matrices as they cross the API.
+/// The sizes and matrices of a product as they cross the API.
 struct Arguments<T> {
     operations: [c_int; 2],
-    /// m, n, k.
+    /// Sizes m, n, k.
     sizes: [c_int; 3],
     alpha: *const T,
     beta: *const T,
@@ -202,6 +205,8 @@ struct Arguments<T> {
     batch: c_int,
 }
 
+/// Carries out a product.
+///
 /// # Safety
 /// `alpha` and `beta` are null or valid.
 unsafe fn multiply<T: Element>(handle: Handle, arguments: &Arguments<T>) -> Result<(), Status> {
@@ -257,7 +262,7 @@ unsafe fn multiply<T: Element>(handle: Handle, arguments: &Arguments<T>) -> Resu
     }
     let _one_at_a_time = lock(&driver.work);
     driver.faults.check(Operation::Launch).map_err(|_| Status::ExecutionFailed)?;
-    // What its kernel does wrong, a call that waits says, as for every launch.
+    // As for every launch, the error of the kernel is returned by a later call that waits.
     if let Err(Fault(error, message)) = product.run(driver) {
         driver.records.report(format!("cuBLAS product: {message}"));
         context.fail(error);
@@ -277,7 +282,7 @@ fn call(body: impl FnOnce() -> Result<(), Status>) -> u32 {
     }
 }
 
-/// `cublasCreate`.
+/// Makes a handle of the library, as `cublasCreate` does.
 ///
 /// # Safety
 /// `handle` is null or valid.
@@ -286,7 +291,7 @@ pub unsafe extern "C" fn cublasCreate_v2(handle: *mut Handle) -> u32 {
     call(|| create(handle))
 }
 
-/// `cublasDestroy`.
+/// Destroys a handle of the library, as `cublasDestroy` does.
 #[unsafe(no_mangle)]
 pub extern "C" fn cublasDestroy_v2(handle: Handle) -> u32 {
     call(|| {
@@ -295,13 +300,13 @@ pub extern "C" fn cublasDestroy_v2(handle: Handle) -> u32 {
     })
 }
 
-/// `cublasSetStream`.
+/// Sets the stream that products are ordered into, as `cublasSetStream` does.
 #[unsafe(no_mangle)]
 pub extern "C" fn cublasSetStream_v2(handle: Handle, stream: Handle) -> u32 {
     call(|| set_stream(handle, stream))
 }
 
-/// The products in one type.
+/// Defines the products of one type of numbers.
 macro_rules! products {
     ($($single:ident, $batched:ident: $type:ty;)*) => {$(
         #[doc = concat!("`", stringify!($single), "` of cuBLAS.")]

@@ -1,5 +1,5 @@
-//! Events. Work is done when it is ordered, so an event is complete as soon as it is recorded.
-//! Times are of the simulation, not of a GPU.
+//! Events of the driver API. Work is done when it is ordered, so an event is complete as soon as it
+//! is recorded. Times are those of the simulation, not of a GPU.
 
 use std::{
     ffi::c_uint,
@@ -20,30 +20,30 @@ use super::{
 
 const DISABLE_TIMING: c_uint = 2;
 const ALL_FLAGS: c_uint = 1 | DISABLE_TIMING | 4;
-/// `CU_EVENT_WAIT_EXTERNAL` and `CU_EVENT_RECORD_EXTERNAL`.
+/// The flags `CU_EVENT_WAIT_EXTERNAL` and `CU_EVENT_RECORD_EXTERNAL`.
 const EXTERNAL: c_uint = 1;
 
-/// An event.
+/// An event with the time or the place in a graph where it was last recorded.
 pub(super) struct Event {
     pub(super) context: Handle,
     timing: bool,
     recorded: Mutex<Recorded>,
 }
 
-/// When it was last recorded.
+/// The last recording of an event.
 #[derive(Clone)]
 enum Recorded {
     Never,
     At(Instant),
-    /// In a stream that was being captured.
+    /// The event was recorded in a stream that was being captured.
     In(Arc<Capture>, Tail),
 }
 
 impl Event {
-    /// When it completed.
+    /// Returns when the event completed.
     ///
     /// # Errors
-    /// [`CuResult::CapturedEvent`] if it only stands for a place in a graph.
+    /// [`CuResult::CapturedEvent`] if the event only stands for a place in a graph.
     fn completed(&self) -> Outcome<Option<Instant>> {
         match &*lock(&self.recorded) {
             Recorded::Never => Ok(None),

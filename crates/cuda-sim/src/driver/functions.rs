@@ -18,7 +18,7 @@ use crate::{
     ptx::{Kernel, LoadedModule},
 };
 
-/// `CUfunction_attribute`.
+/// The values of `CUfunction_attribute`.
 const MAX_THREADS_PER_BLOCK: c_int = 0;
 const SHARED_SIZE_BYTES: c_int = 1;
 const CONST_SIZE_BYTES: c_int = 2;
@@ -29,7 +29,7 @@ const BINARY_VERSION: c_int = 6;
 const CACHE_MODE_CA: c_int = 7;
 const MAX_DYNAMIC_SHARED_SIZE_BYTES: c_int = 8;
 const PREFERRED_SHARED_MEMORY_CARVEOUT: c_int = 9;
-/// Cluster attributes follow; there are no clusters.
+/// The attributes of clusters; there are no clusters.
 const CLUSTERS: std::ops::RangeInclusive<c_int> = 10..=15;
 
 /// A kernel of a loaded module.
@@ -55,7 +55,7 @@ impl Function {
             index,
             resources,
             max_dynamic_shared: AtomicU32::new(0),
-            // -1: no preference.
+            // The value -1 stands for no preference.
             carveout: AtomicU32::new(u32::MAX),
         }
     }
@@ -64,7 +64,8 @@ impl Function {
         &self.module.kernels()[self.index]
     }
 
-    /// Threads a block may have: the device's limit or what the kernel was compiled for.
+    /// Returns the most threads that a block may have: the device's limit or what the kernel was
+    /// compiled for.
     pub(super) fn max_threads(&self, device: &Device) -> u32 {
         let kernel = self.kernel();
         let compiled_for = kernel.required_threads.or(kernel.max_threads);
@@ -72,14 +73,14 @@ impl Function {
         compiled_for.unwrap_or(u32::MAX).min(device.threads_per_block)
     }
 
-    /// Dynamic shared memory a launch may ask for: without opting in, what is left of the
-    /// device's limit.
+    /// Returns the most dynamic shared memory that a launch may ask for: without opting in, what is
+    /// left of the device's limit.
     pub(super) fn max_dynamic_shared(&self, device: &Device) -> u32 {
         let without = device.shared_per_block.saturating_sub(self.kernel().static_shared);
         self.max_dynamic_shared.load(Ordering::Relaxed).max(without)
     }
 
-    /// Registers of a thread, as `ptxas` allots them.
+    /// Returns the registers of a thread, as `ptxas` allots them.
     ///
     /// # Errors
     /// [`CuResult::NotSupported`] where there is no `ptxas` to ask.
@@ -87,7 +88,7 @@ impl Function {
         self.resources.registers(&self.kernel().name)
     }
 
-    /// What `ptxas` says of the kernel, if it can be asked.
+    /// Returns what `ptxas` says of the kernel, if it can be asked.
     pub(super) fn usage_if_known(&self) -> Option<Usage> {
         self.resources.usage_if_known(&self.kernel().name)
     }
@@ -98,7 +99,7 @@ impl Function {
         let value = match attribute {
             MAX_THREADS_PER_BLOCK => self.max_threads(device),
             SHARED_SIZE_BYTES => kernel.static_shared,
-            // User-allocated constant memory belongs to the module.
+            // Constant memory that users allocate belongs to the module.
             CONST_SIZE_BYTES | CACHE_MODE_CA => 0,
             LOCAL_SIZE_BYTES => kernel.local_bytes,
             NUM_REGS => self.registers()?,

@@ -17,13 +17,14 @@ use super::{
     write,
 };
 
-/// `CUgraphInstantiate_flags`.
+/// The flags `CUgraphInstantiate_flags`.
 const AUTO_FREE_ON_LAUNCH: u64 = 1;
 const UPLOAD: u64 = 2;
 const DEVICE_LAUNCH: u64 = 4;
 const USE_NODE_PRIORITY: u64 = 8;
 
-/// The memory of a graph's allocation nodes: reserved as long as something can run them.
+/// The memory of a graph's allocation nodes, which stays reserved as long as something can run
+/// them.
 struct GraphMemory(Vec<u64>);
 
 impl Drop for GraphMemory {
@@ -47,7 +48,7 @@ impl Graph {
     }
 }
 
-/// A graph ready to launch; independent of the graph it was made from.
+/// A graph that is ready to launch, and independent of the graph it was made from.
 pub(super) struct Executable {
     pub(super) context: Handle,
     nodes: Arc<Vec<Node>>,

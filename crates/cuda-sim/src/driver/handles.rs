@@ -13,11 +13,12 @@ use super::{CuResult, Outcome, lock};
 /// A handle as it crosses the API. It is never dereferenced.
 pub(super) type Handle = usize;
 
-/// Shared by all tables and never counted back, so that a stale handle, or one of another kind, is
-/// always recognized. Small numbers are left to the API's special streams.
+/// The next handle, which is shared by all tables and never counted back, so that a stale handle,
+/// or one of another kind, is always recognized. Small numbers are left to the API's special
+/// streams.
 static NEXT: AtomicUsize = AtomicUsize::new(0x1000);
 
-/// A handle that no table has given out.
+/// Returns a handle that no table has given out.
 pub(super) fn fresh() -> Handle {
     NEXT.fetch_add(0x10, Ordering::Relaxed)
 }
@@ -44,13 +45,15 @@ impl<T> Table<T> {
         lock(&self.0).get(&handle).cloned()
     }
 
+    /// Returns the live object behind a handle.
+    ///
     /// # Errors
     /// [`CuResult::InvalidHandle`] for anything but a live object of this kind.
     pub(super) fn get(&self, handle: Handle) -> Outcome<Arc<T>> {
         self.find(handle).ok_or(CuResult::InvalidHandle)
     }
 
-    /// As [`Table::get`], and the handle is no longer valid.
+    /// Returns the live object behind a handle, which is no longer valid afterwards.
     pub(super) fn remove(&self, handle: Handle) -> Outcome<Arc<T>> {
         lock(&self.0).remove(&handle).ok_or(CuResult::InvalidHandle)
     }
@@ -66,7 +69,7 @@ impl<T> Table<T> {
         handles.iter().filter_map(|handle| entries.remove(handle)).collect()
     }
 
-    /// All live objects, in the order in which they were made.
+    /// Returns all live objects, in the order in which they were made.
     pub(super) fn all(&self) -> Vec<Arc<T>> {
         lock(&self.0).values().cloned().collect()
     }

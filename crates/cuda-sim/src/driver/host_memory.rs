@@ -1,4 +1,4 @@
-//! Page-locked host memory: allocated here, or registered.
+//! Page-locked host memory, which is allocated by the driver or registered with it.
 
 use std::{
     alloc::{Layout, alloc, dealloc},
@@ -16,11 +16,11 @@ use super::{
 };
 use crate::faults::Operation;
 
-/// Page size: what the driver aligns such memory to.
+/// The size of a page, to which the driver aligns page-locked memory.
 const PAGE: usize = 4096;
 
 struct Block {
-    /// How it was allocated; `None` if the caller's memory was registered.
+    /// Layout with which the memory was allocated; `None` if the caller's memory was registered.
     layout: Option<Layout>,
     bytes: usize,
     flags: c_uint,
@@ -85,7 +85,7 @@ impl HostMemory {
         }
     }
 
-    /// What nobody has freed, of one context or of all: address and bytes.
+    /// Returns the memory that nobody has freed, of one context or of all, as address and bytes.
     pub(super) fn leaks(&self, context: Option<Handle>) -> Vec<(usize, usize)> {
         lock(&self.0)
             .iter()

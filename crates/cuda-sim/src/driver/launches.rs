@@ -1,4 +1,5 @@
-//! Kernel launches: checked against the limits, run, and what went wrong said as a GPU says it.
+//! Kernel launches, which are checked against the limits and run, and whose failures are reported
+//! as a GPU reports them.
 
 use std::{
     ffi::{c_int, c_uint, c_void},
@@ -57,7 +58,7 @@ impl Launch {
         if !is_sticky(error) {
             return Err(error);
         }
-        // A launch only starts a kernel: what the kernel does wrong, a call that waits says.
+        // A launch only starts a kernel: the kernel's error is returned by a later call that waits.
         context.fail(error);
         if driver.configuration.launch_blocking {
             context.wait()?;
@@ -66,9 +67,9 @@ impl Launch {
     }
 }
 
-/// The error a GPU gives for a fault. A GPU does not notice races and reads of memory that was
-/// never written, and hangs where a barrier is not reached by all: those get the nearest error
-/// there is.
+/// Returns the error that a GPU gives for a fault. A GPU does not notice races and reads of memory
+/// that was never written, and hangs where a barrier is not reached by all: those faults get the
+/// nearest error there is.
 fn error_of(kind: FaultKind) -> CuResult {
     match kind {
         FaultKind::InvalidConfiguration => CuResult::InvalidValue,
@@ -81,7 +82,8 @@ fn error_of(kind: FaultKind) -> CuResult {
     }
 }
 
-/// Whether a context that has met this error can do nothing any more: errors of a running kernel.
+/// Returns whether a context that has met this error can do nothing any more, as after errors of a
+/// running kernel.
 fn is_sticky(error: CuResult) -> bool {
     matches!(
         error,
@@ -98,13 +100,13 @@ fn is_sticky(error: CuResult) -> bool {
     )
 }
 
-/// Registers a thread has at most, rounded up to the unit in which warps get them.
+/// The most registers of a thread, rounded up to the unit in which warps get them.
 const MOST_REGISTERS: u32 = 256;
 
 /// Checks a launch against the limits of device and function.
 ///
 /// # Errors
-/// [`CuResult::InvalidValue`] for a shape the device does not have,
+/// [`CuResult::InvalidValue`] for a shape that the device does not allow,
 /// [`CuResult::LaunchOutOfResources`] for one that the kernel was not compiled for.
 fn check_limits(driver: &Driver, function: &Function, config: &LaunchConfig) -> Outcome {
     let device = &driver.device;
@@ -143,7 +145,7 @@ fn check_limits(driver: &Driver, function: &Function, config: &LaunchConfig) -> 
         let message = format!("a block has {threads} threads, compiled for {compiled_for}");
         return refuse(CuResult::LaunchOutOfResources, message);
     }
-    // Smaller blocks always have registers enough, so that nobody needs to know how many.
+    // Smaller blocks always have enough registers, so that their number need not be known.
     if threads > u64::from(device.registers_per_block / MOST_REGISTERS)
         && let Some(Usage { registers, .. }) = function.usage_if_known()
     {
@@ -169,11 +171,11 @@ fn check_limits(driver: &Driver, function: &Function, config: &LaunchConfig) -> 
     Ok(())
 }
 
-/// `CU_LAUNCH_PARAM_*`: keys of the `extra` array.
+/// The keys `CU_LAUNCH_PARAM_*` of the `extra` array.
 const PARAM_BUFFER_POINTER: usize = 1;
 const PARAM_BUFFER_SIZE: usize = 2;
 
-/// Packs the parameters: sizes and offsets are those of the kernel's declaration.
+/// Packs the parameters of a launch; sizes and offsets are those of the kernel's declaration.
 ///
 /// # Safety
 /// `parameters` has a pointer for every parameter of the kernel, or `extra` is such an array as
@@ -190,7 +192,7 @@ unsafe fn pack(
             return Err(CuResult::InvalidValue);
         }
         let (mut buffer, mut bytes) = (std::ptr::null::<u8>(), 0);
-        // SAFETY: pairs of key and value up to a key 0; the size is behind a pointer.
+        // SAFETY: the array has pairs of key and value up to a key 0; the size is behind a pointer.
         unsafe {
             let mut entry = extra;
             loop {
@@ -232,6 +234,8 @@ unsafe fn pack(
     Ok(packed)
 }
 
+/// Launches a kernel.
+///
 /// # Safety
 /// As [`pack`].
 unsafe fn launch(
@@ -248,7 +252,8 @@ unsafe fn launch(
         return Err(CuResult::InvalidContext);
     }
     check_limits(driver, &function, &config)?;
-    // Blocks that wait for one another would wait for ever: they need not run at the same time.
+    // Blocks that wait for one another would wait for ever, because they need not run at the same
+    // time.
     if cooperative && config.grid != [1; 3] {
         let (kernel, grid) = (&function.kernel().name, config.grid);
         say(&format!("cooperative launch of {kernel}: {grid:?} blocks; one block is supported"));
@@ -259,7 +264,7 @@ unsafe fn launch(
     submit(stream, Work::Launch(Launch { function, config, parameters }))
 }
 
-/// `CUlaunchConfig`.
+/// The structure `CUlaunchConfig` of the driver API.
 #[repr(C)]
 pub struct ExtendedConfig {
     grid: [c_uint; 3],
@@ -270,7 +275,7 @@ pub struct ExtendedConfig {
     attribute_count: c_uint,
 }
 
-/// `CUlaunchAttribute`: an identifier, padding, and a union of 64 bytes.
+/// The structure `CUlaunchAttribute`: an identifier, padding, and a union of 64 bytes.
 #[repr(C, align(8))]
 struct ExtendedAttribute {
     id: c_int,
@@ -279,7 +284,8 @@ struct ExtendedAttribute {
     _rest: [c_int; 15],
 }
 
-/// `CUlaunchAttributeID`: of the others only those that change nothing here are accepted.
+/// Values of `CUlaunchAttributeID`; of all others only those that change nothing in the simulation
+/// are accepted.
 const IGNORE: c_int = 0;
 const COOPERATIVE: c_int = 2;
 const PRIORITY: c_int = 8;

@@ -1,13 +1,13 @@
-//! Leak report: memory nobody freed when its context ends, or when the process does.
+//! The leak report: memory that nobody freed when its context ends, or when the process does.
 
 use std::{ffi::c_int, sync::Once};
 
 use super::{DRIVER, Driver, handles::Handle};
 
-/// At most this many allocations are listed one by one.
+/// The most allocations that are listed one by one.
 const LISTED: usize = 20;
 
-/// Reports what is still allocated in one context, or in all.
+/// Reports the memory that is still allocated in one context, or in all.
 ///
 /// A context that failed cannot free anything: what it holds is not a leak of the program.
 pub(super) fn report(driver: &Driver, context: Option<Handle>) {

@@ -1,4 +1,4 @@
-//! Device memory: allocating, freeing, asking.
+//! Device memory: functions that allocate it, free it and inspect it.
 
 use std::{
     collections::BTreeMap,
@@ -21,26 +21,27 @@ use super::{
 };
 use crate::{faults::Operation, memory::FIRST_ADDRESS};
 
-/// Rows of a pitched allocation start at multiples of this.
+/// The number of bytes that the rows of a pitched allocation start at multiples of.
 const PITCH: usize = 512;
 
-/// `CUmemAttach_flags` of a new allocation: every stream may access it, or first the host alone.
+/// The flags `CUmemAttach_flags` of a new allocation: every stream may access it, or at first the
+/// host alone.
 const ATTACH_GLOBAL: c_uint = 1;
 const ATTACH_HOST: c_uint = 2;
 
-/// What is known of one live allocation.
+/// A live allocation with everything that is known of it.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     pub(super) bytes: u64,
     pub(super) context: Handle,
-    /// The pool it came from.
+    /// Pool that the allocation came from.
     pool: Option<Handle>,
-    /// It is the n-th allocation of the process, from 1.
+    /// Number of the allocation in the process, counted from 1.
     pub(super) number: u64,
-    /// The function that made it.
+    /// Name of the function that made it.
     pub(super) origin: &'static str,
-    /// For an allocation node of a graph: whether the node has run and nothing has freed it since.
-    /// Its addresses stay reserved as long as the graph exists.
+    /// State of an allocation node of a graph: whether the node has run and nothing has freed it
+    /// since. Its addresses stay reserved as long as the graph exists.
     graph: Option<bool>,
 }
 
@@ -101,7 +102,7 @@ impl Allocations {
         lock(&self.records).insert(address, record);
     }
 
-    /// Frees what `allocate` returned, or ends the life of a graph's allocation.
+    /// Frees memory that `allocate` returned, or ends the life of a graph's allocation.
     pub(super) fn free(&self, driver: &Driver, address: u64) -> Outcome {
         let mut records = lock(&self.records);
         if let Some(alive) = records.get_mut(&address).and_then(|r| r.graph.as_mut()) {
@@ -147,7 +148,7 @@ impl Allocations {
         }
     }
 
-    /// Frees what a previous launch of a graph left alive.
+    /// Frees the memory that a previous launch of a graph left alive.
     pub(super) fn end_lives(&self, addresses: &[u64]) {
         let mut records = lock(&self.records);
         for address in addresses {
@@ -160,7 +161,7 @@ impl Allocations {
     /// Gives up the addresses of a graph that no longer exists.
     pub(super) fn release_graph_memory(&self, driver: &Driver, addresses: &[u64]) {
         for address in addresses {
-            // Already gone if the context was destroyed first.
+            // The memory is already gone if the context was destroyed first.
             if lock(&self.records).remove(address).is_some()
                 && let Err(error) = driver.memory.free(*address)
             {
@@ -169,7 +170,7 @@ impl Allocations {
         }
     }
 
-    /// What nobody has freed, of one context or of all.
+    /// Returns the memory that nobody has freed, of one context or of all.
     pub(super) fn leaks(&self, context: Option<Handle>) -> Vec<(u64, Record)> {
         lock(&self.records)
             .iter()
@@ -192,7 +193,7 @@ impl Allocations {
     }
 }
 
-/// An allocation ordered into a stream: a node where the stream is being captured.
+/// Orders an allocation into a stream, or adds a node where the stream is being captured.
 fn allocate_async(
     address: *mut u64,
     bytes: usize,
@@ -220,7 +221,8 @@ fn allocate_async(
     unsafe { write(address, allocated) }
 }
 
-/// Managed memory is wherever it is needed: advice on its place changes nothing.
+/// Checks that an address is of managed memory, which is wherever it is needed: advice on its place
+/// changes nothing.
 fn check_managed(driver: &Driver, address: u64) -> Outcome {
     let allocation = driver.memory.allocation_of(address);
     let managed = allocation.is_some() && address < FIRST_ADDRESS;
@@ -325,7 +327,7 @@ exports! {
         let (driver, _) = current()?;
         let found = driver.memory.allocation_of(address).ok_or(CuResult::InvalidValue)?;
         match attribute {
-            // CU_MEMORYTYPE_DEVICE
+            // The value is CU_MEMORYTYPE_DEVICE.
             2 => write(value.cast::<c_uint>(), 2),
             3 => write(value.cast::<u64>(), address),
             8 => write(value.cast::<u8>(), (address < FIRST_ADDRESS).into()),

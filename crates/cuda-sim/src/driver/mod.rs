@@ -1,4 +1,4 @@
-//! The CUDA driver API: what `libcuda_sim.so` exports.
+//! The CUDA driver API, which `libcuda_sim.so` exports.
 //!
 //! Every function does its work before it returns: streams are in order by construction, events are
 //! complete as soon as they are recorded. A captured graph keeps its operations and replays them.
@@ -41,7 +41,7 @@ use crate::{device::Device, faults::Injector, memory::DeviceMemory};
 use configuration::Configuration;
 use handles::Table;
 
-/// What a driver function comes to; `Err` is never [`CuResult::Success`].
+/// The result of a driver function, where `Err` is never [`CuResult::Success`].
 type Outcome<T = ()> = Result<T, CuResult>;
 
 /// The whole state of the driver in this process: one kind of device and everything made on it.
@@ -64,7 +64,8 @@ struct Driver {
     cublas: Table<cublas::Library>,
     records: records::Records,
     faults: Injector,
-    /// Held while an operation works on the device: operations happen one after the other.
+    /// Lock that is held while an operation works on the device: operations happen one after the
+    /// other.
     work: Mutex<()>,
 }
 
@@ -103,7 +104,7 @@ impl Driver {
     }
 }
 
-/// `cuInit`.
+/// Initializes the driver, as `cuInit` does.
 fn initialize() -> Outcome {
     match DRIVER.get_or_init(Driver::new) {
         Ok(_) => {
@@ -114,7 +115,7 @@ fn initialize() -> Outcome {
     }
 }
 
-/// The driver, once `cuInit` has succeeded.
+/// Returns the driver, once `cuInit` has succeeded.
 fn driver() -> Outcome<&'static Driver> {
     match DRIVER.get() {
         Some(Ok(driver)) => Ok(driver),
@@ -127,12 +128,13 @@ fn say(message: &str) {
     eprintln!("[cuda-sim] {message}");
 }
 
-/// Locks; a panic elsewhere does not matter, because every update is complete before it can panic.
+/// Locks a mutex; a panic elsewhere does not matter, because every update is complete before it can
+/// panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Stores a result where the caller wants it.
+/// Stores a result at the caller's address.
 ///
 /// # Safety
 /// `target` is null or valid for writes.
@@ -140,7 +142,7 @@ unsafe fn write<T>(target: *mut T, value: T) -> Outcome {
     if target.is_null() {
         return Err(CuResult::InvalidValue);
     }
-    // SAFETY: not null, and valid by contract.
+    // SAFETY: the pointer is not null, and valid by contract.
     unsafe { target.write(value) };
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Modules: PTX text made ready to run.
+//! Modules: PTX text that is made ready to run.
 
 use std::{
     collections::BTreeMap,
@@ -23,12 +23,12 @@ use crate::{
     ptx::{self, LoadedModule},
 };
 
-/// First bytes of images that are not PTX: ELF (cubin) and fatbinary, compressed or not.
+/// The first bytes of images that are not PTX: ELF (cubin) and fatbinary, compressed or not.
 const ELF: &[u8] = b"\x7fELF";
 const FATBINARY: &[u8] = &[0x50, 0xed, 0x55, 0xba];
 const FATBINARY_WRAPPER: &[u8] = &[0xb1, 0x43, 0x62, 0x46];
 
-/// `CUjit_option` values that are more than tuning: buffers for what the compiler says.
+/// The values of `CUjit_option` that are more than tuning: buffers for the compiler's messages.
 const JIT_INFO_LOG_BUFFER_SIZE: c_int = 4;
 const JIT_ERROR_LOG_BUFFER: c_int = 5;
 const JIT_ERROR_LOG_BUFFER_SIZE: c_int = 6;
@@ -37,9 +37,9 @@ const JIT_ERROR_LOG_BUFFER_SIZE: c_int = 6;
 pub(super) struct Module {
     pub(super) context: Handle,
     pub(super) loaded: Arc<LoadedModule>,
-    /// What `ptxas` says of its kernels.
+    /// Resources of its kernels, as `ptxas` reports them.
     pub(super) resources: Arc<Resources>,
-    /// The handles given out, so that a function has one.
+    /// Handles that were given out, so that a function has only one.
     functions: Mutex<BTreeMap<String, Handle>>,
 }
 
@@ -47,7 +47,7 @@ impl Module {
     /// Frees the module's variables.
     pub(super) fn unload(&self, driver: &Driver) {
         for (_, function) in std::mem::take(&mut *lock(&self.functions)) {
-            // Already gone if the whole context is.
+            // The function is already gone if the whole context is.
             let _ = driver.functions.remove(function);
         }
         if let Err(error) = self.loaded.unload(&driver.memory) {
@@ -55,7 +55,8 @@ impl Module {
         }
     }
 
-    /// The handle of a kernel: the same one every time, so that its attributes stay.
+    /// Returns the handle of a kernel, which is the same one every time, so that its attributes
+    /// stay.
     fn function(&self, driver: &Driver, name: &str) -> Outcome<Handle> {
         let mut functions = lock(&self.functions);
         if let Some(&handle) = functions.get(name) {
@@ -74,7 +75,7 @@ impl Module {
 /// Loads PTX text.
 ///
 /// # Errors
-/// With what is wrong, for the caller's log, where the text is at fault.
+/// The message says what is wrong, for the caller's log, if the text is at fault.
 fn load(driver: &Driver, context: &Context, image: &[u8]) -> Result<Handle, (CuResult, String)> {
     driver.faults.check(Operation::ModuleLoad).map_err(|error| (error, String::new()))?;
     let binary = [ELF, FATBINARY, FATBINARY_WRAPPER].iter().any(|magic| image.starts_with(magic));
@@ -104,7 +105,7 @@ fn load(driver: &Driver, context: &Context, image: &[u8]) -> Result<Handle, (CuR
     }))
 }
 
-/// Loads, says what is wrong, and passes it on to the caller's log.
+/// Loads a module, reports what is wrong, and passes the message on to the caller's log.
 fn load_and_report(module: *mut Handle, image: &[u8], mut log: Log) -> Outcome {
     let (driver, context) = current_waited_for()?;
     captures::refuse_if_unsafe(driver)?;
@@ -119,7 +120,8 @@ fn load_and_report(module: *mut Handle, image: &[u8], mut log: Log) -> Outcome {
     unsafe { write(module, loaded) }
 }
 
-/// The text of an image: up to its NUL, or empty for machine code, which has a length of its own.
+/// Returns the text of an image up to its NUL, or only its first bytes for machine code, which has
+/// a length of its own.
 ///
 /// # Safety
 /// As `cuModuleLoadData`: NUL-terminated text, or machine code.
@@ -127,11 +129,13 @@ unsafe fn image_bytes<'a>(image: *const c_void) -> Outcome<&'a [u8]> {
     if image.is_null() {
         return Err(CuResult::InvalidValue);
     }
-    // Machine code has NULs before its end: what comes before the first is enough to tell.
-    // SAFETY: the caller's contract.
+    // Machine code has NULs before its end; the bytes before the first one are enough to recognize
+    // it.
     Ok(unsafe { CStr::from_ptr(image.cast()) }.to_bytes())
 }
 
+/// Returns the text of a C string.
+///
 /// # Safety
 /// `name` is null or a NUL-terminated string.
 unsafe fn string<'a>(name: *const c_char) -> Outcome<&'a str> {
@@ -146,7 +150,7 @@ unsafe fn string<'a>(name: *const c_char) -> Outcome<&'a str> {
 struct Log {
     buffer: *mut u8,
     bytes: usize,
-    /// Where the number of bytes used goes: the option's value itself.
+    /// Place for the number of bytes used, which is the option's value itself.
     used: *mut usize,
 }
 
@@ -262,7 +266,7 @@ exports! {
     }
     fn cuModuleGetLoadingMode(mode: *mut c_int) {
         driver()?;
-        // CU_MODULE_EAGER_LOADING
+        // The value is CU_MODULE_EAGER_LOADING.
         write(mode, 1)
     }
 }

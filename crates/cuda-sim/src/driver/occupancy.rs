@@ -1,4 +1,4 @@
-//! Occupancy: how many blocks of a kernel fit on a multiprocessor.
+//! The occupancy: how many blocks of a kernel fit on a multiprocessor.
 
 use std::ffi::{c_int, c_uint, c_void};
 
@@ -8,16 +8,17 @@ use super::{
 };
 use crate::roofline::Resources;
 
-/// Threads of a warp: block sizes are tried in multiples of it.
+/// The threads of a warp; block sizes are tried in multiples of it.
 const WARP: u32 = 32;
 
-/// Shared memory is granted in units of this many bytes.
+/// The unit in which shared memory is granted, in bytes.
 const SHARED_UNIT: u32 = 128;
 
-/// `CUoccupancyB2DSize`: dynamic shared memory as a function of the block size.
+/// The callback `CUoccupancyB2DSize`: dynamic shared memory as a function of the block size.
 type SharedOfBlock = Option<unsafe extern "C" fn(c_int) -> usize>;
 
-/// Blocks of `threads` threads that fit on a multiprocessor at once; 0 if not even one does.
+/// Returns how many blocks of `threads` threads fit on a multiprocessor at once; 0 if not even one
+/// does.
 pub(super) fn resident_blocks(
     driver: &Driver,
     function: &Function,
@@ -53,7 +54,7 @@ fn max_active_blocks(
     unsafe { write(blocks, resident as c_int) }
 }
 
-/// The block size with the most resident threads, the larger one where two are equal, and the
+/// Finds the block size with the most resident threads, the larger one where two are equal, and the
 /// number of blocks that fills the device.
 fn max_potential_block_size(
     grid: *mut c_int,

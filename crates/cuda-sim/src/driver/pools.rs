@@ -1,6 +1,6 @@
-//! Memory pools of the stream-ordered allocator.
+//! The memory pools of the stream-ordered allocator.
 //!
-//! A pool keeps account and nothing else: memory goes back to the device when it is freed.
+//! A pool only keeps account: memory goes back to the device when it is freed.
 
 use std::{
     collections::BTreeMap,
@@ -19,12 +19,12 @@ use super::{
     lock, say, write,
 };
 
-/// `CUmemPool_attribute` values that can be set freely: three reuse policies (`int`) and the
+/// The values of `CUmemPool_attribute` that can be set freely: three reuse policies (`int`) and the
 /// release threshold (`cuuint64_t`).
 const REUSE_POLICIES: std::ops::RangeInclusive<c_int> = 1..=3;
 const RELEASE_THRESHOLD: c_int = 4;
 
-/// One pool: the policies asked for and the bytes in use.
+/// A pool: its policies and its bytes in use.
 #[derive(Default)]
 pub(super) struct Pool {
     policies: Mutex<BTreeMap<c_int, u64>>,
@@ -43,7 +43,7 @@ impl Pool {
     }
 }
 
-/// The devices' default pool and the one that `cuMemAllocAsync` uses now.
+/// The pools of a device: its default pool and the one that `cuMemAllocAsync` uses now.
 pub(super) struct DevicePools {
     default: Handle,
     current: AtomicUsize,
@@ -80,8 +80,8 @@ exports! {
         if properties.is_null() {
             return Err(CuResult::InvalidValue);
         }
-        // CUmemPoolProps begins with the allocation type (1: pinned), the handle type for other
-        // processes (0: none) and the location (type 1: device; id).
+        // The structure CUmemPoolProps begins with the allocation type (1: pinned), the handle type
+        // for other processes (0: none) and the location (type 1: device; id).
         let [kind, shared, location, device] = properties.cast::<[c_int; 4]>().read();
         if (kind, location) != (1, 1) || check_device(device).is_err() {
             return Err(CuResult::InvalidValue);
@@ -115,7 +115,8 @@ exports! {
                 write(value.cast::<c_int>(), policy.unwrap_or(1) as c_int)
             }
             RELEASE_THRESHOLD => write(value.cast::<u64>(), policy.unwrap_or(0)),
-            // Reserved and used bytes are the same here: now, and at most so far.
+            // Reserved and used bytes are the same in the simulation. These attributes are the
+            // present number of bytes, and the next two the largest so far.
             5 | 7 => write(value.cast::<u64>(), pool.used.load(Ordering::Relaxed)),
             6 | 8 => write(value.cast::<u64>(), pool.high.load(Ordering::Relaxed)),
             _ => Err(CuResult::InvalidValue),

@@ -1,4 +1,5 @@
-//! What happened: the launches with their counters, and the reports of everything that was wrong.
+//! The records of what happened: the launches with their counters, and the reports of everything
+//! that was wrong.
 
 use std::{
     collections::BTreeMap,
@@ -15,14 +16,14 @@ use crate::{
     roofline::{Resources, Roofline},
 };
 
-/// One launch that ran to its end.
+/// A launch that ran to its end.
 struct Launch {
     function: Arc<Function>,
     config: LaunchConfig,
     counters: LaunchCounters,
 }
 
-/// The process's launches and reports.
+/// The launches and the reports of the process.
 #[derive(Default)]
 pub(super) struct Records {
     launches: Mutex<Vec<Launch>>,
@@ -55,7 +56,7 @@ impl Records {
         lock(&self.reports).clear();
     }
 
-    /// Calls `visit` with every launch: kernel, shape and counters.
+    /// Calls `visit` with every launch: its kernel, shape and counters.
     pub(super) fn for_each_launch(
         &self,
         mut visit: impl FnMut(&str, &LaunchConfig, &LaunchCounters),
@@ -65,8 +66,8 @@ impl Records {
         }
     }
 
-    /// Everything that was counted, as JSON: the device; per kernel the sums, registers, occupancy
-    /// and roofline where `ptxas` is at hand; every launch.
+    /// Returns everything that was counted, as JSON: the device; per kernel the sums, and
+    /// registers, occupancy and roofline where `ptxas` is at hand; every launch.
     pub(super) fn to_json(&self, driver: &Driver) -> String {
         let launches = lock(&self.launches);
         let mut kernels: BTreeMap<(&str, usize), Vec<&Launch>> = BTreeMap::new();
@@ -88,7 +89,7 @@ impl Records {
         )
     }
 
-    /// Writes the counters where `CUDA_SIM_COUNTERS` says; the file is always complete.
+    /// Writes the counters to the file that `CUDA_SIM_COUNTERS` names; the file is always complete.
     pub(super) fn save(&self, driver: &Driver) {
         let Some(path) = &driver.configuration.counters else {
             return;
@@ -99,7 +100,7 @@ impl Records {
     }
 }
 
-/// The sums of one kernel's launches, and what they come to on the device.
+/// Returns the sums of one kernel's launches, and the estimates for the device.
 fn kernel_json(driver: &Driver, launches: &[&Launch]) -> String {
     let first = launches[0];
     let kernel = first.function.kernel();
@@ -119,7 +120,7 @@ fn kernel_json(driver: &Driver, launches: &[&Launch]) -> String {
         roofline.to_json(),
     );
     if let Some(usage) = first.function.usage_if_known() {
-        // The occupancy of the last launch's shape.
+        // The occupancy is that of the last launch's shape.
         let last = launches[launches.len() - 1];
         let occupancy = Resources {
             threads_per_block: last.config.block.iter().product(),
@@ -146,7 +147,7 @@ fn shape_json(launch: &Launch) -> String {
     )
 }
 
-/// A JSON string.
+/// Returns a JSON string.
 fn quoted(text: &str) -> String {
     let mut json = String::from("\"");
     for c in text.chars() {

@@ -1,5 +1,5 @@
-//! Registers of a kernel: a decision of the assembler, so `ptxas` is asked when someone wants to
-//! know.
+//! The registers of kernels, which are the assembler's decision, so that `ptxas` is asked when
+//! someone wants to know them.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use crate::{
     device::Device,
 };
 
-/// What `ptxas` says of a module's kernels, found out once.
+/// The resources of a module's kernels, which `ptxas` is asked for once.
 pub(super) struct Resources {
     ptx: String,
     architecture: String,
@@ -31,7 +31,7 @@ impl Resources {
         Self { ptx, architecture, usage: OnceLock::new() }
     }
 
-    /// Registers per thread of a kernel.
+    /// Returns the registers per thread of a kernel.
     ///
     /// # Errors
     /// [`CuResult::NotSupported`] where `ptxas` is missing or refuses the module.
@@ -48,7 +48,7 @@ impl Resources {
         }
     }
 
-    /// Everything known of a kernel, silently.
+    /// Returns everything known of a kernel, without a message if nothing is.
     pub(super) fn usage_if_known(&self, kernel: &str) -> Option<Usage> {
         self.known().as_ref().ok()?.get(kernel).copied()
     }
@@ -67,13 +67,13 @@ impl Resources {
 /// The `ptxas` to use, if [`crate::simulator::Simulator::use_ptxas`] named one.
 static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
 
-/// Names the `ptxas` to use; the first call counts.
+/// Chooses the `ptxas` to use; only the first call has an effect.
 pub(super) fn use_ptxas(path: PathBuf) {
     let _ = CHOSEN.set(path);
 }
 
-/// The `ptxas` that was named, or that beside the compiler of `NVCC`, on `PATH`, or in `CUDA_HOME`
-/// or `CUDA_PATH`.
+/// Returns the `ptxas` that was chosen, or that beside the compiler of `NVCC`, on `PATH`, or in
+/// `CUDA_HOME` or `CUDA_PATH`.
 fn find_ptxas() -> Option<PathBuf> {
     if let Some(chosen) = CHOSEN.get() {
         return Some(chosen.clone());

@@ -1,16 +1,17 @@
-//! Results of driver calls: values, names and descriptions.
+//! The results of driver calls: values, names and descriptions.
 
 use std::ffi::{CStr, c_char, c_int};
 
 use super::{Outcome, exports, write};
 
-/// The version of CUDA the driver claims: that of the newest PTX it is tested with.
+/// The version of CUDA that the driver claims: that of the newest PTX it is tested with.
 const DRIVER_VERSION: c_int = 13050;
 
 macro_rules! results {
     ($($variant:ident = $value:literal, $name:literal, $description:literal;)*) => {
-        /// `CUresult`. Only values that every version of the driver API since 11.4 knows, because a
-        /// caller may hold its own enumeration and any other value would be undefined there.
+        /// The result `CUresult` of a driver call. It has only values that every version of the
+        /// driver API since 11.4 knows, because a caller may hold its own enumeration and any other
+        /// value would be undefined there.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u32)]
         pub enum CuResult {
@@ -20,12 +21,12 @@ macro_rules! results {
         impl CuResult {
             const ALL: &[Self] = &[$(Self::$variant),*];
 
-            /// The name of the constant in cuda.h.
+            /// Returns the name of the constant in cuda.h.
             pub fn name(self) -> &'static CStr {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// What the driver says of it.
+            /// Returns what the driver says of the result.
             pub fn description(self) -> &'static CStr {
                 match self { $(Self::$variant => {
                     // The text ends in the NUL that `concat!` adds.
@@ -174,12 +175,13 @@ results! {
 }
 
 impl CuResult {
-    /// The result of this value, if there is one.
+    /// Returns the result of this value, if there is one.
     pub fn from_value(value: u32) -> Option<Self> {
         Self::ALL.iter().copied().find(|&result| result as u32 == value)
     }
 
-    /// The result of this number (`2`) or name (`CUDA_ERROR_OUT_OF_MEMORY` or `OUT_OF_MEMORY`).
+    /// Returns the result of this number (`2`) or name (`CUDA_ERROR_OUT_OF_MEMORY` or
+    /// `OUT_OF_MEMORY`).
     pub fn parse(text: &str) -> Option<Self> {
         match text.parse() {
             Ok(value) => Self::from_value(value),
@@ -191,6 +193,8 @@ impl CuResult {
     }
 }
 
+/// Stores the text of a result at the caller's address.
+///
 /// # Safety
 /// `text` is null or valid for writes.
 unsafe fn text_of(

@@ -1,4 +1,5 @@
-//! Streams: queues of work. The work is done at once, so a stream holds nothing but its capture.
+//! Streams: queues of work. Their work is done at once, so that a stream holds nothing but its
+//! capture.
 
 use std::{
     ffi::{c_int, c_uint, c_void},
@@ -16,11 +17,12 @@ use super::{
     write,
 };
 
-/// Priorities as a GPU has them: numerically lower is more urgent.
+/// The priorities of streams as a GPU has them: a lower number is more urgent.
 pub(super) const LEAST_PRIORITY: c_int = 0;
 pub(super) const GREATEST_PRIORITY: c_int = -5;
 
-/// The legacy default stream, also by its own name, and the per-thread default stream.
+/// The handles of the special streams: the legacy default stream, also by its own name, and the
+/// per-thread default stream.
 const SPECIAL: std::ops::RangeInclusive<Handle> = 0..=2;
 const NON_BLOCKING: c_uint = 1;
 
@@ -29,22 +31,22 @@ pub(super) struct Stream {
     pub(super) context: Handle,
     flags: c_uint,
     priority: c_int,
-    /// The capture it takes part in.
+    /// Capture that the stream takes part in.
     pub(super) capture: Mutex<Option<Arc<Capture>>>,
 }
 
-/// Where work ordered into a stream goes.
+/// The target of work that is ordered into a stream.
 pub(super) enum Target {
-    /// To the device, now.
+    /// The work is done on the device, now.
     Device,
-    /// Into a graph that is being captured.
+    /// The work goes into a graph that is being captured.
     Capture(Arc<Capture>),
 }
 
-/// Where work ordered into `stream` goes.
+/// Returns the target of work that is ordered into `stream`.
 ///
 /// # Errors
-/// [`CuResult::InvalidHandle`] unless it is a live stream of this context; capture errors.
+/// [`CuResult::InvalidHandle`] unless it is a live stream of this context, and errors of captures.
 pub(super) fn target(driver: &Driver, context: &Context, stream: Handle) -> Outcome<Target> {
     if SPECIAL.contains(&stream) {
         // The legacy stream waits for all blocking streams, which a capture cannot express.
@@ -63,7 +65,7 @@ pub(super) fn target(driver: &Driver, context: &Context, stream: Handle) -> Outc
     Ok(capture.map_or(Target::Device, Target::Capture))
 }
 
-/// The stream behind a handle that was created, not a special one.
+/// Returns the stream behind a handle that was created, not a special one.
 pub(super) fn created(driver: &Driver, context: &Context, stream: Handle) -> Outcome<Arc<Stream>> {
     let stream = driver.streams.get(stream)?;
     if stream.context == context.handle { Ok(stream) } else { Err(CuResult::InvalidHandle) }
@@ -84,7 +86,7 @@ fn create(handle: *mut Handle, flags: c_uint, priority: c_int) -> Outcome {
     unsafe { write(handle, driver.streams.insert(stream)) }
 }
 
-/// Everything in a stream has been done; only a capture stands in the way of waiting for it.
+/// Waits for a stream: everything in it has been done, and only a capture stands in the way.
 fn wait(stream: Handle) -> Outcome {
     let (driver, context) = current_waited_for()?;
     match target(driver, &context, stream)? {
@@ -156,7 +158,7 @@ exports! {
         _flags: c_uint,
     ) {
         let callback = callback.ok_or(CuResult::InvalidValue)?;
-        // All earlier work is done, so the callback's turn is now; a capture cannot hold it.
+        // All earlier work is done, so that the callback is called now; a capture cannot hold it.
         wait(stream)?;
         callback(stream, CuResult::Success as u32, argument);
         Ok(())

@@ -1,4 +1,4 @@
-//! The architecture a module was compiled for, and whether a device can run it.
+//! The architecture that a module was compiled for, and whether a device can run it.
 
 use crate::device::Device;
 
@@ -6,14 +6,14 @@ use crate::device::Device;
 /// family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Target<'a> {
-    /// As written.
+    /// Name as it is written.
     pub(super) name: &'a str,
     number: u32,
     suffix: Option<char>,
 }
 
 impl<'a> Target<'a> {
-    /// The first target of a module's text.
+    /// Returns the first target of a module's text.
     pub(super) fn of(ptx: &'a str) -> Option<Self> {
         let targets = ptx.lines().find_map(|line| line.trim_start().strip_prefix(".target"))?;
         let name = targets.trim_start().split([',', ' ', '\t', '/']).next()?.trim_end();
@@ -26,13 +26,14 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// Whether it names features that other architectures lack.
+    /// Returns whether the target names features that other architectures lack.
     pub(super) fn is_specific(self) -> bool {
         self.suffix.is_some()
     }
 
-    /// Plain PTX runs on every later architecture, family-specific PTX on later ones of the same
-    /// major version, architecture-specific PTX on that architecture only.
+    /// Returns whether a device runs such code: plain PTX runs on every later architecture,
+    /// family-specific PTX on later ones of the same major version, architecture-specific PTX on
+    /// that architecture only.
     pub(super) fn runs_on(self, device: &Device) -> bool {
         let (major, minor) = device.compute_capability;
         let capability = 10 * major + minor;

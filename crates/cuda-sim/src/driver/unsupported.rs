@@ -1,8 +1,8 @@
-//! The rest of the driver API: every call says what was asked for and is refused.
+//! The rest of the driver API, of which every call reports what was asked for and is refused.
 
 use super::{CuResult, call, say};
 
-/// Exports functions that take any arguments, look at none and are not supported.
+/// Exports functions that take any arguments, use none and are not supported.
 macro_rules! unsupported {
     ($($name:ident)*) => {$(
         #[doc = concat!("`", stringify!($name), "` of the CUDA driver API: not supported.")]

@@ -1,4 +1,4 @@
-//! One operation on the device: run now, or kept by a graph and run at every launch of it.
+//! An operation on the device, which is run now, or kept by a graph and run at every launch of it.
 
 use std::ffi::c_void;
 
@@ -19,9 +19,9 @@ pub(super) enum Work {
     Fill(Fill),
     Launch(Launch),
     Host(HostFunction),
-    /// An allocation node of a graph begins to live.
+    /// The begin of the life of an allocation node of a graph.
     Allocate(u64),
-    /// An allocation is freed.
+    /// The freeing of an allocation.
     Free(u64),
 }
 
@@ -34,7 +34,7 @@ pub(super) struct HostFunction {
 
 // SAFETY: whoever passes a host function agrees that the driver calls it on any thread.
 unsafe impl Send for HostFunction {}
-// SAFETY: as above.
+// SAFETY: whoever passes a host function agrees that the driver shares it between threads.
 unsafe impl Sync for HostFunction {}
 
 impl HostFunction {
@@ -57,7 +57,8 @@ pub(super) fn run(driver: &Driver, context: &Context, work: &Work) -> Outcome {
     if context.has_failed() {
         return Ok(());
     }
-    // A host function may take as long as it wants: it does not keep others from the device.
+    // A host function may take as long as it wants, so that it does not keep others from the
+    // device.
     let _one_at_a_time = match work {
         Work::Host(_) => None,
         _ => Some(lock(&driver.work)),

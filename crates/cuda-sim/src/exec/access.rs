@@ -1,4 +1,4 @@
-//! One memory request of a warp: addresses to bytes, through every check and counter.
+//! A memory request of a warp, from addresses to bytes, through every check and counter.
 
 use super::block::Worker;
 use super::coalescing::is_contiguous;
@@ -13,7 +13,7 @@ use crate::sanitizer::{Accessor, Conflict, Kind, Shadow, lock_stores};
 /// The addresses of a request, by lane.
 pub(crate) type Addresses = [u64; LANES];
 
-/// What a request moves: `bytes` per lane between memory and `data + lane · stride`.
+/// A transfer that a request makes: `bytes` per lane between memory and `data + lane · stride`.
 #[derive(Clone, Copy)]
 pub(crate) struct Transfer {
     pub(crate) bytes: u32,
@@ -31,7 +31,7 @@ impl Transfer {
         if self.is_load() { "load" } else { "store" }
     }
 
-    /// The lane's side of the transfer.
+    /// Returns the lane's side of the transfer.
     ///
     /// # Safety
     /// `data` has room for all the lanes.
@@ -98,7 +98,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// The allocation that holds a global address; `what` is for the report.
+    /// Returns the allocation that holds a global address; `what` names the access in a report.
     pub(crate) fn global_region(
         &mut self,
         address: u64,
@@ -232,7 +232,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// A request inside one region; alignment and bounds are checked.
+    /// Carries out a request inside one region, whose alignment and bounds have been checked.
     fn in_region(
         &mut self,
         warp: &mut Warp,
@@ -307,7 +307,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// All lanes, side by side: one check for the whole range.
+    /// Carries out a request whose lanes lie side by side, with one check for the whole range.
     fn contiguous(
         &mut self,
         warp: &mut Warp,
@@ -382,7 +382,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Notes one lane's access in the race shadow; `new` are the bytes a write puts there.
+    /// Records one lane's access in the race shadow; `new` are the bytes that a write stores.
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn note(
         &mut self,
@@ -443,7 +443,8 @@ impl Worker<'_> {
         Err(Violation::new(FaultKind::Uninitialized, Some(lane), message))
     }
 
-    /// Must nobody else store between the race check of the request and its own store?
+    /// Returns whether nobody else may store between the race check of the request and its own
+    /// store.
     fn locks_stores(&self, space: Space, transfer: &Transfer) -> bool {
         self.launch.is_parallel && space == Space::Global && transfer.kind == Kind::Write
     }
@@ -481,7 +482,8 @@ impl Worker<'_> {
             (format!("shared memory at offset {at:#x}"), other)
         } else {
             let block = u64::from(conflict.entry.block());
-            // Reported for the later block, whichever came second here.
+            // The race is reported for the later block, whichever of the two came second in this
+            // run.
             self.blame = block.max(self.place.linear_block);
             let other = format!("thread {} of block {block}", conflict.entry.thread());
             (format!("global memory at {:#x}", region.address + at), other)
@@ -506,7 +508,7 @@ impl Worker<'_> {
     }
 }
 
-/// The lanes of `mask` whose bytes lie inside the region.
+/// Returns the lanes of `mask` whose bytes lie inside the region.
 pub(crate) fn inside(region: &Region, addresses: &Addresses, mask: u32, bytes: u32) -> u32 {
     let Some(last) = region.bytes.checked_sub(bytes.into()) else {
         return 0;
@@ -542,12 +544,12 @@ pub(crate) fn check_alignment(
     Err(Violation::new(FaultKind::MisalignedAddress, Some(lane as u32), message))
 }
 
-/// The granules of a range.
+/// Returns the granules of a range.
 fn granules(region: &Region, at: usize, bytes: usize) -> std::ops::RangeInclusive<usize> {
     at >> region.granule_shift..=(at + bytes - 1) >> region.granule_shift
 }
 
-/// Are the bytes equal?
+/// Returns whether the bytes are equal.
 unsafe fn same(a: *const u8, b: *const u8, bytes: usize) -> bool {
     // SAFETY: the caller's ranges are valid.
     unsafe { std::slice::from_raw_parts(a, bytes) == std::slice::from_raw_parts(b, bytes) }

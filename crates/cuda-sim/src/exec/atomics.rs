@@ -1,8 +1,8 @@
 //! Atomic operations and reductions in global and shared memory: atom and red.
 //!
-//! Lanes go in order. Blocks that run at the same time share global memory, so an operation there
-//! is a compare-and-swap on the host; kernels whose outcome depends on the order of such operations
-//! run their blocks one after the other, see [`super::launch`].
+//! The lanes of a warp go in order. Blocks that run at the same time share global memory, so that
+//! an operation on it is a compare-and-swap on the host; kernels whose outcome depends on the order
+//! of such operations run their blocks one after the other, see [`super::launch`].
 
 use super::access::{Transfer, check_alignment, inside};
 use super::block::Worker;
@@ -28,17 +28,17 @@ pub(crate) struct Atomic {
     address: Address,
     apply: Apply,
     bytes: u32,
-    /// Register for the old value.
+    /// Register for the old value, if it is wanted.
     d: Option<u32>,
-    /// The operand, and for `cas` the new value.
+    /// Registers of the operand and, for `cas`, of the new value.
     b: u32,
     c: Option<u32>,
 }
 
-/// The new value from the old one and the operands.
+/// A function that computes the new value from the old one and the operands.
 type Apply = fn(u64, u64, u64) -> u64;
 
-/// `atom` and `red`.
+/// Decodes `atom` and `red`.
 pub(crate) fn decode<'a>(
     decoder: &mut Decoder<'a, '_>,
     opcode: &mut Opcode<'_>,
@@ -174,7 +174,7 @@ impl Worker<'_> {
                 self.atomic_lane(warp, is_shared, addresses[lane], atomic.bytes, lane, apply)?;
         }
         if let Some(d) = atomic.d {
-            // SAFETY: as above.
+            // SAFETY: the decoder checked the widths.
             unsafe {
                 match atomic.bytes {
                     2 => frame.set(d, &old.map(|x| x as u16), mask),
@@ -222,8 +222,9 @@ impl Worker<'_> {
         if !is_shared {
             self.synchronize_through(address);
         }
-        // SAFETY: inside the region and aligned; the region is memory of the host that other
-        // threads reach through the same atomics, or by accesses the race check reports.
+        // SAFETY: the address lies inside the region and is aligned; the region is memory of the
+        // host that other threads reach through the same atomics, or by accesses the race check
+        // reports.
         Ok(unsafe {
             let memory = region.data.add(at);
             let order = Ordering::SeqCst;
@@ -247,7 +248,7 @@ impl Worker<'_> {
     }
 }
 
-/// The old value, whether or not it was replaced.
+/// Returns the old value, whether or not it was replaced.
 fn either<T>(old: Result<T, T>) -> T {
     match old {
         Ok(old) | Err(old) => old,

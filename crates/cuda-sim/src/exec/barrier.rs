@@ -10,7 +10,7 @@ use crate::counters::Class;
 use crate::ptx::Operand;
 use crate::ptx::decode::{Decoded, Decoder, Opcode};
 
-/// Barriers a block has.
+/// The number of barriers of a block.
 pub(crate) const BARRIERS: u32 = 16;
 
 /// A barrier instruction.
@@ -23,7 +23,7 @@ pub(crate) struct Barrier {
     reduction: Option<Reduction>,
 }
 
-/// `bar.red`: what is done with the predicates of all threads.
+/// The reduction of `bar.red`: what is done with the predicates of all threads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reduction {
     kind: ReductionKind,
@@ -50,16 +50,16 @@ pub(crate) struct Arrival {
     reduction: Option<Reduction>,
 }
 
-/// A warp that has arrived at a barrier without waiting, as it was then.
+/// A warp that has arrived at a barrier without waiting, as it was at its arrival.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     warp: u32,
     time: u32,
-    /// What it knew of the other warps.
+    /// Times up to which it knew the accesses of the other warps.
     known: Vec<u32>,
 }
 
-/// `bar` and `barrier`.
+/// Decodes `bar` and `barrier`.
 pub(crate) fn decode<'a>(
     decoder: &mut Decoder<'a, '_>,
     opcode: &mut Opcode<'_>,
@@ -104,7 +104,7 @@ pub(crate) fn decode<'a>(
 }
 
 impl Worker<'_> {
-    /// A warp arrives at a barrier.
+    /// Lets a warp arrive at a barrier.
     pub(super) fn arrive(
         &mut self,
         warp: &mut Warp,
@@ -151,7 +151,7 @@ impl Worker<'_> {
             return Ok(Flow::Next);
         }
         let votes = barrier.reduction.map_or(0, |reduction| {
-            // SAFETY: as above.
+            // SAFETY: the decoder checked the operands against the frame.
             unsafe { frame.predicate(reduction.source) ^ reduction.flip }
         });
         let reduction = barrier.reduction;
@@ -170,7 +170,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Lets warps go on whose barrier is complete; tells whether there were any.
+    /// Lets warps go on whose barrier is complete; returns whether there were any.
     pub(super) fn release_barriers(
         &mut self,
         warps: &mut [Warp],

@@ -1,4 +1,4 @@
-//! Logic, shifts and bit fields.
+//! Instructions on bits: logic, shifts and bit fields.
 
 use super::lanes::{Frame, Operands, Operation, binary, ternary, unary};
 use crate::ptx::decode::{Decoded, Opcode};
@@ -25,8 +25,8 @@ macro_rules! by_width {
     };
 }
 
-/// The operation of an opcode on bits, if it is one. `lop3` and `prmt` with a mode, which have
-/// operands of their own, are in [`super::decode_instruction`].
+/// Returns the operation of an opcode on bits, if it is one. `lop3` and `prmt` with a mode, which
+/// have operands of their own, are decoded in [`super::decode_instruction`].
 pub(crate) fn operation(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Operation>> {
     Ok(match opcode.name {
         "and" => by_width!(ty, T => binary(|a: T, b: T| a & b)),
@@ -34,7 +34,7 @@ pub(crate) fn operation(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Ope
         "xor" => by_width!(ty, T => binary(|a: T, b: T| a ^ b)),
         "not" => by_width!(ty, T => unary(|a: T| !a)),
         "cnot" => by_width!(ty, T => unary(|a: T| T::from(a == 0))),
-        // Shifts by the width or more give zero, or the sign.
+        // A shift by the width or more gives zero, or the sign in every bit.
         "shl" => by_width!(ty, T => binary(|a: T, b: u32| {
             if b < T::BITS { a << b } else { 0 }
         })),
@@ -92,7 +92,7 @@ pub(crate) fn operation(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Ope
     })
 }
 
-/// `shf.l` and `shf.r`: the 64 bits `b:a` shifted, one word kept.
+/// Decodes `shf.l` and `shf.r`, which shift the 64 bits `b:a` and keep one word.
 fn funnel_shift(opcode: &mut Opcode<'_>) -> Decoded<Operation> {
     let direction = opcode.take_one(&["l", "r"]);
     let mode = opcode.take_one(&["clamp", "wrap"]);
@@ -115,7 +115,8 @@ fn pair(low: u32, high: u32) -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
-/// `bfind`: position of the most significant bit that differs from the sign, or all ones.
+/// Decodes `bfind`, which gives the position of the most significant bit that differs from the
+/// sign, or all ones.
 fn find(opcode: &mut Opcode<'_>, ty: Type) -> Option<Operation> {
     let shift_amount = opcode.take("shiftamt");
     Some(match (ty, shift_amount) {
@@ -139,7 +140,8 @@ fn shift_to_top(a: u64, top: u32) -> u32 {
     if a == 0 { u32::MAX } else { top - top_bit(a) }
 }
 
-/// `bfe`: `length` bits from `position`, sign-extended if asked; positions and lengths mod 256.
+/// Computes `bfe`: `length` bits from `position`, sign-extended if asked; positions and lengths
+/// count modulo 256.
 fn extract(a: u64, position: u32, length: u32, bits: u32, signed: bool) -> u64 {
     let (position, length) = (position & 255, length & 255);
     if length == 0 {
@@ -157,7 +159,7 @@ fn extract(a: u64, position: u32, length: u32, bits: u32, signed: bool) -> u64 {
     field & mask | sign & !mask
 }
 
-/// A mask of `length` ones from `position` in a word of `bits`.
+/// Returns a mask of `length` ones from `position` in a word of `bits`.
 fn field_mask(position: u32, length: u32, bits: u32) -> u64 {
     if position >= bits {
         return 0;
@@ -166,19 +168,20 @@ fn field_mask(position: u32, length: u32, bits: u32) -> u64 {
     ones << position & (u64::MAX >> (64 - bits))
 }
 
-/// The low `length` bits, zero- or sign-extended.
+/// Returns the low `length` bits, zero- or sign-extended.
 fn extend(a: u32, length: u32, signed: bool) -> u32 {
     extract(u64::from(a), 0, length.min(32), 32, signed) as u32
 }
 
-/// `bfi`: the low `length` bits of `a` put into `b` at `position`.
+/// Computes `bfi`: the low `length` bits of `a` put into `b` at `position`.
 pub(crate) fn insert(a: u64, b: u64, position: u32, length: u32, bits: u32) -> u64 {
     let mask = field_mask(position & 255, (length & 255).min(bits), bits);
     let shifted = if position & 255 < bits { a << (position & 255) } else { 0 };
     b & !mask | shifted & mask
 }
 
-/// `fns`: position of the n-th set bit of a mask, counted from `base` in the direction of n.
+/// Computes `fns`: the position of the n-th set bit of a mask, counted from `base` in the direction
+/// of n.
 fn find_nth_set(mask: u32, base: u32, n: i32) -> u32 {
     let is_set = |position: &u32| mask >> position & 1 != 0;
     let found = match n {
@@ -189,7 +192,7 @@ fn find_nth_set(mask: u32, base: u32, n: i32) -> u32 {
     found.unwrap_or(u32::MAX)
 }
 
-/// `prmt`: bytes of `b:a` chosen by nibbles of `c`, or by a mode.
+/// Decodes `prmt`, which chooses bytes of `b:a` by nibbles of `c`, or by a mode.
 fn permute(opcode: &mut Opcode<'_>) -> Operation {
     match opcode.take_one(&["f4e", "b4e", "rc8", "ecl", "ecr", "rc16"]) {
         None => ternary(|a: u32, b: u32, c: u32| choose(pair(a, b), c)),
@@ -210,7 +213,8 @@ fn permute(opcode: &mut Opcode<'_>) -> Operation {
     }
 }
 
-/// Bytes chosen by the four nibbles of `selector`; bit 3 replicates the byte's sign.
+/// Returns the bytes chosen by the four nibbles of `selector`, whose bit 3 replicates the byte's
+/// sign.
 fn choose(bytes: u64, selector: u32) -> u32 {
     let mut out = 0;
     for i in 0..4 {
@@ -222,7 +226,7 @@ fn choose(bytes: u64, selector: u32) -> u32 {
     out
 }
 
-/// `lop3`: the truth table is `Operands::e`.
+/// Computes `lop3`, whose truth table is `Operands::e`.
 pub(crate) unsafe fn lop3(frame: Frame, operands: &Operands, mask: u32) {
     // SAFETY: the decoder checked the widths.
     unsafe {
@@ -240,7 +244,8 @@ pub(crate) unsafe fn lop3(frame: Frame, operands: &Operands, mask: u32) {
     }
 }
 
-/// Predicate logic; bits 0 and 1 of `Operands::e` complement the sources.
+/// Returns the operation on predicates of this name; bits 0 and 1 of `Operands::e` complement the
+/// sources.
 pub(crate) fn predicate_operation(name: &str) -> Option<super::lanes::Alu> {
     unsafe fn sources(frame: Frame, operands: &Operands) -> (u32, u32) {
         let flip = |bit: u32| {

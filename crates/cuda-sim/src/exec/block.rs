@@ -1,4 +1,4 @@
-//! One block after another on one host thread.
+//! The execution of one block after another on one host thread.
 
 use super::barrier::{Arrived, BARRIERS};
 use super::fault::{FaultKind, Violation};
@@ -10,7 +10,7 @@ use crate::counters::LaunchCounters;
 use crate::memory::{Region, ZeroedBytes};
 use crate::sanitizer::LAST_STAMP;
 
-/// The shared memory of the block at hand.
+/// The shared memory of the block that is running.
 pub(crate) struct SharedMemory {
     data: ZeroedBytes,
     initialized: ZeroedBytes,
@@ -33,44 +33,44 @@ impl SharedMemory {
         })
     }
 
-    /// Forgets what the last block left.
+    /// Forgets what the block before left.
     fn start_block(&mut self) {
         // SAFETY: the pointers are valid for these lengths.
         unsafe { self.initialized.start().write_bytes(0, self.bytes) };
         self.stamp += 1;
         if self.stamp > LAST_STAMP {
             let race_bytes = 16 * self.bytes.div_ceil(self.granule);
-            // SAFETY: as above.
+            // SAFETY: the pointers are valid for these lengths.
             unsafe { self.race.start().write_bytes(0, race_bytes) };
             self.stamp = 1;
         }
     }
 }
 
-/// What one host thread needs to run blocks of a launch.
+/// The state with which one host thread runs blocks of a launch.
 pub(crate) struct Worker<'a> {
     pub(crate) launch: &'a Launch<'a>,
     pub(crate) place: Place,
     pub(crate) counters: LaunchCounters,
-    /// Executions of every instruction of every function: by warps, by threads.
+    /// Number of executions of every instruction of every function: by warps, by threads.
     pub(crate) profile: Vec<Vec<[u64; 2]>>,
     pub(crate) shared: SharedMemory,
     /// The region of the latest global access.
     pub(crate) latest_region: Region,
-    /// Blocks that released their writes to this one, see [`crate::sanitizer`].
+    /// Whether each block released its writes to this one, see [`crate::sanitizer`].
     pub(crate) acquired: Vec<bool>,
-    /// How blocks learn of each other's writes.
+    /// Order between blocks, by which they learn of each other's writes.
     pub(crate) order: BlockOrder,
     /// Warps that have arrived at each barrier without waiting.
     pub(crate) arrived: [Vec<Arrived>; BARRIERS as usize],
-    /// The block to report a fault for.
+    /// Block to report a fault for.
     pub(crate) blame: u64,
-    /// Do the warps' registers hold the constants of an earlier block?
+    /// Whether the warps' registers hold the constants of an earlier block.
     has_run: bool,
 }
 
 impl<'a> Worker<'a> {
-    /// A worker with its warps, or `None` if the host has no memory for them.
+    /// Makes a worker with its warps, or returns `None` if the host has no memory for them.
     pub(crate) fn new(launch: &'a Launch<'a>) -> Option<(Self, Vec<Warp>)> {
         let kernel = launch.kernel;
         let warps = launch.threads.div_ceil(32);
@@ -96,7 +96,7 @@ impl<'a> Worker<'a> {
         Some((worker, warps))
     }
 
-    /// Shared memory as a region.
+    /// Returns shared memory as a region.
     pub(crate) fn shared_region(&self) -> Region {
         Region {
             address: 0,
@@ -149,7 +149,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// The counters, with the instructions summed by class.
+    /// Returns the counters, with the instructions summed by class.
     pub(crate) fn into_counters(mut self) -> LaunchCounters {
         for (function, counts) in self.launch.kernel.linked.functions.iter().zip(&self.profile) {
             for (&class, &[warps, threads]) in function.code.classes.iter().zip(counts) {
@@ -160,7 +160,7 @@ impl<'a> Worker<'a> {
         self.counters
     }
 
-    /// All warps have ended, or none can go on.
+    /// Checks that all warps have ended when none can go on: one that waits at a barrier is a fault.
     fn finish_block(&self, warps: &[Warp]) -> Result<(), (u32, Box<Violation>)> {
         let waiting = warps.iter().find_map(|warp| match warp.state {
             State::AtBarrier(barrier) => Some((warp.index, barrier)),

@@ -1,4 +1,4 @@
-//! What a memory request costs: sectors of global memory, passes over the banks of shared memory.
+//! The cost of a memory request: sectors of global memory, passes over the banks of shared memory.
 
 use super::access::Addresses;
 use super::block::Worker;
@@ -50,7 +50,7 @@ impl Worker<'_> {
     }
 }
 
-/// Do the lanes access side by side?
+/// Returns whether the lanes access memory side by side.
 pub(super) fn is_contiguous(addresses: &Addresses, bytes: u32) -> bool {
     let first = addresses[0];
     let mut different = 0;
@@ -60,9 +60,9 @@ pub(super) fn is_contiguous(addresses: &Addresses, bytes: u32) -> bool {
     different == 0
 }
 
-/// Distinct 32-byte sectors of a request, and the fewest that could hold its distinct bytes. No
-/// access crosses a sector, and different ones do not overlap: they are aligned and have at most 16
-/// bytes.
+/// Returns the number of distinct 32-byte sectors of a request, and the fewest that could hold its
+/// distinct bytes. No access crosses a sector, and different ones do not overlap: they are aligned
+/// and have at most 16 bytes.
 pub(crate) fn sectors(addresses: &Addresses, mask: u32, bytes: u32) -> (u64, u64) {
     if mask == ALL && is_contiguous(addresses, bytes) {
         let end = addresses[LANES - 1] + u64::from(bytes) - 1;
@@ -83,9 +83,9 @@ pub(crate) fn sectors(addresses: &Addresses, mask: u32, bytes: u32) -> (u64, u64
     (sectors, (distinct * u64::from(bytes)).div_ceil(32))
 }
 
-/// Passes over the 32 four-byte banks a shared-memory request takes, and how many of them are due
-/// to conflicts. Accesses of 8 and 16 bytes go in groups of 16 and 8 lanes; lanes that want the
-/// same word share it.
+/// Returns the passes over the 32 four-byte banks that a shared-memory request takes, and how many
+/// of them are due to conflicts. Accesses of 8 and 16 bytes go in groups of 16 and 8 lanes; lanes
+/// that want the same word share it.
 pub(crate) fn bank_passes(addresses: &Addresses, mask: u32, bytes: u32) -> (u64, u64) {
     let words = bytes.div_ceil(4) as usize;
     let group_lanes = LANES / words;

@@ -9,7 +9,7 @@ use crate::ptx::Operand;
 use crate::ptx::decode::{Decoded, Decoder, Opcode};
 use crate::ptx::types::Type;
 
-/// A collective: what it does, and the register with the mask of its lanes.
+/// A collective operation: what it does, and the register with the mask of its lanes.
 #[derive(Debug)]
 pub(crate) struct Collective {
     kind: CollectiveKind,
@@ -144,7 +144,7 @@ pub(crate) fn decode<'a>(
     Ok((Op::Collective(Box::new(Collective { kind, members })), Class::Collective))
 }
 
-/// `d` or `d|p`.
+/// Decodes a result `d`, or a result with a predicate `d|p`.
 fn result_and_predicate<'a>(
     decoder: &mut Decoder<'a, '_>,
     target: &Operand<'a>,
@@ -157,7 +157,7 @@ fn result_and_predicate<'a>(
     }
 }
 
-/// Checks that the executing lanes are those their member masks name (lanes that have exited
+/// Checks that the executing lanes are those that their member masks name (lanes that have exited
 /// aside), and returns the groups of lanes with the same mask.
 pub(crate) fn check_members(
     warp: &Warp,
@@ -179,7 +179,7 @@ pub(crate) fn check_members(
 }
 
 impl Collective {
-    /// Carries out the collective; it orders the accesses of its lanes.
+    /// Carries out the collective operation, which orders the accesses of its lanes.
     pub(crate) fn run(
         &self,
         warp: &mut Warp,
@@ -313,7 +313,7 @@ unsafe fn wide(frame: Frame, register: u32, bytes: u32) -> [u64; LANES] {
     }
 }
 
-/// `shfl`, as the PTX ISA spells it out; `sources` are value, lane and clamp.
+/// Carries out `shfl` as the PTX ISA spells it out; `sources` are value, lane and clamp.
 unsafe fn shuffle(
     frame: Frame,
     mask: u32,
@@ -348,7 +348,7 @@ unsafe fn shuffle(
         results[lane] = a[source as usize];
         valid |= u32::from(inside) << lane;
     }
-    // SAFETY: as above.
+    // SAFETY: the decoder checked the operands against the frame.
     unsafe {
         frame.set(d, &results, mask);
         if let Some(in_range) = in_range {

@@ -58,7 +58,7 @@ macro_rules! floating {
     };
 }
 
-/// Is one of two numbers a NaN?
+/// Expands to whether one of two numbers is a NaN.
 macro_rules! unordered {
     ($value:expr, $a:expr, $b:expr) => {
         $value($a).is_nan() || $value($b).is_nan()
@@ -93,7 +93,7 @@ fn comparison_of(op: &str, ty: Type, ftz: bool) -> Option<Comparison> {
     }
 }
 
-/// The comparison, its type and its combination with a third predicate.
+/// Takes the comparison, its type and its combination with a third predicate.
 fn comparison_and_combination(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<(Comparison, Combine)> {
     let op = opcode.take_one(&OPERATORS).ok_or_else(|| opcode.unknown())?;
     let combine = match opcode.take_one(&["and", "or", "xor"]) {
@@ -107,7 +107,7 @@ fn comparison_and_combination(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<(Com
     Ok((compare, combine))
 }
 
-/// `setp.op.bool.type p|q, a, b, c`
+/// Decodes `setp.op.bool.type p|q, a, b, c`.
 pub(crate) fn decode_setp<'a>(
     decoder: &mut Decoder<'a, '_>,
     opcode: &mut Opcode<'_>,
@@ -159,7 +159,7 @@ impl SetPredicate {
     }
 }
 
-/// `selp.type d, a, b, p`
+/// Decodes `selp.type d, a, b, p`.
 pub(crate) fn decode_selp<'a>(
     decoder: &mut Decoder<'a, '_>,
     opcode: &mut Opcode<'_>,
@@ -194,7 +194,7 @@ unsafe fn select<T: Lane>(frame: Frame, operands: &Operands, mask: u32) {
     }
 }
 
-/// `slct.dtype.ctype d, a, b, c`: a where c ≥ 0.
+/// Decodes `slct.dtype.ctype d, a, b, c`, which gives a where c ≥ 0 and b elsewhere.
 pub(crate) fn decode_slct<'a>(
     decoder: &mut Decoder<'a, '_>,
     opcode: &mut Opcode<'_>,
@@ -229,7 +229,7 @@ unsafe fn slct<T: Lane, const FLOAT: bool>(frame: Frame, operands: &Operands, ma
         for lane in 0..LANES {
             let x = f32::from_bits(c[lane]);
             let x = if operands.e != 0 { super::float::flush(x) } else { x };
-            // −0 counts as zero, a NaN selects b.
+            // The number −0 counts as zero, and a NaN selects b.
             let first = if FLOAT { x >= 0.0 } else { c[lane] as i32 >= 0 };
             out[lane] = if first { a[lane] } else { b[lane] };
         }
@@ -237,7 +237,7 @@ unsafe fn slct<T: Lane, const FLOAT: bool>(frame: Frame, operands: &Operands, ma
     }
 }
 
-/// `testp.op.type p, a`
+/// Decodes `testp.op.type p, a`.
 pub(crate) fn decode_testp<'a>(
     decoder: &mut Decoder<'a, '_>,
     opcode: &mut Opcode<'_>,
@@ -273,7 +273,8 @@ pub(crate) fn decode_testp<'a>(
     Ok((Op::SetPredicate(Box::new(op)), Class::Compare))
 }
 
-/// `set.op.bool.dtype.stype d, a, b, c`: all ones or 1.0 where the comparison holds.
+/// Decodes `set.op.bool.dtype.stype d, a, b, c`, which gives all ones or 1.0 where the comparison
+/// holds.
 pub(crate) fn decode_set<'a>(
     decoder: &mut Decoder<'a, '_>,
     opcode: &mut Opcode<'_>,
@@ -328,8 +329,8 @@ pub(crate) fn decode_set<'a>(
     Ok((Op::SetPredicate(Box::new(op)), Class::Compare))
 }
 
-/// `set` on two halves: `Operands::e` holds the operator, 256 for all ones, 512 for bf16,
-/// 1024 for subnormal numbers flushed to zero.
+/// Computes `set` on two halves, where `Operands::e` holds the operator, 256 for all ones, 512 for
+/// bf16, 1024 for subnormal numbers flushed to zero.
 unsafe fn set_packed(frame: Frame, operands: &Operands, mask: u32) {
     let operator = OPERATORS[(operands.e & 255) as usize];
     let (as_ones, bf16) = (operands.e & 256 != 0, operands.e & 512 != 0);
@@ -356,7 +357,7 @@ unsafe fn set_packed(frame: Frame, operands: &Operands, mask: u32) {
     }
 }
 
-/// A floating-point comparison by name.
+/// Returns whether the floating-point comparison of this name holds.
 fn holds(operator: &str, a: f64, b: f64) -> bool {
     let unordered = a.is_nan() || b.is_nan();
     match operator {

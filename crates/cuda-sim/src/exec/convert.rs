@@ -1,4 +1,5 @@
-//! Conversions: cvt between integers and floating point, rounding to integers, packing of halves.
+//! Conversions by cvt: between integers and floating point, rounding to integers, packing of
+//! halves.
 
 use super::half::{decode16, encode16};
 use super::lanes::{Alu, Frame, LANES, Lane, Operands, lanes_of, unary};
@@ -27,7 +28,7 @@ const TYPES: [Type; 14] = [
     Type::B8,
 ];
 
-// Fields of `Operands::e`.
+// The fields of `Operands::e`.
 const TO_SHIFT: u32 = 4;
 const MODE_SHIFT: u32 = 8;
 const TO_INTEGRAL: u32 = 1 << 12;
@@ -37,7 +38,7 @@ const RELU: u32 = 1 << 15;
 const SOURCE_WIDTH_SHIFT: u32 = 16;
 const RESULT_WIDTH_SHIFT: u32 = 20;
 
-/// `cvt.rounding.ftz.sat.dtype.stype d, a` and `cvt.rounding.f16x2.f32 d, a, b`.
+/// Decodes `cvt.rounding.ftz.sat.dtype.stype d, a` and `cvt.rounding.f16x2.f32 d, a, b`.
 pub(crate) fn decode<'a>(
     decoder: &mut Decoder<'a, '_>,
     opcode: &mut Opcode<'_>,
@@ -88,7 +89,7 @@ pub(crate) fn decode<'a>(
     Ok((Op::Alu { run, operands }, Class::Convert))
 }
 
-/// Frequent conversions as vector code.
+/// Returns frequent conversions as vector code.
 fn fast(to: Type, from: Type, flags: u32) -> Option<Alu> {
     let nearest = (Rounding::Nearest as u32) << MODE_SHIFT;
     let operation = match (to, from) {
@@ -112,7 +113,7 @@ enum Value {
     Real(f64),
 }
 
-/// Any conversion, lane by lane; what to do is in `Operands::e`.
+/// Carries out any conversion, lane by lane; `Operands::e` says which.
 unsafe fn convert(frame: Frame, operands: &Operands, mask: u32) {
     let e = operands.e;
     // SAFETY: the decoder wrote the widths of the registers.
@@ -197,7 +198,7 @@ fn format_of(ty: Type) -> Format {
     }
 }
 
-/// An integer of up to 64 bits, rounded once: the two halves are exact in f64.
+/// Converts an integer of up to 64 bits, rounded once: its two halves are exact in f64.
 fn integer_to_real(i: i128, format: Format, mode: Rounding) -> f64 {
     let (high, low) = ((i >> 32) as f64, (i & 0xFFFF_FFFF) as f64);
     if i == 0 { 0.0 } else { rounding::fma(high, 4294967296.0, low, format, mode) }
@@ -226,14 +227,14 @@ fn write_real(mut x: f64, to: Type, e: u32, mode: Rounding) -> u64 {
     }
 }
 
-/// Least and greatest value of an integer type.
+/// Returns the least and the greatest value of an integer type.
 fn range(ty: Type) -> (i128, i128) {
     let bits = 8 * ty.bytes();
     if ty.is_signed() { (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) } else { (0, (1 << bits) - 1) }
 }
 
-/// Floating point always saturates; integers only with `.sat`. NaN becomes 0, or only the top bit
-/// set if the source is f64 or the result has 64 bits.
+/// Converts a value to an integer. Floating point always saturates; integers do so only with
+/// `.sat`. NaN becomes 0, or only the top bit set if the source is f64 or the result has 64 bits.
 fn write_integer(value: Value, from: Type, to: Type, saturate: bool) -> u64 {
     let (least, greatest) = range(to);
     let i = match value {
@@ -245,7 +246,7 @@ fn write_integer(value: Value, from: Type, to: Type, saturate: bool) -> u64 {
         }
         Value::Real(x) => (x as i128).clamp(least, greatest),
     };
-    // Extended to the register by the type's sign.
+    // The result is extended to the register's width by the type's sign.
     match to {
         Type::U8 | Type::B8 => (i as u8).into(),
         Type::U16 => (i as u16).into(),
@@ -257,7 +258,7 @@ fn write_integer(value: Value, from: Type, to: Type, saturate: bool) -> u64 {
     }
 }
 
-/// `cvt.f16x2.f32` and `cvt.bf16x2.f32`: the first source becomes the upper half.
+/// Computes `cvt.f16x2.f32` and `cvt.bf16x2.f32`, where the first source becomes the upper half.
 unsafe fn pack_halves(frame: Frame, operands: &Operands, mask: u32) {
     let e = operands.e;
     let mode = Rounding::from_index(e >> MODE_SHIFT & 15);
@@ -276,7 +277,7 @@ unsafe fn pack_halves(frame: Frame, operands: &Operands, mask: u32) {
     }
 }
 
-/// Copies a register of any width.
+/// Returns the operation that copies a register of any width.
 pub(crate) fn copy(bytes: u32) -> Alu {
     fn identity<T: Lane>() -> Alu {
         unary(|a: T| a).run

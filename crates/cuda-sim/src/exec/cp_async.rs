@@ -1,8 +1,9 @@
 //! Asynchronous copies from global to shared memory: cp.async and its groups.
 //!
 //! The source is read when the copy is issued; the destination is written when the copy is waited
-//! for. In between it counts as never written, so that a kernel that forgets to wait is found out.
-//! The race check sees a write both times: it may happen at any moment between.
+//! for. Between the two, the destination counts as never written, so that a kernel that forgets to
+//! wait is found out. The race check sees a write both times, because the write may happen at any
+//! moment between them.
 
 use super::access::{Addresses, Transfer, check_alignment, inside};
 use super::block::Worker;
@@ -23,12 +24,12 @@ pub(crate) enum AsyncCopy {
         to: Address,
         from: Address,
         bytes: u32,
-        /// Register with the bytes to read; the rest is filled with zeros.
+        /// Register with the number of bytes to read; the rest of the element is filled with zeros.
         source_bytes: Option<u32>,
     },
     /// Closes the group of the copies since the last one.
     Commit,
-    /// Waits until at most so many groups are pending.
+    /// Waits until at most this many groups are pending.
     Wait(u32),
     WaitAll,
 }
@@ -40,20 +41,20 @@ struct Pending {
     to: Addresses,
     bytes: u32,
     data: [[u8; 16]; LANES],
-    /// Number of the group, lane by lane.
+    /// Number of the group of each lane.
     group: [u32; LANES],
 }
 
-/// Copies a warp has under way.
+/// The copies that a warp has under way.
 #[derive(Debug, Default)]
 pub(crate) struct AsyncCopies {
     pending: Vec<Pending>,
-    /// Groups each lane has closed.
+    /// Number of groups that each lane has closed.
     closed: [u32; LANES],
 }
 
 impl AsyncCopies {
-    /// Forgets everything.
+    /// Forgets all copies.
     pub(crate) fn clear(&mut self) {
         self.pending.clear();
         self.closed = [0; LANES];
@@ -150,7 +151,7 @@ impl Worker<'_> {
                 return Err(Violation::new(FaultKind::Unsupported, lane, message));
             }
             if amount != 0 {
-                // Aligned as for the whole element, however little of it is read.
+                // The address is aligned as for the whole element, however little of it is read.
                 check_alignment(Space::Global, from, group, bytes, "asynchronous load")?;
                 let side = data.as_mut_ptr().cast();
                 let transfer = Transfer { bytes: amount, kind: Kind::Read, data: side, stride: 16 };
@@ -168,12 +169,12 @@ impl Worker<'_> {
         }
         for lane in lanes_of(mask) {
             let (at, size) = (to[lane] as usize, bytes as usize);
-            // Compared with itself: whether two writes agree is seen when the data arrive.
+            // The memory is compared with itself: whether two writes agree is only known when the
+            // data arrive.
             let unchanged = region.data.wrapping_add(at);
             let space = Space::Shared;
             self.note(warp, space, &region, at, size, lane as u32, &transfer, unchanged)?;
-            // In flight: the destination holds nothing that may be read.
-            // SAFETY: inside the region.
+            // While the copy is in flight, the destination holds nothing that may be read.
             unsafe { region.initialized.add(at).write_bytes(0, size) };
         }
         let group = warp.copies.closed;

@@ -1,4 +1,4 @@
-//! An opcode to its family.
+//! The decoding of instructions: it hands every opcode to its family.
 
 use super::lanes::{Alu, Frame, LANES, Operands, Operation};
 use super::operation::Op;
@@ -48,7 +48,7 @@ pub(crate) fn decode_instruction<'a>(
     }
 }
 
-/// Arithmetic: a result and up to three sources of fixed widths.
+/// Decodes arithmetic, which has a result and up to three sources of fixed widths.
 fn decode_arithmetic<'a>(
     decoder: &mut Decoder<'a, '_>,
     opcode: &mut Opcode<'_>,
@@ -94,7 +94,7 @@ fn class(opcode: &Opcode<'_>, ty: Type) -> Class {
     }
 }
 
-/// `lop3.b32 d, a, b, c, table`
+/// Decodes `lop3.b32 d, a, b, c, table`.
 fn decode_lop3<'a>(
     decoder: &mut Decoder<'a, '_>,
     opcode: &mut Opcode<'_>,
@@ -111,7 +111,7 @@ fn decode_lop3<'a>(
     Ok((Op::Alu { run: bits::lop3, operands: Operands { d, e, a, b, c } }, Class::Integer))
 }
 
-/// `bfi.type d, a, b, position, length`: the fifth operand goes to `Operands::e`.
+/// Decodes `bfi.type d, a, b, position, length`, whose fifth operand goes to `Operands::e`.
 fn decode_bfi<'a>(
     decoder: &mut Decoder<'a, '_>,
     opcode: &mut Opcode<'_>,
@@ -174,7 +174,7 @@ fn decode_predicate_logic<'a>(
     Ok((Op::Alu { run, operands: Operands { d, e, a, b, c: 0 } }, Class::Compare))
 }
 
-/// `membar.level` and `fence.semantics.scope`.
+/// Decodes `membar.level` and `fence.semantics.scope`.
 fn decode_fence(opcode: &mut Opcode<'_>) -> Decoded<(Op, Class)> {
     opcode.take_one(&["sc", "acq_rel", "acquire", "release"]);
     let scope = opcode.take_one(&["cta", "cluster", "gpu", "sys", "gl"]);
@@ -183,7 +183,7 @@ fn decode_fence(opcode: &mut Opcode<'_>) -> Decoded<(Op, Class)> {
     Ok((Op::Fence { device }, Class::Barrier))
 }
 
-/// Instructions that have no effect on the outcome; their operands are still checked.
+/// Decodes instructions that have no effect on the outcome; their operands are still checked.
 fn decode_hint<'a>(
     decoder: &mut Decoder<'a, '_>,
     opcode: &mut Opcode<'_>,

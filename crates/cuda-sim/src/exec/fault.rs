@@ -1,8 +1,8 @@
-//! Why a launch failed.
+//! The faults for which a launch fails.
 
 use std::fmt;
 
-/// The kinds of faults; each has the CUDA error a GPU would give.
+/// A kind of fault; each has the CUDA error that a GPU would give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FaultKind {
     /// The launch itself is not allowed: block, grid or shared memory too large.
@@ -25,16 +25,16 @@ pub enum FaultKind {
     BarrierDivergence,
     /// A warp that executes more instructions than the watchdog allows.
     Timeout,
-    /// Something PTX allows and this simulator does not do; never a guess.
+    /// An instruction that PTX allows and this simulator does not carry out; it never guesses.
     Unsupported,
 }
 
 /// A fault of a running kernel, with everything known about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What happened.
+    /// Kind of the fault.
     pub kind: FaultKind,
-    /// The whole report: what, kernel, block, thread, PTX line, source line.
+    /// Text of the whole report: what happened, kernel, block, thread, PTX line, source line.
     pub report: String,
     /// Linear index of the block.
     pub block: u64,
@@ -48,12 +48,12 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// A fault as an instruction finds it, before it is known where.
+/// A fault as an instruction finds it, before its place is known.
 #[derive(Debug)]
 pub(crate) struct Violation {
     pub(crate) kind: FaultKind,
     pub(crate) message: String,
-    /// The lane that has it, if there is one.
+    /// Lane that has the fault, if there is one.
     pub(crate) lane: Option<u32>,
 }
 

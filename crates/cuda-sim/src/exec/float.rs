@@ -5,7 +5,7 @@
 //! `Operands::e`. NaN results of f32 are the canonical 0x7fffffff.
 //!
 //! PTX lets an assembler fuse an `add` or `sub` with a `mul` where neither names a rounding mode;
-//! here each is rounded, so a device may differ from these results in the last bit.
+//! this simulator rounds each, so a device may differ from these results in the last bit.
 //!
 //! Approximate instructions are computed in f64 and rounded once, far inside the error that the
 //! PTX ISA states for them (`ex2` 2 ulp, `rcp`, `sqrt` and `tanh` 1 ulp to 2^-11, `rsqrt` 2^-22.9,
@@ -17,26 +17,27 @@ use super::rounding::{self, Format, Rounding};
 use crate::ptx::decode::{Decoded, Opcode};
 use crate::ptx::types::Type;
 
-/// `Operands::e` of [`flagged`]: rounding mode in the low three bits, then these.
+/// The bits of `Operands::e` that [`flagged`] reads: the rounding mode in the low three bits, then
+/// these.
 const FTZ: u32 = 1 << 3;
 const SAT: u32 = 1 << 4;
 
 /// The canonical NaN of f32.
 const NAN: u32 = 0x7FFF_FFFF;
 
-/// NaN in its canonical form, other numbers as they are.
+/// Returns a NaN in its canonical form, and other numbers as they are.
 #[inline(always)]
 pub(crate) fn canonical(x: f32) -> f32 {
     if x.is_nan() { f32::from_bits(NAN) } else { x }
 }
 
-/// Subnormal numbers flushed to zero of their sign.
+/// Returns the number, or zero of its sign if it is subnormal.
 #[inline(always)]
 pub(crate) fn flush(x: f32) -> f32 {
     if x.abs() < f32::MIN_POSITIVE { 0.0f32.copysign(x) } else { x }
 }
 
-/// The rounding mode of an opcode, if one is written: `rn`, `rz`, `rm`, `rp`.
+/// Takes the rounding mode of an opcode, if one is written: `rn`, `rz`, `rm`, `rp`.
 fn rounding_mode(opcode: &mut Opcode<'_>) -> Option<u32> {
     Some(match opcode.take_one(&["rn", "rz", "rm", "rp"])? {
         "rn" => Rounding::Nearest as u32,
@@ -46,7 +47,7 @@ fn rounding_mode(opcode: &mut Opcode<'_>) -> Option<u32> {
     })
 }
 
-/// The operation of an opcode on f32 or f64, if there is one.
+/// Returns the operation of an opcode on f32 or f64, if there is one.
 pub(crate) fn operation(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Operation>> {
     if !matches!(ty, Type::F32 | Type::F64) {
         return Ok(None);
@@ -123,14 +124,14 @@ fn f32_operation(opcode: &mut Opcode<'_>, flags: u32) -> Option<Operation> {
         "neg" => flagged1(flags, |a, _, _, _| -a),
         "abs" => flagged1(flags, |a, _, _, _| a.abs()),
         "min" | "max" => f32_extremum(opcode, flags),
-        // The sign of the first source on the magnitude of the second.
+        // The result has the sign of the first source and the magnitude of the second.
         "copysign" => binary(|a: f32, b: f32| b.copysign(a)),
         _ => return None,
     })
 }
 
-/// `min` and `max`: −0 is below +0; a NaN loses against a number unless `.NaN` is written, and
-/// `.xorsign.abs` compares magnitudes and gives the product's sign.
+/// Returns the operation of `min` and `max`: −0 is below +0; a NaN loses against a number unless
+/// `.NaN` is written; `.xorsign.abs` compares magnitudes and gives the product's sign.
 fn f32_extremum(opcode: &mut Opcode<'_>, flags: u32) -> Operation {
     let (nan, xorsign) = (opcode.take("NaN"), opcode.take("xorsign"));
     if xorsign {
@@ -245,7 +246,7 @@ fn f32_approximate(opcode: &mut Opcode<'_>, flags: u32) -> Option<Operation> {
 }
 
 fn f64_approximate(opcode: &mut Opcode<'_>, flags: u32) -> Option<Operation> {
-    /// The upper 32 bits; subnormal numbers become zero.
+    /// Returns the upper 32 bits of a number, where subnormal numbers become zero.
     fn upper(x: f64) -> f64 {
         let x = f64::from_bits(x.to_bits() & !0xFFFF_FFFF);
         if x.abs() < f64::MIN_POSITIVE { 0.0f64.copysign(x) } else { x }
@@ -258,7 +259,8 @@ fn f64_approximate(opcode: &mut Opcode<'_>, flags: u32) -> Option<Operation> {
     })
 }
 
-/// 1/√a with one Newton step on the exact residual: far better than the 2^-52.8 of the ISA.
+/// Returns 1/√a with one Newton step on the exact residual, which is far more accurate than the
+/// 2^-52.8 of the ISA.
 fn reciprocal_root(a: f64) -> f64 {
     let y = 1.0 / a.sqrt();
     if !(y.is_finite() && y > 0.0) {
@@ -300,8 +302,8 @@ fn directed3<F: Scalar64 + 'static>(flags: u32, f: F) -> Operation {
     Operation { run: run_directed::<F>, e: flags, ..ternary(|a: f64, _: f64, _: f64| a) }
 }
 
-/// An f32 operation with the modifiers in `Operands::e`. Sources an operation does not have
-/// alias the first register, and are not looked at.
+/// Carries out an f32 operation with the modifiers in `Operands::e`. Sources that an operation does
+/// not have alias the first register, and are not used.
 unsafe fn flagged<F: Scalar32>(frame: Frame, operands: &Operands, mask: u32) {
     let f = super::lanes::conjure::<F>();
     let mode = Rounding::from_index(operands.e & 7);
@@ -319,7 +321,7 @@ unsafe fn flagged<F: Scalar32>(frame: Frame, operands: &Operands, mask: u32) {
                 value = flush(value);
             }
             if sat {
-                // NaN becomes +0.
+                // A NaN becomes +0.
                 value = if value > 0.0 { value.min(1.0) } else { 0.0 };
             }
             out[lane] = canonical(value);
@@ -328,11 +330,12 @@ unsafe fn flagged<F: Scalar32>(frame: Frame, operands: &Operands, mask: u32) {
     }
 }
 
-/// An f64 operation with a directed rounding mode.
+/// Carries out an f64 operation with a directed rounding mode.
 unsafe fn run_directed<F: Scalar64>(frame: Frame, operands: &Operands, mask: u32) {
     let f = super::lanes::conjure::<F>();
     let mode = Rounding::from_index(operands.e & 7);
-    // SAFETY: as in `flagged`.
+    // SAFETY: the decoder checked the widths of the sources there are; the others alias a register
+    // of at least 128 bytes, as in `flagged`.
     unsafe {
         let a = frame.get::<f64>(operands.a);
         let (b, c) = (frame.get::<f64>(operands.b), frame.get::<f64>(operands.c));

@@ -8,13 +8,13 @@ use super::rounding::{self, Format, Rounding};
 use crate::ptx::decode::{Decoded, Opcode};
 use crate::ptx::types::Type;
 
-/// `Operands::e`: which format, and modifiers.
+/// The bits of `Operands::e`: the format, and modifiers.
 const BF16: u32 = 1;
 const FTZ: u32 = 2;
 const SAT: u32 = 4;
 const RELU: u32 = 8;
 
-/// The value of 16 bits.
+/// Returns the value that 16 bits represent.
 pub(crate) fn decode16(bits: u16, bf16: bool) -> f64 {
     if bf16 {
         return f64::from(f32::from_bits(u32::from(bits) << 16));
@@ -29,7 +29,7 @@ pub(crate) fn decode16(bits: u16, bf16: bool) -> f64 {
     }
 }
 
-/// The bits of a value, rounded; NaN is 0x7fff.
+/// Returns the bits of a value, rounded to the format; NaN is 0x7fff.
 pub(crate) fn encode16(value: f64, bf16: bool, mode: Rounding) -> u16 {
     if value.is_nan() {
         return 0x7FFF;
@@ -52,7 +52,7 @@ pub(crate) fn encode16(value: f64, bf16: bool, mode: Rounding) -> u16 {
     }
 }
 
-/// The value with subnormal numbers of the format flushed to zero.
+/// Returns the value, or zero of its sign if it is a subnormal number of the format.
 pub(crate) fn flush16(value: f64, bf16: bool) -> f64 {
     let least_normal = if bf16 { 2f64.powi(-126) } else { 2f64.powi(-14) };
     if value.abs() < least_normal { 0.0f64.copysign(value) } else { value }
@@ -62,7 +62,7 @@ pub(crate) fn flush16(value: f64, bf16: bool) -> f64 {
 trait Scalar: Fn(f64, f64, f64, Format) -> f64 + Copy {}
 impl<F: Fn(f64, f64, f64, Format) -> f64 + Copy> Scalar for F {}
 
-/// The operation of an opcode on 16-bit floating point, if there is one.
+/// Returns the operation of an opcode on 16-bit floating point, if there is one.
 pub(crate) fn operation(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Operation>> {
     let (bf16, packed) = match ty {
         Type::F16 => (false, false),
@@ -106,7 +106,7 @@ pub(crate) fn operation(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Ope
     }))
 }
 
-/// The lesser number; −0 is below +0, and a NaN loses.
+/// Returns the lesser number, where −0 is below +0, and a NaN loses.
 fn lesser(a: f64, b: f64) -> f64 {
     let a_first = a < b || a == b && a.is_sign_negative();
     if a_first || b.is_nan() { a } else { b }

@@ -38,7 +38,7 @@ macro_rules! by_integer {
     };
 }
 
-/// The operation of an opcode with an integer type, if there is one.
+/// Returns the operation of an opcode with an integer type, if there is one.
 pub(crate) fn operation(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Operation>> {
     let found = match opcode.name {
         "add" | "sub" | "addc" | "subc" => return Ok(sum(opcode, ty)),
@@ -46,7 +46,8 @@ pub(crate) fn operation(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Ope
         "mad" => return mad(opcode, ty),
         "madc" => Some(carry_mad(opcode, ty)?),
         "mul24" | "mad24" => product24(opcode, ty)?,
-        // Division by zero is undefined in PTX; devices give all ones and the dividend.
+        // Division by zero is undefined in PTX; devices give all ones for the quotient and the
+        // dividend for the remainder.
         "div" => by_integer!(ty, T => binary(|a: T, b: T| {
             if b == 0 { !0 } else { a.wrapping_div(b) }
         })),
@@ -100,7 +101,7 @@ fn sum(opcode: &mut Opcode<'_>, ty: Type) -> Option<Operation> {
     }
 }
 
-/// Which part of a product is kept.
+/// Takes the part of a product that is kept.
 fn part(opcode: &mut Opcode<'_>) -> Decoded<&'static str> {
     opcode.take_one(&["lo", "hi", "wide"]).ok_or_else(|| opcode.unknown())
 }
@@ -189,7 +190,8 @@ fn mad(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Operation>> {
     })
 }
 
-/// `mul24`, `mad24`: the low or the high 32 bits of a product of 24-bit numbers.
+/// Decodes `mul24` and `mad24`, which give the low or the high 32 bits of a product of 24-bit
+/// numbers.
 fn product24(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Operation>> {
     let high = opcode.take_one(&["lo", "hi"]).ok_or_else(|| opcode.unknown())? == "hi";
     let saturates = (opcode.name, ty, high) == ("mad24", Type::S32, true) && opcode.take("sat");
@@ -217,23 +219,23 @@ fn product24(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Operation>> {
     })
 }
 
-/// Product of the low 24 bits.
+/// Returns the product of the low 24 bits.
 fn u24(a: u32, b: u32) -> u64 {
     u64::from(a & 0xFF_FFFF) * u64::from(b & 0xFF_FFFF)
 }
 
-/// Product of the sign-extended low 24 bits.
+/// Returns the product of the sign-extended low 24 bits.
 fn s24(a: i32, b: i32) -> i64 {
     i64::from(a << 8 >> 8) * i64::from(b << 8 >> 8)
 }
 
-/// `dp4a` and `dp2a`: the first type is that of `a`, the second that of `b`.
+/// Decodes `dp4a` and `dp2a`, where the first type is that of `a`, the second that of `b`.
 fn dot_product(opcode: &mut Opcode<'_>, _: Type) -> Decoded<Option<Operation>> {
     let high = match opcode.name {
         "dp2a" => opcode.take_one(&["lo", "hi"]).ok_or_else(|| opcode.unknown())? == "hi",
         _ => false,
     };
-    // The type taken by the caller is the first one.
+    // The caller has taken the first of the two types.
     let b_signed = opcode.take_type()?.is_signed();
     let a_signed = opcode.text.contains(".s32.");
     let mut operation = ternary(|a: u32, _: u32, _: u32| a);
@@ -242,7 +244,8 @@ fn dot_product(opcode: &mut Opcode<'_>, _: Type) -> Decoded<Option<Operation>> {
     Ok(Some(operation))
 }
 
-/// `vabsdiff4.u32.u32.u32`: absolute differences of four bytes, side by side or added to `c`.
+/// Decodes `vabsdiff4.u32.u32.u32`: the absolute differences of four bytes, side by side or added
+/// to `c`.
 fn byte_differences(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Option<Operation>> {
     if [ty, opcode.take_type()?, opcode.take_type()?] != [Type::U32; 3] {
         return Ok(None);
@@ -303,7 +306,7 @@ unsafe fn dot(frame: Frame, operands: &Operands, mask: u32, f: impl Fn(u32, u32,
     }
 }
 
-/// Unsigned words with carries.
+/// An unsigned word that can be added with a carry.
 trait Word: Lane {
     fn to_u128(self) -> u128;
     fn from_u128(value: u128) -> Self;
@@ -327,8 +330,8 @@ impl Word for u64 {
     }
 }
 
-/// `add.cc`, `addc`, `sub.cc`, `subc`. Flags: 1 subtract, 2 take the carry, 4 set the carry.
-/// A borrow is kept as a carry of 1.
+/// Computes `add.cc`, `addc`, `sub.cc`, `subc`. The flags are 1 subtract, 2 take the carry, 4 set
+/// the carry. A borrow is kept as a carry of 1.
 unsafe fn carry_sum<T: Word>(frame: Frame, operands: &Operands, mask: u32) {
     let bits = 8 * size_of::<T>() as u32;
     let (subtract, takes, sets) = (operands.e & 1 != 0, operands.e & 2 != 0, operands.e & 4 != 0);
@@ -351,7 +354,8 @@ unsafe fn carry_sum<T: Word>(frame: Frame, operands: &Operands, mask: u32) {
     }
 }
 
-/// `mad.cc` and `madc`. Flags: 1 high part, 2 take the carry, 4 set the carry, 8 signed product.
+/// Decodes `mad.cc` and `madc`. The flags are 1 high part, 2 take the carry, 4 set the carry, 8
+/// signed product.
 fn carry_mad(opcode: &mut Opcode<'_>, ty: Type) -> Decoded<Operation> {
     let with_carry = opcode.name == "madc";
     let sets_carry = !with_carry || opcode.take("cc");
@@ -395,7 +399,7 @@ unsafe fn run_carry_mad<T: Word>(frame: Frame, operands: &Operands, mask: u32) {
     }
 }
 
-/// The low `bits` as a signed number.
+/// Returns the low `bits` as a signed number.
 fn signed(value: u128, bits: u32) -> i128 {
     (value << (128 - bits)) as i128 >> (128 - bits)
 }

@@ -1,4 +1,4 @@
-//! The interpreter: one warp, one instruction after the other.
+//! The interpreter, which runs the instructions of a warp one after the other.
 
 use super::block::Worker;
 use super::fault::{FaultKind, Violation};
@@ -6,8 +6,8 @@ use super::lanes::{Frame, LANES, lanes_of};
 use super::operation::{Call, EXIT, Op};
 use super::warp::{Activation, Path, State, Warp};
 
-/// Instructions a warp runs before the next warp has its turn, so that warps that wait for each
-/// other through memory make progress.
+/// The number of instructions that a warp runs before the next warp has its turn, so that warps
+/// that wait for each other through memory make progress.
 const QUANTUM: u64 = 1 << 16;
 
 type Outcome<T> = Result<T, Box<Violation>>;
@@ -79,7 +79,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Any instruction but arithmetic. The path's program counter is that of the instruction.
+    /// Runs any instruction but arithmetic. The path's program counter is that of the instruction.
     fn step(
         &mut self,
         warp: &mut Warp,
@@ -217,7 +217,8 @@ impl Worker<'_> {
         warp.paths.push(Path { pc: 0, reconverge: EXIT, mask, parked: false });
     }
 
-    /// Drops the paths that have ended, back to one that can run; `false` if the warp has ended.
+    /// Drops the paths that have ended, back to one that can run; returns `false` if the warp has
+    /// ended.
     fn settle(&self, warp: &mut Warp) -> bool {
         while let Some(&activation) = warp.activations.last() {
             if warp.paths.len() == activation.base {
@@ -233,7 +234,7 @@ impl Worker<'_> {
         false
     }
 
-    /// The callee of the call at hand has returned in all lanes.
+    /// Ends a call whose callee has returned in all lanes.
     fn finish_call(&self, warp: &mut Warp, callee: Activation) {
         let linked = &self.launch.kernel.linked;
         let Some(&Activation { function: caller, .. }) = warp.activations.last() else {
@@ -252,13 +253,13 @@ impl Worker<'_> {
     }
 }
 
-/// What comes after an instruction.
+/// The way in which a warp goes on after an instruction.
 pub(super) enum Flow {
     Next,
     Jump(u32),
     /// The paths have changed; the current one goes on with the next instruction.
     NextPath,
-    /// The paths have changed and say where to go on.
+    /// The paths have changed and hold the instructions to go on with.
     PathsChanged,
 }
 
@@ -268,10 +269,10 @@ fn set_pc(warp: &mut Warp, pc: u32) {
     }
 }
 
-/// Splits the top path into several; they meet again at `reconverge`.
+/// Splits the top path into several, which meet again at `reconverge`.
 fn part(warp: &mut Warp, reconverge: u32, ways: &[(u32, u32)]) {
     let Some(path) = warp.paths.pop() else { return };
-    // The path itself waits at the meeting point, unless that is where it was to end anyway.
+    // The path itself waits at the meeting point, unless it was to end at that point anyway.
     if path.reconverge != reconverge {
         warp.paths.push(Path { pc: reconverge, ..path });
     }

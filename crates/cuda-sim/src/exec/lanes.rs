@@ -1,4 +1,4 @@
-//! One arithmetic operation over the 32 lanes of a warp.
+//! The 32 lanes of a warp: registers, and arithmetic operations over all lanes.
 //!
 //! A register is 32 values side by side. An operation is a closure on scalars, made into a loop
 //! over the lanes by [`unary`], [`binary`] or [`ternary`]; the loop is compiled twice, plainly and
@@ -7,7 +7,7 @@
 
 use std::mem::{size_of, zeroed};
 
-/// Lanes of a warp.
+/// The number of lanes of a warp.
 pub(crate) const LANES: usize = 32;
 /// The mask of all lanes.
 pub(crate) const ALL: u32 = u32::MAX;
@@ -17,11 +17,11 @@ pub(crate) const ALL: u32 = u32::MAX;
 pub(crate) struct Frame {
     /// First register; registers are addressed by byte offsets from here.
     pub(crate) registers: *mut u8,
-    /// First predicate: one bit per lane.
+    /// First predicate; a predicate has one bit per lane.
     pub(crate) predicates: *mut u32,
 }
 
-/// Operands of an arithmetic instruction: offsets of registers or predicates; `e` is a second
+/// The operands of an arithmetic instruction: offsets of registers or predicates; `e` is a second
 /// result, a fourth source or a constant, as the operation defines it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Operands {
@@ -50,7 +50,7 @@ impl Lane for i64 {}
 impl Lane for f64 {}
 
 impl Frame {
-    /// The values of a register.
+    /// Returns the values of a register.
     ///
     /// # Safety
     /// `offset` is that of a register of `T`'s width in this frame.
@@ -77,7 +77,7 @@ impl Frame {
         }
     }
 
-    /// A predicate: one bit per lane.
+    /// Returns a predicate, which has one bit per lane.
     ///
     /// # Safety
     /// `index` is that of a predicate of this frame.
@@ -105,11 +105,11 @@ pub(crate) struct Operation {
     pub(crate) run: Alu,
     pub(crate) d: u32,
     pub(crate) sources: [u32; 3],
-    /// What goes into `Operands::e`.
+    /// Value of `Operands::e`.
     pub(crate) e: u32,
 }
 
-/// Can the AVX2 version be used?
+/// Returns whether the AVX2 version can be used.
 fn has_avx2() -> bool {
     #[cfg(target_arch = "x86_64")]
     return is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
@@ -117,7 +117,7 @@ fn has_avx2() -> bool {
     false
 }
 
-/// The closure of a zero-sized closure type.
+/// Returns the closure of a zero-sized closure type.
 #[inline(always)]
 pub(super) fn conjure<F: Copy>() -> F {
     const { assert!(size_of::<F>() == 0, "an operation may not capture") };
@@ -153,7 +153,7 @@ macro_rules! lane_loops {
             operands: &Operands,
             mask: u32,
         ) {
-            // SAFETY: passed on.
+            // SAFETY: the caller's promise is passed on.
             unsafe { $body::<$($ty,)+ D, F>(frame, operands, mask) }
         }
 
@@ -164,11 +164,11 @@ macro_rules! lane_loops {
             operands: &Operands,
             mask: u32,
         ) {
-            // SAFETY: passed on.
+            // SAFETY: the caller's promise is passed on.
             unsafe { $body::<$($ty,)+ D, F>(frame, operands, mask) }
         }
 
-        /// The operation that applies the closure to every lane.
+        /// Makes the operation that applies the closure to every lane.
         pub(crate) fn $make<$($ty: Lane,)+ D: Lane, F: Fn($($ty),+) -> D + Copy + 'static>(
             _: F,
         ) -> Operation {
@@ -191,7 +191,7 @@ lane_loops!(unary, unary_plain, unary_avx2, unary_body, (a: a A));
 lane_loops!(binary, binary_plain, binary_avx2, binary_body, (a: a A, b: b B));
 lane_loops!(ternary, ternary_plain, ternary_avx2, ternary_body, (a: a A, b: b B, c: c C));
 
-/// A comparison of two registers: the lanes where it holds.
+/// A comparison of two registers, which returns the lanes where it holds.
 ///
 /// # Safety
 /// As for [`Alu`]; the arguments are the offsets of the two registers.
@@ -209,7 +209,7 @@ unsafe fn compare_body<T: Lane, F: Fn(T, T) -> bool + Copy>(frame: Frame, a: u32
     pack(&holds)
 }
 
-/// The bits of 32 bytes that are 0 or 1.
+/// Packs 32 bytes that are 0 or 1 into bits.
 #[inline(always)]
 fn pack(bytes: &[u8; LANES]) -> u32 {
     let mut mask = 0;
@@ -222,18 +222,18 @@ fn pack(bytes: &[u8; LANES]) -> u32 {
 }
 
 unsafe fn compare_plain<T: Lane, F: Fn(T, T) -> bool + Copy>(frame: Frame, a: u32, b: u32) -> u32 {
-    // SAFETY: passed on.
+    // SAFETY: the caller's promise is passed on.
     unsafe { compare_body::<T, F>(frame, a, b) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn compare_avx2<T: Lane, F: Fn(T, T) -> bool + Copy>(frame: Frame, a: u32, b: u32) -> u32 {
-    // SAFETY: passed on.
+    // SAFETY: the caller's promise is passed on.
     unsafe { compare_body::<T, F>(frame, a, b) }
 }
 
-/// The comparison that applies the closure to every lane.
+/// Makes the comparison that applies the closure to every lane.
 pub(crate) fn comparison<T: Lane, F: Fn(T, T) -> bool + Copy + 'static>(_: F) -> Comparison {
     #[cfg(target_arch = "x86_64")]
     if has_avx2() {
@@ -242,7 +242,7 @@ pub(crate) fn comparison<T: Lane, F: Fn(T, T) -> bool + Copy + 'static>(_: F) ->
     compare_plain::<T, F>
 }
 
-/// The lanes of a mask, lowest first.
+/// Iterates over the lanes of a mask, lowest first.
 pub(crate) fn lanes_of(mut mask: u32) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let lane = (mask != 0).then(|| mask.trailing_zeros() as usize)?;

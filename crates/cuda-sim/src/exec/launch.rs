@@ -1,4 +1,4 @@
-//! A launch: checks, host threads, and the report of a fault.
+//! A launch of a kernel: its checks, its host threads, and the report of a fault.
 //!
 //! Blocks are independent, so they are handed to the host's threads in order and run in parallel.
 //! Everything they do to global memory is then either private to a block, an integer reduction
@@ -31,7 +31,7 @@ pub struct LaunchConfig {
     pub dynamic_shared: u32,
 }
 
-/// What all host threads of a launch share.
+/// The data that all host threads of a launch share.
 pub(crate) struct Launch<'a> {
     pub(crate) kernel: &'a Kernel,
     pub(crate) params: &'a [u8],
@@ -44,12 +44,12 @@ pub(crate) struct Launch<'a> {
     pub(crate) threads: u32,
     /// Shared memory of a block.
     pub(crate) shared_bytes: u32,
-    /// Do several host threads run blocks?
+    /// Whether several host threads run blocks.
     pub(crate) is_parallel: bool,
 }
 
-/// Runs `kernel` of `module` to its end. `params` are the kernel's parameters packed at the offsets
-/// of [`Kernel::params`].
+/// Runs `kernel` of `module` to its end and returns the counters. `params` are the kernel's
+/// parameters packed at the offsets of [`Kernel::params`].
 ///
 /// # Errors
 /// The fault of the first block (in block order) that has one; memory is then in an unspecified
@@ -133,16 +133,16 @@ pub fn launch(
     Ok(counters)
 }
 
-/// How far the host threads have come.
+/// The progress of the host threads.
 struct Progress {
-    /// The next block nobody has begun.
+    /// Number of the next block that nobody has begun.
     next: AtomicU64,
-    /// Blocks from here on need not run: an earlier one has a fault.
+    /// Number of the block from which on blocks need not run, because an earlier one has a fault.
     limit: AtomicU64,
     fault: Mutex<Option<Fault>>,
 }
 
-/// Runs blocks until none is left. `None` if the host has no memory for it.
+/// Runs blocks until none is left; returns `None` if the host has no memory for it.
 fn run_blocks(
     module: &LoadedModule,
     launch: &Launch<'_>,
@@ -215,7 +215,7 @@ fn check(
     Ok(())
 }
 
-/// Everything known about a fault, in one text.
+/// Returns everything known about a fault, in one text.
 fn report(
     module: &LoadedModule,
     worker: &Worker<'_>,
@@ -237,7 +237,7 @@ fn report(
     }
     for (depth, activation) in warp.activations.iter().enumerate().rev() {
         let function = &kernel.linked.functions[activation.function];
-        // The path at the top of what belongs to this activation.
+        // The path at the top of those that belong to this activation.
         let end = warp.activations.get(depth + 1).map_or(warp.paths.len(), |above| above.base);
         let Some(path) = end.checked_sub(1).and_then(|top| warp.paths.get(top)) else {
             continue;

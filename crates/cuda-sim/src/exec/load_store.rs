@@ -18,14 +18,14 @@ pub(crate) struct Access {
     pub(crate) address: Address,
     /// Element size in bytes.
     pub(crate) bytes: u32,
-    /// Are elements narrower than their register sign-extended?
+    /// Whether elements narrower than their register are sign-extended.
     pub(crate) signed: bool,
     pub(crate) kind: Kind,
-    /// Registers and their widths; `None` for an element that is thrown away.
+    /// Registers and their widths; `None` for an element that is discarded.
     pub(crate) registers: Vec<Option<(u32, u32)>>,
 }
 
-/// The addresses an operand gives, lane by lane.
+/// Returns the addresses that an operand gives, lane by lane.
 pub(crate) fn addresses(frame: Frame, address: &Address) -> Addresses {
     let offset = address.offset as u64;
     // SAFETY: the decoder checked the width of the base.
@@ -60,7 +60,7 @@ pub(crate) fn space(opcode: &mut Opcode<'_>) -> Space {
     }
 }
 
-/// Takes modifiers that say how to cache, which has no effect on the outcome.
+/// Takes modifiers that say how to cache, which have no effect on the outcome.
 pub(crate) fn take_cache_hints(opcode: &mut Opcode<'_>) {
     opcode.take_one(&["ca", "cg", "cs", "lu", "cv", "wb", "wt"]);
     opcode.take_prefixed("L1::");
@@ -68,7 +68,7 @@ pub(crate) fn take_cache_hints(opcode: &mut Opcode<'_>) {
     opcode.take_prefixed("L2::");
 }
 
-/// Takes memory-ordering modifiers; tells whether the access is a strong one.
+/// Takes memory-ordering modifiers; returns whether the access is a strong one.
 pub(crate) fn take_ordering(opcode: &mut Opcode<'_>) -> bool {
     let strong = opcode
         .take_one(&["volatile", "relaxed", "acquire", "release", "acq_rel", "mmio"])
@@ -78,7 +78,7 @@ pub(crate) fn take_ordering(opcode: &mut Opcode<'_>) -> bool {
     strong && !weak
 }
 
-/// `ld`, `ldu` and `st`.
+/// Decodes `ld`, `ldu` and `st`.
 pub(crate) fn decode<'a>(
     decoder: &mut Decoder<'a, '_>,
     opcode: &mut Opcode<'_>,
@@ -154,7 +154,7 @@ pub(crate) fn decode<'a>(
     Ok((Op::Access(Box::new(access)), Class::Memory))
 }
 
-/// Lanes' sides of a transfer whose elements do not lie in registers as in memory.
+/// The lanes' sides of a transfer whose elements do not lie in registers as in memory.
 pub(crate) type Staged = [[u8; 16]; LANES];
 
 impl Worker<'_> {
@@ -192,7 +192,7 @@ impl Worker<'_> {
     }
 }
 
-/// Registers to the lanes' sides of a store.
+/// Copies registers to the lanes' sides of a store.
 fn stage(frame: Frame, access: &Access, staged: &mut Staged) {
     let bytes = access.bytes as usize;
     for (i, &(register, width)) in access.registers.iter().flatten().enumerate() {
@@ -208,7 +208,7 @@ fn stage(frame: Frame, access: &Access, staged: &mut Staged) {
     }
 }
 
-/// The lanes' sides of a load to registers.
+/// Copies the lanes' sides of a load to registers.
 fn unstage(frame: Frame, access: &Access, staged: &Staged, mask: u32) {
     let bytes = access.bytes as usize;
     for (i, register) in access.registers.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Matrix multiply-accumulate of a warp: mma.sync for f64, tf32, f16 and bf16.
+//! The matrix multiply-accumulate of a warp, mma.sync, for f64, tf32, f16 and bf16.
 //!
 //! The fragments are laid out as the PTX ISA describes them. Every product is exact and the sums
 //! of an element go through fused multiply-adds in the accumulator's type, in the order of k; the
@@ -72,7 +72,7 @@ pub(crate) fn decode<'a>(
     Ok((Op::Mma(Box::new(Mma { m, n, k, element, d, a, b, c })), Class::Matrix))
 }
 
-/// The registers of a fragment; one may stand alone.
+/// Returns the registers of a fragment; a fragment of one register may stand without braces.
 fn list<'x, 'a>(operand: &'x Operand<'a>) -> &'x [Operand<'a>] {
     match operand {
         Operand::Vector(list) => list,
@@ -81,18 +81,19 @@ fn list<'x, 'a>(operand: &'x Operand<'a>) -> &'x [Operand<'a>] {
 }
 
 impl Mma {
-    /// Row and column of element `i` of lane `lane` of A.
+    /// Returns row and column of element `i` of lane `lane` of A.
     fn place_a(&self, lane: usize, i: usize) -> (usize, usize) {
         let (group, thread) = (lane / 4, lane % 4);
         match self.element {
-            // Element i: rows alternate by 8, then columns by 4.
+            // Rows of the elements alternate by 8, then columns by 4.
             Type::F64 | Type::Tf32 => (group + 8 * (i % 2), thread + 4 * (i / 2)),
-            // Pairs of neighbors in k; pairs alternate rows by 8, then columns by 8.
+            // The elements are pairs of neighbors in k; pairs alternate rows by 8, then columns by
+            // 8.
             _ => (group + 8 * (i / 2 % 2), 2 * thread + i % 2 + 8 * (i / 4)),
         }
     }
 
-    /// Row and column of element `i` of lane `lane` of B.
+    /// Returns row and column of element `i` of lane `lane` of B.
     fn place_b(&self, lane: usize, i: usize) -> (usize, usize) {
         let (group, thread) = (lane / 4, lane % 4);
         match self.element {
@@ -101,7 +102,7 @@ impl Mma {
         }
     }
 
-    /// Row and column of element `i` of lane `lane` of C and D.
+    /// Returns row and column of element `i` of lane `lane` of C and D.
     fn place_c(lane: usize, i: usize) -> (usize, usize) {
         (lane / 4 + 8 * (i / 2), 2 * (lane % 4) + i % 2)
     }
@@ -123,7 +124,7 @@ impl Worker<'_> {
         }
         warp.synchronize_lanes();
         let (m, n, k) = (mma.m, mma.n, mma.k);
-        // The largest shape is 16×8×16; inputs are exact in f64.
+        // The largest shape is 16×8×16, and inputs are exact in f64.
         let (mut a, mut b) = ([[0.0f64; 16]; 16], [[0.0f64; 8]; 16]);
         for lane in 0..LANES {
             for i in 0..m * k / LANES {
@@ -172,12 +173,12 @@ impl Worker<'_> {
 }
 
 impl Mma {
-    /// Element `i` of a lane's fragment.
+    /// Returns element `i` of a lane's fragment.
     fn value(&self, frame: Frame, registers: &[u32], lane: usize, i: usize) -> f64 {
         // SAFETY (all blocks below): the decoder checked the widths.
         match self.element {
             Type::F64 => unsafe { frame.get::<f64>(registers[i])[lane] },
-            // tf32: the low 13 bits are not looked at.
+            // The low 13 bits of a tf32 number are ignored.
             Type::Tf32 => unsafe {
                 f32::from_bits(frame.get::<u32>(registers[i])[lane] & !0x1FFF).into()
             },

@@ -1,4 +1,4 @@
-//! Running kernels: warps in lock step, blocks in parallel.
+//! Runs kernels: warps in lock step, blocks in parallel.
 
 mod access;
 mod atomics;

@@ -9,17 +9,18 @@ use crate::ptx::Operand;
 use crate::ptx::decode::{Decoded, Decoder, Opcode, Space};
 use crate::ptx::types::Type;
 
-/// Where shared memory appears among generic addresses: above the host's addresses (below 2^47,
-/// where managed memory is) and below those of device memory (from 2^48).
+/// The start of the window in which shared memory appears among generic addresses: it lies above
+/// the host's addresses (below 2^47, where managed memory is) and below those of device memory
+/// (from 2^48).
 const SHARED_WINDOW: u64 = 0xa000_0000_0000;
-/// Where local memory appears among generic addresses.
+/// The start of the window in which local memory appears among generic addresses.
 pub(crate) const LOCAL_WINDOW: u64 = 0xa100_0000_0000;
-/// Where kernel parameters appear among generic addresses.
+/// The start of the window in which kernel parameters appear among generic addresses.
 const PARAM_WINDOW: u64 = 0xa200_0000_0000;
-/// Size of each window.
+/// The size of each window.
 const WINDOW_BYTES: u64 = 1 << 32;
 
-/// The space a generic address lies in, and where its window starts.
+/// Returns the space that a generic address lies in, and where its window starts.
 pub(crate) fn space_of(address: u64) -> (Space, u64) {
     for (space, window) in [
         (Space::Shared, SHARED_WINDOW),
@@ -33,7 +34,7 @@ pub(crate) fn space_of(address: u64) -> (Space, u64) {
     (Space::Global, 0)
 }
 
-/// `mov.type d, a`, with a vector on either side, or of a predicate.
+/// Decodes `mov.type d, a`, with a vector on either side, or of a predicate.
 pub(crate) fn decode_mov<'a>(
     decoder: &mut Decoder<'a, '_>,
     opcode: &mut Opcode<'_>,
@@ -70,7 +71,7 @@ pub(crate) fn decode_mov<'a>(
             let operands = Operands { d, a, ..Operands::default() };
             match (bytes, found) {
                 _ if bytes == found => Op::Alu { run: copy(bytes), operands },
-                // A special register of 32 bits in a wider register and the reverse.
+                // A special register of 32 bits may be moved to a wider register, and the reverse.
                 (8, 4) => Op::Alu { run: super::lanes::unary(|a: u32| u64::from(a)).run, operands },
                 (4, 8) => Op::Alu { run: super::lanes::unary(|a: u64| a as u32).run, operands },
                 (2, 4) => Op::Alu { run: super::lanes::unary(|a: u32| a as u16).run, operands },
@@ -85,7 +86,7 @@ fn is_clock(name: &str) -> bool {
     SpecialRegister::parse(name).is_some_and(|special| !special.is_constant())
 }
 
-/// `mov.b64 d, {a, b}` and the like.
+/// Decodes `mov.b64 d, {a, b}` and the like, which pack a vector.
 fn pack<'a>(
     decoder: &mut Decoder<'a, '_>,
     d: &Operand<'a>,
@@ -127,10 +128,10 @@ unsafe fn pack4(frame: Frame, operands: &Operands, mask: u32) {
     }
 }
 
-/// A result that `_` throws away.
+/// The place of a result that `_` discards.
 const SINK: u32 = u32::MAX;
 
-/// `mov.b64 {d, e}, a` and the like.
+/// Decodes `mov.b64 {d, e}, a` and the like, which unpack a vector.
 fn unpack<'a>(
     decoder: &mut Decoder<'a, '_>,
     parts: &[Operand<'a>],
@@ -186,7 +187,8 @@ unsafe fn unpack4(frame: Frame, operands: &Operands, mask: u32) {
     }
 }
 
-/// `cvta.space d, a` and `cvta.to.space d, a`: generic addresses are a window for each space.
+/// Decodes `cvta.space d, a` and `cvta.to.space d, a`; generic addresses have a window for each
+/// space.
 pub(crate) fn decode_cvta<'a>(
     decoder: &mut Decoder<'a, '_>,
     opcode: &mut Opcode<'_>,
@@ -216,7 +218,7 @@ pub(crate) fn decode_cvta<'a>(
     Ok((Op::Alu { run, operands: Operands { d, a, b, ..Operands::default() } }, Class::Integer))
 }
 
-/// `isspacep.space p, a`: does a generic address lie in the space's window?
+/// Decodes `isspacep.space p, a`, which tells whether a generic address lies in the space's window.
 pub(crate) fn decode_isspacep<'a>(
     decoder: &mut Decoder<'a, '_>,
     opcode: &mut Opcode<'_>,

@@ -1,4 +1,4 @@
-//! The decoded form of a program: what the interpreter runs.
+//! The decoded form of a program, which the interpreter runs.
 
 use super::atomics::Atomic;
 use super::barrier::Barrier;
@@ -11,37 +11,37 @@ use super::special_registers::SpecialRegister;
 use crate::counters::Class;
 use crate::ptx::SourceLocation;
 
-/// Program counter of the virtual exit: a path that only ends where the function does.
+/// The program counter of the virtual exit, where a path ends that only ends with its function.
 pub(crate) const EXIT: u32 = u32::MAX;
-/// Predicate slot that is always true.
+/// The predicate slot that is always true.
 pub(crate) const TRUE: u32 = 0;
-/// Predicate slot that is always false.
+/// The predicate slot that is always false.
 pub(crate) const FALSE: u32 = 1;
-/// Predicate slot of the carry flag.
+/// The predicate slot of the carry flag.
 pub(crate) const CARRY: u32 = 2;
-/// Predicate slot that `set` passes its comparison through.
+/// The predicate slot that `set` passes its comparison through.
 pub(crate) const SCRATCH: u32 = 3;
-/// First predicate slot for the program's predicates.
+/// The first predicate slot for the program's predicates.
 pub(crate) const FIRST_PREDICATE: u32 = 4;
 
-/// One instruction.
+/// A decoded instruction.
 #[derive(Debug)]
 pub(crate) struct Instruction {
     pub(crate) op: Op,
     /// Predicate slot that guards the instruction.
     pub(crate) guard: u32,
-    /// Exclusive-or with the guard: all ones for `@!p`.
+    /// Mask to exclusive-or the guard with: all ones for `@!p`.
     pub(crate) guard_flip: u32,
 }
 
-/// What an instruction does.
+/// The operation of an instruction.
 #[derive(Debug)]
 pub(crate) enum Op {
     /// Arithmetic on registers.
     Alu { run: Alu, operands: Operands },
     /// `setp`.
     SetPredicate(Box<SetPredicate>),
-    /// Jump; lanes that do not jump wait at `reconverge`, the immediate post-dominator.
+    /// A jump; lanes that do not jump wait at `reconverge`, the immediate post-dominator.
     Branch { target: u32, reconverge: u32 },
     /// `brx.idx`.
     BranchIndexed { index: u32, targets: Box<[u32]>, reconverge: u32 },
@@ -59,21 +59,21 @@ pub(crate) enum Op {
     Collective(Box<Collective>),
     /// `bar`, `barrier`.
     Barrier(Box<Barrier>),
-    /// `bar.warp.sync`: the mask register.
+    /// `bar.warp.sync` with its mask register.
     WarpBarrier { mask: u32 },
-    /// `membar` or `fence`, true at device scope or wider.
+    /// `membar` or `fence`; `device` is true at device scope or wider.
     Fence { device: bool },
-    /// `cp.async` and what waits for it.
+    /// `cp.async` or an instruction that waits for it.
     AsyncCopy(Box<AsyncCopy>),
     /// `mma.sync`.
     Mma(Box<Mma>),
-    /// Reads a special register that changes while a warp runs.
+    /// A read of a special register that changes while a warp runs.
     SpecialRegister { which: SpecialRegister, d: u32, bytes: u32 },
     /// `trap` or `brkpt`.
     Trap,
-    /// `__assertfail`: message, file, line and function are in local memory.
+    /// `__assertfail`, whose message, file, line and function are in local memory.
     AssertFail { arguments: [u32; 4] },
-    /// `vprintf`: format and arguments in local memory, and the place of its result.
+    /// `vprintf`, with format and arguments in local memory, and the place of its result.
     Print { arguments: [u32; 2], result: u32 },
     /// Hints without an effect: prefetch, nanosleep, discard.
     Nothing,
@@ -85,14 +85,14 @@ pub(crate) struct SetPredicate {
     pub(crate) compare: Comparison,
     pub(crate) a: u32,
     pub(crate) b: u32,
-    /// How the result is combined with predicate `c` (exclusive-or `c_flip`).
+    /// Operation that combines the result with predicate `c` (exclusive-or `c_flip`).
     pub(crate) combine: Combine,
     pub(crate) c: u32,
     pub(crate) c_flip: u32,
-    /// Where the result goes, and its complement.
+    /// Predicates for the result and for its complement.
     pub(crate) p: Option<u32>,
     pub(crate) q: Option<u32>,
-    /// `set`: the selection that turns the result into a number.
+    /// Selection that turns the result of `set` into a number.
     pub(crate) register: Option<(Alu, Operands)>,
 }
 
@@ -117,14 +117,15 @@ impl Combine {
     }
 }
 
-/// A call: bytes of local memory copied to the callee's parameters and from its results.
+/// A call, with the bytes of local memory that are copied to the callee's parameters and from its
+/// results.
 #[derive(Debug)]
 pub(crate) struct Call {
     /// Index of the function in the module.
     pub(crate) function: usize,
-    /// From (caller's frame), to (callee's frame), bytes.
+    /// Copies of arguments: from (caller's frame), to (callee's frame), bytes.
     pub(crate) arguments: Vec<(u32, u32, u32)>,
-    /// From (callee's frame), to (caller's frame), bytes.
+    /// Copies of results: from (callee's frame), to (caller's frame), bytes.
     pub(crate) results: Vec<(u32, u32, u32)>,
 }
 
@@ -133,11 +134,11 @@ pub(crate) struct Call {
 pub(crate) enum ConstantValue {
     /// A number.
     Bits(u64),
-    /// Address of a `.global` or `.const` variable of the module (by index) plus an offset.
+    /// The address of a `.global` or `.const` variable of the module (by index) plus an offset.
     Global(usize, i64),
-    /// Address in shared memory of a variable of the module's shared list plus an offset.
+    /// The address in shared memory of a variable of the module's shared list plus an offset.
     Shared(usize, i64),
-    /// Offset in the frame's local memory.
+    /// An offset in the frame's local memory.
     Local(i64),
     /// A special register that is the same for a whole launch or block, or known per lane.
     Special(SpecialRegister),
@@ -156,11 +157,13 @@ pub(crate) struct Constant {
 pub(crate) struct SharedVariable {
     pub(crate) bytes: u32,
     pub(crate) align: u32,
-    /// `.extern .shared name[]`: starts where the static variables end.
+    /// Whether the variable is `.extern .shared name[]`, which starts where the static variables
+    /// end.
     pub(crate) is_dynamic: bool,
 }
 
-/// A function, decoded. Offsets are relative to the frame the linker gives it in a kernel.
+/// The decoded form of a function. Offsets are relative to the frame that the linker gives it in a
+/// kernel.
 #[derive(Debug)]
 pub(crate) struct FunctionCode {
     pub(crate) name: String,
@@ -170,19 +173,20 @@ pub(crate) struct FunctionCode {
     pub(crate) lines: Vec<(u32, SourceLocation)>,
     pub(crate) register_bytes: u32,
     pub(crate) predicates: u32,
-    /// Registers filled at start.
+    /// Registers that are filled at the start.
     pub(crate) constants: Vec<(u32, Constant)>,
     /// Registers that may be read before they are written: (offset, bytes per lane).
     pub(crate) cleared: Vec<(u32, u32)>,
     pub(crate) local_bytes: u32,
-    /// Parameters and results: offset and size in the frame's local memory.
+    /// Offset and size of parameters and results in the frame's local memory.
     pub(crate) params: Vec<(u32, u32)>,
     pub(crate) results: Vec<(u32, u32)>,
-    /// Functions it calls and shared variables it names, by index in the module.
+    /// Functions that it calls and shared variables that it names, by index in the module.
     pub(crate) calls: Vec<usize>,
     pub(crate) shared: Vec<usize>,
-    /// Narrowest access to global and to shared memory in bytes, for the granule of race shadows.
+    /// Narrowest access to global and to shared memory in bytes, which determines the granule of
+    /// race shadows.
     pub(crate) narrowest_access: u32,
-    /// Does the outcome depend on the order of blocks (see [`super::launch`])?
+    /// Whether the outcome depends on the order of blocks (see [`super::launch`]).
     pub(crate) is_order_dependent: bool,
 }

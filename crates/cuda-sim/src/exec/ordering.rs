@@ -1,26 +1,26 @@
-//! Order between blocks: a block that reads an atomic variable which another block updated after a
-//! device-wide fence sees what that block wrote before. (The last block of a reduction relies on
-//! this.) Only kernels whose blocks run one after the other can learn anything from an atomic, so
-//! only there is it followed.
+//! The order between blocks. A block that reads an atomic variable which another block updated
+//! after a device-wide fence sees what that block wrote before. (The last block of a reduction
+//! relies on this.) Only kernels whose blocks run one after the other can learn anything from an
+//! atomic, so that the order is tracked for them only.
 
 use super::block::Worker;
 use std::collections::HashMap;
 
-/// Which blocks have released their writes through which atomic variable.
+/// A record of the blocks that have released their writes through each atomic variable.
 #[derive(Default)]
 pub(crate) struct BlockOrder {
-    /// For every address: the blocks whose writes its readers may rely on.
+    /// Blocks whose writes the readers of each address may rely on.
     released: HashMap<u64, Vec<u32>>,
-    /// Has the block at hand executed a fence?
+    /// Whether the running block has executed a fence.
     fenced: bool,
-    /// How much of each list the block at hand has acquired.
+    /// Number of entries of each list that the running block has acquired.
     acquired: HashMap<u64, usize>,
-    /// The blocks it has acquired.
+    /// Blocks that the running block has acquired.
     sources: Vec<u32>,
 }
 
 impl BlockOrder {
-    /// Forgets what the last block did, but not what it released.
+    /// Forgets what the block before did, but not what it released.
     pub(crate) fn start_block(&mut self) {
         self.fenced = false;
         self.acquired.clear();
@@ -29,12 +29,12 @@ impl BlockOrder {
 }
 
 impl Worker<'_> {
-    /// `membar` or `fence`; only a device-wide one orders blocks.
+    /// Records a `membar` or `fence`; only a device-wide one orders blocks.
     pub(crate) fn fence(&mut self, device: bool) {
         self.order.fenced |= device;
     }
 
-    /// The block at hand performs an atomic operation on a global address.
+    /// Records that the running block performs an atomic operation on a global address.
     pub(crate) fn synchronize_through(&mut self, address: u64) {
         if self.launch.is_parallel {
             return;

@@ -1,11 +1,11 @@
 //! Floating-point arithmetic in every rounding mode and for every format, by exact integers.
 //!
-//! The host does round-to-nearest f32 and f64 itself; this is for the other modes and for the
+//! The host rounds f32 and f64 to nearest itself; this module is for the other modes and for the
 //! 16-bit formats. A fused multiply-add is computed exactly in 256 bits and rounded once; sums and
 //! products are special cases of it. Quotients and square roots start from the nearest result and
 //! are moved by one unit where the sign of the exact residual asks for it.
 
-/// Rounding mode.
+/// A rounding mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rounding {
     /// To nearest, ties to even.
@@ -21,7 +21,7 @@ pub(crate) enum Rounding {
 }
 
 impl Rounding {
-    /// The mode with that number.
+    /// Returns the mode with this number.
     pub(crate) fn from_index(index: u32) -> Self {
         [Self::Nearest, Self::NearestAway, Self::Zero, Self::Down, Self::Up][index as usize % 5]
     }
@@ -45,14 +45,14 @@ impl Format {
     pub(crate) const F32: Self = Self { precision: 24, least: -149, greatest: 127 };
     pub(crate) const F64: Self = Self { precision: 53, least: -1074, greatest: 1023 };
 
-    /// The greatest finite number.
+    /// Returns the greatest finite number.
     fn max(self) -> f64 {
         let ones = (1u64 << self.precision) - 1;
         ones as f64 * power_of_two(self.greatest - self.precision + 1)
     }
 }
 
-/// 2^exponent, for exponents of normal and subnormal f64.
+/// Returns 2^exponent, for exponents of normal and subnormal f64.
 fn power_of_two(exponent: i32) -> f64 {
     if exponent >= -1022 {
         f64::from_bits(((exponent + 1023) as u64) << 52)
@@ -61,7 +61,7 @@ fn power_of_two(exponent: i32) -> f64 {
     }
 }
 
-/// Sign, significand and exponent of a finite number: ±significand · 2^exponent.
+/// Returns sign, significand and exponent of a finite number: ±significand · 2^exponent.
 fn split(x: f64) -> (bool, u64, i32) {
     let bits = x.to_bits();
     let exponent = (bits >> 52 & 0x7FF) as i32;
@@ -92,7 +92,7 @@ impl U256 {
         }
     }
 
-    /// Shifted right; ones shifted out are kept as the lowest bit.
+    /// Returns the number shifted right, where ones shifted out are kept as the lowest bit.
     fn shift_right_sticky(self, n: u32) -> Self {
         if n == 0 {
             return self;
@@ -123,10 +123,11 @@ impl U256 {
     }
 }
 
-/// The bit where the larger addend's top bit is put: one below the top leaves room for a carry.
+/// The bit at which the larger addend's top bit is placed: one below the top leaves room for a
+/// carry.
 const TOP: i32 = 254;
 
-/// a·b + c, rounded once to `format`. The operands are numbers of that format or narrower.
+/// Returns a·b + c, rounded once to `format`. The operands are numbers of that format or narrower.
 pub(crate) fn fma(a: f64, b: f64, c: f64, format: Format, rounding: Rounding) -> f64 {
     if !(a.is_finite() && b.is_finite() && c.is_finite()) {
         return a.mul_add(b, c);
@@ -138,7 +139,7 @@ pub(crate) fn fma(a: f64, b: f64, c: f64, format: Format, rounding: Rounding) ->
     if product == 0 && c == 0 {
         return zero_sum(product_negative, c_negative, rounding);
     }
-    // Both addends with their top bit at TOP, and the exponent of bit 0.
+    // Both addends are placed with their top bit at TOP, with the exponent of bit 0.
     let place = |value: u128, exponent: i32| {
         let value = U256 { high: 0, low: value };
         let shift = TOP - 255 + value.leading_zeros() as i32;
@@ -168,18 +169,18 @@ pub(crate) fn fma(a: f64, b: f64, c: f64, format: Format, rounding: Rounding) ->
     round(negative, difference, exponent, format, rounding)
 }
 
-/// The sum of two zeros, or of two numbers that cancel.
+/// Returns the sum of two zeros, or of two numbers that cancel.
 fn zero_sum(a_negative: bool, b_negative: bool, rounding: Rounding) -> f64 {
     let negative = if a_negative == b_negative { a_negative } else { rounding == Rounding::Down };
     if negative { -0.0 } else { 0.0 }
 }
 
-/// ±value · 2^exponent rounded to `format`; the value is not zero.
+/// Returns ±value · 2^exponent rounded to `format`; the value is not zero.
 fn round(negative: bool, value: U256, exponent: i32, format: Format, rounding: Rounding) -> f64 {
     let top = 255 - value.leading_zeros() as i32 + exponent;
-    // Exponent of the last bit that is kept.
+    // This is the exponent of the last bit that is kept.
     let last = (top - format.precision + 1).max(format.least);
-    // Two more bits, the lower one sticky.
+    // Two more bits are kept, the lower one sticky.
     let shift = last - 2 - exponent;
     let scaled = if shift >= 0 {
         value.shift_right_sticky(shift as u32)
@@ -209,9 +210,9 @@ fn round(negative: bool, value: U256, exponent: i32, format: Format, rounding: R
     if negative { -magnitude } else { magnitude }
 }
 
-/// kept · 2^last, which is a number of f64.
+/// Returns kept · 2^last, which is a number of f64.
 fn scale(kept: u64, last: i32) -> f64 {
-    // Two exact steps: the power alone may be below the normal range.
+    // The scaling takes two exact steps, because the power alone may be below the normal range.
     if last < -1022 {
         kept as f64 * power_of_two(-1022) * power_of_two(last + 1022)
     } else {
@@ -219,12 +220,12 @@ fn scale(kept: u64, last: i32) -> f64 {
     }
 }
 
-/// A number of f64 (or exact in it) rounded to `format`.
+/// Returns a number of f64 (or exact in it) rounded to `format`.
 pub(crate) fn convert(x: f64, format: Format, rounding: Rounding) -> f64 {
     if x == 0.0 || !x.is_finite() { x } else { fma(x, 1.0, 0.0, format, rounding) }
 }
 
-/// a / b for f32 and f64.
+/// Returns a / b for f32 and f64.
 pub(crate) fn div(a: f64, b: f64, format: Format, rounding: Rounding) -> f64 {
     let nearest = match format {
         Format::F64 => a / b,
@@ -234,7 +235,7 @@ pub(crate) fn div(a: f64, b: f64, format: Format, rounding: Rounding) -> f64 {
         return nearest;
     }
     let sign_of_quotient = if (a < 0.0) != (b < 0.0) { -1 } else { 1 };
-    // Sign of the exact quotient minus the nearest one.
+    // This is the sign of the exact quotient minus the nearest one.
     let beyond = if nearest.is_infinite() {
         -sign_of_quotient
     } else {
@@ -244,7 +245,7 @@ pub(crate) fn div(a: f64, b: f64, format: Format, rounding: Rounding) -> f64 {
     nudge(nearest, sign_of_quotient, beyond, format, rounding)
 }
 
-/// √a for f32 and f64.
+/// Returns √a for f32 and f64.
 pub(crate) fn sqrt(a: f64, format: Format, rounding: Rounding) -> f64 {
     let nearest = match format {
         Format::F64 => a.sqrt(),
@@ -256,7 +257,7 @@ pub(crate) fn sqrt(a: f64, format: Format, rounding: Rounding) -> f64 {
     nudge(nearest, 1, sign_of_fma(-nearest, nearest, a), format, rounding)
 }
 
-/// Sign of the exact a·b + c.
+/// Returns the sign of the exact a·b + c.
 fn sign_of_fma(a: f64, b: f64, c: f64) -> i32 {
     if fma(a, b, c, Format::F64, Rounding::Up) > 0.0 {
         1
@@ -267,7 +268,8 @@ fn sign_of_fma(a: f64, b: f64, c: f64) -> i32 {
     }
 }
 
-/// The nearest result moved to the directed one; `beyond` is the sign of exact minus nearest.
+/// Returns the nearest result moved to the directed one; `beyond` is the sign of exact minus
+/// nearest.
 fn nudge(nearest: f64, sign: i32, beyond: i32, format: Format, rounding: Rounding) -> f64 {
     let (up, down) = match rounding {
         Rounding::Nearest | Rounding::NearestAway => (false, false),

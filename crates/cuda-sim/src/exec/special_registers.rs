@@ -1,4 +1,4 @@
-//! Special registers: where a thread is, and clocks.
+//! The special registers, which hold the place of a thread, and clocks.
 
 /// A special register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,7 +22,7 @@ pub(crate) enum SpecialRegister {
     LanemaskGt,
     DynamicSharedBytes,
     TotalSharedBytes,
-    /// Instructions the warp has executed so far: there is no timing model.
+    /// Number of instructions that the warp has executed so far, because there is no timing model.
     Clock,
     ClockHi,
     Clock64,
@@ -31,7 +31,7 @@ pub(crate) enum SpecialRegister {
     GlobalTimerHi,
 }
 
-/// Where a warp is in its launch.
+/// The place of a warp in its launch.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Place {
     pub(crate) grid: [u32; 3],
@@ -41,7 +41,7 @@ pub(crate) struct Place {
     /// Number of the warp in its block.
     pub(crate) warp: u32,
     pub(crate) multiprocessors: u32,
-    /// Warps that a multiprocessor holds.
+    /// Number of warps that a multiprocessor holds.
     pub(crate) warps_per_multiprocessor: u32,
     pub(crate) linear_block: u64,
     pub(crate) dynamic_shared: u32,
@@ -49,7 +49,7 @@ pub(crate) struct Place {
 }
 
 impl SpecialRegister {
-    /// The register of that name.
+    /// Returns the register of this name.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let axis = |suffix: &str| ["x", "y", "z"].iter().position(|&a| a == suffix);
         if let Some((stem, suffix)) = name.split_once('.') {
@@ -86,7 +86,7 @@ impl SpecialRegister {
         })
     }
 
-    /// Width in bytes.
+    /// Returns the width in bytes.
     pub(crate) fn bytes(self) -> u32 {
         match self {
             Self::Clock64 | Self::GlobalTimer | Self::GridId => 8,
@@ -94,7 +94,7 @@ impl SpecialRegister {
         }
     }
 
-    /// Does it stay the same while a warp runs?
+    /// Returns whether the register stays the same while a warp runs.
     pub(crate) fn is_constant(self) -> bool {
         !matches!(
             self,
@@ -107,12 +107,12 @@ impl SpecialRegister {
         )
     }
 
-    /// Does it differ between the blocks of a launch?
+    /// Returns whether the register differs between the blocks of a launch.
     pub(crate) fn depends_on_block(self) -> bool {
         matches!(self, Self::Ctaid(_) | Self::SmId)
     }
 
-    /// Its value in a lane, if it is constant.
+    /// Returns the register's value in a lane, if it is constant.
     pub(crate) fn value(self, place: &Place, lane: u32) -> u64 {
         let thread = place.warp * 32 + lane;
         let [bx, by, _] = place.block;
@@ -141,7 +141,7 @@ impl SpecialRegister {
         })
     }
 
-    /// Its value when the warp has executed `instructions`, if it is a clock.
+    /// Returns the register's value when the warp has executed `instructions`, if it is a clock.
     pub(crate) fn clock(self, instructions: u64) -> u64 {
         match self {
             Self::ClockHi | Self::GlobalTimerHi => instructions >> 32,

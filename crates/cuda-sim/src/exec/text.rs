@@ -1,4 +1,4 @@
-//! `assert` and `printf` of kernels.
+//! The texts that kernels print: `assert` and `printf`.
 
 use super::block::Worker;
 use super::fault::{FaultKind, Violation};
@@ -7,7 +7,7 @@ use super::warp::Warp;
 use std::io::Write;
 
 impl Worker<'_> {
-    /// The report of a failed `assert`; `arguments` are message, file, line and function.
+    /// Returns the report of a failed `assert`; `arguments` are message, file, line and function.
     pub(crate) fn assertion(&self, warp: &Warp, arguments: [u32; 4], mask: u32) -> Box<Violation> {
         let lane = mask.trailing_zeros();
         let [message, file, line, function] =
@@ -22,14 +22,14 @@ impl Worker<'_> {
         Violation::new(FaultKind::Assert, Some(lane), text)
     }
 
-    /// Eight bytes of a call's argument in local memory.
+    /// Returns eight bytes of a call's argument in local memory.
     fn argument(&self, warp: &Warp, lane: usize, offset: u32) -> u64 {
         let function = warp.activations.last().map_or(0, |activation| activation.function);
         let local = self.launch.kernel.linked.functions[function].local;
         local_word(warp, lane, u64::from(local + offset), 8)
     }
 
-    /// A text in global memory, up to its zero byte.
+    /// Returns a text in global memory, up to its zero byte.
     fn string(&self, address: u64) -> String {
         let Some(region) = self.launch.view.region_of(address) else {
             return "?".into();
@@ -44,8 +44,9 @@ impl Worker<'_> {
         String::from_utf8_lossy(&bytes[..end]).into_owned()
     }
 
-    /// `vprintf`: prints to the host's standard output, lane by lane, and returns the number of
-    /// arguments. Kernels that print run their blocks in order, so the text is always the same.
+    /// Carries out `vprintf`: prints to the host's standard output, lane by lane, and returns the
+    /// number of arguments. Kernels that print run their blocks in order, so the text is always the
+    /// same.
     pub(crate) fn print(&self, warp: &mut Warp, arguments: [u32; 2], result: u32, mask: u32) {
         let function = warp.activations.last().map_or(0, |activation| activation.function);
         let local = self.launch.kernel.linked.functions[function].local;
@@ -68,9 +69,9 @@ impl Worker<'_> {
     }
 }
 
-/// A C format filled with arguments: `value` gives so many bytes at an offset in the list of
-/// arguments, `string` the text at an address. Also returns the number of arguments. Conversions C
-/// does not have are printed as they stand.
+/// Fills a C format with arguments, and returns also the number of arguments. `value` gives a
+/// number of bytes at an offset in the list of arguments, `string` the text at an address.
+/// Conversions that C does not have are printed as they are written.
 fn fill(
     format: &str,
     value: impl Fn(u64, u64) -> u64,
@@ -143,7 +144,7 @@ fn real(value: f64, flags: &str, exponent: bool) -> String {
     }
 }
 
-/// Up to eight bytes of a lane's local memory; zero outside.
+/// Returns up to eight bytes of a lane's local memory, which are zero outside of it.
 fn local_word(warp: &Warp, lane: usize, offset: u64, bytes: usize) -> u64 {
     let size = warp.local_bytes as usize;
     let mut word = [0; 8];

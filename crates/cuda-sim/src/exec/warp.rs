@@ -1,4 +1,4 @@
-//! A warp: registers, local memory, and the paths its lanes are on.
+//! A warp: its registers, its local memory, and the paths that its lanes are on.
 
 use super::barrier::Arrival;
 use super::cp_async::AsyncCopies;
@@ -9,29 +9,29 @@ use crate::memory::ZeroedBytes;
 use crate::ptx::link::{InitialValue, Linked};
 use crate::sanitizer::LAST_TIME;
 
-/// Lanes that run together. Paths form a stack; the top one runs until it reaches the point where
-/// it meets the path below, the immediate post-dominator of the branch that parted them.
+/// A path: lanes that run together. Paths form a stack; the top one runs until it reaches the point
+/// where it meets the path below, the immediate post-dominator of the branch that parted them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Path {
     pub(crate) pc: u32,
     pub(crate) reconverge: u32,
     pub(crate) mask: u32,
-    /// Does it wait at a barrier for the lanes of other paths?
+    /// Whether the path waits at a barrier for the lanes of other paths.
     pub(crate) parked: bool,
 }
 
-/// A function the warp is in.
+/// A call of a function that the warp is in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Activation {
     /// Index in [`Linked::functions`].
     pub(crate) function: usize,
     /// Number of paths below those of this function.
     pub(crate) base: usize,
-    /// The lanes that called it.
+    /// Lanes that called the function.
     pub(crate) mask: u32,
 }
 
-/// Why a warp stopped running.
+/// The reason why a warp stopped running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Ready,
@@ -52,9 +52,9 @@ pub(crate) struct Warp {
     /// Lanes with a thread that has not exited.
     pub(crate) live: u32,
     pub(crate) state: State,
-    /// The barrier it has arrived at.
+    /// Barrier that the warp has arrived at.
     pub(crate) arrival: Option<Arrival>,
-    /// Instructions executed.
+    /// Number of instructions executed.
     pub(crate) executed: u64,
     /// Time of the warp's accesses, see [`crate::sanitizer`].
     pub(crate) time: u32,
@@ -63,11 +63,11 @@ pub(crate) struct Warp {
     pub(crate) copies: AsyncCopies,
 }
 
-/// Bytes after the registers that operations may read (and ignore).
+/// The bytes after the registers that operations may read (and ignore).
 const SLACK: usize = 256;
 
 impl Warp {
-    /// A warp for a kernel, or `None` if the host has no memory for it.
+    /// Makes a warp for a kernel, or returns `None` if the host has no memory for it.
     pub(crate) fn new(linked: &Linked, local_bytes: u32, index: u32, warps: usize) -> Option<Self> {
         let local_bytes = local_bytes.next_multiple_of(16);
         Some(Self {
@@ -113,7 +113,7 @@ impl Warp {
         self.copies.clear();
     }
 
-    /// The lanes that have a thread in a block of `threads`.
+    /// Returns the lanes that have a thread in a block of `threads`.
     pub(crate) fn threads(&self, threads: u32) -> u32 {
         u32::MAX >> (32 - (threads - 32 * self.index).min(32))
     }
@@ -139,7 +139,7 @@ impl Warp {
         }
     }
 
-    /// The registers and predicates of a function.
+    /// Returns the registers and predicates of a function.
     pub(crate) fn frame(&mut self, linked: &Linked, function: usize) -> Frame {
         let function = &linked.functions[function];
         // SAFETY: the linker places every function inside the register file.
@@ -148,13 +148,13 @@ impl Warp {
         Frame { registers, predicates }
     }
 
-    /// Orders the accesses of the warp's lanes so far before those to come.
+    /// Orders the accesses of the warp's lanes so far before those that follow.
     pub(crate) fn synchronize_lanes(&mut self) {
         self.set_time(self.time + 1);
     }
 
-    /// Moves the warp's time on. Past the last time the shadows can hold, everything counts as
-    /// having happened before.
+    /// Moves the warp's time on. Past the last time that the shadows can hold, every access counts
+    /// as having happened before.
     pub(crate) fn set_time(&mut self, time: u32) {
         self.time = time.min(LAST_TIME);
         self.known[self.index as usize] = time.min(LAST_TIME + 1);
@@ -162,7 +162,7 @@ impl Warp {
 
     /// Lets another path of the warp run first, because the top one waits for its lanes: branches
     /// that end in an exit on one side never meet again, but their lanes do at barriers. Paths that
-    /// wait at the same instruction become one. `false` if no other path can run.
+    /// wait at the same instruction become one. Returns `false` if no other path can run.
     pub(crate) fn park(&mut self) -> bool {
         let base = self.activations.last().map_or(0, |activation| activation.base);
         let Some(mut top) = self.paths.pop() else {

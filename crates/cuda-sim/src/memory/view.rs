@@ -1,4 +1,4 @@
-//! What a launch sees of the global memory: the allocations that were live when it began.
+//! The view that a launch has of the global memory: the allocations that were live when it began.
 
 use super::{Allocation, ZeroedBytes};
 use std::sync::{Arc, Mutex};
@@ -29,12 +29,13 @@ impl Buffer {
         })
     }
 
-    /// Memory at the address where the host has it, followed by `gap` bytes that belong to nobody.
+    /// Makes a buffer at the address where the host has it, followed by `gap` bytes that belong to
+    /// no allocation.
     pub(crate) fn managed(bytes: u64, gap: u64) -> Option<Self> {
         let length = usize::try_from(bytes).ok()?;
         let data = ZeroedBytes::new(usize::try_from(bytes.checked_add(gap)?).ok()?)?;
         let initialized = ZeroedBytes::new(length)?;
-        // SAFETY: as long as just allocated.
+        // SAFETY: the flags were just allocated with this length.
         unsafe { initialized.start().write_bytes(1, length) };
         Some(Self {
             address: data.start() as u64,
@@ -69,8 +70,8 @@ impl Buffer {
         *self.race.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
     }
 
-    /// The race shadow with one pair of entries per `granule` bytes; made anew when the granule
-    /// changes. `None` if the host has no memory for it.
+    /// Returns the race shadow with one pair of entries per `granule` bytes, which is made anew
+    /// when the granule changes, or `None` if the host has no memory for it.
     fn race_shadow(&self, granule: u64) -> Option<Arc<ZeroedBytes>> {
         let mut race = self.race.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         match &*race {
@@ -85,25 +86,26 @@ impl Buffer {
     }
 }
 
-/// One allocation as a launch accesses it.
+/// An allocation as a launch accesses it.
 #[derive(Clone, Copy)]
 pub(crate) struct Region {
     /// First address, in the space of the accessing instruction.
     pub(crate) address: u64,
     /// Length in bytes.
     pub(crate) bytes: u64,
-    /// The bytes.
+    /// Bytes of the allocation.
     pub(crate) data: *mut u8,
-    /// One *initialized* flag per byte.
+    /// Flags that say of each byte whether it is initialized.
     pub(crate) initialized: *mut u8,
-    /// Race shadow: for every granule the entry of the last reads and that of the last writes.
+    /// Race shadow, which has for every granule the entry of the last reads and that of the last
+    /// writes.
     pub(crate) race: *mut u64,
-    /// log2 of the granule.
+    /// Logarithm (base 2) of the granule in bytes.
     pub(crate) granule_shift: u32,
 }
 
 impl Region {
-    /// No memory at all.
+    /// A region without memory.
     pub(crate) const EMPTY: Self = Self {
         address: 0,
         bytes: 0,
@@ -114,7 +116,7 @@ impl Region {
     };
 }
 
-/// The allocations live when a launch began.
+/// The allocations that were live when a launch began.
 pub(crate) struct MemoryView {
     regions: Vec<Region>,
     stamp: u32,
@@ -124,12 +126,12 @@ pub(crate) struct MemoryView {
 
 // SAFETY: the regions point into `_buffers`; see `Buffer` for concurrent accesses.
 unsafe impl Send for MemoryView {}
-// SAFETY: as above.
+// SAFETY: the regions point into `_buffers`, as for `Send`.
 unsafe impl Sync for MemoryView {}
 
 impl MemoryView {
-    /// `buffers` by ascending address; `granule` a power of two. `None` if the host has no memory
-    /// for the race shadows.
+    /// Makes a view of `buffers`, which are in the order of their addresses, with race shadows of
+    /// `granule` bytes, a power of two. Returns `None` if the host has no memory for the shadows.
     pub(super) fn new(buffers: Vec<Arc<Buffer>>, granule: u64, stamp: u32) -> Option<Self> {
         let mut regions = Vec::with_capacity(buffers.len());
         let mut kept = Vec::with_capacity(buffers.len());
@@ -148,12 +150,12 @@ impl MemoryView {
         Some(Self { regions, stamp, _buffers: kept })
     }
 
-    /// This launch's stamp in the race shadows.
+    /// Returns the stamp of this launch in the race shadows.
     pub(crate) fn stamp(&self) -> u32 {
         self.stamp
     }
 
-    /// The allocation that holds `address`.
+    /// Returns the allocation that holds `address`.
     pub(crate) fn region_of(&self, address: u64) -> Option<&Region> {
         let after = self.regions.partition_point(|region| region.address <= address);
         let region = self.regions.get(after.checked_sub(1)?)?;

@@ -1,19 +1,19 @@
-//! A module as it is written.
+//! The syntax tree of a module, which has the module as it is written.
 
 use super::types::Type;
 use std::collections::BTreeMap;
 
-/// A whole PTX text.
+/// The syntax tree of a whole PTX text.
 #[derive(Debug, Default)]
 pub(super) struct Program<'a> {
-    /// Variables outside functions: `.global`, `.const` and `.shared`.
+    /// Variables outside functions, in `.global`, `.const` and `.shared`.
     pub(super) variables: Vec<Variable<'a>>,
     pub(super) functions: Vec<Function<'a>>,
-    /// `.file` names by number.
+    /// Names of the `.file` directives by number.
     pub(super) files: BTreeMap<u64, &'a str>,
 }
 
-/// State space of a declared variable.
+/// A state space of declared variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum VariableSpace {
     Global,
@@ -36,11 +36,11 @@ pub(super) struct Variable<'a> {
     pub(super) line: u32,
 }
 
-/// One element of an initializer.
+/// An element of an initializer.
 #[derive(Clone, Debug)]
 pub(super) enum Initializer<'a> {
     Bytes(Vec<u8>),
-    /// The address of a symbol plus an offset, stored in so many bytes.
+    /// The address of a symbol plus an offset, stored in `bytes` bytes.
     Address {
         symbol: &'a str,
         offset: i64,
@@ -55,7 +55,7 @@ pub(super) struct Function<'a> {
     pub(super) is_entry: bool,
     pub(super) results: Vec<Variable<'a>>,
     pub(super) params: Vec<Variable<'a>>,
-    /// `None` for a declaration.
+    /// Statements of the body; `None` for a declaration.
     pub(super) body: Option<Vec<Statement<'a>>>,
     pub(super) max_threads: Option<[u32; 3]>,
     pub(super) required_threads: Option<[u32; 3]>,
@@ -67,7 +67,7 @@ pub(super) struct Function<'a> {
 #[derive(Debug)]
 pub(super) enum Statement<'a> {
     Label(&'a str),
-    /// `{`: names declared from here on end with the matching `}`.
+    /// An opening brace: names declared from it on end with the matching `}`.
     Open,
     Close,
     Registers {
@@ -77,7 +77,7 @@ pub(super) enum Statement<'a> {
         line: u32,
     },
     Variable(Variable<'a>),
-    /// `label: .branchtargets a, b;`
+    /// A list of jump targets, `label: .branchtargets a, b;`.
     Targets {
         name: &'a str,
         labels: Vec<&'a str>,
@@ -88,18 +88,18 @@ pub(super) enum Statement<'a> {
 /// A place in the CUDA source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct SourceLocation {
-    /// `.file` number; 0 where nothing is known.
+    /// Number of the `.file` directive; 0 where nothing is known.
     pub(crate) file: u32,
     /// Line in that file.
     pub(crate) line: u32,
-    /// File and line of the call, where the code was inlined.
+    /// File and line of the call, if the code was inlined.
     pub(crate) inlined_at: Option<(u32, u32)>,
 }
 
-/// An instruction.
+/// An instruction of a function body.
 #[derive(Debug)]
 pub(super) struct Instruction<'a> {
-    /// `@p` or `@!p`: predicate register, negated.
+    /// Guard `@p` or `@!p`: the predicate register, and whether it is negated.
     pub(super) guard: Option<(&'a str, bool)>,
     /// Opcode with all its modifiers.
     pub(super) opcode: &'a str,
@@ -108,23 +108,23 @@ pub(super) struct Instruction<'a> {
     pub(super) source: SourceLocation,
 }
 
-/// An operand.
+/// An operand of an instruction.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Operand<'a> {
-    /// Register, symbol or label, plus a constant (symbols only).
+    /// A register, symbol or label, plus a constant (symbols only).
     Name(&'a str, i64),
-    /// An integer literal, sign applied.
+    /// An integer literal with its sign applied.
     Integer(i64),
     F32(u32),
     F64(u64),
-    /// `{a, b}`.
+    /// A vector, `{a, b}`.
     Vector(Vec<Operand<'a>>),
-    /// `[base + offset]`; no base for an absolute address.
+    /// A memory address, `[base + offset]`; an absolute address has no base.
     Address(Option<&'a str>, i64),
-    /// `!p`.
+    /// A complemented predicate, `!p`.
     Not(&'a str),
-    /// `a|b`: two results.
+    /// Two results, `a|b`.
     Pair(&'a str, &'a str),
-    /// `(a, b)` of a call.
+    /// A group of arguments or results of a call, `(a, b)`.
     Group(Vec<Operand<'a>>),
 }

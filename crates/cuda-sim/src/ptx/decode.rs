@@ -1,4 +1,4 @@
-//! Functions of the syntax tree to code for the interpreter.
+//! The translation of functions of the syntax tree to code for the interpreter.
 //!
 //! A function is decoded twice. The first pass numbers its registers and notes which ones every
 //! instruction reads and writes; from that and the control flow, registers that are never live at
@@ -17,7 +17,7 @@ pub(crate) use symbols::{Address, Decoder, Space};
 
 use super::PtxError;
 
-/// An error message that still lacks its line.
+/// A result whose error message still lacks its line.
 pub(crate) type Decoded<T> = Result<T, String>;
 
 fn at_line<T>(line: u32, result: Decoded<T>) -> Result<T, PtxError> {

@@ -1,19 +1,19 @@
-//! PTX text to tokens.
+//! The lexer, which splits PTX text into tokens.
 
 use super::PtxError;
 
-/// What a token is.
+/// A kind of token with its content.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind<'a> {
-    /// Identifier, register, opcode or directive, dots and double colons included.
+    /// An identifier, register, opcode or directive, dots and double colons included.
     Word(&'a str),
-    /// Integer literal; negative numbers are a sign and a literal.
+    /// An integer literal; negative numbers are a sign and a literal.
     Integer(u64),
-    /// `0f…` literal, as bits.
+    /// A literal `0f…`, as bits.
     F32(u32),
-    /// `0d…` or decimal literal, as bits.
+    /// A literal `0d…` or a decimal literal, as bits.
     F64(u64),
-    /// `"…"`.
+    /// A text `"…"`.
     Text(&'a str),
     /// Any other character.
     Punctuation(char),
@@ -26,7 +26,7 @@ pub(super) struct Token<'a> {
     pub(super) line: u32,
 }
 
-/// All tokens of `text`.
+/// Returns all tokens of `text`.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, PtxError> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(text.len() / 4);
@@ -75,7 +75,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, PtxError> {
             }
             c if c.is_ascii_alphabetic() || b"_$%.".contains(&c) => {
                 i += 1;
-                // Directives need no space between them: `.reg.b32 r;`.
+                // Directives need no space between them, as in `.reg.b32 r;`.
                 while i < bytes.len() && is_word_byte(bytes, i) && !(c == b'.' && bytes[i] == b'.')
                 {
                     i += if bytes[i] == b':' { 2 } else { 1 };

@@ -1,5 +1,5 @@
-//! Kernels from functions: each function a kernel can reach gets its own registers and local
-//! memory (there is no recursion), and each shared variable its place.
+//! The linker, which makes kernels from functions: each function that a kernel can reach gets its
+//! own registers and local memory (there is no recursion), and each shared variable its place.
 
 use super::PtxError;
 use super::ast::Function;
@@ -9,7 +9,7 @@ use crate::exec::special_registers::SpecialRegister;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A function in the frame a kernel gives it.
+/// A function in the frame that a kernel gives it.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkedFunction {
     pub(crate) code: Arc<FunctionCode>,
@@ -19,34 +19,34 @@ pub(crate) struct LinkedFunction {
     pub(crate) predicates: u32,
     /// Offset of its local memory.
     pub(crate) local: u32,
-    /// Kernel's number of every function of the module it calls.
+    /// Kernel's number of every function of the module that this function calls.
     pub(crate) callees: HashMap<usize, usize>,
 }
 
-/// Kernel parameters a launch can carry, in bytes (compute capability 7.0 and later).
+/// The bytes of kernel parameters that a launch can carry (compute capability 7.0 and later).
 const MAX_PARAM_BYTES: usize = 32764;
 
-/// Functions on a path of calls, far more than a program has.
+/// The most functions on a path of calls, far more than a program has.
 const MAX_CALL_DEPTH: usize = 1000;
 
-/// What a register holds before a warp starts.
+/// The value that a register holds before a warp starts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum InitialValue {
     /// The same number in all lanes.
     Bits(u64),
-    /// Address of a module variable, known when the module is loaded.
+    /// The address of a module variable, which is known when the module is loaded.
     Global(usize, i64),
-    /// A special register.
+    /// The value of a special register.
     Special(SpecialRegister),
 }
 
-/// A register to fill: byte offset, bytes per lane, value.
+/// A register that is filled at the start: byte offset, bytes per lane, value.
 pub(crate) type InitialRegister = (u32, u32, InitialValue);
 
-/// Everything the executor needs of a kernel.
+/// A kernel with everything that the executor needs of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Linked {
-    /// The functions it can reach; the kernel itself is the first.
+    /// Functions that the kernel can reach; the kernel itself is the first.
     pub(crate) functions: Vec<LinkedFunction>,
     pub(crate) register_bytes: u32,
     pub(crate) predicates: u32,
@@ -91,7 +91,7 @@ pub(super) fn connect_calls(functions: &mut [Option<FunctionCode>]) -> Result<()
     Ok(())
 }
 
-/// The kernel `functions[index]`, whose syntax tree is `source`.
+/// Links the kernel `functions[index]`, whose syntax tree is `source`.
 pub(super) fn link(
     functions: &[Option<Arc<FunctionCode>>],
     shared: &[SharedVariable],
@@ -167,7 +167,7 @@ pub(super) fn link(
     })
 }
 
-/// The functions reachable from `index`, itself first; fails on recursion.
+/// Returns the functions reachable from `index`, which comes first; fails on recursion.
 fn reach(
     functions: &[Option<Arc<FunctionCode>>],
     index: usize,
@@ -189,7 +189,7 @@ fn reach(
     order.push(index);
     path.push(index);
     for &callee in &code.calls {
-        // A function met before is only looked at again for recursion through this path.
+        // A function met before is only visited again to find recursion through this path.
         if path.contains(&callee) || !order.contains(&callee) {
             reach(functions, callee, path, order)?;
         }
@@ -198,8 +198,8 @@ fn reach(
     Ok(())
 }
 
-/// Offsets of the shared variables a kernel uses, and the size of the static ones; `None` if
-/// 32 bits do not hold them.
+/// Returns the offsets of the shared variables that a kernel uses, and the size of the static ones,
+/// or `None` if 32 bits do not hold them.
 fn place_shared(shared: &[SharedVariable], used: &[usize]) -> Option<(HashMap<usize, u32>, u32)> {
     let mut places = HashMap::new();
     let mut end = 0u32;

@@ -1,4 +1,4 @@
-//! PTX text to kernels ready to run.
+//! Reads PTX text and makes kernels that are ready to run.
 
 mod ast;
 pub(crate) mod decode;
@@ -16,12 +16,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// Why a module was refused.
+/// The reason why a module was refused, with its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PtxError {
-    /// Line of the PTX text, from 1.
+    /// Line of the PTX text, counted from 1.
     pub line: u32,
-    /// What is wrong with it.
+    /// Description of what is wrong with it.
     pub message: String,
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for PtxError {
 
 impl std::error::Error for PtxError {}
 
-/// One kernel parameter in the packed parameter buffer.
+/// A parameter of a kernel, with its place in the packed parameter buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParamDecl {
     /// Size in bytes.
@@ -47,9 +47,9 @@ pub struct ParamDecl {
 /// A kernel (`.entry`) ready to run.
 #[derive(Clone, Debug)]
 pub struct Kernel {
-    /// Its (mangled) name.
+    /// (Mangled) name of the kernel.
     pub name: String,
-    /// Its parameters in order.
+    /// Parameters in order.
     pub params: Vec<ParamDecl>,
     /// Size of the packed parameter buffer.
     pub param_bytes: usize,
@@ -57,11 +57,11 @@ pub struct Kernel {
     pub static_shared: u32,
     /// Local memory of a thread, in bytes.
     pub local_bytes: u32,
-    /// `.maxntid`.
+    /// Most threads of a block in x, y and z, from `.maxntid`.
     pub max_threads: Option<[u32; 3]>,
-    /// `.reqntid`.
+    /// Threads of a block in x, y and z, from `.reqntid`.
     pub required_threads: Option<[u32; 3]>,
-    /// `.minnctapersm`.
+    /// Least number of blocks on a multiprocessor, from `.minnctapersm`.
     pub min_blocks: Option<u32>,
     pub(crate) linked: Linked,
 }
@@ -73,11 +73,11 @@ struct Global {
     bytes: u64,
     /// Initial bytes; empty for a variable that is zero.
     image: Vec<u8>,
-    /// Addresses to put into the image: position, width, variable, offset.
+    /// Addresses that are put into the image: position, width, variable, offset.
     addresses: Vec<(usize, usize, usize, i64)>,
 }
 
-/// A parsed module, not yet on a device.
+/// A parsed module that is not yet on a device.
 #[derive(Debug)]
 pub struct Module {
     kernels: Vec<Kernel>,
@@ -89,7 +89,7 @@ impl Module {
     /// Parses and decodes a whole module.
     ///
     /// # Errors
-    /// The first line that is not understood.
+    /// The first line that is not understood, and why.
     pub fn parse(ptx: &str) -> Result<Self, PtxError> {
         let program = parser::parse(&lexer::tokens(ptx)?)?;
         let mut symbols = decode::ModuleSymbols::default();
@@ -135,12 +135,12 @@ impl Module {
         Ok(Self { kernels, globals, files: files(&program) })
     }
 
-    /// All kernels, in the order of the text.
+    /// Returns all kernels, in the order of the text.
     pub fn kernels(&self) -> &[Kernel] {
         &self.kernels
     }
 
-    /// The kernel of that name.
+    /// Returns the kernel of this name.
     pub fn kernel(&self, name: &str) -> Option<&Kernel> {
         self.kernels.iter().find(|kernel| kernel.name == name)
     }
@@ -148,7 +148,7 @@ impl Module {
     /// Puts the module's variables into device memory and resolves their addresses.
     ///
     /// # Errors
-    /// Out of memory.
+    /// [`MemoryError::OutOfMemory`] if the variables do not fit.
     pub fn load(self, memory: &DeviceMemory) -> Result<LoadedModule, MemoryError> {
         let mut globals: Vec<(String, u64, u64)> = Vec::new();
         let release = |globals: &[(String, u64, u64)]| {
@@ -210,7 +210,7 @@ fn global(
     Ok(Global { name, bytes: variable.bytes, image, addresses })
 }
 
-/// A module on a device: its kernels can be launched.
+/// A module on a device, whose kernels can be launched.
 #[derive(Debug)]
 pub struct LoadedModule {
     kernels: Vec<Kernel>,
@@ -220,23 +220,23 @@ pub struct LoadedModule {
 }
 
 impl LoadedModule {
-    /// All kernels, in the order of the text.
+    /// Returns all kernels, in the order of the text.
     pub fn kernels(&self) -> &[Kernel] {
         &self.kernels
     }
 
-    /// The kernel of that name.
+    /// Returns the kernel of this name.
     pub fn kernel(&self, name: &str) -> Option<&Kernel> {
         self.kernels.iter().find(|kernel| kernel.name == name)
     }
 
-    /// Address and size of the `.global` or `.const` variable of that name.
+    /// Returns the address and the size of the `.global` or `.const` variable of this name.
     pub fn global(&self, name: &str) -> Option<(u64, u64)> {
         let found = self.globals.iter().find(|(global, _, _)| global == name)?;
         Some((found.1, found.2))
     }
 
-    /// The name of a source file by its `.file` number.
+    /// Returns the name of a source file by its `.file` number.
     pub(crate) fn file(&self, number: u32) -> Option<&str> {
         self.files.get(&number).map(String::as_str)
     }
@@ -244,7 +244,7 @@ impl LoadedModule {
     /// Frees the module's variables.
     ///
     /// # Errors
-    /// A variable was freed before.
+    /// [`MemoryError`] if a variable was freed before.
     pub fn unload(&self, memory: &DeviceMemory) -> Result<(), MemoryError> {
         self.globals.iter().try_for_each(|(_, address, _)| memory.free(*address))
     }

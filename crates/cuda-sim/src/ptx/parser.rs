@@ -1,4 +1,4 @@
-//! Tokens to the syntax tree of a module.
+//! The parser, which builds the syntax tree of a module from tokens.
 
 mod declarations;
 
@@ -15,7 +15,7 @@ pub(super) fn parse<'a>(tokens: &[Token<'a>]) -> Result<Program<'a>, PtxError> {
 struct Parser<'a, 't> {
     tokens: &'t [Token<'a>],
     at: usize,
-    /// The latest `.loc`.
+    /// Source location of the latest `.loc`.
     source: SourceLocation,
 }
 
@@ -184,7 +184,7 @@ impl<'a> Parser<'a, '_> {
         Ok(())
     }
 
-    /// `.loc file line column[, function_name label, inlined_at file line column]`
+    /// Parses `.loc file line column[, function_name label, inlined_at file line column]`.
     fn location(&mut self) -> Parsed<()> {
         self.at += 1;
         let (file, line) = (self.integer()? as u32, self.integer()? as u32);
@@ -287,7 +287,7 @@ impl<'a> Parser<'a, '_> {
         })
     }
 
-    /// Operands up to `close`. Lists do not hold lists, so that no text nests without bound.
+    /// Parses operands up to `close`. Lists do not hold lists, so that no text nests without bound.
     fn list(&mut self, close: char) -> Parsed<Vec<Operand<'a>>> {
         let mut list = Vec::new();
         while !self.accept(close) {
@@ -302,7 +302,7 @@ impl<'a> Parser<'a, '_> {
         Ok(list)
     }
 
-    /// An optional `+ number` or `- number` after a symbol.
+    /// Parses an optional `+ number` or `- number` after a symbol.
     fn offset(&mut self) -> Parsed<i64> {
         if self.accept('+') {
             self.integer()
@@ -363,7 +363,7 @@ impl<'a> Parser<'a, '_> {
         }
     }
 
-    /// The line of the current token, or of the last one at the end of the text.
+    /// Returns the line of the current token, or of the last one at the end of the text.
     fn line(&self) -> u32 {
         let token = self.tokens.get(self.at).or(self.tokens.last());
         token.map_or(1, |token| token.line)

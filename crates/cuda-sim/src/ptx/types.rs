@@ -1,6 +1,6 @@
-//! Scalar types of PTX.
+//! The scalar types of PTX.
 
-/// A scalar (or packed) type.
+/// A scalar (or packed) type of PTX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub(crate) enum Type {
@@ -30,7 +30,7 @@ pub(crate) enum Type {
 }
 
 impl Type {
-    /// The type named by a modifier without its dot.
+    /// Returns the type named by a modifier without its dot.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "pred" => Self::Pred,
@@ -60,7 +60,7 @@ impl Type {
         })
     }
 
-    /// Size in bytes; a predicate has none.
+    /// Returns the size in bytes; a predicate has none.
     pub(crate) fn bytes(self) -> u32 {
         match self {
             Self::Pred => 0,
@@ -72,17 +72,18 @@ impl Type {
         }
     }
 
-    /// Size in bytes of a register that holds the type: bytes live in 16-bit registers or wider.
+    /// Returns the size in bytes of a register that holds the type: bytes live in 16-bit registers
+    /// or wider.
     pub(crate) fn register_bytes(self) -> u32 {
         self.bytes().max(2)
     }
 
-    /// Is it a signed integer?
+    /// Returns whether the type is a signed integer.
     pub(crate) fn is_signed(self) -> bool {
         matches!(self, Self::S8 | Self::S16 | Self::S32 | Self::S64)
     }
 
-    /// Is it a scalar floating-point type?
+    /// Returns whether the type is a scalar floating-point type.
     pub(crate) fn is_float(self) -> bool {
         matches!(self, Self::F16 | Self::Bf16 | Self::F32 | Self::F64 | Self::Tf32)
     }

@@ -1,4 +1,5 @@
-//! Functions of one or two elements, with NumPy broadcasting, and their adjoints.
+//! Functions of one or two numbers, applied element by element with NumPy broadcasting, and their
+//! adjoints.
 
 use rayon::prelude::*;
 
@@ -7,10 +8,10 @@ use crate::Real;
 use crate::tensor::function::{Binary, Unary};
 use crate::tensor::layout::{broadcast_strides, contiguous};
 
-/// Elements that one task works on; below this a thread costs more than it saves.
+/// The number of elements that one task works on; below this a thread costs more than it saves.
 const CHUNK: usize = 1 << 14;
 
-/// Writes the function of every element.
+/// Computes y = f(x) for every element.
 pub fn unary<T: Real>(f: Unary<T>, x: &[T], y: &mut [T]) {
     use Unary::*;
     match f {
@@ -54,7 +55,7 @@ pub fn unary_adjoint<T: Real>(f: Unary<T>, x: &[T], y: &[T], gy: &[T], gx: &mut 
         Sqrt => accumulate(x, y, gy, gx, |_, y| (y + y).recip()),
         Square => accumulate(x, y, gy, gx, |x, _| x + x),
         Reciprocal => accumulate(x, y, gy, gx, |_, y| -y * y),
-        // x⁰ is constant, at x = 0 too.
+        // The function x⁰ is constant, at x = 0 too.
         Powi(0) => {}
         Powi(n) => {
             let factor = T::of(f64::from(n));
@@ -64,14 +65,14 @@ pub fn unary_adjoint<T: Real>(f: Unary<T>, x: &[T], y: &[T], gy: &[T], gx: &mut 
         Powf(p) => accumulate(x, y, gy, gx, |x, _| p * x.powf(p - one)),
     }
 }
-/// e^x / (1 + e^x) without overflow on either side.
+/// Returns e^x / (1 + e^x) without overflow for large |x|.
 fn sigmoid<T: Real>(x: T) -> T {
     let decay = (-x.abs()).exp();
     let upper = (T::one() + decay).recip();
     if x >= T::zero() { upper } else { decay * upper }
 }
 
-/// max(x, 0) + ln(1 + e^−|x|).
+/// Returns ln(1 + e^x) as max(x, 0) + ln(1 + e^−|x|), which does not overflow.
 fn softplus<T: Real>(x: T) -> T {
     let rest = (-x.abs()).exp().ln_1p();
     if x > T::zero() { x + rest } else { rest }
@@ -104,7 +105,7 @@ fn map<T: Real>(x: &[T], y: &mut [T], f: impl Fn(T) -> T + Sync) {
     }
 }
 
-/// gx += gy · slope(x, y).
+/// Computes gx += gy · slope(x, y).
 fn accumulate<T: Real>(x: &[T], y: &[T], gy: &[T], gx: &mut [T], slope: impl Fn(T, T) -> T + Sync) {
     let chunk = |start: usize, gx: &mut [T]| {
         let inputs = x[start..].iter().zip(&y[start..]).zip(&gy[start..]);
@@ -120,10 +121,10 @@ fn accumulate<T: Real>(x: &[T], y: &[T], gy: &[T], gx: &mut [T], slope: impl Fn(
     }
 }
 
-/// Values and shape of one operand.
+/// The values and the shape of an operand.
 pub type Operand<'a, T> = (&'a [T], &'a [usize]);
 
-/// Writes the function of the broadcast operands; `shape` is their common shape.
+/// Computes y = f(a, b) for the broadcast operands; `shape` is their common shape.
 pub fn binary<T: Real>(f: Binary, a: Operand<T>, b: Operand<T>, shape: &[usize], y: &mut [T]) {
     match f {
         Binary::Add => zip(a, b, shape, y, |a, b| a + b),
@@ -133,7 +134,7 @@ pub fn binary<T: Real>(f: Binary, a: Operand<T>, b: Operand<T>, shape: &[usize],
     }
 }
 
-/// Adds gy · ∂y/∂a to ga, summed over the axes along which a repeats.
+/// Adds gy · ∂y/∂a to ga, summed over the axes along which a is repeated.
 pub fn binary_adjoint_a<T: Real>(
     f: Binary,
     a: &[usize],
@@ -149,7 +150,7 @@ pub fn binary_adjoint_a<T: Real>(
     }
 }
 
-/// Adds gy · ∂y/∂b to gb, summed over the axes along which b repeats.
+/// Adds gy · ∂y/∂b to gb, summed over the axes along which b is repeated.
 pub fn binary_adjoint_b<T: Real>(
     f: Binary,
     a: Operand<T>,
@@ -206,7 +207,7 @@ fn zip<T: Real>(
     }
 }
 
-/// target += f(gy, other), reduced to the target's shape.
+/// Adds f(gy, other) to `target`, reduced to its shape.
 fn accumulate_pair<T: Real>(
     target_shape: &[usize],
     (other, other_shape): Operand<T>,
@@ -236,7 +237,8 @@ fn accumulate_pair<T: Real>(
     });
 }
 
-/// target += Σ x over the axes along which the target's shape repeats to give x's shape.
+/// Adds x to `target`, summed over the axes along which the target's shape is repeated to give x's
+/// shape.
 pub fn add_reduced<T: Real>(x: &[T], shape: &[usize], target: &mut [T], target_shape: &[usize]) {
     let repeat = broadcast_strides(target_shape, shape);
     let walk = Walk::new(shape, [&contiguous(shape), &repeat]);
@@ -255,7 +257,7 @@ pub fn add_reduced<T: Real>(x: &[T], shape: &[usize], target: &mut [T], target_s
     });
 }
 
-/// y = x where the mask holds and `otherwise` elsewhere, all broadcast to `shape`.
+/// Computes y = x where the mask holds and `otherwise` elsewhere, all broadcast to `shape`.
 pub fn select<T: Real>(
     (mask, mask_shape): (&[bool], &[usize]),
     (x, x_shape): Operand<T>,
@@ -280,7 +282,7 @@ pub fn select<T: Real>(
     });
 }
 
-/// target += gy where the mask equals `side`, reduced to the target's shape.
+/// Adds gy to `target` where the mask equals `side`, reduced to the target's shape.
 pub fn select_adjoint<T: Real>(
     (mask, mask_shape): (&[bool], &[usize]),
     side: bool,

@@ -1,11 +1,12 @@
-//! Moves of elements: strided copies, gather, scatter; products with one Jacobian a row.
+//! Copies of elements (strided copies, gather, scatter), and products with one Jacobian for each
+//! row.
 
 use super::walk::Walk;
 use crate::Real;
 use crate::tensor::layout::contiguous;
 
-/// y = the elements of x at `offset` + strides, as a contiguous array of `shape`: permutations,
-/// slices, repeats.
+/// Computes y = the elements of x at `offset` + strides, as a contiguous array of `shape`:
+/// permutations, slices, repeats.
 pub fn copy_strided<T: Real>(
     x: &[T],
     offset: usize,
@@ -27,8 +28,8 @@ pub fn copy_strided<T: Real>(
     });
 }
 
-/// x at `offset` + strides += the elements of the contiguous array y of `shape`: the adjoint of
-/// [`copy_strided`].
+/// Adds the elements of the contiguous array y of `shape` to x at `offset` + strides: the adjoint
+/// of [`copy_strided`].
 pub fn add_strided<T: Real>(
     y: &[T],
     shape: &[usize],
@@ -46,7 +47,8 @@ pub fn add_strided<T: Real>(
     });
 }
 
-/// y (outer, a row) has in each row the rows of the inputs one after another.
+/// Concatenates rows: y, read as (outer, a row), has in each row the rows of the inputs one after
+/// another.
 pub fn concat<'a, T: Real>(inputs: impl Iterator<Item = &'a [T]>, outer: usize, y: &mut [T]) {
     let row = y.len().checked_div(outer).unwrap_or(0);
     let mut start = 0;
@@ -60,7 +62,8 @@ pub fn concat<'a, T: Real>(inputs: impl Iterator<Item = &'a [T]>, outer: usize, 
     }
 }
 
-/// gx += its part of gy, which begins at element `start` of each row: the adjoint of [`concat`].
+/// Adds to gx its part of gy, which begins at element `start` of each row: the adjoint of
+/// [`fn@concat`].
 pub fn concat_adjoint<T: Real>(gy: &[T], outer: usize, start: usize, gx: &mut [T]) {
     let row = gy.len().checked_div(outer).unwrap_or(0);
     let own = gx.len().checked_div(outer).unwrap_or(0);
@@ -71,7 +74,7 @@ pub fn concat_adjoint<T: Real>(gy: &[T], outer: usize, start: usize, gx: &mut [T
     }
 }
 
-/// `y[o, m, :] = x[o, indices[m], :]` for x of shape (outer, length, inner).
+/// Computes `y[o, m, :] = x[o, indices[m], :]` for x of shape (outer, length, inner).
 pub fn gather<T: Real>(
     x: &[T],
     [outer, length, inner]: [usize; 3],
@@ -86,7 +89,7 @@ pub fn gather<T: Real>(
     }
 }
 
-/// `x[o, indices[m], :] += y[o, m, :]`: the adjoint of [`gather`].
+/// Computes `x[o, indices[m], :] += y[o, m, :]`: the adjoint of [`gather`].
 pub fn scatter_add<T: Real>(
     y: &[T],
     [outer, length, inner]: [usize; 3],
@@ -103,7 +106,7 @@ pub fn scatter_add<T: Real>(
     }
 }
 
-/// gx[r, :] += Jᵣᵀ gy[r, :] with Jacobians (rows, outputs, inputs).
+/// Computes gx[r, :] += Jᵣᵀ gy[r, :] with the Jacobians J (rows, outputs, inputs).
 pub fn rowwise_adjoint<T: Real>(gy: &[T], jacobian: &[T], outputs: usize, gx: &mut [T]) {
     if gy.is_empty() || gx.is_empty() {
         return;

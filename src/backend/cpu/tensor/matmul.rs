@@ -8,12 +8,12 @@ use super::walk::Walk;
 use crate::Real;
 use crate::tensor::product::Product;
 
-/// Rows of the product that one task computes.
+/// The number of rows of the product that one task computes.
 const ROWS: usize = 128;
-/// Multiplications below which a product stays on one thread.
+/// The number of multiplications below which a product stays on one thread.
 const SMALL: usize = 1 << 18;
 
-/// A matrix of `rows` × `columns` in a slice; transposed when its strides say so.
+/// A matrix of `rows` × `columns` in a slice; its strides can make it a transpose.
 #[derive(Clone, Copy)]
 struct Matrix<'a, T> {
     data: &'a [T],
@@ -28,20 +28,21 @@ impl<'a, T> Matrix<'a, T> {
         Matrix { data, rows, columns, strides: [columns, 1] }
     }
 
-    /// The transpose, without a move.
+    /// Returns the transpose, without moving an element.
     fn t(self) -> Self {
         let [row, column] = self.strides;
         Matrix { data: self.data, rows: self.columns, columns: self.rows, strides: [column, row] }
     }
 
-    /// `count` rows from `first` on.
+    /// Returns `count` rows from row `first` on.
     fn rows(self, first: usize, count: usize) -> Self {
         let data = &self.data[first * self.strides[0]..];
         Matrix { data, rows: count, ..self }
     }
 }
 
-/// c = a·b + beta·c with c of m × n, a of m × k, b of k × n at the given strides (row, column).
+/// Computes c = a·b + beta·c with c of m × n, a of m × k, b of k × n at the given strides (row,
+/// column).
 ///
 /// # Safety
 /// Every element that the sizes and strides reach must lie in memory that the pointers may read
@@ -62,18 +63,18 @@ unsafe fn gemm<T: Real>(
     let is = |other: TypeId| TypeId::of::<T>() == other;
     if is(TypeId::of::<f64>()) {
         let (a, b, c, beta) = (a.cast(), b.cast(), c.cast(), beta.to_double());
-        // SAFETY: passed on to the caller; T is f64.
+        // SAFETY: the caller's promise is passed on; T is f64.
         unsafe { matrixmultiply::dgemm(m, k, n, 1.0, a, ra, ca, b, rb, cb, beta, c, row, 1) }
     } else if is(TypeId::of::<f32>()) {
         let (a, b, c, beta) = (a.cast(), b.cast(), c.cast(), beta.to_double() as f32);
-        // SAFETY: passed on to the caller; T is f32.
+        // SAFETY: the caller's promise is passed on; T is f32.
         unsafe { matrixmultiply::sgemm(m, k, n, 1.0, a, ra, ca, b, rb, cb, beta, c, row, 1) }
     } else {
         unreachable!("`Real` is f32 or f64");
     }
 }
 
-/// c = a·b, or c += a·b.
+/// Computes c = a·b, or c += a·b if `add`.
 fn product<T: Real>(a: Matrix<T>, b: Matrix<T>, c: &mut [T], add: bool) {
     let (m, k, n) = (a.rows, a.columns, b.columns);
     assert!(b.rows == k && c.len() == m * n);
@@ -109,7 +110,7 @@ fn for_each(product: &Product, mut one: impl FnMut([usize; 3])) {
     });
 }
 
-/// c = a·b.
+/// Computes c = a·b.
 pub fn forward<T: Real>(shape: &Product, a: &[T], b: &[T], c: &mut [T]) {
     let [m, k, n] = shape.sizes;
     for_each(shape, |[i, j, l]| {
@@ -118,7 +119,7 @@ pub fn forward<T: Real>(shape: &Product, a: &[T], b: &[T], c: &mut [T]) {
     });
 }
 
-/// ga += gc·bᵀ, summed over the axes along which a repeats.
+/// Computes ga += gc·bᵀ, summed over the axes along which a is repeated.
 pub fn adjoint_a<T: Real>(shape: &Product, b: &[T], gc: &[T], ga: &mut [T]) {
     let [m, k, n] = shape.sizes;
     for_each(shape, |[i, j, l]| {
@@ -127,7 +128,7 @@ pub fn adjoint_a<T: Real>(shape: &Product, b: &[T], gc: &[T], ga: &mut [T]) {
     });
 }
 
-/// gb += aᵀ·gc, summed over the axes along which b repeats.
+/// Computes gb += aᵀ·gc, summed over the axes along which b is repeated.
 pub fn adjoint_b<T: Real>(shape: &Product, a: &[T], gc: &[T], gb: &mut [T]) {
     let [m, k, n] = shape.sizes;
     for_each(shape, |[i, j, l]| {

@@ -1,7 +1,7 @@
 //! The tape's primitives on the CPU: functions on slices and shapes, row-major and contiguous
 //! unless strides are given.
 //!
-//! The sums are taken in an order that depends on the shapes alone, never on the number of threads.
+//! Sums are taken in an order that depends on the shapes alone, never on the number of threads.
 
 mod elementwise;
 mod index;
@@ -27,7 +27,8 @@ use crate::tensor::update::{Clip, Rule};
 use crate::tensor::{Backend, Cpu};
 use crate::{Real, Result};
 
-/// Elements and shape, as the functions here take them.
+/// Returns the elements and the shape, the form in which the functions of this folder take an
+/// operand.
 fn operand<E: Element>(array: &Array<E>) -> (&[E], &[usize]) {
     (array.data(), array.shape())
 }

@@ -4,7 +4,7 @@ use super::walk::Walk;
 use crate::Real;
 use crate::tensor::layout::{broadcast_strides, contiguous};
 
-/// Sum of a slice, accumulated in f64 in eight lanes.
+/// Returns the sum of a slice, accumulated in f64 in eight lanes.
 pub fn sum_run<T: Real>(x: &[T]) -> T {
     const LANES: usize = 8;
     let mut lanes = [0.0; LANES];
@@ -20,8 +20,8 @@ pub fn sum_run<T: Real>(x: &[T]) -> T {
     T::of(lanes.iter().sum())
 }
 
-/// y += x repeated along the axes in which y's shape is 1 (or absent): the adjoint of a sum, and
-/// broadcasting itself.
+/// Computes y += x, repeated along the axes in which x has length 1 (or which it lacks): the
+/// adjoint of a sum, and broadcasting itself.
 pub fn add_repeated<T: Real>(x: &[T], x_shape: &[usize], y: &mut [T], shape: &[usize]) {
     let repeat = broadcast_strides(x_shape, shape);
     let walk = Walk::new(shape, [&contiguous(shape), &repeat]);
@@ -33,8 +33,8 @@ pub fn add_repeated<T: Real>(x: &[T], x_shape: &[usize], y: &mut [T], shape: &[u
     });
 }
 
-/// Largest element along the middle axis of (outer, length, inner) and where it is first reached;
-/// a NaN wins.
+/// Finds the largest element along the middle axis of (outer, length, inner), where NaN counts as
+/// the largest, and the position where it is first attained.
 pub fn max<T: Real>(
     x: &[T],
     [outer, length, inner]: [usize; 3],
@@ -56,7 +56,7 @@ pub fn max<T: Real>(
     }
 }
 
-/// Adds gy to the elements at which the maximum was taken.
+/// Adds gy to the elements at which the maximum was attained.
 pub fn max_adjoint<T: Real>(
     gy: &[T],
     arguments: &[usize],

@@ -1,9 +1,9 @@
-//! Log-softmax along the last axis.
+//! The logarithm of the softmax along the last axis.
 
 use crate::Real;
 
-/// y = x − ln Σ e^x for each row of `length` elements, shifted by the row's maximum so that nothing
-/// overflows.
+/// Computes y = x − ln Σ e^x for each row of `length` elements, shifted by the row's maximum so
+/// that nothing overflows.
 pub fn log_softmax<T: Real>(x: &[T], length: usize, y: &mut [T]) {
     for (x, y) in x.chunks_exact(length).zip(y.chunks_exact_mut(length)) {
         let top = x.iter().copied().fold(T::neg_infinity(), T::max);
@@ -15,7 +15,7 @@ pub fn log_softmax<T: Real>(x: &[T], length: usize, y: &mut [T]) {
     }
 }
 
-/// gx += gy − e^y Σ gy for each row.
+/// Computes gx += gy − e^y Σ gy for each row.
 pub fn log_softmax_adjoint<T: Real>(y: &[T], length: usize, gy: &[T], gx: &mut [T]) {
     let rows = y.chunks_exact(length).zip(gy.chunks_exact(length));
     for ((y, gy), gx) in rows.zip(gx.chunks_exact_mut(length)) {

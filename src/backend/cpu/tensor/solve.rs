@@ -12,7 +12,7 @@ use crate::shape::ProblemShape;
 use crate::solution::Solution;
 use crate::tensor::Array;
 
-/// Plan and workspace for problems of one shape, and the last solution.
+/// The plan and the workspace for problems of one shape, and the last solution.
 pub struct Solve<T: Real> {
     shape: ProblemShape,
     engine: Box<dyn Engine<T>>,
@@ -20,7 +20,7 @@ pub struct Solve<T: Real> {
 }
 
 impl<T: Real> Solve<T> {
-    /// Allocates for problems of this shape.
+    /// Allocates the workspace for problems of this shape.
     pub fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
         options.check()?;
         let engine = engine::new(shape, options)?;
@@ -35,7 +35,7 @@ impl<T: Real> Solve<T> {
         Ok(())
     }
 
-    /// Adds to the gradients that are asked for.
+    /// Adds the vector-Jacobian product to the gradients that are wanted.
     pub fn adjoint(
         &mut self,
         inputs: Inputs<&Array<T>>,

@@ -1,10 +1,10 @@
-//! One step of an optimizer on the elements of one parameter; the gradient is multiplied by
+//! The steps of the optimizers on the elements of one parameter; the gradient is multiplied by
 //! `shrink` first.
 
 use crate::Real;
 use crate::tensor::update::Adam;
 
-/// Gradient descent with momentum.
+/// Takes a step of gradient descent with momentum.
 pub fn sgd<T: Real>(x: &mut [T], v: &mut [T], g: &[T], shrink: T, rate: T, momentum: T) {
     for ((x, v), g) in x.iter_mut().zip(v).zip(g) {
         *v = momentum * *v + *g * shrink;
@@ -12,7 +12,7 @@ pub fn sgd<T: Real>(x: &mut [T], v: &mut [T], g: &[T], shrink: T, rate: T, momen
     }
 }
 
-/// Adam, or AdamW.
+/// Takes a step of Adam, or of AdamW where `numbers` have a decay.
 pub fn adam<T: Real>(numbers: &Adam<T>, x: &mut [T], moments: [&mut [T]; 2], g: &[T], shrink: T) {
     let Adam { rate, beta1, beta2, epsilon, correction1, correction2, decay } = *numbers;
     let one = T::one();

@@ -16,7 +16,7 @@ pub struct Walk<const M: usize> {
 }
 
 impl<const M: usize> Walk<M> {
-    /// Walks over `shape`; each operand's strides have one entry per axis.
+    /// Plans the walk over `shape`; each operand's strides have one entry per axis.
     pub fn new(shape: &[usize], strides: [&[usize]; M]) -> Self {
         let mut axes = merge(shape, strides);
         let (run, strides) = axes.pop().unwrap_or((1, [1; M]));

@@ -5,12 +5,12 @@ use crate::banded::lanes::Pack;
 use crate::options::{Factorization, Smoothness};
 use crate::problem::{Problem, View};
 
-/// What a solve of u'' + u = 0, u(0) = 0, u'(0) = 1 on 1000 points with Hermite rows ends with.
+/// The outcome of a solve of u'' + u = 0, u(0) = 0, u'(0) = 1 on 1000 points with Hermite rows.
 struct Outcome {
     status: Status,
     /// Largest error of u.
     error: f64,
-    /// The same, of the rounded values.
+    /// Largest error of u after rounding to the precision of the problem.
     rounded: f64,
 }
 
@@ -75,7 +75,7 @@ fn refinement_wins_back_the_digits_of_the_factor() {
     assert!(run::<f64>(SquareRoot).iter().all(|outcome| outcome.error <= 1e-9));
     for Outcome { status, error, .. } in run::<f32>(Cholesky) {
         assert!(matches!(status, Status::Breakdown { .. }));
-        // What the numbers behind the breakdown are worth.
+        // The numbers behind a breakdown are worth nothing.
         assert!(error.is_nan() || error > 0.1);
     }
     let [unrefined, once, twice] = run::<f32>(SquareRoot);

@@ -1,4 +1,4 @@
-//! A GPU: its context, its stream, its kernels.
+//! A GPU with its context, its stream and its kernels.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,41 +16,43 @@ use super::cublas::Cublas;
 use super::kernel::Kernel;
 use crate::error::{Error, Result};
 
-/// The embedded modules, made by build.rs: name of the kernel file, PTX or fat binary.
+/// The embedded modules, made by build.rs: name of the kernel file, and PTX or fat binary.
 const MODULES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/modules.rs"));
 
-/// The kernels as they are embedded in this program, module by module: the name of the file in
-/// `kernels/` and its PTX with a zero at the end, or a fat binary. For disassembly and profiling.
+/// Returns the kernels as they are embedded in this program, module by module, for disassembly and
+/// profiling: the name of the file in `kernels/` and its PTX with a zero at the end, or a fat
+/// binary.
 pub fn kernel_modules() -> &'static [(&'static str, &'static [u8])] {
     MODULES
 }
 
-/// What the embedded kernels were compiled for: `compute_80` is PTX, which the driver translates for
-/// this and every later architecture, `sm_90` is machine code. Empty if there are none, because no
-/// nvcc was found when the library was built.
+/// Returns the architectures that the embedded kernels were compiled for: `compute_80` is PTX,
+/// which the driver translates for this and every later architecture, `sm_90` is machine code. The
+/// list is empty if there are no kernels, because no nvcc was found when the library was built.
 pub fn kernel_architectures() -> &'static [&'static str] {
     include!(concat!(env!("OUT_DIR"), "/architectures.rs"))
 }
 
-/// One GPU. There is one object for each device of the machine, shared by everything that uses it.
+/// A GPU that was opened. There is one object for each device of the machine, shared by everything
+/// that uses it.
 pub struct CudaDevice {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
     ordinal: usize,
     limits: Limits,
     modules: Mutex<BTreeMap<&'static str, Arc<CudaModule>>>,
-    /// Opened when it is first wanted, if there is one that can be.
+    /// Handle of cuBLAS, which is opened when it is first needed, if it can be.
     cublas: OnceLock<Option<Cublas>>,
 }
 
-/// What a device allows.
+/// The limits of a device.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// (major, minor).
+    /// Compute capability, (major, minor).
     pub compute_capability: (i32, i32),
-    /// Multiprocessors.
+    /// Number of multiprocessors.
     pub multiprocessors: usize,
-    /// Most bytes of shared memory of a block that asks for them.
+    /// Most bytes of shared memory that a block may ask for.
     pub shared_memory: usize,
     /// Bytes of shared memory of a multiprocessor.
     pub shared_memory_per_multiprocessor: usize,
@@ -64,7 +66,7 @@ impl fmt::Debug for CudaDevice {
     }
 }
 
-/// Wraps an error of the driver with what was being done.
+/// Wraps an error of the driver with what the library was doing.
 pub(crate) fn while_doing(doing: &str) -> impl Fn(DriverError) -> Error + '_ {
     move |DriverError(code)| {
         let name = format!("{code:?}");
@@ -87,7 +89,7 @@ pub(crate) fn while_doing(doing: &str) -> impl Fn(DriverError) -> Error + '_ {
     }
 }
 
-/// Number of CUDA devices of this machine: 0 where there is no driver.
+/// Returns the number of CUDA devices of this machine, which is 0 where there is no driver.
 ///
 /// # Errors
 /// [`Error::Device`] if there is a driver and it fails.
@@ -108,7 +110,7 @@ fn driver_is_present() -> bool {
 }
 
 impl CudaDevice {
-    /// The device of this number; opened the first time.
+    /// Returns the device of this number, counted from 0, and opens it the first time.
     ///
     /// # Errors
     /// [`Error::Device`] says what is missing: the kernels, the driver, the device.
@@ -170,33 +172,33 @@ impl CudaDevice {
         })
     }
 
-    /// Its number.
+    /// Returns the number of the device.
     pub fn ordinal(&self) -> usize {
         self.ordinal
     }
 
-    /// What it calls itself.
+    /// Returns the name that the device gives itself.
     pub fn name(&self) -> Result<String> {
         self.context.name().map_err(while_doing("asking for the device's name"))
     }
 
-    /// What it allows.
+    /// Returns the limits of the device.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Bytes of memory that could be allocated now.
+    /// Returns the bytes of memory that could be allocated now.
     pub fn free_memory(&self) -> Result<usize> {
         let info = self.context.mem_get_info();
         Ok(info.map_err(while_doing("asking for the device's free memory"))?.0)
     }
 
-    /// The stream that all work goes through.
+    /// Returns the stream that all work goes through.
     pub(crate) fn stream(&self) -> &Arc<CudaStream> {
         &self.stream
     }
 
-    /// Makes its context the calling thread's, for what cudarc frees: that works in the context
+    /// Makes the device's context the calling thread's. What cudarc frees is freed in the context
     /// that is current, which may be another device's, or none on a thread that never used one.
     pub(crate) fn make_current(&self) {
         // SAFETY: the context lives as long as this object.
@@ -204,18 +206,18 @@ impl CudaDevice {
         self.context.record_err(outcome);
     }
 
-    /// Waits until everything asked for so far is done.
+    /// Waits until everything that was asked of the device so far is done.
     ///
     /// # Errors
-    /// [`Error::Device`]: a kernel failed. The device cannot be used any more in this process.
+    /// [`Error::Device`] if a kernel failed; the device cannot be used any more in this process.
     pub fn synchronize(&self) -> Result<()> {
         let failed = while_doing("waiting for the device");
         self.stream.synchronize().map_err(&failed)?;
         self.context.check_err().map_err(&failed)
     }
 
-    /// cuBLAS on the device's stream; `None` where this machine has none, or one that cannot be
-    /// opened on this device. That is a warning, once, and holds from then on.
+    /// Returns cuBLAS on the device's stream, or `None` where this machine has none, or one that
+    /// cannot be opened on this device. The latter is reported as a warning, once, and stays so.
     pub(crate) fn cublas(&self) -> Option<&Cublas> {
         let open = || {
             Cublas::open(self).unwrap_or_else(|error| {
@@ -228,7 +230,7 @@ impl CudaDevice {
         self.cublas.get_or_init(open).as_ref()
     }
 
-    /// Gives memory that was freed back to the system.
+    /// Returns freed memory to the system.
     pub(crate) fn trim(&self) -> std::result::Result<(), DriverError> {
         self.stream.synchronize()?;
         if self.context.has_async_alloc() {
@@ -264,10 +266,11 @@ impl CudaDevice {
         Ok(Kernel { name: name.into(), most_threads, static_shared, function, arguments })
     }
 
-    /// Whether the kernels run on this device: loads the smallest of them, which every solve needs.
+    /// Checks that the kernels run on this device, by loading the smallest of them, which every
+    /// solve needs.
     ///
     /// # Errors
-    /// [`Error::Device`] if they do not: the device or its driver is too old for them.
+    /// [`Error::Device`] if they do not run: the device or its driver is too old for them.
     pub fn check_kernels(&self) -> Result<()> {
         self.module("common_reduce").map(drop)
     }
@@ -310,7 +313,7 @@ impl Limits {
     }
 }
 
-/// Lets the driver's pool keep what is freed, so that the next allocation costs nothing.
+/// Lets the driver's pool keep freed memory, so that the next allocation costs nothing.
 fn keep_freed_memory(context: &CudaContext) -> std::result::Result<(), DriverError> {
     if !context.has_async_alloc() {
         return Ok(());

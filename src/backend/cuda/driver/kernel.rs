@@ -1,4 +1,4 @@
-//! Kernels and their launches. The only `unsafe` launch of the library is here.
+//! Kernels and their launches. The only `unsafe` launch of the library is in this file.
 
 use std::ffi::c_void;
 use std::marker::PhantomData;
@@ -11,12 +11,12 @@ use cudarc::driver::{
 use super::device::{CudaDevice, while_doing};
 use crate::error::{Error, Result};
 
-/// Most blocks of a grid along x, where the batch lies.
+/// The most blocks of a grid along x, where the batch lies.
 const MOST_BLOCKS: u64 = i32::MAX as u64;
 
-/// A kernel that takes `A`, resolved and ready to launch.
+/// A kernel that takes the arguments `A`, found in its module and ready to launch.
 pub struct Kernel<A> {
-    /// Its name, as in its source.
+    /// Name of the kernel, as in its source.
     pub name: String,
     /// Most threads of a block.
     pub most_threads: usize,
@@ -26,10 +26,10 @@ pub struct Kernel<A> {
     pub(super) arguments: PhantomData<fn(A)>,
 }
 
-/// Shape of a launch.
+/// The shape of a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LaunchShape {
-    /// Blocks along grid.x.
+    /// Number of blocks along grid.x.
     pub blocks: u64,
     /// Threads of a block, (x, y).
     pub threads: (u32, u32),
@@ -37,9 +37,9 @@ pub struct LaunchShape {
     pub dynamic_shared: usize,
 }
 
-/// What a kernel takes by value, in the order of its parameters: a tuple.
+/// A tuple of the arguments that a kernel takes by value, in the order of its parameters.
 pub trait Arguments {
-    /// Adds them to a launch.
+    /// Adds the arguments to a launch.
     fn add<'a>(&'a self, launch: &mut LaunchArgs<'a>);
 }
 
@@ -79,36 +79,36 @@ pub struct Address(u64);
 unsafe impl DeviceRepr for Address {}
 
 impl Address {
-    /// The address that stands for an absent array.
+    /// Address that stands for an absent array.
     pub const NONE: Self = Address(0);
 
-    /// So many bytes further.
+    /// Returns the address `bytes` bytes further.
     pub fn offset(self, bytes: usize) -> Self {
         Address(self.0 + bytes as u64)
     }
 
-    /// The address as a field of a parameter structure.
+    /// Returns the address as a field of a parameter structure.
     pub fn pointer<T>(self) -> *mut T {
         (self.0 as *mut c_void).cast()
     }
 }
 
 impl CudaDevice {
-    /// Where an array that is only read begins. Without event tracking the guard that comes with a
-    /// pointer does nothing: the stream orders everything.
+    /// Returns the address of an array that is only read. Without event tracking the guard that
+    /// comes with a pointer does nothing, because the stream orders everything.
     pub(crate) fn address<T>(&self, view: &CudaView<'_, T>) -> Address {
         Address(view.device_ptr(self.stream()).0)
     }
 
-    /// Where an array that is written begins.
+    /// Returns the address of an array that is written.
     pub(crate) fn address_mut<T>(&self, view: &mut CudaViewMut<'_, T>) -> Address {
         Address(view.device_ptr_mut(self.stream()).0)
     }
 }
 
 impl<A: Arguments> Kernel<A> {
-    /// Launches on the device's stream. Whatever the arguments point to must reach as far as the
-    /// kernel's header says: the caller has checked the lengths.
+    /// Launches the kernel on the device's stream. Whatever the arguments point to must reach as
+    /// far as the kernel's header says; the caller must have checked the lengths.
     ///
     /// # Errors
     /// [`Error::Device`] if the device or the kernel does not allow this shape, or the driver fails.
@@ -149,7 +149,7 @@ impl<A: Arguments> Kernel<A> {
     }
 }
 
-/// An array that a kernel takes must have as many values as it will touch.
+/// Checks that an array has as many values as the kernel that takes it will touch.
 pub fn check_length(what: &str, expected: usize, actual: usize) -> Result<()> {
     if actual == expected {
         return Ok(());
@@ -157,7 +157,8 @@ pub fn check_length(what: &str, expected: usize, actual: usize) -> Result<()> {
     Err(Error::argument(what, format!("expected {expected} values on the device, got {actual}")))
 }
 
-/// Arrays on the device have room for the largest part; of the last, a smaller one, they hold more.
+/// Checks that an array has at least as many values as a kernel will touch: arrays have room for
+/// the largest part of a batch, and hold more than the last, smaller one needs.
 pub fn check_at_least(what: &str, expected: usize, len: usize) -> Result<()> {
     check_length(what, expected, len.min(expected))
 }

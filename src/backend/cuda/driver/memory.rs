@@ -1,5 +1,5 @@
 //! Arrays on the device. Allocation and release are ordered by the device's stream and come from
-//! the driver's pool, so neither waits for anything.
+//! the driver's pool, so that neither waits for anything.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use super::ranges::range;
 use crate::error::{Error, Result};
 use crate::real::Resident;
 
-/// A contiguous array on a device; freed when dropped, after everything that was asked for before.
-/// Dropping it leaves its device's context the calling thread's current one: a program that calls
-/// the driver itself makes its own current again.
+/// A contiguous array on a device. It is freed when dropped, after all work that was asked of the
+/// device before. Dropping it leaves its device's context the calling thread's current one: a
+/// program that calls the driver itself must make its own context current again.
 pub struct Buffer<T: Resident> {
-    /// At least one value, so that there always is an address.
+    /// Memory on the device, for at least one value, so that there always is an address.
     slice: CudaSlice<T>,
     len: usize,
     device: Arc<CudaDevice>,
@@ -28,7 +28,8 @@ impl<T: Resident> Drop for Buffer<T> {
 }
 
 impl<T: Resident> Buffer<T> {
-    /// Space for `len` values, which must be written before they are read. `what` is for the error.
+    /// Allocates space for `len` values, which must be written before they are read. `what` names
+    /// the array in errors.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] with the bytes asked for; the device stays usable.
@@ -59,36 +60,37 @@ impl<T: Resident> Buffer<T> {
         Ok(Buffer { slice, len, device: device.clone() })
     }
 
-    /// `len` zeros.
+    /// Allocates `len` zeros.
     ///
     /// # Errors
-    /// As [`Self::unwritten`], or [`Error::Device`].
+    /// Those of [`Self::unwritten`], and [`Error::Device`] if the device fails.
     pub fn zeros(device: &Arc<CudaDevice>, what: &str, len: usize) -> Result<Self> {
         let mut buffer = Self::unwritten(device, what, len)?;
         buffer.fill_zero(what)?;
         Ok(buffer)
     }
 
-    /// A copy of `values`.
+    /// Allocates a copy of `values`.
     ///
     /// # Errors
-    /// As [`Self::unwritten`], or [`Error::Device`].
+    /// Those of [`Self::unwritten`], and [`Error::Device`] if the device fails.
     pub fn from_host(device: &Arc<CudaDevice>, what: &str, values: &[T]) -> Result<Self> {
         let mut buffer = Self::unwritten(device, what, values.len())?;
         buffer.copy_from_host(what, values)?;
         Ok(buffer)
     }
 
-    /// All bits zero.
+    /// Sets all bits to zero.
     pub fn fill_zero(&mut self, what: &str) -> Result<()> {
         let doing = format!("clearing {what} on the device");
         self.device.stream().memset_zeros(&mut self.slice).map_err(while_doing(&doing))
     }
 
-    /// Overwrites as many values as there are, from the first on.
+    /// Overwrites this array with `values`, from the first one on.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are more than this array has, [`Error::Device`].
+    /// [`Error::Argument`] if there are more than this array has, [`Error::Device`] if the device
+    /// fails.
     pub fn copy_from_host(&mut self, what: &str, values: &[T]) -> Result<()> {
         self.check_room(what, values.len())?;
         if values.is_empty() {
@@ -99,11 +101,12 @@ impl<T: Resident> Buffer<T> {
         self.device.stream().memcpy_htod(values, &mut self.slice).map_err(while_doing(&doing))
     }
 
-    /// Reads as many values as there is room for, from the first on, after waiting for what
-    /// computes them.
+    /// Reads as many values as `values` has room for, from the first one on, after waiting for the
+    /// work that computes them.
     ///
     /// # Errors
-    /// [`Error::Argument`] if this array has fewer, [`Error::Device`], also of earlier work.
+    /// [`Error::Argument`] if this array has fewer, [`Error::Device`] if the device fails or
+    /// earlier work has failed.
     pub fn copy_to_host(&self, what: &str, values: &mut [T]) -> Result<()> {
         self.check_room(what, values.len())?;
         if values.is_empty() {
@@ -118,10 +121,10 @@ impl<T: Resident> Buffer<T> {
         self.device.synchronize()
     }
 
-    /// A copy on the same device.
+    /// Allocates a copy of this array on the same device.
     ///
     /// # Errors
-    /// As [`Self::unwritten`], or [`Error::Device`].
+    /// Those of [`Self::unwritten`], and [`Error::Device`] if the device fails.
     pub fn duplicate(&self, what: &str) -> Result<Self> {
         let mut copy = Self::unwritten(&self.device, what, self.len)?;
         if self.len > 0 {
@@ -141,38 +144,38 @@ impl<T: Resident> Buffer<T> {
         Err(Error::argument(what, message))
     }
 
-    /// All values.
+    /// Returns a view of all values.
     pub fn view(&self) -> CudaView<'_, T> {
         self.slice.slice(..self.len)
     }
 
-    /// All values, to be written.
+    /// Returns a view of all values, to be written.
     pub fn view_mut(&mut self) -> CudaViewMut<'_, T> {
         let len = self.len;
         self.slice.slice_mut(..len)
     }
 
-    /// `count` values from `start` on.
+    /// Returns a view of `count` values from `start` on.
     pub(crate) fn part(&self, start: usize, count: usize) -> CudaView<'_, T> {
         self.slice.slice(start..start + count)
     }
 
-    /// `count` values from `start` on, to be written.
+    /// Returns a view of `count` values from `start` on, to be written.
     pub(crate) fn part_mut(&mut self, start: usize, count: usize) -> CudaViewMut<'_, T> {
         self.slice.slice_mut(start..start + count)
     }
 
-    /// Number of values.
+    /// Returns the number of values.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
+    /// Returns whether the array has no values.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Where it lies.
+    /// Returns the device that the array lies on.
     pub fn device(&self) -> &Arc<CudaDevice> {
         &self.device
     }

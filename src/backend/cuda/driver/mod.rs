@@ -1,4 +1,5 @@
-//! The driver as this backend uses it: devices, memory, kernels, cuBLAS, named ranges.
+//! The parts of the CUDA driver that this backend uses: devices, memory, kernels, cuBLAS, named
+//! ranges.
 
 pub mod cublas;
 pub mod device;

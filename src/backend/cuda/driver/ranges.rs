@@ -1,5 +1,5 @@
-//! Named ranges on the time line of Nsight Systems, with the feature `nvtx`; nothing without it, or
-//! where the library of NVTX (libnvToolsExt) is not installed.
+//! Named ranges on the time line of Nsight Systems, with the feature `nvtx`; without it, or where
+//! the library of NVTX (libnvToolsExt) is not installed, they do nothing.
 
 #[cfg(feature = "nvtx")]
 use std::sync::OnceLock;
@@ -7,13 +7,13 @@ use std::sync::OnceLock;
 #[cfg(feature = "nvtx")]
 use cudarc::nvtx;
 
-/// Lasts until it is dropped.
+/// A range, which lasts until it is dropped.
 #[cfg(feature = "nvtx")]
 pub struct Range {
     _range: Option<nvtx::Range>,
 }
 
-/// Lasts until it is dropped.
+/// A range, which lasts until it is dropped.
 #[cfg(not(feature = "nvtx"))]
 pub struct Range;
 
@@ -26,7 +26,7 @@ pub fn range(name: &str) -> Range {
     Range { _range: present.then(|| nvtx::scoped_range(format!("mechanistic: {name}"))) }
 }
 
-/// Opens the range `mechanistic: <name>`.
+/// Opens the range `mechanistic: <name>`, which does nothing in this build.
 #[cfg(not(feature = "nvtx"))]
 pub fn range(_: &str) -> Range {
     Range

@@ -1,4 +1,4 @@
-//! What a way of solving a batch on the device has to offer.
+//! The interface of a path, which is one way of solving a batch on the device.
 //!
 //! A path works on a *part* of the batch: consecutive systems whose workspace fits the device.
 //! Whoever solves cuts the batch into parts, calls, and adds up the partial sums of the gradients of
@@ -20,52 +20,52 @@ use crate::inputs::Inputs;
 use crate::real::Real;
 use crate::shape::InputLayout;
 
-/// The problem of one part as kernels take it. The inputs' pointers are those of the part's first
-/// system; they stay valid as long as this is borrowed from their arrays.
+/// The problem of one part of a batch, as kernels take it. The inputs' pointers are those of the
+/// part's first system; they stay valid as long as this structure borrows their arrays.
 #[derive(Clone, Copy)]
 pub struct PartProblem<'a> {
-    /// By value to the kernels.
+    /// Parameters that kernels take by value.
     pub parameters: parameters::Problem,
     pub(crate) layouts: Inputs<InputLayout>,
     pub(crate) arrays: PhantomData<&'a ()>,
 }
 
 impl PartProblem<'_> {
-    /// Systems of the part.
+    /// Returns the number of systems of the part.
     pub(crate) fn systems(&self) -> usize {
         self.parameters.batch as usize
     }
 }
 
-/// The solution of one part on the device, to be written.
+/// The solution of one part on the device, which a solve writes.
 pub struct SolutionViewMut<'a, T> {
-    /// (B, N, K, Q): NaN for a system that was not solved.
+    /// Values, (B, N, K, Q): NaN for a system that was not solved.
     pub values: CudaViewMut<'a, T>,
-    /// (B): zeros without a slack, NaN for a system that was not solved.
+    /// Shared slack, (B): zeros without a slack, NaN for a system that was not solved.
     pub epsilon: CudaViewMut<'a, T>,
-    /// (B).
+    /// Status of each system, (B).
     pub status: CudaViewMut<'a, Status>,
 }
 
-/// ∂ℓ/∂(solution) of one part.
+/// The derivative ∂ℓ/∂(solution) of one part.
 pub struct CotangentView<'a, T> {
-    /// (B, N, K, Q).
+    /// Derivative ∂ℓ/∂(values), (B, N, K, Q).
     pub values: CudaView<'a, T>,
-    /// (B), if ℓ depends on the shared slack.
+    /// Derivative ∂ℓ/∂ε, (B), if ℓ depends on the shared slack.
     pub epsilon: Option<CudaView<'a, T>>,
 }
 
-/// An array of the device as kernels take it, with the number of values that lie there; 0 where
-/// there is none.
+/// An array on the device as kernels take it, with the number of its values, which is 0 where there
+/// is no array.
 #[derive(Clone, Copy)]
 pub struct Counted<A> {
-    /// By value to the kernels.
+    /// Array that kernels take by value.
     pub array: A,
-    /// Values from its address on.
+    /// Number of values from its address on.
     pub len: usize,
 }
 
-/// Where the gradients of one part go.
+/// The places that the gradients of one part are written to.
 ///
 /// For an input with a batch axis `system` is the distance between systems, and every value of the
 /// part is written. An input that the batch shares (its own `system` is 0) has as many partial sums
@@ -74,19 +74,19 @@ pub struct Counted<A> {
 /// is written. `data` is null where no gradient is wanted.
 #[derive(Clone, Copy)]
 pub struct GradientOutputs<'a> {
-    /// Those of the inputs.
+    /// Places of the gradients of the inputs.
     pub inputs: Inputs<Counted<Output>>,
-    /// Of the weights: (groups, 4), equation, initial, smoothness, periodic.
+    /// Place of the gradient of the weights, (groups, 4): equation, initial, smoothness, periodic.
     pub weights: Counted<Output>,
     pub(crate) arrays: PhantomData<&'a mut ()>,
 }
 
 impl GradientOutputs<'_> {
     /// Checks that every gradient that is wanted has room: all systems of an input with a batch
-    /// axis, one sum for each of so many groups of the others.
+    /// axis, and one sum for each of the `groups` for the others.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error) with both lengths.
+    /// [`Error::Argument`](crate::Error) with both lengths if one does not fit.
     pub(crate) fn check(&self, problem: &PartProblem<'_>, groups: usize) -> Result<()> {
         for (name, (output, layout)) in Inputs::NAMES.zip(self.inputs.zip(problem.layouts)) {
             let rows = if layout.shared() { groups } else { problem.systems() };
@@ -97,7 +97,7 @@ impl GradientOutputs<'_> {
 }
 
 impl Counted<Output> {
-    /// So many rows of so many values, `system` apart.
+    /// Checks that the array has room for `rows` rows of `values` values, `system` apart.
     fn check(&self, what: &str, rows: usize, values: usize) -> Result<()> {
         let Output { data, system, .. } = self.array;
         if data.is_null() || rows == 0 || values == 0 {
@@ -115,7 +115,7 @@ impl TangentInputs<'_> {
     /// Checks that every direction has as many values as its input.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error) with both lengths.
+    /// [`Error::Argument`](crate::Error) with both lengths if one does not fit.
     pub(crate) fn check(&self, problem: &PartProblem<'_>) -> Result<()> {
         for (name, (direction, layout)) in Inputs::NAMES.zip(self.inputs.zip(problem.layouts)) {
             if !direction.array.data.is_null() {
@@ -127,31 +127,33 @@ impl TangentInputs<'_> {
     }
 }
 
-/// Directions in which the inputs move; `data` is null where one stands still. Strides as for
-/// the inputs themselves.
+/// The directions in which the inputs move; `data` is null for an input that does not move. The
+/// strides are those of the inputs themselves.
 #[derive(Clone, Copy)]
 pub struct TangentInputs<'a> {
-    /// One for each input.
+    /// Direction of each input.
     pub inputs: Inputs<Counted<Input>>,
     pub(crate) arrays: PhantomData<&'a ()>,
 }
 
-/// One way of solving a batch: kernels, workspace, launches. `Display` describes it on one line of
-/// the plan.
+/// A path: one way of solving a batch, with its kernels, workspace and launches. Its `Display`
+/// describes it on one line of the plan.
 ///
-/// The workspace of a part is written by [`Self::solve`] and read by [`Self::vjp`], which may use the
-/// rest of it as scratch but leaves the factor and the iterate as they are. It is given the status
-/// (systems) that the solve wrote.
+/// The workspace of a part is written by [`Self::solve`] and read by [`Self::vjp`], which may use
+/// the rest of it as scratch but leaves the factor and the iterate as they are. The vjp gets the
+/// statuses (systems) that the solve wrote.
 pub trait Path<T: Real>: fmt::Display + Send + Sync {
-    /// Bytes of the workspace for so many systems; a multiple of [`Self::group`] except for the
-    /// last part.
+    /// Returns the bytes of the workspace for this many systems, which are a multiple of
+    /// [`Self::group`] except for the last part.
     fn workspace(&self, systems: usize) -> usize;
 
-    /// How many consecutive systems add up their gradients of shared inputs before the partial
-    /// sums go to memory. Parts consist of whole groups, so that the sums do not depend on them.
+    /// Returns how many consecutive systems add up their gradients of shared inputs before the
+    /// partial sums are written to memory. Parts consist of whole groups, so that the sums do not
+    /// depend on them.
     fn group(&self) -> usize;
 
-    /// Launches of a forward solve and of its adjoint, without the sum of the partial gradients.
+    /// Returns the number of launches of a forward solve and of its adjoint, without the sum of the
+    /// partial gradients.
     fn launches(&self) -> (usize, usize);
 
     /// Solves the part.
@@ -162,7 +164,8 @@ pub trait Path<T: Real>: fmt::Display + Send + Sync {
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()>;
 
-    /// Gradients with respect to every input; systems that were not solved contribute zero.
+    /// Computes the gradients with respect to every input; systems that were not solved contribute
+    /// zero.
     fn vjp(
         &self,
         problem: &PartProblem<'_>,

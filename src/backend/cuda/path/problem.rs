@@ -1,4 +1,4 @@
-//! A problem as kernels take it: where its arrays lie on the device and how they are laid out.
+//! A problem as kernels take it: the places of its arrays on the device and their layout.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::real::{Real, Storage, Stored};
 use crate::rows::{RowFamily, pair_rows, triple_rows};
 use crate::shape::{InputLayout, ProblemShape};
 
-/// The number by which kernels know a storage.
+/// Returns the number by which kernels know a storage.
 pub fn storage_code(storage: Storage) -> i32 {
     match storage {
         Storage::F32 => parameters::STORAGE_F32,
@@ -27,7 +27,7 @@ pub fn storage_code(storage: Storage) -> i32 {
     }
 }
 
-/// An array on a device that is only read, in any storage.
+/// A read-only view of an array on a device, with elements in any storage.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {
     address: Address,
@@ -52,34 +52,35 @@ impl<'a, V: Stored> From<&'a Buffer<V>> for Values<'a> {
 }
 
 impl Values<'_> {
-    /// Number of values.
+    /// Returns the number of values.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
+    /// Returns whether the view has no values.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Number of the device.
+    /// Returns the number of the device that the array lies on.
     pub fn device(&self) -> usize {
         self.device
     }
 
-    /// The values of `systems` systems from `first` on, laid out like this.
+    /// Returns the values of `systems` systems from `first` on, where `layout` is the layout of
+    /// this array.
     pub(crate) fn systems(self, layout: &InputLayout, first: usize, systems: usize) -> Self {
         self.part(first * layout.system, layout.total(systems))
     }
 
-    /// `count` values from `start` on.
+    /// Returns `count` values from `start` on.
     pub(crate) fn part(self, start: usize, count: usize) -> Self {
         assert!(start + count <= self.len, "a part lies within its array");
         Values { address: self.address.offset(start * self.value_bytes), len: count, ..self }
     }
 }
 
-/// Where the gradient of the weights stands: (4), shared by all systems.
+/// The layout of the gradient of the weights: 4 values, shared by all systems.
 pub(crate) const WEIGHTS: InputLayout = InputLayout { values: 4, system: 0, inner: [0; 3] };
 
 impl Counted<Input> {
@@ -94,7 +95,7 @@ impl Counted<Input> {
         Counted { array, len: values.len }
     }
 
-    /// A direction in which its input does not move.
+    /// Makes the direction of an input that does not move.
     fn none() -> Self {
         let array = Input { data: std::ptr::null(), system: 0, time: 0, state: 0, storage: 0 };
         Counted { array, len: 0 }
@@ -102,8 +103,8 @@ impl Counted<Input> {
 }
 
 impl Counted<Output> {
-    /// Where a gradient goes; `system` is the distance between systems, or between the groups'
-    /// sums ([`GradientOutputs`](crate::backend::cuda::path::GradientOutputs)).
+    /// Makes the place of a gradient; `system` is the distance between systems, or between the
+    /// groups' sums ([`GradientOutputs`](crate::backend::cuda::path::GradientOutputs)).
     pub fn new<T: Real>(
         device: &CudaDevice,
         target: &mut CudaViewMut<'_, T>,
@@ -120,7 +121,7 @@ impl Counted<Output> {
         Counted { array, len: target.len() }
     }
 
-    /// A gradient that is not wanted.
+    /// Makes the place of a gradient that is not wanted.
     pub fn none(layout: &InputLayout) -> Self {
         let array = Output {
             data: std::ptr::null_mut(),
@@ -133,7 +134,8 @@ impl Counted<Output> {
     }
 }
 
-/// What all parts of a batch have in common: sizes, options, row tables on the device.
+/// The part of a problem that is the same for all parts of a batch: sizes, options, and row tables
+/// on the device.
 pub(crate) struct ProblemTemplate {
     shape: ProblemShape,
     options: Options,
@@ -141,12 +143,12 @@ pub(crate) struct ProblemTemplate {
     refinement: i32,
     pair: (RowFamily, Buffer<f64>),
     triple: Option<(RowFamily, Buffer<f64>)>,
-    /// How the inputs are laid out.
+    /// Layouts of the inputs.
     pub layouts: Inputs<InputLayout>,
 }
 
 impl ProblemTemplate {
-    /// For problems of this shape, whose results are stored as `T`.
+    /// Makes the template for problems of this shape, whose results are stored as `T`.
     pub fn new<T: Real>(
         device: &Arc<CudaDevice>,
         shape: &ProblemShape,
@@ -185,12 +187,12 @@ impl ProblemTemplate {
         })
     }
 
-    /// What is solved.
+    /// Returns the options of the solve.
     pub fn options(&self) -> &Options {
         &self.options
     }
 
-    /// The problem of `systems` systems whose values are these.
+    /// Returns the problem of `systems` systems that have these inputs.
     ///
     /// # Errors
     /// [`Error::Argument`] if an input has fewer values than these systems need.
@@ -243,7 +245,7 @@ impl ProblemTemplate {
         Ok(PartProblem { parameters, layouts: self.layouts, arrays: PhantomData })
     }
 
-    /// Directions of the inputs of a part.
+    /// Returns the directions of the inputs of a part.
     pub fn tangents<'a>(&self, tangents: Inputs<Option<Values<'a>>>) -> TangentInputs<'a> {
         let inputs = tangents.zip(self.layouts).map(|(values, layout)| match values {
             Some(values) => Counted::<Input>::new(values, &layout),

@@ -1,4 +1,4 @@
-//! Solutions on the device, and how their statuses read here.
+//! Solutions on the device, and the reading of their statuses.
 
 use std::sync::Arc;
 
@@ -12,24 +12,24 @@ use crate::real::Real;
 use crate::shape::ProblemShape;
 use crate::solution::Status;
 
-/// The solution of some systems.
+/// The solution of some systems on the device.
 pub(crate) struct SolutionBuffers<T: Real> {
-    /// (systems, N, K, Q).
+    /// Values, (systems, N, K, Q).
     pub values: Buffer<T>,
-    /// What comes with them.
+    /// Shared slack and statuses.
     pub details: SolutionDetails<T>,
 }
 
-/// All of a solution but the values.
+/// The part of a solution that is not its values: shared slack and statuses.
 pub(crate) struct SolutionDetails<T: Real> {
-    /// (systems).
+    /// Shared slack, (systems).
     pub epsilon: Buffer<T>,
-    /// (systems).
+    /// Statuses, (systems).
     pub status: Buffer<parameters::Status>,
 }
 
 impl<T: Real> SolutionBuffers<T> {
-    /// Of `systems` systems of this shape.
+    /// Allocates the solution of `systems` systems of this shape.
     pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, systems: usize) -> Result<Self> {
         let values = systems.saturating_mul(values_of_system(shape));
         Ok(SolutionBuffers {
@@ -38,14 +38,14 @@ impl<T: Real> SolutionBuffers<T> {
         })
     }
 
-    /// The first `systems` systems, to be written.
+    /// Returns a view of the first `systems` systems, to be written.
     pub fn view_mut(&mut self, systems: usize) -> SolutionViewMut<'_, T> {
         self.details.view_mut(&mut self.values, 0, systems)
     }
 }
 
 impl<T: Real> SolutionDetails<T> {
-    /// Of `systems` systems.
+    /// Allocates the shared slack and the statuses of `systems` systems.
     pub fn new(device: &Arc<CudaDevice>, systems: usize) -> Result<Self> {
         Ok(SolutionDetails {
             epsilon: Buffer::unwritten(device, "epsilon", systems)?,
@@ -53,7 +53,7 @@ impl<T: Real> SolutionDetails<T> {
         })
     }
 
-    /// `systems` systems from `first` on, with their `values`, to be written.
+    /// Returns a view of `systems` systems from `first` on, with their `values`, to be written.
     pub fn view_mut<'a>(
         &'a mut self,
         values: &'a mut Buffer<T>,
@@ -68,7 +68,7 @@ impl<T: Real> SolutionDetails<T> {
         }
     }
 
-    /// Reads as many statuses as there is room for, by way of as many `codes`.
+    /// Reads as many statuses as `status` has room for, by way of as many `codes`.
     pub fn read_status(
         &self,
         codes: &mut [parameters::Status],
@@ -81,7 +81,7 @@ impl<T: Real> SolutionDetails<T> {
         Ok(())
     }
 
-    /// The opposite, for kernels that ask only whether a system was solved.
+    /// Writes statuses to the device, for kernels that ask only whether a system was solved.
     pub fn write_status(
         &mut self,
         status: &[Status],
@@ -96,7 +96,7 @@ impl<T: Real> SolutionDetails<T> {
     }
 }
 
-/// N·K·Q.
+/// Returns N·K·Q, the number of values of one system.
 pub(crate) fn values_of_system(shape: &ProblemShape) -> usize {
     shape.points * shape.block()
 }

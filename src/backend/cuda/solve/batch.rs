@@ -1,4 +1,5 @@
-//! A batch on the device: cut into parts whose workspace fits, each part given to a path.
+//! A batch on the device, which is cut into parts whose workspace fits, each of which is given to a
+//! path.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -21,52 +22,56 @@ use crate::plan::Plan;
 use crate::real::Real;
 use crate::shape::{InputLayout, ProblemShape};
 
-/// Consecutive systems.
+/// Some consecutive systems of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
-    /// Number of the first.
+    /// Number of the first system.
     pub first: usize,
-    /// How many.
+    /// Number of systems.
     pub systems: usize,
 }
 
-/// Path, workspace and partial sums for problems of one shape.
+/// The path, the workspace and the partial sums for problems of one shape.
 pub(crate) struct Batch<T: Real> {
     pub device: Arc<CudaDevice>,
     pub shape: ProblemShape,
     pub template: ProblemTemplate,
     path: Box<dyn Path<T>>,
     workspace: Buffer<u8>,
-    /// Systems of a part; the last may have fewer.
+    /// Number of systems of a part; the last part may have fewer.
     part_systems: usize,
     partials: Partials,
-    /// Made when something is first asked for that is not a solve or a gradient.
+    /// Solver for everything but solves and gradients, made when it is first needed.
     cold: Option<Box<Cold<T>>>,
 }
 
-/// Partial sums of the gradients that all systems of the batch share: the inputs without a batch
-/// axis, and the weights. They are those of the whole batch, however it is cut into parts, so that
-/// the order of the additions does not depend on the memory of a device: a few per cent of the
-/// workspace of the whole batch, a row being smaller than the factor of one system.
+/// The partial sums of the gradients that all systems of the batch share: the inputs without a
+/// batch axis, and the weights. They are kept for the whole batch, however it is cut into parts, so
+/// that the order of the additions does not depend on the memory of a device. They take a few per
+/// cent of the workspace of the whole batch, because a row is smaller than the factor of one
+/// system.
 struct Partials {
-    /// Systems of a group.
+    /// Number of systems of a group.
     group: usize,
-    /// Rows: one a group. A single group writes its sums where they belong.
+    /// Number of rows, one for each group. A single group writes its sums to the gradients
+    /// themselves.
     groups: usize,
-    /// Columns of each input: none where the systems have their own. Those of the weights follow.
+    /// Number of columns of each input, which is 0 where the systems have their own. The columns of
+    /// the weights follow.
     columns: Inputs<usize>,
-    /// (groups, columns).
+    /// Sums, (groups, columns).
     sums: Buffer<f64>,
     kernel: SumPartials,
 }
 
 impl<T: Real> Batch<T> {
     /// Chooses a path and allocates its workspace, together with what `staging` allocates for a
-    /// part of so many systems: for the whole batch if the memory suffices, else for as large a
-    /// part as it does.
+    /// part of a given number of systems: for the whole batch if the memory suffices, else for as
+    /// large a part as it does.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`] if not even a single group of systems fits, [`Error::Device`].
+    /// [`Error::OutOfMemory`] if not even a single group of systems fits, [`Error::Device`] if the
+    /// device fails.
     pub fn new<S>(
         device: &Arc<CudaDevice>,
         shape: &ProblemShape,
@@ -78,7 +83,7 @@ impl<T: Real> Batch<T> {
         Self::with_path(device, shape, options, path, staging)
     }
 
-    /// The same with a path that was chosen already.
+    /// Makes a batch with a path that was chosen already.
     pub fn with_path<S>(
         device: &Arc<CudaDevice>,
         shape: &ProblemShape,
@@ -115,18 +120,18 @@ impl<T: Real> Batch<T> {
         Ok((batch, staging))
     }
 
-    /// The parts, in order.
+    /// Iterates over the parts, in order.
     pub fn parts(&self) -> impl Iterator<Item = Part> + use<T> {
         let (batch, most) = (self.shape.batch, self.part_systems);
         (0..batch).step_by(most).map(move |first| Part { first, systems: most.min(batch - first) })
     }
 
-    /// Whether the workspace keeps the factors of all systems.
+    /// Returns whether the workspace keeps the factors of all systems.
     pub fn is_whole(&self) -> bool {
         self.part_systems == self.shape.batch
     }
 
-    /// How problems are solved.
+    /// Returns how problems are solved, for people to read.
     pub fn plan(&self) -> Plan {
         let (forward, adjoint) = self.path.launches();
         let sums = usize::from(self.partials.groups > 1);
@@ -141,7 +146,7 @@ impl<T: Real> Batch<T> {
         }
     }
 
-    /// The inputs of one part within those of the batch.
+    /// Returns the inputs of one part within those of the batch.
     pub fn part_inputs<'a>(&self, inputs: Inputs<Values<'a>>, part: Part) -> Inputs<Values<'a>> {
         let Part { first, systems } = part;
         inputs
@@ -149,7 +154,8 @@ impl<T: Real> Batch<T> {
             .map(|(values, layout)| values.systems(&layout, first, systems))
     }
 
-    /// Solves one part. Its inputs, here and below, are those of its systems only.
+    /// Solves one part. Its inputs, like those of the functions below, are those of its systems
+    /// only.
     pub fn solve(
         &mut self,
         part: Part,
@@ -164,9 +170,9 @@ impl<T: Real> Batch<T> {
         self.path.solve(&problem, &mut self.workspace.view_mut(), solution)
     }
 
-    /// Gradients of one part, which must be the part last solved. `targets` are those of the part
-    /// for inputs with a batch axis and the whole gradient for the others, to which
-    /// [`Self::sum_gradients`] brings the sum; `None` is not computed.
+    /// Computes the gradients of one part, which must be the part last solved. `targets` are those
+    /// of the part for inputs with a batch axis and the whole gradient for the others, to which
+    /// [`Self::sum_gradients`] writes the sum; a gradient whose target is `None` is not computed.
     pub fn vjp(
         &mut self,
         part: Part,
@@ -205,8 +211,8 @@ impl<T: Real> Batch<T> {
         self.path.vjp(&problem, &mut self.workspace.view_mut(), status, cotangent, &gradients)
     }
 
-    /// Adds up the partial sums of all parts: those of the inputs without a batch axis, and of the
-    /// weights (4).
+    /// Adds up the partial sums of all parts, which are those of the inputs without a batch axis,
+    /// and of the weights (4).
     pub fn sum_gradients(
         &self,
         targets: Inputs<Option<CudaViewMut<'_, T>>>,
@@ -226,8 +232,9 @@ impl<T: Real> Batch<T> {
         kernel.launch(&self.device, &sums.view(), *groups, columns)
     }
 
-    /// Directional derivative of one part of the problem last solved, with the statuses of that
-    /// solve: zero for systems that were not solved. Epsilon is written too, the status is not.
+    /// Computes the directional derivative of one part of the problem last solved, with the
+    /// statuses of that solve: zero for systems that were not solved. Epsilon is written too, the
+    /// status is not.
     pub fn jvp(
         &mut self,
         part: Part,
@@ -241,8 +248,8 @@ impl<T: Real> Batch<T> {
         cold.tangent(Solved { template, part, inputs, status }, tangents, tangent)
     }
 
-    /// Squared defects (systems, 4) of one part of the problem last solved, with the statuses of
-    /// that solve.
+    /// Computes the squared defects (systems, 4) of one part of the problem last solved, with the
+    /// statuses of that solve.
     pub fn squared_defects(
         &mut self,
         part: Part,
@@ -255,8 +262,8 @@ impl<T: Real> Batch<T> {
         cold.squared_defects(Solved { template, part, inputs, status }, sums)
     }
 
-    /// Variances (systems, N, K, Q) of one part of the problem last solved, with the statuses of
-    /// that solve.
+    /// Computes the variances (systems, N, K, Q) of one part of the problem last solved, with the
+    /// statuses of that solve.
     pub fn variances(
         &mut self,
         part: Part,
@@ -269,7 +276,8 @@ impl<T: Real> Batch<T> {
         cold.variances(Solved { template, part, inputs, status }, values)
     }
 
-    /// Allocated by the first who asks, for as many systems as a part has.
+    /// Returns the solver for everything but solves and gradients; the first call allocates it, for
+    /// as many systems as a part has.
     fn cold(&mut self) -> Result<(&mut Cold<T>, &ProblemTemplate)> {
         let Batch { device, shape, template, cold, part_systems, .. } = self;
         let cold = match cold {
@@ -298,12 +306,13 @@ impl Partials {
         Ok(Partials { group, groups, columns, sums, kernel: SumPartials::new(device)? })
     }
 
-    /// Values of a row; 0 if there is only one group, which needs none.
+    /// Returns the number of values of a row, which is 0 if there is only one group, because that
+    /// needs no row.
     fn row(&self) -> usize {
         self.sums.len() / self.groups
     }
 
-    /// The groups of a part.
+    /// Returns the range of the groups of a part.
     fn rows_of(&self, part: Part) -> std::ops::Range<usize> {
         let first = part.first / self.group;
         first..first + part.systems.div_ceil(self.group)

@@ -1,4 +1,5 @@
-//! Solving where the data are: inputs and results stay on the device, nothing waits for it.
+//! The solver of problems that lie on the device: inputs and results stay there, and calls return
+//! before the device is done.
 
 use std::sync::Arc;
 
@@ -17,29 +18,32 @@ use crate::real::Real;
 use crate::shape::ProblemShape;
 use crate::solution::Status;
 
-/// Plan and workspace on a CUDA device for problems of one shape, whose arrays lie there too.
+/// A solver on a CUDA device for problems of one shape whose arrays lie on the device too. It holds
+/// the plan and the workspace.
 ///
 /// The mathematics is that of [`Solver`](crate::Solver). The inputs are coefficients, right-hand
-/// side, initial values and steps, in the shapes of [`ProblemBuilder`](crate::ProblemBuilder), stored as
-/// f64, f32, `half::f16` or `half::bf16` and computed on in double precision; results are stored as
-/// `T`. Only here can inputs be of half precision: a [`Problem`](crate::Problem) of the program's
-/// memory is of `T` itself. Calls return when the work has been asked for; what goes wrong on the
-/// device is found by the next call that waits, such as [`CudaDevice::synchronize`].
+/// side, initial values and steps, in the shapes of [`ProblemBuilder`](crate::ProblemBuilder),
+/// stored as f64, f32, `half::f16` or `half::bf16` and computed on in double precision; results are
+/// stored as `T`. Only this solver takes inputs of half precision: a [`Problem`](crate::Problem) in
+/// the program's memory is of `T` itself. Calls return before the device has done the work; a
+/// failure on the device is reported by the next call that waits, such as
+/// [`CudaDevice::synchronize`].
 pub struct DeviceSolver<T: Real> {
     batch: Batch<T>,
-    /// Of the whole batch.
+    /// Shared slack and statuses of the whole batch.
     details: SolutionDetails<T>,
-    /// Of one part, where the workspace does not hold all and derivatives solve parts again.
+    /// Solution of one part, where the workspace does not hold the whole batch and derivatives
+    /// solve parts again.
     again: Option<SolutionBuffers<T>>,
-    /// ∂ℓ/∂(weights): equation, initial, smoothness, periodic.
+    /// Gradient ∂ℓ/∂(weights): equation, initial, smoothness, periodic.
     weights: Buffer<T>,
-    /// ε̇ of the last jvp, (B), and the statuses that go with it.
+    /// Directional derivative ε̇ of the last jvp, (B), and the statuses that go with it.
     tangent: SolutionDetails<T>,
     solved: bool,
 }
 
 impl<T: Real> DeviceSolver<T> {
-    /// Allocates for problems of this shape.
+    /// Makes a solver for problems of this shape, and allocates its workspace.
     ///
     /// # Errors
     /// Those of [`Solver::on`](crate::Solver::on).
@@ -47,10 +51,10 @@ impl<T: Real> DeviceSolver<T> {
         Self::on_path(device, shape, options, CudaPath::Auto)
     }
 
-    /// Solves by a path of the caller's choice: for tests and profiling.
+    /// Makes a solver that takes a path of the caller's choice, for tests and profiling.
     ///
     /// # Errors
-    /// As [`Self::new`].
+    /// Those of [`Self::new`].
     #[doc(hidden)]
     pub fn on_path(
         device: &Arc<CudaDevice>,
@@ -69,12 +73,12 @@ impl<T: Real> DeviceSolver<T> {
         Ok(DeviceSolver { batch, details, again, weights, tangent, solved: false })
     }
 
-    /// Shape that the workspace was made for.
+    /// Returns the shape of the problems that this solver was made for.
     pub fn shape(&self) -> &ProblemShape {
         &self.batch.shape
     }
 
-    /// How problems are solved.
+    /// Returns how problems are solved, for people to read.
     pub fn plan(&self) -> Plan {
         self.batch.plan()
     }
@@ -83,8 +87,8 @@ impl<T: Real> DeviceSolver<T> {
     /// cannot be solved.
     ///
     /// # Errors
-    /// [`Error::Argument`] if an array has not the length of the shape or lies on another device,
-    /// [`Error::Device`].
+    /// [`Error::Argument`] if an array does not have the length that the shape asks for or lies on
+    /// another device, [`Error::Device`] if the device fails.
     pub fn solve(&mut self, inputs: Inputs<Values<'_>>, values: &mut Buffer<T>) -> Result<()> {
         self.check_inputs("", inputs.map(Some))?;
         self.check("solution", self.solution_values(), Values::from(&*values))?;
@@ -98,10 +102,10 @@ impl<T: Real> DeviceSolver<T> {
         Ok(())
     }
 
-    /// How each system (B) of the last solve ended. Waits for the device.
+    /// Returns how each system (B) of the last solve ended; waits for the device.
     ///
     /// # Errors
-    /// [`Error::Argument`] if nothing was solved yet, [`Error::Device`].
+    /// [`Error::Argument`] if nothing was solved yet, [`Error::Device`] if the device fails.
     pub fn status(&self) -> Result<Vec<Status>> {
         self.check_solved()?;
         let batch = self.shape().batch;
@@ -110,18 +114,18 @@ impl<T: Real> DeviceSolver<T> {
         Ok(status)
     }
 
-    /// The shared slack ε (B) of the last solve.
+    /// Returns the shared slack ε (B) of the last solve.
     pub fn epsilon(&self) -> &Buffer<T> {
         &self.details.epsilon
     }
 
-    /// Vector-Jacobian product at the problem last solved: from
-    /// ∂ℓ/∂(solution) (B, N, K, Q) and ∂ℓ/∂ε (B) to the gradient with respect to every input that
-    /// is asked for, which is overwritten.
+    /// Computes the gradients with respect to the inputs that are wanted from ∂ℓ/∂(solution) (B, N,
+    /// K, Q) and ∂ℓ/∂ε (B), at the problem last solved: the vector-Jacobian product. The gradients
+    /// are overwritten.
     ///
     /// # Errors
-    /// [`Error::Argument`] if nothing was solved yet, an array has not the length of the shape or
-    /// lies on another device; [`Error::Device`].
+    /// [`Error::Argument`] if nothing was solved yet, an array does not have the length that the
+    /// shape asks for or lies on another device; [`Error::Device`] if the device fails.
     pub fn vjp(
         &mut self,
         inputs: Inputs<Values<'_>>,
@@ -162,18 +166,18 @@ impl<T: Real> DeviceSolver<T> {
         self.batch.sum_gradients(targets, self.weights.view_mut())
     }
 
-    /// ∂ℓ/∂(weights) (4) of the last vjp: equation, initial, smoothness, periodic.
+    /// Returns ∂ℓ/∂(weights) (4) of the last vjp: equation, initial, smoothness, periodic.
     pub fn weight_gradient(&self) -> &Buffer<T> {
         &self.weights
     }
 
-    /// Jacobian-vector product at the problem last solved: the
-    /// directional derivative of the solution, `tangent` (B, N, K, Q), is overwritten; that of ε is
-    /// [`Self::epsilon_tangent`]. An input without a direction stands still. The first call after a
-    /// solve solves once more, in a workspace that the first call of all allocates.
+    /// Computes the directional derivative of the solution at the problem last solved: the
+    /// Jacobian-vector product. `tangent` (B, N, K, Q) is overwritten; the derivative of ε is
+    /// [`Self::epsilon_tangent`]. An input without a direction does not move. The first call after
+    /// a solve factors the matrix once more, in a workspace that the first call of all allocates.
     ///
     /// # Errors
-    /// As [`Self::vjp`], and [`Error::OutOfMemory`].
+    /// Those of [`Self::vjp`], and [`Error::OutOfMemory`].
     pub fn jvp(
         &mut self,
         inputs: Inputs<Values<'_>>,
@@ -199,12 +203,12 @@ impl<T: Real> DeviceSolver<T> {
         Ok(())
     }
 
-    /// Directional derivative of ε (B) of the last jvp.
+    /// Returns the directional derivative of ε (B) of the last jvp.
     pub fn epsilon_tangent(&self) -> &Buffer<T> {
         &self.tangent.epsilon
     }
 
-    /// Makes the workspace hold the factor of this part again.
+    /// Solves a part again, so that the workspace holds its factor.
     fn solve_again(&mut self, part: Part, inputs: Inputs<Values<'_>>) -> Result<()> {
         match &mut self.again {
             Some(again) => self.batch.solve(part, inputs, &mut again.view_mut(part.systems)),
@@ -216,7 +220,8 @@ impl<T: Real> DeviceSolver<T> {
         self.shape().batch * values_of_system(self.shape())
     }
 
-    /// Checks what there is for each input; `prefix` and the input's name say what it is.
+    /// Checks the array of each input that has one; `prefix` and the input's name say in errors
+    /// what it is.
     fn check_inputs(&self, prefix: &str, inputs: Inputs<Option<Values<'_>>>) -> Result<()> {
         let arrays = inputs.zip(self.batch.template.layouts);
         for (name, (values, layout)) in Inputs::NAMES.zip(arrays) {

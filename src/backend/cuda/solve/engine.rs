@@ -1,4 +1,4 @@
-//! Problems of the host, solved on the device: uploads, solves and downloads part by part.
+//! The solver of problems in the program's memory: it uploads, solves and downloads part by part.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::real::Real;
 use crate::shape::ProblemShape;
 use crate::solution::{Residuals, Solution, Status};
 
-/// The engine of a device for problems of one shape, computing in `T`.
+/// Makes the engine of a device for problems of one shape, computing in `T`.
 pub fn new<T: Real>(
     device: &Arc<CudaDevice>,
     shape: &ProblemShape,
@@ -50,18 +50,18 @@ fn double(
     Ok(Box::new(Engine::new(device, shape, options, path)?))
 }
 
-/// Plan, workspace and staging arrays of a CUDA device for problems of one shape.
+/// The plan, the workspace and the staging arrays of a CUDA device for problems of one shape.
 pub struct Engine<T: Real> {
     batch: Batch<T>,
     staging: Staging<T>,
     gradients: Gradients<T>,
     tangent: Solution<T>,
     residuals: Vec<Residuals>,
-    /// (B, N, K, Q), from the first time on that they are asked for.
+    /// Variances, (B, N, K, Q), allocated when they are first asked for.
     variances: Vec<T>,
 }
 
-/// Arrays on the device for one part of the batch.
+/// The arrays on the device for one part of the batch.
 struct Staging<T: Real> {
     inputs: Inputs<Buffer<T>>,
     solution: SolutionBuffers<T>,
@@ -69,11 +69,11 @@ struct Staging<T: Real> {
     directions: Inputs<Buffer<T>>,
     /// Cotangent or tangent of the solution.
     response: SolutionBuffers<T>,
-    /// ∂ℓ/∂(weights), (4).
+    /// Gradient ∂ℓ/∂(weights), (4).
     weights: Buffer<T>,
     /// Squared defects, (systems, 4).
     defects: Buffer<f64>,
-    /// What is read of the statuses and of the squared defects.
+    /// Copies of the statuses and of the squared defects in the program's memory.
     codes: Vec<parameters::Status>,
     squares: Vec<f64>,
 }
@@ -99,7 +99,7 @@ impl<T: Real> Staging<T> {
 }
 
 impl<T: Real> Engine<T> {
-    /// Allocates everything.
+    /// Makes an engine and allocates everything.
     pub fn new(
         device: &Arc<CudaDevice>,
         shape: &ProblemShape,
@@ -110,7 +110,7 @@ impl<T: Real> Engine<T> {
         Self::with_path(device, shape, options, path)
     }
 
-    /// The same with a path that was made already.
+    /// Makes an engine with a path that was made already.
     pub fn with_path(
         device: &Arc<CudaDevice>,
         shape: &ProblemShape,
@@ -139,8 +139,8 @@ impl<T: Real> Engine<T> {
         Ok(())
     }
 
-    /// Makes inputs, solution and workspace on the device those of this part: they are, if the
-    /// last solve was of the whole batch.
+    /// Puts inputs, solution and workspace of this part on the device, unless the last solve was of
+    /// the whole batch and they are there.
     fn restore(&mut self, problem: &Problem<'_, T>, part: Part) -> Result<()> {
         if self.batch.is_whole() {
             return Ok(());
@@ -151,7 +151,7 @@ impl<T: Real> Engine<T> {
         self.batch.solve(part, inputs, &mut solution.view_mut(part.systems))
     }
 
-    /// Makes inputs and statuses on the device those of this part.
+    /// Puts inputs and statuses of this part on the device.
     fn restore_problem(
         &mut self,
         problem: &Problem<'_, T>,

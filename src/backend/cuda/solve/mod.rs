@@ -1,4 +1,5 @@
-//! Solving a batch: the choice of a path, the parts of a batch, problems of the host and of the device.
+//! The solve of a batch: the choice of a path, the parts of a batch, and the solvers for problems
+//! of the host and of the device.
 
 pub mod batch;
 mod cold;

@@ -1,4 +1,4 @@
-//! Which path solves a problem.
+//! The choice of the path that solves a problem.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -13,27 +13,29 @@ use crate::options::Options;
 use crate::real::Real;
 use crate::shape::ProblemShape;
 
-/// Which path is to be taken: for tests and for profiling, which compare them. One that has no kernels
-/// for a shape leaves it to teams.
+/// The path that is to be taken, for tests and for profiling, which compare paths. A path that has
+/// no kernels for a shape leaves it to teams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CudaPath {
-    /// The one that promises to be the fastest.
+    /// The path that promises to be the fastest.
     #[default]
     Auto,
-    /// A system a thread.
+    /// One thread solves a system.
     Thread,
-    /// A chunk of the time points of a system a thread.
+    /// One thread solves a chunk of the time points of a system.
     Chunk,
-    /// A system a team of threads.
+    /// A team of threads solves a system.
     Team,
-    /// A chunk of the time points of a system a team, from 16 points on, where two chunks fit the
-    /// shared memory.
+    /// A team of threads solves a chunk of the time points of a system, from 16 points on, where
+    /// two chunks fit the shared memory.
     TeamChunk,
 }
 
 impl FromStr for CudaPath {
     type Err = Error;
 
+    /// Reads the name of a path.
+    ///
     /// # Errors
     /// [`Error::Argument`] for another name.
     fn from_str(name: &str) -> Result<Self> {
@@ -59,7 +61,7 @@ impl FromStr for CudaPath {
 // but has 32 systems instead of 3 or 4. Where a system a thread would be one long sequence of points on
 // an idle device, teams share the points of a system (team/plan/chunks.rs).
 
-/// The path for problems of this shape.
+/// Makes the path for problems of this shape.
 ///
 /// # Errors
 /// [`Error::Device`] if its kernels cannot be loaded, [`Error::Argument`]

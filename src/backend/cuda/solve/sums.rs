@@ -11,24 +11,24 @@ use crate::backend::cuda::path::problem::storage_code;
 use crate::error::Result;
 use crate::real::Real;
 
-/// `kernels/common/reduce.cu`: target\[v\] = Σ_g partials\[g\]\[v\].
+/// The kernel `kernels/common/reduce.cu`, which computes target\[v\] = Σ_g partials\[g\]\[v\].
 pub struct SumPartials {
     kernel: Kernel<(Address, i64, i64, SumTargets)>,
 }
 
-/// Some columns of the partial sums.
+/// Some columns of the partial sums, and the array that their sums are written to.
 pub struct Columns<'a, T> {
-    /// How many.
+    /// Number of columns.
     pub values: usize,
-    /// Where their sums go, if they are wanted; of as many values.
+    /// Array of as many values that the sums are written to, if they are wanted.
     pub target: Option<CudaViewMut<'a, T>>,
 }
 
 impl SumPartials {
-    /// Columns of a block, and rows that are added side by side: as in the kernel.
+    /// The columns of a block, and the rows that it adds side by side, as in the kernel.
     const BLOCK: (u32, u32) = (32, 16);
 
-    /// Resolves the kernel.
+    /// Looks the kernel up on a device.
     pub fn new(device: &CudaDevice) -> Result<Self> {
         Ok(SumPartials { kernel: device.kernel("common_reduce", "sum_partials")? })
     }

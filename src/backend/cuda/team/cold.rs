@@ -1,4 +1,4 @@
-//! Launches of the operations that only teams have: a solve of their own, then
+//! The launches of the operations that only teams have: they solve on their own, then run
 //! `kernels/team/tangent.cu`, `defects.cu` and `variances.cu` with its factor and iterate.
 
 use std::marker::PhantomData;
@@ -18,7 +18,7 @@ use crate::backend::cuda::path::{SolutionViewMut, TangentInputs};
 use crate::error::Result;
 use crate::real::Real;
 
-/// Teams that solve, and what they compute from that.
+/// The teams that solve, and the operations that they compute from their solution.
 pub struct ColdTeams<T> {
     teams: Teams,
     forward: Kernel<(TeamPlan, TeamSolution)>,
@@ -28,17 +28,17 @@ pub struct ColdTeams<T> {
     values: PhantomData<T>,
 }
 
-/// The statuses (systems) of a part: of the solve whose solution the caller has, and of the one that
-/// left its factor in the workspace.
+/// The statuses (systems) of a part: those of the solve whose solution the caller has, and those of
+/// the solve that left its factor in the workspace.
 pub struct Statuses<'a> {
-    /// The caller's.
+    /// Statuses of the caller's solve.
     pub known: CudaView<'a, Status>,
-    /// The teams' own.
+    /// Statuses of the teams' own solve.
     pub own: CudaView<'a, Status>,
 }
 
 impl<T: Real> ColdTeams<T> {
-    /// According to a plan that was made for these operations.
+    /// Makes the teams according to a plan that was made for these operations.
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error) if the kernels cannot be loaded.
@@ -54,16 +54,16 @@ impl<T: Real> ColdTeams<T> {
         })
     }
 
-    /// Bytes of the workspace for so many systems.
+    /// Returns the bytes of the workspace for this many systems.
     pub fn workspace(&self, systems: usize) -> usize {
         self.teams.plan.workspace(systems).bytes
     }
 
-    /// Solves the part, and leaves what the others need in the workspace.
+    /// Solves the part, and leaves in the workspace what the other operations need.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error) if an array is too short, [`Error::Device`](crate::Error);
-    /// so it is below.
+    /// [`Error::Argument`](crate::Error) if an array is too short, [`Error::Device`](crate::Error)
+    /// if the device fails; the other operations have the same errors.
     pub fn solve(
         &self,
         problem: &PartProblem<'_>,
@@ -75,9 +75,9 @@ impl<T: Real> ColdTeams<T> {
         self.teams.launch(&self.forward, problem, workspace, 1, &memory, output)
     }
 
-    /// Directional derivative of the solution: values and epsilon of `tangent` are written, zero
-    /// for systems that the caller's solve did not solve, else NaN for those that the own did not;
-    /// its status is not touched.
+    /// Computes the directional derivative of the solution. The values and epsilon of `tangent` are
+    /// written, with zero for systems that the caller's solve did not solve, and NaN for others
+    /// that the teams' own solve did not; its status is not touched.
     pub fn tangent(
         &self,
         problem: &PartProblem<'_>,
@@ -105,8 +105,8 @@ impl<T: Real> ColdTeams<T> {
         self.teams.launch(&self.tangent, problem, workspace, 1, &memory, output)
     }
 
-    /// Sums of the squared weighted defects of every system, (systems, 4): equation, initial,
-    /// smoothness, periodic. NaN for systems of which a solve failed.
+    /// Computes the sums of the squared weighted defects of every system, (systems, 4): equation,
+    /// initial, smoothness, periodic. They are NaN for systems of which a solve failed.
     pub fn squared_defects(
         &self,
         problem: &PartProblem<'_>,
@@ -122,7 +122,8 @@ impl<T: Real> ColdTeams<T> {
         self.teams.launch(&self.defects, problem, workspace, 1, &memory, output)
     }
 
-    /// Variances of the solution, (systems, N, K, Q). NaN for systems of which a solve failed.
+    /// Computes the variances of the solution, (systems, N, K, Q), which are NaN for systems of
+    /// which a solve failed.
     pub fn variances(
         &self,
         problem: &PartProblem<'_>,

@@ -1,5 +1,5 @@
-//! The general path: a team of threads works on each system (kernels/team). It takes every problem
-//! that the CPU takes, by Cholesky.
+//! The general path, where a team of threads works on each system (`kernels/team/*.cu`). It takes
+//! every problem that the CPU takes, by Cholesky.
 
 mod cold;
 mod layout;
@@ -26,7 +26,7 @@ pub use cold::{ColdTeams, Statuses};
 use layout::Memory;
 use plan::Plan;
 
-/// Solves and gradients by one kind of team.
+/// The path of one kind of team, with its kernels for solves and gradients.
 pub struct TeamPath<T> {
     teams: Teams,
     forward: Kernel<(TeamPlan, TeamSolution)>,
@@ -34,17 +34,17 @@ pub struct TeamPath<T> {
     values: PhantomData<T>,
 }
 
-/// One kind of team, and how any of its kernels is launched.
+/// A kind of team, and the way in which any of its kernels is launched.
 struct Teams {
     device: Arc<CudaDevice>,
     plan: Plan,
 }
 
 impl<T: Real> TeamPath<T> {
-    /// Resolves the kernels for problems of the plan's shape.
+    /// Makes the path for problems of the plan's shape, and looks its kernels up.
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error) if they cannot be loaded.
+    /// [`Error::Device`](crate::Error) if the kernels cannot be loaded.
     pub fn new(device: &Arc<CudaDevice>, plan: Plan) -> Result<Self> {
         let teams = Teams { device: device.clone(), plan };
         Ok(TeamPath {
@@ -57,12 +57,12 @@ impl<T: Real> TeamPath<T> {
 }
 
 impl Teams {
-    /// The kernel of a module for this kind of team.
+    /// Returns the kernel of a module for this kind of team.
     fn kernel<P>(&self, module: &'static str) -> Result<Kernel<(TeamPlan, P)>> {
         self.device.kernel(module, &format!("{module}_{}", self.plan.kind.name()))
     }
 
-    /// Where the solution goes.
+    /// Returns the addresses that the solution is written to.
     fn solution<T: Real>(
         &self,
         problem: &PartProblem<'_>,
@@ -78,13 +78,13 @@ impl Teams {
         })
     }
 
-    /// An array with the unknowns of each system of a part, but for the slack.
+    /// Checks an array with the unknowns of each system of a part, but for the slack.
     fn check_values(&self, problem: &PartProblem<'_>, what: &str, actual: usize) -> Result<()> {
         check_length(what, problem.systems() * self.plan.values(), actual)
     }
 
-    /// Launches a kernel for the systems of a part, `group` of them a team, with the workspace cut
-    /// up as the plan says.
+    /// Launches a kernel for the systems of a part, `group` of them a team, with the workspace
+    /// divided as the plan says.
     fn launch<P: DeviceRepr>(
         &self,
         kernel: &Kernel<(TeamPlan, P)>,

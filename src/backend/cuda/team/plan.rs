@@ -1,4 +1,4 @@
-//! How teams of threads share a problem, and the workspace they need.
+//! The plan of how teams of threads share a problem, and of the workspace that they need.
 
 mod chunks;
 
@@ -10,22 +10,22 @@ use crate::options::{Formulation, Options};
 use crate::rows::{pair_rows, triple_rows};
 use crate::shape::ProblemShape;
 
-/// What a team is made of, and where its working set lies.
+/// The kind of a team: what it is made of, and where its working set lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Up to 32 threads of a warp; in shared memory.
+    /// Up to 32 threads of a warp, with their working set in shared memory.
     Warp,
-    /// A block; in shared memory.
+    /// A block, with its working set in shared memory.
     Block,
-    /// A block; in the workspace, in global memory.
+    /// A block, with its working set in the workspace, in global memory.
     Global,
-    /// Up to 32 threads of a warp with a chunk of the time points of their block's system; in
-    /// shared memory.
+    /// Up to 32 threads of a warp with a chunk of the time points of their block's system, and
+    /// their working set in shared memory.
     Chunk,
 }
 
 impl Kind {
-    /// As in the kernels' names.
+    /// Returns the name of the kind, as in the kernels' names.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Warp => "warp",
@@ -36,26 +36,27 @@ impl Kind {
     }
 }
 
-/// Most warps of a block whose teams are within a warp.
+/// The most warps of a block whose teams are within a warp.
 const MOST_WARPS: usize = 4;
-/// Most groups of systems, each with partial sums of the gradients of shared inputs and of the
-/// weights: many times the teams that the largest device holds at once, so that the last ones of a
-/// large batch do not run on an idle device.
+/// The most groups of systems, each with partial sums of the gradients of shared inputs and of the
+/// weights: many times the teams that the largest device holds at once, so that the last groups of
+/// a large batch do not run on an idle device.
 const MOST_GROUPS: usize = 1 << 14;
-/// Most memory for those sums, in values. A row of them is smaller than the factor of one system
-/// unless there are many more equations than states, so that this matters only where a batch shares
-/// very large inputs.
+/// The most memory for the partial sums of all groups, in values. A row of them is smaller than the
+/// factor of one system unless there are many more equations than states, so that this matters only
+/// where a batch shares very large inputs.
 const MOST_PARTIAL_VALUES: usize = 1 << 25;
-/// Groups of a batch even so: a batch that does not fit the memory is cut between groups.
+/// The least number of groups of a batch, whatever their sums take: a batch that does not fit the
+/// memory is cut between groups.
 const FEWEST_GROUPS: usize = 16;
-/// Most values of an array of one system, which the kernels count with 32 bits.
+/// The most values of an array of one system, which the kernels count with 32 bits.
 const MOST_VALUES: usize = 1 << 30;
-/// Most rows that are eliminated at once, as in kernels/team/banded.cuh.
+/// The most rows that are eliminated at once, as in kernels/team/banded.cuh.
 pub(super) const MOST_ROWS: usize = 4;
-/// Alignment of the parts of the workspace.
+/// The alignment of the parts of the workspace, in bytes.
 const ALIGNMENT: usize = 256;
 
-/// Sizes, and how they are dealt out.
+/// The plan for problems of one shape: their sizes, and how they are dealt out to threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     batch: usize,
@@ -66,91 +67,93 @@ pub struct Plan {
     pub(super) coefficients: usize,
     pub(super) initial: usize,
     pub(super) step_states: usize,
-    /// N, or 1 where points share the input (N − 1 for steps).
+    /// Number of time points of the coefficients: N, or 1 where points share the input.
     pub(super) coefficient_points: usize,
     pub(super) rhs_points: usize,
     pub(super) step_points: usize,
     pub(super) pair_rows: usize,
     pub(super) triple_rows: usize,
-    /// c, of which the closing point of a periodic problem.
+    /// Number c of border columns, with those of the closing point of a periodic problem.
     pub(super) border: usize,
     closing: usize,
     slack: usize,
-    /// What a team is.
+    /// Kind of the teams.
     pub kind: Kind,
-    /// Threads of a team.
+    /// Number of threads of a team.
     pub team_threads: usize,
-    /// Warps of a block, if teams are within a warp.
+    /// Number of warps of a block, if teams are within a warp.
     warps: usize,
-    /// C: chunks of the time points, if a system is shared out; else 1.
+    /// Number C of chunks of the time points, which is 1 if a system is not shared out.
     pub chunks: usize,
-    /// Consecutive systems whose gradients of shared inputs one team adds up, or one block where the
-    /// teams share a system.
+    /// Number of consecutive systems whose gradients of shared inputs one team adds up, or one
+    /// block where the teams share a system.
     pub group: usize,
     /// Whether solves are followed by tangent, defects and variances, instead of gradients.
     pub(super) cold: bool,
 }
 
-/// A block-banded matrix with a border: as in `kernels/team/banded.cuh`.
+/// The sizes of a block-banded matrix with a border, as in `kernels/team/banded.cuh`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Band {
-    /// P.
+    /// Block size P.
     pub block: usize,
-    /// Q.
+    /// Number Q of derivatives.
     pub derivatives: usize,
-    /// w.
+    /// Bandwidth w.
     pub bandwidth: usize,
-    /// c.
+    /// Number c of border columns.
     pub border: usize,
 }
 
 impl Band {
-    /// Stored places of a row of the factor.
+    /// Returns the number of stored places of a row of the factor.
     fn stored(&self) -> usize {
         self.bandwidth * self.block + self.derivatives + self.border
     }
 
-    /// Places of a row of the window.
+    /// Returns the number of places of a row of the window.
     fn width(&self) -> usize {
         self.stored() + 1
     }
 
-    /// Of a block row in the factor: rows are odd, and it begins at a multiple of 16 bytes.
+    /// Returns the values of a block row in the factor: rows are odd, and it begins at a multiple
+    /// of 16 bytes.
     fn block_values(&self) -> usize {
         self.block.saturating_mul(self.stored() | 1).next_multiple_of(2)
     }
 
-    /// Of the window; substitution has two block rows of the factor in its place.
+    /// Returns the values of the window; substitution has two block rows of the factor in its
+    /// place.
     pub fn window_values(&self) -> usize {
         let rows = (self.bandwidth + 1) * self.block;
         rows.saturating_mul(self.width() | 1).max(self.block_values().saturating_mul(2))
     }
 }
 
-/// Offsets of the parts of a workspace.
+/// The offsets of the parts of a workspace, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Workspace {
-    /// (B, factor values).
+    /// Offset of the factors, (B, factor values).
     pub factor: usize,
-    /// (B, unknowns), f64.
+    /// Offset of the iterates, (B, unknowns), f64.
     pub iterate: usize,
-    /// (teams, unknowns), f64.
+    /// Offset of the vectors being substituted, (teams, unknowns), f64.
     pub substituted: usize,
-    /// (teams, unknowns), f64.
+    /// Offset of the directions, (teams, unknowns), f64.
     pub direction: usize,
-    /// (teams, unknowns), f64.
+    /// Offset of the right-hand sides of the tangent, (teams, unknowns), f64.
     pub tangent_rhs: usize,
-    /// (blocks, what the chunks exchange), f64.
+    /// Offset of the values that the chunks exchange, (blocks, separator values), f64.
     pub separators: usize,
-    /// (teams, bytes of a block), if not in shared memory.
+    /// Offset of the teams' memory, (teams, bytes of a block), if that is not shared memory.
     pub memory: usize,
-    /// All of it.
+    /// Bytes of the whole workspace.
     pub bytes: usize,
 }
 
 impl Plan {
-    /// For problems of this shape. The groups depend on the shape alone, so that the sums over them
-    /// do not depend on the device.
+    /// Makes the plan for problems of this shape. The groups depend on the shape alone, so that the
+    /// sums over them do not depend on the device.
     ///
     /// # Errors
     /// [`Error::Argument`] if one system has more values than the kernels can count.
@@ -158,11 +161,11 @@ impl Plan {
         Self::with_purpose(shape, options, limits, false)
     }
 
-    /// The same for solves that are followed by tangent, defects and variances, instead of
+    /// Makes the plan for solves that are followed by tangent, defects and variances, instead of
     /// gradients.
     ///
     /// # Errors
-    /// As [`Self::new`].
+    /// Those of [`Self::new`].
     pub fn cold(shape: &ProblemShape, options: &Options, limits: &Limits) -> Result<Self> {
         Self::with_purpose(shape, options, limits, true)
     }
@@ -226,7 +229,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Teams as wide as a row of the window while that fits a warp, blocks beyond.
+    /// Chooses teams as wide as a row of the window while that fits a warp, and blocks beyond.
     fn choose(&mut self, batch: usize, limits: &Limits) {
         let width = self.band().width();
         if width <= 32 {
@@ -252,22 +255,22 @@ impl Plan {
         }
     }
 
-    /// P.
+    /// Returns P, the values of a time point.
     pub(super) fn block(&self) -> usize {
         self.states * self.derivatives
     }
 
-    /// w.
+    /// Returns w, the bandwidth.
     pub(super) fn bandwidth(&self) -> usize {
         if self.triple_rows > 0 { 2 } else { 1 }
     }
 
-    /// n.
+    /// Returns n, the number of diagonal blocks.
     fn blocks(&self) -> usize {
         if self.closing > 0 { self.points - 1 } else { self.points }
     }
 
-    /// What a team eliminates.
+    /// Returns the sizes of the matrix that a team eliminates.
     pub(super) fn band(&self) -> Band {
         Band {
             block: self.block(),
@@ -277,18 +280,19 @@ impl Plan {
         }
     }
 
-    /// S: unknowns of a separator.
+    /// Returns S, the number of unknowns of a separator.
     fn separator(&self) -> usize {
         self.bandwidth() * self.block()
     }
 
-    /// The system of the separators.
+    /// Returns the sizes of the matrix of the separators.
     pub(super) fn separators(&self) -> Band {
         let s = self.separator();
         Band { block: s, derivatives: s, bandwidth: 1, border: self.border }
     }
 
-    /// What the chunks of a system exchange: as in `kernels/team/separators.cuh`.
+    /// Returns the number of values that the chunks of a system exchange, as in
+    /// `kernels/team/separators.cuh`.
     pub fn separator_values(&self) -> usize {
         if self.chunks == 1 {
             return 0;
@@ -298,24 +302,24 @@ impl Plan {
         self.chunks * record + 3 * ((self.chunks - 1) * s + c)
     }
 
-    /// N·P.
+    /// Returns N·P, the number of values of the solution.
     pub fn values(&self) -> usize {
         self.points * self.block()
     }
 
-    /// N·P, and one if there is slack.
+    /// Returns the number of unknowns, N·P, and one more if there is slack.
     pub fn unknowns(&self) -> usize {
         self.values() + self.slack
     }
 
-    /// Of one system.
+    /// Returns the number of values of the factor of one system.
     pub fn factor_values(&self) -> usize {
         let of_separators = (self.chunks - 1) * self.separators().block_values();
         let values = self.blocks() * self.band().block_values() + of_separators;
         (values + self.border * self.border).next_multiple_of(2)
     }
 
-    /// Teams that a block has room for.
+    /// Returns the number of teams that a block has room for.
     pub fn teams_of_block(&self) -> usize {
         match self.kind {
             Kind::Warp => self.warps * (32 / self.team_threads),
@@ -324,12 +328,12 @@ impl Plan {
         }
     }
 
-    /// Systems that a block works on at once.
+    /// Returns the number of systems that a block works on at once.
     pub fn systems_of_block(&self) -> usize {
         if self.chunks > 1 { 1 } else { self.teams_of_block() }
     }
 
-    /// Threads of a block.
+    /// Returns the number of threads of a block.
     pub fn block_threads(&self) -> usize {
         match self.kind {
             Kind::Warp => 32 * self.warps,
@@ -338,7 +342,7 @@ impl Plan {
         }
     }
 
-    /// Of a part of so many systems.
+    /// Returns the workspace of a part of so many systems.
     pub fn workspace(&self, systems: usize) -> Workspace {
         let mut bytes = 0_usize;
         let mut part = |values: usize, size: usize| {
@@ -369,7 +373,7 @@ impl Plan {
     }
 }
 
-/// The sizes themselves, before anything is computed from them.
+/// Checks the sizes themselves, before anything is computed from them.
 fn check_counts(shape: &ProblemShape) -> Result<()> {
     let [_, _, e, k, qc] = shape.coefficients;
     let [_, i, _, j] = shape.initial_values;

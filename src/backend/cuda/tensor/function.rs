@@ -1,10 +1,10 @@
-//! Functions of the tape as its kernels know them.
+//! The functions of the tape as its kernels know them.
 
 use crate::Real;
 use crate::backend::cuda::bindings::{BinaryFunction, UnaryFunction};
 use crate::tensor::function::{Binary, Unary};
 
-/// A function's number in the kernels, its constant and its exponent.
+/// Returns a function's number in the kernels, its constant and its exponent.
 pub fn unary_code<T: Real>(function: Unary<T>) -> (i32, f64, i32) {
     use Unary::*;
     use UnaryFunction as Code;
@@ -30,7 +30,7 @@ pub fn unary_code<T: Real>(function: Unary<T>) -> (i32, f64, i32) {
     (code as i32, number, exponent)
 }
 
-/// A function's number in the kernels.
+/// Returns a function's number in the kernels.
 pub fn binary_code(function: Binary) -> i32 {
     let code = match function {
         Binary::Add => BinaryFunction::Add,

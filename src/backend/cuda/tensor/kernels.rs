@@ -1,4 +1,4 @@
-//! Launches of the tape's kernels, `kernels/tape_*.cu`.
+//! The launches of the tape's kernels, `kernels/tape/*.cu`.
 
 use std::sync::Arc;
 
@@ -10,21 +10,23 @@ use crate::backend::cuda::driver::CudaDevice;
 use crate::backend::cuda::driver::kernel::{Address, Kernel, LaunchShape, check_length};
 use crate::error::{Error, Result};
 
-/// Threads of every block.
+/// The threads of every block.
 pub const THREADS: usize = 256;
-/// Elements of a block in the elementwise kernels.
+/// The elements of a block in the elementwise kernels.
 const ELEMENTS: usize = 4 * THREADS;
-/// Rows and columns that a block of the matrix product computes.
+/// The rows and columns that a block of the matrix product computes.
 pub const TILE: usize = 64;
 
-/// x, y, gy, gx, their length; a function with its number and exponent.
+/// The arguments of the adjoint of a function of one number: x, y, gy, gx, their length; a function
+/// with its number and exponent.
 type UnaryAdjoint = (Address, Address, Address, Address, i64, i32, f64, i32);
-/// g, a, b, mask, target and the reduction.
+/// The arguments of a reduction: g, a, b, mask, target and the reduction.
 type Reduce = (Address, Address, Address, Address, Address, Reduction);
-/// gy, entries, starts, order, gx; outer, length, inner, indices, distinct indices.
+/// The arguments of the adjoint of a gather: gy, entries, starts, order, gx; outer, length, inner,
+/// indices, distinct indices.
 type GatherAdjoint = (Address, Address, Address, Address, Address, i64, i64, i64, i64, i64);
 
-/// The kernels for one type.
+/// The kernels for one type of numbers.
 struct Typed {
     unary: Kernel<(Address, Address, i64, i32, f64, i32)>,
     unary_adjoint: Kernel<UnaryAdjoint>,
@@ -46,7 +48,7 @@ struct Typed {
     adam: Kernel<(Address, Address, Address, Address, i64, Address, Update)>,
 }
 
-/// All kernels of the tape, resolved.
+/// The kernels of the tape, looked up on one device.
 pub struct TapeKernels {
     device: Arc<CudaDevice>,
     f32: Typed,
@@ -85,7 +87,7 @@ impl Typed {
     }
 }
 
-/// An operand of a walk must have as many values as the walk reaches.
+/// Checks that an operand of a walk has as many values as the walk reaches.
 fn check_reach(what: &str, walk: &Walk, operand: usize, len: usize) -> Result<()> {
     let reach = walk.reach(operand);
     if reach <= len {
@@ -94,7 +96,7 @@ fn check_reach(what: &str, walk: &Walk, operand: usize, len: usize) -> Result<()
     Err(Error::argument(what, format!("expected at least {reach} values on the device, got {len}")))
 }
 
-/// The same for two walks together, from `offset` on.
+/// Checks that an operand of two walks together has as many values as they reach from `offset` on.
 fn check_reaches(
     what: &str,
     walks: [&Walk; 2],
@@ -112,13 +114,14 @@ fn check_reaches(
     Err(Error::argument(what, format!("expected at least {reach} values on the device, got {len}")))
 }
 
-/// So many blocks of the threads that all these kernels have.
+/// Returns the shape of `blocks` blocks, which have the same number of threads for all these
+/// kernels.
 fn blocks_of(blocks: usize) -> LaunchShape {
     LaunchShape { blocks: blocks as u64, threads: (THREADS as u32, 1), dynamic_shared: 0 }
 }
 
 impl TapeKernels {
-    /// Resolves them.
+    /// Looks the kernels up on a device.
     ///
     /// # Errors
     /// [`Error::Device`] when a module cannot be loaded.
@@ -135,7 +138,7 @@ impl TapeKernels {
         if T::NAME == "f32" { &self.f32 } else { &self.f64 }
     }
 
-    /// y = f(x); f by its number in `tape/parameters.h` with its constants.
+    /// Computes y = f(x), where f is given by its number in `tape/parameters.h` with its constants.
     pub fn unary<T: Real>(
         &self,
         (function, number, exponent): (i32, f64, i32),
@@ -154,7 +157,7 @@ impl TapeKernels {
         kernel.launch(device, blocks_of(n.div_ceil(ELEMENTS)), &arguments)
     }
 
-    /// gx += gy · f'(x).
+    /// Computes gx += gy · f'(x).
     pub fn unary_adjoint<T: Real>(
         &self,
         (function, number, exponent): (i32, f64, i32),
@@ -184,7 +187,7 @@ impl TapeKernels {
         kernel.launch(device, blocks_of(blocks), &arguments)
     }
 
-    /// y = f(a, b); operands of the walk: a, b.
+    /// Computes y = f(a, b); the operands of the walk are a and b.
     pub fn binary<T: Real>(
         &self,
         function: i32,
@@ -206,7 +209,7 @@ impl TapeKernels {
         self.of::<T>().binary.launch(device, blocks_of(blocks), &arguments)
     }
 
-    /// y = mask ? x : otherwise; operands of the walk: mask, x, otherwise.
+    /// Computes y = mask ? x : otherwise; the operands of the walk are mask, x and otherwise.
     pub fn select<T: Real>(
         &self,
         walk: &Walk,
@@ -234,7 +237,7 @@ impl TapeKernels {
         self.of::<T>().select.launch(device, blocks_of(blocks), &arguments)
     }
 
-    /// y = or += x; operands of the walk: y, x.
+    /// Computes y = x or y += x; the operands of the walk are y and x.
     pub fn copy<T: Real>(
         &self,
         walk: &Walk,
@@ -253,7 +256,7 @@ impl TapeKernels {
         self.of::<T>().copy.launch(device, blocks_of(blocks), &arguments)
     }
 
-    /// `y[o, m, i] = x[o, indices[m], i]`; the indices lie below `length`.
+    /// Computes `y[o, m, i] = x[o, indices[m], i]`; the indices lie below `length`.
     pub fn gather<T: Real>(
         &self,
         [outer, length, inner]: [usize; 3],
@@ -283,8 +286,8 @@ impl TapeKernels {
         kernel.launch(device, blocks_of(blocks), &arguments)
     }
 
-    /// `gx[o, indices[m], i] += gy[o, m, i]`, with the indices sorted: the distinct ones in
-    /// `entries`, those m that have `entries[d]` in `order[starts[d]..starts[d + 1]]`.
+    /// Computes `gx[o, indices[m], i] += gy[o, m, i]`, given the sorted indices: the distinct ones
+    /// are in `entries`, and those m that have `entries[d]` in `order[starts[d]..starts[d + 1]]`.
     pub fn gather_adjoint<T: Real>(
         &self,
         [outer, length, inner]: [usize; 3],
@@ -319,8 +322,8 @@ impl TapeKernels {
         kernel.launch(device, blocks_of(blocks), &arguments)
     }
 
-    /// target = or += the sums of the terms; `a` and `mask` exclude each other, `b` needs `a`. From
-    /// f32 to f64 and back for scratch of splits.
+    /// Computes target = or += the sums of the terms; `a` and `mask` exclude each other, and `b`
+    /// needs `a`. The types differ, f32 and f64, for the scratch of sums that are split.
     pub fn reduce<T: Real, U: Real>(
         &self,
         reduction: &Reduction,
@@ -362,7 +365,8 @@ impl TapeKernels {
         kernel.launch(device, blocks_of(blocks), &arguments)
     }
 
-    /// y = the maxima along the middle axis, and where they are first reached.
+    /// Computes y = the maxima along the middle axis, and the positions where they are first
+    /// attained.
     pub fn max<T: Real>(
         &self,
         [outer, length, inner]: [usize; 3],
@@ -393,7 +397,7 @@ impl TapeKernels {
         kernel.launch(device, blocks_of(blocks), &arguments)
     }
 
-    /// gx += gy where the maxima were; the arguments lie below `length`.
+    /// Computes gx += gy at the positions of the maxima, which lie below `length`.
     pub fn max_adjoint<T: Real>(
         &self,
         [outer, length, inner]: [usize; 3],
@@ -422,7 +426,7 @@ impl TapeKernels {
         kernel.launch(device, blocks_of(blocks), &arguments)
     }
 
-    /// y = the log-softmax of x in rows of `length`.
+    /// Computes y = the logarithm of the softmax of x in rows of `length`.
     pub fn log_softmax<T: Real>(
         &self,
         length: usize,
@@ -443,7 +447,7 @@ impl TapeKernels {
         self.of::<T>().log_softmax.launch(device, blocks_of(blocks), &arguments)
     }
 
-    /// gx += gy − e^y Σ gy in rows of `length`.
+    /// Computes gx += gy − e^y Σ gy in rows of `length`.
     pub fn log_softmax_adjoint<T: Real>(
         &self,
         length: usize,
@@ -468,7 +472,7 @@ impl TapeKernels {
         kernel.launch(device, blocks_of(blocks), &arguments)
     }
 
-    /// c = or += the products; operands of the walks: c, a, b.
+    /// Computes c = or += the products; the operands of the walks are c, a and b.
     pub fn matmul<T: Real>(
         &self,
         product: &MatMul,
@@ -496,7 +500,8 @@ impl TapeKernels {
         self.of::<T>().matmul.launch(device, blocks_of(blocks), &arguments)
     }
 
-    /// partials = sums of squares of parts of g, one for each of its values.
+    /// Computes partials = the sums of squares of parts of g, one for each of the values of
+    /// `partials`.
     pub fn squares<T: Real>(
         &self,
         g: &CudaView<'_, T>,
@@ -511,7 +516,7 @@ impl TapeKernels {
         self.of::<T>().squares.launch(device, blocks_of(blocks), &arguments)
     }
 
-    /// norm = √(Σ partials).
+    /// Computes norm = √(Σ partials).
     pub fn gradient_norm(
         &self,
         partials: &CudaView<'_, f64>,
@@ -524,7 +529,7 @@ impl TapeKernels {
         self.gradient_norm.launch(device, blocks_of(1), &arguments)
     }
 
-    /// One step of gradient descent with velocity v.
+    /// Takes one step of gradient descent with velocity v.
     pub fn sgd<T: Real>(
         &self,
         update: &Update,
@@ -553,7 +558,7 @@ impl TapeKernels {
         kernel.launch(device, blocks_of(blocks), &arguments)
     }
 
-    /// One step of Adam.
+    /// Takes one step of Adam.
     pub fn adam<T: Real>(
         &self,
         update: &Update,

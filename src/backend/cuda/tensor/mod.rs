@@ -1,5 +1,5 @@
-//! The tape's primitives on a GPU: shapes into the parameters of the kernels, one or two launches
-//! each.
+//! The tape's primitives on a GPU: they turn shapes into the parameters of the kernels, and take
+//! one or two launches each.
 
 mod function;
 mod kernels;
@@ -37,14 +37,14 @@ use solve::OdeSolver;
 use storage::Storage;
 
 /// A GPU as the backend of a [`Tape`](crate::tape::Tape): values, gradients and parameters stay on
-/// it, and nothing waits for it but what brings a value back.
+/// it, and the program waits for it only when a value is brought back.
 #[derive(Clone)]
 pub struct Cuda {
     device: Arc<CudaDevice>,
     kernels: Arc<TapeKernels>,
-    /// Where norms go.
+    /// Places in the program's memory for norms.
     places: Places,
-    /// Whether cuBLAS multiplies large matrices where it can be opened.
+    /// Whether cuBLAS multiplies large matrices, where it can be opened.
     cublas: bool,
 }
 
@@ -58,20 +58,20 @@ impl Cuda {
     /// Computes on this GPU ([`Device::gpu`](crate::Device::gpu)).
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error::Device) when the kernels cannot be loaded, or cuBLAS cannot be
-    /// opened and `MECHANISTIC_CUBLAS` is `on`; [`Error::Argument`](crate::Error::Argument) when that
-    /// is not understood.
+    /// [`Error::Device`](crate::Error::Device) when the kernels cannot be loaded, or cuBLAS cannot
+    /// be opened and `MECHANISTIC_CUBLAS` is `on`; [`Error::Argument`](crate::Error::Argument) when
+    /// the variable has another value than `on` and `off`.
     pub fn on(device: &Arc<CudaDevice>) -> Result<Self> {
         let kernels = Arc::new(TapeKernels::new(device)?);
         let cublas = product::cublas_is_wanted(device)?;
         Ok(Cuda { device: device.clone(), kernels, places: Places::default(), cublas })
     }
 
-    /// Whether NVIDIA's cuBLAS multiplies large matrices, where this machine has one that can be
-    /// opened (`libcublas.so`, or version 11, 12 or 13). It does unless the environment variable
-    /// `MECHANISTIC_CUBLAS` is `off`; if that is `on`, there must be one. Either way f32 is
-    /// multiplied and added up in f32, and a run on the same GPU with the same libraries gives the
-    /// same bits again; another version of cuBLAS may not.
+    /// Chooses whether NVIDIA's cuBLAS multiplies large matrices, where this machine has one that
+    /// can be opened (`libcublas.so`, or version 11, 12 or 13). By default it does, unless the
+    /// environment variable `MECHANISTIC_CUBLAS` is `off`; if the variable is `on`, there must be a
+    /// cuBLAS. Either way f32 is multiplied and added up in f32, and a run on the same GPU with the
+    /// same libraries gives the same bits again; another version of cuBLAS may not.
     pub fn with_cublas(self, wanted: bool) -> Self {
         Cuda { cublas: wanted, ..self }
     }
@@ -80,10 +80,10 @@ impl Cuda {
         Products { device: &self.device, kernels: &self.kernels, cublas: self.cublas }
     }
 
-    /// Waits until everything asked for so far is done.
+    /// Waits until everything that was asked of the GPU so far is done.
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error::Device): a kernel failed.
+    /// [`Error::Device`](crate::Error::Device) if a kernel failed.
     pub fn synchronize(&self) -> Result<()> {
         self.device.synchronize()
     }
@@ -96,7 +96,7 @@ impl Cuda {
         Ok(array.buffer_mut().write(&self.device)?.view_mut())
     }
 
-    /// y = or += x, each at its strides over `shape` and y from an offset on.
+    /// Computes y = x or y += x, each at its strides over `shape` and y from an offset on.
     fn copy_strided<T: Real>(
         &self,
         shape: &[usize],
@@ -114,7 +114,7 @@ impl Cuda {
         self.kernels.copy(&walk, &x, &mut y, add)
     }
 
-    /// g += the terms, reduced to g's shape.
+    /// Adds the terms to g, reduced to g's shape.
     fn reduce_to<T: Real>(
         &self,
         shape: &[usize],
@@ -128,15 +128,16 @@ impl Cuda {
     }
 }
 
-/// What a gather takes, and the same sorted by entry for its adjoint.
+/// The indices of a gather, and the same indices sorted by entry for its adjoint.
 #[derive(Debug)]
 pub struct GatherIndices {
     indices: Array<usize, Cuda>,
-    /// The distinct indices, ascending.
+    /// Distinct indices, ascending.
     entries: Array<usize, Cuda>,
-    /// Where each one's part of `order` begins, and where the last ends.
+    /// Positions where the part of each distinct index in `order` begins, and where the last part
+    /// ends.
     starts: Array<usize, Cuda>,
-    /// Positions of `indices`, sorted by what they hold, then by themselves.
+    /// Positions in `indices`, sorted by the index that they hold, then by themselves.
     order: Array<usize, Cuda>,
 }
 

@@ -1,4 +1,4 @@
-//! The gradient's norm: computed on the device, on its way to the program while both go on.
+//! The norm of gradients: it is computed on the device, and copied to the program while both go on.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,17 +10,17 @@ use crate::backend::cuda::driver::Buffer;
 use crate::backend::cuda::driver::device::{CudaDevice, while_doing};
 use crate::{Real, Result};
 
-/// Elements that a block of the sum of squares takes at least.
+/// The least number of elements that a block of the sum of squares takes.
 const SHARE: usize = 2048;
-/// Blocks of the sum of squares of one array at most.
+/// The most blocks of the sum of squares of one array.
 const MOST_BLOCKS: usize = 256;
 
-/// Places in the program's memory that the device can write to while the program goes on: kept,
-/// because making one waits for the device.
+/// The places in the program's memory that the device can write to while the program goes on. They
+/// are kept, because making one waits for the device.
 #[derive(Clone, Default)]
 pub struct Places(Arc<Mutex<Vec<Place>>>);
 
-/// One of them.
+/// A place for one number.
 struct Place {
     memory: PinnedHostSlice<f64>,
     device: Arc<CudaDevice>,
@@ -50,7 +50,7 @@ pub struct Norm(Arc<Pending>);
 
 struct Pending {
     on_device: Buffer<f64>,
-    /// `None` only while it is dropped.
+    /// Place of the number; `None` only while the norm is dropped.
     place: Option<Place>,
     places: Places,
 }
@@ -70,7 +70,7 @@ impl fmt::Debug for Norm {
 }
 
 impl Norm {
-    /// The joint Euclidean norm of some arrays.
+    /// Computes the joint Euclidean norm of some arrays.
     pub fn new<T: Real>(
         device: &Arc<CudaDevice>,
         kernels: &TapeKernels,
@@ -96,12 +96,12 @@ impl Norm {
         Ok(Norm(Arc::new(Pending { on_device, place: Some(place), places: places.clone() })))
     }
 
-    /// Where the device has it.
+    /// Returns a view of the norm on the device.
     pub fn view(&self) -> CudaView<'_, f64> {
         self.0.on_device.view()
     }
 
-    /// Its number; waits until the device has come that far.
+    /// Returns the number; waits until the device has computed it.
     pub fn value(&self) -> Result<f64> {
         let place = self.0.place.as_ref().expect("it is there until it is dropped");
         Ok(place.memory.as_slice().map_err(while_doing("waiting for the gradient's norm"))?[0])

@@ -1,4 +1,5 @@
-//! Matrix products: cuBLAS or tiles for matrices, sums for what is too thin for them.
+//! Matrix products: cuBLAS or tiles multiply matrices, sums are taken where a matrix is too thin
+//! for tiles.
 
 use std::sync::Arc;
 
@@ -15,27 +16,28 @@ use crate::error::{Error, Result};
 use crate::tensor::function::Side;
 use crate::tensor::product::Product;
 
-/// Rows or columns below which most of a tile would be empty.
+/// The number of rows or columns below which most of a tile would be empty.
 const THIN: usize = 16;
-/// Depth of a slab, as in the kernel.
+/// The depth of a slab, as in the kernel.
 const DEPTH: usize = 16;
-/// Tiles that keep a device busy.
+/// The number of tiles that keep a device busy.
 const BUSY_TILES: usize = 256;
-/// Slabs that a block multiplies at least before a tile is split over more blocks.
+/// The least number of slabs that a block multiplies before a tile is split over more blocks.
 const SLABS: usize = 4;
 
-/// One product with its strides: c (m, n) = a (m, k) · b (k, n) for every element of the batch.
+/// A product with its strides: c (m, n) = a (m, k) · b (k, n) for every element of the batch.
 struct Strided {
     sizes: [usize; 3],
-    /// (row, column).
+    /// Strides of a, (row, column).
     a: [usize; 2],
     b: [usize; 2],
-    /// Of c, a, b over the batch.
+    /// Strides of c, a, b over the batch.
     batch: [Vec<usize>; 3],
 }
 
 impl Strided {
-    /// The product itself, or that of an adjoint: gc·bᵀ for side A, aᵀ·gc for side B.
+    /// Makes the strides of the product itself, or of an adjoint: gc·bᵀ for side A, aᵀ·gc for side
+    /// B.
     fn new(product: &Product, adjoint: Option<Side>) -> Self {
         let [m, k, n] = product.sizes;
         let [a, b, c] = product.strides.clone();
@@ -45,7 +47,8 @@ impl Strided {
             Some(Side::B) => Strided { sizes: [k, m, n], a: [1, k], b: [n, 1], batch: [b, a, c] },
         }
     }
-    /// Over the elements of the batch that c has, and over those that are summed into one.
+    /// Returns the walk over the elements of the batch that c has, and the walk over those that are
+    /// summed into one.
     fn walks(&self, product: &Product) -> Result<(Walk, Walk)> {
         let of = |kept: bool| -> Result<Walk> {
             let axes = 0..product.batch.len();
@@ -57,8 +60,9 @@ impl Strided {
         Ok((of(true)?, of(false)?))
     }
 
-    /// The transposed products as cuBLAS takes them in one call; `None` for empty ones, for those
-    /// whose batch has no single stride or is summed over, and for sizes beyond 32 bits.
+    /// Returns the transposed products as cuBLAS takes them in one call, or `None` for empty
+    /// products, for products whose batch has no single stride or is summed over, and for sizes
+    /// beyond 32 bits.
     fn gemm(&self, kept: &Walk, reduced: &Walk, add: bool) -> Option<Gemm> {
         let [m, k, n] = self.sizes;
         if k == 0 || kept.size == 0 || reduced.size != 1 || kept.axes > 1 {
@@ -79,8 +83,8 @@ impl Strided {
     }
 }
 
-/// Whether a matrix with these strides is stored column by column instead of row by row, and the
-/// distance between its columns or rows.
+/// Returns whether a matrix with these strides is stored column by column instead of row by row,
+/// and the distance between its columns or rows.
 fn stored([row, column]: [usize; 2], rows: usize, columns: usize) -> Option<(bool, usize)> {
     match (row, column) {
         (leading, 1) if leading >= columns => Some((false, leading)),
@@ -92,12 +96,12 @@ fn stored([row, column]: [usize; 2], rows: usize, columns: usize) -> Option<(boo
 /// The environment variable that keeps products from cuBLAS, or demands it.
 const VARIABLE: &str = "MECHANISTIC_CUBLAS";
 
-/// Whether products on this device go to cuBLAS where it can be opened: unless the environment says
-/// `off`. If it says `on`, cuBLAS must be there.
+/// Returns whether products on this device go to cuBLAS where it can be opened. They do unless the
+/// environment variable is `off`; if it is `on`, cuBLAS must be there.
 ///
 /// # Errors
-/// [`Error::Argument`] if the environment says anything else, [`Error::Device`] if cuBLAS must be
-/// there and is not.
+/// [`Error::Argument`] if the variable has another value, [`Error::Device`] if cuBLAS must be there
+/// and is not.
 pub fn cublas_is_wanted(device: &CudaDevice) -> Result<bool> {
     match std::env::var(VARIABLE).unwrap_or_default().as_str() {
         "" => Ok(true),
@@ -113,16 +117,16 @@ pub fn cublas_is_wanted(device: &CudaDevice) -> Result<bool> {
     }
 }
 
-/// What multiplies.
+/// The means of multiplication on a device: the tape's kernels and cuBLAS.
 pub struct Products<'a> {
     pub device: &'a Arc<CudaDevice>,
     pub kernels: &'a TapeKernels,
-    /// Whether cuBLAS does where it can be opened.
+    /// Whether cuBLAS multiplies where it can be opened.
     pub cublas: bool,
 }
 
 impl Products<'_> {
-    /// c = a·b, or with an adjoint's side c += gc·bᵀ or aᵀ·gc, summed over the batch where c
+    /// Computes c = a·b, or for an adjoint c += gc·bᵀ or aᵀ·gc, summed over the batch where c
     /// repeats.
     pub fn multiply<T: Real>(
         &self,
@@ -148,7 +152,7 @@ impl Products<'_> {
         self.multiply_tiles(&strided, (kept, reduced), add, [a, b], c)
     }
 
-    /// Every element of c as a sum over k.
+    /// Computes every element of c as a sum over k.
     fn sum_products<T: Real>(
         &self,
         product: &Product,
@@ -173,7 +177,7 @@ impl Products<'_> {
         reduce(self.device, self.kernels, &shape, &terms, target)
     }
 
-    /// Tiles of c by this library's kernel.
+    /// Computes tiles of c by this library's kernel.
     fn multiply_tiles<T: Real>(
         &self,
         strided: &Strided,

@@ -1,4 +1,4 @@
-//! Sums over some axes: which threads share them.
+//! Sums over some axes, and the choice of the threads that share them.
 
 use std::sync::Arc;
 
@@ -11,20 +11,21 @@ use crate::backend::cuda::driver::CudaDevice;
 use crate::tensor::layout::contiguous;
 use crate::{Real, Result};
 
-/// Threads that keep a device busy.
+/// The number of threads that keep a device busy.
 const BUSY_THREADS: usize = 1 << 16;
-/// Blocks that keep a device busy.
+/// The number of blocks that keep a device busy.
 const BUSY_BLOCKS: usize = 256;
-/// Terms that a thread adds up at least before a sum is split over more threads, or blocks.
+/// The least number of terms that a thread adds up before a sum is split over more threads, or
+/// blocks.
 const TERMS: usize = 8;
 
-/// An operand: its elements, and its strides over the index space of the terms.
+/// An operand with its elements, and its strides over the index space of the terms.
 pub struct Term<'a, E> {
     pub data: &'a CudaView<'a, E>,
     pub strides: &'a [usize],
 }
 
-/// What is summed.
+/// The terms that are summed.
 pub struct Terms<'a, T> {
     pub function: ReduceFunction,
     pub g: Term<'a, T>,
@@ -33,16 +34,17 @@ pub struct Terms<'a, T> {
     pub mask: Option<Term<'a, bool>>,
 }
 
-/// Where the sums go: the target repeats (stride 0) along the axes that are summed over.
+/// The array that the sums are written to: it repeats (stride 0) along the axes that are summed
+/// over.
 pub struct Target<'a, 'v, T> {
     pub data: &'a mut CudaViewMut<'v, T>,
     pub offset: usize,
     pub strides: &'a [usize],
-    /// Whether it is added to.
+    /// Whether the sums are added to the array.
     pub add: bool,
 }
 
-/// target = or += the sums of the terms over an index space of this shape.
+/// Computes target = or += the sums of the terms over an index space of this shape.
 pub fn reduce<T: Real>(
     device: &Arc<CudaDevice>,
     kernels: &TapeKernels,
@@ -120,7 +122,8 @@ pub fn reduce<T: Real>(
     kernels.reduce(&whole, &scratch.view(), None, None, None, target.data)
 }
 
-/// target += the sum of `splits` arrays of the target's length one after another; or =.
+/// Adds `splits` arrays of the target's length, which lie one after another, and computes target =
+/// or += their sum.
 pub fn sum_splits<T: Real>(
     kernels: &TapeKernels,
     scratch: &CudaView<'_, T>,
@@ -144,9 +147,9 @@ pub fn sum_splits<T: Real>(
     kernels.reduce(&reduction, scratch, None, None, None, target)
 }
 
-/// How many threads of a block share each of `sums` sums of `terms` terms. Where neighboring
-/// threads share a sum a warp at least does, as far as there are terms; where they have
-/// neighboring sums there are as many of these in a block as a warp reads.
+/// Returns how many threads of a block share each of `sums` sums of `terms` terms. Where
+/// neighboring threads share a sum, at least a warp shares it, as far as there are terms; where
+/// neighboring threads have neighboring sums, a block has as many of these as a warp reads.
 pub fn lanes(sums: usize, terms: usize, adjacent: bool) -> usize {
     let (least, most) = if adjacent {
         (terms.clamp(1, 32).next_power_of_two(), THREADS)
@@ -160,7 +163,7 @@ pub fn lanes(sums: usize, terms: usize, adjacent: bool) -> usize {
     lanes
 }
 
-/// How many blocks share each sum.
+/// Returns how many blocks share each sum.
 fn splits(sums: usize, terms: usize, lanes: usize) -> usize {
     let blocks = sums.div_ceil(THREADS / lanes).max(1);
     if blocks >= BUSY_BLOCKS / 2 {

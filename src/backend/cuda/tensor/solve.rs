@@ -1,4 +1,5 @@
-//! The ODE solve as the tape's node: inputs, solution and gradients are arrays of the device.
+//! The ODE solve as an operation of a tape on the device: inputs, solution and gradients are arrays
+//! of the device.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,14 +15,15 @@ use crate::solution::Solution;
 use crate::tensor::Array;
 use crate::{Real, Result};
 
-/// A solver on the device, and its last solution if the program looked at it.
+/// A solver on the device, and its last solution in the program's memory if the program asked for
+/// it.
 pub struct OdeSolver<T: Real> {
     solver: DeviceSolver<T>,
     read: OnceLock<Solution<T>>,
 }
 
 impl<T: Real> OdeSolver<T> {
-    /// Plan and workspace for problems of one shape.
+    /// Makes the plan and the workspace for problems of one shape.
     pub fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, options: &Options) -> Result<Self> {
         let solver = DeviceSolver::new(device, shape, options)?;
         Ok(OdeSolver { solver, read: OnceLock::new() })
@@ -38,7 +40,7 @@ impl<T: Real> OdeSolver<T> {
         self.solver.solve(values(device, inputs)?, solution.buffer_mut().write(device)?)
     }
 
-    /// The vector-Jacobian product with respect to the inputs that are wanted.
+    /// Computes the vector-Jacobian product with respect to the inputs that are wanted.
     pub fn vjp(
         &mut self,
         device: &Arc<CudaDevice>,
@@ -57,7 +59,7 @@ impl<T: Real> OdeSolver<T> {
         Ok(found)
     }
 
-    /// The last solution, whose values are given; waits for the device.
+    /// Returns the last solution, whose values are given; waits for the device.
     pub fn solution(&self, values: &Array<T>) -> Result<&Solution<T>> {
         if let Some(solution) = self.read.get() {
             return Ok(solution);
@@ -70,7 +72,7 @@ impl<T: Real> OdeSolver<T> {
     }
 }
 
-/// The inputs where they lie.
+/// Returns views of the inputs on the device.
 fn values<'a, T: Real>(
     device: &Arc<CudaDevice>,
     inputs: Inputs<&'a Array<T, Cuda>>,

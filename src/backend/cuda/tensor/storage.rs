@@ -1,4 +1,4 @@
-//! The elements of an array: on the device, in the program's memory, or in both.
+//! The storage of an array's elements: on the device, in the program's memory, or in both.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,11 +8,12 @@ use crate::error::{Error, Result};
 use crate::real::Element;
 use crate::tensor::Array;
 
-/// What the errors call an array of the tape.
+/// The name of an array of the tape in errors.
 const WHAT: &str = "an array of the tape";
 
-/// Elements that go to the device, or come from it, when they are first wanted there. Wherever they
-/// are, they are the same. A clone shares the device's memory until one of the two is changed.
+/// The elements of an array, which are copied to the device, or from it, when they are first needed
+/// on the other side. Where both sides have them, they are the same. A clone shares the device's
+/// memory until one of the two is changed.
 #[derive(Clone)]
 pub struct Storage<E: Element> {
     len: usize,
@@ -28,18 +29,19 @@ impl<E: Element> std::fmt::Debug for Storage<E> {
 }
 
 impl<E: Element> Storage<E> {
-    /// The program's array.
+    /// Stores an array of the program.
     pub fn from_host(array: Array<E>) -> Self {
         Storage { len: array.len(), device: OnceLock::new(), host: OnceLock::from(array) }
     }
 
-    /// Room on the device, which must be written before it is read.
+    /// Allocates memory on the device, which must be written before it is read.
     pub fn unwritten(device: &Arc<CudaDevice>, len: usize) -> Result<Self> {
         let buffer = Arc::new(Buffer::unwritten(device, WHAT, len)?);
         Ok(Storage { len, device: OnceLock::from(buffer), host: OnceLock::new() })
     }
 
-    /// Where the program can read it, as an array of this shape; waits for the device.
+    /// Returns the elements in the program's memory, as an array of this shape; waits for the
+    /// device.
     pub fn host(&self, shape: &[usize]) -> Result<&Array<E>> {
         if let Some(array) = self.host.get() {
             return Ok(array);
@@ -51,18 +53,18 @@ impl<E: Element> Storage<E> {
         Ok(self.host.get_or_init(|| array))
     }
 
-    /// Where the program can change it.
+    /// Returns the elements in the program's memory, to be changed.
     pub fn host_mut(&mut self, shape: &[usize]) -> Result<&mut [E]> {
         self.host(shape)?;
         self.device = OnceLock::new();
         Ok(self.host.get_mut().expect("it was just made").data_mut())
     }
 
-    /// Where the device can read it.
+    /// Returns the elements on the device.
     ///
     /// # Errors
-    /// [`Error::Argument`] if it lies on another device, [`Error::OutOfMemory`],
-    /// [`Error::Device`].
+    /// [`Error::Argument`] if they lie on another device, [`Error::OutOfMemory`] and
+    /// [`Error::Device`] if they cannot be copied.
     pub fn read(&self, device: &Arc<CudaDevice>) -> Result<&Buffer<E>> {
         self.check_device(device)?;
         if let Some(buffer) = self.device.get() {
@@ -73,7 +75,7 @@ impl<E: Element> Storage<E> {
         Ok(self.device.get_or_init(|| buffer))
     }
 
-    /// Where the device can change it.
+    /// Returns the elements on the device, to be changed.
     pub fn write(&mut self, device: &Arc<CudaDevice>) -> Result<&mut Buffer<E>> {
         self.read(device)?;
         self.host = OnceLock::new();
@@ -96,7 +98,7 @@ impl<E: Element> Storage<E> {
         }
     }
 
-    /// All zero, on the device.
+    /// Sets all elements to zero, on the device.
     pub fn clear(&mut self, device: &Arc<CudaDevice>) -> Result<()> {
         self.check_device(device)?;
         let unique = self.device.get_mut().and_then(Arc::get_mut);

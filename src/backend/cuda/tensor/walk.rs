@@ -1,11 +1,11 @@
-//! Index spaces of the tape's kernels: made from shapes and strides.
+//! The index spaces of the tape's kernels, made from shapes and strides.
 
 use crate::backend::cuda::bindings::{TAPE_AXES, TAPE_OPERANDS, Walk};
 use crate::error::{Error, Result};
 use crate::tensor::layout;
 
 impl Walk {
-    /// The walk over `shape`; each operand's strides have one entry per axis.
+    /// Makes the walk over `shape`; each operand's strides have one entry per axis.
     ///
     /// # Errors
     /// [`Error::Argument`] when more than six axes remain after merging.
@@ -31,7 +31,8 @@ impl Walk {
         Ok(walk)
     }
 
-    /// One past the furthest element that the walk reaches in an operand; 0 if it is empty.
+    /// Returns the index after the furthest element that the walk reaches in an operand, which is 0
+    /// if the walk is empty.
     pub fn reach(&self, operand: usize) -> usize {
         if self.size == 0 {
             return 0;
@@ -41,7 +42,8 @@ impl Walk {
         last as usize + 1
     }
 
-    /// Step of an operand along the innermost axis; `None` without axes or where it repeats.
+    /// Returns the step of an operand along the innermost axis, or `None` without axes or where the
+    /// operand repeats.
     pub fn innermost(&self, operand: usize) -> Option<i64> {
         let last = (self.axes as usize).checked_sub(1)?;
         Some(self.stride[operand][last]).filter(|&stride| stride != 0)

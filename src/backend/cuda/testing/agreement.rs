@@ -10,7 +10,7 @@ use crate::problem::{Problem, View};
 use crate::real::Real;
 use crate::solution::{Solution, Status};
 
-/// Numbers that look random and are the same every time, between −1 and 1 (splitmix64).
+/// Returns numbers that look random and are the same every time, between −1 and 1 (splitmix64).
 pub fn noise(seed: u64, count: usize) -> impl Iterator<Item = f64> {
     let mut state = seed;
     std::iter::repeat_with(move || {
@@ -23,7 +23,7 @@ pub fn noise(seed: u64, count: usize) -> impl Iterator<Item = f64> {
     .take(count)
 }
 
-/// Arrays that a [`Problem`] borrows, and what is solved.
+/// The arrays that a [`Problem`] borrows, and the options of its solve.
 #[derive(Clone)]
 pub struct Case<T> {
     pub batch: usize,
@@ -34,7 +34,7 @@ pub struct Case<T> {
     pub options: Options,
 }
 
-/// Sizes of a case.
+/// The sizes of a case.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     pub batch: usize,
@@ -43,10 +43,10 @@ pub struct Sizes {
     pub order: usize,
     pub extra: usize,
     pub equations: usize,
-    /// I, J.
+    /// Numbers I and J of initial values.
     pub initial: (usize, usize),
-    /// Bits: shared axes of coefficients (batch, time), rhs (batch, time), initial values (batch),
-    /// steps (batch, time, state).
+    /// Bits that say which axes are shared: coefficients (batch, time), rhs (batch, time), initial
+    /// values (batch), steps (batch, time, state).
     pub shared: u32,
 }
 
@@ -95,7 +95,7 @@ impl<T: Real> Case<T> {
     }
 }
 
-/// Number of the systems that could not be solved; all others must be bit for bit as in `sound`.
+/// Counts the systems that could not be solved; all others must be bit for bit as in `sound`.
 pub fn count_faulty<T: Real>(sound: &Solution<T>, broken: &Solution<T>) -> usize {
     let size = sound.values.len() / sound.status.len();
     let bits = |values: &[T]| values.iter().map(|v| v.to_double().to_bits()).collect::<Vec<_>>();
@@ -112,7 +112,7 @@ pub fn count_faulty<T: Real>(sound: &Solution<T>, broken: &Solution<T>) -> usize
     faulty
 }
 
-/// Largest difference relative to the largest value.
+/// Returns the largest difference relative to the largest value.
 fn difference<T: Real>(actual: &[T], expected: &[T]) -> f64 {
     assert_eq!(actual.len(), expected.len());
     let mut largest = f64::MIN_POSITIVE;
@@ -128,8 +128,8 @@ fn difference<T: Real>(actual: &[T], expected: &[T]) -> f64 {
     difference / largest
 }
 
-/// Solution, gradients, directional derivative and residuals on the device and on the processor,
-/// where all values of an array may differ by so much of the largest.
+/// Compares solution, gradients, directional derivative and residuals on the device with those on
+/// the processor, where all values of an array may differ by a given part of the largest.
 pub fn compare<T: Real>(
     device: Engine<T>,
     case: &Case<T>,
@@ -139,7 +139,8 @@ pub fn compare<T: Real>(
     compare_in_part(device, case, tolerance, what, |status| status)
 }
 
-/// The same where of a status only what `part` leaves of it must agree.
+/// Compares the results as [`compare`] does, but of a status only what `part` leaves of it must
+/// agree.
 pub fn compare_in_part<T: Real>(
     mut device: Engine<T>,
     case: &Case<T>,

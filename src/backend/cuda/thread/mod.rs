@@ -1,5 +1,5 @@
-//! The path for small systems: one a thread, or, where the batch is small and time is long, one chunk of
-//! the time points of a system a thread (`kernels/thread_*.cu`).
+//! The path for small systems, where each system has one thread, or, where the batch is small and
+//! time is long, each chunk of the time points of a system (`kernels/thread/*.cu`).
 //!
 //! It takes least-squares problems with rows on two points, without periodic rows, of a few sizes
 //! K, Q for which the blocks stay in registers.
@@ -30,7 +30,7 @@ use crate::real::Real;
 
 use plan::{Plan, Staging};
 
-/// Solves and gradients by the kernels of one size (K, Q).
+/// The path of one size (K, Q), with its kernels for solves and gradients.
 pub struct ThreadPath<T> {
     device: Arc<CudaDevice>,
     plan: Plan,
@@ -40,10 +40,10 @@ pub struct ThreadPath<T> {
 }
 
 impl<T: Real> ThreadPath<T> {
-    /// Resolves the kernels of a plan.
+    /// Makes the path according to a plan, and looks its kernels up.
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error) if they cannot be loaded.
+    /// [`Error::Device`](crate::Error) if the kernels cannot be loaded.
     pub fn new(device: &Arc<CudaDevice>, plan: Plan) -> Result<Self> {
         let (k, q) = plan.size;
         let [solve, adjoint] = match plan.chunks {
@@ -59,12 +59,12 @@ impl<T: Real> ThreadPath<T> {
         })
     }
 
-    /// An array with the values (N, K, Q) of each system of a part.
+    /// Checks an array with the values (N, K, Q) of each system of a part.
     fn check_values(&self, problem: &PartProblem<'_>, what: &str, len: usize) -> Result<()> {
         check_length(what, problem.systems() * self.plan.points * self.plan.block(), len)
     }
 
-    /// How a kernel with this staging is launched for a part.
+    /// Returns the shape in which a kernel with this staging is launched for a part.
     fn shape(&self, problem: &PartProblem<'_>, staging: &Staging) -> LaunchShape {
         LaunchShape {
             blocks: self.plan.blocks(problem.systems()) as u64,
@@ -73,7 +73,7 @@ impl<T: Real> ThreadPath<T> {
         }
     }
 
-    /// What both kernels take, with the workspace cut into its arrays.
+    /// Returns the argument that both kernels take, with the workspace divided into its arrays.
     fn common(
         &self,
         staging: &Staging,
@@ -125,7 +125,7 @@ impl<T: Real> ThreadPath<T> {
     }
 }
 
-/// A ring of the plan, whose capacity is in bytes, with slots of 8 bytes or of 4.
+/// Returns a ring of the plan, whose capacity is in bytes, with slots of 8 bytes or of 4.
 fn in_slots(ring: ThreadRing, wide: i32) -> ThreadRing {
     ThreadRing { capacity: ring.capacity / if wide != 0 { 8 } else { 4 }, ..ring }
 }

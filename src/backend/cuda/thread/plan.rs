@@ -1,4 +1,5 @@
-//! Sizes of the thread path: workspace, and shared memory in which inputs are staged.
+//! The plan of the thread path: the sizes of the workspace, and of the shared memory in which
+//! inputs are staged.
 
 use std::fmt;
 
@@ -10,11 +11,11 @@ use crate::options::{Formulation, Options, Smoothness};
 use crate::rows::pair_rows;
 use crate::shape::ProblemShape;
 
-/// Systems of a tile: lanes of a warp.
+/// The number of systems of a tile, which are the lanes of a warp.
 pub const TILE: usize = 32;
-/// (K, Q) for which there are kernels: as in `kernels/thread/sizes.cuh`.
+/// The sizes (K, Q) for which there are kernels, as in `kernels/thread/sizes.cuh`.
 const SIZES: [(usize, usize); 6] = [(1, 2), (1, 3), (1, 4), (2, 2), (2, 3), (3, 2)];
-/// The same for chunks.
+/// The sizes (K, Q) for which there are kernels with chunks.
 const CHUNK_SIZES: [(usize, usize); 4] = [(1, 2), (1, 3), (1, 4), (2, 2)];
 
 // What a time point costs, as the simulator counts it (solve + gradient):
@@ -29,80 +30,81 @@ const CHUNK_SIZES: [(usize, usize); 4] = [(1, 2), (1, 3), (1, 4), (2, 2)];
 // the memory's bandwidth is about 10 bytes a clock: 1.5 units a warp; a third of that while all fits the
 // second-level cache.
 
-/// Warp schedulers of a multiprocessor: each issues one instruction a clock.
+/// The warp schedulers of a multiprocessor, each of which issues one instruction a clock.
 const SCHEDULERS: f64 = 4.0;
-/// Bytes of a workspace that stays in the second-level cache, which has 40 MiB or more on data-center GPUs.
+/// The bytes of a workspace that stays in the second-level cache, which has 40 MiB or more on
+/// data-center GPUs.
 const CACHE: usize = 32 << 20;
-/// Most bytes of shared memory a block: what every device gives without being asked.
+/// The most bytes of shared memory of a block, which every device gives without being asked.
 const MOST_SHARED: usize = 48 << 10;
-/// Bytes of each system that a warp fetches at once (`kernels/thread/stream.cuh`).
+/// The bytes of each system that a warp fetches at once (`kernels/thread/stream.cuh`).
 const WINDOW: usize = 64;
-/// Where the arrays of the workspace begin: at multiples of this.
+/// The alignment of the arrays of the workspace, in bytes.
 const ALIGNMENT: usize = 256;
 
-/// Sizes for problems of one shape.
+/// The plan for problems of one shape: their sizes, and how they are dealt out to threads.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// N.
+    /// Number N of time points.
     pub points: usize,
-    /// (K, Q).
+    /// Size (K, Q).
     pub size: (usize, usize),
-    /// Steps of refinement.
+    /// Number of steps of refinement.
     pub refinement: usize,
-    /// How the time axis is cut, if it is: then a thread holds a chunk, else a system.
+    /// Chunks of the time axis, if it is cut: then a thread holds a chunk, otherwise a system.
     pub chunks: Option<Chunks>,
     /// Smoothness rows.
     pub rows: ThreadRows,
-    /// Staging for the solution.
+    /// Shared memory of the solve.
     pub forward: Staging,
-    /// Staging for the adjoint.
+    /// Shared memory of the adjoint.
     pub adjoint: Staging,
 }
 
-/// Layout of a warp's shared memory.
+/// The layout of a warp's shared memory, in which inputs and unknowns are staged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Staging {
-    /// One ring for each input.
+    /// Ring of each input.
     pub inputs: Inputs<ThreadRing>,
-    /// Of solution or cotangent.
+    /// Ring of solution or cotangent.
     pub unknowns: ThreadRing,
-    /// Of the spikes of chunks: where they begin, in doubles.
+    /// Place where the spikes of the chunks begin, in doubles.
     pub scratch: usize,
-    /// All of it, in bytes.
+    /// Bytes of all of it.
     pub bytes: usize,
 }
 
-/// Byte offsets of the arrays of the workspace, and its size.
+/// The byte offsets of the arrays of the workspace, and its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Workspace {
-    /// Of R.
+    /// Offset of R.
     pub factor: usize,
-    /// Of z.
+    /// Offset of z.
     pub solution: usize,
-    /// Of the vector being substituted.
+    /// Offset of the vector being substituted.
     pub vector: usize,
-    /// Of what the adjoint solves for, if it is refined.
+    /// Offset of the right-hand side of the adjoint, if the adjoint is refined.
     pub given: Option<usize>,
-    /// Of its result.
+    /// Offset of the adjoint's result.
     pub direction: Option<usize>,
-    /// Of the chunks' spikes.
+    /// Offset of the chunks' spikes.
     pub spikes: Option<usize>,
-    /// Of what the chunks have of their separators.
+    /// Offset of the chunks' parts of their separators.
     pub separators: Option<usize>,
-    /// Of everything.
+    /// Bytes of the whole workspace.
     pub bytes: usize,
 }
 
-/// How one input is staged.
+/// The way in which one input is staged.
 #[derive(Clone, Copy)]
 struct Staged {
-    /// V, of the longest chunk if time is cut.
+    /// Number V of values of a system, or of the longest chunk if time is cut.
     values: usize,
-    /// Whether all lanes have the same: nothing to stage but a gradient.
+    /// Whether all lanes have the same values, so that nothing is staged but a gradient.
     shared: bool,
-    /// Whether all points have the same: all values stay in the ring.
+    /// Whether all points have the same values, so that they all stay in the ring.
     still: bool,
-    /// Points along its time axis.
+    /// Number of points along the time axis of the input.
     points: usize,
 }
 
@@ -120,8 +122,8 @@ impl Staged {
         })
     }
 
-    /// Bytes of a system in its ring: two windows, or all values and what aligns them. What
-    /// suffices for values of 8 bytes does so for those of 4.
+    /// Returns the bytes of a system in its ring: two windows, or all values and the padding that
+    /// aligns them. A ring that suffices for values of 8 bytes does so for those of 4.
     fn capacity(&self) -> usize {
         let all = (self.values + 3).next_power_of_two() * 8;
         if self.still { all.max(2 * WINDOW) } else { 2 * WINDOW }
@@ -181,19 +183,21 @@ impl Staging {
     }
 }
 
-/// Values of an upper triangle.
+/// Returns the number of values of an upper triangle.
 fn upper(block: usize) -> usize {
     block * (block + 1) / 2
 }
 
 impl Plan {
-    /// A system a thread, if there are kernels for problems of this shape.
+    /// Makes the plan with one thread for a system, if there are kernels for problems of this
+    /// shape.
     pub fn new(shape: &ProblemShape, options: &Options) -> Option<Self> {
         let plan = Self::with(shape, options, None)?;
         (plan.most_bytes() <= MOST_SHARED).then_some(plan)
     }
 
-    /// A chunk a thread, if there are kernels for that and a block has so much shared memory.
+    /// Makes the plan with one thread for a chunk, if there are kernels for that and a block has
+    /// enough shared memory.
     pub fn chunked(
         shape: &ProblemShape,
         options: &Options,
@@ -218,14 +222,14 @@ impl Plan {
         })
     }
 
-    /// The one of these that takes the least time.
+    /// Makes the plan that takes the least time, with chunks or without.
     pub fn best(shape: &ProblemShape, options: &Options, limits: &Limits) -> Option<Self> {
         let whole = Plan::new(shape, options);
         let chunked = Self::best_of_chunks(shape, options, limits);
         Self::fastest(whole.into_iter().chain(chunked), shape.batch, limits)
     }
 
-    /// The best number of chunks.
+    /// Makes the plan with the best number of chunks.
     pub fn best_of_chunks(
         shape: &ProblemShape,
         options: &Options,
@@ -235,13 +239,13 @@ impl Plan {
         Self::fastest(Chunks::all(shape.points).filter_map(plan), shape.batch, limits)
     }
 
-    /// The first, of several.
+    /// Returns the plan that takes the least time, the first of several.
     fn fastest(plans: impl Iterator<Item = Self>, batch: usize, limits: &Limits) -> Option<Self> {
         let time = |plan: &Self| plan.time(batch, limits.multiprocessors);
         plans.min_by(|one, other| time(one).total_cmp(&time(other)))
     }
 
-    /// What both take.
+    /// Returns whether there are kernels for the problem, with chunks or without.
     fn takes(shape: &ProblemShape, options: &Options, chunks: Option<Chunks>) -> bool {
         let inputs = Staged::of(shape, chunks);
         // Within a system the kernels count with 32 bits.
@@ -257,9 +261,9 @@ impl Plan {
             && still.max().unwrap_or(0) <= MOST_SHARED / TILE / 8
     }
 
-    /// Time of a solve and its gradient, in the time in which a scheduler issues what a warp with a
-    /// system a thread needs for a time point: the longer of issuing all instructions, by the
-    /// schedulers that have warps, and of moving all bytes.
+    /// Returns the time of a solve and its gradient, in units of the time in which a scheduler
+    /// issues what a warp with a system a thread needs for a time point: the longer of issuing all
+    /// instructions, by the schedulers that have warps, and of moving all bytes.
     fn time(&self, batch: usize, multiprocessors: usize) -> f64 {
         let multiprocessors = multiprocessors as f64;
         let sharing = (self.tiles(batch) as f64 / (SCHEDULERS * multiprocessors)).max(1.0);
@@ -281,51 +285,54 @@ impl Plan {
         self.forward.bytes.max(self.adjoint.bytes)
     }
 
-    /// Shared memory of a block whose warps need so many bytes; chunks exchange a value a warp.
+    /// Returns the shared memory of a block whose warps need `bytes` bytes each; chunks exchange a
+    /// value a warp in addition.
     pub fn block_bytes(&self, bytes: usize) -> usize {
         self.chunks.map_or(bytes, |chunks| chunks.warps() * (bytes + 8))
     }
 
-    /// Threads of a block.
+    /// Returns the number of threads of a block.
     pub fn block_threads(&self) -> usize {
         TILE * self.chunks.map_or(1, Chunks::warps)
     }
 
-    /// Blocks of a launch.
+    /// Returns the number of blocks of a launch.
     pub fn blocks(&self, systems: usize) -> usize {
         self.tiles(systems) / self.chunks.map_or(1, Chunks::warps)
     }
 
-    /// Consecutive systems whose gradients of shared inputs are added up in the kernel.
+    /// Returns the number of consecutive systems whose gradients of shared inputs are added up in
+    /// the kernel.
     pub fn group(&self) -> usize {
         if self.chunks.is_some() { 1 } else { TILE }
     }
 
-    /// P.
+    /// Returns P, the values of a time point.
     pub fn block(&self) -> usize {
         self.size.0 * self.size.1
     }
 
-    /// F: stored values of a block row of R. The diagonal block is a triangle; column k of the
-    /// other block is zero above row ⌊k/Q⌋·Q.
+    /// Returns F, the stored values of a block row of R. The diagonal block is a triangle; column k
+    /// of the other block is zero above row ⌊k/Q⌋·Q.
     fn factor_values(&self) -> usize {
         let ((k, q), p) = (self.size, self.block());
         upper(p) + q * (k * p - q * k * (k - 1) / 2)
     }
 
-    /// What a chunk has of its separator: as in `kernels/thread/reduction.cuh`.
+    /// Returns the number of values that a chunk has of its separator, as in
+    /// `kernels/thread/reduction.cuh`.
     fn separator_values(&self) -> usize {
         let p = self.block();
         2 * upper(p) + 3 * p * p + 7 * p
     }
 
-    /// Tiles of so many systems.
+    /// Returns the number of tiles of `systems` systems.
     pub fn tiles(&self, systems: usize) -> usize {
         let lanes = self.chunks.map_or(1, Chunks::count);
         systems.saturating_mul(lanes).div_ceil(TILE)
     }
 
-    /// Of so many systems.
+    /// Returns the workspace of `systems` systems.
     pub fn workspace(&self, systems: usize) -> Workspace {
         let longest = self.chunks.map_or(self.points, |chunks| chunks.longest(self.points));
         let lanes = self.tiles(systems).saturating_mul(TILE);

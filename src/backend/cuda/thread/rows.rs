@@ -1,13 +1,14 @@
-//! Smoothness rows as the kernels take them.
+//! The smoothness rows in the form in which the kernels take them.
 
 use crate::backend::cuda::bindings::{THREAD_MOST_DERIVATIVES, THREAD_TABLE, ThreadRows};
 use crate::rows::RowFamily;
 
 impl ThreadRows {
-    /// Of a family on two points.
+    /// Makes the rows of a family on two points.
     ///
     /// # Panics
-    /// If the family has more derivatives, or three points: there are no kernels for that.
+    /// Panics if the family has too many derivatives, or three points: there are no kernels for
+    /// those.
     pub fn new(family: &RowFamily) -> Self {
         let columns = 2 * family.derivatives;
         assert!(family.points == 2 && family.derivatives <= THREAD_MOST_DERIVATIVES);
@@ -21,7 +22,7 @@ impl ThreadRows {
     }
 }
 
-/// CᵀC of C (rows, columns).
+/// Returns CᵀC of C (rows, columns).
 fn gram(table: &[f64], columns: usize) -> Vec<f64> {
     let mut gram = vec![0.0; columns * columns];
     for row in table.chunks_exact(columns) {

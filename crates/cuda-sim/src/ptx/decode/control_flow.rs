@@ -1,8 +1,9 @@
-//! Basic blocks, and where diverged lanes meet again.
+//! The control flow of a function: its basic blocks, and the points where diverged lanes meet
+//! again.
 
 use crate::exec::operation::{EXIT, Instruction, Op};
 
-/// A function's basic blocks.
+/// The basic blocks of a function.
 pub(super) struct ControlFlow {
     /// First instruction of every block, ascending, with the code's length at the end.
     pub(super) starts: Vec<usize>,
@@ -43,10 +44,11 @@ impl ControlFlow {
         Self { starts, successors }
     }
 
-    /// The first instruction of the immediate post-dominator of every block, or [`EXIT`].
+    /// Returns the first instruction of the immediate post-dominator of every block, or [`EXIT`].
     ///
-    /// Cooper, Harvey and Kennedy, "A simple, fast dominance algorithm" (2001), on the reversed
-    /// graph with one virtual exit that follows every block without a successor.
+    /// The algorithm is that of Cooper, Harvey and Kennedy, "A simple, fast dominance algorithm"
+    /// (2001), on the reversed graph with one virtual exit that follows every block without a
+    /// successor.
     pub(super) fn reconvergence_points(&self) -> Vec<u32> {
         let blocks = self.successors.len();
         let exit = blocks;
@@ -59,7 +61,7 @@ impl ControlFlow {
                 predecessors[exit].push(block);
             }
         }
-        // Post-order of the reversed graph from the virtual exit.
+        // This is the post-order of the reversed graph from the virtual exit.
         let mut order = vec![usize::MAX; blocks + 1];
         let mut by_order = Vec::with_capacity(blocks + 1);
         let mut visited = vec![false; blocks + 1];
@@ -126,7 +128,8 @@ fn intersect(dominator: &[usize], order: &[usize], mut a: usize, mut b: usize) -
     a
 }
 
-/// Where an instruction may jump to, and whether the next one may follow it.
+/// Returns the instructions that an instruction may jump to, and whether the next one may follow
+/// it.
 fn leaves(instruction: &Instruction) -> (Vec<usize>, bool) {
     let guarded = instruction.guard != crate::exec::operation::TRUE;
     match &instruction.op {

@@ -1,4 +1,4 @@
-//! One function: declarations, labels, and the two passes over its instructions.
+//! The decoding of a function: declarations, labels, and the two passes over its instructions.
 
 use super::control_flow::ControlFlow;
 use super::registers::{Effects, lay_out};
@@ -11,10 +11,10 @@ use crate::ptx::PtxError;
 use crate::ptx::ast::{self, Function, Operand, Statement, Variable, VariableSpace};
 use std::collections::HashMap;
 
-/// Offset and size of one parameter or result.
+/// The offset and the size of one parameter or result.
 type Slot = (u32, u32);
 
-/// What one pass over a function gives.
+/// The result of one pass over a function.
 struct Pass<'a, 'm> {
     decoder: Decoder<'a, 'm>,
     code: Vec<Instruction>,
@@ -24,7 +24,7 @@ struct Pass<'a, 'm> {
     results: Vec<Slot>,
 }
 
-/// Places known after the first pass.
+/// The places that are known after the first pass.
 struct Known<'m> {
     places: &'m [u32],
     read_anywhere: &'m [bool],
@@ -92,7 +92,7 @@ pub(in crate::ptx) fn decode<'a>(
     })
 }
 
-/// A shared variable as the linker needs it.
+/// Returns a shared variable as the linker needs it.
 pub(in crate::ptx) fn shared_variable(variable: &Variable<'_>) -> Result<SharedVariable, PtxError> {
     if !variable.initializer.is_empty() || variable.bytes > 1 << 30 {
         let message = format!("shared variable '{}' is too large or initialized", variable.name);
@@ -126,7 +126,7 @@ fn lines(
             _ => None,
         })
         .collect();
-    // The implicit return at the end.
+    // A function ends with an implicit return.
     let end = lines.last().copied().unwrap_or((last, Default::default()));
     lines.resize(length, end);
     lines
@@ -186,7 +186,7 @@ fn pass<'a, 'm>(
     Ok(pass)
 }
 
-/// Where labels are, and the reconvergence point of the instruction at hand.
+/// The places of labels, and the reconvergence point of the current instruction.
 struct Jumps<'a, 'x> {
     labels: &'x HashMap<&'a str, u32>,
     tables: &'x HashMap<&'a str, &'x Vec<&'a str>>,
@@ -281,7 +281,7 @@ impl<'a> Pass<'a, '_> {
         self.push(op, class, guard, flip)
     }
 
-    /// Branches, calls and returns.
+    /// Decodes branches, calls and returns.
     fn control(
         &mut self,
         opcode: &mut Opcode<'_>,
@@ -319,7 +319,7 @@ impl<'a> Pass<'a, '_> {
         }))
     }
 
-    /// `call (results), function, (arguments)`, each group optional.
+    /// Decodes `call (results), function, (arguments)`, where each group is optional.
     fn call(&mut self, operands: &[Operand<'a>]) -> Decoded<Op> {
         let (results, rest) = match operands {
             [Operand::Group(results), rest @ ..] => (results.as_slice(), rest),
@@ -340,7 +340,7 @@ impl<'a> Pass<'a, '_> {
             if !self.decoder.calls.contains(&index) {
                 self.decoder.calls.push(index);
             }
-            // The linker fills in the callee's side, see `link`.
+            // The linker fills in the callee's side (module `link`).
             let own = |slots: Vec<Slot>| slots.into_iter().map(|(at, n)| (at, 0, n)).collect();
             return Ok(Op::Call(Box::new(Call {
                 function: index,

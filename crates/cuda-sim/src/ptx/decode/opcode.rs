@@ -1,9 +1,9 @@
-//! An opcode and its modifiers, taken one by one so that none is overlooked.
+//! An opcode with its modifiers, which are taken one by one so that none is overlooked.
 
 use super::Decoded;
 use crate::ptx::types::Type;
 
-/// `name.modifier.modifier…`; a modifier nobody takes makes the instruction unknown.
+/// An opcode `name.modifier.modifier…`; a modifier that nobody takes makes the instruction unknown.
 pub(crate) struct Opcode<'a> {
     /// The whole opcode, for messages.
     pub(crate) text: &'a str,
@@ -47,7 +47,7 @@ impl<'a> Opcode<'a> {
         Err(format!("'{}' has no type", self.text))
     }
 
-    /// The last type among the modifiers, left in place.
+    /// Returns the last type among the modifiers, and leaves it in place.
     pub(crate) fn last_type(&self) -> Option<Type> {
         self.modifiers.iter().rev().flatten().find_map(|modifier| Type::parse(modifier))
     }
@@ -58,7 +58,7 @@ impl<'a> Opcode<'a> {
         slot.take()
     }
 
-    /// The message for an instruction this simulator does not know.
+    /// Returns the message for an instruction that this simulator does not know.
     pub(crate) fn unknown(&self) -> String {
         format!("unknown instruction '{}'", self.text)
     }

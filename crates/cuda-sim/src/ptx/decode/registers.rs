@@ -1,4 +1,4 @@
-//! Places for registers: linear scan over live intervals.
+//! The places of registers, assigned by a linear scan over live intervals.
 //!
 //! PTX names every value anew; giving values that are never live together the same place keeps a
 //! warp's registers small enough for the host's caches. Lanes that wait for others keep their
@@ -7,16 +7,16 @@
 
 use super::control_flow::ControlFlow;
 
-/// Registers an instruction reads and writes, by number.
+/// The registers that an instruction reads and writes, by number.
 #[derive(Default)]
 pub(super) struct Effects {
     pub(super) uses: Vec<u32>,
     pub(super) defs: Vec<u32>,
-    /// Is the instruction guarded, so that its results keep their value in some lanes?
+    /// Whether the instruction is guarded, so that its results keep their value in some lanes.
     pub(super) guarded: bool,
 }
 
-/// Where the registers of a function are.
+/// The places of the registers of a function.
 pub(super) struct Layout {
     /// Byte offset of every register.
     pub(super) places: Vec<u32>,
@@ -55,7 +55,8 @@ pub(super) fn lay_out(
     for (block, live) in live_in.iter().enumerate() {
         for register in live.ones() {
             extend(register, flow.starts[block]);
-            // Live at the start of a block: live at the end of all that lead to it.
+            // A register that is live at the start of a block is live at the end of all blocks that
+            // lead to it.
             for &before in &predecessors[block] {
                 extend(register, flow.starts[before + 1] - 1);
             }
@@ -104,7 +105,7 @@ pub(super) fn lay_out(
     Layout { places, bytes, cleared }
 }
 
-/// Register classes by width: 8, 4 and 2 bytes.
+/// Returns the class of a register by its width: 8, 4 and 2 bytes.
 fn class(width: u32) -> usize {
     match width {
         8 => 0,
@@ -113,7 +114,7 @@ fn class(width: u32) -> usize {
     }
 }
 
-/// The registers live at the start of every block.
+/// Returns the registers that are live at the start of every block.
 fn live_at_start(effects: &[Effects], flow: &ControlFlow, registers: usize) -> Vec<BitSet> {
     let blocks = flow.successors.len();
     let mut read_first = vec![BitSet::new(registers); blocks];
@@ -161,7 +162,7 @@ impl BitSet {
         self.0[i / 64] |= 1 << (i % 64);
     }
 
-    /// Adds what is in `other` and not in `except`; tells whether anything was new.
+    /// Adds what is in `other` and not in `except`; returns whether anything was new.
     fn absorb(&mut self, other: &Self, except: &Self) -> bool {
         let mut changed = false;
         for ((word, other), except) in self.0.iter_mut().zip(&other.0).zip(&except.0) {

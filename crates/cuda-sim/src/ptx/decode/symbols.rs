@@ -1,4 +1,4 @@
-//! Names and operands of a function: where every register, variable and constant is.
+//! The names and operands of a function: the place of every register, variable and constant.
 
 use super::Decoded;
 use crate::exec::operation::{Constant, ConstantValue, FALSE, FIRST_PREDICATE, TRUE};
@@ -7,7 +7,7 @@ use crate::ptx::ast::{Operand, Variable, VariableSpace};
 use crate::ptx::types::Type;
 use std::collections::HashMap;
 
-/// The module's names.
+/// The names that a module defines.
 #[derive(Default)]
 pub(in crate::ptx) struct ModuleSymbols<'a> {
     /// `.global` and `.const` variables by name.
@@ -18,7 +18,7 @@ pub(in crate::ptx) struct ModuleSymbols<'a> {
     pub(in crate::ptx) functions: HashMap<&'a str, usize>,
 }
 
-/// A name inside a function.
+/// A name that a function defines.
 #[derive(Clone, Copy, Debug)]
 enum Symbol {
     Register {
@@ -26,7 +26,8 @@ enum Symbol {
         bytes: u32,
     },
     Predicate(u32),
-    /// Offset in the frame's local memory (variables, and parameters of calls and functions).
+    /// A variable at an offset in the frame's local memory (variables, and parameters of calls and
+    /// functions).
     Local {
         offset: u32,
         bytes: u32,
@@ -37,7 +38,7 @@ enum Symbol {
     Shared(usize),
 }
 
-/// A family `%r<8>`.
+/// A family of registers, such as `%r<8>`.
 #[derive(Clone, Copy)]
 struct Family {
     first: Symbol,
@@ -50,7 +51,7 @@ struct Scope<'a> {
     families: HashMap<&'a str, Family>,
 }
 
-/// State spaces as an access sees them.
+/// A state space as an access sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Space {
     Generic,
@@ -81,13 +82,13 @@ pub(crate) struct Address {
     pub(crate) base: u32,
     /// Width of the base in bytes, 4 or 8.
     pub(crate) base_bytes: u32,
-    /// Added to the base.
+    /// Offset that is added to the base.
     pub(crate) offset: i64,
-    /// Where the base says the memory is, if it names a parameter.
+    /// Space that the base lies in, if it names a parameter.
     pub(crate) space: Option<Space>,
 }
 
-/// Resolves the operands of one function and notes which registers it uses.
+/// A decoder, which resolves the operands of one function and records which registers it uses.
 pub(crate) struct Decoder<'a, 'm> {
     module: &'m ModuleSymbols<'a>,
     scopes: Vec<Scope<'a>>,
@@ -96,20 +97,21 @@ pub(crate) struct Decoder<'a, 'm> {
     pub(super) constants: HashMap<Constant, u32>,
     pub(super) predicates: u32,
     pub(super) local_bytes: u32,
-    /// Registers the current instruction reads and writes.
+    /// Registers that the current instruction reads and writes.
     pub(super) uses: Vec<u32>,
     pub(super) defs: Vec<u32>,
     /// Place of every register, in the second pass.
     pub(super) places: Option<&'m [u32]>,
-    /// Shared variables of the whole module; those of this function are appended (first pass).
+    /// Shared variables of the whole module; those of this function are appended by the first pass.
     pub(super) shared_in_function: HashMap<(u32, &'a str), usize>,
     pub(super) shared_used: Vec<usize>,
     pub(super) calls: Vec<usize>,
     pub(super) narrowest_access: u32,
     pub(super) is_order_dependent: bool,
-    /// Registers read anywhere, to tell an unused result of an atomic.
+    /// Whether each register is read anywhere, by which an unused result of an atomic is
+    /// recognized.
     pub(super) read_anywhere: Option<&'m [bool]>,
-    /// Is the function a kernel?
+    /// Whether the function is a kernel.
     pub(crate) is_entry: bool,
 }
 
@@ -242,18 +244,19 @@ impl<'a, 'm> Decoder<'a, 'm> {
         self.place(id)
     }
 
-    /// A register that always holds `bits`.
+    /// Returns a register that always holds `bits`.
     pub(crate) fn constant_bits(&mut self, bits: u64, bytes: u32) -> u32 {
         let mask = if bytes >= 8 { u64::MAX } else { (1 << (8 * bytes)) - 1 };
         self.constant(ConstantValue::Bits(bits & mask), bytes)
     }
 
-    /// A register that always holds the offset `offset` in the frame's local memory.
+    /// Returns a register that always holds the offset `offset` in the frame's local memory.
     fn constant_local(&mut self, offset: i64, bytes: u32) -> u32 {
         self.constant(ConstantValue::Local(offset), bytes)
     }
 
-    /// Where a source operand is, and how wide its register is; a number takes `bytes`.
+    /// Returns the place of a source operand, and the width of its register; a number takes
+    /// `bytes`.
     pub(crate) fn source_any(&mut self, operand: &Operand<'a>, bytes: u32) -> Decoded<(u32, u32)> {
         let bits = match *operand {
             Operand::Name(name, offset) => return self.named_source(name, offset, bytes),
@@ -314,7 +317,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
         Err(format!("unknown name '{name}'"))
     }
 
-    /// A source operand of exactly `bytes`.
+    /// Returns a source operand of exactly `bytes`.
     pub(crate) fn source(&mut self, operand: &Operand<'a>, bytes: u32) -> Decoded<u32> {
         let (place, found) = self.source_any(operand, bytes)?;
         if found == bytes {
@@ -323,7 +326,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
         Err(format!("operand {operand:?} has {} bits instead of {}", 8 * found, 8 * bytes))
     }
 
-    /// A result register and its width.
+    /// Returns a result register and its width.
     pub(crate) fn result_any(&mut self, operand: &Operand<'a>) -> Decoded<(u32, u32)> {
         let Operand::Name(name, 0) = operand else {
             return Err(format!("{operand:?} is not a register"));
@@ -337,7 +340,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
         }
     }
 
-    /// A result register of exactly `bytes`.
+    /// Returns a result register of exactly `bytes`.
     pub(crate) fn result(&mut self, operand: &Operand<'a>, bytes: u32) -> Decoded<u32> {
         let (place, found) = self.result_any(operand)?;
         if found == bytes {
@@ -346,7 +349,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
         Err(format!("result {operand:?} has {} bits instead of {}", 8 * found, 8 * bytes))
     }
 
-    /// A result register, or `None` for the sink `_`.
+    /// Returns a result register, or `None` for the sink `_`.
     pub(crate) fn result_or_sink(
         &mut self,
         operand: &Operand<'a>,
@@ -358,7 +361,8 @@ impl<'a, 'm> Decoder<'a, 'm> {
         }
     }
 
-    /// Is the register read by any instruction of the function? Known in the second pass.
+    /// Returns whether the register is read by any instruction of the function, which is known in
+    /// the second pass.
     pub(crate) fn is_read(&self, operand: &Operand<'a>) -> bool {
         let Operand::Name(name, 0) = operand else {
             return false;
@@ -369,7 +373,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
         }
     }
 
-    /// A predicate to write, or `None` for the sink `_`.
+    /// Returns a predicate to write, or `None` for the sink `_`.
     pub(crate) fn result_predicate(&mut self, name: &str) -> Decoded<Option<u32>> {
         if name == "_" {
             return Ok(None);
@@ -377,7 +381,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
         self.guard(name).map(Some)
     }
 
-    /// The slot of a predicate register.
+    /// Returns the slot of a predicate register.
     pub(crate) fn guard(&mut self, name: &str) -> Decoded<u32> {
         match self.symbol(name) {
             Some(Symbol::Predicate(slot)) => Ok(slot),
@@ -385,7 +389,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
         }
     }
 
-    /// A predicate source: its slot, and what to exclusive-or it with.
+    /// Returns a predicate source: its slot, and the mask to exclusive-or it with.
     pub(crate) fn predicate(&mut self, operand: &Operand<'a>) -> Decoded<(u32, u32)> {
         match *operand {
             Operand::Name(name, 0) => Ok((self.guard(name)?, 0)),
@@ -396,7 +400,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
         }
     }
 
-    /// Is the operand a predicate register?
+    /// Returns whether the operand is a predicate register.
     pub(crate) fn is_predicate(&self, operand: &Operand<'a>) -> bool {
         let (Operand::Name(name, 0) | Operand::Not(name)) = operand else {
             return false;
@@ -404,7 +408,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
         matches!(self.symbol(name), Some(Symbol::Predicate(_)))
     }
 
-    /// A memory operand.
+    /// Returns a memory operand.
     pub(crate) fn address(&mut self, operand: &Operand<'a>) -> Decoded<Address> {
         let Operand::Address(base, offset) = *operand else {
             return Err(format!("{operand:?} is not an address"));
@@ -425,7 +429,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
         Ok(Address { base, base_bytes, offset, space })
     }
 
-    /// A parameter of a call: its offset and size in the frame's local memory.
+    /// Returns a parameter of a call: its offset and size in the frame's local memory.
     pub(super) fn call_buffer(&self, operand: &Operand<'a>) -> Decoded<(u32, u32)> {
         let Operand::Name(name, 0) = operand else {
             return Err(format!("{operand:?} is not a parameter"));
@@ -436,7 +440,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
         }
     }
 
-    /// The index of a function of the module.
+    /// Returns the index of a function of the module.
     pub(super) fn function(&self, operand: &Operand<'a>) -> Decoded<Option<usize>> {
         let Operand::Name(name, 0) = operand else {
             return Err("a call needs a function".into());
@@ -447,12 +451,12 @@ impl<'a, 'm> Decoder<'a, 'm> {
         Ok(self.module.functions.get(name).copied())
     }
 
-    /// Notes an access to global or shared memory of elements of `bytes`.
+    /// Records an access to global or shared memory of elements of `bytes`.
     pub(crate) fn note_access(&mut self, bytes: u32) {
         self.narrowest_access = self.narrowest_access.min(bytes);
     }
 
-    /// Notes an instruction whose outcome depends on the order in which blocks run.
+    /// Records an instruction whose outcome depends on the order in which blocks run.
     pub(crate) fn note_order_dependence(&mut self) {
         self.is_order_dependent = true;
     }

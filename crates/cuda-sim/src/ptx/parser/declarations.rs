@@ -25,7 +25,7 @@ impl<'a> Parser<'a, '_> {
         Ok(params)
     }
 
-    /// Declarations of one or more variables up to the semicolon.
+    /// Parses declarations of one or more variables up to the semicolon.
     pub(super) fn variables(&mut self, is_extern: bool, out: &mut Vec<Variable<'a>>) -> Parsed<()> {
         let space = match self.word()? {
             ".global" => VariableSpace::Global,
@@ -38,7 +38,7 @@ impl<'a> Parser<'a, '_> {
         self.expect(';')
     }
 
-    /// One declaration after its space: `.align 8 .b8 name[32] = {…}`.
+    /// Parses one declaration after its space: `.align 8 .b8 name[32] = {…}`.
     fn variable(&mut self, space: VariableSpace, is_extern: bool) -> Parsed<Variable<'a>> {
         let line = self.line();
         let (mut align, mut vector, mut ty) = (None, 1, None);
@@ -48,7 +48,7 @@ impl<'a> Parser<'a, '_> {
                 ".align" => align = Some(self.integer()? as u64),
                 ".v2" => vector = 2,
                 ".v4" => vector = 4,
-                // Attributes of a pointer parameter: what it points to, not what it is.
+                // Attributes of a pointer parameter say what it points to, not what it is.
                 ".ptr" | ".global" | ".const" | ".shared" | ".local" => {
                     if word == ".ptr" {
                         self.pointer_attributes()?;
@@ -95,7 +95,7 @@ impl<'a> Parser<'a, '_> {
         Ok(Variable { space, name, align, bytes, is_extern, initializer, line })
     }
 
-    /// `.ptr .global .align 8`: skipped up to the name.
+    /// Skips attributes such as `.ptr .global .align 8` up to the name.
     fn pointer_attributes(&mut self) -> Parsed<()> {
         while let Some(Kind::Word(word)) = self.tokens.get(self.at).map(|token| token.kind) {
             match word {
@@ -110,7 +110,8 @@ impl<'a> Parser<'a, '_> {
         Ok(())
     }
 
-    /// A value, or values in braces to any depth; the braces of inner arrays say nothing more.
+    /// Parses a value, or values in braces to any depth; the braces of inner arrays have no further
+    /// meaning.
     fn initializer(&mut self, ty: Type, out: &mut Vec<Initializer<'a>>) -> Parsed<()> {
         let mut depth = 0usize;
         loop {
@@ -163,7 +164,7 @@ impl<'a> Parser<'a, '_> {
 }
 
 impl Initializer<'_> {
-    /// Bytes the element occupies.
+    /// Returns the bytes that the element occupies.
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,

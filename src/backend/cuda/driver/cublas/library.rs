@@ -1,7 +1,7 @@
-//! cuBLAS as a dynamic library: found by its name, its functions by theirs.
+//! The cuBLAS library, loaded dynamically: found by its name, and its functions by theirs.
 //!
-//! cudarc would look for the major version that it is built for, and for older ones. What is called
-//! here is the same in cuBLAS 11, 12 and 13.
+//! cudarc would look for the major version that it is built for, and for older ones. The functions
+//! that are called are the same in cuBLAS 11, 12 and 13.
 
 use std::ffi::{c_int, c_longlong, c_void};
 use std::fmt;
@@ -9,32 +9,33 @@ use std::sync::OnceLock;
 
 use libloading::Library;
 
-/// What is tried, in this order: the one that the machine is set to, then the version that most
-/// drivers take.
+/// The names that are tried, in this order: the one that the machine is set to, then the version
+/// that most drivers take.
 const NAMES: &[&str] = if cfg!(windows) {
     &["cublas64_12.dll", "cublas64_13.dll", "cublas64_11.dll"]
 } else {
     &["libcublas.so", "libcublas.so.12", "libcublas.so.13", "libcublas.so.11"]
 };
 
-/// `cublasHandle_t`.
+/// A handle of the library, `cublasHandle_t`.
 pub type Handle = *mut c_void;
 
-/// `cublasOperation_t`: the matrix as it is stored.
+/// The value of `cublasOperation_t` for the matrix as it is stored.
 pub const AS_STORED: c_int = 0;
-/// The transpose of what is stored.
+/// The value of `cublasOperation_t` for the transpose of the stored matrix.
 pub const TRANSPOSED: c_int = 1;
 
-/// `cublasStatus_t`: a number, as newer versions may have more of them.
+/// A result of cuBLAS, `cublasStatus_t`, kept as a number because newer versions may have more
+/// results.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status(c_int);
 
 impl Status {
-    /// Memory of the host or the device ran out.
+    /// The status of a call for which the memory of the host or the device did not suffice.
     pub const ALLOCATION_FAILED: Status = Status(3);
 
-    /// `Err` unless this is a success.
+    /// Returns `Ok` if the status is a success, and the status as an error otherwise.
     pub fn result(self) -> Result<(), Status> {
         if self.0 == 0 { Ok(()) } else { Err(self) }
     }
@@ -58,8 +59,8 @@ impl fmt::Display for Status {
     }
 }
 
-/// `cublasSgemm_v2`, `cublasDgemm_v2`: handle, operations, m, n, k, alpha, A, lda, B, ldb, beta, C,
-/// ldc.
+/// The type of `cublasSgemm_v2` and `cublasDgemm_v2`: handle, operations, m, n, k, alpha, A, lda,
+/// B, ldb, beta, C, ldc.
 type Product<T> = unsafe extern "C" fn(
     Handle,
     c_int,
@@ -77,8 +78,8 @@ type Product<T> = unsafe extern "C" fn(
     c_int,
 ) -> Status;
 
-/// `cublasSgemmStridedBatched`, `cublasDgemmStridedBatched`: as above, with a stride after the
-/// leading dimension of every matrix, and the number of products.
+/// The type of `cublasSgemmStridedBatched` and `cublasDgemmStridedBatched`: as [`Product`], with a
+/// stride after the leading dimension of every matrix, and the number of products.
 type BatchedProduct<T> = unsafe extern "C" fn(
     Handle,
     c_int,
@@ -100,32 +101,34 @@ type BatchedProduct<T> = unsafe extern "C" fn(
     c_int,
 ) -> Status;
 
-/// All that is called of it.
+/// The functions of cuBLAS that this library calls.
 pub struct Functions {
-    /// `cublasCreate_v2`.
+    /// The function `cublasCreate_v2`.
     pub create: unsafe extern "C" fn(*mut Handle) -> Status,
-    /// `cublasDestroy_v2`.
+    /// The function `cublasDestroy_v2`.
     pub destroy: unsafe extern "C" fn(Handle) -> Status,
-    /// `cublasSetStream_v2`.
+    /// The function `cublasSetStream_v2`.
     pub set_stream: unsafe extern "C" fn(Handle, *mut c_void) -> Status,
-    /// `cublasSgemm_v2`.
+    /// The function `cublasSgemm_v2`.
     pub product_f32: Product<f32>,
-    /// `cublasDgemm_v2`.
+    /// The function `cublasDgemm_v2`.
     pub product_f64: Product<f64>,
-    /// `cublasSgemmStridedBatched`.
+    /// The function `cublasSgemmStridedBatched`.
     pub batched_f32: BatchedProduct<f32>,
-    /// `cublasDgemmStridedBatched`.
+    /// The function `cublasDgemmStridedBatched`.
     pub batched_f64: BatchedProduct<f64>,
 }
 
 impl Functions {
-    /// Those of this machine's cuBLAS; `None` where it has none. Looked for once in a process.
+    /// Returns the functions of this machine's cuBLAS, or `None` where it has none. The library is
+    /// looked for once in a process.
     pub fn of_this_machine() -> Option<&'static Self> {
         static FUNCTIONS: OnceLock<Option<Functions>> = OnceLock::new();
         FUNCTIONS.get_or_init(|| NAMES.iter().find_map(|name| Functions::load(name))).as_ref()
     }
 
-    /// Those of the library of this name. An old one that lacks a function counts as absent.
+    /// Loads the functions of the library of this name. An old library that lacks a function counts
+    /// as absent.
     fn load(name: &str) -> Option<Self> {
         // SAFETY: the library's initializers are as harmless as those of any library on this
         // machine. The types of the functions are those of its documentation.

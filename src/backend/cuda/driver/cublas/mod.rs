@@ -9,7 +9,7 @@ use crate::Real;
 use crate::error::{Error, Result};
 use library::{AS_STORED, Functions, Handle, Status, TRANSPOSED};
 
-/// The library with a handle on the stream of one device, in the default math mode: f32 is
+/// The cuBLAS library with a handle on the stream of one device, in the default math mode: f32 is
 /// multiplied and added up in f32, without TF32.
 pub struct Cublas {
     functions: &'static Functions,
@@ -22,26 +22,26 @@ unsafe impl Send for Cublas {}
 // SAFETY: as above.
 unsafe impl Sync for Cublas {}
 
-/// C (m, n) = or += op(A) (m, k) · op(B) (k, n) for every element of a batch. Matrices are stored
-/// column by column, as cuBLAS has them.
+/// The batched product C (m, n) = or += op(A) (m, k) · op(B) (k, n). Matrices are stored column by
+/// column, as cuBLAS has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gemm {
-    /// m, n, k.
+    /// Sizes m, n, k.
     pub sizes: [i32; 3],
     /// Whether A and B are stored transposed.
     pub transposed: [bool; 2],
-    /// Elements from one column of A, B, C to the next.
+    /// Numbers of elements from one column of A, B, C to the next.
     pub leading: [i32; 3],
-    /// Elements from one A, B, C to the next.
+    /// Numbers of elements from one A, B, C to the next.
     pub strides: [i64; 3],
     /// Number of products.
     pub batch: i32,
-    /// Whether C is added to.
+    /// Whether the product is added to C.
     pub add: bool,
 }
 
 impl Gemm {
-    /// One past the furthest element of A, B, C.
+    /// Returns the index after the furthest element of A, B, C.
     fn reach(&self) -> [usize; 3] {
         let [m, n, k] = self.sizes;
         let stored = |transposed, (rows, columns)| {
@@ -59,10 +59,10 @@ impl Gemm {
 }
 
 impl Cublas {
-    /// Opens it for the device; `None` where there is no cuBLAS.
+    /// Opens cuBLAS for the device; returns `None` where this machine has none.
     ///
     /// # Errors
-    /// [`Error::Device`] if there is one and it cannot be used with this device.
+    /// [`Error::Device`] if there is a cuBLAS and it cannot be used with this device.
     pub fn open(device: &CudaDevice) -> Result<Option<Self>> {
         let Some(functions) = Functions::of_this_machine() else { return Ok(None) };
         bind(device)?;
@@ -86,10 +86,10 @@ impl Cublas {
         Ok(Some(cublas))
     }
 
-    /// Multiplies, in the order of the device's stream.
+    /// Multiplies the matrices, in the order of the device's stream.
     ///
     /// # Errors
-    /// [`Error::Argument`] if an array is too short, [`Error::Device`].
+    /// [`Error::Argument`] if an array is too short, [`Error::Device`] if cuBLAS fails.
     pub fn multiply<T: Real>(
         &self,
         device: &CudaDevice,
@@ -156,13 +156,14 @@ impl Drop for Cublas {
     }
 }
 
-/// cuBLAS works in the context that is current; it may have been made current on another thread.
+/// Makes the device's context current, in which cuBLAS works; it may have been made current on
+/// another thread only.
 fn bind(device: &CudaDevice) -> Result<()> {
     let bound = device.stream().context().bind_to_thread();
     bound.map_err(while_doing("preparing the device for cuBLAS"))
 }
 
-/// Wraps an error of cuBLAS with what was being done.
+/// Wraps an error of cuBLAS with what the library was doing.
 fn failed(doing: &str, status: Status) -> Error {
     Error::Device { doing: doing.into(), message: status.to_string() }
 }

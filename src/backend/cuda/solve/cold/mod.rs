@@ -1,8 +1,9 @@
-//! Tangents, defects and variances: what is asked for now and then, and so is computed in one way.
+//! Tangents, defects and variances, which are needed only now and then and are therefore computed
+//! in one way, whichever path solves.
 //!
-//! They take factor and iterate as the team kernels keep them, whichever path the solver itself
-//! takes. So they have a team solver with a workspace of its own, which solves the problem once more,
-//! and not again as long as the problem is the same.
+//! These operations take factor and iterate as the team kernels keep them, whichever path the
+//! solver itself takes. They therefore have a team solver with a workspace of its own, which solves
+//! a problem once more when the first of them is called.
 
 #[cfg(test)]
 mod tests;
@@ -26,20 +27,20 @@ use crate::options::Options;
 use crate::real::Real;
 use crate::shape::ProblemShape;
 
-/// Kernels, workspace and the solution that was needed, for a part of a batch.
+/// The kernels, the workspace and the solution of the operations, for a part of a batch.
 pub(super) struct Cold<T: Real> {
     teams: ColdTeams<T>,
     workspace: Buffer<u8>,
     solution: SolutionBuffers<T>,
-    /// Values of a system.
+    /// Number of values of a system.
     size: usize,
     /// Most systems that the workspace has room for.
     most_systems: usize,
-    /// The systems whose factor lies in the workspace.
+    /// Systems whose factor lies in the workspace.
     held: Option<Part>,
 }
 
-/// Some systems of a batch whose last solve ended so: inputs and statuses are those of `part` only.
+/// A part of a batch that was solved, with its inputs and the statuses of the solve.
 #[derive(Clone, Copy)]
 pub(super) struct Solved<'a> {
     pub template: &'a ProblemTemplate,
@@ -49,11 +50,11 @@ pub(super) struct Solved<'a> {
 }
 
 impl<T: Real> Cold<T> {
-    /// Allocates for `systems` systems if the memory suffices, else for as many as it does.
+    /// Allocates for `systems` systems if the memory suffices, otherwise for as many as fit.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`] if not even a single system fits, [`Error::Argument`] if one has more
-    /// values than the kernels can count, [`Error::Device`].
+    /// [`Error::OutOfMemory`] if not even a single system fits, [`Error::Argument`] if one system
+    /// has more values than the kernels can count, [`Error::Device`] if the device fails.
     pub fn new(
         device: &Arc<CudaDevice>,
         shape: &ProblemShape,
@@ -63,7 +64,7 @@ impl<T: Real> Cold<T> {
         Self::with_plan(device, shape, Plan::cold(shape, options, device.limits())?, systems)
     }
 
-    /// The same with a plan that was made already.
+    /// Allocates according to a plan that was made already.
     pub fn with_plan(
         device: &Arc<CudaDevice>,
         shape: &ProblemShape,
@@ -87,12 +88,13 @@ impl<T: Real> Cold<T> {
         Ok(Cold { teams, workspace, solution, size, most_systems, held: None })
     }
 
-    /// From here on the problem is another.
+    /// Notes that the problem has changed, so that the factor in the workspace no longer belongs to
+    /// it.
     pub fn forget(&mut self) {
         self.held = None;
     }
 
-    /// Directional derivative of the solution, as [`ColdTeams::tangent`].
+    /// Computes the directional derivative of the solution, as [`ColdTeams::tangent`] does.
     pub fn tangent(
         &mut self,
         solved: Solved<'_>,
@@ -115,7 +117,7 @@ impl<T: Real> Cold<T> {
         })
     }
 
-    /// Squared defects (systems, 4), as [`ColdTeams::squared_defects`].
+    /// Computes the squared defects (systems, 4), as [`ColdTeams::squared_defects`] does.
     pub fn squared_defects(
         &mut self,
         solved: Solved<'_>,
@@ -127,7 +129,7 @@ impl<T: Real> Cold<T> {
         })
     }
 
-    /// Variances (systems, N, K, Q), as [`ColdTeams::variances`].
+    /// Computes the variances (systems, N, K, Q), as [`ColdTeams::variances`] does.
     pub fn variances(&mut self, solved: Solved<'_>, values: &mut CudaViewMut<'_, T>) -> Result<()> {
         self.each(solved, |teams, size, problem, workspace, statuses, range| {
             let mut values = values.slice_mut(range.start * size..range.end * size);
@@ -135,8 +137,9 @@ impl<T: Real> Cold<T> {
         })
     }
 
-    /// Calls `work` for the systems of the part, as many at once as the workspace holds, when it has
-    /// their factors; with the range of the systems within the part.
+    /// Calls `work` for the systems of the part, as many at once as the workspace holds, after
+    /// making sure that it has their factors; `work` also gets the range of the systems within the
+    /// part.
     fn each(
         &mut self,
         solved: Solved<'_>,

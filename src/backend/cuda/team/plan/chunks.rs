@@ -1,4 +1,5 @@
-//! Into how many chunks the time points are cut, each for a team of a block, and whether that pays.
+//! The number of chunks that the time points are cut into, each for a team of a block, and the
+//! estimate of whether that pays.
 
 use super::{Kind, Plan};
 use crate::backend::cuda::driver::device::Limits;
@@ -6,9 +7,10 @@ use crate::error::Result;
 use crate::options::Options;
 use crate::shape::ProblemShape;
 
-/// Most threads of a block whose teams share a system: with 255 registers each.
+/// The most threads of a block whose teams share a system, with 255 registers each.
 const MOST_THREADS: usize = 256;
-/// Least points of a chunk: what is more than two of them, and their separator, is the gain.
+/// The least points of a chunk: the gain is what a chunk has more than two of them, and their
+/// separator.
 const LEAST_POINTS: usize = 8;
 
 // What chunks cost, of a time point that is eliminated without: by counts of multiplications for one
@@ -20,31 +22,31 @@ const LEAST_POINTS: usize = 8;
 // (P = 24) in the 7 chunks that fit the shared memory of an H100 2.2·143 + 2.5·6 = 330. In instructions
 // on the simulated device, separators included, it is less: 1.1 of a point's at P = 6 and 9, 1.6 at
 // P = 15, 1.7 at P = 24. So the model errs on the side of no chunks.
-/// Time of a point of a chunk.
+/// The time of a point of a chunk, relative to that of a point without chunks.
 const SPIKES: f64 = 2.2;
-/// Time of a separator.
+/// The time of a separator, relative to that of a point without chunks.
 const FULL: f64 = 2.5;
-/// Bytes of shared memory that a block takes beside what it asks for.
+/// The bytes of shared memory that a block takes beside those that it asks for.
 const BLOCK_OVERHEAD: usize = 1024;
-/// How many times as fast chunks must be by this model.
+/// The factor by which chunks must be faster by this model.
 const PROMISE: f64 = 2.0;
-/// Warp schedulers of a multiprocessor.
+/// The warp schedulers of a multiprocessor.
 const SCHEDULERS: f64 = 4.0;
-/// Warps that a scheduler serves as fast as one: its operations in double precision and reads of shared
-/// memory depend on each other, and take some ten clocks.
+/// The number of warps that a scheduler serves as fast as one, because their operations in double
+/// precision and reads of shared memory depend on each other and take some ten clocks.
 const HIDDEN: f64 = 4.0;
 
 impl Plan {
-    /// The same with the time points in chunks, as many as take the least time by [`Self::time`];
-    /// `None` where there are none: chunks are for teams of a warp, and at least two chunks of
-    /// [`LEAST_POINTS`].
+    /// Returns this plan with the time points in chunks, as many as take the least time by
+    /// [`Self::time`], or `None` where there can be none: chunks are for teams of a warp, and there
+    /// are at least two chunks of [`LEAST_POINTS`].
     pub fn chunked(&self, limits: &Limits) -> Option<Self> {
         (2..)
             .map_while(|chunks| self.with_chunks(chunks, limits))
             .min_by(|one, other| one.time(limits).total_cmp(&other.time(limits)))
     }
 
-    /// With so many chunks, if the points suffice and a block has room for them.
+    /// Returns this plan with `chunks` chunks, if the points suffice and a block has room for them.
     pub fn with_chunks(&self, chunks: usize, limits: &Limits) -> Option<Self> {
         let mut plan = Plan { kind: Kind::Chunk, chunks, ..*self };
         plan.team_threads = plan.band().width().next_power_of_two().clamp(8, 32);
@@ -54,7 +56,8 @@ impl Plan {
         fits.then_some(plan)
     }
 
-    /// Teams, or teams with chunks of the time points where these take less time.
+    /// Makes the best plan for problems of this shape: teams, or teams with chunks of the time
+    /// points where these take less time.
     pub fn best(shape: &ProblemShape, options: &Options, limits: &Limits) -> Result<Self> {
         let whole = Self::new(shape, options, limits)?;
         let chunked = whole.chunked(limits);
@@ -62,13 +65,14 @@ impl Plan {
         Ok(chunked.filter(|plan| plan.pays(time, limits)).unwrap_or(whole))
     }
 
-    /// Whether these chunks promise to be worth more arithmetic and memory traffic than a solve that
-    /// takes `whole`: not if they save little, which the model is too rough to tell.
+    /// Returns whether these chunks promise to be worth more arithmetic and memory traffic than a
+    /// solve that takes the time `whole`. They do not if they save little, which the model is too
+    /// rough to tell.
     pub fn pays(&self, whole: f64, limits: &Limits) -> bool {
         PROMISE * self.time(limits) < whole
     }
 
-    /// Time of a solve, in the time of a warp for a time point of its system.
+    /// Returns the time of a solve, in units of the time of a warp for a time point of its system.
     pub fn time(&self, limits: &Limits) -> f64 {
         let multiprocessors = limits.multiprocessors as f64;
         let blocks = self.batch.div_ceil(self.systems_of_block()) as f64;
