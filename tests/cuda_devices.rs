@@ -1,4 +1,5 @@
-//! A machine with two GPUs: which one is taken, and that their arrays are not mixed up.
+//! A machine with two GPUs: which one is taken, and that their arrays are not mixed up. A binary of its
+//! own because the number of devices is set in the environment of the process.
 
 use cuda_sim::driver::CuResult;
 use cuda_sim::faults::Operation;

@@ -1,7 +1,7 @@
 //! The whole constraint matrix of one system, dense, and its least-squares solution by QR: what
 //! the block-banded solver is checked against. It shares only the row definitions with it.
 
-use super::random::Case;
+use super::case::Case;
 use mechanistic::Formulation;
 use mechanistic::rows::{RowFamily, RowScale, pair_rows, triple_rows};
 use nalgebra::{DMatrix, DVector};

@@ -207,7 +207,7 @@ mod tests {
     use super::super::memory::Buffer;
     use super::super::problem::{INPUTS, Layout, ProblemTemplate, Values};
     use super::super::testing;
-    use super::super::testing::agreement::{Case, Sizes};
+    use super::super::testing::case::{Case, Sizes};
     use super::*;
     use crate::options::Options;
 
@@ -232,8 +232,7 @@ mod tests {
         let problem = case.problem();
         let template =
             ProblemTemplate::new::<f64>(&device, problem.shape(), &case.options).unwrap();
-        let arrays =
-            case.arrays.each_ref().map(|v| Buffer::from_host(&device, "input", v).unwrap());
+        let arrays = case.arrays().map(|v| Buffer::from_host(&device, "input", v).unwrap());
         let inputs = arrays.each_ref().map(Values::from);
         let parameters = template.problem(inputs, 5).unwrap().parameters;
         for index in 0..4 {

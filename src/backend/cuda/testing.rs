@@ -7,6 +7,13 @@ use cuda_sim::simulator::Simulator;
 use super::device::CudaDevice;
 
 pub mod agreement;
+// Shared with the integration tests.
+#[allow(dead_code, reason = "the integration tests use the rest")]
+#[path = "../../../tests/support/case.rs"]
+pub mod case;
+#[allow(dead_code, reason = "the integration tests use the rest")]
+#[path = "../../../tests/support/close.rs"]
+pub mod close;
 
 /// The simulator as this process's CUDA driver.
 pub fn simulator() -> Simulator {

@@ -12,7 +12,8 @@ use crate::backend::cuda::memory::Buffer;
 use crate::backend::cuda::path::{CotangentView, Path};
 use crate::backend::cuda::problem::Values;
 use crate::backend::cuda::results::SolutionBuffers;
-use crate::backend::cuda::testing::agreement::{Case, Sizes, compare, noise};
+use crate::backend::cuda::testing::agreement::compare;
+use crate::backend::cuda::testing::case::{Case, Sizes, noise};
 use crate::backend::cuda::{engine::Engine, testing, thread};
 use crate::error::Error;
 use crate::options::{Formulation, Options, Smoothness};
@@ -20,16 +21,7 @@ use crate::real::Real;
 use crate::shape::ProblemShape;
 use crate::solution::Solution;
 
-const SIZES: Sizes = Sizes {
-    batch: 3,
-    points: 5,
-    states: 2,
-    order: 2,
-    extra: 0,
-    equations: 2,
-    initial: (1, 2),
-    shared: 0,
-};
+const SIZES: Sizes = Sizes::SMALL;
 
 /// Compares what teams compute, with so many bytes of shared memory a block, with the processor.
 fn agree<T: Real>(
@@ -92,15 +84,14 @@ fn gradients(path: Box<dyn Path<f64>>, case: &Case<f64>, wanted: [bool; 4]) -> V
         })
         .unwrap();
     let upload = |values: &[f64]| Buffer::from_host(&device, "values", values).unwrap();
-    let inputs = case.arrays.each_ref().map(|values| upload(values));
+    let inputs = case.arrays().map(upload);
     let inputs = inputs.each_ref().map(Values::from);
     let part = batch.parts().next().unwrap();
     batch.solve(part, inputs, &mut solution.view_mut(case.batch)).unwrap();
-    let values: Vec<f64> = noise(1, shape.solution().iter().product()).collect();
-    let values = upload(&values);
+    let values = upload(&noise(1, shape.solution().iter().product()));
     let cotangent = CotangentView { values: values.view(), epsilon: None };
     let mut index = 0;
-    let mut targets = case.arrays.each_ref().map(|values| {
+    let mut targets = case.arrays().map(|values| {
         index += 1;
         wanted[index - 1].then(|| upload(&vec![0.0; values.len()]))
     });
@@ -157,10 +148,7 @@ fn shared_gradients_are_added_up_in_double_precision() {
     let sizes = Sizes { batch: 400, points: 3, shared: 0xff, ..SIZES };
     let device = testing::device();
     let single = Case::<f32>::new(sizes, Options::default(), 29);
-    let mut double = Case::<f64>::new(sizes, Options::default(), 29);
-    for (double, single) in double.arrays.iter_mut().zip(&single.arrays) {
-        *double = single.iter().map(|&value| f64::from(value)).collect();
-    }
+    let double = single.map(f64::from);
     fn gradients<T: Real>(device: &Arc<CudaDevice>, case: &Case<T>) -> Vec<T> {
         let problem = case.problem();
         let shape = problem.shape();
@@ -173,7 +161,7 @@ fn shared_gradients_are_added_up_in_double_precision() {
         engine.solve(&problem, &mut solution).unwrap();
         // Of one sign, so that the sums grow.
         let cotangent: Vec<T> =
-            noise(8, values).map(|v| T::of(f64::from(v as f32).abs())).collect();
+            noise::<f32>(8, values).into_iter().map(|v| T::of(f64::from(v.abs()))).collect();
         let cotangent = Cotangent { values: &cotangent, epsilon: None };
         let gradients = engine.vjp(&problem, &cotangent, &solution.status).unwrap();
         [&gradients.coefficients, &gradients.rhs, &gradients.initial_values, &gradients.steps]

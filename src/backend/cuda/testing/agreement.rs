@@ -1,92 +1,17 @@
-//! Random problems, whose results on the device are compared with those of the processor.
+//! Results on the device are compared with those of the processor.
 
 use crate::adjoint::{Cotangent, Tangents};
 use crate::backend::Device;
 use crate::backend::Engine as _;
-use crate::backend::cuda::{engine::Engine, testing};
-use crate::options::{Options, Weights};
-use crate::problem::{Problem, View};
+use crate::backend::cuda::engine::Engine;
+use crate::backend::cuda::testing::{
+    self,
+    case::{Case, noise},
+    close::difference,
+};
+use crate::options::Weights;
 use crate::real::Real;
 use crate::solution::{Solution, Status};
-
-/// Numbers that look random and are the same every time, between −1 and 1 (splitmix64).
-pub fn noise(seed: u64, count: usize) -> impl Iterator<Item = f64> {
-    let mut state = seed;
-    std::iter::repeat_with(move || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 52) as f64 - 1.0
-    })
-    .take(count)
-}
-
-/// Arrays that a [`Problem`] borrows, and what is solved.
-#[derive(Clone)]
-pub struct Case<T> {
-    pub batch: usize,
-    pub points: usize,
-    pub extra: usize,
-    /// Coefficients, right-hand side, initial values, steps.
-    pub shapes: [Vec<usize>; 4],
-    pub arrays: [Vec<T>; 4],
-    pub options: Options,
-}
-
-/// Sizes of a case.
-#[derive(Clone, Copy, Debug)]
-pub struct Sizes {
-    pub batch: usize,
-    pub points: usize,
-    pub states: usize,
-    pub order: usize,
-    pub extra: usize,
-    pub equations: usize,
-    /// I, J.
-    pub initial: (usize, usize),
-    /// Bits: shared axes of coefficients (batch, time), rhs (batch, time), initial values (batch),
-    /// steps (batch, time, state).
-    pub shared: u32,
-}
-
-impl<T: Real> Case<T> {
-    pub fn new(sizes: Sizes, options: Options, seed: u64) -> Self {
-        let Sizes { batch, points, states, order, extra, equations, initial, shared } = sizes;
-        let axis = |bit: u32, full: usize| if shared >> bit & 1 == 1 { 1 } else { full };
-        let shapes = [
-            vec![axis(0, batch), axis(1, points), equations, states, order + 1],
-            vec![axis(2, batch), axis(3, points), equations],
-            vec![axis(4, batch), initial.0, states, initial.1],
-            vec![axis(5, batch), axis(6, points - 1), axis(7, states)],
-        ];
-        let array = |index: usize, map: fn(f64) -> f64| {
-            let values = noise(seed * 4 + index as u64, shapes[index].iter().product());
-            values.map(|value| T::of(map(value))).collect()
-        };
-        let arrays = [
-            array(0, |value| 2.0 * value),
-            array(1, |value| value),
-            array(2, |value| value),
-            array(3, |value| 0.6 + 0.3 * value),
-        ];
-        Case { batch, points, extra, shapes, arrays, options }
-    }
-
-    pub fn problem(&self) -> Problem<'_, T> {
-        let view = |index: usize| View::new(&self.shapes[index], &self.arrays[index]);
-        let problem = Problem::builder()
-            .batch(self.batch)
-            .points(self.points)
-            .coefficients(view(0))
-            .rhs(view(1))
-            .initial_values(view(2))
-            .steps(view(3))
-            .build()
-            .unwrap();
-        problem.with_extra_derivatives(self.extra).unwrap()
-    }
-}
 
 /// Number of the systems that could not be solved; all others must be bit for bit as in `sound`.
 pub fn count_faulty<T: Real>(sound: &Solution<T>, broken: &Solution<T>) -> usize {
@@ -103,22 +28,6 @@ pub fn count_faulty<T: Real>(sound: &Solution<T>, broken: &Solution<T>) -> usize
         }
     }
     faulty
-}
-
-/// Largest difference relative to the largest value.
-fn difference<T: Real>(actual: &[T], expected: &[T]) -> f64 {
-    assert_eq!(actual.len(), expected.len());
-    let mut largest = f64::MIN_POSITIVE;
-    let mut difference = 0.0_f64;
-    for (&actual, &expected) in actual.iter().zip(expected) {
-        let (actual, expected) = (actual.to_double(), expected.to_double());
-        assert_eq!(actual.is_nan(), expected.is_nan());
-        if !expected.is_nan() {
-            largest = largest.max(expected.abs());
-            difference = difference.max((actual - expected).abs());
-        }
-    }
-    difference / largest
 }
 
 /// Solution, gradients, directional derivative and residuals on the device and on the processor,
@@ -159,8 +68,7 @@ pub fn compare_in_part<T: Real>(
     check("solution", &actual.values, &expected.values);
     check("epsilon", &actual.epsilon, &expected.epsilon);
 
-    let cotangent: Vec<T> = noise(11, values).map(T::of).collect();
-    let epsilon: Vec<T> = noise(10, case.batch).map(T::of).collect();
+    let (cotangent, epsilon) = (noise::<T>(11, values), noise::<T>(10, case.batch));
     let cotangent = Cotangent { values: &cotangent, epsilon: Some(&epsilon) };
     let mine = device.vjp(&problem, &cotangent, &actual.status).unwrap();
     let theirs = processor.vjp(&problem, &cotangent, &expected.status).unwrap();
@@ -173,8 +81,7 @@ pub fn compare_in_part<T: Real>(
     };
     check("gradient of weights", &families(&mine.weights), &families(&theirs.weights));
 
-    let directions: Vec<Vec<T>> =
-        (0..4).map(|i| noise(12 + i, case.arrays[i as usize].len()).map(T::of).collect()).collect();
+    let directions = case.noise(12);
     let all = Tangents {
         coefficients: Some(&directions[0]),
         rhs: Some(&directions[1]),

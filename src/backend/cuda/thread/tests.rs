@@ -12,7 +12,8 @@ use crate::backend::Engine as _;
 use crate::backend::cuda::batch::{Batch, Part};
 use crate::backend::cuda::memory::Buffer;
 use crate::backend::cuda::results::SolutionBuffers;
-use crate::backend::cuda::testing::agreement::{self, Case, Sizes, noise};
+use crate::backend::cuda::testing::agreement;
+use crate::backend::cuda::testing::case::{Case, Sizes, noise};
 use crate::backend::cuda::{engine::Engine, testing};
 use crate::options::{Options, RowScaling, Smoothness, Weights};
 use crate::problem::{Problem, View};
@@ -173,15 +174,15 @@ fn faults_of_one_system_do_not_reach_the_others() {
     let mut case = Case::<f64>::new(Sizes { batch: 70, ..SIZES }, options, 3);
     let whole = compare(&case, 1e-10, "sound");
     let size = case.points * 3;
-    case.arrays[0][2 * size + 5] = f64::NAN;
-    case.arrays[1][5 * case.points + 8] = f64::INFINITY;
-    case.arrays[2][7 * 2] = f64::NEG_INFINITY;
-    case.arrays[3][33 * (case.points - 1) + 6] = f64::NAN;
-    case.arrays[3][40 * (case.points - 1) + 2] = 0.0;
-    case.arrays[3][69 * (case.points - 1) + 7] = -0.5;
+    case.coefficients.data[2 * size + 5] = f64::NAN;
+    case.rhs.data[5 * case.points + 8] = f64::INFINITY;
+    case.initial_values.data[7 * 2] = f64::NEG_INFINITY;
+    case.steps.data[33 * (case.points - 1) + 6] = f64::NAN;
+    case.steps.data[40 * (case.points - 1) + 2] = 0.0;
+    case.steps.data[69 * (case.points - 1) + 7] = -0.5;
     // c·b overflows, though both are finite.
-    case.arrays[0][50 * size..][..3].fill(4.0);
-    case.arrays[1][50 * case.points] = f64::MAX;
+    case.coefficients.data[50 * size..][..3].fill(4.0);
+    case.rhs.data[50 * case.points] = f64::MAX;
     let broken = compare(&case, 1e-10, "faults");
     assert_eq!(agreement::count_faulty(&whole, &broken), 7);
 }
@@ -194,7 +195,7 @@ fn undetermined_systems_break_down_at_the_same_pivot() {
         let sizes = Sizes { batch: 33, initial: (1, given), ..SIZES };
         let mut case = Case::<f64>::new(sizes, options(Smoothness::Taylor), 5);
         for system in [0, 20, 32] {
-            case.arrays[0][system * 27..(system + 1) * 27].fill(0.0);
+            case.coefficients.data[system * 27..(system + 1) * 27].fill(0.0);
         }
         let solution = compare(&case, 1e-10, &format!("{given} initial values"));
         for (system, status) in solution.status.iter().enumerate() {
@@ -211,7 +212,7 @@ fn results_are_the_same_in_every_run() {
     let case = Case::<f64>::new(sizes, options(Smoothness::Hermite), 9);
     let problem = case.problem();
     let values: usize = problem.shape().solution().iter().product();
-    let cotangent: Vec<f64> = noise(11, values).collect();
+    let cotangent = noise(11, values);
     let run = || {
         let mut engine = engine::<f64>(problem.shape(), &case.options, None);
         let mut solution = Solution::allocate(problem.shape()).unwrap();
@@ -249,12 +250,8 @@ fn what_has_no_kernels_is_left_to_others() {
 fn inputs_are_read_in_any_storage() {
     fn check<T: Real>(chunks: Option<Chunks>) {
         let sizes = Sizes { batch: 3, points: 19, ..SIZES };
-        let mut case = Case::<T>::new(sizes, options(Smoothness::Taylor), 4);
-        for array in &mut case.arrays {
-            for value in array {
-                *value = T::of((value.to_double() * 16.0).round() / 16.0);
-            }
-        }
+        let case = Case::<T>::new(sizes, options(Smoothness::Taylor), 4)
+            .map(|value| T::of((value.to_double() * 16.0).round() / 16.0));
         let problem = case.problem();
         let shape = problem.shape();
         let mut engine = engine::<T>(shape, &case.options, chunks);
@@ -267,7 +264,7 @@ fn inputs_are_read_in_any_storage() {
         let nothing = |_| Ok(());
         let made = Batch::with_path(&device, shape, &case.options, Box::new(path), nothing);
         let (mut batch, ()) = made.unwrap();
-        let [c, b, v, s] = &case.arrays;
+        let [c, b, v, s] = case.arrays();
         let half: Vec<f16> = c.iter().map(|x| f16::from_f64(x.to_double())).collect();
         let brain: Vec<bf16> = b.iter().map(|x| bf16::from_f64(x.to_double())).collect();
         let single: Vec<f32> = v.iter().map(|x| x.to_double() as f32).collect();

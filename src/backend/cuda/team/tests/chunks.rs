@@ -4,7 +4,8 @@ use super::{H100, SIZES};
 use crate::backend::Engine as _;
 use crate::backend::cuda::team::TeamPath;
 use crate::backend::cuda::team::plan::Plan;
-use crate::backend::cuda::testing::agreement::{Case, Sizes, compare, count_faulty};
+use crate::backend::cuda::testing::agreement::{compare, count_faulty};
+use crate::backend::cuda::testing::case::{Case, Sizes};
 use crate::backend::cuda::{engine::Engine, testing};
 use crate::options::{Formulation, Options, Smoothness, Weights};
 use crate::real::Real;
@@ -103,16 +104,16 @@ fn faults_of_one_system_do_not_reach_the_others() {
         let sound = run(&case, "sound");
         let (size, steps) = (case.points * 3, case.points - 1);
         // In the first chunk, in a middle one, in the last.
-        case.arrays[0][size + 7] = f64::NAN;
-        case.arrays[1][2 * case.points + 20] = f64::INFINITY;
-        case.arrays[2][3 * 2] = f64::NEG_INFINITY;
-        case.arrays[3][4 * steps + 39] = f64::NAN;
+        case.coefficients.data[size + 7] = f64::NAN;
+        case.rhs.data[2 * case.points + 20] = f64::INFINITY;
+        case.initial_values.data[3 * 2] = f64::NEG_INFINITY;
+        case.steps.data[4 * steps + 39] = f64::NAN;
         // Two invalid steps: the first counts.
-        case.arrays[3][5 * steps + 11] = 0.0;
-        case.arrays[3][5 * steps + 33] = -1.0;
+        case.steps.data[5 * steps + 11] = 0.0;
+        case.steps.data[5 * steps + 33] = -1.0;
         // c·b overflows, though both are finite.
-        case.arrays[0][6 * size + 90..][..3].fill(4.0);
-        case.arrays[1][6 * case.points + 30] = f64::MAX;
+        case.coefficients.data[6 * size + 90..][..3].fill(4.0);
+        case.rhs.data[6 * case.points + 30] = f64::MAX;
         let broken = run(&case, "faults");
         assert_eq!(broken.status[5], Status::InvalidStep { step: 11 });
         assert_eq!(count_faulty(&sound, &broken), 6);
@@ -136,7 +137,7 @@ fn a_breakdown_names_its_point() {
     };
     let mut case = Case::<f64>::new(sizes, options, 5);
     for system in 0..POINTS {
-        case.arrays[0][(system * POINTS + system) * 4..][..4].fill(0.0);
+        case.coefficients.data[(system * POINTS + system) * 4..][..4].fill(0.0);
     }
     let problem = case.problem();
     let mut solution = Solution::allocate(problem.shape()).unwrap();
