@@ -33,3 +33,5 @@ pub use paths::CudaPath;
 
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ pub mod case;
 #[allow(dead_code, reason = "the integration tests use the rest")]
 #[path = "../../../tests/support/close.rs"]
 pub mod close;
+pub mod paths;
 
 /// The simulator as this process's CUDA driver.
 pub fn simulator() -> Simulator {

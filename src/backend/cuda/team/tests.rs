@@ -1,3 +1,6 @@
+//! Kinds of teams and what they share, against the processor. What every path is tested for is in
+//! `backend/cuda/tests.rs`.
+
 mod chunks;
 
 use std::sync::Arc;
@@ -6,15 +9,11 @@ use super::TeamPath;
 use super::plan::{Kind, Plan};
 use crate::adjoint::Cotangent;
 use crate::backend::Engine as _;
-use crate::backend::cuda::batch::Batch;
 use crate::backend::cuda::device::{CudaDevice, Limits};
-use crate::backend::cuda::memory::Buffer;
-use crate::backend::cuda::path::{CotangentView, Path};
-use crate::backend::cuda::problem::Values;
-use crate::backend::cuda::results::SolutionBuffers;
 use crate::backend::cuda::testing::agreement::compare;
 use crate::backend::cuda::testing::case::{Case, Sizes, noise};
-use crate::backend::cuda::{engine::Engine, testing, thread};
+use crate::backend::cuda::testing::paths::TestPath;
+use crate::backend::cuda::{engine::Engine, testing};
 use crate::error::Error;
 use crate::options::{Formulation, Options, Smoothness};
 use crate::real::Real;
@@ -31,16 +30,13 @@ fn agree<T: Real>(
     kind: Kind,
     tolerance: f64,
 ) {
-    let device = testing::device();
-    let mut limits = *device.limits();
+    let mut limits = *testing::device().limits();
     limits.shared_memory = shared_memory.unwrap_or(limits.shared_memory);
     let case = Case::<T>::new(sizes, options, 17);
-    let problem = case.problem();
-    let plan = Plan::new(problem.shape(), &options, &limits).unwrap();
+    let plan = Plan::new(case.problem().shape(), &options, &limits).unwrap();
     assert_eq!(plan.kind, kind, "{plan}");
-    let path = TeamPath::new(&device, plan).unwrap();
-    let engine = Engine::with_path(&device, problem.shape(), &options, Box::new(path)).unwrap();
-    compare(engine, &case, tolerance, &format!("{plan}, {options:?}"));
+    let path = TestPath::Team { shared_memory };
+    compare(path, &case, tolerance, &format!("{plan}, {options:?}"));
 }
 
 #[test]
@@ -71,75 +67,6 @@ fn what_does_not_fit_the_shared_memory_agrees_with_the_processor() {
     // Coefficients of 300 equations at a point.
     let equations = Sizes { states: 20, order: 1, equations: 300, initial: (1, 1), ..few };
     agree::<f64>(equations, Options::default(), None, Kind::Global, 1e-10);
-}
-
-/// The gradients that are wanted, of a batch with two groups of systems or more.
-fn gradients(path: Box<dyn Path<f64>>, case: &Case<f64>, wanted: [bool; 4]) -> Vec<Vec<f64>> {
-    let device = testing::device();
-    let problem = case.problem();
-    let shape = problem.shape();
-    let (mut batch, mut solution) =
-        Batch::with_path(&device, shape, &case.options, path, |systems| {
-            SolutionBuffers::<f64>::new(&device, shape, systems)
-        })
-        .unwrap();
-    let upload = |values: &[f64]| Buffer::from_host(&device, "values", values).unwrap();
-    let inputs = case.arrays().map(upload);
-    let inputs = inputs.each_ref().map(Values::from);
-    let part = batch.parts().next().unwrap();
-    batch.solve(part, inputs, &mut solution.view_mut(case.batch)).unwrap();
-    let values = upload(&noise(1, shape.solution().iter().product()));
-    let cotangent = CotangentView { values: values.view(), epsilon: None };
-    let mut index = 0;
-    let mut targets = case.arrays().map(|values| {
-        index += 1;
-        wanted[index - 1].then(|| upload(&vec![0.0; values.len()]))
-    });
-    let mut weights = upload(&[0.0; 4]);
-    let status = solution.details.status.view();
-    let of_part = targets.each_mut().map(|target| target.as_mut().map(Buffer::view_mut));
-    batch.vjp(part, inputs, &status, &cotangent, of_part, weights.view_mut()).unwrap();
-    let all = targets.each_mut().map(|target| target.as_mut().map(Buffer::view_mut));
-    batch.sum_gradients(all, weights.view_mut()).unwrap();
-    let download = |buffer: &Buffer<f64>| {
-        let mut values = vec![0.0; buffer.len()];
-        buffer.copy_to_host("gradient", &mut values).unwrap();
-        values
-    };
-    targets.iter().flatten().chain([&weights]).map(download).collect()
-}
-
-#[test]
-fn gradients_that_are_not_wanted_leave_the_others_as_they_are() {
-    let device = testing::device();
-    // Nothing shared, some of it, everything.
-    for shared in [0, 0b0101_0110, 0xff] {
-        let sizes = Sizes { batch: 70, shared, ..SIZES };
-        let case = Case::<f64>::new(sizes, Options::default(), 5);
-        let shape = case.problem().shape().clone();
-        let team = || {
-            let plan = Plan::new(&shape, &case.options, device.limits()).unwrap();
-            Box::new(TeamPath::new(&device, plan).unwrap())
-        };
-        let by_threads = || {
-            let plan = thread::plan::Plan::new(&shape, &case.options).unwrap();
-            Box::new(thread::ThreadPath::new(&device, plan).unwrap())
-        };
-        for by_thread in [false, true] {
-            let path = || if by_thread { by_threads() as Box<dyn Path<f64>> } else { team() };
-            let all = gradients(path(), &case, [true; 4]);
-            for unwanted in 0..4 {
-                let wanted = std::array::from_fn(|index| index != unwanted);
-                let mut expected = all.clone();
-                expected.remove(unwanted);
-                let what = format!("without gradient {unwanted}, {}", path());
-                assert_eq!(gradients(path(), &case, wanted), expected, "{what}");
-            }
-            let weights = gradients(path(), &case, [false; 4]);
-            assert_eq!(weights, all[4..], "weights alone, {}", path());
-        }
-    }
-    assert_eq!(testing::reports(), Vec::<String>::new());
 }
 
 /// Sums over systems that teams have one after another are those of double precision, rounded once.

@@ -3,55 +3,30 @@
 use crate::adjoint::{Cotangent, Tangents};
 use crate::backend::Device;
 use crate::backend::Engine as _;
-use crate::backend::cuda::engine::Engine;
 use crate::backend::cuda::testing::{
     self,
     case::{Case, noise},
     close::difference,
+    paths::TestPath,
 };
 use crate::options::Weights;
 use crate::real::Real;
 use crate::solution::{Solution, Status};
 
-/// Number of the systems that could not be solved; all others must be bit for bit as in `sound`.
-pub fn count_faulty<T: Real>(sound: &Solution<T>, broken: &Solution<T>) -> usize {
-    let size = sound.values.len() / sound.status.len();
-    let bits = |values: &[T]| values.iter().map(|v| v.to_double().to_bits()).collect::<Vec<_>>();
-    let mut faulty = 0;
-    for (system, status) in broken.status.iter().enumerate() {
-        if status.is_ok() {
-            let range = system * size..(system + 1) * size;
-            let (sound, broken) = (&sound.values[range.clone()], &broken.values[range]);
-            assert_eq!(bits(sound), bits(broken), "system {system}");
-        } else {
-            faulty += 1;
-        }
-    }
-    faulty
-}
-
-/// Solution, gradients, directional derivative and residuals on the device and on the processor,
-/// where all values of an array may differ by so much of the largest.
-pub fn compare<T: Real>(
-    device: Engine<T>,
-    case: &Case<T>,
-    tolerance: f64,
-    what: &str,
-) -> Solution<T> {
-    compare_in_part(device, case, tolerance, what, |status| status)
-}
-
-/// The same where of a status only what `part` leaves of it must agree.
-pub fn compare_in_part<T: Real>(
-    mut device: Engine<T>,
-    case: &Case<T>,
-    tolerance: f64,
-    what: &str,
-    part: fn(Status) -> Status,
-) -> Solution<T> {
+/// Solution, gradients, directional derivative and residuals by a path on the device and on the
+/// processor, where all values of an array may differ by so much of the largest.
+pub fn compare<T: Real>(path: TestPath, case: &Case<T>, tolerance: f64, what: &str) -> Solution<T> {
+    // Chunks eliminate in another order: another pivot may be the one that breaks down.
+    let in_chunks = matches!(path, TestPath::ThreadChunks { .. } | TestPath::TeamChunks { .. });
+    let part = |status| match status {
+        Status::Breakdown { .. } if in_chunks => Status::Breakdown { point: 0, pivot: 0 },
+        status => status,
+    };
+    let what = &format!("{path:?}, {what}");
     let problem = case.problem();
     let (shape, options) = (problem.shape(), &case.options);
     let values: usize = shape.solution().iter().product();
+    let mut device = path.engine::<T>(shape, options);
     let mut processor = crate::backend::engine::<T>(&Device::Cpu, shape, options).unwrap();
     let empty = || Solution::allocate(shape).unwrap();
     let check = |name: &str, actual: &[T], expected: &[T]| {

@@ -1,74 +1,16 @@
-//! Everything that the path computes, against the processor.
+//! Sizes on either side of every border of the kernels, against the processor. What every path is
+//! tested for is in `backend/cuda/tests.rs`.
 
-mod chunks;
-
-use half::{bf16, f16};
-
-use super::chunks::Chunks;
 use super::plan::Plan;
-use super::*;
-use crate::adjoint::Cotangent;
 use crate::backend::Engine as _;
-use crate::backend::cuda::batch::{Batch, Part};
-use crate::backend::cuda::memory::Buffer;
-use crate::backend::cuda::results::SolutionBuffers;
-use crate::backend::cuda::testing::agreement;
-use crate::backend::cuda::testing::case::{Case, Sizes, noise};
-use crate::backend::cuda::{engine::Engine, testing};
-use crate::options::{Options, RowScaling, Smoothness, Weights};
+use crate::backend::cuda::testing::agreement::compare;
+use crate::backend::cuda::testing::case::{Case, Sizes};
+use crate::backend::cuda::testing::paths::TestPath;
+use crate::options::{Options, Smoothness, Weights};
 use crate::problem::{Problem, View};
-use crate::shape::ProblemShape;
 use crate::solution::{Solution, Status};
 
-fn plan(shape: &ProblemShape, options: &Options, chunks: Option<Chunks>) -> Plan {
-    let limits = *testing::device().limits();
-    let plan = match chunks {
-        None => Plan::new(shape, options),
-        Some(chunks) => Plan::chunked(shape, options, chunks, limits.shared_memory),
-    };
-    plan.expect("a size with kernels")
-}
-
-/// An engine of the device with this path.
-fn engine<T: Real>(shape: &ProblemShape, options: &Options, chunks: Option<Chunks>) -> Engine<T> {
-    let device = testing::device();
-    let path = ThreadPath::<T>::new(&device, plan(shape, options, chunks)).unwrap();
-    Engine::with_path(&device, shape, options, Box::new(path)).unwrap()
-}
-
-fn compare<T: Real>(case: &Case<T>, tolerance: f64, what: &str) -> Solution<T> {
-    compare_with(case, None, tolerance, what)
-}
-
-/// The same with time cut into chunks. They eliminate in another order: another pivot may be the one
-/// that breaks down.
-fn compare_with<T: Real>(
-    case: &Case<T>,
-    chunks: Option<Chunks>,
-    tolerance: f64,
-    what: &str,
-) -> Solution<T> {
-    let device = engine::<T>(case.problem().shape(), &case.options, chunks);
-    let part: fn(Status) -> Status = match chunks {
-        None => |status| status,
-        Some(_) => |status| match status {
-            Status::Breakdown { .. } => Status::Breakdown { point: 0, pivot: 0 },
-            other => other,
-        },
-    };
-    agreement::compare_in_part(device, case, tolerance, what, part)
-}
-
-const SIZES: Sizes = Sizes {
-    batch: 37,
-    points: 9,
-    states: 1,
-    order: 2,
-    extra: 0,
-    equations: 1,
-    initial: (1, 2),
-    shared: 0,
-};
+const SIZES: Sizes = Sizes { batch: 37, points: 9, states: 1, equations: 1, ..Sizes::SMALL };
 
 fn options(smoothness: Smoothness) -> Options {
     let weights = Weights { equation: 0.9, initial: 1.2, smoothness: 1.1, periodic: 1.0 };
@@ -96,48 +38,10 @@ fn every_size_agrees_with_the_processor() {
             let options = options(smoothness);
             let what = format!("K {states}, order {order}+{extra}, {smoothness:?}");
             let case = Case::<f64>::new(sizes, options, seed as u64);
-            compare(&case, 1e-10, &format!("f64, {what}"));
+            compare(TestPath::Thread, &case, 1e-10, &format!("f64, {what}"));
             let case = Case::<f32>::new(sizes, options, seed as u64);
-            compare(&case, 1e-4, &format!("f32, {what}"));
+            compare(TestPath::Thread, &case, 1e-4, &format!("f32, {what}"));
         }
-    }
-}
-
-#[test]
-fn every_broadcast_axis_agrees_with_the_processor() {
-    for (seed, shared) in [
-        0b0000_0001,
-        0b0000_0010,
-        0b0000_0011,
-        0b0000_0100,
-        0b0000_1000,
-        0b0000_1100,
-        0b0001_0000,
-        0b0010_0000,
-        0b0100_0000,
-        0b0110_0000,
-        0b1000_0000,
-        0b1110_0000,
-        0b1101_0101,
-        0b1111_1111,
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let sizes = Sizes {
-            states: 2,
-            order: 1,
-            equations: 2,
-            points: 21,
-            initial: (2, 1),
-            shared,
-            ..SIZES
-        };
-        let options = Options { scaling: RowScaling::Balanced, ..options(Smoothness::TaylorHold) };
-        let case = Case::<f64>::new(sizes, options, 100 + seed as u64);
-        compare(&case, 1e-10, &format!("shared {shared:08b}"));
-        let case = Case::<f32>::new(sizes, options, 100 + seed as u64);
-        compare(&case, 1e-4, &format!("f32, shared {shared:08b}"));
     }
 }
 
@@ -148,82 +52,55 @@ fn batches_of_any_length_and_many_equations_agree_with_the_processor() {
     {
         let sizes = Sizes { batch, points, equations, initial, ..SIZES };
         let case = Case::<f64>::new(sizes, options(Smoothness::Taylor), batch as u64);
-        compare(
-            &case,
-            1e-10,
-            &format!("B {batch}, N {points}, E {equations}, initial {initial:?}"),
-        );
+        let what = format!("B {batch}, N {points}, E {equations}, initial {initial:?}");
+        compare(TestPath::Thread, &case, 1e-10, &what);
     }
 }
 
-#[test]
-fn any_number_of_refinements_agrees_with_the_processor() {
-    for refinement in [0, 1, 2] {
-        let options =
-            Options { refinement_steps: Some(refinement), ..options(Smoothness::TaylorHold) };
-        let sizes = Sizes { states: 2, equations: 2, ..SIZES };
-        let what = format!("refinement {refinement}");
-        compare(&Case::<f32>::new(sizes, options, 7), 2e-4, &what);
-        compare(&Case::<f64>::new(sizes, options, 7), 1e-10, &what);
-    }
-}
+const CHUNKED: Sizes = Sizes { batch: 5, points: 23, ..SIZES };
 
 #[test]
-fn faults_of_one_system_do_not_reach_the_others() {
-    let options = options(Smoothness::TaylorHold);
-    let mut case = Case::<f64>::new(Sizes { batch: 70, ..SIZES }, options, 3);
-    let whole = compare(&case, 1e-10, "sound");
-    let size = case.points * 3;
-    case.coefficients.data[2 * size + 5] = f64::NAN;
-    case.rhs.data[5 * case.points + 8] = f64::INFINITY;
-    case.initial_values.data[7 * 2] = f64::NEG_INFINITY;
-    case.steps.data[33 * (case.points - 1) + 6] = f64::NAN;
-    case.steps.data[40 * (case.points - 1) + 2] = 0.0;
-    case.steps.data[69 * (case.points - 1) + 7] = -0.5;
-    // c·b overflows, though both are finite.
-    case.coefficients.data[50 * size..][..3].fill(4.0);
-    case.rhs.data[50 * case.points] = f64::MAX;
-    let broken = compare(&case, 1e-10, "faults");
-    assert_eq!(agreement::count_faulty(&whole, &broken), 7);
-}
-
-#[test]
-fn undetermined_systems_break_down_at_the_same_pivot() {
-    // Without an equation, all polynomials of degree 2 satisfy the smoothness rows. Two initial
-    // values leave one direction undetermined (with more, rounding decides which pivot is weakest).
-    for given in [2, 3] {
-        let sizes = Sizes { batch: 33, initial: (1, given), ..SIZES };
-        let mut case = Case::<f64>::new(sizes, options(Smoothness::Taylor), 5);
-        for system in [0, 20, 32] {
-            case.coefficients.data[system * 27..(system + 1) * 27].fill(0.0);
-        }
-        let solution = compare(&case, 1e-10, &format!("{given} initial values"));
-        for (system, status) in solution.status.iter().enumerate() {
-            let undetermined = given < 3 && [0, 20, 32].contains(&system);
-            let broken = matches!(status, Status::Breakdown { .. });
-            assert_eq!(broken, undetermined, "{given} initial values, {system}: {status:?}");
+fn every_size_in_chunks_agrees_with_the_processor() {
+    for (seed, (states, order, extra)) in STATES_AND_ORDERS.into_iter().enumerate() {
+        for (bits, smoothness) in
+            [(1, Smoothness::Taylor), (2, Smoothness::TaylorHold), (3, Smoothness::Hermite)]
+        {
+            if states * (order + extra + 1) > 4 {
+                continue; // takes too many registers
+            }
+            let sizes = Sizes { states, order, extra, equations: states, ..CHUNKED };
+            let options = options(smoothness);
+            let what = format!("K {states}, order {order}+{extra}, {smoothness:?}");
+            let case = Case::<f64>::new(sizes, options, seed as u64);
+            compare(TestPath::ThreadChunks { bits }, &case, 1e-10, &format!("f64, {what}"));
+            let case = Case::<f32>::new(sizes, options, seed as u64);
+            compare(TestPath::ThreadChunks { bits }, &case, 1e-4, &format!("f32, {what}"));
         }
     }
 }
 
 #[test]
-fn results_are_the_same_in_every_run() {
-    let sizes = Sizes { shared: 0b0111_0001, ..SIZES };
-    let case = Case::<f64>::new(sizes, options(Smoothness::Hermite), 9);
-    let problem = case.problem();
-    let values: usize = problem.shape().solution().iter().product();
-    let cotangent = noise(11, values);
-    let run = || {
-        let mut engine = engine::<f64>(problem.shape(), &case.options, None);
-        let mut solution = Solution::allocate(problem.shape()).unwrap();
-        engine.solve(&problem, &mut solution).unwrap();
-        let cotangent = Cotangent { values: &cotangent, epsilon: None };
-        let gradients = engine.vjp(&problem, &cotangent, &solution.status).unwrap();
-        let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-        [&solution.values, &gradients.coefficients, &gradients.steps, &gradients.rhs]
-            .map(|v| bits(v))
-    };
-    assert_eq!(run(), run());
+fn any_number_of_points_and_chunks_agrees_with_the_processor() {
+    // 64 chunks and more are those of several warps.
+    for (batch, points, bits, equations, initial) in [
+        (1, 4, 1, 1, (0, 0)),
+        (33, 5, 1, 1, (5, 2)),
+        (3, 64, 5, 2, (40, 3)),
+        (2, 97, 5, 3, (1, 2)),
+        (2, 300, 6, 1, (1, 2)),
+        (1, 259, 7, 1, (200, 1)),
+    ] {
+        let sizes = Sizes { batch, points, equations, initial, ..SIZES };
+        let case = Case::<f64>::new(sizes, options(Smoothness::Taylor), batch as u64);
+        let what = format!("B {batch}, N {points}, {} chunks, initial {initial:?}", 1 << bits);
+        compare(TestPath::ThreadChunks { bits }, &case, 1e-10, &what);
+    }
+    // What is shared by time is summed over the chunks of several warps.
+    for (points, bits) in [(131, 6), (515, 8)] {
+        let sizes = Sizes { batch: 2, points, shared: 0b0100_1010, ..SIZES };
+        let case = Case::<f64>::new(sizes, options(Smoothness::TaylorHold), 8);
+        compare(TestPath::ThreadChunks { bits }, &case, 1e-10, "sums over time");
+    }
 }
 
 #[test]
@@ -245,52 +122,8 @@ fn what_has_no_kernels_is_left_to_others() {
     assert!(supports(Sizes { equations: 60, ..SIZES }, options));
 }
 
-/// Values that every storage has exactly.
-#[test]
-fn inputs_are_read_in_any_storage() {
-    fn check<T: Real>(chunks: Option<Chunks>) {
-        let sizes = Sizes { batch: 3, points: 19, ..SIZES };
-        let case = Case::<T>::new(sizes, options(Smoothness::Taylor), 4)
-            .map(|value| T::of((value.to_double() * 16.0).round() / 16.0));
-        let problem = case.problem();
-        let shape = problem.shape();
-        let mut engine = engine::<T>(shape, &case.options, chunks);
-        let values: usize = shape.solution().iter().product();
-        let mut expected = Solution::allocate(problem.shape()).unwrap();
-        engine.solve(&problem, &mut expected).unwrap();
-
-        let device = testing::device();
-        let path = ThreadPath::<T>::new(&device, plan(shape, &case.options, chunks)).unwrap();
-        let nothing = |_| Ok(());
-        let made = Batch::with_path(&device, shape, &case.options, Box::new(path), nothing);
-        let (mut batch, ()) = made.unwrap();
-        let [c, b, v, s] = case.arrays();
-        let half: Vec<f16> = c.iter().map(|x| f16::from_f64(x.to_double())).collect();
-        let brain: Vec<bf16> = b.iter().map(|x| bf16::from_f64(x.to_double())).collect();
-        let single: Vec<f32> = v.iter().map(|x| x.to_double() as f32).collect();
-        let double: Vec<f64> = s.iter().map(|x| x.to_double()).collect();
-        let half = Buffer::from_host(&device, "coefficients", &half).unwrap();
-        let brain = Buffer::from_host(&device, "rhs", &brain).unwrap();
-        let single = Buffer::from_host(&device, "initial_values", &single).unwrap();
-        let double = Buffer::from_host(&device, "steps", &double).unwrap();
-        let inputs = [(&half).into(), (&brain).into(), (&single).into(), (&double).into()];
-        let mut solution = SolutionBuffers::<T>::new(&device, shape, 3).unwrap();
-        let whole = Part { first: 0, systems: 3 };
-        batch.solve(whole, inputs, &mut solution.view_mut(3)).unwrap();
-        let mut actual = vec![T::zero(); values];
-        solution.values.copy_to_host("solution", &mut actual).unwrap();
-        assert!(expected.status.iter().all(|status| status.is_ok()));
-        assert_eq!(actual, expected.values);
-        assert_eq!(testing::reports(), Vec::<String>::new());
-    }
-    for chunks in [None, Some(Chunks { bits: 2 })] {
-        check::<f32>(chunks);
-        check::<f64>(chunks);
-    }
-}
-
 /// Error of u, rounded to single precision, of u'' + u = 0, u(0) = 1, u'(0) = 0 at 1001 points.
-fn oscillator_error(chunks: Option<Chunks>, refinement: Option<usize>) -> f64 {
+fn oscillator_error(path: TestPath, refinement: Option<usize>) -> f64 {
     const POINTS: usize = 1001;
     let data = [&[1.0_f32, 0.0, 1.0][..], &[0.0], &[1.0, 0.0], &[0.01]];
     let problem = Problem::builder()
@@ -305,7 +138,7 @@ fn oscillator_error(chunks: Option<Chunks>, refinement: Option<usize>) -> f64 {
     let smoothness = Smoothness::Hermite;
     let options = Options { smoothness, refinement_steps: refinement, ..Options::default() };
     let mut solution = Solution::allocate(problem.shape()).unwrap();
-    engine::<f32>(problem.shape(), &options, chunks).solve(&problem, &mut solution).unwrap();
+    path.engine::<f32>(problem.shape(), &options).solve(&problem, &mut solution).unwrap();
     assert_eq!(solution.status, [Status::Ok]);
     let step = f64::from(data[3][0]);
     let u = solution.values.iter().step_by(4).enumerate();
@@ -314,12 +147,12 @@ fn oscillator_error(chunks: Option<Chunks>, refinement: Option<usize>) -> f64 {
 
 #[test]
 fn single_precision_keeps_its_digits_over_many_steps() {
-    for (chunks, what) in [(None, "a system a thread"), (Some(Chunks { bits: 5 }), "32 chunks")] {
-        let unrefined = oscillator_error(chunks, Some(0));
-        let refined = oscillator_error(chunks, None);
-        println!("{what}: {unrefined:.1e}, refined {refined:.1e}");
+    for path in [TestPath::Thread, TestPath::ThreadChunks { bits: 5 }] {
+        let unrefined = oscillator_error(path, Some(0));
+        let refined = oscillator_error(path, None);
+        println!("{path:?}: {unrefined:.1e}, refined {refined:.1e}");
         // Half a unit of the last place of 1, and what the discretization adds.
-        assert!(refined <= 3.1e-8, "{what}: {refined:e}");
-        assert!(unrefined <= 1e-6, "{what}: {unrefined:e}");
+        assert!(refined <= 3.1e-8, "{path:?}: {refined:e}");
+        assert!(unrefined <= 1e-6, "{path:?}: {unrefined:e}");
     }
 }
