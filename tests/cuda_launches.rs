@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::sync::Mutex;
-
 use mechanistic::cuda::{CudaDevice, CudaPath};
 use mechanistic::{Options, Solver};
 use support::backends::{cuda, simulator};
@@ -11,13 +9,9 @@ use support::case::{Case, Sizes};
 use support::results::results;
 use support::tape_agreement::{agree, any, no_reports, positive};
 
-/// One test at a time.
-static ALONE: Mutex<()> = Mutex::new(());
-
 /// What is neither a solve nor a gradient is computed by teams on every path.
 #[test]
 fn every_path_runs_its_own_kernels() {
-    let _alone = ALONE.lock().unwrap_or_else(|error| error.into_inner());
     let simulator = simulator();
     let gpu = CudaDevice::get(0).unwrap();
     for (path, plan, kernels) in [
@@ -52,7 +46,6 @@ fn own_products() -> usize {
 /// By cuBLAS and by this library's own kernels; sums over k where there is nothing to tile.
 #[test]
 fn matrix_products() {
-    let _alone = ALONE.lock().unwrap_or_else(|error| error.into_inner());
     // cuBLAS takes one product and a batch with one stride; sums over a batch it does not.
     let for_cublas: [(&[usize], &[usize]); 13] = [
         (&[1, 1], &[1, 1]),

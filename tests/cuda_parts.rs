@@ -40,7 +40,7 @@ fn a_batch_in_parts_gives_the_same_results() {
         let problem = case.problem();
         let shape = problem.shape();
         let cotangent = noise(5, shape.solution().iter().product());
-        let directions = case.noise(7);
+        let directions = case.directions(7);
         let mut cpu = Solver::new(shape, &case.options).unwrap();
         let expected = on_host(&mut cpu, &case, &cotangent, &directions);
 
@@ -72,7 +72,7 @@ fn a_batch_in_parts_gives_the_same_results() {
     let cotangent = noise(5, shape.solution().iter().product());
     let on = |device: &Device| {
         let mut solver = Solver::on(device, &shape, &small.options).unwrap();
-        on_host(&mut solver, &small, &cotangent, &small.noise(7))
+        on_host(&mut solver, &small, &cotangent, &small.directions(7))
     };
     let before = on(&device);
     before.assert_close(&on(&Device::Cpu));

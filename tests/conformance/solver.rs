@@ -139,7 +139,7 @@ fn forward_is_the_transpose_of_reverse(subject: &Subject, case: &Case, condition
     let problem = case.problem();
     let mut solver = subject.solver(problem.shape(), &case.options);
     let values = solver.solve(&problem).unwrap().values.len();
-    let directions = case.noise(0);
+    let directions = case.directions(0);
     let tangents = Tangents {
         coefficients: Some(&directions[0]),
         rhs: Some(&directions[1]),

@@ -17,7 +17,7 @@ fn device_arrays_give_the_same_results() {
     let case = Case::new(sizes, Options::default(), 11);
     let shape = case.problem().shape().clone();
     let cotangent = noise(5, shape.solution().iter().product());
-    let directions = case.noise(7);
+    let directions = case.directions(7);
     let mut cpu = Solver::new(&shape, &case.options).unwrap();
     let expected = on_host(&mut cpu, &case, &cotangent, &directions);
 

@@ -165,8 +165,8 @@ impl<T: Real> Case<T> {
             .map(|array| array.data.as_mut_slice())
     }
 
-    /// A direction, or a gradient, of every input.
-    pub fn noise(&self, seed: u64) -> [Vec<T>; 4] {
+    /// A direction in which every input is moved.
+    pub fn directions(&self, seed: u64) -> [Vec<T>; 4] {
         let mut seed = seed;
         self.arrays().map(|array| {
             seed += 1;

@@ -32,7 +32,7 @@ pub fn results(solver: &mut Solver<f64>, case: &Case) -> Result<Results> {
     let of_loss = Cotangent { values: &cotangent, epsilon: Some(&epsilon) };
     let gradients = solver.vjp(&problem, &of_loss)?.clone();
     let weights = gradients.weights;
-    let directions = case.noise(22);
+    let directions = case.directions(22);
     let tangents = Tangents {
         coefficients: Some(&directions[0]),
         rhs: None,

@@ -38,7 +38,7 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
     let residuals = processor.residuals(&problem, &solution.status).unwrap()[0];
     let squares = [residuals.equation, residuals.initial, residuals.smoothness, residuals.periodic]
         .map(|norm| norm * norm);
-    let directions = case.noise(30);
+    let directions = case.directions(30);
     let tangents = Tangents {
         coefficients: Some(&directions[0]),
         rhs: Some(&directions[1]),

@@ -56,7 +56,7 @@ pub fn compare<T: Real>(path: TestPath, case: &Case<T>, tolerance: f64, what: &s
     };
     check("gradient of weights", &families(&mine.weights), &families(&theirs.weights));
 
-    let directions = case.noise(12);
+    let directions = case.directions(12);
     let all = Tangents {
         coefficients: Some(&directions[0]),
         rhs: Some(&directions[1]),
