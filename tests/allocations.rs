@@ -48,7 +48,7 @@ fn count_allocations(factorization: Factorization) {
         let case = Case::<f64>::new(Sizes { batch, points: 20, ..Sizes::SMALL }, options, 1);
         let problem = case.problem();
         let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
-        let direction = noise(3, case.steps.data.len());
+        let direction = noise(3, case.inputs.steps.data.len());
         let cotangent = noise(1, batch * 20 * 6);
         let mut step = || {
             let tangents = Tangents { steps: Some(&direction), ..Tangents::default() };

@@ -32,7 +32,7 @@ fn a_batch_in_parts_gives_the_same_results() {
         let sizes =
             Sizes { batch, points: 12, states, equations: states, shared: 1 << 5, ..Sizes::SMALL };
         let mut case = Case::new(sizes, Options::default(), 11);
-        for matrix in case.coefficients.data.chunks_exact_mut(states * states * 3) {
+        for matrix in case.inputs.coefficients.data.chunks_exact_mut(states * states * 3) {
             for state in 0..states {
                 matrix[(state * states + state) * 3 + 2] += leading;
             }

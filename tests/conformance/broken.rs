@@ -24,7 +24,7 @@ fn run(subject: &Subject, case: &Case) -> (Vec<Status>, Vec<f64>, Vec<f64>) {
     let solution = solver.solve(&problem).unwrap().clone();
     let cotangent = vec![1.0; solution.values.len()];
     let cotangent = Cotangent { values: &cotangent, epsilon: None };
-    let gradients = solver.vjp(&problem, &cotangent).unwrap().coefficients.clone();
+    let gradients = solver.vjp(&problem, &cotangent).unwrap().inputs.coefficients.clone();
     (solution.status, solution.values, gradients)
 }
 
@@ -46,40 +46,40 @@ fn damage_one_after_another(subject: &Subject, healthy: &Case) {
     type Expected = fn(Status) -> bool;
     let kinds: [(Damage, Expected); 9] = [
         (
-            |case, b| case.coefficients.data[b * 72] = f64::NAN,
+            |case, b| case.inputs.coefficients.data[b * 72] = f64::NAN,
             |status| status == Status::NonFiniteInput { argument: "coefficients" },
         ),
         (
-            |case, b| case.coefficients.data[b * 72 + 71] = f64::INFINITY,
+            |case, b| case.inputs.coefficients.data[b * 72 + 71] = f64::INFINITY,
             |status| status == Status::NonFiniteInput { argument: "coefficients" },
         ),
         (
-            |case, b| case.rhs.data[b * 12 + 3] = f64::NEG_INFINITY,
+            |case, b| case.inputs.rhs.data[b * 12 + 3] = f64::NEG_INFINITY,
             |status| status == Status::NonFiniteInput { argument: "rhs" },
         ),
         (
-            |case, b| case.initial_values.data[b * 4] = f64::NAN,
+            |case, b| case.inputs.initial_values.data[b * 4] = f64::NAN,
             |status| status == Status::NonFiniteInput { argument: "initial_values" },
         ),
         (
-            |case, b| case.steps.data[b * 10] = f64::NAN,
+            |case, b| case.inputs.steps.data[b * 10] = f64::NAN,
             |status| status == Status::NonFiniteInput { argument: "steps" },
         ),
         (
-            |case, b| case.steps.data[b * 10 + 5] = 0.0,
+            |case, b| case.inputs.steps.data[b * 10 + 5] = 0.0,
             |status| status == Status::InvalidStep { step: 2 },
         ),
         (
-            |case, b| case.steps.data[b * 10 + 8] = -0.1,
+            |case, b| case.inputs.steps.data[b * 10 + 8] = -0.1,
             |status| status == Status::InvalidStep { step: 4 },
         ),
         (
             // No equation and only u and u' given: nothing ties down u''.
-            |case, b| case.coefficients.data[b * 72..][..72].fill(0.0),
+            |case, b| case.inputs.coefficients.data[b * 72..][..72].fill(0.0),
             |status| matches!(status, Status::Breakdown { .. }),
         ),
         (
-            |case, b| case.coefficients.data[b * 72..][..72].fill(1e200),
+            |case, b| case.inputs.coefficients.data[b * 72..][..72].fill(1e200),
             |status| matches!(status, Status::Breakdown { .. } | Status::Overflow),
         ),
     ];
@@ -145,7 +145,7 @@ pub fn a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it(subject: &Sub
 pub fn a_broken_system_has_no_derivative_and_no_residuals(subject: &Subject) {
     let mut case = healthy();
     // The second system's; every number in its workspace stays finite.
-    case.steps.data[10] = -0.1;
+    case.inputs.steps.data[10] = -0.1;
     let problem = case.problem();
     let mut solver = subject.solver(problem.shape(), &case.options);
     solver.solve(&problem).unwrap();
@@ -154,7 +154,7 @@ pub fn a_broken_system_has_no_derivative_and_no_residuals(subject: &Subject) {
         assert_eq!(residuals.equation.is_nan(), system == 1);
         assert_eq!(residuals.smoothness.is_nan(), system == 1);
     }
-    let steps = vec![1.0; case.steps.data.len()];
+    let steps = vec![1.0; case.inputs.steps.data.len()];
     let tangents = Tangents { steps: Some(&steps), ..Tangents::default() };
     let tangent = solver.jvp(&problem, &tangents).unwrap();
     for (system, values) in tangent.values.chunks(36).enumerate() {
@@ -167,7 +167,7 @@ pub fn a_broken_system_has_no_derivative_and_no_residuals(subject: &Subject) {
 pub fn a_broken_system_adds_nothing_to_the_gradient_of_shared_inputs(subject: &Subject) {
     // Bit 0: the coefficients are shared by the batch.
     let mut case = Case::new(Sizes { batch: 4, shared: 1, ..SIZES }, Options::default(), 3);
-    case.rhs.data[13] = f64::NAN;
+    case.inputs.rhs.data[13] = f64::NAN;
     let (status, _, gradients) = run(subject, &case);
     assert!(!status[1].is_ok() && status[0].is_ok());
     assert!(gradients.iter().all(|value| value.is_finite()));

@@ -2,13 +2,11 @@
 //! random shapes, broadcast axes, row families, weights and formulations.
 
 use super::Subject;
-use crate::support::case::{Case, Sizes, noise};
+use crate::support::case::{Case, Owned, Sizes, noise};
 use crate::support::close::assert_close;
 use crate::support::dense::Dense;
 use crate::support::random::case;
-use mechanistic::{
-    Cotangent, Factorization, Formulation, Options, Residuals, Smoothness, Tangents, Weights,
-};
+use mechanistic::{Cotangent, Factorization, Formulation, Options, Residuals, Smoothness, Weights};
 use proptest::prelude::*;
 
 /// The worst condition number in the batch.
@@ -110,14 +108,13 @@ pub fn gradients_are_central_differences_of_the_dense_reference(subject: &Subjec
             (8.0 * (up - down) - (up2 - down2)) / (12.0 * step)
         };
         let tolerance = 1e-8 * condition;
-        for (input, gradient) in
-            [&gradients.coefficients, &gradients.rhs, &gradients.initial_values, &gradients.steps]
-                .into_iter()
-                .enumerate()
-        {
+        for (input, gradient) in gradients.inputs.as_ref().into_iter().enumerate() {
             // A few of the elements; another few in the next case.
             for index in (0..gradient.len()).step_by(gradient.len() / 4 + 1) {
-                let expected = difference(&|case, step| case.arrays_mut()[input][index] += step);
+                let expected = difference(&|case, step| {
+                    let inputs: [&mut Owned; 4] = case.inputs.as_mut().into();
+                    inputs[input].data[index] += step;
+                });
                 let what = format!("gradient of input {input} at {index}");
                 assert_close(&[gradient[index]], &[expected], tolerance, &what);
             }
@@ -140,12 +137,7 @@ fn forward_is_the_transpose_of_reverse(subject: &Subject, case: &Case, condition
     let mut solver = subject.solver(problem.shape(), &case.options);
     let values = solver.solve(&problem).unwrap().values.len();
     let directions = case.directions(0);
-    let tangents = Tangents {
-        coefficients: Some(&directions[0]),
-        rhs: Some(&directions[1]),
-        initial_values: Some(&directions[2]),
-        steps: Some(&directions[3]),
-    };
+    let tangents = directions.as_ref().map(|direction| Some(direction.as_slice()));
     let cotangent = noise(10, values);
     let epsilon = noise(11, case.batch);
     let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
@@ -153,10 +145,8 @@ fn forward_is_the_transpose_of_reverse(subject: &Subject, case: &Case, condition
     let forward = dot(&tangent.values, &cotangent) + dot(&tangent.epsilon, &epsilon);
     let of_loss = Cotangent { values: &cotangent, epsilon: Some(&epsilon) };
     let gradients = solver.vjp(&problem, &of_loss).unwrap();
-    let reverse = dot(&gradients.coefficients, &directions[0])
-        + dot(&gradients.rhs, &directions[1])
-        + dot(&gradients.initial_values, &directions[2])
-        + dot(&gradients.steps, &directions[3]);
+    let pairs = gradients.inputs.as_ref().zip(directions.as_ref());
+    let reverse: f64 = pairs.into_iter().map(|(gradient, along)| dot(gradient, along)).sum();
     let tolerance = 1e-12 * condition * condition + 1e-10;
     assert_close(&[forward], &[reverse], tolerance, "dot product");
 }
@@ -266,12 +256,7 @@ pub fn single_precision_agrees_with_double_to_rounding(subject: &Subject) {
         let of_single = Cotangent { values: &cotangent, epsilon: None };
         let expected = double_solver.vjp(&problem, &of_double).unwrap();
         let actual = solver.vjp(&single, &of_single).unwrap();
-        for (actual, expected) in [
-            (&actual.coefficients, &expected.coefficients),
-            (&actual.rhs, &expected.rhs),
-            (&actual.initial_values, &expected.initial_values),
-            (&actual.steps, &expected.steps),
-        ] {
+        for (actual, expected) in actual.inputs.as_ref().zip(expected.inputs.as_ref()) {
             assert_close(actual, expected, 1e-6, "gradient in f32");
         }
     });

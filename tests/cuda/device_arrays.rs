@@ -44,6 +44,6 @@ fn an_array_of_another_length_is_an_error_that_names_it() {
     let arrays = case.arrays().map(|array| DeviceArray::from_host(&gpu, "values", array).unwrap());
     let mut solver = DeviceSolver::<f64>::new(&gpu, case.problem().shape(), &case.options).unwrap();
     let mut solution = DeviceArray::unwritten(&gpu, "solution", 9 * 3).unwrap();
-    let error = solver.solve([&arrays[1]; 4].map(Values::from), &mut solution).unwrap_err();
+    let error = solver.solve([&arrays.rhs; 4].map(Values::from).into(), &mut solution).unwrap_err();
     assert!(error.to_string().starts_with("coefficients: expected 27 values, got 9"), "{error}");
 }

@@ -17,7 +17,7 @@ fn results<V: Stored>(
     rounded: impl Fn(f64) -> V,
 ) -> Outcome<f32> {
     let inputs = case.arrays().map(|array| array.iter().map(|&x| rounded(x)).collect());
-    let inputs = inputs.each_ref().map(|values: &Vec<V>| values.as_slice());
+    let inputs = inputs.as_ref().map(|values: &Vec<V>| values.as_slice());
     let directions = case.map(|x| x as f32).directions(7);
     let problem = case.problem();
     let cotangent = noise(5, problem.shape().solution().iter().product());

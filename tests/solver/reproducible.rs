@@ -51,7 +51,7 @@ fn what_was_solved_before_does_not_matter() {
         let sizes = Sizes { batch: 20, points: 6, shared, ..Sizes::SMALL };
         let case = |seed| Case::new(sizes, options(factorization), seed);
         let (first, mut broken) = (case(1), case(2));
-        broken.rhs.data[3] = f64::NAN;
+        broken.inputs.rhs.data[3] = f64::NAN;
         let mut solver = Solver::new(first.problem().shape(), &first.options).unwrap();
         let expected = bits(&first);
         assert_eq!(bits_of(&mut solver, &first), expected);

@@ -1,6 +1,6 @@
 //! A problem with its arrays. The unit tests of the library include this file too.
 
-use mechanistic::{Options, Problem, Real, View};
+use mechanistic::{Inputs, Options, Problem, Real, View};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -11,10 +11,7 @@ pub struct Case<T = f64> {
     pub points: usize,
     /// Derivatives of the solution beyond the coefficients' columns.
     pub extra_derivatives: usize,
-    pub coefficients: Owned<T>,
-    pub rhs: Owned<T>,
-    pub initial_values: Owned<T>,
-    pub steps: Owned<T>,
+    pub inputs: Inputs<Owned<T>>,
     pub options: Options,
 }
 
@@ -119,10 +116,7 @@ impl<T: Real> Case<T> {
         }
         let (initial_points, given) = initial;
         let signed = |random: &mut StdRng| random.random_range(-1.0..1.0);
-        Case {
-            batch,
-            points,
-            extra_derivatives: extra,
+        let inputs = Inputs {
             coefficients: Owned::random(
                 &[axis(0, batch), axis(1, points), equations, states, order + 1],
                 &mut random,
@@ -135,38 +129,32 @@ impl<T: Real> Case<T> {
                 signed,
             ),
             steps: Owned::random(&steps, &mut random, |random| random.random_range(0.3..0.9)),
-            options,
-        }
+        };
+        Case { batch, points, extra_derivatives: extra, inputs, options }
     }
 
     pub fn problem(&self) -> Problem<'_, T> {
+        let views = self.inputs.as_ref().map(Owned::view);
         Problem::builder()
             .batch(self.batch)
             .points(self.points)
-            .coefficients(self.coefficients.view())
-            .rhs(self.rhs.view())
-            .initial_values(self.initial_values.view())
-            .steps(self.steps.view())
+            .coefficients(views.coefficients)
+            .rhs(views.rhs)
+            .initial_values(views.initial_values)
+            .steps(views.steps)
             .build()
             .unwrap()
             .with_extra_derivatives(self.extra_derivatives)
             .unwrap()
     }
 
-    /// The inputs in the order of the solver: coefficients, right-hand side, initial values, steps.
-    pub fn arrays(&self) -> [&[T]; 4] {
-        [&self.coefficients, &self.rhs, &self.initial_values, &self.steps]
-            .map(|array| array.data.as_slice())
-    }
-
-    /// The same inputs, to be changed.
-    pub fn arrays_mut(&mut self) -> [&mut [T]; 4] {
-        [&mut self.coefficients, &mut self.rhs, &mut self.initial_values, &mut self.steps]
-            .map(|array| array.data.as_mut_slice())
+    /// The values of the inputs.
+    pub fn arrays(&self) -> Inputs<&[T]> {
+        self.inputs.as_ref().map(|array| array.data.as_slice())
     }
 
     /// A direction in which every input is moved.
-    pub fn directions(&self, seed: u64) -> [Vec<T>; 4] {
+    pub fn directions(&self, seed: u64) -> Inputs<Vec<T>> {
         let mut seed = seed;
         self.arrays().map(|array| {
             seed += 1;
@@ -174,29 +162,20 @@ impl<T: Real> Case<T> {
         })
     }
 
-    /// The case with every input mapped.
+    /// The case with every value of the inputs mapped.
     pub fn map<U>(&self, value: impl Fn(T) -> U) -> Case<U> {
         Case {
             batch: self.batch,
             points: self.points,
             extra_derivatives: self.extra_derivatives,
-            coefficients: self.coefficients.map(&value),
-            rhs: self.rhs.map(&value),
-            initial_values: self.initial_values.map(&value),
-            steps: self.steps.map(&value),
+            inputs: self.inputs.as_ref().map(|array| array.map(&value)),
             options: self.options,
         }
     }
 
     /// One system of the batch alone.
     pub fn system(&self, system: usize) -> Self {
-        Case {
-            batch: 1,
-            coefficients: self.coefficients.of_system(system),
-            rhs: self.rhs.of_system(system),
-            initial_values: self.initial_values.of_system(system),
-            steps: self.steps.of_system(system),
-            ..self.clone()
-        }
+        let inputs = self.inputs.as_ref().map(|array| array.of_system(system));
+        Case { batch: 1, inputs, ..self.clone() }
     }
 }

@@ -33,22 +33,18 @@ pub fn results(solver: &mut Solver<f64>, case: &Case) -> Result<Results> {
     let gradients = solver.vjp(&problem, &of_loss)?.clone();
     let weights = gradients.weights;
     let directions = case.directions(22);
-    let tangents = Tangents {
-        coefficients: Some(&directions[0]),
-        rhs: None,
-        initial_values: Some(&directions[2]),
-        steps: Some(&directions[3]),
-    };
+    let all = directions.as_ref().map(|direction| Some(direction.as_slice()));
+    let tangents = Tangents { rhs: None, ..all };
     let tangent = solver.jvp(&problem, &tangents)?.clone();
     let arrays = vec![
         ("solution", solution.values),
         ("epsilon", solution.epsilon),
         ("residuals", residuals),
         ("variances", variances),
-        ("gradient of coefficients", gradients.coefficients),
-        ("gradient of rhs", gradients.rhs),
-        ("gradient of initial_values", gradients.initial_values),
-        ("gradient of steps", gradients.steps),
+        ("gradient of coefficients", gradients.inputs.coefficients),
+        ("gradient of rhs", gradients.inputs.rhs),
+        ("gradient of initial_values", gradients.inputs.initial_values),
+        ("gradient of steps", gradients.inputs.steps),
         (
             "gradient of weights",
             vec![weights.equation, weights.initial, weights.smoothness, weights.periodic],

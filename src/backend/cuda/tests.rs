@@ -4,17 +4,18 @@
 
 use half::{bf16, f16};
 
-use super::batch::{Batch, Part};
-use super::memory::Buffer;
+use super::driver::Buffer;
+use super::path::problem::Values;
+use super::path::results::SolutionBuffers;
 use super::path::{CotangentView, Path};
-use super::problem::Values;
-use super::results::SolutionBuffers;
+use super::solve::batch::{Batch, Part};
 use super::testing;
 use super::testing::agreement::compare;
 use super::testing::case::{Case, Sizes, noise};
 use super::testing::paths::TestPath;
 use crate::adjoint::Cotangent;
 use crate::backend::Engine as _;
+use crate::inputs::Inputs;
 use crate::options::{Options, RowScaling, Smoothness, Weights};
 use crate::real::Real;
 use crate::solution::{Solution, Status};
@@ -158,17 +159,17 @@ fn faults_of_one_system_do_not_reach_the_others(subject: Subject) {
     let (size, steps) = (points * 3, points - 1);
     // All over the batch; at the beginning, in the middle and at the end of a system.
     let system = |fault: usize| (fault + 1) * batch / 8;
-    case.coefficients.data[system(0) * size + 5] = f64::NAN;
-    case.rhs.data[system(1) * points + points - 1] = f64::INFINITY;
-    case.initial_values.data[system(2) * 2] = f64::NEG_INFINITY;
-    case.steps.data[system(3) * steps + steps / 2] = f64::NAN;
+    case.inputs.coefficients.data[system(0) * size + 5] = f64::NAN;
+    case.inputs.rhs.data[system(1) * points + points - 1] = f64::INFINITY;
+    case.inputs.initial_values.data[system(2) * 2] = f64::NEG_INFINITY;
+    case.inputs.steps.data[system(3) * steps + steps / 2] = f64::NAN;
     // Two invalid steps: the first counts.
-    case.steps.data[system(4) * steps + steps / 2] = 0.0;
-    case.steps.data[system(4) * steps + steps - 1] = -1.0;
-    case.steps.data[system(5) * steps + steps - 1] = -0.5;
+    case.inputs.steps.data[system(4) * steps + steps / 2] = 0.0;
+    case.inputs.steps.data[system(4) * steps + steps - 1] = -1.0;
+    case.inputs.steps.data[system(5) * steps + steps - 1] = -0.5;
     // c·b overflows, though both are finite.
-    case.coefficients.data[system(6) * size + points / 2 * 3..][..3].fill(4.0);
-    case.rhs.data[system(6) * points + points / 2] = f64::MAX;
+    case.inputs.coefficients.data[system(6) * size + points / 2 * 3..][..3].fill(4.0);
+    case.inputs.rhs.data[system(6) * points + points / 2] = f64::MAX;
     let broken = compare(path, &case, 1e-10, "faults");
     assert_eq!(broken.status[system(4)], Status::InvalidStep { step: steps / 2 });
     assert_eq!(count_faulty(&sound, &broken), 7);
@@ -188,7 +189,7 @@ fn undetermined_systems_break_down(subject: Subject) {
         let sizes = Sizes { points, initial: (1, given), ..subject.scalar() };
         let mut case = Case::<f64>::new(sizes, options(Smoothness::Taylor), 5);
         for system in undetermined {
-            case.coefficients.data[system * points * 3..][..points * 3].fill(0.0);
+            case.inputs.coefficients.data[system * points * 3..][..points * 3].fill(0.0);
         }
         let solution = compare(path, &case, 1e-10, &format!("{given} initial values"));
         for (system, status) in solution.status.iter().enumerate() {
@@ -208,7 +209,7 @@ fn a_breakdown_names_its_point(subject: Subject) {
         Sizes { batch: points, order: 1, equations: 2, initial: (0, 0), ..subject.scalar() };
     let mut case = Case::<f64>::new(sizes, options, 5);
     for system in 0..points {
-        case.coefficients.data[(system * points + system) * 4..][..4].fill(0.0);
+        case.inputs.coefficients.data[(system * points + system) * 4..][..4].fill(0.0);
     }
     let problem = case.problem();
     let mut solution = Solution::allocate(problem.shape()).unwrap();
@@ -231,7 +232,7 @@ fn a_system_alone_gives_the_same(subject: Subject) {
         let cotangent = vec![1.0; values];
         let cotangent = Cotangent { values: &cotangent, epsilon: None };
         let gradients = engine.vjp(&problem, &cotangent, &solution.status).unwrap().clone();
-        [solution.values, gradients.coefficients, gradients.steps]
+        [solution.values, gradients.inputs.coefficients, gradients.inputs.steps]
     };
     let whole = run(&case);
     for system in (0..case.batch).step_by(case.batch / 8) {
@@ -243,7 +244,7 @@ fn a_system_alone_gives_the_same(subject: Subject) {
 }
 
 /// The gradients that are wanted, of a whole batch.
-fn gradients(path: Box<dyn Path<f64>>, case: &Case<f64>, wanted: [bool; 4]) -> Vec<Vec<f64>> {
+fn gradients(path: Box<dyn Path<f64>>, case: &Case<f64>, wanted: Inputs<bool>) -> Vec<Vec<f64>> {
     let device = testing::device();
     let problem = case.problem();
     let shape = problem.shape();
@@ -254,28 +255,27 @@ fn gradients(path: Box<dyn Path<f64>>, case: &Case<f64>, wanted: [bool; 4]) -> V
         .unwrap();
     let upload = |values: &[f64]| Buffer::from_host(&device, "values", values).unwrap();
     let inputs = case.arrays().map(upload);
-    let inputs = inputs.each_ref().map(Values::from);
+    let inputs = inputs.as_ref().map(Values::from);
     let part = batch.parts().next().unwrap();
     batch.solve(part, inputs, &mut solution.view_mut(case.batch)).unwrap();
     let values = upload(&noise(1, shape.solution().iter().product()));
     let cotangent = CotangentView { values: values.view(), epsilon: None };
-    let mut index = 0;
-    let mut targets = case.arrays().map(|values| {
-        index += 1;
-        wanted[index - 1].then(|| upload(&vec![0.0; values.len()]))
-    });
+    let mut targets = case
+        .arrays()
+        .zip(wanted)
+        .map(|(values, wanted)| wanted.then(|| upload(&vec![0.0; values.len()])));
     let mut weights = upload(&[0.0; 4]);
     let status = solution.details.status.view();
-    let of_part = targets.each_mut().map(|target| target.as_mut().map(Buffer::view_mut));
+    let of_part = targets.as_mut().map(|target| target.as_mut().map(Buffer::view_mut));
     batch.vjp(part, inputs, &status, &cotangent, of_part, weights.view_mut()).unwrap();
-    let all = targets.each_mut().map(|target| target.as_mut().map(Buffer::view_mut));
+    let all = targets.as_mut().map(|target| target.as_mut().map(Buffer::view_mut));
     batch.sum_gradients(all, weights.view_mut()).unwrap();
     let download = |buffer: &Buffer<f64>| {
         let mut values = vec![0.0; buffer.len()];
         buffer.copy_to_host("gradient", &mut values).unwrap();
         values
     };
-    targets.iter().flatten().chain([&weights]).map(download).collect()
+    targets.as_ref().into_iter().flatten().chain([&weights]).map(download).collect()
 }
 
 fn gradients_that_are_not_wanted_leave_the_others_as_they_are(subject: Subject) {
@@ -284,7 +284,7 @@ fn gradients_that_are_not_wanted_leave_the_others_as_they_are(subject: Subject) 
         let case = Case::new(Sizes { shared, ..subject.pair() }, Options::default(), 5);
         let gradients = |wanted| {
             let path = subject.path.path(case.problem().shape(), &case.options);
-            gradients(path, &case, wanted)
+            gradients(path, &case, Inputs::from(wanted))
         };
         let all = gradients([true; 4]);
         for unwanted in 0..4 {
@@ -314,7 +314,7 @@ fn inputs_are_read_in_any_storage(subject: Subject) {
         let path = subject.path.path(shape, &case.options);
         let (mut batch, ()) =
             Batch::<T>::with_path(&device, shape, &case.options, path, |_| Ok(())).unwrap();
-        let [c, b, v, s] = case.arrays();
+        let [c, b, v, s] = case.arrays().into();
         let half: Vec<f16> = c.iter().map(|x| f16::from_f64(x.to_double())).collect();
         let brain: Vec<bf16> = b.iter().map(|x| bf16::from_f64(x.to_double())).collect();
         let single: Vec<f32> = v.iter().map(|x| x.to_double() as f32).collect();
@@ -323,7 +323,12 @@ fn inputs_are_read_in_any_storage(subject: Subject) {
         let brain = Buffer::from_host(&device, "rhs", &brain).unwrap();
         let single = Buffer::from_host(&device, "initial_values", &single).unwrap();
         let double = Buffer::from_host(&device, "steps", &double).unwrap();
-        let inputs = [(&half).into(), (&brain).into(), (&single).into(), (&double).into()];
+        let inputs = Inputs {
+            coefficients: (&half).into(),
+            rhs: (&brain).into(),
+            initial_values: (&single).into(),
+            steps: (&double).into(),
+        };
         let mut solution = SolutionBuffers::<T>::new(&device, shape, 3).unwrap();
         let whole = Part { first: 0, systems: 3 };
         batch.solve(whole, inputs, &mut solution.view_mut(3)).unwrap();

@@ -1,6 +1,6 @@
 //! Results on the device are compared with those of the processor.
 
-use crate::adjoint::{Cotangent, Tangents};
+use crate::adjoint::Cotangent;
 use crate::backend::Device;
 use crate::backend::Engine as _;
 use crate::backend::cuda::testing::{
@@ -9,6 +9,7 @@ use crate::backend::cuda::testing::{
     close::difference,
     paths::TestPath,
 };
+use crate::inputs::Inputs;
 use crate::options::Weights;
 use crate::real::Real;
 use crate::solution::{Solution, Status};
@@ -47,24 +48,20 @@ pub fn compare<T: Real>(path: TestPath, case: &Case<T>, tolerance: f64, what: &s
     let cotangent = Cotangent { values: &cotangent, epsilon: Some(&epsilon) };
     let mine = device.vjp(&problem, &cotangent, &actual.status).unwrap();
     let theirs = processor.vjp(&problem, &cotangent, &expected.status).unwrap();
-    check("gradient of coefficients", &mine.coefficients, &theirs.coefficients);
-    check("gradient of rhs", &mine.rhs, &theirs.rhs);
-    check("gradient of initial values", &mine.initial_values, &theirs.initial_values);
-    check("gradient of steps", &mine.steps, &theirs.steps);
+    for (name, (mine, theirs)) in
+        Inputs::NAMES.zip(mine.inputs.as_ref().zip(theirs.inputs.as_ref()))
+    {
+        check(&format!("gradient of {name}"), mine, theirs);
+    }
     let families = |weights: &Weights| {
         [weights.equation, weights.initial, weights.smoothness, weights.periodic].map(T::of)
     };
     check("gradient of weights", &families(&mine.weights), &families(&theirs.weights));
 
     let directions = case.directions(12);
-    let all = Tangents {
-        coefficients: Some(&directions[0]),
-        rhs: Some(&directions[1]),
-        initial_values: Some(&directions[2]),
-        steps: Some(&directions[3]),
-    };
+    let all = directions.as_ref().map(|direction| Some(direction.as_slice()));
     for (name, tangents) in
-        [("tangent", all), ("tangent along rhs", Tangents { rhs: all.rhs, ..Tangents::default() })]
+        [("tangent", all), ("tangent along rhs", Inputs { rhs: all.rhs, ..Inputs::default() })]
     {
         let mine = device.jvp(&problem, &tangents, &expected.status).unwrap();
         let theirs = processor.jvp(&problem, &tangents, &expected.status).unwrap();

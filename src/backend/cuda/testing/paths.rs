@@ -1,7 +1,7 @@
 //! Paths with plans that the tests make.
 
-use crate::backend::cuda::engine::Engine;
 use crate::backend::cuda::path::Path;
+use crate::backend::cuda::solve::engine::Engine;
 use crate::backend::cuda::team::{TeamPath, plan::Plan as TeamPlan};
 use crate::backend::cuda::testing;
 use crate::backend::cuda::thread::{ThreadPath, chunks::Chunks, plan::Plan as ThreadPlan};

@@ -5,6 +5,7 @@ use crate::backend::cuda::team::plan::Plan;
 use crate::backend::cuda::testing::agreement::compare;
 use crate::backend::cuda::testing::case::{Case, Sizes};
 use crate::backend::cuda::testing::paths::TestPath;
+use crate::inputs::Inputs;
 use crate::options::{Formulation, Options, Smoothness};
 use crate::real::Real;
 use crate::shape::ProblemShape;
@@ -74,10 +75,12 @@ fn teams_share_a_system_where_the_device_would_be_idle() {
         let shape = ProblemShape::new(
             batch,
             points,
-            &[batch, points, 3, 3, 2],
-            &[batch, points, 3],
-            &[batch, 1, 3, 1],
-            &[batch, points - 1],
+            Inputs {
+                coefficients: &[batch, points, 3, 3, 2],
+                rhs: &[batch, points, 3],
+                initial_values: &[batch, 1, 3, 1],
+                steps: &[batch, points - 1],
+            },
         );
         Plan::best(&shape.unwrap(), &Options::default(), &H100).unwrap().chunks
     };

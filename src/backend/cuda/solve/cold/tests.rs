@@ -1,11 +1,10 @@
 use super::{Cold, Solved};
-use crate::adjoint::Tangents;
 use crate::backend::Device;
-use crate::backend::cuda::batch::Part;
 use crate::backend::cuda::bindings;
-use crate::backend::cuda::memory::Buffer;
-use crate::backend::cuda::problem::{ProblemTemplate, Values};
-use crate::backend::cuda::results::SolutionBuffers;
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::path::problem::{ProblemTemplate, Values};
+use crate::backend::cuda::path::results::SolutionBuffers;
+use crate::backend::cuda::solve::batch::Part;
 use crate::backend::cuda::team::plan::{Kind, Plan};
 use crate::backend::cuda::testing::{
     self,
@@ -23,8 +22,8 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
     let mut limits = *device.limits();
     limits.shared_memory = shared_memory.unwrap_or(limits.shared_memory);
     let mut case = Case::<f64>::new(sizes, options, 23);
-    let rhs = case.rhs.data.len() / sizes.batch;
-    case.rhs.data[rhs] = f64::NAN;
+    let rhs = case.inputs.rhs.data.len() / sizes.batch;
+    case.inputs.rhs.data[rhs] = f64::NAN;
     let problem = case.problem();
     let shape = problem.shape();
 
@@ -39,12 +38,7 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
     let squares = [residuals.equation, residuals.initial, residuals.smoothness, residuals.periodic]
         .map(|norm| norm * norm);
     let directions = case.directions(30);
-    let tangents = Tangents {
-        coefficients: Some(&directions[0]),
-        rhs: Some(&directions[1]),
-        initial_values: Some(&directions[2]),
-        steps: Some(&directions[3]),
-    };
+    let tangents = directions.as_ref().map(|direction| Some(direction.as_slice()));
     let tangent = processor.jvp(&problem, &tangents, &solution.status).unwrap().clone();
 
     let plan = Plan::cold(shape, &options, &limits).unwrap();
@@ -53,7 +47,7 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
     let template = ProblemTemplate::new::<f64>(&device, shape, &options).unwrap();
     let upload = |values: &[f64]| Buffer::from_host(&device, "values", values).unwrap();
     let inputs = case.arrays().map(upload);
-    let directions = directions.each_ref().map(|values| upload(values));
+    let directions = directions.as_ref().map(|values| upload(values));
     // A workspace for all systems, and for one.
     for most_systems in [sizes.batch, 1] {
         let mut cold = Cold::<f64>::with_plan(&device, shape, plan, most_systems).unwrap();
@@ -64,7 +58,7 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
         let solved = Solved {
             template: &template,
             part: Part { first: 0, systems: sizes.batch },
-            inputs: inputs.each_ref().map(Values::from),
+            inputs: inputs.as_ref().map(Values::from),
             status: &status.view(),
         };
         let mut response = SolutionBuffers::<f64>::new(&device, shape, sizes.batch).unwrap();
@@ -78,7 +72,7 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
         check(&download(&response.values), &variances, [f64::NAN; 2], &what);
         cold.squared_defects(solved, &mut sums.view_mut()).unwrap();
         check(&download(&sums), &squares, [f64::NAN; 2], &what);
-        let given = directions.each_ref().map(|direction| Some(Values::from(direction)));
+        let given = directions.as_ref().map(|direction| Some(Values::from(direction)));
         cold.tangent(solved, given, &mut response.view_mut(sizes.batch)).unwrap();
         check(&download(&response.values), &tangent.values, [f64::NAN, 0.0], &what);
         check(&download(&response.details.epsilon), &tangent.epsilon, [f64::NAN, 0.0], &what);

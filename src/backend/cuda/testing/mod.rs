@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use cuda_sim::simulator::Simulator;
 
-use super::device::CudaDevice;
+use crate::backend::cuda::driver::CudaDevice;
 
 pub mod agreement;
 // Shared with the integration tests.
 #[allow(dead_code, reason = "the integration tests use the rest")]
-#[path = "../../../tests/support/case.rs"]
+#[path = "../../../../tests/support/case.rs"]
 pub mod case;
 #[allow(dead_code, reason = "the integration tests use the rest")]
-#[path = "../../../tests/support/close.rs"]
+#[path = "../../../../tests/support/close.rs"]
 pub mod close;
 pub mod paths;
 

@@ -9,12 +9,13 @@ use super::TeamPath;
 use super::plan::{Kind, Plan};
 use crate::adjoint::Cotangent;
 use crate::backend::Engine as _;
-use crate::backend::cuda::device::{CudaDevice, Limits};
+use crate::backend::cuda::driver::device::{CudaDevice, Limits};
 use crate::backend::cuda::testing::agreement::compare;
 use crate::backend::cuda::testing::case::{Case, Sizes, noise};
 use crate::backend::cuda::testing::paths::TestPath;
-use crate::backend::cuda::{engine::Engine, testing};
+use crate::backend::cuda::{solve::engine::Engine, testing};
 use crate::error::Error;
+use crate::inputs::Inputs;
 use crate::options::{Formulation, Options, Smoothness};
 use crate::real::Real;
 use crate::shape::ProblemShape;
@@ -91,11 +92,7 @@ fn shared_gradients_are_added_up_in_double_precision() {
             noise::<f32>(8, values).into_iter().map(|v| T::of(f64::from(v.abs()))).collect();
         let cotangent = Cotangent { values: &cotangent, epsilon: None };
         let gradients = engine.vjp(&problem, &cotangent, &solution.status).unwrap();
-        [&gradients.coefficients, &gradients.rhs, &gradients.initial_values, &gradients.steps]
-            .into_iter()
-            .flatten()
-            .copied()
-            .collect()
+        gradients.inputs.as_ref().into_iter().flatten().copied().collect()
     }
     let rounded: Vec<f32> =
         gradients(&device, &double).into_iter().map(|value| value as f32).collect();
@@ -117,10 +114,12 @@ fn systems_are_put_together_only_where_their_sums_would_be_too_many() {
         let shape = ProblemShape::new(
             batch,
             50,
-            &coefficients,
-            &[batch, 50, e],
-            &[batch, 1, k, qc - 1],
-            &[batch, 49],
+            Inputs {
+                coefficients: &coefficients,
+                rhs: &[batch, 50, e],
+                initial_values: &[batch, 1, k, qc - 1],
+                steps: &[batch, 49],
+            },
         );
         Plan::new(&shape.unwrap(), &Options::default(), &H100).unwrap().group
     };
