@@ -54,6 +54,10 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+// The unit tests share cases with the integration tests, which name the library.
+#[cfg(test)]
+extern crate self as mechanistic;
+
 mod adjoint;
 mod backend;
 mod banded;

@@ -1,11 +1,12 @@
-//! A plan is made once a shape; solving and differentiating again allocates nothing.
+//! A plan is made once a shape; solving and differentiating again allocates nothing. A binary of its
+//! own because the allocator that counts is the process's.
 
 mod support;
 
 use mechanistic::{Cotangent, Factorization, Formulation, Options, Solver, Tangents};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use support::random::Case;
+use support::case::{Case, Sizes, noise};
 
 /// The system's allocator, counting by thread.
 struct Counting;
@@ -44,11 +45,11 @@ fn count_allocations(factorization: Factorization) {
         ..Options::default()
     };
     for batch in [1, 3, 200] {
-        let case = Case::new(batch, 20, 2, 2, 2, (1, 2), 0, options, 1);
+        let case = Case::<f64>::new(Sizes { batch, points: 20, ..Sizes::SMALL }, options, 1);
         let problem = case.problem();
         let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
-        let direction = Case::noise(3, case.steps.data.len());
-        let cotangent = Case::noise(1, batch * 20 * 6);
+        let direction = noise(3, case.inputs.steps.data.len());
+        let cotangent = noise(1, batch * 20 * 6);
         let mut step = || {
             let tangents = Tangents { steps: Some(&direction), ..Tangents::default() };
             let cotangent = Cotangent { values: &cotangent, epsilon: None };

@@ -1,9 +1,10 @@
-//! A machine with two GPUs: which one is taken, and that their arrays are not mixed up.
+//! A machine with two GPUs: which one is taken, and that their arrays are not mixed up. A binary of its
+//! own because the number of devices is set in the environment of the process.
 
 use cuda_sim::driver::CuResult;
 use cuda_sim::faults::Operation;
 use cuda_sim::simulator::Simulator;
-use mechanistic::cuda::{Cuda, CudaDevice, DeviceArray, DeviceSolver, Values};
+use mechanistic::cuda::{Cuda, DeviceArray, DeviceSolver, Values};
 use mechanistic::nn::Parameters;
 use mechanistic::tape::{Array, Tape};
 use mechanistic::{Device, Inputs, Options, ProblemShape};
@@ -25,8 +26,9 @@ fn two_devices_are_told_apart() {
     assert_eq!(Device::best().to_string(), "cuda:1");
     assert_eq!(Device::best().to_string(), "cuda:0");
 
-    let [first, second] = [0, 1].map(|ordinal| CudaDevice::get(ordinal).unwrap());
-    let message = CudaDevice::get(2).unwrap_err().to_string();
+    let [first, second] =
+        [0, 1].map(|ordinal| Device::cuda(ordinal).unwrap().gpu().unwrap().clone());
+    let message = Device::cuda(2).unwrap_err().to_string();
     assert!(message.contains("this machine has devices 0 to 1"), "{message}");
 
     // A solver takes the arrays of its own device.

@@ -1,6 +1,8 @@
 //! Every allocation, copy, memset, launch and module load of a solve with its derivatives fails
 //! once, on every path: always an error that says what was being done, never a panic, a leak or a
-//! wrong answer; then all is well again. The same for a training step is in tape_training.rs.
+//! wrong answer; then all is well again. The same for a training step is in tape_faults.rs. A binary
+//! of its own because injected faults, the device's free memory and the modules that are loaded belong
+//! to the process.
 
 mod support;
 
@@ -10,32 +12,14 @@ use cuda_sim::driver::CuResult;
 use cuda_sim::faults::Operation;
 use cuda_sim::simulator::Simulator;
 use mechanistic::cuda::{Cuda, CudaDevice, CudaPath};
-use mechanistic::{Cotangent, Error, Options, Result, Solver, Tangents};
-use support::random::Case;
+use mechanistic::{Device, Error, Options, Result, Solver};
+use support::case::{Case, Sizes};
+use support::results::results;
 
 /// Everything that a new solver returns, as bits.
 fn step(device: &Arc<CudaDevice>, path: CudaPath, case: &Case) -> Result<Vec<u64>> {
-    let problem = case.problem();
-    let mut solver = Solver::on_cuda_path(device, problem.shape(), &case.options, path)?;
-    let solution = solver.solve(&problem)?.clone();
-    let cotangent = Case::noise(1, solution.values.len());
-    let gradients = solver.vjp(&problem, &Cotangent { values: &cotangent, epsilon: None })?.clone();
-    let rhs = Case::noise(2, case.rhs.data.len());
-    let tangents = Tangents { rhs: Some(&rhs), ..Tangents::default() };
-    let tangent = solver.jvp(&problem, &tangents)?.values.clone();
-    let residuals: Vec<f64> = solver.residuals(&problem)?.iter().map(|r| r.equation).collect();
-    let variances = solver.variances(&problem)?.to_vec();
-    let arrays = [
-        &solution.values,
-        &gradients.inputs.coefficients,
-        &gradients.inputs.rhs,
-        &gradients.inputs.initial_values,
-        &gradients.inputs.steps,
-        &tangent,
-        &residuals,
-        &variances,
-    ];
-    Ok(arrays.into_iter().flatten().copied().map(f64::to_bits).collect())
+    let mut solver = Solver::on_cuda_path(device, case.problem().shape(), &case.options, path)?;
+    Ok(results(&mut solver, case)?.bits())
 }
 
 /// An error of the device says what was being done.
@@ -65,11 +49,11 @@ fn every_module_fails_once(simulator: &Simulator, use_them: impl Fn() -> Result<
     }
 }
 
-/// One test: injected faults are the process's.
+/// One test: what is loaded stays.
 #[test]
 fn every_operation_may_fail_once() {
     let simulator = Simulator::preload().unwrap();
-    let gpu = CudaDevice::get(0).unwrap();
+    let gpu = Device::cuda(0).unwrap().gpu().unwrap().clone();
     let tape_modules = every_module_fails_once(&simulator, || Cuda::on(&gpu).map(drop));
     assert!(tape_modules >= 5, "only {tape_modules} modules of the tape failed");
     // (path, how its plan begins, systems, points, modules of its own): chunks of teams take eight
@@ -82,7 +66,8 @@ fn every_operation_may_fail_once() {
     ] {
         // Shared coefficients (bit 0), and more systems than a block has: there are partial sums to
         // add up.
-        let case = Case::new(batch, points, 1, 2, 1, (1, 2), 1, Options::default(), 3);
+        let sizes = Sizes { batch, points, states: 1, equations: 1, shared: 1, ..Sizes::SMALL };
+        let case = Case::new(sizes, Options::default(), 3);
         let modules = every_module_fails_once(&simulator, || step(&gpu, path, &case).map(drop));
         assert_eq!(modules >= 1, has_modules, "{modules} modules of the path {path:?} failed");
         let problem = case.problem();

@@ -6,52 +6,21 @@ use std::collections::BTreeMap;
 
 use super::Subject;
 use super::solver::{condition, on_random_cases};
-use super::support::random::Case;
-use cuda_sim::simulator::Simulator;
-use mechanistic::cuda::CudaPath;
-use mechanistic::{Cotangent, Plan, Tangents};
+use crate::support::{
+    self,
+    case::{Case, Sizes},
+    results::Results,
+};
+use mechanistic::{Options, Plan, Smoothness};
+
+const SIZES: Sizes = Sizes { batch: 40, points: 6, order: 1, initial: (1, 1), ..Sizes::SMALL };
 
 /// Every number that a solve and its derivatives return, by name.
 fn results(subject: &Subject, case: &Case) -> Vec<(&'static str, Vec<f64>)> {
-    let problem = case.problem();
-    let mut solver = subject.solver(problem.shape(), &case.options);
-    let solution = solver.solve(&problem).unwrap().clone();
-    assert!(solution.status.iter().all(|status| status.is_ok()), "{:?}", solution.status);
-    let residuals = solver.residuals(&problem).unwrap();
-    let residuals =
-        residuals.iter().flat_map(|r| [r.equation, r.initial, r.smoothness, r.periodic]);
-    let residuals = residuals.collect();
-    let variances = solver.variances(&problem).unwrap().to_vec();
-    let cotangent = Case::noise(20, solution.values.len());
-    let epsilon = Case::noise(21, case.batch);
-    let of_loss = Cotangent { values: &cotangent, epsilon: Some(&epsilon) };
-    let gradients = solver.vjp(&problem, &of_loss).unwrap().clone();
-    let weights = gradients.weights;
-    let arrays = case.arrays();
-    let directions = arrays.map(|array| Case::noise(22, array.data.len()));
-    let tangents = Tangents {
-        coefficients: Some(&directions[0]),
-        rhs: None,
-        initial_values: Some(&directions[2]),
-        steps: Some(&directions[3]),
-    };
-    let tangent = solver.jvp(&problem, &tangents).unwrap().clone();
-    vec![
-        ("solution", solution.values),
-        ("epsilon", solution.epsilon),
-        ("residuals", residuals),
-        ("variances", variances),
-        ("gradient of coefficients", gradients.inputs.coefficients),
-        ("gradient of rhs", gradients.inputs.rhs),
-        ("gradient of initial_values", gradients.inputs.initial_values),
-        ("gradient of steps", gradients.inputs.steps),
-        (
-            "gradient of weights",
-            vec![weights.equation, weights.initial, weights.smoothness, weights.periodic],
-        ),
-        ("tangent", tangent.values),
-        ("tangent of epsilon", tangent.epsilon),
-    ]
+    let mut solver = subject.solver(case.problem().shape(), &case.options);
+    let Results { status, arrays } = support::results::results(&mut solver, case).unwrap();
+    assert!(status.iter().all(|status| status.is_ok()), "{status:?}");
+    arrays
 }
 
 /// The largest value of the arrays of these names.
@@ -128,7 +97,6 @@ pub fn everything_agrees_on_random_problems(subject: &Subject) {
 }
 
 pub fn large_batches_and_long_grids_agree(subject: &Subject) {
-    use mechanistic::{Options, Smoothness};
     let agreement = Agreement::default();
     for smoothness in Smoothness::ALL {
         let options = Options { smoothness, ..Options::default() };
@@ -136,8 +104,17 @@ pub fn large_batches_and_long_grids_agree(subject: &Subject) {
         for (batch, points, states, order, shared) in
             [(70, 5, 1, 2, 0b1_1110_0010), (3, 40, 2, 1, 0), (1, 90, 1, 2, 0), (2, 6, 4, 2, 0b101)]
         {
-            let case =
-                Case::new(batch, points, states, order, states, (1, order), shared, options, 9);
+            let sizes = Sizes {
+                batch,
+                points,
+                states,
+                order,
+                extra: 0,
+                equations: states,
+                initial: (1, order),
+                shared,
+            };
+            let case = Case::new(sizes, options, 9);
             agreement.check(subject, &case, condition(&case));
         }
     }
@@ -148,7 +125,7 @@ pub fn large_batches_and_long_grids_agree(subject: &Subject) {
 /// (`MECHANISTIC_TEST_GPU`) can this fail; that no result depends on an order is what the
 /// simulator's search for races is for.
 pub fn results_are_the_same_in_every_run(subject: &Subject) {
-    let case = Case::new(40, 6, 2, 1, 2, (1, 1), 0b1_1111_1111, Default::default(), 4);
+    let case = Case::new(Sizes { shared: 0b1_1111_1111, ..SIZES }, Options::default(), 4);
     let first = results(subject, &case);
     for _ in 0..2 {
         assert_eq!(results(subject, &case), first);
@@ -156,35 +133,12 @@ pub fn results_are_the_same_in_every_run(subject: &Subject) {
 }
 
 pub fn the_plan_tells_how_a_batch_is_solved(subject: &Subject) {
-    let case = Case::new(40, 6, 2, 1, 2, (1, 1), 0, Default::default(), 4);
+    let case = Case::<f64>::new(SIZES, Options::default(), 4);
     let plan: Plan = subject.solver::<f64>(case.problem().shape(), &case.options).plan();
     assert_eq!((plan.device.as_str(), plan.parts, plan.forward_launches), ("cuda:0", 1, 1));
     assert!(plan.adjoint_launches <= 2 && plan.workspace_bytes > 0, "{plan}");
     let text = plan.to_string();
     for line in ["device:    cuda:0", "path:      ", "parts:     1", "launches:  1 forward"] {
         assert!(text.contains(line), "{text}");
-    }
-}
-
-/// What is neither a solve nor a gradient is computed by teams on every path.
-#[test]
-fn every_path_runs_its_own_kernels() {
-    for (path, plan, kernels) in [
-        (CudaPath::Thread, "thread: ", ["thread_solve", "thread_adjoint"]),
-        (CudaPath::Chunk, "chunk: ", ["thread_chunk_solve", "thread_chunk_adjoint"]),
-        (CudaPath::Team, "team of ", ["team_forward_warp", "team_adjoint_warp"]),
-        (CudaPath::TeamChunk, "threads a chunk", ["team_forward_chunk", "team_adjoint_chunk"]),
-    ] {
-        let subject = Subject::on_path(path);
-        let case = Case::new(3, 40, 1, 2, 1, (1, 2), 0, Default::default(), 4);
-        let chosen = subject.solver::<f64>(case.problem().shape(), &case.options).plan().path;
-        assert!(chosen.contains(plan), "{path:?}: {chosen}");
-        results(&subject, &case);
-        let launches = Simulator::preload().unwrap().launches().unwrap();
-        for kernel in kernels.iter().chain(&["team_tangent", "team_defects", "team_variances"]) {
-            let ran = launches.iter().any(|launch| launch.kernel.starts_with(kernel));
-            assert!(ran, "{path:?}: {kernel} did not run");
-        }
-        subject.finish();
     }
 }

@@ -1,7 +1,8 @@
 //! Numerical trouble is the status of one system and leaves its neighbors bit-identical.
 
 use super::Subject;
-use super::support::random::Case;
+use crate::support::case::{Case, Sizes};
+use approx::assert_abs_diff_eq;
 use mechanistic::{
     Cotangent, Error, Factorization, Formulation, Options, Problem, Real, Smoothness, Status,
     Tangents, View, Weights,
@@ -9,9 +10,11 @@ use mechanistic::{
 
 const BATCH: usize = 11;
 
+const SIZES: Sizes = Sizes { batch: BATCH, points: 6, ..Sizes::SMALL };
+
 /// A batch of well-posed systems, two tiles wide, with its own values everywhere.
 fn healthy() -> Case {
-    Case::new(BATCH, 6, 2, 2, 2, (1, 2), 0, Options::default(), 7)
+    Case::new(SIZES, Options::default(), 7)
 }
 
 /// Solves and differentiates; returns status, solution and the gradient of the coefficients.
@@ -43,40 +46,40 @@ fn damage_one_after_another(subject: &Subject, healthy: &Case) {
     type Expected = fn(Status) -> bool;
     let kinds: [(Damage, Expected); 9] = [
         (
-            |case, b| case.coefficients.data[b * 72] = f64::NAN,
+            |case, b| case.inputs.coefficients.data[b * 72] = f64::NAN,
             |status| status == Status::NonFiniteInput { argument: "coefficients" },
         ),
         (
-            |case, b| case.coefficients.data[b * 72 + 71] = f64::INFINITY,
+            |case, b| case.inputs.coefficients.data[b * 72 + 71] = f64::INFINITY,
             |status| status == Status::NonFiniteInput { argument: "coefficients" },
         ),
         (
-            |case, b| case.rhs.data[b * 12 + 3] = f64::NEG_INFINITY,
+            |case, b| case.inputs.rhs.data[b * 12 + 3] = f64::NEG_INFINITY,
             |status| status == Status::NonFiniteInput { argument: "rhs" },
         ),
         (
-            |case, b| case.initial_values.data[b * 4] = f64::NAN,
+            |case, b| case.inputs.initial_values.data[b * 4] = f64::NAN,
             |status| status == Status::NonFiniteInput { argument: "initial_values" },
         ),
         (
-            |case, b| case.steps.data[b * 10] = f64::NAN,
+            |case, b| case.inputs.steps.data[b * 10] = f64::NAN,
             |status| status == Status::NonFiniteInput { argument: "steps" },
         ),
         (
-            |case, b| case.steps.data[b * 10 + 5] = 0.0,
+            |case, b| case.inputs.steps.data[b * 10 + 5] = 0.0,
             |status| status == Status::InvalidStep { step: 2 },
         ),
         (
-            |case, b| case.steps.data[b * 10 + 8] = -0.1,
+            |case, b| case.inputs.steps.data[b * 10 + 8] = -0.1,
             |status| status == Status::InvalidStep { step: 4 },
         ),
         (
             // No equation and only u and u' given: nothing ties down u''.
-            |case, b| case.coefficients.data[b * 72..][..72].fill(0.0),
+            |case, b| case.inputs.coefficients.data[b * 72..][..72].fill(0.0),
             |status| matches!(status, Status::Breakdown { .. }),
         ),
         (
-            |case, b| case.coefficients.data[b * 72..][..72].fill(1e200),
+            |case, b| case.inputs.coefficients.data[b * 72..][..72].fill(1e200),
             |status| matches!(status, Status::Breakdown { .. } | Status::Overflow),
         ),
     ];
@@ -142,7 +145,7 @@ pub fn a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it(subject: &Sub
 pub fn a_broken_system_has_no_derivative_and_no_residuals(subject: &Subject) {
     let mut case = healthy();
     // The second system's; every number in its workspace stays finite.
-    case.steps.data[10] = -0.1;
+    case.inputs.steps.data[10] = -0.1;
     let problem = case.problem();
     let mut solver = subject.solver(problem.shape(), &case.options);
     solver.solve(&problem).unwrap();
@@ -151,7 +154,7 @@ pub fn a_broken_system_has_no_derivative_and_no_residuals(subject: &Subject) {
         assert_eq!(residuals.equation.is_nan(), system == 1);
         assert_eq!(residuals.smoothness.is_nan(), system == 1);
     }
-    let steps = vec![1.0; case.steps.data.len()];
+    let steps = vec![1.0; case.inputs.steps.data.len()];
     let tangents = Tangents { steps: Some(&steps), ..Tangents::default() };
     let tangent = solver.jvp(&problem, &tangents).unwrap();
     for (system, values) in tangent.values.chunks(36).enumerate() {
@@ -163,8 +166,8 @@ pub fn a_broken_system_has_no_derivative_and_no_residuals(subject: &Subject) {
 
 pub fn a_broken_system_adds_nothing_to_the_gradient_of_shared_inputs(subject: &Subject) {
     // Bit 0: the coefficients are shared by the batch.
-    let mut case = Case::new(4, 6, 2, 2, 2, (1, 2), 1, Options::default(), 3);
-    case.rhs.data[13] = f64::NAN;
+    let mut case = Case::new(Sizes { batch: 4, shared: 1, ..SIZES }, Options::default(), 3);
+    case.inputs.rhs.data[13] = f64::NAN;
     let (status, _, gradients) = run(subject, &case);
     assert!(!status[1].is_ok() && status[0].is_ok());
     assert!(gradients.iter().all(|value| value.is_finite()));
@@ -189,7 +192,7 @@ pub fn derivatives_need_a_solve_and_arrays_that_fit(subject: &Subject) {
     let tangents = Tangents { steps: Some(&good[..3]), ..Tangents::default() };
     assert!(matches!(solver.jvp(&problem, &tangents), Err(Error::Shape { .. })));
 
-    let other = Case::new(BATCH, 7, 2, 2, 2, (1, 2), 0, Options::default(), 7);
+    let other = Case::new(Sizes { points: 7, ..SIZES }, Options::default(), 7);
     assert!(solver.solve(&other.problem()).is_err());
 }
 
@@ -207,9 +210,9 @@ pub fn residuals_are_the_norms_of_the_defects(subject: &Subject) {
     let weights = Weights { equation: 1e4, smoothness: 1e4, ..Weights::default() };
     let options = Options { weights, refinement_steps: Some(2), ..Options::default() };
     let mut solver = subject.solver::<f64>(problem.shape(), &options);
-    assert!((solver.solve(&problem).unwrap().values[4] - 1.0).abs() < 1e-6);
+    assert_abs_diff_eq!(solver.solve(&problem).unwrap().values[4], 1.0, epsilon = 1e-6);
     let residuals = solver.residuals(&problem).unwrap()[0];
-    assert!((residuals.initial - 2.0_f64.sqrt()).abs() < 1e-6, "{residuals:?}");
+    assert_abs_diff_eq!(residuals.initial, 2.0_f64.sqrt(), epsilon = 1e-6);
     assert!(residuals.equation < 1e-3 && residuals.smoothness < 1e-3, "{residuals:?}");
     assert_eq!(residuals.periodic, 0.0);
 }

@@ -8,8 +8,6 @@
 mod against_cpu;
 mod broken;
 mod golden;
-#[path = "../support/known.rs"]
-mod known;
 mod precision;
 mod solver;
 #[path = "../support/mod.rs"]

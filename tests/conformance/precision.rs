@@ -1,6 +1,7 @@
 //! Digits: u'' + u = 0 over 1000 steps of 0.01, where single precision is said to fail.
 
 use super::Subject;
+use crate::support::close::difference;
 use mechanistic::{
     Cotangent, Factorization, Gradients, Options, Problem, Real, Smoothness, Solution, Status,
     Tangents, View, Weights,
@@ -78,15 +79,6 @@ fn error<T: Real>(outcome: &Outcome<T>) -> f64 {
     })
 }
 
-/// Largest difference, relative to the largest expected value.
-fn relative(actual: &[f32], expected: &[f64]) -> f64 {
-    let scale = expected.iter().fold(0.0_f64, |scale, value| scale.max(value.abs()));
-    let pairs = actual.iter().zip(expected);
-    pairs.fold(0.0, |worst: f64, (&actual, expected)| {
-        worst.max((f64::from(actual) - expected).abs() / scale)
-    })
-}
-
 pub fn double_precision_by_default_has_nine_digits(subject: &Subject) {
     for states in STATES {
         let error = error(&oscillator::<f64>(subject, states, &Options::default()));
@@ -135,11 +127,11 @@ pub fn derivatives_in_single_precision_are_those_of_double(subject: &Subject) {
             ("initial_values", &actual.inputs.initial_values, &expected.inputs.initial_values),
             ("steps", &actual.inputs.steps, &expected.inputs.steps),
         ] {
-            let difference = relative(actual, expected);
+            let difference = difference(actual, expected);
             println!("gradient of {name}: {difference:.1e}");
             assert!(difference <= 1e-6, "{name}: {difference:e}");
         }
-        assert!(relative(&single.tangent, &double.tangent) <= 1e-6);
+        assert!(difference(&single.tangent, &double.tangent) <= 1e-6);
     }
 }
 
@@ -170,7 +162,7 @@ pub fn long_and_fine_grids_are_solved_in_single_precision(subject: &Subject) {
             let double = solve::<f64>(subject, grid, smoothness);
             let single = solve::<f32>(subject, grid, smoothness);
             assert_eq!(single.status, [Status::Ok], "{grid:?}, {smoothness:?}");
-            let difference = relative(&single.values, &double.values);
+            let difference = difference(&single.values, &double.values);
             assert!(difference <= 1e-7, "{grid:?}, {smoothness:?}: {difference:e}");
         }
     }

@@ -2,27 +2,16 @@
 //! random shapes, broadcast axes, row families, weights and formulations.
 
 use super::Subject;
-use super::support::dense::Dense;
-use super::support::random::{Case, case};
-use mechanistic::{
-    Cotangent, Factorization, Formulation, Options, Residuals, Smoothness, Tangents, Weights,
-};
+use crate::support::case::{Case, Owned, Sizes, noise};
+use crate::support::close::assert_close;
+use crate::support::dense::Dense;
+use crate::support::random::case;
+use mechanistic::{Cotangent, Factorization, Formulation, Options, Residuals, Smoothness, Weights};
 use proptest::prelude::*;
 
 /// The worst condition number in the batch.
 pub fn condition(case: &Case) -> f64 {
     (0..case.batch).map(|system| Dense::new(case, system).condition()).fold(0.0, f64::max)
-}
-
-fn assert_close(actual: &[f64], expected: &[f64], tolerance: f64, what: &str) {
-    assert_eq!(actual.len(), expected.len(), "{what}");
-    let scale = expected.iter().fold(1.0_f64, |scale, value| scale.max(value.abs()));
-    for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
-        assert!(
-            (actual - expected).abs() <= tolerance * scale,
-            "{what}[{index}]: {actual} instead of {expected}, tolerance {tolerance:.0e} of {scale}"
-        );
-    }
 }
 
 /// Runs `check` on the random cases whose weighted rows have at most the condition number `worst`:
@@ -103,8 +92,8 @@ pub fn gradients_are_central_differences_of_the_dense_reference(subject: &Subjec
         let problem = case.problem();
         let mut solver = subject.solver(problem.shape(), &case.options);
         let values = solver.solve(&problem).unwrap().values.len();
-        let cotangent = Case::noise(1, values);
-        let epsilon = Case::noise(2, case.batch);
+        let cotangent = noise(1, values);
+        let epsilon = noise(2, case.batch);
         let of_loss = Cotangent { values: &cotangent, epsilon: Some(&epsilon) };
         let gradients = solver.vjp(&problem, &of_loss).unwrap();
         let difference = |change: &dyn Fn(&mut Case, f64)| {
@@ -119,18 +108,13 @@ pub fn gradients_are_central_differences_of_the_dense_reference(subject: &Subjec
             (8.0 * (up - down) - (up2 - down2)) / (12.0 * step)
         };
         let tolerance = 1e-8 * condition;
-        for (input, gradient) in [
-            &gradients.inputs.coefficients,
-            &gradients.inputs.rhs,
-            &gradients.inputs.initial_values,
-            &gradients.inputs.steps,
-        ]
-        .into_iter()
-        .enumerate()
-        {
+        for (input, gradient) in gradients.inputs.as_ref().into_iter().enumerate() {
             // A few of the elements; another few in the next case.
             for index in (0..gradient.len()).step_by(gradient.len() / 4 + 1) {
-                let expected = difference(&|case, step| case.inputs()[input].1.data[index] += step);
+                let expected = difference(&|case, step| {
+                    let inputs: [&mut Owned; 4] = case.inputs.as_mut().into();
+                    inputs[input].data[index] += step;
+                });
                 let what = format!("gradient of input {input} at {index}");
                 assert_close(&[gradient[index]], &[expected], tolerance, &what);
             }
@@ -152,30 +136,17 @@ fn forward_is_the_transpose_of_reverse(subject: &Subject, case: &Case, condition
     let problem = case.problem();
     let mut solver = subject.solver(problem.shape(), &case.options);
     let values = solver.solve(&problem).unwrap().values.len();
-    let mut moved = case.clone();
-    let directions: Vec<_> = moved
-        .inputs()
-        .into_iter()
-        .enumerate()
-        .map(|(seed, (_, array))| Case::noise(seed as u64, array.data.len()))
-        .collect();
-    let tangents = Tangents {
-        coefficients: Some(&directions[0]),
-        rhs: Some(&directions[1]),
-        initial_values: Some(&directions[2]),
-        steps: Some(&directions[3]),
-    };
-    let cotangent = Case::noise(10, values);
-    let epsilon = Case::noise(11, case.batch);
+    let directions = case.directions(0);
+    let tangents = directions.as_ref().map(|direction| Some(direction.as_slice()));
+    let cotangent = noise(10, values);
+    let epsilon = noise(11, case.batch);
     let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
     let tangent = solver.jvp(&problem, &tangents).unwrap();
     let forward = dot(&tangent.values, &cotangent) + dot(&tangent.epsilon, &epsilon);
     let of_loss = Cotangent { values: &cotangent, epsilon: Some(&epsilon) };
     let gradients = solver.vjp(&problem, &of_loss).unwrap();
-    let reverse = dot(&gradients.inputs.coefficients, &directions[0])
-        + dot(&gradients.inputs.rhs, &directions[1])
-        + dot(&gradients.inputs.initial_values, &directions[2])
-        + dot(&gradients.inputs.steps, &directions[3]);
+    let pairs = gradients.inputs.as_ref().zip(directions.as_ref());
+    let reverse: f64 = pairs.into_iter().map(|(gradient, along)| dot(gradient, along)).sum();
     let tolerance = 1e-12 * condition * condition + 1e-10;
     assert_close(&[forward], &[reverse], tolerance, "dot product");
 }
@@ -217,9 +188,17 @@ pub fn corner_shapes_are_solved_and_differentiated(subject: &Subject) {
                         ..Options::default()
                     };
                     let equations = states * (order + 1) + 2;
-                    let case = Case::new(
-                        batch, points, states, order, equations, initial, shared, options, 5,
-                    );
+                    let sizes = Sizes {
+                        batch,
+                        points,
+                        states,
+                        order,
+                        extra: 0,
+                        equations,
+                        initial,
+                        shared,
+                    };
+                    let case = Case::new(sizes, options, 5);
                     let condition = condition(&case);
                     assert!(condition < 1e4, "{condition:.1e} for {:?}", case.problem().shape());
                     agrees_with_the_dense_reference(subject, &case, condition);
@@ -258,49 +237,27 @@ pub fn the_square_root_has_digits_where_cholesky_has_none(subject: &Subject) {
 /// Everything that f32 returns is that of f64 for the same inputs, to rounding.
 pub fn single_precision_agrees_with_double_to_rounding(subject: &Subject) {
     on_random_cases(subject, 200, 1e4, |case, _| {
-        let mut case = case.clone();
-        case.options.factorization = Factorization::Auto;
-        case.options.refinement_steps = None;
-        let data = case.inputs().map(|(_, array)| {
-            let single: Vec<f32> = array.data.iter().map(|&value| value as f32).collect();
-            array.data = single.iter().map(|&value| value.into()).collect();
-            single
-        });
-        let problem = case.problem();
-        let arrays = case.arrays();
-        let view = |index: usize| mechanistic::View::new(&arrays[index].shape, &data[index]);
-        let single = mechanistic::Problem::builder()
-            .batch(case.batch)
-            .points(case.points)
-            .coefficients(view(0))
-            .rhs(view(1))
-            .initial_values(view(2))
-            .steps(view(3))
-            .build()
-            .and_then(|problem| problem.with_extra_derivatives(case.extra_derivatives))
-            .unwrap();
-        let mut double = subject.solver::<f64>(problem.shape(), &case.options);
-        let mut solver = subject.solver::<f32>(single.shape(), &case.options);
-        let widen = |values: &[f32]| -> Vec<f64> { values.iter().map(|&v| v.into()).collect() };
+        let mut single = case.map(|value| value as f32);
+        single.options.factorization = Factorization::Auto;
+        single.options.refinement_steps = None;
+        let double = single.map(f64::from);
+        let (problem, single) = (double.problem(), single.problem());
+        let mut double_solver = subject.solver::<f64>(problem.shape(), &double.options);
+        let mut solver = subject.solver::<f32>(single.shape(), &double.options);
 
-        let expected = &double.solve(&problem).unwrap().values.clone();
+        let expected = &double_solver.solve(&problem).unwrap().values.clone();
         let solution = solver.solve(&single).unwrap();
         assert!(solution.status.iter().all(|status| status.is_ok()), "{:?}", solution.status);
-        assert_close(&widen(&solution.values), expected, 1e-7, "solution in f32");
+        assert_close(&solution.values, expected, 1e-7, "solution in f32");
 
-        let cotangent: Vec<f32> =
-            Case::noise(1, expected.len()).into_iter().map(|value| value as f32).collect();
-        let of_double = Cotangent { values: &widen(&cotangent), epsilon: None };
+        let cotangent = noise::<f32>(1, expected.len());
+        let widened: Vec<f64> = cotangent.iter().map(|&value| value.into()).collect();
+        let of_double = Cotangent { values: &widened, epsilon: None };
         let of_single = Cotangent { values: &cotangent, epsilon: None };
-        let expected = double.vjp(&problem, &of_double).unwrap();
+        let expected = double_solver.vjp(&problem, &of_double).unwrap();
         let actual = solver.vjp(&single, &of_single).unwrap();
-        for (actual, expected) in [
-            (&actual.inputs.coefficients, &expected.inputs.coefficients),
-            (&actual.inputs.rhs, &expected.inputs.rhs),
-            (&actual.inputs.initial_values, &expected.inputs.initial_values),
-            (&actual.inputs.steps, &expected.inputs.steps),
-        ] {
-            assert_close(&widen(actual), expected, 1e-6, "gradient in f32");
+        for (actual, expected) in actual.inputs.as_ref().zip(expected.inputs.as_ref()) {
+            assert_close(actual, expected, 1e-6, "gradient in f32");
         }
     });
 }

@@ -2,7 +2,8 @@
 //! are tested with the solver, against the inverse of the dense reference.)
 
 use super::Subject;
-use super::known::{KnownProblem, PROBLEMS, graded, uniform};
+use crate::support::known::{KnownProblem, PROBLEMS, graded, uniform};
+use approx::assert_abs_diff_eq;
 use mechanistic::{Options, Problem, Real, Smoothness, View};
 
 /// Estimated over true error, for the four problems on 21, 41 and 81 points.
@@ -58,7 +59,7 @@ pub fn variances_in_single_precision_are_those_of_double(subject: &Subject) {
         let options = Options { smoothness, ..Options::default() };
         let double = variances::<f64>(subject, &options);
         for (single, double) in variances::<f32>(subject, &options).iter().zip(&double) {
-            assert!((single / double - 1.0).abs() < 1e-3, "{single} {double}, {smoothness:?}");
+            assert_abs_diff_eq!(single / double, 1.0, epsilon = 1e-3);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::odes::{Duffing, Logistic, Lorenz, LotkaVolterra, Pendulum, VanDerPol}
 use crate::reference;
 
 /// One system on a uniform grid.
-struct Case<'a> {
+struct System<'a> {
     theta: &'a [f64],
     /// (K, m)
     start: &'a [f64],
@@ -17,7 +17,7 @@ struct Case<'a> {
     step: f64,
 }
 
-impl Case<'_> {
+impl System<'_> {
     fn solve<O: NonlinearOde + Copy>(&self, ode: O) -> NonlinearSolution {
         let parameters = [1, self.theta.len()];
         let initial_values = [1, ode.states(), ode.order()];
@@ -69,7 +69,7 @@ impl Grid {
 
 #[test]
 fn known_systems_are_solved_to_one_millionth() {
-    let case = |theta, start, points, step| Case { theta, start, points, step };
+    let case = |theta, start, points, step| System { theta, start, points, step };
     let logistic = case(&[1.0, 1.0], &[0.1], 101, 0.1);
     let mild = case(&[1.0], &[2.0, 0.0], 401, 0.025);
     let stiff = case(&[5.0], &[2.0, 0.0], 2001, 0.005);
@@ -96,7 +96,7 @@ fn known_systems_are_solved_to_one_millionth() {
 fn the_error_falls_with_the_fourth_power_of_the_step() {
     let error = |points: usize| {
         let case =
-            Case { theta: &[1.0], start: &[2.0, 0.0], points, step: 10.0 / (points - 1) as f64 };
+            System { theta: &[1.0], start: &[2.0, 0.0], points, step: 10.0 / (points - 1) as f64 };
         case.error("Van der Pol", VanDerPol)
     };
     let errors = [201, 401, 801].map(error);

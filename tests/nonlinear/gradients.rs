@@ -157,9 +157,7 @@ fn a_gpu_finds_the_same_trajectories_and_gradients() {
     let (values, gradient) = run(&Device::cuda(0).unwrap());
     for (actual, expected) in [(values, expected), (gradient, expected_gradient)] {
         let largest = expected.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-        for (actual, expected) in actual.iter().zip(&expected) {
-            assert!((actual - expected).abs() <= 1e-9 * largest, "{actual} instead of {expected}");
-        }
+        approx::assert_abs_diff_eq!(actual[..], expected[..], epsilon = 1e-9 * largest);
     }
     assert_eq!(simulator.reports().unwrap(), Vec::<String>::new());
 }

@@ -1,5 +1,6 @@
 //! How every system of a batch ends, on its own; misuse.
 
+use approx::assert_abs_diff_eq;
 use mechanistic::nonlinear::{
     Convergence, NonlinearOptions, NonlinearProblem, NonlinearSolution, NonlinearSolver,
 };
@@ -127,7 +128,7 @@ fn a_good_start_saves_iterations() {
     assert!(warm.iterations.iter().all(|&iterations| iterations <= 4), "{:?}", warm.iterations);
     assert_eq!(warm.window_iterations, [0; 4]);
     for (warm, swept) in warm.values.iter().zip(&swept.values).step_by(4) {
-        assert!((warm - swept).abs() < 1e-9, "{warm} {swept}");
+        assert_abs_diff_eq!(warm, swept, epsilon = 1e-9);
     }
 }
 
@@ -145,10 +146,10 @@ fn a_poor_start_is_damped() {
     let whole = solver.solve(&problem).unwrap();
     assert!(whole.status.iter().all(|status| status.is_converged()), "{:?}", whole.status);
     for (whole, swept) in whole.values.iter().zip(&swept.values).step_by(4) {
-        assert!((whole - swept).abs() < 1e-9, "{whole} {swept}");
+        assert_abs_diff_eq!(whole, swept, epsilon = 1e-9);
     }
     for (whole, swept) in whole.defects.iter().zip(&swept.defects) {
-        assert!((whole - swept).abs() < 1e-3 * swept, "{whole} {swept}");
+        assert_abs_diff_eq!(whole, swept, epsilon = 1e-3 * swept);
     }
 }
 

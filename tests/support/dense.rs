@@ -1,7 +1,7 @@
 //! The whole constraint matrix of one system, dense, and its least-squares solution by QR: what
 //! the block-banded solver is checked against. It shares only the row definitions with it.
 
-use super::random::Case;
+use super::case::Case;
 use mechanistic::Formulation;
 use mechanistic::rows::{RowFamily, RowScale, pair_rows, triple_rows};
 use nalgebra::{DMatrix, DVector};
@@ -19,7 +19,7 @@ pub struct Dense {
 
 impl Dense {
     pub fn new(case: &Case, system: usize) -> Self {
-        let &[_, _, equations, states, columns] = &case.coefficients.shape[..] else {
+        let &[_, _, equations, states, columns] = &case.inputs.coefficients.shape[..] else {
             unreachable!()
         };
         let q = columns + case.extra_derivatives;
@@ -31,9 +31,9 @@ impl Dense {
             Formulation::SharedSlack { gamma, alpha } => (true, gamma * alpha),
         };
         let unknowns = points * p + usize::from(slack);
-        let step = |t: usize, k: usize| match case.steps.shape.len() {
-            2 => case.steps.get(&[system, t]),
-            _ => case.steps.get(&[system, t, k]),
+        let step = |t: usize, k: usize| match case.inputs.steps.shape.len() {
+            2 => case.inputs.steps.get(&[system, t]),
+            _ => case.inputs.steps.get(&[system, t, k]),
         };
         // Of a row at point t with the given highest derivative.
         let scale = |t: usize, derivative: usize| {
@@ -56,17 +56,19 @@ impl Dense {
                 let entries: Vec<_> = (0..states * columns)
                     .map(|i| {
                         let (k, j) = (i / columns, i % columns);
-                        (t * p + k * q + j, case.coefficients.get(&[system, t, e, k, j]))
+                        (t * p + k * q + j, case.inputs.coefficients.get(&[system, t, e, k, j]))
                     })
                     .collect();
-                push(0, scale(t, columns - 1), &entries, case.rhs.get(&[system, t, e]));
+                push(0, scale(t, columns - 1), &entries, case.inputs.rhs.get(&[system, t, e]));
             }
         }
-        let &[_, initial_points, _, given] = &case.initial_values.shape[..] else { unreachable!() };
+        let &[_, initial_points, _, given] = &case.inputs.initial_values.shape[..] else {
+            unreachable!()
+        };
         for i in 0..initial_points {
             for k in 0..states {
                 for j in 0..given {
-                    let value = case.initial_values.get(&[system, i, k, j]);
+                    let value = case.inputs.initial_values.get(&[system, i, k, j]);
                     push(1, scale(i, j), &[(i * p + k * q + j, 1.0)], value);
                 }
             }

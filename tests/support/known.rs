@@ -1,5 +1,4 @@
 //! Linear ODEs with known solutions on \[0, 5\], which convergence is measured on.
-#![allow(dead_code, reason = "every binary uses its own part")]
 
 use mechanistic::{Options, Problem, Result, Solver, View};
 

@@ -1,7 +1,16 @@
-//! Random problems and a dense f64 reference, shared by the integration tests.
-#![allow(dead_code, reason = "every test binary uses its own part")]
+//! What the integration tests share: problems, references, comparisons, backends.
+#![allow(dead_code, unused_imports, unused_macros, reason = "every binary uses its own part")]
 
+pub mod backends;
+pub mod case;
+pub mod close;
 pub mod dense;
 #[cfg(feature = "cuda")]
 pub mod device_arrays;
+pub mod known;
 pub mod random;
+pub mod results;
+#[cfg(feature = "cuda")]
+pub mod tape_agreement;
+#[cfg(feature = "cuda")]
+pub mod training;

@@ -18,6 +18,8 @@ pub mod team;
 pub mod tensor;
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 pub mod thread;
 
 pub use driver::CudaDevice;

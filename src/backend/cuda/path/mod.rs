@@ -182,7 +182,7 @@ mod tests {
     use crate::backend::cuda::driver::Buffer;
     use crate::backend::cuda::path::problem::{ProblemTemplate, Values};
     use crate::backend::cuda::testing;
-    use crate::backend::cuda::testing::agreement::{Case, Sizes};
+    use crate::backend::cuda::testing::case::{Case, Sizes};
     use crate::options::Options;
 
     /// 5 systems; the batch shares the right-hand side.
@@ -206,7 +206,7 @@ mod tests {
         let problem = case.problem();
         let template =
             ProblemTemplate::new::<f64>(&device, problem.shape(), &case.options).unwrap();
-        let arrays = case.arrays.as_ref().map(|v| Buffer::from_host(&device, "input", v).unwrap());
+        let arrays = case.arrays().map(|v| Buffer::from_host(&device, "input", v).unwrap());
         let inputs = arrays.as_ref().map(Values::from);
         let part = template.problem(inputs, 5).unwrap();
         for index in 0..4 {

@@ -7,6 +7,14 @@ use cuda_sim::simulator::Simulator;
 use crate::backend::cuda::driver::CudaDevice;
 
 pub mod agreement;
+// Shared with the integration tests.
+#[allow(dead_code, reason = "the integration tests use the rest")]
+#[path = "../../../../tests/support/case.rs"]
+pub mod case;
+#[allow(dead_code, reason = "the integration tests use the rest")]
+#[path = "../../../../tests/support/close.rs"]
+pub mod close;
+pub mod paths;
 
 /// Makes the simulator this process's CUDA driver.
 pub fn simulator() -> Simulator {

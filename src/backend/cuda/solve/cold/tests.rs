@@ -8,22 +8,12 @@ use crate::backend::cuda::solve::batch::Part;
 use crate::backend::cuda::team::plan::{Kind, Plan};
 use crate::backend::cuda::testing::{
     self,
-    agreement::{Case, Sizes, noise},
+    case::{Case, Sizes},
 };
-use crate::inputs::Inputs;
 use crate::options::{Formulation, Options, Smoothness};
 use crate::solution::Solution;
 
-const SIZES: Sizes = Sizes {
-    batch: 3,
-    points: 5,
-    states: 2,
-    order: 2,
-    extra: 0,
-    equations: 2,
-    initial: (1, 2),
-    shared: 0,
-};
+const SIZES: Sizes = Sizes::SMALL;
 
 /// Compares with the processor, with so many bytes of shared memory a block; the second system is
 /// broken.
@@ -32,8 +22,8 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
     let mut limits = *device.limits();
     limits.shared_memory = shared_memory.unwrap_or(limits.shared_memory);
     let mut case = Case::<f64>::new(sizes, options, 23);
-    let rhs = case.arrays.rhs.len() / sizes.batch;
-    case.arrays.rhs[rhs] = f64::NAN;
+    let rhs = case.inputs.rhs.data.len() / sizes.batch;
+    case.inputs.rhs.data[rhs] = f64::NAN;
     let problem = case.problem();
     let shape = problem.shape();
 
@@ -47,9 +37,7 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
     let residuals = processor.residuals(&problem, &solution.status).unwrap()[0];
     let squares = [residuals.equation, residuals.initial, residuals.smoothness, residuals.periodic]
         .map(|norm| norm * norm);
-    let directions = Inputs::from([30, 31, 32, 33])
-        .zip(case.arrays.as_ref())
-        .map(|(seed, values)| noise(seed, values.len()).collect::<Vec<f64>>());
+    let directions = case.directions(30);
     let tangents = directions.as_ref().map(|direction| Some(direction.as_slice()));
     let tangent = processor.jvp(&problem, &tangents, &solution.status).unwrap().clone();
 
@@ -58,7 +46,7 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
     let what = format!("{plan}, {options:?}");
     let template = ProblemTemplate::new::<f64>(&device, shape, &options).unwrap();
     let upload = |values: &[f64]| Buffer::from_host(&device, "values", values).unwrap();
-    let inputs = case.arrays.as_ref().map(|values| upload(values));
+    let inputs = case.arrays().map(upload);
     let directions = directions.as_ref().map(|values| upload(values));
     // A workspace for all systems, and for one.
     for most_systems in [sizes.batch, 1] {

@@ -1,42 +1,20 @@
 //! Chunks of the time points, each a team's.
 
 use super::{H100, SIZES};
-use crate::backend::Engine as _;
-use crate::backend::cuda::team::TeamPath;
 use crate::backend::cuda::team::plan::Plan;
-use crate::backend::cuda::testing::agreement::{Case, Sizes, compare, count_faulty};
-use crate::backend::cuda::{solve::engine::Engine, testing};
+use crate::backend::cuda::testing::agreement::compare;
+use crate::backend::cuda::testing::case::{Case, Sizes};
+use crate::backend::cuda::testing::paths::TestPath;
 use crate::inputs::Inputs;
-use crate::options::{Formulation, Options, Smoothness, Weights};
+use crate::options::{Formulation, Options, Smoothness};
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solution::{Solution, Status};
-
-/// With so many chunks, and a system a block.
-fn engine<T: Real>(shape: &ProblemShape, options: &Options, chunks: usize) -> Engine<T> {
-    grouped_engine(shape, options, chunks, 1)
-}
-
-/// With so many chunks, and systems a block.
-fn grouped_engine<T: Real>(
-    shape: &ProblemShape,
-    options: &Options,
-    chunks: usize,
-    group: usize,
-) -> Engine<T> {
-    let device = testing::device();
-    let plan = Plan::new(shape, options, device.limits()).unwrap();
-    let mut plan = plan.with_chunks(chunks, device.limits()).unwrap();
-    plan.group = group;
-    let path = TeamPath::new(&device, plan).unwrap();
-    Engine::with_path(&device, shape, options, Box::new(path)).unwrap()
-}
 
 /// Compares what so many chunks compute with the processor.
 fn agree<T: Real>(sizes: Sizes, options: Options, chunks: usize, tolerance: f64) {
     let case = Case::<T>::new(sizes, options, 23);
-    let engine = engine(case.problem().shape(), &options, chunks);
-    compare(engine, &case, tolerance, &format!("{chunks} chunks, {sizes:?}, {options:?}"));
+    let path = TestPath::TeamChunks { chunks, systems: 1 };
+    compare(path, &case, tolerance, &format!("{sizes:?}, {options:?}"));
 }
 
 #[test]
@@ -86,66 +64,9 @@ fn a_block_solves_one_system_after_another() {
     for shared in [1 << 5, 0xff] {
         let sizes = Sizes { batch: 5, points: 41, shared, ..SIZES };
         let case = Case::<f64>::new(sizes, options, 31);
-        let engine = grouped_engine(case.problem().shape(), &options, 4, 3);
-        compare(engine, &case, 1e-10, &format!("groups of 3, shared {shared:#x}"));
+        let path = TestPath::TeamChunks { chunks: 4, systems: 3 };
+        compare(path, &case, 1e-10, &format!("shared {shared:#x}"));
     }
-}
-
-#[test]
-fn faults_of_one_system_do_not_reach_the_others() {
-    let options = Options { smoothness: Smoothness::TaylorHold, ..Options::default() };
-    let sizes = Sizes { batch: 9, points: 41, states: 1, equations: 1, ..SIZES };
-    for chunks in [2, 5] {
-        let mut case = Case::<f64>::new(sizes, options, 3);
-        let shape = case.problem().shape().clone();
-        let run = |case: &Case<f64>, what: &str| {
-            compare(engine(&shape, &options, chunks), case, 1e-10, &format!("{chunks}, {what}"))
-        };
-        let sound = run(&case, "sound");
-        let (size, steps) = (case.points * 3, case.points - 1);
-        // In the first chunk, in a middle one, in the last.
-        case.arrays.coefficients[size + 7] = f64::NAN;
-        case.arrays.rhs[2 * case.points + 20] = f64::INFINITY;
-        case.arrays.initial_values[3 * 2] = f64::NEG_INFINITY;
-        case.arrays.steps[4 * steps + 39] = f64::NAN;
-        // Two invalid steps: the first counts.
-        case.arrays.steps[5 * steps + 11] = 0.0;
-        case.arrays.steps[5 * steps + 33] = -1.0;
-        // c·b overflows, though both are finite.
-        case.arrays.coefficients[6 * size + 90..][..3].fill(4.0);
-        case.arrays.rhs[6 * case.points + 30] = f64::MAX;
-        let broken = run(&case, "faults");
-        assert_eq!(broken.status[5], Status::InvalidStep { step: 11 });
-        assert_eq!(count_faulty(&sound, &broken), 6);
-    }
-}
-
-#[test]
-fn a_breakdown_names_its_point() {
-    // Without smoothness rows every point stands alone; with zero coefficients it has no pivot.
-    const POINTS: usize = 23;
-    let weights = Weights { smoothness: 0.0, ..Weights::default() };
-    let options = Options { weights, smoothness: Smoothness::Taylor, ..Options::default() };
-    let sizes = Sizes {
-        batch: POINTS,
-        points: POINTS,
-        states: 1,
-        order: 1,
-        equations: 2,
-        initial: (0, 0),
-        ..SIZES
-    };
-    let mut case = Case::<f64>::new(sizes, options, 5);
-    for system in 0..POINTS {
-        case.arrays.coefficients[(system * POINTS + system) * 4..][..4].fill(0.0);
-    }
-    let problem = case.problem();
-    let mut solution = Solution::allocate(problem.shape()).unwrap();
-    engine(problem.shape(), &options, 2).solve(&problem, &mut solution).unwrap();
-    for (point, status) in solution.status.iter().enumerate() {
-        assert_eq!(*status, Status::Breakdown { point, pivot: 0 });
-    }
-    assert_eq!(testing::reports(), Vec::<String>::new());
 }
 
 #[test]

@@ -1,3 +1,6 @@
+//! Kinds of teams and what they share, against the processor. What every path is tested for is in
+//! `backend/cuda/tests.rs`.
+
 mod chunks;
 
 use std::sync::Arc;
@@ -6,14 +9,11 @@ use super::TeamPath;
 use super::plan::{Kind, Plan};
 use crate::adjoint::Cotangent;
 use crate::backend::Engine as _;
-use crate::backend::cuda::driver::Buffer;
 use crate::backend::cuda::driver::device::{CudaDevice, Limits};
-use crate::backend::cuda::path::problem::Values;
-use crate::backend::cuda::path::results::SolutionBuffers;
-use crate::backend::cuda::path::{CotangentView, Path};
-use crate::backend::cuda::solve::batch::Batch;
-use crate::backend::cuda::testing::agreement::{Case, Sizes, compare, noise};
-use crate::backend::cuda::{solve::engine::Engine, testing, thread};
+use crate::backend::cuda::testing::agreement::compare;
+use crate::backend::cuda::testing::case::{Case, Sizes, noise};
+use crate::backend::cuda::testing::paths::TestPath;
+use crate::backend::cuda::{solve::engine::Engine, testing};
 use crate::error::Error;
 use crate::inputs::Inputs;
 use crate::options::{Formulation, Options, Smoothness};
@@ -21,16 +21,7 @@ use crate::real::Real;
 use crate::shape::ProblemShape;
 use crate::solution::Solution;
 
-const SIZES: Sizes = Sizes {
-    batch: 3,
-    points: 5,
-    states: 2,
-    order: 2,
-    extra: 0,
-    equations: 2,
-    initial: (1, 2),
-    shared: 0,
-};
+const SIZES: Sizes = Sizes::SMALL;
 
 /// Compares what teams compute, with so many bytes of shared memory a block, with the processor.
 fn agree<T: Real>(
@@ -40,16 +31,13 @@ fn agree<T: Real>(
     kind: Kind,
     tolerance: f64,
 ) {
-    let device = testing::device();
-    let mut limits = *device.limits();
+    let mut limits = *testing::device().limits();
     limits.shared_memory = shared_memory.unwrap_or(limits.shared_memory);
     let case = Case::<T>::new(sizes, options, 17);
-    let problem = case.problem();
-    let plan = Plan::new(problem.shape(), &options, &limits).unwrap();
+    let plan = Plan::new(case.problem().shape(), &options, &limits).unwrap();
     assert_eq!(plan.kind, kind, "{plan}");
-    let path = TeamPath::new(&device, plan).unwrap();
-    let engine = Engine::with_path(&device, problem.shape(), &options, Box::new(path)).unwrap();
-    compare(engine, &case, tolerance, &format!("{plan}, {options:?}"));
+    let path = TestPath::Team { shared_memory };
+    compare(path, &case, tolerance, &format!("{plan}, {options:?}"));
 }
 
 #[test]
@@ -82,86 +70,13 @@ fn what_does_not_fit_the_shared_memory_agrees_with_the_processor() {
     agree::<f64>(equations, Options::default(), None, Kind::Global, 1e-10);
 }
 
-/// The gradients that are wanted, of a batch with two groups of systems or more.
-fn gradients(path: Box<dyn Path<f64>>, case: &Case<f64>, wanted: Inputs<bool>) -> Vec<Vec<f64>> {
-    let device = testing::device();
-    let problem = case.problem();
-    let shape = problem.shape();
-    let (mut batch, mut solution) =
-        Batch::with_path(&device, shape, &case.options, path, |systems| {
-            SolutionBuffers::<f64>::new(&device, shape, systems)
-        })
-        .unwrap();
-    let upload = |values: &[f64]| Buffer::from_host(&device, "values", values).unwrap();
-    let inputs = case.arrays.as_ref().map(|values| upload(values));
-    let inputs = inputs.as_ref().map(Values::from);
-    let part = batch.parts().next().unwrap();
-    batch.solve(part, inputs, &mut solution.view_mut(case.batch)).unwrap();
-    let values: Vec<f64> = noise(1, shape.solution().iter().product()).collect();
-    let values = upload(&values);
-    let cotangent = CotangentView { values: values.view(), epsilon: None };
-    let mut targets = case
-        .arrays
-        .as_ref()
-        .zip(wanted)
-        .map(|(values, wanted)| wanted.then(|| upload(&vec![0.0; values.len()])));
-    let mut weights = upload(&[0.0; 4]);
-    let status = solution.details.status.view();
-    let of_part = targets.as_mut().map(|target| target.as_mut().map(Buffer::view_mut));
-    batch.vjp(part, inputs, &status, &cotangent, of_part, weights.view_mut()).unwrap();
-    let all = targets.as_mut().map(|target| target.as_mut().map(Buffer::view_mut));
-    batch.sum_gradients(all, weights.view_mut()).unwrap();
-    let download = |buffer: &Buffer<f64>| {
-        let mut values = vec![0.0; buffer.len()];
-        buffer.copy_to_host("gradient", &mut values).unwrap();
-        values
-    };
-    targets.as_ref().into_iter().flatten().chain([&weights]).map(download).collect()
-}
-
-#[test]
-fn gradients_that_are_not_wanted_leave_the_others_as_they_are() {
-    let device = testing::device();
-    // Nothing shared, some of it, everything.
-    for shared in [0, 0b0101_0110, 0xff] {
-        let sizes = Sizes { batch: 70, shared, ..SIZES };
-        let case = Case::<f64>::new(sizes, Options::default(), 5);
-        let shape = case.problem().shape().clone();
-        let team = || {
-            let plan = Plan::new(&shape, &case.options, device.limits()).unwrap();
-            Box::new(TeamPath::new(&device, plan).unwrap())
-        };
-        let by_threads = || {
-            let plan = thread::plan::Plan::new(&shape, &case.options).unwrap();
-            Box::new(thread::ThreadPath::new(&device, plan).unwrap())
-        };
-        for by_thread in [false, true] {
-            let path = || if by_thread { by_threads() as Box<dyn Path<f64>> } else { team() };
-            let all = gradients(path(), &case, [true; 4].into());
-            for unwanted in 0..4 {
-                let wanted = std::array::from_fn(|index| index != unwanted);
-                let mut expected = all.clone();
-                expected.remove(unwanted);
-                let what = format!("without gradient {unwanted}, {}", path());
-                assert_eq!(gradients(path(), &case, wanted.into()), expected, "{what}");
-            }
-            let weights = gradients(path(), &case, [false; 4].into());
-            assert_eq!(weights, all[4..], "weights alone, {}", path());
-        }
-    }
-    assert_eq!(testing::reports(), Vec::<String>::new());
-}
-
 /// Sums over systems that teams have one after another are those of double precision, rounded once.
 #[test]
 fn shared_gradients_are_added_up_in_double_precision() {
     let sizes = Sizes { batch: 400, points: 3, shared: 0xff, ..SIZES };
     let device = testing::device();
     let single = Case::<f32>::new(sizes, Options::default(), 29);
-    let mut double = Case::<f64>::new(sizes, Options::default(), 29);
-    for (double, single) in double.arrays.as_mut().zip(single.arrays.as_ref()) {
-        *double = single.iter().map(|&value| f64::from(value)).collect();
-    }
+    let double = single.map(f64::from);
     fn gradients<T: Real>(device: &Arc<CudaDevice>, case: &Case<T>) -> Vec<T> {
         let problem = case.problem();
         let shape = problem.shape();
@@ -174,7 +89,7 @@ fn shared_gradients_are_added_up_in_double_precision() {
         engine.solve(&problem, &mut solution).unwrap();
         // Of one sign, so that the sums grow.
         let cotangent: Vec<T> =
-            noise(8, values).map(|v| T::of(f64::from(v as f32).abs())).collect();
+            noise::<f32>(8, values).into_iter().map(|v| T::of(f64::from(v.abs()))).collect();
         let cotangent = Cotangent { values: &cotangent, epsilon: None };
         let gradients = engine.vjp(&problem, &cotangent, &solution.status).unwrap();
         gradients.inputs.as_ref().into_iter().flatten().copied().collect()

@@ -1,5 +1,6 @@
 //! The ODE solve on the tape: gradients, learned quantities, a small mechanistic network.
 
+use approx::assert_abs_diff_eq;
 use mechanistic::nn::{
     Activation, Mlp, Optimizer, ParameterId, Parameters, Rng, Rule, Schedule, positive_steps,
     raw_steps,
@@ -126,7 +127,7 @@ fn a_constant_coefficient_is_recovered() {
         tape.mse(u, target)
     });
     let found = parameters.get(stiffness).unwrap().data()[0];
-    assert!((found - 2.25).abs() < 1e-4, "{found}");
+    assert_abs_diff_eq!(found, 2.25, epsilon = 1e-4);
 }
 
 /// u' + u = 0 from three starts, each learned for its own system; coefficients and steps shared.
@@ -158,7 +159,7 @@ fn initial_values_are_learned_for_each_example() {
         tape.mse(u, target)
     });
     for (found, start) in parameters.get(learned).unwrap().data().iter().zip(starts) {
-        assert!((found - start).abs() < 1e-3, "{found} {start}");
+        assert_abs_diff_eq!(*found, start, epsilon = 1e-3);
     }
 }
 
@@ -199,7 +200,7 @@ fn steps_are_learned_and_stay_positive() {
     let mut tape = Tape::new();
     let found = steps(&mut tape, &parameters).unwrap();
     for (found, truth) in tape.value(found).unwrap().data().iter().zip(truth) {
-        assert!((found - truth).abs() < 0.01, "{found} {truth}");
+        assert_abs_diff_eq!(*found, truth, epsilon = 0.01);
     }
 }
 

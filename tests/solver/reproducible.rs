@@ -1,34 +1,17 @@
 //! Results are bit-identical from run to run, whatever the number of threads and whatever else is
 //! in the batch.
 
-mod support;
+use crate::support::case::{Case, Sizes};
+use crate::support::results::results;
+use mechanistic::{Factorization, Formulation, Options, Smoothness, Solver};
 
-use mechanistic::{Cotangent, Factorization, Formulation, Options, Smoothness, Solver};
-use support::random::{Case, Owned};
-
-/// Everything that a new solver returns.
+/// Everything that a new solver returns, as bits.
 fn bits(case: &Case) -> Vec<u64> {
     bits_of(&mut Solver::new(case.problem().shape(), &case.options).unwrap(), case)
 }
 
-/// Everything that a solve and its derivatives return, as one list of bits.
 fn bits_of(solver: &mut Solver<f64>, case: &Case) -> Vec<u64> {
-    let problem = case.problem();
-    let solution = solver.solve(&problem).unwrap().clone();
-    let cotangent = Case::noise(5, solution.values.len());
-    let cotangent = Cotangent { values: &cotangent, epsilon: None };
-    let gradients = solver.vjp(&problem, &cotangent).unwrap();
-    let arrays = [
-        &solution.values,
-        &solution.epsilon,
-        &gradients.inputs.coefficients,
-        &gradients.inputs.rhs,
-        &gradients.inputs.initial_values,
-        &gradients.inputs.steps,
-    ];
-    let weights = gradients.weights;
-    let weights = [weights.equation, weights.initial, weights.smoothness, weights.periodic];
-    arrays.into_iter().flatten().chain(&weights).map(|value| value.to_bits()).collect()
+    results(solver, case).unwrap().bits()
 }
 
 fn options(factorization: Factorization) -> Options {
@@ -47,7 +30,8 @@ fn the_number_of_threads_does_not_matter() {
     for (shared, factorization) in
         [(0b0011_0101, Factorization::Cholesky), (0, Factorization::SquareRoot)]
     {
-        let case = Case::new(700, 8, 2, 2, 2, (1, 2), shared, options(factorization), 1);
+        let sizes = Sizes { batch: 700, points: 8, shared, ..Sizes::SMALL };
+        let case = Case::new(sizes, options(factorization), 1);
         let with_threads = |count: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap();
             pool.install(|| bits(&case))
@@ -64,9 +48,10 @@ fn what_was_solved_before_does_not_matter() {
     for (shared, factorization) in
         [(0b0011_0101, Factorization::SquareRoot), (0, Factorization::Cholesky)]
     {
-        let case = |seed| Case::new(20, 6, 2, 2, 2, (1, 2), shared, options(factorization), seed);
+        let sizes = Sizes { batch: 20, points: 6, shared, ..Sizes::SMALL };
+        let case = |seed| Case::new(sizes, options(factorization), seed);
         let (first, mut broken) = (case(1), case(2));
-        broken.rhs.data[3] = f64::NAN;
+        broken.inputs.rhs.data[3] = f64::NAN;
         let mut solver = Solver::new(first.problem().shape(), &first.options).unwrap();
         let expected = bits(&first);
         assert_eq!(bits_of(&mut solver, &first), expected);
@@ -83,26 +68,14 @@ fn the_rest_of_the_batch_does_not_matter() {
 
 fn alone_as_in_company(factorization: Factorization) {
     let batch = 13;
-    let case = Case::new(batch, 7, 2, 2, 2, (1, 2), 0, options(factorization), 2);
+    let sizes = Sizes { batch, points: 7, ..Sizes::SMALL };
+    let case = Case::<f64>::new(sizes, options(factorization), 2);
     let problem = case.problem();
     let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
     let together = solver.solve(&problem).unwrap().values.clone();
     let size = together.len() / batch;
     for system in 0..batch {
-        let alone = |array: &Owned| {
-            let count = array.data.len() / batch;
-            let mut shape = array.shape.clone();
-            shape[0] = 1;
-            Owned { shape, data: array.data[system * count..][..count].to_vec() }
-        };
-        let single = Case {
-            batch: 1,
-            coefficients: alone(&case.coefficients),
-            rhs: alone(&case.rhs),
-            initial_values: alone(&case.initial_values),
-            steps: alone(&case.steps),
-            ..case.clone()
-        };
+        let single = case.system(system);
         let problem = single.problem();
         let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
         let values = &solver.solve(&problem).unwrap().values;

@@ -1,5 +1,6 @@
 //! Nonlinear ODEs on the tape by auxiliary variables ν and the loss (ν − g)².
 
+use approx::assert_abs_diff_eq;
 use mechanistic::nn::{Optimizer, ParameterId, Parameters, Rule, Schedule, solve_with_auxiliaries};
 use mechanistic::tape::{Array, Ode, Tape, Var};
 use mechanistic::{Inputs, Options, Result};
@@ -77,7 +78,7 @@ fn a_nonlinear_equation_is_solved_by_training_the_auxiliaries() {
     let solution = record(&mut tape, &parameters).unwrap().solution;
     for (i, u) in values(&tape, solution).into_iter().enumerate() {
         let exact = 1.0 / (1.0 + 4.0 * (-STEP * i as f64).exp());
-        assert!((u - exact).abs() < 1e-4, "{i}: {u} {exact}");
+        assert_abs_diff_eq!(u, exact, epsilon = 1e-4);
     }
 }
 
@@ -122,7 +123,7 @@ fn the_loss_learns_the_parameters_of_the_nonlinear_term() {
         tape.add(misfit, solve.loss)
     });
     let found = parameters.get(phi).unwrap().data()[0];
-    assert!((found - truth).abs() < 1e-3, "{found}");
+    assert_abs_diff_eq!(found, truth, epsilon = 1e-3);
 }
 
 #[test]
@@ -174,7 +175,7 @@ fn the_gradient_of_the_loss_agrees_with_central_differences() {
     };
     let h = 1e-4;
     let agree = |exact: f64, difference: f64| {
-        assert!((exact - difference).abs() < 1e-7, "{exact} {difference}");
+        assert_abs_diff_eq!(exact, difference, epsilon = 1e-7);
     };
     for i in (0..nu.len()).step_by(11) {
         let near = [h, -h].map(|change| value(&moved(&nu, i, change), &coefficients));
@@ -217,7 +218,7 @@ fn a_system_without_solution_does_not_count() {
     let (whole, nu, phi) = loss(&[1.0, 1.0]);
     let (with_broken, nu_with, phi_with) = loss(&[1.0, 1.0, f64::NAN, 1.0]);
     for (a, b) in [(whole, with_broken), (nu, nu_with), (phi, phi_with)] {
-        assert!((a - b).abs() <= 1e-12 * a.abs(), "{a} {b}");
+        assert_abs_diff_eq!(a, b, epsilon = 1e-12 * a.abs());
     }
 }
 

@@ -1,5 +1,4 @@
-//! The backends that the conformance tests run on.
-#![allow(dead_code, unused, reason = "every test binary uses its own part")]
+//! The backends of the tape that tests run on.
 
 /// One test for each backend from a function that takes a backend.
 macro_rules! on_every_backend {
@@ -9,7 +8,7 @@ macro_rules! on_every_backend {
         }
         #[cfg(feature = "cuda")]
         mod cuda {
-            $(#[test] fn $test() { super::$test(super::backends::cuda()); })*
+            $(#[test] fn $test() { super::$test($crate::support::backends::cuda()); })*
         }
     };
 }
@@ -24,7 +23,13 @@ pub fn cuda() -> &'static mechanistic::cuda::Cuda {
         if std::env::var_os("MECHANISTIC_TEST_GPU").is_none() {
             simulator();
         }
-        mechanistic::cuda::Cuda::new(0).expect("the device can be opened; its kernels need nvcc")
+        mechanistic::cuda::Cuda::on(
+            mechanistic::Device::cuda(0)
+                .expect("the device can be opened; its kernels need nvcc")
+                .gpu()
+                .unwrap(),
+        )
+        .unwrap()
     })
 }
 

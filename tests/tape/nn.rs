@@ -1,5 +1,6 @@
 //! Layers, optimizers and checkpoints.
 
+use approx::assert_abs_diff_eq;
 use mechanistic::nn::{
     Activation, Initializer, Linear, Mlp, Optimizer, Parameters, Rng, Rule, Schedule,
     load_checkpoint, save_checkpoint,
@@ -165,20 +166,19 @@ fn rules_follow_their_formula() {
     let mut sgd = Optimizer::new(Rule::Sgd { momentum: 0.5 }, 0.1);
     one_step(&mut sgd, &mut parameters, &[2.0]);
     one_step(&mut sgd, &mut parameters, &[2.0]);
-    assert!((current(&parameters)[0] - (1.0 - 0.2 - 0.3)).abs() < 1e-15);
+    assert_abs_diff_eq!(current(&parameters)[0], 1.0 - 0.2 - 0.3, epsilon = 1e-15);
 
     // Adam's first step is the rate in the direction of the sign, whatever the size of g.
     let mut parameters = parameter(&[1.0, 1.0]);
     let mut adam = Optimizer::new(Rule::adam(), 0.1);
     one_step(&mut adam, &mut parameters, &[300.0, -0.01]);
-    let [a, b] = current(&parameters)[..] else { panic!("two elements") };
-    assert!((a - 0.9).abs() < 1e-6 && (b - 1.1).abs() < 1e-6);
+    assert_abs_diff_eq!(current(&parameters)[..], [0.9, 1.1][..], epsilon = 1e-6);
 
     // AdamW decays by rate · decay · x apart from the gradient.
     let mut parameters = parameter(&[2.0]);
     let mut adam_w = Optimizer::new(Rule::adam_w(0.5), 0.1);
     one_step(&mut adam_w, &mut parameters, &[0.0]);
-    assert!((current(&parameters)[0] - 1.9).abs() < 1e-15);
+    assert_abs_diff_eq!(current(&parameters)[0], 1.9, epsilon = 1e-15);
 }
 
 #[test]
@@ -188,10 +188,9 @@ fn clipping_and_schedule_scale_the_step() {
         .with_clip(1.0)
         .with_schedule(Schedule::Exponential { decay: 0.5 });
     one_step(&mut sgd, &mut parameters, &[3.0, 4.0]);
-    let [a, b] = current(&parameters)[..] else { panic!("two elements") };
-    assert!((a + 0.6).abs() < 1e-15 && (b + 0.8).abs() < 1e-15);
+    assert_abs_diff_eq!(current(&parameters)[..], [-0.6, -0.8][..], epsilon = 1e-15);
     one_step(&mut sgd, &mut parameters, &[0.1, 0.0]);
-    assert!((current(&parameters)[0] + 0.65).abs() < 1e-15);
+    assert_abs_diff_eq!(current(&parameters)[0], -0.65, epsilon = 1e-15);
 }
 
 #[test]

@@ -1,15 +1,13 @@
 //! Inputs in half precision give what their values give in single precision, on every path.
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::case::{Case, Sizes, noise};
+use crate::support::device_arrays::{Outcome, on_device};
 use cuda_sim::simulator::Simulator;
 use half::{bf16, f16};
 use mechanistic::cuda::{CudaDevice, DeviceSolver};
-use mechanistic::{Options, Real, Stored};
-use support::device_arrays::{Results, on_device};
-use support::random::Case;
+use mechanistic::{Device, Options, Stored};
 
 /// What the case's inputs give when they are rounded so, on a path whose name has this part.
 fn results<V: Stored>(
@@ -17,12 +15,10 @@ fn results<V: Stored>(
     case: &Case,
     path: &str,
     rounded: impl Fn(f64) -> V,
-) -> Results<f32> {
-    let noise =
-        |seed, count| -> Vec<f32> { Case::noise(seed, count).into_iter().map(Real::of).collect() };
-    let inputs = case.arrays().map(|array| array.data.iter().map(|&x| rounded(x)).collect());
-    let inputs = inputs.each_ref().map(|values: &Vec<V>| values.as_slice());
-    let directions = inputs.map(|values| noise(7, values.len()));
+) -> Outcome<f32> {
+    let inputs = case.arrays().map(|array| array.iter().map(|&x| rounded(x)).collect());
+    let inputs = inputs.as_ref().map(|values: &Vec<V>| values.as_slice());
+    let directions = case.map(|x| x as f32).directions(7);
     let problem = case.problem();
     let cotangent = noise(5, problem.shape().solution().iter().product());
     let mut solver = DeviceSolver::new(gpu, problem.shape(), &case.options).unwrap();
@@ -34,7 +30,7 @@ fn results<V: Stored>(
 #[test]
 fn half_precision_is_single_precision_of_the_rounded_values() {
     let simulator = Simulator::preload().unwrap();
-    let gpu = CudaDevice::get(0).unwrap();
+    let gpu = Device::cuda(0).unwrap().gpu().unwrap().clone();
     // Bit 5: the batch shares the steps.
     for (batch, points, states, shared, path) in [
         (40, 4, 1, 1 << 5, "thread: "),
@@ -43,7 +39,8 @@ fn half_precision_is_single_precision_of_the_rounded_values() {
         (2, 200, 3, 0x35, "threads a chunk"),
     ] {
         let options = Options::default();
-        let case = Case::new(batch, points, states, 2, states, (1, 2), shared, options, 11);
+        let sizes = Sizes { batch, points, states, equations: states, shared, ..Sizes::SMALL };
+        let case = Case::new(sizes, options, 11);
         let expected = results(&gpu, &case, path, |x| f16::from_f64(x).to_f32());
         assert_eq!(results(&gpu, &case, path, f16::from_f64), expected, "f16, {path}");
         let expected = results(&gpu, &case, path, |x| bf16::from_f64(x).to_f32());

@@ -1,15 +1,14 @@
 //! The joint method on synthetic systems whose equations are known, and on real data.
 
-mod systems;
-
+use approx::assert_abs_diff_eq;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::systems::{self, *};
 use mechanistic::Error;
 use mechanistic::discovery::{
     Dataset, Discovery, KnownTerm, Link, Settings, Trajectory, UserTerm, discover,
 };
-use systems::*;
 
 fn found(data: &Dataset, settings: &Settings) -> Discovery {
     discover(data, settings, &mut |_| ControlFlow::Continue(())).unwrap()
@@ -104,7 +103,7 @@ fn planar_systems() {
 
 #[test]
 fn lynx_and_hare() {
-    let table = include_str!("../data/lynx_hare.csv");
+    let table = include_str!("../../data/lynx_hare.csv");
     let rows: Vec<Vec<f64>> = table
         .lines()
         .skip(1)
@@ -123,7 +122,7 @@ fn lynx_and_hare() {
     let fit = &found.fits[0];
     assert!(fit.time.len() > 5 * 20 && fit.smoothed.len() == 2 * fit.time.len());
     for (simulated, smoothed) in fit.simulated.iter().zip(&fit.smoothed) {
-        assert!((simulated - smoothed).abs() < 1.0, "{simulated} {smoothed}");
+        assert_abs_diff_eq!(simulated, smoothed, epsilon = 1.0);
     }
 }
 
@@ -223,7 +222,7 @@ fn degenerate_requests_have_simple_answers() {
     let noisy = with_noise(line.clone(), 0.1, 0.0, 1);
     let fixed = check(&noisy, &settings, "x' = 3", 1e-15);
     for (t, x) in fixed.fits[0].time.iter().zip(&fixed.fits[0].smoothed) {
-        assert!((x - (3.0 * t - 1.0)).abs() < 0.2, "{t}: {x}");
+        assert_abs_diff_eq!(*x, 3.0 * t - 1.0, epsilon = 0.2);
     }
 
     let logarithm = UserTerm {

@@ -1,9 +1,6 @@
 //! Errors and orders of convergence of the row families on linear ODEs with known solutions.
 
-#[path = "support/known.rs"]
-mod known;
-
-use known::{KnownProblem, PROBLEMS, graded, uniform};
+use crate::support::known::{KnownProblem, PROBLEMS, graded, uniform};
 use mechanistic::{Options, RowScaling, Smoothness};
 
 /// Errors of u on 21, 41 and 81 equally spaced points, for each of [`PROBLEMS`].

@@ -1,13 +1,11 @@
 //! Discovery by network: known equations from noisy data.
 
-#[allow(dead_code)]
-mod systems;
-
+use approx::assert_abs_diff_eq;
 use std::ops::ControlFlow;
 
+use super::systems::*;
 use mechanistic::Error;
 use mechanistic::discovery::{Dataset, Discovery, KnownTerm, Link, Method, Settings, discover};
-use systems::*;
 
 fn settings(degree: usize) -> Settings {
     Settings { method: Method::Network, degree, ..Settings::default() }
@@ -34,7 +32,7 @@ fn planar_linear_system() {
     let term = &found.equations[0].terms[0];
     let error = term.standard_error.unwrap();
     assert!((2e-4..2e-3).contains(&error), "{error}");
-    assert!((term.coefficient + 0.1).abs() < 4.0 * error);
+    assert_abs_diff_eq!(term.coefficient, -0.1, epsilon = 4.0 * error);
 }
 
 #[test]
@@ -48,7 +46,7 @@ fn lorenz_system() {
     let data = with_noise(lorenz(3000), 0.0, 0.1, 1);
     let found = check(&data, &settings(2), LORENZ, 0.02);
     for noise in found.noise {
-        assert!((noise - 0.1).abs() < 0.005, "{noise}");
+        assert_abs_diff_eq!(noise, 0.1, epsilon = 0.005);
     }
 }
 
@@ -106,8 +104,10 @@ fn several_trajectories_share_one_equation() {
             let Some(row) = measured.time.iter().position(|t| t == time) else { continue };
             for state in 0..2 {
                 let smoothed = fit.smoothed[2 * i + state];
-                assert!((smoothed - measured.values[2 * row + state]).abs() < 0.05);
-                assert!((smoothed - fit.simulated[2 * i + state]).abs() < 0.02);
+                let (measured, simulated) =
+                    (measured.values[2 * row + state], fit.simulated[2 * i + state]);
+                assert_abs_diff_eq!(smoothed, measured, epsilon = 0.05);
+                assert_abs_diff_eq!(smoothed, simulated, epsilon = 0.02);
             }
         }
     }

@@ -1,107 +1,11 @@
 //! Every operation of the tape on a CUDA device against the CPU: values and gradients in f64 and
 //! f32, over sizes on either side of every border in the kernels.
-#![cfg(feature = "cuda")]
 
-mod backends;
-
-use std::ops::Range;
-
-use backends::{cuda, simulator};
+use crate::support::backends::cuda;
+use crate::support::tape_agreement::{agree, any, compare, forward_backward, no_reports, positive};
+use mechanistic::Cpu;
 use mechanistic::cuda::Cuda;
-use mechanistic::tape::{Array, Tape, Var};
-use mechanistic::{Backend, Cpu, Real, Result};
-
-/// y and the gradients of Σ weights·y with respect to the inputs.
-fn forward_backward<T: Real, B: Backend>(
-    backend: &B,
-    inputs: &[Array<f64>],
-    build: impl Fn(&mut Tape<T, B>, &[Var]) -> Result<Var>,
-) -> Vec<Array<T>> {
-    let mut tape = Tape::on(backend.clone());
-    let round = |array: &Array<f64>| {
-        let data = array.data().iter().map(|x| T::of(*x)).collect();
-        Array::new(array.shape(), data).unwrap()
-    };
-    let leaves: Vec<Var> = inputs.iter().map(|input| tape.leaf(round(input))).collect();
-    let y = build(&mut tape, &leaves).unwrap();
-    let weights = random(tape.shape(y).unwrap(), 99, -1.0..1.0);
-    let gradients = tape.backward_from(y, &round(&weights)).unwrap();
-    let mut results = vec![tape.value(y).unwrap().clone()];
-    results.extend(leaves.iter().map(|leaf| gradients.value(*leaf).unwrap().clone()));
-    results
-}
-
-/// Compares arrays, relative to the largest number of each.
-fn compare<T: Real>(what: &str, cpu: &[Array<T>], cuda: &[Array<T>], tolerance: f64) {
-    assert_eq!(cpu.len(), cuda.len());
-    for (k, (cpu, cuda)) in cpu.iter().zip(cuda).enumerate() {
-        assert_eq!(cpu.shape(), cuda.shape(), "{what}, array {k}");
-        let finite = cpu.data().iter().map(|x| x.to_double().abs()).filter(|x| x.is_finite());
-        let scale = finite.fold(0.0, f64::max);
-        for (i, (a, b)) in cpu.data().iter().zip(cuda.data()).enumerate() {
-            let (a, b) = (a.to_double(), b.to_double());
-            let same = a == b || (a.is_nan() && b.is_nan());
-            assert!(
-                same || (a - b).abs() <= tolerance * scale,
-                "{what} in {}, array {k} of shape {:?}, element {i}: {a} on the CPU, {b} on CUDA",
-                T::NAME,
-                cpu.shape()
-            );
-        }
-    }
-}
-
-/// The same record on both backends in both types.
-macro_rules! agree {
-    ($inputs:expr, |$tape:ident, $x:ident| $body:expr) => {
-        agree!(cuda(), $inputs, |$tape, $x| $body)
-    };
-    ($cuda:expr, $inputs:expr, |$tape:ident, $x:ident| $body:expr) => {{
-        let inputs: &[Array<f64>] = &$inputs;
-        let shapes: Vec<&[usize]> = inputs.iter().map(Array::shape).collect();
-        let what = format!("{} of {shapes:?}", stringify!($body));
-        compare(
-            &what,
-            &forward_backward(&Cpu, inputs, |$tape: &mut Tape<f64>, $x: &[Var]| $body),
-            &forward_backward($cuda, inputs, |$tape: &mut Tape<f64, Cuda>, $x: &[Var]| $body),
-            1e-12,
-        );
-        compare(
-            &what,
-            &forward_backward(&Cpu, inputs, |$tape: &mut Tape<f32>, $x: &[Var]| $body),
-            &forward_backward($cuda, inputs, |$tape: &mut Tape<f32, Cuda>, $x: &[Var]| $body),
-            1e-5,
-        );
-    }};
-}
-
-/// Numbers in the range, the same for the same seed.
-fn random(shape: &[usize], seed: u64, range: Range<f64>) -> Array<f64> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        range.start + (range.end - range.start) * (state >> 11) as f64 / (1_u64 << 53) as f64
-    };
-    Array::new(shape, (0..shape.iter().product()).map(|_| next()).collect()).unwrap()
-}
-
-/// Of any sign.
-fn any(shape: &[usize]) -> Array<f64> {
-    random(shape, shape.len() as u64 + 3, -2.0..2.0)
-}
-
-/// Away from 0.
-fn positive(shape: &[usize]) -> Array<f64> {
-    random(shape, shape.len() as u64 + 17, 0.3..2.0)
-}
-
-/// Nothing may have been read before it was written, raced, or lain beyond its array.
-fn no_reports() {
-    if std::env::var_os("MECHANISTIC_TEST_GPU").is_none() {
-        assert_eq!(simulator().reports().unwrap(), Vec::<String>::new());
-    }
-}
+use mechanistic::tape::{Array, Tape};
 
 #[test]
 fn functions_of_one_element() {
@@ -254,57 +158,6 @@ fn selections_softmax_and_losses() {
     }
     let targets: Vec<usize> = (0..300).map(|i| i % 10).collect();
     agree!([any(&[300, 10])], |tape, x| tape.cross_entropy(x[0], &targets));
-    no_reports();
-}
-
-/// Launches so far of this library's matrix product.
-fn own_products() -> usize {
-    let launches = simulator().launches().unwrap();
-    launches.iter().filter(|launch| launch.kernel.starts_with("matmul")).count()
-}
-
-/// By cuBLAS and by this library's own kernels; sums over k where there is nothing to tile.
-#[test]
-fn matrix_products() {
-    // cuBLAS takes one product and a batch with one stride; sums over a batch it does not.
-    let for_cublas: [(&[usize], &[usize]); 13] = [
-        (&[1, 1], &[1, 1]),
-        (&[16, 16], &[16, 16]),
-        (&[17, 33], &[33, 65]),
-        (&[64, 64], &[64, 64]),
-        (&[65, 1], &[1, 66]),
-        (&[100, 17], &[17, 70]),
-        (&[5, 300], &[300, 4]),
-        (&[20, 1500], &[1500, 24]),
-        (&[1500, 20], &[20, 24]),
-        (&[4, 50, 30], &[30, 20]),
-        (&[4, 21, 30], &[4, 30, 20]),
-        (&[2, 3, 18, 16], &[2, 3, 16, 17]),
-        (&[500, 2, 3], &[500, 3, 2]),
-    ];
-    let others: [(&[usize], &[usize]); 7] = [
-        (&[2, 1, 20, 30], &[3, 30, 17]),
-        (&[30, 20], &[5, 20, 18]),
-        (&[3, 1, 2, 3], &[1, 4, 3, 2]),
-        (&[100, 3], &[3, 70]),
-        (&[300, 5], &[5, 300]),
-        (&[20, 0], &[0, 20]),
-        (&[0, 20], &[20, 20]),
-    ];
-    let simulated = std::env::var_os("MECHANISTIC_TEST_GPU").is_none();
-    for with_cublas in [true, false] {
-        let cuda = &cuda().clone().with_cublas(with_cublas);
-        let before = if simulated { own_products() } else { 0 };
-        for (a, b) in for_cublas {
-            agree!(cuda, [any(a), positive(b)], |tape, x| tape.matmul(x[0], x[1]));
-        }
-        if simulated {
-            assert_eq!(own_products() == before, with_cublas, "the wrong kernels multiplied");
-        }
-        for (a, b) in others {
-            agree!(cuda, [any(a), positive(b)], |tape, x| tape.matmul(x[0], x[1]));
-        }
-    }
     no_reports();
 }
 

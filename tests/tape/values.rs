@@ -1,8 +1,7 @@
 //! The tape on every backend: values, misuse, memory.
 
-mod backends;
-
-use backends::on_every_backend;
+use crate::support::backends::on_every_backend;
+use approx::assert_abs_diff_eq;
 use mechanistic::tape::{Array, Tape, Var};
 use mechanistic::{Backend, Error, Result};
 
@@ -98,7 +97,7 @@ fn reductions_and_losses_have_their_value<B: Backend>(backend: &B) {
     assert_eq!(value(&tape, y), Array::scalar(1.5));
     let equal = tape.constant(array(&[1, 4], &[5.; 4]));
     let y = tape.cross_entropy(equal, &[2]);
-    assert!((value(&tape, y).data()[0] - 4_f64.ln()).abs() < 1e-15);
+    assert_abs_diff_eq!(value(&tape, y).data()[0], 4_f64.ln(), epsilon = 1e-15);
 }
 
 fn extreme_inputs_neither_overflow_nor_lose_nan<B: Backend>(backend: &B) {
@@ -236,6 +235,6 @@ fn f32_agrees_with_f64<B: Backend>(backend: &B) {
     let sum = tape.sum_all(y).unwrap();
     let gradients = tape.backward(sum).unwrap();
     for (single, double) in single.iter().zip(gradients.value(x).unwrap().data()) {
-        assert!((f64::from(*single) - double).abs() < 1e-6);
+        assert_abs_diff_eq!(f64::from(*single), *double, epsilon = 1e-6);
     }
 }

@@ -1,0 +1,49 @@
+//! Arrays that stay on the device are solved as those of the host are.
+
+use crate::support::backends::simulator;
+use crate::support::case::{Case, Sizes, noise};
+use crate::support::close::assert_close;
+use crate::support::device_arrays::{on_device, on_host};
+use mechanistic::cuda::{DeviceArray, DeviceSolver, Values};
+use mechanistic::{Device, Options, Solver};
+
+#[test]
+fn device_arrays_give_the_same_results() {
+    let simulator = simulator();
+    let gpu = Device::cuda(0).unwrap().gpu().unwrap().clone();
+    let device = Device::cuda(0).unwrap();
+    // Steps are shared by the batch (bit 5): their gradient is the sum over all systems.
+    let sizes = Sizes { batch: 4, points: 12, shared: 1 << 5, ..Sizes::SMALL };
+    let case = Case::new(sizes, Options::default(), 11);
+    let shape = case.problem().shape().clone();
+    let cotangent = noise(5, shape.solution().iter().product());
+    let directions = case.directions(7);
+    let mut cpu = Solver::new(&shape, &case.options).unwrap();
+    let expected = on_host(&mut cpu, &case, &cotangent, &directions);
+
+    let mut solver = Solver::on(&device, &shape, &case.options).unwrap();
+    assert_eq!(solver.plan().parts, 1, "{}", solver.plan());
+    assert!(solver.plan().path.contains("thread"), "{}", solver.plan());
+    on_host(&mut solver, &case, &cotangent, &directions).assert_close(&expected);
+    let problem = case.problem();
+    let variances = solver.variances(&problem).unwrap();
+    assert_close(variances, cpu.variances(&problem).unwrap(), 1e-9, "variances");
+
+    let mut solver = DeviceSolver::new(&gpu, &shape, &case.options).unwrap();
+    assert_eq!(solver.plan().parts, 1, "{}", solver.plan());
+    on_device(&mut solver, &gpu, case.arrays(), &cotangent, &directions).assert_close(&expected);
+    assert_eq!(simulator.reports().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn an_array_of_another_length_is_an_error_that_names_it() {
+    simulator();
+    let gpu = Device::cuda(0).unwrap().gpu().unwrap().clone();
+    let sizes = Sizes { batch: 1, points: 9, states: 1, equations: 1, ..Sizes::SMALL };
+    let case = Case::<f64>::new(sizes, Options::default(), 1);
+    let arrays = case.arrays().map(|array| DeviceArray::from_host(&gpu, "values", array).unwrap());
+    let mut solver = DeviceSolver::<f64>::new(&gpu, case.problem().shape(), &case.options).unwrap();
+    let mut solution = DeviceArray::unwritten(&gpu, "solution", 9 * 3).unwrap();
+    let error = solver.solve([&arrays.rhs; 4].map(Values::from).into(), &mut solution).unwrap_err();
+    assert!(error.to_string().starts_with("coefficients: expected 27 values, got 9"), "{error}");
+}

@@ -1,0 +1,8 @@
+//! The linear solver itself: convergence, misuse, reproducible results. What every backend must do
+//! alike is in tests/conformance.
+
+mod convergence;
+mod misuse;
+mod reproducible;
+#[path = "../support/mod.rs"]
+mod support;
