@@ -1,1 +1,49 @@
-//! x
+//! What the experiments of the paper share; each experiment is one file in `examples/`.
+//!
+//! An experiment implements [`Experiment`]: it computes on the backend of its [`Lab`] and returns a
+//! [`Report`], whose figure and table [`run`] writes to `target/figures/`.
+
+mod arguments;
+mod data;
+mod experiment;
+mod field;
+mod progress;
+mod report;
+mod runge_kutta;
+mod sindy;
+
+pub use arguments::Arguments;
+pub use data::{Truth, column, noisy, trajectories};
+pub use experiment::{Experiment, Lab, run};
+pub use field::{Grid, arrows, relative_error};
+pub use report::Report;
+pub use runge_kutta::runge_kutta;
+pub use sindy::{Stlsq, stlsq};
+
+/// Makes the tests of an experiment: on the CPU and on the simulated CUDA device it runs with the
+/// arguments, and the function checks the report.
+#[macro_export]
+macro_rules! test_on_every_device {
+    ($experiment:ty, $arguments:expr, $check:expr) => {
+        #[cfg(test)]
+        mod tests {
+            use super::*;
+
+            #[test]
+            fn cpu() {
+                let lab = $crate::Lab::new($arguments, mechanistic::Cpu).unwrap();
+                $check(<$experiment as $crate::Experiment>::run(&lab).unwrap());
+            }
+
+            #[test]
+            fn cuda() {
+                cuda_sim::simulator::Simulator::preload().unwrap();
+                let device = mechanistic::DeviceName::Cuda(0);
+                let arguments = $crate::Arguments { device, ..$arguments };
+                let cuda = mechanistic::cuda::Cuda::new(0).unwrap();
+                let lab = $crate::Lab::new(arguments, cuda).unwrap();
+                $check(<$experiment as $crate::Experiment>::run(&lab).unwrap());
+            }
+        }
+    };
+}

@@ -28,7 +28,8 @@ pub fn draw<B: DrawingBackend>(
     let unit = pen.unit;
     let framed = panel.series.iter().any(|s| s.framing && s.curves.iter().any(|c| !c.is_empty()));
     let framing = panel.series.iter().filter(|series| series.framing || !framed);
-    let points: Vec<(f64, f64)> = framing.flat_map(|s| s.curves.iter().flatten().copied()).collect();
+    let points: Vec<(f64, f64)> =
+        framing.flat_map(|s| s.curves.iter().flatten().copied()).collect();
     let x_range = panel.x.shown(points.iter().map(|point| point.0));
     let y_range = panel.y.shown(points.iter().map(|point| point.1));
     let bottom = if panel.x.name.is_empty() { 24 } else { 44 };

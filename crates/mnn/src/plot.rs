@@ -50,8 +50,7 @@ impl Layers {
     /// runs away must not squeeze all else.
     fn panel(self, x: Axis, y: Axis, widths: [f64; 2]) -> Panel {
         let line = Mark::Line;
-        let simulated =
-            Series::new("simulated", Color::VERMILION, line(widths[1]), self.simulated);
+        let simulated = Series::new("simulated", Color::VERMILION, line(widths[1]), self.simulated);
         Panel::new("", x, y)
             .with(Series::new("data", Color::GRAY, Mark::Dots, self.data))
             .with(Series::new("fit", Color::SKY, line(widths[0]), self.fit))
