@@ -4,18 +4,22 @@
 //! [`Report`], whose figure and table [`run`] writes to `target/figures/`.
 
 mod arguments;
+mod comparison;
 mod data;
+mod equations;
 mod experiment;
-mod field;
+mod plane;
 mod progress;
 mod report;
 mod runge_kutta;
 mod sindy;
 
 pub use arguments::Arguments;
+pub use comparison::FieldComparison;
 pub use data::{Truth, column, noisy, trajectories};
+pub use equations::{TrueTerms, coefficient_errors, field, simulated};
 pub use experiment::{Experiment, Lab, run};
-pub use field::{Grid, arrows, relative_error};
+pub use plane::{Grid, arrows, relative_error};
 pub use report::Report;
 pub use runge_kutta::runge_kutta;
 pub use sindy::{Stlsq, stlsq};

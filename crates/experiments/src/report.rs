@@ -139,7 +139,7 @@ mod tests {
             .with_equations("found", "x' = y\ny' = -x\n");
         let text = report.write("test", &arguments, 1.25).unwrap();
         assert!(text.starts_with("found\n  x' = y\n  y' = -x\n\n"), "{text}");
-        assert!(text.contains("error         2.000  2.022\nratio     1.500e-7  -\n"), "{text}");
+        assert!(text.contains("error         2.000  2.022\nratio      1.500e-7  -\n"), "{text}");
         assert_eq!(report.value("ratio"), 1.5e-7);
         let json = fs::read_to_string(arguments.output.join("test.json")).unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
