@@ -68,9 +68,9 @@ impl Experiment for Planar {
                 RightHandSide::from_equations(&library, &settings, &found.equations)
             };
             let found = [
-                ("MNN", Color::BLUE, by(Method::Network)?),
-                ("joint", Color::GREEN, by(Method::Joint)?),
-                ("SINDy", Color::VERMILION, {
+                ("MNN", Color::SKY, 5.0, by(Method::Network)?),
+                ("joint", Color::BLUE, 2.5, by(Method::Joint)?),
+                ("SINDy", Color::VERMILION, 1.0, {
                     stlsq(&data, &library, &settings, Stlsq { threshold: 0.05, ..Stlsq::default() })
                 }),
             ];
@@ -81,7 +81,7 @@ impl Experiment for Planar {
                 Color::GRAY,
                 measured,
             ));
-            for (method, color, rhs) in &found {
+            for (method, color, width, rhs) in &found {
                 let (wrong, worst) = coefficient_errors(rhs, terms);
                 let paper = "recovered";
                 report = report
@@ -93,7 +93,7 @@ impl Experiment for Planar {
                     );
                 let states = simulated(rhs, &[2.0, 0.0], &data.trajectories[0].time);
                 let curve = column(&states, 2, 0, 1);
-                panel = panel.with(Series::line(method, *color, 1.25, curve).without_framing());
+                panel = panel.with(Series::line(method, *color, *width, curve).without_framing());
             }
             panels.push(panel);
         }

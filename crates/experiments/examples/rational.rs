@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use experiments::{Experiment, FieldComparison, Lab, Report, Truth};
-use mechanistic::discovery::{Link, Settings};
+use mechanistic::discovery::{Link, Method, Settings};
 use mechanistic::{Backend, Result};
 
 struct Rational;
@@ -32,7 +32,7 @@ impl Experiment for Rational {
         "Finds equations whose right-hand side is a quotient of polynomials";
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
-        let settings = Settings { link: Link::Ratio, ..Settings::default() };
+        let settings = Settings { method: Method::Network, link: Link::Ratio, ..Settings::default() };
         COMPARISON.run(lab, &settings)
     }
 }

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use experiments::{Experiment, FieldComparison, Lab, Report, Truth};
-use mechanistic::discovery::{Link, Settings};
+use mechanistic::discovery::{Link, Method, Settings};
 use mechanistic::{Backend, Result};
 
 struct TanhBasis;
@@ -31,7 +31,7 @@ impl Experiment for TanhBasis {
     const ABOUT: &'static str = "Finds equations whose right-hand side is tanh of polynomials";
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
-        let settings = Settings { degree: 3, link: Link::Tanh, ..Settings::default() };
+        let settings = Settings { method: Method::Network, degree: 3, link: Link::Tanh, ..Settings::default() };
         COMPARISON.run(lab, &settings)
     }
 }

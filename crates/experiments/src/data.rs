@@ -70,3 +70,58 @@ pub fn noisy(data: &Dataset, relative: f64, rng: &mut Rng) -> Dataset {
 pub fn column(values: &[f64], k: usize, x: usize, y: usize) -> Vec<(f64, f64)> {
     values.chunks_exact(k).map(|row| (row[x], row[y])).collect()
 }
+
+/// Reads one trajectory from comma-separated text: a header row, the time first.
+///
+/// # Errors
+/// [`Error::Data`] naming the line that does not hold as many numbers as the header names.
+pub fn dataset(text: &str) -> Result<Dataset> {
+    let mut lines = text.lines().enumerate();
+    let header = lines.next().map_or("", |(_, header)| header);
+    let states: Vec<String> = header.split(',').skip(1).map(|name| name.trim().into()).collect();
+    let mut trajectory = Trajectory::default();
+    for (index, line) in lines {
+        let numbers: Vec<f64> =
+            line.split(',').filter_map(|field| field.trim().parse().ok()).collect();
+        if numbers.len() != states.len() + 1 {
+            let message = format!("line {}: expected {} numbers", index + 1, states.len() + 1);
+            return Err(Error::Data(message));
+        }
+        trajectory.time.push(numbers[0]);
+        trajectory.values.extend(&numbers[1..]);
+    }
+    Ok(Dataset { states, trajectories: vec![trajectory] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_is_relative_to_each_state() {
+        let field = |_: &[f64], out: &mut [f64]| out.copy_from_slice(&[1.0, 100.0]);
+        let truth = Truth { states: &["x", "y"], equations: "", field };
+        let data = trajectories(&truth, &[vec![0.0, 0.0]], 0.01, 2000).unwrap();
+        let noisy = noisy(&data, 0.1, &mut Rng::new(0));
+        let error = |state: usize| {
+            let pairs = noisy.trajectories[0].values.iter().zip(&data.trajectories[0].values);
+            let squares = pairs.skip(state).step_by(2).map(|(a, b)| (a - b).powi(2));
+            (squares.sum::<f64>() / 2000.0).sqrt()
+        };
+        // The deviation of 0 … 20 is 20 / √12.
+        for (state, unit) in [1.0, 100.0].into_iter().enumerate() {
+            let expected = 0.1 * unit * 20.0 / 12_f64.sqrt();
+            assert!((error(state) / expected - 1.0).abs() < 0.06, "{state}: {}", error(state));
+        }
+    }
+
+    #[test]
+    fn a_table_is_read_and_a_bad_line_named() {
+        let data = dataset("t,a,b\n0, 1.5 ,2\n1,3,4\n").unwrap();
+        assert_eq!(data.states, ["a", "b"]);
+        assert_eq!(data.trajectories[0].time, [0.0, 1.0]);
+        assert_eq!(data.trajectories[0].values, [1.5, 2.0, 3.0, 4.0]);
+        let message = dataset("t,a\n0,1\n1,\n").unwrap_err().to_string();
+        assert_eq!(message, "line 3: expected 2 numbers");
+    }
+}
