@@ -47,11 +47,7 @@ impl<T: Real, B: Backend> Training<T, B> {
     ///
     /// # Errors
     /// When the backend's device fails.
-    pub fn new(
-        parameters: Parameters<T>,
-        optimizer: Optimizer<T, B>,
-        backend: B,
-    ) -> Result<Self> {
+    pub fn new(parameters: Parameters<T>, optimizer: Optimizer<T, B>, backend: B) -> Result<Self> {
         let (parameters, tape) = (parameters.to()?, Tape::on(backend));
         Ok(Training { parameters, optimizer, tape, checkpoints: None })
     }

@@ -32,7 +32,12 @@ impl Experiment for LynxHare {
             panels.push(
                 Panel::new("", year, pelts)
                     .with(Series::line("fit", Color::SKY, 3.5, curve(&fit.time, &fit.smoothed)))
-                    .with(Series::line("joint", Color::BLUE, 1.25, curve(&fit.time, &fit.simulated)))
+                    .with(Series::line(
+                        "joint",
+                        Color::BLUE,
+                        1.25,
+                        curve(&fit.time, &fit.simulated),
+                    ))
                     .with(
                         Series::line("SINDy", Color::VERMILION, 1.25, curve(&fit.time, &by_sindy))
                             .without_framing(),
@@ -47,7 +52,11 @@ impl Experiment for LynxHare {
         panels.push(
             Panel::new("", Axis::new("hare, thousands"), Axis::new("lynx, thousands"))
                 .with(Series::line("joint", Color::BLUE, 1.25, column(&fit.simulated, 2, 0, 1)))
-                .with(Series::dots("pelts traded", Color::BLACK, column(&measured.values, 2, 0, 1))),
+                .with(Series::dots(
+                    "pelts traded",
+                    Color::BLACK,
+                    column(&measured.values, 2, 0, 1),
+                )),
         );
         let mnn = RightHandSide::from_equations(&library, &settings, &found.equations)?;
         let mut report = Report::new(Figure::grid(3, 420, 300, panels))

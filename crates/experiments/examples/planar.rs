@@ -8,7 +8,7 @@ use experiments::{
     stlsq, trajectories,
 };
 use figures::{Axis, Color, Figure, Panel, Series};
-use mechanistic::discovery::{Library, Method, RightHandSide, Settings};
+use mechanistic::discovery::{Library, Method, RightHandSide, Settings, aligned};
 use mechanistic::{Backend, Result};
 
 struct Planar;
@@ -41,26 +41,24 @@ const SYSTEMS: [(&str, Truth, &TrueTerms); 2] = [
     ),
 ];
 
-/// Deviation of the noise, relative to that of the states.
-const NOISE: f64 = 0.01;
-
 impl Experiment for Planar {
     const NAME: &'static str = "planar";
     const ABOUT: &'static str = "Finds the equations of two planar systems";
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
-        let points = lab.arguments.scale(101, 2500, 10_000);
-        let settings = Settings { degree: 3, ..Settings::default() };
+        let points = lab.arguments.scale(41, 2500, 10_000);
+        // Deviation of the noise, relative to that of the states.
+        let noise = lab.arguments.scale(0.001, 0.01, 0.01);
         let mut report = Report::default();
         let mut panels = Vec::new();
         // A small sample decides between the terms of the linear system only.
         let count = lab.arguments.scale(1, 2, 2);
         for (name, truth, terms) in &SYSTEMS[..count] {
             let degree = lab.arguments.scale(1, 3, 3);
-            let settings = Settings { degree, ..settings.clone() };
-            let dt = 25.0 / (points - 1) as f64 * lab.arguments.scale(0.4, 1.0, 1.0);
+            let settings = Settings { degree, ..Settings::default() };
+            let dt = 25.0 / (points - 1) as f64 * lab.arguments.scale(0.16, 1.0, 1.0);
             let exact = trajectories(truth, &[vec![2.0, 0.0]], dt, points)?;
-            let data = noisy(&exact, NOISE, &mut lab.rng(0));
+            let data = noisy(&exact, noise, &mut lab.rng(0));
             let library = Library::new(&data.states, &settings)?;
             let by = |method| -> Result<RightHandSide<'_>> {
                 let settings = Settings { method, ..settings.clone() };
@@ -87,10 +85,7 @@ impl Experiment for Planar {
                 report = report
                     .with_paper(&format!("{name}, {method}: wrong terms"), paper, wrong as f64)
                     .with(&format!("{name}, {method}: worst coefficient, %"), worst)
-                    .with_equations(
-                        &format!("{name}, {method}"),
-                        mechanistic::discovery::aligned(&rhs.equations(&[])),
-                    );
+                    .with_equations(&format!("{name}, {method}"), aligned(&rhs.equations(&[])));
                 let states = simulated(rhs, &[2.0, 0.0], &data.trajectories[0].time);
                 let curve = column(&states, 2, 0, 1);
                 panel = panel.with(Series::line(method, *color, *width, curve).without_framing());

@@ -26,10 +26,10 @@ pub use report::Report;
 pub use runge_kutta::runge_kutta;
 pub use sindy::{Stlsq, stlsq};
 
-/// Makes the tests of an experiment: on the CPU and on the simulated CUDA device it runs with the
-/// arguments, and the function checks the report.
+/// Makes the test of an experiment on the CPU: it runs with the arguments, and the function checks
+/// the report. For experiments that take minutes on the simulated CUDA device.
 #[macro_export]
-macro_rules! test_on_every_device {
+macro_rules! test_on_the_cpu {
     ($experiment:ty, $arguments:expr, $check:expr) => {
         #[cfg(test)]
         mod tests {
@@ -40,6 +40,20 @@ macro_rules! test_on_every_device {
                 let lab = $crate::Lab::new($arguments, mechanistic::Cpu).unwrap();
                 $check(<$experiment as $crate::Experiment>::run(&lab).unwrap());
             }
+        }
+    };
+}
+
+/// Makes the tests of an experiment on the CPU and on the simulated CUDA device: it runs with the
+/// arguments, and the function checks the report.
+#[macro_export]
+macro_rules! test_on_every_device {
+    ($experiment:ty, $arguments:expr, $check:expr) => {
+        $crate::test_on_the_cpu!($experiment, $arguments, $check);
+
+        #[cfg(test)]
+        mod device_tests {
+            use super::*;
 
             #[test]
             fn cuda() {
