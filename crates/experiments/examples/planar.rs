@@ -73,7 +73,8 @@ impl Experiment for Planar {
                 }),
             ];
             report = report.with_equations(&format!("{name}, true"), truth.equations);
-            let measured = column(&data.trajectories[0].values, 2, 0, 1);
+            let measured =
+                column(&data.trajectories[0].values, 2, 0, 1).into_iter().step_by(8).collect();
             let mut panel = Panel::new(name, Axis::new("x"), Axis::new("y")).with(Series::dots(
                 "data",
                 Color::GRAY,
