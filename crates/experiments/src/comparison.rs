@@ -73,7 +73,7 @@ impl FieldComparison {
         let errors =
             [&mnn, &sindy].map(|rhs| relative_error(&outside, field(rhs), self.truth.field));
 
-        let coarse = Grid { x: side.clone(), y: side.clone(), count: 11 };
+        let coarse = Grid { x: side.clone(), y: side.clone(), count: 10 };
         let time: Vec<f64> = (0..points).map(|i| self.dt * i as f64).collect();
         let test = trajectories(&self.truth, &[self.test.to_vec()], self.dt, points)?;
         let panel = |title: &str, arrows, predicted| {
