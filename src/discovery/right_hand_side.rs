@@ -5,6 +5,7 @@ use super::equation::{Equation, Term};
 use super::library::Library;
 use super::link::Link;
 use super::settings::Settings;
+use crate::{Error, Result};
 
 /// The right-hand side with its coefficients: u^(order) = g(Θξ), or Θξ / (1 + Θ₁ζ), for K states.
 #[derive(Clone, Debug)]
@@ -36,6 +37,45 @@ impl<'a> RightHandSide<'a> {
             numerator: zeros.clone(),
             denominator: zeros,
         }
+    }
+
+    /// Rebuilds the right-hand side that these equations write out, one for each state in the order
+    /// of the library's variables.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when their number is not that of the states, their links differ, or a
+    /// term is not in the library.
+    pub fn from_equations(
+        library: &'a Library,
+        settings: &Settings,
+        equations: &[Equation],
+    ) -> Result<Self> {
+        let mut rhs = RightHandSide::new(library, settings);
+        let refuse = |message: String| Err(Error::argument("equations", message));
+        if equations.len() != rhs.states() {
+            return refuse(format!("expected {}, got {}", rhs.states(), equations.len()));
+        }
+        let l = library.len();
+        for (i, equation) in equations.iter().enumerate() {
+            if equation.link != settings.link {
+                let (found, expected) = (equation.link.name(), settings.link.name());
+                return refuse(format!("{}: the link is {found}, not {expected}", equation.lhs));
+            }
+            let parts = [
+                (&equation.terms, &mut rhs.numerator),
+                (&equation.denominator, &mut rhs.denominator),
+            ];
+            for (terms, coefficients) in parts {
+                for term in terms {
+                    let Some(j) = library.position(&term.factors) else {
+                        let name = term.factors.join(" ");
+                        return refuse(format!("the library has no term `{name}`"));
+                    };
+                    coefficients[i * l + j] = term.coefficient;
+                }
+            }
+        }
+        Ok(rhs)
     }
 
     /// Returns the number K of states.
@@ -92,5 +132,34 @@ impl<'a> RightHandSide<'a> {
                 denominator: terms(&self.denominator[i * l..][..l], (k + i) * l),
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equations_are_read_as_they_were_written() {
+        let states = ["x".to_owned(), "y".to_owned()];
+        let settings = Settings { link: Link::Ratio, ..Settings::default() };
+        let library = Library::new(&states, &settings).unwrap();
+        let mut rhs = RightHandSide::new(&library, &settings);
+        (rhs.numerator[1], rhs.numerator[8], rhs.denominator[4]) = (2.0, -1.5, 0.5);
+        let equations = rhs.equations(&[]);
+        let again = RightHandSide::from_equations(&library, &settings, &equations).unwrap();
+        assert_eq!(again.numerator, rhs.numerator);
+        assert_eq!(again.denominator, rhs.denominator);
+
+        let refused = |settings: &Settings, equations: &[Equation]| {
+            RightHandSide::from_equations(&library, settings, equations).unwrap_err().to_string()
+        };
+        assert_eq!(refused(&settings, &equations[..1]), "equations: expected 2, got 1");
+        let message = refused(&Settings::default(), &equations);
+        assert_eq!(message, "equations: x': the link is ratio, not identity");
+        let mut unknown = equations;
+        unknown[1].terms[0].factors = vec!["z".into()];
+        let message = refused(&settings, &unknown);
+        assert_eq!(message, "equations: the library has no term `z`");
     }
 }

@@ -59,6 +59,7 @@ mod layers;
 mod optimizer;
 mod schedule;
 mod steps;
+mod training;
 
 pub use crate::tape::parameters::{ParameterId, Parameters};
 pub use auxiliary::{AuxiliarySolve, solve_with_auxiliaries};
@@ -68,3 +69,4 @@ pub use layers::{Activation, Linear, Mlp};
 pub use optimizer::{Optimizer, Rule};
 pub use schedule::Schedule;
 pub use steps::{positive_steps, raw_steps};
+pub use training::Training;

@@ -6,12 +6,10 @@ mod bench;
 mod csv;
 mod discover;
 mod info;
-mod integrator;
 mod plot;
 mod progress;
 mod simulate;
 mod solve;
-mod systems;
 mod warnings;
 
 use std::io::Write;

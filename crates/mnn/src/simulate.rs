@@ -9,10 +9,9 @@ use mechanistic::{Error, Result};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
+use systems::{System, trajectory};
 
 use crate::csv;
-use crate::integrator::advance;
-use crate::systems::System;
 
 /// Make time series of a system with known equations, with noise if asked
 #[derive(clap::Args)]
@@ -95,7 +94,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         atomic::check(path)?;
     }
 
-    let Some(mut states) = simulate(system, initial, dt, points) else {
+    let field = |u: &[f64], out: &mut [f64]| system.derivative(u, out);
+    let Some(mut states) = trajectory(&field, initial, dt, points) else {
         crate::tell(format_args!("mnn: the solution from {initial:?} grows beyond all bounds"));
         return Ok(ExitCode::FAILURE);
     };
@@ -117,16 +117,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => crate::print(&csv::table(&header, rows))?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Returns `points` states `dt` apart, or `None` after a blow-up.
-fn simulate(system: System, initial: &[f64], dt: f64, points: usize) -> Option<Vec<Vec<f64>>> {
-    let f = |u: &[f64], out: &mut [f64]| system.derivative(u, out);
-    let mut states = vec![initial.to_vec()];
-    while states.len() < points {
-        states.push(advance(&f, states.last()?, dt)?);
-    }
-    Some(states)
 }
 
 fn add_noise(states: &mut [Vec<f64>], noise: Noise, seed: u64) {

@@ -9,14 +9,29 @@ const TOLERANCE: f64 = 1e-13;
 /// The number of times that a step may be halved before the solution counts as blown up.
 const HALVINGS: u32 = 40;
 
-/// Returns u(t + h) of the autonomous system u' = f(u), where `f(u, out)` writes the derivative, or
-/// `None` if the solution blows up before t + h.
+/// Integrates the autonomous system u' = f(u) from u(t) to u(t + h), where `f(u, out)` writes the
+/// derivative.
 ///
 /// The method is Gragg's modified midpoint rule, extrapolated to a vanishing step (Hairer, Nørsett,
 /// Wanner, *Solving Ordinary Differential Equations I*, section II.9); the step is halved until the
 /// last two extrapolated values agree.
 pub fn advance(f: &impl Fn(&[f64], &mut [f64]), u: &[f64], h: f64) -> Option<Vec<f64>> {
     halving(f, u, h, HALVINGS)
+}
+
+/// Returns `points` states of the autonomous system u' = f(u), `dt` apart, beginning with `initial`.
+/// `None`: the solution blows up.
+pub fn trajectory(
+    f: &impl Fn(&[f64], &mut [f64]),
+    initial: &[f64],
+    dt: f64,
+    points: usize,
+) -> Option<Vec<Vec<f64>>> {
+    let mut states = vec![initial.to_vec()];
+    while states.len() < points {
+        states.push(advance(f, states.last()?, dt)?);
+    }
+    Some(states)
 }
 
 fn halving(f: &impl Fn(&[f64], &mut [f64]), u: &[f64], h: f64, left: u32) -> Option<Vec<f64>> {
@@ -75,7 +90,7 @@ fn midpoint(f: &impl Fn(&[f64], &mut [f64]), u: &[f64], h: f64, n: usize) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::systems::System;
+    use crate::System;
 
     #[test]
     fn meets_an_exact_solution() {

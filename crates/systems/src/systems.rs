@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-/// A system that `mnn simulate` can simulate; all systems are autonomous.
+/// A system with known equations; all are autonomous.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum System {
     /// x' = 10 (y − x), y' = x (28 − z) − y, z' = x y − 8/3 z; chaotic
@@ -28,13 +28,12 @@ pub enum System {
 }
 
 impl System {
-    /// Returns every system, in the order of the help text.
-    #[cfg(test)]
+    /// Lists every system, in the order of the help text.
     pub fn all() -> &'static [System] {
         System::value_variants()
     }
 
-    /// Returns the names of the measured states, which are the first ones of the simulated state.
+    /// Returns the names of the measured states: the first ones of the simulated state.
     pub fn states(self) -> &'static [&'static str] {
         match self {
             System::Lorenz | System::Rossler => &["x", "y", "z"],
@@ -47,7 +46,7 @@ impl System {
         }
     }
 
-    /// Returns the default initial state of a simulation.
+    /// Returns the state where a simulation starts unless told otherwise.
     pub fn initial(self) -> &'static [f64] {
         match self {
             System::Lorenz | System::Rossler => &[1.0, 1.0, 1.0],
@@ -59,7 +58,7 @@ impl System {
         }
     }
 
-    /// Returns the default time between two points.
+    /// Returns the time between two points unless told otherwise.
     pub fn step(self) -> f64 {
         match self {
             System::Lorenz | System::VanDerPol | System::Linear | System::Cubic => 0.01,
@@ -69,7 +68,7 @@ impl System {
         }
     }
 
-    /// Returns the default number of points.
+    /// Returns the number of points unless told otherwise.
     pub fn points(self) -> usize {
         match self {
             System::Lorenz | System::Rossler => 10_000,
@@ -81,7 +80,7 @@ impl System {
         }
     }
 
-    /// Computes u' from u.
+    /// Writes the derivative u' at the state `u` into `out`.
     pub fn derivative(self, u: &[f64], out: &mut [f64]) {
         match self {
             System::Lorenz => {

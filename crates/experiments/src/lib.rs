@@ -1,0 +1,77 @@
+//! What the experiments of the paper share; each experiment is one file in `examples/`.
+//!
+//! An experiment implements [`Experiment`]: it computes on the backend of its [`Lab`] and returns a
+//! [`Report`], whose figure and table [`run`] writes to `target/figures/`.
+
+mod arguments;
+mod comparison;
+mod data;
+mod equations;
+mod experiment;
+mod neural_ode;
+mod plane;
+mod progress;
+mod report;
+mod runge_kutta;
+mod sindy;
+
+pub use arguments::Arguments;
+pub use comparison::FieldComparison;
+pub use data::{Truth, column, dataset, noisy, trajectories};
+pub use equations::{TrueTerms, coefficient_errors, field, simulated};
+pub use experiment::{Experiment, Lab, run};
+pub use neural_ode::NeuralOde;
+pub use plane::{Grid, arrows, relative_error};
+pub use report::Report;
+pub use runge_kutta::runge_kutta;
+pub use sindy::{Stlsq, stlsq};
+
+/// Makes the test of an experiment on the CPU: it runs with the arguments, and the function checks
+/// the report. For experiments that take minutes on the simulated CUDA device.
+#[macro_export]
+macro_rules! test_on_the_cpu {
+    ($experiment:ty, $arguments:expr, $check:expr) => {
+        #[cfg(test)]
+        mod tests {
+            use super::*;
+
+            #[test]
+            fn cpu() {
+                let lab = $crate::Lab::new($arguments, mechanistic::Cpu).unwrap();
+                $check(<$experiment as $crate::Experiment>::run(&lab).unwrap());
+            }
+        }
+    };
+}
+
+/// Makes the test of an experiment on the simulated CUDA device, as [`test_on_the_cpu!`] does on the
+/// CPU.
+#[macro_export]
+macro_rules! test_on_the_device {
+    ($experiment:ty, $arguments:expr, $check:expr) => {
+        #[cfg(test)]
+        mod device_tests {
+            use super::*;
+
+            #[test]
+            fn cuda() {
+                cuda_sim::simulator::Simulator::preload().unwrap();
+                let name = mechanistic::DeviceName::Cuda(0);
+                let arguments = $crate::Arguments { device: name, ..$arguments };
+                let device = mechanistic::Device::cuda(0).unwrap();
+                let cuda = mechanistic::cuda::Cuda::on(device.gpu().unwrap()).unwrap();
+                let lab = $crate::Lab::new(arguments, cuda).unwrap();
+                $check(<$experiment as $crate::Experiment>::run(&lab).unwrap());
+            }
+        }
+    };
+}
+
+/// Makes the tests of an experiment on the CPU and on the simulated CUDA device.
+#[macro_export]
+macro_rules! test_on_every_device {
+    ($experiment:ty, $arguments:expr, $check:expr) => {
+        $crate::test_on_the_cpu!($experiment, $arguments, $check);
+        $crate::test_on_the_device!($experiment, $arguments, $check);
+    };
+}

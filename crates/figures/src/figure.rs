@@ -1,0 +1,183 @@
+//! What is drawn: figures, their panels, and the series of a panel.
+
+use crate::Axis;
+
+/// One curve, one cloud of dots, or pairs of tail and head of arrows.
+pub type Points = Vec<(f64, f64)>;
+
+/// A color by its red, green and blue parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Color(pub u8, pub u8, pub u8);
+
+/// Okabe and Ito's palette, distinguishable with every kind of color blindness, and a gray.
+impl Color {
+    /// For data.
+    pub const GRAY: Color = Color(110, 110, 110);
+    /// For the truth.
+    pub const BLACK: Color = Color(0, 0, 0);
+    /// Sky blue.
+    pub const SKY: Color = Color(86, 180, 233);
+    /// Vermilion, a strong red.
+    pub const VERMILION: Color = Color(213, 94, 0);
+    /// Bluish green.
+    pub const GREEN: Color = Color(0, 158, 115);
+    /// Dark blue.
+    pub const BLUE: Color = Color(0, 114, 178);
+    /// Orange.
+    pub const ORANGE: Color = Color(230, 159, 0);
+    /// Reddish purple.
+    pub const PURPLE: Color = Color(204, 121, 167);
+}
+
+/// How the points of a series are drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mark {
+    /// A line of this width through them; NaN interrupts it.
+    Line(f64),
+    /// A dot at each; of many, an evenly spaced part is drawn.
+    Dots,
+    /// An arrow of this width from each first to each second of them.
+    Arrows(f64),
+}
+
+/// Curves that are drawn alike and have one entry in the legend.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// The name in the legend, which shows every name once; without a name there is no entry.
+    pub name: String,
+    /// The color.
+    pub color: Color,
+    /// How points are drawn.
+    pub mark: Mark,
+    /// The curves.
+    pub curves: Vec<Points>,
+    /// Whether the axes must show all of it. A solution that may run away must not squeeze all
+    /// else; it counts only where it is alone.
+    pub framing: bool,
+}
+
+impl Series {
+    /// Describes curves that are drawn alike.
+    pub fn new(name: &str, color: Color, mark: Mark, curves: Vec<Points>) -> Self {
+        Series { name: name.into(), color, mark, curves, framing: true }
+    }
+
+    /// Describes one line.
+    pub fn line(name: &str, color: Color, width: f64, curve: Points) -> Self {
+        Series::new(name, color, Mark::Line(width), vec![curve])
+    }
+
+    /// Describes one cloud of dots.
+    pub fn dots(name: &str, color: Color, points: Points) -> Self {
+        Series::new(name, color, Mark::Dots, vec![points])
+    }
+
+    /// Lets the axes show of it what lies within the other series.
+    #[must_use]
+    pub fn without_framing(self) -> Self {
+        Series { framing: false, ..self }
+    }
+}
+
+/// Two axes with what is drawn over them.
+#[derive(Clone, Debug, Default)]
+pub struct Panel {
+    /// Above the axes; empty for none.
+    pub title: String,
+    /// The horizontal axis.
+    pub x: Axis,
+    /// The vertical axis.
+    pub y: Axis,
+    /// From the back to the front.
+    pub series: Vec<Series>,
+}
+
+impl Panel {
+    /// Describes an empty panel.
+    pub fn new(title: &str, x: Axis, y: Axis) -> Self {
+        Panel { title: title.into(), x, y, series: Vec::new() }
+    }
+
+    /// Adds a series in front of the others.
+    #[must_use]
+    pub fn with(mut self, series: Series) -> Self {
+        self.series.push(series);
+        self
+    }
+}
+
+/// Where a panel lies, in CSS pixels from the upper left corner below the legend.
+#[derive(Clone, Copy, Debug)]
+pub struct Rectangle {
+    /// From the left.
+    pub left: u32,
+    /// From the legend's lower edge.
+    pub top: u32,
+    /// Extent to the right.
+    pub width: u32,
+    /// Extent downwards.
+    pub height: u32,
+}
+
+/// Panels below a legend.
+#[derive(Clone, Debug, Default)]
+pub struct Figure {
+    /// Width in CSS pixels.
+    pub width: u32,
+    /// Height without the legend.
+    pub height: u32,
+    /// Beside the legend; its right edge in CSS pixels.
+    pub note: Option<(String, u32)>,
+    /// The panels with their places.
+    pub panels: Vec<(Rectangle, Panel)>,
+}
+
+/// Height of the legend in CSS pixels.
+pub(crate) const LEGEND_HEIGHT: u32 = 44;
+
+impl Figure {
+    /// Lays panels of `width` times `height` CSS pixels out in rows of `columns`.
+    pub fn grid(columns: u32, width: u32, height: u32, panels: Vec<Panel>) -> Self {
+        let rows = (panels.len() as u32).div_ceil(columns.max(1));
+        let place = |index: usize| {
+            let (row, column) = (index as u32 / columns, index as u32 % columns);
+            Rectangle { left: column * width, top: row * height, width, height }
+        };
+        let panels = panels.into_iter().enumerate().map(|(index, panel)| (place(index), panel));
+        Figure {
+            width: columns * width,
+            height: rows * height,
+            note: None,
+            panels: panels.collect(),
+        }
+    }
+
+    /// The first series of every name, in the order of the panels.
+    pub(crate) fn legend(&self) -> Vec<&Series> {
+        let mut entries: Vec<&Series> = Vec::new();
+        for series in self.panels.iter().flat_map(|(_, panel)| &panel.series) {
+            if !series.name.is_empty() && entries.iter().all(|entry| entry.name != series.name) {
+                entries.push(series);
+            }
+        }
+        entries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_is_filled_row_by_row_and_the_legend_shows_a_name_once() {
+        let line = |name: &str| Series::line(name, Color::SKY, 1.0, vec![]);
+        let panel = Panel::default().with(line("a")).with(line(""));
+        let panels = vec![panel.clone(), panel.clone(), panel.with(line("b"))];
+        let figure = Figure::grid(2, 300, 200, panels);
+        assert_eq!((figure.width, figure.height), (600, 400));
+        let place = figure.panels[2].0;
+        assert_eq!((place.left, place.top), (0, 200));
+        let names: Vec<&str> = figure.legend().iter().map(|s| s.name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
+    }
+}

@@ -1,0 +1,8 @@
+//! Dynamical systems with known equations, and their trajectories to nearly the last digit: the data
+//! of the program `mnn simulate` and of the experiments.
+
+mod integrator;
+mod systems;
+
+pub use integrator::{advance, trajectory};
+pub use systems::System;
