@@ -17,8 +17,8 @@ use crate::real::Real;
 use crate::shape::ProblemShape;
 use crate::solution::{Residuals, Solution};
 
-/// A solver for problems of one shape: it holds the plan and the workspace. Everything is allocated
-/// when it is made; solving allocates nothing.
+/// A solver for problems of one shape: it holds the plan and the workspace. Everything that solves
+/// and gradients need is allocated when it is made; solving allocates nothing.
 ///
 /// ```
 /// use mechanistic::{Options, Problem, Solver, View};

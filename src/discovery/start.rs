@@ -1,5 +1,9 @@
 //! The start of every estimator: smoothed data, a first guess of the coefficients, and the sizes
 //! beyond which coefficients are implausible.
+//!
+//! Those sizes enter the estimators as a prior: a normal distribution about zero for each
+//! coefficient, whose standard deviation the constants below scale. Larger constants leave more to
+//! the data; what the selection then keeps is tested in `tests/discovery`.
 
 use super::candidates::{Candidates, Parameter, unknown_coefficients};
 use super::estimate::Estimate;
@@ -11,19 +15,20 @@ use super::right_hand_side::RightHandSide;
 use super::settings::Settings;
 use crate::{Error, Result};
 
-/// The factor by which a term may outweigh the whole equation before its coefficient is
-/// implausible.
+/// The prior deviation of a term in a sum, coefficient included, relative to the whole right-hand
+/// side: terms that cancel each other may each outweigh it by about this factor.
 const PRIOR: f64 = 1e2;
-/// The prior deviation of coefficients in a bounded function or a ratio, where they are of order
-/// one: far from that, a numerator and a denominator with a common factor describe the same
-/// function by other numbers.
+/// The prior deviation of a term, coefficient included, in the argument of a bounded function or in
+/// the denominator of a ratio. There terms are of order one; far from that, a numerator and a
+/// denominator with a common factor describe the same function by other numbers.
 const BOUNDED_PRIOR: f64 = 10.0;
 
 /// The first guess with all terms of one library.
 pub(super) struct Start<'a> {
     /// Estimate with the known coefficients and those of the regression, along the smoothed data.
     pub estimate: Estimate<'a>,
-    /// Derivatives of the smoothed data of the equation's order, (M, K).
+    /// Left-hand side of every equation: the derivative u^(m) of the smoothed data, where m is the
+    /// order of the equations, at the M points of the grid, (M, K).
     pub slopes: Vec<f64>,
 }
 
@@ -48,6 +53,8 @@ impl<'a> Start<'a> {
         let estimate = Estimate {
             rhs,
             candidates: Candidates::new(parameters, priors),
+            // There is no covariance yet, and there are no starts of windows; the joint method sets
+            // its own weight of the equation.
             covariance: vec![],
             trajectory,
             starts: vec![],
@@ -58,8 +65,9 @@ impl<'a> Start<'a> {
     }
 }
 
-/// Returns the reciprocal prior standard deviations of the coefficients: [`PRIOR`] times the size
-/// at which a term alone would make up the right-hand side.
+/// Returns the reciprocal prior standard deviation of each coefficient: the root mean square of its
+/// term, divided by the deviation of the term, which is [`PRIOR`] times the root mean square of the
+/// left-hand side, or [`BOUNDED_PRIOR`].
 fn priors(
     rhs: &RightHandSide<'_>,
     trajectory: &[f64],
@@ -72,7 +80,7 @@ fn priors(
         let name = rhs.library.factors(term).join(" ");
         return Err(Error::Data(format!("the term `{name}` is not finite on the data")));
     }
-    let prior = |p: &Parameter| {
+    let reciprocal_deviation = |p: &Parameter| {
         let size = sizes[p.term];
         let slope = root_mean_square(slopes.iter().skip(p.equation).step_by(k));
         // Where a term or the right-hand side is always zero, any scale is good.
@@ -85,10 +93,10 @@ fn priors(
             _ => size / BOUNDED_PRIOR,
         }
     };
-    Ok(parameters.iter().map(prior).collect())
+    Ok(parameters.iter().map(reciprocal_deviation).collect())
 }
 
-/// Returns the root mean square of each term (L) over some states (…, D).
+/// Returns the root mean square of each of the L terms of the library over some states (…, D).
 pub(super) fn term_sizes(rhs: &RightHandSide<'_>, states: &[f64]) -> Vec<f64> {
     let (l, d) = (rhs.library.len(), rhs.library.variables().len());
     let (mut terms, mut squares) = (vec![0.0; l], vec![0.0; l]);

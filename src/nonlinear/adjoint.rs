@@ -1,5 +1,10 @@
 //! The gradients of the discrete solution of a nonlinear ODE, by the formulas in the documentation
-//! of the module `nonlinear`.
+//! of the module `nonlinear` (section Gradients), whose letters the comments here use.
+//!
+//! z̄ is the gradient that the caller gives, w̄ the solution of w̄ = z̄ + (∂Φ/∂z)ᵀ w̄. A sweep
+//! applies (∂Φ/∂z)ᵀ in two steps: the adjoint of the linear solver gives the gradients of the
+//! linearization, and [`pull_back`] those of what the linearization was computed from. Which
+//! derivatives of F that takes is for `ode.rs`.
 
 use rayon::prelude::*;
 
@@ -10,9 +15,11 @@ use super::problem::{NonlinearProblem, NonlinearShape};
 use crate::memory::zeros;
 use crate::{Cotangent, Gradients, Result};
 
-/// The most sweeps of the fixed-point iteration w̄ = z̄ + (∂Φ/∂z)ᵀ w̄.
+/// The most sweeps of the fixed-point iteration w̄ = z̄ + (∂Φ/∂z)ᵀ w̄ after the first, which starts
+/// from w̄ = z̄.
 const MOST_SWEEPS: usize = 50;
-/// The sweeps end when one changes w̄ by less than this part of it.
+/// The largest change of w̄ by a sweep, relative to the largest value of w̄, at which a system is
+/// done; the sweeps end when all systems are.
 const TOLERANCE: f64 = 1e-13;
 
 /// The gradients of a scalar ℓ with respect to every input of a nonlinear problem, each of the
@@ -36,8 +43,8 @@ pub(super) struct Adjoint {
     shape: NonlinearShape,
     /// The cotangent w̄, (B, N, K, Q).
     cotangent: Vec<f64>,
-    /// Gradient with respect to the arguments (u, t, θ) of F, through the linearization: (B, N,
-    /// K·(m + 1) + 1 + L).
+    /// Gradient with respect to the arguments of F at every point, through the linearization: (B,
+    /// N, K·(m + 1) + 1 + L), where a row has u, …, u^(m) of every state, then t, then θ.
     arguments: Vec<f64>,
     gradients: NonlinearGradients,
     /// Whether the solver's factor is that of the linearization at the solution.
@@ -124,15 +131,16 @@ impl Adjoint {
             }
             let through = &self.arguments[b * points * arguments..][..points * arguments];
             let given = &given[b * stride..][..stride];
-            // F does not depend on derivatives above its order.
-            let moved = (0..stride).filter(|i| i % derivatives <= order).map(|i| {
+            // F does not depend on derivatives above its order, so that w̄ stays z̄ there.
+            let updated = (0..stride).filter(|i| i % derivatives <= order).map(|i| {
                 let (t, k, j) = (i / block, i % block / derivatives, i % derivatives);
                 (i, given[i] + through[t * arguments + k * (order + 1) + j])
             });
             let w = &mut self.cotangent[b * stride..][..stride];
             let (mut change, mut size) = (0.0_f64, f64::MIN_POSITIVE);
-            for (i, new) in moved.clone() {
+            for (i, new) in updated.clone() {
                 let difference = (new - w[i]).abs();
+                // A NaN stays: `max` would drop it.
                 if difference > change || difference.is_nan() {
                     change = difference;
                 }
@@ -141,7 +149,7 @@ impl Adjoint {
             let remainder = change / size;
             // A system whose sweeps have converged keeps its w̄ while others go on.
             if remainder.is_nan() || remainder > TOLERANCE {
-                moved.for_each(|(i, new)| w[i] = new);
+                updated.for_each(|(i, new)| w[i] = new);
             }
             self.gradients.remainder[b] = remainder;
         }
@@ -184,11 +192,12 @@ impl Adjoint {
     }
 }
 
+/// Adds values to sums, one to one.
 fn add(sums: &mut [f64], values: &[f64]) {
     sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
 }
 
-/// The batch at its solution, where it is differentiated.
+/// The batch and its solution, at which the equations are differentiated.
 struct Solved<'a> {
     problem: &'a NonlinearProblem<'a>,
     sizes: &'a Sizes,
@@ -199,8 +208,9 @@ struct Solved<'a> {
     status: &'a [Convergence],
 }
 
-/// Computes the gradients of the arguments (u, t, θ) of F at every point from those of the
-/// linearization; they are zero for systems without a solution.
+/// Computes the gradients with respect to the arguments (u, t, θ) of F at every point from
+/// `through`, those with respect to the coefficients and right-hand sides of the linearization;
+/// they are zero for systems without a solution.
 fn pull_back<O: NonlinearOde>(
     ode: &O,
     at: &Solved<'_>,

@@ -1,4 +1,8 @@
 //! Dense row-major arrays in the memory of a backend.
+//!
+//! How an array keeps its elements is known to this file alone. What every backend can do with an
+//! array is in the first block of functions, what needs the elements in the program's memory in the
+//! second. Strides and broadcasting are in `layout.rs`.
 
 use super::backend::{Backend, Cpu};
 use super::layout;
@@ -14,8 +18,8 @@ pub struct Array<T: Element, B: Backend = Cpu> {
 }
 
 impl<T: Element, B: Backend> Array<T, B> {
-    /// Makes an array from a shape and its elements; the caller has computed the shape from valid
-    /// ones.
+    /// Makes an array from a shape and its elements. Nothing is checked here: the caller knows that
+    /// the buffer has as many elements as the shape says.
     pub(crate) fn from_parts(shape: Vec<usize>, data: B::Buffer<T>) -> Self {
         Array { shape, data }
     }
@@ -35,7 +39,8 @@ impl<T: Element, B: Backend> Array<T, B> {
         self.len() == 0
     }
 
-    /// Returns the length of the last axis, which is 1 for a scalar.
+    /// Returns the number of elements of a row, which is the length of the last axis, or 1 for a
+    /// scalar.
     pub(crate) fn row(&self) -> usize {
         self.shape.last().copied().unwrap_or(1)
     }
@@ -88,12 +93,12 @@ impl<T: Element> Array<T> {
         &self.data
     }
 
-    /// Returns the elements in row-major order, to be changed.
+    /// Returns the elements in row-major order, to be changed in place.
     pub fn data_mut(&mut self) -> &mut [T] {
         &mut self.data
     }
 
-    /// Returns the elements, to be changed, and the shape.
+    /// Returns the elements, to be changed in place, together with the shape.
     pub(crate) fn parts_mut(&mut self) -> (&mut [T], &[usize]) {
         (&mut self.data, &self.shape)
     }

@@ -36,9 +36,9 @@ fn main() -> ExitCode {
 /// The combinations of features that are linted, besides the default.
 const COMBINATIONS: [(&str, &str); 3] = [("mechanistic", ""), ("mechanistic", "nvtx"), ("mnn", "")];
 
-/// Runs all checks: formatting, the kernels' bindings, lints of every feature combination,
-/// documentation, and every test of the workspace. Installs nvcc, clang-format and libclang for
-/// them if the machine has none.
+/// Runs all checks: formatting, the kernels' bindings, lints with the default features and with
+/// those of [`COMBINATIONS`], documentation, and every test of the workspace. Installs nvcc,
+/// clang-format and libclang for them if the machine has none.
 fn test() -> Result<(), String> {
     let nvcc = toolkit::ensure()?;
     cargo(&["fmt", "--all", "--check"])?;

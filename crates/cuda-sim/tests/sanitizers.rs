@@ -1,5 +1,10 @@
-//! Every sanitizer finds its planted bug, says where it is, and is silent on the same kernel
-//! without the bug; and a context in which a kernel failed answers nothing but that.
+//! Every sanitizer finds a planted bug, says where it is, and is silent on a kernel without it; and
+//! a context in which a kernel failed answers nothing but that.
+//!
+//! The kernels are in `kernels/sanitizers.cu`. Most have their bug for one value of a number that
+//! they are given, and none for another; races have a second kernel without the bug. The
+//! simulator's reports are those of the whole process and tests run side by side: tests that launch
+//! the same kernel must look for different words.
 
 mod support;
 
@@ -11,7 +16,7 @@ use cudarc::driver::{
 };
 use support::{context, kernel, reports_with};
 
-/// The line of `sanitizers.cu` that is marked `BUG <name>`.
+/// Returns the number of the line of `sanitizers.cu` that is marked `BUG <name>`.
 fn line_of(name: &str) -> usize {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernels/sanitizers.cu");
     let source = fs::read_to_string(source).unwrap();
@@ -19,7 +24,8 @@ fn line_of(name: &str) -> usize {
     1 + source.lines().position(marked).expect("the line is marked")
 }
 
-fn line(blocks: u32, threads: u32) -> LaunchConfig {
+/// Returns a launch of blocks and threads along x only.
+fn along_x(blocks: u32, threads: u32) -> LaunchConfig {
     LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (threads, 1, 1), shared_mem_bytes: 0 }
 }
 
@@ -53,6 +59,7 @@ impl Case {
         self.outcome()
     }
 
+    /// Waits for the launches and returns how they went.
     fn outcome(&self) -> CUresult {
         match self.context.synchronize() {
             Ok(()) => CUresult::CUDA_SUCCESS,
@@ -61,7 +68,8 @@ impl Case {
     }
 }
 
-/// The only report that mentions these words also names the marked line of the source.
+/// Checks that exactly one report mentions the kernel and these words, and that it names the line
+/// of the source that is marked as the kernel's bug.
 fn assert_reported(kernel: &str, words: &[&str]) {
     let all: Vec<&str> = [kernel].into_iter().chain(words.iter().copied()).collect();
     let reports = reports_with(&all);
@@ -75,10 +83,10 @@ fn assert_reported(kernel: &str, words: &[&str]) {
 #[test]
 fn global_memory_out_of_bounds() {
     let good = Case::new("global_bounds");
-    assert_eq!(good.run(line(2, 64), &good.zeros(100), 100), CUresult::CUDA_SUCCESS);
+    assert_eq!(good.run(along_x(2, 64), &good.zeros(100), 100), CUresult::CUDA_SUCCESS);
     let bad = Case::new("global_bounds");
     let illegal = CUresult::CUDA_ERROR_ILLEGAL_ADDRESS;
-    assert_eq!(bad.run(line(2, 64), &bad.zeros(100), 101), illegal);
+    assert_eq!(bad.run(along_x(2, 64), &bad.zeros(100), 101), illegal);
     // Thread 36 of block 1 writes behind the 400 bytes.
     assert_reported("global_bounds", &["out of bounds", "400 bytes", "(1, 0, 0)", "(36, 0, 0)"]);
 }
@@ -93,7 +101,7 @@ fn use_after_free() {
         result::free_sync(address).unwrap();
         let mut launch = case.stream.launch_builder(&case.kernel);
         launch.arg(&address).arg(&out);
-        launch.launch(line(1, 32)).unwrap();
+        launch.launch(along_x(1, 32)).unwrap();
     }
     assert_eq!(case.outcome(), CUresult::CUDA_ERROR_ILLEGAL_ADDRESS);
     assert_reported("read_global", &["freed", &format!("{address:#x}")]);
@@ -102,30 +110,30 @@ fn use_after_free() {
 #[test]
 fn misaligned_addresses() {
     let good = Case::new("alignment");
-    assert_eq!(good.run(line(1, 1), &good.zeros(8), 8), CUresult::CUDA_SUCCESS);
+    assert_eq!(good.run(along_x(1, 1), &good.zeros(8), 8), CUresult::CUDA_SUCCESS);
     let bad = Case::new("alignment");
     let misaligned = CUresult::CUDA_ERROR_MISALIGNED_ADDRESS;
-    assert_eq!(bad.run(line(1, 1), &bad.zeros(8), 4), misaligned);
+    assert_eq!(bad.run(along_x(1, 1), &bad.zeros(8), 4), misaligned);
     assert_reported("alignment", &["store of 8 bytes", "4, which is not a multiple of 8"]);
 }
 
 #[test]
 fn shared_memory_out_of_bounds() {
     let good = Case::new("shared_bounds");
-    assert_eq!(good.run(line(1, 32), &good.zeros(32), 31), CUresult::CUDA_SUCCESS);
+    assert_eq!(good.run(along_x(1, 32), &good.zeros(32), 31), CUresult::CUDA_SUCCESS);
     let bad = Case::new("shared_bounds");
     let illegal = CUresult::CUDA_ERROR_ILLEGAL_ADDRESS;
-    assert_eq!(bad.run(line(1, 32), &bad.zeros(32), 32), illegal);
+    assert_eq!(bad.run(along_x(1, 32), &bad.zeros(32), 32), illegal);
     assert_reported("shared_bounds", &["offset 0x80", "128 bytes of shared memory", "(7, 0, 0)"]);
 }
 
 #[test]
 fn local_memory_out_of_bounds() {
     let good = Case::new("local_bounds");
-    assert_eq!(good.run(line(1, 1), &good.zeros(16), 15), CUresult::CUDA_SUCCESS);
+    assert_eq!(good.run(along_x(1, 1), &good.zeros(16), 15), CUresult::CUDA_SUCCESS);
     let bad = Case::new("local_bounds");
     let illegal = CUresult::CUDA_ERROR_ILLEGAL_ADDRESS;
-    assert_eq!(bad.run(line(1, 1), &bad.zeros(16), 16), illegal);
+    assert_eq!(bad.run(along_x(1, 1), &bad.zeros(16), 16), illegal);
     assert_reported("local_bounds", &["offset 0x40", "64 bytes of local memory"]);
 }
 
@@ -140,10 +148,10 @@ fn every_space_has_bounds_and_alignment() {
         ("atomic_bounds", 63, 64, illegal, "out of bounds"),
     ] {
         let good = Case::new(name);
-        let outcome = good.run(line(1, 8), &good.zeros(64), right);
+        let outcome = good.run(along_x(1, 8), &good.zeros(64), right);
         assert_eq!(outcome, CUresult::CUDA_SUCCESS, "{name}");
         let bad = Case::new(name);
-        assert_eq!(bad.run(line(1, 8), &bad.zeros(64), wrong), expected, "{name}");
+        assert_eq!(bad.run(along_x(1, 8), &bad.zeros(64), wrong), expected, "{name}");
         assert_reported(name, &[words]);
     }
 }
@@ -162,7 +170,7 @@ fn reads_of_unwritten_global_memory() {
         let mut launch = case.stream.launch_builder(&case.kernel);
         launch.arg(&input).arg(&out);
         // SAFETY: in bounds.
-        unsafe { launch.launch(line(1, 32)) }.unwrap();
+        unsafe { launch.launch(along_x(1, 32)) }.unwrap();
         assert_eq!(case.outcome(), expected, "{written} words written");
     }
     assert_reported("read_global", &["never written", "(31, 0, 0)"]);
@@ -171,10 +179,10 @@ fn reads_of_unwritten_global_memory() {
 #[test]
 fn reads_of_unwritten_shared_memory() {
     let good = Case::new("read_shared");
-    assert_eq!(good.run(line(1, 32), &good.zeros(32), 32), CUresult::CUDA_SUCCESS);
+    assert_eq!(good.run(along_x(1, 32), &good.zeros(32), 32), CUresult::CUDA_SUCCESS);
     let bad = Case::new("read_shared");
     let failed = CUresult::CUDA_ERROR_LAUNCH_FAILED;
-    assert_eq!(bad.run(line(1, 32), &bad.zeros(32), 30), failed);
+    assert_eq!(bad.run(along_x(1, 32), &bad.zeros(32), 30), failed);
     assert_reported("read_shared", &["never written", "shared", "(30, 0, 0)"]);
 }
 
@@ -191,19 +199,19 @@ fn run_without_number(name: &str, config: LaunchConfig) -> CUresult {
 
 #[test]
 fn races_on_shared_memory() {
-    assert_eq!(run_without_number("shared_ordered", line(1, 64)), CUresult::CUDA_SUCCESS);
+    assert_eq!(run_without_number("shared_ordered", along_x(1, 64)), CUresult::CUDA_SUCCESS);
     let failed = CUresult::CUDA_ERROR_LAUNCH_FAILED;
-    assert_eq!(run_without_number("shared_race", line(1, 64)), failed);
+    assert_eq!(run_without_number("shared_race", along_x(1, 64)), failed);
     assert_eq!(reports_with(&["kernel shared_race", "races with read", "shared memory"]).len(), 1);
     assert_eq!(reports_with(&["shared_ordered"]), [""; 0]);
 }
 
 #[test]
 fn races_on_global_memory() {
-    assert_eq!(run_without_number("global_atomic", line(8, 32)), CUresult::CUDA_SUCCESS);
-    assert_eq!(run_without_number("global_race", line(1, 32)), CUresult::CUDA_SUCCESS);
+    assert_eq!(run_without_number("global_atomic", along_x(8, 32)), CUresult::CUDA_SUCCESS);
+    assert_eq!(run_without_number("global_race", along_x(1, 32)), CUresult::CUDA_SUCCESS);
     let failed = CUresult::CUDA_ERROR_LAUNCH_FAILED;
-    assert_eq!(run_without_number("global_race", line(8, 32)), failed);
+    assert_eq!(run_without_number("global_race", along_x(8, 32)), failed);
     assert_reported("global_race", &["races with write", "of block", "global memory"]);
     assert_eq!(reports_with(&["global_atomic"]), [""; 0]);
 }
@@ -211,12 +219,12 @@ fn races_on_global_memory() {
 #[test]
 fn barriers_that_not_all_threads_reach() {
     let good = Case::new("barrier");
-    assert_eq!(good.run(line(1, 64), &good.zeros(1), 64), CUresult::CUDA_SUCCESS);
-    // Half a warp stays away, then a whole warp.
+    assert_eq!(good.run(along_x(1, 64), &good.zeros(1), 64), CUresult::CUDA_SUCCESS);
+    // Half of the second warp stays away, then all of it.
     for limit in [48, 32] {
         let bad = Case::new("barrier");
         let hangs = CUresult::CUDA_ERROR_LAUNCH_TIMEOUT;
-        assert_eq!(bad.run(line(1, 64), &bad.zeros(1), limit), hangs, "{limit} threads");
+        assert_eq!(bad.run(along_x(1, 64), &bad.zeros(1), limit), hangs, "{limit} threads");
     }
     let place = format!("sanitizers.cu:{}", line_of("barrier"));
     assert_eq!(reports_with(&["divergent barrier", "0x0000ffff of warp 1", &place]).len(), 1);
@@ -226,14 +234,14 @@ fn barriers_that_not_all_threads_reach() {
 #[test]
 fn assertions_and_traps() {
     let good = Case::new("asserts");
-    assert_eq!(good.run(line(1, 32), &good.zeros(32), 32), CUresult::CUDA_SUCCESS);
+    assert_eq!(good.run(along_x(1, 32), &good.zeros(32), 32), CUresult::CUDA_SUCCESS);
     let bad = Case::new("asserts");
-    assert_eq!(bad.run(line(1, 32), &bad.zeros(32), 9), CUresult::CUDA_ERROR_ASSERT);
+    assert_eq!(bad.run(along_x(1, 32), &bad.zeros(32), 9), CUresult::CUDA_ERROR_ASSERT);
     assert_reported("asserts", &["threadIdx.x != wrong", "(9, 0, 0)"]);
     let good = Case::new("traps");
-    assert_eq!(good.run(line(1, 32), &good.zeros(32), 32), CUresult::CUDA_SUCCESS);
+    assert_eq!(good.run(along_x(1, 32), &good.zeros(32), 32), CUresult::CUDA_SUCCESS);
     let bad = Case::new("traps");
-    assert_eq!(bad.run(line(1, 32), &bad.zeros(32), 9), CUresult::CUDA_ERROR_LAUNCH_FAILED);
+    assert_eq!(bad.run(along_x(1, 32), &bad.zeros(32), 9), CUresult::CUDA_ERROR_LAUNCH_FAILED);
     assert_reported("traps", &["trap instruction", "thread (9, 0, 0)"]);
 }
 
@@ -246,7 +254,7 @@ fn an_error_of_a_kernel_comes_with_the_next_call_that_waits() {
     let mut launch = case.stream.launch_builder(&case.kernel);
     launch.arg(&data).arg(&wrong);
     // SAFETY: in bounds.
-    unsafe { launch.launch(line(2, 32)) }.unwrap();
+    unsafe { launch.launch(along_x(2, 32)) }.unwrap();
     // Calls that only order work do not know yet.
     case.stream.memset_zeros(&mut data).unwrap();
     let event = case.stream.record_event(None).unwrap();
@@ -260,12 +268,12 @@ fn a_failed_context_answers_nothing_else() {
     let case = Case::new("alignment");
     let data = case.zeros(8);
     let misaligned = Err(DriverError(CUresult::CUDA_ERROR_MISALIGNED_ADDRESS));
-    assert_eq!(case.run(line(1, 1), &data, 2), CUresult::CUDA_ERROR_MISALIGNED_ADDRESS);
+    assert_eq!(case.run(along_x(1, 1), &data, 2), CUresult::CUDA_ERROR_MISALIGNED_ADDRESS);
     let mut launch = case.stream.launch_builder(&case.kernel);
     let aligned = 0i32;
     launch.arg(&data).arg(&aligned);
-    // SAFETY: refused.
-    assert_eq!(unsafe { launch.launch(line(1, 1)) }.map(drop), misaligned);
+    // SAFETY: the failed context refuses the launch.
+    assert_eq!(unsafe { launch.launch(along_x(1, 1)) }.map(drop), misaligned);
     assert_eq!(case.stream.clone_dtoh(&data).map(drop), misaligned);
     assert_eq!(case.stream.alloc_zeros::<u8>(1).map(drop), misaligned);
     assert_eq!(case.stream.synchronize(), misaligned);
@@ -274,7 +282,7 @@ fn a_failed_context_answers_nothing_else() {
     // The device is still there, and so are other contexts.
     assert!(case.context.name().is_ok());
     let other = Case::new("alignment");
-    assert_eq!(other.run(line(1, 1), &other.zeros(8), 0), CUresult::CUDA_SUCCESS);
+    assert_eq!(other.run(along_x(1, 1), &other.zeros(8), 0), CUresult::CUDA_SUCCESS);
 }
 
 #[test]

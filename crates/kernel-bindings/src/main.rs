@@ -3,6 +3,9 @@
 //!
 //! It is a program of its own since bindgen takes long to compile, and is started by
 //! `cargo xtask bindings`, which sets `LIBCLANG_PATH` to the library that parses the headers.
+//!
+//! A header that is added below `kernels/` is found without a change here. What a structure
+//! derives beyond `Copy`, `Clone` and `Debug` is listed in `Conventions`.
 
 use std::{
     error::Error,
@@ -47,10 +50,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// Writes the bindings to their place.
 fn write() -> Result<()> {
     Ok(fs::write(workspace().join(BINDINGS), generate()?)?)
 }
 
+/// Fails if the bindings in their place are not those of the headers.
 fn check() -> Result<()> {
     if fs::read_to_string(workspace().join(BINDINGS))? == generate()? {
         return Ok(());
@@ -59,6 +64,7 @@ fn check() -> Result<()> {
         .into())
 }
 
+/// Returns the root of the workspace.
 fn workspace() -> &'static Path {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
     crates.and_then(Path::parent).expect("this crate lies in crates/")
@@ -76,7 +82,8 @@ fn generate() -> Result<String> {
     }
     let bindings = bindgen::builder()
         .header_contents("kernels.h", &includes)
-        // The headers are parsed as nvcc reads them. Comments of fields need no third slash.
+        // The headers are parsed as C++17, as nvcc reads them, and all their comments are kept, not
+        // only those that begin with three slashes.
         .clang_args(["-xc++", "-std=c++17", "-fparse-all-comments"])
         .clang_arg(format!("-I{}", kernels.display()))
         .allowlist_file(".*/kernels/.*")
@@ -85,6 +92,7 @@ fn generate() -> Result<String> {
         .use_core()
         .layout_tests(false)
         .rust_edition(RustEdition::Edition2024)
+        // The least version of Rust, as in the workspace's Cargo.toml.
         .rust_target(RustTarget::stable(88, 0).map_err(|error| error.to_string())?)
         .disable_header_comment()
         .formatter(Formatter::Prettyplease)
@@ -140,7 +148,8 @@ fn formatted(text: &str) -> Result<String> {
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| format!("cannot start rustfmt: {error}"))?;
-    // rustfmt reads its whole input before it writes.
+    // rustfmt reads its whole input before it writes, so that neither waits for the other. Its
+    // input ends here, as `take` lets go of it.
     rustfmt.stdin.take().ok_or("rustfmt has no input")?.write_all(text.as_bytes())?;
     let output = rustfmt.wait_with_output()?;
     if !output.status.success() {
@@ -154,7 +163,8 @@ fn formatted(text: &str) -> Result<String> {
 struct Conventions;
 
 impl ParseCallbacks for Conventions {
-    /// Makes macros lengths of arrays.
+    /// Makes every macro that is a whole number a constant of the type `usize`: all of them are
+    /// counts, such as lengths of arrays.
     fn int_macro(&self, _name: &str, _value: i64) -> Option<IntKind> {
         Some(IntKind::Custom { name: "usize", is_signed: false })
     }
@@ -172,7 +182,8 @@ impl ParseCallbacks for Conventions {
         Some(words.map(|word| word[..1].to_owned() + &word[1..].to_lowercase()).collect())
     }
 
-    /// Derives `Default` for types without pointers, and comparison for a status.
+    /// Derives what the library needs of the structures listed here, beyond what all of them have.
+    /// A structure with pointers cannot derive `Default`.
     fn add_derives(&self, info: &DeriveInfo<'_>) -> Vec<String> {
         let derives: &[&str] = match info.name {
             "Walk" | "Update" | "TeamLayout" | "TableLayout" | "RowsLayout" | "BandLayout"

@@ -1,5 +1,10 @@
 //! The resources (registers, spills, stack and shared memory) of every kernel on every
-//! architecture, as the assembler reports them.
+//! architecture, as NVIDIA's assembler `ptxas` reports them.
+//!
+//! An architecture is added in [`architectures`]; arrays with a usage for each of the three, here
+//! and in `document.rs`, then need a fourth, and docs/kernels.md has to be written again. A change
+//! of [`fingerprint`] makes all modules count as changed, there and in the answers that `cache.rs`
+//! keeps.
 
 use std::{
     collections::BTreeMap,
@@ -29,7 +34,7 @@ pub fn architectures() -> [(&'static str, Device); 3] {
 pub struct Module {
     /// Name of the module; `<name>.cu` in `kernels/` is its source, with an underscore for a slash.
     pub name: String,
-    /// Fingerprint of the text ([`fingerprint`]), which tells one text from another.
+    /// Fingerprint of the text ([`fingerprint`]): texts with the same one have the same code.
     pub fingerprint: String,
     ptx: String,
 }
@@ -66,8 +71,8 @@ impl Module {
     }
 }
 
-/// Returns the FNV-1a hash (Fowler, Noll and Vo) of a module's text without what does not change
-/// its code: comments, and the lines that name places in the source.
+/// Returns the FNV-1a hash (Fowler, Noll and Vo) of a module's text. Left out is what does not
+/// change its code: lines that are comments, and those that name places in the source.
 pub fn fingerprint(ptx: &str) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let code = |line: &&str| {
@@ -105,11 +110,12 @@ pub fn version_of(ptxas: &Path) -> Result<String, String> {
     version.map(str::to_owned).ok_or_else(|| failed(&said))
 }
 
-/// Assembles modules for all architectures, several at a time; the results are in the order of the
-/// modules.
+/// Assembles modules for all architectures, several at a time, and returns the usage of their
+/// kernels in the order of the modules. What this `version` of the assembler was asked before is
+/// taken from the files of `cache.rs`.
 ///
 /// # Errors
-/// The message is that of the assembler.
+/// The assembler refuses a module (the message is its own), or its answer cannot be stored.
 pub fn assemble_all(
     ptxas: &Path,
     version: &str,
@@ -125,15 +131,15 @@ pub fn assemble_all(
             if task >= tasks {
                 return Ok(());
             }
-            let (index, place) = (task / architectures.len(), task % architectures.len());
-            let (module, architecture) = (modules[index], architectures[place].0);
+            let (index, column) = (task / architectures.len(), task % architectures.len());
+            let (module, architecture) = (modules[index], architectures[column].0);
             let usage = remembered(version, &module.fingerprint, architecture, || {
                 eprintln!("assembling {} for {architecture}", module.name);
                 assemble(ptxas, &module.ptx, architecture)
             })?;
             let mut kernels = kernels.lock().expect("no worker panics");
             for (kernel, usage) in usage {
-                kernels[index].entry(kernel).or_default()[place] = usage;
+                kernels[index].entry(kernel).or_default()[column] = usage;
             }
         }
     };

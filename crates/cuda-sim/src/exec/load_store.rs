@@ -1,4 +1,8 @@
-//! Loads and stores: ld, st, ldu and their vectors.
+//! Loads and stores (`ld`, `ldu`, `st` and their vectors): how they are decoded and what they do.
+//!
+//! Bounds, races and counters are the business of `access.rs`, which moves the bytes.
+//! [`addresses`], [`space`] and the functions that take modifiers also serve `atomics.rs` and
+//! `cp_async.rs`; the rest is for this file alone.
 
 use super::access::{Addresses, Transfer};
 use super::block::Worker;
@@ -18,10 +22,13 @@ pub(crate) struct Access {
     pub(crate) address: Address,
     /// Element size in bytes.
     pub(crate) bytes: u32,
-    /// Whether elements narrower than their register are sign-extended.
+    /// Whether a load extends elements narrower than their register by their sign, not by zeros.
     pub(crate) signed: bool,
+    /// Whether it reads or writes, and whether it is strong; a strong store counts as an atomic
+    /// one.
     pub(crate) kind: Kind,
-    /// Registers and their widths; `None` for an element that is discarded.
+    /// The register of each element: where it begins in the frame, and its bytes for one lane.
+    /// `None` is an element that is loaded and discarded (`_`).
     pub(crate) registers: Vec<Option<(u32, u32)>>,
 }
 
@@ -38,7 +45,9 @@ pub(crate) fn addresses(frame: Frame, address: &Address) -> Addresses {
     }
 }
 
-/// Takes the state space of an opcode; none is generic.
+/// Takes the state space of an opcode; an opcode without one has a generic address. Of the
+/// parameters, only those of a call (`param::func`) are told apart here: `param` alone may mean
+/// either kind, which [`decode`] settles.
 pub(crate) fn space(opcode: &mut Opcode<'_>) -> Space {
     let names = [
         "global",
@@ -64,6 +73,7 @@ pub(crate) fn space(opcode: &mut Opcode<'_>) -> Space {
 pub(crate) fn take_cache_hints(opcode: &mut Opcode<'_>) {
     opcode.take_one(&["ca", "cg", "cs", "lu", "cv", "wb", "wt"]);
     opcode.take_prefixed("L1::");
+    // There may be two: `L2::cache_hint`, and the size of a prefetch such as `L2::128B`.
     opcode.take_prefixed("L2::");
     opcode.take_prefixed("L2::");
 }
@@ -154,8 +164,9 @@ pub(crate) fn decode<'a>(
     Ok((Op::Access(Box::new(access)), Class::Memory))
 }
 
-/// The lanes' sides of a transfer whose elements do not lie in registers as in memory.
-pub(crate) type Staged = [[u8; 16]; LANES];
+/// The bytes that each lane sends or receives, in the order of memory. A transfer goes through such
+/// a copy if it has several elements, or one that its register is wider than.
+type Staged = [[u8; 16]; LANES];
 
 impl Worker<'_> {
     /// Carries out a load or store for the lanes of `mask`.
@@ -168,6 +179,7 @@ impl Worker<'_> {
     ) -> Result<(), Box<Violation>> {
         let addresses = addresses(frame, &access.address);
         let is_load = matches!(access.kind, Kind::Read | Kind::StrongRead);
+        // One element that fills its register moves between memory and the register directly.
         if let [Some((register, width))] = access.registers[..]
             && width == access.bytes
         {
@@ -192,23 +204,24 @@ impl Worker<'_> {
     }
 }
 
-/// Copies registers to the lanes' sides of a store.
+/// Copies what a store writes from the registers of all lanes to `staged`.
 fn stage(frame: Frame, access: &Access, staged: &mut Staged) {
     let bytes = access.bytes as usize;
     for (i, &(register, width)) in access.registers.iter().flatten().enumerate() {
-        for (lane, side) in staged.iter_mut().enumerate() {
+        for (lane, bytes_of_lane) in staged.iter_mut().enumerate() {
             // SAFETY: the register has `width` ≥ `bytes` bytes for each lane; little endian, so
             // its low part comes first.
             unsafe {
                 let at = register as usize + lane * width as usize;
                 let from = frame.registers.add(at);
-                side[i * bytes..].as_mut_ptr().copy_from(from, bytes);
+                bytes_of_lane[i * bytes..].as_mut_ptr().copy_from(from, bytes);
             }
         }
     }
 }
 
-/// Copies the lanes' sides of a load to registers.
+/// Copies what a load has read from `staged` to the registers of the lanes in `mask`, extended to
+/// the width of the register.
 fn unstage(frame: Frame, access: &Access, staged: &Staged, mask: u32) {
     let bytes = access.bytes as usize;
     for (i, register) in access.registers.iter().enumerate() {
@@ -230,6 +243,7 @@ fn unstage(frame: Frame, access: &Access, staged: &Staged, mask: u32) {
     }
 }
 
+/// Writes a value for each lane of `mask` to a register.
 fn write<T: Lane>(frame: Frame, register: u32, mask: u32, value: impl Fn(usize) -> T) {
     let mut values = [T::default(); LANES];
     if mask == ALL {

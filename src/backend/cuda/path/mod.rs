@@ -1,8 +1,8 @@
 //! The interface of a path, which is one way of solving a batch on the device.
 //!
 //! A path works on a *part* of the batch: consecutive systems whose workspace fits the device.
-//! Whoever solves cuts the batch into parts, calls, and adds up the partial sums of the gradients of
-//! what the batch shares.
+//! Whoever solves cuts the batch into parts, calls, and adds up the partial sums of the gradients
+//! of what the batch shares.
 
 pub mod problem;
 pub mod results;
@@ -39,19 +39,19 @@ impl PartProblem<'_> {
 
 /// The solution of one part on the device, which a solve writes.
 pub struct SolutionViewMut<'a, T> {
-    /// Values, (B, N, K, Q): NaN for a system that was not solved.
+    /// Values, (systems, N, K, Q): NaN for a system that was not solved.
     pub values: CudaViewMut<'a, T>,
-    /// Shared slack, (B): zeros without a slack, NaN for a system that was not solved.
+    /// Shared slack, (systems): zeros without a slack, NaN for a system that was not solved.
     pub epsilon: CudaViewMut<'a, T>,
-    /// Status of each system, (B).
+    /// Status of each system, (systems).
     pub status: CudaViewMut<'a, Status>,
 }
 
 /// The derivative ∂ℓ/∂(solution) of one part.
 pub struct CotangentView<'a, T> {
-    /// Derivative ∂ℓ/∂(values), (B, N, K, Q).
+    /// Derivative ∂ℓ/∂(values), (systems, N, K, Q).
     pub values: CudaView<'a, T>,
-    /// Derivative ∂ℓ/∂ε, (B), if ℓ depends on the shared slack.
+    /// Derivative ∂ℓ/∂ε, (systems), if ℓ depends on the shared slack.
     pub epsilon: Option<CudaView<'a, T>>,
 }
 
@@ -70,8 +70,8 @@ pub struct Counted<A> {
 /// For an input with a batch axis `system` is the distance between systems, and every value of the
 /// part is written. An input that the batch shares (its own `system` is 0) has as many partial sums
 /// as the part has groups of [`Path::group`] systems; `system` is then the distance between these
-/// sums, which are in double precision if there is more than one group, and every value of every sum
-/// is written. `data` is null where no gradient is wanted.
+/// sums, which are in double precision if there is more than one group, and every value of every
+/// sum is written. `data` is null where no gradient is wanted.
 #[derive(Clone, Copy)]
 pub struct GradientOutputs<'a> {
     /// Places of the gradients of the inputs.

@@ -1,5 +1,6 @@
 //! A batch on the device, which is cut into parts whose workspace fits, each of which is given to a
-//! path.
+//! path. Whoever has a batch (`engine.rs`, `device_solver.rs`) goes over [`Batch::parts`], and
+//! after the gradients of all parts calls [`Batch::sum_gradients`].
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -84,6 +85,9 @@ impl<T: Real> Batch<T> {
     }
 
     /// Makes a batch with a path that was chosen already.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
     pub fn with_path<S>(
         device: &Arc<CudaDevice>,
         shape: &ProblemShape,
@@ -136,6 +140,8 @@ impl<T: Real> Batch<T> {
         let (forward, adjoint) = self.path.launches();
         let sums = usize::from(self.partials.groups > 1);
         let parts = self.parts().count();
+        // The workspace has the factors of one part: with several, each is solved again before its
+        // adjoint.
         Plan {
             device: format!("cuda:{}", self.device.ordinal()),
             path: self.path.to_string(),

@@ -1,5 +1,10 @@
 //! Where arrays begin in the memory of a block and of its teams. Kernels are told, and know nothing
 //! else of how that memory is laid out.
+//!
+//! The arrays of a layout have the names and sizes of the arrays of the kernel's structure that it
+//! is for; which that is stands in `kernels/team/parameters.h`. An array is added in three places:
+//! in that header (then `cargo xtask bindings`), at the structure in the kernel, and here. Arrays
+//! that are never needed at the same time begin at the same place.
 
 use super::plan::{Band, Kind, MOST_ROWS, Plan};
 use crate::backend::cuda::bindings::{
@@ -17,7 +22,7 @@ struct Arena {
 }
 
 impl Arena {
-    /// The place of so many values in double precision.
+    /// Takes room for so many values in double precision, and returns its place in units.
     fn take(&mut self, values: usize) -> u32 {
         let place = self.units;
         self.units = self.units.saturating_add(values.div_ceil(UNIT / 8));
@@ -25,23 +30,25 @@ impl Arena {
         u32::try_from(place).unwrap_or(u32::MAX)
     }
 
+    /// Returns the number of bytes that were taken so far.
     fn bytes(self) -> usize {
         self.units.saturating_mul(UNIT)
     }
 }
 
-/// The memory of one kernel.
+/// The memory that one kernel works in, in shared memory or, for global teams, in the workspace.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
-    /// What all kernels of teams have.
+    /// Places of the arrays that all kernels of teams may have.
     pub layout: TeamLayout,
-    /// Bytes of a block, before those of its teams.
+    /// Number of bytes of the arrays of a block; those of its teams follow them.
     pub common_bytes: usize,
-    /// Bytes of a team.
+    /// Number of bytes from the memory of one team to that of the next.
     pub team_bytes: usize,
 }
 
 impl Band {
+    /// Lays out what eliminating this matrix and substituting in it need.
     fn layout(&self, arena: &mut Arena) -> BandLayout {
         let (p, w, c) = (self.block, self.bandwidth, self.border);
         BandLayout {
@@ -61,13 +68,14 @@ impl Band {
 }
 
 impl Plan {
-    /// Memory of the forward kernels.
+    /// Returns the memory of the forward kernels.
     pub fn forward_memory(&self) -> Memory {
         let (layout, common, after) = self.solving();
         self.memory(layout, common, after)
     }
 
-    /// Memory of the adjoint kernels: gradients take turns with what residuals need.
+    /// Returns the memory of the adjoint kernels. What the gradients need lies in the place of what
+    /// the residuals need, since refinement is over when gradients begin.
     pub fn adjoint_memory(&self) -> (Memory, GradientLayout) {
         let (mut layout, common, mut after) = self.solving();
         let (e, k, w, p) = (self.equations, self.states, self.bandwidth(), self.block());
@@ -91,7 +99,8 @@ impl Plan {
         (self.memory(layout, common, after), gradient)
     }
 
-    /// Memory of the tangent kernels: right-hand sides take turns with what residuals need.
+    /// Returns the memory of the tangent kernels. What their right-hand sides need lies in the
+    /// place of what the residuals need, since the two are never computed at the same time.
     pub fn tangent_memory(&self) -> (Memory, TangentLayout) {
         let (mut layout, common, mut after) = self.solving();
         let (e, k) = (self.equations, self.states);
@@ -111,7 +120,7 @@ impl Plan {
         (self.memory(layout, common, after), tangent)
     }
 
-    /// Memory of the kernels of the defects.
+    /// Returns the memory of the kernels of the defects.
     pub fn defects_memory(&self) -> Memory {
         let (mut layout, common) = self.common();
         let mut arena = self.rows(&mut layout);
@@ -120,7 +129,7 @@ impl Plan {
         self.memory(layout, common, arena)
     }
 
-    /// Memory of the kernels of the variances.
+    /// Returns the memory of the kernels of the variances.
     pub fn variances_memory(&self) -> (Memory, CovariancesLayout) {
         let (mut layout, common) = self.common();
         let (p, c) = (self.block(), self.border);
@@ -137,7 +146,8 @@ impl Plan {
         (self.memory(layout, common, arena), covariances)
     }
 
-    /// The largest memory that any kernel of this plan asks for.
+    /// Returns the largest memory that any kernel of this plan asks for, with the layout of the
+    /// forward kernels.
     pub fn most_memory(&self) -> Memory {
         let after = match self.cold {
             true => vec![self.tangent_memory().0, self.defects_memory(), self.variances_memory().0],
@@ -150,7 +160,8 @@ impl Plan {
         })
     }
 
-    /// Shared memory of a block with this memory.
+    /// Returns the bytes of shared memory of a block with this memory, which is none for global
+    /// teams.
     pub fn dynamic_shared(&self, memory: &Memory) -> usize {
         match self.kind {
             Kind::Warp | Kind::Block | Kind::Chunk => {
@@ -160,12 +171,12 @@ impl Plan {
         }
     }
 
-    /// Whether places that far can be told to a kernel.
+    /// Returns whether every place fits the 32 bits in which kernels are told of it.
     pub fn can_be_laid_out(&self) -> bool {
         self.most_memory().team_bytes / UNIT < u32::MAX as usize
     }
 
-    /// Tables and sums of a block.
+    /// Lays out the memory of a block: the tables of the rows, and the sums over its chunks.
     fn common(&self) -> (TeamLayout, Arena) {
         let mut arena = Arena::default();
         let mut table = |rows: usize, points: usize| {
@@ -181,7 +192,8 @@ impl Plan {
         (TeamLayout { pair, triple, shares, ..TeamLayout::default() }, arena)
     }
 
-    /// Notes and rows: what the memory of a team begins with.
+    /// Lays out what the memory of a team begins with: notes, by which its threads add up sums, and
+    /// rows.
     fn rows(&self, layout: &mut TeamLayout) -> Arena {
         let powers = self.step_states * self.derivatives;
         let mut arena = Arena::default();
@@ -197,7 +209,8 @@ impl Plan {
         arena
     }
 
-    /// Rows, elimination and substitution; the system of the separators has the place of the chunk's.
+    /// Lays out rows, elimination and substitution. The matrix of the separators lies in the place
+    /// of the chunk's, since the two are never worked on at the same time.
     fn before_residual(&self, layout: &mut TeamLayout) -> Arena {
         let mut arena = self.rows(layout);
         let mut of_separators = arena;
@@ -209,6 +222,7 @@ impl Plan {
         arena
     }
 
+    /// Lays out what residuals need.
     fn residual(&self, arena: &mut Arena) -> ResidualLayout {
         let (e, k) = (self.equations, self.states);
         ResidualLayout {
@@ -220,7 +234,8 @@ impl Plan {
         }
     }
 
-    /// What a refined solve has, of the block and of a team.
+    /// Lays out what a solve with refinement needs: returns the layout, and what is taken of the
+    /// memory of the block and of a team.
     fn solving(&self) -> (TeamLayout, Arena, Arena) {
         let (mut layout, common) = self.common();
         let mut arena = self.before_residual(&mut layout);
@@ -228,17 +243,19 @@ impl Plan {
         (layout, common, arena)
     }
 
+    /// Returns the memory with this layout, of which so much is taken.
     fn memory(&self, layout: TeamLayout, common: Arena, of_team: Arena) -> Memory {
         let team_bytes = self.spread(of_team.bytes());
         Memory { layout, common_bytes: common.bytes(), team_bytes }
     }
 
-    /// A stride between teams at which their lanes fall into different banks.
+    /// Returns the least distance between teams of this many bytes each at which the lanes of
+    /// neighboring teams of a warp fall into different banks of shared memory.
     fn spread(&self, bytes: usize) -> usize {
         if !matches!(self.kind, Kind::Warp | Kind::Chunk) {
             return bytes;
         }
-        // 128 bytes are all banks once.
+        // 128 bytes are all banks once; the lanes of a team use 8 bytes each, side by side.
         let lanes = (self.team_threads * 8).next_multiple_of(16) % 128;
         let offset = (lanes + 128 - bytes % 128) % 128;
         bytes + offset

@@ -1,4 +1,9 @@
-//! Paths with plans that the tests make.
+//! The paths of the CUDA backend for its unit tests, which choose what a plan otherwise chooses.
+//!
+//! A path is one way of solving a batch on the device, and its plan says how the work is dealt out
+//! to threads (`path/mod.rs`). By itself a plan cuts time into chunks only where that pays; a test
+//! wants chunks of small problems too. A variant that is added here passes the suite of `tests.rs`
+//! once it is listed there.
 
 use crate::backend::cuda::path::Path;
 use crate::backend::cuda::solve::engine::Engine;
@@ -9,21 +14,24 @@ use crate::options::Options;
 use crate::real::Real;
 use crate::shape::ProblemShape;
 
-/// A path, with what its plan would choose by itself.
+/// The path that a test is to take, with what its plan would otherwise choose by itself.
 #[derive(Clone, Copy, Debug)]
 pub enum TestPath {
-    /// A system a thread.
+    /// One thread solves a system.
     Thread,
-    /// 2^`bits` chunks of a system, each a thread's.
+    /// The time points of a system are cut into 2^`bits` chunks, and a thread solves each.
     ThreadChunks { bits: u32 },
-    /// A system a team; so many bytes of shared memory a block, or all there are.
+    /// A team of threads solves a system. The device is taken to have this much shared memory for a
+    /// block, in bytes; `None` is what it has.
     Team { shared_memory: Option<usize> },
-    /// So many chunks of a system, each a team's, and so many systems a block.
+    /// The time points of a system are cut into so many `chunks`, a team of threads solves each,
+    /// and a block of teams adds up the gradients of `systems` systems, one after another.
     TeamChunks { chunks: usize, systems: usize },
 }
 
 impl TestPath {
-    /// The path for problems of a shape that it has kernels for.
+    /// Makes the path for problems of this shape. Panics if the path has no kernels for them or
+    /// they cannot be cut so.
     pub fn path<T: Real>(self, shape: &ProblemShape, options: &Options) -> Box<dyn Path<T>> {
         let device = testing::device();
         let mut limits = *device.limits();
@@ -51,7 +59,7 @@ impl TestPath {
         }
     }
 
-    /// A solver of the device that takes this path.
+    /// Makes a solver on the simulated device that takes this path.
     pub fn engine<T: Real>(self, shape: &ProblemShape, options: &Options) -> Engine<T> {
         Engine::with_path(&testing::device(), shape, options, self.path(shape, options)).unwrap()
     }
