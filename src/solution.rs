@@ -44,7 +44,11 @@ impl fmt::Display for Status {
             Status::NonFiniteInput { argument } => write!(f, "not all {argument} are finite"),
             Status::InvalidStep { step } => write!(f, "step {step} is not positive"),
             Status::Breakdown { point, pivot } => {
-                write!(f, "the rows do not determine the solution (pivot {pivot} of point {point})")
+                write!(
+                    f,
+                    "the rows do not determine the solution (pivot {pivot} of point {point}); too few initial values, \
+                     or a highest derivative without coefficient?"
+                )
             }
             Status::Overflow => write!(f, "the solution is not finite"),
         }

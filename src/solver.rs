@@ -289,6 +289,6 @@ impl<T: Real> Solver<T> {
         if self.solved {
             return Ok(());
         }
-        Err(Error::argument("problem", "it must be solved first"))
+        Err(Error::argument("problem", "call `solve` first"))
     }
 }

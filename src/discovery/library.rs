@@ -176,7 +176,10 @@ impl Library {
                     }
                     gradient[*variable] += values[*parent];
                 }
-                Function::User(user) => (user.gradient)(state, gradient),
+                Function::User(user) => {
+                    gradient.fill(0.0);
+                    (user.gradient)(state, gradient);
+                }
                 Function::Constant => gradient.fill(0.0),
                 Function::Sin(k) => set_alone(gradient, *k, state[*k].cos()),
                 Function::Cos(k) => set_alone(gradient, *k, -state[*k].sin()),

@@ -14,6 +14,7 @@ use super::selection::select;
 use super::settings::{Method, Settings};
 use super::simulate::simulate;
 use super::start::Start;
+use super::user_terms::check_gradients;
 use super::warnings;
 #[cfg(feature = "cuda")]
 use crate::cuda::Cuda;
@@ -33,6 +34,7 @@ pub fn discover(
     let mut progress = Reporter::new(observer);
     progress.stage(0.0, "smoothing the data")?;
     let smooth = smooth(data)?;
+    check_gradients(data, &smooth, settings)?;
     let grid = Grid::new(data, &smooth, settings.grid_refinement)?;
     let libraries = libraries(data, settings)?;
     let task = Task { data, settings, smooth: &smooth, grid: &grid, libraries: &libraries };

@@ -29,7 +29,9 @@ pub struct UserTerm {
     /// The function θ(state), where the state has D entries: the K states, for order 2 then their K
     /// derivatives.
     pub value: Arc<Value>,
-    /// The gradient of the function, which writes ∂θ/∂state (D entries) into the second argument.
+    /// The gradient of the function, which writes ∂θ/∂state (D entries) into the second argument;
+    /// what it leaves alone is zero. [`discover`](super::discover) refuses one that differences of
+    /// `value` contradict.
     pub gradient: Arc<Gradient>,
 }
 
@@ -44,7 +46,8 @@ impl fmt::Debug for UserTerm {
 pub struct KnownTerm {
     /// Name of the state whose equation has the term.
     pub state: String,
-    /// The term's factors in any order, as in [`Term::factors`](super::Term::factors).
+    /// The term's factors in any order, as in [`Term::factors`](super::Term::factors): x² is
+    /// `["x", "x"]`, a term of one's own is one factor, and order 2 has the velocities `x'`.
     pub factors: Vec<String>,
     /// The value of the coefficient, in the units of the data; zero excludes the term.
     pub coefficient: f64,
@@ -53,20 +56,21 @@ pub struct KnownTerm {
 /// The settings of [`discover`](super::discover); start from `Settings::default()`.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The method by which the equations are found.
+    /// The method by which the equations are found; by default the joint one.
     pub method: Method,
-    /// Order of the equations: 1 for u' = …, 2 for u'' = … (whose terms may contain u').
+    /// Order of the equations: 1 for u' = …, 2 for u'' = … (whose terms may contain u'); by
+    /// default 1.
     pub order: usize,
-    /// Highest total degree of the monomials.
+    /// Highest total degree of the monomials; by default 2.
     pub degree: usize,
-    /// Whether sin and cos of each state are candidates too.
+    /// Whether sin and cos of each state are candidates too; by default not.
     pub sine_cosine: bool,
     /// Further candidate terms.
     pub user_terms: Vec<UserTerm>,
-    /// The function around the combination of terms.
+    /// The function around the combination of terms; by default the identity.
     pub link: Link,
     /// Number of standard errors that a coefficient must at least be away from zero for its term to
-    /// stay.
+    /// stay; by default 5.
     pub threshold: f64,
     /// Grid steps per sampling interval; `None` chooses them from the data.
     pub grid_refinement: Option<usize>,

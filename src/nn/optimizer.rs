@@ -125,6 +125,10 @@ impl<T: Real, B: Backend> Optimizer<T, B> {
 
     /// Takes a step: changes every parameter that has a gradient; the others stay as they are.
     ///
+    /// A system that [`Tape::solve_ode`](crate::tape::Tape::solve_ode) could not solve contributes
+    /// zero to the gradients, and nothing that is not finite: ask
+    /// [`Tape::ode_solved`](crate::tape::Tape::ode_solved).
+    ///
     /// # Errors
     /// [`Error::Argument`] when a parameter is of another store; [`Error::Data`] when a gradient is
     /// not finite, and then nothing is changed. A backend that works while the program goes on

@@ -10,7 +10,8 @@ use crate::shape::ProblemShape;
 ///
 /// B and N are read off the axes that are not shared. Where every array is shared by all time
 /// points, [`points`](Self::points) must say how many there are; [`batch`](Self::batch) is needed
-/// only for several systems with the same inputs.
+/// only for several systems with the same inputs; it checks the shapes against the number.
+/// Afterwards [`Problem::with_extra_derivatives`] makes the default rows of fourth order.
 #[derive(Clone, Debug)]
 pub struct ProblemBuilder<'a, T> {
     batch: Option<usize>,

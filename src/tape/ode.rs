@@ -19,7 +19,7 @@ pub struct Ode {
     pub inputs: Inputs<Var>,
     /// Derivatives of the solution beyond the coefficients' columns
     /// ([`with_extra_derivatives`](crate::Problem::with_extra_derivatives)): 1 suits the default
-    /// Hermite rows.
+    /// Hermite rows, 2 if the steps differ, as learned ones do.
     pub extra_derivatives: usize,
 }
 
@@ -46,6 +46,44 @@ impl<T: Real, B: Backend> Solve<T, B> {
 impl<T: Real, B: Backend> Tape<T, B> {
     /// Records the solve of a batch of linear ODEs; its value (B, N, K, Q) holds u and all its
     /// derivatives.
+    ///
+    /// ```
+    /// use mechanistic::nn::{Optimizer, Parameters, Rule};
+    /// use mechanistic::tape::{Array, Ode, Tape};
+    /// use mechanistic::{Inputs, Options};
+    ///
+    /// // Fits c and k of u'' + c u' + k u = 0, u(0) = 1, u'(0) = 0 to data with c = 0.3, k = 4.
+    /// let (n, h) = (101, 0.05_f64);
+    /// let w = (4.0_f64 - 0.15 * 0.15).sqrt();
+    /// let u = |t: f64| (-0.15 * t).exp() * ((w * t).cos() + 0.15 / w * (w * t).sin());
+    /// let data: Vec<f64> = (0..n).map(|i| u(i as f64 * h)).collect();
+    ///
+    /// let mut parameters = Parameters::<f64>::new();
+    /// let id = parameters.insert("k, c", Array::new([1, 1, 1, 1, 2], vec![3.5, 0.1])?)?;
+    /// let mut optimizer = Optimizer::new(Rule::adam(), 0.02);
+    /// let mut tape = Tape::new();
+    /// for _ in 0..300 {
+    ///     tape.clear();
+    ///     let fitted = tape.parameter(&parameters, id)?;
+    ///     let one = tape.constant(Array::full([1, 1, 1, 1, 1], 1.0)?);
+    ///     let inputs = Inputs {
+    ///         coefficients: tape.concat(&[fitted, one], 4)?, // of u, u', u''
+    ///         rhs: tape.constant(Array::full([1, 1, 1], 0.0)?),
+    ///         initial_values: tape.constant(Array::new([1, 1, 1, 2], vec![1.0, 0.0])?),
+    ///         steps: tape.constant(Array::full([1, 1], h)?),
+    ///     };
+    ///     let ode = Ode { batch: 1, points: n, inputs, extra_derivatives: 1 };
+    ///     let solution = tape.solve_ode(&ode, &Options::default())?;
+    ///     let u = tape.slice(solution, 3, 0..1)?;
+    ///     let target = tape.constant(Array::new([1, n, 1, 1], data.clone())?);
+    ///     let loss = tape.mse(u, target)?;
+    ///     let gradients = tape.backward(loss)?;
+    ///     optimizer.step(&mut parameters, &gradients)?;
+    /// }
+    /// let found = parameters.get(id)?.data();
+    /// assert!((found[0] - 4.0).abs() < 1e-2 && (found[1] - 0.3).abs() < 1e-2, "{found:?}");
+    /// # Ok::<(), mechanistic::Error>(())
+    /// ```
     ///
     /// A system that cannot be solved has NaN in the solution and contributes nothing to any
     /// gradient; its [`Status`](crate::Status) in [`Tape::ode_solution`] tells why.

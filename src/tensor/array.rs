@@ -11,7 +11,7 @@ use crate::real::Element;
 
 /// A dense array, contiguous and row-major, in the memory of its backend: the program's own memory,
 /// unless another backend is named. An array of rank 0 is a scalar.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Array<T: Element, B: Backend = Cpu> {
     shape: Vec<usize>,
     data: B::Buffer<T>,

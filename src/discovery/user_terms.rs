@@ -1,0 +1,108 @@
+//! The check of the gradients that callers give with their own terms.
+
+use super::data::Dataset;
+use super::grid::Smooth;
+use super::settings::{Settings, UserTerm};
+use crate::{Error, Result};
+
+/// Number of states at which each gradient is checked.
+const PLACES: usize = 11;
+/// The difference from a central difference, relative to the larger of both, that counts as wrong.
+/// Rounding and curvature are far below it.
+const WRONG: f64 = 0.01;
+
+/// Checks the gradient of each term of the caller's own against central differences of its value,
+/// at states of the smoothed data. It is refused where more than half of the states contradict it:
+/// a function may have a kink somewhere.
+///
+/// # Errors
+/// [`Error::Argument`] with the name of the term, a state, and both derivatives.
+pub(super) fn check_gradients(data: &Dataset, smooth: &Smooth, settings: &Settings) -> Result<()> {
+    if settings.user_terms.is_empty() {
+        return Ok(());
+    }
+    let states: Vec<Vec<f64>> = data
+        .trajectories
+        .iter()
+        .zip(&smooth.splines)
+        .flat_map(|(trajectory, splines)| {
+            let stride = trajectory.time.len().div_ceil(PLACES);
+            trajectory.time.iter().step_by(stride).map(move |&time| {
+                let at: Vec<[f64; 3]> = splines.iter().map(|spline| spline.at(time)).collect();
+                (0..settings.order).flat_map(|j| at.iter().map(move |u| u[j])).collect()
+            })
+        })
+        .collect();
+    settings.user_terms.iter().try_for_each(|term| check(term, &states))
+}
+
+fn check(term: &UserTerm, states: &[Vec<f64>]) -> Result<()> {
+    let variables = states[0].len();
+    let scale = |m: usize| states.iter().fold(0.0_f64, |most, state| most.max(state[m].abs()));
+    for m in 0..variables {
+        let step = f64::EPSILON.cbrt() * scale(m).max(f64::MIN_POSITIVE.sqrt());
+        let mut contradictions = Vec::new();
+        for state in states {
+            let moved = |sign: f64| {
+                let mut moved = state.clone();
+                moved[m] += sign * step;
+                (term.value)(&moved)
+            };
+            let (ahead, behind) = (moved(1.0), moved(-1.0));
+            let difference = (ahead - behind) / (2.0 * step);
+            let mut gradient = vec![0.0; variables];
+            (term.gradient)(state, &mut gradient);
+            // What rounding of the values leaves of a difference.
+            let rounding = 1e3 * f64::EPSILON * ahead.abs().max(behind.abs()) / step;
+            let allowed = WRONG * gradient[m].abs().max(difference.abs()) + rounding;
+            if (gradient[m] - difference).abs() > allowed {
+                contradictions.push((state, gradient[m], difference));
+            }
+        }
+        if 2 * contradictions.len() > states.len() {
+            let (state, given, difference) = contradictions[0];
+            let message = format!(
+                "the gradient of `{}` at {state:?} has the derivative {given:e} with respect to variable {m}, \
+                 where differences of its value give {difference:e}",
+                term.name
+            );
+            return Err(Error::argument("user_terms", message));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn outcome(gradient: impl Fn(&[f64], &mut [f64]) + Send + Sync + 'static) -> Result<()> {
+        let term = UserTerm {
+            name: "x|y|".into(),
+            value: Arc::new(|u| u[0] * u[1].abs()),
+            gradient: Arc::new(gradient),
+        };
+        let states: Vec<Vec<f64>> =
+            (0..20).map(|i| vec![1.0 + f64::from(i), 0.5 * f64::from(i) - 4.0]).collect();
+        check(&term, &states)
+    }
+
+    #[test]
+    fn gradients_that_differences_contradict_are_refused() {
+        outcome(|u, out| {
+            out[0] = u[1].abs();
+            out[1] = u[0] * u[1].signum();
+        })
+        .unwrap();
+        let message = |outcome: Result<()>| outcome.unwrap_err().to_string();
+        let wrong = message(outcome(|u, out| {
+            out[0] = -u[1].abs();
+            out[1] = u[0] * u[1].signum();
+        }));
+        assert!(wrong.starts_with("user_terms: the gradient of `x|y|` at "), "{wrong}");
+        let unwritten = message(outcome(|u, out| out[0] = u[1].abs()));
+        assert!(unwritten.contains("0e0 with respect to variable 1"), "{unwritten}");
+    }
+}
