@@ -6,7 +6,7 @@
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use mechanistic::nn::{Activation, Mlp, Optimizer, Parameters, Rng, Rule};
 use mechanistic::tape::{Array, Ode, Tape};
-use mechanistic::{Cotangent, Options, Problem, Real, Smoothness, Solver, View};
+use mechanistic::{Cotangent, Inputs, Options, Problem, Real, Smoothness, Solver, View};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::hint::black_box;
@@ -86,7 +86,7 @@ fn solver<T: Real>(criterion: &mut Criterion) {
         criterion.benchmark_group(format!("adjoint {}", T::NAME)).bench_function(
             BenchmarkId::from_parameter(&name),
             |bencher| {
-                bencher.iter(|| black_box(solver.vjp(&problem, &cotangent).unwrap().rhs[0]));
+                bencher.iter(|| black_box(solver.vjp(&problem, &cotangent).unwrap().inputs.rhs[0]));
             },
         );
     }
@@ -118,10 +118,12 @@ fn training_step(criterion: &mut Criterion) {
         let ode = Ode {
             batch,
             points,
-            coefficients: tape.reshape(flat, [batch, points, 1, 1, 3])?,
-            rhs: tape.constant(constant(&[1, 1, 1], 0.0)),
-            initial_values: tape.constant(initial.clone()),
-            steps: tape.constant(constant(&[1, 1], 0.1)),
+            inputs: Inputs {
+                coefficients: tape.reshape(flat, [batch, points, 1, 1, 3])?,
+                rhs: tape.constant(constant(&[1, 1, 1], 0.0)),
+                initial_values: tape.constant(initial.clone()),
+                steps: tape.constant(constant(&[1, 1], 0.1)),
+            },
             extra_derivatives: 1,
         };
         let solution = tape.solve_ode(&ode, &Options::default())?;

@@ -12,7 +12,10 @@
 //! M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az). Both reuse the factor of the solve.
 
 use crate::error::{Error, Result};
+use crate::inputs::Inputs;
+use crate::memory::zeros;
 use crate::options::Weights;
+use crate::real::Real;
 use crate::shape::ProblemShape;
 
 /// ∂ℓ/∂(solution).
@@ -49,63 +52,38 @@ impl<T> Cotangent<'_, T> {
 /// the gradient is summed.
 #[derive(Clone, Debug, Default)]
 pub struct Gradients<T> {
-    /// Of the coefficients, (B or 1, N or 1, E, K, Qc).
-    pub coefficients: Vec<T>,
-    /// Of the right-hand side, (B or 1, N or 1, E).
-    pub rhs: Vec<T>,
-    /// Of the initial values, (B or 1, I, K, J).
-    pub initial_values: Vec<T>,
-    /// Of the steps, (B or 1, N−1 or 1, K or 1).
-    pub steps: Vec<T>,
-    /// Of the row weights, which all systems share.
+    /// ∂ℓ/∂(input), in the shape of the input.
+    pub inputs: Inputs<Vec<T>>,
+    /// ∂ℓ/∂(row weights), which all systems share.
     pub weights: Weights,
 }
 
-impl<T> Gradients<T> {
-    /// Coefficients, right-hand side, initial values, steps.
-    #[cfg(feature = "cuda")]
-    pub(crate) fn inputs_mut(&mut self) -> [&mut [T]; 4] {
-        [&mut self.coefficients, &mut self.rhs, &mut self.initial_values, &mut self.steps]
+impl<T: Real> Gradients<T> {
+    /// Zeros for problems of this shape.
+    pub(crate) fn zeros(shape: &ProblemShape) -> Result<Self> {
+        let inputs = Inputs::NAMES.zip(shape.layouts()).try_map(|(name, layout)| {
+            zeros(&format!("gradient of {name}"), layout.total(shape.batch))
+        })?;
+        let weights = Weights { equation: 0.0, initial: 0.0, smoothness: 0.0, periodic: 0.0 };
+        Ok(Gradients { inputs, weights })
     }
 }
 
-/// Directions in which the inputs move, each of its input's shape; `None` stands still.
-#[derive(Clone, Copy, Debug)]
-pub struct Tangents<'a, T> {
-    /// Of the coefficients, (B or 1, N or 1, E, K, Qc).
-    pub coefficients: Option<&'a [T]>,
-    /// Of the right-hand side, (B or 1, N or 1, E).
-    pub rhs: Option<&'a [T]>,
-    /// Of the initial values, (B or 1, I, K, J).
-    pub initial_values: Option<&'a [T]>,
-    /// Of the steps, (B or 1, N−1 or 1, K or 1).
-    pub steps: Option<&'a [T]>,
-}
+/// Directions in which the inputs move, each of its input's shape; an input without one stands still.
+pub type Tangents<'a, T> = Inputs<Option<&'a [T]>>;
 
-impl<T> Default for Tangents<'_, T> {
-    fn default() -> Self {
-        Tangents { coefficients: None, rhs: None, initial_values: None, steps: None }
-    }
-}
-
-impl<T> Tangents<'_, T> {
-    pub(crate) fn check(&self, shape: &ProblemShape) -> Result<()> {
-        for (argument, tangent, axes) in [
-            ("tangent of coefficients", self.coefficients, &shape.coefficients[..]),
-            ("tangent of rhs", self.rhs, &shape.rhs),
-            ("tangent of initial_values", self.initial_values, &shape.initial_values),
-            ("tangent of steps", self.steps, &shape.steps),
-        ] {
-            if let Some(tangent) = tangent
-                && tangent.len() != axes.iter().product::<usize>()
-            {
-                return Err(Error::Shape {
-                    argument: argument.into(),
-                    expected: format!("{axes:?}"),
-                    actual: vec![tangent.len()],
-                });
-            }
+/// Checks that every direction has as many values as its input.
+pub(crate) fn check_tangents<T>(tangents: &Tangents<'_, T>, shape: &ProblemShape) -> Result<()> {
+    for (name, (tangent, axes)) in Inputs::NAMES.zip(tangents.zip(shape.inputs())) {
+        if let Some(tangent) = tangent
+            && tangent.len() != axes.iter().product::<usize>()
+        {
+            return Err(Error::Shape {
+                argument: format!("tangent of {name}"),
+                expected: format!("{axes:?}"),
+                actual: vec![tangent.len()],
+            });
         }
-        Ok(())
     }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 mod builder;
 
 use crate::error::{Error, Result};
+use crate::inputs::Inputs;
 use crate::shape::ProblemShape;
 
 pub use builder::ProblemBuilder;
@@ -49,10 +50,7 @@ impl<'a, T> View<'a, T> {
 #[derive(Clone, Debug)]
 pub struct Problem<'a, T> {
     shape: ProblemShape,
-    pub(crate) coefficients: &'a [T],
-    pub(crate) rhs: &'a [T],
-    pub(crate) initial_values: &'a [T],
-    pub(crate) steps: &'a [T],
+    pub(crate) inputs: Inputs<&'a [T]>,
 }
 
 impl<'a, T> Problem<'a, T> {
@@ -76,10 +74,9 @@ impl<'a, T> Problem<'a, T> {
         ProblemBuilder::default()
     }
 
-    /// Coefficients, right-hand side, initial values and steps that have this shape.
-    pub(crate) fn from_parts(shape: &ProblemShape, arrays: [&'a [T]; 4]) -> Self {
-        let [coefficients, rhs, initial_values, steps] = arrays;
-        Problem { shape: shape.clone(), coefficients, rhs, initial_values, steps }
+    /// Inputs that have this shape.
+    pub(crate) fn from_parts(shape: &ProblemShape, inputs: Inputs<&'a [T]>) -> Self {
+        Problem { shape: shape.clone(), inputs }
     }
 
     /// Turns this into the problem of a solution with `extra` derivatives beyond the order of the

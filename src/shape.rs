@@ -1,6 +1,7 @@
 //! Sizes of a batch of problems. The letters are those of the crate's front page.
 
 use crate::error::{Error, Result};
+use crate::inputs::Inputs;
 
 /// Sizes of a [`Problem`](crate::Problem): those of the batch, and the extents of each input, in
 /// which an axis of length 1 is shared.
@@ -34,15 +35,8 @@ impl ProblemShape {
     /// # Errors
     /// [`Error::Shape`] names the array that does not fit, [`Error::Argument`] is for an empty
     /// batch or fewer than two points, [`Error::OutOfMemory`] for sizes beyond any memory.
-    pub fn new(
-        batch: usize,
-        points: usize,
-        coefficients: &[usize],
-        rhs: &[usize],
-        initial_values: &[usize],
-        steps: &[usize],
-    ) -> Result<Self> {
-        Self::checked_parts(batch, points, 0, coefficients, rhs, initial_values, steps)
+    pub fn new(batch: usize, points: usize, inputs: Inputs<&[usize]>) -> Result<Self> {
+        Self::checked_parts(batch, points, 0, inputs)
     }
 
     /// Returns the shape of the same inputs for a solution with `extra` derivatives beyond the order of
@@ -58,10 +52,7 @@ impl ProblemShape {
         batch: usize,
         points: usize,
         extra: usize,
-        coefficients: &[usize],
-        rhs: &[usize],
-        initial_values: &[usize],
-        steps: &[usize],
+        Inputs { coefficients, rhs, initial_values, steps }: Inputs<&[usize]>,
     ) -> Result<Self> {
         if batch == 0 {
             return Err(Error::argument("batch", "there must be at least one system"));
@@ -134,16 +125,7 @@ impl ProblemShape {
 
     /// The same shape, if it is possible.
     pub(crate) fn checked(&self) -> Result<Self> {
-        let ProblemShape {
-            batch,
-            points,
-            extra_derivatives: extra,
-            coefficients,
-            rhs,
-            initial_values,
-            steps,
-        } = self;
-        Self::checked_parts(*batch, *points, *extra, coefficients, rhs, initial_values, steps)
+        Self::checked_parts(self.batch, self.points, self.extra_derivatives, self.inputs())
     }
 
     /// The arrays must be addressable. Steps and initial values are no larger than the solution.
@@ -179,6 +161,16 @@ impl ProblemShape {
     /// coefficients have no columns.
     pub fn extra_derivatives(&self) -> usize {
         self.extra_derivatives
+    }
+
+    /// Returns the extents of each input; an axis of length 1 is shared.
+    pub fn inputs(&self) -> Inputs<&[usize]> {
+        Inputs {
+            coefficients: &self.coefficients,
+            rhs: &self.rhs,
+            initial_values: &self.initial_values,
+            steps: &self.steps,
+        }
     }
 
     /// Returns the extents of the coefficients, (B or 1, N or 1, E, K, Qc).
@@ -250,9 +242,58 @@ impl ProblemShape {
     pub fn solution(&self) -> [usize; 4] {
         [self.batch, self.points, self.states(), self.derivatives()]
     }
+
+    /// Returns how the arrays of the inputs are laid out. The coefficients are indexed by
+    /// (t, e, k·Qc + j), the right-hand side by (t, e, 0), the initial values by (i, k, j), the steps
+    /// by (t, k, 0).
+    pub(crate) fn layouts(&self) -> Inputs<InputLayout> {
+        let [cb, cn, e, states, columns] = self.coefficients;
+        let c = states * columns;
+        let [rb, rn, _] = self.rhs;
+        let [ib, i, k, j] = self.initial_values;
+        let [sb, sn, sk] = self.steps;
+        Inputs {
+            coefficients: InputLayout::new(cb, cn * e * c, [stride(cn, e * c), c, 1]),
+            rhs: InputLayout::new(rb, rn * e, [stride(rn, e), 1, 0]),
+            initial_values: InputLayout::new(ib, i * k * j, [k * j, j, 1]),
+            steps: InputLayout::new(sb, sn * sk, [stride(sn, sk), stride(sk, 1), 0]),
+        }
+    }
+}
+
+/// Where the values of one input stand in its array; strides are 0 along shared axes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InputLayout {
+    /// Values of one system; of all systems, if the batch shares them.
+    pub values: usize,
+    /// Distance between systems.
+    pub system: usize,
+    /// Distances along the other axes: time; equation or state; column.
+    pub inner: [usize; 3],
+}
+
+impl InputLayout {
+    fn new(batch: usize, values: usize, inner: [usize; 3]) -> Self {
+        InputLayout { values, system: stride(batch, values), inner }
+    }
+
+    /// Whether all systems share the array.
+    pub fn shared(&self) -> bool {
+        self.system == 0
+    }
+
+    /// Values of `systems` systems.
+    pub fn total(&self, systems: usize) -> usize {
+        if self.shared() { self.values } else { self.values.saturating_mul(systems) }
+    }
+
+    /// The values of `systems` systems from `first` on.
+    pub fn part<'a, T>(&self, values: &'a [T], first: usize, systems: usize) -> &'a [T] {
+        &values[first * self.system..][..self.total(systems)]
+    }
 }
 
 /// Distance between neighbors along an axis: 0 where the axis is shared.
-pub(crate) fn stride(extent: usize, inner: usize) -> usize {
+fn stride(extent: usize, inner: usize) -> usize {
     if extent == 1 { 0 } else { inner }
 }

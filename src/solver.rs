@@ -3,7 +3,7 @@
 #[cfg(feature = "cuda")]
 use std::sync::Arc;
 
-use crate::adjoint::{Cotangent, Gradients, Tangents};
+use crate::adjoint::{Cotangent, Gradients, Tangents, check_tangents};
 #[cfg(feature = "cuda")]
 use crate::backend::cuda::{self, CudaDevice, CudaPath};
 use crate::backend::{self, Device, Engine};
@@ -106,7 +106,7 @@ impl<T: Real> Solver<T> {
         path: CudaPath,
     ) -> Result<Self> {
         Self::with_engine(&Device::Cuda(device.clone()), shape, options, || {
-            cuda::engine::new(device, shape, options, path)
+            cuda::solve::engine::new(device, shape, options, path)
         })
     }
 
@@ -177,7 +177,8 @@ impl<T: Real> Solver<T> {
     }
 
     /// Jacobian-vector product (forward mode) at the problem last solved: the directional
-    /// derivative of the solution. `values` and `epsilon` of the result are those derivatives;
+    /// derivative of the solution as the inputs move along `tangents`, each of its input's shape; an
+    /// input without one stands still. `values` and `epsilon` of the result are those derivatives;
     /// zero for systems that were not solved. A CUDA device solves once more for the first of jvp,
     /// residuals and variances after a solve, and allocates for the first of all.
     ///
@@ -191,7 +192,7 @@ impl<T: Real> Solver<T> {
         tangents: &Tangents<'_, T>,
     ) -> Result<&Solution<T>> {
         self.check_solved(problem)?;
-        tangents.check(&self.shape)?;
+        check_tangents(tangents, &self.shape)?;
         self.engine.jvp(problem, tangents, &self.solution.status)
     }
 

@@ -2,7 +2,7 @@
 
 use mechanistic::nn::{Optimizer, ParameterId, Parameters, Rule, Schedule, solve_with_auxiliaries};
 use mechanistic::tape::{Array, Ode, Tape, Var};
-use mechanistic::{Options, Result};
+use mechanistic::{Inputs, Options, Result};
 
 const POINTS: usize = 21;
 const STEP: f64 = 0.1;
@@ -43,10 +43,12 @@ fn linear(tape: &mut Tape<f64>, c: &[f64], start: &[f64]) -> Ode {
     Ode {
         batch: 1,
         points: POINTS,
-        coefficients: tape.constant(array(&[1, 1, 1, 1, c.len()], c)),
-        rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
-        initial_values: tape.constant(array(&[1, 1, 1, start.len()], start)),
-        steps: tape.constant(array(&[1, 1], &[STEP])),
+        inputs: Inputs {
+            coefficients: tape.constant(array(&[1, 1, 1, 1, c.len()], c)),
+            rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
+            initial_values: tape.constant(array(&[1, 1, 1, start.len()], start)),
+            steps: tape.constant(array(&[1, 1], &[STEP])),
+        },
         extra_derivatives: 1,
     }
 }
@@ -135,10 +137,12 @@ fn the_gradient_of_the_loss_agrees_with_central_differences() {
         let ode = Ode {
             batch: 2,
             points: POINTS,
-            coefficients,
-            rhs: tape.constant(array(&[1, 1, 2], &[0.3, -0.4])),
-            initial_values: tape.constant(array(&[2, 1, 2, 1], &[0.5, 1.0, -0.2, 0.4])),
-            steps: tape.constant(array(&[1, 1], &[STEP])),
+            inputs: Inputs {
+                coefficients,
+                rhs: tape.constant(array(&[1, 1, 2], &[0.3, -0.4])),
+                initial_values: tape.constant(array(&[2, 1, 2, 1], &[0.5, 1.0, -0.2, 0.4])),
+                steps: tape.constant(array(&[1, 1], &[STEP])),
+            },
             extra_derivatives: 1,
         };
         let record = |tape: &mut Tape<f64>, solution| {
@@ -192,10 +196,12 @@ fn a_system_without_solution_does_not_count() {
         let ode = Ode {
             batch,
             points: POINTS,
-            coefficients: tape.constant(array(&[batch, 1, 1, 1, 2], coefficients)),
-            rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
-            initial_values: tape.constant(array(&[1, 1, 1, 1], &[1.0])),
-            steps: tape.constant(array(&[1, 1], &[STEP])),
+            inputs: Inputs {
+                coefficients: tape.constant(array(&[batch, 1, 1, 1, 2], coefficients)),
+                rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
+                initial_values: tape.constant(array(&[1, 1, 1, 1], &[1.0])),
+                steps: tape.constant(array(&[1, 1], &[STEP])),
+            },
             extra_derivatives: 1,
         };
         let solve =

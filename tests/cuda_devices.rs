@@ -6,7 +6,7 @@ use cuda_sim::simulator::Simulator;
 use mechanistic::cuda::{Cuda, CudaDevice, DeviceArray, DeviceSolver, Values};
 use mechanistic::nn::Parameters;
 use mechanistic::tape::{Array, Tape};
-use mechanistic::{Device, Options, ProblemShape};
+use mechanistic::{Device, Inputs, Options, ProblemShape};
 
 /// One test: the machine is the process's.
 #[test]
@@ -30,17 +30,27 @@ fn two_devices_are_told_apart() {
     assert!(message.contains("this machine has devices 0 to 1"), "{message}");
 
     // A solver takes the arrays of its own device.
-    let shapes: [&[usize]; 4] = [&[1, 1, 1, 1, 2], &[1, 1, 1], &[1, 1, 1, 1], &[1, 1]];
-    let shape = ProblemShape::new(1, 5, shapes[0], shapes[1], shapes[2], shapes[3]).unwrap();
+    let axes = Inputs {
+        coefficients: &[1, 1, 1, 1, 2][..],
+        rhs: &[1, 1, 1],
+        initial_values: &[1, 1, 1, 1],
+        steps: &[1, 1],
+    };
+    let shape = ProblemShape::new(1, 5, axes).unwrap();
     let mut solver = DeviceSolver::<f64>::new(&second, &shape, &Options::default()).unwrap();
-    let values: [&[f64]; 4] = [&[1.0, 2.0], &[0.5], &[1.0], &[0.1]];
+    let values = Inputs {
+        coefficients: &[1.0, 2.0][..],
+        rhs: &[0.5],
+        initial_values: &[1.0],
+        steps: &[0.1],
+    };
     let upload =
         |device| values.map(|values| DeviceArray::from_host(device, "an input", values).unwrap());
     let (here, there) = (upload(&second), upload(&first));
     let mut solution = DeviceArray::unwritten(&second, "solution", 10).unwrap();
-    solver.solve(here.each_ref().map(Values::from), &mut solution).unwrap();
-    let mut mixed = here.each_ref().map(Values::from);
-    mixed[1] = Values::from(&there[1]);
+    solver.solve(here.as_ref().map(Values::from), &mut solution).unwrap();
+    let mut mixed = here.as_ref().map(Values::from);
+    mixed.rhs = Values::from(&there.rhs);
     let message = solver.solve(mixed, &mut solution).unwrap_err().to_string();
     assert_eq!(message, "rhs: lies on cuda:0, the solver on cuda:1");
 

@@ -27,10 +27,10 @@ fn step(device: &Arc<CudaDevice>, path: CudaPath, case: &Case) -> Result<Vec<u64
     let variances = solver.variances(&problem)?.to_vec();
     let arrays = [
         &solution.values,
-        &gradients.coefficients,
-        &gradients.rhs,
-        &gradients.initial_values,
-        &gradients.steps,
+        &gradients.inputs.coefficients,
+        &gradients.inputs.rhs,
+        &gradients.inputs.initial_values,
+        &gradients.inputs.steps,
         &tangent,
         &residuals,
         &variances,

@@ -56,8 +56,12 @@ fn on_host(solver: &mut Solver<f64>, case: &Case, cotangent: &[f64]) -> Results<
     assert!(residuals.iter().all(|residuals| residuals.equation.is_finite()));
     let Weights { equation, initial, smoothness, periodic } = gradients.weights;
     let weights = vec![equation, initial, smoothness, periodic];
-    let gradients =
-        [gradients.coefficients, gradients.rhs, gradients.initial_values, gradients.steps];
+    let gradients = [
+        gradients.inputs.coefficients,
+        gradients.inputs.rhs,
+        gradients.inputs.initial_values,
+        gradients.inputs.steps,
+    ];
     Results { values: solution.values, tangent, gradients, weights }
 }
 
@@ -136,7 +140,7 @@ fn parts_and_device_arrays_give_the_same_results() {
         small.arrays().map(|array| DeviceArray::from_host(&gpu, "values", &array.data).unwrap());
     let mut solver = DeviceSolver::<f64>::new(&gpu, &shape, &small.options).unwrap();
     let mut solution = DeviceArray::unwritten(&gpu, "solution", 9 * 3).unwrap();
-    let error = solver.solve([&arrays[1]; 4].map(Values::from), &mut solution).unwrap_err();
+    let error = solver.solve([&arrays[1]; 4].map(Values::from).into(), &mut solution).unwrap_err();
     assert!(error.to_string().starts_with("coefficients: expected 27 values, got 9"), "{error}");
     assert_eq!(simulator.reports().unwrap(), Vec::<String>::new());
 }

@@ -1,9 +1,17 @@
 //! Misuse is an error that names the argument.
 
-use mechanistic::{Error, Formulation, Options, Problem, ProblemShape, Solver, View, Weights};
+use mechanistic::{
+    Error, Formulation, Inputs, Options, Problem, ProblemShape, Solver, View, Weights,
+};
 
 fn shape() -> ProblemShape {
-    ProblemShape::new(3, 5, &[3, 5, 2, 2, 3], &[3, 5, 2], &[3, 1, 2, 2], &[3, 4, 2]).unwrap()
+    let axes = Inputs {
+        coefficients: &[3, 5, 2, 2, 3][..],
+        rhs: &[3, 5, 2],
+        initial_values: &[3, 1, 2, 2],
+        steps: &[3, 4, 2],
+    };
+    ProblemShape::new(3, 5, axes).unwrap()
 }
 
 fn views<'a>(shapes: [&'a [usize]; 4], data: &'a [Vec<f64>; 4]) -> [View<'a, f64>; 4] {
@@ -112,10 +120,15 @@ fn empty_and_absurd_sizes_are_errors() {
     {
         let coefficients = [1, 1, equations, states, 2];
         let initial = [1, 0, states, 0];
-        let error =
-            ProblemShape::new(batch, points, &coefficients, &[1, 1, equations], &initial, &[1, 1])
-                .and_then(|shape| Solver::<f64>::new(&shape, &Options::default()).map(|_| ()))
-                .unwrap_err();
+        let axes = Inputs {
+            coefficients: &coefficients[..],
+            rhs: &[1, 1, equations],
+            initial_values: &initial,
+            steps: &[1, 1],
+        };
+        let error = ProblemShape::new(batch, points, axes)
+            .and_then(|shape| Solver::<f64>::new(&shape, &Options::default()).map(|_| ()))
+            .unwrap_err();
         assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
     }
 }

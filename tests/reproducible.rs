@@ -21,10 +21,10 @@ fn bits_of(solver: &mut Solver<f64>, case: &Case) -> Vec<u64> {
     let arrays = [
         &solution.values,
         &solution.epsilon,
-        &gradients.coefficients,
-        &gradients.rhs,
-        &gradients.initial_values,
-        &gradients.steps,
+        &gradients.inputs.coefficients,
+        &gradients.inputs.rhs,
+        &gradients.inputs.initial_values,
+        &gradients.inputs.steps,
     ];
     let weights = gradients.weights;
     let weights = [weights.equation, weights.initial, weights.smoothness, weights.periodic];

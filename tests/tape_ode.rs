@@ -5,7 +5,7 @@ use mechanistic::nn::{
     raw_steps,
 };
 use mechanistic::tape::{Array, Ode, Tape, Var};
-use mechanistic::{Options, Result, Smoothness, Status};
+use mechanistic::{Inputs, Options, Result, Smoothness, Status};
 
 fn taylor() -> Options {
     Options { smoothness: Smoothness::Taylor, ..Options::default() }
@@ -65,10 +65,7 @@ fn gradients_of_every_input_agree_with_central_differences() {
             let ode = Ode {
                 batch: 3,
                 points: 4,
-                coefficients,
-                rhs,
-                initial_values,
-                steps,
+                inputs: Inputs { coefficients, rhs, initial_values, steps },
                 extra_derivatives: extra,
             };
             let solution = tape.solve_ode(&ode, &options).unwrap();
@@ -115,10 +112,12 @@ fn a_constant_coefficient_is_recovered() {
         let ode = Ode {
             batch: 1,
             points,
-            coefficients: tape.reshape(coefficients, [1, 1, 1, 1, 3])?,
-            rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
-            initial_values: tape.constant(array(&[1, 1, 1, 2], &[1.0, 0.0])),
-            steps: tape.constant(array(&[1, 1], &[step])),
+            inputs: Inputs {
+                coefficients: tape.reshape(coefficients, [1, 1, 1, 1, 3])?,
+                rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
+                initial_values: tape.constant(array(&[1, 1, 1, 2], &[1.0, 0.0])),
+                steps: tape.constant(array(&[1, 1], &[step])),
+            },
             extra_derivatives: 1,
         };
         let solution = tape.solve_ode(&ode, &Options::default())?;
@@ -145,10 +144,12 @@ fn initial_values_are_learned_for_each_example() {
         let ode = Ode {
             batch,
             points,
-            coefficients: tape.constant(array(&[1, 1, 1, 1, 4], &[1.0, 1.0, 0.0, 0.0])),
-            rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
-            initial_values: tape.parameter(parameters, learned)?,
-            steps: tape.constant(array(&[1, 1], &[step])),
+            inputs: Inputs {
+                coefficients: tape.constant(array(&[1, 1, 1, 1, 4], &[1.0, 1.0, 0.0, 0.0])),
+                rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
+                initial_values: tape.parameter(parameters, learned)?,
+                steps: tape.constant(array(&[1, 1], &[step])),
+            },
             extra_derivatives: 0,
         };
         let solution = tape.solve_ode(&ode, &taylor())?;
@@ -182,10 +183,12 @@ fn steps_are_learned_and_stay_positive() {
         let ode = Ode {
             batch: 1,
             points,
-            coefficients: tape.constant(array(&[1, 1, 1, 1, 4], &[-1.0, 1.0, 0.0, 0.0])),
-            rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
-            initial_values: tape.constant(array(&[1, 1, 1, 1], &[1.0])),
-            steps: steps(tape, parameters)?,
+            inputs: Inputs {
+                coefficients: tape.constant(array(&[1, 1, 1, 1, 4], &[-1.0, 1.0, 0.0, 0.0])),
+                rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
+                initial_values: tape.constant(array(&[1, 1, 1, 1], &[1.0])),
+                steps: steps(tape, parameters)?,
+            },
             extra_derivatives: 0,
         };
         let solution = tape.solve_ode(&ode, &taylor())?;
@@ -207,10 +210,12 @@ fn a_broken_system_is_reported_and_has_no_gradient() {
     let ode = Ode {
         batch: 3,
         points: 5,
-        coefficients,
-        rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
-        initial_values: tape.constant(array(&[1, 1, 1, 1], &[1.0])),
-        steps: tape.constant(array(&[1, 1], &[0.1])),
+        inputs: Inputs {
+            coefficients,
+            rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
+            initial_values: tape.constant(array(&[1, 1, 1, 1], &[1.0])),
+            steps: tape.constant(array(&[1, 1], &[0.1])),
+        },
         extra_derivatives: 0,
     };
     let solution = tape.solve_ode(&ode, &Options::default()).unwrap();
@@ -238,10 +243,12 @@ fn misfit_inputs_are_refused() {
     let ode = Ode {
         batch: 2,
         points: 5,
-        coefficients: tape.constant(array(&[1, 1, 1, 1, 2], &[1.0, 1.0])),
-        rhs: tape.constant(array(&[3, 1, 1], &[0.0; 3])),
-        initial_values: tape.constant(array(&[1, 1, 1, 1], &[1.0])),
-        steps: tape.constant(array(&[1, 1], &[0.1])),
+        inputs: Inputs {
+            coefficients: tape.constant(array(&[1, 1, 1, 1, 2], &[1.0, 1.0])),
+            rhs: tape.constant(array(&[3, 1, 1], &[0.0; 3])),
+            initial_values: tape.constant(array(&[1, 1, 1, 1], &[1.0])),
+            steps: tape.constant(array(&[1, 1], &[0.1])),
+        },
         extra_derivatives: 0,
     };
     let message = tape.solve_ode(&ode, &Options::default()).unwrap_err().to_string();
@@ -281,10 +288,12 @@ impl Mechanistic {
         let ode = Ode {
             batch: BATCH,
             points: POINTS,
-            coefficients: tape.concat(&[stiffness, rest], 4)?,
-            rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
-            initial_values: tape.parameter(parameters, self.start)?,
-            steps: tape.constant(array(&[1, 1], &[0.1])),
+            inputs: Inputs {
+                coefficients: tape.concat(&[stiffness, rest], 4)?,
+                rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
+                initial_values: tape.parameter(parameters, self.start)?,
+                steps: tape.constant(array(&[1, 1], &[0.1])),
+            },
             extra_derivatives: 1,
         };
         let solution = tape.solve_ode(&ode, &Options::default())?;

@@ -15,7 +15,7 @@ use mechanistic::nn::{
     save_checkpoint,
 };
 use mechanistic::tape::{Array, Ode, Tape, Var};
-use mechanistic::{Backend, Cpu, Error, Options, Real, Result};
+use mechanistic::{Backend, Cpu, Error, Inputs, Options, Real, Result};
 
 const BATCH: usize = 3;
 const POINTS: usize = 8;
@@ -62,10 +62,12 @@ impl<T: Real, B: Backend> Model<T, B> {
         let ode = Ode {
             batch: BATCH,
             points: POINTS,
-            coefficients: tape.concat(&[stiffness, rest], 4)?,
-            rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
-            initial_values: tape.parameter(&self.parameters, self.start)?,
-            steps: tape.constant(array(&[1, 1], &[0.2])),
+            inputs: Inputs {
+                coefficients: tape.concat(&[stiffness, rest], 4)?,
+                rhs: tape.constant(array(&[1, 1, 1], &[0.0])),
+                initial_values: tape.parameter(&self.parameters, self.start)?,
+                steps: tape.constant(array(&[1, 1], &[0.2])),
+            },
             extra_derivatives: 1,
         };
         let solution = tape.solve_ode(&ode, &Options::default())?;

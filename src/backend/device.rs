@@ -121,7 +121,7 @@ impl Device {
     /// [`Error::Device`] if the driver fails.
     #[cfg(feature = "cuda")]
     pub fn cuda_count() -> Result<usize> {
-        cuda::device::count()
+        cuda::driver::device::count()
     }
 
     /// How many CUDA devices this program can see; 0 without a driver or the feature `cuda`.

@@ -24,6 +24,8 @@ pub fn engine<T: Real>(
     match device {
         Device::Cpu => cpu::engine::new(shape, options),
         #[cfg(feature = "cuda")]
-        Device::Cuda(device) => cuda::engine::new(device, shape, options, cuda::CudaPath::Auto),
+        Device::Cuda(device) => {
+            cuda::solve::engine::new(device, shape, options, cuda::CudaPath::Auto)
+        }
     }
 }

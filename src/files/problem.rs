@@ -15,8 +15,8 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use super::tensors::{self, Tensor};
 use crate::shape::MOST_EXTRA_DERIVATIVES;
 use crate::{
-    Error, Factorization, Formulation, Gradients, Options, Problem, ProblemShape, Real, Result,
-    RowScaling, Smoothness, Solution, Status, View,
+    Error, Factorization, Formulation, Gradients, Inputs, Options, Problem, ProblemShape, Real,
+    Result, RowScaling, Smoothness, Solution, Status,
 };
 
 /// Metadata that say how to solve.
@@ -41,7 +41,6 @@ pub const OPTION_KEYS: [&str; 14] = [
 pub const SIZE_KEYS: [&str; 7] =
     ["batch", "points", "states", "equations", "order", "iv_steps", "iv_orders"];
 
-const INPUTS: [&str; 4] = ["coefficients", "rhs", "initial_values", "steps"];
 const RESULTS: [&str; 7] = [
     "solution",
     "status",
@@ -67,8 +66,7 @@ pub struct OwnedProblem<T> {
     /// How to solve it.
     pub options: Options,
     shape: ProblemShape,
-    /// In the order of [`INPUTS`].
-    inputs: [Array<T>; 4],
+    inputs: Inputs<Array<T>>,
     cotangent: Option<Array<T>>,
 }
 
@@ -81,19 +79,7 @@ struct Array<T> {
 impl<T: Real> OwnedProblem<T> {
     /// The problem, borrowed.
     pub fn problem(&self) -> Problem<'_, T> {
-        let [coefficients, rhs, initial_values, steps] =
-            self.inputs.each_ref().map(|array| View::new(&array.shape, &array.data));
-        let (batch, points) = (self.shape.batch, self.shape.points);
-        Problem::builder()
-            .batch(batch)
-            .points(points)
-            .coefficients(coefficients)
-            .rhs(rhs)
-            .initial_values(initial_values)
-            .steps(steps)
-            .build()
-            .and_then(|problem| problem.with_extra_derivatives(self.shape.extra_derivatives))
-            .expect("the shapes were checked when the file was read")
+        Problem::from_parts(&self.shape, self.inputs.as_ref().map(|array| array.data.as_slice()))
     }
 
     /// ∂ℓ/∂(solution), (B, N, K, Q), if the file has it.
@@ -104,9 +90,8 @@ impl<T: Real> OwnedProblem<T> {
     /// Whether Hermite rows are asked for, but the solution ends with a derivative that the equations
     /// contain: it takes one more for fourth order.
     pub fn hermite_of_second_order(&self) -> bool {
-        let [coefficients, ..] = &self.inputs;
         let columns = self.shape.equation_order() + 1;
-        let mut highest = coefficients.data.iter().skip(columns - 1).step_by(columns);
+        let mut highest = self.inputs.coefficients.data.iter().skip(columns - 1).step_by(columns);
         self.options.smoothness == Smoothness::Hermite
             && self.shape.extra_derivatives == 0
             && highest.any(|&coefficient| coefficient != T::zero())
@@ -134,14 +119,11 @@ impl<T: Real> OwnedProblem<T> {
             tensors.push(Tensor::of("epsilon", &[self.shape.batch], &solution.epsilon));
         }
         if let Some(gradients) = gradients {
-            let [coefficients, rhs, initial_values, steps] =
-                self.inputs.each_ref().map(|array| array.shape.as_slice());
-            tensors.extend([
-                Tensor::of("grad_coefficients", coefficients, &gradients.coefficients),
-                Tensor::of("grad_rhs", rhs, &gradients.rhs),
-                Tensor::of("grad_initial_values", initial_values, &gradients.initial_values),
-                Tensor::of("grad_steps", steps, &gradients.steps),
-            ]);
+            for (name, (input, gradient)) in
+                Inputs::NAMES.zip(self.inputs.as_ref().zip(gradients.inputs.as_ref()))
+            {
+                tensors.push(Tensor::of(format!("grad_{name}"), &input.shape, gradient));
+            }
         }
         tensors::write(path, &tensors, &metadata(&self.options, self.shape.extra_derivatives))
     }
@@ -193,8 +175,9 @@ impl<'a> File<'a> {
         let mut names = self.tensors.names();
         names.sort_unstable();
         for name in names {
-            if !INPUTS.contains(&name) && !RESULTS.contains(&name) && name != "cotangent" {
-                let inputs = INPUTS.join(", ");
+            let known = Inputs::NAMES.into_iter().chain(RESULTS).chain(["cotangent"]);
+            if !known.into_iter().any(|known| known == name) {
+                let inputs = <[_; 4]>::from(Inputs::NAMES).join(", ");
                 let message = format!("unknown tensor `{name}`; known: {inputs}, cotangent");
                 return Err(self.error(message));
             }
@@ -212,7 +195,7 @@ impl<'a> File<'a> {
     /// F64 or F32: what all tensors can be computed in.
     fn precision(&self) -> Result<Dtype> {
         let mut precision = None;
-        for name in INPUTS.into_iter().chain(["cotangent"]) {
+        for name in Inputs::NAMES.into_iter().chain(["cotangent"]) {
             let Ok(tensor) = self.tensors.tensor(name) else { continue };
             let this = match tensor.dtype() {
                 Dtype::F64 => Dtype::F64,
@@ -246,15 +229,17 @@ impl<'a> File<'a> {
     }
 
     fn problem<T: Real>(&self, settings: &Settings) -> Result<OwnedProblem<T>> {
-        let inputs = INPUTS.map(|name| self.array::<T>(name));
-        let [coefficients, rhs, initial_values, steps] = inputs;
-        let inputs = [coefficients?, rhs?, initial_values?, steps?];
+        let inputs = Inputs::NAMES.try_map(|name| self.array::<T>(name))?;
         let cotangent = match self.tensors.tensor("cotangent") {
             Ok(_) => Some(self.array::<T>("cotangent")?),
             Err(_) => None,
         };
-        let axes: Vec<&[usize]> =
-            inputs.iter().chain(&cotangent).map(|array| array.shape.as_slice()).collect();
+        let axes: Vec<&[usize]> = inputs
+            .as_ref()
+            .into_iter()
+            .chain(&cotangent)
+            .map(|array| array.shape.as_slice())
+            .collect();
         let batch = match settings.size("batch")? {
             Some(batch) => batch,
             None => {
@@ -265,9 +250,9 @@ impl<'a> File<'a> {
             Some(points) => points,
             None => self.points(&axes)?,
         };
-        let [c, r, i, s] = inputs.each_ref().map(|array| array.shape.as_slice());
+        let shapes = inputs.as_ref().map(|array| array.shape.as_slice());
         let extra = settings.extra_derivatives()?;
-        let shape = ProblemShape::new(batch, points, c, r, i, s)
+        let shape = ProblemShape::new(batch, points, shapes)
             .and_then(|shape| shape.with_extra_derivatives(extra))
             .map_err(|error| match error {
                 Error::Shape { .. } => self.error(format!("tensor {error}")),

@@ -2,7 +2,7 @@
 
 use crate::tape::{Array, Ode, Tape, Var};
 use crate::tensor::Backend;
-use crate::{Error, Options, Real, Result};
+use crate::{Error, Inputs, Options, Real, Result};
 
 /// What [`solve_with_auxiliaries`] records.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ pub fn solve_with_auxiliaries<T: Real, B: Backend>(
     options: &Options,
     nonlinearity: impl FnOnce(&mut Tape<T, B>, Var) -> Result<Var>,
 ) -> Result<AuxiliarySolve> {
-    let equations = *tape.shape(ode.rhs)?.last().unwrap_or(&0);
+    let equations = *tape.shape(ode.inputs.rhs)?.last().unwrap_or(&0);
     let shape = tape.shape(auxiliaries)?.to_vec();
     let fits = |axis: usize, full: usize| axis == full || axis == 1;
     let [batch, points] = [ode.batch, ode.points];
@@ -54,8 +54,9 @@ pub fn solve_with_auxiliaries<T: Real, B: Backend>(
         }
     }
     let terms = tape.sum(auxiliaries, &[3], false)?;
-    let rhs = tape.sub(ode.rhs, terms)?;
-    let solution = tape.solve_ode(&Ode { rhs, ..*ode }, options)?;
+    let rhs = tape.sub(ode.inputs.rhs, terms)?;
+    let solution =
+        tape.solve_ode(&Ode { inputs: Inputs { rhs, ..ode.inputs }, ..*ode }, options)?;
 
     let solved = tape.ode_solved(solution)?;
     let zero = tape.constant(Array::scalar(T::zero()));

@@ -150,10 +150,10 @@ impl Adjoint {
         let gradients = &mut self.gradients;
         gradients.parameters.fill(0.0);
         gradients.initial_values.fill(0.0);
-        gradients.steps.copy_from_slice(&through.steps);
+        gradients.steps.copy_from_slice(&through.inputs.steps);
         let columns = sizes.columns();
         let stride = self.arguments.len() / batch;
-        let initial = through.initial_values.len() / batch;
+        let initial = through.inputs.initial_values.len() / batch;
         for b in 0..batch {
             let own = |extent: usize| if extent == 1 { 0 } else { b };
             let rows = self.arguments[b * stride..][..stride].chunks_exact(stride / points);
@@ -166,7 +166,7 @@ impl Adjoint {
 
             let at = own(self.shape.initial_values[0]) * initial;
             let sums = &mut gradients.initial_values[at..][..initial];
-            add(sums, &through.initial_values[b * initial..][..initial]);
+            add(sums, &through.inputs.initial_values[b * initial..][..initial]);
 
             // t_n = t_0 + s_0 + … + s_{n−1}.
             let [extent, count] = self.shape.steps;
@@ -210,8 +210,8 @@ fn pull_back<O: NonlinearOde>(
         arguments.par_chunks_mut(points * width),
         at.trajectory.par_chunks(points * block),
         at.times.par_chunks(points),
-        through.coefficients.par_chunks(points * states * columns),
-        through.rhs.par_chunks(points * states),
+        through.inputs.coefficients.par_chunks(points * states * columns),
+        through.inputs.rhs.par_chunks(points * states),
     )
         .into_par_iter()
         .enumerate()

@@ -7,7 +7,7 @@ use super::ode::{Evaluator, NonlinearOde};
 use super::problem::{NonlinearProblem, part};
 use super::{Convergence, NonlinearOptions};
 use crate::memory::zeros;
-use crate::{Device, Problem, ProblemShape, Result, Solver, Status};
+use crate::{Device, Inputs, Problem, ProblemShape, Result, Solver, Status};
 
 /// A step that raises the sum of squares is halved at most so often.
 const HALVINGS: usize = 12;
@@ -107,8 +107,13 @@ pub(super) struct Linearization {
 impl Linearization {
     /// The linearized batch as a problem for the linear solver.
     pub fn problem<'a>(&'a self, grid: &'a Grid) -> Problem<'a, f64> {
-        let arrays = [&self.coefficients[..], &self.rhs, &grid.initial_values, &grid.steps];
-        Problem::from_parts(&self.shape, arrays)
+        let inputs = Inputs {
+            coefficients: &self.coefficients[..],
+            rhs: &self.rhs,
+            initial_values: &grid.initial_values,
+            steps: &grid.steps,
+        };
+        Problem::from_parts(&self.shape, inputs)
     }
 }
 
@@ -118,10 +123,12 @@ impl Newton {
         let shape = ProblemShape::new(
             batch,
             points,
-            &[batch, points, states, states, order + 1],
-            &[batch, points, states],
-            &[batch, 1, states, order],
-            &steps,
+            Inputs {
+                coefficients: &[batch, points, states, states, order + 1],
+                rhs: &[batch, points, states],
+                initial_values: &[batch, 1, states, order],
+                steps: &steps,
+            },
         )?
         .with_extra_derivatives(derivatives - (order + 1))?;
         Ok(Newton {

@@ -2,6 +2,7 @@
 
 use super::{Problem, View, check_length};
 use crate::error::{Error, Result};
+use crate::inputs::Inputs;
 use crate::shape::ProblemShape;
 
 /// Makes a [`Problem`] from its arrays; [`Problem::builder`] begins.
@@ -78,43 +79,44 @@ impl<'a, T> ProblemBuilder<'a, T> {
     /// or has not as many values as its shape asks for, and is for fewer than two points and for N that
     /// nothing tells; [`Error::OutOfMemory`] is for sizes beyond any memory.
     pub fn build(self) -> Result<Problem<'a, T>> {
-        let missing = |name: &str| Error::argument(name, "must be given");
-        let coefficients = self.coefficients.ok_or_else(|| missing("coefficients"))?;
-        let rhs = self.rhs.ok_or_else(|| missing("rhs"))?;
-        let steps = self.steps.ok_or_else(|| missing("steps"))?;
+        let given = |name: &str, view: Option<View<'a, T>>| {
+            view.ok_or_else(|| Error::argument(name, "must be given"))
+        };
+        let coefficients = given("coefficients", self.coefficients)?;
         let states = coefficients.shape.get(3).copied().unwrap_or(1);
         let none = [1, 0, states, 0];
         let initial_values = match self.initial_values {
-            Some(view) => (view.shape, view.data),
+            Some(View { shape, data }) => (shape, data),
             None => (&none[..], &[][..]),
         };
-        for (name, shape, len) in [
-            ("coefficients", coefficients.shape, coefficients.data.len()),
-            ("rhs", rhs.shape, rhs.data.len()),
-            ("initial_values", initial_values.0, initial_values.1.len()),
-            ("steps", steps.shape, steps.data.len()),
-        ] {
-            check_length(name, shape, len)?;
+        let (rhs, steps) = (given("rhs", self.rhs)?, given("steps", self.steps)?);
+        let inputs = Inputs {
+            coefficients: (coefficients.shape, coefficients.data),
+            rhs: (rhs.shape, rhs.data),
+            initial_values,
+            steps: (steps.shape, steps.data),
+        };
+        for (name, (shape, data)) in Inputs::NAMES.zip(inputs) {
+            check_length(name, shape, data.len())?;
         }
-        let shapes = [coefficients.shape, rhs.shape, initial_values.0, steps.shape];
+        let shapes = inputs.map(|(shape, _)| shape);
         let batch = self.batch.unwrap_or_else(|| {
-            shapes.iter().filter_map(|shape| shape.first()).copied().max().unwrap_or(1)
+            shapes.into_iter().filter_map(|shape| shape.first()).copied().max().unwrap_or(1)
         });
         let points = match self.points {
             Some(points) => points,
-            None => told_points(&shapes).ok_or_else(|| {
+            None => told_points(shapes).ok_or_else(|| {
                 let message = "all inputs are shared by the time points: say how many there are";
                 Error::argument("points", message)
             })?,
         };
-        let shape = ProblemShape::new(batch, points, shapes[0], shapes[1], shapes[2], shapes[3])?;
-        let arrays = [coefficients.data, rhs.data, initial_values.1, steps.data];
-        Ok(Problem::from_parts(&shape, arrays))
+        let shape = ProblemShape::new(batch, points, shapes)?;
+        Ok(Problem::from_parts(&shape, inputs.map(|(_, data)| data)))
     }
 }
 
 /// N as the first array tells that has an axis of time which is not shared.
-fn told_points([coefficients, rhs, _, steps]: &[&[usize]; 4]) -> Option<usize> {
+fn told_points(Inputs { coefficients, rhs, steps, .. }: Inputs<&[usize]>) -> Option<usize> {
     let points = |shape: &[usize]| shape.get(1).copied().filter(|&points| points != 1);
     points(coefficients)
         .or_else(|| points(rhs))

@@ -3,7 +3,7 @@
 use super::operation::Operation;
 use super::{Array, Tape, Var};
 use crate::tensor::Backend;
-use crate::{Error, Options, ProblemShape, Real, Result, Solution};
+use crate::{Error, Inputs, Options, ProblemShape, Real, Result, Solution};
 
 /// The inputs of a solve; shapes as in [`ProblemBuilder`](crate::ProblemBuilder).
 #[derive(Clone, Copy, Debug)]
@@ -12,15 +12,10 @@ pub struct Ode {
     pub batch: usize,
     /// N: time points.
     pub points: usize,
-    /// (B or 1, N or 1, E, K, Qc).
-    pub coefficients: Var,
-    /// (B or 1, N or 1, E).
-    pub rhs: Var,
-    /// (B or 1, I, K, J).
-    pub initial_values: Var,
-    /// (B or 1, N−1 or 1\[, K or 1\]), positive; [`positive_steps`](crate::nn::positive_steps) makes
-    /// them so.
-    pub steps: Var,
+    /// Coefficients (B or 1, N or 1, E, K, Qc), right-hand side (B or 1, N or 1, E), initial values
+    /// (B or 1, I, K, J), and steps (B or 1, N−1 or 1\[, K or 1\]), which are positive;
+    /// [`positive_steps`](crate::nn::positive_steps) makes them so.
+    pub inputs: Inputs<Var>,
     /// Derivatives of the solution beyond the coefficients' columns
     /// ([`Problem::builder`](crate::Problem::builder)): 1 suits the default Hermite rows.
     pub extra_derivatives: usize,
@@ -56,16 +51,10 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// # Errors
     /// As [`ProblemBuilder`](crate::ProblemBuilder) and [`Solver::new`](crate::Solver::new).
     pub fn solve_ode(&mut self, ode: &Ode, options: &Options) -> Result<Var> {
-        let vars = [ode.coefficients, ode.rhs, ode.initial_values, ode.steps];
-        for var in vars {
-            self.node(var)?;
-        }
-        let inputs = vars.map(|var| var.index);
-        let [coefficients, rhs, initial_values, steps] =
-            inputs.map(|input| self.nodes[input].value.shape());
-        let (batch, points) = (ode.batch, ode.points);
-        let shape = ProblemShape::new(batch, points, coefficients, rhs, initial_values, steps)?
+        let shapes = ode.inputs.try_map(|var| self.node(var).map(|node| node.value.shape()))?;
+        let shape = ProblemShape::new(ode.batch, ode.points, shapes)?
             .with_extra_derivatives(ode.extra_derivatives)?;
+        let inputs = ode.inputs.map(|var| var.index);
         let known = self.idle_solves.iter().position(|solve| solve.fits(&shape, options));
         let mut solve = match known {
             Some(known) => self.idle_solves.swap_remove(known),
@@ -86,25 +75,30 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// Adds the contribution of ∂ℓ/∂(solution) to the gradients of the inputs that have one.
     pub(super) fn propagate_ode(
         &mut self,
-        inputs: [usize; 4],
+        inputs: Inputs<usize>,
         solve: usize,
         cotangent: &Array<T, B>,
         gradients: &mut [Option<Array<T, B>>],
     ) -> Result<()> {
         let arrays = inputs.map(|input| &self.nodes[input].value);
-        let mut own = inputs.map(|input| gradients[input].take());
+        let mut taken = Vec::new();
         // What is an input twice needs a second array.
-        for k in 1..inputs.len() {
-            if let Some(first) = inputs[..k].iter().position(|&input| input == inputs[k])
-                && own[first].is_some()
-            {
-                own[k] = Some(self.pool.zeros(&self.backend, arrays[k].shape())?);
+        let mut own = inputs.try_map(|input| {
+            let own = match gradients[input].take() {
+                None if taken.contains(&input) => {
+                    Some(self.pool.zeros(&self.backend, self.nodes[input].value.shape())?)
+                }
+                own => own,
+            };
+            if own.is_some() {
+                taken.push(input);
             }
-        }
+            Ok::<_, Error>(own)
+        })?;
         let solver = &mut self.solves[solve].solver;
-        let targets = own.each_mut().map(Option::as_mut);
+        let targets = own.as_mut().map(Option::as_mut);
         self.backend.solve_adjoint(solver, arrays, cotangent, targets)?;
-        for (input, own) in inputs.into_iter().zip(own) {
+        for (input, own) in inputs.zip(own) {
             match (&mut gradients[input], own) {
                 (Some(sum), Some(own)) => {
                     self.backend.accumulate(&own, sum)?;

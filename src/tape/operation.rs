@@ -1,10 +1,10 @@
 //! What a tape records.
 
-use crate::Real;
 use crate::tensor::Array;
 use crate::tensor::Backend;
 use crate::tensor::function::{Binary, Unary};
 use crate::tensor::product::Product;
+use crate::{Inputs, Real};
 
 /// One recorded operation; inputs are indices of earlier nodes.
 #[derive(Debug)]
@@ -76,9 +76,9 @@ pub(super) enum Operation<T: Real, B: Backend> {
         x: usize,
         jacobian: Array<T, B>,
     },
-    /// Coefficients, right-hand side, initial values, steps; the solve by its number on the tape.
+    /// The solve by its number on the tape.
     Ode {
-        inputs: [usize; 4],
+        inputs: Inputs<usize>,
         solve: usize,
     },
 }
@@ -96,7 +96,7 @@ impl<T: Real, B: Backend> Operation<T, B> {
             | Operation::Gather { x, .. }
             | Operation::LogSoftmax { x }
             | Operation::Rowwise { x, .. } => input(*x),
-            Operation::Ode { inputs, .. } => inputs.iter().copied().for_each(input),
+            Operation::Ode { inputs, .. } => inputs.into_iter().for_each(input),
             Operation::Binary { a, b, .. } | Operation::MatMul { a, b, .. } => {
                 input(*a);
                 input(*b);

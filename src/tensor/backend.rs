@@ -7,6 +7,7 @@ use super::function::{Binary, Side, Unary};
 use super::product::Product;
 use super::update::{Clip, Rule};
 use crate::error::Result;
+use crate::inputs::Inputs;
 use crate::options::Options;
 use crate::real::{Element, Real};
 use crate::shape::ProblemShape;
@@ -232,16 +233,16 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     fn solve<T: Real>(
         &self,
         solver: &mut Self::Solver<T>,
-        inputs: [&Array<T, Self>; 4],
+        inputs: Inputs<&Array<T, Self>>,
         solution: &mut Array<T, Self>,
     ) -> Result<()>;
     /// Adds the vector-Jacobian product at the problem last solved to the gradients that are there.
     fn solve_adjoint<T: Real>(
         &self,
         solver: &mut Self::Solver<T>,
-        inputs: [&Array<T, Self>; 4],
+        inputs: Inputs<&Array<T, Self>>,
         cotangent: &Array<T, Self>,
-        gradients: [Option<&mut Array<T, Self>>; 4],
+        gradients: Inputs<Option<&mut Array<T, Self>>>,
     ) -> Result<()>;
     /// The last solve, whose solution is given, for the program to look at; waits for the device.
     fn solution<'a, T: Real>(

@@ -21,7 +21,7 @@ fn run(subject: &Subject, case: &Case) -> (Vec<Status>, Vec<f64>, Vec<f64>) {
     let solution = solver.solve(&problem).unwrap().clone();
     let cotangent = vec![1.0; solution.values.len()];
     let cotangent = Cotangent { values: &cotangent, epsilon: None };
-    let gradients = solver.vjp(&problem, &cotangent).unwrap().coefficients.clone();
+    let gradients = solver.vjp(&problem, &cotangent).unwrap().inputs.coefficients.clone();
     (solution.status, solution.values, gradients)
 }
 

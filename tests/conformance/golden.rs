@@ -126,10 +126,10 @@ pub fn solutions_and_gradients_agree_with_the_published_implementations(subject:
         }
         let cotangent = Cotangent { values: golden.view("cotangent").data, epsilon: None };
         let gradients = solver.vjp(&problem, &cotangent).unwrap();
-        check("grad_coefficients", &gradients.coefficients, 1e-6);
-        check("grad_rhs", &gradients.rhs, 1e-6);
-        check("grad_initial_values", &gradients.initial_values, 1e-6);
-        check("grad_steps", &gradients.steps, 1e-6);
+        check("grad_coefficients", &gradients.inputs.coefficients, 1e-6);
+        check("grad_rhs", &gradients.inputs.rhs, 1e-6);
+        check("grad_initial_values", &gradients.inputs.initial_values, 1e-6);
+        check("grad_steps", &gradients.inputs.steps, 1e-6);
     }
     assert!(failures.is_empty(), "{failures:#?}");
 }

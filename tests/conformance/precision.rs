@@ -130,10 +130,10 @@ pub fn derivatives_in_single_precision_are_those_of_double(subject: &Subject) {
         let double = oscillator::<f64>(subject, states, &Options::default());
         let (actual, expected) = (&single.gradients, &double.gradients);
         for (name, actual, expected) in [
-            ("coefficients", &actual.coefficients, &expected.coefficients),
-            ("rhs", &actual.rhs, &expected.rhs),
-            ("initial_values", &actual.initial_values, &expected.initial_values),
-            ("steps", &actual.steps, &expected.steps),
+            ("coefficients", &actual.inputs.coefficients, &expected.inputs.coefficients),
+            ("rhs", &actual.inputs.rhs, &expected.inputs.rhs),
+            ("initial_values", &actual.inputs.initial_values, &expected.inputs.initial_values),
+            ("steps", &actual.inputs.steps, &expected.inputs.steps),
         ] {
             let difference = relative(actual, expected);
             println!("gradient of {name}: {difference:.1e}");

@@ -119,10 +119,14 @@ pub fn gradients_are_central_differences_of_the_dense_reference(subject: &Subjec
             (8.0 * (up - down) - (up2 - down2)) / (12.0 * step)
         };
         let tolerance = 1e-8 * condition;
-        for (input, gradient) in
-            [&gradients.coefficients, &gradients.rhs, &gradients.initial_values, &gradients.steps]
-                .into_iter()
-                .enumerate()
+        for (input, gradient) in [
+            &gradients.inputs.coefficients,
+            &gradients.inputs.rhs,
+            &gradients.inputs.initial_values,
+            &gradients.inputs.steps,
+        ]
+        .into_iter()
+        .enumerate()
         {
             // A few of the elements; another few in the next case.
             for index in (0..gradient.len()).step_by(gradient.len() / 4 + 1) {
@@ -168,10 +172,10 @@ fn forward_is_the_transpose_of_reverse(subject: &Subject, case: &Case, condition
     let forward = dot(&tangent.values, &cotangent) + dot(&tangent.epsilon, &epsilon);
     let of_loss = Cotangent { values: &cotangent, epsilon: Some(&epsilon) };
     let gradients = solver.vjp(&problem, &of_loss).unwrap();
-    let reverse = dot(&gradients.coefficients, &directions[0])
-        + dot(&gradients.rhs, &directions[1])
-        + dot(&gradients.initial_values, &directions[2])
-        + dot(&gradients.steps, &directions[3]);
+    let reverse = dot(&gradients.inputs.coefficients, &directions[0])
+        + dot(&gradients.inputs.rhs, &directions[1])
+        + dot(&gradients.inputs.initial_values, &directions[2])
+        + dot(&gradients.inputs.steps, &directions[3]);
     let tolerance = 1e-12 * condition * condition + 1e-10;
     assert_close(&[forward], &[reverse], tolerance, "dot product");
 }
@@ -291,10 +295,10 @@ pub fn single_precision_agrees_with_double_to_rounding(subject: &Subject) {
         let expected = double.vjp(&problem, &of_double).unwrap();
         let actual = solver.vjp(&single, &of_single).unwrap();
         for (actual, expected) in [
-            (&actual.coefficients, &expected.coefficients),
-            (&actual.rhs, &expected.rhs),
-            (&actual.initial_values, &expected.initial_values),
-            (&actual.steps, &expected.steps),
+            (&actual.inputs.coefficients, &expected.inputs.coefficients),
+            (&actual.inputs.rhs, &expected.inputs.rhs),
+            (&actual.inputs.initial_values, &expected.inputs.initial_values),
+            (&actual.inputs.steps, &expected.inputs.steps),
         ] {
             assert_close(&widen(actual), expected, 1e-6, "gradient in f32");
         }

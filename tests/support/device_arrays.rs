@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mechanistic::cuda::{CudaDevice, DeviceArray, DeviceSolver, Values};
-use mechanistic::{Real, Stored};
+use mechanistic::{Inputs, Real, Stored};
 
 /// What a solver returns.
 #[derive(Debug, PartialEq)]
@@ -32,7 +32,7 @@ pub fn on_device<T: Real, V: Stored>(
         values
     };
     let arrays = inputs.map(|values| DeviceArray::from_host(gpu, "an input", values).unwrap());
-    let inputs = arrays.each_ref().map(Values::from);
+    let inputs = Inputs::from(arrays.each_ref().map(Values::from));
     let mut values = unwritten(cotangent.len());
     solver.solve(inputs, &mut values).unwrap();
     assert!(solver.status().unwrap().iter().all(|status| status.is_ok()));
@@ -42,17 +42,17 @@ pub fn on_device<T: Real, V: Stored>(
         let mut gradient = unwritten(arrays[wanted].len());
         let mut targets = [None, None, None, None];
         targets[wanted] = Some(&mut gradient);
-        solver.vjp(inputs, &cotangent, None, targets).unwrap();
+        solver.vjp(inputs, &cotangent, None, targets.into()).unwrap();
         download(&gradient)
     };
     let alone = [0, 1, 2, 3].map(|wanted| only_one(solver, wanted));
     let mut gradients = arrays.each_ref().map(|array| unwritten(array.len()));
-    solver.vjp(inputs, &cotangent, None, gradients.each_mut().map(Some)).unwrap();
+    solver.vjp(inputs, &cotangent, None, gradients.each_mut().map(Some).into()).unwrap();
     let gradients = gradients.each_ref().map(download);
     assert_eq!(gradients, alone, "gradients one by one");
     let directions = directions.each_ref().map(|direction| upload(direction));
     let mut tangent = unwritten(values.len());
-    solver.jvp(inputs, directions.each_ref().map(Some), &mut tangent).unwrap();
+    solver.jvp(inputs, directions.each_ref().map(Some).into(), &mut tangent).unwrap();
     Results {
         values: download(&values),
         tangent: download(&tangent),

@@ -188,17 +188,19 @@ impl Minimum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mechanistic::{Options, Smoothness, rows::pair_rows};
+    use mechanistic::{Inputs, Options, Smoothness, rows::pair_rows};
 
     fn minimum(states: usize, order: usize, refinement: usize) -> Minimum {
         let (b, n, q) = (3, 5, order + 1);
         let shape = ProblemShape::new(
             b,
             n,
-            &[b, n, states, states, q],
-            &[b, n, states],
-            &[b, 1, states, order],
-            &[1, 1],
+            Inputs {
+                coefficients: &[b, n, states, states, q],
+                rhs: &[b, n, states],
+                initial_values: &[b, 1, states, order],
+                steps: &[1, 1],
+            },
         );
         let options = Options { smoothness: Smoothness::TaylorHold, ..Options::default() };
         let family = pair_rows(&options, order);

@@ -7,7 +7,7 @@ use cuda_sim::{
     simulator::{LaunchRecord, Simulator},
 };
 use mechanistic::{
-    Cotangent, Device, Options, Problem, ProblemShape, Real, Smoothness, Solver, View,
+    Cotangent, Device, Inputs, Options, Problem, ProblemShape, Real, Smoothness, Solver, View,
     rows::pair_rows,
 };
 
@@ -212,10 +212,12 @@ impl Workload {
         let whole = ProblemShape::new(
             self.batch,
             shape.points(),
-            &with_batch(shape.coefficients(), self.batch),
-            &with_batch(shape.rhs(), self.batch),
-            &with_batch(shape.initial_values(), self.batch),
-            &shape.steps(),
+            Inputs {
+                coefficients: &with_batch(shape.coefficients(), self.batch),
+                rhs: &with_batch(shape.rhs(), self.batch),
+                initial_values: &with_batch(shape.initial_values(), self.batch),
+                steps: &shape.steps(),
+            },
         )
         .and_then(|whole| whole.with_extra_derivatives(extra))
         .map_err(failed)?;

@@ -1,16 +1,17 @@
 //! The rows of A for the systems of one tile, point by point, and their sums in M = AᵀW²A.
 
-use super::inputs::{InputLayout, TileSystems};
+use super::inputs::TileSystems;
 use super::stencil::{Stencil, integer_power};
 use crate::banded::lanes::Packed;
 use crate::banded::{BandedShape, Factor, RowWindow, Window};
 use crate::error::Result;
+use crate::inputs::Inputs;
 use crate::memory::zeros;
 use crate::options::{Formulation, Options};
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::rows::{RowScale, pair_rows, triple_rows};
-use crate::shape::ProblemShape;
+use crate::shape::{InputLayout, ProblemShape};
 use num_traits::One;
 
 /// Where things stand. The unknowns of one system are (z_0, ..., z_{N−1}, ε), each z_t of P values;
@@ -25,7 +26,9 @@ pub struct Layout {
     /// Index of ε, if there is one.
     pub slack: Option<usize>,
     /// Of the problem's arrays.
-    pub inputs: InputLayout,
+    pub inputs: Inputs<InputLayout>,
+    /// K or 1: states with steps of their own.
+    pub step_states: usize,
 }
 
 impl Layout {
@@ -45,7 +48,22 @@ impl Layout {
             },
             values,
             slack: slack.then_some(values),
-            inputs: InputLayout::new(shape),
+            inputs: shape.layouts(),
+            step_states: shape.steps[2],
+        }
+    }
+
+    /// ℓ: mean over the states of step t in `data`, which is laid out as the steps.
+    #[inline(always)]
+    pub fn mean_step<S: Packed, T: Real>(&self, data: &[T], systems: TileSystems, t: usize) -> S {
+        let mut sum: S = self.inputs.steps.gather(data, systems, [t, 0, 0]);
+        for k in 1..self.step_states {
+            sum += self.inputs.steps.gather(data, systems, [t, k, 0]);
+        }
+        if self.step_states == 1 {
+            sum
+        } else {
+            sum / S::splat(S::Real::of(self.step_states as f64))
         }
     }
 
@@ -311,17 +329,13 @@ impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
     /// The equation and initial rows of point t; the periodic ones with t = 0.
     #[inline(always)]
     fn visit_point_rows(&mut self, t: usize, with_slopes: bool, visitor: &mut impl RowVisitor<S>) {
-        let (problem, shape, inputs, systems) = (
-            self.context.problem,
-            self.context.problem.shape(),
-            &self.context.layout.inputs,
-            self.systems,
-        );
+        let (problem, layout, systems) = (self.context.problem, self.context.layout, self.systems);
+        let (shape, inputs, data) = (problem.shape(), &layout.inputs, &problem.inputs);
         let (p, q, states) = (shape.block(), shape.derivatives(), shape.states());
         let weights = self.context.options.weights;
         let one = S::splat(S::Real::one());
         let mean_step = match self.context.options.balanced() {
-            true => inputs.mean_step(problem.steps, systems, t.min(shape.points - 2)),
+            true => layout.mean_step(data.steps, systems, t.min(shape.points - 2)),
             false => one,
         };
         let scale = |derivative: usize| {
@@ -345,7 +359,7 @@ impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
         let (equation_scale, equation_slope) = scale(shape.equation_order());
         for e in 0..shape.equations() {
             for (i, value) in values[..c].iter_mut().enumerate() {
-                *value = inputs.coefficients.gather(problem.coefficients, systems, [t, e, i]);
+                *value = inputs.coefficients.gather(data.coefficients, systems, [t, e, i]);
             }
             visitor.visit(&Row {
                 source: Source::Equation { t, e },
@@ -355,7 +369,7 @@ impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
                 unknowns: &unknowns[..c],
                 values: &values[..c],
                 slopes: &[],
-                rhs: inputs.rhs.gather(problem.rhs, systems, [t, e, 0]),
+                rhs: inputs.rhs.gather(data.rhs, systems, [t, e, 0]),
             });
         }
 
@@ -371,7 +385,7 @@ impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
                     unknowns: &[t * p + k * q + j],
                     values: &[one],
                     slopes: &[],
-                    rhs: inputs.initial_values.gather(problem.initial_values, systems, [t, k, j]),
+                    rhs: inputs.initial_values.gather(data.initial_values, systems, [t, k, j]),
                 });
             }
         }
@@ -435,6 +449,7 @@ impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
     /// s\[t\] of state k.
     #[inline(always)]
     fn step(&self, t: usize, k: usize) -> S {
-        self.context.layout.inputs.steps.gather(self.context.problem.steps, self.systems, [t, k, 0])
+        let data = self.context.problem.inputs.steps;
+        self.context.layout.inputs.steps.gather(data, self.systems, [t, k, 0])
     }
 }

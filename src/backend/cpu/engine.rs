@@ -2,19 +2,20 @@
 
 use super::assembly::{Context, Layout};
 use super::gradient::GradientSink;
-use super::inputs::{ArrayLayout, InputLayout, TileSystems};
+use super::inputs::TileSystems;
 use super::simd::{Work, vectorized};
 use super::tile::{Scratch, SolutionSink, Tile};
 use crate::adjoint::{Cotangent, Gradients, Tangents};
 use crate::backend::engine::{Engine, of_precision};
 use crate::banded::lanes::{MOST_LANES, Pack, Packed};
 use crate::error::Result;
+use crate::inputs::Inputs;
 use crate::memory::zeros;
 use crate::options::{Options, Weights};
 use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::real::Real;
-use crate::shape::ProblemShape;
+use crate::shape::{InputLayout, ProblemShape};
 use crate::solution::{Residuals, Solution, Status};
 use rayon::prelude::*;
 use std::any::{Any, TypeId};
@@ -150,10 +151,11 @@ pub struct Batch<S: Packed> {
 impl<S: Packed> Batch<S> {
     fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
         let layout = Layout::new(shape, options);
-        let inputs = &layout.inputs;
-        let arrays = [inputs.coefficients, inputs.rhs, inputs.initial_values, inputs.steps];
-        let shared: usize =
-            arrays.iter().filter(|array| array.shared()).map(|array| array.values).sum();
+        let shared: usize = layout
+            .inputs
+            .into_iter()
+            .filter_map(|input| input.shared().then_some(input.values))
+            .sum();
         let tiles = shape.batch.div_ceil(S::LANES);
         let most_groups = (MOST_PARTIAL_VALUES / shared.max(1)).clamp(1, MOST_GROUPS);
         let group_systems = tiles.div_ceil(most_groups) * S::LANES;
@@ -173,19 +175,16 @@ impl<S: Packed> Batch<S> {
             groups.push(Group { origin, tiles, scratch });
         }
 
-        let sums = |array: ArrayLayout| ArraySums::new(array, group_systems, count);
-        let gradients = zero_gradients(inputs, shape.batch)?;
         Ok(Batch {
             rounded: match TypeId::of::<S::Real>() == TypeId::of::<f64>() {
                 true => Gradients::default(),
-                false => zero_gradients(inputs, shape.batch)?,
+                false => Gradients::zeros(shape)?,
             },
-            gradients,
+            gradients: Gradients::zeros(shape)?,
             sums: GradientSums {
-                coefficients: sums(inputs.coefficients)?,
-                rhs: sums(inputs.rhs)?,
-                initial_values: sums(inputs.initial_values)?,
-                steps: sums(inputs.steps)?,
+                inputs: layout
+                    .inputs
+                    .try_map(|input| InputSums::new(input, group_systems, count))?,
                 weights: zeros("gradient of weights", 4 * count)?,
             },
             derived: Solution::allocate(shape)?,
@@ -252,33 +251,26 @@ impl<S: Packed> Engine<S::Real> for Batch<S> {
     ) -> Result<&Gradients<S::Real>> {
         let context = Context { problem, options: &self.options, layout: &self.layout };
         let (sums, gradients) = (&mut self.sums, &mut self.gradients);
+        let Inputs { coefficients, rhs, initial_values, steps } = sums
+            .inputs
+            .as_mut()
+            .zip(gradients.inputs.as_mut())
+            .map(|(sums, gradient)| sums.sinks(gradient));
         (
             &mut self.groups,
             status.par_chunks(self.group_systems),
-            sums.coefficients.sinks(&mut gradients.coefficients),
-            sums.rhs.sinks(&mut gradients.rhs),
-            sums.initial_values.sinks(&mut gradients.initial_values),
-            sums.steps.sinks(&mut gradients.steps),
+            (coefficients, rhs, initial_values, steps),
             sums.weights.par_chunks_mut(4),
         )
             .into_par_iter()
-            .for_each(
-                |(group, status, coefficients, rhs, initial_values, steps, weights)| {
-                    let sink = GradientSink {
-                        origin: group.origin,
-                        coefficients,
-                        rhs,
-                        initial_values,
-                        steps,
-                        weights,
-                    };
-                    vectorized(VjpGroup { context, group, cotangent, status, sink });
-                },
-            );
-        sums.coefficients.total(&mut gradients.coefficients);
-        sums.rhs.total(&mut gradients.rhs);
-        sums.initial_values.total(&mut gradients.initial_values);
-        sums.steps.total(&mut gradients.steps);
+            .for_each(|(group, status, inputs, weights)| {
+                let inputs = Inputs::from(<[_; 4]>::from(inputs));
+                let sink = GradientSink { origin: group.origin, inputs, weights };
+                vectorized(VjpGroup { context, group, cotangent, status, sink });
+            });
+        for (sums, gradient) in sums.inputs.as_ref().zip(gradients.inputs.as_mut()) {
+            sums.total(gradient);
+        }
         let family = |index: usize| {
             sums.weights.iter().skip(index).step_by(4).map(|value| value.to_double()).sum()
         };
@@ -354,30 +346,13 @@ impl<S: Packed> Engine<S::Real> for Batch<S> {
     }
 }
 
-/// Room for the gradients of a batch.
-fn zero_gradients<T: Real>(inputs: &InputLayout, batch: usize) -> Result<Gradients<T>> {
-    let all = |array: ArrayLayout| array.values * if array.shared() { 1 } else { batch };
-    Ok(Gradients {
-        coefficients: zeros("gradient of coefficients", all(inputs.coefficients))?,
-        rhs: zeros("gradient of rhs", all(inputs.rhs))?,
-        initial_values: zeros("gradient of initial_values", all(inputs.initial_values))?,
-        steps: zeros("gradient of steps", all(inputs.steps))?,
-        weights: Weights { equation: 0.0, initial: 0.0, smoothness: 0.0, periodic: 0.0 },
-    })
-}
-
 /// The sums themselves where `T` is double, else rounded into `room`: many small shares of either
 /// sign are added up, which single precision cannot do.
 fn rounded<'a, T: Real>(sums: &'a Gradients<f64>, room: &'a mut Gradients<T>) -> &'a Gradients<T> {
     if let Some(same) = (sums as &dyn Any).downcast_ref() {
         return same;
     }
-    for (values, sums) in [
-        (&mut room.coefficients, &sums.coefficients),
-        (&mut room.rhs, &sums.rhs),
-        (&mut room.initial_values, &sums.initial_values),
-        (&mut room.steps, &sums.steps),
-    ] {
+    for (values, sums) in room.inputs.as_mut().zip(sums.inputs.as_ref()) {
         for (value, &sum) in values.iter_mut().zip(sums) {
             *value = T::of(sum);
         }
@@ -388,34 +363,31 @@ fn rounded<'a, T: Real>(sums: &'a Gradients<f64>, room: &'a mut Gradients<T>) ->
 
 /// Gradients as the groups add them up.
 struct GradientSums<T> {
-    coefficients: ArraySums<T>,
-    rhs: ArraySums<T>,
-    initial_values: ArraySums<T>,
-    steps: ArraySums<T>,
+    inputs: Inputs<InputSums<T>>,
     /// (groups, 4).
     weights: Vec<T>,
 }
 
-/// Where the groups add up the gradient of one array: each in its own part of the result if the
+/// Where the groups add up the gradient of one input: each in its own part of the result if the
 /// systems have their own values, else in a partial sum of its own.
-struct ArraySums<T> {
+struct InputSums<T> {
     /// (groups, values) of a shared array; empty otherwise.
     partial: Vec<T>,
     /// Values of a group's part.
     chunk: usize,
 }
 
-impl<T: Real> ArraySums<T> {
-    fn new(array: ArrayLayout, group_systems: usize, groups: usize) -> Result<Self> {
-        if array.values == 0 {
+impl<T: Real> InputSums<T> {
+    fn new(input: InputLayout, group_systems: usize, groups: usize) -> Result<Self> {
+        if input.values == 0 {
             // Nothing is ever added, but every group needs a part.
-            return Ok(ArraySums { partial: zeros("gradient", groups)?, chunk: 1 });
+            return Ok(InputSums { partial: zeros("gradient", groups)?, chunk: 1 });
         }
-        if array.shared() {
-            let partial = zeros("gradient of a shared input", groups * array.values)?;
-            return Ok(ArraySums { partial, chunk: array.values });
+        if input.shared() {
+            let partial = zeros("gradient of a shared input", groups * input.values)?;
+            return Ok(InputSums { partial, chunk: input.values });
         }
-        Ok(ArraySums { partial: Vec::new(), chunk: group_systems * array.values })
+        Ok(InputSums { partial: Vec::new(), chunk: group_systems * input.values })
     }
 
     /// The groups' parts.

@@ -1,22 +1,17 @@
 //! Every row's share of the gradients of its inputs (formulas: module [`adjoint`](crate::adjoint)).
 
-use super::assembly::{Row, RowVisitor, ScaleSlope, Source};
-use super::inputs::{InputLayout, TileSystems};
+use super::assembly::{Layout, Row, RowVisitor, ScaleSlope, Source};
+use super::inputs::TileSystems;
 use crate::banded::lanes::Packed;
+use crate::inputs::Inputs;
 use crate::real::Real;
 
 /// Where the gradients of some consecutive systems are added up, the first being `origin`.
 pub struct GradientSink<'a, T> {
     /// First system of the batch-varying arrays.
     pub origin: usize,
-    /// Of the coefficients.
-    pub coefficients: &'a mut [T],
-    /// Of the right-hand side.
-    pub rhs: &'a mut [T],
-    /// Of the initial values.
-    pub initial_values: &'a mut [T],
-    /// Of the steps.
-    pub steps: &'a mut [T],
+    /// Gradients of the inputs.
+    pub inputs: Inputs<&'a mut [T]>,
     /// Of the weights: equation, initial, smoothness, periodic.
     pub weights: &'a mut [T],
 }
@@ -24,15 +19,10 @@ pub struct GradientSink<'a, T> {
 impl<T: Real> GradientSink<'_, T> {
     /// All zeros.
     pub fn clear(&mut self) {
-        for sums in [
-            &mut *self.coefficients,
-            &mut *self.rhs,
-            &mut *self.initial_values,
-            &mut *self.steps,
-            &mut *self.weights,
-        ] {
+        for sums in self.inputs.as_mut() {
             sums.fill(T::zero());
         }
+        self.weights.fill(T::zero());
     }
 }
 
@@ -47,7 +37,7 @@ pub struct GradientPass<'a, 'b, S: Packed> {
     /// Which lanes hold a solved system.
     pub live: &'a [bool],
     /// Where the inputs stand.
-    pub inputs: &'a InputLayout,
+    pub layout: &'a Layout,
     /// Where the sums go.
     pub sink: &'a mut GradientSink<'b, S::Real>,
     /// Of the weights: equation, initial, smoothness, periodic.
@@ -57,7 +47,8 @@ pub struct GradientPass<'a, 'b, S: Packed> {
 impl<S: Packed> RowVisitor<S> for GradientPass<'_, '_, S> {
     #[inline(always)]
     fn visit(&mut self, row: &Row<'_, S>) {
-        let GradientPass { z, g, systems, live, inputs, .. } = *self;
+        let GradientPass { z, g, systems, live, layout, .. } = *self;
+        let inputs = &layout.inputs;
         let factor = row.factor();
         let defect = row.rhs - row.dot(z);
         let along = row.dot(g);
@@ -66,12 +57,12 @@ impl<S: Packed> RowVisitor<S> for GradientPass<'_, '_, S> {
         let d_factor = (factor + factor) * along * defect;
         self.weights[row.source.family()] += d_factor * row.scale;
 
-        let sink = &mut *self.sink;
-        let origin = sink.origin;
+        let origin = self.sink.origin;
+        let sink = &mut self.sink.inputs;
         if let Some(ScaleSlope { step, slope }) = row.scale_slope {
-            let count = S::splat(S::Real::of(inputs.step_states as f64));
+            let count = S::splat(S::Real::of(layout.step_states as f64));
             let d_step = d_factor * S::splat(row.weight) * slope / count;
-            for k in 0..inputs.step_states {
+            for k in 0..layout.step_states {
                 let (sum, index) = (&mut *sink.steps, [step, k, 0]);
                 inputs.steps.scatter_add(sum, origin, systems, live, index, d_step);
             }

@@ -1,8 +1,8 @@
-//! Where the values of a problem stand in its arrays, and which lane holds which system.
+//! Which lane holds which system, and how values of the inputs get into lanes and out of them.
 
 use crate::banded::lanes::Packed;
 use crate::real::Real;
-use crate::shape::{ProblemShape, stride};
+use crate::shape::InputLayout;
 
 /// The systems in the lanes of a tile: first ..= last; surplus lanes repeat the last one.
 #[derive(Clone, Copy, Debug)]
@@ -26,27 +26,7 @@ impl TileSystems {
     }
 }
 
-/// Strides of one input array; 0 along a shared axis.
-#[derive(Clone, Copy, Debug)]
-pub struct ArrayLayout {
-    /// Values of one system (of all, if the batch axis is shared).
-    pub values: usize,
-    /// Between systems.
-    pub system: usize,
-    /// Of the other axes: (time, row, column).
-    inner: [usize; 3],
-}
-
-impl ArrayLayout {
-    fn new(batch: usize, values: usize, inner: [usize; 3]) -> Self {
-        ArrayLayout { values, system: stride(batch, values), inner }
-    }
-
-    /// Whether all systems share the array.
-    pub fn shared(&self) -> bool {
-        self.system == 0
-    }
-
+impl InputLayout {
     #[inline(always)]
     fn offset(&self, index: [usize; 3]) -> usize {
         index[0] * self.inner[0] + index[1] * self.inner[1] + index[2] * self.inner[2]
@@ -89,58 +69,6 @@ impl ArrayLayout {
                 let place = if self.shared() { 0 } else { (system - origin) * self.system };
                 data[place + offset] += value.lane(lane);
             }
-        }
-    }
-
-    /// The values of one system.
-    pub fn of<'a, T>(&self, data: &'a [T], system: usize) -> &'a [T] {
-        &data[system * self.system..][..self.values]
-    }
-}
-
-/// Strides of all inputs of a problem.
-#[derive(Clone, Copy, Debug)]
-pub struct InputLayout {
-    /// Index (t, e, k·Qc + j).
-    pub coefficients: ArrayLayout,
-    /// Index (t, e, 0).
-    pub rhs: ArrayLayout,
-    /// Index (i, k, j).
-    pub initial_values: ArrayLayout,
-    /// Index (t, k, 0).
-    pub steps: ArrayLayout,
-    /// K or 1: states with steps of their own.
-    pub step_states: usize,
-}
-
-impl InputLayout {
-    /// For problems of this shape.
-    pub fn new(shape: &ProblemShape) -> Self {
-        let [cb, cn, e, states, columns] = shape.coefficients;
-        let c = states * columns;
-        let [rb, rn, _] = shape.rhs;
-        let [ib, i, k, j] = shape.initial_values;
-        let [sb, sn, sk] = shape.steps;
-        InputLayout {
-            coefficients: ArrayLayout::new(cb, cn * e * c, [stride(cn, e * c), c, 1]),
-            rhs: ArrayLayout::new(rb, rn * e, [stride(rn, e), 1, 0]),
-            initial_values: ArrayLayout::new(ib, i * k * j, [k * j, j, 1]),
-            steps: ArrayLayout::new(sb, sn * sk, [stride(sn, sk), stride(sk, 1), 0]),
-            step_states: sk,
-        }
-    }
-
-    /// ℓ: mean over the states of step t in `data`, which is laid out as the steps.
-    #[inline(always)]
-    pub fn mean_step<S: Packed, T: Real>(&self, data: &[T], systems: TileSystems, t: usize) -> S {
-        let mut sum: S = self.steps.gather(data, systems, [t, 0, 0]);
-        for k in 1..self.step_states {
-            sum += self.steps.gather(data, systems, [t, k, 0]);
-        }
-        if self.step_states == 1 {
-            sum
-        } else {
-            sum / S::splat(S::Real::of(self.step_states as f64))
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Every row's share of the right-hand side of M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az).
 
-use super::assembly::{Row, RowVisitor, ScaleSlope, Source};
-use super::inputs::{ArrayLayout, InputLayout, TileSystems};
+use super::assembly::{Layout, Row, RowVisitor, ScaleSlope, Source};
+use super::inputs::TileSystems;
 use crate::adjoint::Tangents;
 use crate::banded::lanes::Packed;
 use crate::real::Real;
+use crate::shape::InputLayout;
 
 /// Adds the rows' shares, given the solution z and the tangents of the inputs.
 pub struct TangentPass<'a, S: Packed, T> {
@@ -15,7 +16,7 @@ pub struct TangentPass<'a, S: Packed, T> {
     /// Systems in the lanes.
     pub systems: TileSystems,
     /// Where the inputs stand.
-    pub inputs: &'a InputLayout,
+    pub layout: &'a Layout,
     /// In the layout of the unknowns.
     pub sum: &'a mut [S],
 }
@@ -23,7 +24,8 @@ pub struct TangentPass<'a, S: Packed, T> {
 impl<S: Packed, T: Real> RowVisitor<S> for TangentPass<'_, S, T> {
     #[inline(always)]
     fn visit(&mut self, row: &Row<'_, S>) {
-        let TangentPass { z, tangents, systems, inputs, .. } = *self;
+        let TangentPass { z, tangents, systems, layout, .. } = *self;
+        let inputs = &layout.inputs;
         let factor = row.factor();
         let squared = factor * factor;
         let defect = row.rhs - row.dot(z);
@@ -60,7 +62,7 @@ impl<S: Packed, T: Real> RowVisitor<S> for TangentPass<'_, S, T> {
         let mut along_row = squared * d_defect;
         if let (Some(ScaleSlope { step, slope }), Some(tangent)) = (row.scale_slope, tangents.steps)
         {
-            let d_factor = S::splat(row.weight) * slope * inputs.mean_step(tangent, systems, step);
+            let d_factor = S::splat(row.weight) * slope * layout.mean_step(tangent, systems, step);
             along_row += (factor + factor) * d_factor * defect;
         }
         row.scatter(along_row, self.sum);
@@ -70,7 +72,7 @@ impl<S: Packed, T: Real> RowVisitor<S> for TangentPass<'_, S, T> {
 /// The tangent at `index` of each lane's system; zero where the input stands still.
 #[inline(always)]
 fn gather<S: Packed, T: Real>(
-    array: &ArrayLayout,
+    array: &InputLayout,
     tangent: Option<&[T]>,
     systems: TileSystems,
     index: [usize; 3],

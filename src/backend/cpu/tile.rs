@@ -2,7 +2,7 @@
 
 use super::assembly::{Assembly, Context, Layout, RowBuffers};
 use super::gradient::{GradientPass, GradientSink};
-use super::inputs::{InputLayout, TileSystems};
+use super::inputs::TileSystems;
 use super::residual::{NormalResidual, RightHandSide, SquaredDefects};
 use super::stencil::integer_power;
 use super::tangent::TangentPass;
@@ -10,6 +10,7 @@ use crate::adjoint::{Cotangent, Tangents};
 use crate::banded::lanes::{MOST_LANES, Packed};
 use crate::banded::{CovarianceWindow, Factor, RowWindow, Window};
 use crate::error::Result;
+use crate::inputs::Inputs;
 use crate::memory::zeros;
 use crate::options::{Formulation, Options};
 use crate::real::Real;
@@ -160,14 +161,14 @@ impl<S: Packed> Tile<S> {
         assembly: &mut Assembly<'_, S>,
         window: &mut RowWindow<S>,
     ) {
-        let Layout { banded, slack, inputs, .. } = context.layout;
+        let Layout { banded, slack, .. } = context.layout;
         let (problem, v) = (context.problem, &mut self.unknowns);
         let (q, systems) = (problem.shape().derivatives(), self.systems);
         let last_step = problem.shape().points - 2;
         let most = (MOST_EXPONENT / q as f64).floor().exp2();
         let scale = |t: usize, scales: &mut [S]| {
             // Entries of derivative j are of the order step^j, those of the slack of the order 1.
-            let step: S = inputs.mean_step(problem.steps, systems, t.min(last_step));
+            let step: S = context.layout.mean_step(problem.inputs.steps, systems, t.min(last_step));
             let length = power_of_two(step, most);
             for (i, scale) in scales.iter_mut().enumerate() {
                 *scale = integer_power(length, (i % q) as i32);
@@ -259,7 +260,7 @@ impl<S: Packed> Tile<S> {
             g,
             systems: self.systems,
             live: &live,
-            inputs: &context.layout.inputs,
+            layout: context.layout,
             sink,
             weights: Default::default(),
         };
@@ -310,7 +311,7 @@ impl<S: Packed> Tile<S> {
             z: &self.unknowns,
             tangents,
             systems: self.systems,
-            inputs: &context.layout.inputs,
+            layout: context.layout,
             sum: rhs,
         };
         assembly.visit_rows(true, &mut pass);
@@ -415,21 +416,15 @@ fn power_of_two<S: Packed>(length: S, most: f64) -> S {
 
 /// What is wrong with the inputs of one system, if anything.
 fn input_status<T: Real>(context: Context<'_, T>, system: usize) -> Option<Status> {
-    let InputLayout { coefficients, rhs, initial_values, steps, .. } = &context.layout.inputs;
-    let problem = context.problem;
-    for (argument, array, data) in [
-        ("coefficients", coefficients, problem.coefficients),
-        ("rhs", rhs, problem.rhs),
-        ("initial_values", initial_values, problem.initial_values),
-        ("steps", steps, problem.steps),
-    ] {
-        if array.of(data, system).iter().any(|value| !value.is_finite()) {
+    let (layouts, problem) = (&context.layout.inputs, context.problem);
+    for (argument, (layout, data)) in Inputs::NAMES.zip(layouts.zip(problem.inputs)) {
+        if layout.part(data, system, 1).iter().any(|value| !value.is_finite()) {
             return Some(Status::NonFiniteInput { argument });
         }
     }
-    let states = problem.shape().steps[2];
-    let place = steps.of(problem.steps, system).iter().position(|&step| step <= T::zero())?;
-    Some(Status::InvalidStep { step: place / states })
+    let steps = layouts.steps.part(problem.inputs.steps, system, 1);
+    let place = steps.iter().position(|&step| step <= T::zero())?;
+    Some(Status::InvalidStep { step: place / context.layout.step_states })
 }
 
 #[cfg(test)]

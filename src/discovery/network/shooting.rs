@@ -19,7 +19,9 @@ use crate::discovery::dense::{invert_positive, solve_positive};
 use crate::discovery::estimate::Estimate;
 use crate::discovery::information::Information;
 use crate::discovery::linearized::Linearized;
-use crate::{Device, Options, Problem, ProblemShape, Result, Smoothness, Solver, Tangents, View};
+use crate::{
+    Device, Inputs, Options, Problem, ProblemShape, Result, Smoothness, Solver, Tangents, View,
+};
 
 /// The solver's order above that of the equation; each one divides its error by about five.
 const EXTRA_ORDER: usize = 3;
@@ -95,10 +97,12 @@ impl<'a> Shooting<'a> {
         let shape = ProblemShape::new(
             chunk,
             n,
-            &[chunk, n, k, k, q],
-            &[chunk, n, k],
-            &[chunk, 1, k, m],
-            &[chunk, n - 1],
+            Inputs {
+                coefficients: &[chunk, n, k, k, q],
+                rhs: &[chunk, n, k],
+                initial_values: &[chunk, 1, k, m],
+                steps: &[chunk, n - 1],
+            },
         )?;
         let options = Options {
             smoothness: Smoothness::Taylor,

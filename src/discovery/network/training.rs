@@ -8,7 +8,7 @@ use crate::discovery::right_hand_side::RightHandSide;
 use crate::discovery::start::{root_mean_square, term_sizes};
 use crate::nn::{Activation, Mlp, Optimizer, ParameterId, Parameters, Rng, Rule, Schedule};
 use crate::tape::{Array, Ode, Tape, Var};
-use crate::{Backend, Options, Result, Smoothness};
+use crate::{Backend, Inputs, Options, Result, Smoothness};
 
 /// Width of the network's hidden layer.
 const HIDDEN: usize = 64;
@@ -325,10 +325,12 @@ impl<'w, B: Backend> Model<'w, B> {
         let ode = Ode {
             batch: b * k,
             points: n,
-            coefficients: tape.constant(Array::new([1, 1, 1, 1, q], coefficients)?),
-            rhs: highest,
-            initial_values: tape.reshape(start, [b * k, 1, 1, m])?,
-            steps: tape.constant(Array::new([b * k, n - 1], steps.collect())?),
+            inputs: Inputs {
+                coefficients: tape.constant(Array::new([1, 1, 1, 1, q], coefficients)?),
+                rhs: highest,
+                initial_values: tape.reshape(start, [b * k, 1, 1, m])?,
+                steps: tape.constant(Array::new([b * k, n - 1], steps.collect())?),
+            },
             extra_derivatives: 0,
         };
         // An optimizer's gradients need no more digits than the unrefined factor has.

@@ -14,6 +14,7 @@ mod walk;
 
 use solve::Solve;
 
+use crate::inputs::Inputs;
 use crate::memory::zeros;
 use crate::options::Options;
 use crate::real::Element;
@@ -346,7 +347,7 @@ impl Backend for Cpu {
     fn solve<T: Real>(
         &self,
         solver: &mut Solve<T>,
-        inputs: [&Array<T>; 4],
+        inputs: Inputs<&Array<T>>,
         solution: &mut Array<T>,
     ) -> Result<()> {
         solver.solve(inputs, solution)
@@ -355,9 +356,9 @@ impl Backend for Cpu {
     fn solve_adjoint<T: Real>(
         &self,
         solver: &mut Solve<T>,
-        inputs: [&Array<T>; 4],
+        inputs: Inputs<&Array<T>>,
         cotangent: &Array<T>,
-        gradients: [Option<&mut Array<T>>; 4],
+        gradients: Inputs<Option<&mut Array<T>>>,
     ) -> Result<()> {
         solver.adjoint(inputs, cotangent, gradients)
     }

@@ -4,6 +4,7 @@ use crate::adjoint::Cotangent;
 use crate::backend::Engine;
 use crate::backend::cpu::engine;
 use crate::error::Result;
+use crate::inputs::Inputs;
 use crate::options::Options;
 use crate::problem::Problem;
 use crate::real::Real;
@@ -26,8 +27,8 @@ impl<T: Real> Solve<T> {
         Ok(Solve { solution: Solution::allocate(shape)?, engine, shape: shape.clone() })
     }
 
-    /// Solves the problem of these inputs: coefficients, right-hand side, initial values, steps.
-    pub fn solve(&mut self, inputs: [&Array<T>; 4], solution: &mut Array<T>) -> Result<()> {
+    /// Solves the problem of these inputs.
+    pub fn solve(&mut self, inputs: Inputs<&Array<T>>, solution: &mut Array<T>) -> Result<()> {
         let problem = Problem::from_parts(&self.shape, inputs.map(|input| input.data()));
         self.engine.solve(&problem, &mut self.solution)?;
         solution.data_mut().copy_from_slice(&self.solution.values);
@@ -37,15 +38,14 @@ impl<T: Real> Solve<T> {
     /// Adds to the gradients that are asked for.
     pub fn adjoint(
         &mut self,
-        inputs: [&Array<T>; 4],
+        inputs: Inputs<&Array<T>>,
         cotangent: &Array<T>,
-        gradients: [Option<&mut Array<T>>; 4],
+        gradients: Inputs<Option<&mut Array<T>>>,
     ) -> Result<()> {
         let problem = Problem::from_parts(&self.shape, inputs.map(|input| input.data()));
         let cotangent = Cotangent { values: cotangent.data(), epsilon: None };
         let found = self.engine.vjp(&problem, &cotangent, &self.solution.status)?;
-        let found = [&found.coefficients, &found.rhs, &found.initial_values, &found.steps];
-        for (gradient, found) in gradients.into_iter().zip(found) {
+        for (gradient, found) in gradients.zip(found.inputs.as_ref()) {
             if let Some(gradient) = gradient {
                 gradient.data_mut().iter_mut().zip(found).for_each(|(g, found)| *g += *found);
             }

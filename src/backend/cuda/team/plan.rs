@@ -5,7 +5,7 @@ mod chunks;
 
 use std::fmt;
 
-use crate::backend::cuda::device::Limits;
+use crate::backend::cuda::driver::device::Limits;
 use crate::error::{Error, Result};
 use crate::options::{Formulation, Options};
 use crate::rows::{pair_rows, triple_rows};

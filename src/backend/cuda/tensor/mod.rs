@@ -2,6 +2,7 @@
 //! each.
 
 mod function;
+mod kernels;
 mod norm;
 mod product;
 mod reduction;
@@ -13,9 +14,9 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
-use super::bindings::{ReduceFunction, Update, Walk};
-use super::device::CudaDevice;
-use super::launch::tape::TapeKernels;
+use crate::backend::cuda::bindings::{ReduceFunction, Update, Walk};
+use crate::backend::cuda::driver::CudaDevice;
+use crate::inputs::Inputs;
 use crate::options::Options;
 use crate::real::Element;
 use crate::shape::ProblemShape;
@@ -28,6 +29,7 @@ use crate::tensor::product::Product;
 use crate::tensor::update::{Clip, Rule};
 use crate::{Real, Result};
 use function::{binary_code, unary_code};
+use kernels::TapeKernels;
 use norm::{Norm, Places};
 use product::Products;
 use reduction::{Target, Term, Terms};
@@ -565,7 +567,7 @@ impl Backend for Cuda {
     fn solve<T: Real>(
         &self,
         solver: &mut OdeSolver<T>,
-        inputs: [&Array<T, Cuda>; 4],
+        inputs: Inputs<&Array<T, Cuda>>,
         solution: &mut Array<T, Cuda>,
     ) -> Result<()> {
         solver.solve(&self.device, inputs, solution)
@@ -574,13 +576,13 @@ impl Backend for Cuda {
     fn solve_adjoint<T: Real>(
         &self,
         solver: &mut OdeSolver<T>,
-        inputs: [&Array<T, Cuda>; 4],
+        inputs: Inputs<&Array<T, Cuda>>,
         cotangent: &Array<T, Cuda>,
-        gradients: [Option<&mut Array<T, Cuda>>; 4],
+        gradients: Inputs<Option<&mut Array<T, Cuda>>>,
     ) -> Result<()> {
-        let wanted = gradients.each_ref().map(Option::is_some);
+        let wanted = gradients.as_ref().map(|gradient| gradient.is_some());
         let found = solver.vjp(&self.device, inputs, cotangent, wanted)?;
-        for (gradient, found) in gradients.into_iter().zip(found) {
+        for (gradient, found) in gradients.zip(found) {
             if let (Some(gradient), Some(found)) = (gradient, found) {
                 let walk = Walk::new(&[gradient.len()], [&[1], &[1]])?;
                 self.kernels.copy(&walk, &found.view(), &mut self.write(gradient)?, true)?;

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::{CudaView, PinnedHostSlice};
 
-use super::super::device::{CudaDevice, while_doing};
-use super::super::launch::tape::TapeKernels;
-use super::super::memory::Buffer;
+use super::kernels::TapeKernels;
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::device::{CudaDevice, while_doing};
 use crate::{Real, Result};
 
 /// Elements that a block of the sum of squares takes at least.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
-use super::super::bindings::{MatMul, ReduceFunction, Walk};
-use super::super::device::CudaDevice;
-use super::super::launch::cublas::Gemm;
-use super::super::launch::tape::{TILE, TapeKernels};
-use super::super::memory::Buffer;
+use super::kernels::{TILE, TapeKernels};
 use super::reduction::{Target, Term, Terms, reduce, sum_splits};
 use crate::Real;
+use crate::backend::cuda::bindings::{MatMul, ReduceFunction, Walk};
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::driver::cublas::Gemm;
 use crate::error::{Error, Result};
 use crate::tensor::function::Side;
 use crate::tensor::product::Product;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
-use super::super::bindings::{ReduceFunction, Reduction, Walk};
-use super::super::device::CudaDevice;
-use super::super::launch::tape::{THREADS, TapeKernels};
-use super::super::memory::Buffer;
+use super::kernels::{THREADS, TapeKernels};
+use crate::backend::cuda::bindings::{ReduceFunction, Reduction, Walk};
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::CudaDevice;
 use crate::tensor::layout::contiguous;
 use crate::{Real, Result};
 

@@ -3,10 +3,11 @@
 use std::sync::{Arc, OnceLock};
 
 use super::Cuda;
-use crate::backend::cuda::device::CudaDevice;
-use crate::backend::cuda::device_solver::DeviceSolver;
-use crate::backend::cuda::memory::Buffer;
-use crate::backend::cuda::problem::Values;
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::path::problem::Values;
+use crate::backend::cuda::solve::device_solver::DeviceSolver;
+use crate::inputs::Inputs;
 use crate::options::Options;
 use crate::shape::ProblemShape;
 use crate::solution::Solution;
@@ -26,11 +27,11 @@ impl<T: Real> OdeSolver<T> {
         Ok(OdeSolver { solver, read: OnceLock::new() })
     }
 
-    /// Solves the batch; the inputs are coefficients, right-hand side, initial values, steps.
+    /// Solves the batch.
     pub fn solve(
         &mut self,
         device: &Arc<CudaDevice>,
-        inputs: [&Array<T, Cuda>; 4],
+        inputs: Inputs<&Array<T, Cuda>>,
         solution: &mut Array<T, Cuda>,
     ) -> Result<()> {
         self.read = OnceLock::new();
@@ -41,18 +42,17 @@ impl<T: Real> OdeSolver<T> {
     pub fn vjp(
         &mut self,
         device: &Arc<CudaDevice>,
-        inputs: [&Array<T, Cuda>; 4],
+        inputs: Inputs<&Array<T, Cuda>>,
         cotangent: &Array<T, Cuda>,
-        wanted: [bool; 4],
-    ) -> Result<[Option<Buffer<T>>; 4]> {
-        let gradient = |index: usize| {
-            let allocate =
-                || Buffer::unwritten(device, "a gradient of the solve", inputs[index].len());
-            wanted[index].then(allocate).transpose()
-        };
-        let mut found = [gradient(0)?, gradient(1)?, gradient(2)?, gradient(3)?];
+        wanted: Inputs<bool>,
+    ) -> Result<Inputs<Option<Buffer<T>>>> {
+        let mut found = wanted.zip(inputs).try_map(|(wanted, input)| {
+            wanted
+                .then(|| Buffer::unwritten(device, "a gradient of the solve", input.len()))
+                .transpose()
+        })?;
         let cotangent = cotangent.buffer().read(device)?;
-        let targets = found.each_mut().map(Option::as_mut);
+        let targets = found.as_mut().map(Option::as_mut);
         self.solver.vjp(values(device, inputs)?, cotangent, None, targets)?;
         Ok(found)
     }
@@ -73,8 +73,7 @@ impl<T: Real> OdeSolver<T> {
 /// The inputs where they lie.
 fn values<'a, T: Real>(
     device: &Arc<CudaDevice>,
-    inputs: [&'a Array<T, Cuda>; 4],
-) -> Result<[Values<'a>; 4]> {
-    let [a, b, c, d] = inputs.map(|input| input.buffer().read(device));
-    Ok([a?, b?, c?, d?].map(Values::from))
+    inputs: Inputs<&'a Array<T, Cuda>>,
+) -> Result<Inputs<Values<'a>>> {
+    inputs.try_map(|input| input.buffer().read(device).map(Values::from))
 }

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::super::device::CudaDevice;
-use super::super::memory::Buffer;
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::CudaDevice;
 use crate::error::{Error, Result};
 use crate::real::Element;
 use crate::tensor::Array;

@@ -1,9 +1,10 @@
 //! Random problems, whose results on the device are compared with those of the processor.
 
-use crate::adjoint::{Cotangent, Tangents};
+use crate::adjoint::Cotangent;
 use crate::backend::Device;
 use crate::backend::Engine as _;
-use crate::backend::cuda::{engine::Engine, testing};
+use crate::backend::cuda::{solve::engine::Engine, testing};
+use crate::inputs::Inputs;
 use crate::options::{Options, Weights};
 use crate::problem::{Problem, View};
 use crate::real::Real;
@@ -28,9 +29,8 @@ pub struct Case<T> {
     pub batch: usize,
     pub points: usize,
     pub extra: usize,
-    /// Coefficients, right-hand side, initial values, steps.
-    pub shapes: [Vec<usize>; 4],
-    pub arrays: [Vec<T>; 4],
+    pub shapes: Inputs<Vec<usize>>,
+    pub arrays: Inputs<Vec<T>>,
     pub options: Options,
 }
 
@@ -54,34 +54,41 @@ impl<T: Real> Case<T> {
     pub fn new(sizes: Sizes, options: Options, seed: u64) -> Self {
         let Sizes { batch, points, states, order, extra, equations, initial, shared } = sizes;
         let axis = |bit: u32, full: usize| if shared >> bit & 1 == 1 { 1 } else { full };
-        let shapes = [
-            vec![axis(0, batch), axis(1, points), equations, states, order + 1],
-            vec![axis(2, batch), axis(3, points), equations],
-            vec![axis(4, batch), initial.0, states, initial.1],
-            vec![axis(5, batch), axis(6, points - 1), axis(7, states)],
-        ];
-        let array = |index: usize, map: fn(f64) -> f64| {
-            let values = noise(seed * 4 + index as u64, shapes[index].iter().product());
-            values.map(|value| T::of(map(value))).collect()
+        let shapes = Inputs {
+            coefficients: vec![axis(0, batch), axis(1, points), equations, states, order + 1],
+            rhs: vec![axis(2, batch), axis(3, points), equations],
+            initial_values: vec![axis(4, batch), initial.0, states, initial.1],
+            steps: vec![axis(5, batch), axis(6, points - 1), axis(7, states)],
         };
-        let arrays = [
-            array(0, |value| 2.0 * value),
-            array(1, |value| value),
-            array(2, |value| value),
-            array(3, |value| 0.6 + 0.3 * value),
-        ];
+        // Scale and center of the values of each input.
+        let ranges = Inputs {
+            coefficients: (2.0, 0.0),
+            rhs: (1.0, 0.0),
+            initial_values: (1.0, 0.0),
+            steps: (0.3, 0.6),
+        };
+        let seeds = Inputs::from([0, 1, 2, 3]).map(|index| seed * 4 + index);
+        let arrays =
+            shapes.as_ref().zip(ranges.zip(seeds)).map(|(shape, ((scale, center), seed))| {
+                let values = noise(seed, shape.iter().product());
+                values.map(|value| T::of(center + scale * value)).collect()
+            });
         Case { batch, points, extra, shapes, arrays, options }
     }
 
     pub fn problem(&self) -> Problem<'_, T> {
-        let view = |index: usize| View::new(&self.shapes[index], &self.arrays[index]);
+        let views = self
+            .shapes
+            .as_ref()
+            .zip(self.arrays.as_ref())
+            .map(|(shape, array)| View::new(shape, array));
         let problem = Problem::builder()
             .batch(self.batch)
             .points(self.points)
-            .coefficients(view(0))
-            .rhs(view(1))
-            .initial_values(view(2))
-            .steps(view(3))
+            .coefficients(views.coefficients)
+            .rhs(views.rhs)
+            .initial_values(views.initial_values)
+            .steps(views.steps)
             .build()
             .unwrap();
         problem.with_extra_derivatives(self.extra).unwrap()
@@ -164,25 +171,22 @@ pub fn compare_in_part<T: Real>(
     let cotangent = Cotangent { values: &cotangent, epsilon: Some(&epsilon) };
     let mine = device.vjp(&problem, &cotangent, &actual.status).unwrap();
     let theirs = processor.vjp(&problem, &cotangent, &expected.status).unwrap();
-    check("gradient of coefficients", &mine.coefficients, &theirs.coefficients);
-    check("gradient of rhs", &mine.rhs, &theirs.rhs);
-    check("gradient of initial values", &mine.initial_values, &theirs.initial_values);
-    check("gradient of steps", &mine.steps, &theirs.steps);
+    for (name, (mine, theirs)) in
+        Inputs::NAMES.zip(mine.inputs.as_ref().zip(theirs.inputs.as_ref()))
+    {
+        check(&format!("gradient of {name}"), mine, theirs);
+    }
     let families = |weights: &Weights| {
         [weights.equation, weights.initial, weights.smoothness, weights.periodic].map(T::of)
     };
     check("gradient of weights", &families(&mine.weights), &families(&theirs.weights));
 
-    let directions: Vec<Vec<T>> =
-        (0..4).map(|i| noise(12 + i, case.arrays[i as usize].len()).map(T::of).collect()).collect();
-    let all = Tangents {
-        coefficients: Some(&directions[0]),
-        rhs: Some(&directions[1]),
-        initial_values: Some(&directions[2]),
-        steps: Some(&directions[3]),
-    };
+    let directions = Inputs::from([12, 13, 14, 15])
+        .zip(case.arrays.as_ref())
+        .map(|(seed, values)| noise(seed, values.len()).map(T::of).collect::<Vec<T>>());
+    let all = directions.as_ref().map(|direction| Some(direction.as_slice()));
     for (name, tangents) in
-        [("tangent", all), ("tangent along rhs", Tangents { rhs: all.rhs, ..Tangents::default() })]
+        [("tangent", all), ("tangent along rhs", Inputs { rhs: all.rhs, ..Inputs::default() })]
     {
         let mine = device.jvp(&problem, &tangents, &expected.status).unwrap();
         let theirs = processor.jvp(&problem, &tangents, &expected.status).unwrap();

@@ -4,10 +4,11 @@ use std::fmt;
 
 use super::chunks::Chunks;
 use crate::backend::cuda::bindings::{ThreadRing, ThreadRows};
-use crate::backend::cuda::device::Limits;
+use crate::backend::cuda::driver::device::Limits;
+use crate::inputs::Inputs;
 use crate::options::{Formulation, Options, Smoothness};
 use crate::rows::pair_rows;
-use crate::shape::{ProblemShape, stride};
+use crate::shape::ProblemShape;
 
 /// Systems of a tile: lanes of a warp.
 pub const TILE: usize = 32;
@@ -61,8 +62,8 @@ pub struct Plan {
 /// Layout of a warp's shared memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Staging {
-    /// Of coefficients, right-hand side, initial values, steps.
-    pub inputs: [ThreadRing; 4],
+    /// One ring for each input.
+    pub inputs: Inputs<ThreadRing>,
     /// Of solution or cotangent.
     pub unknowns: ThreadRing,
     /// Of the spikes of chunks: where they begin, in doubles.
@@ -106,24 +107,17 @@ struct Staged {
 }
 
 impl Staged {
-    fn of(shape: &ProblemShape, chunks: Option<Chunks>) -> [Self; 4] {
-        let [cb, cn, e, k, q] = shape.coefficients;
-        let [rb, rn, _] = shape.rhs;
-        let [ib, i, _, j] = shape.initial_values;
-        let [sb, sn, sk] = shape.steps;
+    fn of(shape: &ProblemShape, chunks: Option<Chunks>) -> Inputs<Self> {
         let longest = chunks.map_or(usize::MAX, |chunks| chunks.longest(shape.points));
-        let input = |batch, points: usize, values, still| Staged {
-            values: points.min(longest).saturating_mul(values),
-            shared: if chunks.is_some() { still } else { batch == 1 },
-            still,
-            points,
-        };
-        [
-            input(cb, cn, e * k * q, stride(cn, 1) == 0),
-            input(rb, rn, e, stride(rn, 1) == 0),
-            input(ib, i, k * j, false),
-            input(sb, sn, sk, stride(sn, 1) == 0),
-        ]
+        shape.inputs().zip(shape.layouts()).map(|(axes, layout)| {
+            let (points, still) = (axes[1], layout.values > 0 && layout.inner[0] == 0);
+            Staged {
+                values: points.min(longest).saturating_mul(layout.values / points.max(1)),
+                shared: if chunks.is_some() { still } else { layout.shared() },
+                still,
+                points,
+            }
+        })
     }
 
     /// Bytes of a system in its ring: two windows, or all values and what aligns them. What
@@ -251,9 +245,9 @@ impl Plan {
     fn takes(shape: &ProblemShape, options: &Options, chunks: Option<Chunks>) -> bool {
         let inputs = Staged::of(shape, chunks);
         // Within a system the kernels count with 32 bits.
-        let most = inputs.iter().map(|input| input.values).max().unwrap_or(0);
+        let most = inputs.into_iter().map(|input| input.values).max().unwrap_or(0);
         let unknowns = shape.points.saturating_mul(shape.block());
-        let still = inputs.iter().filter(|input| input.still).map(|input| input.values);
+        let still = inputs.into_iter().filter(|input| input.still).map(|input| input.values);
         let sizes = if chunks.is_some() { &CHUNK_SIZES[..] } else { &SIZES[..] };
         sizes.contains(&(shape.states(), shape.derivatives()))
             && options.formulation == Formulation::LeastSquares

@@ -1,7 +1,7 @@
 //! Into how many chunks the time points are cut, each for a team of a block, and whether that pays.
 
 use super::{Kind, Plan};
-use crate::backend::cuda::device::Limits;
+use crate::backend::cuda::driver::device::Limits;
 use crate::error::Result;
 use crate::options::Options;
 use crate::shape::ProblemShape;

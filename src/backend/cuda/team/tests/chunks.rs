@@ -5,7 +5,8 @@ use crate::backend::Engine as _;
 use crate::backend::cuda::team::TeamPath;
 use crate::backend::cuda::team::plan::Plan;
 use crate::backend::cuda::testing::agreement::{Case, Sizes, compare, count_faulty};
-use crate::backend::cuda::{engine::Engine, testing};
+use crate::backend::cuda::{solve::engine::Engine, testing};
+use crate::inputs::Inputs;
 use crate::options::{Formulation, Options, Smoothness, Weights};
 use crate::real::Real;
 use crate::shape::ProblemShape;
@@ -103,16 +104,16 @@ fn faults_of_one_system_do_not_reach_the_others() {
         let sound = run(&case, "sound");
         let (size, steps) = (case.points * 3, case.points - 1);
         // In the first chunk, in a middle one, in the last.
-        case.arrays[0][size + 7] = f64::NAN;
-        case.arrays[1][2 * case.points + 20] = f64::INFINITY;
-        case.arrays[2][3 * 2] = f64::NEG_INFINITY;
-        case.arrays[3][4 * steps + 39] = f64::NAN;
+        case.arrays.coefficients[size + 7] = f64::NAN;
+        case.arrays.rhs[2 * case.points + 20] = f64::INFINITY;
+        case.arrays.initial_values[3 * 2] = f64::NEG_INFINITY;
+        case.arrays.steps[4 * steps + 39] = f64::NAN;
         // Two invalid steps: the first counts.
-        case.arrays[3][5 * steps + 11] = 0.0;
-        case.arrays[3][5 * steps + 33] = -1.0;
+        case.arrays.steps[5 * steps + 11] = 0.0;
+        case.arrays.steps[5 * steps + 33] = -1.0;
         // c·b overflows, though both are finite.
-        case.arrays[0][6 * size + 90..][..3].fill(4.0);
-        case.arrays[1][6 * case.points + 30] = f64::MAX;
+        case.arrays.coefficients[6 * size + 90..][..3].fill(4.0);
+        case.arrays.rhs[6 * case.points + 30] = f64::MAX;
         let broken = run(&case, "faults");
         assert_eq!(broken.status[5], Status::InvalidStep { step: 11 });
         assert_eq!(count_faulty(&sound, &broken), 6);
@@ -136,7 +137,7 @@ fn a_breakdown_names_its_point() {
     };
     let mut case = Case::<f64>::new(sizes, options, 5);
     for system in 0..POINTS {
-        case.arrays[0][(system * POINTS + system) * 4..][..4].fill(0.0);
+        case.arrays.coefficients[(system * POINTS + system) * 4..][..4].fill(0.0);
     }
     let problem = case.problem();
     let mut solution = Solution::allocate(problem.shape()).unwrap();
@@ -153,10 +154,12 @@ fn teams_share_a_system_where_the_device_would_be_idle() {
         let shape = ProblemShape::new(
             batch,
             points,
-            &[batch, points, 3, 3, 2],
-            &[batch, points, 3],
-            &[batch, 1, 3, 1],
-            &[batch, points - 1],
+            Inputs {
+                coefficients: &[batch, points, 3, 3, 2],
+                rhs: &[batch, points, 3],
+                initial_values: &[batch, 1, 3, 1],
+                steps: &[batch, points - 1],
+            },
         );
         Plan::best(&shape.unwrap(), &Options::default(), &H100).unwrap().chunks
     };

@@ -96,17 +96,17 @@ fn faults_of_one_system_do_not_reach_the_others() {
         let mut case = Case::<f64>::new(Sizes { batch: 12, ..CHUNKED }, options, 3);
         let whole = compare_with(&case, cut(bits), 1e-10, "sound");
         let (size, steps) = (case.points * 3, case.points - 1);
-        case.arrays[0][2 * size + 35] = f64::NAN;
-        case.arrays[1][5 * case.points + 18] = f64::INFINITY;
-        case.arrays[2][7 * 2] = f64::NEG_INFINITY;
-        case.arrays[3][steps + 11] = f64::NAN;
+        case.arrays.coefficients[2 * size + 35] = f64::NAN;
+        case.arrays.rhs[5 * case.points + 18] = f64::INFINITY;
+        case.arrays.initial_values[7 * 2] = f64::NEG_INFINITY;
+        case.arrays.steps[steps + 11] = f64::NAN;
         // Two invalid steps, in the middle: the first counts.
-        case.arrays[3][9 * steps + 13] = 0.0;
-        case.arrays[3][9 * steps + 20] = -1.0;
-        case.arrays[3][11 * steps + 21] = -0.5;
+        case.arrays.steps[9 * steps + 13] = 0.0;
+        case.arrays.steps[9 * steps + 20] = -1.0;
+        case.arrays.steps[11 * steps + 21] = -0.5;
         // c·b overflows, though both are finite.
-        case.arrays[0][10 * size + 30..][..3].fill(4.0);
-        case.arrays[1][10 * case.points + 10] = f64::MAX;
+        case.arrays.coefficients[10 * size + 30..][..3].fill(4.0);
+        case.arrays.rhs[10 * case.points + 10] = f64::MAX;
         let broken = compare_with(&case, cut(bits), 1e-10, "faults");
         assert_eq!(broken.status[9], Status::InvalidStep { step: 13 });
         assert_eq!(agreement::count_faulty(&whole, &broken), 7);
@@ -121,7 +121,7 @@ fn undetermined_systems_break_down() {
         let mut case = Case::<f64>::new(sizes, options(Smoothness::Taylor), 5);
         let size = case.points * 3;
         for system in [0, 4, 8] {
-            case.arrays[0][system * size..(system + 1) * size].fill(0.0);
+            case.arrays.coefficients[system * size..(system + 1) * size].fill(0.0);
         }
         let solution = compare_with(&case, cut(2), 1e-10, &format!("{given} initial values"));
         for (system, status) in solution.status.iter().enumerate() {
@@ -140,7 +140,7 @@ fn a_breakdown_names_its_point() {
     let sizes = Sizes { batch: 23, order: 1, equations: 2, initial: (0, 0), ..CHUNKED };
     let mut case = Case::<f64>::new(sizes, options, 5);
     for system in 0..23 {
-        case.arrays[0][(system * 23 + system) * 4..][..4].fill(0.0);
+        case.arrays.coefficients[(system * 23 + system) * 4..][..4].fill(0.0);
     }
     let problem = case.problem();
     let mut solution = Solution::allocate(problem.shape()).unwrap();
@@ -163,13 +163,13 @@ fn a_batch_in_parts_gives_the_same() {
         let cotangent = vec![1.0; values];
         let cotangent = Cotangent { values: &cotangent, epsilon: None };
         let gradients = engine.vjp(&problem, &cotangent, &solution.status).unwrap().clone();
-        [solution.values, gradients.coefficients, gradients.steps]
+        [solution.values, gradients.inputs.coefficients, gradients.inputs.steps]
     };
     let whole = run(&case);
     for system in 0..case.batch {
         let mut alone = case.clone();
         alone.batch = 1;
-        for (shape, array) in alone.shapes.iter_mut().zip(&mut alone.arrays) {
+        for (shape, array) in alone.shapes.as_mut().zip(alone.arrays.as_mut()) {
             let size = array.len() / shape[0];
             shape[0] = 1;
             *array = array[system * size..][..size].to_vec();

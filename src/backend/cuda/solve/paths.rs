@@ -3,11 +3,11 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::device::CudaDevice;
-use super::path::Path;
-use super::team::{TeamPath, plan::Plan as TeamPlan};
-use super::thread::ThreadPath;
-use super::thread::plan::Plan;
+use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::path::Path;
+use crate::backend::cuda::team::{TeamPath, plan::Plan as TeamPlan};
+use crate::backend::cuda::thread::ThreadPath;
+use crate::backend::cuda::thread::plan::Plan;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::real::Real;

@@ -1,24 +1,21 @@
 //! A problem as kernels take it: where its arrays lie on the device and how they are laid out.
 
-use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use cudarc::driver::{CudaViewMut, DevicePtr};
+use cudarc::driver::CudaViewMut;
 
-use super::bindings::{self as parameters, Input, Output, RowTable};
-use super::device::CudaDevice;
-use super::launch::{address_mut, check_at_least};
-use super::memory::Buffer;
-use super::path::{Counted, PartProblem, TangentInputs};
+use crate::backend::cuda::bindings::{self as parameters, Input, Output, RowTable};
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::driver::kernel::{Address, check_at_least};
+use crate::backend::cuda::path::{Counted, PartProblem, TangentInputs};
 use crate::error::{Error, Result};
+use crate::inputs::Inputs;
 use crate::options::{Formulation, Options};
 use crate::real::{Real, Storage, Stored};
 use crate::rows::{RowFamily, pair_rows, triple_rows};
-use crate::shape::{ProblemShape, stride};
-
-/// Names of the inputs, in the order of every array of four here.
-pub const INPUTS: [&str; 4] = ["coefficients", "rhs", "initial_values", "steps"];
+use crate::shape::{InputLayout, ProblemShape};
 
 /// The number by which kernels know a storage.
 pub fn storage_code(storage: Storage) -> i32 {
@@ -33,7 +30,7 @@ pub fn storage_code(storage: Storage) -> i32 {
 /// An array on a device that is only read, in any storage.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {
-    address: u64,
+    address: Address,
     len: usize,
     storage: i32,
     value_bytes: usize,
@@ -43,10 +40,8 @@ pub struct Values<'a> {
 
 impl<'a, V: Stored> From<&'a Buffer<V>> for Values<'a> {
     fn from(buffer: &'a Buffer<V>) -> Self {
-        // Without event tracking the guard does nothing: the stream orders everything.
-        let (address, _guard) = buffer.slice().device_ptr(buffer.device().stream());
         Values {
-            address,
+            address: buffer.device().address(&buffer.view()),
             len: buffer.len(),
             storage: storage_code(V::STORAGE),
             value_bytes: size_of::<V>(),
@@ -72,97 +67,66 @@ impl Values<'_> {
         self.device
     }
 
+    /// The values of `systems` systems from `first` on, laid out like this.
+    pub(crate) fn systems(self, layout: &InputLayout, first: usize, systems: usize) -> Self {
+        self.part(first * layout.system, layout.total(systems))
+    }
+
     /// `count` values from `start` on.
-    pub(super) fn part(self, start: usize, count: usize) -> Self {
+    pub(crate) fn part(self, start: usize, count: usize) -> Self {
         assert!(start + count <= self.len, "a part lies within its array");
-        Values { address: self.address + (start * self.value_bytes) as u64, len: count, ..self }
+        Values { address: self.address.offset(start * self.value_bytes), len: count, ..self }
     }
 }
 
-/// Where the values of one input stand; strides are 0 along shared axes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Layout {
-    /// Values of one system; of all, if the batch shares them.
-    pub values: usize,
-    /// Whether all systems have the same.
-    pub shared: bool,
-    time: usize,
-    state: usize,
-}
+/// Where the gradient of the weights stands: (4), shared by all systems.
+pub(crate) const WEIGHTS: InputLayout = InputLayout { values: 4, system: 0, inner: [0; 3] };
 
-impl Layout {
-    /// Of the four inputs.
-    pub fn of(shape: &ProblemShape) -> [Self; 4] {
-        let [cb, cn, e, k, q] = shape.coefficients;
-        let [rb, rn, _] = shape.rhs;
-        let [ib, i, _, j] = shape.initial_values;
-        let [sb, sn, sk] = shape.steps;
-        let layout =
-            |batch, values, time, state| Layout { values, shared: batch == 1, time, state };
-        [
-            layout(cb, cn * e * k * q, stride(cn, e * k * q), 0),
-            layout(rb, rn * e, stride(rn, e), 0),
-            layout(ib, i * k * j, k * j, 0),
-            layout(sb, sn * sk, stride(sn, sk), stride(sk, 1)),
-        ]
-    }
-
-    /// Values of `systems` systems.
-    pub fn total(&self, systems: usize) -> usize {
-        if self.shared { self.values } else { self.values.saturating_mul(systems) }
-    }
-
-    /// The values of `systems` systems from `first` on.
-    pub fn part<'a>(&self, values: Values<'a>, first: usize, systems: usize) -> Values<'a> {
-        values.part(if self.shared { 0 } else { first * self.values }, self.total(systems))
-    }
-
-    /// The same of an array of the host.
-    pub fn host_part<'a, T>(&self, values: &'a [T], first: usize, systems: usize) -> &'a [T] {
-        let first = if self.shared { 0 } else { first * self.values };
-        &values[first..][..self.total(systems)]
-    }
-
-    fn input(&self, values: Values<'_>) -> Input {
-        Input {
-            data: values.address as *const c_void,
-            system: if self.shared { 0 } else { self.values as i64 },
-            time: self.time as i64,
-            state: self.state as i32,
+impl Counted<Input> {
+    fn new(values: Values<'_>, layout: &InputLayout) -> Self {
+        let array = Input {
+            data: values.address.pointer(),
+            system: layout.system as i64,
+            time: layout.inner[0] as i64,
+            state: layout.inner[1] as i32,
             storage: values.storage,
-        }
+        };
+        Counted { array, len: values.len }
     }
 
-    /// Of the gradient of the weights.
-    pub fn of_weights() -> Self {
-        Layout { values: 4, shared: true, time: 0, state: 0 }
+    /// A direction in which its input does not move.
+    fn none() -> Self {
+        let array = Input { data: std::ptr::null(), system: 0, time: 0, state: 0, storage: 0 };
+        Counted { array, len: 0 }
     }
+}
 
+impl Counted<Output> {
     /// Where a gradient goes; `system` is the distance between systems, or between the groups'
-    /// sums ([`GradientOutputs`](super::path::GradientOutputs)).
-    pub fn output<T: Real>(
-        &self,
+    /// sums ([`GradientOutputs`](crate::backend::cuda::path::GradientOutputs)).
+    pub fn new<T: Real>(
         device: &CudaDevice,
         target: &mut CudaViewMut<'_, T>,
+        layout: &InputLayout,
         system: usize,
-    ) -> Counted<Output> {
+    ) -> Self {
         let array = Output {
-            data: address_mut(device, target),
+            data: device.address_mut(target).pointer(),
             system: system as i64,
-            time: self.time as i64,
-            state: self.state as i32,
+            time: layout.inner[0] as i64,
+            state: layout.inner[1] as i32,
             storage: storage_code(T::STORAGE),
         };
         Counted { array, len: target.len() }
     }
 
     /// A gradient that is not wanted.
-    pub fn no_output(&self) -> Counted<Output> {
+    pub fn none(layout: &InputLayout) -> Self {
         let array = Output {
             data: std::ptr::null_mut(),
             system: 0,
-            time: self.time as i64,
-            state: self.state as i32,
+            time: layout.inner[0] as i64,
+            state: layout.inner[1] as i32,
             storage: parameters::STORAGE_F64,
         };
         Counted { array, len: 0 }
@@ -170,15 +134,15 @@ impl Layout {
 }
 
 /// What all parts of a batch have in common: sizes, options, row tables on the device.
-pub(super) struct ProblemTemplate {
+pub(crate) struct ProblemTemplate {
     shape: ProblemShape,
     options: Options,
     results: i32,
     refinement: i32,
     pair: (RowFamily, Buffer<f64>),
     triple: Option<(RowFamily, Buffer<f64>)>,
-    /// Of the four inputs.
-    pub layouts: [Layout; 4],
+    /// How the inputs are laid out.
+    pub layouts: Inputs<InputLayout>,
 }
 
 impl ProblemTemplate {
@@ -217,7 +181,7 @@ impl ProblemTemplate {
             refinement: i32::try_from(refinement).unwrap_or(i32::MAX),
             pair: upload(pair_rows(options, shape.order()))?,
             triple: triple_rows(options, shape.order()).map(upload).transpose()?,
-            layouts: Layout::of(shape),
+            layouts: shape.layouts(),
         })
     }
 
@@ -232,15 +196,16 @@ impl ProblemTemplate {
     /// [`Error::Argument`] if an input has fewer values than these systems need.
     pub fn problem<'a>(
         &'a self,
-        inputs: [Values<'a>; 4],
+        inputs: Inputs<Values<'a>>,
         systems: usize,
     ) -> Result<PartProblem<'a>> {
         let ProblemTemplate { shape, options, .. } = self;
-        for (index, values) in inputs.iter().enumerate() {
-            check_at_least(INPUTS[index], self.layouts[index].total(systems), values.len())?;
+        for (name, (values, layout)) in Inputs::NAMES.zip(inputs.zip(self.layouts)) {
+            check_at_least(name, layout.total(systems), values.len())?;
         }
-        let [coefficients, rhs, initial_values, steps] =
-            [0, 1, 2, 3].map(|index| self.layouts[index].input(inputs[index]));
+        let Inputs { coefficients, rhs, initial_values, steps } = inputs
+            .zip(self.layouts)
+            .map(|(values, layout)| Counted::<Input>::new(values, &layout).array);
         let weights = &options.weights;
         let slack_cost = match options.formulation {
             Formulation::LeastSquares => 0.0,
@@ -275,23 +240,22 @@ impl ProblemTemplate {
             initial_values,
             steps,
         };
-        Ok(PartProblem { parameters, arrays: PhantomData })
+        Ok(PartProblem { parameters, layouts: self.layouts, arrays: PhantomData })
     }
 
     /// Directions of the inputs of a part.
-    pub fn tangents<'a>(&self, tangents: [Option<Values<'a>>; 4]) -> TangentInputs<'a> {
-        let none = Input { data: std::ptr::null(), system: 0, time: 0, state: 0, storage: 0 };
-        let [coefficients, rhs, initial_values, steps] = [0, 1, 2, 3].map(|index| {
-            let array = tangents[index].map_or(none, |values| self.layouts[index].input(values));
-            Counted { array, len: tangents[index].map_or(0, |values| values.len()) }
+    pub fn tangents<'a>(&self, tangents: Inputs<Option<Values<'a>>>) -> TangentInputs<'a> {
+        let inputs = tangents.zip(self.layouts).map(|(values, layout)| match values {
+            Some(values) => Counted::<Input>::new(values, &layout),
+            None => Counted::<Input>::none(),
         });
-        TangentInputs { coefficients, rhs, initial_values, steps, arrays: PhantomData }
+        TangentInputs { inputs, arrays: PhantomData }
     }
 }
 
 fn row_table((family, table): &(RowFamily, Buffer<f64>)) -> RowTable {
     RowTable {
-        table: Values::from(table).address as *const f64,
+        table: Values::from(table).address.pointer(),
         rows: family.rows as i32,
         shift: family.shift,
     }

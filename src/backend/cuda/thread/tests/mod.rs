@@ -9,11 +9,12 @@ use super::plan::Plan;
 use super::*;
 use crate::adjoint::Cotangent;
 use crate::backend::Engine as _;
-use crate::backend::cuda::batch::{Batch, Part};
-use crate::backend::cuda::memory::Buffer;
-use crate::backend::cuda::results::SolutionBuffers;
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::path::results::SolutionBuffers;
+use crate::backend::cuda::solve::batch::{Batch, Part};
 use crate::backend::cuda::testing::agreement::{self, Case, Sizes, noise};
-use crate::backend::cuda::{engine::Engine, testing};
+use crate::backend::cuda::{solve::engine::Engine, testing};
+use crate::inputs::Inputs;
 use crate::options::{Options, RowScaling, Smoothness, Weights};
 use crate::problem::{Problem, View};
 use crate::shape::ProblemShape;
@@ -173,15 +174,15 @@ fn faults_of_one_system_do_not_reach_the_others() {
     let mut case = Case::<f64>::new(Sizes { batch: 70, ..SIZES }, options, 3);
     let whole = compare(&case, 1e-10, "sound");
     let size = case.points * 3;
-    case.arrays[0][2 * size + 5] = f64::NAN;
-    case.arrays[1][5 * case.points + 8] = f64::INFINITY;
-    case.arrays[2][7 * 2] = f64::NEG_INFINITY;
-    case.arrays[3][33 * (case.points - 1) + 6] = f64::NAN;
-    case.arrays[3][40 * (case.points - 1) + 2] = 0.0;
-    case.arrays[3][69 * (case.points - 1) + 7] = -0.5;
+    case.arrays.coefficients[2 * size + 5] = f64::NAN;
+    case.arrays.rhs[5 * case.points + 8] = f64::INFINITY;
+    case.arrays.initial_values[7 * 2] = f64::NEG_INFINITY;
+    case.arrays.steps[33 * (case.points - 1) + 6] = f64::NAN;
+    case.arrays.steps[40 * (case.points - 1) + 2] = 0.0;
+    case.arrays.steps[69 * (case.points - 1) + 7] = -0.5;
     // c·b overflows, though both are finite.
-    case.arrays[0][50 * size..][..3].fill(4.0);
-    case.arrays[1][50 * case.points] = f64::MAX;
+    case.arrays.coefficients[50 * size..][..3].fill(4.0);
+    case.arrays.rhs[50 * case.points] = f64::MAX;
     let broken = compare(&case, 1e-10, "faults");
     assert_eq!(agreement::count_faulty(&whole, &broken), 7);
 }
@@ -194,7 +195,7 @@ fn undetermined_systems_break_down_at_the_same_pivot() {
         let sizes = Sizes { batch: 33, initial: (1, given), ..SIZES };
         let mut case = Case::<f64>::new(sizes, options(Smoothness::Taylor), 5);
         for system in [0, 20, 32] {
-            case.arrays[0][system * 27..(system + 1) * 27].fill(0.0);
+            case.arrays.coefficients[system * 27..(system + 1) * 27].fill(0.0);
         }
         let solution = compare(&case, 1e-10, &format!("{given} initial values"));
         for (system, status) in solution.status.iter().enumerate() {
@@ -219,8 +220,13 @@ fn results_are_the_same_in_every_run() {
         let cotangent = Cotangent { values: &cotangent, epsilon: None };
         let gradients = engine.vjp(&problem, &cotangent, &solution.status).unwrap();
         let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-        [&solution.values, &gradients.coefficients, &gradients.steps, &gradients.rhs]
-            .map(|v| bits(v))
+        [
+            &solution.values,
+            &gradients.inputs.coefficients,
+            &gradients.inputs.steps,
+            &gradients.inputs.rhs,
+        ]
+        .map(|v| bits(v))
     };
     assert_eq!(run(), run());
 }
@@ -250,7 +256,7 @@ fn inputs_are_read_in_any_storage() {
     fn check<T: Real>(chunks: Option<Chunks>) {
         let sizes = Sizes { batch: 3, points: 19, ..SIZES };
         let mut case = Case::<T>::new(sizes, options(Smoothness::Taylor), 4);
-        for array in &mut case.arrays {
+        for array in case.arrays.as_mut() {
             for value in array {
                 *value = T::of((value.to_double() * 16.0).round() / 16.0);
             }
@@ -267,16 +273,21 @@ fn inputs_are_read_in_any_storage() {
         let nothing = |_| Ok(());
         let made = Batch::with_path(&device, shape, &case.options, Box::new(path), nothing);
         let (mut batch, ()) = made.unwrap();
-        let [c, b, v, s] = &case.arrays;
-        let half: Vec<f16> = c.iter().map(|x| f16::from_f64(x.to_double())).collect();
-        let brain: Vec<bf16> = b.iter().map(|x| bf16::from_f64(x.to_double())).collect();
-        let single: Vec<f32> = v.iter().map(|x| x.to_double() as f32).collect();
-        let double: Vec<f64> = s.iter().map(|x| x.to_double()).collect();
+        let Inputs { coefficients, rhs, initial_values, steps } = &case.arrays;
+        let half: Vec<f16> = coefficients.iter().map(|x| f16::from_f64(x.to_double())).collect();
+        let brain: Vec<bf16> = rhs.iter().map(|x| bf16::from_f64(x.to_double())).collect();
+        let single: Vec<f32> = initial_values.iter().map(|x| x.to_double() as f32).collect();
+        let double: Vec<f64> = steps.iter().map(|x| x.to_double()).collect();
         let half = Buffer::from_host(&device, "coefficients", &half).unwrap();
         let brain = Buffer::from_host(&device, "rhs", &brain).unwrap();
         let single = Buffer::from_host(&device, "initial_values", &single).unwrap();
         let double = Buffer::from_host(&device, "steps", &double).unwrap();
-        let inputs = [(&half).into(), (&brain).into(), (&single).into(), (&double).into()];
+        let inputs = Inputs {
+            coefficients: (&half).into(),
+            rhs: (&brain).into(),
+            initial_values: (&single).into(),
+            steps: (&double).into(),
+        };
         let mut solution = SolutionBuffers::<T>::new(&device, shape, 3).unwrap();
         let whole = Part { first: 0, systems: 3 };
         batch.solve(whole, inputs, &mut solution.view_mut(3)).unwrap();

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::batch::{Batch, Part};
-use super::device::CudaDevice;
-use super::memory::Buffer;
-use super::path::CotangentView;
-use super::paths::CudaPath;
-use super::problem::{INPUTS, Values};
-use super::results::{SolutionBuffers, SolutionDetails, values_of_system};
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::path::CotangentView;
+use crate::backend::cuda::path::problem::Values;
+use crate::backend::cuda::path::results::{SolutionBuffers, SolutionDetails, values_of_system};
+use crate::backend::cuda::solve::batch::{Batch, Part};
+use crate::backend::cuda::solve::paths::CudaPath;
 use crate::error::{Error, Result};
+use crate::inputs::Inputs;
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::real::Real;
@@ -84,8 +85,8 @@ impl<T: Real> DeviceSolver<T> {
     /// # Errors
     /// [`Error::Argument`] if an array has not the length of the shape or lies on another device,
     /// [`Error::Device`].
-    pub fn solve(&mut self, inputs: [Values<'_>; 4], values: &mut Buffer<T>) -> Result<()> {
-        self.check_inputs(inputs)?;
+    pub fn solve(&mut self, inputs: Inputs<Values<'_>>, values: &mut Buffer<T>) -> Result<()> {
+        self.check_inputs("", inputs.map(Some))?;
         self.check("solution", self.solution_values(), Values::from(&*values))?;
         self.solved = false;
         for part in self.batch.parts() {
@@ -123,23 +124,21 @@ impl<T: Real> DeviceSolver<T> {
     /// lies on another device; [`Error::Device`].
     pub fn vjp(
         &mut self,
-        inputs: [Values<'_>; 4],
+        inputs: Inputs<Values<'_>>,
         cotangent: &Buffer<T>,
         epsilon: Option<&Buffer<T>>,
-        gradients: [Option<&mut Buffer<T>>; 4],
+        gradients: Inputs<Option<&mut Buffer<T>>>,
     ) -> Result<()> {
         self.check_solved()?;
-        self.check_inputs(inputs)?;
+        self.check_inputs("", inputs.map(Some))?;
         self.check("cotangent", self.solution_values(), Values::from(cotangent))?;
         if let Some(epsilon) = epsilon {
             self.check("cotangent of epsilon", self.shape().batch, Values::from(epsilon))?;
         }
-        for (index, gradient) in gradients.iter().enumerate() {
-            if let Some(gradient) = gradient {
-                let expected = self.input_values(index);
-                self.check("gradient", expected, Values::from(&**gradient))?;
-            }
-        }
+        self.check_inputs(
+            "gradient of ",
+            gradients.as_ref().map(|gradient| gradient.as_deref().map(Values::from)),
+        )?;
         let mut gradients = gradients;
         let layouts = self.batch.template.layouts;
         let size = values_of_system(self.shape());
@@ -152,12 +151,9 @@ impl<T: Real> DeviceSolver<T> {
                 values: cotangent.part(first * size, systems * size),
                 epsilon: epsilon.map(|epsilon| epsilon.part(first, systems)),
             };
-            let mut index = 0;
-            let targets = gradients.each_mut().map(|gradient| {
-                let layout = &layouts[index];
-                index += 1;
-                let first = if layout.shared { 0 } else { first * layout.values };
-                gradient.as_mut().map(|gradient| gradient.part_mut(first, layout.total(systems)))
+            let targets = gradients.as_mut().zip(layouts).map(|(gradient, layout)| {
+                let (first, values) = (first * layout.system, layout.total(systems));
+                gradient.as_mut().map(|gradient| gradient.part_mut(first, values))
             });
             let weights = self.weights.view_mut();
             self.batch.vjp(part, inputs, &status, &cotangent, targets, weights)?;
@@ -180,29 +176,22 @@ impl<T: Real> DeviceSolver<T> {
     /// As [`Self::vjp`], and [`Error::OutOfMemory`].
     pub fn jvp(
         &mut self,
-        inputs: [Values<'_>; 4],
-        directions: [Option<&Buffer<T>>; 4],
+        inputs: Inputs<Values<'_>>,
+        directions: Inputs<Option<&Buffer<T>>>,
         tangent: &mut Buffer<T>,
     ) -> Result<()> {
         self.check_solved()?;
-        self.check_inputs(inputs)?;
+        self.check_inputs("", inputs.map(Some))?;
         self.check("tangent", self.solution_values(), Values::from(&*tangent))?;
         let directions = directions.map(|direction| direction.map(Values::from));
-        for (index, direction) in directions.iter().enumerate() {
-            if let Some(direction) = direction {
-                self.check("direction", self.input_values(index), *direction)?;
-            }
-        }
+        self.check_inputs("direction of ", directions)?;
         let layouts = self.batch.template.layouts;
         for part in self.batch.parts() {
             let Part { first, systems } = part;
             let inputs = self.batch.part_inputs(inputs, part);
             let status = self.details.status.part(first, systems);
-            let mut index = 0;
-            let directions = directions.map(|direction| {
-                let layout = &layouts[index];
-                index += 1;
-                direction.map(|direction| layout.part(direction, first, systems))
+            let directions = directions.zip(layouts).map(|(direction, layout)| {
+                direction.map(|direction| direction.systems(&layout, first, systems))
             });
             let mut tangent = self.tangent.view_mut(tangent, first, systems);
             self.batch.jvp(part, inputs, &status, directions, &mut tangent)?;
@@ -216,7 +205,7 @@ impl<T: Real> DeviceSolver<T> {
     }
 
     /// Makes the workspace hold the factor of this part again.
-    fn solve_again(&mut self, part: Part, inputs: [Values<'_>; 4]) -> Result<()> {
+    fn solve_again(&mut self, part: Part, inputs: Inputs<Values<'_>>) -> Result<()> {
         match &mut self.again {
             Some(again) => self.batch.solve(part, inputs, &mut again.view_mut(part.systems)),
             None => Ok(()),
@@ -227,13 +216,14 @@ impl<T: Real> DeviceSolver<T> {
         self.shape().batch * values_of_system(self.shape())
     }
 
-    fn input_values(&self, index: usize) -> usize {
-        self.batch.template.layouts[index].total(self.shape().batch)
-    }
-
-    fn check_inputs(&self, inputs: [Values<'_>; 4]) -> Result<()> {
-        for (index, values) in inputs.into_iter().enumerate() {
-            self.check(INPUTS[index], self.input_values(index), values)?;
+    /// Checks what there is for each input; `prefix` and the input's name say what it is.
+    fn check_inputs(&self, prefix: &str, inputs: Inputs<Option<Values<'_>>>) -> Result<()> {
+        let arrays = inputs.zip(self.batch.template.layouts);
+        for (name, (values, layout)) in Inputs::NAMES.zip(arrays) {
+            if let Some(values) = values {
+                let expected = layout.total(self.shape().batch);
+                self.check(&format!("{prefix}{name}"), expected, values)?;
+            }
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ mod library;
 
 use cudarc::driver::{CudaView, CudaViewMut, DevicePtr, DevicePtrMut};
 
-use super::super::device::{CudaDevice, while_doing};
+use super::device::{CudaDevice, while_doing};
 use crate::Real;
 use crate::error::{Error, Result};
 use library::{AS_STORED, Functions, Handle, Status, TRANSPOSED};

@@ -1,16 +1,16 @@
 use super::{Cold, Solved};
-use crate::adjoint::Tangents;
 use crate::backend::Device;
-use crate::backend::cuda::batch::Part;
 use crate::backend::cuda::bindings;
-use crate::backend::cuda::memory::Buffer;
-use crate::backend::cuda::problem::{ProblemTemplate, Values};
-use crate::backend::cuda::results::SolutionBuffers;
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::path::problem::{ProblemTemplate, Values};
+use crate::backend::cuda::path::results::SolutionBuffers;
+use crate::backend::cuda::solve::batch::Part;
 use crate::backend::cuda::team::plan::{Kind, Plan};
 use crate::backend::cuda::testing::{
     self,
     agreement::{Case, Sizes, noise},
 };
+use crate::inputs::Inputs;
 use crate::options::{Formulation, Options, Smoothness};
 use crate::solution::Solution;
 
@@ -32,8 +32,8 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
     let mut limits = *device.limits();
     limits.shared_memory = shared_memory.unwrap_or(limits.shared_memory);
     let mut case = Case::<f64>::new(sizes, options, 23);
-    let rhs = case.arrays[1].len() / sizes.batch;
-    case.arrays[1][rhs] = f64::NAN;
+    let rhs = case.arrays.rhs.len() / sizes.batch;
+    case.arrays.rhs[rhs] = f64::NAN;
     let problem = case.problem();
     let shape = problem.shape();
 
@@ -47,14 +47,10 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
     let residuals = processor.residuals(&problem, &solution.status).unwrap()[0];
     let squares = [residuals.equation, residuals.initial, residuals.smoothness, residuals.periodic]
         .map(|norm| norm * norm);
-    let directions = [0, 1, 2, 3]
-        .map(|index| noise(30 + index, case.arrays[index as usize].len()).collect::<Vec<f64>>());
-    let tangents = Tangents {
-        coefficients: Some(&directions[0]),
-        rhs: Some(&directions[1]),
-        initial_values: Some(&directions[2]),
-        steps: Some(&directions[3]),
-    };
+    let directions = Inputs::from([30, 31, 32, 33])
+        .zip(case.arrays.as_ref())
+        .map(|(seed, values)| noise(seed, values.len()).collect::<Vec<f64>>());
+    let tangents = directions.as_ref().map(|direction| Some(direction.as_slice()));
     let tangent = processor.jvp(&problem, &tangents, &solution.status).unwrap().clone();
 
     let plan = Plan::cold(shape, &options, &limits).unwrap();
@@ -62,8 +58,8 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
     let what = format!("{plan}, {options:?}");
     let template = ProblemTemplate::new::<f64>(&device, shape, &options).unwrap();
     let upload = |values: &[f64]| Buffer::from_host(&device, "values", values).unwrap();
-    let inputs = case.arrays.each_ref().map(|values| upload(values));
-    let directions = directions.each_ref().map(|values| upload(values));
+    let inputs = case.arrays.as_ref().map(|values| upload(values));
+    let directions = directions.as_ref().map(|values| upload(values));
     // A workspace for all systems, and for one.
     for most_systems in [sizes.batch, 1] {
         let mut cold = Cold::<f64>::with_plan(&device, shape, plan, most_systems).unwrap();
@@ -74,7 +70,7 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
         let solved = Solved {
             template: &template,
             part: Part { first: 0, systems: sizes.batch },
-            inputs: inputs.each_ref().map(Values::from),
+            inputs: inputs.as_ref().map(Values::from),
             status: &status.view(),
         };
         let mut response = SolutionBuffers::<f64>::new(&device, shape, sizes.batch).unwrap();
@@ -88,7 +84,7 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
         check(&download(&response.values), &variances, [f64::NAN; 2], &what);
         cold.squared_defects(solved, &mut sums.view_mut()).unwrap();
         check(&download(&sums), &squares, [f64::NAN; 2], &what);
-        let given = directions.each_ref().map(|direction| Some(Values::from(direction)));
+        let given = directions.as_ref().map(|direction| Some(Values::from(direction)));
         cold.tangent(solved, given, &mut response.view_mut(sizes.batch)).unwrap();
         check(&download(&response.values), &tangent.values, [f64::NAN, 0.0], &what);
         check(&download(&response.details.epsilon), &tangent.epsilon, [f64::NAN, 0.0], &what);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cuda_sim::simulator::Simulator;
 
-use super::device::CudaDevice;
+use crate::backend::cuda::driver::CudaDevice;
 
 pub mod agreement;
 

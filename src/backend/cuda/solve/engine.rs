@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use super::batch::{Batch, Part};
-use super::bindings as parameters;
-use super::device::CudaDevice;
-use super::memory::Buffer;
-use super::path::{CotangentView, Path};
-use super::paths::{self, CudaPath};
-use super::problem::{INPUTS, Values};
-use super::results::{SolutionBuffers, values_of_system};
 use crate::adjoint::{Cotangent, Gradients, Tangents};
+use crate::backend::cuda::bindings as parameters;
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::path::problem::Values;
+use crate::backend::cuda::path::results::{SolutionBuffers, values_of_system};
+use crate::backend::cuda::path::{CotangentView, Path};
+use crate::backend::cuda::solve::batch::{Batch, Part};
+use crate::backend::cuda::solve::paths::{self, CudaPath};
 use crate::backend::{self, engine::of_precision};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::inputs::Inputs;
 use crate::memory::zeros;
 use crate::options::{Options, Weights};
 use crate::plan::Plan;
@@ -62,10 +63,10 @@ pub struct Engine<T: Real> {
 
 /// Arrays on the device for one part of the batch.
 struct Staging<T: Real> {
-    inputs: [Buffer<T>; 4],
+    inputs: Inputs<Buffer<T>>,
     solution: SolutionBuffers<T>,
     /// Gradients or directions of the inputs.
-    directions: [Buffer<T>; 4],
+    directions: Inputs<Buffer<T>>,
     /// Cotangent or tangent of the solution.
     response: SolutionBuffers<T>,
     /// ∂ℓ/∂(weights), (4).
@@ -79,18 +80,15 @@ struct Staging<T: Real> {
 
 impl<T: Real> Staging<T> {
     fn new(device: &Arc<CudaDevice>, shape: &ProblemShape, systems: usize) -> Result<Self> {
-        let layouts = super::problem::Layout::of(shape);
-        let four = |what: &str| -> Result<[Buffer<T>; 4]> {
-            let buffer = |index: usize| {
-                let what = format!("{what}{}", INPUTS[index]);
-                Buffer::unwritten(device, &what, layouts[index].total(systems))
-            };
-            Ok([buffer(0)?, buffer(1)?, buffer(2)?, buffer(3)?])
+        let arrays = |prefix: &str| {
+            Inputs::NAMES.zip(shape.layouts()).try_map(|(name, layout)| {
+                Buffer::unwritten(device, &format!("{prefix}{name}"), layout.total(systems))
+            })
         };
         Ok(Staging {
-            inputs: four("")?,
+            inputs: arrays("")?,
             solution: SolutionBuffers::new(device, shape, systems)?,
-            directions: four("gradient of ")?,
+            directions: arrays("gradient of ")?,
             response: SolutionBuffers::new(device, shape, systems)?,
             weights: Buffer::unwritten(device, "gradient of the weights", 4)?,
             defects: Buffer::unwritten(device, "residuals", systems.saturating_mul(4))?,
@@ -122,15 +120,8 @@ impl<T: Real> Engine<T> {
         let (batch, staging) = Batch::with_path(device, shape, options, path, |systems| {
             Staging::new(device, shape, systems)
         })?;
-        let total = |index: usize| batch.template.layouts[index].total(shape.batch);
         Ok(Engine {
-            gradients: Gradients {
-                coefficients: zeros("gradient of coefficients", total(0))?,
-                rhs: zeros("gradient of rhs", total(1))?,
-                initial_values: zeros("gradient of initial_values", total(2))?,
-                steps: zeros("gradient of steps", total(3))?,
-                weights: Weights { equation: 0.0, initial: 0.0, smoothness: 0.0, periodic: 0.0 },
-            },
+            gradients: Gradients::zeros(shape)?,
             tangent: Solution::allocate(shape)?,
             residuals: zeros("residuals", shape.batch)?,
             variances: Vec::new(),
@@ -140,19 +131,12 @@ impl<T: Real> Engine<T> {
     }
 
     fn upload(&mut self, problem: &Problem<'_, T>, part: Part) -> Result<()> {
-        let host = [problem.coefficients, problem.rhs, problem.initial_values, problem.steps];
-        for (index, input) in self.staging.inputs.iter_mut().enumerate() {
-            let layout = &self.batch.template.layouts[index];
-            let values = layout.host_part(host[index], part.first, part.systems);
-            input.copy_from_host(INPUTS[index], values)?;
+        let arrays = problem.inputs.zip(self.batch.template.layouts);
+        let staged = self.staging.inputs.as_mut();
+        for (name, ((host, layout), input)) in Inputs::NAMES.zip(arrays.zip(staged)) {
+            input.copy_from_host(name, layout.part(host, part.first, part.systems))?;
         }
         Ok(())
-    }
-
-    fn solve_part(&mut self, part: Part) -> Result<()> {
-        let Staging { inputs, solution, .. } = &mut self.staging;
-        let inputs = inputs.each_ref().map(Values::from);
-        self.batch.solve(part, inputs, &mut solution.view_mut(part.systems))
     }
 
     /// Makes inputs, solution and workspace on the device those of this part: they are, if the
@@ -162,7 +146,9 @@ impl<T: Real> Engine<T> {
             return Ok(());
         }
         self.upload(problem, part)?;
-        self.solve_part(part)
+        let Staging { inputs, solution, .. } = &mut self.staging;
+        let inputs = inputs.as_ref().map(Values::from);
+        self.batch.solve(part, inputs, &mut solution.view_mut(part.systems))
     }
 
     /// Makes inputs and statuses on the device those of this part.
@@ -191,9 +177,10 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
         let size = values_of_system(&self.batch.shape);
         for part in self.batch.parts() {
             self.upload(problem, part)?;
-            self.solve_part(part)?;
             let Part { first, systems } = part;
-            let Staging { solution: staged, codes, .. } = &mut self.staging;
+            let Staging { inputs, solution: staged, codes, .. } = &mut self.staging;
+            let inputs = inputs.as_ref().map(Values::from);
+            self.batch.solve(part, inputs, &mut staged.view_mut(systems))?;
             let values = &mut solution.values[first * size..][..systems * size];
             staged.values.copy_to_host("solution", values)?;
             let epsilon = &mut solution.epsilon[first..][..systems];
@@ -228,13 +215,12 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
                     .epsilon
                     .map(|_| staging.response.details.epsilon.part(0, systems)),
             };
-            let mut index = 0;
-            let targets = staging.directions.each_mut().map(|gradient| {
-                let values = layouts[index].total(systems);
-                index += 1;
-                Some(gradient.part_mut(0, values))
-            });
-            let inputs = staging.inputs.each_ref().map(Values::from);
+            let targets = staging
+                .directions
+                .as_mut()
+                .zip(layouts)
+                .map(|(gradient, layout)| Some(gradient.part_mut(0, layout.total(systems))));
+            let inputs = staging.inputs.as_ref().map(Values::from);
             self.batch.vjp(
                 part,
                 inputs,
@@ -243,21 +229,20 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
                 targets,
                 staging.weights.view_mut(),
             )?;
-            let host = self.gradients.inputs_mut();
-            for (index, (gradient, host)) in staging.directions.iter().zip(host).enumerate() {
-                let layout = &layouts[index];
-                if !layout.shared {
+            let host = self.gradients.inputs.as_mut();
+            for ((gradient, layout), host) in staging.directions.as_ref().zip(layouts).zip(host) {
+                if !layout.shared() {
                     let host = &mut host[first * layout.values..][..systems * layout.values];
                     gradient.copy_to_host("gradient", host)?;
                 }
             }
         }
         let Staging { directions, weights, .. } = &mut self.staging;
-        let targets = directions.each_mut().map(|gradient| Some(gradient.view_mut()));
+        let targets = directions.as_mut().map(|gradient| Some(gradient.view_mut()));
         self.batch.sum_gradients(targets, weights.view_mut())?;
-        let host = self.gradients.inputs_mut();
-        for (index, (gradient, host)) in directions.iter().zip(host).enumerate() {
-            if layouts[index].shared {
+        let host = self.gradients.inputs.as_mut();
+        for ((gradient, layout), host) in directions.as_ref().zip(layouts).zip(host) {
+            if layout.shared() {
                 gradient.copy_to_host("gradient", host)?;
             }
         }
@@ -276,26 +261,20 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
     ) -> Result<&Solution<T>> {
         let size = values_of_system(&self.batch.shape);
         let layouts = self.batch.template.layouts;
-        let host = [tangents.coefficients, tangents.rhs, tangents.initial_values, tangents.steps];
         for part in self.batch.parts() {
             self.restore_problem(problem, status, part)?;
             let Part { first, systems } = part;
             let staging = &mut self.staging;
-            for (index, direction) in staging.directions.iter_mut().enumerate() {
-                if let Some(host) = host[index] {
-                    let values = layouts[index].host_part(host, first, systems);
-                    direction.copy_from_host(INPUTS[index], values)?;
-                }
-            }
-            let mut index = 0;
-            let directions = staging.directions.each_ref().map(|direction| {
-                let given = host[index].map(|_| Values::from(direction));
-                index += 1;
-                given
-            });
+            let given = tangents.zip(layouts).zip(staging.directions.as_mut());
+            let directions = Inputs::NAMES.zip(given).try_map(|(name, given)| {
+                let ((tangent, layout), direction) = given;
+                let Some(tangent) = tangent else { return Ok(None) };
+                direction.copy_from_host(name, layout.part(tangent, first, systems))?;
+                Ok::<_, Error>(Some(Values::from(&*direction)))
+            })?;
             self.batch.jvp(
                 part,
-                staging.inputs.each_ref().map(Values::from),
+                staging.inputs.as_ref().map(Values::from),
                 &staging.solution.details.status.part(0, systems),
                 directions,
                 &mut staging.response.view_mut(systems),
@@ -316,7 +295,7 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
             let staging = &mut self.staging;
             self.batch.squared_defects(
                 part,
-                staging.inputs.each_ref().map(Values::from),
+                staging.inputs.as_ref().map(Values::from),
                 &staging.solution.details.status.part(0, systems),
                 &mut staging.defects.part_mut(0, systems * 4),
             )?;
@@ -346,7 +325,7 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
             let staging = &mut self.staging;
             self.batch.variances(
                 part,
-                staging.inputs.each_ref().map(Values::from),
+                staging.inputs.as_ref().map(Values::from),
                 &staging.solution.details.status.part(0, systems),
                 &mut staging.response.values.part_mut(0, systems * size),
             )?;

@@ -153,17 +153,13 @@ impl<T: Resident> Buffer<T> {
     }
 
     /// `count` values from `start` on.
-    pub(super) fn part(&self, start: usize, count: usize) -> CudaView<'_, T> {
+    pub(crate) fn part(&self, start: usize, count: usize) -> CudaView<'_, T> {
         self.slice.slice(start..start + count)
     }
 
     /// `count` values from `start` on, to be written.
-    pub(super) fn part_mut(&mut self, start: usize, count: usize) -> CudaViewMut<'_, T> {
+    pub(crate) fn part_mut(&mut self, start: usize, count: usize) -> CudaViewMut<'_, T> {
         self.slice.slice_mut(start..start + count)
-    }
-
-    pub(super) fn slice(&self) -> &CudaSlice<T> {
-        &self.slice
     }
 
     /// Number of values.

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cudarc::driver::sys::{self, CUdevice_attribute, CUfunction_attribute, CUresult};
 use cudarc::driver::{
-    CudaContext, CudaFunction, CudaModule, CudaStream, DriverError,
+    CudaContext, CudaModule, CudaStream, DriverError,
     result::{device, mem_pool},
 };
 use cudarc::nvrtc::Ptx;
 
-use super::launch::cublas::Cublas;
+use super::cublas::Cublas;
+use super::kernel::Kernel;
 use crate::error::{Error, Result};
 
 /// The embedded modules, made by build.rs: name of the kernel file, PTX or fat binary.
@@ -56,18 +58,6 @@ pub struct Limits {
     pub memory: usize,
 }
 
-/// A kernel, resolved and ready to launch.
-#[derive(Clone)]
-pub struct Kernel {
-    /// As in its source.
-    pub name: String,
-    /// Most threads of a block.
-    pub most_threads: usize,
-    /// Bytes of static shared memory of a block.
-    pub static_shared: usize,
-    pub(super) function: CudaFunction,
-}
-
 impl fmt::Debug for CudaDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cuda:{}", self.ordinal)
@@ -75,7 +65,7 @@ impl fmt::Debug for CudaDevice {
 }
 
 /// Wraps an error of the driver with what was being done.
-pub(super) fn while_doing(doing: &str) -> impl Fn(DriverError) -> Error + '_ {
+pub(crate) fn while_doing(doing: &str) -> impl Fn(DriverError) -> Error + '_ {
     move |DriverError(code)| {
         let name = format!("{code:?}");
         let name = name.trim_start_matches("CUDA_ERROR_").to_lowercase().replace('_', " ");
@@ -202,13 +192,13 @@ impl CudaDevice {
     }
 
     /// The stream that all work goes through.
-    pub(super) fn stream(&self) -> &Arc<CudaStream> {
+    pub(crate) fn stream(&self) -> &Arc<CudaStream> {
         &self.stream
     }
 
     /// Makes its context the calling thread's, for what cudarc frees: that works in the context
     /// that is current, which may be another device's, or none on a thread that never used one.
-    pub(super) fn make_current(&self) {
+    pub(crate) fn make_current(&self) {
         // SAFETY: the context lives as long as this object.
         let outcome = unsafe { cudarc::driver::result::ctx::set_current(self.context.cu_ctx()) };
         self.context.record_err(outcome);
@@ -226,7 +216,7 @@ impl CudaDevice {
 
     /// cuBLAS on the device's stream; `None` where this machine has none, or one that cannot be
     /// opened on this device. That is a warning, once, and holds from then on.
-    pub(super) fn cublas(&self) -> Option<&Cublas> {
+    pub(crate) fn cublas(&self) -> Option<&Cublas> {
         let open = || {
             Cublas::open(self).unwrap_or_else(|error| {
                 tracing::warn!(
@@ -239,7 +229,7 @@ impl CudaDevice {
     }
 
     /// Gives memory that was freed back to the system.
-    pub(super) fn trim(&self) -> std::result::Result<(), DriverError> {
+    pub(crate) fn trim(&self) -> std::result::Result<(), DriverError> {
         self.stream.synchronize()?;
         if self.context.has_async_alloc() {
             // SAFETY: the pool is the device's own and lives as long as the device.
@@ -248,9 +238,9 @@ impl CudaDevice {
         Ok(())
     }
 
-    /// The kernel `name` of `kernels/<module>.cu`. Modules are loaded once for a device; look
+    /// The kernel `name` of the module, which takes `A`. Modules are loaded once for a device; look
     /// kernels up when planning, not when solving.
-    pub fn kernel(&self, module: &'static str, name: &str) -> Result<Kernel> {
+    pub(crate) fn kernel<A>(&self, module: &'static str, name: &str) -> Result<Kernel<A>> {
         let failed = |error| while_doing(&format!("loading the kernel {name} of {module}"))(error);
         let module = self.module(module)?;
         // The context may have been made on another thread.
@@ -270,7 +260,8 @@ impl CudaDevice {
                 i32::try_from(dynamic).unwrap_or(i32::MAX),
             )
             .map_err(failed)?;
-        Ok(Kernel { name: name.into(), most_threads, static_shared, function })
+        let arguments = PhantomData;
+        Ok(Kernel { name: name.into(), most_threads, static_shared, function, arguments })
     }
 
     /// Whether the kernels run on this device: loads the smallest of them, which every solve needs.

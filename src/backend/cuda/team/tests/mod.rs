@@ -6,15 +6,16 @@ use super::TeamPath;
 use super::plan::{Kind, Plan};
 use crate::adjoint::Cotangent;
 use crate::backend::Engine as _;
-use crate::backend::cuda::batch::Batch;
-use crate::backend::cuda::device::{CudaDevice, Limits};
-use crate::backend::cuda::memory::Buffer;
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::device::{CudaDevice, Limits};
+use crate::backend::cuda::path::problem::Values;
+use crate::backend::cuda::path::results::SolutionBuffers;
 use crate::backend::cuda::path::{CotangentView, Path};
-use crate::backend::cuda::problem::Values;
-use crate::backend::cuda::results::SolutionBuffers;
+use crate::backend::cuda::solve::batch::Batch;
 use crate::backend::cuda::testing::agreement::{Case, Sizes, compare, noise};
-use crate::backend::cuda::{engine::Engine, testing, thread};
+use crate::backend::cuda::{solve::engine::Engine, testing, thread};
 use crate::error::Error;
+use crate::inputs::Inputs;
 use crate::options::{Formulation, Options, Smoothness};
 use crate::real::Real;
 use crate::shape::ProblemShape;
@@ -82,7 +83,7 @@ fn what_does_not_fit_the_shared_memory_agrees_with_the_processor() {
 }
 
 /// The gradients that are wanted, of a batch with two groups of systems or more.
-fn gradients(path: Box<dyn Path<f64>>, case: &Case<f64>, wanted: [bool; 4]) -> Vec<Vec<f64>> {
+fn gradients(path: Box<dyn Path<f64>>, case: &Case<f64>, wanted: Inputs<bool>) -> Vec<Vec<f64>> {
     let device = testing::device();
     let problem = case.problem();
     let shape = problem.shape();
@@ -92,30 +93,30 @@ fn gradients(path: Box<dyn Path<f64>>, case: &Case<f64>, wanted: [bool; 4]) -> V
         })
         .unwrap();
     let upload = |values: &[f64]| Buffer::from_host(&device, "values", values).unwrap();
-    let inputs = case.arrays.each_ref().map(|values| upload(values));
-    let inputs = inputs.each_ref().map(Values::from);
+    let inputs = case.arrays.as_ref().map(|values| upload(values));
+    let inputs = inputs.as_ref().map(Values::from);
     let part = batch.parts().next().unwrap();
     batch.solve(part, inputs, &mut solution.view_mut(case.batch)).unwrap();
     let values: Vec<f64> = noise(1, shape.solution().iter().product()).collect();
     let values = upload(&values);
     let cotangent = CotangentView { values: values.view(), epsilon: None };
-    let mut index = 0;
-    let mut targets = case.arrays.each_ref().map(|values| {
-        index += 1;
-        wanted[index - 1].then(|| upload(&vec![0.0; values.len()]))
-    });
+    let mut targets = case
+        .arrays
+        .as_ref()
+        .zip(wanted)
+        .map(|(values, wanted)| wanted.then(|| upload(&vec![0.0; values.len()])));
     let mut weights = upload(&[0.0; 4]);
     let status = solution.details.status.view();
-    let of_part = targets.each_mut().map(|target| target.as_mut().map(Buffer::view_mut));
+    let of_part = targets.as_mut().map(|target| target.as_mut().map(Buffer::view_mut));
     batch.vjp(part, inputs, &status, &cotangent, of_part, weights.view_mut()).unwrap();
-    let all = targets.each_mut().map(|target| target.as_mut().map(Buffer::view_mut));
+    let all = targets.as_mut().map(|target| target.as_mut().map(Buffer::view_mut));
     batch.sum_gradients(all, weights.view_mut()).unwrap();
     let download = |buffer: &Buffer<f64>| {
         let mut values = vec![0.0; buffer.len()];
         buffer.copy_to_host("gradient", &mut values).unwrap();
         values
     };
-    targets.iter().flatten().chain([&weights]).map(download).collect()
+    targets.as_ref().into_iter().flatten().chain([&weights]).map(download).collect()
 }
 
 #[test]
@@ -136,15 +137,15 @@ fn gradients_that_are_not_wanted_leave_the_others_as_they_are() {
         };
         for by_thread in [false, true] {
             let path = || if by_thread { by_threads() as Box<dyn Path<f64>> } else { team() };
-            let all = gradients(path(), &case, [true; 4]);
+            let all = gradients(path(), &case, [true; 4].into());
             for unwanted in 0..4 {
                 let wanted = std::array::from_fn(|index| index != unwanted);
                 let mut expected = all.clone();
                 expected.remove(unwanted);
                 let what = format!("without gradient {unwanted}, {}", path());
-                assert_eq!(gradients(path(), &case, wanted), expected, "{what}");
+                assert_eq!(gradients(path(), &case, wanted.into()), expected, "{what}");
             }
-            let weights = gradients(path(), &case, [false; 4]);
+            let weights = gradients(path(), &case, [false; 4].into());
             assert_eq!(weights, all[4..], "weights alone, {}", path());
         }
     }
@@ -158,7 +159,7 @@ fn shared_gradients_are_added_up_in_double_precision() {
     let device = testing::device();
     let single = Case::<f32>::new(sizes, Options::default(), 29);
     let mut double = Case::<f64>::new(sizes, Options::default(), 29);
-    for (double, single) in double.arrays.iter_mut().zip(&single.arrays) {
+    for (double, single) in double.arrays.as_mut().zip(single.arrays.as_ref()) {
         *double = single.iter().map(|&value| f64::from(value)).collect();
     }
     fn gradients<T: Real>(device: &Arc<CudaDevice>, case: &Case<T>) -> Vec<T> {
@@ -176,11 +177,7 @@ fn shared_gradients_are_added_up_in_double_precision() {
             noise(8, values).map(|v| T::of(f64::from(v as f32).abs())).collect();
         let cotangent = Cotangent { values: &cotangent, epsilon: None };
         let gradients = engine.vjp(&problem, &cotangent, &solution.status).unwrap();
-        [&gradients.coefficients, &gradients.rhs, &gradients.initial_values, &gradients.steps]
-            .into_iter()
-            .flatten()
-            .copied()
-            .collect()
+        gradients.inputs.as_ref().into_iter().flatten().copied().collect()
     }
     let rounded: Vec<f32> =
         gradients(&device, &double).into_iter().map(|value| value as f32).collect();
@@ -202,10 +199,12 @@ fn systems_are_put_together_only_where_their_sums_would_be_too_many() {
         let shape = ProblemShape::new(
             batch,
             50,
-            &coefficients,
-            &[batch, 50, e],
-            &[batch, 1, k, qc - 1],
-            &[batch, 49],
+            Inputs {
+                coefficients: &coefficients,
+                rhs: &[batch, 50, e],
+                initial_values: &[batch, 1, k, qc - 1],
+                steps: &[batch, 49],
+            },
         );
         Plan::new(&shape.unwrap(), &Options::default(), &H100).unwrap().group
     };

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use super::bindings::{self as parameters, *};
-use super::device::CudaDevice;
-use super::memory::Buffer;
-use super::path::SolutionViewMut;
-use super::problem::INPUTS;
+use crate::backend::cuda::bindings::{self as parameters, *};
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::path::SolutionViewMut;
 use crate::error::{Error, Result};
+use crate::inputs::Inputs;
 use crate::real::Real;
 use crate::shape::ProblemShape;
 use crate::solution::Status;
 
 /// The solution of some systems.
-pub(super) struct SolutionBuffers<T: Real> {
+pub(crate) struct SolutionBuffers<T: Real> {
     /// (systems, N, K, Q).
     pub values: Buffer<T>,
     /// What comes with them.
@@ -21,7 +21,7 @@ pub(super) struct SolutionBuffers<T: Real> {
 }
 
 /// All of a solution but the values.
-pub(super) struct SolutionDetails<T: Real> {
+pub(crate) struct SolutionDetails<T: Real> {
     /// (systems).
     pub epsilon: Buffer<T>,
     /// (systems).
@@ -97,7 +97,7 @@ impl<T: Real> SolutionDetails<T> {
 }
 
 /// N·K·Q.
-pub(super) fn values_of_system(shape: &ProblemShape) -> usize {
+pub(crate) fn values_of_system(shape: &ProblemShape) -> usize {
     shape.points * shape.block()
 }
 
@@ -106,7 +106,8 @@ fn decoded(code: parameters::Status) -> Result<Status> {
     Ok(match code.kind {
         STATUS_OK => Status::Ok,
         STATUS_NON_FINITE_INPUT => {
-            Status::NonFiniteInput { argument: INPUTS[index(code.first).min(INPUTS.len() - 1)] }
+            let names = <[_; 4]>::from(Inputs::NAMES);
+            Status::NonFiniteInput { argument: names[index(code.first).min(names.len() - 1)] }
         }
         STATUS_INVALID_STEP => Status::InvalidStep { step: index(code.first) },
         STATUS_BREAKDOWN => {

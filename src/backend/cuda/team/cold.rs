@@ -1,24 +1,31 @@
 //! Launches of the operations that only teams have: a solve of their own, then
 //! `kernels/team/tangent.cu`, `defects.cu` and `variances.cu` with its factor and iterate.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
-use super::{TeamSolver, address_mut, check_length};
-use crate::backend::cuda::bindings::{Status, TeamDefects, TeamTangent, TeamVariances};
-use crate::backend::cuda::device::{CudaDevice, Kernel};
-use crate::backend::cuda::path::{PartProblem, SolutionViewMut, TangentInputs};
-use crate::backend::cuda::team::plan::Plan;
+use super::Teams;
+use super::plan::Plan;
+use crate::backend::cuda::bindings::{
+    Status, TeamDefects, TeamPlan, TeamSolution, TeamTangent, TeamVariances,
+};
+use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::driver::kernel::{Kernel, check_length};
+use crate::backend::cuda::path::PartProblem;
+use crate::backend::cuda::path::{SolutionViewMut, TangentInputs};
 use crate::error::Result;
 use crate::real::Real;
 
 /// Teams that solve, and what they compute from that.
 pub struct ColdTeams<T> {
-    solver: TeamSolver<T>,
-    tangent: Kernel,
-    defects: Kernel,
-    variances: Kernel,
+    teams: Teams,
+    forward: Kernel<(TeamPlan, TeamSolution)>,
+    tangent: Kernel<(TeamPlan, TeamTangent)>,
+    defects: Kernel<(TeamPlan, TeamDefects)>,
+    variances: Kernel<(TeamPlan, TeamVariances)>,
+    values: PhantomData<T>,
 }
 
 /// The statuses (systems) of a part: of the solve whose solution the caller has, and of the one that
@@ -36,18 +43,20 @@ impl<T: Real> ColdTeams<T> {
     /// # Errors
     /// [`Error::Device`](crate::Error) if the kernels cannot be loaded.
     pub fn new(device: &Arc<CudaDevice>, plan: Plan) -> Result<Self> {
-        let solver = TeamSolver::new(device, plan)?;
+        let teams = Teams { device: device.clone(), plan };
         Ok(ColdTeams {
-            tangent: solver.kernel("team_tangent")?,
-            defects: solver.kernel("team_defects")?,
-            variances: solver.kernel("team_variances")?,
-            solver,
+            forward: teams.kernel("team_forward")?,
+            tangent: teams.kernel("team_tangent")?,
+            defects: teams.kernel("team_defects")?,
+            variances: teams.kernel("team_variances")?,
+            teams,
+            values: PhantomData,
         })
     }
 
     /// Bytes of the workspace for so many systems.
     pub fn workspace(&self, systems: usize) -> usize {
-        self.solver.workspace(systems)
+        self.teams.plan.workspace(systems).bytes
     }
 
     /// Solves the part, and leaves what the others need in the workspace.
@@ -61,7 +70,9 @@ impl<T: Real> ColdTeams<T> {
         workspace: &mut CudaViewMut<'_, u8>,
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
-        self.solver.solve(problem, workspace, solution)
+        let output = self.teams.solution(problem, solution)?;
+        let bytes = self.teams.plan.forward_bytes();
+        self.teams.launch(&self.forward, problem, workspace, 1, bytes, output)
     }
 
     /// Directional derivative of the solution: values and epsilon of `tangent` are written, zero
@@ -76,21 +87,21 @@ impl<T: Real> ColdTeams<T> {
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let (status, own_status) = self.addresses(problem, statuses)?;
-        self.solver.check_values(problem, "tangent", tangent.values.len())?;
-        self.solver.check_systems(problem, "tangent of epsilon", tangent.epsilon.len())?;
-        tangents.check(&problem.parameters)?;
+        self.teams.check_values(problem, "tangent", tangent.values.len())?;
+        check_length("tangent of epsilon", problem.systems(), tangent.epsilon.len())?;
+        tangents.check(problem)?;
         let output = TeamTangent {
             status,
             own_status,
-            coefficients: tangents.coefficients.array,
-            rhs: tangents.rhs.array,
-            initial_values: tangents.initial_values.array,
-            steps: tangents.steps.array,
-            d_values: address_mut(&self.solver.device, &mut tangent.values),
-            d_epsilon: address_mut(&self.solver.device, &mut tangent.epsilon),
+            coefficients: tangents.inputs.coefficients.array,
+            rhs: tangents.inputs.rhs.array,
+            initial_values: tangents.inputs.initial_values.array,
+            steps: tangents.inputs.steps.array,
+            d_values: self.teams.device.address_mut(&mut tangent.values).pointer(),
+            d_epsilon: self.teams.device.address_mut(&mut tangent.epsilon).pointer(),
         };
-        let bytes = self.solver.plan.tangent_bytes();
-        self.solver.launch(&self.tangent, problem, workspace, 1, bytes, &output)
+        let bytes = self.teams.plan.tangent_bytes();
+        self.teams.launch(&self.tangent, problem, workspace, 1, bytes, output)
     }
 
     /// Sums of the squared weighted defects of every system, (systems, 4): equation, initial,
@@ -103,11 +114,11 @@ impl<T: Real> ColdTeams<T> {
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()> {
         let (status, own_status) = self.addresses(problem, statuses)?;
-        check_length("sums of the defects", 4 * problem.parameters.batch as usize, sums.len())?;
-        let sums = address_mut(&self.solver.device, sums).cast();
+        check_length("sums of the defects", 4 * problem.systems(), sums.len())?;
+        let sums = self.teams.device.address_mut(sums).pointer();
         let output = TeamDefects { status, own_status, sums };
-        let bytes = self.solver.plan.defects_bytes();
-        self.solver.launch(&self.defects, problem, workspace, 1, bytes, &output)
+        let bytes = self.teams.plan.defects_bytes();
+        self.teams.launch(&self.defects, problem, workspace, 1, bytes, output)
     }
 
     /// Variances of the solution, (systems, N, K, Q). NaN for systems of which a solve failed.
@@ -119,11 +130,11 @@ impl<T: Real> ColdTeams<T> {
         values: &mut CudaViewMut<'_, T>,
     ) -> Result<()> {
         let (status, own_status) = self.addresses(problem, statuses)?;
-        self.solver.check_values(problem, "variances", values.len())?;
-        let values = address_mut(&self.solver.device, values);
+        self.teams.check_values(problem, "variances", values.len())?;
+        let values = self.teams.device.address_mut(values).pointer();
         let output = TeamVariances { status, own_status, values };
-        let bytes = self.solver.plan.variances_bytes();
-        self.solver.launch(&self.variances, problem, workspace, 1, bytes, &output)
+        let bytes = self.teams.plan.variances_bytes();
+        self.teams.launch(&self.variances, problem, workspace, 1, bytes, output)
     }
 
     fn addresses(
@@ -132,8 +143,8 @@ impl<T: Real> ColdTeams<T> {
         statuses: &Statuses<'_>,
     ) -> Result<(*const Status, *const Status)> {
         let address = |view: &CudaView<'_, Status>| {
-            self.solver.check_systems(problem, "status", view.len())?;
-            Ok(self.solver.address(view).cast())
+            check_length("status", problem.systems(), view.len())?;
+            Ok(self.teams.device.address(view).pointer::<Status>().cast_const())
         };
         Ok((address(&statuses.known)?, address(&statuses.own)?))
     }

@@ -11,16 +11,17 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
-use super::batch::Part;
-use super::bindings::Status;
-use super::device::CudaDevice;
-use super::launch::team::{ColdTeams, Statuses};
-use super::memory::Buffer;
-use super::path::{PartProblem, SolutionViewMut};
-use super::problem::{ProblemTemplate, Values};
-use super::results::{SolutionBuffers, values_of_system};
-use super::team::plan::Plan;
+use crate::backend::cuda::bindings::Status;
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::path::problem::{ProblemTemplate, Values};
+use crate::backend::cuda::path::results::{SolutionBuffers, values_of_system};
+use crate::backend::cuda::path::{PartProblem, SolutionViewMut};
+use crate::backend::cuda::solve::batch::Part;
+use crate::backend::cuda::team::plan::Plan;
+use crate::backend::cuda::team::{ColdTeams, Statuses};
 use crate::error::{Error, Result};
+use crate::inputs::Inputs;
 use crate::options::Options;
 use crate::real::Real;
 use crate::shape::ProblemShape;
@@ -43,7 +44,7 @@ pub(super) struct Cold<T: Real> {
 pub(super) struct Solved<'a> {
     pub template: &'a ProblemTemplate,
     pub part: Part,
-    pub inputs: [Values<'a>; 4],
+    pub inputs: Inputs<Values<'a>>,
     pub status: &'a CudaView<'a, Status>,
 }
 
@@ -95,16 +96,13 @@ impl<T: Real> Cold<T> {
     pub fn tangent(
         &mut self,
         solved: Solved<'_>,
-        directions: [Option<Values<'_>>; 4],
+        directions: Inputs<Option<Values<'_>>>,
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let Solved { template, .. } = solved;
         self.each(solved, |teams, size, problem, workspace, statuses, range| {
-            let mut index = 0;
-            let directions = directions.map(|direction| {
-                let layout = &template.layouts[index];
-                index += 1;
-                direction.map(|direction| layout.part(direction, range.start, range.len()))
+            let directions = directions.zip(template.layouts).map(|(direction, layout)| {
+                direction.map(|direction| direction.systems(&layout, range.start, range.len()))
             });
             let values = range.start * size..range.end * size;
             let mut tangent = SolutionViewMut {
@@ -154,12 +152,9 @@ impl<T: Real> Cold<T> {
         let Solved { template, part, inputs, status } = solved;
         for first in (0..part.systems).step_by(self.most_systems) {
             let systems = self.most_systems.min(part.systems - first);
-            let mut index = 0;
-            let inputs = inputs.map(|input| {
-                let layout = &template.layouts[index];
-                index += 1;
-                layout.part(input, first, systems)
-            });
+            let inputs = inputs
+                .zip(template.layouts)
+                .map(|(values, layout)| values.systems(&layout, first, systems));
             let problem = template.problem(inputs, systems)?;
             let mut workspace = self.workspace.view_mut();
             let these = Some(Part { first: part.first + first, systems });

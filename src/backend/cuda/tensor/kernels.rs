@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::{CudaView, CudaViewMut, PushKernelArg};
+use cudarc::driver::{CudaView, CudaViewMut};
 
-use super::super::bindings::{MatMul, Reduction, Update, Walk};
-use super::super::device::{CudaDevice, Kernel, while_doing};
-use super::{Configuration, check_length, prepare};
 use crate::Real;
+use crate::backend::cuda::bindings::{MatMul, Reduction, Update, Walk};
+use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::driver::kernel::{Address, Kernel, LaunchShape, check_length};
 use crate::error::{Error, Result};
 
 /// Threads of every block.
@@ -16,29 +16,34 @@ pub const THREADS: usize = 256;
 const ELEMENTS: usize = 4 * THREADS;
 /// Rows and columns that a block of the matrix product computes.
 pub const TILE: usize = 64;
-/// The address that stands for an absent array.
-const NONE: u64 = 0;
+
+/// x, y, gy, gx, their length; a function with its number and exponent.
+type UnaryAdjoint = (Address, Address, Address, Address, i64, i32, f64, i32);
+/// g, a, b, mask, target and the reduction.
+type Reduce = (Address, Address, Address, Address, Address, Reduction);
+/// gy, entries, starts, order, gx; outer, length, inner, indices, distinct indices.
+type GatherAdjoint = (Address, Address, Address, Address, Address, i64, i64, i64, i64, i64);
 
 /// The kernels for one type.
 struct Typed {
-    unary: Kernel,
-    unary_adjoint: Kernel,
-    binary: Kernel,
-    select: Kernel,
-    copy: Kernel,
-    gather: Kernel,
-    gather_adjoint: Kernel,
-    reduce: Kernel,
-    reduce_to_splits: Kernel,
-    reduce_splits: Kernel,
-    max: Kernel,
-    max_adjoint: Kernel,
-    log_softmax: Kernel,
-    log_softmax_adjoint: Kernel,
-    matmul: Kernel,
-    squares: Kernel,
-    sgd: Kernel,
-    adam: Kernel,
+    unary: Kernel<(Address, Address, i64, i32, f64, i32)>,
+    unary_adjoint: Kernel<UnaryAdjoint>,
+    binary: Kernel<(Address, Address, Address, Walk, i32)>,
+    select: Kernel<(Address, Address, Address, Address, Walk)>,
+    copy: Kernel<(Address, Address, Walk, i32)>,
+    gather: Kernel<(Address, Address, Address, i64, i64, i64, i64)>,
+    gather_adjoint: Kernel<GatherAdjoint>,
+    reduce: Kernel<Reduce>,
+    reduce_to_splits: Kernel<Reduce>,
+    reduce_splits: Kernel<Reduce>,
+    max: Kernel<(Address, Address, Address, i64, i64, i64, i32)>,
+    max_adjoint: Kernel<(Address, Address, Address, i64, i64, i64)>,
+    log_softmax: Kernel<(Address, Address, i64, i64, i32)>,
+    log_softmax_adjoint: Kernel<(Address, Address, Address, i64, i64, i32)>,
+    matmul: Kernel<(Address, Address, Address, MatMul)>,
+    squares: Kernel<(Address, i64, Address)>,
+    sgd: Kernel<(Address, Address, Address, i64, Address, Update)>,
+    adam: Kernel<(Address, Address, Address, Address, i64, Address, Update)>,
 }
 
 /// All kernels of the tape, resolved.
@@ -46,58 +51,38 @@ pub struct TapeKernels {
     device: Arc<CudaDevice>,
     f32: Typed,
     f64: Typed,
-    gradient_norm: Kernel,
+    gradient_norm: Kernel<(Address, i64, Address)>,
 }
 
 impl Typed {
     fn new(device: &CudaDevice, of: &str) -> Result<Self> {
-        let kernel = |module, name: &str| device.kernel(module, &format!("{name}_{of}"));
         // In f64, splits are of the type itself.
         let (to_splits, splits) = match of {
             "f64" => ("reduce_f64", "reduce_f64"),
             _ => ("reduce_f32_splits", "reduce_splits_f32"),
         };
         Ok(Typed {
-            unary: kernel("tape_elementwise", "unary")?,
-            unary_adjoint: kernel("tape_elementwise", "unary_adjoint")?,
-            binary: kernel("tape_elementwise", "binary")?,
-            select: kernel("tape_elementwise", "select")?,
-            copy: kernel("tape_move", "copy")?,
-            gather: kernel("tape_move", "gather")?,
-            gather_adjoint: kernel("tape_move", "gather_adjoint")?,
-            reduce: kernel("tape_reduce", "reduce")?,
+            unary: device.kernel("tape_elementwise", &format!("unary_{of}"))?,
+            unary_adjoint: device.kernel("tape_elementwise", &format!("unary_adjoint_{of}"))?,
+            binary: device.kernel("tape_elementwise", &format!("binary_{of}"))?,
+            select: device.kernel("tape_elementwise", &format!("select_{of}"))?,
+            copy: device.kernel("tape_move", &format!("copy_{of}"))?,
+            gather: device.kernel("tape_move", &format!("gather_{of}"))?,
+            gather_adjoint: device.kernel("tape_move", &format!("gather_adjoint_{of}"))?,
+            reduce: device.kernel("tape_reduce", &format!("reduce_{of}"))?,
             reduce_to_splits: device.kernel("tape_reduce", to_splits)?,
             reduce_splits: device.kernel("tape_reduce", splits)?,
-            max: kernel("tape_max", "max")?,
-            max_adjoint: kernel("tape_max", "max_adjoint")?,
-            log_softmax: kernel("tape_softmax", "log_softmax")?,
-            log_softmax_adjoint: kernel("tape_softmax", "log_softmax_adjoint")?,
-            matmul: kernel("tape_matmul", "matmul")?,
-            squares: kernel("tape_optimizer", "squares")?,
-            sgd: kernel("tape_optimizer", "sgd")?,
-            adam: kernel("tape_optimizer", "adam")?,
+            max: device.kernel("tape_max", &format!("max_{of}"))?,
+            max_adjoint: device.kernel("tape_max", &format!("max_adjoint_{of}"))?,
+            log_softmax: device.kernel("tape_softmax", &format!("log_softmax_{of}"))?,
+            log_softmax_adjoint: device
+                .kernel("tape_softmax", &format!("log_softmax_adjoint_{of}"))?,
+            matmul: device.kernel("tape_matmul", &format!("matmul_{of}"))?,
+            squares: device.kernel("tape_optimizer", &format!("squares_{of}"))?,
+            sgd: device.kernel("tape_optimizer", &format!("sgd_{of}"))?,
+            adam: device.kernel("tape_optimizer", &format!("adam_{of}"))?,
         })
     }
-}
-
-/// Prepares a launch, adds the arguments, launches.
-///
-/// The kernel must take exactly these arguments, and touch only what the caller has checked.
-macro_rules! launch {
-    ($self:ident, $kernel:expr, $blocks:expr, $($argument:expr),+ $(,)?) => {{
-        let kernel: &Kernel = $kernel;
-        let shape = Configuration {
-            blocks: $blocks as u64,
-            threads: (THREADS as u32, 1),
-            dynamic_shared: 0,
-        };
-        let (mut launch, config) = prepare(&$self.device, kernel, shape)?;
-        $(launch.arg($argument);)+
-        // SAFETY: the arguments are those of the kernel, the lengths were checked.
-        unsafe { launch.launch(config) }
-            .map_err(while_doing(&format!("launching {}", kernel.name)))?;
-        Ok(())
-    }};
 }
 
 /// An operand of a walk must have as many values as the walk reaches.
@@ -125,6 +110,11 @@ fn check_reaches(
         return Ok(());
     }
     Err(Error::argument(what, format!("expected at least {reach} values on the device, got {len}")))
+}
+
+/// So many blocks of the threads that all these kernels have.
+fn blocks_of(blocks: usize) -> LaunchShape {
+    LaunchShape { blocks: blocks as u64, threads: (THREADS as u32, 1), dynamic_shared: 0 }
 }
 
 impl TapeKernels {
@@ -158,7 +148,10 @@ impl TapeKernels {
             return Ok(());
         }
         let (kernel, count) = (&self.of::<T>().unary, n as i64);
-        launch!(self, kernel, n.div_ceil(ELEMENTS), x, y, &count, &function, &number, &exponent)
+        let device = &*self.device;
+        let arguments =
+            (device.address(x), device.address_mut(y), count, function, number, exponent);
+        kernel.launch(device, blocks_of(n.div_ceil(ELEMENTS)), &arguments)
     }
 
     /// gx += gy · f'(x).
@@ -177,7 +170,18 @@ impl TapeKernels {
         }
         let (kernel, blocks, count) =
             (&self.of::<T>().unary_adjoint, n.div_ceil(ELEMENTS), n as i64);
-        launch!(self, kernel, blocks, x, y, gy, gx, &count, &function, &number, &exponent)
+        let device = &*self.device;
+        let arguments = (
+            device.address(x),
+            device.address(y),
+            device.address(gy),
+            device.address_mut(gx),
+            count,
+            function,
+            number,
+            exponent,
+        );
+        kernel.launch(device, blocks_of(blocks), &arguments)
     }
 
     /// y = f(a, b); operands of the walk: a, b.
@@ -196,7 +200,10 @@ impl TapeKernels {
             return Ok(());
         }
         let blocks = y.len().div_ceil(ELEMENTS);
-        launch!(self, &self.of::<T>().binary, blocks, a, b, y, walk, &function)
+        let device = &*self.device;
+        let arguments =
+            (device.address(a), device.address(b), device.address_mut(y), *walk, function);
+        self.of::<T>().binary.launch(device, blocks_of(blocks), &arguments)
     }
 
     /// y = mask ? x : otherwise; operands of the walk: mask, x, otherwise.
@@ -216,7 +223,15 @@ impl TapeKernels {
             return Ok(());
         }
         let blocks = y.len().div_ceil(ELEMENTS);
-        launch!(self, &self.of::<T>().select, blocks, mask, x, otherwise, y, walk)
+        let device = &*self.device;
+        let arguments = (
+            device.address(mask),
+            device.address(x),
+            device.address(otherwise),
+            device.address_mut(y),
+            *walk,
+        );
+        self.of::<T>().select.launch(device, blocks_of(blocks), &arguments)
     }
 
     /// y = or += x; operands of the walk: y, x.
@@ -233,7 +248,9 @@ impl TapeKernels {
             return Ok(());
         }
         let (blocks, add) = ((walk.size as usize).div_ceil(ELEMENTS), i32::from(add));
-        launch!(self, &self.of::<T>().copy, blocks, x, y, walk, &add)
+        let device = &*self.device;
+        let arguments = (device.address(x), device.address_mut(y), *walk, add);
+        self.of::<T>().copy.launch(device, blocks_of(blocks), &arguments)
     }
 
     /// `y[o, m, i] = x[o, indices[m], i]`; the indices lie below `length`.
@@ -253,7 +270,17 @@ impl TapeKernels {
         let [outer, length, inner] = [outer, length, inner].map(|axis| axis as i64);
         let count = indices.len() as i64;
         let kernel = &self.of::<T>().gather;
-        launch!(self, kernel, blocks, x, indices, y, &outer, &length, &inner, &count)
+        let device = &*self.device;
+        let arguments = (
+            device.address(x),
+            device.address(indices),
+            device.address_mut(y),
+            outer,
+            length,
+            inner,
+            count,
+        );
+        kernel.launch(device, blocks_of(blocks), &arguments)
     }
 
     /// `gx[o, indices[m], i] += gy[o, m, i]`, with the indices sorted: the distinct ones in
@@ -276,10 +303,20 @@ impl TapeKernels {
         let [outer, length, inner] = [outer, length, inner].map(|axis| axis as i64);
         let (count, distinct) = (order.len() as i64, entries.len() as i64);
         let kernel = &self.of::<T>().gather_adjoint;
-        launch!(
-            self, kernel, blocks, gy, entries, starts, order, gx, &outer, &length, &inner, &count,
-            &distinct
-        )
+        let device = &*self.device;
+        let arguments = (
+            device.address(gy),
+            device.address(entries),
+            device.address(starts),
+            device.address(order),
+            device.address_mut(gx),
+            outer,
+            length,
+            inner,
+            count,
+            distinct,
+        );
+        kernel.launch(device, blocks_of(blocks), &arguments)
     }
 
     /// target = or += the sums of the terms; `a` and `mask` exclude each other, `b` needs `a`. From
@@ -315,24 +352,14 @@ impl TapeKernels {
             ("f64", "f32") => &self.f32.reduce_splits,
             _ => &self.of::<T>().reduce,
         };
-        let shape = Configuration { blocks: blocks as u64, threads: (256, 1), dynamic_shared: 0 };
-        let (mut launch, config) = prepare(&self.device, kernel, shape)?;
-        launch.arg(g);
-        for operand in [a, b] {
-            match operand {
-                Some(array) => launch.arg(array),
-                None => launch.arg(&NONE),
-            };
-        }
-        match mask {
-            Some(mask) => launch.arg(mask),
-            None => launch.arg(&NONE),
+        let device = &*self.device;
+        let read = |view: Option<&CudaView<'_, T>>| {
+            view.map_or(Address::NONE, |view| device.address(view))
         };
-        launch.arg(target).arg(reduction);
-        // SAFETY: the arguments are those of the kernel, the lengths were checked.
-        unsafe { launch.launch(config) }
-            .map_err(while_doing(&format!("launching {}", kernel.name)))?;
-        Ok(())
+        let mask = mask.map_or(Address::NONE, |mask| device.address(mask));
+        let target = device.address_mut(target);
+        let arguments = (read(Some(g)), read(a), read(b), mask, target, *reduction);
+        kernel.launch(device, blocks_of(blocks), &arguments)
     }
 
     /// y = the maxima along the middle axis, and where they are first reached.
@@ -353,7 +380,17 @@ impl TapeKernels {
         let blocks = y.len().div_ceil(THREADS / lanes as usize);
         let [outer, length, inner] = [outer, length, inner].map(|axis| axis as i64);
         let kernel = &self.of::<T>().max;
-        launch!(self, kernel, blocks, x, y, arguments, &outer, &length, &inner, &lanes)
+        let device = &*self.device;
+        let arguments = (
+            device.address(x),
+            device.address_mut(y),
+            device.address_mut(arguments),
+            outer,
+            length,
+            inner,
+            lanes,
+        );
+        kernel.launch(device, blocks_of(blocks), &arguments)
     }
 
     /// gx += gy where the maxima were; the arguments lie below `length`.
@@ -373,7 +410,16 @@ impl TapeKernels {
         let blocks = gy.len().div_ceil(THREADS);
         let [outer, length, inner] = [outer, length, inner].map(|axis| axis as i64);
         let kernel = &self.of::<T>().max_adjoint;
-        launch!(self, kernel, blocks, gy, arguments, gx, &outer, &length, &inner)
+        let device = &*self.device;
+        let arguments = (
+            device.address(gy),
+            device.address(arguments),
+            device.address_mut(gx),
+            outer,
+            length,
+            inner,
+        );
+        kernel.launch(device, blocks_of(blocks), &arguments)
     }
 
     /// y = the log-softmax of x in rows of `length`.
@@ -392,7 +438,9 @@ impl TapeKernels {
         check_length("x", rows * length, x.len())?;
         let blocks = rows.div_ceil(THREADS / lanes as usize);
         let (rows, length) = (rows as i64, length as i64);
-        launch!(self, &self.of::<T>().log_softmax, blocks, x, y, &rows, &length, &lanes)
+        let device = &*self.device;
+        let arguments = (device.address(x), device.address_mut(y), rows, length, lanes);
+        self.of::<T>().log_softmax.launch(device, blocks_of(blocks), &arguments)
     }
 
     /// gx += gy − e^y Σ gy in rows of `length`.
@@ -414,7 +462,10 @@ impl TapeKernels {
         let blocks = rows.div_ceil(THREADS / lanes as usize);
         let (rows, length) = (rows as i64, length as i64);
         let kernel = &self.of::<T>().log_softmax_adjoint;
-        launch!(self, kernel, blocks, y, gy, gx, &rows, &length, &lanes)
+        let device = &*self.device;
+        let arguments =
+            (device.address(y), device.address(gy), device.address_mut(gx), rows, length, lanes);
+        kernel.launch(device, blocks_of(blocks), &arguments)
     }
 
     /// c = or += the products; operands of the walks: c, a, b.
@@ -440,7 +491,9 @@ impl TapeKernels {
         check_reach("c", kept, 0, c.len().saturating_sub(last_c as usize))?;
         let tiles = (*m as usize).div_ceil(TILE) * (*n as usize).div_ceil(TILE);
         let blocks = *splits as usize * tiles * kept.size as usize;
-        launch!(self, &self.of::<T>().matmul, blocks, a, b, c, product)
+        let device = &*self.device;
+        let arguments = (device.address(a), device.address(b), device.address_mut(c), *product);
+        self.of::<T>().matmul.launch(device, blocks_of(blocks), &arguments)
     }
 
     /// partials = sums of squares of parts of g, one for each of its values.
@@ -453,7 +506,9 @@ impl TapeKernels {
         if blocks == 0 {
             return Ok(());
         }
-        launch!(self, &self.of::<T>().squares, blocks, g, &n, partials)
+        let device = &*self.device;
+        let arguments = (device.address(g), n, device.address_mut(partials));
+        self.of::<T>().squares.launch(device, blocks_of(blocks), &arguments)
     }
 
     /// norm = √(Σ partials).
@@ -464,7 +519,9 @@ impl TapeKernels {
     ) -> Result<()> {
         check_length("norm", 1, norm.len())?;
         let count = partials.len() as i64;
-        launch!(self, &self.gradient_norm, 1, partials, &count, norm)
+        let device = &*self.device;
+        let arguments = (device.address(partials), count, device.address_mut(norm));
+        self.gradient_norm.launch(device, blocks_of(1), &arguments)
     }
 
     /// One step of gradient descent with velocity v.
@@ -484,7 +541,16 @@ impl TapeKernels {
             return Ok(());
         }
         let (kernel, blocks, n) = (&self.of::<T>().sgd, n.div_ceil(THREADS), n as i64);
-        launch!(self, kernel, blocks, x, v, g, &n, norm, update)
+        let device = &*self.device;
+        let arguments = (
+            device.address_mut(x),
+            device.address_mut(v),
+            device.address(g),
+            n,
+            device.address(norm),
+            *update,
+        );
+        kernel.launch(device, blocks_of(blocks), &arguments)
     }
 
     /// One step of Adam.
@@ -505,6 +571,16 @@ impl TapeKernels {
             return Ok(());
         }
         let (kernel, blocks, n) = (&self.of::<T>().adam, n.div_ceil(THREADS), n as i64);
-        launch!(self, kernel, blocks, x, first, second, g, &n, norm, update)
+        let device = &*self.device;
+        let arguments = (
+            device.address_mut(x),
+            device.address_mut(first),
+            device.address_mut(second),
+            device.address(g),
+            n,
+            device.address(norm),
+            *update,
+        );
+        kernel.launch(device, blocks_of(blocks), &arguments)
     }
 }

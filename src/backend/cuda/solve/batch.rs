@@ -5,24 +5,25 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
-use super::bindings::Status;
 use super::cold::{Cold, Solved};
-use super::device::CudaDevice;
-use super::launch::{Columns, SumPartials};
-use super::memory::Buffer;
-use super::path::{CotangentView, GradientOutputs, Path, SolutionViewMut};
-use super::paths::{self, CudaPath};
-use super::problem::{Layout, ProblemTemplate, Values};
-use super::ranges::range;
+use super::sums::{Columns, SumPartials};
+use crate::backend::cuda::bindings::{Output, Status};
+use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::driver::ranges::range;
+use crate::backend::cuda::path::problem::{ProblemTemplate, Values, WEIGHTS};
+use crate::backend::cuda::path::{CotangentView, Counted, GradientOutputs, Path, SolutionViewMut};
+use crate::backend::cuda::solve::paths::{self, CudaPath};
 use crate::error::{Error, Result};
+use crate::inputs::Inputs;
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::real::Real;
-use crate::shape::ProblemShape;
+use crate::shape::{InputLayout, ProblemShape};
 
 /// Consecutive systems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Part {
+pub(crate) struct Part {
     /// Number of the first.
     pub first: usize,
     /// How many.
@@ -30,7 +31,7 @@ pub(super) struct Part {
 }
 
 /// Path, workspace and partial sums for problems of one shape.
-pub(super) struct Batch<T: Real> {
+pub(crate) struct Batch<T: Real> {
     pub device: Arc<CudaDevice>,
     pub shape: ProblemShape,
     pub template: ProblemTemplate,
@@ -52,8 +53,8 @@ struct Partials {
     group: usize,
     /// Rows: one a group. A single group writes its sums where they belong.
     groups: usize,
-    /// Columns of each input, and of the weights.
-    columns: [usize; 5],
+    /// Columns of each input: none where the systems have their own. Those of the weights follow.
+    columns: Inputs<usize>,
     /// (groups, columns).
     sums: Buffer<f64>,
     kernel: SumPartials,
@@ -141,16 +142,18 @@ impl<T: Real> Batch<T> {
     }
 
     /// The inputs of one part within those of the batch.
-    pub fn part_inputs<'a>(&self, inputs: [Values<'a>; 4], part: Part) -> [Values<'a>; 4] {
-        let layouts = &self.template.layouts;
-        [0, 1, 2, 3].map(|index| layouts[index].part(inputs[index], part.first, part.systems))
+    pub fn part_inputs<'a>(&self, inputs: Inputs<Values<'a>>, part: Part) -> Inputs<Values<'a>> {
+        let Part { first, systems } = part;
+        inputs
+            .zip(self.template.layouts)
+            .map(|(values, layout)| values.systems(&layout, first, systems))
     }
 
     /// Solves one part. Its inputs, here and below, are those of its systems only.
     pub fn solve(
         &mut self,
         part: Part,
-        inputs: [Values<'_>; 4],
+        inputs: Inputs<Values<'_>>,
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let _range = range("solve");
@@ -167,45 +170,37 @@ impl<T: Real> Batch<T> {
     pub fn vjp(
         &mut self,
         part: Part,
-        inputs: [Values<'_>; 4],
+        inputs: Inputs<Values<'_>>,
         status: &CudaView<'_, Status>,
         cotangent: &CotangentView<'_, T>,
-        mut targets: [Option<CudaViewMut<'_, T>>; 4],
+        targets: Inputs<Option<CudaViewMut<'_, T>>>,
         mut weights: CudaViewMut<'_, T>,
     ) -> Result<()> {
         let _range = range("vjp");
-        let (device, layouts) = (&self.device, &self.template.layouts);
+        let device = &self.device;
         let partials = &mut self.partials;
         let (row, rows) = (partials.row(), partials.rows_of(part));
         let mut sums = partials.sums.part_mut(rows.start * row, rows.len() * row);
         let in_rows = partials.groups > 1;
         let mut column = 0;
-        let outputs = [0, 1, 2, 3].map(|index| {
-            let (layout, count) = (&layouts[index], partials.columns[index]);
-            let Some(target) = &mut targets[index] else {
+        let columns = self.template.layouts.zip(partials.columns);
+        let outputs = columns.zip(targets).map(|((layout, count), target)| {
+            let Some(mut target) = target else {
                 column += count;
-                return layout.no_output();
+                return Counted::<Output>::none(&layout);
             };
-            if !(in_rows && layout.shared) || count == 0 {
-                return layout.output(device, target, layout.values);
+            if !in_rows || count == 0 {
+                return Counted::<Output>::new(device, &mut target, &layout, layout.values);
             }
-            let output = layout.output(device, &mut sums.slice_mut(column..), row);
+            let mut sums = sums.slice_mut(column..);
             column += count;
-            output
+            Counted::<Output>::new(device, &mut sums, &layout, row)
         });
-        let of_weights = Layout::of_weights();
         let weights = match in_rows {
-            true => of_weights.output(device, &mut sums.slice_mut(column..), row),
-            false => of_weights.output(device, &mut weights, row),
+            true => Counted::<Output>::new(device, &mut sums.slice_mut(column..), &WEIGHTS, row),
+            false => Counted::<Output>::new(device, &mut weights, &WEIGHTS, row),
         };
-        let gradients = GradientOutputs {
-            coefficients: outputs[0],
-            rhs: outputs[1],
-            initial_values: outputs[2],
-            steps: outputs[3],
-            weights,
-            arrays: PhantomData,
-        };
+        let gradients = GradientOutputs { inputs: outputs, weights, arrays: PhantomData };
         let problem = self.template.problem(inputs, part.systems)?;
         self.path.vjp(&problem, &mut self.workspace.view_mut(), status, cotangent, &gradients)
     }
@@ -214,7 +209,7 @@ impl<T: Real> Batch<T> {
     /// weights (4).
     pub fn sum_gradients(
         &self,
-        targets: [Option<CudaViewMut<'_, T>>; 4],
+        targets: Inputs<Option<CudaViewMut<'_, T>>>,
         weights: CudaViewMut<'_, T>,
     ) -> Result<()> {
         let _range = range("sum of shared gradients");
@@ -222,13 +217,12 @@ impl<T: Real> Batch<T> {
         if *groups == 1 {
             return Ok(());
         }
-        let [coefficients, rhs, initial_values, steps] = targets;
-        let mut index = 0;
-        let columns = [coefficients, rhs, initial_values, steps, Some(weights)].map(|target| {
-            let values = columns[index];
-            index += 1;
-            Columns { values, target: target.filter(|_| values > 0) }
-        });
+        let [coefficients, rhs, initial_values, steps] = targets
+            .zip(*columns)
+            .map(|(target, values)| Columns { values, target: target.filter(|_| values > 0) })
+            .into();
+        let weights = Columns { values: WEIGHTS.values, target: Some(weights) };
+        let columns = [coefficients, rhs, initial_values, steps, weights];
         kernel.launch(&self.device, &sums.view(), *groups, columns)
     }
 
@@ -237,9 +231,9 @@ impl<T: Real> Batch<T> {
     pub fn jvp(
         &mut self,
         part: Part,
-        inputs: [Values<'_>; 4],
+        inputs: Inputs<Values<'_>>,
         status: &CudaView<'_, Status>,
-        tangents: [Option<Values<'_>>; 4],
+        tangents: Inputs<Option<Values<'_>>>,
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let _range = range("jvp");
@@ -252,7 +246,7 @@ impl<T: Real> Batch<T> {
     pub fn squared_defects(
         &mut self,
         part: Part,
-        inputs: [Values<'_>; 4],
+        inputs: Inputs<Values<'_>>,
         status: &CudaView<'_, Status>,
         sums: &mut CudaViewMut<'_, f64>,
     ) -> Result<()> {
@@ -266,7 +260,7 @@ impl<T: Real> Batch<T> {
     pub fn variances(
         &mut self,
         part: Part,
-        inputs: [Values<'_>; 4],
+        inputs: Inputs<Values<'_>>,
         status: &CudaView<'_, Status>,
         values: &mut CudaViewMut<'_, T>,
     ) -> Result<()> {
@@ -294,13 +288,11 @@ impl Partials {
         device: &Arc<CudaDevice>,
         batch: usize,
         group: usize,
-        layouts: &[Layout; 4],
+        layouts: &Inputs<InputLayout>,
     ) -> Result<Self> {
         let groups = batch.div_ceil(group);
-        let shared = |layout: &Layout| if layout.shared { layout.values } else { 0 };
-        let [coefficients, rhs, initial_values, steps] = layouts;
-        let columns = [shared(coefficients), shared(rhs), shared(initial_values), shared(steps), 4];
-        let row = columns.iter().sum::<usize>();
+        let columns = layouts.map(|layout| if layout.shared() { layout.values } else { 0 });
+        let row = columns.into_iter().sum::<usize>() + WEIGHTS.values;
         let values = if groups > 1 { groups.saturating_mul(row) } else { 0 };
         let sums = Buffer::unwritten(device, "partial sums of gradients", values)?;
         Ok(Partials { group, groups, columns, sums, kernel: SumPartials::new(device)? })

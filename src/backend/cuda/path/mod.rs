@@ -4,15 +4,21 @@
 //! The engine cuts the batch into parts, uploads, calls, adds up the partial sums of shared
 //! inputs' gradients ([`SumPartials`](super::launch::SumPartials)), and downloads.
 
+pub mod problem;
+pub mod results;
+
 use std::fmt;
 use std::marker::PhantomData;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
-use super::bindings::{self as parameters, Input, Output, Status};
-use super::launch::check_at_least;
+use crate::backend::cuda::bindings::{self as parameters, Input, Output, Status};
+use crate::backend::cuda::driver::kernel::check_at_least;
+use crate::backend::cuda::path::problem::WEIGHTS;
 use crate::error::Result;
+use crate::inputs::Inputs;
 use crate::real::Real;
+use crate::shape::InputLayout;
 
 /// The problem of one part as kernels take it. The inputs' pointers are those of the part's first
 /// system; they stay valid as long as this is borrowed from their arrays.
@@ -20,7 +26,15 @@ use crate::real::Real;
 pub struct PartProblem<'a> {
     /// By value to the kernels.
     pub parameters: parameters::Problem,
-    pub(super) arrays: PhantomData<&'a ()>,
+    pub(crate) layouts: Inputs<InputLayout>,
+    pub(crate) arrays: PhantomData<&'a ()>,
+}
+
+impl PartProblem<'_> {
+    /// Systems of the part.
+    pub(crate) fn systems(&self) -> usize {
+        self.parameters.batch as usize
+    }
 }
 
 /// The solution of one part on the device, to be written.
@@ -60,17 +74,11 @@ pub struct Counted<A> {
 /// is written. `data` is null where no gradient is wanted.
 #[derive(Clone, Copy)]
 pub struct GradientOutputs<'a> {
-    /// Of the coefficients.
-    pub coefficients: Counted<Output>,
-    /// Of the right-hand side.
-    pub rhs: Counted<Output>,
-    /// Of the initial values.
-    pub initial_values: Counted<Output>,
-    /// Of the steps.
-    pub steps: Counted<Output>,
+    /// Those of the inputs.
+    pub inputs: Inputs<Counted<Output>>,
     /// Of the weights: (groups, 4), equation, initial, smoothness, periodic.
     pub weights: Counted<Output>,
-    pub(super) arrays: PhantomData<&'a mut ()>,
+    pub(crate) arrays: PhantomData<&'a mut ()>,
 }
 
 impl GradientOutputs<'_> {
@@ -79,18 +87,12 @@ impl GradientOutputs<'_> {
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error) with both lengths.
-    pub(super) fn check(&self, problem: &parameters::Problem, groups: usize) -> Result<()> {
-        let inputs = [
-            ("gradient of coefficients", &self.coefficients, &problem.coefficients),
-            ("gradient of rhs", &self.rhs, &problem.rhs),
-            ("gradient of initial_values", &self.initial_values, &problem.initial_values),
-            ("gradient of steps", &self.steps, &problem.steps),
-        ];
-        for ((what, output, input), values) in inputs.into_iter().zip(values_of_system(problem)) {
-            let rows = if input.system == 0 { groups } else { problem.batch as usize };
-            output.check(what, rows, values)?;
+    pub(crate) fn check(&self, problem: &PartProblem<'_>, groups: usize) -> Result<()> {
+        for (name, (output, layout)) in Inputs::NAMES.zip(self.inputs.zip(problem.layouts)) {
+            let rows = if layout.shared() { groups } else { problem.systems() };
+            output.check(&format!("gradient of {name}"), rows, layout.values)?;
         }
-        self.weights.check("gradient of the weights", groups, 4)
+        self.weights.check("gradient of the weights", groups, WEIGHTS.values)
     }
 }
 
@@ -114,55 +116,24 @@ impl TangentInputs<'_> {
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error) with both lengths.
-    pub(super) fn check(&self, problem: &parameters::Problem) -> Result<()> {
-        let inputs = [
-            ("direction of coefficients", &self.coefficients),
-            ("direction of rhs", &self.rhs),
-            ("direction of initial_values", &self.initial_values),
-            ("direction of steps", &self.steps),
-        ];
-        for ((what, direction), values) in inputs.into_iter().zip(values_of_system(problem)) {
-            let systems = if direction.array.system == 0 { 1 } else { problem.batch as usize };
+    pub(crate) fn check(&self, problem: &PartProblem<'_>) -> Result<()> {
+        for (name, (direction, layout)) in Inputs::NAMES.zip(self.inputs.zip(problem.layouts)) {
             if !direction.array.data.is_null() {
-                check_at_least(what, systems * values, direction.len)?;
+                let values = layout.total(problem.systems());
+                check_at_least(&format!("direction of {name}"), values, direction.len)?;
             }
         }
         Ok(())
     }
 }
 
-/// Values of one system of coefficients, right-hand side, initial values and steps.
-fn values_of_system(problem: &parameters::Problem) -> [usize; 4] {
-    let along = |time: i64, points: i64| if time == 0 { 1 } else { points };
-    let states = i64::from(problem.states);
-    let equations = i64::from(problem.equations);
-    let given = states * i64::from(problem.initial_derivatives);
-    let step_states = if problem.steps.state == 0 { 1 } else { states };
-    [
-        along(problem.coefficients.time, problem.points)
-            * equations
-            * states
-            * i64::from(problem.equation_derivatives),
-        along(problem.rhs.time, problem.points) * equations,
-        i64::from(problem.initial_points) * given,
-        along(problem.steps.time, problem.points - 1) * step_states,
-    ]
-    .map(|values| values as usize)
-}
-
 /// Directions in which the inputs move; `data` is null where one stands still. Strides as for
 /// the inputs themselves.
 #[derive(Clone, Copy)]
 pub struct TangentInputs<'a> {
-    /// Of the coefficients.
-    pub coefficients: Counted<Input>,
-    /// Of the right-hand side.
-    pub rhs: Counted<Input>,
-    /// Of the initial values.
-    pub initial_values: Counted<Input>,
-    /// Of the steps.
-    pub steps: Counted<Input>,
-    pub(super) arrays: PhantomData<&'a ()>,
+    /// One for each input.
+    pub inputs: Inputs<Counted<Input>>,
+    pub(crate) arrays: PhantomData<&'a ()>,
 }
 
 /// One way of solving a batch: kernels, workspace, launches. `Display` describes it on one line of
@@ -204,11 +175,11 @@ pub trait Path<T: Real>: fmt::Display + Send + Sync {
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory::Buffer;
-    use super::super::problem::{INPUTS, Layout, ProblemTemplate, Values};
-    use super::super::testing;
-    use super::super::testing::agreement::{Case, Sizes};
     use super::*;
+    use crate::backend::cuda::driver::Buffer;
+    use crate::backend::cuda::path::problem::{ProblemTemplate, Values};
+    use crate::backend::cuda::testing;
+    use crate::backend::cuda::testing::agreement::{Case, Sizes};
     use crate::options::Options;
 
     /// 5 systems; the batch shares the right-hand side.
@@ -232,34 +203,40 @@ mod tests {
         let problem = case.problem();
         let template =
             ProblemTemplate::new::<f64>(&device, problem.shape(), &case.options).unwrap();
-        let arrays =
-            case.arrays.each_ref().map(|v| Buffer::from_host(&device, "input", v).unwrap());
-        let inputs = arrays.each_ref().map(Values::from);
-        let parameters = template.problem(inputs, 5).unwrap().parameters;
+        let arrays = case.arrays.as_ref().map(|v| Buffer::from_host(&device, "input", v).unwrap());
+        let inputs = arrays.as_ref().map(Values::from);
+        let part = template.problem(inputs, 5).unwrap();
         for index in 0..4 {
-            let mut short = inputs;
-            short[index] = inputs[index].part(0, inputs[index].len() - 1);
-            let message = template.problem(short, 5).err().unwrap().to_string();
-            assert!(message.contains(INPUTS[index]) && message.contains("expected"), "{message}");
+            let mut short = <[_; 4]>::from(inputs);
+            short[index] = short[index].part(0, short[index].len() - 1);
+            let message = template.problem(short.into(), 5).err().unwrap().to_string();
+            let name = <[_; 4]>::from(Inputs::NAMES)[index];
+            assert!(message.contains(name) && message.contains("expected"), "{message}");
         }
         // Two groups of systems, whose sums of the right-hand side are 10 values apart.
         let lengths = [5 * 4 * 2, 10 + 4, 5, 5 * 3, 10 + 4];
         let check = |lengths: [usize; 5]| {
             let mut targets =
                 lengths.map(|len| Buffer::<f64>::zeros(&device, "gradient", len).unwrap());
-            let mut output = |index: usize, layout: &Layout, system: usize| {
-                layout.output(&device, &mut targets[index].view_mut(), system)
+            let mut output = |index: usize, layout: &InputLayout, system: usize| {
+                Counted::<Output>::new(&device, &mut targets[index].view_mut(), layout, system)
             };
             let layouts = &template.layouts;
             let gradients = GradientOutputs {
-                coefficients: output(0, &layouts[0], layouts[0].values),
-                rhs: output(1, &layouts[1], 10),
-                initial_values: output(2, &layouts[2], layouts[2].values),
-                steps: output(3, &layouts[3], layouts[3].values),
-                weights: output(4, &Layout::of_weights(), 10),
+                inputs: Inputs {
+                    coefficients: output(0, &layouts.coefficients, layouts.coefficients.values),
+                    rhs: output(1, &layouts.rhs, 10),
+                    initial_values: output(
+                        2,
+                        &layouts.initial_values,
+                        layouts.initial_values.values,
+                    ),
+                    steps: output(3, &layouts.steps, layouts.steps.values),
+                },
+                weights: output(4, &WEIGHTS, 10),
                 arrays: PhantomData,
             };
-            gradients.check(&parameters, 2)
+            gradients.check(&part, 2)
         };
         check(lengths).unwrap();
         for index in 0..5 {
@@ -270,9 +247,9 @@ mod tests {
         }
 
         let directions = |index: usize, missing: usize| {
-            let mut directions = inputs.map(Some);
-            directions[index] = Some(inputs[index].part(0, inputs[index].len() - missing));
-            template.tangents(directions).check(&parameters)
+            let mut directions = <[_; 4]>::from(inputs).map(Some);
+            directions[index] = directions[index].map(|all| all.part(0, all.len() - missing));
+            template.tangents(directions.into()).check(&part)
         };
         for index in 0..4 {
             directions(index, 0).unwrap();
