@@ -46,7 +46,7 @@ impl Experiment for Planar {
     const ABOUT: &'static str = "Finds the equations of two planar systems";
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
-        let points = lab.arguments.scale(41, 2500, 10_000);
+        let points = lab.arguments.scale(21, 2500, 10_000);
         // Deviation of the noise, relative to that of the states.
         let noise = lab.arguments.scale(0.001, 0.01, 0.01);
         let mut report = Report::default();

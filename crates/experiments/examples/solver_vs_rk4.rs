@@ -10,7 +10,7 @@ use experiments::{Experiment, Lab, NeuralOde, Report};
 use figures::{Axis, Color, Figure, Panel, Points, Series};
 use mechanistic::nn::{Optimizer, ParameterId, Parameters, Rule, Training};
 use mechanistic::tape::{Array, Ode, Tape, Var};
-use mechanistic::{Backend, Options, Result};
+use mechanistic::{Backend, DeviceName, Options, Result};
 
 struct SolverVsRk4;
 
@@ -124,11 +124,10 @@ impl Experiment for SolverVsRk4 {
     const ABOUT: &'static str = "Times training through the solver and through Runge-Kutta";
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
-        let lengths: &[usize] = lab.arguments.scale(
-            &[20],
-            &[50, 100, 200, 500, 1000],
-            &[50, 100, 200, 500, 1000, 2000],
-        );
+        // The simulated device is slow: its test is short.
+        let small: &[usize] = if lab.arguments.device == DeviceName::Cpu { &[200] } else { &[10] };
+        let lengths = &[50, 100, 200, 500, 1000, 2000];
+        let lengths = lab.arguments.scale(small, &lengths[..5], lengths);
         let mut report = Report::default();
         let names = [("solver", Color::BLUE), ("Runge-Kutta", Color::VERMILION)];
         let (mut times, mut losses) = ([vec![], vec![]], [vec![], vec![]]);
@@ -191,11 +190,12 @@ fn main() -> ExitCode {
     experiments::run::<SolverVsRk4>()
 }
 
-experiments::test_on_every_device!(
-    SolverVsRk4,
-    experiments::Arguments::small(),
-    |report: Report| {
-        let loss = |method: &str| report.value(&format!("20 points, {method}: final loss"));
-        assert!(loss("solver") < loss("Runge-Kutta"), "{report}");
-    }
-);
+experiments::test_on_the_cpu!(SolverVsRk4, experiments::Arguments::small(), |report: Report| {
+    let loss = |method: &str| report.value(&format!("200 points, {method}: final loss"));
+    assert!(loss("solver") < 2.0 * NOISE * NOISE, "{report}");
+    assert!(loss("Runge-Kutta") > 2.0 * loss("solver"), "{report}");
+});
+
+experiments::test_on_the_device!(SolverVsRk4, experiments::Arguments::small(), |report: Report| {
+    assert!(report.value("10 points, solver: final loss") < 3.0 * NOISE * NOISE, "{report}");
+});

@@ -44,13 +44,11 @@ macro_rules! test_on_the_cpu {
     };
 }
 
-/// Makes the tests of an experiment on the CPU and on the simulated CUDA device: it runs with the
-/// arguments, and the function checks the report.
+/// Makes the test of an experiment on the simulated CUDA device, as [`test_on_the_cpu!`] does on the
+/// CPU.
 #[macro_export]
-macro_rules! test_on_every_device {
+macro_rules! test_on_the_device {
     ($experiment:ty, $arguments:expr, $check:expr) => {
-        $crate::test_on_the_cpu!($experiment, $arguments, $check);
-
         #[cfg(test)]
         mod device_tests {
             use super::*;
@@ -65,5 +63,14 @@ macro_rules! test_on_every_device {
                 $check(<$experiment as $crate::Experiment>::run(&lab).unwrap());
             }
         }
+    };
+}
+
+/// Makes the tests of an experiment on the CPU and on the simulated CUDA device.
+#[macro_export]
+macro_rules! test_on_every_device {
+    ($experiment:ty, $arguments:expr, $check:expr) => {
+        $crate::test_on_the_cpu!($experiment, $arguments, $check);
+        $crate::test_on_the_device!($experiment, $arguments, $check);
     };
 }

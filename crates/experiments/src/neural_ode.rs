@@ -45,7 +45,7 @@ impl NeuralOde {
         let mut u = start;
         let mut trajectory = vec![tape.reshape(u, [batch, 1, states])?];
         for _ in 1..points {
-            let mut moved = |tape: &mut Tape<f64, B>, slope: Var, part: f64| {
+            let moved = |tape: &mut Tape<f64, B>, slope: Var, part: f64| {
                 let change = tape.scale(slope, part * h)?;
                 tape.add(u, change)
             };

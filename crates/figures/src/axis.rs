@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
+
 /// One axis of a panel.
 #[derive(Clone, Debug)]
 pub struct Axis {
@@ -44,22 +46,74 @@ impl Axis {
         if self.logarithmic { value.log10() } else { value }
     }
 
-    /// The positions that the axis shows.
-    pub(crate) fn shown(&self, values: impl Iterator<Item = f64>) -> Range<f64> {
-        match &self.range {
+    /// The axis over the positions that it shows.
+    pub(crate) fn scale(&self, values: impl Iterator<Item = f64>) -> Scale {
+        let range = match &self.range {
             Some(range) => self.position(range.start)..self.position(range.end),
             None => range(values.map(|value| self.position(value)), self.margin),
-        }
+        };
+        let ticks = match self.logarithmic {
+            true => logarithmic_ticks(&range),
+            false => ticks(&range, self.labels),
+        };
+        Scale { range, ticks, logarithmic: self.logarithmic }
+    }
+}
+
+/// An axis whose range and ticks are chosen, in positions.
+#[derive(Clone)]
+pub(crate) struct Scale {
+    pub range: Range<f64>,
+    ticks: Vec<f64>,
+    logarithmic: bool,
+}
+
+impl Ranged for Scale {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, position: &f64, (from, to): (i32, i32)) -> i32 {
+        let part = (position - self.range.start) / (self.range.end - self.range.start);
+        from + (part * f64::from(to - from)).round() as i32
     }
 
-    /// The label of a position.
-    pub(crate) fn label(&self, position: f64) -> String {
-        match self.logarithmic {
-            true if (position - position.round()).abs() > 1e-9 => tick(10_f64.powf(position), 1),
-            true => tick(10_f64.powi(position.round() as i32), 1),
-            false => tick(position, 5),
-        }
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        self.ticks.clone()
     }
+
+    fn range(&self) -> Range<f64> {
+        self.range.clone()
+    }
+}
+
+impl ValueFormatter<f64> for Scale {
+    fn format_ext(&self, position: &f64) -> String {
+        if self.logarithmic { tick(10_f64.powf(*position), 0) } else { tick(*position, 5) }
+    }
+}
+
+/// Multiples of 1, 2 or 5 times a power of ten within the range, at most `count` intervals of them.
+fn ticks(range: &Range<f64>, count: usize) -> Vec<f64> {
+    let least = (range.end - range.start) / count.max(1) as f64;
+    let power = 10_f64.powf(least.log10().floor());
+    let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| factor * power >= least);
+    let step = factor.unwrap_or(10.0) * power;
+    // Ticks at the ends of the range belong to it, whatever the rounding.
+    let first = (range.start / step - 1e-9).ceil();
+    let last = (range.end / step + 1e-9).floor();
+    // Dividing by the inverse of a small step keeps multiples like 0.3 exact.
+    let multiple = |i: f64| if step < 1.0 { i / (1.0 / step).round() } else { i * step };
+    (0..=(last - first).max(0.0) as usize).map(|i| multiple(first + i as f64)).collect()
+}
+
+/// Powers of ten within the range of logarithms, with 2 and 5 times them where they are few.
+fn logarithmic_ticks(range: &Range<f64>) -> Vec<f64> {
+    let decades = range.end - range.start;
+    let factors: &[f64] = if decades < 3.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    let stride = (decades / 8.0).ceil().max(1.0) as usize;
+    let powers = (range.start.floor() as i32..=range.end.ceil() as i32).step_by(stride);
+    let all = powers.flat_map(|power| factors.iter().map(move |f| f64::from(power) + f.log10()));
+    all.filter(|position| range.contains(position)).collect()
 }
 
 /// The values with a margin, a fraction of their range; never empty. Those too large for the
@@ -109,8 +163,14 @@ mod tests {
     fn ticks_are_short() {
         let shown = [0.1 + 0.2, -2000.0, 0.0, 2.5e-7, 3e6].map(|value| tick(value, 5));
         assert_eq!(shown, ["0.3", "−2000", "0", "2.5e−7", "3e6"]);
-        let axis = Axis::logarithmic("");
-        assert_eq!([-4.0, 0.0, 2.0, -0.5].map(|p| axis.label(p)), ["1e−4", "1", "100", "0.32"]);
-        assert_eq!(axis.shown([0.0, 1.0, 100.0].into_iter()), -0.12..2.12);
+        let labels = |axis: Axis, values: [f64; 3]| -> Vec<String> {
+            let scale = axis.scale(values.into_iter());
+            scale.ticks.iter().map(|tick| scale.format_ext(tick)).collect()
+        };
+        assert_eq!(labels(Axis::new(""), [-1.0, 0.0, 1.4]), ["−1", "−0.5", "0", "0.5", "1", "1.5"]);
+        assert_eq!(labels(Axis::over("", 0.0..0.4), [0.0; 3]), ["0", "0.1", "0.2", "0.3", "0.4"]);
+        assert_eq!(labels(Axis::logarithmic(""), [0.0, 1.0, 9.0]), ["1", "2", "5", "10"]);
+        let wide = labels(Axis::logarithmic(""), [1e-4, 1.0, 9.0]);
+        assert_eq!(wide, ["1e−4", "0.001", "0.01", "0.1", "1", "10"]);
     }
 }

@@ -30,8 +30,8 @@ pub fn draw<B: DrawingBackend>(
     let framing = panel.series.iter().filter(|series| series.framing || !framed);
     let points: Vec<(f64, f64)> =
         framing.flat_map(|s| s.curves.iter().flatten().copied()).collect();
-    let x_range = panel.x.shown(points.iter().map(|point| point.0));
-    let y_range = panel.y.shown(points.iter().map(|point| point.1));
+    let x_scale = panel.x.scale(points.iter().map(|point| point.0));
+    let y_scale = panel.y.scale(points.iter().map(|point| point.1));
     let bottom = if panel.x.name.is_empty() { 24 } else { 44 };
     let mut builder = ChartBuilder::on(area);
     if !panel.title.is_empty() {
@@ -43,23 +43,20 @@ pub fn draw<B: DrawingBackend>(
         .margin_right(16 * unit)
         .x_label_area_size(bottom * unit)
         .y_label_area_size(64 * unit)
-        .build_cartesian_2d(x_range.clone(), y_range.clone())?;
+        .build_cartesian_2d(x_scale.clone(), y_scale.clone())?;
     chart
         .configure_mesh()
-        .x_labels(panel.x.labels)
-        .y_labels(panel.y.labels)
         .max_light_lines(0)
         .bold_line_style(GRID.stroke_width(unit))
         .axis_style(INK.stroke_width(unit))
         .set_all_tick_mark_size(4 * unit)
         .label_style(font(13, unit))
         .axis_desc_style(font(15, unit))
-        .x_label_formatter(&|position| panel.x.label(*position))
-        .y_label_formatter(&|position| panel.y.label(*position))
         .x_desc(&panel.x.name)
         .y_desc(&panel.y.name)
         .draw()?;
 
+    let (x_range, y_range) = (x_scale.range, y_scale.range);
     let plot = chart.plotting_area();
     let origin = plot.get_base_pixel();
     let pixel = |&(x, y): &(f64, f64)| -> Option<Pixel> {
