@@ -7,7 +7,7 @@ use experiments::{Experiment, Lab, Report};
 use figures::{Axis, Color, Figure, Panel, Points, Series};
 use mechanistic::nn::{Optimizer, ParameterId, Parameters, Rule, Schedule, Training};
 use mechanistic::tape::{Array, Ode, Tape, Var};
-use mechanistic::{Backend, Options, Result, Smoothness};
+use mechanistic::{Backend, Inputs, Options, Result, Smoothness};
 
 struct LearnedSteps;
 
@@ -64,10 +64,12 @@ impl Model {
         let ode = Ode {
             batch: 1,
             points: n,
-            coefficients: tape.constant(Array::new([1, 1, 1, 1, 3], coefficients)?),
-            rhs: tape.constant(Array::full([1, 1, 1], 0.0)?),
-            initial_values: tape.constant(Array::new([1, 1, 1, 2], vec![0.0, FREQUENCY])?),
-            steps,
+            inputs: Inputs {
+                coefficients: tape.constant(Array::new([1, 1, 1, 1, 3], coefficients)?),
+                rhs: tape.constant(Array::full([1, 1, 1], 0.0)?),
+                initial_values: tape.constant(Array::new([1, 1, 1, 2], vec![0.0, FREQUENCY])?),
+                steps,
+            },
             extra_derivatives: 0,
         };
         let options = Options { smoothness: Smoothness::Taylor, ..Options::default() };

@@ -10,7 +10,7 @@ use experiments::{Experiment, Lab, NeuralOde, Report};
 use figures::{Axis, Color, Figure, Panel, Points, Series};
 use mechanistic::nn::{Optimizer, ParameterId, Parameters, Rule, Training};
 use mechanistic::tape::{Array, Ode, Tape, Var};
-use mechanistic::{Backend, DeviceName, Options, Result};
+use mechanistic::{Backend, DeviceName, Inputs, Options, Result};
 
 struct SolverVsRk4;
 
@@ -53,10 +53,12 @@ impl Mnn {
         let ode = Ode {
             batch: 1,
             points,
-            coefficients: tape.reshape(coefficients, [1, 1, 1, 1, 3])?,
-            rhs: tape.parameter(parameters, self.rhs)?,
-            initial_values: tape.parameter(parameters, self.start)?,
-            steps: tape.constant(Array::full([1, 1], H)?),
+            inputs: Inputs {
+                coefficients: tape.reshape(coefficients, [1, 1, 1, 1, 3])?,
+                rhs: tape.parameter(parameters, self.rhs)?,
+                initial_values: tape.parameter(parameters, self.start)?,
+                steps: tape.constant(Array::full([1, 1], H)?),
+            },
             extra_derivatives: 1,
         };
         let solution = tape.solve_ode(&ode, &Options::default())?;
