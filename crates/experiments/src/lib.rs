@@ -17,7 +17,7 @@ mod sindy;
 
 pub use arguments::Arguments;
 pub use comparison::FieldComparison;
-pub use data::{Truth, column, dataset, noisy, trajectories};
+pub use data::{Truth, column, dataset, noisy, relative_rms, trajectories};
 pub use equations::{TrueTerms, coefficient_errors, field, simulated};
 pub use experiment::{Experiment, Lab, run};
 pub use neural_ode::NeuralOde;
