@@ -160,7 +160,9 @@ impl Experiment for LearnedSteps {
         let mut training = Training::new(parameters, optimizer, lab.backend.clone())?;
         let equal = Fit::new(&model, &mut training)?;
         let (mut training, losses) =
-            lab.train(training, steps, |tape, parameters, _| model.loss(tape, parameters))?;
+            lab.train("steps", training, steps, |tape, parameters, _| {
+                model.loss(tape, parameters)
+            })?;
         let learned = Fit::new(&model, &mut training)?;
 
         let truth = (0..=1000).map(|i| END * f64::from(i) / 1000.0).map(|t| (t, target(t)));

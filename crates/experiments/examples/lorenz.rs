@@ -86,7 +86,7 @@ impl Experiment for Lorenz {
             let lost = states.chunks(3).zip(ahead.chunks(3)).position(|(found, truth)| {
                 let error = found.iter().zip(truth).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
                 // A prediction that blew up is NaN.
-                !(error.sqrt() <= LOST * SIZE)
+                error.is_nan() || error.sqrt() > LOST * SIZE
             });
             report = report
                 .with(&format!("{method}: wrong terms"), wrong as f64)

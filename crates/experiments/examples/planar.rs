@@ -73,12 +73,9 @@ impl Experiment for Planar {
                 }),
             ];
             report = report.with_equations(&format!("{name}, true"), truth.equations);
-            let measured = column(&data.trajectories[0].values, 2, 0, 1);
-            let mut panel = Panel::new(name, Axis::new("x"), Axis::new("y")).with(Series::dots(
-                "data",
-                Color::GRAY,
-                measured,
-            ));
+            let measured =
+                column(&data.trajectories[0].values, 2, 0, 1).into_iter().step_by(8).collect();
+            let mut panel = Panel::new(name, Axis::new("x"), Axis::new("y"));
             for (method, color, width, rhs) in &found {
                 let (wrong, worst) = coefficient_errors(rhs, terms);
                 let paper = "recovered";
@@ -90,7 +87,8 @@ impl Experiment for Planar {
                 let curve = column(&states, 2, 0, 1);
                 panel = panel.with(Series::line(method, *color, *width, curve).without_framing());
             }
-            panels.push(panel);
+            // In front, where they can be seen.
+            panels.push(panel.with(Series::dots("data", Color::BLACK, measured)));
         }
         report.figure = Figure::grid(panels.len() as u32, 520, 460, panels);
         Ok(report)

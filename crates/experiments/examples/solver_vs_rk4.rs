@@ -98,6 +98,7 @@ struct Outcome {
 /// Trains a model, given by its forward pass.
 fn fit<B: Backend>(
     lab: &Lab<B>,
+    name: &str,
     points: usize,
     rate: f64,
     parameters: Parameters<f64>,
@@ -106,13 +107,14 @@ fn fit<B: Backend>(
     let optimizer = Optimizer::new(Rule::adam(), rate).with_clip(1.0);
     let training = Training::new(parameters, optimizer, lab.backend.clone())?;
     let begin = Instant::now();
-    let (mut training, losses) = lab.train(training, ITERATIONS, |tape, parameters, step| {
-        let mut rng = lab.rng(step);
-        let noisy = (0..points).map(|i| target(H * i as f64) + NOISE * rng.normal()).collect();
-        let noisy = tape.constant(Array::new([1, points], noisy)?);
-        let u = forward(tape, parameters)?;
-        tape.mse(u, noisy)
-    })?;
+    let (mut training, losses) =
+        lab.train(&format!("{name}-{points}"), training, ITERATIONS, |tape, parameters, step| {
+            let mut rng = lab.rng(step);
+            let noisy = (0..points).map(|i| target(H * i as f64) + NOISE * rng.normal()).collect();
+            let noisy = tape.constant(Array::new([1, points], noisy)?);
+            let u = forward(tape, parameters)?;
+            tape.mse(u, noisy)
+        })?;
     let seconds = begin.elapsed().as_secs_f64();
     let u = training.evaluate(|tape, parameters| {
         let u = forward(tape, parameters)?;
@@ -137,16 +139,17 @@ impl Experiment for SolverVsRk4 {
         for &points in lengths {
             let mut parameters = Parameters::new();
             let mnn = Mnn::new(&mut parameters, points)?;
-            let by_solver = fit(lab, points, 0.1, parameters, |tape, parameters| {
+            let by_solver = fit(lab, "solver", points, 0.1, parameters, |tape, parameters| {
                 mnn.forward(tape, parameters, points)
             })?;
             let mut parameters = Parameters::new();
             let ode = NeuralOde::new(&mut parameters, "net", 2, &[32], &mut lab.rng(1000))?;
             let start = parameters.insert("start", Array::new([1, 2], vec![0.0, 0.5])?)?;
             let baseline = Baseline { ode, start };
-            let by_runge_kutta = fit(lab, points, 0.02, parameters, |tape, parameters| {
-                baseline.forward(tape, parameters, points)
-            })?;
+            let by_runge_kutta =
+                fit(lab, "runge-kutta", points, 0.02, parameters, |tape, parameters| {
+                    baseline.forward(tape, parameters, points)
+                })?;
 
             let time = |i: usize| H * i as f64;
             let curve = |u: &[f64]| -> Points {

@@ -21,9 +21,9 @@ pub struct Arguments {
     /// Training steps [default: the experiment's]
     #[arg(long, value_name = "N")]
     pub steps: Option<u64>,
-    /// Save training to this file as it goes and when it is interrupted, and go on from there
-    #[arg(long, value_name = "FILE")]
-    pub checkpoint: Option<PathBuf>,
+    /// Save what is trained to this folder as it goes and when it is interrupted, and go on from there
+    #[arg(long, value_name = "FOLDER")]
+    pub checkpoints: Option<PathBuf>,
     /// Where figure and result are written
     #[arg(long, value_name = "FOLDER", default_value = "target/figures")]
     pub output: PathBuf,

@@ -1,7 +1,7 @@
 //! The vector field that is found in a few trajectories of a planar system, beside SINDy's.
 
 use figures::{Axis, Color, Figure, Mark, Panel, Series};
-use mechanistic::discovery::{Library, Link, RightHandSide, Settings, aligned};
+use mechanistic::discovery::{Library, Link, RightHandSide, Settings, Trajectory, aligned};
 use mechanistic::{Backend, Result};
 
 use crate::{
@@ -73,17 +73,18 @@ impl FieldComparison {
         let errors =
             [&mnn, &sindy].map(|rhs| relative_error(&outside, field(rhs), self.truth.field));
 
-        let coarse = Grid { x: side.clone(), y: side.clone(), count: 15 };
+        let coarse = Grid { x: side.clone(), y: side.clone(), count: 10 };
         let time: Vec<f64> = (0..points).map(|i| self.dt * i as f64).collect();
         let test = trajectories(&self.truth, &[self.test.to_vec()], self.dt, points)?;
         let panel = |title: &str, arrows, predicted| {
-            let training: Vec<_> =
-                data.trajectories.iter().map(|t| column(&t.values, 2, 0, 1)).collect();
+            // Every fourth point is enough for a smooth line.
+            let thinned = |t: &Trajectory| column(&t.values, 2, 0, 1).into_iter().step_by(4);
+            let training = data.trajectories.iter().map(|t| thinned(t).collect()).collect();
             let truth = column(&test.trajectories[0].values, 2, 0, 1);
             let axis = |name| Axis::over(name, side.clone());
             Panel::new(&format!("{title}, {name}"), axis("x"), axis("y"))
                 .with(Series::new("direction of u'", Color::SKY, Mark::Arrows(1.0), arrows))
-                .with(Series::new("training data", Color::GRAY, Mark::Dots, training))
+                .with(Series::new("training data", Color::GRAY, Mark::Line(2.0), training))
                 .with(Series::line("test trajectory", Color::BLACK, 2.5, truth))
                 .with(Series::line("predicted", Color::VERMILION, 1.25, predicted))
         };

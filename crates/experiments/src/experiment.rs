@@ -54,27 +54,34 @@ impl<B: Backend> Lab<B> {
         Rng::new(self.arguments.seed.wrapping_mul(1000).wrapping_add(stream))
     }
 
-    /// Trains for `steps` steps in all, or as many as the command line says, with progress and
-    /// checkpoints, and returns the losses; see [`Training::run`].
+    /// Trains for `steps` steps in all, or as many as the command line says, and returns the losses;
+    /// see [`Training::run`]. `name` tells the experiment's models apart, in the progress and in the
+    /// folder of checkpoints.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] after Ctrl-C, when what was reached is in the checkpoint, if there is
-    /// one; those of [`Training::run`].
+    /// [`Error::Interrupted`] after Ctrl-C, when what was reached is in the folder of checkpoints, if
+    /// there is one; those of [`Training::run`].
     pub fn train(
         &self,
+        name: &str,
         training: Training<f64, B>,
         steps: u64,
         loss: impl FnMut(&mut Tape<f64, B>, &Parameters<f64, B>, u64) -> Result<Var>,
     ) -> Result<(Training<f64, B>, Vec<f64>)> {
         let steps = self.arguments.steps.unwrap_or(steps);
         let bar = bar(steps, self.arguments.quiet);
-        let mut training = match &self.arguments.checkpoint {
-            Some(path) => training.with_checkpoints(path.clone(), steps.div_ceil(20))?,
+        let mut training = match &self.arguments.checkpoints {
+            Some(folder) => {
+                std::fs::create_dir_all(folder)
+                    .map_err(|source| Error::Io { path: folder.clone(), source })?;
+                let path = folder.join(format!("{name}.safetensors"));
+                training.with_checkpoints(path, steps.div_ceil(20))?
+            }
             None => training,
         };
         let losses = training.run(steps, loss, |step, loss| {
             bar.set_position(step + 1);
-            bar.set_message(format!("loss {loss:.3e}"));
+            bar.set_message(format!("{name}: loss {loss:.3e}"));
             go_on()
         })?;
         bar.finish_and_clear();

@@ -92,9 +92,8 @@ pub fn draw<B: DrawingBackend>(
                     let (Some(tail), Some(head)) = (pixel(&pair[0]), pixel(&pair[1])) else {
                         continue;
                     };
-                    stroke(&canvas, &[tail, head], style, pen)?;
-                    let strokes = arrow_head(tail, head, HEAD * f64::from(unit));
-                    stroke(&canvas, &strokes, style, pen)?;
+                    let [left, right] = arrow_head(tail, head, HEAD * f64::from(unit));
+                    stroke(&canvas, &[tail, head, left, head, right], style, pen)?;
                 }
             }
         }
