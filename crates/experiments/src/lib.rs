@@ -66,6 +66,35 @@ macro_rules! test_on_the_device {
     };
 }
 
+/// Makes the test that a few training steps of an experiment give the same figures of these names on
+/// the CPU and on the simulated CUDA device. For experiments whose claim takes minutes there.
+#[macro_export]
+macro_rules! test_that_devices_agree {
+    ($experiment:ty, $arguments:expr, $names:expr) => {
+        #[cfg(test)]
+        mod device_tests {
+            use super::*;
+
+            #[test]
+            fn cuda() {
+                cuda_sim::simulator::Simulator::preload().unwrap();
+                let lab = $crate::Lab::new($arguments, mechanistic::Cpu).unwrap();
+                let expected = <$experiment as $crate::Experiment>::run(&lab).unwrap();
+                let device = mechanistic::DeviceName::Cuda(0);
+                let arguments = $crate::Arguments { device, ..$arguments };
+                let cuda = mechanistic::cuda::Cuda::new(0).unwrap();
+                let lab = $crate::Lab::new(arguments, cuda).unwrap();
+                let found = <$experiment as $crate::Experiment>::run(&lab).unwrap();
+                for name in $names {
+                    let (found, expected) = (found.value(name), expected.value(name));
+                    let error = (found - expected).abs();
+                    assert!(error <= 1e-6 * expected.abs(), "{name}: {found}, not {expected}");
+                }
+            }
+        }
+    };
+}
+
 /// Makes the tests of an experiment on the CPU and on the simulated CUDA device.
 #[macro_export]
 macro_rules! test_on_every_device {
