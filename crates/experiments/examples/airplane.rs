@@ -30,7 +30,7 @@ const ALL: usize = 5000;
 const REACH: usize = 8;
 const WINDOW: usize = 2 * REACH + 1;
 /// How far the network can move the logarithm of a coefficient.
-const MODULATION: f64 = 0.05;
+const MODULATION: f64 = 0.01;
 
 /// Two accelerations, each less its mean over the training samples.
 struct Signals {
@@ -237,9 +237,15 @@ impl Experiment for Airplane {
                 ))
                 .with(Series::line("MNN", Color::VERMILION, 1.25, curve(&found, range)))
         };
-        let loss = losses.iter().enumerate().map(|(step, loss)| (step as f64, *loss)).collect();
-        let loss = Panel::new("training", Axis::new("training step"), Axis::logarithmic("loss"))
-            .with(Series::line("", Color::BLUE, 1.5, loss));
+        let mut smallest = f64::INFINITY;
+        let mut best = |(step, loss): (usize, &f64)| {
+            smallest = smallest.min(*loss);
+            (step as f64, smallest)
+        };
+        let axes = (Axis::new("training step"), Axis::logarithmic("smallest loss so far"));
+        let loss = losses.iter().enumerate().map(&mut best).collect();
+        let loss =
+            Panel::new("training", axes.0, axes.1).with(Series::line("", Color::BLUE, 1.5, loss));
         let mut equation =
             Panel::new("stiffness of some modes", Axis::new("sample"), Axis::new("c0"));
         let colors = [Color::BLUE, Color::GREEN, Color::PURPLE];

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use experiments::{Experiment, Lab, NeuralOde, Report, relative_rms, runge_kutta};
+use experiments::{Experiment, Lab, NeuralOde, Report, column, relative_rms, runge_kutta};
 use figures::{Axis, Color, Figure, Mark, Panel, Series};
 use mechanistic::nn::{
     Activation, Mlp, Optimizer, ParameterId, Parameters, Rng, Rule, Schedule, Training,
@@ -19,9 +19,9 @@ const BODIES: usize = 10;
 /// Length of a state: positions (BODIES, 2), then velocities.
 const STATE: usize = 4 * BODIES;
 /// Time between two points.
-const H: f64 = 0.005;
+const H: f64 = 0.0025;
 /// Softens the attraction of bodies that come close.
-const SOFTENING: f64 = 0.1;
+const SOFTENING: f64 = 0.2;
 /// Points of the pieces that training solves, and how many of them make a batch.
 const SEGMENT: usize = 10;
 const SEGMENTS: usize = 16;
@@ -60,6 +60,13 @@ fn simulated(points: usize, rng: &mut Rng) -> Result<Vec<f64>> {
             let turn = [-position[1], position[0]][axis];
             initial[STATE / 2 + 2 * body + axis] = 1.2 * turn + 0.3 * rng.normal();
         }
+    }
+    // The center of mass rests at the origin.
+    let total: f64 = masses.iter().sum();
+    for axis in 0..4 {
+        let at = |body: usize| axis / 2 * STATE / 2 + 2 * body + axis % 2;
+        let mean = (0..BODIES).map(|i| masses[i] * initial[at(i)]).sum::<f64>() / total;
+        (0..BODIES).for_each(|body| initial[at(body)] -= mean);
     }
     let field = |state: &[f64], out: &mut [f64]| {
         let factor = |((i, j), way): ((usize, usize), [f64; 2])| {
@@ -210,7 +217,8 @@ impl Experiment for NBody {
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
         let points = lab.arguments.scale(400, 2000, 4000);
-        let steps = lab.arguments.scale(200, 1000, 5000);
+        // Of the Neural ODE, which takes twice as long for one.
+        let steps = lab.arguments.scale(100, 1000, 5000);
         let truth = simulated(points, &mut lab.rng(0))?;
         // The last point of training is the first of the prediction.
         let (data, _) = truth.split_at(STATE * points / 2);
@@ -219,9 +227,10 @@ impl Experiment for NBody {
 
         let mut parameters = Parameters::new();
         let mnn = Mnn::new(&mut parameters, &mut lab.rng(1))?;
-        let (training, seconds) = fit(lab, "mnn", parameters, data, steps, |tape, p, pieces| {
-            mnn.forward(tape, p, pieces)
-        })?;
+        let (training, seconds) =
+            fit(lab, "mnn", parameters, data, 2 * steps, |tape, p, pieces| {
+                mnn.forward(tape, p, pieces)
+            })?;
         let parameters = training.parameters.to::<Cpu>()?;
         let masses = parameters.get(mnn.coefficients)?.data();
         let field = |_: f64, state: &[f64], out: &mut [f64]| {
@@ -252,7 +261,8 @@ impl Experiment for NBody {
 
         let panel = |title: &str, predicted: &[f64]| {
             let paths = |states: &[f64]| -> Vec<_> {
-                (0..BODIES).map(|i| experiments::column(states, STATE, 2 * i, 2 * i + 1)).collect()
+                let path = |i| column(states, STATE, 2 * i, 2 * i + 1);
+                (0..BODIES).map(|i| path(i).into_iter().step_by(5).collect()).collect()
             };
             let line = |name, color, width, states: &[f64]| {
                 Series::new(name, color, Mark::Line(width), paths(states))
