@@ -6,19 +6,17 @@
 //! Acceleration1 and Acceleration2 are used. Without a file, a simulated structure of two modes with
 //! clearance takes the airplane's place.
 
-use std::f64::consts::TAU;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use experiments::{Experiment, Lab, Report, runge_kutta};
+use experiments::{Experiment, Lab, Report, Vibrations};
 use figures::{Axis, Color, Figure, Panel, Points, Series};
 use mechanistic::nn::{
     Activation, Initializer, Linear, Mlp, Optimizer, ParameterId, Parameters, Rng, Rule, Schedule,
     Training,
 };
 use mechanistic::tape::{Array, Ode, Tape, Var};
-use mechanistic::{Backend, Error, Inputs, Options, Result};
+use mechanistic::{Backend, Inputs, Options, Result};
 
 struct Airplane;
 
@@ -32,73 +30,13 @@ const WINDOW: usize = 2 * REACH + 1;
 /// How far the network can move the logarithm of a coefficient.
 const MODULATION: f64 = 0.01;
 
-/// Two accelerations, each less its mean over the training samples.
-struct Signals {
-    input: Vec<f64>,
-    output: Vec<f64>,
-}
-
-impl Signals {
-    fn new(mut input: Vec<f64>, mut output: Vec<f64>) -> Self {
-        for signal in [&mut input, &mut output] {
-            let mean = signal[..TRAINING].iter().sum::<f64>() / TRAINING as f64;
-            signal.iter_mut().for_each(|value| *value -= mean);
-        }
-        Signals { input, output }
-    }
-
-    fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        let format = |message: String| Error::Format { path: path.to_owned(), message };
-        let mut lines = text.lines();
-        let header: Vec<&str> = lines.next().unwrap_or("").split(',').collect();
-        let column = |name: &str| -> Result<Vec<f64>> {
-            let at = header.iter().position(|field| field.trim_matches('"') == name);
-            let at = at.ok_or_else(|| format(format!("there is no column {name:?}")))?;
-            let number = |line: &str| line.split(',').nth(at).and_then(|field| field.parse().ok());
-            let values: Vec<f64> = lines.clone().map_while(number).take(ALL).collect();
-            match values.len() {
-                ALL => Ok(values),
-                found => Err(format(format!("{found} numbers of {name:?}, {ALL} are needed"))),
-            }
-        };
-        Ok(Signals::new(column("Acceleration1")?, column("Acceleration2")?))
-    }
-
-    /// Two masses in a row: the first hangs on a wall and is shaken by a multisine, a joint with
-    /// clearance holds the second. The unit of time is one sample.
-    fn simulated(rng: &mut Rng) -> Self {
-        let phases: Vec<f64> = (0..60).map(|_| TAU * rng.uniform()).collect();
-        let force = |t: f64| -> f64 {
-            let line = |(i, phase): (usize, &f64)| ((0.02 + 0.01 * i as f64) * t + phase).cos();
-            phases.iter().enumerate().map(line).sum::<f64>() / 10.0
-        };
-        let accelerations = |t: f64, u: &[f64]| {
-            let way = u[0] - u[1];
-            let joint = 0.06 * way + 0.04 * (way - way.clamp(-0.5, 0.5));
-            let first = force(t) - 0.05 * u[0] - 0.02 * u[2] - joint;
-            [first, joint - 0.02 * u[3]]
-        };
-        let field = |t: f64, u: &[f64], out: &mut [f64]| {
-            out[..2].copy_from_slice(&u[2..]);
-            out[2..].copy_from_slice(&accelerations(t, u));
-        };
-        let states = runge_kutta(field, &[0.0; 4], 0.5, 2 * ALL);
-        let samples = states.iter().step_by(2).enumerate();
-        let pairs = samples.map(|(i, u)| accelerations(i as f64, u)).map(|[a, b]| (a, b));
-        let (input, output) = pairs.unzip();
-        Signals::new(input, output)
-    }
-
-    /// What the network sees at the first `points` points, (N, WINDOW), of deviation 1.
-    fn windows(&self, points: usize) -> Result<Array<f64>> {
-        let square = self.input[..TRAINING].iter().map(|a| a * a).sum::<f64>();
-        let deviation = (square / TRAINING as f64).sqrt();
-        let at = |t: usize| t.checked_sub(REACH).and_then(|t| self.input.get(t)).unwrap_or(&0.0);
-        let windows = (0..points).flat_map(|t| (t..t + WINDOW).map(at));
-        Array::new([points, WINDOW], windows.map(|a| a / deviation).collect())
-    }
+/// What the network sees at the first `points` points, (N, WINDOW), of deviation 1 in training.
+fn windows(input: &[f64], points: usize) -> Result<Array<f64>> {
+    let square = input[..TRAINING].iter().map(|a| a * a).sum::<f64>();
+    let deviation = (square / TRAINING as f64).sqrt();
+    let at = |t: usize| t.checked_sub(REACH).and_then(|t| input.get(t)).unwrap_or(&0.0);
+    let windows = (0..points).flat_map(|t| (t..t + WINDOW).map(at));
+    Array::new([points, WINDOW], windows.map(|a| a / deviation).collect())
 }
 
 /// u'' + c₁(t) u' + c₀(t) u = b(t) for each of M modes, whose coefficients a network puts
@@ -200,26 +138,27 @@ impl Experiment for Airplane {
         let steps = lab.arguments.scale(100, 2000, 6000);
         let modes = lab.arguments.scale(6, 16, 24);
         let signals = match &lab.arguments.data {
-            Some(path) => Signals::read(path)?,
-            None => Signals::simulated(&mut lab.rng(0)),
+            Some(path) => Vibrations::read(path, ALL)?,
+            None => Vibrations::simulated(ALL, &mut lab.rng(0)),
         };
+        let signals = signals.centered(TRAINING);
         let mut parameters = Parameters::new();
         let mnn = Mnn::new(&mut parameters, modes, &mut lab.rng(1))?;
         let schedule = Schedule::Cosine { steps, floor: 0.01 };
         let optimizer = Optimizer::new(Rule::adam(), 0.02).with_schedule(schedule).with_clip(1.0);
         let training = Training::new(parameters, optimizer, lab.backend.clone())?;
         let (seen, future) = signals.output.split_at(TRAINING);
-        let windows = signals.windows(TRAINING)?;
+        let first = windows(&signals.input, TRAINING)?;
         let begin = Instant::now();
         let (mut training, losses) = lab.train("mnn", training, steps, |tape, parameters, _| {
-            let (acceleration, _) = mnn.forward(tape, parameters, windows.clone())?;
+            let (acceleration, _) = mnn.forward(tape, parameters, first.clone())?;
             let measured = tape.constant(Array::vector(seen.to_vec()));
             tape.mse(acceleration, measured)
         })?;
         let seconds = begin.elapsed().as_secs_f64();
-        let windows = signals.windows(ALL)?;
+        let all = windows(&signals.input, ALL)?;
         let (found, coefficients) = training.evaluate(|tape, parameters| {
-            let (acceleration, coefficients) = mnn.forward(tape, parameters, windows)?;
+            let (acceleration, coefficients) = mnn.forward(tape, parameters, all)?;
             let found = tape.value(acceleration)?.data().to_vec();
             Ok((found, tape.value(coefficients)?.data().to_vec()))
         })?;

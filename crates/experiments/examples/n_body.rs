@@ -5,80 +5,22 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use experiments::{Experiment, Lab, NeuralOde, Report, column, relative_rms, runge_kutta};
+use experiments::many_bodies::{BODIES, STATE, newton, pairs, simulated, ways};
+use experiments::{Experiment, Lab, NeuralOde, Report, column, position_error, runge_kutta};
 use figures::{Axis, Color, Figure, Mark, Panel, Series};
 use mechanistic::nn::{
     Activation, Mlp, Optimizer, ParameterId, Parameters, Rng, Rule, Schedule, Training,
 };
 use mechanistic::tape::{Array, Ode, Tape, Var};
-use mechanistic::{Backend, Cpu, Error, Inputs, Options, Result};
+use mechanistic::{Backend, Cpu, Inputs, Options, Result};
 
 struct NBody;
 
-const BODIES: usize = 10;
-/// Length of a state: positions (BODIES, 2), then velocities.
-const STATE: usize = 4 * BODIES;
 /// Time between two points.
 const H: f64 = 0.0025;
-/// Softens the attraction of bodies that come close.
-const SOFTENING: f64 = 0.2;
 /// Points of the pieces that training solves, and how many of them make a batch.
 const SEGMENT: usize = 10;
 const SEGMENTS: usize = 16;
-
-/// Every pair of bodies.
-fn pairs() -> impl Iterator<Item = (usize, usize)> {
-    (0..BODIES).flat_map(|i| (i + 1..BODIES).map(move |j| (i, j)))
-}
-
-/// The way from the first to the second body of each pair.
-fn ways(state: &[f64]) -> impl Iterator<Item = [f64; 2]> {
-    pairs().map(|(i, j)| [state[2 * j] - state[2 * i], state[2 * j + 1] - state[2 * i + 1]])
-}
-
-/// Writes the derivative of a state, given masses and, for each pair, force over distance.
-fn newton(masses: &[f64], state: &[f64], factors: &[f64], out: &mut [f64]) {
-    let (velocities, accelerations) = out.split_at_mut(STATE / 2);
-    velocities.copy_from_slice(&state[STATE / 2..]);
-    accelerations.fill(0.0);
-    for (((i, j), way), factor) in pairs().zip(ways(state)).zip(factors) {
-        for axis in 0..2 {
-            accelerations[2 * i + axis] += factor * way[axis] / masses[i];
-            accelerations[2 * j + axis] -= factor * way[axis] / masses[j];
-        }
-    }
-}
-
-/// The states (points, STATE) of bodies that begin in a disk and circle its center.
-fn simulated(points: usize, rng: &mut Rng) -> Result<Vec<f64>> {
-    let masses: Vec<f64> = (0..BODIES).map(|_| 0.5 + rng.uniform()).collect();
-    let mut initial = vec![0.0; STATE];
-    for body in 0..BODIES {
-        let position = [rng.normal(), rng.normal()];
-        for axis in 0..2 {
-            initial[2 * body + axis] = position[axis];
-            let turn = [-position[1], position[0]][axis];
-            initial[STATE / 2 + 2 * body + axis] = 1.2 * turn + 0.3 * rng.normal();
-        }
-    }
-    // The center of mass rests at the origin.
-    let total: f64 = masses.iter().sum();
-    for axis in 0..4 {
-        let at = |body: usize| axis / 2 * STATE / 2 + 2 * body + axis % 2;
-        let mean = (0..BODIES).map(|i| masses[i] * initial[at(i)]).sum::<f64>() / total;
-        (0..BODIES).for_each(|body| initial[at(body)] -= mean);
-    }
-    let field = |state: &[f64], out: &mut [f64]| {
-        let factor = |((i, j), way): ((usize, usize), [f64; 2])| {
-            let square = way[0] * way[0] + way[1] * way[1] + SOFTENING * SOFTENING;
-            masses[i] * masses[j] / square.powf(1.5)
-        };
-        let factors: Vec<f64> = pairs().zip(ways(state)).map(factor).collect();
-        newton(&masses, state, &factors, out);
-    };
-    let states = systems::trajectory(&field, &initial, H, points);
-    Ok(states.ok_or_else(|| Error::Data("the bodies fly apart".into()))?.concat())
-}
 
 /// c_i u_i'' = Σ_j F_ij for each coordinate of each body, F_ij = q_i q_j g(|r|) r, where r is the way
 /// from body i to body j and ln g a network of ln |r|².
@@ -203,14 +145,6 @@ fn fit<B: Backend>(
     Ok((training, begin.elapsed().as_secs_f64()))
 }
 
-/// The error of the positions.
-fn error(states: &[f64], truth: &[f64]) -> f64 {
-    let positions = |states: &[f64]| {
-        states.chunks_exact(STATE).flat_map(|u| u[..STATE / 2].to_vec()).collect::<Vec<_>>()
-    };
-    relative_rms(&positions(states), &positions(truth))
-}
-
 impl Experiment for NBody {
     const NAME: &'static str = "n_body";
     const ABOUT: &'static str = "Predicts the motion of ten bodies";
@@ -219,7 +153,7 @@ impl Experiment for NBody {
         let points = lab.arguments.scale(400, 2000, 4000);
         // Of the Neural ODE, which takes twice as long for one.
         let steps = lab.arguments.scale(100, 1000, 5000);
-        let truth = simulated(points, &mut lab.rng(0))?;
+        let truth = simulated(points, H, &mut lab.rng(0))?;
         // The last point of training is the first of the prediction.
         let (data, _) = truth.split_at(STATE * points / 2);
         let future = &truth[data.len() - STATE..];
@@ -276,8 +210,8 @@ impl Experiment for NBody {
         };
         let panels = vec![panel("MNN", &by_mnn), panel("Neural ODE", &by_ode)];
         Ok(Report::new(Figure::grid(2, 480, 460, panels))
-            .with("prediction error, MNN", error(&by_mnn, future))
-            .with("prediction error, Neural ODE", error(&by_ode, future))
+            .with("prediction error, MNN", position_error(STATE, &by_mnn, future))
+            .with("prediction error, Neural ODE", position_error(STATE, &by_ode, future))
             .with("seconds of training, MNN", seconds)
             .with("seconds of training, Neural ODE", baseline))
     }

@@ -2,10 +2,9 @@
 //! told apart after they moved by ODEs. One vector field cannot carry the disk out of the ring without
 //! a further dimension; a Mechanistic Neural Network gives every point an ODE of its own.
 
-use std::f64::consts::TAU;
 use std::process::ExitCode;
 
-use experiments::{Experiment, Lab, NeuralOde, Report, column};
+use experiments::{Experiment, Lab, NestedCircles, NeuralOde, Report, column};
 use figures::{Axis, Color, Figure, Mark, Panel, Series};
 use mechanistic::nn::{
     Activation, Initializer, Linear, Mlp, Optimizer, Parameters, Rng, Rule, Training,
@@ -13,7 +12,7 @@ use mechanistic::nn::{
 use mechanistic::tape::{Array, Ode, Tape, Var};
 use mechanistic::{Backend, Inputs, Options, Result};
 
-struct NestedCircles;
+struct Circles;
 
 /// Time points, of which the first is the data point itself.
 const POINTS: usize = 6;
@@ -21,29 +20,6 @@ const POINTS: usize = 6;
 const H: f64 = 0.2;
 /// Bound of the coefficients of the learned equations.
 const BOUND: f64 = 2.0;
-
-/// Points in the plane with the class of each: 0 for the disk, 1 for the ring.
-struct Data {
-    /// (B, 2).
-    points: Array<f64>,
-    classes: Vec<usize>,
-}
-
-impl Data {
-    /// Half of the points uniform in a disk of radius 0.5, half in the ring from 1 to 1.5.
-    fn new(count: usize, rng: &mut Rng) -> Result<Self> {
-        let classes: Vec<usize> = (0..count).map(|i| i % 2).collect();
-        let point = |class: &usize| {
-            let (inner, outer) = [(0.0, 0.5), (1.0, 1.5)][*class];
-            let (from, to): (f64, f64) = (inner * inner, outer * outer);
-            let radius = (from + (to - from) * rng.uniform()).sqrt();
-            let (sine, cosine) = (TAU * rng.uniform()).sin_cos();
-            [radius * cosine, radius * sine]
-        };
-        let points = classes.iter().flat_map(point).collect();
-        Ok(Data { points: Array::new([count, 2], points)?, classes })
-    }
-}
 
 /// What moves points (B, 2) to trajectories (B, N, 2).
 trait Flow {
@@ -161,7 +137,7 @@ impl<F: Flow> Classifier<F> {
         lab: &Lab<B>,
         name: &str,
         parameters: Parameters<f64>,
-        data: [&Data; 2],
+        data: [&NestedCircles; 2],
     ) -> Result<Trained<B>> {
         let steps = lab.arguments.scale(100, 200, 1000);
         let [seen, test] = data;
@@ -194,7 +170,7 @@ struct Trained<B: Backend> {
 }
 
 /// Two panels: how some points move, and where all of them end.
-fn panels(title: &str, data: &Data, trajectories: &[f64]) -> [Panel; 2] {
+fn panels(title: &str, data: &NestedCircles, trajectories: &[f64]) -> [Panel; 2] {
     let of_each: Vec<_> = trajectories.chunks_exact(2 * POINTS).zip(&data.classes).collect();
     let axes = |title: &str| Panel::new(title, Axis::new("x"), Axis::new("y"));
     let (mut moves, mut ends) =
@@ -212,13 +188,16 @@ fn panels(title: &str, data: &Data, trajectories: &[f64]) -> [Panel; 2] {
     [moves, ends]
 }
 
-impl Experiment for NestedCircles {
+impl Experiment for Circles {
     const NAME: &'static str = "nested_circles";
     const ABOUT: &'static str = "Tells a disk from the ring around it without further dimensions";
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
         let count = lab.arguments.scale(100, 1000, 3000);
-        let data = [Data::new(count, &mut lab.rng(0))?, Data::new(count, &mut lab.rng(1))?];
+        let data = [
+            NestedCircles::new(count, &mut lab.rng(0))?,
+            NestedCircles::new(count, &mut lab.rng(1))?,
+        ];
         let both = [&data[0], &data[1]];
 
         let mut parameters = Parameters::new();
@@ -256,15 +235,15 @@ impl Experiment for NestedCircles {
 }
 
 fn main() -> ExitCode {
-    experiments::run::<NestedCircles>()
+    experiments::run::<Circles>()
 }
 
-experiments::test_on_the_cpu!(NestedCircles, experiments::Arguments::small(), |report: Report| {
+experiments::test_on_the_cpu!(Circles, experiments::Arguments::small(), |report: Report| {
     assert_eq!(report.value("test accuracy in percent, MNN"), 100.0, "{report}");
 });
 
 experiments::test_that_devices_agree!(
-    NestedCircles,
+    Circles,
     experiments::Arguments { steps: Some(2), ..experiments::Arguments::small() },
     ["loss, MNN", "loss, Neural ODE"]
 );

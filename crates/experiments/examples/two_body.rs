@@ -5,7 +5,8 @@
 use std::process::ExitCode;
 
 use experiments::{
-    Experiment, Lab, NeuralOde, Report, Truth, column, relative_rms, runge_kutta, trajectories,
+    Experiment, Lab, NeuralOde, Report, column, position_error, relative_rms, runge_kutta,
+    trajectories, two_bodies,
 };
 use figures::{Axis, Color, Figure, Mark, Panel, Series};
 use mechanistic::nn::{
@@ -16,8 +17,6 @@ use mechanistic::{Backend, Cpu, Inputs, Options, Result};
 
 struct TwoBody;
 
-const MASSES: [f64; 2] = [10.0, 20.0];
-const G: f64 = 2.0;
 /// Time between two points.
 const H: f64 = 0.02;
 /// Points of training, the first of all.
@@ -26,43 +25,6 @@ const POINTS: usize = 200;
 const SEGMENT: usize = 20;
 /// Points in all: what follows is predicted.
 const ALL: usize = 400;
-
-/// The state is (x₁, y₁, x₂, y₂, x₁', y₁', x₂', y₂').
-const TRUTH: Truth = Truth {
-    states: &["x1", "y1", "x2", "y2", "vx1", "vy1", "vx2", "vy2"],
-    equations: "m1 u1'' = F, m2 u2'' = -F, F = G m1 m2 r / |r|^3, r = u2 - u1",
-    field: |u, out| {
-        let (force, m) = (gravity(u), MASSES);
-        out[..4].copy_from_slice(&u[4..]);
-        let slopes = [force[0] / m[0], force[1] / m[0], -force[0] / m[1], -force[1] / m[1]];
-        out[4..].copy_from_slice(&slopes);
-    },
-};
-
-/// The force on the first body.
-fn gravity(u: &[f64]) -> [f64; 2] {
-    let (x, y) = (u[2] - u[0], u[3] - u[1]);
-    let factor = G * MASSES[0] * MASSES[1] / x.hypot(y).powi(3);
-    [factor * x, factor * y]
-}
-
-/// Random positions and velocities with the center of mass at rest at the origin, drawn until the
-/// orbit is an ellipse of moderate size (semi-major axis 1.5 to 2.5) and eccentricity (0.2 to 0.6).
-fn start(rng: &mut Rng) -> Vec<f64> {
-    let attraction = G * (MASSES[0] + MASSES[1]);
-    loop {
-        let [x, y, vx, vy] = [2.0, 2.0, 5.0, 5.0].map(|size| size * rng.normal());
-        let axis = 1.0 / (2.0 / x.hypot(y) - (vx * vx + vy * vy) / attraction);
-        let momentum = x * vy - y * vx;
-        let eccentricity = (1.0 - momentum * momentum / (attraction * axis)).max(0.0).sqrt();
-        if (1.5..2.5).contains(&axis) && (0.2..0.6).contains(&eccentricity) {
-            let [first, second] = [1, 0].map(|other| MASSES[other] / (MASSES[0] + MASSES[1]));
-            let of = |part: f64, [x, y]: [f64; 2]| [part * x, part * y];
-            let (r, v) = ([x, y], [vx, vy]);
-            return [of(-first, r), of(second, r), of(-first, v), of(second, v)].concat();
-        }
-    }
-}
 
 /// c u'' = ±F for each coordinate of each body, opposite for the two as Newton's third law demands:
 /// F = g(|r|²) r, where r is the way from the first body to the second and g a network.
@@ -206,27 +168,21 @@ fn baseline<B: Backend>(lab: &Lab<B>, data: &[f64], steps: u64) -> Result<Vec<f6
     })
 }
 
-/// The error of the positions.
-fn error(states: &[f64], truth: &[f64]) -> f64 {
-    let positions = |states: &[f64]| states.chunks_exact(8).flat_map(|u| u[..4].to_vec()).collect();
-    let [states, truth]: [Vec<f64>; 2] = [positions(states), positions(truth)];
-    relative_rms(&states, &truth)
-}
-
 impl Experiment for TwoBody {
     const NAME: &'static str = "two_body";
     const ABOUT: &'static str = "Learns the force between two bodies and the ratio of their masses";
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
         let steps = lab.arguments.scale(400, 3000, 20_000);
-        let initial = [start(&mut lab.rng(0))];
-        let truth = trajectories(&TRUTH, &initial, H, ALL)?.trajectories.remove(0).values;
+        let initial = [two_bodies::start(&mut lab.rng(0))];
+        let truth =
+            trajectories(&two_bodies::TRUTH, &initial, H, ALL)?.trajectories.remove(0).values;
         let (data, future) = truth.split_at(8 * POINTS);
         let learned = learn(lab, data, steps)?;
         let neural = baseline(lab, data, steps / 4)?;
 
         // Only ratios of force and coefficients are determined: the scale comes from the truth.
-        let true_forces: Vec<f64> = data.chunks_exact(8).flat_map(gravity).collect();
+        let true_forces: Vec<f64> = data.chunks_exact(8).flat_map(two_bodies::force).collect();
         let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
         let scale = dot(&learned.forces, &true_forces) / dot(&learned.forces, &learned.forces);
         let forces: Vec<f64> = learned.forces.iter().map(|f| scale * f).collect();
@@ -260,19 +216,21 @@ impl Experiment for TwoBody {
         let panels = vec![orbit("MNN", &learned.states), orbit("Neural ODE", &neural), panel];
 
         let c = &learned.coefficients;
-        let equations = format!(
-            "{:.4} x1'' = Fx\n{:.4} y1'' = Fy\n{:.4} x2'' = -Fx\n{:.4} y2'' = -Fy",
-            c[0], c[1], c[2], c[3]
-        );
-        let later = |states: &[f64]| error(&states[8 * POINTS..], future);
+        let equation = |i: usize, u, f| format!("{:.4} {u}'' = {f}\n", c[i]);
+        let equations = [("x1", "Fx"), ("y1", "Fy"), ("x2", "-Fx"), ("y2", "-Fy")];
+        let equations = (0..).zip(equations).map(|(i, (u, f))| equation(i, u, f));
+        let later = |states: &[f64]| position_error(8, &states[8 * POINTS..], future);
         Ok(Report::new(Figure::grid(3, 380, 380, panels))
-            .with_equations("MNN", equations)
+            .with_equations("MNN", equations.collect::<String>())
             .with_paper("mass ratio, x", "2.013", c[2] / c[0])
             .with_paper("mass ratio, y", "2.128", c[3] / c[1])
             .with_paper("mass ratio", "2.022", (c[2] / c[0] + c[3] / c[1]) / 2.0)
             .with_paper("force error, MNN", "in a figure", force_error)
-            .with("fitted orbit, error, MNN", error(&learned.states[..8 * POINTS], data))
-            .with("fitted orbit, error, Neural ODE", error(&neural[..8 * POINTS], data))
+            .with(
+                "fitted orbit, error, MNN",
+                position_error(8, &learned.states[..8 * POINTS], data),
+            )
+            .with("fitted orbit, error, Neural ODE", position_error(8, &neural[..8 * POINTS], data))
             .with_paper("predicted orbit, error, MNN", "in a figure", later(&learned.states))
             .with_paper("predicted orbit, error, Neural ODE", "in a figure", later(&neural)))
     }

@@ -78,6 +78,16 @@ pub fn relative_rms(found: &[f64], truth: &[f64]) -> f64 {
     (difference / truth.iter().map(|b| b * b).sum::<f64>()).sqrt()
 }
 
+/// Returns the error of the positions, the first halves of states (N, `width`), as [`relative_rms`]
+/// does.
+#[must_use]
+pub fn position_error(width: usize, found: &[f64], truth: &[f64]) -> f64 {
+    let positions = |states: &[f64]| -> Vec<f64> {
+        states.chunks_exact(width).flat_map(|u| u[..width / 2].to_vec()).collect()
+    };
+    relative_rms(&positions(found), &positions(truth))
+}
+
 /// Reads one trajectory from comma-separated text: a header row, the time first.
 ///
 /// # Errors
@@ -125,6 +135,9 @@ mod tests {
     #[test]
     fn errors_are_relative_to_the_truth() {
         assert!((relative_rms(&[3.3, 4.4], &[3.0, 4.0]) - 0.1).abs() < 1e-12);
+        assert!(
+            (position_error(2, &[3.3, 7.0, 4.4, 7.0], &[3.0, 0.0, 4.0, 0.0]) - 0.1).abs() < 1e-12
+        );
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod comparison;
 mod data;
 mod equations;
 mod experiment;
+pub mod many_bodies;
+mod nested_circles;
 mod neural_ode;
 mod periodic;
 mod plane;
@@ -15,18 +17,22 @@ mod progress;
 mod report;
 mod runge_kutta;
 mod sindy;
+pub mod two_bodies;
+mod vibrations;
 
 pub use arguments::Arguments;
 pub use comparison::FieldComparison;
-pub use data::{Truth, column, dataset, noisy, relative_rms, trajectories};
+pub use data::{Truth, column, dataset, noisy, position_error, relative_rms, trajectories};
 pub use equations::{TrueTerms, coefficient_errors, field, simulated};
 pub use experiment::{Experiment, Lab, run};
+pub use nested_circles::NestedCircles;
 pub use neural_ode::NeuralOde;
 pub use periodic::PeriodicDerivative;
 pub use plane::{Grid, arrows, relative_error};
 pub use report::Report;
 pub use runge_kutta::runge_kutta;
 pub use sindy::{Stlsq, stlsq};
+pub use vibrations::Vibrations;
 
 /// Makes the test of an experiment on the CPU: it runs with the arguments, and the function checks
 /// the report. For experiments that take minutes on the simulated CUDA device.
