@@ -104,7 +104,6 @@ impl Mnn {
     }
 }
 
-/// What the MNN learned.
 struct Learned {
     coefficients: Vec<f64>,
     /// F (POINTS, 2) on the first body, along the training data.
@@ -156,16 +155,12 @@ fn baseline<B: Backend>(lab: &Lab<B>, data: &[f64], steps: u64) -> Result<Vec<f6
     let mut parameters = Parameters::new();
     let ode = NeuralOde::new(&mut parameters, "net", 8, &[64, 64], &mut lab.rng(2))?;
     let starts: Vec<f64> = data.chunks_exact(8 * SEGMENT).flat_map(|u| u[..8].to_vec()).collect();
-    let mut training = fit(lab, "neural-ode", parameters, data, steps, |tape, parameters| {
+    let training = fit(lab, "neural-ode", parameters, data, steps, |tape, parameters| {
         let starts = Array::new([data.len() / (8 * SEGMENT), 8], starts.clone())?;
         let starts = tape.constant(starts);
         ode.forward(tape, parameters, starts, H, SEGMENT)
     })?;
-    training.evaluate(|tape, parameters| {
-        let start = tape.constant(Array::new([1, 8], data[..8].to_vec())?);
-        let u = ode.forward(tape, parameters, start, H, ALL)?;
-        Ok(tape.value(u)?.data().to_vec())
-    })
+    ode.predict(&training.parameters, &data[..8], H, ALL)
 }
 
 impl Experiment for TwoBody {
@@ -173,7 +168,7 @@ impl Experiment for TwoBody {
     const ABOUT: &'static str = "Learns the force between two bodies and the ratio of their masses";
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
-        let steps = lab.arguments.scale(400, 3000, 20_000);
+        let steps = lab.arguments.scale(1500, 3000, 20_000);
         let initial = [two_bodies::start(&mut lab.rng(0))];
         let truth =
             trajectories(&two_bodies::TRUTH, &initial, H, ALL)?.trajectories.remove(0).values;
@@ -217,8 +212,8 @@ impl Experiment for TwoBody {
 
         let c = &learned.coefficients;
         let equation = |i: usize, u, f| format!("{:.4} {u}'' = {f}\n", c[i]);
-        let equations = [("x1", "Fx"), ("y1", "Fy"), ("x2", "-Fx"), ("y2", "-Fy")];
-        let equations = (0..).zip(equations).map(|(i, (u, f))| equation(i, u, f));
+        let names = [("x1", "Fx"), ("y1", "Fy"), ("x2", "-Fx"), ("y2", "-Fy")];
+        let equations = (0..).zip(names).map(|(i, (u, f))| equation(i, u, f));
         let later = |states: &[f64]| position_error(8, &states[8 * POINTS..], future);
         Ok(Report::new(Figure::grid(3, 380, 380, panels))
             .with_equations("MNN", equations.collect::<String>())
