@@ -151,8 +151,8 @@ impl Experiment for NBody {
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
         let points = lab.arguments.scale(400, 2000, 4000);
-        // Of the Neural ODE, which takes twice as long for one.
-        let steps = lab.arguments.scale(100, 1000, 5000);
+        // The Neural ODE takes four times as many, which lasts at least as long.
+        let steps = lab.arguments.scale(150, 1500, 5000);
         let truth = simulated(points, H, &mut lab.rng(0))?;
         // The last point of training is the first of the prediction.
         let (data, _) = truth.split_at(STATE * points / 2);
@@ -161,10 +161,9 @@ impl Experiment for NBody {
 
         let mut parameters = Parameters::new();
         let mnn = Mnn::new(&mut parameters, &mut lab.rng(1))?;
-        let (training, seconds) =
-            fit(lab, "mnn", parameters, data, 2 * steps, |tape, p, pieces| {
-                mnn.forward(tape, p, pieces)
-            })?;
+        let (training, seconds) = fit(lab, "mnn", parameters, data, steps, |tape, p, pieces| {
+            mnn.forward(tape, p, pieces)
+        })?;
         let parameters = training.parameters.to::<Cpu>()?;
         let masses = parameters.get(mnn.coefficients)?.data();
         let field = |_: f64, state: &[f64], out: &mut [f64]| {
@@ -181,7 +180,7 @@ impl Experiment for NBody {
         let sizes = [64, 64];
         let ode = NeuralOde::new(&mut parameters, "net", STATE, &sizes, &mut lab.rng(2))?;
         let (training, baseline) =
-            fit(lab, "neural-ode", parameters, data, steps, |tape, p, pieces| {
+            fit(lab, "neural-ode", parameters, data, 4 * steps, |tape, p, pieces| {
                 let starts = pieces.chunks_exact(STATE * SEGMENT);
                 let starts = starts.flat_map(|u| u[..STATE].to_vec()).collect();
                 let starts = tape.constant(Array::new([SEGMENTS, STATE], starts)?);

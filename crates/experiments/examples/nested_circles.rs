@@ -193,7 +193,7 @@ impl Experiment for Circles {
     const ABOUT: &'static str = "Tells a disk from the ring around it without further dimensions";
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
-        let count = lab.arguments.scale(100, 1000, 3000);
+        let count = lab.arguments.scale(100, 600, 3000);
         let data = [
             NestedCircles::new(count, &mut lab.rng(0))?,
             NestedCircles::new(count, &mut lab.rng(1))?,
