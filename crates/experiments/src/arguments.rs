@@ -24,6 +24,9 @@ pub struct Arguments {
     /// Save what is trained to this folder as it goes and when it is interrupted, and go on from there
     #[arg(long, value_name = "FOLDER")]
     pub checkpoints: Option<PathBuf>,
+    /// Measured data, for the experiments that take some
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
     /// Where figure and result are written
     #[arg(long, value_name = "FOLDER", default_value = "target/figures")]
     pub output: PathBuf,

@@ -71,6 +71,23 @@ pub fn column(values: &[f64], k: usize, x: usize, y: usize) -> Vec<(f64, f64)> {
     values.chunks_exact(k).map(|row| (row[x], row[y])).collect()
 }
 
+/// Returns the root mean square of the difference, relative to that of the second.
+#[must_use]
+pub fn relative_rms(found: &[f64], truth: &[f64]) -> f64 {
+    let difference: f64 = found.iter().zip(truth).map(|(a, b)| (a - b).powi(2)).sum();
+    (difference / truth.iter().map(|b| b * b).sum::<f64>()).sqrt()
+}
+
+/// Returns the error of the positions, the first halves of states (N, `width`), as [`relative_rms`]
+/// does.
+#[must_use]
+pub fn position_error(width: usize, found: &[f64], truth: &[f64]) -> f64 {
+    let positions = |states: &[f64]| -> Vec<f64> {
+        states.chunks_exact(width).flat_map(|u| u[..width / 2].to_vec()).collect()
+    };
+    relative_rms(&positions(found), &positions(truth))
+}
+
 /// Reads one trajectory from comma-separated text: a header row, the time first.
 ///
 /// # Errors
@@ -113,6 +130,14 @@ mod tests {
             let expected = 0.1 * unit * 20.0 / 12_f64.sqrt();
             assert!((error(state) / expected - 1.0).abs() < 0.06, "{state}: {}", error(state));
         }
+    }
+
+    #[test]
+    fn errors_are_relative_to_the_truth() {
+        assert!((relative_rms(&[3.3, 4.4], &[3.0, 4.0]) - 0.1).abs() < 1e-12);
+        assert!(
+            (position_error(2, &[3.3, 7.0, 4.4, 7.0], &[3.0, 0.0, 4.0, 0.0]) - 0.1).abs() < 1e-12
+        );
     }
 
     #[test]

@@ -8,23 +8,31 @@ mod comparison;
 mod data;
 mod equations;
 mod experiment;
+pub mod many_bodies;
+mod nested_circles;
 mod neural_ode;
+mod periodic;
 mod plane;
 mod progress;
 mod report;
 mod runge_kutta;
 mod sindy;
+pub mod two_bodies;
+mod vibrations;
 
 pub use arguments::Arguments;
 pub use comparison::FieldComparison;
-pub use data::{Truth, column, dataset, noisy, trajectories};
+pub use data::{Truth, column, dataset, noisy, position_error, relative_rms, trajectories};
 pub use equations::{TrueTerms, coefficient_errors, field, simulated};
 pub use experiment::{Experiment, Lab, run};
+pub use nested_circles::NestedCircles;
 pub use neural_ode::NeuralOde;
+pub use periodic::PeriodicDerivative;
 pub use plane::{Grid, arrows, relative_error};
 pub use report::Report;
 pub use runge_kutta::runge_kutta;
 pub use sindy::{Stlsq, stlsq};
+pub use vibrations::Vibrations;
 
 /// Makes the test of an experiment on the CPU: it runs with the arguments, and the function checks
 /// the report. For experiments that take minutes on the simulated CUDA device.
@@ -62,6 +70,35 @@ macro_rules! test_on_the_device {
                 let cuda = mechanistic::cuda::Cuda::on(device.gpu().unwrap()).unwrap();
                 let lab = $crate::Lab::new(arguments, cuda).unwrap();
                 $check(<$experiment as $crate::Experiment>::run(&lab).unwrap());
+            }
+        }
+    };
+}
+
+/// Makes the test that a few training steps of an experiment give the same figures of these names on
+/// the CPU and on the simulated CUDA device. For experiments whose claim takes minutes there.
+#[macro_export]
+macro_rules! test_that_devices_agree {
+    ($experiment:ty, $arguments:expr, $names:expr) => {
+        #[cfg(test)]
+        mod device_tests {
+            use super::*;
+
+            #[test]
+            fn cuda() {
+                cuda_sim::simulator::Simulator::preload().unwrap();
+                let lab = $crate::Lab::new($arguments, mechanistic::Cpu).unwrap();
+                let expected = <$experiment as $crate::Experiment>::run(&lab).unwrap();
+                let device = mechanistic::DeviceName::Cuda(0);
+                let arguments = $crate::Arguments { device, ..$arguments };
+                let cuda = mechanistic::cuda::Cuda::new(0).unwrap();
+                let lab = $crate::Lab::new(arguments, cuda).unwrap();
+                let found = <$experiment as $crate::Experiment>::run(&lab).unwrap();
+                for name in $names {
+                    let (found, expected) = (found.value(name), expected.value(name));
+                    let error = (found - expected).abs();
+                    assert!(error <= 1e-6 * expected.abs(), "{name}: {found}, not {expected}");
+                }
             }
         }
     };

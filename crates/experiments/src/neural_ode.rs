@@ -2,7 +2,7 @@
 //! by step by the classical Runge-Kutta method, differentiated through all of its operations.
 
 use mechanistic::nn::{Activation, Mlp, Parameters, Rng};
-use mechanistic::tape::{Tape, Var};
+use mechanistic::tape::{Array, Tape, Var};
 use mechanistic::{Backend, Result};
 
 /// u' = network(u).
@@ -65,22 +65,36 @@ impl NeuralOde {
         }
         tape.concat(&trajectory, 1)
     }
+
+    /// Returns the solution (N, K) from one start (K), as [`NeuralOde::forward`] records it; computed on
+    /// the CPU.
+    ///
+    /// # Errors
+    /// Those of the tape.
+    pub fn predict<B: Backend>(
+        &self,
+        parameters: &Parameters<f64, B>,
+        start: &[f64],
+        h: f64,
+        points: usize,
+    ) -> Result<Vec<f64>> {
+        let mut tape = Tape::new();
+        let start = tape.constant(Array::new([1, start.len()], start.to_vec())?);
+        let states = self.forward(&mut tape, &parameters.to()?, start, h, points)?;
+        Ok(tape.value(states)?.data().to_vec())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::runge_kutta;
-    use mechanistic::tape::Array;
 
     #[test]
     fn the_network_is_integrated() {
         let mut parameters = Parameters::new();
         let ode = NeuralOde::new(&mut parameters, "net", 2, &[5], &mut Rng::new(1)).unwrap();
-        let mut tape = Tape::new();
-        let start = tape.constant(Array::new([1, 2], vec![0.3, -0.8]).unwrap());
-        let found = ode.forward(&mut tape, &parameters, start, 0.2, 6).unwrap();
-        let found = tape.value(found).unwrap().data().to_vec();
+        let found = ode.predict(&parameters, &[0.3, -0.8], 0.2, 6).unwrap();
         let expected = runge_kutta(
             |_, u, out| {
                 let mut tape = Tape::new();
