@@ -91,7 +91,8 @@ macro_rules! test_that_devices_agree {
                 let expected = <$experiment as $crate::Experiment>::run(&lab).unwrap();
                 let device = mechanistic::DeviceName::Cuda(0);
                 let arguments = $crate::Arguments { device, ..$arguments };
-                let cuda = mechanistic::cuda::Cuda::new(0).unwrap();
+                let device = mechanistic::Device::cuda(0).unwrap();
+                let cuda = mechanistic::cuda::Cuda::on(device.gpu().unwrap()).unwrap();
                 let lab = $crate::Lab::new(arguments, cuda).unwrap();
                 let found = <$experiment as $crate::Experiment>::run(&lab).unwrap();
                 for name in $names {
