@@ -241,6 +241,26 @@ impl ProblemShape {
         self.initial_values[3]
     }
 
+    /// Says in what another shape differs from this one, for which a solver was made.
+    pub(crate) fn difference(&self, other: &Self) -> String {
+        let mut parts = Vec::new();
+        for (what, own, others) in [
+            ("systems", self.batch, other.batch),
+            ("points", self.points, other.points),
+            ("extra derivatives", self.extra_derivatives, other.extra_derivatives),
+        ] {
+            if own != others {
+                parts.push(format!("{own} {what}, the problem has {others}"));
+            }
+        }
+        for (name, (own, others)) in Inputs::NAMES.zip(self.inputs().zip(other.inputs())) {
+            if own != others {
+                parts.push(format!("{name} {own:?}, the problem has {others:?}"));
+            }
+        }
+        format!("the solver was made for {}", parts.join("; for "))
+    }
+
     /// Returns the extents of the solution, (B, N, K, Q).
     pub fn solution(&self) -> [usize; 4] {
         [self.batch, self.points, self.states(), self.derivatives()]

@@ -276,12 +276,7 @@ impl<T: Real> Solver<T> {
         if *problem.shape() == self.shape {
             return Ok(());
         }
-        let message = format!(
-            "the solver was made for {:?}, the problem is {:?}",
-            self.shape,
-            problem.shape()
-        );
-        Err(Error::argument("problem", message))
+        Err(Error::argument("problem", self.shape.difference(problem.shape())))
     }
 
     fn check_solved(&self, problem: &Problem<'_, T>) -> Result<()> {

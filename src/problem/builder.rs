@@ -106,12 +106,15 @@ impl<'a, T> ProblemBuilder<'a, T> {
         let batch = self.batch.unwrap_or_else(|| {
             shapes.into_iter().filter_map(|shape| shape.first()).copied().max().unwrap_or(1)
         });
-        let points = match self.points {
+        let points = match self.points.or_else(|| told_points(shapes)) {
             Some(points) => points,
-            None => told_points(shapes).ok_or_else(|| {
+            None => {
+                // An array of the wrong rank tells no N either: that is what is said then.
+                let initial_points = shapes.initial_values.get(1).copied().unwrap_or(0);
+                ProblemShape::new(batch, initial_points.max(2), shapes)?;
                 let message = "all inputs are shared by the time points: say how many there are";
-                Error::argument("points", message)
-            })?,
+                return Err(Error::argument("points", message));
+            }
         };
         let shape = ProblemShape::new(batch, points, shapes)?;
         Ok(Problem::from_parts(&shape, inputs.map(|(_, data)| data)))
@@ -154,6 +157,8 @@ mod tests {
     fn what_is_missing_or_does_not_fit_is_named() {
         let message = |builder: ProblemBuilder<'_, f64>| builder.build().unwrap_err().to_string();
         assert!(message(builder()).starts_with("points: "));
+        let vector = message(builder().steps(View::new(&[4], &[0.1; 4])));
+        assert!(vector.starts_with("steps: expected shape (B or 1, N-1 or 1)"), "{vector}");
         assert_eq!(message(Problem::builder()), "coefficients: must be given");
         let rhs = View::new(&[2, 7, 1], &[0.0; 14]);
         let wrong = message(builder().rhs(rhs).points(5));

@@ -146,3 +146,19 @@ fn impossible_options_are_errors() {
     let error = with(&Options { formulation, ..Options::default() });
     assert!(error.to_string().starts_with("gamma"), "{error}");
 }
+
+#[test]
+fn a_problem_of_another_shape_is_told_where_it_differs() {
+    let problem = || {
+        Problem::builder()
+            .coefficients(View::new(&[1, 1, 1, 1, 2], &[1.0, 1.0]))
+            .rhs(View::new(&[1, 1, 1], &[0.0]))
+            .initial_values(View::new(&[1, 1, 1, 1], &[1.0]))
+            .steps(View::new(&[1, 1], &[0.1]))
+    };
+    let made = problem().points(5).build().unwrap().with_extra_derivatives(1).unwrap();
+    let mut solver = Solver::<f64>::new(made.shape(), &Options::default()).unwrap();
+    let mut message = |other| solver.solve(other).map(|_| ()).unwrap_err().to_string();
+    let fewer = message(&problem().points(5).build().unwrap());
+    assert_eq!(fewer, "problem: the solver was made for 1 extra derivatives, the problem has 0");
+}
