@@ -220,6 +220,22 @@ fn impossible_requests_are_refused_before_the_work() {
     }
 }
 
+/// x' = x - x^2, and a column so like it that squares of either can stand in for each other.
+#[test]
+fn terms_in_warnings_are_as_in_equations() {
+    let workspace = Workspace::new();
+    let rows = (0..200).map(|i| {
+        let (t, noise) = (0.05 * f64::from(i), |n: i32| 1e-3 * f64::from((n * i) % 11 - 5));
+        let x = 1.0 / (1.0 + 9.0 * (-t).exp());
+        format!("{t},{},{}\n", x + noise(7), x + noise(5))
+    });
+    workspace.write("a.csv", format!("t,x,y\n{}", rows.collect::<String>()));
+    let run = workspace.run(&["discover", "a.csv", "-q"]).expect(DONE);
+    assert!(run.stderr.contains("the data cannot decide between terms"), "{}", run.stderr);
+    assert!(run.stderr.contains("^2`"), "{}", run.stderr);
+    assert!(!run.stderr.contains("x x") && !run.stderr.contains("y y"), "{}", run.stderr);
+}
+
 #[test]
 fn too_many_terms_name_the_flag() {
     let run = oscillator().run(&["discover", "a.csv", "-q", "--degree", "1000"]).expect(MISUSE);
