@@ -90,7 +90,11 @@ pub(super) fn unknown_coefficients(
             return Err(Error::argument("known", format!("there is no state `{}`", known.state)));
         };
         let Some(term) = rhs.library.position(&known.factors) else {
-            let message = format!("the library has no term `{}`", known.factors.join(" "));
+            let mut message = format!("the library has no term `{}`", known.factors.join(" "));
+            let single = single_factors(&known.factors);
+            if rhs.library.position(&single).is_some() {
+                message += &format!("; its factors are {single:?}");
+            }
             return Err(Error::argument("known", message));
         };
         free[equation * l + term] = false;
@@ -105,4 +109,18 @@ pub(super) fn unknown_coefficients(
         }
     }
     Ok(parameters)
+}
+
+/// Returns the factors that were meant by someone who wrote products and powers as in equations:
+/// `["x^2 y"]` or `["x*x*y"]` for `["x", "x", "y"]`.
+fn single_factors(factors: &[String]) -> Vec<String> {
+    let mut single = Vec::new();
+    for factor in factors.iter().flat_map(|text| text.split([' ', '*'])) {
+        let power =
+            factor.split_once('^').and_then(|(base, n)| Some((base, n.parse::<u8>().ok()?)));
+        let (base, count) = power.unwrap_or((factor, 1));
+        single.extend(std::iter::repeat_n(base.to_owned(), count.into()));
+    }
+    single.retain(|factor| !factor.is_empty());
+    single
 }

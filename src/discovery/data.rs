@@ -1,5 +1,7 @@
 //! Time series, and the checks of them before anything is computed.
 
+use std::collections::HashSet;
+
 use crate::{Error, Result};
 
 /// The number of values of a state that one trajectory must have so that a curve can be fitted to
@@ -31,17 +33,7 @@ impl Dataset {
     /// [`Error::Argument`] or [`Error::Shape`] for malformed arrays, [`Error::Data`] for too little
     /// data; trajectories and rows are counted from 1.
     pub fn validate(&self) -> Result<()> {
-        if self.states.is_empty() {
-            return Err(Error::argument("states", "there must be at least one"));
-        }
-        for (k, name) in self.states.iter().enumerate() {
-            if name.is_empty() {
-                return Err(Error::argument("states", format!("state {} has no name", k + 1)));
-            }
-            if self.states[..k].contains(name) {
-                return Err(Error::argument("states", format!("two are called `{name}`")));
-            }
-        }
+        self.validate_names()?;
         if self.trajectories.is_empty() {
             return Err(Error::argument("trajectories", "there must be at least one"));
         }
@@ -53,6 +45,26 @@ impl Dataset {
                 let [a, b] = [a, b].map(|k| &self.states[k]);
                 let message = format!("`{a}` and `{b}` are the same series: leave one out");
                 return Err(Error::Data(message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the names of the states.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there are none, or one is empty or occurs twice.
+    pub(super) fn validate_names(&self) -> Result<()> {
+        if self.states.is_empty() {
+            return Err(Error::argument("states", "there must be at least one"));
+        }
+        let mut known = HashSet::new();
+        for (k, name) in self.states.iter().enumerate() {
+            if name.is_empty() {
+                return Err(Error::argument("states", format!("state {} has no name", k + 1)));
+            }
+            if !known.insert(name) {
+                return Err(Error::argument("states", format!("two are called `{name}`")));
             }
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! The library Θ: the candidate functions of the state that the right-hand side combines.
 
+use std::collections::HashSet;
+
 use super::settings::{Settings, UserTerm};
 use crate::{Error, Result};
 
@@ -61,8 +63,9 @@ impl Library {
         if settings.sine_cosine {
             names.extend(states.iter().flat_map(|x| [format!("sin({x})"), format!("cos({x})")]));
         }
-        for (index, name) in names.iter().enumerate() {
-            if names[..index].contains(name) {
+        let mut known = HashSet::new();
+        for name in &names {
+            if !known.insert(name) {
                 let message = format!("with these terms, `{name}` would stand for two things");
                 return Err(Error::argument("states", message));
             }

@@ -73,7 +73,7 @@ fn sum(terms: &[Term], notation: &Notation, first: &str) -> String {
         };
         out += sign;
         out += &number(term.coefficient.abs(), term.standard_error, notation);
-        for factor in factors(term, notation) {
+        for factor in powers(&term.factors, notation) {
             out += notation.between;
             out += &factor;
         }
@@ -81,9 +81,17 @@ fn sum(terms: &[Term], notation: &Notation, first: &str) -> String {
     if out.is_empty() { "0".to_owned() } else { out }
 }
 
-/// Returns the factors of a term in order, with equal ones gathered into a power.
-fn factors(term: &Term, notation: &Notation) -> Vec<String> {
-    let mut sorted: Vec<&str> = term.factors.iter().map(String::as_str).collect();
+/// Returns the product of these factors as it stands in equations, as in `x^2 z`; 1 for none.
+pub(crate) fn product(factors: &[String]) -> String {
+    match factors {
+        [] => "1".into(),
+        factors => powers(factors, &TEXT).join(TEXT.between),
+    }
+}
+
+/// Returns the factors in order, with equal ones gathered into a power.
+fn powers(factors: &[String], notation: &Notation) -> Vec<String> {
+    let mut sorted: Vec<&str> = factors.iter().map(String::as_str).collect();
     sorted.sort_unstable();
     let powers = sorted.chunk_by(|a, b| a == b);
     powers
@@ -158,8 +166,49 @@ fn without_trailing_zeros(number: String) -> String {
     number.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// Greek letters and their names, which are commands in LaTeX. Capitals that look Latin have none.
+const GREEK: [(char, &str); 37] = [
+    ('α', "alpha"),
+    ('β', "beta"),
+    ('γ', "gamma"),
+    ('δ', "delta"),
+    ('ε', "varepsilon"),
+    ('ϵ', "epsilon"),
+    ('ζ', "zeta"),
+    ('η', "eta"),
+    ('θ', "theta"),
+    ('ι', "iota"),
+    ('κ', "kappa"),
+    ('λ', "lambda"),
+    ('μ', "mu"),
+    ('\u{b5}', "mu"),
+    ('ν', "nu"),
+    ('ξ', "xi"),
+    ('π', "pi"),
+    ('ρ', "rho"),
+    ('σ', "sigma"),
+    ('τ', "tau"),
+    ('υ', "upsilon"),
+    ('φ', "varphi"),
+    ('ϕ', "phi"),
+    ('χ', "chi"),
+    ('ψ', "psi"),
+    ('ω', "omega"),
+    ('Γ', "Gamma"),
+    ('Δ', "Delta"),
+    ('Θ', "Theta"),
+    ('Λ', "Lambda"),
+    ('Ξ', "Xi"),
+    ('Π', "Pi"),
+    ('Σ', "Sigma"),
+    ('Υ', "Upsilon"),
+    ('Φ', "Phi"),
+    ('Ψ', "Psi"),
+    ('Ω', "Omega"),
+];
+
 /// Returns the LaTeX form of a name: `x` stays as it is, `x1` gets an index, `hare` is set upright,
-/// `sin(x)` becomes the function.
+/// `sin(x)` becomes the function, `alpha` and `α` become the Greek letter.
 pub(crate) fn latex_name(name: &str) -> String {
     if let Some((function, argument)) = name.strip_suffix(')').and_then(|n| n.split_once('(')) {
         let argument = latex_name(argument);
@@ -174,9 +223,11 @@ pub(crate) fn latex_name(name: &str) -> String {
     let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
     let (base, index) = name.split_at(name.len() - digits);
     let base = base.strip_suffix('_').filter(|_| digits > 0).unwrap_or(base);
-    let symbol = match base.chars().count() {
-        0 | 1 => escape(base),
-        _ => format!("\\mathrm{{{}}}", escape(base)),
+    let greek = GREEK.iter().find(|(letter, name)| *name == base || base.chars().eq([*letter]));
+    let symbol = match (greek, base.chars().count()) {
+        (Some((_, name)), _) => format!("\\{name}"),
+        (None, 0 | 1) => escape(base),
+        (None, _) => format!("\\mathrm{{{}}}", escape(base)),
     };
     if index.is_empty() || base.is_empty() {
         symbol + index
@@ -193,7 +244,11 @@ fn escape(name: &str) -> String {
             '^' => out.push_str("\\hat{}"),
             '~' => out.push_str("\\sim "),
             ' ' => out.push_str("\\ "),
-            _ => out.push(character),
+            _ => match GREEK.iter().find(|(letter, _)| *letter == character) {
+                // The space ends the command and is not typeset.
+                Some((_, greek)) => out.extend(["\\", greek, " "]),
+                None => out.push(character),
+            },
         }
         out
     })
@@ -217,6 +272,30 @@ mod tests {
             denominator: vec![],
         };
         assert_eq!(equation.to_string(), "x' = -10.002(3) x + 10 y");
+    }
+
+    #[test]
+    fn greek_letters_are_commands_in_latex() {
+        let names = ["α", "α1", "omega_0", "α_β", "theta'", "sin(φ)", "Ω", "µ", "alphabet", "ж"];
+        let expected = [
+            r"\alpha",
+            r"\alpha_{1}",
+            r"\omega_{0}",
+            r"\mathrm{\alpha \_\beta }",
+            r"\theta'",
+            r"\sin(\varphi)",
+            r"\Omega",
+            r"\mu",
+            r"\mathrm{alphabet}",
+            "ж",
+        ];
+        assert_eq!(names.map(latex_name), expected);
+    }
+
+    #[test]
+    fn equal_factors_are_a_power() {
+        assert_eq!(product(&["z", "x", "x"].map(String::from)), "x^2 z");
+        assert_eq!(product(&[]), "1");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::dense::dot;
 use super::equation::{Equation, Term};
 use super::library::Library;
 use super::link::Link;
+use super::notation::product;
 use super::settings::Settings;
 use crate::{Error, Result};
 
@@ -68,7 +69,7 @@ impl<'a> RightHandSide<'a> {
             for (terms, coefficients) in parts {
                 for term in terms {
                     let Some(j) = library.position(&term.factors) else {
-                        let name = term.factors.join(" ");
+                        let name = product(&term.factors);
                         return refuse(format!("the library has no term `{name}`"));
                     };
                     coefficients[i * l + j] = term.coefficient;

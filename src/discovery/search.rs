@@ -30,13 +30,15 @@ pub fn discover(
     settings: &Settings,
     observer: &mut Observer<'_>,
 ) -> Result<Discovery> {
+    // Too many terms are refused before any work that grows with the square of the states.
+    data.validate_names()?;
+    let libraries = libraries(data, settings)?;
     data.validate()?;
     let mut progress = Reporter::new(observer);
     progress.stage(0.0, "smoothing the data")?;
     let smooth = smooth(data)?;
     check_gradients(data, &smooth, settings)?;
     let grid = Grid::new(data, &smooth, settings.grid_refinement)?;
-    let libraries = libraries(data, settings)?;
     let task = Task { data, settings, smooth: &smooth, grid: &grid, libraries: &libraries };
     match (settings.method, &settings.device) {
         (Method::Joint, _) => search(&task, &mut progress, |start, progress| {

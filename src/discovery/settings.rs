@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::link::Link;
+use super::notation::product;
 use crate::{Device, Error, Result};
 
 /// The method by which equations are found.
@@ -51,6 +52,18 @@ pub struct KnownTerm {
     pub factors: Vec<String>,
     /// The value of the coefficient, in the units of the data; zero excludes the term.
     pub coefficient: f64,
+}
+
+impl KnownTerm {
+    /// Returns whether both are the coefficient of the same term of the same equation.
+    fn same_term(&self, other: &KnownTerm) -> bool {
+        let sorted = |term: &KnownTerm| {
+            let mut factors = term.factors.clone();
+            factors.sort_unstable();
+            factors
+        };
+        self.state == other.state && sorted(self) == sorted(other)
+    }
 }
 
 /// The settings of [`discover`](super::discover); start from `Settings::default()`.
@@ -121,13 +134,20 @@ impl Settings {
                 return refuse("user_terms", "a term has an empty name".into());
             }
         }
-        for known in &self.known {
+        for (index, known) in self.known.iter().enumerate() {
+            if self.known[..index].iter().any(|earlier| earlier.same_term(known)) {
+                let (term, state) = (product(&known.factors), &known.state);
+                return refuse(
+                    "known",
+                    format!("the coefficient of `{term}` in {state}' is given twice"),
+                );
+            }
             if !known.coefficient.is_finite() {
                 return refuse(
                     "known",
                     format!(
                         "the coefficient of `{}` in {}' must be finite, got {}",
-                        known.factors.join(" "),
+                        product(&known.factors),
                         known.state,
                         known.coefficient
                     ),
@@ -159,5 +179,14 @@ mod tests {
         );
         let known = KnownTerm { state: "x".into(), factors: vec![], coefficient: f64::INFINITY };
         assert!(message(Settings { known: vec![known], ..base() }).starts_with("known: "));
+        let known = |state: &str, factors: [&str; 2]| KnownTerm {
+            state: state.into(),
+            factors: factors.map(String::from).to_vec(),
+            coefficient: 1.0,
+        };
+        let known = vec![known("x", ["x", "y"]), known("y", ["x", "y"]), known("x", ["y", "x"])];
+        let twice = message(Settings { known: known.clone(), ..base() });
+        assert_eq!(twice, "known: the coefficient of `x y` in x' is given twice");
+        assert!(Settings { known: known[..2].to_vec(), ..base() }.validate().is_ok());
     }
 }

@@ -10,6 +10,7 @@ use super::estimate::Estimate;
 use super::grid::{Grid, Smooth};
 use super::library::Library;
 use super::link::Link;
+use super::notation::product;
 use super::regression::regress;
 use super::right_hand_side::RightHandSide;
 use super::settings::Settings;
@@ -77,7 +78,7 @@ fn priors(
     let k = rhs.states();
     let sizes = term_sizes(rhs, trajectory);
     if let Some(term) = sizes.iter().position(|size| !size.is_finite()) {
-        let name = rhs.library.factors(term).join(" ");
+        let name = product(rhs.library.factors(term));
         return Err(Error::Data(format!("the term `{name}` is not finite on the data")));
     }
     let reciprocal_deviation = |p: &Parameter| {

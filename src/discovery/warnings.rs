@@ -4,6 +4,7 @@ use super::candidates::Candidates;
 use super::dense::eigenvalues;
 use super::equation::{Equation, Fit};
 use super::information::Information;
+use super::notation::product;
 use super::right_hand_side::RightHandSide;
 
 /// The most undecided pairs of terms that are named for an equation.
@@ -17,10 +18,7 @@ pub(super) fn undecided(
     information: &Information,
 ) -> Vec<String> {
     let Candidates { all, kept, .. } = candidates;
-    let name = |index: usize| match rhs.library.factors(all[index].term) {
-        [] => "`1`".to_string(),
-        factors => format!("`{}`", factors.join(" ")),
-    };
+    let name = |index: usize| format!("`{}`", product(rhs.library.factors(all[index].term)));
     let Some(set) = information.set(kept) else { return vec![singular()] };
     let rivals = information.rivals(&set);
     let mut warnings = Vec::new();

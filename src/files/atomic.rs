@@ -1,16 +1,22 @@
 //! Files that are written whole or not at all.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
+/// Symbolic links that are followed one after another before they count as a circle.
+const MOST_LINKS: usize = 40;
+
 /// Writes a file as a whole or not at all: `fill` writes a temporary file beside `path`, which is
 /// synchronized to the disk and then renamed to `path`. When anything fails, an existing `path`
 /// keeps its contents and no new file is left.
 ///
-/// A symbolic link is followed. A device or pipe (`/dev/stdout`) is written directly.
+/// A file that is replaced hands its permissions on; one that may not be written is not replaced. A
+/// symbolic link is followed, also to a file that does not exist yet. A device or pipe
+/// (`/dev/stdout`) is written directly.
 ///
 /// # Errors
 /// [`Error::Io`] names `path` and gives the operating system's reason.
@@ -21,20 +27,52 @@ pub fn write(
     try_write(path, fill).map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
-/// Checks that [`write()`] could create `path`, so that a long computation fails before it begins.
+/// Checks that [`write()`] could create or replace `path`, so that a long computation fails before
+/// it begins. Nothing is changed.
 ///
 /// # Errors
-/// [`Error::Io`] when the folder does not exist or `path` is a folder.
+/// [`Error::Io`] when the folder does not exist or cannot be written to, when `path` is a folder or
+/// a file that may not be written, or when no file can have this name.
 pub fn check(path: &Path) -> Result<()> {
-    let folder = folder(path);
-    let problem = if path.is_dir() {
-        "is a folder".to_owned()
-    } else if !folder.is_dir() {
-        format!("there is no folder {}", folder.display())
-    } else {
-        return Ok(());
+    try_check(path).map_err(|source| Error::Io { path: path.to_owned(), source })
+}
+
+/// Returns whether two paths lead to one regular file, or would if both were written: under another
+/// spelling, through a symbolic link, or (on Unix) as hard links. What cannot be overwritten, such
+/// as a terminal or a pipe, is no such file.
+pub fn same_file(a: &Path, b: &Path) -> bool {
+    #[cfg(unix)]
+    if let (Ok(a), Ok(b)) = (fs::metadata(a), fs::metadata(b)) {
+        use std::os::unix::fs::MetadataExt;
+        return a.is_file() && b.is_file() && (a.dev(), a.ino()) == (b.dev(), b.ino());
+    }
+    let absolute = |path: &Path| -> io::Result<PathBuf> {
+        let target = target(path)?;
+        Ok(fs::canonicalize(folder(&target))?.join(target.file_name().unwrap_or_default()))
     };
-    Err(Error::Io { path: path.to_owned(), source: io::Error::other(problem) })
+    matches!((absolute(a), absolute(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+fn try_check(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(io::Error::other("is a folder"));
+    }
+    let target = target(path)?;
+    match fs::metadata(&target) {
+        // To open a pipe would be to wait for its reader.
+        Ok(existing) if !existing.is_file() => return Ok(()),
+        Ok(_) => drop(File::options().write(true).open(&target)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let folder = folder(&target);
+    if !folder.is_dir() {
+        return Err(io::Error::other(format!("there is no folder {}", folder.display())));
+    }
+    tempfile::tempfile_in(&folder).map(drop).map_err(|error| {
+        let message = format!("no file can be made in {}: {}", folder.display(), error.kind());
+        io::Error::new(error.kind(), message)
+    })
 }
 
 fn try_write(
@@ -49,16 +87,44 @@ fn try_write(
     if fs::metadata(path).is_ok_and(|existing| !existing.is_file()) {
         return through(&File::options().write(true).open(path)?);
     }
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let target = target(path)?;
+    let permissions = match fs::metadata(&target) {
+        Ok(existing) => {
+            File::options().write(true).open(&target)?;
+            Some(existing.permissions())
+        }
+        Err(_) => None,
+    };
     let mut builder = tempfile::Builder::new();
     builder.prefix(".mnn-").suffix(".tmp");
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let temporary = builder.tempfile_in(folder(&target))?;
     through(temporary.as_file())?;
+    if let Some(permissions) = permissions {
+        temporary.as_file().set_permissions(permissions)?;
+    }
     temporary.as_file().sync_all()?;
     temporary.persist(&target)?;
     Ok(())
+}
+
+/// Returns the file that `path` leads to through symbolic links, whether or not it exists.
+fn target(path: &Path) -> io::Result<PathBuf> {
+    let mut target = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        // A name like `new/` or `new/.` could only be a folder's.
+        let ends_with =
+            |name: &OsStr| target.as_os_str().as_encoded_bytes().ends_with(name.as_encoded_bytes());
+        if !target.file_name().is_some_and(ends_with) {
+            return Err(io::Error::other("is not the name of a file"));
+        }
+        match fs::read_link(&target) {
+            Ok(next) => target = folder(&target).join(next),
+            Err(_) => return Ok(target),
+        }
+    }
+    Err(io::Error::other("is a symbolic link that leads in a circle"))
 }
 
 fn folder(path: &Path) -> PathBuf {
@@ -96,6 +162,28 @@ mod tests {
         assert!(check(folder.path()).is_err());
         assert!(check(&folder.path().join("absent/new.txt")).is_err());
         assert!(write(&folder.path().join("absent/new.txt"), |_| Ok(())).is_err());
+        for name in ["new/", "new/.", "..", &"n".repeat(300)] {
+            assert!(check(&folder.path().join(name)).is_err(), "{name}");
+        }
+        assert!(check(Path::new("")).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+        #[cfg(target_os = "linux")]
+        assert!(check(Path::new("/proc/new.txt")).is_err(), "a folder without new files");
+    }
+
+    #[test]
+    fn one_file_has_many_spellings() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("inner")).unwrap();
+        fs::write(path("old"), "").unwrap();
+        let same = |a: &str, b: &str| same_file(&path(a), &path(b));
+        for name in ["new", "old"] {
+            assert!(same(name, &format!("inner/../{name}")), "{name}");
+            assert!(same(name, &format!("./{name}")), "{name}");
+            assert!(!same(name, &format!("inner/{name}")), "{name}");
+        }
+        assert!(!same("new", "old"));
     }
 
     #[cfg(unix)]
@@ -109,7 +197,40 @@ mod tests {
         assert_eq!(fs::read(&real).unwrap(), b"new");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
 
+        let (absent, dangling) = (folder.path().join("absent"), folder.path().join("dangling"));
+        std::os::unix::fs::symlink("absent", &dangling).unwrap();
+        assert!(same_file(&absent, &dangling) && check(&dangling).is_ok());
+        write(&dangling, |file| file.write_all(b"new")).unwrap();
+        assert_eq!(fs::read(&absent).unwrap(), b"new");
+        assert!(fs::symlink_metadata(&dangling).unwrap().is_symlink());
+
+        let circle = folder.path().join("circle");
+        std::os::unix::fs::symlink("circle", &circle).unwrap();
+        assert!(check(&circle).is_err() && write(&circle, |_| Ok(())).is_err());
+
+        fs::hard_link(&real, folder.path().join("hard")).unwrap();
+        assert!(same_file(&link, &folder.path().join("hard")));
+        assert!(!same_file(Path::new("/dev/null"), Path::new("/dev/null")), "never overwritten");
         write(Path::new("/dev/null"), |file| file.write_all(b"gone")).unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_replaced_file_keeps_its_permissions() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        fs::write(&path, "old").unwrap();
+        for mode in [0o600, 0o640, 0o777] {
+            fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            write(&path, |file| file.write_all(b"new")).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode);
+        }
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o400)).unwrap();
+        // The superuser may write any file.
+        let may = File::options().write(true).open(&path).is_ok();
+        assert_eq!(check(&path).is_ok(), may);
+        assert_eq!(write(&path, |file| file.write_all(b"newer")).is_ok(), may);
     }
 }

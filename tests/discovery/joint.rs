@@ -364,6 +364,10 @@ fn unusable_input_is_named() {
     let known = KnownTerm { state: "x".into(), factors: vec!["w".into()], coefficient: 1.0 };
     let settings = Settings { known: vec![known], ..degree(2) };
     assert_eq!(message(&good, &settings), "known: the library has no term `w`");
+    let known = KnownTerm { state: "x".into(), factors: vec!["x^2".into()], coefficient: 1.0 };
+    let settings = Settings { known: vec![known], ..degree(2) };
+    let hint = "known: the library has no term `x^2`; its factors are [\"x\", \"x\"]";
+    assert_eq!(message(&good, &settings), hint);
     let settings = Settings { grid_refinement: Some(usize::MAX), ..degree(2) };
     assert!(message(&good, &settings).starts_with("refinement: the grid would have"));
     assert!(message(&lorenz(8), &degree(2)).contains("24 measured values cannot decide 30"));

@@ -56,16 +56,41 @@ impl Axis {
             true => logarithmic_ticks(&range),
             false => ticks(&range, self.labels),
         };
-        Scale { range, ticks, logarithmic: self.logarithmic }
+        let offset = if self.logarithmic { 0.0 } else { offset(&range, &ticks) };
+        Scale { range, ticks, offset, logarithmic: self.logarithmic }
     }
 }
+
+/// Digits of a label after its first significant one.
+const DIGITS: usize = 5;
 
 /// An axis whose range and ticks are chosen, in positions.
 #[derive(Clone)]
 pub(crate) struct Scale {
     pub range: Range<f64>,
     ticks: Vec<f64>,
+    /// What the labels leave out, so that their few digits tell neighbors apart.
+    offset: f64,
     logarithmic: bool,
+}
+
+impl Scale {
+    /// The name of what the labels say, that of the axis less the offset, in at most `room`
+    /// characters, lest it cover what is beside it.
+    pub fn title(&self, name: &str, room: usize) -> String {
+        let sign = if self.offset < 0.0 { '+' } else { '−' };
+        let offset = match self.offset {
+            0.0 => String::new(),
+            _ if name.is_empty() => String::new(),
+            offset => format!(" {sign} {}", offset.abs()),
+        };
+        let room = room.saturating_sub(offset.chars().count());
+        if name.chars().count() <= room {
+            return name.to_owned() + &offset;
+        }
+        let beginning: String = name.chars().take(room.saturating_sub(3)).collect();
+        format!("{beginning}...{offset}")
+    }
 }
 
 impl Ranged for Scale {
@@ -88,7 +113,13 @@ impl Ranged for Scale {
 
 impl ValueFormatter<f64> for Scale {
     fn format_ext(&self, position: &f64) -> String {
-        if self.logarithmic { tick(10_f64.powf(*position), 0) } else { tick(*position, 5) }
+        if self.logarithmic {
+            tick(10_f64.powf(*position), 0)
+        } else if self.offset == 0.0 {
+            tick(*position, DIGITS)
+        } else {
+            tick(position - self.offset, DIGITS)
+        }
     }
 }
 
@@ -99,11 +130,28 @@ fn ticks(range: &Range<f64>, count: usize) -> Vec<f64> {
     let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| factor * power >= least);
     let step = factor.unwrap_or(10.0) * power;
     // Ticks at the ends of the range belong to it, whatever the rounding.
-    let first = (range.start / step - 1e-9).ceil();
-    let last = (range.end / step + 1e-9).floor();
-    // Dividing by the inverse of a small step keeps multiples like 0.3 exact.
-    let multiple = |i: f64| if step < 1.0 { i / (1.0 / step).round() } else { i * step };
-    (0..=(last - first).max(0.0) as usize).map(|i| multiple(first + i as f64)).collect()
+    let rounding = 4.0 * f64::EPSILON * range.start.abs().max(range.end.abs()) / step;
+    let first = (range.start / step - 1e-9 - rounding).ceil();
+    let last = (range.end / step + 1e-9 + rounding).floor();
+    (0..=(last - first).max(0.0) as usize).map(|i| multiple(first + i as f64, step)).collect()
+}
+
+/// `count` steps. Dividing by the inverse of a small step keeps multiples like 0.3 exact.
+fn multiple(count: f64, step: f64) -> f64 {
+    if step < 1.0 { count / (1.0 / step).round() } else { count * step }
+}
+
+/// A round number to leave out of all labels where neighbors agree in all digits of a label; 0
+/// where they do not.
+fn offset(range: &Range<f64>, ticks: &[f64]) -> f64 {
+    let [first, second, ..] = ticks else { return 0.0 };
+    let largest = range.start.abs().max(range.end.abs());
+    let last_digit = 10_f64.powf(largest.log10().floor() - DIGITS as f64);
+    if second - first > 0.5 * last_digit {
+        return 0.0;
+    }
+    let unit = 10_f64.powf((range.end - range.start).log10().ceil());
+    multiple((range.start / unit).round(), unit)
 }
 
 /// Powers of ten within the range of logarithms, with 2 and 5 times them where they are few.
@@ -157,6 +205,36 @@ mod tests {
         assert_eq!(range([0.0].into_iter(), 0.1), -1.0..1.0);
         assert_eq!(range([0.0, 10.0, f64::INFINITY].into_iter(), 0.1), -1.0..11.0);
         assert_eq!(range([f64::MAX, 0.0, 10.0, -f64::MAX].into_iter(), 0.1), -1.0..11.0);
+    }
+
+    #[test]
+    fn labels_of_a_small_range_on_a_large_offset_differ() {
+        let shown = |low: f64, high: f64| {
+            let axis = Axis { margin: 0.0, labels: 4, ..Axis::new("") };
+            let scale = axis.scale([low, high].into_iter());
+            let labels: Vec<String> = scale.ticks.iter().map(|at| scale.format_ext(at)).collect();
+            (scale.title("x", 20), labels.join(" "))
+        };
+        let (title, labels) = shown(2.999_999_9, 3.000_000_1);
+        assert_eq!((title.as_str(), labels.as_str()), ("x − 3", "−1e−7 −5e−8 0 5e−8 1e−7"));
+        let (title, labels) = shown(1.7e9, 1.7e9 + 40.0);
+        assert_eq!((title.as_str(), labels.as_str()), ("x − 1700000000", "0 10 20 30 40"));
+        let (title, labels) = shown(-1e6 - 0.2, -1e6);
+        assert_eq!((title.as_str(), labels.as_str()), ("x + 1000000", "−0.2 −0.15 −0.1 −0.05 0"));
+        let (title, labels) = shown(1000.0, 1000.04);
+        assert_eq!(
+            (title.as_str(), labels.as_str()),
+            ("x", "1000 1000.01 1000.02 1000.03 1000.04")
+        );
+    }
+
+    #[test]
+    fn a_long_name_leaves_room_for_the_offset() {
+        let axis = Axis::over("", 100.0..100.000_1);
+        let scale = axis.scale(std::iter::empty());
+        assert_eq!(scale.title("concentration", 19), "concentration − 100");
+        assert_eq!(scale.title("concentration", 18), "concentra... − 100");
+        assert_eq!(scale.title("", 18), "");
     }
 
     #[test]

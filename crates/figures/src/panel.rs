@@ -16,6 +16,8 @@ const FEW: usize = 100;
 const OPACITY: f64 = 0.55;
 /// Lines are drawn so closely, in CSS pixels.
 const TOLERANCE: f64 = 0.1;
+/// Width of a letter in the names of axes, in CSS pixels: the average is 7.
+const LETTER: u32 = 8;
 /// Length of an arrow's head in CSS pixels.
 const HEAD: f64 = 5.0;
 
@@ -32,6 +34,8 @@ pub fn draw<B: DrawingBackend>(
         framing.flat_map(|s| s.curves.iter().flatten().copied()).collect();
     let x_scale = panel.x.scale(points.iter().map(|point| point.0));
     let y_scale = panel.y.scale(points.iter().map(|point| point.1));
+    // The names of the axes have the length of the panel.
+    let ((width, height), letter) = (area.dim_in_pixel(), (LETTER * unit) as usize);
     let bottom = if panel.x.name.is_empty() { 24 } else { 44 };
     let mut builder = ChartBuilder::on(area);
     if !panel.title.is_empty() {
@@ -52,8 +56,8 @@ pub fn draw<B: DrawingBackend>(
         .set_all_tick_mark_size(4 * unit)
         .label_style(font(13, unit))
         .axis_desc_style(font(15, unit))
-        .x_desc(&panel.x.name)
-        .y_desc(&panel.y.name)
+        .x_desc(x_scale.title(&panel.x.name, width as usize / letter))
+        .y_desc(y_scale.title(&panel.y.name, height as usize / letter))
         .draw()?;
 
     let (x_range, y_range) = (x_scale.range, y_scale.range);

@@ -4,7 +4,7 @@
 //! and one column a state. Fields are separated by commas, or by semicolons or tabs when the
 //! header holds no comma. An empty field, `NaN`, `NA`, `N/A`, `null` or `none` is a missing value.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use csv::StringRecord;
@@ -111,16 +111,14 @@ fn write_records<W: std::io::Write>(
     writer.flush()
 }
 
-/// Formats a value with at most ten significant digits: that is below any measurement's noise, and
-/// 0.1 + 0.2 reads 0.3.
+/// Formats a value with the fewest digits that give it back exactly when they are read.
 fn field(value: f64) -> String {
     if !value.is_finite() {
         return String::new();
     }
-    let rounded: f64 = format!("{value:.9e}").parse().unwrap_or(value);
-    match rounded.abs() {
-        size if size != 0.0 && !(1e-9..1e16).contains(&size) => format!("{rounded:e}"),
-        _ => rounded.to_string(),
+    match value.abs() {
+        size if size != 0.0 && !(1e-5..1e16).contains(&size) => format!("{value:e}"),
+        _ => value.to_string(),
     }
 }
 
@@ -129,6 +127,8 @@ struct Source<'a> {
     path: &'a Path,
     text: &'a str,
     header: Vec<String>,
+    /// The index of each column by its name.
+    columns: HashMap<String, usize>,
     /// Number of the line on which the header begins.
     header_line: u64,
 }
@@ -156,7 +156,7 @@ impl Source<'_> {
     }
 
     fn find(&self, name: &str) -> Result<usize> {
-        self.header.iter().position(|column| column == name).ok_or_else(|| {
+        self.columns.get(name).copied().ok_or_else(|| {
             self.in_header(format!("no column `{name}`; there are {}", list(&self.header)))
         })
     }
@@ -182,7 +182,8 @@ struct Layout {
 
 fn parse(path: &Path, bytes: &[u8], columns: &Columns, exact: bool) -> Result<Table> {
     let text = decode(path, bytes)?;
-    let mut source = Source { path, text, header: Vec::new(), header_line: 1 };
+    let (header, columns_by_name) = (Vec::new(), HashMap::new());
+    let mut source = Source { path, text, header, columns: columns_by_name, header_line: 1 };
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -194,7 +195,7 @@ fn parse(path: &Path, bytes: &[u8], columns: &Columns, exact: bool) -> Result<Ta
         return Err(source.in_header("the file is empty"));
     }
     source.header_line = source.line(&record);
-    source.header = header(&source, &record)?;
+    (source.header, source.columns) = read_header(&source, &record)?;
     let layout = layout(&source, columns, exact)?;
 
     let mut groups = Groups::default();
@@ -236,11 +237,16 @@ fn next(
     reader.read_record(record).map_err(|error| source.error(line, error.to_string()))
 }
 
-fn header(source: &Source, record: &StringRecord) -> Result<Vec<String>> {
+/// Returns the names of the columns, and the index of each.
+fn read_header(
+    source: &Source,
+    record: &StringRecord,
+) -> Result<(Vec<String>, HashMap<String, usize>)> {
     let names: Vec<String> = record.iter().map(String::from).collect();
     if names.iter().all(|name| name.parse::<f64>().is_ok()) {
         return Err(source.in_header("the first row must name the columns, but holds numbers"));
     }
+    let mut columns = HashMap::new();
     for (index, name) in names.iter().enumerate() {
         if name.is_empty() {
             return Err(source.in_header(format!("column {} has no name", index + 1)));
@@ -250,13 +256,13 @@ fn header(source: &Source, record: &StringRecord) -> Result<Vec<String>> {
             let message = format!("column {}: {name} is not a name on one line", index + 1);
             return Err(source.in_header(message));
         }
-        if let Some(earlier) = names[..index].iter().position(|other| other == name) {
+        if let Some(earlier) = columns.insert(name.clone(), index) {
             let (first, second) = (earlier + 1, index + 1);
             let message = format!("columns {first} and {second} are both called `{name}`");
             return Err(source.in_header(message));
         }
     }
-    Ok(names)
+    Ok((names, columns))
 }
 
 fn layout(source: &Source, columns: &Columns, exact: bool) -> Result<Layout> {
@@ -271,8 +277,8 @@ fn layout(source: &Source, columns: &Columns, exact: bool) -> Result<Layout> {
     } else {
         columns.states.iter().map(|name| source.find(name)).collect::<Result<Vec<_>>>()?
     };
-    let unused = (0..source.header.len())
-        .find(|column| *column != time && Some(*column) != trajectory && !states.contains(column));
+    let used: HashSet<usize> = states.iter().copied().chain([time]).chain(trajectory).collect();
+    let unused = (0..source.header.len()).find(|column| !used.contains(column));
     if let (true, Some(column)) = (exact, unused) {
         let name = &source.header[column];
         let message = format!("the first file has no column `{name}`; choose with --states");
@@ -281,12 +287,13 @@ fn layout(source: &Source, columns: &Columns, exact: bool) -> Result<Layout> {
     if states.is_empty() {
         return Err(source.in_header("there is no column besides the time: no states"));
     }
-    for (index, &column) in states.iter().enumerate() {
+    let mut known = HashSet::new();
+    for &column in &states {
         let role = if column == time {
             "the time column"
         } else if Some(column) == trajectory {
             "the trajectory column"
-        } else if states[..index].contains(&column) {
+        } else if !known.insert(column) {
             "already a state"
         } else {
             continue;
@@ -397,9 +404,15 @@ fn without_unit(name: &str) -> String {
     name[..end].trim().to_lowercase()
 }
 
+/// Returns the first few names, and how many more there are.
 fn list(names: &[String]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    quoted.join(", ")
+    const SHOWN: usize = 20;
+    let quoted: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let more = match names.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    quoted.join(", ") + &more
 }
 
 #[cfg(test)]
@@ -409,6 +422,12 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn numbers_are_read_as_they_were_written(value in any::<f64>()) {
+            let read: Option<f64> = field(value).parse().ok();
+            prop_assert_eq!(read.map(f64::to_bits), value.is_finite().then_some(value.to_bits()));
+        }
+
         /// Whatever a file holds: a table with consistent arrays, or an error that names the file.
         #[test]
         fn any_bytes_are_a_table_or_an_error(
@@ -438,10 +457,10 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_without_rounding_noise() {
-        let row = vec![0.1 + 0.2, -1e-7, 1e12, f64::NAN, f64::INFINITY, 1.0 / 3.0, 1e300];
+    fn numbers_are_written_with_the_digits_that_they_need() {
+        let row = vec![0.3, -1e-7, 1e12, f64::NAN, f64::INFINITY, 1.0 / 3.0, 1e300];
         let header: Vec<String> = ["a", "b,c", "d", "e", "f", "g", "h"].map(String::from).to_vec();
-        let expected = "a,\"b,c\",d,e,f,g,h\n0.3,-0.0000001,1000000000000,,,0.3333333333,1e300\n";
+        let expected = "a,\"b,c\",d,e,f,g,h\n0.3,-1e-7,1000000000000,,,0.3333333333333333,1e300\n";
         assert_eq!(table(&header, std::iter::once(row)), expected);
     }
 }

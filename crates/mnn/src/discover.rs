@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 use mechanistic::discovery::{self, Dataset, Discovery, Link, Method, Settings};
-use mechanistic::files::atomic;
 use mechanistic::{DeviceName, Error, Result};
 
+use crate::csv::Table;
 use crate::progress::Display;
-use crate::{csv, plot};
+use crate::{csv, outputs, plot};
 
 /// Find the differential equations that time series obey
 ///
@@ -151,20 +151,13 @@ impl Arguments {
             });
         }
         self.plot.as_deref().map_or(Ok(()), plot::check)?;
-        [&self.output, &self.save]
-            .into_iter()
-            .flatten()
-            .try_for_each(|path| atomic::check(path))?;
-        let mut taken: Vec<&PathBuf> = self.files.iter().collect();
-        for path in [&self.output, &self.save, &self.plot].into_iter().flatten() {
-            if taken.contains(&path) {
-                let message = "the same file is named twice, and would be overwritten";
-                let argument = path.display().to_string();
-                return Err(Error::Argument { argument, message: message.into() });
-            }
-            taken.push(path);
-        }
-        Ok(())
+        let files = self.files.iter().map(PathBuf::as_path);
+        // The equations may go to a file, too.
+        let taken: Vec<&Path> = files.chain([Path::new("/dev/stdout")]).collect();
+        let outputs = [("--output", &self.output), ("--save", &self.save), ("--plot", &self.plot)];
+        let outputs: Vec<(&str, &Path)> =
+            outputs.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?))).collect();
+        outputs::check(&taken, &outputs)
     }
 }
 
@@ -202,24 +195,28 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     display.finish();
     let discovery = outcome?;
 
-    if let Some(path) = &arguments.output {
-        write_trajectories(path, &table.time_name, &discovery)?;
-    }
-    if let Some(path) = &arguments.save {
-        discovery.save(path, &table.time_name)?;
-    }
-    if let Some(path) = &arguments.plot {
-        plot::write(path, &table.time_name, &table.dataset, &discovery)?;
-    }
     for warning in &discovery.warnings {
         crate::tell(format_args!("mnn: warning: {warning}"));
     }
-    crate::print(&match arguments.format {
+    Ok(give(arguments, &table, &discovery))
+}
+
+/// Prints the equations and then writes the files. Where one of them fails, which the exit code
+/// tells, the others are given all the same.
+fn give(arguments: &Arguments, table: &Table, discovery: &Discovery) -> ExitCode {
+    let (time, format) = (&table.time_name, arguments.format);
+    let printed = crate::print(&match format {
         Format::Text => discovery.to_string(),
         Format::Json => discovery.to_json() + "\n",
         Format::Latex => discovery.to_latex(),
-    })?;
-    Ok(ExitCode::SUCCESS)
+    });
+    let files = [
+        arguments.output.as_ref().map(|path| write_trajectories(path, time, discovery)),
+        arguments.save.as_ref().map(|path| discovery.save(path, time)),
+        arguments.plot.as_ref().map(|path| plot::write(path, time, &table.dataset, discovery)),
+    ];
+    let failures = files.into_iter().flatten().chain([printed]).filter_map(Result::err);
+    failures.fold(ExitCode::SUCCESS, |_, error| crate::report(&error))
 }
 
 /// Describes the data, as in `3 states (x, y, z), 10000 points`.

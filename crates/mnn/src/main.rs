@@ -1,11 +1,11 @@
 //! The command-line program `mnn`. Each subcommand is a file; this file maps outcomes to exit
-//! codes: 0 done, 1 numerical failure or data that do not suffice, 2 misuse or unusable input, 130
-//! interrupted.
+//! codes.
 
 mod bench;
 mod csv;
 mod discover;
 mod info;
+mod outputs;
 mod plot;
 mod progress;
 mod simulate;
@@ -15,7 +15,7 @@ mod warnings;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use mechanistic::{Error, Result};
 
 /// Governing equations from time series, and large batches of linear ODEs solved at once.
@@ -35,22 +35,52 @@ enum Command {
     Info(info::Arguments),
 }
 
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 numerical failure or data that do not suffice, 2 misuse, unusable input or a
+file that could not be written, 130 interrupted";
+
 fn main() -> ExitCode {
     warnings::show();
-    let outcome = match Arguments::parse().command {
+    let interface = interface();
+    let arguments = Arguments::from_arg_matches(&interface.clone().get_matches());
+    let outcome = match arguments.unwrap_or_else(|error| error.exit()).command {
         Command::Discover(arguments) => discover::run(&arguments),
         Command::Solve(arguments) => solve::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
     };
-    outcome.unwrap_or_else(|error| {
-        tell(format_args!("mnn: {error}"));
-        ExitCode::from(match error {
-            Error::Interrupted => 130,
-            Error::Data(_) => 1,
-            _ => 2,
-        })
+    outcome.unwrap_or_else(|error| report(&naming_flags(error, &interface)))
+}
+
+/// The interface of the program: what is said of every subcommand is said here.
+fn interface() -> clap::Command {
+    let flag = |argument: clap::Arg| match argument.get_long() {
+        // A negative number is a value, which gets a message of its own, and not an unknown flag.
+        Some(_) if argument.get_action().takes_values() => argument.allow_negative_numbers(true),
+        _ => argument,
+    };
+    let subcommand = |command: clap::Command| command.mut_args(flag).after_help(EXIT_CODES);
+    Arguments::command().after_help(EXIT_CODES).mut_subcommands(subcommand)
+}
+
+/// Puts dashes before the name of an argument that is given as a flag: the library calls `order`
+/// what is `--order` here.
+fn naming_flags(error: Error, interface: &clap::Command) -> Error {
+    let Error::Argument { argument, message } = error else { return error };
+    let long = argument.replace('_', "-");
+    let mut flags = interface.get_subcommands().flat_map(clap::Command::get_arguments);
+    let known = flags.any(|flag| flag.get_long() == Some(&long));
+    Error::Argument { argument: if known { format!("--{long}") } else { argument }, message }
+}
+
+/// Says what went wrong and returns its exit code.
+fn report(error: &Error) -> ExitCode {
+    tell(format_args!("mnn: {error}"));
+    ExitCode::from(match error {
+        Error::Interrupted => 130,
+        Error::Data(_) => 1,
+        _ => 2,
     })
 }
 

@@ -1,17 +1,16 @@
 //! The command `mnn simulate`, which makes data with known equations.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use mechanistic::files::atomic;
 use mechanistic::{Error, Result};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use systems::{System, trajectory};
 
-use crate::csv;
+use crate::{csv, outputs};
 
 /// Make time series of a system with known equations, with noise if asked
 #[derive(clap::Args)]
@@ -23,10 +22,10 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     points: Option<usize>,
     /// Time between two points [default: the system's]
-    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
+    #[arg(long, value_name = "TIME")]
     dt: Option<f64>,
     /// Initial state, velocities last: `1,1,1` [default: the system's]
-    #[arg(long, value_name = "VALUES", value_delimiter = ',', allow_negative_numbers = true)]
+    #[arg(long, value_name = "VALUES", value_delimiter = ',', allow_hyphen_values = true)]
     initial: Vec<f64>,
     /// Standard deviation of the noise: of all states (`0.1`), or in percent of each state's own
     /// (`1%`)
@@ -91,7 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         );
     }
     if let Some(path) = &arguments.output {
-        atomic::check(path)?;
+        outputs::check::<&Path>(&[], &[("--output", path)])?;
     }
 
     let field = |u: &[f64], out: &mut [f64]| system.derivative(u, out);
@@ -107,8 +106,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 
     let header: Vec<String> =
         std::iter::once("t").chain(system.states().iter().copied()).map(String::from).collect();
+    // Where whole steps make up the unit, dividing by their number gives the times as written by
+    // hand: 0.07, and not 7 · 0.01 = 0.07 + 10⁻¹⁷.
+    let per_unit = (1.0 / dt).round();
+    let time = |index: usize| match 1.0 / dt == per_unit {
+        true => index as f64 / per_unit,
+        false => index as f64 * dt,
+    };
     let rows = states.into_iter().enumerate().map(|(index, state)| {
-        let mut row = vec![index as f64 * dt];
+        let mut row = vec![time(index)];
         row.extend(state);
         row
     });

@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use mechanistic::files::atomic;
 use mechanistic::files::problem::{self, OwnedProblem, ProblemFile};
 use mechanistic::{Cotangent, Device, DeviceName, Real, Result, Solver, Status};
+
+use crate::outputs;
 
 /// Solve the batch of linear ODEs in a safetensors file
 ///
@@ -21,7 +22,7 @@ use mechanistic::{Cotangent, Device, DeviceName, Real, Result, Solver, Status};
 /// `iv_steps` and `iv_orders`, that is K, E, Qc − 1, I and J, may, and then must agree.) The result
 /// holds `solution` (B, N, K, Q), `status` (B; 0 solved, 1 breakdown, 2 input not finite, 3 step not
 /// positive, 4 overflow), `epsilon` (B) with a shared slack, and `grad_*` for each input.
-/// Exit code 1 says that some system could not be solved; the others are in the result.
+/// Where some system could not be solved (exit code 1), the others are in the result all the same.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The problem
@@ -102,7 +103,7 @@ impl Arguments {
 
 /// Reads the problem, solves it, and writes the result.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    atomic::check(&arguments.output)?;
+    outputs::check(&[&arguments.problem], &[("--output", &arguments.output)])?;
     let problem = problem::read(&arguments.problem, &arguments.overrides())?;
     let device = arguments.device.open()?;
     match problem {

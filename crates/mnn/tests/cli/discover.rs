@@ -206,18 +206,62 @@ fn the_network_finds_the_same_terms() {
 fn impossible_requests_are_refused_before_the_work() {
     let workspace = oscillator();
     for (arguments, message) in [
-        (&["--plot", "p.gif"][..], "plot: expected a file name in .svg or .png, got p.gif"),
+        (&["--plot", "p.gif"][..], "--plot: expected a file name in .svg or .png, got p.gif"),
         (&["--plot", "absent/p.svg"], "absent/p.svg: there is no folder absent"),
         (&["--output", "absent/o.csv"], "absent/o.csv: there is no folder absent"),
         (&["--save", "."], ".: is a folder"),
-        (&["--output", "a.csv"], "a.csv: the same file is named twice, and would be overwritten"),
-        (&["--order", "3"], "order: must be 1 or 2, got 3"),
-        (&["--threshold", "nan"], "threshold: must be finite and ≥ 0, got NaN"),
+        (&["--order", "3"], "--order: must be 1 or 2, got 3"),
+        (&["--threshold", "nan"], "--threshold: must be finite and ≥ 0, got NaN"),
+        (&["--threshold", "-1"], "--threshold: must be finite and ≥ 0, got -1"),
     ] {
         let run = workspace.run(&[&["discover", "a.csv"][..], arguments].concat()).expect(MISUSE);
         assert_eq!(run.stderr, format!("mnn: {message}\n"));
         assert_eq!(workspace.files(), ["a.csv"]);
     }
+}
+
+/// x' = x - x^2, and a column so like it that squares of either can stand in for each other.
+#[test]
+fn terms_in_warnings_are_as_in_equations() {
+    let workspace = Workspace::new();
+    let rows = (0..200).map(|i| {
+        let (t, noise) = (0.05 * f64::from(i), |n: i32| 1e-3 * f64::from((n * i) % 11 - 5));
+        let x = 1.0 / (1.0 + 9.0 * (-t).exp());
+        format!("{t},{},{}\n", x + noise(7), x + noise(5))
+    });
+    workspace.write("a.csv", format!("t,x,y\n{}", rows.collect::<String>()));
+    let run = workspace.run(&["discover", "a.csv", "-q"]).expect(DONE);
+    assert!(run.stderr.contains("the data cannot decide between terms"), "{}", run.stderr);
+    assert!(run.stderr.contains("^2`"), "{}", run.stderr);
+    assert!(!run.stderr.contains("x x") && !run.stderr.contains("y y"), "{}", run.stderr);
+}
+
+#[test]
+fn too_many_terms_name_the_flag() {
+    let run = oscillator().run(&["discover", "a.csv", "-q", "--degree", "1000"]).expect(MISUSE);
+    assert!(run.stderr.starts_with("mnn: --degree: 1000 in 2 variables gives "), "{}", run.stderr);
+}
+
+/// Times like 1700000000.1 and their neighbors.
+#[test]
+fn times_are_written_as_they_were_read() {
+    let workspace = Workspace::new();
+    let times: Vec<String> =
+        (0..60).map(|i| format!("{}.{}", 1_700_000_000 + i / 10, i % 10)).collect();
+    let value = |i: usize| (-0.03 * i as f64).exp() + 0.01 * ((7 * i) % 5) as f64;
+    let rows = times.iter().enumerate().map(|(i, time)| format!("{time},{}\n", value(i)));
+    workspace.write("a.csv", format!("time,x\n{}", rows.collect::<String>()));
+    workspace.run(&["discover", "a.csv", "-q", "--degree", "1", "-o", "o.csv"]).expect(DONE);
+    let output = std::fs::read_to_string(workspace.path("o.csv")).unwrap();
+    let written: Vec<&str> =
+        output.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
+    for time in &times {
+        let time = time.strip_suffix(".0").unwrap_or(time);
+        assert!(written.contains(&time), "{time} in {written:?}");
+    }
+    workspace
+        .run(&["discover", "o.csv", "-q", "--degree", "1", "--states", "x_smoothed"])
+        .expect(DONE);
 }
 
 #[test]

@@ -6,10 +6,12 @@ use crate::{DONE, MISUSE, Workspace};
 fn every_subcommand_explains_itself() {
     let workspace = Workspace::new();
     let overview = workspace.run(&["--help"]).expect(DONE).stdout;
+    assert!(overview.contains("Exit codes: 0 done, 1 numerical failure"), "{overview}");
     for name in ["discover", "solve", "simulate", "bench", "info"] {
         assert!(overview.contains(&format!("\n  {name} ")), "{overview}");
         let help = workspace.run(&[name, "--help"]).expect(DONE).stdout;
         assert!(help.contains(&format!("Usage: mnn {name}")), "{help}");
+        assert!(help.contains("Exit codes: 0 done, 1 numerical failure"), "{help}");
     }
     let help = workspace.run(&["discover", "--help"]).expect(DONE).stdout;
     for flag in ["--time", "--trajectory", "--states", "--method", "--plot", "--save", "--format"] {

@@ -5,6 +5,7 @@ mod device;
 mod discover;
 mod help;
 mod malformed_tables;
+mod outputs;
 mod simulate;
 mod solve;
 

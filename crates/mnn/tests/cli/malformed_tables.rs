@@ -93,6 +93,12 @@ const CASES: &[Case] = &[
     case("all missing", b"t,x,y\n0,1,\n1,2,NaN\n", "a.csv:1: column `y`: every value is missing"),
     case("not UTF-8", b"t,x\n0,1\n1,\xff2\n", "a.csv:3: byte 3 of the line is not UTF-8 text"),
     case("UTF-16", b"\xff\xfet\0,\0x\0", "a.csv:1: byte 1 of the line is not UTF-8 text"),
+    case(
+        "neighboring times fall",
+        b"t,x\n1700000000.25,1\n1700000000.125,2\n",
+        "a.csv:3: column `t`: time must increase, but 1700000000.125 follows 1700000000.25 (several \
+          trajectories in one file need --trajectory)",
+    ),
     Case {
         name: "unknown time",
         table: b"t,x\n0,1\n",
@@ -160,6 +166,23 @@ fn each_gets_its_message() {
         assert_eq!((run.code, run.stdout.as_str()), (MISUSE, ""), "{}", case.name);
         assert_eq!(workspace.files(), ["a.csv"], "{}", case.name);
     }
+}
+
+/// Comparing each of 60 000 columns with all others would take a minute; naming all of them in a
+/// message, a screenful of screens.
+#[test]
+fn a_table_of_very_many_columns_is_refused_quickly() {
+    let workspace = Workspace::new();
+    let names: Vec<String> = (0..60_000).map(|k| format!("some_long_name_of_column_{k}")).collect();
+    let row = |i: usize| format!("{i}{}\n", format!(",{i}").repeat(names.len()));
+    let table: String = (0..4).map(row).collect();
+    workspace.write("a.csv", format!("t,{}\n{table}", names.join(",")));
+    let begin = std::time::Instant::now();
+    let run = workspace.run(&["discover", "a.csv", "a.csv", "-q"]).expect(MISUSE);
+    assert!(run.stderr.starts_with("mnn: --degree: 2 in 60000 variables"), "{}", run.stderr);
+    let run = workspace.run(&["discover", "a.csv", "--time", "when"]).expect(MISUSE);
+    assert!(run.stderr.contains(" and 59981 more") && run.stderr.len() < 1000, "{}", run.stderr);
+    assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn the_repository_s_table_is_made_by_its_command() {
 #[test]
 fn a_system_takes_points_step_start_and_file() {
     let workspace = Workspace::new();
-    let arguments = ["simulate", "pendulum", "--points", "3", "--dt", "0.5", "--initial=-1,0"];
+    let arguments = ["simulate", "pendulum", "--points", "3", "--dt", "0.5", "--initial", "-1,0"];
     let run = workspace.run(&arguments).expect(DONE);
     let lines: Vec<&str> = run.stdout.lines().collect();
     assert_eq!(lines[..2], ["t,x", "0,-1"]);
@@ -24,10 +24,26 @@ fn a_system_takes_points_step_start_and_file() {
 }
 
 #[test]
+fn times_are_as_written_by_hand_and_values_exact() {
+    let run = Workspace::new().run(&["simulate", "linear"]).expect(DONE);
+    let rows: Vec<Vec<&str>> =
+        run.stdout.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    let dt: f64 = rows[1][0].parse().unwrap();
+    assert!(rows.iter().all(|row| row[0].len() <= 6), "times like 0.07000000000000001");
+    assert!(
+        (rows[rows.len() - 1][0].parse::<f64>().unwrap() / dt).round() + 1.0 == rows.len() as f64
+    );
+    // Fewer digits would not do for most doubles.
+    let long = rows.iter().filter(|row| row[1].len() > 15).count();
+    assert!(2 * long > rows.len(), "{long} of {} values", rows.len());
+}
+
+#[test]
 fn impossible_requests_are_refused() {
     let workspace = Workspace::new();
     for (arguments, message) in [
         (&["--points", "1"][..], "mnn: --points: must be at least 2, got 1\n"),
+        (&["--dt", "-1"], "mnn: --dt: must be finite and positive, got -1\n"),
         (&["--dt", "0"], "mnn: --dt: must be finite and positive, got 0\n"),
         (&["--initial", "1,2"], "mnn: --initial: expected 3 finite numbers, got [1.0, 2.0]\n"),
         (
@@ -41,6 +57,8 @@ fn impossible_requests_are_refused() {
     }
     let run = workspace.run(&["simulate", "lorenz", "--noise", "-1"]).expect(MISUSE);
     assert!(run.stderr.contains("--noise"), "{}", run.stderr);
+    let run = workspace.run(&["simulate", "lorenz", "--points", "-1"]).expect(MISUSE);
+    assert!(run.stderr.contains("invalid value '-1' for '--points <N>'"), "{}", run.stderr);
     let run = workspace.run(&["simulate", "nothing"]).expect(MISUSE);
     assert!(run.stderr.contains("lorenz, rossler"), "{}", run.stderr);
     assert!(workspace.files().is_empty());
