@@ -84,7 +84,7 @@ __device__ void team_adjoint(const TeamPlan &plan, const TeamAdjoint &adjoint) {
                 });
         }
         if (KIND == CHUNK) {
-            // This is the number of points whose rows begin at the separator before the chunk.
+            // The rows that begin at the separator before the chunk are those from `reach` on.
             const int reach = max(band.first - band.bandwidth, 0);
 #pragma unroll 1
             for (int t = band.first - 1; t >= reach; --t) {

@@ -16,7 +16,7 @@ enum Kind {
     CHUNK    // team within a warp, working in shared memory on a chunk of the block's system
 };
 
-// The threads of a block of warp kernels, and the most threads of a block of the other kernels.
+// The most threads of a block of warp kernels, and of a block of the other kernels.
 constexpr int WARP_BLOCK = 128;
 constexpr int MOST_BLOCK = 256;
 

@@ -97,7 +97,7 @@ impl Grid {
         let points = lengths.iter().map(|length| parts(*length)).fold(0, usize::saturating_add);
         if points > MAX_POINTS {
             let message = format!("the grid would have {points} points; {MAX_POINTS} are allowed");
-            return Err(Error::argument("refinement", message));
+            return Err(Error::argument("grid_refinement", message));
         }
 
         let k = data.states.len();

@@ -38,7 +38,13 @@ pub(super) fn check_gradients(data: &Dataset, smooth: &Smooth, settings: &Settin
 
 fn check(term: &UserTerm, states: &[Vec<f64>]) -> Result<()> {
     let variables = states[0].len();
-    let scale = |m: usize| states.iter().fold(0.0_f64, |most, state| most.max(state[m].abs()));
+    // Differences are taken over a small part of what a variable ranges over.
+    let scale = |m: usize| {
+        let values = || states.iter().map(|state| state[m]);
+        let (least, most) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
+        let largest = least.abs().max(most.abs());
+        (most - least).max(1e-6 * largest)
+    };
     for m in 0..variables {
         let step = f64::EPSILON.cbrt() * scale(m).max(f64::MIN_POSITIVE.sqrt());
         let mut contradictions = Vec::new();
@@ -55,7 +61,8 @@ fn check(term: &UserTerm, states: &[Vec<f64>]) -> Result<()> {
             // What rounding of the values leaves of a difference.
             let rounding = 1e3 * f64::EPSILON * ahead.abs().max(behind.abs()) / step;
             let allowed = WRONG * gradient[m].abs().max(difference.abs()) + rounding;
-            if (gradient[m] - difference).abs() > allowed {
+            let agrees = (gradient[m] - difference).abs() <= allowed;
+            if difference.is_finite() && !agrees {
                 contradictions.push((state, gradient[m], difference));
             }
         }
@@ -102,6 +109,8 @@ mod tests {
             out[1] = u[0] * u[1].signum();
         }));
         assert!(wrong.starts_with("user_terms: the gradient of `x|y|` at "), "{wrong}");
+        let undefined = message(outcome(|_, out| out.fill(f64::NAN)));
+        assert!(undefined.contains("NaN with respect to variable 0"), "{undefined}");
         let unwritten = message(outcome(|u, out| out[0] = u[1].abs()));
         assert!(unwritten.contains("0e0 with respect to variable 1"), "{unwritten}");
     }

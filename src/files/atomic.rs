@@ -98,7 +98,11 @@ fn try_write(
     let mut builder = tempfile::Builder::new();
     builder.prefix(".mnn-").suffix(".tmp");
     #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    {
+        // What replaces a private file is private from the beginning.
+        let new = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+        builder.permissions(permissions.clone().unwrap_or(new));
+    }
     let temporary = builder.tempfile_in(folder(&target))?;
     through(temporary.as_file())?;
     if let Some(permissions) = permissions {
@@ -224,7 +228,13 @@ mod tests {
         fs::write(&path, "old").unwrap();
         for mode in [0o600, 0o640, 0o777] {
             fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
-            write(&path, |file| file.write_all(b"new")).unwrap();
+            let mut meanwhile = 0;
+            write(&path, |file| {
+                meanwhile = file.get_ref().metadata()?.permissions().mode() & 0o7777;
+                file.write_all(b"new")
+            })
+            .unwrap();
+            assert_eq!(meanwhile & !mode, 0, "nobody may read more while it is written");
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode);
         }
         fs::set_permissions(&path, PermissionsExt::from_mode(0o400)).unwrap();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::{Optimizer, Parameters, load_checkpoint, save_checkpoint};
 use crate::tape::{Tape, Var};
 use crate::tensor::{Backend, Cpu};
-use crate::{Real, Result};
+use crate::{Error, Real, Result};
 
 /// Parameters in training, with the optimizer that changes them and the tape that records the loss.
 ///
@@ -58,7 +58,8 @@ impl<T: Real, B: Backend> Training<T, B> {
     /// # Errors
     /// Those of [`load_checkpoint`], except that the file may be missing.
     pub fn with_checkpoints(mut self, path: PathBuf, every: u64) -> Result<Self> {
-        if path.exists() {
+        let exists = path.try_exists();
+        if exists.map_err(|source| Error::Io { path: path.clone(), source })? {
             load_checkpoint(&path, &mut self.parameters, &mut self.optimizer)?;
         }
         self.checkpoints = Some((path, every.max(1)));
@@ -96,7 +97,8 @@ impl<T: Real, B: Backend> Training<T, B> {
         mut observe: impl FnMut(u64, T) -> ControlFlow<()>,
     ) -> Result<Vec<T>> {
         let first = self.optimizer.steps();
-        let mut losses = Vec::with_capacity(steps.saturating_sub(first) as usize);
+        // However many steps are asked for, `observe` may end them soon.
+        let mut losses = Vec::new();
         for step in first..steps {
             let value = self.step(|tape, parameters| loss(tape, parameters, step))?;
             losses.push(value);
@@ -168,6 +170,7 @@ mod tests {
         assert!(first.len() > 1 && rest.len() > 1, "{first:?}");
         assert_eq!([first, rest].concat(), whole);
         assert!(losses(&mut with_checkpoints(), 20, 0.0).is_empty(), "all steps are taken");
+        assert_eq!(losses(&mut training(), u64::MAX, 15.0).len(), 2, "steps without end");
     }
 
     #[test]

@@ -42,7 +42,9 @@ file that could not be written, 130 interrupted";
 fn main() -> ExitCode {
     warnings::show();
     let interface = interface();
-    let arguments = Arguments::from_arg_matches(&interface.clone().get_matches());
+    let matches = interface.clone().get_matches();
+    let subcommand = matches.subcommand_name().and_then(|name| interface.find_subcommand(name));
+    let arguments = Arguments::from_arg_matches(&matches);
     let outcome = match arguments.unwrap_or_else(|error| error.exit()).command {
         Command::Discover(arguments) => discover::run(&arguments),
         Command::Solve(arguments) => solve::run(&arguments),
@@ -50,7 +52,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
     };
-    outcome.unwrap_or_else(|error| report(&naming_flags(error, &interface)))
+    outcome.unwrap_or_else(|error| report(&naming_flags(error, subcommand)))
 }
 
 /// The interface of the program: what is said of every subcommand is said here.
@@ -66,10 +68,10 @@ fn interface() -> clap::Command {
 
 /// Puts dashes before the name of an argument that is given as a flag: the library calls `order`
 /// what is `--order` here.
-fn naming_flags(error: Error, interface: &clap::Command) -> Error {
+fn naming_flags(error: Error, subcommand: Option<&clap::Command>) -> Error {
     let Error::Argument { argument, message } = error else { return error };
     let long = argument.replace('_', "-");
-    let mut flags = interface.get_subcommands().flat_map(clap::Command::get_arguments);
+    let mut flags = subcommand.into_iter().flat_map(clap::Command::get_arguments);
     let known = flags.any(|flag| flag.get_long() == Some(&long));
     Error::Argument { argument: if known { format!("--{long}") } else { argument }, message }
 }

@@ -284,7 +284,7 @@ impl CudaDevice {
         let doing = format!("loading the kernels {name}");
         let image = image.ok_or_else(|| Error::Device {
             doing: doing.clone(),
-            message: format!("kernels/{name}.cu is not in this program"),
+            message: format!("the kernels {name} are not in this program"),
         })?;
         let module = self.context.load_module(Ptx::from_binary(image.to_vec()));
         let module = module.map_err(while_doing(&doing))?;

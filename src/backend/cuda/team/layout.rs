@@ -26,7 +26,7 @@ impl Arena {
     fn take(&mut self, values: usize) -> u32 {
         let place = self.units;
         self.units = self.units.saturating_add(values.div_ceil(UNIT / 8));
-        // `Plan::new` refuses what needs more.
+        // No array of a plan has more than 2³⁰ values, so that all of them end below 2³² units.
         u32::try_from(place).unwrap_or(u32::MAX)
     }
 
@@ -169,11 +169,6 @@ impl Plan {
             }
             Kind::Global => 0,
         }
-    }
-
-    /// Returns whether every place fits the 32 bits in which kernels are told of it.
-    pub fn can_be_laid_out(&self) -> bool {
-        self.most_memory().team_bytes / UNIT < u32::MAX as usize
     }
 
     /// Lays out the memory of a block: the tables of the rows, and the sums over its chunks.

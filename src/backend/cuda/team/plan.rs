@@ -222,10 +222,6 @@ impl Plan {
             check_count("coefficients", what, values)?;
         }
         plan.choose(shape.batch, limits);
-        if !plan.can_be_laid_out() {
-            let message = "the rows of a time point take more memory than a device can address";
-            return Err(Error::argument("coefficients", message));
-        }
         Ok(plan)
     }
 
