@@ -369,7 +369,7 @@ fn unusable_input_is_named() {
     let hint = "known: the library has no term `x^2`; its factors are [\"x\", \"x\"]";
     assert_eq!(message(&good, &settings), hint);
     let settings = Settings { grid_refinement: Some(usize::MAX), ..degree(2) };
-    assert!(message(&good, &settings).starts_with("refinement: the grid would have"));
+    assert!(message(&good, &settings).starts_with("grid_refinement: the grid would have"));
     assert!(message(&lorenz(8), &degree(2)).contains("24 measured values cannot decide 30"));
     let mut constant = good.clone();
     constant.trajectories[0].values.iter_mut().skip(1).step_by(3).for_each(|y| *y = 4.0);
