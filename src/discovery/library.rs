@@ -179,10 +179,7 @@ impl Library {
                     }
                     gradient[*variable] += values[*parent];
                 }
-                Function::User(user) => {
-                    gradient.fill(0.0);
-                    (user.gradient)(state, gradient);
-                }
+                Function::User(user) => user.write_gradient(state, gradient),
                 Function::Constant => gradient.fill(0.0),
                 Function::Sin(k) => set_alone(gradient, *k, state[*k].cos()),
                 Function::Cos(k) => set_alone(gradient, *k, -state[*k].sin()),
@@ -247,8 +244,8 @@ fn central_difference(user: &UserTerm, state: &[f64], direction: &[f64], out: &m
         state.iter().zip(direction).map(|(u, v)| u + sign * step * v).collect()
     };
     let mut behind = vec![0.0; state.len()];
-    (user.gradient)(&moved(1.0), out);
-    (user.gradient)(&moved(-1.0), &mut behind);
+    user.write_gradient(&moved(1.0), out);
+    user.write_gradient(&moved(-1.0), &mut behind);
     for (o, b) in out.iter_mut().zip(&behind) {
         *o = (*o - b) / (2.0 * step);
     }
@@ -272,6 +269,21 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+
+    #[test]
+    fn what_the_gradient_of_a_user_term_leaves_alone_is_zero() {
+        let term = UserTerm {
+            name: "x^2".into(),
+            value: std::sync::Arc::new(|u| u[0] * u[0]),
+            gradient: std::sync::Arc::new(|u, out| out[0] = 2.0 * u[0]),
+        };
+        let mut gradient = [7.0; 2];
+        term.write_gradient(&[3.0, 1.0], &mut gradient);
+        assert_eq!(gradient, [6.0, 0.0]);
+        let mut along = [7.0; 2];
+        central_difference(&term, &[3.0, 1.0], &[1.0, 1.0], &mut along);
+        assert!((along[0] - 2.0).abs() < 1e-6 && along[1] == 0.0, "{along:?}");
+    }
 
     fn library(settings: &Settings) -> Library {
         Library::new(&["x".into(), "y".into()], settings).unwrap()

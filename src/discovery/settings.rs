@@ -36,6 +36,14 @@ pub struct UserTerm {
     pub gradient: Arc<Gradient>,
 }
 
+impl UserTerm {
+    /// Writes ∂θ/∂state (D) into `out`: zero where the caller's function writes nothing.
+    pub(super) fn write_gradient(&self, state: &[f64], out: &mut [f64]) {
+        out.fill(0.0);
+        (self.gradient)(state, out);
+    }
+}
+
 impl fmt::Debug for UserTerm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UserTerm").field("name", &self.name).finish_non_exhaustive()

@@ -57,7 +57,7 @@ fn check(term: &UserTerm, states: &[Vec<f64>]) -> Result<()> {
             let (ahead, behind) = (moved(1.0), moved(-1.0));
             let difference = (ahead - behind) / (2.0 * step);
             let mut gradient = vec![0.0; variables];
-            (term.gradient)(state, &mut gradient);
+            term.write_gradient(state, &mut gradient);
             // What rounding of the values leaves of a difference.
             let rounding = 1e3 * f64::EPSILON * ahead.abs().max(behind.abs()) / step;
             let allowed = WRONG * gradient[m].abs().max(difference.abs()) + rounding;
