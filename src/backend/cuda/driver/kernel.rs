@@ -1,6 +1,7 @@
 //! Kernels and their launches. The only `unsafe` launch of the library is in this file.
 
 use std::ffi::c_void;
+use std::fmt::Display;
 use std::marker::PhantomData;
 
 use cudarc::driver::{
@@ -119,7 +120,7 @@ impl<A: Arguments> Kernel<A> {
         // SAFETY: the kernel was resolved as one that takes these arguments, and the caller has
         // checked the lengths of the arrays that they point to.
         unsafe { launch.launch(config) }
-            .map_err(while_doing(&format!("launching {}", self.name)))?;
+            .map_err(|error| while_doing(&format!("launching {}", self.name))(error))?;
         Ok(())
     }
 
@@ -150,16 +151,17 @@ impl<A: Arguments> Kernel<A> {
 }
 
 /// Checks that an array has as many values as the kernel that takes it will touch.
-pub fn check_length(what: &str, expected: usize, actual: usize) -> Result<()> {
+pub fn check_length(what: impl Display, expected: usize, actual: usize) -> Result<()> {
     if actual == expected {
         return Ok(());
     }
-    Err(Error::argument(what, format!("expected {expected} values on the device, got {actual}")))
+    let message = format!("expected {expected} values on the device, got {actual}");
+    Err(Error::argument(what.to_string(), message))
 }
 
 /// Checks that an array has at least as many values as a kernel will touch: arrays have room for
 /// the largest part of a batch, and hold more than the last, smaller one needs.
-pub fn check_at_least(what: &str, expected: usize, len: usize) -> Result<()> {
+pub fn check_at_least(what: impl Display, expected: usize, len: usize) -> Result<()> {
     check_length(what, expected, len.min(expected))
 }
 

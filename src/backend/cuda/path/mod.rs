@@ -90,7 +90,7 @@ impl GradientOutputs<'_> {
     pub(crate) fn check(&self, problem: &PartProblem<'_>, groups: usize) -> Result<()> {
         for (name, (output, layout)) in Inputs::NAMES.zip(self.inputs.zip(problem.layouts)) {
             let rows = if layout.shared() { groups } else { problem.systems() };
-            output.check(&format!("gradient of {name}"), rows, layout.values)?;
+            output.check(format_args!("gradient of {name}"), rows, layout.values)?;
         }
         self.weights.check("gradient of the weights", groups, WEIGHTS.values)
     }
@@ -98,14 +98,14 @@ impl GradientOutputs<'_> {
 
 impl Counted<Output> {
     /// Checks that the array has room for `rows` rows of `values` values, `system` apart.
-    fn check(&self, what: &str, rows: usize, values: usize) -> Result<()> {
+    fn check(&self, what: impl fmt::Display, rows: usize, values: usize) -> Result<()> {
         let Output { data, system, .. } = self.array;
         if data.is_null() || rows == 0 || values == 0 {
             return Ok(());
         }
         let distance = usize::try_from(system).unwrap_or(0);
         if rows > 1 {
-            check_at_least(what, values, distance)?;
+            check_at_least(&what, values, distance)?;
         }
         check_at_least(what, (rows - 1) * distance + values, self.len)
     }
@@ -120,7 +120,7 @@ impl TangentInputs<'_> {
         for (name, (direction, layout)) in Inputs::NAMES.zip(self.inputs.zip(problem.layouts)) {
             if !direction.array.data.is_null() {
                 let values = layout.total(problem.systems());
-                check_at_least(&format!("direction of {name}"), values, direction.len)?;
+                check_at_least(format_args!("direction of {name}"), values, direction.len)?;
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! The solver of problems that lie on the device: inputs and results stay there, and calls return
 //! before the device is done.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::backend::cuda::driver::Buffer;
@@ -227,21 +228,21 @@ impl<T: Real> DeviceSolver<T> {
         for (name, (values, layout)) in Inputs::NAMES.zip(arrays) {
             if let Some(values) = values {
                 let expected = layout.total(self.shape().batch);
-                self.check(&format!("{prefix}{name}"), expected, values)?;
+                self.check(format_args!("{prefix}{name}"), expected, values)?;
             }
         }
         Ok(())
     }
 
-    fn check(&self, argument: &str, expected: usize, values: Values<'_>) -> Result<()> {
+    fn check(&self, argument: impl Display, expected: usize, values: Values<'_>) -> Result<()> {
         let own = self.batch.device.ordinal();
         if values.device() != own {
             let message = format!("lies on cuda:{}, the solver on cuda:{own}", values.device());
-            return Err(Error::argument(argument, message));
+            return Err(Error::argument(argument.to_string(), message));
         }
         if values.len() != expected {
             let message = format!("expected {expected} values, got {}", values.len());
-            return Err(Error::argument(argument, message));
+            return Err(Error::argument(argument.to_string(), message));
         }
         Ok(())
     }

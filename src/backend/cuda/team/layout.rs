@@ -150,14 +150,16 @@ impl Plan {
     /// forward kernels.
     pub fn most_memory(&self) -> Memory {
         let after = match self.cold {
-            true => vec![self.tangent_memory().0, self.defects_memory(), self.variances_memory().0],
-            false => vec![self.adjoint_memory().0],
+            true => self
+                .tangent_memory()
+                .0
+                .team_bytes
+                .max(self.defects_memory().team_bytes)
+                .max(self.variances_memory().0.team_bytes),
+            false => self.adjoint_memory().0.team_bytes,
         };
         let forward = self.forward_memory();
-        after.into_iter().fold(forward, |most, memory| Memory {
-            team_bytes: most.team_bytes.max(memory.team_bytes),
-            ..most
-        })
+        Memory { team_bytes: forward.team_bytes.max(after), ..forward }
     }
 
     /// Returns the bytes of shared memory of a block with this memory, which is none for global
