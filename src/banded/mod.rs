@@ -200,18 +200,22 @@ impl<S: Packed> Factor<S> {
 
     /// Factorizes M: for each block, `absorb(t, window)` adds the terms of M whose first block is
     /// t; with t = n, those of the border alone.
+    ///
+    /// # Errors
+    /// Those of `absorb`, which end the work; there is no factor then.
     pub fn factorize(
         &mut self,
         window: &mut Window<S>,
-        mut absorb: impl FnMut(usize, &mut Window<S>),
-    ) {
+        mut absorb: impl FnMut(usize, &mut Window<S>) -> Result<()>,
+    ) -> Result<()> {
         self.restart(window);
         for t in 0..self.shape.blocks {
-            absorb(t, window);
+            absorb(t, window)?;
             self.eliminate(t, window);
         }
-        absorb(self.shape.blocks, window);
+        absorb(self.shape.blocks, window)?;
         self.eliminate_border(window);
+        Ok(())
     }
 
     /// Clears the window and forgets earlier breakdowns.

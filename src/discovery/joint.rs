@@ -30,6 +30,8 @@ const STIFFENING: f64 = 1.1;
 const STIFFENING_DEVIATIONS: f64 = 3.0;
 /// The most iterations towards convergence of one set of terms at one weight.
 const MAX_ITERATIONS: usize = 15;
+/// The fraction of the whole work that an iteration counts as.
+const ITERATION: f64 = 0.004;
 /// The decrease of χ² still promised below which the iterations have converged: while the
 /// equation's weight grows, while terms are selected, and for the last estimate.
 const ROUGH_TOLERANCE: f64 = 1.0;
@@ -162,9 +164,10 @@ impl<'a> Joint<'a> {
 
     /// Iterates as [`converge_to`](Self::converge_to) does, while the noise stays as it is.
     fn iterate(&mut self, tolerance: f64, progress: &mut Reporter<'_, '_>) -> Result<bool> {
-        for _ in 0..MAX_ITERATIONS {
-            progress.tick()?;
-            let outcome = self.solver.iterate(&mut self.estimate, &mut self.weights, self.cost)?;
+        for iteration in 0..MAX_ITERATIONS {
+            let (estimate, weights) = (&mut self.estimate, &mut self.weights);
+            let report = &mut |done| progress.advance(ITERATION * (iteration as f64 + done));
+            let outcome = self.solver.iterate(estimate, weights, self.cost, report)?;
             self.cost = outcome.cost;
             if outcome.fraction == 0.0 || outcome.promised < tolerance * self.variance() {
                 return Ok(true);
@@ -263,7 +266,7 @@ impl<'a> Estimator<'a> for Joint<'a> {
         let mut solver = GaussNewton::new(self.grid, all.clone(), &self.estimate)?;
         let mut weights =
             Weights { prior: self.estimate.candidates.priors.clone(), ..self.weights.clone() };
-        solver.linearize(&self.estimate, &mut weights)?;
+        solver.linearize(&self.estimate, &mut weights, &mut |_| Ok(()))?;
         let variance = self.variance();
         let matrix: Vec<f64> = solver.information().iter().map(|a| a / variance).collect();
         let values = all.iter().map(|p| p.value(&self.estimate.rhs));

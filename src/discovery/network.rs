@@ -34,6 +34,8 @@ const LATER_STEPS: usize = 40;
 const TRAINING: f64 = 0.1;
 /// The most Gauss-Newton iterations for one level of the noise.
 const ITERATIONS: usize = 8;
+/// The fraction of the whole work that an iteration counts as.
+const ITERATION: f64 = 0.002;
 /// The most times that the level of the noise is estimated anew.
 const ROUNDS: usize = 3;
 /// The promised decrease of χ² below which the iterations have converged.
@@ -127,10 +129,12 @@ fn refine(
     path: Path,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<()> {
+    let mut iterations = 0.0;
     for _ in 0..ROUNDS {
         for _ in 0..ITERATIONS {
-            progress.tick()?;
-            let iteration = shooting.iterate(estimate, path)?;
+            let report = &mut |done| progress.advance(ITERATION * (iterations + done));
+            let iteration = shooting.iterate(estimate, path, report)?;
+            iterations += 1.0;
             if iteration.fraction == 0.0 || iteration.promised < CONVERGED {
                 break;
             }

@@ -1,6 +1,7 @@
 //! The progress of a discovery, which is reported to the caller, who may stop it.
 
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use super::equation::Equation;
 use crate::{Error, Result};
@@ -16,9 +17,16 @@ pub struct Progress<'a> {
     pub equations: Option<&'a [Equation]>,
 }
 
-/// A function that is called as the work proceeds; `Break` stops the work with
-/// [`Error::Interrupted`].
+/// A function that is called as the work proceeds, several times a second; `Break` stops the work
+/// with [`Error::Interrupted`].
 pub type Observer<'a> = dyn FnMut(&Progress<'_>) -> ControlFlow<()> + 'a;
+
+/// A function that is called, within a part of the work, with the fraction of that part that is
+/// done.
+pub(super) type Report<'a> = dyn FnMut(f64) -> Result<()> + 'a;
+
+/// The least time between two reports from within a loop.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A reporter, which sends progress to an observer.
 pub(super) struct Reporter<'o, 'f> {
@@ -30,11 +38,14 @@ pub(super) struct Reporter<'o, 'f> {
     begun: f64,
     fraction: f64,
     stage: &'static str,
+    /// When progress was last sent.
+    sent: Instant,
 }
 
 impl<'o, 'f> Reporter<'o, 'f> {
     pub fn new(observer: &'o mut Observer<'f>) -> Self {
-        Reporter { observer, share: 1.0, offset: 0.0, begun: 0.0, fraction: 0.0, stage: "" }
+        let (share, offset, begun, fraction) = (1.0, 0.0, 0.0, 0.0);
+        Reporter { observer, share, offset, begun, fraction, stage: "", sent: Instant::now() }
     }
 
     /// Begins one of `count` equal parts; fractions are those of this part from now on.
@@ -56,19 +67,25 @@ impl<'o, 'f> Reporter<'o, 'f> {
     /// began.
     pub fn within_stage(&mut self, more: f64, stage: &'static str) -> Result<()> {
         self.stage = stage;
+        self.reach(more);
+        self.send(None)
+    }
+
+    /// Reports, as [`Self::within_stage`] does, that the present stage goes on; it may be called in
+    /// the innermost loops, because it does not report every time.
+    pub fn advance(&mut self, more: f64) -> Result<()> {
+        self.reach(more);
+        if self.sent.elapsed() < PAUSE { Ok(()) } else { self.send(None) }
+    }
+
+    fn reach(&mut self, more: f64) {
         // Stages may be repeated, but progress is never taken back.
         self.fraction = self.fraction.max(self.offset + self.share * (self.begun + more));
-        self.tick()
     }
 
     /// Returns the fraction of the present part that is done.
     pub fn reached(&self) -> f64 {
         (self.fraction - self.offset) / self.share
-    }
-
-    /// Reports that the present stage goes on.
-    pub fn tick(&mut self) -> Result<()> {
-        self.send(None)
     }
 
     /// Reports the equations as they are now.
@@ -83,6 +100,7 @@ impl<'o, 'f> Reporter<'o, 'f> {
     }
 
     fn send(&mut self, equations: Option<&[Equation]>) -> Result<()> {
+        self.sent = Instant::now();
         let progress = Progress { fraction: self.fraction, stage: self.stage, equations };
         match (self.observer)(&progress) {
             ControlFlow::Continue(()) => Ok(()),

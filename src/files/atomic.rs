@@ -1,9 +1,13 @@
 //! Files that are written whole or not at all.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tempfile::NamedTempFile;
 
 use crate::{Error, Result};
 
@@ -103,14 +107,72 @@ fn try_write(
         let new = std::os::unix::fs::PermissionsExt::from_mode(0o666);
         builder.permissions(permissions.clone().unwrap_or(new));
     }
-    let temporary = builder.tempfile_in(folder(&target))?;
-    through(temporary.as_file())?;
+    let temporary = Temporary::new(&builder, &folder(&target))?;
+    through(temporary.file())?;
     if let Some(permissions) = permissions {
-        temporary.as_file().set_permissions(permissions)?;
+        temporary.file().set_permissions(permissions)?;
     }
-    temporary.as_file().sync_all()?;
-    temporary.persist(&target)?;
-    Ok(())
+    temporary.file().sync_all()?;
+    temporary.persist(&target)
+}
+
+/// The temporary files that exist.
+static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    // A set of paths is whole even if a thread panicked while it held the lock.
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A temporary file, which is among the [`UNFINISHED`] as long as it exists.
+struct Temporary(Option<NamedTempFile>);
+
+impl Temporary {
+    fn new(builder: &tempfile::Builder<'_, '_>, folder: &Path) -> io::Result<Self> {
+        let mut unfinished = unfinished();
+        let file = builder.tempfile_in(folder)?;
+        unfinished.insert(file.path().to_owned());
+        Ok(Temporary(Some(file)))
+    }
+
+    fn file(&self) -> &File {
+        self.0.as_ref().expect("taken only by `persist` and `drop`").as_file()
+    }
+
+    /// Gives the file its name.
+    fn persist(mut self, target: &Path) -> io::Result<()> {
+        let file = self.0.take().expect("taken only by `persist` and `drop`");
+        let mut unfinished = unfinished();
+        unfinished.remove(file.path());
+        file.persist(target)?;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let Some(file) = self.0.take() {
+            unfinished().remove(file.path());
+        }
+    }
+}
+
+/// A guard that keeps files from being written, which [`discard_unfinished`] returns.
+#[must_use = "files can be written again as soon as this is dropped"]
+pub struct Discarded {
+    _held: MutexGuard<'static, BTreeSet<PathBuf>>,
+}
+
+/// Removes the temporary files of all [`write()`]s of the process that are not finished, and lets
+/// none finish or begin as long as the result lives; those whose file was removed then fail. It is
+/// for a process that ends while other threads may be writing.
+pub fn discard_unfinished() -> Discarded {
+    let mut unfinished = unfinished();
+    while let Some(path) = unfinished.pop_first() {
+        // A file that cannot be removed is not worth staying for.
+        let _ = fs::remove_file(path);
+    }
+    Discarded { _held: unfinished }
 }
 
 /// Returns the file that `path` leads to through symbolic links, whether or not it exists.
@@ -157,6 +219,22 @@ mod tests {
         assert!(failed.unwrap_err().to_string().ends_with("a.txt: disk full"));
         assert_eq!(fs::read(&path).unwrap(), b"second");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left behind");
+    }
+
+    #[test]
+    fn discarded_files_are_gone_and_their_writes_fail() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        let files = || fs::read_dir(folder.path()).unwrap().count();
+        let failed = write(&path, |file| {
+            assert_eq!(files(), 1);
+            drop(discard_unfinished());
+            assert_eq!(files(), 0);
+            file.write_all(b"lost")
+        });
+        assert!(failed.is_err());
+        write(&path, |file| file.write_all(b"kept")).unwrap();
+        assert_eq!((fs::read(&path).unwrap().as_slice(), files()), (&b"kept"[..], 1));
     }
 
     #[test]

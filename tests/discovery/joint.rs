@@ -335,6 +335,30 @@ fn results_are_reproducible_and_progress_is_reported() {
     assert_eq!(first.fits[0].smoothed, second.fits[0].smoothed);
 }
 
+/// An iteration over many points and terms takes so long that it is to be reported, and stopped, on
+/// the way.
+#[test]
+fn progress_is_reported_within_an_iteration() {
+    let data = lorenz(20_000);
+    let fraction_reached = |calls: usize| {
+        let (mut left, mut reached) = (calls, 0.0);
+        let outcome = discover(&data, &degree(4), &mut |progress| {
+            if progress.stage != "fitting all candidate terms" {
+                return ControlFlow::Continue(());
+            }
+            reached = progress.fraction;
+            left -= 1;
+            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert!(matches!(outcome, Err(Error::Interrupted)));
+        reached
+    };
+    // The stage begins at 0.05, and its first iteration counts as 0.004.
+    let [begin, later] = [fraction_reached(1), fraction_reached(3)];
+    assert_eq!(begin, 0.05);
+    assert!(begin < later && later < 0.054, "{later}");
+}
+
 #[test]
 fn it_can_be_interrupted_at_any_time() {
     let data = lorenz(300);

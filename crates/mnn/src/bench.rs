@@ -1,6 +1,7 @@
 //! The command `mnn bench`, which times one forward and one backward solve.
 
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -13,6 +14,8 @@ use mechanistic::{
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
+
+use crate::interrupt;
 
 /// Time the forward and the backward solve of a random batch
 ///
@@ -60,22 +63,28 @@ const RUNS: usize = 5;
 
 /// Measures the solves and prints the times.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let [forward, backward, total] = match arguments.dtype {
+    let medians = match arguments.dtype {
         Dtype::F64 => measure::<f64>(arguments)?,
         Dtype::F32 => measure::<f32>(arguments)?,
     };
-    let text = if arguments.json {
-        let medians = serde_json::json!({
-            "forward_ms": forward,
-            "backward_ms": backward,
-            "total_ms": total,
-        });
-        format!("{medians}\n")
-    } else {
-        format!("forward {forward:.3} ms, backward {backward:.3} ms, total {total:.3} ms\n")
+    let text = match arguments.json {
+        true => {
+            let [forward, backward, total] = medians;
+            let medians = serde_json::json!({
+                "forward_ms": forward,
+                "backward_ms": backward,
+                "total_ms": total,
+            });
+            format!("{medians}\n")
+        }
+        false => in_words(medians) + "\n",
     };
     crate::print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn in_words([forward, backward, total]: [f64; 3]) -> String {
+    format!("forward {forward:.3} ms, backward {backward:.3} ms, total {total:.3} ms")
 }
 
 /// Returns the medians in milliseconds: forward, backward, both together.
@@ -116,22 +125,33 @@ fn measure<T: Real>(arguments: &Arguments) -> Result<[f64; 3]> {
     let mut solver = solver::<T>(arguments, &device, problem.shape(), &options)?;
     let cotangent = Cotangent { values: &cotangent, epsilon: None };
 
-    let mut times: [Vec<f64>; 3] = Default::default();
+    let times: Arc<Mutex<[Vec<f64>; 3]>> = Arc::default();
+    let measured = times.clone();
+    interrupt::on_interrupt(move || {
+        let times = measured.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let runs = times[0].len();
+        if runs > 0 {
+            crate::tell(format_args!("of {runs} runs: {}", in_words(times.map(median))));
+        }
+    });
+    let times = || times.lock().unwrap_or_else(PoisonError::into_inner);
     let begin = Instant::now();
     let mut warm = false;
-    while times[0].len() < RUNS || begin.elapsed() < TIME {
+    while times()[0].len() < RUNS || begin.elapsed() < TIME {
         let start = Instant::now();
         solver.solve(&problem)?;
         let middle = Instant::now();
         solver.vjp(&problem, &cotangent)?;
         let end = Instant::now();
         if warm {
-            for (times, time) in times.iter_mut().zip([middle - start, end - middle, end - start]) {
+            for (times, time) in times().iter_mut().zip([middle - start, end - middle, end - start])
+            {
                 times.push(time.as_secs_f64() * 1e3);
             }
         }
         warm = true;
     }
+    let times = times().clone();
     Ok(times.map(median))
 }
 

@@ -4,7 +4,9 @@
 //! and one column a state. Fields are separated by commas, or by semicolons or tabs when the
 //! header holds no comma. An empty field, `NaN`, `NA`, `N/A`, `null` or `none` is a missing value.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use csv::StringRecord;
@@ -12,6 +14,8 @@ use csv::StringRecord;
 use mechanistic::discovery::{Dataset, Trajectory};
 use mechanistic::files::atomic;
 use mechanistic::{Error, Result};
+
+use crate::outputs;
 
 /// The meaning of the columns of a table.
 #[derive(Clone, Debug, Default)]
@@ -55,8 +59,8 @@ const TIME_NAMES: [&str; 15] = [
     "seconds",
 ];
 
-/// Reads tables of the same states; every file adds one trajectory, or as many as its trajectory
-/// column tells apart.
+/// Reads tables of the same states, from standard input where a path is `-`; every file adds one
+/// trajectory, or as many as its trajectory column tells apart.
 ///
 /// # Errors
 /// [`Error::Io`] for an unreadable file; [`Error::Line`] with file, line and column for anything
@@ -66,8 +70,8 @@ pub fn read<P: AsRef<Path>>(paths: &[P], columns: &Columns) -> Result<Table> {
     let mut table: Option<Table> = None;
     for path in paths {
         let path = path.as_ref();
-        let bytes =
-            std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let bytes = bytes(path)?;
+        let path = if outputs::is_standard(path) { Path::new("standard input") } else { path };
         // If no states are chosen, all files must have those of the first and no others.
         let exact = columns.states.is_empty() && table.is_some();
         let read = parse(path, &bytes, &wanted, exact)?;
@@ -82,33 +86,91 @@ pub fn read<P: AsRef<Path>>(paths: &[P], columns: &Columns) -> Result<Table> {
     table.ok_or_else(|| Error::argument("paths", "at least one file is needed"))
 }
 
-/// Returns a table with a header row as text; a value that is not finite becomes an empty field.
-pub fn table(header: &[String], rows: impl Iterator<Item = Vec<f64>>) -> String {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let written = write_records(&mut writer, header, rows);
-    written.expect("a vector can always be written to");
-    let bytes = writer.into_inner().expect("a vector can always be written to");
-    String::from_utf8(bytes).expect("made of strings")
+/// Returns what a file holds, or standard input if `path` is `-`.
+fn bytes(path: &Path) -> Result<Vec<u8>> {
+    if !outputs::is_standard(path) {
+        return std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source });
+    }
+    let mut bytes = Vec::new();
+    match io::stdin().lock().read_to_end(&mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(source) => Err(Error::Io { path: "standard input".into(), source }),
+    }
 }
 
-/// Writes a table with a header row to a file, as [`table`] formats it.
+/// Writes a table with a header row to a file, or to standard output if `path` is `-`; a value that
+/// is not finite becomes an empty field. Rows are written as they come. An error among them ends
+/// the table: there is no file then, but standard output has the rows before the error.
 ///
 /// # Errors
-/// [`Error::Io`] when `path` cannot be written.
-pub fn write(path: &Path, header: &[String], rows: impl Iterator<Item = Vec<f64>>) -> Result<()> {
-    atomic::write(path, |file| write_records(&mut csv::Writer::from_writer(file), header, rows))
+/// [`Error::Io`] when `path` cannot be written, or the error among the rows.
+pub fn write(
+    path: &Path,
+    header: &[String],
+    rows: impl Iterator<Item = Result<Vec<f64>>>,
+) -> Result<()> {
+    let failure = OnceCell::new();
+    let rows = rows.map_while(|row| row.map_err(|error| failure.set(error)).ok());
+    let written = if outputs::is_standard(path) {
+        match write_records(Pieces(Vec::new()), header, rows) {
+            // A reader that has closed it (`mnn … | head`) has all that it wanted.
+            Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Error::Io { path: "standard output".into(), source })
+            }
+            _ => Ok(()),
+        }
+    } else {
+        atomic::write(path, |file| {
+            write_records(file, header, rows)?;
+            failure.get().map_or(Ok(()), |_| Err(io::Error::other("not all rows can be had")))
+        })
+    };
+    failure.into_inner().map_or(written, Err)
 }
 
-fn write_records<W: std::io::Write>(
-    writer: &mut csv::Writer<W>,
+fn write_records(
+    out: impl io::Write,
     header: &[String],
     rows: impl Iterator<Item = Vec<f64>>,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
+    let mut writer = csv::Writer::from_writer(out);
     writer.write_record(header)?;
     for row in rows {
         writer.write_record(row.iter().map(|value| field(*value)))?;
     }
     writer.flush()
+}
+
+/// Text on its way to standard output, which takes it in pieces of whole rows.
+struct Pieces(Vec<u8>);
+
+/// The bytes of a piece, about.
+const PIECE: usize = 1 << 16;
+
+impl Pieces {
+    /// Prints the first `end` bytes.
+    fn print(&mut self, end: usize) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(&self.0[..end])?;
+        self.0.drain(..end);
+        out.flush()
+    }
+}
+
+impl io::Write for Pieces {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(text);
+        if self.0.len() >= PIECE
+            && let Some(last) = self.0.iter().rposition(|&byte| byte == b'\n')
+        {
+            self.print(last + 1)?;
+        }
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.print(self.0.len())
+    }
 }
 
 /// Formats a value with the fewest digits that give it back exactly when they are read.
@@ -461,6 +523,8 @@ mod tests {
         let row = vec![0.3, -1e-7, 1e12, f64::NAN, f64::INFINITY, 1.0 / 3.0, 1e300];
         let header: Vec<String> = ["a", "b,c", "d", "e", "f", "g", "h"].map(String::from).to_vec();
         let expected = "a,\"b,c\",d,e,f,g,h\n0.3,-1e-7,1000000000000,,,0.3333333333333333,1e300\n";
-        assert_eq!(table(&header, std::iter::once(row)), expected);
+        let mut written = Vec::new();
+        write_records(&mut written, &header, std::iter::once(row)).unwrap();
+        assert_eq!(String::from_utf8(written).unwrap(), expected);
     }
 }

@@ -3,8 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::ValueEnum;
 use mechanistic::discovery::{self, Dataset, Discovery, Link, Method, Settings};
@@ -12,13 +11,14 @@ use mechanistic::{DeviceName, Error, Result};
 
 use crate::csv::Table;
 use crate::progress::Display;
-use crate::{csv, outputs, plot};
+use crate::{csv, interrupt, outputs, plot};
 
 /// Find the differential equations that time series obey
 ///
 /// Each FILE is a CSV table with a header row: a time column (found by its name: t, time, year, ...),
 /// and one column a state. Empty fields and NaN, NA, N/A, null, none are missing values. The
-/// equations appear on standard output, everything else on standard error.
+/// equations appear on standard output, everything else on standard error. A FILE called - is
+/// standard input.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// CSV tables; each is a trajectory, or several (--trajectory)
@@ -66,7 +66,8 @@ pub struct Arguments {
     /// Draw data, fit, simulation and phase portrait (.svg or .png)
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     plot: Option<PathBuf>,
-    /// Write smoothed and simulated trajectories as CSV
+    /// Write smoothed and simulated trajectories as CSV; with -, to standard output, and the
+    /// equations to standard error
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
     /// Write equations and trajectories as safetensors: `equations` (as --format json) in the
@@ -151,7 +152,10 @@ impl Arguments {
             });
         }
         self.plot.as_deref().map_or(Ok(()), plot::check)?;
-        let files = self.files.iter().map(PathBuf::as_path);
+        let files = self.files.iter().map(|path| match outputs::is_standard(path) {
+            true => Path::new("/dev/stdin"),
+            false => path,
+        });
         // The equations may go to a file, too.
         let taken: Vec<&Path> = files.chain([Path::new("/dev/stdout")]).collect();
         let outputs = [("--output", &self.output), ("--save", &self.save), ("--plot", &self.plot)];
@@ -171,28 +175,27 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let table = csv::read(&arguments.files, &columns)?;
     let settings = Settings { device: arguments.device.open()?, ..arguments.settings() };
-    let interrupted = watch_for_interrupt();
-    let mut display = Display::new(arguments.quiet);
-    display.note(&summary(&table.dataset));
+    let display = Arc::new(Mutex::new(Display::new(arguments.quiet)));
+    let shown = || display.lock().unwrap_or_else(PoisonError::into_inner);
+    shown().note(&summary(&table.dataset));
     if arguments.method.is_none() && settings.method == Method::Network {
-        display.note(&format!(
+        shown().note(&format!(
             "the network method, on {}: the joint method is one small solve, which the CPU does \
              in about a second (--device cpu)",
             settings.device
         ));
     }
 
-    let outcome = discovery::discover(&table.dataset, &settings, &mut |progress| {
-        display.show(progress);
-        match interrupted.load(Ordering::Relaxed) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
+    let last = Arc::clone(&display);
+    interrupt::on_interrupt(move || {
+        last.lock().unwrap_or_else(PoisonError::into_inner).interrupted();
     });
-    if let Err(Error::Interrupted) = outcome {
-        display.interrupted();
-    }
-    display.finish();
+    let outcome = discovery::discover(&table.dataset, &settings, &mut |progress| {
+        shown().show(progress);
+        ControlFlow::Continue(())
+    });
+    shown().finish();
+    interrupt::on_interrupt(|| ());
     let discovery = outcome?;
 
     for warning in &discovery.warnings {
@@ -205,11 +208,17 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// tells, the others are given all the same.
 fn give(arguments: &Arguments, table: &Table, discovery: &Discovery) -> ExitCode {
     let (time, format) = (&table.time_name, arguments.format);
-    let printed = crate::print(&match format {
+    let equations = match format {
         Format::Text => discovery.to_string(),
         Format::Json => discovery.to_json() + "\n",
         Format::Latex => discovery.to_latex(),
-    });
+    };
+    let printed = if arguments.output.as_deref().is_some_and(outputs::is_standard) {
+        crate::tell(equations.trim_end());
+        Ok(())
+    } else {
+        crate::print(&equations)
+    };
     let files = [
         arguments.output.as_ref().map(|path| write_trajectories(path, time, discovery)),
         arguments.save.as_ref().map(|path| discovery.save(path, time)),
@@ -241,19 +250,6 @@ fn summary(dataset: &Dataset) -> String {
     text
 }
 
-/// Returns a flag that Ctrl-C raises; pressed again, Ctrl-C ends the program at once.
-fn watch_for_interrupt() -> Arc<AtomicBool> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let raised = Arc::clone(&flag);
-    // Without a handler Ctrl-C ends the program, which leaves no half-written file either.
-    let _ = ctrlc::set_handler(move || {
-        if raised.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    });
-    flag
-}
-
 /// Writes a table of time, each state smoothed and each state simulated; with several trajectories,
 /// their number comes first.
 fn write_trajectories(path: &Path, time_name: &str, discovery: &Discovery) -> Result<()> {
@@ -272,5 +268,5 @@ fn write_trajectories(path: &Path, time_name: &str, discovery: &Discovery) -> Re
             number.into_iter().chain([time]).chain(values.copied()).collect()
         })
     });
-    csv::write(path, &header, rows)
+    csv::write(path, &header, rows.map(Ok))
 }

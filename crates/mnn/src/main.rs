@@ -5,6 +5,7 @@ mod bench;
 mod csv;
 mod discover;
 mod info;
+mod interrupt;
 mod outputs;
 mod plot;
 mod progress;
@@ -37,10 +38,12 @@ enum Command {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 numerical failure or data that do not suffice, 2 misuse, unusable input or a
-file that could not be written, 130 interrupted";
+file that could not be written, 130 interrupted (Ctrl-C), 143 terminated (SIGTERM); the latter two
+with what was found so far, and with no file half written";
 
 fn main() -> ExitCode {
     warnings::show();
+    interrupt::watch();
     let interface = interface();
     let matches = interface.clone().get_matches();
     let subcommand = matches.subcommand_name().and_then(|name| interface.find_subcommand(name));
@@ -80,7 +83,6 @@ fn naming_flags(error: Error, subcommand: Option<&clap::Command>) -> Error {
 fn report(error: &Error) -> ExitCode {
     tell(format_args!("mnn: {error}"));
     ExitCode::from(match error {
-        Error::Interrupted => 130,
         Error::Data(_) => 1,
         _ => 2,
     })

@@ -57,13 +57,13 @@ impl Display {
         equations.clone_into(&mut self.equations);
     }
 
-    /// Prints what was found before Ctrl-C.
+    /// Removes the bar and prints what was found so far, even if it is quiet otherwise.
     pub fn interrupted(&self) {
+        self.finish();
         if !self.equations.is_empty() {
-            self.note(&format!(
-                "the equations when interrupted, not final:\n{}",
-                aligned(&self.equations).trim_end()
-            ));
+            let equations = aligned(&self.equations);
+            let equations = equations.trim_end();
+            crate::tell(format_args!("the equations when interrupted, not final:\n{equations}"));
         }
     }
 

@@ -8,7 +8,7 @@ use mechanistic::{Error, Result};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
-use systems::{System, trajectory};
+use systems::{System, advance};
 
 use crate::{csv, outputs};
 
@@ -34,7 +34,7 @@ pub struct Arguments {
     /// Seed of the noise
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// The CSV file [default: standard output]
+    /// The CSV file [default: -, standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -89,67 +89,106 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             format!("expected {dimension} finite numbers, got {initial:?}"),
         );
     }
-    if let Some(path) = &arguments.output {
-        outputs::check::<&Path>(&[], &[("--output", path)])?;
-    }
+    let output = arguments.output.as_deref().unwrap_or(Path::new("-"));
+    outputs::check::<&Path>(&[], &[("--output", output)])?;
 
-    let field = |u: &[f64], out: &mut [f64]| system.derivative(u, out);
-    let Some(mut states) = trajectory(&field, initial, dt, points) else {
-        crate::tell(format_args!("mnn: the solution from {initial:?} grows beyond all bounds"));
-        return Ok(ExitCode::FAILURE);
+    let simulation = Simulation { system, initial, dt, points };
+    let sigma = match arguments.noise {
+        Noise::Absolute(sigma) => vec![sigma; system.states().len()],
+        Noise::Relative(fraction) => {
+            let deviations = deviations(simulation.states())?;
+            deviations.into_iter().map(|deviation| fraction * deviation).collect()
+        }
     };
-    let measured = system.states().len();
-    for state in &mut states {
-        state.truncate(measured);
-    }
-    add_noise(&mut states, arguments.noise, arguments.seed);
-
     let header: Vec<String> =
         std::iter::once("t").chain(system.states().iter().copied()).map(String::from).collect();
-    // Where whole steps make up the unit, dividing by their number gives the times as written by
-    // hand: 0.07, and not 7 · 0.01 = 0.07 + 10⁻¹⁷.
-    let per_unit = (1.0 / dt).round();
-    let time = |index: usize| match 1.0 / dt == per_unit {
-        true => index as f64 / per_unit,
-        false => index as f64 * dt,
-    };
-    let rows = states.into_iter().enumerate().map(|(index, state)| {
-        let mut row = vec![time(index)];
-        row.extend(state);
-        row
+    let rows = with_noise(simulation.states(), &sigma, arguments.seed);
+    let rows = rows.enumerate().map(|(index, state)| {
+        let mut row = state?;
+        row.insert(0, simulation.time(index));
+        Ok(row)
     });
-    match &arguments.output {
-        Some(path) => csv::write(path, &header, rows)?,
-        None => crate::print(&csv::table(&header, rows))?,
-    }
+    csv::write(output, &header, rows)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn add_noise(states: &mut [Vec<f64>], noise: Noise, seed: u64) {
-    let sigma: Vec<f64> = match noise {
-        Noise::Absolute(sigma) => vec![sigma; states[0].len()],
-        Noise::Relative(fraction) => {
-            deviations(states).into_iter().map(|deviation| fraction * deviation).collect()
+/// A trajectory that is computed as it is asked for, and never kept.
+struct Simulation<'a> {
+    system: System,
+    initial: &'a [f64],
+    dt: f64,
+    points: usize,
+}
+
+impl Simulation<'_> {
+    /// Returns the time of a point.
+    fn time(&self, index: usize) -> f64 {
+        // Where whole steps make up the unit, dividing by their number gives the times as written
+        // by hand: 0.07, and not 7 · 0.01 = 0.07 + 10⁻¹⁷.
+        let per_unit = (1.0 / self.dt).round();
+        match 1.0 / self.dt == per_unit {
+            true => index as f64 / per_unit,
+            false => index as f64 * self.dt,
         }
-    };
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    for state in states {
-        for (value, sigma) in state.iter_mut().zip(&sigma) {
-            let normal: f64 = StandardNormal.sample(&mut random);
-            *value += sigma * normal;
-        }
+    }
+
+    /// Iterates over the states of all points, without the velocities, which nobody measures.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where the solution grows beyond all bounds.
+    fn states(&self) -> impl Iterator<Item = Result<Vec<f64>>> + '_ {
+        let field = |u: &[f64], out: &mut [f64]| self.system.derivative(u, out);
+        let mut state = Vec::new();
+        (0..self.points).map(move |index| {
+            state = match index {
+                0 => self.initial.to_vec(),
+                _ => advance(&field, &state, self.dt).ok_or_else(|| self.blow_up(index))?,
+            };
+            Ok(state[..self.system.states().len()].to_vec())
+        })
+    }
+
+    fn blow_up(&self, index: usize) -> Error {
+        let (initial, before, after) = (self.initial, self.time(index - 1), self.time(index));
+        let message = format!(
+            "the solution from {initial:?} grows beyond all bounds between t = {before} and {after}"
+        );
+        Error::Data(message)
     }
 }
 
-/// Returns the standard deviation of each state over time.
-fn deviations(states: &[Vec<f64>]) -> Vec<f64> {
-    let n = states.len() as f64;
-    (0..states[0].len())
-        .map(|k| {
-            let mean = states.iter().map(|state| state[k]).sum::<f64>() / n;
-            (states.iter().map(|state| (state[k] - mean).powi(2)).sum::<f64>() / n).sqrt()
-        })
-        .collect()
+/// Adds normal noise of the deviations `sigma` to states.
+fn with_noise(
+    states: impl Iterator<Item = Result<Vec<f64>>>,
+    sigma: &[f64],
+    seed: u64,
+) -> impl Iterator<Item = Result<Vec<f64>>> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    states.map(move |state| {
+        let mut state = state?;
+        for (value, sigma) in state.iter_mut().zip(sigma) {
+            let normal: f64 = StandardNormal.sample(&mut random);
+            *value += sigma * normal;
+        }
+        Ok(state)
+    })
+}
+
+/// Returns the standard deviation of each state over time, by Welford's recurrence, which needs no
+/// more than one state at a time.
+fn deviations(states: impl Iterator<Item = Result<Vec<f64>>>) -> Result<Vec<f64>> {
+    let (mut count, mut moments) = (0.0, Vec::new());
+    for state in states {
+        let state = state?;
+        count += 1.0;
+        moments.resize(state.len(), [0.0; 2]);
+        for ([mean, squares], value) in moments.iter_mut().zip(state) {
+            let before = value - *mean;
+            *mean += before / count;
+            *squares += before * (value - *mean);
+        }
+    }
+    Ok(moments.into_iter().map(|[_, squares]: [f64; 2]| (squares / count).sqrt()).collect())
 }
 
 #[cfg(test)]
@@ -167,19 +206,19 @@ mod tests {
 
     #[test]
     fn noise_has_the_deviation_asked_for() {
-        let clean: Vec<Vec<f64>> =
-            (0..20_000).map(|i| vec![f64::from(i % 2) * 20.0, 0.0]).collect();
-        let noise_of = |noise| {
-            let mut noisy = clean.clone();
-            add_noise(&mut noisy, noise, 7);
-            let pairs = noisy.iter().zip(&clean);
-            let difference: Vec<Vec<f64>> =
-                pairs.map(|(a, b)| vec![a[0] - b[0], a[1] - b[1]]).collect();
-            deviations(&difference)
+        let clean = || (0..20_000).map(|i| Ok(vec![f64::from(i % 2) * 20.0, 0.0]));
+        let noise_of = |sigma: &[f64]| {
+            let pairs = with_noise(clean(), sigma, 7).zip(clean());
+            let difference = pairs.map(|(a, b)| {
+                let (a, b): (Vec<f64>, Vec<f64>) = (a?, b?);
+                Ok(vec![a[0] - b[0], a[1] - b[1]])
+            });
+            deviations(difference).unwrap()
         };
-        let absolute = noise_of(Noise::Absolute(0.5));
+        assert_eq!(deviations(clean()).unwrap(), [10.0, 0.0]);
+        let absolute = noise_of(&[0.5, 0.5]);
         assert!(absolute.iter().all(|sigma| (sigma - 0.5).abs() < 0.02), "{absolute:?}");
-        let relative = noise_of(Noise::Relative(0.01));
+        let relative = noise_of(&[0.1, 0.0]);
         assert!((relative[0] - 0.1).abs() < 0.004 && relative[1] == 0.0, "{relative:?}");
     }
 }

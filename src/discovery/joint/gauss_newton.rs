@@ -14,6 +14,7 @@ use crate::banded::{BandedShape, Factor, Window};
 use crate::discovery::candidates::Parameter;
 use crate::discovery::estimate::Estimate;
 use crate::discovery::grid::Grid;
+use crate::discovery::progress::Report;
 use crate::{Error, Result};
 
 /// The most times that a step which raises the cost is halved.
@@ -77,19 +78,21 @@ impl<'a> GaussNewton<'a> {
         self.assembly.cost(estimate, weights)
     }
 
-    /// Takes one damped step from `estimate`, whose cost is `cost`.
+    /// Takes one damped step from `estimate`, whose cost is `cost`, and reports as it goes.
     ///
     /// # Errors
-    /// [`Error::Data`] when the normal equations cannot be factorized.
+    /// [`Error::Data`] when the normal equations cannot be factorized, and those of `report`.
     pub fn iterate(
         &mut self,
         estimate: &mut Estimate<'a>,
         weights: &mut Weights,
         cost: f64,
+        report: &mut Report<'_>,
     ) -> Result<Iteration> {
-        let promised = self.linearize(estimate, weights)?;
+        let promised = self.linearize(estimate, weights, report)?;
         let mut fraction = 1.0;
         for _ in 0..=HALVINGS {
+            report(1.0)?;
             self.try_step(estimate, fraction);
             let reached = self.assembly.cost(&self.trial, weights);
             if reached <= cost {
@@ -107,8 +110,13 @@ impl<'a> GaussNewton<'a> {
     ///
     /// # Errors
     /// Those of [`iterate`](Self::iterate).
-    pub fn linearize(&mut self, estimate: &Estimate<'a>, weights: &mut Weights) -> Result<f64> {
-        self.factorize(estimate, weights)?;
+    pub fn linearize(
+        &mut self,
+        estimate: &Estimate<'a>,
+        weights: &mut Weights,
+        report: &mut Report<'_>,
+    ) -> Result<f64> {
+        self.factorize(estimate, weights, report)?;
         self.step.copy_from_slice(&self.gradient);
         self.factor.solve(&mut self.step);
         Ok(self.gradient.iter().zip(&self.step).map(|(g, s)| g * s).sum())
@@ -146,13 +154,20 @@ impl<'a> GaussNewton<'a> {
 
     /// Factorizes the normal equations at `estimate`, after raising the prior where they are
     /// singular.
-    fn factorize(&mut self, estimate: &Estimate<'a>, weights: &mut Weights) -> Result<()> {
+    fn factorize(
+        &mut self,
+        estimate: &Estimate<'a>,
+        weights: &mut Weights,
+        report: &mut Report<'_>,
+    ) -> Result<()> {
+        let blocks = self.factor.shape().blocks as f64;
         for _ in 0..=REGULARIZATIONS {
             self.gradient.fill(0.0);
             let (assembly, gradient) = (&mut self.assembly, &mut self.gradient);
             self.factor.factorize(&mut self.window, |t, window| {
                 assembly.absorb(t, estimate, weights, window, gradient);
-            });
+                report(t as f64 / blocks)
+            })?;
             match self.factor.breakdown()[0] {
                 None => return Ok(()),
                 Some(place) if place.block == self.factor.shape().blocks => {

@@ -20,6 +20,7 @@ use crate::discovery::dense::{invert_positive, solve_positive};
 use crate::discovery::estimate::Estimate;
 use crate::discovery::information::Information;
 use crate::discovery::linearized::Linearized;
+use crate::discovery::progress::Report;
 use crate::{
     Device, Inputs, Options, Problem, ProblemShape, Result, Smoothness, Solver, Tangents, View,
 };
@@ -131,16 +132,24 @@ impl<'a> Shooting<'a> {
     pub fn information(&mut self, estimate: &Estimate<'_>, penalty: f64) -> Result<Information> {
         let Candidates { all, priors, .. } = estimate.candidates.clone();
         let every = Estimate { candidates: Candidates::new(all, priors), ..estimate.clone() };
-        let (_, Normal { matrix, gradient, .. }) = self.normal(&every)?;
+        let (_, Normal { matrix, gradient, .. }) = self.normal(&every, &mut |_| Ok(()))?;
         let (all, c) = (&estimate.candidates.all, gradient.len());
         let values: Vec<f64> = all.iter().map(|p| p.value(&estimate.rhs)).collect();
         let vector = (0..c).map(|i| dot(&matrix[i * c..][..c], &values) + gradient[i]).collect();
         Ok(Information::new(matrix, vector, all, penalty))
     }
 
-    /// Takes one damped step from `estimate`.
-    pub fn iterate(&mut self, estimate: &mut Estimate<'_>, path: Path) -> Result<Iteration> {
-        let (before, normal) = self.normal(estimate)?;
+    /// Takes one damped step from `estimate`, and reports as it goes.
+    ///
+    /// # Errors
+    /// Those of the solver and of `report`.
+    pub fn iterate(
+        &mut self,
+        estimate: &mut Estimate<'_>,
+        path: Path,
+        report: &mut Report<'_>,
+    ) -> Result<Iteration> {
+        let (before, normal) = self.normal(estimate, report)?;
         estimate.covariance = invert(&normal)?;
         let c = normal.gradient.len();
         let row = |i: usize| &estimate.covariance[i * c..][..c];
@@ -150,7 +159,7 @@ impl<'a> Shooting<'a> {
         for _ in 0..=HALVINGS {
             let mut trial = estimate.clone();
             self.advance(&mut trial, &step, &normal, fraction);
-            let cost = self.cost(&mut trial, path)?;
+            let cost = self.cost(&mut trial, path, report)?;
             if cost <= before {
                 *estimate = trial;
                 return Ok(Iteration { promised, fraction });
@@ -181,9 +190,15 @@ impl<'a> Shooting<'a> {
 
     /// Returns the sum of squares that is minimized, which is infinite at a pole; with
     /// [`Path::Solution`] the path is moved to the solution first.
-    pub fn cost(&mut self, estimate: &mut Estimate<'_>, path: Path) -> Result<f64> {
+    fn cost(
+        &mut self,
+        estimate: &mut Estimate<'_>,
+        path: Path,
+        report: &mut Report<'_>,
+    ) -> Result<f64> {
         let mut cost = self.prior_cost(estimate);
         for first in (0..self.windows.count).step_by(self.chunk) {
+            report(1.0)?;
             if path == Path::Solution {
                 self.solve(estimate, first)?;
                 self.follow(estimate, first);
@@ -296,7 +311,11 @@ impl<'a> Shooting<'a> {
     }
 
     /// Computes the cost and the normal equations at `estimate`.
-    fn normal(&mut self, estimate: &Estimate<'_>) -> Result<(f64, Normal)> {
+    fn normal(
+        &mut self,
+        estimate: &Estimate<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<(f64, Normal)> {
         let c = estimate.candidates.kept.len();
         let mut cost = self.prior_cost(estimate);
         let mut normal = Normal {
@@ -313,7 +332,11 @@ impl<'a> Shooting<'a> {
             self.solve(estimate, first)?;
             let residuals = self.residuals(estimate, first);
             cost += residuals.iter().map(|r| r * r).sum::<f64>();
-            let sensitivities = self.sensitivities(estimate, first)?;
+            let (done, share) = (first as f64, self.range(first).len() as f64);
+            let whole = self.windows.count as f64;
+            let sensitivities = self.sensitivities(estimate, first, &mut |column| {
+                report((done + column * share) / whole)
+            })?;
             let size = self.windows.points * self.windows.unit.states();
             let parts: Vec<(Vec<f64>, Vec<f64>, Eliminated)> = self
                 .range(first)
@@ -337,7 +360,12 @@ impl<'a> Shooting<'a> {
 
     /// Returns ∂u/∂ξ (c of them), then ∂u/∂(initial values) (K·m), of the chunk that was just
     /// solved: each (windows in range, N, K), divided by σ, zero where nothing was measured.
-    fn sensitivities(&mut self, estimate: &Estimate<'_>, first: usize) -> Result<Vec<Vec<f64>>> {
+    fn sensitivities(
+        &mut self,
+        estimate: &Estimate<'_>,
+        first: usize,
+        report: &mut Report<'_>,
+    ) -> Result<Vec<Vec<f64>>> {
         let k = self.windows.unit.states();
         let parameters = estimate.candidates.free();
         let (c, start) = (parameters.len(), self.start_size());
@@ -351,6 +379,7 @@ impl<'a> Shooting<'a> {
         let mut unit = vec![0.0; self.start.len()];
         let mut columns = Vec::with_capacity(c + start);
         for i in 0..c + start {
+            report(i as f64 / (c + start) as f64)?;
             let tangents = if i < c {
                 let equation = parameters[i].equation;
                 forcing.fill(0.0);
@@ -538,10 +567,10 @@ mod tests {
             let c = parameters.len();
             let mut shooting = Shooting::new(&windows, &Device::Cpu).unwrap();
             for _ in 0..6 {
-                shooting.cost(&mut estimate, Path::Solution).unwrap();
+                shooting.cost(&mut estimate, Path::Solution, &mut |_| Ok(())).unwrap();
             }
             shooting.solve(&estimate, 0).unwrap();
-            let columns = shooting.sensitivities(&estimate, 0).unwrap();
+            let columns = shooting.sensitivities(&estimate, 0, &mut |_| Ok(())).unwrap();
             assert_eq!(columns.len(), c + windows.unit.components());
             let h = 1e-5;
             for (i, column) in columns.iter().enumerate() {

@@ -271,32 +271,3 @@ fn too_few_data_are_a_failure_of_the_search() {
     let run = workspace.run(&["discover", "a.csv", "-q"]).expect(NUMERICAL_FAILURE);
     assert!(run.stderr.starts_with("mnn: trajectory 1 has 2 values of `x`"), "{}", run.stderr);
 }
-
-#[cfg(unix)]
-#[test]
-fn an_interrupt_leaves_no_files() {
-    use std::io::{BufRead, BufReader, Read};
-    use std::process::{Command, Stdio};
-
-    let workspace = Workspace::new();
-    workspace.run(&["simulate", "lorenz", "--noise", "0.1", "-o", "a.csv"]).expect(DONE);
-    let outputs = ["--plot", "p.svg", "--output", "o.csv", "--save", "m"];
-    let mut child = workspace
-        .command(&[&["discover", "a.csv", "--degree", "3"][..], &outputs].concat())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut first = String::new();
-    stderr.read_line(&mut first).unwrap();
-    assert_eq!(first, "3 states (x, y, z), 10000 points\n");
-    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(interrupt.success());
-    let mut rest = String::new();
-    stderr.read_to_string(&mut rest).unwrap();
-    let run = Run::from(child.wait_with_output().unwrap());
-    assert_eq!((run.code, run.stdout.as_str()), (crate::INTERRUPTED, ""), "{rest}");
-    assert!(rest.ends_with("mnn: interrupted\n"), "{rest}");
-    assert_eq!(workspace.files(), ["a.csv"]);
-}

@@ -4,6 +4,8 @@
 mod device;
 mod discover;
 mod help;
+#[cfg(unix)]
+mod interrupt;
 mod malformed_tables;
 mod outputs;
 mod simulate;
@@ -19,8 +21,6 @@ use tempfile::TempDir;
 const DONE: i32 = 0;
 const NUMERICAL_FAILURE: i32 = 1;
 const MISUSE: i32 = 2;
-#[cfg(unix)]
-const INTERRUPTED: i32 = 130;
 
 /// What a run left.
 struct Run {
