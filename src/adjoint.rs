@@ -13,12 +13,15 @@
 //! for directional derivatives, M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az). Both modes reuse the factor of
 //! the solve.
 
+use rayon::prelude::*;
+
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::memory::zeros;
 use crate::options::Weights;
 use crate::real::Real;
 use crate::shape::ProblemShape;
+use crate::solution::{Solution, Status};
 
 /// The derivative ∂ℓ/∂(solution) of a scalar ℓ, which a vector-Jacobian product starts from.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +32,14 @@ pub struct Cotangent<'a, T> {
     pub epsilon: Option<&'a [T]>,
 }
 
-impl<T> Cotangent<'_, T> {
+impl<T: Real> Cotangent<'_, T> {
+    /// Returns whether the cotangent of one system of this shape is finite.
+    pub(crate) fn is_finite(&self, shape: &ProblemShape, system: usize) -> bool {
+        let size = shape.points * shape.block();
+        are_finite(&self.values[system * size..][..size])
+            && self.epsilon.is_none_or(|epsilon| epsilon[system].is_finite())
+    }
+
     pub(crate) fn check(&self, shape: &ProblemShape) -> Result<()> {
         let expected: usize = shape.solution().iter().product();
         if self.values.len() != expected {
@@ -58,6 +68,12 @@ pub struct Gradients<T> {
     pub inputs: Inputs<Vec<T>>,
     /// Gradient ∂ℓ/∂(row weights); all systems share the weights.
     pub weights: Weights,
+    /// Outcome of each system, (B): its status in the solution; or
+    /// [`NonFiniteInput`](Status::NonFiniteInput) if its cotangent is not finite, and
+    /// [`Overflow`](Status::Overflow) if its gradients are not. A system with another status than
+    /// [`Ok`](Status::Ok) has zeros in the gradients of its own inputs and adds nothing to the
+    /// others, so that all numbers here are finite.
+    pub status: Vec<Status>,
 }
 
 impl<T: Real> Gradients<T> {
@@ -67,13 +83,85 @@ impl<T: Real> Gradients<T> {
             zeros(&format!("gradient of {name}"), layout.total(shape.batch))
         })?;
         let weights = Weights { equation: 0.0, initial: 0.0, smoothness: 0.0, periodic: 0.0 };
-        Ok(Gradients { inputs, weights })
+        Ok(Gradients { inputs, weights, status: zeros("status", shape.batch)? })
     }
+
+    /// Sets the status of the systems whose own gradients are not finite to overflow. Returns
+    /// whether all is well with what the systems share: the sums are finite, or the status of some
+    /// system tells why they are not.
+    pub(crate) fn find_overflow(&mut self, shape: &ProblemShape, given: &[Status]) -> bool {
+        let Gradients { inputs, weights, status } = self;
+        let Weights { equation, initial, smoothness, periodic } = *weights;
+        let mut finite = [equation, initial, smoothness, periodic].iter().all(|w| w.is_finite());
+        for (gradient, layout) in inputs.as_ref().zip(shape.layouts()) {
+            if layout.shared() {
+                finite &= are_finite(gradient);
+            } else if layout.values > 0 {
+                let systems = status.par_iter_mut().zip(gradient.par_chunks_exact(layout.values));
+                systems.filter(|(status, own)| status.is_ok() && !are_finite(own)).for_each(
+                    |(status, _)| {
+                        *status = Status::Overflow;
+                    },
+                );
+            }
+        }
+        finite || *status != given
+    }
+
+    /// Sets the status of every system that adds to the gradients to overflow: they are all finite,
+    /// and their sum is not.
+    pub(crate) fn overflow_in_sum(&mut self) {
+        for status in self.status.iter_mut().filter(|status| status.is_ok()) {
+            *status = Status::Overflow;
+        }
+    }
+}
+
+fn are_finite<T: Real>(values: &[T]) -> bool {
+    values.iter().all(|value| value.is_finite())
 }
 
 /// The directions in which the inputs move in a Jacobian-vector product, each of its input's shape;
 /// an input whose direction is `None` does not move.
 pub type Tangents<'a, T> = Inputs<Option<&'a [T]>>;
+
+/// The names of the tangents of the inputs.
+const TANGENTS: Inputs<&str> = Inputs {
+    coefficients: "the tangent of coefficients",
+    rhs: "the tangent of rhs",
+    initial_values: "the tangent of initial_values",
+    steps: "the tangent of steps",
+};
+
+/// Sets the status of the systems whose derivatives along `tangents` are not finite, and their
+/// values to NaN; `status` is that of the solution.
+pub(crate) fn report_tangent<T: Real>(
+    derivative: &mut Solution<T>,
+    tangents: &Tangents<'_, T>,
+    shape: &ProblemShape,
+    status: &[Status],
+) {
+    let size = shape.points * shape.block();
+    derivative.status.copy_from_slice(status);
+    (&mut derivative.status, derivative.values.par_chunks_mut(size), &mut derivative.epsilon)
+        .into_par_iter()
+        .enumerate()
+        .filter(|(_, (status, values, epsilon))| {
+            status.is_ok() && !(are_finite(values) && epsilon.is_finite())
+        })
+        .for_each(|(system, (status, values, epsilon))| {
+            let given = TANGENTS.zip(tangents.zip(shape.layouts())).into_iter();
+            let mut broken = given.filter(|(_, (tangent, layout))| {
+                tangent.is_some_and(|tangent| !are_finite(layout.part(tangent, system, 1)))
+            });
+            *status = match broken.next() {
+                Some((argument, _)) => Status::NonFiniteInput { argument },
+                None => Status::Overflow,
+            };
+            values.fill(T::nan());
+            *epsilon = T::nan();
+        });
+}
 
 /// Checks that every direction has as many values as its input.
 pub(crate) fn check_tangents<T>(tangents: &Tangents<'_, T>, shape: &ProblemShape) -> Result<()> {

@@ -15,7 +15,8 @@ pub enum Status {
     /// The system was solved.
     #[default]
     Ok,
-    /// An input of this system is NaN or infinite.
+    /// An input of this system is NaN or infinite, or the cotangent or tangent that a derivative
+    /// starts from.
     NonFiniteInput {
         /// Name of the input.
         argument: &'static str,
@@ -33,7 +34,7 @@ pub enum Status {
         /// Row of the pivot within the P values of the point.
         pivot: usize,
     },
-    /// The numbers overflowed: the inputs are finite, the solution is not.
+    /// The numbers overflowed: the inputs are finite, the solution, gradient or tangent is not.
     Overflow,
 }
 
@@ -41,7 +42,9 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Status::Ok => write!(f, "solved"),
-            Status::NonFiniteInput { argument } => write!(f, "not all {argument} are finite"),
+            Status::NonFiniteInput { argument } => {
+                write!(f, "not all values of {argument} are finite")
+            }
             Status::InvalidStep { step } => write!(f, "step {step} is not positive"),
             Status::Breakdown { point, pivot } => {
                 write!(
@@ -50,7 +53,7 @@ impl fmt::Display for Status {
                      or a highest derivative without coefficient?"
                 )
             }
-            Status::Overflow => write!(f, "the solution is not finite"),
+            Status::Overflow => write!(f, "the numbers overflow, the result is not finite"),
         }
     }
 }

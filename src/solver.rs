@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solution::{Residuals, Solution};
+use crate::solution::{Residuals, Solution, Status};
 
 /// A solver for problems of one shape: it holds the plan and the workspace. Everything that solves
 /// and gradients need is allocated when it is made; solving allocates nothing.
@@ -44,6 +44,8 @@ pub struct Solver<T: Real> {
     engine: Box<dyn Engine<T>>,
     solution: Solution<T>,
     solved: bool,
+    /// Statuses of the systems in the gradients, (B).
+    in_gradients: Vec<Status>,
     options: Options,
     /// The solver of higher order that [`Self::error_estimate`] compares with, made by its first
     /// call.
@@ -132,6 +134,7 @@ impl<T: Real> Solver<T> {
             engine,
             solution,
             solved: false,
+            in_gradients: zeros("status", shape.batch)?,
             options: *options,
             reference: None,
         })
@@ -168,7 +171,10 @@ impl<T: Real> Solver<T> {
 
     /// Returns the gradient of a scalar ℓ with respect to every input, from ∂ℓ/∂(solution), at the
     /// problem last solved: the vector-Jacobian product (adjoint, reverse mode). Systems that were
-    /// not solved contribute zero.
+    /// not solved contribute zero, and so do those whose cotangent or gradients are not finite,
+    /// which their [`status`](Gradients::status) tells; the others are as they would be without
+    /// them. Where the finite gradients of several systems add up to more than the largest number,
+    /// none of them contributes.
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the
@@ -181,13 +187,25 @@ impl<T: Real> Solver<T> {
     ) -> Result<&Gradients<T>> {
         self.check_solved(problem)?;
         cotangent.check(&self.shape)?;
-        self.engine.vjp(problem, cotangent, &self.solution.status)
+        self.in_gradients.copy_from_slice(&self.solution.status);
+        // Seldom more than once, twice where a system must be left out.
+        while self.engine.vjp(problem, cotangent, &self.in_gradients)?.status != self.in_gradients {
+            let found = self.engine.gradients().status.iter().zip(&mut self.in_gradients);
+            for (system, (found, known)) in found.enumerate().filter(|(_, (a, b))| *a != *b) {
+                *known = match cotangent.is_finite(&self.shape, system) {
+                    true => *found,
+                    false => Status::NonFiniteInput { argument: "the cotangent" },
+                };
+            }
+        }
+        Ok(self.engine.gradients())
     }
 
     /// Returns the directional derivative of the solution at the problem last solved, as the inputs
     /// move along `tangents`, each of its input's shape: the Jacobian-vector product (forward
     /// mode). An input without a tangent does not move. The `values` and `epsilon` of the result
-    /// are derivatives, zero for systems that were not solved. On a CUDA device, the first call of
+    /// are derivatives: zero for systems that were not solved, NaN for those whose tangents or
+    /// derivatives are not finite, as the `status` of the result tells. On a CUDA device, the first call of
     /// jvp, [`Self::residuals`] or [`Self::variances`] after a solve factors the matrix once more,
     /// and the first such call of all allocates memory.
     ///

@@ -18,13 +18,17 @@ pub trait Engine<T: Real>: Send + Sync {
     /// Solves every system of the batch.
     fn solve(&mut self, problem: &Problem<'_, T>, solution: &mut Solution<T>) -> Result<()>;
 
-    /// Returns the gradients with respect to every input.
+    /// Returns the gradients with respect to every input. Their status is the given one; or overflow
+    /// for a system that added to the gradients what is not finite, and is to be left out.
     fn vjp(
         &mut self,
         problem: &Problem<'_, T>,
         cotangent: &Cotangent<'_, T>,
         status: &[Status],
     ) -> Result<&Gradients<T>>;
+
+    /// Returns the gradients as the last [`Self::vjp`] left them.
+    fn gradients(&self) -> &Gradients<T>;
 
     /// Returns the directional derivative of the solution.
     fn jvp(

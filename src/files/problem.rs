@@ -42,7 +42,7 @@ pub const OPTION_KEYS: [&str; 14] = [
 pub const SIZE_KEYS: [&str; 7] =
     ["batch", "points", "states", "equations", "order", "iv_steps", "iv_orders"];
 
-const RESULTS: [&str; 7] = [
+const RESULTS: [&str; 8] = [
     "solution",
     "status",
     "epsilon",
@@ -50,6 +50,7 @@ const RESULTS: [&str; 7] = [
     "grad_rhs",
     "grad_initial_values",
     "grad_steps",
+    "grad_status",
 ];
 
 /// A problem that was read from a file, in the precision that it is computed in.
@@ -101,7 +102,8 @@ impl<T: Real> OwnedProblem<T> {
     /// Writes the result of a solve to a file: `solution` (B, N, K, Q) and `status` (B; 0 solved, 1
     /// breakdown of the factorization, 2 input not finite, 3 step not positive, 4 overflow), the
     /// shared slack `epsilon` (B), and the gradients as `grad_coefficients`, `grad_rhs`,
-    /// `grad_initial_values`, `grad_steps` in the shapes of the inputs. The options are written as
+    /// `grad_initial_values`, `grad_steps` in the shapes of the inputs, with `grad_status` (B), which
+    /// is 2 for a cotangent and 4 for gradients that are not finite. The options are written as
     /// metadata.
     ///
     /// # Errors
@@ -126,6 +128,8 @@ impl<T: Real> OwnedProblem<T> {
             {
                 tensors.push(Tensor::of(format!("grad_{name}"), &input.shape, gradient));
             }
+            let codes = gradients.status.iter().map(|status| status_code(*status)).collect();
+            tensors.push(Tensor::bytes("grad_status", &[self.shape.batch], codes));
         }
         tensors::write(path, &tensors, &metadata(&self.options, self.shape.extra_derivatives))
     }

@@ -13,7 +13,7 @@ use super::newton::{Newton, Sizes};
 use super::ode::{EquationCotangent, Evaluator, NonlinearOde};
 use super::problem::{NonlinearProblem, NonlinearShape};
 use crate::memory::zeros;
-use crate::{Cotangent, Gradients, Result};
+use crate::{Cotangent, Gradients, Result, Status};
 
 /// The most sweeps of the fixed-point iteration w̄ = z̄ + (∂Φ/∂z)ᵀ w̄ after the first, which starts
 /// from w̄ = z̄.
@@ -36,6 +36,10 @@ pub struct NonlinearGradients {
     /// Change by the last sweep of the fixed-point iteration for each system, (B), relative to the
     /// largest value; it is above 1e-13 only if the undamped iteration hardly contracts.
     pub remainder: Vec<f64>,
+    /// Outcome of each system, (B): [`NonFiniteInput`](Status::NonFiniteInput) if the system did
+    /// not converge or its cotangent is not finite, [`Overflow`](Status::Overflow) if its gradients
+    /// are not. A system with another status than [`Ok`](Status::Ok) contributes zero.
+    pub status: Vec<Status>,
 }
 
 /// The workspace of the adjoint.
@@ -62,6 +66,7 @@ impl Adjoint {
                 initial_values: zeros("gradients", shape.initial_values.iter().product())?,
                 steps: zeros("gradients", shape.steps.iter().product())?,
                 remainder: zeros("gradients", sizes.batch)?,
+                status: zeros("status", sizes.batch)?,
             },
             shape: shape.clone(),
             factorized: false,
@@ -90,43 +95,107 @@ impl Adjoint {
             newton.solve_linear()?;
             self.factorized = true;
         }
-        self.load(given, status);
+        let systems = given.chunks_exact(given.len() / status.len()).zip(status);
+        for (own, (given, status)) in self.gradients.status.iter_mut().zip(systems) {
+            *own = match (status.is_converged(), are_finite(given)) {
+                (false, _) => Status::NonFiniteInput { argument: "the solution" },
+                (true, false) => Status::NonFiniteInput { argument: "the cotangent" },
+                (true, true) => Status::Ok,
+            };
+        }
+        loop {
+            self.sweep(ode, problem, newton, given)?;
+            // Seldom more than once, twice where a system must be left out.
+            if !self.find_overflow() {
+                return Ok(&self.gradients);
+            }
+        }
+    }
+
+    /// Computes the gradients of the systems whose status is ok.
+    fn sweep<O: NonlinearOde>(
+        &mut self,
+        ode: &O,
+        problem: &NonlinearProblem<'_>,
+        newton: &mut Newton,
+        given: &[f64],
+    ) -> Result<()> {
+        self.load(given);
         let Newton { sizes, solver, grid, linearization, trajectory, .. } = newton;
         let linear = linearization.problem(grid);
         for sweep in 0.. {
             let cotangent = Cotangent { values: &self.cotangent, epsilon: None };
             let through = solver.vjp(&linear, &cotangent)?;
+            let status = &mut self.gradients.status;
+            for (own, linear) in status.iter_mut().zip(&through.status) {
+                if own.is_ok() && !linear.is_ok() {
+                    *own = Status::Overflow;
+                }
+            }
             let at = Solved { problem, sizes, times: &grid.times, trajectory, status };
             pull_back(ode, &at, through, &mut self.arguments);
-            self.advance(given, status, sizes);
+            self.advance(given, sizes);
             let settled = self.gradients.remainder.iter().all(|&change| change <= TOLERANCE);
             if settled || sweep == MOST_SWEEPS {
                 self.collect(through, sizes);
                 break;
             }
         }
-        Ok(&self.gradients)
+        Ok(())
     }
 
-    /// Sets w̄ = z̄, or 0 for systems without a solution.
-    fn load(&mut self, given: &[f64], status: &[Convergence]) {
+    /// Sets w̄ = z̄, or 0 for systems that are left out.
+    fn load(&mut self, given: &[f64]) {
         self.cotangent.copy_from_slice(given);
+        let status = &self.gradients.status;
         let stride = given.len() / status.len();
         for (w, status) in self.cotangent.chunks_exact_mut(stride).zip(status) {
-            if !status.is_converged() {
+            if !status.is_ok() {
                 w.fill(0.0);
             }
         }
     }
 
+    /// Sets the status of the systems because of which the gradients are not finite to overflow;
+    /// returns whether there are any.
+    fn find_overflow(&mut self) -> bool {
+        let NonlinearGradients { parameters, initial_values, steps, status, .. } =
+            &mut self.gradients;
+        if [&*parameters, initial_values, steps].into_iter().all(|values| are_finite(values)) {
+            return false;
+        }
+        let batch = status.len();
+        let own = |values: &[f64], extents: &[usize], system: usize| {
+            let size = if extents[0] == 1 { 0 } else { values.len() / batch };
+            are_finite(&values[system * size..][..size])
+        };
+        let NonlinearShape { parameters: p, initial_values: i, steps: s, .. } = &self.shape;
+        let (before, arguments) = (status.clone(), self.arguments.len() / batch);
+        for (system, status) in status.iter_mut().enumerate().filter(|(_, s)| s.is_ok()) {
+            let finite = are_finite(&self.arguments[system * arguments..][..arguments])
+                && own(parameters, p, system)
+                && own(initial_values, i, system)
+                && own(steps, s, system);
+            if !finite {
+                *status = Status::Overflow;
+            }
+        }
+        // Finite gradients whose sum is not.
+        if *status == before {
+            status.iter_mut().filter(|s| s.is_ok()).for_each(|s| *s = Status::Overflow);
+        }
+        *status != before
+    }
+
     /// Replaces w̄ by z̄ + (∂Φ/∂z)ᵀ w̄ and records how much that changed it.
-    fn advance(&mut self, given: &[f64], status: &[Convergence], sizes: &Sizes) {
+    fn advance(&mut self, given: &[f64], sizes: &Sizes) {
         let Sizes { points, order, derivatives, .. } = *sizes;
         let (block, stride) = (sizes.block(), points * sizes.block());
         let arguments = self.arguments.len() / (sizes.batch * points);
-        for (b, status) in status.iter().enumerate() {
+        for (b, status) in self.gradients.status.iter().enumerate() {
             self.gradients.remainder[b] = 0.0;
-            if !status.is_converged() {
+            if !status.is_ok() {
+                self.cotangent[b * stride..][..stride].fill(0.0);
                 continue;
             }
             let through = &self.arguments[b * points * arguments..][..points * arguments];
@@ -192,6 +261,10 @@ impl Adjoint {
     }
 }
 
+fn are_finite(values: &[f64]) -> bool {
+    values.iter().all(|value| value.is_finite())
+}
+
 /// Adds values to sums, one to one.
 fn add(sums: &mut [f64], values: &[f64]) {
     sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
@@ -205,12 +278,12 @@ struct Solved<'a> {
     times: &'a [f64],
     /// Trajectory, (B, N, K, Q).
     trajectory: &'a [f64],
-    status: &'a [Convergence],
+    status: &'a [Status],
 }
 
 /// Computes the gradients with respect to the arguments (u, t, θ) of F at every point from
 /// `through`, those with respect to the coefficients and right-hand sides of the linearization;
-/// they are zero for systems without a solution.
+/// they are zero for systems that are left out.
 fn pull_back<O: NonlinearOde>(
     ode: &O,
     at: &Solved<'_>,
@@ -233,7 +306,7 @@ fn pull_back<O: NonlinearOde>(
             || Evaluator::new(ode),
             |evaluator, (b, (arguments, z, times, coefficients, rhs))| {
                 arguments.fill(0.0);
-                if !at.status[b].is_converged() {
+                if !at.status[b].is_ok() {
                     return;
                 }
                 for (t, gradient) in arguments.chunks_exact_mut(width).enumerate() {

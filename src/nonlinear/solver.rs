@@ -228,7 +228,9 @@ impl<O: NonlinearOde> NonlinearSolver<O> {
 
     /// Returns the gradients of a scalar ℓ with respect to parameters, initial values and steps,
     /// from ∂ℓ/∂(solution) (B, N, K, Q), at the problem last solved: the vector-Jacobian product
-    /// (the [module](super) has the formulas). Systems that did not converge contribute zero.
+    /// (the [module](super) has the formulas). Systems that did not converge contribute
+    /// zero, and so do those whose cotangent or gradients are not finite
+    /// ([`NonlinearGradients::status`]).
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the

@@ -87,7 +87,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
     ///
     /// A system that cannot be solved has NaN in the solution and contributes nothing to any
     /// gradient; its [`Status`](crate::Status) in [`Tape::ode_solution`] tells why.
-    /// [`Tape::select`] with [`Tape::ode_solved`] keeps it out of the loss.
+    /// [`Tape::select`] with [`Tape::ode_solved`] keeps it out of the loss. A loss whose derivative
+    /// is not finite makes gradients NaN here, as in every operation, which optimizers refuse.
     ///
     /// # Errors
     /// Those of [`ProblemBuilder::build`](crate::ProblemBuilder::build) and

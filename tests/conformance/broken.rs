@@ -174,6 +174,81 @@ pub fn a_broken_system_adds_nothing_to_the_gradient_of_shared_inputs(subject: &S
     assert!(gradients.iter().any(|&value| value != 0.0));
 }
 
+/// As if the system had no cotangent at all, down to the last bit of the others and of sums.
+pub fn gradients_that_are_not_finite_are_reported_and_left_out(subject: &Subject) {
+    let not_finite = Status::NonFiniteInput { argument: "the cotangent" };
+    // The bits of what the batch shares: nothing, the coefficients, these and the steps.
+    for shared in [0, 1, 1 | 1 << 5] {
+        for broken in [0, 3, BATCH - 1] {
+            let mut case = Case::new(Sizes { shared, ..SIZES }, Options::default(), 7);
+            // So that products of the solution and of the last cotangent below overflow.
+            case.inputs.initial_values.data[broken * 4..][..4].fill(1e200);
+            let problem = case.problem();
+            let mut solver = subject.solver::<f64>(problem.shape(), &case.options);
+            let solution = solver.solve(&problem).unwrap();
+            assert!(solution.status.iter().all(|status| status.is_ok()));
+            let size = solution.values.len() / BATCH;
+            let mut vjp = |first: f64, others: f64| {
+                let mut cotangent = vec![1.0; BATCH * size];
+                cotangent[broken * size..][..size].fill(others);
+                cotangent[broken * size] = first;
+                let cotangent = Cotangent { values: &cotangent, epsilon: None };
+                solver.vjp(&problem, &cotangent).unwrap().clone()
+            };
+            let without = vjp(0.0, 0.0);
+            assert!(without.status.iter().all(|status| status.is_ok()));
+            for (first, others, expected) in [
+                (f64::NAN, 1.0, not_finite),
+                (1.0, f64::NEG_INFINITY, not_finite),
+                (1.0, 1e150, Status::Overflow),
+            ] {
+                let found = vjp(first, others);
+                for (system, status) in found.status.iter().enumerate() {
+                    let expected = if system == broken { expected } else { Status::Ok };
+                    assert_eq!(*status, expected, "{shared} {broken} {first} {others}: {system}");
+                }
+                for (found, without) in found.inputs.into_iter().zip(without.inputs.as_ref()) {
+                    assert_eq!(found, *without, "{shared} {broken} {first} {others}");
+                }
+                assert_eq!(found.weights, without.weights);
+            }
+            // What was left out is left out of that call alone.
+            assert_eq!(vjp(0.0, 0.0).inputs.rhs, without.inputs.rhs);
+        }
+    }
+}
+
+pub fn tangents_that_are_not_finite_are_reported(subject: &Subject) {
+    let case = healthy();
+    let problem = case.problem();
+    let mut solver = subject.solver::<f64>(problem.shape(), &case.options);
+    let size = solver.solve(&problem).unwrap().values.len() / BATCH;
+    let own = case.inputs.rhs.data.len() / BATCH;
+    let mut jvp = |value: f64| {
+        let mut rhs = vec![1.0; BATCH * own];
+        rhs[3 * own..][..own].fill(value);
+        let tangents = Tangents { rhs: Some(&rhs), ..Tangents::default() };
+        solver.jvp(&problem, &tangents).unwrap().clone()
+    };
+    let whole = jvp(1.0);
+    for (value, expected) in [
+        (f64::NAN, Status::NonFiniteInput { argument: "the tangent of rhs" }),
+        (f64::MAX, Status::Overflow),
+    ] {
+        let tangent = jvp(value);
+        for system in 0..BATCH {
+            let values = &tangent.values[system * size..][..size];
+            if system == 3 {
+                assert_eq!(tangent.status[system], expected);
+                assert!(values.iter().all(|value| value.is_nan()));
+            } else {
+                assert_eq!(tangent.status[system], Status::Ok);
+                assert_eq!(*values, whole.values[system * size..][..size]);
+            }
+        }
+    }
+}
+
 pub fn derivatives_need_a_solve_and_arrays_that_fit(subject: &Subject) {
     let case = healthy();
     let problem = case.problem();

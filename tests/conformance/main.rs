@@ -162,6 +162,8 @@ macro_rules! conformance {
             broken::a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it,
             broken::a_broken_system_has_no_derivative_and_no_residuals,
             broken::a_broken_system_adds_nothing_to_the_gradient_of_shared_inputs,
+            broken::gradients_that_are_not_finite_are_reported_and_left_out,
+            broken::tangents_that_are_not_finite_are_reported,
             broken::derivatives_need_a_solve_and_arrays_that_fit,
             broken::residuals_are_the_norms_of_the_defects,
             broken::a_system_without_digits_left_is_a_breakdown,

@@ -67,7 +67,7 @@ fn check<O: NonlinearOde + Copy>(name: &str, ode: O, inputs: &Inputs, linear: Op
         loss(&solution.values, derivatives)
     };
     let (sum, cotangent) = value(&mut solver, inputs);
-    let NonlinearGradients { parameters, initial_values, steps, remainder } =
+    let NonlinearGradients { parameters, initial_values, steps, remainder, .. } =
         solver.vjp(&inputs.problem(), &cotangent).unwrap().clone();
     assert!(remainder.iter().all(|&remainder| remainder <= 1e-13), "{name}: {remainder:?}");
     for (a, gradient) in [parameters, initial_values, steps].iter().enumerate() {

@@ -70,6 +70,40 @@ fn a_broken_system_leaves_its_neighbors_as_they_are() {
 }
 
 #[test]
+fn gradients_that_are_not_finite_are_reported_and_left_out() {
+    // All three share the parameter and the steps, so that their gradients are summed.
+    let initial = [0.5, 0.7, 1.0];
+    let problem = NonlinearProblem::new(
+        3,
+        POINTS,
+        View::new(&[1, 1], &[1.0]),
+        View::new(&[3, 1, 1], &initial),
+        View::new(&[1, 1], &[0.02]),
+    )
+    .unwrap();
+    let mut solver =
+        NonlinearSolver::new(BlowUp, problem.shape(), &NonlinearOptions::default()).unwrap();
+    let stride = solver.solve(&problem).unwrap().values.len() / 3;
+    let mut vjp = |second: f64| {
+        let mut cotangent = vec![1.0; 3 * stride];
+        cotangent[stride..2 * stride].fill(second);
+        solver.vjp(&problem, &cotangent).unwrap().clone()
+    };
+    let without = vjp(0.0);
+    for (second, expected) in [
+        (f64::NAN, Status::NonFiniteInput { argument: "the cotangent" }),
+        (f64::INFINITY, Status::NonFiniteInput { argument: "the cotangent" }),
+        (f64::MAX, Status::Overflow),
+    ] {
+        let found = vjp(second);
+        assert_eq!(found.status, [Status::Ok, expected, Status::Ok]);
+        assert_eq!(found.parameters, without.parameters);
+        assert_eq!(found.steps, without.steps);
+        assert_eq!(found.initial_values, without.initial_values);
+    }
+}
+
+#[test]
 fn a_system_that_is_done_does_not_change_while_others_go_on() {
     // The logistic equation with r = 0 is done at once.
     let options = NonlinearOptions::default();

@@ -21,8 +21,10 @@ use crate::outputs;
 /// an axis, its length stands there too: `batch`, `points`. (`states`, `equations`, `order`,
 /// `iv_steps` and `iv_orders`, that is K, E, Qc − 1, I and J, may, and then must agree.) The result
 /// holds `solution` (B, N, K, Q), `status` (B; 0 solved, 1 breakdown, 2 input not finite, 3 step not
-/// positive, 4 overflow), `epsilon` (B) with a shared slack, and `grad_*` for each input.
-/// Where some system could not be solved (exit code 1), the others are in the result all the same.
+/// positive, 4 overflow), `epsilon` (B) with a shared slack, and `grad_*` for each input, with
+/// `grad_status` (B; as `status`: 2 a cotangent, 4 gradients not finite).
+/// Where some system could not be solved or differentiated (exit code 1), the others are in the
+/// result all the same, and sums over systems are those of the others.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The problem
@@ -125,27 +127,34 @@ fn solve<T: Real>(owned: &OwnedProblem<T>, device: &Device, output: &Path) -> Re
 
     let [b, n, k, q] = problem.shape().solution();
     let failed = solution.status.iter().filter(|status| !status.is_ok()).count();
+    let lost: Vec<Status> = gradients.map_or(vec![], |gradients| {
+        // A system without a solution is reported once.
+        let pairs = gradients.status.into_iter().zip(&solution.status);
+        pairs.map(|(own, solved)| if solved.is_ok() { own } else { Status::Ok }).collect()
+    });
     crate::tell(format_args!(
         "{} of {b} systems solved in {}: solution (B, N, K, Q) = ({b}, {n}, {k}, {q}) in {}",
         b - failed,
         T::NAME,
         output.display()
     ));
-    report_failures(&solution.status);
+    report_failures("", &solution.status);
+    report_failures("no gradients: ", &lost);
     if owned.hermite_of_second_order() {
         crate::tell(format_args!(
             "mnn: hermite rows are of second order here, of fourth with --extra-derivatives 1"
         ));
     }
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let failed = failed > 0 || lost.iter().any(|status| !status.is_ok());
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Prints the first few systems that could not be solved, and why.
-fn report_failures(status: &[Status]) {
+/// Prints the first few systems that failed, in what (`effect`), and why.
+fn report_failures(effect: &str, status: &[Status]) {
     const SHOWN: usize = 10;
     let failed = || status.iter().enumerate().filter(|(_, status)| !status.is_ok());
     for (system, status) in failed().take(SHOWN) {
-        crate::tell(format_args!("mnn: system {system}: {status}"));
+        crate::tell(format_args!("mnn: system {system}: {effect}{status}"));
     }
     let more = failed().count().saturating_sub(SHOWN);
     if more > 0 {

@@ -6,7 +6,7 @@ use super::gradient::GradientSink;
 use super::inputs::TileSystems;
 use super::simd::{Work, vectorized};
 use super::tile::{Scratch, SolutionSink, Tile};
-use crate::adjoint::{Cotangent, Gradients, Tangents};
+use crate::adjoint::{Cotangent, Gradients, Tangents, report_tangent};
 use crate::backend::engine::{Engine, of_precision};
 use crate::banded::lanes::{MOST_LANES, Pack, Packed};
 use crate::error::Result;
@@ -82,6 +82,7 @@ struct VjpGroup<'a, S: Packed> {
     group: &'a mut Group<S>,
     cotangent: &'a Cotangent<'a, S::Real>,
     status: &'a [Status],
+    found: &'a mut [Status],
     sink: GradientSink<'a, f64>,
 }
 
@@ -91,7 +92,8 @@ impl<S: Packed> Work for VjpGroup<'_, S> {
         self.sink.clear();
         for tile in &self.group.tiles {
             let scratch = &mut self.group.scratch;
-            tile.vjp(self.context, scratch, self.cotangent, self.status, &mut self.sink);
+            let (status, found) = (self.status, &mut *self.found);
+            tile.vjp(self.context, scratch, self.cotangent, status, found, &mut self.sink);
         }
     }
 }
@@ -252,6 +254,7 @@ impl<S: Packed> Engine<S::Real> for Batch<S> {
     ) -> Result<&Gradients<S::Real>> {
         let context = Context { problem, options: &self.options, layout: &self.layout };
         let (sums, gradients) = (&mut self.sums, &mut self.gradients);
+        gradients.status.copy_from_slice(status);
         let Inputs { coefficients, rhs, initial_values, steps } = sums
             .inputs
             .as_mut()
@@ -260,14 +263,15 @@ impl<S: Packed> Engine<S::Real> for Batch<S> {
         (
             &mut self.groups,
             status.par_chunks(self.group_systems),
+            gradients.status.par_chunks_mut(self.group_systems),
             (coefficients, rhs, initial_values, steps),
             sums.weights.par_chunks_mut(4),
         )
             .into_par_iter()
-            .for_each(|(group, status, inputs, weights)| {
+            .for_each(|(group, status, found, inputs, weights)| {
                 let inputs = Inputs::from(<[_; 4]>::from(inputs));
                 let sink = GradientSink { origin: group.origin, inputs, weights };
-                vectorized(VjpGroup { context, group, cotangent, status, sink });
+                vectorized(VjpGroup { context, group, cotangent, status, found, sink });
             });
         for (sums, gradient) in sums.inputs.as_ref().zip(gradients.inputs.as_mut()) {
             sums.total(gradient);
@@ -281,7 +285,18 @@ impl<S: Packed> Engine<S::Real> for Batch<S> {
             smoothness: family(2),
             periodic: family(3),
         };
-        Ok(rounded(gradients, &mut self.rounded))
+        let gradients = rounded(gradients, &mut self.rounded);
+        if !gradients.find_overflow(problem.shape(), status) {
+            gradients.overflow_in_sum();
+        }
+        Ok(gradients)
+    }
+
+    fn gradients(&self) -> &Gradients<S::Real> {
+        match (&self.gradients as &dyn Any).downcast_ref() {
+            Some(same) => same,
+            None => &self.rounded,
+        }
     }
 
     fn jvp(
@@ -303,7 +318,7 @@ impl<S: Packed> Engine<S::Real> for Batch<S> {
                 let sink = SolutionSink { origin: group.origin, values, epsilon };
                 vectorized(JvpGroup { context, group, tangents, status, sink });
             });
-        self.derived.status.copy_from_slice(status);
+        report_tangent(&mut self.derived, tangents, problem.shape(), status);
         Ok(&self.derived)
     }
 
@@ -349,9 +364,12 @@ impl<S: Packed> Engine<S::Real> for Batch<S> {
 
 /// The sums themselves where `T` is double, else rounded into `room`: many small shares of either
 /// sign are added up, which single precision cannot do.
-fn rounded<'a, T: Real>(sums: &'a Gradients<f64>, room: &'a mut Gradients<T>) -> &'a Gradients<T> {
-    if let Some(same) = (sums as &dyn Any).downcast_ref() {
-        return same;
+fn rounded<'a, T: Real>(
+    sums: &'a mut Gradients<f64>,
+    room: &'a mut Gradients<T>,
+) -> &'a mut Gradients<T> {
+    if TypeId::of::<T>() == TypeId::of::<f64>() {
+        return (sums as &mut dyn Any).downcast_mut().expect("T is f64");
     }
     for (values, sums) in room.inputs.as_mut().zip(sums.inputs.as_ref()) {
         for (value, &sum) in values.iter_mut().zip(sums) {
@@ -359,6 +377,7 @@ fn rounded<'a, T: Real>(sums: &'a Gradients<f64>, room: &'a mut Gradients<T>) ->
         }
     }
     room.weights = sums.weights;
+    room.status.copy_from_slice(&sums.status);
     room
 }
 

@@ -242,7 +242,7 @@ impl<S: Packed> Tile<S> {
     }
 
     /// Computes the gradients: solves M g = z̄, then adds every row's share to the gradients of its
-    /// inputs.
+    /// inputs. Systems whose shares are not finite are marked in `found`.
     #[inline(always)]
     pub fn vjp(
         &self,
@@ -250,6 +250,7 @@ impl<S: Packed> Tile<S> {
         scratch: &mut Scratch<S>,
         cotangent: &Cotangent<'_, S::Real>,
         status: &[Status],
+        found: &mut [Status],
         sink: &mut GradientSink<'_, f64>,
     ) {
         let Scratch { exact_rows, direction: g, rhs, correction, .. } = scratch;
@@ -266,8 +267,14 @@ impl<S: Packed> Tile<S> {
             layout: context.layout,
             sink,
             weights: Default::default(),
+            check: Default::default(),
         };
         assembly.visit_rows(true, &mut pass);
+        for (lane, system) in self.systems.range().enumerate().filter(|(lane, _)| live[*lane]) {
+            if !pass.check.lane(lane).is_finite() {
+                found[system - pass.sink.origin] = Status::Overflow;
+            }
+        }
         for (sum, family) in pass.sink.weights.iter_mut().zip(pass.weights) {
             for lane in (0..S::LANES).filter(|&lane| live[lane]) {
                 *sum += family.lane(lane);

@@ -230,7 +230,7 @@ fn a_broken_system_leaves_the_others_and_exit_code_1() {
         run.stderr,
         "2 of 4 systems solved in f64: solution (B, N, K, Q) = (4, 5, 1, 3) in r\n\
          mnn: system 1: step 0 is not positive\n\
-         mnn: system 3: not all steps are finite\n\
+         mnn: system 3: not all values of steps are finite\n\
          mnn: hermite rows are of second order here, of fourth with --extra-derivatives 1\n"
     );
     let result = File::parse(&std::fs::read(workspace.path("r")).unwrap());
@@ -239,6 +239,38 @@ fn a_broken_system_leaves_the_others_and_exit_code_1() {
     assert_eq!(values[..15], solve(&small(), &[]).f64s("solution"));
     assert_eq!(values[..15], values[30..45]);
     assert!(values[15..30].iter().chain(&values[45..]).all(|value| value.is_nan()));
+}
+
+#[test]
+fn a_broken_cotangent_is_reported_and_leaves_the_others() {
+    let of_second = |value: f64| {
+        let mut file = small();
+        let mut cotangent = vec![1.0; 4 * 5 * 3];
+        cotangent[15..30].fill(value);
+        file.set("steps", &[4, 1], &[0.1; 4]).set("cotangent", &[4, 5, 1, 3], &cotangent);
+        let workspace = Workspace::new();
+        workspace.write("p", file.bytes());
+        let run = workspace.run(&["solve", "p", "-o", "r"]);
+        (run, File::parse(&std::fs::read(workspace.path("r")).unwrap()))
+    };
+    let (whole, without) = of_second(0.0);
+    whole.expect(DONE);
+    assert_eq!(without.tensors["grad_status"].2, [0; 4]);
+    for (value, code, reason) in [
+        (f64::NAN, 2, "not all values of the cotangent are finite"),
+        (f64::MAX, 4, "the numbers overflow, the result is not finite"),
+    ] {
+        let (run, result) = of_second(value);
+        let run = run.expect(NUMERICAL_FAILURE);
+        let message = format!("\nmnn: system 1: no gradients: {reason}\n");
+        assert!(run.stderr.starts_with("4 of 4 systems solved"), "{}", run.stderr);
+        assert!(run.stderr.contains(&message), "{}", run.stderr);
+        assert_eq!(result.tensors["grad_status"].2, [0, code, 0, 0]);
+        for name in ["coefficients", "rhs", "initial_values", "steps"] {
+            let name = format!("grad_{name}");
+            assert_eq!(result.f64s(&name), without.f64s(&name), "{name}");
+        }
+    }
 }
 
 #[test]

@@ -122,7 +122,8 @@ impl<T: Real> DeviceSolver<T> {
 
     /// Computes the gradients with respect to the inputs that are wanted from ∂ℓ/∂(solution) (B, N,
     /// K, Q) and ∂ℓ/∂ε (B), at the problem last solved: the vector-Jacobian product. The gradients
-    /// are overwritten.
+    /// are overwritten. Nothing comes back from the device, so that a cotangent that is not finite
+    /// is not looked for: it makes the gradients of its system and all sums over systems NaN.
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet, an array does not have the length that the

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::adjoint::{Cotangent, Gradients, Tangents};
+use crate::adjoint::{Cotangent, Gradients, Tangents, report_tangent};
 use crate::backend::cuda::bindings as parameters;
 use crate::backend::cuda::driver::Buffer;
 use crate::backend::cuda::driver::CudaDevice;
@@ -73,6 +73,8 @@ struct Staging<T: Real> {
     weights: Buffer<T>,
     /// Squared defects, (systems, 4).
     defects: Buffer<f64>,
+    /// Statuses that are on the device, as the program knows them.
+    status: Vec<Status>,
     /// Copies of the statuses and of the squared defects in the program's memory.
     codes: Vec<parameters::Status>,
     squares: Vec<f64>,
@@ -92,6 +94,7 @@ impl<T: Real> Staging<T> {
             response: SolutionBuffers::new(device, shape, systems)?,
             weights: Buffer::unwritten(device, "gradient of the weights", 4)?,
             defects: Buffer::unwritten(device, "residuals", systems.saturating_mul(4))?,
+            status: zeros("status", systems)?,
             codes: zeros("status", systems)?,
             squares: zeros("residuals", systems.saturating_mul(4))?,
         })
@@ -151,6 +154,37 @@ impl<T: Real> Engine<T> {
         self.batch.solve(part, inputs, &mut solution.view_mut(part.systems))
     }
 
+    /// Puts the statuses of this part on the device, unless they are there.
+    fn put_status(&mut self, status: &[Status], part: Part) -> Result<()> {
+        let Part { first, systems } = part;
+        let wanted = &status[first..][..systems];
+        let Staging { solution, status, codes, .. } = &mut self.staging;
+        if self.batch.is_whole() && status[..systems] == *wanted {
+            return Ok(());
+        }
+        solution.details.write_status(wanted, codes)?;
+        status[..systems].copy_from_slice(wanted);
+        Ok(())
+    }
+
+    /// Finds the systems because of which sums of gradients are not finite, on the CPU: on the
+    /// device only the sums are known.
+    fn find_overflow_on_cpu(
+        &mut self,
+        problem: &Problem<'_, T>,
+        cotangent: &Cotangent<'_, T>,
+        status: &[Status],
+    ) -> Result<()> {
+        let shape = problem.shape();
+        let mut engine = backend::cpu::engine::new(shape, self.batch.template.options())?;
+        engine.solve(problem, &mut Solution::allocate(shape)?)?;
+        self.gradients.status.copy_from_slice(&engine.vjp(problem, cotangent, status)?.status);
+        if self.gradients.status == status {
+            self.gradients.overflow_in_sum();
+        }
+        Ok(())
+    }
+
     /// Puts inputs and statuses of this part on the device.
     fn restore_problem(
         &mut self,
@@ -158,13 +192,10 @@ impl<T: Real> Engine<T> {
         status: &[Status],
         part: Part,
     ) -> Result<()> {
-        if self.batch.is_whole() {
-            return Ok(());
+        if !self.batch.is_whole() {
+            self.upload(problem, part)?;
         }
-        self.upload(problem, part)?;
-        let Part { first, systems } = part;
-        let Staging { solution, codes, .. } = &mut self.staging;
-        solution.details.write_status(&status[first..][..systems], codes)
+        self.put_status(status, part)
     }
 }
 
@@ -178,7 +209,8 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
         for part in self.batch.parts() {
             self.upload(problem, part)?;
             let Part { first, systems } = part;
-            let Staging { inputs, solution: staged, codes, .. } = &mut self.staging;
+            let Staging { inputs, solution: staged, status: on_device, codes, .. } =
+                &mut self.staging;
             let inputs = inputs.as_ref().map(Values::from);
             self.batch.solve(part, inputs, &mut staged.view_mut(systems))?;
             let values = &mut solution.values[first * size..][..systems * size];
@@ -187,6 +219,7 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
             staged.details.epsilon.copy_to_host("epsilon", epsilon)?;
             let status = &mut solution.status[first..][..systems];
             staged.details.read_status(&mut codes[..systems], status)?;
+            on_device[..systems].copy_from_slice(status);
         }
         Ok(())
     }
@@ -195,12 +228,13 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
         &mut self,
         problem: &Problem<'_, T>,
         cotangent: &Cotangent<'_, T>,
-        _status: &[Status],
+        status: &[Status],
     ) -> Result<&Gradients<T>> {
         let size = values_of_system(&self.batch.shape);
         let layouts = self.batch.template.layouts;
         for part in self.batch.parts() {
             self.restore(problem, part)?;
+            self.put_status(status, part)?;
             let Part { first, systems } = part;
             let staging = &mut self.staging;
             let values = &cotangent.values[first * size..][..systems * size];
@@ -250,7 +284,15 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
         weights.copy_to_host("gradient of the weights", &mut families)?;
         let [equation, initial, smoothness, periodic] = families.map(T::to_double);
         self.gradients.weights = Weights { equation, initial, smoothness, periodic };
+        self.gradients.status.copy_from_slice(status);
+        if !self.gradients.find_overflow(problem.shape(), status) {
+            self.find_overflow_on_cpu(problem, cotangent, status)?;
+        }
         Ok(&self.gradients)
+    }
+
+    fn gradients(&self) -> &Gradients<T> {
+        &self.gradients
     }
 
     fn jvp(
@@ -284,7 +326,7 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
             let epsilon = &mut self.tangent.epsilon[first..][..systems];
             staging.response.details.epsilon.copy_to_host("tangent of epsilon", epsilon)?;
         }
-        self.tangent.status.copy_from_slice(status);
+        report_tangent(&mut self.tangent, tangents, problem.shape(), status);
         Ok(&self.tangent)
     }
 
