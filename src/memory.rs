@@ -12,3 +12,29 @@ pub(crate) fn zeros<V: Clone + Default>(what: &str, count: usize) -> Result<Vec<
     values.resize(count, V::default());
     Ok(values)
 }
+
+/// Checks that memory for `counts` of values, each with the size of one in bytes, can be had all
+/// together, so that the error names the whole need of a computation and not its last piece. The
+/// memory is given back at once.
+pub(crate) fn ensure(what: &str, counts: &[(usize, usize)]) -> Result<()> {
+    let total = counts
+        .iter()
+        .fold(0, |sum: usize, (count, size)| sum.saturating_add(count.saturating_mul(*size)));
+    Vec::<u8>::new()
+        .try_reserve_exact(total)
+        .map_err(|_| Error::OutOfMemory { what: what.into(), bytes: total })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_need_is_named() {
+        assert!(ensure("little", &[(3, 8), (0, 1 << 50)]).is_ok());
+        let error = ensure("much", &[(3, 8), (1 << 60, 8)]).unwrap_err().to_string();
+        assert_eq!(error, "much: 9223372036854775832 bytes of memory cannot be had");
+        let error = ensure("all", &[(1, 1), (usize::MAX, 8)]).unwrap_err().to_string();
+        assert_eq!(error, format!("all: {} bytes of memory cannot be had", usize::MAX));
+    }
+}

@@ -126,8 +126,9 @@ impl<T: Real> Solver<T> {
         engine: impl FnOnce() -> Result<Box<dyn Engine<T>>>,
     ) -> Result<Self> {
         options.check()?;
-        let solution = Solution::allocate(shape)?;
+        // The engine is made first, because it knows the whole need.
         let engine = engine()?;
+        let solution = Solution::allocate(shape)?;
         Ok(Solver {
             device: device.clone(),
             shape: shape.clone(),

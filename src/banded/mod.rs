@@ -77,6 +77,12 @@ impl BandedShape {
         self.blocks.checked_mul(self.row_values())?.checked_add(triangle)
     }
 
+    /// Returns the number of values that a factor and a window take, saturated.
+    pub fn values(&self) -> usize {
+        let window = self.window().saturating_mul(self.window());
+        self.factor_values().unwrap_or(usize::MAX).saturating_add(window)
+    }
+
     /// Returns the first row of R (within a block row) that can be nonzero in a window column: the
     /// coupling with block t+w is block diagonal, and R_{t,t+w} = R_tt⁻ᵀ M_{t,t+w} fills only below
     /// it.

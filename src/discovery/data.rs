@@ -40,12 +40,10 @@ impl Dataset {
         for (index, trajectory) in self.trajectories.iter().enumerate() {
             trajectory.validate(index + 1, &self.states)?;
         }
-        for b in 1..self.states.len() {
-            if let Some(a) = (0..b).find(|&a| self.are_equal(a, b)) {
-                let [a, b] = [a, b].map(|k| &self.states[k]);
-                let message = format!("`{a}` and `{b}` are the same series: leave one out");
-                return Err(Error::Data(message));
-            }
+        if let Some([a, b]) = self.equal_states() {
+            let [a, b] = [a, b].map(|k| &self.states[k]);
+            let message = format!("`{a}` and `{b}` are the same series: leave one out");
+            return Err(Error::Data(message));
         }
         Ok(())
     }
@@ -68,6 +66,28 @@ impl Dataset {
             }
         }
         Ok(())
+    }
+
+    /// Returns two states that agree, if there are any: the first that agrees with an earlier one.
+    fn equal_states(&self) -> Option<[usize; 2]> {
+        let column = |k: usize| {
+            let values = self.trajectories.iter().flat_map(|trajectory| &trajectory.values);
+            values.skip(k).step_by(self.states.len())
+        };
+        let all = 0..self.states.len();
+        let (complete, gappy): (Vec<usize>, Vec<usize>) =
+            all.clone().partition(|&k| column(k).all(|value| !value.is_nan()));
+        // There may be thousands of states, which are not compared each with each: in order of
+        // their values, those that are equal are neighbors.
+        let mut sorted = complete;
+        sorted.sort_by(|&a, &b| column(a).partial_cmp(column(b)).expect("no value is NaN"));
+        let neighbors = sorted.windows(2).map(|pair| [pair[0], pair[1]]);
+        let equal = neighbors.filter(|&[a, b]| self.are_equal(a, b));
+        let with_gaps = gappy.into_iter().filter_map(|b| {
+            let a = all.clone().find(|&a| a != b && self.are_equal(a, b))?;
+            Some([a.min(b), a.max(b)])
+        });
+        equal.chain(with_gaps).min_by_key(|&[a, b]| (b, a))
     }
 
     /// Returns whether two states agree wherever both are known, and both are known somewhere.

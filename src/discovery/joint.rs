@@ -43,6 +43,12 @@ const NOISE_FLOOR: f64 = 1e-5;
 /// The number of values of a state that the common noise level counts as much as.
 const POOLING: f64 = 100.0;
 
+/// Returns the number of values of the workspace for one set of terms.
+pub(super) fn joint_values(points: usize, variables: usize, coefficients: usize) -> usize {
+    let shape = gauss_newton::shape(points, variables, coefficients);
+    shape.values().saturating_add(2 * shape.unknowns())
+}
+
 /// The estimator of the joint method: the estimate and the workspace for its present set of terms.
 pub(super) struct Joint<'a> {
     grid: &'a Grid,

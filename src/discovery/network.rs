@@ -46,6 +46,28 @@ const NOISE_CHANGE: f64 = 0.1;
 /// discretization error, which is no noise.
 const NOISE_FLOOR: f64 = 1e-4;
 
+/// Returns the number of values of the workspace for one set of terms, at most: sensitivities of a
+/// chunk of windows and the windows' normal equations, then the terms and their gradients on the
+/// tape.
+pub(super) fn network_values(
+    points: usize,
+    variables: usize,
+    states: usize,
+    coefficients: usize,
+) -> usize {
+    let chunk = points.min(shooting::CHUNK_POINTS);
+    let windows = |points: usize| points / windows::INTERVALS + 1;
+    let terms = coefficients / states;
+    [
+        (chunk.saturating_mul(states), 2 * coefficients + variables),
+        (windows(chunk).saturating_mul(coefficients), coefficients),
+        (windows(points).saturating_mul(variables), coefficients),
+        (chunk.saturating_mul(4), terms.saturating_mul(1 + variables)),
+    ]
+    .into_iter()
+    .fold(0, |sum, (rows, columns)| sum.saturating_add(rows.saturating_mul(columns)))
+}
+
 /// The estimator of the network method: network and Gauss-Newton, which improve the same estimate
 /// in turn.
 pub(super) struct Network<'a, B: Backend> {

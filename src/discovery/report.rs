@@ -31,7 +31,9 @@ impl Discovery {
     /// [{"lhs": "x'", "terms": [{"factors": ["x", "y"], "coefficient": 1.0, "standard_error":
     /// 0.01}]}]}`.
     ///
-    /// Factors are sorted, and `[]` for the constant; an unknown standard error is `null`. An
+    /// Factors are sorted, and `[]` for the constant. A coefficient that was given and not estimated
+    /// ([`Settings::known`](super::Settings::known)) has no standard error, `null`, and `"known":
+    /// true`. An
     /// equation u' = g(Σ terms) has also `"link": "tanh"` (or sin, sigmoid); a ratio has `"link":
     /// "ratio"` and `"denominator"`, the terms that are added to 1 in the denominator.
     pub fn to_json(&self) -> String {
@@ -84,6 +86,8 @@ struct JsonTerm<'a> {
     factors: Vec<&'a str>,
     coefficient: f64,
     standard_error: Option<f64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    known: bool,
 }
 
 impl<'a> From<&'a Equation> for JsonEquation<'a> {
@@ -102,7 +106,8 @@ impl<'a> From<&'a Term> for JsonTerm<'a> {
     fn from(term: &'a Term) -> Self {
         let mut factors: Vec<&str> = term.factors.iter().map(String::as_str).collect();
         factors.sort_unstable();
-        JsonTerm { factors, coefficient: term.coefficient, standard_error: term.standard_error }
+        let Term { coefficient, standard_error, .. } = *term;
+        JsonTerm { factors, coefficient, standard_error, known: standard_error.is_none() }
     }
 }
 
@@ -158,7 +163,8 @@ z' = (2.00(10) z) / (1 - 0.25(2) x_1)
                     {"factors": ["y"], "coefficient": 10.001, "standard_error": 0.0021},
                 ]},
                 {"lhs": "y'", "link": "tanh", "terms": [
-                    {"factors": [], "coefficient": 0.5, "standard_error": null},
+                    {"factors": [], "coefficient": 0.5, "standard_error": null,
+                        "known": true},
                     {"factors": ["x", "x", "z"], "coefficient": -1.0, "standard_error": 0.014},
                 ]},
                 {"lhs": "z'", "link": "ratio", "terms": [

@@ -5,10 +5,10 @@ use super::equation::{Discovery, Fit};
 use super::estimate::Estimate;
 use super::estimator::Estimator;
 use super::grid::{Grid, Smooth, smooth};
-use super::joint::Joint;
+use super::joint::{Joint, joint_values};
 use super::library::Library;
 use super::link::Link;
-use super::network::{Network, Windows};
+use super::network::{Network, Windows, network_values};
 use super::progress::{Observer, Reporter};
 use super::selection::select;
 use super::settings::{Method, Settings};
@@ -18,6 +18,7 @@ use super::user_terms::check_gradients;
 use super::warnings;
 #[cfg(feature = "cuda")]
 use crate::cuda::Cuda;
+use crate::memory::ensure;
 use crate::{Cpu, Device, Error, Result};
 
 /// Finds the equations that the data obey, by the method [`Settings::method`].
@@ -36,9 +37,11 @@ pub fn discover(
     data.validate()?;
     let mut progress = Reporter::new(observer);
     progress.stage(0.0, "smoothing the data")?;
+    ensure_memory_to_smooth(data)?;
     let smooth = smooth(data)?;
     check_gradients(data, &smooth, settings)?;
     let grid = Grid::new(data, &smooth, settings.grid_refinement)?;
+    ensure_memory(&grid, &libraries, settings)?;
     let task = Task { data, settings, smooth: &smooth, grid: &grid, libraries: &libraries };
     match (settings.method, &settings.device) {
         (Method::Joint, _) => search(&task, &mut progress, |start, progress| {
@@ -56,6 +59,42 @@ pub fn discover(
             search(&task, &mut progress, |start, _| {
                 Network::new(&grid, &smooth, &windows, settings, start, Cuda::on(device)?)
             })
+        }
+    }
+}
+
+/// Checks that the memory for smoothing the data can be had: for each value some twenty numbers
+/// while its series is smoothed, and three of its spline afterwards.
+fn ensure_memory_to_smooth(data: &Dataset) -> Result<()> {
+    let points = data.trajectories.iter().map(|t| t.time.len()).fold(0, usize::saturating_add);
+    let values = points.saturating_mul(data.states.len());
+    ensure("smoothing the data", &[(points, 20 * 8), (values, 3 * 8)])
+}
+
+/// Checks that the memory for the search can be had.
+fn ensure_memory(grid: &Grid, libraries: &[Library], settings: &Settings) -> Result<()> {
+    let largest = libraries.iter().max_by_key(|library| library.len());
+    let Some(library) = largest else { return Ok(()) };
+    let variables = library.variables().len();
+    let states = variables / settings.order;
+    let numerators = states.saturating_mul(library.len());
+    let coefficients = match settings.link {
+        Link::Ratio => numerators.saturating_mul(2),
+        _ => numerators,
+    };
+    let squares = coefficients.saturating_mul(coefficients);
+    // The trajectory in the units of the data and in those of the method, of the estimates that
+    // are compared, smoothed and simulated.
+    let trajectories = (grid.points().saturating_mul(variables), 20 * 8);
+    match settings.method {
+        Method::Joint => {
+            let values = joint_values(grid.points(), variables, coefficients);
+            // One for the present terms and one for all of them.
+            ensure("the search", &[trajectories, (values, 2 * 8), (squares, 8 * 8)])
+        }
+        Method::Network => {
+            let values = network_values(grid.points(), variables, states, coefficients);
+            ensure("the search", &[trajectories, (values, 8), (squares, 8 * 8)])
         }
     }
 }

@@ -8,14 +8,14 @@ use clap::ValueEnum;
 #[cfg(feature = "cuda")]
 use mechanistic::cuda::CudaPath;
 use mechanistic::{
-    Cotangent, Device, DeviceName, Error, Options, Problem, ProblemShape, Real, Result, Smoothness,
-    Solver, View,
+    Cotangent, Device, DeviceName, Error, Inputs, Options, Problem, ProblemShape, Real, Result,
+    Smoothness, Solver, View,
 };
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::interrupt;
+use crate::{interrupt, limits};
 
 /// Time the forward and the backward solve of a random batch
 ///
@@ -102,16 +102,25 @@ fn measure<T: Real>(arguments: &Arguments) -> Result<[f64; 3]> {
     let q = order.saturating_add(1);
     let steps = [T::of(0.1)];
     let mut random = ChaCha8Rng::seed_from_u64(0);
-    let mut array = |name: &str, axes: &[usize]| -> Result<Vec<T>> {
-        let mut values = allocate(name, axes)?;
-        values.fill_with(|| T::of(StandardNormal.sample(&mut random)));
-        Ok(values)
-    };
     let shapes = [&[b, n, k, k, q][..], &[b, n, k], &[b, 1, k, order], &[1, 1]];
-    let coefficients = array("coefficients", shapes[0])?;
-    let rhs = array("rhs", shapes[1])?;
-    let initial_values = array("initial_values", shapes[2])?;
-    let cotangent = array("cotangent", &[b, n, k, q])?;
+    let [coefficients, rhs, initial_values, steps_shape] = shapes;
+    let inputs = Inputs { coefficients, rhs, initial_values, steps: steps_shape };
+    let shape = ProblemShape::new(b, n, inputs)?;
+    // The solver comes first, because it needs more than its inputs and says how much.
+    let smoothness = Smoothness::TaylorHold;
+    let options = Options { smoothness, refinement_steps: Some(0), ..Options::default() };
+    let mut solver = solver::<T>(arguments, &device, &shape, &options)?;
+    let count =
+        |axes: &[usize]| axes.iter().fold(size_of::<T>(), |n, &axis| n.saturating_mul(axis));
+    let solution = [b, n, k, q];
+    let bytes = shapes.iter().map(|axes| count(axes)).fold(count(&solution), usize::saturating_add);
+    limits::ensure_memory("the problem", bytes)?;
+    let mut array = |axes: &[usize]| -> Vec<T> {
+        let next = || T::of(StandardNormal.sample(&mut random));
+        std::iter::repeat_with(next).take(axes.iter().product()).collect()
+    };
+    let [coefficients, rhs, initial_values] = [shapes[0], shapes[1], shapes[2]].map(&mut array);
+    let cotangent = array(&solution);
     let problem = Problem::builder()
         .batch(b)
         .points(n)
@@ -120,9 +129,6 @@ fn measure<T: Real>(arguments: &Arguments) -> Result<[f64; 3]> {
         .initial_values(View::new(shapes[2], &initial_values))
         .steps(View::new(shapes[3], &steps))
         .build()?;
-    let smoothness = Smoothness::TaylorHold;
-    let options = Options { smoothness, refinement_steps: Some(0), ..Options::default() };
-    let mut solver = solver::<T>(arguments, &device, problem.shape(), &options)?;
     let cotangent = Cotangent { values: &cotangent, epsilon: None };
 
     let times: Arc<Mutex<[Vec<f64>; 3]>> = Arc::default();
@@ -178,20 +184,6 @@ fn solver<T: Real>(
     options: &Options,
 ) -> Result<Solver<T>> {
     Solver::on(device, shape, options)
-}
-
-/// Returns zeros, or an error where there is not enough memory.
-fn allocate<T: Real>(name: &str, axes: &[usize]) -> Result<Vec<T>> {
-    let count = axes.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
-    let bytes = count.and_then(|count| count.checked_mul(size_of::<T>())).unwrap_or(usize::MAX);
-    let mut values = Vec::new();
-    match count.map(|count| values.try_reserve_exact(count)) {
-        Some(Ok(())) => {
-            values.resize(count.unwrap_or(0), T::default());
-            Ok(values)
-        }
-        _ => Err(Error::OutOfMemory { what: name.into(), bytes }),
-    }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

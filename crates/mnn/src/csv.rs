@@ -15,7 +15,7 @@ use mechanistic::discovery::{Dataset, Trajectory};
 use mechanistic::files::atomic;
 use mechanistic::{Error, Result};
 
-use crate::outputs;
+use crate::{limits, outputs};
 
 /// The meaning of the columns of a table.
 #[derive(Clone, Debug, Default)]
@@ -89,6 +89,8 @@ pub fn read<P: AsRef<Path>>(paths: &[P], columns: &Columns) -> Result<Table> {
 /// Returns what a file holds, or standard input if `path` is `-`.
 fn bytes(path: &Path) -> Result<Vec<u8>> {
     if !outputs::is_standard(path) {
+        let size = std::fs::metadata(path).map_or(0, |file| file.len());
+        limits::ensure_memory(&format!("the table {}", path.display()), size as usize)?;
         return std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source });
     }
     let mut bytes = Vec::new();
@@ -246,6 +248,10 @@ fn parse(path: &Path, bytes: &[u8], columns: &Columns, exact: bool) -> Result<Ta
     let text = decode(path, bytes)?;
     let (header, columns_by_name) = (Vec::new(), HashMap::new());
     let mut source = Source { path, text, header, columns: columns_by_name, header_line: 1 };
+    if let Some(line) = unclosed_quotation_mark(text, delimiter(text)) {
+        let message = "a quotation mark is opened in this line and never closed";
+        return Err(source.error(line, message));
+    }
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -260,6 +266,10 @@ fn parse(path: &Path, bytes: &[u8], columns: &Columns, exact: bool) -> Result<Ta
     (source.header, source.columns) = read_header(&source, &record)?;
     let layout = layout(&source, columns, exact)?;
 
+    // Vectors grow to twice what they hold, from half of that.
+    let rows = text.lines().count();
+    let bytes = rows.saturating_mul((1 + layout.states.len()) * size_of::<f64>());
+    limits::ensure_memory(&format!("the table {}", path.display()), bytes.saturating_mul(3))?;
     let mut groups = Groups::default();
     while next(&source, &mut reader, &mut record)? {
         row(&source, &layout, &record, &mut groups)?;
@@ -288,6 +298,29 @@ fn delimiter(text: &str) -> u8 {
     let header = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
     let candidates = [b',', b';', b'\t'];
     candidates.into_iter().find(|&byte| header.as_bytes().contains(&byte)).unwrap_or(b',')
+}
+
+/// Returns the line in which a quotation mark is opened that is never closed: the rest of the file
+/// would be one field.
+fn unclosed_quotation_mark(text: &str, delimiter: u8) -> Option<u64> {
+    let (mut line, mut opened, mut field_begins) = (1, None, true);
+    let mut bytes = text.bytes().peekable();
+    while let Some(byte) = bytes.next() {
+        let ends_line = byte == b'\n';
+        match (byte, opened) {
+            (b'"', None) if field_begins => opened = Some(line),
+            // Two in a quoted field stand for one.
+            (b'"', Some(_)) => {
+                if bytes.next_if_eq(&b'"').is_none() {
+                    opened = None;
+                }
+            }
+            _ => {}
+        }
+        field_begins = opened.is_none() && (byte == delimiter || ends_line || byte == b'\r');
+        line += u64::from(ends_line);
+    }
+    opened
 }
 
 fn next(
@@ -452,8 +485,7 @@ fn check(source: &Source, layout: &Layout, dataset: &Dataset) -> Result<()> {
     Ok(())
 }
 
-/// Returns the beginning of a field with line breaks and the like escaped: after a quotation mark
-/// that is never closed, a field is the rest of the file.
+/// Returns the beginning of a field with line breaks and the like escaped.
 fn quoted(text: &str) -> String {
     const SHOWN: usize = 30;
     let cut = text.char_indices().nth(SHOWN).map_or(text, |(end, _)| &text[..end]);

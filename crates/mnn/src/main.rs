@@ -6,6 +6,7 @@ mod csv;
 mod discover;
 mod info;
 mod interrupt;
+mod limits;
 mod outputs;
 mod plot;
 mod progress;
@@ -44,6 +45,7 @@ with what was found so far, and with no file half written";
 fn main() -> ExitCode {
     warnings::show();
     interrupt::watch();
+    limits::start_threads();
     let interface = interface();
     let matches = interface.clone().get_matches();
     let subcommand = matches.subcommand_name().and_then(|name| interface.find_subcommand(name));

@@ -11,7 +11,7 @@ use crate::backend::engine::{Engine, of_precision};
 use crate::banded::lanes::{MOST_LANES, Pack, Packed};
 use crate::error::Result;
 use crate::inputs::Inputs;
-use crate::memory::zeros;
+use crate::memory::{ensure, zeros};
 use crate::options::{Options, Weights};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -163,6 +163,7 @@ impl<S: Packed> Batch<S> {
         let most_groups = (MOST_PARTIAL_VALUES / shared.max(1)).clamp(1, MOST_GROUPS);
         let group_systems = tiles.div_ceil(most_groups) * S::LANES;
         let count = shape.batch.div_ceil(group_systems);
+        ensure_memory::<S>(shape, &layout, [tiles, count])?;
 
         let mut groups = Vec::with_capacity(count);
         for origin in (0..shape.batch).step_by(group_systems) {
@@ -360,6 +361,36 @@ impl<S: Packed> Engine<S::Real> for Batch<S> {
             });
         Ok(&self.residuals)
     }
+}
+
+/// Checks that the memory for a solver of this shape can be had, its solution included.
+fn ensure_memory<S: Packed>(
+    shape: &ProblemShape,
+    layout: &Layout,
+    [tiles, groups]: [usize; 2],
+) -> Result<()> {
+    let Layout { banded, inputs, .. } = layout;
+    let (wide, unknowns) = (size_of::<S::Double>(), banded.unknowns());
+    let solution = shape.batch.saturating_mul(layout.values);
+    let gradients = inputs.into_iter().map(|input| input.total(shape.batch));
+    let gradients = gradients.fold(0, usize::saturating_add);
+    let shared = inputs.into_iter().filter(|input| input.shared()).map(|input| input.values);
+    let shared = shared.fold(0, usize::saturating_add);
+    let rounded = if size_of::<S::Real>() < 8 { gradients } else { 0 };
+    ensure(
+        "the solver, its solution and gradients",
+        &[
+            (tiles.saturating_mul(banded.factor_values().unwrap_or(usize::MAX)), size_of::<S>()),
+            (tiles.saturating_mul(unknowns), wide),
+            // The adjoint, its right-hand side and correction; the windows of the factor.
+            (groups.saturating_mul(unknowns), 3 * wide),
+            (groups.saturating_mul(banded.window().saturating_mul(banded.window())), 2 * wide),
+            (gradients.saturating_add(groups.saturating_mul(shared)), 8),
+            // The solution, and its tangent or variances.
+            (solution.saturating_mul(2).saturating_add(rounded), size_of::<S::Real>()),
+            (shape.batch, 4 * size_of::<Status>() + size_of::<Residuals>()),
+        ],
+    )
 }
 
 /// The sums themselves where `T` is double, else rounded into `room`: many small shares of either

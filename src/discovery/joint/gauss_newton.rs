@@ -33,6 +33,11 @@ pub(super) struct Iteration {
     pub fraction: f64,
 }
 
+/// Returns the shape of the normal equations.
+pub(super) fn shape(points: usize, variables: usize, coefficients: usize) -> BandedShape {
+    BandedShape { blocks: points, block: variables, groups: 1, bandwidth: 1, border: coefficients }
+}
+
 /// The workspace for one set of free coefficients.
 pub(super) struct GaussNewton<'a> {
     assembly: Assembly<'a>,
@@ -55,13 +60,8 @@ impl<'a> GaussNewton<'a> {
         parameters: Vec<Parameter>,
         estimate: &Estimate<'a>,
     ) -> Result<Self> {
-        let shape = BandedShape {
-            blocks: grid.points(),
-            block: estimate.rhs.library.variables().len(),
-            groups: 1,
-            bandwidth: 1,
-            border: parameters.len(),
-        };
+        let variables = estimate.rhs.library.variables().len();
+        let shape = shape(grid.points(), variables, parameters.len());
         Ok(GaussNewton {
             factor: Factor::new(shape)?,
             window: Window::new(&shape)?,

@@ -29,7 +29,7 @@ use crate::{
 /// about five.
 const EXTRA_ORDER: usize = 3;
 /// The number of grid points that are solved at once, which bounds the memory.
-const CHUNK_POINTS: usize = 25_000;
+pub(super) const CHUNK_POINTS: usize = 25_000;
 /// The prior deviation of initial values, in deviations of the state.
 const PRIOR_START: f64 = 1e3;
 /// The most times that a step which raises the cost is halved.

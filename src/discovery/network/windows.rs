@@ -8,7 +8,7 @@ use crate::discovery::grid::{Grid, Smooth, fastest_rate};
 
 /// The least number of sampling intervals of a window, which lasts at least one period of the
 /// fastest motion: the shorter it is, the more of the data its free initial values use up.
-const INTERVALS: usize = 50;
+pub(super) const INTERVALS: usize = 50;
 /// The most grid steps of a window.
 const MOST_STEPS: usize = 1000;
 /// The factor by which windows grow.

@@ -7,6 +7,8 @@ mod help;
 #[cfg(unix)]
 mod interrupt;
 mod malformed_tables;
+#[cfg(target_os = "linux")]
+mod memory;
 mod outputs;
 mod simulate;
 mod solve;

@@ -56,12 +56,22 @@ const CASES: &[Case] = &[
     case(
         "a quotation mark that nothing closes",
         b"t,x\n0,\"1\n1,2\n2,3\n3,4\n4,5\n5,6\n6,7\n7,8\n8,9\n",
-        "a.csv:2: column `x`: not a number: \"1\\n1,2\\n2,3\\n3,4\\n4,5\\n5,6\\n6,7\\n7,8\\n\"...",
+        "a.csv:2: a quotation mark is opened in this line and never closed",
     ),
     case(
         "a quotation mark in the header that nothing closes",
         b"t,\"x\n0,1\n",
-        "a.csv:1: column 2: \"x\\n0,1\" is not a name on one line",
+        "a.csv:1: a quotation mark is opened in this line and never closed",
+    ),
+    case(
+        "a quotation mark that nothing closes after others that are",
+        b"t,x,\"y \"\"z\"\"\"\n\"0\",1,2\"\n1,2,\"3\n\"\n2,3,4\n3,4,\"5\"\"\n4,5,6\n",
+        "a.csv:6: a quotation mark is opened in this line and never closed",
+    ),
+    case(
+        "a name on two lines",
+        b"t,\"x\ny\"\n0,1\n",
+        "a.csv:1: column 2: \"x\\ny\" is not a name on one line",
     ),
     case(
         "blank lines before the header",

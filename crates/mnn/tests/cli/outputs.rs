@@ -67,6 +67,43 @@ fn two_outputs_in_one_file_are_refused() {
     assert_eq!(workspace.files(), ["data"]);
 }
 
+/// Through standard input and output as through files.
+#[test]
+fn tables_pass_through_pipes() {
+    use std::process::Stdio;
+
+    let workspace = oscillator();
+    let made = ["simulate", "linear", "--noise", "1%", "--dt", "0.05", "--points", "300"];
+    let run = workspace.run(&[&made[..], &["-o", "-"]].concat()).expect(DONE);
+    assert_eq!(run.stdout.as_bytes(), read(&workspace, "data/a.csv"));
+
+    let search = ["discover", "data/a.csv", "-q", "-o"];
+    let file = workspace.run(&[&search[..], &["o.csv"]].concat()).expect(DONE);
+    let pipe = workspace.run(&[&search[..], &["-"]].concat()).expect(DONE);
+    assert_eq!(pipe.stdout.as_bytes(), read(&workspace, "o.csv"));
+    assert_eq!(pipe.stderr.trim_end(), file.stdout.trim_end(), "the equations");
+
+    let input = std::fs::File::open(workspace.path("data/a.csv")).unwrap();
+    let mut command = workspace.command(&["discover", "-", "-q"]);
+    let run = Run::from(command.stdin(input).output().unwrap()).expect(DONE);
+    assert_eq!(run.stdout, file.stdout);
+    let mut command = workspace.command(&["discover", "-"]);
+    let run = Run::from(command.stdin(Stdio::null()).output().unwrap());
+    assert_refused(run, "standard input:1: the file is empty");
+    std::fs::remove_file(workspace.path("o.csv")).unwrap();
+    assert_eq!(workspace.files(), ["data"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn standard_input_is_not_overwritten() {
+    let workspace = oscillator();
+    let input = std::fs::File::open(workspace.path("data/a.csv")).unwrap();
+    let mut command = workspace.command(&["discover", "-", "-o", "data/a.csv"]);
+    let run = Run::from(command.stdin(input).output().unwrap());
+    assert_refused(run, &same("--output", "data/a.csv", "/dev/stdin"));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_dangling_link_is_followed_and_is_the_file_that_it_names() {

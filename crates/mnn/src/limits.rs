@@ -1,0 +1,45 @@
+//! What the machine has: memory that may not suffice, and threads.
+
+use mechanistic::{Error, Result};
+use rayon::ThreadPoolBuilder;
+
+/// Checks that `bytes` of memory can be had for something, and gives them back at once.
+///
+/// # Errors
+/// [`Error::OutOfMemory`].
+pub fn ensure_memory(what: &str, bytes: usize) -> Result<()> {
+    Vec::<u8>::new()
+        .try_reserve_exact(bytes)
+        .map_err(|_| Error::OutOfMemory { what: what.into(), bytes })
+}
+
+/// The variable with which users set the number of threads, here and in every program of rayon.
+const THREADS: &str = "RAYON_NUM_THREADS";
+/// The most threads that can be asked for, for each processor of the machine.
+const MOST_THREADS_PER_PROCESSOR: usize = 4;
+
+/// Starts the threads that compute: as many as are asked for, as far as that makes sense and the
+/// system lets us have them; a note says where it does not.
+pub fn start_threads() {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let most = MOST_THREADS_PER_PROCESSOR * processors;
+    let asked = std::env::var(THREADS).ok().and_then(|text| text.parse().ok());
+    let wanted = asked.filter(|&count| count > 0).unwrap_or(processors);
+    if wanted > most {
+        crate::tell(format_args!(
+            "mnn: {THREADS} is {wanted}; {most} threads are started, as {processors} processors \
+             have no use for more"
+        ));
+    }
+    let count = wanted.min(most);
+    // Threads that cannot be started are an error only here: the pool that stays is begun but once.
+    let startable = ThreadPoolBuilder::new().num_threads(count).build().is_ok();
+    let started = if startable {
+        ThreadPoolBuilder::new().num_threads(count).build_global()
+    } else {
+        crate::tell("mnn: no more threads can be started, one computes");
+        ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global()
+    };
+    // Whoever has started threads in this process before has chosen their number.
+    let _ = started;
+}

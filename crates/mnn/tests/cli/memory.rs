@@ -1,0 +1,128 @@
+//! Too little memory and too many threads: a message, and never an abort or a panic.
+
+use std::process::Command;
+
+use crate::{DONE, MISUSE, Run, Workspace};
+
+/// Runs the program in an address space of so many MiB.
+fn within(workspace: &Workspace, megabytes: usize, arguments: &[&str]) -> Run {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("ulimit -v {} && exec \"$0\" \"$@\"", megabytes * 1024)])
+        .arg(env!("CARGO_BIN_EXE_mnn"))
+        .args(arguments)
+        .current_dir(workspace.path(""))
+        .env("RAYON_NUM_THREADS", "2");
+    command.output().unwrap().into()
+}
+
+/// Returns the bytes that a message says cannot be had.
+#[track_caller]
+fn need(run: &Run) -> usize {
+    let (before, _) = run.stderr.split_once(" bytes of memory cannot be had").expect(&run.stderr);
+    before.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// A table of many rows and states.
+fn table(rows: usize, states: usize) -> String {
+    let names: Vec<String> = (0..states).map(|k| format!("x{k}")).collect();
+    let mut table = format!("t,{}\n", names.join(","));
+    for i in 0..rows {
+        let t = i as f64 * 0.02;
+        let values = (0..states).map(|k| ((1.0 + 0.1 * k as f64) * t + k as f64).sin().to_string());
+        table += &format!("{t},{}\n", values.collect::<Vec<_>>().join(","));
+    }
+    table
+}
+
+/// Of a search in ever more memory: the message that there is not enough, then the result; and at
+/// no size anything else.
+#[test]
+fn a_search_without_memory_says_what_it_needs() {
+    let workspace = Workspace::new();
+    workspace.write("a.csv", table(20_000, 4));
+    for method in ["joint", "network"] {
+        let search = ["discover", "a.csv", "-q", "--degree", "3", "--method", method];
+        let mut needs = Vec::new();
+        for megabytes in (30..150).step_by(6) {
+            let run = within(&workspace, megabytes, &search).expect(MISUSE);
+            if run.stderr.contains("the search: ") {
+                needs.push(need(&run));
+            }
+        }
+        assert!(!needs.is_empty(), "{method}");
+        assert!(needs.iter().all(|need| *need == needs[0]), "{method}: {needs:?}");
+    }
+}
+
+#[test]
+fn every_subcommand_lives_without_memory() {
+    let workspace = Workspace::new();
+    workspace.write("a.csv", table(100_000, 4));
+    // A small file can ask for a large solution.
+    let shared = |name: &str, shape: &[usize], values: &[f64]| {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        (name.to_owned(), shape.to_vec(), bytes)
+    };
+    let tensors = [
+        shared("coefficients", &[1, 1, 1, 1, 2], &[1.0, 1.0]),
+        shared("rhs", &[1, 1, 1], &[0.0]),
+        shared("initial_values", &[1, 1, 1, 1], &[1.0]),
+        shared("steps", &[1, 1], &[0.1]),
+    ];
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        let view =
+            safetensors::tensor::TensorView::new(safetensors::Dtype::F64, shape.clone(), bytes);
+        (name, view.unwrap())
+    });
+    let sizes = [("batch", "1000"), ("points", "10000")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    let metadata = std::collections::HashMap::from(sizes);
+    safetensors::serialize_to_file(views, Some(metadata), &workspace.path("p")).unwrap();
+
+    let bench = ["bench", "--batch", "1000", "--points", "1000", "--states", "4", "--order", "2"];
+    let searches = ["joint", "network"].map(|method| ["discover", "a.csv", "--method", method]);
+    for arguments in [&["solve", "p", "-o", "r"][..], &bench, &searches[0], &searches[1]] {
+        for megabytes in (24..120).step_by(8) {
+            let run = within(&workspace, megabytes, arguments).expect(MISUSE);
+            let said = run.stderr.contains("memory");
+            assert!(said, "{arguments:?} in {megabytes} MiB: {}", run.stderr);
+        }
+        assert_eq!(workspace.files(), ["a.csv", "p"]);
+    }
+    // The whole need: at least the solution and the factor.
+    let run = within(&workspace, 200, &["solve", "p", "-o", "r"]).expect(MISUSE);
+    assert!(
+        run.stderr.starts_with("mnn: the solver, its solution and gradients: "),
+        "{}",
+        run.stderr
+    );
+    assert!(need(&run) > 1000 * 10_000 * 2 * 8 * 3, "{}", run.stderr);
+    let run = within(&workspace, 200, &bench).expect(MISUSE);
+    assert!(need(&run) > 1000 * 1000 * (12 * 12 + 4 * 4 * 3) * 8, "{}", run.stderr);
+    within(&workspace, 64, &["info"]).expect(DONE);
+}
+
+#[test]
+fn a_simulation_takes_no_memory() {
+    let workspace = Workspace::new();
+    let run = [
+        "simulate", "lorenz", "--points", "300000", "--dt", "1e-4", "--noise", "1%", "-o", "a.csv",
+    ];
+    within(&workspace, 32, &run).expect(DONE);
+    assert!(std::fs::metadata(workspace.path("a.csv")).unwrap().len() > 300_000 * 40);
+}
+
+#[test]
+fn too_many_threads_are_fewer() {
+    let workspace = Workspace::new();
+    for threads in ["1000000", "18446744073709551615"] {
+        let mut command = workspace.command(&["info"]);
+        let run = Run::from(command.env("RAYON_NUM_THREADS", threads).output().unwrap());
+        let run = run.expect(DONE);
+        let note = format!("mnn: RAYON_NUM_THREADS is {threads}; ");
+        assert!(run.stderr.starts_with(&note), "{}", run.stderr);
+        let line = run.stdout.lines().find(|line| line.starts_with("cpu threads:")).unwrap();
+        let count: usize = line.rsplit(' ').next().unwrap().parse().unwrap();
+        assert!(count >= 1 && count <= 4 * std::thread::available_parallelism().unwrap().get());
+    }
+}
