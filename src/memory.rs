@@ -13,6 +13,9 @@ pub(crate) fn zeros<V: Clone + Default>(what: &str, count: usize) -> Result<Vec<
     Ok(values)
 }
 
+/// Memory that is kept free beside a large need, for what is small and for other threads: bytes.
+const MARGIN: usize = 16 << 20;
+
 /// Checks that memory for `counts` of values, each with the size of one in bytes, can be had all
 /// together, so that the error names the whole need of a computation and not its last piece. The
 /// memory is given back at once.
@@ -21,7 +24,7 @@ pub(crate) fn ensure(what: &str, counts: &[(usize, usize)]) -> Result<()> {
         .iter()
         .fold(0, |sum: usize, (count, size)| sum.saturating_add(count.saturating_mul(*size)));
     Vec::<u8>::new()
-        .try_reserve_exact(total)
+        .try_reserve_exact(total.saturating_add(MARGIN))
         .map_err(|_| Error::OutOfMemory { what: what.into(), bytes: total })
 }
 

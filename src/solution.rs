@@ -49,8 +49,9 @@ impl fmt::Display for Status {
             Status::Breakdown { point, pivot } => {
                 write!(
                     f,
-                    "the rows do not determine the solution (pivot {pivot} of point {point}); too few initial values, \
-                     or a highest derivative without coefficient?"
+                    "the rows do not determine the solution (pivot {pivot} of point {point}); too \
+                     few initial values, a highest derivative without coefficient, or numbers whose \
+                     squares are too large or too small?"
                 )
             }
             Status::Overflow => write!(f, "the numbers overflow, the result is not finite"),

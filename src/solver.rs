@@ -202,6 +202,11 @@ impl<T: Real> Solver<T> {
         Ok(self.engine.gradients())
     }
 
+    /// Returns the gradients of the last [`Self::vjp`]; before the first they are zero.
+    pub fn gradients(&self) -> &Gradients<T> {
+        self.engine.gradients()
+    }
+
     /// Returns the directional derivative of the solution at the problem last solved, as the inputs
     /// move along `tangents`, each of its input's shape: the Jacobian-vector product (forward
     /// mode). An input without a tangent does not move. The `values` and `epsilon` of the result

@@ -4,6 +4,11 @@ use std::collections::HashSet;
 
 use crate::{Error, Result};
 
+/// The sizes of values and times, and of their changes, that can be computed with: powers of them,
+/// and squares of those, are numbers.
+const SMALLEST: f64 = 1e-60;
+const LARGEST: f64 = 1e60;
+
 /// The number of values of a state that one trajectory must have so that a curve can be fitted to
 /// them.
 const MIN_VALUES: usize = 4;
@@ -40,6 +45,7 @@ impl Dataset {
         for (index, trajectory) in self.trajectories.iter().enumerate() {
             trajectory.validate(index + 1, &self.states)?;
         }
+        self.check_sizes()?;
         if let Some([a, b]) = self.equal_states() {
             let [a, b] = [a, b].map(|k| &self.states[k]);
             let message = format!("`{a}` and `{b}` are the same series: leave one out");
@@ -63,6 +69,52 @@ impl Dataset {
             }
             if !known.insert(name) {
                 return Err(Error::argument("states", format!("two are called `{name}`")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that powers and products of the numbers can be computed with.
+    fn check_sizes(&self) -> Result<()> {
+        let bounds = |numbers: &mut dyn Iterator<Item = f64>| {
+            let numbers = numbers.filter(|number| !number.is_nan());
+            numbers.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], number| {
+                [number.min(low), number.max(high)]
+            })
+        };
+        let refuse = |what: String| {
+            let message = format!(
+                "{what}; sizes below {SMALLEST:e} and above {LARGEST:e} cannot be computed with: \
+                 another unit is needed"
+            );
+            Err(Error::Data(message))
+        };
+        for (number, trajectory) in self.trajectories.iter().enumerate() {
+            let time = &trajectory.time;
+            let [low, high] = bounds(&mut time.iter().copied());
+            let interval = (high - low) / (time.len() - 1).max(1) as f64;
+            let farthest = low.abs().max(high.abs());
+            if farthest > LARGEST {
+                return refuse(format!(
+                    "the time of trajectory {} reaches {farthest:e}",
+                    number + 1
+                ));
+            }
+            if interval < SMALLEST {
+                let number = number + 1;
+                return refuse(format!("the times of trajectory {number} are {interval:e} apart"));
+            }
+        }
+        for (k, state) in self.states.iter().enumerate() {
+            let values = self.trajectories.iter().flat_map(|trajectory| &trajectory.values);
+            let [low, high] = bounds(&mut values.skip(k).step_by(self.states.len()).copied());
+            let largest = low.abs().max(high.abs());
+            if largest > LARGEST {
+                return refuse(format!("`{state}` reaches {largest:e}"));
+            }
+            // A state that does not change at all is refused where it matters.
+            if high > low && high - low < SMALLEST {
+                return refuse(format!("`{state}` changes by {:e} only", high - low));
             }
         }
         Ok(())

@@ -65,6 +65,9 @@ pub(super) fn smooth(data: &Dataset) -> Result<Smooth> {
             return Err(Error::Data(format!("`{}` never changes", data.states[state])));
         }
         let smoothed = smoothing::smooth(&series);
+        if !(smoothed.noise.is_finite() && smoothed.splines.iter().all(Spline::is_finite)) {
+            return Err(too_near(&data.states[state], &series));
+        }
         for (splines, spline) in smooth.splines.iter_mut().zip(smoothed.splines) {
             splines.push(spline);
         }
@@ -72,6 +75,18 @@ pub(super) fn smooth(data: &Dataset) -> Result<Smooth> {
         smooth.deviation.push(deviation);
     }
     Ok(smooth)
+}
+
+/// Returns the error that a state cannot be smoothed: with steps of very unequal lengths, the
+/// shortest leave no digits to the others.
+fn too_near(state: &str, series: &[(Vec<f64>, Vec<f64>)]) -> Error {
+    let pairs = series.iter().flat_map(|(time, _)| time.windows(2)).map(|pair| [pair[0], pair[1]]);
+    let nearest = pairs.min_by(|a, b| (a[1] - a[0]).total_cmp(&(b[1] - b[0])));
+    let [before, after] = nearest.unwrap_or_default();
+    Error::Data(format!(
+        "`{state}` cannot be smoothed: its times {before} and {after} are too near to each other, \
+         compared with the rest; leave one of them out"
+    ))
 }
 
 fn deviation<'a>(values: impl Iterator<Item = &'a f64> + Clone) -> f64 {

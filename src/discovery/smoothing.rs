@@ -180,6 +180,11 @@ impl Reinsch {
 }
 
 impl Spline {
+    /// Returns whether all its numbers are finite.
+    pub fn is_finite(&self) -> bool {
+        self.values.iter().chain(&self.curvatures).all(|number| number.is_finite())
+    }
+
     /// Returns value, slope and curvature at `time`; beyond its ends the spline is a straight line.
     pub fn at(&self, time: f64) -> [f64; 3] {
         let last = self.knots.len() - 1;

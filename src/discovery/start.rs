@@ -79,7 +79,13 @@ fn priors(
     let sizes = term_sizes(rhs, trajectory);
     if let Some(term) = sizes.iter().position(|size| !size.is_finite()) {
         let name = product(rhs.library.factors(term));
-        return Err(Error::Data(format!("the term `{name}` is not finite on the data")));
+        return Err(Error::Data(match sizes[term].is_nan() {
+            true => format!("the term `{name}` is not finite on the data"),
+            false => format!(
+                "the square of the term `{name}` is too large a number on the data; other units \
+                 or a lower degree help"
+            ),
+        }));
     }
     let reciprocal_deviation = |p: &Parameter| {
         let size = sizes[p.term];

@@ -13,6 +13,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors};
 
 use super::tensors::{self, Tensor};
+use crate::memory::ensure;
 use crate::shape::MOST_EXTRA_DERIVATIVES;
 use crate::{
     Error, Factorization, Formulation, Gradients, Inputs, Options, Problem, ProblemShape, Real,
@@ -139,14 +140,23 @@ impl<T: Real> OwnedProblem<T> {
 /// of the file.
 ///
 /// # Errors
-/// [`Error::Io`] for an unreadable file, [`Error::Format`] naming the tensor or the key in the
-/// metadata, [`Error::Argument`] for a bad override (named as a flag: `--gamma`).
+/// [`Error::Io`] for an unreadable file, [`Error::OutOfMemory`] for too large a one,
+/// [`Error::Format`] naming the tensor or the key in the metadata, [`Error::Argument`] for a bad
+/// override (named as a flag: `--gamma`).
 pub fn read(path: &Path, overrides: &[(&str, String)]) -> Result<ProblemFile> {
-    let bytes =
-        std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let io = |source| Error::Io { path: path.to_owned(), source };
+    let what = format!("the problem {}", path.display());
+    // The file, and its numbers; those of two bytes become four.
+    let size = std::fs::metadata(path).map_or(0, |file| file.len() as usize);
+    ensure(&what, &[(size, 2)])?;
+    let bytes = std::fs::read(path).map_err(io)?;
     let file = File::new(path, &bytes)?;
     let settings = Settings { file: &file, overrides };
-    match file.precision()? {
+    let precision = file.precision()?;
+    if precision != Dtype::F64 {
+        ensure(&what, &[(bytes.len(), 2)])?;
+    }
+    match precision {
         Dtype::F64 => Ok(ProblemFile::F64(file.problem(&settings)?)),
         _ => Ok(ProblemFile::F32(file.problem(&settings)?)),
     }

@@ -1,7 +1,7 @@
 //! Safetensors files: the encoding, decoding and writing of arrays.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{self, Write};
 use std::path::Path;
 
 use half::{bf16, f16};
@@ -11,33 +11,40 @@ use serde_json::{Value, json};
 use super::atomic;
 use crate::{Real, Result};
 
-/// A named array with the bytes that represent it in a file.
-pub(crate) struct Tensor {
+/// A named array with what writes the bytes that represent it in a file: they are made on the way to
+/// the file, so that writing takes no memory.
+pub(crate) struct Tensor<'a> {
     name: String,
     dtype: Dtype,
     shape: Vec<usize>,
-    bytes: Vec<u8>,
+    /// Number of bytes.
+    size: usize,
+    write: Box<dyn Fn(&mut dyn Write) -> io::Result<()> + 'a>,
 }
 
-impl Tensor {
-    /// Encodes values, which must be as many as the shape asks for.
-    pub fn of<T: Real>(name: impl Into<String>, shape: &[usize], values: &[T]) -> Self {
-        let bytes = match dtype::<T>() {
-            Dtype::F64 => encode(values, |value| value.to_double().to_le_bytes()),
-            _ => encode(values, |value| (value.to_double() as f32).to_le_bytes()),
+impl<'a> Tensor<'a> {
+    /// Makes a tensor of values, which must be as many as the shape asks for.
+    pub fn of<T: Real>(name: impl Into<String>, shape: &[usize], values: &'a [T]) -> Self {
+        let dtype = dtype::<T>();
+        let write = move |out: &mut dyn Write| match dtype {
+            Dtype::F64 => encode(out, values, |value| value.to_double().to_le_bytes()),
+            _ => encode(out, values, |value| (value.to_double() as f32).to_le_bytes()),
         };
-        Tensor { name: name.into(), dtype: dtype::<T>(), shape: shape.to_vec(), bytes }
+        let (shape, write) = (shape.to_vec(), Box::new(write));
+        Tensor { name: name.into(), dtype, shape, size: size_of_val(values), write }
     }
 
-    /// Encodes a whole number as a tensor of rank 0.
+    /// Makes a tensor of rank 0 of a whole number.
     pub fn count(name: impl Into<String>, count: u64) -> Self {
-        let bytes = count.to_le_bytes().to_vec();
-        Tensor { name: name.into(), dtype: Dtype::U64, shape: vec![], bytes }
+        let write = Box::new(move |out: &mut dyn Write| out.write_all(&count.to_le_bytes()));
+        Tensor { name: name.into(), dtype: Dtype::U64, shape: vec![], size: 8, write }
     }
 
     /// Makes a tensor of small whole numbers, one byte each.
     pub fn bytes(name: &str, shape: &[usize], bytes: Vec<u8>) -> Self {
-        Tensor { name: name.into(), dtype: Dtype::U8, shape: shape.to_vec(), bytes }
+        let size = bytes.len();
+        let write = Box::new(move |out: &mut dyn Write| out.write_all(&bytes));
+        Tensor { name: name.into(), dtype: Dtype::U8, shape: shape.to_vec(), size, write }
     }
 }
 
@@ -46,8 +53,12 @@ pub(crate) fn dtype<T: Real>() -> Dtype {
     if T::NAME == "f64" { Dtype::F64 } else { Dtype::F32 }
 }
 
-fn encode<T: Real, const WIDTH: usize>(values: &[T], number: impl Fn(T) -> [u8; WIDTH]) -> Vec<u8> {
-    values.iter().flat_map(|value| number(*value)).collect()
+fn encode<T: Real, const WIDTH: usize>(
+    out: &mut dyn Write,
+    values: &[T],
+    number: impl Fn(T) -> [u8; WIDTH],
+) -> io::Result<()> {
+    values.iter().try_for_each(|value| out.write_all(&number(*value)))
 }
 
 /// Decodes the numbers of a tensor of F64, F32, F16 or BF16; returns `None` for another type.
@@ -74,17 +85,21 @@ pub(crate) fn decode<T: Real>(tensor: &TensorView) -> Option<Vec<T>> {
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) when `path` cannot be written.
-pub(crate) fn write(path: &Path, tensors: &[Tensor], metadata: &[(&str, String)]) -> Result<()> {
+pub(crate) fn write(
+    path: &Path,
+    tensors: &[Tensor<'_>],
+    metadata: &[(&str, String)],
+) -> Result<()> {
     let metadata: BTreeMap<&str, &str> =
         metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
     let mut header = serde_json::Map::new();
     header.insert("__metadata__".into(), json!(metadata));
     // Wide numbers come first, so that all are aligned.
-    let mut order: Vec<&Tensor> = tensors.iter().collect();
+    let mut order: Vec<&Tensor<'_>> = tensors.iter().collect();
     order.sort_by_key(|tensor| std::cmp::Reverse(tensor.dtype));
     let mut offset = 0;
     for tensor in &order {
-        let end = offset + tensor.bytes.len();
+        let end = offset + tensor.size;
         let entry =
             json!({"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [offset, end]});
         header.insert(tensor.name.clone(), entry);
@@ -95,7 +110,7 @@ pub(crate) fn write(path: &Path, tensors: &[Tensor], metadata: &[(&str, String)]
     atomic::write(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(header.as_bytes())?;
-        order.iter().try_for_each(|tensor| file.write_all(&tensor.bytes))
+        order.iter().try_for_each(|tensor| (tensor.write)(file))
     })
 }
 

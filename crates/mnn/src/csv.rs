@@ -176,7 +176,7 @@ impl io::Write for Pieces {
 }
 
 /// Formats a value with the fewest digits that give it back exactly when they are read.
-fn field(value: f64) -> String {
+pub fn field(value: f64) -> String {
     if !value.is_finite() {
         return String::new();
     }

@@ -3,13 +3,16 @@
 use mechanistic::{Error, Result};
 use rayon::ThreadPoolBuilder;
 
+/// Memory that is kept free beside a large need, for what is small and for other threads: bytes.
+const MARGIN: usize = 16 << 20;
+
 /// Checks that `bytes` of memory can be had for something, and gives them back at once.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`].
 pub fn ensure_memory(what: &str, bytes: usize) -> Result<()> {
     Vec::<u8>::new()
-        .try_reserve_exact(bytes)
+        .try_reserve_exact(bytes.saturating_add(MARGIN))
         .map_err(|_| Error::OutOfMemory { what: what.into(), bytes })
 }
 

@@ -126,7 +126,7 @@ impl Simulation<'_> {
         // Where whole steps make up the unit, dividing by their number gives the times as written
         // by hand: 0.07, and not 7 · 0.01 = 0.07 + 10⁻¹⁷.
         let per_unit = (1.0 / self.dt).round();
-        match 1.0 / self.dt == per_unit {
+        match 1.0 / self.dt == per_unit && per_unit.is_finite() {
             true => index as f64 / per_unit,
             false => index as f64 * self.dt,
         }
@@ -135,25 +135,27 @@ impl Simulation<'_> {
     /// Iterates over the states of all points, without the velocities, which nobody measures.
     ///
     /// # Errors
-    /// [`Error::Data`] where the solution grows beyond all bounds.
+    /// [`Error::Data`] where the solution cannot be followed.
     fn states(&self) -> impl Iterator<Item = Result<Vec<f64>>> + '_ {
         let field = |u: &[f64], out: &mut [f64]| self.system.derivative(u, out);
         let mut state = Vec::new();
         (0..self.points).map(move |index| {
             state = match index {
                 0 => self.initial.to_vec(),
-                _ => advance(&field, &state, self.dt).ok_or_else(|| self.blow_up(index))?,
+                _ => advance(&field, &state, self.dt).ok_or_else(|| self.lost(index))?,
             };
             Ok(state[..self.system.states().len()].to_vec())
         })
     }
 
-    fn blow_up(&self, index: usize) -> Error {
-        let (initial, before, after) = (self.initial, self.time(index - 1), self.time(index));
-        let message = format!(
-            "the solution from {initial:?} grows beyond all bounds between t = {before} and {after}"
-        );
-        Error::Data(message)
+    fn lost(&self, index: usize) -> Error {
+        let [before, after] = [index - 1, index].map(|index| csv::field(self.time(index)));
+        let start: Vec<String> = self.initial.iter().map(|&value| csv::field(value)).collect();
+        let start = start.join(",");
+        Error::Data(format!(
+            "the solution from {start} cannot be followed from t = {before} to {after}: it grows \
+             beyond all bounds, or the step between two points is too long"
+        ))
     }
 }
 
@@ -169,6 +171,11 @@ fn with_noise(
         for (value, sigma) in state.iter_mut().zip(sigma) {
             let normal: f64 = StandardNormal.sample(&mut random);
             *value += sigma * normal;
+            if !value.is_finite() {
+                let sigma = csv::field(*sigma);
+                let message = format!("values with a noise of {sigma} are not finite");
+                return Err(Error::Argument { argument: "--noise".into(), message });
+            }
         }
         Ok(state)
     })

@@ -118,19 +118,19 @@ fn solve<T: Real>(owned: &OwnedProblem<T>, device: &Device, output: &Path) -> Re
     let problem = owned.problem();
     let mut solver = Solver::<T>::on(device, problem.shape(), &owned.options)?;
     solver.solve(&problem)?;
-    let gradients = match owned.cotangent() {
-        Some(values) => Some(solver.vjp(&problem, &Cotangent { values, epsilon: None })?.clone()),
-        None => None,
-    };
-    let solution = solver.solution();
-    owned.write_results(output, solution, gradients.as_ref())?;
+    let cotangent = owned.cotangent().map(|values| Cotangent { values, epsilon: None });
+    if let Some(cotangent) = &cotangent {
+        solver.vjp(&problem, cotangent)?;
+    }
+    let (solution, gradients) = (solver.solution(), cotangent.map(|_| solver.gradients()));
+    owned.write_results(output, solution, gradients)?;
 
     let [b, n, k, q] = problem.shape().solution();
     let failed = solution.status.iter().filter(|status| !status.is_ok()).count();
     let lost: Vec<Status> = gradients.map_or(vec![], |gradients| {
         // A system without a solution is reported once.
-        let pairs = gradients.status.into_iter().zip(&solution.status);
-        pairs.map(|(own, solved)| if solved.is_ok() { own } else { Status::Ok }).collect()
+        let pairs = gradients.status.iter().zip(&solution.status);
+        pairs.map(|(own, solved)| if solved.is_ok() { *own } else { Status::Ok }).collect()
     });
     crate::tell(format_args!(
         "{} of {b} systems solved in {}: solution (B, N, K, Q) = ({b}, {n}, {k}, {q}) in {}",

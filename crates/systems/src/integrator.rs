@@ -9,18 +9,22 @@ const TOLERANCE: f64 = 1e-13;
 /// The number of times that a step may be halved before the solution counts as blown up.
 const HALVINGS: u32 = 40;
 
+/// The most steps that one step may be divided into, which take seconds.
+const MOST_STEPS: u32 = 1 << 18;
+
 /// Integrates the autonomous system u' = f(u) from u(t) to u(t + h), where `f(u, out)` writes the
 /// derivative.
 ///
 /// The method is Gragg's modified midpoint rule, extrapolated to a vanishing step (Hairer, Nørsett,
 /// Wanner, *Solving Ordinary Differential Equations I*, section II.9); the step is halved until the
-/// last two extrapolated values agree.
+/// last two extrapolated values agree. `None`: the solution blows up, or the step is so long that
+/// it would take more than 2¹⁸ of those.
 pub fn advance(f: &impl Fn(&[f64], &mut [f64]), u: &[f64], h: f64) -> Option<Vec<f64>> {
-    halving(f, u, h, HALVINGS)
+    halving(f, u, h, HALVINGS, &mut { MOST_STEPS })
 }
 
 /// Returns `points` states of the autonomous system u' = f(u), `dt` apart, beginning with `initial`.
-/// `None`: the solution blows up.
+/// `None`: the solution cannot be followed, as [`advance`] says.
 pub fn trajectory(
     f: &impl Fn(&[f64], &mut [f64]),
     initial: &[f64],
@@ -34,14 +38,21 @@ pub fn trajectory(
     Some(states)
 }
 
-fn halving(f: &impl Fn(&[f64], &mut [f64]), u: &[f64], h: f64, left: u32) -> Option<Vec<f64>> {
+fn halving(
+    f: &impl Fn(&[f64], &mut [f64]),
+    u: &[f64],
+    h: f64,
+    left: u32,
+    steps: &mut u32,
+) -> Option<Vec<f64>> {
+    *steps = steps.checked_sub(1)?;
     let (value, error) = extrapolate(f, u, h);
     let scale = value.iter().chain(u).fold(f64::MIN_POSITIVE, |max, v| max.max(v.abs()));
     if error <= TOLERANCE * scale {
         return Some(value);
     }
-    let half = halving(f, u, h / 2.0, left.checked_sub(1)?)?;
-    halving(f, &half, h / 2.0, left - 1)
+    let half = halving(f, u, h / 2.0, left.checked_sub(1)?, steps)?;
+    halving(f, &half, h / 2.0, left - 1, steps)
 }
 
 /// Returns the value extrapolated from all midpoint rules, and its distance from the value
@@ -129,5 +140,7 @@ mod tests {
         let square = |u: &[f64], out: &mut [f64]| out[0] = u[0] * u[0];
         assert!((advance(&square, &[1.0], 0.9).unwrap()[0] - 10.0).abs() < 1e-9);
         assert_eq!(advance(&square, &[1.0], 1.1), None);
+        let rotation = |u: &[f64], out: &mut [f64]| out.copy_from_slice(&[u[1], -u[0]]);
+        assert_eq!(advance(&rotation, &[1.0, 0.0], 1e9), None, "and so is a step of many periods");
     }
 }

@@ -271,3 +271,68 @@ fn too_few_data_are_a_failure_of_the_search() {
     let run = workspace.run(&["discover", "a.csv", "-q"]).expect(NUMERICAL_FAILURE);
     assert!(run.stderr.starts_with("mnn: trajectory 1 has 2 values of `x`"), "{}", run.stderr);
 }
+
+/// A damped oscillation whose times and values have these units.
+fn in_units(time: f64, value: f64) -> String {
+    let rows = (0..300).map(|i| {
+        let t = f64::from(i) * 0.05;
+        let size = value * (-0.1 * t).exp();
+        let (x, y) = (size * (2.0 * t).cos(), -size * (2.0 * t).sin());
+        format!("{:e},{x:e},{y:e}\n", t * time)
+    });
+    "t,x,y\n".to_owned() + &rows.collect::<String>()
+}
+
+#[test]
+fn what_is_said_of_extreme_numbers_is_true() {
+    let search = |table: String| {
+        let workspace = Workspace::new();
+        workspace.write("a.csv", table);
+        workspace.run(&["discover", "a.csv", "-q", "--degree", "1"])
+    };
+    let beyond = "; sizes below 1e-60 and above 1e60 cannot be computed with: another unit is \
+                  needed\n";
+    for (table, message) in [
+        (in_units(1e160, 1.0), "the time of trajectory 1 reaches 1.495e161"),
+        (in_units(1e-160, 1.0), "the times of trajectory 1 are 5e-162 apart"),
+        (in_units(1e305, 1.0), "the time of trajectory 1 reaches 1.495e306"),
+        (in_units(1.0, 1e160), "`x` reaches 1e160"),
+        (in_units(1.0, 1e308), "`x` reaches 1e308"),
+        (in_units(1.0, 1e-160), "`x` changes by 1."),
+        (in_units(1.0, 1e-310), "`x` changes by 1."),
+    ] {
+        let run = search(table).expect(NUMERICAL_FAILURE);
+        assert!(run.stderr.starts_with(&format!("mnn: {message}")), "{}", run.stderr);
+        assert!(run.stderr.ends_with(beyond), "{}", run.stderr);
+    }
+    // What can be computed with is.
+    for (time, value) in [(1e50, 1.0), (1e-50, 1.0), (1.0, 1e50), (1.0, 1e-50), (1e-50, 1e-50)] {
+        let run = search(in_units(time, value)).expect(DONE);
+        assert_eq!(run.stdout.matches(['x', 'y']).count(), 6, "{}", run.stdout);
+    }
+    // The degree is too high for the size.
+    let workspace = Workspace::new();
+    workspace.write("a.csv", in_units(1.0, 1e50));
+    let run = workspace.run(&["discover", "a.csv", "-q", "--degree", "4"]);
+    let run = run.expect(NUMERICAL_FAILURE);
+    let message = "mnn: the square of the term `x^4` is too large a number on the data";
+    assert!(run.stderr.starts_with(message), "{}", run.stderr);
+}
+
+#[test]
+fn times_that_are_too_near_are_named() {
+    let workspace = Workspace::new();
+    let rows = (0..120).map(|i| {
+        // Row 60 comes a billionth after row 59.
+        let t = if i == 60 { 59.0 * 0.2 + 1e-9 } else { f64::from(i) * 0.2 };
+        let size = (-0.1 * t).exp();
+        format!("{t},{},{}\n", size * (2.0 * t).cos(), size * (2.0 * t).sin())
+    });
+    workspace.write("a.csv", "t,a,b\n".to_owned() + &rows.collect::<String>());
+    let run = workspace.run(&["discover", "a.csv", "-q"]).expect(NUMERICAL_FAILURE);
+    assert_eq!(
+        run.stderr,
+        "mnn: `a` cannot be smoothed: its times 11.8 and 11.800000001 are too near to each other, \
+         compared with the rest; leave one of them out\n"
+    );
+}

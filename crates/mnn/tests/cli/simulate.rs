@@ -70,6 +70,32 @@ fn a_blow_up_is_a_numerical_failure() {
     let start = ["--initial=-1,0,1e300", "-o", "a.csv"];
     let run = workspace.run(&[&["simulate", "rossler"][..], &start].concat());
     let run = run.expect(NUMERICAL_FAILURE);
+    let message = "mnn: the solution from -1,0,1e300 cannot be followed from t = 0 to ";
+    assert!(run.stderr.starts_with(message), "{}", run.stderr);
     assert!(run.stderr.contains("grows beyond all bounds"), "{}", run.stderr);
     assert!(workspace.files().is_empty());
+}
+
+#[test]
+fn what_is_said_of_extreme_numbers_is_true() {
+    let workspace = Workspace::new();
+    // It decays: the step is what is wrong.
+    for dt in ["1e300", "1e9"] {
+        let run = workspace.run(&["simulate", "linear", "--dt", dt, "--points", "3"]);
+        let run = run.expect(NUMERICAL_FAILURE);
+        assert_eq!(run.stdout, "t,x,y\n0,2,0\n", "the rows before");
+        assert!(run.stderr.contains("the step between two points is too long"), "{}", run.stderr);
+        assert!(run.stderr.len() < 200, "{}", run.stderr);
+    }
+    let run = workspace.run(&["simulate", "linear", "--dt", "1e-320", "--points", "3"]);
+    let times: Vec<f64> = run
+        .expect(DONE)
+        .stdout
+        .lines()
+        .skip(1)
+        .map(|row| row.split(',').next().unwrap().parse().unwrap())
+        .collect();
+    assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
+    let run = workspace.run(&["simulate", "linear", "--noise", "1.7e308"]).expect(MISUSE);
+    assert_eq!(run.stderr, "mnn: --noise: values with a noise of 1.7e308 are not finite\n");
 }
