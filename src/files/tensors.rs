@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 use super::atomic;
 use crate::{Real, Result};
 
+/// A function that writes the bytes of an array.
+type Encoder<'a> = dyn Fn(&mut dyn Write) -> io::Result<()> + 'a;
+
 /// A named array with what writes the bytes that represent it in a file: they are made on the way to
 /// the file, so that writing takes no memory.
 pub(crate) struct Tensor<'a> {
@@ -19,7 +22,7 @@ pub(crate) struct Tensor<'a> {
     shape: Vec<usize>,
     /// Number of bytes.
     size: usize,
-    write: Box<dyn Fn(&mut dyn Write) -> io::Result<()> + 'a>,
+    write: Box<Encoder<'a>>,
 }
 
 impl<'a> Tensor<'a> {

@@ -310,11 +310,7 @@ fn unclosed_quotation_mark(text: &str, delimiter: u8) -> Option<u64> {
         match (byte, opened) {
             (b'"', None) if field_begins => opened = Some(line),
             // Two in a quoted field stand for one.
-            (b'"', Some(_)) => {
-                if bytes.next_if_eq(&b'"').is_none() {
-                    opened = None;
-                }
-            }
+            (b'"', Some(_)) if bytes.next_if_eq(&b'"').is_none() => opened = None,
             _ => {}
         }
         field_begins = opened.is_none() && (byte == delimiter || ends_line || byte == b'\r');
