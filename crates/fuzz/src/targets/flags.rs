@@ -148,12 +148,15 @@ fn run(input: &[u8], folder: &Path) -> Result<(), String> {
     std::fs::write("table.csv", &table).map_err(machine)?;
     std::fs::write("problem.st", &problem).map_err(machine)?;
     std::os::unix::fs::symlink("table.csv", "link.csv").map_err(machine)?;
-    let code = mnn::run(std::iter::once("mnn").chain(arguments));
+    let code = mnn::run(std::iter::once("mnn").chain(arguments.iter().copied()));
     ensure([0, 1, 2].map(ExitCode::from).contains(&code), || format!("exit code {code:?}"))?;
-    for (name, before) in [("table.csv", table.as_bytes()), ("problem.st", &problem)] {
-        let same = std::fs::read(name).is_ok_and(|after| after == before);
-        ensure(same, || format!("the input {name} was changed"))?;
-    }
+    let (name, before): (&str, &[u8]) = match arguments.as_slice() {
+        ["discover", input @ ("table.csv" | "link.csv"), ..] => (input, table.as_bytes()),
+        ["solve", input @ "problem.st", ..] => (input, &problem),
+        _ => ("", &[]),
+    };
+    let same = name.is_empty() || std::fs::read(name).is_ok_and(|after| after == before);
+    ensure(same, || format!("the input {name} was changed"))?;
     for entry in std::fs::read_dir(".").map_err(machine)? {
         let name = entry.map_err(machine)?.file_name().to_string_lossy().into_owned();
         ensure(!name.ends_with(".tmp"), || "a temporary file is left".to_owned())?;
@@ -167,9 +170,9 @@ pub fn is_harmless(arguments: &[&str]) -> bool {
     let bench =
         arguments.contains(&"bench") && !arguments.windows(2).any(|w| w == ["--batch", "0"]);
     // A millionfold number of points is a legitimate wish.
-    let numbers = arguments.iter().any(|text| {
-        text.split(['=', ',']).any(|part| part.parse().is_ok_and(|n: f64| (1e4..1e12).contains(&n)))
-    });
+    let numbers = arguments
+        .iter()
+        .any(|text| text.split(['=', ',']).any(|part| part.parse().is_ok_and(|n: f64| n >= 1e4)));
     let simulate = arguments.contains(&"simulate") && numbers;
     let outside =
         |text: &&str| text.contains('/') && !text.contains("/dev/") || text.contains("..");
