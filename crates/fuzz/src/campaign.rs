@@ -29,11 +29,13 @@ pub struct Plan {
 }
 
 /// What became of a target.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Summary {
     /// How many inputs were run, those of the corpus included.
     pub inputs: u64,
-    /// How many of them failed.
+    /// How many new inputs were accepted and not refused.
+    pub accepted: u64,
+    /// How many inputs failed.
     pub failed: u64,
     /// The different failures.
     pub failures: Vec<Failure>,
@@ -67,8 +69,7 @@ struct Worker {
 pub fn run(program: &Path, target: &Target, plan: &Plan) -> io::Result<Summary> {
     let begin = Instant::now();
     let scratch = scratch()?;
-    let mut summary =
-        Summary { inputs: 0, failed: 0, failures: Vec::new(), time: Duration::default() };
+    let mut summary = Summary::default();
     for file in corpus::files(target)? {
         summary.inputs += 1;
         if let Err(finding) = replay::apart(program, target, &file, scratch.path())? {
@@ -128,6 +129,7 @@ fn work(
             };
             let state = State::read(worker.folder.path()).unwrap_or_default();
             summary.inputs += state.done;
+            summary.accepted += state.accepted;
             summary.failed += state.failed;
             for report in std::fs::read_dir(worker::reports(worker.folder.path()))? {
                 let report = report?;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
-use fuzz::campaign::{self, Plan};
+use fuzz::campaign::{self, Plan, Summary};
 use fuzz::worker::{self, Share};
 use fuzz::{Target, input, kills, replay, targets};
 
@@ -120,12 +120,14 @@ fn run(targets: &[Target], minutes: f64, seed: Option<u64>, inputs: u64) -> io::
     let time = Duration::try_from_secs_f64(minutes * 60.0 / targets.len() as f64);
     let time = time.map_err(io::Error::other)?;
     println!("seed {seed}, {workers} processes");
-    println!("{:<12} {:>10} {:>9} {:>10}", "target", "inputs", "failures", "per second");
+    println!("target           inputs   accepted   failures per second");
     let mut clean = true;
     for target in targets {
         let summary = campaign::run(&program, target, &Plan { seed, inputs, time, workers })?;
         let rate = summary.inputs as f64 / summary.time.as_secs_f64();
-        println!("{:<12} {:>10} {:>9} {rate:>10.0}", target.name, summary.inputs, summary.failed);
+        let Summary { inputs, accepted, failed, .. } = summary;
+        let percent = 100.0 * accepted as f64 / inputs as f64;
+        println!("{:<12} {inputs:>10} {percent:>9.0}% {failed:>10} {rate:>10.0}", target.name);
         for failure in &summary.failures {
             clean = false;
             println!("  {}\n  {}", failure.file.display(), failure.finding.message);

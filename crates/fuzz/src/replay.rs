@@ -25,8 +25,9 @@ pub struct Finding {
 /// The panics of this process since it last asked.
 static PANICS: Mutex<Vec<Finding>> = Mutex::new(Vec::new());
 
-/// Runs an input in this process and returns what is wrong; files that it needs lie in `folder`.
-pub fn here(target: &Target, input: &[u8], folder: &Path) -> Result<(), Finding> {
+/// Runs an input in this process and returns whether it was accepted, or what is wrong; files that it
+/// needs lie in `folder`.
+pub fn here(target: &Target, input: &[u8], folder: &Path) -> Result<bool, Finding> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| panic::set_hook(Box::new(|panic| record(&panic.to_string()))));
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| (target.run)(input, folder)));
@@ -35,7 +36,7 @@ pub fn here(target: &Target, input: &[u8], folder: &Path) -> Result<(), Finding>
         return Err(panic);
     }
     match outcome {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(accepted)) => Ok(accepted),
         Ok(Err(message)) => Err(Finding { signature: without_numbers(&message), message }),
         Err(_) => {
             let message = "a panic that was not reported".to_owned();

@@ -28,6 +28,8 @@ pub struct State {
     pub number: u64,
     /// How many inputs are done.
     pub done: u64,
+    /// How many of them were accepted.
+    pub accepted: u64,
     /// How many of them failed.
     pub failed: u64,
 }
@@ -42,14 +44,14 @@ impl State {
     pub fn read(folder: &Path) -> Option<State> {
         let bytes = std::fs::read(Self::path(folder)).ok()?;
         let (words, _) = bytes.as_chunks();
-        let [number, done, failed] = words.try_into().ok()?;
-        let [number, done, failed] = [number, done, failed].map(u64::from_le_bytes);
-        Some(State { number, done, failed })
+        let words: [[u8; 8]; 4] = words.try_into().ok()?;
+        let [number, done, accepted, failed] = words.map(u64::from_le_bytes);
+        Some(State { number, done, accepted, failed })
     }
 
     fn write(self, file: &File) -> io::Result<()> {
         use std::os::unix::fs::FileExt;
-        let words = [self.number, self.done, self.failed].map(u64::to_le_bytes);
+        let words = [self.number, self.done, self.accepted, self.failed].map(u64::to_le_bytes);
         file.write_all_at(words.as_flattened(), 0)
     }
 }
@@ -76,10 +78,13 @@ pub fn run(target: &Target, share: &Share, folder: &Path) -> io::Result<()> {
     while state.done < share.count && begin.elapsed() < share.time {
         state.write(&file)?;
         let input = input::make(target, state.number);
-        if let Err(finding) = replay::here(target, &input, &scratch) {
-            state.failed += 1;
-            if known.insert(finding.signature.clone()) {
-                replay::report(&reports(folder).join(state.number.to_string()), &finding)?;
+        match replay::here(target, &input, &scratch) {
+            Ok(accepted) => state.accepted += u64::from(accepted),
+            Err(finding) => {
+                state.failed += 1;
+                if known.insert(finding.signature.clone()) {
+                    replay::report(&reports(folder).join(state.number.to_string()), &finding)?;
+                }
             }
         }
         state.done += 1;

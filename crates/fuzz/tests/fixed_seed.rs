@@ -16,6 +16,9 @@ fn no_input_breaks_a_promise() {
         let plan = Plan { seed: 1, inputs: target.tested, time, workers: 2 };
         let summary = campaign::run(program, target, &plan).unwrap();
         assert!(summary.inputs >= target.tested, "{}: {summary:?}", target.name);
+        // Inputs that are all refused, or all right, would show little.
+        let accepted = summary.accepted as f64 / summary.inputs as f64;
+        assert!((0.05..0.95).contains(&accepted), "{}: {accepted}", target.name);
         for failure in summary.failures {
             let (file, message) = (failure.file.display(), failure.finding.message);
             failures += &format!("{}: {file}: {message}\n", target.name);

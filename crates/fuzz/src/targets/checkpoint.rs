@@ -13,7 +13,7 @@ use mechanistic::tape::{Array, Tape};
 use serde_json::{Map, Value};
 
 use super::safetensors_file::{Builder, TYPES, encode};
-use super::{Target, ensure, machine};
+use super::{Outcome, Target, ensure, machine};
 use crate::entropy::{chance, number};
 
 pub const TARGET: Target = Target {
@@ -113,7 +113,7 @@ impl Model {
     }
 }
 
-fn run(input: &[u8], folder: &Path) -> Result<(), String> {
+fn run(input: &[u8], folder: &Path) -> Outcome {
     let (path, again) = (folder.join("checkpoint"), folder.join("again"));
     std::fs::write(&path, input).map_err(machine)?;
     let mut model = Model::new().map_err(|error| format!("the model: {error}"))?;
@@ -121,7 +121,8 @@ fn run(input: &[u8], folder: &Path) -> Result<(), String> {
     if let Err(error) = load_checkpoint(&path, &mut model.parameters, &mut model.optimizer) {
         let message = error.to_string();
         ensure(message.contains("checkpoint: "), || format!("names no file: {message}"))?;
-        return ensure(model.saved(&again)? == before, || "refused, but changed".into());
+        ensure(model.saved(&again)? == before, || "refused, but changed".into())?;
+        return Ok(false);
     }
     let loaded = model.saved(&again)?;
     let mut other = Model::new().map_err(|error| format!("the model: {error}"))?;
@@ -129,8 +130,8 @@ fn run(input: &[u8], folder: &Path) -> Result<(), String> {
         .map_err(|error| format!("what was saved is refused: {error}"))?;
     ensure(other.saved(&again)? == loaded, || "saved again it is another".into())?;
     // A gradient that is not finite is refused, and then nothing is changed.
-    match model.step() {
-        Ok(()) => Ok(()),
-        Err(_) => ensure(model.saved(&again)? == loaded, || "a refused step changed it".into()),
+    if model.step().is_err() {
+        ensure(model.saved(&again)? == loaded, || "a refused step changed it".into())?;
     }
+    Ok(true)
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use arbitrary::{Result as Choice, Unstructured};
 use mnn::csv::{self, Columns, Table};
 
-use super::{Target, ensure, machine};
+use super::{Outcome, Target, ensure, machine};
 use crate::entropy::{chance, number, word};
 
 pub const TARGET: Target = Target {
@@ -81,23 +81,27 @@ fn field(
     Ok(())
 }
 
-fn run(input: &[u8], folder: &Path) -> Result<(), String> {
+fn run(input: &[u8], folder: &Path) -> Outcome {
     let path = folder.join("table.csv");
     std::fs::write(&path, input).map_err(machine)?;
     let with = |trajectory: Option<&str>| {
         let trajectory = trajectory.map(str::to_owned);
         csv::read(&[&path], &Columns { trajectory, ..Columns::default() })
     };
+    let mut accepted = false;
     for read in [with(None), with(Some("run"))] {
         match read {
-            Ok(table) => check(&table, folder)?,
+            Ok(table) => {
+                accepted = true;
+                check(&table, folder)?;
+            }
             Err(error) => {
                 let message = error.to_string();
                 ensure(message.contains("table.csv:"), || format!("names no file: {message}"))?;
             }
         }
     }
-    Ok(())
+    Ok(accepted)
 }
 
 fn check(table: &Table, folder: &Path) -> Result<(), String> {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use arbitrary::{Result as Choice, Unstructured};
 
-use super::{Target, ensure, machine};
+use super::{Outcome, Target, ensure, machine};
 use crate::entropy::{chance, word};
 
 pub const TARGET: Target = Target {
@@ -135,14 +135,14 @@ fn problem() -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data.as_flattened()].concat()
 }
 
-fn run(input: &[u8], folder: &Path) -> Result<(), String> {
+fn run(input: &[u8], folder: &Path) -> Outcome {
     let text = String::from_utf8_lossy(input);
     let arguments: Vec<&str> = text.lines().collect();
     // Where the folder is the working directory, which this process alone has.
     let place = tempfile::tempdir_in(folder).map_err(machine)?;
     std::env::set_current_dir(place.path()).map_err(machine)?;
     if !is_harmless(&arguments) {
-        return Ok(());
+        return Ok(false);
     }
     let (table, problem) = (table(), problem());
     std::fs::write("table.csv", &table).map_err(machine)?;
@@ -161,7 +161,8 @@ fn run(input: &[u8], folder: &Path) -> Result<(), String> {
         let name = entry.map_err(machine)?.file_name().to_string_lossy().into_owned();
         ensure(!name.ends_with(".tmp"), || "a temporary file is left".to_owned())?;
     }
-    std::env::set_current_dir(folder).map_err(machine)
+    std::env::set_current_dir(folder).map_err(machine)?;
+    Ok(code == ExitCode::SUCCESS)
 }
 
 /// Returns whether a call neither takes long by its nature nor writes where it should not.

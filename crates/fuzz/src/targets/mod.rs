@@ -21,9 +21,9 @@ pub struct Target {
     pub name: &'static str,
     /// Makes an input, most of the time one that is nearly right.
     pub generate: fn(&mut Unstructured<'_>) -> arbitrary::Result<Vec<u8>>,
-    /// Runs an input, in a folder for files, and says which promise is broken. A panic, an abort, a
-    /// hang and memory beyond the limit are found by those who call it.
-    pub run: fn(&[u8], &Path) -> Result<(), String>,
+    /// Runs an input, in a folder for files, and says whether it was accepted, or which promise is
+    /// broken. A panic, an abort, a hang and memory beyond the limit are found by those who call it.
+    pub run: fn(&[u8], &Path) -> Outcome,
     /// Inputs that are right, to be mutated.
     pub samples: &'static [&'static [u8]],
     /// Words that mutations put in.
@@ -31,6 +31,9 @@ pub struct Target {
     /// How many inputs the tests run.
     pub tested: u64,
 }
+
+/// Whether an input was accepted and not refused, or the promise that is broken.
+pub type Outcome = Result<bool, String>;
 
 /// All targets.
 pub const ALL: [Target; 8] = [

@@ -12,7 +12,7 @@ use safetensors::SafeTensors;
 use serde_json::{Map, Value};
 
 use super::safetensors_file::{Builder, TYPES, encode};
-use super::{Target, ensure, machine};
+use super::{Outcome, Target, ensure, machine};
 use crate::entropy::{chance, number, word};
 
 pub const TARGET: Target = Target {
@@ -117,7 +117,7 @@ fn metadata(u: &mut Unstructured<'_>, [b, n, extra]: [usize; 3]) -> Choice<Map<S
     Ok(metadata)
 }
 
-fn run(input: &[u8], folder: &Path) -> Result<(), String> {
+fn run(input: &[u8], folder: &Path) -> Outcome {
     let path = folder.join("problem.safetensors");
     std::fs::write(&path, input).map_err(machine)?;
     let read = problem::read(&path, &[]);
@@ -127,19 +127,22 @@ fn run(input: &[u8], folder: &Path) -> Result<(), String> {
             let message = error.to_string();
             ensure(message.contains("problem.safetensors: "), || {
                 format!("a message that does not name the file: {message}")
-            })
+            })?;
+            Ok(false)
         }
         Ok(ProblemFile::F64(problem)) => solve(&problem, folder),
         Ok(ProblemFile::F32(problem)) => solve(&problem, folder),
     }
 }
 
-fn solve<T: Real>(owned: &OwnedProblem<T>, folder: &Path) -> Result<(), String> {
+fn solve<T: Real>(owned: &OwnedProblem<T>, folder: &Path) -> Outcome {
     let problem = owned.problem();
-    let Ok(mut solver) = Solver::<T>::new(problem.shape(), &owned.options) else { return Ok(()) };
+    let Ok(mut solver) = Solver::<T>::new(problem.shape(), &owned.options) else {
+        return Ok(false);
+    };
     let [b, n, k, q] = problem.shape().solution();
     if b * n * k * q > MOST_VALUES {
-        return Ok(());
+        return Ok(false);
     }
     solver.solve(&problem).map_err(|error| format!("solve: {error}"))?;
     let gradients = match owned.cotangent() {
@@ -164,5 +167,6 @@ fn solve<T: Real>(owned: &OwnedProblem<T>, folder: &Path) -> Result<(), String> 
     ensure(values.shape() == [b, n, k, q], || format!("read back: {:?}", values.shape()))?;
     let names = if T::NAME == "f64" { "F64" } else { "F32" };
     let doubles: Vec<f64> = solution.values.iter().map(|value| value.to_double()).collect();
-    ensure(values.data() == encode(names, &doubles), || "read back: other values".into())
+    ensure(values.data() == encode(names, &doubles), || "read back: other values".into())?;
+    Ok(solution.status.iter().any(|status| status.is_ok()))
 }

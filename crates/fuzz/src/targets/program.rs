@@ -12,7 +12,7 @@ use arbitrary::{Result as Choice, Unstructured};
 use mnn::csv::{self, Columns};
 use safetensors::SafeTensors;
 
-use super::{Target, ensure, machine};
+use super::{Outcome, Target, ensure, machine};
 use crate::entropy::{chance, tame, word};
 
 pub const TARGET: Target =
@@ -88,7 +88,7 @@ fn series(u: &mut Unstructured<'_>) -> Choice<Vec<u8>> {
     Ok(text.into_bytes())
 }
 
-fn run(input: &[u8], folder: &Path) -> Result<(), String> {
+fn run(input: &[u8], folder: &Path) -> Outcome {
     let end = input.windows(2).position(|pair| pair == b"\n\n").unwrap_or(input.len());
     let (arguments, contents) = (&input[..end], input.get(end + 2..).unwrap_or_default());
     let arguments = String::from_utf8_lossy(arguments);
@@ -96,7 +96,7 @@ fn run(input: &[u8], folder: &Path) -> Result<(), String> {
     // The operating system takes no argument with a zero byte.
     let possible = arguments.iter().all(|argument| !argument.contains('\0'));
     if !possible || !super::flags::is_harmless(&arguments) {
-        return Ok(());
+        return Ok(false);
     }
     let place = tempfile::tempdir_in(folder).map_err(machine)?;
     let path = |name: &str| place.path().join(name);
@@ -135,11 +135,11 @@ fn run(input: &[u8], folder: &Path) -> Result<(), String> {
     })?;
     for entry in std::fs::read_dir(place.path()).map_err(machine)? {
         let name = entry.map_err(machine)?.file_name().to_string_lossy().into_owned();
-        let wanted = arguments.iter().any(|argument| argument.contains(&name));
+        let wanted = name == "input" || arguments.iter().any(|argument| argument.contains(&name));
         ensure(wanted, || "a file that nobody asked for".to_owned())?;
         readable(&name, &path(&name))?;
     }
-    Ok(())
+    Ok(code == 0)
 }
 
 /// Checks that what a run has written is whole.

@@ -11,7 +11,7 @@ use cuda_sim::exec::{LaunchConfig, launch};
 use cuda_sim::memory::DeviceMemory;
 use cuda_sim::ptx::{Kernel, Module};
 
-use super::{Target, ensure};
+use super::{Outcome, Target, ensure};
 use crate::entropy::chance;
 
 pub const TARGET: Target = Target {
@@ -204,20 +204,24 @@ const WATCHDOG: u64 = 20_000;
 /// Device memory, in bytes.
 const MEMORY: u64 = 64 << 20;
 
-fn run(input: &[u8], _: &Path) -> Result<(), String> {
+/// Accepted is a text with a kernel that runs to its end.
+fn run(input: &[u8], _: &Path) -> Outcome {
     let text = String::from_utf8_lossy(input);
     let kernels = match Module::parse(&text) {
         Ok(module) => module.kernels().len(),
         Err(error) => {
             let lines = text.lines().count() as u32 + 1;
-            return ensure(error.line <= lines && !error.message.is_empty(), || {
+            ensure(error.line <= lines && !error.message.is_empty(), || {
                 format!("an error on line {} of {lines}: {}", error.line, error.message)
-            });
+            })?;
+            return Ok(false);
         }
     };
+    let mut ended = false;
     for kernel in 0..kernels.min(4) {
         for threads in [1, 40] {
             let first = outcome(&text, kernel, threads);
+            ended |= first.is_ok();
             // Which of several faults is reported may depend on the host's threads.
             let again = outcome(&text, kernel, threads);
             ensure(first.as_ref().ok() == again.as_ref().ok(), || {
@@ -225,7 +229,7 @@ fn run(input: &[u8], _: &Path) -> Result<(), String> {
             })?;
         }
     }
-    Ok(())
+    Ok(ended)
 }
 
 /// Returns what a launch leaves in memory, or its fault.

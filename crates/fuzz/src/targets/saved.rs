@@ -10,7 +10,7 @@ use mechanistic::discovery::{Discovery, Library, RightHandSide, Settings, Term};
 use safetensors::SafeTensors;
 use serde_json::json;
 
-use super::{Target, ensure, machine};
+use super::{Outcome, Target, ensure, machine};
 use crate::entropy::{chance, number, word};
 
 pub const TARGET: Target = Target {
@@ -70,8 +70,8 @@ fn generate(u: &mut Unstructured<'_>) -> Choice<Vec<u8>> {
     Ok(discovery.to_string().into_bytes())
 }
 
-fn run(input: &[u8], folder: &Path) -> Result<(), String> {
-    let Ok(discovery) = serde_json::from_slice::<Discovery>(input) else { return Ok(()) };
+fn run(input: &[u8], folder: &Path) -> Outcome {
+    let Ok(discovery) = serde_json::from_slice::<Discovery>(input) else { return Ok(false) };
     ensure(discovery.to_string().lines().count() >= discovery.equations.len(), || {
         "an equation that is not printed".into()
     })?;
@@ -127,16 +127,17 @@ fn save(discovery: &Discovery, folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes a right-hand side of the equations and writes its equations again.
-fn rebuild(discovery: &Discovery) -> Result<(), String> {
+/// Makes a right-hand side of the equations and writes its equations again. Accepted is a discovery
+/// of which there is one.
+fn rebuild(discovery: &Discovery) -> Outcome {
     let link = discovery.equations.first().map(|equation| equation.link).unwrap_or_default();
     let settings = Settings { order: discovery.order, degree: 3, link, ..Settings::default() };
     if discovery.states.len() > 4 || settings.validate().is_err() {
-        return Ok(());
+        return Ok(false);
     }
-    let Ok(library) = Library::new(&discovery.states, &settings) else { return Ok(()) };
+    let Ok(library) = Library::new(&discovery.states, &settings) else { return Ok(false) };
     let made = RightHandSide::from_equations(&library, &settings, &discovery.equations);
-    let Ok(rhs) = made else { return Ok(()) };
+    let Ok(rhs) = made else { return Ok(false) };
     let state = vec![0.5; library.variables().len()];
     let mut derivative = vec![0.0; rhs.states()];
     rhs.derivative(&state, &mut vec![0.0; library.len()], &mut derivative);
@@ -145,7 +146,8 @@ fn rebuild(discovery: &Discovery) -> Result<(), String> {
     let again = RightHandSide::from_equations(&library, &settings, &equations)
         .map_err(|error| format!("the equations of a right-hand side: {error}"))?;
     let same = again.numerator == rhs.numerator && again.denominator == rhs.denominator;
-    ensure(same || !finite(&rhs), || "the terms become others".to_owned())
+    ensure(same || !finite(&rhs), || "the terms become others".to_owned())?;
+    Ok(true)
 }
 
 /// Returns whether no sum of coefficients has overflowed.

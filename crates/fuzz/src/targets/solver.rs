@@ -12,7 +12,7 @@ use mechanistic::{
     Solver, Status, Tangents, View, Weights,
 };
 
-use super::{Target, ensure};
+use super::{Outcome, Target, ensure};
 use crate::entropy::{chance, number, tame};
 
 pub const TARGET: Target =
@@ -37,8 +37,8 @@ struct Case {
     single: bool,
 }
 
-fn run(input: &[u8], _: &Path) -> Result<(), String> {
-    let Ok(case) = choose(&mut Unstructured::new(input)) else { return Ok(()) };
+fn run(input: &[u8], _: &Path) -> Outcome {
+    let Ok(case) = choose(&mut Unstructured::new(input)) else { return Ok(false) };
     if case.single { check::<f32>(&case) } else { check::<f64>(&case) }
 }
 
@@ -125,18 +125,20 @@ struct Answers<T> {
     gradients: Inputs<Vec<T>>,
 }
 
-fn check<T: Real>(case: &Case) -> Result<(), String> {
-    let Some(alone) = answers::<T>(case, &case.values)? else { return Ok(()) };
-    let Some((system, array, place, value)) = case.broken else { return Ok(()) };
+/// Accepted is a batch with a system that is solved.
+fn check<T: Real>(case: &Case) -> Outcome {
+    let Some(alone) = answers::<T>(case, &case.values)? else { return Ok(false) };
+    let solved = alone.status.iter().any(|status| status.is_ok());
+    let Some((system, array, place, value)) = case.broken else { return Ok(solved) };
     let mut values = case.values.clone();
     let broken = values.as_mut().into_iter().nth(array).expect("there are four");
     let inner = broken.len() / case.batch;
     broken[system * inner + place] = value;
-    let Some(others) = answers::<T>(case, &values)? else { return Ok(()) };
+    let Some(others) = answers::<T>(case, &values)? else { return Ok(solved) };
     for neighbor in (0..case.batch).filter(|neighbor| *neighbor != system) {
         compare(case, neighbor, &alone, &others)?;
     }
-    Ok(())
+    Ok(solved)
 }
 
 fn answers<T: Real>(case: &Case, values: &Inputs<Vec<f64>>) -> Result<Option<Answers<T>>, String> {
