@@ -17,8 +17,8 @@ const MOST_LINKS: usize = 40;
 /// `path` keeps its contents and no new file is left.
 ///
 /// So it is when the process is killed, too: on Linux, the new file has no name until it is whole.
-/// Only a kill in the microseconds between the two calls that replace an older file leaves the new
-/// one, whole, as `.mnn.tmp`; the next file that is replaced in the folder removes it. Where the file
+/// Only a kill in the microseconds in which an older file is replaced may leave the new one, whole,
+/// as `.mnn.tmp`; the next file that is replaced in the folder removes it. Where the file
 /// system has no files without a name (network file systems, other operating systems), a kill leaves
 /// a temporary file `.mnn-*.tmp`.
 ///

@@ -101,7 +101,7 @@ fn main() -> ExitCode {
         }
         Command::Write { kind, path } => kills::write_forever(kind, &path),
         Command::Mnn { arguments } => {
-            mnn::show_warnings();
+            mnn::prepare();
             return mnn::run(std::iter::once("mnn".into()).chain(arguments));
         }
     };

@@ -41,7 +41,13 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 numerical failure or data that do not suffice, 2 misuse, unusable input or a
 file that could not be written, 130 interrupted";
 
-pub use warnings::show as show_warnings;
+/// Prepares the process for the program, once: the warnings of the library go to standard error.
+///
+/// # Panics
+/// Panics if the process has a subscriber of `tracing` already.
+pub fn prepare() {
+    warnings::show();
+}
 
 /// Runs the program with these arguments, the first of which is its own name, and returns its exit
 /// code. Results go to standard output and to files, everything else to standard error.

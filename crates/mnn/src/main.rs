@@ -3,6 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    mnn::show_warnings();
+    mnn::prepare();
     mnn::run(std::env::args_os())
 }

@@ -7,10 +7,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Shows every warning of this process on standard error from now on.
-///
-/// # Panics
-/// Panics if the process has a subscriber of `tracing` already.
+/// Shows every warning of this process from now on.
 pub fn show() {
     let shown = tracing::subscriber::set_global_default(Warnings(|line: &str| crate::tell(line)));
     shown.expect("nothing else listens in this program");

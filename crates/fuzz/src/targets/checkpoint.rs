@@ -30,7 +30,7 @@ pub const TARGET: Target = Target {
         "moment2.",
         "}",
     ],
-    tested: 2000,
+    tested: 12_000,
 };
 
 /// Names and shapes of the parameters of the model.

@@ -21,7 +21,7 @@ pub const TARGET: Target = Target {
         b"year\thare\tlynx\n1900\t30\t4\n1901\t47.2\t6.1\n1902\t70.2\t9.8\n",
     ],
     words: &["\"", "\"\"", ",", ";", "\t", "\n", "\r", "\r\n", "\0", "\u{feff}", "t", "NaN", "é"],
-    tested: 20_000,
+    tested: 60_000,
 };
 
 fn generate(u: &mut Unstructured<'_>) -> Choice<Vec<u8>> {

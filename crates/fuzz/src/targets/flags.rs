@@ -17,7 +17,7 @@ pub const TARGET: Target = Target {
     run,
     samples: &[],
     words: &["--", "-", "=", "\n", "--help", "-q", "--version", ",", "é", "/dev/full", "."],
-    tested: 250,
+    tested: 1000,
 };
 
 /// The values of flags, by name; `-` stands for none.

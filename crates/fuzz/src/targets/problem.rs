@@ -33,7 +33,7 @@ pub const TARGET: Target = Target {
         "}",
         "{",
     ],
-    tested: 1500,
+    tested: 6000,
 };
 
 /// More values than these are only allocated for and not solved.
@@ -94,8 +94,8 @@ fn metadata(u: &mut Unstructured<'_>, [b, n, extra]: [usize; 3]) -> Choice<Map<S
         set("extra_derivatives", extra.to_string());
     }
     for _ in 0..u.int_in_range(0..=4)? {
-        let keys = [&OPTION_KEYS[..], &SIZE_KEYS].concat();
-        let key = word(u, &keys)?;
+        let keys: &[&str] = if chance(u, 1, 12)? { &SIZE_KEYS } else { &OPTION_KEYS };
+        let key = word(u, keys)?;
         let value = match key.as_str() {
             "formulation" => word(u, &["least_squares", "shared_epsilon"])?,
             "smoothness" => word(u, &["taylor", "taylor_hold", "taylor_central", "hermite"])?,

@@ -16,7 +16,7 @@ use super::{Outcome, Target, ensure, machine};
 use crate::entropy::{chance, tame, word};
 
 pub const TARGET: Target =
-    Target { name: "program", generate, run, samples: &[], words: &["\n", "-", ","], tested: 60 };
+    Target { name: "program", generate, run, samples: &[], words: &["\n", "-", ","], tested: 200 };
 
 /// The time that a run may take.
 const LIMIT: Duration = Duration::from_secs(18);

@@ -25,7 +25,7 @@ pub const TARGET: Target = Target {
         "fits": [{"time": [0, 1], "smoothed": [1, 2, 3, 4], "simulated": [1, 2, 3, 4]}],
         "noise": [0.1, 0.2], "warnings": []}"#],
     words: &["[]", "{}", "null", "\"x\"", "\"x'\"", "1e400", "-", ",", "\"link\":\"sin\"", "\\u0000"],
-    tested: 10_000,
+    tested: 60_000,
 };
 
 fn generate(u: &mut Unstructured<'_>) -> Choice<Vec<u8>> {

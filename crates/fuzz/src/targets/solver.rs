@@ -16,7 +16,7 @@ use super::{Outcome, Target, ensure};
 use crate::entropy::{chance, number, tame};
 
 pub const TARGET: Target =
-    Target { name: "solver", generate, run, samples: &[], words: &[], tested: 2500 };
+    Target { name: "solver", generate, run, samples: &[], words: &[], tested: 12_000 };
 
 /// An input is the bytes that the choices are made from.
 fn generate(u: &mut Unstructured<'_>) -> Choice<Vec<u8>> {
