@@ -20,8 +20,11 @@ pub const TARGET: Target = Target {
     tested: 1000,
 };
 
-/// The values of flags, by name; `-` stands for none.
-const FLAGS: [(&str, &[(&str, &[&str])]); 5] = [
+/// Flags with their possible and impossible values; `-` stands for none.
+type Flags = &'static [(&'static str, &'static [&'static str])];
+
+/// The flags of each subcommand.
+const FLAGS: [(&str, Flags); 5] = [
     (
         "discover",
         &[
