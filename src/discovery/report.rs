@@ -49,8 +49,9 @@ impl Discovery {
     pub fn to_latex(&self) -> String {
         let mut out = String::from("\\begin{align*}\n");
         for (index, equation) in self.equations.iter().enumerate() {
-            let primes = "'".repeat(self.order);
-            let name = equation.lhs.strip_suffix(&primes).unwrap_or(&equation.lhs);
+            // One prime after the other: an order that was read from a file may be any number.
+            let bare = (0..self.order).try_fold(&*equation.lhs, |name, _| name.strip_suffix('\''));
+            let name = bare.unwrap_or(&equation.lhs);
             let power = if self.order == 1 { "" } else { "^2" };
             let symbol = latex_name(name);
             let end = if index + 1 == self.equations.len() { "" } else { " \\\\" };

@@ -41,16 +41,17 @@ impl<'a> RightHandSide<'a> {
     }
 
     /// Rebuilds the right-hand side that these equations write out, one for each state in the order
-    /// of the library's variables.
+    /// of the library's variables. Where an equation has a term several times, its coefficients add.
     ///
     /// # Errors
-    /// [`Error::Argument`] when their number is not that of the states, their links differ, or a
-    /// term is not in the library.
+    /// [`Error::Argument`] when a setting is impossible, their number is not that of the states,
+    /// their links differ, or a term is not in the library.
     pub fn from_equations(
         library: &'a Library,
         settings: &Settings,
         equations: &[Equation],
     ) -> Result<Self> {
+        settings.validate()?;
         let mut rhs = RightHandSide::new(library, settings);
         let refuse = |message: String| Err(Error::argument("equations", message));
         if equations.len() != rhs.states() {
@@ -72,7 +73,7 @@ impl<'a> RightHandSide<'a> {
                         let name = product(&term.factors);
                         return refuse(format!("the library has no term `{name}`"));
                     };
-                    coefficients[i * l + j] = term.coefficient;
+                    coefficients[i * l + j] += term.coefficient;
                 }
             }
         }

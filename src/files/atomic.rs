@@ -9,14 +9,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::NamedTempFile;
 
+#[cfg(target_os = "linux")]
+use super::unnamed;
 use crate::{Error, Result};
 
 /// Symbolic links that are followed one after another before they count as a circle.
 const MOST_LINKS: usize = 40;
 
-/// Writes a file as a whole or not at all: `fill` writes a temporary file beside `path`, which is
-/// synchronized to the disk and then renamed to `path`. When anything fails, an existing `path`
-/// keeps its contents and no new file is left.
+/// Writes a file as a whole or not at all: `fill` writes a new file in the folder of `path`, which is
+/// synchronized to the disk and then takes the place of `path`. When anything fails, an existing
+/// `path` keeps its contents and no new file is left.
+///
+/// So it is when the process is killed, too: on Linux, the new file has no name until it is whole.
+/// Only a kill in the microseconds in which an older file is replaced may leave the new one, whole,
+/// as `.mnn.tmp`; the next file that is replaced in the folder removes it. Where the file
+/// system has no files without a name (network file systems, other operating systems), a kill leaves
+/// a temporary file `.mnn-*.tmp`.
 ///
 /// A file that is replaced hands its permissions on; one that may not be written is not replaced. A
 /// symbolic link is followed, also to a file that does not exist yet. A device or pipe
@@ -85,8 +93,10 @@ fn try_write(
 ) -> io::Result<()> {
     let through = |file: &File| -> io::Result<()> {
         let mut buffer = BufWriter::with_capacity(1 << 16, file);
-        fill(&mut buffer)?;
-        buffer.flush()
+        let filled = fill(&mut buffer).and_then(|()| buffer.flush());
+        // What could not be written is not tried again when the buffer is dropped.
+        let _ = buffer.into_parts();
+        filled
     };
     if fs::metadata(path).is_ok_and(|existing| !existing.is_file()) {
         return through(&File::options().write(true).open(path)?);
@@ -101,18 +111,27 @@ fn try_write(
     };
     let mut builder = tempfile::Builder::new();
     builder.prefix(".mnn-").suffix(".tmp");
+    // What replaces a private file is private from the beginning.
     #[cfg(unix)]
+    let new = permissions.clone().unwrap_or(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    #[cfg(unix)]
+    builder.permissions(new.clone());
+    let finish = |file: &File| -> io::Result<()> {
+        through(file)?;
+        permissions.map_or(Ok(()), |permissions| file.set_permissions(permissions))?;
+        file.sync_all()
+    };
+    #[cfg(target_os = "linux")]
     {
-        // What replaces a private file is private from the beginning.
-        let new = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-        builder.permissions(permissions.clone().unwrap_or(new));
+        let mode = std::os::unix::fs::PermissionsExt::mode(&new);
+        if let Some(file) = unnamed::create(&folder(&target), mode) {
+            finish(&file)?;
+            let _none_is_discarded = unfinished();
+            return unnamed::give_name(&file, &target);
+        }
     }
     let temporary = Temporary::new(&builder, &folder(&target))?;
-    through(temporary.file())?;
-    if let Some(permissions) = permissions {
-        temporary.file().set_permissions(permissions)?;
-    }
-    temporary.file().sync_all()?;
+    finish(temporary.file())?;
     temporary.persist(&target)
 }
 
@@ -222,18 +241,21 @@ mod tests {
     }
 
     #[test]
-    fn discarded_files_are_gone_and_their_writes_fail() {
+    fn discarded_files_are_gone_and_none_is_finished_meanwhile() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.txt");
         let files = || fs::read_dir(folder.path()).unwrap().count();
-        let failed = write(&path, |file| {
-            assert_eq!(files(), 1);
-            drop(discard_unfinished());
+        let temporary = Temporary::new(&tempfile::Builder::new(), folder.path()).unwrap();
+        assert_eq!(files(), 1);
+        let discarded = discard_unfinished();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| write(&path, |file| file.write_all(b"kept")));
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            assert!(!waiting.is_finished());
             assert_eq!(files(), 0);
-            file.write_all(b"lost")
+            drop(discarded);
         });
-        assert!(failed.is_err());
-        write(&path, |file| file.write_all(b"kept")).unwrap();
+        assert!(temporary.persist(&path).is_err());
         assert_eq!((fs::read(&path).unwrap().as_slice(), files()), (&b"kept"[..], 1));
     }
 

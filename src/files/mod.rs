@@ -5,3 +5,5 @@
 pub mod atomic;
 pub mod problem;
 pub(crate) mod tensors;
+#[cfg(target_os = "linux")]
+mod unnamed;

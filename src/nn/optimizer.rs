@@ -118,7 +118,7 @@ impl<T: Real, B: Backend> Optimizer<T, B> {
         Optimizer { clip: Some(norm), ..self }
     }
 
-    /// Returns the number of steps taken.
+    /// Returns the number of steps taken, at most the largest number.
     pub fn steps(&self) -> u64 {
         self.steps
     }
@@ -173,11 +173,11 @@ impl<T: Real, B: Backend> Optimizer<T, B> {
                 let message = format!("changed after the first step ({moments} moments)");
                 return Err(Error::argument("rule", message));
             }
-            state.updates += 1;
+            state.updates = state.updates.saturating_add(1);
             let rule = self.rule.numbers(rate, state.updates);
             backend.update(&rule, &clip, x, &mut state.moments, gradient)?;
         }
-        self.steps += 1;
+        self.steps = self.steps.saturating_add(1);
         Ok(())
     }
 

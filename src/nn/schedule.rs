@@ -52,7 +52,7 @@ impl Schedule {
             }
             Schedule::Cosine { floor, .. } => *floor,
             Schedule::WarmUp { steps, .. } if step < *steps => {
-                (step + 1) as f64 / (*steps + 1) as f64
+                (step as f64 + 1.0) / (*steps as f64 + 1.0)
             }
             Schedule::WarmUp { steps, then } => then.factor(step - steps),
         }

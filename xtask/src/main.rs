@@ -2,6 +2,7 @@
 
 mod bindings;
 mod clang_format;
+mod fuzz;
 mod packages;
 mod toolkit;
 
@@ -11,8 +12,8 @@ use std::{
     process::{Command, ExitCode},
 };
 
-const USAGE: &str =
-    "usage: cargo xtask test|format|bindings [--check]|kernels [--check | --only PART]|toolkit";
+const USAGE: &str = "usage: cargo xtask test|format|bindings [--check]|kernels [--check | --only PART]|toolkit|\
+     fuzz --minutes M [--seed N] [--target TARGET]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         Some("format") => format(),
         Some("bindings") => bindings::run(&arguments[1..]),
         Some("kernels") => kernels(&arguments[1..]),
+        Some("fuzz") => fuzz::run(&arguments[1..]),
         Some("toolkit") => toolkit::ensure().map(|nvcc| println!("{}", nvcc.display())),
         _ => Err(USAGE.to_owned()),
     };
