@@ -11,6 +11,7 @@ use crate::{Inputs, Real};
 
 /// One recorded operation; inputs are indices of earlier nodes.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a box would be allocated for every product")]
 pub(super) enum Operation<T: Real, B: Backend> {
     /// A given value whose gradient is not wanted.
     Constant,
