@@ -177,7 +177,7 @@ impl Experiment for DarcyFlow {
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
         let (fine, every) = lab.arguments.scale((21, 2), (141, 5), (421, 5));
         let (count, tests) = lab.arguments.scale((8, 4), (500, 100), (1000, 200));
-        let (batch, steps) = lab.arguments.scale((4, 40), (10, 1000), (10, 50_000));
+        let (batch, steps) = lab.arguments.scale((4, 40), (10, 2400), (10, 50_000));
         let training_data = Darcy::new(count, fine, every, &mut lab.rng(0))?;
         let test_data = Darcy::new(tests, fine, every, &mut lab.rng(1))?;
         if !lab.arguments.small {
@@ -191,7 +191,7 @@ impl Experiment for DarcyFlow {
         let mut parameters = Parameters::new();
         let mnn = Mnn::<B>::new(&mut parameters, sizes, &mut lab.rng(2))?;
         let schedule = Schedule::Cosine { steps, floor: 0.001 };
-        let optimizer = Optimizer::new(Rule::adam(), 0.003).with_schedule(schedule).with_clip(1.0);
+        let optimizer = Optimizer::new(Rule::adam(), 0.005).with_schedule(schedule).with_clip(1.0);
         let training = Training::new(parameters, optimizer, lab.backend.clone())?;
         let begin = Instant::now();
         let (mut training, losses) =

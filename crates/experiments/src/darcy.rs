@@ -111,7 +111,8 @@ impl Darcy {
         let largest = |values: &[f64]| values.iter().fold(0.0, |most: f64, value| most.max(*value));
         let panel = |title: &str, values: &[f64], range: Range<f64>| {
             let title = format!("{title}, {} to {:.1e}", range.start, range.end);
-            Panel::new(&title, Axis::new("x"), Axis::new("y")).with_map(values, n, range)
+            let unit = |name| Axis::over(name, 0.0..1.0);
+            Panel::new(&title, unit("x"), unit("y")).with_map(values, n, range)
         };
         let [low, high] = PERMEABILITIES;
         let panels = vec![
