@@ -110,7 +110,9 @@ impl Darcy {
         let error: Vec<f64> = found.iter().zip(u).map(|(found, u)| (found - u).abs()).collect();
         let largest = |values: &[f64]| values.iter().fold(0.0, |most: f64, value| most.max(*value));
         let panel = |title: &str, values: &[f64], range: Range<f64>| {
-            let title = format!("{title}, {} to {:.1e}", range.start, range.end);
+            let most =
+                if range.end < 1.0 { format!("{:.1e}", range.end) } else { range.end.to_string() };
+            let title = format!("{title}, {} to {most}", range.start);
             let unit = |name| Axis::over(name, 0.0..1.0);
             Panel::new(&title, unit("x"), unit("y")).with_map(values, n, range)
         };
