@@ -70,7 +70,7 @@ pub fn load_checkpoint<T: Real, B: Backend>(
     };
     let array = |name: &str, shape: &[usize]| -> Result<Array<T>> {
         let numbers = tensors::decode(&view(name, tensors::dtype::<T>(), shape)?);
-        Ok(Array::from_parts(shape.to_vec(), numbers.expect("the type was checked")))
+        Ok(Array::from_parts(shape.into(), numbers.expect("the type was checked")))
     };
 
     let steps = number("steps")?;

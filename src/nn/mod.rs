@@ -54,9 +54,11 @@
 
 mod auxiliary;
 mod checkpoint;
+mod convolution;
 mod initializer;
 mod layers;
 mod optimizer;
+mod resize;
 mod schedule;
 mod steps;
 mod training;
@@ -64,9 +66,11 @@ mod training;
 pub use crate::tape::parameters::{ParameterId, Parameters};
 pub use auxiliary::{AuxiliarySolve, solve_with_auxiliaries};
 pub use checkpoint::{load_checkpoint, save_checkpoint};
+pub use convolution::Conv2d;
 pub use initializer::{Initializer, Rng};
 pub use layers::{Activation, Linear, Mlp};
 pub use optimizer::{Optimizer, Rule};
+pub use resize::Resize;
 pub use schedule::Schedule;
 pub use steps::{positive_steps, raw_steps};
 pub use training::Training;

@@ -144,12 +144,10 @@ impl<T: Real, B: Backend> Optimizer<T, B> {
         self.unchecked = None;
         before?;
         let backend = gradients.backend();
-        let mut arrays = vec![];
-        for (id, gradient) in gradients.parameters() {
+        for (id, _) in gradients.parameters() {
             parameters.array(id)?;
-            arrays.push(gradient);
         }
-        let norm = backend.norm(&arrays)?;
+        let norm = backend.norm(gradients.parameters().map(|(_, gradient)| gradient))?;
         if B::ASYNCHRONOUS {
             self.unchecked = Some((self.steps, norm.clone()));
         } else {

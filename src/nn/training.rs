@@ -79,6 +79,7 @@ impl<T: Real, B: Backend> Training<T, B> {
         let loss = loss(&mut self.tape, &self.parameters)?;
         let gradients = self.tape.backward(loss)?;
         self.optimizer.step(&mut self.parameters, &gradients)?;
+        self.tape.recycle(gradients);
         self.tape.scalar(loss)
     }
 

@@ -17,6 +17,23 @@ pub struct Gradients<T: Real, B: Backend = Cpu> {
     parameters: Vec<(ParameterId, Var)>,
 }
 
+/// What the backward passes of a tape use again.
+#[derive(Debug)]
+pub(super) struct Workspace<T: Real, B: Backend> {
+    /// The gradient of each node, all of them none between two passes.
+    gradients: Vec<Option<Array<T, B>>>,
+    /// The gradient of a result with respect to itself.
+    one: Option<Array<T, B>>,
+    /// Gradients that were given back.
+    idle: Option<Gradients<T, B>>,
+}
+
+impl<T: Real, B: Backend> Default for Workspace<T, B> {
+    fn default() -> Self {
+        Workspace { gradients: vec![], one: None, idle: None }
+    }
+}
+
 impl<T: Real> Gradients<T> {
     /// Returns the gradient of a leaf, in the leaf's shape, or `None` for a variable that is not a
     /// leaf of the record or on which the result does not depend.
@@ -61,8 +78,11 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// [`Error::Shape`] when the result has more elements or none.
     pub fn backward(&mut self, result: Var) -> Result<Gradients<T, B>> {
         self.check_scalar(result)?;
-        let one = Array::full(self.shape(result)?, T::one())?;
-        self.backward_from(result, &one)
+        let one = self.workspace.one.get_or_insert_with(|| B::wrap(Array::scalar(T::one())));
+        let mut cotangent =
+            self.pool.take(&self.backend, self.nodes[result.index].value.shape())?;
+        self.backend.copy(one, &mut cotangent)?;
+        self.differentiate(result, cotangent)
     }
 
     /// Computes the gradients of Σ cotangent · result with respect to every leaf.
@@ -74,23 +94,52 @@ impl<T: Real, B: Backend> Tape<T, B> {
         if cotangent.shape() != shape {
             return Err(shape_error("cotangent", format!("{shape:?}"), cotangent.shape()));
         }
-        let mut gradients: Vec<Option<Array<T, B>>> = Vec::new();
+        let mut copy = self.pool.take(&self.backend, cotangent.shape())?;
+        self.backend.copy(&B::wrap(cotangent.clone()), &mut copy)?;
+        self.differentiate(result, copy)
+    }
+
+    /// Takes the memory of gradients that are no longer needed, for the next backward pass of this
+    /// tape.
+    ///
+    /// A training step on the CPU that gives its gradients back, and takes its data by
+    /// [`Tape::constant_from`], allocates nothing after the first, with two exceptions that are its
+    /// dependencies': each block of a matrix product allocates the buffer that it packs its operands
+    /// into, and handing work to the threads from outside of them a list of 1.5 kB now and then.
+    /// Operations that are given masks, indices or Jacobians copy them into memory of their own.
+    pub fn recycle(&mut self, mut gradients: Gradients<T, B>) {
+        for (_, array) in gradients.leaves.drain(..) {
+            self.pool.give(array);
+        }
+        gradients.parameters.clear();
+        self.workspace.idle = Some(gradients);
+    }
+
+    /// Computes the gradients from that of the result, in memory of the pool.
+    fn differentiate(&mut self, result: Var, cotangent: Array<T, B>) -> Result<Gradients<T, B>> {
+        let mut gradients = std::mem::take(&mut self.workspace.gradients);
+        gradients.clear();
         gradients.resize_with(result.index + 1, || None);
         if self.nodes[result.index].differentiable {
-            gradients[result.index] = Some(B::wrap(cotangent.clone()));
+            gradients[result.index] = Some(cotangent);
+        } else {
+            self.pool.give(cotangent);
         }
-        let mut leaves = vec![];
+        let mut found = self.workspace.idle.take().unwrap_or_else(|| {
+            let backend = self.backend.clone();
+            Gradients { backend, leaves: vec![], parameters: vec![] }
+        });
         for i in (0..=result.index).rev() {
             let Some(gradient) = gradients[i].take() else {
                 continue;
             };
             let node = &self.nodes[i];
             if let Operation::Leaf | Operation::Parameter = node.operation {
-                leaves.push((Var { index: i, recording: self.recording }, gradient));
+                found.leaves.push((Var { index: i, recording: self.recording }, gradient));
                 continue;
             }
             let mut prepared = Ok(());
-            node.operation.for_each_input(|input| {
+            node.operation.for_each_input(&self.operands, |input| {
                 let node = &self.nodes[input];
                 if node.differentiable && gradients[input].is_none() && prepared.is_ok() {
                     match self.pool.zeros(&self.backend, node.value.shape()) {
@@ -105,14 +154,12 @@ impl<T: Real, B: Backend> Tape<T, B> {
             } else {
                 self.propagate(i, &gradient, &mut gradients)?;
             }
-            // The first gradient came from outside and would make the pool grow with every record.
-            if i != result.index {
-                self.pool.give(gradient);
-            }
+            self.pool.give(gradient);
         }
-        leaves.reverse();
-        let (backend, parameters) = (self.backend.clone(), self.parameters.clone());
-        Ok(Gradients { backend, leaves, parameters })
+        found.leaves.reverse();
+        found.parameters.extend_from_slice(&self.parameters);
+        self.workspace.gradients = gradients;
+        Ok(found)
     }
 
     /// Adds one node's contribution to the gradients of those of its inputs that have one.
@@ -124,7 +171,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
     ) -> Result<()> {
         let (backend, y) = (&self.backend, self.array(i));
         match &self.nodes[i].operation {
-            Operation::Constant | Operation::Leaf | Operation::Parameter => {}
+            Operation::Constant | Operation::Copy | Operation::Leaf | Operation::Parameter => {}
             Operation::Ode { .. } => unreachable!("its adjoint changes the solver's workspace"),
             Operation::Rowwise { x, jacobian } => {
                 if let Some(gx) = &mut gradients[*x] {
@@ -173,7 +220,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
             }
             Operation::Concat { inputs, outer } => {
                 let mut start = 0;
-                for &input in inputs {
+                for &input in &self.operands[inputs.clone()] {
                     if let Some(gx) = &mut gradients[input] {
                         backend.concat_adjoint(gy, *outer, start, gx)?;
                     }

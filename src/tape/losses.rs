@@ -2,6 +2,7 @@
 
 use super::{Array, Tape, Var, shape_error};
 use crate::tensor::Backend;
+use crate::tensor::layout::Axes;
 use crate::{Error, Real, Result};
 
 impl<T: Real, B: Backend> Tape<T, B> {
@@ -34,6 +35,33 @@ impl<T: Real, B: Backend> Tape<T, B> {
         let sum = self.sum_all(square)?;
         let count = mask.data().iter().filter(|&&held| held).count();
         self.scale(sum, T::of(1.0 / count.max(1) as f64))
+    }
+
+    /// Records the mean over the batch of ‖x − target‖ / ‖target‖ in the Euclidean norm, for x and
+    /// target (B, …). Its gradient is zero for a target that is met exactly; a target of zero
+    /// has no relative error, and makes the loss enormous.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the shapes differ or have rank 0.
+    pub fn relative_l2(&mut self, x: Var, target: Var) -> Result<Var> {
+        self.check_same("target", x, target)?;
+        let difference = self.sub(x, target)?;
+        let (error, size) = (self.norms(difference)?, self.norms(target)?);
+        let relative = self.div(error, size)?;
+        self.mean_all(relative)
+    }
+
+    /// Records the Euclidean norms (B) of x (B, …), which are too large by the smallest root, so that
+    /// they have a derivative at zero.
+    fn norms(&mut self, x: Var) -> Result<Var> {
+        let axes: Axes = (1..self.shape(x)?.len()).collect();
+        if self.shape(x)?.is_empty() {
+            return Err(shape_error("x", "(B, …)", &[]));
+        }
+        let square = self.square(x)?;
+        let sum = self.sum(square, &axes, false)?;
+        let positive = self.shift(sum, T::min_positive_value())?;
+        self.sqrt(positive)
     }
 
     /// Records the cross entropy: the mean of −ln softmax(logits)\[target\] over rows, for logits

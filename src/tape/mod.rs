@@ -35,6 +35,7 @@ pub(crate) use crate::tensor::array::checked_size;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::tensor::layout::Axes;
 use crate::tensor::{Backend, Cpu};
 
 use crate::{Error, Real, Result};
@@ -58,10 +59,16 @@ pub struct Tape<T: Real, B: Backend = Cpu> {
     nodes: Vec<Node<T, B>>,
     /// Variable of each parameter that the record uses.
     parameters: Vec<(ParameterId, Var)>,
-    /// The ODE solves of the record, and those of earlier records whose workspace is free again.
+    /// The inputs of those operations that have any number of them, one operation after another.
+    operands: Vec<usize>,
+    /// The ODE solves of the record, and after them those of earlier records whose workspace is free
+    /// again.
     solves: Vec<Solve<T, B>>,
-    idle_solves: Vec<Solve<T, B>>,
+    /// The number of solves of the record.
+    solved: usize,
     pool: Pool<T, B>,
+    /// The arrays of the backward pass, kept between records.
+    workspace: backward::Workspace<T, B>,
     /// Number that tells the variables of this record from those of others.
     recording: u64,
 }
@@ -97,9 +104,11 @@ impl<T: Real, B: Backend> Tape<T, B> {
             backend,
             nodes: vec![],
             parameters: vec![],
+            operands: vec![],
             solves: vec![],
-            idle_solves: vec![],
+            solved: 0,
             pool: Pool::default(),
+            workspace: backward::Workspace::default(),
             recording: RECORDINGS.fetch_add(1, Ordering::Relaxed),
         }
     }
@@ -116,13 +125,27 @@ impl<T: Real, B: Backend> Tape<T, B> {
             }
         }
         self.parameters.clear();
-        self.idle_solves.append(&mut self.solves);
+        self.pool.all_is_given();
+        self.operands.clear();
+        self.solved = 0;
         self.recording = RECORDINGS.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Records a value that needs no gradient.
     pub fn constant(&mut self, value: Array<T>) -> Var {
         self.push(Operation::Constant, B::wrap(value), false)
+    }
+
+    /// Records a copy of a value that needs no gradient, in memory that the tape uses again: for data
+    /// that many records have. On a GPU the array stays there, from its first use on.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the array lies on another device, [`Error::OutOfMemory`] when there
+    /// is no memory for the copy.
+    pub fn constant_from(&mut self, value: &Array<T, B>) -> Result<Var> {
+        let mut copy = self.pool.take(&self.backend, value.shape())?;
+        self.backend.copy(value, &mut copy)?;
+        Ok(self.push(Operation::Copy, copy, false))
     }
 
     /// Records a value that [`Tape::backward`] computes the gradient of.
@@ -216,7 +239,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
     fn record(
         &mut self,
         operation: Operation<T, B>,
-        shape: Vec<usize>,
+        shape: Axes,
         compute: impl FnOnce(&Self, &Operation<T, B>, &mut Array<T, B>) -> Result<()>,
     ) -> Result<Var> {
         if checked_size(&shape).is_none() {
@@ -226,7 +249,9 @@ impl<T: Real, B: Backend> Tape<T, B> {
         let mut value = self.pool.take(&self.backend, &shape)?;
         compute(self, &operation, &mut value)?;
         let mut differentiable = false;
-        operation.for_each_input(|input| differentiable |= self.nodes[input].differentiable);
+        operation.for_each_input(&self.operands, |input| {
+            differentiable |= self.nodes[input].differentiable
+        });
         Ok(self.push(operation, value, differentiable))
     }
 

@@ -3,6 +3,7 @@
 use super::operation::Operation;
 use super::{Array, Tape, Var};
 use crate::tensor::Backend;
+use crate::tensor::layout::Axes;
 use crate::{Error, Inputs, Options, ProblemShape, Real, Result, Solution};
 
 /// The inputs of [`Tape::solve_ode`]: the variables that define a batch of linear ODEs, in the
@@ -98,21 +99,22 @@ impl<T: Real, B: Backend> Tape<T, B> {
         let shape = ProblemShape::new(ode.batch, ode.points, shapes)?
             .with_extra_derivatives(ode.extra_derivatives)?;
         let inputs = ode.inputs.map(|var| var.index);
-        let known = self.idle_solves.iter().position(|solve| solve.fits(&shape, options));
-        let mut solve = match known {
-            Some(known) => self.idle_solves.swap_remove(known),
+        let own = self.solved;
+        match self.solves[own..].iter().position(|solve| solve.fits(&shape, options)) {
+            Some(known) => self.solves.swap(own, own + known),
             None => {
                 let solver = self.backend.solver(&shape, options)?;
-                Solve { solver, shape: shape.clone(), options: *options }
+                self.solves.push(Solve { solver, shape: shape.clone(), options: *options });
+                let last = self.solves.len() - 1;
+                self.solves.swap(own, last);
             }
-        };
-        let operation = Operation::Ode { inputs, solve: self.solves.len() };
-        let solution = self.record(operation, shape.solution().to_vec(), |tape, _, y| {
-            let arrays = inputs.map(|input| tape.array(input));
-            tape.backend.solve(&mut solve.solver, arrays, y)
-        })?;
-        self.solves.push(solve);
-        Ok(solution)
+        }
+        let mut value = self.pool.take(&self.backend, &shape.solution())?;
+        let arrays = inputs.map(|input| &self.nodes[input].value);
+        self.backend.solve(&mut self.solves[own].solver, arrays, &mut value)?;
+        self.solved += 1;
+        let differentiable = inputs.into_iter().any(|input| self.nodes[input].differentiable);
+        Ok(self.push(Operation::Ode { inputs, solve: own }, value, differentiable))
     }
 
     /// Adds the contribution of ∂ℓ/∂(solution) to the gradients of the inputs that have one.
@@ -124,7 +126,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
         gradients: &mut [Option<Array<T, B>>],
     ) -> Result<()> {
         let arrays = inputs.map(|input| &self.nodes[input].value);
-        let mut taken = Vec::new();
+        let mut taken = Axes::new();
         // A variable that is an input twice needs a second array.
         let mut own = inputs.try_map(|input| {
             let own = match gradients[input].take() {
@@ -174,6 +176,6 @@ impl<T: Real, B: Backend> Tape<T, B> {
     pub fn ode_solved(&self, solution: Var) -> Result<Array<bool>> {
         let solved: Vec<bool> =
             self.ode_solution(solution)?.status.iter().map(|status| status.is_ok()).collect();
-        Ok(Array::from_parts(vec![solved.len(), 1, 1, 1], solved))
+        Array::new([solved.len(), 1, 1, 1], solved)
     }
 }

@@ -1,16 +1,22 @@
 //! The operations that a tape records.
 
+use std::ops::Range;
+
 use crate::tensor::Array;
 use crate::tensor::Backend;
 use crate::tensor::function::{Binary, Unary};
+use crate::tensor::layout::Axes;
 use crate::tensor::product::Product;
 use crate::{Inputs, Real};
 
 /// One recorded operation; inputs are indices of earlier nodes.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a box would be allocated for every product")]
 pub(super) enum Operation<T: Real, B: Backend> {
     /// A given value whose gradient is not wanted.
     Constant,
+    /// The same, in memory of the tape.
+    Copy,
     /// A given value whose gradient is wanted.
     Leaf,
     /// A leaf copied from a parameter store.
@@ -32,7 +38,7 @@ pub(super) enum Operation<T: Real, B: Backend> {
     /// The sum over axes; `kept` is the result's shape with the summed axes of length 1.
     Sum {
         x: usize,
-        kept: Vec<usize>,
+        kept: Axes,
     },
     /// The maximum over the middle of three axes, and its position.
     Max {
@@ -48,11 +54,12 @@ pub(super) enum Operation<T: Real, B: Backend> {
     View {
         x: usize,
         offset: usize,
-        strides: Vec<usize>,
+        strides: Axes,
     },
-    /// The inputs one after another along an axis; x is viewed as (outer, own length · inner).
+    /// The inputs one after another along an axis; x is viewed as (outer, own length · inner). Which
+    /// they are lies in this part of the tape's operands.
     Concat {
-        inputs: Vec<usize>,
+        inputs: Range<usize>,
         outer: usize,
     },
     /// Some slices of the middle of three axes.
@@ -84,10 +91,10 @@ pub(super) enum Operation<T: Real, B: Backend> {
 }
 
 impl<T: Real, B: Backend> Operation<T, B> {
-    /// Calls `input` with each input's index.
-    pub(super) fn for_each_input(&self, mut input: impl FnMut(usize)) {
+    /// Calls `input` with each input's index; `operands` are the tape's.
+    pub(super) fn for_each_input(&self, operands: &[usize], mut input: impl FnMut(usize)) {
         match self {
-            Operation::Constant | Operation::Leaf | Operation::Parameter => {}
+            Operation::Constant | Operation::Copy | Operation::Leaf | Operation::Parameter => {}
             Operation::Unary { x, .. }
             | Operation::Sum { x, .. }
             | Operation::Max { x, .. }
@@ -105,7 +112,9 @@ impl<T: Real, B: Backend> Operation<T, B> {
                 input(*x);
                 input(*otherwise);
             }
-            Operation::Concat { inputs, .. } => inputs.iter().copied().for_each(input),
+            Operation::Concat { inputs, .. } => {
+                operands[inputs.clone()].iter().copied().for_each(input);
+            }
         }
     }
 }

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use super::operation::Operation;
 use super::{Array, Tape, Var, check_axis, check_range, shape_error};
+use crate::tensor::Backend;
 use crate::tensor::function::{Binary, Unary};
+use crate::tensor::layout::{self, Axes};
 use crate::tensor::product::Product;
-use crate::tensor::{Backend, layout};
 use crate::{Error, Real, Result};
 
 macro_rules! unary {
@@ -116,7 +117,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
     }
 
     fn unary(&mut self, function: Unary<T>, x: Var) -> Result<Var> {
-        let shape = self.shape(x)?.to_vec();
+        let shape = Axes::from_slice(self.shape(x)?);
         let x = x.index;
         self.record(Operation::Unary { function, x }, shape, |tape, _, y| {
             tape.backend.unary(function, tape.array(x), y)
@@ -131,7 +132,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
         })
     }
 
-    fn common_shape(&self, argument: &str, a: Var, b: Var) -> Result<Vec<usize>> {
+    fn common_shape(&self, argument: &str, a: Var, b: Var) -> Result<Axes> {
         let (a, b) = (self.shape(a)?, self.shape(b)?);
         layout::broadcast(a, b)
             .ok_or_else(|| shape_error(argument, format!("one that broadcasts with {a:?}"), b))
@@ -156,7 +157,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
         }
         let batch = layout::broadcast(lead_a, lead_b).ok_or_else(misfit)?;
         let product = Product::new(shape_a, shape_b, &batch);
-        let shape = [&batch[..], &[*rows, *columns]].concat();
+        let mut shape = batch;
+        shape.extend([*rows, *columns]);
         let (a, b) = (a.index, b.index);
         self.record(Operation::MatMul { product: product.clone(), a, b }, shape, |tape, _, c| {
             tape.backend.matmul(&product, tape.array(a), tape.array(b), c)
@@ -168,7 +170,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// # Errors
     /// [`Error::Shape`] when an axis does not exist.
     pub fn sum(&mut self, x: Var, axes: &[usize], keep: bool) -> Result<Var> {
-        let from = self.shape(x)?.to_vec();
+        let from = Axes::from_slice(self.shape(x)?);
         let mut kept = from.clone();
         for &axis in axes {
             check_axis("axes", axis, &from)?;
@@ -202,7 +204,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// # Errors
     /// Only for a variable of another record.
     pub fn sum_all(&mut self, x: Var) -> Result<Var> {
-        let axes: Vec<usize> = (0..self.shape(x)?.len()).collect();
+        let axes: Axes = (0..self.shape(x)?.len()).collect();
         self.sum(x, &axes, false)
     }
 
@@ -211,7 +213,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// # Errors
     /// Only for a variable of another record.
     pub fn mean_all(&mut self, x: Var) -> Result<Var> {
-        let axes: Vec<usize> = (0..self.shape(x)?.len()).collect();
+        let axes: Axes = (0..self.shape(x)?.len()).collect();
         self.mean(x, &axes, false)
     }
 
@@ -234,19 +236,19 @@ impl<T: Real, B: Backend> Tape<T, B> {
     }
 
     /// Returns the shape around an axis as (outer, length, inner), and the whole shape.
-    fn around(&self, argument: &str, x: Var, axis: usize) -> Result<([usize; 3], Vec<usize>)> {
+    fn around(&self, argument: &str, x: Var, axis: usize) -> Result<([usize; 3], Axes)> {
         let shape = self.shape(x)?;
         check_axis(argument, axis, shape)?;
         let (outer, inner) = (layout::size(&shape[..axis]), layout::size(&shape[axis + 1..]));
-        Ok(([outer, shape[axis], inner], shape.to_vec()))
+        Ok(([outer, shape[axis], inner], shape.into()))
     }
 
     /// Records the elements of x in another shape.
     ///
     /// # Errors
     /// [`Error::Shape`] when the number of elements differs.
-    pub fn reshape(&mut self, x: Var, shape: impl Into<Vec<usize>>) -> Result<Var> {
-        let shape = shape.into();
+    pub fn reshape(&mut self, x: Var, shape: impl AsRef<[usize]>) -> Result<Var> {
+        let shape = Axes::from_slice(shape.as_ref());
         let from = &self.node(x)?.value;
         if super::checked_size(&shape) != Some(from.len()) {
             return Err(shape_error("x", format!("as many elements as {shape:?}"), from.shape()));
@@ -263,7 +265,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// [`Error::Argument`] unless `axes` names every axis once.
     pub fn permute(&mut self, x: Var, axes: &[usize]) -> Result<Var> {
         let from = self.shape(x)?;
-        let mut sorted = axes.to_vec();
+        let mut sorted = Axes::from_slice(axes);
         sorted.sort_unstable();
         if !sorted.iter().copied().eq(0..from.len()) {
             let message = format!("{axes:?} is not a permutation of the axes of {from:?}");
@@ -279,7 +281,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// # Errors
     /// [`Error::Shape`] when the axis does not exist, [`Error::Argument`] for a range beyond it.
     pub fn slice(&mut self, x: Var, axis: usize, range: Range<usize>) -> Result<Var> {
-        let mut shape = self.shape(x)?.to_vec();
+        let mut shape = Axes::from_slice(self.shape(x)?);
         check_axis("axis", axis, &shape)?;
         check_range("range", &range, shape[axis])?;
         let strides = layout::contiguous(&shape);
@@ -291,8 +293,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
     ///
     /// # Errors
     /// [`Error::Shape`] when x does not broadcast to that shape.
-    pub fn broadcast_to(&mut self, x: Var, shape: impl Into<Vec<usize>>) -> Result<Var> {
-        let (from, shape) = (self.shape(x)?, shape.into());
+    pub fn broadcast_to(&mut self, x: Var, shape: impl AsRef<[usize]>) -> Result<Var> {
+        let (from, shape) = (self.shape(x)?, Axes::from_slice(shape.as_ref()));
         if layout::broadcast(from, &shape).as_ref() != Some(&shape) {
             return Err(shape_error("x", format!("one that broadcasts to {shape:?}"), from));
         }
@@ -300,13 +302,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
         self.view(x, 0, strides, shape)
     }
 
-    fn view(
-        &mut self,
-        x: Var,
-        offset: usize,
-        strides: Vec<usize>,
-        shape: Vec<usize>,
-    ) -> Result<Var> {
+    fn view(&mut self, x: Var, offset: usize, strides: Axes, shape: Axes) -> Result<Var> {
         let x = x.index;
         let operation = Operation::View { x, offset, strides: strides.clone() };
         self.record(operation, shape, |tape, _, y| {
@@ -334,11 +330,12 @@ impl<T: Real, B: Backend> Tape<T, B> {
             }
             shape[axis] += own[axis];
         }
-        let inputs: Vec<usize> = inputs.iter().map(|input| input.index).collect();
-        let operation = Operation::Concat { inputs: inputs.clone(), outer };
+        let start = self.operands.len();
+        self.operands.extend(inputs.iter().map(|input| input.index));
+        let operation = Operation::Concat { inputs: start..self.operands.len(), outer };
         self.record(operation, shape, |tape, _, y| {
-            let inputs: Vec<_> = inputs.iter().map(|&input| tape.array(input)).collect();
-            tape.backend.concat(&inputs, outer, y)
+            let arrays = tape.operands[start..].iter().map(|&input| tape.array(input));
+            tape.backend.concat(arrays, outer, y)
         })
     }
 
@@ -386,7 +383,7 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// # Errors
     /// [`Error::Shape`] for rank 0.
     pub fn log_softmax(&mut self, x: Var) -> Result<Var> {
-        let shape = self.shape(x)?.to_vec();
+        let shape = Axes::from_slice(self.shape(x)?);
         if shape.is_empty() {
             return Err(shape_error("x", "(…, classes)", &shape));
         }

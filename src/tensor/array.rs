@@ -5,7 +5,7 @@
 //! second. Strides and broadcasting are in `layout.rs`.
 
 use super::backend::{Backend, Cpu};
-use super::layout;
+use super::layout::{self, Axes};
 use crate::error::{Error, Result};
 use crate::real::Element;
 
@@ -13,14 +13,14 @@ use crate::real::Element;
 /// unless another backend is named. An array of rank 0 is a scalar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array<T: Element, B: Backend = Cpu> {
-    shape: Vec<usize>,
+    shape: Axes,
     data: B::Buffer<T>,
 }
 
 impl<T: Element, B: Backend> Array<T, B> {
     /// Makes an array from a shape and its elements. Nothing is checked here: the caller knows that
     /// the buffer has as many elements as the shape says.
-    pub(crate) fn from_parts(shape: Vec<usize>, data: B::Buffer<T>) -> Self {
+    pub(crate) fn from_parts(shape: Axes, data: B::Buffer<T>) -> Self {
         Array { shape, data }
     }
 
@@ -68,8 +68,8 @@ impl<T: Element> Array<T> {
     ///
     /// # Errors
     /// [`Error::Argument`] when the number of elements is not the product of the shape.
-    pub fn new(shape: impl Into<Vec<usize>>, data: Vec<T>) -> Result<Self> {
-        let shape = shape.into();
+    pub fn new(shape: impl AsRef<[usize]>, data: Vec<T>) -> Result<Self> {
+        let shape = Axes::from_slice(shape.as_ref());
         if checked_size(&shape) != Some(data.len()) {
             let message = format!("shape {shape:?} does not hold {} elements", data.len());
             return Err(Error::argument("array", message));
@@ -79,13 +79,13 @@ impl<T: Element> Array<T> {
 
     /// Makes an array of rank 0 from its only element.
     pub fn scalar(value: T) -> Self {
-        Array { shape: vec![], data: vec![value] }
+        Array { shape: Axes::new(), data: vec![value] }
     }
 
     /// Makes an array of rank 1 from its elements.
     pub fn vector(data: impl Into<Vec<T>>) -> Self {
         let data = data.into();
-        Array { shape: vec![data.len()], data }
+        Array { shape: Axes::from_slice(&[data.len()]), data }
     }
 
     /// Returns the elements in row-major order.
@@ -112,8 +112,8 @@ impl<T: Element> Array<T> {
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] when the shape is too large to address.
-    pub fn full(shape: impl Into<Vec<usize>>, value: T) -> Result<Self> {
-        let shape = shape.into();
+    pub fn full(shape: impl AsRef<[usize]>, value: T) -> Result<Self> {
+        let shape = Axes::from_slice(shape.as_ref());
         let size = checked_size(&shape).filter(|&n| {
             n.checked_mul(size_of::<T>()).is_some_and(|bytes| isize::try_from(bytes).is_ok())
         });

@@ -151,9 +151,9 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     ) -> Result<()>;
     /// Concatenates the inputs along rows: y, read as (outer, a row), has in each row the rows of
     /// the inputs one after another.
-    fn concat<T: Real>(
+    fn concat<'a, T: Real>(
         &self,
-        inputs: &[&Array<T, Self>],
+        inputs: impl Iterator<Item = &'a Array<T, Self>>,
         outer: usize,
         y: &mut Array<T, Self>,
     ) -> Result<()>;
@@ -220,7 +220,10 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     ) -> Result<()>;
 
     /// Computes the joint Euclidean norm of some arrays, accumulated in f64.
-    fn norm<T: Real>(&self, arrays: &[&Array<T, Self>]) -> Result<Self::Norm>;
+    fn norm<'a, T: Real>(
+        &self,
+        arrays: impl Iterator<Item = &'a Array<T, Self>>,
+    ) -> Result<Self::Norm>;
     /// Returns the value of a norm; waits for the device.
     fn norm_value(norm: &Self::Norm) -> Result<f64>;
     /// Updates x and the moments of the rule by the gradient g, after clipping it; changes nothing

@@ -1,6 +1,6 @@
 //! The sizes and strides of a batched matrix product.
 
-use super::layout::{broadcast_strides, contiguous, size};
+use super::layout::{Axes, broadcast_strides, contiguous, size};
 
 /// A batched matrix product c = a·b of a (…, m, k) and b (…, k, n), whose leading axes are
 /// broadcast.
@@ -9,9 +9,9 @@ pub struct Product {
     /// Sizes m, k and n.
     pub sizes: [usize; 3],
     /// Leading axes of c.
-    pub batch: Vec<usize>,
+    pub batch: Axes,
     /// Strides, in elements, of a, b and c over the leading axes; 0 where an operand repeats.
-    pub strides: [Vec<usize>; 3],
+    pub strides: [Axes; 3],
 }
 
 impl Product {
@@ -23,14 +23,18 @@ impl Product {
         if lead_b.is_empty() {
             // If one matrix b serves all, the leading axes of a are just more rows.
             let rows = size(lead_a) * m;
-            return Product { sizes: [rows, k, n], batch: vec![], strides: Default::default() };
+            return Product {
+                sizes: [rows, k, n],
+                batch: Axes::new(),
+                strides: Default::default(),
+            };
         }
-        let scaled = |lead: &[usize], by: usize| -> Vec<usize> {
+        let scaled = |lead: &[usize], by: usize| -> Axes {
             broadcast_strides(lead, batch).iter().map(|stride| stride * by).collect()
         };
         Product {
             sizes: [m, k, n],
-            batch: batch.to_vec(),
+            batch: Axes::from_slice(batch),
             strides: [
                 scaled(lead_a, m * k),
                 scaled(lead_b, k * n),

@@ -153,6 +153,7 @@ fn selections_softmax_and_losses() {
     for shape in [&[1][..], &[3, 1], &[40, 3], &[300, 10], &[2, 3000], &[33, 33]] {
         agree!([any(shape)], |tape, x| tape.log_softmax(x[0]));
         agree!([any(shape), positive(shape)], |tape, x| tape.mse(x[0], x[1]));
+        agree!([any(shape), positive(shape)], |tape, x| tape.relative_l2(x[0], x[1]));
         let mask = mask(shape);
         agree!([any(shape), positive(shape)], |tape, x| tape.masked_mse(x[0], x[1], &mask));
     }

@@ -228,6 +228,7 @@ proptest! {
         check(std::slice::from_ref(&x), &|tape, x| tape.log_softmax(x[0]))?;
         check(std::slice::from_ref(&x), &|tape, x| tape.cross_entropy(x[0], &targets))?;
         check(&[x.clone(), target.clone()], &|tape, x| tape.mse(x[0], x[1]))?;
+        check(&[x.clone(), target.clone()], &|tape, x| tape.relative_l2(x[0], x[1]))?;
         check(&[x, target], &|tape, x| tape.masked_mse(x[0], x[1], &mask))?;
     }
 

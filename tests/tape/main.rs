@@ -5,6 +5,7 @@
 mod agreement;
 mod auxiliary;
 mod gradients;
+mod maps;
 mod nn;
 mod ode;
 #[path = "../support/mod.rs"]

@@ -81,10 +81,10 @@ impl Mnn {
         &self,
         tape: &mut Tape<f64, B>,
         parameters: &Parameters<f64, B>,
-        windows: Array<f64>,
+        windows: &Array<f64, B>,
     ) -> Result<(Var, Var)> {
         let (modes, points) = (self.modes, windows.shape()[0]);
-        let windows = tape.constant(windows);
+        let windows = tape.constant_from(windows)?;
         let raw = self.network.forward(tape, parameters, windows)?;
         let raw = tape.reshape(raw, [points, 2, modes])?;
         let raw = tape.permute(raw, &[1, 2, 0])?;
@@ -148,17 +148,17 @@ impl Experiment for Airplane {
         let optimizer = Optimizer::new(Rule::adam(), 0.02).with_schedule(schedule).with_clip(1.0);
         let training = Training::new(parameters, optimizer, lab.backend.clone())?;
         let (seen, future) = signals.output.split_at(TRAINING);
-        let first = windows(&signals.input, TRAINING)?;
+        let first = B::wrap(windows(&signals.input, TRAINING)?);
         let begin = Instant::now();
         let (mut training, losses) = lab.train("mnn", training, steps, |tape, parameters, _| {
-            let (acceleration, _) = mnn.forward(tape, parameters, first.clone())?;
+            let (acceleration, _) = mnn.forward(tape, parameters, &first)?;
             let measured = tape.constant(Array::vector(seen.to_vec()));
             tape.mse(acceleration, measured)
         })?;
         let seconds = begin.elapsed().as_secs_f64();
-        let all = windows(&signals.input, ALL)?;
+        let all = B::wrap(windows(&signals.input, ALL)?);
         let (found, coefficients) = training.evaluate(|tape, parameters| {
-            let (acceleration, coefficients) = mnn.forward(tape, parameters, all)?;
+            let (acceleration, coefficients) = mnn.forward(tape, parameters, &all)?;
             let found = tape.value(acceleration)?.data().to_vec();
             Ok((found, tape.value(coefficients)?.data().to_vec()))
         })?;
@@ -225,5 +225,11 @@ experiments::test_on_the_cpu!(Airplane, experiments::Arguments::small(), |report
 experiments::test_that_devices_agree!(
     Airplane,
     experiments::Arguments { steps: Some(2), ..experiments::Arguments::small() },
+    ["mean square error, training", "mean square error, prediction"]
+);
+
+experiments::test_that_threads_do_not_matter!(
+    Airplane,
+    experiments::Arguments { steps: Some(3), ..experiments::Arguments::small() },
     ["mean square error, training", "mean square error, prediction"]
 );

@@ -82,16 +82,16 @@ struct Mnn {
 }
 
 /// What training needs of the data, pieces and points in space together as B.
-struct Data {
+struct Data<B: Backend> {
     /// (B, SEGMENT).
     u: Array<f64>,
     /// (B, SEGMENT, TERMS), each term of root mean square 1.
-    terms: Array<f64>,
+    terms: Array<f64, B>,
     /// The root mean square that each term had.
     sizes: Vec<f64>,
 }
 
-impl Data {
+impl<B: Backend> Data<B> {
     /// Cuts u (N, SPACE) into pieces.
     fn new(u: &[f64]) -> Result<Self> {
         let derivatives = derivatives();
@@ -114,7 +114,7 @@ impl Data {
         let batch = pieces.len() / SEGMENT;
         Ok(Data {
             u: Array::new([batch, SEGMENT], pieces)?,
-            terms: Array::new([batch, SEGMENT, TERMS.len()], scaled)?,
+            terms: B::wrap(Array::new([batch, SEGMENT, TERMS.len()], scaled)?),
             sizes,
         })
     }
@@ -126,7 +126,7 @@ impl Mnn {
         &self,
         tape: &mut Tape<f64, B>,
         parameters: &Parameters<f64, B>,
-        data: &Data,
+        data: &Data<B>,
         kept: &[bool],
     ) -> Result<Var> {
         let batch = data.u.shape()[0];
@@ -134,7 +134,7 @@ impl Mnn {
         let kept = kept.iter().map(|kept| f64::from(u8::from(*kept))).collect();
         let kept = tape.constant(Array::new([TERMS.len(), 1], kept)?);
         let theta = tape.mul(theta, kept)?;
-        let terms = tape.constant(data.terms.clone());
+        let terms = tape.constant_from(&data.terms)?;
         let starts = data.u.data().iter().step_by(SEGMENT).copied().collect();
         let ode = Ode {
             batch,
@@ -154,7 +154,7 @@ impl Mnn {
 }
 
 /// Trains, drops small terms and trains again; returns θ in the units of the equation.
-fn learn<B: Backend>(lab: &Lab<B>, data: &Data, steps: u64) -> Result<Vec<f64>> {
+fn learn<B: Backend>(lab: &Lab<B>, data: &Data<B>, steps: u64) -> Result<Vec<f64>> {
     let mut kept = vec![true; TERMS.len()];
     let mut parameters = Parameters::new();
     let zeros = Array::full([TERMS.len(), 1], 0.0)?;
@@ -236,5 +236,11 @@ experiments::test_on_the_cpu!(Kdv, experiments::Arguments::small(), |report: Rep
 experiments::test_that_devices_agree!(
     Kdv,
     experiments::Arguments { steps: Some(2), ..experiments::Arguments::small() },
+    ["largest error of a coefficient in percent"]
+);
+
+experiments::test_that_threads_do_not_matter!(
+    Kdv,
+    experiments::Arguments { steps: Some(3), ..experiments::Arguments::small() },
     ["largest error of a coefficient in percent"]
 );

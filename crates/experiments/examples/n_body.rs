@@ -6,13 +6,15 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use experiments::many_bodies::{BODIES, STATE, newton, pairs, simulated, ways};
-use experiments::{Experiment, Lab, NeuralOde, Report, column, position_error, runge_kutta};
+use experiments::{
+    Experiment, Lab, NeuralOde, Report, column, position_error, runge_kutta, solve_newton,
+};
 use figures::{Axis, Color, Figure, Mark, Panel, Series};
 use mechanistic::nn::{
     Activation, Mlp, Optimizer, ParameterId, Parameters, Rng, Rule, Schedule, Training,
 };
-use mechanistic::tape::{Array, Ode, Tape, Var};
-use mechanistic::{Backend, Cpu, Inputs, Options, Result};
+use mechanistic::tape::{Array, Tape, Var};
+use mechanistic::{Backend, Cpu, Result};
 
 struct NBody;
 
@@ -74,7 +76,7 @@ impl Mnn {
         states: &[f64],
     ) -> Result<Var> {
         let (points, count) = (states.len() / STATE, pairs().count());
-        let (segments, coordinates) = (points / SEGMENT, STATE / 2);
+        let segments = points / SEGMENT;
         let factors = self.factors(tape, parameters, states)?;
         let factors = tape.reshape(factors, [points, count, 1])?;
         let r = states.chunks_exact(STATE).flat_map(ways).flatten().collect();
@@ -89,33 +91,12 @@ impl Mnn {
         let acts = tape.constant(acts);
         let forces = tape.matmul(forces, acts)?;
         let forces = tape.reshape(forces, [segments, SEGMENT, 2, BODIES])?;
-        let rhs = tape.permute(forces, &[0, 3, 2, 1])?;
-
-        let leading = tape.parameter(parameters, self.coefficients)?;
-        let leading = tape.reshape(leading, [1, BODIES, 1, 1])?;
-        let leading = tape.broadcast_to(leading, [segments, BODIES, 2, 1])?;
-        let lower = tape.constant(Array::full([segments, BODIES, 2, 2], 0.0)?);
-        let coefficients = tape.concat(&[lower, leading], 3)?;
-        let starts = states.chunks_exact(STATE * SEGMENT);
-        let starts = starts.flat_map(|u| (0..coordinates).flat_map(|k| [u[k], u[coordinates + k]]));
-        let starts = starts.collect();
-        let batch = segments * coordinates;
-        let ode = Ode {
-            batch,
-            points: SEGMENT,
-            inputs: Inputs {
-                coefficients: tape.reshape(coefficients, [batch, 1, 1, 1, 3])?,
-                rhs: tape.reshape(rhs, [batch, SEGMENT, 1])?,
-                initial_values: tape.constant(Array::new([batch, 1, 1, 2], starts)?),
-                steps: tape.constant(Array::full([1, 1], H)?),
-            },
-            extra_derivatives: 1,
-        };
-        let solution = tape.solve_ode(&ode, &Options::default())?;
-        let u = tape.slice(solution, 3, 0..2)?;
-        let u = tape.reshape(u, [segments, coordinates, SEGMENT, 2])?;
-        let u = tape.permute(u, &[0, 2, 3, 1])?;
-        tape.reshape(u, [segments, SEGMENT, STATE])
+        let forces = tape.permute(forces, &[0, 3, 2, 1])?;
+        let forces = tape.reshape(forces, [segments, STATE / 2, SEGMENT])?;
+        let coefficients = tape.parameter(parameters, self.coefficients)?;
+        let coefficients = tape.reshape(coefficients, [BODIES, 1])?;
+        let coefficients = tape.broadcast_to(coefficients, [BODIES, 2])?;
+        solve_newton(tape, coefficients, forces, states, H)
     }
 }
 

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 
 use experiments::{
     Experiment, Lab, NeuralOde, Report, column, position_error, relative_rms, runge_kutta,
-    trajectories, two_bodies,
+    solve_newton, trajectories, two_bodies,
 };
 use figures::{Axis, Color, Figure, Mark, Panel, Series};
 use mechanistic::nn::{
     Activation, Mlp, Optimizer, ParameterId, Parameters, Rng, Rule, Schedule, Training,
 };
-use mechanistic::tape::{Array, Ode, Tape, Var};
-use mechanistic::{Backend, Cpu, Inputs, Options, Result};
+use mechanistic::tape::{Array, Tape, Var};
+use mechanistic::{Backend, Cpu, Result};
 
 struct TwoBody;
 
@@ -70,30 +70,8 @@ impl Mnn {
         let rhs = tape.concat(&[force, opposite], 1)?;
         let rhs = tape.reshape(rhs, [segments, SEGMENT, 4])?;
         let rhs = tape.permute(rhs, &[0, 2, 1])?;
-        let starts = data.chunks_exact(8 * SEGMENT);
-        let starts = starts.flat_map(|u| (0..4).flat_map(|j| [u[j], u[4 + j]])).collect();
-        let leading = tape.parameter(parameters, self.coefficients)?;
-        let leading = tape.reshape(leading, [1, 4, 1])?;
-        let leading = tape.broadcast_to(leading, [segments, 4, 1])?;
-        let lower = tape.constant(Array::full([segments, 4, 2], 0.0)?);
-        let coefficients = tape.concat(&[lower, leading], 2)?;
-        let batch = 4 * segments;
-        let ode = Ode {
-            batch,
-            points: SEGMENT,
-            inputs: Inputs {
-                coefficients: tape.reshape(coefficients, [batch, 1, 1, 1, 3])?,
-                rhs: tape.reshape(rhs, [batch, SEGMENT, 1])?,
-                initial_values: tape.constant(Array::new([batch, 1, 1, 2], starts)?),
-                steps: tape.constant(Array::full([1, 1], H)?),
-            },
-            extra_derivatives: 1,
-        };
-        let solution = tape.solve_ode(&ode, &Options::default())?;
-        let u = tape.slice(solution, 3, 0..2)?;
-        let u = tape.reshape(u, [segments, 4, SEGMENT, 2])?;
-        let u = tape.permute(u, &[0, 2, 3, 1])?;
-        tape.reshape(u, [segments, SEGMENT, 8])
+        let coefficients = tape.parameter(parameters, self.coefficients)?;
+        solve_newton(tape, coefficients, rhs, data, H)
     }
 
     /// F (N, 2) at states (N, 8), as numbers.

@@ -5,12 +5,14 @@
 
 mod arguments;
 mod comparison;
+mod darcy;
 mod data;
 mod equations;
 mod experiment;
 pub mod many_bodies;
 mod nested_circles;
 mod neural_ode;
+mod newton;
 mod periodic;
 mod plane;
 mod progress;
@@ -22,11 +24,13 @@ mod vibrations;
 
 pub use arguments::Arguments;
 pub use comparison::FieldComparison;
+pub use darcy::{Darcy, PERMEABILITIES};
 pub use data::{Truth, column, dataset, noisy, position_error, relative_rms, trajectories};
 pub use equations::{TrueTerms, coefficient_errors, field, simulated};
 pub use experiment::{Experiment, Lab, run};
 pub use nested_circles::NestedCircles;
 pub use neural_ode::NeuralOde;
+pub use newton::solve_newton;
 pub use periodic::PeriodicDerivative;
 pub use plane::{Grid, arrows, relative_error};
 pub use report::Report;
@@ -52,6 +56,19 @@ macro_rules! test_on_the_cpu {
     };
 }
 
+/// Makes the lab of the simulated CUDA device; only for tests, as it loads the simulator first.
+#[macro_export]
+macro_rules! simulated_lab {
+    ($arguments:expr) => {{
+        cuda_sim::simulator::Simulator::preload().unwrap();
+        let name = mechanistic::DeviceName::Cuda(0);
+        let arguments = $crate::Arguments { device: name, ..$arguments };
+        let device = mechanistic::Device::cuda(0).unwrap();
+        let cuda = mechanistic::cuda::Cuda::on(device.gpu().unwrap()).unwrap();
+        $crate::Lab::new(arguments, cuda).unwrap()
+    }};
+}
+
 /// Makes the test of an experiment on the simulated CUDA device, as [`test_on_the_cpu!`] does on the
 /// CPU.
 #[macro_export]
@@ -63,12 +80,7 @@ macro_rules! test_on_the_device {
 
             #[test]
             fn cuda() {
-                cuda_sim::simulator::Simulator::preload().unwrap();
-                let name = mechanistic::DeviceName::Cuda(0);
-                let arguments = $crate::Arguments { device: name, ..$arguments };
-                let device = mechanistic::Device::cuda(0).unwrap();
-                let cuda = mechanistic::cuda::Cuda::on(device.gpu().unwrap()).unwrap();
-                let lab = $crate::Lab::new(arguments, cuda).unwrap();
+                let lab = $crate::simulated_lab!($arguments);
                 $check(<$experiment as $crate::Experiment>::run(&lab).unwrap());
             }
         }
@@ -86,20 +98,42 @@ macro_rules! test_that_devices_agree {
 
             #[test]
             fn cuda() {
-                cuda_sim::simulator::Simulator::preload().unwrap();
+                let lab = $crate::simulated_lab!($arguments);
+                let found = <$experiment as $crate::Experiment>::run(&lab).unwrap();
                 let lab = $crate::Lab::new($arguments, mechanistic::Cpu).unwrap();
                 let expected = <$experiment as $crate::Experiment>::run(&lab).unwrap();
-                let device = mechanistic::DeviceName::Cuda(0);
-                let arguments = $crate::Arguments { device, ..$arguments };
-                let device = mechanistic::Device::cuda(0).unwrap();
-                let cuda = mechanistic::cuda::Cuda::on(device.gpu().unwrap()).unwrap();
-                let lab = $crate::Lab::new(arguments, cuda).unwrap();
-                let found = <$experiment as $crate::Experiment>::run(&lab).unwrap();
                 for name in $names {
                     let (found, expected) = (found.value(name), expected.value(name));
                     let error = (found - expected).abs();
                     assert!(error <= 1e-6 * expected.abs(), "{name}: {found}, not {expected}");
                 }
+            }
+        }
+    };
+}
+
+/// Makes the test that an experiment gives the same figures of these names, to the bit, on one thread
+/// and on more.
+#[macro_export]
+macro_rules! test_that_threads_do_not_matter {
+    ($experiment:ty, $arguments:expr, $names:expr) => {
+        #[cfg(test)]
+        mod thread_tests {
+            use super::*;
+
+            #[test]
+            fn threads() {
+                let figures = |threads: usize| {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                    pool.unwrap().install(|| {
+                        let lab = $crate::Lab::new($arguments, mechanistic::Cpu).unwrap();
+                        let report = <$experiment as $crate::Experiment>::run(&lab).unwrap();
+                        $names.map(|name| report.value(name).to_bits())
+                    })
+                };
+                let one = figures(1);
+                assert_eq!(figures(2), one);
+                assert_eq!(figures(3), one);
             }
         }
     };

@@ -83,6 +83,11 @@ fn legend<B: DrawingBackend>(
                     area.draw(&Circle::new(center, pen.pixels(2.5), color.filled()))?;
                 }
             }
+            Mark::Tiles => {
+                let (top, bottom) = (middle - sample / 6, middle + sample / 6);
+                let corners = [(x, top), (x + sample, bottom)];
+                area.draw(&Rectangle::new(corners, color.filled()))?;
+            }
             Mark::Line(width) | Mark::Arrows(width) => {
                 let stroke = color.stroke_width(pen.pixels(width).max(1));
                 area.draw(&PathElement::new([(x, middle), (x + sample, middle)], stroke))?;

@@ -1,8 +1,10 @@
 //! What is drawn: figures, their panels, and the series of a panel.
 
+use std::ops::Range;
+
 use crate::Axis;
 
-/// One curve, one cloud of dots, or pairs of tail and head of arrows.
+/// One curve, one cloud of dots, or pairs: tail and head of arrows, opposite corners of tiles.
 pub type Points = Vec<(f64, f64)>;
 
 /// A color by its red, green and blue parts.
@@ -29,6 +31,34 @@ impl Color {
     pub const PURPLE: Color = Color(204, 121, 167);
 }
 
+/// A part of the color map viridis (van der Walt and Smith, 2015), from its darkest to its lightest
+/// color at equal distances.
+const VIRIDIS: [[f64; 3]; 9] = [
+    [68.0, 1.0, 84.0],
+    [71.0, 44.0, 122.0],
+    [59.0, 81.0, 139.0],
+    [44.0, 113.0, 142.0],
+    [33.0, 144.0, 141.0],
+    [39.0, 173.0, 129.0],
+    [92.0, 200.0, 99.0],
+    [170.0, 220.0, 50.0],
+    [253.0, 231.0, 37.0],
+];
+
+impl Color {
+    /// Returns a color of a map from dark blue (0) through green to yellow (1), whose lightness
+    /// grows evenly.
+    pub fn of_map(part: f64) -> Self {
+        let place = part.clamp(0.0, 1.0) * (VIRIDIS.len() - 1) as f64;
+        let below = (place as usize).min(VIRIDIS.len() - 2);
+        let mixed = |i: usize| {
+            let (from, to) = (VIRIDIS[below][i], VIRIDIS[below + 1][i]);
+            (from + (place - below as f64) * (to - from)).round() as u8
+        };
+        Color(mixed(0), mixed(1), mixed(2))
+    }
+}
+
 /// How the points of a series are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mark {
@@ -38,6 +68,8 @@ pub enum Mark {
     Dots,
     /// An arrow of this width from each first to each second of them.
     Arrows(f64),
+    /// A filled rectangle between each first and each second of them.
+    Tiles,
 }
 
 /// Curves that are drawn alike and have one entry in the legend.
@@ -98,6 +130,35 @@ impl Panel {
         Panel { title: title.into(), x, y, series: Vec::new() }
     }
 
+    /// Adds a map of values (rows, `columns`) over the unit square, the first row at the bottom, in
+    /// the colors of [`Color::of_map`] from the least of `range` to the largest.
+    #[must_use]
+    pub fn with_map(mut self, values: &[f64], columns: usize, range: Range<f64>) -> Self {
+        let rows = values.len() / columns;
+        let level = |value: &f64| {
+            let part = (value - range.start) / (range.end - range.start);
+            (part.clamp(0.0, 1.0) * (LEVELS - 1) as f64).round() as usize
+        };
+        let mut tiles = vec![Points::new(); LEVELS];
+        for (row, values) in values.chunks_exact(columns).enumerate() {
+            let (bottom, top) = (row as f64 / rows as f64, (row + 1) as f64 / rows as f64);
+            let mut column = 0;
+            for run in values.chunk_by(|a, b| level(a) == level(b)) {
+                let (left, right) = (column, column + run.len());
+                let [left, right] = [left, right].map(|column| column as f64 / columns as f64);
+                tiles[level(&run[0])].extend([(left, bottom), (right, top)]);
+                column += run.len();
+            }
+        }
+        let color = |level: usize| Color::of_map(level as f64 / (LEVELS - 1) as f64);
+        let series = tiles.into_iter().enumerate();
+        let series = series.filter(|(_, tiles)| !tiles.is_empty());
+        self.series.extend(
+            series.map(|(level, tiles)| Series::new("", color(level), Mark::Tiles, vec![tiles])),
+        );
+        self
+    }
+
     /// Adds a series in front of the others.
     #[must_use]
     pub fn with(mut self, series: Series) -> Self {
@@ -105,6 +166,9 @@ impl Panel {
         self
     }
 }
+
+/// The number of colors of a map.
+const LEVELS: usize = 33;
 
 /// Where a panel lies, in CSS pixels from the upper left corner below the legend.
 #[derive(Clone, Copy, Debug)]
@@ -179,5 +243,15 @@ mod tests {
         assert_eq!((place.left, place.top), (0, 200));
         let names: Vec<&str> = figure.legend().iter().map(|s| s.name.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_map_joins_neighbors_of_one_color() {
+        let panel = Panel::default().with_map(&[0.0, 0.0, 1.0, 0.0, 1.0, 1.0], 3, 0.0..1.0);
+        let [dark, light] = &panel.series[..] else { panic!("{} colors", panel.series.len()) };
+        assert_eq!([dark.color, light.color], [Color(68, 1, 84), Color(253, 231, 37)]);
+        let (third, two) = (1.0 / 3.0, 2.0 / 3.0);
+        assert_eq!(dark.curves, [[(0.0, 0.0), (two, 0.5), (0.0, 0.5), (third, 1.0)]]);
+        assert_eq!(light.curves, [[(two, 0.0), (1.0, 0.5), (third, 0.5), (1.0, 1.0)]]);
     }
 }

@@ -90,6 +90,13 @@ pub fn draw<B: DrawingBackend>(
                     stroke(&canvas, &line, style, pen)?;
                 }
             }
+            Mark::Tiles => {
+                for pair in series.curves.iter().flat_map(|curve| curve.as_chunks::<2>().0) {
+                    if let (Some(first), Some(second)) = (pixel(&pair[0]), pixel(&pair[1])) {
+                        canvas.draw(&Rectangle::new([first, second], color.filled()))?;
+                    }
+                }
+            }
             Mark::Arrows(width) => {
                 let style = color.stroke_width(pen.pixels(width).max(1));
                 for pair in series.curves.iter().flat_map(|curve| curve.as_chunks::<2>().0) {

@@ -205,8 +205,13 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn concat<T: Real>(&self, inputs: &[&Array<T>], outer: usize, y: &mut Array<T>) -> Result<()> {
-        index::concat(inputs.iter().map(|x| x.data()), outer, y.data_mut());
+    fn concat<'a, T: Real>(
+        &self,
+        inputs: impl Iterator<Item = &'a Array<T>>,
+        outer: usize,
+        y: &mut Array<T>,
+    ) -> Result<()> {
+        index::concat(inputs.map(Array::data), outer, y.data_mut());
         Ok(())
     }
 
@@ -300,11 +305,8 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn norm<T: Real>(&self, arrays: &[&Array<T>]) -> Result<f64> {
-        let squares = arrays.iter().map(|array| {
-            let squares: Vec<f64> = array.data().iter().map(|x| x.to_double().powi(2)).collect();
-            reduce::sum_run(&squares)
-        });
+    fn norm<'a, T: Real>(&self, arrays: impl Iterator<Item = &'a Array<T>>) -> Result<f64> {
+        let squares = arrays.map(|array| reduce::sum_of(array.data(), |x| x * x));
         Ok(squares.sum::<f64>().sqrt())
     }
 

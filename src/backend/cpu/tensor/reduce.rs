@@ -6,18 +6,23 @@ use crate::tensor::layout::{broadcast_strides, contiguous};
 
 /// Returns the sum of a slice, accumulated in f64 in eight lanes.
 pub fn sum_run<T: Real>(x: &[T]) -> T {
+    T::of(sum_of(x, |x| x))
+}
+
+/// Returns the sum of f(x) over a slice, in eight lanes.
+pub fn sum_of<T: Real>(x: &[T], f: impl Fn(f64) -> f64) -> f64 {
     const LANES: usize = 8;
     let mut lanes = [0.0; LANES];
     let (whole, rest) = x.as_chunks::<LANES>();
     for chunk in whole {
         for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane += x.to_double();
+            *lane += f(x.to_double());
         }
     }
     for (lane, x) in lanes.iter_mut().zip(rest) {
-        *lane += x.to_double();
+        *lane += f(x.to_double());
     }
-    T::of(lanes.iter().sum())
+    lanes.iter().sum()
 }
 
 /// Computes y += x, repeated along the axes in which x has length 1 (or which it lacks): the

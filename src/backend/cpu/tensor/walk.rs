@@ -1,6 +1,6 @@
 //! The walk over an index space that several strided operands share.
 
-use crate::tensor::layout::merge;
+use crate::tensor::layout::{Axes, Strided, merge};
 
 /// A walk over an index space in row-major order, with the offset of each of M strided operands.
 ///
@@ -8,7 +8,7 @@ use crate::tensor::layout::merge;
 /// long as possible.
 #[derive(Clone, Debug)]
 pub struct Walk<const M: usize> {
-    outer: Vec<(usize, [usize; M])>,
+    outer: Strided<M>,
     /// Length of the innermost run.
     pub run: usize,
     /// Step of each operand within a run.
@@ -28,7 +28,7 @@ impl<const M: usize> Walk<M> {
         if self.run == 0 || self.outer.iter().any(|&(length, _)| length == 0) {
             return;
         }
-        let mut counter = vec![0; self.outer.len()];
+        let mut counter = Axes::from_elem(0, self.outer.len());
         let mut offsets = [0; M];
         loop {
             run(offsets);

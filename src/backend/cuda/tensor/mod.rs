@@ -24,7 +24,7 @@ use crate::solution::Solution;
 use crate::tensor::Array;
 use crate::tensor::Backend;
 use crate::tensor::function::{Binary, Side, Unary};
-use crate::tensor::layout::{broadcast_strides, contiguous};
+use crate::tensor::layout::{Axes, broadcast_strides, contiguous};
 use crate::tensor::product::Product;
 use crate::tensor::update::{Clip, Rule};
 use crate::{Real, Result};
@@ -150,7 +150,7 @@ impl Backend for Cuda {
     const ASYNCHRONOUS: bool = true;
 
     fn wrap<E: Element>(array: Array<E>) -> Array<E, Cuda> {
-        Array::from_parts(array.shape().to_vec(), Storage::from_host(array))
+        Array::from_parts(array.shape().into(), Storage::from_host(array))
     }
 
     fn host<E: Element>(array: &Array<E, Cuda>) -> Result<&Array<E>> {
@@ -238,8 +238,9 @@ impl Backend for Cuda {
             (Binary::Divide, Side::B) => (Denominator, [Some(a), Some(b)]),
         };
         let strides_gy = contiguous(shape);
-        let strides = operands
-            .map(|array| array.map_or(vec![], |array| broadcast_strides(array.shape(), shape)));
+        let strides = operands.map(|array| {
+            array.map_or(Axes::new(), |array| broadcast_strides(array.shape(), shape))
+        });
         let [first, second] = operands.map(|array| array.map(|array| self.read(array)).transpose());
         let (first, second) = (first?, second?);
         let terms = Terms {
@@ -367,9 +368,9 @@ impl Backend for Cuda {
         reduction::reduce(&self.device, &self.kernels, shape, &terms, target)
     }
 
-    fn concat<T: Real>(
+    fn concat<'a, T: Real>(
         &self,
-        inputs: &[&Array<T, Cuda>],
+        inputs: impl Iterator<Item = &'a Array<T, Cuda>>,
         outer: usize,
         y: &mut Array<T, Cuda>,
     ) -> Result<()> {
@@ -507,8 +508,8 @@ impl Backend for Cuda {
         reduction::reduce(&self.device, &self.kernels, &shape, &terms, target)
     }
 
-    fn norm<T: Real>(&self, arrays: &[&Array<T, Cuda>]) -> Result<Norm> {
-        let views: Result<Vec<_>> = arrays.iter().map(|array| self.read(array)).collect();
+    fn norm<'a, T: Real>(&self, arrays: impl Iterator<Item = &'a Array<T, Cuda>>) -> Result<Norm> {
+        let views: Result<Vec<_>> = arrays.map(|array| self.read(array)).collect();
         Norm::new(&self.device, &self.kernels, &self.places, &views?)
     }
 

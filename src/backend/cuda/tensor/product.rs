@@ -14,6 +14,7 @@ use crate::backend::cuda::driver::CudaDevice;
 use crate::backend::cuda::driver::cublas::Gemm;
 use crate::error::{Error, Result};
 use crate::tensor::function::Side;
+use crate::tensor::layout::Axes;
 use crate::tensor::product::Product;
 
 /// The number of rows or columns below which most of a tile would be empty.
@@ -32,7 +33,7 @@ struct Strided {
     a: [usize; 2],
     b: [usize; 2],
     /// Strides of c, a, b over the batch.
-    batch: [Vec<usize>; 3],
+    batch: [Axes; 3],
 }
 
 impl Strided {
