@@ -38,14 +38,18 @@ pub(super) fn check(
     scale: &[f64],
 ) -> Check {
     let k = found.rhs.states();
-    let explained =
-        explained(grid, &fits.iter().flat_map(|f| f.simulated.clone()).collect::<Vec<_>>(), k);
+    let of_all = |values: fn(&Fit) -> &Vec<f64>| -> Vec<f64> {
+        fits.iter().flat_map(values).copied().collect()
+    };
+    let (simulated, smoothed) = (of_all(|fit| &fit.simulated), of_all(|fit| &fit.smoothed));
     let ahead = one_period_ahead(found, grid, period, scale);
     let errors = root_mean_squares(grid, &ahead, k);
-    let over_a_period = self::explained(grid, &ahead, k);
-    let smoothed: Vec<f64> = fits.iter().flat_map(|f| f.smoothed.clone()).collect();
+    let over_a_period = explained(grid, &ahead, k);
     let mut warnings = Vec::new();
-    for state in 0..k {
+    // An equation without terms is a warning of its own.
+    let mut with_terms: Vec<usize> = found.candidates.free().iter().map(|p| p.equation).collect();
+    with_terms.dedup();
+    for state in with_terms {
         let lhs = found.rhs.lhs(state);
         let name = &found.rhs.library.variables()[state];
         // Comparisons that a NaN fails, so that a blow-up is poor.
@@ -70,7 +74,7 @@ pub(super) fn check(
             ));
         }
     }
-    Check { explained, warnings }
+    Check { explained: explained(grid, &simulated, k), warnings }
 }
 
 fn percent(fraction: f64) -> String {

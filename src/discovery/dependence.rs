@@ -11,7 +11,8 @@ const NOISES: f64 = 4.0;
 const SMALL: f64 = 1e-3;
 /// The least noise of a column, as a fraction of its deviation.
 const LEAST_NOISE: f64 = 1e-5;
-/// The smallest part of a column, in deviations, in a combination that is named.
+/// The smallest part of a column, in deviations and of the largest one, in a combination that is
+/// named.
 const PART: f64 = 0.05;
 
 /// Returns warnings of pairs of columns that are nearly the same, and of combinations that are
@@ -65,10 +66,11 @@ pub(super) fn warnings(data: &Dataset, smooth: &Smooth) -> Vec<String> {
         let mut whole = vec![0.0; k];
         left.iter().zip(vector).for_each(|(&i, v)| whole[i] = *v);
         if n > 1 && constant(*value, &whole) {
+            let largest = vector.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
             let parts: Vec<(usize, f64)> = left
                 .iter()
                 .zip(vector)
-                .filter(|(_, v)| v.abs() > PART)
+                .filter(|(_, v)| v.abs() >= PART * largest)
                 .map(|(&i, v)| (i, v / smooth.deviation[i]))
                 .collect();
             let unit = parts[0].1;

@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use super::data::{Dataset, MIN_VALUES, Trajectory};
 use super::grid::{fastest_rate, smooth};
-use super::outliers::{outliers, warning, wraps};
+use super::outliers::{Outlier, outliers, warning, wraps};
 use super::settings::Settings;
 use crate::{Error, Result};
 
 /// The fraction of its size below which a column's changes are rounding.
-const CONSTANT: f64 = 1e-9;
+const CONSTANT: f64 = 1e-12;
 /// The longest gap in a trajectory, as a fraction of the shortest period of the motion and in
 /// median sampling intervals: over a longer one, nothing ties the states.
 const GAP: f64 = 0.5;
@@ -32,21 +32,29 @@ pub(super) struct Prepared {
 pub(super) fn prepare(data: &Dataset, settings: &Settings) -> Result<Prepared> {
     let mut warnings = Vec::new();
     let mut data = without_constants(data, settings, &mut warnings)?;
-    warnings.extend(wraps(&data));
     let found = outliers(&data);
+    let cleared = without(&data, &found);
+    warnings.extend(wraps(&cleared));
     warnings.extend(warning(&data, &found, settings.robust));
     if settings.robust {
-        let k = data.states.len();
-        for outlier in &found {
-            let values = &mut data.trajectories[outlier.trajectory].values;
-            values[outlier.row * k + outlier.state] = f64::NAN;
-        }
-        data.validate()?;
+        cleared.validate()?;
+        data = cleared;
     }
     let (data, part_of) = split_at_gaps(data, &mut warnings)?;
     Ok(Prepared { data, part_of, warnings })
 }
 
+/// Returns the data with these values missing.
+fn without(data: &Dataset, outliers: &[Outlier]) -> Dataset {
+    let (mut cleared, k) = (data.clone(), data.states.len());
+    for outlier in outliers {
+        let values = &mut cleared.trajectories[outlier.trajectory].values;
+        values[outlier.row * k + outlier.state] = f64::NAN;
+    }
+    cleared
+}
+
+/// Returns the data without columns that never change, of which it warns.
 fn without_constants(
     data: &Dataset,
     settings: &Settings,

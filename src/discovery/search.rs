@@ -124,10 +124,21 @@ fn selected<'a, E: Estimator<'a>>(
     settings: &Settings,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<(Estimate<'a>, Vec<String>)> {
+    let mut last: Option<Estimate<'a>> = None;
     loop {
-        select(&mut estimator, settings, progress)?;
-        if !estimator.sharpen(progress)? {
-            break;
+        let sharper = select(&mut estimator, settings, progress).and_then(|()| {
+            last = Some(estimator.estimate().clone());
+            estimator.sharpen(progress)
+        });
+        match (sharper, last.take()) {
+            (Ok(true), selected) => last = selected,
+            (Ok(false), _) => break,
+            // What was selected before is the sharpest that there is.
+            (Err(Error::Data(_)), Some(selected)) => {
+                estimator.restore(selected, progress)?;
+                break;
+            }
+            (Err(error), _) => return Err(error),
         }
     }
     let undecided = conclude(&mut estimator, settings, progress)?;
