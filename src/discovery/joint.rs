@@ -183,7 +183,8 @@ impl<'a> Joint<'a> {
         let after = self.estimate.unbiased(&self.noise);
         // Noise at the floor is no noise.
         let allowed = |i: usize| limit * self.reference[i].max(2.0 * self.floor.of(i));
-        (0..after.len()).filter(|&i| !(after[i] < allowed(i))).collect()
+        let noisier = |&i: &usize| after[i].is_nan() || after[i] >= allowed(i);
+        (0..after.len()).filter(noisier).collect()
     }
 
     /// Iterates until the promised decrease of χ² is below `tolerance`: nothing would move by more
