@@ -11,7 +11,7 @@ const LARGEST: f64 = 1e60;
 
 /// The number of values of a state that one trajectory must have so that a curve can be fitted to
 /// them.
-const MIN_VALUES: usize = 4;
+pub(super) const MIN_VALUES: usize = 4;
 
 /// A data set: one or several time series of the same named states.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +52,27 @@ impl Dataset {
             return Err(Error::Data(message));
         }
         Ok(())
+    }
+
+    /// Returns the data of the states with these names alone, in the order of `states`; names that
+    /// the data set does not have are ignored.
+    #[must_use]
+    pub fn with_states(&self, states: &[String]) -> Dataset {
+        let k = self.states.len();
+        let place = |name: &String| self.states.iter().position(|state| state == name);
+        let places: Vec<usize> = states.iter().filter_map(place).collect();
+        let trajectory = |trajectory: &Trajectory| Trajectory {
+            time: trajectory.time.clone(),
+            values: trajectory
+                .values
+                .chunks_exact(k)
+                .flat_map(|row| places.iter().map(|&place| row[place]))
+                .collect(),
+        };
+        Dataset {
+            states: places.iter().map(|&place| self.states[place].clone()).collect(),
+            trajectories: self.trajectories.iter().map(trajectory).collect(),
+        }
     }
 
     /// Checks the names of the states.

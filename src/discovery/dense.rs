@@ -63,9 +63,12 @@ fn substitute(factor: &[f64], b: &mut [f64]) {
     }
 }
 
-/// Returns the eigenvalues of a symmetric matrix (n, n), in no order, by cyclic Jacobi rotations
-/// (Golub and Van Loan, Matrix Computations, section 8.5).
-pub(super) fn eigenvalues(mut a: Vec<f64>, n: usize) -> Vec<f64> {
+/// Returns the eigenvalues of a symmetric matrix (n, n), in no order, and their unit eigenvectors
+/// as the rows of a matrix (n, n), by cyclic Jacobi rotations (Golub and Van Loan, Matrix
+/// Computations, section 8.5).
+pub(super) fn eigen(mut a: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>) {
+    let mut vectors = vec![0.0; n * n];
+    (0..n).for_each(|i| vectors[i * n + i] = 1.0);
     for _ in 0..50 {
         let off: f64 = (0..n)
             .flat_map(|i| (0..i).map(move |j| (i, j)))
@@ -76,15 +79,15 @@ pub(super) fn eigenvalues(mut a: Vec<f64>, n: usize) -> Vec<f64> {
         }
         for p in 0..n {
             for q in p + 1..n {
-                rotate(&mut a, n, p, q);
+                rotate(&mut a, &mut vectors, n, p, q);
             }
         }
     }
-    (0..n).map(|i| a[i * n + i]).collect()
+    ((0..n).map(|i| a[i * n + i]).collect(), vectors)
 }
 
-/// Rotates rows and columns p and q so that a_pq becomes zero.
-fn rotate(a: &mut [f64], n: usize, p: usize, q: usize) {
+/// Rotates rows and columns p and q so that a_pq becomes zero, and rows p and q of the vectors.
+fn rotate(a: &mut [f64], vectors: &mut [f64], n: usize, p: usize, q: usize) {
     let apq = a[p * n + q];
     if apq == 0.0 {
         return;
@@ -99,8 +102,10 @@ fn rotate(a: &mut [f64], n: usize, p: usize, q: usize) {
         mix(&mut x, &mut y);
         (a[i * n + p], a[i * n + q]) = (x, y);
     }
-    let (upper, lower) = a.split_at_mut(q * n);
-    upper[p * n..][..n].iter_mut().zip(&mut lower[..n]).for_each(|(x, y)| mix(x, y));
+    for rows in [a, vectors] {
+        let (upper, lower) = rows.split_at_mut(q * n);
+        upper[p * n..][..n].iter_mut().zip(&mut lower[..n]).for_each(|(x, y)| mix(x, y));
+    }
 }
 
 #[cfg(test)]
@@ -142,7 +147,13 @@ mod tests {
             1 => -1.0,
             _ => 0.0,
         };
-        let mut values = eigenvalues((0..n * n).map(entry).collect(), n);
+        let (mut values, vectors) = eigen((0..n * n).map(entry).collect(), n);
+        for (value, vector) in values.iter().zip(vectors.chunks_exact(n)) {
+            for i in 0..n {
+                let product: f64 = (0..n).map(|j| entry(i * n + j) * vector[j]).sum();
+                assert!((product - value * vector[i]).abs() < 1e-13);
+            }
+        }
         values.sort_by(f64::total_cmp);
         for (i, value) in values.iter().enumerate() {
             let angle = std::f64::consts::PI * (i + 1) as f64 / (n + 1) as f64;

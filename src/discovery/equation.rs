@@ -38,8 +38,9 @@ pub struct Fit {
     pub time: Vec<f64>,
     /// The estimated noise-free trajectory (M, K), row-major, in the units of the data.
     pub smoothed: Vec<f64>,
-    /// The found equations integrated from the first smoothed state (M, K), row-major, in the units
-    /// of the data; NaN after a blow-up.
+    /// The found equations integrated from the first smoothed state, and anew from the first one
+    /// after a gap that splits the trajectory, (M, K), row-major, in the units of the data; NaN
+    /// after a blow-up.
     pub simulated: Vec<f64>,
 }
 
@@ -61,8 +62,13 @@ pub struct Discovery {
     /// Estimated standard deviation of the noise of each state (K), in the state's unit.
     #[serde(default)]
     pub noise: Vec<f64>,
-    /// What the reader of the equations must know, in words: undecidable terms, blow-ups,
-    /// disturbances.
+    /// The fraction of each state's variance that the simulated trajectories explain, R² (K): at
+    /// most 1, and below 0 where the mean would be better; NaN where a trajectory blows up. Long
+    /// trajectories of chaotic systems are not reproduced even by the right equations.
+    #[serde(skip)]
+    pub explained: Vec<f64>,
+    /// What the reader of the equations must know, in words: columns and rows that do not fit,
+    /// undecidable terms, disturbances, a poor fit, blow-ups.
     #[serde(default)]
     pub warnings: Vec<String>,
 }

@@ -5,6 +5,7 @@ use super::candidates::{Candidates, Support};
 use super::equation::Equation;
 use super::information::Quadratic;
 use super::right_hand_side::RightHandSide;
+use super::translation::translated;
 
 /// The weight of the equation that the data must bear to count as obeying it exactly.
 const EXACT: f64 = 1e6;
@@ -17,6 +18,8 @@ pub(super) struct Estimate<'a> {
     pub rhs: RightHandSide<'a>,
     /// Every candidate, and which of them are in the equations now (c).
     pub candidates: Candidates,
+    /// What was subtracted from each state before the search (K).
+    pub offset: Vec<f64>,
     /// Covariance of the free coefficients (c, c); empty before the first estimate.
     pub covariance: Vec<f64>,
     /// The states without noise, in the units of the data: at all points of the grid (M, D), or,
@@ -28,9 +31,13 @@ pub(super) struct Estimate<'a> {
     /// Noise σ of each state (K) in the units of the data, or, while the network method works, in
     /// those of the solver.
     pub noise: Vec<f64>,
-    /// Weight w of the equation against the data, which is infinite if the trajectory solves the
-    /// equation.
-    pub equation_weight: f64,
+    /// Weight w of each equation against the data (K), which is infinite if the trajectory solves
+    /// the equation.
+    pub equation_weights: Vec<f64>,
+    /// What an exact solution of the present equations leaves in the rows of each step of the grid,
+    /// which is the error of the discretization, in the units of the data: (M, D); empty where it
+    /// is not accounted for.
+    pub discretization: Vec<f64>,
 }
 
 impl Estimate<'_> {
@@ -50,8 +57,11 @@ impl Estimate<'_> {
         Quadratic { coefficients, covariance: self.covariance.clone() }
     }
 
-    /// Returns the equations with standard errors.
+    /// Returns the equations with standard errors, in the states as they were measured.
     pub fn equations(&self) -> Vec<Equation> {
+        if self.offset.iter().any(|offset| *offset != 0.0) {
+            return self.multiplied_out();
+        }
         let (quadratic, size) = (self.quadratic(), self.rhs.numerator.len());
         let mut errors = vec![None; 2 * size];
         for (i, p) in self.candidates.free().iter().enumerate() {
@@ -62,16 +72,52 @@ impl Estimate<'_> {
         self.rhs.equations(&errors)
     }
 
+    fn multiplied_out(&self) -> Vec<Equation> {
+        let (free, l) = (self.candidates.free(), self.rhs.library.len());
+        let values = self.candidates.values(&self.rhs);
+        let mut rhs = self.rhs.clone();
+        let mut errors = Vec::with_capacity(2 * rhs.numerator.len());
+        for equation in 0..rhs.states() {
+            let own: Vec<usize> =
+                (0..free.len()).filter(|&i| free[i].equation == equation).collect();
+            let terms: Vec<usize> = own.iter().map(|&i| free[i].term).collect();
+            let coefficients: Vec<f64> = own.iter().map(|&i| values[i]).collect();
+            // There is no covariance before the first estimate.
+            let entry = |place: usize| self.covariance.get(place).copied().unwrap_or(f64::NAN);
+            let (n, c) = (own.len(), free.len());
+            let covariance: Vec<f64> =
+                (0..n * n).map(|at| entry(own[at / n] * c + own[at % n])).collect();
+            let (whole, own_errors) =
+                translated(rhs.library, &self.offset, &terms, &coefficients, &covariance);
+            rhs.numerator[equation * l..][..l].copy_from_slice(&whole);
+            errors.extend(own_errors);
+        }
+        rhs.equations(&errors)
+    }
+
     /// Returns σ corrected for the noise that the trajectory follows where the weight w of the
     /// equation is small: for a random walk seen through noise each value has the leverage 1/√(1 +
     /// 4w).
     pub fn unbiased_noise(&self) -> Vec<f64> {
-        let leverage = 1.0 / (1.0 + 4.0 * self.equation_weight).sqrt();
-        self.noise.iter().map(|noise| noise / (1.0 - 1.5 * leverage).sqrt()).collect()
+        self.unbiased(&self.noise)
     }
 
-    /// Returns whether the data obey the equations without further disturbances.
+    /// Returns the noise (K) corrected as [`unbiased_noise`](Self::unbiased_noise) says.
+    pub fn unbiased(&self, noise: &[f64]) -> Vec<f64> {
+        let unbiased = |(noise, weight): (&f64, &f64)| {
+            let leverage = 1.0 / (1.0 + 4.0 * weight).sqrt();
+            noise / (1.0 - 1.5 * leverage).sqrt()
+        };
+        noise.iter().zip(&self.equation_weights).map(unbiased).collect()
+    }
+
+    /// Returns whether the data obey this state's equation without further disturbances.
+    pub fn obeys(&self, state: usize) -> bool {
+        self.equation_weights[state] >= EXACT
+    }
+
+    /// Returns whether the data obey all equations without further disturbances.
     pub fn is_exact(&self) -> bool {
-        self.equation_weight >= EXACT
+        (0..self.equation_weights.len()).all(|state| self.obeys(state))
     }
 }

@@ -37,10 +37,11 @@ pub(super) trait Estimator<'a>: Sized {
     /// Returns to an earlier estimate.
     fn restore(&mut self, before: Estimate<'a>, progress: &mut Reporter<'_, '_>) -> Result<()>;
 
-    /// Sharpens the estimate with the selected terms. Returns whether it became so much sharper
-    /// that terms must be selected anew.
+    /// Sharpens the estimate with the selected terms: less noise is assumed, where there is less,
+    /// and smaller disturbances. Returns whether it became so much sharper that terms must be
+    /// selected anew; the search goes on from sharpness to sharpness until it does not.
     fn sharpen(&mut self, progress: &mut Reporter<'_, '_>) -> Result<bool>;
 
     /// Returns the last estimate with the terms found, on the grid and in the units of the data.
-    fn finish(self, progress: &mut Reporter<'_, '_>) -> Result<Estimate<'a>>;
+    fn finish(self) -> Estimate<'a>;
 }

@@ -27,6 +27,8 @@ pub(super) struct Grid {
     pub trajectories: Vec<Range<usize>>,
     /// Median sampling interval.
     pub interval: f64,
+    /// What was subtracted from each state (K).
+    pub offset: Vec<f64>,
 }
 
 /// The splines through the data, and the noise and deviation estimated from them.
@@ -116,7 +118,13 @@ impl Grid {
         }
 
         let k = data.states.len();
-        let mut grid = Grid { time: vec![], observed: vec![], trajectories: vec![], interval };
+        let mut grid = Grid {
+            time: vec![],
+            observed: vec![],
+            trajectories: vec![],
+            interval,
+            offset: vec![0.0; k],
+        };
         for trajectory in &data.trajectories {
             let start = grid.time.len();
             for (i, &time) in trajectory.time.iter().enumerate() {

@@ -10,6 +10,10 @@ use super::dense::{dot, invert_positive};
 /// The smallest fraction of a term that the terms of a set must leave unexplained so that the term
 /// can join the set.
 const COLLINEAR: f64 = 1e-9;
+/// The number of sets of each size that the search through one equation's terms keeps, and how many
+/// sizes beyond the best one it goes.
+const WIDTH: usize = 32;
+const BEYOND: usize = 3;
 
 /// The function χ²(ξ) near an estimate: (ξ − coefficients)ᵀ covariance⁻¹ (ξ − coefficients) +
 /// constant.
@@ -93,9 +97,12 @@ impl Information {
     }
 
     /// Returns the sets that local search finds, from `start` downwards and from the empty set
-    /// upwards, the best first.
+    /// upwards, and from the best of these through many sets of each equation in turn; the best
+    /// first.
     pub fn best(&self, start: &[usize]) -> Vec<Support> {
         let mut sets: Vec<Set> = [start, &[]].iter().filter_map(|s| self.improved(s)).collect();
+        sets.sort_by(|a, b| a.score.total_cmp(&b.score));
+        sets.extend(sets.first().and_then(|best| self.by_equation(best)));
         sets.sort_by(|a, b| a.score.total_cmp(&b.score));
         sets.dedup_by(|a, b| a.support.kept == b.support.kept);
         sets.into_iter().map(|set| set.support).collect()
@@ -113,6 +120,81 @@ impl Information {
                 _ => return Some(set),
             }
         }
+    }
+
+    /// Replaces the terms of each equation in turn by the best ones for that equation, while the
+    /// terms of the others stay: where a few terms stand in for several others, no single addition
+    /// or exchange lowers the score.
+    fn by_equation(&self, set: &Set) -> Option<Set> {
+        let mut set = set.clone();
+        let mut equations = self.equation.clone();
+        equations.dedup();
+        for equation in equations {
+            let own = |i: &usize| self.equation[*i] == equation;
+            let (all, others): (Vec<usize>, Vec<usize>) = (0..self.equation.len())
+                .filter(|i| own(i) || set.support.kept.contains(i))
+                .partition(own);
+            let best = self.given(&all, &others)?.best_subset();
+            let mut kept = others;
+            kept.extend(best.into_iter().map(|place| all[place]));
+            kept.sort_unstable();
+            match self.improved(&kept) {
+                Some(better) if better.score < set.score => set = better,
+                _ => {}
+            }
+        }
+        Some(set)
+    }
+
+    /// Returns χ² as a function of the coefficients of `own` alone, where those of `others` are
+    /// always the best ones: the Schur complement.
+    fn given(&self, own: &[usize], others: &[usize]) -> Option<Information> {
+        let (n, m) = (self.vector.len(), others.len());
+        let subset = self.subset(others)?;
+        let across = |i: usize| others.iter().map(move |&o| self.matrix[i * n + o]);
+        let rows: Vec<Vec<f64>> = own.iter().map(|&i| across(i).collect()).collect();
+        let solved: Vec<Vec<f64>> = rows
+            .iter()
+            .map(|row| (0..m).map(|o| dot(&subset.inverse[o * m..][..m], row)).collect())
+            .collect();
+        let entry = |(a, &i): (usize, &usize)| -> Vec<f64> {
+            let with =
+                |(b, &j): (usize, &usize)| self.matrix[i * n + j] - dot(&rows[a], &solved[b]);
+            own.iter().enumerate().map(with).collect()
+        };
+        let left = |(a, &i): (usize, &usize)| self.vector[i] - dot(&rows[a], &subset.coefficients);
+        Some(Information {
+            matrix: own.iter().enumerate().flat_map(entry).collect(),
+            vector: own.iter().enumerate().map(left).collect(),
+            equation: own.iter().map(|&i| self.equation[i]).collect(),
+            penalty: self.penalty,
+        })
+    }
+
+    /// Returns the set with the best score that beam search finds: from the best sets of one size,
+    /// all sets with one term more.
+    fn best_subset(&self) -> Vec<usize> {
+        let mut beam: Vec<(Vec<usize>, f64)> = vec![(vec![], 0.0)];
+        let mut best = (vec![], 0.0);
+        while beam[0].0.len() <= best.0.len() + BEYOND {
+            let mut larger: Vec<(Vec<usize>, f64)> = Vec::new();
+            for (kept, explained) in &beam {
+                let gains = self.gains(kept).into_iter().flatten();
+                larger
+                    .extend(gains.map(|(j, gain)| (with_term(kept.clone(), j), explained + gain)));
+            }
+            larger.sort_by(|a, b| a.0.cmp(&b.0));
+            larger.dedup_by(|a, b| a.0 == b.0);
+            larger.sort_by(|a, b| b.1.total_cmp(&a.1));
+            larger.truncate(WIDTH);
+            let Some((kept, explained)) = larger.first() else { break };
+            let score = self.penalty * kept.len() as f64 - explained;
+            if score < best.1 {
+                best = (kept.clone(), score);
+            }
+            beam = larger;
+        }
+        best.0
     }
 
     /// Returns, for each term of the set, the best set in which another term of its equation
@@ -141,28 +223,35 @@ impl Information {
         self.pruned(with_term(kept.clone(), with))
     }
 
-    /// Returns the term whose addition lowers χ² most, by (b_j − A_jS ξ_S)² / (A_jj − A_jS A_SS⁻¹
-    /// A_Sj).
+    /// Returns the term whose addition lowers χ² most.
     fn best_addition(&self, kept: &[usize], allowed: impl Fn(usize) -> bool) -> Option<usize> {
+        let gains = self.gains(kept)?.into_iter().filter(|(j, _)| allowed(*j));
+        // Of equal ones the first.
+        gains.rev().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(j, _)| j)
+    }
+
+    /// Returns, for each term that could join the set, by how much that lowers χ²: (b_j − A_jS
+    /// ξ_S)² / (A_jj − A_jS A_SS⁻¹ A_Sj).
+    fn gains(&self, kept: &[usize]) -> Option<Vec<(usize, f64)>> {
         let n = self.vector.len();
         let m = kept.len();
         let subset = self.subset(kept)?;
         let mut across = vec![0.0; m];
-        let mut best = None;
-        for j in (0..n).filter(|&j| allowed(j) && !kept.contains(&j)) {
+        let mut gains = Vec::with_capacity(n - m);
+        for j in (0..n).filter(|j| !kept.contains(j)) {
             across.iter_mut().zip(kept).for_each(|(a, &i)| *a = self.matrix[i * n + j]);
             let seen: f64 =
                 (0..m).map(|i| across[i] * dot(&subset.inverse[i * m..][..m], &across)).sum();
             let whole = self.matrix[j * n + j];
             let left = whole - seen;
             if left > COLLINEAR * whole {
-                let gain = (self.vector[j] - dot(&across, &subset.coefficients)).powi(2) / left;
-                if best.is_none_or(|(largest, _)| gain > largest) {
-                    best = Some((gain, j));
-                }
+                gains.push((
+                    j,
+                    (self.vector[j] - dot(&across, &subset.coefficients)).powi(2) / left,
+                ));
             }
         }
-        best.map(|(_, j)| j)
+        Some(gains)
     }
 
     /// Drops terms as long as that lowers the score.

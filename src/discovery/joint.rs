@@ -1,7 +1,7 @@
 //! The joint method: trajectory and coefficients are estimated together by Gauss-Newton.
 //!
-//! The smaller the disturbances that the equation is allowed, the sharper the estimate. The weight
-//! of the equation against the data therefore grows as long as the data bear it.
+//! The smaller the disturbances that an equation is allowed, the sharper the estimate. The weight
+//! of each equation against the data therefore grows as long as the data bear it.
 
 mod assembly;
 mod gauss_newton;
@@ -12,36 +12,32 @@ use super::estimate::Estimate;
 use super::estimator::Estimator;
 use super::grid::{Grid, Smooth};
 use super::information::Information;
+use super::noise::{Floor, Residuals, levels};
 use super::progress::Reporter;
 use super::start::{Start, root_mean_square};
 use crate::{Error, Result};
 use assembly::Weights;
 use gauss_newton::GaussNewton;
 
-/// The weight w of the equation against the data at the start.
-const FIRST_EQUATION_WEIGHT: f64 = 10.0;
-/// The later weights of the equation: the first is tried with all terms, the last once terms are
-/// selected.
-const EQUATION_WEIGHTS: [f64; 4] = [1e2, 1e4, 1e6, 1e8];
-const WITH_ALL_TERMS: usize = 3;
-/// The factor by which a larger weight of the equation may raise the noise, and the standard
+/// The weights w of an equation against the data, from the first one on: all but the last are tried
+/// with all terms, the last once terms are selected.
+const EQUATION_WEIGHTS: [f64; 5] = [10.0, 1e2, 1e4, 1e6, 1e8];
+const WITH_ALL_TERMS: usize = 4;
+/// The factor by which a larger weight of an equation may raise the noise, and the standard
 /// deviations of the estimated noise by which it may do so, to be accepted.
 const STIFFENING: f64 = 1.1;
 const STIFFENING_DEVIATIONS: f64 = 3.0;
 /// The most iterations towards convergence of one set of terms at one weight.
-const MAX_ITERATIONS: usize = 15;
+const MAX_ITERATIONS: usize = 30;
 /// The fraction of the whole work that an iteration counts as.
 const ITERATION: f64 = 0.004;
 /// The decrease of χ² still promised below which the iterations have converged: while the
-/// equation's weight grows, while terms are selected, and for the last estimate.
+/// equations' weights grow, while terms are selected, and for the last estimate.
 const ROUGH_TOLERANCE: f64 = 1.0;
 const TOLERANCE: f64 = 0.1;
 const LAST_TOLERANCE: f64 = 1e-4;
-/// The smallest noise, as a fraction of a state's deviation: below it the residual is
-/// discretization error, which is no noise.
-const NOISE_FLOOR: f64 = 1e-5;
-/// The number of values of a state that the common noise level counts as much as.
-const POOLING: f64 = 100.0;
+/// The smallest noise, as a fraction of a state's deviation, from selection to selection.
+const NOISE_FLOORS: [f64; 3] = [1e-3, 1e-4, 1e-5];
 
 /// Returns the number of values of the workspace for one set of terms.
 pub(super) fn joint_values(points: usize, variables: usize, coefficients: usize) -> usize {
@@ -57,7 +53,13 @@ pub(super) struct Joint<'a> {
     deviation: Vec<f64>,
     /// Deviation of each component relative to that of its state (D): 1, or a rate for u'.
     relative: Vec<f64>,
-    /// Unbiased noise with all terms while the weight of the equation is small, (K).
+    /// Noise of the residuals, which may be below the floor, (K).
+    noise: Vec<f64>,
+    floor: Floor,
+    /// Whether the rows are corrected by the error of their discretization, which matters once the
+    /// floor is lowered.
+    correct_discretization: bool,
+    /// Unbiased noise with all terms while the weights of the equations are small, (K).
     reference: Vec<f64>,
     weights: Weights,
     solver: GaussNewton<'a>,
@@ -65,8 +67,8 @@ pub(super) struct Joint<'a> {
 }
 
 impl<'a> Joint<'a> {
-    /// Estimates with all terms, from a start, and raises the weight of the equation as far as the
-    /// data bear it.
+    /// Estimates with all terms, from a start, and raises the weights of the equations as far as
+    /// the data bear it.
     ///
     /// # Errors
     /// [`Error::Data`] if there are fewer values than unknowns.
@@ -80,12 +82,10 @@ impl<'a> Joint<'a> {
         let stage = "fitting all candidate terms";
         progress.stage(0.05, stage)?;
         joint.converge_to(ROUGH_TOLERANCE, progress)?;
-        joint.reference = joint.estimate.unbiased_noise();
-        for (step, equation_weight) in EQUATION_WEIGHTS[..WITH_ALL_TERMS].iter().enumerate() {
-            progress.stage(0.1 * (step + 1) as f64, stage)?;
-            if !joint.weigh_equation(*equation_weight, ROUGH_TOLERANCE, progress)? {
-                break;
-            }
+        joint.reference = joint.estimate.unbiased(&joint.noise);
+        for step in 1..WITH_ALL_TERMS {
+            progress.stage(0.1 * step as f64, stage)?;
+            joint.raise_weights(step, ROUGH_TOLERANCE, progress)?;
         }
         progress.stage(0.4, stage)?;
         joint.converge_to(TOLERANCE, progress)?;
@@ -94,8 +94,9 @@ impl<'a> Joint<'a> {
     }
 
     fn unfitted(grid: &'a Grid, smooth: &Smooth, start: Start<'a>) -> Result<Self> {
-        let estimate = Estimate { equation_weight: FIRST_EQUATION_WEIGHT, ..start.estimate };
-        let k = estimate.rhs.states();
+        let k = start.estimate.rhs.states();
+        let equation_weights = vec![EQUATION_WEIGHTS[0]; k];
+        let estimate = Estimate { equation_weights, ..start.estimate };
         let d = k * estimate.rhs.order;
         let rms = |i: usize| root_mean_square(estimate.trajectory.iter().skip(i).step_by(d));
         let relative: Vec<f64> =
@@ -104,6 +105,9 @@ impl<'a> Joint<'a> {
             grid,
             deviation: smooth.deviation.clone(),
             relative,
+            noise: vec![],
+            floor: Floor::new(&NOISE_FLOORS, smooth.deviation.clone()),
+            correct_discretization: false,
             reference: vec![],
             weights: Weights {
                 observation: vec![0.0; k],
@@ -125,38 +129,70 @@ impl<'a> Joint<'a> {
         Ok(joint)
     }
 
-    /// Raises the equation's weight if the data bear it: if the noise hardly grows, the estimate
-    /// becomes sharper; if it does grow, the equation holds only approximately, and everything
-    /// stays as it was. Returns whether the data bear it.
-    fn weigh_equation(
+    /// Raises those equations that have the weight before the one numbered `step` to this one, if
+    /// the data bear it: if the noise hardly grows, the estimate becomes sharper; if that of some
+    /// states does grow, their equations hold only approximately, and stay as they were. Returns
+    /// whether any was raised.
+    fn raise_weights(
         &mut self,
-        equation_weight: f64,
+        step: usize,
         tolerance: f64,
         progress: &mut Reporter<'_, '_>,
     ) -> Result<bool> {
-        let before = self.estimate.clone();
-        self.estimate.equation_weight = equation_weight;
-        self.weigh();
-        let borne = match self.converge_to(tolerance, progress) {
-            Ok(converged) => converged && self.noise_bears(),
-            Err(Error::Data(_)) => false,
-            Err(error) => return Err(error),
-        };
-        if !borne {
+        let weights = &self.estimate.equation_weights;
+        let mut rising: Vec<usize> =
+            (0..weights.len()).filter(|&i| weights[i] == EQUATION_WEIGHTS[step - 1]).collect();
+        while !rising.is_empty() {
+            let before = self.estimate.clone();
+            for &i in &rising {
+                self.estimate.equation_weights[i] = EQUATION_WEIGHTS[step];
+            }
+            self.weigh();
+            let noisier = match self.converge_to(tolerance, progress) {
+                Ok(true) => self.noisier(),
+                Ok(false) | Err(Error::Data(_)) => rising.clone(),
+                Err(error) => return Err(error),
+            };
+            if noisier.is_empty() {
+                return Ok(true);
+            }
             self.return_to(before)?;
             self.converge_to(tolerance, progress)?;
+            let count = rising.len();
+            rising.retain(|i| !noisier.contains(i));
+            if rising.len() == count {
+                break;
+            }
         }
-        Ok(borne)
+        Ok(false)
     }
 
-    fn noise_bears(&self) -> bool {
-        let each = self.measured() as f64 / self.estimate.noise.len() as f64;
+    /// Lowers the weights of equations step by step as long as the data do not bear them: what
+    /// passed as noise may be more than the equations explain.
+    fn lower_weights(&mut self, progress: &mut Reporter<'_, '_>) -> Result<()> {
+        for step in (1..EQUATION_WEIGHTS.len()).rev() {
+            let noisier = self.noisier();
+            let weights = &mut self.estimate.equation_weights;
+            let falling = noisier.into_iter().filter(|&i| weights[i] == EQUATION_WEIGHTS[step]);
+            let falling: Vec<usize> = falling.collect();
+            if !falling.is_empty() {
+                falling.into_iter().for_each(|i| weights[i] = EQUATION_WEIGHTS[step - 1]);
+                self.weigh();
+                self.converge(progress)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the states that are noisier than they were with all terms and small weights.
+    fn noisier(&self) -> Vec<usize> {
+        let each = self.measured() as f64 / self.noise.len() as f64;
         let limit = STIFFENING + STIFFENING_DEVIATIONS / (2.0 * each).sqrt();
-        let after = self.estimate.unbiased_noise();
+        let after = self.estimate.unbiased(&self.noise);
         // Noise at the floor is no noise.
-        let floors = self.deviation.iter().map(|deviation| 2.0 * NOISE_FLOOR * deviation);
-        let pairs = after.iter().zip(&self.reference).zip(floors);
-        pairs.into_iter().all(|((after, before), floor)| *after < limit * before.max(floor))
+        let allowed = |i: usize| limit * self.reference[i].max(2.0 * self.floor.of(i));
+        let noisier = |&i: &usize| after[i].is_nan() || after[i] >= allowed(i);
+        (0..after.len()).filter(noisier).collect()
     }
 
     /// Iterates until the promised decrease of χ² is below `tolerance`: nothing would move by more
@@ -171,6 +207,10 @@ impl<'a> Joint<'a> {
     /// Iterates as [`converge_to`](Self::converge_to) does, while the noise stays as it is.
     fn iterate(&mut self, tolerance: f64, progress: &mut Reporter<'_, '_>) -> Result<bool> {
         for iteration in 0..MAX_ITERATIONS {
+            if self.correct_discretization {
+                self.estimate.discretization = self.solver.discretization(&self.estimate);
+                self.cost = self.solver.cost(&self.estimate, &self.weights);
+            }
             let (estimate, weights) = (&mut self.estimate, &mut self.weights);
             let report = &mut |done| progress.advance(ITERATION * (iteration as f64 + done));
             let outcome = self.solver.iterate(estimate, weights, self.cost, report)?;
@@ -196,41 +236,36 @@ impl<'a> Joint<'a> {
         self.measured() as f64 - (starts + self.estimate.candidates.kept.len()) as f64
     }
 
-    /// Estimates σ of each state from its residuals, drawn towards the same fraction of every
-    /// deviation: a few dozen values cannot tell whose noise is larger.
+    /// Estimates σ of each state from its residuals.
     fn update_noise(&mut self) {
-        let (k, d) = (self.estimate.noise.len(), self.relative.len());
-        let used = (self.measured() as f64 - self.freedom()) / k as f64;
-        let sums: Vec<(f64, f64)> = (0..k)
-            .map(|j| {
-                let observed = self.grid.observed.iter().skip(j).step_by(k);
-                let fitted = self.estimate.trajectory.iter().skip(j).step_by(d);
-                let measured = observed.zip(fitted).filter(|(x, _)| !x.is_nan());
-                let (squares, count) = measured.fold((0.0, 0.0), |(squares, count), (x, u)| {
-                    (squares + ((x - u) / self.deviation[j]).powi(2), count + 1.0)
-                });
-                (squares, f64::max(count - used, 1.0))
-            })
-            .collect();
-        let pooled = sums.iter().map(|s| s.0).sum::<f64>() / sums.iter().map(|s| s.1).sum::<f64>();
-        for (j, (squares, count)) in sums.into_iter().enumerate() {
-            let variance = (POOLING * pooled + squares) / (POOLING + count);
-            self.estimate.noise[j] = variance.sqrt() * self.deviation[j];
-        }
+        let (k, d) = (self.deviation.len(), self.relative.len());
+        let starts = d / k * self.grid.trajectories.len();
+        let free = self.estimate.candidates.free();
+        let residuals = |j: usize| {
+            let observed = self.grid.observed.iter().skip(j).step_by(k);
+            let fitted = self.estimate.trajectory.iter().skip(j).step_by(d);
+            let measured = observed.zip(fitted).filter(|(x, _)| !x.is_nan());
+            let (squares, count) = measured.fold((0.0, 0.0), |(squares, count), (x, u)| {
+                (squares + ((x - u) / self.deviation[j]).powi(2), count + 1.0)
+            });
+            let used = starts + free.iter().filter(|p| p.equation == j).count();
+            Residuals { squares, freedom: f64::max(count - used as f64, 1.0) }
+        };
+        let residuals: Vec<Residuals> = (0..k).map(residuals).collect();
+        let levels = levels(&residuals);
+        self.noise = levels.iter().zip(&self.deviation).map(|(level, unit)| level * unit).collect();
         self.weigh();
     }
 
-    /// Computes the weights of the rows from the noise and the weight of the equation.
+    /// Computes the weights of the rows from the noise and the weights of the equations.
     fn weigh(&mut self) {
-        let k = self.estimate.noise.len();
-        for (noise, deviation) in self.estimate.noise.iter_mut().zip(&self.deviation) {
-            *noise = noise.max(NOISE_FLOOR * deviation);
-        }
+        let k = self.noise.len();
+        self.estimate.noise = self.floor.under(&self.noise);
         for (weight, noise) in self.weights.observation.iter_mut().zip(&self.estimate.noise) {
             *weight = 1.0 / noise;
         }
-        let root = (self.estimate.equation_weight * self.grid.interval).sqrt();
         for (i, weight) in self.weights.defect.iter_mut().enumerate() {
+            let root = (self.estimate.equation_weights[i % k] * self.grid.interval).sqrt();
             *weight = root / (self.estimate.noise[i % k] * self.relative[i]);
         }
         self.cost = self.solver.cost(&self.estimate, &self.weights);
@@ -245,6 +280,7 @@ impl<'a> Joint<'a> {
     /// Returns to an earlier estimate as [`restore`](Estimator::restore) does, but without an
     /// iteration.
     fn return_to(&mut self, before: Estimate<'a>) -> Result<()> {
+        self.noise.clone_from(&before.noise);
         self.estimate = before;
         self.prepare()?;
         self.weigh();
@@ -310,15 +346,22 @@ impl<'a> Estimator<'a> for Joint<'a> {
     }
 
     fn sharpen(&mut self, progress: &mut Reporter<'_, '_>) -> Result<bool> {
-        let (before, exact) = (self.estimate.equation_weight, self.estimate.is_exact());
         progress.stage(0.95, "sharpening")?;
-        for equation_weight in EQUATION_WEIGHTS.into_iter().filter(|s| *s > before) {
-            if !self.weigh_equation(equation_weight, TOLERANCE, progress)? {
-                break;
-            }
+        if self.floor.lower(&self.noise) {
+            self.correct_discretization = true;
+            self.weigh();
+            self.converge(progress)?;
+            self.lower_weights(progress)?;
+            return Ok(true);
         }
-        // Terms that were selected while the weight of the equation was smaller are examined again.
-        if !exact && self.estimate.equation_weight != before {
+        let exact = self.estimate.is_exact();
+        let mut raised = false;
+        for step in 1..EQUATION_WEIGHTS.len() {
+            raised |= self.raise_weights(step, TOLERANCE, progress)?;
+        }
+        // Terms that were selected while the weights of the equations were smaller are examined
+        // again.
+        if raised && !exact {
             return Ok(true);
         }
         progress.stage(0.95, "last estimate")?;
@@ -326,7 +369,7 @@ impl<'a> Estimator<'a> for Joint<'a> {
         Ok(false)
     }
 
-    fn finish(self, _: &mut Reporter<'_, '_>) -> Result<Estimate<'a>> {
-        Ok(self.estimate)
+    fn finish(self) -> Estimate<'a> {
+        self.estimate
     }
 }

@@ -45,11 +45,14 @@
 //! ```
 
 mod candidates;
+mod check;
 mod data;
 mod dense;
+mod dependence;
 mod equation;
 mod estimate;
 mod estimator;
+mod expression;
 mod grid;
 mod information;
 mod joint;
@@ -57,7 +60,10 @@ mod library;
 mod linearized;
 mod link;
 mod network;
+mod noise;
 mod notation;
+mod outliers;
+mod preparation;
 mod progress;
 mod regression;
 mod report;
@@ -69,7 +75,9 @@ mod settings;
 mod simulate;
 mod smoothing;
 mod start;
+mod translation;
 mod user_terms;
+mod view;
 mod warnings;
 
 pub use data::{Dataset, Trajectory};

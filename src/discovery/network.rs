@@ -6,25 +6,29 @@
 //! ill-determined directions unfinished; so after every cycle the same equation is solved through
 //! the same solver with u in place of f ([`shooting`]) and ξ is estimated from the first part of
 //! the loss alone, with standard errors, by which terms are dropped. Once all are significant,
-//! longer windows sharpen the estimate.
+//! the network has done its part, and longer windows sharpen the estimate.
 
 mod shooting;
 mod training;
 mod windows;
 
+use std::sync::Arc;
+
 use super::candidates::{Candidates, Support};
 use super::estimate::Estimate;
 use super::estimator::Estimator;
-use super::grid::{Grid, Smooth};
+use super::grid::Grid;
 use super::information::Information;
 use super::link::Link;
+use super::noise::Floor;
 use super::progress::Reporter;
 use super::settings::Settings;
 use super::start::Start;
+use super::view::View;
 use crate::{Backend, Device, Error, Result};
 use shooting::{Path, Shooting};
 use training::Model;
-pub(super) use windows::Windows;
+use windows::Windows;
 
 /// The training steps of the first cycle, and of each later one.
 const FIRST_STEPS: usize = 300;
@@ -42,9 +46,9 @@ const ROUNDS: usize = 3;
 const CONVERGED: f64 = 1e-2;
 /// The fraction below which a change of the noise is ignored.
 const NOISE_CHANGE: f64 = 0.1;
-/// The smallest noise, as a fraction of a state's deviation: below it the residual is
-/// discretization error, which is no noise.
-const NOISE_FLOOR: f64 = 1e-4;
+/// The smallest noise, as a fraction of a state's deviation, from selection to selection: below the
+/// last the residual is discretization error, which is no noise.
+const NOISE_FLOORS: [f64; 2] = [1e-3, 1e-4];
 
 /// Returns the number of values of the workspace for one set of terms, at most: sensitivities of a
 /// chunk of windows and the windows' normal equations, then the terms and their gradients on the
@@ -72,11 +76,14 @@ pub(super) fn network_values(
 /// in turn.
 pub(super) struct Network<'a, B: Backend> {
     grid: &'a Grid,
-    windows: &'a Windows,
     device: &'a Device,
     estimate: Estimate<'a>,
-    model: Model<'a, B>,
-    shooting: Shooting<'a>,
+    /// The network, until the windows grow.
+    model: Option<Model<B>>,
+    shooting: Shooting,
+    /// Noise of the residuals, which may be below the floor, in the solver's units (K).
+    noise: Vec<f64>,
+    floor: Floor,
     /// Number of training steps of the next cycle.
     steps: usize,
 }
@@ -85,24 +92,26 @@ impl<'a, B: Backend> Network<'a, B> {
     /// Makes the estimator from an untrained network and the coefficients of the start. Training
     /// runs on `backend`, Gauss-Newton on the settings' device, which should be the same.
     pub fn new(
-        grid: &'a Grid,
-        smooth: &Smooth,
-        windows: &'a Windows,
+        view: &'a View,
         settings: &'a Settings,
         start: Start<'a>,
         backend: B,
     ) -> Result<Self> {
+        let View { data, grid, smooth } = view;
         let Start { estimate, slopes } = start;
+        let windows = Arc::new(Windows::new(data, grid, smooth, settings.order));
         let relative = smooth.noise.iter().zip(&smooth.deviation).map(|(noise, unit)| noise / unit);
-        let noise: Vec<f64> = relative.map(|noise| noise.max(NOISE_FLOOR)).collect();
-        let estimate = Estimate { noise, ..windows.along(estimate) };
+        let noise: Vec<f64> = relative.collect();
+        let floor = Floor::new(&NOISE_FLOORS, vec![1.0; noise.len()]);
+        let estimate = Estimate { noise: floor.under(&noise), ..windows.along(estimate) };
         Ok(Network {
             grid,
-            windows,
             device: &settings.device,
-            model: Model::new(windows, &estimate, &slopes, settings.seed, backend)?,
+            model: Some(Model::new(windows.clone(), &estimate, &slopes, settings.seed, backend)?),
             shooting: Shooting::new(windows, &settings.device)?,
             estimate,
+            noise,
+            floor,
             steps: FIRST_STEPS,
         })
     }
@@ -110,47 +119,53 @@ impl<'a, B: Backend> Network<'a, B> {
     /// Refines the estimate by Gauss-Newton about the path as it is, then along the solution.
     fn refine(&mut self, progress: &mut Reporter<'_, '_>) -> Result<()> {
         progress.within_stage(0.0, "refining the coefficients")?;
-        refine(&mut self.shooting, &mut self.estimate, Path::Fixed, progress)?;
-        refine(&mut self.shooting, &mut self.estimate, Path::Solution, progress)
+        let Network { shooting, estimate, floor, .. } = self;
+        refine(shooting, estimate, floor, Path::Fixed, progress)?;
+        self.noise = refine(shooting, estimate, floor, Path::Solution, progress)?;
+        Ok(())
     }
 
-    /// Returns the estimate on the grid, after refining it over longer and longer windows as long
-    /// as the data bear it: over too long a window a chaotic solution cannot be fitted from its
-    /// start.
-    fn over_longer_windows(self, progress: &mut Reporter<'_, '_>) -> Result<Estimate<'a>> {
+    /// Refines the estimate over longer and longer windows as long as the data bear it: over too
+    /// long a window a chaotic solution cannot be fitted from its start.
+    fn lengthen_windows(&mut self, progress: &mut Reporter<'_, '_>) -> Result<()> {
         progress.stage(0.95, "refining over longer windows")?;
-        let Network { grid, windows, mut estimate, device, .. } = self;
-        estimate.trajectory = windows.join(&estimate.trajectory, grid.points());
-        // The prior no longer matters once the terms are selected.
-        estimate.candidates.priors.fill(0.0);
-        let mut longer = windows.longer(grid, &estimate.trajectory);
-        while let Some(windows) = longer {
-            let mut trial = windows.along(estimate.clone());
-            let mut shooting = Shooting::new(&windows, device)?;
-            match refine(&mut shooting, &mut trial, Path::Solution, progress) {
-                Ok(()) => {}
+        self.model = None;
+        loop {
+            let joined = self.joined();
+            let Some(windows) = self.shooting.windows.longer(self.grid, &joined) else { break };
+            let mut trial = windows.along(self.estimate.clone());
+            let mut shooting = Shooting::new(Arc::new(windows), self.device)?;
+            let outcome = refine(&mut shooting, &mut trial, &self.floor, Path::Solution, progress);
+            let noise = match outcome {
+                Ok(noise) => noise,
                 Err(Error::Data(_)) => break,
                 Err(error) => return Err(error),
-            }
-            let mut noise = trial.noise.iter().zip(&estimate.noise);
-            if noise.any(|(now, before)| *now > (1.0 + NOISE_CHANGE) * before) {
+            };
+            let mut levels = trial.noise.iter().zip(&self.estimate.noise);
+            if levels.any(|(now, before)| *now > (1.0 + NOISE_CHANGE) * before) {
                 break;
             }
-            trial.trajectory = windows.join(&trial.trajectory, grid.points());
-            estimate = trial;
-            longer = windows.longer(grid, &estimate.trajectory);
+            (self.shooting, self.estimate, self.noise) = (shooting, trial, noise);
         }
-        Ok(estimate)
+        Ok(())
+    }
+
+    /// Returns the present trajectory on the grid, (M, D).
+    fn joined(&self) -> Vec<f64> {
+        self.shooting.windows.join(&self.estimate.trajectory, self.grid.points())
     }
 }
 
 /// Iterates Gauss-Newton until it converges, and estimates the level of the noise anew in between.
+/// Returns the noise of the residuals, which may be below the floor (K).
 fn refine(
-    shooting: &mut Shooting<'_>,
+    shooting: &mut Shooting,
     estimate: &mut Estimate<'_>,
+    floor: &Floor,
     path: Path,
     progress: &mut Reporter<'_, '_>,
-) -> Result<()> {
+) -> Result<Vec<f64>> {
+    let mut noise = vec![];
     let mut iterations = 0.0;
     for _ in 0..ROUNDS {
         for _ in 0..ITERATIONS {
@@ -161,17 +176,16 @@ fn refine(
                 break;
             }
         }
-        let mut changed = false;
-        for (i, noise) in shooting.residual_noise(estimate)?.into_iter().enumerate() {
-            let noise = noise.max(NOISE_FLOOR);
-            changed |= (noise / estimate.noise[i] - 1.0).abs() > NOISE_CHANGE;
-            estimate.noise[i] = noise;
-        }
+        noise = shooting.residual_noise(estimate)?;
+        let levels = floor.under(&noise);
+        let mut pairs = levels.iter().zip(&estimate.noise);
+        let changed = pairs.any(|(now, before)| (now / before - 1.0).abs() > NOISE_CHANGE);
+        estimate.noise = levels;
         if !changed {
             break;
         }
     }
-    Ok(())
+    Ok(noise)
 }
 
 impl<'a, B: Backend> Estimator<'a> for Network<'a, B> {
@@ -198,10 +212,12 @@ impl<'a, B: Backend> Estimator<'a> for Network<'a, B> {
         let Candidates { all, kept, .. } = &self.estimate.candidates;
         let left = kept.len() as f64 / all.len().max(1) as f64;
         let steps = self.steps;
-        self.model.train(&mut self.estimate, steps, |step| {
-            let done = TRAINING * left * step as f64 / steps as f64;
-            progress.within_stage(done, "training the network")
-        })?;
+        if let Some(model) = &mut self.model {
+            model.train(&mut self.estimate, steps, |step| {
+                let done = TRAINING * left * step as f64 / steps as f64;
+                progress.within_stage(done, "training the network")
+            })?;
+        }
         self.steps = LATER_STEPS;
         self.refine(progress)
     }
@@ -219,19 +235,24 @@ impl<'a, B: Backend> Estimator<'a> for Network<'a, B> {
     }
 
     fn restore(&mut self, before: Estimate<'a>, _: &mut Reporter<'_, '_>) -> Result<()> {
+        self.noise.clone_from(&before.noise);
         self.estimate = before;
         Ok(())
     }
 
-    fn sharpen(&mut self, _: &mut Reporter<'_, '_>) -> Result<bool> {
+    fn sharpen(&mut self, progress: &mut Reporter<'_, '_>) -> Result<bool> {
+        if self.floor.lower(&self.noise) {
+            self.refine(progress)?;
+            return Ok(true);
+        }
+        self.lengthen_windows(progress)?;
         Ok(false)
     }
 
-    fn finish(self, progress: &mut Reporter<'_, '_>) -> Result<Estimate<'a>> {
-        let windows = self.windows;
-        let mut estimate = self.over_longer_windows(progress)?;
-        let units = &windows.unit.deviation;
-        estimate.noise.iter_mut().zip(units).for_each(|(noise, unit)| *noise *= unit);
-        Ok(estimate)
+    fn finish(self) -> Estimate<'a> {
+        let trajectory = self.joined();
+        let units = &self.shooting.windows.unit.deviation;
+        let noise = self.estimate.noise.iter().zip(units).map(|(noise, unit)| noise * unit);
+        Estimate { noise: noise.collect(), trajectory, ..self.estimate }
     }
 }

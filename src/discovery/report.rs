@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use serde::Serialize;
 
 use super::equation::{Discovery, Equation, Term};
+use super::expression::Symbols;
 use super::link::Link;
 use super::notation::{LATEX, TEXT, latex_name, right_hand_side};
 
@@ -28,8 +29,16 @@ impl fmt::Display for Discovery {
 
 impl Discovery {
     /// Returns the equations as one JSON object: `{"states": [...], "order": 1, "equations":
-    /// [{"lhs": "x'", "terms": [{"factors": ["x", "y"], "coefficient": 1.0, "standard_error":
-    /// 0.01}]}]}`.
+    /// [{"lhs": "x'", "rhs": "1.0*x*y", "terms": [{"factors": ["x", "y"], "coefficient": 1.0,
+    /// "standard_error": 0.01}]}], "symbols": [...], "noise": [...], "fit": [...], "warnings":
+    /// [...]}`.
+    ///
+    /// `rhs` is an expression that Python and SymPy parse, in `symbols`: the names of the states,
+    /// for order 2 then of their velocities (`x_dot`), with underscores for what no name may have
+    /// there. SymPy has constants of its own, such as `I`, so that it should be told the names:
+    /// `sympify(rhs, locals={name: Symbol(name) for name in symbols})`. `noise` is that of each
+    /// state, and `fit` the fraction of its variance that the simulated equations explain (R²),
+    /// `null` where they blow up.
     ///
     /// Factors are sorted, and `[]` for the constant. A coefficient that was given and not estimated
     /// ([`Settings::known`](super::Settings::known)) has no standard error, `null`, and `"known":
@@ -37,10 +46,16 @@ impl Discovery {
     /// equation u' = g(Σ terms) has also `"link": "tanh"` (or sin, sigmoid); a ratio has `"link":
     /// "ratio"` and `"denominator"`, the terms that are added to 1 in the denominator.
     pub fn to_json(&self) -> String {
+        let symbols = Symbols::of(self);
+        let equation = |equation| JsonEquation::new(equation, &symbols);
         let model = Model {
             states: &self.states,
             order: self.order,
-            equations: self.equations.iter().map(JsonEquation::from).collect(),
+            equations: self.equations.iter().map(equation).collect(),
+            symbols: symbols.names(),
+            noise: &self.noise,
+            fit: &self.explained,
+            warnings: &self.warnings,
         };
         serde_json::to_string_pretty(&model).expect("strings and numbers always serialize")
     }
@@ -70,11 +85,16 @@ struct Model<'a> {
     states: &'a [String],
     order: usize,
     equations: Vec<JsonEquation<'a>>,
+    symbols: &'a [String],
+    noise: &'a [f64],
+    fit: &'a [f64],
+    warnings: &'a [String],
 }
 
 #[derive(Serialize)]
 struct JsonEquation<'a> {
     lhs: &'a str,
+    rhs: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     link: Option<&'static str>,
     terms: Vec<JsonTerm<'a>>,
@@ -91,11 +111,12 @@ struct JsonTerm<'a> {
     known: bool,
 }
 
-impl<'a> From<&'a Equation> for JsonEquation<'a> {
-    fn from(equation: &'a Equation) -> Self {
+impl<'a> JsonEquation<'a> {
+    fn new(equation: &'a Equation, symbols: &Symbols) -> Self {
         let terms = |terms: &'a [Term]| terms.iter().map(JsonTerm::from).collect();
         JsonEquation {
             lhs: &equation.lhs,
+            rhs: symbols.right_hand_side(equation),
             link: (equation.link != Link::Identity).then(|| equation.link.name()),
             terms: terms(&equation.terms),
             denominator: (equation.link == Link::Ratio).then(|| terms(&equation.denominator)),
@@ -137,6 +158,9 @@ mod tests {
                 equation("y'", y, Link::Tanh, vec![]),
                 equation("z'", z, Link::Ratio, vec![term(&["x_1"], -0.25, Some(0.02))]),
             ],
+            noise: vec![0.1, 0.2, 0.3],
+            explained: vec![0.5, 1.0, f64::NAN],
+            warnings: vec!["no term of y'".into()],
             ..Discovery::default()
         }
     }
@@ -159,21 +183,25 @@ z' = (2.00(10) z) / (1 - 0.25(2) x_1)
             "states": ["x", "y", "z"],
             "order": 1,
             "equations": [
-                {"lhs": "x'", "terms": [
+                {"lhs": "x'", "rhs": "(-10.00213)*x + 10.001*y", "terms": [
                     {"factors": ["x"], "coefficient": -10.00213, "standard_error": 0.0031},
                     {"factors": ["y"], "coefficient": 10.001, "standard_error": 0.0021},
                 ]},
-                {"lhs": "y'", "link": "tanh", "terms": [
+                {"lhs": "y'", "rhs": "tanh(0.5 + (-1.0)*z*x*x)", "link": "tanh", "terms": [
                     {"factors": [], "coefficient": 0.5, "standard_error": null,
                         "known": true},
                     {"factors": ["x", "x", "z"], "coefficient": -1.0, "standard_error": 0.014},
                 ]},
-                {"lhs": "z'", "link": "ratio", "terms": [
+                {"lhs": "z'", "rhs": "(2.0*z)/(1 + (-0.25)*(x_1))", "link": "ratio", "terms": [
                     {"factors": ["z"], "coefficient": 2.0, "standard_error": 0.1},
                 ], "denominator": [
                     {"factors": ["x_1"], "coefficient": -0.25, "standard_error": 0.02},
                 ]},
             ],
+            "symbols": ["x", "y", "z"],
+            "noise": [0.1, 0.2, 0.3],
+            "fit": [0.5, 1.0, null],
+            "warnings": ["no term of y'"],
         });
         assert_eq!(value, expected);
     }

@@ -1,20 +1,26 @@
 //! The search for equations: the whole algorithm of a discovery.
 
+use std::f64::consts::TAU;
+
+use super::check::check;
 use super::data::Dataset;
+use super::dependence;
 use super::equation::{Discovery, Fit};
 use super::estimate::Estimate;
 use super::estimator::Estimator;
-use super::grid::{Grid, Smooth, smooth};
+use super::grid::{Grid, fastest_rate};
 use super::joint::{Joint, joint_values};
 use super::library::Library;
 use super::link::Link;
-use super::network::{Network, Windows, network_values};
+use super::network::{Network, network_values};
+use super::preparation::{Prepared, prepare};
 use super::progress::{Observer, Reporter};
-use super::selection::select;
+use super::selection::{conclude, select};
 use super::settings::{Method, Settings};
 use super::simulate::simulate;
 use super::start::Start;
 use super::user_terms::check_gradients;
+use super::view::View;
 use super::warnings;
 #[cfg(feature = "cuda")]
 use crate::cuda::Cuda;
@@ -33,33 +39,36 @@ pub fn discover(
 ) -> Result<Discovery> {
     // Too many terms are refused before any work that grows with the square of the states.
     data.validate_names()?;
-    let libraries = libraries(data, settings)?;
+    libraries(data, settings)?;
     data.validate()?;
     let mut progress = Reporter::new(observer);
     progress.stage(0.0, "smoothing the data")?;
     ensure_memory_to_smooth(data)?;
-    let smooth = smooth(data)?;
-    check_gradients(data, &smooth, settings)?;
-    let grid = Grid::new(data, &smooth, settings.grid_refinement)?;
-    ensure_memory(&grid, &libraries, settings)?;
-    let task = Task { data, settings, smooth: &smooth, grid: &grid, libraries: &libraries };
-    match (settings.method, &settings.device) {
-        (Method::Joint, _) => search(&task, &mut progress, |start, progress| {
-            Joint::new(&grid, &smooth, start, progress)
-        }),
-        (Method::Network, Device::Cpu) => {
-            let windows = Windows::new(data, &grid, &smooth, settings.order);
-            search(&task, &mut progress, |start, _| {
-                Network::new(&grid, &smooth, &windows, settings, start, Cpu)
-            })
+    let prepared = prepare(data, settings)?;
+    let libraries = libraries(&prepared.data, settings)?;
+    let views = View::all(&prepared.data, settings)?;
+    check_gradients(&prepared.data, &views[0].smooth, settings)?;
+    views.iter().try_for_each(|view| ensure_memory(&view.grid, &libraries, settings))?;
+
+    // Searches with every library about every offset, and keeps the best result.
+    let mut best: Option<Found> = None;
+    let mut failure = None;
+    let tasks = views.iter().flat_map(|view| libraries.iter().map(move |library| (view, library)));
+    for (index, (view, library)) in tasks.enumerate() {
+        progress.begin_part(index, views.len() * libraries.len());
+        match find(view, library, settings, &mut progress) {
+            Ok(found) => {
+                if best.as_ref().is_none_or(|best| found.beats(best, settings)) {
+                    best = Some(found);
+                }
+            }
+            Err(error @ (Error::Data(_) | Error::Argument { .. })) => failure = Some(error),
+            Err(error) => return Err(error),
         }
-        #[cfg(feature = "cuda")]
-        (Method::Network, Device::Cuda(device)) => {
-            let windows = Windows::new(data, &grid, &smooth, settings.order);
-            search(&task, &mut progress, |start, _| {
-                Network::new(&grid, &smooth, &windows, settings, start, Cuda::on(device)?)
-            })
-        }
+    }
+    match best {
+        Some(found) => report(found, data, prepared, settings, &mut progress),
+        None => Err(failure.expect("there is at least one library")),
     }
 }
 
@@ -99,15 +108,6 @@ fn ensure_memory(grid: &Grid, libraries: &[Library], settings: &Settings) -> Res
     }
 }
 
-/// The inputs of a search: the data, the settings, and what is derived from them.
-struct Task<'a> {
-    data: &'a Dataset,
-    settings: &'a Settings,
-    smooth: &'a Smooth,
-    grid: &'a Grid,
-    libraries: &'a [Library],
-}
-
 /// Returns the candidate terms, as several libraries of growing degree if the lowest sufficient
 /// degree is to be found.
 fn libraries(data: &Dataset, settings: &Settings) -> Result<Vec<Library>> {
@@ -120,90 +120,159 @@ fn libraries(data: &Dataset, settings: &Settings) -> Result<Vec<Library>> {
         .collect()
 }
 
-/// Searches with either method; `estimator` makes the first estimate with all terms.
-fn search<'a, 'o, 'f, E: Estimator<'a>>(
-    task: &Task<'a>,
-    progress: &mut Reporter<'o, 'f>,
-    estimator: impl Fn(Start<'a>, &mut Reporter<'o, 'f>) -> Result<E>,
+/// The result of a search with one library.
+struct Found<'a> {
+    estimate: Estimate<'a>,
+    view: &'a View,
+    /// What remains undecided.
+    warnings: Vec<String>,
+}
+
+/// Finds the terms of a library that the data support, by either method.
+fn find<'a>(
+    view: &'a View,
+    library: &'a Library,
+    settings: &'a Settings,
+    progress: &mut Reporter<'_, '_>,
+) -> Result<Found<'a>> {
+    progress.stage(0.02, "regression on the smoothed data")?;
+    let View { grid, smooth, .. } = view;
+    let start = Start::new(library, grid, smooth, settings)?;
+    let (estimate, warnings) = match (settings.method, &settings.device) {
+        (Method::Joint, _) => {
+            let joint = Joint::new(grid, smooth, start, progress)?;
+            selected(joint, settings, progress)?
+        }
+        (Method::Network, Device::Cpu) => {
+            let network = Network::new(view, settings, start, Cpu)?;
+            selected(network, settings, progress)?
+        }
+        #[cfg(feature = "cuda")]
+        (Method::Network, Device::Cuda(device)) => {
+            let network = Network::new(view, settings, start, Cuda::on(device)?)?;
+            selected(network, settings, progress)?
+        }
+    };
+    Ok(Found { estimate, view, warnings })
+}
+
+/// Selects terms from sharpness to sharpness, beginning with all of them. Returns the estimate, and
+/// warnings of what remains undecided.
+fn selected<'a, E: Estimator<'a>>(
+    mut estimator: E,
+    settings: &Settings,
+    progress: &mut Reporter<'_, '_>,
+) -> Result<(Estimate<'a>, Vec<String>)> {
+    let mut last: Option<Estimate<'a>> = None;
+    loop {
+        let sharper = select(&mut estimator, settings, progress).and_then(|()| {
+            last = Some(estimator.estimate().clone());
+            estimator.sharpen(progress)
+        });
+        match (sharper, last.take()) {
+            (Ok(true), selected) => last = selected,
+            (Ok(false), _) => break,
+            // What was selected before is the sharpest that there is.
+            (Err(Error::Data(_)), Some(selected)) => {
+                estimator.restore(selected, progress)?;
+                break;
+            }
+            (Err(error), _) => return Err(error),
+        }
+    }
+    let undecided = conclude(&mut estimator, settings, progress)?;
+    Ok((estimator.finish(), undecided))
+}
+
+impl Found<'_> {
+    /// Returns whether this is better than another result: equations that hold exactly are better
+    /// than ones that do not; among equals the score decides.
+    fn beats(&self, other: &Found<'_>, settings: &Settings) -> bool {
+        match (self.estimate.is_exact(), other.estimate.is_exact()) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => self.score(settings) < other.score(settings),
+        }
+    }
+
+    /// Returns −2 log likelihood of the data, up to a constant, plus the square of the threshold
+    /// for each term.
+    fn score(&self, settings: &Settings) -> f64 {
+        let penalty = settings.threshold * settings.threshold;
+        let terms = self.estimate.candidates.kept.len() as f64;
+        self.view.grid.misfit(&self.estimate.unbiased_noise()) + penalty * terms
+    }
+}
+
+/// Collects the result of the best estimate, with everything that its reader must know.
+fn report(
+    found: Found<'_>,
+    data: &Dataset,
+    prepared: Prepared,
+    settings: &Settings,
+    progress: &mut Reporter<'_, '_>,
 ) -> Result<Discovery> {
-    let (settings, grid) = (task.settings, task.grid);
-    // Finds the terms of a library that the data support, beginning with all of them.
-    let find = |library: &'a Library, progress: &mut Reporter<'o, 'f>| -> Result<(E, _)> {
-        progress.stage(0.02, "regression on the smoothed data")?;
-        let start = Start::new(library, grid, task.smooth, settings)?;
-        let mut estimator = estimator(start, progress)?;
-        loop {
-            let undecided = select(&mut estimator, settings, progress)?;
-            if !estimator.sharpen(progress)? {
-                return Ok((estimator, undecided));
-            }
-        }
-    };
-
-    // Compares the results of the libraries and keeps the best.
-    let mut best: Option<(E, Vec<String>)> = None;
-    let mut failure = None;
-    for (index, library) in task.libraries.iter().enumerate() {
-        progress.begin_part(index, task.libraries.len());
-        match find(library, progress) {
-            Ok(found) => {
-                let beats = |best: &(E, _)| beats(found.0.estimate(), best.0.estimate(), task);
-                if best.as_ref().is_none_or(beats) {
-                    best = Some(found);
-                }
-            }
-            Err(error @ (Error::Data(_) | Error::Argument { .. })) => failure = Some(error),
-            Err(error) => return Err(error),
-        }
+    let Found { estimate, view, warnings: undecided } = found;
+    let View { grid, smooth, .. } = view;
+    let mut warnings = prepared.warnings;
+    warnings.extend(view.warnings(&prepared.data, settings));
+    warnings.extend(dependence::warnings(&prepared.data, smooth));
+    warnings.extend(undecided);
+    if !estimate.is_exact() {
+        warnings.push(warnings::inexact(&estimate));
     }
-    let Some((estimator, mut warnings)) = best else {
-        return Err(failure.expect("there is at least one library"));
-    };
-
-    // Collects the result of the best estimate.
-    let found = estimator.finish(progress)?;
-    if !found.is_exact() {
-        warnings.push(warnings::inexact());
-    }
-    let equations = found.equations();
-    let fits = fits(&found, grid);
+    let equations = estimate.equations();
     warnings.extend(warnings::empty(&equations));
-    warnings.extend(warnings::blow_ups(&fits, found.noise.len()));
+    let scale = sizes(&estimate);
+    let parts = fits(&estimate, view, &scale);
+    let period = TAU / fastest_rate(&view.data, smooth);
+    let checked = check(&estimate, grid, smooth, &parts, period, &scale);
+    warnings.extend(checked.warnings);
+    let fits = joined(parts, &prepared.part_of, data.trajectories.len(), &grid.offset);
+    warnings.extend(warnings::blow_ups(&fits, estimate.noise.len()));
     progress.finish(&equations)?;
-    let (states, order, noise) = (task.data.states.clone(), found.rhs.order, found.noise);
-    Ok(Discovery { states, order, equations, fits, noise, warnings })
+    Ok(Discovery {
+        states: prepared.data.states,
+        order: estimate.rhs.order,
+        equations,
+        fits,
+        noise: estimate.noise,
+        explained: checked.explained,
+        warnings,
+    })
 }
 
-/// Returns whether an estimate is better than another: equations that hold exactly are better than
-/// ones that do not; among equals the score decides.
-fn beats(new: &Estimate<'_>, old: &Estimate<'_>, task: &Task<'_>) -> bool {
-    match (new.is_exact(), old.is_exact()) {
-        (true, false) => true,
-        (false, true) => false,
-        _ => score(new, task) < score(old, task),
-    }
-}
-
-/// Returns the score of an estimate: −2 log likelihood of the data, up to a constant, plus the
-/// square of the threshold for each term.
-fn score(estimate: &Estimate<'_>, task: &Task<'_>) -> f64 {
-    let penalty = task.settings.threshold * task.settings.threshold;
-    let terms = estimate.candidates.kept.len() as f64;
-    task.grid.misfit(&estimate.unbiased_noise()) + penalty * terms
-}
-
-/// Returns the trajectories, as estimated and as simulated with the equations that were found.
-fn fits(found: &Estimate<'_>, grid: &Grid) -> Vec<Fit> {
-    let (k, d) = (found.rhs.states(), found.rhs.library.variables().len());
+/// Returns the largest absolute value of each component of the trajectory (D).
+fn sizes(found: &Estimate<'_>) -> Vec<f64> {
+    let d = found.rhs.library.variables().len();
     let component = |i: usize| found.trajectory.iter().skip(i).step_by(d);
-    let scale: Vec<f64> =
-        (0..d).map(|i| component(i).fold(0.0, |m: f64, u| m.max(u.abs()))).collect();
+    (0..d).map(|i| component(i).fold(0.0, |m: f64, u| m.max(u.abs()))).collect()
+}
+
+/// Returns the trajectories of the grid, as estimated and as simulated with the equations that were
+/// found.
+fn fits(found: &Estimate<'_>, view: &View, scale: &[f64]) -> Vec<Fit> {
+    let (k, d) = (found.rhs.states(), scale.len());
     let fit = |range: &std::ops::Range<usize>| {
-        let time = grid.time[range.clone()].to_vec();
+        let time = view.grid.time[range.clone()].to_vec();
         let states = &found.trajectory[range.start * d..range.end * d];
         let smoothed = states.chunks_exact(d).flat_map(|state| state[..k].to_vec()).collect();
-        let simulated = simulate(&found.rhs, &states[..d], &time, &scale);
+        let simulated = simulate(&found.rhs, &states[..d], &time, scale);
         Fit { time, smoothed, simulated }
     };
-    grid.trajectories.iter().map(fit).collect()
+    view.grid.trajectories.iter().map(fit).collect()
+}
+
+/// Returns the fits of `count` trajectories, of which `fits` are parts, with the offset of each
+/// state added.
+fn joined(fits: Vec<Fit>, part_of: &[usize], count: usize, offset: &[f64]) -> Vec<Fit> {
+    let mut joined = vec![Fit::default(); count];
+    for (fit, &whole) in fits.into_iter().zip(part_of) {
+        let back =
+            |values: Vec<f64>| values.into_iter().zip(offset.iter().cycle()).map(|(u, o)| u + o);
+        joined[whole].time.extend(fit.time);
+        joined[whole].smoothed.extend(back(fit.smoothed));
+        joined[whole].simulated.extend(back(fit.simulated));
+    }
+    joined
 }

@@ -20,13 +20,12 @@ const BATCH: f64 = 0.25;
 /// The progress at which the selection ends, as a fraction of the whole work.
 const END: f64 = 0.9;
 
-/// Selects the set of terms that has the best score and leaves `estimator` with it. The warnings
-/// that it returns say what remains undecided.
+/// Selects the set of terms that has the best score and leaves `estimator` with it.
 pub(super) fn select<'a, E: Estimator<'a>>(
     estimator: &mut E,
     settings: &Settings,
     progress: &mut Reporter<'_, '_>,
-) -> Result<Vec<String>> {
+) -> Result<()> {
     let penalty = settings.threshold * settings.threshold;
     let begin = progress.reached();
     let done = |fraction: f64| begin + (END - begin) * fraction;
@@ -41,7 +40,7 @@ pub(super) fn select<'a, E: Estimator<'a>>(
         let information = estimator.information(penalty)?;
         let better = improve(estimator, information.as_ref(), penalty, progress)?;
         if !better && (round > 0 || !E::QUADRATIC) {
-            return Ok(undecided(estimator.estimate(), information.as_ref()));
+            return Ok(());
         }
         // A set that a quadratic χ² suggests has no superfluous terms, any other may have. Where
         // the quadratic function suggests no better set at first, it may be wrong because there are
@@ -50,9 +49,24 @@ pub(super) fn select<'a, E: Estimator<'a>>(
             eliminate(estimator, settings, done, progress)?;
         }
     }
-    eliminate(estimator, settings, done, progress)?;
-    let information = estimator.information(penalty)?;
-    Ok(undecided(estimator.estimate(), information.as_ref()))
+    eliminate(estimator, settings, done, progress)
+}
+
+/// Eliminates whatever is not significant in the sharpest estimate, the last that is done to the
+/// terms. The warnings that it returns say what remains undecided.
+pub(super) fn conclude<'a, E: Estimator<'a>>(
+    estimator: &mut E,
+    settings: &Settings,
+    progress: &mut Reporter<'_, '_>,
+) -> Result<Vec<String>> {
+    let begin = progress.reached();
+    eliminate(estimator, settings, |_| begin, progress)?;
+    let information = estimator.information(settings.threshold * settings.threshold)?;
+    let of = |information| {
+        let estimate = estimator.estimate();
+        warnings::undecided(&estimate.rhs, &estimate.candidates, information)
+    };
+    Ok(information.as_ref().map(of).unwrap_or_default())
 }
 
 /// Eliminates terms backward by standard error: estimates, drops the weakest, and so on until all
@@ -136,11 +150,6 @@ fn without_a_denominator(estimate: &Estimate<'_>) -> Vec<Support> {
         Support { kept, coefficients }
     };
     equations.into_iter().map(without).collect()
-}
-
-fn undecided(estimate: &Estimate<'_>, information: Option<&Information>) -> Vec<String> {
-    let of = |information| warnings::undecided(&estimate.rhs, &estimate.candidates, information);
-    information.map(of).unwrap_or_default()
 }
 
 /// Returns the terms to drop now, weakest first: the least significant as long as it is below

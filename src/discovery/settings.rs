@@ -93,6 +93,9 @@ pub struct Settings {
     /// Number of standard errors that a coefficient must at least be away from zero for its term to
     /// stay; by default 5.
     pub threshold: f64,
+    /// Whether values that lie far from their neighbors, such as readings that fell to zero, are
+    /// left out; by default they are only named in the warnings.
+    pub robust: bool,
     /// Grid steps per sampling interval; `None` chooses them from the data.
     pub grid_refinement: Option<usize>,
     /// Coefficients held fixed.
@@ -113,6 +116,7 @@ impl Default for Settings {
             user_terms: Vec::new(),
             link: Link::Identity,
             threshold: 5.0,
+            robust: false,
             grid_refinement: None,
             known: Vec::new(),
             seed: 0,

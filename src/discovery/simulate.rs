@@ -50,7 +50,8 @@ pub fn simulate(rhs: &RightHandSide<'_>, initial: &[f64], time: &[f64], scale: &
     states
 }
 
-struct Integrator<'a> {
+/// An integrator of the equations from one state.
+pub(super) struct Integrator<'a> {
     rhs: &'a RightHandSide<'a>,
     scale: &'a [f64],
     state: Vec<f64>,
@@ -63,12 +64,26 @@ struct Integrator<'a> {
 }
 
 impl<'a> Integrator<'a> {
-    fn new(rhs: &'a RightHandSide<'a>, initial: &[f64], scale: &'a [f64]) -> Self {
+    /// Makes an integrator at `initial` (D), which measures errors by `scale` (D).
+    pub fn new(rhs: &'a RightHandSide<'a>, initial: &[f64], scale: &'a [f64]) -> Self {
         let mut terms = vec![0.0; rhs.library.len()];
         let mut slopes = vec![vec![0.0; initial.len()]; 7];
         rhs.derivative(initial, &mut terms, &mut slopes[0]);
         let state = initial.to_vec();
         Integrator { rhs, scale, trial: state.clone(), state, slopes, terms, step: 0.0 }
+    }
+
+    /// Returns the state after `interval` from `state`, by two equal steps without control of their
+    /// error, which is of sixth order in the interval.
+    pub fn over(&mut self, state: &[f64], interval: f64) -> &[f64] {
+        self.state.copy_from_slice(state);
+        self.rhs.derivative(&self.state, &mut self.terms, &mut self.slopes[0]);
+        for _ in 0..2 {
+            self.attempt(0.5 * interval);
+            self.state.copy_from_slice(&self.trial);
+            self.slopes.swap(0, 6);
+        }
+        &self.state
     }
 
     /// Integrates over `interval`; returns false after a blow-up.

@@ -55,12 +55,14 @@ impl<'a> Start<'a> {
             rhs,
             candidates: Candidates::new(parameters, priors),
             // There is no covariance yet, and there are no starts of windows; the joint method sets
-            // its own weight of the equation.
+            // its own weights of the equations.
             covariance: vec![],
             trajectory,
+            offset: grid.offset.clone(),
             starts: vec![],
             noise: smooth.noise.clone(),
-            equation_weight: f64::INFINITY,
+            equation_weights: vec![f64::INFINITY; smooth.noise.len()],
+            discretization: vec![],
         };
         Ok(Start { estimate, slopes })
     }

@@ -1,8 +1,9 @@
 //! The warnings of a discovery: what the reader must know about the result, in words.
 
 use super::candidates::Candidates;
-use super::dense::eigenvalues;
+use super::dense::eigen;
 use super::equation::{Equation, Fit};
+use super::estimate::Estimate;
 use super::information::Information;
 use super::notation::product;
 use super::right_hand_side::RightHandSide;
@@ -62,7 +63,7 @@ fn condition_number(information: &Information) -> f64 {
     let scale = |j: usize| information.matrix[j * n + j].sqrt();
     let scaled: Vec<f64> =
         (0..n * n).map(|at| information.matrix[at] / (scale(at / n) * scale(at % n))).collect();
-    let values = eigenvalues(scaled, n);
+    let (values, _) = eigen(scaled, n);
     let largest = values.iter().copied().fold(0.0, f64::max);
     let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
     // Rounding errors hide any eigenvalue smaller than this.
@@ -76,11 +77,16 @@ fn singular() -> String {
         .into()
 }
 
-/// Returns the warning that the data obey no equation exactly.
-pub(super) fn inexact() -> String {
-    "no equation with these terms fits the data exactly: small random disturbances of the states \
-     were allowed for"
-        .into()
+/// Returns the warning that the data do not obey some equations exactly.
+pub(super) fn inexact(found: &Estimate<'_>) -> String {
+    let states = 0..found.rhs.states();
+    let names: Vec<String> =
+        states.filter(|&i| !found.obeys(i)).map(|i| found.rhs.lhs(i)).collect();
+    format!(
+        "no equation with these terms fits the data of {} exactly: small random disturbances of \
+         the states were allowed for",
+        names.join(", ")
+    )
 }
 
 /// Returns warnings of equations that lost all their terms.

@@ -34,6 +34,9 @@ pub struct Arguments {
     /// Columns of the states, in this order [default: all others]
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Data")]
     states: Vec<String>,
+    /// Leave out values that lie far from their neighbors, such as readings that fell to zero
+    #[arg(long, help_heading = "Data")]
+    robust: bool,
 
     /// How the equations are found [default: joint on the CPU, network on a GPU]
     #[arg(long, value_enum, help_heading = "Model")]
@@ -135,6 +138,7 @@ impl Arguments {
                 LinkName::Ratio => Link::Ratio,
             },
             threshold: self.threshold,
+            robust: self.robust,
             seed: self.seed,
             ..Settings::default()
         }
@@ -222,7 +226,11 @@ fn give(arguments: &Arguments, table: &Table, discovery: &Discovery) -> ExitCode
     let files = [
         arguments.output.as_ref().map(|path| write_trajectories(path, time, discovery)),
         arguments.save.as_ref().map(|path| discovery.save(path, time)),
-        arguments.plot.as_ref().map(|path| plot::write(path, time, &table.dataset, discovery)),
+        arguments.plot.as_ref().map(|path| {
+            // Columns that never change were left out.
+            let dataset = table.dataset.with_states(&discovery.states);
+            plot::write(path, time, &dataset, discovery)
+        }),
     ];
     let failures = files.into_iter().flatten().chain([printed]).filter_map(Result::err);
     failures.fold(ExitCode::SUCCESS, |_, error| crate::report(&error))

@@ -2,7 +2,9 @@
 //! of the program `mnn simulate` and of the experiments.
 
 mod integrator;
+mod lotka_volterra;
 mod systems;
 
 pub use integrator::{advance, trajectory};
+pub use lotka_volterra::LotkaVolterra;
 pub use systems::System;

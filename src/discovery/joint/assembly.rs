@@ -6,6 +6,7 @@ use crate::discovery::estimate::Estimate;
 use crate::discovery::grid::Grid;
 use crate::discovery::linearized::Linearized;
 use crate::discovery::right_hand_side::RightHandSide;
+use crate::discovery::simulate::Integrator;
 use crate::rows::hermite_coefficients;
 
 /// The weights of the rows, which are reciprocal standard deviations.
@@ -81,12 +82,41 @@ impl<'a> Assembly<'a> {
             }
             let coefficients = at_step(self.hermite, h);
             for i in 0..d {
-                let defect = defect(state, after, now, next, coefficients, i);
+                let error = estimate.discretization.get(t * d + i).unwrap_or(&0.0);
+                let defect = defect(state, after, now, next, coefficients, i) - error;
                 cost += (weights.defect[i] * defect).powi(2) / h;
             }
             std::mem::swap(now, next);
         }
         cost
+    }
+
+    /// Returns what the defects of each step are for an exact solution that begins at the present
+    /// state, (M, D): the error of the discretization.
+    pub fn discretization(&mut self, estimate: &Estimate<'_>) -> Vec<f64> {
+        let d = estimate.rhs.library.variables().len();
+        let mut errors = vec![0.0; estimate.trajectory.len()];
+        let mut integrator = Integrator::new(&estimate.rhs, &estimate.trajectory[..d], &[]);
+        for (t, state) in estimate.trajectory.chunks_exact(d).enumerate() {
+            let h = self.steps[t];
+            if h == 0.0 {
+                continue;
+            }
+            let after = integrator.over(state, h);
+            let [now, next] = &mut self.points;
+            now.evaluate_flow(&estimate.rhs, state);
+            next.evaluate_flow(&estimate.rhs, after);
+            let coefficients = at_step(self.hermite, h);
+            let errors = &mut errors[t * d..][..d];
+            for (i, error) in errors.iter_mut().enumerate() {
+                *error = defect(state, after, now, next, coefficients, i);
+            }
+            // Where the equations explode within a step, nothing is known about the error.
+            if errors.iter().any(|error| !error.is_finite()) {
+                errors.fill(0.0);
+            }
+        }
+        errors
     }
 
     /// Adds all rows that begin at grid point t (t = M: those of the coefficients alone) to the
@@ -153,7 +183,9 @@ impl<'a> Assembly<'a> {
         let first_dynamic = d - estimate.rhs.states();
         for (i, row) in self.rows.chunks_exact_mut(columns).enumerate() {
             let weight = weights.defect[i] / h.sqrt();
-            self.residuals[i] = weight * defect(before, after, now, next, coefficients, i);
+            let error = estimate.discretization.get(t * d + i).unwrap_or(&0.0);
+            self.residuals[i] =
+                weight * (defect(before, after, now, next, coefficients, i) - error);
             for m in 0..d {
                 let unit = f64::from(u8::from(i == m));
                 let at = i * d + m;

@@ -12,6 +12,8 @@
 //! over ξ and the initial values of every window; the latter are eliminated window by window. The
 //! Schur complement's inverse is the covariance of ξ.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::windows::Windows;
@@ -54,8 +56,8 @@ pub(super) struct Iteration {
 }
 
 /// Gauss-Newton for one set of windows: their data and the workspace.
-pub(super) struct Shooting<'a> {
-    windows: &'a Windows,
+pub(super) struct Shooting {
+    pub windows: Arc<Windows>,
     solver: Solver<f64>,
     /// Number of windows in a chunk.
     chunk: usize,
@@ -89,12 +91,12 @@ struct Eliminated {
     coupling: Vec<f64>,
 }
 
-impl<'a> Shooting<'a> {
+impl Shooting {
     /// Allocates the workspace for as many windows at once as memory allows.
     ///
     /// # Errors
     /// Those of [`Solver::on`].
-    pub fn new(windows: &'a Windows, device: &Device) -> Result<Self> {
+    pub fn new(windows: Arc<Windows>, device: &Device) -> Result<Self> {
         let (k, m, n) = (windows.unit.states(), windows.unit.order, windows.points);
         let q = m + EXTRA_ORDER + 1;
         let most = (CHUNK_POINTS / n).max(1);
@@ -238,7 +240,7 @@ impl<'a> Shooting<'a> {
     /// Solves the chunk that begins at window `first`; where the chunk reaches beyond the last
     /// window, the last window is solved again and the surplus ignored.
     fn solve(&mut self, estimate: &Estimate<'_>, first: usize) -> Result<()> {
-        let windows = self.windows;
+        let windows = &*self.windows;
         let parameters = &estimate.candidates.free();
         let (n, c, chunk) = (windows.points, parameters.len(), self.chunk);
         self.slopes.resize(chunk * n * c, 0.0);
@@ -553,7 +555,7 @@ mod tests {
             let data = oscillations();
             let smooth = smooth(&data).unwrap();
             let grid = Grid::new(&data, &smooth, Some(1)).unwrap();
-            let windows = Windows::new(&data, &grid, &smooth, order);
+            let windows = Arc::new(Windows::new(&data, &grid, &smooth, order));
             let settings = Settings { degree: 1, order, link, ..Settings::default() };
             let library = Library::new(&data.states, &settings).unwrap();
             let start = Start::new(&library, &grid, &smooth, &settings).unwrap();
@@ -565,7 +567,7 @@ mod tests {
                 *p.value_mut(&mut estimate.rhs) = 0.1 * (i as f64).sin();
             }
             let c = parameters.len();
-            let mut shooting = Shooting::new(&windows, &Device::Cpu).unwrap();
+            let mut shooting = Shooting::new(windows.clone(), &Device::Cpu).unwrap();
             for _ in 0..6 {
                 shooting.cost(&mut estimate, Path::Solution, &mut |_| Ok(())).unwrap();
             }

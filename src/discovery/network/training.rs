@@ -1,6 +1,8 @@
 //! The paper's model and its training: a network from windows of the data to the inputs of the
 //! basis functions, the ODE solver, and the two-part loss, minimized by Adam.
 
+use std::sync::Arc;
+
 use super::windows::Windows;
 use crate::discovery::estimate::Estimate;
 use crate::discovery::link::Link;
@@ -25,8 +27,8 @@ const CLIP: f64 = 1.0;
 const EXTRA_ORDER: usize = 3;
 
 /// The model that is trained: network, coefficients and initial values.
-pub(super) struct Model<'w, B: Backend> {
-    windows: &'w Windows,
+pub(super) struct Model<B: Backend> {
+    windows: Arc<Windows>,
     parameters: Parameters<f64, B>,
     net: Mlp,
     /// Coefficients ξ and ζ in units of what their terms contribute, (L, K).
@@ -61,11 +63,11 @@ struct Pass {
     loss: Var,
 }
 
-impl<'w, B: Backend> Model<'w, B> {
+impl<B: Backend> Model<B> {
     /// Makes a model whose network begins as f = smoothed data. `slopes` (M, K) are u^(m) of the
     /// smoothed data.
     pub fn new(
-        windows: &'w Windows,
+        windows: Arc<Windows>,
         estimate: &Estimate<'_>,
         slopes: &[f64],
         seed: u64,
@@ -95,7 +97,7 @@ impl<'w, B: Backend> Model<'w, B> {
             numerator: parameters.insert("numerator", zeros.clone())?,
             denominator: parameters.insert("denominator", zeros)?,
             start: parameters.insert("start", Array::full([windows.count, d], 0.0)?)?,
-            inputs: network_inputs(windows),
+            inputs: network_inputs(&windows),
             windows,
             parameters,
             net,
@@ -185,7 +187,8 @@ impl<'w, B: Backend> Model<'w, B> {
             *p.value_mut(&mut estimate.rhs) = self.parameters.get(id)?.data()[j * k + i] * unit;
         }
         estimate.starts.copy_from_slice(self.parameters.get(self.start)?.data());
-        let unit = &self.windows.unit;
+        let windows = self.windows.clone();
+        let unit = &windows.unit;
         let d = unit.components();
         let size = self.windows.points * d;
         let all: Vec<usize> = (0..self.windows.count).collect();
@@ -217,7 +220,7 @@ impl<'w, B: Backend> Model<'w, B> {
         masks: &[Array<bool>; 2],
         batch: &[usize],
     ) -> Result<Pass> {
-        let (windows, b, n) = (self.windows, batch.len(), self.windows.points);
+        let (windows, b, n) = (self.windows.clone(), batch.len(), self.windows.points);
         let unit = &windows.unit;
         let (k, d) = (unit.states(), unit.components());
         self.tape.clear();
@@ -396,7 +399,7 @@ mod tests {
         let data = oscillations();
         let smooth = smooth(&data).unwrap();
         let grid = Grid::new(&data, &smooth, Some(1)).unwrap();
-        let windows = Windows::new(&data, &grid, &smooth, 1);
+        let windows = Arc::new(Windows::new(&data, &grid, &smooth, 1));
         let settings = Settings { degree: 1, ..Settings::default() };
         let library = Library::new(&data.states, &settings).unwrap();
         let Start { estimate, slopes } = Start::new(&library, &grid, &smooth, &settings).unwrap();
@@ -406,7 +409,7 @@ mod tests {
         // the constant 0.
         estimate.rhs.numerator = vec![0.0, 0.3, 1.5, 0.0, -2.0, -0.1];
         estimate.candidates.kept = vec![1, 2];
-        let mut model = Model::new(&windows, &estimate, &slopes, 0, crate::Cpu).unwrap();
+        let mut model = Model::new(windows, &estimate, &slopes, 0, crate::Cpu).unwrap();
         let first = model.train(&mut estimate, 1, |_| Ok(())).unwrap();
         let last = model.train(&mut estimate, 800, |_| Ok(())).unwrap();
         assert!(last < 0.01 * first, "{first} to {last}");

@@ -20,7 +20,7 @@ const STEPS_PER_UNIT: f64 = 10.0;
 /// The grid cut into W windows of N grid points. Neighboring windows share one point, which counts
 /// as observed in the first of them. A window that reaches beyond the end of its trajectory repeats
 /// the last point, unobserved.
-pub(in crate::discovery) struct Windows {
+pub(super) struct Windows {
     /// The number W of windows.
     pub count: usize,
     /// The number N of grid points in each.

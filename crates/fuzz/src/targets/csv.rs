@@ -118,9 +118,10 @@ fn check(table: &Table, folder: &Path) -> Result<(), String> {
     let path = folder.join("again.csv");
     let header: Vec<String> =
         std::iter::once(&table.time_name).chain(&dataset.states).cloned().collect();
-    let rows = trajectory.time.iter().zip(trajectory.values.chunks(k)).map(|(time, values)| {
-        std::iter::once(*time).chain(values.iter().copied()).collect::<Vec<f64>>()
-    });
+    let rows =
+        trajectory.time.iter().zip(trajectory.values.chunks(k)).map(|(time, values)| {
+            Ok(std::iter::once(*time).chain(values.iter().copied()).collect())
+        });
     csv::write(&path, &header, rows).map_err(|error| format!("written: {error}"))?;
     let columns = Columns { time: Some(table.time_name.clone()), ..Columns::default() };
     let again = csv::read(&[&path], &columns).map_err(|error| format!("read back: {error}"))?;

@@ -44,6 +44,12 @@ fn json_is_alone_on_standard_output() {
     assert_eq!(value["order"], 1);
     assert!(value["equations"][0]["terms"][0]["standard_error"].as_f64().unwrap() > 0.0);
     assert_oscillator(&terms(&run.stdout, &["x'", "y'"]));
+    let rhs = value["equations"][0]["rhs"].as_str().unwrap();
+    assert!(rhs.starts_with("(-0.") && rhs.ends_with("*y"), "{rhs}");
+    assert_eq!(value["symbols"], serde_json::json!(["x", "y"]));
+    assert_eq!(value["warnings"], serde_json::json!([]));
+    assert!(value["fit"][1].as_f64().unwrap() > 0.99, "{}", value["fit"]);
+    assert!(value["noise"][1].as_f64().unwrap() > 1e-3, "{}", value["noise"]);
     assert!(run.stderr.starts_with("2 states (x, y), 300 points\n"), "{}", run.stderr);
     assert!(run.stderr.contains("\nx' = "), "the equations as they are found:\n{}", run.stderr);
 }
@@ -94,6 +100,26 @@ fn runs_are_reproducible_and_files_complete() {
     assert_eq!(model.tensor("trajectory1.smoothed").unwrap().shape(), [rows, 2]);
     assert_eq!(model.tensor("trajectory1.simulated").unwrap().shape(), [rows, 2]);
     assert_eq!(workspace.files().len(), 9, "nothing is left behind: {:?}", workspace.files());
+}
+
+/// The second column never changes, and one reading of the last fell to zero.
+#[test]
+fn columns_and_rows_that_do_not_fit_are_named() {
+    let workspace = oscillator();
+    let table = std::fs::read_to_string(workspace.path("a.csv")).unwrap();
+    let rows = table.lines().enumerate().map(|(i, line)| {
+        let fields: Vec<&str> = line.split(',').collect();
+        let y = if i == 121 { "0" } else { fields[2] };
+        let u = if i == 0 { "u" } else { "1.1" };
+        format!("{},{u},{},{y}\n", fields[0], fields[1])
+    });
+    workspace.write("b.csv", rows.collect::<String>());
+    let arguments = ["discover", "b.csv", "-q", "--robust", "--plot", "b.svg", "--format", "json"];
+    let run = workspace.run(&arguments).expect(DONE);
+    assert_oscillator(&terms(&run.stdout, &["x'", "y'"]));
+    assert!(run.stderr.contains("warning: `u` never changes and was left out"), "{}", run.stderr);
+    assert!(run.stderr.contains("`y` in row 121 (0); they were left out"), "{}", run.stderr);
+    assert!(workspace.files().contains(&"b.svg".into()), "{:?}", workspace.files());
 }
 
 /// A table in another dialect: semicolons, byte-order mark, carriage returns, quotes, units, other

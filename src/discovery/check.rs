@@ -1,0 +1,147 @@
+//! The check of a fit, which every discovery gets: whether the equations reproduce the data, and
+//! whether what they leave is noise.
+
+use super::equation::Fit;
+use super::estimate::Estimate;
+use super::grid::{Grid, Smooth};
+use super::simulate::simulate;
+
+/// The fraction of a state's variance that equations must explain over one period.
+const EXPLAINED: f64 = 0.9;
+/// How many times the noise of the smoothed data the residuals may be where the former is all that
+/// keeps the equations from explaining more.
+const NOISES: f64 = 2.0;
+/// The correlation of neighboring residuals beyond which they are no noise, by itself and in its
+/// standard deviations.
+const CORRELATED: f64 = 0.5;
+const DEVIATIONS: f64 = 6.0;
+/// The smallest residuals, as a fraction of a state's deviation, that are judged.
+const JUDGED: f64 = 1e-4;
+
+/// How well equations reproduce the data.
+pub(super) struct Check {
+    /// The fraction of each state's variance that the simulated trajectories explain (K); NaN where
+    /// one blows up.
+    pub explained: Vec<f64>,
+    /// What the reader must know, in words.
+    pub warnings: Vec<String>,
+}
+
+/// Checks the estimate against the data. `fits` are those of the grid's trajectories, `period` is
+/// the shortest of the motion, and `scale` (D) the usual size of each state.
+pub(super) fn check(
+    found: &Estimate<'_>,
+    grid: &Grid,
+    smooth: &Smooth,
+    fits: &[Fit],
+    period: f64,
+    scale: &[f64],
+) -> Check {
+    let k = found.rhs.states();
+    let of_all = |values: fn(&Fit) -> &Vec<f64>| -> Vec<f64> {
+        fits.iter().flat_map(values).copied().collect()
+    };
+    let (simulated, smoothed) = (of_all(|fit| &fit.simulated), of_all(|fit| &fit.smoothed));
+    let ahead = one_period_ahead(found, grid, period, scale);
+    let errors = root_mean_squares(grid, &ahead, k);
+    let over_a_period = explained(grid, &ahead, k);
+    let mut warnings = Vec::new();
+    // An equation without terms is a warning of its own.
+    let mut with_terms: Vec<usize> = found.candidates.free().iter().map(|p| p.equation).collect();
+    with_terms.dedup();
+    for state in with_terms {
+        let lhs = found.rhs.lhs(state);
+        let name = &found.rhs.library.variables()[state];
+        // Comparisons that a NaN fails, so that a blow-up is poor.
+        let good = over_a_period[state] >= EXPLAINED;
+        let noisy = errors[state] <= NOISES * smooth.noise[state];
+        if !(good || noisy) {
+            warnings.push(format!(
+                "the fit of {lhs} is poor: simulated over one period from the smoothed states, the \
+                 equations explain {} of the variance of `{name}`; terms may be missing",
+                percent(over_a_period[state])
+            ));
+            continue;
+        }
+        let (correlation, count) = neighbors(grid, &smoothed, k, state);
+        let judged = found.noise[state] > JUDGED * smooth.deviation[state];
+        if judged && correlation > CORRELATED.max(DEVIATIONS / count.sqrt()) {
+            warnings.push(format!(
+                "what {lhs} leaves of `{name}` is no noise: neighboring residuals are correlated \
+                 ({correlation:.2}), and their deviation is {:.1e}, while that of the smoothed \
+                 data is {:.1e}; terms may be missing",
+                found.noise[state], smooth.noise[state]
+            ));
+        }
+    }
+    Check { explained: explained(grid, &simulated, k), warnings }
+}
+
+fn percent(fraction: f64) -> String {
+    match fraction {
+        f if f.is_nan() => "nothing (they blow up)".into(),
+        f if f < 0.0 => "nothing".into(),
+        f => format!("{:.0} %", 100.0 * f),
+    }
+}
+
+/// Returns the states at the grid points (M, K) that follow from the smoothed ones at the beginning
+/// of every period.
+fn one_period_ahead(found: &Estimate<'_>, grid: &Grid, period: f64, scale: &[f64]) -> Vec<f64> {
+    let (k, d) = (found.rhs.states(), scale.len());
+    let mut ahead = vec![f64::NAN; grid.points() * k];
+    for range in &grid.trajectories {
+        let mut start = range.start;
+        while start < range.end {
+            let within = |t: &usize| grid.time[*t] <= grid.time[start] + period;
+            let end = (start + 1..range.end).take_while(within).last().unwrap_or(start) + 1;
+            let state = &found.trajectory[start * d..][..d];
+            let simulated = simulate(&found.rhs, state, &grid.time[start..end], scale);
+            ahead[start * k..end * k].copy_from_slice(&simulated);
+            start = end;
+        }
+    }
+    ahead
+}
+
+/// Returns the pairs of measured and computed values of a state; `values` are (M, K).
+fn pairs<'a>(
+    grid: &'a Grid,
+    values: &'a [f64],
+    k: usize,
+    state: usize,
+) -> impl Iterator<Item = (f64, f64)> + Clone + 'a {
+    let measured = grid.observed.iter().skip(state).step_by(k);
+    let pairs = measured.zip(values.iter().skip(state).step_by(k));
+    pairs.filter(|(x, _)| !x.is_nan()).map(|(x, u)| (*x, *u))
+}
+
+/// Returns 1 − Σ(x − u)² / Σ(x − mean)² of each state.
+fn explained(grid: &Grid, values: &[f64], k: usize) -> Vec<f64> {
+    let of = |state: usize| {
+        let pairs = pairs(grid, values, k, state);
+        let count = pairs.clone().count() as f64;
+        let mean = pairs.clone().map(|(x, _)| x).sum::<f64>() / count;
+        let whole: f64 = pairs.clone().map(|(x, _)| (x - mean).powi(2)).sum();
+        let left: f64 = pairs.map(|(x, u)| (x - u).powi(2)).sum();
+        1.0 - left / whole
+    };
+    (0..k).map(of).collect()
+}
+
+fn root_mean_squares(grid: &Grid, values: &[f64], k: usize) -> Vec<f64> {
+    let of = |state: usize| {
+        let pairs = pairs(grid, values, k, state);
+        let count = pairs.clone().count() as f64;
+        (pairs.map(|(x, u)| (x - u).powi(2)).sum::<f64>() / count).sqrt()
+    };
+    (0..k).map(of).collect()
+}
+
+/// Returns the correlation of neighboring residuals of a state, and the number of neighbors.
+fn neighbors(grid: &Grid, smoothed: &[f64], k: usize, state: usize) -> (f64, f64) {
+    let residuals: Vec<f64> = pairs(grid, smoothed, k, state).map(|(x, u)| x - u).collect();
+    let squares: f64 = residuals.iter().map(|r| r * r).sum();
+    let products: f64 = residuals.windows(2).map(|pair| pair[0] * pair[1]).sum();
+    (products / squares, residuals.len() as f64)
+}

@@ -1,0 +1,155 @@
+//! What is done to the data before the search: columns that never change are left out, outliers are
+//! named, and long gaps split a trajectory.
+
+use std::ops::Range;
+
+use super::data::{Dataset, MIN_VALUES, Trajectory};
+use super::grid::{fastest_rate, smooth};
+use super::outliers::{Outlier, outliers, warning, wraps};
+use super::settings::Settings;
+use crate::{Error, Result};
+
+/// The fraction of its size below which a column's changes are rounding.
+const CONSTANT: f64 = 1e-12;
+/// The longest gap in a trajectory, as a fraction of the shortest period of the motion and in
+/// median sampling intervals: over a longer one, nothing ties the states.
+const GAP: f64 = 0.5;
+const GAP_INTERVALS: f64 = 5.0;
+
+/// The data as the search takes them.
+pub(super) struct Prepared {
+    pub data: Dataset,
+    /// The trajectory of the caller's data that each trajectory is a part of.
+    pub part_of: Vec<usize>,
+    /// What the caller should know about the data, in words.
+    pub warnings: Vec<String>,
+}
+
+/// Prepares valid data for the search.
+///
+/// # Errors
+/// [`Error::Data`] if no state ever changes, or one that terms of the caller's own count on.
+pub(super) fn prepare(data: &Dataset, settings: &Settings) -> Result<Prepared> {
+    let mut warnings = Vec::new();
+    let mut data = without_constants(data, settings, &mut warnings)?;
+    let found = outliers(&data);
+    let cleared = without(&data, &found);
+    warnings.extend(wraps(&cleared));
+    warnings.extend(warning(&data, &found, settings.robust));
+    if settings.robust {
+        cleared.validate()?;
+        data = cleared;
+    }
+    let (data, part_of) = split_at_gaps(data, &mut warnings)?;
+    Ok(Prepared { data, part_of, warnings })
+}
+
+/// Returns the data with these values missing.
+fn without(data: &Dataset, outliers: &[Outlier]) -> Dataset {
+    let (mut cleared, k) = (data.clone(), data.states.len());
+    for outlier in outliers {
+        let values = &mut cleared.trajectories[outlier.trajectory].values;
+        values[outlier.row * k + outlier.state] = f64::NAN;
+    }
+    cleared
+}
+
+/// Returns the data without columns that never change, of which it warns.
+fn without_constants(
+    data: &Dataset,
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> Result<Dataset> {
+    let k = data.states.len();
+    let constant = |state: usize| {
+        let values = data.trajectories.iter().flat_map(|t| t.values.iter().skip(state).step_by(k));
+        let (low, high) = values
+            .filter(|x| !x.is_nan())
+            .fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(*x), high.max(*x)));
+        high - low <= CONSTANT * low.abs().max(high.abs())
+    };
+    let (constants, varying): (Vec<usize>, Vec<usize>) = (0..k).partition(|&state| constant(state));
+    let Some(&first) = constants.first() else { return Ok(data.clone()) };
+    if varying.is_empty() || !settings.user_terms.is_empty() {
+        return Err(Error::Data(format!("`{}` never changes", data.states[first])));
+    }
+    let name = |&state: &usize| data.states[state].clone();
+    let names: Vec<String> = constants.iter().map(|state| format!("`{}`", name(state))).collect();
+    let never = if names.len() == 1 { "never changes and was" } else { "never change and were" };
+    warnings.push(format!("{} {never} left out", names.join(", ")));
+    let states: Vec<String> = varying.iter().map(name).collect();
+    Ok(data.with_states(&states))
+}
+
+/// Splits trajectories where a gap is so long that the motion in it is unknown, if all parts have
+/// enough values to stand alone.
+fn split_at_gaps(data: Dataset, warnings: &mut Vec<String>) -> Result<(Dataset, Vec<usize>)> {
+    let whole = (0..data.trajectories.len()).collect();
+    let mut lengths: Vec<f64> = data
+        .trajectories
+        .iter()
+        .flat_map(|t| t.time.windows(2).map(|pair| pair[1] - pair[0]))
+        .collect();
+    lengths.sort_by(f64::total_cmp);
+    let usual = GAP_INTERVALS * lengths[lengths.len() / 2];
+    // Smoothing the data costs something, and long gaps are rare.
+    let gaps = |limit: f64| -> Vec<Vec<Range<usize>>> {
+        let parts = |t: &Trajectory| parts(t, data.states.len(), limit);
+        data.trajectories.iter().map(parts).collect()
+    };
+    let splits = |parts: &[Vec<Range<usize>>]| parts.iter().any(|parts| parts.len() > 1);
+    if !splits(&gaps(usual)) {
+        return Ok((data, whole));
+    }
+    let period = std::f64::consts::TAU / fastest_rate(&data, &smooth(&data)?);
+    let parts = gaps(usual.max(GAP * period));
+    if !splits(&parts) {
+        return Ok((data, whole));
+    }
+    let k = data.states.len();
+    let (mut split, mut part_of) = (Vec::new(), Vec::new());
+    for (index, (trajectory, parts)) in data.trajectories.iter().zip(&parts).enumerate() {
+        for part in parts {
+            split.push(Trajectory {
+                time: trajectory.time[part.clone()].to_vec(),
+                values: trajectory.values[part.start * k..part.end * k].to_vec(),
+            });
+            part_of.push(index);
+        }
+        for after in &parts[1..] {
+            let (from, to) = (trajectory.time[after.start - 1], trajectory.time[after.start]);
+            warnings.push(format!(
+                "the gap from {from} to {to} is too long for the motion (its shortest period is \
+                 about {period:.2}): the data before and after it count as two trajectories"
+            ));
+        }
+    }
+    let data = Dataset { states: data.states, trajectories: split };
+    Ok((data, part_of))
+}
+
+/// Returns the parts of a trajectory between gaps longer than `limit`; the whole where a part would
+/// have too few values of a state.
+fn parts(trajectory: &Trajectory, k: usize, limit: f64) -> Vec<Range<usize>> {
+    let rows = trajectory.time.len();
+    let measured: Vec<usize> = (0..rows)
+        .filter(|row| trajectory.values[row * k..][..k].iter().any(|x| !x.is_nan()))
+        .collect();
+    let mut starts = vec![0];
+    for pair in measured.windows(2) {
+        if trajectory.time[pair[1]] - trajectory.time[pair[0]] > limit {
+            starts.push(pair[1]);
+        }
+    }
+    let ends = starts[1..].iter().copied().chain([rows]);
+    let parts: Vec<Range<usize>> =
+        starts.iter().zip(ends).map(|(&start, end)| start..end).collect();
+    let enough = |part: &Range<usize>| {
+        let values = &trajectory.values[part.start * k..part.end * k];
+        (0..k).all(|state| {
+            let present = values.iter().skip(state).step_by(k).filter(|x| !x.is_nan());
+            present.count() >= MIN_VALUES
+        })
+    };
+    if parts.iter().all(enough) { parts } else { std::iter::once(0..rows).collect() }
+}

@@ -1,0 +1,107 @@
+//! The data as a search sees them: smoothed, on their grid, and about an offset.
+
+use super::data::{Dataset, Trajectory};
+use super::grid::{Grid, Smooth, smooth};
+use super::link::Link;
+use super::settings::Settings;
+use crate::Result;
+
+/// The distance of a state's mean from zero, in its deviations, from which on its powers can hardly
+/// be told apart.
+const FAR: f64 = 10.0;
+
+/// The data about an offset, and what is derived from them.
+pub(super) struct View {
+    /// The data less the offset.
+    pub data: Dataset,
+    pub smooth: Smooth,
+    pub grid: Grid,
+}
+
+impl View {
+    /// Returns the views in which equations are to be searched for: the data themselves, and where
+    /// some states are far from zero, also what is left of these after their mean is subtracted.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) if the grid has more points than fit in memory,
+    /// [`Error::Data`](crate::Error::Data) if a state never changes.
+    pub fn all(data: &Dataset, settings: &Settings) -> Result<Vec<Self>> {
+        let k = data.states.len();
+        let mut views = vec![View::about(vec![0.0; k], data, settings)?];
+        let far = views[0].far(data);
+        if far.iter().any(|mean| *mean != 0.0) && translatable(settings) {
+            views.push(View::about(far, data, settings)?);
+        }
+        Ok(views)
+    }
+
+    fn about(offset: Vec<f64>, data: &Dataset, settings: &Settings) -> Result<Self> {
+        let moved = |trajectory: &Trajectory| Trajectory {
+            time: trajectory.time.clone(),
+            values: trajectory
+                .values
+                .iter()
+                .zip(offset.iter().cycle())
+                .map(|(x, o)| x - o)
+                .collect(),
+        };
+        let data = Dataset {
+            states: data.states.clone(),
+            trajectories: data.trajectories.iter().map(moved).collect(),
+        };
+        let smooth = smooth(&data)?;
+        let grid = Grid { offset, ..Grid::new(&data, &smooth, settings.grid_refinement)? };
+        Ok(View { data, smooth, grid })
+    }
+
+    /// Returns the mean of each state that is far from zero, and zero for the others (K).
+    fn far(&self, data: &Dataset) -> Vec<f64> {
+        let k = data.states.len();
+        let mean = |state: usize| {
+            let values =
+                data.trajectories.iter().flat_map(|t| t.values.iter().skip(state).step_by(k));
+            let (sum, count) = values
+                .filter(|x| !x.is_nan())
+                .fold((0.0, 0.0), |(sum, count), x| (sum + x, count + 1.0));
+            sum / count
+        };
+        let far = |state: usize| {
+            let mean = mean(state);
+            if mean.abs() > FAR * self.smooth.deviation[state] { mean } else { 0.0 }
+        };
+        (0..k).map(far).collect()
+    }
+
+    /// Returns the warning that states are far from zero, with what was done about it. `data` are
+    /// those without an offset.
+    pub fn warnings(&self, data: &Dataset, settings: &Settings) -> Option<String> {
+        let far = self.far(data);
+        let states = far.iter().enumerate().filter(|(_, mean)| **mean != 0.0);
+        let names: Vec<String> = states
+            .map(|(i, mean)| {
+                format!("`{}` ({mean:.5} ± {:.1e})", data.states[i], self.smooth.deviation[i])
+            })
+            .collect();
+        let moved = self.grid.offset.iter().any(|offset| *offset != 0.0);
+        let what = match (names.is_empty(), moved, translatable(settings)) {
+            (true, ..) | (false, false, true) => return None,
+            (false, true, _) => {
+                "terms were selected about these means and then multiplied out, so that their \
+                 errors are correlated"
+            }
+            (false, false, false) => {
+                "powers of them can hardly be told apart: subtract their means from the data"
+            }
+        };
+        Some(format!("far from zero for their changes: {}; {what}", names.join(", ")))
+    }
+}
+
+/// Returns whether equations about an offset can be multiplied out: whether all terms are products
+/// of states, and no constant is fixed at one, as in the denominator of a ratio.
+fn translatable(settings: &Settings) -> bool {
+    settings.user_terms.is_empty()
+        && settings.known.is_empty()
+        && !settings.sine_cosine
+        && settings.link != Link::Ratio
+}
