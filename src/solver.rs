@@ -44,6 +44,8 @@ pub struct Solver<T: Real> {
     engine: Box<dyn Engine<T>>,
     solution: Solution<T>,
     solved: bool,
+    /// Whether it was said that a solution is lost.
+    warned: bool,
     options: Options,
     /// The solver of higher order that [`Self::error_estimate`] compares with, made by its first
     /// call.
@@ -132,6 +134,7 @@ impl<T: Real> Solver<T> {
             engine,
             solution,
             solved: false,
+            warned: false,
             options: *options,
             reference: None,
         })
@@ -149,6 +152,9 @@ impl<T: Real> Solver<T> {
 
     /// Solves all systems of the batch. The [`Status`](crate::Status) of each system tells how its
     /// solve ended; a system that cannot be solved leaves the others as they would be without it.
+    /// A system whose solution misses its initial values, because it grows too much
+    /// ([`Solution::is_lost`]), is not left in silence either: the first time, a `tracing`
+    /// event warns.
     ///
     /// # Errors
     /// [`Error::Argument`] if the problem's shape is not that of the workspace,
@@ -157,6 +163,8 @@ impl<T: Real> Solver<T> {
         self.check_shape(problem)?;
         self.solved = false;
         self.engine.solve(problem, &mut self.solution)?;
+        self.solution.compare_with_initial_values(problem, &self.options);
+        self.warn_of_lost_solutions();
         self.solved = true;
         Ok(&self.solution)
     }
@@ -270,6 +278,18 @@ impl<T: Real> Solver<T> {
             reference.estimate[system] = if solved { estimate } else { f64::NAN };
         }
         Ok(&reference.estimate)
+    }
+
+    fn warn_of_lost_solutions(&mut self) {
+        let lost = (0..self.shape.batch).filter(|&system| self.solution.is_lost(system)).count();
+        if lost > 0 && !self.warned {
+            self.warned = true;
+            tracing::warn!(
+                lost,
+                "solutions miss their initial values: they grow too much \
+                 (Options::follow_growth), or the steps are too long"
+            );
+        }
     }
 
     fn check_shape(&self, problem: &Problem<'_, T>) -> Result<()> {

@@ -43,6 +43,7 @@ pub fn options() -> impl Strategy<Value = Options> {
                         periodic: weights.3,
                     },
                     periodic,
+                    follow_growth: false,
                     refinement_steps: Some(refinement),
                     factorization,
                 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use mechanistic::files::problem::{self, OwnedProblem, ProblemFile};
-use mechanistic::{Cotangent, Device, DeviceName, Real, Result, Solver, Status};
+use mechanistic::{Cotangent, Device, DeviceName, Real, Result, Solution, Solver, Status};
 
 use crate::outputs;
 
@@ -21,7 +21,8 @@ use crate::outputs;
 /// an axis, its length stands there too: `batch`, `points`. (`states`, `equations`, `order`,
 /// `iv_steps` and `iv_orders`, that is K, E, Qc − 1, I and J, may, and then must agree.) The result
 /// holds `solution` (B, N, K, Q), `status` (B; 0 solved, 1 breakdown, 2 input not finite, 3 step not
-/// positive, 4 overflow), `epsilon` (B) with a shared slack, and `grad_*` for each input.
+/// positive, 4 overflow), `initial_defect` (B; the part of the initial values that is missed),
+/// `epsilon` (B) with a shared slack, and `grad_*` for each input.
 /// Where some system could not be solved (exit code 1), the others are in the result all the same.
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -67,6 +68,10 @@ pub struct Arguments {
     /// Whether the last point closes on the first: true or false
     #[arg(long, value_name = "BOOL")]
     periodic: Option<String>,
+    /// Whether the rows follow the growth of the solution, which would otherwise be lost where it
+    /// grows by many orders of magnitude: true or false
+    #[arg(long, value_name = "BOOL")]
+    follow_growth: Option<String>,
     /// How the triangular factor is computed: auto, cholesky or square_root
     #[arg(long, value_name = "NAME")]
     factorization: Option<String>,
@@ -94,6 +99,7 @@ impl Arguments {
             ("weight_smoothness", &self.weight_smoothness),
             ("weight_periodic", &self.weight_periodic),
             ("periodic", &self.periodic),
+            ("follow_growth", &self.follow_growth),
             ("factorization", &self.factorization),
             ("refinement", &self.refinement),
         ];
@@ -132,12 +138,25 @@ fn solve<T: Real>(owned: &OwnedProblem<T>, device: &Device, output: &Path) -> Re
         output.display()
     ));
     report_failures(&solution.status);
+    report_lost(solution);
     if owned.hermite_of_second_order() {
         crate::tell(format_args!(
             "mnn: hermite rows are of second order here, of fourth with --extra-derivatives 1"
         ));
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Warns of solutions that miss their initial values.
+fn report_lost<T: Real>(solution: &Solution<T>) {
+    let lost = || (0..solution.status.len()).filter(|&system| solution.is_lost(system));
+    let Some(first) = lost().next() else { return };
+    crate::tell(format_args!(
+        "mnn: warning: {} solutions miss their initial values, that of system {first} by {:.2} %: they \
+         grow too much (try --follow-growth true), or the steps are too long",
+        lost().count(),
+        100.0 * solution.initial_defect[first]
+    ));
 }
 
 /// Prints the first few systems that could not be solved, and why.
