@@ -126,7 +126,8 @@ impl<T> Solution<T> {
     /// [`MOST_INITIAL_DEFECT`](Self::MOST_INITIAL_DEFECT). Either the solution grows so much that
     /// least squares gives up its small beginning
     /// ([`Options::follow_growth`](crate::Options::follow_growth) finds it), or the steps are too
-    /// long. Growth that comes only after a decay is not noticed.
+    /// long. Growth that only makes up for an earlier decay is not
+    /// noticed.
     ///
     /// # Panics
     /// Panics if `system` is not below B.

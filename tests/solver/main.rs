@@ -2,7 +2,6 @@
 //! alike is in tests/conformance.
 
 mod convergence;
-mod growth;
 mod misuse;
 mod reproducible;
 #[path = "../support/mod.rs"]
