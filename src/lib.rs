@@ -83,7 +83,7 @@ pub mod rows;
 pub mod tape;
 
 pub use adjoint::{Cotangent, Gradients, Tangents};
-pub use backend::{Device, DeviceName};
+pub use backend::{Device, DeviceName, point_scales};
 pub use error::{Error, Result};
 pub use inputs::Inputs;
 pub use options::{Factorization, Formulation, Options, RowScaling, Smoothness, Weights};

@@ -5,6 +5,8 @@ use std::fmt;
 
 use crate::error::Result;
 use crate::memory::zeros;
+use crate::options::Options;
+use crate::problem::Problem;
 use crate::real::Real;
 use crate::shape::ProblemShape;
 
@@ -96,6 +98,12 @@ pub struct Solution<T> {
     pub epsilon: Vec<T>,
     /// Outcome of the solve of each system, (B).
     pub status: Vec<Status>,
+    /// Part of its initial values that the solution of each system misses, (B):
+    /// max_{k,j} h^j |z\[0,k,j\] − v\[k,j\]| over max_{k,j} h^j |v\[k,j\]|, h being the mean first
+    /// step. It is zero where initial values are not to be met exactly: with values at several
+    /// points, or of more derivatives than the equation leaves open, with more equations than
+    /// states, or if the problem is periodic; and NaN for a system that was not solved.
+    pub initial_defect: Vec<f64>,
     /// Extents of `values`, (B, N, K, Q).
     shape: [usize; 4],
 }
@@ -107,8 +115,72 @@ impl<T: Real> Solution<T> {
             values: zeros("solution", shape.solution().iter().product())?,
             epsilon: zeros("epsilon", shape.batch)?,
             status: zeros("status", shape.batch)?,
+            initial_defect: zeros("initial defect", shape.batch)?,
             shape: shape.solution(),
         })
+    }
+}
+
+impl<T> Solution<T> {
+    /// The part of its initial values that a solution may miss before it counts as lost.
+    pub const MOST_INITIAL_DEFECT: f64 = 1e-3;
+
+    /// Returns whether a system was solved, but its solution is not that of the initial-value
+    /// problem: it misses the initial values by more than
+    /// [`MOST_INITIAL_DEFECT`](Self::MOST_INITIAL_DEFECT). Either the solution grows so much that
+    /// least squares gives up its small beginning
+    /// ([`Options::follow_growth`](crate::Options::follow_growth) finds it), or the steps are too
+    /// long. Growth that only makes up for an earlier decay is not
+    /// noticed.
+    ///
+    /// # Panics
+    /// Panics if `system` is not below B.
+    pub fn is_lost(&self, system: usize) -> bool {
+        self.initial_defect[system] > Self::MOST_INITIAL_DEFECT
+    }
+}
+
+impl<T: Real> Solution<T> {
+    /// Computes [`Self::initial_defect`].
+    pub(crate) fn compare_with_initial_values(
+        &mut self,
+        problem: &Problem<'_, T>,
+        options: &Options,
+    ) {
+        let shape = problem.shape();
+        let (q, given) = (shape.derivatives(), shape.initial_derivatives());
+        let exact = shape.initial_points() == 1
+            && (1..=shape.equation_order()).contains(&given)
+            && shape.equations() <= shape.states()
+            && !options.periodic;
+        if !exact {
+            return;
+        }
+        let layouts = shape.layouts();
+        let systems = self.values.chunks_exact(shape.points * shape.block()).zip(&self.status);
+        for (system, (defect, (z, status))) in
+            self.initial_defect.iter_mut().zip(systems).enumerate()
+        {
+            let steps = layouts.steps.part(problem.inputs.steps, system, 1);
+            let first = steps[..shape.steps[2]].iter().map(|step| step.to_double());
+            let step = first.sum::<f64>() / shape.steps[2] as f64;
+            let values = layouts.initial_values.part(problem.inputs.initial_values, system, 1);
+            let (mut missed, mut largest) = (0.0_f64, 0.0_f64);
+            for (values, z) in values.chunks_exact(given).zip(z.chunks_exact(q)) {
+                let mut power = 1.0;
+                for (value, z) in values.iter().zip(z) {
+                    missed = missed.max(power * (z.to_double() - value.to_double()).abs());
+                    largest = largest.max(power * value.to_double().abs());
+                    power *= step;
+                }
+            }
+            *defect = match status.is_ok() {
+                true if largest > 0.0 => missed / largest,
+                // Nothing is missed of a solution that begins at rest.
+                true => 0.0,
+                false => f64::NAN,
+            };
+        }
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Solver<T: Real> {
     solved: bool,
     /// Statuses of the systems in the gradients, (B).
     in_gradients: Vec<Status>,
+    /// Whether it was said that a solution is lost.
+    warned: bool,
     options: Options,
     /// The solver of higher order that [`Self::error_estimate`] compares with, made by its first
     /// call.
@@ -136,6 +138,7 @@ impl<T: Real> Solver<T> {
             solution,
             solved: false,
             in_gradients: zeros("status", shape.batch)?,
+            warned: false,
             options: *options,
             reference: None,
         })
@@ -153,6 +156,9 @@ impl<T: Real> Solver<T> {
 
     /// Solves all systems of the batch. The [`Status`](crate::Status) of each system tells how its
     /// solve ended; a system that cannot be solved leaves the others as they would be without it.
+    /// A system whose solution misses its initial values, because it grows too much
+    /// ([`Solution::is_lost`]), is not left in silence either: the first time, a `tracing`
+    /// event warns.
     ///
     /// # Errors
     /// [`Error::Argument`] if the problem's shape is not that of the workspace,
@@ -161,6 +167,8 @@ impl<T: Real> Solver<T> {
         self.check_shape(problem)?;
         self.solved = false;
         self.engine.solve(problem, &mut self.solution)?;
+        self.solution.compare_with_initial_values(problem, &self.options);
+        self.warn_of_lost_solutions();
         self.solved = true;
         Ok(&self.solution)
     }
@@ -294,6 +302,23 @@ impl<T: Real> Solver<T> {
             reference.estimate[system] = if solved { estimate } else { f64::NAN };
         }
         Ok(&reference.estimate)
+    }
+
+    /// Says once that solutions miss their initial values, if some do.
+    fn warn_of_lost_solutions(&mut self) {
+        let defects = &self.solution.initial_defect;
+        let lost = (0..defects.len()).filter(|&system| self.solution.is_lost(system)).count();
+        if lost == 0 || self.warned {
+            return;
+        }
+        self.warned = true;
+        let worst = 100.0 * defects.iter().fold(0.0, |worst: f64, &defect| worst.max(defect));
+        tracing::warn!(
+            "{lost} of {} solutions miss their initial values, by up to {worst:.2} %: they grow too \
+             much (the option follow_growth divides rows by the magnitude reached), or the steps are \
+             too long",
+            defects.len()
+        );
     }
 
     fn check_shape(&self, problem: &Problem<'_, T>) -> Result<()> {

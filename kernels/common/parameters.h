@@ -81,6 +81,7 @@ typedef struct {
     double weight_periodic;
     RowTable pair;
     RowTable triple;
+    const double *point_scales;  // (B, N): factors of the rows that begin at each point; null: 1
     Input coefficients;
     Input rhs;
     Input initial_values;

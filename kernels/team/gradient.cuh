@@ -296,12 +296,12 @@ struct Gradient {
                 const int state = index / given, j = index - state * given;
                 const int i = state * sizes.derivatives + j;
                 const double defect = rows.initial[index] - slot(z, t)[i];
-                const double along = slot(g, t)[i], scale = power(rows.mean_step, j);
+                const double along = slot(g, t)[i], scale = rows.scale(j);
                 const double d_scale = 2 * p.weight_initial * scale * along * defect;
                 put(target(outputs.initial_values, p.initial_values, int64_t(t) * p.states * given),
                     index, p.initial_values, rows.initial_weight(j) * along);
                 weights[1] += d_scale * scale;
-                slope = d_scale * p.weight_initial * j * power(rows.mean_step, j - 1);
+                slope = d_scale * p.weight_initial * rows.scale_slope(j);
             }
             scales[p.equations + index] = slope;
         }
@@ -310,7 +310,7 @@ struct Gradient {
     __device__ void equations() {
         const Problem &p = rows.problem;
         const int order = sizes.equation_derivatives - 1;
-        const double scale = power(rows.mean_step, order);
+        const double scale = rows.scale(order);
 #pragma unroll 1
         for (int e = team.rank; e < p.equations; e += team.size) {
             double defect = rows.rhs[e], along = 0;
@@ -329,7 +329,7 @@ struct Gradient {
             }
             const double d_scale = 2 * p.weight_equation * scale * along * defect;
             weights[0] += d_scale * scale;
-            scales[e] = d_scale * p.weight_equation * order * power(rows.mean_step, order - 1);
+            scales[e] = d_scale * p.weight_equation * rows.scale_slope(order);
         }
     }
 

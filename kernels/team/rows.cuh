@@ -4,6 +4,8 @@
 // Smoothness rows of a state on the points t .. t+p are C · diag(h^(j + shift)), so that they
 // contribute h^(j + shift) h^(j' + shift) (CᵀC)(point, j; point', j') to M. CᵀC is computed once a
 // block. The powers of a step that does not exist are zero, and so no formula asks where it is.
+// Where rows follow the growth of the solution, the factor of those that begin at a point is part
+// of W, and of the powers.
 
 #ifndef MECHANISTIC_ROWS_CUH
 #define MECHANISTIC_ROWS_CUH
@@ -132,13 +134,14 @@ struct Rows {
 
     // Of the point last staged.
     int t = 0;
+    double point_scale = 1;      // factor of the rows that begin here
     double mean_step = 1;        // ℓ, or 1 where rows are not balanced
     double equation_factor = 1;  // W of equation rows
     double equation_weight = 1;  // W²
 
     // Shared memory of the team.
-    double *pair_powers;    // (2, steps' K, Q): h^(j + shift) of the last two steps
-    double *triple_powers;  // (3, steps' K, Q): of the last three sums of two steps
+    double *pair_powers;    // (2, steps' K, Q): h^(j + shift) of the last two steps, scaled
+    double *triple_powers;  // (3, steps' K, Q): of the last three sums of two steps, scaled
     double *lengths;        // (steps' K): steps of the point last staged
     double *coefficients;   // (E, K·Qc)
     double *rhs;            // (E)
@@ -187,6 +190,9 @@ struct Rows {
     __device__ void stage(int t, bool first) {
         this->t = t;
         const Problem &p = problem;
+        if (p.point_scales) {
+            point_scale = p.point_scales[system * p.points + t];
+        }
         if (first || p.coefficients.time) {
             const int64_t offset = system * p.coefficients.system + t * p.coefficients.time;
 #pragma unroll 1
@@ -216,11 +222,12 @@ struct Rows {
             const double step = this->step(min(t, sizes.points - 2), state);
             lengths[state] = step;
             pair_powers[(t % 2) * powers + i] =
-                t < sizes.points - 1 ? power(step, j + pair.shift) : 0.0;
+                t < sizes.points - 1 ? point_scale * power(step, j + pair.shift) : 0.0;
             if (triple.rows) {
                 triple_powers[(t % 3) * powers + i] =
-                    t < sizes.points - 2 ? power(step + this->step(t + 1, state), j + triple.shift)
-                                         : 0.0;
+                    t < sizes.points - 2
+                        ? point_scale * power(step + this->step(t + 1, state), j + triple.shift)
+                        : 0.0;
             }
         }
         team.sync();
@@ -232,7 +239,7 @@ struct Rows {
             }
             mean_step = sum / sizes.step_states;
         }
-        equation_factor = p.weight_equation * power(mean_step, sizes.equation_derivatives - 1);
+        equation_factor = p.weight_equation * scale(sizes.equation_derivatives - 1);
         equation_weight = equation_factor * equation_factor;
     }
 
@@ -255,10 +262,15 @@ struct Rows {
                (slot * sizes.step_states + (sizes.step_states > 1 ? state : 0)) * sizes.derivatives;
     }
 
-    // Returns W of the initial row of derivative j, at points that have one.
-    __device__ double initial_factor(int j) const {
-        return problem.weight_initial * power(mean_step, j);
+    // Returns the factor of an equation or initial row whose highest derivative is j, without its
+    // weight; and the derivative of that factor with respect to ℓ.
+    __device__ double scale(int j) const { return point_scale * power(mean_step, j); }
+    __device__ double scale_slope(int j) const {
+        return point_scale * j * power(mean_step, j - 1);
     }
+
+    // Returns W of the initial row of derivative j, at points that have one.
+    __device__ double initial_factor(int j) const { return problem.weight_initial * scale(j); }
     __device__ double initial_weight(int j) const { return initial_factor(j) * initial_factor(j); }
 
     // Returns whether there is an initial value of derivative j at the point.

@@ -155,10 +155,9 @@ struct Tangent {
         }
     }
 
-    // Returns the tangent of (weight·ℓ^exponent)².
-    __device__ double squared_weight_tangent(double weight, int exponent) const {
-        return weight * weight * 2 * exponent * power(rows.mean_step, 2 * exponent - 1) *
-               d_mean_step;
+    // Returns the tangent of W², W being that of a row with this weight and highest derivative j.
+    __device__ double squared_weight_tangent(double weight, int j) const {
+        return weight * weight * 2 * rows.scale(j) * rows.scale_slope(j) * d_mean_step;
     }
 
     // Computes the terms of the smoothness rows that begin at this point.

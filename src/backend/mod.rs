@@ -12,6 +12,7 @@ use crate::options::Options;
 use crate::real::Real;
 use crate::shape::ProblemShape;
 
+pub use cpu::growth::point_scales;
 pub use device::{Device, DeviceName};
 pub use engine::Engine;
 

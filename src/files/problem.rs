@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The metadata keys of a problem file that say how to solve the problem.
-pub const OPTION_KEYS: [&str; 14] = [
+pub const OPTION_KEYS: [&str; 15] = [
     "formulation",
     "gamma",
     "alpha",
@@ -34,6 +34,7 @@ pub const OPTION_KEYS: [&str; 14] = [
     "weight_smoothness",
     "weight_periodic",
     "periodic",
+    "follow_growth",
     "factorization",
     "refinement",
 ];
@@ -43,9 +44,10 @@ pub const OPTION_KEYS: [&str; 14] = [
 pub const SIZE_KEYS: [&str; 7] =
     ["batch", "points", "states", "equations", "order", "iv_steps", "iv_orders"];
 
-const RESULTS: [&str; 8] = [
+const RESULTS: [&str; 9] = [
     "solution",
     "status",
+    "initial_defect",
     "epsilon",
     "grad_coefficients",
     "grad_rhs",
@@ -119,6 +121,7 @@ impl<T: Real> OwnedProblem<T> {
         let mut tensors = vec![
             Tensor::of("solution", &self.shape.solution(), &solution.values),
             Tensor::bytes("status", &[self.shape.batch], codes),
+            Tensor::of("initial_defect", &[self.shape.batch], &solution.initial_defect),
         ];
         if matches!(self.options.formulation, Formulation::SharedSlack { .. }) {
             tensors.push(Tensor::of("epsilon", &[self.shape.batch], &solution.epsilon));
@@ -408,10 +411,13 @@ impl Settings<'_> {
                 *weight = value;
             }
         }
-        if let Some(periodic) =
-            self.value("periodic", "true or false", |text| text.to_lowercase().parse().ok())?
+        for (key, option) in
+            [("periodic", &mut options.periodic), ("follow_growth", &mut options.follow_growth)]
         {
-            options.periodic = periodic;
+            let parse = |text: &str| text.to_lowercase().parse().ok();
+            if let Some(value) = self.value(key, "true or false", parse)? {
+                *option = value;
+            }
         }
         let names = Factorization::ALL.map(Factorization::name).join(", ");
         let known = |text: &str| Factorization::ALL.into_iter().find(|kind| kind.name() == text);
@@ -448,6 +454,7 @@ fn metadata(options: &Options, extra_derivatives: usize) -> Vec<(&'static str, S
         ("weight_smoothness", weights.smoothness.to_string()),
         ("weight_periodic", weights.periodic.to_string()),
         ("periodic", options.periodic.to_string()),
+        ("follow_growth", options.follow_growth.to_string()),
         ("factorization", options.factorization.name().to_owned()),
     ];
     if let Some(refinement) = options.refinement_steps {
@@ -520,6 +527,7 @@ mod tests {
             formulation: Formulation::SharedSlack { gamma: 0.1 + 0.2, alpha: -1e-9 },
             weights: crate::Weights { equation: 2.0, initial: 0.0, ..Default::default() },
             periodic: true,
+            follow_growth: true,
             factorization: Factorization::SquareRoot,
             refinement_steps: Some(3),
         };

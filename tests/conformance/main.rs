@@ -8,6 +8,7 @@
 mod against_cpu;
 mod broken;
 mod golden;
+mod growth;
 mod precision;
 mod solver;
 #[path = "../support/mod.rs"]
@@ -157,6 +158,10 @@ macro_rules! conformance {
             uncertainty::the_estimate_is_within_a_factor_of_ten_of_the_true_error,
             uncertainty::variances_in_single_precision_are_those_of_double,
             uncertainty::a_system_that_was_not_solved_has_no_estimate_and_no_variances,
+            growth::growth_is_followed_with_the_option_and_its_loss_is_reported_without,
+            growth::growth_is_followed_in_single_precision,
+            growth::every_row_family_follows_growth,
+            growth::a_solution_that_does_not_grow_hardly_changes,
             golden::solutions_and_gradients_agree_with_the_published_implementations,
             broken::a_broken_system_is_reported_and_leaves_its_neighbors_bit_identical,
             broken::a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it,

@@ -3,6 +3,7 @@
 
 use super::case::Case;
 use mechanistic::Formulation;
+use mechanistic::point_scales;
 use mechanistic::rows::{RowFamily, RowScale, pair_rows, triple_rows};
 use nalgebra::{DMatrix, DVector};
 
@@ -41,14 +42,20 @@ impl Dense {
             let sum: f64 = (0..states).map(|k| step(scale.step, k)).sum();
             (sum / states as f64).powi(scale.power)
         };
+        let point_scales = match case.options.follow_growth {
+            true => point_scales(&case.problem(), &case.options).unwrap(),
+            false => vec![1.0; case.batch * points],
+        };
         let mut rows: Vec<(Vec<f64>, f64)> = Vec::new();
         let mut families = Vec::new();
-        let mut push = |family: usize, scale: f64, entries: &[(usize, f64)], rhs: f64| {
+        // A row that begins at point t.
+        let mut push = |family: usize, t: usize, scale: f64, entries: &[(usize, f64)], rhs: f64| {
+            let factor = weights[family] * scale * point_scales[system * points + t];
             let mut row = vec![0.0; unknowns];
             for &(column, value) in entries {
-                row[column] += weights[family] * scale * value;
+                row[column] += factor * value;
             }
-            rows.push((row, weights[family] * scale * rhs));
+            rows.push((row, factor * rhs));
             families.push(family);
         };
         for t in 0..points {
@@ -59,7 +66,7 @@ impl Dense {
                         (t * p + k * q + j, case.inputs.coefficients.get(&[system, t, e, k, j]))
                     })
                     .collect();
-                push(0, scale(t, columns - 1), &entries, case.inputs.rhs.get(&[system, t, e]));
+                push(0, t, scale(t, columns - 1), &entries, case.inputs.rhs.get(&[system, t, e]));
             }
         }
         let &[_, initial_points, _, given] = &case.inputs.initial_values.shape[..] else {
@@ -69,7 +76,7 @@ impl Dense {
             for k in 0..states {
                 for j in 0..given {
                     let value = case.inputs.initial_values.get(&[system, i, k, j]);
-                    push(1, scale(i, j), &[(i * p + k * q + j, 1.0)], value);
+                    push(1, i, scale(i, j), &[(i * p + k * q + j, 1.0)], value);
                 }
             }
         }
@@ -78,7 +85,7 @@ impl Dense {
                 for j in 0..order {
                     let at = k * q + j;
                     let entries = [(at, 1.0), ((points - 1) * p + at, -1.0)];
-                    push(3, 1.0, &entries, 0.0);
+                    push(3, 0, 1.0, &entries, 0.0);
                 }
             }
         }
@@ -98,7 +105,7 @@ impl Dense {
                         if slack {
                             entries.push((points * p, 1.0));
                         }
-                        push(2, 1.0, &entries, 0.0);
+                        push(2, t, 1.0, &entries, 0.0);
                     }
                 }
             }

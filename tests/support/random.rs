@@ -12,6 +12,7 @@ pub fn options() -> impl Strategy<Value = Options> {
         prop::option::of((0.1..1.0, -0.5..0.5)),
         (weight(), weight(), weight(), weight()),
         any::<bool>(),
+        any::<bool>(),
         0..2usize,
         prop::sample::select(&RowScaling::ALL[..]),
         prop::sample::select(&[0.001, 0.5][..]),
@@ -23,6 +24,7 @@ pub fn options() -> impl Strategy<Value = Options> {
                 slack,
                 weights,
                 periodic,
+                follow_growth,
                 refinement,
                 scaling,
                 roughness,
@@ -43,6 +45,7 @@ pub fn options() -> impl Strategy<Value = Options> {
                         periodic: weights.3,
                     },
                     periodic,
+                    follow_growth: follow_growth && !periodic && slack.is_none(),
                     refinement_steps: Some(refinement),
                     factorization,
                 }

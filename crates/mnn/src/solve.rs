@@ -21,7 +21,8 @@ use crate::outputs;
 /// an axis, its length stands there too: `batch`, `points`. (`states`, `equations`, `order`,
 /// `iv_steps` and `iv_orders`, that is K, E, Qc − 1, I and J, may, and then must agree.) The result
 /// holds `solution` (B, N, K, Q), `status` (B; 0 solved, 1 breakdown, 2 input not finite, 3 step not
-/// positive, 4 overflow), `epsilon` (B) with a shared slack, and `grad_*` for each input, with
+/// positive, 4 overflow), `initial_defect` (B; the part of the initial values that is missed),
+/// `epsilon` (B) with a shared slack, and `grad_*` for each input, with
 /// `grad_status` (B; as `status`: 2 a cotangent, 4 gradients not finite).
 /// Where some system could not be solved or differentiated (exit code 1), the others are in the
 /// result all the same, and sums over systems are those of the others.
@@ -69,6 +70,10 @@ pub struct Arguments {
     /// Whether the last point closes on the first: true or false
     #[arg(long, value_name = "BOOL")]
     periodic: Option<String>,
+    /// Whether the rows follow the growth of the solution, which would otherwise be lost where it
+    /// grows by many orders of magnitude: true or false
+    #[arg(long, value_name = "BOOL")]
+    follow_growth: Option<String>,
     /// How the triangular factor is computed: auto, cholesky or square_root
     #[arg(long, value_name = "NAME")]
     factorization: Option<String>,
@@ -96,6 +101,7 @@ impl Arguments {
             ("weight_smoothness", &self.weight_smoothness),
             ("weight_periodic", &self.weight_periodic),
             ("periodic", &self.periodic),
+            ("follow_growth", &self.follow_growth),
             ("factorization", &self.factorization),
             ("refinement", &self.refinement),
         ];

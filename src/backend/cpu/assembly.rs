@@ -30,6 +30,8 @@ pub struct Layout {
     pub inputs: Inputs<InputLayout>,
     /// Number of states with steps of their own, K or 1.
     pub step_states: usize,
+    /// Number of points whose rows have factors of their own: N where they follow growth, else 0.
+    pub scaled_points: usize,
 }
 
 impl Layout {
@@ -51,6 +53,7 @@ impl Layout {
             slack: slack.then_some(values),
             inputs: shape.layouts(),
             step_states: shape.steps[2],
+            scaled_points: if options.follow_growth { shape.points } else { 0 },
         }
     }
 
@@ -99,7 +102,7 @@ pub struct Row<'r, S: Packed> {
     pub source: Source,
     /// Row weight w.
     pub weight: S::Real,
-    /// Factor of a balanced row; 1 in others.
+    /// Factor that balances the row, times the factor of its point.
     pub scale: S,
     /// Derivative of the scale with respect to a step; `None` if it does not or the caller did not
     /// ask.
@@ -247,21 +250,36 @@ pub struct Context<'a, T> {
     pub layout: &'a Layout,
 }
 
+/// Returns the factor of the rows that begin at point t, from the factors of all points, (N, lanes),
+/// or none where they are 1.
+#[inline(always)]
+pub fn point_scale<S: Packed>(point_scales: &[f64], t: usize) -> S {
+    let mut scale = S::splat(S::Real::one());
+    for (lane, &of_lane) in point_scales.iter().skip(t * S::LANES).take(S::LANES).enumerate() {
+        scale.set_lane(lane, S::Real::of(of_lane));
+    }
+    scale
+}
+
 /// A problem as the systems of one tile see it: data in `T`, rows in the precision of `S`.
 pub struct Assembly<'a, S: Packed, T = <S as Packed>::Real> {
     context: Context<'a, T>,
     systems: TileSystems,
+    /// Factors of the rows that begin at each point, (N, lanes); empty where they are 1.
+    point_scales: &'a [f64],
     buffers: &'a mut RowBuffers<S>,
 }
 
 impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
-    /// Makes the assembly of the problem of `context` for `systems`.
+    /// Makes the assembly of the problem of `context` for `systems`, whose rows that begin at point
+    /// t are multiplied by `point_scales`, (N, lanes), or by 1 where that is empty.
     pub fn new(
         context: Context<'a, T>,
         systems: TileSystems,
+        point_scales: &'a [f64],
         buffers: &'a mut RowBuffers<S>,
     ) -> Self {
-        Assembly { context, systems, buffers }
+        Assembly { context, systems, point_scales, buffers }
     }
 
     /// Adds to M and to AᵀW²β what the rows that begin at point t contribute. The window then holds
@@ -270,8 +288,9 @@ impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
     pub fn absorb(&mut self, t: usize, window: &mut Window<S>, rhs: &mut [S::Double]) {
         let layout = self.context.layout;
         self.visit_point_rows(t, false, &mut Absorb { t, layout, window, rhs });
-        let weight = S::Real::of(self.context.options.weights.smoothness);
-        let squared = S::splat(weight * weight);
+        let factor = S::splat(S::Real::of(self.context.options.weights.smoothness))
+            * point_scale(self.point_scales, t);
+        let squared = factor * factor;
         for (k, points) in self.smoothness_families() {
             let Some((length, stencil, unknowns)) = self.smoothness(t, k, points) else { continue };
             let columns = stencil.columns();
@@ -305,7 +324,19 @@ impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
     #[inline(always)]
     pub fn visit_rows_of(&mut self, t: usize, with_slopes: bool, visitor: &mut impl RowVisitor<S>) {
         self.visit_point_rows(t, with_slopes, visitor);
+        self.visit_smoothness_rows(t, with_slopes, visitor);
+    }
+
+    /// Shows the smoothness rows that begin at point t to `visitor`.
+    #[inline(always)]
+    pub fn visit_smoothness_rows(
+        &mut self,
+        t: usize,
+        with_slopes: bool,
+        visitor: &mut impl RowVisitor<S>,
+    ) {
         let weight = S::Real::of(self.context.options.weights.smoothness);
+        let point_scale: S = point_scale(self.point_scales, t);
         for (k, points) in self.smoothness_families() {
             let Some((length, stencil, unknowns)) = self.smoothness(t, k, points) else { continue };
             let columns = stencil.columns();
@@ -318,7 +349,7 @@ impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
                 visitor.visit(&Row {
                     source: Source::Smoothness { t, k, steps: points - 1 },
                     weight,
-                    scale: S::splat(S::Real::one()),
+                    scale: point_scale,
                     scale_slope: None,
                     unknowns,
                     values: &stencil.values()[range.clone()],
@@ -332,12 +363,18 @@ impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
     /// Shows the equation and initial rows of point t to `visitor`, and the periodic rows with t =
     /// 0.
     #[inline(always)]
-    fn visit_point_rows(&mut self, t: usize, with_slopes: bool, visitor: &mut impl RowVisitor<S>) {
+    pub fn visit_point_rows(
+        &mut self,
+        t: usize,
+        with_slopes: bool,
+        visitor: &mut impl RowVisitor<S>,
+    ) {
         let (problem, layout, systems) = (self.context.problem, self.context.layout, self.systems);
         let (shape, inputs, data) = (problem.shape(), &layout.inputs, &problem.inputs);
         let (p, q, states) = (shape.block(), shape.derivatives(), shape.states());
         let weights = self.context.options.weights;
         let one = S::splat(S::Real::one());
+        let point_scale: S = point_scale(self.point_scales, t);
         let mean_step = match self.context.options.balanced() {
             true => layout.mean_step(data.steps, systems, t.min(shape.points - 2)),
             false => one,
@@ -347,9 +384,10 @@ impl<'a, S: Packed, T: Real> Assembly<'a, S, T> {
                 RowScale::new(self.context.options, shape.points, t, derivative);
             let slope = (with_slopes && power != 0).then(|| {
                 let factor = S::splat(S::Real::of(f64::from(power)));
-                ScaleSlope { step, slope: factor * integer_power(mean_step, power - 1) }
+                let slope = factor * integer_power(mean_step, power - 1);
+                ScaleSlope { step, slope: point_scale * slope }
             });
-            (integer_power(mean_step, power), slope)
+            (point_scale * integer_power(mean_step, power), slope)
         };
         let RowBuffers { unknowns, values, .. } = &mut *self.buffers;
 

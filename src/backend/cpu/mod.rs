@@ -8,6 +8,7 @@
 pub mod assembly;
 pub mod engine;
 pub mod gradient;
+pub mod growth;
 pub mod inputs;
 pub mod residual;
 pub mod simd;

@@ -1,7 +1,8 @@
 //! A tile: as many systems as there are lanes, solved and differentiated together.
 
-use super::assembly::{Assembly, Context, Layout, RowBuffers};
+use super::assembly::{Assembly, Context, Layout, RowBuffers, point_scale};
 use super::gradient::{GradientPass, GradientSink};
+use super::growth::March;
 use super::inputs::TileSystems;
 use super::residual::{NormalResidual, RightHandSide, SquaredDefects};
 use super::stencil::integer_power;
@@ -32,6 +33,8 @@ pub struct Scratch<S: Packed> {
     /// Right-hand side and result of a step of refinement.
     correction: Vec<S::Double>,
     covariance: CovarianceWindow<S>,
+    /// March that finds the growth of solutions, if rows are to follow it.
+    march: Option<March<S::Double>>,
 }
 
 /// The window into which rows are absorbed on their way into the factor.
@@ -57,6 +60,7 @@ impl<S: Packed> Scratch<S> {
             rhs: zeros("right-hand side", unknowns)?,
             correction: zeros("refinement", unknowns)?,
             covariance: CovarianceWindow::new(&layout.banded)?,
+            march: options.follow_growth.then(|| March::new(shape, options)).transpose()?,
         })
     }
 }
@@ -78,6 +82,9 @@ pub struct Tile<S: Packed> {
     /// Unknowns (z_0, ..., z_{N−1}, ε), not rounded to the precision of the problem, so that
     /// derivatives and residuals use every digit that refinement has recovered.
     unknowns: Vec<S::Double>,
+    /// Factors of the rows that begin at each point, (N, lanes), where they follow growth; else
+    /// empty.
+    point_scales: Vec<f64>,
 }
 
 impl<S: Packed> Tile<S> {
@@ -85,12 +92,13 @@ impl<S: Packed> Tile<S> {
     pub fn new(systems: TileSystems, layout: &Layout) -> Result<Self> {
         Ok(Tile {
             systems,
+            point_scales: zeros("growth", layout.scaled_points * S::LANES)?,
             factor: Factor::new(layout.banded)?,
             unknowns: zeros("solution", layout.banded.unknowns())?,
         })
     }
 
-    /// Solves the tile's systems. One sweep forward in time assembles the rows block by block,
+    /// Solves the tile's systems. If rows follow growth, a march finds it. One sweep forward in time assembles the rows block by block,
     /// factorizes and substitutes forward; one sweep back substitutes backward; refinement repeats
     /// the substitution for the residual.
     #[inline(always)]
@@ -101,11 +109,13 @@ impl<S: Packed> Tile<S> {
         sink: &mut SolutionSink<'_, S::Real>,
         status: &mut [Status],
     ) {
-        let Scratch { elimination, rows, exact_rows, correction, .. } = scratch;
-        let mut assembly = Assembly::new(context, self.systems, rows);
+        let Scratch { elimination, rows, exact_rows, correction, march, .. } = scratch;
+        if let Some(march) = march {
+            march.point_scales(context, self.systems, &mut self.point_scales);
+        }
         match elimination {
-            Elimination::Cholesky(window) => self.factorize(context, &mut assembly, window),
-            Elimination::SquareRoot(window) => self.factorize_rows(context, &mut assembly, window),
+            Elimination::Cholesky(window) => self.factorize(context, rows, window),
+            Elimination::SquareRoot(window) => self.factorize_rows(context, rows, window),
         }
         self.factor.check_conditioning(correction);
         let z = &mut self.unknowns;
@@ -114,7 +124,7 @@ impl<S: Packed> Tile<S> {
             self.factor.backward(t, z);
         }
 
-        let mut assembly = Assembly::new(context, self.systems, exact_rows);
+        let mut assembly = Assembly::new(context, self.systems, &self.point_scales, exact_rows);
         for _ in 0..context.options.refinement_in::<S::Real>() {
             correction.fill(S::Double::default());
             if let Some(slack) = context.layout.slack {
@@ -133,9 +143,10 @@ impl<S: Packed> Tile<S> {
     fn factorize(
         &mut self,
         context: Context<'_, S::Real>,
-        assembly: &mut Assembly<'_, S>,
+        rows: &mut RowBuffers<S>,
         window: &mut Window<S>,
     ) {
+        let mut assembly = Assembly::new(context, self.systems, &self.point_scales, rows);
         let v = &mut self.unknowns;
         v.fill(S::Double::default());
         if let Some(slack) = context.layout.slack {
@@ -158,20 +169,24 @@ impl<S: Packed> Tile<S> {
     fn factorize_rows(
         &mut self,
         context: Context<'_, S::Real>,
-        assembly: &mut Assembly<'_, S>,
+        rows: &mut RowBuffers<S>,
         window: &mut RowWindow<S>,
     ) {
+        let mut assembly = Assembly::new(context, self.systems, &self.point_scales, rows);
         let Layout { banded, slack, .. } = context.layout;
         let (problem, v) = (context.problem, &mut self.unknowns);
         let (q, systems) = (problem.shape().derivatives(), self.systems);
         let last_step = problem.shape().points - 2;
         let most = (MOST_EXPONENT / q as f64).floor().exp2();
+        let point_scales = &self.point_scales;
         let scale = |t: usize, scales: &mut [S]| {
-            // Entries of derivative j are of the order step^j, entries of the slack of the order 1.
+            // Entries of derivative j are of the order step^j, times the factor of the point;
+            // entries of the slack are of the order 1.
             let step: S = context.layout.mean_step(problem.inputs.steps, systems, t.min(last_step));
             let length = power_of_two(step, most);
+            let of_point: S = point_scale(point_scales, t);
             for (i, scale) in scales.iter_mut().enumerate() {
-                *scale = integer_power(length, (i % q) as i32);
+                *scale = of_point * integer_power(length, (i % q) as i32);
             }
         };
         self.factor.restart_rows(window, scale);
@@ -254,7 +269,7 @@ impl<S: Packed> Tile<S> {
         sink: &mut GradientSink<'_, f64>,
     ) {
         let Scratch { exact_rows, direction: g, rhs, correction, .. } = scratch;
-        let mut assembly = Assembly::new(context, self.systems, exact_rows);
+        let mut assembly = Assembly::new(context, self.systems, &self.point_scales, exact_rows);
         let live = self.live(status, sink.origin);
 
         self.gather_cotangent(context, cotangent, rhs);
@@ -315,7 +330,7 @@ impl<S: Packed> Tile<S> {
         sink: &mut SolutionSink<'_, S::Real>,
     ) {
         let Scratch { exact_rows, direction, rhs, correction, .. } = scratch;
-        let mut assembly = Assembly::new(context, self.systems, exact_rows);
+        let mut assembly = Assembly::new(context, self.systems, &self.point_scales, exact_rows);
         rhs.fill(S::Double::default());
         let mut pass = TangentPass {
             z: &self.unknowns,
@@ -352,7 +367,8 @@ impl<S: Packed> Tile<S> {
         origin: usize,
         residuals: &mut [Residuals],
     ) {
-        let mut assembly = Assembly::new(context, self.systems, &mut scratch.exact_rows);
+        let mut assembly =
+            Assembly::new(context, self.systems, &self.point_scales, &mut scratch.exact_rows);
         let mut defects = SquaredDefects { z: &self.unknowns, sums: Default::default() };
         assembly.visit_rows(false, &mut defects);
         for (lane, system) in self.systems.range().enumerate() {

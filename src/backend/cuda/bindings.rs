@@ -110,6 +110,8 @@ pub struct Problem {
     pub weight_periodic: f64,
     pub pair: RowTable,
     pub triple: RowTable,
+    /// (B, N): factors of the rows that begin at each point; null: 1
+    pub point_scales: *const f64,
     pub coefficients: Input,
     pub rhs: Input,
     pub initial_values: Input,

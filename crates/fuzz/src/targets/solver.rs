@@ -111,6 +111,8 @@ fn options(u: &mut Unstructured<'_>, wild: u32) -> Choice<Options> {
             true => Some(u.int_in_range(0..=4)?),
             false => None,
         },
+        // It is refused with the slack and where the problem is periodic, which are rarer then.
+        follow_growth: chance(u, 1, 4)?,
     })
 }
 

@@ -208,6 +208,32 @@ fn hermite_rows_carry_extra_derivatives() {
 }
 
 #[test]
+fn a_solution_that_grows_too_much_is_pointed_out_and_can_be_followed() {
+    // u' = 20u, u(0) = 1 on [0, 1].
+    let mut growing = File::default();
+    growing
+        .set("coefficients", &[1, 1, 1, 1, 2], &[-20.0, 1.0])
+        .set("rhs", &[1, 101, 1], &[0.0; 101])
+        .set("initial_values", &[1, 1, 1, 1], &[1.0])
+        .set("steps", &[1, 1], &[0.01])
+        .meta("extra_derivatives", "1");
+    let workspace = Workspace::new();
+    workspace.write("p", growing.bytes());
+    let run = |flags: &[&str]| {
+        let run = workspace.run(&[&["solve", "p", "-o", "r"][..], flags].concat()).expect(DONE);
+        let result = File::parse(&std::fs::read(workspace.path("r")).unwrap());
+        let end = result.f64s("solution")[100 * 3];
+        (run.stderr, end / 20.0_f64.exp(), result.f64s("initial_defect")[0])
+    };
+    let (message, end, missed) = run(&[]);
+    assert!(message.contains("miss their initial values"), "{message}");
+    assert!(end < 1e-6 && missed > 1e-3, "{end:e}, {missed:e}");
+    let (message, end, missed) = run(&["--follow-growth", "true"]);
+    assert!(!message.contains("miss their initial values"), "{message}");
+    assert!((end - 1.0).abs() < 1e-3 && missed < 1e-6, "{end:e}, {missed:e}");
+}
+
+#[test]
 fn sizes_are_read_off_the_tensors() {
     let result = solve(&small(), &[]);
     assert_eq!(result.tensors["solution"].1, [1, 5, 1, 3]);

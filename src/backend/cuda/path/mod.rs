@@ -208,11 +208,11 @@ mod tests {
             ProblemTemplate::new::<f64>(&device, problem.shape(), &case.options).unwrap();
         let arrays = case.arrays().map(|v| Buffer::from_host(&device, "input", v).unwrap());
         let inputs = arrays.as_ref().map(Values::from);
-        let part = template.problem(inputs, 5).unwrap();
+        let part = template.problem(inputs, 0..5).unwrap();
         for index in 0..4 {
             let mut short = <[_; 4]>::from(inputs);
             short[index] = short[index].part(0, short[index].len() - 1);
-            let message = template.problem(short.into(), 5).err().unwrap().to_string();
+            let message = template.problem(short.into(), 0..5).err().unwrap().to_string();
             let name = <[_; 4]>::from(Inputs::NAMES)[index];
             assert!(message.contains(name) && message.contains("expected"), "{message}");
         }

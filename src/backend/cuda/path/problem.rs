@@ -1,10 +1,12 @@
 //! A problem as kernels take it: the places of its arrays on the device and their layout.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::Arc;
 
 use cudarc::driver::CudaViewMut;
 
+use crate::backend::cpu::growth::point_scales;
 use crate::backend::cuda::bindings::{self as parameters, Input, Output, RowTable};
 use crate::backend::cuda::driver::Buffer;
 use crate::backend::cuda::driver::CudaDevice;
@@ -13,6 +15,7 @@ use crate::backend::cuda::path::{Counted, PartProblem, TangentInputs};
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::options::{Formulation, Options};
+use crate::problem::Problem;
 use crate::real::{Real, Storage, Stored};
 use crate::rows::{RowFamily, pair_rows, triple_rows};
 use crate::shape::{InputLayout, ProblemShape};
@@ -143,6 +146,8 @@ pub(crate) struct ProblemTemplate {
     refinement: i32,
     pair: (RowFamily, Buffer<f64>),
     triple: Option<(RowFamily, Buffer<f64>)>,
+    /// Factors (B, N) of the rows that begin at each point, where they follow growth.
+    point_scales: Option<Buffer<f64>>,
     /// Layouts of the inputs.
     pub layouts: Inputs<InputLayout>,
 }
@@ -183,6 +188,13 @@ impl ProblemTemplate {
             refinement: i32::try_from(refinement).unwrap_or(i32::MAX),
             pair: upload(pair_rows(options, shape.order()))?,
             triple: triple_rows(options, shape.order()).map(upload).transpose()?,
+            point_scales: options
+                .follow_growth
+                .then(|| {
+                    let count = shape.batch.saturating_mul(shape.points);
+                    Buffer::unwritten(device, "growth", count)
+                })
+                .transpose()?,
             layouts: shape.layouts(),
         })
     }
@@ -192,16 +204,30 @@ impl ProblemTemplate {
         &self.options
     }
 
-    /// Returns the problem of `systems` systems that have these inputs.
+    /// Computes the factors of the rows of a problem whose growth is to be followed, and brings them
+    /// to the device.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], and [`Error::Device`] if the device fails.
+    pub fn follow_growth<T: Real>(&mut self, problem: &Problem<'_, T>) -> Result<()> {
+        match &mut self.point_scales {
+            Some(scales) => scales.copy_from_host("growth", &point_scales(problem, &self.options)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the problem of these systems of the batch, of which `inputs` holds the inputs.
     ///
     /// # Errors
     /// [`Error::Argument`] if an input has fewer values than these systems need.
     pub fn problem<'a>(
         &'a self,
         inputs: Inputs<Values<'a>>,
-        systems: usize,
+        systems: Range<usize>,
     ) -> Result<PartProblem<'a>> {
         let ProblemTemplate { shape, options, .. } = self;
+        let Range { start: first, .. } = systems;
+        let systems = systems.len();
         for (name, (values, layout)) in Inputs::NAMES.zip(inputs.zip(self.layouts)) {
             check_at_least(name, layout.total(systems), values.len())?;
         }
@@ -237,6 +263,10 @@ impl ProblemTemplate {
             weight_periodic: weights.periodic,
             pair: row_table(&self.pair),
             triple: self.triple.as_ref().map_or(none, row_table),
+            point_scales: self.point_scales.as_ref().map_or(std::ptr::null(), |scales| {
+                let part = Values::from(scales).part(first * shape.points, systems * shape.points);
+                part.address.pointer()
+            }),
             coefficients,
             rhs,
             initial_values,

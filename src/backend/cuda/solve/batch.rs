@@ -3,6 +3,7 @@
 //! after the gradients of all parts calls [`Batch::sum_gradients`].
 
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
@@ -30,6 +31,13 @@ pub(crate) struct Part {
     pub first: usize,
     /// Number of systems.
     pub systems: usize,
+}
+
+impl Part {
+    /// Returns the numbers of the systems.
+    pub fn range(self) -> Range<usize> {
+        self.first..self.first + self.systems
+    }
 }
 
 /// The path, the workspace and the partial sums for problems of one shape.
@@ -172,7 +180,7 @@ impl<T: Real> Batch<T> {
         if let Some(cold) = &mut self.cold {
             cold.forget();
         }
-        let problem = self.template.problem(inputs, part.systems)?;
+        let problem = self.template.problem(inputs, part.range())?;
         self.path.solve(&problem, &mut self.workspace.view_mut(), solution)
     }
 
@@ -213,7 +221,7 @@ impl<T: Real> Batch<T> {
             false => Counted::<Output>::new(device, &mut weights, &WEIGHTS, row),
         };
         let gradients = GradientOutputs { inputs: outputs, weights, arrays: PhantomData };
-        let problem = self.template.problem(inputs, part.systems)?;
+        let problem = self.template.problem(inputs, part.range())?;
         self.path.vjp(&problem, &mut self.workspace.view_mut(), status, cotangent, &gradients)
     }
 

@@ -64,6 +64,11 @@ impl<T: Real> DeviceSolver<T> {
         path: CudaPath,
     ) -> Result<Self> {
         options.check()?;
+        if options.follow_growth {
+            let message = "growth is found in the program's memory, and these arrays lie on the \
+                           device: `Solver::on` takes a problem from the program's memory";
+            return Err(Error::argument("follow_growth", message));
+        }
         let details = SolutionDetails::new(device, shape.batch)?;
         let tangent = SolutionDetails::new(device, shape.batch)?;
         let weights = Buffer::unwritten(device, "gradient of the weights", 4)?;

@@ -206,6 +206,7 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
 
     fn solve(&mut self, problem: &Problem<'_, T>, solution: &mut Solution<T>) -> Result<()> {
         let size = values_of_system(&self.batch.shape);
+        self.batch.template.follow_growth(problem)?;
         for part in self.batch.parts() {
             self.upload(problem, part)?;
             let Part { first, systems } = part;

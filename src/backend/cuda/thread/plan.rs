@@ -256,6 +256,7 @@ impl Plan {
         sizes.contains(&(shape.states(), shape.derivatives()))
             && options.formulation == Formulation::LeastSquares
             && !options.periodic
+            && !options.follow_growth
             && options.smoothness != Smoothness::TaylorCentral
             && most.max(unknowns) < (1 << 30)
             && still.max().unwrap_or(0) <= MOST_SHARED / TILE / 8

@@ -158,14 +158,14 @@ impl<T: Real> Cold<T> {
             let inputs = inputs
                 .zip(template.layouts)
                 .map(|(values, layout)| values.systems(&layout, first, systems));
-            let problem = template.problem(inputs, systems)?;
+            let these = Part { first: part.first + first, systems };
+            let problem = template.problem(inputs, these.range())?;
             let mut workspace = self.workspace.view_mut();
-            let these = Some(Part { first: part.first + first, systems });
-            if self.held != these {
+            if self.held != Some(these) {
                 self.held = None;
                 let mut solution = self.solution.view_mut(systems);
                 self.teams.solve(&problem, &mut workspace, &mut solution)?;
-                self.held = these;
+                self.held = Some(these);
             }
             let statuses = Statuses {
                 known: status.slice(first..first + systems),
