@@ -253,7 +253,10 @@ impl Options {
             return Err(Error::argument("refinement_steps", message));
         }
         if self.follow_growth && self.periodic {
-            return Err(Error::argument("follow_growth", "a periodic solution does not grow"));
+            return Err(Error::argument(
+                "follow_growth",
+                "is not for periodic problems, whose end is their beginning",
+            ));
         }
         if let Formulation::SharedSlack { gamma, alpha } = self.formulation {
             if self.follow_growth {

@@ -5,8 +5,6 @@ use std::fmt;
 
 use crate::error::Result;
 use crate::memory::zeros;
-use crate::options::Options;
-use crate::problem::Problem;
 use crate::real::Real;
 use crate::shape::ProblemShape;
 
@@ -98,8 +96,9 @@ pub struct Solution<T> {
     pub epsilon: Vec<T>,
     /// Outcome of the solve of each system, (B).
     pub status: Vec<Status>,
-    /// Part of its initial values that the solution of each system misses, (B):
-    /// max_{k,j} h^j |z\[0,k,j\] − v\[k,j\]| over max_{k,j} h^j |v\[k,j\]|, h being the mean first
+    /// Part of its initial values that the solution of each system misses, (B): the largest over the
+    /// states k of max_j h^j |z\[0,k,j\] − v\[k,j\]| over max_j h^j |v\[k,j\]|, or over
+    /// max_{t,j} h^j |z\[t,k,j\]| where all initial values of the state are zero; h is the mean first
     /// step. It is zero where initial values are not to be met exactly: with values at several
     /// points, or of more derivatives than the equation leaves open, with more equations than
     /// states, or if the problem is periodic; and NaN for a system that was not solved.
@@ -137,50 +136,6 @@ impl<T> Solution<T> {
     /// Panics if `system` is not below B.
     pub fn is_lost(&self, system: usize) -> bool {
         self.initial_defect[system] > Self::MOST_INITIAL_DEFECT
-    }
-}
-
-impl<T: Real> Solution<T> {
-    /// Computes [`Self::initial_defect`].
-    pub(crate) fn compare_with_initial_values(
-        &mut self,
-        problem: &Problem<'_, T>,
-        options: &Options,
-    ) {
-        let shape = problem.shape();
-        let (q, given) = (shape.derivatives(), shape.initial_derivatives());
-        let exact = shape.initial_points() == 1
-            && (1..=shape.equation_order()).contains(&given)
-            && shape.equations() <= shape.states()
-            && !options.periodic;
-        if !exact {
-            return;
-        }
-        let layouts = shape.layouts();
-        let systems = self.values.chunks_exact(shape.points * shape.block()).zip(&self.status);
-        for (system, (defect, (z, status))) in
-            self.initial_defect.iter_mut().zip(systems).enumerate()
-        {
-            let steps = layouts.steps.part(problem.inputs.steps, system, 1);
-            let first = steps[..shape.steps[2]].iter().map(|step| step.to_double());
-            let step = first.sum::<f64>() / shape.steps[2] as f64;
-            let values = layouts.initial_values.part(problem.inputs.initial_values, system, 1);
-            let (mut missed, mut largest) = (0.0_f64, 0.0_f64);
-            for (values, z) in values.chunks_exact(given).zip(z.chunks_exact(q)) {
-                let mut power = 1.0;
-                for (value, z) in values.iter().zip(z) {
-                    missed = missed.max(power * (z.to_double() - value.to_double()).abs());
-                    largest = largest.max(power * value.to_double().abs());
-                    power *= step;
-                }
-            }
-            *defect = match status.is_ok() {
-                true if largest > 0.0 => missed / largest,
-                // Nothing is missed of a solution that begins at rest.
-                true => 0.0,
-                false => f64::NAN,
-            };
-        }
     }
 }
 

@@ -18,7 +18,8 @@ use crate::shape::ProblemShape;
 use crate::solution::{Residuals, Solution, Status};
 
 /// A solver for problems of one shape: it holds the plan and the workspace. Everything that solves
-/// and gradients need is allocated when it is made; solving allocates nothing.
+/// and gradients need is allocated when it is made; solving allocates nothing, but on a CUDA device
+/// where rows follow growth, and where gradients there overflow.
 ///
 /// ```
 /// use mechanistic::{Options, Problem, Solver, View};
@@ -167,7 +168,7 @@ impl<T: Real> Solver<T> {
         self.check_shape(problem)?;
         self.solved = false;
         self.engine.solve(problem, &mut self.solution)?;
-        self.solution.compare_with_initial_values(problem, &self.options);
+        compare_with_initial_values(problem, &self.options, &mut self.solution);
         self.warn_of_lost_solutions();
         self.solved = true;
         Ok(&self.solution)
@@ -335,4 +336,56 @@ impl<T: Real> Solver<T> {
         }
         Err(Error::argument("problem", "call `solve` first"))
     }
+}
+
+/// Computes the [`initial_defect`](Solution::initial_defect) of a solution.
+fn compare_with_initial_values<T: Real>(
+    problem: &Problem<'_, T>,
+    options: &Options,
+    solution: &mut Solution<T>,
+) {
+    let shape = problem.shape();
+    let exact = shape.initial_points() == 1
+        && (1..=shape.equation_order()).contains(&shape.initial_derivatives())
+        && shape.equations() <= shape.states()
+        && !options.periodic;
+    if !exact {
+        return;
+    }
+    let systems = solution.values.chunks_exact(shape.points * shape.block()).zip(&solution.status);
+    for (system, (defect, (z, status))) in
+        solution.initial_defect.iter_mut().zip(systems).enumerate()
+    {
+        *defect = if status.is_ok() { initial_defect(problem, system, z) } else { f64::NAN };
+    }
+}
+
+fn initial_defect<T: Real>(problem: &Problem<'_, T>, system: usize, z: &[T]) -> f64 {
+    let (shape, layouts) = (problem.shape(), problem.shape().layouts());
+    let (q, given) = (shape.derivatives(), shape.initial_derivatives());
+    let steps = layouts.steps.part(problem.inputs.steps, system, 1);
+    let first = steps[..shape.steps[2]].iter().map(|step| step.to_double());
+    let step = first.sum::<f64>() / shape.steps[2] as f64;
+    let values = layouts.initial_values.part(problem.inputs.initial_values, system, 1);
+    // Returns max_j h^j |x_j|.
+    let size = |x: &mut dyn Iterator<Item = f64>| {
+        let scaled = x.scan(1.0, |power, x| {
+            let scaled = *power * x.abs();
+            *power *= step;
+            Some(scaled)
+        });
+        scaled.fold(0.0, f64::max)
+    };
+    let of_state = |(k, values): (usize, &[T])| {
+        let at = |t: usize| &z[(t * shape.states() + k) * q..][..given];
+        let differences = at(0).iter().zip(values).map(|(z, v)| z.to_double() - v.to_double());
+        let missed = size(&mut { differences });
+        let mut largest = size(&mut values.iter().map(|v| v.to_double()));
+        if largest == 0.0 {
+            let sizes = (0..shape.points).map(|t| size(&mut at(t).iter().map(|z| z.to_double())));
+            largest = sizes.fold(0.0, f64::max);
+        }
+        if missed > 0.0 { missed / largest } else { 0.0 }
+    };
+    values.chunks_exact(given).enumerate().map(of_state).fold(0.0, f64::max)
 }

@@ -26,7 +26,8 @@ pub(super) fn warnings(data: &Dataset, smooth: &Smooth) -> Vec<String> {
         .filter(|row| row.iter().all(|x| !x.is_nan()))
         .map(|row| row.iter().zip(&smooth.deviation).map(|(x, unit)| x / unit).collect())
         .collect();
-    if rows.is_empty() {
+    // Few rows lie in a plane whatever they come from.
+    if rows.len() <= 2 * k {
         return vec![];
     }
     let count = rows.len() as f64;

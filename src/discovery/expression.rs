@@ -1,5 +1,7 @@
 //! Equations as expressions of Python, which SymPy parses.
 
+use std::collections::HashSet;
+
 use super::equation::{Discovery, Equation, Term};
 use super::link::Link;
 
@@ -21,11 +23,13 @@ impl Symbols {
     /// Makes a symbol of each state and, for order 2, of each velocity.
     pub fn of(discovery: &Discovery) -> Self {
         let mut symbols = Symbols { variables: vec![], names: vec![] };
-        for order in 0..discovery.order.max(1) {
+        let mut taken = HashSet::new();
+        // A discovery that was read from a file may have any order.
+        for order in 0..discovery.order.clamp(1, 2) {
             for state in &discovery.states {
                 let suffix = if order == 0 { "" } else { "_dot" };
                 let mut name = identifier(state) + suffix;
-                while symbols.names.contains(&name) {
+                while !taken.insert(name.clone()) {
                     name.push('_');
                 }
                 symbols.variables.push(state.clone() + &"'".repeat(order));

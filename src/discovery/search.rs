@@ -164,6 +164,7 @@ fn selected<'a, E: Estimator<'a>>(
     progress: &mut Reporter<'_, '_>,
 ) -> Result<(Estimate<'a>, Vec<String>)> {
     let mut last: Option<Estimate<'a>> = None;
+    let mut warnings = Vec::new();
     loop {
         let sharper = select(&mut estimator, settings, progress).and_then(|()| {
             last = Some(estimator.estimate().clone());
@@ -175,13 +176,14 @@ fn selected<'a, E: Estimator<'a>>(
             // What was selected before is the sharpest that there is.
             (Err(Error::Data(_)), Some(selected)) => {
                 estimator.restore(selected, progress)?;
+                warnings.push(warnings::coarse());
                 break;
             }
             (Err(error), _) => return Err(error),
         }
     }
-    let undecided = conclude(&mut estimator, settings, progress)?;
-    Ok((estimator.finish(), undecided))
+    warnings.extend(conclude(&mut estimator, settings, progress)?);
+    Ok((estimator.finish(), warnings))
 }
 
 impl Found<'_> {

@@ -11,6 +11,13 @@ use super::right_hand_side::RightHandSide;
 /// The most undecided pairs of terms that are named for an equation.
 const MAX_PAIRS: usize = 3;
 
+/// Returns the warning that a sharper search than the last one failed.
+pub(super) fn coarse() -> String {
+    "the search with less noise assumed failed, and the equations are those of the last one that \
+     did not: terms that make little difference may be missing"
+        .to_owned()
+}
+
 /// Returns warnings of terms that others could stand in for: exchanging them costs less χ² than a
 /// term must be worth.
 pub(super) fn undecided(

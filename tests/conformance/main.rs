@@ -162,6 +162,7 @@ macro_rules! conformance {
             growth::growth_is_followed_in_single_precision,
             growth::every_row_family_follows_growth,
             growth::a_solution_that_does_not_grow_hardly_changes,
+            growth::a_state_that_begins_at_zero_is_not_lost_in_silence,
             golden::solutions_and_gradients_agree_with_the_published_implementations,
             broken::a_broken_system_is_reported_and_leaves_its_neighbors_bit_identical,
             broken::a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it,
