@@ -128,7 +128,7 @@ fn run(input: &[u8], folder: &Path) -> Outcome {
     let code = status.code().ok_or_else(|| format!("ended with {status}: {said}"))?;
     ensure((0..=2).contains(&code), || format!("exit code {code}: {said}"))?;
     ensure(!said.contains("panicked"), || format!("a panic: {said}"))?;
-    ensure(code != 0 || !said.contains("error"), || format!("done, but: {said}"))?;
+    ensure(code != 0 || !said.contains("error:"), || format!("done, but: {said}"))?;
     ensure(code == 0 || !said.is_empty(), || format!("exit code {code} and no message"))?;
     ensure(std::fs::read(path("input")).map_err(machine)? == contents, || {
         "the input was changed".to_owned()
