@@ -265,9 +265,7 @@ struct Rows {
     // Returns the factor of an equation or initial row whose highest derivative is j, without its
     // weight; and the derivative of that factor with respect to ℓ.
     __device__ double scale(int j) const { return point_scale * power(mean_step, j); }
-    __device__ double scale_slope(int j) const {
-        return point_scale * j * power(mean_step, j - 1);
-    }
+    __device__ double scale_slope(int j) const { return point_scale * j * power(mean_step, j - 1); }
 
     // Returns W of the initial row of derivative j, at points that have one.
     __device__ double initial_factor(int j) const { return problem.weight_initial * scale(j); }
