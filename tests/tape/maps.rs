@@ -3,7 +3,7 @@
 
 use mechanistic::nn::{Conv2d, Initializer, ParameterId, Parameters, Resize, Rng};
 use mechanistic::tape::{Array, Tape, Var};
-use mechanistic::{Backend, Cpu, Error, Result};
+use mechanistic::{Backend, Cpu, Error};
 
 /// Map of 2 × 4 × 3 points and two channels.
 const SHAPE: [usize; 4] = [2, 4, 3, 2];
@@ -153,7 +153,7 @@ fn maps_that_do_not_fit_are_refused() {
 
 /// Records a convolution and a resize of x, with the parameters as constants.
 #[cfg(feature = "cuda")]
-fn layers<B: Backend>(tape: &mut Tape<f64, B>, x: Var) -> Result<Var> {
+fn layers<B: Backend>(tape: &mut Tape<f64, B>, x: Var) -> mechanistic::Result<Var> {
     let (parameters, layer) = convolution::<B>(3);
     let y = layer.forward(tape, &parameters, x)?;
     Resize::new([4, 3], [3, 5])?.forward(tape, y)
