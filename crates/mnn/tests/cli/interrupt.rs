@@ -116,10 +116,8 @@ fn a_simulation_ends_with_whole_rows() {
     assert!(rows.all(|fields| fields == 4));
 
     let child = start(&workspace, &[&endless[..], &["a.csv"]].concat());
-    // Nothing is killed before there is something to be left behind.
-    while workspace.files().is_empty() {
-        sleep(Duration::from_millis(1));
-    }
+    // By then it writes its file, which on Linux has no name yet.
+    sleep(Duration::from_millis(500));
     assert_ended(end(child, "-INT"), "-INT");
     assert!(workspace.files().is_empty(), "{:?}", workspace.files());
 }
@@ -145,7 +143,7 @@ fn a_solve_ends_wherever_it_is() {
         ("cotangent", tensor(&[batch, points, 4, 2], &cotangent)),
     ];
     safetensors::serialize_to_file(tensors, None, &workspace.path("p.st")).unwrap();
-    for wait in [20, 200, 700] {
+    for wait in [150, 400, 900] {
         let child = start(&workspace, &["solve", "p.st", "-o", "s.st"]);
         sleep(Duration::from_millis(wait));
         assert_ended(end(child, "-TERM"), "-TERM");
