@@ -97,11 +97,12 @@ pub struct Solution<T> {
     /// Outcome of the solve of each system, (B).
     pub status: Vec<Status>,
     /// Part of its initial values that the solution of each system misses, (B): the largest over the
-    /// states k of max_j h^j |z\[0,k,j\] − v\[k,j\]| over max_j h^j |v\[k,j\]|, or over
-    /// max_{t,j} h^j |z\[t,k,j\]| where all initial values of the state are zero; h is the mean first
-    /// step. It is zero where initial values are not to be met exactly: with values at several
-    /// points, or of more derivatives than the equation leaves open, with more equations than
-    /// states, or if the problem is periodic; and NaN for a system that was not solved.
+    /// states k of max_j h^j |z\[0,k,j\] − v\[k,j\]| over max_j h^j |v\[k,j\]|, or over 1e-4
+    /// max_{t,j} h^j |z\[t,k,j\]| where that is more; h is the mean first step. It is zero where
+    /// initial values are not to be met exactly: with values at several points, or of more
+    /// derivatives than the equation leaves open, with more equations than states, with a weight
+    /// below those of the other rows, or if the problem is periodic; and NaN for a system that was
+    /// not solved.
     pub initial_defect: Vec<f64>,
     /// Extents of `values`, (B, N, K, Q).
     shape: [usize; 4],

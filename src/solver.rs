@@ -338,6 +338,10 @@ impl<T: Real> Solver<T> {
     }
 }
 
+/// The least magnitude of a state's initial values, relative to its largest value: what is smaller
+/// may have drowned in the errors of the others.
+const LEAST_INITIAL: f64 = 1e-4;
+
 /// Computes the [`initial_defect`](Solution::initial_defect) of a solution.
 fn compare_with_initial_values<T: Real>(
     problem: &Problem<'_, T>,
@@ -348,6 +352,7 @@ fn compare_with_initial_values<T: Real>(
     let exact = shape.initial_points() == 1
         && (1..=shape.equation_order()).contains(&shape.initial_derivatives())
         && shape.equations() <= shape.states()
+        && options.weights.initial >= options.weights.equation.max(options.weights.smoothness)
         && !options.periodic;
     if !exact {
         return;
@@ -380,12 +385,12 @@ fn initial_defect<T: Real>(problem: &Problem<'_, T>, system: usize, z: &[T]) -> 
         let at = |t: usize| &z[(t * shape.states() + k) * q..][..given];
         let differences = at(0).iter().zip(values).map(|(z, v)| z.to_double() - v.to_double());
         let missed = size(&mut { differences });
-        let mut largest = size(&mut values.iter().map(|v| v.to_double()));
-        if largest == 0.0 {
-            let sizes = (0..shape.points).map(|t| size(&mut at(t).iter().map(|z| z.to_double())));
-            largest = sizes.fold(0.0, f64::max);
+        let given = size(&mut values.iter().map(|v| v.to_double()));
+        if missed <= Solution::<T>::MOST_INITIAL_DEFECT * given {
+            return if missed > 0.0 { missed / given } else { 0.0 };
         }
-        if missed > 0.0 { missed / largest } else { 0.0 }
+        let sizes = (0..shape.points).map(|t| size(&mut at(t).iter().map(|z| z.to_double())));
+        missed / given.max(LEAST_INITIAL * sizes.fold(0.0, f64::max))
     };
     values.chunks_exact(given).enumerate().map(of_state).fold(0.0, f64::max)
 }

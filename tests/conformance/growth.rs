@@ -3,7 +3,7 @@
 
 use super::Subject;
 use crate::support::case::{Case, Owned};
-use mechanistic::{Inputs, Options, Real, Smoothness, Status};
+use mechanistic::{Inputs, Options, Real, Smoothness, Status, Weights};
 
 /// The initial-value problem Σ_j c_j u^(j) = 0 of one state on [0, end].
 struct Initial {
@@ -201,5 +201,8 @@ pub fn a_state_that_begins_at_zero_is_not_lost_in_silence(subject: &Subject) {
     };
     assert!(lost(20.0, Options::default()));
     assert!(!lost(20.0, following(Options::default())));
+    // What is not to be met is not missed.
+    let weights = Weights { initial: 0.5, ..Weights::default() };
+    assert!(!lost(20.0, Options { weights, ..Options::default() }));
     assert!(!lost(-1.0, Options::default()));
 }
