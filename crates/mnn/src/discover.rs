@@ -162,6 +162,10 @@ impl Arguments {
         });
         // The equations may go to a file, too.
         let taken: Vec<&Path> = files.chain([Path::new("/dev/stdout")]).collect();
+        if self.save.as_deref().is_some_and(outputs::is_standard) {
+            let message = "what is saved is a file, and not for standard output";
+            return Err(Error::argument("--save", message));
+        }
         let outputs = [("--output", &self.output), ("--save", &self.save), ("--plot", &self.plot)];
         let outputs: Vec<(&str, &Path)> =
             outputs.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?))).collect();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use mechanistic::files::problem::{self, OwnedProblem, ProblemFile};
-use mechanistic::{Cotangent, Device, DeviceName, Real, Result, Solver, Status};
+use mechanistic::{Cotangent, Device, DeviceName, Error, Real, Result, Solver, Status};
 
 use crate::outputs;
 
@@ -111,6 +111,12 @@ impl Arguments {
 
 /// Reads the problem, solves it, and writes the result.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if outputs::is_standard(&arguments.output) {
+        return Err(Error::argument(
+            "--output",
+            "the result is a file, and not for standard output",
+        ));
+    }
     outputs::check(&[&arguments.problem], &[("--output", &arguments.output)])?;
     let problem = problem::read(&arguments.problem, &arguments.overrides())?;
     let device = arguments.device.open()?;

@@ -547,6 +547,8 @@ fn wrong_flags_and_paths_are_named() {
         let run = workspace.run(&[&["solve", "p", "-o", "r"][..], flags].concat()).expect(MISUSE);
         assert_eq!(run.stderr, format!("mnn: {message}\n"));
     }
+    let run = workspace.run(&["solve", "./p", "-o", "-"]).expect(MISUSE);
+    assert!(run.stderr.starts_with("mnn: --output: "), "{}", run.stderr);
     let run = workspace.run(&["solve", "absent", "-o", "r"]).expect(MISUSE);
     assert!(run.stderr.starts_with("mnn: absent: "), "{}", run.stderr);
     let run = workspace.run(&["solve", "p", "-o", "absent/r"]).expect(MISUSE);
