@@ -86,6 +86,8 @@ pub use adjoint::{Cotangent, Gradients, Tangents};
 pub use backend::{Device, DeviceName, point_scales};
 pub use error::{Error, Result};
 pub use inputs::Inputs;
+#[doc(hidden)]
+pub use memory::ensure as ensure_memory;
 pub use options::{Factorization, Formulation, Options, RowScaling, Smoothness, Weights};
 pub use plan::Plan;
 pub use problem::{Problem, ProblemBuilder, View};

@@ -19,7 +19,10 @@ const MARGIN: usize = 16 << 20;
 /// Checks that memory for `counts` of values, each with the size of one in bytes, can be had all
 /// together, so that the error names the whole need of a computation and not its last piece. The
 /// memory is given back at once.
-pub(crate) fn ensure(what: &str, counts: &[(usize, usize)]) -> Result<()> {
+///
+/// # Errors
+/// [`Error::OutOfMemory`] names what (`what`) the memory is for.
+pub fn ensure(what: &str, counts: &[(usize, usize)]) -> Result<()> {
     let total = counts
         .iter()
         .fold(0, |sum: usize, (count, size)| sum.saturating_add(count.saturating_mul(*size)));

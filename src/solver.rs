@@ -4,6 +4,8 @@
 #[cfg(feature = "cuda")]
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::adjoint::{Cotangent, Gradients, Tangents, check_tangents};
 #[cfg(feature = "cuda")]
 use crate::backend::cuda::{self, CudaDevice, CudaPath};
@@ -197,16 +199,17 @@ impl<T: Real> Solver<T> {
     ) -> Result<&Gradients<T>> {
         self.check_solved(problem)?;
         cotangent.check(&self.shape)?;
-        self.in_gradients.copy_from_slice(&self.solution.status);
-        // Seldom more than once, twice where a system must be left out.
+        let (shape, statuses) = (&self.shape, &self.solution.status);
+        let systems = self.in_gradients.par_iter_mut().zip(statuses).enumerate();
+        systems.for_each(|(system, (known, status))| {
+            *known = match status.is_ok() && !cotangent.is_finite(shape, system) {
+                true => Status::NonFiniteInput { argument: "the cotangent" },
+                false => *status,
+            };
+        });
+        // Seldom more than once, twice where a system overflows and must be left out.
         while self.engine.vjp(problem, cotangent, &self.in_gradients)?.status != self.in_gradients {
-            let found = self.engine.gradients().status.iter().zip(&mut self.in_gradients);
-            for (system, (found, known)) in found.enumerate().filter(|(_, (a, b))| *a != *b) {
-                *known = match cotangent.is_finite(&self.shape, system) {
-                    true => *found,
-                    false => Status::NonFiniteInput { argument: "the cotangent" },
-                };
-            }
+            self.in_gradients.copy_from_slice(&self.engine.gradients().status);
         }
         Ok(self.engine.gradients())
     }
@@ -357,12 +360,11 @@ fn compare_with_initial_values<T: Real>(
     if !exact {
         return;
     }
-    let systems = solution.values.chunks_exact(shape.points * shape.block()).zip(&solution.status);
-    for (system, (defect, (z, status))) in
-        solution.initial_defect.iter_mut().zip(systems).enumerate()
-    {
+    let systems = solution.values.par_chunks_exact(shape.points * shape.block());
+    let systems = systems.zip(&solution.status).zip(&mut solution.initial_defect).enumerate();
+    systems.for_each(|(system, ((z, status), defect))| {
         *defect = if status.is_ok() { initial_defect(problem, system, z) } else { f64::NAN };
-    }
+    });
 }
 
 fn initial_defect<T: Real>(problem: &Problem<'_, T>, system: usize, z: &[T]) -> f64 {

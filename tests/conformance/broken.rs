@@ -218,6 +218,41 @@ pub fn gradients_that_are_not_finite_are_reported_and_left_out(subject: &Subject
     }
 }
 
+/// The gradients of what the batch shares are sums over the points, too: those of one system alone
+/// are beyond the largest number that is stored, and no term of them need be.
+pub fn a_sum_of_one_system_that_cannot_be_stored_is_its_overflow(subject: &Subject) {
+    fn check<T: Real>(subject: &Subject, largest: f64) {
+        const BROKEN: usize = 4;
+        // The coefficients and the steps are shared by the batch and over time.
+        let shared = 0b11 | 0b11 << 5;
+        let mut case = Case::new(Sizes { shared, ..SIZES }, Options::default(), 7);
+        // The gradients of what is not shared are much smaller.
+        case.inputs.initial_values.data[BROKEN * 4..][..4].fill(1e4);
+        let case = case.map(|value| T::of(value));
+        let problem = case.problem();
+        let mut solver = subject.solver::<T>(problem.shape(), &case.options);
+        let size = solver.solve(&problem).unwrap().values.len() / BATCH;
+        let mut vjp = |scale: f64| {
+            let mut cotangent = vec![T::one(); BATCH * size];
+            cotangent[BROKEN * size..][..size].fill(T::of(scale));
+            let cotangent = Cotangent { values: &cotangent, epsilon: None };
+            solver.vjp(&problem, &cotangent).unwrap().clone()
+        };
+        let without = vjp(0.0);
+        let greatest =
+            |values: &[T]| values.iter().fold(0.0, |m: f64, v| m.max(v.to_double().abs()));
+        let of_unit = greatest(&vjp(1e6).inputs.coefficients) / 1e6;
+        let found = vjp(1.2 * (largest / of_unit));
+        for (system, status) in found.status.iter().enumerate() {
+            let expected = if system == BROKEN { Status::Overflow } else { Status::Ok };
+            assert_eq!(*status, expected, "{}: {system}", T::NAME);
+        }
+        assert_eq!(found.inputs, without.inputs, "{}", T::NAME);
+    }
+    check::<f32>(subject, f32::MAX.into());
+    check::<f64>(subject, f64::MAX);
+}
+
 pub fn tangents_that_are_not_finite_are_reported(subject: &Subject) {
     let case = healthy();
     let problem = case.problem();

@@ -169,6 +169,7 @@ macro_rules! conformance {
             broken::a_broken_system_has_no_derivative_and_no_residuals,
             broken::a_broken_system_adds_nothing_to_the_gradient_of_shared_inputs,
             broken::gradients_that_are_not_finite_are_reported_and_left_out,
+            broken::a_sum_of_one_system_that_cannot_be_stored_is_its_overflow,
             broken::tangents_that_are_not_finite_are_reported,
             broken::derivatives_need_a_solve_and_arrays_that_fit,
             broken::residuals_are_the_norms_of_the_defects,

@@ -3,6 +3,7 @@
 
 use super::assembly::{Context, Layout};
 use super::gradient::GradientSink;
+use super::growth::March;
 use super::inputs::TileSystems;
 use super::simd::{Work, vectorized};
 use super::tile::{Scratch, SolutionSink, Tile};
@@ -76,24 +77,39 @@ impl<S: Packed> Work for SolveGroup<'_, S> {
     }
 }
 
-/// The sum of the gradients of a group.
+/// The sum of the gradients of a group, or a search for the systems that are to blame for it.
 struct VjpGroup<'a, S: Packed> {
     context: Context<'a, S::Real>,
     group: &'a mut Group<S>,
     cotangent: &'a Cotangent<'a, S::Real>,
     status: &'a [Status],
-    found: &'a mut [Status],
+    /// Statuses that are set to overflow where the shares of a system in what is shared are not
+    /// finite by themselves. Then the gradients are of no use.
+    blamed: Option<&'a mut [Status]>,
     sink: GradientSink<'a, f64>,
 }
 
 impl<S: Packed> Work for VjpGroup<'_, S> {
     #[inline(always)]
-    fn run(mut self) {
-        self.sink.clear();
-        for tile in &self.group.tiles {
-            let scratch = &mut self.group.scratch;
-            let (status, found) = (self.status, &mut *self.found);
-            tile.vjp(self.context, scratch, self.cotangent, status, found, &mut self.sink);
+    fn run(self) {
+        let VjpGroup { context, group, cotangent, status, mut blamed, mut sink } = self;
+        sink.clear();
+        for tile in &group.tiles {
+            let live = tile.live(status, sink.origin);
+            // All systems of the tile at once, or one after the other.
+            for lane in 0..if blamed.is_some() { S::LANES } else { 1 } {
+                let mut taken = live;
+                if blamed.is_some() {
+                    taken = std::array::from_fn(|other| other == lane && live[lane]);
+                    sink.clear_shared(context.layout);
+                }
+                tile.vjp(context, &mut group.scratch, cotangent, &taken, &mut sink);
+                if let Some(blamed) = &mut blamed
+                    && !sink.shared_are_finite::<S::Real>(context.layout)
+                {
+                    blamed[tile.systems.system(lane) - sink.origin] = Status::Overflow;
+                }
+            }
         }
     }
 }
@@ -201,6 +217,60 @@ impl<S: Packed> Batch<S> {
     }
 }
 
+/// What the groups add up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sums {
+    /// The gradients of all systems.
+    OfAll,
+    /// Those of one system after the other, to find the systems whose shares overflow.
+    OfEach,
+}
+
+impl<S: Packed> Batch<S> {
+    /// Adds up the gradients, each group its own and then all groups what they share.
+    fn sum_gradients(
+        &mut self,
+        problem: &Problem<'_, S::Real>,
+        cotangent: &Cotangent<'_, S::Real>,
+        status: &[Status],
+        what: Sums,
+    ) {
+        let context = Context { problem, options: &self.options, layout: &self.layout };
+        let (sums, gradients) = (&mut self.sums, &mut self.gradients);
+        let Inputs { coefficients, rhs, initial_values, steps } = sums
+            .inputs
+            .as_mut()
+            .zip(gradients.inputs.as_mut())
+            .map(|(sums, gradient)| sums.sinks(gradient));
+        (
+            &mut self.groups,
+            status.par_chunks(self.group_systems),
+            gradients.status.par_chunks_mut(self.group_systems),
+            (coefficients, rhs, initial_values, steps),
+            sums.weights.par_chunks_mut(4),
+        )
+            .into_par_iter()
+            .for_each(|(group, status, found, inputs, weights)| {
+                let inputs = Inputs::from(<[_; 4]>::from(inputs));
+                let sink = GradientSink { origin: group.origin, inputs, weights };
+                let blamed = (what == Sums::OfEach).then_some(found);
+                vectorized(VjpGroup { context, group, cotangent, status, blamed, sink });
+            });
+        for (sums, gradient) in sums.inputs.as_ref().zip(gradients.inputs.as_mut()) {
+            sums.total(gradient);
+        }
+        let family = |index: usize| {
+            sums.weights.iter().skip(index).step_by(4).map(|value| value.to_double()).sum()
+        };
+        gradients.weights = Weights {
+            equation: family(0),
+            initial: family(1),
+            smoothness: family(2),
+            periodic: family(3),
+        };
+    }
+}
+
 impl<S: Packed> Engine<S::Real> for Batch<S> {
     fn plan(&self) -> Plan {
         let tiles: usize = self.groups.iter().map(|group| group.tiles.len()).sum();
@@ -253,44 +323,18 @@ impl<S: Packed> Engine<S::Real> for Batch<S> {
         cotangent: &Cotangent<'_, S::Real>,
         status: &[Status],
     ) -> Result<&Gradients<S::Real>> {
-        let context = Context { problem, options: &self.options, layout: &self.layout };
-        let (sums, gradients) = (&mut self.sums, &mut self.gradients);
-        gradients.status.copy_from_slice(status);
-        let Inputs { coefficients, rhs, initial_values, steps } = sums
-            .inputs
-            .as_mut()
-            .zip(gradients.inputs.as_mut())
-            .map(|(sums, gradient)| sums.sinks(gradient));
-        (
-            &mut self.groups,
-            status.par_chunks(self.group_systems),
-            gradients.status.par_chunks_mut(self.group_systems),
-            (coefficients, rhs, initial_values, steps),
-            sums.weights.par_chunks_mut(4),
-        )
-            .into_par_iter()
-            .for_each(|(group, status, found, inputs, weights)| {
-                let inputs = Inputs::from(<[_; 4]>::from(inputs));
-                let sink = GradientSink { origin: group.origin, inputs, weights };
-                vectorized(VjpGroup { context, group, cotangent, status, found, sink });
-            });
-        for (sums, gradient) in sums.inputs.as_ref().zip(gradients.inputs.as_mut()) {
-            sums.total(gradient);
-        }
-        let family = |index: usize| {
-            sums.weights.iter().skip(index).step_by(4).map(|value| value.to_double()).sum()
-        };
-        gradients.weights = Weights {
-            equation: family(0),
-            initial: family(1),
-            smoothness: family(2),
-            periodic: family(3),
-        };
-        let gradients = rounded(gradients, &mut self.rounded);
+        self.gradients.status.copy_from_slice(status);
+        self.sum_gradients(problem, cotangent, status, Sums::OfAll);
+        let gradients = rounded(&mut self.gradients, &mut self.rounded);
         if !gradients.find_overflow(problem.shape(), status) {
-            gradients.overflow_in_sum();
+            self.sum_gradients(problem, cotangent, status, Sums::OfEach);
+            self.sum_gradients(problem, cotangent, status, Sums::OfAll);
+            let gradients = rounded(&mut self.gradients, &mut self.rounded);
+            if gradients.status == status {
+                gradients.overflow_in_sum();
+            }
         }
-        Ok(gradients)
+        Ok(self.gradients())
     }
 
     fn gradients(&self) -> &Gradients<S::Real> {
@@ -376,6 +420,8 @@ fn ensure_memory<S: Packed>(
     let gradients = gradients.fold(0, usize::saturating_add);
     let shared = inputs.into_iter().filter(|input| input.shared()).map(|input| input.values);
     let shared = shared.fold(0, usize::saturating_add);
+    let scales = tiles.saturating_mul(layout.scaled_points).saturating_mul(S::LANES);
+    let march = if layout.scaled_points > 0 { March::<S::Double>::values(shape) } else { 0 };
     let rounded = if size_of::<S::Real>() < 8 { gradients } else { 0 };
     ensure(
         "the solver, its solution and gradients",
@@ -386,6 +432,9 @@ fn ensure_memory<S: Packed>(
             (groups.saturating_mul(unknowns), 3 * wide),
             (groups.saturating_mul(banded.window().saturating_mul(banded.window())), 2 * wide),
             (gradients.saturating_add(groups.saturating_mul(shared)), 8),
+            // What follows growth: the factors of the points, and the marches that find them.
+            (scales, 8),
+            (groups.saturating_mul(march), wide),
             // The solution, and its tangent or variances.
             (solution.saturating_mul(2).saturating_add(rounded), size_of::<S::Real>()),
             (shape.batch, 4 * size_of::<Status>() + size_of::<Residuals>()),

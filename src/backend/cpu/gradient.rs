@@ -26,6 +26,24 @@ impl<T: Real> GradientSink<'_, T> {
         }
         self.weights.fill(T::zero());
     }
+
+    /// Sets the gradients that systems share to zero.
+    pub fn clear_shared(&mut self, layout: &Layout) {
+        for (sums, input) in self.inputs.as_mut().zip(layout.inputs) {
+            if input.shared() {
+                sums.fill(T::zero());
+            }
+        }
+        self.weights.fill(T::zero());
+    }
+
+    /// Returns whether the gradients that systems share are finite once they are stored as `O`.
+    pub fn shared_are_finite<O: Real>(&self, layout: &Layout) -> bool {
+        let finite = |sum: &T| O::of(sum.to_double()).is_finite();
+        let mut inputs = self.inputs.as_ref().zip(layout.inputs).into_iter();
+        inputs.all(|(sums, input)| !input.shared() || sums.iter().all(finite))
+            && self.weights.iter().all(|sum| sum.is_finite())
+    }
 }
 
 /// A visitor that adds the rows' shares to the gradients, given the solution z and the adjoint g.
@@ -44,8 +62,6 @@ pub struct GradientPass<'a, 'b, S: Packed> {
     pub sink: &'a mut GradientSink<'b, S::Real>,
     /// Sums of the gradients of the weights: equation, initial, smoothness, periodic.
     pub weights: [S; 4],
-    /// Zero in the lanes whose shares have all been finite so far, NaN in the others.
-    pub check: S,
 }
 
 impl<S: Packed> RowVisitor<S> for GradientPass<'_, '_, S> {
@@ -61,14 +77,11 @@ impl<S: Packed> RowVisitor<S> for GradientPass<'_, '_, S> {
         let d_factor = (factor + factor) * along * defect;
         self.weights[row.source.family()] += d_factor * row.scale;
 
-        let zero = S::default();
-        self.check += (d_rhs + self.weights[row.source.family()]) * zero;
         let origin = self.sink.origin;
         let sink = &mut self.sink.inputs;
         if let Some(ScaleSlope { step, slope }) = row.scale_slope {
             let count = S::splat(S::Real::of(layout.step_states as f64));
             let d_step = d_factor * S::splat(row.weight) * slope / count;
-            self.check += d_step * zero;
             for k in 0..layout.step_states {
                 let (sum, index) = (&mut *sink.steps, [step, k, 0]);
                 inputs.steps.scatter_add(sum, origin, systems, live, index, d_step);
@@ -80,7 +93,6 @@ impl<S: Packed> RowVisitor<S> for GradientPass<'_, '_, S> {
                 for (i, &unknown) in row.unknowns.iter().enumerate() {
                     let (sum, index) = (&mut *sink.coefficients, [t, e, i]);
                     let value = residual * g[unknown] - d_rhs * z[unknown];
-                    self.check += value * zero;
                     inputs.coefficients.scatter_add(sum, origin, systems, live, index, value);
                 }
             }
@@ -93,7 +105,6 @@ impl<S: Packed> RowVisitor<S> for GradientPass<'_, '_, S> {
                 for (&unknown, &slope) in row.unknowns.iter().zip(row.slopes) {
                     d_length += slope * (residual * g[unknown] - d_rhs * z[unknown]);
                 }
-                self.check += d_length * zero;
                 for t in t..t + steps {
                     let sum = &mut *sink.steps;
                     inputs.steps.scatter_add(sum, origin, systems, live, [t, k, 0], d_length);

@@ -18,7 +18,7 @@ use super::inputs::TileSystems;
 use super::simd::{Work, vectorized};
 use crate::banded::lanes::{MOST_LANES, Pack, Packed};
 use crate::error::Result;
-use crate::memory::zeros;
+use crate::memory::{ensure, zeros};
 use crate::options::Options;
 use crate::problem::Problem;
 use crate::real::Real;
@@ -36,6 +36,10 @@ pub fn point_scales<T: Real>(problem: &Problem<'_, T>, options: &Options) -> Res
     let (points, batch) = (shape.points, shape.batch);
     let layout = Layout::new(shape, options);
     let context = Context { problem, options, layout: &layout };
+    let tiles = rayon::current_num_threads().saturating_mul(MOST_LANES);
+    let scales = batch.saturating_add(tiles).saturating_mul(points);
+    let marches = tiles.saturating_mul(March::<Pack<f64, 1>>::values(shape));
+    ensure("the growth of the solution", &[(scales, 8), (marches, 8)])?;
     let mut scales: Vec<f64> = zeros("growth", batch.saturating_mul(points))?;
     scales.par_chunks_mut(points * MOST_LANES).enumerate().try_for_each(|(tile, scales)| {
         let first = tile * MOST_LANES;
@@ -86,6 +90,12 @@ impl<D: Packed<Real = f64>> March<D> {
             pair: Normal::new(2 * p)?,
             point: Normal::new(p)?,
         })
+    }
+
+    /// Returns the number of values of a march, in lanes.
+    pub fn values(shape: &ProblemShape) -> usize {
+        let p = shape.block();
+        Normal::<D>::values(2 * p).saturating_add(Normal::<D>::values(p))
     }
 
     /// Computes the factors m_0/m_t of the rows that begin at each point, (N, lanes). If the
@@ -179,6 +189,11 @@ impl<D: Packed<Real = f64>> Normal<D> {
             first: 0,
             factor: D::default(),
         })
+    }
+
+    /// Returns the number of values of normal equations of this size, in lanes.
+    fn values(size: usize) -> usize {
+        size.saturating_mul(size.saturating_add(2))
     }
 
     fn clear(&mut self) {

@@ -77,7 +77,8 @@ pub struct SolutionSink<'a, T> {
 
 /// The factor and the solution of the systems of one tile.
 pub struct Tile<S: Packed> {
-    systems: TileSystems,
+    /// The systems in the lanes.
+    pub systems: TileSystems,
     factor: Factor<S>,
     /// Unknowns (z_0, ..., z_{N−1}, ε), not rounded to the precision of the problem, so that
     /// derivatives and residuals use every digit that refinement has recovered.
@@ -256,21 +257,19 @@ impl<S: Packed> Tile<S> {
         }
     }
 
-    /// Computes the gradients: solves M g = z̄, then adds every row's share to the gradients of its
-    /// inputs. Systems whose shares are not finite are marked in `found`.
+    /// Computes the gradients of the systems in `live` lanes: solves M g = z̄, then adds every row's
+    /// share to the gradients of its inputs.
     #[inline(always)]
     pub fn vjp(
         &self,
         context: Context<'_, S::Real>,
         scratch: &mut Scratch<S>,
         cotangent: &Cotangent<'_, S::Real>,
-        status: &[Status],
-        found: &mut [Status],
+        live: &[bool; MOST_LANES],
         sink: &mut GradientSink<'_, f64>,
     ) {
         let Scratch { exact_rows, direction: g, rhs, correction, .. } = scratch;
         let mut assembly = Assembly::new(context, self.systems, &self.point_scales, exact_rows);
-        let live = self.live(status, sink.origin);
 
         self.gather_cotangent(context, cotangent, rhs);
         self.solve_given(context, &mut assembly, rhs, g, correction);
@@ -278,18 +277,12 @@ impl<S: Packed> Tile<S> {
             z: &self.unknowns,
             g,
             systems: self.systems,
-            live: &live,
+            live,
             layout: context.layout,
             sink,
             weights: Default::default(),
-            check: Default::default(),
         };
         assembly.visit_rows(true, &mut pass);
-        for (lane, system) in self.systems.range().enumerate().filter(|(lane, _)| live[*lane]) {
-            if !pass.check.lane(lane).is_finite() {
-                found[system - pass.sink.origin] = Status::Overflow;
-            }
-        }
         for (sum, family) in pass.sink.weights.iter_mut().zip(pass.weights) {
             for lane in (0..S::LANES).filter(|&lane| live[lane]) {
                 *sum += family.lane(lane);
@@ -400,7 +393,7 @@ impl<S: Packed> Tile<S> {
     }
 
     /// Returns which lanes hold a solved system.
-    fn live(&self, status: &[Status], origin: usize) -> [bool; MOST_LANES] {
+    pub fn live(&self, status: &[Status], origin: usize) -> [bool; MOST_LANES] {
         let mut live = [false; MOST_LANES];
         for (lane, system) in self.systems.range().enumerate() {
             live[lane] = status[system - origin].is_ok();
