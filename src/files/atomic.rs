@@ -22,9 +22,10 @@ const MOST_LINKS: usize = 40;
 ///
 /// So it is when the process is killed, too: on Linux, the new file has no name until it is whole.
 /// Only a kill in the microseconds in which an older file is replaced may leave the new one, whole,
-/// as `.mnn.tmp`; the next file that is replaced in the folder removes it. Where the file
-/// system has no files without a name (network file systems, other operating systems), a kill leaves
-/// a temporary file `.mnn-*.tmp`.
+/// as `.mnn.tmp`; the next file that is replaced in the folder removes it. Where that name is taken,
+/// by another process that is replacing a file or by something that this user may not remove, and
+/// where the file system has no files without a name (network file systems, other operating
+/// systems), a kill leaves a temporary file `.mnn-*.tmp`, which is the user's to remove.
 ///
 /// A file that is replaced hands its permissions on; one that may not be written is not replaced. A
 /// symbolic link is followed, also to a file that does not exist yet. A device or pipe
@@ -109,8 +110,7 @@ fn try_write(
         }
         Err(_) => None,
     };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".mnn-").suffix(".tmp");
+    let mut builder = temporary_name();
     // What replaces a private file is private from the beginning.
     #[cfg(unix)]
     let new = permissions.clone().unwrap_or(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -133,6 +133,13 @@ fn try_write(
     let temporary = Temporary::new(&builder, &folder(&target))?;
     finish(temporary.file())?;
     temporary.persist(&target)
+}
+
+/// Returns a maker of files with random names, `.mnn-*.tmp`.
+pub(super) fn temporary_name() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".mnn-").suffix(".tmp");
+    builder
 }
 
 /// The temporary files that exist.
@@ -171,7 +178,10 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if let Some(file) = self.0.take() {
-            unfinished().remove(file.path());
+            // The file is removed before others may be told that there is none.
+            let mut unfinished = unfinished();
+            unfinished.remove(file.path());
+            drop(file);
         }
     }
 }
@@ -257,6 +267,28 @@ mod tests {
         });
         assert!(temporary.persist(&path).is_err());
         assert_eq!((fs::read(&path).unwrap().as_slice(), files()), (&b"kept"[..], 1));
+    }
+
+    #[test]
+    fn a_file_that_is_dropped_meanwhile_is_discarded_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let end = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !end.load(std::sync::atomic::Ordering::Relaxed) {
+                    drop(Temporary::new(&temporary_name(), folder.path()));
+                }
+            });
+            let files = || fs::read_dir(folder.path()).unwrap().count();
+            let counts: Vec<usize> = (0..2000)
+                .map(|_| {
+                    let _discarded = discard_unfinished();
+                    files()
+                })
+                .collect();
+            end.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(counts.iter().all(|&count| count == 0), "{counts:?}");
+        });
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, linkat, open};
 use rustix::io::Errno;
 
+use super::atomic::temporary_name;
+
 /// Name of a file between the two calls that replace another one by it.
 const TEMPORARY: &str = ".mnn.tmp";
 
@@ -22,12 +24,14 @@ pub fn create(folder: &Path, mode: u32) -> Option<File> {
 }
 
 /// Gives the file its name in the folder that it was made in. An older file of this name is replaced
-/// in one step.
+/// in one step. It waits for nobody.
 ///
 /// No call of the operating system gives a file without a name the name of another one. To replace
 /// one takes two calls, with a temporary name in between: a process that ends just there leaves the
 /// new file, whole, under that name. The lock tells such a file from one whose writer is alive, and
-/// the next replacement in the folder removes it.
+/// the next replacement in the folder removes it. Where that name is taken by a living writer, or by
+/// something that this user may not open or remove, the temporary name is a random one; under it, a
+/// file that a killed process left stays until somebody removes it.
 ///
 /// # Errors
 /// The operating system's.
@@ -36,34 +40,40 @@ pub fn give_name(file: &File, target: &Path) -> io::Result<()> {
         Err(Errno::EXIST) => {}
         done => return Ok(done?),
     }
-    flock(file, FlockOperation::LockExclusive)?;
+    // Nobody else has this file yet, so that the lock is free.
+    flock(file, FlockOperation::NonBlockingLockExclusive)?;
     let temporary = target.with_file_name(TEMPORARY);
-    loop {
-        match link(file, &temporary) {
-            Err(Errno::EXIST) => remove_abandoned(&temporary)?,
-            Err(error) => return Err(error.into()),
-            Ok(()) => break,
-        }
+    let mut linked = link(file, &temporary);
+    if linked == Err(Errno::EXIST) && remove_abandoned(&temporary).is_ok() {
+        linked = link(file, &temporary);
     }
-    fs::rename(&temporary, target).inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
-    })
+    match linked {
+        Ok(()) => fs::rename(&temporary, target).inspect_err(|_| {
+            let _ = fs::remove_file(&temporary);
+        }),
+        Err(Errno::EXIST) => {
+            let folder = target.parent().unwrap_or(Path::new(""));
+            let linked = temporary_name().make_in(folder, |name| Ok(link(file, name)?))?;
+            Ok(linked.persist(target).map(drop)?)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
-/// Waits for the process that is replacing a file by this one, and removes it if there is none.
+/// Removes the file that a killed process left under the temporary name.
+///
+/// # Errors
+/// It has a writer that is alive, or cannot be opened or removed.
 fn remove_abandoned(temporary: &Path) -> io::Result<()> {
-    let absent = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let file = match File::open(temporary) {
-        Err(error) if absent(&error) => return Ok(()),
-        file => file?,
-    };
-    flock(&file, FlockOperation::LockExclusive)?;
+    // Neither a pipe, whose other end nobody may ever open, nor a link is opened; either right to
+    // open the file will do.
+    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = |access| open(temporary, access | flags, Mode::empty());
+    let file = File::from(open(OFlags::RDONLY).or_else(|_| open(OFlags::WRONLY))?);
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
     // Who holds the lock is the only one to remove the file, unless its writer has renamed it.
-    let (ours, there) = match fs::metadata(temporary) {
-        Err(error) if absent(&error) => return Ok(()),
-        there => (file.metadata()?, there?),
-    };
-    match (ours.dev(), ours.ino()) == (there.dev(), there.ino()) {
+    let (ours, there) = (file.metadata()?, fs::symlink_metadata(temporary)?);
+    match ours.is_file() && (ours.dev(), ours.ino()) == (there.dev(), there.ino()) {
         true => fs::remove_file(temporary),
         false => Ok(()),
     }
@@ -81,35 +91,69 @@ fn itself(file: &File) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
+    fn write(target: &Path, text: &str) {
+        let folder = target.parent().unwrap();
+        let mut file = create(folder, 0o666).expect("this file system has such files");
+        file.write_all(text.as_bytes()).unwrap();
+        give_name(&file, target).unwrap();
+    }
+
     #[test]
-    fn what_a_killed_writer_left_is_removed_and_a_living_one_is_waited_for() {
+    fn what_a_killed_writer_left_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let (target, temporary) = (folder.path().join("a"), folder.path().join(TEMPORARY));
-        let write = |text: &str| {
-            let mut file = create(folder.path(), 0o666).expect("this file system has such files");
-            file.write_all(text.as_bytes()).unwrap();
-            give_name(&file, &target).unwrap();
-        };
-        write("old");
-        fs::write(&temporary, "a writer that was killed between the two calls").unwrap();
-        write("new");
-        assert_eq!(fs::read_to_string(&target).unwrap(), "new");
-        assert!(!temporary.exists());
+        write(&target, "old");
+        for mode in [0o644, 0o200, 0o400] {
+            fs::write(&temporary, "a writer that was killed between the two calls").unwrap();
+            fs::set_permissions(&temporary, PermissionsExt::from_mode(mode)).unwrap();
+            write(&target, &format!("{mode:o}"));
+            assert_eq!(fs::read_to_string(&target).unwrap(), format!("{mode:o}"));
+            assert!(!temporary.exists(), "{mode:o}");
+        }
+    }
 
+    /// Whatever has the temporary name: the file is replaced without delay, and it stays.
+    #[test]
+    fn who_has_the_temporary_name_keeps_nobody_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, temporary) = (folder.path().join("a"), folder.path().join(TEMPORARY));
         let living = create(folder.path(), 0o666).unwrap();
         flock(&living, FlockOperation::LockExclusive).unwrap();
-        link(&living, &temporary).unwrap();
+        type Make<'a> = (&'a str, &'a dyn Fn());
+        let kinds: [Make<'_>; 3] = [
+            ("a living writer", &|| link(&living, &temporary).unwrap()),
+            ("a folder", &|| fs::create_dir(&temporary).unwrap()),
+            ("a link", &|| symlink("/dev/stdin", &temporary).unwrap()),
+        ];
+        write(&target, "old");
+        for (kind, make) in kinds {
+            make();
+            let before = fs::symlink_metadata(&temporary).unwrap();
+            write(&target, kind);
+            assert_eq!(fs::read_to_string(&target).unwrap(), kind);
+            assert_eq!(fs::symlink_metadata(&temporary).unwrap().ino(), before.ino(), "{kind}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "{kind}");
+            fs::remove_file(&temporary).or_else(|_| fs::remove_dir(&temporary)).unwrap();
+        }
+    }
+
+    #[test]
+    fn writers_side_by_side_leave_one_whole_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a");
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| write("newer"));
-            std::thread::sleep(std::time::Duration::from_millis(50));
-            assert!(!waiting.is_finished() && temporary.exists());
-            fs::rename(&temporary, &target).unwrap();
-            drop(living);
+            for digit in ["0", "1", "2"] {
+                let text = digit.repeat(1 << 10);
+                let target = &target;
+                scope.spawn(move || (0..200).for_each(|_| write(target, &text)));
+            }
         });
-        assert_eq!(fs::read_to_string(&target).unwrap(), "newer");
+        let text = fs::read_to_string(&target).unwrap();
+        assert!(text.len() == 1 << 10 && ["0", "1", "2"].contains(&&text[..1]), "{text}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

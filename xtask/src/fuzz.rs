@@ -4,7 +4,7 @@ use crate::cargo;
 
 /// Runs the program `fuzz` with these arguments, such as `--minutes 10`.
 pub fn run(arguments: &[String]) -> Result<(), String> {
-    let run = ["run", "--quiet", "--release", "--package=fuzz", "--", "run"];
+    let run = ["run", "--quiet", "--profile=fuzz", "--package=fuzz", "--", "run"];
     let arguments = arguments.iter().map(String::as_str);
     cargo(&run.into_iter().chain(arguments).collect::<Vec<_>>())
 }

@@ -111,7 +111,9 @@ fn work(
     while !workers.is_empty() {
         std::thread::sleep(Duration::from_millis(10));
         for mut worker in std::mem::take(&mut workers) {
-            let state = State::read(worker.folder.path()).unwrap_or_default();
+            let read = || State::read(worker.folder.path());
+            let begun = State { number: worker.share.first, ..State::default() };
+            let state = read().unwrap_or(begun);
             if state.number != worker.seen.0 {
                 worker.seen = (state.number, Instant::now());
             }
@@ -127,19 +129,24 @@ fn work(
                 }
                 ended => ended,
             };
-            let state = State::read(worker.folder.path()).unwrap_or_default();
+            let state = read().unwrap_or(begun);
             summary.inputs += state.done;
             summary.accepted += state.accepted;
             summary.failed += state.failed;
-            for report in std::fs::read_dir(worker::reports(worker.folder.path()))? {
-                let report = report?;
-                let number = report.file_name().to_string_lossy().parse().unwrap_or_default();
-                let text = std::fs::read_to_string(report.path())?;
+            for report in reports(worker.folder.path())? {
+                let number = report
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .parse()
+                    .unwrap_or_default();
+                let text = std::fs::read_to_string(&report)?;
                 let (signature, message) = text.split_once('\n').unwrap_or((&text, ""));
                 let (signature, message) = (signature.to_owned(), message.to_owned());
                 add(number, Finding { signature, message });
             }
-            if ended.is_some_and(|status| status.success()) {
+            // Whatever runs an input may end the process, with any exit code.
+            if state.ended && ended.is_some_and(|status| status.success()) {
                 continue;
             }
             // The input that the worker did not survive; the next ones need a new process.
@@ -161,6 +168,14 @@ fn work(
         }
     }
     Ok(found.into_values().collect())
+}
+
+/// Lists the reports of a worker, which may have ended before it could write any.
+fn reports(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match std::fs::read_dir(worker::reports(folder)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries?.map(|entry| Ok(entry?.path())).collect(),
+    }
 }
 
 /// Runs one input again in a process of its own.
@@ -195,4 +210,23 @@ fn start(program: &Path, target: &Target, share: Share) -> io::Result<Worker> {
         .stderr(Stdio::null())
         .spawn()?;
     Ok(Worker { child, share, folder, seen: (share.first, Instant::now()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::targets;
+
+    /// The program `true` ends at once, as if an input had called `exit(0)`.
+    #[test]
+    fn a_process_that_ends_too_early_has_failed_whatever_its_exit_code() {
+        let [target, ..] = targets::ALL;
+        let plan = Plan { seed: 7, inputs: 1, time: Duration::from_secs(60), workers: 1 };
+        let mut summary = Summary::default();
+        let found = work(Path::new("true"), &target, &plan, &mut summary).unwrap();
+        assert_eq!((summary.inputs, summary.failed), (1, 1));
+        let [(number, finding)] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(*number, 7);
+        assert!(finding.message.starts_with("ended with exit status: 0"), "{finding:?}");
+    }
 }

@@ -144,12 +144,12 @@ fn run_one(target: &Target, name: &str, report: Option<&Path>) -> io::Result<Exi
         Err(_) => std::fs::read(name)?,
     };
     let folder = tempfile::tempdir()?;
-    let Err(finding) = replay::here(target, &bytes, folder.path()) else {
-        return Ok(ExitCode::SUCCESS);
-    };
-    match report {
-        Some(file) => replay::report(file, &finding)?,
-        None => eprintln!("{}", finding.message),
+    let outcome = replay::here(target, &bytes, folder.path());
+    match (&outcome, report) {
+        (Ok(_), Some(file)) => std::fs::write(file, replay::KEPT)?,
+        (Ok(_), None) => {}
+        (Err(finding), Some(file)) => replay::report(file, finding)?,
+        (Err(finding), None) => eprintln!("{}", finding.message),
     }
-    Ok(ExitCode::FAILURE)
+    Ok(if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

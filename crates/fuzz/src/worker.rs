@@ -32,6 +32,8 @@ pub struct State {
     pub accepted: u64,
     /// How many of them failed.
     pub failed: u64,
+    /// Whether the worker has come to its end by itself.
+    pub ended: bool,
 }
 
 impl State {
@@ -44,14 +46,15 @@ impl State {
     pub fn read(folder: &Path) -> Option<State> {
         let bytes = std::fs::read(Self::path(folder)).ok()?;
         let (words, _) = bytes.as_chunks();
-        let words: [[u8; 8]; 4] = words.try_into().ok()?;
-        let [number, done, accepted, failed] = words.map(u64::from_le_bytes);
-        Some(State { number, done, accepted, failed })
+        let words: [[u8; 8]; 5] = words.try_into().ok()?;
+        let [number, done, accepted, failed, ended] = words.map(u64::from_le_bytes);
+        Some(State { number, done, accepted, failed, ended: ended == 1 })
     }
 
     fn write(self, file: &File) -> io::Result<()> {
         use std::os::unix::fs::FileExt;
-        let words = [self.number, self.done, self.accepted, self.failed].map(u64::to_le_bytes);
+        let State { number, done, accepted, failed, ended } = self;
+        let words = [number, done, accepted, failed, u64::from(ended)].map(u64::to_le_bytes);
         file.write_all_at(words.as_flattened(), 0)
     }
 }
@@ -90,6 +93,7 @@ pub fn run(target: &Target, share: &Share, folder: &Path) -> io::Result<()> {
         state.done += 1;
         state.number = state.number.wrapping_add(share.step);
     }
+    state.ended = true;
     state.write(&file)
 }
 

@@ -84,6 +84,37 @@ fn a_full_disk_leaves_the_old_file() {
     assert_eq!(files, ["out.csv"]);
 }
 
+/// In a folder where everybody writes, somebody else's files cannot be removed, and in part not
+/// even be opened.
+#[test]
+fn files_of_others_under_the_temporary_name_are_no_obstacle() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 65534;
+    let folder = folder();
+    let mode = |name: &str, mode: u32| {
+        std::fs::set_permissions(folder.path().join(name), PermissionsExt::from_mode(mode))
+            .unwrap();
+    };
+    mode("", 0o1777);
+    std::fs::write(folder.path().join(".mnn.tmp"), "somebody else's").unwrap();
+    for of_others in [0o644, 0o622, 0o600] {
+        mode(".mnn.tmp", of_others);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fuzz"));
+        command.args(["mnn", "simulate", "lorenz", "--points", "20", "-o", "new.csv"]);
+        command.current_dir(folder.path());
+        // Only the superuser may be somebody else.
+        if !command.uid(NOBODY).gid(NOBODY).output().is_ok_and(|run| run.status.success()) {
+            let own = Command::new("id").arg("-u").output().unwrap();
+            assert_ne!(own.stdout, b"0\n", "the first file that nobody writes");
+            return;
+        }
+        let run = command.output().unwrap();
+        assert_eq!(run.status.code(), Some(0), "{of_others:o}: {run:?}");
+        assert_eq!(names(folder.path()), [".mnn.tmp", "new.csv", "out.csv"], "{of_others:o}");
+    }
+}
+
 #[test]
 fn devices_folders_and_pipes_are_no_files() {
     let folder = folder();

@@ -101,7 +101,7 @@ fn metadata(u: &mut Unstructured<'_>, [b, n, extra]: [usize; 3]) -> Choice<Map<S
             "smoothness" => word(u, &["taylor", "taylor_hold", "taylor_central", "hermite"])?,
             "scaling" => word(u, &["auto", "unit", "balanced"])?,
             "factorization" => word(u, &["auto", "cholesky", "square_root"])?,
-            "periodic" => word(u, &["true", "false", "True"])?,
+            "periodic" | "follow_growth" => word(u, &["true", "false", "True"])?,
             "refinement" => word(u, &["0", "1", "3", "1000", "1001"])?,
             "batch" | "points" => word(u, &["2", "5", "1000000", "1000000000000", "-1"])?,
             "gamma" | "alpha" | "roughness" => number(u, 16)?.to_string(),

@@ -28,20 +28,23 @@ fn generate(u: &mut Unstructured<'_>) -> Choice<Vec<u8>> {
     match command {
         "discover" => {
             arguments.push("input".to_owned());
+            let output = *u.choose(&["out.csv", "out.csv", "-"])?;
             for flags in [
-                ["--output", "out.csv"],
-                ["--save", "out.st"],
-                ["--plot", "out.svg"],
-                ["--degree", "1"],
-                ["--link", "sin"],
-                ["--order", "2"],
-                ["--format", "json"],
-                ["--link", "ratio"],
-                ["--threshold", "0"],
-                ["--trajectory", "run"],
+                &["--output", output][..],
+                &["--save", "out.st"],
+                &["--plot", "out.svg"],
+                &["--degree", "1"],
+                &["--link", "sin"],
+                &["--order", "2"],
+                &["--format", "json"],
+                &["--link", "ratio"],
+                &["--threshold", "0"],
+                &["--trajectory", "run"],
+                &["--method", "joint"],
+                &["--robust"],
             ] {
                 if chance(u, 1, 4)? {
-                    arguments.extend(flags.map(str::to_owned));
+                    arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
                 }
             }
             contents = match chance(u, 1, 4)? {
@@ -57,7 +60,8 @@ fn generate(u: &mut Unstructured<'_>) -> Choice<Vec<u8>> {
             let system = word(u, &["lorenz", "lotka-volterra", "pendulum", "duffing"])?;
             let points = u.int_in_range(0..=300)?.to_string();
             let noise = format!("{}%", u.int_in_range(0..=9)?);
-            let flags = ["--output", "out.csv", "--points", &points, "--noise", &noise];
+            let output = *u.choose(&["out.csv", "-"])?;
+            let flags = ["--output", output, "--points", &points, "--noise", &noise];
             arguments.push(system);
             arguments.extend(flags.map(str::to_owned));
         }
@@ -138,6 +142,10 @@ fn run(input: &[u8], folder: &Path) -> Outcome {
         let wanted = name == "input" || arguments.iter().any(|argument| argument.contains(&name));
         ensure(wanted, || "a file that nobody asked for".to_owned())?;
         readable(&name, &path(&name))?;
+    }
+    if code == 0 && arguments.windows(2).any(|pair| pair == ["--output", "-"]) {
+        std::fs::copy(folder.join("stdout"), path("out.csv")).map_err(machine)?;
+        readable("out.csv", &path("out.csv"))?;
     }
     Ok(code == 0)
 }

@@ -1,15 +1,16 @@
 //! Solver inputs of any shape, sharing, options and values, beside a neighbor that is broken.
 //!
-//! A system that counts as solved has no value that is not finite. A batch is solved twice, as it
-//! is and with one system broken: of every other system, the solution, the status and all
-//! derivatives must be the same to the bit.
+//! A system that counts as solved has no value that is not finite, and one whose cotangent or
+//! tangent is not finite says so. A batch is solved twice, as it is and with one system broken, in
+//! its inputs, its cotangent or its tangents: of every other system, the solution, the status and
+//! all derivatives must be the same to the bit.
 
 use std::path::Path;
 
 use arbitrary::{Result as Choice, Unstructured};
 use mechanistic::{
-    Cotangent, Factorization, Formulation, Inputs, Options, Problem, Real, RowScaling, Smoothness,
-    Solver, Status, Tangents, View, Weights,
+    Cotangent, Factorization, Formulation, Gradients, Inputs, Options, Problem, Real, RowScaling,
+    Smoothness, Solver, Status, View, Weights,
 };
 
 use super::{Outcome, Target, ensure};
@@ -31,11 +32,43 @@ struct Case {
     points: usize,
     batch: usize,
     options: Options,
-    values: Inputs<Vec<f64>>,
+    values: Values<f64>,
     /// The system that is broken, which array, which of its values in it, and by what.
     broken: Option<(usize, usize, usize, f64)>,
     single: bool,
 }
+
+/// The arrays of a solve and of its derivatives.
+#[derive(Clone)]
+struct Values<T> {
+    inputs: Inputs<Vec<T>>,
+    tangents: Inputs<Vec<T>>,
+    cotangent: Vec<T>,
+    epsilon: Vec<T>,
+}
+
+impl<T> Values<T> {
+    /// The arrays in this order, which has a place for each.
+    fn arrays(&mut self) -> [&mut Vec<T>; ARRAYS] {
+        let Values { inputs, tangents, cotangent, epsilon } = self;
+        let [a, b, c, d] = inputs.as_mut().into();
+        let [e, f, g, h] = tangents.as_mut().into();
+        [a, b, c, d, e, f, g, h, cotangent, epsilon]
+    }
+
+    fn map<U>(&self, value: impl Fn(&T) -> U) -> Values<U> {
+        let all = |values: &Vec<T>| values.iter().map(&value).collect();
+        Values {
+            inputs: self.inputs.as_ref().map(all),
+            tangents: self.tangents.as_ref().map(all),
+            cotangent: all(&self.cotangent),
+            epsilon: all(&self.epsilon),
+        }
+    }
+}
+
+/// The number of arrays that can be broken.
+const ARRAYS: usize = 10;
 
 fn run(input: &[u8], _: &Path) -> Outcome {
     let Ok(case) = choose(&mut Unstructured::new(input)) else { return Ok(false) };
@@ -61,7 +94,7 @@ fn choose(u: &mut Unstructured<'_>) -> Choice<Case> {
     let options = options(u, wild)?;
     // Magnitudes that make squares overflow or vanish.
     let scale = *u.choose(&[1.0, 1.0, 1.0, 1e-8, 1e8, 1e-160, 1e160, 1e-300, 1e300])?;
-    let values = Inputs::NAMES.zip(shapes.as_ref()).try_map(|(name, shape)| {
+    let inputs = Inputs::NAMES.zip(shapes.as_ref()).try_map(|(name, shape)| {
         let scale = if chance(u, 1, 4)? { scale } else { 1.0 };
         let count = shape.iter().product();
         (0..count)
@@ -72,10 +105,22 @@ fn choose(u: &mut Unstructured<'_>) -> Choice<Case> {
             })
             .collect::<Choice<Vec<f64>>>()
     })?;
-    let array = u.choose_index(4)?;
-    let shape = shapes.as_ref().into_iter().nth(array).expect("there are four");
-    let inner: usize = shape[1..].iter().product();
-    let broken = match batch > 1 && shape[0] == batch && inner > 0 {
+    let scale = if chance(u, 1, 4)? { scale } else { 1.0 };
+    let mut values = Values {
+        tangents: inputs.as_ref().map(|values| vec![1.0; values.len()]),
+        inputs,
+        cotangent: vec![scale; batch * points * k * (columns + extra)],
+        epsilon: vec![1.0; batch],
+    };
+    if chance(u, wild, 16)? {
+        let system = u.choose_index(batch)?;
+        let own = values.cotangent.len() / batch;
+        values.cotangent[system * own + u.choose_index(own)?] = number(u, 64)?;
+    }
+    let array = u.choose_index(ARRAYS)?;
+    let of_batch = shapes.as_ref().into_iter().nth(array % 4).is_none_or(|s| s[0] == batch);
+    let inner = values.arrays()[array].len() / batch;
+    let broken = match batch > 1 && (array >= 8 || of_batch) && inner > 0 {
         true => Some((
             u.int_in_range(0..=batch - 1)?,
             array,
@@ -124,7 +169,8 @@ struct Answers<T> {
     tangents: Vec<T>,
     variances: Vec<T>,
     residuals: Vec<[f64; 4]>,
-    gradients: Inputs<Vec<T>>,
+    gradients: Gradients<T>,
+    tangent_status: Vec<Status>,
 }
 
 /// Accepted is a batch with a system that is solved.
@@ -133,7 +179,7 @@ fn check<T: Real>(case: &Case) -> Outcome {
     let solved = alone.status.iter().any(|status| status.is_ok());
     let Some((system, array, place, value)) = case.broken else { return Ok(solved) };
     let mut values = case.values.clone();
-    let broken = values.as_mut().into_iter().nth(array).expect("there are four");
+    let broken = &mut values.arrays()[array];
     let inner = broken.len() / case.batch;
     broken[system * inner + place] = value;
     let Some(others) = answers::<T>(case, &values)? else { return Ok(solved) };
@@ -143,9 +189,9 @@ fn check<T: Real>(case: &Case) -> Outcome {
     Ok(solved)
 }
 
-fn answers<T: Real>(case: &Case, values: &Inputs<Vec<f64>>) -> Result<Option<Answers<T>>, String> {
-    let arrays: Inputs<Vec<T>> =
-        values.as_ref().map(|values| values.iter().map(|value| T::of(*value)).collect());
+fn answers<T: Real>(case: &Case, values: &Values<f64>) -> Result<Option<Answers<T>>, String> {
+    let values: Values<T> = values.map(|value| T::of(*value));
+    let arrays = &values.inputs;
     let problem = Problem::builder()
         .batch(case.batch)
         .points(case.points)
@@ -172,28 +218,17 @@ fn answers<T: Real>(case: &Case, values: &Inputs<Vec<f64>>) -> Result<Option<Ans
             format!("{status:?}, but with values")
         })?;
     }
-    let ones = vec![T::one(); solution.values.len()];
-    let cotangent = Cotangent { values: &ones, epsilon: Some(&vec![T::one(); case.batch]) };
-    let gradients = solver.vjp(&problem, &cotangent).map_err(fails)?.inputs.clone();
-    for (name, gradient) in Inputs::NAMES.zip(gradients.as_ref()) {
-        ensure(gradient.iter().all(|value| value.is_finite()), || {
-            format!("a gradient of {name} that is not finite")
-        })?;
-    }
-    let directions = arrays.as_ref().map(|array| vec![T::one(); array.len()]);
-    let tangents = Tangents {
-        coefficients: Some(&directions.coefficients),
-        rhs: Some(&directions.rhs),
-        initial_values: Some(&directions.initial_values),
-        steps: Some(&directions.steps),
-    };
-    let tangent = solver.jvp(&problem, &tangents).map_err(fails)?;
+    let cotangent = Cotangent { values: &values.cotangent, epsilon: Some(&values.epsilon) };
+    let gradients = solver.vjp(&problem, &cotangent).map_err(fails)?.clone();
+    check_gradients(case, &solution.status, &cotangent, &gradients)?;
+    let directions = values.tangents.as_ref().map(|values| Some(values.as_slice()));
+    let tangent = solver.jvp(&problem, &directions).map_err(fails)?;
     for (values, status) in tangent.values.chunks_exact(block).zip(&tangent.status) {
         ensure(!status.is_ok() || values.iter().all(|value| value.is_finite()), || {
             "a tangent with status ok that is not finite".to_owned()
         })?;
     }
-    let tangents = tangent.values.clone();
+    let (tangents, tangent_status) = (tangent.values.clone(), tangent.status.clone());
     let residuals = solver.residuals(&problem).map_err(fails)?;
     let norms = |r: &mechanistic::Residuals| [r.equation, r.initial, r.smoothness, r.periodic];
     let residuals = residuals.iter().map(norms).collect();
@@ -206,7 +241,47 @@ fn answers<T: Real>(case: &Case, values: &Inputs<Vec<f64>>) -> Result<Option<Ans
         variances,
         residuals,
         gradients,
+        tangent_status,
     }))
+}
+
+/// Checks what is said of the gradients: they are finite, and what is left out is said to be.
+fn check_gradients<T: Real>(
+    case: &Case,
+    solved: &[Status],
+    cotangent: &Cotangent<'_, T>,
+    gradients: &Gradients<T>,
+) -> Result<(), String> {
+    let inputs = Inputs::NAMES.zip(gradients.inputs.as_ref()).zip(case.shapes.as_ref());
+    for ((name, gradient), shape) in inputs {
+        ensure(gradient.iter().all(|value| value.is_finite()), || {
+            format!("a gradient of {name} that is not finite")
+        })?;
+        let own = gradient.len() / case.batch;
+        for (system, status) in gradients.status.iter().enumerate() {
+            let zero = || gradient[system * own..][..own].iter().all(|value| *value == T::zero());
+            ensure(status.is_ok() || shape[0] != case.batch || zero(), || {
+                format!("{status:?}, but with a gradient of {name}")
+            })?;
+        }
+    }
+    let own = cotangent.values.len() / case.batch;
+    for (system, (solved, said)) in solved.iter().zip(&gradients.status).enumerate() {
+        let finite = cotangent.values[system * own..][..own].iter().all(|value| value.is_finite())
+            && cotangent.epsilon.is_none_or(|epsilon| epsilon[system].is_finite());
+        let right = match (solved.is_ok(), finite) {
+            (false, _) => said == solved,
+            (true, false) => matches!(said, Status::NonFiniteInput { .. }),
+            (true, true) => matches!(said, Status::Ok | Status::Overflow),
+        };
+        ensure(right, || format!("{said:?} of gradients of {solved:?}, cotangent {finite}"))?;
+    }
+    Ok(())
+}
+
+/// Whether every system whose gradients could be had overflows: their sum may do that.
+fn all_overflow(status: &[Status]) -> bool {
+    status.iter().all(|status| !status.is_ok())
 }
 
 /// Compares what is said of one system, to the bit.
@@ -231,14 +306,21 @@ fn compare<T: Real>(
     ] {
         ensure(part(a) == part(b), || differs(what))?;
     }
+    ensure(a.tangent_status[system] == b.tangent_status[system], || differs("tangent's status"))?;
     let norms = |a: &Answers<T>| a.residuals[system].map(f64::to_bits);
     ensure(norms(a) == norms(b), || differs("residuals"))?;
+    let (said_a, said_b) = (&a.gradients.status, &b.gradients.status);
+    // All overflow together where only the sum does of what they share, such as the weights.
+    if all_overflow(said_a) || all_overflow(said_b) {
+        return Ok(());
+    }
+    ensure(said_a[system] == said_b[system], || differs("gradients' status"))?;
     // Along a shared axis the gradient is the sum over the systems.
     let shapes = case.shapes.as_ref();
     for ((shape, name), (a, b)) in shapes
         .into_iter()
         .zip(Inputs::NAMES)
-        .zip(a.gradients.as_ref().into_iter().zip(b.gradients.as_ref()))
+        .zip(a.gradients.inputs.as_ref().into_iter().zip(b.gradients.inputs.as_ref()))
     {
         let own = shape[0] == case.batch && case.batch > 1;
         ensure(!own || part(a) == part(b), || differs(&format!("gradient of {name}")))?;
