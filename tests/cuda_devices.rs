@@ -73,6 +73,23 @@ fn two_devices_are_told_apart() {
     assert_eq!(message, expected);
     assert_eq!(sum(&second, &parameters.to().unwrap()).unwrap(), 3.0);
 
+    // Gradients of one device are no memory for a tape of the other.
+    let mut tapes = [&first, &second].map(|device| Tape::<f64, _>::on(Cuda::on(device).unwrap()));
+    for round in 0..2 {
+        let [mine, theirs] = &mut tapes;
+        let [gradients, others] = [&mut *mine, &mut *theirs].map(|tape| {
+            tape.clear();
+            let x = tape.leaf(Array::vector([1.0, 2.0]));
+            let square = tape.mul(x, x).unwrap();
+            let sum = tape.sum_all(square).unwrap();
+            let gradients = tape.backward(sum).unwrap();
+            assert_eq!(gradients.value(x).unwrap().data(), [2.0, 4.0], "{round}");
+            gradients
+        });
+        mine.recycle(others);
+        theirs.recycle(gradients);
+    }
+
     // A cuBLAS that cannot be opened is done without, and what demands it is refused; another device
     // has its own.
     let multiply = |device| -> mechanistic::Result<(f64, usize)> {

@@ -107,7 +107,12 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// dependencies': each block of a matrix product allocates the buffer that it packs its operands
     /// into, and handing work to the threads from outside of them a list of 1.5 kB now and then.
     /// Operations that are given masks, indices or Jacobians copy them into memory of their own.
+    /// Gradients on another device than this tape's are dropped.
     pub fn recycle(&mut self, mut gradients: Gradients<T, B>) {
+        if !self.backend.shares_device(&gradients.backend) {
+            return;
+        }
+        gradients.backend.clone_from(&self.backend);
         for (_, array) in gradients.leaves.drain(..) {
             self.pool.give(array);
         }

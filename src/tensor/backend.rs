@@ -38,6 +38,8 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Whether reading a result waits for the device, so that it is better read later.
     const ASYNCHRONOUS: bool;
 
+    /// Returns whether the other backend computes on the same device.
+    fn shares_device(&self, other: &Self) -> bool;
     /// Puts an array of the program into the backend's form; nothing is copied before it is used.
     fn wrap<E: Element>(array: Array<E>) -> Array<E, Self>;
     /// Returns the array in the memory of the program.

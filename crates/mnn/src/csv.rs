@@ -6,16 +6,16 @@
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 
 use csv::StringRecord;
 
 use mechanistic::discovery::{Dataset, Trajectory};
 use mechanistic::files::atomic;
-use mechanistic::{Error, Result};
+use mechanistic::{Error, Result, ensure_memory};
 
-use crate::{limits, outputs};
+use crate::outputs;
 
 /// The meaning of the columns of a table.
 #[derive(Clone, Debug, Default)]
@@ -90,7 +90,7 @@ pub fn read<P: AsRef<Path>>(paths: &[P], columns: &Columns) -> Result<Table> {
 fn bytes(path: &Path) -> Result<Vec<u8>> {
     if !outputs::is_standard(path) {
         let size = std::fs::metadata(path).map_or(0, |file| file.len());
-        limits::ensure_memory(&format!("the table {}", path.display()), size as usize)?;
+        ensure_memory(&format!("the table {}", path.display()), &[(size as usize, 1)])?;
         return std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source });
     }
     let mut bytes = Vec::new();
@@ -114,7 +114,7 @@ pub fn write(
     let failure = OnceCell::new();
     let rows = rows.map_while(|row| row.map_err(|error| failure.set(error)).ok());
     let written = if outputs::is_standard(path) {
-        match write_records(Pieces(Vec::new()), header, rows) {
+        match write_records(Pieces::new(io::stdout()), header, rows) {
             // A reader that has closed it (`mnn … | head`) has all that it wanted.
             Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
                 Err(Error::Io { path: "standard output".into(), source })
@@ -143,27 +143,39 @@ fn write_records(
     writer.flush()
 }
 
-/// Text on its way to standard output, which takes it in pieces of whole rows.
-struct Pieces(Vec<u8>);
+/// Text on its way to standard output, which takes it in pieces of whole rows. After a failure it
+/// takes no more: its writer tries again when it is dropped.
+struct Pieces<W> {
+    out: W,
+    text: Vec<u8>,
+    failed: bool,
+}
 
 /// The bytes of a piece, about.
 const PIECE: usize = 1 << 16;
 
-impl Pieces {
+impl<W: io::Write> Pieces<W> {
+    fn new(out: W) -> Self {
+        Pieces { out, text: Vec::new(), failed: false }
+    }
+
     /// Prints the first `end` bytes.
     fn print(&mut self, end: usize) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        out.write_all(&self.0[..end])?;
-        self.0.drain(..end);
-        out.flush()
+        if self.failed {
+            return Err(io::Error::other("an earlier piece could not be written"));
+        }
+        let printed = self.out.write_all(&self.text[..end]).and_then(|()| self.out.flush());
+        self.text.drain(..end);
+        self.failed = printed.is_err();
+        printed
     }
 }
 
-impl io::Write for Pieces {
+impl<W: io::Write> io::Write for Pieces<W> {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.0.extend_from_slice(text);
-        if self.0.len() >= PIECE
-            && let Some(last) = self.0.iter().rposition(|&byte| byte == b'\n')
+        self.text.extend_from_slice(text);
+        if self.text.len() >= PIECE
+            && let Some(last) = self.text.iter().rposition(|&byte| byte == b'\n')
         {
             self.print(last + 1)?;
         }
@@ -171,7 +183,7 @@ impl io::Write for Pieces {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.print(self.0.len())
+        self.print(self.text.len())
     }
 }
 
@@ -268,8 +280,8 @@ fn parse(path: &Path, bytes: &[u8], columns: &Columns, exact: bool) -> Result<Ta
 
     // Vectors grow to twice what they hold, from half of that.
     let rows = text.lines().count();
-    let bytes = rows.saturating_mul((1 + layout.states.len()) * size_of::<f64>());
-    limits::ensure_memory(&format!("the table {}", path.display()), bytes.saturating_mul(3))?;
+    let values = rows.saturating_mul(1 + layout.states.len());
+    ensure_memory(&format!("the table {}", path.display()), &[(values, 3 * size_of::<f64>())])?;
     let mut groups = Groups::default();
     while next(&source, &mut reader, &mut record)? {
         row(&source, &layout, &record, &mut groups)?;
@@ -543,6 +555,33 @@ mod tests {
                 }
                 Err(error) => prop_assert!(error.to_string().starts_with("a.csv:"), "{error}"),
             }
+        }
+    }
+
+    /// What could not be written is not written again, when the disk has room again.
+    #[test]
+    fn after_a_failure_nothing_more_is_written() {
+        struct Disk<'a>(&'a mut Vec<usize>);
+        impl io::Write for Disk<'_> {
+            fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+                self.0.push(text.len());
+                match self.0.len() {
+                    1 => Ok(text.len() / 2),
+                    2 => Err(io::Error::other("full")),
+                    _ => Ok(text.len()),
+                }
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        for rows in [1, 10_000] {
+            let mut writes = Vec::new();
+            let (header, rows) = (["t".to_owned()], (0..rows).map(|t| vec![f64::from(t) + 0.125]));
+            let written = write_records(Pieces::new(Disk(&mut writes)), &header, rows);
+            assert_eq!(written.unwrap_err().to_string(), "full");
+            assert_eq!(writes.len(), 2, "{writes:?}");
         }
     }
 

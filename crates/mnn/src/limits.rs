@@ -1,20 +1,6 @@
-//! What the machine has: memory that may not suffice, and threads.
+//! The threads that compute.
 
-use mechanistic::{Error, Result};
 use rayon::ThreadPoolBuilder;
-
-/// Memory that is kept free beside a large need, for what is small and for other threads: bytes.
-const MARGIN: usize = 16 << 20;
-
-/// Checks that `bytes` of memory can be had for something, and gives them back at once.
-///
-/// # Errors
-/// [`Error::OutOfMemory`].
-pub fn ensure_memory(what: &str, bytes: usize) -> Result<()> {
-    Vec::<u8>::new()
-        .try_reserve_exact(bytes.saturating_add(MARGIN))
-        .map_err(|_| Error::OutOfMemory { what: what.into(), bytes })
-}
 
 /// The variable with which users set the number of threads, here and in every program of rayon.
 const THREADS: &str = "RAYON_NUM_THREADS";

@@ -74,6 +74,14 @@ fn bench_prints_medians_as_json() {
     }
 }
 
+/// A random problem grows as it likes; nobody wants to know what becomes of its solution.
+#[test]
+fn bench_does_not_warn_of_its_own_problem() {
+    let workspace = Workspace::new();
+    let size = ["bench", "--batch", "3", "--points", "300", "--states", "2", "--order", "1"];
+    assert_eq!(workspace.run(&size).expect(DONE).stderr, "");
+}
+
 #[test]
 fn bench_refuses_impossible_sizes() {
     let workspace = Workspace::new();

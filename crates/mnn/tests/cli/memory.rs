@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::{DONE, MISUSE, Run, Workspace};
+use crate::{DONE, MISUSE, NUMERICAL_FAILURE, Run, Workspace};
 
 /// Runs the program in an address space of so many MiB.
 fn within(workspace: &Workspace, megabytes: usize, arguments: &[&str]) -> Run {
@@ -67,11 +67,8 @@ fn a_search_without_memory_says_what_it_needs() {
     }
 }
 
-#[test]
-fn every_subcommand_lives_without_memory() {
-    let workspace = Workspace::new();
-    workspace.write("a.csv", table(100_000, 4));
-    // A small file can ask for a large solution.
+/// Writes a small file `p` that asks for a large solution.
+fn write_problem(workspace: &Workspace) {
     let shared = |name: &str, shape: &[usize], values: &[f64]| {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         (name.to_owned(), shape.to_vec(), bytes)
@@ -90,7 +87,13 @@ fn every_subcommand_lives_without_memory() {
     let sizes = [("batch", "1000"), ("points", "10000")].map(|(a, b)| (a.to_owned(), b.to_owned()));
     let metadata = std::collections::HashMap::from(sizes);
     safetensors::serialize_to_file(views, Some(metadata), &workspace.path("p")).unwrap();
+}
 
+#[test]
+fn every_subcommand_lives_without_memory() {
+    let workspace = Workspace::new();
+    workspace.write("a.csv", table(100_000, 4));
+    write_problem(&workspace);
     let bench = ["bench", "--batch", "1000", "--points", "1000", "--states", "4", "--order", "2"];
     let searches = ["joint", "network"].map(|method| ["discover", "a.csv", "--method", method]);
     for arguments in [&["solve", "p", "-o", "r"][..], &bench, &searches[0], &searches[1]] {
@@ -111,6 +114,52 @@ fn every_subcommand_lives_without_memory() {
     assert!(need(&run) > 1000 * 10_000 * 2 * 8 * 3, "{}", run.stderr);
     let run = within(&workspace, 200, &bench).expect(MISUSE);
     assert!(need(&run) > 1000 * 1000 * (12 * 12 + 4 * 4 * 3) * 8, "{}", run.stderr);
+}
+
+/// Tables that are large in every other way than by their rows of few states: where there is memory
+/// enough they are searched or refused for what they are, and where there is not, that is said.
+#[test]
+fn tables_of_every_form_live_without_memory() {
+    let workspace = Workspace::new();
+    let trajectories = |count: usize| {
+        let rows = (0..count).map(|run| format!("{run},0,1\n{run},1,2\n"));
+        "run,t,x\n".to_owned() + &rows.collect::<String>()
+    };
+    let long = "x".repeat(1 << 22);
+    let cases: [(&str, String, &[&str]); 5] = [
+        ("columns", table(3, 60_000), &[]),
+        // Each of the equations has 1 + 40 + 820 candidates, which border all of its normal matrix.
+        ("border", table(60, 40), &["--degree", "2"]),
+        ("candidates", table(60, 4), &["--degree", "40"]),
+        ("trajectories", trajectories(100_000), &["--trajectory", "run"]),
+        ("field", format!("t,x\n0,{long}\n1,2\n"), &[]),
+    ];
+    for (name, text, flags) in cases {
+        workspace.write(name, text);
+        let search = [&["discover", name, "-q"][..], flags].concat();
+        let mut without_memory = 0;
+        for megabytes in (least(&workspace)..130).step_by(9) {
+            let run = within(&workspace, megabytes, &search);
+            let known = [DONE, NUMERICAL_FAILURE, MISUSE].contains(&run.code);
+            assert!(known, "{name} in {megabytes} MiB: {}: {}", run.code, run.stderr);
+            without_memory += usize::from(run.stderr.contains("bytes of memory cannot be had"));
+        }
+        assert!(without_memory > 0 || name == "field", "{name}");
+        std::fs::remove_file(workspace.path(name)).unwrap();
+    }
+}
+
+#[test]
+fn what_follows_growth_is_part_of_the_need() {
+    let workspace = Workspace::new();
+    write_problem(&workspace);
+    let solve = |flags: &[&str]| {
+        let run = within(&workspace, 200, &[&["solve", "p", "-o", "r"], flags].concat());
+        need(&run.expect(MISUSE))
+    };
+    let (without, with) = (solve(&[]), solve(&["--follow-growth", "true"]));
+    // A factor for each point of each system.
+    assert!(with >= without + 1000 * 10_000 * 8, "{without} {with}");
 }
 
 #[test]

@@ -41,6 +41,10 @@ impl Backend for Cpu {
 
     const ASYNCHRONOUS: bool = false;
 
+    fn shares_device(&self, _: &Self) -> bool {
+        true
+    }
+
     fn wrap<E: Element>(array: Array<E>) -> Array<E> {
         array
     }

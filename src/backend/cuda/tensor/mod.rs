@@ -149,6 +149,10 @@ impl Backend for Cuda {
 
     const ASYNCHRONOUS: bool = true;
 
+    fn shares_device(&self, other: &Self) -> bool {
+        self.device.ordinal() == other.device.ordinal()
+    }
+
     fn wrap<E: Element>(array: Array<E>) -> Array<E, Cuda> {
         Array::from_parts(array.shape().into(), Storage::from_host(array))
     }
