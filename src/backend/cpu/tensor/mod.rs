@@ -4,6 +4,7 @@
 //! Sums are taken in an order that depends on the shapes alone, never on the number of threads.
 
 mod elementwise;
+mod gemm;
 mod index;
 mod matmul;
 pub mod reduce;
@@ -128,8 +129,7 @@ impl Backend for Cpu {
         b: &Array<T>,
         c: &mut Array<T>,
     ) -> Result<()> {
-        matmul::forward(product, a.data(), b.data(), c.data_mut());
-        Ok(())
+        matmul::forward(product, a.data(), b.data(), c.data_mut())
     }
 
     fn matmul_adjoint<T: Real>(
@@ -145,7 +145,6 @@ impl Backend for Cpu {
             Side::A => matmul::adjoint_a(product, other, gc, g),
             Side::B => matmul::adjoint_b(product, other, gc, g),
         }
-        Ok(())
     }
 
     fn sum<T: Real>(&self, x: &Array<T>, kept: &[usize], y: &mut Array<T>) -> Result<()> {
