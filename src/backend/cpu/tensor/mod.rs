@@ -69,7 +69,7 @@ impl Backend for Cpu {
     }
 
     fn accumulate<T: Real>(&self, x: &Array<T>, y: &mut Array<T>) -> Result<()> {
-        y.data_mut().iter_mut().zip(x.data()).for_each(|(y, x)| *y += *x);
+        elementwise::add(x.data(), y.data_mut());
         Ok(())
     }
 

@@ -27,7 +27,7 @@ const SMALL: usize = 1 << 18;
 /// The size of panels, in numbers, to which several blocks of terms are copied together.
 const TOGETHER: usize = 1 << 20;
 
-/// A matrix of `rows` × `columns` in a slice; its strides can make it a transpose.
+/// A matrix of `rows` × `columns` in a slice; its strides, of which one is 1, can make it a transpose.
 #[derive(Clone, Copy)]
 pub struct Matrix<'a, T> {
     data: &'a [T],

@@ -31,11 +31,13 @@ fn pack_panel<T: Real>(matrix: Matrix<T>, width: usize, panel: &mut [T]) {
         }
         return;
     }
+    assert_eq!(column, 1);
     for (c, panel) in panel.chunks_mut(COLUMNS * width).enumerate() {
         for i in 0..matrix.rows {
-            let numbers = matrix.data[i * row + c * COLUMNS * column..].iter().step_by(column);
-            let places = panel[i..].iter_mut().step_by(width);
-            places.zip(numbers).for_each(|(place, number)| *place = *number);
+            let numbers = &matrix.data[i * row + c * COLUMNS..][..panel.len() / width];
+            for (places, number) in panel.chunks_exact_mut(width).zip(numbers) {
+                places[i] = *number;
+            }
         }
     }
 }
