@@ -103,11 +103,10 @@ impl<T: Real, B: Backend> Tape<T, B> {
     /// tape.
     ///
     /// A training step on the CPU that gives its gradients back, and takes its data by
-    /// [`Tape::constant_from`], allocates nothing after the first, with two exceptions that are its
-    /// dependencies': each block of a matrix product allocates the buffer that it packs its operands
-    /// into, and handing work to the threads from outside of them a list of 1.5 kB now and then.
-    /// Operations that are given masks, indices or Jacobians copy them into memory of their own.
-    /// Gradients on another device than this tape's are dropped.
+    /// [`Tape::constant_from`], allocates nothing after the first, except that handing work to the
+    /// threads from outside of them takes rayon a list of 1.5 kB now and then. Operations that are
+    /// given masks, indices or Jacobians copy them into memory of their own. Gradients on another
+    /// device than this tape's are dropped.
     pub fn recycle(&mut self, mut gradients: Gradients<T, B>) {
         if !self.backend.shares_device(&gradients.backend) {
             return;

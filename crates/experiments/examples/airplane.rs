@@ -149,10 +149,11 @@ impl Experiment for Airplane {
         let training = Training::new(parameters, optimizer, lab.backend.clone())?;
         let (seen, future) = signals.output.split_at(TRAINING);
         let first = B::wrap(windows(&signals.input, TRAINING)?);
+        let measured = B::wrap(Array::vector(seen.to_vec()));
         let begin = Instant::now();
         let (mut training, losses) = lab.train("mnn", training, steps, |tape, parameters, _| {
             let (acceleration, _) = mnn.forward(tape, parameters, &first)?;
-            let measured = tape.constant(Array::vector(seen.to_vec()));
+            let measured = tape.constant_from(&measured)?;
             tape.mse(acceleration, measured)
         })?;
         let seconds = begin.elapsed().as_secs_f64();

@@ -159,6 +159,7 @@ fn learn<B: Backend>(lab: &Lab<B>, data: &Data<B>, steps: u64) -> Result<Vec<f64
     let mut parameters = Parameters::new();
     let zeros = Array::full([TERMS.len(), 1], 0.0)?;
     let mnn = Mnn { theta: parameters.insert("theta", zeros)? };
+    let measured = B::wrap(data.u.clone());
     for round in 0..ROUNDS {
         let schedule = Schedule::Cosine { steps, floor: 0.001 };
         let optimizer = Optimizer::new(Rule::adam(), 0.05).with_schedule(schedule);
@@ -166,7 +167,7 @@ fn learn<B: Backend>(lab: &Lab<B>, data: &Data<B>, steps: u64) -> Result<Vec<f64
         let name = format!("round-{round}");
         let (training, _) = lab.train(&name, training, steps, |tape, parameters, _| {
             let u = mnn.forward(tape, parameters, data, &kept)?;
-            let measured = tape.constant(data.u.clone());
+            let measured = tape.constant_from(&measured)?;
             tape.mse(u, measured)
         })?;
         parameters = training.parameters.to()?;

@@ -105,6 +105,12 @@ fn map<T: Real>(x: &[T], y: &mut [T], f: impl Fn(T) -> T + Sync) {
     }
 }
 
+/// Computes y += x.
+pub fn add<T: Real>(x: &[T], y: &mut [T]) {
+    let chunks = x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK));
+    chunks.for_each(|(x, y)| x.iter().zip(y).for_each(|(x, y)| *y += *x));
+}
+
 /// Computes gx += gy · slope(x, y).
 fn accumulate<T: Real>(x: &[T], y: &[T], gy: &[T], gx: &mut [T], slope: impl Fn(T, T) -> T + Sync) {
     let chunk = |start: usize, gx: &mut [T]| {
@@ -198,12 +204,22 @@ fn zip<T: Real>(
         (0, 1) => b.iter().zip(y).for_each(|(b, y)| *y = f(a[0], *b)),
         _ => (y.iter_mut().enumerate()).for_each(|(r, y)| *y = f(a[r * step_a], b[r * step_b])),
     };
-    if walk.run == y.len() && step_a == 1 && step_b == 1 && y.len() > CHUNK {
-        (a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK)))
-            .zip(y.par_chunks_mut(CHUNK))
-            .for_each(|((a, b), y)| run(a, b, y));
-    } else {
+    if y.len() <= CHUNK {
         walk.for_each(|[k, i, j]| run(&a[i..], &b[j..], &mut y[k..k + walk.run]));
+    } else if walk.run == y.len() {
+        y.par_chunks_mut(CHUNK).enumerate().for_each(|(task, y)| {
+            let first = task * CHUNK;
+            run(&a[first * step_a..], &b[first * step_b..], y);
+        });
+    } else {
+        let runs = (CHUNK / walk.run).max(1);
+        y.par_chunks_mut(runs * walk.run).enumerate().for_each(|(task, y)| {
+            let first = task * runs;
+            walk.for_each_of(first..first + y.len() / walk.run, |[k, i, j]| {
+                let k = k - first * walk.run;
+                run(&a[i..], &b[j..], &mut y[k..k + walk.run]);
+            });
+        });
     }
 }
 

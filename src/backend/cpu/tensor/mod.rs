@@ -4,6 +4,7 @@
 //! Sums are taken in an order that depends on the shapes alone, never on the number of threads.
 
 mod elementwise;
+mod gemm;
 mod index;
 mod matmul;
 pub mod reduce;
@@ -72,7 +73,7 @@ impl Backend for Cpu {
     }
 
     fn accumulate<T: Real>(&self, x: &Array<T>, y: &mut Array<T>) -> Result<()> {
-        y.data_mut().iter_mut().zip(x.data()).for_each(|(y, x)| *y += *x);
+        elementwise::add(x.data(), y.data_mut());
         Ok(())
     }
 
@@ -132,8 +133,7 @@ impl Backend for Cpu {
         b: &Array<T>,
         c: &mut Array<T>,
     ) -> Result<()> {
-        matmul::forward(product, a.data(), b.data(), c.data_mut());
-        Ok(())
+        matmul::forward(product, a.data(), b.data(), c.data_mut())
     }
 
     fn matmul_adjoint<T: Real>(
@@ -149,7 +149,6 @@ impl Backend for Cpu {
             Side::A => matmul::adjoint_a(product, other, gc, g),
             Side::B => matmul::adjoint_b(product, other, gc, g),
         }
-        Ok(())
     }
 
     fn sum<T: Real>(&self, x: &Array<T>, kept: &[usize], y: &mut Array<T>) -> Result<()> {

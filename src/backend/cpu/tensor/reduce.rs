@@ -4,13 +4,23 @@ use super::walk::Walk;
 use crate::Real;
 use crate::tensor::layout::{broadcast_strides, contiguous};
 
-/// Returns the sum of a slice, accumulated in f64 in eight lanes.
+/// The number of elements that one task adds up.
+const CHUNK: usize = 1 << 14;
+
+/// Returns the sum of a slice, accumulated in f64.
 pub fn sum_run<T: Real>(x: &[T]) -> T {
     T::of(sum_of(x, |x| x))
 }
 
-/// Returns the sum of f(x) over a slice, in eight lanes.
-pub fn sum_of<T: Real>(x: &[T], f: impl Fn(f64) -> f64) -> f64 {
+/// Returns the sum of f(x) over a slice: that of chunks in eight lanes, and then of pairs of sums, in
+/// an order that only the length decides.
+pub fn sum_of<T: Real>(x: &[T], f: impl Fn(f64) -> f64 + Copy + Sync) -> f64 {
+    if x.len() > CHUNK {
+        let chunks = x.len().div_ceil(CHUNK);
+        let (left, right) = x.split_at(chunks / 2 * CHUNK);
+        let (left, right) = rayon::join(|| sum_of(left, f), || sum_of(right, f));
+        return left + right;
+    }
     const LANES: usize = 8;
     let mut lanes = [0.0; LANES];
     let (whole, rest) = x.as_chunks::<LANES>();
@@ -73,5 +83,22 @@ pub fn max_adjoint<T: Real>(
             let l = arguments[o * inner + i];
             gx[(o * length + l) * inner + i] += gy[o * inner + i];
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_sum_is_the_same_on_any_number_of_threads() {
+        let x: Vec<f64> = (0..5 * CHUNK + 7).map(|i| f64::from(i as u32).sin()).collect();
+        let sum = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| sum_run(&x)).to_bits()
+        };
+        let one = sum(1);
+        assert!((f64::from_bits(one) - x.iter().sum::<f64>()).abs() < 1e-10);
+        assert_eq!([sum(2), sum(3)], [one; 2]);
     }
 }

@@ -1,0 +1,287 @@
+//! The product of two dense matrices.
+//!
+//! Each element of the product is the sum of blocks of `DEPTH` terms: within a block the terms are
+//! added in order by fused multiply-add, from 0 on, and then the blocks are added up in order. That is
+//! all that is ever rounded, whatever vectors the machine has, however the matrix is cut up and
+//! however many threads there are, so that results are the same bit for bit everywhere.
+//!
+//! The operands are copied into panels (Goto and van de Geijn, 2008), from which one tile of sums
+//! after another is computed in registers. The memory of the panels is kept.
+
+mod panels;
+mod tile;
+mod vector;
+
+use rayon::prelude::*;
+
+use crate::{Real, Result};
+use tile::Tile;
+
+/// The number of terms that are added up before they are added to the product.
+const DEPTH: usize = 256;
+/// The number of rows of the product beyond which a task has no more, so that its panels stay in the
+/// cache.
+const ROWS: usize = 128;
+/// The number of multiplications below which a product stays on one thread.
+const SMALL: usize = 1 << 18;
+/// The size of panels, in numbers, to which several blocks of terms are copied together.
+const TOGETHER: usize = 1 << 20;
+
+/// A matrix of `rows` × `columns` in a slice; its strides, of which one is 1, can make it a transpose.
+#[derive(Clone, Copy)]
+pub struct Matrix<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    columns: usize,
+    strides: [usize; 2],
+}
+
+impl<'a, T> Matrix<'a, T> {
+    /// Makes a matrix of the numbers of a slice in row-major order.
+    pub fn new(data: &'a [T], rows: usize, columns: usize) -> Self {
+        assert!(data.len() >= rows * columns);
+        Matrix { data, rows, columns, strides: [columns, 1] }
+    }
+
+    /// Returns the transpose, without moving an element.
+    pub fn t(self) -> Self {
+        let [row, column] = self.strides;
+        Matrix { data: self.data, rows: self.columns, columns: self.rows, strides: [column, row] }
+    }
+
+    /// Returns `count` rows from row `first` on.
+    fn rows(self, first: usize, count: usize) -> Self {
+        let data = &self.data[first * self.strides[0]..];
+        Matrix { data, rows: count, ..self }
+    }
+
+    /// Returns `count` columns from column `first` on.
+    fn columns(self, first: usize, count: usize) -> Self {
+        self.t().rows(first, count).t()
+    }
+}
+
+/// Computes c = a·b, or c += a·b if `add`, of row-major c.
+///
+/// # Errors
+/// [`Error::OutOfMemory`](crate::Error::OutOfMemory) when there is no memory for the panels.
+pub fn product<T: Real>(a: Matrix<T>, b: Matrix<T>, c: &mut [T], add: bool) -> Result<()> {
+    product_in(Tile::fastest(), a, b, c, add)
+}
+
+/// Computes a product in tiles of the given kind.
+fn product_in<T: Real>(
+    tile: Tile<T>,
+    a: Matrix<T>,
+    b: Matrix<T>,
+    c: &mut [T],
+    add: bool,
+) -> Result<()> {
+    let (m, depth, n) = (a.rows, a.columns, b.columns);
+    assert!(b.rows == depth && c.len() == m * n);
+    if depth == 0 && !add {
+        c.fill(T::zero());
+    }
+    if c.is_empty() || depth == 0 {
+        return Ok(());
+    }
+    let parallel = m.saturating_mul(n).saturating_mul(depth) > SMALL;
+    let plan = Plan::new(tile, m, n);
+    let [length_a, length_b] = plan.lengths(m, n);
+    let block = DEPTH * (TOGETHER / ((length_a + length_b) * DEPTH)).max(1);
+    panels::with_memory((length_a + length_b) * block.min(depth), |memory| {
+        for first in (0..depth).step_by(block) {
+            let count = block.min(depth - first);
+            let (panels_a, rest) = memory.split_at_mut(length_a * count);
+            let panels_b = &mut rest[..length_b * count];
+            let [width_a, width_b] = plan.widths;
+            panels::pack(a.columns(first, count), width_a, panels_a, parallel);
+            panels::pack(b.t().columns(first, count), width_b, panels_b, parallel);
+            let (panels_a, panels_b) = (&*panels_a, &*panels_b);
+            let rows = plan.rows_of_a_task(m);
+            for_each_chunk(c, rows * n, parallel, |i, c| {
+                let panels_a = &panels_a[i * rows * count..];
+                plan.multiply(count, panels_a, panels_b, Rows { c, n, add: add || first > 0 });
+            });
+        }
+    })
+}
+
+/// Some rows of a product.
+struct Rows<'a, T> {
+    c: &'a mut [T],
+    /// The length of a row.
+    n: usize,
+    /// Whether something is in them already, to which the product is added.
+    add: bool,
+}
+
+/// How a product is cut up.
+#[derive(Clone, Copy)]
+struct Plan<T> {
+    tile: Tile<T>,
+    /// Whether the lanes of vectors hold rows of c, and not columns.
+    rows_in_lanes: bool,
+    /// The rows of a, and the columns of b, in a panel.
+    widths: [usize; 2],
+}
+
+impl<T: Real> Plan<T> {
+    /// Plans the product of m × n in the way in which fewer elements of tiles are idle.
+    fn new(tile: Tile<T>, m: usize, n: usize) -> Self {
+        let of = |rows_in_lanes, widths| Plan { tile, rows_in_lanes, widths };
+        let columns = of(false, [tile.rows, tile.columns]);
+        let rows = of(true, [tile.columns, tile.rows]);
+        let elements = |plan: &Self| plan.lengths(m, n).into_iter().product::<usize>();
+        if elements(&rows) < elements(&columns) { rows } else { columns }
+    }
+
+    /// Returns the rows and columns of all tiles together.
+    fn lengths(&self, m: usize, n: usize) -> [usize; 2] {
+        [m.next_multiple_of(self.widths[0]), n.next_multiple_of(self.widths[1])]
+    }
+
+    /// Returns the number of rows that one task computes, of m.
+    fn rows_of_a_task(&self, m: usize) -> usize {
+        let width = self.widths[0];
+        let shared = m.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(width);
+        shared.min((ROWS / width).max(1) * width)
+    }
+
+    /// Computes some rows of the product from their panels of a and all panels of b.
+    fn multiply(&self, depth: usize, panels_a: &[T], panels_b: &[T], rows: Rows<T>) {
+        let Rows { c, n, add } = rows;
+        let m = c.len() / n;
+        let [width_a, width_b] = self.widths;
+        let mut sums = [T::zero(); tile::LARGEST];
+        let sums = &mut sums[..width_a * width_b];
+        for first in (0..depth).step_by(DEPTH) {
+            let count = DEPTH.min(depth - first);
+            let add = add || first > 0;
+            // The block's part of panel i, which is `width` numbers wide.
+            let part = |i, width| (i * depth + first) * width..(i * depth + first + count) * width;
+            for j in 0..n.div_ceil(width_b) {
+                let b = &panels_b[part(j, width_b)];
+                for i in 0..m.div_ceil(width_a) {
+                    let a = &panels_a[part(i, width_a)];
+                    let (narrow, wide) = if self.rows_in_lanes { (b, a) } else { (a, b) };
+                    self.tile.compute(narrow, wide, sums);
+                    self.write(sums, [i * width_a, j * width_b], &mut *c, n, add);
+                }
+            }
+        }
+    }
+
+    /// Writes the sums of a tile to the rows of c from element [i, j] on, as far as c goes.
+    fn write(&self, sums: &[T], [i, j]: [usize; 2], c: &mut [T], n: usize, add: bool) {
+        let [width_a, width_b] = self.widths;
+        let columns = width_b.min(n - j);
+        for (r, c) in c.chunks_exact_mut(n).skip(i).take(width_a).enumerate() {
+            let c = &mut c[j..j + columns];
+            if self.rows_in_lanes {
+                let sums = sums[r..].iter().step_by(width_a);
+                put(c, sums, add);
+            } else {
+                put(c, &sums[r * width_b..], add);
+            }
+        }
+    }
+}
+
+fn put<'a, T: Real>(c: &mut [T], sums: impl IntoIterator<Item = &'a T>, add: bool) {
+    let pairs = c.iter_mut().zip(sums);
+    if add {
+        pairs.for_each(|(c, sum)| *c += *sum);
+    } else {
+        pairs.for_each(|(c, sum)| *c = *sum);
+    }
+}
+
+/// Calls `f` with the number and the elements of each chunk of `size` elements, on all threads if
+/// `parallel`.
+fn for_each_chunk<T: Real>(
+    data: &mut [T],
+    size: usize,
+    parallel: bool,
+    f: impl Fn(usize, &mut [T]) + Sync,
+) {
+    if parallel {
+        data.par_chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));
+    } else {
+        data.chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns numbers that are not round.
+    fn numbers<T: Real>(count: usize, seed: f64) -> Vec<T> {
+        (0..count).map(|i| T::of((seed + i as f64).sin())).collect()
+    }
+
+    /// The product as the head of this file defines it.
+    fn defined<T: Real>(a: Matrix<T>, b: Matrix<T>, c: &mut [T], add: bool) {
+        let at = |m: &Matrix<T>, i: usize, j: usize| m.data[i * m.strides[0] + j * m.strides[1]];
+        for i in 0..a.rows {
+            for j in 0..b.columns {
+                let block = |first: usize| {
+                    let terms = first..(first + DEPTH).min(a.columns);
+                    terms.fold(T::zero(), |sum, k| at(&a, i, k).mul_add(at(&b, k, j), sum))
+                };
+                let mut blocks = (0..a.columns).step_by(DEPTH).map(block);
+                let c = &mut c[i * b.columns + j];
+                if !add {
+                    *c = blocks.next().unwrap_or(T::zero());
+                }
+                blocks.for_each(|block| *c += block);
+            }
+        }
+    }
+
+    fn every_tile_gives_the_product_as_defined<T: Real>() {
+        let sizes = [
+            [1, 1, 1],
+            [3, 0, 2],
+            [8, 5, 24],
+            [9, 257, 25],
+            [130, 70, 31],
+            [300, 10, 3],
+            [3, 600, 50],
+            [65, 520, 67],
+        ];
+        for [m, k, n] in sizes {
+            let (a, b) = (numbers::<T>(m * k, 1.0), numbers::<T>(k * n, 2.0));
+            for transposed in [false, true] {
+                let (a, b) = match transposed {
+                    false => (Matrix::new(&a, m, k), Matrix::new(&b, k, n)),
+                    true => (Matrix::new(&a, k, m).t(), Matrix::new(&b, n, k).t()),
+                };
+                for add in [false, true] {
+                    let start = numbers::<T>(m * n, 3.0);
+                    let mut expected = start.clone();
+                    defined(a, b, &mut expected, add);
+                    for tile in Tile::all() {
+                        for threads in [1, 3] {
+                            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                            let mut c = start.clone();
+                            pool.unwrap().install(|| product_in(tile, a, b, &mut c, add)).unwrap();
+                            assert!(c == expected, "{m} × {k} × {n} in {} rows", tile.rows);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_tile_gives_the_same_bits_in_double_precision() {
+        every_tile_gives_the_product_as_defined::<f64>();
+    }
+
+    #[test]
+    fn every_tile_gives_the_same_bits_in_single_precision() {
+        every_tile_gives_the_product_as_defined::<f32>();
+    }
+}

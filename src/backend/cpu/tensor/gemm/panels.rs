@@ -1,0 +1,71 @@
+//! The operands of a product, copied into panels in the order in which the tiles read them, and the
+//! memory for it.
+
+use std::cell::Cell;
+
+use super::Matrix;
+use crate::memory::zeros;
+use crate::{Real, Result};
+
+/// Copies the rows of a matrix into panels of `width` rows, one after another, each of which has
+/// `width` numbers for each column; rows that the last panel lacks are zero.
+pub fn pack<T: Real>(matrix: Matrix<T>, width: usize, panels: &mut [T], parallel: bool) {
+    let size = width * matrix.columns;
+    super::for_each_chunk(panels, size, parallel, |i, panel| {
+        let first = i * width;
+        let count = width.min(matrix.rows - first);
+        pack_panel(matrix.rows(first, count), width, panel);
+    });
+}
+
+fn pack_panel<T: Real>(matrix: Matrix<T>, width: usize, panel: &mut [T]) {
+    /// The columns that are copied together, so that what is written stays in the cache.
+    const COLUMNS: usize = 32;
+    let [row, column] = matrix.strides;
+    if matrix.rows < width {
+        panel.fill(T::zero());
+    }
+    if row == 1 {
+        for (k, panel) in panel.chunks_exact_mut(width).enumerate() {
+            panel[..matrix.rows].copy_from_slice(&matrix.data[k * column..][..matrix.rows]);
+        }
+        return;
+    }
+    assert_eq!(column, 1);
+    for (c, panel) in panel.chunks_mut(COLUMNS * width).enumerate() {
+        for i in 0..matrix.rows {
+            let numbers = &matrix.data[i * row + c * COLUMNS..][..panel.len() / width];
+            for (places, number) in panel.chunks_exact_mut(width).zip(numbers) {
+                places[i] = *number;
+            }
+        }
+    }
+}
+
+/// A line of the cache.
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
+struct Line {
+    _numbers: [u64; 8],
+}
+
+thread_local! {
+    /// The panels of the last product that this thread was asked for. A product takes them away
+    /// while it lasts: while its thread waits for others, it may begin another one.
+    static PANELS: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
+}
+
+/// Calls `f` with memory for `count` numbers, which the thread keeps for the next call.
+pub fn with_memory<T: Real>(count: usize, f: impl FnOnce(&mut [T])) -> Result<()> {
+    let lines = count.saturating_mul(size_of::<T>()).div_ceil(size_of::<Line>());
+    let mut memory = PANELS.take();
+    if memory.len() < lines {
+        drop(memory);
+        memory = zeros("panels of a matrix product", lines)?;
+    }
+    // SAFETY: T is f32 or f64, of which every pattern of bits is a number.
+    let (_, numbers, _) = unsafe { memory.align_to_mut::<T>() };
+    f(&mut numbers[..count]);
+    PANELS.set(memory);
+    Ok(())
+}
