@@ -39,6 +39,10 @@ fn generate(u: &mut Unstructured<'_>) -> Choice<Vec<u8>> {
                 ["--link", "ratio"],
                 ["--threshold", "0"],
                 ["--trajectory", "run"],
+                ["--inputs", "y"],
+                ["--terms", "exp(-x), x*sin(t)"],
+                ["--positive", "x' : x"],
+                ["--equal", "x' : x, x' : 1"],
             ] {
                 if chance(u, 1, 4)? {
                     arguments.extend(flags.map(str::to_owned));
