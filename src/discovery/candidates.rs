@@ -1,9 +1,6 @@
 //! The coefficients that are to be found: one for every candidate term of every equation.
 
-use super::link::Link;
 use super::right_hand_side::RightHandSide;
-use super::settings::Settings;
-use crate::{Error, Result};
 
 /// The place of one coefficient that is to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +37,49 @@ pub(super) struct Support {
     pub coefficients: Vec<f64>,
 }
 
+/// A place of a free coefficient in the equations: most coefficients have one, those of equal terms
+/// several.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    pub place: Parameter,
+    /// Number of the coefficient among the free ones.
+    pub column: usize,
+    /// What the coefficient is multiplied by here: 1 or −1.
+    pub factor: f64,
+    /// Whether this is the place by which the coefficient is known.
+    pub leads: bool,
+}
+
+/// A further place of a candidate's coefficient.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Tie {
+    /// Index of the candidate in [`Candidates::all`].
+    pub leader: usize,
+    pub place: Parameter,
+    /// What the candidate's coefficient is multiplied by there: 1 or −1.
+    pub factor: f64,
+}
+
+/// The coefficients that are to be found, with the constraints that they obey.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unknowns {
+    /// Every coefficient, by one of its places, sorted by equation (C).
+    pub all: Vec<Parameter>,
+    /// Further places of these coefficients.
+    pub ties: Vec<Tie>,
+    /// The sign that each coefficient must have: 1, −1, or 0 for any (C).
+    pub signs: Vec<f64>,
+}
+
 /// All candidates, and which of them are in the equations now.
 #[derive(Clone, Debug)]
 pub(super) struct Candidates {
     /// Every candidate, sorted by equation (C).
     pub all: Vec<Parameter>,
+    /// Further places of their coefficients.
+    pub ties: Vec<Tie>,
+    /// The sign that each coefficient must have: 1, −1, or 0 for any (C).
+    pub signs: Vec<f64>,
     /// Reciprocal prior standard deviation of each coefficient (C).
     pub priors: Vec<f64>,
     /// Sorted indices in `all` of the coefficients that are now free (c); the others are zero.
@@ -52,14 +87,58 @@ pub(super) struct Candidates {
 }
 
 impl Candidates {
-    /// Makes a list of candidates that are all free. `all` must be sorted by equation.
-    pub fn new(all: Vec<Parameter>, priors: Vec<f64>) -> Self {
-        Candidates { kept: (0..all.len()).collect(), all, priors }
+    /// Makes a list of candidates that are all free.
+    pub fn new(unknowns: Unknowns, priors: Vec<f64>) -> Self {
+        let Unknowns { all, ties, signs } = unknowns;
+        Candidates { kept: (0..all.len()).collect(), all, ties, signs, priors }
+    }
+
+    /// Returns the same candidates, all free.
+    pub fn all_free(&self) -> Self {
+        Candidates { kept: (0..self.all.len()).collect(), ..self.clone() }
     }
 
     /// Returns the free coefficients (c).
     pub fn free(&self) -> Vec<Parameter> {
         self.kept.iter().map(|&index| self.all[index]).collect()
+    }
+
+    /// Returns the sign that each free coefficient must have (c).
+    pub fn free_signs(&self) -> Vec<f64> {
+        self.kept.iter().map(|&index| self.signs[index]).collect()
+    }
+
+    /// Returns all places of the free coefficients, sorted by equation.
+    pub fn slots(&self) -> Vec<Slot> {
+        let lead = |(column, &index): (usize, &usize)| Slot {
+            place: self.all[index],
+            column,
+            factor: 1.0,
+            leads: true,
+        };
+        let mut slots: Vec<Slot> = self.kept.iter().enumerate().map(lead).collect();
+        slots.extend(self.ties.iter().filter_map(|tie| {
+            let column = self.kept.binary_search(&tie.leader).ok()?;
+            Some(Slot { place: tie.place, column, factor: tie.factor, leads: false })
+        }));
+        slots.sort_by_key(|slot| slot.place.equation);
+        slots
+    }
+
+    /// Returns all places of all coefficients, sorted by equation.
+    pub fn all_slots(&self) -> Vec<Slot> {
+        self.all_free().slots()
+    }
+
+    /// Sets the coefficients of exactly these candidates in `rhs`; those of all others are zero.
+    pub fn set(&self, rhs: &mut RightHandSide<'_>, support: &Support) {
+        self.all.iter().for_each(|p| *p.value_mut(rhs) = 0.0);
+        for (&index, value) in support.kept.iter().zip(&support.coefficients) {
+            *self.all[index].value_mut(rhs) = *value;
+        }
+        for tie in &self.ties {
+            *tie.place.value_mut(rhs) = tie.factor * self.all[tie.leader].value(rhs);
+        }
     }
 
     /// Returns the values in `rhs` of the free coefficients (c).
@@ -71,56 +150,4 @@ impl Candidates {
     pub fn free_priors(&self) -> Vec<f64> {
         self.kept.iter().map(|&index| self.priors[index]).collect()
     }
-}
-
-/// Sets the known coefficients in `rhs` and returns the others, which are to be found, sorted by
-/// equation.
-///
-/// # Errors
-/// [`Error::Argument`] for a known coefficient of an unknown state or term.
-pub(super) fn unknown_coefficients(
-    rhs: &mut RightHandSide<'_>,
-    settings: &Settings,
-) -> Result<Vec<Parameter>> {
-    let (k, l) = (rhs.states(), rhs.library.len());
-    let mut free = vec![true; k * l];
-    for known in &settings.known {
-        let state = rhs.library.variables()[..k].iter().position(|name| *name == known.state);
-        let Some(equation) = state else {
-            return Err(Error::argument("known", format!("there is no state `{}`", known.state)));
-        };
-        let Some(term) = rhs.library.position(&known.factors) else {
-            let mut message = format!("the library has no term `{}`", known.factors.join(" "));
-            let single = single_factors(&known.factors);
-            if rhs.library.position(&single).is_some() {
-                message += &format!("; its factors are {single:?}");
-            }
-            return Err(Error::argument("known", message));
-        };
-        free[equation * l + term] = false;
-        rhs.numerator[equation * l + term] = known.coefficient;
-    }
-    let mut parameters = Vec::new();
-    for equation in 0..k {
-        let numerator = (0..l).filter(|term| free[equation * l + term]);
-        parameters.extend(numerator.map(|term| Parameter { equation, term, denominator: false }));
-        if rhs.link == Link::Ratio {
-            parameters.extend((1..l).map(|term| Parameter { equation, term, denominator: true }));
-        }
-    }
-    Ok(parameters)
-}
-
-/// Returns the factors that were meant by someone who wrote products and powers as in equations:
-/// `["x^2 y"]` or `["x*x*y"]` for `["x", "x", "y"]`.
-fn single_factors(factors: &[String]) -> Vec<String> {
-    let mut single = Vec::new();
-    for factor in factors.iter().flat_map(|text| text.split([' ', '*'])) {
-        let power =
-            factor.split_once('^').and_then(|(base, n)| Some((base, n.parse::<u8>().ok()?)));
-        let (base, count) = power.unwrap_or((factor, 1));
-        single.extend(std::iter::repeat_n(base.to_owned(), count.into()));
-    }
-    single.retain(|factor| !factor.is_empty());
-    single
 }

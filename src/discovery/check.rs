@@ -96,7 +96,8 @@ fn one_period_ahead(found: &Estimate<'_>, grid: &Grid, period: f64, scale: &[f64
             let within = |t: &usize| grid.time[*t] <= grid.time[start] + period;
             let end = (start + 1..range.end).take_while(within).last().unwrap_or(start) + 1;
             let state = &found.trajectory[start * d..][..d];
-            let simulated = simulate(&found.rhs, state, &grid.time[start..end], scale);
+            let forcing = grid.forcing.part(start..end);
+            let simulated = simulate(&found.rhs, state, &grid.time[start..end], &forcing, scale);
             ahead[start * k..end * k].copy_from_slice(&simulated);
             start = end;
         }
@@ -116,17 +117,18 @@ fn pairs<'a>(
     pairs.filter(|(x, _)| !x.is_nan()).map(|(x, u)| (*x, *u))
 }
 
-/// Returns 1 − Σ(x − u)² / Σ(x − mean)² of each state.
+/// Returns the fraction explained of each state.
 fn explained(grid: &Grid, values: &[f64], k: usize) -> Vec<f64> {
-    let of = |state: usize| {
-        let pairs = pairs(grid, values, k, state);
-        let count = pairs.clone().count() as f64;
-        let mean = pairs.clone().map(|(x, _)| x).sum::<f64>() / count;
-        let whole: f64 = pairs.clone().map(|(x, _)| (x - mean).powi(2)).sum();
-        let left: f64 = pairs.map(|(x, u)| (x - u).powi(2)).sum();
-        1.0 - left / whole
-    };
-    (0..k).map(of).collect()
+    (0..k).map(|state| fraction_explained(pairs(grid, values, k, state))).collect()
+}
+
+/// Returns 1 − Σ(x − u)² / Σ(x − mean)² of pairs of measured and computed values (x, u).
+pub(super) fn fraction_explained(pairs: impl Iterator<Item = (f64, f64)> + Clone) -> f64 {
+    let count = pairs.clone().count() as f64;
+    let mean = pairs.clone().map(|(x, _)| x).sum::<f64>() / count;
+    let whole: f64 = pairs.clone().map(|(x, _)| (x - mean).powi(2)).sum();
+    let left: f64 = pairs.map(|(x, u)| (x - u).powi(2)).sum();
+    1.0 - left / whole
 }
 
 fn root_mean_squares(grid: &Grid, values: &[f64], k: usize) -> Vec<f64> {

@@ -13,11 +13,14 @@ const LARGEST: f64 = 1e60;
 /// them.
 pub(super) const MIN_VALUES: usize = 4;
 
-/// A data set: one or several time series of the same named states.
+/// A data set: one or several time series of the same named states, and of inputs that act on them.
 #[derive(Clone, Debug, Default)]
 pub struct Dataset {
     /// Names of the K states.
     pub states: Vec<String>,
+    /// Names of the I inputs: measured series that no equation is searched for, but that may occur
+    /// in those of the states.
+    pub inputs: Vec<String>,
     /// The time series, at least one; all measure the same states and obey the same equation.
     pub trajectories: Vec<Trajectory>,
 }
@@ -29,6 +32,8 @@ pub struct Trajectory {
     pub time: Vec<f64>,
     /// The values (N, K), row-major; NaN where a value is missing.
     pub values: Vec<f64>,
+    /// The values of the inputs (N, I), row-major; NaN where a value is missing.
+    pub inputs: Vec<f64>,
 }
 
 impl Dataset {
@@ -38,14 +43,7 @@ impl Dataset {
     /// [`Error::Argument`] or [`Error::Shape`] for malformed arrays, [`Error::Data`] for too little
     /// data; trajectories and rows are counted from 1.
     pub fn validate(&self) -> Result<()> {
-        self.validate_names()?;
-        if self.trajectories.is_empty() {
-            return Err(Error::argument("trajectories", "there must be at least one"));
-        }
-        for (index, trajectory) in self.trajectories.iter().enumerate() {
-            trajectory.validate(index + 1, &self.states)?;
-        }
-        self.check_sizes()?;
+        self.validate_with(MIN_VALUES)?;
         if let Some([a, b]) = self.equal_states() {
             let [a, b] = [a, b].map(|k| &self.states[k]);
             let message = format!("`{a}` and `{b}` are the same series: leave one out");
@@ -54,31 +52,65 @@ impl Dataset {
         Ok(())
     }
 
-    /// Returns the data of the states with these names alone, in the order of `states`; names that
-    /// the data set does not have are ignored.
-    #[must_use]
-    pub fn with_states(&self, states: &[String]) -> Dataset {
-        let k = self.states.len();
-        let place = |name: &String| self.states.iter().position(|state| state == name);
-        let places: Vec<usize> = states.iter().filter_map(place).collect();
-        let trajectory = |trajectory: &Trajectory| Trajectory {
-            time: trajectory.time.clone(),
-            values: trajectory
-                .values
-                .chunks_exact(k)
-                .flat_map(|row| places.iter().map(|&place| row[place]))
-                .collect(),
-        };
-        Dataset {
-            states: places.iter().map(|&place| self.states[place].clone()).collect(),
-            trajectories: self.trajectories.iter().map(trajectory).collect(),
+    /// Checks everything but that the series differ; each must have `least` values.
+    pub(super) fn validate_with(&self, least: usize) -> Result<()> {
+        self.validate_names()?;
+        if self.trajectories.is_empty() {
+            return Err(Error::argument("trajectories", "there must be at least one"));
         }
+        for (index, trajectory) in self.trajectories.iter().enumerate() {
+            trajectory.validate(index + 1, &self.states, least)?;
+            trajectory.validate_inputs(index + 1, &self.inputs)?;
+        }
+        self.check_sizes()
     }
 
-    /// Checks the names of the states.
+    /// Returns the data of the states with these names alone, in the order of `states`; names that
+    /// the data set does not have are ignored. The inputs stay.
+    #[must_use]
+    pub fn with_states(&self, states: &[String]) -> Dataset {
+        let (states, values) = chosen(&self.states, states);
+        let trajectory = |trajectory: &Trajectory| Trajectory {
+            values: values(&trajectory.values),
+            ..trajectory.clone()
+        };
+        let trajectories = self.trajectories.iter().map(trajectory).collect();
+        Dataset { states, trajectories, inputs: self.inputs.clone() }
+    }
+
+    /// Returns the data with the inputs of these names alone, as
+    /// [`with_states`](Self::with_states) does with states.
+    #[must_use]
+    pub fn with_inputs(&self, inputs: &[String]) -> Dataset {
+        let (inputs, values) = chosen(&self.inputs, inputs);
+        let trajectory = |trajectory: &Trajectory| Trajectory {
+            inputs: values(&trajectory.inputs),
+            ..trajectory.clone()
+        };
+        let trajectories = self.trajectories.iter().map(trajectory).collect();
+        Dataset { inputs, trajectories, states: self.states.clone() }
+    }
+
+    /// Returns how many different values an input has, or `most` + 1 if it has more than `most`.
+    pub(super) fn different_values(&self, input: usize, most: usize) -> usize {
+        let count = self.inputs.len();
+        let all = self.trajectories.iter().flat_map(|t| t.column(input, count));
+        let mut values: Vec<f64> = Vec::new();
+        for value in all.filter(|value| !value.is_nan()) {
+            if !values.contains(&value) {
+                values.push(value);
+                if values.len() > most {
+                    break;
+                }
+            }
+        }
+        values.len().max(1)
+    }
+
+    /// Checks the names of the states and inputs.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there are none, or one is empty or occurs twice.
+    /// [`Error::Argument`] when there are no states, or a name is empty or occurs twice.
     pub(super) fn validate_names(&self) -> Result<()> {
         if self.states.is_empty() {
             return Err(Error::argument("states", "there must be at least one"));
@@ -90,6 +122,15 @@ impl Dataset {
             }
             if !known.insert(name) {
                 return Err(Error::argument("states", format!("two are called `{name}`")));
+            }
+        }
+        for (i, name) in self.inputs.iter().enumerate() {
+            if name.is_empty() {
+                return Err(Error::argument("inputs", format!("input {} has no name", i + 1)));
+            }
+            if !known.insert(name) {
+                let message = format!("`{name}` is already a state or an input");
+                return Err(Error::argument("inputs", message));
             }
         }
         Ok(())
@@ -176,8 +217,54 @@ impl Dataset {
     }
 }
 
+/// Returns the names that there are of those that are `wanted`, and a function that keeps the values
+/// of these alone.
+fn chosen(names: &[String], wanted: &[String]) -> (Vec<String>, impl Fn(&[f64]) -> Vec<f64>) {
+    let place = |name: &String| names.iter().position(|known| known == name);
+    let places: Vec<usize> = wanted.iter().filter_map(place).collect();
+    let left = places.iter().map(|&place| names[place].clone()).collect();
+    let columns = names.len().max(1);
+    let values = move |values: &[f64]| {
+        let rows = values.chunks_exact(columns);
+        rows.flat_map(|row| places.iter().map(|&place| row[place])).collect()
+    };
+    (left, values)
+}
+
 impl Trajectory {
-    fn validate(&self, number: usize, states: &[String]) -> Result<()> {
+    /// Returns the values of one of `count` inputs.
+    pub(super) fn column(&self, input: usize, count: usize) -> impl Iterator<Item = f64> + '_ {
+        self.inputs.iter().skip(input).step_by(count).copied()
+    }
+
+    fn validate_inputs(&self, number: usize, inputs: &[String]) -> Result<()> {
+        let (n, count) = (self.time.len(), inputs.len());
+        if self.inputs.len() != n * count {
+            return Err(Error::Shape {
+                argument: format!("inputs of trajectory {number}"),
+                expected: format!("(N, I) = ({n}, {count}), {} numbers", n * count),
+                actual: vec![self.inputs.len()],
+            });
+        }
+        let argument = || format!("inputs of trajectory {number}");
+        let bad = |value: &f64| value.is_infinite() || value.abs() > LARGEST;
+        if let Some(place) = self.inputs.iter().position(bad) {
+            let (row, input) = (place / count + 1, &inputs[place % count]);
+            let message =
+                format!("`{input}` in row {row} is {:e}: too large a number", self.inputs[place]);
+            return Err(Error::argument(argument(), message));
+        }
+        let known = |i: usize| self.inputs.iter().skip(i).step_by(count).any(|v| !v.is_nan());
+        match (0..count).find(|&i| !known(i)) {
+            Some(input) => {
+                let name = &inputs[input];
+                Err(Error::Data(format!("trajectory {number} has no value of the input `{name}`")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn validate(&self, number: usize, states: &[String], least: usize) -> Result<()> {
         let (n, k) = (self.time.len(), states.len());
         if self.values.len() != n * k {
             return Err(Error::Shape {
@@ -210,9 +297,9 @@ impl Trajectory {
         for (column, state) in states.iter().enumerate() {
             let present = self.values.iter().skip(column).step_by(k).filter(|v| !v.is_nan());
             let count = present.count();
-            if count < MIN_VALUES {
+            if count < least {
                 return Err(Error::Data(format!(
-                    "trajectory {number} has {count} values of `{state}`; at least {MIN_VALUES} \
+                    "trajectory {number} has {count} values of `{state}`; at least {least} \
                      are needed"
                 )));
             }
@@ -230,8 +317,42 @@ mod tests {
         let values = (0..10).map(f64::from).collect();
         Dataset {
             states: vec!["x".into(), "y".into()],
-            trajectories: vec![Trajectory { time, values }],
+            trajectories: vec![Trajectory { time, values, ..Trajectory::default() }],
+            ..Dataset::default()
         }
+    }
+
+    #[test]
+    fn every_flaw_of_inputs_is_named() {
+        let message = |break_it: fn(&mut Dataset)| {
+            let mut data = dataset();
+            data.inputs = vec!["u".into(), "v".into()];
+            data.trajectories[0].inputs = vec![0.5; 10];
+            assert!(data.validate().is_ok());
+            break_it(&mut data);
+            data.validate().unwrap_err().to_string()
+        };
+        assert_eq!(message(|d| d.inputs[0] = String::new()), "inputs: input 1 has no name");
+        assert_eq!(
+            message(|d| d.inputs[1] = "x".into()),
+            "inputs: `x` is already a state or an input"
+        );
+        let short = message(|d| d.trajectories[0].inputs.truncate(9));
+        assert!(short.contains("(N, I) = (5, 2), 10 numbers, got [9]"), "{short}");
+        let infinite = message(|d| d.trajectories[0].inputs[3] = f64::INFINITY);
+        assert_eq!(infinite, "inputs of trajectory 1: `v` in row 2 is inf: too large a number");
+        let none = message(|d| {
+            d.trajectories[0].inputs.chunks_exact_mut(2).for_each(|row| row[0] = f64::NAN);
+        });
+        assert_eq!(none, "trajectory 1 has no value of the input `u`");
+        let kept = {
+            let mut data = dataset();
+            data.inputs = vec!["u".into(), "v".into()];
+            data.trajectories[0].inputs = (0..10).map(f64::from).collect();
+            data.with_inputs(&["v".into()])
+        };
+        assert_eq!(kept.trajectories[0].inputs, [1.0, 3.0, 5.0, 7.0, 9.0]);
+        assert_eq!((kept.inputs, kept.trajectories[0].values.len()), (vec!["v".to_owned()], 10));
     }
 
     #[test]

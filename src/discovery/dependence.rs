@@ -98,7 +98,11 @@ mod tests {
         let mut noisy = |x: f64| x + 1e-3 * rng.normal();
         let values = time.iter().flat_map(|t| row(*t)).map(&mut noisy).collect();
         let states = ["a", "b", "c"][..columns].iter().map(ToString::to_string).collect();
-        let data = Dataset { states, trajectories: vec![Trajectory { time, values }] };
+        let data = Dataset {
+            states,
+            trajectories: vec![Trajectory { time, values, ..Trajectory::default() }],
+            ..Dataset::default()
+        };
         warnings(&data, &smooth(&data).unwrap())
     }
 

@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::link::Link;
+use super::settings::Interpolation;
 
 /// A term of an equation: a coefficient times the product of its factors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Term {
-    /// Sorted names of the factors: states (repeated for powers), `sin(x)`, or a user's term; empty
-    /// for the constant.
+    /// Sorted names of the factors: states, inputs and the time `t` (repeated for powers), `sin(x)`,
+    /// other expressions, or a user's term; empty for the constant.
     pub factors: Vec<String>,
     /// The coefficient, in the units of the data.
     pub coefficient: f64,
@@ -52,6 +53,12 @@ pub struct Fit {
 pub struct Discovery {
     /// Names of the K states.
     pub states: Vec<String>,
+    /// Names of the inputs, which have no equations.
+    #[serde(default)]
+    pub inputs: Vec<String>,
+    /// The course of each input between its values.
+    #[serde(default)]
+    pub interpolation: Vec<Interpolation>,
     /// Order of the equations: 1 or 2.
     pub order: usize,
     /// The equations (K), one for each state.

@@ -1,7 +1,7 @@
 //! An estimate: the equations with their coefficients, and the uncertainty, trajectory and noise
 //! that belong to them.
 
-use super::candidates::{Candidates, Support};
+use super::candidates::{Candidates, Slot, Support};
 use super::equation::Equation;
 use super::information::Quadratic;
 use super::right_hand_side::RightHandSide;
@@ -43,18 +43,15 @@ pub(super) struct Estimate<'a> {
 impl Estimate<'_> {
     /// Frees exactly the candidates of `support`, with the coefficients given there.
     pub fn take(&mut self, support: &Support) {
-        let Candidates { all, kept, .. } = &mut self.candidates;
-        all.iter().for_each(|p| *p.value_mut(&mut self.rhs) = 0.0);
-        for (&index, value) in support.kept.iter().zip(&support.coefficients) {
-            *all[index].value_mut(&mut self.rhs) = *value;
-        }
-        kept.clone_from(&support.kept);
+        self.candidates.set(&mut self.rhs, support);
+        self.candidates.kept.clone_from(&support.kept);
     }
 
     /// Returns χ² as a function of the free coefficients, about this estimate.
     pub fn quadratic(&self) -> Quadratic {
         let coefficients = self.candidates.values(&self.rhs);
-        Quadratic { coefficients, covariance: self.covariance.clone() }
+        let signs = self.candidates.free_signs();
+        Quadratic { coefficients, covariance: self.covariance.clone(), signs }
     }
 
     /// Returns the equations with standard errors, in the states as they were measured.
@@ -64,10 +61,10 @@ impl Estimate<'_> {
         }
         let (quadratic, size) = (self.quadratic(), self.rhs.numerator.len());
         let mut errors = vec![None; 2 * size];
-        for (i, p) in self.candidates.free().iter().enumerate() {
+        for Slot { place: p, column, .. } in self.candidates.slots() {
             let side = if p.denominator { size } else { 0 };
             let place = side + p.equation * self.rhs.library.len() + p.term;
-            errors[place] = Some(quadratic.standard_error(i));
+            errors[place] = Some(quadratic.standard_error(column));
         }
         self.rhs.equations(&errors)
     }

@@ -1,147 +1,338 @@
-//! Equations as expressions of Python, which SymPy parses.
+//! Expressions of variables, such as `exp(-x)/(1 + y^2)`, as users write candidate terms: read,
+//! written, taken apart into factors, and differentiated exactly.
 
-use std::collections::HashSet;
+mod evaluation;
+mod parser;
 
-use super::equation::{Discovery, Equation, Term};
-use super::link::Link;
+pub(super) use evaluation::Compiled;
+pub(super) use parser::{is_plain, parse};
 
-/// The words that Python does not take as names.
-const KEYWORDS: [&str; 35] = [
-    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue",
-    "def", "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import",
-    "in", "is", "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while",
-    "with", "yield",
+/// A function of one argument. Powers have numbers as exponents.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Function {
+    Negative,
+    Power(f64),
+    Abs,
+    Atan,
+    Cos,
+    Cosh,
+    Exp,
+    Log,
+    Sin,
+    Sinh,
+    Sqrt,
+    Tan,
+    Tanh,
+}
+
+/// The functions by their names in expressions, which Python and SymPy know too.
+const FUNCTIONS: [(&str, Function); 11] = [
+    ("abs", Function::Abs),
+    ("atan", Function::Atan),
+    ("cos", Function::Cos),
+    ("cosh", Function::Cosh),
+    ("exp", Function::Exp),
+    ("log", Function::Log),
+    ("sin", Function::Sin),
+    ("sinh", Function::Sinh),
+    ("sqrt", Function::Sqrt),
+    ("tan", Function::Tan),
+    ("tanh", Function::Tanh),
 ];
 
-/// The symbols that stand for the variables of a discovery.
-pub(super) struct Symbols {
-    variables: Vec<String>,
-    names: Vec<String>,
+impl Function {
+    /// Returns the name of a function that has one.
+    fn name(self) -> &'static str {
+        FUNCTIONS.iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
+    }
 }
 
-impl Symbols {
-    /// Makes a symbol of each state and, for order 2, of each velocity.
-    pub fn of(discovery: &Discovery) -> Self {
-        let mut symbols = Symbols { variables: vec![], names: vec![] };
-        let mut taken = HashSet::new();
-        // A discovery that was read from a file may have any order.
-        for order in 0..discovery.order.clamp(1, 2) {
-            for state in &discovery.states {
-                let suffix = if order == 0 { "" } else { "_dot" };
-                let mut name = identifier(state) + suffix;
-                while !taken.insert(name.clone()) {
-                    name.push('_');
+/// A function of two arguments.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Operation {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Power,
+}
+
+/// An expression; variables are numbers of names in a list.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Expression {
+    Number(f64),
+    Variable(usize),
+    Apply(Function, Box<Expression>),
+    Combine(Operation, Box<Expression>, Box<Expression>),
+}
+
+/// How tightly an expression binds, from the sum to what is whole by itself.
+const SUM: u8 = 1;
+const PRODUCT: u8 = 2;
+const POWER: u8 = 3;
+const WHOLE: u8 = 4;
+/// The largest power that is written out as so many equal factors.
+const MOST_FACTORS: f64 = 20.0;
+
+impl Expression {
+    /// Reads one factor of a term, as equations name it: the bare name of a variable, whatever its
+    /// characters, a function of one, or an expression.
+    ///
+    /// # Errors
+    /// The message of [`parse`].
+    pub fn of_factor(factor: &str, variables: &[String]) -> Result<Self, String> {
+        let variable =
+            |name: &str| variables.iter().position(|known| known == name).map(Expression::Variable);
+        let applied = || {
+            let (name, argument) = factor.strip_suffix(')')?.split_once('(')?;
+            let (_, function) = FUNCTIONS.iter().find(|(known, _)| *known == name)?;
+            Some(Expression::Apply(*function, Box::new(variable(argument)?)))
+        };
+        variable(factor).or_else(applied).map_or_else(|| parse(factor, variables), Ok)
+    }
+
+    /// Returns the expression as a number times factors: a product is taken apart, and a power of a
+    /// variable or a function is that factor so many times.
+    pub fn factors(self) -> (f64, Vec<Expression>) {
+        use {Expression as E, Function as F, Operation as O};
+        match self {
+            E::Number(number) => (number, vec![]),
+            E::Apply(F::Negative, inner) => {
+                let (number, factors) = inner.factors();
+                (-number, factors)
+            }
+            E::Apply(F::Power(n), inner)
+                if (1.0..=MOST_FACTORS).contains(&n) && n.fract() == 0.0 && inner.is_whole() =>
+            {
+                (1.0, vec![*inner; n as usize])
+            }
+            E::Combine(O::Multiply, a, b) => {
+                let ((a, mut factors), (b, more)) = (a.factors(), b.factors());
+                factors.extend(more);
+                (a * b, factors)
+            }
+            E::Combine(O::Divide, a, b) => match (*a, *b) {
+                (a, E::Number(divisor)) => {
+                    let (number, factors) = a.factors();
+                    (number / divisor, factors)
                 }
-                symbols.variables.push(state.clone() + &"'".repeat(order));
-                symbols.names.push(name);
+                (E::Number(number), b) => {
+                    let one = Box::new(E::Number(1.0));
+                    (number, vec![E::Combine(O::Divide, one, Box::new(b))])
+                }
+                (a, b) => (1.0, vec![E::Combine(O::Divide, Box::new(a), Box::new(b))]),
+            },
+            other => (1.0, vec![other]),
+        }
+    }
+
+    /// Returns the names of the factors of a product of these expressions, such that the product of
+    /// the names, with equal ones gathered into powers, is the expression again.
+    pub fn names(factors: &[Expression], variables: &[String]) -> Vec<String> {
+        let alone = factors.len() == 1;
+        let name = |factor: &Expression| match factor {
+            // As everywhere, a variable is called by its bare name.
+            Expression::Variable(v) => variables[*v].clone(),
+            other => {
+                let name = other.written(variables, &TEXT);
+                let loose = other.binding() <= if alone { SUM } else { POWER };
+                if loose { format!("({name})") } else { name }
+            }
+        };
+        factors.iter().map(name).collect()
+    }
+
+    /// Returns whether the variable with this number occurs.
+    pub fn has(&self, variable: usize) -> bool {
+        match self {
+            Expression::Number(_) => false,
+            Expression::Variable(v) => *v == variable,
+            Expression::Apply(_, inner) => inner.has(variable),
+            Expression::Combine(_, a, b) => a.has(variable) || b.has(variable),
+        }
+    }
+
+    /// Writes the expression with these names of the variables.
+    pub fn written(&self, names: &[String], style: &Style) -> String {
+        let at_least = |inner: &Expression, binding: u8| {
+            let text = inner.written(names, style);
+            if inner.binding() < binding { format!("({text})") } else { text }
+        };
+        match self {
+            Expression::Number(number) => number_written(*number),
+            Expression::Variable(v) => (style.name)(&names[*v]),
+            Expression::Apply(Function::Negative, inner) => {
+                format!("-{}", at_least(inner, POWER))
+            }
+            Expression::Apply(Function::Power(n), inner) => {
+                let exponent = Expression::Number(*n);
+                let (base, exponent) = (at_least(inner, WHOLE), at_least(&exponent, WHOLE));
+                format!("{base}{}{exponent}", style.power)
+            }
+            Expression::Apply(function, inner) => {
+                format!("{}({})", function.name(), inner.written(names, style))
+            }
+            Expression::Combine(operation, a, b) => {
+                let (sign, left, right) = match operation {
+                    Operation::Add => (" + ", SUM, PRODUCT),
+                    Operation::Subtract => (" - ", SUM, PRODUCT),
+                    Operation::Multiply => ("*", PRODUCT, POWER),
+                    Operation::Divide => ("/", PRODUCT, POWER),
+                    Operation::Power => (style.power, WHOLE, WHOLE),
+                };
+                format!("{}{sign}{}", at_least(a, left), at_least(b, right))
             }
         }
-        symbols
     }
 
-    /// Returns the names of the symbols: those of the states, then those of the velocities.
-    pub fn names(&self) -> &[String] {
-        &self.names
+    /// Writes the expression as a formula in LaTeX, with these names of the variables in LaTeX. What is
+    /// whole only in parentheses, as a sum among factors, is set in them.
+    pub fn latex(&self, names: &[String]) -> String {
+        let formula = self.latex_within(names);
+        if self.binding() == SUM { parenthesized(&formula) } else { formula }
     }
 
-    /// Returns the right-hand side of an equation, with all digits of its coefficients.
-    pub fn right_hand_side(&self, equation: &Equation) -> String {
-        let inner = self.sum(&equation.terms);
-        match equation.link {
-            Link::Identity => inner,
-            Link::Tanh | Link::Sin => format!("{}({inner})", equation.link.name()),
-            Link::Sigmoid => format!("1/(1 + exp(-({inner})))"),
-            Link::Ratio if equation.denominator.is_empty() => inner,
-            Link::Ratio => format!("({inner})/(1 + {})", self.sum(&equation.denominator)),
-        }
-    }
-
-    fn sum(&self, terms: &[Term]) -> String {
-        let product = |term: &Term| {
-            let factors = term.factors.iter().map(|factor| self.factor(factor));
-            let number = match term.coefficient {
-                c if c < 0.0 => format!("({c:?})"),
-                c => format!("{c:?}"),
-            };
-            std::iter::once(number).chain(factors).collect::<Vec<_>>().join("*")
+    fn latex_within(&self, names: &[String]) -> String {
+        let at_least = |inner: &Expression, binding: u8| {
+            let text = inner.latex_within(names);
+            if inner.binding() < binding { parenthesized(&text) } else { text }
         };
-        match terms {
-            [] => "0".into(),
-            terms => terms.iter().map(product).collect::<Vec<_>>().join(" + "),
+        let inside = |inner: &Expression| inner.latex_within(names);
+        match self {
+            Expression::Number(number) => match number_written(*number).split_once('e') {
+                Some((digits, power)) => format!("{digits} \\times 10^{{{power}}}"),
+                None => number_written(*number),
+            },
+            Expression::Variable(v) => names[*v].clone(),
+            Expression::Apply(function, inner) => match function {
+                Function::Negative => format!("-{}", at_least(inner, POWER)),
+                Function::Power(n) => format!("{}^{{{n}}}", at_least(inner, WHOLE)),
+                Function::Abs => format!("\\left|{}\\right|", inside(inner)),
+                Function::Sqrt => format!("\\sqrt{{{}}}", inside(inner)),
+                Function::Atan => format!("\\arctan({})", inside(inner)),
+                named => format!("\\{}({})", named.name(), inside(inner)),
+            },
+            Expression::Combine(operation, a, b) => match operation {
+                Operation::Add => format!("{} + {}", inside(a), at_least(b, PRODUCT)),
+                Operation::Subtract => format!("{} - {}", inside(a), at_least(b, PRODUCT)),
+                Operation::Multiply => {
+                    format!("{} \\, {}", at_least(a, PRODUCT), at_least(b, POWER))
+                }
+                Operation::Divide => format!("\\frac{{{}}}{{{}}}", inside(a), inside(b)),
+                Operation::Power => format!("{}^{{{}}}", at_least(a, WHOLE), inside(b)),
+            },
         }
     }
 
-    /// Returns a factor: a symbol, a function of one, or an expression of the caller's own.
-    fn factor(&self, factor: &str) -> String {
-        let symbol = |name: &str| {
-            let place = self.variables.iter().position(|variable| variable == name)?;
-            Some(self.names[place].clone())
-        };
-        if let Some(symbol) = symbol(factor) {
-            return symbol;
+    fn binding(&self) -> u8 {
+        use {Expression as E, Function as F, Operation as O};
+        match self {
+            E::Number(number) if number.is_sign_negative() => PRODUCT,
+            E::Apply(F::Negative, _) | E::Combine(O::Multiply | O::Divide, ..) => PRODUCT,
+            E::Combine(O::Add | O::Subtract, ..) => SUM,
+            E::Apply(F::Power(_), _) | E::Combine(O::Power, ..) => POWER,
+            E::Number(_) | E::Variable(_) | E::Apply(..) => WHOLE,
         }
-        let function = factor.strip_suffix(')').and_then(|f| f.split_once('('));
-        match function.and_then(|(name, argument)| Some((name, symbol(argument)?))) {
-            Some((name, symbol)) => format!("{name}({symbol})"),
-            None => format!("({factor})"),
-        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.binding() == WHOLE
     }
 }
 
-/// Returns the name as Python takes it: other characters become underscores.
-fn identifier(name: &str) -> String {
-    let letter = |c: char| if c.is_alphanumeric() || c == '_' { c } else { '_' };
-    let mut identifier: String = name.chars().map(letter).collect();
-    if identifier.starts_with(|c: char| c.is_numeric()) {
-        identifier.insert(0, '_');
+fn parenthesized(formula: &str) -> String {
+    format!("\\left({formula}\\right)")
+}
+
+/// The differences between the notation of expressions and that of Python.
+pub(super) struct Style {
+    name: fn(&str) -> String,
+    power: &'static str,
+}
+
+/// The notation in which expressions are read.
+pub(super) const TEXT: Style = Style { name: quoted, power: "^" };
+/// The notation of Python.
+pub(super) const PYTHON: Style = Style { name: str::to_owned, power: "**" };
+
+/// Returns a name as it is read in an expression: in backquotes if it has characters that others
+/// could be confused with.
+fn quoted(name: &str) -> String {
+    if is_plain(name) { name.to_owned() } else { format!("`{name}`") }
+}
+
+fn number_written(number: f64) -> String {
+    match number.abs() {
+        size if size != 0.0 && !(1e-5..1e16).contains(&size) => format!("{number:e}"),
+        _ => number.to_string(),
     }
-    if KEYWORDS.contains(&identifier.as_str()) {
-        identifier.push('_');
-    }
-    identifier
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_name_becomes_a_symbol() {
-        let names = ["x", r"\alpha", "$q$", "_q_", "lambda", "2nd", "T_in [K]", "Δ"];
-        let states = names.map(String::from).to_vec();
-        let symbols = Symbols::of(&Discovery { states, order: 1, ..Discovery::default() });
-        let expected = ["x", "_alpha", "_q_", "_q__", "lambda_", "_2nd", "T_in__K_", "Δ"];
-        assert_eq!(symbols.names(), expected);
+    fn variables() -> Vec<String> {
+        ["x", "y", "x'", "T_in [K]"].map(String::from).to_vec()
+    }
+
+    fn again(text: &str) -> String {
+        parse(text, &variables()).unwrap().written(&variables(), &TEXT)
     }
 
     #[test]
-    fn expressions_are_complete() {
-        let term = |factors: &[&str], coefficient| Term {
-            factors: factors.iter().map(ToString::to_string).collect(),
-            coefficient,
-            standard_error: None,
+    fn what_is_written_is_read_as_the_same() {
+        for (text, expected) in [
+            ("exp( -x )", "exp(-x)"),
+            ("x/(1+x)", "x/(1 + x)"),
+            ("2 x y", "2*x*y"),
+            ("x**2 y", "x^2*y"),
+            ("-x^2", "-x^2"),
+            ("(-x)^2", "(-x)^2"),
+            ("x^-2", "x^(-2)"),
+            ("x^(1/2)", "x^0.5"),
+            ("x^y^2", "x^(y^2)"),
+            ("x - (y - 1)", "x - (y - 1)"),
+            ("x/(y*x')", "x/(y*x')"),
+            ("x*-y", "x*(-y)"),
+            ("`T_in [K]` - 3e-9", "`T_in [K]` - 3e-9"),
+            ("ln(abs(x)) + pi", "log(abs(x)) + 3.141592653589793"),
+            ("x (1 + y)", "x*(1 + y)"),
+        ] {
+            assert_eq!(again(text), expected, "{text}");
+            assert_eq!(again(expected), expected, "{text}");
+        }
+        let names = ["x", "y", "x_dot", "T_in__K_"].map(String::from);
+        let python = parse("x'^2/`T_in [K]`", &variables()).unwrap().written(&names, &PYTHON);
+        assert_eq!(python, "x_dot**2/T_in__K_");
+    }
+
+    #[test]
+    fn products_are_taken_apart() {
+        let names = |text: &str| {
+            let (number, factors) = parse(text, &variables()).unwrap().factors();
+            (number, Expression::names(&factors, &variables()).join("|"))
         };
-        let mut equation = Equation {
-            lhs: "x''".into(),
-            terms: vec![
-                term(&[], 1e-7),
-                term(&["x", "x", "x'"], -0.1),
-                term(&["sin(x)"], 2.0),
-                term(&["exp(-x)"], 1.0),
-            ],
-            link: Link::Identity,
-            denominator: vec![],
+        assert_eq!(names("x^2*sin(y)*y"), (1.0, "x|x|sin(y)|y".into()));
+        assert_eq!(names("-2*x/4"), (-0.5, "x".into()));
+        assert_eq!(names("3/x"), (3.0, "1/x".into()));
+        assert_eq!(names("x/(1 + x)"), (1.0, "x/(1 + x)".into()));
+        assert_eq!(names("y*(x/(1 + x))"), (1.0, "y|(x/(1 + x))".into()));
+        assert_eq!(names("x + y"), (1.0, "(x + y)".into()));
+        assert_eq!(names("sqrt(x)^2 `T_in [K]`"), (1.0, "sqrt(x)|sqrt(x)|T_in [K]".into()));
+        assert_eq!(names("7"), (7.0, String::new()));
+    }
+
+    #[test]
+    fn factors_are_read_as_equations_name_them() {
+        let read = |factor: &str| {
+            let expression = Expression::of_factor(factor, &variables());
+            expression.map(|expression| expression.written(&variables(), &TEXT))
         };
-        let discovery = Discovery { states: vec!["x".into()], order: 2, ..Discovery::default() };
-        let symbols = Symbols::of(&discovery);
-        let sum = "1e-7 + (-0.1)*x*x*x_dot + 2.0*sin(x) + 1.0*(exp(-x))";
-        assert_eq!(symbols.right_hand_side(&equation), sum);
-        equation.link = Link::Sigmoid;
-        assert_eq!(symbols.right_hand_side(&equation), format!("1/(1 + exp(-({sum})))"));
-        equation.link = Link::Ratio;
-        equation.denominator = vec![term(&["x"], 0.5)];
-        assert_eq!(symbols.right_hand_side(&equation), format!("({sum})/(1 + 0.5*x)"));
-        equation.terms.clear();
-        assert_eq!(symbols.right_hand_side(&equation), "(0)/(1 + 0.5*x)");
+        for factor in ["x'", "T_in [K]", "sin(T_in [K])", "(x/(1 + x))", "exp(-y)"] {
+            assert!(read(factor).is_ok(), "{factor}");
+        }
+        assert_eq!(read("sin(T_in [K])").unwrap(), "sin(`T_in [K]`)");
+        assert!(read("u(x)").unwrap_err().contains("there is no `u`"));
     }
 }

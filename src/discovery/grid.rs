@@ -4,6 +4,9 @@
 use std::ops::Range;
 
 use super::data::Dataset;
+use super::forcing::{Forcing, courses};
+use super::library::Library;
+use super::settings::Interpolation;
 use super::smoothing::{self, Spline};
 use crate::{Error, Result};
 
@@ -29,6 +32,10 @@ pub(super) struct Grid {
     pub interval: f64,
     /// What was subtracted from each state (K).
     pub offset: Vec<f64>,
+    /// The inputs along the grid.
+    pub forcing: Forcing,
+    /// The course of each input between its values (I).
+    pub interpolation: Vec<Interpolation>,
 }
 
 /// The splines through the data, and the noise and deviation estimated from them.
@@ -124,6 +131,8 @@ impl Grid {
             trajectories: vec![],
             interval,
             offset: vec![0.0; k],
+            forcing: Forcing::default(),
+            interpolation: vec![],
         };
         for trajectory in &data.trajectories {
             let start = grid.time.len();
@@ -140,6 +149,33 @@ impl Grid {
             grid.trajectories.push(start..grid.time.len());
         }
         Ok(grid)
+    }
+
+    /// Returns the grid with the inputs of the data along it, as [`courses`] has them.
+    pub fn with_inputs(mut self, data: &Dataset, asked: Option<Interpolation>) -> Self {
+        self.interpolation = courses(data, asked);
+        for (index, range) in self.trajectories.iter().enumerate() {
+            let time = &self.time[range.clone()];
+            self.forcing.extend(Forcing::new(data, index, &self.interpolation, time));
+        }
+        self
+    }
+
+    /// Returns the arguments of a library's terms at the grid points, (M, A): the variables, which
+    /// are `states` (M, D), and the inputs at the beginning of each step.
+    pub fn arguments(&self, library: &Library, states: &[f64]) -> Vec<f64> {
+        let e = library.inputs().len();
+        if e == 0 {
+            return states.to_vec();
+        }
+        let (mut begin, mut end) = (vec![0.0; e], vec![0.0; e]);
+        let mut arguments = Vec::with_capacity(states.len() + e * self.points());
+        for (t, state) in states.chunks_exact(library.variables().len()).enumerate() {
+            self.forcing.step(library, &self.time, t, [&mut begin, &mut end]);
+            arguments.extend_from_slice(state);
+            arguments.extend_from_slice(&begin);
+        }
+        arguments
     }
 
     /// Returns the number M of grid points.
@@ -222,8 +258,12 @@ mod tests {
         let time: Vec<f64> = (0..60).map(|i| step * f64::from(i)).collect();
         let mut values: Vec<f64> = time.iter().map(|t| t.sin()).collect();
         values[7] = f64::NAN;
-        let one = Trajectory { time, values };
-        Dataset { states: vec!["x".into()], trajectories: vec![one.clone(), one] }
+        let one = Trajectory { time, values, ..Trajectory::default() };
+        Dataset {
+            states: vec!["x".into()],
+            trajectories: vec![one.clone(), one],
+            ..Dataset::default()
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! A set of terms is judged by its score, χ² plus threshold² for each term: a term is worth having
 //! if the fit without it is worse by threshold standard errors.
 
-use super::candidates::{Parameter, Support};
+use super::candidates::{Candidates, Support};
 use super::dense::{dot, invert_positive};
 
 /// The smallest fraction of a term that the terms of a set must leave unexplained so that the term
@@ -23,6 +23,8 @@ pub(super) struct Quadratic {
     pub coefficients: Vec<f64>,
     /// The covariance of the coefficients (c, c).
     pub covariance: Vec<f64>,
+    /// The sign that each coefficient must have: 1, −1, or 0 for any (c).
+    pub signs: Vec<f64>,
 }
 
 impl Quadratic {
@@ -31,9 +33,12 @@ impl Quadratic {
         self.covariance[j * self.coefficients.len() + j].sqrt()
     }
 
-    /// Returns how many standard errors coefficient j is from zero.
+    /// Returns how many standard errors coefficient j is from zero; a coefficient of the wrong sign
+    /// is so far below.
     pub fn significance(&self, j: usize) -> f64 {
-        self.coefficients[j].abs() / self.standard_error(j)
+        let value = self.coefficients[j];
+        let size = if is_allowed(self.signs[j], value) { value.abs() } else { -value.abs() };
+        size / self.standard_error(j)
     }
 
     /// Sets coefficient j to zero for good: the others move to their conditional minimum,
@@ -85,15 +90,17 @@ pub(super) struct Information {
     pub vector: Vec<f64>,
     /// The equation of each candidate (C): only terms of one equation replace each other.
     pub equation: Vec<usize>,
+    /// The sign that each coefficient must have: 1, −1, or 0 for any (C).
+    pub signs: Vec<f64>,
     /// The penalty of a term: the decrease of χ² for which it is worth having.
     pub penalty: f64,
 }
 
 impl Information {
-    /// Makes the function from what an estimator knows about the candidates `all`.
-    pub fn new(matrix: Vec<f64>, vector: Vec<f64>, all: &[Parameter], penalty: f64) -> Self {
-        let equation = all.iter().map(|p| p.equation).collect();
-        Information { matrix, vector, equation, penalty }
+    /// Makes the function from what an estimator knows about all candidates.
+    pub fn new(matrix: Vec<f64>, vector: Vec<f64>, candidates: &Candidates, penalty: f64) -> Self {
+        let equation = candidates.all.iter().map(|p| p.equation).collect();
+        Information { matrix, vector, equation, signs: candidates.signs.clone(), penalty }
     }
 
     /// Returns the sets that local search finds, from `start` downwards and from the empty set
@@ -167,6 +174,7 @@ impl Information {
             matrix: own.iter().enumerate().flat_map(entry).collect(),
             vector: own.iter().enumerate().map(left).collect(),
             equation: own.iter().map(|&i| self.equation[i]).collect(),
+            signs: own.iter().map(|&i| self.signs[i]).collect(),
             penalty: self.penalty,
         })
     }
@@ -233,6 +241,12 @@ impl Information {
     /// Returns, for each term that could join the set, by how much that lowers χ²: (b_j − A_jS
     /// ξ_S)² / (A_jj − A_jS A_SS⁻¹ A_Sj).
     fn gains(&self, kept: &[usize]) -> Option<Vec<(usize, f64)>> {
+        self.changes(kept, true)
+    }
+
+    /// Returns the gains of the terms whose coefficients would have a sign that is `allowed`, or of
+    /// the others.
+    fn changes(&self, kept: &[usize], allowed: bool) -> Option<Vec<(usize, f64)>> {
         let n = self.vector.len();
         let m = kept.len();
         let subset = self.subset(kept)?;
@@ -244,14 +258,21 @@ impl Information {
                 (0..m).map(|i| across[i] * dot(&subset.inverse[i * m..][..m], &across)).sum();
             let whole = self.matrix[j * n + j];
             let left = whole - seen;
-            if left > COLLINEAR * whole {
-                gains.push((
-                    j,
-                    (self.vector[j] - dot(&across, &subset.coefficients)).powi(2) / left,
-                ));
+            // The coefficient would be this divided by what is left.
+            let pull = self.vector[j] - dot(&across, &subset.coefficients);
+            if left > COLLINEAR * whole && is_allowed(self.signs[j], pull) == allowed {
+                gains.push((j, pull.powi(2) / left));
             }
         }
         Some(gains)
+    }
+
+    /// Returns the candidates that would be worth having if they could have the wrong sign: those
+    /// that their constraints hold at zero.
+    pub fn held_at_zero(&self, kept: &[usize]) -> Vec<usize> {
+        let gains = self.changes(kept, false).unwrap_or_default();
+        let worth = gains.into_iter().filter(|(_, gain)| *gain >= self.penalty);
+        worth.map(|(j, _)| j).collect()
     }
 
     /// Drops terms as long as that lowers the score.
@@ -259,7 +280,11 @@ impl Information {
         loop {
             let subset = self.subset(&kept)?;
             let variance = |i: usize| subset.inverse[i * (kept.len() + 1)];
-            let losses = subset.coefficients.iter().enumerate().map(|(i, c)| c * c / variance(i));
+            // What a term of the wrong sign explains is none.
+            let losses = subset.coefficients.iter().zip(&kept).enumerate().map(|(i, (c, &j))| {
+                let loss = c * c / variance(i);
+                if is_allowed(self.signs[j], *c) { loss } else { -loss }
+            });
             match losses.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)) {
                 Some((place, loss)) if loss < self.penalty => drop(kept.remove(place)),
                 _ => return Some(self.judged(kept, subset)),
@@ -286,6 +311,11 @@ impl Information {
         let coefficients: Vec<f64> = (0..m).map(|i| dot(&inverse[i * m..][..m], &vector)).collect();
         Some(Subset { explained: dot(&coefficients, &vector), coefficients, inverse })
     }
+}
+
+/// Returns whether a coefficient may have this value where this is its sign: 1, −1, or 0 for any.
+fn is_allowed(sign: f64, value: f64) -> bool {
+    sign == 0.0 || sign * value >= 0.0
 }
 
 fn with_term(mut kept: Vec<usize>, term: usize) -> Vec<usize> {
@@ -320,13 +350,14 @@ pub(super) mod tests {
             vector: matrix.iter().map(|row| dot(row, &minimum)).collect(),
             matrix: matrix.concat(),
             equation: vec![0; 4],
+            signs: vec![0.0; 4],
             penalty: 25.0,
         }
     }
 
     pub fn quadratic() -> Quadratic {
         let covariance = invert_positive(&information().matrix, 4).unwrap();
-        Quadratic { coefficients: vec![1.0, 0.1, 2.0, 0.05], covariance }
+        Quadratic { coefficients: vec![1.0, 0.1, 2.0, 0.05], covariance, signs: vec![0.0; 4] }
     }
 
     #[test]
@@ -371,7 +402,8 @@ pub(super) mod tests {
                 (0..n * n).map(|at| 60.0 * dot(row(at / n), row(at % n))).collect();
             let minimum = [2.0, 0.0, 0.0, -1.5, 0.0, 0.1, 0.0, 1.0];
             let vector = (0..n).map(|i| dot(&matrix[i * n..][..n], &minimum)).collect();
-            let information = Information { matrix, vector, equation: vec![0; n], penalty: 25.0 };
+            let (equation, signs) = (vec![0; n], vec![0.0; n]);
+            let information = Information { matrix, vector, equation, signs, penalty: 25.0 };
             let every = (0..1_usize << n)
                 .map(|mask| (0..n).filter(|i| mask >> i & 1 == 1).collect::<Vec<_>>());
             let scores = every.map(|kept| information.set(&kept).unwrap().score);

@@ -114,7 +114,7 @@ impl<'a> Joint<'a> {
                 defect: vec![0.0; d],
                 prior: estimate.candidates.free_priors(),
             },
-            solver: GaussNewton::new(grid, estimate.candidates.free(), &estimate)?,
+            solver: GaussNewton::new(grid, estimate.candidates.slots(), &estimate)?,
             estimate,
             cost: f64::INFINITY,
         };
@@ -290,7 +290,8 @@ impl<'a> Joint<'a> {
     /// Allocates the workspace for the present set of terms.
     fn prepare(&mut self) -> Result<()> {
         self.weights.prior = self.estimate.candidates.free_priors();
-        self.solver = GaussNewton::new(self.grid, self.estimate.candidates.free(), &self.estimate)?;
+        let slots = self.estimate.candidates.slots();
+        self.solver = GaussNewton::new(self.grid, slots, &self.estimate)?;
         self.cost = self.solver.cost(&self.estimate, &self.weights);
         Ok(())
     }
@@ -304,10 +305,10 @@ impl<'a> Estimator<'a> for Joint<'a> {
     }
 
     fn information(&mut self, penalty: f64) -> Result<Option<Information>> {
-        let all = &self.estimate.candidates.all;
-        let mut solver = GaussNewton::new(self.grid, all.clone(), &self.estimate)?;
-        let mut weights =
-            Weights { prior: self.estimate.candidates.priors.clone(), ..self.weights.clone() };
+        let candidates = &self.estimate.candidates;
+        let all = &candidates.all;
+        let mut solver = GaussNewton::new(self.grid, candidates.all_slots(), &self.estimate)?;
+        let mut weights = Weights { prior: candidates.priors.clone(), ..self.weights.clone() };
         solver.linearize(&self.estimate, &mut weights, &mut |_| Ok(()))?;
         let variance = self.variance();
         let matrix: Vec<f64> = solver.information().iter().map(|a| a / variance).collect();
@@ -316,7 +317,7 @@ impl<'a> Estimator<'a> for Joint<'a> {
             values.zip(solver.coefficient_step()).map(|(value, step)| value - step).collect();
         let rows = matrix.chunks_exact(minimum.len().max(1));
         let vector = rows.map(|row| dot(row, &minimum)).collect();
-        Ok(Some(Information::new(matrix, vector, all, penalty)))
+        Ok(Some(Information::new(matrix, vector, candidates, penalty)))
     }
 
     fn take(&mut self, support: &Support) -> Result<()> {

@@ -2,8 +2,13 @@
 
 use std::collections::HashSet;
 
+use super::data::Dataset;
+use super::expression::{self, Compiled, Expression};
 use super::settings::{Settings, UserTerm};
 use crate::{Error, Result};
+
+/// The name of the time in terms.
+pub(super) const TIME: &str = "t";
 
 /// The most terms per equation: more are refused, because the estimate costs their square.
 const MAX_TERMS: usize = 1000;
@@ -20,46 +25,89 @@ enum Function {
     },
     Sin(usize),
     Cos(usize),
+    Expression(Compiled),
     User(UserTerm),
 }
 
 /// The library Θ: L candidate functions of D variables, which are the K states and, for order 2,
-/// then their K derivatives.
+/// then their K derivatives, and of E inputs, which no equation determines: those of the data, then
+/// the time `t` where a term has it.
 #[derive(Clone, Debug)]
 pub struct Library {
     variables: Vec<String>,
+    inputs: Vec<String>,
     terms: Vec<Function>,
     factors: Vec<Vec<String>>,
 }
 
 impl Library {
     /// Makes a library of all monomials up to `settings.degree` by increasing degree (the constant
-    /// first), then sin and cos of each state if asked for, then the user's terms.
+    /// first), then sin and cos of each state if asked for, then the expressions
+    /// `settings.terms`, then the user's terms.
     ///
     /// # Errors
-    /// [`Error::Argument`] for settings that are invalid, names that are ambiguous, or over a
-    /// thousand terms.
+    /// [`Error::Argument`] for settings that are invalid, names that are ambiguous, terms that
+    /// cannot be read or are there already, or over a thousand terms.
     pub fn new(states: &[String], settings: &Settings) -> Result<Self> {
+        Library::with_inputs(states, &[], settings)
+    }
+
+    /// Makes a library as [`new`](Self::new) does, in whose monomials and expressions these inputs
+    /// occur like states.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_inputs(states: &[String], inputs: &[String], settings: &Settings) -> Result<Self> {
+        let powers = vec![usize::MAX; inputs.len()];
+        Library::with_powers(states, inputs, &powers, settings)
+    }
+
+    /// Makes the library for these data. Of an input that has m different values, powers from the
+    /// m-th on are combinations of lower ones, and are left out: a switch has no square.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(super) fn for_data(data: &Dataset, settings: &Settings) -> Result<Self> {
+        let powers: Vec<usize> = (0..data.inputs.len())
+            .map(|input| data.different_values(input, settings.degree) - 1)
+            .collect();
+        Library::with_powers(&data.states, &data.inputs, &powers, settings)
+    }
+
+    /// Makes a library in whose monomials each input has at most this power.
+    fn with_powers(
+        states: &[String],
+        inputs: &[String],
+        powers: &[usize],
+        settings: &Settings,
+    ) -> Result<Self> {
         settings.validate()?;
         let mut variables = states.to_vec();
         if settings.order == 2 {
             variables.extend(states.iter().map(|name| format!("{name}'")));
         }
-        let count = monomials(variables.len(), settings.degree)
+        let d = variables.len();
+        let mut arguments = [&variables[..], inputs].concat();
+        let time = !arguments.iter().any(|name| name == TIME);
+        if time || settings.explicit_time {
+            arguments.push(TIME.into());
+        }
+        let monomial_arguments = d + inputs.len() + usize::from(settings.explicit_time);
+        let count = monomials(monomial_arguments, settings.degree)
             .saturating_add(if settings.sine_cosine { 2 * states.len() } else { 0 })
+            .saturating_add(settings.terms.len())
             .saturating_add(settings.user_terms.len());
         if count > MAX_TERMS {
             return Err(Error::argument(
                 "degree",
                 format!(
-                    "{} in {} variables gives {count} terms per equation; at most {MAX_TERMS} \
-                     are allowed",
+                    "{} in {monomial_arguments} variables gives {count} terms per equation; at \
+                     most {MAX_TERMS} are allowed",
                     settings.degree,
-                    variables.len()
                 ),
             ));
         }
-        let mut names = variables.clone();
+        let mut names = arguments.clone();
         if settings.sine_cosine {
             names.extend(states.iter().flat_map(|x| [format!("sin({x})"), format!("cos({x})")]));
         }
@@ -70,39 +118,104 @@ impl Library {
                 return Err(Error::argument("states", message));
             }
         }
-        let mut library = Library { variables, terms: Vec::new(), factors: Vec::new() };
-        library.add_monomials(settings.degree);
+        let own = settings
+            .terms
+            .iter()
+            .map(|text| read(text, &arguments))
+            .collect::<Result<Vec<Vec<Expression>>>>()?;
+        let last = arguments.len() - 1;
+        let has_time = |factors: &Vec<Expression>| factors.iter().any(|factor| factor.has(last));
+        if time && !settings.explicit_time && !own.iter().any(has_time) {
+            arguments.pop();
+        }
+        let mut library = Library {
+            variables,
+            inputs: arguments[d..].to_vec(),
+            terms: Vec::new(),
+            factors: Vec::new(),
+        };
+        let mut highest = vec![usize::MAX; monomial_arguments];
+        highest[d..d + inputs.len()].copy_from_slice(powers);
+        library.add_monomials(settings.degree, &arguments[..monomial_arguments], &highest);
         if settings.sine_cosine {
             for (k, name) in states.iter().enumerate() {
                 library.push(Function::Sin(k), vec![format!("sin({name})")]);
                 library.push(Function::Cos(k), vec![format!("cos({name})")]);
             }
         }
+        let twice = |argument: &str, name: &str| {
+            Err(Error::argument(argument, format!("the library already has a term `{name}`")))
+        };
+        for (text, expressions) in settings.terms.iter().zip(own) {
+            let mut factors = Expression::names(&expressions, &arguments);
+            factors.sort();
+            if library.factors.contains(&factors) {
+                return twice("terms", text);
+            }
+            library.push(Function::Expression(Compiled::product(&expressions)), factors);
+        }
         for term in &settings.user_terms {
             let factors = vec![term.name.clone()];
             if library.factors.contains(&factors) {
-                return Err(Error::argument(
-                    "user_terms",
-                    format!("the library already has a term `{}`", term.name),
-                ));
+                return twice("user_terms", &term.name);
             }
             library.push(Function::User(term.clone()), factors);
         }
         Ok(library)
     }
 
+    /// Makes the library of exactly these terms, each a product of factors as in
+    /// [`Term::factors`](super::Term::factors), of these variables and inputs.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a factor that cannot be read.
+    pub(super) fn of_terms(
+        variables: Vec<String>,
+        inputs: &[String],
+        terms: &[Vec<String>],
+    ) -> Result<Self> {
+        let mut arguments = [&variables[..], inputs].concat();
+        let time = !arguments.iter().any(|name| name == TIME);
+        if time {
+            arguments.push(TIME.into());
+        }
+        let read = |factor: &String| {
+            Expression::of_factor(factor, &arguments)
+                .map_err(|message| Error::argument("equations", message))
+        };
+        let products = terms
+            .iter()
+            .map(|factors| factors.iter().map(read).collect())
+            .collect::<Result<Vec<Vec<Expression>>>>()?;
+        let last = arguments.len() - 1;
+        if time && !products.iter().flatten().any(|factor| factor.has(last)) {
+            arguments.pop();
+        }
+        let inputs = arguments[variables.len()..].to_vec();
+        let mut library = Library { variables, inputs, terms: vec![], factors: vec![] };
+        for (factors, product) in terms.iter().zip(&products) {
+            library.push(Function::Expression(Compiled::product(product)), factors.clone());
+        }
+        Ok(library)
+    }
+
     /// Adds the monomials: each is an earlier one times a variable not before the last variable of
     /// the earlier one.
-    fn add_monomials(&mut self, degree: usize) {
+    fn add_monomials(&mut self, degree: usize, arguments: &[String], highest: &[usize]) {
         self.push(Function::Constant, Vec::new());
         let mut last_variable = vec![0];
         let mut previous = 0..1;
         for _ in 0..degree {
             let start = self.terms.len();
             for parent in previous {
-                for variable in last_variable[parent]..self.variables.len() {
+                for variable in last_variable[parent]..arguments.len() {
                     let mut factors = self.factors[parent].clone();
-                    factors.push(self.variables[variable].clone());
+                    let name = &arguments[variable];
+                    let same = || factors.iter().filter(|factor| *factor == name).count();
+                    if highest[variable] < degree && same() >= highest[variable] {
+                        continue;
+                    }
+                    factors.push(name.clone());
                     factors.sort();
                     self.push(Function::Product { parent, variable }, factors);
                     last_variable.push(variable);
@@ -143,15 +256,41 @@ impl Library {
         &self.factors[term]
     }
 
+    /// Returns the names of the E inputs: those of the data, then `t` where a term has the time.
+    #[must_use]
+    pub fn inputs(&self) -> &[String] {
+        &self.inputs
+    }
+
+    /// Returns the number A = D + E of arguments of the terms.
+    #[must_use]
+    pub fn arguments(&self) -> usize {
+        self.variables.len() + self.inputs.len()
+    }
+
     /// Returns the index of the term with these factors, in any order, or `None` if there is none.
+    /// A factor may also be an expression: `["x^2 y"]` is `["x", "x", "y"]`.
     #[must_use]
     pub fn position(&self, factors: &[String]) -> Option<usize> {
         let mut sorted = factors.to_vec();
         sorted.sort();
-        self.factors.iter().position(|candidate| *candidate == sorted)
+        let find = |sorted: &[String]| self.factors.iter().position(|have| have == sorted);
+        find(&sorted).or_else(|| {
+            let arguments = [&*self.variables, &self.inputs].concat();
+            let (mut number, mut names) = (1.0, Vec::new());
+            for factor in factors {
+                let parsed = expression::parse(factor, &arguments).ok()?;
+                let (more, expressions) = parsed.factors();
+                number *= more;
+                names.extend(Expression::names(&expressions, &arguments));
+            }
+            names.sort();
+            find(&names).filter(|_| number == 1.0)
+        })
     }
 
-    /// Evaluates all terms: writes θ (L) at `state` (D) into `values`.
+    /// Evaluates all terms: writes θ (L) at `state` (A: the variables, then the inputs) into
+    /// `values`.
     pub fn values(&self, state: &[f64], values: &mut [f64]) {
         for (i, term) in self.terms.iter().enumerate() {
             values[i] = match term {
@@ -159,12 +298,13 @@ impl Library {
                 Function::Product { parent, variable } => values[*parent] * state[*variable],
                 Function::Sin(k) => state[*k].sin(),
                 Function::Cos(k) => state[*k].cos(),
+                Function::Expression(expression) => expression.value(state),
                 Function::User(user) => (user.value)(state),
             };
         }
     }
 
-    /// Differentiates all terms: writes ∇θ (L, D) at `state` (D) into `gradients`. `values` (L) are
+    /// Differentiates all terms: writes ∇θ (L, A) at `state` (A) into `gradients`. `values` (L) are
     /// θ at `state`.
     pub fn gradients(&self, state: &[f64], values: &[f64], gradients: &mut [f64]) {
         let d = state.len();
@@ -179,6 +319,7 @@ impl Library {
                     }
                     gradient[*variable] += values[*parent];
                 }
+                Function::Expression(expression) => expression.gradient(state, gradient),
                 Function::User(user) => user.write_gradient(state, gradient),
                 Function::Constant => gradient.fill(0.0),
                 Function::Sin(k) => set_alone(gradient, *k, state[*k].cos()),
@@ -187,8 +328,8 @@ impl Library {
         }
     }
 
-    /// Differentiates all gradients along a direction: writes (∇²θ)·v (L, D) at `state` (D) for
-    /// `direction` v (D) into `out`. `gradients` (L, D) are ∇θ at `state`.
+    /// Differentiates all gradients along a direction: writes (∇²θ)·v (L, A) at `state` (A) for
+    /// `direction` v (A) into `out`. `gradients` (L, A) are ∇θ at `state`.
     ///
     /// For a product θ = p·u_i the result is v_i ∇p + u_i (∇²p)v + (∇p·v) e_i. A user's term is
     /// differentiated by central differences of its gradient.
@@ -215,6 +356,9 @@ impl Library {
                     }
                     out[*variable] += slope;
                 }
+                Function::Expression(expression) => {
+                    expression.gradient_along(state, direction, out);
+                }
                 Function::User(user) => central_difference(user, state, direction, out),
                 Function::Constant => out.fill(0.0),
                 Function::Sin(k) => set_alone(out, *k, -state[*k].sin() * direction[*k]),
@@ -222,6 +366,22 @@ impl Library {
             }
         }
     }
+}
+
+/// Reads a term of the caller's own as a product of factors.
+fn read(text: &str, arguments: &[String]) -> Result<Vec<Expression>> {
+    let refuse = |message| Err(Error::argument("terms", message));
+    let (number, factors) = match expression::parse(text, arguments) {
+        Ok(expression) => expression.factors(),
+        Err(message) => return refuse(message),
+    };
+    if number != 1.0 {
+        let message = format!(
+            "`{text}` has the number {number} in front, which is what is searched for: leave it out"
+        );
+        return refuse(message);
+    }
+    Ok(factors)
 }
 
 /// Writes the vector whose only nonzero entry is `value` at `place`.
@@ -303,6 +463,7 @@ mod tests {
             order: 2,
             degree: 4,
             sine_cosine: true,
+            terms: vec!["x'/(1 + exp(x*y))".into()],
             user_terms: vec![term],
             ..Settings::default()
         }
@@ -322,7 +483,7 @@ mod tests {
     fn derivatives_agree_with_central_differences() {
         let library = library(&everything());
         let (l, d) = (library.len(), 4);
-        assert_eq!(l, 70 + 4 + 1);
+        assert_eq!(l, 70 + 4 + 1 + 1);
         let state = [0.7, -0.4, 1.3, 0.2];
         let direction = [0.3, -1.1, 0.5, 0.9];
         let at = |u: &[f64]| {
@@ -369,5 +530,49 @@ mod tests {
         assert!(refused(["x", "x'"], second).contains("`x'` would stand for two things"));
         let sines = Settings { sine_cosine: true, ..Settings::default() };
         assert!(refused(["x", "sin(x)"], sines).contains("`sin(x)` would stand for two things"));
+    }
+
+    #[test]
+    fn expressions_are_terms_of_states_inputs_and_time() {
+        let made = |terms: &[&str], settings: Settings| {
+            let terms = terms.iter().map(ToString::to_string).collect();
+            let settings = Settings { terms, ..settings };
+            Library::with_inputs(&["x".into(), "y".into()], &["u".into()], &settings)
+        };
+        let linear = || Settings { degree: 1, ..Settings::default() };
+        let library = made(&["u*x^2", "exp(-t)", "x/(1+y)"], linear()).unwrap();
+        let names: Vec<String> = (0..library.len()).map(|i| library.factors(i).join(" ")).collect();
+        assert_eq!(names.join("|"), "|x|y|u|u x x|exp(-t)|x/(1 + y)");
+        assert_eq!(
+            (library.variables(), library.inputs()),
+            (&["x".into(), "y".into()][..], &["u".into(), "t".into()][..])
+        );
+        let mut values = vec![0.0; library.len()];
+        library.values(&[2.0, 3.0, 5.0, 0.0], &mut values);
+        assert_eq!(values, [1.0, 2.0, 3.0, 5.0, 20.0, 1.0, 0.5]);
+        assert_eq!(library.position(&["x^2 u".into()]), Some(4));
+        assert_eq!(library.position(&["x / (1+y)".into()]), Some(6));
+        assert_eq!(library.position(&["2 x".into()]), None);
+        assert_eq!(made(&["x^3"], linear()).unwrap().inputs(), ["u"]);
+        let timed = made(&[], Settings { explicit_time: true, ..linear() }).unwrap();
+        assert_eq!((timed.factors(4), timed.inputs().len()), (&["t".to_owned()][..], 2));
+
+        let refused = |terms: &[&str]| made(terms, linear()).unwrap_err().to_string();
+        assert_eq!(refused(&["1*u"]), "terms: the library already has a term `1*u`");
+        assert_eq!(refused(&["x^2", "x*x"]), "terms: the library already has a term `x*x`");
+        assert!(
+            refused(&["x + z"])
+                .starts_with("terms: `x + z`: there is no `z` (there are x, y, u, t")
+        );
+        assert!(refused(&["-2*x^2"]).contains("the number -2 in front"));
+    }
+
+    #[test]
+    fn a_state_that_is_called_t_is_not_the_time() {
+        let make = |settings: Settings| Library::new(&["t".into()], &settings);
+        let own = Settings { terms: vec!["sin(t)".into()], ..Settings::default() };
+        assert!(make(own).unwrap().inputs().is_empty());
+        let timed = make(Settings { explicit_time: true, ..Settings::default() }).unwrap_err();
+        assert!(timed.to_string().contains("`t` would stand for two things"), "{timed}");
     }
 }

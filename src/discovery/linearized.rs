@@ -7,15 +7,17 @@ use super::right_hand_side::RightHandSide;
 
 /// The vector field F(u), the first-order form of the right-hand side, its rate of change F' = J F
 /// along itself, and their derivatives with respect to the state (D) and the free coefficients (c).
+/// With inputs w of known rates, F is F(u, w), and F' = ∂F/∂u F + ∂F/∂w w': everything is as if the
+/// inputs were further states (A = D + E in all), whose flow does not depend on anything.
 ///
 /// A coefficient of equation i changes F in row i only, so that one number per coefficient
 /// describes the change. It changes F' in row i directly (`rate_by_parameter`), and in every row
 /// through J F.
 #[derive(Clone, Debug)]
 pub(super) struct Linearized {
-    /// The vector field F (D).
+    /// The vector field F, then the rates of the inputs (A).
     pub flow: Vec<f64>,
-    /// The derivative J = ∂F/∂u of the flow (D, D).
+    /// The derivative J = ∂F/∂(u, w) of the flow (D, A).
     pub jacobian: Vec<f64>,
     /// The rate of change F' = J F of the flow along itself (D).
     pub rate: Vec<f64>,
@@ -27,12 +29,12 @@ pub(super) struct Linearized {
     pub rate_by_parameter: Vec<f64>,
     /// 1 + Θ₁ζ of each equation (K).
     pub denominators: Vec<f64>,
-    /// The terms θ (L), their gradients ∇θ (L, D), the products (∇²θ)F (L, D) and ∇θ·F (L).
+    /// The terms θ (L), their gradients ∇θ (L, A), the products (∇²θ)F (L, A) and ∇θ·F (L).
     terms: Vec<f64>,
     gradients: Vec<f64>,
     gradients_along: Vec<f64>,
     term_rates: Vec<f64>,
-    /// The gradients ∇a and ∇b of each equation's numerator a and denominator b, (K, D).
+    /// The gradients ∇a and ∇b of each equation's numerator a and denominator b, (K, A).
     numerator_gradients: Vec<f64>,
     denominator_gradients: Vec<f64>,
 }
@@ -40,21 +42,21 @@ pub(super) struct Linearized {
 impl Linearized {
     pub fn new(rhs: &RightHandSide<'_>, parameters: usize) -> Self {
         let (k, l) = (rhs.states(), rhs.library.len());
-        let d = k * rhs.order;
+        let (d, arguments) = (k * rhs.order, rhs.library.arguments());
         Linearized {
-            flow: vec![0.0; d],
-            jacobian: vec![0.0; d * d],
+            flow: vec![0.0; arguments],
+            jacobian: vec![0.0; d * arguments],
             rate: vec![0.0; d],
             rate_jacobian: vec![0.0; d * d],
             by_parameter: vec![0.0; parameters],
             rate_by_parameter: vec![0.0; parameters],
             denominators: vec![1.0; k],
             terms: vec![0.0; l],
-            gradients: vec![0.0; l * d],
-            gradients_along: vec![0.0; l * d],
+            gradients: vec![0.0; l * arguments],
+            gradients_along: vec![0.0; l * arguments],
             term_rates: vec![0.0; l],
-            numerator_gradients: vec![0.0; k * d],
-            denominator_gradients: vec![0.0; k * d],
+            numerator_gradients: vec![0.0; k * arguments],
+            denominator_gradients: vec![0.0; k * arguments],
         }
     }
 
@@ -63,16 +65,19 @@ impl Linearized {
         self.denominators.iter().zip(&next.denominators).any(|(a, b)| a * b <= 0.0)
     }
 
-    /// Evaluates F, J and F' at `state` (D), and nothing else.
-    pub fn evaluate_flow(&mut self, rhs: &RightHandSide<'_>, state: &[f64]) {
-        let (k, l, d) = (rhs.states(), rhs.library.len(), state.len());
+    /// Evaluates F, J and F' at `state` (A: the variables, then the inputs), whose inputs change at
+    /// these rates (E), and nothing else.
+    pub fn evaluate_flow(&mut self, rhs: &RightHandSide<'_>, state: &[f64], rates: &[f64]) {
+        let (k, l, d) = (rhs.states(), rhs.library.len(), self.rate.len());
+        let arguments = state.len();
+        self.flow[d..].copy_from_slice(rates);
         rhs.library.values(state, &mut self.terms);
         rhs.library.gradients(state, &self.terms, &mut self.gradients);
         self.jacobian.fill(0.0);
         if rhs.order == 2 {
             for i in 0..k {
                 self.flow[i] = state[k + i];
-                self.jacobian[i * d + k + i] = 1.0;
+                self.jacobian[i * arguments + k + i] = 1.0;
             }
         }
         for i in 0..k {
@@ -83,33 +88,41 @@ impl Linearized {
             let g = rhs.link.derivatives(a, b);
             self.flow[row] = g.value;
             self.denominators[i] = 1.0 + b;
-            let of_a = &mut self.numerator_gradients[i * d..][..d];
-            let of_b = &mut self.denominator_gradients[i * d..][..d];
+            let of_a = &mut self.numerator_gradients[i * arguments..][..arguments];
+            let of_b = &mut self.denominator_gradients[i * arguments..][..arguments];
             combine(numerator, &self.gradients, of_a);
             combine(denominator, &self.gradients, of_b);
-            for (m, j) in self.jacobian[row * d..][..d].iter_mut().enumerate() {
+            for (m, j) in self.jacobian[row * arguments..][..arguments].iter_mut().enumerate() {
                 *j = g.a * of_a[m] + g.b * of_b[m];
             }
         }
         for i in 0..d {
-            self.rate[i] = dot(&self.jacobian[i * d..][..d], &self.flow);
+            self.rate[i] = dot(&self.jacobian[i * arguments..][..arguments], &self.flow);
         }
     }
 
-    /// Evaluates everything at `state` (D). `parameters` are the free coefficients, sorted by
-    /// equation.
-    pub fn evaluate(&mut self, rhs: &RightHandSide<'_>, parameters: &[Parameter], state: &[f64]) {
-        self.evaluate_flow(rhs, state);
-        let (k, l, d) = (rhs.states(), rhs.library.len(), state.len());
+    /// Evaluates everything at `state` (A) with inputs of these rates (E). `parameters` are the free
+    /// coefficients, sorted by equation.
+    pub fn evaluate(
+        &mut self,
+        rhs: &RightHandSide<'_>,
+        parameters: &[Parameter],
+        state: &[f64],
+        rates: &[f64],
+    ) {
+        self.evaluate_flow(rhs, state, rates);
+        let (k, l, d) = (rhs.states(), rhs.library.len(), self.rate.len());
+        let arguments = state.len();
         rhs.library.gradients_along(state, &self.gradients, &self.flow, &mut self.gradients_along);
         for (j, rate) in self.term_rates.iter_mut().enumerate() {
-            *rate = dot(&self.gradients[j * d..][..d], &self.flow);
+            *rate = dot(&self.gradients[j * arguments..][..arguments], &self.flow);
         }
         // The derivative ∂F'/∂u is J J plus what J F changes by through J, row by row.
         for i in 0..d {
             for m in 0..d {
-                self.rate_jacobian[i * d + m] =
-                    (0..d).map(|n| self.jacobian[i * d + n] * self.jacobian[n * d + m]).sum();
+                let product =
+                    |n: usize| self.jacobian[i * arguments + n] * self.jacobian[n * arguments + m];
+                self.rate_jacobian[i * d + m] = (0..d).map(product).sum();
             }
         }
         let mut next = 0;
@@ -119,8 +132,8 @@ impl Linearized {
             let denominator = &rhs.denominator[i * l..][..l];
             let g =
                 rhs.link.derivatives(dot(numerator, &self.terms), dot(denominator, &self.terms));
-            let of_a = &self.numerator_gradients[i * d..][..d];
-            let of_b = &self.denominator_gradients[i * d..][..d];
+            let of_a = &self.numerator_gradients[i * arguments..][..arguments];
+            let of_b = &self.denominator_gradients[i * arguments..][..arguments];
             let (a_rate, b_rate) = (dot(of_a, &self.flow), dot(of_b, &self.flow));
             let a_bend = g.aa * a_rate + g.ab * b_rate;
             let b_bend = g.ab * a_rate + g.bb * b_rate;
@@ -132,7 +145,7 @@ impl Linearized {
                 let weight = g.a * numerator[j] + g.b * denominator[j];
                 if weight != 0.0 {
                     for m in 0..d {
-                        out[m] += weight * self.gradients_along[j * d + m];
+                        out[m] += weight * self.gradients_along[j * arguments + m];
                     }
                 }
             }
@@ -168,14 +181,17 @@ mod tests {
     fn derivatives_agree_with_central_differences() {
         for link in [Link::Identity, Link::Tanh, Link::Sin, Link::Sigmoid, Link::Ratio] {
             for order in [1, 2] {
-                check(link, order);
+                check(link, order, &[]);
+                check(link, order, &["u".into()]);
             }
         }
     }
 
-    fn check(link: Link, order: usize) {
-        let settings = Settings { link, order, sine_cosine: true, ..Settings::default() };
-        let library = Library::new(&["x".into(), "y".into()], &settings).unwrap();
+    fn check(link: Link, order: usize, inputs: &[String]) {
+        let own = if inputs.is_empty() { vec![] } else { vec!["x*exp(-t*u)".into()] };
+        let settings =
+            Settings { link, order, sine_cosine: true, terms: own, ..Settings::default() };
+        let library = Library::with_inputs(&["x".into(), "y".into()], inputs, &settings).unwrap();
         let mut rhs = RightHandSide::new(&library, &settings);
         let (l, d) = (library.len(), 2 * order);
         let mut parameters = Vec::new();
@@ -189,9 +205,12 @@ mod tests {
                 }
             }
         }
-        let state = [0.6, -0.3, 0.4, 0.8][..d].to_vec();
+        let e = library.inputs().len();
+        let (state, rates) = ([0.6, -0.3, 0.4, 0.8], &[1.7, 1.0][..e]);
+        let state = [&state[..d], &[0.9, 0.5][..e]].concat();
+        let arguments = state.len();
         let mut at = Linearized::new(&rhs, parameters.len());
-        at.evaluate(&rhs, &parameters, &state);
+        at.evaluate(&rhs, &parameters, &state, rates);
         let (mut ahead, mut behind) = (at.clone(), at.clone());
         let h = 1e-5;
         let close = |exact: f64, difference: f64, what: &str| {
@@ -202,14 +221,20 @@ mod tests {
         for m in 0..d {
             let mut moved = state.clone();
             moved[m] += h;
-            ahead.evaluate_flow(&rhs, &moved);
+            ahead.evaluate_flow(&rhs, &moved, rates);
             moved[m] -= 2.0 * h;
-            behind.evaluate_flow(&rhs, &moved);
+            behind.evaluate_flow(&rhs, &moved, rates);
             for i in 0..d {
-                close(at.jacobian[i * d + m], ahead.flow[i] - behind.flow[i], "jacobian");
+                close(at.jacobian[i * arguments + m], ahead.flow[i] - behind.flow[i], "jacobian");
                 close(at.rate_jacobian[i * d + m], ahead.rate[i] - behind.rate[i], "rate");
             }
         }
+        // The rate is that along the flow, inputs included.
+        let moved =
+            |by: f64| -> Vec<f64> { state.iter().zip(&at.flow).map(|(u, v)| u + by * v).collect() };
+        ahead.evaluate_flow(&rhs, &moved(h), rates);
+        behind.evaluate_flow(&rhs, &moved(-h), rates);
+        (0..d).for_each(|i| close(at.rate[i], ahead.flow[i] - behind.flow[i], "rate"));
         for (index, p) in parameters.iter().enumerate() {
             let coefficient = p.equation * l + p.term;
             let moved = |by: f64| {
@@ -219,15 +244,15 @@ mod tests {
                 side[coefficient] += by;
                 moved
             };
-            ahead.evaluate_flow(&moved(h), &state);
-            behind.evaluate_flow(&moved(-h), &state);
+            ahead.evaluate_flow(&moved(h), &state, rates);
+            behind.evaluate_flow(&moved(-h), &state, rates);
             let row = d - 2 + p.equation;
             for i in 0..d {
                 let own = f64::from(u8::from(i == row));
                 let flow = own * at.by_parameter[index];
                 close(flow, ahead.flow[i] - behind.flow[i], "flow by parameter");
                 let rate = own * at.rate_by_parameter[index]
-                    + at.jacobian[i * d + row] * at.by_parameter[index];
+                    + at.jacobian[i * arguments + row] * at.by_parameter[index];
                 close(rate, ahead.rate[i] - behind.rate[i], "rate by parameter");
             }
         }

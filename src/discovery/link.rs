@@ -23,7 +23,7 @@ pub enum Link {
 /// The value of the link function G(a, b), where a = Θξ and b = Θ₁ζ, and its partial derivatives to
 /// second order.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct LinkDerivatives {
+pub(super) struct Partials {
     pub value: f64,
     pub a: f64,
     pub b: f64,
@@ -45,8 +45,8 @@ impl Link {
     }
 
     /// Returns G and its derivatives; b matters only to [`Link::Ratio`], where G = a / (1 + b).
-    pub(super) fn derivatives(self, a: f64, b: f64) -> LinkDerivatives {
-        let of_a = |value, a, aa| LinkDerivatives { value, a, aa, ..LinkDerivatives::default() };
+    pub(super) fn derivatives(self, a: f64, b: f64) -> Partials {
+        let of_a = |value, a, aa| Partials { value, a, aa, ..Partials::default() };
         match self {
             Link::Identity => of_a(a, 1.0, 0.0),
             Link::Tanh => {
@@ -63,14 +63,7 @@ impl Link {
             Link::Ratio => {
                 let r = 1.0 / (1.0 + b);
                 let g = a * r;
-                LinkDerivatives {
-                    value: g,
-                    a: r,
-                    b: -g * r,
-                    aa: 0.0,
-                    ab: -r * r,
-                    bb: 2.0 * g * r * r,
-                }
+                Partials { value: g, a: r, b: -g * r, aa: 0.0, ab: -r * r, bb: 2.0 * g * r * r }
             }
         }
     }

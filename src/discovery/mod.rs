@@ -20,8 +20,9 @@
 //!         Some(at)
 //!     })
 //!     .unzip();
+//! let trajectory = Trajectory { time, values, ..Trajectory::default() };
 //! let data =
-//!     Dataset { states: vec!["x".into()], trajectories: vec![Trajectory { time, values }] };
+//!     Dataset { states: vec!["x".into()], trajectories: vec![trajectory], ..Dataset::default() };
 //!
 //! let settings = Settings {
 //!     degree: 1,
@@ -46,6 +47,7 @@
 
 mod candidates;
 mod check;
+mod constraints;
 mod data;
 mod dense;
 mod dependence;
@@ -53,6 +55,7 @@ mod equation;
 mod estimate;
 mod estimator;
 mod expression;
+mod forcing;
 mod grid;
 mod information;
 mod joint;
@@ -63,6 +66,7 @@ mod network;
 mod noise;
 mod notation;
 mod outliers;
+mod predict;
 mod preparation;
 mod progress;
 mod regression;
@@ -75,6 +79,7 @@ mod settings;
 mod simulate;
 mod smoothing;
 mod start;
+mod symbols;
 mod translation;
 mod user_terms;
 mod view;
@@ -82,11 +87,13 @@ mod warnings;
 
 pub use data::{Dataset, Trajectory};
 pub use equation::{Discovery, Equation, Fit, Term};
+pub use forcing::Forcing;
 pub use library::Library;
 pub use link::Link;
+pub use predict::Prediction;
 pub use progress::{Observer, Progress};
 pub use report::aligned;
 pub use right_hand_side::RightHandSide;
 pub use search::discover;
-pub use settings::{KnownTerm, Method, Settings, UserTerm};
+pub use settings::{EqualTerms, Interpolation, KnownTerm, Method, Settings, TermName, UserTerm};
 pub use simulate::simulate;

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Write as _};
 
 use super::equation::{Equation, Term};
+use super::expression::Expression;
 use super::link::Link;
 
 /// Writes an equation on one line, such as `x' = -10.002(3) x + 10.001(2) y`, where the digits in
@@ -14,8 +15,10 @@ impl Display for Equation {
 }
 
 /// The differences between plain text and LaTeX.
-pub(crate) struct Notation {
-    name: fn(&str) -> String,
+pub(crate) struct Notation<'a> {
+    /// The names that expressions are made of; where they are not known, none.
+    variables: &'a [String],
+    name: fn(&str, &[String]) -> String,
     power: fn(usize) -> String,
     between: &'static str,
     exponent: fn(i32) -> String,
@@ -23,9 +26,17 @@ pub(crate) struct Notation {
     ratio: fn(&str, &str) -> String,
 }
 
+impl<'a> Notation<'a> {
+    /// Returns the notation where expressions are made of these names.
+    pub fn of(self, variables: &'a [String]) -> Self {
+        Notation { variables, ..self }
+    }
+}
+
 /// The notation of plain text, as in `0.5 - 1.000(14) x^2 z`.
-pub(crate) const TEXT: Notation = Notation {
-    name: str::to_owned,
+pub(crate) const TEXT: Notation<'static> = Notation {
+    variables: &[],
+    name: |name, _| name.to_owned(),
     power: |n| format!("^{n}"),
     between: " ",
     exponent: |e| format!("e{e}"),
@@ -34,8 +45,9 @@ pub(crate) const TEXT: Notation = Notation {
 };
 
 /// The notation of LaTeX, as in `0.5 - 1.000(14) \, x^{2} \, z`.
-pub(crate) const LATEX: Notation = Notation {
-    name: latex_name,
+pub(crate) const LATEX: Notation<'static> = Notation {
+    variables: &[],
+    name: latex_factor,
     power: |n| format!("^{{{n}}}"),
     between: " \\, ",
     exponent: |e| format!(" \\times 10^{{{e}}}"),
@@ -51,7 +63,7 @@ pub(crate) const LATEX: Notation = Notation {
 };
 
 /// Returns the right-hand side of an equation, which is 0 if it has no terms.
-pub(crate) fn right_hand_side(equation: &Equation, notation: &Notation) -> String {
+pub(crate) fn right_hand_side(equation: &Equation, notation: &Notation<'_>) -> String {
     let inner = sum(&equation.terms, notation, "");
     match equation.link {
         Link::Identity => inner,
@@ -62,7 +74,7 @@ pub(crate) fn right_hand_side(equation: &Equation, notation: &Notation) -> Strin
 }
 
 /// Returns `first` and then the terms with their signs, or 0 when there is neither.
-fn sum(terms: &[Term], notation: &Notation, first: &str) -> String {
+fn sum(terms: &[Term], notation: &Notation<'_>, first: &str) -> String {
     let mut out = first.to_owned();
     for term in terms {
         let sign = match (term.coefficient.is_sign_negative(), out.is_empty()) {
@@ -90,14 +102,14 @@ pub(crate) fn product(factors: &[String]) -> String {
 }
 
 /// Returns the factors in order, with equal ones gathered into a power.
-fn powers(factors: &[String], notation: &Notation) -> Vec<String> {
+fn powers(factors: &[String], notation: &Notation<'_>) -> Vec<String> {
     let mut sorted: Vec<&str> = factors.iter().map(String::as_str).collect();
     sorted.sort_unstable();
     let powers = sorted.chunk_by(|a, b| a == b);
     powers
         .map(|equal| match equal.len() {
-            1 => (notation.name)(equal[0]),
-            n => (notation.name)(equal[0]) + &(notation.power)(n),
+            1 => (notation.name)(equal[0], notation.variables),
+            n => (notation.name)(equal[0], notation.variables) + &(notation.power)(n),
         })
         .collect()
 }
@@ -105,7 +117,7 @@ fn powers(factors: &[String], notation: &Notation) -> Vec<String> {
 /// Returns a positive number rounded to its standard error, which follows in brackets in units of
 /// the last place: with two digits when the first is a 1 and with one otherwise, as in 9.997(2) and
 /// 9.9971(14). Without a standard error, the number has six significant digits.
-fn number(value: f64, standard_error: Option<f64>, notation: &Notation) -> String {
+fn number(value: f64, standard_error: Option<f64>, notation: &Notation<'_>) -> String {
     if !value.is_finite() {
         return value.to_string();
     }
@@ -236,6 +248,19 @@ pub(crate) fn latex_name(name: &str) -> String {
     }
 }
 
+/// Returns the LaTeX form of a factor of a term: an expression is set as a formula.
+fn latex_factor(factor: &str, variables: &[String]) -> String {
+    let simple = |name: &str| variables.iter().any(|known| known == name);
+    let argument = factor.strip_suffix(')').and_then(|f| f.split_once('(')).map(|(_, a)| a);
+    match Expression::of_factor(factor, variables) {
+        Ok(expression) if !simple(factor) && !argument.is_some_and(simple) => {
+            let names: Vec<String> = variables.iter().map(|name| latex_name(name)).collect();
+            expression.latex(&names)
+        }
+        _ => latex_name(factor),
+    }
+}
+
 fn escape(name: &str) -> String {
     name.chars().fold(String::new(), |mut out, character| {
         match character {
@@ -290,6 +315,24 @@ mod tests {
             "ж",
         ];
         assert_eq!(names.map(latex_name), expected);
+    }
+
+    #[test]
+    fn expressions_are_formulas_in_latex() {
+        let variables = ["x", "T_1", "x'"].map(String::from);
+        for (factor, expected) in [
+            ("x", "x"),
+            ("sin(x)", r"\sin(x)"),
+            ("exp(-x)", r"\exp(-x)"),
+            ("x/(1 + T_1^2)", r"\frac{x}{1 + T_{1}^{2}}"),
+            ("(x - 2*x')", r"\left(x - 2 \, x'\right)"),
+            ("sqrt(abs(x))", r"\sqrt{\left|x\right|}"),
+            ("atan(x)^0.5", r"\arctan(x)^{0.5}"),
+            ("x^T_1", "x^{T_{1}}"),
+            ("f(x)", r"\operatorname{f}(x)"),
+        ] {
+            assert_eq!(latex_factor(factor, &variables), expected, "{factor}");
+        }
     }
 
     #[test]

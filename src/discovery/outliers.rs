@@ -172,7 +172,11 @@ mod tests {
     fn series(value: impl Fn(f64) -> f64) -> Dataset {
         let time: Vec<f64> = (0..200).map(|i| 0.05 * f64::from(i)).collect();
         let values = time.iter().map(|t| value(*t)).collect();
-        Dataset { states: vec!["x".into()], trajectories: vec![Trajectory { time, values }] }
+        Dataset {
+            states: vec!["x".into()],
+            trajectories: vec![Trajectory { time, values, ..Trajectory::default() }],
+            ..Dataset::default()
+        }
     }
 
     #[test]

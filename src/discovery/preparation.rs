@@ -31,7 +31,8 @@ pub(super) struct Prepared {
 /// [`Error::Data`] if no state ever changes, or one that terms of the caller's own count on.
 pub(super) fn prepare(data: &Dataset, settings: &Settings) -> Result<Prepared> {
     let mut warnings = Vec::new();
-    let mut data = without_constants(data, settings, &mut warnings)?;
+    let data = without_constant_inputs(data, settings, &mut warnings)?;
+    let mut data = without_constants(&data, settings, &mut warnings)?;
     let found = outliers(&data);
     let cleared = without(&data, &found);
     warnings.extend(wraps(&cleared));
@@ -60,25 +61,55 @@ fn without_constants(
     settings: &Settings,
     warnings: &mut Vec<String>,
 ) -> Result<Dataset> {
-    let k = data.states.len();
-    let constant = |state: usize| {
-        let values = data.trajectories.iter().flat_map(|t| t.values.iter().skip(state).step_by(k));
-        let (low, high) = values
+    let varying = varying(&data.states, data, |t| &t.values, settings, warnings)?;
+    match varying.len() {
+        0 => Err(Error::Data(format!("`{}` never changes", data.states[0]))),
+        left if left == data.states.len() => Ok(data.clone()),
+        _ => Ok(data.with_states(&varying)),
+    }
+}
+
+/// Returns the data without inputs that never change, of which it warns: the constant term stands
+/// for them.
+fn without_constant_inputs(
+    data: &Dataset,
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> Result<Dataset> {
+    let varying = varying(&data.inputs, data, |t| &t.inputs, settings, warnings)?;
+    Ok(data.with_inputs(&varying))
+}
+
+/// Returns those of the `names` whose series, the columns of what `values` returns, change, and warns
+/// of the others.
+fn varying(
+    names: &[String],
+    data: &Dataset,
+    values: impl Fn(&Trajectory) -> &[f64],
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<String>> {
+    let constant = |column: usize| {
+        let series = |t| values(t).iter().skip(column).step_by(names.len());
+        let (low, high) = data
+            .trajectories
+            .iter()
+            .flat_map(series)
             .filter(|x| !x.is_nan())
             .fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(*x), high.max(*x)));
         high - low <= CONSTANT * low.abs().max(high.abs())
     };
-    let (constants, varying): (Vec<usize>, Vec<usize>) = (0..k).partition(|&state| constant(state));
-    let Some(&first) = constants.first() else { return Ok(data.clone()) };
-    if varying.is_empty() || !settings.user_terms.is_empty() {
-        return Err(Error::Data(format!("`{}` never changes", data.states[first])));
+    let (constants, varying): (Vec<usize>, Vec<usize>) =
+        (0..names.len()).partition(|&column| constant(column));
+    let Some(&first) = constants.first() else { return Ok(names.to_vec()) };
+    // Terms of the caller's own count on all columns.
+    if !(settings.user_terms.is_empty() && settings.terms.is_empty()) {
+        return Err(Error::Data(format!("`{}` never changes", names[first])));
     }
-    let name = |&state: &usize| data.states[state].clone();
-    let names: Vec<String> = constants.iter().map(|state| format!("`{}`", name(state))).collect();
-    let never = if names.len() == 1 { "never changes and was" } else { "never change and were" };
-    warnings.push(format!("{} {never} left out", names.join(", ")));
-    let states: Vec<String> = varying.iter().map(name).collect();
-    Ok(data.with_states(&states))
+    let quoted: Vec<String> = constants.iter().map(|&c| format!("`{}`", names[c])).collect();
+    let never = if quoted.len() == 1 { "never changes and was" } else { "never change and were" };
+    warnings.push(format!("{} {never} left out", quoted.join(", ")));
+    Ok(varying.into_iter().map(|column| names[column].clone()).collect())
 }
 
 /// Splits trajectories where a gap is so long that the motion in it is unknown, if all parts have
@@ -106,13 +137,14 @@ fn split_at_gaps(data: Dataset, warnings: &mut Vec<String>) -> Result<(Dataset, 
     if !splits(&parts) {
         return Ok((data, whole));
     }
-    let k = data.states.len();
+    let (k, inputs) = (data.states.len(), data.inputs.len());
     let (mut split, mut part_of) = (Vec::new(), Vec::new());
     for (index, (trajectory, parts)) in data.trajectories.iter().zip(&parts).enumerate() {
         for part in parts {
             split.push(Trajectory {
                 time: trajectory.time[part.clone()].to_vec(),
                 values: trajectory.values[part.start * k..part.end * k].to_vec(),
+                inputs: trajectory.inputs[part.start * inputs..part.end * inputs].to_vec(),
             });
             part_of.push(index);
         }
@@ -124,7 +156,7 @@ fn split_at_gaps(data: Dataset, warnings: &mut Vec<String>) -> Result<(Dataset, 
             ));
         }
     }
-    let data = Dataset { states: data.states, trajectories: split };
+    let data = Dataset { trajectories: split, ..data };
     Ok((data, part_of))
 }
 

@@ -18,8 +18,8 @@ const MARGIN: f64 = 0.02;
 /// The reweighting passes of the ratio's regression.
 const RATIO_PASSES: usize = 5;
 
-/// Estimates the coefficients named by `parameters`, and sets them in `rhs`, from `states` (M, D)
-/// on the grid. `slopes` (M, K) are the derivatives of order `rhs.order`.
+/// Estimates the coefficients named by `parameters`, and sets them in `rhs`, from `states` (M, A),
+/// with their inputs, on the grid. `slopes` (M, K) are the derivatives of order `rhs.order`.
 ///
 /// The regression solves ∫Θξ dt = Δu over windows for the identity, Θξ = g⁻¹(u') point by point,
 /// weighted by g'², for other links, and for a ratio Θξ − u'Θ₁ζ = u', weighted by the last pass's
@@ -69,7 +69,7 @@ fn fit(
 /// leads to a good fit.
 fn has_pole(rhs: &RightHandSide<'_>, equation: usize, grid: &Grid, states: &[f64]) -> bool {
     let l = rhs.library.len();
-    let d = rhs.library.variables().len();
+    let d = rhs.library.arguments();
     let mut terms = vec![0.0; l];
     let mut positive = |t: usize| {
         rhs.library.values(&states[t * d..][..d], &mut terms);
@@ -92,7 +92,7 @@ fn windows(
     normal: &mut Normal,
 ) {
     let (k, l) = (rhs.states(), rhs.library.len());
-    let d = k * rhs.order;
+    let d = rhs.library.arguments();
     let known = known_coefficients(rhs, own, equation);
     let (mut terms, mut integrals) = (vec![0.0; l], vec![0.0; l]);
     let mut features = vec![0.0; own.len()];
@@ -112,7 +112,7 @@ fn windows(
             for (feature, p) in features.iter_mut().zip(own) {
                 *feature = integrals[p.term];
             }
-            let component = d - k + equation;
+            let component = k * rhs.order - k + equation;
             let change = states[end * d + component] - states[start * d + component];
             normal.add(&features, change - dot(&known, &integrals), 1.0);
             start += (length / 2).max(1);
@@ -130,7 +130,7 @@ fn points(
     normal: &mut Normal,
 ) {
     let (k, l) = (rhs.states(), rhs.library.len());
-    let d = k * rhs.order;
+    let d = rhs.library.arguments();
     let known = known_coefficients(rhs, own, equation);
     let mut terms = vec![0.0; l];
     let mut features = vec![0.0; own.len()];
@@ -234,7 +234,11 @@ mod tests {
         let mut rhs = RightHandSide::new(library, &settings);
         let time: Vec<f64> = (0..200).map(|i| 0.02 * f64::from(i)).collect();
         let values = time.iter().map(|t| x(*t)).collect();
-        let data = Dataset { states, trajectories: vec![Trajectory { time, values }] };
+        let data = Dataset {
+            states,
+            trajectories: vec![Trajectory { time, values, ..Trajectory::default() }],
+            ..Dataset::default()
+        };
         let smoothed = smooth(&data).unwrap();
         let grid = Grid::new(&data, &smoothed, Some(1)).unwrap();
         let states = grid.sample(&smoothed, 1);

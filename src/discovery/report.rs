@@ -5,9 +5,10 @@ use std::fmt::{self, Write as _};
 use serde::Serialize;
 
 use super::equation::{Discovery, Equation, Term};
-use super::expression::Symbols;
 use super::link::Link;
 use super::notation::{LATEX, TEXT, latex_name, right_hand_side};
+use super::settings::Interpolation;
+use super::symbols::Symbols;
 
 /// Returns the equations as text, one in each line and with their equals signs aligned, such as `x'
 /// = -10.002(3) x + 10.001(2) y`, where the digits in brackets are the standard error in units of
@@ -34,8 +35,8 @@ impl Discovery {
     /// [...]}`.
     ///
     /// `rhs` is an expression that Python and SymPy parse, in `symbols`: the names of the states,
-    /// for order 2 then of their velocities (`x_dot`), with underscores for what no name may have
-    /// there. SymPy has constants of its own, such as `I`, so that it should be told the names:
+    /// for order 2 then of their velocities (`x_dot`), of the inputs, and the time `t` where it occurs,
+    /// with underscores for what no name may have there. SymPy has constants of its own, such as `I`, so that it should be told the names:
     /// `sympify(rhs, locals={name: Symbol(name) for name in symbols})`. `noise` is that of each
     /// state, and `fit` the fraction of its variance that the simulated equations explain (R²),
     /// `null` where they blow up.
@@ -44,12 +45,15 @@ impl Discovery {
     /// ([`Settings::known`](super::Settings::known)) has no standard error, `null`, and `"known":
     /// true`. An
     /// equation u' = g(Σ terms) has also `"link": "tanh"` (or sin, sigmoid); a ratio has `"link":
-    /// "ratio"` and `"denominator"`, the terms that are added to 1 in the denominator.
+    /// "ratio"` and `"denominator"`, the terms that are added to 1 in the denominator. With inputs
+    /// there are `"inputs"`, their names, and `"interpolation"`, `"linear"` or `"hold"` for each.
     pub fn to_json(&self) -> String {
         let symbols = Symbols::of(self);
         let equation = |equation| JsonEquation::new(equation, &symbols);
         let model = Model {
             states: &self.states,
+            inputs: &self.inputs,
+            interpolation: &self.interpolation,
             order: self.order,
             equations: self.equations.iter().map(equation).collect(),
             symbols: symbols.names(),
@@ -62,6 +66,8 @@ impl Discovery {
 
     /// Returns the equations as an `align*` environment of LaTeX (package amsmath).
     pub fn to_latex(&self) -> String {
+        let symbols = Symbols::of(self);
+        let notation = LATEX.of(symbols.variables());
         let mut out = String::from("\\begin{align*}\n");
         for (index, equation) in self.equations.iter().enumerate() {
             // One prime after the other: an order that was read from a file may be any number.
@@ -73,7 +79,7 @@ impl Discovery {
             let _ = writeln!(
                 out,
                 "  \\frac{{\\mathrm{{d}}{power} {symbol}}}{{\\mathrm{{d}}t{power}}} &= {}{end}",
-                right_hand_side(equation, &LATEX)
+                right_hand_side(equation, &notation)
             );
         }
         out + "\\end{align*}\n"
@@ -83,6 +89,10 @@ impl Discovery {
 #[derive(Serialize)]
 struct Model<'a> {
     states: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    inputs: &'a [String],
+    #[serde(skip_serializing_if = "<[Interpolation]>::is_empty")]
+    interpolation: &'a [Interpolation],
     order: usize,
     equations: Vec<JsonEquation<'a>>,
     symbols: &'a [String],

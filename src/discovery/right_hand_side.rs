@@ -92,15 +92,16 @@ impl<'a> RightHandSide<'a> {
         format!("{}{}", self.library.variables()[state], "'".repeat(self.order))
     }
 
-    /// Evaluates the first-order form: writes the derivative (D) of `state` (D = order · K entries:
-    /// u, for order 2 then u') into `derivative`.
+    /// Evaluates the first-order form: writes the derivative (D) of the variables (D = order · K
+    /// entries: u, for order 2 then u') into `derivative`. `state` (A) are the variables, then the
+    /// inputs.
     /// `terms` (L) is scratch and holds θ(state) afterwards.
     pub fn derivative(&self, state: &[f64], terms: &mut [f64], derivative: &mut [f64]) {
         let (k, l) = (self.states(), self.library.len());
         self.library.values(state, terms);
-        let (kinematic, dynamic) = derivative.split_at_mut(state.len() - k);
+        let (kinematic, dynamic) = derivative.split_at_mut(derivative.len() - k);
         if self.order == 2 {
-            kinematic.copy_from_slice(&state[k..]);
+            kinematic.copy_from_slice(&state[k..2 * k]);
         }
         for (i, out) in dynamic.iter_mut().enumerate() {
             let a = dot(&self.numerator[i * l..][..l], terms);

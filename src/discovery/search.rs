@@ -46,6 +46,12 @@ pub fn discover(
     ensure_memory_to_smooth(data)?;
     let prepared = prepare(data, settings)?;
     let libraries = libraries(&prepared.data, settings)?;
+    let has_inputs = libraries.iter().any(|library| !library.inputs().is_empty());
+    if settings.method == Method::Network && has_inputs {
+        let message = "the network method takes no inputs and no terms with the time; the joint \
+                       method does";
+        return Err(Error::argument("method", message));
+    }
     let views = View::all(&prepared.data, settings)?;
     check_gradients(&prepared.data, &views[0].smooth, settings)?;
     views.iter().try_for_each(|view| ensure_memory(&view.grid, &libraries, settings))?;
@@ -116,7 +122,10 @@ fn libraries(data: &Dataset, settings: &Settings) -> Result<Vec<Library>> {
     let lowest =
         if settings.link == Link::Ratio { settings.degree.min(1) } else { settings.degree };
     (lowest..=settings.degree)
-        .map(|degree| Library::new(&data.states, &Settings { degree, ..settings.clone() }))
+        .map(|degree| {
+            let settings = Settings { degree, ..settings.clone() };
+            Library::for_data(data, &settings)
+        })
         .collect()
 }
 
@@ -235,6 +244,8 @@ fn report(
     progress.finish(&equations)?;
     Ok(Discovery {
         states: prepared.data.states,
+        inputs: prepared.data.inputs,
+        interpolation: view.grid.interpolation.clone(),
         order: estimate.rhs.order,
         equations,
         fits,
@@ -259,7 +270,8 @@ fn fits(found: &Estimate<'_>, view: &View, scale: &[f64]) -> Vec<Fit> {
         let time = view.grid.time[range.clone()].to_vec();
         let states = &found.trajectory[range.start * d..range.end * d];
         let smoothed = states.chunks_exact(d).flat_map(|state| state[..k].to_vec()).collect();
-        let simulated = simulate(&found.rhs, &states[..d], &time, scale);
+        let forcing = view.grid.forcing.part(range.clone());
+        let simulated = simulate(&found.rhs, &states[..d], &time, &forcing, scale);
         Fit { time, smoothed, simulated }
     };
     view.grid.trajectories.iter().map(fit).collect()

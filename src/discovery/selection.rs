@@ -63,8 +63,10 @@ pub(super) fn conclude<'a, E: Estimator<'a>>(
     eliminate(estimator, settings, |_| begin, progress)?;
     let information = estimator.information(settings.threshold * settings.threshold)?;
     let of = |information| {
-        let estimate = estimator.estimate();
-        warnings::undecided(&estimate.rhs, &estimate.candidates, information)
+        let Estimate { rhs, candidates, .. } = estimator.estimate();
+        let mut warnings = warnings::undecided(rhs, candidates, information);
+        warnings.extend(warnings::held_at_zero(rhs, candidates, information));
+        warnings
     };
     Ok(information.as_ref().map(of).unwrap_or_default())
 }

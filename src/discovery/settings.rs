@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::link::Link;
 use super::notation::product;
 use crate::{Device, Error, Result};
@@ -27,17 +29,17 @@ type Gradient = dyn Fn(&[f64], &mut [f64]) + Send + Sync;
 pub struct UserTerm {
     /// Name of the function in equations, e.g. `exp(-x)`.
     pub name: String,
-    /// The function θ(state), where the state has D entries: the K states, for order 2 then their K
-    /// derivatives.
+    /// The function θ(state), where the state has A entries: the K states, for order 2 then their K
+    /// derivatives, then the inputs of the data, and the time where other terms have it.
     pub value: Arc<Value>,
-    /// The gradient of the function, which writes ∂θ/∂state (D entries) into the second argument;
+    /// The gradient of the function, which writes ∂θ/∂state (A entries) into the second argument;
     /// what it leaves alone is zero. [`discover`](super::discover) refuses one that differences of
     /// `value` contradict.
     pub gradient: Arc<Gradient>,
 }
 
 impl UserTerm {
-    /// Writes ∂θ/∂state (D) into `out`: zero where the caller's function writes nothing.
+    /// Writes ∂θ/∂state (A) into `out`: zero where the caller's function writes nothing.
     pub(super) fn write_gradient(&self, state: &[f64], out: &mut [f64]) {
         out.fill(0.0);
         (self.gradient)(state, out);
@@ -56,10 +58,42 @@ pub struct KnownTerm {
     /// Name of the state whose equation has the term.
     pub state: String,
     /// The term's factors in any order, as in [`Term::factors`](super::Term::factors): x² is
-    /// `["x", "x"]`, a term of one's own is one factor, and order 2 has the velocities `x'`.
+    /// `["x", "x"]` (or the expression `["x^2"]`), a term of one's own is one factor, and order 2 has
+    /// the velocities `x'`.
     pub factors: Vec<String>,
     /// The value of the coefficient, in the units of the data; zero excludes the term.
     pub coefficient: f64,
+}
+
+/// A term of one equation, whose coefficient is to obey a constraint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TermName {
+    /// Name of the state whose equation has the term.
+    pub state: String,
+    /// The term's factors, as in [`KnownTerm::factors`].
+    pub factors: Vec<String>,
+}
+
+/// Two coefficients that are equal, or opposite, and estimated as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EqualTerms {
+    /// The one term.
+    pub first: TermName,
+    /// The other term, in the same equation or another one.
+    pub second: TermName,
+    /// Whether the coefficients are opposite instead of equal.
+    pub opposite: bool,
+}
+
+/// The course of an input between its measured values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// A straight line from value to value.
+    #[default]
+    Linear,
+    /// Each value holds until the next, as that of a switch does.
+    Hold,
 }
 
 impl KnownTerm {
@@ -86,7 +120,14 @@ pub struct Settings {
     pub degree: usize,
     /// Whether sin and cos of each state are candidates too; by default not.
     pub sine_cosine: bool,
-    /// Further candidate terms.
+    /// Whether the time `t` occurs in the monomials like a state; by default not.
+    pub explicit_time: bool,
+    /// Further candidate terms as expressions of states, velocities (`x'`), inputs and the time `t`:
+    /// `exp(-x)`, `x/(1 + y^2)`, `sin(2*pi*t)`. There are + − * / ^, parentheses, numbers, `pi`, and
+    /// the functions abs, atan, cos, cosh, exp, log, sin, sinh, sqrt, tan, tanh. A name with other
+    /// characters than letters, digits and underscores stands in backquotes.
+    pub terms: Vec<String>,
+    /// Further candidate terms as functions.
     pub user_terms: Vec<UserTerm>,
     /// The function around the combination of terms; by default the identity.
     pub link: Link,
@@ -100,6 +141,17 @@ pub struct Settings {
     pub grid_refinement: Option<usize>,
     /// Coefficients held fixed.
     pub known: Vec<KnownTerm>,
+    /// Terms whose coefficients must not be negative. One that the data would make negative is held
+    /// at zero, with a warning.
+    pub positive: Vec<TermName>,
+    /// Terms whose coefficients must not be positive.
+    pub negative: Vec<TermName>,
+    /// Coefficients that are equal or opposite: they are one unknown, and their terms stay or go
+    /// together.
+    pub equal: Vec<EqualTerms>,
+    /// The course of the data's inputs between their values; `None` takes steps for an input that
+    /// mostly repeats the value before, as a switch does, and straight lines for others.
+    pub interpolation: Option<Interpolation>,
     /// Seed of all random numbers.
     pub seed: u64,
     /// Device on which the network method trains and solves; the joint method runs on the CPU.
@@ -113,12 +165,18 @@ impl Default for Settings {
             order: 1,
             degree: 2,
             sine_cosine: false,
+            explicit_time: false,
+            terms: Vec::new(),
             user_terms: Vec::new(),
             link: Link::Identity,
             threshold: 5.0,
             robust: false,
             grid_refinement: None,
             known: Vec::new(),
+            positive: Vec::new(),
+            negative: Vec::new(),
+            equal: Vec::new(),
+            interpolation: None,
             seed: 0,
             device: Device::Cpu,
         }
@@ -126,6 +184,14 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Returns whether some coefficients are known or constrained.
+    pub(super) fn is_constrained(&self) -> bool {
+        !(self.known.is_empty()
+            && self.positive.is_empty()
+            && self.negative.is_empty()
+            && self.equal.is_empty())
+    }
+
     /// Checks everything that can be checked without the data.
     ///
     /// # Errors
@@ -165,6 +231,10 @@ impl Settings {
                     ),
                 );
             }
+        }
+        if self.method == Method::Network && !self.equal.is_empty() {
+            let message = "only the joint method can estimate several coefficients as one";
+            return refuse("equal", message.into());
         }
         if self.method == Method::Joint && !matches!(self.device, Device::Cpu) {
             let message = "the joint method runs on the CPU, the network method on any device";

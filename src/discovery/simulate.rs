@@ -3,6 +3,7 @@
 //! The coefficients are those of Hairer, Nørsett, Wanner, Solving Ordinary Differential Equations
 //! I, table II.5.2.
 
+use super::forcing::Forcing;
 use super::right_hand_side::RightHandSide;
 
 const RELATIVE_TOLERANCE: f64 = 1e-9;
@@ -20,6 +21,8 @@ const STAGES: [&[f64]; 6] = [
     &[9017.0 / 3168.0, -355.0 / 33.0, 46732.0 / 5247.0, 49.0 / 176.0, -5103.0 / 18656.0],
     &[35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0],
 ];
+/// The fractions of a step at which the stages are evaluated.
+const NODES: [f64; 6] = [1.0 / 5.0, 3.0 / 10.0, 4.0 / 5.0, 8.0 / 9.0, 1.0, 1.0];
 /// The differences of the fifth-order and the fourth-order weights.
 const ERROR: [f64; 7] = [
     71.0 / 57600.0,
@@ -31,19 +34,30 @@ const ERROR: [f64; 7] = [
     -1.0 / 40.0,
 ];
 
-/// Integrates the equations from `initial` (D: u, for order 2 then u') over the times `time` (M)
-/// and returns the states at these times (M, K), row-major.
+/// Integrates the equations from `initial` (D: u, for order 2 then u') over the times `time` (M),
+/// with the inputs `forcing` at these times, and returns the states at these times (M, K),
+/// row-major. `forcing` is `Forcing::default()` if there are no inputs.
 ///
 /// `scale` (D) is the usual size of each state: errors are measured by it, and a state a million
 /// times larger is a blow-up. From a blow-up on, all is NaN.
 #[must_use]
-pub fn simulate(rhs: &RightHandSide<'_>, initial: &[f64], time: &[f64], scale: &[f64]) -> Vec<f64> {
+pub fn simulate(
+    rhs: &RightHandSide<'_>,
+    initial: &[f64],
+    time: &[f64],
+    forcing: &Forcing,
+    scale: &[f64],
+) -> Vec<f64> {
     let k = rhs.states();
     let mut states = vec![f64::NAN; time.len() * k];
     let mut integrator = Integrator::new(rhs, initial, scale);
     for (i, &t) in time.iter().enumerate() {
-        if i > 0 && !integrator.advance(t - time[i - 1]) {
-            break;
+        if i > 0 {
+            let [begin, end] = integrator.inputs();
+            forcing.step(rhs.library, time, i - 1, [begin, end]);
+            if !integrator.advance(t - time[i - 1]) {
+                break;
+            }
         }
         states[i * k..][..k].copy_from_slice(&integrator.state[..k]);
     }
@@ -58,6 +72,10 @@ pub(super) struct Integrator<'a> {
     /// Seven slopes, each of D values; the last slope of a step is the first of the next.
     slopes: Vec<Vec<f64>>,
     trial: Vec<f64>,
+    /// The state of a stage and then the inputs (A).
+    arguments: Vec<f64>,
+    /// Inputs at the beginning and at the end of the interval (E).
+    inputs: [Vec<f64>; 2],
     terms: Vec<f64>,
     /// Step that the error control proposes next; zero before the first.
     step: f64,
@@ -66,20 +84,51 @@ pub(super) struct Integrator<'a> {
 impl<'a> Integrator<'a> {
     /// Makes an integrator at `initial` (D), which measures errors by `scale` (D).
     pub fn new(rhs: &'a RightHandSide<'a>, initial: &[f64], scale: &'a [f64]) -> Self {
-        let mut terms = vec![0.0; rhs.library.len()];
-        let mut slopes = vec![vec![0.0; initial.len()]; 7];
-        rhs.derivative(initial, &mut terms, &mut slopes[0]);
         let state = initial.to_vec();
-        Integrator { rhs, scale, trial: state.clone(), state, slopes, terms, step: 0.0 }
+        let mut integrator = Integrator {
+            rhs,
+            scale,
+            trial: state.clone(),
+            arguments: vec![0.0; rhs.library.arguments()],
+            inputs: [(); 2].map(|()| vec![0.0; rhs.library.inputs().len()]),
+            state,
+            slopes: vec![vec![0.0; initial.len()]; 7],
+            terms: vec![0.0; rhs.library.len()],
+            step: 0.0,
+        };
+        integrator.begin();
+        integrator
+    }
+
+    /// Returns the inputs at the beginning and at the end of the next interval, to be set: (E) each.
+    pub fn inputs(&mut self) -> [&mut [f64]; 2] {
+        self.inputs.each_mut().map(|inputs| &mut inputs[..])
+    }
+
+    /// Computes the first slope, with the inputs at the beginning of the interval.
+    fn begin(&mut self) {
+        self.slope(0, false, 0.0);
+    }
+
+    /// Computes a slope, of `trial` or else of `state`, where this fraction of the interval is past.
+    fn slope(&mut self, number: usize, of_trial: bool, past: f64) {
+        let state = if of_trial { &self.trial } else { &self.state };
+        let (variables, inputs) = self.arguments.split_at_mut(state.len());
+        variables.copy_from_slice(state);
+        let [begin, end] = &self.inputs;
+        for ((input, begin), end) in inputs.iter_mut().zip(begin).zip(end) {
+            *input = begin + past * (end - begin);
+        }
+        self.rhs.derivative(&self.arguments, &mut self.terms, &mut self.slopes[number]);
     }
 
     /// Returns the state after `interval` from `state`, by two equal steps without control of their
     /// error, which is of sixth order in the interval.
     pub fn over(&mut self, state: &[f64], interval: f64) -> &[f64] {
         self.state.copy_from_slice(state);
-        self.rhs.derivative(&self.state, &mut self.terms, &mut self.slopes[0]);
-        for _ in 0..2 {
-            self.attempt(0.5 * interval);
+        self.begin();
+        for half in [0.0, 0.5] {
+            self.attempt(0.5 * interval, [half, half + 0.5]);
             self.state.copy_from_slice(&self.trial);
             self.slopes.swap(0, 6);
         }
@@ -89,13 +138,18 @@ impl<'a> Integrator<'a> {
     /// Integrates over `interval`; returns false after a blow-up.
     fn advance(&mut self, interval: f64) -> bool {
         let mut done = 0.0;
+        // Inputs may have jumped.
+        if !self.inputs[0].is_empty() {
+            self.begin();
+        }
         if self.step == 0.0 {
             self.step = interval / 16.0;
         }
         for _ in 0..MAX_STEPS {
             let last = done + self.step >= interval;
             let step = if last { interval - done } else { self.step };
-            let error = self.attempt(step);
+            let end = if last { 1.0 } else { (done + step) / interval };
+            let error = self.attempt(step, [done / interval, end]);
             if error <= 1.0 {
                 self.state.copy_from_slice(&self.trial);
                 self.slopes.swap(0, 6);
@@ -119,15 +173,16 @@ impl<'a> Integrator<'a> {
         false
     }
 
-    /// Makes one step into `trial` and `slopes[6]`; returns the error relative to the tolerance.
-    fn attempt(&mut self, step: f64) -> f64 {
+    /// Makes one step into `trial` and `slopes[6]`, between these fractions of the interval; returns
+    /// the error relative to the tolerance.
+    fn attempt(&mut self, step: f64, [from, to]: [f64; 2]) -> f64 {
         for (stage, weights) in STAGES.iter().enumerate() {
             for (i, trial) in self.trial.iter_mut().enumerate() {
                 let increment: f64 =
                     weights.iter().zip(&self.slopes).map(|(w, slope)| w * slope[i]).sum();
                 *trial = self.state[i] + step * increment;
             }
-            self.rhs.derivative(&self.trial, &mut self.terms, &mut self.slopes[stage + 1]);
+            self.slope(stage + 1, true, from + NODES[stage] * (to - from));
         }
         let mut worst: f64 = 0.0;
         for (i, scale) in self.scale.iter().enumerate() {
@@ -143,7 +198,7 @@ impl<'a> Integrator<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::{Library, Settings};
+    use crate::discovery::{Dataset, Interpolation, Library, Settings, Trajectory};
 
     #[test]
     fn oscillator_follows_the_cosine() {
@@ -152,7 +207,7 @@ mod tests {
         let mut rhs = RightHandSide::new(&library, &settings);
         rhs.numerator[1] = -4.0;
         let time: Vec<f64> = (0..200).map(|i| 0.1 * f64::from(i)).collect();
-        let states = simulate(&rhs, &[1.0, 0.0], &time, &[1.0, 1.0]);
+        let states = simulate(&rhs, &[1.0, 0.0], &time, &Forcing::default(), &[1.0, 1.0]);
         for (x, t) in states.iter().zip(&time) {
             assert!((x - (2.0 * t).cos()).abs() < 1e-6, "{t}: {x}");
         }
@@ -165,8 +220,37 @@ mod tests {
         let mut rhs = RightHandSide::new(&library, &settings);
         rhs.numerator[2] = 1.0; // x' = x², infinite at t = 1
         let time: Vec<f64> = (0..20).map(|i| 0.1 * f64::from(i)).collect();
-        let states = simulate(&rhs, &[1.0], &time, &[1.0]);
+        let states = simulate(&rhs, &[1.0], &time, &Forcing::default(), &[1.0]);
         assert!((states[9] - 10.0).abs() < 1e-5, "{}", states[9]);
         assert!(states[10..].iter().all(|x| x.is_nan()));
+    }
+
+    /// x' = u with u = t from straight lines and from steps of height 1/2, and x' = t².
+    #[test]
+    fn inputs_and_the_time_enter() {
+        let settings = Settings { degree: 2, explicit_time: true, ..Settings::default() };
+        let (states, inputs) = (["x".to_owned()], ["u".to_owned()]);
+        let library = Library::with_inputs(&states, &inputs, &settings).unwrap();
+        let time: Vec<f64> = (0..9).map(|i| 0.5 * f64::from(i)).collect();
+        let data = Dataset {
+            states: states.to_vec(),
+            inputs: inputs.to_vec(),
+            trajectories: vec![Trajectory {
+                time: time.clone(),
+                values: vec![0.0; 9],
+                inputs: time.clone(),
+            }],
+        };
+        for (factors, interpolation, expected) in [
+            ("u", Interpolation::Linear, 8.0),
+            ("u", Interpolation::Hold, 7.0),
+            ("t^2", Interpolation::Linear, 64.0 / 3.0),
+        ] {
+            let mut rhs = RightHandSide::new(&library, &settings);
+            rhs.numerator[library.position(&[factors.into()]).unwrap()] = 1.0;
+            let forcing = Forcing::new(&data, 0, &[interpolation], &time);
+            let states = simulate(&rhs, &[0.0], &time, &forcing, &[1.0]);
+            assert!((states[8] - expected).abs() < 1e-9, "{factors} {states:?}");
+        }
     }
 }

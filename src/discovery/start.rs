@@ -5,7 +5,8 @@
 //! coefficient, whose standard deviation the constants below scale. Larger constants leave more to
 //! the data; what the selection then keeps is tested in `tests/discovery`.
 
-use super::candidates::{Candidates, Parameter, unknown_coefficients};
+use super::candidates::{Candidates, Parameter, Support};
+use super::constraints::unknowns;
 use super::estimate::Estimate;
 use super::grid::{Grid, Smooth};
 use super::library::Library;
@@ -46,14 +47,23 @@ impl<'a> Start<'a> {
         settings: &Settings,
     ) -> Result<Self> {
         let mut rhs = RightHandSide::new(library, settings);
-        let parameters = unknown_coefficients(&mut rhs, settings)?;
+        let unknowns = unknowns(&mut rhs, settings)?;
         let trajectory = grid.sample(smooth, settings.order);
         let slopes = grid.slopes(smooth, settings.order);
-        regress(&mut rhs, &parameters, grid, &trajectory, &slopes);
-        let priors = priors(&rhs, &trajectory, &slopes, &parameters)?;
+        let arguments = grid.arguments(library, &trajectory);
+        let places: Vec<Parameter> =
+            unknowns.all.iter().copied().chain(unknowns.ties.iter().map(|tie| tie.place)).collect();
+        regress(&mut rhs, &places, grid, &arguments, &slopes);
+        let mut priors = priors(&rhs, &arguments, &slopes, &places)?;
+        let of_ties = priors.split_off(unknowns.all.len());
+        for (tie, prior) in unknowns.ties.iter().zip(of_ties) {
+            priors[tie.leader] = priors[tie.leader].hypot(prior);
+        }
+        let candidates = Candidates::new(unknowns, priors);
+        agree(&candidates, &mut rhs);
         let estimate = Estimate {
             rhs,
-            candidates: Candidates::new(parameters, priors),
+            candidates,
             // There is no covariance yet, and there are no starts of windows; the joint method sets
             // its own weights of the equations.
             covariance: vec![],
@@ -68,17 +78,33 @@ impl<'a> Start<'a> {
     }
 }
 
+/// Sets coefficients that are one to the mean of what the regression, which takes one equation after
+/// the other, has found for each of their places.
+fn agree(candidates: &Candidates, rhs: &mut RightHandSide<'_>) {
+    if candidates.ties.is_empty() {
+        return;
+    }
+    let mut sums = vec![(0.0, 0.0); candidates.all.len()];
+    for slot in candidates.slots() {
+        let (sum, count) = &mut sums[slot.column];
+        *sum += slot.factor * slot.place.value(rhs);
+        *count += 1.0;
+    }
+    let coefficients = sums.into_iter().map(|(sum, count)| sum / count).collect();
+    candidates.set(rhs, &Support { kept: candidates.kept.clone(), coefficients });
+}
+
 /// Returns the reciprocal prior standard deviation of each coefficient: the root mean square of its
 /// term, divided by the deviation of the term, which is [`PRIOR`] times the root mean square of the
 /// left-hand side, or [`BOUNDED_PRIOR`].
 fn priors(
     rhs: &RightHandSide<'_>,
-    trajectory: &[f64],
+    arguments: &[f64],
     slopes: &[f64],
     parameters: &[Parameter],
 ) -> Result<Vec<f64>> {
     let k = rhs.states();
-    let sizes = term_sizes(rhs, trajectory);
+    let sizes = term_sizes(rhs, arguments);
     if let Some(term) = sizes.iter().position(|size| !size.is_finite()) {
         let name = product(rhs.library.factors(term));
         return Err(Error::Data(match sizes[term].is_nan() {
@@ -105,9 +131,10 @@ fn priors(
     Ok(parameters.iter().map(reciprocal_deviation).collect())
 }
 
-/// Returns the root mean square of each of the L terms of the library over some states (…, D).
+/// Returns the root mean square of each of the L terms of the library over some states with their
+/// inputs (…, A).
 pub(super) fn term_sizes(rhs: &RightHandSide<'_>, states: &[f64]) -> Vec<f64> {
-    let (l, d) = (rhs.library.len(), rhs.library.variables().len());
+    let (l, d) = (rhs.library.len(), rhs.library.arguments());
     let (mut terms, mut squares) = (vec![0.0; l], vec![0.0; l]);
     for state in states.chunks_exact(d) {
         rhs.library.values(state, &mut terms);

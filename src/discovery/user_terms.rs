@@ -27,9 +27,13 @@ pub(super) fn check_gradients(data: &Dataset, smooth: &Smooth, settings: &Settin
         .zip(&smooth.splines)
         .flat_map(|(trajectory, splines)| {
             let stride = trajectory.time.len().div_ceil(PLACES);
-            trajectory.time.iter().step_by(stride).map(move |&time| {
+            let inputs = trajectory.inputs.len() / trajectory.time.len();
+            (0..trajectory.time.len()).step_by(stride).map(move |row| {
+                let time = trajectory.time[row];
                 let at: Vec<[f64; 3]> = splines.iter().map(|spline| spline.at(time)).collect();
-                (0..settings.order).flat_map(|j| at.iter().map(move |u| u[j])).collect()
+                let variables = (0..settings.order).flat_map(|j| at.iter().map(move |u| u[j]));
+                let inputs = &trajectory.inputs[row * inputs..][..inputs];
+                variables.chain(inputs.iter().copied()).chain([time]).collect()
             })
         })
         .collect();

@@ -38,6 +38,7 @@ impl View {
     fn about(offset: Vec<f64>, data: &Dataset, settings: &Settings) -> Result<Self> {
         let moved = |trajectory: &Trajectory| Trajectory {
             time: trajectory.time.clone(),
+            inputs: trajectory.inputs.clone(),
             values: trajectory
                 .values
                 .iter()
@@ -45,12 +46,11 @@ impl View {
                 .map(|(x, o)| x - o)
                 .collect(),
         };
-        let data = Dataset {
-            states: data.states.clone(),
-            trajectories: data.trajectories.iter().map(moved).collect(),
-        };
+        let data =
+            Dataset { trajectories: data.trajectories.iter().map(moved).collect(), ..data.clone() };
         let smooth = smooth(&data)?;
         let grid = Grid { offset, ..Grid::new(&data, &smooth, settings.grid_refinement)? };
+        let grid = grid.with_inputs(&data, settings.interpolation);
         Ok(View { data, smooth, grid })
     }
 
@@ -98,10 +98,12 @@ impl View {
 }
 
 /// Returns whether equations about an offset can be multiplied out: whether all terms are products
-/// of states, and no constant is fixed at one, as in the denominator of a ratio.
+/// of states, no constant is fixed at one, as in the denominator of a ratio, and no coefficient is
+/// constrained.
 fn translatable(settings: &Settings) -> bool {
-    settings.user_terms.is_empty()
-        && settings.known.is_empty()
+    settings.terms.is_empty()
+        && settings.user_terms.is_empty()
+        && !settings.is_constrained()
         && !settings.sine_cosine
         && settings.link != Link::Ratio
 }

@@ -63,6 +63,24 @@ pub(super) fn undecided(
     warnings
 }
 
+/// Returns warnings of coefficients that only a constraint on their signs keeps at zero.
+pub(super) fn held_at_zero(
+    rhs: &RightHandSide<'_>,
+    candidates: &Candidates,
+    information: &Information,
+) -> Vec<String> {
+    let warning = |index: usize| {
+        let Candidates { all, signs, .. } = candidates;
+        let (p, wrong) = (all[index], if signs[index] > 0.0 { "negative" } else { "positive" });
+        let (name, lhs) = (product(rhs.library.factors(p.term)), rhs.lhs(p.equation));
+        format!(
+            "the constraint on `{name}` in {lhs} is active: it holds the coefficient at zero, which \
+             the data would make {wrong}"
+        )
+    };
+    information.held_at_zero(&candidates.kept).into_iter().map(warning).collect()
+}
+
 /// Returns the ratio of the largest to the smallest eigenvalue of the information, scaled to unit
 /// diagonal.
 fn condition_number(information: &Information) -> f64 {
@@ -104,13 +122,21 @@ pub(super) fn empty(equations: &[Equation]) -> Vec<String> {
 
 /// Returns warnings of simulations that leave all bounds.
 pub(super) fn blow_ups(fits: &[Fit], states: usize) -> Vec<String> {
-    let warning = |(index, fit): (usize, &Fit)| {
-        let row = fit.simulated.iter().position(|x| x.is_nan())? / states;
-        Some(format!(
-            "simulated from its first point, trajectory {} blows up at time {}",
-            index + 1,
-            fit.time[row]
-        ))
-    };
-    fits.iter().enumerate().filter_map(warning).collect()
+    let blow_up = |(index, fit): (usize, &Fit)| blow_up(index, &fit.time, &fit.simulated, states);
+    fits.iter().enumerate().filter_map(blow_up).collect()
+}
+
+/// Returns the warning that the simulation (M, K) of a trajectory leaves all bounds, if it does.
+pub(super) fn blow_up(
+    trajectory: usize,
+    time: &[f64],
+    simulated: &[f64],
+    states: usize,
+) -> Option<String> {
+    let row = simulated.iter().position(|x| x.is_nan())? / states;
+    Some(format!(
+        "simulated from its first point, trajectory {} blows up at time {}",
+        trajectory + 1,
+        time[row]
+    ))
 }

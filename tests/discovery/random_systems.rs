@@ -45,7 +45,9 @@ pub fn outcome(seed: u64, relative: f64) -> Result<Outcome> {
             trajectories: vec![Trajectory {
                 time: (0..POINTS).map(|i| STEP * i as f64).collect(),
                 values: states.iter().flat_map(|state| order.map(|i| state[i])).collect(),
+                ..Trajectory::default()
             }],
+            ..Dataset::default()
         };
         let result = discover(&data, &Settings::default(), &mut |_| ControlFlow::Continue(()))?;
         let mut terms: Terms = vec![vec![]; NAMES.len()];

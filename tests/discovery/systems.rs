@@ -47,7 +47,8 @@ pub fn sample(
     let values = all.chunks_exact(initial.len()).flat_map(|row| row[..names.len()].to_vec());
     Dataset {
         states: names.iter().map(|name| name.to_string()).collect(),
-        trajectories: vec![Trajectory { values: values.collect(), time }],
+        trajectories: vec![Trajectory { values: values.collect(), time, ..Trajectory::default() }],
+        ..Dataset::default()
     }
 }
 
@@ -199,7 +200,11 @@ pub fn irregular(points: usize, step: f64, seed: u64) -> Vec<f64> {
 /// The trajectories of all, under the first one's names.
 pub fn together(parts: Vec<Dataset>) -> Dataset {
     let states = parts[0].states.clone();
-    Dataset { states, trajectories: parts.into_iter().flat_map(|p| p.trajectories).collect() }
+    Dataset {
+        states,
+        trajectories: parts.into_iter().flat_map(|p| p.trajectories).collect(),
+        ..Dataset::default()
+    }
 }
 
 /// One side of an equation as factors and coefficients.

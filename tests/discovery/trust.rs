@@ -215,8 +215,9 @@ fn no_term_stays_below_the_threshold() {
     let names = ["a", "b", "c", "d", "e", "f"];
     let time = uniform(60, 0.1);
     let values = time.iter().flat_map(|t| frequencies.map(|w| (w * t).cos())).collect();
-    let trajectories = vec![Trajectory { time, values }];
-    let data = Dataset { states: names.map(String::from).to_vec(), trajectories };
+    let trajectories = vec![Trajectory { time, values, ..Trajectory::default() }];
+    let data =
+        Dataset { states: names.map(String::from).to_vec(), trajectories, ..Dataset::default() };
     for threshold in [3.0, 5.0] {
         let settings = Settings { threshold, ..degree(1) };
         let found = found(&data, &settings);

@@ -35,10 +35,15 @@ impl Experiment for Logistic {
             .map(|_| {
                 let (r, start) = (0.4 + 1.6 * rng.uniform(), 0.02 + 0.3 * rng.uniform());
                 let row = |t: &f64| [exact(*t, r, start) + noise * rng.normal(), r];
-                Trajectory { time: time.clone(), values: time.iter().flat_map(row).collect() }
+                Trajectory {
+                    time: time.clone(),
+                    values: time.iter().flat_map(row).collect(),
+                    ..Trajectory::default()
+                }
             })
             .collect();
-        let data = Dataset { states: vec!["x".into(), "r".into()], trajectories };
+        let data =
+            Dataset { states: vec!["x".into(), "r".into()], trajectories, ..Dataset::default() };
 
         let settings = Settings { degree: 3, ..Settings::default() };
         let library = Library::new(&data.states, &settings)?;

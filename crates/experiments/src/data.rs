@@ -32,11 +32,12 @@ pub fn trajectories(
             Error::Data(format!("the solution from {initial:?} grows beyond all bounds"))
         })?;
         let time = (0..points).map(|i| dt * i as f64).collect();
-        Ok(Trajectory { time, values: values.concat() })
+        Ok(Trajectory { time, values: values.concat(), ..Trajectory::default() })
     };
     Ok(Dataset {
         states: truth.states.iter().map(|name| name.to_string()).collect(),
         trajectories: initial.iter().map(trajectory).collect::<Result<_>>()?,
+        ..Dataset::default()
     })
 }
 
@@ -107,7 +108,7 @@ pub fn dataset(text: &str) -> Result<Dataset> {
         trajectory.time.push(numbers[0]);
         trajectory.values.extend(&numbers[1..]);
     }
-    Ok(Dataset { states, trajectories: vec![trajectory] })
+    Ok(Dataset { states, trajectories: vec![trajectory], ..Dataset::default() })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Found equations as functions, and how far they are from the truth.
 
-use mechanistic::discovery::{RightHandSide, simulate};
+use mechanistic::discovery::{Forcing, RightHandSide, simulate};
 
 /// The true terms of a system: the number of the equation, the factors as in `x x y`, and the
 /// coefficient.
@@ -16,7 +16,7 @@ pub fn field<'a>(rhs: &'a RightHandSide<'_>) -> impl Fn(&[f64], &mut [f64]) + 'a
 #[must_use]
 pub fn simulated(rhs: &RightHandSide<'_>, initial: &[f64], time: &[f64]) -> Vec<f64> {
     let scale = initial.iter().fold(f64::MIN_POSITIVE, |scale, u| scale.max(u.abs()));
-    simulate(rhs, initial, time, &vec![scale; initial.len()])
+    simulate(rhs, initial, time, &Forcing::default(), &vec![scale; initial.len()])
 }
 
 /// Returns how many terms of the numerator are missing or should not be there, and the largest

@@ -28,6 +28,8 @@ pub struct Columns {
     /// Names of the columns of the states, in this order; if empty, every column that is left, in
     /// the order of the first file.
     pub states: Vec<String>,
+    /// Names of the columns of the inputs, which are no states.
+    pub inputs: Vec<String>,
 }
 
 /// A table that was read, with the name of its time column.
@@ -254,6 +256,7 @@ struct Layout {
     time: usize,
     trajectory: Option<usize>,
     states: Vec<usize>,
+    inputs: Vec<usize>,
 }
 
 fn parse(path: &Path, bytes: &[u8], columns: &Columns, exact: bool) -> Result<Table> {
@@ -280,7 +283,7 @@ fn parse(path: &Path, bytes: &[u8], columns: &Columns, exact: bool) -> Result<Ta
 
     // Vectors grow to twice what they hold, from half of that.
     let rows = text.lines().count();
-    let values = rows.saturating_mul(1 + layout.states.len());
+    let values = rows.saturating_mul(1 + layout.states.len() + layout.inputs.len());
     ensure_memory(&format!("the table {}", path.display()), &[(values, 3 * size_of::<f64>())])?;
     let mut groups = Groups::default();
     while next(&source, &mut reader, &mut record)? {
@@ -288,6 +291,7 @@ fn parse(path: &Path, bytes: &[u8], columns: &Columns, exact: bool) -> Result<Ta
     }
     let dataset = Dataset {
         states: layout.states.iter().map(|&column| source.header[column].clone()).collect(),
+        inputs: layout.inputs.iter().map(|&column| source.header[column].clone()).collect(),
         trajectories: groups.trajectories,
     };
     check(&source, &layout, &dataset)?;
@@ -374,13 +378,20 @@ fn layout(source: &Source, columns: &Columns, exact: bool) -> Result<Layout> {
         None => source.find_time()?,
     };
     let trajectory = columns.trajectory.as_deref().map(|name| source.find(name)).transpose()?;
+    let find = |names: &[String]| -> Result<Vec<usize>> {
+        names.iter().map(|name| source.find(name)).collect()
+    };
+    let inputs = find(&columns.inputs)?;
     let states = if columns.states.is_empty() {
-        let used = |column: &usize| *column != time && Some(*column) != trajectory;
+        let used = |column: &usize| {
+            *column != time && Some(*column) != trajectory && !inputs.contains(column)
+        };
         (0..source.header.len()).filter(used).collect()
     } else {
-        columns.states.iter().map(|name| source.find(name)).collect::<Result<Vec<_>>>()?
+        find(&columns.states)?
     };
-    let used: HashSet<usize> = states.iter().copied().chain([time]).chain(trajectory).collect();
+    let used: HashSet<usize> =
+        states.iter().chain(&inputs).copied().chain([time]).chain(trajectory).collect();
     let unused = (0..source.header.len()).find(|column| !used.contains(column));
     if let (true, Some(column)) = (exact, unused) {
         let name = &source.header[column];
@@ -388,27 +399,30 @@ fn layout(source: &Source, columns: &Columns, exact: bool) -> Result<Layout> {
         return Err(source.in_header(message));
     }
     if states.is_empty() {
-        return Err(source.in_header("there is no column besides the time: no states"));
+        let besides = if inputs.is_empty() { "the time" } else { "time and inputs" };
+        return Err(source.in_header(format!("there is no column besides {besides}: no states")));
     }
-    let mut known = HashSet::new();
-    for &column in &states {
+    let mut known = HashMap::new();
+    let states_and_inputs =
+        states.iter().map(|c| (*c, "a state")).chain(inputs.iter().map(|c| (*c, "an input")));
+    for (column, kind) in states_and_inputs {
         let role = if column == time {
-            "the time column"
+            "the time column".to_owned()
         } else if Some(column) == trajectory {
-            "the trajectory column"
-        } else if !known.insert(column) {
-            "already a state"
+            "the trajectory column".to_owned()
+        } else if let Some(earlier) = known.insert(column, kind) {
+            format!("already {earlier}")
         } else {
             continue;
         };
-        let message = format_args!("cannot be a state: it is {role}");
+        let message = format_args!("cannot be {kind}: it is {role}");
         return Err(source.in_column(source.header_line, column, message));
     }
     if trajectory == Some(time) {
         let message = "is both the time and the trajectory column";
         return Err(source.in_column(source.header_line, time, message));
     }
-    Ok(Layout { time, trajectory, states })
+    Ok(Layout { time, trajectory, states, inputs })
 }
 
 /// The trajectories of one file by the text in their trajectory column.
@@ -460,6 +474,10 @@ fn row(source: &Source, layout: &Layout, record: &StringRecord, groups: &mut Gro
     for &column in &layout.states {
         let value = number(source, line, column, &record[column])?;
         trajectory.values.push(value.unwrap_or(f64::NAN));
+    }
+    for &column in &layout.inputs {
+        let value = number(source, line, column, &record[column])?;
+        trajectory.inputs.push(value.unwrap_or(f64::NAN));
     }
     Ok(())
 }

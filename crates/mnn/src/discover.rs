@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::ValueEnum;
-use mechanistic::discovery::{self, Dataset, Discovery, Link, Method, Settings};
+use mechanistic::discovery::{
+    self, Dataset, Discovery, Interpolation, Link, Method, Settings, TermName,
+};
 use mechanistic::{DeviceName, Error, Result};
 
 use crate::csv::Table;
 use crate::progress::Display;
-use crate::{csv, interrupt, outputs, plot};
+use crate::{csv, interrupt, outputs, plot, terms};
 
 /// Find the differential equations that time series obey
 ///
@@ -34,6 +36,13 @@ pub struct Arguments {
     /// Columns of the states, in this order [default: all others]
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Data")]
     states: Vec<String>,
+    /// Columns of inputs: they occur in the terms, but have no equation
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Data")]
+    inputs: Vec<String>,
+    /// The course of the inputs between their values [default: hold for one that mostly repeats the
+    /// value before, linear for others]
+    #[arg(long, value_enum, help_heading = "Data")]
+    interpolation: Option<InterpolationName>,
     /// Leave out values that lie far from their neighbors, such as readings that fell to zero
     #[arg(long, help_heading = "Data")]
     robust: bool,
@@ -50,6 +59,29 @@ pub struct Arguments {
     /// Sine and cosine of each state are candidate terms too
     #[arg(long, help_heading = "Model")]
     sin_cos: bool,
+    /// Further candidate terms, as `"exp(-x), x/(1 + y), x*sin(2*pi*t)"` or a file with one in each
+    /// line: + - * / ^, parentheses, pi, abs, atan, cos, cosh, exp, log, sin, sinh, sqrt, tan, tanh of
+    /// states, velocities (x'), inputs and the time t; other names in backquotes
+    #[arg(long, value_name = "FILE|LIST", help_heading = "Model")]
+    terms: Option<String>,
+    /// The time t occurs in the polynomial terms like a state
+    #[arg(long, help_heading = "Model")]
+    explicit_time: bool,
+    /// Hold a coefficient fixed: `"x' : y = 1"`; may be repeated
+    #[arg(long, value_name = "TERM = VALUE", help_heading = "Model")]
+    fix: Vec<String>,
+    /// Exclude a term from one equation: `"x' : y"`; may be repeated
+    #[arg(long, value_name = "TERM", help_heading = "Model")]
+    forbid: Vec<String>,
+    /// A coefficient that must not be negative: `"x' : y"`; may be repeated
+    #[arg(long, value_name = "TERM", help_heading = "Model")]
+    positive: Vec<String>,
+    /// A coefficient that must not be positive; may be repeated
+    #[arg(long, value_name = "TERM", help_heading = "Model")]
+    negative: Vec<String>,
+    /// Coefficients that are equal, or opposite after a minus: `"x' : y, -y' : x"`; may be repeated
+    #[arg(long, value_name = "TERMS", help_heading = "Model")]
+    equal: Vec<String>,
     /// The function g in x' = g(sum of terms)
     #[arg(long, value_enum, default_value_t = LinkName::Identity, help_heading = "Model")]
     link: LinkName,
@@ -105,6 +137,14 @@ enum LinkName {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
+enum InterpolationName {
+    /// A straight line from value to value
+    Linear,
+    /// Each value holds until the next
+    Hold,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
     /// One equation a line; in brackets the standard error, in units of the last digit
     Text,
@@ -124,8 +164,15 @@ impl Arguments {
     }
 
     /// Returns all settings but the device, which is not opened yet.
-    fn settings(&self) -> Settings {
-        Settings {
+    fn settings(&self) -> Result<Settings> {
+        let order = self.order;
+        let named = |flag: &str, texts: &[String]| -> Result<Vec<TermName>> {
+            texts.iter().map(|text| terms::named(flag, text, order)).collect()
+        };
+        let fixed = self.fix.iter().map(|text| terms::fixed(text, order));
+        let forbidden = self.forbid.iter().map(|text| terms::forbidden(text, order));
+        let equal = self.equal.iter().map(|text| terms::equal(text, order));
+        Ok(Settings {
             method: self.method(),
             order: self.order,
             degree: self.degree,
@@ -139,14 +186,24 @@ impl Arguments {
             },
             threshold: self.threshold,
             robust: self.robust,
+            explicit_time: self.explicit_time,
+            terms: self.terms.as_deref().map_or(Ok(vec![]), terms::expressions)?,
+            known: fixed.chain(forbidden).collect::<Result<_>>()?,
+            positive: named("--positive", &self.positive)?,
+            negative: named("--negative", &self.negative)?,
+            equal: equal.collect::<Result<Vec<_>>>()?.concat(),
+            interpolation: self.interpolation.map(|name| match name {
+                InterpolationName::Linear => Interpolation::Linear,
+                InterpolationName::Hold => Interpolation::Hold,
+            }),
             seed: self.seed,
             ..Settings::default()
-        }
+        })
     }
 
     /// Checks everything that can be refused before the work begins.
-    fn check(&self) -> Result<()> {
-        self.settings().validate()?;
+    fn check(&self, settings: &Settings) -> Result<()> {
+        settings.validate().map_err(naming_known)?;
         if self.method() == Method::Joint && self.device != DeviceName::Cpu {
             let message = "the joint method runs on the CPU; leave --device out, or take the \
                            network method (--method network)";
@@ -161,7 +218,8 @@ impl Arguments {
             false => path,
         });
         // The equations may go to a file, too.
-        let taken: Vec<&Path> = files.chain([Path::new("/dev/stdout")]).collect();
+        let terms = self.terms.as_deref().and_then(terms::file);
+        let taken: Vec<&Path> = files.chain(terms).chain([Path::new("/dev/stdout")]).collect();
         if self.save.as_deref().is_some_and(outputs::is_standard) {
             let message = "what is saved is a file, and not for standard output";
             return Err(Error::argument("--save", message));
@@ -175,14 +233,20 @@ impl Arguments {
 
 /// Reads the data, searches for equations, and writes the results.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    arguments.check()?;
+    // The order decides how constraints are read.
+    if !(1..=2).contains(&arguments.order) {
+        Settings { order: arguments.order, ..Settings::default() }.validate()?;
+    }
+    let settings = arguments.settings()?;
+    arguments.check(&settings)?;
     let columns = csv::Columns {
         time: arguments.time.clone(),
         trajectory: arguments.trajectory.clone(),
         states: arguments.states.clone(),
+        inputs: arguments.inputs.clone(),
     };
     let table = csv::read(&arguments.files, &columns)?;
-    let settings = Settings { device: arguments.device.open()?, ..arguments.settings() };
+    let settings = Settings { device: arguments.device.open()?, ..settings };
     let display = Arc::new(Mutex::new(Display::new(arguments.quiet)));
     let shown = || display.lock().unwrap_or_else(PoisonError::into_inner);
     shown().note(&summary(&table.dataset));
@@ -204,12 +268,22 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     });
     shown().finish();
     interrupt::on_interrupt(|| ());
-    let discovery = outcome?;
+    let discovery = outcome.map_err(naming_known)?;
 
     for warning in &discovery.warnings {
         crate::tell(format_args!("mnn: warning: {warning}"));
     }
     Ok(give(arguments, &table, &discovery))
+}
+
+/// Names the flags by which known coefficients are given.
+fn naming_known(error: Error) -> Error {
+    match error {
+        Error::Argument { argument, message } if argument == "known" => {
+            Error::argument("--fix or --forbid", message)
+        }
+        other => other,
+    }
 }
 
 /// Prints the equations and then writes the files. Where one of them fails, which the exit code
@@ -245,11 +319,12 @@ fn summary(dataset: &Dataset) -> String {
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let states = dataset.states.len();
     let points: usize = dataset.trajectories.iter().map(|trajectory| trajectory.time.len()).sum();
-    let mut text = format!(
-        "{states} state{} ({}), {points} points",
-        plural(states),
-        dataset.states.join(", ")
-    );
+    let mut text = format!("{states} state{} ({})", plural(states), dataset.states.join(", "));
+    if !dataset.inputs.is_empty() {
+        let inputs = dataset.inputs.len();
+        text += &format!(", {inputs} input{} ({})", plural(inputs), dataset.inputs.join(", "));
+    }
+    text += &format!(", {points} points");
     let trajectories = dataset.trajectories.len();
     if trajectories > 1 {
         text += &format!(" in {trajectories} trajectories");

@@ -10,9 +10,12 @@ mod interrupt;
 mod limits;
 mod outputs;
 mod plot;
+mod predict;
+mod prediction_plot;
 mod progress;
 mod simulate;
 mod solve;
+mod terms;
 mod warnings;
 
 use std::ffi::OsString;
@@ -33,6 +36,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Discover(discover::Arguments),
+    Predict(predict::Arguments),
     Solve(solve::Arguments),
     Simulate(simulate::Arguments),
     Bench(bench::Arguments),
@@ -73,6 +77,7 @@ pub fn run<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) ->
     };
     let outcome = match command {
         Command::Discover(arguments) => discover::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
         Command::Solve(arguments) => solve::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

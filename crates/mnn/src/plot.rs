@@ -178,7 +178,12 @@ mod tests {
         simulated[598] = 1e30;
         let dataset = Dataset {
             states: vec!["angle <1>".into(), "speed".into()],
-            trajectories: vec![Trajectory { time: time.clone(), values: measured }],
+            trajectories: vec![Trajectory {
+                time: time.clone(),
+                values: measured,
+                ..Trajectory::default()
+            }],
+            ..Dataset::default()
         };
         let fits = vec![Fit { time, smoothed: values, simulated }];
         (dataset.clone(), Discovery { states: dataset.states, fits, ..Discovery::default() })
@@ -216,8 +221,9 @@ mod tests {
     #[test]
     fn of_many_states_the_first_are_drawn() {
         let states: Vec<String> = (0..1000).map(|k| format!("s{k}")).collect();
-        let trajectory = Trajectory { time: vec![0.0, 1.0], values: vec![0.5; 2000] };
-        let dataset = Dataset { states, trajectories: vec![trajectory] };
+        let trajectory =
+            Trajectory { time: vec![0.0, 1.0], values: vec![0.5; 2000], ..Trajectory::default() };
+        let dataset = Dataset { states, trajectories: vec![trajectory], ..Dataset::default() };
         let svg = drawn(&dataset, &Discovery::default());
         let height = 44 + 16 * 190;
         assert!(svg.starts_with(&format!("<svg width=\"1200\" height=\"{height}\"")));

@@ -1,7 +1,7 @@
 //! The rows of the joint estimate, and their sums in the normal equations.
 
 use crate::banded::Window;
-use crate::discovery::candidates::Parameter;
+use crate::discovery::candidates::{Parameter, Slot};
 use crate::discovery::estimate::Estimate;
 use crate::discovery::grid::Grid;
 use crate::discovery::linearized::Linearized;
@@ -25,10 +25,17 @@ pub(super) struct Assembly<'a> {
     grid: &'a Grid,
     /// Length of the step from each grid point to the next, zero at the end of a trajectory (M).
     steps: Vec<f64>,
-    /// The free coefficients, sorted by equation (c).
-    pub parameters: Vec<Parameter>,
+    /// The places of the free coefficients, sorted by equation.
+    places: Vec<Parameter>,
+    /// The places again, with the coefficients (c) that stand there.
+    pub slots: Vec<Slot>,
     /// Vector field at the points t and t+1.
     points: [Linearized; 2],
+    /// State and inputs at one point (A), inputs at the beginning and at the end of a step (E), and
+    /// their rates in between (E).
+    arguments: Vec<f64>,
+    inputs: [Vec<f64>; 2],
+    rates: Vec<f64>,
     /// Weighted rows of one step's defects (D, 2D + c) and their residuals (D).
     rows: Vec<f64>,
     residuals: Vec<f64>,
@@ -37,18 +44,28 @@ pub(super) struct Assembly<'a> {
 }
 
 impl<'a> Assembly<'a> {
-    pub fn new(grid: &'a Grid, parameters: Vec<Parameter>, rhs: &RightHandSide<'_>) -> Self {
-        let d = rhs.library.variables().len();
-        let point = Linearized::new(rhs, parameters.len());
-        let coefficients = hermite_coefficients(2);
+    pub fn new(
+        grid: &'a Grid,
+        slots: Vec<Slot>,
+        coefficients: usize,
+        rhs: &RightHandSide<'_>,
+    ) -> Self {
+        let (d, e) = (rhs.library.variables().len(), rhs.library.inputs().len());
+        let point = Linearized::new(rhs, slots.len());
+        let columns = 2 * d + coefficients;
+        let hermite = hermite_coefficients(2);
         Assembly {
-            hermite: [coefficients[1], coefficients[2]],
+            hermite: [hermite[1], hermite[2]],
             steps: grid.steps(),
             points: [point.clone(), point],
-            rows: vec![0.0; d * (2 * d + parameters.len())],
+            arguments: vec![0.0; d + e],
+            inputs: [(); 2].map(|()| vec![0.0; e]),
+            rates: vec![0.0; e],
+            rows: vec![0.0; d * columns],
             residuals: vec![0.0; d],
             grid,
-            parameters,
+            places: slots.iter().map(|slot| slot.place).collect(),
+            slots,
         }
     }
 
@@ -57,8 +74,8 @@ impl<'a> Assembly<'a> {
     pub fn cost(&mut self, estimate: &Estimate<'_>, weights: &Weights) -> f64 {
         let (k, d) = (weights.observation.len(), weights.defect.len());
         let mut cost = 0.0;
-        for (p, weight) in self.parameters.iter().zip(&weights.prior) {
-            cost += (weight * p.value(&estimate.rhs)).powi(2);
+        for slot in self.slots.iter().filter(|slot| slot.leads) {
+            cost += (weights.prior[slot.column] * slot.place.value(&estimate.rhs)).powi(2);
         }
         for (t, state) in estimate.trajectory.chunks_exact(d).enumerate() {
             for (j, x) in self.grid.observed[t * k..][..k].iter().enumerate() {
@@ -71,12 +88,12 @@ impl<'a> Assembly<'a> {
                 continue;
             }
             let after = &estimate.trajectory[(t + 1) * d..][..d];
-            let first = self.starts(t);
-            let [now, next] = &mut self.points;
-            if first {
-                now.evaluate_flow(&estimate.rhs, state);
+            self.find_inputs(t, h, &estimate.rhs);
+            if self.is_new(t) {
+                self.evaluate_flow(0, &estimate.rhs, state);
             }
-            next.evaluate_flow(&estimate.rhs, after);
+            self.evaluate_flow(1, &estimate.rhs, after);
+            let [now, next] = &mut self.points;
             if now.pole_before(next) {
                 return f64::INFINITY;
             }
@@ -102,10 +119,14 @@ impl<'a> Assembly<'a> {
             if h == 0.0 {
                 continue;
             }
+            self.find_inputs(t, h, &estimate.rhs);
+            for (inputs, found) in integrator.inputs().into_iter().zip(&self.inputs) {
+                inputs.copy_from_slice(found);
+            }
             let after = integrator.over(state, h);
-            let [now, next] = &mut self.points;
-            now.evaluate_flow(&estimate.rhs, state);
-            next.evaluate_flow(&estimate.rhs, after);
+            self.evaluate_flow(0, &estimate.rhs, state);
+            self.evaluate_flow(1, &estimate.rhs, after);
+            let [now, next] = &self.points;
             let coefficients = at_step(self.hermite, h);
             let errors = &mut errors[t * d..][..d];
             for (i, error) in errors.iter_mut().enumerate() {
@@ -132,9 +153,10 @@ impl<'a> Assembly<'a> {
         let (k, d) = (weights.observation.len(), weights.defect.len());
         let (along, border) = gradient.split_at_mut(estimate.trajectory.len());
         let Some(&h) = self.steps.get(t) else {
-            for (c, (p, weight)) in self.parameters.iter().zip(&weights.prior).enumerate() {
+            for slot in self.slots.iter().filter(|slot| slot.leads) {
+                let (c, weight) = (slot.column, weights.prior[slot.column]);
                 window.add(2 * d + c, 2 * d + c, weight * weight);
-                border[c] += weight * weight * p.value(&estimate.rhs);
+                border[c] += weight * weight * slot.place.value(&estimate.rhs);
             }
             return;
         };
@@ -149,7 +171,7 @@ impl<'a> Assembly<'a> {
             return;
         }
         self.defect_rows(t, h, estimate, weights);
-        let columns = 2 * d + self.parameters.len();
+        let columns = self.rows.len() / d;
         for (row, residual) in self.rows.chunks_exact(columns).zip(&self.residuals) {
             for (g, value) in along[t * d..].iter_mut().zip(&row[..2 * d]) {
                 *g += value * residual;
@@ -170,14 +192,13 @@ impl<'a> Assembly<'a> {
         let d = weights.defect.len();
         let before = &estimate.trajectory[t * d..][..d];
         let after = &estimate.trajectory[(t + 1) * d..][..d];
-        let first = self.starts(t);
-        let [now, next] = &mut self.points;
-        if first {
-            now.evaluate(&estimate.rhs, &self.parameters, before);
+        self.find_inputs(t, h, &estimate.rhs);
+        if self.is_new(t) {
+            self.evaluate(0, &estimate.rhs, before);
         }
-        next.evaluate(&estimate.rhs, &self.parameters, after);
-
-        let columns = 2 * d + self.parameters.len();
+        self.evaluate(1, &estimate.rhs, after);
+        let [now, next] = &mut self.points;
+        let (columns, arguments) = (self.rows.len() / d, self.arguments.len());
         let coefficients = at_step(self.hermite, h);
         let [half, twelfth] = coefficients;
         let first_dynamic = d - estimate.rhs.states();
@@ -188,31 +209,62 @@ impl<'a> Assembly<'a> {
                 weight * (defect(before, after, now, next, coefficients, i) - error);
             for m in 0..d {
                 let unit = f64::from(u8::from(i == m));
-                let at = i * d + m;
-                row[m] =
-                    -weight * (unit + half * now.jacobian[at] + twelfth * now.rate_jacobian[at]);
-                row[d + m] =
-                    weight * (unit - half * next.jacobian[at] + twelfth * next.rate_jacobian[at]);
+                let (of_flow, of_rate) = (i * arguments + m, i * d + m);
+                row[m] = -weight
+                    * (unit + half * now.jacobian[of_flow] + twelfth * now.rate_jacobian[of_rate]);
+                row[d + m] = weight
+                    * (unit - half * next.jacobian[of_flow]
+                        + twelfth * next.rate_jacobian[of_rate]);
             }
-            for (c, p) in self.parameters.iter().enumerate() {
-                let own = first_dynamic + p.equation;
+            row[2 * d..].fill(0.0);
+            for (s, slot) in self.slots.iter().enumerate() {
+                let own = first_dynamic + slot.place.equation;
+                let of_flow = i * arguments + own;
                 let mut value = twelfth
-                    * (now.jacobian[i * d + own] * now.by_parameter[c]
-                        - next.jacobian[i * d + own] * next.by_parameter[c]);
+                    * (now.jacobian[of_flow] * now.by_parameter[s]
+                        - next.jacobian[of_flow] * next.by_parameter[s]);
                 if own == i {
-                    value += half * (now.by_parameter[c] + next.by_parameter[c])
-                        + twelfth * (now.rate_by_parameter[c] - next.rate_by_parameter[c]);
+                    value += half * (now.by_parameter[s] + next.by_parameter[s])
+                        + twelfth * (now.rate_by_parameter[s] - next.rate_by_parameter[s]);
                 }
-                row[2 * d + c] = -weight * value;
+                row[2 * d + slot.column] -= slot.factor * weight * value;
             }
         }
         std::mem::swap(now, next);
     }
 
-    /// Returns whether the point before t belongs to another trajectory, so that no defect ties the
-    /// two.
-    fn starts(&self, t: usize) -> bool {
-        t == 0 || self.steps[t - 1] == 0.0
+    /// Finds the inputs of the step of length h from t, and their rates.
+    fn find_inputs(&mut self, t: usize, h: f64, rhs: &RightHandSide<'_>) {
+        let [begin, end] = &mut self.inputs;
+        self.grid.forcing.step(rhs.library, &self.grid.time, t, [begin, end]);
+        for ((rate, begin), end) in self.rates.iter_mut().zip(begin).zip(end) {
+            *rate = (*end - *begin) / h;
+        }
+    }
+
+    /// Evaluates the flow at the beginning (0) or at the end (1) of a step, where the state is this.
+    fn evaluate_flow(&mut self, end: usize, rhs: &RightHandSide<'_>, state: &[f64]) {
+        self.set_arguments(end, state);
+        self.points[end].evaluate_flow(rhs, &self.arguments, &self.rates);
+    }
+
+    /// Evaluates everything there.
+    fn evaluate(&mut self, end: usize, rhs: &RightHandSide<'_>, state: &[f64]) {
+        self.set_arguments(end, state);
+        self.points[end].evaluate(rhs, &self.places, &self.arguments, &self.rates);
+    }
+
+    fn set_arguments(&mut self, end: usize, state: &[f64]) {
+        let (variables, inputs) = self.arguments.split_at_mut(state.len());
+        variables.copy_from_slice(state);
+        inputs.copy_from_slice(&self.inputs[end]);
+    }
+
+    /// Returns whether the vector field at t is not that of the end of the step before: the point
+    /// before t belongs to another trajectory, so that no defect ties the two, or inputs have other
+    /// rates now.
+    fn is_new(&self, t: usize) -> bool {
+        t == 0 || self.steps[t - 1] == 0.0 || !self.rates.is_empty()
     }
 }
 

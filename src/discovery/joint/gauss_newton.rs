@@ -14,7 +14,7 @@
 
 use super::assembly::{Assembly, Weights};
 use crate::banded::{BandedShape, Factor, Window};
-use crate::discovery::candidates::Parameter;
+use crate::discovery::candidates::Slot;
 use crate::discovery::estimate::Estimate;
 use crate::discovery::grid::Grid;
 use crate::discovery::progress::Report;
@@ -54,24 +54,22 @@ pub(super) struct GaussNewton<'a> {
 }
 
 impl<'a> GaussNewton<'a> {
-    /// Allocates the workspace for these free coefficients, which must be sorted by equation.
+    /// Allocates the workspace for the free coefficients that stand in these slots, which must be
+    /// sorted by equation.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] if the workspace cannot be had.
-    pub fn new(
-        grid: &'a Grid,
-        parameters: Vec<Parameter>,
-        estimate: &Estimate<'a>,
-    ) -> Result<Self> {
+    pub fn new(grid: &'a Grid, slots: Vec<Slot>, estimate: &Estimate<'a>) -> Result<Self> {
         let variables = estimate.rhs.library.variables().len();
-        let shape = shape(grid.points(), variables, parameters.len());
+        let coefficients = slots.iter().filter(|slot| slot.leads).count();
+        let shape = shape(grid.points(), variables, coefficients);
         Ok(GaussNewton {
             factor: Factor::new(shape)?,
             window: Window::new(&shape)?,
             step: vec![0.0; shape.unknowns()],
             gradient: vec![0.0; shape.unknowns()],
             trial: estimate.clone(),
-            assembly: Assembly::new(grid, parameters, &estimate.rhs),
+            assembly: Assembly::new(grid, slots, coefficients, &estimate.rhs),
         })
     }
 
@@ -156,8 +154,8 @@ impl<'a> GaussNewton<'a> {
         let rhs = &mut self.trial.rhs;
         rhs.numerator.copy_from_slice(&estimate.rhs.numerator);
         rhs.denominator.copy_from_slice(&estimate.rhs.denominator);
-        for (p, step) in self.assembly.parameters.iter().zip(border) {
-            *p.value_mut(rhs) -= fraction * step;
+        for slot in &self.assembly.slots {
+            *slot.place.value_mut(rhs) -= slot.factor * fraction * border[slot.column];
         }
     }
 

@@ -132,13 +132,12 @@ impl Shooting {
     /// Returns χ² as a function of all coefficients, about the estimate; a term must be worth
     /// `penalty`.
     pub fn information(&mut self, estimate: &Estimate<'_>, penalty: f64) -> Result<Information> {
-        let Candidates { all, priors, .. } = estimate.candidates.clone();
-        let every = Estimate { candidates: Candidates::new(all, priors), ..estimate.clone() };
+        let every = Estimate { candidates: estimate.candidates.all_free(), ..estimate.clone() };
         let (_, Normal { matrix, gradient, .. }) = self.normal(&every, &mut |_| Ok(()))?;
-        let (all, c) = (&estimate.candidates.all, gradient.len());
+        let (all, c) = (&every.candidates.all, gradient.len());
         let values: Vec<f64> = all.iter().map(|p| p.value(&estimate.rhs)).collect();
         let vector = (0..c).map(|i| dot(&matrix[i * c..][..c], &values) + gradient[i]).collect();
-        Ok(Information::new(matrix, vector, all, penalty))
+        Ok(Information::new(matrix, vector, &every.candidates, penalty))
     }
 
     /// Takes one damped step from `estimate`, and reports as it goes.
@@ -225,7 +224,7 @@ impl Shooting {
     }
 
     fn prior_cost(&self, estimate: &Estimate<'_>) -> f64 {
-        let Candidates { all, priors, kept } = &estimate.candidates;
+        let Candidates { all, priors, kept, .. } = &estimate.candidates;
         let value = |i: &usize| priors[*i] * all[*i].value(&estimate.rhs);
         let of_coefficients = kept.iter().map(|i| value(i).powi(2));
         let of_starts = estimate.starts.iter().map(|start| (start / PRIOR_START).powi(2));
@@ -267,7 +266,7 @@ impl Shooting {
             |at, (i, (((coefficients, forcing), denominators), slopes))| {
                 let path = windows.of(window(i / n), &estimate.trajectory);
                 let state = &path[i % n * at.flow.len()..][..at.flow.len()];
-                at.evaluate(&estimate.rhs, parameters, state);
+                at.evaluate(&estimate.rhs, parameters, state, &[]);
                 denominators.copy_from_slice(&at.denominators);
                 write_point(windows, parameters, at, state, coefficients, forcing, slopes);
             },

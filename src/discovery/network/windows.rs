@@ -193,10 +193,10 @@ pub(super) mod tests {
             let exact = time.iter().flat_map(state);
             let mut values: Vec<f64> = exact.map(|x| x + 0.01 * rng.normal()).collect();
             values[7] = f64::NAN;
-            Trajectory { time, values }
+            Trajectory { time, values, ..Trajectory::default() }
         };
         let trajectories = vec![trajectory(230, 2.0), trajectory(30, 1.0)];
-        Dataset { states: vec!["x".into(), "y".into()], trajectories }
+        Dataset { states: vec!["x".into(), "y".into()], trajectories, ..Dataset::default() }
     }
 
     #[test]

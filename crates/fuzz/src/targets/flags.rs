@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use arbitrary::{Result as Choice, Unstructured};
+use mechanistic::discovery::Discovery;
 
 use super::{Outcome, Target, ensure, machine};
 use crate::entropy::{chance, word};
@@ -24,7 +25,7 @@ pub const TARGET: Target = Target {
 type Flags = &'static [(&'static str, &'static [&'static str])];
 
 /// The flags of each subcommand.
-const FLAGS: [(&str, Flags); 5] = [
+const FLAGS: [(&str, Flags); 6] = [
     (
         "discover",
         &[
@@ -36,6 +37,18 @@ const FLAGS: [(&str, Flags); 5] = [
             ("--order", &["1", "2", "0", "3", "-1", "99999999999999999999"]),
             ("--degree", &["1", "2", "3", "0", "9", "1000", "18446744073709551615"]),
             ("--sin-cos", &[]),
+            ("--inputs", &["y", "x", "x,y", "t", "", "none"]),
+            ("--interpolation", &["linear", "hold", "cubic"]),
+            (
+                "--terms",
+                &["exp(-x)", "sin(2*t), x^0.5", "x*y", "((", "table.csv", "é", "1e999", ""],
+            ),
+            ("--explicit-time", &[]),
+            ("--fix", &["x' : y = 1", "x' : y = nan", "x : y", "z' : y = 1", "="]),
+            ("--forbid", &["y' : x", "y'' : x'", "x' : 1", ":", "x'"]),
+            ("--positive", &["x' : y", "x' : x", "y' : x^2"]),
+            ("--negative", &["x' : y", "x'' : x"]),
+            ("--equal", &["x' : y, -y' : x", "x':x,x':x", "x':x,-x':x", ",", ""]),
             ("--link", &["identity", "tanh", "sin", "sigmoid", "ratio"]),
             ("--threshold", &["5", "0", "-1", "nan", "inf", "1e300"]),
             ("--seed", &["1", "-1"]),
@@ -45,6 +58,17 @@ const FLAGS: [(&str, Flags); 5] = [
             ("--output", &["out.csv", "table.csv", ".", "-", "/dev/full", "/dev/null", "out.svg"]),
             ("--save", &["out.st", "out.csv", "link.csv", "-"]),
             ("--quiet", &[]),
+        ],
+    ),
+    (
+        "predict",
+        &[
+            ("--time", &["t", "x", "none"]),
+            ("--trajectory", &["x", "none"]),
+            ("--velocities", &["x,y", "y", ""]),
+            ("--format", &["text", "json"]),
+            ("--plot", &["out.svg", "table.csv", "model.st"]),
+            ("--output", &["out.csv", "table.csv", "model.st", "-", "/dev/full"]),
         ],
     ),
     (
@@ -103,6 +127,10 @@ fn generate(u: &mut Unstructured<'_>) -> Choice<Vec<u8>> {
             let files = ["table.csv", "table.csv", "table.csv", "none.csv", "link.csv", "-"];
             arguments.push(word(u, &files)?);
         }
+        "predict" => {
+            arguments.push(word(u, &["model.st", "model.st", "problem.st", "none.st"])?);
+            arguments.push(word(u, &["table.csv", "table.csv", "none.csv"])?);
+        }
         "solve" => {
             arguments.push(word(u, &["problem.st", "problem.st", "table.csv", "none.st"])?);
             arguments.extend(["--output", "out.st"].map(str::to_owned));
@@ -148,6 +176,14 @@ fn problem() -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data.as_flattened()].concat()
 }
 
+/// The model that is there: x' = y, y' = -x.
+fn model() -> Result<Discovery, String> {
+    let json = r#"{"states": ["x", "y"], "order": 1, "equations": [
+        {"lhs": "x'", "terms": [{"factors": ["y"], "coefficient": 1.0, "standard_error": null}]},
+        {"lhs": "y'", "terms": [{"factors": ["x"], "coefficient": -1.0, "standard_error": 0.1}]}]}"#;
+    serde_json::from_str(json).map_err(|error| error.to_string())
+}
+
 fn run(input: &[u8], folder: &Path) -> Outcome {
     let text = String::from_utf8_lossy(input);
     let arguments: Vec<&str> = text.lines().collect();
@@ -160,12 +196,15 @@ fn run(input: &[u8], folder: &Path) -> Outcome {
     let (table, problem) = (table(), problem());
     std::fs::write("table.csv", &table).map_err(machine)?;
     std::fs::write("problem.st", &problem).map_err(machine)?;
+    model()?.save(Path::new("model.st"), "t").map_err(|error| error.to_string())?;
+    let model = std::fs::read("model.st").map_err(machine)?;
     std::os::unix::fs::symlink("table.csv", "link.csv").map_err(machine)?;
     let code = mnn::run(std::iter::once("mnn").chain(arguments.iter().copied()));
     ensure([0, 1, 2].map(ExitCode::from).contains(&code), || format!("exit code {code:?}"))?;
     let (name, before): (&str, &[u8]) = match arguments.as_slice() {
         ["discover", input @ ("table.csv" | "link.csv"), ..] => (input, table.as_bytes()),
         ["solve", input @ "problem.st", ..] => (input, &problem),
+        ["predict", input @ "model.st", ..] => (input, &model),
         _ => ("", &[]),
     };
     let same = name.is_empty() || std::fs::read(name).is_ok_and(|after| after == before);

@@ -42,6 +42,10 @@ fn generate(u: &mut Unstructured<'_>) -> Choice<Vec<u8>> {
                 &["--trajectory", "run"],
                 &["--method", "joint"],
                 &["--robust"],
+                &["--inputs", "y"],
+                &["--terms", "exp(-x), x*sin(t)"],
+                &["--positive", "x' : x"],
+                &["--equal", "x' : x, x' : 1"],
             ] {
                 if chance(u, 1, 4)? {
                     arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));

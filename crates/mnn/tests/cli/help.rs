@@ -7,7 +7,7 @@ fn every_subcommand_explains_itself() {
     let workspace = Workspace::new();
     let overview = workspace.run(&["--help"]).expect(DONE).stdout;
     assert!(overview.contains("Exit codes: 0 done, 1 numerical failure"), "{overview}");
-    for name in ["discover", "solve", "simulate", "bench", "info"] {
+    for name in ["discover", "predict", "solve", "simulate", "bench", "info"] {
         assert!(overview.contains(&format!("\n  {name} ")), "{overview}");
         let help = workspace.run(&[name, "--help"]).expect(DONE).stdout;
         assert!(help.contains(&format!("Usage: mnn {name}")), "{help}");
@@ -19,6 +19,33 @@ fn every_subcommand_explains_itself() {
     }
     let version = workspace.run(&["--version"]).expect(DONE).stdout;
     assert_eq!(version, concat!("mnn ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+/// The block of commands in the README that begins with `mnn`.
+#[cfg(unix)]
+#[test]
+fn the_commands_of_the_readme_run() {
+    use std::path::Path;
+    use std::process::Command;
+
+    use crate::{Run, repository};
+
+    let readme = std::fs::read_to_string(repository("README.md")).unwrap();
+    let block = readme.split("```sh\n").find(|block| block.starts_with("mnn ")).unwrap();
+    let commands = block.split("```").next().unwrap();
+    assert!(commands.lines().count() >= 6, "{commands}");
+    let workspace = Workspace::new();
+    let program = Path::new(env!("CARGO_BIN_EXE_mnn")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    for command in commands.lines() {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).env("PATH", &path).current_dir(workspace.path(""));
+        let run = Run::from(shell.output().unwrap()).expect(DONE);
+        if command.contains("predict") {
+            assert!(run.stdout.starts_with("x: R^2 = 0.99"), "{}", run.stdout);
+        }
+    }
+    assert!(workspace.files().contains(&"p.svg".to_owned()), "{:?}", workspace.files());
 }
 
 #[test]

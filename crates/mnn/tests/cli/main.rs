@@ -3,6 +3,7 @@
 #[cfg(feature = "cuda")]
 mod device;
 mod discover;
+mod expressions;
 mod help;
 #[cfg(unix)]
 mod interrupt;
@@ -10,6 +11,7 @@ mod malformed_tables;
 #[cfg(target_os = "linux")]
 mod memory;
 mod outputs;
+mod predict;
 mod simulate;
 mod solve;
 
