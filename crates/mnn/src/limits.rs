@@ -21,8 +21,7 @@ pub fn start_threads() {
         ));
     }
     let count = wanted.min(most);
-    // Threads that cannot be started are an error only here: the pool that stays is begun but once.
-    let startable = ThreadPoolBuilder::new().num_threads(count).build().is_ok();
+    let startable = can_start(count);
     let started = if startable {
         ThreadPoolBuilder::new().num_threads(count).build_global()
     } else {
@@ -31,4 +30,22 @@ pub fn start_threads() {
     };
     // Whoever has started threads in this process before has chosen their number.
     let _ = started;
+}
+
+/// Returns whether so many threads can be started. The pool that stays is begun but once, and if it
+/// fails the first parallel computation panics; so others are started before, and are waited for
+/// until they are gone and have left their memory to those that stay.
+fn can_start(count: usize) -> bool {
+    let mut threads = Vec::new();
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(count)
+        .spawn_handler(|thread| {
+            threads.push(std::thread::Builder::new().spawn(|| thread.run())?);
+            Ok(())
+        })
+        .build();
+    let startable = pool.is_ok();
+    drop(pool);
+    threads.into_iter().for_each(|thread| drop(thread.join()));
+    startable
 }
