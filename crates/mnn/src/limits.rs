@@ -1,9 +1,12 @@
 //! The threads that compute.
 
+use mechanistic::ensure_memory;
 use rayon::ThreadPoolBuilder;
 
 /// The variable with which users set the number of threads, here and in every program of rayon.
 const THREADS: &str = "RAYON_NUM_THREADS";
+/// Memory of a thread that does nothing yet, in bytes.
+const STACK: usize = 2 << 20;
 /// The most threads that can be asked for, for each processor of the machine.
 const MOST_THREADS_PER_PROCESSOR: usize = 4;
 
@@ -32,10 +35,14 @@ pub fn start_threads() {
     let _ = started;
 }
 
-/// Returns whether so many threads can be started. The pool that stays is begun but once, and if it
-/// fails the first parallel computation panics; so others are started before, and are waited for
-/// until they are gone and have left their memory to those that stay.
+/// Returns whether so many threads can be started and leave some memory to compute in. The pool that
+/// stays is begun but once, and if it fails the first parallel computation panics; so others are
+/// started before, and are waited for until they are gone and have left their memory to those that
+/// stay.
 fn can_start(count: usize) -> bool {
+    if ensure_memory("threads", &[(count, STACK)]).is_err() {
+        return false;
+    }
     let mut threads = Vec::new();
     let pool = ThreadPoolBuilder::new()
         .num_threads(count)
