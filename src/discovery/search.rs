@@ -53,7 +53,9 @@ pub fn discover(
         return Err(Error::argument("method", message));
     }
     let views = View::all(&prepared.data, settings)?;
-    check_gradients(&prepared.data, &views[0].smooth, settings)?;
+    // Terms get the time where a candidate depends on it.
+    let with_time = libraries[0].inputs().len() > prepared.data.inputs.len();
+    check_gradients(&prepared.data, &views[0].smooth, with_time, settings)?;
     views.iter().try_for_each(|view| ensure_memory(&view.grid, &libraries, settings))?;
 
     // Searches with every library about every offset, and keeps the best result.
