@@ -113,7 +113,7 @@ fn main() -> ExitCode {
     experiments::run::<Lorenz>()
 }
 
-experiments::test_on_the_cpu!(Lorenz, experiments::Arguments::small(), |report: Report| {
+experiments::test_on_every_device!(Lorenz, experiments::Arguments::small(), |report: Report| {
     assert_eq!(report.value("MNN: wrong terms"), 0.0, "{report}");
     assert!(report.value("MNN: worst coefficient, %") < 5.0, "{report}");
 });

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     experiments::run::<Rational>()
 }
 
-experiments::test_on_the_cpu!(Rational, experiments::Arguments::small(), |report: Report| {
+experiments::test_on_every_device!(Rational, experiments::Arguments::small(), |report: Report| {
     assert!(report.value("one trajectory: MNN / SINDy") < 0.2, "{report}");
     assert!(report.value("several trajectories: MNN / SINDy") < 0.2, "{report}");
 });

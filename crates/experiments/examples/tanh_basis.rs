@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     experiments::run::<TanhBasis>()
 }
 
-experiments::test_on_the_cpu!(TanhBasis, experiments::Arguments::small(), |report: Report| {
+experiments::test_on_every_device!(TanhBasis, experiments::Arguments::small(), |report: Report| {
     assert!(report.value("one trajectory: MNN / SINDy") < 0.2, "{report}");
     assert!(report.value("several trajectories: MNN / SINDy") < 0.2, "{report}");
 });
