@@ -1,15 +1,15 @@
 //! Arrays that stay on the device are solved as those of the host are.
 
-use crate::support::backends::simulator;
 use crate::support::case::{Case, Sizes, noise};
 use crate::support::close::assert_close;
 use crate::support::device_arrays::{on_device, on_host};
+use crate::support::driver;
 use mechanistic::cuda::{DeviceArray, DeviceSolver, Values};
 use mechanistic::{Device, Options, Solver};
 
 #[test]
 fn device_arrays_give_the_same_results() {
-    let simulator = simulator();
+    driver::simulated();
     let gpu = Device::cuda(0).unwrap().gpu().unwrap().clone();
     let device = Device::cuda(0).unwrap();
     // Steps are shared by the batch (bit 5): their gradient is the sum over all systems.
@@ -32,12 +32,12 @@ fn device_arrays_give_the_same_results() {
     let mut solver = DeviceSolver::new(&gpu, &shape, &case.options).unwrap();
     assert_eq!(solver.plan().parts, 1, "{}", solver.plan());
     on_device(&mut solver, &gpu, case.arrays(), &cotangent, &directions).assert_close(&expected);
-    assert_eq!(simulator.reports().unwrap(), Vec::<String>::new());
+    driver::assert_no_reports();
 }
 
 #[test]
 fn an_array_of_another_length_is_an_error_that_names_it() {
-    simulator();
+    driver::simulated();
     let gpu = Device::cuda(0).unwrap().gpu().unwrap().clone();
     let sizes = Sizes { batch: 1, points: 9, states: 1, equations: 1, ..Sizes::SMALL };
     let case = Case::<f64>::new(sizes, Options::default(), 1);
