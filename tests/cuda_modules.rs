@@ -19,7 +19,7 @@ fn embedded(name: &str) -> String {
 /// The numbers 1.5 and −2.5 negated on the device.
 fn negated() -> Result<Vec<f64>> {
     let mut tape = Tape::<f64, Cuda>::on(cuda().clone());
-    let x = tape.constant(Array::new(&[2], vec![1.5, -2.5])?);
+    let x = tape.constant(Array::new([2], vec![1.5, -2.5])?);
     let y = tape.neg(x)?;
     Ok(tape.value(y)?.data().to_vec())
 }

@@ -94,7 +94,8 @@ fn of_ncu(text: &str) -> Result<Launches<'static>, String> {
         let lines: Vec<&str> = text.lines().rev().take(3).collect();
         format!("Nsight Compute has counted nothing: {}", lines.join(" "))
     })?;
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text[start..].as_bytes());
+    let mut reader =
+        csv::ReaderBuilder::new().flexible(true).from_reader(&text.as_bytes()[start..]);
     let head = reader.headers().map_err(failed)?.clone();
     let column = |name: &str| head.iter().position(|head| head == name);
     let kernel = column("Kernel Name").ok_or("Nsight Compute names no kernels")?;

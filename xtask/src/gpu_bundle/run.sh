@@ -25,7 +25,7 @@ TEXT
 # Name, limit in seconds, what it does. The order is that of importance.
 steps=(
     "card|60|the card, its driver, how fast it copies and computes, the time to the first solution"
-    "program|40|the program finds the device and solves a golden file as on the CPU"
+    "program|40|the program finds the device, and solves a golden file on it and on the CPU"
     "tests-conformance-auto|60|the suite of every backend, on the path that the plan chooses"
     "tests-conformance-thread|60|the same, a system a thread"
     "tests-conformance-chunk|60|the same, a chunk of the time points a thread"
@@ -118,7 +118,7 @@ step_program() {
     for device in cpu cuda; do
         "$here/bin/mnn" solve "$file" --device "$device" -o "$out/golden-$device.safetensors" || return
     done
-    remark "solved on both"
+    remark "solves a golden file on both"
 }
 
 step_tests_conformance_auto() { tests conformance cuda:: -- cuda::solutions_and_gradients cuda::corner_shapes; }
