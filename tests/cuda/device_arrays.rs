@@ -6,6 +6,7 @@ use crate::support::device_arrays::{on_device, on_host};
 use crate::support::driver;
 use mechanistic::cuda::{DeviceArray, DeviceSolver, Values};
 use mechanistic::{Device, Options, Solver};
+use std::time::Duration;
 
 #[test]
 fn device_arrays_give_the_same_results() {
@@ -46,4 +47,18 @@ fn an_array_of_another_length_is_an_error_that_names_it() {
     let mut solution = DeviceArray::unwritten(&gpu, "solution", 9 * 3).unwrap();
     let error = solver.solve([&arrays.rhs; 4].map(Values::from).into(), &mut solution).unwrap_err();
     assert!(error.to_string().starts_with("coefficients: expected 27 values, got 9"), "{error}");
+}
+
+#[test]
+fn the_device_times_what_it_is_asked_for() {
+    driver::simulated();
+    let gpu = Device::cuda(0).unwrap().gpu().unwrap().clone();
+    let values = noise::<f64>(3, 1 << 16);
+    let mut array = DeviceArray::<f64>::unwritten(&gpu, "values", values.len()).unwrap();
+    let time = gpu.time(|| array.copy_from_host("values", &values)).unwrap();
+    assert!(time > Duration::ZERO && time < Duration::from_secs(10), "{time:?}");
+    // What the work says is what comes back.
+    let more = [&values[..], &[1.0]].concat();
+    let error = gpu.time(|| array.copy_from_host("more values", &more)).unwrap_err();
+    assert!(error.to_string().starts_with("more values"), "{error}");
 }
