@@ -2,19 +2,19 @@
 
 mod bindings;
 mod clang_format;
+mod commands;
 mod fuzz;
+mod gpu_bundle;
 mod package;
 mod packages;
 mod toolkit;
 
-use std::{
-    ffi::OsStr,
-    path::Path,
-    process::{Command, ExitCode},
-};
+use std::{ffi::OsStr, process::ExitCode};
+
+use commands::{cargo, cargo_with};
 
 const USAGE: &str = "usage: cargo xtask test|format|bindings [--check]|kernels [--check | --only PART]|package|toolkit|\
-     fuzz --minutes M [--seed N] [--target TARGET]";
+     gpu-bundle|fuzz --minutes M [--seed N] [--target TARGET]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Some("bindings") => bindings::run(&arguments[1..]),
         Some("kernels") => kernels(&arguments[1..]),
         Some("fuzz") => fuzz::run(&arguments[1..]),
+        Some("gpu-bundle") => gpu_bundle::run(),
         Some("package") => package::run(),
         Some("toolkit") => toolkit::ensure().map(|nvcc| println!("{}", nvcc.display())),
         _ => Err(USAGE.to_owned()),
@@ -74,27 +75,4 @@ fn kernels(arguments: &[String]) -> Result<(), String> {
     let arguments = arguments.iter().map(String::as_str);
     let run: Vec<&str> = run.into_iter().chain(arguments).collect();
     cargo_with(&run, &[("NVCC", nvcc.as_os_str())])
-}
-
-/// Returns the root of the workspace.
-fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in xtask/")
-}
-
-fn cargo(arguments: &[&str]) -> Result<(), String> {
-    cargo_with(arguments, &[])
-}
-
-fn cargo_with(arguments: &[&str], variables: &[(&str, &OsStr)]) -> Result<(), String> {
-    let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let status = Command::new(program)
-        .args(arguments)
-        .envs(variables.iter().copied())
-        .status()
-        .map_err(|error| format!("cannot start cargo: {error}"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("`cargo {}` failed: {status}", arguments.join(" ")))
-    }
 }

@@ -4,10 +4,13 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
-use crate::{cargo, toolkit, workspace};
+use crate::{
+    commands::{cargo, cargo_messages, failed, status, target, workspace},
+    toolkit,
+};
 
 /// The program that tries the package: it solves on the CPU and on a CUDA device, and compares.
 const TRIAL: &str = r#"use mechanistic::{Device, Options, Problem, Solver, View};
@@ -77,20 +80,8 @@ impl Drop for Shipped {
 
 /// Builds the library and returns the directory in which its build script has put the images.
 fn build_images(nvcc: &Path) -> Result<PathBuf, String> {
-    let build = ["build", "--package=mechanistic", "--message-format=json-render-diagnostics"];
-    let output = Command::new(env!("CARGO"))
-        .args(build)
-        .env("NVCC", nvcc)
-        .current_dir(workspace())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| format!("cannot start cargo: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("`cargo {}` failed: {}", build.join(" "), output.status));
-    }
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let out_dir = messages.lines().rev().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+    let messages = cargo_messages(&["build", "--package=mechanistic"], nvcc)?;
+    let out_dir = messages.iter().rev().find_map(|message| {
         let directory = Path::new(message.get("out_dir")?.as_str()?);
         directory.join("images.bin").is_file().then(|| directory.to_owned())
     });
@@ -141,18 +132,4 @@ fn try_out(package: &Path) -> Result<(), String> {
     let without = env::split_paths(&directories).filter(|path| !path.join("nvcc").exists());
     run.env("PATH", env::join_paths(without).map_err(|error| error.to_string())?);
     status(&mut run)
-}
-
-fn target() -> PathBuf {
-    // The cargo that is run in the workspace takes a relative path as this does.
-    workspace().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
-}
-
-fn status(command: &mut Command) -> Result<(), String> {
-    let status = command.status().map_err(|error| format!("cannot start {command:?}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?} failed: {status}")) }
-}
-
-fn failed(doing: &str, path: &Path, error: &std::io::Error) -> String {
-    format!("cannot {doing} {}: {error}", path.display())
 }
