@@ -18,16 +18,17 @@ pub fn target() -> PathBuf {
     workspace().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
-/// Runs cargo.
+/// Runs cargo in the root of the workspace.
 pub fn cargo(arguments: &[&str]) -> Result<(), String> {
     cargo_with(arguments, &[])
 }
 
-/// Runs cargo with these variables in its environment.
+/// Runs cargo in the root of the workspace, with these variables in its environment.
 pub fn cargo_with(arguments: &[&str], variables: &[(&str, &OsStr)]) -> Result<(), String> {
     let status = Command::new(program())
         .args(arguments)
         .envs(variables.iter().copied())
+        .current_dir(workspace())
         .status()
         .map_err(|error| format!("cannot start cargo: {error}"))?;
     if status.success() {

@@ -86,7 +86,14 @@ pub fn compare(ncu: Option<&Path>, simulator: &Path) -> Result<Table, Failure> {
     Ok(table)
 }
 
-/// Reads `ncu --csv --page raw`: lines of the tool, then a head, a line of units and a line for each
+/// Whether a unit of Nsight Compute is a multiple of another, as Mbyte is, or a time other than in
+/// nanoseconds.
+fn is_scaled(unit: &str) -> bool {
+    let times = ["us", "usecond", "ms", "msecond", "s", "second"];
+    unit.starts_with(['K', 'M', 'G', 'T']) || times.contains(&unit)
+}
+
+/// Reads `ncu --csv --page raw --print-units base`: lines of the tool, then a head, a line of units and a line for each
 /// launch.
 fn of_ncu(text: &str) -> Result<Launches<'static>, String> {
     let failed = |error: csv::Error| format!("the figures of Nsight Compute: {error}");
@@ -102,8 +109,14 @@ fn of_ncu(text: &str) -> Result<Launches<'static>, String> {
     let mut launches = Launches::new();
     for record in reader.records() {
         let record = record.map_err(failed)?;
-        // The line of units names no kernel.
-        let Some(name) = record.get(kernel).filter(|name| !name.is_empty()) else { continue };
+        // The line of units names no kernel. A scaled unit, as in Mbyte, would be misread.
+        let Some(name) = record.get(kernel).filter(|name| !name.is_empty()) else {
+            let units = METRICS.into_iter().filter_map(|metric| record.get(column(metric)?));
+            match units.into_iter().find(|unit| is_scaled(unit)) {
+                Some(unit) => return Err(format!("Nsight Compute counts in {unit:?}")),
+                None => continue,
+            }
+        };
         let value = |metric| -> Value {
             let text = column(metric).and_then(|column| record.get(column));
             let number = text.and_then(|text| text.replace(',', "").parse::<f64>().ok());
@@ -144,6 +157,12 @@ mod tests {
         {"kernel": "sum_partials", "counters": {
             "warp_instructions": {"total": 150}, "distinct_bytes_read": 500,
             "distinct_bytes_written": 12, "active_lane_efficiency": 0.5}}]}"#;
+
+    #[test]
+    fn scaled_units_are_refused() {
+        let message = of_ncu(&NCU.replace("\"byte\"", "\"Mbyte\"")).err().unwrap();
+        assert!(message.contains("Mbyte"), "{message}");
+    }
 
     #[test]
     fn launches_are_compared_in_order() {

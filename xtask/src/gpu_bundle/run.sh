@@ -104,8 +104,7 @@ step_card() {
     nvidia-smi 2>/dev/null || echo "no nvidia-smi"
     bench card card || return
     # The driver keeps its translations where this says, and there are none yet.
-    rm -rf "$out/cache"
-    export CUDA_CACHE_PATH="$out/cache"
+    export CUDA_CACHE_PATH="$out/driver-cache-$$"
     bench first-without-cache first && bench first-with-cache first || return
     remark "$(sed -n 's/^| card | \(.*\) |  |$/\1/p' "$out/card.log")," \
         "$(sed -n 's/^| \(copies\|multiply-adds\).* | \(.*\) | \(.*\) |$/\2 \3/p' "$out/card.log" | paste -sd ,)," \
@@ -169,7 +168,7 @@ step_counters() {
         remark "simulated figures only: no ncu, or no card"
         return
     fi
-    "$ncu" --clock-control none --csv --page raw --metrics "$metrics" --log-file "$out/ncu.csv" \
+    "$ncu" --clock-control none --csv --page raw --print-units base --metrics "$metrics" --log-file "$out/ncu.csv" \
         --kernel-name 'regex:thread_|team_|sum_partials' "$here/bin/gpu-bench" counted || cat "$out/ncu.csv"
     bench counters counters --ncu "$out/ncu.csv" --simulated "$out/simulated-counters.json" || return
     remark "beside the simulated driver's"
@@ -260,17 +259,23 @@ if [ -n "$step" ]; then
 fi
 
 for name in "${wanted[@]}"; do
-    if ! printf '%s\n' "${steps[@]%%|*}" | grep -q "^$name"; then
+    known=0
+    for entry in "${steps[@]%%|*}"; do [[ $entry == "$name"* ]] && known=1; done
+    if [ $known = 0 ]; then
         echo "run.sh: no step is called $name; --list has the names" >&2
         exit 2
     fi
 done
+if [[ ! ${within:-1} =~ ^[0-9]+$ ]]; then
+    echo "run.sh: --within takes seconds, not $within" >&2
+    exit 2
+fi
 mkdir -p "$out" || exit 2
 out=$(cd "$out" && pwd)
 
 # Tests take this machine's driver, and read files of this folder instead of those of a checkout.
 export MECHANISTIC_TEST_GPU=1 CARGO_MANIFEST_DIR=$here
-export CUDA_CACHE_PATH=$out/cache cublas=
+export CUDA_CACHE_PATH=$out/driver-cache cublas=
 if [ $simulated = 1 ]; then
     export LD_LIBRARY_PATH=$here/simulated
     : "${within:=3000}"
@@ -287,6 +292,10 @@ else
 fi
 
 quoted() { printf '"%s"' "$(printf '%s' "$1" | tr '\n\t' '  ' | sed 's/[\\"]/\\&/g')"; }
+
+# `timeout` puts a step into a group of its own, which Ctrl-C does not reach.
+running=
+trap '[ -z "$running" ] || kill -TERM "$running" 2>/dev/null; exit 130' INT TERM
 
 failures=0 lines=() objects=()
 for entry in "${steps[@]}"; do
@@ -308,8 +317,12 @@ for entry in "${steps[@]}"; do
         echo "== $name: $what"
         arguments=(--step "$name" --limit "$limit" --out "$out")
         [ $simulated = 0 ] || arguments+=(--simulated)
-        timeout --kill-after=5 "$limit" bash "$here/run.sh" "${arguments[@]}" >"$out/$name.log" 2>&1
+        rm -f "$out/$name.json"
+        timeout --kill-after=5 "$limit" bash "$here/run.sh" "${arguments[@]}" >"$out/$name.log" 2>&1 &
+        running=$!
+        wait "$running"
         status=$?
+        running=
         case $status in
             0) outcome=passed ;;
             3) outcome=skipped ;;
