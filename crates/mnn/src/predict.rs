@@ -107,6 +107,14 @@ impl Arguments {
             );
             return Err(Error::argument("--time-unit", message));
         }
+        if let (Some(clock), None) = (clock, table.clock)
+            && table.time_name != time_name
+        {
+            let name = &table.time_name;
+            crate::tell(format_args!(
+                "mnn: warning: the times `{name}` are numbers, and are taken as {clock}"
+            ));
+        }
         for (name, state) in table.dataset.states[k..].iter_mut().zip(&model.states) {
             *name = format!("{state}'");
         }

@@ -220,6 +220,12 @@ fn a_log_is_read_with_the_flags_that_say_what_it_holds() {
     let run = workspace.run(&[&predict[..], &["--time-unit", "hours"]].concat()).expect(MISUSE);
     let message = "mnn: --time-unit: the times of the model are minutes, got hours\n";
     assert_eq!(run.stderr, message);
+    let rows: String = (0..20).map(|i| row(i, ",", "")).collect();
+    workspace.write("a.csv", format!("t,x,y\n{rows}"));
+    let run = workspace.run(&["predict", "model", "a.csv"]).expect(DONE);
+    let warning = "mnn: warning: the times `t` are numbers, and are taken as minutes since \
+                   2021-03-01T00:00:00\n";
+    assert!(run.stderr.contains(warning), "{}", run.stderr);
 }
 
 #[test]
