@@ -3,8 +3,8 @@
 //! A table has a header row, a time column, optionally a column that tells trajectories apart, and
 //! one column a state. Fields are separated by commas, semicolons, tabs or bars, whichever puts a
 //! time below the name of the time; a line `sep=;` above says it. What stands above the header, rows
-//! of units below it, lines that begin with `#` or `%`, columns without a name or of words are
-//! passed over. Text is UTF-8, UTF-16 or Windows-1252. Fractions may have decimal commas. An empty
+//! of units below it, lines that begin with `#` or `%` and are no rows, rows without a value, columns
+//! without a name, of words or without a value are passed over. Text is UTF-8, UTF-16 or Windows-1252. Fractions may have decimal commas. An empty
 //! field, `NaN`, `NA`, `null`, `-` and the like are missing values. Times are numbers or dates. Rows
 //! of one trajectory at the same time are averaged.
 //!
@@ -13,11 +13,13 @@
 
 mod calendar;
 mod cell;
+mod comments;
 mod dialect;
 mod flags;
 mod layout;
 mod numbers;
 mod rows;
+mod short;
 mod source;
 mod text;
 mod time;
@@ -78,11 +80,32 @@ pub struct Table {
     pub dataset: Dataset,
 }
 
+impl Columns {
+    /// Returns whether a column with this name is asked for.
+    fn have(&self, name: &str) -> bool {
+        let single = [&self.time, &self.trajectory].into_iter().flatten();
+        single.chain(&self.states).chain(&self.inputs).any(|asked| asked == name)
+    }
+}
+
 /// What the first of several files tells of the others.
 struct First {
     clock: Option<Clock>,
-    /// The names of its columns, if the states are all that are left of them.
-    header: Option<Vec<String>>,
+    /// Its states, which the others must have if none are chosen.
+    states: Vec<String>,
+    /// The names of its columns, besides which the others must have none if no states are chosen.
+    header: Vec<String>,
+}
+
+/// What is read of one file.
+struct Part {
+    table: Table,
+    /// The names of its columns.
+    header: Vec<String>,
+    /// The names of its trajectories; empty for one that is the only one.
+    names: Vec<String>,
+    /// Whether the file has each of [`Columns::missing`].
+    missing: Vec<bool>,
 }
 
 /// Reads tables of the same states, from standard input where a path is `-`; every file adds one
@@ -92,26 +115,32 @@ struct First {
 /// [`Error::Io`] for an unreadable file; [`Error::Line`] with file, line and column for anything
 /// in it that is not as it should be.
 pub fn read<P: AsRef<Path>>(paths: &[P], columns: &Columns) -> Result<Table> {
-    let mut wanted = columns.clone();
     let mut table: Option<(Table, First)> = None;
+    let (mut origins, mut found) = (Vec::new(), vec![false; columns.missing.len()]);
     for path in paths {
         let path = path.as_ref();
         let bytes = bytes(path)?;
         let path = if outputs::is_standard(path) { Path::new("standard input") } else { path };
-        let (read, header) = parse(path, &bytes, &wanted, table.as_ref().map(|(_, first)| first))?;
+        let part = parse(path, &bytes, columns, table.as_ref().map(|(_, first)| first))?;
+        origins.extend(part.names.into_iter().map(|name| (path, name)));
+        found.iter_mut().zip(part.missing).for_each(|(found, here)| *found |= here);
+        let read = part.table;
         match &mut table {
             None => {
-                // If no states are chosen, all files must have those of the first and no others.
-                let header = columns.states.is_empty().then_some(header);
-                wanted.states.clone_from(&read.dataset.states);
-                let first = First { clock: read.clock, header };
-                table = Some((read, first));
+                let (clock, states) = (read.clock, read.dataset.states.clone());
+                table = Some((read, First { clock, states, header: part.header }));
             }
             Some((table, _)) => table.dataset.trajectories.extend(read.dataset.trajectories),
         }
     }
     let table = table.map(|(table, _)| table);
-    table.ok_or_else(|| Error::argument("paths", "at least one file is needed"))
+    let mut table = table.ok_or_else(|| Error::argument("paths", "at least one file is needed"))?;
+    let given = columns.missing.iter().zip(found);
+    for (word, _) in given.filter(|(word, found)| !found && !cell::is_missing(word)) {
+        tracing::warn!("--missing {word}: no value is so (repeat the flag to name several)");
+    }
+    short::leave_out(&mut table.dataset, &origins, columns.least_values);
+    Ok(table)
 }
 
 /// Returns what a file holds, or standard input if `path` is `-`.
@@ -128,26 +157,16 @@ fn bytes(path: &Path) -> Result<Vec<u8>> {
     }
 }
 
-/// Reads one table; returns it with the names of all its columns.
-fn parse(
-    path: &Path,
-    bytes: &[u8],
-    columns: &Columns,
-    first: Option<&First>,
-) -> Result<(Table, Vec<String>)> {
+/// Reads one table, which belongs to the `first`, if that is another.
+fn parse(path: &Path, bytes: &[u8], columns: &Columns, first: Option<&First>) -> Result<Part> {
     let text = text::decode(path, bytes)?;
-    let dialect = dialect::find(&text, columns.time.as_deref());
-    let text = &text[dialect.begin..];
-    let text = dialect::without_comments(text, dialect.delimiter).map_err(|line| {
-        let message = "a quotation mark is opened in this line and never closed";
-        Source::error_in(path, dialect.lines_before + line, message)
-    })?;
-    let source = Source::open(path, &text, dialect)?;
-    let header = first.and_then(|first| first.header.as_deref());
-    let layout = Layout::new(&source, columns, header)?;
-    let rows = Rows::read(&source, layout, columns, first.map(|first| first.clock))?;
-    let table = rows.finish()?;
-    Ok((table, source.header))
+    let wanted = columns.time.as_deref();
+    let dialect = dialect::find(&text, wanted);
+    let (text, comments) = comments::without(path, &text[dialect.begin..], &dialect, wanted)?;
+    dialect.comments.and(comments).tell(path);
+    let source = Source::open(path, &text, dialect, columns)?;
+    let layout = Layout::new(&source, columns, first)?;
+    Rows::read(&source, layout, columns, first)?.finish()
 }
 
 #[cfg(test)]

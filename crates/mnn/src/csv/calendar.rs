@@ -48,6 +48,14 @@ pub fn find(
         }
     }
     let Some((line, text, _)) = first else { return Ok(None) };
+    if !numbers && dates.are_digits() && !are_asked(source, layout, columns, before) {
+        let (path, name) = (source.path.display(), &source.header[layout.time]);
+        tracing::warn!(
+            "{path}:{line}: column `{name}`: {text} is read as a number; if it is a date, pass \
+             --time-unit"
+        );
+        numbers = true;
+    }
     let refuse = |message: &str| Err(source.in_column(line, layout.time, message));
     match (numbers, before) {
         (true, Some(Some(_))) => {
@@ -71,8 +79,12 @@ pub fn find(
             if clock.is_none() && columns.time_unit.is_none() {
                 let (path, name) = (source.path.display(), &source.header[layout.time]);
                 let clock = calendar.clock;
+                let hint = match calendar.is_local() {
+                    true => "; without a time zone, dates have no daylight saving time",
+                    false => "",
+                };
                 tracing::warn!(
-                    "{path}: column `{name}` holds dates: times are {clock} (--time-unit)"
+                    "{path}: column `{name}` holds dates: times are {clock} (--time-unit){hint}"
                 );
             }
             Ok(Some(calendar))
@@ -91,4 +103,20 @@ pub fn find(
             quoted(&text)
         )),
     }
+}
+
+/// Returns whether numbers like 20210331 may be dates: the name of their column says so, or the user,
+/// or the files before have dates.
+fn are_asked(
+    source: &Source,
+    layout: &Layout,
+    columns: &Columns,
+    before: Option<Option<Clock>>,
+) -> bool {
+    const NAMES: [&str; 7] = ["date", "datetime", "timestamp", "when", "day", "month", "datum"];
+    let name = source.header[layout.time].to_lowercase();
+    let named = || name.split(|c: char| !c.is_alphanumeric()).any(|word| NAMES.contains(&word));
+    let flagged =
+        columns.time_unit.is_some() || columns.date_order.is_some() || columns.clock.is_some();
+    before.map_or_else(|| flagged || named(), |clock| clock.is_some())
 }

@@ -3,9 +3,9 @@
 use clap::ValueEnum;
 
 /// The words for missing values, in lower case.
-const MISSING: [&str; 18] = [
+const MISSING: [&str; 20] = [
     "", "nan", "-nan", "na", "n/a", "n.a.", "<na>", "null", "none", "nil", "missing", "-", "--",
-    "?", ".", "#n/a", "#n/a n/a", "#na",
+    "?", ".", "#n/a", "#n/a n/a", "#na", "#nv", "#n/d",
 ];
 
 /// Returns whether a field says that its value is missing.
@@ -91,6 +91,15 @@ fn is_grouped(unsigned: &str, separator: char, decimal: char) -> bool {
         && !groups.is_empty()
 }
 
+/// Returns whether the point of a number may separate thousands, as in `1.234`.
+pub fn may_be_thousands(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    unsigned.split_once('.').is_some_and(|(whole, group)| {
+        let digits = whole.bytes().all(|byte| byte.is_ascii_digit());
+        digits && (1..=3).contains(&whole.len()) && !whole.starts_with('0') && is_group(group)
+    })
+}
+
 fn is_group(text: &str) -> bool {
     text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -127,6 +136,20 @@ mod tests {
             ("abc", Text),
         ] {
             assert_eq!(read(text), cell, "{text}");
+        }
+    }
+    #[test]
+    fn points_that_may_separate_thousands_are_told() {
+        for (text, may) in [
+            ("1.000", true),
+            ("-123.456", true),
+            ("0.999", false),
+            ("1234.567", false),
+            ("1.00", false),
+            ("1.000e3", false),
+            ("1000", false),
+        ] {
+            assert_eq!(may_be_thousands(text), may, "{text}");
         }
     }
 }

@@ -1,25 +1,32 @@
 //! Where in a text its table begins, and how its fields are separated.
 
-use std::borrow::Cow;
-
 use super::cell::{self, Cell};
+use super::comments::{self, Comments, Shape};
 use super::time;
 
 /// The names that make a column the time, best first; they are compared as [`bare`] gives them.
-const TIME_NAMES: [&str; 16] = [
+const TIME_NAMES: [&str; 24] = [
     "t",
     "time",
     "times",
+    "zeit",
+    "uhrzeit",
     "timestamp",
     "datetime",
     "date",
+    "datum",
     "year",
     "years",
+    "month",
+    "months",
+    "week",
+    "weeks",
     "day",
     "days",
-    "month",
     "hour",
     "hours",
+    "minute",
+    "minutes",
     "second",
     "seconds",
     "T",
@@ -36,19 +43,29 @@ pub fn time_column<S: AsRef<str>>(names: &[S], wanted: Option<&str>) -> Option<u
     }
 }
 
-/// Returns whether a name tells that a column is a time, or a part of it.
-pub fn is_time_name(name: &str) -> bool {
-    TIME_NAMES.contains(&&*bare(name))
+/// Returns whether a name tells that a column is a part of a time; `T` is none where there is
+/// another time.
+pub fn is_part_of_time(name: &str) -> bool {
+    let name = bare(name);
+    name != "T" && TIME_NAMES.contains(&&*name)
 }
 
 /// Returns a name in lower case, without a unit in brackets (`Time [s]`) and what separates words
-/// (`Date/Time`). `T` stays, which is a temperature where there is another time.
+/// (`Date/Time`). `T` stays, unless its unit is one of temperatures.
 pub fn bare(name: &str) -> String {
     let end = name.find(['(', '[']).unwrap_or(name.len());
     match name[..end].trim() {
+        "T" if is_temperature(&name[end..]) => "temperature".to_owned(),
         "T" => "T".to_owned(),
         name => name.to_lowercase().replace([' ', '_', '/'], ""),
     }
+}
+
+/// Returns whether a unit in brackets is one of temperatures.
+fn is_temperature(unit: &str) -> bool {
+    let unit = unit.trim_matches(['[', ']', '(', ')', ' ', '°', 'º']).to_lowercase();
+    let unit = unit.strip_prefix("deg").unwrap_or(&unit).trim();
+    ["c", "k", "f", "celsius", "kelvin", "fahrenheit"].contains(&unit)
 }
 
 /// The form of a table.
@@ -64,6 +81,8 @@ pub struct Dialect {
     pub preamble: usize,
     /// How many rows below the header hold units and the like.
     pub units: usize,
+    /// The comments before the header.
+    pub comments: Comments,
 }
 
 /// What separates fields, if nothing says so.
@@ -84,67 +103,123 @@ struct Line<'a> {
 
 /// Finds the table in a text. Its header is the first line with a name of the time below which there
 /// is a time; before it may be a line `sep=;`, comments, and whatever else is no row of numbers. A
-/// comment is the header if no other line is. Where there is no such line, the table begins with the
-/// first one. The time may have a name that is `wanted`.
+/// comment is the header if no other line is. Where there is no such line, the header is the one above
+/// the first row of numbers, or else the first one. The time may have a name that is `wanted`.
 pub fn find(text: &str, wanted: Option<&str>) -> Dialect {
-    let mut lines = lines(text).peekable();
-    let given = lines.peek().and_then(|line| separator(line.text));
-    let lines: Vec<Line> = lines.skip(usize::from(given.is_some())).take(SEARCHED).collect();
+    let mut rest = lines(text).peekable();
+    let given = rest.peek().and_then(|line| separator(line.text));
     let candidates = given.map_or(DELIMITERS.to_vec(), |delimiter| vec![delimiter]);
+    let blank =
+        |c: char| c.is_whitespace() || c == '"' || candidates.iter().any(|&d| c == char::from(d));
+    let rest = rest.skip(usize::from(given.is_some()));
+    let lines = searched(rest.filter(|line| !line.text.chars().all(blank)));
     let plain: Vec<Line> = lines.iter().filter(|line| !line.comment).copied().collect();
-    let found = candidates.iter().filter_map(|&delimiter| header(&plain, delimiter, wanted));
-    // The header that comes first; of several separators, the one that makes the most fields.
-    let best = found.min_by_key(|(dialect, fields)| (dialect.begin, usize::MAX - fields));
-    if let Some((dialect, _)) = best {
-        return dialect;
+
+    let best = |wanted: Option<&str>| {
+        let found = candidates.iter().filter_map(|&delimiter| header(&lines, delimiter, wanted));
+        // The header that comes first; of several separators, the one that makes the most fields.
+        let best = found.min_by_key(|(dialect, fields)| (dialect.begin, usize::MAX - fields));
+        let commented = || candidates.iter().find_map(|&d| in_comment(&lines, d, wanted));
+        best.map(|(dialect, _)| dialect).or_else(commented)
+    };
+    let above = || candidates.iter().find_map(|&delimiter| above_numbers(&plain, delimiter));
+    // A name that is wanted and not there is reported for the header that is found without it.
+    let found = best(wanted).or_else(|| best(None)).or_else(above);
+    let dialect = found.unwrap_or_else(|| {
+        let end = Line { begin: text.len(), number: 0, text: "", comment: false };
+        let first = plain.first().copied().unwrap_or(end);
+        let used = |delimiter: &&u8| first.text.as_bytes().contains(delimiter);
+        first.header(candidates.iter().find(used).copied().unwrap_or(candidates[0]), 0, 0)
+    });
+    let mut comments = Comments::default();
+    // The header may be the rest of a comment.
+    let whole = |line: &Line| line.begin + line.text.len() < dialect.begin;
+    for line in self::lines(&text[..dialect.begin]).filter(|line| line.comment && whole(line)) {
+        comments.add(line.number + 1);
     }
-    let found = candidates.iter().find_map(|&delimiter| in_comment(&lines, delimiter, wanted));
-    if let Some(dialect) = found {
-        return dialect;
+    Dialect { comments, ..dialect }
+}
+
+/// Returns the lines among which the header is looked for; of many comments on end, the last.
+fn searched<'a>(lines: impl Iterator<Item = Line<'a>>) -> Vec<Line<'a>> {
+    let (mut found, mut plain, mut comments) = (Vec::new(), 0, 0);
+    for line in lines {
+        comments = if line.comment { comments + 1 } else { 0 };
+        if comments > SEARCHED {
+            found.pop();
+        }
+        found.push(line);
+        plain += usize::from(!line.comment);
+        if plain == SEARCHED {
+            break;
+        }
     }
-    let end = Line { begin: text.len(), number: 0, text: "", comment: false };
-    let first = plain.first().copied().unwrap_or(end);
-    let used = |delimiter: &&u8| first.text.as_bytes().contains(delimiter);
-    let delimiter = candidates.iter().find(used).copied().unwrap_or(candidates[0]);
-    let (begin, lines_before) = (first.begin, first.number);
-    Dialect { delimiter, begin, lines_before, preamble: 0, units: 0 }
+    found
+}
+
+impl Line<'_> {
+    /// Returns the form of a table that begins with this line.
+    fn header(&self, delimiter: u8, preamble: usize, units: usize) -> Dialect {
+        let (begin, lines_before) = (self.begin, self.number);
+        Dialect { delimiter, begin, lines_before, preamble, units, comments: Comments::default() }
+    }
 }
 
 /// Returns the form of a table with these separators, with the number of its columns, if one of the
 /// lines is its header.
 fn header(lines: &[Line], delimiter: u8, wanted: Option<&str>) -> Option<(Dialect, usize)> {
-    for (index, line) in lines.iter().enumerate() {
+    let mut preamble = 0;
+    for (index, line) in lines.iter().enumerate().filter(|(_, line)| !line.comment) {
         let names = fields(line.text, delimiter);
-        if let Some(units) = rows_of_units(&names, &lines[index + 1..], delimiter, wanted) {
-            let (begin, lines_before) = (line.begin, line.number);
-            let dialect = Dialect { delimiter, begin, lines_before, preamble: index, units };
-            return Some((dialect, names.len()));
+        let units = rows_of_units(&names, &lines[index + 1..], delimiter, wanted);
+        // A name alone with a time below it may be what a logger writes above its table.
+        if let Some(units) = units.filter(|_| names.len() > 1) {
+            return Some((line.header(delimiter, preamble, units), names.len()));
         }
         if is_row(&names) {
             // Numbers without names, which are not passed over.
+            return None;
+        }
+        preamble += 1;
+    }
+    None
+}
+
+/// Returns the form of a table whose header is the comment above its first row, if it is.
+fn in_comment(lines: &[Line], delimiter: u8, wanted: Option<&str>) -> Option<Dialect> {
+    let mut preamble = 0;
+    for pair in lines.windows(2) {
+        let row = fields(pair[1].text, delimiter);
+        let text = pair[0].text.trim_start_matches(['#', '%', ' ', '\t']);
+        let names = fields(text, delimiter);
+        let shape = Shape::new(&names, delimiter, wanted);
+        let is_row = !pair[1].comment || shape.is_row(pair[1].text);
+        if pair[0].comment
+            && is_row
+            && names.len() == row.len()
+            && names.len() > 1
+            && let Some(units) = rows_of_units(&names, &pair[1..], delimiter, wanted)
+        {
+            let begin = pair[0].begin + pair[0].text.len() - text.len();
+            return Some(Line { begin, ..pair[0] }.header(delimiter, preamble, units));
+        }
+        preamble += usize::from(!pair[0].comment);
+        if !pair[1].comment && self::is_row(&row) {
             return None;
         }
     }
     None
 }
 
-/// Returns the form of a table whose header is the last comment above its first row, if it is.
-fn in_comment(lines: &[Line], delimiter: u8, wanted: Option<&str>) -> Option<Dialect> {
-    let first = lines.iter().position(|line| !line.comment)?;
-    let line = lines[..first].last()?;
-    let text = line.text.trim_start_matches(['#', '%', ' ', '\t']);
-    let names = fields(text, delimiter);
-    let row = fields(lines[first].text, delimiter);
-    let units = rows_of_units(&names, &lines[first..=first], delimiter, wanted)?;
-    let begin = line.begin + line.text.len() - text.len();
-    let lines_before = line.number;
-    (names.len() == row.len() && names.len() > 1).then_some(Dialect {
-        delimiter,
-        begin,
-        lines_before,
-        preamble: 0,
-        units,
-    })
+/// Returns the form of a table whose header is the line above its first row, if it has as many fields
+/// and no number among them.
+fn above_numbers(lines: &[Line], delimiter: u8) -> Option<Dialect> {
+    let row = lines.iter().position(|line| is_row(&fields(line.text, delimiter)))?;
+    let header = &lines[row.checked_sub(1)?];
+    let names = fields(header.text, delimiter);
+    let equal = names.len() == fields(lines[row].text, delimiter).len();
+    let named = !names.iter().any(|name| is_value(name));
+    (equal && named).then(|| header.header(delimiter, row - 1, 0))
 }
 
 /// Returns how many rows of units follow on these names, if they are those of a table: below the name
@@ -156,20 +231,22 @@ fn rows_of_units(
     wanted: Option<&str>,
 ) -> Option<usize> {
     let time = time_column(names, wanted)?;
-    let rows = below.iter().take(UNITS + 1).map(|line| fields(line.text, delimiter));
+    let shape = Shape::new(names, delimiter, wanted);
+    let rows = below.iter().filter(|line| !line.comment || shape.is_row(line.text));
+    let rows = rows.take(UNITS + 1).map(|line| fields(line.text, delimiter));
     for (index, row) in rows.enumerate() {
         if row.get(time).is_some_and(|field| is_value(field)) {
             return Some(index);
         }
-        if !are_units(&row) {
+        if !are_units(&row, time) {
             return None;
         }
     }
     None
 }
 
-/// Whether a field is a number or a date.
-fn is_value(field: &str) -> bool {
+/// Returns whether a field is a number or a date.
+pub fn is_value(field: &str) -> bool {
     cell::read(field) != Cell::Text || time::is_date(field)
 }
 
@@ -180,10 +257,17 @@ fn is_row(fields: &[&str]) -> bool {
         && fields.iter().all(|field| is_value(field) || cell::is_missing(field))
 }
 
-/// Whether fields may be units: there are some, and none is a number or a date.
-fn are_units(fields: &[&str]) -> bool {
+/// Whether fields may be units: there are some, and none is a number or a date, but for a 1 beside a
+/// unit of time.
+fn are_units(fields: &[&str], time: usize) -> bool {
+    const UNITS_OF_TIME: [&str; 15] = [
+        "ms", "s", "sec", "second", "seconds", "min", "minute", "minutes", "h", "hour", "hours",
+        "d", "day", "days", "years",
+    ];
+    let unit = fields.get(time).map(|unit| unit.trim_matches(['[', ']', '(', ')']).to_lowercase());
+    let of_time = unit.is_some_and(|unit| UNITS_OF_TIME.contains(&&*unit));
     fields.iter().any(|field| !cell::is_missing(field))
-        && !fields.iter().any(|field| is_value(field))
+        && fields.iter().all(|field| !is_value(field) || of_time && *field == "1")
 }
 
 /// Iterates over the lines that are not blank.
@@ -194,21 +278,13 @@ fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
             begin,
             number,
             text: line.trim_end_matches(['\n', '\r']),
-            comment: is_comment(line.as_bytes()),
+            comment: comments::begins(line),
         };
         begin += line.len();
         number += u64::from(line.ends_with('\n'));
         found
     });
     lines.filter(|line| !line.text.trim().is_empty())
-}
-
-/// Returns whether a line is a comment. It is none where a spreadsheet wrote `#N/A` or `#DIV/0!`.
-fn is_comment(line: &[u8]) -> bool {
-    const ERRORS: [&str; 8] =
-        ["#N/A", "#NA", "#NUM!", "#NAME?", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!"];
-    let is_error = |word: &&str| line.starts_with(word.as_bytes());
-    line.starts_with(b"%") || line.starts_with(b"#") && !ERRORS.iter().any(|word| is_error(&word))
 }
 
 /// Returns the separator that a line like `sep=;` names, as spreadsheets write it.
@@ -220,8 +296,8 @@ fn separator(line: &str) -> Option<u8> {
     }
 }
 
-/// Splits a line at its separators, but for those between quotation marks.
-fn fields(line: &str, delimiter: u8) -> Vec<&str> {
+/// Returns the fields of a line: it is split at its separators, but for those between quotation marks.
+pub fn fields(line: &str, delimiter: u8) -> Vec<&str> {
     let (mut quoted, mut begin, mut found) = (false, 0, Vec::new());
     for (at, byte) in line.bytes().enumerate() {
         match byte {
@@ -236,47 +312,6 @@ fn fields(line: &str, delimiter: u8) -> Vec<&str> {
     found.push(line[begin..].trim());
     found.iter_mut().for_each(|field| *field = field.trim_matches('"').trim());
     found
-}
-
-/// Returns the text with comments, lines that begin with `#` or `%` outside of quotation marks, made
-/// blank.
-///
-/// # Errors
-/// The number of the line, from 1, in which a quotation mark is opened that is never closed: the rest
-/// of the text would be one field.
-pub fn without_comments(text: &str, delimiter: u8) -> Result<Cow<'_, str>, u64> {
-    let bytes = text.as_bytes();
-    let (mut kept, mut copied) = (String::new(), 0);
-    let (mut line, mut opened, mut at) = (1, None, 0);
-    let (mut line_begins, mut field_begins) = (true, true);
-    while at < bytes.len() {
-        if line_begins && opened.is_none() && is_comment(&bytes[at..]) {
-            let ends = |byte: &u8| matches!(byte, b'\n' | b'\r');
-            kept += &text[copied..at];
-            at += bytes[at..].iter().position(ends).unwrap_or(bytes.len() - at);
-            copied = at;
-            line_begins = false;
-            continue;
-        }
-        let byte = bytes[at];
-        let ends_line = matches!(byte, b'\n' | b'\r');
-        match (byte, opened) {
-            (b'"', None) if field_begins => opened = Some(line),
-            // Two in a quoted field stand for one.
-            (b'"', Some(_)) if bytes.get(at + 1) == Some(&b'"') => at += 1,
-            (b'"', Some(_)) => opened = None,
-            _ => {}
-        }
-        field_begins = opened.is_none() && (byte == delimiter || ends_line);
-        line_begins = ends_line;
-        line += u64::from(byte == b'\n');
-        at += 1;
-    }
-    match opened {
-        Some(line) => Err(line),
-        None if copied == 0 => Ok(Cow::Borrowed(text)),
-        None => Ok(Cow::Owned(kept + &text[copied..])),
-    }
 }
 
 #[cfg(test)]
@@ -309,6 +344,12 @@ mod tests {
             ("# 20 Hz\n# t,x\n0,1\n", b',', "t,x", 0, 0),
             ("% t, x\n0,1\n", b',', "t, x", 0, 0),
             ("# t,x\nt,x\n0,1\n", b',', "t,x\n0", 0, 0),
+            ("Logger 3\n#,t,x\n1,0,1\n", b',', ",t,x", 1, 0),
+            ("Time\n08:00\nt,x\n0,1\n", b',', "t,x", 2, 0),
+            ("t,x\ns,1\n0,5\n", b',', "t,x", 0, 1),
+            ("t,x\n[s],[m]\n0,5\n", b',', "t,x", 0, 1),
+            (",,\nLogger,,\n  \nrun,t,x\n;;\n#1,0,5\n", b',', "run,t,x", 1, 0),
+            ("Logger 3\nrate;20 Hz\nwhen;x\n0;5\n", b';', "when;x", 2, 0),
             // None that is passed over in silence.
             ("0,1\n1,2\nt,x\n2,3\n", b',', "0,1", 0, 0),
             ("t,x\nNaN,NaN\n1,2\n", b',', "t,x", 0, 0),
@@ -324,8 +365,17 @@ mod tests {
             let before = text[..found.begin].matches('\n').count() as u64;
             assert_eq!(found.lines_before, before, "{text:?}");
         }
-        let text = "Logger,3\nwhen,x\n0,1\n";
-        assert_eq!((find(text, None).begin, find(text, Some("when")).begin), (0, 9));
+        let text = "Logger\nwhen,x\nlow,0\n";
+        assert_eq!((find(text, None).begin, find(text, Some("x")).begin), (0, 7));
+        // A name that is not there.
+        assert_eq!(find("Logger\nt,x\n0,1\n", Some("time")).begin, 7);
+        // Many comments, of which the last is the header, or none.
+        for (header, begin) in [("t,x", 0), ("# t,x", 2)] {
+            let text = "# comment\n".repeat(300) + header + "\n0,1\n";
+            let found = find(&text, None);
+            assert_eq!((found.begin, found.lines_before), (3000 + begin, 300));
+            assert_eq!(found.comments, Comments { count: 300, first: 1 });
+        }
     }
 
     #[test]
@@ -335,29 +385,17 @@ mod tests {
             (&["x", "Time (s)"], Some(1)),
             (&["Date/Time", "x"], Some(0)),
             (&["T", "time"], Some(1)),
-            (&["T [C]", "x"], Some(0)),
+            (&["T", "x"], Some(0)),
+            (&["T [s]", "x"], Some(0)),
+            (&["T [C]", "x"], None),
+            (&["T (\u{b0}C)", "x"], None),
+            (&["T [deg F]", "x"], None),
+            (&["T [K]", "x", "minutes"], Some(2)),
+            (&["x", "Zeit"], Some(1)),
+            (&["T", "week"], Some(1)),
             (&["x", "y"], None),
         ] {
             assert_eq!(time_column(names, None), time, "{names:?}");
-        }
-    }
-
-    #[test]
-    fn comments_are_made_blank() {
-        for (text, expected) in [
-            ("t,x\n0,1\n", Ok("t,x\n0,1\n")),
-            ("t,x\n# a \"b\n0,1\n%\n1,2\n#", Ok("t,x\n\n0,1\n\n1,2\n")),
-            ("t,x\r\n#,\"\r\n0,1\r\n", Ok("t,x\r\n\r\n0,1\r\n")),
-            ("x,t\n#N/A,0\n#DIV/0!,1\n#NUM!,2\n", Ok("x,t\n#N/A,0\n#DIV/0!,1\n#NUM!,2\n")),
-            ("x,t\n#No,0\n#1,0\n1,0\n", Ok("x,t\n\n\n1,0\n")),
-            ("t,\"x\n#y\"\n0,1\n", Ok("t,\"x\n#y\"\n0,1\n")),
-            ("t,x\n#\"\n0,\"1\n", Err(3)),
-        ] {
-            assert_eq!(
-                without_comments(text, b',').as_deref(),
-                expected.as_ref().copied(),
-                "{text:?}"
-            );
         }
     }
 }

@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use csv::StringRecord;
 use mechanistic::Result;
 
-use super::source::Source;
-use super::{Columns, cell, dialect, time};
+use super::source::{Source, quoted};
+use super::{Columns, First, cell, dialect, time};
 
 /// The indices of the columns of one file.
 pub struct Layout {
@@ -16,13 +16,16 @@ pub struct Layout {
     day: Option<usize>,
     pub trajectory: Option<usize>,
     pub states: Vec<usize>,
+    /// How many of the states, the first ones, are those of the first of several files if none are
+    /// chosen. The others are those that it has left out.
+    pub required: Option<usize>,
     pub inputs: Vec<usize>,
 }
 
 impl Layout {
     /// Finds the columns. Where states are all columns that are left, there must be no others than
     /// those of the `first` file.
-    pub fn new(source: &Source, columns: &Columns, first: Option<&[String]>) -> Result<Self> {
+    pub fn new(source: &Source, columns: &Columns, first: Option<&First>) -> Result<Self> {
         let time = match &columns.time {
             Some(name) => source.find(name)?,
             None => source.find_time()?,
@@ -31,27 +34,30 @@ impl Layout {
         let find = |names: &[String]| -> Result<Vec<usize>> {
             names.iter().map(|name| source.find(name)).collect()
         };
-        let (named, inputs) = (find(&columns.states)?, find(&columns.inputs)?);
+        let chosen = !columns.states.is_empty();
+        let first = first.filter(|_| !chosen);
+        let mut states = find(first.map_or(&columns.states, |first| &first.states))?;
+        let (required, inputs) = (first.map(|_| states.len()), find(&columns.inputs)?);
         let mut used: HashSet<usize> =
-            named.iter().chain(&inputs).copied().chain([time]).chain(trajectory).collect();
-        let day = day(source, time, &used)?;
+            states.iter().chain(&inputs).copied().chain([time]).chain(trajectory).collect();
+        let day = day(source, time, &used, chosen)?;
         used.extend(day);
-        let left = |column: &usize| !used.contains(column) && !source.header[*column].is_empty();
-        let mut left = (0..source.header.len()).filter(left);
-        let states = match (columns.states.is_empty(), first) {
-            (true, _) => left.collect(),
-            (false, None) => named,
-            (false, Some(names)) => match left.find(|&c| !names.contains(&source.header[c])) {
-                None => named,
-                Some(column) => {
-                    let name = &source.header[column];
-                    let message =
-                        format!("the first file has no column `{name}`; choose with --states");
-                    return Err(source.in_header(message));
-                }
-            },
-        };
-        let layout = Layout { time, day, trajectory, states, inputs };
+        if !chosen {
+            let left =
+                |column: &usize| !used.contains(column) && !source.header[*column].is_empty();
+            let left: Vec<usize> = (0..source.header.len()).filter(left).collect();
+            let is_new = |&column: &usize| {
+                first.is_some_and(|first| !first.header.contains(&source.header[column]))
+            };
+            if let Some(column) = left.iter().copied().find(is_new) {
+                let name = &source.header[column];
+                let message =
+                    format!("the first file has no column `{name}`; choose with --states");
+                return Err(source.in_header(message));
+            }
+            states.extend(left);
+        }
+        let layout = Layout { time, day, trajectory, states, required, inputs };
         layout.check(source)?;
         Ok(layout)
     }
@@ -103,15 +109,34 @@ impl Layout {
 
 /// Returns the column of the days that belong to times of day, if it is not used otherwise: that
 /// which is called `date` or `day`, where the first row has a day in it and a time of day in `time`.
-fn day(source: &Source, time: usize, used: &HashSet<usize>) -> Result<Option<usize>> {
+///
+/// # Errors
+/// [`Error::Line`](mechanistic::Error::Line) if such a column has no date, unless states are
+/// `chosen`: it would be taken for one.
+fn day(source: &Source, time: usize, used: &HashSet<usize>, chosen: bool) -> Result<Option<usize>> {
+    const NAMES: [&str; 4] = ["date", "day", "datum", "tag"];
     let (mut reader, mut row) = (source.rows()?, StringRecord::new());
-    source.next(&mut reader, &mut row)?;
+    while source.next(&mut reader, &mut row)? && cell::is_missing(row.get(time).unwrap_or_default())
+    {
+    }
     let field = |column: usize| row.get(column).unwrap_or_default();
-    let fits = |&column: &usize| {
-        let is_day = ["date", "day"].contains(&&*dialect::bare(&source.header[column]));
-        let is_date = time::is_date(field(column)) && !field(column).contains(':');
-        is_day && is_date && !used.contains(&column)
+    if !time::is_time_of_day(field(time)) {
+        return Ok(None);
+    }
+    let is_day = |&column: &usize| {
+        NAMES.contains(&&*dialect::bare(&source.header[column])) && !used.contains(&column)
     };
-    let found = time::is_time_of_day(field(time)).then(|| (0..source.header.len()).find(fits));
-    Ok(found.flatten())
+    let days: Vec<usize> = (0..source.header.len()).filter(is_day).collect();
+    let is_date = |&column: &usize| time::is_date(field(column)) && !field(column).contains(':');
+    match (days.iter().copied().find(is_date), days.first()) {
+        (None, Some(&column)) if !chosen => {
+            let (text, name) = (quoted(field(column)), &source.header[time]);
+            let message = format_args!(
+                "{text} is no date that the time of day in `{name}` could belong to: write one like \
+                 2021-03-31, with a year of four digits, or choose with --states"
+            );
+            Err(source.in_column(source.line(&row), column, message))
+        }
+        (day, _) => Ok(day),
+    }
 }

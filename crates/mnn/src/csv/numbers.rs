@@ -14,6 +14,17 @@ pub struct Numbers<'a> {
     found: Option<(Decimal, u64)>,
     /// The first number with a comma that may separate thousands: its line, column and text.
     doubtful: Option<(u64, usize, String)>,
+    points: Points,
+}
+
+/// What is known of points in numbers.
+enum Points {
+    /// No number has one.
+    None,
+    /// Those of all numbers may separate thousands; the line, column and text of the first.
+    Doubtful(u64, usize, String),
+    /// They are before fractions.
+    Decimal,
 }
 
 /// What a field holds.
@@ -26,7 +37,7 @@ pub enum Value {
 
 impl<'a> Numbers<'a> {
     pub fn new(source: &'a Source<'a>, given: Option<Decimal>) -> Self {
-        Numbers { source, given, found: None, doubtful: None }
+        Numbers { source, given, found: None, doubtful: None, points: Points::None }
     }
 
     /// Reads a field that is not missing.
@@ -43,7 +54,8 @@ impl<'a> Numbers<'a> {
                 return wrong(format!("not a number: {} ({message})", quoted(text)));
             }
             Cell::Number(value, _) if !value.is_finite() => {
-                return wrong(format!("not finite: {}", quoted(text)));
+                let message = "a missing value is empty, or named with --missing";
+                return wrong(format!("not finite: {} ({message})", quoted(text)));
             }
             Cell::Number(value, None) => return Ok(Value::Number(value)),
             Cell::Number(value, Some(decimal)) => (value, decimal, true),
@@ -72,7 +84,34 @@ impl<'a> Numbers<'a> {
         if certain {
             self.found.get_or_insert((decimal, line));
         }
+        match self.points {
+            _ if decimal == Decimal::Comma => {}
+            Points::None if cell::may_be_thousands(text) => {
+                self.points = Points::Doubtful(line, column, text.to_owned());
+            }
+            Points::None | Points::Doubtful(..) if !cell::may_be_thousands(text) => {
+                self.points = Points::Decimal;
+            }
+            _ => {}
+        }
         Ok(Value::Number(value))
+    }
+
+    /// Says it if all points may separate thousands, in a table whose fields are separated as where
+    /// commas are decimal.
+    pub fn tell(&self) {
+        if let Points::Doubtful(line, column, text) = &self.points
+            && self.given.is_none()
+            && self.source.delimiter() == b';'
+        {
+            let (path, name) = (self.source.path.display(), &self.source.header[*column]);
+            tracing::warn!(
+                "{path}:{line}: column `{name}`: {} is read as a fraction, and not as {} \
+                 (--decimal point says so)",
+                quoted(text),
+                text.replacen('.', "", 1)
+            );
+        }
     }
 
     /// Checks that all commas that were read as decimal ones are no separators between thousands.

@@ -1,6 +1,7 @@
 //! Reads the rows of a table into trajectories.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use csv::StringRecord;
 use mechanistic::discovery::{Dataset, Trajectory};
@@ -10,9 +11,9 @@ use super::cell::{self, Cell};
 use super::layout::Layout;
 use super::numbers::{Numbers, Value};
 use super::source::{Source, quoted};
-use super::time::{Calendar, Clock};
+use super::time::Calendar;
 use super::write::field;
-use super::{Columns, Table, calendar, dialect};
+use super::{Columns, First, Part, Table, calendar, dialect};
 
 /// The rows of one file.
 pub struct Rows<'a> {
@@ -21,8 +22,8 @@ pub struct Rows<'a> {
     columns: &'a Columns,
     /// The columns of the states, and then of the inputs.
     values: Vec<usize>,
-    /// The numbers that stand for missing values.
-    missing_numbers: Vec<f64>,
+    /// What the user says to be missing values.
+    missing: Vec<Missing<'a>>,
     /// How dates become times, if the times are dates.
     calendar: Option<Calendar>,
     numbers: Numbers<'a>,
@@ -31,14 +32,33 @@ pub struct Rows<'a> {
     found: Vec<Found>,
     /// The rows with the time of the row before: how many, and the line of the first.
     repeated: (usize, u64),
-    /// A column that tells apart two rows of the same time.
+    /// The first column that tells apart two rows of the same time.
     differs: Option<usize>,
+}
+
+/// A word for missing values.
+struct Missing<'a> {
+    word: &'a str,
+    /// The number that it is, if it is one.
+    number: Option<f64>,
+    /// Whether the table has it.
+    found: bool,
+}
+
+/// Returns the number that a field holds, if it holds one.
+fn number(text: &str) -> Option<f64> {
+    match cell::read(text) {
+        Cell::Number(value, _) | Cell::Doubtful(value) => Some(value),
+        Cell::Grouped | Cell::Text => None,
+    }
 }
 
 /// What is known of a column.
 #[derive(Clone, Default)]
 struct Found {
     number: bool,
+    /// The last number.
+    value: f64,
     /// The first field that is neither a number nor missing, and its line.
     text: Option<(u64, String)>,
     /// The last such field.
@@ -56,15 +76,21 @@ struct Groups {
 }
 
 impl Groups {
-    fn entry(&mut self, key: &str) -> usize {
+    /// Returns the index of the trajectory with this text, which is added if there is none.
+    fn entry(&mut self, path: &Path, key: &str) -> Result<usize> {
         if let Some(&index) = self.index.get(key) {
-            return index;
+            return Ok(index);
+        }
+        let count = self.trajectories.len();
+        if count.is_power_of_two() {
+            // Room for as many again.
+            ensure_memory(&format!("the table {}", path.display()), &[(count, OF_TRAJECTORY)])?;
         }
         self.index.insert(key.to_owned(), self.trajectories.len());
         self.names.push(key.to_owned());
         self.trajectories.push(Trajectory::default());
         self.counts.push(Vec::new());
-        self.trajectories.len() - 1
+        Ok(count)
     }
 }
 
@@ -75,30 +101,31 @@ const NAMES_OF_SERIES: [&str; 9] =
     ["id", "run", "subject", "trajectory", "series", "experiment", "replicate", "patient", "unit"];
 
 impl<'a> Rows<'a> {
-    /// Reads all rows. Dates are read by the clock of the files `before`, if there are any.
+    /// Reads all rows. Dates are read by the clock of the `first` file, if that is another.
     pub fn read(
         source: &'a Source<'a>,
         layout: Layout,
         columns: &'a Columns,
-        before: Option<Option<Clock>>,
+        first: Option<&First>,
     ) -> Result<Self> {
         // Vectors grow to twice what they hold, from half of that.
         let (rows, values) = (source.most_rows(), layout.states.len() + layout.inputs.len());
-        let trajectories = if layout.trajectory.is_some() { rows } else { 1 };
         ensure_memory(
             &format!("the table {}", source.path.display()),
             &[
                 (rows.saturating_mul(1 + values), 3 * size_of::<f64>()),
-                (trajectories, OF_TRAJECTORY),
                 (values, size_of::<Found>()),
             ],
         )?;
+        let words = columns.missing.iter();
         let mut rows = Rows {
             source,
             columns,
             values: layout.states.iter().chain(&layout.inputs).copied().collect(),
-            missing_numbers: columns.missing.iter().filter_map(|word| word.parse().ok()).collect(),
-            calendar: calendar::find(source, &layout, columns, before)?,
+            missing: words
+                .map(|word| Missing { word, number: number(word), found: false })
+                .collect(),
+            calendar: calendar::find(source, &layout, columns, first.map(|first| first.clock))?,
             numbers: Numbers::new(source, columns.decimal),
             groups: Groups::default(),
             found: vec![Found::default(); values],
@@ -134,7 +161,7 @@ impl<'a> Rows<'a> {
             None => "",
         };
         let time = self.time(line, record)?;
-        let group = self.groups.entry(key);
+        let group = self.groups.entry(source.path, key)?;
         let previous = self.groups.trajectories[group].time.last().copied();
         let repeats = previous == Some(time);
         if let Some(previous) = previous.filter(|previous| time < *previous) {
@@ -170,7 +197,11 @@ impl<'a> Rows<'a> {
     fn time(&mut self, line: u64, record: &StringRecord) -> Result<f64> {
         let (column, text) = (self.layout.time, self.layout.time_text(record));
         if text.is_empty() {
-            return Err(self.source.in_column(line, column, "the time is missing"));
+            return Err(self.source.in_column(
+                line,
+                column,
+                "the time is missing: write it, or delete the row",
+            ));
         }
         let time = match self.calendar {
             Some(calendar) => calendar.time(&text),
@@ -199,16 +230,23 @@ impl<'a> Rows<'a> {
         self.source.in_column(line, self.layout.time, message)
     }
 
+    /// Returns whether the user says that a field is a missing value.
+    fn is_named_missing(&mut self, text: &str) -> bool {
+        if self.missing.is_empty() {
+            return false;
+        }
+        let (number, mut named) = (number(text), false);
+        for missing in &mut self.missing {
+            let same = missing.word == text || number.is_some() && missing.number == number;
+            missing.found |= same;
+            named |= same;
+        }
+        named
+    }
+
     /// Reads a value of the state or input with this index; NaN if it is missing.
     fn value(&mut self, line: u64, index: usize, text: &str, repeats: bool) -> Result<f64> {
-        let given = |word: &String| word == text;
-        if cell::is_missing(text) || self.columns.missing.iter().any(given) {
-            return Ok(f64::NAN);
-        }
-        if !self.missing_numbers.is_empty()
-            && let Cell::Number(value, _) | Cell::Doubtful(value) = cell::read(text)
-            && self.missing_numbers.contains(&value)
-        {
+        if self.is_named_missing(text) || cell::is_missing(text) {
             return Ok(f64::NAN);
         }
         let (column, asked) = (self.values[index], !self.columns.states.is_empty());
@@ -218,15 +256,16 @@ impl<'a> Rows<'a> {
             Value::Number(value) => {
                 found.number = true;
                 let name = || dialect::bare(&self.source.header[column]);
-                if repeats && self.differs.is_none() && NAMES_OF_SERIES.contains(&&*name()) {
-                    self.differs = Some(column);
+                if repeats && found.value != value && NAMES_OF_SERIES.contains(&&*name()) {
+                    self.differs = Some(self.differs.map_or(column, |other| other.min(column)));
                 }
+                found.value = value;
                 Ok(value)
             }
             // A column of words alone is left out, if nobody asked for it.
             Value::Text if !asked && !is_input => {
                 if repeats && !found.last.is_empty() && found.last != text {
-                    self.differs.get_or_insert(column);
+                    self.differs = Some(self.differs.map_or(column, |other| other.min(column)));
                 }
                 text.clone_into(&mut found.last);
                 let text = found.text.get_or_insert_with(|| (line, text.to_owned()));
@@ -240,9 +279,10 @@ impl<'a> Rows<'a> {
     }
 
     /// Returns the table, and says what was left out of it.
-    pub fn finish(mut self) -> Result<Table> {
-        let (source, path) = (self.source, self.source.path.display());
+    pub fn finish(mut self) -> Result<Part> {
+        let source = self.source;
         self.numbers.check()?;
+        self.numbers.tell();
         if self.groups.trajectories.is_empty() {
             return Err(source.in_header("there are no rows below the header"));
         }
@@ -256,19 +296,6 @@ impl<'a> Rows<'a> {
                 trajectory.values = rows.flat_map(|row| kept.iter().map(|&k| row[k])).collect();
             }
         }
-        let least = self.columns.least_values;
-        let trajectories = enough(trajectories, kept.len(), least, |left_out| {
-            let names = left_out.iter().take(5).map(|&index| quoted(&self.groups.names[index]));
-            let names: Vec<String> = names.collect();
-            let more = if left_out.len() > names.len() { ", ..." } else { "" };
-            let (plural, verb) = if left_out.len() == 1 { ("y", "is") } else { ("ies", "are") };
-            tracing::warn!(
-                "{path}: {} trajector{plural} with fewer than {least} values of a state {verb} left \
-                 out: {}{more}",
-                left_out.len(),
-                names.join(", ")
-            );
-        });
         let named = |columns: &mut dyn Iterator<Item = usize>| -> Vec<String> {
             columns.map(|column| source.header[column].clone()).collect()
         };
@@ -280,7 +307,12 @@ impl<'a> Rows<'a> {
             trajectories,
         };
         let time_name = clock.map_or_else(|| time_name.clone(), |clock| clock.name(time_name));
-        Ok(Table { time_name, clock, dataset })
+        Ok(Part {
+            table: Table { time_name, clock, dataset },
+            header: source.header.clone(),
+            names: self.groups.names,
+            missing: self.missing.iter().map(|missing| missing.found).collect(),
+        })
     }
 
     /// Returns the states that have numbers, and says which have words instead.
@@ -289,15 +321,24 @@ impl<'a> Rows<'a> {
         let mut kept = Vec::new();
         for (state, (&column, found)) in self.layout.states.iter().zip(&self.found).enumerate() {
             let name = &source.header[column];
-            match &found.text {
-                Some(text) if found.number => return Err(no_number(source, column, text)),
-                Some((_, text)) => {
+            let required = self.layout.required.map(|states| state < states);
+            match (&found.text, required) {
+                (Some(text), _) if found.number => return Err(no_number(source, column, text)),
+                (Some(text), Some(true)) => return Err(no_number(source, column, text)),
+                // Whether there are enough values is judged over all files.
+                (None, Some(true)) => kept.push(state),
+                // The first file has said so.
+                (_, Some(false)) => {}
+                (Some((_, text)), None) => {
                     let text = quoted(text);
                     tracing::warn!("{path}: column `{name}` holds text ({text}), and is left out");
                 }
-                None if found.number => kept.push(state),
-                None => {
-                    let message = "every value is missing";
+                (None, None) if found.number => kept.push(state),
+                (None, None) if self.columns.states.is_empty() => {
+                    tracing::warn!("{path}: column `{name}` has no values, and is left out");
+                }
+                (None, None) => {
+                    let message = "every value is missing: choose other columns";
                     return Err(source.in_column(source.header_line, column, message));
                 }
             }
@@ -323,7 +364,8 @@ impl<'a> Rows<'a> {
             );
             return Err(source.in_column(line, column, message));
         }
-        let more = self.layout.states.iter().find(|&&c| dialect::is_time_name(&source.header[c]));
+        let more =
+            self.layout.states.iter().find(|&&c| dialect::is_part_of_time(&source.header[c]));
         if let Some(&column) = more.filter(|_| self.columns.states.is_empty()) {
             let name = &source.header[column];
             let message = format!(
@@ -361,27 +403,4 @@ fn average(mean: &mut f64, count: &mut u32, value: f64) {
     // Products of this form do not overflow.
     *mean = if *count == 0 { value } else { *mean * (before / after) + value / after };
     *count += 1;
-}
-
-/// Returns the trajectories that have at least so many values of each state, and tells the others;
-/// all of them if none has.
-fn enough(
-    trajectories: Vec<Trajectory>,
-    states: usize,
-    least: usize,
-    tell: impl FnOnce(&[usize]),
-) -> Vec<Trajectory> {
-    let suffices = |trajectory: &Trajectory| {
-        (0..states).all(|state| {
-            let values = trajectory.values.iter().skip(state).step_by(states);
-            values.filter(|value| !value.is_nan()).count() >= least
-        })
-    };
-    let short: Vec<usize> =
-        (0..trajectories.len()).filter(|&index| !suffices(&trajectories[index])).collect();
-    if short.is_empty() || short.len() == trajectories.len() {
-        return trajectories;
-    }
-    tell(&short);
-    trajectories.into_iter().filter(suffices).collect()
 }

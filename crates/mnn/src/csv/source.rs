@@ -6,6 +6,7 @@ use std::path::Path;
 use csv::StringRecord;
 use mechanistic::{Error, Result, ensure_memory};
 
+use super::Columns;
 use super::dialect::{self, Dialect};
 
 /// Memory for the name of a column and its place in the index, in bytes.
@@ -33,21 +34,26 @@ impl<'a> Source<'a> {
         Error::Line { path: path.to_owned(), line, message: message.into() }
     }
 
-    /// Reads the header of a table from its text from there on.
+    /// Reads the header of a table from its text from there on. Names that a program made up for
+    /// columns without one count if they are `asked` for.
     ///
     /// # Errors
     /// [`Error::Line`] if there is none or columns have no proper names.
-    pub fn open(path: &'a Path, text: &'a str, dialect: Dialect) -> Result<Self> {
+    pub fn open(path: &'a Path, text: &'a str, dialect: Dialect, asked: &Columns) -> Result<Self> {
         let (header, columns) = (Vec::new(), HashMap::new());
         let header_line = dialect.lines_before + 1;
         let mut source =
             Source { path, text, dialect, header, columns, header_line, least_fields: 0 };
         let (mut reader, mut record) = (source.reader(), StringRecord::new());
         if !source.next(&mut reader, &mut record)? {
-            return Err(Self::error_in(path, 1, "the file is empty"));
+            return Err(Self::error_in(
+                path,
+                1,
+                "the file is empty: a table has a header and rows",
+            ));
         }
         source.header_line = source.line(&record);
-        source.name_columns(&record)?;
+        source.name_columns(&record, asked)?;
         source.tell(&mut reader)?;
         Ok(source)
     }
@@ -92,7 +98,8 @@ impl<'a> Source<'a> {
 
     /// Returns at most how many rows there are.
     pub fn most_rows(&self) -> usize {
-        self.text.bytes().filter(|byte| matches!(byte, b'\n' | b'\r')).count() + 1
+        let ends = |pair: &&[u8]| pair[1] == b'\n' || pair[0] == b'\r';
+        self.text.as_bytes().windows(2).filter(ends).count() + 1
     }
 
     pub fn error(&self, line: u64, message: impl Into<String>) -> Error {
@@ -107,10 +114,22 @@ impl<'a> Source<'a> {
         self.error(line, format!("column `{}`: {message}", self.header[column]))
     }
 
-    /// Reads the next record; returns whether there is one.
+    /// Reads the next record that is not empty; returns whether there is one.
     pub fn next(&self, reader: &mut csv::Reader<&[u8]>, record: &mut StringRecord) -> Result<bool> {
-        let line = self.dialect.lines_before + reader.position().line();
-        reader.read_record(record).map_err(|error| self.error(line, error.to_string()))
+        loop {
+            let line = self.dialect.lines_before + reader.position().line();
+            let read = reader.read_record(record);
+            let found = read.map_err(|error| self.error(line, error.to_string()))?;
+            // Spreadsheets write rows of separators below a table.
+            if !found || record.iter().any(|field| !field.is_empty()) {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Returns what separates fields.
+    pub fn delimiter(&self) -> u8 {
+        self.dialect.delimiter
     }
 
     /// Returns the line on which a record begins. The reader counts from the end of the record
@@ -156,14 +175,15 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn name_columns(&mut self, record: &StringRecord) -> Result<()> {
+    fn name_columns(&mut self, record: &StringRecord, asked: &Columns) -> Result<()> {
         ensure_memory(&format!("the table {}", self.path.display()), &[(record.len(), OF_NAME)])?;
         if record.iter().all(|name| name.parse::<f64>().is_ok()) {
             return Err(self.in_header("the first row must name the columns, but holds numbers"));
         }
         for (index, name) in record.iter().enumerate() {
             // A name that a program made up for a column without one.
-            let name = if name.starts_with("Unnamed: ") { "" } else { name };
+            let made_up = name.starts_with("Unnamed: ") && !asked.have(name);
+            let name = if made_up { "" } else { name };
             self.header.push(name.to_owned());
             if name.is_empty() {
                 continue;
@@ -176,7 +196,8 @@ impl<'a> Source<'a> {
             }
             if let Some(earlier) = self.columns.insert(name.to_owned(), index) {
                 let (first, second) = (earlier + 1, index + 1);
-                let message = format!("columns {first} and {second} are both called `{name}`");
+                let message =
+                    format!("columns {first} and {second} are both called `{name}`: rename one");
                 return Err(self.in_header(message));
             }
         }

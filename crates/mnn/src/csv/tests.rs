@@ -21,7 +21,7 @@ proptest! {
         };
         let bytes = [start.as_bytes(), text.as_bytes(), &junk].concat();
         match parse(Path::new("a.csv"), &bytes, &columns, None) {
-            Ok((Table { dataset, .. }, _)) => {
+            Ok(Part { table: Table { dataset, .. }, .. }) => {
                 prop_assert!(!dataset.states.is_empty() && !dataset.trajectories.is_empty());
                 for trajectory in &dataset.trajectories {
                     let n = trajectory.time.len();

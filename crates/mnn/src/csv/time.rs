@@ -327,7 +327,7 @@ impl Dates {
             let excluded = match order {
                 Some(DateOrder::DayFirst) => Some(Form::MonthFirst),
                 // Points are for days that come first all the same.
-                Some(DateOrder::MonthFirst) if !text.contains('.') => Some(Form::DayFirst),
+                Some(DateOrder::MonthFirst) if !split(text).0.contains('.') => Some(Form::DayFirst),
                 _ => None,
             };
             let forms = Form::ALL.into_iter().filter(|form| Some(*form) != excluded);
@@ -363,8 +363,14 @@ impl Dates {
         match (clock.of_day == of_day, clock.zoned == reading.first.zoned) {
             (false, _) => Err(Trouble::Day),
             (_, false) => Err(Trouble::Zone),
-            _ => Ok(Calendar { form: reading.form, clock }),
+            _ => Ok(Calendar { form: reading.form, clock, with_time: reading.twelve.is_some() }),
         }
+    }
+
+    /// Returns whether the dates are numbers like 20210331.
+    pub fn are_digits(&self) -> bool {
+        let digits = |form| matches!(form, Form::EightDigits | Form::SixDigits);
+        self.readings.iter().any(|reading| digits(reading.form))
     }
 }
 
@@ -390,6 +396,8 @@ impl Reading {
 pub struct Calendar {
     form: Form,
     pub clock: Clock,
+    /// Whether dates have a time of day.
+    with_time: bool,
 }
 
 impl Calendar {
@@ -397,6 +405,12 @@ impl Calendar {
     pub fn time(&self, date: &str) -> Option<f64> {
         let since = self.form.read(date)?.at.duration_since(self.clock.origin);
         Some(since.as_nanos() as f64 / (1e9 * self.clock.unit.seconds()))
+    }
+
+    /// Whether days on which the clocks are changed would count wrong: dates with times of day have no
+    /// time zone.
+    pub fn is_local(&self) -> bool {
+        self.with_time && !self.clock.of_day && !self.clock.zoned
     }
 
     /// Whether dates are times of day, without a day.
@@ -486,6 +500,11 @@ mod tests {
         let dates = ["2/3/2021", "3/4/2021"];
         assert_eq!(read(&dates, None).unwrap().err(), Some(Trouble::Ambiguous));
         for (order, days) in [(DateOrder::DayFirst, 32.0), (DateOrder::MonthFirst, 30.0)] {
+            let calendar = read(&dates, Some(order)).unwrap().unwrap();
+            assert_eq!(calendar.time(dates[1]), Some(days), "{order:?}");
+            // A fraction of a second is none of the date.
+            let dates = dates.map(|date| format!("{date} 8:00:00.5"));
+            let dates = [&*dates[0], &*dates[1]];
             let calendar = read(&dates, Some(order)).unwrap().unwrap();
             assert_eq!(calendar.time(dates[1]), Some(days), "{order:?}");
         }

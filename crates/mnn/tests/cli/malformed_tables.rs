@@ -15,8 +15,12 @@ const fn case(name: &'static str, table: &'static [u8], message: &'static str) -
 }
 
 const CASES: &[Case] = &[
-    case("empty", b"", "a.csv:1: the file is empty"),
-    case("blank lines only", b"\n\n\n", "a.csv:1: the file is empty"),
+    case("empty", b"", "a.csv:1: the file is empty: a table has a header and rows"),
+    case(
+        "blank lines only",
+        b"\n\n\n",
+        "a.csv:1: the file is empty: a table has a header and rows",
+    ),
     case("only a header", b"t,x\n", "a.csv:1: there are no rows below the header"),
     case(
         "no header",
@@ -26,7 +30,7 @@ const CASES: &[Case] = &[
     case(
         "twice the same column",
         b"t,x,x\n0,1,2\n",
-        "a.csv:1: columns 2 and 3 are both called `x`",
+        "a.csv:1: columns 2 and 3 are both called `x`: rename one",
     ),
     case(
         "no time column",
@@ -58,17 +62,20 @@ const CASES: &[Case] = &[
     case(
         "a quotation mark that nothing closes",
         b"t,x\n0,\"1\n1,2\n2,3\n3,4\n4,5\n5,6\n6,7\n7,8\n8,9\n",
-        "a.csv:2: a quotation mark is opened in this line and never closed",
+        "a.csv:2: a quotation mark is opened in this line and never closed: close it, or write it \
+          twice in a field between quotation marks",
     ),
     case(
         "a quotation mark in the header that nothing closes",
         b"t,\"x\n0,1\n",
-        "a.csv:1: a quotation mark is opened in this line and never closed",
+        "a.csv:1: a quotation mark is opened in this line and never closed: close it, or write it \
+          twice in a field between quotation marks",
     ),
     case(
         "a quotation mark that nothing closes after others that are",
         b"t,x,\"y \"\"z\"\"\"\n\"0\",1,2\"\n1,2,\"3\n\"\n2,3,4\n3,4,\"5\"\"\n4,5,6\n",
-        "a.csv:6: a quotation mark is opened in this line and never closed",
+        "a.csv:6: a quotation mark is opened in this line and never closed: close it, or write it \
+          twice in a field between quotation marks",
     ),
     case(
         "a name on two lines",
@@ -78,7 +85,7 @@ const CASES: &[Case] = &[
     case(
         "blank lines before the header",
         b"\n\nt,x,x\n",
-        "a.csv:3: columns 2 and 3 are both called `x`",
+        "a.csv:3: columns 2 and 3 are both called `x`: rename one",
     ),
     case(
         "huge times",
@@ -86,16 +93,42 @@ const CASES: &[Case] = &[
         "a.csv:3: column `t`: time must not fall, but 1e300 follows 1.5e300 (several trajectories in \
           one file need --trajectory)",
     ),
-    case("infinite", b"t,x\n0,1\n1,-inf\n", "a.csv:3: column `x`: not finite: \"-inf\""),
-    case("overflow", b"t,x\n0,1\n1,1e999\n", "a.csv:3: column `x`: not finite: \"1e999\""),
-    case("time missing", b"t,x\n0,1\n,2\n", "a.csv:3: column `t`: the time is missing"),
+    case(
+        "infinite",
+        b"t,x\n0,1\n1,-inf\n",
+        "a.csv:3: column `x`: not finite: \"-inf\" (a missing value is \
+          empty, or named with --missing)",
+    ),
+    case(
+        "overflow",
+        b"t,x\n0,1\n1,1e999\n",
+        "a.csv:3: column `x`: not finite: \"1e999\" (a missing value is \
+          empty, or named with --missing)",
+    ),
+    case(
+        "time missing",
+        b"t,x\n0,1\n,2\n",
+        "a.csv:3: column `t`: the time is missing: write it, or delete \
+          the row",
+    ),
     case(
         "time falls",
         b"t,x\n0,1\n2,2\n1.5,2\n",
         "a.csv:4: column `t`: time must not fall, but 1.5 follows 2 (several trajectories in one \
           file need --trajectory)",
     ),
-    case("all missing", b"t,x,y\n0,1,\n1,2,NaN\n", "a.csv:1: column `y`: every value is missing"),
+    case(
+        "all missing",
+        b"t,x\n0,\n1,NaN\n",
+        "warning: a.csv: column `x` has no values, and is left out\nmnn: a.csv:1: no column but the time \
+          holds numbers: no states",
+    ),
+    Case {
+        name: "all missing in a column that was chosen",
+        table: b"t,x,y\n0,1,\n1,2,NaN\n",
+        arguments: &["--states", "x,y"],
+        message: "a.csv:1: column `y`: every value is missing: choose other columns",
+    },
     case(
         "UTF-8 that is marked so and is not",
         b"\xef\xbb\xbft,x\n0,1\n1,\xff2\n",
@@ -111,7 +144,11 @@ const CASES: &[Case] = &[
         b"PK\x03\x04\0\0",
         "a.csv:1: character 5 of the line is zero: this is no text (a spreadsheet must be saved as CSV)",
     ),
-    case("only comments", b"# only\n% comments\n", "a.csv:1: the file is empty"),
+    case(
+        "only comments",
+        b"# only\n% comments\n",
+        "warning: a.csv:1: 2 lines begin with # or % and are passed over\nmnn: a.csv:1: the file is empty: a table has a header and rows",
+    ),
     case(
         "numbers above the header",
         b"0,1\n1,2\nt,x\n2,3\n",
@@ -126,7 +163,8 @@ const CASES: &[Case] = &[
     case(
         "words among numbers below a preamble and comments",
         b"Logger 3\n# door open\nt,x\ns,m\n0,1\n# closed\n1,1.2.3\n",
-        "warning: a.csv:3: this is the header; 1 line above it is passed over\nmnn: warning: a.csv:4: \
+        "warning: a.csv:2: 2 lines begin with # or % and are passed over\nmnn: warning: a.csv:3: this is \
+          the header; 1 line above it is passed over\nmnn: warning: a.csv:4: \
           this holds units or other words, and is passed over\nmnn: a.csv:7: column `x`: not a number: \
           \"1.2.3\" (--missing 1.2.3 if it stands for a missing value)",
     ),
@@ -221,6 +259,57 @@ const CASES: &[Case] = &[
         b"t,run,x\n0,1,1\n0,2,2\n",
         "a.csv:3: column `run`: two rows have the same time; is one of another trajectory (--trajectory \
           run), or not (--states, without run)?",
+    ),
+    case(
+        "a run that begins like a comment, and what is no number",
+        b"t,run,x\n0,#1,1\n\n%,1,1\n#,2,1\n1,#1,#NV!\n",
+        "warning: a.csv:4: 2 lines begin with # or % and are passed over\nmnn: a.csv:6: column `x`: not a \
+          number: \"#NV!\" (--missing #NV! if it stands for a missing value)",
+    ),
+    case(
+        "rows that begin like comments",
+        b"x,t\n######,0\n1,2\n",
+        "a.csv:2: column `x`: not a number: \"######\" (--missing ###### if it stands for a missing value)",
+    ),
+    case(
+        "a day that is no date beside times of day",
+        b"Date,Time,x\n1.3.21,22:00,1\n2.3.21,02:00,2\n",
+        "a.csv:2: column `Date`: \"1.3.21\" is no date that the time of day in `Time` could belong to: \
+          write one like 2021-03-31, with a year of four digits, or choose with --states",
+    ),
+    case(
+        "a number of a day beside times of day",
+        b"x,Day,Zeit\n1,1,\n2,1,02:00\n",
+        "a.csv:3: column `Day`: \"1\" is no date that the time of day in `Zeit` could belong to: write \
+          one like 2021-03-31, with a year of four digits, or choose with --states",
+    ),
+    case(
+        "lines that end with carriage returns",
+        b"t,x\r0,1\r\r1,1e\r",
+        "a.csv:4: column `x`: not a number: \"1e\" (--missing 1e if it stands for a missing value)",
+    ),
+    case(
+        "a zero in lines that end with carriage returns",
+        b"t,x\r0,1\r1,\0\r",
+        "a.csv:3: character 3 of the line is zero: this is no text (a spreadsheet must be saved as CSV)",
+    ),
+    Case {
+        name: "unknown time below a preamble",
+        table: b"Logger 3\nt,x\n0,1\n",
+        arguments: &["--time", "when"],
+        message: "warning: a.csv:2: this is the header; 1 line above it is passed over\nmnn: a.csv:2: no \
+                  column `when`; there are `t`, `x`",
+    },
+    case(
+        "unknown time below a preamble without a name that is known",
+        b"Logger 3\nrate;20 Hz\nwhen;x\n0;1\n",
+        "warning: a.csv:3: this is the header; 2 lines above it are passed over\nmnn: a.csv:3: no column \
+          is called t, time, year, ...; name it with --time (there are `when`, `x`)",
+    ),
+    case(
+        "a temperature for the time",
+        b"T [C],x\n0,1\n",
+        "a.csv:1: no column is called t, time, year, ...; name it with --time (there are `T [C]`, `x`)",
     ),
     case(
         "neighboring times fall",
@@ -353,6 +442,26 @@ fn the_second_file_must_have_the_states_of_the_first() {
     workspace.write("a.csv", "t,x,y\n0,1,2\n1,1,2\n").write("b.csv", "t,x\n0,1\n");
     let run = workspace.run(&["discover", "a.csv", "b.csv"]).expect(MISUSE);
     assert_eq!(run.stderr, "mnn: b.csv:1: no column `y`; there are `t`, `x`\n");
+}
+
+/// What is refused in the first file is refused in a later one.
+#[test]
+fn the_order_of_files_decides_nothing() {
+    let workspace = Workspace::new();
+    workspace
+        .write("good.csv", "t,subject,run,x\n0,ann,1,1\n1,ann,1,2\n")
+        .write("subjects.csv", "t,subject,run,x\n0,ann,1,1\n0,bob,1,2\n")
+        .write("runs.csv", "t,subject,run,x\n0,ann,1,1\n0,ann,2,2\n");
+    for (file, column) in [("subjects.csv", "subject"), ("runs.csv", "run")] {
+        for files in [[file, "good.csv"], ["good.csv", file]] {
+            let run = workspace.run(&["discover", files[0], files[1]]).expect(MISUSE);
+            let message = format!(
+                "mnn: {file}:3: column `{column}`: two rows have the same time; is one of another \
+                 trajectory (--trajectory {column}), or not (--states, without {column})?\n"
+            );
+            assert!(run.stderr.ends_with(&message), "{}", run.stderr);
+        }
+    }
 }
 
 #[test]

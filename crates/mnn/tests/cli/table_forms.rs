@@ -35,7 +35,7 @@ fn utf_16(text: &str, little: bool) -> Vec<u8> {
 
 #[test]
 fn one_table_has_many_forms() {
-    let forms: [&[u8]; 29] = [
+    let forms: [&[u8]; 39] = [
         b"t,x\n0,1.5\n1,-2\n",
         b"\xef\xbb\xbft,x\n0,1.5\n1,-2\n",
         b"t;x\r\n0;1,5\r\n1;-2\r\n",
@@ -58,6 +58,16 @@ fn one_table_has_many_forms() {
         b"t,x,,\n0,1.5\n1,-2\n",
         b"t,x,remark\n0,1.5,begins\n1,-2,\n",
         b"t,x,when\n0,1.5,2021-03-01\n1,-2,2021-03-02\n",
+        b"t,x,y\n0,1.5,\n1,-2,\n",
+        b"t,x\n0,1.5\n1,-2\n,\n,,,\n  \n\"\",\n",
+        b",,\nLogger 3,,\n  \nt,x,\n,,\n0,1.5,\n1,-2,\n",
+        b"Logger 3\n#,t,x\n1,0,1.5\n2,1,-2\n",
+        b"#,t,x\n#1,0,1.5\n#2,1,-2\n",
+        b"t,x\ns,1\n0,1.5\n1,-2\n",
+        b"Time\n08:00\nt,x\n0,1.5\n1,-2\n",
+        b"t,x\r0,1.5\r1,-2\r",
+        b"t,x\n#NAN means that a sensor was off\n0,1.5\n1,-2\n",
+        &[&b"# comment\n".repeat(200)[..], b"t,x\n0,1.5\n1,-2\n"].concat(),
         b"\"t\",\"x\"\n\"0\",\"1.5\"\n\"1\",\"-2\"\n",
         b"t,x\n0,1\n0,2\n1,-3\n1,-1\n",
         b"t,x\n0,1.5\n0,NA\n1,\n1,-2\n",
@@ -120,6 +130,19 @@ fn dates_are_times_since_the_first() {
     // A day and a time of day in columns of their own.
     let text = b"Date,Time,x\n01.03.2021,22:00,1\n02.03.2021,02:00,2\n";
     expect(text, &Columns::default(), &["x"], &[0.0, 4.0], &[1.0, 2.0]);
+    let text = b"Datum;Zeit;x\n01.03.2021;22:00;1\n02.03.2021;02:00;2\n";
+    expect(text, &Columns::default(), &["x"], &[0.0, 4.0], &[1.0, 2.0]);
+    let text = b"date,x\n2/3/2021 8:00:00.5,1\n3/3/2021 8:00:00.5,2\n";
+    let time_unit = Some(TimeUnit::Days);
+    for (order, days) in [(DateOrder::DayFirst, 1.0), (DateOrder::MonthFirst, 28.0)] {
+        let columns = Columns { date_order: Some(order), time_unit, ..Columns::default() };
+        expect(text, &columns, &["x"], &[0.0, days], &[1.0, 2.0]);
+    }
+    // Numbers that look like dates, where the name or the user says so.
+    let text = b"t,x\n200001,1\n200002,2\n";
+    expect(text, &Columns::default(), &["x"], &[200_001.0, 200_002.0], &[1.0, 2.0]);
+    let columns = Columns { time_unit, ..Columns::default() };
+    expect(text, &columns, &["x"], &[0.0, 31.0], &[1.0, 2.0]);
     // Numbers that look like dates in all rows, and in some.
     let text = b"day,x\n20210228,1\n20210301,2\n";
     expect(text, &Columns::default(), &["x"], &[0.0, 1.0], &[1.0, 2.0]);
@@ -144,23 +167,28 @@ fn later_files_have_the_clock_and_the_columns_of_the_first() {
 #[test]
 fn nothing_is_passed_over_in_silence() {
     let workspace = Workspace::new();
-    let rows: String = (0..40).map(|i| row(i, ",", ",a,7")).collect();
-    let table = format!("Logger\nt,x,y,note,\ns,m,m,,\n0,0,1,,\n{rows}");
+    let rows: String = (0..40).map(|i| row(i, ",", ",a,,7")).collect();
+    let table = format!("Logger\nt,x,y,note,none,\ns,m,m,,,\n0,0,1,,,\n{rows}");
     workspace.write("a.csv", [table.as_bytes(), b"# \xb0\n"].concat());
-    let run = workspace.run(&["discover", "a.csv", "-q", "--degree", "1"]).expect(DONE);
+    let run = workspace
+        .run(&["discover", "a.csv", "-q", "--degree", "1", "--missing", "gone,NA"])
+        .expect(DONE);
     let warnings = [
         "a.csv: this is not UTF-8 text, and is read as Windows-1252",
+        "a.csv:45: 1 line begins with # or % and is passed over",
         "a.csv:2: this is the header; 1 line above it is passed over",
         "a.csv:3: this holds units or other words, and is passed over",
-        "a.csv: column 5 has no name, and is left out",
+        "a.csv: column 6 has no name, and is left out",
         "a.csv: column `note` holds text (\"a\"), and is left out",
+        "a.csv: column `none` has no values, and is left out",
         "a.csv:5: 1 row has the time of the row before: values at the same time are averaged (several \
          trajectories need --trajectory)",
+        "--missing gone: no value is so (repeat the flag to name several)",
     ];
     let lines: Vec<&str> = run.stderr.lines().collect();
     let expected: Vec<String> =
         warnings.iter().map(|warning| format!("mnn: warning: {warning}")).collect();
-    assert_eq!(lines[..6.min(lines.len())], expected, "{}", run.stderr);
+    assert_eq!(lines[..expected.len().min(lines.len())], expected, "{}", run.stderr);
 }
 
 /// Returns a row of an oscillation, a tenth of its time apart.
@@ -191,7 +219,8 @@ fn a_log_is_read_with_the_flags_that_say_what_it_holds() {
     let save = ["-o", "o.csv", "--save", "model", "--plot", "p.svg"];
     let run = workspace.run(&[&search[..], &save].concat()).expect(DONE);
     for warning in [
-        "log.csv: column `when` holds dates: times are minutes since 2021-03-01T00:00:00 (--time-unit)",
+        "log.csv: column `when` holds dates: times are minutes since 2021-03-01T00:00:00 (--time-unit); \
+         without a time zone, dates have no daylight saving time",
         "log.csv: column 1 has no name, and is left out",
         "log.csv: column `note` holds text (\"checked\"), and is left out",
     ] {
@@ -268,9 +297,89 @@ fn short_subjects_are_left_out_with_a_warning() {
     workspace.write("a.csv", table);
     let search = ["discover", "a.csv", "-q", "--trajectory", "id", "--degree", "1"];
     let run = workspace.run(&search).expect(DONE);
-    let warning = "mnn: warning: a.csv: 2 trajectories with fewer than 4 values of a state are left out: \
-                   \"a\", \"c\"\n";
+    let warning = "mnn: warning: 2 trajectories with fewer than 4 values of a state are left out: \"a\" of \
+                   a.csv, \"c\" of a.csv\n";
     assert!(run.stderr.contains(warning), "{}", run.stderr);
+
+    // They may be all of a file.
+    let table = |count| -> String { (0..count).map(|i| row(i, ",", "")).collect() };
+    for (name, count) in [("long.csv", 60), ("longer.csv", 70), ("short.csv", 3)] {
+        workspace.write(name, format!("t,x,y\n{}", table(count)));
+    }
+    // A column without a value in one file is a state all the same.
+    let empty: String = (0..60).map(|i| format!("{i},1,\n")).collect();
+    workspace.write("empty.csv", format!("t,x,y\n{empty}"));
+    for (file, files) in [
+        ("short.csv", ["short.csv", "long.csv", "longer.csv"]),
+        ("short.csv", ["long.csv", "short.csv", "longer.csv"]),
+        ("empty.csv", ["long.csv", "longer.csv", "empty.csv"]),
+    ] {
+        let run = workspace.run(&[&["discover", "-q", "--degree", "1"][..], &files].concat());
+        let warning = format!(
+            "mnn: warning: 1 trajectory with fewer than 4 values of a state is left out: {file}\n"
+        );
+        assert!(run.stderr.contains(&warning), "{}", run.stderr);
+        run.expect(DONE);
+    }
+}
+
+#[test]
+fn decimal_commas_are_no_separators_of_missing_values() {
+    let workspace = Workspace::new();
+    let missing = |i: u32| if i % 9 == 4 { ";-99,9\n" } else { ";1\n" };
+    let rows: String = (0..60)
+        .map(|i| row(i, ";", "").replace('.', ",").trim_end().to_owned() + missing(i))
+        .collect();
+    workspace.write("a.csv", format!("t;x;y;z\n{rows}"));
+    let search = ["discover", "a.csv", "--degree", "1", "--missing", "-99,9"];
+    let run = workspace.run(&search).expect(DONE);
+    assert!(run.stderr.contains(", 7 values missing"), "{}", run.stderr);
+    assert!(!run.stderr.contains("--missing"), "{}", run.stderr);
+}
+
+#[test]
+fn points_that_may_separate_thousands_are_said() {
+    let workspace = Workspace::new();
+    for (table, read) in [
+        ("t;x\n0;999\n1;1.000\n2;1.001\n", "\"1.000\" is read as a fraction, and not as 1000"),
+        ("t;x\n0;999\n1;1.000\n2;1.0\n", ""),
+        ("t;x\n0;999\n1;1.000\n2;0.999\n", ""),
+        ("t,x\n0,999\n1,1.000\n2,1.001\n", ""),
+    ] {
+        workspace.write("a.csv", table);
+        let run = workspace.run(&["discover", "a.csv", "-q"]);
+        assert_eq!(run.stderr.contains("fraction"), !read.is_empty(), "{}", run.stderr);
+        let warning = format!("mnn: warning: a.csv:3: column `x`: {read}");
+        assert!(read.is_empty() || run.stderr.contains(&warning), "{}", run.stderr);
+        let run = workspace.run(&["discover", "a.csv", "-q", "--decimal", "point"]);
+        assert!(!run.stderr.contains("fraction"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn names_that_a_program_made_up_can_be_asked_for() {
+    let text = b"Unnamed: 0,x,Unnamed: 2\n0,1,5\n1,2,6\n";
+    let columns = Columns { time: Some("Unnamed: 0".to_owned()), ..Columns::default() };
+    expect(text, &columns, &["x"], &[0.0, 1.0], &[1.0, 2.0]);
+    let columns = Columns { states: strings(&["Unnamed: 2"]), ..columns };
+    expect(text, &columns, &["Unnamed: 2"], &[0.0, 1.0], &[5.0, 6.0]);
+}
+
+/// A state may be called like a time where another column is it.
+#[test]
+fn a_temperature_is_no_part_of_the_time() {
+    let text = b"minutes,T,x\n0,1,2\n0,3,4\n1,5,6\n";
+    expect(text, &Columns::default(), &["T", "x"], &[0.0, 1.0], &[2.0, 3.0, 5.0, 6.0]);
+    let text = b"T [C],Zeit,x\n1,0,2\n3,1,4\n";
+    expect(text, &Columns::default(), &["T [C]", "x"], &[0.0, 1.0], &[1.0, 2.0, 3.0, 4.0]);
+}
+
+#[test]
+fn runs_may_be_called_by_their_numbers() {
+    let columns = Columns { trajectory: Some("run".to_owned()), ..Columns::default() };
+    let table = read(b"run,t,x\n#1,0,1\n#1,1,2\n# closed\n#2,0,3\n", &columns);
+    let rows: Vec<usize> = table.dataset.trajectories.iter().map(|one| one.time.len()).collect();
+    assert_eq!(rows, [2, 1]);
 }
 
 /// The table in the README, read as the text beside it says.
