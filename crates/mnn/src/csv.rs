@@ -8,8 +8,8 @@
 //! field, `NaN`, `NA`, `null`, `-` and the like are missing values. Times are numbers or dates. Rows
 //! of one trajectory at the same time are averaged.
 //!
-//! Nothing is guessed in silence: what can be read in two ways is refused with what to do, and what
-//! is passed over, left out or averaged is an event of `tracing`.
+//! Nothing is guessed in silence: what can be read in two ways is refused with what to do, or is an
+//! event of `tracing` if one way is far likelier, as is what is passed over, left out or averaged.
 
 mod calendar;
 mod cell;

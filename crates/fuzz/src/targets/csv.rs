@@ -22,6 +22,7 @@ pub const TARGET: Target = Target {
         b"Logger,3\n# door open\n,date,x,\n,,m,\n0,2021-03-01T08:00,1,\n1,2021-03-01T08:30,-9999,\n",
         b"sep=;\nwhen;T [\xb0C];note\n1.3.2021 8:00;1,5;a\n1.3.2021 8:00;2,5;\n2.3.2021;1;b\n",
         b"Date,Time,x\n3/31/2021,11:00 PM,\"1,234\"\n4/1/2021,1:00 AM,2\n",
+        b"Logger\n#,t,x\n#1,0,1.5\n# door open\n#2,1,-2\n,,\n",
         b"\xff\xfet\0;\0x\0\n\0\x30\0;\0\x31\0\n\0",
     ],
     words: &[

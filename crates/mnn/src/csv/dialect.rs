@@ -258,15 +258,17 @@ fn is_row(fields: &[&str]) -> bool {
 }
 
 /// Whether fields may be units: there are some, and none is a number or a date, but for a 1 beside a
-/// unit of time.
+/// unit of time. What names a time and is no unit is in a header.
 fn are_units(fields: &[&str], time: usize) -> bool {
-    const UNITS_OF_TIME: [&str; 15] = [
+    const UNITS_OF_TIME: [&str; 20] = [
         "ms", "s", "sec", "second", "seconds", "min", "minute", "minutes", "h", "hour", "hours",
-        "d", "day", "days", "years",
+        "d", "day", "days", "week", "weeks", "month", "months", "year", "years",
     ];
-    let unit = fields.get(time).map(|unit| unit.trim_matches(['[', ']', '(', ')']).to_lowercase());
-    let of_time = unit.is_some_and(|unit| UNITS_OF_TIME.contains(&&*unit));
-    fields.iter().any(|field| !cell::is_missing(field))
+    let field = fields.get(time).copied().unwrap_or_default();
+    let unit = field.trim_matches(['[', ']', '(', ')']).to_lowercase();
+    let of_time = UNITS_OF_TIME.contains(&&*unit);
+    (of_time || !is_part_of_time(field))
+        && fields.iter().any(|field| !cell::is_missing(field))
         && fields.iter().all(|field| !is_value(field) || of_time && *field == "1")
 }
 
@@ -347,6 +349,7 @@ mod tests {
             ("Logger 3\n#,t,x\n1,0,1\n", b',', ",t,x", 1, 0),
             ("Time\n08:00\nt,x\n0,1\n", b',', "t,x", 2, 0),
             ("t,x\ns,1\n0,5\n", b',', "t,x", 0, 1),
+            ("Time,UTC\nt,x\n0,1\n", b',', "t,x", 1, 0),
             ("t,x\n[s],[m]\n0,5\n", b',', "t,x", 0, 1),
             (",,\nLogger,,\n  \nrun,t,x\n;;\n#1,0,5\n", b',', "run,t,x", 1, 0),
             ("Logger 3\nrate;20 Hz\nwhen;x\n0;5\n", b';', "when;x", 2, 0),

@@ -147,7 +147,11 @@ impl<'a> Source<'a> {
         let (expected, found) = (self.header.len(), record.len());
         let surplus = record.iter().skip(expected).any(|field| !field.is_empty());
         if found < self.least_fields || surplus {
-            let message = format!("expected {expected} fields as in the header, got {found}");
+            let hint = match surplus {
+                true => ": write one that has a separator in it between quotation marks",
+                false => "",
+            };
+            let message = format!("expected {expected} fields as in the header, got {found}{hint}");
             return Err(self.error(self.line(record), message));
         }
         Ok(())

@@ -34,3 +34,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn rows_are_counted_whatever_ends_them() {
+    for text in ["t,x\n0,1\n", "t,x\r\n0,1\r\n"] {
+        let (dialect, columns) = (dialect::find(text, None), Columns::default());
+        let source = Source::open(Path::new("a.csv"), text, dialect, &columns).unwrap();
+        assert_eq!(source.most_rows(), 3, "{text:?}");
+    }
+}
