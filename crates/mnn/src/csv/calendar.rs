@@ -6,7 +6,7 @@ use mechanistic::Result;
 use super::Columns;
 use super::cell::{self, Cell};
 use super::layout::Layout;
-use super::source::{Source, quoted};
+use super::source::{Source, beginning, quoted};
 use super::time::{Calendar, Clock, Dates, Trouble};
 
 /// Returns how dates become times if the times are dates; checks that those of the files `before`
@@ -30,7 +30,7 @@ pub fn find(
         let is_number = cell::read(&text) != Cell::Text;
         let is_date = dates.add(&text, columns.date_order);
         let (_, _, first_is_number) = *first
-            .get_or_insert_with(|| (source.line(&record), text.clone().into_owned(), is_number));
+            .get_or_insert_with(|| (source.line(&record), beginning(&text).to_owned(), is_number));
         if !is_date && first_is_number {
             numbers = true;
         } else if !is_date {

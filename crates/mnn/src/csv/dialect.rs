@@ -168,8 +168,8 @@ impl Line<'_> {
 /// Returns the form of a table with these separators, with the number of its columns, if one of the
 /// lines is its header.
 fn header(lines: &[Line], delimiter: u8, wanted: Option<&str>) -> Option<(Dialect, usize)> {
-    let mut preamble = 0;
-    for (index, line) in lines.iter().enumerate().filter(|(_, line)| !line.comment) {
+    let plain = lines.iter().enumerate().filter(|(_, line)| !line.comment);
+    for (preamble, (index, line)) in plain.enumerate() {
         let names = fields(line.text, delimiter);
         let units = rows_of_units(&names, &lines[index + 1..], delimiter, wanted);
         // A name alone with a time below it may be what a logger writes above its table.
@@ -180,7 +180,6 @@ fn header(lines: &[Line], delimiter: u8, wanted: Option<&str>) -> Option<(Dialec
             // Numbers without names, which are not passed over.
             return None;
         }
-        preamble += 1;
     }
     None
 }

@@ -10,7 +10,7 @@ use mechanistic::{Result, ensure_memory};
 use super::cell::{self, Cell};
 use super::layout::Layout;
 use super::numbers::{Numbers, Value};
-use super::source::{Source, quoted};
+use super::source::{Source, beginning, quoted};
 use super::time::Calendar;
 use super::write::field;
 use super::{Columns, First, Part, Table, calendar, dialect};
@@ -78,13 +78,15 @@ struct Groups {
 impl Groups {
     /// Returns the index of the trajectory with this text, which is added if there is none.
     fn entry(&mut self, path: &Path, key: &str) -> Result<usize> {
+        const LONG: usize = 1 << 16;
         if let Some(&index) = self.index.get(key) {
             return Ok(index);
         }
         let count = self.trajectories.len();
-        if count.is_power_of_two() {
-            // Room for as many again.
-            ensure_memory(&format!("the table {}", path.display()), &[(count, OF_TRAJECTORY)])?;
+        if count.is_power_of_two() || key.len() > LONG {
+            // Room for as many again, and the name twice.
+            let needs = [(count, OF_TRAJECTORY), (key.len(), 2)];
+            ensure_memory(&format!("the table {}", path.display()), &needs)?;
         }
         self.index.insert(key.to_owned(), self.trajectories.len());
         self.names.push(key.to_owned());
@@ -264,6 +266,7 @@ impl<'a> Rows<'a> {
             }
             // A column of words alone is left out, if nobody asked for it.
             Value::Text if !asked && !is_input => {
+                let text = beginning(text);
                 if repeats && !found.last.is_empty() && found.last != text {
                     self.differs = Some(self.differs.map_or(column, |other| other.min(column)));
                 }
@@ -274,7 +277,7 @@ impl<'a> Rows<'a> {
                     false => Ok(f64::NAN),
                 }
             }
-            Value::Text => Err(no_number(self.source, column, &(line, text.to_owned()))),
+            Value::Text => Err(no_number(self.source, column, &(line, beginning(text).to_owned()))),
         }
     }
 
@@ -386,7 +389,8 @@ impl<'a> Rows<'a> {
 
 /// Returns an error for a field that is no number.
 fn no_number(source: &Source, column: usize, (line, text): &(u64, String)) -> mechanistic::Error {
-    let hint = match text.contains([',', ' ', '"', '\'']) {
+    const LONGEST: usize = 30;
+    let hint = match text.contains([',', ' ', '"', '\'']) || text.len() > LONGEST {
         true => "--missing can name what stands for a missing value",
         false => &format!("--missing {text} if it stands for a missing value"),
     };

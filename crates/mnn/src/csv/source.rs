@@ -209,6 +209,12 @@ impl<'a> Source<'a> {
     }
 }
 
+/// Returns what is kept of a text: a field may be as long as its file.
+pub fn beginning(text: &str) -> &str {
+    const KEPT: usize = 200;
+    text.char_indices().nth(KEPT).map_or(text, |(end, _)| &text[..end])
+}
+
 /// Returns the beginning of a field with line breaks and the like escaped.
 pub fn quoted(text: &str) -> String {
     const SHOWN: usize = 30;

@@ -104,6 +104,10 @@ impl Form {
     ];
 
     fn read(self, text: &str) -> Option<Moment> {
+        const LONGEST: usize = 100;
+        if text.len() > LONGEST {
+            return None;
+        }
         let (date, clock) = split(text);
         let date = match self {
             Form::TimeOfDay if date.is_empty() && !clock.is_empty() => Date::constant(1970, 1, 1),
