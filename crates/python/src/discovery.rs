@@ -25,6 +25,10 @@ type Series = (usize, usize, usize, usize);
 /// The numbers of a fit: times (M), smoothed and simulated values (M, K).
 type Numbers = (Vec<f64>, Vec<f64>, Vec<f64>);
 
+/// What equations predict: the states (N, K) of each trajectory, the fraction of each state's variance
+/// that they explain, and warnings.
+type Predicted = (Vec<Vec<f64>>, Vec<f64>, Vec<String>);
+
 /// Returns what was found: the JSON of the equations, the factors of all candidate terms, and the
 /// fits. `progress` is called with a fraction and a stage; Ctrl-C breaks the search off.
 #[pyfunction]
@@ -124,7 +128,7 @@ pub fn simulate(
     inputs: Vec<String>,
     trajectories: Vec<Series>,
     sizes: Vec<f64>,
-) -> PyResult<(Vec<Vec<f64>>, Vec<f64>, Vec<String>)> {
+) -> PyResult<Predicted> {
     let mut found = parse(json)?;
     // The prediction takes the usual sizes of the states from the fits.
     found.fits = vec![Fit { time: vec![0.0], smoothed: sizes.clone(), simulated: sizes }];

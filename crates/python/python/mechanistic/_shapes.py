@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -52,6 +53,14 @@ def batch_of(
     if points is None:
         points = _told_points(shapes, steps_per_state)
     return Batch(axes, (own[0], own[1], own[2], own[3]), points)
+
+
+@functools.lru_cache(maxsize=1024)
+def known_batch_of(
+    shapes: tuple[Shape, ...], points: int | None, steps_per_state: bool
+) -> Batch:
+    """Returns :func:`batch_of`, which takes longer than a small solve, from the last results."""
+    return batch_of(shapes, points, steps_per_state)
 
 
 def _broadcast(name: str, axes: Shape, leading: Shape) -> Shape:

@@ -212,7 +212,7 @@ def solve(
     if extra_derivatives is None:
         extra_derivatives = _options.default_extra_derivatives(smoothness)
     arrays, dtypes = _arrays(coefficients, rhs, initial_values, steps)
-    batch = _shapes.batch_of([array.shape for array in arrays], points, steps_per_state)
+    batch = _shapes.known_batch_of(tuple(x.shape for x in arrays), points, steps_per_state)
     flat = [_flatten(array, batch, i) for i, array in enumerate(arrays)]
     if not steps_per_state:
         flat[3] = flat[3][:, :, None]

@@ -112,7 +112,9 @@ def solve_ode(
         states = coefficients.shape[-2] if coefficients.dim() >= 4 else 1
         initial_values = coefficients.new_empty(0, states, 0)
     inputs = _check_tensors(coefficients, rhs, initial_values, steps)
-    batch = _shapes.batch_of([x.shape for x in inputs], points, steps_per_state)
+    compiling = torch.compiler.is_compiling()
+    batch_of = _shapes.batch_of if compiling else _shapes.known_batch_of
+    batch = batch_of(tuple([x.shape for x in inputs]), points, steps_per_state)
     c, b, v, s = [_flatten(x, batch, i) for i, x in enumerate(inputs)]
     key = _options.key(
         smoothness,

@@ -38,7 +38,10 @@ def solve(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Returns values (B, N, K, Q), epsilon (B) and status (B). The steps may have no axis of the
     states."""
-    operator = torch.ops.mechanistic.solve if torch.compiler.is_compiling() else _Solve.apply
+    if torch.compiler.is_compiling():
+        operator = torch.ops.mechanistic.solve.default
+    else:
+        operator = _Solve.apply if _is_transformed() else _PlainSolve.apply
     z, epsilon, status, _ = operator(c, b, v, s, systems, points, extra, key)
     return z, epsilon, status
 
@@ -250,6 +253,13 @@ def _vmap(
 
 # --- Functions of autograd -----------------------------------------------------------------------
 
+# Functions for `torch.func` have a `setup_context`, and PyTorch looks at the signature of their `forward`
+# in every call, which takes longer than a small solve: hence `*arguments`, and a plain Function where
+# nothing is transformed. Where PyTorch no longer tells, all goes the longer way.
+_is_transformed: Callable[[], bool] = getattr(
+    torch._C, "_are_functorch_transforms_active", lambda: True
+)
+
 
 def _needed(ctx: Any) -> int:
     return sum(1 << i for i in range(4) if ctx.needs_input_grad[i])
@@ -258,7 +268,9 @@ def _needed(ctx: Any) -> int:
 class _Solve(torch.autograd.Function):
     """(c, b, v, s, B, N, extra, key) → (z, ε, status, token)."""
 
-    forward = staticmethod(_solve_now)
+    @staticmethod
+    def forward(*arguments: Any) -> Any:
+        return _solve_now(*arguments)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -270,7 +282,9 @@ class _Solve(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, w: Maybe, w_epsilon: Maybe, *_: Any) -> Any:
-        return _solve_backward(ctx, _Vjp.apply, w, w_epsilon)
+        # Without a graph of the backward pass there is nothing to differentiate or to transform.
+        plain = not (torch.is_grad_enabled() or _is_transformed())
+        return _solve_backward(ctx, _vjp_now if plain else _Vjp.apply, w, w_epsilon)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
@@ -280,6 +294,19 @@ class _Solve(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: Any, *arguments: Any) -> Any:
         return _vmap(_Solve.apply, (_PART, _PART, _PART, _TOKEN), 4, info, in_dims, *arguments)
+
+
+class _PlainSolve(torch.autograd.Function):
+    """``_Solve`` where nothing is transformed by ``torch.func``."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> Any:
+        output = _solve_now(*arguments)
+        _Solve.setup_context(ctx, arguments, output)
+        return output
+
+    backward = staticmethod(_Solve.backward)
+    jvp = staticmethod(_Solve.jvp)
 
 
 def _solve_backward(ctx: Any, vjp: Callable[..., Any], w: Maybe, w_epsilon: Maybe) -> Any:
@@ -301,7 +328,9 @@ def _zeros_like_solution(c: Tensor, systems: int, points: int, extra: int) -> Te
 class _Vjp(torch.autograd.Function):
     """(c, b, v, s, token, w, w_ε, needs, B, N, extra, key) → gradients of c, b, v, s."""
 
-    forward = staticmethod(_vjp_now)
+    @staticmethod
+    def forward(*arguments: Any) -> Any:
+        return _vjp_now(*arguments)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -361,7 +390,9 @@ def _vjp_backward(ctx: Any, *directions: Any) -> Any:
 class _Jvp(torch.autograd.Function):
     """(c, b, v, s, token, dc, db, dv, ds, B, N, extra, key) → (dz, dε)."""
 
-    forward = staticmethod(_jvp_now)
+    @staticmethod
+    def forward(*arguments: Any) -> Any:
+        return _jvp_now(*arguments)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -394,7 +425,9 @@ class _Jvp(torch.autograd.Function):
 class _Second(torch.autograd.Function):
     """(c, b, v, s, token, dc, db, dv, ds, w, w_ε, B, N, extra, key) → ∇ₓ⟨(w, w_ε), J d⟩."""
 
-    forward = staticmethod(_second_now)
+    @staticmethod
+    def forward(*arguments: Any) -> Any:
+        return _second_now(*arguments)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -411,29 +444,32 @@ class _Second(torch.autograd.Function):
 
 # --- operators for torch.compile -----------------------------------------------------------------
 
-_solve_operator = torch.library.custom_op(
-    "mechanistic::solve", _solve_now, mutates_args=(), device_types="cpu"
-)
-_vjp_operator = torch.library.custom_op(
-    "mechanistic::vjp", _vjp_now, mutates_args=(), device_types="cpu"
-)
+# They are defined without `torch.library.custom_op`, whose checks take longer than a small solve.
 
 
-@_solve_operator.register_fake
+def _define(name: str, now: Callable[..., Any]) -> None:
+    schema = torch.library.infer_schema(now, mutates_args=())
+    torch.library.define(name, schema, tags=torch.Tag.pt2_compliant_tag)
+    torch.library.impl(name, "CPU", now)
+
+
+_define("mechanistic::solve", _solve_now)
+_define("mechanistic::vjp", _vjp_now)
+
+
+@torch.library.register_fake("mechanistic::solve")
 def _(c: Any, b: Any, v: Any, s: Any, systems: int, points: int, extra: int, key: str) -> Any:
     z, epsilon = _empty_solution(c, systems, points, extra)
     status = c.new_empty(systems, dtype=torch.int32)
     return z, epsilon, status, c.new_empty(1, dtype=torch.int64)
 
 
-@_vjp_operator.register_fake
+@torch.library.register_fake("mechanistic::vjp")
 def _(
     c: Any, b: Any, v: Any, s: Any, token: Any, w: Any, w_epsilon: Any, needs: int, *_: Any
 ) -> Any:
     inputs = (c, b, v, s)
-    return tuple(
-        [x.new_empty(x.shape if needs >> i & 1 else 0) for i, x in enumerate(inputs)]
-    )
+    return tuple([x.new_empty(x.shape if needs >> i & 1 else 0) for i, x in enumerate(inputs)])
 
 
 def _operator_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -446,16 +482,18 @@ def _operator_backward(ctx: Any, w: Maybe, w_epsilon: Maybe, *_: Any) -> Any:
     return _solve_backward(ctx, torch.ops.mechanistic.vjp, w, w_epsilon)
 
 
-_solve_operator.register_autograd(_operator_backward, setup_context=_operator_context)
-_vjp_operator.register_autograd(_vjp_backward, setup_context=_vjp_context)
+torch.library.register_autograd(
+    "mechanistic::solve", _operator_backward, setup_context=_operator_context
+)
+torch.library.register_autograd("mechanistic::vjp", _vjp_backward, setup_context=_vjp_context)
 
 
-@_solve_operator.register_vmap
+@torch.library.register_vmap("mechanistic::solve")
 def _(info: Any, in_dims: Any, *arguments: Any) -> Any:
     kinds = (_PART, _PART, _PART, _TOKEN)
     return _vmap(torch.ops.mechanistic.solve, kinds, 4, info, in_dims, *arguments)
 
 
-@_vjp_operator.register_vmap
+@torch.library.register_vmap("mechanistic::vjp")
 def _(info: Any, in_dims: Any, *arguments: Any) -> Any:
     return _vmap(torch.ops.mechanistic.vjp, (0, 1, 2, 3), 8, info, in_dims, *arguments)
