@@ -457,15 +457,15 @@ _define("mechanistic::solve", _solve_now)
 _define("mechanistic::vjp", _vjp_now)
 
 
-@torch.library.register_fake("mechanistic::solve")
-def _(c: Any, b: Any, v: Any, s: Any, systems: int, points: int, extra: int, key: str) -> Any:
+def _fake_solve(
+    c: Any, b: Any, v: Any, s: Any, systems: int, points: int, extra: int, key: str
+) -> Any:
     z, epsilon = _empty_solution(c, systems, points, extra)
     status = c.new_empty(systems, dtype=torch.int32)
     return z, epsilon, status, c.new_empty(1, dtype=torch.int64)
 
 
-@torch.library.register_fake("mechanistic::vjp")
-def _(
+def _fake_vjp(
     c: Any, b: Any, v: Any, s: Any, token: Any, w: Any, w_epsilon: Any, needs: int, *_: Any
 ) -> Any:
     inputs = (c, b, v, s)
@@ -482,18 +482,20 @@ def _operator_backward(ctx: Any, w: Maybe, w_epsilon: Maybe, *_: Any) -> Any:
     return _solve_backward(ctx, torch.ops.mechanistic.vjp, w, w_epsilon)
 
 
-torch.library.register_autograd(
-    "mechanistic::solve", _operator_backward, setup_context=_operator_context
-)
-torch.library.register_autograd("mechanistic::vjp", _vjp_backward, setup_context=_vjp_context)
-
-
-@torch.library.register_vmap("mechanistic::solve")
-def _(info: Any, in_dims: Any, *arguments: Any) -> Any:
+def _vmap_of_solve(info: Any, in_dims: Any, *arguments: Any) -> Any:
     kinds = (_PART, _PART, _PART, _TOKEN)
     return _vmap(torch.ops.mechanistic.solve, kinds, 4, info, in_dims, *arguments)
 
 
-@torch.library.register_vmap("mechanistic::vjp")
-def _(info: Any, in_dims: Any, *arguments: Any) -> Any:
+def _vmap_of_vjp(info: Any, in_dims: Any, *arguments: Any) -> Any:
     return _vmap(torch.ops.mechanistic.vjp, (0, 1, 2, 3), 8, info, in_dims, *arguments)
+
+
+torch.library.register_fake("mechanistic::solve", _fake_solve)
+torch.library.register_fake("mechanistic::vjp", _fake_vjp)
+torch.library.register_autograd(
+    "mechanistic::solve", _operator_backward, setup_context=_operator_context
+)
+torch.library.register_autograd("mechanistic::vjp", _vjp_backward, setup_context=_vjp_context)
+torch.library.register_vmap("mechanistic::solve", _vmap_of_solve)
+torch.library.register_vmap("mechanistic::vjp", _vmap_of_vjp)
