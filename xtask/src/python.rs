@@ -46,8 +46,9 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         [flag] if flag == "--wheel" => return report(&environment.wheel("release", &PORTABLE)?),
         _ => return Err("usage: cargo xtask python [--wheel]".into()),
     }
-    // The profile of the tests of Rust: the library is compiled once for both.
-    let wheel = environment.wheel("test", &[])?;
+    // Not the profile of the tests of Rust, for which the library is compiled already: `cargo rustc
+    // --profile test`, as maturin calls it, makes a program that runs the library's tests.
+    let wheel = environment.wheel("dev", &[])?;
     report(&wheel)?;
     environment.install(&["--no-deps".as_ref(), "--reinstall".as_ref(), wheel.as_os_str()])?;
     let package = package();
