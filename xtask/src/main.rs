@@ -43,9 +43,9 @@ fn main() -> ExitCode {
 const COMBINATIONS: [(&str, &str); 3] = [("mechanistic", ""), ("mechanistic", "nvtx"), ("mnn", "")];
 
 /// Runs all checks: formatting, the kernels' bindings, lints with the default features and with
-/// those of [`COMBINATIONS`], documentation, every test of the workspace, and the tests of the Python
-/// package, which `--rust` leaves out. Installs nvcc, clang-format, libclang and the packages of
-/// Python for them if the machine has none.
+/// those of [`COMBINATIONS`], documentation, every test of the workspace, the package as it is
+/// published, and the tests of the Python package, which `--rust` leaves out. Installs nvcc,
+/// clang-format, libclang and the packages of Python for them if the machine has none.
 fn test(arguments: &[String]) -> Result<(), String> {
     let rust_only = match arguments {
         [] => false,
@@ -65,6 +65,7 @@ fn test(arguments: &[String]) -> Result<(), String> {
     let documentation = ["doc", "--workspace", "--no-deps"];
     cargo_with(&documentation, &[("RUSTDOCFLAGS", OsStr::new("-D warnings"))])?;
     cargo_with(&["test", "--workspace"], &[("NVCC", nvcc.as_os_str())])?;
+    package::run()?;
     if rust_only {
         println!("all tests of Rust passed; --rust has left out those of the Python package");
         return Ok(());
