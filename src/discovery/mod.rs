@@ -51,6 +51,7 @@ mod constraints;
 mod data;
 mod dense;
 mod dependence;
+mod derivative;
 mod equation;
 mod estimate;
 mod estimator;
