@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{toolkit, workspace};
+use crate::{commands::workspace, toolkit};
 
 /// The installer. It takes a quarter of the time of pip, which matters with PyTorch's 6 GB.
 const UV: &str = "uv==0.13.9";
