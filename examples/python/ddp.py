@@ -72,6 +72,9 @@ def main() -> None:
     parser.add_argument("--save", type=Path, help="where the parameters are written")
     arguments = parser.parse_args()
     several = "RANK" in os.environ
+    shares = int(os.environ.get("WORLD_SIZE", "1"))
+    if arguments.batch < 1 or arguments.batch % shares:
+        parser.error(f"--batch {arguments.batch} cannot be shared equally by {shares} processes")
     if several:
         dist.init_process_group("gloo")
     rank, processes = (dist.get_rank(), dist.get_world_size()) if several else (0, 1)

@@ -41,7 +41,7 @@ pub fn discover(
     progress: Option<Py<PyAny>>,
 ) -> PyResult<(String, Vec<Vec<String>>, Vec<Numbers>)> {
     let settings = read_settings(settings)?;
-    let data = dataset(states, inputs, trajectories);
+    let data = dataset(states, inputs, trajectories)?;
     let (found, candidates) = search(py, &data, &settings, progress.as_ref())?;
     let json = found.to_json();
     let numbers = |fit: Fit| (fit.time, fit.smoothed, fit.simulated);
@@ -82,8 +82,11 @@ fn search(
             let told = py.detach(move || receiver.recv_timeout(PATIENCE));
             let heard = match told {
                 Ok((fraction, stage)) => match progress {
-                    Some(progress) => progress.call1(py, (fraction, stage)).map(drop),
-                    None => Ok(()),
+                    // Not once more after it has raised.
+                    Some(progress) if outcome.is_ok() => {
+                        progress.call1(py, (fraction, stage)).map(drop)
+                    }
+                    _ => Ok(()),
                 },
                 Err(RecvTimeoutError::Timeout) => Ok(()),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -132,7 +135,7 @@ pub fn simulate(
     let mut found = parse(json)?;
     // The prediction takes the usual sizes of the states from the fits.
     found.fits = vec![Fit { time: vec![0.0], smoothed: sizes.clone(), simulated: sizes }];
-    let data = dataset(states, inputs, trajectories);
+    let data = dataset(states, inputs, trajectories)?;
     let prediction = threads::run(py, false, || found.predict(&data))?;
     Ok((prediction.trajectories, prediction.explained, prediction.warnings))
 }
@@ -147,7 +150,7 @@ pub fn derivative(
     count: usize,
 ) -> PyResult<Vec<f64>> {
     let found = parse(json)?;
-    threads::run(py, true, || found.derivative(Address(arguments).read(count)))
+    threads::run(py, true, || found.derivative(Address(arguments).read(count)?))
 }
 
 fn parse(json: &str) -> PyResult<Discovery> {
@@ -156,16 +159,24 @@ fn parse(json: &str) -> PyResult<Discovery> {
     })
 }
 
-fn dataset(states: Vec<String>, inputs: Vec<String>, trajectories: Vec<Series>) -> Dataset {
+fn dataset(
+    states: Vec<String>,
+    inputs: Vec<String>,
+    trajectories: Vec<Series>,
+) -> PyResult<Dataset> {
     let (k, i) = (states.len(), inputs.len());
-    let read = |address: usize, count: usize| Address(address).read::<f64>(count).to_vec();
-    let trajectory = |(points, time, values, inputs): Series| Trajectory {
-        time: read(time, points),
-        values: read(values, points * k),
-        inputs: read(inputs, points * i),
+    let read = |address: usize, count: usize| {
+        Address(address).read::<f64>(count).map(<[f64]>::to_vec).map_err(exception)
     };
-    let trajectories = trajectories.into_iter().map(trajectory).collect();
-    Dataset { states, inputs, trajectories }
+    let trajectory = |(points, time, values, inputs): Series| {
+        Ok(Trajectory {
+            time: read(time, points)?,
+            values: read(values, points * k)?,
+            inputs: read(inputs, points * i)?,
+        })
+    };
+    let trajectories = trajectories.into_iter().map(trajectory).collect::<PyResult<_>>()?;
+    Ok(Dataset { states, inputs, trajectories })
 }
 
 /// A term in Python: the name of a state and the factors of the term.

@@ -1,19 +1,22 @@
 //! A solve and its factor, from which all derivatives are computed.
 
 use std::collections::HashMap;
+use std::process;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use mechanistic::{
-    Cotangent, Gradients, Inputs, Options, Problem, ProblemShape, Result, Solution, Status,
+    Cotangent, Error, Gradients, Inputs, Options, Problem, ProblemShape, Result, Solution, Status,
     Tangents, View,
 };
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::memory::Address;
 use crate::options::SolveOptions;
 use crate::pool::{Held, Pooled};
+use crate::process::PerProcess;
 use crate::threads;
 
 /// The sizes of a problem: B, N, the number of extra derivatives, and the axes of coefficients,
@@ -48,26 +51,34 @@ macro_rules! either {
 /// idle ones.
 struct Solved {
     number: i64,
+    /// The number once more, in memory that Python sees and might change.
+    exported: AtomicI64,
+    /// The process that has solved. Another one, made by `fork`, does not touch the solver, which may
+    /// have been in use at that moment.
+    process: u32,
+    double: bool,
+    sizes: Sizes,
+    options: Options,
     small: bool,
     /// Always there until it is dropped.
     held: Mutex<Option<Either>>,
 }
 
 /// The factors that are in use, by their numbers.
-static IN_USE: Mutex<Option<HashMap<i64, Weak<Solved>>>> = Mutex::new(None);
+static IN_USE: PerProcess<HashMap<i64, Weak<Solved>>> = PerProcess::new();
 
 /// The number of the next factor. It begins at 1: a tensor of zeros refers to none.
 static NEXT: AtomicI64 = AtomicI64::new(1);
 
-fn in_use<R>(work: impl FnOnce(&mut HashMap<i64, Weak<Solved>>) -> R) -> R {
-    let mut factors = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
-    work(factors.get_or_insert_default())
-}
-
 impl Drop for Solved {
     fn drop(&mut self) {
-        in_use(|factors| factors.remove(&self.number));
-        match self.held.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+        let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if self.process != process::id() {
+            std::mem::forget(held);
+            return;
+        }
+        IN_USE.lock().remove(&self.number);
+        match held {
             Some(Either::Double(held)) => held.give_back(),
             Some(Either::Single(held)) => held.give_back(),
             None => {}
@@ -86,15 +97,27 @@ impl Factor {
         py: Python<'_>,
         work: impl FnOnce(&mut Either) -> Result<R> + Send,
     ) -> PyResult<R> {
-        threads::run(py, self.0.small, || {
+        if self.is_inherited() {
+            return Err(PyRuntimeError::new_err("the factor is that of a parent process"));
+        }
+        py.detach(|| {
+            // Before the threads are asked: they must not wait for it (see `threads::run`).
             let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
-            work(held.as_mut().expect("it goes only when this is dropped"))
+            let either = held.as_mut().expect("it goes only when this is dropped");
+            threads::run_detached(self.0.small, || work(either))
         })
     }
 }
 
 #[pymethods]
 impl Factor {
+    /// Whether a parent process has made it before `fork`: then it cannot be used, and the problem is
+    /// solved once more.
+    #[getter]
+    fn is_inherited(&self) -> bool {
+        self.0.process != process::id()
+    }
+
     /// The memory of the number, for NumPy.
     #[getter]
     fn __array_interface__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -102,7 +125,7 @@ impl Factor {
         interface.set_item("version", 3)?;
         interface.set_item("shape", (1,))?;
         interface.set_item("typestr", "<i8")?;
-        interface.set_item("data", ((&raw const self.0.number) as usize, false))?;
+        interface.set_item("data", (self.0.exported.as_ptr() as usize, false))?;
         Ok(interface)
     }
 
@@ -144,10 +167,10 @@ impl Factor {
 
     /// Writes the solution and ε of the solve once more.
     fn solution(&self, py: Python<'_>, values: usize, epsilon: usize) -> PyResult<()> {
-        self.with(py, |either| {
-            either!(either, held => write(held.solver.solution(), values, epsilon));
-            Ok(())
-        })
+        self.with(
+            py,
+            |either| either!(either, held => write(held.solver.solution(), values, epsilon)),
+        )
     }
 
     /// Returns the first `most` systems that were not solved: their numbers, and what is wrong.
@@ -193,34 +216,27 @@ pub fn solve(
         }
     })?;
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let solved = Arc::new(Solved { number, small, held: Mutex::new(Some(either)) });
-    in_use(|factors| factors.insert(number, Arc::downgrade(&solved)));
+    let solved = Arc::new(Solved {
+        number,
+        exported: AtomicI64::new(number),
+        process: process::id(),
+        double,
+        sizes,
+        options: options.0,
+        small,
+        held: Mutex::new(Some(either)),
+    });
+    IN_USE.lock().insert(number, Arc::downgrade(&solved));
     Ok((Factor(solved), failed))
 }
 
 /// Returns the factor with this number, if it is still there and is that of a problem of these
 /// sizes and options.
 #[pyfunction]
-pub fn find(
-    number: i64,
-    double: bool,
-    sizes: Sizes,
-    options: &SolveOptions,
-) -> PyResult<Option<Factor>> {
-    let Some(solved) = in_use(|factors| factors.get(&number).and_then(Weak::upgrade)) else {
-        return Ok(None);
-    };
-    let shape = problem_shape(sizes).map_err(crate::errors::exception)?;
-    let suits = {
-        let held = solved.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let matches = |of: &ProblemShape, with: &Options| *of == shape && *with == options.0;
-        match held.as_ref() {
-            Some(Either::Double(held)) => double && matches(held.solver.shape(), &held.options),
-            Some(Either::Single(held)) => !double && matches(held.solver.shape(), &held.options),
-            None => false,
-        }
-    };
-    Ok(suits.then_some(Factor(solved)))
+pub fn find(number: i64, double: bool, sizes: Sizes, options: &SolveOptions) -> Option<Factor> {
+    let solved = IN_USE.lock().get(&number).and_then(Weak::upgrade);
+    let suits = |of: &Arc<Solved>| (of.double, of.sizes, of.options) == (double, sizes, options.0);
+    solved.filter(suits).map(Factor)
 }
 
 fn is_small(&(batch, points, extra, [_, _, _, states, derivatives], ..): &Sizes) -> bool {
@@ -236,9 +252,9 @@ fn problem_shape((batch, points, extra, c, b, v, s): Sizes) -> Result<ProblemSha
 /// Returns the problem of this shape whose inputs lie at these addresses.
 fn problem<T>(shape: &ProblemShape, inputs: Addresses) -> Result<Problem<'_, T>> {
     let axes = shape.inputs();
-    let arrays = Inputs::from(inputs)
-        .zip(axes)
-        .map(|(address, axes)| View::new(axes, Address(address).read(axes.iter().product())));
+    let arrays = Inputs::from(inputs).zip(axes).try_map(|(address, axes)| {
+        Ok::<_, Error>(View::new(axes, Address(address).read(axes.iter().product())?))
+    })?;
     Problem::builder()
         .batch(shape.batch())
         .points(shape.points())
@@ -260,8 +276,8 @@ impl<T: Pooled> Held<T> {
     ) -> Result<usize> {
         let shape = self.solver.shape().clone();
         let solution = self.solver.solve(&problem(&shape, inputs)?)?;
-        write(solution, values, epsilon);
-        let codes: &mut [i32] = Address(status).write(shape.batch());
+        write(solution, values, epsilon)?;
+        let codes: &mut [i32] = Address(status).write(shape.batch())?;
         let mut failed = 0;
         for (written, &status) in codes.iter_mut().zip(&solution.status) {
             *written = code(status);
@@ -280,10 +296,10 @@ impl<T: Pooled> Held<T> {
         let shape = self.solver.shape().clone();
         let problem = problem(&shape, inputs)?;
         let Gradients { inputs: gradients, .. } =
-            self.solver.vjp(&problem, &cotangent(&shape, [values, epsilon]))?;
+            self.solver.vjp(&problem, &cotangent(&shape, [values, epsilon])?)?;
         for (gradient, target) in gradients.as_ref().zip(Inputs::from(targets)) {
             if let Some(target) = Address(target).given() {
-                target.write(gradient.len()).copy_from_slice(gradient);
+                target.write(gradient.len())?.copy_from_slice(gradient);
             }
         }
         Ok(())
@@ -298,11 +314,11 @@ impl<T: Pooled> Held<T> {
     ) -> Result<()> {
         let shape = self.solver.shape().clone();
         let problem = problem(&shape, inputs)?;
+        let read = |address: Address, axes: &[usize]| address.read(axes.iter().product());
         let tangents: Tangents<'_, T> = Inputs::from(tangents)
             .zip(shape.inputs())
-            .map(|(address, axes)| Some(Address(address).given()?.read(axes.iter().product())));
-        write(self.solver.jvp(&problem, &tangents)?, values, epsilon);
-        Ok(())
+            .try_map(|(at, axes)| Address(at).given().map(|at| read(at, axes)).transpose())?;
+        write(self.solver.jvp(&problem, &tangents)?, values, epsilon)
     }
 
     fn inverse(
@@ -313,22 +329,25 @@ impl<T: Pooled> Held<T> {
     ) -> Result<()> {
         let shape = self.solver.shape().clone();
         let problem = problem(&shape, inputs)?;
-        write(self.solver.inverse(&problem, &cotangent(&shape, q))?, values, epsilon);
-        Ok(())
+        write(self.solver.inverse(&problem, &cotangent(&shape, q)?)?, values, epsilon)
     }
 }
 
 /// Returns the arrays (B, N, K, Q) and (B) at two addresses, of which the second may be missing.
-fn cotangent<'a, T>(shape: &ProblemShape, [values, epsilon]: [usize; 2]) -> Cotangent<'a, T> {
-    Cotangent {
-        values: Address(values).read(shape.solution().iter().product()),
-        epsilon: Address(epsilon).given().map(|epsilon| epsilon.read(shape.batch())),
-    }
+fn cotangent<'a, T>(
+    shape: &ProblemShape,
+    [values, epsilon]: [usize; 2],
+) -> Result<Cotangent<'a, T>> {
+    Ok(Cotangent {
+        values: Address(values).read(shape.solution().iter().product())?,
+        epsilon: Address(epsilon).given().map(|epsilon| epsilon.read(shape.batch())).transpose()?,
+    })
 }
 
-fn write<T: Copy>(solution: &Solution<T>, values: usize, epsilon: usize) {
-    Address(values).write(solution.values.len()).copy_from_slice(&solution.values);
-    Address(epsilon).write(solution.epsilon.len()).copy_from_slice(&solution.epsilon);
+fn write<T: Copy>(solution: &Solution<T>, values: usize, epsilon: usize) -> Result<()> {
+    Address(values).write(solution.values.len())?.copy_from_slice(&solution.values);
+    Address(epsilon).write(solution.epsilon.len())?.copy_from_slice(&solution.epsilon);
+    Ok(())
 }
 
 /// Returns the number that stands for a status in Python (`mechanistic.Status`).

@@ -10,6 +10,7 @@ mod factor;
 mod memory;
 mod options;
 mod pool;
+mod process;
 mod rows;
 mod threads;
 

@@ -1,10 +1,10 @@
 //! The solvers that are idle: each has a plan and a workspace, and serves the next problem of its
 //! shape and options.
 
-use std::sync::{Mutex, PoisonError};
-
 use mechanistic::{Options, ProblemShape, Real, Result, Solver};
 use pyo3::prelude::*;
+
+use crate::process::PerProcess;
 
 /// A solver that holds the factor of one solve, or of none.
 pub struct Held<T: Real> {
@@ -15,7 +15,7 @@ pub struct Held<T: Real> {
 }
 
 /// The idle solvers of one precision, those used last at the end.
-pub struct Pool<T: Real>(Mutex<Vec<Held<T>>>);
+pub type Pool<T> = PerProcess<Vec<Held<T>>>;
 
 /// The most memory in bytes that idle solvers of one precision keep, except for a single one.
 const MOST_IDLE_BYTES: usize = 1 << 30;
@@ -29,14 +29,14 @@ pub trait Pooled: Real {
 
 impl Pooled for f64 {
     fn pool() -> &'static Pool<f64> {
-        static POOL: Pool<f64> = Pool(Mutex::new(Vec::new()));
+        static POOL: Pool<f64> = Pool::new();
         &POOL
     }
 }
 
 impl Pooled for f32 {
     fn pool() -> &'static Pool<f32> {
-        static POOL: Pool<f32> = Pool(Mutex::new(Vec::new()));
+        static POOL: Pool<f32> = Pool::new();
         &POOL
     }
 }
@@ -75,12 +75,6 @@ impl<T: Pooled> Held<T> {
         let gone: Vec<_> = idle.drain(..dropped).collect();
         drop(idle);
         drop(gone);
-    }
-}
-
-impl<T: Real> Pool<T> {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Held<T>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -77,7 +77,8 @@ def test_predators_and_prey(model, capsys):
     model.print()
     assert capsys.readouterr().out.splitlines() == model.equations_
     assert r"\mathrm{hare}" in model.to_latex()
-    assert model._repr_latex_().startswith("$\\begin{align*}")
+    shown = model._repr_latex_()
+    assert shown.startswith("$$\\begin{aligned}") and shown.endswith("\\end{aligned}$$")
     assert (model.explained_ > 0.999).all()
     assert len(model.fits_) == 1 and model.fits_[0].smoothed.shape[1] == 2
 
@@ -96,7 +97,7 @@ def test_what_was_found_predicts(model):
     assert model.score(others, [t] * 3) > 0.999
     with pytest.raises(ValueError, match="x0: expected 2 numbers, got 3"):
         model.simulate([1.0, 2.0, 3.0], t)
-    with pytest.raises(ValueError, match="x: expected 2 columns, got 3"):
+    with pytest.raises(ValueError, match=r"x: expected 2 columns \(hare, lynx\), got 3"):
         model.predict(np.zeros((4, 3)))
 
 
@@ -166,7 +167,7 @@ def test_what_does_not_fit_is_named():
         Discover().fit(x, t[1:])
     with pytest.raises(ValueError, match="t: 1 trajectories, but x has 2"):
         Discover().fit([x, x], [t])
-    with pytest.raises(ValueError, match="x: 2 states, but 3 names"):
+    with pytest.raises(ValueError, match=r"x: expected 3 columns \(a, b, c\), got 2"):
         Discover().fit(x, t, feature_names=["a", "b", "c"])
     with pytest.raises(ValueError, match="u: 3 rows, but x has 120"):
         Discover().fit(x, t, u=np.zeros((3, 1)))
@@ -178,6 +179,11 @@ def test_what_does_not_fit_is_named():
         Discover(method="magic").fit(x, t)
     with pytest.raises(ValueError, match="must increase"):
         Discover().fit(x, t[::-1])
+    for name in ("degree", "order", "grid_refinement", "seed"):
+        with pytest.raises(ValueError, match=f"{name}: must not be negative, got -1"):
+            Discover(**{name: -1}).fit(x, t)
+    with pytest.raises(TypeError, match="degree: expected an integer, got 1.5"):
+        Discover(degree=1.5).fit(x, t)
     with pytest.raises(ValueError, match="t: the name of a column needs a DataFrame"):
         Discover().fit(x, "t")
 
@@ -189,11 +195,15 @@ def test_progress_is_told_and_may_break_off():
     fractions = [fraction for fraction, _ in told]
     assert fractions == sorted(fractions) and told[-1] == (1.0, "done")
 
+    stopped = []
+
     def stop(fraction, stage):
+        stopped.append(fraction)
         raise RuntimeError("enough")
 
     with pytest.raises(RuntimeError, match="enough"):
         Discover(progress=stop).fit(x, t)
+    assert len(stopped) == 1
 
 
 def long_search():
@@ -226,3 +236,67 @@ def test_interrupts_are_noticed_without_progress():
         Discover().fit(x, t)
     # The whole search takes many times as long.
     assert time.perf_counter() - begin < 3
+
+
+def growing():
+    """Returns the trajectory of x' = 1 + 0.5 t, one number a day, and its times in days."""
+    t = np.arange(60) * 0.25
+    return 2 + t + 0.25 * t**2, t
+
+
+def test_equations_that_depend_on_the_time_need_it():
+    x, t = growing()
+    model = Discover(degree=1, explicit_time=True).fit(x, t)
+    assert np.allclose(model.predict(x, t=t), 1 + 0.5 * t, atol=1e-3)
+    assert np.allclose(model.predict(x[8:12], t=t[8:12]), 1 + 0.5 * t[8:12], atol=1e-3)
+    for missing in (None, 0.25):
+        with pytest.raises(ValueError, match="t: the equations depend on the time"):
+            model.predict(x, t=missing)
+
+
+def test_dates_count_from_the_same_origin_everywhere():
+    x, t = growing()
+    dates = np.datetime64("2026-01-01") + (t * 1e3).astype("timedelta64[ms]")
+    model = Discover(degree=1, explicit_time=True).fit(x, dates)
+    by_number = Discover(degree=1, explicit_time=True).fit(x, t)
+    assert model.equations_ == by_number.equations_
+    late = slice(20, 40)
+    assert np.array_equal(model.predict(x[late], t=dates[late]), model.predict(x[late], t=t[late]))
+    simulated = model.simulate(x[20:21], dates[late])
+    assert np.allclose(simulated[:, 0], x[late], rtol=1e-3)
+    assert model.score(x[late], dates[late]) > 0.999
+    plain = [day.astype(object) for day in dates[late].astype("datetime64[us]")]
+    assert np.array_equal(model.predict(x[late], t=[np.array(plain)][0]), model.predict(x[late], t=t[late]))
+    with pytest.raises(ValueError, match="t: dates, but the times before were numbers"):
+        by_number.score(x, dates)
+    with pytest.raises(ValueError, match="t: expected numbers or dates"):
+        by_number.score(x, np.full(len(x), "noon"))
+
+
+def test_predictions_read_data_as_the_fit_does():
+    x, t = growing()
+    model = Discover(degree=1, explicit_time=True).fit(list(x), t)
+    alone = model.predict(list(x), t=t)
+    assert isinstance(alone, np.ndarray) and np.array_equal(alone, model.predict(x, t=t))
+    both = model.predict([x, x[:5]], t=[t, t[:5]])
+    assert np.array_equal(both[0], alone) and np.array_equal(both[1], alone[:5])
+
+
+def test_what_was_fitted_counts_and_not_what_is_set_later(model):
+    (x,), t = cycles()
+    changed = copy.deepcopy(model).set_params(order=2, link="tanh")
+    assert changed.order_ == 1
+    assert np.array_equal(changed.predict(x), model.predict(x))
+    assert np.array_equal(changed.simulate(x[0], t), model.simulate(x[0], t))
+    assert changed.equations(precision=2) == model.equations(precision=2)
+
+
+def test_links_and_denominators_are_written_with_decimals():
+    t = np.linspace(0, 6, 120)
+    x = integrate(lambda x: np.tanh(1 - x), (-1.0,), t)
+    model = Discover(degree=1, link="tanh").fit(x, t, feature_names=["x"])
+    assert model.equations(precision=1) == ["tanh(1.0 1 + -1.0 x)"]
+    x = integrate(lambda x: -x / (1 + 0.5 * x), (5.0,), t)
+    model = Discover(degree=1, link="ratio").fit(x, t, feature_names=["x"])
+    (side,) = model.equations(precision=1)
+    assert side == "(-1.0 x) / (1 + 0.5 x)"

@@ -1,6 +1,7 @@
 """The examples in examples/python of the checkout."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,3 +48,13 @@ def test_notebooks_run(notebook, monkeypatch):
 
 def test_there_are_notebooks():
     assert [path.stem for path in NOTEBOOKS] == ["discovery", "solver"]
+
+
+def test_batches_that_processes_cannot_share_are_refused():
+    environment = {**os.environ, "RANK": "0", "WORLD_SIZE": "3"}
+    command = [sys.executable, str(EXAMPLES / "ddp.py"), "--batch", "64"]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 2
+    assert "--batch 64 cannot be shared equally by 3 processes" in done.stderr

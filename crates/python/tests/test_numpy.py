@@ -1,8 +1,12 @@
 """The solver among NumPy arrays, which needs nothing else: these tests run in a clean environment."""
 
 import math
+import os
+import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -140,3 +144,130 @@ def test_the_import_brings_no_framework():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def misaligned(array):
+    """Returns a copy that begins one byte after an address that its type allows."""
+    memory = np.empty(array.nbytes + 1, np.uint8)
+    moved = np.frombuffer(memory.data, array.dtype, array.size, offset=1).reshape(array.shape)
+    moved[...] = array
+    assert not moved.flags.aligned
+    return moved
+
+
+def test_misaligned_arrays_are_taken():
+    inputs = random_inputs()
+    solution, other = solve(*inputs), solve(*map(misaligned, inputs))
+    assert np.array_equal(solution.values, other.values)
+    cotangent = np.cos(solution.values)
+    for a, b in zip(solution.vjp(cotangent), other.vjp(misaligned(cotangent))):
+        assert np.array_equal(a, b)
+    for a, b in zip(solution.jvp(*inputs), other.jvp(*map(misaligned, inputs))):
+        assert np.array_equal(a, b)
+
+
+def test_derivatives_are_those_of_the_inputs_that_were_solved():
+    inputs = random_inputs()
+    solution = solve(*inputs)
+    cotangent, direction = np.cos(solution.values), np.ones_like(inputs[1])
+    gradients, (tangent, _) = solution.vjp(cotangent), solution.jvp(rhs=direction)
+    for x in inputs:
+        x *= 2
+    for before, after in zip(gradients, solution.vjp(cotangent)):
+        assert np.array_equal(before, after)
+    assert np.array_equal(tangent, solution.jvp(rhs=direction)[0])
+
+
+def test_numbers_of_numpy_are_options():
+    inputs = random_inputs()
+    usual = solve(*inputs, refinement_steps=2, weights=(1, 2, 3), points=6, extra_derivatives=1)
+    other = solve(
+        *inputs,
+        refinement_steps=np.int64(2),
+        weights=np.array([1, 2, 3]),
+        points=np.int32(6),
+        extra_derivatives=np.int8(1),
+        periodic=np.bool_(False),
+        smoothness=np.str_("hermite"),
+    )
+    assert np.array_equal(usual.values, other.values)
+
+
+@pytest.mark.parametrize("name", ["points", "extra_derivatives", "refinement_steps"])
+def test_negative_and_broken_sizes_are_named(name):
+    with pytest.raises(ValueError, match=f"{name}: must not be negative, got -1"):
+        solve(*random_inputs(), **{name: -1})
+    with pytest.raises(TypeError, match=f"{name}: expected an integer, got 1.5"):
+        solve(*random_inputs(), **{name: 1.5})
+
+
+def large_inputs():
+    """Returns a problem whose solve is spread over threads."""
+    generator = np.random.default_rng(1)
+    coefficients = 0.5 * generator.standard_normal((300, 60, 2, 2, 3))
+    coefficients[..., 2] += 2 * np.eye(2)
+    rhs = generator.standard_normal((300, 60, 2))
+    return coefficients, rhs, np.ones((300, 1, 2, 2)), np.full((1, 59), 0.1)
+
+
+def test_threads_differentiate_one_solution_at_once():
+    solution = solve(*large_inputs())
+    cotangents = [np.full_like(solution.values, 1.0 + i) for i in range(4)]
+    expected = [solution.vjp(cotangent).coefficients for cotangent in cotangents]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            found = pool.map(lambda cotangent: solution.vjp(cotangent).coefficients, cotangents)
+            for a, b in zip(found, expected):
+                assert np.array_equal(a, b)
+
+
+def test_processes_fork_while_threads_solve():
+    inputs = large_inputs()
+    solution = solve(*inputs)
+    cotangent = np.ones_like(solution.values)
+    expected = solution.vjp(cotangent).coefficients
+    stop = threading.Event()
+
+    def work():
+        while not stop.is_set():
+            solve(*inputs)
+            solve(*random_inputs())
+            solution.vjp(cotangent)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(10):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(30)
+                same = np.array_equal(solve(*inputs).values, solution.values)
+                # The factor of the parent may have been in use.
+                same &= np.array_equal(solution.vjp(cotangent).coefficients, expected)
+                os._exit(0 if same else 1)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "environment,threads",
+    [
+        ({"OMP_NUM_THREADS": "3"}, 3),
+        ({"OMP_NUM_THREADS": "2,4"}, 2),
+        ({"OMP_NUM_THREADS": "3", "RAYON_NUM_THREADS": "5"}, 5),
+        ({"OMP_NUM_THREADS": "many", "RAYON_NUM_THREADS": "1"}, 1),
+    ],
+)
+def test_the_environment_says_how_many_threads_there_are(environment, threads):
+    code = "import mechanistic; print(mechanistic.num_threads())"
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    assert int(run.stdout) == threads
+    with pytest.raises(ValueError, match="threads: must not be negative, got -1"):
+        mechanistic.set_num_threads(-1)

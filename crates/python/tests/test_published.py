@@ -120,3 +120,13 @@ def test_what_the_layers_do_not_have_is_said():
         ODESYSLayer(1, 2, 1, 1, 1, 1, 1, 10, device="cuda")
     with pytest.raises(ValueError, match="order: must be at least 2"):
         ODEINDLayer(1, 1, 1, 1, 10, 1)
+
+
+def test_of_more_initial_values_the_first_are_taken():
+    tensors, _ = golden.load("ls_two_iv_steps")
+    c, b, v, s = (tensors[key] for key in golden.INPUTS)
+    first = ode_forward(c, b, v[:, :1], s)
+    assert torch.equal(ode_forward(c, b, v, s, n_init_var_steps=1), first)
+    assert not torch.equal(ode_forward(c, b, v, s), first)
+    with pytest.raises(ValueError, match="n_init_var_steps: 3, but init_vars has 2 points"):
+        ode_forward(c, b, v, s, n_init_var_steps=3)

@@ -124,6 +124,14 @@ def test_what_does_not_fit_is_named():
         solve_ode(c, b, v, s, weights=(-1, 1, 1))
     with pytest.raises(ValueError, match="weights: expected three or four"):
         solve_ode(c, b, v, s, weights=(1, 1))
+    with pytest.raises(TypeError, match="weights: options have no gradients"):
+        solve_ode(c, b, v, s, weights=torch.ones(3, requires_grad=True))
+    with pytest.raises(TypeError, match="slack: options have no gradients"):
+        solve_ode(c, b, v, s, slack=(torch.ones((), requires_grad=True), 0.1))
+    with pytest.raises(ValueError, match="points: must not be negative, got -1"):
+        solve_ode(c, b, v, s, points=-1)
+    with pytest.raises(ValueError, match="extra_derivatives: must not be negative, got -1"):
+        solve_ode(c, b, v, s, extra_derivatives=-1)
     with pytest.raises(ValueError, match="points: all inputs are shared"):
         solve_ode(c[:, :1], b[:, :1], v, s[:, :1])
 
@@ -223,3 +231,46 @@ def test_checkpointing(reentrant):
     checkpoint(solve_ode, *x, use_reentrant=reentrant).sum().backward()
     for t, gradient in zip(x, expected):
         assert torch.equal(t.grad, gradient)
+
+
+def test_the_cotangent_of_a_sum_lives_as_long_as_it_is_read():
+    x = inputs(batch=200, points=50)
+    values = solve_ode(*x)
+    expected = torch.autograd.grad(values, x, torch.ones_like(values), retain_graph=True)
+    for _ in range(20):
+        # The cotangent of a sum has no strides, and a dense copy is made of it.
+        found = torch.autograd.grad(values.sum(), x, retain_graph=True)
+        for a, b in zip(found, expected):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("device", ["meta", "cuda"])
+def test_the_default_device_does_not_matter(device):
+    c, b, v, s = inputs(batch=2, points=4)
+
+    def derivatives():
+        loss = solve_ode(c, b, v, s).sin().sum()
+        first = torch.autograd.grad(loss, c, create_graph=True)[0]
+        return loss, first, torch.autograd.grad(first.sin().sum(), s)[0]
+
+    expected = derivatives()
+    with torch.device(device):
+        found = derivatives()
+    for a, b in zip(found, expected):
+        assert a.device.type == "cpu" and torch.equal(a, b)
+
+
+def misaligned(x):
+    """Returns a copy that begins four bytes after an address that its type allows."""
+    memory = bytearray(x.numel() * x.element_size() + 4)
+    moved = torch.frombuffer(memory, dtype=x.dtype, offset=4, count=x.numel()).reshape(x.shape)
+    moved.copy_(x.detach())
+    # Where the memory lies is up to Python.
+    return moved, moved.data_ptr() % x.element_size() != 0
+
+
+def test_misaligned_tensors_are_taken():
+    x = inputs(requires_grad=False)
+    moved, skewed = zip(*map(misaligned, x))
+    assert any(skewed)
+    assert torch.equal(solve_ode(*moved), solve_ode(*x))

@@ -40,7 +40,15 @@ def test_second_derivatives_are_those_of_differences(rows, shared):
 
 
 @pytest.mark.parametrize("rows", ROWS)
-@pytest.mark.parametrize("options", [{"slack": SLACK}, {"periodic": True}, {"scaling": "balanced"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"slack": SLACK},
+        {"periodic": True},
+        {"scaling": "balanced"},
+        {"weights": (2.0, 3.0, 0.5, 1.5), "periodic": True},
+    ],
+)
 def test_second_derivatives_with_options_are_those_of_differences(rows, options):
     x = inputs(batch=2, points=4, shared=(0, 0, 0, 1))
     options = {"smoothness": rows, **options, **STIFFER}
@@ -164,3 +172,33 @@ def test_second_derivatives_under_vmap():
 
     mapped = vmap(hessian(loss))(ss)
     assert torch.allclose(mapped, torch.stack([hessian(loss)(s) for s in ss]), atol=1e-9)
+
+
+@pytest.mark.parametrize("fault", ["negative step", "breakdown", "not finite"])
+@pytest.mark.parametrize("shared", [(0, 0, 0, 0), (0, 1, 1, 0)])
+def test_systems_that_were_not_solved_add_nothing_to_second_derivatives(fault, shared):
+    x = inputs(batch=3, points=4, shared=shared)
+    with torch.no_grad():
+        if fault == "negative step":
+            x[3][1, 1] = 0.0
+        elif fault == "breakdown":
+            x[0][1] = 0.0
+        else:
+            x[0][1, 0, 0, 0, 0] = torch.inf
+
+    def second(kept, x):
+        options = {"smoothness": "taylor", "check": "ignore", "scaling": "balanced"}
+        values = solve_ode(*x, **options)[kept]
+        assert values.isfinite().all()
+        first = torch.autograd.grad(values.sin().sum(), x, create_graph=True)
+        return torch.autograd.grad(sum(g.sin().sum() for g in first), x)
+
+    found = second([0, 2], x)
+    alone = [(t if t.shape[0] == 1 else t[[0, 2]]).detach().requires_grad_() for t in x]
+    expected = second([0, 1], alone)
+    for a, b in zip(found, expected):
+        assert a.isfinite().all()
+        if a.shape[0] == 3:
+            assert (a[1] == 0).all()
+            a = a[[0, 2]]
+        assert torch.allclose(a, b, rtol=1e-9, atol=1e-9)

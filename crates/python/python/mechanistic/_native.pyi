@@ -35,6 +35,8 @@ class SolveOptions:
 
 class Factor:
     @property
+    def is_inherited(self) -> bool: ...
+    @property
     def __array_interface__(self) -> dict[str, Any]: ...
     def vjp(
         self, inputs: _Addresses, values: int, epsilon: int, targets: _Addresses

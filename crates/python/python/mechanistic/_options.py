@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from . import _native
+from . import _native, _shapes
 
 CHECKS = ("raise", "warn", "ignore")
 
@@ -41,6 +41,7 @@ def key(
     check: str = "raise",
 ) -> str:
     """Returns the key of these options."""
+    smoothness, scaling, factorization = str(smoothness), str(scaling), str(factorization)
     if check not in CHECKS:
         raise ValueError(f"check: expected one of {', '.join(CHECKS)}, got {check!r}")
     if len(weights) not in (3, 4):
@@ -51,8 +52,13 @@ def key(
     if slack is not None and len(slack) != 2:
         raise ValueError(f"slack: expected (gamma, alpha), got {len(slack)} numbers")
     four = (*weights, 1.0)[:4]
-    for name, numbers in (("weights", four), ("slack", slack or ()), ("roughness", (roughness,))):
+    given = () if slack is None else slack
+    for name, numbers in (("weights", four), ("slack", given), ("roughness", (roughness,))):
         for number in numbers:
+            if getattr(number, "requires_grad", False):
+                raise TypeError(
+                    f"{name}: options have no gradients: give numbers, or tensors that are detached"
+                )
             if not math.isfinite(number):
                 raise ValueError(f"{name}: must be finite, got {number}")
     return repr(
@@ -63,10 +69,10 @@ def key(
             bool(periodic),
             scaling,
             factorization,
-            refinement_steps,
+            None if refinement_steps is None else _shapes.size("refinement_steps", refinement_steps),
             float(roughness),
             bool(follow_growth),
-            check,
+            str(check),
         )
     )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 NAMES = ("coefficients", "rhs", "initial_values", "steps")
 
@@ -29,6 +30,20 @@ class Batch(NamedTuple):
     """The leading axes of each input, which broadcast to ``axes``."""
     points: int
     """N."""
+
+
+def size(name: str, value: Any) -> int:
+    """Returns a size as an integer of Python.
+
+    Raises ``ValueError`` if it is negative and ``TypeError`` if it is no integer, with its name.
+    """
+    try:
+        found = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected an integer, got {value!r}") from None
+    if found < 0:
+        raise ValueError(f"{name}: must not be negative, got {found}")
+    return found
 
 
 def batch_of(

@@ -13,13 +13,14 @@ array([[ 0.,  0.,  1.,  0.,  0.,  0.],
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _native, _series
+from . import _native, _series, _shapes
 
 if TYPE_CHECKING:
     import sympy
@@ -75,6 +76,7 @@ class Discover:
         feature_names_in_: the names of the K states.
         input_names_in_: the names of the inputs.
         n_features_in_: K.
+        order_: the order of the equations.
         equations_: the equations as text, with standard errors in brackets.
         coefficients_: the coefficients, (K, L), in the order of :meth:`get_feature_names`.
         standard_errors_: their standard errors; NaN for terms that are not in the equations.
@@ -87,6 +89,7 @@ class Discover:
     feature_names_in_: list[str]
     input_names_in_: list[str]
     n_features_in_: int
+    order_: int
     equations_: list[str]
     coefficients_: Array
     standard_errors_: Array
@@ -184,7 +187,7 @@ class Discover:
             t: the times (N), or the interval between them; a list of arrays for several
                 trajectories; for DataFrames, the name of the column with the times, or nothing if
                 they are the index. Without all of these, points are 1 apart. Dates count in
-                seconds.
+                seconds since the first of them, here and in all that the equations predict.
             u: inputs, which act on the states and have no equations, as ``x``.
             feature_names: names of the states; by default those of the DataFrame, or x0, x1, ….
             input_names: names of the inputs; by default those of the DataFrame, or u0, u1, ….
@@ -200,6 +203,7 @@ class Discover:
         self._candidates = [tuple(factors) for factors in candidates]
         self.feature_names_in_, self.input_names_in_ = data.states, data.inputs
         self.n_features_in_ = len(data.states)
+        self.order_ = int(content["order"])
         self.equations_ = _native.text(found).splitlines()
         self.coefficients_ = self._table(content["equations"], "coefficient", 0.0)
         self.standard_errors_ = self._table(content["equations"], "standard_error", np.nan)
@@ -211,8 +215,19 @@ class Discover:
             Fit(np.array(time), np.reshape(smoothed, shape), np.reshape(simulated, shape))
             for time, smoothed, simulated in fits
         ]
-        self._sizes = data.sizes()
+        self._sizes, self._origin = data.sizes(), data.origin
+        self._depends_on_time = self._find_time(content["equations"])
         return self
+
+    def _find_time(self, equations: list[dict[str, Any]]) -> bool:
+        variables = {*self.feature_names_in_, *self.input_names_in_}
+        terms = (
+            term
+            for equation in equations
+            for term in (*equation["terms"], *equation.get("denominator", ()))
+        )
+        factors = {factor for term in terms for factor in term["factors"]} - variables
+        return "t" not in variables and any(re.search(r"\bt\b", factor) for factor in factors)
 
     def _settings(self) -> dict[str, Any]:
         settings = self.get_params()
@@ -223,7 +238,10 @@ class Discover:
         for sign in ("positive", "negative"):
             settings[sign] = [(state, list(factors)) for state, factors in settings[sign]]
         settings["terms"] = list(self.terms)
-        settings["degree"], settings["threshold"] = int(self.degree), float(self.threshold)
+        for name in ("degree", "order", "grid_refinement", "seed"):
+            if settings[name] is not None:
+                settings[name] = _shapes.size(name, settings[name])
+        settings["threshold"] = float(self.threshold)
         return settings
 
     def _table(self, equations: list[dict[str, Any]], of: str, missing: float) -> Array:
@@ -248,15 +266,26 @@ class Discover:
         self._found()
         if precision is None:
             return [equation.split(" = ", 1)[1] for equation in self.equations_]
-        return [
-            " + ".join(
-                f"{value:.{precision}f} {name}"
-                for value, name in zip(row, self.get_feature_names())
-                if value != 0.0
+        names = {tuple(sorted(factors)): _product(factors) for factors in self._candidates}
+
+        def total(terms: Sequence[dict[str, Any]]) -> str:
+            return " + ".join(
+                f"{term['coefficient']:.{precision}f} {names[tuple(sorted(term['factors']))]}"
+                for term in terms
+                if term["coefficient"] != 0.0
             )
-            or f"{0.0:.{precision}f}"
-            for row in self.coefficients_
-        ]
+
+        sides = []
+        for equation in json.loads(self._json)["equations"]:
+            side = total(equation["terms"]) or f"{0.0:.{precision}f}"
+            below = total(equation.get("denominator", ()))
+            link = equation.get("link", "identity")
+            if below:
+                side = f"({side}) / (1 + {below})"
+            elif link not in ("identity", "ratio"):
+                side = f"{link}({side})"
+            sides.append(side)
+        return sides
 
     def coefficients(self) -> Array:
         """Returns the coefficients, (K, L): those of the numerator if ``link`` is ``"ratio"``."""
@@ -288,7 +317,10 @@ class Discover:
         return _native.latex(self._found())
 
     def _repr_latex_(self) -> str | None:
-        return f"${self.to_latex()}$" if self.__sklearn_is_fitted__() else None
+        if not self.__sklearn_is_fitted__():
+            return None
+        # `align*` begins a display of its own, which must not stand within another.
+        return f"$${self.to_latex().replace('align*', 'aligned').strip()}$$"
 
     def to_json(self) -> str:
         """Returns the equations as the JSON of ``mnn discover --format json``."""
@@ -312,32 +344,27 @@ class Discover:
         """Returns the right-hand sides at states x, of the shape of x: u', or u'' for order 2.
 
         For order 2 the columns of x are the states and then their velocities, and the result has
-        the accelerations. ``u`` are the inputs at the same points, ``t`` the times, for equations
-        that have it.
+        the accelerations. The arguments are those of :meth:`fit`: ``u`` are the inputs at the same
+        points, ``t`` the times, which equations that depend on the time need.
         """
-        self._found()
-        if isinstance(x, (list, tuple)):
-            us = [None] * len(x) if u is None else u
-            ts = [None] * len(x) if t is None else t
-            return [self._derivative(*each) for each in zip(x, us, ts)]
-        return self._derivative(x, u, t)
-
-    def _derivative(self, x: Any, u: Any, t: Any) -> Array:
         found = self._found()
-        x = _series.ordered(x, self.feature_names_in_)
-        states, shape = np.asarray(x, dtype=float), np.shape(x)
-        points = shape[0] if states.ndim > 0 else 1
-        inputs = np.zeros((points, 0)) if u is None else np.asarray(u, dtype=float)
-        time = np.zeros(points) if t is None else np.broadcast_to(np.asarray(t, float), points)
-        arguments = [states.reshape(points, -1), inputs.reshape(points, -1), time[:, None]]
-        widths = self.n_features_in_ * self.order, len(self.input_names_in_)
-        for name, array, width in zip(("x", "u"), arguments, widths):
-            if array.shape[1] != width:
-                raise ValueError(f"{name}: expected {width} columns, got {array.shape[1]}")
-        table = np.ascontiguousarray(np.concatenate(arguments, axis=1))
-        values = _native.derivative(found, table.ctypes.data, table.size)
-        own = np.reshape(values, (points, widths[0]))[:, -self.n_features_in_ :]
-        return own.reshape(shape) if own.size == states.size else own
+        data = _series.read(x, t, u, self._variables(), self.input_names_in_, self._origin)
+        if self._depends_on_time and not data.timed:
+            raise ValueError("t: the equations depend on the time: give that of each point")
+        slopes = []
+        for time, values, forcing in zip(data.times, data.values, data.forcings):
+            table = np.ascontiguousarray(np.concatenate([values, forcing, time[:, None]], axis=1))
+            flat = _native.derivative(found, table.ctypes.data, table.size)
+            own = np.reshape(flat, values.shape)[:, -self.n_features_in_ :]
+            slopes.append(own)
+        if _series.are_several(x):
+            return [own[:, 0] if np.ndim(one) == 1 else own for own, one in zip(slopes, x)]
+        return slopes[0][:, 0] if np.ndim(x) == 1 else slopes[0]
+
+    def _variables(self) -> list[str]:
+        """Returns the names of the states, and for order 2 then those of their velocities."""
+        names = list(self.feature_names_in_)
+        return names if self.order_ == 1 else names + [f"{name}'" for name in names]
 
     def simulate(self, x0: ArrayLike, t: ArrayLike, u: Any = None) -> Array:
         """Returns the trajectory (N, K) through the initial state at t[0], at the times t (N).
@@ -350,16 +377,16 @@ class Discover:
         After a blow-up the values are NaN.
         """
         found = self._found()
-        start, times = np.asarray(x0, dtype=float).ravel(), np.asarray(t, dtype=float)
-        width = self.n_features_in_ * self.order
-        if start.size != width:
-            raise ValueError(f"x0: expected {width} numbers, got {start.size}")
-        names = list(self.feature_names_in_)
-        if self.order == 2:
-            names += [f"{name}'" for name in names]
-        values = np.full((len(times), width), np.nan)
+        start = np.asarray(x0, dtype=float).ravel()
+        times, _ = _series.read_times(t, self._origin)
+        names = self._variables()
+        if start.size != len(names):
+            raise ValueError(f"x0: expected {len(names)} numbers, got {start.size}")
+        if times.ndim != 1 or times.size == 0:
+            raise ValueError(f"t: expected the times (N), got shape {times.shape}")
+        values = np.full((len(times), len(names)), np.nan)
         values[0] = start
-        data = _series.read(values, times, u, names, self.input_names_in_ if u is not None else None)
+        data = _series.read(values, times, u, names, self.input_names_in_, self._origin)
         trajectories, _, _ = _native.simulate(
             found, data.states, data.inputs, data.addresses(), self._sizes
         )
@@ -373,7 +400,8 @@ class Discover:
         them as a list of short ones.
         """
         found = self._found()
-        data = _series.read(x, t, u, self.feature_names_in_, self.input_names_in_ or None)
+        names = self.feature_names_in_, self.input_names_in_
+        data = _series.read(x, t, u, *names, self._origin)
         _, explained, _ = _native.simulate(
             found, data.states, data.inputs, data.addresses(), self._sizes
         )

@@ -82,9 +82,11 @@ def solve(
             raise TypeError(f"{name}: expected float32 or float64, got {x.dtype}")
         if x.dtype != c.dtype:
             raise TypeError(f"{name}: expected {c.dtype} as coefficients, got {x.dtype}")
+    points = None if points is None else _shapes.size("points", points)
     batch = _shapes.batch_of([x.shape for x in inputs], points, steps_per_state)
     if extra_derivatives is None:
         extra_derivatives = _options.default_extra_derivatives(smoothness)
+    extra_derivatives = _shapes.size("extra_derivatives", extra_derivatives)
     # All inputs get the same number of leading axes, before which `vmap` puts its own.
     aligned = tuple(
         x.reshape((1,) * (len(batch.axes) - len(own)) + x.shape) for x, own in zip(inputs, batch.own)

@@ -56,21 +56,29 @@ class Solution:
         batch: _shapes.Batch,
         shapes: tuple[tuple[int, ...], ...],
         dtypes: tuple[np.dtype[Any], ...],
-        flat: tuple[Array, ...],
+        solve: _Solve,
         factor: _native.Factor,
     ) -> None:
         self.values = values.reshape(batch.axes + values.shape[1:])
         self.epsilon = epsilon.reshape(batch.axes)
         self.status = status.reshape(batch.axes)
         self._batch, self._shapes, self._dtypes = batch, shapes, dtypes
-        self._flat, self._factor = flat, factor
+        self._solve, self._flat, self._own_factor = solve, solve.inputs, factor
+
+    @property
+    def _factor(self) -> _native.Factor:
+        """The factor, which a forked process computes once more."""
+        if self._own_factor.is_inherited:
+            self._own_factor = self._solve()[3]
+        return self._own_factor
 
     def vjp(self, values: ArrayLike | None = None, epsilon: ArrayLike | None = None) -> Gradients:
         """Returns the gradients of a scalar ℓ from ∂ℓ/∂values, of the shape of ``values``, and
         ∂ℓ/∂epsilon; what is not given is zero.
 
         Systems that were not solved contribute zero. Along an axis that an input shares, its
-        gradient is the sum.
+        gradient is the sum. The derivatives are those at the inputs as they were when they were
+        solved, also if their arrays have changed since.
         """
         dtype = self.values.dtype
         if values is None:
@@ -134,6 +142,34 @@ class Solution:
             )
             gradient = gradient.sum(axis=summed)
         return gradient.reshape(shape).astype(self._dtypes[i], copy=False)
+
+
+class _Solve(NamedTuple):
+    """A problem whose inputs, each with one leading axis, are solved when it is called."""
+
+    inputs: tuple[Array, ...]
+    points: int
+    extra_derivatives: int
+    systems: int
+    options: _native.SolveOptions
+
+    def __call__(self) -> tuple[Array, Array, NDArray[np.int32], _native.Factor, int]:
+        """Returns values (B, N, K, Q), epsilon (B), status (B), the factor, and how many systems
+        failed."""
+        c, b, v, s = self.inputs
+        n, extra, systems = self.points, self.extra_derivatives, self.systems
+        values = np.empty((systems, n, c.shape[3], c.shape[4] + extra), c.dtype)
+        epsilon, status = np.empty(systems, c.dtype), np.empty(systems, np.int32)
+        factor, failed = _native.solve(
+            c.dtype == np.float64,
+            (systems, n, extra, c.shape, b.shape, v.shape, s.shape),
+            self.options,
+            _addresses(self.inputs),
+            values.ctypes.data,
+            epsilon.ctypes.data,
+            status.ctypes.data,
+        )
+        return values, epsilon, status, factor, failed
 
 
 def solve(
@@ -211,28 +247,21 @@ def solve(
     native, options = _options.parse(key)
     if extra_derivatives is None:
         extra_derivatives = _options.default_extra_derivatives(smoothness)
+    extra_derivatives = _shapes.size("extra_derivatives", extra_derivatives)
+    points = None if points is None else _shapes.size("points", points)
     arrays, dtypes = _arrays(coefficients, rhs, initial_values, steps)
     batch = _shapes.known_batch_of(tuple(x.shape for x in arrays), points, steps_per_state)
-    flat = [_flatten(array, batch, i) for i, array in enumerate(arrays)]
+    # Derivatives are computed later: what the caller changes in the meantime must not matter.
+    flat = [_own(_flatten(array, batch, i), array) for i, array in enumerate(arrays)]
     if not steps_per_state:
         flat[3] = flat[3][:, :, None]
-    c, b, v, s = flat
-    dtype, systems = c.dtype, _shapes.count(batch.axes)
-    values = np.empty((systems, batch.points, c.shape[3], c.shape[4] + extra_derivatives), dtype)
-    epsilon, status = np.empty(systems, dtype), np.empty(systems, np.int32)
-    factor, failed = _native.solve(
-        dtype == np.float64,
-        (systems, batch.points, extra_derivatives, c.shape, b.shape, v.shape, s.shape),
-        native,
-        _addresses(flat),
-        values.ctypes.data,
-        epsilon.ctypes.data,
-        status.ctypes.data,
-    )
+    systems = _shapes.count(batch.axes)
+    problem = _Solve(tuple(flat), batch.points, extra_derivatives, systems, native)
+    values, epsilon, status, factor, failed = problem()
     if failed:
         _status.report(factor, failed, systems, options.check)
     shapes = tuple(array.shape for array in arrays)
-    return Solution(values, epsilon, status, batch, shapes, dtypes, tuple(flat), factor)
+    return Solution(values, epsilon, status, batch, shapes, dtypes, problem, factor)
 
 
 def _arrays(
@@ -275,15 +304,26 @@ def _flatten(array: Array, batch: _shapes.Batch, i: int) -> Array:
     leading = batch.own[i]
     rest = array.shape[len(leading) :]
     if _shapes.count(leading) == 1:
-        return np.ascontiguousarray(array.reshape((1, *rest)))
+        return _dense(array.reshape((1, *rest)))
     systems = _shapes.count(batch.axes)
     if leading != batch.axes:
         array = np.broadcast_to(array, batch.axes + rest)
-    return np.ascontiguousarray(array.reshape((systems, *rest)))
+    return _dense(array.reshape((systems, *rest)))
+
+
+def _dense(array: Array) -> Array:
+    """Returns the array in row-major order, at an address that is a multiple of the size of its
+    numbers."""
+    return np.require(array, requirements=["C_CONTIGUOUS", "ALIGNED"])
+
+
+def _own(array: Array, given: Array) -> Array:
+    """Returns an array that has no memory in common with the one that was given."""
+    return array.copy() if np.may_share_memory(array, given) else array
 
 
 def _cotangent(name: str, array: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    array = np.ascontiguousarray(array, dtype=dtype)
+    array = _dense(np.asarray(array, dtype=dtype))
     if array.shape != shape:
         raise ValueError(f"the cotangent of {name}: expected shape {shape}, got {array.shape}")
     return array

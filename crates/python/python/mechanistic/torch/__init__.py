@@ -16,7 +16,9 @@
 
 It works under autograd (twice), ``torch.compile(fullgraph=True)``, ``torch.func`` (``vmap``,
 ``grad``, ``vjp``, ``jvp``, ``jacrev``, ``jacfwd``, ``hessian``), checkpointing and in the workers of
-a ``DataLoader``.
+a ``DataLoader``. It has limits: forward mode cannot be nested in itself (``jvp`` of ``jvp``,
+``jacfwd(jacfwd(f))``; ``hessian`` and the other orders work), ``torch.compile`` follows gradients but
+not forward mode, and there are no third derivatives.
 """
 
 from __future__ import annotations
@@ -113,6 +115,10 @@ def solve_ode(
         initial_values = coefficients.new_empty(0, states, 0)
     inputs = _check_tensors(coefficients, rhs, initial_values, steps)
     compiling = torch.compiler.is_compiling()
+    if not compiling:
+        points = None if points is None else _shapes.size("points", points)
+        if extra_derivatives is not None:
+            extra_derivatives = _shapes.size("extra_derivatives", extra_derivatives)
     batch_of = _shapes.batch_of if compiling else _shapes.known_batch_of
     batch = batch_of(tuple([x.shape for x in inputs]), points, steps_per_state)
     c, b, v, s = [_flatten(x, batch, i) for i, x in enumerate(inputs)]

@@ -60,8 +60,15 @@ def _addresses(tensors: Sequence[Maybe]) -> tuple[int, ...]:
 
 
 def _dense(x: Maybe) -> Maybe:
-    """Returns the tensor in row-major order, with its signs and conjugates in memory."""
-    return None if x is None else x.contiguous().resolve_neg()
+    """Returns the tensor in row-major order, with its signs in memory, at an address that is a
+    multiple of the size of its numbers.
+
+    What is returned may be a copy: keep it in a variable for as long as its address is in use.
+    """
+    if x is None:
+        return None
+    x = x.contiguous().resolve_neg()
+    return x.clone() if x.data_ptr() % x.element_size() else x
 
 
 def _empty_solution(c: Tensor, systems: int, points: int, extra: int) -> tuple[Tensor, Tensor]:
@@ -75,7 +82,7 @@ def _solve_now(
     inputs = [_dense(x) for x in (c, b, v, s)]
     native, options = _options.parse(key)
     z, epsilon = _empty_solution(c, systems, points, extra)
-    status = torch.empty(systems, dtype=torch.int32)
+    status = torch.empty(systems, dtype=torch.int32, device="cpu")
     factor, failed = _native.solve(
         c.dtype == torch.float64,
         _sizes((c, b, v, s), systems, points, extra),
@@ -101,7 +108,7 @@ def _factor(
     if factor is not None:
         return factor
     z, epsilon = _empty_solution(inputs[0], systems, points, extra)
-    status = torch.empty(systems, dtype=torch.int32)
+    status = torch.empty(systems, dtype=torch.int32, device="cpu")
     addresses = (z.data_ptr(), epsilon.data_ptr(), status.data_ptr())
     return _native.solve(double, sizes, native, _addresses(inputs), *addresses)[0]
 
@@ -124,7 +131,8 @@ def _vjp_now(
     gradients = [
         torch.empty_like(x) if needs >> i & 1 else x.new_empty(0) for i, x in enumerate(inputs)
     ]
-    values, epsilon = _addresses([_dense(w), _dense(w_epsilon)])
+    cotangent = [_dense(w), _dense(w_epsilon)]
+    values, epsilon = _addresses(cotangent)
     _factor(inputs, token, systems, points, extra, key).vjp(
         _addresses(inputs),
         values,

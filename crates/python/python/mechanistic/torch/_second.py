@@ -42,34 +42,68 @@ def own_part(
     """
     if options.follow_growth:
         raise NotImplementedError("follow_growth: rows that follow growth have no second derivative")
+    z, epsilon = solution
+    solved = z.isfinite().flatten(1).all(1) & epsilon.isfinite()
+    if not solved.all():
+        everything = (inputs, directions, solution, tangent, adjoint)
+        return _of_the_solved(solved, everything, native, options, extra)
     rows = _Rows(native, options, extra)
     dtype = inputs[0].dtype
     with torch.enable_grad():
-        # What is not finite belongs to systems that were not solved, and adds nothing.
-        x = [_finite(t).requires_grad_() for t in inputs]
-        d = [_finite(t) for t in directions]
-        z = tuple([_finite(t).requires_grad_() for t in solution])
-        g = tuple([_finite(t) for t in adjoint])
-        dz = tuple([_finite(t) for t in tangent])
-        parts = rows.defects(x, z), rows.products(x, g)
+        x = [_double(t).requires_grad_() for t in inputs]
+        d = [_double(t) for t in directions]
+        of_rows = [_double(t).requires_grad_() for t in solution]
+        g = [_double(t) for t in adjoint]
+        dz = [_double(t) for t in tangent]
+        parts = rows.defects(x, of_rows), rows.products(x, g)
         phi = _sum(defect * product for defect, product in zip(*parts))
         slopes = torch.autograd.grad(phi, x, create_graph=True, allow_unused=True)
         psi = _sum(slope * direction for slope, direction in zip(slopes, d) if slope is not None)
         moved = _sum(a * b for a, b in zip(rows.products(x, dz), rows.products(x, g)))
-        results = torch.autograd.grad(psi - moved, [*x, *z], allow_unused=True)
+        results = torch.autograd.grad(psi - moved, [*x, *of_rows], allow_unused=True)
     filled = [
-        torch.zeros_like(t) if result is None else result for t, result in zip([*x, *z], results)
+        torch.zeros_like(t) if result is None else result for t, result in zip([*x, *of_rows], results)
     ]
     found = [t.detach().to(dtype) for t in filled]
     return found[:4], (found[4], found[5])
 
 
-def _finite(x: Tensor) -> Tensor:
-    return torch.nan_to_num(x.detach().double(), 0.0, 0.0, 0.0)
+def _of_the_solved(
+    solved: Tensor,
+    parts: Sequence[Tensors],
+    native: _native.SolveOptions,
+    options: _options.Options,
+    extra: int,
+) -> tuple[list[Tensor], Solution]:
+    """Returns :func:`own_part` of the systems that were solved, and zeros for the others, whose
+    numbers may be anything: no power of them is taken."""
+    systems = len(solved)
+    inputs, _, (z, epsilon), *_ = parts
+    own = [torch.zeros_like(x) for x in inputs]
+    left = torch.zeros_like(z), torch.zeros_like(epsilon)
+    if not solved.any():
+        return own, left
+    kept: list[Any] = [
+        [x[solved] if x.shape[0] == systems else x for x in tensors] for tensors in parts
+    ]
+    x, d, of_rows, tangent, adjoint = kept
+    own_kept, left_kept = own_part(
+        x, d, of_rows, tangent, adjoint, native, options, extra
+    )
+    for whole, part in zip([*own, *left], [*own_kept, *left_kept]):
+        if whole.shape[0] == systems:
+            whole[solved] = part
+        else:
+            whole.copy_(part)
+    return own, left
+
+
+def _double(x: Tensor) -> Tensor:
+    return x.detach().double()
 
 
 def _sum(terms: Any) -> Tensor:
-    total = torch.zeros((), dtype=torch.float64)
+    total = torch.zeros((), dtype=torch.float64, device="cpu")
     for term in terms:
         total = total + term.sum()
     return total
@@ -144,6 +178,6 @@ class _Rows:
         families = []
         for rows, points, shift, table in (pairs, triples) if triples else (pairs,):
             shape = (rows, points, order + 1)
-            values = torch.tensor(table, dtype=torch.float64).reshape(shape)
+            values = torch.tensor(table, dtype=torch.float64, device="cpu").reshape(shape)
             families.append(_Family(points, shift, values))
         return families

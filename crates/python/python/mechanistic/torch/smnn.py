@@ -37,7 +37,7 @@ def ode_forward(
             ``n_init_var_steps`` points.
         steps: (..., N-1 or 1).
         n_steps: N, if all inputs are shared by the time points.
-        n_init_var_steps: I.
+        n_init_var_steps: I; of more points in ``init_vars``, the first count.
         is_step_dim_first: whether the axis of the time points comes before the batch, in all
             arguments and in the result.
         weight_equation, weight_init_var, weight_smooth: the weights of the rows.
@@ -58,9 +58,17 @@ def ode_forward(
         rhs_equation = rhs_equation.movedim(0, -2)
         init_vars = init_vars.movedim(0, -3)
         steps = steps.movedim(0, -1)
-    if n_init_var_steps is not None and init_vars.shape[-3] == 1 != n_init_var_steps:
-        shape = (*init_vars.shape[:-3], n_init_var_steps, *init_vars.shape[-2:])
-        init_vars = init_vars.expand(shape)
+    given = init_vars.shape[-3]
+    if n_init_var_steps is not None and n_init_var_steps != given:
+        if given == 1:
+            shape = (*init_vars.shape[:-3], n_init_var_steps, *init_vars.shape[-2:])
+            init_vars = init_vars.expand(shape)
+        elif n_init_var_steps > given:
+            raise ValueError(
+                f"n_init_var_steps: {n_init_var_steps}, but init_vars has {given} points"
+            )
+        else:
+            init_vars = init_vars[..., :n_init_var_steps, :, :]
     if frozen_lhs_cache_version:
         coefficients, steps = coefficients.detach(), steps.detach()
     u = solve_ode(
