@@ -210,9 +210,18 @@ def long_search():
     """Returns data for which the search takes many seconds."""
     (x,), t = cycles()
     noise = np.random.default_rng(4)
-    return [x + 0.1 * noise.standard_normal(x.shape) for _ in range(300)], t
+    return [x + 0.1 * noise.standard_normal(x.shape) for _ in range(2000)], t
 
 
+@pytest.fixture
+def interrupts():
+    """Lets Ctrl-C raise, also where these tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_interrupts_break_the_search_off():
     x, t = long_search()
     told = []
@@ -227,6 +236,7 @@ def test_interrupts_break_the_search_off():
     assert told[-1] < 0.5
 
 
+@pytest.mark.usefixtures("interrupts")
 def test_interrupts_are_noticed_without_progress():
     x, t = long_search()
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
@@ -234,8 +244,8 @@ def test_interrupts_are_noticed_without_progress():
     begin = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
         Discover().fit(x, t)
-    # The whole search takes many times as long.
-    assert time.perf_counter() - begin < 3
+    # The whole search takes more than twice as long.
+    assert time.perf_counter() - begin < 5
 
 
 def growing():
