@@ -14,13 +14,13 @@ use std::{ffi::OsStr, process::ExitCode};
 
 use commands::{cargo, cargo_with};
 
-const USAGE: &str = "usage: cargo xtask test [--rust]|python [--wheel]|format|bindings [--check]|kernels [--check | --only PART]|package|toolkit|\
+const USAGE: &str = "usage: cargo xtask test|python [--wheel]|format|bindings [--check]|kernels [--check | --only PART]|package|toolkit|\
      gpu-bundle|fuzz --minutes M [--seed N] [--target TARGET]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.first().map(String::as_str) {
-        Some("test") => test(&arguments[1..]),
+        Some("test") => test(),
         Some("python") => python::run(&arguments[1..]),
         Some("format") => format(),
         Some("bindings") => bindings::run(&arguments[1..]),
@@ -44,15 +44,10 @@ fn main() -> ExitCode {
 const COMBINATIONS: [(&str, &str); 3] = [("mechanistic", ""), ("mechanistic", "nvtx"), ("mnn", "")];
 
 /// Runs all checks: formatting, the kernels' bindings, lints with the default features and with
-/// those of [`COMBINATIONS`], documentation, every test of the workspace, the package as it is
-/// published, and the tests of the Python package, which `--rust` leaves out. Installs nvcc,
-/// clang-format, libclang and the packages of Python for them if the machine has none.
-fn test(arguments: &[String]) -> Result<(), String> {
-    let rust_only = match arguments {
-        [] => false,
-        [flag] if flag == "--rust" => true,
-        _ => return Err(USAGE.to_owned()),
-    };
+/// those of [`COMBINATIONS`], documentation, every test of the workspace, and the package as it is
+/// published. Installs nvcc, clang-format and libclang for them if the machine has none. The tests of
+/// the Python package are a command of their own, [`python::run`].
+fn test() -> Result<(), String> {
     let nvcc = toolkit::ensure()?;
     cargo(&["fmt", "--all", "--check"])?;
     clang_format::run(clang_format::Mode::Check)?;
@@ -67,12 +62,7 @@ fn test(arguments: &[String]) -> Result<(), String> {
     cargo_with(&documentation, &[("RUSTDOCFLAGS", OsStr::new("-D warnings"))])?;
     cargo_with(&["test", "--workspace"], &[("NVCC", nvcc.as_os_str())])?;
     package::run()?;
-    if rust_only {
-        println!("all tests of Rust passed; --rust has left out those of the Python package");
-        return Ok(());
-    }
-    python::run(&[])?;
-    println!("all tests of Rust and Python passed");
+    println!("all tests of Rust passed; `cargo xtask python` runs those of the Python package");
     Ok(())
 }
 
