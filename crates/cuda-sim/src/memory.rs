@@ -309,7 +309,7 @@ impl DeviceMemory {
         let table = self.read_table();
         let mut stamp = self.stamp.load(Ordering::Relaxed) + 1;
         if stamp > crate::sanitizer::LAST_STAMP {
-            table.live.values().for_each(|buffer| buffer.drop_race_shadow());
+            table.live.values().for_each(|buffer| buffer.drop_race_shadows());
             stamp = 1;
         }
         self.stamp.store(stamp, Ordering::Relaxed);

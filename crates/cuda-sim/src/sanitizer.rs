@@ -75,9 +75,14 @@ impl Entry {
         (self.0 >> STAMP_SHIFT) as u32 & LAST_STAMP
     }
 
+    #[inline(always)]
     fn spread(self) -> Spread {
-        [Spread::One, Spread::OneWarp, Spread::OneBlock, Spread::Blocks]
-            [(self.0 >> SPREAD_SHIFT) as usize & 3]
+        match self.0 >> SPREAD_SHIFT & 3 {
+            0 => Spread::One,
+            1 => Spread::OneWarp,
+            2 => Spread::OneBlock,
+            _ => Spread::Blocks,
+        }
     }
 
     fn is_atomic(self) -> bool {
@@ -304,6 +309,7 @@ impl Accessor<'_> {
         entry.stamp() == self.stamp && !self.happened_before(entry, own)
     }
 
+    #[inline(always)]
     fn happened_before(&self, entry: Entry, own: Entry) -> bool {
         if entry.spread() == Spread::Blocks {
             return false;
@@ -324,6 +330,7 @@ impl Accessor<'_> {
 
     /// Returns the entry for `own` after `old`, which is `own` alone if all of `old` happened
     /// before.
+    #[inline(always)]
     fn merge(&self, old: Entry, own: Entry) -> Entry {
         if !self.is_unordered(old, own) {
             return own;

@@ -26,19 +26,17 @@ const COMPARISON: FieldComparison = FieldComparison {
     extent: 4.0,
 };
 
+fn settings() -> Settings {
+    Settings { method: Method::Network, degree: 3, link: Link::Tanh, ..Settings::default() }
+}
+
 impl Experiment for TanhBasis {
     const NAME: &'static str = "tanh_basis";
     const ABOUT: &'static str = "Finds equations whose right-hand side is tanh of polynomials";
     const TRAINS: bool = false;
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
-        let settings = Settings {
-            method: Method::Network,
-            degree: 3,
-            link: Link::Tanh,
-            ..Settings::default()
-        };
-        COMPARISON.run(lab, &settings)
+        COMPARISON.run(lab, &settings())
     }
 }
 
@@ -46,12 +44,29 @@ fn main() -> ExitCode {
     experiments::run::<TanhBasis>()
 }
 
-experiments::test_on_every_device!(
-    #[ignore = "takes minutes on the simulated device"]
-    TanhBasis,
-    experiments::Arguments::small(),
-    |report: Report| {
-        assert!(report.value("one trajectory: MNN / SINDy") < 0.2, "{report}");
-        assert!(report.value("several trajectories: MNN / SINDy") < 0.2, "{report}");
+experiments::test_on_the_cpu!(TanhBasis, experiments::Arguments::small(), |report: Report| {
+    assert!(report.value("one trajectory: MNN / SINDy") < 0.2, "{report}");
+    assert!(report.value("several trajectories: MNN / SINDy") < 0.2, "{report}");
+});
+
+/// One trajectory on the grid of its points: the whole search takes minutes on the simulated device.
+#[cfg(test)]
+struct OneTrajectory;
+
+#[cfg(test)]
+impl Experiment for OneTrajectory {
+    const NAME: &'static str = TanhBasis::NAME;
+    const ABOUT: &'static str = TanhBasis::ABOUT;
+    const TRAINS: bool = false;
+
+    fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
+        let settings = Settings { grid_refinement: Some(1), ..settings() };
+        FieldComparison { initial: &[[1.6, 0.6]], ..COMPARISON }.run(lab, &settings)
     }
+}
+
+experiments::test_that_devices_agree!(
+    OneTrajectory,
+    experiments::Arguments::small(),
+    ["one trajectory: field error outside, MNN", "one trajectory: MNN / SINDy"]
 );

@@ -27,15 +27,16 @@ pub struct FieldComparison {
 }
 
 impl FieldComparison {
-    /// Finds the equations from the first trajectory and from all, and compares the fields with the
-    /// true one outside of the training data.
+    /// Finds the equations from the first trajectory and, if there are more, from all, and compares
+    /// the fields with the true one outside of the training data.
     ///
     /// # Errors
     /// Those of discovery.
     pub fn run<B: Backend>(&self, lab: &Lab<B>, settings: &Settings) -> Result<Report> {
         let mut report = Report::default().with_equations("true", self.truth.equations);
         let mut panels = Vec::new();
-        for (name, count) in [("one trajectory", 1), ("several trajectories", self.initial.len())] {
+        let all = (self.initial.len() > 1).then_some(("several trajectories", self.initial.len()));
+        for (name, count) in [("one trajectory", 1)].into_iter().chain(all) {
             let own;
             (report, own) = self.compare(lab, settings, report, name, count)?;
             panels.extend(own);

@@ -74,16 +74,15 @@ macro_rules! simulated_lab {
 }
 
 /// Makes the test of an experiment on the simulated CUDA device, as [`test_on_the_cpu!`] does on the
-/// CPU. Attributes of the test may come first.
+/// CPU.
 #[macro_export]
 macro_rules! test_on_the_device {
-    ($(#[$attribute:meta])* $experiment:ty, $arguments:expr, $check:expr) => {
+    ($experiment:ty, $arguments:expr, $check:expr) => {
         #[cfg(test)]
         mod device_tests {
             use super::*;
 
             #[test]
-            $(#[$attribute])*
             fn cuda() {
                 let lab = $crate::simulated_lab!($experiment, $arguments);
                 $check(<$experiment as $crate::Experiment>::run(&lab).unwrap());
@@ -145,12 +144,11 @@ macro_rules! test_that_threads_do_not_matter {
     };
 }
 
-/// Makes the tests of an experiment on the CPU and on the simulated CUDA device. Attributes of the
-/// test on the device may come first.
+/// Makes the tests of an experiment on the CPU and on the simulated CUDA device.
 #[macro_export]
 macro_rules! test_on_every_device {
-    ($(#[$attribute:meta])* $experiment:ty, $arguments:expr, $check:expr) => {
+    ($experiment:ty, $arguments:expr, $check:expr) => {
         $crate::test_on_the_cpu!($experiment, $arguments, $check);
-        $crate::test_on_the_device!($(#[$attribute])* $experiment, $arguments, $check);
+        $crate::test_on_the_device!($experiment, $arguments, $check);
     };
 }

@@ -17,8 +17,12 @@ use crate::device::Device;
 use crate::memory::{DeviceMemory, MemoryView};
 use crate::ptx::{Kernel, LoadedModule};
 use crate::sanitizer::MAX_BLOCKS;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex};
+
+/// The number of host threads that run blocks, asked once: the question reads files.
+static HOST_THREADS: LazyLock<u64> =
+    LazyLock::new(|| std::thread::available_parallelism().map_or(1, |n| n.get() as u64));
 
 /// The shape of a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +101,7 @@ pub fn launch(
     };
     let (view, _guard) =
         memory.begin_launch(u64::from(linked.granule)).ok_or_else(host_out_of_memory)?;
-    let host_threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let host_threads = *HOST_THREADS;
     let workers = if linked.is_order_dependent { 1 } else { host_threads.min(blocks) };
     let shared_bytes = kernel.static_shared + config.dynamic_shared;
     let place = Place {

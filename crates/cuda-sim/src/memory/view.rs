@@ -4,7 +4,7 @@ use super::{Allocation, ZeroedBytes};
 use std::sync::{Arc, Mutex};
 
 /// The host memory of one device allocation: its bytes, their *initialized* flags (one byte each)
-/// and, once a launch has asked for it, the race shadow.
+/// and, once launches have asked for them, race shadows.
 ///
 /// Simulated threads on several host threads work on the same buffer through raw pointers. Two
 /// conflicting accesses without synchronization are a race in the simulated program, which the
@@ -14,7 +14,9 @@ pub(crate) struct Buffer {
     bytes: u64,
     data: ZeroedBytes,
     initialized: ZeroedBytes,
-    race: Mutex<Option<(u64, Arc<ZeroedBytes>)>>,
+    /// Race shadows with the granule that each is made for: kernels of different granules take
+    /// turns, and clearing one at every change took an eighth of a training step.
+    race: Mutex<Vec<(u64, Arc<ZeroedBytes>)>>,
 }
 
 impl Buffer {
@@ -25,7 +27,7 @@ impl Buffer {
             bytes,
             data: ZeroedBytes::new(length)?,
             initialized: ZeroedBytes::new(length)?,
-            race: Mutex::new(None),
+            race: Mutex::default(),
         })
     }
 
@@ -42,7 +44,7 @@ impl Buffer {
             bytes,
             data,
             initialized,
-            race: Mutex::new(None),
+            race: Mutex::default(),
         })
     }
 
@@ -66,23 +68,21 @@ impl Buffer {
         self.initialized.start()
     }
 
-    pub(crate) fn drop_race_shadow(&self) {
-        *self.race.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+    pub(crate) fn drop_race_shadows(&self) {
+        self.race.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
     }
 
-    /// Returns the race shadow with one pair of entries per `granule` bytes, which is made anew
-    /// when the granule changes, or `None` if the host has no memory for it.
+    /// Returns the race shadow with one pair of entries per `granule` bytes, or `None` if the host
+    /// has no memory for it.
     fn race_shadow(&self, granule: u64) -> Option<Arc<ZeroedBytes>> {
         let mut race = self.race.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        match &*race {
-            Some((made_for, shadow)) if *made_for == granule => Some(shadow.clone()),
-            _ => {
-                let entries = self.bytes.div_ceil(granule);
-                let shadow = Arc::new(ZeroedBytes::new((entries * 16) as usize)?);
-                *race = Some((granule, shadow.clone()));
-                Some(shadow)
-            }
+        if let Some((_, shadow)) = race.iter().find(|(made_for, _)| *made_for == granule) {
+            return Some(shadow.clone());
         }
+        let entries = self.bytes.div_ceil(granule);
+        let shadow = Arc::new(ZeroedBytes::new((entries * 16) as usize)?);
+        race.push((granule, shadow.clone()));
+        Some(shadow)
     }
 }
 
