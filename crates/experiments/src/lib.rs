@@ -92,10 +92,19 @@ macro_rules! test_on_the_device {
 }
 
 /// Makes the test that a few training steps of an experiment give the same figures of these names on
-/// the CPU and on the simulated CUDA device. For experiments whose claim takes minutes there.
+/// the CPU and on the simulated CUDA device. For experiments whose claim takes minutes there. A
+/// function that computes less may stand in for the experiment's own.
 #[macro_export]
 macro_rules! test_that_devices_agree {
     ($experiment:ty, $arguments:expr, $names:expr) => {
+        $crate::test_that_devices_agree!(
+            $experiment,
+            <$experiment as $crate::Experiment>::run,
+            $arguments,
+            $names
+        );
+    };
+    ($experiment:ty, $run:expr, $arguments:expr, $names:expr) => {
         #[cfg(test)]
         mod device_tests {
             use super::*;
@@ -103,9 +112,9 @@ macro_rules! test_that_devices_agree {
             #[test]
             fn cuda() {
                 let lab = $crate::simulated_lab!($experiment, $arguments);
-                let found = <$experiment as $crate::Experiment>::run(&lab).unwrap();
+                let found = $run(&lab).unwrap();
                 let lab = $crate::Lab::new::<$experiment>($arguments, mechanistic::Cpu).unwrap();
-                let expected = <$experiment as $crate::Experiment>::run(&lab).unwrap();
+                let expected = $run(&lab).unwrap();
                 for name in $names {
                     let (found, expected) = (found.value(name), expected.value(name));
                     let error = (found - expected).abs();

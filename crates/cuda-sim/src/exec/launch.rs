@@ -101,8 +101,7 @@ pub fn launch(
     };
     let (view, _guard) =
         memory.begin_launch(u64::from(linked.granule)).ok_or_else(host_out_of_memory)?;
-    let host_threads = *HOST_THREADS;
-    let workers = if linked.is_order_dependent { 1 } else { host_threads.min(blocks) };
+    let workers = if linked.is_order_dependent { 1 } else { blocks.min(*HOST_THREADS) };
     let shared_bytes = kernel.static_shared + config.dynamic_shared;
     let place = Place {
         grid: config.grid,
