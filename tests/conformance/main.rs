@@ -28,8 +28,6 @@ pub struct Subject {
     one_in: u32,
     /// Of one system.
     most_points: usize,
-    /// Whether single precision is only how values are stored.
-    computes_in_double: bool,
 }
 
 impl Subject {
@@ -40,7 +38,6 @@ impl Subject {
             path: CudaPath::Auto,
             one_in: 1,
             most_points: usize::MAX,
-            computes_in_double: false,
         }
     }
 
@@ -78,7 +75,7 @@ impl Subject {
     fn on_path(path: CudaPath) -> Self {
         cuda_sim::simulator::Simulator::preload().expect("the simulator can be loaded");
         let device = Device::cuda(0).expect("the simulated device can be opened");
-        Subject { device, path, one_in: 8, most_points: 1000, computes_in_double: true }
+        Subject { device, path, one_in: 8, most_points: 1000 }
     }
 
     /// A solver on the device.

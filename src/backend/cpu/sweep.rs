@@ -1,0 +1,359 @@
+//! Sweeps over the points of a tile's systems: forward and backward substitution, and the normal
+//! residual on the way.
+
+use super::block::{
+    load, solve_transposed, solve_upper, subtract_times, subtract_transposed_times,
+};
+use super::lanes::{Vector, Work};
+use super::layout::{Context, triangle};
+use super::points::{Points, initial_rows};
+use super::smoothness::{Smoothness, couple, subtract_coupled};
+use super::staging::TileSystems;
+use crate::error::Result;
+use crate::memory::zeros;
+use crate::options::{Formulation, Options};
+use crate::shape::ProblemShape;
+use std::ops::Range;
+
+/// The buffers of a sweep.
+pub struct Room<V> {
+    /// Data of the points.
+    pub points: Points<V>,
+    /// Smoothness rows.
+    pub smoothness: Smoothness<V>,
+    /// Right-hand side in the blocks t .. t+w, ((w+1)·P).
+    pub y: Vec<V>,
+    /// A block of something, (P).
+    block: Vec<V>,
+    /// Scaled values of a few points of one state, and a product with them, (4, 3·Q).
+    pub scaled: Vec<V>,
+    /// A block of a Gram matrix, (Q, Q).
+    pub gram: Vec<V>,
+}
+
+impl<V: Vector> Room<V> {
+    /// Allocates the buffers for problems of this shape.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
+    pub fn new(shape: &ProblemShape, context: (&Options, &super::layout::Layout)) -> Result<Self> {
+        let (options, layout) = context;
+        Ok(Room {
+            points: Points::new(layout)?,
+            smoothness: Smoothness::new(shape, options, layout)?,
+            y: zeros("right-hand side", (layout.bandwidth + 1) * layout.block)?,
+            block: zeros("right-hand side", layout.block)?,
+            scaled: zeros("smoothness rows", 4 * 3 * layout.derivatives)?,
+            gram: zeros("smoothness rows", layout.derivatives * layout.derivatives)?,
+        })
+    }
+}
+
+/// The factor of a tile's systems, and all that a sweep over their points needs.
+pub struct Sweep<'a, V> {
+    /// Problem, options and layout.
+    pub context: &'a Context<'a>,
+    /// Systems in the lanes.
+    pub systems: TileSystems,
+    /// Factor R.
+    pub factor: &'a [V],
+    /// Factors of the rows that begin at each point, or none where they are 1.
+    pub scales: &'a [V],
+    /// Buffers.
+    pub room: &'a mut Room<V>,
+}
+
+/// The vector whose rows are to be subtracted from a right-hand side: AᵀW²(β − Ax), where β is that
+/// of the problem or zero.
+#[derive(Clone, Copy)]
+pub struct Residual<'a, V> {
+    /// Unknowns x.
+    pub x: &'a [V],
+    /// Whether β is that of the problem.
+    pub data: bool,
+}
+
+impl<V: Vector> Sweep<'_, V> {
+    /// Solves Rᵀ v = y for the chain, y being `given` + `residual`, and leaves the right-hand side of
+    /// the border in its place.
+    pub fn forward<const T: usize>(
+        &mut self,
+        given: Option<&[V]>,
+        residual: Option<Residual<'_, V>>,
+        v: &mut [V],
+    ) {
+        V::run(Forward::<V, T> { sweep: self, given, residual, v });
+    }
+
+    #[inline(always)]
+    fn forward_inlined<const T: usize>(
+        &mut self,
+        given: Option<&[V]>,
+        residual: Option<Residual<'_, V>>,
+        v: &mut [V],
+    ) {
+        let layout = self.context.layout;
+        let (p, chain) = (layout.block, layout.chain);
+        let (v, border) = v.split_at_mut(layout.first_border());
+        self.room.points.begin(self.context, self.systems, self.scales);
+        self.room.y.fill(V::default());
+        match given {
+            Some(given) => border.copy_from_slice(&given[v.len()..]),
+            None => border.fill(V::default()),
+        }
+        if residual.is_some_and(|residual| residual.data)
+            && let Some(slack) = layout.slack
+        {
+            border[slack - v.len()] += V::splat(slack_cost(self.context));
+        }
+        for range in layout.ranges() {
+            if residual.is_some() {
+                self.room.points.load(self.context, self.systems, range.clone());
+            }
+            for t in range {
+                if let Some(residual) = residual {
+                    self.add_residual::<T>(t, residual, border);
+                }
+                if t == chain {
+                    break;
+                }
+                let v = &mut v[t * p..][..p];
+                v.copy_from_slice(&self.room.y[..p]);
+                if let Some(given) = given {
+                    for (v, given) in v.iter_mut().zip(&given[t * p..]) {
+                        *v += *given;
+                    }
+                }
+                self.forward_block::<T>(t, v, border);
+            }
+        }
+        if layout.closing() {
+            for (border, y) in border.iter_mut().zip(&self.room.y[..p]) {
+                *border += *y;
+            }
+        }
+    }
+
+    /// Solves block t of Rᵀ v = y in place, and moves the window of y on by a block.
+    #[inline(always)]
+    fn forward_block<const T: usize>(&mut self, t: usize, v: &mut [V], border: &mut [V]) {
+        let layout = self.context.layout;
+        let (p, panel) = (layout.block, layout.panel());
+        let row = &self.factor[t * layout.row_values()..][..layout.row_values()];
+        let (r, row) = row.split_at(triangle(p));
+        solve_transposed::<V, T>(r, v);
+        let coupled = panel - layout.border;
+        subtract_transposed_times(&row[coupled..], panel, v, border);
+        self.room.y.copy_within(p.., 0);
+        let y = &mut self.room.y[..layout.bandwidth * p];
+        if layout.stored {
+            subtract_transposed_times(row, panel, v, y);
+        } else if t + 1 < layout.points {
+            self.room.block.copy_from_slice(v);
+            solve_upper::<V, T>(r, &mut self.room.block);
+            self.update::<T>(t);
+            let room = &mut *self.room;
+            let y = &mut room.y[..p];
+            subtract_coupled::<V, T>(&room.smoothness, layout, &room.block, y);
+        }
+        self.room.y[layout.bandwidth * p..].fill(V::default());
+    }
+
+    /// Solves the border's part of R x = v in place, before [`backward`](Self::backward).
+    #[inline(always)]
+    pub fn border_backward(&self, v: &mut [V]) {
+        let layout = self.context.layout;
+        let r = &self.factor[layout.chain * layout.row_values()..];
+        solve_upper::<V, 1>(r, &mut v[layout.first_border()..]);
+    }
+
+    /// Solves the border's part of M x = y in place, between [`forward`](Self::forward) and
+    /// [`backward`](Self::backward).
+    #[inline(always)]
+    pub fn border(&self, x: &mut [V]) {
+        let layout = self.context.layout;
+        let r = &self.factor[layout.chain * layout.row_values()..];
+        solve_transposed::<V, 1>(r, &mut x[layout.first_border()..]);
+        self.border_backward(x);
+    }
+
+    /// Solves the blocks of a range of R x = v in place, once the border and the blocks after it are
+    /// solved.
+    pub fn backward<const T: usize>(&mut self, range: Range<usize>, x: &mut [V]) {
+        V::run(Backward::<V, T> { sweep: self, range, x });
+    }
+
+    #[inline(always)]
+    fn backward_inlined<const T: usize>(&mut self, range: Range<usize>, x: &mut [V]) {
+        let layout = self.context.layout;
+        let (p, panel, chain) = (layout.block, layout.panel(), layout.chain);
+        let (x, border) = x.split_at_mut(layout.first_border());
+        for t in (range.start..range.end.min(chain)).rev() {
+            let (now, next) = x[t * p..].split_at_mut(p);
+            let row = &self.factor[t * layout.row_values()..][..layout.row_values()];
+            let (r, row) = row.split_at(triangle(p));
+            if layout.stored {
+                let blocks = layout.bandwidth.min(layout.points - 1 - t);
+                let inner = blocks.min(chain - 1 - t) * p;
+                subtract_times(row, panel, &next[..inner], now);
+                if blocks * p > inner {
+                    // The closing point stands for the block after the chain.
+                    subtract_times(&row[inner..], panel, &border[..p], now);
+                }
+            } else if t + 1 < layout.points {
+                self.update::<T>(t);
+                let next = if t + 1 < chain { &next[..p] } else { &border[..p] };
+                let block = &mut self.room.block;
+                couple::<V, T>(&self.room.smoothness, layout, next, block);
+                solve_transposed::<V, T>(r, block);
+                for (now, block) in now.iter_mut().zip(block) {
+                    *now -= *block;
+                }
+            }
+            subtract_times(&row[panel - layout.border..], panel, border, now);
+            solve_upper::<V, T>(r, now);
+        }
+    }
+
+    /// Brings the smoothness rows to the step from point t on.
+    #[inline(always)]
+    pub fn update<const T: usize>(&mut self, t: usize) {
+        let Room { points, smoothness, .. } = &mut *self.room;
+        let weight = V::splat(self.context.options.weights.smoothness) * points.point_scale(t);
+        smoothness.update::<T>(points.steps(self.context.layout, t), weight);
+    }
+
+    /// Adds the normal residual of the rows that begin at point t to y and to the border.
+    #[inline(always)]
+    fn add_residual<const T: usize>(
+        &mut self,
+        t: usize,
+        residual: Residual<'_, V>,
+        border: &mut [V],
+    ) {
+        let (context, layout) = (self.context, self.context.layout);
+        let (weights, x) = (&context.options.weights, residual.x);
+        let (p, q) = (layout.block, layout.q::<T>());
+        let Room { points, y, .. } = &mut *self.room;
+        let scale = points.scale(context, t, layout.equation_derivatives - 1).value;
+        let weight = V::splat(weights.equation) * scale;
+        points.make_rows::<T>(layout, t, weight);
+        let z = &x[t * p..][..p];
+        for (row, b) in points.rows.chunks_exact(p).zip(points.rhs(layout, t)) {
+            let b = if residual.data { weight * *b } else { V::default() };
+            let defect = b - dot::<V, T>(row, z);
+            for (y, c) in y.iter_mut().zip(row) {
+                *y = y.plus(*c, defect);
+            }
+        }
+        if t < layout.given[0] {
+            for (k, j, at) in initial_rows(layout) {
+                let weight = V::splat(weights.initial) * points.scale(context, t, j).value;
+                let value = points.initial[t * layout.states * layout.given[1] + at];
+                let value = if residual.data { value } else { V::default() };
+                let unknown = k * q + j;
+                y[unknown] = y[unknown].plus(weight * weight, value - z[unknown]);
+            }
+        }
+        if t == 0 && layout.closing() {
+            let squared = V::splat(weights.periodic) * V::splat(weights.periodic);
+            for unknown in (0..p).filter(|unknown| unknown % q + 1 < q) {
+                let defect = x[unknown] - x[layout.first_border() + unknown];
+                y[unknown] = y[unknown].minus(squared, defect);
+                border[unknown] = border[unknown].plus(squared, defect);
+            }
+        }
+        if t + 1 < layout.points {
+            self.update::<T>(t);
+        }
+        let Room { points, smoothness, y, scaled, .. } = &mut *self.room;
+        let weight = V::splat(weights.smoothness) * points.point_scale(t);
+        let squared = weight * weight;
+        let slack = layout.slack.map_or(V::default(), |slack| x[slack]);
+        for (k, span) in smoothness.spans(layout, t) {
+            let (table, powers, _) = smoothness.rows(points, layout, t, k, span);
+            let (of_x, along) = scaled.split_at_mut(3 * q);
+            let (of_x, along) = (&mut of_x[..span * q], &mut along[..span * q]);
+            scale_values::<V, T>(&x[t * p + k * q..], p, powers, of_x);
+            along.fill(V::default());
+            let [_, sum] = table.apply::<V, T>(of_x, slack, along);
+            for (point, along) in along.chunks_exact(q).enumerate() {
+                let y = &mut y[point * p + k * q..][..q];
+                for j in 0..q {
+                    y[j] = y[j].minus(squared * powers[j], along[j]);
+                }
+            }
+            if let Some(slack) = layout.slack {
+                let at = slack - layout.first_border();
+                border[at] = border[at].minus(squared, sum);
+            }
+        }
+    }
+}
+
+/// A sweep forward, which is compiled once and not wherever it is called.
+struct Forward<'a, 'b, V, const T: usize> {
+    sweep: &'a mut Sweep<'b, V>,
+    given: Option<&'a [V]>,
+    residual: Option<Residual<'a, V>>,
+    v: &'a mut [V],
+}
+
+impl<V: Vector, const T: usize> Work for Forward<'_, '_, V, T> {
+    #[inline(always)]
+    fn run(self) {
+        self.sweep.forward_inlined::<T>(self.given, self.residual, self.v);
+    }
+}
+
+/// A sweep backward over a range of points, which is compiled once.
+struct Backward<'a, 'b, V, const T: usize> {
+    sweep: &'a mut Sweep<'b, V>,
+    range: Range<usize>,
+    x: &'a mut [V],
+}
+
+impl<V: Vector, const T: usize> Work for Backward<'_, '_, V, T> {
+    #[inline(always)]
+    fn run(self) {
+        self.sweep.backward_inlined::<T>(self.range, self.x);
+    }
+}
+
+/// Computes the values of one state at a few points, `p` apart, times the powers.
+#[inline(always)]
+pub fn scale_values<V: Vector, const T: usize>(x: &[V], p: usize, powers: &[V], to: &mut [V]) {
+    let q = if T == 1 { powers.len() } else { T };
+    for (point, to) in to.chunks_exact_mut(q).enumerate() {
+        let x = &x[point * p..][..q];
+        for j in 0..q {
+            to[j] = powers[j] * x[j];
+        }
+    }
+}
+
+/// Returns a·b, whose length is a multiple of T.
+#[inline(always)]
+pub fn dot<V: Vector, const T: usize>(a: &[V], b: &[V]) -> V {
+    let mut sums = [V::default(); T];
+    for at in (0..b.len()).step_by(T) {
+        let (a, b): ([V; T], [V; T]) = (load(a, at), load(b, at));
+        for i in 0..T {
+            sums[i] = sums[i].plus(a[i], b[i]);
+        }
+    }
+    let mut sum = sums[0];
+    for other in &sums[1..] {
+        sum += *other;
+    }
+    sum
+}
+
+/// Returns γα, which the linear cost −γ·α·ε of the slack adds to the line of ε in M (z, ε) = AᵀW²β
+/// + γα e_ε.
+pub fn slack_cost(context: &Context<'_>) -> f64 {
+    match context.options.formulation {
+        Formulation::SharedSlack { gamma, alpha } => gamma * alpha,
+        Formulation::LeastSquares => 0.0,
+    }
+}
