@@ -160,9 +160,9 @@ pub struct Options {
     /// had until then, which a march forward in time finds. Least squares weighs absolute defects:
     /// where a solution grows by many orders of magnitude, it is cheaper to miss the small
     /// beginning than to fit the large end, and u' = 20u ends near zero. Divided rows weigh relative
-    /// defects, and follow growth up to 10^145. A solution that does not grow is hardly changed. Derivatives hold the divisors constant. Not for periodic
-    /// problems and the shared slack. It costs about half a solve more; on a CUDA device, only
-    /// teams of threads take it.
+    /// defects, and follow growth up to 10^145. A solution that does not grow is hardly changed.
+    /// Derivatives hold the divisors constant. Not for periodic problems and the shared slack. It
+    /// costs about half a solve more; on a CUDA device, only teams of threads take it.
     pub follow_growth: bool,
     /// Whether the normal matrix is factored (Cholesky) or the rows (square root).
     pub factorization: Factorization,

@@ -89,36 +89,37 @@ pub fn solve_transposed<V: Vector, const T: usize>(r: &[V], y: &mut [V]) {
     }
 }
 
-/// Solves R x = y in place, R being a packed triangle.
+/// Solves R x = y in place, R being a packed triangle. Each x_i is made of two sums, from the last
+/// column on, so that an addition need not wait for the one before; their bits do not depend on T.
 #[inline(always)]
 pub fn solve_upper<V: Vector, const T: usize>(r: &[V], y: &mut [V]) {
     let p = y.len();
     for i0 in (0..p).step_by(T).rev() {
-        let mut x: [V; T] = load(y, i0);
-        let later = &y[i0 + T..];
+        let (x, later) = y[i0..].split_at_mut(T);
         let mut at = triangle(p) - triangle(p - i0);
-        let mut rows = [at; T];
+        let (mut rows, mut sums) = ([at; T], [[V::default(); 2]; T]);
         for i in 0..T {
             rows[i] = at;
-            // Two sums, so that an addition need not wait for the last.
             let row = &r[at + T - i..][..later.len()];
-            let mut sums = [x[i], V::default()];
-            for (row, later) in row.chunks(2).zip(later.chunks(2)) {
-                for (sum, (row, later)) in sums.iter_mut().zip(row.iter().zip(later)) {
-                    *sum = sum.minus(*row, *later);
-                }
+            let [mut even, mut odd] = [x[i], V::default()];
+            for (row, later) in row.rchunks_exact(2).zip(later.rchunks_exact(2)) {
+                even = even.minus(row[1], later[1]);
+                odd = odd.minus(row[0], later[0]);
             }
-            x[i] = sums[0] + sums[1];
+            sums[i] = [even, odd];
+            if later.len() % 2 == 1 {
+                sums[i] = [odd, even.minus(row[0], later[0])];
+            }
             at += p - i0 - i;
         }
         for i in (0..T).rev() {
             let row = &r[rows[i]..][..T - i];
-            for k in i + 1..T {
-                x[i] = x[i].minus(row[k - i], x[k]);
+            for k in (i + 1..T).rev() {
+                let sum = &mut sums[i][(T - 1 - k) % 2];
+                *sum = sum.minus(row[k - i], x[k]);
             }
-            x[i] = x[i] * row[0];
+            x[i] = (sums[i][0] + sums[i][1]) * row[0];
         }
-        y[i0..][..T].copy_from_slice(&x);
     }
 }
 
@@ -129,7 +130,7 @@ pub fn subtract_times<V: Vector>(a: &[V], n: usize, x: &[V], y: &mut [V]) {
         return;
     }
     for (i, y) in y.iter_mut().enumerate() {
-        for (a, x) in a[i * n..].iter().zip(x) {
+        for (a, x) in a[i * n..][..x.len()].iter().zip(x) {
             *y = y.minus(*a, *x);
         }
     }
@@ -138,21 +139,20 @@ pub fn subtract_times<V: Vector>(a: &[V], n: usize, x: &[V], y: &mut [V]) {
 /// Computes y −= aᵀ x, a being row-major with as many rows as x has values, `n` values apart.
 #[inline(always)]
 pub fn subtract_transposed_times<V: Vector>(a: &[V], n: usize, x: &[V], y: &mut [V]) {
-    if y.is_empty() {
+    let len = y.len();
+    if len == 0 {
         return;
     }
     for (i, x) in x.iter().enumerate() {
-        for (y, a) in y.iter_mut().zip(&a[i * n..]) {
+        for (y, a) in y.iter_mut().zip(&a[i * n..][..len]) {
             *y = y.minus(*a, *x);
         }
     }
 }
 
 /// The rows of M that elimination has reached, an upper triangle over the columns of the blocks t ..
-/// t+w and of the border; and the part of the right-hand side that belongs to the blocks.
+/// t+w and of the border. Its methods are told the number n of columns, which may be a constant.
 pub struct Window<V> {
-    /// Number n of columns.
-    pub columns: usize,
     /// Entries, (n, n), of which the upper triangle is used.
     pub entries: Vec<V>,
     /// Rows t of R, (P, n).
@@ -171,7 +171,6 @@ impl<V: Vector> Window<V> {
     pub fn new(columns: usize, block: usize) -> crate::Result<Self> {
         let zeros = |count| crate::memory::zeros("window of the factorization", count);
         Ok(Window {
-            columns,
             entries: zeros(columns.saturating_mul(columns))?,
             rows: zeros(block.saturating_mul(columns))?,
             removed: zeros(columns)?,
@@ -192,16 +191,16 @@ impl<V: Vector> Window<V> {
     #[inline(always)]
     pub fn factorize<const T: usize>(
         &mut self,
-        p: usize,
+        [n, p]: [usize; 2],
         unknown: usize,
         first: impl Fn(usize) -> usize,
         pivots: &mut impl Pivot<V>,
     ) {
-        let n = self.columns;
-        for i in 0..p {
-            self.whole[i] = self.entries[i * n + i] + self.removed[i];
+        let (matrix, rows) = (&self.entries[..n * n], &mut self.rows[..p * n]);
+        let whole = &mut self.whole[..p];
+        for (i, whole) in whole.iter_mut().enumerate() {
+            *whole = matrix[i * n + i] + self.removed[i];
         }
-        let (matrix, rows, whole) = (&self.entries, &mut self.rows, &self.whole);
         for i0 in (0..p).step_by(T) {
             let mut diagonal: [[V; T]; T] = tile(matrix, n, i0, i0);
             subtract_products(&mut diagonal, rows, n, 0..i0, i0, i0);
@@ -248,49 +247,48 @@ impl<V: Vector> Window<V> {
     #[inline(always)]
     pub fn advance<const T: usize>(
         &mut self,
-        p: usize,
-        border: usize,
+        [n, p, border]: [usize; 3],
         first: impl Fn(usize) -> usize,
     ) {
-        let n = self.columns;
+        let (matrix, rows) = (&mut self.entries[..n * n], &self.rows[..p * n]);
+        let removed = &mut self.removed[..n];
         let moved = |column: usize| if column < border { column - p } else { column };
         for j in (p..n).step_by(T) {
             for k in (j..n).step_by(T) {
-                let mut entries: [[V; T]; T] = tile(&self.entries, n, j, k);
+                let mut entries: [[V; T]; T] = tile(matrix, n, j, k);
                 if j == k {
                     for i in 0..T {
-                        self.removed[moved(j) + i] = self.removed[j + i] + entries[i][i];
+                        removed[moved(j) + i] = removed[j + i] + entries[i][i];
                     }
                 }
-                let rows = first(j).max(first(k))..p;
-                subtract_products(&mut entries, &self.rows, n, rows, j, k);
+                let first = first(j).max(first(k));
+                subtract_products(&mut entries, rows, n, first..p, j, k);
                 if j == k {
                     for i in 0..T {
-                        let at = moved(j) + i;
-                        self.removed[at] -= entries[i][i];
+                        removed[moved(j) + i] -= entries[i][i];
                     }
                 }
-                put(&mut self.entries, n, moved(j), moved(k), &entries);
+                put(matrix, n, moved(j), moved(k), &entries);
             }
         }
         let zero = V::default();
         for j in 0..border - p {
-            self.entries[j * n + border - p..j * n + border].fill(zero);
+            matrix[j * n + border - p..][..p].fill(zero);
         }
         for j in border - p..border {
-            self.entries[j * n + j..(j + 1) * n].fill(zero);
-            self.removed[j] = zero;
+            matrix[j * n + j..(j + 1) * n].fill(zero);
+            removed[j] = zero;
         }
     }
 
     /// Adds a block (q, q) of a Gram matrix to M at (row, column).
     #[inline(always)]
-    pub fn add_block<const T: usize>(&mut self, row: usize, column: usize, q: usize, block: &[V]) {
-        let n = self.columns;
-        for (i, from) in block.chunks_exact(if T == 1 { q } else { T }).enumerate() {
-            let to = &mut self.entries[(row + i) * n + column..];
-            for (to, from) in to.iter_mut().zip(from) {
-                *to += *from;
+    pub fn add_block(&mut self, n: usize, [row, column]: [usize; 2], q: usize, block: &[V]) {
+        let (matrix, block) = (&mut self.entries[..n * n], &block[..q * q]);
+        for i in 0..q {
+            let to = &mut matrix[(row + i) * n + column..][..q];
+            for j in 0..q {
+                to[j] += block[i * q + j];
             }
         }
     }
@@ -298,8 +296,7 @@ impl<V: Vector> Window<V> {
     /// Adds the first `p` unknowns to those from column `border` on, which are the same: what is
     /// coupled with the ones is coupled with the others.
     #[inline(always)]
-    pub fn fold(&mut self, p: usize, border: usize) {
-        let n = self.columns;
+    pub fn fold(&mut self, [n, p, border]: [usize; 3]) {
         for i in 0..p {
             for j in i..p {
                 let (own, other) = (border + i, border + j);
@@ -322,13 +319,12 @@ impl<V: Vector> Window<V> {
     /// Computes the triangle of R that belongs to the border, the columns from `border` on, into the
     /// first rows of `rows`.
     #[inline(always)]
-    pub fn factorize_border<const T: usize>(
+    pub fn factorize_border(
         &mut self,
-        border: usize,
+        [n, border]: [usize; 2],
         unknown: usize,
         pivots: &mut impl Pivot<V>,
     ) {
-        let n = self.columns;
         for i in border..n {
             self.whole[i] = self.entries[i * n + i] + self.removed[i];
         }
@@ -355,8 +351,8 @@ impl<V: Vector> Window<V> {
 /// The first row of R that is not zero in the tile at a column of the window: the outermost coupling
 /// of a block is block diagonal over the states, and R_tt⁻ᵀ fills it only below.
 #[inline(always)]
-pub fn first_row<const T: usize>(layout: &Layout) -> impl Fn(usize) -> usize + Copy + use<T> {
-    let (p, q) = (layout.block, layout.q::<T>());
+pub fn first_row(layout: &Layout) -> impl Fn(usize) -> usize + Copy + use<> {
+    let (p, q) = (layout.block, layout.derivatives);
     let (start, end) = (layout.bandwidth * p, (layout.bandwidth + 1) * p);
     move |column| if (start..end).contains(&column) { (column - start) / q * q } else { 0 }
 }

@@ -3,14 +3,14 @@
 
 use super::block::{Window, first_row, solve_transposed, subtract_transposed_times};
 use super::lanes::Vector;
-use super::layout::{Layout, triangle};
+use super::layout::{Context, Layout, triangle};
 use super::pivots::Pivots;
 use super::sweep::{Room, Sweep, slack_cost};
 
 /// Factorizes M and solves Rᵀ v = AᵀW²β + γα e_ε, the border's part included. `whole` gets the
 /// diagonal of M. Returns NaN in the lanes whose data are not finite or whose steps not positive.
 #[inline(always)]
-pub fn factorize<V: Vector, const T: usize>(
+pub fn factorize<V: Vector, const T: usize, const PLAIN: bool>(
     mut sweep: Sweep<'_, V>,
     factor: &mut [V],
     window: &mut Window<V>,
@@ -18,10 +18,11 @@ pub fn factorize<V: Vector, const T: usize>(
     whole: &mut [V],
     v: &mut [V],
 ) -> V {
-    let (context, layout) = (sweep.context, sweep.context.layout);
-    let (p, q, chain, n) = (layout.block, layout.q::<T>(), layout.chain, window.columns);
+    let (context, layout) = (sweep.context, &sweep.context.layout.fixed::<T, PLAIN>());
+    let fixed = &Context { layout, ..*context };
+    let (p, q, chain, n) = (layout.block, layout.derivatives, layout.chain, layout.window());
     let outside = n - layout.border;
-    let first = first_row::<T>(layout);
+    let first = first_row(layout);
     let (rows, triangle_of_border) = factor.split_at_mut(chain * layout.row_values());
     let (v, border) = v.split_at_mut(layout.first_border());
     let mut check = V::default();
@@ -40,36 +41,36 @@ pub fn factorize<V: Vector, const T: usize>(
         }
     }
     sweep.room.points.begin(context, sweep.systems, sweep.scales);
-    sweep.room.y.fill(V::default());
+    sweep.room.y[..outside].fill(V::default());
     for range in layout.ranges() {
         sweep.room.points.load(context, sweep.systems, range.clone());
         check += sweep.room.points.check();
         for t in range {
             let Room { points, y, .. } = &mut *sweep.room;
             let one = V::splat(1.0);
-            points.absorb::<T>(context, t, one, &mut window.entries, n, &mut y[..p]);
+            points.absorb::<T>(fixed, t, one, &mut window.entries, n, &mut y[..p]);
             if t == chain {
                 break;
             }
-            absorb_smoothness::<V, T>(&mut sweep, t, window);
-            window.factorize::<T>(p, t * p, first, pivots);
+            absorb_smoothness::<V, T>(&mut sweep, layout, t, window);
+            window.factorize::<T>([n, p], t * p, first, pivots);
             store(window, layout, &mut rows[t * layout.row_values()..]);
             whole[t * p..][..p].copy_from_slice(&window.whole[..p]);
 
-            let (y, v) = (&mut sweep.room.y, &mut v[t * p..][..p]);
+            let (y, v) = (&mut sweep.room.y[..outside], &mut v[t * p..][..p]);
             v.copy_from_slice(&y[..p]);
-            solve_transposed::<V, T>(&rows[t * layout.row_values()..], v);
+            solve_transposed::<V, T>(&rows[t * layout.row_values()..][..triangle(p)], v);
             subtract_transposed_times(&window.rows[outside..], n, v, border);
             y.copy_within(p.., 0);
             subtract_transposed_times(&window.rows[p..], n, v, &mut y[..outside - p]);
             y[outside - p..].fill(V::default());
-            window.advance::<T>(p, outside, first);
+            window.advance::<T>([n, p, outside], first);
         }
     }
 
     if layout.closing() {
         // The block after the chain is the closing point.
-        window.fold(p, outside);
+        window.fold([n, p, outside]);
         for (border, y) in border.iter_mut().zip(&sweep.room.y[..p]) {
             *border += *y;
         }
@@ -77,7 +78,7 @@ pub fn factorize<V: Vector, const T: usize>(
     for i in outside + layout.unpadded_border()..n {
         window.entries[i * n + i] = V::splat(1.0);
     }
-    window.factorize_border::<T>(outside, chain * p, pivots);
+    window.factorize_border([n, outside], chain * p, pivots);
     whole[chain * p..].copy_from_slice(&window.whole[outside..]);
     let mut at = 0;
     for i in outside..n {
@@ -92,11 +93,11 @@ pub fn factorize<V: Vector, const T: usize>(
 /// Writes the block row of R in the window to its place in the factor.
 #[inline(always)]
 fn store<V: Vector>(window: &Window<V>, layout: &Layout, to: &mut [V]) {
-    let (p, n, panel) = (layout.block, window.columns, layout.panel());
-    let (triangle, panels) = to.split_at_mut(triangle(p));
-    let mut at = 0;
+    let (p, n, panel) = (layout.block, layout.window(), layout.panel());
+    let (triangle, panels) = to[..layout.row_values()].split_at_mut(triangle(p));
+    let (rows, mut at) = (&window.rows[..p * n], 0);
     for i in 0..p {
-        let row = &window.rows[i * n..][..n];
+        let row = &rows[i * n..][..n];
         triangle[at..][..p - i].copy_from_slice(&row[i..p]);
         at += p - i;
         panels[i * panel..][..panel].copy_from_slice(&row[n - panel..]);
@@ -107,33 +108,33 @@ fn store<V: Vector>(window: &Window<V>, layout: &Layout, to: &mut [V]) {
 #[inline(always)]
 fn absorb_smoothness<V: Vector, const T: usize>(
     sweep: &mut Sweep<'_, V>,
+    layout: &Layout,
     t: usize,
     window: &mut Window<V>,
 ) {
-    let layout = sweep.context.layout;
     if t + 1 == layout.points {
         return;
     }
-    sweep.update::<T>(t);
-    let (p, q, n) = (layout.block, layout.q::<T>(), window.columns);
+    sweep.update::<T>(layout, t);
+    let (p, q, n) = (layout.block, layout.derivatives, layout.window());
     let Room { points, smoothness, gram, .. } = &mut *sweep.room;
     for k in 0..layout.states {
         for (block, [a, b]) in [[0, 0], [0, 1], [1, 1]].into_iter().enumerate() {
-            let gram = smoothness.block::<T>(k, block);
-            window.add_block::<T>(a * p + k * q, b * p + k * q, q, gram);
+            let gram = smoothness.block(k, block);
+            window.add_block(n, [a * p + k * q, b * p + k * q], q, gram);
         }
     }
-    if smoothness.triple.is_none() && layout.slack.is_none() {
+    if layout.bandwidth == 1 && layout.slack.is_none() {
         return;
     }
     let weight = V::splat(sweep.context.options.weights.smoothness) * points.point_scale(t);
     let squared = weight * weight;
-    for (k, span) in smoothness.spans(layout, t) {
+    for (k, span) in layout.spans(t) {
         let (table, powers, _) = smoothness.rows(points, layout, t, k, span);
         if span == 3 {
             for (a, b) in (0..3).flat_map(|a| (a..3).map(move |b| (a, b))) {
-                table.gram::<V, T>([a, b], powers, squared, gram);
-                window.add_block::<T>(a * p + k * q, b * p + k * q, q, gram);
+                table.gram([a, b], powers, squared, gram);
+                window.add_block(n, [a * p + k * q, b * p + k * q], q, gram);
             }
         }
         if let Some(slack) = layout.slack {

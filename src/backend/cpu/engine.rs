@@ -83,12 +83,20 @@ impl<V: Vector> Work for GroupTask<'_, V> {
     fn run(self) {
         let GroupTask { context, group: Group { origin, tiles, scratch }, task } = self;
         match task {
-            Task::Solve(..) | Task::Vjp(..) => match context.layout.tile {
-                2 => run_tiles::<V, 2>(context, tiles, scratch, task),
-                3 => run_tiles::<V, 3>(context, tiles, scratch, task),
-                4 => run_tiles::<V, 4>(context, tiles, scratch, task),
-                _ => run_tiles::<V, 1>(context, tiles, scratch, task),
-            },
+            Task::Solve(..) | Task::Vjp(..) if V::ALL_SIZES => {
+                match (context.layout.tile, context.layout.plain()) {
+                    (2, true) => run_tiles::<V, 2, true>(context, tiles, scratch, task),
+                    (3, true) => run_tiles::<V, 3, true>(context, tiles, scratch, task),
+                    (4, true) => run_tiles::<V, 4, true>(context, tiles, scratch, task),
+                    (2, false) => run_tiles::<V, 2, false>(context, tiles, scratch, task),
+                    (3, false) => run_tiles::<V, 3, false>(context, tiles, scratch, task),
+                    (4, false) => run_tiles::<V, 4, false>(context, tiles, scratch, task),
+                    _ => run_tiles::<V, 1, false>(context, tiles, scratch, task),
+                }
+            }
+            Task::Solve(..) | Task::Vjp(..) => {
+                run_tiles::<V, 1, false>(context, tiles, scratch, task);
+            }
             Task::Jvp(inputs, status, mut sink) => {
                 for tile in tiles {
                     tile.jvp(context, scratch, inputs, status, &mut sink);
@@ -108,9 +116,10 @@ impl<V: Vector> Work for GroupTask<'_, V> {
     }
 }
 
-/// Solves or differentiates tiles whose blocks are computed on in tiles of T.
+/// Solves or differentiates tiles whose blocks are computed on in tiles of T, and whose layout is
+/// plain or not.
 #[inline(always)]
-fn run_tiles<V: Vector, const T: usize>(
+fn run_tiles<V: Vector, const T: usize, const PLAIN: bool>(
     context: &Context<'_>,
     tiles: &mut [Tile<V>],
     scratch: &mut Scratch<V>,
@@ -119,13 +128,13 @@ fn run_tiles<V: Vector, const T: usize>(
     match task {
         Task::Solve(mut sink, status) => {
             for tile in tiles {
-                tile.solve::<T>(context, scratch, &mut sink, status);
+                tile.solve::<T, PLAIN>(context, scratch, &mut sink, status);
             }
         }
         Task::Vjp(cotangent, status, found, mut sink) => {
             sink.clear();
             for tile in tiles {
-                tile.vjp::<T>(context, scratch, cotangent, status, found, &mut sink);
+                tile.vjp::<T, PLAIN>(context, scratch, cotangent, status, found, &mut sink);
             }
         }
         _ => unreachable!("other tasks do not depend on T"),
@@ -419,3 +428,6 @@ impl InputSums {
         finite
     }
 }
+
+#[cfg(test)]
+mod tests;

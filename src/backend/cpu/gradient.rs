@@ -108,7 +108,7 @@ impl<V: Vector> Gradient<V> {
 
     /// Adds the shares of the rows that begin at the points of a range, given the solution z and the
     /// adjoint g, M g = z̄, and writes what is complete. The data of the range are loaded.
-    pub fn add_range<const T: usize>(
+    pub fn add_range<const T: usize, const PLAIN: bool>(
         &mut self,
         sweep: &mut Sweep<'_, V>,
         range: Range<usize>,
@@ -116,11 +116,11 @@ impl<V: Vector> Gradient<V> {
         g: &[V],
         target: &mut Target<'_, '_>,
     ) {
-        V::run(AddRange::<V, T> { gradient: self, sweep, range, z, g, target });
+        V::run(AddRange::<V, T, PLAIN> { gradient: self, sweep, range, z, g, target });
     }
 
     #[inline(always)]
-    fn add_range_inlined<const T: usize>(
+    fn add_range_inlined<const T: usize, const PLAIN: bool>(
         &mut self,
         sweep: &mut Sweep<'_, V>,
         range: Range<usize>,
@@ -128,21 +128,21 @@ impl<V: Vector> Gradient<V> {
         g: &[V],
         target: &mut Target<'_, '_>,
     ) {
-        let layout = sweep.context.layout;
+        let layout = &sweep.context.layout.fixed::<T, PLAIN>();
         let [each_c, each_b] = [layout.inputs.coefficients, layout.inputs.rhs]
             .map(|input| usize::from(input.inner[0] > 0));
         for t in range.clone() {
             let Room { points, .. } = &mut *sweep.room;
-            points.make_rows::<T>(layout, t, V::splat(1.0));
+            points.make_rows(layout, t, V::splat(1.0));
             let at = t - range.start;
-            self.add_equations::<T>(sweep, t, [each_c * at, each_b * at], z, g);
-            self.add_initial(sweep, t, z, g);
+            self.add_equations(sweep, layout, t, [each_c * at, each_b * at], [z, g]);
+            self.add_initial(sweep, layout, t, [z, g]);
             if t == 0 && layout.closing() {
                 self.add_periodic(sweep.context, z, g);
             }
             if t + 1 < layout.points {
-                sweep.update::<T>(t);
-                self.add_smoothness::<T>(sweep, t, z, g);
+                sweep.update::<T>(layout, t);
+                self.add_smoothness::<T>(sweep, layout, t, [z, g]);
             }
         }
         let count = range.len();
@@ -216,16 +216,16 @@ impl<V: Vector> Gradient<V> {
     /// Adds the shares of the equation rows of point t, whose coefficients stand in `rows`, to the
     /// gradients of coefficients and right-hand sides of the points at these places.
     #[inline(always)]
-    fn add_equations<const T: usize>(
+    fn add_equations(
         &mut self,
         sweep: &Sweep<'_, V>,
+        layout: &Layout,
         t: usize,
         [at_c, at_b]: [usize; 2],
-        z: &[V],
-        g: &[V],
+        [z, g]: [&[V]; 2],
     ) {
-        let (context, layout) = (sweep.context, sweep.context.layout);
-        let (p, q, qc) = (layout.block, layout.q::<T>(), layout.equation_derivatives);
+        let context = sweep.context;
+        let (p, q, qc) = (layout.block, layout.derivatives, layout.equation_derivatives);
         let points = &sweep.room.points;
         let weight = V::splat(context.options.weights.equation);
         let Scale { value: scale, slope } = points.scale(context, t, qc - 1);
@@ -235,8 +235,8 @@ impl<V: Vector> Gradient<V> {
         let width = layout.widths.coefficients / layout.equations;
         let mut by_mean = V::default();
         for (e, (row, b)) in points.rows.chunks_exact(p).zip(points.rhs(layout, t)).enumerate() {
-            let defect = *b - dot::<V, T>(row, z);
-            let along = dot::<V, T>(row, g);
+            let defect = *b - dot(row, z);
+            let along = dot(row, g);
             let (residual, d_rhs) = (squared * defect, squared * along);
             let d_factor = (factor + factor) * along * defect;
             self.weights[0] = self.weights[0].plus(d_factor, scale);
@@ -259,8 +259,8 @@ impl<V: Vector> Gradient<V> {
     }
 
     #[inline(always)]
-    fn add_initial(&mut self, sweep: &Sweep<'_, V>, t: usize, z: &[V], g: &[V]) {
-        let (context, layout) = (sweep.context, sweep.context.layout);
+    fn add_initial(&mut self, sweep: &Sweep<'_, V>, layout: &Layout, t: usize, [z, g]: [&[V]; 2]) {
+        let context = sweep.context;
         if t >= layout.given[0] {
             return;
         }
@@ -291,50 +291,36 @@ impl<V: Vector> Gradient<V> {
         }
     }
 
-    /// Adds the shares of the smoothness rows. With y = diag(h^p) z, d = C y, and the same of g, the
-    /// rows of a state have the derivative −w²/h Σ_j p_j ((Cᵀd_z)_j y_g,j + (Cᵀd_g)_j y_z,j) with
-    /// respect to the length h.
+    /// Adds the shares of the smoothness rows. With y = diag(h^p) z, and the same of g, the rows of a
+    /// state have the derivative −w²/h Σ_ij (p_i + p_j) (CᵀC)_ij y_z,i y_g,j with respect to the
+    /// length h.
     #[inline(always)]
     fn add_smoothness<const T: usize>(
         &mut self,
         sweep: &mut Sweep<'_, V>,
+        layout: &Layout,
         t: usize,
-        z: &[V],
-        g: &[V],
+        [z, g]: [&[V]; 2],
     ) {
-        let (context, layout) = (sweep.context, sweep.context.layout);
-        let (p, q) = (layout.block, layout.q::<T>());
+        let (p, q) = (layout.block, layout.derivatives);
+        let weight = V::splat(sweep.context.options.weights.smoothness);
         let Room { points, smoothness, scaled, .. } = &mut *sweep.room;
         let scale = points.point_scale(t);
-        let weight = V::splat(context.options.weights.smoothness);
         let factor = weight * scale;
         let slacks = match layout.slack {
             Some(slack) => [z[slack], g[slack]],
             None => Default::default(),
         };
-        let (of_z, rest) = scaled.split_at_mut(3 * q);
-        let (of_g, rest) = rest.split_at_mut(3 * q);
-        let (along_z, along_g) = rest.split_at_mut(3 * q);
-        for (k, span) in smoothness.spans(layout, t) {
+        let (of_z, of_g) = scaled.split_at_mut(3 * q);
+        for (k, span) in layout.spans(t) {
             let (table, powers, length) = smoothness.rows(points, layout, t, k, span);
-            let n = span * q;
-            scale_values::<V, T>(&z[t * p + k * q..], p, powers, &mut of_z[..n]);
-            scale_values::<V, T>(&g[t * p + k * q..], p, powers, &mut of_g[..n]);
-            along_z[..n].fill(V::default());
-            along_g[..n].fill(V::default());
-            let products = table.apply_both::<V, T>(
-                [&of_z[..n], &of_g[..n]],
-                slacks,
-                [&mut along_z[..n], &mut along_g[..n]],
-            );
+            let (of_z, of_g) = (&mut of_z[..span * q], &mut of_g[..span * q]);
+            scale_values(&z[t * p + k * q..], p, powers, of_z);
+            scale_values(&g[t * p + k * q..], p, powers, of_g);
+            let products = table.products::<V, T>([&*of_z, &*of_g], slacks);
             self.weights[2] = self.weights[2].minus((factor + factor) * scale, products);
-            let mut by_length = V::default();
-            for (point, j) in (0..span).flat_map(|point| (0..q).map(move |j| (point, j))) {
-                let at = point * q + j;
-                let sum = (along_z[at] * of_g[at]).plus(along_g[at], of_z[at]);
-                by_length = by_length.plus(table.exponent(j), sum);
-            }
-            let by_length = -(factor * factor * by_length) / length;
+            let slope = table.slope::<V, T>([&*of_z, &*of_g], slacks);
+            let by_length = -(factor * factor * slope) / length;
             for t in t..t + span - 1 {
                 let steps = self.steps_at(layout, t);
                 let at = k.min(steps.len() - 1);
@@ -345,7 +331,7 @@ impl<V: Vector> Gradient<V> {
 }
 
 /// The gradients of a range of points, which are compiled once and not wherever they are wanted.
-struct AddRange<'a, 'b, 'c, 'd, V, const T: usize> {
+struct AddRange<'a, 'b, 'c, 'd, V, const T: usize, const PLAIN: bool> {
     gradient: &'a mut Gradient<V>,
     sweep: &'a mut Sweep<'b, V>,
     range: Range<usize>,
@@ -354,11 +340,11 @@ struct AddRange<'a, 'b, 'c, 'd, V, const T: usize> {
     target: &'a mut Target<'c, 'd>,
 }
 
-impl<V: Vector, const T: usize> Work for AddRange<'_, '_, '_, '_, V, T> {
+impl<V: Vector, const T: usize, const PLAIN: bool> Work for AddRange<'_, '_, '_, '_, V, T, PLAIN> {
     #[inline(always)]
     fn run(self) {
         let AddRange { gradient, sweep, range, z, g, target } = self;
-        gradient.add_range_inlined::<T>(sweep, range, z, g, target);
+        gradient.add_range_inlined::<T, PLAIN>(sweep, range, z, g, target);
     }
 }
 

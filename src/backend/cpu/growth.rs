@@ -160,8 +160,8 @@ impl<V: Vector> March<V> {
                 let factor = one / zero.less(magnitudes, magnitudes, one);
                 let entries = &mut window.entries;
                 room.points.absorb::<1>(context, t, factor, entries, n, &mut y[..p]);
-                window.factorize::<1>(p, 0, |_| 0, &mut pivots);
-                pack(window, p, r);
+                window.factorize::<1>([n, p], 0, |_| 0, &mut pivots);
+                pack(&window.rows, n, r);
                 z.copy_from_slice(&y[..p]);
                 solve_transposed::<V, 1>(r, z);
                 solve_upper::<V, 1>(r, z);
@@ -180,18 +180,18 @@ impl<V: Vector> March<V> {
                 smoothness.update::<1>(room.points.steps(layout, t), weight);
                 for k in 0..layout.states {
                     for (block, [a, b]) in [[0, 0], [0, 1], [1, 1]].into_iter().enumerate() {
-                        let gram = smoothness.block::<1>(k, block);
-                        window.add_block::<1>(a * p + k * q, b * p + k * q, q, gram);
+                        let gram = smoothness.block(k, block);
+                        window.add_block(n, [a * p + k * q, b * p + k * q], q, gram);
                     }
                 }
-                window.factorize::<1>(p, 0, |_| 0, &mut pivots);
-                pack(window, p, r);
+                window.factorize::<1>([n, p], 0, |_| 0, &mut pivots);
+                pack(&window.rows, n, r);
                 z.copy_from_slice(&y[..p]);
                 solve_transposed::<V, 1>(r, z);
                 y.copy_within(p.., 0);
                 subtract_transposed_times(&window.rows[p..], n, z, &mut y[..p]);
                 y[p..].fill(zero);
-                window.advance::<1>(p, n, |_| 0);
+                window.advance::<1>([n, p, n], |_| 0);
             }
         }
         let mut first = zero;
@@ -206,10 +206,10 @@ impl<V: Vector> March<V> {
 
 /// Packs the triangle of the block that the window has factorized.
 #[inline(always)]
-fn pack<V: Vector>(window: &Window<V>, p: usize, r: &mut [V]) {
-    let mut at = 0;
+fn pack<V: Vector>(rows: &[V], n: usize, r: &mut [V]) {
+    let (p, mut at) = (n / 2, 0);
     for i in 0..p {
-        r[at..][..p - i].copy_from_slice(&window.rows[i * window.columns..][i..p]);
+        r[at..][..p - i].copy_from_slice(&rows[i * n..][i..p]);
         at += p - i;
     }
 }

@@ -25,6 +25,10 @@ pub trait Vector:
     + AddAssign
     + SubAssign
 {
+    /// Whether code for blocks of one size is compiled besides that for any size. The bits of the
+    /// results are the same.
+    const ALL_SIZES: bool = true;
+
     /// Returns the same value in every lane.
     fn splat(value: f64) -> Self;
     /// Returns a vector of these values.
@@ -90,6 +94,22 @@ pub fn choose<C: Choice>(choice: C) -> C::Output {
     choice.with::<Portable>()
 }
 
+/// Makes something for each type of vectors that this machine has, the portable ones first.
+#[cfg(test)]
+pub fn choose_all<C: Choice + Copy>(choice: C) -> Vec<C::Output> {
+    let mut made = vec![choice.with::<Portable>()];
+    #[cfg(target_arch = "x86_64")]
+    {
+        if x86::Avx2::exists() {
+            made.push(choice.with::<x86::Avx2>());
+        }
+        if x86::Avx512::exists() {
+            made.push(choice.with::<x86::Avx512>());
+        }
+    }
+    made
+}
+
 /// Implements the operators of a vector by functions of two registers.
 macro_rules! operators {
     ($type:ty: $($trait:ident $method:ident $with:expr;)*) => {
@@ -151,6 +171,8 @@ impl Neg for Portable {
 }
 
 impl Vector for Portable {
+    /// Machines with x86-64 that have no AVX2 are few, and the code takes long to compile.
+    const ALL_SIZES: bool = !cfg!(target_arch = "x86_64");
     #[inline(always)]
     fn splat(value: f64) -> Self {
         Portable([value; LANES])

@@ -24,7 +24,7 @@ const STAGED_VALUES: usize = 1024;
 /// border, after R_{t,t+1} .. R_{t,t+w} if the coupling is stored. Where rows tie two points only,
 /// M_{t,t+1} = E_t is a function of the step, and R_tt⁻ᵀE_t need not be stored. The triangle of the
 /// border comes last.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Layout {
     /// N.
     pub points: usize,
@@ -106,10 +106,33 @@ impl Layout {
         }
     }
 
-    /// Returns Q, which is the edge T of the tiles unless that is 1.
+    /// Returns whether the blocks belong to one state and form a chain of pairs without a border,
+    /// so that all sizes of a block step follow from Q.
+    pub fn plain(&self) -> bool {
+        self.states == 1 && self.border == 0 && !self.stored
+    }
+
+    /// Returns this layout with constants in place of what is known when a sweep is compiled: that
+    /// tiles have the edge T, which is Q unless it is 1, and whether the layout is
+    /// [`plain`](Self::plain).
     #[inline(always)]
-    pub fn q<const T: usize>(&self) -> usize {
-        if T == 1 { self.derivatives } else { T }
+    pub fn fixed<const T: usize, const PLAIN: bool>(&self) -> Self {
+        let mut fixed = *self;
+        if T > 1 {
+            fixed.derivatives = T;
+        }
+        if PLAIN {
+            fixed.states = 1;
+            fixed.step_states = 1;
+            fixed.widths.steps = 1;
+            fixed.block = fixed.derivatives;
+            fixed.bandwidth = 1;
+            fixed.border = 0;
+            fixed.stored = false;
+            fixed.slack = None;
+            fixed.chain = fixed.points;
+        }
+        fixed
     }
 
     /// Returns the number of values of the solution, N·P.
@@ -163,6 +186,14 @@ impl Layout {
         let row = self.block.saturating_mul(self.block.saturating_add(1)) / 2;
         let row = row.saturating_add(self.block.saturating_mul(self.panel()));
         self.chain.saturating_mul(row).saturating_add(border)
+    }
+
+    /// Iterates over the smoothness rows that begin at point t: (state, number of points).
+    #[inline(always)]
+    pub fn spans(&self, t: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (kinds, left) = (self.bandwidth, self.points - t);
+        let all = (0..self.states * kinds).map(move |i| (i / kinds, 2 + i % kinds));
+        all.filter(move |(_, span)| *span <= left)
     }
 
     /// Iterates over the points in ranges that are brought into lanes together.

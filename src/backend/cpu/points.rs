@@ -166,9 +166,9 @@ impl<V: Vector> Points<V> {
 
     /// Writes the equation rows of a loaded point, multiplied by `factor`, into `rows`.
     #[inline(always)]
-    pub fn make_rows<const T: usize>(&mut self, layout: &Layout, t: usize, factor: V) {
+    pub fn make_rows(&mut self, layout: &Layout, t: usize, factor: V) {
         let (width, qc, q) =
-            (layout.widths.coefficients, layout.equation_derivatives, layout.q::<T>());
+            (layout.widths.coefficients, layout.equation_derivatives, layout.derivatives);
         let shared = layout.inputs.coefficients.inner[0] == 0;
         let start = if shared { 0 } else { (t - self.range.start) * width };
         let coefficients = &self.coefficients[start..][..width];
@@ -194,9 +194,10 @@ impl<V: Vector> Points<V> {
     ) {
         let (layout, weights) = (context.layout, &context.options.weights);
         let p = layout.block;
+        let matrix = &mut matrix[..n * n];
         let scale = self.scale(context, t, layout.equation_derivatives - 1).value;
         let weight = V::splat(weights.equation) * scale * factor;
-        self.make_rows::<T>(layout, t, weight);
+        self.make_rows(layout, t, weight);
         let rhs = self.rhs(layout, t);
         for (row, b) in self.rows.chunks_exact(p).zip(rhs) {
             let b = weight * *b;
@@ -206,7 +207,7 @@ impl<V: Vector> Points<V> {
         }
         for i0 in (0..p).step_by(T) {
             for j0 in (i0..p).step_by(T) {
-                add_products::<V, T>(&self.rows, p, i0, j0, matrix, n);
+                add_products::<V, T>(&self.rows, p, [i0, j0], matrix, n);
             }
         }
         if t < layout.given[0] {
@@ -227,8 +228,7 @@ impl<V: Vector> Points<V> {
 fn add_products<V: Vector, const T: usize>(
     a: &[V],
     p: usize,
-    i: usize,
-    j: usize,
+    [i, j]: [usize; 2],
     matrix: &mut [V],
     n: usize,
 ) {

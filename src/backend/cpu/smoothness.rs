@@ -25,8 +25,11 @@ pub struct Table {
     entries: Vec<f64>,
     /// CᵀC, (points·Q, points·Q).
     gram: Vec<f64>,
-    /// Sums over the rows of C, (points·Q).
+    /// (p_i + p_j)·(CᵀC)_ij, p_j being the power of the length in column j.
+    slopes: Vec<f64>,
+    /// Sums over the rows of C, (points·Q), and these times p_j.
     sums: Vec<f64>,
+    slack_slopes: Vec<f64>,
 }
 
 impl Table {
@@ -42,8 +45,12 @@ impl Table {
                 }
             }
         }
-        let RowFamily { points, rows, shift, .. } = *family;
-        Table { points, rows, shift, entries, gram, sums }
+        let RowFamily { points, rows, shift, derivatives, .. } = *family;
+        let power = |i: usize| (i % derivatives) as f64 + f64::from(shift);
+        let slope = |(at, gram): (usize, &f64)| gram * (power(at / columns) + power(at % columns));
+        let slopes = gram.iter().enumerate().map(slope).collect();
+        let slack_slopes = sums.iter().enumerate().map(|(i, sum)| power(i) * sum).collect();
+        Table { points, rows, shift, entries, gram, slopes, sums, slack_slopes }
     }
 
     /// Computes length^(j+shift) for all j < Q.
@@ -73,14 +80,8 @@ impl Table {
 
     /// Computes (factor·powers)ᵀ-scaled block (a, b) of the Gram matrix, (Q, Q).
     #[inline(always)]
-    pub fn gram<V: Vector, const T: usize>(
-        &self,
-        [a, b]: [usize; 2],
-        powers: &[V],
-        squared: V,
-        to: &mut [V],
-    ) {
-        let q = if T == 1 { powers.len() } else { T };
+    pub fn gram<V: Vector>(&self, [a, b]: [usize; 2], powers: &[V], squared: V, to: &mut [V]) {
+        let q = powers.len();
         let columns = self.points * q;
         for i in 0..q {
             let scaled = squared * powers[i];
@@ -106,25 +107,36 @@ impl Table {
         [squares, sum]
     }
 
-    /// As [`apply`](Self::apply) for two vectors at once; returns the sums over the rows of the
-    /// products (C·y + slack_y)·(C·x + slack_x).
+    /// Returns the sum over the rows of (C·x + slack_x)·(C·y + slack_y), of scaled values x and y.
     #[inline(always)]
-    pub fn apply_both<V: Vector, const T: usize>(
+    pub fn products<V: Vector, const T: usize>(
         &self,
         [x, y]: [&[V]; 2],
         [slack_x, slack_y]: [V; 2],
-        [along_x, along_y]: [&mut [V]; 2],
     ) -> V {
-        let columns = y.len();
         let mut products = V::default();
-        for row in self.entries.chunks_exact(columns) {
-            let of_x = dot::<V, T>(row, x, slack_x);
-            let of_y = dot::<V, T>(row, y, slack_y);
-            add_row::<V, T>(row, of_x, along_x);
-            add_row::<V, T>(row, of_y, along_y);
-            products = products.plus(of_x, of_y);
+        for row in self.entries.chunks_exact(x.len()) {
+            let along = dot::<V, T>(row, x, slack_x);
+            products = products.plus(along, dot::<V, T>(row, y, slack_y));
         }
         products
+    }
+
+    /// Returns the derivative of [`products`](Self::products) with respect to the length, times the
+    /// length.
+    #[inline(always)]
+    pub fn slope<V: Vector, const T: usize>(
+        &self,
+        [x, y]: [&[V]; 2],
+        [slack_x, slack_y]: [V; 2],
+    ) -> V {
+        let mut slope = V::default();
+        for ((i, row), x) in self.slopes.chunks_exact(y.len()).enumerate().zip(x) {
+            slope = slope.plus(*x, dot::<V, T>(row, y, V::default()));
+            let by_slack = (slack_y * *x).plus(slack_x, y[i]);
+            slope = slope.plus(V::splat(self.slack_slopes[i]), by_slack);
+        }
+        slope
     }
 
     /// Iterates over the rows of C.
@@ -197,11 +209,13 @@ impl<V: Vector> Smoothness<V> {
     /// multiplied by `factor`; on a uniform grid they are there already.
     #[inline(always)]
     pub fn update<const T: usize>(&mut self, lengths: &[V], factor: V) {
-        let known = self.lengths.iter().zip(lengths).all(|(known, new)| known.same(*new));
-        if known && self.factor.same(factor) {
-            return;
+        let mut known = self.factor.same(factor);
+        for (state, length) in lengths.iter().enumerate() {
+            known &= self.lengths[state].same(*length);
         }
-        V::run(Update::<V, T> { smoothness: self, lengths, factor });
+        if !known {
+            V::run(Update::<V, T> { smoothness: self, lengths, factor });
+        }
     }
 
     #[inline(always)]
@@ -216,7 +230,7 @@ impl<V: Vector> Smoothness<V> {
         {
             self.pair.powers(*length, powers);
             for (block, points) in blocks.chunks_exact_mut(q * q).zip([[0, 0], [0, 1], [1, 1]]) {
-                self.pair.gram::<V, T>(points, powers, squared, block);
+                self.pair.gram(points, &powers[..q], squared, block);
             }
         }
     }
@@ -232,34 +246,22 @@ impl<V: Vector> Smoothness<V> {
         k: usize,
         span: usize,
     ) -> (&Table, &[V], V) {
-        let (q, step) = (self.room.len(), points.step(layout, t, k));
+        let (q, step) = (layout.derivatives, points.step(layout, t, k));
         if span == 2 {
-            let of_state = k.min(self.lengths.len() - 1);
+            let of_state = k.min(layout.step_states - 1);
             return (&self.pair, &self.pair_powers[of_state * q..][..q], step);
         }
         let length = step + points.step(layout, t + 1, k);
         let table = self.triple.as_ref().expect("there are rows on three points");
         table.powers(length, &mut self.room);
-        (table, &self.room, length)
-    }
-
-    /// Iterates over the rows that begin at point t: (state, number of points).
-    #[inline(always)]
-    pub fn spans(
-        &self,
-        layout: &Layout,
-        t: usize,
-    ) -> impl Iterator<Item = (usize, usize)> + use<V> {
-        let most = if self.triple.is_some() { 3 } else { 2 };
-        let most = most.min(layout.points - t);
-        (0..layout.states).flat_map(move |k| (2..=most).map(move |span| (k, span)))
+        (table, &self.room[..q], length)
     }
 
     /// Returns a block of the weighted Gram matrix of state k, (Q, Q): 0 for points (t, t), 1 for (t,
     /// t+1), 2 for (t+1, t+1).
     #[inline(always)]
-    pub fn block<const T: usize>(&self, k: usize, block: usize) -> &[V] {
-        let q = if T == 1 { self.room.len() } else { T };
+    pub fn block(&self, k: usize, block: usize) -> &[V] {
+        let q = self.room.len();
         let of_state = k.min(self.lengths.len() - 1);
         &self.blocks[(of_state * 3 + block) * q * q..][..q * q]
     }
@@ -281,15 +283,10 @@ impl<V: Vector, const T: usize> Work for Update<'_, V, T> {
 
 /// Computes y = E x, E being the coupling of a block with the next.
 #[inline(always)]
-pub fn couple<V: Vector, const T: usize>(
-    smoothness: &Smoothness<V>,
-    layout: &Layout,
-    x: &[V],
-    y: &mut [V],
-) {
-    let q = layout.q::<T>();
+pub fn couple<V: Vector>(smoothness: &Smoothness<V>, layout: &Layout, x: &[V], y: &mut [V]) {
+    let q = layout.derivatives;
     for (k, (x, y)) in x.chunks_exact(q).zip(y.chunks_exact_mut(q)).enumerate() {
-        let e = smoothness.block::<T>(k, 1);
+        let e = &smoothness.block(k, 1)[..q * q];
         for i in 0..q {
             let mut sum = e[i * q] * x[0];
             for j in 1..q {
@@ -302,15 +299,15 @@ pub fn couple<V: Vector, const T: usize>(
 
 /// Computes y −= Eᵀ x, E being the coupling of a block with the next.
 #[inline(always)]
-pub fn subtract_coupled<V: Vector, const T: usize>(
+pub fn subtract_coupled<V: Vector>(
     smoothness: &Smoothness<V>,
     layout: &Layout,
     x: &[V],
     y: &mut [V],
 ) {
-    let q = layout.q::<T>();
+    let q = layout.derivatives;
     for (k, (x, y)) in x.chunks_exact(q).zip(y.chunks_exact_mut(q)).enumerate() {
-        let e = smoothness.block::<T>(k, 1);
+        let e = &smoothness.block(k, 1)[..q * q];
         for i in 0..q {
             for j in 0..q {
                 y[j] = y[j].minus(e[i * q + j], x[i]);

@@ -225,12 +225,12 @@ fn rotate_rows<V: Vector>(sweep: &mut Sweep<'_, V>, t: usize, window: &mut RowWi
     let column = |point: usize| if point == chain { border } else { (point - t) * p };
     let (zero, own) = (V::default(), column(t));
     if t + 1 < layout.points {
-        sweep.update::<1>(t);
+        sweep.update::<1>(layout, t);
     }
     let Room { points, smoothness, .. } = &mut *sweep.room;
     let scale = points.scale(context, t, layout.equation_derivatives - 1).value;
     let weight = V::splat(weights.equation) * scale;
-    points.make_rows::<1>(layout, t, weight);
+    points.make_rows(layout, t, weight);
     for (row, b) in points.rows.chunks_exact(p).zip(points.rhs(layout, t)) {
         for (i, value) in row.iter().enumerate() {
             window.set(own + i, *value);
@@ -253,7 +253,7 @@ fn rotate_rows<V: Vector>(sweep: &mut Sweep<'_, V>, t: usize, window: &mut RowWi
         }
     }
     let weight = V::splat(weights.smoothness) * points.point_scale(t);
-    for (k, span) in smoothness.spans(layout, t) {
+    for (k, span) in layout.spans(t) {
         let (table, powers, _) = smoothness.rows(points, layout, t, k, span);
         for row in table.table() {
             for (i, value) in row.iter().enumerate() {

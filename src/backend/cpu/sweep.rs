@@ -1,11 +1,9 @@
 //! Sweeps over the points of a tile's systems: forward and backward substitution, and the normal
 //! residual on the way.
 
-use super::block::{
-    load, solve_transposed, solve_upper, subtract_times, subtract_transposed_times,
-};
+use super::block::{solve_transposed, solve_upper, subtract_times, subtract_transposed_times};
 use super::lanes::{Vector, Work};
-use super::layout::{Context, triangle};
+use super::layout::{Context, Layout, triangle};
 use super::points::{Points, initial_rows};
 use super::smoothness::{Smoothness, couple, subtract_coupled};
 use super::staging::TileSystems;
@@ -36,7 +34,7 @@ impl<V: Vector> Room<V> {
     ///
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
-    pub fn new(shape: &ProblemShape, context: (&Options, &super::layout::Layout)) -> Result<Self> {
+    pub fn new(shape: &ProblemShape, context: (&Options, &Layout)) -> Result<Self> {
         let (options, layout) = context;
         Ok(Room {
             points: Points::new(layout)?,
@@ -76,23 +74,23 @@ pub struct Residual<'a, V> {
 impl<V: Vector> Sweep<'_, V> {
     /// Solves Rᵀ v = y for the chain, y being `given` + `residual`, and leaves the right-hand side of
     /// the border in its place.
-    pub fn forward<const T: usize>(
+    pub fn forward<const T: usize, const PLAIN: bool>(
         &mut self,
         given: Option<&[V]>,
         residual: Option<Residual<'_, V>>,
         v: &mut [V],
     ) {
-        V::run(Forward::<V, T> { sweep: self, given, residual, v });
+        V::run(Forward::<V, T, PLAIN> { sweep: self, given, residual, v });
     }
 
     #[inline(always)]
-    fn forward_inlined<const T: usize>(
+    fn forward_inlined<const T: usize, const PLAIN: bool>(
         &mut self,
         given: Option<&[V]>,
         residual: Option<Residual<'_, V>>,
         v: &mut [V],
     ) {
-        let layout = self.context.layout;
+        let layout = &self.context.layout.fixed::<T, PLAIN>();
         let (p, chain) = (layout.block, layout.chain);
         let (v, border) = v.split_at_mut(layout.first_border());
         self.room.points.begin(self.context, self.systems, self.scales);
@@ -112,7 +110,7 @@ impl<V: Vector> Sweep<'_, V> {
             }
             for t in range {
                 if let Some(residual) = residual {
-                    self.add_residual::<T>(t, residual, border);
+                    self.add_residual::<T>(layout, t, residual, border);
                 }
                 if t == chain {
                     break;
@@ -124,7 +122,7 @@ impl<V: Vector> Sweep<'_, V> {
                         *v += *given;
                     }
                 }
-                self.forward_block::<T>(t, v, border);
+                self.forward_block::<T>(layout, t, v, border);
             }
         }
         if layout.closing() {
@@ -136,27 +134,32 @@ impl<V: Vector> Sweep<'_, V> {
 
     /// Solves block t of Rᵀ v = y in place, and moves the window of y on by a block.
     #[inline(always)]
-    fn forward_block<const T: usize>(&mut self, t: usize, v: &mut [V], border: &mut [V]) {
-        let layout = self.context.layout;
-        let (p, panel) = (layout.block, layout.panel());
+    fn forward_block<const T: usize>(
+        &mut self,
+        layout: &Layout,
+        t: usize,
+        v: &mut [V],
+        border: &mut [V],
+    ) {
+        let (p, panel, reach) = (layout.block, layout.panel(), layout.bandwidth * layout.block);
         let row = &self.factor[t * layout.row_values()..][..layout.row_values()];
         let (r, row) = row.split_at(triangle(p));
         solve_transposed::<V, T>(r, v);
         let coupled = panel - layout.border;
         subtract_transposed_times(&row[coupled..], panel, v, border);
-        self.room.y.copy_within(p.., 0);
-        let y = &mut self.room.y[..layout.bandwidth * p];
+        let y = &mut self.room.y[..reach + p];
+        y.copy_within(p.., 0);
+        y[reach..].fill(V::default());
         if layout.stored {
-            subtract_transposed_times(row, panel, v, y);
+            subtract_transposed_times(row, panel, v, &mut y[..reach]);
         } else if t + 1 < layout.points {
-            self.room.block.copy_from_slice(v);
-            solve_upper::<V, T>(r, &mut self.room.block);
-            self.update::<T>(t);
-            let room = &mut *self.room;
-            let y = &mut room.y[..p];
-            subtract_coupled::<V, T>(&room.smoothness, layout, &room.block, y);
+            self.update::<T>(layout, t);
+            let Room { smoothness, y, block, .. } = &mut *self.room;
+            let block = &mut block[..p];
+            block.copy_from_slice(v);
+            solve_upper::<V, T>(r, block);
+            subtract_coupled(smoothness, layout, block, &mut y[..p]);
         }
-        self.room.y[layout.bandwidth * p..].fill(V::default());
     }
 
     /// Solves the border's part of R x = v in place, before [`backward`](Self::backward).
@@ -179,13 +182,21 @@ impl<V: Vector> Sweep<'_, V> {
 
     /// Solves the blocks of a range of R x = v in place, once the border and the blocks after it are
     /// solved.
-    pub fn backward<const T: usize>(&mut self, range: Range<usize>, x: &mut [V]) {
-        V::run(Backward::<V, T> { sweep: self, range, x });
+    pub fn backward<const T: usize, const PLAIN: bool>(
+        &mut self,
+        range: Range<usize>,
+        x: &mut [V],
+    ) {
+        V::run(Backward::<V, T, PLAIN> { sweep: self, range, x });
     }
 
     #[inline(always)]
-    fn backward_inlined<const T: usize>(&mut self, range: Range<usize>, x: &mut [V]) {
-        let layout = self.context.layout;
+    fn backward_inlined<const T: usize, const PLAIN: bool>(
+        &mut self,
+        range: Range<usize>,
+        x: &mut [V],
+    ) {
+        let layout = &self.context.layout.fixed::<T, PLAIN>();
         let (p, panel, chain) = (layout.block, layout.panel(), layout.chain);
         let (x, border) = x.split_at_mut(layout.first_border());
         for t in (range.start..range.end.min(chain)).rev() {
@@ -201,10 +212,10 @@ impl<V: Vector> Sweep<'_, V> {
                     subtract_times(&row[inner..], panel, &border[..p], now);
                 }
             } else if t + 1 < layout.points {
-                self.update::<T>(t);
+                self.update::<T>(layout, t);
                 let next = if t + 1 < chain { &next[..p] } else { &border[..p] };
-                let block = &mut self.room.block;
-                couple::<V, T>(&self.room.smoothness, layout, next, block);
+                let block = &mut self.room.block[..p];
+                couple(&self.room.smoothness, layout, next, block);
                 solve_transposed::<V, T>(r, block);
                 for (now, block) in now.iter_mut().zip(block) {
                     *now -= *block;
@@ -217,31 +228,32 @@ impl<V: Vector> Sweep<'_, V> {
 
     /// Brings the smoothness rows to the step from point t on.
     #[inline(always)]
-    pub fn update<const T: usize>(&mut self, t: usize) {
+    pub fn update<const T: usize>(&mut self, layout: &Layout, t: usize) {
         let Room { points, smoothness, .. } = &mut *self.room;
         let weight = V::splat(self.context.options.weights.smoothness) * points.point_scale(t);
-        smoothness.update::<T>(points.steps(self.context.layout, t), weight);
+        smoothness.update::<T>(points.steps(layout, t), weight);
     }
 
     /// Adds the normal residual of the rows that begin at point t to y and to the border.
     #[inline(always)]
     fn add_residual<const T: usize>(
         &mut self,
+        layout: &Layout,
         t: usize,
         residual: Residual<'_, V>,
         border: &mut [V],
     ) {
-        let (context, layout) = (self.context, self.context.layout);
+        let context = self.context;
         let (weights, x) = (&context.options.weights, residual.x);
-        let (p, q) = (layout.block, layout.q::<T>());
+        let (p, q) = (layout.block, layout.derivatives);
         let Room { points, y, .. } = &mut *self.room;
         let scale = points.scale(context, t, layout.equation_derivatives - 1).value;
         let weight = V::splat(weights.equation) * scale;
-        points.make_rows::<T>(layout, t, weight);
+        points.make_rows(layout, t, weight);
         let z = &x[t * p..][..p];
         for (row, b) in points.rows.chunks_exact(p).zip(points.rhs(layout, t)) {
             let b = if residual.data { weight * *b } else { V::default() };
-            let defect = b - dot::<V, T>(row, z);
+            let defect = b - dot(row, z);
             for (y, c) in y.iter_mut().zip(row) {
                 *y = y.plus(*c, defect);
             }
@@ -264,17 +276,17 @@ impl<V: Vector> Sweep<'_, V> {
             }
         }
         if t + 1 < layout.points {
-            self.update::<T>(t);
+            self.update::<T>(layout, t);
         }
         let Room { points, smoothness, y, scaled, .. } = &mut *self.room;
         let weight = V::splat(weights.smoothness) * points.point_scale(t);
         let squared = weight * weight;
         let slack = layout.slack.map_or(V::default(), |slack| x[slack]);
-        for (k, span) in smoothness.spans(layout, t) {
+        for (k, span) in layout.spans(t) {
             let (table, powers, _) = smoothness.rows(points, layout, t, k, span);
             let (of_x, along) = scaled.split_at_mut(3 * q);
             let (of_x, along) = (&mut of_x[..span * q], &mut along[..span * q]);
-            scale_values::<V, T>(&x[t * p + k * q..], p, powers, of_x);
+            scale_values(&x[t * p + k * q..], p, powers, of_x);
             along.fill(V::default());
             let [_, sum] = table.apply::<V, T>(of_x, slack, along);
             for (point, along) in along.chunks_exact(q).enumerate() {
@@ -292,38 +304,38 @@ impl<V: Vector> Sweep<'_, V> {
 }
 
 /// A sweep forward, which is compiled once and not wherever it is called.
-struct Forward<'a, 'b, V, const T: usize> {
+struct Forward<'a, 'b, V, const T: usize, const PLAIN: bool> {
     sweep: &'a mut Sweep<'b, V>,
     given: Option<&'a [V]>,
     residual: Option<Residual<'a, V>>,
     v: &'a mut [V],
 }
 
-impl<V: Vector, const T: usize> Work for Forward<'_, '_, V, T> {
+impl<V: Vector, const T: usize, const PLAIN: bool> Work for Forward<'_, '_, V, T, PLAIN> {
     #[inline(always)]
     fn run(self) {
-        self.sweep.forward_inlined::<T>(self.given, self.residual, self.v);
+        self.sweep.forward_inlined::<T, PLAIN>(self.given, self.residual, self.v);
     }
 }
 
 /// A sweep backward over a range of points, which is compiled once.
-struct Backward<'a, 'b, V, const T: usize> {
+struct Backward<'a, 'b, V, const T: usize, const PLAIN: bool> {
     sweep: &'a mut Sweep<'b, V>,
     range: Range<usize>,
     x: &'a mut [V],
 }
 
-impl<V: Vector, const T: usize> Work for Backward<'_, '_, V, T> {
+impl<V: Vector, const T: usize, const PLAIN: bool> Work for Backward<'_, '_, V, T, PLAIN> {
     #[inline(always)]
     fn run(self) {
-        self.sweep.backward_inlined::<T>(self.range, self.x);
+        self.sweep.backward_inlined::<T, PLAIN>(self.range, self.x);
     }
 }
 
 /// Computes the values of one state at a few points, `p` apart, times the powers.
 #[inline(always)]
-pub fn scale_values<V: Vector, const T: usize>(x: &[V], p: usize, powers: &[V], to: &mut [V]) {
-    let q = if T == 1 { powers.len() } else { T };
+pub fn scale_values<V: Vector>(x: &[V], p: usize, powers: &[V], to: &mut [V]) {
+    let q = powers.len();
     for (point, to) in to.chunks_exact_mut(q).enumerate() {
         let x = &x[point * p..][..q];
         for j in 0..q {
@@ -332,21 +344,18 @@ pub fn scale_values<V: Vector, const T: usize>(x: &[V], p: usize, powers: &[V], 
     }
 }
 
-/// Returns a·b, whose length is a multiple of T.
+/// Returns a·b, which is made of two sums, so that an addition need not wait for the one before.
 #[inline(always)]
-pub fn dot<V: Vector, const T: usize>(a: &[V], b: &[V]) -> V {
-    let mut sums = [V::default(); T];
-    for at in (0..b.len()).step_by(T) {
-        let (a, b): ([V; T], [V; T]) = (load(a, at), load(b, at));
-        for i in 0..T {
-            sums[i] = sums[i].plus(a[i], b[i]);
-        }
+pub fn dot<V: Vector>(a: &[V], b: &[V]) -> V {
+    let ((a, last_a), (b, last_b)) = (a.as_chunks::<2>(), b.as_chunks::<2>());
+    let mut sums = [V::default(); 2];
+    for (a, b) in a.iter().zip(b) {
+        sums = [sums[0].plus(a[0], b[0]), sums[1].plus(a[1], b[1])];
     }
-    let mut sum = sums[0];
-    for other in &sums[1..] {
-        sum += *other;
+    for (a, b) in last_a.iter().zip(last_b) {
+        sums[0] = sums[0].plus(*a, *b);
     }
-    sum
+    sums[0] + sums[1]
 }
 
 /// Returns γα, which the linear cost −γ·α·ε of the slack adds to the line of ε in M (z, ε) = AᵀW²β

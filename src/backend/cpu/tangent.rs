@@ -19,11 +19,11 @@ pub fn add_tangent<V: Vector>(
     let (weights, p, q) = (&context.options.weights, layout.block, layout.derivatives);
     let one = V::splat(1.0);
     if t + 1 < layout.points {
-        sweep.update::<1>(t);
+        sweep.update::<1>(layout, t);
     }
     let Room { points, smoothness, scaled, .. } = &mut *sweep.room;
-    points.make_rows::<1>(layout, t, one);
-    tangents.make_rows::<1>(layout, t, one);
+    points.make_rows(layout, t, one);
+    tangents.make_rows(layout, t, one);
     let d_mean = tangents.mean_step(layout, t);
     let of_factor = |scale: Scale<V>| scale.slope.map_or(V::default(), |slope| slope * d_mean);
 
@@ -35,8 +35,8 @@ pub fn add_tangent<V: Vector>(
     let rows = points.rows.chunks_exact(p).zip(points.rhs(layout, t));
     let d_rows = tangents.rows.chunks_exact(p).zip(tangents.rhs(layout, t));
     for ((row, b), (d_row, d_b)) in rows.zip(d_rows) {
-        let defect = *b - dot::<V, 1>(row, own);
-        let d_defect = *d_b - dot::<V, 1>(d_row, own);
+        let defect = *b - dot(row, own);
+        let d_defect = *d_b - dot(d_row, own);
         let (along, residual) = ((squared * d_defect).plus(d_squared, defect), squared * defect);
         for (i, sum) in sum[t * p..][..p].iter_mut().enumerate() {
             *sum = sum.plus(row[i], along).plus(d_row[i], residual);
@@ -61,7 +61,7 @@ pub fn add_tangent<V: Vector>(
     let (of_z, rest) = scaled.split_at_mut(3 * q);
     let (of_d, rest) = rest.split_at_mut(3 * q);
     let (along_z, along_d) = rest.split_at_mut(3 * q);
-    for (k, span) in smoothness.spans(layout, t) {
+    for (k, span) in layout.spans(t) {
         let (table, powers, length) = smoothness.rows(points, layout, t, k, span);
         let n = span * q;
         let mut d_length = V::default();
@@ -69,7 +69,7 @@ pub fn add_tangent<V: Vector>(
             d_length += tangents.step(layout, t, k);
         }
         let relative = d_length / length;
-        scale_values::<V, 1>(&z[t * p + k * q..], p, powers, &mut of_z[..n]);
+        scale_values(&z[t * p + k * q..], p, powers, &mut of_z[..n]);
         for i in 0..n {
             of_d[i] = table.exponent::<V>(i % q) * relative * of_z[i];
         }
@@ -100,14 +100,14 @@ pub fn add_squared_defects<V: Vector>(
     let (context, layout) = (sweep.context, sweep.context.layout);
     let (weights, p, q) = (&context.options.weights, layout.block, layout.derivatives);
     if t + 1 < layout.points {
-        sweep.update::<1>(t);
+        sweep.update::<1>(layout, t);
     }
     let Room { points, smoothness, scaled, .. } = &mut *sweep.room;
     let scale = points.scale(context, t, layout.equation_derivatives - 1).value;
     let weight = V::splat(weights.equation) * scale;
-    points.make_rows::<1>(layout, t, weight);
+    points.make_rows(layout, t, weight);
     for (row, b) in points.rows.chunks_exact(p).zip(points.rhs(layout, t)) {
-        let defect = weight * *b - dot::<V, 1>(row, &z[t * p..][..p]);
+        let defect = weight * *b - dot(row, &z[t * p..][..p]);
         sums[0] = sums[0].plus(defect, defect);
     }
     if t < layout.given[0] {
@@ -127,10 +127,10 @@ pub fn add_squared_defects<V: Vector>(
     let weight = V::splat(weights.smoothness) * points.point_scale(t);
     let slack = layout.slack.map_or(V::default(), |slack| z[slack]);
     let (of_z, along) = scaled.split_at_mut(3 * q);
-    for (k, span) in smoothness.spans(layout, t) {
+    for (k, span) in layout.spans(t) {
         let (table, powers, _) = smoothness.rows(points, layout, t, k, span);
         let n = span * q;
-        scale_values::<V, 1>(&z[t * p + k * q..], p, powers, &mut of_z[..n]);
+        scale_values(&z[t * p + k * q..], p, powers, &mut of_z[..n]);
         let [squares, _] = table.apply::<V, 1>(&of_z[..n], slack, &mut along[..n]);
         sums[2] = sums[2].plus(weight * weight, squares);
     }

@@ -165,7 +165,7 @@ impl<V: Vector> Tile<V> {
     /// assembles the rows block by block, factorizes and substitutes forward; one sweep back
     /// substitutes backward; refinement repeats the substitution for the residual.
     #[inline(always)]
-    pub fn solve<const T: usize>(
+    pub fn solve<const T: usize, const PLAIN: bool>(
         &mut self,
         context: &Context<'_>,
         scratch: &mut Scratch<V>,
@@ -183,32 +183,32 @@ impl<V: Vector> Tile<V> {
         let sweep = Sweep { context, systems: *systems, factor: &[], scales, room };
         let data = match elimination {
             Elimination::Cholesky(window) => {
-                cholesky::factorize::<V, T>(sweep, factor, window, &mut pivots, whole, z)
+                cholesky::factorize::<V, T, PLAIN>(sweep, factor, window, &mut pivots, whole, z)
             }
             Elimination::SquareRoot(window) => {
                 square_root::factorize(sweep, factor, window, &mut pivots, whole, z)
             }
         };
         let mut sweep = Sweep { context, systems: *systems, factor, scales, room };
-        let uncertainty = uncertainty::<V, T>(&mut sweep, &pivots, whole, correction);
+        let uncertainty = uncertainty::<V, T, PLAIN>(&mut sweep, &pivots, whole, correction);
 
         let streams = layout.solution_streams(*systems, sink.origin);
         let refinement = context.options.refinement();
         let mut finite = V::default();
         sweep.border_backward(z);
         for range in layout.ranges().rev() {
-            sweep.backward::<T>(range.clone(), z);
+            sweep.backward::<T, PLAIN>(range.clone(), z);
             if refinement == 0 {
                 sink.store(layout, &streams, range, z);
             }
         }
         for step in 1..=refinement {
             let residual = Residual { x: z, data: true };
-            sweep.forward::<T>(None, Some(residual), correction);
+            sweep.forward::<T, PLAIN>(None, Some(residual), correction);
             sweep.border(correction);
             add(&mut z[layout.first_border()..], &correction[layout.first_border()..]);
             for range in layout.ranges().rev() {
-                sweep.backward::<T>(range.clone(), correction);
+                sweep.backward::<T, PLAIN>(range.clone(), correction);
                 add_blocks(layout, range.clone(), z, correction);
                 if step == refinement {
                     sink.store(layout, &streams, range, z);
@@ -239,7 +239,7 @@ impl<V: Vector> Tile<V> {
     /// Computes the gradients: solves M g = z̄, then adds every row's share to the gradients of its
     /// inputs. Systems whose shares are not finite are marked in `found`.
     #[inline(always)]
-    pub fn vjp<const T: usize>(
+    pub fn vjp<const T: usize, const PLAIN: bool>(
         &self,
         context: &Context<'_>,
         scratch: &mut Scratch<V>,
@@ -267,26 +267,26 @@ impl<V: Vector> Tile<V> {
         let mut sweep = sweep!(self, context, room);
         gradient.begin(live);
         let refinement = context.options.refinement();
-        sweep.forward::<T>(Some(rhs), None, g);
+        sweep.forward::<T, PLAIN>(Some(rhs), None, g);
         sweep.border(g);
         for range in layout.ranges().rev() {
-            sweep.backward::<T>(range.clone(), g);
+            sweep.backward::<T, PLAIN>(range.clone(), g);
             if refinement == 0 {
                 sweep.room.points.load(context, self.systems, range.clone());
-                gradient.add_range::<T>(&mut sweep, range, z, g, &mut target);
+                gradient.add_range::<T, PLAIN>(&mut sweep, range, z, g, &mut target);
             }
         }
         for step in 1..=refinement {
             let residual = Residual { x: g, data: false };
-            sweep.forward::<T>(Some(rhs), Some(residual), correction);
+            sweep.forward::<T, PLAIN>(Some(rhs), Some(residual), correction);
             sweep.border(correction);
             add(&mut g[layout.first_border()..], &correction[layout.first_border()..]);
             for range in layout.ranges().rev() {
-                sweep.backward::<T>(range.clone(), correction);
+                sweep.backward::<T, PLAIN>(range.clone(), correction);
                 add_blocks(layout, range.clone(), g, correction);
                 if step == refinement {
                     sweep.room.points.load(context, self.systems, range.clone());
-                    gradient.add_range::<T>(&mut sweep, range, z, g, &mut target);
+                    gradient.add_range::<T, PLAIN>(&mut sweep, range, z, g, &mut target);
                 }
             }
         }
@@ -322,14 +322,14 @@ impl<V: Vector> Tile<V> {
                 add_tangent(&mut sweep, tangents, t, &self.unknowns, rhs);
             }
         }
-        sweep.forward::<1>(Some(rhs), None, x);
+        sweep.forward::<1, false>(Some(rhs), None, x);
         sweep.border(x);
-        sweep.backward::<1>(0..layout.points, x);
+        sweep.backward::<1, false>(0..layout.points, x);
         for _ in 0..context.options.refinement() {
             let residual = Residual { x, data: false };
-            sweep.forward::<1>(Some(rhs), Some(residual), correction);
+            sweep.forward::<1, false>(Some(rhs), Some(residual), correction);
             sweep.border(correction);
-            sweep.backward::<1>(0..layout.points, correction);
+            sweep.backward::<1, false>(0..layout.points, correction);
             add(x, correction);
         }
         let streams = layout.solution_streams(self.systems, sink.origin);
@@ -399,7 +399,7 @@ impl<V: Vector> Tile<V> {
 /// M_ii x_i² in xᵀMx, rounding of the rows one of ε √(Σ_i M_ii x_i²) in ‖WAx‖; where that reaches the
 /// order of 1, the pivot is noise. One backward substitution computes it.
 #[inline(always)]
-fn uncertainty<V: Vector, const T: usize>(
+fn uncertainty<V: Vector, const T: usize, const PLAIN: bool>(
     sweep: &mut Sweep<'_, V>,
     pivots: &Pivots<V>,
     whole: &[V],
@@ -415,7 +415,7 @@ fn uncertainty<V: Vector, const T: usize>(
         x[unknown] = V::from_array(unit);
     }
     sweep.border_backward(x);
-    sweep.backward::<T>(0..layout.points.min(last + 1), x);
+    sweep.backward::<T, PLAIN>(0..layout.points.min(last + 1), x);
     let mut sum = V::default();
     for (x, whole) in x.iter().zip(whole) {
         sum = sum.plus(*x * *x, *whole);

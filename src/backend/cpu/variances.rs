@@ -128,11 +128,11 @@ pub fn variances<V: Vector>(
             }
         }
         if !layout.stored && t + 1 < layout.points {
-            sweep.update::<1>(t);
+            sweep.update::<1>(layout, t);
             let q = layout.derivatives;
             for (k, j) in (0..layout.states).flat_map(|k| (0..q).map(move |j| (k, j))) {
                 let column = &mut window.row[(p + k * q + j) * p..][..p];
-                let e = sweep.room.smoothness.block::<1>(k, 1);
+                let e = sweep.room.smoothness.block(k, 1);
                 for i in 0..q {
                     column[k * q + i] = e[i * q + j];
                 }
