@@ -51,6 +51,7 @@ mod constraints;
 mod data;
 mod dense;
 mod dependence;
+mod derivative;
 mod equation;
 mod estimate;
 mod estimator;
@@ -85,7 +86,7 @@ mod user_terms;
 mod view;
 mod warnings;
 
-pub use data::{Dataset, Trajectory};
+pub use data::{Dataset, MIN_VALUES, Trajectory};
 pub use equation::{Discovery, Equation, Fit, Term};
 pub use forcing::Forcing;
 pub use library::Library;

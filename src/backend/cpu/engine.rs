@@ -66,6 +66,7 @@ enum Task<'a> {
     Solve(SolutionSink<'a>, &'a mut [Status]),
     Vjp([Values<'a>; 2], &'a [Status], &'a mut [Status], GradientSink<'a>),
     Jvp(Inputs<Values<'a>>, &'a [Status], SolutionSink<'a>),
+    Inverse([Values<'a>; 2], &'a [Status], SolutionSink<'a>),
     Variances(&'a [Status], SolutionSink<'a>),
     Residuals(&'a [Status], &'a mut [Residuals]),
 }
@@ -100,6 +101,11 @@ impl<V: Vector> Work for GroupTask<'_, V> {
             Task::Jvp(inputs, status, mut sink) => {
                 for tile in tiles {
                     tile.jvp(context, scratch, inputs, status, &mut sink);
+                }
+            }
+            Task::Inverse(q, status, mut sink) => {
+                for tile in tiles {
+                    tile.inverse(context, scratch, q, status, &mut sink);
                 }
             }
             Task::Variances(status, mut sink) => {
@@ -153,7 +159,7 @@ struct Batch<V, R> {
     sums: Inputs<InputSums>,
     /// Gradient of the weights by each group, (groups, 4).
     weights: Vec<f64>,
-    /// Tangent or variances, whichever was computed last.
+    /// Tangent, M⁻¹ q or variances, whichever was computed last.
     derived: Solution<R>,
     residuals: Vec<Residuals>,
 }
@@ -326,6 +332,23 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
             .map(|(sink, status)| Task::Jvp(inputs, status, sink));
         run(&self.options, &self.layout, &mut self.groups, problem, tasks);
         report_tangent(&mut self.derived, tangents, problem.shape(), status);
+        Ok(&self.derived)
+    }
+
+    fn inverse(
+        &mut self,
+        problem: &Problem<'_, R>,
+        q: &Cotangent<'_, R>,
+        status: &[Status],
+    ) -> Result<&Solution<R>> {
+        let systems = self.group_systems;
+        let q = [R::values(q.values), R::values(q.epsilon.unwrap_or(&[]))];
+        let Solution { values, epsilon, .. } = &mut self.derived;
+        let tasks = sinks(&self.layout, systems, values, epsilon)
+            .zip(status.par_chunks(systems))
+            .map(|(sink, status)| Task::Inverse(q, status, sink));
+        run(&self.options, &self.layout, &mut self.groups, problem, tasks);
+        self.derived.status.copy_from_slice(status);
         Ok(&self.derived)
     }
 

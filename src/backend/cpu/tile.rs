@@ -243,7 +243,7 @@ impl<V: Vector> Tile<V> {
         &self,
         context: &Context<'_>,
         scratch: &mut Scratch<V>,
-        [values, epsilon]: [Values<'_>; 2],
+        cotangent: [Values<'_>; 2],
         status: &[Status],
         found: &mut [Status],
         sink: &mut GradientSink<'_>,
@@ -252,17 +252,7 @@ impl<V: Vector> Tile<V> {
         let Scratch { room, direction: g, rhs, correction, gradient, .. } = scratch;
         let origin = sink.origin;
         let live = self.live(status, origin);
-        rhs[layout.first_border()..].fill(V::default());
-        let streams = layout.solution_streams(self.systems, 0);
-        streams.load(values, 0, layout.points, rhs);
-        if let Some(slack) = layout.slack {
-            for lane in 0..LANES {
-                let mut lanes = rhs[slack].to_array();
-                lanes[lane] = epsilon.get(self.systems.system(lane)).unwrap_or(0.0);
-                rhs[slack] = V::from_array(lanes);
-            }
-        }
-
+        self.load_cotangent(layout, cotangent, rhs);
         let mut target = Target::new(layout, self.systems, sink);
         let mut sweep = sweep!(self, context, room);
         gradient.begin(live);
@@ -322,10 +312,40 @@ impl<V: Vector> Tile<V> {
                 add_tangent(&mut sweep, tangents, t, &self.unknowns, rhs);
             }
         }
+        self.solve_given(&mut sweep, rhs, x, correction, status, sink);
+    }
+
+    /// Computes M⁻¹ q.
+    #[inline(always)]
+    pub fn inverse(
+        &self,
+        context: &Context<'_>,
+        scratch: &mut Scratch<V>,
+        q: [Values<'_>; 2],
+        status: &[Status],
+        sink: &mut SolutionSink<'_>,
+    ) {
+        let Scratch { room, direction: x, rhs, correction, .. } = scratch;
+        self.load_cotangent(context.layout, q, rhs);
+        self.solve_given(&mut sweep!(self, context, room), rhs, x, correction, status, sink);
+    }
+
+    /// Solves M x = rhs and writes x.
+    #[inline(always)]
+    fn solve_given(
+        &self,
+        sweep: &mut Sweep<'_, V>,
+        rhs: &[V],
+        x: &mut [V],
+        correction: &mut [V],
+        status: &[Status],
+        sink: &mut SolutionSink<'_>,
+    ) {
+        let layout = sweep.context.layout;
         sweep.forward::<1, false>(Some(rhs), None, x);
         sweep.border(x);
         sweep.backward::<1, false>(0..layout.points, x);
-        for _ in 0..context.options.refinement() {
+        for _ in 0..sweep.context.options.refinement() {
             let residual = Residual { x, data: false };
             sweep.forward::<1, false>(Some(rhs), Some(residual), correction);
             sweep.border(correction);
@@ -378,6 +398,16 @@ impl<V: Vector> Tile<V> {
             let [equation, initial, smoothness, periodic] =
                 sums.map(|sum| if solved { sum.lane(lane).sqrt() } else { f64::NAN });
             residuals[system - origin] = Residuals { equation, initial, smoothness, periodic };
+        }
+    }
+
+    /// Brings a vector over the unknowns, values (B, N, K, Q) and slack (B), into lanes.
+    fn load_cotangent(&self, layout: &Layout, [values, epsilon]: [Values<'_>; 2], to: &mut [V]) {
+        to[layout.first_border()..].fill(V::default());
+        layout.solution_streams(self.systems, 0).load(values, 0, layout.points, to);
+        if let Some(slack) = layout.slack {
+            let of_lane = |lane| epsilon.get(self.systems.system(lane)).unwrap_or(0.0);
+            to[slack] = V::from_array(std::array::from_fn(of_lane));
         }
     }
 

@@ -123,7 +123,9 @@ impl Slot {
 pub(super) fn with_access<R>(starts: &[usize], bytes: usize, copy: impl FnOnce() -> R) -> R {
     let _taken = lock(&TAKEN);
     let pages = |start: usize| (start / PAGE * PAGE, (start + bytes).next_multiple_of(PAGE));
-    starts.iter().for_each(|&start| open(pages(start)));
+    for &start in starts {
+        open(pages(start));
+    }
     let result = copy();
     starts.iter().for_each(|&start| protect(pages(start)));
     result
@@ -133,8 +135,9 @@ pub(super) fn with_access<R>(starts: &[usize], bytes: usize, copy: impl FnOnce()
 fn protect((start, end): (usize, usize)) {
     for page in (start..end).step_by(PAGE) {
         let on_page = |slot: &&Slot| {
+            let armed = slot.armed.load(Ordering::Acquire);
             let (first, last) = slot.pages();
-            slot.armed.load(Ordering::Acquire) && first <= page && page < last
+            armed && first <= page && page < last
         };
         let guards = SLOTS.iter().filter(on_page);
         let strictest = guards.map(|slot| slot.protection.load(Ordering::Relaxed)).min();
@@ -171,13 +174,16 @@ fn install_handler() {
 }
 
 /// Opens guarded pages to the host and notes the access; all other faults go to the handler before.
+/// A guard may have ended since the access failed: an access is repeated once before it goes there.
 extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the system passes a valid structure.
     let address = unsafe { (*info).si_addr() } as usize;
+    static REPEATED: AtomicUsize = AtomicUsize::new(0);
     let mut guarded = false;
     for slot in &SLOTS {
+        let armed = slot.armed.load(Ordering::Acquire);
         let (first, last) = slot.pages();
-        if slot.armed.load(Ordering::Acquire) && first <= address && address < last {
+        if armed && first <= address && address < last {
             guarded = true;
             open((first, last));
             let start = slot.start.load(Ordering::Relaxed);
@@ -187,7 +193,7 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
             }
         }
     }
-    if guarded {
+    if guarded || REPEATED.swap(address, Ordering::Relaxed) != address {
         return;
     }
     // SAFETY: the handler before is called as the system would have called it; without one, the
