@@ -348,6 +348,16 @@ impl<V: Vector> Window<V> {
     }
 }
 
+/// Packs the triangle of `p` rows of a matrix with `n` columns that begins in column `first`.
+#[inline(always)]
+pub fn pack<V: Vector>(rows: &[V], n: usize, first: usize, p: usize, triangle: &mut [V]) {
+    let mut at = 0;
+    for i in 0..p {
+        triangle[at..][..p - i].copy_from_slice(&rows[i * n + first..][i..p]);
+        at += p - i;
+    }
+}
+
 /// The first row of R that is not zero in the tile at a column of the window: the outermost coupling
 /// of a block is block diagonal over the states, and R_tt⁻ᵀ fills it only below.
 #[inline(always)]

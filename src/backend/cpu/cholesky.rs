@@ -1,7 +1,7 @@
 //! Cholesky's factorization of M = AᵀW²A = RᵀR, block by block as the rows come, with the forward
 //! substitution on the way. M is never stored: a window holds what of it elimination has reached.
 
-use super::block::{Window, first_row, solve_transposed, subtract_transposed_times};
+use super::block::{Window, first_row, pack, solve_transposed, subtract_transposed_times};
 use super::lanes::Vector;
 use super::layout::{Context, Layout, triangle};
 use super::pivots::Pivots;
@@ -80,12 +80,7 @@ pub fn factorize<V: Vector, const T: usize, const PLAIN: bool>(
     }
     window.factorize_border([n, outside], chain * p, pivots);
     whole[chain * p..].copy_from_slice(&window.whole[outside..]);
-    let mut at = 0;
-    for i in outside..n {
-        let row = &window.rows[(i - outside) * n + i..(i - outside + 1) * n];
-        triangle_of_border[at..][..row.len()].copy_from_slice(row);
-        at += row.len();
-    }
+    pack(&window.rows, n, outside, n - outside, triangle_of_border);
     solve_transposed::<V, 1>(triangle_of_border, border);
     check
 }
@@ -95,12 +90,10 @@ pub fn factorize<V: Vector, const T: usize, const PLAIN: bool>(
 fn store<V: Vector>(window: &Window<V>, layout: &Layout, to: &mut [V]) {
     let (p, n, panel) = (layout.block, layout.window(), layout.panel());
     let (triangle, panels) = to[..layout.row_values()].split_at_mut(triangle(p));
-    let (rows, mut at) = (&window.rows[..p * n], 0);
+    let rows = &window.rows[..p * n];
+    pack(rows, n, 0, p, triangle);
     for i in 0..p {
-        let row = &rows[i * n..][..n];
-        triangle[at..][..p - i].copy_from_slice(&row[i..p]);
-        at += p - i;
-        panels[i * panel..][..panel].copy_from_slice(&row[n - panel..]);
+        panels[i * panel..][..panel].copy_from_slice(&rows[i * n..][n - panel..n]);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::gradient::{GradientSink, Place};
 use super::growth::March;
-use super::lanes::{Choice, LANES, Vector, Work, choose};
+use super::lanes::{Choice, LANES, Sizes, Vector, choose, work};
 use super::layout::{Context, Layout};
 use super::staging::TileSystems;
 use super::tile::{Scratch, SolutionSink, Tile};
@@ -71,52 +71,46 @@ enum Task<'a> {
     Residuals(&'a [Status], &'a mut [Residuals]),
 }
 
-/// A task and the group that it is for.
-struct GroupTask<'a, V> {
-    context: &'a Context<'a>,
-    group: &'a mut Group<V>,
-    task: Task<'a>,
+work! {
+    /// A task and the group that it is for.
+    GroupTask<'a> { context: &'a Context<'a>, group: &'a mut Group<V>, task: Task<'a> }
+    run_task(context, group, task)
 }
 
-impl<V: Vector> Work for GroupTask<'_, V> {
-    /// Does what is wanted seldom for blocks of any size, and the rest for blocks of one size.
-    #[inline(always)]
-    fn run(self) {
-        let GroupTask { context, group: Group { origin, tiles, scratch }, task } = self;
-        match task {
-            Task::Solve(..) | Task::Vjp(..) if V::ALL_SIZES => {
-                match (context.layout.tile, context.layout.plain()) {
-                    (2, true) => run_tiles::<V, 2, true>(context, tiles, scratch, task),
-                    (3, true) => run_tiles::<V, 3, true>(context, tiles, scratch, task),
-                    (4, true) => run_tiles::<V, 4, true>(context, tiles, scratch, task),
-                    (2, false) => run_tiles::<V, 2, false>(context, tiles, scratch, task),
-                    (3, false) => run_tiles::<V, 3, false>(context, tiles, scratch, task),
-                    (4, false) => run_tiles::<V, 4, false>(context, tiles, scratch, task),
-                    _ => run_tiles::<V, 1, false>(context, tiles, scratch, task),
-                }
+/// Does what is wanted seldom for blocks of any size, and the rest for blocks of one size.
+#[inline(always)]
+fn run_task<V: Vector>(context: &Context<'_>, group: &mut Group<V>, task: Task<'_>) {
+    let Group { origin, tiles, scratch } = group;
+    match task {
+        Task::Solve(..) | Task::Vjp(..) => {
+            let run = match (context.layout.tile, context.layout.plain()) {
+                (2, true) if V::SIZES >= Sizes::States => run_tiles::<V, 2, true>,
+                (3, true) if V::SIZES >= Sizes::States => run_tiles::<V, 3, true>,
+                (2, _) if V::SIZES >= Sizes::Blocks => run_tiles::<V, 2, false>,
+                (3, _) if V::SIZES >= Sizes::Blocks => run_tiles::<V, 3, false>,
+                (4, _) if V::SIZES >= Sizes::Blocks => run_tiles::<V, 4, false>,
+                _ => run_tiles::<V, 1, false>,
+            };
+            run(context, tiles, scratch, task);
+        }
+        Task::Jvp(inputs, status, mut sink) => {
+            for tile in tiles {
+                tile.jvp(context, scratch, inputs, status, &mut sink);
             }
-            Task::Solve(..) | Task::Vjp(..) => {
-                run_tiles::<V, 1, false>(context, tiles, scratch, task);
+        }
+        Task::Inverse(q, status, mut sink) => {
+            for tile in tiles {
+                tile.inverse(context, scratch, q, status, &mut sink);
             }
-            Task::Jvp(inputs, status, mut sink) => {
-                for tile in tiles {
-                    tile.jvp(context, scratch, inputs, status, &mut sink);
-                }
+        }
+        Task::Variances(status, mut sink) => {
+            for tile in tiles {
+                tile.variances(context, scratch, status, &mut sink);
             }
-            Task::Inverse(q, status, mut sink) => {
-                for tile in tiles {
-                    tile.inverse(context, scratch, q, status, &mut sink);
-                }
-            }
-            Task::Variances(status, mut sink) => {
-                for tile in tiles {
-                    tile.variances(context, scratch, status, &mut sink);
-                }
-            }
-            Task::Residuals(status, residuals) => {
-                for tile in tiles {
-                    tile.residuals(context, scratch, status, *origin, residuals);
-                }
+        }
+        Task::Residuals(status, residuals) => {
+            for tile in tiles {
+                tile.residuals(context, scratch, status, *origin, residuals);
             }
         }
     }
@@ -124,13 +118,22 @@ impl<V: Vector> Work for GroupTask<'_, V> {
 
 /// Solves or differentiates tiles whose blocks are computed on in tiles of T, and whose layout is
 /// plain or not.
-#[inline(always)]
 fn run_tiles<V: Vector, const T: usize, const PLAIN: bool>(
     context: &Context<'_>,
     tiles: &mut [Tile<V>],
     scratch: &mut Scratch<V>,
     task: Task<'_>,
 ) {
+    V::run(RunTiles::<V, T, PLAIN> { context, tiles, scratch, task });
+}
+
+work! {
+    RunTiles<'a; T: usize, PLAIN: bool> {
+        context: &'a Context<'a>,
+        tiles: &'a mut [Tile<V>],
+        scratch: &'a mut Scratch<V>,
+        task: Task<'a>,
+    }
     match task {
         Task::Solve(mut sink, status) => {
             for tile in tiles {

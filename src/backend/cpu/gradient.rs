@@ -1,7 +1,7 @@
 //! The share of every row in the gradients of its inputs, by the formulas of the module
 //! [`adjoint`](crate::adjoint).
 
-use super::lanes::{Vector, Work};
+use super::lanes::{Vector, work};
 use super::layout::{Context, Layout};
 use super::points::{Scale, initial_rows};
 use super::staging::{Streams, TileSystems};
@@ -291,9 +291,9 @@ impl<V: Vector> Gradient<V> {
         }
     }
 
-    /// Adds the shares of the smoothness rows. With y = diag(h^p) z, and the same of g, the rows of a
-    /// state have the derivative −w²/h Σ_ij (p_i + p_j) (CᵀC)_ij y_z,i y_g,j with respect to the
-    /// length h.
+    /// Adds the shares of the smoothness rows. With y = diag(h^p) z, a = C y and a' = C diag(p) y, and
+    /// the same of g, the rows of a state have the derivative −w²/h (a_z·a'_g + a'_z·a_g) with respect
+    /// to the length h.
     #[inline(always)]
     fn add_smoothness<const T: usize>(
         &mut self,
@@ -311,15 +311,19 @@ impl<V: Vector> Gradient<V> {
             Some(slack) => [z[slack], g[slack]],
             None => Default::default(),
         };
-        let (of_z, of_g) = scaled.split_at_mut(3 * q);
         for (k, span) in layout.spans(t) {
             let (table, powers, length) = smoothness.rows(points, layout, t, k, span);
-            let (of_z, of_g) = (&mut of_z[..span * q], &mut of_g[..span * q]);
+            let (values, slopes) = scaled.split_at_mut(2 * span * q);
+            let (of_z, of_g) = values.split_at_mut(span * q);
             scale_values(&z[t * p + k * q..], p, powers, of_z);
             scale_values(&g[t * p + k * q..], p, powers, of_g);
-            let products = table.products::<V, T>([&*of_z, &*of_g], slacks);
+            for (i, (slope, value)) in slopes.iter_mut().zip(&*values).enumerate() {
+                *slope = table.exponent::<V>(i % q) * *value;
+            }
+            let (d_z, d_g) = slopes[..2 * span * q].split_at(span * q);
+            let (of_z, of_g) = values.split_at(span * q);
+            let [products, slope] = table.products::<V, T>([of_z, of_g, d_z, d_g], slacks);
             self.weights[2] = self.weights[2].minus((factor + factor) * scale, products);
-            let slope = table.slope::<V, T>([&*of_z, &*of_g], slacks);
             let by_length = -(factor * factor * slope) / length;
             for t in t..t + span - 1 {
                 let steps = self.steps_at(layout, t);
@@ -330,22 +334,16 @@ impl<V: Vector> Gradient<V> {
     }
 }
 
-/// The gradients of a range of points, which are compiled once and not wherever they are wanted.
-struct AddRange<'a, 'b, 'c, 'd, V, const T: usize, const PLAIN: bool> {
-    gradient: &'a mut Gradient<V>,
-    sweep: &'a mut Sweep<'b, V>,
-    range: Range<usize>,
-    z: &'a [V],
-    g: &'a [V],
-    target: &'a mut Target<'c, 'd>,
-}
-
-impl<V: Vector, const T: usize, const PLAIN: bool> Work for AddRange<'_, '_, '_, '_, V, T, PLAIN> {
-    #[inline(always)]
-    fn run(self) {
-        let AddRange { gradient, sweep, range, z, g, target } = self;
-        gradient.add_range_inlined::<T, PLAIN>(sweep, range, z, g, target);
+work! {
+    AddRange<'a, 'b, 'c, 'd; T: usize, PLAIN: bool> {
+        gradient: &'a mut Gradient<V>,
+        sweep: &'a mut Sweep<'b, V>,
+        range: Range<usize>,
+        z: &'a [V],
+        g: &'a [V],
+        target: &'a mut Target<'c, 'd>,
     }
+    gradient.add_range_inlined::<T, PLAIN>(sweep, range, z, g, target)
 }
 
 /// Writes the gradients of the lanes that are live, zeros for the others.

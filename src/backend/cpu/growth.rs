@@ -14,8 +14,8 @@
 //! determine is left small, and rows that tie three points are left out: what the march needs is tied
 //! by the others.
 
-use super::block::{Window, solve_transposed, solve_upper, subtract_transposed_times};
-use super::lanes::{Choice, LANES, Vector, Work, choose};
+use super::block::{Window, pack, solve_transposed, solve_upper, subtract_transposed_times};
+use super::lanes::{Choice, LANES, Vector, choose, work};
 use super::layout::{Context, Layout, triangle};
 use super::pivots::Raised;
 use super::staging::TileSystems;
@@ -60,16 +60,8 @@ impl Choice for ScalesOfAll<'_> {
             let (options, layout) = (self.context.options, self.context.layout);
             let mut march = March::<V>::new(layout)?;
             let mut room = Room::new(self.shape, (options, layout))?;
-            let mut in_lanes = zeros("growth", points)?;
-            let scales_of_tile = &mut in_lanes;
-            let (march, room) = (&mut march, &mut room);
-            V::run(MarchOfTile {
-                march,
-                context: self.context,
-                systems,
-                room,
-                scales: scales_of_tile,
-            });
+            let mut in_lanes: Vec<V> = zeros("growth", points)?;
+            march.point_scales(self.context, systems, &mut room, &mut in_lanes);
             for (lane, of_system) in scales.chunks_exact_mut(points).enumerate() {
                 for (scale, in_lanes) in of_system.iter_mut().zip(&in_lanes) {
                     *scale = in_lanes.lane(lane);
@@ -81,20 +73,15 @@ impl Choice for ScalesOfAll<'_> {
     }
 }
 
-/// The march of one tile.
-struct MarchOfTile<'a, V> {
-    march: &'a mut March<V>,
-    context: &'a Context<'a>,
-    systems: TileSystems,
-    room: &'a mut Room<V>,
-    scales: &'a mut [V],
-}
-
-impl<V: Vector> Work for MarchOfTile<'_, V> {
-    #[inline(always)]
-    fn run(self) {
-        self.march.point_scales(self.context, self.systems, self.room, self.scales);
+work! {
+    MarchOfTile<'a> {
+        march: &'a mut March<V>,
+        context: &'a Context<'a>,
+        systems: TileSystems,
+        room: &'a mut Room<V>,
+        scales: &'a mut [V],
     }
+    march.point_scales_inlined(context, systems, room, scales)
 }
 
 /// The least part of its diagonal entry in M that a pivot counts as.
@@ -134,8 +121,18 @@ impl<V: Vector> March<V> {
 
     /// Computes the factors m_0/m_t of the rows that begin at each point, (N). If the solution begins
     /// with zeros, m_0 is the magnitude of the first point that is not zero.
-    #[inline(always)]
     pub fn point_scales(
+        &mut self,
+        context: &Context<'_>,
+        systems: TileSystems,
+        room: &mut Room<V>,
+        scales: &mut [V],
+    ) {
+        V::run(MarchOfTile { march: self, context, systems, room, scales });
+    }
+
+    #[inline(always)]
+    fn point_scales_inlined(
         &mut self,
         context: &Context<'_>,
         systems: TileSystems,
@@ -161,7 +158,7 @@ impl<V: Vector> March<V> {
                 let entries = &mut window.entries;
                 room.points.absorb::<1>(context, t, factor, entries, n, &mut y[..p]);
                 window.factorize::<1>([n, p], 0, |_| 0, &mut pivots);
-                pack(&window.rows, n, r);
+                pack(&window.rows, n, 0, p, r);
                 z.copy_from_slice(&y[..p]);
                 solve_transposed::<V, 1>(r, z);
                 solve_upper::<V, 1>(r, z);
@@ -185,7 +182,7 @@ impl<V: Vector> March<V> {
                     }
                 }
                 window.factorize::<1>([n, p], 0, |_| 0, &mut pivots);
-                pack(&window.rows, n, r);
+                pack(&window.rows, n, 0, p, r);
                 z.copy_from_slice(&y[..p]);
                 solve_transposed::<V, 1>(r, z);
                 y.copy_within(p.., 0);
@@ -201,16 +198,6 @@ impl<V: Vector> March<V> {
         for scale in scales {
             *scale = zero.less(*scale, first / *scale, one);
         }
-    }
-}
-
-/// Packs the triangle of the block that the window has factorized.
-#[inline(always)]
-fn pack<V: Vector>(rows: &[V], n: usize, r: &mut [V]) {
-    let (p, mut at) = (n / 2, 0);
-    for i in 0..p {
-        r[at..][..p - i].copy_from_slice(&rows[i * n..][i..p]);
-        at += p - i;
     }
 }
 

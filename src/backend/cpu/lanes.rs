@@ -25,9 +25,9 @@ pub trait Vector:
     + AddAssign
     + SubAssign
 {
-    /// Whether code for blocks of one size is compiled besides that for any size. The bits of the
-    /// results are the same.
-    const ALL_SIZES: bool = true;
+    /// Whether code for blocks of one size is compiled besides that for any size, and whether code
+    /// for systems of one state besides that. The bits of the results are the same.
+    const SIZES: Sizes;
 
     /// Returns the same value in every lane.
     fn splat(value: f64) -> Self;
@@ -65,12 +65,50 @@ pub trait Vector:
     }
 }
 
+/// What code is compiled for, which takes long and pays only where it is used much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sizes {
+    /// Any size.
+    Any,
+    /// Besides that, blocks of the usual sizes.
+    Blocks,
+    /// Besides that, systems of one state.
+    States,
+}
+
 /// A computation that is compiled for one set of instructions. It is a trait and not a closure,
 /// because `run` and all that it calls must be marked `#[inline(always)]`.
 pub trait Work {
     /// Does the computation.
     fn run(self);
 }
+
+/// Declares a [`Work`]: lifetimes and constants, what it works with, and what it does. It is compiled
+/// once for each type of vectors `V`, and not wherever it is wanted.
+macro_rules! work {
+    (
+        $(#[$attribute:meta])*
+        $name:ident<$($life:lifetime),* $(; $($constant:ident: $kind:ty),*)?>
+        { $($field:ident: $type:ty),* $(,)? }
+        $body:expr
+    ) => {
+        $(#[$attribute])*
+        struct $name<$($life,)* V $($(, const $constant: $kind)*)?> {
+            $($field: $type,)*
+        }
+
+        impl<$($life,)* V: $crate::backend::cpu::lanes::Vector $($(, const $constant: $kind)*)?>
+            $crate::backend::cpu::lanes::Work for $name<$($life,)* V $($(, $constant)*)?>
+        {
+            #[inline(always)]
+            fn run(self) {
+                let $name { $($field,)* } = self;
+                $body
+            }
+        }
+    };
+}
+pub(super) use work;
 
 /// Something that is made for one type of vectors.
 pub trait Choice {
@@ -171,8 +209,8 @@ impl Neg for Portable {
 }
 
 impl Vector for Portable {
-    /// Machines with x86-64 that have no AVX2 are few, and the code takes long to compile.
-    const ALL_SIZES: bool = !cfg!(target_arch = "x86_64");
+    /// Machines with x86-64 that have no AVX2 are few.
+    const SIZES: Sizes = if cfg!(target_arch = "x86_64") { Sizes::Any } else { Sizes::States };
     #[inline(always)]
     fn splat(value: f64) -> Self {
         Portable([value; LANES])
@@ -272,6 +310,7 @@ mod x86 {
     }
 
     impl Vector for Avx512 {
+        const SIZES: Sizes = Sizes::States;
         #[inline(always)]
         fn splat(value: f64) -> Self {
             // SAFETY: as above.
@@ -416,6 +455,7 @@ mod x86 {
     }
 
     impl Vector for Avx2 {
+        const SIZES: Sizes = Sizes::Blocks;
         #[inline(always)]
         fn splat(value: f64) -> Self {
             // SAFETY: as above.

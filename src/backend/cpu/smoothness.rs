@@ -5,7 +5,7 @@
 //! [`RowFamily`] says of the rows is all that this module knows of them.
 
 use super::block::load;
-use super::lanes::{Vector, Work};
+use super::lanes::{Vector, work};
 use super::layout::Layout;
 use super::points::Points;
 use crate::error::Result;
@@ -25,11 +25,8 @@ pub struct Table {
     entries: Vec<f64>,
     /// CᵀC, (points·Q, points·Q).
     gram: Vec<f64>,
-    /// (p_i + p_j)·(CᵀC)_ij, p_j being the power of the length in column j.
-    slopes: Vec<f64>,
-    /// Sums over the rows of C, (points·Q), and these times p_j.
+    /// Sums over the rows of C, (points·Q).
     sums: Vec<f64>,
-    slack_slopes: Vec<f64>,
 }
 
 impl Table {
@@ -45,12 +42,8 @@ impl Table {
                 }
             }
         }
-        let RowFamily { points, rows, shift, derivatives, .. } = *family;
-        let power = |i: usize| (i % derivatives) as f64 + f64::from(shift);
-        let slope = |(at, gram): (usize, &f64)| gram * (power(at / columns) + power(at % columns));
-        let slopes = gram.iter().enumerate().map(slope).collect();
-        let slack_slopes = sums.iter().enumerate().map(|(i, sum)| power(i) * sum).collect();
-        Table { points, rows, shift, entries, gram, slopes, sums, slack_slopes }
+        let RowFamily { points, rows, shift, .. } = *family;
+        Table { points, rows, shift, entries, gram, sums }
     }
 
     /// Computes length^(j+shift) for all j < Q.
@@ -107,36 +100,33 @@ impl Table {
         [squares, sum]
     }
 
-    /// Returns the sum over the rows of (C·x + slack_x)·(C·y + slack_y), of scaled values x and y.
+    /// Returns the sum over the rows of (C·x + slack_x)·(C·y + slack_y), and its derivative by a
+    /// parameter, where that of the scaled values x and y is `d_x` and `d_y`, row by row: the
+    /// products with C nearly cancel where the solution is smooth, and those with CᵀC would lose
+    /// the digits that are left.
     #[inline(always)]
     pub fn products<V: Vector, const T: usize>(
         &self,
-        [x, y]: [&[V]; 2],
+        values: [&[V]; 4],
         [slack_x, slack_y]: [V; 2],
-    ) -> V {
-        let mut products = V::default();
-        for row in self.entries.chunks_exact(x.len()) {
-            let along = dot::<V, T>(row, x, slack_x);
-            products = products.plus(along, dot::<V, T>(row, y, slack_y));
+    ) -> [V; 2] {
+        let (mut products, mut slopes) = (V::default(), V::default());
+        for row in self.entries.chunks_exact(self.sums.len()) {
+            let mut sums = [slack_x, slack_y, V::default(), V::default()];
+            for at in (0..row.len()).step_by(T) {
+                let row: &[f64; T] = row[at..].first_chunk().expect("as long as the values");
+                for (sum, values) in sums.iter_mut().zip(values) {
+                    let values: [V; T] = load(values, at);
+                    for i in 0..T {
+                        *sum = sum.plus(V::splat(row[i]), values[i]);
+                    }
+                }
+            }
+            let [x, y, d_x, d_y] = sums;
+            products = products.plus(x, y);
+            slopes = slopes.plus(x, d_y).plus(y, d_x);
         }
-        products
-    }
-
-    /// Returns the derivative of [`products`](Self::products) with respect to the length, times the
-    /// length.
-    #[inline(always)]
-    pub fn slope<V: Vector, const T: usize>(
-        &self,
-        [x, y]: [&[V]; 2],
-        [slack_x, slack_y]: [V; 2],
-    ) -> V {
-        let mut slope = V::default();
-        for ((i, row), x) in self.slopes.chunks_exact(y.len()).enumerate().zip(x) {
-            slope = slope.plus(*x, dot::<V, T>(row, y, V::default()));
-            let by_slack = (slack_y * *x).plus(slack_x, y[i]);
-            slope = slope.plus(V::splat(self.slack_slopes[i]), by_slack);
-        }
-        slope
+        [products, slopes]
     }
 
     /// Iterates over the rows of C.
@@ -267,18 +257,13 @@ impl<V: Vector> Smoothness<V> {
     }
 }
 
-/// The computation of the Gram matrices, which is compiled once and not wherever they are wanted.
-struct Update<'a, V, const T: usize> {
-    smoothness: &'a mut Smoothness<V>,
-    lengths: &'a [V],
-    factor: V,
-}
-
-impl<V: Vector, const T: usize> Work for Update<'_, V, T> {
-    #[inline(always)]
-    fn run(self) {
-        self.smoothness.update_inlined::<T>(self.lengths, self.factor);
+work! {
+    Update<'a; T: usize> {
+        smoothness: &'a mut Smoothness<V>,
+        lengths: &'a [V],
+        factor: V,
     }
+    smoothness.update_inlined::<T>(lengths, factor)
 }
 
 /// Computes y = E x, E being the coupling of a block with the next.

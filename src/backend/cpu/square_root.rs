@@ -16,7 +16,7 @@
 //! Discrete Sequential Estimation*, 1977; Golub and Van Loan, *Matrix Computations*, sections 5.1
 //! and 5.2.)
 
-use super::lanes::Vector;
+use super::lanes::{Vector, work};
 use super::layout::{Layout, triangle};
 use super::pivots::{Pivot, Pivots};
 use super::points::initial_rows;
@@ -153,8 +153,34 @@ impl<V: Vector> RowWindow<V> {
 
 /// Computes R of WA = QR, and v = QᵀWβ + R⁻ᵀ γα e_ε. `whole` gets the diagonal of M. Returns NaN in
 /// the lanes whose data are not finite or whose steps not positive.
-#[inline(always)]
 pub fn factorize<V: Vector>(
+    sweep: Sweep<'_, V>,
+    factor: &mut [V],
+    window: &mut RowWindow<V>,
+    pivots: &mut Pivots<V>,
+    whole: &mut [V],
+    v: &mut [V],
+) -> V {
+    let mut check = V::default();
+    V::run(Factorize { sweep, factor, window, pivots, whole, v, check: &mut check });
+    check
+}
+
+work! {
+    Factorize<'a, 'b> {
+        sweep: Sweep<'b, V>,
+        factor: &'a mut [V],
+        window: &'a mut RowWindow<V>,
+        pivots: &'a mut Pivots<V>,
+        whole: &'a mut [V],
+        v: &'a mut [V],
+        check: &'a mut V,
+    }
+    *check = factorize_inlined(sweep, factor, window, pivots, whole, v)
+}
+
+#[inline(always)]
+fn factorize_inlined<V: Vector>(
     mut sweep: Sweep<'_, V>,
     factor: &mut [V],
     window: &mut RowWindow<V>,

@@ -2,7 +2,7 @@
 //! system, are transposed eight values at a time, and converted between their stored form and
 //! double precision.
 
-use super::lanes::{LANES, Vector, Work};
+use super::lanes::{LANES, Vector, work};
 use crate::real::{Real, Values, ValuesMut};
 use crate::shape::InputLayout;
 
@@ -171,60 +171,43 @@ impl Streams {
     }
 }
 
-/// Values on their way into lanes; compiled once, not wherever they are wanted.
-struct Load<'a, V> {
-    streams: &'a Streams,
-    values: Values<'a>,
-    first: usize,
-    count: usize,
-    to: &'a mut [V],
-}
-
-impl<V: Vector> Work for Load<'_, V> {
-    #[inline(always)]
-    fn run(self) {
-        let Load { streams, values, first, count, to } = self;
-        match values {
-            Values::Single(values) => streams.load_from(values, first, count, to),
-            Values::Double(values) => streams.load_from(values, first, count, to),
-        }
+work! {
+    Load<'a> {
+        streams: &'a Streams,
+        values: Values<'a>,
+        first: usize,
+        count: usize,
+        to: &'a mut [V],
+    }
+    match values {
+        Values::Single(values) => streams.load_from(values, first, count, to),
+        Values::Double(values) => streams.load_from(values, first, count, to),
     }
 }
 
-/// Values on their way out of lanes.
-struct Store<'a, 'b, V> {
-    streams: &'a Streams,
-    values: &'a mut ValuesMut<'b>,
-    first: usize,
-    count: usize,
-    from: &'a [V],
-}
-
-impl<V: Vector> Work for Store<'_, '_, V> {
-    #[inline(always)]
-    fn run(self) {
-        let Store { streams, values, first, count, from } = self;
-        match values {
-            ValuesMut::Single(values) => streams.store_to(values, first, count, from),
-            ValuesMut::Double(values) => streams.store_to(values, first, count, from),
-        }
+work! {
+    Store<'a, 'b> {
+        streams: &'a Streams,
+        values: &'a mut ValuesMut<'b>,
+        first: usize,
+        count: usize,
+        from: &'a [V],
+    }
+    match values {
+        ValuesMut::Single(values) => streams.store_to(values, first, count, from),
+        ValuesMut::Double(values) => streams.store_to(values, first, count, from),
     }
 }
 
-/// Sums over lanes on their way to a shared array.
-struct Add<'a, V> {
-    streams: &'a Streams,
-    sums: &'a mut [f64],
-    first: usize,
-    count: usize,
-    from: &'a [V],
-}
-
-impl<V: Vector> Work for Add<'_, V> {
-    #[inline(always)]
-    fn run(self) {
-        self.streams.add_to(self.sums, self.first, self.count, self.from);
+work! {
+    Add<'a> {
+        streams: &'a Streams,
+        sums: &'a mut [f64],
+        first: usize,
+        count: usize,
+        from: &'a [V],
     }
+    streams.add_to(sums, first, count, from)
 }
 
 /// Returns up to eight vectors, filled up with zeros, transposed.

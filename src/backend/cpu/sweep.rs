@@ -2,7 +2,7 @@
 //! residual on the way.
 
 use super::block::{solve_transposed, solve_upper, subtract_times, subtract_transposed_times};
-use super::lanes::{Vector, Work};
+use super::lanes::{Vector, work};
 use super::layout::{Context, Layout, triangle};
 use super::points::{Points, initial_rows};
 use super::smoothness::{Smoothness, couple, subtract_coupled};
@@ -64,17 +64,31 @@ pub struct Sweep<'a, V> {
 /// The vector whose rows are to be subtracted from a right-hand side: AᵀW²(β − Ax), where β is that
 /// of the problem or zero.
 #[derive(Clone, Copy)]
-pub struct Residual<'a, V> {
-    /// Unknowns x.
-    pub x: &'a [V],
+struct Residual<'a, V> {
+    x: &'a [V],
     /// Whether β is that of the problem.
-    pub data: bool,
+    data: bool,
 }
 
 impl<V: Vector> Sweep<'_, V> {
+    /// Solves M x = given. `correction` is room for the unknowns; `finish` as in
+    /// [`substitute`](Self::substitute).
+    #[inline(always)]
+    pub fn solve<const T: usize, const PLAIN: bool>(
+        &mut self,
+        given: &[V],
+        x: &mut [V],
+        correction: &mut [V],
+        finish: impl FnMut(&mut Self, Range<usize>, &[V]),
+    ) {
+        self.forward::<T, PLAIN>(Some(given), None, x);
+        self.border(x);
+        self.substitute::<T, PLAIN>(Some(given), x, correction, finish);
+    }
+
     /// Solves Rᵀ v = y for the chain, y being `given` + `residual`, and leaves the right-hand side of
     /// the border in its place.
-    pub fn forward<const T: usize, const PLAIN: bool>(
+    fn forward<const T: usize, const PLAIN: bool>(
         &mut self,
         given: Option<&[V]>,
         residual: Option<Residual<'_, V>>,
@@ -173,7 +187,7 @@ impl<V: Vector> Sweep<'_, V> {
     /// Solves the border's part of M x = y in place, between [`forward`](Self::forward) and
     /// [`backward`](Self::backward).
     #[inline(always)]
-    pub fn border(&self, x: &mut [V]) {
+    fn border(&self, x: &mut [V]) {
         let layout = self.context.layout;
         let r = &self.factor[layout.chain * layout.row_values()..];
         solve_transposed::<V, 1>(r, &mut x[layout.first_border()..]);
@@ -223,6 +237,42 @@ impl<V: Vector> Sweep<'_, V> {
             }
             subtract_times(&row[panel - layout.border..], panel, border, now);
             solve_upper::<V, T>(r, now);
+        }
+    }
+
+    /// Finishes the solution of M x = y, where x holds v = R⁻ᵀy and its border is solved: substitutes
+    /// backward, refines, and gives `finish` what is complete, range after range backward in time. y
+    /// is `given`, or that of the problem. `correction` is room for the unknowns.
+    #[inline(always)]
+    pub fn substitute<const T: usize, const PLAIN: bool>(
+        &mut self,
+        given: Option<&[V]>,
+        x: &mut [V],
+        correction: &mut [V],
+        mut finish: impl FnMut(&mut Self, Range<usize>, &[V]),
+    ) {
+        let layout = self.context.layout;
+        let (p, border) = (layout.block, layout.first_border());
+        let last = self.context.options.refinement();
+        for step in 0..=last {
+            if step > 0 {
+                let residual = Residual { x, data: given.is_none() };
+                self.forward::<T, PLAIN>(given, Some(residual), correction);
+                self.border(correction);
+                add(&mut x[border..], &correction[border..]);
+            }
+            for range in layout.ranges().rev() {
+                if step == 0 {
+                    self.backward::<T, PLAIN>(range.clone(), x);
+                } else {
+                    self.backward::<T, PLAIN>(range.clone(), correction);
+                    let of_chain = range.start * p..range.end.min(layout.chain) * p;
+                    add(&mut x[of_chain.clone()], &correction[of_chain]);
+                }
+                if step == last {
+                    finish(self, range, x);
+                }
+            }
         }
     }
 
@@ -303,33 +353,23 @@ impl<V: Vector> Sweep<'_, V> {
     }
 }
 
-/// A sweep forward, which is compiled once and not wherever it is called.
-struct Forward<'a, 'b, V, const T: usize, const PLAIN: bool> {
-    sweep: &'a mut Sweep<'b, V>,
-    given: Option<&'a [V]>,
-    residual: Option<Residual<'a, V>>,
-    v: &'a mut [V],
-}
-
-impl<V: Vector, const T: usize, const PLAIN: bool> Work for Forward<'_, '_, V, T, PLAIN> {
-    #[inline(always)]
-    fn run(self) {
-        self.sweep.forward_inlined::<T, PLAIN>(self.given, self.residual, self.v);
+work! {
+    Forward<'a, 'b; T: usize, PLAIN: bool> {
+        sweep: &'a mut Sweep<'b, V>,
+        given: Option<&'a [V]>,
+        residual: Option<Residual<'a, V>>,
+        v: &'a mut [V],
     }
+    sweep.forward_inlined::<T, PLAIN>(given, residual, v)
 }
 
-/// A sweep backward over a range of points, which is compiled once.
-struct Backward<'a, 'b, V, const T: usize, const PLAIN: bool> {
-    sweep: &'a mut Sweep<'b, V>,
-    range: Range<usize>,
-    x: &'a mut [V],
-}
-
-impl<V: Vector, const T: usize, const PLAIN: bool> Work for Backward<'_, '_, V, T, PLAIN> {
-    #[inline(always)]
-    fn run(self) {
-        self.sweep.backward_inlined::<T, PLAIN>(self.range, self.x);
+work! {
+    Backward<'a, 'b; T: usize, PLAIN: bool> {
+        sweep: &'a mut Sweep<'b, V>,
+        range: Range<usize>,
+        x: &'a mut [V],
     }
+    sweep.backward_inlined::<T, PLAIN>(range, x)
 }
 
 /// Computes the values of one state at a few points, `p` apart, times the powers.
@@ -341,6 +381,14 @@ pub fn scale_values<V: Vector>(x: &[V], p: usize, powers: &[V], to: &mut [V]) {
         for j in 0..q {
             to[j] = powers[j] * x[j];
         }
+    }
+}
+
+/// Computes x += y.
+#[inline(always)]
+fn add<V: Vector>(x: &mut [V], y: &[V]) {
+    for (x, y) in x.iter_mut().zip(y) {
+        *x += *y;
     }
 }
 

@@ -10,7 +10,7 @@ use super::pivots::Pivots;
 use super::points::Points;
 use super::square_root::{self, RowWindow};
 use super::staging::{Streams, TileSystems};
-use super::sweep::{Residual, Room, Sweep};
+use super::sweep::{Room, Sweep};
 use super::tangent::{add_squared_defects, add_tangent};
 use super::variances::{CovarianceWindow, variances};
 use crate::error::Result;
@@ -193,28 +193,11 @@ impl<V: Vector> Tile<V> {
         let uncertainty = uncertainty::<V, T, PLAIN>(&mut sweep, &pivots, whole, correction);
 
         let streams = layout.solution_streams(*systems, sink.origin);
-        let refinement = context.options.refinement();
         let mut finite = V::default();
         sweep.border_backward(z);
-        for range in layout.ranges().rev() {
-            sweep.backward::<T, PLAIN>(range.clone(), z);
-            if refinement == 0 {
-                sink.store(layout, &streams, range, z);
-            }
-        }
-        for step in 1..=refinement {
-            let residual = Residual { x: z, data: true };
-            sweep.forward::<T, PLAIN>(None, Some(residual), correction);
-            sweep.border(correction);
-            add(&mut z[layout.first_border()..], &correction[layout.first_border()..]);
-            for range in layout.ranges().rev() {
-                sweep.backward::<T, PLAIN>(range.clone(), correction);
-                add_blocks(layout, range.clone(), z, correction);
-                if step == refinement {
-                    sink.store(layout, &streams, range, z);
-                }
-            }
-        }
+        sweep.substitute::<T, PLAIN>(None, z, correction, |_, range, z| {
+            sink.store(layout, &streams, range, z);
+        });
         check_below(z, sink.limit, &mut finite);
 
         for (lane, system) in systems.range().enumerate() {
@@ -256,30 +239,10 @@ impl<V: Vector> Tile<V> {
         let mut target = Target::new(layout, self.systems, sink);
         let mut sweep = sweep!(self, context, room);
         gradient.begin(live);
-        let refinement = context.options.refinement();
-        sweep.forward::<T, PLAIN>(Some(rhs), None, g);
-        sweep.border(g);
-        for range in layout.ranges().rev() {
-            sweep.backward::<T, PLAIN>(range.clone(), g);
-            if refinement == 0 {
-                sweep.room.points.load(context, self.systems, range.clone());
-                gradient.add_range::<T, PLAIN>(&mut sweep, range, z, g, &mut target);
-            }
-        }
-        for step in 1..=refinement {
-            let residual = Residual { x: g, data: false };
-            sweep.forward::<T, PLAIN>(Some(rhs), Some(residual), correction);
-            sweep.border(correction);
-            add(&mut g[layout.first_border()..], &correction[layout.first_border()..]);
-            for range in layout.ranges().rev() {
-                sweep.backward::<T, PLAIN>(range.clone(), correction);
-                add_blocks(layout, range.clone(), g, correction);
-                if step == refinement {
-                    sweep.room.points.load(context, self.systems, range.clone());
-                    gradient.add_range::<T, PLAIN>(&mut sweep, range, z, g, &mut target);
-                }
-            }
-        }
+        sweep.solve::<T, PLAIN>(rhs, g, correction, |sweep, range, g| {
+            sweep.room.points.load(context, self.systems, range.clone());
+            gradient.add_range::<T, PLAIN>(sweep, range, z, g, &mut target);
+        });
         let check = gradient.finish(layout, &mut target);
         for (lane, system) in self.systems.range().enumerate() {
             if live.lane(lane) != 0.0 && check.lane(lane) != 0.0 {
@@ -342,18 +305,10 @@ impl<V: Vector> Tile<V> {
         sink: &mut SolutionSink<'_>,
     ) {
         let layout = sweep.context.layout;
-        sweep.forward::<1, false>(Some(rhs), None, x);
-        sweep.border(x);
-        sweep.backward::<1, false>(0..layout.points, x);
-        for _ in 0..sweep.context.options.refinement() {
-            let residual = Residual { x, data: false };
-            sweep.forward::<1, false>(Some(rhs), Some(residual), correction);
-            sweep.border(correction);
-            sweep.backward::<1, false>(0..layout.points, correction);
-            add(x, correction);
-        }
         let streams = layout.solution_streams(self.systems, sink.origin);
-        sink.store(layout, &streams, 0..layout.points, x);
+        sweep.solve::<1, false>(rhs, x, correction, |_, range, x| {
+            sink.store(layout, &streams, range, x);
+        });
         sink.finish(layout, self.systems, x, status, 0.0);
     }
 
@@ -452,21 +407,6 @@ fn uncertainty<V: Vector, const T: usize, const PLAIN: bool>(
     }
     let epsilon = V::splat(f64::EPSILON);
     if layout.square_root { epsilon * sum.sqrt() } else { epsilon * sum }
-}
-
-/// Computes x += y.
-#[inline(always)]
-fn add<V: Vector>(x: &mut [V], y: &[V]) {
-    for (x, y) in x.iter_mut().zip(y) {
-        *x += *y;
-    }
-}
-
-/// Computes x += y in those blocks of a range that belong to the chain.
-#[inline(always)]
-fn add_blocks<V: Vector>(layout: &Layout, range: std::ops::Range<usize>, x: &mut [V], y: &[V]) {
-    let (start, end) = (range.start * layout.block, range.end.min(layout.chain) * layout.block);
-    add(&mut x[start..end], &y[start..end]);
 }
 
 /// Returns what is wrong with the inputs of one system, or `None` if nothing is.
