@@ -61,7 +61,8 @@ pub trait Vector:
     /// Returns whether the values of all lanes are the same as those of `other`, and are numbers.
     #[inline(always)]
     fn same(self, other: Self) -> bool {
-        (self - other).abs().all_less(Self::splat(f64::MIN_POSITIVE))
+        // With gradual underflow only the difference of equal numbers is below the least number.
+        (self - other).abs().all_less(Self::splat(f64::from_bits(1)))
     }
 }
 

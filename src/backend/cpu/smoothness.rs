@@ -65,13 +65,13 @@ impl Table {
         V::splat(derivative as f64 + f64::from(self.shift))
     }
 
-    /// Returns the row sums of C · diag(powers) for the points of a row, (points·Q).
+    /// Returns the sum over the rows of C · diag(powers) in the column of a point's derivative.
     #[inline(always)]
     pub fn column_sum<V: Vector>(&self, point: usize, derivative: usize, powers: &[V]) -> V {
         V::splat(self.sums[point * powers.len() + derivative]) * powers[derivative]
     }
 
-    /// Computes (factor·powers)ᵀ-scaled block (a, b) of the Gram matrix, (Q, Q).
+    /// Computes block (a, b) of squared · diag(powers) CᵀC diag(powers), (Q, Q).
     #[inline(always)]
     pub fn gram<V: Vector>(&self, [a, b]: [usize; 2], powers: &[V], squared: V, to: &mut [V]) {
         let q = powers.len();
@@ -85,8 +85,8 @@ impl Table {
         }
     }
 
-    /// Adds to `along` the products Cᵀ(C·y + slack) of the scaled values y, (points·Q), row by row;
-    /// `visit` sees C·y + slack of each row.
+    /// Adds to `along` the products Cᵀ(C·y + slack) of the scaled values y, (points·Q), row by row.
+    /// Returns the sum of squares and the sum of C·y + slack over the rows.
     #[inline(always)]
     pub fn apply<V: Vector, const T: usize>(&self, y: &[V], slack: V, along: &mut [V]) -> [V; 2] {
         let columns = y.len();

@@ -36,8 +36,6 @@ impl<V: Vector> Work for On<'_, V> {
             a.minus(b, c),
             a.abs().sqrt(),
             a.less(b, b, c),
-            V::splat(f64::from(u8::from(a.all_less(a + V::splat(1.0))))),
-            V::splat(f64::from(u8::from(a.same(a)) + 2 * u8::from(a.same(b)))),
         ];
         for result in rows.into_iter().chain(results) {
             self.1.extend(result.to_array().map(f64::to_bits));
@@ -54,4 +52,38 @@ fn all_instructions_compute_the_same() {
     // The transpose comes first: lane j of row i is number 8·j + i.
     assert_eq!(f64::from_bits(found[0][1]), numbers[8]);
     assert!(found.iter().all(|bits| *bits == found[0]));
+}
+
+/// Comparisons of eight finite numbers with others, one of which may differ.
+#[derive(Clone, Copy)]
+struct Comparisons {
+    differs: usize,
+    by: f64,
+}
+
+impl Choice for Comparisons {
+    type Output = [bool; 2];
+    fn with<V: Vector>(self) -> [bool; 2] {
+        let numbers = [1.0, -2.0, 0.0, 1e-308, 5.0, 1e300, -1e-300, 0.5];
+        let mut others = numbers;
+        others[self.differs] += self.by;
+        let (numbers, others) = (V::from_array(numbers), V::from_array(others));
+        let above = V::from_array([2.0, -1.0, 1e-9, 1.0, 6.0, 1e301, 1e-300, 0.6]);
+        [numbers.same(others), others.all_less(above)]
+    }
+}
+
+#[test]
+fn comparisons_see_every_lane() {
+    for lane in 0..LANES {
+        let same = choose_all(Comparisons { differs: lane, by: 0.0 });
+        assert!(same.iter().all(|found| *found == [true, true]), "{lane}: {same:?}");
+        let other = choose_all(Comparisons { differs: lane, by: 1e302 });
+        assert!(other.iter().all(|found| *found == [false, false]), "{lane}: {other:?}");
+        let none = choose_all(Comparisons { differs: lane, by: f64::NAN });
+        assert!(none.iter().all(|found| *found == [false, false]), "{lane}: {none:?}");
+    }
+    // Numbers below the normal ones differ too.
+    let small = choose_all(Comparisons { differs: 3, by: 1e-308 });
+    assert!(small.iter().all(|found| *found == [false, true]), "{small:?}");
 }
