@@ -89,6 +89,7 @@ impl<T: Real> Gradients<T> {
     /// Sets the status of the systems whose own gradients are not finite to overflow. Returns
     /// whether all is well with what the systems share: the sums are finite, or the status of some
     /// system tells why they are not.
+    #[cfg(feature = "cuda")]
     pub(crate) fn find_overflow(&mut self, shape: &ProblemShape, given: &[Status]) -> bool {
         let Gradients { inputs, weights, status } = self;
         let Weights { equation, initial, smoothness, periodic } = *weights;

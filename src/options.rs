@@ -1,7 +1,6 @@
 //! The options of a solve: row families, weights, formulation, factorization.
 
 use crate::error::{Error, Result};
-use crate::real::Real;
 
 /// The family of the rows that tie neighboring time points together (module [`rows`](crate::rows)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,18 +112,15 @@ impl Default for Weights {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Factorization {
-    /// `SquareRoot` is taken where the arithmetic is in single precision (f32 on the CPU),
-    /// `Cholesky` otherwise.
+    /// `Cholesky` is taken.
     #[default]
     Auto,
-    /// Cholesky factorization of M. It is fast, but M has the squared condition number of WA: in
-    /// single precision (f32 on the CPU; a CUDA device computes in double), the digits are gone on
-    /// all but short or coarse grids.
+    /// Cholesky factorization of M. It is fast, but M has the squared condition number of WA;
+    /// refinement brings back the digits that it loses.
     Cholesky,
     /// Factorization WA = QR by Givens rotations, which gives R without forming M (the square-root
     /// information filter). It takes several times the arithmetic and keeps twice the digits. Only
-    /// the CPU has it: a CUDA device computes in double precision, where `Cholesky` with refinement
-    /// gives these digits.
+    /// the CPU has it.
     SquareRoot,
 }
 
@@ -164,17 +160,15 @@ pub struct Options {
     /// had until then, which a march forward in time finds. Least squares weighs absolute defects:
     /// where a solution grows by many orders of magnitude, it is cheaper to miss the small
     /// beginning than to fit the large end, and u' = 20u ends near zero. Divided rows weigh relative
-    /// defects, and follow growth up to 10^145 (in f32 on the CPU, 10^35). A solution that does not
-    /// grow is hardly changed. Derivatives hold the divisors constant. Not for periodic
-    /// problems and the shared slack. It costs about half a solve more; on a CUDA device, only
-    /// teams of threads take it.
+    /// defects, and follow growth up to 10^145. A solution that does not grow is hardly changed.
+    /// Derivatives hold the divisors constant. Not for periodic problems and the shared slack. It
+    /// costs about half a solve more; on a CUDA device, only teams of threads take it.
     pub follow_growth: bool,
     /// Whether the normal matrix is factored (Cholesky) or the rows (square root).
     pub factorization: Factorization,
     /// Number of steps of iterative refinement of the solution, the adjoint and the tangent, with
-    /// the residual β − Az in double precision; each recovers digits that the factor lacks, for
-    /// about the cost of a substitution. `None` stands for one step, and for three in f32 on the
-    /// CPU.
+    /// the residual β − Az; each recovers digits that the factor lacks, for about the cost of a
+    /// substitution. `None` stands for one step.
     pub refinement_steps: Option<usize>,
 }
 
@@ -195,9 +189,9 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Returns the steps of refinement of a solve that computes in `T`.
-    pub(crate) fn refinement_in<T: Real>(&self) -> usize {
-        self.refinement_steps.unwrap_or(if single::<T>() { 3 } else { 1 })
+    /// Returns the steps of refinement of a solve.
+    pub(crate) fn refinement(&self) -> usize {
+        self.refinement_steps.unwrap_or(1)
     }
 
     /// Checks that a CUDA device has kernels for these options, which [`Self::check`] has let pass:
@@ -212,13 +206,9 @@ impl Options {
         Err(Error::argument("factorization", message))
     }
 
-    /// Returns whether a solve that computes in `T` takes the square-root factorization.
-    pub(crate) fn square_root_in<T: Real>(&self) -> bool {
-        match self.factorization {
-            Factorization::Auto => single::<T>(),
-            Factorization::Cholesky => false,
-            Factorization::SquareRoot => true,
-        }
+    /// Returns whether a solve takes the square-root factorization.
+    pub(crate) fn square_root(&self) -> bool {
+        self.factorization == Factorization::SquareRoot
     }
 
     /// Returns whether equation and initial rows are [`RowScaling::Balanced`], which
@@ -276,8 +266,3 @@ impl Options {
 
 /// The most steps of refinement that are accepted: more can only be a mistake.
 const MOST_REFINEMENT: usize = 1000;
-
-/// Returns whether `T` has fewer digits than `f64`.
-fn single<T: Real>() -> bool {
-    T::epsilon().to_double() > f64::EPSILON
-}

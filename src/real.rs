@@ -83,6 +83,52 @@ pub trait Real:
     fn of(value: f64) -> Self;
     /// Widens the number to `f64`, exactly.
     fn to_double(self) -> f64;
+    /// Smallest magnitude that is not finite once it is rounded to this type.
+    #[doc(hidden)]
+    const LIMIT: f64;
+    /// Returns the values with their type.
+    #[doc(hidden)]
+    fn values(values: &[Self]) -> Values<'_>;
+    /// Returns the values with their type, to be written.
+    #[doc(hidden)]
+    fn values_mut(values: &mut [Self]) -> ValuesMut<'_>;
+}
+
+/// Values of an array in the form in which they are stored.
+#[derive(Clone, Copy)]
+pub enum Values<'a> {
+    /// Single precision.
+    Single(&'a [f32]),
+    /// Double precision.
+    Double(&'a [f64]),
+}
+
+impl Values<'_> {
+    /// Returns the value at this place, if there is one.
+    pub fn get(&self, at: usize) -> Option<f64> {
+        match self {
+            Values::Single(values) => values.get(at).map(|&value| value.into()),
+            Values::Double(values) => values.get(at).copied(),
+        }
+    }
+}
+
+/// Values of an array that are written.
+pub enum ValuesMut<'a> {
+    /// Single precision.
+    Single(&'a mut [f32]),
+    /// Double precision.
+    Double(&'a mut [f64]),
+}
+
+impl ValuesMut<'_> {
+    /// Sets the values of a range.
+    pub fn fill(&mut self, range: std::ops::Range<usize>, value: f64) {
+        match self {
+            ValuesMut::Single(values) => values[range].fill(value as f32),
+            ValuesMut::Double(values) => values[range].fill(value),
+        }
+    }
 }
 
 impl Real for f32 {
@@ -95,6 +141,14 @@ impl Real for f32 {
     fn to_double(self) -> f64 {
         self.into()
     }
+    // Half a unit in the last place above the largest finite number.
+    const LIMIT: f64 = f32::MAX as f64 * (1.0 + f32::EPSILON as f64 / 4.0);
+    fn values(values: &[f32]) -> Values<'_> {
+        Values::Single(values)
+    }
+    fn values_mut(values: &mut [f32]) -> ValuesMut<'_> {
+        ValuesMut::Single(values)
+    }
 }
 
 impl Real for f64 {
@@ -106,5 +160,12 @@ impl Real for f64 {
     #[inline(always)]
     fn to_double(self) -> f64 {
         self
+    }
+    const LIMIT: f64 = f64::INFINITY;
+    fn values(values: &[f64]) -> Values<'_> {
+        Values::Double(values)
+    }
+    fn values_mut(values: &mut [f64]) -> ValuesMut<'_> {
+        ValuesMut::Double(values)
     }
 }

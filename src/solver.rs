@@ -274,9 +274,8 @@ impl<T: Real> Solver<T> {
     /// diagonal of M⁻¹, M = AᵀW²A. If the right-hand sides have independent errors of standard
     /// deviation σ/W (W: the weight of the row, times its scale where rows are balanced), the
     /// variance of a value is σ² times the number returned. The numbers are NaN for a system that
-    /// was not solved. In single precision on the CPU they have the digits of the factor, which
-    /// refinement does not improve. On a CUDA device the first call after a solve may factor the
-    /// matrix once more ([`Self::jvp`]).
+    /// was not solved. They have the digits of the factor, which refinement does not improve. On a
+    /// CUDA device the first call after a solve may factor the matrix once more ([`Self::jvp`]).
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the shape does not fit,

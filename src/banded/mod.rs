@@ -13,25 +13,14 @@
 //!
 //! M is never stored. A [`Window`] holds the rows of blocks t .. t+w and of the border as far as
 //! they are known when block t is eliminated; the caller adds the terms that involve block t, and
-//! [`Factor::eliminate`] turns the window's first block row into row t of R. That is Cholesky's
-//! factorization; where M = AᵀW²A has too few digits for it, [`RowWindow`] and
-//! [`Factor::eliminate_rows`] make the same R from the rows of WA. Substitution is in double
-//! precision whatever the precision of R, so that refinement can make up for it.
+//! the window's first block row is turned into row t of R.
 //!
-//! This factor serves both ODE solves (border: shared slack, the closing point of a periodic
-//! solution) and discovery (border: the coefficients).
+//! This is the factor of one system with a border of any width, as discovery has it (border: the
+//! coefficients): along the border's columns, many numbers are computed on at once. Batches of ODEs
+//! have thin borders and many systems, which `backend::cpu` computes on side by side.
 
-use self::lanes::Packed;
 use crate::error::Result;
 use crate::memory::zeros;
-use crate::real::Real;
-use num_traits::{Float, One, Zero};
-
-pub mod lanes;
-mod square_root;
-mod variances;
-pub use square_root::RowWindow;
-pub use variances::CovarianceWindow;
 
 /// The sizes of a bordered block-banded matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,16 +93,13 @@ pub struct Breakdown {
 
 /// The rows of M that the elimination has reached: an upper triangle over the window columns, which
 /// are blocks t .. t+w, then the border.
-pub struct Window<S> {
+pub struct Window {
     columns: usize,
     /// Entries, (columns, columns) row-major, of which only the upper triangle is used.
-    entries: Vec<S>,
-    /// Sum that elimination has subtracted from each diagonal entry: with it, a pivot is judged
-    /// relative to the diagonal entry of M.
-    removed: Vec<S>,
+    entries: Vec<f64>,
 }
 
-impl<S: Packed> Window<S> {
+impl Window {
     /// Makes a window of zeros.
     ///
     /// # Errors
@@ -123,60 +109,34 @@ impl<S: Packed> Window<S> {
         Ok(Window {
             columns,
             entries: zeros("window of the factorization", columns.saturating_mul(columns))?,
-            removed: zeros("window of the factorization", columns)?,
         })
     }
 
     /// Adds `value` to M at the window's (row, column), row ≤ column.
-    #[inline(always)]
-    pub fn add(&mut self, row: usize, column: usize, value: S) {
+    pub fn add(&mut self, row: usize, column: usize, value: f64) {
         debug_assert!(row <= column);
         self.entries[row * self.columns + column] += value;
     }
 
     /// Returns row `row` of the window, of which only columns ≥ row may be added to.
-    #[inline(always)]
-    pub fn row(&mut self, row: usize) -> &mut [S] {
+    pub fn row(&mut self, row: usize) -> &mut [f64] {
         &mut self.entries[row * self.columns..][..self.columns]
     }
 }
 
-/// The pivot of one lane that elimination has reduced most, relative to the diagonal entry of M.
-#[derive(Clone, Copy, Debug)]
-struct Weakest<T> {
-    ratio: T,
-    unknown: usize,
-}
-
-/// The matrix that R was computed from, which determines the digits that R has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
-    /// R was computed from M.
-    Matrix,
-    /// R was computed from the rows of WA.
-    Rows,
-}
-
-/// The largest uncertainty of the weakest pivot, relative to it, with which the matrix does not
-/// count as singular.
-const MOST_UNCERTAINTY: f64 = 1.0 / 16.0;
-
-/// The factor R of M = RᵀR, for as many systems as `S` has lanes.
-pub struct Factor<S: Packed> {
+/// The factor R of M = RᵀR.
+pub struct Factor {
     shape: BandedShape,
     /// Number of the first possibly nonzero row of each window column.
     first_row: Vec<usize>,
     /// Block rows of R, then the border's triangle. Row i of a block row holds the window columns
     /// from i on, with the reciprocal of the diagonal entry in place of the entry itself.
-    values: Vec<S>,
-    /// Place in each lane where the factorization broke down, if it did.
-    breakdown: Vec<Option<Breakdown>>,
-    /// Weakest pivot of each lane.
-    weakest: Vec<Weakest<S::Real>>,
-    origin: Origin,
+    values: Vec<f64>,
+    /// Place where the factorization broke down, if it did.
+    breakdown: Option<Breakdown>,
 }
 
-impl<S: Packed> Factor<S> {
+impl Factor {
     /// Allocates a factor of this shape.
     ///
     /// # Errors
@@ -186,9 +146,7 @@ impl<S: Packed> Factor<S> {
         Ok(Factor {
             first_row: (0..shape.window()).map(|column| shape.first_row(column)).collect(),
             values,
-            breakdown: vec![None; S::LANES],
-            weakest: vec![Weakest { ratio: S::Real::infinity(), unknown: 0 }; S::LANES],
-            origin: Origin::Matrix,
+            breakdown: None,
             shape,
         })
     }
@@ -198,10 +156,9 @@ impl<S: Packed> Factor<S> {
         &self.shape
     }
 
-    /// Returns, for each lane, where the factorization broke down, if it did. The numbers of such a
-    /// lane are meaningless; the other lanes are not affected.
-    pub fn breakdown(&self) -> &[Option<Breakdown>] {
-        &self.breakdown
+    /// Returns where the factorization broke down, if it did. The numbers are then meaningless.
+    pub fn breakdown(&self) -> Option<Breakdown> {
+        self.breakdown
     }
 
     /// Factorizes M: for each block, `absorb(t, window)` adds the terms of M whose first block is
@@ -211,10 +168,11 @@ impl<S: Packed> Factor<S> {
     /// Those of `absorb`, which end the work; there is no factor then.
     pub fn factorize(
         &mut self,
-        window: &mut Window<S>,
-        mut absorb: impl FnMut(usize, &mut Window<S>) -> Result<()>,
+        window: &mut Window,
+        mut absorb: impl FnMut(usize, &mut Window) -> Result<()>,
     ) -> Result<()> {
-        self.restart(window);
+        window.entries.fill(0.0);
+        self.breakdown = None;
         for t in 0..self.shape.blocks {
             absorb(t, window)?;
             self.eliminate(t, window);
@@ -224,25 +182,10 @@ impl<S: Packed> Factor<S> {
         Ok(())
     }
 
-    /// Clears the window and forgets earlier breakdowns.
-    pub fn restart(&mut self, window: &mut Window<S>) {
-        window.entries.fill(S::default());
-        window.removed.fill(S::default());
-        self.begin(Origin::Matrix);
-    }
-
-    /// Forgets earlier breakdowns.
-    fn begin(&mut self, origin: Origin) {
-        self.origin = origin;
-        self.breakdown.fill(None);
-        self.weakest.fill(Weakest { ratio: S::Real::infinity(), unknown: 0 });
-    }
-
     /// Computes row t of R from the window's first block row, and moves the window on to block t+1:
     ///
     /// R_tj = R_tt⁻ᵀ M_tj,  then  M_jk −= R_tjᵀ R_tk for j, k > t.
-    #[inline(always)]
-    pub fn eliminate(&mut self, t: usize, window: &mut Window<S>) {
+    fn eliminate(&mut self, t: usize, window: &mut Window) {
         let (p, n, w) = (self.shape.block, window.columns, self.shape.bandwidth);
         let first_border = self.shape.first_border();
         let first_row = &self.first_row;
@@ -257,15 +200,8 @@ impl<S: Packed> Factor<S> {
                 }
                 row[at(i, k)] = sum;
             }
-            let whole = window.entries[i * n + i] + window.removed[i];
-            let reciprocal = reciprocal_root(
-                row[at(i, i)],
-                whole,
-                Breakdown { block: t, pivot: i },
-                t * p + i,
-                &mut self.breakdown,
-                &mut self.weakest,
-            );
+            let place = Breakdown { block: t, pivot: i };
+            let reciprocal = reciprocal_root(row[at(i, i)], place, &mut self.breakdown);
             row[at(i, i)] = reciprocal;
             for k in i + 1..n {
                 row[at(i, k)] *= reciprocal;
@@ -276,14 +212,11 @@ impl<S: Packed> Factor<S> {
         let moved = |column: usize| if column < first_border { column - p } else { column };
         for j in p..first_border {
             for k in j..n {
-                let mut sum = S::default();
+                let mut sum = 0.0;
                 for m in first_row[j].max(first_row[k])..p {
                     sum += row[at(m, j)] * row[at(m, k)];
                 }
                 window.entries[moved(j) * n + moved(k)] = window.entries[j * n + k] - sum;
-                if j == k {
-                    window.removed[moved(j)] = window.removed[j] + sum;
-                }
             }
         }
         // The border does not move, and a wide border makes up most of the work, so its columns are
@@ -293,21 +226,19 @@ impl<S: Packed> Factor<S> {
             for m in 0..p {
                 let row = &row[at(m, j)..=at(m, n - 1)];
                 let factor = row[0];
-                window.removed[j] += factor * factor;
                 entries.iter_mut().zip(row).for_each(|(entry, other)| *entry -= factor * *other);
             }
         }
         for j in 0..w * p {
-            window.entries[j * n + w * p..j * n + first_border].fill(S::default());
+            window.entries[j * n + w * p..j * n + first_border].fill(0.0);
         }
         for j in w * p..first_border {
-            window.entries[j * n + j..(j + 1) * n].fill(S::default());
-            window.removed[j] = S::default();
+            window.entries[j * n + j..(j + 1) * n].fill(0.0);
         }
     }
 
     /// Computes the border's triangle of R, once all blocks are eliminated.
-    pub fn eliminate_border(&mut self, window: &mut Window<S>) {
+    fn eliminate_border(&mut self, window: &Window) {
         let (c, n) = (self.shape.border, window.columns);
         let first_border = self.shape.first_border();
         let triangle = &mut self.values[self.shape.blocks * self.shape.row_values()..];
@@ -319,16 +250,9 @@ impl<S: Packed> Factor<S> {
                 }
                 triangle[trapezoid(c, i) + k] = sum;
             }
-            let diagonal = first_border + i;
-            let whole = window.entries[diagonal * n + diagonal] + window.removed[diagonal];
-            let reciprocal = reciprocal_root(
-                triangle[trapezoid(c, i) + i],
-                whole,
-                Breakdown { block: self.shape.blocks, pivot: i },
-                self.shape.blocks * self.shape.block + i,
-                &mut self.breakdown,
-                &mut self.weakest,
-            );
+            let place = Breakdown { block: self.shape.blocks, pivot: i };
+            let pivot = triangle[trapezoid(c, i) + i];
+            let reciprocal = reciprocal_root(pivot, place, &mut self.breakdown);
             triangle[trapezoid(c, i) + i] = reciprocal;
             for k in i + 1..c {
                 triangle[trapezoid(c, i) + k] *= reciprocal;
@@ -336,13 +260,8 @@ impl<S: Packed> Factor<S> {
         }
     }
 
-    /// Returns 1/R_ii of the last unknown.
-    pub fn last_reciprocal(&self) -> S::Double {
-        self.values.last().map_or(S::Double::default(), |value| value.widen())
-    }
-
     /// Solves M x = rhs in place, where `rhs` is (z_0, ..., z_{n-1}, y).
-    pub fn solve(&self, rhs: &mut [S::Double]) {
+    pub fn solve(&self, rhs: &mut [f64]) {
         for t in 0..self.shape.blocks {
             self.forward(t, rhs);
         }
@@ -354,88 +273,86 @@ impl<S: Packed> Factor<S> {
     }
 
     /// Solves block t of Rᵀ v = rhs, in place, once the blocks before it are solved.
-    #[inline(always)]
-    pub fn forward(&self, t: usize, rhs: &mut [S::Double]) {
+    fn forward(&self, t: usize, rhs: &mut [f64]) {
         let (p, n) = (self.shape.block, self.shape.window());
         let row = self.row(t);
         for i in 0..p {
             let mut sum = rhs[t * p + i];
             for m in 0..i {
-                sum -= row[trapezoid(n, m) + i].widen() * rhs[t * p + m];
+                sum -= row[trapezoid(n, m) + i] * rhs[t * p + m];
             }
-            rhs[t * p + i] = sum * row[trapezoid(n, i) + i].widen();
+            rhs[t * p + i] = sum * row[trapezoid(n, i) + i];
         }
         for k in self.coupled_columns(t) {
             let mut sum = rhs[self.unknown(t, k)];
             for m in self.first_row[k]..p {
-                sum -= row[trapezoid(n, m) + k].widen() * rhs[t * p + m];
+                sum -= row[trapezoid(n, m) + k] * rhs[t * p + m];
             }
             rhs[self.unknown(t, k)] = sum;
         }
     }
 
     /// Solves the border's part of Rᵀ v = rhs, in place, after the last `forward`.
-    pub fn forward_border(&self, rhs: &mut [S::Double]) {
+    fn forward_border(&self, rhs: &mut [f64]) {
         let c = self.shape.border;
         let y = &mut rhs[self.shape.blocks * self.shape.block..];
         let triangle = self.triangle();
         for i in 0..c {
             let mut sum = y[i];
             for m in 0..i {
-                sum -= triangle[trapezoid(c, m) + i].widen() * y[m];
+                sum -= triangle[trapezoid(c, m) + i] * y[m];
             }
-            y[i] = sum * triangle[trapezoid(c, i) + i].widen();
+            y[i] = sum * triangle[trapezoid(c, i) + i];
         }
     }
 
     /// Solves the border's part of R x = v, in place, before the first `backward`.
-    pub fn backward_border(&self, rhs: &mut [S::Double]) {
+    fn backward_border(&self, rhs: &mut [f64]) {
         let c = self.shape.border;
         let y = &mut rhs[self.shape.blocks * self.shape.block..];
         let triangle = self.triangle();
         for i in (0..c).rev() {
             let mut sum = y[i];
             for k in i + 1..c {
-                sum -= triangle[trapezoid(c, i) + k].widen() * y[k];
+                sum -= triangle[trapezoid(c, i) + k] * y[k];
             }
-            y[i] = sum * triangle[trapezoid(c, i) + i].widen();
+            y[i] = sum * triangle[trapezoid(c, i) + i];
         }
     }
 
     /// Solves block t of R x = v, in place, once the border and the blocks after it are solved.
-    #[inline(always)]
-    pub fn backward(&self, t: usize, rhs: &mut [S::Double]) {
+    fn backward(&self, t: usize, rhs: &mut [f64]) {
         let (p, n) = (self.shape.block, self.shape.window());
         let row = self.row(t);
         for k in self.coupled_columns(t) {
             let solved = rhs[self.unknown(t, k)];
             for m in self.first_row[k]..p {
-                rhs[t * p + m] -= row[trapezoid(n, m) + k].widen() * solved;
+                rhs[t * p + m] -= row[trapezoid(n, m) + k] * solved;
             }
         }
         for i in (0..p).rev() {
             let mut sum = rhs[t * p + i];
             for k in i + 1..p {
-                sum -= row[trapezoid(n, i) + k].widen() * rhs[t * p + k];
+                sum -= row[trapezoid(n, i) + k] * rhs[t * p + k];
             }
-            rhs[t * p + i] = sum * row[trapezoid(n, i) + i].widen();
+            rhs[t * p + i] = sum * row[trapezoid(n, i) + i];
         }
     }
 
     /// Returns the border's Schur complement H − GᵀM⁻¹G (M without its border), (c, c) row-major:
     /// the matrix that remains of the border once the blocks are eliminated.
-    pub fn border_complement(&self) -> Vec<S> {
+    pub fn border_complement(&self) -> Vec<f64> {
         let c = self.shape.border;
         let triangle = self.triangle();
         let entry = |m: usize, k: usize| {
             let value = triangle[trapezoid(c, m) + k];
             // The reciprocal is stored in place of a diagonal entry.
-            if m == k { S::splat(S::Real::one()) / value } else { value }
+            if m == k { 1.0 / value } else { value }
         };
-        let mut complement = vec![S::default(); c * c];
+        let mut complement = vec![0.0; c * c];
         for i in 0..c {
             for k in i..c {
-                let mut sum = S::default();
+                let mut sum = 0.0;
                 for m in 0..=i {
                     sum += entry(m, i) * entry(m, k);
                 }
@@ -446,82 +363,17 @@ impl<S: Packed> Factor<S> {
         complement
     }
 
-    /// Declares a breakdown in the lanes whose matrix is singular to working precision, though no
-    /// pivot was lost. `x` is scratch space for the unknowns.
-    ///
-    /// With k the weakest pivot (relative to the diagonal of M), x = R⁻¹e_k has xᵀMx = 1 and is
-    /// large along the direction that M determines least. Rounding of M leaves an uncertainty of
-    /// about ε Σ_i M_ii x_i² in xᵀMx, rounding of the rows one of ε √(Σ_i M_ii x_i²) in ‖WAx‖;
-    /// where that reaches the order of 1, the pivot is noise. Because
-    /// Σ_i M_ii x_i² = Σ_{j,i} (R_ji x_i)², one backward substitution computes it.
-    #[inline(always)]
-    pub fn check_conditioning(&mut self, x: &mut [S::Double]) {
-        x.fill(S::Double::default());
-        for (lane, weakest) in self.weakest.iter().enumerate() {
-            x[weakest.unknown].set_lane(lane, 1.0);
-        }
-        let sum = self.backward_with_squares(x);
-        let epsilon = S::Real::epsilon().to_double();
-        for lane in 0..S::LANES {
-            let uncertainty = match self.origin {
-                Origin::Matrix => epsilon * sum.lane(lane),
-                Origin::Rows => epsilon * sum.lane(lane).sqrt(),
-            };
-            // Written so that a NaN is a breakdown too.
-            let certain = uncertainty < MOST_UNCERTAINTY;
-            if self.breakdown[lane].is_none() && !certain {
-                let unknown = self.weakest[lane].unknown;
-                let block = (unknown / self.shape.block).min(self.shape.blocks);
-                let pivot = unknown - block * self.shape.block;
-                self.breakdown[lane] = Some(Breakdown { block, pivot });
-            }
-        }
-    }
-
-    /// Solves R x = y in place, and returns Σ_{j,i} (R_ji x_i)².
-    #[inline(always)]
-    fn backward_with_squares(&self, x: &mut [S::Double]) -> S::Double {
-        let (p, n, c) = (self.shape.block, self.shape.window(), self.shape.border);
-        let banded = self.shape.blocks * p;
-        let triangle = self.triangle();
-        let mut squares = S::Double::default();
-        for i in (0..c).rev() {
-            let mut sum = x[banded + i];
-            for k in i + 1..c {
-                let term = triangle[trapezoid(c, i) + k].widen() * x[banded + k];
-                sum -= term;
-                squares += term * term;
-            }
-            squares += sum * sum;
-            x[banded + i] = sum * triangle[trapezoid(c, i) + i].widen();
-        }
-        for t in (0..self.shape.blocks).rev() {
-            let row = self.row(t);
-            for i in (0..p).rev() {
-                let mut sum = x[t * p + i];
-                for k in (i + 1..p).chain(self.coupled_columns(t)) {
-                    let term = row[trapezoid(n, i) + k].widen() * x[self.unknown(t, k)];
-                    sum -= term;
-                    squares += term * term;
-                }
-                squares += sum * sum;
-                x[t * p + i] = sum * row[trapezoid(n, i) + i].widen();
-            }
-        }
-        squares
-    }
-
     /// Returns the inverse of the border's Schur complement H − GᵀM⁻¹G (M without its border), (c,
     /// c) row-major: the border's part of the inverse matrix, i.e. the covariance of the border
     /// unknowns when the matrix holds inverse variances.
-    pub fn border_inverse(&self) -> Vec<S::Double> {
+    pub fn border_inverse(&self) -> Vec<f64> {
         let c = self.shape.border;
-        let mut inverse = vec![S::Double::default(); c * c];
-        let mut unit = vec![S::Double::default(); self.shape.unknowns()];
+        let mut inverse = vec![0.0; c * c];
+        let mut unit = vec![0.0; self.shape.unknowns()];
         let border = self.shape.blocks * self.shape.block;
         for column in 0..c {
-            unit[border..].fill(S::Double::default());
-            unit[border + column] = S::Double::splat(1.0);
+            unit[border..].fill(0.0);
+            unit[border + column] = 1.0;
             self.forward_border(&mut unit);
             self.backward_border(&mut unit);
             for row in 0..c {
@@ -532,18 +384,18 @@ impl<S: Packed> Factor<S> {
     }
 
     /// Returns block row t of R.
-    fn row(&self, t: usize) -> &[S] {
+    fn row(&self, t: usize) -> &[f64] {
         &self.values[t * self.shape.row_values()..][..self.shape.row_values()]
     }
 
     /// Returns the border's triangle of R.
-    fn triangle(&self) -> &[S] {
+    fn triangle(&self) -> &[f64] {
         &self.values[self.shape.blocks * self.shape.row_values()..]
     }
 
     /// Iterates over the window columns to the right of block t that stand for unknowns; the last
     /// blocks have fewer neighbors.
-    fn coupled_columns(&self, t: usize) -> impl Iterator<Item = usize> + use<S> {
+    fn coupled_columns(&self, t: usize) -> impl Iterator<Item = usize> + use<> {
         let p = self.shape.block;
         let neighbors = self.shape.bandwidth.min(self.shape.blocks - 1 - t);
         (p..(1 + neighbors) * p).chain(self.shape.first_border()..self.shape.window())
@@ -551,7 +403,6 @@ impl<S: Packed> Factor<S> {
 
     /// Returns the index in (z_0, ..., z_{n-1}, y) of the unknown in column `column` of the window
     /// at t.
-    #[inline(always)]
     fn unknown(&self, t: usize, column: usize) -> usize {
         let first_border = self.shape.first_border();
         if column < first_border {
@@ -570,29 +421,13 @@ fn trapezoid(n: usize, row: usize) -> usize {
 }
 
 /// Returns 1/√pivot. A pivot that is not positive (or NaN, infinite, subnormal) is a breakdown: it
-/// is recorded and replaced by one, so that the lane runs on harmlessly. `whole` is the diagonal
-/// entry of M.
-#[inline(always)]
-fn reciprocal_root<S: Packed>(
-    mut pivot: S,
-    whole: S,
-    place: Breakdown,
-    unknown: usize,
-    breakdown: &mut [Option<Breakdown>],
-    weakest: &mut [Weakest<S::Real>],
-) -> S {
-    for lane in 0..S::LANES {
-        let value = pivot.lane(lane);
-        if !(value > S::Real::zero() && value.is_normal()) {
-            breakdown[lane].get_or_insert(place);
-            pivot.set_lane(lane, S::Real::one());
-        }
-        let ratio = value / whole.lane(lane);
-        if ratio < weakest[lane].ratio {
-            weakest[lane] = Weakest { ratio, unknown };
-        }
+/// is recorded and replaced by one.
+fn reciprocal_root(pivot: f64, place: Breakdown, breakdown: &mut Option<Breakdown>) -> f64 {
+    if pivot > 0.0 && pivot.is_normal() {
+        return 1.0 / pivot.sqrt();
     }
-    S::splat(S::Real::one()) / pivot.sqrt()
+    breakdown.get_or_insert(place);
+    1.0
 }
 
 #[cfg(test)]

@@ -29,8 +29,6 @@ pub struct Subject {
     one_in: u32,
     /// Of one system.
     most_points: usize,
-    /// Whether single precision is only how values are stored.
-    computes_in_double: bool,
 }
 
 impl Subject {
@@ -41,7 +39,6 @@ impl Subject {
             path: CudaPath::Auto,
             one_in: 1,
             most_points: usize::MAX,
-            computes_in_double: false,
         }
     }
 
@@ -79,7 +76,7 @@ impl Subject {
     fn on_path(path: CudaPath) -> Self {
         support::driver::simulated();
         let device = Device::cuda(0).expect("the device can be opened; its kernels need nvcc");
-        Subject { device, path, one_in: 8, most_points: 1000, computes_in_double: true }
+        Subject { device, path, one_in: 8, most_points: 1000 }
     }
 
     /// A solver on the device.

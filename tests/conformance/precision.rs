@@ -103,16 +103,14 @@ pub fn unrefined_solutions_have_the_digits_of_their_factorization(subject: &Subj
                 Options { factorization, refinement_steps: Some(0), ..Options::default() };
             oscillator::<f32>(subject, states, &options)
         };
-        let cholesky = unrefined(Factorization::Cholesky);
-        if subject.computes_in_double {
-            assert!(error(&cholesky) <= 1e-6, "{:e}", error(&cholesky));
-            continue;
+        for &factorization in subject.factorizations() {
+            let (error, most) = match factorization {
+                Factorization::SquareRoot => (error(&unrefined(factorization)), 1.2e-7),
+                _ => (error(&unrefined(factorization)), 1e-6),
+            };
+            println!("{states} states, {factorization:?}, not refined: {error:.1e}");
+            assert!(error <= most, "{factorization:?}: {error:e}");
         }
-        let square_root = error(&unrefined(Factorization::SquareRoot));
-        println!("{states} states, not refined: {square_root:.1e}");
-        assert!(square_root <= 1e-4, "{square_root:e}");
-        assert!(matches!(cholesky.solution.status[0], Status::Breakdown { .. }));
-        assert!(cholesky.solution.values.iter().all(|value| value.is_nan()));
     }
 }
 

@@ -77,7 +77,7 @@ pub struct Arguments {
     /// How the triangular factor is computed: auto, cholesky or square_root
     #[arg(long, value_name = "NAME")]
     factorization: Option<String>,
-    /// Steps of iterative refinement; by default 1, or 3 on the CPU for types other than F64
+    /// Steps of iterative refinement; by default 1
     #[arg(long, value_name = "STEPS", allow_hyphen_values = true)]
     refinement: Option<String>,
     /// Where to compute: cpu, cuda or cuda:N

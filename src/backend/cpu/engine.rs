@@ -1,31 +1,26 @@
 //! The engine of the CPU: it spreads the tiles of a batch over threads, and adds up the gradients
 //! that they share.
 
-use super::assembly::{Context, Layout};
-use super::gradient::GradientSink;
+use super::gradient::{GradientSink, Place};
 use super::growth::March;
-use super::inputs::TileSystems;
-use super::simd::{Work, vectorized};
+use super::lanes::{Choice, LANES, Sizes, Vector, choose, work};
+use super::layout::{Context, Layout};
+use super::staging::TileSystems;
 use super::tile::{Scratch, SolutionSink, Tile};
 use crate::adjoint::{Cotangent, Gradients, Tangents, report_tangent};
 use crate::backend::engine::{Engine, of_precision};
-use crate::banded::lanes::{MOST_LANES, Pack, Packed};
 use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::memory::{ensure, zeros};
 use crate::options::{Options, Weights};
 use crate::plan::Plan;
 use crate::problem::Problem;
-use crate::real::Real;
+use crate::real::{Real, Values};
 use crate::shape::{InputLayout, ProblemShape};
 use crate::solution::{Residuals, Solution, Status};
+use rayon::iter::Either;
 use rayon::prelude::*;
-use std::any::{Any, TypeId};
 
-/// The number of lanes of a wide tile: two AVX2 registers of f64, one of f32.
-const WIDE: usize = MOST_LANES;
-/// The number of systems from which on wide tiles are faster than one system at a time.
-const WIDE_BATCH: usize = 3;
 /// The most groups of tiles; each group has its own sum of the gradients of shared inputs.
 const MOST_GROUPS: usize = 64;
 /// The most memory for the sums of the groups, in values.
@@ -37,156 +32,142 @@ pub fn new<T: Real>(shape: &ProblemShape, options: &Options) -> Result<Box<dyn E
 }
 
 fn single(shape: &ProblemShape, options: &Options) -> Result<Box<dyn Engine<f32>>> {
-    of_width(shape, options)
+    choose(New { shape, options, real: std::marker::PhantomData })
 }
 
 fn double(shape: &ProblemShape, options: &Options) -> Result<Box<dyn Engine<f64>>> {
-    of_width(shape, options)
+    choose(New { shape, options, real: std::marker::PhantomData })
 }
 
-fn of_width<T: Real>(shape: &ProblemShape, options: &Options) -> Result<Box<dyn Engine<T>>> {
-    if shape.batch < WIDE_BATCH {
-        Ok(Box::new(Batch::<Pack<T, 1>>::new(shape, options)?))
-    } else {
-        Ok(Box::new(Batch::<Pack<T, WIDE>>::new(shape, options)?))
+/// A new engine for arrays of `R`.
+struct New<'a, R> {
+    shape: &'a ProblemShape,
+    options: &'a Options,
+    real: std::marker::PhantomData<R>,
+}
+
+impl<R: Real> Choice for New<'_, R> {
+    type Output = Result<Box<dyn Engine<R>>>;
+    fn with<V: Vector>(self) -> Self::Output {
+        Ok(Box::new(Batch::<V, R>::new(self.shape, self.options)?))
     }
 }
 
 /// A group of consecutive tiles that run one after another on one thread.
-struct Group<S: Packed> {
+struct Group<V> {
     /// Number of the first system.
     origin: usize,
-    tiles: Vec<Tile<S>>,
-    scratch: Scratch<S>,
+    tiles: Vec<Tile<V>>,
+    scratch: Scratch<V>,
 }
 
-/// The solve of the systems of a group.
-struct SolveGroup<'a, S: Packed> {
-    context: Context<'a, S::Real>,
-    group: &'a mut Group<S>,
-    sink: SolutionSink<'a, S::Real>,
-    status: &'a mut [Status],
+/// What is done with the tiles of a group.
+enum Task<'a> {
+    Solve(SolutionSink<'a>, &'a mut [Status]),
+    Vjp([Values<'a>; 2], &'a [Status], &'a mut [Status], GradientSink<'a>),
+    Jvp(Inputs<Values<'a>>, &'a [Status], SolutionSink<'a>),
+    Inverse([Values<'a>; 2], &'a [Status], SolutionSink<'a>),
+    Variances(&'a [Status], SolutionSink<'a>),
+    Residuals(&'a [Status], &'a mut [Residuals]),
 }
 
-impl<S: Packed> Work for SolveGroup<'_, S> {
-    #[inline(always)]
-    fn run(mut self) {
-        for tile in &mut self.group.tiles {
-            tile.solve(self.context, &mut self.group.scratch, &mut self.sink, self.status);
+work! {
+    /// A task and the group that it is for.
+    GroupTask<'a> { context: &'a Context<'a>, group: &'a mut Group<V>, task: Task<'a> }
+    run_task(context, group, task)
+}
+
+/// Does what is wanted seldom for blocks of any size, and the rest for blocks of one size.
+#[inline(always)]
+fn run_task<V: Vector>(context: &Context<'_>, group: &mut Group<V>, task: Task<'_>) {
+    let Group { origin, tiles, scratch } = group;
+    match task {
+        Task::Solve(..) | Task::Vjp(..) => {
+            let run = match (context.layout.tile, context.layout.plain()) {
+                (2, true) if V::SIZES >= Sizes::States => run_tiles::<V, 2, true>,
+                (3, true) if V::SIZES >= Sizes::States => run_tiles::<V, 3, true>,
+                (2, _) if V::SIZES >= Sizes::Blocks => run_tiles::<V, 2, false>,
+                (3, _) if V::SIZES >= Sizes::Blocks => run_tiles::<V, 3, false>,
+                (4, _) if V::SIZES >= Sizes::Blocks => run_tiles::<V, 4, false>,
+                _ => run_tiles::<V, 1, false>,
+            };
+            run(context, tiles, scratch, task);
         }
-    }
-}
-
-/// The sum of the gradients of a group, or a search for the systems that are to blame for it.
-struct VjpGroup<'a, S: Packed> {
-    context: Context<'a, S::Real>,
-    group: &'a mut Group<S>,
-    cotangent: &'a Cotangent<'a, S::Real>,
-    status: &'a [Status],
-    /// Statuses that are set to overflow where the shares of a system in what is shared are not
-    /// finite by themselves. Then the gradients are of no use.
-    blamed: Option<&'a mut [Status]>,
-    sink: GradientSink<'a, f64>,
-}
-
-impl<S: Packed> Work for VjpGroup<'_, S> {
-    #[inline(always)]
-    fn run(self) {
-        let VjpGroup { context, group, cotangent, status, mut blamed, mut sink } = self;
-        sink.clear();
-        for tile in &group.tiles {
-            let live = tile.live(status, sink.origin);
-            // All systems of the tile at once, or one after the other.
-            for lane in 0..if blamed.is_some() { S::LANES } else { 1 } {
-                let mut taken = live;
-                if blamed.is_some() {
-                    taken = std::array::from_fn(|other| other == lane && live[lane]);
-                    sink.clear_shared(context.layout);
-                }
-                tile.vjp(context, &mut group.scratch, cotangent, &taken, &mut sink);
-                if let Some(blamed) = &mut blamed
-                    && !sink.shared_are_finite::<S::Real>(context.layout)
-                {
-                    blamed[tile.systems.system(lane) - sink.origin] = Status::Overflow;
-                }
+        Task::Jvp(inputs, status, mut sink) => {
+            for tile in tiles {
+                tile.jvp(context, scratch, inputs, status, &mut sink);
+            }
+        }
+        Task::Inverse(q, status, mut sink) => {
+            for tile in tiles {
+                tile.inverse(context, scratch, q, status, &mut sink);
+            }
+        }
+        Task::Variances(status, mut sink) => {
+            for tile in tiles {
+                tile.variances(context, scratch, status, &mut sink);
+            }
+        }
+        Task::Residuals(status, residuals) => {
+            for tile in tiles {
+                tile.residuals(context, scratch, status, *origin, residuals);
             }
         }
     }
 }
 
-/// The directional derivatives of a group.
-struct JvpGroup<'a, S: Packed> {
-    context: Context<'a, S::Real>,
-    group: &'a mut Group<S>,
-    tangents: &'a Tangents<'a, S::Real>,
-    status: &'a [Status],
-    sink: SolutionSink<'a, S::Real>,
+/// Solves or differentiates tiles whose blocks are computed on in tiles of T, and whose layout is
+/// plain or not.
+fn run_tiles<V: Vector, const T: usize, const PLAIN: bool>(
+    context: &Context<'_>,
+    tiles: &mut [Tile<V>],
+    scratch: &mut Scratch<V>,
+    task: Task<'_>,
+) {
+    V::run(RunTiles::<V, T, PLAIN> { context, tiles, scratch, task });
 }
 
-impl<S: Packed> Work for JvpGroup<'_, S> {
-    #[inline(always)]
-    fn run(mut self) {
-        for tile in &self.group.tiles {
-            let scratch = &mut self.group.scratch;
-            tile.jvp(self.context, scratch, self.tangents, self.status, &mut self.sink);
-        }
+work! {
+    RunTiles<'a; T: usize, PLAIN: bool> {
+        context: &'a Context<'a>,
+        tiles: &'a mut [Tile<V>],
+        scratch: &'a mut Scratch<V>,
+        task: Task<'a>,
     }
-}
-
-/// The products M⁻¹ q of a group.
-struct InverseOfGroup<'a, S: Packed> {
-    context: Context<'a, S::Real>,
-    group: &'a mut Group<S>,
-    q: &'a Cotangent<'a, S::Real>,
-    status: &'a [Status],
-    sink: SolutionSink<'a, S::Real>,
-}
-
-impl<S: Packed> Work for InverseOfGroup<'_, S> {
-    #[inline(always)]
-    fn run(mut self) {
-        for tile in &self.group.tiles {
-            let scratch = &mut self.group.scratch;
-            tile.inverse(self.context, scratch, self.q, self.status, &mut self.sink);
+    match task {
+        Task::Solve(mut sink, status) => {
+            for tile in tiles {
+                tile.solve::<T, PLAIN>(context, scratch, &mut sink, status);
+            }
         }
-    }
-}
-
-/// The variances of the systems of a group.
-struct VariancesOfGroup<'a, S: Packed> {
-    context: Context<'a, S::Real>,
-    group: &'a mut Group<S>,
-    status: &'a [Status],
-    sink: SolutionSink<'a, S::Real>,
-}
-
-impl<S: Packed> Work for VariancesOfGroup<'_, S> {
-    #[inline(always)]
-    fn run(mut self) {
-        for tile in &self.group.tiles {
-            tile.variances(self.context, &mut self.group.scratch, self.status, &mut self.sink);
+        Task::Vjp(cotangent, status, found, mut sink) => {
+            sink.clear();
+            for tile in tiles {
+                tile.vjp::<T, PLAIN>(context, scratch, cotangent, status, found, &mut sink);
+            }
         }
+        _ => unreachable!("other tasks do not depend on T"),
     }
 }
 
 /// All tiles of a batch, in groups. The grouping depends on the shape alone and not on the number
 /// of threads, and so the results do not depend on the number of threads either.
-pub struct Batch<S: Packed> {
+struct Batch<V, R> {
     options: Options,
     layout: Layout,
-    groups: Vec<Group<S>>,
+    groups: Vec<Group<V>>,
     /// Number of systems of a group; the last group may have fewer.
     group_systems: usize,
-    gradients: Gradients<f64>,
-    sums: GradientSums<f64>,
-    /// Gradients in the precision of the problem; empty if that is double.
-    rounded: Gradients<S::Real>,
+    gradients: Gradients<R>,
+    sums: Inputs<InputSums>,
+    /// Gradient of the weights by each group, (groups, 4).
+    weights: Vec<f64>,
     /// Tangent, M⁻¹ q or variances, whichever was computed last.
-    derived: Solution<S::Real>,
+    derived: Solution<R>,
     residuals: Vec<Residuals>,
 }
 
-impl<S: Packed> Batch<S> {
+impl<V: Vector, R: Real> Batch<V, R> {
     fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
         let layout = Layout::new(shape, options);
         let shared: usize = layout
@@ -194,20 +175,19 @@ impl<S: Packed> Batch<S> {
             .into_iter()
             .filter_map(|input| input.shared().then_some(input.values))
             .sum();
-        let tiles = shape.batch.div_ceil(S::LANES);
+        let tiles = shape.batch.div_ceil(LANES);
         let most_groups = (MOST_PARTIAL_VALUES / shared.max(1)).clamp(1, MOST_GROUPS);
-        let group_systems = tiles.div_ceil(most_groups) * S::LANES;
+        let group_systems = tiles.div_ceil(most_groups) * LANES;
         let count = shape.batch.div_ceil(group_systems);
-        ensure_memory::<S>(shape, &layout, [tiles, count])?;
+        ensure_memory::<V, R>(shape, &layout, [tiles, count])?;
 
         let mut groups = Vec::with_capacity(count);
         for origin in (0..shape.batch).step_by(group_systems) {
             let end = (origin + group_systems).min(shape.batch);
             let tiles = (origin..end)
-                .step_by(S::LANES)
+                .step_by(LANES)
                 .map(|first| {
-                    let systems = TileSystems { first, last: (first + S::LANES).min(end) - 1 };
-                    Tile::new(systems, &layout)
+                    Tile::new(TileSystems { first, count: LANES.min(end - first) }, &layout)
                 })
                 .collect::<Result<_>>()?;
             let scratch = Scratch::new(shape, options, &layout)?;
@@ -215,17 +195,9 @@ impl<S: Packed> Batch<S> {
         }
 
         Ok(Batch {
-            rounded: match TypeId::of::<S::Real>() == TypeId::of::<f64>() {
-                true => Gradients::default(),
-                false => Gradients::zeros(shape)?,
-            },
             gradients: Gradients::zeros(shape)?,
-            sums: GradientSums {
-                inputs: layout
-                    .inputs
-                    .try_map(|input| InputSums::new(input, group_systems, count))?,
-                weights: zeros("gradient of weights", 4 * count)?,
-            },
+            sums: layout.inputs.try_map(|input| InputSums::new(input, group_systems, count))?,
+            weights: zeros("gradient of weights", 4 * count)?,
             derived: Solution::allocate(shape)?,
             residuals: zeros("residuals", shape.batch)?,
             options: *options,
@@ -236,319 +208,252 @@ impl<S: Packed> Batch<S> {
     }
 }
 
-/// What the groups add up.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sums {
-    /// The gradients of all systems.
-    OfAll,
-    /// Those of one system after the other, to find the systems whose shares overflow.
-    OfEach,
+/// Lets every group do its task, on all threads.
+fn run<'a, V: Vector, R: Real>(
+    options: &Options,
+    layout: &Layout,
+    groups: &mut [Group<V>],
+    problem: &Problem<'_, R>,
+    tasks: impl IndexedParallelIterator<Item = Task<'a>>,
+) {
+    let context = &Context { inputs: problem.inputs.map(R::values), options, layout };
+    groups.par_iter_mut().zip(tasks).for_each(|(group, task)| {
+        V::run(GroupTask { context, group, task });
+    });
 }
 
-impl<S: Packed> Batch<S> {
-    /// Adds up the gradients, each group its own and then all groups what they share.
-    fn sum_gradients(
-        &mut self,
-        problem: &Problem<'_, S::Real>,
-        cotangent: &Cotangent<'_, S::Real>,
-        status: &[Status],
-        what: Sums,
-    ) {
-        let context = Context { problem, options: &self.options, layout: &self.layout };
-        let (sums, gradients) = (&mut self.sums, &mut self.gradients);
-        let Inputs { coefficients, rhs, initial_values, steps } = sums
-            .inputs
-            .as_mut()
-            .zip(gradients.inputs.as_mut())
-            .map(|(sums, gradient)| sums.sinks(gradient));
-        (
-            &mut self.groups,
-            status.par_chunks(self.group_systems),
-            gradients.status.par_chunks_mut(self.group_systems),
-            (coefficients, rhs, initial_values, steps),
-            sums.weights.par_chunks_mut(4),
-        )
-            .into_par_iter()
-            .for_each(|(group, status, found, inputs, weights)| {
-                let inputs = Inputs::from(<[_; 4]>::from(inputs));
-                let sink = GradientSink { origin: group.origin, inputs, weights };
-                let blamed = (what == Sums::OfEach).then_some(found);
-                vectorized(VjpGroup { context, group, cotangent, status, blamed, sink });
-            });
-        for (sums, gradient) in sums.inputs.as_ref().zip(gradients.inputs.as_mut()) {
-            sums.total(gradient);
+/// Returns the parts of a solution that belong to groups of `systems` systems.
+fn sinks<'a, R: Real>(
+    layout: &Layout,
+    systems: usize,
+    values: &'a mut [R],
+    epsilon: &'a mut [R],
+) -> impl IndexedParallelIterator<Item = SolutionSink<'a>> {
+    let parts = values.par_chunks_mut(systems * layout.values());
+    parts.zip(epsilon.par_chunks_mut(systems)).enumerate().map(move |(group, (values, epsilon))| {
+        SolutionSink {
+            origin: group * systems,
+            values: R::values_mut(values),
+            epsilon: R::values_mut(epsilon),
+            limit: R::LIMIT,
         }
-        let family = |index: usize| {
-            sums.weights.iter().skip(index).step_by(4).map(|value| value.to_double()).sum()
-        };
-        gradients.weights = Weights {
-            equation: family(0),
-            initial: family(1),
-            smoothness: family(2),
-            periodic: family(3),
-        };
-    }
+    })
 }
 
-impl<S: Packed> Engine<S::Real> for Batch<S> {
+impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
     fn plan(&self) -> Plan {
         let tiles: usize = self.groups.iter().map(|group| group.tiles.len()).sum();
-        let factor = self.layout.banded.factor_values().unwrap_or(usize::MAX);
-        let of_tile = factor.saturating_add(self.layout.banded.unknowns());
-        let factorization = match self.options.square_root_in::<S::Real>() {
+        let of_tile = self.layout.factor_values().saturating_add(self.layout.unknowns());
+        let factorization = match self.layout.square_root {
             true => "square-root",
             false => "Cholesky",
         };
         Plan {
             device: "cpu".into(),
             path: format!(
-                "block-banded {factorization} factor, {} systems at a time in {tiles} tiles, {} groups of \
-                 tiles over {} threads",
-                S::LANES,
+                "block-banded {factorization} factor, {LANES} systems at a time in {tiles} tiles, {} \
+                 groups of tiles over {} threads",
                 self.groups.len(),
                 rayon::current_num_threads()
             ),
             parts: 1,
             forward_launches: 0,
             adjoint_launches: 0,
-            workspace_bytes: of_tile.saturating_mul(tiles).saturating_mul(size_of::<S>()),
+            workspace_bytes: of_tile.saturating_mul(tiles).saturating_mul(size_of::<V>()),
         }
     }
 
-    fn solve(
-        &mut self,
-        problem: &Problem<'_, S::Real>,
-        solution: &mut Solution<S::Real>,
-    ) -> Result<()> {
-        let context = Context { problem, options: &self.options, layout: &self.layout };
-        let chunk = self.group_systems;
-        (
-            &mut self.groups,
-            solution.values.par_chunks_mut(chunk * self.layout.values),
-            solution.epsilon.par_chunks_mut(chunk),
-            solution.status.par_chunks_mut(chunk),
-        )
-            .into_par_iter()
-            .for_each(|(group, values, epsilon, status)| {
-                let sink = SolutionSink { origin: group.origin, values, epsilon };
-                vectorized(SolveGroup { context, group, sink, status });
-            });
+    fn solve(&mut self, problem: &Problem<'_, R>, solution: &mut Solution<R>) -> Result<()> {
+        let systems = self.group_systems;
+        let Solution { values, epsilon, status, .. } = solution;
+        let tasks = sinks(&self.layout, systems, values, epsilon)
+            .zip(status.par_chunks_mut(systems))
+            .map(|(sink, status)| Task::Solve(sink, status));
+        run(&self.options, &self.layout, &mut self.groups, problem, tasks);
         Ok(())
     }
 
     fn vjp(
         &mut self,
-        problem: &Problem<'_, S::Real>,
-        cotangent: &Cotangent<'_, S::Real>,
+        problem: &Problem<'_, R>,
+        cotangent: &Cotangent<'_, R>,
         status: &[Status],
-    ) -> Result<&Gradients<S::Real>> {
-        self.gradients.status.copy_from_slice(status);
-        self.sum_gradients(problem, cotangent, status, Sums::OfAll);
-        let gradients = rounded(&mut self.gradients, &mut self.rounded);
-        if !gradients.find_overflow(problem.shape(), status) {
-            self.sum_gradients(problem, cotangent, status, Sums::OfEach);
-            // The tape takes the gradients as they are, whatever the status.
-            self.sum_gradients(problem, cotangent, status, Sums::OfAll);
-            let gradients = rounded(&mut self.gradients, &mut self.rounded);
-            if gradients.status == status {
-                gradients.overflow_in_sum();
-            }
+    ) -> Result<&Gradients<R>> {
+        let Batch { sums, gradients, layout, .. } = self;
+        let systems = self.group_systems;
+        let Gradients { inputs, status: found, .. } = gradients;
+        found.copy_from_slice(status);
+        let cotangent = [R::values(cotangent.values), R::values(cotangent.epsilon.unwrap_or(&[]))];
+        let Inputs { coefficients, rhs, initial_values, steps } =
+            sums.as_mut().zip(inputs.as_mut()).map(|(sums, gradient)| sums.places(gradient));
+        let tasks = (
+            status.par_chunks(systems),
+            found.par_chunks_mut(systems),
+            (coefficients, rhs, initial_values, steps),
+            self.weights.par_chunks_mut(4),
+        )
+            .into_par_iter()
+            .enumerate()
+            .map(|(group, (status, found, inputs, weights))| {
+                let inputs = Inputs::from(<[_; 4]>::from(inputs));
+                let (origin, limit) = (group * systems, R::LIMIT);
+                let sink = GradientSink { origin, inputs, weights, limit };
+                Task::Vjp(cotangent, status, found, sink)
+            });
+        run(&self.options, layout, &mut self.groups, problem, tasks);
+
+        let mut finite = true;
+        for (sums, gradient) in sums.as_ref().zip(inputs.as_mut()) {
+            finite &= sums.total(gradient);
         }
-        Ok(self.gradients())
+        let family = |index: usize| self.weights.iter().skip(index).step_by(4).sum();
+        let weights = [0, 1, 2, 3].map(family);
+        finite &= weights.iter().all(|weight: &f64| weight.is_finite());
+        let [equation, initial, smoothness, periodic] = weights;
+        gradients.weights = Weights { equation, initial, smoothness, periodic };
+        if !finite && gradients.status == status {
+            gradients.overflow_in_sum();
+        }
+        Ok(gradients)
     }
 
-    fn gradients(&self) -> &Gradients<S::Real> {
-        match (&self.gradients as &dyn Any).downcast_ref() {
-            Some(same) => same,
-            None => &self.rounded,
-        }
+    fn gradients(&self) -> &Gradients<R> {
+        &self.gradients
     }
 
     fn jvp(
         &mut self,
-        problem: &Problem<'_, S::Real>,
-        tangents: &Tangents<'_, S::Real>,
+        problem: &Problem<'_, R>,
+        tangents: &Tangents<'_, R>,
         status: &[Status],
-    ) -> Result<&Solution<S::Real>> {
-        let context = Context { problem, options: &self.options, layout: &self.layout };
-        let chunk = self.group_systems;
-        (
-            &mut self.groups,
-            status.par_chunks(chunk),
-            self.derived.values.par_chunks_mut(chunk * self.layout.values),
-            self.derived.epsilon.par_chunks_mut(chunk),
-        )
-            .into_par_iter()
-            .for_each(|(group, status, values, epsilon)| {
-                let sink = SolutionSink { origin: group.origin, values, epsilon };
-                vectorized(JvpGroup { context, group, tangents, status, sink });
-            });
+    ) -> Result<&Solution<R>> {
+        let systems = self.group_systems;
+        let inputs = tangents.map(|tangent| R::values(tangent.unwrap_or(&[])));
+        let Solution { values, epsilon, .. } = &mut self.derived;
+        let tasks = sinks(&self.layout, systems, values, epsilon)
+            .zip(status.par_chunks(systems))
+            .map(|(sink, status)| Task::Jvp(inputs, status, sink));
+        run(&self.options, &self.layout, &mut self.groups, problem, tasks);
         report_tangent(&mut self.derived, tangents, problem.shape(), status);
         Ok(&self.derived)
     }
 
     fn inverse(
         &mut self,
-        problem: &Problem<'_, S::Real>,
-        q: &Cotangent<'_, S::Real>,
+        problem: &Problem<'_, R>,
+        q: &Cotangent<'_, R>,
         status: &[Status],
-    ) -> Result<&Solution<S::Real>> {
-        let context = Context { problem, options: &self.options, layout: &self.layout };
-        let chunk = self.group_systems;
-        (
-            &mut self.groups,
-            status.par_chunks(chunk),
-            self.derived.values.par_chunks_mut(chunk * self.layout.values),
-            self.derived.epsilon.par_chunks_mut(chunk),
-        )
-            .into_par_iter()
-            .for_each(|(group, status, values, epsilon)| {
-                let sink = SolutionSink { origin: group.origin, values, epsilon };
-                vectorized(InverseOfGroup { context, group, q, status, sink });
-            });
+    ) -> Result<&Solution<R>> {
+        let systems = self.group_systems;
+        let q = [R::values(q.values), R::values(q.epsilon.unwrap_or(&[]))];
+        let Solution { values, epsilon, .. } = &mut self.derived;
+        let tasks = sinks(&self.layout, systems, values, epsilon)
+            .zip(status.par_chunks(systems))
+            .map(|(sink, status)| Task::Inverse(q, status, sink));
+        run(&self.options, &self.layout, &mut self.groups, problem, tasks);
         self.derived.status.copy_from_slice(status);
         Ok(&self.derived)
     }
 
-    fn variances(
-        &mut self,
-        problem: &Problem<'_, S::Real>,
-        status: &[Status],
-    ) -> Result<&[S::Real]> {
-        let context = Context { problem, options: &self.options, layout: &self.layout };
-        let chunk = self.group_systems;
-        (
-            &mut self.groups,
-            status.par_chunks(chunk),
-            self.derived.values.par_chunks_mut(chunk * self.layout.values),
-            self.derived.epsilon.par_chunks_mut(chunk),
-        )
-            .into_par_iter()
-            .for_each(|(group, status, values, epsilon)| {
-                let sink = SolutionSink { origin: group.origin, values, epsilon };
-                vectorized(VariancesOfGroup { context, group, status, sink });
-            });
+    fn variances(&mut self, problem: &Problem<'_, R>, status: &[Status]) -> Result<&[R]> {
+        let systems = self.group_systems;
+        let Solution { values, epsilon, .. } = &mut self.derived;
+        let tasks = sinks(&self.layout, systems, values, epsilon)
+            .zip(status.par_chunks(systems))
+            .map(|(sink, status)| Task::Variances(status, sink));
+        run(&self.options, &self.layout, &mut self.groups, problem, tasks);
         Ok(&self.derived.values)
     }
 
-    fn residuals(
-        &mut self,
-        problem: &Problem<'_, S::Real>,
-        status: &[Status],
-    ) -> Result<&[Residuals]> {
-        let context = Context { problem, options: &self.options, layout: &self.layout };
-        let chunk = self.group_systems;
-        (&mut self.groups, status.par_chunks(chunk), self.residuals.par_chunks_mut(chunk))
-            .into_par_iter()
-            .for_each(|(group, status, residuals)| {
-                for tile in &group.tiles {
-                    let scratch = &mut group.scratch;
-                    tile.residuals(context, scratch, status, group.origin, residuals);
-                }
-            });
+    fn residuals(&mut self, problem: &Problem<'_, R>, status: &[Status]) -> Result<&[Residuals]> {
+        let systems = self.group_systems;
+        let tasks = status
+            .par_chunks(systems)
+            .zip(self.residuals.par_chunks_mut(systems))
+            .map(|(status, residuals)| Task::Residuals(status, residuals));
+        run(&self.options, &self.layout, &mut self.groups, problem, tasks);
         Ok(&self.residuals)
     }
 }
 
 /// Checks that the memory for a solver of this shape can be had, its solution included.
-fn ensure_memory<S: Packed>(
+fn ensure_memory<V: Vector, R: Real>(
     shape: &ProblemShape,
     layout: &Layout,
     [tiles, groups]: [usize; 2],
 ) -> Result<()> {
-    let Layout { banded, inputs, .. } = layout;
-    let (wide, unknowns) = (size_of::<S::Double>(), banded.unknowns());
-    let solution = shape.batch.saturating_mul(layout.values);
+    let (unknowns, window) = (layout.unknowns(), layout.window());
+    let lanes = LANES * size_of::<f64>();
+    let solution = shape.batch.saturating_mul(layout.values());
+    let inputs = &layout.inputs;
     let gradients = inputs.into_iter().map(|input| input.total(shape.batch));
     let gradients = gradients.fold(0, usize::saturating_add);
     let shared = inputs.into_iter().filter(|input| input.shared()).map(|input| input.values);
     let shared = shared.fold(0, usize::saturating_add);
-    let scales = tiles.saturating_mul(layout.scaled_points).saturating_mul(S::LANES);
-    let march = if layout.scaled_points > 0 { March::<S::Double>::values(shape) } else { 0 };
-    let rounded = if size_of::<S::Real>() < 8 { gradients } else { 0 };
+    let march = if layout.scaled_points > 0 { March::<V>::values(layout) } else { 0 };
     ensure(
         "the solver, its solution and gradients",
         &[
-            (tiles.saturating_mul(banded.factor_values().unwrap_or(usize::MAX)), size_of::<S>()),
-            (tiles.saturating_mul(unknowns), wide),
-            // The adjoint, its right-hand side and correction; the windows of the factor.
-            (groups.saturating_mul(unknowns), 3 * wide),
-            (groups.saturating_mul(banded.window().saturating_mul(banded.window())), 2 * wide),
-            (gradients.saturating_add(groups.saturating_mul(shared)), 8),
+            (tiles.saturating_mul(layout.factor_values().saturating_add(unknowns)), lanes),
+            // The diagonal of M, the adjoint, its right-hand side and correction; the windows.
+            (groups.saturating_mul(unknowns), 4 * lanes),
+            (groups.saturating_mul(window.saturating_mul(window)), 2 * lanes),
+            (groups.saturating_mul(shared), size_of::<f64>()),
             // What follows growth: the factors of the points, and the marches that find them.
-            (scales, 8),
-            (groups.saturating_mul(march), wide),
-            // The solution, and its tangent or variances.
-            (solution.saturating_mul(2).saturating_add(rounded), size_of::<S::Real>()),
+            (tiles.saturating_mul(layout.scaled_points), lanes),
+            (groups.saturating_mul(march), lanes),
+            // The gradients, the solution, and its tangent or variances.
+            (gradients.saturating_add(solution.saturating_mul(2)), size_of::<R>()),
             (shape.batch, 4 * size_of::<Status>() + size_of::<Residuals>()),
         ],
     )
 }
 
-/// The sums themselves where `T` is double, else rounded into `room`: many small shares of either
-/// sign are added up, which single precision cannot do.
-fn rounded<'a, T: Real>(
-    sums: &'a mut Gradients<f64>,
-    room: &'a mut Gradients<T>,
-) -> &'a mut Gradients<T> {
-    if TypeId::of::<T>() == TypeId::of::<f64>() {
-        return (sums as &mut dyn Any).downcast_mut().expect("T is f64");
-    }
-    for (values, sums) in room.inputs.as_mut().zip(sums.inputs.as_ref()) {
-        for (value, &sum) in values.iter_mut().zip(sums) {
-            *value = T::of(sum);
-        }
-    }
-    room.weights = sums.weights;
-    room.status.copy_from_slice(&sums.status);
-    room
-}
-
-/// The gradients as the groups add them up.
-struct GradientSums<T> {
-    inputs: Inputs<InputSums<T>>,
-    /// Gradient of the weights by each group, (groups, 4).
-    weights: Vec<T>,
-}
-
-/// The places where the groups add up the gradient of one input: each group in its own part of the
-/// result if the systems have their own values, in a partial sum of its own if they share them.
-struct InputSums<T> {
-    /// Partial sums of a shared array, (groups, values); empty if the array is not shared.
-    partial: Vec<T>,
+/// The places where the groups add up the gradient of one input.
+struct InputSums {
+    /// Partial sums of an array that the systems share, (groups, values); empty if they do not.
+    partial: Vec<f64>,
     /// Number of values of a group's part.
     chunk: usize,
 }
 
-impl<T: Real> InputSums<T> {
+impl InputSums {
     fn new(input: InputLayout, group_systems: usize, groups: usize) -> Result<Self> {
-        if input.values == 0 {
-            // Nothing is ever added to an empty array, but every group needs a part.
-            return Ok(InputSums { partial: zeros("gradient", groups)?, chunk: 1 });
+        if !input.shared() {
+            return Ok(InputSums { partial: Vec::new(), chunk: group_systems * input.values });
         }
-        if input.shared() {
-            let partial = zeros("gradient of a shared input", groups * input.values)?;
-            return Ok(InputSums { partial, chunk: input.values });
-        }
-        Ok(InputSums { partial: Vec::new(), chunk: group_systems * input.values })
+        // Nothing is ever added to an empty array, but every group needs a part.
+        let chunk = input.values.max(1);
+        Ok(InputSums { partial: zeros("gradient of a shared input", groups * chunk)?, chunk })
     }
 
-    /// Returns the parts of the groups.
-    fn sinks<'a>(&'a mut self, gradient: &'a mut [T]) -> rayon::slice::ChunksMut<'a, T> {
-        let sums = if self.partial.is_empty() { gradient } else { &mut self.partial[..] };
-        sums.par_chunks_mut(self.chunk)
-    }
-
-    /// Adds the partial sums, in the order of the groups.
-    fn total(&self, gradient: &mut [T]) {
+    /// Returns the places of the groups: parts of the gradient if the systems have values of their
+    /// own, else partial sums.
+    fn places<'a, R: Real>(
+        &'a mut self,
+        gradient: &'a mut [R],
+    ) -> impl IndexedParallelIterator<Item = Place<'a>> {
         if self.partial.is_empty() {
-            return;
+            let parts = gradient.par_chunks_mut(self.chunk);
+            Either::Left(parts.map(|part| Place::Own(R::values_mut(part))))
+        } else {
+            Either::Right(self.partial.par_chunks_mut(self.chunk).map(Place::Shared))
         }
-        gradient.fill(T::zero());
-        for partial in self.partial.chunks_exact(self.chunk) {
-            for (sum, &value) in gradient.iter_mut().zip(partial) {
-                *sum += value;
-            }
+    }
+
+    /// Adds the partial sums, in the order of the groups. Returns whether the sums are finite.
+    fn total<R: Real>(&self, gradient: &mut [R]) -> bool {
+        if self.partial.is_empty() {
+            return true;
         }
+        let mut finite = true;
+        for (i, total) in gradient.iter_mut().enumerate() {
+            *total = R::of(self.partial.iter().skip(i).step_by(self.chunk).sum());
+            finite &= total.is_finite();
+        }
+        finite
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,116 +1,374 @@
 //! The share of every row in the gradients of its inputs, by the formulas of the module
 //! [`adjoint`](crate::adjoint).
 
-use super::assembly::{Layout, Row, RowVisitor, ScaleSlope, Source};
-use super::inputs::TileSystems;
-use crate::banded::lanes::Packed;
+use super::lanes::{Vector, work};
+use super::layout::{Context, Layout};
+use super::points::{Scale, initial_rows};
+use super::staging::{Streams, TileSystems};
+use super::sweep::{Room, Sweep, dot, scale_values};
+use crate::error::Result;
 use crate::inputs::Inputs;
-use crate::real::Real;
+use crate::memory::zeros;
+use crate::real::ValuesMut;
+use std::ops::Range;
 
-/// The place where the gradients of some consecutive systems are added up, the first being
-/// `origin`.
-pub struct GradientSink<'a, T> {
+/// The place where the gradients of one input are written.
+pub enum Place<'a> {
+    /// The systems have values of their own, each a gradient of its own.
+    Own(ValuesMut<'a>),
+    /// The systems share the values, and their gradients are added up.
+    Shared(&'a mut [f64]),
+}
+
+/// The place where the gradients of some consecutive systems go, the first being `origin`.
+pub struct GradientSink<'a> {
     /// Number of the first system of the arrays that vary over the batch.
     pub origin: usize,
     /// Gradients of the inputs.
-    pub inputs: Inputs<&'a mut [T]>,
+    pub inputs: Inputs<Place<'a>>,
     /// Gradient of the weights: equation, initial, smoothness, periodic.
-    pub weights: &'a mut [T],
+    pub weights: &'a mut [f64],
+    /// Magnitude from which on a number is not finite in the arrays of the gradients.
+    pub limit: f64,
 }
 
-impl<T: Real> GradientSink<'_, T> {
-    /// Sets all gradients to zero.
+impl GradientSink<'_> {
+    /// Sets the sums to zero.
     pub fn clear(&mut self) {
-        for sums in self.inputs.as_mut() {
-            sums.fill(T::zero());
-        }
-        self.weights.fill(T::zero());
-    }
-
-    /// Sets the gradients that systems share to zero.
-    pub fn clear_shared(&mut self, layout: &Layout) {
-        for (sums, input) in self.inputs.as_mut().zip(layout.inputs) {
-            if input.shared() {
-                sums.fill(T::zero());
+        for place in self.inputs.as_mut() {
+            if let Place::Shared(sums) = place {
+                sums.fill(0.0);
             }
         }
-        self.weights.fill(T::zero());
-    }
-
-    /// Returns whether the gradients that systems share are finite once they are stored as `O`.
-    pub fn shared_are_finite<O: Real>(&self, layout: &Layout) -> bool {
-        let finite = |sum: &T| O::of(sum.to_double()).is_finite();
-        let mut inputs = self.inputs.as_ref().zip(layout.inputs).into_iter();
-        inputs.all(|(sums, input)| !input.shared() || sums.iter().all(finite))
-            && self.weights.iter().all(|sum| sum.is_finite())
+        self.weights.fill(0.0);
     }
 }
 
-/// A visitor that adds the rows' shares to the gradients, given the solution z and the adjoint g.
-pub struct GradientPass<'a, 'b, S: Packed> {
-    /// Solution z, the unknowns.
-    pub z: &'a [S],
-    /// Adjoint g, with M g = z̄.
-    pub g: &'a [S],
-    /// Systems in the lanes.
-    pub systems: TileSystems,
-    /// Which lanes hold a solved system.
-    pub live: &'a [bool],
-    /// Layout of the inputs.
-    pub layout: &'a Layout,
-    /// Place where the gradients are added up.
-    pub sink: &'a mut GradientSink<'b, S::Real>,
-    /// Sums of the gradients of the weights: equation, initial, smoothness, periodic.
-    pub weights: [S; 4],
+/// The gradients of a tile's systems in lanes: of a range of points, or summed over the points where
+/// these share their values.
+pub struct Gradient<V> {
+    coefficients: Vec<V>,
+    rhs: Vec<V>,
+    initial: Vec<V>,
+    steps: Vec<V>,
+    /// Gradient of the weights: equation, initial, smoothness, periodic.
+    weights: [V; 4],
+    /// One in the lanes that hold a solved system, zero in the others.
+    live: V,
+    /// Zero in the lanes whose gradients have all been finite so far, NaN in the others.
+    check: V,
 }
 
-impl<S: Packed> RowVisitor<S> for GradientPass<'_, '_, S> {
+/// The places of the gradients of a tile's systems.
+pub struct Target<'a, 'b> {
+    /// Where gradients go.
+    pub sink: &'a mut GradientSink<'b>,
+    streams: Inputs<Streams>,
+}
+
+impl<'a, 'b> Target<'a, 'b> {
+    /// Finds the places of the systems in the sink.
+    pub fn new(layout: &Layout, systems: TileSystems, sink: &'a mut GradientSink<'b>) -> Self {
+        Target { streams: layout.streams(systems, sink.origin), sink }
+    }
+}
+
+impl<V: Vector> Gradient<V> {
+    /// Allocates the lanes.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
+    pub fn new(layout: &Layout) -> Result<Self> {
+        let Layout { widths, inputs, stage, points, .. } = layout;
+        let own = |point: usize, count: usize| if point == 0 { 1 } else { count };
+        let of = |width: usize, point: usize, count: usize| {
+            zeros("gradient", width.saturating_mul(own(point, count)))
+        };
+        Ok(Gradient {
+            coefficients: of(widths.coefficients, inputs.coefficients.inner[0], *stage)?,
+            rhs: of(widths.rhs, inputs.rhs.inner[0], *stage)?,
+            initial: zeros("gradient", widths.initial_values)?,
+            steps: of(widths.steps, inputs.steps.inner[0], points - 1)?,
+            weights: Default::default(),
+            live: V::default(),
+            check: V::default(),
+        })
+    }
+
+    /// Begins the gradients of the systems in the lanes that are `live`.
     #[inline(always)]
-    fn visit(&mut self, row: &Row<'_, S>) {
-        let GradientPass { z, g, systems, live, layout, .. } = *self;
-        let inputs = &layout.inputs;
-        let factor = row.factor();
-        let defect = row.rhs - row.dot(z);
-        let along = row.dot(g);
-        let residual = factor * factor * defect;
-        let d_rhs = factor * factor * along;
-        let d_factor = (factor + factor) * along * defect;
-        self.weights[row.source.family()] += d_factor * row.scale;
+    pub fn begin(&mut self, live: V) {
+        for values in [&mut self.coefficients, &mut self.rhs, &mut self.initial, &mut self.steps] {
+            values.fill(V::default());
+        }
+        self.weights = Default::default();
+        self.live = live;
+        self.check = V::default();
+    }
 
-        let origin = self.sink.origin;
-        let sink = &mut self.sink.inputs;
-        if let Some(ScaleSlope { step, slope }) = row.scale_slope {
-            let count = S::splat(S::Real::of(layout.step_states as f64));
-            let d_step = d_factor * S::splat(row.weight) * slope / count;
-            for k in 0..layout.step_states {
-                let (sum, index) = (&mut *sink.steps, [step, k, 0]);
-                inputs.steps.scatter_add(sum, origin, systems, live, index, d_step);
+    /// Adds the shares of the rows that begin at the points of a range, given the solution z and the
+    /// adjoint g, M g = z̄, and writes what is complete. The data of the range are loaded.
+    pub fn add_range<const T: usize, const PLAIN: bool>(
+        &mut self,
+        sweep: &mut Sweep<'_, V>,
+        range: Range<usize>,
+        z: &[V],
+        g: &[V],
+        target: &mut Target<'_, '_>,
+    ) {
+        V::run(AddRange::<V, T, PLAIN> { gradient: self, sweep, range, z, g, target });
+    }
+
+    #[inline(always)]
+    fn add_range_inlined<const T: usize, const PLAIN: bool>(
+        &mut self,
+        sweep: &mut Sweep<'_, V>,
+        range: Range<usize>,
+        z: &[V],
+        g: &[V],
+        target: &mut Target<'_, '_>,
+    ) {
+        let layout = &sweep.context.layout.fixed::<T, PLAIN>();
+        let [each_c, each_b] = [layout.inputs.coefficients, layout.inputs.rhs]
+            .map(|input| usize::from(input.inner[0] > 0));
+        for t in range.clone() {
+            let Room { points, .. } = &mut *sweep.room;
+            points.make_rows(layout, t, V::splat(1.0));
+            let at = t - range.start;
+            self.add_equations(sweep, layout, t, [each_c * at, each_b * at], [z, g]);
+            self.add_initial(sweep, layout, t, [z, g]);
+            if t == 0 && layout.closing() {
+                self.add_periodic(sweep.context, z, g);
+            }
+            if t + 1 < layout.points {
+                sweep.update::<T>(layout, t);
+                self.add_smoothness::<T>(sweep, layout, t, [z, g]);
             }
         }
-        match row.source {
-            Source::Equation { t, e } => {
-                inputs.rhs.scatter_add(sink.rhs, origin, systems, live, [t, e, 0], d_rhs);
-                for (i, &unknown) in row.unknowns.iter().enumerate() {
-                    let (sum, index) = (&mut *sink.coefficients, [t, e, i]);
-                    let value = residual * g[unknown] - d_rhs * z[unknown];
-                    inputs.coefficients.scatter_add(sum, origin, systems, live, index, value);
-                }
-            }
-            Source::Initial { i, k, j } => {
-                let (sum, index) = (&mut *sink.initial_values, [i, k, j]);
-                inputs.initial_values.scatter_add(sum, origin, systems, live, index, d_rhs);
-            }
-            Source::Smoothness { t, k, steps } => {
-                let mut d_length = S::default();
-                for (&unknown, &slope) in row.unknowns.iter().zip(row.slopes) {
-                    d_length += slope * (residual * g[unknown] - d_rhs * z[unknown]);
-                }
-                for t in t..t + steps {
-                    let sum = &mut *sink.steps;
-                    inputs.steps.scatter_add(sum, origin, systems, live, [t, k, 0], d_length);
-                }
-            }
-            Source::Periodic => {}
+        let count = range.len();
+        let Target { sink, streams } = target;
+        let zero = V::default();
+        if each_c > 0 {
+            let place = &mut sink.inputs.coefficients;
+            let values = &mut self.coefficients[..count * layout.widths.coefficients];
+            write(place, &streams.coefficients, range.start, count, values, self.live);
+            check_below(values, sink.limit, &mut self.check);
+            values.fill(zero);
         }
+        if each_b > 0 {
+            let values = &mut self.rhs[..count * layout.widths.rhs];
+            write(&mut sink.inputs.rhs, &streams.rhs, range.start, count, values, self.live);
+            check_below(values, sink.limit, &mut self.check);
+            values.fill(zero);
+        }
+    }
+
+    /// Writes what the sweep over all points has added up. Returns NaN in the lanes whose gradients
+    /// are not all finite.
+    #[inline(always)]
+    pub fn finish(&mut self, layout: &Layout, target: &mut Target<'_, '_>) -> V {
+        let Target { sink, streams } = target;
+        let GradientSink { inputs, limit, weights, .. } = &mut **sink;
+        let (live, check) = (self.live, &mut self.check);
+        if layout.inputs.coefficients.inner[0] == 0 {
+            let values = &mut self.coefficients;
+            write(&mut inputs.coefficients, &streams.coefficients, 0, 1, values, live);
+            check_below(values, *limit, check);
+        }
+        if layout.inputs.rhs.inner[0] == 0 {
+            write(&mut inputs.rhs, &streams.rhs, 0, 1, &mut self.rhs, live);
+            check_below(&self.rhs, *limit, check);
+        }
+        if !self.initial.is_empty() {
+            let place = &mut inputs.initial_values;
+            write(place, &streams.initial_values, 0, 1, &mut self.initial, live);
+            check_below(&self.initial, *limit, check);
+        }
+        let steps = self.steps.len() / layout.widths.steps;
+        write(&mut inputs.steps, &streams.steps, 0, steps, &mut self.steps, live);
+        check_below(&self.steps, *limit, check);
+        for (sum, weight) in weights.iter_mut().zip(&mut self.weights) {
+            *weight = V::default().less(live, *weight, V::default());
+            check_below(&[*weight], f64::INFINITY, check);
+            for value in weight.to_array() {
+                *sum += value;
+            }
+        }
+        self.check
+    }
+
+    /// Returns the gradients of the steps (K or 1) at t.
+    #[inline(always)]
+    fn steps_at(&mut self, layout: &Layout, t: usize) -> &mut [V] {
+        &mut self.steps[t * layout.inputs.steps.inner[0]..][..layout.widths.steps]
+    }
+
+    /// Adds to the gradient of the mean step at t, which the scale of a row depends on.
+    #[inline(always)]
+    fn add_to_mean(&mut self, layout: &Layout, t: usize, value: V) {
+        let steps = self.steps_at(layout, t.min(layout.points - 2));
+        let share = value / V::splat(steps.len() as f64);
+        for step in steps {
+            *step += share;
+        }
+    }
+
+    /// Adds the shares of the equation rows of point t, whose coefficients stand in `rows`, to the
+    /// gradients of coefficients and right-hand sides of the points at these places.
+    #[inline(always)]
+    fn add_equations(
+        &mut self,
+        sweep: &Sweep<'_, V>,
+        layout: &Layout,
+        t: usize,
+        [at_c, at_b]: [usize; 2],
+        [z, g]: [&[V]; 2],
+    ) {
+        let context = sweep.context;
+        let (p, q, qc) = (layout.block, layout.derivatives, layout.equation_derivatives);
+        let points = &sweep.room.points;
+        let weight = V::splat(context.options.weights.equation);
+        let Scale { value: scale, slope } = points.scale(context, t, qc - 1);
+        let factor = weight * scale;
+        let squared = factor * factor;
+        let (z, g) = (&z[t * p..][..p], &g[t * p..][..p]);
+        let width = layout.widths.coefficients / layout.equations;
+        let mut by_mean = V::default();
+        for (e, (row, b)) in points.rows.chunks_exact(p).zip(points.rhs(layout, t)).enumerate() {
+            let defect = *b - dot(row, z);
+            let along = dot(row, g);
+            let (residual, d_rhs) = (squared * defect, squared * along);
+            let d_factor = (factor + factor) * along * defect;
+            self.weights[0] = self.weights[0].plus(d_factor, scale);
+            if let Some(slope) = slope {
+                by_mean = by_mean.plus(d_factor * weight, slope);
+            }
+            let to = &mut self.rhs[at_b * layout.equations + e];
+            *to += d_rhs;
+            let to = &mut self.coefficients[at_c * layout.widths.coefficients + e * width..];
+            for (k, to) in to[..width].chunks_exact_mut(qc).enumerate() {
+                let (z, g) = (&z[k * q..][..q], &g[k * q..][..q]);
+                for (j, to) in to.iter_mut().enumerate() {
+                    *to = to.plus(residual, g[j]).minus(d_rhs, z[j]);
+                }
+            }
+        }
+        if slope.is_some() {
+            self.add_to_mean(layout, t, by_mean);
+        }
+    }
+
+    #[inline(always)]
+    fn add_initial(&mut self, sweep: &Sweep<'_, V>, layout: &Layout, t: usize, [z, g]: [&[V]; 2]) {
+        let context = sweep.context;
+        if t >= layout.given[0] {
+            return;
+        }
+        let points = &sweep.room.points;
+        let weight = V::splat(context.options.weights.initial);
+        for (k, j, at) in initial_rows(layout) {
+            let at = t * layout.states * layout.given[1] + at;
+            let Scale { value: scale, slope } = points.scale(context, t, j);
+            let (factor, unknown) = (weight * scale, t * layout.block + k * layout.derivatives + j);
+            let (defect, along) = (points.initial[at] - z[unknown], g[unknown]);
+            let d_factor = (factor + factor) * along * defect;
+            self.initial[at] = factor * factor * along;
+            self.weights[1] = self.weights[1].plus(d_factor, scale);
+            if let Some(slope) = slope {
+                self.add_to_mean(layout, t, d_factor * weight * slope);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn add_periodic(&mut self, context: &Context<'_>, z: &[V], g: &[V]) {
+        let (layout, q) = (context.layout, context.layout.derivatives);
+        let weight = V::splat(-2.0 * context.options.weights.periodic);
+        let last = layout.first_border();
+        for i in (0..layout.block).filter(|i| i % q + 1 < q) {
+            let product = (z[i] - z[last + i]) * (g[i] - g[last + i]);
+            self.weights[3] = self.weights[3].plus(weight, product);
+        }
+    }
+
+    /// Adds the shares of the smoothness rows. With y = diag(h^p) z, a = C y and a' = C diag(p) y, and
+    /// the same of g, the rows of a state have the derivative −w²/h (a_z·a'_g + a'_z·a_g) with respect
+    /// to the length h.
+    #[inline(always)]
+    fn add_smoothness<const T: usize>(
+        &mut self,
+        sweep: &mut Sweep<'_, V>,
+        layout: &Layout,
+        t: usize,
+        [z, g]: [&[V]; 2],
+    ) {
+        let (p, q) = (layout.block, layout.derivatives);
+        let weight = V::splat(sweep.context.options.weights.smoothness);
+        let Room { points, smoothness, scaled, .. } = &mut *sweep.room;
+        let scale = points.point_scale(t);
+        let factor = weight * scale;
+        let slacks = match layout.slack {
+            Some(slack) => [z[slack], g[slack]],
+            None => Default::default(),
+        };
+        for (k, span) in layout.spans(t) {
+            let (table, powers, length) = smoothness.rows(points, layout, t, k, span);
+            let (values, slopes) = scaled.split_at_mut(2 * span * q);
+            let (of_z, of_g) = values.split_at_mut(span * q);
+            scale_values(&z[t * p + k * q..], p, powers, of_z);
+            scale_values(&g[t * p + k * q..], p, powers, of_g);
+            for (i, (slope, value)) in slopes.iter_mut().zip(&*values).enumerate() {
+                *slope = table.exponent::<V>(i % q) * *value;
+            }
+            let (d_z, d_g) = slopes[..2 * span * q].split_at(span * q);
+            let (of_z, of_g) = values.split_at(span * q);
+            let [products, slope] = table.products::<V, T>([of_z, of_g, d_z, d_g], slacks);
+            self.weights[2] = self.weights[2].minus((factor + factor) * scale, products);
+            let by_length = -(factor * factor * slope) / length;
+            for t in t..t + span - 1 {
+                let steps = self.steps_at(layout, t);
+                let at = k.min(steps.len() - 1);
+                steps[at] += by_length;
+            }
+        }
+    }
+}
+
+work! {
+    AddRange<'a, 'b, 'c, 'd; T: usize, PLAIN: bool> {
+        gradient: &'a mut Gradient<V>,
+        sweep: &'a mut Sweep<'b, V>,
+        range: Range<usize>,
+        z: &'a [V],
+        g: &'a [V],
+        target: &'a mut Target<'c, 'd>,
+    }
+    gradient.add_range_inlined::<T, PLAIN>(sweep, range, z, g, target)
+}
+
+/// Writes the gradients of the lanes that are live, zeros for the others.
+#[inline(always)]
+fn write<V: Vector>(
+    place: &mut Place<'_>,
+    streams: &Streams,
+    first: usize,
+    count: usize,
+    values: &mut [V],
+    live: V,
+) {
+    for value in values.iter_mut() {
+        *value = V::default().less(live, *value, V::default());
+    }
+    match place {
+        Place::Own(place) => streams.store(place, first, count, values),
+        Place::Shared(sums) => streams.add(sums, first, count, values),
+    }
+}
+
+/// Makes `check` NaN in the lanes where a value is not below the limit.
+#[inline(always)]
+pub fn check_below<V: Vector>(values: &[V], limit: f64, check: &mut V) {
+    for value in values {
+        *check = value.abs().less(V::splat(limit), *check, V::splat(f64::NAN));
     }
 }

@@ -1,18 +1,26 @@
 //! The CPU backend, which is the default and the reference that others are tested against.
 //!
-//! [`engine`] spreads the batch over threads in tiles of a few systems; a [`tile`] solves and
-//! differentiates its systems together, one in each lane; [`assembly`] turns the problem into
-//! rows point by point, which [`gradient`], [`tangent`] and [`residual`] visit; [`banded`](crate::banded) factorizes
-//! and substitutes.
+//! [`engine`] spreads the batch over threads in tiles of eight systems, one in each lane of
+//! [`lanes`]. A [`tile`] solves and differentiates its systems in sweeps over the points: [`staging`]
+//! brings numbers into lanes and back, [`points`] and [`smoothness`] are the rows of M = AᵀW²A,
+//! [`cholesky`] or [`square_root`] factorizes block by block, [`sweep`] substitutes, with [`block`]
+//! as the arithmetic of a block; [`gradient`], [`tangent`] and [`variances`] are what is derived from
+//! the solution. [`layout`] has the sizes.
 
-pub mod assembly;
+pub mod block;
+pub mod cholesky;
 pub mod engine;
 pub mod gradient;
 pub mod growth;
-pub mod inputs;
-pub mod residual;
-pub mod simd;
-pub mod stencil;
+pub mod lanes;
+pub mod layout;
+pub mod pivots;
+pub mod points;
+pub mod smoothness;
+pub mod square_root;
+pub mod staging;
+pub mod sweep;
 pub mod tangent;
 pub mod tensor;
 pub mod tile;
+pub mod variances;

@@ -1,314 +1,253 @@
-//! A tile: as many systems as there are lanes, solved and differentiated together.
+//! A tile: eight systems that are solved and differentiated together, one in each lane.
 
-use super::assembly::{Assembly, Context, Layout, RowBuffers, point_scale};
-use super::gradient::{GradientPass, GradientSink};
+use super::block::Window;
+use super::cholesky;
+use super::gradient::{Gradient, GradientSink, Target, check_below};
 use super::growth::March;
-use super::inputs::TileSystems;
-use super::residual::{NormalResidual, RightHandSide, SquaredDefects};
-use super::stencil::integer_power;
-use super::tangent::TangentPass;
-use crate::adjoint::{Cotangent, Tangents};
-use crate::banded::lanes::{MOST_LANES, Packed};
-use crate::banded::{CovarianceWindow, Factor, RowWindow, Window};
+use super::lanes::{LANES, Vector};
+use super::layout::{Context, Layout};
+use super::pivots::Pivots;
+use super::points::Points;
+use super::square_root::{self, RowWindow};
+use super::staging::{Streams, TileSystems};
+use super::sweep::{Room, Sweep};
+use super::tangent::{add_squared_defects, add_tangent};
+use super::variances::{CovarianceWindow, variances};
 use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::memory::zeros;
-use crate::options::{Formulation, Options};
-use crate::real::Real;
-use crate::shape::ProblemShape;
+use crate::options::Options;
+use crate::real::{Values, ValuesMut};
+use crate::shape::{InputLayout, ProblemShape};
 use crate::solution::{Residuals, Status};
-use num_traits::{Float, Zero};
 
 /// The buffers that tiles use one after another.
-pub struct Scratch<S: Packed> {
-    elimination: Elimination<S>,
-    /// Rows in the precision of the factorization.
-    rows: RowBuffers<S>,
-    /// Rows in double precision, for residuals and derivatives.
-    exact_rows: RowBuffers<S::Double>,
+pub struct Scratch<V> {
+    room: Room<V>,
+    elimination: Elimination<V>,
+    /// Diagonal of M, in the layout of the unknowns.
+    whole: Vec<V>,
     /// Adjoint g or tangent ż, in the layout of the unknowns.
-    direction: Vec<S::Double>,
+    direction: Vec<V>,
     /// Right-hand side of M x = rhs.
-    rhs: Vec<S::Double>,
-    /// Right-hand side and result of a step of refinement.
-    correction: Vec<S::Double>,
-    covariance: CovarianceWindow<S>,
+    rhs: Vec<V>,
+    /// Result of a step of refinement.
+    correction: Vec<V>,
+    gradient: Gradient<V>,
+    /// Derivatives of the inputs.
+    tangents: Points<V>,
+    covariance: CovarianceWindow<V>,
     /// March that finds the growth of solutions, if rows are to follow it.
-    march: Option<March<S::Double>>,
+    march: Option<March<V>>,
 }
 
 /// The window into which rows are absorbed on their way into the factor.
-enum Elimination<S: Packed> {
+enum Elimination<V> {
     /// The window of the normal matrix, for Cholesky.
-    Cholesky(Window<S>),
+    Cholesky(Window<V>),
     /// The window of the rows themselves, for the square root.
-    SquareRoot(RowWindow<S>),
+    SquareRoot(RowWindow<V>),
 }
 
-impl<S: Packed> Scratch<S> {
+impl<V: Vector> Scratch<V> {
     /// Allocates the buffers for tiles of this layout.
     pub fn new(shape: &ProblemShape, options: &Options, layout: &Layout) -> Result<Self> {
-        let unknowns = layout.banded.unknowns();
+        let unknowns = layout.unknowns();
         Ok(Scratch {
-            elimination: match options.square_root_in::<S::Real>() {
-                false => Elimination::Cholesky(Window::new(&layout.banded)?),
-                true => Elimination::SquareRoot(RowWindow::new(&layout.banded)?),
+            room: Room::new(shape, (options, layout))?,
+            elimination: match layout.square_root {
+                false => Elimination::Cholesky(Window::new(
+                    layout.window(),
+                    layout.block.max(layout.border),
+                )?),
+                true => Elimination::SquareRoot(RowWindow::new(layout)?),
             },
-            rows: RowBuffers::new(shape, options)?,
-            exact_rows: RowBuffers::new(shape, options)?,
+            whole: zeros("factor", unknowns)?,
             direction: zeros("adjoint", unknowns)?,
             rhs: zeros("right-hand side", unknowns)?,
             correction: zeros("refinement", unknowns)?,
-            covariance: CovarianceWindow::new(&layout.banded)?,
-            march: options.follow_growth.then(|| March::new(shape, options)).transpose()?,
+            gradient: Gradient::new(layout)?,
+            tangents: Points::new(layout)?,
+            covariance: CovarianceWindow::new(layout)?,
+            march: options.follow_growth.then(|| March::new(layout)).transpose()?,
         })
     }
 }
 
 /// The place of the results (B, N, K, Q) and (B) of some consecutive systems.
-pub struct SolutionSink<'a, T> {
+pub struct SolutionSink<'a> {
     /// Number of the first system.
     pub origin: usize,
     /// Values, (systems, N, K, Q).
-    pub values: &'a mut [T],
+    pub values: ValuesMut<'a>,
     /// Shared slack, (systems).
-    pub epsilon: &'a mut [T],
+    pub epsilon: ValuesMut<'a>,
+    /// Magnitude from which on a number is not finite in these arrays.
+    pub limit: f64,
+}
+
+impl SolutionSink<'_> {
+    /// Writes the values of a range of points from x, the unknowns.
+    #[inline(always)]
+    fn store<V: Vector>(
+        &mut self,
+        layout: &Layout,
+        streams: &Streams,
+        range: std::ops::Range<usize>,
+        x: &[V],
+    ) {
+        let (p, first, count) = (layout.block, range.start, range.len());
+        streams.store(&mut self.values, first, count, &x[first * p..]);
+    }
+
+    /// Writes the slack, if there is one, and `instead` to all numbers of systems that were not
+    /// solved.
+    fn finish<V: Vector>(
+        &mut self,
+        layout: &Layout,
+        systems: TileSystems,
+        x: &[V],
+        status: &[Status],
+        instead: f64,
+    ) {
+        for (lane, system) in systems.range().enumerate() {
+            let place = system - self.origin;
+            let epsilon = layout.slack.map_or(0.0, |slack| x[slack].lane(lane));
+            let solved = status[place].is_ok();
+            self.epsilon.fill(place..place + 1, if solved { epsilon } else { instead });
+            if !solved {
+                let size = layout.values();
+                self.values.fill(place * size..(place + 1) * size, instead);
+            }
+        }
+    }
 }
 
 /// The factor and the solution of the systems of one tile.
-pub struct Tile<S: Packed> {
-    /// The systems in the lanes.
-    pub systems: TileSystems,
-    factor: Factor<S>,
-    /// Unknowns (z_0, ..., z_{N−1}, ε), not rounded to the precision of the problem, so that
-    /// derivatives and residuals use every digit that refinement has recovered.
-    unknowns: Vec<S::Double>,
-    /// Factors of the rows that begin at each point, (N, lanes), where they follow growth; else
-    /// empty.
-    point_scales: Vec<f64>,
+pub struct Tile<V> {
+    systems: TileSystems,
+    factor: Vec<V>,
+    /// Unknowns, not rounded to the precision of the problem.
+    unknowns: Vec<V>,
+    /// Factors of the rows that begin at each point, (N), where they follow growth; else empty.
+    scales: Vec<V>,
 }
 
-impl<S: Packed> Tile<S> {
+/// Makes a sweep over a tile's systems.
+macro_rules! sweep {
+    ($tile:expr, $context:expr, $room:expr) => {
+        Sweep {
+            context: $context,
+            systems: $tile.systems,
+            factor: &$tile.factor,
+            scales: &$tile.scales,
+            room: $room,
+        }
+    };
+}
+
+/// The largest uncertainty of the weakest pivot, relative to it, with which the matrix does not
+/// count as singular.
+const MOST_UNCERTAINTY: f64 = 1.0 / 16.0;
+
+impl<V: Vector> Tile<V> {
     /// Allocates a tile for the given systems.
     pub fn new(systems: TileSystems, layout: &Layout) -> Result<Self> {
         Ok(Tile {
             systems,
-            point_scales: zeros("growth", layout.scaled_points * S::LANES)?,
-            factor: Factor::new(layout.banded)?,
-            unknowns: zeros("solution", layout.banded.unknowns())?,
+            scales: zeros("growth", layout.scaled_points)?,
+            factor: zeros("factor", layout.factor_values())?,
+            unknowns: zeros("solution", layout.unknowns())?,
         })
     }
 
-    /// Solves the tile's systems. If rows follow growth, a march finds it. One sweep forward in time assembles the rows block by block,
-    /// factorizes and substitutes forward; one sweep back substitutes backward; refinement repeats
-    /// the substitution for the residual.
+    /// Solves the tile's systems. If rows follow growth, a march finds it. One sweep forward in time
+    /// assembles the rows block by block, factorizes and substitutes forward; one sweep back
+    /// substitutes backward; refinement repeats the substitution for the residual.
     #[inline(always)]
-    pub fn solve(
+    pub fn solve<const T: usize, const PLAIN: bool>(
         &mut self,
-        context: Context<'_, S::Real>,
-        scratch: &mut Scratch<S>,
-        sink: &mut SolutionSink<'_, S::Real>,
+        context: &Context<'_>,
+        scratch: &mut Scratch<V>,
+        sink: &mut SolutionSink<'_>,
         status: &mut [Status],
     ) {
-        let Scratch { elimination, rows, exact_rows, correction, march, .. } = scratch;
+        let layout = context.layout;
+        let Scratch { room, elimination, whole, correction, march, .. } = scratch;
         if let Some(march) = march {
-            march.point_scales(context, self.systems, &mut self.point_scales);
+            march.point_scales(context, self.systems, room, &mut self.scales);
         }
-        match elimination {
-            Elimination::Cholesky(window) => self.factorize(context, rows, window),
-            Elimination::SquareRoot(window) => self.factorize_rows(context, rows, window),
-        }
-        self.factor.check_conditioning(correction);
-        let z = &mut self.unknowns;
-        self.factor.backward_border(z);
-        for t in (0..context.layout.banded.blocks).rev() {
-            self.factor.backward(t, z);
-        }
-
-        let mut assembly = Assembly::new(context, self.systems, &self.point_scales, exact_rows);
-        for _ in 0..context.options.refinement_in::<S::Real>() {
-            correction.fill(S::Double::default());
-            if let Some(slack) = context.layout.slack {
-                correction[slack] += slack_cost(context);
+        let mut pivots = Pivots::default();
+        let Tile { systems, factor, unknowns, scales } = self;
+        let z = &mut unknowns[..];
+        let sweep = Sweep { context, systems: *systems, factor: &[], scales, room };
+        let data = match elimination {
+            Elimination::Cholesky(window) => {
+                cholesky::factorize::<V, T, PLAIN>(sweep, factor, window, &mut pivots, whole, z)
             }
-            let data = RightHandSide::Data;
-            assembly.visit_rows(false, &mut NormalResidual { z, rhs: data, sum: correction });
-            self.factor.solve(correction);
-            add(z, correction);
-        }
-        self.report(context, sink, status);
-    }
-
-    /// Computes R of M = RᵀR, and v of Rᵀv = AᵀW²β + γα e_ε, which goes into `unknowns`.
-    #[inline(always)]
-    fn factorize(
-        &mut self,
-        context: Context<'_, S::Real>,
-        rows: &mut RowBuffers<S>,
-        window: &mut Window<S>,
-    ) {
-        let mut assembly = Assembly::new(context, self.systems, &self.point_scales, rows);
-        let v = &mut self.unknowns;
-        v.fill(S::Double::default());
-        if let Some(slack) = context.layout.slack {
-            v[slack] += slack_cost(context);
-        }
-        self.factor.restart(window);
-        for t in 0..context.problem.shape().points {
-            assembly.absorb(t, window, v);
-            if t < context.layout.banded.blocks {
-                self.factor.eliminate(t, window);
-                self.factor.forward(t, v);
-            }
-        }
-        self.factor.eliminate_border(window);
-        self.factor.forward_border(v);
-    }
-
-    /// Computes R of WA = QR, and v = QᵀWβ + R⁻ᵀ γα e_ε, which goes into `unknowns`.
-    #[inline(always)]
-    fn factorize_rows(
-        &mut self,
-        context: Context<'_, S::Real>,
-        rows: &mut RowBuffers<S>,
-        window: &mut RowWindow<S>,
-    ) {
-        let mut assembly = Assembly::new(context, self.systems, &self.point_scales, rows);
-        let Layout { banded, slack, .. } = context.layout;
-        let (problem, v) = (context.problem, &mut self.unknowns);
-        let (q, systems) = (problem.shape().derivatives(), self.systems);
-        let last_step = problem.shape().points - 2;
-        let most = (MOST_EXPONENT / q as f64).floor().exp2();
-        let point_scales = &self.point_scales;
-        let scale = |t: usize, scales: &mut [S]| {
-            // Entries of derivative j are of the order step^j, times the factor of the point;
-            // entries of the slack are of the order 1.
-            let step: S = context.layout.mean_step(problem.inputs.steps, systems, t.min(last_step));
-            let length = power_of_two(step, most);
-            let of_point: S = point_scale(point_scales, t);
-            for (i, scale) in scales.iter_mut().enumerate() {
-                *scale = of_point * integer_power(length, (i % q) as i32);
+            Elimination::SquareRoot(window) => {
+                square_root::factorize(sweep, factor, window, &mut pivots, whole, z)
             }
         };
-        self.factor.restart_rows(window, scale);
-        for t in 0..problem.shape().points {
-            assembly.rotate(t, &self.factor, window);
-            if t < banded.blocks {
-                self.factor.eliminate_rows(t, window, scale, v);
-            }
-        }
-        self.factor.eliminate_border_rows(window, v);
-        if let Some(slack) = *slack {
-            // The slack's linear cost only changes the last entry of v, because Rᵀ is lower
-            // triangular and ε the last unknown.
-            v[slack] += self.factor.last_reciprocal() * slack_cost(context);
-        }
-    }
+        let mut sweep = Sweep { context, systems: *systems, factor, scales, room };
+        let uncertainty = uncertainty::<V, T, PLAIN>(&mut sweep, &pivots, whole, correction);
 
-    /// Writes the status of every system, then the solution: NaN for a system that was not solved.
-    fn report(
-        &self,
-        context: Context<'_, S::Real>,
-        sink: &mut SolutionSink<'_, S::Real>,
-        status: &mut [Status],
-    ) {
-        for (lane, system) in self.systems.range().enumerate() {
-            let rounded = |value: &S::Double| S::Real::of(value.lane(lane));
-            let finite = self.unknowns.iter().all(|value| rounded(value).is_finite());
-            let breakdown = self.factor.breakdown()[lane];
-            status[system - sink.origin] = input_status(context, system).unwrap_or_else(|| {
-                match breakdown {
-                    Some(place) => Status::Breakdown {
-                        // The border of a periodic problem begins with the last point.
-                        point: place.block + place.pivot / context.layout.banded.block,
-                        pivot: place.pivot % context.layout.banded.block,
-                    },
-                    None if !finite => Status::Overflow,
-                    None => Status::Ok,
+        let streams = layout.solution_streams(*systems, sink.origin);
+        let mut finite = V::default();
+        sweep.border_backward(z);
+        sweep.substitute::<T, PLAIN>(None, z, correction, |_, range, z| {
+            sink.store(layout, &streams, range, z);
+        });
+        check_below(z, sink.limit, &mut finite);
+
+        for (lane, system) in systems.range().enumerate() {
+            let weakest = pivots.weakest.lane(lane) as usize;
+            // Written so that a NaN is a breakdown too.
+            let certain = uncertainty.lane(lane) < MOST_UNCERTAINTY;
+            let broken = pivots.broken[lane].or((!certain).then_some(weakest));
+            let wrong = if data.lane(lane) == 0.0 { None } else { input_status(context, system) };
+            let block = layout.block;
+            status[system - sink.origin] = match (wrong, broken) {
+                (Some(wrong), _) => wrong,
+                (None, Some(unknown)) => {
+                    Status::Breakdown { point: unknown / block, pivot: unknown % block }
                 }
-            });
-        }
-        self.scatter(context, &self.unknowns, S::Real::nan(), status, sink);
-    }
-
-    /// Writes the values of the lanes to their systems, and `instead` for systems that were not
-    /// solved.
-    fn scatter(
-        &self,
-        context: Context<'_, S::Real>,
-        unknowns: &[S::Double],
-        instead: S::Real,
-        status: &[Status],
-        sink: &mut SolutionSink<'_, S::Real>,
-    ) {
-        let size = context.layout.values;
-        for (lane, system) in self.systems.range().enumerate() {
-            let place = system - sink.origin;
-            let values = &mut sink.values[place * size..][..size];
-            let solved = status[place].is_ok();
-            for (value, unknown) in values.iter_mut().zip(unknowns) {
-                *value = if solved { S::Real::of(unknown.lane(lane)) } else { instead };
-            }
-            sink.epsilon[place] = match context.layout.slack {
-                _ if !solved => instead,
-                Some(slack) => S::Real::of(unknowns[slack].lane(lane)),
-                None => S::Real::zero(),
+                (None, None) if finite.lane(lane) != 0.0 => Status::Overflow,
+                (None, None) => Status::Ok,
             };
         }
+        sink.finish(layout, *systems, z, status, f64::NAN);
     }
 
-    /// Computes the gradients of the systems in `live` lanes: solves M g = z̄, then adds every row's
-    /// share to the gradients of its inputs.
+    /// Computes the gradients: solves M g = z̄, then adds every row's share to the gradients of its
+    /// inputs. Systems whose shares are not finite are marked in `found`.
     #[inline(always)]
-    pub fn vjp(
+    pub fn vjp<const T: usize, const PLAIN: bool>(
         &self,
-        context: Context<'_, S::Real>,
-        scratch: &mut Scratch<S>,
-        cotangent: &Cotangent<'_, S::Real>,
-        live: &[bool; MOST_LANES],
-        sink: &mut GradientSink<'_, f64>,
+        context: &Context<'_>,
+        scratch: &mut Scratch<V>,
+        cotangent: [Values<'_>; 2],
+        status: &[Status],
+        found: &mut [Status],
+        sink: &mut GradientSink<'_>,
     ) {
-        let Scratch { exact_rows, direction: g, rhs, correction, .. } = scratch;
-        let mut assembly = Assembly::new(context, self.systems, &self.point_scales, exact_rows);
-
-        self.gather_cotangent(context, cotangent, rhs);
-        self.solve_given(context, &mut assembly, rhs, g, correction);
-        let mut pass = GradientPass {
-            z: &self.unknowns,
-            g,
-            systems: self.systems,
-            live,
-            layout: context.layout,
-            sink,
-            weights: Default::default(),
-        };
-        assembly.visit_rows(true, &mut pass);
-        for (sum, family) in pass.sink.weights.iter_mut().zip(pass.weights) {
-            for lane in (0..S::LANES).filter(|&lane| live[lane]) {
-                *sum += family.lane(lane);
+        let (layout, z) = (context.layout, &self.unknowns);
+        let Scratch { room, direction: g, rhs, correction, gradient, .. } = scratch;
+        let origin = sink.origin;
+        let live = self.live(status, origin);
+        self.load_cotangent(layout, cotangent, rhs);
+        let mut target = Target::new(layout, self.systems, sink);
+        let mut sweep = sweep!(self, context, room);
+        gradient.begin(live);
+        sweep.solve::<T, PLAIN>(rhs, g, correction, |sweep, range, g| {
+            sweep.room.points.load(context, self.systems, range.clone());
+            gradient.add_range::<T, PLAIN>(sweep, range, z, g, &mut target);
+        });
+        let check = gradient.finish(layout, &mut target);
+        for (lane, system) in self.systems.range().enumerate() {
+            if live.lane(lane) != 0.0 && check.lane(lane) != 0.0 {
+                found[system - origin] = Status::Overflow;
             }
-        }
-    }
-
-    /// Computes x = M⁻¹ rhs with the factor of the solve, refined as often as the solution was.
-    #[inline(always)]
-    fn solve_given(
-        &self,
-        context: Context<'_, S::Real>,
-        assembly: &mut Assembly<'_, S::Double, S::Real>,
-        rhs: &[S::Double],
-        x: &mut [S::Double],
-        correction: &mut [S::Double],
-    ) {
-        x.copy_from_slice(rhs);
-        self.factor.solve(x);
-        for _ in 0..context.options.refinement_in::<S::Real>() {
-            correction.copy_from_slice(rhs);
-            let zero = RightHandSide::Zero;
-            let mut residual = NormalResidual { z: x, rhs: zero, sum: correction };
-            assembly.visit_rows(false, &mut residual);
-            self.factor.solve(correction);
-            add(x, correction);
         }
     }
 
@@ -316,152 +255,174 @@ impl<S: Packed> Tile<S> {
     #[inline(always)]
     pub fn jvp(
         &self,
-        context: Context<'_, S::Real>,
-        scratch: &mut Scratch<S>,
-        tangents: &Tangents<'_, S::Real>,
+        context: &Context<'_>,
+        scratch: &mut Scratch<V>,
+        inputs: Inputs<Values<'_>>,
         status: &[Status],
-        sink: &mut SolutionSink<'_, S::Real>,
+        sink: &mut SolutionSink<'_>,
     ) {
-        let Scratch { exact_rows, direction, rhs, correction, .. } = scratch;
-        let mut assembly = Assembly::new(context, self.systems, &self.point_scales, exact_rows);
-        rhs.fill(S::Double::default());
-        let mut pass = TangentPass {
-            z: &self.unknowns,
-            tangents,
-            systems: self.systems,
-            layout: context.layout,
-            sum: rhs,
-        };
-        assembly.visit_rows(true, &mut pass);
-        self.solve_given(context, &mut assembly, rhs, direction, correction);
-        self.scatter(context, direction, S::Real::zero(), status, sink);
+        let layout = context.layout;
+        let Scratch { room, direction: x, rhs, correction, tangents, .. } = scratch;
+        let moved = Context { inputs, ..*context };
+        let mut sweep = sweep!(self, context, room);
+        rhs.fill(V::default());
+        sweep.room.points.begin(context, self.systems, &self.scales);
+        tangents.begin(&moved, self.systems, &self.scales);
+        for range in layout.ranges() {
+            sweep.room.points.load(context, self.systems, range.clone());
+            tangents.load(&moved, self.systems, range.clone());
+            for t in range {
+                add_tangent(&mut sweep, tangents, t, &self.unknowns, rhs);
+            }
+        }
+        self.solve_given(&mut sweep, rhs, x, correction, status, sink);
     }
 
     /// Computes M⁻¹ q.
     #[inline(always)]
     pub fn inverse(
         &self,
-        context: Context<'_, S::Real>,
-        scratch: &mut Scratch<S>,
-        q: &Cotangent<'_, S::Real>,
+        context: &Context<'_>,
+        scratch: &mut Scratch<V>,
+        q: [Values<'_>; 2],
         status: &[Status],
-        sink: &mut SolutionSink<'_, S::Real>,
+        sink: &mut SolutionSink<'_>,
     ) {
-        let Scratch { exact_rows, direction, rhs, correction, .. } = scratch;
-        let mut assembly = Assembly::new(context, self.systems, &self.point_scales, exact_rows);
-        self.gather_cotangent(context, q, rhs);
-        self.solve_given(context, &mut assembly, rhs, direction, correction);
-        self.scatter(context, direction, S::Real::zero(), status, sink);
+        let Scratch { room, direction: x, rhs, correction, .. } = scratch;
+        self.load_cotangent(context.layout, q, rhs);
+        self.solve_given(&mut sweep!(self, context, room), rhs, x, correction, status, sink);
+    }
+
+    /// Solves M x = rhs and writes x.
+    #[inline(always)]
+    fn solve_given(
+        &self,
+        sweep: &mut Sweep<'_, V>,
+        rhs: &[V],
+        x: &mut [V],
+        correction: &mut [V],
+        status: &[Status],
+        sink: &mut SolutionSink<'_>,
+    ) {
+        let layout = sweep.context.layout;
+        let streams = layout.solution_streams(self.systems, sink.origin);
+        sweep.solve::<1, false>(rhs, x, correction, |_, range, x| {
+            sink.store(layout, &streams, range, x);
+        });
+        sink.finish(layout, self.systems, x, status, 0.0);
     }
 
     /// Computes the diagonal of M⁻¹.
     #[inline(always)]
     pub fn variances(
         &self,
-        context: Context<'_, S::Real>,
-        scratch: &mut Scratch<S>,
+        context: &Context<'_>,
+        scratch: &mut Scratch<V>,
         status: &[Status],
-        sink: &mut SolutionSink<'_, S::Real>,
+        sink: &mut SolutionSink<'_>,
     ) {
-        let Scratch { covariance, direction, .. } = scratch;
-        self.factor.variances(covariance, direction);
-        self.scatter(context, direction, S::Real::nan(), status, sink);
+        let layout = context.layout;
+        let Scratch { room, covariance, direction, .. } = scratch;
+        variances(&mut sweep!(self, context, room), covariance, direction);
+        let streams = layout.solution_streams(self.systems, sink.origin);
+        sink.store(layout, &streams, 0..layout.points, direction);
+        sink.finish(layout, self.systems, direction, status, f64::NAN);
     }
 
     /// Computes the norms of the weighted defects of every system, by family.
+    #[inline(always)]
     pub fn residuals(
         &self,
-        context: Context<'_, S::Real>,
-        scratch: &mut Scratch<S>,
+        context: &Context<'_>,
+        scratch: &mut Scratch<V>,
         status: &[Status],
         origin: usize,
         residuals: &mut [Residuals],
     ) {
-        let mut assembly =
-            Assembly::new(context, self.systems, &self.point_scales, &mut scratch.exact_rows);
-        let mut defects = SquaredDefects { z: &self.unknowns, sums: Default::default() };
-        assembly.visit_rows(false, &mut defects);
+        let mut sweep = sweep!(self, context, &mut scratch.room);
+        let mut sums = [V::default(); 4];
+        sweep.room.points.begin(context, self.systems, &self.scales);
+        for range in context.layout.ranges() {
+            sweep.room.points.load(context, self.systems, range.clone());
+            for t in range {
+                add_squared_defects(&mut sweep, t, &self.unknowns, &mut sums);
+            }
+        }
         for (lane, system) in self.systems.range().enumerate() {
             let solved = status[system - origin].is_ok();
             let [equation, initial, smoothness, periodic] =
-                defects.sums.map(|sum| if solved { sum.lane(lane).sqrt() } else { f64::NAN });
+                sums.map(|sum| if solved { sum.lane(lane).sqrt() } else { f64::NAN });
             residuals[system - origin] = Residuals { equation, initial, smoothness, periodic };
         }
     }
 
-    fn gather_cotangent(
-        &self,
-        context: Context<'_, S::Real>,
-        cotangent: &Cotangent<'_, S::Real>,
-        g: &mut [S::Double],
-    ) {
-        let size = context.layout.values;
-        for lane in 0..S::LANES {
-            let system = self.systems.system(lane);
-            let values = &cotangent.values[system * size..][..size];
-            for (g, &value) in g.iter_mut().zip(values) {
-                g.set_lane(lane, value.to_double());
-            }
-            if let Some(slack) = context.layout.slack {
-                let value = cotangent.epsilon.map_or(S::Real::zero(), |values| values[system]);
-                g[slack].set_lane(lane, value.to_double());
-            }
+    /// Brings a vector over the unknowns, values (B, N, K, Q) and slack (B), into lanes.
+    fn load_cotangent(&self, layout: &Layout, [values, epsilon]: [Values<'_>; 2], to: &mut [V]) {
+        to[layout.first_border()..].fill(V::default());
+        layout.solution_streams(self.systems, 0).load(values, 0, layout.points, to);
+        if let Some(slack) = layout.slack {
+            let of_lane = |lane| epsilon.get(self.systems.system(lane)).unwrap_or(0.0);
+            to[slack] = V::from_array(std::array::from_fn(of_lane));
         }
     }
 
-    /// Returns which lanes hold a solved system.
-    pub fn live(&self, status: &[Status], origin: usize) -> [bool; MOST_LANES] {
-        let mut live = [false; MOST_LANES];
+    /// Returns one in the lanes that hold a solved system, zero in the others.
+    fn live(&self, status: &[Status], origin: usize) -> V {
+        let mut live = [0.0; LANES];
         for (lane, system) in self.systems.range().enumerate() {
-            live[lane] = status[system - origin].is_ok();
+            live[lane] = f64::from(u8::from(status[system - origin].is_ok()));
         }
-        live
+        V::from_array(live)
     }
 }
 
-/// Computes x += y.
+/// Returns how uncertain the weakest pivot is, relative to it: the matrix may be singular to working
+/// precision though no pivot was lost. `x` is room for the unknowns, `whole` the diagonal of M.
+///
+/// With k the weakest pivot (relative to the diagonal of M), x = R⁻¹e_k has xᵀMx = 1 and is large
+/// along the direction that M determines least. Rounding of M leaves an uncertainty of about ε Σ_i
+/// M_ii x_i² in xᵀMx, rounding of the rows one of ε √(Σ_i M_ii x_i²) in ‖WAx‖; where that reaches the
+/// order of 1, the pivot is noise. One backward substitution computes it.
 #[inline(always)]
-fn add<S: Packed>(x: &mut [S], y: &[S]) {
-    for (x, &y) in x.iter_mut().zip(y) {
-        *x += y;
+fn uncertainty<V: Vector, const T: usize, const PLAIN: bool>(
+    sweep: &mut Sweep<'_, V>,
+    pivots: &Pivots<V>,
+    whole: &[V],
+    x: &mut [V],
+) -> V {
+    let layout = sweep.context.layout;
+    let weakest = pivots.weakest.to_array().map(|unknown| unknown as usize);
+    let last = weakest.into_iter().fold(0, usize::max) / layout.block;
+    x.fill(V::default());
+    for (lane, unknown) in weakest.into_iter().enumerate() {
+        let mut unit = x[unknown].to_array();
+        unit[lane] = 1.0;
+        x[unknown] = V::from_array(unit);
     }
-}
-
-/// Returns γα, which the linear cost −γ·α·ε of the slack adds to the line of ε in M (z, ε) = AᵀW²β
-/// + γα e_ε.
-fn slack_cost<T: Real, D: Packed<Real = f64>>(context: Context<'_, T>) -> D {
-    match context.options.formulation {
-        Formulation::SharedSlack { gamma, alpha } => D::splat(gamma * alpha),
-        Formulation::LeastSquares => D::default(),
+    sweep.border_backward(x);
+    sweep.backward::<T, PLAIN>(0..layout.points.min(last + 1), x);
+    let mut sum = V::default();
+    for (x, whole) in x.iter().zip(whole) {
+        sum = sum.plus(*x * *x, *whole);
     }
-}
-
-/// The largest exponent of a scale: every precision can hold two to this power, up or down.
-const MOST_EXPONENT: f64 = 100.0;
-
-/// Returns the power of two below each lane's length, but at most `most` and at least its
-/// reciprocal.
-#[inline(always)]
-fn power_of_two<S: Packed>(length: S, most: f64) -> S {
-    const EXPONENT_BITS: u64 = f64::INFINITY.to_bits();
-    let mut power = S::default();
-    for lane in 0..S::LANES {
-        let bits = length.lane(lane).to_double().to_bits() & EXPONENT_BITS;
-        power.set_lane(lane, S::Real::of(f64::from_bits(bits).clamp(1.0 / most, most)));
-    }
-    power
+    let epsilon = V::splat(f64::EPSILON);
+    if layout.square_root { epsilon * sum.sqrt() } else { epsilon * sum }
 }
 
 /// Returns what is wrong with the inputs of one system, or `None` if nothing is.
-fn input_status<T: Real>(context: Context<'_, T>, system: usize) -> Option<Status> {
-    let (layouts, problem) = (&context.layout.inputs, context.problem);
-    for (argument, (layout, data)) in Inputs::NAMES.zip(layouts.zip(problem.inputs)) {
-        if layout.part(data, system, 1).iter().any(|value| !value.is_finite()) {
+#[cold]
+fn input_status(context: &Context<'_>, system: usize) -> Option<Status> {
+    let (layouts, inputs) = (&context.layout.inputs, context.inputs);
+    let first = |layout: &InputLayout, data: Values<'_>, wrong: fn(f64) -> bool| {
+        let start = system * layout.system;
+        (0..layout.values).find(|at| data.get(start + at).is_some_and(wrong))
+    };
+    for (argument, (layout, data)) in Inputs::NAMES.zip(layouts.zip(inputs)) {
+        if first(&layout, data, |value| !value.is_finite()).is_some() {
             return Some(Status::NonFiniteInput { argument });
         }
     }
-    let steps = layouts.steps.part(problem.inputs.steps, system, 1);
-    let place = steps.iter().position(|&step| step <= T::zero())?;
+    let place = first(&layouts.steps, inputs.steps, |step| step <= 0.0)?;
     Some(Status::InvalidStep { step: place / context.layout.step_states })
 }
 

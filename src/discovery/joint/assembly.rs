@@ -147,7 +147,7 @@ impl<'a> Assembly<'a> {
         t: usize,
         estimate: &Estimate<'_>,
         weights: &Weights,
-        window: &mut Window<f64>,
+        window: &mut Window,
         gradient: &mut [f64],
     ) {
         let (k, d) = (weights.observation.len(), weights.defect.len());

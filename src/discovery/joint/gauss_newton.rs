@@ -44,8 +44,8 @@ pub(super) fn shape(points: usize, variables: usize, coefficients: usize) -> Ban
 /// The workspace for one set of free coefficients.
 pub(super) struct GaussNewton<'a> {
     assembly: Assembly<'a>,
-    factor: Factor<f64>,
-    window: Window<f64>,
+    factor: Factor,
+    window: Window,
     /// Gradient of half the cost, (M·D + c).
     gradient: Vec<f64>,
     /// Step, which is to be subtracted, (M·D + c).
@@ -175,7 +175,7 @@ impl<'a> GaussNewton<'a> {
                 assembly.absorb(t, estimate, weights, window, gradient);
                 report(t as f64 / blocks)
             })?;
-            match self.factor.breakdown()[0] {
+            match self.factor.breakdown() {
                 None => return Ok(()),
                 Some(place) if place.block == self.factor.shape().blocks => {
                     weights.prior.iter_mut().for_each(|weight| *weight *= 10.0);

@@ -1,9 +1,10 @@
 //! Digits of the solution before it is rounded to the precision of the problem.
 
 use super::*;
-use crate::banded::lanes::Pack;
+use crate::backend::cpu::lanes::Portable;
 use crate::options::{Factorization, Smoothness};
 use crate::problem::{Problem, View};
+use crate::real::Real;
 
 /// The outcome of a solve of u'' + u = 0, u(0) = 0, u'(0) = 1 on 1000 points with Hermite rows.
 struct Outcome {
@@ -35,13 +36,19 @@ fn oscillator<T: Real>(factorization: Factorization, refinement: usize) -> Outco
         ..Options::default()
     };
     let layout = Layout::new(problem.shape(), &options);
-    let context = Context { problem: &problem, options: &options, layout: &layout };
-    let mut scratch = Scratch::<Pack<T, 1>>::new(problem.shape(), &options, &layout).unwrap();
-    let mut tile = Tile::new(TileSystems { first: 0, last: 0 }, &layout).unwrap();
-    let (mut values, mut epsilon) = (vec![T::zero(); layout.values], [T::zero()]);
-    let mut sink = SolutionSink { origin: 0, values: &mut values, epsilon: &mut epsilon };
+    let context =
+        Context { inputs: problem.inputs.map(T::values), options: &options, layout: &layout };
+    let mut scratch = Scratch::<Portable>::new(problem.shape(), &options, &layout).unwrap();
+    let mut tile = Tile::new(TileSystems { first: 0, count: 1 }, &layout).unwrap();
+    let (mut values, mut epsilon) = (vec![T::zero(); layout.values()], [T::zero()]);
+    let mut sink = SolutionSink {
+        origin: 0,
+        values: T::values_mut(&mut values),
+        epsilon: T::values_mut(&mut epsilon),
+        limit: T::LIMIT,
+    };
     let mut status = [Status::Ok];
-    tile.solve(context, &mut scratch, &mut sink, &mut status);
+    solve(&context, &mut tile, &mut scratch, &mut sink, &mut status);
 
     let step = data[3][0].to_double();
     let error = |rounded: bool| {
@@ -54,6 +61,16 @@ fn oscillator<T: Real>(factorization: Factorization, refinement: usize) -> Outco
         errors.fold(0.0, |worst, error| if error > worst || error.is_nan() { error } else { worst })
     };
     Outcome { status: status[0], error: error(false), rounded: error(true) }
+}
+
+fn solve(
+    context: &Context<'_>,
+    tile: &mut Tile<Portable>,
+    scratch: &mut Scratch<Portable>,
+    sink: &mut SolutionSink<'_>,
+    status: &mut [Status],
+) {
+    tile.solve::<1, false>(context, scratch, sink, status);
 }
 
 #[test]
@@ -73,13 +90,10 @@ fn refinement_wins_back_the_digits_of_the_factor() {
     let [unrefined, once, twice] = run::<f64>(Cholesky);
     assert!(unrefined.error > 1e-9 && once.error <= 1e-9 && twice.error <= 1e-9);
     assert!(run::<f64>(SquareRoot).iter().all(|outcome| outcome.error <= 1e-9));
-    for Outcome { status, error, .. } in run::<f32>(Cholesky) {
-        assert!(matches!(status, Status::Breakdown { .. }));
-        // The numbers behind a breakdown are worth nothing.
-        assert!(error.is_nan() || error > 0.1);
-    }
-    let [unrefined, once, twice] = run::<f32>(SquareRoot);
-    assert!([&unrefined, &once, &twice].iter().all(|outcome| outcome.status == Status::Ok));
-    assert!(unrefined.error <= 1e-4);
-    assert!(twice.error <= 1e-8 && twice.rounded <= 1.2e-7);
+    // Single precision is how numbers are stored, and not how they are computed.
+    let [unrefined, once, _] = run::<f32>(Cholesky);
+    assert!(unrefined.error > 1e-9 && once.error <= 1e-9);
+    let [unrefined, ..] = run::<f32>(SquareRoot);
+    assert!(unrefined.status == Status::Ok && unrefined.error <= 1e-9);
+    assert!(unrefined.rounded <= 1.2e-7);
 }

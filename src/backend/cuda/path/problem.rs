@@ -180,7 +180,7 @@ impl ProblemTemplate {
                 ));
             }
         }
-        let refinement = options.refinement_in::<f64>();
+        let refinement = options.refinement();
         Ok(ProblemTemplate {
             shape: shape.clone(),
             options: *options,

@@ -214,7 +214,7 @@ impl Plan {
             points: shape.points,
             size: (shape.states(), shape.derivatives()),
             // The kernels compute in double precision, however values are stored.
-            refinement: options.refinement_in::<f64>(),
+            refinement: options.refinement(),
             chunks,
             rows: ThreadRows::new(&pair_rows(options, shape.order())),
             forward: Staging::new(shape, chunks, false),

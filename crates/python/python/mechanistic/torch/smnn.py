@@ -49,8 +49,8 @@ def ode_forward(
 
     The rows are ``"taylor_hold"`` or ``"taylor_central"``, unscaled, as published. Two things
     differ: the solution is refined once, which recovers digits that the factor of the normal matrix
-    loses (in single precision, where the published solver returns what is left, the factor is that
-    of the rows themselves); and a system that cannot be solved is NaN with zero gradients, and no
+    loses (in single precision, where the published solver returns what is left, all arithmetic is
+    in double precision); and a system that cannot be solved is NaN with zero gradients, and no
     error.
     """
     if is_step_dim_first:

@@ -1,0 +1,237 @@
+//! The sizes of the problems of a batch and of their factors, and what all tiles of it share.
+
+use super::staging::{Streams, TileSystems};
+use crate::inputs::Inputs;
+use crate::options::{Formulation, Options};
+use crate::real::Values;
+use crate::rows::triple_rows;
+use crate::shape::{InputLayout, ProblemShape};
+
+/// The largest Q that kernels are compiled for: blocks of larger Q are computed on value by value.
+const MOST_TILE: usize = 4;
+/// The number of values of coefficients that are brought into lanes at once.
+const STAGED_VALUES: usize = 1024;
+
+/// The indices of the unknowns and of the inputs of one system.
+///
+/// The unknowns are a chain of blocks z_0, z_1, ..., which are eliminated one after another, and a
+/// border, which is coupled with all of them: the closing point z_{N−1} if the problem is periodic,
+/// and the slack ε. Because the closing point comes first in the border, z_t begins at t·P in any
+/// case, and ε at N·P. The border ends with padding up to a whole number of tiles.
+///
+/// The factor R of M = RᵀR has a block row for each block of the chain: the triangle R_tt, P·(P+1)/2
+/// values with reciprocals on the diagonal; then P rows of `panel` values, which are R_ty for the
+/// border, after R_{t,t+1} .. R_{t,t+w} if the coupling is stored. Where rows tie two points only,
+/// M_{t,t+1} = E_t is a function of the step, and R_tt⁻ᵀE_t need not be stored. The triangle of the
+/// border comes last.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// N.
+    pub points: usize,
+    /// K.
+    pub states: usize,
+    /// Q.
+    pub derivatives: usize,
+    /// P = K·Q.
+    pub block: usize,
+    /// E.
+    pub equations: usize,
+    /// Qc.
+    pub equation_derivatives: usize,
+    /// I and J.
+    pub given: [usize; 2],
+    /// Number of blocks in the chain.
+    pub chain: usize,
+    /// Index of the slack ε, if there is one.
+    pub slack: Option<usize>,
+    /// Number w of later blocks that a block is coupled with.
+    pub bandwidth: usize,
+    /// Number of unknowns in the border.
+    pub border: usize,
+    /// Whether R_{t,t+1} .. R_{t,t+w} are stored.
+    pub stored: bool,
+    /// Whether R comes from the rows and not from M.
+    pub square_root: bool,
+    /// Edge T of the tiles that blocks are computed on in: Q, or 1 where Q is large.
+    pub tile: usize,
+    /// Layout of the problem's arrays.
+    pub inputs: Inputs<InputLayout>,
+    /// Number of values of each input at a point; of initial values, at all points.
+    pub widths: Inputs<usize>,
+    /// Number of states with steps of their own, K or 1.
+    pub step_states: usize,
+    /// Number of points that are brought into lanes at once.
+    pub stage: usize,
+    /// Number of points whose rows have factors of their own: N where they follow growth, else 0.
+    pub scaled_points: usize,
+}
+
+impl Layout {
+    /// Returns the layout of problems of this shape.
+    pub fn new(shape: &ProblemShape, options: &Options) -> Self {
+        let (points, states, derivatives) = (shape.points, shape.states(), shape.derivatives());
+        let tile = if derivatives <= MOST_TILE { derivatives } else { 1 };
+        let slack = matches!(options.formulation, Formulation::SharedSlack { .. });
+        let closing = usize::from(options.periodic);
+        let central = triple_rows(options, shape.order()).is_some();
+        let square_root = options.square_root();
+        let unpadded = closing * shape.block() + usize::from(slack);
+        let row = states * shape.equation_derivatives();
+        let coefficients = shape.equations() * row;
+        Layout {
+            points,
+            states,
+            derivatives,
+            block: shape.block(),
+            equations: shape.equations(),
+            equation_derivatives: shape.equation_derivatives(),
+            given: [shape.initial_points(), shape.initial_derivatives()],
+            chain: points - closing,
+            slack: slack.then_some(points * shape.block()),
+            bandwidth: if central { 2 } else { 1 },
+            border: unpadded.next_multiple_of(tile),
+            stored: central || square_root,
+            square_root,
+            tile,
+            inputs: shape.layouts(),
+            widths: Inputs {
+                coefficients,
+                rhs: shape.equations(),
+                initial_values: shape.initial_points() * states * shape.initial_derivatives(),
+                steps: shape.steps[2],
+            },
+            step_states: shape.steps[2],
+            stage: (STAGED_VALUES / coefficients).clamp(1, 32),
+            scaled_points: if options.follow_growth { points } else { 0 },
+        }
+    }
+
+    /// Returns whether the blocks belong to one state and form a chain of pairs without a border,
+    /// so that all sizes of a block step follow from Q.
+    pub fn plain(&self) -> bool {
+        self.states == 1 && self.border == 0 && !self.stored
+    }
+
+    /// Returns this layout with constants in place of what is known when a sweep is compiled: that
+    /// tiles have the edge T, which is Q unless it is 1, and whether the layout is
+    /// [`plain`](Self::plain).
+    #[inline(always)]
+    pub fn fixed<const T: usize, const PLAIN: bool>(&self) -> Self {
+        let mut fixed = *self;
+        if T > 1 {
+            fixed.derivatives = T;
+        }
+        if PLAIN {
+            fixed.states = 1;
+            fixed.step_states = 1;
+            fixed.widths.steps = 1;
+            fixed.block = fixed.derivatives;
+            fixed.bandwidth = 1;
+            fixed.border = 0;
+            fixed.stored = false;
+            fixed.slack = None;
+            fixed.chain = fixed.points;
+        }
+        fixed
+    }
+
+    /// Returns the number of values of the solution, N·P.
+    pub fn values(&self) -> usize {
+        self.points * self.block
+    }
+
+    /// Returns the index of the first unknown of the border.
+    #[inline(always)]
+    pub fn first_border(&self) -> usize {
+        self.chain * self.block
+    }
+
+    /// Returns the number of unknowns of the border that are no padding.
+    pub fn unpadded_border(&self) -> usize {
+        self.values() + usize::from(self.slack.is_some()) - self.first_border()
+    }
+
+    /// Returns the number of unknowns, padding included.
+    pub fn unknowns(&self) -> usize {
+        self.first_border().saturating_add(self.border)
+    }
+
+    /// Returns whether the last point closes a period.
+    #[inline(always)]
+    pub fn closing(&self) -> bool {
+        self.chain < self.points
+    }
+
+    /// Returns the number of columns of the window, (w+1)·P and the border.
+    #[inline(always)]
+    pub fn window(&self) -> usize {
+        (self.bandwidth + 1) * self.block + self.border
+    }
+
+    /// Returns the number of columns of the panel of a block row.
+    #[inline(always)]
+    pub fn panel(&self) -> usize {
+        self.border + if self.stored { self.bandwidth * self.block } else { 0 }
+    }
+
+    /// Returns the number of values of a block row of the factor.
+    #[inline(always)]
+    pub fn row_values(&self) -> usize {
+        triangle(self.block) + self.block * self.panel()
+    }
+
+    /// Returns the number of values of the factor, saturated.
+    pub fn factor_values(&self) -> usize {
+        let border = self.border.saturating_mul(self.border + 1) / 2;
+        let row = self.block.saturating_mul(self.block.saturating_add(1)) / 2;
+        let row = row.saturating_add(self.block.saturating_mul(self.panel()));
+        self.chain.saturating_mul(row).saturating_add(border)
+    }
+
+    /// Iterates over the smoothness rows that begin at point t: (state, number of points).
+    #[inline(always)]
+    pub fn spans(&self, t: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (kinds, left) = (self.bandwidth, self.points - t);
+        let all = (0..self.states * kinds).map(move |i| (i / kinds, 2 + i % kinds));
+        all.filter(move |(_, span)| *span <= left)
+    }
+
+    /// Iterates over the points in ranges that are brought into lanes together.
+    pub fn ranges(&self) -> impl DoubleEndedIterator<Item = std::ops::Range<usize>> + use<> {
+        let (points, stage) = (self.points, self.stage);
+        (0..points.div_ceil(stage)).map(move |i| i * stage..points.min((i + 1) * stage))
+    }
+
+    /// Returns the places of the inputs of some systems in arrays that begin with system `origin`.
+    pub fn streams(&self, systems: TileSystems, origin: usize) -> Inputs<Streams> {
+        let zipped = self.inputs.zip(self.widths);
+        zipped.map(|(layout, width)| Streams::new(&layout, layout.inner[0], width, systems, origin))
+    }
+
+    /// Returns the places of the solutions (N, K, Q) of some systems.
+    pub fn solution_streams(&self, systems: TileSystems, origin: usize) -> Streams {
+        let layout = InputLayout {
+            values: self.values(),
+            system: self.values(),
+            inner: [self.block, self.derivatives, 1],
+        };
+        Streams::new(&layout, self.block, self.block, systems, origin)
+    }
+}
+
+/// Returns the number of values of a triangle of `size` rows.
+#[inline(always)]
+pub const fn triangle(size: usize) -> usize {
+    size * (size + 1) / 2
+}
+
+/// The problem, the options and the layout, which all tiles of a batch share.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Arrays of the problem.
+    pub inputs: Inputs<Values<'a>>,
+    /// Options of the solve.
+    pub options: &'a Options,
+    /// Indices of unknowns and inputs.
+    pub layout: &'a Layout,
+}

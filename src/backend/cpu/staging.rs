@@ -1,0 +1,223 @@
+//! The ways of numbers between row-major arrays and lanes: eight streams, one for each lane's
+//! system, are transposed eight values at a time, and converted between their stored form and
+//! double precision.
+
+use super::lanes::{LANES, Vector, work};
+use crate::real::{Real, Values, ValuesMut};
+use crate::shape::InputLayout;
+
+/// The systems in the lanes of a tile; surplus lanes repeat the last one.
+#[derive(Clone, Copy, Debug)]
+pub struct TileSystems {
+    /// System in lane 0.
+    pub first: usize,
+    /// Number of systems.
+    pub count: usize,
+}
+
+impl TileSystems {
+    /// Returns the system in a lane.
+    #[inline(always)]
+    pub fn system(self, lane: usize) -> usize {
+        self.first + lane.min(self.count - 1)
+    }
+
+    /// Returns the range of the systems, without the repetitions in surplus lanes.
+    pub fn range(self) -> std::ops::Range<usize> {
+        self.first..self.first + self.count
+    }
+}
+
+/// The places of the values of the lanes in an array.
+#[derive(Clone, Copy)]
+pub struct Streams {
+    /// Place of each lane's first value.
+    offsets: [usize; LANES],
+    /// Distance from a point to the next; 0 if all points share their values.
+    point: usize,
+    /// Number of values of a point.
+    width: usize,
+    /// Number of lanes that are written.
+    lanes: usize,
+    /// Whether all lanes share their values.
+    shared: bool,
+}
+
+impl Streams {
+    /// Returns the places of the systems' values, `width` for each point, in an array that begins
+    /// with system `origin`, and whose points are `point` apart.
+    pub fn new(
+        layout: &InputLayout,
+        point: usize,
+        width: usize,
+        systems: TileSystems,
+        origin: usize,
+    ) -> Self {
+        let mut offsets = [0; LANES];
+        for (lane, offset) in offsets.iter_mut().enumerate() {
+            *offset = (systems.system(lane) - origin) * layout.system;
+        }
+        Streams { offsets, point, width, lanes: systems.count, shared: layout.shared() }
+    }
+
+    /// Reads `count` points from `first` on into `to`; zeros, if there are no values at all.
+    pub fn load<V: Vector>(&self, values: Values<'_>, first: usize, count: usize, to: &mut [V]) {
+        V::run(Load { streams: self, values, first, count, to });
+    }
+
+    #[inline(always)]
+    fn load_from<V: Vector, S: Real>(
+        &self,
+        values: &[S],
+        first: usize,
+        count: usize,
+        to: &mut [V],
+    ) {
+        let (start, len) = (first * self.point, count * self.width);
+        let to = &mut to[..len];
+        if values.is_empty() {
+            to.fill(V::default());
+            return;
+        }
+        if self.shared {
+            let source = &values[self.offsets[0] + start..][..len];
+            for (to, value) in to.iter_mut().zip(source) {
+                *to = V::splat(value.to_double());
+            }
+            return;
+        }
+        let mut sources = [values; LANES];
+        for lane in 0..LANES {
+            sources[lane] = &values[self.offsets[lane] + start..][..len];
+        }
+        for (block, to) in to.chunks_mut(LANES).enumerate() {
+            let mut rows = [V::default(); LANES];
+            for lane in 0..LANES {
+                let mut row = [0.0; LANES];
+                let source = &sources[lane][block * LANES..];
+                if let Some(source) = source.first_chunk::<LANES>() {
+                    for i in 0..LANES {
+                        row[i] = source[i].to_double();
+                    }
+                } else {
+                    for (value, source) in row.iter_mut().zip(source) {
+                        *value = source.to_double();
+                    }
+                }
+                rows[lane] = V::from_array(row);
+            }
+            V::transpose(&mut rows);
+            match to.first_chunk_mut::<LANES>() {
+                Some(to) => *to = rows,
+                None => to.copy_from_slice(&rows[..to.len()]),
+            }
+        }
+    }
+
+    /// Writes `count` points from `first` on, each lane to the place of its system.
+    pub fn store<V: Vector>(
+        &self,
+        values: &mut ValuesMut<'_>,
+        first: usize,
+        count: usize,
+        from: &[V],
+    ) {
+        V::run(Store { streams: self, values, first, count, from });
+    }
+
+    #[inline(always)]
+    fn store_to<V: Vector, S: Real>(
+        &self,
+        values: &mut [S],
+        first: usize,
+        count: usize,
+        from: &[V],
+    ) {
+        let start = first * self.point;
+        for (block, from) in from[..count * self.width].chunks(LANES).enumerate() {
+            let rows = transposed(from);
+            for lane in 0..self.lanes {
+                let row = rows[lane].to_array();
+                let to = &mut values[self.offsets[lane] + start + block * LANES..];
+                if let (LANES, Some(to)) = (from.len(), to.first_chunk_mut::<LANES>()) {
+                    for i in 0..LANES {
+                        to[i] = S::of(row[i]);
+                    }
+                } else {
+                    for (to, &value) in to[..from.len()].iter_mut().zip(&row) {
+                        *to = S::of(value);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds the sums over the lanes to `count` points from `first` on of values that all lanes
+    /// share.
+    pub fn add<V: Vector>(&self, sums: &mut [f64], first: usize, count: usize, from: &[V]) {
+        V::run(Add { streams: self, sums, first, count, from });
+    }
+
+    #[inline(always)]
+    fn add_to<V: Vector>(&self, sums: &mut [f64], first: usize, count: usize, from: &[V]) {
+        let to = &mut sums[first * self.point..][..count * self.width];
+        for (to, from) in to.chunks_mut(LANES).zip(from.chunks(LANES)) {
+            let [a, b, c, d, e, f, g, h] = transposed(from);
+            let sum = (((a + b) + (c + d)) + ((e + f) + (g + h))).to_array();
+            for (to, value) in to.iter_mut().zip(sum) {
+                *to += value;
+            }
+        }
+    }
+}
+
+work! {
+    Load<'a> {
+        streams: &'a Streams,
+        values: Values<'a>,
+        first: usize,
+        count: usize,
+        to: &'a mut [V],
+    }
+    match values {
+        Values::Single(values) => streams.load_from(values, first, count, to),
+        Values::Double(values) => streams.load_from(values, first, count, to),
+    }
+}
+
+work! {
+    Store<'a, 'b> {
+        streams: &'a Streams,
+        values: &'a mut ValuesMut<'b>,
+        first: usize,
+        count: usize,
+        from: &'a [V],
+    }
+    match values {
+        ValuesMut::Single(values) => streams.store_to(values, first, count, from),
+        ValuesMut::Double(values) => streams.store_to(values, first, count, from),
+    }
+}
+
+work! {
+    Add<'a> {
+        streams: &'a Streams,
+        sums: &'a mut [f64],
+        first: usize,
+        count: usize,
+        from: &'a [V],
+    }
+    streams.add_to(sums, first, count, from)
+}
+
+/// Returns up to eight vectors, filled up with zeros, transposed.
+#[inline(always)]
+fn transposed<V: Vector>(from: &[V]) -> [V; LANES] {
+    let mut rows = [V::default(); LANES];
+    match from.first_chunk::<LANES>() {
+        Some(from) => rows = *from,
+        None => rows[..from.len()].copy_from_slice(from),
+    }
+    V::transpose(&mut rows);
+    rows
+}

@@ -1,0 +1,416 @@
+//! Sweeps over the points of a tile's systems: forward and backward substitution, and the normal
+//! residual on the way.
+
+use super::block::{solve_transposed, solve_upper, subtract_times, subtract_transposed_times};
+use super::lanes::{Vector, work};
+use super::layout::{Context, Layout, triangle};
+use super::points::{Points, initial_rows};
+use super::smoothness::{Smoothness, couple, subtract_coupled};
+use super::staging::TileSystems;
+use crate::error::Result;
+use crate::memory::zeros;
+use crate::options::{Formulation, Options};
+use crate::shape::ProblemShape;
+use std::ops::Range;
+
+/// The buffers of a sweep.
+pub struct Room<V> {
+    /// Data of the points.
+    pub points: Points<V>,
+    /// Smoothness rows.
+    pub smoothness: Smoothness<V>,
+    /// Right-hand side in the blocks t .. t+w, ((w+1)·P).
+    pub y: Vec<V>,
+    /// A block of something, (P).
+    block: Vec<V>,
+    /// Scaled values of a few points of one state, and a product with them, (4, 3·Q).
+    pub scaled: Vec<V>,
+    /// A block of a Gram matrix, (Q, Q).
+    pub gram: Vec<V>,
+}
+
+impl<V: Vector> Room<V> {
+    /// Allocates the buffers for problems of this shape.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
+    pub fn new(shape: &ProblemShape, context: (&Options, &Layout)) -> Result<Self> {
+        let (options, layout) = context;
+        Ok(Room {
+            points: Points::new(layout)?,
+            smoothness: Smoothness::new(shape, options, layout)?,
+            y: zeros("right-hand side", (layout.bandwidth + 1) * layout.block)?,
+            block: zeros("right-hand side", layout.block)?,
+            scaled: zeros("smoothness rows", 4 * 3 * layout.derivatives)?,
+            gram: zeros("smoothness rows", layout.derivatives * layout.derivatives)?,
+        })
+    }
+}
+
+/// The factor of a tile's systems, and all that a sweep over their points needs.
+pub struct Sweep<'a, V> {
+    /// Problem, options and layout.
+    pub context: &'a Context<'a>,
+    /// Systems in the lanes.
+    pub systems: TileSystems,
+    /// Factor R.
+    pub factor: &'a [V],
+    /// Factors of the rows that begin at each point, or none where they are 1.
+    pub scales: &'a [V],
+    /// Buffers.
+    pub room: &'a mut Room<V>,
+}
+
+/// The vector whose rows are to be subtracted from a right-hand side: AᵀW²(β − Ax), where β is that
+/// of the problem or zero.
+#[derive(Clone, Copy)]
+struct Residual<'a, V> {
+    x: &'a [V],
+    /// Whether β is that of the problem.
+    data: bool,
+}
+
+impl<V: Vector> Sweep<'_, V> {
+    /// Solves M x = given. `correction` is room for the unknowns; `finish` as in
+    /// [`substitute`](Self::substitute).
+    #[inline(always)]
+    pub fn solve<const T: usize, const PLAIN: bool>(
+        &mut self,
+        given: &[V],
+        x: &mut [V],
+        correction: &mut [V],
+        finish: impl FnMut(&mut Self, Range<usize>, &[V]),
+    ) {
+        self.forward::<T, PLAIN>(Some(given), None, x);
+        self.border(x);
+        self.substitute::<T, PLAIN>(Some(given), x, correction, finish);
+    }
+
+    /// Solves Rᵀ v = y for the chain, y being `given` + `residual`, and leaves the right-hand side of
+    /// the border in its place.
+    fn forward<const T: usize, const PLAIN: bool>(
+        &mut self,
+        given: Option<&[V]>,
+        residual: Option<Residual<'_, V>>,
+        v: &mut [V],
+    ) {
+        V::run(Forward::<V, T, PLAIN> { sweep: self, given, residual, v });
+    }
+
+    #[inline(always)]
+    fn forward_inlined<const T: usize, const PLAIN: bool>(
+        &mut self,
+        given: Option<&[V]>,
+        residual: Option<Residual<'_, V>>,
+        v: &mut [V],
+    ) {
+        let layout = &self.context.layout.fixed::<T, PLAIN>();
+        let (p, chain) = (layout.block, layout.chain);
+        let (v, border) = v.split_at_mut(layout.first_border());
+        self.room.points.begin(self.context, self.systems, self.scales);
+        self.room.y.fill(V::default());
+        match given {
+            Some(given) => border.copy_from_slice(&given[v.len()..]),
+            None => border.fill(V::default()),
+        }
+        if residual.is_some_and(|residual| residual.data)
+            && let Some(slack) = layout.slack
+        {
+            border[slack - v.len()] += V::splat(slack_cost(self.context));
+        }
+        for range in layout.ranges() {
+            if residual.is_some() {
+                self.room.points.load(self.context, self.systems, range.clone());
+            }
+            for t in range {
+                if let Some(residual) = residual {
+                    self.add_residual::<T>(layout, t, residual, border);
+                }
+                if t == chain {
+                    break;
+                }
+                let v = &mut v[t * p..][..p];
+                v.copy_from_slice(&self.room.y[..p]);
+                if let Some(given) = given {
+                    for (v, given) in v.iter_mut().zip(&given[t * p..]) {
+                        *v += *given;
+                    }
+                }
+                self.forward_block::<T>(layout, t, v, border);
+            }
+        }
+        if layout.closing() {
+            for (border, y) in border.iter_mut().zip(&self.room.y[..p]) {
+                *border += *y;
+            }
+        }
+    }
+
+    /// Solves block t of Rᵀ v = y in place, and moves the window of y on by a block.
+    #[inline(always)]
+    fn forward_block<const T: usize>(
+        &mut self,
+        layout: &Layout,
+        t: usize,
+        v: &mut [V],
+        border: &mut [V],
+    ) {
+        let (p, panel, reach) = (layout.block, layout.panel(), layout.bandwidth * layout.block);
+        let row = &self.factor[t * layout.row_values()..][..layout.row_values()];
+        let (r, row) = row.split_at(triangle(p));
+        solve_transposed::<V, T>(r, v);
+        let coupled = panel - layout.border;
+        subtract_transposed_times(&row[coupled..], panel, v, border);
+        let y = &mut self.room.y[..reach + p];
+        y.copy_within(p.., 0);
+        y[reach..].fill(V::default());
+        if layout.stored {
+            subtract_transposed_times(row, panel, v, &mut y[..reach]);
+        } else if t + 1 < layout.points {
+            self.update::<T>(layout, t);
+            let Room { smoothness, y, block, .. } = &mut *self.room;
+            let block = &mut block[..p];
+            block.copy_from_slice(v);
+            solve_upper::<V, T>(r, block);
+            subtract_coupled(smoothness, layout, block, &mut y[..p]);
+        }
+    }
+
+    /// Solves the border's part of R x = v in place, before [`backward`](Self::backward).
+    #[inline(always)]
+    pub fn border_backward(&self, v: &mut [V]) {
+        let layout = self.context.layout;
+        let r = &self.factor[layout.chain * layout.row_values()..];
+        solve_upper::<V, 1>(r, &mut v[layout.first_border()..]);
+    }
+
+    /// Solves the border's part of M x = y in place, between [`forward`](Self::forward) and
+    /// [`backward`](Self::backward).
+    #[inline(always)]
+    fn border(&self, x: &mut [V]) {
+        let layout = self.context.layout;
+        let r = &self.factor[layout.chain * layout.row_values()..];
+        solve_transposed::<V, 1>(r, &mut x[layout.first_border()..]);
+        self.border_backward(x);
+    }
+
+    /// Solves the blocks of a range of R x = v in place, once the border and the blocks after it are
+    /// solved.
+    pub fn backward<const T: usize, const PLAIN: bool>(
+        &mut self,
+        range: Range<usize>,
+        x: &mut [V],
+    ) {
+        V::run(Backward::<V, T, PLAIN> { sweep: self, range, x });
+    }
+
+    #[inline(always)]
+    fn backward_inlined<const T: usize, const PLAIN: bool>(
+        &mut self,
+        range: Range<usize>,
+        x: &mut [V],
+    ) {
+        let layout = &self.context.layout.fixed::<T, PLAIN>();
+        let (p, panel, chain) = (layout.block, layout.panel(), layout.chain);
+        let (x, border) = x.split_at_mut(layout.first_border());
+        for t in (range.start..range.end.min(chain)).rev() {
+            let (now, next) = x[t * p..].split_at_mut(p);
+            let row = &self.factor[t * layout.row_values()..][..layout.row_values()];
+            let (r, row) = row.split_at(triangle(p));
+            if layout.stored {
+                let blocks = layout.bandwidth.min(layout.points - 1 - t);
+                let inner = blocks.min(chain - 1 - t) * p;
+                subtract_times(row, panel, &next[..inner], now);
+                if blocks * p > inner {
+                    // The closing point stands for the block after the chain.
+                    subtract_times(&row[inner..], panel, &border[..p], now);
+                }
+            } else if t + 1 < layout.points {
+                self.update::<T>(layout, t);
+                let next = if t + 1 < chain { &next[..p] } else { &border[..p] };
+                let block = &mut self.room.block[..p];
+                couple(&self.room.smoothness, layout, next, block);
+                solve_transposed::<V, T>(r, block);
+                for (now, block) in now.iter_mut().zip(block) {
+                    *now -= *block;
+                }
+            }
+            subtract_times(&row[panel - layout.border..], panel, border, now);
+            solve_upper::<V, T>(r, now);
+        }
+    }
+
+    /// Finishes the solution of M x = y, where x holds v = R⁻ᵀy and its border is solved: substitutes
+    /// backward, refines, and gives `finish` what is complete, range after range backward in time. y
+    /// is `given`, or that of the problem. `correction` is room for the unknowns.
+    #[inline(always)]
+    pub fn substitute<const T: usize, const PLAIN: bool>(
+        &mut self,
+        given: Option<&[V]>,
+        x: &mut [V],
+        correction: &mut [V],
+        mut finish: impl FnMut(&mut Self, Range<usize>, &[V]),
+    ) {
+        let layout = self.context.layout;
+        let (p, border) = (layout.block, layout.first_border());
+        let last = self.context.options.refinement();
+        for step in 0..=last {
+            if step > 0 {
+                let residual = Residual { x, data: given.is_none() };
+                self.forward::<T, PLAIN>(given, Some(residual), correction);
+                self.border(correction);
+                add(&mut x[border..], &correction[border..]);
+            }
+            for range in layout.ranges().rev() {
+                if step == 0 {
+                    self.backward::<T, PLAIN>(range.clone(), x);
+                } else {
+                    self.backward::<T, PLAIN>(range.clone(), correction);
+                    let of_chain = range.start * p..range.end.min(layout.chain) * p;
+                    add(&mut x[of_chain.clone()], &correction[of_chain]);
+                }
+                if step == last {
+                    finish(self, range, x);
+                }
+            }
+        }
+    }
+
+    /// Brings the smoothness rows to the step from point t on.
+    #[inline(always)]
+    pub fn update<const T: usize>(&mut self, layout: &Layout, t: usize) {
+        let Room { points, smoothness, .. } = &mut *self.room;
+        let weight = V::splat(self.context.options.weights.smoothness) * points.point_scale(t);
+        smoothness.update::<T>(points.steps(layout, t), weight);
+    }
+
+    /// Adds the normal residual of the rows that begin at point t to y and to the border.
+    #[inline(always)]
+    fn add_residual<const T: usize>(
+        &mut self,
+        layout: &Layout,
+        t: usize,
+        residual: Residual<'_, V>,
+        border: &mut [V],
+    ) {
+        let context = self.context;
+        let (weights, x) = (&context.options.weights, residual.x);
+        let (p, q) = (layout.block, layout.derivatives);
+        let Room { points, y, .. } = &mut *self.room;
+        let scale = points.scale(context, t, layout.equation_derivatives - 1).value;
+        let weight = V::splat(weights.equation) * scale;
+        points.make_rows(layout, t, weight);
+        let z = &x[t * p..][..p];
+        for (row, b) in points.rows.chunks_exact(p).zip(points.rhs(layout, t)) {
+            let b = if residual.data { weight * *b } else { V::default() };
+            let defect = b - dot(row, z);
+            for (y, c) in y.iter_mut().zip(row) {
+                *y = y.plus(*c, defect);
+            }
+        }
+        if t < layout.given[0] {
+            for (k, j, at) in initial_rows(layout) {
+                let weight = V::splat(weights.initial) * points.scale(context, t, j).value;
+                let value = points.initial[t * layout.states * layout.given[1] + at];
+                let value = if residual.data { value } else { V::default() };
+                let unknown = k * q + j;
+                y[unknown] = y[unknown].plus(weight * weight, value - z[unknown]);
+            }
+        }
+        if t == 0 && layout.closing() {
+            let squared = V::splat(weights.periodic) * V::splat(weights.periodic);
+            for unknown in (0..p).filter(|unknown| unknown % q + 1 < q) {
+                let defect = x[unknown] - x[layout.first_border() + unknown];
+                y[unknown] = y[unknown].minus(squared, defect);
+                border[unknown] = border[unknown].plus(squared, defect);
+            }
+        }
+        if t + 1 < layout.points {
+            self.update::<T>(layout, t);
+        }
+        let Room { points, smoothness, y, scaled, .. } = &mut *self.room;
+        let weight = V::splat(weights.smoothness) * points.point_scale(t);
+        let squared = weight * weight;
+        let slack = layout.slack.map_or(V::default(), |slack| x[slack]);
+        for (k, span) in layout.spans(t) {
+            let (table, powers, _) = smoothness.rows(points, layout, t, k, span);
+            let (of_x, along) = scaled.split_at_mut(3 * q);
+            let (of_x, along) = (&mut of_x[..span * q], &mut along[..span * q]);
+            scale_values(&x[t * p + k * q..], p, powers, of_x);
+            along.fill(V::default());
+            let [_, sum] = table.apply::<V, T>(of_x, slack, along);
+            for (point, along) in along.chunks_exact(q).enumerate() {
+                let y = &mut y[point * p + k * q..][..q];
+                for j in 0..q {
+                    y[j] = y[j].minus(squared * powers[j], along[j]);
+                }
+            }
+            if let Some(slack) = layout.slack {
+                let at = slack - layout.first_border();
+                border[at] = border[at].minus(squared, sum);
+            }
+        }
+    }
+}
+
+work! {
+    Forward<'a, 'b; T: usize, PLAIN: bool> {
+        sweep: &'a mut Sweep<'b, V>,
+        given: Option<&'a [V]>,
+        residual: Option<Residual<'a, V>>,
+        v: &'a mut [V],
+    }
+    sweep.forward_inlined::<T, PLAIN>(given, residual, v)
+}
+
+work! {
+    Backward<'a, 'b; T: usize, PLAIN: bool> {
+        sweep: &'a mut Sweep<'b, V>,
+        range: Range<usize>,
+        x: &'a mut [V],
+    }
+    sweep.backward_inlined::<T, PLAIN>(range, x)
+}
+
+/// Computes the values of one state at a few points, `p` apart, times the powers.
+#[inline(always)]
+pub fn scale_values<V: Vector>(x: &[V], p: usize, powers: &[V], to: &mut [V]) {
+    let q = powers.len();
+    for (point, to) in to.chunks_exact_mut(q).enumerate() {
+        let x = &x[point * p..][..q];
+        for j in 0..q {
+            to[j] = powers[j] * x[j];
+        }
+    }
+}
+
+/// Computes x += y.
+#[inline(always)]
+fn add<V: Vector>(x: &mut [V], y: &[V]) {
+    for (x, y) in x.iter_mut().zip(y) {
+        *x += *y;
+    }
+}
+
+/// Returns a·b, which is made of two sums, so that an addition need not wait for the one before.
+#[inline(always)]
+pub fn dot<V: Vector>(a: &[V], b: &[V]) -> V {
+    let ((a, last_a), (b, last_b)) = (a.as_chunks::<2>(), b.as_chunks::<2>());
+    let mut sums = [V::default(); 2];
+    for (a, b) in a.iter().zip(b) {
+        sums = [sums[0].plus(a[0], b[0]), sums[1].plus(a[1], b[1])];
+    }
+    for (a, b) in last_a.iter().zip(last_b) {
+        sums[0] = sums[0].plus(*a, *b);
+    }
+    sums[0] + sums[1]
+}
+
+/// Returns γα, which the linear cost −γ·α·ε of the slack adds to the line of ε in M (z, ε) = AᵀW²β
+/// + γα e_ε.
+pub fn slack_cost(context: &Context<'_>) -> f64 {
+    match context.options.formulation {
+        Formulation::SharedSlack { gamma, alpha } => gamma * alpha,
+        Formulation::LeastSquares => 0.0,
+    }
+}
