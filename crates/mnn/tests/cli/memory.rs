@@ -105,7 +105,8 @@ fn every_subcommand_lives_without_memory() {
         }
         assert_eq!(workspace.files(), ["a.csv", "p"]);
     }
-    // The whole need: at least the solution and the factor.
+    // The whole need: at least the solution, the factor (a triangle for each point) and the gradient
+    // of the coefficients.
     let run = within(&workspace, 200, &["solve", "p", "-o", "r"]).expect(MISUSE);
     assert!(
         run.stderr.starts_with("mnn: the solver, its solution and gradients: "),
@@ -114,7 +115,7 @@ fn every_subcommand_lives_without_memory() {
     );
     assert!(need(&run) > 1000 * 10_000 * 2 * 8 * 3, "{}", run.stderr);
     let run = within(&workspace, 200, &bench).expect(MISUSE);
-    assert!(need(&run) > 1000 * 1000 * (12 * 12 + 4 * 4 * 3) * 8, "{}", run.stderr);
+    assert!(need(&run) > 1000 * 1000 * (12 + 12 * 13 / 2 + 4 * 12) * 8, "{}", run.stderr);
 }
 
 /// Tables that are large in every other way than by their rows of few states: where there is memory
