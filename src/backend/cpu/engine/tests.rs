@@ -95,55 +95,50 @@ fn all_instructions_find_the_same_solutions_and_gradients() {
 
 /// The arrays of a problem of few long systems.
 struct Long {
-    batch: usize,
-    points: usize,
-    states: usize,
-    order: usize,
-    /// Whether the systems, or the points, share coefficients and steps.
-    shared: [bool; 2],
+    sizes: [usize; 2],
+    shapes: [Vec<usize>; 4],
     arrays: [Vec<f64>; 4],
 }
 
 impl Long {
-    fn new(batch: usize, points: usize, states: usize, order: usize, shared: [bool; 2]) -> Self {
-        let mut long = Long { batch, points, states, order, shared, arrays: Default::default() };
-        long.arrays = long.shapes().map(|axes| {
-            let number = |i: usize| (i as f64 * i as f64 * 0.37).sin();
-            (0..axes.iter().product()).map(number).collect()
-        });
-        let [coefficients, .., steps] = &mut long.arrays;
-        // Equations z_e^(order) + … of their own derivatives above all, which are stable.
-        let width = states * (order + 1);
-        for (e, row) in coefficients.chunks_exact_mut(width).enumerate() {
+    /// Makes (systems, points) of (states, order), which share coefficients and steps by systems or
+    /// by points.
+    fn new(
+        [batch, points]: [usize; 2],
+        [states, order]: [usize; 2],
+        [by_systems, by_points]: [bool; 2],
+    ) -> Self {
+        let systems = if by_systems { 1 } else { batch };
+        let [along, between] = if by_points { [1, 1] } else { [points, points - 1] };
+        let shapes = [
+            vec![systems, along, states, states, order + 1],
+            vec![batch, points, states],
+            vec![batch, 1, states, order],
+            vec![systems, between, 1],
+        ];
+        let number = |i: usize| (i as f64 * i as f64 * 0.37).sin();
+        let mut arrays = shapes
+            .each_ref()
+            .map(|axes| (0..axes.iter().product()).map(number).collect::<Vec<f64>>());
+        let [coefficients, .., steps] = &mut arrays;
+        // Each equation is mostly that of a state of its own, and stable.
+        for (e, row) in coefficients.chunks_exact_mut(states * (order + 1)).enumerate() {
             row.iter_mut().for_each(|c| *c *= 0.1);
             row[e % states * (order + 1)..][..=order].iter_mut().for_each(|c| *c += 1.0);
         }
         steps.iter_mut().for_each(|step| *step = 0.1 + 0.02 * *step);
-        long
-    }
-
-    fn shapes(&self) -> [Vec<usize>; 4] {
-        let &Long { batch, points, states, order, shared: [by_systems, by_points], .. } = self;
-        let (systems, along) =
-            (if by_systems { 1 } else { batch }, |n| if by_points { 1 } else { n });
-        [
-            vec![systems, along(points), states, states, order + 1],
-            vec![batch, points, states],
-            vec![batch, 1, states, order],
-            vec![systems, along(points - 1), 1],
-        ]
+        Long { sizes: [batch, points], shapes, arrays }
     }
 
     fn problem(&self) -> Problem<'_, f64> {
-        let shapes = self.shapes();
-        let view = |input: usize| View::new(&shapes[input], &self.arrays[input]);
+        let [coefficients, rhs, initial, steps] = &self.arrays;
         Problem::builder()
-            .batch(self.batch)
-            .points(self.points)
-            .coefficients(view(0))
-            .rhs(view(1))
-            .initial_values(view(2))
-            .steps(view(3))
+            .batch(self.sizes[0])
+            .points(self.sizes[1])
+            .coefficients(View::new(&self.shapes[0], coefficients))
+            .rhs(View::new(&self.shapes[1], rhs))
+            .initial_values(View::new(&self.shapes[2], initial))
+            .steps(View::new(&self.shapes[3], steps))
             .build()
             .unwrap()
     }
@@ -182,19 +177,19 @@ fn chunks_find_what_whole_systems_do() {
     let hermite = Options::default();
     let balanced = Options { scaling: RowScaling::Balanced, ..hermite };
     let cases = [
-        (Long::new(1, 98, 1, 2, [false; 2]), taylor),
-        (Long::new(1, 101, 1, 2, [false, true]), hermite),
-        (Long::new(2, 105, 2, 1, [true, false]), balanced),
-        (Long::new(3, 104, 2, 2, [true, true]), taylor),
-        (Long::new(2, 300, 1, 3, [false, false]), hermite),
-        (Long::new(1, 130, 1, 4, [false, true]), taylor),
+        (Long::new([1, 98], [1, 2], [false; 2]), taylor),
+        (Long::new([1, 101], [1, 2], [false, true]), hermite),
+        (Long::new([2, 105], [2, 1], [true, false]), balanced),
+        (Long::new([3, 104], [2, 2], [true, true]), taylor),
+        (Long::new([2, 300], [1, 3], [false, false]), hermite),
+        (Long::new([1, 130], [1, 4], [false, true]), taylor),
     ];
     for (long, options) in &cases {
         let problem = long.problem();
         let (status, whole) = choose(Cut(&problem, options, false));
         assert!(status.iter().all(|status| status.is_ok()), "{status:?}");
         let found = choose_all(Cut(&problem, options, true));
-        let what = format!("{}×{}×{}", long.batch, long.points, long.states);
+        let what = format!("{:?}, {options:?}", long.shapes);
         for (status, chunks) in &found {
             assert!(status.iter().all(|status| status.is_ok()), "{what}: {status:?}");
             assert_eq!(*chunks, found[0].1, "{what}: instructions");
@@ -213,7 +208,7 @@ fn chunks_find_what_whole_systems_do() {
 fn chunks_report_what_whole_systems_do() {
     let options = Options::default();
     let status = |change: fn(&mut [Vec<f64>; 4])| {
-        let mut long = Long::new(2, 120, 1, 2, [false; 2]);
+        let mut long = Long::new([2, 120], [1, 2], [false; 2]);
         change(&mut long.arrays);
         let problem = long.problem();
         let of = |may_cut| choose(Cut(&problem, &options, may_cut)).0;
