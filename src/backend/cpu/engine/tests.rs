@@ -126,7 +126,7 @@ impl Long {
             row.iter_mut().for_each(|c| *c *= 0.1);
             row[e % states * (order + 1)..][..=order].iter_mut().for_each(|c| *c += 1.0);
         }
-        steps.iter_mut().for_each(|step| *step = 0.1 + 0.02 * *step);
+        steps.iter_mut().for_each(|step| *step = 0.5 + 0.1 * *step);
         Long { sizes: [batch, points], shapes, arrays }
     }
 
@@ -219,7 +219,10 @@ fn chunks_report_what_whole_systems_do() {
         |[_, rhs, ..]: &mut [Vec<f64>; 4]| rhs[238] = f64::INFINITY,
         |[.., steps]: &mut [Vec<f64>; 4]| steps[15] = -1.0,
         |[.., initial, _]: &mut [Vec<f64>; 4]| initial[1] = f64::NAN,
-        |[_, rhs, ..]: &mut [Vec<f64>; 4]| rhs[3] = 1e308,
+        |[coefficients, rhs, ..]: &mut [Vec<f64>; 4]| {
+            coefficients[9..12].fill(4.0);
+            rhs[3] = f64::MAX;
+        },
     ] {
         let [chunks, whole] = status(change);
         assert_eq!(chunks, whole);

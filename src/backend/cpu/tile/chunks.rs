@@ -264,6 +264,9 @@ impl Separators {
         let Separators { factor, window, whole, .. } = self;
         let p = chunks.0.block;
         let absorbed = factor.factorize(window, |separator, to| {
+            if separator == SEPARATORS {
+                return Ok(());
+            }
             let own = &mut whole[separator * p..][..p];
             let ((layout, left), lane) = match separator {
                 LANES => (tail, 0),
