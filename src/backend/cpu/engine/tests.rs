@@ -220,7 +220,7 @@ fn chunks_report_what_whole_systems_do() {
         |[.., steps]: &mut [Vec<f64>; 4]| steps[15] = -1.0,
         |[.., initial, _]: &mut [Vec<f64>; 4]| initial[1] = f64::NAN,
         |[coefficients, rhs, ..]: &mut [Vec<f64>; 4]| {
-            coefficients[9..12].fill(4.0);
+            coefficients[9..12].fill(1e10);
             rhs[3] = f64::MAX;
         },
     ] {
