@@ -266,6 +266,11 @@ impl Factor {
             self.forward(t, rhs);
         }
         self.forward_border(rhs);
+        self.substitute(rhs);
+    }
+
+    /// Solves R x = v in place.
+    pub fn substitute(&self, rhs: &mut [f64]) {
         self.backward_border(rhs);
         for t in (0..self.shape.blocks).rev() {
             self.backward(t, rhs);
@@ -381,6 +386,11 @@ impl Factor {
             }
         }
         inverse
+    }
+
+    /// Returns 1/R_ii for row i of block t.
+    pub fn reciprocal(&self, t: usize, i: usize) -> f64 {
+        self.row(t)[trapezoid(self.shape.window(), i) + i]
     }
 
     /// Returns block row t of R.

@@ -316,6 +316,29 @@ impl<V: Vector> Window<V> {
         }
     }
 
+    /// Moves the first `p` unknowns to the border, which begins at column `border` and is still
+    /// zero, and the window on by a block.
+    #[inline(always)]
+    pub fn open(&mut self, [n, p, border]: [usize; 3]) {
+        let entries = &mut self.entries;
+        for i in 0..p {
+            for j in 0..p {
+                entries[(border + i) * n + border + j] = entries[i * n + j];
+                entries[i * n + j] = entries[(p + i) * n + p + j];
+                entries[i * n + border + j] = entries[j * n + p + i];
+            }
+        }
+        for i in 0..p {
+            entries[i * n + p..i * n + border].fill(V::default());
+            entries[(p + i) * n + p..(p + i) * n + border].fill(V::default());
+        }
+    }
+
+    /// Returns a diagonal entry of M, with what elimination has subtracted from it.
+    pub fn whole_entry(&self, n: usize, i: usize) -> V {
+        self.entries[i * n + i] + self.removed[i]
+    }
+
     /// Computes the triangle of R that belongs to the border, the columns from `border` on, into the
     /// first rows of `rows`.
     #[inline(always)]

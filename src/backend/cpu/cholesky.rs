@@ -2,15 +2,42 @@
 //! substitution on the way. M is never stored: a window holds what of it elimination has reached.
 
 use super::block::{Window, first_row, pack, solve_transposed, subtract_transposed_times};
-use super::lanes::Vector;
+use super::lanes::{Vector, work};
 use super::layout::{Context, Layout, triangle};
 use super::pivots::Pivots;
 use super::sweep::{Room, Sweep, slack_cost};
 
 /// Factorizes M and solves Rᵀ v = AᵀW²β + γα e_ε, the border's part included. `whole` gets the
 /// diagonal of M. Returns NaN in the lanes whose data are not finite or whose steps not positive.
-#[inline(always)]
 pub fn factorize<V: Vector, const T: usize, const PLAIN: bool>(
+    sweep: Sweep<'_, V>,
+    factor: &mut [V],
+    window: &mut Window<V>,
+    pivots: &mut Pivots<V>,
+    whole: &mut [V],
+    v: &mut [V],
+) -> V {
+    let mut check = V::default();
+    let check_mut = &mut check;
+    V::run(Factorize::<V, T, PLAIN> { sweep, factor, window, pivots, whole, v, check: check_mut });
+    check
+}
+
+work! {
+    Factorize<'a, 'b; T: usize, PLAIN: bool> {
+        sweep: Sweep<'b, V>,
+        factor: &'a mut [V],
+        window: &'a mut Window<V>,
+        pivots: &'a mut Pivots<V>,
+        whole: &'a mut [V],
+        v: &'a mut [V],
+        check: &'a mut V,
+    }
+    *check = factorize_inlined::<V, T, PLAIN>(sweep, factor, window, pivots, whole, v)
+}
+
+#[inline(always)]
+fn factorize_inlined<V: Vector, const T: usize, const PLAIN: bool>(
     mut sweep: Sweep<'_, V>,
     factor: &mut [V],
     window: &mut Window<V>,
@@ -32,7 +59,7 @@ pub fn factorize<V: Vector, const T: usize, const PLAIN: bool>(
     if let Some(slack) = layout.slack {
         border[slack - v.len()] = V::splat(slack_cost(context));
     }
-    if layout.closing() {
+    if layout.closing {
         let squared = V::splat(context.options.weights.periodic.powi(2));
         for i in (0..p).filter(|i| i % q + 1 < q) {
             window.entries[i * n + i] += squared;
@@ -53,6 +80,13 @@ pub fn factorize<V: Vector, const T: usize, const PLAIN: bool>(
                 break;
             }
             absorb_smoothness::<V, T>(&mut sweep, layout, t, window);
+            if layout.opening && t == 0 {
+                window.open([n, p, outside]);
+                border.copy_from_slice(&sweep.room.y[..p]);
+                sweep.room.y.copy_within(p.., 0);
+                sweep.room.y[p..].fill(V::default());
+                continue;
+            }
             window.factorize::<T>([n, p], t * p, first, pivots);
             store(window, layout, &mut rows[t * layout.row_values()..]);
             whole[t * p..][..p].copy_from_slice(&window.whole[..p]);
@@ -68,12 +102,19 @@ pub fn factorize<V: Vector, const T: usize, const PLAIN: bool>(
         }
     }
 
-    if layout.closing() {
+    if layout.closing {
         // The block after the chain is the closing point.
         window.fold([n, p, outside]);
         for (border, y) in border.iter_mut().zip(&sweep.room.y[..p]) {
             *border += *y;
         }
+    }
+    if layout.opening {
+        // The separators come last, in a system of their own.
+        if chain < layout.points {
+            v[chain * p..].copy_from_slice(&sweep.room.y[..p]);
+        }
+        return check;
     }
     for i in outside + layout.unpadded_border()..n {
         window.entries[i * n + i] = V::splat(1.0);

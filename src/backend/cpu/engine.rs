@@ -6,6 +6,7 @@ use super::growth::March;
 use super::lanes::{Choice, LANES, Sizes, Vector, choose, work};
 use super::layout::{Context, Layout};
 use super::staging::TileSystems;
+use super::tile::chunks::Chunks;
 use super::tile::{Scratch, SolutionSink, Tile};
 use crate::adjoint::{Cotangent, Gradients, Tangents, report_tangent};
 use crate::backend::engine::{Engine, of_precision};
@@ -49,16 +50,22 @@ struct New<'a, R> {
 impl<R: Real> Choice for New<'_, R> {
     type Output = Result<Box<dyn Engine<R>>>;
     fn with<V: Vector>(self) -> Self::Output {
-        Ok(Box::new(Batch::<V, R>::new(self.shape, self.options)?))
+        Ok(Box::new(Batch::<V, R>::new(self.shape, self.options, true)?))
     }
 }
 
-/// A group of consecutive tiles that run one after another on one thread.
+/// A group of consecutive systems that are computed on by one thread.
 struct Group<V> {
     /// Number of the first system.
     origin: usize,
-    tiles: Vec<Tile<V>>,
-    scratch: Scratch<V>,
+    members: Members<V>,
+}
+
+enum Members<V> {
+    /// Tiles of systems, one after another.
+    Tiles(Vec<Tile<V>>, Box<Scratch<V>>),
+    /// One long system.
+    Chunks(Box<Chunks<V>>),
 }
 
 /// What is done with the tiles of a group.
@@ -80,7 +87,19 @@ work! {
 /// Does what is wanted seldom for blocks of any size, and the rest for blocks of one size.
 #[inline(always)]
 fn run_task<V: Vector>(context: &Context<'_>, group: &mut Group<V>, task: Task<'_>) {
-    let Group { origin, tiles, scratch } = group;
+    let Group { origin, members } = group;
+    let (tiles, scratch) = match members {
+        Members::Tiles(tiles, scratch) => (tiles, &mut **scratch),
+        Members::Chunks(chunks) => {
+            let run = match context.layout.tile {
+                2 if V::SIZES >= Sizes::Blocks => run_chunks::<V, 2>,
+                3 if V::SIZES >= Sizes::Blocks => run_chunks::<V, 3>,
+                4 if V::SIZES >= Sizes::Blocks => run_chunks::<V, 4>,
+                _ => run_chunks::<V, 1>,
+            };
+            return run(context, chunks, task);
+        }
+    };
     match task {
         Task::Solve(..) | Task::Vjp(..) => {
             let run = match (context.layout.tile, context.layout.plain()) {
@@ -127,6 +146,27 @@ fn run_tiles<V: Vector, const T: usize, const PLAIN: bool>(
     V::run(RunTiles::<V, T, PLAIN> { context, tiles, scratch, task });
 }
 
+/// Solves or differentiates a long system.
+fn run_chunks<V: Vector, const T: usize>(
+    context: &Context<'_>,
+    chunks: &mut Chunks<V>,
+    task: Task<'_>,
+) {
+    V::run(RunChunks::<V, T> { context, chunks, task });
+}
+
+work! {
+    RunChunks<'a; T: usize> { context: &'a Context<'a>, chunks: &'a mut Chunks<V>, task: Task<'a> }
+    match task {
+        Task::Solve(mut sink, status) => chunks.solve::<T>(context, &mut sink, status),
+        Task::Vjp(cotangent, status, found, mut sink) => {
+            sink.clear();
+            chunks.vjp::<T>(context, cotangent, status, found, &mut sink);
+        }
+        _ => unreachable!("other tasks are for whole systems"),
+    }
+}
+
 work! {
     RunTiles<'a; T: usize, PLAIN: bool> {
         context: &'a Context<'a>,
@@ -165,11 +205,20 @@ struct Batch<V, R> {
     /// Tangent, M⁻¹ q or variances, whichever was computed last.
     derived: Solution<R>,
     residuals: Vec<Residuals>,
+    /// What solves the systems uncut for that which chunks are not used for, made when it is wanted.
+    uncut: Option<Box<Batch<V, R>>>,
+    /// Whether that holds the present factor.
+    current: bool,
 }
 
+/// The most systems that are cut into chunks: eight whole systems take as long as that many in chunks.
+const MOST_CUT: usize = 3;
+
 impl<V: Vector, R: Real> Batch<V, R> {
-    fn new(shape: &ProblemShape, options: &Options) -> Result<Self> {
+    /// Allocates the tiles, or the chunks of few long systems if these may be cut.
+    fn new(shape: &ProblemShape, options: &Options, may_cut: bool) -> Result<Self> {
         let layout = Layout::new(shape, options);
+        let cut = if may_cut && shape.batch <= MOST_CUT { layout.cut() } else { None };
         let shared: usize = layout
             .inputs
             .into_iter()
@@ -177,34 +226,71 @@ impl<V: Vector, R: Real> Batch<V, R> {
             .sum();
         let tiles = shape.batch.div_ceil(LANES);
         let most_groups = (MOST_PARTIAL_VALUES / shared.max(1)).clamp(1, MOST_GROUPS);
-        let group_systems = tiles.div_ceil(most_groups) * LANES;
+        let group_systems = if cut.is_some() { 1 } else { tiles.div_ceil(most_groups) * LANES };
         let count = shape.batch.div_ceil(group_systems);
         ensure_memory::<V, R>(shape, &layout, [tiles, count])?;
 
         let mut groups = Vec::with_capacity(count);
         for origin in (0..shape.batch).step_by(group_systems) {
-            let end = (origin + group_systems).min(shape.batch);
-            let tiles = (origin..end)
-                .step_by(LANES)
-                .map(|first| {
-                    Tile::new(TileSystems { first, count: LANES.min(end - first) }, &layout)
-                })
-                .collect::<Result<_>>()?;
-            let scratch = Scratch::new(shape, options, &layout)?;
-            groups.push(Group { origin, tiles, scratch });
+            let members = match cut {
+                Some(layouts) => {
+                    Members::Chunks(Box::new(Chunks::new(origin, shape, options, layouts)?))
+                }
+                None => {
+                    let end = (origin + group_systems).min(shape.batch);
+                    let tile = |first| {
+                        Tile::new(TileSystems::whole(first, LANES.min(end - first)), &layout)
+                    };
+                    let tiles = (origin..end).step_by(LANES).map(tile).collect::<Result<_>>()?;
+                    Members::Tiles(tiles, Box::new(Scratch::new(shape, options, &layout)?))
+                }
+            };
+            groups.push(Group { origin, members });
         }
 
+        // Systems add up the gradients of what they share, chunks those of what their points share.
+        let cut = cut.is_some();
+        let is_sum = |input: &InputLayout| {
+            input.shared() && shape.batch > 1 || input.values == 0 || cut && input.inner[0] == 0
+        };
+        let mut is_sum = layout.inputs.as_ref().map(is_sum);
+        is_sum.initial_values |= cut;
         Ok(Batch {
             gradients: Gradients::zeros(shape)?,
-            sums: layout.inputs.try_map(|input| InputSums::new(input, group_systems, count))?,
+            sums: layout
+                .inputs
+                .zip(is_sum)
+                .try_map(|(input, is_sum)| InputSums::new(input, group_systems, count, is_sum))?,
             weights: zeros("gradient of weights", 4 * count)?,
             derived: Solution::allocate(shape)?,
             residuals: zeros("residuals", shape.batch)?,
+            uncut: None,
+            current: false,
             options: *options,
             groups,
             group_systems,
             layout,
         })
+    }
+}
+
+impl<V: Vector, R: Real> Batch<V, R> {
+    fn is_cut(&self) -> bool {
+        matches!(self.groups.first(), Some(Group { members: Members::Chunks(_), .. }))
+    }
+
+    /// Returns the same batch uncut, and solved.
+    fn uncut(&mut self, problem: &Problem<'_, R>) -> Result<&mut Self> {
+        let shape = problem.shape();
+        if self.uncut.is_none() {
+            self.uncut = Some(Box::new(Batch::new(shape, &self.options, false)?));
+        }
+        let uncut = self.uncut.as_mut().expect("made above");
+        if !self.current {
+            uncut.solve(problem, &mut Solution::allocate(shape)?)?;
+            self.current = true;
+        }
+        Ok(uncut)
     }
 }
 
@@ -242,8 +328,20 @@ fn sinks<'a, R: Real>(
 
 impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
     fn plan(&self) -> Plan {
-        let tiles: usize = self.groups.iter().map(|group| group.tiles.len()).sum();
-        let of_tile = self.layout.factor_values().saturating_add(self.layout.unknowns());
+        let (mut tiles, mut values) = (0, 0);
+        for group in &self.groups {
+            match &group.members {
+                Members::Tiles(of_group, _) => {
+                    tiles += of_group.len();
+                    values += of_group.iter().map(Tile::values).sum::<usize>();
+                }
+                Members::Chunks(chunks) => values += chunks.values(),
+            }
+        }
+        let parts = match tiles {
+            0 => format!("a system at a time in {LANES} chunks"),
+            _ => format!("{LANES} systems at a time in {tiles} tiles"),
+        };
         let factorization = match self.layout.square_root {
             true => "square-root",
             false => "Cholesky",
@@ -251,21 +349,21 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         Plan {
             device: "cpu".into(),
             path: format!(
-                "block-banded {factorization} factor, {LANES} systems at a time in {tiles} tiles, {} \
-                 groups of tiles over {} threads",
+                "block-banded {factorization} factor, {parts}, {} groups over {} threads",
                 self.groups.len(),
                 rayon::current_num_threads()
             ),
             parts: 1,
             forward_launches: 0,
             adjoint_launches: 0,
-            workspace_bytes: of_tile.saturating_mul(tiles).saturating_mul(size_of::<V>()),
+            workspace_bytes: values * size_of::<V>(),
         }
     }
 
     fn solve(&mut self, problem: &Problem<'_, R>, solution: &mut Solution<R>) -> Result<()> {
         let systems = self.group_systems;
         let Solution { values, epsilon, status, .. } = solution;
+        self.current = false;
         let tasks = sinks(&self.layout, systems, values, epsilon)
             .zip(status.par_chunks_mut(systems))
             .map(|(sink, status)| Task::Solve(sink, status));
@@ -327,6 +425,9 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         tangents: &Tangents<'_, R>,
         status: &[Status],
     ) -> Result<&Solution<R>> {
+        if self.is_cut() {
+            return self.uncut(problem)?.jvp(problem, tangents, status);
+        }
         let systems = self.group_systems;
         let inputs = tangents.map(|tangent| R::values(tangent.unwrap_or(&[])));
         let Solution { values, epsilon, .. } = &mut self.derived;
@@ -344,6 +445,9 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         q: &Cotangent<'_, R>,
         status: &[Status],
     ) -> Result<&Solution<R>> {
+        if self.is_cut() {
+            return self.uncut(problem)?.inverse(problem, q, status);
+        }
         let systems = self.group_systems;
         let q = [R::values(q.values), R::values(q.epsilon.unwrap_or(&[]))];
         let Solution { values, epsilon, .. } = &mut self.derived;
@@ -356,6 +460,9 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
     }
 
     fn variances(&mut self, problem: &Problem<'_, R>, status: &[Status]) -> Result<&[R]> {
+        if self.is_cut() {
+            return self.uncut(problem)?.variances(problem, status);
+        }
         let systems = self.group_systems;
         let Solution { values, epsilon, .. } = &mut self.derived;
         let tasks = sinks(&self.layout, systems, values, epsilon)
@@ -366,6 +473,9 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
     }
 
     fn residuals(&mut self, problem: &Problem<'_, R>, status: &[Status]) -> Result<&[Residuals]> {
+        if self.is_cut() {
+            return self.uncut(problem)?.residuals(problem, status);
+        }
         let systems = self.group_systems;
         let tasks = status
             .par_chunks(systems)
@@ -415,16 +525,21 @@ struct InputSums {
     partial: Vec<f64>,
     /// Number of values of a group's part.
     chunk: usize,
+    /// Whether all systems share the array, and not only what is in a group.
+    shared: bool,
 }
 
 impl InputSums {
-    fn new(input: InputLayout, group_systems: usize, groups: usize) -> Result<Self> {
-        if !input.shared() {
-            return Ok(InputSums { partial: Vec::new(), chunk: group_systems * input.values });
+    fn new(input: InputLayout, group_systems: usize, groups: usize, is_sum: bool) -> Result<Self> {
+        let shared = input.shared();
+        if !is_sum {
+            let chunk = group_systems * input.values;
+            return Ok(InputSums { partial: Vec::new(), chunk, shared });
         }
         // Nothing is ever added to an empty array, but every group needs a part.
         let chunk = input.values.max(1);
-        Ok(InputSums { partial: zeros("gradient of a shared input", groups * chunk)?, chunk })
+        let partial = zeros("gradient of a shared input", groups * chunk)?;
+        Ok(InputSums { partial, chunk, shared })
     }
 
     /// Returns the places of the groups: parts of the gradient if the systems have values of their
@@ -447,8 +562,9 @@ impl InputSums {
             return true;
         }
         let mut finite = true;
+        let groups = if self.shared { self.partial.len() / self.chunk } else { 1 };
         for (i, total) in gradient.iter_mut().enumerate() {
-            *total = R::of(self.partial.iter().skip(i).step_by(self.chunk).sum());
+            *total = R::of(self.partial.iter().skip(i).step_by(self.chunk).take(groups).sum());
             finite &= total.is_finite();
         }
         finite

@@ -63,7 +63,8 @@ pub struct Gradient<V> {
 pub struct Target<'a, 'b> {
     /// Where gradients go.
     pub sink: &'a mut GradientSink<'b>,
-    streams: Inputs<Streams>,
+    /// Places of the systems there.
+    pub streams: Inputs<Streams>,
 }
 
 impl<'a, 'b> Target<'a, 'b> {
@@ -137,7 +138,7 @@ impl<V: Vector> Gradient<V> {
             let at = t - range.start;
             self.add_equations(sweep, layout, t, [each_c * at, each_b * at], [z, g]);
             self.add_initial(sweep, layout, t, [z, g]);
-            if t == 0 && layout.closing() {
+            if t == 0 && layout.closing {
                 self.add_periodic(sweep.context, z, g);
             }
             if t + 1 < layout.points {
@@ -265,7 +266,7 @@ impl<V: Vector> Gradient<V> {
             return;
         }
         let points = &sweep.room.points;
-        let weight = V::splat(context.options.weights.initial);
+        let weight = V::splat(context.options.weights.initial) * points.first;
         for (k, j, at) in initial_rows(layout) {
             let at = t * layout.states * layout.given[1] + at;
             let Scale { value: scale, slope } = points.scale(context, t, j);
@@ -361,7 +362,8 @@ fn write<V: Vector>(
     }
     match place {
         Place::Own(place) => streams.store(place, first, count, values),
-        Place::Shared(sums) => streams.add(sums, first, count, values),
+        Place::Shared(sums) if streams.shared => streams.add(sums, first, count, values),
+        Place::Shared(sums) => streams.store(&mut ValuesMut::Double(sums), first, count, values),
     }
 }
 

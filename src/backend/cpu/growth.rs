@@ -56,7 +56,7 @@ impl Choice for ScalesOfAll<'_> {
         let mut scales: Vec<f64> = zeros("growth", batch.saturating_mul(points))?;
         scales.par_chunks_mut(points * LANES).enumerate().try_for_each(|(tile, scales)| {
             let first = tile * LANES;
-            let systems = TileSystems { first, count: LANES.min(batch - first) };
+            let systems = TileSystems::whole(first, LANES.min(batch - first));
             let (options, layout) = (self.context.options, self.context.layout);
             let mut march = March::<V>::new(layout)?;
             let mut room = Room::new(self.shape, (options, layout))?;

@@ -1,5 +1,6 @@
 //! The sizes of the problems of a batch and of their factors, and what all tiles of it share.
 
+use super::lanes::LANES;
 use super::staging::{Streams, TileSystems};
 use crate::inputs::Inputs;
 use crate::options::{Formulation, Options};
@@ -11,6 +12,8 @@ use crate::shape::{InputLayout, ProblemShape};
 const MOST_TILE: usize = 4;
 /// The number of values of coefficients that are brought into lanes at once.
 const STAGED_VALUES: usize = 1024;
+/// The least number of points of a chunk of a system.
+const SHORTEST_CHUNK: usize = 12;
 
 /// The indices of the unknowns and of the inputs of one system.
 ///
@@ -40,8 +43,16 @@ pub struct Layout {
     pub equation_derivatives: usize,
     /// I and J.
     pub given: [usize; 2],
-    /// Number of blocks in the chain.
+    /// Number of the block after the last one of the chain.
     pub chain: usize,
+    /// Whether the last point closes a period.
+    pub closing: bool,
+    /// Whether the first point is in the border.
+    pub opening: bool,
+    /// Number of points at which rows begin: of a chunk, all but the last.
+    pub begun: usize,
+    /// Number of values of the solution of a whole system.
+    pub system_values: usize,
     /// Index of the slack ε, if there is one.
     pub slack: Option<usize>,
     /// Number w of later blocks that a block is coupled with.
@@ -87,6 +98,10 @@ impl Layout {
             equation_derivatives: shape.equation_derivatives(),
             given: [shape.initial_points(), shape.initial_derivatives()],
             chain: points - closing,
+            closing: options.periodic,
+            opening: false,
+            begun: points,
+            system_values: points * shape.block(),
             slack: slack.then_some(points * shape.block()),
             bandwidth: if central { 2 } else { 1 },
             border: unpadded.next_multiple_of(tile),
@@ -131,8 +146,34 @@ impl Layout {
             fixed.stored = false;
             fixed.slack = None;
             fixed.chain = fixed.points;
+            fixed.closing = false;
+            fixed.opening = false;
         }
         fixed
+    }
+
+    /// Returns the layout of the chunks of a long system that is cut at separators, and that of the
+    /// tail after the last of these, or `None` if such systems are not to be cut.
+    ///
+    /// A chunk has a separator, which is in the border, its own points, which are the chain, and the
+    /// next separator, where no rows begin. The tail has a separator and at least one point more.
+    pub fn cut(&self) -> Option<[Layout; 2]> {
+        let chunk = self.points.checked_sub(2)? / LANES;
+        let possible = self.border == 0 && !self.stored && self.scaled_points == 0;
+        if !possible || chunk < SHORTEST_CHUNK.max(self.given[0]) {
+            return None;
+        }
+        let part = Layout { opening: true, border: self.block, ..*self };
+        let tail = self.points - LANES * chunk;
+        let tail = Layout { points: tail, chain: tail, begun: tail, ..part };
+        let chunk = Layout { points: chunk + 1, chain: chunk, begun: chunk, ..part };
+        Some([chunk, tail.without_initial_values()])
+    }
+
+    fn without_initial_values(mut self) -> Self {
+        self.given[0] = 0;
+        self.widths.initial_values = 0;
+        self
     }
 
     /// Returns the number of values of the solution, N·P.
@@ -143,7 +184,7 @@ impl Layout {
     /// Returns the index of the first unknown of the border.
     #[inline(always)]
     pub fn first_border(&self) -> usize {
-        self.chain * self.block
+        if self.closing { self.chain * self.block } else { self.points * self.block }
     }
 
     /// Returns the number of unknowns of the border that are no padding.
@@ -154,12 +195,6 @@ impl Layout {
     /// Returns the number of unknowns, padding included.
     pub fn unknowns(&self) -> usize {
         self.first_border().saturating_add(self.border)
-    }
-
-    /// Returns whether the last point closes a period.
-    #[inline(always)]
-    pub fn closing(&self) -> bool {
-        self.chain < self.points
     }
 
     /// Returns the number of columns of the window, (w+1)·P and the border.
@@ -196,23 +231,29 @@ impl Layout {
         all.filter(move |(_, span)| *span <= left)
     }
 
-    /// Iterates over the points in ranges that are brought into lanes together.
+    /// Iterates over the points where rows begin in ranges that are brought into lanes together.
     pub fn ranges(&self) -> impl DoubleEndedIterator<Item = std::ops::Range<usize>> + use<> {
-        let (points, stage) = (self.points, self.stage);
+        let (points, stage) = (self.begun, self.stage);
         (0..points.div_ceil(stage)).map(move |i| i * stage..points.min((i + 1) * stage))
     }
 
     /// Returns the places of the inputs of some systems in arrays that begin with system `origin`.
     pub fn streams(&self, systems: TileSystems, origin: usize) -> Inputs<Streams> {
         let zipped = self.inputs.zip(self.widths);
-        zipped.map(|(layout, width)| Streams::new(&layout, layout.inner[0], width, systems, origin))
+        let streams =
+            |(layout, width)| Streams::new(&layout, layout.inner[0], width, systems, origin);
+        let mut initial = self.inputs.initial_values;
+        // Initial values are those of the system, not of a point where a chunk of it begins.
+        initial.inner[0] = 0;
+        let initial_values = streams((initial, self.widths.initial_values));
+        Inputs { initial_values, ..zipped.map(streams) }
     }
 
     /// Returns the places of the solutions (N, K, Q) of some systems.
     pub fn solution_streams(&self, systems: TileSystems, origin: usize) -> Streams {
         let layout = InputLayout {
             values: self.values(),
-            system: self.values(),
+            system: self.system_values,
             inner: [self.block, self.derivatives, 1],
         };
         Streams::new(&layout, self.block, self.block, systems, origin)

@@ -5,7 +5,8 @@
 //! brings numbers into lanes and back, [`points`] and [`smoothness`] are the rows of M = AᵀW²A,
 //! [`cholesky`] or [`square_root`] factorizes block by block, [`sweep`] substitutes, with [`block`]
 //! as the arithmetic of a block; [`gradient`], [`tangent`] and [`variances`] are what is derived from
-//! the solution. [`layout`] has the sizes.
+//! the solution. Few long systems are cut into [chunks](tile::chunks) instead, one in each lane.
+//! [`layout`] has the sizes.
 
 pub mod block;
 pub mod cholesky;

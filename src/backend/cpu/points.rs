@@ -1,6 +1,6 @@
 //! The rows of one point: its data in lanes, and the equation and initial rows that they make.
 
-use super::lanes::Vector;
+use super::lanes::{LANES, Vector};
 use super::layout::{Context, Layout};
 use super::staging::{Streams, TileSystems};
 use crate::error::Result;
@@ -26,6 +26,8 @@ pub struct Points<V> {
     range: Range<usize>,
     /// Factors of the rows that begin at each point, (N), or none where they are 1.
     scales: Vec<V>,
+    /// One in the lanes that begin with the first point of their system, zero in the others.
+    pub first: V,
 }
 
 /// The factor of a row, apart from its weight, and its derivative with respect to the mean step.
@@ -58,6 +60,7 @@ impl<V: Vector> Points<V> {
             rows: zeros("rows", layout.equations * layout.block)?,
             range: 0..0,
             scales: zeros("growth", layout.scaled_points)?,
+            first: V::default(),
         })
     }
 
@@ -78,6 +81,11 @@ impl<V: Vector> Points<V> {
             streams.rhs.load(inputs.rhs, 0, 1, &mut self.rhs);
         }
         self.scales.copy_from_slice(scales);
+        let mut first = [0.0; LANES];
+        for (lane, first) in first.iter_mut().enumerate() {
+            *first = f64::from(u8::from(systems.point(lane) == 0));
+        }
+        self.first = V::from_array(first);
         self.range = 0..0;
     }
 
@@ -164,6 +172,13 @@ impl<V: Vector> Points<V> {
         Scale { value: below * mean, slope: Some(V::splat(f64::from(power)) * below) }
     }
 
+    /// Returns the weighted factor of the initial row of derivative j at point t, which is zero in
+    /// lanes that begin later in their system.
+    #[inline(always)]
+    pub fn initial_weight(&self, context: &Context<'_>, t: usize, j: usize) -> V {
+        V::splat(context.options.weights.initial) * self.first * self.scale(context, t, j).value
+    }
+
     /// Writes the equation rows of a loaded point, multiplied by `factor`, into `rows`.
     #[inline(always)]
     pub fn make_rows(&mut self, layout: &Layout, t: usize, factor: V) {
@@ -212,7 +227,7 @@ impl<V: Vector> Points<V> {
         }
         if t < layout.given[0] {
             for (k, j, at) in initial_rows(layout) {
-                let weight = V::splat(weights.initial) * self.scale(context, t, j).value * factor;
+                let weight = self.initial_weight(context, t, j) * factor;
                 let (unknown, squared) = (k * layout.derivatives + j, weight * weight);
                 matrix[unknown * n + unknown] += squared;
                 let value = self.initial[t * layout.states * layout.given[1] + at];

@@ -271,7 +271,7 @@ fn rotate_rows<V: Vector>(sweep: &mut Sweep<'_, V>, t: usize, window: &mut RowWi
             window.absorb(own + k * q + j, weight * value);
         }
     }
-    if t == 0 && layout.closing() {
+    if t == 0 && layout.closing {
         for i in (0..p).filter(|i| i % q + 1 < q) {
             window.set(i, V::splat(weights.periodic));
             window.set(border + i, V::splat(-weights.periodic));

@@ -6,25 +6,46 @@ use super::lanes::{LANES, Vector, work};
 use crate::real::{Real, Values, ValuesMut};
 use crate::shape::InputLayout;
 
-/// The systems in the lanes of a tile; surplus lanes repeat the last one.
+/// The systems in the lanes of a tile; surplus lanes repeat the last one. Or one system, of which
+/// each lane has a chunk.
 #[derive(Clone, Copy, Debug)]
 pub struct TileSystems {
     /// System in lane 0.
     pub first: usize,
     /// Number of systems.
     pub count: usize,
+    /// Point of the system at which lane 0 begins.
+    pub start: usize,
+    /// Number of points from one lane to the next; 0 if the lanes hold systems.
+    pub chunk: usize,
 }
 
 impl TileSystems {
+    /// Returns consecutive systems.
+    pub fn whole(first: usize, count: usize) -> Self {
+        TileSystems { first, count, start: 0, chunk: 0 }
+    }
+
     /// Returns the system in a lane.
     #[inline(always)]
     pub fn system(self, lane: usize) -> usize {
         self.first + lane.min(self.count - 1)
     }
 
+    /// Returns the point of its system at which a lane begins.
+    #[inline(always)]
+    pub fn point(self, lane: usize) -> usize {
+        self.start + lane * self.chunk
+    }
+
     /// Returns the range of the systems, without the repetitions in surplus lanes.
     pub fn range(self) -> std::ops::Range<usize> {
         self.first..self.first + self.count
+    }
+
+    /// Returns the number of lanes that are no repetitions.
+    pub fn lanes(self) -> usize {
+        if self.chunk > 0 { LANES } else { self.count }
     }
 }
 
@@ -40,7 +61,7 @@ pub struct Streams {
     /// Number of lanes that are written.
     lanes: usize,
     /// Whether all lanes share their values.
-    shared: bool,
+    pub shared: bool,
 }
 
 impl Streams {
@@ -55,9 +76,10 @@ impl Streams {
     ) -> Self {
         let mut offsets = [0; LANES];
         for (lane, offset) in offsets.iter_mut().enumerate() {
-            *offset = (systems.system(lane) - origin) * layout.system;
+            *offset = (systems.system(lane) - origin) * layout.system + systems.point(lane) * point;
         }
-        Streams { offsets, point, width, lanes: systems.count, shared: layout.shared() }
+        let shared = if systems.chunk > 0 { point == 0 } else { layout.shared() };
+        Streams { offsets, point, width, lanes: systems.lanes(), shared }
     }
 
     /// Reads `count` points from `first` on into `to`; zeros, if there are no values at all.
@@ -160,7 +182,7 @@ impl Streams {
 
     #[inline(always)]
     fn add_to<V: Vector>(&self, sums: &mut [f64], first: usize, count: usize, from: &[V]) {
-        let to = &mut sums[first * self.point..][..count * self.width];
+        let to = &mut sums[self.offsets[0] + first * self.point..][..count * self.width];
         for (to, from) in to.chunks_mut(LANES).zip(from.chunks(LANES)) {
             let [a, b, c, d, e, f, g, h] = transposed(from);
             let sum = (((a + b) + (c + d)) + ((e + f) + (g + h))).to_array();

@@ -64,10 +64,10 @@ pub struct Sweep<'a, V> {
 /// The vector whose rows are to be subtracted from a right-hand side: AᵀW²(β − Ax), where β is that
 /// of the problem or zero.
 #[derive(Clone, Copy)]
-struct Residual<'a, V> {
-    x: &'a [V],
+pub struct Residual<'a, V> {
+    pub x: &'a [V],
     /// Whether β is that of the problem.
-    data: bool,
+    pub data: bool,
 }
 
 impl<V: Vector> Sweep<'_, V> {
@@ -88,7 +88,7 @@ impl<V: Vector> Sweep<'_, V> {
 
     /// Solves Rᵀ v = y for the chain, y being `given` + `residual`, and leaves the right-hand side of
     /// the border in its place.
-    fn forward<const T: usize, const PLAIN: bool>(
+    pub fn forward<const T: usize, const PLAIN: bool>(
         &mut self,
         given: Option<&[V]>,
         residual: Option<Residual<'_, V>>,
@@ -130,19 +130,31 @@ impl<V: Vector> Sweep<'_, V> {
                     break;
                 }
                 let v = &mut v[t * p..][..p];
-                v.copy_from_slice(&self.room.y[..p]);
-                if let Some(given) = given {
-                    for (v, given) in v.iter_mut().zip(&given[t * p..]) {
-                        *v += *given;
-                    }
+                self.right_hand_side(t, given, v);
+                if layout.opening && t == 0 {
+                    border[..p].copy_from_slice(v);
+                    self.room.y.copy_within(p.., 0);
+                    self.room.y[layout.bandwidth * p..].fill(V::default());
+                    continue;
                 }
                 self.forward_block::<T>(layout, t, v, border);
             }
         }
-        if layout.closing() {
+        if layout.closing {
             for (border, y) in border.iter_mut().zip(&self.room.y[..p]) {
                 *border += *y;
             }
+        } else if chain < layout.points {
+            self.right_hand_side(chain, given, &mut v[chain * p..]);
+        }
+    }
+
+    /// Takes the right-hand side of block t, where the window of y is.
+    #[inline(always)]
+    fn right_hand_side(&self, t: usize, given: Option<&[V]>, v: &mut [V]) {
+        v.copy_from_slice(&self.room.y[..v.len()]);
+        if let Some(given) = given {
+            add(v, &given[t * v.len()..][..v.len()]);
         }
     }
 
@@ -213,7 +225,7 @@ impl<V: Vector> Sweep<'_, V> {
         let layout = &self.context.layout.fixed::<T, PLAIN>();
         let (p, panel, chain) = (layout.block, layout.panel(), layout.chain);
         let (x, border) = x.split_at_mut(layout.first_border());
-        for t in (range.start..range.end.min(chain)).rev() {
+        for t in (range.start.max(usize::from(layout.opening))..range.end.min(chain)).rev() {
             let (now, next) = x[t * p..].split_at_mut(p);
             let row = &self.factor[t * layout.row_values()..][..layout.row_values()];
             let (r, row) = row.split_at(triangle(p));
@@ -227,7 +239,7 @@ impl<V: Vector> Sweep<'_, V> {
                 }
             } else if t + 1 < layout.points {
                 self.update::<T>(layout, t);
-                let next = if t + 1 < chain { &next[..p] } else { &border[..p] };
+                let next = if layout.closing && t + 1 == chain { &border[..p] } else { &next[..p] };
                 let block = &mut self.room.block[..p];
                 couple(&self.room.smoothness, layout, next, block);
                 solve_transposed::<V, T>(r, block);
@@ -251,28 +263,52 @@ impl<V: Vector> Sweep<'_, V> {
         correction: &mut [V],
         mut finish: impl FnMut(&mut Self, Range<usize>, &[V]),
     ) {
-        let layout = self.context.layout;
-        let (p, border) = (layout.block, layout.first_border());
         let last = self.context.options.refinement();
         for step in 0..=last {
-            if step > 0 {
-                let residual = Residual { x, data: given.is_none() };
-                self.forward::<T, PLAIN>(given, Some(residual), correction);
+            let mut finish = |sweep: &mut Self, range: Range<usize>, x: &[V]| {
+                if step == last {
+                    finish(sweep, range, x);
+                }
+            };
+            if step == 0 {
+                self.back::<T, PLAIN>(x, None, &mut finish);
+            } else {
+                self.forward::<T, PLAIN>(
+                    given,
+                    Some(Residual { x, data: given.is_none() }),
+                    correction,
+                );
                 self.border(correction);
-                add(&mut x[border..], &correction[border..]);
+                self.back::<T, PLAIN>(x, Some(correction), &mut finish);
             }
-            for range in layout.ranges().rev() {
-                if step == 0 {
-                    self.backward::<T, PLAIN>(range.clone(), x);
-                } else {
+        }
+    }
+
+    /// Substitutes backward, with what follows the chain solved already: R x = v in place, or, if
+    /// there is a correction, that, which is added to x. Gives `finish` what is complete, range after
+    /// range backward in time.
+    #[inline(always)]
+    pub fn back<const T: usize, const PLAIN: bool>(
+        &mut self,
+        x: &mut [V],
+        mut correction: Option<&mut [V]>,
+        finish: &mut impl FnMut(&mut Self, Range<usize>, &[V]),
+    ) {
+        let layout = self.context.layout;
+        let (p, chain) = (layout.block, layout.chain);
+        if let Some(correction) = &correction {
+            add(&mut x[chain * p..], &correction[chain * p..]);
+        }
+        for range in layout.ranges().rev() {
+            match &mut correction {
+                None => self.backward::<T, PLAIN>(range.clone(), x),
+                Some(correction) => {
                     self.backward::<T, PLAIN>(range.clone(), correction);
-                    let of_chain = range.start * p..range.end.min(layout.chain) * p;
+                    let of_chain = range.start * p..range.end.min(chain) * p;
                     add(&mut x[of_chain.clone()], &correction[of_chain]);
                 }
-                if step == last {
-                    finish(self, range, x);
-                }
             }
+            finish(self, range, x);
         }
     }
 
@@ -310,14 +346,14 @@ impl<V: Vector> Sweep<'_, V> {
         }
         if t < layout.given[0] {
             for (k, j, at) in initial_rows(layout) {
-                let weight = V::splat(weights.initial) * points.scale(context, t, j).value;
+                let weight = points.initial_weight(context, t, j);
                 let value = points.initial[t * layout.states * layout.given[1] + at];
                 let value = if residual.data { value } else { V::default() };
                 let unknown = k * q + j;
                 y[unknown] = y[unknown].plus(weight * weight, value - z[unknown]);
             }
         }
-        if t == 0 && layout.closing() {
+        if t == 0 && layout.closing {
             let squared = V::splat(weights.periodic) * V::splat(weights.periodic);
             for unknown in (0..p).filter(|unknown| unknown % q + 1 < q) {
                 let defect = x[unknown] - x[layout.first_border() + unknown];

@@ -118,7 +118,7 @@ pub fn add_squared_defects<V: Vector>(
             sums[1] = sums[1].plus(defect, defect);
         }
     }
-    if t == 0 && layout.closing() {
+    if t == 0 && layout.closing {
         for i in (0..p).filter(|i| i % q + 1 < q) {
             let defect = V::splat(weights.periodic) * (z[i] - z[layout.first_border() + i]);
             sums[3] = sums[3].plus(defect, defect);

@@ -49,6 +49,16 @@ enum Elimination<V> {
     SquareRoot(RowWindow<V>),
 }
 
+impl<V> Elimination<V> {
+    /// Returns the window of the normal matrix.
+    fn window(&self) -> &Window<V> {
+        match self {
+            Elimination::Cholesky(window) => window,
+            Elimination::SquareRoot(_) => unreachable!("only what Cholesky factorizes is cut"),
+        }
+    }
+}
+
 impl<V: Vector> Scratch<V> {
     /// Allocates the buffers for tiles of this layout.
     pub fn new(shape: &ProblemShape, options: &Options, layout: &Layout) -> Result<Self> {
@@ -146,9 +156,29 @@ macro_rules! sweep {
     };
 }
 
-/// The largest uncertainty of the weakest pivot, relative to it, with which the matrix does not
-/// count as singular.
-const MOST_UNCERTAINTY: f64 = 1.0 / 16.0;
+/// What elimination has found out about the systems in the lanes.
+struct Found<V> {
+    /// Zero where the data are finite and the steps positive, else NaN.
+    data: V,
+    pivots: Pivots<V>,
+    /// How uncertain the weakest pivot is, relative to it.
+    uncertainty: V,
+}
+
+impl<V: Vector> Found<V> {
+    /// Returns the unknown whose pivot broke down in a lane, or is not certain, if one is.
+    fn broken(&self, lane: usize) -> Option<usize> {
+        let weakest = self.pivots.weakest.lane(lane) as usize;
+        let certain = is_certain(self.uncertainty.lane(lane));
+        self.pivots.broken[lane].or((!certain).then_some(weakest))
+    }
+}
+
+/// Returns whether a matrix whose weakest pivot is so uncertain, relative to it, does not count as
+/// singular. NaN does.
+fn is_certain(uncertainty: f64) -> bool {
+    uncertainty < 1.0 / 16.0
+}
 
 impl<V: Vector> Tile<V> {
     /// Allocates a tile for the given systems.
@@ -161,9 +191,41 @@ impl<V: Vector> Tile<V> {
         })
     }
 
-    /// Solves the tile's systems. If rows follow growth, a march finds it. One sweep forward in time
-    /// assembles the rows block by block, factorizes and substitutes forward; one sweep back
-    /// substitutes backward; refinement repeats the substitution for the residual.
+    /// Returns the number of values, in lanes, of factor and solution.
+    pub fn values(&self) -> usize {
+        self.factor.len() + self.unknowns.len()
+    }
+
+    /// Factorizes and substitutes forward, in one sweep forward in time that assembles the rows block
+    /// by block. If rows follow growth, a march finds it before.
+    #[inline(always)]
+    fn eliminate<const T: usize, const PLAIN: bool>(
+        &mut self,
+        context: &Context<'_>,
+        scratch: &mut Scratch<V>,
+    ) -> Found<V> {
+        let Scratch { room, elimination, whole, correction, march, .. } = scratch;
+        if let Some(march) = march {
+            march.point_scales(context, self.systems, room, &mut self.scales);
+        }
+        let mut pivots = Pivots::default();
+        let Tile { systems, factor, unknowns: v, scales } = self;
+        let sweep = Sweep { context, systems: *systems, factor: &[], scales, room };
+        let data = match elimination {
+            Elimination::Cholesky(window) => {
+                cholesky::factorize::<V, T, PLAIN>(sweep, factor, window, &mut pivots, whole, v)
+            }
+            Elimination::SquareRoot(window) => {
+                square_root::factorize(sweep, factor, window, &mut pivots, whole, v)
+            }
+        };
+        let mut sweep = sweep!(self, context, room);
+        let uncertainty = uncertainty::<V, T, PLAIN>(&mut sweep, &pivots, whole, correction);
+        Found { data, pivots, uncertainty }
+    }
+
+    /// Solves the tile's systems: elimination, and one sweep back that substitutes backward;
+    /// refinement repeats the substitution for the residual.
     #[inline(always)]
     pub fn solve<const T: usize, const PLAIN: bool>(
         &mut self,
@@ -172,42 +234,23 @@ impl<V: Vector> Tile<V> {
         sink: &mut SolutionSink<'_>,
         status: &mut [Status],
     ) {
-        let layout = context.layout;
-        let Scratch { room, elimination, whole, correction, march, .. } = scratch;
-        if let Some(march) = march {
-            march.point_scales(context, self.systems, room, &mut self.scales);
-        }
-        let mut pivots = Pivots::default();
-        let Tile { systems, factor, unknowns, scales } = self;
-        let z = &mut unknowns[..];
-        let sweep = Sweep { context, systems: *systems, factor: &[], scales, room };
-        let data = match elimination {
-            Elimination::Cholesky(window) => {
-                cholesky::factorize::<V, T, PLAIN>(sweep, factor, window, &mut pivots, whole, z)
-            }
-            Elimination::SquareRoot(window) => {
-                square_root::factorize(sweep, factor, window, &mut pivots, whole, z)
-            }
-        };
-        let mut sweep = Sweep { context, systems: *systems, factor, scales, room };
-        let uncertainty = uncertainty::<V, T, PLAIN>(&mut sweep, &pivots, whole, correction);
-
-        let streams = layout.solution_streams(*systems, sink.origin);
-        let mut finite = V::default();
-        sweep.border_backward(z);
-        sweep.substitute::<T, PLAIN>(None, z, correction, |_, range, z| {
+        let (layout, systems) = (context.layout, self.systems);
+        let found = self.eliminate::<T, PLAIN>(context, scratch);
+        let mut z = std::mem::take(&mut self.unknowns);
+        let mut sweep = sweep!(self, context, &mut scratch.room);
+        let streams = layout.solution_streams(systems, sink.origin);
+        sweep.border_backward(&mut z);
+        sweep.substitute::<T, PLAIN>(None, &mut z, &mut scratch.correction, |_, range, z| {
             sink.store(layout, &streams, range, z);
         });
-        check_below(z, sink.limit, &mut finite);
+        let mut finite = V::default();
+        check_below(&z, sink.limit, &mut finite);
 
         for (lane, system) in systems.range().enumerate() {
-            let weakest = pivots.weakest.lane(lane) as usize;
-            // Written so that a NaN is a breakdown too.
-            let certain = uncertainty.lane(lane) < MOST_UNCERTAINTY;
-            let broken = pivots.broken[lane].or((!certain).then_some(weakest));
-            let wrong = if data.lane(lane) == 0.0 { None } else { input_status(context, system) };
+            let wrong =
+                if found.data.lane(lane) == 0.0 { None } else { input_status(context, system) };
             let block = layout.block;
-            status[system - sink.origin] = match (wrong, broken) {
+            status[system - sink.origin] = match (wrong, found.broken(lane)) {
                 (Some(wrong), _) => wrong,
                 (None, Some(unknown)) => {
                     Status::Breakdown { point: unknown / block, pivot: unknown % block }
@@ -216,7 +259,8 @@ impl<V: Vector> Tile<V> {
                 (None, None) => Status::Ok,
             };
         }
-        sink.finish(layout, *systems, z, status, f64::NAN);
+        sink.finish(layout, systems, &z, status, f64::NAN);
+        self.unknowns = z;
     }
 
     /// Computes the gradients: solves M g = z̄, then adds every row's share to the gradients of its
@@ -401,12 +445,19 @@ fn uncertainty<V: Vector, const T: usize, const PLAIN: bool>(
     }
     sweep.border_backward(x);
     sweep.backward::<T, PLAIN>(0..layout.points.min(last + 1), x);
+    let sum = sum_of_squares(x, whole);
+    let epsilon = V::splat(f64::EPSILON);
+    if layout.square_root { epsilon * sum.sqrt() } else { epsilon * sum }
+}
+
+/// Returns Σ M_ii x_i².
+#[inline(always)]
+fn sum_of_squares<V: Vector>(x: &[V], whole: &[V]) -> V {
     let mut sum = V::default();
     for (x, whole) in x.iter().zip(whole) {
         sum = sum.plus(*x * *x, *whole);
     }
-    let epsilon = V::splat(f64::EPSILON);
-    if layout.square_root { epsilon * sum.sqrt() } else { epsilon * sum }
+    sum
 }
 
 /// Returns what is wrong with the inputs of one system, or `None` if nothing is.
@@ -425,6 +476,8 @@ fn input_status(context: &Context<'_>, system: usize) -> Option<Status> {
     let place = first(&layouts.steps, inputs.steps, |step| step <= 0.0)?;
     Some(Status::InvalidStep { step: place / context.layout.step_states })
 }
+
+pub mod chunks;
 
 #[cfg(test)]
 mod tests;

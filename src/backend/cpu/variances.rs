@@ -113,7 +113,7 @@ pub fn variances<V: Vector>(
         let value = |_: &[V], column: usize| row[column - border - i];
         variances[layout.first_border() + i] = window.complete(border + i, value);
     }
-    if layout.closing() {
+    if layout.closing {
         window.copy_closing(p, border);
         window.retreat(p, border);
     }

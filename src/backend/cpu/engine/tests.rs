@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::backend::cpu::lanes::choose_all;
-use crate::options::{Factorization, Formulation, Smoothness};
+use crate::options::{Factorization, Formulation, RowScaling, Smoothness};
 use crate::problem::View;
 
 /// A problem whose solution and gradients are computed.
@@ -17,7 +17,7 @@ impl Choice for Case<'_> {
     type Output = Vec<u64>;
     fn with<V: Vector>(self) -> Vec<u64> {
         let Case { problem, options, cotangent } = self;
-        let mut batch = Batch::<V, f64>::new(problem.shape(), options).unwrap();
+        let mut batch = Batch::<V, f64>::new(problem.shape(), options, true).unwrap();
         let mut solution = Solution::allocate(problem.shape()).unwrap();
         batch.solve(problem, &mut solution).unwrap();
         assert!(
@@ -90,5 +90,146 @@ fn all_instructions_find_the_same_solutions_and_gradients() {
         let case = Case { problem: &problem, options: &options, cotangent: &cotangent };
         let found = choose_all(case);
         assert!(found.iter().all(|bits| *bits == found[0]), "{states} states, order {order}");
+    }
+}
+
+/// The arrays of a problem of few long systems.
+struct Long {
+    sizes: [usize; 2],
+    shapes: [Vec<usize>; 4],
+    arrays: [Vec<f64>; 4],
+}
+
+impl Long {
+    /// Makes (systems, points) of (states, order), which share coefficients and steps by systems or
+    /// by points.
+    fn new(
+        [batch, points]: [usize; 2],
+        [states, order]: [usize; 2],
+        [by_systems, by_points]: [bool; 2],
+    ) -> Self {
+        let systems = if by_systems { 1 } else { batch };
+        let [along, between] = if by_points { [1, 1] } else { [points, points - 1] };
+        let shapes = [
+            vec![systems, along, states, states, order + 1],
+            vec![batch, points, states],
+            vec![batch, 1, states, order],
+            vec![systems, between, 1],
+        ];
+        let number = |i: usize| (i as f64 * i as f64 * 0.37).sin();
+        let mut arrays = shapes
+            .each_ref()
+            .map(|axes| (0..axes.iter().product()).map(number).collect::<Vec<f64>>());
+        let [coefficients, .., steps] = &mut arrays;
+        // Each equation is mostly that of a state of its own, and stable.
+        for (e, row) in coefficients.chunks_exact_mut(states * (order + 1)).enumerate() {
+            row.iter_mut().for_each(|c| *c *= 0.1);
+            row[e % states * (order + 1)..][..=order].iter_mut().for_each(|c| *c += 1.0);
+        }
+        steps.iter_mut().for_each(|step| *step = 0.5 + 0.1 * *step);
+        Long { sizes: [batch, points], shapes, arrays }
+    }
+
+    fn problem(&self) -> Problem<'_, f64> {
+        let [coefficients, rhs, initial, steps] = &self.arrays;
+        Problem::builder()
+            .batch(self.sizes[0])
+            .points(self.sizes[1])
+            .coefficients(View::new(&self.shapes[0], coefficients))
+            .rhs(View::new(&self.shapes[1], rhs))
+            .initial_values(View::new(&self.shapes[2], initial))
+            .steps(View::new(&self.shapes[3], steps))
+            .build()
+            .unwrap()
+    }
+}
+
+/// A long system solved in chunks or whole.
+#[derive(Clone, Copy)]
+struct Cut<'a>(&'a Problem<'a, f64>, &'a Options, bool);
+
+impl Choice for Cut<'_> {
+    type Output = (Vec<Status>, Vec<Vec<f64>>);
+    fn with<V: Vector>(self) -> Self::Output {
+        let Cut(problem, options, may_cut) = self;
+        let mut batch = Batch::<V, f64>::new(problem.shape(), options, may_cut).unwrap();
+        assert_eq!(batch.is_cut(), may_cut);
+        let mut solution = Solution::allocate(problem.shape()).unwrap();
+        batch.solve(problem, &mut solution).unwrap();
+        let cotangent: Vec<f64> = (0..solution.values.len()).map(|i| (i as f64).cos()).collect();
+        let cotangent = Cotangent { values: &cotangent, epsilon: None };
+        let gradients = batch.vjp(problem, &cotangent, &solution.status).unwrap();
+        let Weights { equation, initial, smoothness, .. } = gradients.weights;
+        let mut found = vec![solution.values.clone(), vec![equation, initial, smoothness]];
+        found.extend(gradients.inputs.as_ref().into_iter().cloned());
+        found.push(batch.variances(problem, &solution.status).unwrap().to_vec());
+        (solution.status, found)
+    }
+}
+
+#[test]
+fn chunks_find_what_whole_systems_do() {
+    let taylor = Options {
+        smoothness: Smoothness::TaylorHold,
+        refinement_steps: Some(0),
+        ..Options::default()
+    };
+    let hermite = Options::default();
+    let balanced = Options { scaling: RowScaling::Balanced, ..hermite };
+    let cases = [
+        (Long::new([1, 98], [1, 2], [false; 2]), taylor),
+        (Long::new([1, 101], [1, 2], [false, true]), hermite),
+        (Long::new([2, 105], [2, 1], [true, false]), balanced),
+        (Long::new([3, 104], [2, 2], [true, true]), taylor),
+        (Long::new([2, 300], [1, 3], [false, false]), hermite),
+        (Long::new([1, 130], [1, 4], [false, true]), taylor),
+    ];
+    for (long, options) in &cases {
+        let problem = long.problem();
+        let (status, whole) = choose(Cut(&problem, options, false));
+        assert!(status.iter().all(|status| status.is_ok()), "{status:?}");
+        let found = choose_all(Cut(&problem, options, true));
+        let what = format!("{:?}, {options:?}", long.shapes);
+        for (status, chunks) in &found {
+            assert!(status.iter().all(|status| status.is_ok()), "{what}: {status:?}");
+            assert_eq!(*chunks, found[0].1, "{what}: instructions");
+            for (index, (chunks, whole)) in chunks.iter().zip(&whole).enumerate() {
+                let largest = whole.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+                for (chunks, whole) in chunks.iter().zip(whole) {
+                    let difference = (chunks - whole).abs();
+                    assert!(difference <= 1e-10 * largest, "{what}, {index}: {chunks} {whole}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn chunks_report_what_whole_systems_do() {
+    let options = Options::default();
+    let status = |change: fn(&mut [Vec<f64>; 4])| {
+        let mut long = Long::new([2, 120], [1, 2], [false; 2]);
+        change(&mut long.arrays);
+        let problem = long.problem();
+        let of = |may_cut| choose(Cut(&problem, &options, may_cut)).0;
+        [of(true), of(false)]
+    };
+    for change in [
+        |[coefficients, ..]: &mut [Vec<f64>; 4]| coefficients[400] = f64::NAN,
+        |[_, rhs, ..]: &mut [Vec<f64>; 4]| rhs[238] = f64::INFINITY,
+        |[.., steps]: &mut [Vec<f64>; 4]| steps[15] = -1.0,
+        |[.., initial, _]: &mut [Vec<f64>; 4]| initial[1] = f64::NAN,
+        |[coefficients, rhs, ..]: &mut [Vec<f64>; 4]| {
+            coefficients[9..12].fill(1e10);
+            rhs[3] = f64::MAX;
+        },
+    ] {
+        let [chunks, whole] = status(change);
+        assert_eq!(chunks, whole);
+        assert!(chunks.iter().filter(|status| status.is_ok()).count() == 1, "{chunks:?}");
+    }
+    // Without equations, two initial values leave a polynomial undetermined, wherever that shows.
+    for statuses in status(|[coefficients, ..]| coefficients[..360].fill(0.0)) {
+        assert!(matches!(statuses[..], [Status::Breakdown { .. }, Status::Ok]), "{statuses:?}");
     }
 }

@@ -39,7 +39,7 @@ fn oscillator<T: Real>(factorization: Factorization, refinement: usize) -> Outco
     let context =
         Context { inputs: problem.inputs.map(T::values), options: &options, layout: &layout };
     let mut scratch = Scratch::<Portable>::new(problem.shape(), &options, &layout).unwrap();
-    let mut tile = Tile::new(TileSystems { first: 0, count: 1 }, &layout).unwrap();
+    let mut tile = Tile::new(TileSystems::whole(0, 1), &layout).unwrap();
     let (mut values, mut epsilon) = (vec![T::zero(); layout.values()], [T::zero()]);
     let mut sink = SolutionSink {
         origin: 0,

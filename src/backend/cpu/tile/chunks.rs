@@ -1,0 +1,360 @@
+//! One long system, cut at separators into chunks of its time axis, which the lanes have instead of
+//! systems.
+//!
+//! A chunk begins with a separator and ends before the next one. Its other points are eliminated as
+//! those of any system, with the separator on the left in the border, and that on the right left
+//! over. What remains of all chunks, and of the tail after the last separator, is a block tridiagonal
+//! matrix over the separators, which is small.
+
+use super::{Scratch, SolutionSink, Tile, input_status, is_certain, sum_of_squares};
+use crate::backend::cpu::block::Window;
+use crate::backend::cpu::gradient::{Gradient, GradientSink, Target, check_below};
+use crate::backend::cpu::lanes::{LANES, Vector};
+use crate::backend::cpu::layout::{Context, Layout};
+use crate::backend::cpu::staging::TileSystems;
+use crate::backend::cpu::sweep::{Residual, Sweep};
+use crate::banded::{self, BandedShape, Factor};
+use crate::error::Result;
+use crate::memory::zeros;
+use crate::options::Options;
+use crate::real::Values;
+use crate::shape::ProblemShape;
+use crate::solution::Status;
+use std::ops::Range;
+
+/// The number of separators: the first points of the chunks and of the tail.
+const SEPARATORS: usize = LANES + 1;
+
+/// A system in chunks.
+pub struct Chunks<V> {
+    system: usize,
+    /// The chunks, and the tail, which all lanes repeat.
+    parts: [Part<V>; 2],
+    separators: Separators,
+}
+
+struct Part<V> {
+    layout: Layout,
+    tile: Tile<V>,
+    scratch: Scratch<V>,
+}
+
+/// What is finished in a sweep back: the part, the range of its points, and the solution.
+type Finished<'a, V> = (usize, Range<usize>, &'a [V]);
+
+impl<V: Vector> Chunks<V> {
+    /// Allocates a system that is cut as these layouts of chunks and tail say.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
+    pub fn new(
+        system: usize,
+        shape: &ProblemShape,
+        options: &Options,
+        [chunk, tail]: [Layout; 2],
+    ) -> Result<Self> {
+        let part = |layout: Layout, systems: TileSystems| -> Result<Part<V>> {
+            let tile = Tile::new(systems, &layout)?;
+            Ok(Part { scratch: Scratch::new(shape, options, &layout)?, tile, layout })
+        };
+        let chunks = TileSystems { first: system, count: 1, start: 0, chunk: chunk.begun };
+        let after = TileSystems { start: LANES * chunk.begun, chunk: 0, ..chunks };
+        Ok(Chunks {
+            system,
+            parts: [part(chunk, chunks)?, part(tail, after)?],
+            separators: Separators::new(chunk.block)?,
+        })
+    }
+
+    /// Returns the number of values, in lanes, of factor and solution.
+    pub fn values(&self) -> usize {
+        self.parts.iter().map(|part| part.tile.values()).sum()
+    }
+
+    /// Solves the system.
+    #[inline(always)]
+    pub fn solve<const T: usize>(
+        &mut self,
+        context: &Context<'_>,
+        sink: &mut SolutionSink<'_>,
+        status: &mut [Status],
+    ) {
+        let (layout, place) = (context.layout, self.system - sink.origin);
+        let (mut wrong, mut broken) = (false, None);
+        for Part { layout, tile, scratch } in &mut self.parts {
+            let found = tile.eliminate::<T, false>(&Context { layout, ..*context }, scratch);
+            for lane in 0..tile.systems.lanes() {
+                let of_lane = |unknown| tile.systems.point(lane) * layout.block + unknown;
+                wrong |= found.data.lane(lane) != 0.0;
+                broken = broken.or(found.broken(lane).map(of_lane));
+            }
+        }
+        let [chunks, tail] = &self.parts;
+        self.separators.factorize([chunks.remainder(), tail.remainder()]);
+        let broken = broken.or_else(|| self.broken_separator::<T>(context));
+
+        let mut x = self.parts.each_mut().map(|part| std::mem::take(&mut part.tile.unknowns));
+        self.separators.solve(self.parts.each_ref().map(|part| &part.layout), &mut x);
+        let streams = self
+            .parts
+            .each_ref()
+            .map(|part| part.layout.solution_streams(part.tile.systems, sink.origin));
+        self.substitute::<T>(context, false, &mut x, |sweep, _, _, (part, range, x)| {
+            sink.store(sweep.context.layout, &streams[part], range, x);
+        });
+        let mut finite = V::default();
+        for (part, x) in self.parts.iter_mut().zip(x) {
+            check_below(&x, sink.limit, &mut finite);
+            part.tile.unknowns = x;
+        }
+
+        let block = layout.block;
+        let wrong = if wrong { input_status(context, self.system) } else { None };
+        let broken = broken
+            .map(|unknown| Status::Breakdown { point: unknown / block, pivot: unknown % block });
+        let overflow = finite.to_array().iter().any(|lane| *lane != 0.0);
+        let overflow = overflow.then_some(Status::Overflow);
+        status[place] = wrong.or(broken).or(overflow).unwrap_or(Status::Ok);
+        sink.finish::<V>(layout, TileSystems::whole(self.system, 1), &[], status, f64::NAN);
+    }
+
+    /// Computes the gradients.
+    #[inline(always)]
+    pub fn vjp<const T: usize>(
+        &mut self,
+        context: &Context<'_>,
+        cotangent: [Values<'_>; 2],
+        status: &[Status],
+        found: &mut [Status],
+        sink: &mut GradientSink<'_>,
+    ) {
+        let place = self.system - sink.origin;
+        let live = f64::from(u8::from(status[place].is_ok()));
+        let mut x = self.parts.each_mut().map(|part| std::mem::take(&mut part.scratch.direction));
+        for (Part { layout, tile, scratch }, x) in self.parts.iter_mut().zip(&mut x) {
+            let Scratch { room, rhs, gradient, .. } = scratch;
+            let mut lanes = [0.0; LANES];
+            lanes[..tile.systems.lanes()].fill(live);
+            gradient.begin(V::from_array(lanes));
+            rhs.fill(V::default());
+            let streams = layout.solution_streams(tile.systems, 0);
+            streams.load(cotangent[0], 0, layout.begun, rhs);
+            let context = &Context { layout, ..*context };
+            sweep!(tile, context, room).forward::<T, false>(Some(rhs), None, x);
+        }
+        self.separators.solve(self.parts.each_ref().map(|part| &part.layout), &mut x);
+        let streams =
+            self.parts.each_ref().map(|part| part.layout.streams(part.tile.systems, sink.origin));
+        self.substitute::<T>(context, true, &mut x, |sweep, gradient, z, (part, range, g)| {
+            sweep.room.points.load(sweep.context, sweep.systems, range.clone());
+            let mut target = Target { sink, streams: streams[part] };
+            gradient.add_range::<T, false>(sweep, range, z, g, &mut target);
+        });
+        for ((part, x), streams) in self.parts.iter_mut().zip(x).zip(streams) {
+            let mut target = Target { sink, streams };
+            let check = part.scratch.gradient.finish(&part.layout, &mut target).to_array();
+            if live != 0.0 && check.iter().any(|lane| *lane != 0.0) {
+                found[place] = Status::Overflow;
+            }
+            part.scratch.direction = x;
+        }
+    }
+
+    /// Substitutes backward and refines, as [`Sweep::substitute`] does; the right-hand side is that
+    /// of the scratch if it is `given`.
+    #[inline(always)]
+    fn substitute<const T: usize>(
+        &mut self,
+        context: &Context<'_>,
+        given: bool,
+        x: &mut [Vec<V>; 2],
+        mut finish: impl FnMut(&mut Sweep<'_, V>, &mut Gradient<V>, &[V], Finished<'_, V>),
+    ) {
+        let Chunks { parts, separators, .. } = self;
+        let last = context.options.refinement();
+        for step in 0..=last {
+            if step > 0 {
+                for (Part { layout, tile, scratch }, x) in parts.iter_mut().zip(&*x) {
+                    let Scratch { room, rhs, correction, .. } = scratch;
+                    let residual = Some(Residual { x, data: !given });
+                    let context = &Context { layout, ..*context };
+                    let given = given.then_some(&rhs[..]);
+                    sweep!(tile, context, room).forward::<T, false>(given, residual, correction);
+                }
+                let mut corrections =
+                    parts.each_mut().map(|part| std::mem::take(&mut part.scratch.correction));
+                let layouts = parts.each_ref().map(|part| &part.layout);
+                separators.solve(layouts, &mut corrections);
+                for (part, correction) in parts.iter_mut().zip(corrections) {
+                    part.scratch.correction = correction;
+                }
+            }
+            for (number, (Part { layout, tile, scratch }, x)) in
+                parts.iter_mut().zip(&mut *x).enumerate()
+            {
+                let Scratch { room, correction, gradient, .. } = scratch;
+                let context = &Context { layout, ..*context };
+                let correction = (step > 0).then_some(&mut correction[..]);
+                let z = &tile.unknowns;
+                let mut finish = |sweep: &mut Sweep<'_, V>, range: Range<usize>, x: &[V]| {
+                    if step == last {
+                        finish(sweep, gradient, z, (number, range, x));
+                    }
+                };
+                sweep!(tile, context, room).back::<T, false>(x, correction, &mut finish);
+            }
+        }
+    }
+
+    /// Returns the unknown whose pivot broke down among the separators, if one did, or else is not
+    /// certain: as in [`Tile::eliminate`], x = R⁻¹e_k is found for the weakest pivot k.
+    #[inline(always)]
+    fn broken_separator<const T: usize>(&mut self, context: &Context<'_>) -> Option<usize> {
+        let Chunks { parts, separators, .. } = self;
+        let (chunk, block) = (parts[0].layout.begun, context.layout.block);
+        let unknown = |weakest: usize| weakest / block * chunk * block + weakest % block;
+        if let Some(breakdown) = separators.factor.breakdown() {
+            return Some(unknown(breakdown.block * block + breakdown.pivot));
+        }
+        let weakest = separators.begin_probe();
+        let mut sum = separators.sum_of_squares();
+        for Part { layout, tile, scratch } in parts {
+            let Scratch { room, correction: x, whole, .. } = scratch;
+            x.fill(V::default());
+            separators.scatter(layout, x);
+            let context = &Context { layout, ..*context };
+            sweep!(tile, context, room).backward::<T, false>(0..layout.chain, x);
+            let of_lanes = sum_of_squares(x, whole).to_array();
+            sum += of_lanes[..tile.systems.lanes()].iter().sum::<f64>();
+        }
+        (!is_certain(f64::EPSILON * sum)).then(|| unknown(weakest))
+    }
+}
+
+impl<V: Vector> Part<V> {
+    /// Returns what elimination has left.
+    fn remainder(&self) -> (&Layout, &Window<V>) {
+        (&self.layout, self.scratch.elimination.window())
+    }
+}
+
+/// The matrix over the separators, the rest of the system being eliminated.
+struct Separators {
+    factor: Factor,
+    window: banded::Window,
+    /// Right-hand side and solution.
+    values: Vec<f64>,
+    /// Diagonal of M.
+    whole: Vec<f64>,
+}
+
+impl Separators {
+    fn new(block: usize) -> Result<Self> {
+        let shape = BandedShape { blocks: SEPARATORS, block, groups: 1, bandwidth: 1, border: 0 };
+        Ok(Separators {
+            window: banded::Window::new(&shape)?,
+            factor: Factor::new(shape)?,
+            values: zeros("separators", SEPARATORS * block)?,
+            whole: zeros("separators", SEPARATORS * block)?,
+        })
+    }
+
+    /// Factorizes what elimination has left of the chunks and of the tail.
+    fn factorize<V: Vector>(&mut self, [chunks, tail]: [(&Layout, &Window<V>); 2]) {
+        let Separators { factor, window, whole, .. } = self;
+        let p = chunks.0.block;
+        let absorbed = factor.factorize(window, |separator, to| {
+            if separator == SEPARATORS {
+                return Ok(());
+            }
+            let own = &mut whole[separator * p..][..p];
+            let ((layout, left), lane) = match separator {
+                LANES => (tail, 0),
+                _ => (chunks, separator),
+            };
+            let (n, border) = (layout.window(), 2 * p);
+            for i in 0..p {
+                own[i] = left.whole_entry(n, border + i).lane(lane);
+                for j in i..p {
+                    to.add(i, j, left.entries[(border + i) * n + border + j].lane(lane));
+                }
+                if separator < LANES {
+                    for j in 0..p {
+                        to.add(i, p + j, left.entries[j * n + border + i].lane(lane));
+                    }
+                }
+                if separator > 0 {
+                    let (right, lane) = (chunks.1, separator - 1);
+                    own[i] += right.whole_entry(n, i).lane(lane);
+                    for j in i..p {
+                        to.add(i, j, right.entries[i * n + j].lane(lane));
+                    }
+                }
+            }
+            Ok(())
+        });
+        debug_assert!(absorbed.is_ok());
+    }
+
+    /// Solves the system of the separators, whose right-hand sides forward substitution has left in
+    /// x, and writes them there.
+    #[inline(always)]
+    fn solve<V: Vector>(&mut self, layouts: [&Layout; 2], x: &mut [Vec<V>; 2]) {
+        let p = layouts[0].block;
+        self.values.fill(0.0);
+        for (part, (layout, x)) in layouts.into_iter().zip(&*x).enumerate() {
+            let lanes = if part == 0 { 0..LANES } else { LANES..SEPARATORS };
+            for (lane, separator) in lanes.enumerate() {
+                for i in 0..p {
+                    self.values[separator * p + i] += x[layout.first_border() + i].lane(lane);
+                    if part == 0 {
+                        self.values[(separator + 1) * p + i] += x[layout.chain * p + i].lane(lane);
+                    }
+                }
+            }
+        }
+        self.factor.solve(&mut self.values);
+        for (layout, x) in layouts.into_iter().zip(x) {
+            self.scatter(layout, x);
+        }
+    }
+
+    /// Writes the values of the separators to the places before and after the chain.
+    #[inline(always)]
+    fn scatter<V: Vector>(&self, layout: &Layout, x: &mut [V]) {
+        let p = layout.block;
+        let chunks = layout.chain < layout.points;
+        for i in 0..p {
+            let (mut left, mut right) = ([0.0; LANES], [0.0; LANES]);
+            for lane in 0..LANES {
+                let separator = if chunks { lane } else { LANES };
+                left[lane] = self.values[separator * p + i];
+                if chunks {
+                    right[lane] = self.values[(separator + 1) * p + i];
+                }
+            }
+            x[i] = V::from_array(left);
+            if chunks {
+                x[layout.chain * p + i] = V::from_array(right);
+            }
+            x[layout.first_border() + i] = V::from_array(left);
+        }
+    }
+
+    /// Sets the values to R⁻¹e_k for the weakest pivot k, which is returned.
+    fn begin_probe(&mut self) -> usize {
+        let p = self.factor.shape().block;
+        let ratio = |k: usize| self.whole[k] * self.factor.reciprocal(k / p, k % p).powi(2);
+        let weaker = |k: usize, other: usize| if ratio(other) > ratio(k) { other } else { k };
+        let weakest = (0..self.whole.len()).fold(0, weaker);
+        self.values.fill(0.0);
+        self.values[weakest] = 1.0;
+        self.factor.substitute(&mut self.values);
+        weakest
+    }
+
+    /// Returns Σ M_ii x_i² over the separators.
+    fn sum_of_squares(&self) -> f64 {
+        self.values.iter().zip(&self.whole).map(|(x, whole)| whole * x * x).sum()
+    }
+}
