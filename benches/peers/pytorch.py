@@ -1,7 +1,7 @@
 """Times solve and adjoint from PyTorch next to what its users have otherwise, in one run on one machine.
 
-    cargo xtask python --wheel
-    target/python/bin/pip install torchdiffeq target/wheels/release/*.whl
+    cargo xtask python && cargo xtask python --wheel
+    target/python/bin/pip install --no-deps --force-reinstall torchdiffeq target/wheels/release/*.whl
     target/python/bin/python benches/peers/pytorch.py
 
 All three take the same float64 coefficients, right-hand sides, initial values and steps of B systems and
