@@ -17,6 +17,11 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+
+# DistributedDataParallel imports this module, whose functions keep the group of processes that there is
+# at that moment as a default argument. Imported before the group is made, it keeps none: a group that
+# is kept outlives destroy_process_group, and its threads may abort the interpreter when it ends.
+import torch.distributed.nn.functional
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 

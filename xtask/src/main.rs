@@ -14,13 +14,13 @@ use std::{ffi::OsStr, process::ExitCode};
 
 use commands::{cargo, cargo_with};
 
-const USAGE: &str = "usage: cargo xtask test|python [--wheel]|format|bindings [--check]|kernels [--check | --only PART]|package|toolkit|\
+const USAGE: &str = "usage: cargo xtask test [--rust]|python [--wheel]|format|bindings [--check]|kernels [--check | --only PART]|package|toolkit|\
      gpu-bundle|fuzz --minutes M [--seed N] [--target TARGET]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.first().map(String::as_str) {
-        Some("test") => test(),
+        Some("test") => test(&arguments[1..]),
         Some("python") => python::run(&arguments[1..]),
         Some("format") => format(),
         Some("bindings") => bindings::run(&arguments[1..]),
@@ -45,9 +45,14 @@ const COMBINATIONS: [(&str, &str); 3] = [("mechanistic", ""), ("mechanistic", "n
 
 /// Runs all checks: formatting, the kernels' bindings, lints with the default features and with
 /// those of [`COMBINATIONS`], documentation, every test of the workspace, and the package as it is
-/// published. Installs nvcc, clang-format and libclang for them if the machine has none. The tests of
-/// the Python package are a command of their own, [`python::run`].
-fn test() -> Result<(), String> {
+/// published; and, without `--rust`, the tests of the Python package ([`python::run`]). Installs nvcc,
+/// clang-format, libclang and what Python's tests need if the machine has none.
+fn test(arguments: &[String]) -> Result<(), String> {
+    let python = match arguments {
+        [] => true,
+        [flag] if flag == "--rust" => false,
+        _ => return Err("usage: cargo xtask test [--rust]".into()),
+    };
     let nvcc = toolkit::ensure()?;
     cargo(&["fmt", "--all", "--check"])?;
     clang_format::run(clang_format::Mode::Check)?;
@@ -62,7 +67,12 @@ fn test() -> Result<(), String> {
     cargo_with(&documentation, &[("RUSTDOCFLAGS", OsStr::new("-D warnings"))])?;
     cargo_with(&["test", "--workspace"], &[("NVCC", nvcc.as_os_str())])?;
     package::run()?;
-    println!("all tests of Rust passed; `cargo xtask python` runs those of the Python package");
+    if python {
+        python::run(&[])?;
+        println!("all tests passed");
+    } else {
+        println!("all tests of Rust passed; those of the Python package were left out (--rust)");
+    }
     Ok(())
 }
 

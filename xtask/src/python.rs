@@ -20,6 +20,9 @@ const UV: &str = "uv==0.13.9";
 /// that, and maturin checks it. Without them, the wheel is for the system that it is made on.
 const PORTABLE: [&str; 3] = ["--zig", "--compatibility", "manylinux_2_28"];
 
+/// The packages that make that wheel.
+const BUILDER: [&str; 2] = ["maturin", "ziglang"];
+
 /// The tests that need NumPy only.
 const ALONE: [&str; 2] = ["tests/test_numpy.py", "tests/test_discovery.py"];
 
@@ -37,19 +40,21 @@ print(f'mechanistic {mechanistic.__version__}: imported in {1e3 * statistics.med
 after NumPy')
 ";
 
-/// Runs the command: with `--wheel`, only makes the optimized wheel.
+/// Runs the command: with `--wheel`, makes the optimized wheel and tests that it needs NumPy only.
 pub fn run(arguments: &[String]) -> Result<(), String> {
     let begin = Instant::now();
-    let environment = Environment::new("python", &requirements()?)?;
     match arguments {
         [] => {}
-        [flag] if flag == "--wheel" => return report(&environment.wheel("release", &PORTABLE)?),
+        [flag] if flag == "--wheel" => {
+            let builder = Environment::new("python-builder", &requirements(&BUILDER)?)?;
+            return test_alone(&builder.wheel("release", &PORTABLE)?);
+        }
         _ => return Err("usage: cargo xtask python [--wheel]".into()),
     }
+    let environment = Environment::new("python", &requirements(&[])?)?;
     // Not the profile of the tests of Rust, for which the library is compiled already: `cargo rustc
     // --profile test`, as maturin calls it, makes a program that runs the library's tests.
     let wheel = environment.wheel("dev", &[])?;
-    report(&wheel)?;
     environment.install(&["--no-deps".as_ref(), "--reinstall".as_ref(), wheel.as_os_str()])?;
     let package = package();
     environment.run(&package, &["-m", "mypy"])?;
@@ -61,14 +66,20 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         &package,
         &["-m", "pytest", "--quiet", "--doctest-modules", "--pyargs", "mechanistic"],
     )?;
+    test_alone(&wheel)?;
+    println!("the Python package took {:.0} s", begin.elapsed().as_secs_f64());
+    Ok(())
+}
 
+/// Installs a wheel where there is NumPy only, runs the tests that need no more, and prints its size
+/// and how long an import takes.
+fn test_alone(wheel: &Path) -> Result<(), String> {
     let alone = Environment::new("python-alone", &["pytest".into()])?;
     alone.install(&["--reinstall".as_ref(), wheel.as_os_str()])?;
     let tests = [&["-m", "pytest", "--quiet"][..], &ALONE].concat();
-    alone.run_without_tools(&package, &tests)?;
-    alone.run_without_tools(&package, &["-c", IMPORT])?;
-    println!("the Python package took {:.0} s", begin.elapsed().as_secs_f64());
-    Ok(())
+    alone.run_without_tools(&package(), &tests)?;
+    report(wheel)?;
+    alone.run_without_tools(&package(), &["-c", IMPORT])
 }
 
 /// Returns the folder of the package.
@@ -76,12 +87,14 @@ fn package() -> PathBuf {
     workspace().join("crates/python")
 }
 
-/// Returns the packages of tests/requirements.txt.
-fn requirements() -> Result<Vec<String>, String> {
+/// Returns the packages of tests/requirements.txt with these names, or all without names.
+fn requirements(names: &[&str]) -> Result<Vec<String>, String> {
     let path = package().join("tests/requirements.txt");
     let text = fs::read_to_string(&path).map_err(|error| failed("read", &path, &error))?;
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    Ok(lines.map(str::to_owned).collect())
+    let named = |line: &str| names.iter().any(|name| line.split("==").next() == Some(name));
+    let wanted = lines.filter(|line| names.is_empty() || named(line));
+    Ok(wanted.map(str::to_owned).collect())
 }
 
 /// A virtual environment in `target/`.

@@ -31,6 +31,25 @@ def test_two_processes_train_as_one_does(tmp_path):
         assert (parameter - two[name]).abs().max() < 1e-12, name
 
 
+THREADS = """
+import os, runpy, sys
+program = sys.argv.pop(1)
+runpy.run_path(program, run_name="__main__")
+tasks = os.listdir("/proc/self/task")
+print("threads:", *[open(f"/proc/self/task/{task}/comm").read().strip() for task in tasks])
+"""
+
+
+def test_the_threads_of_the_process_group_end_before_the_interpreter():
+    # Those that outlive it abort the process now and then ("terminate called without ...").
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=1"]
+    script = ["--no-python", sys.executable, "-c", THREADS]
+    printed = run(*launch, *script, str(EXAMPLES / "ddp.py"), "--steps", "1")
+    threads = printed.splitlines()[-1]
+    assert threads.startswith("threads:")
+    assert "gloo" not in threads
+
+
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 
 
