@@ -104,7 +104,7 @@ pub(super) fn unknown_coefficients(
     for equation in 0..k {
         let numerator = (0..l).filter(|term| free[equation * l + term]);
         parameters.extend(numerator.map(|term| Parameter { equation, term, denominator: false }));
-        if rhs.link == Link::Ratio {
+        if rhs.links[equation] == Link::Ratio {
             parameters.extend((1..l).map(|term| Parameter { equation, term, denominator: true }));
         }
     }

@@ -81,8 +81,15 @@ impl Symbols {
             return symbol;
         }
         let function = factor.strip_suffix(')').and_then(|f| f.split_once('('));
-        match function.and_then(|(name, argument)| Some((name, symbol(argument)?))) {
-            Some((name, symbol)) => format!("{name}({symbol})"),
+        let of_variable = |(name, argument): (&str, &str)| {
+            let (sign, argument) = match argument.strip_prefix('-') {
+                Some(rest) if symbol(argument).is_none() => ("-", rest),
+                _ => ("", argument),
+            };
+            Some(format!("{name}({sign}{})", symbol(argument)?))
+        };
+        match function.and_then(of_variable) {
+            Some(function) => function,
             None => format!("({factor})"),
         }
     }
@@ -134,7 +141,7 @@ mod tests {
         };
         let discovery = Discovery { states: vec!["x".into()], order: 2, ..Discovery::default() };
         let symbols = Symbols::of(&discovery);
-        let sum = "1e-7 + (-0.1)*x*x*x_dot + 2.0*sin(x) + 1.0*(exp(-x))";
+        let sum = "1e-7 + (-0.1)*x*x*x_dot + 2.0*sin(x) + 1.0*exp(-x)";
         assert_eq!(symbols.right_hand_side(&equation), sum);
         equation.link = Link::Sigmoid;
         assert_eq!(symbols.right_hand_side(&equation), format!("1/(1 + exp(-({sum})))"));

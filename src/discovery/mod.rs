@@ -44,11 +44,13 @@
 //! # Ok::<(), mechanistic::Error>(())
 //! ```
 
+mod attempts;
 mod candidates;
 mod check;
 mod data;
 mod dense;
 mod dependence;
+mod elementary;
 mod equation;
 mod estimate;
 mod estimator;
@@ -56,6 +58,7 @@ mod expression;
 mod grid;
 mod information;
 mod joint;
+mod ladder;
 mod library;
 mod linearized;
 mod link;
@@ -81,7 +84,7 @@ mod view;
 mod warnings;
 
 pub use data::{Dataset, Trajectory};
-pub use equation::{Discovery, Equation, Fit, Term};
+pub use equation::{Discovery, Equation, Fit, Term, Tried};
 pub use library::Library;
 pub use link::Link;
 pub use progress::{Observer, Progress};

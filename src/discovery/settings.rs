@@ -82,6 +82,9 @@ pub struct Settings {
     /// Order of the equations: 1 for u' = …, 2 for u'' = … (whose terms may contain u'); by
     /// default 1.
     pub order: usize,
+    /// Whether candidate terms and link are chosen by the data, from a ladder of models that begins
+    /// with polynomials, instead of by `degree`, `sine_cosine` and `link`; by default not.
+    pub automatic: bool,
     /// Highest total degree of the monomials; by default 2.
     pub degree: usize,
     /// Whether sin and cos of each state are candidates too; by default not.
@@ -111,6 +114,7 @@ impl Default for Settings {
         Settings {
             method: Method::Joint,
             order: 1,
+            automatic: false,
             degree: 2,
             sine_cosine: false,
             user_terms: Vec::new(),
@@ -165,6 +169,10 @@ impl Settings {
                     ),
                 );
             }
+        }
+        if self.automatic && self.method == Method::Network {
+            let message = "the network method takes one model, the joint method chooses among many";
+            return refuse("automatic", message.into());
         }
         if self.method == Method::Joint && !matches!(self.device, Device::Cpu) {
             let message = "the joint method runs on the CPU, the network method on any device";
