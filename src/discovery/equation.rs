@@ -45,6 +45,25 @@ pub struct Fit {
     pub simulated: Vec<f64>,
 }
 
+/// A model that was tried: candidate terms and link.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tried {
+    /// What distinguishes the model, in a few words, such as `degree 3`.
+    pub model: String,
+    /// The score of its equations, which is the smaller the better: −2 log likelihood of the data, up
+    /// to a constant, plus the square of the threshold for each term. `None` where none were found.
+    pub score: Option<f64>,
+    /// Whether the data obey its equations without further disturbances.
+    pub exact: bool,
+    /// Number of terms.
+    pub terms: usize,
+    /// Whether its equations are the result.
+    pub chosen: bool,
+    /// Why no equations were found with it; empty if some were.
+    #[serde(default)]
+    pub failure: String,
+}
+
 /// The result of [`discover`](super::discover): equations, and how well they explain the data.
 ///
 /// The JSON of `mnn discover --format json` can be read as a `Discovery` without fits. JSON has no
@@ -74,6 +93,9 @@ pub struct Discovery {
     /// trajectories of chaotic systems are not reproduced even by the right equations.
     #[serde(skip)]
     pub explained: Vec<f64>,
+    /// The models that were tried, in this order.
+    #[serde(default)]
+    pub tried: Vec<Tried>,
     /// What the reader of the equations must know, in words: columns and rows that do not fit,
     /// undecidable terms, disturbances, a poor fit, blow-ups.
     #[serde(default)]

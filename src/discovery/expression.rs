@@ -91,6 +91,11 @@ impl Expression {
         variable(factor).or_else(applied).map_or_else(|| parse(factor, variables), Ok)
     }
 
+    /// Returns a function of the variable with this number.
+    pub fn of(function: Function, variable: usize) -> Self {
+        Expression::Apply(function, Box::new(Expression::Variable(variable)))
+    }
+
     /// Returns the expression as a number times factors: a product is taken apart, and a power of a
     /// variable or a function is that factor so many times.
     pub fn factors(self) -> (f64, Vec<Expression>) {
@@ -130,16 +135,27 @@ impl Expression {
     /// the names, with equal ones gathered into powers, is the expression again.
     pub fn names(factors: &[Expression], variables: &[String]) -> Vec<String> {
         let alone = factors.len() == 1;
-        let name = |factor: &Expression| match factor {
-            // As everywhere, a variable is called by its bare name.
-            Expression::Variable(v) => variables[*v].clone(),
-            other => {
-                let name = other.written(variables, &TEXT);
-                let loose = other.binding() <= if alone { SUM } else { POWER };
+        let name = |factor: &Expression| {
+            factor.bare_name(variables).unwrap_or_else(|| {
+                let name = factor.written(variables, &TEXT);
+                let loose = factor.binding() <= if alone { SUM } else { POWER };
                 if loose { format!("({name})") } else { name }
-            }
+            })
         };
         factors.iter().map(name).collect()
+    }
+
+    /// Returns the name of a variable, or of a function of one: as everywhere, the variable is called
+    /// by its bare name.
+    fn bare_name(&self, variables: &[String]) -> Option<String> {
+        match self {
+            Expression::Variable(v) => Some(variables[*v].clone()),
+            Expression::Apply(function, inner) if !function.name().is_empty() => match **inner {
+                Expression::Variable(v) => Some(format!("{}({})", function.name(), variables[v])),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// Returns whether the variable with this number occurs.
@@ -320,6 +336,7 @@ mod tests {
         assert_eq!(names("y*(x/(1 + x))"), (1.0, "y|(x/(1 + x))".into()));
         assert_eq!(names("x + y"), (1.0, "(x + y)".into()));
         assert_eq!(names("sqrt(x)^2 `T_in [K]`"), (1.0, "sqrt(x)|sqrt(x)|T_in [K]".into()));
+        assert_eq!(names("sin(`T_in [K]`) exp(-x)"), (1.0, "sin(T_in [K])|exp(-x)".into()));
         assert_eq!(names("7"), (7.0, String::new()));
     }
 

@@ -183,15 +183,11 @@ impl Grid {
         self.time.len()
     }
 
-    /// Returns −2 log likelihood of the data, up to a constant, if `noise` (K) is the deviation of
-    /// the residuals.
-    pub fn misfit(&self, noise: &[f64]) -> f64 {
-        let k = noise.len();
-        let fit = |(j, noise): (usize, &f64)| {
-            let observed = self.observed.iter().skip(j).step_by(k);
-            2.0 * observed.filter(|x| !x.is_nan()).count() as f64 * noise.ln()
-        };
-        noise.iter().enumerate().map(fit).sum()
+    /// Returns −2 log likelihood of a state's data, up to a constant, if `noise` (K) is the deviation
+    /// of the residuals.
+    pub fn misfit(&self, noise: &[f64], state: usize) -> f64 {
+        let observed = self.observed.iter().skip(state).step_by(noise.len());
+        2.0 * observed.filter(|x| !x.is_nan()).count() as f64 * noise[state].ln()
     }
 
     /// Returns the length of the step from each point to the next (M), which is zero at the end of

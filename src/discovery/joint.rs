@@ -36,8 +36,9 @@ const ITERATION: f64 = 0.004;
 const ROUGH_TOLERANCE: f64 = 1.0;
 const TOLERANCE: f64 = 0.1;
 const LAST_TOLERANCE: f64 = 1e-4;
-/// The smallest noise, as a fraction of a state's deviation, from selection to selection.
-const NOISE_FLOORS: [f64; 3] = [1e-3, 1e-4, 1e-5];
+/// The smallest noise, as a fraction of a state's deviation, from selection to selection; the first
+/// only after the search from the second one has failed.
+pub(super) const NOISE_FLOORS: [f64; 4] = [1e-2, 1e-3, 1e-4, 1e-5];
 
 /// Returns the number of values of the workspace for one set of terms.
 pub(super) fn joint_values(points: usize, variables: usize, coefficients: usize) -> usize {
@@ -68,7 +69,7 @@ pub(super) struct Joint<'a> {
 
 impl<'a> Joint<'a> {
     /// Estimates with all terms, from a start, and raises the weights of the equations as far as
-    /// the data bear it.
+    /// the data bear it. `floors` are the smallest noise from selection to selection.
     ///
     /// # Errors
     /// [`Error::Data`] if there are fewer values than unknowns.
@@ -76,9 +77,10 @@ impl<'a> Joint<'a> {
         grid: &'a Grid,
         smooth: &Smooth,
         start: Start<'a>,
+        floors: &'static [f64],
         progress: &mut Reporter<'_, '_>,
     ) -> Result<Self> {
-        let mut joint = Joint::unfitted(grid, smooth, start)?;
+        let mut joint = Joint::unfitted(grid, smooth, start, floors)?;
         let stage = "fitting all candidate terms";
         progress.stage(0.05, stage)?;
         joint.converge_to(ROUGH_TOLERANCE, progress)?;
@@ -93,7 +95,12 @@ impl<'a> Joint<'a> {
         Ok(joint)
     }
 
-    fn unfitted(grid: &'a Grid, smooth: &Smooth, start: Start<'a>) -> Result<Self> {
+    fn unfitted(
+        grid: &'a Grid,
+        smooth: &Smooth,
+        start: Start<'a>,
+        floors: &'static [f64],
+    ) -> Result<Self> {
         let k = start.estimate.rhs.states();
         let equation_weights = vec![EQUATION_WEIGHTS[0]; k];
         let estimate = Estimate { equation_weights, ..start.estimate };
@@ -106,7 +113,7 @@ impl<'a> Joint<'a> {
             deviation: smooth.deviation.clone(),
             relative,
             noise: vec![],
-            floor: Floor::new(&NOISE_FLOORS, smooth.deviation.clone()),
+            floor: Floor::new(floors, smooth.deviation.clone()),
             correct_discretization: false,
             reference: vec![],
             weights: Weights {

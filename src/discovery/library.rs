@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::data::Dataset;
+use super::dense::dot;
 use super::expression::{self, Compiled, Expression};
 use super::settings::{Settings, UserTerm};
 use crate::{Error, Result};
@@ -16,15 +17,18 @@ const MAX_TERMS: usize = 1000;
 /// A candidate function. A product refers to an earlier term of the library, so that each term of a
 /// library of monomials costs one multiplication.
 #[derive(Clone, Debug)]
-enum Function {
+pub(super) enum Function {
     Constant,
     /// `terms[parent]` times the variable.
     Product {
         parent: usize,
         variable: usize,
     },
-    Sin(usize),
-    Cos(usize),
+    /// The product of two earlier terms.
+    Pair {
+        left: usize,
+        right: usize,
+    },
     Expression(Compiled),
     User(UserTerm),
 }
@@ -138,10 +142,11 @@ impl Library {
         highest[d..d + inputs.len()].copy_from_slice(powers);
         library.add_monomials(settings.degree, &arguments[..monomial_arguments], &highest);
         if settings.sine_cosine {
-            for (k, name) in states.iter().enumerate() {
-                library.push(Function::Sin(k), vec![format!("sin({name})")]);
-                library.push(Function::Cos(k), vec![format!("cos({name})")]);
-            }
+            let waves = |k| {
+                [expression::Function::Sin, expression::Function::Cos].map(|f| Expression::of(f, k))
+            };
+            let functions: Vec<Expression> = (0..states.len()).flat_map(waves).collect();
+            library = library.with_functions(&functions, false);
         }
         let twice = |argument: &str, name: &str| {
             Err(Error::argument(argument, format!("the library already has a term `{name}`")))
@@ -225,9 +230,14 @@ impl Library {
         }
     }
 
-    fn push(&mut self, function: Function, factors: Vec<String>) {
+    /// Adds a term, whose factors must be sorted.
+    pub(super) fn push(&mut self, function: Function, factors: Vec<String>) {
         self.terms.push(function);
         self.factors.push(factors);
+    }
+
+    pub(super) fn function(&self, term: usize) -> &Function {
+        &self.terms[term]
     }
 
     /// Returns the number L of terms.
@@ -296,8 +306,7 @@ impl Library {
             values[i] = match term {
                 Function::Constant => 1.0,
                 Function::Product { parent, variable } => values[*parent] * state[*variable],
-                Function::Sin(k) => state[*k].sin(),
-                Function::Cos(k) => state[*k].cos(),
+                Function::Pair { left, right } => values[*left] * values[*right],
                 Function::Expression(expression) => expression.value(state),
                 Function::User(user) => (user.value)(state),
             };
@@ -322,20 +331,25 @@ impl Library {
                 Function::Expression(expression) => expression.gradient(state, gradient),
                 Function::User(user) => user.write_gradient(state, gradient),
                 Function::Constant => gradient.fill(0.0),
-                Function::Sin(k) => set_alone(gradient, *k, state[*k].cos()),
-                Function::Cos(k) => set_alone(gradient, *k, -state[*k].sin()),
+                Function::Pair { left, right } => {
+                    let (a, b) = (&earlier[left * d..][..d], &earlier[right * d..][..d]);
+                    for (g, (a, b)) in gradient.iter_mut().zip(a.iter().zip(b)) {
+                        *g = a * values[*right] + b * values[*left];
+                    }
+                }
             }
         }
     }
 
     /// Differentiates all gradients along a direction: writes (∇²θ)·v (L, A) at `state` (A) for
-    /// `direction` v (A) into `out`. `gradients` (L, A) are ∇θ at `state`.
+    /// `direction` v (A) into `out`. `values` (L) are θ and `gradients` (L, A) are ∇θ at `state`.
     ///
     /// For a product θ = p·u_i the result is v_i ∇p + u_i (∇²p)v + (∇p·v) e_i. A user's term is
     /// differentiated by central differences of its gradient.
     pub fn gradients_along(
         &self,
         state: &[f64],
+        values: &[f64],
         gradients: &[f64],
         direction: &[f64],
         out: &mut [f64],
@@ -361,8 +375,19 @@ impl Library {
                 }
                 Function::User(user) => central_difference(user, state, direction, out),
                 Function::Constant => out.fill(0.0),
-                Function::Sin(k) => set_alone(out, *k, -state[*k].sin() * direction[*k]),
-                Function::Cos(k) => set_alone(out, *k, -state[*k].cos() * direction[*k]),
+                Function::Pair { left, right } => {
+                    // (∇²ab)v = a (∇²b)v + b (∇²a)v + (∇a·v) ∇b + (∇b·v) ∇a.
+                    let of = |term: usize| (&gradients[term * d..][..d], &earlier[term * d..][..d]);
+                    let ((a, a_change), (b, b_change)) = (of(*left), of(*right));
+                    let (a_slope, b_slope) = (dot(a, direction), dot(b, direction));
+                    let (a_value, b_value) = (values[*left], values[*right]);
+                    for m in 0..d {
+                        out[m] = a_value * b_change[m]
+                            + b_value * a_change[m]
+                            + a_slope * b[m]
+                            + b_slope * a[m];
+                    }
+                }
             }
         }
     }
@@ -382,12 +407,6 @@ fn read(text: &str, arguments: &[String]) -> Result<Vec<Expression>> {
         return refuse(message);
     }
     Ok(factors)
-}
-
-/// Writes the vector whose only nonzero entry is `value` at `place`.
-fn set_alone(out: &mut [f64], place: usize, value: f64) {
-    out.fill(0.0);
-    out[place] = value;
 }
 
 /// Computes (∇θ(u + εv) − ∇θ(u − εv)) / 2ε with the optimal ε, ∛(machine precision) relative to
@@ -492,9 +511,9 @@ mod tests {
             library.gradients(u, &values, &mut gradients);
             (values, gradients)
         };
-        let (_, gradients) = at(&state);
+        let (values, gradients) = at(&state);
         let mut along = vec![0.0; l * d];
-        library.gradients_along(&state, &gradients, &direction, &mut along);
+        library.gradients_along(&state, &values, &gradients, &direction, &mut along);
         let step = 1e-5;
         let moved =
             |s: f64| -> Vec<f64> { state.iter().zip(direction).map(|(u, v)| u + s * v).collect() };

@@ -45,6 +45,7 @@
 //! # Ok::<(), mechanistic::Error>(())
 //! ```
 
+mod attempts;
 mod candidates;
 mod check;
 mod constraints;
@@ -55,10 +56,12 @@ mod equation;
 mod estimate;
 mod estimator;
 mod expression;
+mod extension;
 mod forcing;
 mod grid;
 mod information;
 mod joint;
+mod ladder;
 mod library;
 mod linearized;
 mod link;
@@ -86,7 +89,7 @@ mod view;
 mod warnings;
 
 pub use data::{Dataset, Trajectory};
-pub use equation::{Discovery, Equation, Fit, Term};
+pub use equation::{Discovery, Equation, Fit, Term, Tried};
 pub use forcing::Forcing;
 pub use library::Library;
 pub use link::Link;

@@ -41,11 +41,7 @@ impl Discovery {
     /// not there; [`Error::Data`] for a first row with missing values, and for data too few to
     /// estimate initial velocities.
     pub fn predict(&self, data: &Dataset) -> Result<Prediction> {
-        let settings = Settings {
-            order: self.order,
-            link: self.equations.first().map(|equation| equation.link).unwrap_or_default(),
-            ..Settings::default()
-        };
+        let settings = Settings { order: self.order, ..Settings::default() };
         let library = self.library(&settings)?;
         let rhs = RightHandSide::from_equations(&library, &settings, &self.equations)?;
         require("states", &self.states, &data.states)?;

@@ -34,7 +34,7 @@ pub(super) fn regress(
     for equation in 0..rhs.states() {
         let mut own: Vec<Parameter> =
             parameters.iter().copied().filter(|p| p.equation == equation).collect();
-        if rhs.link == Link::Ratio {
+        if rhs.links[equation] == Link::Ratio {
             for _ in 0..RATIO_PASSES {
                 fit(rhs, &own, equation, grid, states, slopes);
             }
@@ -56,7 +56,7 @@ fn fit(
     slopes: &[f64],
 ) {
     let mut normal = Normal::new(own.len());
-    match rhs.link {
+    match rhs.links[equation] {
         Link::Identity => windows(rhs, own, equation, grid, states, &mut normal),
         _ => points(rhs, own, equation, states, slopes, &mut normal),
     }
@@ -132,26 +132,27 @@ fn points(
     let (k, l) = (rhs.states(), rhs.library.len());
     let d = rhs.library.arguments();
     let known = known_coefficients(rhs, own, equation);
+    let link = rhs.links[equation];
     let mut terms = vec![0.0; l];
     let mut features = vec![0.0; own.len()];
     for (t, state) in states.chunks_exact(d).enumerate() {
         let slope = slopes[t * k + equation];
         rhs.library.values(state, &mut terms);
         let below = 1.0 + dot(&rhs.denominator[equation * l..][..l], &terms);
-        let (target, weight) = match rhs.link {
+        let (target, weight) = match link {
             Link::Identity => (slope, 1.0),
             Link::Tanh => {
                 let z = slope.clamp(MARGIN - 1.0, 1.0 - MARGIN).atanh();
-                (z, rhs.link.derivatives(z, 0.0).a)
+                (z, link.derivatives(z, 0.0).a)
             }
             Link::Sin => {
                 let z = slope.clamp(MARGIN - 1.0, 1.0 - MARGIN).asin();
-                (z, rhs.link.derivatives(z, 0.0).a)
+                (z, link.derivatives(z, 0.0).a)
             }
             Link::Sigmoid => {
                 let value = slope.clamp(MARGIN, 1.0 - MARGIN);
                 let z = (value / (1.0 - value)).ln();
-                (z, rhs.link.derivatives(z, 0.0).a)
+                (z, link.derivatives(z, 0.0).a)
             }
             // A denominator near zero must not let one point outweigh all others.
             Link::Ratio => (slope, 1.0 / below.abs().max(0.1)),

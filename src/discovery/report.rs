@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-use super::equation::{Discovery, Equation, Term};
+use super::equation::{Discovery, Equation, Term, Tried};
 use super::link::Link;
 use super::notation::{LATEX, TEXT, latex_name, right_hand_side};
 use super::settings::Interpolation;
@@ -32,7 +32,8 @@ impl Discovery {
     /// Returns the equations as one JSON object: `{"states": [...], "order": 1, "equations":
     /// [{"lhs": "x'", "rhs": "1.0*x*y", "terms": [{"factors": ["x", "y"], "coefficient": 1.0,
     /// "standard_error": 0.01}]}], "symbols": [...], "noise": [...], "fit": [...], "warnings":
-    /// [...]}`.
+    /// [...], "tried": [{"model": "degree 1", "score": -2.5, "exact": true, "terms": 2, "chosen":
+    /// true, "failure": ""}]}`.
     ///
     /// `rhs` is an expression that Python and SymPy parse, in `symbols`: the names of the states,
     /// for order 2 then of their velocities (`x_dot`), of the inputs, and the time `t` where it occurs,
@@ -59,6 +60,7 @@ impl Discovery {
             symbols: symbols.names(),
             noise: &self.noise,
             fit: &self.explained,
+            tried: &self.tried,
             warnings: &self.warnings,
         };
         serde_json::to_string_pretty(&model).expect("strings and numbers always serialize")
@@ -98,6 +100,7 @@ struct Model<'a> {
     symbols: &'a [String],
     noise: &'a [f64],
     fit: &'a [f64],
+    tried: &'a [Tried],
     warnings: &'a [String],
 }
 
@@ -170,6 +173,7 @@ mod tests {
             ],
             noise: vec![0.1, 0.2, 0.3],
             explained: vec![0.5, 1.0, f64::NAN],
+            tried: vec![Tried { model: "degree 1".into(), score: Some(-2.5), ..Tried::default() }],
             warnings: vec!["no term of y'".into()],
             ..Discovery::default()
         }
@@ -211,6 +215,8 @@ z' = (2.00(10) z) / (1 - 0.25(2) x_1)
             "symbols": ["x", "y", "z"],
             "noise": [0.1, 0.2, 0.3],
             "fit": [0.5, 1.0, null],
+            "tried": [{"model": "degree 1", "score": -2.5, "exact": false, "terms": 0,
+                "chosen": false, "failure": ""}],
             "warnings": ["no term of y'"],
         });
         assert_eq!(value, expected);

@@ -2,16 +2,16 @@
 
 use std::f64::consts::TAU;
 
+use super::attempts;
 use super::check::check;
 use super::data::Dataset;
 use super::dependence;
-use super::equation::{Discovery, Fit};
+use super::equation::{Discovery, Fit, Tried};
 use super::estimate::Estimate;
 use super::estimator::Estimator;
 use super::grid::{Grid, fastest_rate};
-use super::joint::{Joint, joint_values};
-use super::library::Library;
-use super::link::Link;
+use super::joint::{Joint, NOISE_FLOORS, joint_values};
+use super::ladder::{Model, models};
 use super::network::{Network, network_values};
 use super::preparation::{Prepared, prepare};
 use super::progress::{Observer, Reporter};
@@ -39,43 +39,52 @@ pub fn discover(
 ) -> Result<Discovery> {
     // Too many terms are refused before any work that grows with the square of the states.
     data.validate_names()?;
-    libraries(data, settings)?;
+    models(data, settings)?;
     data.validate()?;
     let mut progress = Reporter::new(observer);
     progress.stage(0.0, "smoothing the data")?;
     ensure_memory_to_smooth(data)?;
     let prepared = prepare(data, settings)?;
-    let libraries = libraries(&prepared.data, settings)?;
-    let has_inputs = libraries.iter().any(|library| !library.inputs().is_empty());
+    let steps = models(&prepared.data, settings)?;
+    let has_inputs = steps.iter().flatten().any(|model| !model.library.inputs().is_empty());
     if settings.method == Method::Network && has_inputs {
         let message = "the network method takes no inputs and no terms with the time; the joint \
                        method does";
         return Err(Error::argument("method", message));
     }
-    let views = View::all(&prepared.data, settings)?;
+    let translatable = |model: &Model| settings.is_translatable() && model.is_translatable();
+    let any_translatable = steps.iter().flatten().any(translatable);
+    let views = View::all(&prepared.data, settings, any_translatable)?;
     check_gradients(&prepared.data, &views[0].smooth, settings)?;
-    views.iter().try_for_each(|view| ensure_memory(&view.grid, &libraries, settings))?;
+    let threads = rayon::current_num_threads();
+    for view in &views {
+        steps.iter().try_for_each(|step| ensure_memory(&view.grid, step, threads, settings))?;
+    }
 
-    // Searches with every library about every offset, and keeps the best result.
-    let mut best: Option<Found> = None;
-    let mut failure = None;
-    let tasks = views.iter().flat_map(|view| libraries.iter().map(move |library| (view, library)));
-    for (index, (view, library)) in tasks.enumerate() {
-        progress.begin_part(index, views.len() * libraries.len());
-        match find(view, library, settings, &mut progress) {
-            Ok(found) => {
-                if best.as_ref().is_none_or(|best| found.beats(best, settings)) {
-                    best = Some(found);
-                }
-            }
-            Err(error @ (Error::Data(_) | Error::Argument { .. })) => failure = Some(error),
-            Err(error) => return Err(error),
+    // Searches with every model about every offset, and keeps the best result.
+    let mixed: Vec<Model>;
+    let mut results = Results { found: vec![], tried: vec![], failure: None, settings };
+    for (index, step) in steps.iter().enumerate() {
+        progress.begin_part(index, steps.len() + 1);
+        let tasks = |view: usize| {
+            let suitable = move |model: &&Model| view == 0 || translatable(model);
+            step.iter().filter(suitable).map(move |model| (view, model))
+        };
+        let tasks: Vec<(&View, &Model)> =
+            (0..views.len()).flat_map(tasks).map(|(view, model)| (&views[view], model)).collect();
+        results.search(&tasks, &mut progress)?;
+        if results.is_settled(step) {
+            break;
         }
     }
-    match best {
-        Some(found) => report(found, data, prepared, settings, &mut progress),
-        None => Err(failure.expect("there is at least one library")),
+    progress.begin_part(steps.len(), steps.len() + 1);
+    mixed = results.mixed().into_iter().collect();
+    let tasks: Vec<(&View, &Model)> = mixed.iter().map(|model| (&views[0], model)).collect();
+    if !tasks.is_empty() {
+        results.search(&tasks, &mut progress)?;
     }
+    let (found, tried) = results.into_best()?;
+    report(found, tried, any_translatable, data, prepared, &mut progress)
 }
 
 /// Checks that the memory for smoothing the data can be had: for each value some twenty numbers
@@ -86,26 +95,25 @@ fn ensure_memory_to_smooth(data: &Dataset) -> Result<()> {
     ensure("smoothing the data", &[(points, 20 * 8), (values, 3 * 8)])
 }
 
-/// Checks that the memory for the search can be had.
-fn ensure_memory(grid: &Grid, libraries: &[Library], settings: &Settings) -> Result<()> {
-    let largest = libraries.iter().max_by_key(|library| library.len());
-    let Some(library) = largest else { return Ok(()) };
-    let variables = library.variables().len();
+/// Checks that the memory for searches with these models can be had, as many at a time as there are
+/// threads.
+fn ensure_memory(grid: &Grid, models: &[Model], threads: usize, settings: &Settings) -> Result<()> {
+    let largest = models.iter().max_by_key(|model| model.coefficients());
+    let Some(model) = largest else { return Ok(()) };
+    let at_a_time = threads.min(models.len());
+    let variables = model.library.variables().len();
     let states = variables / settings.order;
-    let numerators = states.saturating_mul(library.len());
-    let coefficients = match settings.link {
-        Link::Ratio => numerators.saturating_mul(2),
-        _ => numerators,
-    };
+    let coefficients = model.coefficients();
     let squares = coefficients.saturating_mul(coefficients);
     // The trajectory in the units of the data and in those of the method, of the estimates that
     // are compared, smoothed and simulated.
-    let trajectories = (grid.points().saturating_mul(variables), 20 * 8);
+    let trajectories = (grid.points().saturating_mul(variables), 20 * 8 * at_a_time);
     match settings.method {
         Method::Joint => {
             let values = joint_values(grid.points(), variables, coefficients);
             // One for the present terms and one for all of them.
-            ensure("the search", &[trajectories, (values, 2 * 8), (squares, 8 * 8)])
+            let each = [(values, 2 * 8 * at_a_time), (squares, 8 * 8 * at_a_time)];
+            ensure("the search", &[trajectories, each[0], each[1]])
         }
         Method::Network => {
             let values = network_values(grid.points(), variables, states, coefficients);
@@ -114,55 +122,178 @@ fn ensure_memory(grid: &Grid, libraries: &[Library], settings: &Settings) -> Res
     }
 }
 
-/// Returns the candidate terms, as several libraries of growing degree if the lowest sufficient
-/// degree is to be found.
-fn libraries(data: &Dataset, settings: &Settings) -> Result<Vec<Library>> {
-    // A ratio can always be extended by a common factor, so its lowest sufficient degree is to be
-    // found.
-    let lowest =
-        if settings.link == Link::Ratio { settings.degree.min(1) } else { settings.degree };
-    (lowest..=settings.degree)
-        .map(|degree| {
-            let settings = Settings { degree, ..settings.clone() };
-            Library::for_data(data, &settings)
-        })
-        .collect()
+/// The results of all searches so far.
+struct Results<'a> {
+    /// What was found, in the order of the ladder.
+    found: Vec<Found<'a>>,
+    /// What was tried, in this order; the index of what was found with it.
+    tried: Vec<(Tried, Option<usize>)>,
+    /// Why the first search that failed did.
+    failure: Option<Error>,
+    settings: &'a Settings,
 }
 
-/// The result of a search with one library.
+impl<'a> Results<'a> {
+    /// Searches with each of these models, in threads.
+    fn search(
+        &mut self,
+        tasks: &[(&'a View, &'a Model)],
+        progress: &mut Reporter<'_, '_>,
+    ) -> Result<()> {
+        let settings = self.settings;
+        let name = |(view, model): &(&View, &Model)| {
+            let moved = view.grid.offset.iter().any(|offset| *offset != 0.0);
+            model.name.clone() + if moved { ", about the means" } else { "" }
+        };
+        let names: Vec<String> = tasks.iter().map(name).collect();
+        let search = |index: usize, progress: &mut Reporter<'_, '_>| {
+            let (view, model) = tasks[index];
+            find(view, model, settings, progress)
+        };
+        let outcomes = attempts::run(&names, search, progress)?;
+        for (model, outcome) in names.into_iter().zip(outcomes) {
+            match outcome {
+                Ok(found) => {
+                    let tried = Tried {
+                        model,
+                        score: Some(found.score(settings)),
+                        exact: found.estimate.is_exact(),
+                        terms: found.estimate.candidates.kept.len(),
+                        ..Tried::default()
+                    };
+                    self.tried.push((tried, Some(self.found.len())));
+                    self.found.push(found);
+                }
+                Err(error @ (Error::Data(_) | Error::Argument { .. })) => {
+                    let tried = Tried { model, failure: error.to_string(), ..Tried::default() };
+                    self.tried.push((tried, None));
+                    self.failure.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(best) = self.best().map(|best| &self.found[best]) {
+            progress.show(&best.estimate.equations())?;
+        }
+        Ok(())
+    }
+
+    /// Returns the decrease of the score for which a model is worth more than one before it, which
+    /// is simpler.
+    fn margin(&self) -> f64 {
+        if self.settings.automatic { self.settings.threshold.powi(2) } else { 0.0 }
+    }
+
+    /// Returns the number of the best result by these qualities: whether equations are exact, and
+    /// their score.
+    fn best_by(&self, quality: impl Fn(&Found<'a>) -> (bool, f64)) -> Option<usize> {
+        let better = |best: usize, next: usize| {
+            let ((exact, score), (was_exact, best_score)) =
+                (quality(&self.found[next]), quality(&self.found[best]));
+            match (exact, was_exact) {
+                (true, false) => next,
+                (false, true) => best,
+                _ if score < best_score - self.margin() => next,
+                _ => best,
+            }
+        };
+        (0..self.found.len()).reduce(better)
+    }
+
+    fn best(&self) -> Option<usize> {
+        self.best_by(|found| (found.estimate.is_exact(), found.score(self.settings)))
+    }
+
+    /// Returns whether richer models than those of this step need not be tried: the data obey the
+    /// best equations exactly, and the richest model of the step has added nothing to them. (With
+    /// all monomials up to the third degree, whatever else is in the equations would show.)
+    fn is_settled(&self, step: &[Model]) -> bool {
+        let (Some(best), Some(richest)) = (self.best(), step.last()) else { return false };
+        let best = &self.found[best];
+        let searched = |model: &Model| self.found.iter().any(|f| std::ptr::eq(f.model, model));
+        best.estimate.is_exact() && !std::ptr::eq(best.model, richest) && searched(richest)
+    }
+
+    /// Returns the model in which each equation is of the model that is best for it, if that differs
+    /// from the best one for all.
+    fn mixed(&self) -> Option<Model> {
+        let best = &self.found[self.best()?];
+        let quality = |found: &Found<'a>, equation: usize| {
+            (found.estimate.obeys(equation), found.score_of(equation, self.settings))
+        };
+        let states = best.estimate.rhs.states();
+        let own: Vec<&Found<'a>> = (0..states)
+            .filter_map(|equation| self.best_by(|found| quality(found, equation)))
+            .map(|index| &self.found[index])
+            .collect();
+        let differs = |equation: usize| {
+            let ((exact, score), (was_exact, best_score)) =
+                (quality(own[equation], equation), quality(best, equation));
+            (exact && !was_exact) || (exact == was_exact && score < best_score - self.margin())
+        };
+        let worthwhile = self.settings.automatic && (0..states).any(differs);
+        worthwhile.then(|| Model::mixed(&own.iter().map(|found| found.model).collect::<Vec<_>>()))
+    }
+
+    /// Returns the best result and what was tried.
+    ///
+    /// # Errors
+    /// The reason of the first failure if nothing was found.
+    fn into_best(mut self) -> Result<(Found<'a>, Vec<Tried>)> {
+        let Some(best) = self.best() else {
+            return Err(self.failure.expect("there is at least one model"));
+        };
+        let marked = |(mut tried, index): (Tried, Option<usize>)| {
+            tried.chosen = index == Some(best);
+            tried
+        };
+        let tried = self.tried.into_iter().map(marked).collect();
+        Ok((self.found.swap_remove(best), tried))
+    }
+}
+
+/// The result of a search with one model.
 struct Found<'a> {
     estimate: Estimate<'a>,
+    model: &'a Model,
     view: &'a View,
     /// What remains undecided.
     warnings: Vec<String>,
 }
 
-/// Finds the terms of a library that the data support, by either method.
+/// Finds the terms of a model that the data support, by either method.
 fn find<'a>(
     view: &'a View,
-    library: &'a Library,
+    model: &'a Model,
     settings: &'a Settings,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<Found<'a>> {
     progress.stage(0.02, "regression on the smoothed data")?;
     let View { grid, smooth, .. } = view;
-    let start = Start::new(library, grid, smooth, settings)?;
+    let start = || Start::new(model, grid, smooth, settings);
     let (estimate, warnings) = match (settings.method, &settings.device) {
         (Method::Joint, _) => {
-            let joint = Joint::new(grid, smooth, start, progress)?;
-            selected(joint, settings, progress)?
+            let mut attempt = |floors| {
+                let joint = Joint::new(grid, smooth, start()?, floors, progress)?;
+                selected(joint, settings, progress)
+            };
+            match attempt(&NOISE_FLOORS[1..]) {
+                // With more noise, bad starts are forgiven.
+                Err(Error::Data(_)) => attempt(&NOISE_FLOORS)?,
+                outcome => outcome?,
+            }
         }
         (Method::Network, Device::Cpu) => {
-            let network = Network::new(view, settings, start, Cpu)?;
+            let network = Network::new(view, settings, start()?, Cpu)?;
             selected(network, settings, progress)?
         }
         #[cfg(feature = "cuda")]
         (Method::Network, Device::Cuda(device)) => {
-            let network = Network::new(view, settings, start, Cuda::on(device)?)?;
+            let network = Network::new(view, settings, start()?, Cuda::on(device)?)?;
             selected(network, settings, progress)?
         }
     };
-    Ok(Found { estimate, view, warnings })
+    Ok(Found { estimate, model, view, warnings })
 }
 
 /// Selects terms from sharpness to sharpness, beginning with all of them. Returns the estimate, and
@@ -196,37 +327,33 @@ fn selected<'a, E: Estimator<'a>>(
 }
 
 impl Found<'_> {
-    /// Returns whether this is better than another result: equations that hold exactly are better
-    /// than ones that do not; among equals the score decides.
-    fn beats(&self, other: &Found<'_>, settings: &Settings) -> bool {
-        match (self.estimate.is_exact(), other.estimate.is_exact()) {
-            (true, false) => true,
-            (false, true) => false,
-            _ => self.score(settings) < other.score(settings),
-        }
-    }
-
     /// Returns −2 log likelihood of the data, up to a constant, plus the square of the threshold
     /// for each term.
     fn score(&self, settings: &Settings) -> f64 {
+        (0..self.estimate.rhs.states()).map(|equation| self.score_of(equation, settings)).sum()
+    }
+
+    /// Returns the part of the score that belongs to one equation and the data of its state.
+    fn score_of(&self, equation: usize, settings: &Settings) -> f64 {
         let penalty = settings.threshold * settings.threshold;
-        let terms = self.estimate.candidates.kept.len() as f64;
-        self.view.grid.misfit(&self.estimate.unbiased_noise()) + penalty * terms
+        let own = self.estimate.candidates.free().iter().filter(|p| p.equation == equation).count();
+        self.view.grid.misfit(&self.estimate.unbiased_noise(), equation) + penalty * own as f64
     }
 }
 
 /// Collects the result of the best estimate, with everything that its reader must know.
 fn report(
     found: Found<'_>,
+    tried: Vec<Tried>,
+    translatable: bool,
     data: &Dataset,
     prepared: Prepared,
-    settings: &Settings,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<Discovery> {
-    let Found { estimate, view, warnings: undecided } = found;
+    let Found { estimate, view, warnings: undecided, .. } = found;
     let View { grid, smooth, .. } = view;
     let mut warnings = prepared.warnings;
-    warnings.extend(view.warnings(&prepared.data, settings));
+    warnings.extend(view.warnings(&prepared.data, translatable));
     warnings.extend(dependence::warnings(&prepared.data, smooth));
     warnings.extend(undecided);
     if !estimate.is_exact() {
@@ -251,6 +378,7 @@ fn report(
         fits,
         noise: estimate.noise,
         explained: checked.explained,
+        tried,
         warnings,
     })
 }

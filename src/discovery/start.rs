@@ -9,7 +9,7 @@ use super::candidates::{Candidates, Parameter, Support};
 use super::constraints::unknowns;
 use super::estimate::Estimate;
 use super::grid::{Grid, Smooth};
-use super::library::Library;
+use super::ladder::Model;
 use super::link::Link;
 use super::notation::product;
 use super::regression::regress;
@@ -25,7 +25,7 @@ const PRIOR: f64 = 1e2;
 /// denominator with a common factor describe the same function by other numbers.
 const BOUNDED_PRIOR: f64 = 10.0;
 
-/// The first guess with all terms of one library.
+/// The first guess with all terms of one model.
 pub(super) struct Start<'a> {
     /// Estimate with the known coefficients and those of the regression, along the smoothed data.
     pub estimate: Estimate<'a>,
@@ -41,16 +41,17 @@ impl<'a> Start<'a> {
     /// [`Error::Argument`] for known coefficients of unknown terms, [`Error::Data`] naming a term
     /// that is not finite on the data.
     pub fn new(
-        library: &'a Library,
+        model: &'a Model,
         grid: &Grid,
         smooth: &Smooth,
         settings: &Settings,
     ) -> Result<Self> {
-        let mut rhs = RightHandSide::new(library, settings);
-        let unknowns = unknowns(&mut rhs, settings)?;
+        let mut rhs = RightHandSide::new(&model.library, settings);
+        rhs.links.clone_from(&model.links);
+        let unknowns = unknowns(&mut rhs, settings, |parameter| model.has(parameter))?;
         let trajectory = grid.sample(smooth, settings.order);
         let slopes = grid.slopes(smooth, settings.order);
-        let arguments = grid.arguments(library, &trajectory);
+        let arguments = grid.arguments(&model.library, &trajectory);
         let places: Vec<Parameter> =
             unknowns.all.iter().copied().chain(unknowns.ties.iter().map(|tie| tie.place)).collect();
         regress(&mut rhs, &places, grid, &arguments, &slopes);
@@ -122,7 +123,7 @@ fn priors(
         if size == 0.0 || slope == 0.0 {
             return 1.0;
         }
-        match rhs.link {
+        match rhs.links[p.equation] {
             Link::Identity => size / (PRIOR * slope),
             Link::Ratio if !p.denominator => size / (PRIOR * slope),
             _ => size / BOUNDED_PRIOR,

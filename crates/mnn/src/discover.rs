@@ -53,9 +53,11 @@ pub struct Arguments {
     /// Order of the equations: 1 for x' = ..., 2 for x'' = ...
     #[arg(long, value_name = "ORDER", default_value_t = 1, help_heading = "Model")]
     order: usize,
-    /// Highest degree of the polynomial terms
-    #[arg(long, value_name = "DEGREE", default_value_t = 2, help_heading = "Model")]
-    degree: usize,
+    /// Highest degree of the polynomial terms. Without this, --sin-cos, --link, --terms,
+    /// --explicit-time and constraints (--fix, --forbid, --positive, --negative, --equal), the joint
+    /// method tries many models, and the data choose [default: 2, where it does not]
+    #[arg(long, value_name = "DEGREE", help_heading = "Model")]
+    degree: Option<usize>,
     /// Sine and cosine of each state are candidate terms too
     #[arg(long, help_heading = "Model")]
     sin_cos: bool,
@@ -82,9 +84,9 @@ pub struct Arguments {
     /// Coefficients that are equal, or opposite after a minus: `"x' : y, -y' : x"`; may be repeated
     #[arg(long, value_name = "TERMS", help_heading = "Model")]
     equal: Vec<String>,
-    /// The function g in x' = g(sum of terms)
-    #[arg(long, value_enum, default_value_t = LinkName::Identity, help_heading = "Model")]
-    link: LinkName,
+    /// The function g in x' = g(sum of terms) [default: identity, where a model is given]
+    #[arg(long, value_enum, help_heading = "Model")]
+    link: Option<LinkName>,
     /// Keep a term when its coefficient is at least so many standard errors from zero
     #[arg(long, value_name = "NUMBER", default_value_t = 5.0, help_heading = "Model")]
     threshold: f64,
@@ -163,6 +165,19 @@ impl Arguments {
         }
     }
 
+    /// Returns whether the data choose the model.
+    fn is_automatic(&self) -> bool {
+        let constraints =
+            [&self.fix, &self.forbid, &self.positive, &self.negative, &self.equal].into_iter();
+        let given = self.degree.is_some()
+            || self.sin_cos
+            || self.link.is_some()
+            || self.terms.is_some()
+            || self.explicit_time
+            || constraints.flatten().next().is_some();
+        self.method() == Method::Joint && !given
+    }
+
     /// Returns all settings but the device, which is not opened yet.
     fn settings(&self) -> Result<Settings> {
         let order = self.order;
@@ -175,9 +190,10 @@ impl Arguments {
         Ok(Settings {
             method: self.method(),
             order: self.order,
-            degree: self.degree,
+            automatic: self.is_automatic(),
+            degree: self.degree.unwrap_or(2),
             sine_cosine: self.sin_cos,
-            link: match self.link {
+            link: match self.link.unwrap_or(LinkName::Identity) {
                 LinkName::Identity => Link::Identity,
                 LinkName::Tanh => Link::Tanh,
                 LinkName::Sin => Link::Sin,
@@ -270,6 +286,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     interrupt::on_interrupt(|| ());
     let discovery = outcome.map_err(naming_known)?;
 
+    if !arguments.quiet && discovery.tried.len() > 1 {
+        crate::tell(tried(&discovery).trim_end());
+    }
     for warning in &discovery.warnings {
         crate::tell(format_args!("mnn: warning: {warning}"));
     }
@@ -312,6 +331,24 @@ fn give(arguments: &Arguments, table: &Table, discovery: &Discovery) -> ExitCode
     ];
     let failures = files.into_iter().flatten().chain([printed]).filter_map(Result::err);
     failures.fold(ExitCode::SUCCESS, |_, error| crate::report(&error))
+}
+
+/// Returns a table of the models that were tried; the chosen one has an asterisk.
+fn tried(discovery: &Discovery) -> String {
+    let width = discovery.tried.iter().map(|tried| tried.model.chars().count()).max().unwrap_or(0);
+    let mut text = format!("  {:<width$}  {:>10}  terms  exact\n", "tried", "score");
+    for tried in &discovery.tried {
+        let mark = if tried.chosen { '*' } else { ' ' };
+        let result = match tried.score {
+            Some(score) => {
+                let exact = if tried.exact { "yes" } else { "no" };
+                format!("{score:>10.1}  {:>5}  {exact}", tried.terms)
+            }
+            None => tried.failure.clone(),
+        };
+        text += &format!("{mark} {:<width$}  {result}\n", tried.model);
+    }
+    text
 }
 
 /// Describes the data, as in `3 states (x, y, z), 10000 points`.

@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use mechanistic::discovery::{EqualTerms, KnownTerm, TermName};
-use mechanistic::{Error, Result};
-
-use crate::limits;
+use mechanistic::{Error, Result, ensure_memory};
 
 /// Returns the file that the value of `--terms` names, if it names one.
 pub fn file(value: &str) -> Option<&Path> {
@@ -21,7 +19,7 @@ pub fn expressions(value: &str) -> Result<Vec<String>> {
     let found: Vec<String> = match file(value) {
         Some(path) => {
             let size = std::fs::metadata(path).map_or(0, |file| file.len());
-            limits::ensure_memory(&format!("the terms {}", path.display()), size as usize)?;
+            ensure_memory(&format!("the terms {}", path.display()), &[(size as usize, 1)])?;
             let text = std::fs::read_to_string(path)
                 .map_err(|source| Error::Io { path: path.to_owned(), source })?;
             let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
