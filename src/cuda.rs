@@ -33,7 +33,8 @@
 //! # Ok::<(), mechanistic::Error>(())
 //! ```
 
-pub use crate::backend::cuda::driver::device::{CudaDevice, kernel_architectures, kernel_modules};
+pub use crate::backend::cuda::driver::device::CudaDevice;
+pub use crate::backend::cuda::driver::images::{KernelImages, kernel_architectures, kernel_images};
 pub use crate::backend::cuda::driver::memory::Buffer as DeviceArray;
 pub use crate::backend::cuda::path::problem::Values;
 pub use crate::backend::cuda::solve::device_solver::DeviceSolver;

@@ -164,6 +164,7 @@ fn split_at_gaps(data: Dataset, warnings: &mut Vec<String>) -> Result<(Dataset, 
 /// have too few values of a state.
 fn parts(trajectory: &Trajectory, k: usize, limit: f64) -> Vec<Range<usize>> {
     let rows = trajectory.time.len();
+    let inputs = trajectory.inputs.len() / rows.max(1);
     let measured: Vec<usize> = (0..rows)
         .filter(|row| trajectory.values[row * k..][..k].iter().any(|x| !x.is_nan()))
         .collect();
@@ -181,6 +182,9 @@ fn parts(trajectory: &Trajectory, k: usize, limit: f64) -> Vec<Range<usize>> {
         (0..k).all(|state| {
             let present = values.iter().skip(state).step_by(k).filter(|x| !x.is_nan());
             present.count() >= MIN_VALUES
+        }) && (0..inputs).all(|input| {
+            let values = &trajectory.inputs[part.start * inputs..part.end * inputs];
+            values.iter().skip(input).step_by(inputs).any(|u| !u.is_nan())
         })
     };
     if parts.iter().all(enough) { parts } else { std::iter::once(0..rows).collect() }

@@ -55,7 +55,10 @@ pub fn discover(
     let translatable = |model: &Model| settings.is_translatable() && model.is_translatable();
     let any_translatable = steps.iter().flatten().any(translatable);
     let views = View::all(&prepared.data, settings, any_translatable)?;
-    check_gradients(&prepared.data, &views[0].smooth, settings)?;
+    // Terms get the time where a candidate depends on it.
+    let with_time =
+        steps.iter().flatten().any(|m| m.library.inputs().len() > prepared.data.inputs.len());
+    check_gradients(&prepared.data, &views[0].smooth, with_time, settings)?;
     let threads = rayon::current_num_threads();
     for view in &views {
         steps.iter().try_for_each(|step| ensure_memory(&view.grid, step, threads, settings))?;

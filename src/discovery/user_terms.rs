@@ -17,7 +17,12 @@ const WRONG: f64 = 0.01;
 ///
 /// # Errors
 /// [`Error::Argument`] with the name of the term, a state, and both derivatives.
-pub(super) fn check_gradients(data: &Dataset, smooth: &Smooth, settings: &Settings) -> Result<()> {
+pub(super) fn check_gradients(
+    data: &Dataset,
+    smooth: &Smooth,
+    with_time: bool,
+    settings: &Settings,
+) -> Result<()> {
     if settings.user_terms.is_empty() {
         return Ok(());
     }
@@ -33,7 +38,7 @@ pub(super) fn check_gradients(data: &Dataset, smooth: &Smooth, settings: &Settin
                 let at: Vec<[f64; 3]> = splines.iter().map(|spline| spline.at(time)).collect();
                 let variables = (0..settings.order).flat_map(|j| at.iter().map(move |u| u[j]));
                 let inputs = &trajectory.inputs[row * inputs..][..inputs];
-                variables.chain(inputs.iter().copied()).chain([time]).collect()
+                variables.chain(inputs.iter().copied()).chain(with_time.then_some(time)).collect()
             })
         })
         .collect();

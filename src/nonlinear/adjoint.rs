@@ -106,7 +106,7 @@ impl Adjoint {
         loop {
             self.sweep(ode, problem, newton, given)?;
             // Seldom more than once, twice where a system must be left out.
-            if !self.find_overflow(newton.sizes.points) {
+            if !self.find_overflow(&newton.sizes) {
                 return Ok(&self.gradients);
             }
         }
@@ -158,7 +158,7 @@ impl Adjoint {
 
     /// Sets the status of the systems because of which the gradients are not finite to overflow;
     /// returns whether there are any.
-    fn find_overflow(&mut self, points: usize) -> bool {
+    fn find_overflow(&mut self, sizes: &Sizes) -> bool {
         let NonlinearGradients { parameters, initial_values, steps, status, .. } =
             &mut self.gradients;
         if [&*parameters, initial_values, steps].into_iter().all(|values| are_finite(values)) {
@@ -171,13 +171,14 @@ impl Adjoint {
         };
         let NonlinearShape { parameters: p, initial_values: i, steps: s, .. } = &self.shape;
         let (before, arguments) = (status.clone(), self.arguments.len() / batch);
-        let width = self.arguments.len() / (batch * points);
+        let width = self.arguments.len() / (batch * sizes.points);
         for (system, status) in status.iter_mut().enumerate().filter(|(_, s)| s.is_ok()) {
-            // Of what is shared, the sums over the points of this system alone; a sum with a term
-            // that is not finite is not finite either.
+            // Of what is shared, the sums over the points of this system alone. Only parameters,
+            // which come after the states and the time, are added up over the points.
             let arguments = &self.arguments[system * arguments..][..arguments];
             let sum = |argument: usize| arguments.iter().skip(argument).step_by(width).sum::<f64>();
-            let finite = (0..width).all(|argument| sum(argument).is_finite())
+            let finite = are_finite(arguments)
+                && (sizes.columns() + 1..width).all(|argument| sum(argument).is_finite())
                 && own(parameters, p, system)
                 && own(initial_values, i, system)
                 && own(steps, s, system);

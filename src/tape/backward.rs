@@ -111,6 +111,8 @@ impl<T: Real, B: Backend> Tape<T, B> {
         if !self.backend.shares_device(&gradients.backend) {
             return;
         }
+        // They may come from another handle of the device, with other settings, and the next pass
+        // returns them as this tape's.
         gradients.backend.clone_from(&self.backend);
         for (_, array) in gradients.leaves.drain(..) {
             self.pool.give(array);

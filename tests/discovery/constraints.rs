@@ -7,18 +7,6 @@ use mechanistic::discovery::{
     Dataset, Discovery, EqualTerms, KnownTerm, Method, Settings, TermName, discover,
 };
 
-fn found(data: &Dataset, settings: &Settings) -> Discovery {
-    discover(data, settings, &mut |_| ControlFlow::Continue(())).unwrap()
-}
-
-#[track_caller]
-fn check(found: &Discovery, expected: &str, tolerance: f64) {
-    match worst_error(found, expected) {
-        Ok(error) => assert!(error < tolerance, "coefficient off by {error}"),
-        Err(message) => panic!("{message} {:?}", found.warnings),
-    }
-}
-
 fn name(state: &str, term: &str) -> TermName {
     TermName { state: state.into(), factors: vec![term.into()] }
 }

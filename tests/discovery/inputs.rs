@@ -4,27 +4,11 @@ use std::ops::ControlFlow;
 
 use super::systems::*;
 use mechanistic::discovery::{
-    Dataset, Discovery, Interpolation, Link, Method, Settings, Trajectory, discover,
+    Dataset, Interpolation, Link, Method, Settings, Trajectory, discover,
 };
-
-fn found(data: &Dataset, settings: &Settings) -> Discovery {
-    discover(data, settings, &mut |_| ControlFlow::Continue(())).unwrap()
-}
 
 fn refused(data: &Dataset, settings: &Settings) -> String {
     discover(data, settings, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string()
-}
-
-fn degree(degree: usize) -> Settings {
-    Settings { degree, ..Settings::default() }
-}
-
-#[track_caller]
-fn check(found: &Discovery, expected: &str, tolerance: f64) {
-    match worst_error(found, expected) {
-        Ok(error) => assert!(error < tolerance, "coefficient off by {error}"),
-        Err(message) => panic!("{message} {:?}", found.warnings),
-    }
 }
 
 /// The last states are inputs from now on.

@@ -10,14 +10,6 @@ use mechanistic::discovery::{
     Dataset, Discovery, KnownTerm, Link, Settings, Trajectory, UserTerm, discover,
 };
 
-fn found(data: &Dataset, settings: &Settings) -> Discovery {
-    discover(data, settings, &mut |_| ControlFlow::Continue(())).unwrap()
-}
-
-fn degree(degree: usize) -> Settings {
-    Settings { degree, ..Settings::default() }
-}
-
 fn second_order(degree: usize) -> Settings {
     Settings { degree, order: 2, ..Settings::default() }
 }

@@ -1,6 +1,8 @@
 //! Synthetic data for discovery: known equations, an accurate integrator, seeded noise.
 
-use mechanistic::discovery::{Dataset, Discovery, Trajectory};
+use std::ops::ControlFlow;
+
+use mechanistic::discovery::{Dataset, Discovery, Settings, Trajectory, discover};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
@@ -256,4 +258,23 @@ pub fn text_of(equation: &mechanistic::discovery::Equation) -> String {
         terms.collect::<Vec<_>>().join(" ")
     };
     format!("{} = {} / 1 + {}", equation.lhs, side(&equation.terms), side(&equation.denominator))
+}
+
+/// What discovery finds in the data.
+pub fn found(data: &Dataset, settings: &Settings) -> Discovery {
+    discover(data, settings, &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+/// Settings with all monomials up to this degree.
+pub fn degree(degree: usize) -> Settings {
+    Settings { degree, ..Settings::default() }
+}
+
+/// Asserts that exactly these terms were found, with coefficients so close.
+#[track_caller]
+pub fn check(found: &Discovery, expected: &str, tolerance: f64) {
+    match worst_error(found, expected) {
+        Ok(error) => assert!(error < tolerance, "coefficient off by {error}"),
+        Err(message) => panic!("{message} {:?}", found.warnings),
+    }
 }

@@ -2,30 +2,13 @@
 //! terms do not explain. What comes out is right, or says that it is not.
 
 use std::f64::consts::{PI, TAU};
-use std::ops::ControlFlow;
 
 use super::random_systems::outcome;
 use super::systems::*;
-use mechanistic::discovery::{Dataset, Discovery, Settings, Trajectory, discover};
+use mechanistic::discovery::{Dataset, Discovery, Settings, Trajectory};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand_distr::{Distribution, StandardNormal};
-
-fn found(data: &Dataset, settings: &Settings) -> Discovery {
-    discover(data, settings, &mut |_| ControlFlow::Continue(())).unwrap()
-}
-
-fn degree(degree: usize) -> Settings {
-    Settings { degree, ..Settings::default() }
-}
-
-#[track_caller]
-fn check(found: &Discovery, expected: &str, tolerance: f64) {
-    match worst_error(found, expected) {
-        Ok(error) => assert!(error < tolerance, "coefficient off by {error}"),
-        Err(message) => panic!("{message} {:?}", found.warnings),
-    }
-}
 
 #[track_caller]
 fn assert_warned(found: &Discovery, parts: &[&str]) {

@@ -3,6 +3,7 @@
 mod bindings;
 mod clang_format;
 mod fuzz;
+mod package;
 mod packages;
 mod toolkit;
 
@@ -12,7 +13,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-const USAGE: &str = "usage: cargo xtask test|format|bindings [--check]|kernels [--check | --only PART]|toolkit|\
+const USAGE: &str = "usage: cargo xtask test|format|bindings [--check]|kernels [--check | --only PART]|package|toolkit|\
      fuzz --minutes M [--seed N] [--target TARGET]";
 
 fn main() -> ExitCode {
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Some("bindings") => bindings::run(&arguments[1..]),
         Some("kernels") => kernels(&arguments[1..]),
         Some("fuzz") => fuzz::run(&arguments[1..]),
+        Some("package") => package::run(),
         Some("toolkit") => toolkit::ensure().map(|nvcc| println!("{}", nvcc.display())),
         _ => Err(USAGE.to_owned()),
     };

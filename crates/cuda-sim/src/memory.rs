@@ -182,6 +182,14 @@ impl DeviceMemory {
         Ok(())
     }
 
+    /// Checks that a range is inside one live allocation.
+    ///
+    /// # Errors
+    /// It is not; the error says where the nearest allocation is.
+    pub(crate) fn check(&self, address: u64, bytes: u64) -> Result<(), MemoryError> {
+        self.locate(address, bytes).map(drop)
+    }
+
     /// Copies `data` to device memory and marks it initialized.
     ///
     /// # Errors

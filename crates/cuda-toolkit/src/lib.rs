@@ -6,6 +6,11 @@
 #[path = "../../../build/nvcc.rs"]
 mod nvcc;
 #[cfg(test)]
+#[path = "../../../build/ptx.rs"]
+mod ptx;
+#[cfg(test)]
+mod ptx_tests;
+#[cfg(test)]
 mod tests;
 
 use std::{

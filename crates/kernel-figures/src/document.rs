@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let module = Module::new("reduce", ".version 8.8\n");
+        let module = Module::new("reduce", vec![".version 8.8\n".into()]);
         let usage = Usage { registers: 32, shared: 4096, ..Usage::default() };
         let kernels = Kernels::from([("sum".to_owned(), [usage; 3])]);
         let fingerprint = module.fingerprint.clone();

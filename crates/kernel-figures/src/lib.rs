@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn spills_and_more_registers_are_found() {
-        let module = Module::new("sums", ".version 8.8\n");
+        let module = Module::new("sums", vec![".version 8.8\n".into()]);
         let usage = Usage { registers: 32, ..Usage::default() };
         let spilled = Usage { spill_stores: 8, spill_loads: 4, stack: 16, ..usage };
         let kernels = Kernels::from([("sum".to_owned(), [usage, usage, spilled])]);

@@ -22,6 +22,8 @@ use cuda_sim::{
     device::Device,
 };
 
+use mechanistic::cuda::KernelImages;
+
 use crate::cache::remembered;
 
 /// Returns the architectures that the table covers, each with a GPU that has it.
@@ -29,45 +31,42 @@ pub fn architectures() -> [(&'static str, Device); 3] {
     [("sm_80", Device::a100()), ("sm_90", Device::h100()), ("sm_100", Device::b200())]
 }
 
-/// An embedded module of kernels.
+/// The embedded kernels of one source file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Module {
     /// Name of the module; `<name>.cu` in `kernels/` is its source, with an underscore for a slash.
     pub name: String,
     /// Fingerprint of the text ([`fingerprint`]): texts with the same one have the same code.
     pub fingerprint: String,
-    ptx: String,
+    /// PTX of each kernel.
+    ptx: Vec<String>,
 }
 
 /// The kernels of one module by name, with their usage on each of [`architectures`].
 pub type Kernels = BTreeMap<String, [Usage; 3]>;
 
 impl Module {
-    /// Makes a module of this PTX text.
-    pub fn new(name: &str, ptx: &str) -> Self {
-        Module { name: name.into(), fingerprint: fingerprint(ptx), ptx: ptx.into() }
+    /// Makes a module of the PTX of its kernels.
+    pub fn new(name: &str, ptx: Vec<String>) -> Self {
+        Module { name: name.into(), fingerprint: fingerprint(&ptx.concat()), ptx }
     }
 
     /// Returns all modules of the library.
     ///
     /// # Errors
-    /// The library was built without nvcc, or with machine code instead of PTX.
+    /// The library was built without nvcc.
     pub fn embedded() -> Result<Vec<Self>, String> {
-        let modules = mechanistic::cuda::kernel_modules();
-        if modules.is_empty() {
+        let kernels = mechanistic::cuda::kernel_images();
+        if kernels.is_empty() {
             return Err("the library was built without kernels: `cargo xtask toolkit` installs \
                         the compiler"
                 .into());
         }
-        let read = |&(name, image): &(&str, &[u8])| {
-            let text = image.strip_suffix(&[0]).unwrap_or(image);
-            let text = std::str::from_utf8(text).ok().filter(|text| text.contains(".version"));
-            let ptx = text.ok_or_else(|| {
-                format!("the module {name} is no PTX: build without MECHANISTIC_CUDA_ARCHITECTURES")
-            })?;
-            Ok(Module::new(name, ptx))
+        let modules = kernels.chunk_by(|one, other| one.module == other.module);
+        let read = |kernels: &[KernelImages]| {
+            Module::new(kernels[0].module, kernels.iter().map(KernelImages::ptx).collect())
         };
-        modules.iter().map(read).collect()
+        Ok(modules.map(read).collect())
     }
 }
 
@@ -122,7 +121,9 @@ pub fn assemble_all(
     modules: &[&Module],
 ) -> Result<Vec<Kernels>, String> {
     let architectures = architectures();
-    let tasks = modules.len() * architectures.len();
+    let texts = |index: usize| modules[index].ptx.iter().map(move |ptx| (index, ptx));
+    let texts: Vec<(usize, &String)> = (0..modules.len()).flat_map(texts).collect();
+    let tasks = texts.len() * architectures.len();
     let next = AtomicUsize::new(0);
     let kernels = Mutex::new(vec![Kernels::new(); modules.len()]);
     let work = || -> Result<(), String> {
@@ -131,11 +132,12 @@ pub fn assemble_all(
             if task >= tasks {
                 return Ok(());
             }
-            let (index, column) = (task / architectures.len(), task % architectures.len());
+            let ((index, ptx), column) =
+                (texts[task / architectures.len()], task % architectures.len());
             let (module, architecture) = (modules[index], architectures[column].0);
-            let usage = remembered(version, &module.fingerprint, architecture, || {
-                eprintln!("assembling {} for {architecture}", module.name);
-                assemble(ptxas, &module.ptx, architecture)
+            let usage = remembered(version, &fingerprint(ptx), architecture, || {
+                eprintln!("assembling a kernel of {} for {architecture}", module.name);
+                assemble(ptxas, ptx, architecture)
             })?;
             let mut kernels = kernels.lock().expect("no worker panics");
             for (kernel, usage) in usage {

@@ -21,8 +21,7 @@ pub fn on_interrupt(last_words: impl FnOnce() + Send + 'static) {
 /// Watches for signals from now on. Elsewhere than on Unix, Ctrl-C ends the program as ever.
 #[cfg(unix)]
 pub fn watch() {
-    // Where no thread can be had, a signal ends the program as ever.
-    let _ = std::thread::Builder::new().name("signals".into()).spawn(unix::wait);
+    unix::watch();
 }
 
 /// Does nothing: only Unix has the signals.
@@ -54,8 +53,10 @@ mod unix {
         128 + signal
     }
 
-    /// Waits for a signal and ends the process; a second signal ends it at once.
-    pub fn wait() {
+    /// Has a thread wait for a signal and end the process; a second signal ends it at once. All that
+    /// the thread needs is made before, so that it takes no memory while others look how much there
+    /// is.
+    pub fn watch() {
         let ending = Arc::new(AtomicBool::new(false));
         let watched = SIGNALS.iter().try_for_each(|&(signal, _)| {
             let code = exit_code(signal);
@@ -64,9 +65,16 @@ mod unix {
         let Ok(mut signals) = watched.and_then(|()| Signals::new(SIGNALS.map(|(it, _)| it))) else {
             return;
         };
-        if let Some(signal) = signals.forever().next() {
+        let ended = ending.clone();
+        let wait = move || {
+            if let Some(signal) = signals.forever().next() {
+                ended.store(true, Ordering::Relaxed);
+                end(signal);
+            }
+        };
+        // Where no thread can be had, the first signal ends the process at once.
+        if std::thread::Builder::new().name("signals".into()).spawn(wait).is_err() {
             ending.store(true, Ordering::Relaxed);
-            end(signal);
         }
     }
 

@@ -1,9 +1,12 @@
 //! The threads that compute.
 
+use mechanistic::ensure_memory;
 use rayon::ThreadPoolBuilder;
 
 /// The variable with which users set the number of threads, here and in every program of rayon.
 const THREADS: &str = "RAYON_NUM_THREADS";
+/// Memory of a thread that does nothing yet, in bytes.
+const STACK: usize = 2 << 20;
 /// The most threads that can be asked for, for each processor of the machine.
 const MOST_THREADS_PER_PROCESSOR: usize = 4;
 
@@ -21,8 +24,7 @@ pub fn start_threads() {
         ));
     }
     let count = wanted.min(most);
-    // Threads that cannot be started are an error only here: the pool that stays is begun but once.
-    let startable = ThreadPoolBuilder::new().num_threads(count).build().is_ok();
+    let startable = can_start(count);
     let started = if startable {
         ThreadPoolBuilder::new().num_threads(count).build_global()
     } else {
@@ -31,4 +33,26 @@ pub fn start_threads() {
     };
     // Whoever has started threads in this process before has chosen their number.
     let _ = started;
+}
+
+/// Returns whether so many threads can be started and leave some memory to compute in. The pool that
+/// stays is begun but once, and if it fails the first parallel computation panics; so others are
+/// started before, and are waited for until they are gone and have left their memory to those that
+/// stay.
+fn can_start(count: usize) -> bool {
+    if ensure_memory("threads", &[(count, STACK)]).is_err() {
+        return false;
+    }
+    let mut threads = Vec::new();
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(count)
+        .spawn_handler(|thread| {
+            threads.push(std::thread::Builder::new().spawn(|| thread.run())?);
+            Ok(())
+        })
+        .build();
+    let startable = pool.is_ok();
+    drop(pool);
+    threads.into_iter().for_each(|thread| drop(thread.join()));
+    startable
 }

@@ -328,6 +328,7 @@ impl<S: Packed> Engine<S::Real> for Batch<S> {
         let gradients = rounded(&mut self.gradients, &mut self.rounded);
         if !gradients.find_overflow(problem.shape(), status) {
             self.sum_gradients(problem, cotangent, status, Sums::OfEach);
+            // The tape takes the gradients as they are, whatever the status.
             self.sum_gradients(problem, cotangent, status, Sums::OfAll);
             let gradients = rounded(&mut self.gradients, &mut self.rounded);
             if gradients.status == status {

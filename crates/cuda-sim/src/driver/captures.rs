@@ -202,7 +202,7 @@ exports! {
     fn cuStreamIsCapturing(stream: Handle, status: *mut c_int) {
         let (driver, context) = current()?;
         let value = match target(driver, &context, stream)? {
-            Target::Device => STATUS_NONE,
+            Target::Now | Target::Stream(_) => STATUS_NONE,
             Target::Capture(capture) if lock(&capture.state).invalidated => STATUS_INVALIDATED,
             Target::Capture(_) => STATUS_ACTIVE,
         };

@@ -10,7 +10,9 @@ use std::{
 use super::{
     CuResult, Driver, Outcome, attributes, driver, exports,
     handles::{Handle, fresh},
-    initialize, leaks, lock, write,
+    initialize, leaks, lock,
+    queues::finish_all,
+    write,
 };
 
 /// A context: what is made in it belongs to it and ends with it.
@@ -107,10 +109,18 @@ pub(super) fn current() -> Outcome<(&'static Driver, Arc<Context>)> {
     }
 }
 
-/// Returns the driver and the current context for calls that wait for the device, which see a
-/// kernel's error.
+/// Returns the driver and the current context for calls that may wait for the device, which see the
+/// error of a kernel that has run.
 pub(super) fn current_waited_for() -> Outcome<(&'static Driver, Arc<Context>)> {
     let (driver, context) = current()?;
+    context.wait()?;
+    Ok((driver, context))
+}
+
+/// Returns the driver and the current context after all work in it is done.
+pub(super) fn current_finished() -> Outcome<(&'static Driver, Arc<Context>)> {
+    let (driver, context) = current()?;
+    finish_all(driver, |stream| stream.context == context.handle);
     context.wait()?;
     Ok((driver, context))
 }
@@ -148,6 +158,7 @@ fn uuid(device: c_int) -> Outcome<[u8; 16]> {
 /// Ends a context: everything in it is destroyed, and memory that nobody freed is reported.
 fn destroy(driver: &Driver, handle: Handle) -> Outcome {
     driver.contexts.get(handle)?;
+    finish_all(driver, |stream| stream.context == handle);
     leaks::report(driver, Some(handle));
     driver.contexts.remove(handle)?;
     driver.functions.remove_if(|function| function.context == handle);
@@ -364,8 +375,8 @@ exports! {
         if greatest.is_null() { Ok(()) } else { write(greatest, super::streams::GREATEST_PRIORITY) }
     }
     fn cuCtxSynchronize() {
-        let (driver, _) = current_waited_for()?;
-        super::captures::refuse_if_unsafe(driver)
+        super::captures::refuse_if_unsafe(current()?.0)?;
+        current_finished().map(drop)
     }
     fn cuProfilerStart() {
         current().map(drop)

@@ -7,7 +7,7 @@ use std::{
     os::unix::ffi::OsStrExt,
 };
 
-use super::{CuResult, driver, exports, initialize, registers};
+use super::{CuResult, driver, exports, initialize, queues::finish_all, registers};
 use crate::{
     counters::LaunchCounters,
     exec::LaunchConfig,
@@ -50,7 +50,9 @@ exports! {
     }
     fn cudaSimReports(visit: VisitText, context: *mut c_void) {
         initialize()?;
-        for report in driver()?.records.reports() {
+        let driver = driver()?;
+        finish_all(driver, |_| true);
+        for report in driver.records.reports() {
             visit(context, report.as_ptr(), report.len());
         }
         Ok(())
@@ -58,13 +60,16 @@ exports! {
     fn cudaSimCounters(visit: VisitText, context: *mut c_void) {
         initialize()?;
         let driver = driver()?;
+        finish_all(driver, |_| true);
         let json = driver.records.to_json(driver);
         visit(context, json.as_ptr(), json.len());
         Ok(())
     }
     fn cudaSimLaunches(visit: VisitLaunch, context: *mut c_void) {
         initialize()?;
-        driver()?.records.for_each_launch(|name, config, counters| {
+        let driver = driver()?;
+        finish_all(driver, |_| true);
+        driver.records.for_each_launch(|name, config, counters| {
             let LaunchConfig { grid: [gx, gy, gz], block: [bx, by, bz], dynamic_shared } = *config;
             let shape = [gx, gy, gz, bx, by, bz, dynamic_shared];
             visit(context, name.as_ptr(), name.len(), &shape, counters, size_of_val(counters));
@@ -73,7 +78,9 @@ exports! {
     }
     fn cudaSimClearRecords() {
         initialize()?;
-        driver()?.records.clear();
+        let driver = driver()?;
+        finish_all(driver, |_| true);
+        driver.records.clear();
         Ok(())
     }
 }

@@ -1,14 +1,20 @@
 //! Copies and memsets.
 
-use std::ffi::{c_int, c_uint, c_void};
+use std::{
+    ffi::{c_int, c_uint, c_void},
+    sync::Arc,
+};
 
 use super::{
     CuResult, Driver, Outcome, captures,
-    contexts::current_waited_for,
+    contexts::current,
     driver, exports,
+    guards::{Guard, Purpose, with_access},
     handles::Handle,
+    queues::submit,
     say,
-    work::{Work, submit},
+    streams::{self, Target, target},
+    work::Work,
 };
 use crate::{
     faults::Operation,
@@ -46,15 +52,79 @@ pub(super) struct Copy {
     height: usize,
     to_pitch: usize,
     from_pitch: usize,
+    /// Bytes that `from` points to, where they were taken from memory of the caller's.
+    _taken: Option<Arc<[u8]>>,
+    /// Guards on page-locked memory, while the copy waits.
+    _guards: Vec<Arc<Guard>>,
 }
 
 impl Copy {
     fn contiguous(to: Place, from: Place, bytes: usize) -> Self {
-        Self { to, from, width: bytes, height: 1, to_pitch: bytes, from_pitch: bytes }
+        Self::rows(to, from, bytes, 1, bytes, bytes)
+    }
+
+    fn rows(
+        to: Place,
+        from: Place,
+        width: usize,
+        height: usize,
+        to_pitch: usize,
+        from_pitch: usize,
+    ) -> Self {
+        Self { to, from, width, height, to_pitch, from_pitch, _taken: None, _guards: Vec::new() }
+    }
+
+    /// Checks the copy when it is ordered.
+    pub(super) fn admit(&self, driver: &Driver) -> Outcome {
+        driver.faults.check(Operation::Copy)?;
+        if self.width == 0 {
+            return Ok(());
+        }
+        for (place, pitch) in [(self.to, self.to_pitch), (self.from, self.from_pitch)] {
+            match place {
+                Place::Host(0) => return Err(CuResult::InvalidValue),
+                Place::Host(_) => {}
+                Place::Device(address) => {
+                    for row in 0..self.height {
+                        let address = address.wrapping_add((row * pitch) as u64);
+                        let inside = driver.memory.check(address, self.width as u64);
+                        inside.map_err(|error| refused(driver, "copy", &error))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes from the first that is copied to or from a place to the last.
+    fn extent(&self, pitch: usize) -> usize {
+        if self.height == 0 { 0 } else { (self.height - 1) * pitch + self.width }
+    }
+
+    /// Returns the copy as it waits in a queue. What lies in pageable memory is taken from there
+    /// now, as a driver does; page-locked memory is read and written later, and guarded until then.
+    pub(super) fn delayed(mut self, driver: &Driver) -> Self {
+        if let Place::Host(start) = self.from {
+            let bytes = self.extent(self.from_pitch);
+            if driver.is_pageable(start) {
+                // SAFETY: the caller of the copy vouches for memory of this length.
+                let taken = unsafe { std::slice::from_raw_parts(start as *const u8, bytes) };
+                let taken: Arc<[u8]> = taken.into();
+                self.from = Place::Host(taken.as_ptr() as usize);
+                self._taken = Some(taken);
+            } else {
+                let guard = driver.host_memory.guard(start, bytes, Purpose::Read);
+                self._guards.extend(guard.map(Arc::new));
+            }
+        }
+        if let Place::Host(start) = self.to {
+            let guard = driver.host_memory.guard(start, self.extent(self.to_pitch), Purpose::Write);
+            self._guards.extend(guard.map(Arc::new));
+        }
+        self
     }
 
     pub(super) fn run(&self, driver: &Driver) -> Outcome {
-        driver.faults.check(Operation::Copy)?;
         for row in 0..self.height {
             let to = self.to.plus(row * self.to_pitch);
             let from = self.from.plus(row * self.from_pitch);
@@ -64,16 +134,21 @@ impl Copy {
     }
 }
 
+impl Driver {
+    /// Whether memory of the host is neither page-locked nor managed.
+    fn is_pageable(&self, address: usize) -> bool {
+        !self.host_memory.contains(address) && self.memory.allocation_of(address as u64).is_none()
+    }
+}
+
 fn copy_row(driver: &Driver, to: Place, from: Place, bytes: usize) -> Outcome {
     if bytes == 0 {
         return Ok(());
     }
-    if matches!(to, Place::Host(0)) || matches!(from, Place::Host(0)) {
-        return Err(CuResult::InvalidValue);
-    }
     let memory = &driver.memory;
-    // SAFETY: the caller of the copy vouches for host memory of this length, not null as checked.
-    let outcome = unsafe {
+    // SAFETY: the caller of the copy vouches for host memory of this length, not null as checked
+    // when the copy was ordered.
+    let copy = || unsafe {
         match (from, to) {
             (Place::Host(from), Place::Host(to)) => {
                 std::ptr::copy(from as *const u8, to as *mut u8, bytes);
@@ -88,6 +163,12 @@ fn copy_row(driver: &Driver, to: Place, from: Place, bytes: usize) -> Outcome {
             (Place::Device(from), Place::Device(to)) => memory.copy(to, from, bytes as u64),
         }
     };
+    let guarded = |place| match place {
+        Place::Host(start) if driver.host_memory.is_own(start) => Some(start),
+        _ => None,
+    };
+    let starts: Vec<usize> = [from, to].into_iter().filter_map(guarded).collect();
+    let outcome = if starts.is_empty() { copy() } else { with_access(&starts, bytes, copy) };
     outcome.map_err(|error| refused(driver, "copy", &error))
 }
 
@@ -102,8 +183,19 @@ pub(super) struct Fill {
 }
 
 impl Fill {
-    pub(super) fn run(&self, driver: &Driver) -> Outcome {
+    /// Checks the memset when it is ordered.
+    pub(super) fn admit(&self, driver: &Driver) -> Outcome {
         driver.faults.check(Operation::Memset)?;
+        let bytes = (self.pattern.len() as u64).saturating_mul(self.count as u64);
+        for row in 0..self.height {
+            let address = self.address.wrapping_add((row * self.pitch) as u64);
+            let inside = driver.memory.check(address, bytes);
+            inside.map_err(|error| refused(driver, "memset", &error))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn run(&self, driver: &Driver) -> Outcome {
         for row in 0..self.height {
             let address = self.address.wrapping_add((row * self.pitch) as u64);
             let filled = driver.memory.fill(address, &self.pattern, self.count as u64);
@@ -121,16 +213,28 @@ fn refused(driver: &Driver, operation: &str, error: &MemoryError) -> CuResult {
 /// Carries out a copy that returns when it is done; it uses the legacy stream, which no capture
 /// allows.
 fn copy_now(to: Place, from: Place, bytes: usize) -> Outcome {
-    captures::refuse_if_unsafe(current_waited_for()?.0)?;
-    submit(0, Work::Copy(Copy::contiguous(to, from, bytes)))
+    refuse_captures()?;
+    submit(0, Work::Copy(Copy::contiguous(to, from, bytes)))?;
+    current()?.1.wait()
+}
+
+/// Refuses what waits for the legacy stream where a capture is in progress.
+fn refuse_captures() -> Outcome {
+    captures::refuse_if_unsafe(current()?.0)
 }
 
 fn copy_in(stream: Handle, to: Place, from: Place, bytes: usize) -> Outcome {
-    if matches!(to, Place::Host(_)) {
-        // A copy to the host waits for what it copies.
-        current_waited_for()?;
-    }
-    submit(stream, Work::Copy(Copy::contiguous(to, from, bytes)))
+    order(stream, Copy::contiguous(to, from, bytes))
+}
+
+/// Orders a copy into a stream, and waits for it if it writes to pageable memory of the host, as
+/// the driver does.
+fn order(stream: Handle, copy: Copy) -> Outcome {
+    let (driver, context) = current()?;
+    let at_once = matches!(copy.to, Place::Host(start) if driver.is_pageable(start));
+    let captured = matches!(target(driver, &context, stream)?, Target::Capture(_));
+    submit(stream, Work::Copy(copy))?;
+    if at_once && !captured { streams::wait(stream) } else { Ok(()) }
 }
 
 fn host<T>(pointer: *const T) -> Place {
@@ -151,7 +255,7 @@ fn fill(
         return Err(CuResult::InvalidValue);
     }
     if stream.is_none() {
-        captures::refuse_if_unsafe(current_waited_for()?.0)?;
+        refuse_captures()?;
     }
     submit(
         stream.unwrap_or(0),
@@ -207,21 +311,19 @@ unsafe fn copy_2d(stream: Option<Handle>, shape: *const Memcpy2d) -> Outcome {
         0 => shape.width_in_bytes,
         pitch => pitch,
     };
-    let copy = Copy {
-        to: shape.to.place()?,
-        from: shape.from.place()?,
-        width: shape.width_in_bytes,
-        height: shape.height,
-        to_pitch: pitch(&shape.to),
-        from_pitch: pitch(&shape.from),
-    };
+    let (to, from) = (shape.to.place()?, shape.from.place()?);
+    let (width, height) = (shape.width_in_bytes, shape.height);
+    let copy = Copy::rows(to, from, width, height, pitch(&shape.to), pitch(&shape.from));
     if copy.height > 1 && copy.to_pitch.min(copy.from_pitch) < copy.width {
         return Err(CuResult::InvalidValue);
     }
-    if stream.is_none() {
-        captures::refuse_if_unsafe(current_waited_for()?.0)?;
+    match stream {
+        Some(stream) => order(stream, copy),
+        None => {
+            refuse_captures()?;
+            order(0, copy)
+        }
     }
-    submit(stream.unwrap_or(0), Work::Copy(copy))
 }
 
 exports! {

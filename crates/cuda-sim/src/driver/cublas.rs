@@ -13,15 +13,18 @@ use std::{
     ffi::{c_int, c_longlong},
     ops::{Add, Mul},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use super::{
     CuResult, Driver,
     contexts::{Context, current},
     handles::Handle,
-    lock, say,
+    lock,
+    queues::submit,
+    say,
     streams::{Target, target},
+    work::Work,
 };
 use crate::faults::Operation;
 
@@ -75,8 +78,26 @@ struct Product<T> {
 /// A fault of a kernel: the error that a later call returns when it waits, and the report.
 struct Fault(CuResult, String);
 
+/// A product of matrices of any type, as work of a stream.
+pub(super) trait Multiply: Send + Sync {
+    /// Computes the product; as for every kernel, its error is returned by a later call that waits.
+    fn run(&self, driver: &Driver, context: &Context);
+}
+
+impl<T: Element> Multiply for Product<T> {
+    fn run(&self, driver: &Driver, context: &Context) {
+        if let Err(Fault(error, message)) = self.compute(driver) {
+            driver.records.report(format!("cuBLAS product: {message}"));
+            context.fail(error);
+        }
+    }
+}
+
 /// A type of elements; its bytes are those of the device.
-trait Element: Copy + Default + PartialEq + Add<Output = Self> + Mul<Output = Self> {}
+trait Element:
+    Copy + Default + PartialEq + Send + Sync + 'static + Add<Output = Self> + Mul<Output = Self>
+{
+}
 impl Element for f32 {}
 impl Element for f64 {}
 
@@ -119,7 +140,7 @@ impl Matrix {
 }
 
 impl<T: Element> Product<T> {
-    fn run(&self, driver: &Driver) -> Result<(), Fault> {
+    fn compute(&self, driver: &Driver) -> Result<(), Fault> {
         let (m, n) = (self.c.rows, self.c.columns);
         let own = (n.max(1) - 1) * self.c.leading + m;
         if self.batch > 1 && self.c.stride.unsigned_abs() < own as u64 {
@@ -249,25 +270,16 @@ unsafe fn multiply<T: Element>(handle: Handle, arguments: &Arguments<T>) -> Resu
     });
     let (alpha, beta, batch) = (*alpha, *beta, i64::from(*batch));
     let product = Product { a, b, c, transposed, depth: k, alpha, beta, batch };
-    match target(driver, &context, *lock(&library.stream)) {
-        Ok(Target::Device) => {}
+    let stream = *lock(&library.stream);
+    match target(driver, &context, stream) {
+        Ok(Target::Now | Target::Stream(_)) => {}
         Ok(Target::Capture(_)) => {
             say("cuBLAS: stream capture is not supported");
             return Err(Status::NotSupported);
         }
         Err(_) => return Err(Status::ExecutionFailed),
     }
-    if context.has_failed() {
-        return Ok(());
-    }
-    let _one_at_a_time = lock(&driver.work);
-    driver.faults.check(Operation::Launch).map_err(|_| Status::ExecutionFailed)?;
-    // As for every launch, the error of the kernel is returned by a later call that waits.
-    if let Err(Fault(error, message)) = product.run(driver) {
-        driver.records.report(format!("cuBLAS product: {message}"));
-        context.fail(error);
-    }
-    Ok(())
+    submit(stream, Work::Product(Arc::new(product))).map_err(|_| Status::ExecutionFailed)
 }
 
 /// Runs one exported function; panics do not cross into C.

@@ -1,5 +1,5 @@
-//! Events of the driver API. Work is done when it is ordered, so an event is complete as soon as it
-//! is recorded. Times are those of the simulation, not of a GPU.
+//! Events of the driver API. Whoever asks for an event does the work before it. Times are those of
+//! the simulation, not of a GPU.
 
 use std::{
     ffi::c_uint,
@@ -8,13 +8,15 @@ use std::{
 };
 
 use super::{
-    CuResult, Outcome,
+    CuResult, Driver, Outcome,
     captures::{Capture, Tail},
-    contexts::{current, current_waited_for},
+    contexts::current,
     exports,
     handles::Handle,
     lock,
+    queues::{self, Mark},
     streams::{Target, created, target},
+    work::Work,
     write,
 };
 
@@ -34,20 +36,21 @@ pub(super) struct Event {
 #[derive(Clone)]
 enum Recorded {
     Never,
-    At(Instant),
+    At(Mark),
     /// The event was recorded in a stream that was being captured.
     In(Arc<Capture>, Tail),
 }
 
 impl Event {
-    /// Returns when the event completed.
+    /// Waits for the event, and returns when it completed.
     ///
     /// # Errors
     /// [`CuResult::CapturedEvent`] if the event only stands for a place in a graph.
-    fn completed(&self) -> Outcome<Option<Instant>> {
-        match &*lock(&self.recorded) {
+    fn completed(&self, driver: &Driver) -> Outcome<Option<Instant>> {
+        let recorded = lock(&self.recorded).clone();
+        match recorded {
             Recorded::Never => Ok(None),
-            Recorded::At(time) => Ok(Some(*time)),
+            Recorded::At(mark) => Ok(Some(mark.wait(driver))),
             Recorded::In(capture, _) => {
                 capture.invalidate();
                 Err(CuResult::CapturedEvent)
@@ -63,7 +66,8 @@ fn record(event: Handle, stream: Handle, flags: c_uint) -> Outcome {
         return Err(CuResult::InvalidHandle);
     }
     *lock(&event.recorded) = match target(driver, &context, stream)? {
-        Target::Device => Recorded::At(Instant::now()),
+        Target::Now => Recorded::At(queues::mark(driver, &context, None)),
+        Target::Stream(stream) => Recorded::At(queues::mark(driver, &context, Some(stream))),
         Target::Capture(_) if flags & EXTERNAL != 0 => {
             super::say("cuEventRecordWithFlags: event nodes of graphs are not supported");
             return Err(CuResult::NotSupported);
@@ -82,7 +86,14 @@ fn wait(stream: Handle, event: Handle, flags: c_uint) -> Outcome {
     let target = target(driver, &context, stream)?;
     let recorded = lock(&event.recorded).clone();
     match (target, recorded) {
-        (_, Recorded::Never) | (Target::Device, Recorded::At(_)) => Ok(()),
+        (_, Recorded::Never) => Ok(()),
+        (Target::Now, Recorded::At(mark)) => {
+            mark.wait(driver);
+            Ok(())
+        }
+        (Target::Stream(stream), Recorded::At(mark)) => {
+            queues::order(driver, &context, &stream, Work::Await(mark))
+        }
         (Target::Capture(_), Recorded::At(_)) if flags & EXTERNAL != 0 => {
             super::say("cuStreamWaitEvent: event nodes of graphs are not supported");
             Err(CuResult::NotSupported)
@@ -101,11 +112,11 @@ fn wait(stream: Handle, event: Handle, flags: c_uint) -> Outcome {
             Err(CuResult::StreamCaptureMerge)
         }
         // The place in a graph that is already complete means nothing outside it.
-        (Target::Device, Recorded::In(of_event, _)) if of_event.ended() => {
+        (Target::Now | Target::Stream(_), Recorded::In(of_event, _)) if of_event.ended() => {
             Err(CuResult::CapturedEvent)
         }
         // The stream joins the capture.
-        (Target::Device, Recorded::In(of_event, tail)) => {
+        (Target::Now | Target::Stream(_), Recorded::In(of_event, tail)) => {
             let joining = created(driver, &context, stream).map_err(|_| {
                 of_event.invalidate();
                 CuResult::StreamCaptureImplicit
@@ -117,15 +128,23 @@ fn wait(stream: Handle, event: Handle, flags: c_uint) -> Outcome {
     }
 }
 
+/// Waits for an event on the host.
+fn wait_for(event: Handle) -> Outcome {
+    let (driver, context) = current()?;
+    driver.events.get(event)?.completed(driver)?;
+    context.wait()
+}
+
 fn elapsed(milliseconds: *mut f32, start: Handle, end: Handle) -> Outcome {
-    let (driver, _) = current_waited_for()?;
+    let (driver, context) = current()?;
     let (start, end) = (driver.events.get(start)?, driver.events.get(end)?);
     if !start.timing || !end.timing {
         return Err(CuResult::InvalidHandle);
     }
-    let (Some(from), Some(to)) = (start.completed()?, end.completed()?) else {
+    let (Some(from), Some(to)) = (start.completed(driver)?, end.completed(driver)?) else {
         return Err(CuResult::InvalidHandle);
     };
+    context.wait()?;
     let backwards = from.saturating_duration_since(to).as_secs_f32();
     let seconds = to.saturating_duration_since(from).as_secs_f32() - backwards;
     // SAFETY: the caller of the exported function vouches for `milliseconds`.
@@ -154,10 +173,10 @@ exports! {
         record(event, stream, flags)
     }
     fn cuEventQuery(event: Handle) {
-        current_waited_for()?.0.events.get(event)?.completed().map(drop)
+        wait_for(event)
     }
     fn cuEventSynchronize(event: Handle) {
-        current_waited_for()?.0.events.get(event)?.completed().map(drop)
+        wait_for(event)
     }
     fn cuEventElapsedTime(milliseconds: *mut f32, start: Handle, end: Handle) {
         elapsed(milliseconds, start, end)

@@ -6,14 +6,15 @@ use std::{
 };
 
 use super::{
-    CuResult, Outcome,
+    CuResult, Driver, Outcome,
     captures::Node,
-    contexts::{check_device, current},
+    contexts::{Context, check_device, current},
     driver, exports,
     handles::Handle,
+    queues::{finish, submit},
     say,
     streams::{Target, target},
-    work::run,
+    work::{Work, admit, run},
     write,
 };
 
@@ -56,6 +57,28 @@ pub(super) struct Executable {
     auto_free: bool,
 }
 
+/// A launch of a graph.
+#[derive(Clone)]
+pub(super) struct Replay {
+    nodes: Arc<Vec<Node>>,
+    memory: Arc<GraphMemory>,
+    auto_free: bool,
+}
+
+impl Replay {
+    /// Checks the nodes when the launch is ordered.
+    pub(super) fn admit(&self, driver: &Driver, context: &Context) -> Outcome {
+        self.nodes.iter().try_for_each(|node| admit(driver, context, &node.work))
+    }
+
+    pub(super) fn run(&self, driver: &Driver, context: &Context) -> Outcome {
+        if self.auto_free {
+            driver.allocations.end_lives(&self.memory.0);
+        }
+        self.nodes.iter().try_for_each(|node| run(driver, context, &node.work))
+    }
+}
+
 fn instantiate(executable: *mut Handle, graph: Handle, flags: u64) -> Outcome {
     let (driver, context) = current()?;
     let graph = driver.graphs.get(graph).map_err(|_| CuResult::InvalidValue)?;
@@ -81,18 +104,29 @@ fn instantiate(executable: *mut Handle, graph: Handle, flags: u64) -> Outcome {
 fn launch(executable: Handle, stream: Handle) -> Outcome {
     let (driver, context) = current()?;
     let executable = driver.executables.get(executable).map_err(|_| CuResult::InvalidValue)?;
-    if let Target::Capture(capture) = target(driver, &context, stream)? {
-        say("cuGraphLaunch: a graph within a captured graph is not supported");
-        capture.invalidate();
-        return Err(CuResult::NotSupported);
+    let queued = match target(driver, &context, stream)? {
+        Target::Capture(capture) => {
+            say("cuGraphLaunch: a graph within a captured graph is not supported");
+            capture.invalidate();
+            return Err(CuResult::NotSupported);
+        }
+        Target::Stream(stream) => Some(stream),
+        Target::Now => None,
+    };
+    let replay = Replay {
+        nodes: executable.nodes.clone(),
+        memory: executable.memory.clone(),
+        auto_free: executable.auto_free,
+    };
+    match queued {
+        // The launch itself tells whether memory of the one before is still alive.
+        Some(stream) if !replay.memory.0.is_empty() => {
+            finish(driver, &stream);
+            replay.admit(driver, &context)?;
+            replay.run(driver, &context)
+        }
+        _ => submit(stream, Work::Graph(replay)),
     }
-    if executable.auto_free {
-        driver.allocations.end_lives(&executable.memory.0);
-    }
-    for node in executable.nodes.iter() {
-        run(driver, &context, &node.work)?;
-    }
-    Ok(())
 }
 
 exports! {

@@ -9,15 +9,16 @@ use std::{
 
 use super::{
     CuResult, Outcome, captures,
-    contexts::{current, current_waited_for},
+    contexts::{current, current_finished, current_waited_for},
     exports,
+    guards::{Guard, Purpose},
     handles::Handle,
     lock, say, write,
 };
 use crate::faults::Operation;
 
 /// The size of a page, to which the driver aligns page-locked memory.
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
 struct Block {
     /// Layout with which the memory was allocated; `None` if the caller's memory was registered.
@@ -33,7 +34,9 @@ pub(super) struct HostMemory(Mutex<BTreeMap<usize, Block>>);
 
 impl HostMemory {
     fn allocate(&self, bytes: usize, flags: c_uint, context: Handle) -> Outcome<*mut c_void> {
+        // Pages that nobody else has, so that they can be guarded.
         let layout = Layout::from_size_align(bytes, PAGE).map_err(|_| CuResult::InvalidValue)?;
+        let layout = layout.pad_to_align();
         if bytes == 0 {
             return Err(CuResult::InvalidValue);
         }
@@ -85,6 +88,28 @@ impl HostMemory {
         }
     }
 
+    /// Returns whether an address lies in page-locked memory.
+    pub(super) fn contains(&self, address: usize) -> bool {
+        self.block_of(address).is_some()
+    }
+
+    /// Returns whether an address lies in page-locked memory that the driver has allocated.
+    pub(super) fn is_own(&self, address: usize) -> bool {
+        self.block_of(address) == Some(true)
+    }
+
+    /// Returns whether the page-locked memory of an address was allocated by the driver.
+    fn block_of(&self, address: usize) -> Option<bool> {
+        let blocks = lock(&self.0);
+        let (start, block) = blocks.range(..=address).next_back()?;
+        (address < start + block.bytes).then_some(block.layout.is_some())
+    }
+
+    /// Guards bytes for a copy that waits, if the driver has allocated them.
+    pub(super) fn guard(&self, start: usize, bytes: usize, purpose: Purpose) -> Option<Guard> {
+        if self.is_own(start) && bytes > 0 { Guard::new(start, bytes, purpose) } else { None }
+    }
+
     /// Returns the memory that nobody has freed, of one context or of all, as address and bytes.
     pub(super) fn leaks(&self, context: Option<Handle>) -> Vec<(usize, usize)> {
         lock(&self.0)
@@ -125,7 +150,7 @@ exports! {
         allocate(start, bytes, 0)
     }
     fn cuMemFreeHost(start: *mut c_void) {
-        let (driver, _) = current_waited_for()?;
+        let (driver, _) = current_finished()?;
         driver.host_memory.free(start as usize).inspect_err(|_| {
             let message = format!("cuMemFreeHost: {start:p} is not a live host allocation");
             driver.records.report(message);

@@ -12,8 +12,9 @@ use super::{
     exports,
     functions::Function,
     handles::Handle,
+    queues::submit,
     say,
-    work::{Work, submit},
+    work::Work,
 };
 use crate::{
     assembler::Usage,
@@ -31,13 +32,17 @@ pub(super) struct Launch {
 }
 
 impl Launch {
-    pub(super) fn run(&self, driver: &Driver, context: &Context) -> Outcome {
+    /// Counts the launch when it is ordered.
+    pub(super) fn admit(&self, driver: &Driver, context: &Context) -> Outcome {
         driver.faults.check(Operation::Launch).inspect_err(|&error| {
             if is_sticky(error) {
                 context.fail(error);
                 let _ = context.wait();
             }
-        })?;
+        })
+    }
+
+    pub(super) fn run(&self, driver: &Driver, context: &Context) -> Outcome {
         let outcome = exec::launch(
             &self.function.module,
             self.function.kernel(),
@@ -107,6 +112,7 @@ const MOST_REGISTERS: u32 = 256;
 ///
 /// # Errors
 /// [`CuResult::InvalidValue`] for a shape that the device does not allow,
+/// [`CuResult::NotSupported`] for one that the simulator does not,
 /// [`CuResult::LaunchOutOfResources`] for one that the kernel was not compiled for.
 fn check_limits(driver: &Driver, function: &Function, config: &LaunchConfig) -> Outcome {
     let device = &driver.device;
@@ -128,6 +134,9 @@ fn check_limits(driver: &Driver, function: &Function, config: &LaunchConfig) -> 
                 return refuse(CuResult::InvalidValue, message);
             }
         }
+    }
+    if let Err(message) = config.check_blocks() {
+        return refuse(CuResult::NotSupported, message);
     }
     let threads: u64 = config.block.iter().map(|&extent| u64::from(extent)).product();
     if threads > device.threads_per_block.into() {

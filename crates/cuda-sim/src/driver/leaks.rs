@@ -2,7 +2,7 @@
 
 use std::{ffi::c_int, sync::Once};
 
-use super::{DRIVER, Driver, handles::Handle};
+use super::{DRIVER, Driver, handles::Handle, queues::finish_all};
 
 /// The most allocations that are listed one by one.
 const LISTED: usize = 20;
@@ -52,6 +52,7 @@ unsafe extern "C" {
 pub(super) fn report_at_exit() {
     extern "C" fn at_exit() {
         if let Some(Ok(driver)) = DRIVER.get() {
+            finish_all(driver, |_| true);
             report(driver, None);
             driver.records.save(driver);
         }

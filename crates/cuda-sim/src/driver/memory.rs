@@ -11,10 +11,12 @@ use std::{
 
 use super::{
     CuResult, Driver, Outcome, captures,
-    contexts::{Context, current, current_waited_for},
+    contexts::{Context, current, current_finished, current_waited_for},
     exports,
     handles::Handle,
-    lock, say,
+    lock,
+    queues::{finish_all, submit},
+    say,
     streams::{Target, target},
     work::Work,
     write,
@@ -43,6 +45,8 @@ pub(super) struct Record {
     /// State of an allocation node of a graph: whether the node has run and nothing has freed it
     /// since. Its addresses stay reserved as long as the graph exists.
     graph: Option<bool>,
+    /// Whether its freeing was ordered into a stream.
+    free_ordered: bool,
 }
 
 /// All allocations by address.
@@ -64,7 +68,12 @@ impl Allocations {
     ) -> Outcome<u64> {
         driver.faults.check(Operation::Allocation)?;
         let bytes = bytes as u64;
-        let address = driver.memory.allocate(bytes).ok_or(CuResult::OutOfMemory)?;
+        let address = driver.memory.allocate(bytes).or_else(|| {
+            // Memory whose freeing still waits in a stream.
+            finish_all(driver, |_| true);
+            driver.memory.allocate(bytes)
+        });
+        let address = address.ok_or(CuResult::OutOfMemory)?;
         self.add(driver, context, address, bytes, pool, origin);
         Ok(address)
     }
@@ -98,8 +107,29 @@ impl Allocations {
             number: self.made.fetch_add(1, Ordering::Relaxed) + 1,
             origin,
             graph: None,
+            free_ordered: false,
         };
         lock(&self.records).insert(address, record);
+    }
+
+    /// Checks the freeing of an allocation when it is ordered into a stream.
+    pub(super) fn announce_free(&self, driver: &Driver, address: u64) -> Outcome {
+        let refused = |message: String| {
+            driver.records.report(format!("invalid free: {message}"));
+            Err(CuResult::InvalidValue)
+        };
+        match lock(&self.records).get_mut(&address) {
+            // Whether a graph's allocation is alive is seen when the node runs.
+            Some(record) if record.graph.is_some() => Ok(()),
+            Some(record) if record.free_ordered => {
+                refused(format!("the freeing of {address:#x} was ordered before"))
+            }
+            Some(record) => {
+                record.free_ordered = true;
+                Ok(())
+            }
+            None => refused(driver.memory.explain(address, 1).to_string()),
+        }
     }
 
     /// Frees memory that `allocate` returned, or ends the life of a graph's allocation.
@@ -231,7 +261,8 @@ fn check_managed(driver: &Driver, address: u64) -> Outcome {
 
 exports! {
     fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) {
-        let (driver, _) = current()?;
+        let (driver, context) = current()?;
+        finish_all(driver, |stream| stream.context == context.handle);
         let (free_bytes, total_bytes) = driver.memory.info();
         write(free, free_bytes as usize)?;
         write(total, total_bytes as usize)
@@ -297,8 +328,8 @@ exports! {
         check_managed(current()?.0, address)
     }
     fn cuMemFree_v2(address: u64) {
-        let (driver, _) = current_waited_for()?;
-        captures::refuse_if_unsafe(driver)?;
+        captures::refuse_if_unsafe(current()?.0)?;
+        let (driver, _) = current_finished()?;
         if address == 0 { Ok(()) } else { driver.allocations.free(driver, address) }
     }
     fn cuMemAllocAsync(address: *mut u64, bytes: usize, stream: Handle) {
@@ -308,12 +339,11 @@ exports! {
         allocate_async(address, bytes, Some(pool), stream, "cuMemAllocFromPoolAsync")
     }
     fn cuMemFreeAsync(address: u64, stream: Handle) {
-        let (driver, context) = current()?;
-        match (target(driver, &context, stream)?, address) {
-            (_, 0) => Ok(()),
-            (Target::Capture(capture), _) => capture.record(stream, Work::Free(address)),
-            (Target::Device, _) => driver.allocations.free(driver, address),
+        if address == 0 {
+            let (driver, context) = current()?;
+            return target(driver, &context, stream).map(drop);
         }
+        submit(stream, Work::Free(address))
     }
     fn cuMemGetAddressRange_v2(start: *mut u64, bytes: *mut usize, address: u64) {
         let (driver, _) = current()?;

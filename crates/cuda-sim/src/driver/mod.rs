@@ -1,7 +1,7 @@
 //! The CUDA driver API, which `libcuda_sim.so` exports.
 //!
-//! Every function does its work before it returns: streams are in order by construction, events are
-//! complete as soon as they are recorded. A captured graph keeps its operations and replays them.
+//! The work of a stream waits in its queue until something waits for it, so that a program that does
+//! not wait where it must sees old bytes. A captured graph keeps its operations and replays them.
 //! Functions that are not implemented say so on stderr and return `CUDA_ERROR_NOT_SUPPORTED`.
 
 mod attributes;
@@ -14,6 +14,7 @@ mod cublas;
 mod events;
 mod functions;
 mod graphs;
+mod guards;
 mod handles;
 mod host_memory;
 mod launches;
@@ -22,6 +23,7 @@ mod memory;
 mod modules;
 mod occupancy;
 mod pools;
+mod queues;
 mod records;
 mod registers;
 mod results;

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     CuResult, Driver, Outcome, captures,
-    contexts::{Context, current, current_waited_for},
+    contexts::{Context, current, current_finished, current_waited_for},
     driver, exports,
     functions::Function,
     handles::Handle,
@@ -225,7 +225,7 @@ exports! {
         load_and_report(module, image_bytes(image)?, Log::NONE)
     }
     fn cuModuleUnload(module: Handle) {
-        let (driver, context) = current_waited_for()?;
+        let (driver, context) = current_finished()?;
         let found = driver.modules.get(module)?;
         if found.context != context.handle {
             return Err(CuResult::InvalidHandle);

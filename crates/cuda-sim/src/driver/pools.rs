@@ -16,7 +16,9 @@ use super::{
     contexts::check_device,
     driver, exports,
     handles::{Handle, Table},
-    lock, say, write,
+    lock,
+    queues::finish_all,
+    say, write,
 };
 
 /// The values of `CUmemPool_attribute` that can be set freely: three reuse policies (`int`) and the
@@ -108,7 +110,9 @@ exports! {
         driver()?.pools.get(pool).map_err(|_| CuResult::InvalidValue).map(drop)
     }
     fn cuMemPoolGetAttribute(pool: Handle, attribute: c_int, value: *mut c_void) {
-        let pool = driver()?.pools.get(pool).map_err(|_| CuResult::InvalidValue)?;
+        let driver = driver()?;
+        let pool = driver.pools.get(pool).map_err(|_| CuResult::InvalidValue)?;
+        finish_all(driver, |_| true);
         let policy = lock(&pool.policies).get(&attribute).copied();
         match attribute {
             policy_of if REUSE_POLICIES.contains(&policy_of) => {

@@ -1,5 +1,5 @@
-//! Streams: queues of work. Their work is done at once, so that a stream holds nothing but its
-//! capture.
+//! Streams: queues of work. The work of a stream that was created waits until something waits for
+//! it; that of the default streams is done at once.
 
 use std::{
     ffi::{c_int, c_uint, c_void},
@@ -9,11 +9,12 @@ use std::{
 use super::{
     CuResult, Driver, Outcome,
     captures::Capture,
-    contexts::{Context, current, current_waited_for},
+    contexts::{Context, current},
     exports,
     handles::Handle,
     lock,
-    work::{HostFunction, Work, submit},
+    queues::{Queue, finish, finish_all, submit},
+    work::{HostFunction, Work},
     write,
 };
 
@@ -33,12 +34,22 @@ pub(super) struct Stream {
     priority: c_int,
     /// Capture that the stream takes part in.
     pub(super) capture: Mutex<Option<Arc<Capture>>>,
+    pub(super) queue: Queue,
+}
+
+impl Stream {
+    /// Whether the legacy default stream and this one wait for each other.
+    pub(super) fn is_blocking(&self) -> bool {
+        self.flags & NON_BLOCKING == 0
+    }
 }
 
 /// The target of work that is ordered into a stream.
 pub(super) enum Target {
     /// The work is done on the device, now.
-    Device,
+    Now,
+    /// The work waits in the stream's queue.
+    Stream(Arc<Stream>),
     /// The work goes into a graph that is being captured.
     Capture(Arc<Capture>),
 }
@@ -50,19 +61,24 @@ pub(super) enum Target {
 pub(super) fn target(driver: &Driver, context: &Context, stream: Handle) -> Outcome<Target> {
     if SPECIAL.contains(&stream) {
         // The legacy stream waits for all blocking streams, which a capture cannot express.
-        let blocks =
-            |other: &Stream| other.flags & NON_BLOCKING == 0 && lock(&other.capture).is_some();
+        let blocks = |other: &Stream| other.is_blocking() && lock(&other.capture).is_some();
         if stream < 2 && driver.streams.all().iter().any(|other| blocks(other)) {
             return Err(CuResult::StreamCaptureImplicit);
         }
-        return Ok(Target::Device);
+        if stream < 2 {
+            finish_all(driver, |other| other.context == context.handle && other.is_blocking());
+        }
+        return Ok(Target::Now);
     }
     let stream = driver.streams.get(stream)?;
     if stream.context != context.handle {
         return Err(CuResult::InvalidHandle);
     }
     let capture = lock(&stream.capture).clone();
-    Ok(capture.map_or(Target::Device, Target::Capture))
+    Ok(match capture {
+        Some(capture) => Target::Capture(capture),
+        None => Target::Stream(stream),
+    })
 }
 
 /// Returns the stream behind a handle that was created, not a special one.
@@ -81,16 +97,21 @@ fn create(handle: *mut Handle, flags: c_uint, priority: c_int) -> Outcome {
         flags,
         priority: priority.clamp(GREATEST_PRIORITY, LEAST_PRIORITY),
         capture: Mutex::default(),
+        queue: Queue::default(),
     };
     // SAFETY: the caller of the exported function vouches for `handle`.
     unsafe { write(handle, driver.streams.insert(stream)) }
 }
 
-/// Waits for a stream: everything in it has been done, and only a capture stands in the way.
-fn wait(stream: Handle) -> Outcome {
-    let (driver, context) = current_waited_for()?;
+/// Waits for a stream.
+pub(super) fn wait(stream: Handle) -> Outcome {
+    let (driver, context) = current()?;
     match target(driver, &context, stream)? {
-        Target::Device => Ok(()),
+        Target::Now => context.wait(),
+        Target::Stream(stream) => {
+            finish(driver, &stream);
+            context.wait()
+        }
         Target::Capture(capture) => {
             capture.invalidate();
             Err(CuResult::StreamCaptureUnsupported)
@@ -111,6 +132,7 @@ exports! {
         if let Some(capture) = lock(&stream.capture).take() {
             capture.invalidate();
         }
+        finish(driver, &stream);
         Ok(())
     }
     fn cuStreamSynchronize(stream: Handle) {
@@ -158,7 +180,7 @@ exports! {
         _flags: c_uint,
     ) {
         let callback = callback.ok_or(CuResult::InvalidValue)?;
-        // All earlier work is done, so that the callback is called now; a capture cannot hold it.
+        // The callback is called now, after all earlier work; a capture cannot hold it.
         wait(stream)?;
         callback(stream, CuResult::Success as u32, argument);
         Ok(())

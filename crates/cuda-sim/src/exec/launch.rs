@@ -48,6 +48,25 @@ pub(crate) struct Launch<'a> {
     pub(crate) is_parallel: bool,
 }
 
+impl LaunchConfig {
+    fn blocks(&self) -> u64 {
+        self.grid.iter().fold(1, |blocks: u64, &extent| blocks.saturating_mul(extent.into()))
+    }
+
+    /// Checks that the simulator can run a grid of this size, which a device may have.
+    ///
+    /// # Errors
+    /// The message says how many blocks there are and how many are possible.
+    pub(crate) fn check_blocks(&self) -> Result<(), String> {
+        match self.blocks() {
+            blocks if blocks > MAX_BLOCKS => {
+                Err(format!("a grid of {blocks} blocks; this simulator has {MAX_BLOCKS}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Runs `kernel` of `module` to its end and returns the counters. `params` are the kernel's
 /// parameters packed at the offsets of [`Kernel::params`].
 ///
@@ -68,12 +87,8 @@ pub fn launch(
     };
     check(kernel, &config, params, device)
         .map_err(|message| refuse(FaultKind::InvalidConfiguration, message))?;
-    let blocks =
-        config.grid.iter().fold(1u64, |blocks, &extent| blocks.saturating_mul(extent.into()));
-    if blocks > MAX_BLOCKS {
-        let message = format!("a grid of {blocks} blocks; this simulator has {MAX_BLOCKS}");
-        return Err(refuse(FaultKind::Unsupported, message));
-    }
+    config.check_blocks().map_err(|message| refuse(FaultKind::Unsupported, message))?;
+    let blocks = config.blocks();
     let threads: u32 = config.block.iter().product();
     let linked = &kernel.linked;
     let host_out_of_memory = || {

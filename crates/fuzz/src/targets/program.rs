@@ -147,8 +147,12 @@ fn run(input: &[u8], folder: &Path) -> Outcome {
         ensure(wanted, || "a file that nobody asked for".to_owned())?;
         readable(&name, &path(&name))?;
     }
-    if code == 0 && arguments.windows(2).any(|pair| pair == ["--output", "-"]) {
-        std::fs::copy(folder.join("stdout"), path("out.csv")).map_err(machine)?;
+    let printed = std::fs::read(folder.join("stdout")).map_err(machine)?;
+    // A mutated flag may ask for help, which is printed instead of a table.
+    let is_help = String::from_utf8_lossy(&printed).contains("Usage: mnn ");
+    let to_stdout = arguments.windows(2).any(|pair| pair == ["--output", "-"]);
+    if code == 0 && to_stdout && !is_help {
+        std::fs::write(path("out.csv"), printed).map_err(machine)?;
         readable("out.csv", &path("out.csv"))?;
     }
     Ok(code == 0)

@@ -139,7 +139,7 @@ fn rebuild(discovery: &Discovery) -> Outcome {
     let made = RightHandSide::from_equations(&library, &settings, &discovery.equations);
     let Ok(rhs) = made else { return Ok(false) };
     let state = vec![0.5; library.variables().len()];
-    let mut derivative = vec![0.0; rhs.states()];
+    let mut derivative = vec![0.0; state.len()];
     rhs.derivative(&state, &mut vec![0.0; library.len()], &mut derivative);
     let errors = vec![None; rhs.numerator.len() + rhs.denominator.len()];
     let equations = rhs.equations(&errors);

@@ -35,10 +35,12 @@ struct Run {
 
 impl From<Output> for Run {
     fn from(output: Output) -> Self {
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let code = output.status.code();
         Run {
-            code: output.status.code().expect("not killed by a signal"),
+            code: code.unwrap_or_else(|| panic!("{}: {stderr}", output.status)),
             stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
+            stderr,
         }
     }
 }

@@ -13,25 +13,9 @@ use cudarc::driver::{
 use cudarc::nvrtc::Ptx;
 
 use super::cublas::Cublas;
+use super::images::kernel_images;
 use super::kernel::Kernel;
 use crate::error::{Error, Result};
-
-/// The embedded modules, made by build.rs: name of the kernel file, and PTX or fat binary.
-const MODULES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/modules.rs"));
-
-/// Returns the kernels as they are embedded in this program, module by module, for disassembly and
-/// profiling: the name of the file in `kernels/` and its PTX with a zero at the end, or a fat
-/// binary.
-pub fn kernel_modules() -> &'static [(&'static str, &'static [u8])] {
-    MODULES
-}
-
-/// Returns the architectures that the embedded kernels were compiled for: `compute_80` is PTX,
-/// which the driver translates for this and every later architecture, `sm_90` is machine code. The
-/// list is empty if there are no kernels, because no nvcc was found when the library was built.
-pub fn kernel_architectures() -> &'static [&'static str] {
-    include!(concat!(env!("OUT_DIR"), "/architectures.rs"))
-}
 
 /// A GPU that was opened. There is one object for each device of the machine, shared by everything
 /// that uses it.
@@ -40,6 +24,7 @@ pub struct CudaDevice {
     stream: Arc<CudaStream>,
     ordinal: usize,
     limits: Limits,
+    /// Modules of one kernel each, by its name; they are loaded when a kernel is first used.
     modules: Mutex<BTreeMap<&'static str, Arc<CudaModule>>>,
     /// Handle of cuBLAS, which is opened when it is first needed, if it can be.
     cublas: OnceLock<Option<Cublas>>,
@@ -73,8 +58,8 @@ pub(crate) fn while_doing(doing: &str) -> impl Fn(DriverError) -> Error + '_ {
         let name = name.trim_start_matches("CUDA_ERROR_").to_lowercase().replace('_', " ");
         let hint = match code {
             CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => {
-                ": the driver is older than the compiler of the kernels; update the driver, or \
-                 build with an older CUDA toolkit"
+                ": the kernels need a driver of CUDA 12.3 or later (545); update the driver, or build \
+                 with an older CUDA toolkit"
             }
             CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU => {
                 ": the kernels need compute capability 8.0 or later"
@@ -128,7 +113,7 @@ impl CudaDevice {
     fn open(ordinal: usize) -> Result<Self> {
         let doing = format!("opening CUDA device {ordinal}");
         let missing = |message: String| Error::Device { doing: doing.clone(), message };
-        if MODULES.is_empty() {
+        if kernel_images().is_empty() {
             return Err(missing(
                 "this program was built without CUDA kernels, because no nvcc was found then; put \
                  nvcc on PATH or set NVCC or CUDA_HOME (in a checkout, `cargo xtask toolkit` \
@@ -240,11 +225,12 @@ impl CudaDevice {
         Ok(())
     }
 
-    /// The kernel `name` of the module, which takes `A`. Modules are loaded once for a device; look
-    /// kernels up when planning, not when solving.
-    pub(crate) fn kernel<A>(&self, module: &'static str, name: &str) -> Result<Kernel<A>> {
-        let failed = |error| while_doing(&format!("loading the kernel {name} of {module}"))(error);
-        let module = self.module(module)?;
+    /// The kernel of this name, which takes `A`. A kernel is loaded once for a device, which may take
+    /// the driver seconds if it has to translate it; look kernels up when planning, not when solving.
+    pub(crate) fn kernel<A>(&self, name: &str) -> Result<Kernel<A>> {
+        let doing = format!("loading the kernel {name}");
+        let failed = |error| while_doing(&doing)(error);
+        let module = self.module(name, &doing)?;
         // The context may have been made on another thread.
         self.context.bind_to_thread().map_err(failed)?;
         let function = module.load_function(name).map_err(failed)?;
@@ -272,23 +258,22 @@ impl CudaDevice {
     /// # Errors
     /// [`Error::Device`] if they do not run: the device or its driver is too old for them.
     pub fn check_kernels(&self) -> Result<()> {
-        self.module("common_reduce").map(drop)
+        self.module("sum_partials", "loading the smallest kernel").map(drop)
     }
 
-    fn module(&self, name: &'static str) -> Result<Arc<CudaModule>> {
+    fn module(&self, name: &str, doing: &str) -> Result<Arc<CudaModule>> {
         let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(module) = modules.get(name) {
             return Ok(module.clone());
         }
-        let image = MODULES.iter().find(|(module, _)| *module == name).map(|(_, image)| *image);
-        let doing = format!("loading the kernels {name}");
-        let image = image.ok_or_else(|| Error::Device {
-            doing: doing.clone(),
-            message: format!("the kernels {name} are not in this program"),
+        let kernel = kernel_images().iter().find(|kernel| kernel.name == name);
+        let kernel = kernel.ok_or_else(|| Error::Device {
+            doing: doing.to_owned(),
+            message: format!("the kernel {name} is not in this program"),
         })?;
-        let module = self.context.load_module(Ptx::from_binary(image.to_vec()));
-        let module = module.map_err(while_doing(&doing))?;
-        modules.insert(name, module.clone());
+        let image = Ptx::from_binary(kernel.for_device(self.limits.compute_capability));
+        let module = self.context.load_module(image).map_err(while_doing(doing))?;
+        modules.insert(kernel.name, module.clone());
         Ok(module)
     }
 }

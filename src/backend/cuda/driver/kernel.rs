@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::fmt::Display;
 use std::marker::PhantomData;
+use std::sync::OnceLock;
 
 use cudarc::driver::{
     CudaFunction, CudaView, CudaViewMut, DevicePtr, DevicePtrMut, DeviceRepr, LaunchArgs,
@@ -25,6 +26,34 @@ pub struct Kernel<A> {
     pub static_shared: usize,
     pub(super) function: CudaFunction,
     pub(super) arguments: PhantomData<fn(A)>,
+}
+
+/// A kernel that is loaded when it is first launched.
+pub struct Lazy<A> {
+    name: String,
+    loaded: OnceLock<Kernel<A>>,
+}
+
+impl<A: Arguments> Lazy<A> {
+    /// Makes a kernel of this name, without loading it.
+    pub fn new(name: impl Into<String>) -> Self {
+        Lazy { name: name.into(), loaded: OnceLock::new() }
+    }
+
+    /// Launches the kernel as [`Kernel::launch`] does, always on the same device.
+    ///
+    /// # Errors
+    /// Those of [`Kernel::launch`], and [`Error::Device`] if the kernel cannot be loaded.
+    pub fn launch(&self, device: &CudaDevice, shape: LaunchShape, arguments: &A) -> Result<()> {
+        let kernel = match self.loaded.get() {
+            Some(kernel) => kernel,
+            None => {
+                let kernel = device.kernel(&self.name)?;
+                self.loaded.get_or_init(|| kernel)
+            }
+        };
+        kernel.launch(device, shape, arguments)
+    }
 }
 
 /// The shape of a launch.
@@ -173,7 +202,7 @@ mod tests {
     #[test]
     fn impossible_launches_are_refused() {
         let device = testing::device();
-        let kernel = device.kernel::<(i32,)>("common_reduce", "sum_partials").unwrap();
+        let kernel = device.kernel::<(i32,)>("sum_partials").unwrap();
         let shape = LaunchShape { blocks: 1, threads: (32, 16), dynamic_shared: 0 };
         assert!(kernel.checked(&device, shape).is_ok());
         for (wrong, word) in [

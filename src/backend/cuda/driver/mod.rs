@@ -3,6 +3,7 @@
 
 pub mod cublas;
 pub mod device;
+pub mod images;
 pub mod kernel;
 pub mod memory;
 pub mod ranges;

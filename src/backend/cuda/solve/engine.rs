@@ -178,9 +178,15 @@ impl<T: Real> Engine<T> {
         let shape = problem.shape();
         let mut engine = backend::cpu::engine::new(shape, self.batch.template.options())?;
         engine.solve(problem, &mut Solution::allocate(shape)?)?;
-        self.gradients.status.copy_from_slice(&engine.vjp(problem, cotangent, status)?.status);
+        let found = engine.vjp(problem, cotangent, status)?;
+        self.gradients.status.copy_from_slice(&found.status);
         if self.gradients.status == status {
-            self.gradients.overflow_in_sum();
+            // The gradient of the weights is kept in double on the CPU, and may be all that single
+            // precision cannot hold.
+            self.gradients.weights = found.weights;
+            if !self.gradients.find_overflow(shape, status) {
+                self.gradients.overflow_in_sum();
+            }
         }
         Ok(())
     }

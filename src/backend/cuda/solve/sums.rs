@@ -30,7 +30,7 @@ impl SumPartials {
 
     /// Looks the kernel up on a device.
     pub fn new(device: &CudaDevice) -> Result<Self> {
-        Ok(SumPartials { kernel: device.kernel("common_reduce", "sum_partials")? })
+        Ok(SumPartials { kernel: device.kernel("sum_partials")? })
     }
 
     /// Adds up the rows of `partials` (groups, V), where V are the `columns` of all arrays one

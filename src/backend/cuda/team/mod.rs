@@ -57,9 +57,9 @@ impl<T: Real> TeamPath<T> {
 }
 
 impl Teams {
-    /// Returns the kernel of a module for this kind of team.
-    fn kernel<P>(&self, module: &'static str) -> Result<Kernel<(TeamPlan, P)>> {
-        self.device.kernel(module, &format!("{module}_{}", self.plan.kind.name()))
+    /// Returns the kernel that does this work for this kind of team.
+    fn kernel<P>(&self, work: &str) -> Result<Kernel<(TeamPlan, P)>> {
+        self.device.kernel(&format!("{work}_{}", self.plan.kind.name()))
     }
 
     /// Returns the addresses that the solution is written to.

@@ -7,7 +7,7 @@ use cudarc::driver::{CudaView, CudaViewMut};
 use crate::Real;
 use crate::backend::cuda::bindings::{MatMul, Reduction, Update, Walk};
 use crate::backend::cuda::driver::CudaDevice;
-use crate::backend::cuda::driver::kernel::{Address, Kernel, LaunchShape, check_length};
+use crate::backend::cuda::driver::kernel::{Address, LaunchShape, Lazy, check_length};
 use crate::error::{Error, Result};
 
 /// The threads of every block.
@@ -28,62 +28,62 @@ type GatherAdjoint = (Address, Address, Address, Address, Address, i64, i64, i64
 
 /// The kernels for one type of numbers.
 struct Typed {
-    unary: Kernel<(Address, Address, i64, i32, f64, i32)>,
-    unary_adjoint: Kernel<UnaryAdjoint>,
-    binary: Kernel<(Address, Address, Address, Walk, i32)>,
-    select: Kernel<(Address, Address, Address, Address, Walk)>,
-    copy: Kernel<(Address, Address, Walk, i32)>,
-    gather: Kernel<(Address, Address, Address, i64, i64, i64, i64)>,
-    gather_adjoint: Kernel<GatherAdjoint>,
-    reduce: Kernel<Reduce>,
-    reduce_to_splits: Kernel<Reduce>,
-    reduce_splits: Kernel<Reduce>,
-    max: Kernel<(Address, Address, Address, i64, i64, i64, i32)>,
-    max_adjoint: Kernel<(Address, Address, Address, i64, i64, i64)>,
-    log_softmax: Kernel<(Address, Address, i64, i64, i32)>,
-    log_softmax_adjoint: Kernel<(Address, Address, Address, i64, i64, i32)>,
-    matmul: Kernel<(Address, Address, Address, MatMul)>,
-    squares: Kernel<(Address, i64, Address)>,
-    sgd: Kernel<(Address, Address, Address, i64, Address, Update)>,
-    adam: Kernel<(Address, Address, Address, Address, i64, Address, Update)>,
+    unary: Lazy<(Address, Address, i64, i32, f64, i32)>,
+    unary_adjoint: Lazy<UnaryAdjoint>,
+    binary: Lazy<(Address, Address, Address, Walk, i32)>,
+    select: Lazy<(Address, Address, Address, Address, Walk)>,
+    copy: Lazy<(Address, Address, Walk, i32)>,
+    gather: Lazy<(Address, Address, Address, i64, i64, i64, i64)>,
+    gather_adjoint: Lazy<GatherAdjoint>,
+    reduce: Lazy<Reduce>,
+    reduce_to_splits: Lazy<Reduce>,
+    reduce_splits: Lazy<Reduce>,
+    max: Lazy<(Address, Address, Address, i64, i64, i64, i32)>,
+    max_adjoint: Lazy<(Address, Address, Address, i64, i64, i64)>,
+    log_softmax: Lazy<(Address, Address, i64, i64, i32)>,
+    log_softmax_adjoint: Lazy<(Address, Address, Address, i64, i64, i32)>,
+    matmul: Lazy<(Address, Address, Address, MatMul)>,
+    squares: Lazy<(Address, i64, Address)>,
+    sgd: Lazy<(Address, Address, Address, i64, Address, Update)>,
+    adam: Lazy<(Address, Address, Address, Address, i64, Address, Update)>,
 }
 
-/// The kernels of the tape, looked up on one device.
+/// The kernels of the tape on one device. Each is loaded when it is first launched: a program uses
+/// few of them, and a driver may have to translate each.
 pub struct TapeKernels {
     device: Arc<CudaDevice>,
     f32: Typed,
     f64: Typed,
-    gradient_norm: Kernel<(Address, i64, Address)>,
+    gradient_norm: Lazy<(Address, i64, Address)>,
 }
 
 impl Typed {
-    fn new(device: &CudaDevice, of: &str) -> Result<Self> {
+    fn new(of: &str) -> Self {
         // In f64, splits are of the type itself.
         let (to_splits, splits) = match of {
             "f64" => ("reduce_f64", "reduce_f64"),
             _ => ("reduce_f32_splits", "reduce_splits_f32"),
         };
-        Ok(Typed {
-            unary: device.kernel("tape_elementwise", &format!("unary_{of}"))?,
-            unary_adjoint: device.kernel("tape_elementwise", &format!("unary_adjoint_{of}"))?,
-            binary: device.kernel("tape_elementwise", &format!("binary_{of}"))?,
-            select: device.kernel("tape_elementwise", &format!("select_{of}"))?,
-            copy: device.kernel("tape_move", &format!("copy_{of}"))?,
-            gather: device.kernel("tape_move", &format!("gather_{of}"))?,
-            gather_adjoint: device.kernel("tape_move", &format!("gather_adjoint_{of}"))?,
-            reduce: device.kernel("tape_reduce", &format!("reduce_{of}"))?,
-            reduce_to_splits: device.kernel("tape_reduce", to_splits)?,
-            reduce_splits: device.kernel("tape_reduce", splits)?,
-            max: device.kernel("tape_max", &format!("max_{of}"))?,
-            max_adjoint: device.kernel("tape_max", &format!("max_adjoint_{of}"))?,
-            log_softmax: device.kernel("tape_softmax", &format!("log_softmax_{of}"))?,
-            log_softmax_adjoint: device
-                .kernel("tape_softmax", &format!("log_softmax_adjoint_{of}"))?,
-            matmul: device.kernel("tape_matmul", &format!("matmul_{of}"))?,
-            squares: device.kernel("tape_optimizer", &format!("squares_{of}"))?,
-            sgd: device.kernel("tape_optimizer", &format!("sgd_{of}"))?,
-            adam: device.kernel("tape_optimizer", &format!("adam_{of}"))?,
-        })
+        Typed {
+            unary: Lazy::new(format!("unary_{of}")),
+            unary_adjoint: Lazy::new(format!("unary_adjoint_{of}")),
+            binary: Lazy::new(format!("binary_{of}")),
+            select: Lazy::new(format!("select_{of}")),
+            copy: Lazy::new(format!("copy_{of}")),
+            gather: Lazy::new(format!("gather_{of}")),
+            gather_adjoint: Lazy::new(format!("gather_adjoint_{of}")),
+            reduce: Lazy::new(format!("reduce_{of}")),
+            reduce_to_splits: Lazy::new(to_splits),
+            reduce_splits: Lazy::new(splits),
+            max: Lazy::new(format!("max_{of}")),
+            max_adjoint: Lazy::new(format!("max_adjoint_{of}")),
+            log_softmax: Lazy::new(format!("log_softmax_{of}")),
+            log_softmax_adjoint: Lazy::new(format!("log_softmax_adjoint_{of}")),
+            matmul: Lazy::new(format!("matmul_{of}")),
+            squares: Lazy::new(format!("squares_{of}")),
+            sgd: Lazy::new(format!("sgd_{of}")),
+            adam: Lazy::new(format!("adam_{of}")),
+        }
     }
 }
 
@@ -121,17 +121,14 @@ fn blocks_of(blocks: usize) -> LaunchShape {
 }
 
 impl TapeKernels {
-    /// Looks the kernels up on a device.
-    ///
-    /// # Errors
-    /// [`Error::Device`] when a module cannot be loaded.
-    pub fn new(device: &Arc<CudaDevice>) -> Result<Self> {
-        Ok(TapeKernels {
-            f32: Typed::new(device, "f32")?,
-            f64: Typed::new(device, "f64")?,
-            gradient_norm: device.kernel("tape_optimizer", "gradient_norm")?,
+    /// Names the kernels for a device.
+    pub fn new(device: &Arc<CudaDevice>) -> Self {
+        TapeKernels {
+            f32: Typed::new("f32"),
+            f64: Typed::new("f64"),
+            gradient_norm: Lazy::new("gradient_norm"),
             device: device.clone(),
-        })
+        }
     }
 
     fn of<T: Real>(&self) -> &Typed {

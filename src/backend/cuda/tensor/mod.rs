@@ -58,11 +58,12 @@ impl Cuda {
     /// Computes on this GPU ([`Device::gpu`](crate::Device::gpu)).
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error::Device) when the kernels cannot be loaded, or cuBLAS cannot
+    /// [`Error::Device`](crate::Error::Device) when the device cannot run the kernels, or cuBLAS cannot
     /// be opened and `MECHANISTIC_CUBLAS` is `on`; [`Error::Argument`](crate::Error::Argument) when
     /// the variable has another value than `on` and `off`.
     pub fn on(device: &Arc<CudaDevice>) -> Result<Self> {
-        let kernels = Arc::new(TapeKernels::new(device)?);
+        device.check_kernels()?;
+        let kernels = Arc::new(TapeKernels::new(device));
         let cublas = product::cublas_is_wanted(device)?;
         Ok(Cuda { device: device.clone(), kernels, places: Places::default(), cublas })
     }

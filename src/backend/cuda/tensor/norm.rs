@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cudarc::driver::{CudaView, PinnedHostSlice};
+use cudarc::driver::{CudaEvent, CudaView, PinnedHostSlice};
 
 use super::kernels::TapeKernels;
 use crate::backend::cuda::driver::Buffer;
@@ -23,6 +23,9 @@ pub struct Places(Arc<Mutex<Vec<Place>>>);
 /// A place for one number.
 struct Place {
     memory: PinnedHostSlice<f64>,
+    /// Recorded after the copy to `memory`. The device does not track uses of memory by events, so
+    /// nothing else tells when the number is there.
+    copied: CudaEvent,
     device: Arc<CudaDevice>,
 }
 
@@ -37,10 +40,12 @@ impl Places {
         if let Some(place) = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop() {
             return Ok(place);
         }
+        let failed = while_doing("allocating a place for the gradient's norm");
+        let context = device.stream().context();
         // SAFETY: the device writes to it before it is read.
-        let memory = unsafe { device.stream().context().alloc_pinned(1) }
-            .map_err(while_doing("allocating a place for the gradient's norm"))?;
-        Ok(Place { memory, device: device.clone() })
+        let memory = unsafe { context.alloc_pinned(1) }.map_err(&failed)?;
+        let copied = context.new_event(None).map_err(&failed)?;
+        Ok(Place { memory, copied, device: device.clone() })
     }
 }
 
@@ -89,9 +94,10 @@ impl Norm {
         let mut on_device = Buffer::<f64>::unwritten(device, "the gradient's norm", 1)?;
         kernels.gradient_norm(&partials.view(), &mut on_device.view_mut())?;
         let mut place = places.take(device)?;
-        device
-            .stream()
+        let stream = device.stream();
+        stream
             .memcpy_dtoh(&on_device.view(), &mut place.memory)
+            .and_then(|()| place.copied.record(stream))
             .map_err(while_doing("copying the gradient's norm from the device"))?;
         Ok(Norm(Arc::new(Pending { on_device, place: Some(place), places: places.clone() })))
     }
@@ -104,6 +110,7 @@ impl Norm {
     /// Returns the number; waits until the device has computed it.
     pub fn value(&self) -> Result<f64> {
         let place = self.0.place.as_ref().expect("it is there until it is dropped");
-        Ok(place.memory.as_slice().map_err(while_doing("waiting for the gradient's norm"))?[0])
+        let number = place.copied.synchronize().and_then(|()| place.memory.as_slice());
+        Ok(number.map_err(while_doing("waiting for the gradient's norm"))?[0])
     }
 }

@@ -51,8 +51,8 @@ impl<T: Real> ThreadPath<T> {
             None => ["thread_solve", "thread_adjoint"],
         };
         Ok(ThreadPath {
-            solve: device.kernel(solve, &format!("{solve}_{k}_{q}"))?,
-            adjoint: device.kernel(adjoint, &format!("{adjoint}_{k}_{q}"))?,
+            solve: device.kernel(&format!("{solve}_{k}_{q}"))?,
+            adjoint: device.kernel(&format!("{adjoint}_{k}_{q}"))?,
             device: device.clone(),
             plan,
             values: PhantomData,

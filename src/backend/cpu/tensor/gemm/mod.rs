@@ -250,6 +250,8 @@ mod tests {
             [300, 10, 3],
             [3, 600, 50],
             [65, 520, 67],
+            // So many lines that blocks of the depth are packed one after another.
+            [2, 600, 2100],
         ];
         for [m, k, n] in sizes {
             let (a, b) = (numbers::<T>(m * k, 1.0), numbers::<T>(k * n, 2.0));

@@ -50,12 +50,17 @@ struct Line {
 }
 
 thread_local! {
-    /// The panels of the last product that this thread was asked for. A product takes them away
-    /// while it lasts: while its thread waits for others, it may begin another one.
+    /// The panels of the last product that this thread was asked for. A product takes the memory
+    /// out of the cell while it runs: a thread that waits for others may be given another product,
+    /// which then allocates its own.
     static PANELS: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
 }
 
-/// Calls `f` with memory for `count` numbers, which the thread keeps for the next call.
+/// The most lines of the cache that a thread keeps between products: 64 MiB.
+const MOST_KEPT: usize = 1 << 20;
+
+/// Calls `f` with memory for `count` numbers, which the thread keeps for the next call, unless it is
+/// very large.
 pub fn with_memory<T: Real>(count: usize, f: impl FnOnce(&mut [T])) -> Result<()> {
     let lines = count.saturating_mul(size_of::<T>()).div_ceil(size_of::<Line>());
     let mut memory = PANELS.take();
@@ -66,6 +71,8 @@ pub fn with_memory<T: Real>(count: usize, f: impl FnOnce(&mut [T])) -> Result<()
     // SAFETY: T is f32 or f64, of which every pattern of bits is a number.
     let (_, numbers, _) = unsafe { memory.align_to_mut::<T>() };
     f(&mut numbers[..count]);
-    PANELS.set(memory);
+    if memory.len() <= MOST_KEPT {
+        PANELS.set(memory);
+    }
     Ok(())
 }
