@@ -1,9 +1,12 @@
 //! The check of a fit, which every discovery gets: whether the equations reproduce the data, and
 //! whether what they leave is noise.
 
+use std::ops::Range;
+
 use super::equation::Fit;
 use super::estimate::Estimate;
 use super::grid::{Grid, Smooth};
+use super::right_hand_side::RightHandSide;
 use super::simulate::simulate;
 
 /// The fraction of a state's variance that equations must explain over one period.
@@ -88,19 +91,32 @@ fn percent(fraction: f64) -> String {
 /// Returns the states at the grid points (M, K) that follow from the smoothed ones at the beginning
 /// of every period.
 fn one_period_ahead(found: &Estimate<'_>, grid: &Grid, period: f64, scale: &[f64]) -> Vec<f64> {
-    let (k, d) = (found.rhs.states(), scale.len());
-    let mut ahead = vec![f64::NAN; grid.points() * k];
-    for range in &grid.trajectories {
-        let mut start = range.start;
-        while start < range.end {
-            let within = |t: &usize| grid.time[*t] <= grid.time[start] + period;
-            let end = (start + 1..range.end).take_while(within).last().unwrap_or(start) + 1;
-            let state = &found.trajectory[start * d..][..d];
-            let forcing = grid.forcing.part(start..end);
-            let simulated = simulate(&found.rhs, state, &grid.time[start..end], &forcing, scale);
-            ahead[start * k..end * k].copy_from_slice(&simulated);
-            start = end;
-        }
+    let of = |range: &Range<usize>| {
+        ahead(&found.rhs, &found.trajectory, grid, range.clone(), period, scale)
+    };
+    grid.trajectories.iter().flat_map(of).collect()
+}
+
+/// Returns the states at a range of grid points of one trajectory (…, K) that the equations predict
+/// from those of `states` (M, D) at the beginning of every period.
+pub(super) fn ahead(
+    rhs: &RightHandSide<'_>,
+    states: &[f64],
+    grid: &Grid,
+    range: Range<usize>,
+    period: f64,
+    scale: &[f64],
+) -> Vec<f64> {
+    let d = scale.len();
+    let mut ahead = Vec::with_capacity(range.len() * rhs.states());
+    let mut start = range.start;
+    while start < range.end {
+        let within = |t: &usize| grid.time[*t] <= grid.time[start] + period;
+        let end = (start + 1..range.end).take_while(within).last().unwrap_or(start) + 1;
+        let state = &states[start * d..][..d];
+        let forcing = grid.forcing.part(start..end);
+        ahead.extend(simulate(rhs, state, &grid.time[start..end], &forcing, scale));
+        start = end;
     }
     ahead
 }

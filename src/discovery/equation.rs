@@ -53,8 +53,15 @@ pub struct Tried {
     /// The score of its equations, which is the smaller the better: −2 log likelihood of the data, up
     /// to a constant, plus the square of the threshold for each term. `None` where none were found.
     pub score: Option<f64>,
-    /// Whether the data obey its equations without further disturbances.
+    /// Whether the data obey its equations without further disturbances, and what they leave is
+    /// hardly more than the noise of the smoothed data.
     pub exact: bool,
+    /// The error of its equations on stretches at the beginning and at the end of the trajectories,
+    /// where each time the coefficients were estimated from the rest: the root mean square, in
+    /// deviations of the states, of what they leave over one period. `None` where the choice did
+    /// not depend on it.
+    #[serde(default)]
+    pub held_out: Option<f64>,
     /// Number of terms.
     pub terms: usize,
     /// Whether its equations are the result.

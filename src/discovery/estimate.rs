@@ -1,7 +1,7 @@
 //! An estimate: the equations with their coefficients, and the uncertainty, trajectory and noise
 //! that belong to them.
 
-use super::candidates::{Candidates, Slot, Support};
+use super::candidates::{Candidates, Parameter, Slot, Support};
 use super::equation::Equation;
 use super::information::Quadratic;
 use super::right_hand_side::RightHandSide;
@@ -45,6 +45,30 @@ impl Estimate<'_> {
     pub fn take(&mut self, support: &Support) {
         self.candidates.set(&mut self.rhs, support);
         self.candidates.kept.clone_from(&support.kept);
+    }
+
+    /// Takes terms, coefficients and trajectory from the estimate of a simpler model of the same
+    /// data, as far as they are candidates here.
+    pub fn continue_from(&mut self, simpler: &Estimate<'_>) {
+        let values = simpler.candidates.values(&simpler.rhs);
+        let mut support = Vec::new();
+        for (p, value) in simpler.candidates.free().into_iter().zip(values) {
+            let place = self.rhs.library.position(simpler.rhs.library.factors(p.term));
+            let here = place.map(|term| Parameter { term, ..p });
+            let candidate = self.candidates.all.iter().position(|own| Some(*own) == here);
+            support.extend(candidate.map(|candidate| (candidate, value)));
+        }
+        support.sort_by_key(|(candidate, _)| *candidate);
+        let (kept, coefficients) = support.into_iter().unzip();
+        self.take(&Support { kept, coefficients });
+        self.trajectory.clone_from(&simpler.trajectory);
+    }
+
+    /// Returns the largest absolute value of each component of the trajectory (D).
+    pub fn sizes(&self) -> Vec<f64> {
+        let d = self.rhs.library.variables().len();
+        let component = |i: usize| self.trajectory.iter().skip(i).step_by(d);
+        (0..d).map(|i| component(i).fold(0.0, |m: f64, u| m.max(u.abs()))).collect()
     }
 
     /// Returns χ² as a function of the free coefficients, about this estimate.

@@ -178,6 +178,21 @@ impl Grid {
         arguments
     }
 
+    /// Returns the grid of a range of points of each trajectory.
+    pub fn parts(&self, ranges: &[Range<usize>]) -> Self {
+        let k = self.offset.len();
+        let (mut time, mut observed, mut trajectories) = (vec![], vec![], vec![]);
+        let mut forcing = Forcing::default();
+        for range in ranges {
+            let start = time.len();
+            time.extend_from_slice(&self.time[range.clone()]);
+            observed.extend_from_slice(&self.observed[range.start * k..range.end * k]);
+            forcing.extend(self.forcing.part(range.clone()));
+            trajectories.push(start..time.len());
+        }
+        Grid { time, observed, trajectories, forcing, ..self.clone() }
+    }
+
     /// Returns the number M of grid points.
     pub fn points(&self) -> usize {
         self.time.len()

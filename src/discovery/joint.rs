@@ -14,7 +14,7 @@ use super::grid::{Grid, Smooth};
 use super::information::Information;
 use super::noise::{Floor, Residuals, levels};
 use super::progress::Reporter;
-use super::start::{Start, root_mean_square};
+use super::start::root_mean_square;
 use crate::{Error, Result};
 use assembly::Weights;
 use gauss_newton::GaussNewton;
@@ -68,7 +68,7 @@ pub(super) struct Joint<'a> {
 }
 
 impl<'a> Joint<'a> {
-    /// Estimates with all terms, from a start, and raises the weights of the equations as far as
+    /// Estimates with the terms of a start, and raises the weights of the equations as far as
     /// the data bear it. `floors` are the smallest noise from selection to selection.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl<'a> Joint<'a> {
     pub fn new(
         grid: &'a Grid,
         smooth: &Smooth,
-        start: Start<'a>,
+        start: Estimate<'a>,
         floors: &'static [f64],
         progress: &mut Reporter<'_, '_>,
     ) -> Result<Self> {
@@ -98,12 +98,12 @@ impl<'a> Joint<'a> {
     fn unfitted(
         grid: &'a Grid,
         smooth: &Smooth,
-        start: Start<'a>,
+        start: Estimate<'a>,
         floors: &'static [f64],
     ) -> Result<Self> {
-        let k = start.estimate.rhs.states();
+        let k = start.rhs.states();
         let equation_weights = vec![EQUATION_WEIGHTS[0]; k];
-        let estimate = Estimate { equation_weights, ..start.estimate };
+        let estimate = Estimate { equation_weights, ..start };
         let d = k * estimate.rhs.order;
         let rms = |i: usize| root_mean_square(estimate.trajectory.iter().skip(i).step_by(d));
         let relative: Vec<f64> =

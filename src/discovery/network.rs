@@ -97,7 +97,7 @@ impl<'a, B: Backend> Network<'a, B> {
         start: Start<'a>,
         backend: B,
     ) -> Result<Self> {
-        let View { data, grid, smooth } = view;
+        let View { data, grid, smooth, .. } = view;
         let Start { estimate, slopes } = start;
         let windows = Arc::new(Windows::new(data, grid, smooth, settings.order));
         let relative = smooth.noise.iter().zip(&smooth.deviation).map(|(noise, unit)| noise / unit);

@@ -1,7 +1,5 @@
 //! The search for equations: the whole algorithm of a discovery.
 
-use std::f64::consts::TAU;
-
 use super::attempts;
 use super::check::check;
 use super::data::Dataset;
@@ -9,12 +7,13 @@ use super::dependence;
 use super::equation::{Discovery, Fit, Tried};
 use super::estimate::Estimate;
 use super::estimator::Estimator;
-use super::grid::{Grid, fastest_rate};
+use super::grid::Grid;
 use super::joint::{Joint, NOISE_FLOORS, joint_values};
 use super::ladder::{Model, models};
 use super::network::{Network, network_values};
 use super::preparation::{Prepared, prepare};
 use super::progress::{Observer, Reporter};
+use super::ranking::{Found, Results};
 use super::selection::{conclude, select};
 use super::settings::{Method, Settings};
 use super::simulate::simulate;
@@ -66,7 +65,7 @@ pub fn discover(
 
     // Searches with every model about every offset, and keeps the best result.
     let mixed: Vec<Model>;
-    let mut results = Results { found: vec![], tried: vec![], failure: None, settings };
+    let mut results = Results::new(settings);
     for (index, step) in steps.iter().enumerate() {
         progress.begin_part(index, steps.len() + 1);
         let tasks = |view: usize| {
@@ -75,7 +74,7 @@ pub fn discover(
         };
         let tasks: Vec<(&View, &Model)> =
             (0..views.len()).flat_map(tasks).map(|(view, model)| (&views[view], model)).collect();
-        results.search(&tasks, &mut progress)?;
+        search(&mut results, &tasks, settings, &mut progress)?;
         if results.is_settled(step) {
             break;
         }
@@ -84,10 +83,41 @@ pub fn discover(
     mixed = results.mixed().into_iter().collect();
     let tasks: Vec<(&View, &Model)> = mixed.iter().map(|model| (&views[0], model)).collect();
     if !tasks.is_empty() {
-        results.search(&tasks, &mut progress)?;
+        search(&mut results, &tasks, settings, &mut progress)?;
     }
     let (found, tried) = results.into_best()?;
     report(found, tried, any_translatable, data, prepared, &mut progress)
+}
+
+/// Searches with each of these models, in threads, and adds what is found to the results.
+fn search<'a>(
+    results: &mut Results<'a>,
+    tasks: &[(&'a View, &'a Model)],
+    settings: &'a Settings,
+    progress: &mut Reporter<'_, '_>,
+) -> Result<()> {
+    let name = |(view, model): &(&View, &Model)| {
+        let moved = view.grid.offset.iter().any(|offset| *offset != 0.0);
+        model.name.clone() + if moved { ", about the means" } else { "" }
+    };
+    let names: Vec<String> = tasks.iter().map(name).collect();
+    // What obeys an equation exactly is where the search with a richer model begins.
+    let exact = results.best().filter(|best| settings.automatic && best.is_exact());
+    let outcomes = {
+        let find = |index: usize, progress: &mut Reporter<'_, '_>| {
+            let (view, model) = tasks[index];
+            let begin = exact.filter(|exact| std::ptr::eq(exact.view, view));
+            find(view, model, begin.map(|exact| &exact.estimate), settings, progress)
+        };
+        attempts::run(&names, find, progress)?
+    };
+    for (name, outcome) in names.into_iter().zip(outcomes) {
+        results.add(name, outcome, progress)?;
+    }
+    match results.best() {
+        Some(best) => progress.show(&best.estimate.equations()),
+        None => Ok(()),
+    }
 }
 
 /// Checks that the memory for smoothing the data can be had: for each value some twenty numbers
@@ -125,149 +155,12 @@ fn ensure_memory(grid: &Grid, models: &[Model], threads: usize, settings: &Setti
     }
 }
 
-/// The results of all searches so far.
-struct Results<'a> {
-    /// What was found, in the order of the ladder.
-    found: Vec<Found<'a>>,
-    /// What was tried, in this order; the index of what was found with it.
-    tried: Vec<(Tried, Option<usize>)>,
-    /// Why the first search that failed did.
-    failure: Option<Error>,
-    settings: &'a Settings,
-}
-
-impl<'a> Results<'a> {
-    /// Searches with each of these models, in threads.
-    fn search(
-        &mut self,
-        tasks: &[(&'a View, &'a Model)],
-        progress: &mut Reporter<'_, '_>,
-    ) -> Result<()> {
-        let settings = self.settings;
-        let name = |(view, model): &(&View, &Model)| {
-            let moved = view.grid.offset.iter().any(|offset| *offset != 0.0);
-            model.name.clone() + if moved { ", about the means" } else { "" }
-        };
-        let names: Vec<String> = tasks.iter().map(name).collect();
-        let search = |index: usize, progress: &mut Reporter<'_, '_>| {
-            let (view, model) = tasks[index];
-            find(view, model, settings, progress)
-        };
-        let outcomes = attempts::run(&names, search, progress)?;
-        for (model, outcome) in names.into_iter().zip(outcomes) {
-            match outcome {
-                Ok(found) => {
-                    let tried = Tried {
-                        model,
-                        score: Some(found.score(settings)),
-                        exact: found.estimate.is_exact(),
-                        terms: found.estimate.candidates.kept.len(),
-                        ..Tried::default()
-                    };
-                    self.tried.push((tried, Some(self.found.len())));
-                    self.found.push(found);
-                }
-                Err(error @ (Error::Data(_) | Error::Argument { .. })) => {
-                    let tried = Tried { model, failure: error.to_string(), ..Tried::default() };
-                    self.tried.push((tried, None));
-                    self.failure.get_or_insert(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if let Some(best) = self.best().map(|best| &self.found[best]) {
-            progress.show(&best.estimate.equations())?;
-        }
-        Ok(())
-    }
-
-    /// Returns the decrease of the score for which a model is worth more than one before it, which
-    /// is simpler.
-    fn margin(&self) -> f64 {
-        if self.settings.automatic { self.settings.threshold.powi(2) } else { 0.0 }
-    }
-
-    /// Returns the number of the best result by these qualities: whether equations are exact, and
-    /// their score.
-    fn best_by(&self, quality: impl Fn(&Found<'a>) -> (bool, f64)) -> Option<usize> {
-        let better = |best: usize, next: usize| {
-            let ((exact, score), (was_exact, best_score)) =
-                (quality(&self.found[next]), quality(&self.found[best]));
-            match (exact, was_exact) {
-                (true, false) => next,
-                (false, true) => best,
-                _ if score < best_score - self.margin() => next,
-                _ => best,
-            }
-        };
-        (0..self.found.len()).reduce(better)
-    }
-
-    fn best(&self) -> Option<usize> {
-        self.best_by(|found| (found.estimate.is_exact(), found.score(self.settings)))
-    }
-
-    /// Returns whether richer models than those of this step need not be tried: the data obey the
-    /// best equations exactly, and the richest model of the step has added nothing to them. (With
-    /// all monomials up to the third degree, whatever else is in the equations would show.)
-    fn is_settled(&self, step: &[Model]) -> bool {
-        let (Some(best), Some(richest)) = (self.best(), step.last()) else { return false };
-        let best = &self.found[best];
-        let searched = |model: &Model| self.found.iter().any(|f| std::ptr::eq(f.model, model));
-        best.estimate.is_exact() && !std::ptr::eq(best.model, richest) && searched(richest)
-    }
-
-    /// Returns the model in which each equation is of the model that is best for it, if that differs
-    /// from the best one for all.
-    fn mixed(&self) -> Option<Model> {
-        let best = &self.found[self.best()?];
-        let quality = |found: &Found<'a>, equation: usize| {
-            (found.estimate.obeys(equation), found.score_of(equation, self.settings))
-        };
-        let states = best.estimate.rhs.states();
-        let own: Vec<&Found<'a>> = (0..states)
-            .filter_map(|equation| self.best_by(|found| quality(found, equation)))
-            .map(|index| &self.found[index])
-            .collect();
-        let differs = |equation: usize| {
-            let ((exact, score), (was_exact, best_score)) =
-                (quality(own[equation], equation), quality(best, equation));
-            (exact && !was_exact) || (exact == was_exact && score < best_score - self.margin())
-        };
-        let worthwhile = self.settings.automatic && (0..states).any(differs);
-        worthwhile.then(|| Model::mixed(&own.iter().map(|found| found.model).collect::<Vec<_>>()))
-    }
-
-    /// Returns the best result and what was tried.
-    ///
-    /// # Errors
-    /// The reason of the first failure if nothing was found.
-    fn into_best(mut self) -> Result<(Found<'a>, Vec<Tried>)> {
-        let Some(best) = self.best() else {
-            return Err(self.failure.expect("there is at least one model"));
-        };
-        let marked = |(mut tried, index): (Tried, Option<usize>)| {
-            tried.chosen = index == Some(best);
-            tried
-        };
-        let tried = self.tried.into_iter().map(marked).collect();
-        Ok((self.found.swap_remove(best), tried))
-    }
-}
-
-/// The result of a search with one model.
-struct Found<'a> {
-    estimate: Estimate<'a>,
-    model: &'a Model,
-    view: &'a View,
-    /// What remains undecided.
-    warnings: Vec<String>,
-}
-
-/// Finds the terms of a model that the data support, by either method.
+/// Finds the terms of a model that the data support, by either method; the joint one begins with
+/// all terms, or with those of a simpler model.
 fn find<'a>(
     view: &'a View,
     model: &'a Model,
+    simpler: Option<&Estimate<'a>>,
     settings: &'a Settings,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<Found<'a>> {
@@ -276,13 +169,17 @@ fn find<'a>(
     let start = || Start::new(model, grid, smooth, settings);
     let (estimate, warnings) = match (settings.method, &settings.device) {
         (Method::Joint, _) => {
-            let mut attempt = |floors| {
-                let joint = Joint::new(grid, smooth, start()?, floors, progress)?;
+            let mut attempt = |simpler: Option<&Estimate<'a>>, floors| {
+                let mut estimate = start()?.estimate;
+                if let Some(simpler) = simpler {
+                    estimate.continue_from(simpler);
+                }
+                let joint = Joint::new(grid, smooth, estimate, floors, progress)?;
                 selected(joint, settings, progress)
             };
-            match attempt(&NOISE_FLOORS[1..]) {
+            match attempt(simpler, &NOISE_FLOORS[1..]) {
                 // With more noise, bad starts are forgiven.
-                Err(Error::Data(_)) => attempt(&NOISE_FLOORS)?,
+                Err(Error::Data(_)) => attempt(None, &NOISE_FLOORS)?,
                 outcome => outcome?,
             }
         }
@@ -296,7 +193,7 @@ fn find<'a>(
             selected(network, settings, progress)?
         }
     };
-    Ok(Found { estimate, model, view, warnings })
+    Ok(Found { estimate, model, view, warnings, held_out: None })
 }
 
 /// Selects terms from sharpness to sharpness, beginning with all of them. Returns the estimate, and
@@ -329,21 +226,6 @@ fn selected<'a, E: Estimator<'a>>(
     Ok((estimator.finish(), warnings))
 }
 
-impl Found<'_> {
-    /// Returns −2 log likelihood of the data, up to a constant, plus the square of the threshold
-    /// for each term.
-    fn score(&self, settings: &Settings) -> f64 {
-        (0..self.estimate.rhs.states()).map(|equation| self.score_of(equation, settings)).sum()
-    }
-
-    /// Returns the part of the score that belongs to one equation and the data of its state.
-    fn score_of(&self, equation: usize, settings: &Settings) -> f64 {
-        let penalty = settings.threshold * settings.threshold;
-        let own = self.estimate.candidates.free().iter().filter(|p| p.equation == equation).count();
-        self.view.grid.misfit(&self.estimate.unbiased_noise(), equation) + penalty * own as f64
-    }
-}
-
 /// Collects the result of the best estimate, with everything that its reader must know.
 fn report(
     found: Found<'_>,
@@ -364,10 +246,9 @@ fn report(
     }
     let equations = estimate.equations();
     warnings.extend(warnings::empty(&equations));
-    let scale = sizes(&estimate);
+    let scale = estimate.sizes();
     let parts = fits(&estimate, view, &scale);
-    let period = TAU / fastest_rate(&view.data, smooth);
-    let checked = check(&estimate, grid, smooth, &parts, period, &scale);
+        let checked = check(&estimate, grid, smooth, &parts, view.period, &scale);
     warnings.extend(checked.warnings);
     let fits = joined(parts, &prepared.part_of, data.trajectories.len(), &grid.offset);
     warnings.extend(warnings::blow_ups(&fits, estimate.noise.len()));
@@ -384,13 +265,6 @@ fn report(
         tried,
         warnings,
     })
-}
-
-/// Returns the largest absolute value of each component of the trajectory (D).
-fn sizes(found: &Estimate<'_>) -> Vec<f64> {
-    let d = found.rhs.library.variables().len();
-    let component = |i: usize| found.trajectory.iter().skip(i).step_by(d);
-    (0..d).map(|i| component(i).fold(0.0, |m: f64, u| m.max(u.abs()))).collect()
 }
 
 /// Returns the trajectories of the grid, as estimated and as simulated with the equations that were

@@ -1,7 +1,9 @@
 //! The data as a search sees them: smoothed, on their grid, and about an offset.
 
+use std::f64::consts::TAU;
+
 use super::data::{Dataset, Trajectory};
-use super::grid::{Grid, Smooth, smooth};
+use super::grid::{Grid, Smooth, fastest_rate, smooth};
 use super::settings::Settings;
 use crate::Result;
 
@@ -15,6 +17,8 @@ pub(super) struct View {
     pub data: Dataset,
     pub smooth: Smooth,
     pub grid: Grid,
+    /// The shortest period of the motion.
+    pub period: f64,
 }
 
 impl View {
@@ -51,7 +55,8 @@ impl View {
         let smooth = smooth(&data)?;
         let grid = Grid { offset, ..Grid::new(&data, &smooth, settings.grid_refinement)? };
         let grid = grid.with_inputs(&data, settings.interpolation);
-        Ok(View { data, smooth, grid })
+        let period = TAU / fastest_rate(&data, &smooth);
+        Ok(View { data, smooth, grid, period })
     }
 
     /// Returns the mean of each state that is far from zero, and zero for the others (K).

@@ -1,0 +1,221 @@
+//! The results of the searches with one model after the other, and which of them is the best.
+
+use super::equation::Tried;
+use super::estimate::Estimate;
+use super::held_out;
+use super::joint::NOISE_FLOORS;
+use super::ladder::Model;
+use super::progress::Reporter;
+use super::settings::Settings;
+use super::view::View;
+use crate::{Error, Result};
+
+/// The error on data held out up to which equations predict well, and the factor by which a richer
+/// model may have a larger one.
+const WELL: f64 = 1e-3;
+const WORSE: f64 = 1.0;
+/// How many times the noise of the smoothed data, and the smallest noise that a search
+/// distinguishes, exact equations may leave.
+const LEFT: f64 = 2.0;
+
+/// The result of a search with one model.
+pub(super) struct Found<'a> {
+    pub estimate: Estimate<'a>,
+    pub model: &'a Model,
+    pub view: &'a View,
+    /// What remains undecided.
+    pub warnings: Vec<String>,
+    /// The error of the equations on data held out, once it was needed.
+    pub held_out: Option<f64>,
+}
+
+impl Found<'_> {
+    /// Returns −2 log likelihood of the data, up to a constant, plus the square of the threshold
+    /// for each term.
+    fn score(&self, settings: &Settings) -> f64 {
+        (0..self.estimate.rhs.states()).map(|equation| self.score_of(equation, settings)).sum()
+    }
+
+    /// Returns the part of the score that belongs to one equation and the data of its state.
+    fn score_of(&self, equation: usize, settings: &Settings) -> f64 {
+        let penalty = settings.threshold * settings.threshold;
+        let own = self.estimate.candidates.free().iter().filter(|p| p.equation == equation).count();
+        self.view.grid.misfit(&self.estimate.unbiased_noise(), equation) + penalty * own as f64
+    }
+
+    /// Returns whether the data obey this state's equation: without further disturbances, and so
+    /// that hardly more is left than the noise of the smoothed data.
+    fn is_exact_in(&self, state: usize) -> bool {
+        let smooth = &self.view.smooth;
+        let least = LEFT * NOISE_FLOORS[NOISE_FLOORS.len() - 1] * smooth.deviation[state];
+        let left = self.estimate.noise[state] <= (LEFT * smooth.noise[state]).max(least);
+        self.estimate.obeys(state) && left
+    }
+
+    pub fn is_exact(&self) -> bool {
+        (0..self.estimate.rhs.states()).all(|state| self.is_exact_in(state))
+    }
+}
+
+/// The results of all searches so far.
+pub(super) struct Results<'a> {
+    /// What was found, in the order of the ladder.
+    found: Vec<Found<'a>>,
+    /// The number of the best of these.
+    best: Option<usize>,
+    /// What was tried, in this order; the index of what was found with it.
+    tried: Vec<(Tried, Option<usize>)>,
+    /// Why the first search that failed did.
+    failure: Option<Error>,
+    settings: &'a Settings,
+}
+
+impl<'a> Results<'a> {
+    pub fn new(settings: &'a Settings) -> Self {
+        Results { found: vec![], best: None, tried: vec![], failure: None, settings }
+    }
+
+    /// Adds the outcome of the search with the model of this name.
+    ///
+    /// # Errors
+    /// Those of the search that do not belong to the model, and [`Error::Interrupted`].
+    pub fn add(
+        &mut self,
+        model: String,
+        outcome: Result<Found<'a>>,
+        progress: &mut Reporter<'_, '_>,
+    ) -> Result<()> {
+        let found = match outcome {
+            Ok(found) => found,
+            Err(error @ (Error::Data(_) | Error::Argument { .. })) => {
+                let tried = Tried { model, failure: error.to_string(), ..Tried::default() };
+                self.tried.push((tried, None));
+                self.failure.get_or_insert(error);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let tried = Tried {
+            model,
+            score: Some(found.score(self.settings)),
+            exact: found.is_exact(),
+            terms: found.estimate.candidates.kept.len(),
+            ..Tried::default()
+        };
+        let next = self.found.len();
+        self.tried.push((tried, Some(next)));
+        self.found.push(found);
+        let better = self.best.map(|best| self.is_better(next, best, progress));
+        if better.transpose()?.unwrap_or(true) {
+            self.best = Some(next);
+        }
+        Ok(())
+    }
+
+    /// Returns the best result so far.
+    pub fn best(&self) -> Option<&Found<'a>> {
+        self.best.map(|best| &self.found[best])
+    }
+
+    /// Returns the decrease of the score for which a model is worth more than one before it, which
+    /// is simpler.
+    fn margin(&self) -> f64 {
+        if self.settings.automatic { self.settings.threshold.powi(2) } else { 0.0 }
+    }
+
+    /// Returns whether a result is better than one before it: whether it is exact where the other
+    /// is not, or has a better score; and if the data chose it among models, whether it also
+    /// predicts data as well that neither was fitted to.
+    fn is_better(
+        &mut self,
+        next: usize,
+        before: usize,
+        progress: &mut Reporter<'_, '_>,
+    ) -> Result<bool> {
+        let quality = |index: usize| {
+            let found = &self.found[index];
+            (found.is_exact(), found.score(self.settings))
+        };
+        if !self.exceeds(quality(next), quality(before)) {
+            return Ok(false);
+        }
+        if !self.settings.automatic {
+            return Ok(true);
+        }
+        let mut errors = [0.0; 2];
+        for (error, index) in errors.iter_mut().zip([next, before]) {
+            *error = self.held_out(index, progress)?;
+        }
+        let [error, error_before] = errors;
+        Ok(error <= WELL.max(WORSE * error_before))
+    }
+
+    /// Returns whether this quality, exactness and score, exceeds another one clearly.
+    fn exceeds(&self, (exact, score): (bool, f64), (was_exact, before): (bool, f64)) -> bool {
+        match (exact, was_exact) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => score < before - self.margin(),
+        }
+    }
+
+    /// Returns the error of a result on data held out.
+    fn held_out(&mut self, index: usize, progress: &mut Reporter<'_, '_>) -> Result<f64> {
+        if let Some(error) = self.found[index].held_out {
+            return Ok(error);
+        }
+        let Found { estimate, view, .. } = &self.found[index];
+        let error = held_out::error(estimate, view, progress)?;
+        self.found[index].held_out = Some(error);
+        let mut tried = self.tried.iter_mut().filter(|(_, found)| *found == Some(index));
+        if let Some((tried, _)) = tried.next() {
+            tried.held_out = Some(error);
+        }
+        Ok(error)
+    }
+
+    /// Returns whether richer models than those of this step need not be tried: the data obey the
+    /// best equations exactly, and the richest model of the step has added nothing to them. (With
+    /// all monomials up to the third degree, whatever else is in the equations would show.)
+    pub fn is_settled(&self, step: &[Model]) -> bool {
+        let (Some(best), Some(richest)) = (self.best(), step.last()) else { return false };
+        let searched = |model: &Model| self.found.iter().any(|f| std::ptr::eq(f.model, model));
+        best.is_exact() && !std::ptr::eq(best.model, richest) && searched(richest)
+    }
+
+    /// Returns the model in which each equation is of the model that is best for it, if that differs
+    /// from the best one for all.
+    pub fn mixed(&self) -> Option<Model> {
+        let best = self.best()?;
+        let quality = |found: &Found<'a>, equation: usize| {
+            (found.is_exact_in(equation), found.score_of(equation, self.settings))
+        };
+        let states = best.estimate.rhs.states();
+        let own = |equation: usize| {
+            let better = |before: &'_ Found<'a>, next: &'_ Found<'a>| {
+                self.exceeds(quality(next, equation), quality(before, equation))
+            };
+            self.found.iter().fold(best, |b, next| if better(b, next) { next } else { b })
+        };
+        let own: Vec<&Found<'a>> = (0..states).map(own).collect();
+        let differs = own.iter().any(|found| !std::ptr::eq(*found, best));
+        let worthwhile = self.settings.automatic && differs;
+        worthwhile.then(|| Model::mixed(&own.iter().map(|found| found.model).collect::<Vec<_>>()))
+    }
+
+    /// Returns the best result and what was tried.
+    ///
+    /// # Errors
+    /// The reason of the first failure if nothing was found.
+    pub fn into_best(mut self) -> Result<(Found<'a>, Vec<Tried>)> {
+        let Some(best) = self.best else {
+            return Err(self.failure.expect("there is at least one model"));
+        };
+        let marked = |(mut tried, index): (Tried, Option<usize>)| {
+            tried.chosen = index == Some(best);
+            tried
+        };
+        let tried = self.tried.into_iter().map(marked).collect();
+        Ok((self.found.swap_remove(best), tried))
+    }
+}
