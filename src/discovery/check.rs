@@ -7,7 +7,7 @@ use super::equation::Fit;
 use super::estimate::Estimate;
 use super::grid::{Grid, Smooth};
 use super::right_hand_side::RightHandSide;
-use super::simulate::simulate;
+use super::simulate::trajectory;
 
 /// The fraction of a state's variance that equations must explain over one period.
 const EXPLAINED: f64 = 0.9;
@@ -115,7 +115,7 @@ pub(super) fn ahead(
         let end = (start + 1..range.end).take_while(within).last().unwrap_or(start) + 1;
         let state = &states[start * d..][..d];
         let forcing = grid.forcing.part(start..end);
-        ahead.extend(simulate(rhs, state, &grid.time[start..end], &forcing, scale));
+        ahead.extend(trajectory(rhs, state, &grid.time[start..end], &forcing, scale));
         start = end;
     }
     ahead
@@ -138,13 +138,14 @@ fn explained(grid: &Grid, values: &[f64], k: usize) -> Vec<f64> {
     (0..k).map(|state| fraction_explained(pairs(grid, values, k, state))).collect()
 }
 
-/// Returns 1 − Σ(x − u)² / Σ(x − mean)² of pairs of measured and computed values (x, u).
+/// Returns 1 − Σ(x − u)² / Σ(x − mean)² of pairs of measured and computed values (x, u); NaN where
+/// the measured values are all the same, so that there is nothing to explain.
 pub(super) fn fraction_explained(pairs: impl Iterator<Item = (f64, f64)> + Clone) -> f64 {
     let count = pairs.clone().count() as f64;
     let mean = pairs.clone().map(|(x, _)| x).sum::<f64>() / count;
     let whole: f64 = pairs.clone().map(|(x, _)| (x - mean).powi(2)).sum();
     let left: f64 = pairs.map(|(x, u)| (x - u).powi(2)).sum();
-    1.0 - left / whole
+    if whole > 0.0 { 1.0 - left / whole } else { f64::NAN }
 }
 
 fn root_mean_squares(grid: &Grid, values: &[f64], k: usize) -> Vec<f64> {

@@ -40,6 +40,11 @@ const FUNCTIONS: [(&str, Function); 11] = [
     ("tanh", Function::Tanh),
 ];
 
+/// Returns whether a function has this name.
+pub(super) fn is_function(name: &str) -> bool {
+    FUNCTIONS.iter().any(|(known, _)| *known == name)
+}
+
 impl Function {
     /// Returns the name of a function that has one.
     fn name(self) -> &'static str {
@@ -251,7 +256,8 @@ impl Expression {
         }
     }
 
-    fn is_whole(&self) -> bool {
+    /// Returns whether the expression can stand among factors without parentheses.
+    pub fn is_whole(&self) -> bool {
         self.binding() == WHOLE
     }
 }
@@ -314,6 +320,8 @@ mod tests {
             ("`T_in [K]` - 3e-9", "`T_in [K]` - 3e-9"),
             ("ln(abs(x)) + pi", "log(abs(x)) + 3.141592653589793"),
             ("x (1 + y)", "x*(1 + y)"),
+            ("2exp(-x)", "2*exp(-x)"),
+            ("2e-3 x + 3e+2 - 2e", "0.002*x + 300 - 2*2.718281828459045"),
         ] {
             assert_eq!(again(text), expected, "{text}");
             assert_eq!(again(expected), expected, "{text}");

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::budget::Budget;
 use super::check::ahead;
 use super::estimate::Estimate;
 use super::estimator::Estimator;
@@ -17,6 +18,8 @@ use crate::{Error, Result};
 
 /// The part of the way of a trajectory, in the space of the states, that is held out at a time.
 const PART: f64 = 0.3;
+/// The most work of one estimate, in multiplications.
+const WORK: f64 = 1e10;
 /// The fewest grid points of a trajectory that are left to fit.
 const FEWEST: usize = 20;
 /// The error of a state, in its deviations, that counts for any larger one.
@@ -49,12 +52,8 @@ pub(super) fn error(
             .iter()
             .flat_map(|range| found.trajectory[range.start * d..range.end * d].to_vec())
             .collect();
-        let estimate = Estimate {
-            trajectory,
-            covariance: vec![],
-            discretization: vec![],
-            ..found.clone()
-        };
+        let estimate =
+            Estimate { trajectory, covariance: vec![], discretization: vec![], ..found.clone() };
         let refitted = match refit(estimate, &part, smooth, progress) {
             Ok(refitted) => refitted,
             Err(Error::Data(_)) => return Ok(LARGEST),
@@ -86,7 +85,8 @@ fn refit<'a>(
     smooth: &Smooth,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<Estimate<'a>> {
-    let mut joint = Joint::new(grid, smooth, estimate, &NOISE_FLOORS[1..], progress)?;
+    let mut joint =
+        Joint::new(grid, smooth, estimate, &NOISE_FLOORS[1..], &Budget::new(WORK), progress)?;
     while joint.sharpen(progress)? {}
     Ok(joint.finish())
 }

@@ -6,6 +6,7 @@
 mod assembly;
 mod gauss_newton;
 
+use super::budget::Budget;
 use super::candidates::Support;
 use super::dense::dot;
 use super::estimate::Estimate;
@@ -49,6 +50,7 @@ pub(super) fn joint_values(points: usize, variables: usize, coefficients: usize)
 /// The estimator of the joint method: the estimate and the workspace for its present set of terms.
 pub(super) struct Joint<'a> {
     grid: &'a Grid,
+    budget: Budget,
     estimate: Estimate<'a>,
     /// Standard deviation of each state (K).
     deviation: Vec<f64>,
@@ -69,18 +71,20 @@ pub(super) struct Joint<'a> {
 
 impl<'a> Joint<'a> {
     /// Estimates with the terms of a start, and raises the weights of the equations as far as
-    /// the data bear it. `floors` are the smallest noise from selection to selection.
+    /// the data bear it. `floors` are the smallest noise from selection to selection, and `budget` is the
+    /// work that may be done.
     ///
     /// # Errors
-    /// [`Error::Data`] if there are fewer values than unknowns.
+    /// [`Error::Data`] if there are fewer values than unknowns, or the budget is spent.
     pub fn new(
         grid: &'a Grid,
         smooth: &Smooth,
         start: Estimate<'a>,
         floors: &'static [f64],
+        budget: &Budget,
         progress: &mut Reporter<'_, '_>,
     ) -> Result<Self> {
-        let mut joint = Joint::unfitted(grid, smooth, start, floors)?;
+        let mut joint = Joint::unfitted(grid, smooth, start, floors, budget)?;
         let stage = "fitting all candidate terms";
         progress.stage(0.05, stage)?;
         joint.converge_to(ROUGH_TOLERANCE, progress)?;
@@ -100,6 +104,7 @@ impl<'a> Joint<'a> {
         smooth: &Smooth,
         start: Estimate<'a>,
         floors: &'static [f64],
+        budget: &Budget,
     ) -> Result<Self> {
         let k = start.rhs.states();
         let equation_weights = vec![EQUATION_WEIGHTS[0]; k];
@@ -110,6 +115,7 @@ impl<'a> Joint<'a> {
             (0..d).map(|i| if i < k { 1.0 } else { rms(i) / smooth.deviation[i - k] }).collect();
         let mut joint = Joint {
             grid,
+            budget: budget.clone(),
             deviation: smooth.deviation.clone(),
             relative,
             noise: vec![],
@@ -218,6 +224,8 @@ impl<'a> Joint<'a> {
                 self.estimate.discretization = self.solver.discretization(&self.estimate);
                 self.cost = self.solver.cost(&self.estimate, &self.weights);
             }
+            let unknowns = self.relative.len() + self.estimate.candidates.kept.len();
+            self.budget.take(self.grid.points(), unknowns)?;
             let (estimate, weights) = (&mut self.estimate, &mut self.weights);
             let report = &mut |done| progress.advance(ITERATION * (iteration as f64 + done));
             let outcome = self.solver.iterate(estimate, weights, self.cost, report)?;
@@ -314,6 +322,7 @@ impl<'a> Estimator<'a> for Joint<'a> {
     fn information(&mut self, penalty: f64) -> Result<Option<Information>> {
         let candidates = &self.estimate.candidates;
         let all = &candidates.all;
+        self.budget.take(self.grid.points(), self.relative.len() + all.len())?;
         let mut solver = GaussNewton::new(self.grid, candidates.all_slots(), &self.estimate)?;
         let mut weights = Weights { prior: candidates.priors.clone(), ..self.weights.clone() };
         solver.linearize(&self.estimate, &mut weights, &mut |_| Ok(()))?;

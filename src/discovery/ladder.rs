@@ -9,10 +9,14 @@ use super::link::Link;
 use super::settings::Settings;
 use crate::{Error, Result};
 
-/// The most coefficients of a model of degree two, and of any richer one: the work grows with their
-/// square.
+/// The most coefficients of a model of degree two, of degree three, and of any richer one: the work
+/// grows with their square.
 const MAX_QUADRATIC: usize = 1000;
-const MAX_COEFFICIENTS: usize = 260;
+const MAX_CUBIC: usize = 260;
+const MAX_COEFFICIENTS: usize = 130;
+/// The most work of a search with a model that is richer than polynomials of degree two, in
+/// multiplications: some seconds. Counted work makes the result independent of the machine.
+const MAX_WORK: f64 = 1e10;
 
 /// The functions of single variables that a rung adds to the monomials.
 #[derive(Clone, Copy, Debug)]
@@ -30,13 +34,11 @@ enum Functions {
 #[derive(Clone, Copy, Debug)]
 struct Rung(usize, Functions, Link);
 
-/// The rungs, simpler ones first, in steps: all rungs of a step are tried at the same time.
-const LADDER: [&[Rung]; 2] = [
-    &[
-        Rung(1, Functions::None, Link::Identity),
-        Rung(2, Functions::None, Link::Identity),
-        Rung(3, Functions::None, Link::Identity),
-    ],
+/// The rungs in steps: all rungs of a step are tried at the same time, simpler ones first. The
+/// quadratic one begins, because it has the linear one in it and is quick where it is right.
+const LADDER: [&[Rung]; 3] = [
+    &[Rung(2, Functions::None, Link::Identity)],
+    &[Rung(1, Functions::None, Link::Identity), Rung(3, Functions::None, Link::Identity)],
     &[
         Rung(1, Functions::Waves, Link::Identity),
         Rung(4, Functions::None, Link::Identity),
@@ -61,6 +63,10 @@ pub(super) struct Model {
     pub links: Vec<Link>,
     /// Whether each term of the library is a candidate in each equation (K, L); empty if all are.
     pub allowed: Vec<bool>,
+    /// The most work of the search, in multiplications.
+    pub work: f64,
+    /// The place among all models, simpler ones first.
+    pub place: usize,
 }
 
 impl Model {
@@ -76,7 +82,14 @@ impl Model {
         }
         name += &link_name(settings.link);
         let links = vec![settings.link; data.states.len()];
-        Ok(Model { name, library, links, allowed: vec![] })
+        Ok(Model {
+            name,
+            library,
+            links,
+            allowed: vec![],
+            work: f64::INFINITY,
+            place: settings.degree,
+        })
     }
 
     /// Makes the model in which each equation has the candidates and the link that it has in a
@@ -100,7 +113,14 @@ impl Model {
             })
             .collect();
         let links = own.iter().enumerate().map(|(equation, model)| model.links[equation]).collect();
-        Model { name: names.join(" | "), library, links, allowed }
+        Model {
+            name: names.join(" | "),
+            library,
+            links,
+            allowed,
+            work: MAX_WORK,
+            place: usize::MAX,
+        }
     }
 
     fn allows(&self, equation: usize, term: usize) -> bool {
@@ -155,10 +175,14 @@ pub(super) fn models(data: &Dataset, settings: &Settings) -> Result<Vec<Vec<Mode
 fn automatic(data: &Dataset, settings: &Settings) -> Result<Vec<Vec<Model>>> {
     let mut steps = Vec::new();
     let mut refused = None;
-    for rungs in LADDER {
+    for (index, rungs) in LADDER.iter().enumerate() {
         let mut step = Vec::new();
-        for rung in rungs {
+        for (number, rung) in rungs.iter().enumerate() {
             match rung.model(data, settings) {
+                Ok(Some(model)) if rung.is_rich() => {
+                    let place = 10 * index + number;
+                    step.push(Model { place, work: MAX_WORK, ..model });
+                }
                 Ok(model) => step.extend(model),
                 Err(error @ Error::Argument { .. }) => {
                     refused.get_or_insert(error);
@@ -176,6 +200,11 @@ fn automatic(data: &Dataset, settings: &Settings) -> Result<Vec<Vec<Model>>> {
 }
 
 impl Rung {
+    /// Returns whether the rung is more than polynomials of degree two.
+    fn is_rich(&self) -> bool {
+        !matches!(self, Rung(0..=2, Functions::None, Link::Identity))
+    }
+
     /// Returns the model of this rung, or `None` where it is too large or adds nothing.
     fn model(&self, data: &Dataset, settings: &Settings) -> Result<Option<Model>> {
         let &Rung(degree, functions, link) = self;
@@ -224,6 +253,7 @@ impl Rung {
         let most = match degree {
             1 if polynomial => usize::MAX,
             2 if polynomial => MAX_QUADRATIC,
+            3 if polynomial => MAX_CUBIC,
             _ => MAX_COEFFICIENTS,
         };
         Ok((model.coefficients() <= most).then_some(model))
@@ -257,8 +287,8 @@ mod tests {
         let automatic = Settings { automatic: true, ..Settings::default() };
         let small = names(&data(1, 1.0), &automatic);
         assert_eq!(small.len(), LADDER.concat().len());
-        assert_eq!(small[..3], ["degree 1", "degree 2", "degree 3"]);
-        assert_eq!(names(&data(10, 1.0), &automatic)[..2], ["degree 1", "degree 2"]);
+        assert_eq!(small[..3], ["degree 2", "degree 1", "degree 3"]);
+        assert_eq!(names(&data(10, 1.0), &automatic)[..2], ["degree 2", "degree 1"]);
         assert!(!names(&data(10, 1.0), &automatic).contains(&"degree 3".to_owned()));
         let terms = |value: f64| {
             let steps = models(&data(1, value), &automatic).unwrap();

@@ -40,6 +40,8 @@ pub(super) enum Function {
 pub struct Library {
     variables: Vec<String>,
     inputs: Vec<String>,
+    /// Whether the last input is the time.
+    has_time: bool,
     terms: Vec<Function>,
     factors: Vec<Vec<String>>,
 }
@@ -129,12 +131,14 @@ impl Library {
             .collect::<Result<Vec<Vec<Expression>>>>()?;
         let last = arguments.len() - 1;
         let has_time = |factors: &Vec<Expression>| factors.iter().any(|factor| factor.has(last));
-        if time && !settings.explicit_time && !own.iter().any(has_time) {
+        let has_time = settings.explicit_time || (time && own.iter().any(has_time));
+        if time && !has_time {
             arguments.pop();
         }
         let mut library = Library {
             variables,
             inputs: arguments[d..].to_vec(),
+            has_time,
             terms: Vec::new(),
             factors: Vec::new(),
         };
@@ -193,11 +197,12 @@ impl Library {
             .map(|factors| factors.iter().map(read).collect())
             .collect::<Result<Vec<Vec<Expression>>>>()?;
         let last = arguments.len() - 1;
-        if time && !products.iter().flatten().any(|factor| factor.has(last)) {
+        let has_time = time && products.iter().flatten().any(|factor| factor.has(last));
+        if time && !has_time {
             arguments.pop();
         }
         let inputs = arguments[variables.len()..].to_vec();
-        let mut library = Library { variables, inputs, terms: vec![], factors: vec![] };
+        let mut library = Library { variables, inputs, has_time, terms: vec![], factors: vec![] };
         for (factors, product) in terms.iter().zip(&products) {
             library.push(Function::Expression(Compiled::product(product)), factors.clone());
         }
@@ -270,6 +275,11 @@ impl Library {
     #[must_use]
     pub fn inputs(&self) -> &[String] {
         &self.inputs
+    }
+
+    /// Returns the names of the inputs of the data, without the time.
+    pub(super) fn measured_inputs(&self) -> &[String] {
+        &self.inputs[..self.inputs.len() - usize::from(self.has_time)]
     }
 
     /// Returns the number A = D + E of arguments of the terms.

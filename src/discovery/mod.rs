@@ -46,6 +46,7 @@
 //! ```
 
 mod attempts;
+mod budget;
 mod candidates;
 mod check;
 mod constraints;

@@ -13,7 +13,12 @@ use crate::{Error, Result};
 /// The error on data held out up to which equations predict well, and the factor by which a richer
 /// model may have a larger one.
 const WELL: f64 = 1e-3;
-const WORSE: f64 = 1.0;
+const WORSE: f64 = 1.1;
+/// The factor by which the error on data held out must be smaller for that alone to decide, where no
+/// equations are exact.
+const BETTER: f64 = 0.7;
+/// The error on data held out beyond which equations predict nothing, and none better than others.
+const POOR: f64 = 0.1;
 /// How many times the noise of the smoothed data, and the smallest noise that a search
 /// distinguishes, exact equations may leave.
 const LEFT: f64 = 2.0;
@@ -105,8 +110,13 @@ impl<'a> Results<'a> {
         let next = self.found.len();
         self.tried.push((tried, Some(next)));
         self.found.push(found);
-        let better = self.best.map(|best| self.is_better(next, best, progress));
-        if better.transpose()?.unwrap_or(true) {
+        let place = |index: usize| self.found[index].model.place;
+        let better = match self.best {
+            None => true,
+            Some(best) if place(next) < place(best) => !self.is_better(best, next, progress)?,
+            Some(best) => self.is_better(next, best, progress)?,
+        };
+        if better {
             self.best = Some(next);
         }
         Ok(())
@@ -123,8 +133,8 @@ impl<'a> Results<'a> {
         if self.settings.automatic { self.settings.threshold.powi(2) } else { 0.0 }
     }
 
-    /// Returns whether a result is better than one before it: whether it is exact where the other
-    /// is not, or has a better score; and if the data chose it among models, whether it also
+    /// Returns whether a result is better than one of a simpler model: whether it is exact where the
+    /// other is not, or has a better score; and if the data chose it among models, whether it also
     /// predicts data as well that neither was fitted to.
     fn is_better(
         &mut self,
@@ -134,20 +144,23 @@ impl<'a> Results<'a> {
     ) -> Result<bool> {
         let quality = |index: usize| {
             let found = &self.found[index];
-            (found.is_exact(), found.score(self.settings))
+            // What the terms of a given model do not explain, richer ones cannot.
+            let given = !self.settings.automatic && found.estimate.is_exact();
+            (found.is_exact() || given, found.score(self.settings))
         };
-        if !self.exceeds(quality(next), quality(before)) {
-            return Ok(false);
-        }
-        if !self.settings.automatic {
-            return Ok(true);
+        let (was_exact, _) = quality(before);
+        let exceeds = self.exceeds(quality(next), quality(before));
+        if !self.settings.automatic || (was_exact && !exceeds) {
+            return Ok(exceeds);
         }
         let mut errors = [0.0; 2];
         for (error, index) in errors.iter_mut().zip([next, before]) {
             *error = self.held_out(index, progress)?;
         }
-        let [error, error_before] = errors;
-        Ok(error <= WELL.max(WORSE * error_before))
+        let [error, error_before] = errors.map(|error| f64::min(error, POOR));
+        let as_well = error <= WELL.max(WORSE * error_before);
+        let better = error < BETTER * error_before;
+        Ok(if exceeds { as_well } else { better && !was_exact })
     }
 
     /// Returns whether this quality, exactness and score, exceeds another one clearly.
@@ -175,12 +188,11 @@ impl<'a> Results<'a> {
     }
 
     /// Returns whether richer models than those of this step need not be tried: the data obey the
-    /// best equations exactly, and the richest model of the step has added nothing to them. (With
-    /// all monomials up to the third degree, whatever else is in the equations would show.)
+    /// best equations exactly, and no model of the step has added anything to them. (With all
+    /// monomials of one degree more, whatever else is in the equations would show.)
     pub fn is_settled(&self, step: &[Model]) -> bool {
-        let (Some(best), Some(richest)) = (self.best(), step.last()) else { return false };
-        let searched = |model: &Model| self.found.iter().any(|f| std::ptr::eq(f.model, model));
-        best.is_exact() && !std::ptr::eq(best.model, richest) && searched(richest)
+        let of_step = |best: &Found<'_>| step.iter().any(|model| std::ptr::eq(best.model, model));
+        self.best().is_some_and(|best| best.is_exact() && !of_step(best))
     }
 
     /// Returns the model in which each equation is of the model that is best for it, if that differs
@@ -191,15 +203,18 @@ impl<'a> Results<'a> {
             (found.is_exact_in(equation), found.score_of(equation, self.settings))
         };
         let states = best.estimate.rhs.states();
+        let mut simpler_first: Vec<&Found<'a>> = self.found.iter().collect();
+        simpler_first.sort_by_key(|found| found.model.place);
         let own = |equation: usize| {
-            let better = |before: &'_ Found<'a>, next: &'_ Found<'a>| {
+            let better = |before: &Found<'a>, next: &Found<'a>| {
                 self.exceeds(quality(next, equation), quality(before, equation))
             };
-            self.found.iter().fold(best, |b, next| if better(b, next) { next } else { b })
+            let all = simpler_first.iter().copied();
+            all.reduce(|before, next| if better(before, next) { next } else { before })
         };
-        let own: Vec<&Found<'a>> = (0..states).map(own).collect();
-        let differs = own.iter().any(|found| !std::ptr::eq(*found, best));
-        let worthwhile = self.settings.automatic && differs;
+        let own: Vec<&Found<'a>> = (0..states).filter_map(own).collect();
+        let several = own.iter().any(|found| !std::ptr::eq(found.model, own[0].model));
+        let worthwhile = self.settings.automatic && several;
         worthwhile.then(|| Model::mixed(&own.iter().map(|found| found.model).collect::<Vec<_>>()))
     }
 

@@ -32,8 +32,8 @@ impl Discovery {
     /// Returns the equations as one JSON object: `{"states": [...], "order": 1, "equations":
     /// [{"lhs": "x'", "rhs": "1.0*x*y", "terms": [{"factors": ["x", "y"], "coefficient": 1.0,
     /// "standard_error": 0.01}]}], "symbols": [...], "noise": [...], "fit": [...], "warnings":
-    /// [...], "tried": [{"model": "degree 1", "score": -2.5, "exact": true, "terms": 2, "chosen":
-    /// true, "failure": ""}]}`.
+    /// [...], "tried": [{"model": "degree 1", "score": -2.5, "exact": true, "held_out": 0.01,
+    /// "terms": 2, "chosen": true, "failure": ""}]}`.
     ///
     /// `rhs` is an expression that Python and SymPy parse, in `symbols`: the names of the states,
     /// for order 2 then of their velocities (`x_dot`), of the inputs, and the time `t` where it occurs,
@@ -216,7 +216,7 @@ z' = (2.00(10) z) / (1 - 0.25(2) x_1)
             "noise": [0.1, 0.2, 0.3],
             "fit": [0.5, 1.0, null],
             "tried": [{"model": "degree 1", "score": -2.5, "exact": false, "terms": 0,
-                "chosen": false, "failure": ""}],
+                "held_out": null, "chosen": false, "failure": ""}],
             "warnings": ["no term of y'"],
         });
         assert_eq!(value, expected);

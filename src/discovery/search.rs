@@ -1,6 +1,7 @@
 //! The search for equations: the whole algorithm of a discovery.
 
 use super::attempts;
+use super::budget::Budget;
 use super::check::check;
 use super::data::Dataset;
 use super::dependence;
@@ -10,13 +11,14 @@ use super::estimator::Estimator;
 use super::grid::Grid;
 use super::joint::{Joint, NOISE_FLOORS, joint_values};
 use super::ladder::{Model, models};
+use super::link::Link;
 use super::network::{Network, network_values};
 use super::preparation::{Prepared, prepare};
 use super::progress::{Observer, Reporter};
 use super::ranking::{Found, Results};
 use super::selection::{conclude, select};
 use super::settings::{Method, Settings};
-use super::simulate::simulate;
+use super::simulate::trajectory;
 use super::start::Start;
 use super::user_terms::check_gradients;
 use super::view::View;
@@ -25,6 +27,9 @@ use super::warnings;
 use crate::cuda::Cuda;
 use crate::memory::ensure;
 use crate::{Cpu, Device, Error, Result};
+
+/// The fewest linearizations with all terms that a search needs.
+const LINEARIZATIONS: f64 = 20.0;
 
 /// Finds the equations that the data obey, by the method [`Settings::method`].
 ///
@@ -64,25 +69,29 @@ pub fn discover(
     }
 
     // Searches with every model about every offset, and keeps the best result.
-    let mixed: Vec<Model>;
     let mut results = Results::new(settings);
+    let parts = steps.len() + usize::from(settings.automatic);
     for (index, step) in steps.iter().enumerate() {
-        progress.begin_part(index, steps.len() + 1);
+        progress.begin_part(index, parts);
+        // What is exact has the terms of simpler models already.
+        let exact = results.best().filter(|best| settings.automatic && best.is_exact());
+        let least = exact.map_or(0, |exact| exact.model.place);
         let tasks = |view: usize| {
-            let suitable = move |model: &&Model| view == 0 || translatable(model);
+            let suitable =
+                move |model: &&Model| model.place >= least && (view == 0 || translatable(model));
             step.iter().filter(suitable).map(move |model| (view, model))
         };
         let tasks: Vec<(&View, &Model)> =
             (0..views.len()).flat_map(tasks).map(|(view, model)| (&views[view], model)).collect();
         search(&mut results, &tasks, settings, &mut progress)?;
-        if results.is_settled(step) {
+        if settings.automatic && results.is_settled(step) {
             break;
         }
     }
-    progress.begin_part(steps.len(), steps.len() + 1);
-    mixed = results.mixed().into_iter().collect();
+    let mixed: Vec<Model> = results.mixed().into_iter().collect();
     let tasks: Vec<(&View, &Model)> = mixed.iter().map(|model| (&views[0], model)).collect();
     if !tasks.is_empty() {
+        progress.begin_part(steps.len(), parts);
         search(&mut results, &tasks, settings, &mut progress)?;
     }
     let (found, tried) = results.into_best()?;
@@ -155,6 +164,16 @@ fn ensure_memory(grid: &Grid, models: &[Model], threads: usize, settings: &Setti
     }
 }
 
+/// What a search begins with.
+#[derive(Clone, Copy)]
+enum Begin<'s, 'a> {
+    /// The terms of a simpler model.
+    Simpler(&'s Estimate<'a>),
+    /// All terms, but few in ratios.
+    Sparse,
+    All,
+}
+
 /// Finds the terms of a model that the data support, by either method; the joint one begins with
 /// all terms, or with those of a simpler model.
 fn find<'a>(
@@ -166,30 +185,46 @@ fn find<'a>(
 ) -> Result<Found<'a>> {
     progress.stage(0.02, "regression on the smoothed data")?;
     let View { grid, smooth, .. } = view;
-    let start = || Start::new(model, grid, smooth, settings);
+    let start = |sparse| Start::new(model, grid, smooth, settings, sparse);
     let (estimate, warnings) = match (settings.method, &settings.device) {
         (Method::Joint, _) => {
-            let mut attempt = |simpler: Option<&Estimate<'a>>, floors| {
-                let mut estimate = start()?.estimate;
-                if let Some(simpler) = simpler {
+            let budget = Budget::new(model.work);
+            let unknowns = model.library.variables().len() + model.coefficients();
+            if simpler.is_none() {
+                budget.check(LINEARIZATIONS, grid.points(), unknowns)?;
+            }
+            let mut attempt = |begin: Begin<'_, 'a>, floors| {
+                let mut estimate = start(matches!(begin, Begin::Sparse))?.estimate;
+                if let Begin::Simpler(simpler) = begin {
                     estimate.continue_from(simpler);
                 }
-                let joint = Joint::new(grid, smooth, estimate, floors, progress)?;
+                let joint = Joint::new(grid, smooth, estimate, floors, &budget, progress)?;
                 selected(joint, settings, progress)
             };
-            match attempt(simpler, &NOISE_FLOORS[1..]) {
+            let has_ratio = model.links.contains(&Link::Ratio);
+            let attempts = [
+                simpler.map(|simpler| (Begin::Simpler(simpler), &NOISE_FLOORS[1..])),
+                has_ratio.then_some((Begin::Sparse, &NOISE_FLOORS[1..])),
+                Some((Begin::All, &NOISE_FLOORS[1..])),
                 // With more noise, bad starts are forgiven.
-                Err(Error::Data(_)) => attempt(None, &NOISE_FLOORS)?,
-                outcome => outcome?,
+                Some((Begin::All, &NOISE_FLOORS[..])),
+            ];
+            let mut outcome = None;
+            for (begin, floors) in attempts.into_iter().flatten() {
+                outcome = Some(attempt(begin, floors));
+                if !matches!(outcome, Some(Err(Error::Data(_)))) || budget.is_spent() {
+                    break;
+                }
             }
+            outcome.expect("the last attempts are always made")?
         }
         (Method::Network, Device::Cpu) => {
-            let network = Network::new(view, settings, start()?, Cpu)?;
+            let network = Network::new(view, settings, start(false)?, Cpu)?;
             selected(network, settings, progress)?
         }
         #[cfg(feature = "cuda")]
         (Method::Network, Device::Cuda(device)) => {
-            let network = Network::new(view, settings, start()?, Cuda::on(device)?)?;
+            let network = Network::new(view, settings, start(false)?, Cuda::on(device)?)?;
             selected(network, settings, progress)?
         }
     };
@@ -248,7 +283,7 @@ fn report(
     warnings.extend(warnings::empty(&equations));
     let scale = estimate.sizes();
     let parts = fits(&estimate, view, &scale);
-        let checked = check(&estimate, grid, smooth, &parts, view.period, &scale);
+    let checked = check(&estimate, grid, smooth, &parts, view.period, &scale);
     warnings.extend(checked.warnings);
     let fits = joined(parts, &prepared.part_of, data.trajectories.len(), &grid.offset);
     warnings.extend(warnings::blow_ups(&fits, estimate.noise.len()));
@@ -276,7 +311,7 @@ fn fits(found: &Estimate<'_>, view: &View, scale: &[f64]) -> Vec<Fit> {
         let states = &found.trajectory[range.start * d..range.end * d];
         let smoothed = states.chunks_exact(d).flat_map(|state| state[..k].to_vec()).collect();
         let forcing = view.grid.forcing.part(range.clone());
-        let simulated = simulate(&found.rhs, &states[..d], &time, &forcing, scale);
+        let simulated = trajectory(&found.rhs, &states[..d], &time, &forcing, scale);
         Fit { time, smoothed, simulated }
     };
     view.grid.trajectories.iter().map(fit).collect()

@@ -12,7 +12,7 @@ use super::grid::{Grid, Smooth};
 use super::ladder::Model;
 use super::link::Link;
 use super::notation::product;
-use super::regression::regress;
+use super::regression::{regress, thin_ratios};
 use super::right_hand_side::RightHandSide;
 use super::settings::Settings;
 use crate::{Error, Result};
@@ -35,7 +35,8 @@ pub(super) struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    /// Samples the smoothed data on the grid and guesses the coefficients by regression.
+    /// Samples the smoothed data on the grid and guesses the coefficients by regression. `sparse`
+    /// says whether ratios begin with few terms instead of all.
     ///
     /// # Errors
     /// [`Error::Argument`] for known coefficients of unknown terms, [`Error::Data`] naming a term
@@ -45,6 +46,7 @@ impl<'a> Start<'a> {
         grid: &Grid,
         smooth: &Smooth,
         settings: &Settings,
+        sparse: bool,
     ) -> Result<Self> {
         let mut rhs = RightHandSide::new(&model.library, settings);
         rhs.links.clone_from(&model.links);
@@ -55,13 +57,22 @@ impl<'a> Start<'a> {
         let places: Vec<Parameter> =
             unknowns.all.iter().copied().chain(unknowns.ties.iter().map(|tie| tie.place)).collect();
         regress(&mut rhs, &places, grid, &arguments, &slopes);
+        if sparse {
+            let penalty = settings.threshold * settings.threshold;
+            thin_ratios(&mut rhs, &places, grid, &arguments, &slopes, penalty);
+        }
         let mut priors = priors(&rhs, &arguments, &slopes, &places)?;
         let of_ties = priors.split_off(unknowns.all.len());
         for (tie, prior) in unknowns.ties.iter().zip(of_ties) {
             priors[tie.leader] = priors[tie.leader].hypot(prior);
         }
-        let candidates = Candidates::new(unknowns, priors);
+        let mut candidates = Candidates::new(unknowns, priors);
         agree(&candidates, &mut rhs);
+        if sparse {
+            let all = &candidates.all;
+            let ratio = |p: &Parameter| rhs.links[p.equation] == Link::Ratio;
+            candidates.kept.retain(|&i| !ratio(&all[i]) || all[i].value(&rhs) != 0.0);
+        }
         let estimate = Estimate {
             rhs,
             candidates,

@@ -333,16 +333,19 @@ fn give(arguments: &Arguments, table: &Table, discovery: &Discovery) -> ExitCode
     failures.fold(ExitCode::SUCCESS, |_, error| crate::report(&error))
 }
 
-/// Returns a table of the models that were tried; the chosen one has an asterisk.
+/// Returns a table of the models that were tried; the chosen one has an asterisk. The errors on data
+/// held out are those by which the choice was made.
 fn tried(discovery: &Discovery) -> String {
     let width = discovery.tried.iter().map(|tried| tried.model.chars().count()).max().unwrap_or(0);
-    let mut text = format!("  {:<width$}  {:>10}  terms  exact\n", "tried", "score");
+    let mut text = format!("  {:<width$}  {:>10}  terms  exact  held out\n", "tried", "score");
     for tried in &discovery.tried {
         let mark = if tried.chosen { '*' } else { ' ' };
         let result = match tried.score {
             Some(score) => {
                 let exact = if tried.exact { "yes" } else { "no" };
-                format!("{score:>10.1}  {:>5}  {exact}", tried.terms)
+                let held_out = tried.held_out.map(|error| format!("{error:.1e}"));
+                let held_out = held_out.as_deref().unwrap_or("-");
+                format!("{score:>10.1}  {:>5}  {exact:<5}  {held_out}", tried.terms)
             }
             None => tried.failure.clone(),
         };

@@ -7,7 +7,7 @@ use mechanistic::{Error, Result, ensure_memory};
 
 /// Returns the file that the value of `--terms` names, if it names one.
 pub fn file(value: &str) -> Option<&Path> {
-    Some(Path::new(value)).filter(|path| path.exists())
+    Some(Path::new(value)).filter(|path| path.is_file())
 }
 
 /// Returns the expressions that the value of `--terms` lists, separated by commas, or that the file of
@@ -40,7 +40,7 @@ pub fn fixed(text: &str, order: usize) -> Result<KnownTerm> {
     let expected = |what: String| {
         Error::argument("--fix", format!("expected `x' : y = 1`: {what} in `{text}`"))
     };
-    let Some((term, value)) = text.rsplit_once('=') else {
+    let Some((term, value)) = rsplit_once(text, '=') else {
         return Err(expected("there is no `=`".into()));
     };
     let coefficient =
@@ -59,7 +59,7 @@ pub fn forbidden(text: &str, order: usize) -> Result<KnownTerm> {
 pub fn named(flag: &str, text: &str, order: usize) -> Result<TermName> {
     let primes = "'".repeat(order);
     let refuse = |message: String| Err(Error::argument(flag, message));
-    let Some((lhs, term)) = text.rsplit_once(':') else {
+    let Some((lhs, term)) = rsplit_once(text, ':') else {
         return refuse(format!(
             "expected an equation and a term, as in `x{primes} : y`, got `{text}`"
         ));
@@ -99,6 +99,17 @@ pub fn equal(text: &str, order: usize) -> Result<Vec<EqualTerms>> {
     Ok(others.iter().map(pair).collect())
 }
 
+/// Splits a text at the last of these characters that does not stand within backquotes.
+fn rsplit_once(text: &str, separator: char) -> Option<(&str, &str)> {
+    let mut in_name = false;
+    let places = text.char_indices().filter(|&(_, character)| {
+        in_name ^= character == '`';
+        character == separator && !in_name
+    });
+    let (place, _) = places.last()?;
+    Some((&text[..place], &text[place + separator.len_utf8()..]))
+}
+
 /// Splits a list at its commas, but not within parentheses or backquotes.
 fn list(text: &str) -> Vec<&str> {
     let (mut depth, mut in_name) = (0, false);
@@ -131,6 +142,8 @@ mod tests {
             |state: &str, term: &str| TermName { state: state.into(), factors: vec![term.into()] };
         assert_eq!(named("--positive", " x' : x^2 y", 1).unwrap(), name("x", "x^2 y"));
         assert_eq!(named("--positive", "a:b'':x'", 2).unwrap(), name("a:b", "x'"));
+        assert_eq!(named("--positive", "x' : `a:b`*x", 1).unwrap(), name("x", "`a:b`*x"));
+        assert_eq!(fixed("x' : `a=b:c` = 2", 1).unwrap().factors, ["`a=b:c`"]);
         let known = fixed("x' : exp(-x) = -1e-3", 1).unwrap();
         assert_eq!((known.factors, known.coefficient), (vec!["exp(-x)".to_owned()], -1e-3));
         assert_eq!(forbidden("x' : 1", 1).unwrap().coefficient, 0.0);

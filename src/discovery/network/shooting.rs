@@ -558,7 +558,7 @@ mod tests {
             let windows = Arc::new(Windows::new(&data, &grid, &smooth, order));
             let settings = Settings { degree: 1, order, link, ..Settings::default() };
             let candidates = ladder::Model::new(&data, &settings).unwrap();
-            let start = Start::new(&candidates, &grid, &smooth, &settings).unwrap();
+            let start = Start::new(&candidates, &grid, &smooth, &settings, false).unwrap();
             let mut estimate = windows.along(start.estimate);
             estimate.candidates.priors.fill(0.0);
             estimate.noise = vec![0.1, 0.2];

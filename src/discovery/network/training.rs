@@ -405,7 +405,7 @@ mod tests {
         let settings = Settings { degree: 1, ..Settings::default() };
         let candidates = ladder::Model::new(&data, &settings).unwrap();
         let Start { estimate, slopes } =
-            Start::new(&candidates, &grid, &smooth, &settings).unwrap();
+            Start::new(&candidates, &grid, &smooth, &settings, false).unwrap();
         let mut estimate = windows.along(estimate);
         estimate.noise.iter_mut().zip(&smooth.deviation).for_each(|(noise, unit)| *noise /= unit);
         // x' is a guess. y' has its true coefficients, which are not free and must stay; so does

@@ -1,0 +1,66 @@
+//! The work that one of many searches may do. It is counted, and not measured as time, so that the
+//! results do not depend on the machine.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use crate::{Error, Result};
+
+/// The work that is left, in multiplications; clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Budget(Rc<Cell<f64>>);
+
+impl Budget {
+    pub fn new(work: f64) -> Self {
+        Budget(Rc::new(Cell::new(work)))
+    }
+
+    pub fn is_spent(&self) -> bool {
+        self.0.get() <= 0.0
+    }
+
+    /// Checks that the work of this many linearizations can be done.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if it cannot.
+    pub fn check(&self, linearizations: f64, points: usize, unknowns: usize) -> Result<()> {
+        match linearizations * work(points, unknowns) <= self.0.get() {
+            true => Ok(()),
+            false => Err(Error::Data("not tried, because it would take too long".into())),
+        }
+    }
+
+    /// Takes the work of one linearization.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the budget is spent.
+    pub fn take(&self, points: usize, unknowns: usize) -> Result<()> {
+        self.0.set(self.0.get() - work(points, unknowns));
+        match self.is_spent() {
+            true => Err(Error::Data("given up, because the search takes too long".into())),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Returns the multiplications of one linearization, up to a factor.
+fn work(points: usize, unknowns: usize) -> f64 {
+    points as f64 * (unknowns as f64).powi(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clones_share_what_is_left() {
+        let budget = Budget::new(1000.0);
+        budget.check(2.0, 5, 10).unwrap();
+        budget.clone().take(5, 10).unwrap();
+        let refused = budget.check(2.0, 5, 10).unwrap_err().to_string();
+        assert_eq!(refused, "not tried, because it would take too long");
+        assert!(!budget.is_spent());
+        assert!(budget.clone().take(5, 10).is_err() && budget.is_spent());
+        Budget::new(f64::INFINITY).check(1e9, 1_000_000, 1000).unwrap();
+    }
+}
