@@ -54,7 +54,7 @@ pub struct Arguments {
     #[arg(long, value_name = "ORDER", default_value_t = 1, help_heading = "Model")]
     order: usize,
     /// Highest degree of the polynomial terms. Without this, --sin-cos, --link, --terms,
-    /// --explicit-time and constraints (--fix, --forbid, --positive, --negative, --equal), the joint
+    /// --explicit-time, --inputs and constraints (--fix, --forbid, --positive, --negative, --equal), the joint
     /// method tries many models, and the data choose [default: 2, where it does not]
     #[arg(long, value_name = "DEGREE", help_heading = "Model")]
     degree: Option<usize>,
@@ -174,6 +174,9 @@ impl Arguments {
             || self.link.is_some()
             || self.terms.is_some()
             || self.explicit_time
+            // An input is known between its values only as it is interpolated, and rich models fit
+            // the errors of that.
+            || !self.inputs.is_empty()
             || constraints.flatten().next().is_some();
         self.method() == Method::Joint && !given
     }
