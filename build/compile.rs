@@ -84,7 +84,7 @@ fn compile(
     arguments.extend(["-ptx".to_owned(), format!("-arch=compute_{OLDEST}")]);
     let flags = ["NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS", "NVCC_CCBIN"].map(env::var_os);
     let mut hasher = DefaultHasher::new();
-    (&compiler.version, flags, &arguments, &module).hash(&mut hasher);
+    (&compiler.version, &flags, &arguments, &module).hash(&mut hasher);
     hash_with_includes(root, source, &mut BTreeSet::new(), &mut hasher)?;
     let whole = kept(output, &format!("{module}-{:016x}.ptx", hasher.finish()), |partial| {
         let mut command = Command::new(&compiler.path);
@@ -97,15 +97,16 @@ fn compile(
     let mut kernels = Vec::new();
     for (name, text) in ptx::kernels(&ptx::lower(&whole)?)? {
         let mut images = vec![(format!("compute_{OLDEST}"), text.clone().into_bytes())];
-        for architecture in native_architectures() {
+        for architecture in native_architectures()? {
             let mut hasher = DefaultHasher::new();
-            (&compiler.version, &architecture, &text).hash(&mut hasher);
+            (&compiler.version, &flags, &architecture, &text).hash(&mut hasher);
             let file = format!("{name}-sm_{architecture}-{:016x}.cubin", hasher.finish());
             let image = kept(output, &file, |partial| {
-                let source = partial.with_extension("source.ptx");
+                let mut source = partial.as_os_str().to_owned();
+                source.push(".ptx");
                 fs::write(&source, &text).map_err(failed("write PTX"))?;
-                let mut command = Command::new(compiler.path.with_file_name("ptxas"));
-                command.arg(format!("-arch=sm_{architecture}"));
+                let mut command = Command::new(&compiler.path);
+                command.args(["-cubin", &format!("-arch=sm_{architecture}")]);
                 if with_line_information() {
                     command.arg("-lineinfo");
                 }
@@ -187,10 +188,21 @@ pub fn with_line_information() -> bool {
 }
 
 /// Returns the architectures to make machine code for: `90,100`, also written `sm_90;sm_100`.
-pub fn native_architectures() -> Vec<String> {
+///
+/// # Errors
+/// A name is no number.
+pub fn native_architectures() -> Result<Vec<String>, String> {
     let list = env::var(ARCHITECTURES).unwrap_or_default();
-    list.split([',', ';', ' '])
-        .map(|name| name.trim().trim_start_matches("sm_").to_owned())
-        .filter(|name| !name.is_empty())
-        .collect()
+    let mut architectures: Vec<String> = Vec::new();
+    for name in list.split([',', ';', ' ']).map(str::trim).filter(|name| !name.is_empty()) {
+        let number = name.strip_prefix("sm_").unwrap_or(name);
+        // An image for sm_90a would be used on no GPU: drivers are asked for 9.0.
+        if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(format!("{ARCHITECTURES} has {name:?}; write numbers, such as 90,100"));
+        }
+        if !architectures.iter().any(|known| known == number) {
+            architectures.push(number.to_owned());
+        }
+    }
+    Ok(architectures)
 }

@@ -53,34 +53,46 @@ pub fn provide() {
     for variable in VARIABLES {
         println!("cargo:rerun-if-env-changed={variable}");
     }
-    let shipped = root.join("images");
-    let own = !compile::native_architectures().is_empty() || compile::with_line_information();
-    let outcome = if shipped.is_dir() && !own {
-        println!("cargo:rerun-if-changed=images");
-        copy(&shipped, &output)
-    } else {
-        make(&root, &output)
-    };
-    if let Err(message) = outcome {
+    if let Err(message) = choose(&root, &output) {
         println!("cargo::error={message}");
+    }
+}
+
+/// Takes the images of the package, or makes others where there are none or others are asked for.
+fn choose(root: &Path, output: &Path) -> Result<(), String> {
+    // Only the published package, which has no xtask, is sure to have images of its own kernels.
+    let shipped = Some(root.join("images"));
+    let shipped = shipped.filter(|images| images.is_dir() && !root.join("xtask").is_dir());
+    let asked = !compile::native_architectures()?.is_empty() || compile::with_line_information();
+    match shipped {
+        Some(images) if !asked => copy(&images, output),
+        shipped => make(root, output, shipped.as_deref()),
     }
 }
 
 /// Copies images that were made before.
 fn copy(from: &Path, output: &Path) -> Result<(), String> {
+    println!("cargo:rerun-if-changed={}", from.display());
     FILES.iter().try_for_each(|name| {
         fs::copy(from.join(name), output.join(name)).map(drop).map_err(failed("copy the images"))
     })
 }
 
-/// Compiles the kernels, if there is a compiler.
-fn make(root: &Path, output: &Path) -> Result<(), String> {
+/// Compiles the kernels if there is a compiler, and else copies `shipped`, if there are images.
+fn make(root: &Path, output: &Path, shipped: Option<&Path>) -> Result<(), String> {
     let found = nvcc::find(root)?;
     for (path, reason) in &found.unusable {
         println!("cargo:rerun-if-changed={}", path.display());
         println!("cargo:warning={reason}; it is passed over");
     }
     let Some(compiler) = found.compiler else {
+        if let Some(images) = shipped {
+            println!(
+                "cargo:warning=no nvcc that can be used: {ARCHITECTURES} and {LINE_INFORMATION} \
+                 have no effect, and the CUDA kernels are the PTX of the package"
+            );
+            return copy(images, output);
+        }
         watch_for_a_toolkit(root);
         println!(
             "cargo:warning=no nvcc that can be used: the CUDA kernels are left out and only the \

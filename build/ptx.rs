@@ -37,7 +37,8 @@ pub fn kernels(ptx: &str) -> Result<Vec<(String, String)>, String> {
     }
     let mut parts = vec![Part { kernel: None, text: String::new() }];
     for line in ptx.lines() {
-        if let Some(rest) = line.strip_prefix(".visible .entry ") {
+        let linkage = [".visible ", ".weak "].iter().find_map(|word| line.strip_prefix(word));
+        if let Some(rest) = linkage.unwrap_or(line).strip_prefix(".entry ") {
             let name = rest.split('(').next().unwrap_or(rest).trim();
             parts.push(Part { kernel: Some(name.to_owned()), text: String::new() });
         }

@@ -5,7 +5,7 @@ Usage, from the root of the repository:
 
     cargo run --release --example darcy
     pip install torch neuraloperator safetensors
-    python3 benches/peers/fno_darcy.py --seconds 311
+    python3 benches/peers/fno_darcy.py --seconds 250
 
 The settings are those of Li et al. (2021): 4 layers, 12 modes along each axis, 32 channels, Adam at
 1e-3 with weight decay 1e-4, 20 samples a step, the relative L2 loss; but the rate falls along a cosine

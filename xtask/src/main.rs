@@ -41,8 +41,8 @@ fn main() -> ExitCode {
 const COMBINATIONS: [(&str, &str); 3] = [("mechanistic", ""), ("mechanistic", "nvtx"), ("mnn", "")];
 
 /// Runs all checks: formatting, the kernels' bindings, lints with the default features and with
-/// those of [`COMBINATIONS`], documentation, and every test of the workspace. Installs nvcc,
-/// clang-format and libclang for them if the machine has none.
+/// those of [`COMBINATIONS`], documentation, every test of the workspace, and the package as it is
+/// published. Installs nvcc, clang-format and libclang for them if the machine has none.
 fn test() -> Result<(), String> {
     let nvcc = toolkit::ensure()?;
     cargo(&["fmt", "--all", "--check"])?;
@@ -56,7 +56,8 @@ fn test() -> Result<(), String> {
     }
     let documentation = ["doc", "--workspace", "--no-deps"];
     cargo_with(&documentation, &[("RUSTDOCFLAGS", OsStr::new("-D warnings"))])?;
-    cargo_with(&["test", "--workspace"], &[("NVCC", nvcc.as_os_str())])
+    cargo_with(&["test", "--workspace"], &[("NVCC", nvcc.as_os_str())])?;
+    package::run()
 }
 
 /// Formats all of Rust and the kernels.

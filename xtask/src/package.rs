@@ -144,8 +144,8 @@ fn try_out(package: &Path) -> Result<(), String> {
 }
 
 fn target() -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    target.unwrap_or_else(|| workspace().join("target"))
+    // The cargo that is run in the workspace takes a relative path as this does.
+    workspace().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 fn status(command: &mut Command) -> Result<(), String> {

@@ -7,7 +7,6 @@
 //! clearance takes the airplane's place.
 
 use std::process::ExitCode;
-use std::time::Instant;
 
 use experiments::{Experiment, Lab, Report, Vibrations};
 use figures::{Axis, Color, Figure, Panel, Points, Series};
@@ -133,9 +132,10 @@ fn mean_square(a: &[f64], b: &[f64]) -> f64 {
 impl Experiment for Airplane {
     const NAME: &'static str = "airplane";
     const ABOUT: &'static str = "Models the vibrations of an airplane (--data F16.csv)";
+    const TAKES_DATA: bool = true;
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
-        let steps = lab.arguments.scale(100, 2000, 6000);
+        let steps = lab.steps(lab.arguments.scale(100, 2000, 6000));
         let modes = lab.arguments.scale(6, 16, 24);
         let signals = match &lab.arguments.data {
             Some(path) => Vibrations::read(path, ALL)?,
@@ -150,13 +150,12 @@ impl Experiment for Airplane {
         let (seen, future) = signals.output.split_at(TRAINING);
         let first = B::wrap(windows(&signals.input, TRAINING)?);
         let measured = B::wrap(Array::vector(seen.to_vec()));
-        let begin = Instant::now();
-        let (mut training, losses) = lab.train("mnn", training, steps, |tape, parameters, _| {
-            let (acceleration, _) = mnn.forward(tape, parameters, &first)?;
-            let measured = tape.constant_from(&measured)?;
-            tape.mse(acceleration, measured)
-        })?;
-        let seconds = begin.elapsed().as_secs_f64();
+        let (mut training, history) =
+            lab.train("mnn", training, steps, |tape, parameters, _| {
+                let (acceleration, _) = mnn.forward(tape, parameters, &first)?;
+                let measured = tape.constant_from(&measured)?;
+                tape.mse(acceleration, measured)
+            })?;
         let all = B::wrap(windows(&signals.input, ALL)?);
         let (found, coefficients) = training.evaluate(|tape, parameters| {
             let (acceleration, coefficients) = mnn.forward(tape, parameters, &all)?;
@@ -183,7 +182,7 @@ impl Experiment for Airplane {
             (step as f64, smallest)
         };
         let axes = (Axis::new("training step"), Axis::logarithmic("smallest loss so far"));
-        let loss = losses.iter().enumerate().map(&mut best).collect();
+        let loss = history.losses.iter().enumerate().map(&mut best).collect();
         let loss =
             Panel::new("training", axes.0, axes.1).with(Series::line("", Color::BLUE, 1.5, loss));
         let mut equation =
@@ -209,7 +208,7 @@ impl Experiment for Airplane {
             )
             .with("mean square error, prediction", predicted)
             .with("mean square of the predicted signal", mean_square(future, &vec![0.0; ALL]))
-            .with("seconds of training", seconds))
+            .with("seconds of training", history.seconds()))
     }
 }
 

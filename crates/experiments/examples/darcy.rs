@@ -6,7 +6,6 @@
 //! benches/peers/fno_darcy.py.
 
 use std::process::ExitCode;
-use std::time::Instant;
 
 use experiments::{Darcy, Experiment, Lab, Report};
 use mechanistic::nn::{
@@ -178,6 +177,7 @@ impl Experiment for DarcyFlow {
         let (fine, every) = lab.arguments.scale((21, 2), (141, 5), (421, 5));
         let (count, tests) = lab.arguments.scale((8, 4), (500, 100), (1000, 200));
         let (batch, steps) = lab.arguments.scale((4, 40), (10, 2400), (10, 50_000));
+        let steps = lab.steps(steps);
         let training_data = Darcy::new(count, fine, every, &mut lab.rng(0))?;
         let test_data = Darcy::new(tests, fine, every, &mut lab.rng(1))?;
         if !lab.arguments.small {
@@ -193,8 +193,7 @@ impl Experiment for DarcyFlow {
         let schedule = Schedule::Cosine { steps, floor: 0.001 };
         let optimizer = Optimizer::new(Rule::adam(), 0.005).with_schedule(schedule).with_clip(1.0);
         let training = Training::new(parameters, optimizer, lab.backend.clone())?;
-        let begin = Instant::now();
-        let (mut training, losses) =
+        let (mut training, history) =
             lab.train("mnn", training, steps, |tape, parameters, step| {
                 let mut rng = lab.rng(1000 + step);
                 let pick = |_| (rng.uniform() * count as f64) as usize;
@@ -204,7 +203,6 @@ impl Experiment for DarcyFlow {
                 let found = mnn.forward(tape, parameters, inputs)?;
                 tape.relative_l2(found, pressures)
             })?;
-        let seconds = begin.elapsed().as_secs_f64();
 
         let (mut error, mut shown) = (0.0, vec![]);
         for sample in 0..tests {
@@ -220,12 +218,12 @@ impl Experiment for DarcyFlow {
                 shown = found;
             }
         }
-        let tail = losses.len().div_ceil(10);
-        let trained = losses.iter().rev().take(tail).sum::<f64>() / tail as f64;
+        let tail = history.losses.len().div_ceil(10);
+        let trained = history.losses.iter().rev().take(tail).sum::<f64>() / tail as f64;
         Ok(Report::new(test_data.figure(&shown))
             .with("relative error, training", trained)
             .with_paper("relative error, test", "0.0065 (FNO 0.0070)", error)
-            .with("seconds of training", seconds))
+            .with("seconds of training", history.seconds()))
     }
 }
 

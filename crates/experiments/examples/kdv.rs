@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use experiments::{Experiment, Lab, PeriodicDerivative, Report, relative_rms};
+use experiments::{Experiment, Lab, PeriodicDerivative, Report, largest, relative_rms};
 use figures::{Axis, Color, Figure, Panel, Points, Series};
 use mechanistic::nn::{Optimizer, ParameterId, Parameters, Rule, Schedule, Training};
 use mechanistic::tape::{Array, Ode, Tape, Var};
@@ -186,7 +186,7 @@ impl Experiment for Kdv {
     const ABOUT: &'static str = "Finds the equation of Korteweg and de Vries in two solitons";
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
-        let steps = lab.arguments.scale(600, 1000, 4000);
+        let steps = lab.steps(lab.arguments.scale(600, 1000, 4000));
         let points = lab.arguments.scale(160, 200, 400);
         let truth = solution(&TRUTH, points)?;
         let theta = learn(lab, &Data::new(&truth)?, steps)?;
@@ -199,7 +199,7 @@ impl Experiment for Kdv {
         let pairs = || theta.iter().zip(&TRUTH);
         let wrong = pairs().filter(|(a, b)| (**a == 0.0) != (**b == 0.0)).count();
         let worst = pairs().filter(|(_, b)| **b != 0.0).map(|(a, b)| (a / b - 1.0).abs());
-        let worst = 100.0 * worst.fold(0.0, f64::max);
+        let worst = 100.0 * largest(worst);
 
         // One curve below another, later ones higher.
         let waterfall = |u: &[f64], shift: f64| -> Vec<Points> {

@@ -152,14 +152,14 @@ impl Experiment for LearnedSteps {
     const ABOUT: &'static str = "Learns the time steps on which an ODE is solved";
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
-        let steps = lab.arguments.scale(300, 3000, 10_000);
+        let steps = lab.steps(lab.arguments.scale(300, 3000, 10_000));
         let mut parameters = Parameters::new();
         let model = Model::new(&mut parameters, POINTS)?;
         let schedule = Schedule::Cosine { steps, floor: 0.01 };
         let optimizer = Optimizer::new(Rule::adam(), 0.03).with_schedule(schedule);
         let mut training = Training::new(parameters, optimizer, lab.backend.clone())?;
         let equal = Fit::new(&model, &mut training)?;
-        let (mut training, losses) =
+        let (mut training, history) =
             lab.train("steps", training, steps, |tape, parameters, _| {
                 model.loss(tape, parameters)
             })?;
@@ -179,7 +179,7 @@ impl Experiment for LearnedSteps {
             solution = solution.with(Series::dots(name, color, fit.points()));
             grids = grids.with(Series::dots(name, color, fit.steps()));
         }
-        let curve = losses.iter().enumerate().map(|(i, loss)| (i as f64, *loss)).collect();
+        let curve = history.losses.iter().enumerate().map(|(i, loss)| (i as f64, *loss)).collect();
         let losses = Panel::new("", Axis::new("training step"), Axis::logarithmic("loss"))
             .with(Series::line("", Color::BLUE, 1.5, curve));
         let [equal, learned] = [equal.error(), learned.error()];

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use experiments::{Experiment, Lab, Report, runge_kutta};
+use experiments::{Experiment, Lab, Report, largest, runge_kutta};
 use figures::{Axis, Color, Figure, Panel, Series};
 use mechanistic::{Backend, Options, Problem, Result, Smoothness, Solver, View};
 
@@ -80,6 +80,7 @@ impl Equation {
 impl Experiment for LinearOdes {
     const NAME: &'static str = "linear_odes";
     const ABOUT: &'static str = "Solves linear ODEs of second and third order";
+    const TRAINS: bool = false;
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
         let points = lab.arguments.scale(101, 101, 1001);
@@ -103,7 +104,7 @@ impl Experiment for LinearOdes {
             let mut right = Panel::new(equation.name, Axis::new("t"), errors);
             for (name, color, u) in methods {
                 let error: Vec<f64> = u.iter().zip(&exact).map(|(u, x)| (u - x).abs()).collect();
-                let worst = error.iter().fold(0.0, |worst: f64, e| worst.max(*e));
+                let worst = largest(error.iter().copied());
                 rows.push((format!("largest error, {}, {name}", equation.name), worst));
                 left = left.with(Series::line(name, color, 1.25, curve(&u)));
                 right = right.with(Series::line(name, color, 1.25, curve(&error)));

@@ -25,6 +25,7 @@ fn exact(t: f64, r: f64, start: f64) -> f64 {
 impl Experiment for Logistic {
     const NAME: &'static str = "logistic";
     const ABOUT: &'static str = "Finds one equation with a parameter in many noisy trajectories";
+    const TRAINS: bool = false;
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
         let count = lab.arguments.scale(20, 100, 1000);

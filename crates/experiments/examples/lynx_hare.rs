@@ -13,6 +13,7 @@ struct LynxHare;
 impl Experiment for LynxHare {
     const NAME: &'static str = "lynx_hare";
     const ABOUT: &'static str = "Finds the equations of predator and prey in 21 real points";
+    const TRAINS: bool = false;
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
         let data = dataset(include_str!("../../../data/lynx_hare.csv"))?;

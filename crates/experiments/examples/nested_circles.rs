@@ -139,11 +139,11 @@ impl<F: Flow> Classifier<F> {
         parameters: Parameters<f64>,
         data: [&NestedCircles; 2],
     ) -> Result<Trained<B>> {
-        let steps = lab.arguments.scale(100, 200, 1000);
+        let steps = lab.steps(lab.arguments.scale(100, 200, 1000));
         let [seen, test] = data;
         let optimizer = Optimizer::new(Rule::adam(), 0.01);
         let training = Training::new(parameters, optimizer, lab.backend.clone())?;
-        let (mut training, losses) = lab.train(name, training, steps, |tape, parameters, _| {
+        let (mut training, history) = lab.train(name, training, steps, |tape, parameters, _| {
             let (_, logits) = self.forward(tape, parameters, seen.points.clone())?;
             tape.cross_entropy(logits, &seen.classes)
         })?;
@@ -156,8 +156,7 @@ impl<F: Flow> Classifier<F> {
             Ok((tape.value(trajectories)?.data().to_vec(), right))
         })?;
         let accuracy = 100.0 * right as f64 / test.classes.len() as f64;
-        let loss = losses.last().copied().unwrap_or(f64::NAN);
-        Ok(Trained { training, loss, trajectories, accuracy })
+        Ok(Trained { training, loss: history.last_loss(), trajectories, accuracy })
     }
 }
 

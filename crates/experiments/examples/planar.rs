@@ -44,6 +44,7 @@ const SYSTEMS: [(&str, Truth, &TrueTerms); 2] = [
 impl Experiment for Planar {
     const NAME: &'static str = "planar";
     const ABOUT: &'static str = "Finds the equations of two planar systems";
+    const TRAINS: bool = false;
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
         let points = lab.arguments.scale(21, 2500, 10_000);

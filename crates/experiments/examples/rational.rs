@@ -30,6 +30,7 @@ impl Experiment for Rational {
     const NAME: &'static str = "rational";
     const ABOUT: &'static str =
         "Finds equations whose right-hand side is a quotient of polynomials";
+    const TRAINS: bool = false;
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
         let settings =
@@ -42,7 +43,12 @@ fn main() -> ExitCode {
     experiments::run::<Rational>()
 }
 
-experiments::test_on_the_cpu!(Rational, experiments::Arguments::small(), |report: Report| {
-    assert!(report.value("one trajectory: MNN / SINDy") < 0.2, "{report}");
-    assert!(report.value("several trajectories: MNN / SINDy") < 0.2, "{report}");
-});
+experiments::test_on_every_device!(
+    #[ignore = "takes minutes on the simulated device"]
+    Rational,
+    experiments::Arguments::small(),
+    |report: Report| {
+        assert!(report.value("one trajectory: MNN / SINDy") < 0.2, "{report}");
+        assert!(report.value("several trajectories: MNN / SINDy") < 0.2, "{report}");
+    }
+);

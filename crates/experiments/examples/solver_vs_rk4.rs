@@ -4,7 +4,6 @@
 
 use std::f64::consts::TAU;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use experiments::{Experiment, Lab, NeuralOde, Report};
 use figures::{Axis, Color, Figure, Panel, Points, Series};
@@ -106,21 +105,23 @@ fn fit<B: Backend>(
 ) -> Result<Outcome> {
     let optimizer = Optimizer::new(Rule::adam(), rate).with_clip(1.0);
     let training = Training::new(parameters, optimizer, lab.backend.clone())?;
-    let begin = Instant::now();
-    let (mut training, losses) =
-        lab.train(&format!("{name}-{points}"), training, ITERATIONS, |tape, parameters, step| {
+    let (mut training, history) = lab.train(
+        &format!("{name}-{points}"),
+        training,
+        lab.steps(ITERATIONS),
+        |tape, parameters, step| {
             let mut rng = lab.rng(step);
             let noisy = (0..points).map(|i| target(H * i as f64) + NOISE * rng.normal()).collect();
             let noisy = tape.constant(Array::new([1, points], noisy)?);
             let u = forward(tape, parameters)?;
             tape.mse(u, noisy)
-        })?;
-    let seconds = begin.elapsed().as_secs_f64();
+        },
+    )?;
     let u = training.evaluate(|tape, parameters| {
         let u = forward(tape, parameters)?;
         Ok(tape.value(u)?.data().to_vec())
     })?;
-    Ok(Outcome { seconds, loss: *losses.last().unwrap_or(&f64::NAN), u })
+    Ok(Outcome { seconds: history.seconds(), loss: history.last_loss(), u })
 }
 
 impl Experiment for SolverVsRk4 {

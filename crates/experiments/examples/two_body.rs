@@ -146,13 +146,13 @@ impl Experiment for TwoBody {
     const ABOUT: &'static str = "Learns the force between two bodies and the ratio of their masses";
 
     fn run<B: Backend>(lab: &Lab<B>) -> Result<Report> {
-        let steps = lab.arguments.scale(1500, 3000, 20_000);
+        let steps = lab.steps(lab.arguments.scale(1500, 3000, 20_000));
         let initial = [two_bodies::start(&mut lab.rng(0))];
         let truth =
             trajectories(&two_bodies::TRUTH, &initial, H, ALL)?.trajectories.remove(0).values;
         let (data, future) = truth.split_at(8 * POINTS);
         let learned = learn(lab, data, steps)?;
-        let neural = baseline(lab, data, steps / 4)?;
+        let neural = baseline(lab, data, steps.div_ceil(4))?;
 
         // Only ratios of force and coefficients are determined: the scale comes from the truth.
         let true_forces: Vec<f64> = data.chunks_exact(8).flat_map(two_bodies::force).collect();

@@ -52,9 +52,10 @@ impl FieldComparison {
         name: &str,
         count: usize,
     ) -> Result<(Report, [Panel; 3])> {
-        let points = lab.arguments.scale(200, 500, 2000);
+        let points = lab.arguments.scale(40, 500, 2000);
+        let dt = self.dt * lab.arguments.scale(5.0, 1.0, 1.0);
         let initial: Vec<Vec<f64>> = self.initial[..count].iter().map(|u| u.to_vec()).collect();
-        let exact = trajectories(&self.truth, &initial, self.dt, points)?;
+        let exact = trajectories(&self.truth, &initial, dt, points)?;
         let data = noisy(&exact, self.noise, &mut lab.rng(count as u64));
         let library = Library::new(&data.states, settings)?;
         let found = lab.discover(&data, settings)?;
@@ -74,8 +75,8 @@ impl FieldComparison {
             [&mnn, &sindy].map(|rhs| relative_error(&outside, field(rhs), self.truth.field));
 
         let coarse = Grid { x: side.clone(), y: side.clone(), count: 10 };
-        let time: Vec<f64> = (0..points).map(|i| self.dt * i as f64).collect();
-        let test = trajectories(&self.truth, &[self.test.to_vec()], self.dt, points)?;
+        let time: Vec<f64> = (0..points).map(|i| dt * i as f64).collect();
+        let test = trajectories(&self.truth, &[self.test.to_vec()], dt, points)?;
         let panel = |title: &str, arrows, predicted| {
             // Every fourth point is enough for a smooth line.
             let thinned = |t: &Trajectory| column(&t.values, 2, 0, 1).into_iter().step_by(4);

@@ -15,6 +15,12 @@ pub struct Truth {
     pub field: fn(&[f64], &mut [f64]),
 }
 
+/// Returns the largest of some sizes; NaN if one is NaN, so that nothing that failed looks small.
+#[must_use]
+pub fn largest(sizes: impl IntoIterator<Item = f64>) -> f64 {
+    sizes.into_iter().fold(0.0, |largest, size| if size <= largest { largest } else { size })
+}
+
 /// Returns noise-free trajectories from these initial states, `points` points `dt` apart, exact to
 /// nearly the last digit.
 ///

@@ -2,6 +2,8 @@
 
 use mechanistic::discovery::{Forcing, RightHandSide, simulate};
 
+use crate::largest;
+
 /// The true terms of a system: the number of the equation, the factors as in `x x y`, and the
 /// coefficient.
 pub type TrueTerms = [(usize, &'static str, f64)];
@@ -34,7 +36,7 @@ pub fn coefficient_errors(rhs: &RightHandSide<'_>, truth: &TrueTerms) -> (usize,
             let found = rhs.numerator[state * l + term];
             wrong += usize::from((found == 0.0) != (expected == 0.0));
             if expected != 0.0 {
-                worst = worst.max(100.0 * ((found - expected) / expected).abs());
+                worst = largest([worst, 100.0 * ((found - expected) / expected).abs()]);
             }
         }
     }

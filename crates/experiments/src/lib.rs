@@ -9,6 +9,7 @@ mod darcy;
 mod data;
 mod equations;
 mod experiment;
+mod history;
 pub mod many_bodies;
 mod nested_circles;
 mod neural_ode;
@@ -25,9 +26,12 @@ mod vibrations;
 pub use arguments::Arguments;
 pub use comparison::FieldComparison;
 pub use darcy::{Darcy, PERMEABILITIES};
-pub use data::{Truth, column, dataset, noisy, position_error, relative_rms, trajectories};
+pub use data::{
+    Truth, column, dataset, largest, noisy, position_error, relative_rms, trajectories,
+};
 pub use equations::{TrueTerms, coefficient_errors, field, simulated};
 pub use experiment::{Experiment, Lab, run};
+pub use history::History;
 pub use nested_circles::NestedCircles;
 pub use neural_ode::NeuralOde;
 pub use newton::solve_newton;
@@ -49,7 +53,7 @@ macro_rules! test_on_the_cpu {
 
             #[test]
             fn cpu() {
-                let lab = $crate::Lab::new($arguments, mechanistic::Cpu).unwrap();
+                let lab = $crate::Lab::new::<$experiment>($arguments, mechanistic::Cpu).unwrap();
                 $check(<$experiment as $crate::Experiment>::run(&lab).unwrap());
             }
         }
@@ -59,28 +63,29 @@ macro_rules! test_on_the_cpu {
 /// Makes the lab of the simulated CUDA device; only for tests, as it loads the simulator first.
 #[macro_export]
 macro_rules! simulated_lab {
-    ($arguments:expr) => {{
+    ($experiment:ty, $arguments:expr) => {{
         cuda_sim::simulator::Simulator::preload().unwrap();
         let name = mechanistic::DeviceName::Cuda(0);
         let arguments = $crate::Arguments { device: name, ..$arguments };
         let device = mechanistic::Device::cuda(0).unwrap();
         let cuda = mechanistic::cuda::Cuda::on(device.gpu().unwrap()).unwrap();
-        $crate::Lab::new(arguments, cuda).unwrap()
+        $crate::Lab::new::<$experiment>(arguments, cuda).unwrap()
     }};
 }
 
 /// Makes the test of an experiment on the simulated CUDA device, as [`test_on_the_cpu!`] does on the
-/// CPU.
+/// CPU. Attributes of the test may come first.
 #[macro_export]
 macro_rules! test_on_the_device {
-    ($experiment:ty, $arguments:expr, $check:expr) => {
+    ($(#[$attribute:meta])* $experiment:ty, $arguments:expr, $check:expr) => {
         #[cfg(test)]
         mod device_tests {
             use super::*;
 
             #[test]
+            $(#[$attribute])*
             fn cuda() {
-                let lab = $crate::simulated_lab!($arguments);
+                let lab = $crate::simulated_lab!($experiment, $arguments);
                 $check(<$experiment as $crate::Experiment>::run(&lab).unwrap());
             }
         }
@@ -98,9 +103,9 @@ macro_rules! test_that_devices_agree {
 
             #[test]
             fn cuda() {
-                let lab = $crate::simulated_lab!($arguments);
+                let lab = $crate::simulated_lab!($experiment, $arguments);
                 let found = <$experiment as $crate::Experiment>::run(&lab).unwrap();
-                let lab = $crate::Lab::new($arguments, mechanistic::Cpu).unwrap();
+                let lab = $crate::Lab::new::<$experiment>($arguments, mechanistic::Cpu).unwrap();
                 let expected = <$experiment as $crate::Experiment>::run(&lab).unwrap();
                 for name in $names {
                     let (found, expected) = (found.value(name), expected.value(name));
@@ -126,7 +131,8 @@ macro_rules! test_that_threads_do_not_matter {
                 let figures = |threads: usize| {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
                     pool.unwrap().install(|| {
-                        let lab = $crate::Lab::new($arguments, mechanistic::Cpu).unwrap();
+                        let lab =
+                            $crate::Lab::new::<$experiment>($arguments, mechanistic::Cpu).unwrap();
                         let report = <$experiment as $crate::Experiment>::run(&lab).unwrap();
                         $names.map(|name| report.value(name).to_bits())
                     })
@@ -139,11 +145,12 @@ macro_rules! test_that_threads_do_not_matter {
     };
 }
 
-/// Makes the tests of an experiment on the CPU and on the simulated CUDA device.
+/// Makes the tests of an experiment on the CPU and on the simulated CUDA device. Attributes of the
+/// test on the device may come first.
 #[macro_export]
 macro_rules! test_on_every_device {
-    ($experiment:ty, $arguments:expr, $check:expr) => {
+    ($(#[$attribute:meta])* $experiment:ty, $arguments:expr, $check:expr) => {
         $crate::test_on_the_cpu!($experiment, $arguments, $check);
-        $crate::test_on_the_device!($experiment, $arguments, $check);
+        $crate::test_on_the_device!($(#[$attribute])* $experiment, $arguments, $check);
     };
 }

@@ -65,13 +65,25 @@ impl Report {
         row.unwrap_or_else(|| panic!("the report has no {quantity:?}")).ours
     }
 
+    /// Makes the folder of the output, and fails now if [`Report::write`] could not write to it later.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it could not.
+    pub fn check(name: &str, arguments: &Arguments) -> Result<()> {
+        let folder = &arguments.output;
+        fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.clone(), source })?;
+        ["svg", "png", "json"]
+            .iter()
+            .try_for_each(|extension| atomic::check(&folder.join(format!("{name}.{extension}"))))
+    }
+
     /// Writes `NAME.svg`, `NAME.png` and `NAME.json` and returns the table as text.
     ///
     /// # Errors
     /// [`Error::Io`] when a file cannot be written.
     pub fn write(&self, name: &str, arguments: &Arguments, seconds: f64) -> Result<String> {
+        Report::check(name, arguments)?;
         let folder = &arguments.output;
-        fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.clone(), source })?;
         for extension in ["svg", "png"] {
             self.figure.write(&folder.join(format!("{name}.{extension}")))?;
         }

@@ -23,7 +23,8 @@ impl Default for Stlsq {
 const ROUNDS: usize = 20;
 
 /// Returns the right-hand side that sequentially thresholded least squares finds, from central
-/// differences (one-sided at the ends) of all trajectories.
+/// differences of second order (one-sided at the ends) of all trajectories. The terms that are left
+/// are fitted once more without the ridge, as in pysindy.
 #[must_use]
 pub fn stlsq<'a>(
     data: &Dataset,
@@ -36,9 +37,7 @@ pub fn stlsq<'a>(
     for trajectory in &data.trajectories {
         let rows: Vec<&[f64]> = trajectory.values.chunks_exact(k).collect();
         for i in 0..rows.len() {
-            let (before, after) = (i.saturating_sub(1), (i + 1).min(rows.len() - 1));
-            let time = trajectory.time[after] - trajectory.time[before];
-            slopes.extend((0..k).map(|state| (rows[after][state] - rows[before][state]) / time));
+            slopes.extend((0..k).map(|state| slope(&trajectory.time, &rows, i, state)));
             let mut terms = vec![0.0; l];
             library.values(rows[i], &mut terms);
             features.extend(terms);
@@ -61,8 +60,24 @@ pub fn stlsq<'a>(
                 break;
             }
         }
+        let own = &mut rhs.numerator[state * l..][..l];
+        own.fill(0.0);
+        let coefficients = ridge_regression(&features, l, &kept, &target, 0.0);
+        for (&term, coefficient) in kept.iter().zip(&coefficients) {
+            own[term] = *coefficient;
+        }
     }
     rhs
+}
+
+/// The slope at point i of the parabola through it and its neighbors, or through the three points at
+/// an end.
+fn slope(time: &[f64], rows: &[&[f64]], i: usize, state: usize) -> f64 {
+    let middle = i.clamp(1, rows.len() - 2);
+    let rise = |j: usize| (rows[j + 1][state] - rows[j][state]) / (time[j + 1] - time[j]);
+    let (left, right) = (rise(middle - 1), rise(middle));
+    let bend = (right - left) / (time[middle + 1] - time[middle - 1]);
+    left + bend * (2.0 * time[i] - time[middle - 1] - time[middle])
 }
 
 /// argmin ‖Θξ − b‖² + ridge ‖ξ‖² over the kept columns of Θ (rows, l), by Cholesky.

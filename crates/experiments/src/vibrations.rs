@@ -39,12 +39,20 @@ impl Vibrations {
             .map_err(|source| Error::Io { path: path.to_owned(), source })?;
         let format = |message: String| Error::Format { path: path.to_owned(), message };
         let mut lines = text.lines();
-        let header: Vec<&str> = lines.next().unwrap_or("").split(',').collect();
+        let header: Vec<&str> = lines.next().unwrap_or("").split(',').map(str::trim).collect();
         let column = |name: &str| -> Result<Vec<f64>> {
             let at = header.iter().position(|field| field.trim_matches('"') == name);
             let at = at.ok_or_else(|| format(format!("there is no column {name:?}")))?;
-            let number = |line: &str| line.split(',').nth(at).and_then(|field| field.parse().ok());
-            let values: Vec<f64> = lines.clone().map_while(number).take(samples).collect();
+            let number = |(row, line): (usize, &str)| -> Result<f64> {
+                let field = line.split(',').nth(at).unwrap_or("").trim();
+                let value = field.parse().ok().filter(|value: &f64| value.is_finite());
+                let line = row + 2;
+                value.ok_or_else(|| {
+                    format(format!("line {line}: {name:?} has {field:?}, which is no number"))
+                })
+            };
+            let values = lines.clone().enumerate().map(number).take(samples);
+            let values = values.collect::<Result<Vec<f64>>>()?;
             match values.len() == samples {
                 true => Ok(values),
                 false => {
@@ -98,5 +106,8 @@ mod tests {
         assert_eq!(read.centered(2).input, [-1.0, 1.0]);
         let message = Vibrations::read(&path, 3).unwrap_err().to_string();
         assert!(message.ends_with("2 numbers of \"Acceleration1\", 3 are needed"), "{message}");
+        std::fs::write(&path, text.replace("4.5", "NaN")).unwrap();
+        let message = Vibrations::read(&path, 2).unwrap_err().to_string();
+        assert!(message.contains("line 3: \"Acceleration2\" has \"NaN\""), "{message}");
     }
 }

@@ -202,7 +202,8 @@ pub(crate) const LEGEND_HEIGHT: u32 = 44;
 impl Figure {
     /// Lays panels of `width` times `height` CSS pixels out in rows of `columns`.
     pub fn grid(columns: u32, width: u32, height: u32, panels: Vec<Panel>) -> Self {
-        let rows = (panels.len() as u32).div_ceil(columns.max(1));
+        let columns = columns.max(1);
+        let rows = (panels.len() as u32).div_ceil(columns);
         let place = |index: usize| {
             let (row, column) = (index as u32 / columns, index as u32 % columns);
             Rectangle { left: column * width, top: row * height, width, height }

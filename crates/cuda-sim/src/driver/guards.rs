@@ -87,6 +87,8 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let slot = &SLOTS[self.slot];
         let mut taken = lock(&TAKEN);
+        // An access that comes while the guard ends finds the pages open, or the guard armed.
+        open(slot.pages());
         slot.armed.store(false, Ordering::Release);
         protect(slot.pages());
         taken[self.slot] = false;
@@ -123,7 +125,9 @@ impl Slot {
 pub(super) fn with_access<R>(starts: &[usize], bytes: usize, copy: impl FnOnce() -> R) -> R {
     let _taken = lock(&TAKEN);
     let pages = |start: usize| (start / PAGE * PAGE, (start + bytes).next_multiple_of(PAGE));
-    starts.iter().for_each(|&start| open(pages(start)));
+    for &start in starts {
+        open(pages(start));
+    }
     let result = copy();
     starts.iter().for_each(|&start| protect(pages(start)));
     result
@@ -133,8 +137,9 @@ pub(super) fn with_access<R>(starts: &[usize], bytes: usize, copy: impl FnOnce()
 fn protect((start, end): (usize, usize)) {
     for page in (start..end).step_by(PAGE) {
         let on_page = |slot: &&Slot| {
+            let armed = slot.armed.load(Ordering::Acquire);
             let (first, last) = slot.pages();
-            slot.armed.load(Ordering::Acquire) && first <= page && page < last
+            armed && first <= page && page < last
         };
         let guards = SLOTS.iter().filter(on_page);
         let strictest = guards.map(|slot| slot.protection.load(Ordering::Relaxed)).min();
@@ -143,14 +148,15 @@ fn protect((start, end): (usize, usize)) {
     }
 }
 
-fn open((start, end): (usize, usize)) {
-    set_protection(start, end - start, libc::PROT_READ | libc::PROT_WRITE);
+/// Returns whether the pages can be used now: pages that are not mapped any more cannot.
+fn open((start, end): (usize, usize)) -> bool {
+    set_protection(start, end - start, libc::PROT_READ | libc::PROT_WRITE)
 }
 
-fn set_protection(start: usize, bytes: usize, protection: c_int) {
+fn set_protection(start: usize, bytes: usize, protection: c_int) -> bool {
     // SAFETY: the pages belong to one block of page-locked memory, which lives as long as a copy of
     // it waits, and hold nothing else.
-    unsafe { libc::mprotect(start as *mut c_void, bytes, protection) };
+    unsafe { libc::mprotect(start as *mut c_void, bytes, protection) == 0 }
 }
 
 /// The handler that was installed before this one.
@@ -171,23 +177,24 @@ fn install_handler() {
 }
 
 /// Opens guarded pages to the host and notes the access; all other faults go to the handler before.
+/// A guard may have ended since the access failed, on another thread: then the access is repeated.
 extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the system passes a valid structure.
     let address = unsafe { (*info).si_addr() } as usize;
-    let mut guarded = false;
+    let mut opened = false;
     for slot in &SLOTS {
+        let armed = slot.armed.load(Ordering::Acquire);
         let (first, last) = slot.pages();
-        if slot.armed.load(Ordering::Acquire) && first <= address && address < last {
-            guarded = true;
-            open((first, last));
+        if first <= address && address < last && open((first, last)) {
+            opened = true;
             let start = slot.start.load(Ordering::Relaxed);
             let end = slot.end.load(Ordering::Relaxed);
-            if start <= address && address < end {
+            if armed && start <= address && address < end {
                 slot.touched.store(address, Ordering::Release);
             }
         }
     }
-    if guarded {
+    if opened {
         return;
     }
     // SAFETY: the handler before is called as the system would have called it; without one, the

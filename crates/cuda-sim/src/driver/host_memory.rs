@@ -161,7 +161,7 @@ exports! {
         driver.host_memory.register(start as usize, bytes, flags, context.handle)
     }
     fn cuMemHostUnregister(start: *mut c_void) {
-        let (driver, _) = current()?;
+        let (driver, _) = current_finished()?;
         driver.host_memory.unregister(start as usize)
     }
     fn cuMemHostGetFlags(flags: *mut c_uint, start: *mut c_void) {

@@ -64,16 +64,28 @@ impl Queue {
             let (context, work) = state.waiting.pop_front().expect("ordered and not done");
             state.busy = true;
             drop(state);
+            let turn = Turn(self);
             if let Err(error) = run(driver, &context, &work) {
                 // The call that ordered the work has returned: a later one that waits returns it.
                 context.fail(error);
             }
             drop(work);
+            drop(turn);
             state = lock(&self.state);
-            state.busy = false;
-            state.done += 1;
-            self.changed.notify_all();
         }
+    }
+}
+
+/// A thread's turn to do a piece of work of a queue. It also ends when the work panics, so that no
+/// other thread waits for ever.
+struct Turn<'a>(&'a Queue);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.state);
+        state.busy = false;
+        state.done += 1;
+        self.0.changed.notify_all();
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::f64::consts::PI;
 
-use mechanistic::Result;
 use mechanistic::nn::Rng;
 use mechanistic::tape::{Array, Tape};
+use mechanistic::{Error, Result};
+
+use crate::largest;
 
 /// The inverse length τ of the random field N(0, (−Δ + τ²)⁻²).
 const TAU: f64 = 3.0;
@@ -91,6 +93,7 @@ impl Solver {
         let mut direction = self.precondition(&residual)?;
         let mut size = dots(&residual, &direction, m * m);
         let start = square * m as f64;
+        let mut left = f64::NAN;
         for _ in 0..ITERATIONS {
             let image = self.apply(a, &direction);
             let curvature = dots(&direction, &image, m * m);
@@ -98,7 +101,9 @@ impl Solver {
             add(&mut u, &direction, &length, m * m);
             let back: Vec<f64> = length.iter().map(|length| -length).collect();
             add(&mut residual, &image, &back, m * m);
-            if dots(&residual, &residual, m * m).iter().all(|r| r.sqrt() <= RESIDUAL * start) {
+            let residuals = dots(&residual, &residual, m * m).into_iter();
+            left = largest(residuals.map(f64::sqrt)) / start;
+            if left <= RESIDUAL {
                 break;
             }
             let mut next = self.precondition(&residual)?;
@@ -106,6 +111,10 @@ impl Solver {
             let part: Vec<f64> = new_size.iter().zip(&size).map(|(new, old)| new / old).collect();
             add(&mut next, &direction, &part, m * m);
             (direction, size) = (next, new_size);
+        }
+        if left.is_nan() || left > RESIDUAL {
+            let message = format!("after {ITERATIONS} iterations the residual is {left:.1e}");
+            return Err(Error::Data(message));
         }
         let mut framed = vec![0.0; a.len()];
         for (row, values) in u.chunks_exact(m).enumerate() {

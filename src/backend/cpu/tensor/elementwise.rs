@@ -3,13 +3,11 @@
 
 use rayon::prelude::*;
 
+use super::CHUNK;
 use super::walk::Walk;
 use crate::Real;
 use crate::tensor::function::{Binary, Unary};
 use crate::tensor::layout::{broadcast_strides, contiguous};
-
-/// The number of elements that one task works on; below this a thread costs more than it saves.
-const CHUNK: usize = 1 << 14;
 
 /// Computes y = f(x) for every element.
 pub fn unary<T: Real>(f: Unary<T>, x: &[T], y: &mut [T]) {
@@ -253,12 +251,27 @@ fn accumulate_pair<T: Real>(
     });
 }
 
+/// The fewest columns of a task that adds up rows: less than some cache lines of each row would be
+/// fetched for little.
+const FEWEST_COLUMNS: usize = 64;
+
 /// Adds x to `target`, summed over the axes along which the target's shape is repeated to give x's
 /// shape.
 pub fn add_reduced<T: Real>(x: &[T], shape: &[usize], target: &mut [T], target_shape: &[usize]) {
     let repeat = broadcast_strides(target_shape, shape);
     let walk = Walk::new(shape, [&contiguous(shape), &repeat]);
     let [step_x, step_t] = walk.strides;
+    if x.len() > CHUNK && walk.run == target.len() && (step_x, step_t) == (1, 1) {
+        // Whole rows are added up, as for the gradient of a bias: a task has some of the columns.
+        let rows = x.len() / walk.run;
+        let columns = (CHUNK / rows).max(FEWEST_COLUMNS);
+        return target.par_chunks_mut(columns).enumerate().for_each(|(task, target)| {
+            walk.for_each(|[i, _]| {
+                let row = x[i + task * columns..].iter().zip(&mut *target);
+                row.for_each(|(x, t)| *t += *x);
+            });
+        });
+    }
     walk.for_each(|[i, t]| match (step_x, step_t) {
         (1, 1) => {
             let runs = x[i..].iter().zip(&mut target[t..t + walk.run]);
@@ -323,4 +336,63 @@ pub fn select_adjoint<T: Real>(
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A shape of several tasks, the last one smaller, that cut through rows.
+    const SHAPE: [usize; 2] = [331, 301];
+
+    fn numbers(count: usize) -> Vec<f64> {
+        (0..count).map(|i| (0.7 * i as f64).sin()).collect()
+    }
+
+    #[test]
+    fn functions_of_many_elements_are_those_of_each() {
+        let x = numbers(SHAPE[0] * SHAPE[1]);
+        assert!(x.len() > 5 * CHUNK);
+        let (mut y, gy) = (vec![0.0; x.len()], numbers(x.len() + 9)[9..].to_vec());
+        unary(Unary::Tanh, &x, &mut y);
+        let mut gx = vec![0.25; x.len()];
+        unary_adjoint(Unary::Tanh, &x, &y, &gy, &mut gx);
+        for i in 0..x.len() {
+            assert_eq!(y[i], x[i].tanh());
+            assert_eq!(gx[i], 0.25 + gy[i] * (1.0 - y[i] * y[i]));
+        }
+        add(&x, &mut gx);
+        assert_eq!(gx[70_001], 0.25 + gy[70_001] * (1.0 - y[70_001] * y[70_001]) + x[70_001]);
+    }
+
+    #[test]
+    fn many_pairs_are_broadcast_as_each() {
+        let [rows, columns] = SHAPE;
+        for a_shape in [[rows, columns], [rows, 1], [1, columns], [1, 1]] {
+            for b_shape in [[rows, columns], [rows, 1], [1, columns]] {
+                let (a, b) = (numbers(a_shape[0] * a_shape[1]), numbers(b_shape[0] * b_shape[1]));
+                let mut y = vec![0.0; rows * columns];
+                binary(Binary::Subtract, (&a, &a_shape), (&b, &b_shape), &SHAPE, &mut y);
+                let at = |shape: [usize; 2], row: usize, column: usize| {
+                    (row % shape[0]) * shape[1] + column % shape[1]
+                };
+                for (i, y) in y.iter().enumerate() {
+                    let (row, column) = (i / columns, i % columns);
+                    assert_eq!(*y, a[at(a_shape, row, column)] - b[at(b_shape, row, column)]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn many_rows_are_added_up_in_order() {
+        let [rows, columns] = SHAPE;
+        let x = numbers(rows * columns);
+        let mut sum = vec![0.5; columns];
+        add_reduced(&x, &SHAPE, &mut sum, &[columns]);
+        for (column, sum) in sum.iter().enumerate() {
+            let of_column = x[column..].iter().step_by(columns);
+            assert_eq!(*sum, of_column.fold(0.5, |sum, x| sum + x));
+        }
+    }
 }

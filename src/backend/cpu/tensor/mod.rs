@@ -28,6 +28,9 @@ use crate::tensor::update::{Clip, Rule};
 use crate::tensor::{Backend, Cpu};
 use crate::{Real, Result};
 
+/// The number of elements that one task works on; below this a thread costs more than it saves.
+const CHUNK: usize = 1 << 14;
+
 /// Returns the elements and the shape, the form in which the functions of this folder take an
 /// operand.
 fn operand<E: Element>(array: &Array<E>) -> (&[E], &[usize]) {

@@ -1,11 +1,9 @@
 //! Sums and maxima along axes.
 
+use super::CHUNK;
 use super::walk::Walk;
 use crate::Real;
 use crate::tensor::layout::{broadcast_strides, contiguous};
-
-/// The number of elements that one task adds up.
-const CHUNK: usize = 1 << 14;
 
 /// Returns the sum of a slice, accumulated in f64.
 pub fn sum_run<T: Real>(x: &[T]) -> T {

@@ -3,11 +3,9 @@
 
 use rayon::prelude::*;
 
+use super::CHUNK;
 use crate::Real;
 use crate::tensor::update::Adam;
-
-/// The number of elements that one task changes.
-const CHUNK: usize = 1 << 14;
 
 /// Takes a step of gradient descent with momentum.
 pub fn sgd<T: Real>(x: &mut [T], v: &mut [T], g: &[T], shrink: T, rate: T, momentum: T) {
