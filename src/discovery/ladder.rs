@@ -14,9 +14,12 @@ use crate::{Error, Result};
 const MAX_QUADRATIC: usize = 1000;
 const MAX_CUBIC: usize = 260;
 const MAX_COEFFICIENTS: usize = 130;
-/// The most work of a search with a model that is richer than polynomials of degree two, in
-/// multiplications: some seconds. Counted work makes the result independent of the machine.
-const MAX_WORK: f64 = 1e10;
+/// The most work of a search with one model, in multiplications: some seconds. Counted work makes
+/// the result independent of the machine.
+const MAX_WORK: f64 = 2e9;
+/// The linearizations that polynomials up to degree two may take, whatever their work: without
+/// them there is no result.
+const LINEARIZATIONS: f64 = 500.0;
 
 /// The functions of single variables that a rung adds to the monomials.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +68,8 @@ pub(super) struct Model {
     pub allowed: Vec<bool>,
     /// The most work of the search, in multiplications.
     pub work: f64,
+    /// The linearizations with all terms that may be done even if they are more work.
+    pub linearizations: f64,
     /// The place among all models, simpler ones first.
     pub place: usize,
 }
@@ -88,6 +93,7 @@ impl Model {
             links,
             allowed: vec![],
             work: f64::INFINITY,
+            linearizations: 0.0,
             place: settings.degree,
         })
     }
@@ -119,6 +125,7 @@ impl Model {
             links,
             allowed,
             work: MAX_WORK,
+            linearizations: 0.0,
             place: usize::MAX,
         }
     }
@@ -183,7 +190,11 @@ fn automatic(data: &Dataset, settings: &Settings) -> Result<Vec<Vec<Model>>> {
                     let place = 10 * index + number;
                     step.push(Model { place, work: MAX_WORK, ..model });
                 }
-                Ok(model) => step.extend(model),
+                Ok(model) => step.extend(model.map(|model| Model {
+                    work: MAX_WORK,
+                    linearizations: LINEARIZATIONS,
+                    ..model
+                })),
                 Err(error @ Error::Argument { .. }) => {
                     refused.get_or_insert(error);
                 }

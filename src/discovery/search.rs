@@ -1,7 +1,7 @@
 //! The search for equations: the whole algorithm of a discovery.
 
 use super::attempts;
-use super::budget::Budget;
+use super::budget::{Budget, work};
 use super::check::check;
 use super::data::Dataset;
 use super::dependence;
@@ -188,8 +188,9 @@ fn find<'a>(
     let start = |sparse| Start::new(model, grid, smooth, settings, sparse);
     let (estimate, warnings) = match (settings.method, &settings.device) {
         (Method::Joint, _) => {
-            let budget = Budget::new(model.work);
             let unknowns = model.library.variables().len() + model.coefficients();
+            let least = model.linearizations * work(grid.points(), unknowns);
+            let budget = Budget::new(model.work.max(least));
             if simpler.is_none() {
                 budget.check(LINEARIZATIONS, grid.points(), unknowns)?;
             }
@@ -247,18 +248,39 @@ fn selected<'a, E: Estimator<'a>>(
         });
         match (sharper, last.take()) {
             (Ok(true), selected) => last = selected,
-            (Ok(false), _) => break,
+            (Ok(false), selected) => {
+                last = selected;
+                break;
+            }
             // What was selected before is the sharpest that there is.
             (Err(Error::Data(_)), Some(selected)) => {
-                estimator.restore(selected, progress)?;
                 warnings.push(warnings::coarse());
-                break;
+                match estimator.restore(selected.clone(), progress) {
+                    Ok(()) => {
+                        last = Some(selected);
+                        break;
+                    }
+                    // No work is left, not even for a last estimate.
+                    Err(Error::Data(_)) => return Ok((selected, warnings)),
+                    Err(error) => return Err(error),
+                }
             }
             (Err(error), _) => return Err(error),
         }
     }
-    warnings.extend(conclude(&mut estimator, settings, progress)?);
-    Ok((estimator.finish(), warnings))
+    match (conclude(&mut estimator, settings, progress), last) {
+        (Ok(undecided), _) => {
+            warnings.extend(undecided);
+            Ok((estimator.finish(), warnings))
+        }
+        (Err(Error::Data(_)), Some(selected)) => {
+            if warnings.is_empty() {
+                warnings.push(warnings::coarse());
+            }
+            Ok((selected, warnings))
+        }
+        (Err(error), _) => Err(error),
+    }
 }
 
 /// Collects the result of the best estimate, with everything that its reader must know.
