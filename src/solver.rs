@@ -241,6 +241,24 @@ impl<T: Real> Solver<T> {
         self.engine.jvp(problem, tangents, &self.solution.status)
     }
 
+    /// Returns M⁻¹ q at the problem last solved, where M = AᵀW²A is the normal matrix that was
+    /// factored and q has the layout of the solution, and its `epsilon`, if given, the entry of the
+    /// slack. Second derivatives are made of this: with q = ∂ℓ/∂z it is the adjoint g that every gradient
+    /// is made of. Systems that were not solved have zeros. Only the CPU has it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if nothing was solved yet, the problem's shape is not that of the
+    /// workspace, or the device is not the CPU; [`Error::Shape`] if q does not fit.
+    pub fn inverse(
+        &mut self,
+        problem: &Problem<'_, T>,
+        q: &Cotangent<'_, T>,
+    ) -> Result<&Solution<T>> {
+        self.check_solved(problem)?;
+        q.check(&self.shape)?;
+        self.engine.inverse(problem, q, &self.solution.status)
+    }
+
     /// Returns how well each system (B) satisfies its rows, at the problem last solved; NaN where a
     /// system was not solved.
     ///

@@ -4,10 +4,11 @@ mod support;
 
 use mechanistic::cuda::CudaPath;
 use mechanistic::{Device, Options, Solver};
-use support::backends::{cuda, simulator};
+use support::backends::cuda;
 use support::case::{Case, Sizes};
+use support::driver::{assert_no_reports, simulated, simulator};
 use support::results::results;
-use support::tape_agreement::{agree, any, no_reports, positive};
+use support::tape_agreement::{agree, any, positive};
 
 /// What is neither a solve nor a gradient is computed by teams on every path.
 #[test]
@@ -33,7 +34,7 @@ fn every_path_runs_its_own_kernels() {
             let ran = launches.iter().any(|launch| launch.kernel.starts_with(kernel));
             assert!(ran, "{path:?}: {kernel} did not run");
         }
-        assert_eq!(simulator.reports().unwrap(), Vec::<String>::new());
+        assert_no_reports();
     }
 }
 
@@ -71,7 +72,7 @@ fn matrix_products() {
         (&[20, 0], &[0, 20]),
         (&[0, 20], &[20, 20]),
     ];
-    let simulated = std::env::var_os("MECHANISTIC_TEST_GPU").is_none();
+    let simulated = simulated().is_some();
     for with_cublas in [true, false] {
         let cuda = &cuda().clone().with_cublas(with_cublas);
         let before = if simulated { own_products() } else { 0 };
@@ -85,5 +86,5 @@ fn matrix_products() {
             agree!(cuda, [any(a), positive(b)], |tape, x| tape.matmul(x[0], x[1]));
         }
     }
-    no_reports();
+    assert_no_reports();
 }

@@ -11,7 +11,8 @@ use mechanistic::cuda::Cuda;
 use mechanistic::nn::Rule;
 use mechanistic::tape::Tape;
 use mechanistic::{Device, Error, Result};
-use support::backends::{cuda, simulator};
+use support::backends::cuda;
+use support::driver::simulator;
 use support::training::{Model, array, train};
 
 /// One test at a time.

@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId};
 
 use crate::adjoint::{Cotangent, Gradients, Tangents};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::real::Real;
@@ -37,6 +37,17 @@ pub trait Engine<T: Real>: Send + Sync {
         tangents: &Tangents<'_, T>,
         status: &[Status],
     ) -> Result<&Solution<T>>;
+
+    /// Returns M⁻¹ q for q in the layout of the solution, with the entry of the slack in `epsilon`;
+    /// zero for systems that were not solved.
+    fn inverse(
+        &mut self,
+        _problem: &Problem<'_, T>,
+        _q: &Cotangent<'_, T>,
+        _status: &[Status],
+    ) -> Result<&Solution<T>> {
+        Err(Error::argument("device", "only the CPU applies the inverse of the normal matrix"))
+    }
 
     /// Returns the marginal variances of the solution, the diagonal of M⁻¹, in the layout of the
     /// solution.

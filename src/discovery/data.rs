@@ -11,7 +11,7 @@ const LARGEST: f64 = 1e60;
 
 /// The number of values of a state that one trajectory must have so that a curve can be fitted to
 /// them.
-pub(super) const MIN_VALUES: usize = 4;
+pub const MIN_VALUES: usize = 4;
 
 /// A data set: one or several time series of the same named states, and of inputs that act on them.
 #[derive(Clone, Debug, Default)]

@@ -53,6 +53,7 @@ mod constraints;
 mod data;
 mod dense;
 mod dependence;
+mod derivative;
 mod equation;
 mod estimate;
 mod estimator;
@@ -91,7 +92,7 @@ mod user_terms;
 mod view;
 mod warnings;
 
-pub use data::{Dataset, Trajectory};
+pub use data::{Dataset, MIN_VALUES, Trajectory};
 pub use equation::{Discovery, Equation, Fit, Term, Tried};
 pub use forcing::Forcing;
 pub use library::Library;

@@ -89,7 +89,7 @@ impl Discovery {
     }
 
     /// Returns the library of the terms that the equations have.
-    fn library(&self, settings: &Settings) -> Result<Library> {
+    pub(super) fn library(&self, settings: &Settings) -> Result<Library> {
         settings.validate()?;
         let own = Dataset {
             states: self.states.clone(),

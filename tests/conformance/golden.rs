@@ -6,6 +6,7 @@ use crate::support::close::difference;
 use mechanistic::{Cotangent, Formulation, Options, Problem, Smoothness, View, Weights};
 use safetensors::SafeTensors;
 use std::collections::HashMap;
+use std::path::Path;
 
 struct Golden {
     name: String,
@@ -15,8 +16,9 @@ struct Golden {
 
 impl Golden {
     fn all() -> Vec<Golden> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
-        let mut files: Vec<_> = std::fs::read_dir(folder)
+        // Asked for when the test runs, because it may run on another machine.
+        let root = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it");
+        let mut files: Vec<_> = std::fs::read_dir(Path::new(&root).join("tests/golden"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))

@@ -1,6 +1,7 @@
 //! One suite for every backend: what the solver promises is promised by each of them.
 //!
-//! The CUDA backend runs on the simulated driver: the modules that ship, on a machine without a GPU.
+//! The CUDA backend runs on the simulated driver: the modules that ship, on a machine without a GPU
+//! (or on a GPU: tests/support/driver.rs).
 //! It is a backend as it chooses its paths, and one more with every path wherever that has kernels.
 //! After each of its tests the simulator's sanitizers must have found nothing.
 
@@ -44,7 +45,7 @@ impl Subject {
         }
     }
 
-    /// The simulated GPU.
+    /// The GPU: the simulated one, or the machine's own.
     #[cfg(feature = "cuda")]
     fn cuda() -> Self {
         Self::on_path(CudaPath::Auto)
@@ -76,8 +77,8 @@ impl Subject {
 
     #[cfg(feature = "cuda")]
     fn on_path(path: CudaPath) -> Self {
-        cuda_sim::simulator::Simulator::preload().expect("the simulator can be loaded");
-        let device = Device::cuda(0).expect("the simulated device can be opened");
+        support::driver::simulated();
+        let device = Device::cuda(0).expect("the device can be opened; its kernels need nvcc");
         Subject { device, path, one_in: 8, most_points: 1000, computes_in_double: true }
     }
 
@@ -132,8 +133,7 @@ impl Subject {
         #[cfg(feature = "cuda")]
         if let Device::Cuda(device) = &self.device {
             device.synchronize().unwrap();
-            let simulator = cuda_sim::simulator::Simulator::preload().unwrap();
-            assert_eq!(simulator.reports().unwrap(), Vec::<String>::new());
+            support::driver::assert_no_reports();
         }
     }
 }

@@ -1,15 +1,16 @@
 //! Arrays that stay on the device are solved as those of the host are.
 
-use crate::support::backends::simulator;
 use crate::support::case::{Case, Sizes, noise};
 use crate::support::close::assert_close;
 use crate::support::device_arrays::{on_device, on_host};
+use crate::support::driver;
 use mechanistic::cuda::{DeviceArray, DeviceSolver, Values};
 use mechanistic::{Device, Options, Solver};
+use std::time::Duration;
 
 #[test]
 fn device_arrays_give_the_same_results() {
-    let simulator = simulator();
+    driver::simulated();
     let gpu = Device::cuda(0).unwrap().gpu().unwrap().clone();
     let device = Device::cuda(0).unwrap();
     // Steps are shared by the batch (bit 5): their gradient is the sum over all systems.
@@ -32,12 +33,12 @@ fn device_arrays_give_the_same_results() {
     let mut solver = DeviceSolver::new(&gpu, &shape, &case.options).unwrap();
     assert_eq!(solver.plan().parts, 1, "{}", solver.plan());
     on_device(&mut solver, &gpu, case.arrays(), &cotangent, &directions).assert_close(&expected);
-    assert_eq!(simulator.reports().unwrap(), Vec::<String>::new());
+    driver::assert_no_reports();
 }
 
 #[test]
 fn an_array_of_another_length_is_an_error_that_names_it() {
-    simulator();
+    driver::simulated();
     let gpu = Device::cuda(0).unwrap().gpu().unwrap().clone();
     let sizes = Sizes { batch: 1, points: 9, states: 1, equations: 1, ..Sizes::SMALL };
     let case = Case::<f64>::new(sizes, Options::default(), 1);
@@ -46,4 +47,18 @@ fn an_array_of_another_length_is_an_error_that_names_it() {
     let mut solution = DeviceArray::unwritten(&gpu, "solution", 9 * 3).unwrap();
     let error = solver.solve([&arrays.rhs; 4].map(Values::from).into(), &mut solution).unwrap_err();
     assert!(error.to_string().starts_with("coefficients: expected 27 values, got 9"), "{error}");
+}
+
+#[test]
+fn the_device_times_what_it_is_asked_for() {
+    driver::simulated();
+    let gpu = Device::cuda(0).unwrap().gpu().unwrap().clone();
+    let values = noise::<f64>(3, 1 << 16);
+    let mut array = DeviceArray::<f64>::unwritten(&gpu, "values", values.len()).unwrap();
+    let time = gpu.time(|| array.copy_from_host("values", &values)).unwrap();
+    assert!(time > Duration::ZERO && time < Duration::from_secs(10), "{time:?}");
+    // What the work says is what comes back.
+    let more = [&values[..], &[1.0]].concat();
+    let error = gpu.time(|| array.copy_from_host("more values", &more)).unwrap_err();
+    assert!(error.to_string().starts_with("more values"), "{error}");
 }

@@ -1,9 +1,10 @@
-//! What only `mechanistic::cuda` offers, on the simulated device: problems whose arrays stay on the
-//! device, and inputs in half precision.
+//! What only `mechanistic::cuda` offers: problems whose arrays stay on the device, and inputs in half
+//! precision.
 //!
 //! What the CUDA backend shares with the CPU is tested in tests/conformance. Tests that change the
 //! environment, inject faults or count launches are in binaries of their own beside this folder:
-//! cuda_devices.rs, cuda_faults.rs, cuda_launches.rs, cuda_parts.rs and tape_faults.rs.
+//! cuda_devices.rs, cuda_faults.rs, cuda_launches.rs, cuda_modules.rs, cuda_parts.rs and
+//! tape_faults.rs.
 
 mod device_arrays;
 mod storage;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::support::case::{Case, Sizes, noise};
 use crate::support::device_arrays::{Outcome, on_device};
-use cuda_sim::simulator::Simulator;
+use crate::support::driver;
 use half::{bf16, f16};
 use mechanistic::cuda::{CudaDevice, DeviceSolver};
 use mechanistic::{Device, Options, Stored};
@@ -29,7 +29,7 @@ fn results<V: Stored>(
 
 #[test]
 fn half_precision_is_single_precision_of_the_rounded_values() {
-    let simulator = Simulator::preload().unwrap();
+    driver::simulated();
     let gpu = Device::cuda(0).unwrap().gpu().unwrap().clone();
     // Bit 5: the batch shares the steps.
     for (batch, points, states, shared, path) in [
@@ -46,5 +46,5 @@ fn half_precision_is_single_precision_of_the_rounded_values() {
         let expected = results(&gpu, &case, path, |x| bf16::from_f64(x).to_f32());
         assert_eq!(results(&gpu, &case, path, bf16::from_f64), expected, "bf16, {path}");
     }
-    assert_eq!(simulator.reports().unwrap(), Vec::<String>::new());
+    driver::assert_no_reports();
 }

@@ -136,11 +136,11 @@ fn an_equation_that_is_not_satisfied_exactly() {
     }
 }
 
-/// The linear solves of every iteration and of the adjoint run on a GPU, a simulated one.
+/// The linear solves of every iteration and of the adjoint run on a GPU.
 #[cfg(feature = "cuda")]
 #[test]
 fn a_gpu_finds_the_same_trajectories_and_gradients() {
-    let simulator = cuda_sim::simulator::Simulator::preload().unwrap();
+    crate::driver::simulated();
     let inputs =
         Inputs::new(41, &[1.5, 1.0, 1.0, 3.0], &[&[1.0], &[1.0]], 0.02, [false, true, true]);
     let problem = inputs.problem();
@@ -159,5 +159,5 @@ fn a_gpu_finds_the_same_trajectories_and_gradients() {
         let largest = expected.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
         approx::assert_abs_diff_eq!(actual[..], expected[..], epsilon = 1e-9 * largest);
     }
-    assert_eq!(simulator.reports().unwrap(), Vec::<String>::new());
+    crate::driver::assert_no_reports();
 }

@@ -2,6 +2,7 @@
 //! alike is in tests/conformance.
 
 mod convergence;
+mod inverse;
 mod misuse;
 mod reproducible;
 #[path = "../support/mod.rs"]

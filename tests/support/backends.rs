@@ -14,15 +14,13 @@ macro_rules! on_every_backend {
 }
 pub(crate) use on_every_backend;
 
-/// The first CUDA device: a simulated one, or the machine's own where `MECHANISTIC_TEST_GPU` is set.
+/// The first CUDA device of the driver that tests run on.
 #[cfg(feature = "cuda")]
 pub fn cuda() -> &'static mechanistic::cuda::Cuda {
     use std::sync::OnceLock;
     static DEVICE: OnceLock<mechanistic::cuda::Cuda> = OnceLock::new();
     DEVICE.get_or_init(|| {
-        if std::env::var_os("MECHANISTIC_TEST_GPU").is_none() {
-            simulator();
-        }
+        super::driver::simulated();
         mechanistic::cuda::Cuda::on(
             mechanistic::Device::cuda(0)
                 .expect("the device can be opened; its kernels need nvcc")
@@ -31,10 +29,4 @@ pub fn cuda() -> &'static mechanistic::cuda::Cuda {
         )
         .unwrap()
     })
-}
-
-/// The simulator as this process's CUDA driver.
-#[cfg(feature = "cuda")]
-pub fn simulator() -> cuda_sim::simulator::Simulator {
-    cuda_sim::simulator::Simulator::preload().expect("the simulator can be loaded")
 }

@@ -7,6 +7,8 @@ pub mod close;
 pub mod dense;
 #[cfg(feature = "cuda")]
 pub mod device_arrays;
+#[cfg(feature = "cuda")]
+pub mod driver;
 pub mod known;
 pub mod random;
 pub mod results;

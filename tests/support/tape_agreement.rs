@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::backends::simulator;
 use mechanistic::tape::{Array, Tape, Var};
 use mechanistic::{Backend, Real, Result};
 
@@ -93,11 +92,4 @@ pub fn any(shape: &[usize]) -> Array<f64> {
 /// Away from 0.
 pub fn positive(shape: &[usize]) -> Array<f64> {
     random(shape, shape.len() as u64 + 17, 0.3..2.0)
-}
-
-/// Nothing may have been read before it was written, raced, or lain beyond its array.
-pub fn no_reports() {
-    if std::env::var_os("MECHANISTIC_TEST_GPU").is_none() {
-        assert_eq!(simulator().reports().unwrap(), Vec::<String>::new());
-    }
 }

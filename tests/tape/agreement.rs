@@ -2,7 +2,8 @@
 //! f32, over sizes on either side of every border in the kernels.
 
 use crate::support::backends::cuda;
-use crate::support::tape_agreement::{agree, any, compare, forward_backward, no_reports, positive};
+use crate::support::driver::assert_no_reports;
+use crate::support::tape_agreement::{agree, any, compare, forward_backward, positive};
 use mechanistic::Cpu;
 use mechanistic::cuda::Cuda;
 use mechanistic::tape::{Array, Tape};
@@ -33,7 +34,7 @@ fn functions_of_one_element() {
         agree!(x, |tape, x| tape.powf(x[0], 1.7));
         agree!(x, |tape, x| tape.powf(x[0], -0.4));
     }
-    no_reports();
+    assert_no_reports();
 }
 
 #[test]
@@ -98,7 +99,7 @@ fn functions_of_two_elements_with_broadcasting() {
         let product = tape.mul(x[0], sine)?;
         tape.div(product, x[0])
     });
-    no_reports();
+    assert_no_reports();
 }
 
 #[test]
@@ -117,7 +118,7 @@ fn sums_and_maxima() {
     }
     // Equal elements: the first counts.
     agree!([Array::new([2, 600], vec![1.0; 1200]).unwrap()], |tape, x| tape.max(x[0], 1));
-    no_reports();
+    assert_no_reports();
 }
 
 #[test]
@@ -139,7 +140,7 @@ fn moves() {
     let inputs = [any(&[2, 3, 4]), any(&[2, 5, 4])];
     agree!(inputs, |tape, x| tape.concat(&[x[0], x[1], x[0]], 1));
     agree!([any(&[7]), any(&[2000])], |tape, x| tape.concat(x, 0));
-    no_reports();
+    assert_no_reports();
 }
 
 #[test]
@@ -159,7 +160,7 @@ fn selections_softmax_and_losses() {
     }
     let targets: Vec<usize> = (0..300).map(|i| i % 10).collect();
     agree!([any(&[300, 10])], |tape, x| tape.cross_entropy(x[0], &targets));
-    no_reports();
+    assert_no_reports();
 }
 
 #[test]
@@ -184,7 +185,7 @@ fn a_function_evaluated_elsewhere() {
         tape.rowwise(x[0], value.clone(), jacobian.clone())
     });
     compare("rowwise", &on_cpu, &on_cuda, 1e-5);
-    no_reports();
+    assert_no_reports();
 }
 
 /// More independent axes than the kernels walk over.

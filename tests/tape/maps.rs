@@ -163,9 +163,10 @@ fn layers<B: Backend>(tape: &mut Tape<f64, B>, x: Var) -> mechanistic::Result<Va
 #[test]
 fn devices_agree() {
     use crate::support::backends::cuda;
-    use crate::support::tape_agreement::{compare, forward_backward, no_reports};
+    use crate::support::driver::assert_no_reports;
+    use crate::support::tape_agreement::{compare, forward_backward};
     let on_cpu = forward_backward(&Cpu, &[map()], |tape, x| layers(tape, x[0]));
     let on_cuda = forward_backward(cuda(), &[map()], |tape, x| layers(tape, x[0]));
     compare("convolution and resize", &on_cpu, &on_cuda, 1e-12);
-    no_reports();
+    assert_no_reports();
 }

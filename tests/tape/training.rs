@@ -1,7 +1,8 @@
 //! Whole training steps on a CUDA device: what they compute. What they copy, and what they do when the
 //! device fails, is in tests/tape_faults.rs.
 
-use crate::support::backends::{cuda, simulator};
+use crate::support::backends::cuda;
+use crate::support::driver::assert_no_reports;
 use crate::support::training::{Model, train};
 use approx::assert_abs_diff_eq;
 use mechanistic::cuda::Cuda;
@@ -25,7 +26,7 @@ fn training_is_that_of_the_cpu() {
     for (a, b) in single.iter().zip(&cuda_single) {
         assert_abs_diff_eq!(a, b, epsilon = 1e-3 * a);
     }
-    assert_eq!(simulator().reports().unwrap(), Vec::<String>::new());
+    assert_no_reports();
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 
-use crate::{cargo_with, packages};
+use crate::{commands::cargo_with, packages};
 
 /// The version of libclang, which parses the headers: the newest release on PyPI.
 const VERSION: &str = "18.1.1";

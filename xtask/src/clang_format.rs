@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use crate::packages;
+use crate::{commands::workspace, packages};
 
 /// The version of clang-format: releases differ in how they format, so the one that the kernels are
 /// formatted with is pinned.
@@ -32,7 +32,7 @@ pub fn run(mode: Mode) -> Result<(), String> {
         Mode::Apply => &["-i"],
     };
     let mut files = Vec::new();
-    collect(&crate::workspace().join("kernels"), &mut files)?;
+    collect(&workspace().join("kernels"), &mut files)?;
     let status = Command::new(&program)
         .args(arguments)
         .args(files)

@@ -1,6 +1,6 @@
 //! `cargo xtask fuzz`: random inputs for everything that reads what a user gives.
 
-use crate::cargo;
+use crate::commands::cargo;
 
 /// Runs the program `fuzz` with these arguments, such as `--minutes 10`.
 pub fn run(arguments: &[String]) -> Result<(), String> {

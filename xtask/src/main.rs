@@ -2,28 +2,31 @@
 
 mod bindings;
 mod clang_format;
+mod commands;
 mod fuzz;
+mod gpu_bundle;
 mod package;
 mod packages;
+mod python;
 mod toolkit;
 
-use std::{
-    ffi::OsStr,
-    path::Path,
-    process::{Command, ExitCode},
-};
+use std::{ffi::OsStr, process::ExitCode};
 
-const USAGE: &str = "usage: cargo xtask test|format|bindings [--check]|kernels [--check | --only PART]|package|toolkit|\
-     fuzz --minutes M [--seed N] [--target TARGET]";
+use commands::{cargo, cargo_with};
+
+const USAGE: &str = "usage: cargo xtask test|python [--wheel]|format|bindings [--check]|kernels [--check | --only PART]|package|toolkit|\
+     gpu-bundle|fuzz --minutes M [--seed N] [--target TARGET]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.first().map(String::as_str) {
         Some("test") => test(),
+        Some("python") => python::run(&arguments[1..]),
         Some("format") => format(),
         Some("bindings") => bindings::run(&arguments[1..]),
         Some("kernels") => kernels(&arguments[1..]),
         Some("fuzz") => fuzz::run(&arguments[1..]),
+        Some("gpu-bundle") => gpu_bundle::run(),
         Some("package") => package::run(),
         Some("toolkit") => toolkit::ensure().map(|nvcc| println!("{}", nvcc.display())),
         _ => Err(USAGE.to_owned()),
@@ -42,7 +45,8 @@ const COMBINATIONS: [(&str, &str); 3] = [("mechanistic", ""), ("mechanistic", "n
 
 /// Runs all checks: formatting, the kernels' bindings, lints with the default features and with
 /// those of [`COMBINATIONS`], documentation, every test of the workspace, and the package as it is
-/// published. Installs nvcc, clang-format and libclang for them if the machine has none.
+/// published. Installs nvcc, clang-format and libclang for them if the machine has none. The tests of
+/// the Python package are a command of their own, [`python::run`].
 fn test() -> Result<(), String> {
     let nvcc = toolkit::ensure()?;
     cargo(&["fmt", "--all", "--check"])?;
@@ -57,7 +61,9 @@ fn test() -> Result<(), String> {
     let documentation = ["doc", "--workspace", "--no-deps"];
     cargo_with(&documentation, &[("RUSTDOCFLAGS", OsStr::new("-D warnings"))])?;
     cargo_with(&["test", "--workspace"], &[("NVCC", nvcc.as_os_str())])?;
-    package::run()
+    package::run()?;
+    println!("all tests of Rust passed; `cargo xtask python` runs those of the Python package");
+    Ok(())
 }
 
 /// Formats all of Rust and the kernels.
@@ -74,27 +80,4 @@ fn kernels(arguments: &[String]) -> Result<(), String> {
     let arguments = arguments.iter().map(String::as_str);
     let run: Vec<&str> = run.into_iter().chain(arguments).collect();
     cargo_with(&run, &[("NVCC", nvcc.as_os_str())])
-}
-
-/// Returns the root of the workspace.
-fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in xtask/")
-}
-
-fn cargo(arguments: &[&str]) -> Result<(), String> {
-    cargo_with(arguments, &[])
-}
-
-fn cargo_with(arguments: &[&str], variables: &[(&str, &OsStr)]) -> Result<(), String> {
-    let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let status = Command::new(program)
-        .args(arguments)
-        .envs(variables.iter().copied())
-        .status()
-        .map_err(|error| format!("cannot start cargo: {error}"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("`cargo {}` failed: {status}", arguments.join(" ")))
-    }
 }

@@ -2,12 +2,17 @@
 //! images, and tries it as somebody who has no nvcc.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
-use crate::{cargo, toolkit, workspace};
+use crate::{
+    commands::{cargo, cargo_messages, failed, status, target, workspace},
+    toolkit,
+};
 
 /// The program that tries the package: it solves on the CPU and on a CUDA device, and compares.
 const TRIAL: &str = r#"use mechanistic::{Device, Options, Problem, Solver, View};
@@ -55,11 +60,8 @@ struct Shipped(PathBuf);
 impl Shipped {
     fn new(from: &Path) -> Result<Self, String> {
         let shipped = Shipped(workspace().join("images"));
-        if shipped.0.exists() {
-            let place = shipped.0.display().to_string();
-            std::mem::forget(shipped);
-            return Err(format!("{place} is there already; remove it, the package makes its own"));
-        }
+        // A run that was killed has left them; only this makes the directory.
+        let _ = fs::remove_dir_all(&shipped.0);
         fs::create_dir(&shipped.0).map_err(|error| failed("make", &shipped.0, &error))?;
         for name in ["images.bin", "images.rs", "architectures.rs"] {
             let file = from.join(name);
@@ -77,20 +79,8 @@ impl Drop for Shipped {
 
 /// Builds the library and returns the directory in which its build script has put the images.
 fn build_images(nvcc: &Path) -> Result<PathBuf, String> {
-    let build = ["build", "--package=mechanistic", "--message-format=json-render-diagnostics"];
-    let output = Command::new(env!("CARGO"))
-        .args(build)
-        .env("NVCC", nvcc)
-        .current_dir(workspace())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| format!("cannot start cargo: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("`cargo {}` failed: {}", build.join(" "), output.status));
-    }
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let out_dir = messages.lines().rev().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+    let messages = cargo_messages(&["build", "--package=mechanistic"], nvcc)?;
+    let out_dir = messages.iter().rev().find_map(|message| {
         let directory = Path::new(message.get("out_dir")?.as_str()?);
         directory.join("images.bin").is_file().then(|| directory.to_owned())
     });
@@ -137,22 +127,32 @@ fn try_out(package: &Path) -> Result<(), String> {
     for variable in ["NVCC", "CUDA_HOME", "CUDA_PATH"] {
         run.env_remove(variable);
     }
-    let directories = env::var_os("PATH").unwrap_or_default();
-    let without = env::split_paths(&directories).filter(|path| !path.join("nvcc").exists());
-    run.env("PATH", env::join_paths(without).map_err(|error| error.to_string())?);
+    run.env("PATH", path_without_nvcc(&place)?);
     status(&mut run)
 }
 
-fn target() -> PathBuf {
-    // The cargo that is run in the workspace takes a relative path as this does.
-    workspace().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
-}
-
-fn status(command: &mut Command) -> Result<(), String> {
-    let status = command.status().map_err(|error| format!("cannot start {command:?}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?} failed: {status}")) }
-}
-
-fn failed(doing: &str, path: &Path, error: &std::io::Error) -> String {
-    format!("cannot {doing} {}: {error}", path.display())
+/// Returns the search path of programs without nvcc: a directory that has it, which may have much
+/// else, is replaced by one of links to the rest, in `place`.
+fn path_without_nvcc(place: &Path) -> Result<OsString, String> {
+    let directories = env::var_os("PATH").unwrap_or_default();
+    let mut without = Vec::new();
+    for (index, directory) in env::split_paths(&directories).enumerate() {
+        if !directory.join("nvcc").exists() {
+            without.push(directory);
+            continue;
+        }
+        let links = place.join(format!("programs-{index}"));
+        fs::create_dir(&links).map_err(|error| failed("make", &links, &error))?;
+        let read = |error| failed("read", &directory, &error);
+        for entry in fs::read_dir(&directory).map_err(read)? {
+            let entry = entry.map_err(read)?;
+            if entry.file_name() != "nvcc" {
+                let link = links.join(entry.file_name());
+                std::os::unix::fs::symlink(entry.path(), &link)
+                    .map_err(|error| failed("make", &link, &error))?;
+            }
+        }
+        without.push(links);
+    }
+    env::join_paths(without).map_err(|error| error.to_string())
 }

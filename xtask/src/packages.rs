@@ -8,7 +8,7 @@ use std::{
 
 /// Returns the directory of a tool in `target/` of the workspace.
 pub fn directory(name: &str) -> PathBuf {
-    crate::workspace().join("target").join(name)
+    crate::commands::workspace().join("target").join(name)
 }
 
 /// Installs pinned packages into `directory`, unless it exists. `what` names them in messages.

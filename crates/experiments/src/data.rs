@@ -18,7 +18,8 @@ pub struct Truth {
 /// Returns the largest of some sizes; NaN if one is NaN, so that nothing that failed looks small.
 #[must_use]
 pub fn largest(sizes: impl IntoIterator<Item = f64>) -> f64 {
-    sizes.into_iter().fold(0.0, |largest, size| if size <= largest { largest } else { size })
+    let larger = |a: f64, b: f64| if a.is_nan() || b <= a { a } else { b };
+    sizes.into_iter().fold(0.0, larger)
 }
 
 /// Returns noise-free trajectories from these initial states, `points` points `dt` apart, exact to
@@ -120,6 +121,12 @@ pub fn dataset(text: &str) -> Result<Dataset> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_larger_than_nan() {
+        assert_eq!(largest([0.5, 2.0, 1.0]), 2.0);
+        assert!(largest([f64::NAN, 0.5]).is_nan() && largest([0.5, f64::NAN]).is_nan());
+    }
 
     #[test]
     fn noise_is_relative_to_each_state() {

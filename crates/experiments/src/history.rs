@@ -45,7 +45,8 @@ impl History {
         let text = std::fs::read_to_string(path)
             .map_err(|source| Error::Io { path: path.to_owned(), source })?;
         let format = |message: String| Error::Format { path: path.to_owned(), message };
-        let mut rows: Vec<[f64; 2]> =
+        // JSON writes a loss that is not finite as null.
+        let mut rows: Vec<(Option<f64>, f64)> =
             serde_json::from_str(&text).map_err(|error| format(error.to_string()))?;
         if (rows.len() as u64) < steps {
             let found = rows.len();
@@ -55,7 +56,8 @@ impl History {
         }
         // A run that was killed may have taken more steps than its last checkpoint has.
         rows.truncate(steps as usize);
-        let (losses, elapsed) = rows.into_iter().map(|[loss, elapsed]| (loss, elapsed)).unzip();
+        let rows = rows.into_iter().map(|(loss, elapsed)| (loss.unwrap_or(f64::NAN), elapsed));
+        let (losses, elapsed) = rows.unzip();
         Ok(History { losses, elapsed })
     }
 

@@ -23,8 +23,9 @@ impl Default for Stlsq {
 const ROUNDS: usize = 20;
 
 /// Returns the right-hand side that sequentially thresholded least squares finds, from central
-/// differences of second order (one-sided at the ends) of all trajectories. The terms that are left
-/// are fitted once more without the ridge, as in pysindy.
+/// differences of second order (one-sided at the ends) of all trajectories, each of three points or
+/// more. The terms that are left are fitted once more without the ridge, as in pysindy, unless they
+/// depend on one another.
 #[must_use]
 pub fn stlsq<'a>(
     data: &Dataset,
@@ -62,7 +63,10 @@ pub fn stlsq<'a>(
         }
         let own = &mut rhs.numerator[state * l..][..l];
         own.fill(0.0);
-        let coefficients = ridge_regression(&features, l, &kept, &target, 0.0);
+        let mut coefficients = ridge_regression(&features, l, &kept, &target, 0.0);
+        if coefficients.iter().any(|coefficient| !coefficient.is_finite()) {
+            coefficients = ridge_regression(&features, l, &kept, &target, sparsity.ridge);
+        }
         for (&term, coefficient) in kept.iter().zip(&coefficients) {
             own[term] = *coefficient;
         }

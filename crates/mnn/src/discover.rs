@@ -18,21 +18,25 @@ use crate::{csv, interrupt, outputs, plot, terms};
 /// Find the differential equations that time series obey
 ///
 /// Each FILE is a CSV table with a header row: a time column (found by its name: t, time, year, ...),
-/// and one column a state. Empty fields and NaN, NA, N/A, null, none are missing values. The
-/// equations appear on standard output, everything else on standard error. A FILE called - is
-/// standard input.
+/// and one column a state. Fields are separated by commas, semicolons, tabs or bars; lines above the
+/// header, lines that begin with # or % and are no rows, a row of units, rows of separators only,
+/// columns without a name, of words or without a value are passed over. Times may be dates (2021-03-31
+/// 08:00, 31.3.2021 8:00, 3/31/2021 8:00 AM, 31 Mar 2021, 08:00:00; 20210331 only where the name of the
+/// column or a flag says so), which without a time zone are taken without daylight saving time.
+/// Fractions may have decimal commas, text may be UTF-16 or Windows-1252. Empty fields, -, ?, NaN, NA,
+/// N/A, null, none and the like are missing values. Rows at the same time are averaged.
+/// The equations appear on standard output, everything else, warnings of what was passed over too,
+/// on standard error. A FILE called - is standard input.
+///
+/// Example: mnn discover log.csv --time when --time-unit hours --missing -9999
 #[derive(clap::Args)]
 pub struct Arguments {
     /// CSV tables; each is a trajectory, or several (--trajectory)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// Column of the time
-    #[arg(long, value_name = "COLUMN", help_heading = "Data")]
-    time: Option<String>,
-    /// Column that tells trajectories of one file apart
-    #[arg(long, value_name = "COLUMN", help_heading = "Data")]
-    trajectory: Option<String>,
+    #[command(flatten)]
+    table: csv::Flags,
     /// Columns of the states, in this order [default: all others]
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Data")]
     states: Vec<String>,
@@ -259,10 +263,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let settings = arguments.settings()?;
     arguments.check(&settings)?;
     let columns = csv::Columns {
-        time: arguments.time.clone(),
-        trajectory: arguments.trajectory.clone(),
-        states: arguments.states.clone(),
-        inputs: arguments.inputs.clone(),
+        least_values: discovery::MIN_VALUES,
+        ..arguments.table.columns(arguments.states.clone(), arguments.inputs.clone())
     };
     let table = csv::read(&arguments.files, &columns)?;
     let settings = Settings { device: arguments.device.open()?, ..settings };

@@ -7,7 +7,6 @@ mod bench;
 mod discover;
 mod info;
 mod interrupt;
-mod limits;
 mod outputs;
 mod plot;
 mod predict;
@@ -16,6 +15,7 @@ mod progress;
 mod simulate;
 mod solve;
 mod terms;
+mod threads;
 mod warnings;
 
 use std::ffi::OsString;
@@ -56,7 +56,7 @@ with what was found so far, and with no file half written";
 pub fn prepare() {
     warnings::show();
     interrupt::watch();
-    limits::start_threads();
+    threads::start_threads();
 }
 
 /// Runs the program with these arguments, the first of which is its own name, and returns its exit

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use mechanistic::discovery::{Dataset, Discovery, Prediction};
 use mechanistic::{Error, Result};
 
+use crate::csv::Clock;
 use crate::{csv, outputs, prediction_plot};
 
 /// Predict other data with equations that were found: simulate them from other initial values
@@ -28,12 +29,8 @@ pub struct Arguments {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// Column of the time
-    #[arg(long, value_name = "COLUMN", help_heading = "Data")]
-    time: Option<String>,
-    /// Column that tells trajectories of one file apart
-    #[arg(long, value_name = "COLUMN", help_heading = "Data")]
-    trajectory: Option<String>,
+    #[command(flatten)]
+    table: csv::Flags,
     /// Columns of the velocities, in the order of the states, for equations of second order
     /// [default: the first ones are estimated from the states]
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Data")]
@@ -80,7 +77,7 @@ impl Arguments {
     }
 
     /// Reads the tables, with the columns that the model needs.
-    fn table(&self, model: &Discovery) -> Result<csv::Table> {
+    fn table(&self, model: &Discovery, time_name: &str) -> Result<csv::Table> {
         let k = model.states.len();
         if !self.velocities.is_empty() && (model.order != 2 || self.velocities.len() != k) {
             let wanted = if model.order == 2 { k } else { 0 };
@@ -91,13 +88,33 @@ impl Arguments {
             );
             return Err(Error::argument("--velocities", message));
         }
-        let columns = csv::Columns {
-            time: self.time.clone(),
-            trajectory: self.trajectory.clone(),
-            states: [&model.states[..], &self.velocities].concat(),
-            inputs: model.inputs.clone(),
-        };
+        let states = [&model.states[..], &self.velocities].concat();
+        let columns = self.table.columns(states, model.inputs.clone());
+        // Dates are counted as they were when the equations were found.
+        let clock = Clock::of_name(time_name);
+        if let (Some(clock), Some(unit)) = (clock, self.table.time_unit)
+            && clock.unit != unit
+        {
+            let message = format!("the times of the model are {}, got {unit}", clock.unit);
+            return Err(Error::argument("--time-unit", message));
+        }
+        let columns = csv::Columns { clock, ..columns };
         let mut table = csv::read(&self.files, &columns)?;
+        if table.clock.is_some() && clock.is_none() && self.table.time_unit.is_none() {
+            let message = format!(
+                "the times are dates, those of the model (`{time_name}`) are not: in which unit are \
+                 they?"
+            );
+            return Err(Error::argument("--time-unit", message));
+        }
+        if let (Some(clock), None) = (clock, table.clock)
+            && table.time_name != time_name
+        {
+            let name = &table.time_name;
+            crate::tell(format_args!(
+                "mnn: warning: the times `{name}` are numbers, and are taken as {clock}"
+            ));
+        }
         for (name, state) in table.dataset.states[k..].iter_mut().zip(&model.states) {
             *name = format!("{state}'");
         }
@@ -109,8 +126,8 @@ impl Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     arguments.check()?;
     let (model, time_name) = Discovery::load(&arguments.model)?;
-    let table =
-        arguments.table(&model).map_err(|error| match (error, arguments.time.is_none()) {
+    let table = arguments.table(&model, &time_name).map_err(|error| {
+        match (error, arguments.table.time.is_none()) {
             // The name of the time in the model is worth a hint where the time is not found.
             (Error::Line { path, line, message }, true)
                 if message.starts_with("no column is called") =>
@@ -119,7 +136,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
                 Error::Line { path, line, message }
             }
             (error, _) => error,
-        })?;
+        }
+    })?;
     let prediction = model.predict(&table.dataset)?;
     for warning in &prediction.warnings {
         crate::tell(format_args!("mnn: warning: {warning}"));

@@ -133,6 +133,25 @@ impl<S: Packed> Work for JvpGroup<'_, S> {
     }
 }
 
+/// The products M⁻¹ q of a group.
+struct InverseOfGroup<'a, S: Packed> {
+    context: Context<'a, S::Real>,
+    group: &'a mut Group<S>,
+    q: &'a Cotangent<'a, S::Real>,
+    status: &'a [Status],
+    sink: SolutionSink<'a, S::Real>,
+}
+
+impl<S: Packed> Work for InverseOfGroup<'_, S> {
+    #[inline(always)]
+    fn run(mut self) {
+        for tile in &self.group.tiles {
+            let scratch = &mut self.group.scratch;
+            tile.inverse(self.context, scratch, self.q, self.status, &mut self.sink);
+        }
+    }
+}
+
 /// The variances of the systems of a group.
 struct VariancesOfGroup<'a, S: Packed> {
     context: Context<'a, S::Real>,
@@ -162,7 +181,7 @@ pub struct Batch<S: Packed> {
     sums: GradientSums<f64>,
     /// Gradients in the precision of the problem; empty if that is double.
     rounded: Gradients<S::Real>,
-    /// Tangent or variances, whichever was computed last.
+    /// Tangent, M⁻¹ q or variances, whichever was computed last.
     derived: Solution<S::Real>,
     residuals: Vec<Residuals>,
 }
@@ -365,6 +384,29 @@ impl<S: Packed> Engine<S::Real> for Batch<S> {
                 vectorized(JvpGroup { context, group, tangents, status, sink });
             });
         report_tangent(&mut self.derived, tangents, problem.shape(), status);
+        Ok(&self.derived)
+    }
+
+    fn inverse(
+        &mut self,
+        problem: &Problem<'_, S::Real>,
+        q: &Cotangent<'_, S::Real>,
+        status: &[Status],
+    ) -> Result<&Solution<S::Real>> {
+        let context = Context { problem, options: &self.options, layout: &self.layout };
+        let chunk = self.group_systems;
+        (
+            &mut self.groups,
+            status.par_chunks(chunk),
+            self.derived.values.par_chunks_mut(chunk * self.layout.values),
+            self.derived.epsilon.par_chunks_mut(chunk),
+        )
+            .into_par_iter()
+            .for_each(|(group, status, values, epsilon)| {
+                let sink = SolutionSink { origin: group.origin, values, epsilon };
+                vectorized(InverseOfGroup { context, group, q, status, sink });
+            });
+        self.derived.status.copy_from_slice(status);
         Ok(&self.derived)
     }
 

@@ -337,6 +337,23 @@ impl<S: Packed> Tile<S> {
         self.scatter(context, direction, S::Real::zero(), status, sink);
     }
 
+    /// Computes M⁻¹ q.
+    #[inline(always)]
+    pub fn inverse(
+        &self,
+        context: Context<'_, S::Real>,
+        scratch: &mut Scratch<S>,
+        q: &Cotangent<'_, S::Real>,
+        status: &[Status],
+        sink: &mut SolutionSink<'_, S::Real>,
+    ) {
+        let Scratch { exact_rows, direction, rhs, correction, .. } = scratch;
+        let mut assembly = Assembly::new(context, self.systems, &self.point_scales, exact_rows);
+        self.gather_cotangent(context, q, rhs);
+        self.solve_given(context, &mut assembly, rhs, direction, correction);
+        self.scatter(context, direction, S::Real::zero(), status, sink);
+    }
+
     /// Computes the diagonal of M⁻¹.
     #[inline(always)]
     pub fn variances(

@@ -59,7 +59,7 @@ macro_rules! on_path {
                 #[test]
                 fn $test() {
                     super::$test($subject);
-                    assert_eq!(super::testing::reports(), Vec::<String>::new());
+                    super::testing::driver::assert_no_reports();
                 }
             )*
         }

@@ -87,8 +87,6 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let slot = &SLOTS[self.slot];
         let mut taken = lock(&TAKEN);
-        // An access that comes while the guard ends finds the pages open, or the guard armed.
-        open(slot.pages());
         slot.armed.store(false, Ordering::Release);
         protect(slot.pages());
         taken[self.slot] = false;
@@ -148,15 +146,14 @@ fn protect((start, end): (usize, usize)) {
     }
 }
 
-/// Returns whether the pages can be used now: pages that are not mapped any more cannot.
-fn open((start, end): (usize, usize)) -> bool {
-    set_protection(start, end - start, libc::PROT_READ | libc::PROT_WRITE)
+fn open((start, end): (usize, usize)) {
+    set_protection(start, end - start, libc::PROT_READ | libc::PROT_WRITE);
 }
 
-fn set_protection(start: usize, bytes: usize, protection: c_int) -> bool {
+fn set_protection(start: usize, bytes: usize, protection: c_int) {
     // SAFETY: the pages belong to one block of page-locked memory, which lives as long as a copy of
     // it waits, and hold nothing else.
-    unsafe { libc::mprotect(start as *mut c_void, bytes, protection) == 0 }
+    unsafe { libc::mprotect(start as *mut c_void, bytes, protection) };
 }
 
 /// The handler that was installed before this one.
@@ -177,24 +174,26 @@ fn install_handler() {
 }
 
 /// Opens guarded pages to the host and notes the access; all other faults go to the handler before.
-/// A guard may have ended since the access failed, on another thread: then the access is repeated.
+/// A guard may have ended since the access failed: an access is repeated once before it goes there.
 extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the system passes a valid structure.
     let address = unsafe { (*info).si_addr() } as usize;
-    let mut opened = false;
+    static REPEATED: AtomicUsize = AtomicUsize::new(0);
+    let mut guarded = false;
     for slot in &SLOTS {
         let armed = slot.armed.load(Ordering::Acquire);
         let (first, last) = slot.pages();
-        if first <= address && address < last && open((first, last)) {
-            opened = true;
+        if armed && first <= address && address < last {
+            guarded = true;
+            open((first, last));
             let start = slot.start.load(Ordering::Relaxed);
             let end = slot.end.load(Ordering::Relaxed);
-            if armed && start <= address && address < end {
+            if start <= address && address < end {
                 slot.touched.store(address, Ordering::Release);
             }
         }
     }
-    if opened {
+    if guarded || REPEATED.swap(address, Ordering::Relaxed) != address {
         return;
     }
     // SAFETY: the handler before is called as the system would have called it; without one, the

@@ -19,8 +19,16 @@ pub const TARGET: Target = Target {
         b"t,x,y\n0,1,2\n0.1,1.1,2.1\n0.2,1.3,2.2\n",
         b"\xef\xbb\xbftime [s];run;\"a \"\"b\"\"\"\r\n0;1;NaN\r\n\r\n1;1;-1e-3\r\n0;2;5\r\n",
         b"year\thare\tlynx\n1900\t30\t4\n1901\t47.2\t6.1\n1902\t70.2\t9.8\n",
+        b"Logger,3\n# door open\n,date,x,\n,,m,\n0,2021-03-01T08:00,1,\n1,2021-03-01T08:30,-9999,\n",
+        b"sep=;\nwhen;T [\xb0C];note\n1.3.2021 8:00;1,5;a\n1.3.2021 8:00;2,5;\n2.3.2021;1;b\n",
+        b"Date,Time,x\n3/31/2021,11:00 PM,\"1,234\"\n4/1/2021,1:00 AM,2\n",
+        b"Logger\n#,t,x\n#1,0,1.5\n# door open\n#2,1,-2\n,,\n",
+        b"\xff\xfet\0;\0x\0\n\0\x30\0;\0\x31\0\n\0",
     ],
-    words: &["\"", "\"\"", ",", ";", "\t", "\n", "\r", "\r\n", "\0", "\u{feff}", "t", "NaN", "é"],
+    words: &[
+        "#", "%", "sep=;\n", "sep=,", "2021-03-31", "31.3.2021", "3/4/2021", "8:00 PM", "20210331", "1,5",
+        "1,234", "-9999", "\"", "\"\"", ",", ";", "\t", "|", "\n", "\r", "\r\n", "\0", "\u{feff}", "t", "NaN", "é",
+    ],
     tested: 60_000,
 };
 
@@ -34,11 +42,26 @@ fn generate(u: &mut Unstructured<'_>) -> Choice<Vec<u8>> {
     if chance(u, 1, 16)? {
         text.push('\u{feff}');
     }
+    match u.int_in_range(0..=15)? {
+        0 => text += &format!("sep={delimiter}{end}"),
+        1 => text += &format!("# a comment{end}"),
+        2 => text += &format!("Logger{delimiter}3{end}{end}"),
+        3 => text += "# ",
+        _ => {}
+    }
+    let (dates, comma) = (chance(u, 1, 6)?, delimiter != "," && chance(u, 1, 4)?);
+    let form = u.int_in_range(0..=5)?;
     for column in 0..columns {
         let name = if column == 0 && !chance(u, 1, 8)? { "t".into() } else { word(u, &names)? };
         field(u, &mut text, column, delimiter, &name)?;
     }
     text += end;
+    if chance(u, 1, 16)? {
+        for column in 0..columns {
+            field(u, &mut text, column, delimiter, "m/s")?;
+        }
+        text += end;
+    }
     for row in 0..u.int_in_range(0..=12)? {
         let columns = if chance(u, 1, 50)? { u.int_in_range(0..=6)? } else { columns };
         for column in 0..columns {
@@ -48,9 +71,14 @@ fn generate(u: &mut Unstructured<'_>) -> Choice<Vec<u8>> {
                     &["", "NaN", "NA", "n/a", "null", "None", "inf", "-", "1,5", "0x1", "1e400"],
                 )?
             } else if column == 0 && !chance(u, 1, 30)? {
-                format!("{}", f64::from(row) * 0.5)
+                match dates {
+                    // Now and then two rows have the same time.
+                    false => format!("{}", f64::from(row / (1 + form / 5)) * 0.5),
+                    true => date(form, row),
+                }
             } else {
-                number(u, 1)?.to_string()
+                let number = number(u, 1)?.to_string();
+                if comma { number.replace('.', ",") } else { number }
             };
             field(u, &mut text, column, delimiter, &value)?;
         }
@@ -59,7 +87,27 @@ fn generate(u: &mut Unstructured<'_>) -> Choice<Vec<u8>> {
             text += end;
         }
     }
-    Ok(text.into_bytes())
+    match u.int_in_range(0..=31)? {
+        0 => Ok(text.encode_utf16().flat_map(u16::to_le_bytes).collect()),
+        1 => {
+            Ok([0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_be_bytes).collect())
+        }
+        // Windows-1252 has the letters of Latin-1 at their places.
+        2 => Ok(text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect()),
+        _ => Ok(text.into_bytes()),
+    }
+}
+
+/// Returns the date of a row in one of the forms that are read.
+fn date(form: i32, row: i32) -> String {
+    match form {
+        0 => format!("2021-03-{:02}T08:{row:02}:00", row + 1),
+        1 => format!("2021/3/{} 8:{row:02}", row + 10),
+        2 => format!("3/{}/2021 8:{row:02} PM", row + 10),
+        3 => format!("{}.03.2021 08:00:{row:02},5", row + 1),
+        4 => format!("202103{:02}", row + 1),
+        _ => format!("{} Mar 2021", row + 1),
+    }
 }
 
 fn field(
@@ -86,7 +134,8 @@ fn run(input: &[u8], folder: &Path) -> Outcome {
     std::fs::write(&path, input).map_err(machine)?;
     let with = |trajectory: Option<&str>| {
         let trajectory = trajectory.map(str::to_owned);
-        csv::read(&[&path], &Columns { trajectory, ..Columns::default() })
+        let missing = vec!["-9999".to_owned(), "void".to_owned()];
+        csv::read(&[&path], &Columns { trajectory, missing, ..Columns::default() })
     };
     let mut accepted = false;
     for read in [with(None), with(Some("run"))] {

@@ -31,6 +31,10 @@ const FLAGS: [(&str, Flags); 6] = [
         &[
             ("--time", &["t", "x", "none", ""]),
             ("--trajectory", &["run", "t"]),
+            ("--time-unit", &["hours", "days", "fortnights"]),
+            ("--date-order", &["day-first", "month-first", "none"]),
+            ("--decimal", &["point", "comma", "1"]),
+            ("--missing", &["-9999", "1", "void,0", ""]),
             ("--states", &["x", "x,y", "y,x", "x,x", "", "t"]),
             ("--robust", &[]),
             ("--method", &["joint", "network", "guess"]),

@@ -14,6 +14,7 @@ mod outputs;
 mod predict;
 mod simulate;
 mod solve;
+mod table_forms;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -89,7 +89,7 @@ fn tables_pass_through_pipes() {
     assert_eq!(run.stdout, file.stdout);
     let mut command = workspace.command(&["discover", "-"]);
     let run = Run::from(command.stdin(Stdio::null()).output().unwrap());
-    assert_refused(run, "standard input:1: the file is empty");
+    assert_refused(run, "standard input:1: the file is empty: a table has a header and rows");
     std::fs::remove_file(workspace.path("o.csv")).unwrap();
     assert_eq!(workspace.files(), ["data"]);
 }

@@ -95,7 +95,7 @@ fn what_does_not_suit_is_refused() {
     let workspace = with_model();
     workspace.write("without.csv", "time,T_in,out\n0,20,5\n1,20,5\n");
     workspace.write("begin.csv", "time,T_in,out,heat\n0,,5,0\n1,20,5,0\n");
-    workspace.write("no_time.csv", "zeit,T_in,out,heat\n0,20,5,0\n1,20,5,0\n");
+    workspace.write("no_time.csv", "clock,T_in,out,heat\n0,20,5,0\n1,20,5,0\n");
     let before = std::fs::read(workspace.path("model.safetensors")).unwrap();
     for (arguments, code, message) in [
         (

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-use cudarc::driver::sys::{self, CUdevice_attribute, CUfunction_attribute, CUresult};
+use cudarc::driver::sys::{
+    self, CUdevice_attribute, CUevent_flags, CUfunction_attribute, CUresult,
+};
 use cudarc::driver::{
     CudaContext, CudaModule, CudaStream, DriverError,
     result::{device, mem_pool},
@@ -201,6 +204,23 @@ impl CudaDevice {
         self.context.check_err().map_err(&failed)
     }
 
+    /// Returns the time that the device takes for what `work` asks of it, by the device's own clock
+    /// (CUDA events), which ticks about every half microsecond. The time between two launches counts
+    /// too, so where the device is done before the program asks for more, the program is what is
+    /// measured. Waits for the device.
+    ///
+    /// # Errors
+    /// Those of `work`, and [`Error::Device`] if the device fails.
+    pub fn time(&self, work: impl FnOnce() -> Result<()>) -> Result<Duration> {
+        let failed = while_doing("timing the device");
+        let now = || self.stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT));
+        let start = now().map_err(&failed)?;
+        work()?;
+        let milliseconds = start.elapsed_ms(&now().map_err(&failed)?).map_err(&failed)?;
+        self.synchronize()?;
+        Ok(Duration::from_secs_f64(f64::from(milliseconds.max(0.0)) / 1e3))
+    }
+
     /// Returns cuBLAS on the device's stream, or `None` where this machine has none, or one that
     /// cannot be opened on this device. The latter is reported as a warning, once, and stays so.
     pub(crate) fn cublas(&self) -> Option<&Cublas> {
@@ -271,7 +291,7 @@ impl CudaDevice {
             doing: doing.to_owned(),
             message: format!("the kernel {name} is not in this program"),
         })?;
-        let image = Ptx::from_binary(kernel.for_device(self.limits.compute_capability));
+        let image = Ptx::from_binary(kernel.for_device(self.limits.compute_capability)?);
         let module = self.context.load_module(image).map_err(while_doing(doing))?;
         modules.insert(kernel.name, module.clone());
         Ok(module)

@@ -1,9 +1,17 @@
 //! The kernels as they are embedded in this program, made by build.rs.
 
-use std::io::Read;
+use std::env;
+use std::fs;
+use std::io::{ErrorKind, Read};
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use flate2::read::DeflateDecoder;
+
+use crate::error::{Error, Result};
+
+/// The variable that names a directory with images which take the place of embedded ones.
+const REPLACEMENTS: &str = "MECHANISTIC_CUDA_MODULES";
 
 /// All images, compressed, one after another.
 const BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/images.bin"));
@@ -52,15 +60,46 @@ impl KernelImages {
 
     /// Returns the image for a device of this compute capability, as the driver takes it: machine
     /// code of the same major version and no later minor one, or else PTX with a zero at the end.
-    pub(super) fn for_device(&self, capability: (i32, i32)) -> Vec<u8> {
-        match self.machine_code(capability) {
+    /// Where `MECHANISTIC_CUDA_MODULES` names a directory, an image there goes first: a file named
+    /// after the kernel or after its module (`thread_solve_1_3`, `thread_solve`), with the extension
+    /// `cubin` for machine code or `ptx`. So kernels can be changed without building the library.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if there is no such directory or the file cannot be read.
+    pub(super) fn for_device(&self, capability: (i32, i32)) -> Result<Vec<u8>> {
+        let directory = env::var_os(REPLACEMENTS).filter(|directory| !directory.is_empty());
+        let replacement = directory.map(|directory| self.replacement(Path::new(&directory)));
+        if let Some((path, bytes)) = replacement.transpose()?.flatten() {
+            tracing::warn!("the kernel {} is that of {}", self.name, path.display());
+            let is_text = path.extension().is_some_and(|extension| extension == "ptx");
+            return Ok(if is_text { with_end(bytes) } else { bytes });
+        }
+        Ok(match self.machine_code(capability) {
             Some(image) => image.read(),
-            None => {
-                let mut ptx = self.ptx().into_bytes();
-                ptx.push(0);
-                ptx
+            None => with_end(self.ptx().into_bytes()),
+        })
+    }
+
+    /// The file in the directory that takes this kernel's place, if there is one, with its content.
+    fn replacement(&self, directory: &Path) -> Result<Option<(PathBuf, Vec<u8>)>> {
+        let failed = |path: &Path, error| Error::Device {
+            doing: format!("reading {} ({REPLACEMENTS})", path.display()),
+            message: error,
+        };
+        if !directory.is_dir() {
+            return Err(failed(directory, "it is no directory".to_owned()));
+        }
+        for name in [self.name, self.module] {
+            for extension in ["cubin", "ptx"] {
+                let path = directory.join(format!("{name}.{extension}"));
+                match fs::read(&path) {
+                    Ok(bytes) => return Ok(Some((path, bytes))),
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => return Err(failed(&path, error.to_string())),
+                }
             }
         }
+        Ok(None)
     }
 
     fn machine_code(&self, (major, minor): (i32, i32)) -> Option<&Image> {
@@ -70,6 +109,12 @@ impl KernelImages {
         });
         that_runs.max_by_key(|(number, _)| *number).map(|(_, image)| image)
     }
+}
+
+/// The driver reads text up to a zero.
+fn with_end(mut ptx: Vec<u8>) -> Vec<u8> {
+    ptx.push(0);
+    ptx
 }
 
 impl Image {

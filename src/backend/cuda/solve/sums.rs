@@ -101,7 +101,7 @@ mod tests {
             sums::<f32>(groups, values);
         }
         sums::<f64>(5, 0);
-        assert_eq!(testing::reports(), Vec::<String>::new());
+        testing::driver::assert_no_reports();
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
             }
             first += sum.len();
         }
-        assert_eq!(testing::reports(), Vec::<String>::new());
+        testing::driver::assert_no_reports();
     }
 
     #[test]

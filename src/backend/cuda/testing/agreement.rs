@@ -83,6 +83,6 @@ pub fn compare<T: Real>(path: TestPath, case: &Case<T>, tolerance: f64, what: &s
             assert!(close || same, "{what}: {mine} and {theirs}");
         }
     }
-    assert_eq!(testing::reports(), Vec::<String>::new());
+    testing::driver::assert_no_reports();
     actual
 }

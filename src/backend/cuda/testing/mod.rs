@@ -1,8 +1,6 @@
-//! The simulated driver, for the tests of this backend.
+//! The driver, the device and the paths that the tests of this backend run on.
 
 use std::sync::Arc;
-
-use cuda_sim::simulator::Simulator;
 
 use crate::backend::cuda::driver::CudaDevice;
 
@@ -14,20 +12,13 @@ pub mod case;
 #[allow(dead_code, reason = "the integration tests use the rest")]
 #[path = "../../../../tests/support/close.rs"]
 pub mod close;
+#[allow(dead_code, reason = "the integration tests use the rest")]
+#[path = "../../../../tests/support/driver.rs"]
+pub mod driver;
 pub mod paths;
 
-/// Makes the simulator this process's CUDA driver.
-pub fn simulator() -> Simulator {
-    Simulator::preload().expect("the simulator can be loaded")
-}
-
-/// Returns the simulated device.
+/// Returns the first device of the driver that tests run on.
 pub fn device() -> Arc<CudaDevice> {
-    simulator();
-    CudaDevice::get(0).expect("the simulated device can be opened; its kernels need nvcc")
-}
-
-/// Returns everything that the simulator's sanitizers found so far in this process.
-pub fn reports() -> Vec<String> {
-    simulator().reports().expect("reports can be read")
+    driver::simulated();
+    CudaDevice::get(0).expect("the device can be opened; its kernels need nvcc")
 }

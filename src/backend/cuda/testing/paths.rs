@@ -59,7 +59,7 @@ impl TestPath {
         }
     }
 
-    /// Makes a solver on the simulated device that takes this path.
+    /// Makes a solver on the device that takes this path.
     pub fn engine<T: Real>(self, shape: &ProblemShape, options: &Options) -> Engine<T> {
         Engine::with_path(&testing::device(), shape, options, self.path(shape, options)).unwrap()
     }

@@ -77,7 +77,7 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
         check(&download(&response.values), &tangent.values, [f64::NAN, 0.0], &what);
         check(&download(&response.details.epsilon), &tangent.epsilon, [f64::NAN, 0.0], &what);
     }
-    assert_eq!(testing::reports(), Vec::<String>::new());
+    testing::driver::assert_no_reports();
 }
 
 /// The values of the first system are the expected ones, all of the second and of the third are as

@@ -1,0 +1,37 @@
+//! The extension module `mechanistic._native`: solves among arrays that belong to Python, and the
+//! discovery of equations.
+//!
+//! Arrays come as addresses, and only shapes and lengths are checked here. The Python modules of
+//! the package, which see to it that an address holds what its shape says, are the only callers.
+
+mod discovery;
+mod errors;
+mod factor;
+mod memory;
+mod options;
+mod pool;
+mod process;
+mod rows;
+mod threads;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<options::SolveOptions>()?;
+    module.add_class::<factor::Factor>()?;
+    module.add_function(wrap_pyfunction!(factor::solve, module)?)?;
+    module.add_function(wrap_pyfunction!(factor::find, module)?)?;
+    module.add_function(wrap_pyfunction!(pool::cache_info, module)?)?;
+    module.add_function(wrap_pyfunction!(pool::clear_cache, module)?)?;
+    module.add_function(wrap_pyfunction!(rows::smoothness_rows, module)?)?;
+    module.add_function(wrap_pyfunction!(threads::num_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(threads::set_num_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(discovery::discover, module)?)?;
+    module.add_function(wrap_pyfunction!(discovery::latex, module)?)?;
+    module.add_function(wrap_pyfunction!(discovery::text, module)?)?;
+    module.add_function(wrap_pyfunction!(discovery::simulate, module)?)?;
+    module.add_function(wrap_pyfunction!(discovery::derivative, module)?)?;
+    Ok(())
+}

@@ -1,0 +1,98 @@
+"""Forked processes and several threads."""
+
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from problems import inputs
+from torch.utils.data import DataLoader, Dataset
+
+import mechanistic
+from mechanistic.torch import solve_ode
+
+#: Enough systems that a solve is spread over threads.
+LARGE = {"batch": 200, "points": 50}
+
+
+class Solutions(Dataset):
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, i):
+        return solve_ode(*inputs(**LARGE, seed=i, requires_grad=False))[:, -1]
+
+
+def test_workers_of_a_data_loader_solve_after_the_parent_has():
+    here = torch.stack([Solutions()[i] for i in range(8)])
+    loader = DataLoader(
+        Solutions(), batch_size=2, num_workers=2, timeout=60, multiprocessing_context="fork"
+    )
+    assert torch.equal(torch.cat(list(loader)), here)
+
+
+@pytest.mark.parametrize("size", [{}, LARGE])
+def test_a_forked_child_computes_gradients(size):
+    x = inputs(**size)
+    expected = torch.autograd.grad(solve_ode(*x).sum(), x)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        # The threads of PyTorch itself do not survive a fork.
+        torch.set_num_threads(1)
+        found = torch.autograd.grad(solve_ode(*x).sum(), x)
+        os._exit(0 if all(torch.equal(a, b) for a, b in zip(found, expected)) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    for a, b in zip(torch.autograd.grad(solve_ode(*x).sum(), x), expected):
+        assert torch.equal(a, b)
+
+
+def test_threads_of_python_solve_at_once():
+    problems = [inputs(**LARGE, seed=seed) for seed in range(4)]
+
+    def gradients(x):
+        return torch.autograd.grad(solve_ode(*x).sin().sum(), x)
+
+    expected = [gradients(x) for x in problems]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for found, of_problem in zip(pool.map(gradients, problems), expected):
+                assert all(torch.equal(a, b) for a, b in zip(found, of_problem))
+
+
+def test_python_goes_on_during_a_solve():
+    x = inputs(batch=4000, points=100, requires_grad=False)
+    solve_ode(*x)
+    ticks, stop = [], threading.Event()
+
+    def tick():
+        while not stop.is_set():
+            ticks.append(time.perf_counter())
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    begin = time.perf_counter()
+    solve_ode(*x)
+    end = time.perf_counter()
+    stop.set()
+    thread.join()
+    assert sum(begin < tick < end for tick in ticks) >= 3
+
+
+def test_the_number_of_threads_is_set_and_does_not_change_results():
+    x = inputs(**LARGE, requires_grad=False)
+    usual, before = solve_ode(*x), mechanistic.num_threads()
+    try:
+        for threads in (1, 3):
+            mechanistic.set_num_threads(threads)
+            assert mechanistic.num_threads() == threads
+            assert torch.equal(solve_ode(*x), usual)
+    finally:
+        mechanistic.set_num_threads(0)
+    assert mechanistic.num_threads() == before
+    with pytest.raises(ValueError, match="threads: at most 4096"):
+        mechanistic.set_num_threads(10**6)

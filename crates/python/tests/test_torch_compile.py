@@ -1,0 +1,46 @@
+"""torch.compile without graph breaks."""
+
+import pytest
+import torch
+from problems import inputs
+
+from mechanistic.torch import OdeLayer, solve_ode
+
+
+def loss(c, b, v, s):
+    u = solve_ode(c * 2, torch.tanh(b), v, torch.sigmoid(s), smoothness="taylor_hold")
+    return u[..., 0].square().sum() + u[..., 1].sin().sum()
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_a_loss_is_compiled_whole(backend):
+    x = inputs()
+    expected = torch.autograd.grad(loss(*x), x)
+    compiled = torch.compile(loss, backend=backend, fullgraph=True)
+    for _ in range(3):
+        found = torch.autograd.grad(compiled(*x), x)
+        for a, b in zip(found, expected):
+            assert torch.allclose(a, b, atol=1e-10)
+
+
+def test_other_sizes_and_a_layer_are_compiled():
+    layer = OdeLayer(full=True)
+
+    @torch.compile(backend="aot_eager", fullgraph=True)
+    def step(c, b, v, s):
+        solution = layer(c, b, v, s)
+        return solution.values.sum() + solution.status.sum()
+
+    for points in (6, 7, 8):
+        x = inputs(points=points)
+        expected = torch.autograd.grad(solve_ode(*x).sum(), x)
+        for a, b in zip(torch.autograd.grad(step(*x), x), expected):
+            assert torch.allclose(a, b, atol=1e-10)
+
+
+def test_vmap_is_compiled():
+    c, b, v, s = inputs(batch=2, requires_grad=False)
+    cs = torch.stack([c, 1.1 * c])
+    mapped = torch.func.vmap(lambda c: solve_ode(c, b, v, s))
+    compiled = torch.compile(mapped, backend="aot_eager", fullgraph=True)
+    assert torch.allclose(compiled(cs), mapped(cs), atol=1e-12)
