@@ -5,28 +5,24 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use super::progress::{Progress, Reporter};
-use crate::{Error, Result};
+use crate::Result;
 
 /// Runs `search` for each of these names, on as many threads as rayon has, and returns the results
 /// in the order of the names: they do not depend on the number of threads.
 ///
 /// # Errors
-/// [`Error::Interrupted`] if the observer breaks.
+/// [`Error::Interrupted`](crate::Error::Interrupted) if the observer breaks while there are several;
+/// a single search tells itself.
 pub(super) fn run<T: Send>(
     names: &[String],
-    search: impl Fn(usize, &mut Reporter<'_, '_>) -> Result<T> + Sync,
+    search: impl Fn(usize, &mut Reporter<'_, '_>) -> T + Sync,
     progress: &mut Reporter<'_, '_>,
-) -> Result<Vec<Result<T>>> {
+) -> Result<Vec<T>> {
     if names.len() == 1 {
-        let only = search(0, progress);
-        return if matches!(only, Err(Error::Interrupted)) {
-            only.map(|_| vec![])
-        } else {
-            Ok(vec![only])
-        };
+        return Ok(vec![search(0, progress)]);
     }
     let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let mut results: Vec<Option<Result<T>>> = names.iter().map(|_| None).collect();
+    let mut results: Vec<Option<T>> = names.iter().map(|_| None).collect();
     let mut reached = vec![0.0; names.len()];
     let (sender, receiver) = mpsc::channel();
     std::thread::scope(|scope| {
@@ -78,12 +74,13 @@ pub(super) fn run<T: Send>(
 enum Message<T> {
     /// The fraction of a search that is done, and what it does.
     Progress(f64, String),
-    Result(Result<T>),
+    Result(T),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
 
     fn names(count: usize) -> Vec<String> {
         (0..count).map(|i| format!("model {i}")).collect()

@@ -22,15 +22,16 @@ impl Budget {
         self.0.get() <= 0.0
     }
 
-    /// Checks that the work of this many linearizations can be done.
+    /// Checks that the work of this many linearizations can be done; if not, the budget is spent.
     ///
     /// # Errors
     /// [`Error::Data`] if it cannot.
     pub fn check(&self, linearizations: f64, points: usize, unknowns: usize) -> Result<()> {
-        match linearizations * work(points, unknowns) <= self.0.get() {
-            true => Ok(()),
-            false => Err(Error::Data("not tried, because it would take too long".into())),
+        if linearizations * work(points, unknowns) <= self.0.get() {
+            return Ok(());
         }
+        self.0.set(0.0);
+        Err(Error::Data("not tried, because it would take too long".into()))
     }
 
     /// Takes the work of one linearization.
@@ -62,7 +63,9 @@ mod tests {
         budget.clone().take(5, 10).unwrap();
         let refused = budget.check(2.0, 5, 10).unwrap_err().to_string();
         assert_eq!(refused, "not tried, because it would take too long");
-        assert!(!budget.is_spent());
+        assert!(budget.is_spent());
+        let budget = Budget::new(4000.0);
+        budget.clone().take(5, 10).unwrap();
         assert!(budget.clone().take(5, 10).is_err() && budget.is_spent());
         Budget::new(f64::INFINITY).check(1e9, 1_000_000, 1000).unwrap();
     }

@@ -66,6 +66,10 @@ pub struct Tried {
     pub terms: usize,
     /// Whether its equations are the result.
     pub chosen: bool,
+    /// Whether the search with it was ended before its time, because there is a limit to the work
+    /// of one model among many: its equations are then those that it had come to.
+    #[serde(default)]
+    pub cut_short: bool,
     /// Why no equations were found with it; empty if some were.
     #[serde(default)]
     pub failure: String,
@@ -89,6 +93,10 @@ pub struct Discovery {
     pub order: usize,
     /// The equations (K), one for each state.
     pub equations: Vec<Equation>,
+    /// The correlations (n, n) of the errors of the coefficients that were estimated, row-major, in
+    /// the order in which they stand in the equations: of each its terms, then its denominator.
+    #[serde(skip)]
+    pub correlations: Vec<f64>,
     /// The fits, one for each trajectory of the data.
     #[serde(default)]
     pub fits: Vec<Fit>,

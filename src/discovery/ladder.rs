@@ -1,9 +1,11 @@
 //! The ladder of models that the automatic search climbs: which candidate terms and which link are
 //! tried, in which order.
 
+use super::budget::{Budget, work};
 use super::candidates::Parameter;
 use super::data::Dataset;
 use super::expression::{Expression, Function};
+use super::grid::Grid;
 use super::library::Library;
 use super::link::Link;
 use super::settings::Settings;
@@ -128,6 +130,16 @@ impl Model {
             linearizations: 0.0,
             place: usize::MAX,
         }
+    }
+
+    /// Returns the number of unknowns at a point and of coefficients.
+    pub fn unknowns(&self) -> usize {
+        self.library.variables().len().saturating_add(self.coefficients())
+    }
+
+    /// Returns the budget of a search on this grid.
+    pub fn budget(&self, grid: &Grid) -> Budget {
+        Budget::new(self.work.max(self.linearizations * work(grid.points(), self.unknowns())))
     }
 
     fn allows(&self, equation: usize, term: usize) -> bool {

@@ -18,7 +18,7 @@ const WORSE: f64 = 1.1;
 /// equations are exact.
 const BETTER: f64 = 0.7;
 /// The error on data held out beyond which equations predict nothing, and none better than others.
-const POOR: f64 = 0.1;
+const POOR: f64 = 0.3;
 /// How many times the noise of the smoothed data, and the smallest noise that a search
 /// distinguishes, exact equations may leave.
 const LEFT: f64 = 2.0;
@@ -80,7 +80,8 @@ impl<'a> Results<'a> {
         Results { found: vec![], best: None, tried: vec![], failure: None, settings }
     }
 
-    /// Adds the outcome of the search with the model of this name.
+    /// Adds the outcome of the search with the model of this name, which may have been `cut_short`
+    /// because its budget was spent.
     ///
     /// # Errors
     /// Those of the search that do not belong to the model, and [`Error::Interrupted`].
@@ -88,12 +89,14 @@ impl<'a> Results<'a> {
         &mut self,
         model: String,
         outcome: Result<Found<'a>>,
+        cut_short: bool,
         progress: &mut Reporter<'_, '_>,
     ) -> Result<()> {
         let found = match outcome {
             Ok(found) => found,
             Err(error @ (Error::Data(_) | Error::Argument { .. })) => {
-                let tried = Tried { model, failure: error.to_string(), ..Tried::default() };
+                let failure = error.to_string();
+                let tried = Tried { model, cut_short, failure, ..Tried::default() };
                 self.tried.push((tried, None));
                 self.failure.get_or_insert(error);
                 return Ok(());
@@ -105,6 +108,7 @@ impl<'a> Results<'a> {
             score: Some(found.score(self.settings)),
             exact: found.is_exact(),
             terms: found.estimate.candidates.kept.len(),
+            cut_short,
             ..Tried::default()
         };
         let next = self.found.len();

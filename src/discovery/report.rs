@@ -33,11 +33,12 @@ impl Discovery {
     /// [{"lhs": "x'", "rhs": "1.0*x*y", "terms": [{"factors": ["x", "y"], "coefficient": 1.0,
     /// "standard_error": 0.01}]}], "symbols": [...], "noise": [...], "fit": [...], "warnings":
     /// [...], "tried": [{"model": "degree 1", "score": -2.5, "exact": true, "held_out": 0.01,
-    /// "terms": 2, "chosen": true, "failure": ""}]}`.
+    /// "terms": 2, "chosen": true, "cut_short": false, "failure": ""}]}`.
     ///
     /// `rhs` is an expression that Python and SymPy parse, in `symbols`: the names of the states,
     /// for order 2 then of their velocities (`x_dot`), of the inputs, and the time `t` where it occurs,
-    /// with underscores for what no name may have there. SymPy has constants of its own, such as `I`, so that it should be told the names:
+    /// with underscores for what no name may have there. SymPy has constants of its own, such as
+    /// `I`, so that it should be told the names:
     /// `sympify(rhs, locals={name: Symbol(name) for name in symbols})`. `noise` is that of each
     /// state, and `fit` the fraction of its variance that the simulated equations explain (R²),
     /// `null` where they blow up.
@@ -216,7 +217,7 @@ z' = (2.00(10) z) / (1 - 0.25(2) x_1)
             "noise": [0.1, 0.2, 0.3],
             "fit": [0.5, 1.0, null],
             "tried": [{"model": "degree 1", "score": -2.5, "exact": false, "terms": 0,
-                "held_out": null, "chosen": false, "failure": ""}],
+                "held_out": null, "chosen": false, "cut_short": false, "failure": ""}],
             "warnings": ["no term of y'"],
         });
         assert_eq!(value, expected);

@@ -1,7 +1,7 @@
 //! The search for equations: the whole algorithm of a discovery.
 
 use super::attempts;
-use super::budget::{Budget, work};
+use super::budget::Budget;
 use super::check::check;
 use super::data::Dataset;
 use super::dependence;
@@ -116,12 +116,15 @@ fn search<'a>(
         let find = |index: usize, progress: &mut Reporter<'_, '_>| {
             let (view, model) = tasks[index];
             let begin = exact.filter(|exact| std::ptr::eq(exact.view, view));
-            find(view, model, begin.map(|exact| &exact.estimate), settings, progress)
+            let simpler = begin.map(|exact| &exact.estimate);
+            let budget = model.budget(&view.grid);
+            let found = find(view, model, simpler, &budget, settings, progress);
+            (found, budget.is_spent())
         };
         attempts::run(&names, find, progress)?
     };
-    for (name, outcome) in names.into_iter().zip(outcomes) {
-        results.add(name, outcome, progress)?;
+    for (name, (found, cut_short)) in names.into_iter().zip(outcomes) {
+        results.add(name, found, cut_short, progress)?;
     }
     match results.best() {
         Some(best) => progress.show(&best.estimate.equations()),
@@ -180,6 +183,7 @@ fn find<'a>(
     view: &'a View,
     model: &'a Model,
     simpler: Option<&Estimate<'a>>,
+    budget: &Budget,
     settings: &'a Settings,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<Found<'a>> {
@@ -188,18 +192,15 @@ fn find<'a>(
     let start = |sparse| Start::new(model, grid, smooth, settings, sparse);
     let (estimate, warnings) = match (settings.method, &settings.device) {
         (Method::Joint, _) => {
-            let unknowns = model.library.variables().len() + model.coefficients();
-            let least = model.linearizations * work(grid.points(), unknowns);
-            let budget = Budget::new(model.work.max(least));
             if simpler.is_none() {
-                budget.check(LINEARIZATIONS, grid.points(), unknowns)?;
+                budget.check(LINEARIZATIONS, grid.points(), model.unknowns())?;
             }
             let mut attempt = |begin: Begin<'_, 'a>, floors| {
                 let mut estimate = start(matches!(begin, Begin::Sparse))?.estimate;
                 if let Begin::Simpler(simpler) = begin {
                     estimate.continue_from(simpler);
                 }
-                let joint = Joint::new(grid, smooth, estimate, floors, &budget, progress)?;
+                let joint = Joint::new(grid, smooth, estimate, floors, budget, progress)?;
                 selected(joint, settings, progress)
             };
             let has_ratio = model.links.contains(&Link::Ratio);
@@ -298,10 +299,11 @@ fn report(
     warnings.extend(view.warnings(&prepared.data, translatable));
     warnings.extend(dependence::warnings(&prepared.data, smooth));
     warnings.extend(undecided);
+    warnings.extend(warnings::cut_short(&tried));
     if !estimate.is_exact() {
         warnings.push(warnings::inexact(&estimate));
     }
-    let equations = estimate.equations();
+    let (equations, correlations) = (estimate.equations(), estimate.correlations());
     warnings.extend(warnings::empty(&equations));
     let scale = estimate.sizes();
     let parts = fits(&estimate, view, &scale);
@@ -316,6 +318,7 @@ fn report(
         interpolation: view.grid.interpolation.clone(),
         order: estimate.rhs.order,
         equations,
+        correlations,
         fits,
         noise: estimate.noise,
         explained: checked.explained,
@@ -351,4 +354,61 @@ fn joined(fits: Vec<Fit>, part_of: &[usize], count: usize, offset: &[f64]) -> Ve
         joined[whole].simulated.extend(back(fit.simulated));
     }
     joined
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use super::super::data::Trajectory;
+    use super::super::equation::Equation;
+    use super::*;
+
+    /// Returns the equations that a search with this budget finds, and what was tried.
+    fn within(work: f64, data: &Dataset) -> (Result<Vec<Equation>>, Vec<Tried>) {
+        let settings = Settings { automatic: true, ..Settings::default() };
+        let views = View::all(data, &settings, false).unwrap();
+        let model = Model { work, linearizations: 0.0, ..Model::new(data, &settings).unwrap() };
+        let mut results = Results::new(&settings);
+        let mut observer = |_: &super::super::progress::Progress<'_>| ControlFlow::Continue(());
+        let mut progress = Reporter::new(&mut observer);
+        search(&mut results, &[(&views[0], &model)], &settings, &mut progress).unwrap();
+        match results.into_best() {
+            Ok((found, tried)) => (Ok(found.estimate.equations()), tried),
+            Err(error) => (Err(error), vec![]),
+        }
+    }
+
+    #[test]
+    fn a_search_without_work_left_has_what_was_selected_before_and_says_so() {
+        let time: Vec<f64> = (0..200).map(|i| 0.05 * f64::from(i)).collect();
+        let noise = |t: f64| 1e-4 * (1e3 * t * t).sin();
+        let state = |t: &f64| {
+            let decay = (-0.1 * t).exp();
+            [decay * (2.0 * t).cos() + noise(*t), decay * (2.0 * t).sin() - noise(t + 1.0)]
+        };
+        let values = time.iter().flat_map(state).collect();
+        let data = Dataset {
+            states: vec!["x".into(), "y".into()],
+            trajectories: vec![Trajectory { time, values, ..Trajectory::default() }],
+            ..Dataset::default()
+        };
+        let (unlimited, tried) = within(f64::INFINITY, &data);
+        assert!(!tried[0].cut_short && warnings::cut_short(&tried).is_none());
+        assert_eq!(unlimited.unwrap().iter().map(|e| e.terms.len()).sum::<usize>(), 4);
+
+        let (refused, _) = within(1.0, &data);
+        assert_eq!(refused.unwrap_err().to_string(), "not tried, because it would take too long");
+        // Somewhere between too little work and enough there is some for a first selection.
+        let mut cut_short = 0;
+        for multiple in 1..100 {
+            let (found, tried) = within(3e5 * f64::from(multiple), &data);
+            if found.is_ok() && tried[0].cut_short {
+                cut_short += 1;
+                let warning = warnings::cut_short(&tried).unwrap();
+                assert!(warning.contains("cut short: degree 2;"), "{warning}");
+            }
+        }
+        assert!(cut_short > 0);
+    }
 }

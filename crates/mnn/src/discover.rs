@@ -350,7 +350,8 @@ fn tried(discovery: &Discovery) -> String {
                 let exact = if tried.exact { "yes" } else { "no" };
                 let held_out = tried.held_out.map(|error| format!("{error:.1e}"));
                 let held_out = held_out.as_deref().unwrap_or("-");
-                format!("{score:>10.1}  {:>5}  {exact:<5}  {held_out}", tried.terms)
+                let cut_short = if tried.cut_short { "  (cut short)" } else { "" };
+                format!("{score:>10.1}  {:>5}  {exact:<5}  {held_out}{cut_short}", tried.terms)
             }
             None => tried.failure.clone(),
         };
