@@ -13,7 +13,7 @@ use mechanistic::{DeviceName, Error, Result};
 
 use crate::csv::Table;
 use crate::progress::Display;
-use crate::{csv, interrupt, outputs, plot, terms};
+use crate::{csv, html_report, interrupt, outputs, plot, terms};
 
 /// Find the differential equations that time series obey
 ///
@@ -107,6 +107,10 @@ pub struct Arguments {
     /// Draw data, fit, simulation and phase portrait (.svg or .png)
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     plot: Option<PathBuf>,
+    /// Write a page of HTML with equations, errors, correlations, plots that zoom, residuals, warnings
+    /// and what was tried
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    report: Option<PathBuf>,
     /// Write smoothed and simulated trajectories as CSV; with -, to standard output, and the
     /// equations to standard error
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
@@ -243,11 +247,18 @@ impl Arguments {
         // The equations may go to a file, too.
         let terms = self.terms.as_deref().and_then(terms::file);
         let taken: Vec<&Path> = files.chain(terms).chain([Path::new("/dev/stdout")]).collect();
-        if self.save.as_deref().is_some_and(outputs::is_standard) {
-            let message = "what is saved is a file, and not for standard output";
-            return Err(Error::argument("--save", message));
+        for (flag, path) in [("--save", &self.save), ("--report", &self.report)] {
+            if path.as_deref().is_some_and(outputs::is_standard) {
+                let message = "what is saved is a file, and not for standard output";
+                return Err(Error::argument(flag, message));
+            }
         }
-        let outputs = [("--output", &self.output), ("--save", &self.save), ("--plot", &self.plot)];
+        let outputs = [
+            ("--output", &self.output),
+            ("--save", &self.save),
+            ("--plot", &self.plot),
+            ("--report", &self.report),
+        ];
         let outputs: Vec<(&str, &Path)> =
             outputs.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?))).collect();
         outputs::check(&taken, &outputs)
@@ -325,14 +336,13 @@ fn give(arguments: &Arguments, table: &Table, discovery: &Discovery) -> ExitCode
     } else {
         crate::print(&equations)
     };
+    // Columns that never change were left out.
+    let dataset = || table.dataset.with_states(&discovery.states);
     let files = [
         arguments.output.as_ref().map(|path| write_trajectories(path, time, discovery)),
         arguments.save.as_ref().map(|path| discovery.save(path, time)),
-        arguments.plot.as_ref().map(|path| {
-            // Columns that never change were left out.
-            let dataset = table.dataset.with_states(&discovery.states);
-            plot::write(path, time, &dataset, discovery)
-        }),
+        arguments.plot.as_ref().map(|path| plot::write(path, time, &dataset(), discovery)),
+        arguments.report.as_ref().map(|path| html_report::write(path, time, &dataset(), discovery)),
     ];
     let failures = files.into_iter().flatten().chain([printed]).filter_map(Result::err);
     failures.fold(ExitCode::SUCCESS, |_, error| crate::report(&error))
