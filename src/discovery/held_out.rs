@@ -18,8 +18,8 @@ use crate::{Error, Result};
 
 /// The part of the way of a trajectory, in the space of the states, that is held out at a time.
 const PART: f64 = 0.3;
-/// The most work of one estimate, in multiplications.
-const WORK: f64 = 2e9;
+/// The most work of one estimate, in units of about a nanosecond.
+const WORK: f64 = 5e9;
 /// The fewest grid points of a trajectory that are left to fit.
 const FEWEST: usize = 20;
 /// The error of a state, in its deviations, that counts for any larger one.

@@ -16,9 +16,9 @@ use crate::{Error, Result};
 const MAX_QUADRATIC: usize = 1000;
 const MAX_CUBIC: usize = 260;
 const MAX_COEFFICIENTS: usize = 130;
-/// The most work of a search with one model, in multiplications: some seconds. Counted work makes
-/// the result independent of the machine.
-const MAX_WORK: f64 = 2e9;
+/// The most work of a search with one model, in units of about a nanosecond. Counted work makes the
+/// result independent of the machine.
+const MAX_WORK: f64 = 5e9;
 /// The linearizations that polynomials up to degree two may take, whatever their work: without
 /// them there is no result.
 const LINEARIZATIONS: f64 = 500.0;
@@ -68,7 +68,7 @@ pub(super) struct Model {
     pub links: Vec<Link>,
     /// Whether each term of the library is a candidate in each equation (K, L); empty if all are.
     pub allowed: Vec<bool>,
-    /// The most work of the search, in multiplications.
+    /// The most work of the search, in units of about a nanosecond.
     pub work: f64,
     /// The linearizations with all terms that may be done even if they are more work.
     pub linearizations: f64,
@@ -193,7 +193,7 @@ pub(super) fn models(data: &Dataset, settings: &Settings) -> Result<Vec<Vec<Mode
 
 fn automatic(data: &Dataset, settings: &Settings) -> Result<Vec<Vec<Model>>> {
     let mut steps = Vec::new();
-    let mut refused = None;
+    let mut refused: Option<(usize, Error)> = None;
     for (index, rungs) in LADDER.iter().enumerate() {
         let mut step = Vec::new();
         for (number, rung) in rungs.iter().enumerate() {
@@ -208,7 +208,10 @@ fn automatic(data: &Dataset, settings: &Settings) -> Result<Vec<Vec<Model>>> {
                     ..model
                 })),
                 Err(error @ Error::Argument { .. }) => {
-                    refused.get_or_insert(error);
+                    // The lowest rung says best what is too large.
+                    if refused.as_ref().is_none_or(|(lowest, _)| rung.0 < *lowest) {
+                        refused = Some((rung.0, error));
+                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -217,7 +220,7 @@ fn automatic(data: &Dataset, settings: &Settings) -> Result<Vec<Vec<Model>>> {
     }
     steps.retain(|step| !step.is_empty());
     match (steps.is_empty(), refused) {
-        (true, Some(error)) => Err(error),
+        (true, Some((_, error))) => Err(error),
         _ => Ok(steps),
     }
 }

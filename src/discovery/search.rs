@@ -29,7 +29,7 @@ use crate::memory::ensure;
 use crate::{Cpu, Device, Error, Result};
 
 /// The fewest linearizations with all terms that a search needs.
-const LINEARIZATIONS: f64 = 20.0;
+const LINEARIZATIONS: f64 = 15.0;
 
 /// Finds the equations that the data obey, by the method [`Settings::method`].
 ///
@@ -402,7 +402,7 @@ mod tests {
         // Somewhere between too little work and enough there is some for a first selection.
         let mut cut_short = 0;
         for multiple in 1..100 {
-            let (found, tried) = within(3e5 * f64::from(multiple), &data);
+            let (found, tried) = within(5e5 * f64::from(multiple), &data);
             if found.is_ok() && tried[0].cut_short {
                 cut_short += 1;
                 let warning = warnings::cut_short(&tried).unwrap();
