@@ -123,10 +123,14 @@ fn range(values: impl Iterator<Item = f64>, margin: f64) -> Range<f64> {
     low - more..high + more
 }
 
-/// Returns the curve, or the ends and extremes of its stretches if it is long.
+/// Returns the curve, or if it is long the ends and extremes of its stretches; where it turns back, as
+/// orbits do, evenly spaced points.
 fn thinned(curve: &Points) -> Points {
     if curve.len() <= VERTICES {
         return curve.clone();
+    }
+    if !curve.is_sorted_by(|a, b| a.0 <= b.0) {
+        return curve.iter().step_by(curve.len().div_ceil(VERTICES)).copied().collect();
     }
     let stretch = curve.len().div_ceil(VERTICES / 4);
     let mut kept = Vec::with_capacity(VERTICES + 4);
@@ -202,5 +206,7 @@ mod tests {
         assert!(thinned.len() <= VERTICES + 4, "{}", thinned.len());
         assert!(thinned.contains(&(54_321.0, 7.0)) && thinned.contains(&(54_322.0, -7.0)));
         assert_eq!((thinned[0].0, thinned.last().unwrap().0), (0.0, 99_999.0));
+        let orbit: Points = (0..100_000).map(|i| f64::from(i).sin_cos()).collect();
+        assert_eq!(super::thinned(&orbit).len(), VERTICES);
     }
 }
