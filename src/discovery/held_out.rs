@@ -18,8 +18,8 @@ use crate::{Error, Result};
 
 /// The part of the way of a trajectory, in the space of the states, that is held out at a time.
 const PART: f64 = 0.3;
-/// The most work of one estimate, in units of about a nanosecond.
-const WORK: f64 = 5e9;
+/// The most work of all estimates, in units of about a nanosecond.
+const WORK: f64 = 2e9;
 /// The fewest grid points of a trajectory that are left to fit.
 const FEWEST: usize = 20;
 /// The error of a state, in its deviations, that counts for any larger one.
@@ -40,6 +40,7 @@ pub(super) fn error(
     let scale = found.sizes();
     let k = found.rhs.states();
     let d = scale.len();
+    let budget = Budget::new(WORK);
     let (mut squares, mut count) = (vec![0.0; k], vec![0.0; k]);
     for beginning in [true, false] {
         let split = split(grid, smooth, beginning);
@@ -54,7 +55,7 @@ pub(super) fn error(
             .collect();
         let estimate =
             Estimate { trajectory, covariance: vec![], discretization: vec![], ..found.clone() };
-        let refitted = match refit(estimate, &part, smooth, progress) {
+        let refitted = match refit(estimate, &part, smooth, &budget, progress) {
             Ok(refitted) => refitted,
             Err(Error::Data(_)) => return Ok(LARGEST),
             Err(error) => return Err(error),
@@ -83,10 +84,10 @@ fn refit<'a>(
     estimate: Estimate<'a>,
     grid: &'a Grid,
     smooth: &Smooth,
+    budget: &Budget,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<Estimate<'a>> {
-    let mut joint =
-        Joint::new(grid, smooth, estimate, &NOISE_FLOORS[1..], &Budget::new(WORK), progress)?;
+    let mut joint = Joint::new(grid, smooth, estimate, &NOISE_FLOORS[1..], budget, progress)?;
     while joint.sharpen(progress)? {}
     Ok(joint.finish())
 }

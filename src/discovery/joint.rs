@@ -6,7 +6,7 @@
 mod assembly;
 mod gauss_newton;
 
-use super::budget::Budget;
+use super::budget::{Budget, evaluation, work};
 use super::candidates::Support;
 use super::dense::dot;
 use super::estimate::Estimate;
@@ -32,6 +32,8 @@ const STIFFENING_DEVIATIONS: f64 = 3.0;
 const MAX_ITERATIONS: usize = 30;
 /// The fraction of the whole work that an iteration counts as.
 const ITERATION: f64 = 0.004;
+/// The evaluations of the cost that finding the error of the discretization counts as.
+const INTEGRATION: usize = 4;
 /// The decrease of χ² still promised below which the iterations have converged: while the
 /// equations' weights grow, while terms are selected, and for the last estimate.
 const ROUGH_TOLERANCE: f64 = 1.0;
@@ -225,11 +227,15 @@ impl<'a> Joint<'a> {
                 self.cost = self.solver.cost(&self.estimate, &self.weights);
             }
             let unknowns = self.relative.len() + self.estimate.candidates.kept.len();
-            self.budget.take(self.grid.points(), unknowns)?;
+            self.budget.take(work(self.grid.points(), unknowns))?;
             let (estimate, weights) = (&mut self.estimate, &mut self.weights);
             let report = &mut |done| progress.advance(ITERATION * (iteration as f64 + done));
             let outcome = self.solver.iterate(estimate, weights, self.cost, report)?;
             self.cost = outcome.cost;
+            let terms = self.estimate.rhs.library.len();
+            let integrations = if self.correct_discretization { INTEGRATION } else { 0 };
+            let evaluations = (outcome.trials + integrations) as f64;
+            self.budget.take(evaluations * evaluation(self.grid.points(), terms))?;
             if outcome.fraction == 0.0 || outcome.promised < tolerance * self.variance() {
                 return Ok(true);
             }
@@ -322,7 +328,7 @@ impl<'a> Estimator<'a> for Joint<'a> {
     fn information(&mut self, penalty: f64) -> Result<Option<Information>> {
         let candidates = &self.estimate.candidates;
         let all = &candidates.all;
-        self.budget.take(self.grid.points(), self.relative.len() + all.len())?;
+        self.budget.take(work(self.grid.points(), self.relative.len() + all.len()))?;
         let mut solver = GaussNewton::new(self.grid, candidates.all_slots(), &self.estimate)?;
         let mut weights = Weights { prior: candidates.priors.clone(), ..self.weights.clone() };
         solver.linearize(&self.estimate, &mut weights, &mut |_| Ok(()))?;

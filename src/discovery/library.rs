@@ -383,7 +383,7 @@ impl Library {
                 Function::Expression(expression) => {
                     expression.gradient_along(state, direction, out);
                 }
-                Function::User(user) => central_difference(user, state, direction, out),
+                Function::User(user) => user.write_gradient_along(state, direction, out),
                 Function::Constant => out.fill(0.0),
                 Function::Pair { left, right } => {
                     // (∇²ab)v = a (∇²b)v + b (∇²a)v + (∇a·v) ∇b + (∇b·v) ∇a.
@@ -419,27 +419,6 @@ fn read(text: &str, arguments: &[String]) -> Result<Vec<Expression>> {
     Ok(factors)
 }
 
-/// Computes (∇θ(u + εv) − ∇θ(u − εv)) / 2ε with the optimal ε, ∛(machine precision) relative to
-/// |u|/|v|.
-fn central_difference(user: &UserTerm, state: &[f64], direction: &[f64], out: &mut [f64]) {
-    let norm = |x: &[f64]| x.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
-    let speed = norm(direction);
-    if speed == 0.0 {
-        out.fill(0.0);
-        return;
-    }
-    let step = f64::EPSILON.cbrt() * norm(state).max(f64::MIN_POSITIVE.sqrt()) / speed;
-    let moved = |sign: f64| -> Vec<f64> {
-        state.iter().zip(direction).map(|(u, v)| u + sign * step * v).collect()
-    };
-    let mut behind = vec![0.0; state.len()];
-    user.write_gradient(&moved(1.0), out);
-    user.write_gradient(&moved(-1.0), &mut behind);
-    for (o, b) in out.iter_mut().zip(&behind) {
-        *o = (*o - b) / (2.0 * step);
-    }
-}
-
 /// Returns the number of monomials up to a degree, (variables + degree)! / (variables! degree!),
 /// saturating.
 fn monomials(variables: usize, degree: usize) -> usize {
@@ -470,7 +449,7 @@ mod tests {
         term.write_gradient(&[3.0, 1.0], &mut gradient);
         assert_eq!(gradient, [6.0, 0.0]);
         let mut along = [7.0; 2];
-        central_difference(&term, &[3.0, 1.0], &[1.0, 1.0], &mut along);
+        term.write_gradient_along(&[3.0, 1.0], &[1.0, 1.0], &mut along);
         assert!((along[0] - 2.0).abs() < 1e-6 && along[1] == 0.0, "{along:?}");
     }
 

@@ -87,12 +87,12 @@ impl Chart {
             }
         }
         let (middle, half_way) = (LEFT + plot_width / 2.0, TOP + plot_height / 2.0);
-        let _ = write!(
+        let _ = writeln!(
             html,
             "</g></svg><g class=\"ticks\"></g>\
              <text class=\"name\" x=\"{middle}\" y=\"{}\">{}</text>\
              <text class=\"name\" transform=\"translate(14 {half_way}) rotate(-90)\">{}</text>\
-             </svg><figcaption>{}</figcaption></figure>\n",
+             </svg><figcaption>{}</figcaption></figure>",
             HEIGHT - 6.0,
             escaped(&self.x),
             escaped(&self.y),
