@@ -7,14 +7,15 @@ use std::sync::mpsc;
 use super::progress::{Progress, Reporter};
 use crate::Result;
 
-/// Runs `search` for each of these names, on as many threads as rayon has, and returns the results
-/// in the order of the names: they do not depend on the number of threads.
+/// Runs `search` for each of these names, at most so many `at_a_time`, and returns the results in the
+/// order of the names: they do not depend on the number of threads.
 ///
 /// # Errors
 /// [`Error::Interrupted`](crate::Error::Interrupted) if the observer breaks while there are several;
 /// a single search tells itself.
 pub(super) fn run<T: Send>(
     names: &[String],
+    at_a_time: usize,
     search: impl Fn(usize, &mut Reporter<'_, '_>) -> T + Sync,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<Vec<T>> {
@@ -26,7 +27,7 @@ pub(super) fn run<T: Send>(
     let mut reached = vec![0.0; names.len()];
     let (sender, receiver) = mpsc::channel();
     std::thread::scope(|scope| {
-        for _ in 0..rayon::current_num_threads().min(names.len()) {
+        for _ in 0..at_a_time.min(names.len()) {
             let (sender, next, stopped, search) = (sender.clone(), &next, &stopped, &search);
             scope.spawn(move || {
                 loop {
@@ -97,7 +98,7 @@ mod tests {
             progress.stage(0.5, "working")?;
             if index == 3 { Err(Error::Data("three".into())) } else { Ok(index) }
         };
-        let results = run(&names(20), search, &mut Reporter::new(&mut observer)).unwrap();
+        let results = run(&names(20), 3, search, &mut Reporter::new(&mut observer)).unwrap();
         assert_eq!(results.len(), 20);
         for (index, result) in results.iter().enumerate() {
             match result {
@@ -117,7 +118,7 @@ mod tests {
                 std::thread::yield_now();
             }
         };
-        let outcome = run(&names(4), search, &mut Reporter::new(&mut observer));
+        let outcome = run(&names(4), 2, search, &mut Reporter::new(&mut observer));
         assert!(matches!(outcome, Err(Error::Interrupted)));
     }
 }

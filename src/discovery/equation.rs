@@ -58,8 +58,9 @@ pub struct Tried {
     pub exact: bool,
     /// The error of its equations on stretches at the beginning and at the end of the trajectories,
     /// where each time the coefficients were estimated from the rest: the root mean square, in
-    /// deviations of the states, of what they leave over one period. `None` where the choice did
-    /// not depend on it.
+    /// deviations of the states, of what they leave over one period; of several trajectories that
+    /// are too short for that, whole ones were held out. The terms were chosen with all data. `None`
+    /// where the choice did not depend on it, or nothing could be held out.
     #[serde(default)]
     pub held_out: Option<f64>,
     /// Number of terms.
@@ -67,7 +68,8 @@ pub struct Tried {
     /// Whether its equations are the result.
     pub chosen: bool,
     /// Whether the search with it was ended before its time, because there is a limit to the work
-    /// of one model among many: its equations are then those that it had come to.
+    /// of one model among many: its equations are then those that it had come to. Or its error on
+    /// data held out would have taken too long; then it is not preferred to a simpler one.
     #[serde(default)]
     pub cut_short: bool,
     /// Why no equations were found with it; empty if some were.

@@ -141,10 +141,17 @@ impl Expression {
     pub fn names(factors: &[Expression], variables: &[String]) -> Vec<String> {
         let alone = factors.len() == 1;
         let name = |factor: &Expression| {
-            factor.bare_name(variables).unwrap_or_else(|| {
-                let name = factor.written(variables, &TEXT);
+            let written = |style| {
+                let name = factor.written(variables, style);
                 let loose = factor.binding() <= if alone { SUM } else { POWER };
                 if loose { format!("({name})") } else { name }
+            };
+            factor.bare_name(variables).unwrap_or_else(|| {
+                let name = written(&TEXT);
+                // Another variable may be called like a part of the expression.
+                let is_read_as_another =
+                    Expression::of_factor(&name, variables).is_ok_and(|read| read.is_bare());
+                if is_read_as_another { written(&QUOTED) } else { name }
             })
         };
         factors.iter().map(name).collect()
@@ -160,6 +167,17 @@ impl Expression {
                 _ => None,
             },
             _ => None,
+        }
+    }
+
+    /// Returns whether the expression is a variable, or a function of one that has a name.
+    fn is_bare(&self) -> bool {
+        match self {
+            Expression::Variable(_) => true,
+            Expression::Apply(function, inner) => {
+                !function.name().is_empty() && matches!(**inner, Expression::Variable(_))
+            }
+            _ => false,
         }
     }
 
@@ -274,13 +292,19 @@ pub(super) struct Style {
 
 /// The notation in which expressions are read.
 pub(super) const TEXT: Style = Style { name: quoted, power: "^" };
+/// The same, with all names in backquotes.
+const QUOTED: Style = Style { name: in_backquotes, power: "^" };
 /// The notation of Python.
 pub(super) const PYTHON: Style = Style { name: str::to_owned, power: "**" };
 
 /// Returns a name as it is read in an expression: in backquotes if it has characters that others
 /// could be confused with.
 fn quoted(name: &str) -> String {
-    if is_plain(name) { name.to_owned() } else { format!("`{name}`") }
+    if is_plain(name) { name.to_owned() } else { in_backquotes(name) }
+}
+
+fn in_backquotes(name: &str) -> String {
+    format!("`{name}`")
 }
 
 fn number_written(number: f64) -> String {
@@ -300,6 +324,30 @@ mod tests {
 
     fn again(text: &str) -> String {
         parse(text, &variables()).unwrap().written(&variables(), &TEXT)
+    }
+
+    #[test]
+    fn names_are_read_as_what_they_were_written_for() {
+        use Expression as E;
+        let columns = ["x", "-x", "x^2", "x + 1"].map(String::from).to_vec();
+        let negative = E::of(Function::Negative, 0);
+        let power = E::of(Function::Power(2.0), 0);
+        let one = Box::new(E::Number(1.0));
+        let sum = E::Combine(Operation::Add, Box::new(E::Variable(0)), one);
+        let of = |inner: &E| E::Apply(Function::Exp, Box::new(inner.clone()));
+        let expected = [
+            (of(&negative), "exp(-`x`)"),
+            (of(&E::Variable(1)), "exp(-x)"),
+            (of(&power), "exp(`x`^2)"),
+            (of(&E::Variable(2)), "exp(x^2)"),
+            (of(&sum), "exp(`x` + 1)"),
+            (of(&E::of(Function::Negative, 1)), "exp(-`-x`)"),
+        ];
+        for (expression, name) in expected {
+            let written = E::names(std::slice::from_ref(&expression), &columns);
+            assert_eq!(written, [name]);
+            assert_eq!(E::of_factor(name, &columns).unwrap(), expression, "{name}");
+        }
     }
 
     #[test]

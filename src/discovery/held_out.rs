@@ -1,12 +1,15 @@
 //! The prediction of data that equations were not fitted to: rich models may follow all data and
 //! still predict wrongly.
 //!
-//! Each trajectory loses a stretch at its beginning, or else at its end. The coefficients are
-//! estimated anew from the rest, and simulated over the stretch.
+//! Each trajectory loses a stretch at its beginning, or else at its end; of several that are too
+//! short for that, whole ones are held out. The coefficients are estimated anew from the rest, and
+//! simulated over what was held out, from the states that were estimated with all data. The terms
+//! were chosen with all data too, so that the error compares models, and is not one of untouched
+//! data.
 
 use std::ops::Range;
 
-use super::budget::Budget;
+use super::budget::{Budget, work};
 use super::check::ahead;
 use super::estimate::Estimate;
 use super::estimator::Estimator;
@@ -18,16 +21,31 @@ use crate::{Error, Result};
 
 /// The part of the way of a trajectory, in the space of the states, that is held out at a time.
 const PART: f64 = 0.3;
-/// The most work of all estimates, in units of about a nanosecond.
+/// The most work of all estimates, in units of about a nanosecond, and the linearizations that may be
+/// done even if they are more work.
 const WORK: f64 = 2e9;
-/// The fewest grid points of a trajectory that are left to fit.
+const LINEARIZATIONS: f64 = 200.0;
+/// The fewest grid points of a trajectory that are left to fit, or of all of them where whole ones are
+/// held out.
 const FEWEST: usize = 20;
+/// Of trajectories that are too short, every so many-th is held out at a time.
+const EVERY: usize = 3;
 /// The error of a state, in its deviations, that counts for any larger one.
 const LARGEST: f64 = 1.0;
 
-/// Returns the error of the equations where they were not fitted: the root mean square of what they
-/// leave of the data there over one period, in deviations of each state and in the mean of the
-/// states.
+/// What is known about equations where they were not fitted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum HeldOut {
+    /// The root mean square of what they leave of the data there over one period, in deviations of
+    /// each state and in the mean of the states.
+    Error(f64),
+    /// The data are too few to hold any out.
+    TooFew,
+    /// The estimates without what is held out took too long.
+    CutShort,
+}
+
+/// Returns how well the equations predict where they were not fitted.
 ///
 /// # Errors
 /// [`Error::Interrupted`].
@@ -35,19 +53,24 @@ pub(super) fn error(
     found: &Estimate<'_>,
     view: &View,
     progress: &mut Reporter<'_, '_>,
-) -> Result<f64> {
+) -> Result<HeldOut> {
     let View { grid, smooth, period, .. } = view;
     let scale = found.sizes();
     let k = found.rhs.states();
     let d = scale.len();
-    let budget = Budget::new(WORK);
+    let unknowns = d + found.candidates.kept.len();
+    let budget = Budget::new(WORK.max(LINEARIZATIONS * work(grid.points(), unknowns)));
     let (mut squares, mut count) = (vec![0.0; k], vec![0.0; k]);
     for beginning in [true, false] {
         let split = split(grid, smooth, beginning);
         if split.iter().all(|(_, held)| held.is_empty()) {
             continue;
         }
-        let fitted: Vec<Range<usize>> = split.iter().map(|(fitted, _)| fitted.clone()).collect();
+        let fitted: Vec<Range<usize>> =
+            split.iter().map(|(fitted, _)| fitted.clone()).filter(|f| !f.is_empty()).collect();
+        if fitted.iter().map(ExactSizeIterator::len).sum::<usize>() < FEWEST {
+            return Ok(HeldOut::TooFew);
+        }
         let part = grid.parts(&fitted);
         let trajectory: Vec<f64> = fitted
             .iter()
@@ -57,7 +80,8 @@ pub(super) fn error(
             Estimate { trajectory, covariance: vec![], discretization: vec![], ..found.clone() };
         let refitted = match refit(estimate, &part, smooth, &budget, progress) {
             Ok(refitted) => refitted,
-            Err(Error::Data(_)) => return Ok(LARGEST),
+            Err(Error::Data(_)) if budget.is_spent() => return Ok(HeldOut::CutShort),
+            Err(Error::Data(_)) => return Ok(HeldOut::Error(LARGEST)),
             Err(error) => return Err(error),
         };
         for (_, held) in split {
@@ -75,8 +99,12 @@ pub(super) fn error(
             }
         }
     }
-    let mean: f64 = squares.iter().zip(&count).map(|(s, n)| s / f64::max(*n, 1.0)).sum();
-    Ok((mean / k as f64).sqrt())
+    let measured: Vec<f64> =
+        squares.iter().zip(&count).filter(|(_, n)| **n > 0.0).map(|(s, n)| s / n).collect();
+    if measured.is_empty() {
+        return Ok(HeldOut::TooFew);
+    }
+    Ok(HeldOut::Error((measured.iter().sum::<f64>() / measured.len() as f64).sqrt()))
 }
 
 /// Estimates the coefficients of the same terms anew.
@@ -100,6 +128,8 @@ fn split(grid: &Grid, smooth: &Smooth, beginning: bool) -> Vec<(Range<usize>, Ra
         let step = |j: usize| (states[(t + 1) * k + j] - states[t * k + j]) / smooth.deviation[j];
         (0..k).map(|j| step(j).powi(2)).sum::<f64>().sqrt()
     };
+    let several = grid.trajectories.len() > 1;
+    let mut short = 0;
     let of_trajectory = |range: &Range<usize>| {
         let steps: Vec<f64> = (range.start..range.end - 1).map(distance).collect();
         let whole: f64 = steps.iter().sum();
@@ -114,7 +144,12 @@ fn split(grid: &Grid, smooth: &Smooth, beginning: bool) -> Vec<(Range<usize>, Ra
             steps.iter().rev().scan(&mut way, |way, step| length(way, step)).count()
         };
         match (range.len() - count < FEWEST, beginning) {
-            (true, _) => (range.clone(), range.end..range.end),
+            (true, _) => {
+                let is_held = several && short % EVERY == usize::from(beginning);
+                short += 1;
+                let middle = if is_held { range.start } else { range.end };
+                (middle..range.end, range.start..middle)
+            }
             (false, true) => (range.start + count..range.end, range.start..range.start + count),
             (false, false) => (range.start..range.end - count, range.end - count..range.end),
         }

@@ -76,6 +76,14 @@ pub(super) struct Model {
     pub place: usize,
 }
 
+/// Models that are tried at the same time, simpler ones first.
+#[derive(Debug, Default)]
+pub(super) struct Step {
+    pub models: Vec<Model>,
+    /// The names of models that are too large, each with the reason.
+    pub refused: Vec<(String, String)>,
+}
+
 impl Model {
     /// Makes the model that the settings describe, the same for all equations.
     ///
@@ -179,7 +187,7 @@ fn link_name(link: Link) -> String {
 ///
 /// # Errors
 /// Those of [`Library::new`] with the settings' own model, or with the lowest rung.
-pub(super) fn models(data: &Dataset, settings: &Settings) -> Result<Vec<Vec<Model>>> {
+pub(super) fn models(data: &Dataset, settings: &Settings) -> Result<Vec<Step>> {
     if settings.automatic {
         return automatic(data, settings);
     }
@@ -188,26 +196,32 @@ pub(super) fn models(data: &Dataset, settings: &Settings) -> Result<Vec<Vec<Mode
     let lowest =
         if settings.link == Link::Ratio { settings.degree.min(1) } else { settings.degree };
     let of = |degree| Model::new(data, &Settings { degree, ..settings.clone() });
-    Ok(vec![(lowest..=settings.degree).map(of).collect::<Result<_>>()?])
+    let models = (lowest..=settings.degree).map(of).collect::<Result<_>>()?;
+    Ok(vec![Step { models, refused: vec![] }])
 }
 
-fn automatic(data: &Dataset, settings: &Settings) -> Result<Vec<Vec<Model>>> {
+fn automatic(data: &Dataset, settings: &Settings) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     let mut refused: Option<(usize, Error)> = None;
     for (index, rungs) in LADDER.iter().enumerate() {
-        let mut step = Vec::new();
+        let mut step = Step::default();
         for (number, rung) in rungs.iter().enumerate() {
             match rung.model(data, settings) {
-                Ok(Some(model)) if rung.is_rich() => {
-                    let place = 10 * index + number;
-                    step.push(Model { place, work: MAX_WORK, ..model });
+                Ok(model) if model.coefficients() > rung.most_coefficients() => {
+                    let failure = format!("too many terms ({})", model.coefficients());
+                    step.refused.push((rung.name(), failure));
                 }
-                Ok(model) => step.extend(model.map(|model| Model {
+                Ok(model) if rung.is_rich() => {
+                    let place = 10 * index + number;
+                    step.models.push(Model { place, work: MAX_WORK, ..model });
+                }
+                Ok(model) => step.models.push(Model {
                     work: MAX_WORK,
                     linearizations: LINEARIZATIONS,
                     ..model
-                })),
+                }),
                 Err(error @ Error::Argument { .. }) => {
+                    step.refused.push((rung.name(), error.to_string()));
                     // The lowest rung says best what is too large.
                     if refused.as_ref().is_none_or(|(lowest, _)| rung.0 < *lowest) {
                         refused = Some((rung.0, error));
@@ -218,8 +232,8 @@ fn automatic(data: &Dataset, settings: &Settings) -> Result<Vec<Vec<Model>>> {
         }
         steps.push(step);
     }
-    steps.retain(|step| !step.is_empty());
-    match (steps.is_empty(), refused) {
+    let none = steps.iter().all(|step: &Step| step.models.is_empty());
+    match (none, refused) {
         (true, Some((_, error))) => Err(error),
         _ => Ok(steps),
     }
@@ -231,8 +245,32 @@ impl Rung {
         !matches!(self, Rung(0..=2, Functions::None, Link::Identity))
     }
 
-    /// Returns the model of this rung, or `None` where it is too large or adds nothing.
-    fn model(&self, data: &Dataset, settings: &Settings) -> Result<Option<Model>> {
+    /// Returns the most coefficients that the model of this rung may have.
+    fn most_coefficients(&self) -> usize {
+        match self {
+            Rung(1, Functions::None, Link::Identity) => usize::MAX,
+            Rung(2, Functions::None, Link::Identity) => MAX_QUADRATIC,
+            Rung(3, Functions::None, Link::Identity) => MAX_CUBIC,
+            _ => MAX_COEFFICIENTS,
+        }
+    }
+
+    fn name(&self) -> String {
+        let Rung(degree, functions, link) = self;
+        let what = match functions {
+            Functions::None => "",
+            Functions::Waves => ", sin and cos",
+            Functions::WaveProducts => ", sin, cos, abs and products",
+            Functions::Growth => ", exp, log, sqrt and products",
+        };
+        format!("degree {degree}{what}{}", link_name(*link))
+    }
+
+    /// Returns the model of this rung.
+    ///
+    /// # Errors
+    /// Those of [`Library::new`].
+    fn model(&self, data: &Dataset, settings: &Settings) -> Result<Model> {
         let &Rung(degree, functions, link) = self;
         let settings = Settings { degree, link, sine_cosine: false, ..settings.clone() };
         let k = data.states.len();
@@ -257,32 +295,17 @@ impl Rung {
                 .collect()
         };
         let mut model = Model::new(data, &settings)?;
-        let (added, products, what) = match functions {
-            Functions::None => (vec![], false, ""),
-            Functions::Waves => {
-                (of_states(&[Function::Sin, Function::Cos]), false, ", sin and cos")
+        let (added, products) = match functions {
+            Functions::None => (vec![], false),
+            Functions::Waves => (of_states(&[Function::Sin, Function::Cos]), false),
+            Functions::WaveProducts => {
+                (of_states(&[Function::Sin, Function::Cos, Function::Abs]), true)
             }
-            Functions::WaveProducts => (
-                of_states(&[Function::Sin, Function::Cos, Function::Abs]),
-                true,
-                ", sin, cos, abs and products",
-            ),
-            Functions::Growth => (
-                of_states(&[Function::Exp, Function::Log, Function::Sqrt]),
-                true,
-                ", exp, log, sqrt and products",
-            ),
+            Functions::Growth => (of_states(&[Function::Exp, Function::Log, Function::Sqrt]), true),
         };
         model.library = model.library.with_functions(&added, products);
-        model.name = format!("degree {degree}{what}{}", link_name(link));
-        let polynomial = added.is_empty() && link == Link::Identity;
-        let most = match degree {
-            1 if polynomial => usize::MAX,
-            2 if polynomial => MAX_QUADRATIC,
-            3 if polynomial => MAX_CUBIC,
-            _ => MAX_COEFFICIENTS,
-        };
-        Ok((model.coefficients() <= most).then_some(model))
+        model.name = self.name();
+        Ok(model)
     }
 }
 
@@ -305,7 +328,8 @@ mod tests {
     }
 
     fn names(data: &Dataset, settings: &Settings) -> Vec<String> {
-        models(data, settings).unwrap().into_iter().flatten().map(|model| model.name).collect()
+        let steps = models(data, settings).unwrap().into_iter();
+        steps.flat_map(|step| step.models).map(|model| model.name).collect()
     }
 
     #[test]
@@ -315,11 +339,16 @@ mod tests {
         assert_eq!(small.len(), LADDER.concat().len());
         assert_eq!(small[..3], ["degree 2", "degree 1", "degree 3"]);
         assert_eq!(names(&data(10, 1.0), &automatic)[..2], ["degree 2", "degree 1"]);
-        assert!(!names(&data(10, 1.0), &automatic).contains(&"degree 3".to_owned()));
+        let large = models(&data(10, 1.0), &automatic).unwrap();
+        // Of ten equations with the 286 monomials of ten variables each.
+        let refused = ("degree 3".to_owned(), "too many terms (2860)".to_owned());
+        assert_eq!(large[1].refused, [refused]);
+        let count = |step: &Step| step.models.len() + step.refused.len();
+        assert_eq!(large.iter().map(count).sum::<usize>(), LADDER.concat().len());
         let terms = |value: f64| {
             let steps = models(&data(1, value), &automatic).unwrap();
             let growth = |model: &&Model| model.name.contains("exp");
-            steps.iter().flatten().find(growth).unwrap().library.clone()
+            steps.iter().flat_map(|step| &step.models).find(growth).unwrap().library.clone()
         };
         let log = ["log(x0)".to_owned()];
         assert!(terms(1.0).position(&log).is_some());
@@ -338,7 +367,7 @@ mod tests {
     fn each_equation_has_the_terms_of_its_own_model() {
         let automatic = Settings { automatic: true, ..Settings::default() };
         let steps = models(&data(2, 1.0), &automatic).unwrap();
-        let all: Vec<&Model> = steps.iter().flatten().collect();
+        let all: Vec<&Model> = steps.iter().flat_map(|step| &step.models).collect();
         let find = |name: &str| *all.iter().find(|model| model.name == name).unwrap();
         let (waves, ratio) = (find("degree 1, sin and cos"), find("degree 2, ratio"));
         let mixed = Model::mixed(&[waves, ratio]);

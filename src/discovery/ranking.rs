@@ -2,7 +2,7 @@
 
 use super::equation::Tried;
 use super::estimate::Estimate;
-use super::held_out;
+use super::held_out::{self, HeldOut};
 use super::joint::NOISE_FLOORS;
 use super::ladder::Model;
 use super::progress::Reporter;
@@ -31,7 +31,7 @@ pub(super) struct Found<'a> {
     /// What remains undecided.
     pub warnings: Vec<String>,
     /// The error of the equations on data held out, once it was needed.
-    pub held_out: Option<f64>,
+    pub held_out: Option<HeldOut>,
 }
 
 impl Found<'_> {
@@ -94,7 +94,7 @@ impl<'a> Results<'a> {
     ) -> Result<()> {
         let found = match outcome {
             Ok(found) => found,
-            Err(error @ (Error::Data(_) | Error::Argument { .. })) => {
+            Err(error) if self.belongs_to_model(&error) => {
                 let failure = error.to_string();
                 let tried = Tried { model, cut_short, failure, ..Tried::default() };
                 self.tried.push((tried, None));
@@ -126,6 +126,22 @@ impl<'a> Results<'a> {
         Ok(())
     }
 
+    /// Returns whether an error says nothing about other models: among many, one that needs more
+    /// memory than there is does not.
+    fn belongs_to_model(&self, error: &Error) -> bool {
+        match error {
+            Error::Data(_) | Error::Argument { .. } => true,
+            Error::OutOfMemory { .. } => self.settings.automatic,
+            _ => false,
+        }
+    }
+
+    /// Adds a model of this name that is too large to be tried.
+    pub fn refuse(&mut self, name: &str, failure: &str) {
+        let (model, failure) = (name.to_owned(), failure.to_owned());
+        self.tried.push((Tried { model, failure, ..Tried::default() }, None));
+    }
+
     /// Returns the best result so far.
     pub fn best(&self) -> Option<&Found<'a>> {
         self.best.map(|best| &self.found[best])
@@ -139,7 +155,9 @@ impl<'a> Results<'a> {
 
     /// Returns whether a result is better than one of a simpler model: whether it is exact where the
     /// other is not, or has a better score; and if the data chose it among models, whether it also
-    /// predicts data as well that neither was fitted to.
+    /// predicts data as well that neither was fitted to. Where there are too few data to hold any
+    /// out, it must be exact where the other is not, or also have fewer terms; where that took too
+    /// long, it is not better.
     fn is_better(
         &mut self,
         next: usize,
@@ -152,16 +170,22 @@ impl<'a> Results<'a> {
             let given = !self.settings.automatic && found.estimate.is_exact();
             (found.is_exact() || given, found.score(self.settings))
         };
-        let (was_exact, _) = quality(before);
+        let ((is_exact, _), (was_exact, _)) = (quality(next), quality(before));
         let exceeds = self.exceeds(quality(next), quality(before));
         if !self.settings.automatic || (was_exact && !exceeds) {
             return Ok(exceeds);
         }
-        let mut errors = [0.0; 2];
-        for (error, index) in errors.iter_mut().zip([next, before]) {
-            *error = self.held_out(index, progress)?;
-        }
-        let [error, error_before] = errors.map(|error| f64::min(error, POOR));
+        let (error, error_before) =
+            match (self.held_out(next, progress)?, self.held_out(before, progress)?) {
+                (HeldOut::Error(error), HeldOut::Error(before)) => (error, before),
+                (HeldOut::CutShort, _) | (_, HeldOut::CutShort) => return Ok(false),
+                _ => {
+                    let terms = |index: usize| self.found[index].estimate.candidates.kept.len();
+                    let simpler = terms(next) < terms(before);
+                    return Ok(exceeds && (simpler || is_exact && !was_exact));
+                }
+            };
+        let [error, error_before] = [error, error_before].map(|error| f64::min(error, POOR));
         let as_well = error <= WELL.max(WORSE * error_before);
         let better = error < BETTER * error_before;
         Ok(if exceeds { as_well } else { better && !was_exact })
@@ -176,27 +200,36 @@ impl<'a> Results<'a> {
         }
     }
 
-    /// Returns the error of a result on data held out.
-    fn held_out(&mut self, index: usize, progress: &mut Reporter<'_, '_>) -> Result<f64> {
-        if let Some(error) = self.found[index].held_out {
-            return Ok(error);
+    /// Returns the error of a result on data held out, and notes it in what was tried.
+    fn held_out(&mut self, index: usize, progress: &mut Reporter<'_, '_>) -> Result<HeldOut> {
+        if let Some(held_out) = self.found[index].held_out {
+            return Ok(held_out);
         }
         let Found { estimate, view, .. } = &self.found[index];
-        let error = held_out::error(estimate, view, progress)?;
-        self.found[index].held_out = Some(error);
+        let held_out = held_out::error(estimate, view, progress)?;
+        self.found[index].held_out = Some(held_out);
         let mut tried = self.tried.iter_mut().filter(|(_, found)| *found == Some(index));
         if let Some((tried, _)) = tried.next() {
-            tried.held_out = Some(error);
+            match held_out {
+                HeldOut::Error(error) => tried.held_out = Some(error),
+                HeldOut::CutShort => tried.cut_short = true,
+                HeldOut::TooFew => {}
+            }
         }
-        Ok(error)
+        Ok(held_out)
     }
 
     /// Returns whether richer models than those of this step need not be tried: the data obey the
-    /// best equations exactly, and no model of the step has added anything to them. (With all
-    /// monomials of one degree more, whatever else is in the equations would show.)
+    /// best equations exactly, and a richer model of the step gave a result that has added nothing
+    /// to them. (With all monomials of one degree more, whatever else is in the equations would
+    /// show.)
     pub fn is_settled(&self, step: &[Model]) -> bool {
-        let of_step = |best: &Found<'_>| step.iter().any(|model| std::ptr::eq(best.model, model));
-        self.best().is_some_and(|best| best.is_exact() && !of_step(best))
+        let of_step = |found: &Found<'_>| step.iter().any(|model| std::ptr::eq(found.model, model));
+        self.best().is_some_and(|best| {
+            let richer = |found: &Found<'_>| found.model.place > best.model.place;
+            let judged = self.found.iter().any(|found| of_step(found) && richer(found));
+            best.is_exact() && !of_step(best) && judged
+        })
     }
 
     /// Returns the model in which each equation is of the model that is best for it, if that differs

@@ -10,7 +10,7 @@ use super::estimate::Estimate;
 use super::estimator::Estimator;
 use super::grid::Grid;
 use super::joint::{Joint, NOISE_FLOORS, joint_values};
-use super::ladder::{Model, models};
+use super::ladder::{Model, Step, models};
 use super::link::Link;
 use super::network::{Network, network_values};
 use super::preparation::{Prepared, prepare};
@@ -50,28 +50,24 @@ pub fn discover(
     ensure_memory_to_smooth(data)?;
     let prepared = prepare(data, settings)?;
     let steps = models(&prepared.data, settings)?;
-    let has_inputs = steps.iter().flatten().any(|model| !model.library.inputs().is_empty());
+    let all = || steps.iter().flat_map(|step| &step.models);
+    let has_inputs = all().any(|model| !model.library.inputs().is_empty());
     if settings.method == Method::Network && has_inputs {
         let message = "the network method takes no inputs and no terms with the time; the joint \
                        method does";
         return Err(Error::argument("method", message));
     }
     let translatable = |model: &Model| settings.is_translatable() && model.is_translatable();
-    let any_translatable = steps.iter().flatten().any(translatable);
+    let any_translatable = all().any(translatable);
     let views = View::all(&prepared.data, settings, any_translatable)?;
     // Terms get the time where a candidate depends on it.
-    let with_time =
-        steps.iter().flatten().any(|m| m.library.inputs().len() > prepared.data.inputs.len());
+    let with_time = all().any(|m| m.library.inputs().len() > prepared.data.inputs.len());
     check_gradients(&prepared.data, &views[0].smooth, with_time, settings)?;
-    let threads = rayon::current_num_threads();
-    for view in &views {
-        steps.iter().try_for_each(|step| ensure_memory(&view.grid, step, threads, settings))?;
-    }
 
     // Searches with every model about every offset, and keeps the best result.
     let mut results = Results::new(settings);
     let parts = steps.len() + usize::from(settings.automatic);
-    for (index, step) in steps.iter().enumerate() {
+    for (index, Step { models, refused }) in steps.iter().enumerate() {
         progress.begin_part(index, parts);
         // What is exact has the terms of simpler models already.
         let exact = results.best().filter(|best| settings.automatic && best.is_exact());
@@ -79,12 +75,15 @@ pub fn discover(
         let tasks = |view: usize| {
             let suitable =
                 move |model: &&Model| model.place >= least && (view == 0 || translatable(model));
-            step.iter().filter(suitable).map(move |model| (view, model))
+            models.iter().filter(suitable).map(move |model| (view, model))
         };
         let tasks: Vec<(&View, &Model)> =
             (0..views.len()).flat_map(tasks).map(|(view, model)| (&views[view], model)).collect();
         search(&mut results, &tasks, settings, &mut progress)?;
-        if settings.automatic && results.is_settled(step) {
+        for (name, failure) in refused {
+            results.refuse(name, failure);
+        }
+        if settings.automatic && results.is_settled(models) {
             break;
         }
     }
@@ -113,15 +112,35 @@ fn search<'a>(
     // What obeys an equation exactly is where the search with a richer model begins.
     let exact = results.best().filter(|best| settings.automatic && best.is_exact());
     let outcomes = {
+        let simpler = |view: &View| {
+            let begin = exact.filter(|exact| std::ptr::eq(exact.view, view));
+            begin.map(|exact| &exact.estimate)
+        };
+        // What the budget forbids needs no memory. What has not enough of it alone is not begun, and
+        // of the rest as many at a time as fit.
+        let need = |&(view, model): &(&View, &Model)| {
+            let joint = settings.method == Method::Joint;
+            let begins = !joint || simpler(view).is_some() || can_begin(view, model).is_ok();
+            if begins { memory(&view.grid, model, settings) } else { 0 }
+        };
+        let ensure = |bytes: usize| ensure("the search", &[(bytes, 1)]);
+        let needs: Vec<usize> = tasks.iter().map(need).collect();
+        let fits: Vec<bool> = needs.iter().map(|bytes| ensure(*bytes).is_ok()).collect();
+        let fitting = needs.iter().zip(&fits).filter(|(_, fits)| **fits);
+        let largest = fitting.map(|(bytes, _)| *bytes).max().unwrap_or(0);
+        let threads = rayon::current_num_threads().min(tasks.len());
+        let at_a_time = (2..=threads).rev().find(|n| ensure(largest.saturating_mul(*n)).is_ok());
         let find = |index: usize, progress: &mut Reporter<'_, '_>| {
             let (view, model) = tasks[index];
-            let begin = exact.filter(|exact| std::ptr::eq(exact.view, view));
-            let simpler = begin.map(|exact| &exact.estimate);
             let budget = model.budget(&view.grid);
-            let found = find(view, model, simpler, &budget, settings, progress);
+            if !fits[index] {
+                let (what, bytes) = ("the search".into(), needs[index]);
+                return (Err(Error::OutOfMemory { what, bytes }), false);
+            }
+            let found = find(view, model, simpler(view), &budget, settings, progress);
             (found, budget.is_spent())
         };
-        attempts::run(&names, find, progress)?
+        attempts::run(&names, at_a_time.unwrap_or(1), find, progress)?
     };
     for (name, (found, cut_short)) in names.into_iter().zip(outcomes) {
         results.add(name, found, cut_short, progress)?;
@@ -140,31 +159,28 @@ fn ensure_memory_to_smooth(data: &Dataset) -> Result<()> {
     ensure("smoothing the data", &[(points, 20 * 8), (values, 3 * 8)])
 }
 
-/// Checks that the memory for searches with these models can be had, as many at a time as there are
-/// threads.
-fn ensure_memory(grid: &Grid, models: &[Model], threads: usize, settings: &Settings) -> Result<()> {
-    let largest = models.iter().max_by_key(|model| model.coefficients());
-    let Some(model) = largest else { return Ok(()) };
-    let at_a_time = threads.min(models.len());
+/// Checks that the budget of a model allows a search that begins with all its terms.
+fn can_begin(view: &View, model: &Model) -> Result<()> {
+    let points = view.grid.points();
+    model.budget(&view.grid).check(LINEARIZATIONS, points, model.unknowns())
+}
+
+/// Returns the bytes of memory of a search with this model.
+fn memory(grid: &Grid, model: &Model, settings: &Settings) -> usize {
     let variables = model.library.variables().len();
     let states = variables / settings.order;
     let coefficients = model.coefficients();
     let squares = coefficients.saturating_mul(coefficients);
     // The trajectory in the units of the data and in those of the method, of the estimates that
     // are compared, smoothed and simulated.
-    let trajectories = (grid.points().saturating_mul(variables), 20 * 8 * at_a_time);
-    match settings.method {
-        Method::Joint => {
-            let values = joint_values(grid.points(), variables, coefficients);
-            // One for the present terms and one for all of them.
-            let each = [(values, 2 * 8 * at_a_time), (squares, 8 * 8 * at_a_time)];
-            ensure("the search", &[trajectories, each[0], each[1]])
-        }
-        Method::Network => {
-            let values = network_values(grid.points(), variables, states, coefficients);
-            ensure("the search", &[trajectories, (values, 8), (squares, 8 * 8)])
-        }
-    }
+    let trajectories = grid.points().saturating_mul(variables).saturating_mul(20);
+    let values = match settings.method {
+        // One for the present terms and one for all of them.
+        Method::Joint => joint_values(grid.points(), variables, coefficients).saturating_mul(2),
+        Method::Network => network_values(grid.points(), variables, states, coefficients),
+    };
+    let all = trajectories.saturating_add(values).saturating_add(squares.saturating_mul(8));
+    all.saturating_mul(size_of::<f64>())
 }
 
 /// What a search begins with.

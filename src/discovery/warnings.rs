@@ -26,7 +26,8 @@ pub(super) fn cut_short(tried: &[Tried]) -> Option<String> {
     let names: Vec<&str> = tried.iter().filter(matters).map(|tried| &*tried.model).collect();
     (!names.is_empty()).then(|| {
         format!(
-            "searches among many models have a limit to their work and were cut short: {}; a model              that is given is searched without a limit",
+            "searches among many models have a limit to their work and were cut short: {}; a model \
+             that is given is searched without a limit",
             names.join("; ")
         )
     })
@@ -153,4 +154,29 @@ pub(super) fn blow_up(
         trajectory + 1,
         time[row]
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_cut_short_is_named_where_it_matters() {
+        let tried = |model: &str, cut_short, exact, chosen| Tried {
+            model: model.into(),
+            cut_short,
+            exact,
+            chosen,
+            ..Tried::default()
+        };
+        let inexact = tried("degree 2", false, false, true);
+        let both = [inexact, tried("degree 3", true, false, false), tried("a", true, true, false)];
+        assert_eq!(
+            cut_short(&both).unwrap(),
+            "searches among many models have a limit to their work and were cut short: degree 3; a; \
+             a model that is given is searched without a limit"
+        );
+        let exact = tried("degree 2", false, true, true);
+        assert_eq!(cut_short(&[exact, tried("degree 3", true, false, false)]), None);
+    }
 }

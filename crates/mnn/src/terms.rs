@@ -5,9 +5,9 @@ use std::path::Path;
 use mechanistic::discovery::{EqualTerms, KnownTerm, TermName};
 use mechanistic::{Error, Result, ensure_memory};
 
-/// Returns the file that the value of `--terms` names, if it names one.
+/// Returns the file that the value of `--terms` names, if it names one: a pipe too, as `<(...)` makes.
 pub fn file(value: &str) -> Option<&Path> {
-    Some(Path::new(value)).filter(|path| path.is_file())
+    Some(Path::new(value)).filter(|path| path.exists() && !path.is_dir())
 }
 
 /// Returns the expressions that the value of `--terms` lists, separated by commas, or that the file of
@@ -134,6 +134,21 @@ mod tests {
         assert_eq!(list("a, f(b, c) ,`d,e`"), ["a", "f(b, c)", "`d,e`"]);
         assert_eq!(list("a),b"), ["a)", "b"]);
         assert_eq!(list(""), [""]);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn pipes_are_files_of_terms_and_folders_are_not() {
+        use std::io::Write;
+        use std::os::fd::AsRawFd;
+
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"exp(-x) # decay\n\nx/(1 + y)\n").unwrap();
+        drop(writer);
+        let found = expressions(&format!("/proc/self/fd/{}", reader.as_raw_fd())).unwrap();
+        assert_eq!(found, ["exp(-x)", "x/(1 + y)"]);
+        assert_eq!(file("/dev/stdin"), Some(Path::new("/dev/stdin")));
+        assert_eq!((file("/"), file("exp(-x)")), (None, None));
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Chart {
         };
         for (kind, curves) in &self.series {
             for curve in curves {
-                let path = path(&thinned(curve), kind.is_dots(), place);
+                let path = path(&thinned(curve, kind.is_dots()), kind.is_dots(), place);
                 let _ = write!(html, "<path class=\"{}\" d=\"{path}\"/>", kind.name());
             }
         }
@@ -124,10 +124,12 @@ fn range(values: impl Iterator<Item = f64>, margin: f64) -> Range<f64> {
 }
 
 /// Returns the curve, or if it is long the ends and extremes of its stretches; where it turns back, as
-/// orbits do, evenly spaced points.
-fn thinned(curve: &Points) -> Points {
+/// orbits do, evenly spaced points. Gaps between dots are no points.
+fn thinned(curve: &Points, dots: bool) -> Points {
+    let is_point = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
+    let curve: Points = curve.iter().filter(|point| !dots || is_point(point)).copied().collect();
     if curve.len() <= VERTICES {
-        return curve.clone();
+        return curve;
     }
     if !curve.is_sorted_by(|a, b| a.0 <= b.0) {
         return curve.iter().step_by(curve.len().div_ceil(VERTICES)).copied().collect();
@@ -136,10 +138,12 @@ fn thinned(curve: &Points) -> Points {
     let mut kept = Vec::with_capacity(VERTICES + 4);
     for part in curve.chunks(stretch) {
         let place = |better: fn(f64, f64) -> bool| {
-            let all = (1..part.len()).filter(|&i| part[i].1.is_finite());
-            all.fold(0, |best, i| if better(part[i].1, part[best].1) { i } else { best })
+            let all = (0..part.len()).filter(|&i| part[i].1.is_finite());
+            all.reduce(|best, i| if better(part[i].1, part[best].1) { i } else { best })
         };
-        let mut places = [0, place(|a, b| a < b), place(|a, b| a > b), part.len() - 1].to_vec();
+        let extremes = [place(|a, b| a < b), place(|a, b| a > b)];
+        let mut places: Vec<usize> = extremes.into_iter().flatten().collect();
+        places.extend([0, part.len() - 1]);
         places.sort_unstable();
         places.dedup();
         kept.extend(places.into_iter().map(|i| part[i]));
@@ -202,11 +206,27 @@ mod tests {
         let mut curve: Points = (0..100_000).map(|i| (f64::from(i), 0.0)).collect();
         curve[54_321].1 = 7.0;
         curve[54_322].1 = -7.0;
-        let thinned = thinned(&curve);
+        let thinned = thinned(&curve, false);
         assert!(thinned.len() <= VERTICES + 4, "{}", thinned.len());
         assert!(thinned.contains(&(54_321.0, 7.0)) && thinned.contains(&(54_322.0, -7.0)));
         assert_eq!((thinned[0].0, thinned.last().unwrap().0), (0.0, 99_999.0));
         let orbit: Points = (0..100_000).map(|i| f64::from(i).sin_cos()).collect();
-        assert_eq!(super::thinned(&orbit).len(), VERTICES);
+        assert_eq!(super::thinned(&orbit, false).len(), VERTICES);
+    }
+
+    #[test]
+    fn gaps_hide_no_values_of_long_curves() {
+        // Every third value was measured, and none at the beginning of a stretch.
+        let value = |i: u32| if i % 3 == 1 { f64::from(i).sin() } else { f64::NAN };
+        let sparse: Points = (0..90_000).map(|i| (f64::from(i), value(i))).collect();
+        let finite = |points: &[(f64, f64)]| points.iter().filter(|p| p.1.is_finite()).count();
+        let dots = thinned(&sparse, true);
+        assert_eq!(finite(&dots), dots.len());
+        assert!(dots.len() > VERTICES / 2 && dots.len() <= VERTICES + 4, "{}", dots.len());
+        // A stretch has 90 points.
+        let line = thinned(&sparse, false);
+        assert!(finite(&line) >= 2 * 1000 && line.len() <= VERTICES + 4, "{}", finite(&line));
+        let html = chart(sparse, Kind::Data);
+        assert!(html.matches("h0").count() > VERTICES / 2);
     }
 }
