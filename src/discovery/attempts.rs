@@ -22,14 +22,17 @@ pub(super) fn run<T: Send>(
     if names.len() == 1 {
         return Ok(vec![search(0, progress)]);
     }
+    if at_a_time == 1 {
+        return in_turn(names, search, progress);
+    }
     let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
     let mut results: Vec<Option<T>> = names.iter().map(|_| None).collect();
     let mut reached = vec![0.0; names.len()];
     let (sender, receiver) = mpsc::channel();
-    std::thread::scope(|scope| {
-        for _ in 0..at_a_time.min(names.len()) {
-            let (sender, next, stopped, search) = (sender.clone(), &next, &stopped, &search);
-            scope.spawn(move || {
+    let spawned = std::thread::scope(|scope| {
+        let (next, stopped, search) = (&next, &stopped, &search);
+        let work = |sender: mpsc::Sender<(usize, Message<T>)>| {
+            move || {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     if index >= names.len() || stopped.load(Ordering::Relaxed) {
@@ -48,7 +51,13 @@ pub(super) fn run<T: Send>(
                         return;
                     }
                 }
-            });
+            }
+        };
+        // Where there is no memory for another thread, those that there are do the work.
+        let threads = (0..at_a_time.min(names.len()))
+            .map(|_| std::thread::Builder::new().spawn_scoped(scope, work(sender.clone())).is_ok());
+        if threads.take_while(|spawned| *spawned).count() == 0 {
+            return Ok(false);
         }
         drop(sender);
         let mut outcome = Ok(());
@@ -67,9 +76,32 @@ pub(super) fn run<T: Send>(
                 Message::Progress(..) => {}
             }
         }
-        outcome
+        outcome.map(|()| true)
     })?;
-    Ok(results.into_iter().flatten().collect())
+    if spawned {
+        return Ok(results.into_iter().flatten().collect());
+    }
+    in_turn(names, search, progress)
+}
+
+/// Runs one search after the other on this thread.
+fn in_turn<T>(
+    names: &[String],
+    search: impl Fn(usize, &mut Reporter<'_, '_>) -> T,
+    progress: &mut Reporter<'_, '_>,
+) -> Result<Vec<T>> {
+    let mut results = Vec::with_capacity(names.len());
+    for (index, name) in names.iter().enumerate() {
+        let mut outcome = Ok(());
+        let mut observer = |seen: &Progress<'_>| {
+            let fraction = (index as f64 + seen.fraction) / names.len() as f64;
+            outcome = progress.relay(fraction, &format!("{name}: {}", seen.stage));
+            if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        results.push(search(index, &mut Reporter::new(&mut observer)));
+        outcome?;
+    }
+    Ok(results)
 }
 
 enum Message<T> {
@@ -98,7 +130,11 @@ mod tests {
             progress.stage(0.5, "working")?;
             if index == 3 { Err(Error::Data("three".into())) } else { Ok(index) }
         };
-        let results = run(&names(20), 3, search, &mut Reporter::new(&mut observer)).unwrap();
+        let mut progress = Reporter::new(&mut observer);
+        let results = run(&names(20), 3, search, &mut progress).unwrap();
+        let in_turn = run(&names(20), 1, search, &mut progress).unwrap();
+        let shown = |results: &[Result<usize>]| format!("{results:?}");
+        assert_eq!(shown(&in_turn), shown(&results));
         assert_eq!(results.len(), 20);
         for (index, result) in results.iter().enumerate() {
             match result {
@@ -118,7 +154,9 @@ mod tests {
                 std::thread::yield_now();
             }
         };
-        let outcome = run(&names(4), 2, search, &mut Reporter::new(&mut observer));
-        assert!(matches!(outcome, Err(Error::Interrupted)));
+        for at_a_time in [1, 2] {
+            let outcome = run(&names(4), at_a_time, search, &mut Reporter::new(&mut observer));
+            assert!(matches!(outcome, Err(Error::Interrupted)));
+        }
     }
 }

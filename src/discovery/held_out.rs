@@ -147,7 +147,7 @@ fn split(grid: &Grid, smooth: &Smooth, beginning: bool) -> Vec<(Range<usize>, Ra
             (true, _) => {
                 let is_held = several && short % EVERY == usize::from(beginning);
                 short += 1;
-                let middle = if is_held { range.start } else { range.end };
+                let middle = if is_held { range.end } else { range.start };
                 (middle..range.end, range.start..middle)
             }
             (false, true) => (range.start + count..range.end, range.start..range.start + count),

@@ -156,8 +156,8 @@ impl<'a> Results<'a> {
     /// Returns whether a result is better than one of a simpler model: whether it is exact where the
     /// other is not, or has a better score; and if the data chose it among models, whether it also
     /// predicts data as well that neither was fitted to. Where there are too few data to hold any
-    /// out, it must be exact where the other is not, or also have fewer terms; where that took too
-    /// long, it is not better.
+    /// out, it must be exact where the other is not, or also have fewer terms; where its prediction
+    /// took too long, it is not better.
     fn is_better(
         &mut self,
         next: usize,
@@ -178,7 +178,9 @@ impl<'a> Results<'a> {
         let (error, error_before) =
             match (self.held_out(next, progress)?, self.held_out(before, progress)?) {
                 (HeldOut::Error(error), HeldOut::Error(before)) => (error, before),
-                (HeldOut::CutShort, _) | (_, HeldOut::CutShort) => return Ok(false),
+                // Then it must predict well, and not only as well as the other.
+                (HeldOut::Error(error), HeldOut::CutShort) => (error, 0.0),
+                (HeldOut::CutShort, _) => return Ok(false),
                 _ => {
                     let terms = |index: usize| self.found[index].estimate.candidates.kept.len();
                     let simpler = terms(next) < terms(before);

@@ -119,3 +119,32 @@ fn ratios_are_found() {
     let terms = |equation: usize| found.equations[equation].terms.len();
     assert_eq!([terms(0), terms(1)], [5, 3], "{found}");
 }
+
+/// An oscillator from several initial values, each followed for fifteen points only.
+#[test]
+fn of_short_trajectories_whole_ones_are_held_out() {
+    let field = |u: &[f64]| vec![u[1], (1.0 - u[0] * u[0]) * u[1] - u[0]];
+    let of = |count: usize| {
+        let starts = [[2.0, 1.0], [0.5, 0.7], [1.5, 0.4], [0.8, 1.8]];
+        let one = |start: &[f64; 2]| sample(&["x", "y"], field, start, uniform(15, 0.1));
+        let mut parts = starts[..count].iter().map(one);
+        let mut all = parts.next().unwrap();
+        all.trajectories.extend(parts.flat_map(|part| part.trajectories));
+        all
+    };
+    // On the data's own grid, so that fifteen points are too few to split.
+    let settings = Settings { grid_refinement: Some(1), ..automatic(1) };
+    let found =
+        |count| discover(&of(count), &settings, &mut |_| ControlFlow::Continue(())).unwrap();
+    let several = found(4);
+    let chosen = several.tried.iter().find(|tried| tried.chosen).unwrap();
+    assert!(
+        chosen.held_out.is_some_and(|error| error > 0.0 && error < 0.1),
+        "{:#?}",
+        several.tried
+    );
+    assert_eq!(chosen.model, "degree 3", "{several}{:#?}", several.tried);
+    // Of a single one nothing can be held out, and nothing is said about it.
+    let single = found(1);
+    assert!(single.tried.iter().all(|tried| tried.held_out.is_none()), "{:#?}", single.tried);
+}
