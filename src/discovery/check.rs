@@ -1,10 +1,13 @@
 //! The check of a fit, which every discovery gets: whether the equations reproduce the data, and
 //! whether what they leave is noise.
 
+use std::ops::Range;
+
 use super::equation::Fit;
 use super::estimate::Estimate;
 use super::grid::{Grid, Smooth};
-use super::simulate::simulate;
+use super::right_hand_side::RightHandSide;
+use super::simulate::trajectory;
 
 /// The fraction of a state's variance that equations must explain over one period.
 const EXPLAINED: f64 = 0.9;
@@ -88,19 +91,32 @@ fn percent(fraction: f64) -> String {
 /// Returns the states at the grid points (M, K) that follow from the smoothed ones at the beginning
 /// of every period.
 fn one_period_ahead(found: &Estimate<'_>, grid: &Grid, period: f64, scale: &[f64]) -> Vec<f64> {
-    let (k, d) = (found.rhs.states(), scale.len());
-    let mut ahead = vec![f64::NAN; grid.points() * k];
-    for range in &grid.trajectories {
-        let mut start = range.start;
-        while start < range.end {
-            let within = |t: &usize| grid.time[*t] <= grid.time[start] + period;
-            let end = (start + 1..range.end).take_while(within).last().unwrap_or(start) + 1;
-            let state = &found.trajectory[start * d..][..d];
-            let forcing = grid.forcing.part(start..end);
-            let simulated = simulate(&found.rhs, state, &grid.time[start..end], &forcing, scale);
-            ahead[start * k..end * k].copy_from_slice(&simulated);
-            start = end;
-        }
+    let of = |range: &Range<usize>| {
+        ahead(&found.rhs, &found.trajectory, grid, range.clone(), period, scale)
+    };
+    grid.trajectories.iter().flat_map(of).collect()
+}
+
+/// Returns the states at a range of grid points of one trajectory (…, K) that the equations predict
+/// from those of `states` (M, D) at the beginning of every period.
+pub(super) fn ahead(
+    rhs: &RightHandSide<'_>,
+    states: &[f64],
+    grid: &Grid,
+    range: Range<usize>,
+    period: f64,
+    scale: &[f64],
+) -> Vec<f64> {
+    let d = scale.len();
+    let mut ahead = Vec::with_capacity(range.len() * rhs.states());
+    let mut start = range.start;
+    while start < range.end {
+        let within = |t: &usize| grid.time[*t] <= grid.time[start] + period;
+        let end = (start + 1..range.end).take_while(within).last().unwrap_or(start) + 1;
+        let state = &states[start * d..][..d];
+        let forcing = grid.forcing.part(start..end);
+        ahead.extend(trajectory(rhs, state, &grid.time[start..end], &forcing, scale));
+        start = end;
     }
     ahead
 }
@@ -122,13 +138,14 @@ fn explained(grid: &Grid, values: &[f64], k: usize) -> Vec<f64> {
     (0..k).map(|state| fraction_explained(pairs(grid, values, k, state))).collect()
 }
 
-/// Returns 1 − Σ(x − u)² / Σ(x − mean)² of pairs of measured and computed values (x, u).
+/// Returns 1 − Σ(x − u)² / Σ(x − mean)² of pairs of measured and computed values (x, u); NaN where
+/// the measured values are all the same, so that there is nothing to explain.
 pub(super) fn fraction_explained(pairs: impl Iterator<Item = (f64, f64)> + Clone) -> f64 {
     let count = pairs.clone().count() as f64;
     let mean = pairs.clone().map(|(x, _)| x).sum::<f64>() / count;
     let whole: f64 = pairs.clone().map(|(x, _)| (x - mean).powi(2)).sum();
     let left: f64 = pairs.map(|(x, u)| (x - u).powi(2)).sum();
-    1.0 - left / whole
+    if whole > 0.0 { 1.0 - left / whole } else { f64::NAN }
 }
 
 fn root_mean_squares(grid: &Grid, values: &[f64], k: usize) -> Vec<f64> {

@@ -7,13 +7,17 @@ use super::right_hand_side::RightHandSide;
 use super::settings::{Settings, TermName};
 use crate::{Error, Result};
 
-/// Sets the known coefficients in `rhs` and returns the others, which are to be found, with their
-/// constraints.
+/// Sets the known coefficients in `rhs` and returns those of the others that are candidates, which
+/// are to be found, with their constraints.
 ///
 /// # Errors
 /// [`Error::Argument`] for a constraint on an unknown state or term, and for constraints that
 /// contradict each other.
-pub(super) fn unknowns(rhs: &mut RightHandSide<'_>, settings: &Settings) -> Result<Unknowns> {
+pub(super) fn unknowns(
+    rhs: &mut RightHandSide<'_>,
+    settings: &Settings,
+    is_candidate: impl Fn(&Parameter) -> bool,
+) -> Result<Unknowns> {
     let (k, l) = (rhs.states(), rhs.library.len());
     let mut known = vec![false; k * l];
     for term in &settings.known {
@@ -64,15 +68,16 @@ pub(super) fn unknowns(rhs: &mut RightHandSide<'_>, settings: &Settings) -> Resu
     for equation in 0..k {
         for term in 0..l {
             let place = equation * l + term;
-            if !known[place] && leader[place].0 == place {
+            let parameter = Parameter { equation, term, denominator: false };
+            if !known[place] && leader[place].0 == place && is_candidate(&parameter) {
                 number[place] = unknowns.all.len();
-                unknowns.all.push(Parameter { equation, term, denominator: false });
+                unknowns.all.push(parameter);
                 unknowns.signs.push(signs[place]);
             }
         }
-        if rhs.link == Link::Ratio {
+        if rhs.links[equation] == Link::Ratio {
             let below = (1..l).map(|term| Parameter { equation, term, denominator: true });
-            unknowns.all.extend(below);
+            unknowns.all.extend(below.filter(&is_candidate));
             unknowns.signs.resize(unknowns.all.len(), 0.0);
         }
     }
@@ -151,7 +156,7 @@ mod tests {
     fn made(settings: Settings) -> Result<Unknowns> {
         let settings = Settings { degree: 1, ..settings };
         let library = Library::new(&["x".into(), "y".into()], &settings).unwrap();
-        unknowns(&mut RightHandSide::new(&library, &settings), &settings)
+        unknowns(&mut RightHandSide::new(&library, &settings), &settings, |_| true)
     }
 
     #[test]

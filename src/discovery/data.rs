@@ -52,9 +52,18 @@ impl Dataset {
         Ok(())
     }
 
+    /// Checks the names, and that there are as many values as they and the times say.
+    pub(super) fn validate_shapes(&self) -> Result<()> {
+        self.validate_names()?;
+        for (index, trajectory) in self.trajectories.iter().enumerate() {
+            trajectory.validate_shapes(index + 1, self.states.len(), self.inputs.len())?;
+        }
+        Ok(())
+    }
+
     /// Checks everything but that the series differ; each must have `least` values.
     pub(super) fn validate_with(&self, least: usize) -> Result<()> {
-        self.validate_names()?;
+        self.validate_shapes()?;
         if self.trajectories.is_empty() {
             return Err(Error::argument("trajectories", "there must be at least one"));
         }
@@ -237,15 +246,24 @@ impl Trajectory {
         self.inputs.iter().skip(input).step_by(count).copied()
     }
 
-    fn validate_inputs(&self, number: usize, inputs: &[String]) -> Result<()> {
-        let (n, count) = (self.time.len(), inputs.len());
-        if self.inputs.len() != n * count {
-            return Err(Error::Shape {
-                argument: format!("inputs of trajectory {number}"),
-                expected: format!("(N, I) = ({n}, {count}), {} numbers", n * count),
-                actual: vec![self.inputs.len()],
-            });
+    fn validate_shapes(&self, number: usize, states: usize, inputs: usize) -> Result<()> {
+        let n = self.time.len();
+        for (name, letter, count, values) in
+            [("values", 'K', states, &self.values), ("inputs", 'I', inputs, &self.inputs)]
+        {
+            if values.len() != n * count {
+                return Err(Error::Shape {
+                    argument: format!("{name} of trajectory {number}"),
+                    expected: format!("(N, {letter}) = ({n}, {count}), {} numbers", n * count),
+                    actual: vec![values.len()],
+                });
+            }
         }
+        Ok(())
+    }
+
+    fn validate_inputs(&self, number: usize, inputs: &[String]) -> Result<()> {
+        let count = inputs.len();
         let argument = || format!("inputs of trajectory {number}");
         let bad = |value: &f64| value.is_infinite() || value.abs() > LARGEST;
         if let Some(place) = self.inputs.iter().position(bad) {
@@ -265,14 +283,7 @@ impl Trajectory {
     }
 
     fn validate(&self, number: usize, states: &[String], least: usize) -> Result<()> {
-        let (n, k) = (self.time.len(), states.len());
-        if self.values.len() != n * k {
-            return Err(Error::Shape {
-                argument: format!("values of trajectory {number}"),
-                expected: format!("(N, K) = ({n}, {k}), {} numbers", n * k),
-                actual: vec![self.values.len()],
-            });
-        }
+        let k = states.len();
         let argument = || format!("time of trajectory {number}");
         if let Some(row) = self.time.iter().position(|t| !t.is_finite()) {
             let message = format!("{} in row {} is not finite", self.time[row], row + 1);

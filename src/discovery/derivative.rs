@@ -14,11 +14,7 @@ impl Discovery {
     /// [`Error::Shape`] if the number of arguments is no multiple of A, and [`Error::Argument`] for
     /// malformed equations.
     pub fn derivative(&self, arguments: &[f64]) -> Result<Vec<f64>> {
-        let settings = Settings {
-            order: self.order,
-            link: self.equations.first().map(|equation| equation.link).unwrap_or_default(),
-            ..Settings::default()
-        };
+        let settings = Settings { order: self.order, ..Settings::default() };
         let library = self.library(&settings)?;
         let rhs = RightHandSide::from_equations(&library, &settings, &self.equations)?;
         let variables = self.states.len() * self.order;

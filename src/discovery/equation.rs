@@ -45,6 +45,38 @@ pub struct Fit {
     pub simulated: Vec<f64>,
 }
 
+/// A model that was tried: candidate terms and link.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tried {
+    /// What distinguishes the model, in a few words, such as `degree 3`.
+    pub model: String,
+    /// The score of its equations, which is the smaller the better: −2 log likelihood of the data, up
+    /// to a constant, plus the square of the threshold for each term. `None` where none were found.
+    pub score: Option<f64>,
+    /// Whether the data obey its equations without further disturbances, and what they leave is
+    /// hardly more than the noise of the smoothed data.
+    pub exact: bool,
+    /// The error of its equations on stretches at the beginning and at the end of the trajectories,
+    /// where each time the coefficients were estimated from the rest: the root mean square, in
+    /// deviations of the states, of what they leave over one period; of several trajectories that
+    /// are too short for that, whole ones were held out. The terms were chosen with all data. `None`
+    /// where the choice did not depend on it, or nothing could be held out.
+    #[serde(default)]
+    pub held_out: Option<f64>,
+    /// Number of terms.
+    pub terms: usize,
+    /// Whether its equations are the result.
+    pub chosen: bool,
+    /// Whether the search with it was ended before its time, because there is a limit to the work
+    /// of one model among many: its equations are then those that it had come to. Or its error on
+    /// data held out would have taken too long; then it is not preferred to a simpler one.
+    #[serde(default)]
+    pub cut_short: bool,
+    /// Why no equations were found with it; empty if some were.
+    #[serde(default)]
+    pub failure: String,
+}
+
 /// The result of [`discover`](super::discover): equations, and how well they explain the data.
 ///
 /// The JSON of `mnn discover --format json` can be read as a `Discovery` without fits. JSON has no
@@ -63,6 +95,10 @@ pub struct Discovery {
     pub order: usize,
     /// The equations (K), one for each state.
     pub equations: Vec<Equation>,
+    /// The correlations (n, n) of the errors of the coefficients that were estimated, row-major, in
+    /// the order in which they stand in the equations: of each its terms, then its denominator.
+    #[serde(skip)]
+    pub correlations: Vec<f64>,
     /// The fits, one for each trajectory of the data.
     #[serde(default)]
     pub fits: Vec<Fit>,
@@ -74,6 +110,9 @@ pub struct Discovery {
     /// trajectories of chaotic systems are not reproduced even by the right equations.
     #[serde(skip)]
     pub explained: Vec<f64>,
+    /// The models that were tried, in this order.
+    #[serde(default)]
+    pub tried: Vec<Tried>,
     /// What the reader of the equations must know, in words: columns and rows that do not fit,
     /// undecidable terms, disturbances, a poor fit, blow-ups.
     #[serde(default)]

@@ -1,11 +1,14 @@
 //! An estimate: the equations with their coefficients, and the uncertainty, trajectory and noise
 //! that belong to them.
 
-use super::candidates::{Candidates, Slot, Support};
+use std::collections::BTreeMap;
+
+use super::candidates::{Candidates, Parameter, Slot, Support};
+use super::dense::dot;
 use super::equation::Equation;
 use super::information::Quadratic;
 use super::right_hand_side::RightHandSide;
-use super::translation::translated;
+use super::translation::{multiplied_out, translated};
 
 /// The weight of the equation that the data must bear to count as obeying it exactly.
 const EXACT: f64 = 1e6;
@@ -47,6 +50,30 @@ impl Estimate<'_> {
         self.candidates.kept.clone_from(&support.kept);
     }
 
+    /// Takes terms, coefficients and trajectory from the estimate of a simpler model of the same
+    /// data, as far as they are candidates here.
+    pub fn continue_from(&mut self, simpler: &Estimate<'_>) {
+        let values = simpler.candidates.values(&simpler.rhs);
+        let mut support = Vec::new();
+        for (p, value) in simpler.candidates.free().into_iter().zip(values) {
+            let place = self.rhs.library.position(simpler.rhs.library.factors(p.term));
+            let here = place.map(|term| Parameter { term, ..p });
+            let candidate = self.candidates.all.iter().position(|own| Some(*own) == here);
+            support.extend(candidate.map(|candidate| (candidate, value)));
+        }
+        support.sort_by_key(|(candidate, _)| *candidate);
+        let (kept, coefficients) = support.into_iter().unzip();
+        self.take(&Support { kept, coefficients });
+        self.trajectory.clone_from(&simpler.trajectory);
+    }
+
+    /// Returns the largest absolute value of each component of the trajectory (D).
+    pub fn sizes(&self) -> Vec<f64> {
+        let d = self.rhs.library.variables().len();
+        let component = |i: usize| self.trajectory.iter().skip(i).step_by(d);
+        (0..d).map(|i| component(i).fold(0.0, |m: f64, u| m.max(u.abs()))).collect()
+    }
+
     /// Returns χ² as a function of the free coefficients, about this estimate.
     pub fn quadratic(&self) -> Quadratic {
         let coefficients = self.candidates.values(&self.rhs);
@@ -67,6 +94,47 @@ impl Estimate<'_> {
             errors[place] = Some(quadratic.standard_error(column));
         }
         self.rhs.equations(&errors)
+    }
+
+    /// Returns the correlations (n, n) of the coefficients that have standard errors, in the order of
+    /// [`equations`](Self::equations).
+    pub fn correlations(&self) -> Vec<f64> {
+        let c = self.candidates.kept.len().max(1);
+        let rows = self.places();
+        let times_covariance = |row: &Vec<f64>| -> Vec<f64> {
+            self.covariance.chunks_exact(c).map(|of_column| dot(of_column, row)).collect()
+        };
+        let moved: Vec<Vec<f64>> = rows.iter().map(times_covariance).collect();
+        let deviation: Vec<f64> =
+            rows.iter().zip(&moved).map(|(row, moved)| dot(row, moved).sqrt()).collect();
+        let entry = |i: usize, j: usize| dot(&rows[i], &moved[j]) / (deviation[i] * deviation[j]);
+        let n = rows.len();
+        (0..n * n).map(|at| entry(at / n, at % n)).collect()
+    }
+
+    /// Returns the estimated coefficients of the equations as combinations of the free ones: for each
+    /// a row (c), in the order of the equations.
+    fn places(&self) -> Vec<Vec<f64>> {
+        let (library, free) = (self.rhs.library, self.candidates.free());
+        let mut places: BTreeMap<(usize, bool, usize), Vec<f64>> = BTreeMap::new();
+        let mut add = |equation, denominator, term, column: usize, factor| {
+            let row = places.entry((equation, denominator, term));
+            row.or_insert_with(|| vec![0.0; free.len()])[column] += factor;
+        };
+        if self.offset.iter().any(|offset| *offset != 0.0) {
+            for (column, p) in free.iter().enumerate() {
+                for (term, factor) in multiplied_out(library, p.term, &self.offset) {
+                    add(p.equation, p.denominator, term, column, factor);
+                }
+            }
+        } else {
+            for Slot { place: p, column, factor, .. } in self.candidates.slots() {
+                add(p.equation, p.denominator, p.term, column, factor);
+            }
+        }
+        // What is zero is no term.
+        let values = self.candidates.values(&self.rhs);
+        places.into_values().filter(|row| dot(row, &values) != 0.0).collect()
     }
 
     fn multiplied_out(&self) -> Vec<Equation> {

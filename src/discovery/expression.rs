@@ -40,6 +40,11 @@ const FUNCTIONS: [(&str, Function); 11] = [
     ("tanh", Function::Tanh),
 ];
 
+/// Returns whether a function has this name.
+pub(super) fn is_function(name: &str) -> bool {
+    FUNCTIONS.iter().any(|(known, _)| *known == name)
+}
+
 impl Function {
     /// Returns the name of a function that has one.
     fn name(self) -> &'static str {
@@ -91,6 +96,11 @@ impl Expression {
         variable(factor).or_else(applied).map_or_else(|| parse(factor, variables), Ok)
     }
 
+    /// Returns a function of the variable with this number.
+    pub fn of(function: Function, variable: usize) -> Self {
+        Expression::Apply(function, Box::new(Expression::Variable(variable)))
+    }
+
     /// Returns the expression as a number times factors: a product is taken apart, and a power of a
     /// variable or a function is that factor so many times.
     pub fn factors(self) -> (f64, Vec<Expression>) {
@@ -130,16 +140,45 @@ impl Expression {
     /// the names, with equal ones gathered into powers, is the expression again.
     pub fn names(factors: &[Expression], variables: &[String]) -> Vec<String> {
         let alone = factors.len() == 1;
-        let name = |factor: &Expression| match factor {
-            // As everywhere, a variable is called by its bare name.
-            Expression::Variable(v) => variables[*v].clone(),
-            other => {
-                let name = other.written(variables, &TEXT);
-                let loose = other.binding() <= if alone { SUM } else { POWER };
+        let name = |factor: &Expression| {
+            let written = |style| {
+                let name = factor.written(variables, style);
+                let loose = factor.binding() <= if alone { SUM } else { POWER };
                 if loose { format!("({name})") } else { name }
-            }
+            };
+            factor.bare_name(variables).unwrap_or_else(|| {
+                let name = written(&TEXT);
+                // Another variable may be called like a part of the expression.
+                let is_read_as_another =
+                    Expression::of_factor(&name, variables).is_ok_and(|read| read.is_bare());
+                if is_read_as_another { written(&QUOTED) } else { name }
+            })
         };
         factors.iter().map(name).collect()
+    }
+
+    /// Returns the name of a variable, or of a function of one: as everywhere, the variable is called
+    /// by its bare name.
+    fn bare_name(&self, variables: &[String]) -> Option<String> {
+        match self {
+            Expression::Variable(v) => Some(variables[*v].clone()),
+            Expression::Apply(function, inner) if !function.name().is_empty() => match **inner {
+                Expression::Variable(v) => Some(format!("{}({})", function.name(), variables[v])),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Returns whether the expression is a variable, or a function of one that has a name.
+    fn is_bare(&self) -> bool {
+        match self {
+            Expression::Variable(_) => true,
+            Expression::Apply(function, inner) => {
+                !function.name().is_empty() && matches!(**inner, Expression::Variable(_))
+            }
+            _ => false,
+        }
     }
 
     /// Returns whether the variable with this number occurs.
@@ -235,7 +274,8 @@ impl Expression {
         }
     }
 
-    fn is_whole(&self) -> bool {
+    /// Returns whether the expression can stand among factors without parentheses.
+    pub fn is_whole(&self) -> bool {
         self.binding() == WHOLE
     }
 }
@@ -252,13 +292,19 @@ pub(super) struct Style {
 
 /// The notation in which expressions are read.
 pub(super) const TEXT: Style = Style { name: quoted, power: "^" };
+/// The same, with all names in backquotes.
+const QUOTED: Style = Style { name: in_backquotes, power: "^" };
 /// The notation of Python.
 pub(super) const PYTHON: Style = Style { name: str::to_owned, power: "**" };
 
 /// Returns a name as it is read in an expression: in backquotes if it has characters that others
 /// could be confused with.
 fn quoted(name: &str) -> String {
-    if is_plain(name) { name.to_owned() } else { format!("`{name}`") }
+    if is_plain(name) { name.to_owned() } else { in_backquotes(name) }
+}
+
+fn in_backquotes(name: &str) -> String {
+    format!("`{name}`")
 }
 
 fn number_written(number: f64) -> String {
@@ -281,6 +327,30 @@ mod tests {
     }
 
     #[test]
+    fn names_are_read_as_what_they_were_written_for() {
+        use Expression as E;
+        let columns = ["x", "-x", "x^2", "x + 1"].map(String::from).to_vec();
+        let negative = E::of(Function::Negative, 0);
+        let power = E::of(Function::Power(2.0), 0);
+        let one = Box::new(E::Number(1.0));
+        let sum = E::Combine(Operation::Add, Box::new(E::Variable(0)), one);
+        let of = |inner: &E| E::Apply(Function::Exp, Box::new(inner.clone()));
+        let expected = [
+            (of(&negative), "exp(-`x`)"),
+            (of(&E::Variable(1)), "exp(-x)"),
+            (of(&power), "exp(`x`^2)"),
+            (of(&E::Variable(2)), "exp(x^2)"),
+            (of(&sum), "exp(`x` + 1)"),
+            (of(&E::of(Function::Negative, 1)), "exp(-`-x`)"),
+        ];
+        for (expression, name) in expected {
+            let written = E::names(std::slice::from_ref(&expression), &columns);
+            assert_eq!(written, [name]);
+            assert_eq!(E::of_factor(name, &columns).unwrap(), expression, "{name}");
+        }
+    }
+
+    #[test]
     fn what_is_written_is_read_as_the_same() {
         for (text, expected) in [
             ("exp( -x )", "exp(-x)"),
@@ -298,6 +368,8 @@ mod tests {
             ("`T_in [K]` - 3e-9", "`T_in [K]` - 3e-9"),
             ("ln(abs(x)) + pi", "log(abs(x)) + 3.141592653589793"),
             ("x (1 + y)", "x*(1 + y)"),
+            ("2exp(-x)", "2*exp(-x)"),
+            ("2e-3 x + 3e+2 - 2e", "0.002*x + 300 - 5.43656365691809"),
         ] {
             assert_eq!(again(text), expected, "{text}");
             assert_eq!(again(expected), expected, "{text}");
@@ -320,6 +392,7 @@ mod tests {
         assert_eq!(names("y*(x/(1 + x))"), (1.0, "y|(x/(1 + x))".into()));
         assert_eq!(names("x + y"), (1.0, "(x + y)".into()));
         assert_eq!(names("sqrt(x)^2 `T_in [K]`"), (1.0, "sqrt(x)|sqrt(x)|T_in [K]".into()));
+        assert_eq!(names("sin(`T_in [K]`) exp(-x)"), (1.0, "sin(T_in [K])|exp(-x)".into()));
         assert_eq!(names("7"), (7.0, String::new()));
     }
 

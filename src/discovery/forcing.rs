@@ -3,6 +3,7 @@
 use super::data::{Dataset, Trajectory};
 use super::library::Library;
 use super::settings::Interpolation;
+use crate::{Error, Result};
 
 /// The measured inputs at the beginning and at the end of the step from each of M times to the next;
 /// within a step they change linearly. An input that holds its value may jump between two steps.
@@ -46,6 +47,26 @@ impl Forcing {
             }
         }
         forcing
+    }
+
+    /// Checks that these are the inputs of a library at this number of times.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with both numbers.
+    pub(super) fn check(&self, library: &Library, times: usize) -> Result<()> {
+        let measured = library.measured_inputs();
+        if self.count != measured.len() {
+            let (wanted, names) = (measured.len(), measured.join(", "));
+            let message =
+                format!("the equations have {wanted} inputs ({names}), got {}", self.count);
+            return Err(Error::argument("forcing", message));
+        }
+        if self.begin.len() != times * self.count {
+            let own = self.begin.len() / self.count;
+            let message = format!("has inputs at {own} times, but there are {times}");
+            return Err(Error::argument("forcing", message));
+        }
+        Ok(())
     }
 
     /// Appends the times of another trajectory.
@@ -101,6 +122,33 @@ pub(super) fn courses(data: &Dataset, asked: Option<Interpolation>) -> Vec<Inter
     (0..count).map(|input| asked.unwrap_or_else(|| course(input))).collect()
 }
 
+/// Returns the value at this time of one of `count` inputs of a trajectory, which must have one.
+pub(super) fn input_at(
+    trajectory: &Trajectory,
+    input: usize,
+    count: usize,
+    interpolation: Interpolation,
+    time: f64,
+) -> f64 {
+    Knots::new(trajectory, input, count).at(time, interpolation)
+}
+
+/// Returns a warning of each input that looks like a switch, but is to change along straight lines.
+pub(super) fn warnings(data: &Dataset, asked: Option<Interpolation>) -> Vec<String> {
+    if asked != Some(Interpolation::Linear) {
+        return vec![];
+    }
+    let own = courses(data, None);
+    let switches = data.inputs.iter().zip(own).filter(|(_, own)| *own == Interpolation::Hold);
+    let warning = |(name, _): (&String, Interpolation)| {
+        format!(
+            "`{name}` mostly repeats the value before, as a switch does, but is to change along \
+             straight lines: if it jumps, let it hold its values, or the equations are wrong"
+        )
+    };
+    switches.map(warning).collect()
+}
+
 /// The values of one input that are not missing, in the order of their times.
 struct Knots {
     time: Vec<f64>,
@@ -149,6 +197,12 @@ mod tests {
         use Interpolation::{Hold, Linear};
         assert_eq!(courses(&data, None), [Hold, Linear]);
         assert_eq!(courses(&data, Some(Linear)), [Linear, Linear]);
+        assert!(warnings(&data, Some(Hold)).is_empty() && warnings(&data, None).is_empty());
+        let warned = warnings(&data, Some(Linear));
+        assert!(
+            warned.len() == 1 && warned[0].starts_with("`switch` mostly repeats"),
+            "{warned:?}"
+        );
         assert_eq!((data.different_values(0, 3), data.different_values(1, 3)), (2, 4));
     }
 

@@ -178,20 +178,31 @@ impl Grid {
         arguments
     }
 
+    /// Returns the grid of a range of points of each trajectory.
+    pub fn parts(&self, ranges: &[Range<usize>]) -> Self {
+        let k = self.offset.len();
+        let (mut time, mut observed, mut trajectories) = (vec![], vec![], vec![]);
+        let mut forcing = Forcing::default();
+        for range in ranges {
+            let start = time.len();
+            time.extend_from_slice(&self.time[range.clone()]);
+            observed.extend_from_slice(&self.observed[range.start * k..range.end * k]);
+            forcing.extend(self.forcing.part(range.clone()));
+            trajectories.push(start..time.len());
+        }
+        Grid { time, observed, trajectories, forcing, ..self.clone() }
+    }
+
     /// Returns the number M of grid points.
     pub fn points(&self) -> usize {
         self.time.len()
     }
 
-    /// Returns −2 log likelihood of the data, up to a constant, if `noise` (K) is the deviation of
-    /// the residuals.
-    pub fn misfit(&self, noise: &[f64]) -> f64 {
-        let k = noise.len();
-        let fit = |(j, noise): (usize, &f64)| {
-            let observed = self.observed.iter().skip(j).step_by(k);
-            2.0 * observed.filter(|x| !x.is_nan()).count() as f64 * noise.ln()
-        };
-        noise.iter().enumerate().map(fit).sum()
+    /// Returns −2 log likelihood of a state's data, up to a constant, if `noise` (K) is the deviation
+    /// of the residuals.
+    pub fn misfit(&self, noise: &[f64], state: usize) -> f64 {
+        let observed = self.observed.iter().skip(state).step_by(noise.len());
+        2.0 * observed.filter(|x| !x.is_nan()).count() as f64 * noise[state].ln()
     }
 
     /// Returns the length of the step from each point to the next (M), which is zero at the end of

@@ -6,6 +6,7 @@
 mod assembly;
 mod gauss_newton;
 
+use super::budget::{Budget, evaluation, work};
 use super::candidates::Support;
 use super::dense::dot;
 use super::estimate::Estimate;
@@ -14,7 +15,7 @@ use super::grid::{Grid, Smooth};
 use super::information::Information;
 use super::noise::{Floor, Residuals, levels};
 use super::progress::Reporter;
-use super::start::{Start, root_mean_square};
+use super::start::root_mean_square;
 use crate::{Error, Result};
 use assembly::Weights;
 use gauss_newton::GaussNewton;
@@ -31,13 +32,16 @@ const STIFFENING_DEVIATIONS: f64 = 3.0;
 const MAX_ITERATIONS: usize = 30;
 /// The fraction of the whole work that an iteration counts as.
 const ITERATION: f64 = 0.004;
+/// The evaluations of the cost that finding the error of the discretization counts as.
+const INTEGRATION: usize = 4;
 /// The decrease of χ² still promised below which the iterations have converged: while the
 /// equations' weights grow, while terms are selected, and for the last estimate.
 const ROUGH_TOLERANCE: f64 = 1.0;
 const TOLERANCE: f64 = 0.1;
 const LAST_TOLERANCE: f64 = 1e-4;
-/// The smallest noise, as a fraction of a state's deviation, from selection to selection.
-const NOISE_FLOORS: [f64; 3] = [1e-3, 1e-4, 1e-5];
+/// The smallest noise, as a fraction of a state's deviation, from selection to selection; the first
+/// only after the search from the second one has failed.
+pub(super) const NOISE_FLOORS: [f64; 4] = [1e-2, 1e-3, 1e-4, 1e-5];
 
 /// Returns the number of values of the workspace for one set of terms.
 pub(super) fn joint_values(points: usize, variables: usize, coefficients: usize) -> usize {
@@ -48,6 +52,7 @@ pub(super) fn joint_values(points: usize, variables: usize, coefficients: usize)
 /// The estimator of the joint method: the estimate and the workspace for its present set of terms.
 pub(super) struct Joint<'a> {
     grid: &'a Grid,
+    budget: Budget,
     estimate: Estimate<'a>,
     /// Standard deviation of each state (K).
     deviation: Vec<f64>,
@@ -67,18 +72,21 @@ pub(super) struct Joint<'a> {
 }
 
 impl<'a> Joint<'a> {
-    /// Estimates with all terms, from a start, and raises the weights of the equations as far as
-    /// the data bear it.
+    /// Estimates with the terms of a start, and raises the weights of the equations as far as
+    /// the data bear it. `floors` are the smallest noise from selection to selection, and `budget` is the
+    /// work that may be done.
     ///
     /// # Errors
-    /// [`Error::Data`] if there are fewer values than unknowns.
+    /// [`Error::Data`] if there are fewer values than unknowns, or the budget is spent.
     pub fn new(
         grid: &'a Grid,
         smooth: &Smooth,
-        start: Start<'a>,
+        start: Estimate<'a>,
+        floors: &'static [f64],
+        budget: &Budget,
         progress: &mut Reporter<'_, '_>,
     ) -> Result<Self> {
-        let mut joint = Joint::unfitted(grid, smooth, start)?;
+        let mut joint = Joint::unfitted(grid, smooth, start, floors, budget)?;
         let stage = "fitting all candidate terms";
         progress.stage(0.05, stage)?;
         joint.converge_to(ROUGH_TOLERANCE, progress)?;
@@ -93,20 +101,27 @@ impl<'a> Joint<'a> {
         Ok(joint)
     }
 
-    fn unfitted(grid: &'a Grid, smooth: &Smooth, start: Start<'a>) -> Result<Self> {
-        let k = start.estimate.rhs.states();
+    fn unfitted(
+        grid: &'a Grid,
+        smooth: &Smooth,
+        start: Estimate<'a>,
+        floors: &'static [f64],
+        budget: &Budget,
+    ) -> Result<Self> {
+        let k = start.rhs.states();
         let equation_weights = vec![EQUATION_WEIGHTS[0]; k];
-        let estimate = Estimate { equation_weights, ..start.estimate };
+        let estimate = Estimate { equation_weights, ..start };
         let d = k * estimate.rhs.order;
         let rms = |i: usize| root_mean_square(estimate.trajectory.iter().skip(i).step_by(d));
         let relative: Vec<f64> =
             (0..d).map(|i| if i < k { 1.0 } else { rms(i) / smooth.deviation[i - k] }).collect();
         let mut joint = Joint {
             grid,
+            budget: budget.clone(),
             deviation: smooth.deviation.clone(),
             relative,
             noise: vec![],
-            floor: Floor::new(&NOISE_FLOORS, smooth.deviation.clone()),
+            floor: Floor::new(floors, smooth.deviation.clone()),
             correct_discretization: false,
             reference: vec![],
             weights: Weights {
@@ -211,10 +226,16 @@ impl<'a> Joint<'a> {
                 self.estimate.discretization = self.solver.discretization(&self.estimate);
                 self.cost = self.solver.cost(&self.estimate, &self.weights);
             }
+            let unknowns = self.relative.len() + self.estimate.candidates.kept.len();
+            self.budget.take(work(self.grid.points(), unknowns))?;
             let (estimate, weights) = (&mut self.estimate, &mut self.weights);
             let report = &mut |done| progress.advance(ITERATION * (iteration as f64 + done));
             let outcome = self.solver.iterate(estimate, weights, self.cost, report)?;
             self.cost = outcome.cost;
+            let terms = self.estimate.rhs.library.len();
+            let integrations = if self.correct_discretization { INTEGRATION } else { 0 };
+            let evaluations = (outcome.trials + integrations) as f64;
+            self.budget.take(evaluations * evaluation(self.grid.points(), terms))?;
             if outcome.fraction == 0.0 || outcome.promised < tolerance * self.variance() {
                 return Ok(true);
             }
@@ -307,6 +328,7 @@ impl<'a> Estimator<'a> for Joint<'a> {
     fn information(&mut self, penalty: f64) -> Result<Option<Information>> {
         let candidates = &self.estimate.candidates;
         let all = &candidates.all;
+        self.budget.take(work(self.grid.points(), self.relative.len() + all.len()))?;
         let mut solver = GaussNewton::new(self.grid, candidates.all_slots(), &self.estimate)?;
         let mut weights = Weights { prior: candidates.priors.clone(), ..self.weights.clone() };
         solver.linearize(&self.estimate, &mut weights, &mut |_| Ok(()))?;

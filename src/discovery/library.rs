@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::data::Dataset;
+use super::dense::dot;
 use super::expression::{self, Compiled, Expression};
 use super::settings::{Settings, UserTerm};
 use crate::{Error, Result};
@@ -16,15 +17,18 @@ const MAX_TERMS: usize = 1000;
 /// A candidate function. A product refers to an earlier term of the library, so that each term of a
 /// library of monomials costs one multiplication.
 #[derive(Clone, Debug)]
-enum Function {
+pub(super) enum Function {
     Constant,
     /// `terms[parent]` times the variable.
     Product {
         parent: usize,
         variable: usize,
     },
-    Sin(usize),
-    Cos(usize),
+    /// The product of two earlier terms.
+    Pair {
+        left: usize,
+        right: usize,
+    },
     Expression(Compiled),
     User(UserTerm),
 }
@@ -36,6 +40,8 @@ enum Function {
 pub struct Library {
     variables: Vec<String>,
     inputs: Vec<String>,
+    /// Whether the last input is the time.
+    has_time: bool,
     terms: Vec<Function>,
     factors: Vec<Vec<String>>,
 }
@@ -125,12 +131,14 @@ impl Library {
             .collect::<Result<Vec<Vec<Expression>>>>()?;
         let last = arguments.len() - 1;
         let has_time = |factors: &Vec<Expression>| factors.iter().any(|factor| factor.has(last));
-        if time && !settings.explicit_time && !own.iter().any(has_time) {
+        let has_time = settings.explicit_time || (time && own.iter().any(has_time));
+        if time && !has_time {
             arguments.pop();
         }
         let mut library = Library {
             variables,
             inputs: arguments[d..].to_vec(),
+            has_time,
             terms: Vec::new(),
             factors: Vec::new(),
         };
@@ -138,10 +146,11 @@ impl Library {
         highest[d..d + inputs.len()].copy_from_slice(powers);
         library.add_monomials(settings.degree, &arguments[..monomial_arguments], &highest);
         if settings.sine_cosine {
-            for (k, name) in states.iter().enumerate() {
-                library.push(Function::Sin(k), vec![format!("sin({name})")]);
-                library.push(Function::Cos(k), vec![format!("cos({name})")]);
-            }
+            let waves = |k| {
+                [expression::Function::Sin, expression::Function::Cos].map(|f| Expression::of(f, k))
+            };
+            let functions: Vec<Expression> = (0..states.len()).flat_map(waves).collect();
+            library = library.with_functions(&functions, false);
         }
         let twice = |argument: &str, name: &str| {
             Err(Error::argument(argument, format!("the library already has a term `{name}`")))
@@ -188,11 +197,12 @@ impl Library {
             .map(|factors| factors.iter().map(read).collect())
             .collect::<Result<Vec<Vec<Expression>>>>()?;
         let last = arguments.len() - 1;
-        if time && !products.iter().flatten().any(|factor| factor.has(last)) {
+        let has_time = time && products.iter().flatten().any(|factor| factor.has(last));
+        if time && !has_time {
             arguments.pop();
         }
         let inputs = arguments[variables.len()..].to_vec();
-        let mut library = Library { variables, inputs, terms: vec![], factors: vec![] };
+        let mut library = Library { variables, inputs, has_time, terms: vec![], factors: vec![] };
         for (factors, product) in terms.iter().zip(&products) {
             library.push(Function::Expression(Compiled::product(product)), factors.clone());
         }
@@ -225,9 +235,14 @@ impl Library {
         }
     }
 
-    fn push(&mut self, function: Function, factors: Vec<String>) {
+    /// Adds a term, whose factors must be sorted.
+    pub(super) fn push(&mut self, function: Function, factors: Vec<String>) {
         self.terms.push(function);
         self.factors.push(factors);
+    }
+
+    pub(super) fn function(&self, term: usize) -> &Function {
+        &self.terms[term]
     }
 
     /// Returns the number L of terms.
@@ -260,6 +275,11 @@ impl Library {
     #[must_use]
     pub fn inputs(&self) -> &[String] {
         &self.inputs
+    }
+
+    /// Returns the names of the inputs of the data, without the time.
+    pub(super) fn measured_inputs(&self) -> &[String] {
+        &self.inputs[..self.inputs.len() - usize::from(self.has_time)]
     }
 
     /// Returns the number A = D + E of arguments of the terms.
@@ -296,8 +316,7 @@ impl Library {
             values[i] = match term {
                 Function::Constant => 1.0,
                 Function::Product { parent, variable } => values[*parent] * state[*variable],
-                Function::Sin(k) => state[*k].sin(),
-                Function::Cos(k) => state[*k].cos(),
+                Function::Pair { left, right } => values[*left] * values[*right],
                 Function::Expression(expression) => expression.value(state),
                 Function::User(user) => (user.value)(state),
             };
@@ -322,20 +341,25 @@ impl Library {
                 Function::Expression(expression) => expression.gradient(state, gradient),
                 Function::User(user) => user.write_gradient(state, gradient),
                 Function::Constant => gradient.fill(0.0),
-                Function::Sin(k) => set_alone(gradient, *k, state[*k].cos()),
-                Function::Cos(k) => set_alone(gradient, *k, -state[*k].sin()),
+                Function::Pair { left, right } => {
+                    let (a, b) = (&earlier[left * d..][..d], &earlier[right * d..][..d]);
+                    for (g, (a, b)) in gradient.iter_mut().zip(a.iter().zip(b)) {
+                        *g = a * values[*right] + b * values[*left];
+                    }
+                }
             }
         }
     }
 
     /// Differentiates all gradients along a direction: writes (∇²θ)·v (L, A) at `state` (A) for
-    /// `direction` v (A) into `out`. `gradients` (L, A) are ∇θ at `state`.
+    /// `direction` v (A) into `out`. `values` (L) are θ and `gradients` (L, A) are ∇θ at `state`.
     ///
     /// For a product θ = p·u_i the result is v_i ∇p + u_i (∇²p)v + (∇p·v) e_i. A user's term is
     /// differentiated by central differences of its gradient.
     pub fn gradients_along(
         &self,
         state: &[f64],
+        values: &[f64],
         gradients: &[f64],
         direction: &[f64],
         out: &mut [f64],
@@ -359,10 +383,21 @@ impl Library {
                 Function::Expression(expression) => {
                     expression.gradient_along(state, direction, out);
                 }
-                Function::User(user) => central_difference(user, state, direction, out),
+                Function::User(user) => user.write_gradient_along(state, direction, out),
                 Function::Constant => out.fill(0.0),
-                Function::Sin(k) => set_alone(out, *k, -state[*k].sin() * direction[*k]),
-                Function::Cos(k) => set_alone(out, *k, -state[*k].cos() * direction[*k]),
+                Function::Pair { left, right } => {
+                    // (∇²ab)v = a (∇²b)v + b (∇²a)v + (∇a·v) ∇b + (∇b·v) ∇a.
+                    let of = |term: usize| (&gradients[term * d..][..d], &earlier[term * d..][..d]);
+                    let ((a, a_change), (b, b_change)) = (of(*left), of(*right));
+                    let (a_slope, b_slope) = (dot(a, direction), dot(b, direction));
+                    let (a_value, b_value) = (values[*left], values[*right]);
+                    for m in 0..d {
+                        out[m] = a_value * b_change[m]
+                            + b_value * a_change[m]
+                            + a_slope * b[m]
+                            + b_slope * a[m];
+                    }
+                }
             }
         }
     }
@@ -382,33 +417,6 @@ fn read(text: &str, arguments: &[String]) -> Result<Vec<Expression>> {
         return refuse(message);
     }
     Ok(factors)
-}
-
-/// Writes the vector whose only nonzero entry is `value` at `place`.
-fn set_alone(out: &mut [f64], place: usize, value: f64) {
-    out.fill(0.0);
-    out[place] = value;
-}
-
-/// Computes (∇θ(u + εv) − ∇θ(u − εv)) / 2ε with the optimal ε, ∛(machine precision) relative to
-/// |u|/|v|.
-fn central_difference(user: &UserTerm, state: &[f64], direction: &[f64], out: &mut [f64]) {
-    let norm = |x: &[f64]| x.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
-    let speed = norm(direction);
-    if speed == 0.0 {
-        out.fill(0.0);
-        return;
-    }
-    let step = f64::EPSILON.cbrt() * norm(state).max(f64::MIN_POSITIVE.sqrt()) / speed;
-    let moved = |sign: f64| -> Vec<f64> {
-        state.iter().zip(direction).map(|(u, v)| u + sign * step * v).collect()
-    };
-    let mut behind = vec![0.0; state.len()];
-    user.write_gradient(&moved(1.0), out);
-    user.write_gradient(&moved(-1.0), &mut behind);
-    for (o, b) in out.iter_mut().zip(&behind) {
-        *o = (*o - b) / (2.0 * step);
-    }
 }
 
 /// Returns the number of monomials up to a degree, (variables + degree)! / (variables! degree!),
@@ -441,7 +449,7 @@ mod tests {
         term.write_gradient(&[3.0, 1.0], &mut gradient);
         assert_eq!(gradient, [6.0, 0.0]);
         let mut along = [7.0; 2];
-        central_difference(&term, &[3.0, 1.0], &[1.0, 1.0], &mut along);
+        term.write_gradient_along(&[3.0, 1.0], &[1.0, 1.0], &mut along);
         assert!((along[0] - 2.0).abs() < 1e-6 && along[1] == 0.0, "{along:?}");
     }
 
@@ -492,9 +500,9 @@ mod tests {
             library.gradients(u, &values, &mut gradients);
             (values, gradients)
         };
-        let (_, gradients) = at(&state);
+        let (values, gradients) = at(&state);
         let mut along = vec![0.0; l * d];
-        library.gradients_along(&state, &gradients, &direction, &mut along);
+        library.gradients_along(&state, &values, &gradients, &direction, &mut along);
         let step = 1e-5;
         let moved =
             |s: f64| -> Vec<f64> { state.iter().zip(direction).map(|(u, v)| u + s * v).collect() };

@@ -85,7 +85,7 @@ impl Linearized {
             let numerator = &rhs.numerator[i * l..][..l];
             let denominator = &rhs.denominator[i * l..][..l];
             let (a, b) = (dot(numerator, &self.terms), dot(denominator, &self.terms));
-            let g = rhs.link.derivatives(a, b);
+            let g = rhs.links[i].derivatives(a, b);
             self.flow[row] = g.value;
             self.denominators[i] = 1.0 + b;
             let of_a = &mut self.numerator_gradients[i * arguments..][..arguments];
@@ -113,7 +113,13 @@ impl Linearized {
         self.evaluate_flow(rhs, state, rates);
         let (k, l, d) = (rhs.states(), rhs.library.len(), self.rate.len());
         let arguments = state.len();
-        rhs.library.gradients_along(state, &self.gradients, &self.flow, &mut self.gradients_along);
+        rhs.library.gradients_along(
+            state,
+            &self.terms,
+            &self.gradients,
+            &self.flow,
+            &mut self.gradients_along,
+        );
         for (j, rate) in self.term_rates.iter_mut().enumerate() {
             *rate = dot(&self.gradients[j * arguments..][..arguments], &self.flow);
         }
@@ -130,8 +136,8 @@ impl Linearized {
             let row = d - k + i;
             let numerator = &rhs.numerator[i * l..][..l];
             let denominator = &rhs.denominator[i * l..][..l];
-            let g =
-                rhs.link.derivatives(dot(numerator, &self.terms), dot(denominator, &self.terms));
+            let (a, b) = (dot(numerator, &self.terms), dot(denominator, &self.terms));
+            let g = rhs.links[i].derivatives(a, b);
             let of_a = &self.numerator_gradients[i * arguments..][..arguments];
             let of_b = &self.denominator_gradients[i * arguments..][..arguments];
             let (a_rate, b_rate) = (dot(of_a, &self.flow), dot(of_b, &self.flow));

@@ -45,6 +45,8 @@
 //! # Ok::<(), mechanistic::Error>(())
 //! ```
 
+mod attempts;
+mod budget;
 mod candidates;
 mod check;
 mod constraints;
@@ -56,10 +58,13 @@ mod equation;
 mod estimate;
 mod estimator;
 mod expression;
+mod extension;
 mod forcing;
 mod grid;
+mod held_out;
 mod information;
 mod joint;
+mod ladder;
 mod library;
 mod linearized;
 mod link;
@@ -70,6 +75,7 @@ mod outliers;
 mod predict;
 mod preparation;
 mod progress;
+mod ranking;
 mod regression;
 mod report;
 mod right_hand_side;
@@ -87,7 +93,7 @@ mod view;
 mod warnings;
 
 pub use data::{Dataset, MIN_VALUES, Trajectory};
-pub use equation::{Discovery, Equation, Fit, Term};
+pub use equation::{Discovery, Equation, Fit, Term, Tried};
 pub use forcing::Forcing;
 pub use library::Library;
 pub use link::Link;

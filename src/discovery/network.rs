@@ -97,7 +97,7 @@ impl<'a, B: Backend> Network<'a, B> {
         start: Start<'a>,
         backend: B,
     ) -> Result<Self> {
-        let View { data, grid, smooth } = view;
+        let View { data, grid, smooth, .. } = view;
         let Start { estimate, slopes } = start;
         let windows = Arc::new(Windows::new(data, grid, smooth, settings.order));
         let relative = smooth.noise.iter().zip(&smooth.deviation).map(|(noise, unit)| noise / unit);
@@ -154,6 +154,12 @@ impl<'a, B: Backend> Network<'a, B> {
     fn joined(&self) -> Vec<f64> {
         self.shooting.windows.join(&self.estimate.trajectory, self.grid.points())
     }
+
+    /// Returns −2 log likelihood of all data, up to a constant.
+    fn misfit(&self) -> f64 {
+        let noise = &self.estimate.noise;
+        (0..noise.len()).map(|state| self.grid.misfit(noise, state)).sum()
+    }
 }
 
 /// Iterates Gauss-Newton until it converges, and estimates the level of the noise anew in between.
@@ -197,7 +203,7 @@ impl<'a, B: Backend> Estimator<'a> for Network<'a, B> {
 
     fn information(&mut self, penalty: f64) -> Result<Option<Information>> {
         // Numerator and denominator of a ratio can always share a factor.
-        if self.estimate.rhs.link == Link::Ratio {
+        if self.estimate.rhs.links.contains(&Link::Ratio) {
             return Ok(None);
         }
         self.shooting.information(&self.estimate, penalty).map(Some)
@@ -223,7 +229,7 @@ impl<'a, B: Backend> Estimator<'a> for Network<'a, B> {
     }
 
     fn exchange(&mut self, support: &Support, progress: &mut Reporter<'_, '_>) -> Result<f64> {
-        let before = self.grid.misfit(&self.estimate.noise);
+        let before = self.misfit();
         // The path belongs to the present coefficients, so that they stay as they are and new ones
         // begin at zero.
         let all = &self.estimate.candidates.all;
@@ -231,7 +237,7 @@ impl<'a, B: Backend> Estimator<'a> for Network<'a, B> {
         let coefficients = values.collect();
         self.take(&Support { kept: support.kept.clone(), coefficients })?;
         self.refine(progress)?;
-        Ok(before - self.grid.misfit(&self.estimate.noise))
+        Ok(before - self.misfit())
     }
 
     fn restore(&mut self, before: Estimate<'a>, _: &mut Reporter<'_, '_>) -> Result<()> {

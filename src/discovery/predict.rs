@@ -8,7 +8,7 @@ use super::grid::smooth;
 use super::library::Library;
 use super::right_hand_side::RightHandSide;
 use super::settings::Settings;
-use super::simulate::simulate;
+use super::simulate;
 use super::warnings::blow_up;
 use crate::memory::ensure;
 use crate::{Error, Result};
@@ -23,7 +23,7 @@ pub struct Prediction {
     pub trajectories: Vec<Vec<f64>>,
     /// The fraction of each state's variance that the prediction explains, R² (K): at most 1, and
     /// below 0 where the mean would be better; NaN where a trajectory blows up, and where the data
-    /// have one value only.
+    /// have no value or the same one everywhere, so that there is nothing to explain.
     pub explained: Vec<f64>,
     /// What the reader must know, in words: blow-ups.
     pub warnings: Vec<String>,
@@ -41,11 +41,7 @@ impl Discovery {
     /// not there; [`Error::Data`] for a first row with missing values, and for data too few to
     /// estimate initial velocities.
     pub fn predict(&self, data: &Dataset) -> Result<Prediction> {
-        let settings = Settings {
-            order: self.order,
-            link: self.equations.first().map(|equation| equation.link).unwrap_or_default(),
-            ..Settings::default()
-        };
+        let settings = Settings { order: self.order, ..Settings::default() };
         let library = self.library(&settings)?;
         let rhs = RightHandSide::from_equations(&library, &settings, &self.equations)?;
         require("states", &self.states, &data.states)?;
@@ -61,6 +57,7 @@ impl Discovery {
             true => [&self.states[..], &velocities].concat(),
             false => self.states.clone(),
         };
+        data.validate_shapes()?;
         let data = data.with_states(&wanted).with_inputs(&self.inputs);
         data.validate_with(1)?;
         let points = data.trajectories.iter().map(|t| t.time.len()).fold(0, usize::saturating_add);
@@ -73,7 +70,7 @@ impl Discovery {
         for (index, (trajectory, initial)) in data.trajectories.iter().zip(&initial).enumerate() {
             let time = &trajectory.time;
             let forcing = Forcing::new(&data, index, &self.interpolation, time);
-            let predicted = simulate(&rhs, initial, time, &forcing, &scale);
+            let predicted = simulate::trajectory(&rhs, initial, time, &forcing, &scale);
             prediction.warnings.extend(blow_up(index, time, &predicted, k));
             prediction.trajectories.push(predicted);
         }
@@ -267,6 +264,10 @@ mod tests {
         let mut other = data();
         other.inputs[1] = "v".into();
         let expected = "inputs: the equations have `u`, the data have only unused, v";
+        assert_eq!(message(&driven(), &other), expected);
+        let mut other = data();
+        other.trajectories[0].values.push(0.0);
+        let expected = "values of trajectory 1: expected shape (N, K) = (3, 2), 6 numbers, got [7]";
         assert_eq!(message(&driven(), &other), expected);
         let mut other = data();
         other.trajectories[0].values[1] = f64::NAN;

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::data::{Dataset, MIN_VALUES, Trajectory};
+use super::forcing;
 use super::grid::{fastest_rate, smooth};
 use super::outliers::{Outlier, outliers, warning, wraps};
 use super::settings::Settings;
@@ -41,7 +42,8 @@ pub(super) fn prepare(data: &Dataset, settings: &Settings) -> Result<Prepared> {
         cleared.validate()?;
         data = cleared;
     }
-    let (data, part_of) = split_at_gaps(data, &mut warnings)?;
+    warnings.extend(forcing::warnings(&data, settings.interpolation));
+    let (data, part_of) = split_at_gaps(data, settings, &mut warnings)?;
     Ok(Prepared { data, part_of, warnings })
 }
 
@@ -114,7 +116,11 @@ fn varying(
 
 /// Splits trajectories where a gap is so long that the motion in it is unknown, if all parts have
 /// enough values to stand alone.
-fn split_at_gaps(data: Dataset, warnings: &mut Vec<String>) -> Result<(Dataset, Vec<usize>)> {
+fn split_at_gaps(
+    data: Dataset,
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> Result<(Dataset, Vec<usize>)> {
     let whole = (0..data.trajectories.len()).collect();
     let mut lengths: Vec<f64> = data
         .trajectories
@@ -138,13 +144,25 @@ fn split_at_gaps(data: Dataset, warnings: &mut Vec<String>) -> Result<(Dataset, 
         return Ok((data, whole));
     }
     let (k, inputs) = (data.states.len(), data.inputs.len());
+    let courses = forcing::courses(&data, settings.interpolation);
     let (mut split, mut part_of) = (Vec::new(), Vec::new());
     for (index, (trajectory, parts)) in data.trajectories.iter().zip(&parts).enumerate() {
         for part in parts {
+            let mut own = trajectory.inputs[part.start * inputs..part.end * inputs].to_vec();
+            // What an input is at the ends of a part is known from its values beyond them.
+            for row in [part.start, part.end - 1] {
+                for (input, course) in courses.iter().enumerate() {
+                    let value = &mut own[(row - part.start) * inputs + input];
+                    if value.is_nan() {
+                        let time = trajectory.time[row];
+                        *value = forcing::input_at(trajectory, input, inputs, *course, time);
+                    }
+                }
+            }
             split.push(Trajectory {
                 time: trajectory.time[part.clone()].to_vec(),
                 values: trajectory.values[part.start * k..part.end * k].to_vec(),
-                inputs: trajectory.inputs[part.start * inputs..part.end * inputs].to_vec(),
+                inputs: own,
             });
             part_of.push(index);
         }
@@ -188,4 +206,36 @@ fn parts(trajectory: &Trajectory, k: usize, limit: f64) -> Vec<Range<usize>> {
         })
     };
     if parts.iter().all(enough) { parts } else { std::iter::once(0..rows).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::Interpolation;
+
+    /// An input that was switched on before the gap, and whose next value comes late.
+    #[test]
+    fn inputs_are_known_across_a_gap() {
+        let time: Vec<f64> = (0..60).chain(200..260).map(|i| 0.1 * f64::from(i)).collect();
+        let mut inputs = vec![f64::NAN; time.len()];
+        (inputs[0], inputs[30], inputs[90]) = (0.0, 1.0, 4.0);
+        let values = time.iter().map(|t| t.sin()).collect();
+        let data = Dataset {
+            states: vec!["x".into()],
+            inputs: vec!["u".into()],
+            trajectories: vec![Trajectory { time, values, inputs }],
+        };
+        let ends = |interpolation| {
+            let settings = Settings { interpolation: Some(interpolation), ..Settings::default() };
+            let prepared = prepare(&data, &settings).unwrap();
+            assert_eq!(prepared.part_of, [0, 0]);
+            let [before, after] =
+                [0, 1].map(|part| prepared.data.trajectories[part].inputs.clone());
+            [before[59], after[0]]
+        };
+        assert_eq!(ends(Interpolation::Hold), [1.0, 1.0]);
+        let lines = ends(Interpolation::Linear);
+        let expected = [5.9, 20.0].map(|t| 1.0 + 3.0 * (t - 3.0) / (23.0 - 3.0));
+        assert!((lines[0] - expected[0]).abs() < 1e-9 && (lines[1] - expected[1]).abs() < 1e-9);
+    }
 }

@@ -50,6 +50,7 @@ impl<'o, 'f> Reporter<'o, 'f> {
 
     /// Begins one of `count` equal parts; fractions are those of this part from now on.
     pub fn begin_part(&mut self, index: usize, count: usize) {
+        self.begun = 0.0;
         self.share = 1.0 / count as f64;
         self.offset = index as f64 * self.share;
     }
@@ -81,6 +82,18 @@ impl<'o, 'f> Reporter<'o, 'f> {
     fn reach(&mut self, more: f64) {
         // Stages may be repeated, but progress is never taken back.
         self.fraction = self.fraction.max(self.offset + self.share * (self.begun + more));
+    }
+
+    /// Reports what another reporter has reported: the fraction of the present part that is done,
+    /// and the stage.
+    pub fn relay(&mut self, fraction: f64, stage: &str) -> Result<()> {
+        self.begun = 0.0;
+        self.reach(fraction);
+        let progress = Progress { fraction: self.fraction, stage, equations: None };
+        match (self.observer)(&progress) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Interrupted),
+        }
     }
 
     /// Returns the fraction of the present part that is done.

@@ -4,6 +4,7 @@
 use super::candidates::Parameter;
 use super::dense::{dot, solve_positive};
 use super::grid::Grid;
+use super::information::Information;
 use super::link::Link;
 use super::right_hand_side::RightHandSide;
 
@@ -17,6 +18,9 @@ const RIDGE: f64 = 1e-10;
 const MARGIN: f64 = 0.02;
 /// The reweighting passes of the ratio's regression.
 const RATIO_PASSES: usize = 5;
+/// The error of the smoothed data's slopes, relative to the slopes, that is never counted against a
+/// set of terms.
+const SMOOTHING: f64 = 1e-3;
 
 /// Estimates the coefficients named by `parameters`, and sets them in `rhs`, from `states` (M, A),
 /// with their inputs, on the grid. `slopes` (M, K) are the derivatives of order `rhs.order`.
@@ -34,7 +38,7 @@ pub(super) fn regress(
     for equation in 0..rhs.states() {
         let mut own: Vec<Parameter> =
             parameters.iter().copied().filter(|p| p.equation == equation).collect();
-        if rhs.link == Link::Ratio {
+        if rhs.links[equation] == Link::Ratio {
             for _ in 0..RATIO_PASSES {
                 fit(rhs, &own, equation, grid, states, slopes);
             }
@@ -47,6 +51,42 @@ pub(super) fn regress(
     }
 }
 
+/// Reduces the terms of each ratio in `rhs`, which [`regress`] has estimated with all of them, to
+/// those that the regression supports, and estimates these anew; the coefficients of the others are
+/// zero. A term must lower χ² by `penalty`.
+///
+/// A numerator and a denominator of high degree can be extended by a common factor in many ways, so
+/// that an estimate with all terms is no place to begin from.
+pub(super) fn thin_ratios(
+    rhs: &mut RightHandSide<'_>,
+    parameters: &[Parameter],
+    grid: &Grid,
+    states: &[f64],
+    slopes: &[f64],
+    penalty: f64,
+) {
+    for equation in 0..rhs.states() {
+        if rhs.links[equation] != Link::Ratio {
+            continue;
+        }
+        let own: Vec<Parameter> =
+            parameters.iter().copied().filter(|p| p.equation == equation).collect();
+        let mut normal = Normal::new(own.len());
+        points(rhs, &own, equation, states, slopes, &mut normal);
+        let mut kept: Vec<Parameter> =
+            normal.best_subset(penalty).into_iter().map(|place| own[place]).collect();
+        own.iter().for_each(|p| *p.value_mut(rhs) = 0.0);
+        for _ in 0..RATIO_PASSES {
+            fit(rhs, &kept, equation, grid, states, slopes);
+        }
+        if has_pole(rhs, equation, grid, states) {
+            kept.iter().filter(|p| p.denominator).for_each(|p| *p.value_mut(rhs) = 0.0);
+            kept.retain(|p| !p.denominator);
+            fit(rhs, &kept, equation, grid, states, slopes);
+        }
+    }
+}
+
 fn fit(
     rhs: &mut RightHandSide<'_>,
     own: &[Parameter],
@@ -56,7 +96,7 @@ fn fit(
     slopes: &[f64],
 ) {
     let mut normal = Normal::new(own.len());
-    match rhs.link {
+    match rhs.links[equation] {
         Link::Identity => windows(rhs, own, equation, grid, states, &mut normal),
         _ => points(rhs, own, equation, states, slopes, &mut normal),
     }
@@ -132,26 +172,27 @@ fn points(
     let (k, l) = (rhs.states(), rhs.library.len());
     let d = rhs.library.arguments();
     let known = known_coefficients(rhs, own, equation);
+    let link = rhs.links[equation];
     let mut terms = vec![0.0; l];
     let mut features = vec![0.0; own.len()];
     for (t, state) in states.chunks_exact(d).enumerate() {
         let slope = slopes[t * k + equation];
         rhs.library.values(state, &mut terms);
         let below = 1.0 + dot(&rhs.denominator[equation * l..][..l], &terms);
-        let (target, weight) = match rhs.link {
+        let (target, weight) = match link {
             Link::Identity => (slope, 1.0),
             Link::Tanh => {
                 let z = slope.clamp(MARGIN - 1.0, 1.0 - MARGIN).atanh();
-                (z, rhs.link.derivatives(z, 0.0).a)
+                (z, link.derivatives(z, 0.0).a)
             }
             Link::Sin => {
                 let z = slope.clamp(MARGIN - 1.0, 1.0 - MARGIN).asin();
-                (z, rhs.link.derivatives(z, 0.0).a)
+                (z, link.derivatives(z, 0.0).a)
             }
             Link::Sigmoid => {
                 let value = slope.clamp(MARGIN, 1.0 - MARGIN);
                 let z = (value / (1.0 - value)).ln();
-                (z, rhs.link.derivatives(z, 0.0).a)
+                (z, link.derivatives(z, 0.0).a)
             }
             // A denominator near zero must not let one point outweigh all others.
             Link::Ratio => (slope, 1.0 / below.abs().max(0.1)),
@@ -175,15 +216,20 @@ fn known_coefficients(rhs: &RightHandSide<'_>, own: &[Parameter], equation: usiz
 struct Normal {
     matrix: Vec<f64>,
     rhs: Vec<f64>,
+    /// Weighted sum of the targets' squares, and the number of rows.
+    squares: f64,
+    count: f64,
 }
 
 impl Normal {
     fn new(n: usize) -> Self {
-        Normal { matrix: vec![0.0; n * n], rhs: vec![0.0; n] }
+        Normal { matrix: vec![0.0; n * n], rhs: vec![0.0; n], squares: 0.0, count: 0.0 }
     }
 
     fn add(&mut self, features: &[f64], target: f64, weight: f64) {
         let n = features.len();
+        self.squares += weight * target * target;
+        self.count += 1.0;
         for (i, f) in features.iter().enumerate() {
             let scaled = weight * f;
             self.rhs[i] += scaled * target;
@@ -192,8 +238,35 @@ impl Normal {
         }
     }
 
+    /// Returns the features that explain the targets best, where each must lower χ² by `penalty`.
+    /// The noise of the targets is what all features leave of them, but at least the part
+    /// [`SMOOTHING`].
+    fn best_subset(&self, penalty: f64) -> Vec<usize> {
+        let n = self.rhs.len();
+        let left = self.squares - dot(&self.solve(), &self.rhs);
+        let variance = left.max(SMOOTHING * SMOOTHING * self.squares) / self.count;
+        if variance <= 0.0 {
+            return vec![];
+        }
+        let entry = |at: usize| {
+            let (row, column) = (at / n, at % n);
+            let place = row.min(column) * n + row.max(column);
+            let ridge = if row == column { 1.0 + RIDGE } else { 1.0 };
+            ridge * self.matrix[place] / variance
+        };
+        let information = Information {
+            matrix: (0..n * n).map(entry).collect(),
+            vector: self.rhs.iter().map(|b| b / variance).collect(),
+            equation: vec![0; n],
+            signs: vec![0.0; n],
+            penalty,
+        };
+        let best = information.best(&[]).into_iter().next();
+        best.map(|support| support.kept).unwrap_or_default()
+    }
+
     /// Returns the least-squares solution; the ridge grows until the equations can be solved.
-    fn solve(self) -> Vec<f64> {
+    fn solve(&self) -> Vec<f64> {
         let n = self.rhs.len();
         // The equations are scaled to unit diagonal, so that the ridge does not depend on units.
         let scale: Vec<f64> = (0..n).map(|i| self.matrix[i * n + i].sqrt()).collect();

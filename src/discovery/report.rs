@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-use super::equation::{Discovery, Equation, Term};
+use super::equation::{Discovery, Equation, Term, Tried};
 use super::link::Link;
 use super::notation::{LATEX, TEXT, latex_name, right_hand_side};
 use super::settings::Interpolation;
@@ -32,11 +32,13 @@ impl Discovery {
     /// Returns the equations as one JSON object: `{"states": [...], "order": 1, "equations":
     /// [{"lhs": "x'", "rhs": "1.0*x*y", "terms": [{"factors": ["x", "y"], "coefficient": 1.0,
     /// "standard_error": 0.01}]}], "symbols": [...], "noise": [...], "fit": [...], "warnings":
-    /// [...]}`.
+    /// [...], "tried": [{"model": "degree 1", "score": -2.5, "exact": true, "held_out": 0.01,
+    /// "terms": 2, "chosen": true, "cut_short": false, "failure": ""}]}`.
     ///
     /// `rhs` is an expression that Python and SymPy parse, in `symbols`: the names of the states,
     /// for order 2 then of their velocities (`x_dot`), of the inputs, and the time `t` where it occurs,
-    /// with underscores for what no name may have there. SymPy has constants of its own, such as `I`, so that it should be told the names:
+    /// with underscores for what no name may have there. SymPy has constants of its own, such as
+    /// `I`, so that it should be told the names:
     /// `sympify(rhs, locals={name: Symbol(name) for name in symbols})`. `noise` is that of each
     /// state, and `fit` the fraction of its variance that the simulated equations explain (R²),
     /// `null` where they blow up.
@@ -59,6 +61,7 @@ impl Discovery {
             symbols: symbols.names(),
             noise: &self.noise,
             fit: &self.explained,
+            tried: &self.tried,
             warnings: &self.warnings,
         };
         serde_json::to_string_pretty(&model).expect("strings and numbers always serialize")
@@ -98,6 +101,7 @@ struct Model<'a> {
     symbols: &'a [String],
     noise: &'a [f64],
     fit: &'a [f64],
+    tried: &'a [Tried],
     warnings: &'a [String],
 }
 
@@ -170,6 +174,7 @@ mod tests {
             ],
             noise: vec![0.1, 0.2, 0.3],
             explained: vec![0.5, 1.0, f64::NAN],
+            tried: vec![Tried { model: "degree 1".into(), score: Some(-2.5), ..Tried::default() }],
             warnings: vec!["no term of y'".into()],
             ..Discovery::default()
         }
@@ -211,6 +216,8 @@ z' = (2.00(10) z) / (1 - 0.25(2) x_1)
             "symbols": ["x", "y", "z"],
             "noise": [0.1, 0.2, 0.3],
             "fit": [0.5, 1.0, null],
+            "tried": [{"model": "degree 1", "score": -2.5, "exact": false, "terms": 0,
+                "held_out": null, "chosen": false, "cut_short": false, "failure": ""}],
             "warnings": ["no term of y'"],
         });
         assert_eq!(value, expected);

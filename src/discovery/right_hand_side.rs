@@ -15,8 +15,8 @@ pub struct RightHandSide<'a> {
     pub library: &'a Library,
     /// The order of the equations, 1 or 2.
     pub order: usize,
-    /// The function g around the combination of terms.
-    pub link: Link,
+    /// The function g around the combination of terms of each equation (K).
+    pub links: Vec<Link>,
     /// The coefficients ξ (K, L), row-major, in the units of the data.
     pub numerator: Vec<f64>,
     /// The coefficients ζ of the denominator (K, L), row-major, with zeros for the constant; all
@@ -34,7 +34,7 @@ impl<'a> RightHandSide<'a> {
         RightHandSide {
             library,
             order: settings.order,
-            link: settings.link,
+            links: vec![settings.link; states],
             numerator: zeros.clone(),
             denominator: zeros,
         }
@@ -45,7 +45,7 @@ impl<'a> RightHandSide<'a> {
     ///
     /// # Errors
     /// [`Error::Argument`] when a setting is impossible, their number is not that of the states,
-    /// their links differ, or a term is not in the library.
+    /// a term is not in the library, or one that is no ratio has a denominator.
     pub fn from_equations(
         library: &'a Library,
         settings: &Settings,
@@ -59,10 +59,11 @@ impl<'a> RightHandSide<'a> {
         }
         let l = library.len();
         for (i, equation) in equations.iter().enumerate() {
-            if equation.link != settings.link {
-                let (found, expected) = (equation.link.name(), settings.link.name());
-                return refuse(format!("{}: the link is {found}, not {expected}", equation.lhs));
+            if equation.link != Link::Ratio && !equation.denominator.is_empty() {
+                let link = equation.link.name();
+                return refuse(format!("{}: a denominator, but the link is {link}", equation.lhs));
             }
+            rhs.links[i] = equation.link;
             let parts = [
                 (&equation.terms, &mut rhs.numerator),
                 (&equation.denominator, &mut rhs.denominator),
@@ -106,7 +107,7 @@ impl<'a> RightHandSide<'a> {
         for (i, out) in dynamic.iter_mut().enumerate() {
             let a = dot(&self.numerator[i * l..][..l], terms);
             let b = dot(&self.denominator[i * l..][..l], terms);
-            *out = self.link.derivatives(a, b).value;
+            *out = self.links[i].derivatives(a, b).value;
         }
     }
 
@@ -131,7 +132,7 @@ impl<'a> RightHandSide<'a> {
             .map(|i| Equation {
                 lhs: self.lhs(i),
                 terms: terms(&self.numerator[i * l..][..l], i * l),
-                link: self.link,
+                link: self.links[i],
                 denominator: terms(&self.denominator[i * l..][..l], (k + i) * l),
             })
             .collect()
@@ -158,8 +159,10 @@ mod tests {
             RightHandSide::from_equations(&library, settings, equations).unwrap_err().to_string()
         };
         assert_eq!(refused(&settings, &equations[..1]), "equations: expected 2, got 1");
-        let message = refused(&Settings::default(), &equations);
-        assert_eq!(message, "equations: x': the link is ratio, not identity");
+        let mut linear = equations.clone();
+        linear[0].link = Link::Identity;
+        let message = refused(&settings, &linear);
+        assert_eq!(message, "equations: x': a denominator, but the link is identity");
         let mut unknown = equations;
         unknown[1].terms[0].factors = vec!["z".into()];
         let message = refused(&settings, &unknown);

@@ -1,23 +1,24 @@
 //! The search for equations: the whole algorithm of a discovery.
 
-use std::f64::consts::TAU;
-
+use super::attempts;
+use super::budget::Budget;
 use super::check::check;
 use super::data::Dataset;
 use super::dependence;
-use super::equation::{Discovery, Fit};
+use super::equation::{Discovery, Fit, Tried};
 use super::estimate::Estimate;
 use super::estimator::Estimator;
-use super::grid::{Grid, fastest_rate};
-use super::joint::{Joint, joint_values};
-use super::library::Library;
+use super::grid::Grid;
+use super::joint::{Joint, NOISE_FLOORS, joint_values};
+use super::ladder::{Model, Step, models};
 use super::link::Link;
 use super::network::{Network, network_values};
 use super::preparation::{Prepared, prepare};
 use super::progress::{Observer, Reporter};
+use super::ranking::{Found, Results};
 use super::selection::{conclude, select};
 use super::settings::{Method, Settings};
-use super::simulate::simulate;
+use super::simulate::trajectory;
 use super::start::Start;
 use super::user_terms::check_gradients;
 use super::view::View;
@@ -26,6 +27,9 @@ use super::warnings;
 use crate::cuda::Cuda;
 use crate::memory::ensure;
 use crate::{Cpu, Device, Error, Result};
+
+/// The fewest linearizations with all terms that a search needs.
+const LINEARIZATIONS: f64 = 15.0;
 
 /// Finds the equations that the data obey, by the method [`Settings::method`].
 ///
@@ -39,44 +43,111 @@ pub fn discover(
 ) -> Result<Discovery> {
     // Too many terms are refused before any work that grows with the square of the states.
     data.validate_names()?;
-    libraries(data, settings)?;
+    models(data, settings)?;
     data.validate()?;
     let mut progress = Reporter::new(observer);
     progress.stage(0.0, "smoothing the data")?;
     ensure_memory_to_smooth(data)?;
     let prepared = prepare(data, settings)?;
-    let libraries = libraries(&prepared.data, settings)?;
-    let has_inputs = libraries.iter().any(|library| !library.inputs().is_empty());
+    let steps = models(&prepared.data, settings)?;
+    let all = || steps.iter().flat_map(|step| &step.models);
+    let has_inputs = all().any(|model| !model.library.inputs().is_empty());
     if settings.method == Method::Network && has_inputs {
         let message = "the network method takes no inputs and no terms with the time; the joint \
                        method does";
         return Err(Error::argument("method", message));
     }
-    let views = View::all(&prepared.data, settings)?;
+    let translatable = |model: &Model| settings.is_translatable() && model.is_translatable();
+    let any_translatable = all().any(translatable);
+    let views = View::all(&prepared.data, settings, any_translatable)?;
     // Terms get the time where a candidate depends on it.
-    let with_time = libraries[0].inputs().len() > prepared.data.inputs.len();
+    let with_time = all().any(|m| m.library.inputs().len() > prepared.data.inputs.len());
     check_gradients(&prepared.data, &views[0].smooth, with_time, settings)?;
-    views.iter().try_for_each(|view| ensure_memory(&view.grid, &libraries, settings))?;
 
-    // Searches with every library about every offset, and keeps the best result.
-    let mut best: Option<Found> = None;
-    let mut failure = None;
-    let tasks = views.iter().flat_map(|view| libraries.iter().map(move |library| (view, library)));
-    for (index, (view, library)) in tasks.enumerate() {
-        progress.begin_part(index, views.len() * libraries.len());
-        match find(view, library, settings, &mut progress) {
-            Ok(found) => {
-                if best.as_ref().is_none_or(|best| found.beats(best, settings)) {
-                    best = Some(found);
-                }
-            }
-            Err(error @ (Error::Data(_) | Error::Argument { .. })) => failure = Some(error),
-            Err(error) => return Err(error),
+    // Searches with every model about every offset, and keeps the best result.
+    let mut results = Results::new(settings);
+    let parts = steps.len() + usize::from(settings.automatic);
+    for (index, Step { models, refused }) in steps.iter().enumerate() {
+        progress.begin_part(index, parts);
+        // What is exact has the terms of simpler models already.
+        let exact = results.best().filter(|best| settings.automatic && best.is_exact());
+        let least = exact.map_or(0, |exact| exact.model.place);
+        let tasks = |view: usize| {
+            let suitable =
+                move |model: &&Model| model.place >= least && (view == 0 || translatable(model));
+            models.iter().filter(suitable).map(move |model| (view, model))
+        };
+        let tasks: Vec<(&View, &Model)> =
+            (0..views.len()).flat_map(tasks).map(|(view, model)| (&views[view], model)).collect();
+        search(&mut results, &tasks, settings, &mut progress)?;
+        for (name, failure) in refused {
+            results.refuse(name, failure);
+        }
+        if settings.automatic && results.is_settled(models) {
+            break;
         }
     }
-    match best {
-        Some(found) => report(found, data, prepared, settings, &mut progress),
-        None => Err(failure.expect("there is at least one library")),
+    let mixed: Vec<Model> = results.mixed().into_iter().collect();
+    let tasks: Vec<(&View, &Model)> = mixed.iter().map(|model| (&views[0], model)).collect();
+    if !tasks.is_empty() {
+        progress.begin_part(steps.len(), parts);
+        search(&mut results, &tasks, settings, &mut progress)?;
+    }
+    let (found, tried) = results.into_best()?;
+    report(found, tried, any_translatable, data, prepared, &mut progress)
+}
+
+/// Searches with each of these models, in threads, and adds what is found to the results.
+fn search<'a>(
+    results: &mut Results<'a>,
+    tasks: &[(&'a View, &'a Model)],
+    settings: &'a Settings,
+    progress: &mut Reporter<'_, '_>,
+) -> Result<()> {
+    let name = |(view, model): &(&View, &Model)| {
+        let moved = view.grid.offset.iter().any(|offset| *offset != 0.0);
+        model.name.clone() + if moved { ", about the means" } else { "" }
+    };
+    let names: Vec<String> = tasks.iter().map(name).collect();
+    // What obeys an equation exactly is where the search with a richer model begins.
+    let exact = results.best().filter(|best| settings.automatic && best.is_exact());
+    let outcomes = {
+        let simpler = |view: &View| {
+            let begin = exact.filter(|exact| std::ptr::eq(exact.view, view));
+            begin.map(|exact| &exact.estimate)
+        };
+        // What the budget forbids needs no memory. What has not enough of it alone is not begun, and
+        // of the rest as many at a time as fit.
+        let need = |&(view, model): &(&View, &Model)| {
+            let joint = settings.method == Method::Joint;
+            let begins = !joint || simpler(view).is_some() || can_begin(view, model).is_ok();
+            if begins { memory(&view.grid, model, settings) } else { 0 }
+        };
+        let ensure = |bytes: usize| ensure("the search", &[(bytes, 1)]);
+        let needs: Vec<usize> = tasks.iter().map(need).collect();
+        let fits: Vec<bool> = needs.iter().map(|bytes| ensure(*bytes).is_ok()).collect();
+        let fitting = needs.iter().zip(&fits).filter(|(_, fits)| **fits);
+        let largest = fitting.map(|(bytes, _)| *bytes).max().unwrap_or(0);
+        let threads = rayon::current_num_threads().min(tasks.len());
+        let at_a_time = (2..=threads).rev().find(|n| ensure(largest.saturating_mul(*n)).is_ok());
+        let find = |index: usize, progress: &mut Reporter<'_, '_>| {
+            let (view, model) = tasks[index];
+            let budget = model.budget(&view.grid);
+            if !fits[index] {
+                let (what, bytes) = ("the search".into(), needs[index]);
+                return (Err(Error::OutOfMemory { what, bytes }), false);
+            }
+            let found = find(view, model, simpler(view), &budget, settings, progress);
+            (found, budget.is_spent())
+        };
+        attempts::run(&names, at_a_time.unwrap_or(1), find, progress)?
+    };
+    for (name, (found, cut_short)) in names.into_iter().zip(outcomes) {
+        results.add(name, found, cut_short, progress)?;
+    }
+    match results.best() {
+        Some(best) => progress.show(&best.estimate.equations()),
+        None => Ok(()),
     }
 }
 
@@ -88,83 +159,94 @@ fn ensure_memory_to_smooth(data: &Dataset) -> Result<()> {
     ensure("smoothing the data", &[(points, 20 * 8), (values, 3 * 8)])
 }
 
-/// Checks that the memory for the search can be had.
-fn ensure_memory(grid: &Grid, libraries: &[Library], settings: &Settings) -> Result<()> {
-    let largest = libraries.iter().max_by_key(|library| library.len());
-    let Some(library) = largest else { return Ok(()) };
-    let variables = library.variables().len();
+/// Checks that the budget of a model allows a search that begins with all its terms.
+fn can_begin(view: &View, model: &Model) -> Result<()> {
+    let points = view.grid.points();
+    model.budget(&view.grid).check(LINEARIZATIONS, points, model.unknowns())
+}
+
+/// Returns the bytes of memory of a search with this model.
+fn memory(grid: &Grid, model: &Model, settings: &Settings) -> usize {
+    let variables = model.library.variables().len();
     let states = variables / settings.order;
-    let numerators = states.saturating_mul(library.len());
-    let coefficients = match settings.link {
-        Link::Ratio => numerators.saturating_mul(2),
-        _ => numerators,
-    };
+    let coefficients = model.coefficients();
     let squares = coefficients.saturating_mul(coefficients);
     // The trajectory in the units of the data and in those of the method, of the estimates that
     // are compared, smoothed and simulated.
-    let trajectories = (grid.points().saturating_mul(variables), 20 * 8);
-    match settings.method {
-        Method::Joint => {
-            let values = joint_values(grid.points(), variables, coefficients);
-            // One for the present terms and one for all of them.
-            ensure("the search", &[trajectories, (values, 2 * 8), (squares, 8 * 8)])
-        }
-        Method::Network => {
-            let values = network_values(grid.points(), variables, states, coefficients);
-            ensure("the search", &[trajectories, (values, 8), (squares, 8 * 8)])
-        }
-    }
+    let trajectories = grid.points().saturating_mul(variables).saturating_mul(20);
+    let values = match settings.method {
+        // One for the present terms and one for all of them.
+        Method::Joint => joint_values(grid.points(), variables, coefficients).saturating_mul(2),
+        Method::Network => network_values(grid.points(), variables, states, coefficients),
+    };
+    let all = trajectories.saturating_add(values).saturating_add(squares.saturating_mul(8));
+    all.saturating_mul(size_of::<f64>())
 }
 
-/// Returns the candidate terms, as several libraries of growing degree if the lowest sufficient
-/// degree is to be found.
-fn libraries(data: &Dataset, settings: &Settings) -> Result<Vec<Library>> {
-    // A ratio can always be extended by a common factor, so its lowest sufficient degree is to be
-    // found.
-    let lowest =
-        if settings.link == Link::Ratio { settings.degree.min(1) } else { settings.degree };
-    (lowest..=settings.degree)
-        .map(|degree| {
-            let settings = Settings { degree, ..settings.clone() };
-            Library::for_data(data, &settings)
-        })
-        .collect()
+/// What a search begins with.
+#[derive(Clone, Copy)]
+enum Begin<'s, 'a> {
+    /// The terms of a simpler model.
+    Simpler(&'s Estimate<'a>),
+    /// All terms, but few in ratios.
+    Sparse,
+    All,
 }
 
-/// The result of a search with one library.
-struct Found<'a> {
-    estimate: Estimate<'a>,
-    view: &'a View,
-    /// What remains undecided.
-    warnings: Vec<String>,
-}
-
-/// Finds the terms of a library that the data support, by either method.
+/// Finds the terms of a model that the data support, by either method; the joint one begins with
+/// all terms, or with those of a simpler model.
 fn find<'a>(
     view: &'a View,
-    library: &'a Library,
+    model: &'a Model,
+    simpler: Option<&Estimate<'a>>,
+    budget: &Budget,
     settings: &'a Settings,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<Found<'a>> {
     progress.stage(0.02, "regression on the smoothed data")?;
     let View { grid, smooth, .. } = view;
-    let start = Start::new(library, grid, smooth, settings)?;
+    let start = |sparse| Start::new(model, grid, smooth, settings, sparse);
     let (estimate, warnings) = match (settings.method, &settings.device) {
         (Method::Joint, _) => {
-            let joint = Joint::new(grid, smooth, start, progress)?;
-            selected(joint, settings, progress)?
+            if simpler.is_none() {
+                budget.check(LINEARIZATIONS, grid.points(), model.unknowns())?;
+            }
+            let mut attempt = |begin: Begin<'_, 'a>, floors| {
+                let mut estimate = start(matches!(begin, Begin::Sparse))?.estimate;
+                if let Begin::Simpler(simpler) = begin {
+                    estimate.continue_from(simpler);
+                }
+                let joint = Joint::new(grid, smooth, estimate, floors, budget, progress)?;
+                selected(joint, settings, progress)
+            };
+            let has_ratio = model.links.contains(&Link::Ratio);
+            let attempts = [
+                simpler.map(|simpler| (Begin::Simpler(simpler), &NOISE_FLOORS[1..])),
+                has_ratio.then_some((Begin::Sparse, &NOISE_FLOORS[1..])),
+                Some((Begin::All, &NOISE_FLOORS[1..])),
+                // With more noise, bad starts are forgiven.
+                Some((Begin::All, &NOISE_FLOORS[..])),
+            ];
+            let mut outcome = None;
+            for (begin, floors) in attempts.into_iter().flatten() {
+                outcome = Some(attempt(begin, floors));
+                if !matches!(outcome, Some(Err(Error::Data(_)))) || budget.is_spent() {
+                    break;
+                }
+            }
+            outcome.expect("the last attempts are always made")?
         }
         (Method::Network, Device::Cpu) => {
-            let network = Network::new(view, settings, start, Cpu)?;
+            let network = Network::new(view, settings, start(false)?, Cpu)?;
             selected(network, settings, progress)?
         }
         #[cfg(feature = "cuda")]
         (Method::Network, Device::Cuda(device)) => {
-            let network = Network::new(view, settings, start, Cuda::on(device)?)?;
+            let network = Network::new(view, settings, start(false)?, Cuda::on(device)?)?;
             selected(network, settings, progress)?
         }
     };
-    Ok(Found { estimate, view, warnings })
+    Ok(Found { estimate, model, view, warnings, held_out: None })
 }
 
 /// Selects terms from sharpness to sharpness, beginning with all of them. Returns the estimate, and
@@ -183,63 +265,65 @@ fn selected<'a, E: Estimator<'a>>(
         });
         match (sharper, last.take()) {
             (Ok(true), selected) => last = selected,
-            (Ok(false), _) => break,
+            (Ok(false), selected) => {
+                last = selected;
+                break;
+            }
             // What was selected before is the sharpest that there is.
             (Err(Error::Data(_)), Some(selected)) => {
-                estimator.restore(selected, progress)?;
                 warnings.push(warnings::coarse());
-                break;
+                match estimator.restore(selected.clone(), progress) {
+                    Ok(()) => {
+                        last = Some(selected);
+                        break;
+                    }
+                    // No work is left, not even for a last estimate.
+                    Err(Error::Data(_)) => return Ok((selected, warnings)),
+                    Err(error) => return Err(error),
+                }
             }
             (Err(error), _) => return Err(error),
         }
     }
-    warnings.extend(conclude(&mut estimator, settings, progress)?);
-    Ok((estimator.finish(), warnings))
-}
-
-impl Found<'_> {
-    /// Returns whether this is better than another result: equations that hold exactly are better
-    /// than ones that do not; among equals the score decides.
-    fn beats(&self, other: &Found<'_>, settings: &Settings) -> bool {
-        match (self.estimate.is_exact(), other.estimate.is_exact()) {
-            (true, false) => true,
-            (false, true) => false,
-            _ => self.score(settings) < other.score(settings),
+    match (conclude(&mut estimator, settings, progress), last) {
+        (Ok(undecided), _) => {
+            warnings.extend(undecided);
+            Ok((estimator.finish(), warnings))
         }
-    }
-
-    /// Returns −2 log likelihood of the data, up to a constant, plus the square of the threshold
-    /// for each term.
-    fn score(&self, settings: &Settings) -> f64 {
-        let penalty = settings.threshold * settings.threshold;
-        let terms = self.estimate.candidates.kept.len() as f64;
-        self.view.grid.misfit(&self.estimate.unbiased_noise()) + penalty * terms
+        (Err(Error::Data(_)), Some(selected)) => {
+            if warnings.is_empty() {
+                warnings.push(warnings::coarse());
+            }
+            Ok((selected, warnings))
+        }
+        (Err(error), _) => Err(error),
     }
 }
 
 /// Collects the result of the best estimate, with everything that its reader must know.
 fn report(
     found: Found<'_>,
+    tried: Vec<Tried>,
+    translatable: bool,
     data: &Dataset,
     prepared: Prepared,
-    settings: &Settings,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<Discovery> {
-    let Found { estimate, view, warnings: undecided } = found;
+    let Found { estimate, view, warnings: undecided, .. } = found;
     let View { grid, smooth, .. } = view;
     let mut warnings = prepared.warnings;
-    warnings.extend(view.warnings(&prepared.data, settings));
+    warnings.extend(view.warnings(&prepared.data, translatable));
     warnings.extend(dependence::warnings(&prepared.data, smooth));
     warnings.extend(undecided);
+    warnings.extend(warnings::cut_short(&tried));
     if !estimate.is_exact() {
         warnings.push(warnings::inexact(&estimate));
     }
-    let equations = estimate.equations();
+    let (equations, correlations) = (estimate.equations(), estimate.correlations());
     warnings.extend(warnings::empty(&equations));
-    let scale = sizes(&estimate);
+    let scale = estimate.sizes();
     let parts = fits(&estimate, view, &scale);
-    let period = TAU / fastest_rate(&view.data, smooth);
-    let checked = check(&estimate, grid, smooth, &parts, period, &scale);
+    let checked = check(&estimate, grid, smooth, &parts, view.period, &scale);
     warnings.extend(checked.warnings);
     let fits = joined(parts, &prepared.part_of, data.trajectories.len(), &grid.offset);
     warnings.extend(warnings::blow_ups(&fits, estimate.noise.len()));
@@ -250,18 +334,13 @@ fn report(
         interpolation: view.grid.interpolation.clone(),
         order: estimate.rhs.order,
         equations,
+        correlations,
         fits,
         noise: estimate.noise,
         explained: checked.explained,
+        tried,
         warnings,
     })
-}
-
-/// Returns the largest absolute value of each component of the trajectory (D).
-fn sizes(found: &Estimate<'_>) -> Vec<f64> {
-    let d = found.rhs.library.variables().len();
-    let component = |i: usize| found.trajectory.iter().skip(i).step_by(d);
-    (0..d).map(|i| component(i).fold(0.0, |m: f64, u| m.max(u.abs()))).collect()
 }
 
 /// Returns the trajectories of the grid, as estimated and as simulated with the equations that were
@@ -273,7 +352,7 @@ fn fits(found: &Estimate<'_>, view: &View, scale: &[f64]) -> Vec<Fit> {
         let states = &found.trajectory[range.start * d..range.end * d];
         let smoothed = states.chunks_exact(d).flat_map(|state| state[..k].to_vec()).collect();
         let forcing = view.grid.forcing.part(range.clone());
-        let simulated = simulate(&found.rhs, &states[..d], &time, &forcing, scale);
+        let simulated = trajectory(&found.rhs, &states[..d], &time, &forcing, scale);
         Fit { time, smoothed, simulated }
     };
     view.grid.trajectories.iter().map(fit).collect()
@@ -291,4 +370,61 @@ fn joined(fits: Vec<Fit>, part_of: &[usize], count: usize, offset: &[f64]) -> Ve
         joined[whole].simulated.extend(back(fit.simulated));
     }
     joined
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use super::super::data::Trajectory;
+    use super::super::equation::Equation;
+    use super::*;
+
+    /// Returns the equations that a search with this budget finds, and what was tried.
+    fn within(work: f64, data: &Dataset) -> (Result<Vec<Equation>>, Vec<Tried>) {
+        let settings = Settings { automatic: true, ..Settings::default() };
+        let views = View::all(data, &settings, false).unwrap();
+        let model = Model { work, linearizations: 0.0, ..Model::new(data, &settings).unwrap() };
+        let mut results = Results::new(&settings);
+        let mut observer = |_: &super::super::progress::Progress<'_>| ControlFlow::Continue(());
+        let mut progress = Reporter::new(&mut observer);
+        search(&mut results, &[(&views[0], &model)], &settings, &mut progress).unwrap();
+        match results.into_best() {
+            Ok((found, tried)) => (Ok(found.estimate.equations()), tried),
+            Err(error) => (Err(error), vec![]),
+        }
+    }
+
+    #[test]
+    fn a_search_without_work_left_has_what_was_selected_before_and_says_so() {
+        let time: Vec<f64> = (0..200).map(|i| 0.05 * f64::from(i)).collect();
+        let noise = |t: f64| 1e-4 * (1e3 * t * t).sin();
+        let state = |t: &f64| {
+            let decay = (-0.1 * t).exp();
+            [decay * (2.0 * t).cos() + noise(*t), decay * (2.0 * t).sin() - noise(t + 1.0)]
+        };
+        let values = time.iter().flat_map(state).collect();
+        let data = Dataset {
+            states: vec!["x".into(), "y".into()],
+            trajectories: vec![Trajectory { time, values, ..Trajectory::default() }],
+            ..Dataset::default()
+        };
+        let (unlimited, tried) = within(f64::INFINITY, &data);
+        assert!(!tried[0].cut_short && warnings::cut_short(&tried).is_none());
+        assert_eq!(unlimited.unwrap().iter().map(|e| e.terms.len()).sum::<usize>(), 4);
+
+        let (refused, _) = within(1.0, &data);
+        assert_eq!(refused.unwrap_err().to_string(), "not tried, because it would take too long");
+        // Somewhere between too little work and enough there is some for a first selection.
+        let mut cut_short = 0;
+        for multiple in 1..100 {
+            let (found, tried) = within(5e5 * f64::from(multiple), &data);
+            if found.is_ok() && tried[0].cut_short {
+                cut_short += 1;
+                let warning = warnings::cut_short(&tried).unwrap();
+                assert!(warning.contains("cut short: degree 2;"), "{warning}");
+            }
+        }
+        assert!(cut_short > 0);
+    }
 }

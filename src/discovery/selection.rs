@@ -31,7 +31,7 @@ pub(super) fn select<'a, E: Estimator<'a>>(
     let done = |fraction: f64| begin + (END - begin) * fraction;
     // Where terms of a numerator and a denominator can replace each other, sets must not be judged
     // before the redundant ones are gone.
-    if settings.link == Link::Ratio || !E::QUADRATIC {
+    if estimator.estimate().rhs.links.contains(&Link::Ratio) || !E::QUADRATIC {
         eliminate(estimator, settings, done, progress)?;
     }
     for round in 0..MAX_ROUNDS {
@@ -87,7 +87,7 @@ fn eliminate<'a, E: Estimator<'a>>(
         let estimate = estimator.estimate();
         progress.show(&estimate.equations())?;
         let mut quadratic = estimate.quadratic();
-        let dropped = if settings.link == Link::Ratio {
+        let dropped = if estimate.rhs.links.contains(&Link::Ratio) {
             let degree = |p: &Parameter| estimate.rhs.library.factors(p.term).len();
             let degrees: Vec<usize> = estimate.candidates.free().iter().map(degree).collect();
             highest(&quadratic, settings.threshold, &degrees)

@@ -116,6 +116,11 @@ pub struct Settings {
     /// Order of the equations: 1 for u' = …, 2 for u'' = … (whose terms may contain u'); by
     /// default 1.
     pub order: usize,
+    /// Whether candidate terms and link are chosen by the data, from a ladder of models that begins
+    /// with polynomials, instead of by `degree`, `sine_cosine` and `link`; by default not. Inputs
+    /// occur in every model of the ladder. Terms of one's own, `explicit_time` and constraints
+    /// belong to a given model, and are refused.
+    pub automatic: bool,
     /// Highest total degree of the monomials; by default 2.
     pub degree: usize,
     /// Whether sin and cos of each state are candidates too; by default not.
@@ -163,6 +168,7 @@ impl Default for Settings {
         Settings {
             method: Method::Joint,
             order: 1,
+            automatic: false,
             degree: 2,
             sine_cosine: false,
             explicit_time: false,
@@ -190,6 +196,17 @@ impl Settings {
             && self.positive.is_empty()
             && self.negative.is_empty()
             && self.equal.is_empty())
+    }
+
+    /// Returns whether there are terms of the caller's own, or with the time.
+    fn has_own_terms(&self) -> bool {
+        self.explicit_time || !self.terms.is_empty() || !self.user_terms.is_empty()
+    }
+
+    /// Returns whether equations about an offset can be multiplied out, as far as the settings tell:
+    /// whether the candidates are not the caller's own and no coefficient is constrained.
+    pub(super) fn is_translatable(&self) -> bool {
+        self.terms.is_empty() && self.user_terms.is_empty() && !self.is_constrained()
     }
 
     /// Checks everything that can be checked without the data.
@@ -235,6 +252,15 @@ impl Settings {
         if self.method == Method::Network && !self.equal.is_empty() {
             let message = "only the joint method can estimate several coefficients as one";
             return refuse("equal", message.into());
+        }
+        if self.automatic && self.method == Method::Network {
+            let message = "the network method takes one model, the joint method chooses among many";
+            return refuse("automatic", message.into());
+        }
+        if self.automatic && (self.has_own_terms() || self.is_constrained()) {
+            let message = "terms of one's own, the time in the monomials and constraints belong to \
+                           a given model, which the data do not choose";
+            return refuse("automatic", message.into());
         }
         if self.method == Method::Joint && !matches!(self.device, Device::Cpu) {
             let message = "the joint method runs on the CPU, the network method on any device";

@@ -5,6 +5,7 @@
 
 use super::forcing::Forcing;
 use super::right_hand_side::RightHandSide;
+use crate::{Error, Result};
 
 const RELATIVE_TOLERANCE: f64 = 1e-9;
 /// The most evaluations of the right-hand side per output interval; beyond that, the integration is
@@ -36,12 +37,37 @@ const ERROR: [f64; 7] = [
 
 /// Integrates the equations from `initial` (D: u, for order 2 then u') over the times `time` (M),
 /// with the inputs `forcing` at these times, and returns the states at these times (M, K),
-/// row-major. `forcing` is `Forcing::default()` if there are no inputs.
+/// row-major. `forcing` is `Forcing::default()` if there are no inputs but the time.
 ///
 /// `scale` (D) is the usual size of each state: errors are measured by it, and a state a million
 /// times larger is a blow-up. From a blow-up on, all is NaN.
-#[must_use]
+///
+/// # Errors
+/// [`Error::Shape`] naming the array whose length does not suit the equations or the times, and
+/// [`Error::Argument`] if `forcing` has another number of inputs than the equations.
 pub fn simulate(
+    rhs: &RightHandSide<'_>,
+    initial: &[f64],
+    time: &[f64],
+    forcing: &Forcing,
+    scale: &[f64],
+) -> Result<Vec<f64>> {
+    let d = rhs.library.variables().len();
+    for (argument, values) in [("initial", initial), ("scale", scale)] {
+        if values.len() != d {
+            return Err(Error::Shape {
+                argument: argument.into(),
+                expected: format!("(D) = ({d})"),
+                actual: vec![values.len()],
+            });
+        }
+    }
+    forcing.check(rhs.library, time.len())?;
+    Ok(trajectory(rhs, initial, time, forcing, scale))
+}
+
+/// Integrates as [`simulate`] does, where all lengths suit each other.
+pub(super) fn trajectory(
     rhs: &RightHandSide<'_>,
     initial: &[f64],
     time: &[f64],
@@ -207,7 +233,7 @@ mod tests {
         let mut rhs = RightHandSide::new(&library, &settings);
         rhs.numerator[1] = -4.0;
         let time: Vec<f64> = (0..200).map(|i| 0.1 * f64::from(i)).collect();
-        let states = simulate(&rhs, &[1.0, 0.0], &time, &Forcing::default(), &[1.0, 1.0]);
+        let states = simulate(&rhs, &[1.0, 0.0], &time, &Forcing::default(), &[1.0, 1.0]).unwrap();
         for (x, t) in states.iter().zip(&time) {
             assert!((x - (2.0 * t).cos()).abs() < 1e-6, "{t}: {x}");
         }
@@ -220,7 +246,7 @@ mod tests {
         let mut rhs = RightHandSide::new(&library, &settings);
         rhs.numerator[2] = 1.0; // x' = x², infinite at t = 1
         let time: Vec<f64> = (0..20).map(|i| 0.1 * f64::from(i)).collect();
-        let states = simulate(&rhs, &[1.0], &time, &Forcing::default(), &[1.0]);
+        let states = simulate(&rhs, &[1.0], &time, &Forcing::default(), &[1.0]).unwrap();
         assert!((states[9] - 10.0).abs() < 1e-5, "{}", states[9]);
         assert!(states[10..].iter().all(|x| x.is_nan()));
     }
@@ -249,8 +275,20 @@ mod tests {
             let mut rhs = RightHandSide::new(&library, &settings);
             rhs.numerator[library.position(&[factors.into()]).unwrap()] = 1.0;
             let forcing = Forcing::new(&data, 0, &[interpolation], &time);
-            let states = simulate(&rhs, &[0.0], &time, &forcing, &[1.0]);
+            let states = simulate(&rhs, &[0.0], &time, &forcing, &[1.0]).unwrap();
             assert!((states[8] - expected).abs() < 1e-9, "{factors} {states:?}");
         }
+
+        let rhs = RightHandSide::new(&library, &settings);
+        let refused = |initial: &[f64], time: &[f64], forcing: &Forcing, scale: &[f64]| {
+            simulate(&rhs, initial, time, forcing, scale).unwrap_err().to_string()
+        };
+        let forcing = Forcing::new(&data, 0, &[Interpolation::Hold], &time);
+        let message = refused(&[0.0], &time, &Forcing::default(), &[1.0]);
+        assert_eq!(message, "forcing: the equations have 1 inputs (u), got 0");
+        let message = refused(&[0.0], &time[1..], &forcing, &[1.0]);
+        assert_eq!(message, "forcing: has inputs at 9 times, but there are 8");
+        assert!(refused(&[0.0, 1.0], &time, &forcing, &[1.0]).starts_with("initial: "));
+        assert!(refused(&[0.0], &time, &forcing, &[]).starts_with("scale: "));
     }
 }

@@ -9,10 +9,10 @@ use super::candidates::{Candidates, Parameter, Support};
 use super::constraints::unknowns;
 use super::estimate::Estimate;
 use super::grid::{Grid, Smooth};
-use super::library::Library;
+use super::ladder::Model;
 use super::link::Link;
 use super::notation::product;
-use super::regression::regress;
+use super::regression::{regress, thin_ratios};
 use super::right_hand_side::RightHandSide;
 use super::settings::Settings;
 use crate::{Error, Result};
@@ -25,7 +25,7 @@ const PRIOR: f64 = 1e2;
 /// denominator with a common factor describe the same function by other numbers.
 const BOUNDED_PRIOR: f64 = 10.0;
 
-/// The first guess with all terms of one library.
+/// The first guess with all terms of one model.
 pub(super) struct Start<'a> {
     /// Estimate with the known coefficients and those of the regression, along the smoothed data.
     pub estimate: Estimate<'a>,
@@ -35,32 +35,44 @@ pub(super) struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    /// Samples the smoothed data on the grid and guesses the coefficients by regression.
+    /// Samples the smoothed data on the grid and guesses the coefficients by regression. `sparse`
+    /// says whether ratios begin with few terms instead of all.
     ///
     /// # Errors
     /// [`Error::Argument`] for known coefficients of unknown terms, [`Error::Data`] naming a term
     /// that is not finite on the data.
     pub fn new(
-        library: &'a Library,
+        model: &'a Model,
         grid: &Grid,
         smooth: &Smooth,
         settings: &Settings,
+        sparse: bool,
     ) -> Result<Self> {
-        let mut rhs = RightHandSide::new(library, settings);
-        let unknowns = unknowns(&mut rhs, settings)?;
+        let mut rhs = RightHandSide::new(&model.library, settings);
+        rhs.links.clone_from(&model.links);
+        let unknowns = unknowns(&mut rhs, settings, |parameter| model.has(parameter))?;
         let trajectory = grid.sample(smooth, settings.order);
         let slopes = grid.slopes(smooth, settings.order);
-        let arguments = grid.arguments(library, &trajectory);
+        let arguments = grid.arguments(&model.library, &trajectory);
         let places: Vec<Parameter> =
             unknowns.all.iter().copied().chain(unknowns.ties.iter().map(|tie| tie.place)).collect();
         regress(&mut rhs, &places, grid, &arguments, &slopes);
+        if sparse {
+            let penalty = settings.threshold * settings.threshold;
+            thin_ratios(&mut rhs, &places, grid, &arguments, &slopes, penalty);
+        }
         let mut priors = priors(&rhs, &arguments, &slopes, &places)?;
         let of_ties = priors.split_off(unknowns.all.len());
         for (tie, prior) in unknowns.ties.iter().zip(of_ties) {
             priors[tie.leader] = priors[tie.leader].hypot(prior);
         }
-        let candidates = Candidates::new(unknowns, priors);
+        let mut candidates = Candidates::new(unknowns, priors);
         agree(&candidates, &mut rhs);
+        if sparse {
+            let all = &candidates.all;
+            let ratio = |p: &Parameter| rhs.links[p.equation] == Link::Ratio;
+            candidates.kept.retain(|&i| !ratio(&all[i]) || all[i].value(&rhs) != 0.0);
+        }
         let estimate = Estimate {
             rhs,
             candidates,
@@ -122,7 +134,7 @@ fn priors(
         if size == 0.0 || slope == 0.0 {
             return 1.0;
         }
-        match rhs.link {
+        match rhs.links[p.equation] {
             Link::Identity => size / (PRIOR * slope),
             Link::Ratio if !p.denominator => size / (PRIOR * slope),
             _ => size / BOUNDED_PRIOR,

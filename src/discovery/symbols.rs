@@ -1,7 +1,7 @@
 //! Equations as expressions of Python, which SymPy parses.
 
 use super::equation::{Discovery, Equation, Term};
-use super::expression::{self, PYTHON};
+use super::expression::{Expression, PYTHON, is_function};
 use super::library::TIME;
 use super::link::Link;
 
@@ -37,7 +37,7 @@ impl Symbols {
             symbols.add(TIME.into(), TIME.into());
             let last = symbols.names.len() - 1;
             let has_time = |factor: &String| {
-                expression::parse(factor, &symbols.variables).is_ok_and(|e| e.has(last))
+                Expression::of_factor(factor, &symbols.variables).is_ok_and(|e| e.has(last))
             };
             let terms =
                 discovery.equations.iter().flat_map(|e| e.terms.iter().chain(&e.denominator));
@@ -97,33 +97,26 @@ impl Symbols {
 
     /// Returns a factor: a symbol, a function of one, or an expression of the caller's own.
     fn factor(&self, factor: &str) -> String {
-        let symbol = |name: &str| {
-            let place = self.variables.iter().position(|variable| variable == name)?;
-            Some(self.names[place].clone())
-        };
-        if let Some(symbol) = symbol(factor) {
-            return symbol;
-        }
-        let function = factor.strip_suffix(')').and_then(|f| f.split_once('('));
-        match function.and_then(|(name, argument)| Some((name, symbol(argument)?))) {
-            Some((name, symbol)) => format!("{name}({symbol})"),
+        match Expression::of_factor(factor, &self.variables) {
+            Ok(expression) => {
+                let written = expression.written(&self.names, &PYTHON);
+                if expression.is_whole() { written } else { format!("({written})") }
+            }
             // Functions of the caller's own may have any name.
-            None => match expression::parse(factor, &self.variables) {
-                Ok(expression) => format!("({})", expression.written(&self.names, &PYTHON)),
-                Err(_) => format!("({factor})"),
-            },
+            Err(_) => format!("({factor})"),
         }
     }
 }
 
-/// Returns the name as Python takes it: other characters become underscores.
+/// Returns the name as Python takes it: other characters become underscores. A name that a function
+/// has gets one at its end, because both may occur in one expression.
 fn identifier(name: &str) -> String {
     let letter = |c: char| if c.is_alphanumeric() || c == '_' { c } else { '_' };
     let mut identifier: String = name.chars().map(letter).collect();
     if identifier.starts_with(|c: char| c.is_numeric()) {
         identifier.insert(0, '_');
     }
-    if KEYWORDS.contains(&identifier.as_str()) {
+    if KEYWORDS.contains(&identifier.as_str()) || is_function(&identifier) {
         identifier.push('_');
     }
     identifier
@@ -135,10 +128,10 @@ mod tests {
 
     #[test]
     fn every_name_becomes_a_symbol() {
-        let names = ["x", r"\alpha", "$q$", "_q_", "lambda", "2nd", "T_in [K]", "Δ"];
+        let names = ["x", r"\alpha", "$q$", "_q_", "lambda", "2nd", "T_in [K]", "Δ", "exp"];
         let states = names.map(String::from).to_vec();
         let symbols = Symbols::of(&Discovery { states, order: 1, ..Discovery::default() });
-        let expected = ["x", "_alpha", "_q_", "_q__", "lambda_", "_2nd", "T_in__K_", "Δ"];
+        let expected = ["x", "_alpha", "_q_", "_q__", "lambda_", "_2nd", "T_in__K_", "Δ", "exp_"];
         assert_eq!(symbols.names(), expected);
     }
 
@@ -162,7 +155,7 @@ mod tests {
         };
         let discovery = Discovery { states: vec!["x".into()], order: 2, ..Discovery::default() };
         let symbols = Symbols::of(&discovery);
-        let sum = "1e-7 + (-0.1)*x*x*x_dot + 2.0*sin(x) + 1.0*(exp(-x))";
+        let sum = "1e-7 + (-0.1)*x*x*x_dot + 2.0*sin(x) + 1.0*exp(-x)";
         assert_eq!(symbols.right_hand_side(&equation), sum);
         equation.link = Link::Sigmoid;
         assert_eq!(symbols.right_hand_side(&equation), format!("1/(1 + exp(-({sum})))"));
@@ -171,5 +164,30 @@ mod tests {
         assert_eq!(symbols.right_hand_side(&equation), format!("({sum})/(1 + 0.5*x)"));
         equation.terms.clear();
         assert_eq!(symbols.right_hand_side(&equation), "(0)/(1 + 0.5*x)");
+    }
+
+    /// In an expression, `a t` would be a times t, and `exp(exp)` a call.
+    #[test]
+    fn factors_are_bare_names_first() {
+        let names = ["a t", "exp", "a"].map(String::from);
+        let factors = ["a t", "exp(exp)", "sin(a t)", "exp(-a)", "(a/(1 + a))"];
+        let terms = factors.map(|factor| Term {
+            factors: vec![factor.into()],
+            coefficient: 1.0,
+            standard_error: None,
+        });
+        let equation = Equation {
+            lhs: "a'".into(),
+            terms: terms.to_vec(),
+            link: Link::Identity,
+            denominator: vec![],
+        };
+        let states = names.to_vec();
+        let equations = vec![equation];
+        let discovery = Discovery { states, order: 1, equations, ..Discovery::default() };
+        let symbols = Symbols::of(&discovery);
+        assert_eq!(symbols.names(), ["a_t", "exp_", "a"]);
+        let expected = "1.0*a_t + 1.0*exp(exp_) + 1.0*sin(a_t) + 1.0*exp(-a) + 1.0*(a/(1 + a))";
+        assert_eq!(symbols.right_hand_side(&discovery.equations[0]), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! The check of the gradients that callers give with their own terms.
+//! Terms of the caller's own: their second derivatives, and a check of the gradients that are given.
 
 use super::data::Dataset;
 use super::grid::Smooth;
@@ -10,6 +10,29 @@ const PLACES: usize = 11;
 /// The difference from a central difference, relative to the larger of both, that counts as wrong.
 /// Rounding and curvature are far below it.
 const WRONG: f64 = 0.01;
+
+impl UserTerm {
+    /// Writes the change of the gradient along a direction, (∇²θ)·v (A), into `out`: (∇θ(u + εv) −
+    /// ∇θ(u − εv)) / 2ε with the optimal ε, ∛(machine precision) relative to |u|/|v|.
+    pub(super) fn write_gradient_along(&self, state: &[f64], direction: &[f64], out: &mut [f64]) {
+        let norm = |x: &[f64]| x.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+        let speed = norm(direction);
+        if speed == 0.0 {
+            out.fill(0.0);
+            return;
+        }
+        let step = f64::EPSILON.cbrt() * norm(state).max(f64::MIN_POSITIVE.sqrt()) / speed;
+        let moved = |sign: f64| -> Vec<f64> {
+            state.iter().zip(direction).map(|(u, v)| u + sign * step * v).collect()
+        };
+        let mut behind = vec![0.0; state.len()];
+        self.write_gradient(&moved(1.0), out);
+        self.write_gradient(&moved(-1.0), &mut behind);
+        for (o, b) in out.iter_mut().zip(&behind) {
+            *o = (*o - b) / (2.0 * step);
+        }
+    }
+}
 
 /// Checks the gradient of each term of the caller's own against central differences of its value,
 /// at states of the smoothed data. It is refused where more than half of the states contradict it:

@@ -1,8 +1,9 @@
 //! The data as a search sees them: smoothed, on their grid, and about an offset.
 
+use std::f64::consts::TAU;
+
 use super::data::{Dataset, Trajectory};
-use super::grid::{Grid, Smooth, smooth};
-use super::link::Link;
+use super::grid::{Grid, Smooth, fastest_rate, smooth};
 use super::settings::Settings;
 use crate::Result;
 
@@ -16,20 +17,23 @@ pub(super) struct View {
     pub data: Dataset,
     pub smooth: Smooth,
     pub grid: Grid,
+    /// The shortest period of the motion.
+    pub period: f64,
 }
 
 impl View {
     /// Returns the views in which equations are to be searched for: the data themselves, and where
-    /// some states are far from zero, also what is left of these after their mean is subtracted.
+    /// some states are far from zero, also what is left of these after their mean is subtracted, if
+    /// equations about an offset are `translatable`: if they can be multiplied out.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) if the grid has more points than fit in memory,
     /// [`Error::Data`](crate::Error::Data) if a state never changes.
-    pub fn all(data: &Dataset, settings: &Settings) -> Result<Vec<Self>> {
+    pub fn all(data: &Dataset, settings: &Settings, translatable: bool) -> Result<Vec<Self>> {
         let k = data.states.len();
         let mut views = vec![View::about(vec![0.0; k], data, settings)?];
         let far = views[0].far(data);
-        if far.iter().any(|mean| *mean != 0.0) && translatable(settings) {
+        if far.iter().any(|mean| *mean != 0.0) && translatable {
             views.push(View::about(far, data, settings)?);
         }
         Ok(views)
@@ -51,7 +55,8 @@ impl View {
         let smooth = smooth(&data)?;
         let grid = Grid { offset, ..Grid::new(&data, &smooth, settings.grid_refinement)? };
         let grid = grid.with_inputs(&data, settings.interpolation);
-        Ok(View { data, smooth, grid })
+        let period = TAU / fastest_rate(&data, &smooth);
+        Ok(View { data, smooth, grid, period })
     }
 
     /// Returns the mean of each state that is far from zero, and zero for the others (K).
@@ -74,7 +79,7 @@ impl View {
 
     /// Returns the warning that states are far from zero, with what was done about it. `data` are
     /// those without an offset.
-    pub fn warnings(&self, data: &Dataset, settings: &Settings) -> Option<String> {
+    pub fn warnings(&self, data: &Dataset, translatable: bool) -> Option<String> {
         let far = self.far(data);
         let states = far.iter().enumerate().filter(|(_, mean)| **mean != 0.0);
         let names: Vec<String> = states
@@ -83,7 +88,7 @@ impl View {
             })
             .collect();
         let moved = self.grid.offset.iter().any(|offset| *offset != 0.0);
-        let what = match (names.is_empty(), moved, translatable(settings)) {
+        let what = match (names.is_empty(), moved, translatable) {
             (true, ..) | (false, false, true) => return None,
             (false, true, _) => {
                 "terms were selected about these means and then multiplied out, so that their \
@@ -95,15 +100,4 @@ impl View {
         };
         Some(format!("far from zero for their changes: {}; {what}", names.join(", ")))
     }
-}
-
-/// Returns whether equations about an offset can be multiplied out: whether all terms are products
-/// of states, no constant is fixed at one, as in the denominator of a ratio, and no coefficient is
-/// constrained.
-fn translatable(settings: &Settings) -> bool {
-    settings.terms.is_empty()
-        && settings.user_terms.is_empty()
-        && !settings.is_constrained()
-        && !settings.sine_cosine
-        && settings.link != Link::Ratio
 }

@@ -2,7 +2,7 @@
 
 use super::candidates::Candidates;
 use super::dense::eigen;
-use super::equation::{Equation, Fit};
+use super::equation::{Equation, Fit, Tried};
 use super::estimate::Estimate;
 use super::information::Information;
 use super::notation::product;
@@ -16,6 +16,21 @@ pub(super) fn coarse() -> String {
     "the search with less noise assumed failed, and the equations are those of the last one that \
      did not: terms that make little difference may be missing"
         .to_owned()
+}
+
+/// Returns the warning that searches with some models were ended early, if one of them has the result,
+/// or might have had a better one than equations that the data do not obey exactly.
+pub(super) fn cut_short(tried: &[Tried]) -> Option<String> {
+    let exact = tried.iter().any(|tried| tried.chosen && tried.exact);
+    let matters = |tried: &&Tried| tried.cut_short && (tried.chosen || !exact);
+    let names: Vec<&str> = tried.iter().filter(matters).map(|tried| &*tried.model).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "searches among many models have a limit to their work and were cut short: {}; a model \
+             that is given is searched without a limit",
+            names.join("; ")
+        )
+    })
 }
 
 /// Returns warnings of terms that others could stand in for: exchanging them costs less χ² than a
@@ -139,4 +154,29 @@ pub(super) fn blow_up(
         trajectory + 1,
         time[row]
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_cut_short_is_named_where_it_matters() {
+        let tried = |model: &str, cut_short, exact, chosen| Tried {
+            model: model.into(),
+            cut_short,
+            exact,
+            chosen,
+            ..Tried::default()
+        };
+        let inexact = tried("degree 2", false, false, true);
+        let both = [inexact, tried("degree 3", true, false, false), tried("a", true, true, false)];
+        assert_eq!(
+            cut_short(&both).unwrap(),
+            "searches among many models have a limit to their work and were cut short: degree 3; a; \
+             a model that is given is searched without a limit"
+        );
+        let exact = tried("degree 2", false, true, true);
+        assert_eq!(cut_short(&[exact, tried("degree 3", true, false, false)]), None);
+    }
 }

@@ -111,6 +111,7 @@ fn lynx_and_hare() {
         ..Dataset::default()
     };
     let expected = "hare' = 0.483 hare - 0.0249 hare lynx; lynx' = -0.917 lynx + 0.0273 hare lynx";
+    check(&data, &Settings { automatic: true, ..Settings::default() }, expected, 0.05);
     let found = check(&data, &degree(2), expected, 0.05);
     // The grid is finer than the yearly data, and the equations reproduce the cycles.
     let fit = &found.fits[0];

@@ -18,7 +18,8 @@ pub fn field<'a>(rhs: &'a RightHandSide<'_>) -> impl Fn(&[f64], &mut [f64]) + 'a
 #[must_use]
 pub fn simulated(rhs: &RightHandSide<'_>, initial: &[f64], time: &[f64]) -> Vec<f64> {
     let scale = initial.iter().fold(f64::MIN_POSITIVE, |scale, u| scale.max(u.abs()));
-    simulate(rhs, initial, time, &Forcing::default(), &vec![scale; initial.len()])
+    let scale = vec![scale; initial.len()];
+    simulate(rhs, initial, time, &Forcing::default(), &scale).expect("there are no inputs")
 }
 
 /// Returns how many terms of the numerator are missing or should not be there, and the largest

@@ -13,7 +13,7 @@ use mechanistic::{DeviceName, Error, Result};
 
 use crate::csv::Table;
 use crate::progress::Display;
-use crate::{csv, interrupt, outputs, plot, terms};
+use crate::{csv, html_report, interrupt, outputs, plot, terms};
 
 /// Find the differential equations that time series obey
 ///
@@ -57,9 +57,11 @@ pub struct Arguments {
     /// Order of the equations: 1 for x' = ..., 2 for x'' = ...
     #[arg(long, value_name = "ORDER", default_value_t = 1, help_heading = "Model")]
     order: usize,
-    /// Highest degree of the polynomial terms
-    #[arg(long, value_name = "DEGREE", default_value_t = 2, help_heading = "Model")]
-    degree: usize,
+    /// Highest degree of the polynomial terms. Without this, --sin-cos, --link, --terms,
+    /// --explicit-time, --inputs and constraints (--fix, --forbid, --positive, --negative, --equal), the joint
+    /// method tries many models, and the data choose [default: 2, where it does not]
+    #[arg(long, value_name = "DEGREE", help_heading = "Model")]
+    degree: Option<usize>,
     /// Sine and cosine of each state are candidate terms too
     #[arg(long, help_heading = "Model")]
     sin_cos: bool,
@@ -86,9 +88,9 @@ pub struct Arguments {
     /// Coefficients that are equal, or opposite after a minus: `"x' : y, -y' : x"`; may be repeated
     #[arg(long, value_name = "TERMS", help_heading = "Model")]
     equal: Vec<String>,
-    /// The function g in x' = g(sum of terms)
-    #[arg(long, value_enum, default_value_t = LinkName::Identity, help_heading = "Model")]
-    link: LinkName,
+    /// The function g in x' = g(sum of terms) [default: identity, where a model is given]
+    #[arg(long, value_enum, help_heading = "Model")]
+    link: Option<LinkName>,
     /// Keep a term when its coefficient is at least so many standard errors from zero
     #[arg(long, value_name = "NUMBER", default_value_t = 5.0, help_heading = "Model")]
     threshold: f64,
@@ -105,6 +107,10 @@ pub struct Arguments {
     /// Draw data, fit, simulation and phase portrait (.svg or .png)
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     plot: Option<PathBuf>,
+    /// Write a page of HTML with equations, errors, correlations, plots that zoom, residuals, warnings
+    /// and what was tried
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    report: Option<PathBuf>,
     /// Write smoothed and simulated trajectories as CSV; with -, to standard output, and the
     /// equations to standard error
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
@@ -167,6 +173,22 @@ impl Arguments {
         }
     }
 
+    /// Returns whether the data choose the model.
+    fn is_automatic(&self) -> bool {
+        let constraints =
+            [&self.fix, &self.forbid, &self.positive, &self.negative, &self.equal].into_iter();
+        let given = self.degree.is_some()
+            || self.sin_cos
+            || self.link.is_some()
+            || self.terms.is_some()
+            || self.explicit_time
+            // An input is known between its values only as it is interpolated, and rich models fit
+            // the errors of that.
+            || !self.inputs.is_empty()
+            || constraints.flatten().next().is_some();
+        self.method() == Method::Joint && !given
+    }
+
     /// Returns all settings but the device, which is not opened yet.
     fn settings(&self) -> Result<Settings> {
         let order = self.order;
@@ -179,9 +201,10 @@ impl Arguments {
         Ok(Settings {
             method: self.method(),
             order: self.order,
-            degree: self.degree,
+            automatic: self.is_automatic(),
+            degree: self.degree.unwrap_or(2),
             sine_cosine: self.sin_cos,
-            link: match self.link {
+            link: match self.link.unwrap_or(LinkName::Identity) {
                 LinkName::Identity => Link::Identity,
                 LinkName::Tanh => Link::Tanh,
                 LinkName::Sin => Link::Sin,
@@ -224,11 +247,18 @@ impl Arguments {
         // The equations may go to a file, too.
         let terms = self.terms.as_deref().and_then(terms::file);
         let taken: Vec<&Path> = files.chain(terms).chain([Path::new("/dev/stdout")]).collect();
-        if self.save.as_deref().is_some_and(outputs::is_standard) {
-            let message = "what is saved is a file, and not for standard output";
-            return Err(Error::argument("--save", message));
+        for (flag, path) in [("--save", &self.save), ("--report", &self.report)] {
+            if path.as_deref().is_some_and(outputs::is_standard) {
+                let message = "what is saved is a file, and not for standard output";
+                return Err(Error::argument(flag, message));
+            }
         }
-        let outputs = [("--output", &self.output), ("--save", &self.save), ("--plot", &self.plot)];
+        let outputs = [
+            ("--output", &self.output),
+            ("--save", &self.save),
+            ("--plot", &self.plot),
+            ("--report", &self.report),
+        ];
         let outputs: Vec<(&str, &Path)> =
             outputs.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?))).collect();
         outputs::check(&taken, &outputs)
@@ -272,6 +302,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     interrupt::on_interrupt(|| ());
     let discovery = outcome.map_err(naming_known)?;
 
+    if !arguments.quiet && discovery.tried.len() > 1 {
+        crate::tell(tried(&discovery).trim_end());
+    }
     for warning in &discovery.warnings {
         crate::tell(format_args!("mnn: warning: {warning}"));
     }
@@ -303,17 +336,38 @@ fn give(arguments: &Arguments, table: &Table, discovery: &Discovery) -> ExitCode
     } else {
         crate::print(&equations)
     };
+    // Columns that never change were left out.
+    let dataset = || table.dataset.with_states(&discovery.states);
     let files = [
         arguments.output.as_ref().map(|path| write_trajectories(path, time, discovery)),
         arguments.save.as_ref().map(|path| discovery.save(path, time)),
-        arguments.plot.as_ref().map(|path| {
-            // Columns that never change were left out.
-            let dataset = table.dataset.with_states(&discovery.states);
-            plot::write(path, time, &dataset, discovery)
-        }),
+        arguments.plot.as_ref().map(|path| plot::write(path, time, &dataset(), discovery)),
+        arguments.report.as_ref().map(|path| html_report::write(path, time, &dataset(), discovery)),
     ];
     let failures = files.into_iter().flatten().chain([printed]).filter_map(Result::err);
     failures.fold(ExitCode::SUCCESS, |_, error| crate::report(&error))
+}
+
+/// Returns a table of the models that were tried; the chosen one has an asterisk. The errors on data
+/// held out are those by which the choice was made.
+fn tried(discovery: &Discovery) -> String {
+    let width = discovery.tried.iter().map(|tried| tried.model.chars().count()).max().unwrap_or(0);
+    let mut text = format!("  {:<width$}  {:>10}  terms  exact  held out\n", "tried", "score");
+    for tried in &discovery.tried {
+        let mark = if tried.chosen { '*' } else { ' ' };
+        let result = match tried.score {
+            Some(score) => {
+                let exact = if tried.exact { "yes" } else { "no" };
+                let held_out = tried.held_out.map(|error| format!("{error:.1e}"));
+                let held_out = held_out.as_deref().unwrap_or("-");
+                let cut_short = if tried.cut_short { "  (cut short)" } else { "" };
+                format!("{score:>10.1}  {:>5}  {exact:<5}  {held_out}{cut_short}", tried.terms)
+            }
+            None => tried.failure.clone(),
+        };
+        text += &format!("{mark} {:<width$}  {result}\n", tried.model);
+    }
+    text
 }
 
 /// Describes the data, as in `3 states (x, y, z), 10000 points`.

@@ -5,6 +5,7 @@ pub mod csv;
 
 mod bench;
 mod discover;
+mod html_report;
 mod info;
 mod interrupt;
 mod outputs;

@@ -5,9 +5,9 @@ use std::path::Path;
 use mechanistic::discovery::{EqualTerms, KnownTerm, TermName};
 use mechanistic::{Error, Result, ensure_memory};
 
-/// Returns the file that the value of `--terms` names, if it names one.
+/// Returns the file that the value of `--terms` names, if it names one: a pipe too, as `<(...)` makes.
 pub fn file(value: &str) -> Option<&Path> {
-    Some(Path::new(value)).filter(|path| path.exists())
+    Some(Path::new(value)).filter(|path| path.exists() && !path.is_dir())
 }
 
 /// Returns the expressions that the value of `--terms` lists, separated by commas, or that the file of
@@ -40,7 +40,7 @@ pub fn fixed(text: &str, order: usize) -> Result<KnownTerm> {
     let expected = |what: String| {
         Error::argument("--fix", format!("expected `x' : y = 1`: {what} in `{text}`"))
     };
-    let Some((term, value)) = text.rsplit_once('=') else {
+    let Some((term, value)) = rsplit_once(text, '=') else {
         return Err(expected("there is no `=`".into()));
     };
     let coefficient =
@@ -59,7 +59,7 @@ pub fn forbidden(text: &str, order: usize) -> Result<KnownTerm> {
 pub fn named(flag: &str, text: &str, order: usize) -> Result<TermName> {
     let primes = "'".repeat(order);
     let refuse = |message: String| Err(Error::argument(flag, message));
-    let Some((lhs, term)) = text.rsplit_once(':') else {
+    let Some((lhs, term)) = rsplit_once(text, ':') else {
         return refuse(format!(
             "expected an equation and a term, as in `x{primes} : y`, got `{text}`"
         ));
@@ -99,6 +99,17 @@ pub fn equal(text: &str, order: usize) -> Result<Vec<EqualTerms>> {
     Ok(others.iter().map(pair).collect())
 }
 
+/// Splits a text at the last of these characters that does not stand within backquotes.
+fn rsplit_once(text: &str, separator: char) -> Option<(&str, &str)> {
+    let mut in_name = false;
+    let places = text.char_indices().filter(|&(_, character)| {
+        in_name ^= character == '`';
+        character == separator && !in_name
+    });
+    let (place, _) = places.last()?;
+    Some((&text[..place], &text[place + separator.len_utf8()..]))
+}
+
 /// Splits a list at its commas, but not within parentheses or backquotes.
 fn list(text: &str) -> Vec<&str> {
     let (mut depth, mut in_name) = (0, false);
@@ -126,11 +137,28 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn pipes_are_files_of_terms_and_folders_are_not() {
+        use std::io::Write;
+        use std::os::fd::AsRawFd;
+
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"exp(-x) # decay\n\nx/(1 + y)\n").unwrap();
+        drop(writer);
+        let found = expressions(&format!("/proc/self/fd/{}", reader.as_raw_fd())).unwrap();
+        assert_eq!(found, ["exp(-x)", "x/(1 + y)"]);
+        assert_eq!(file("/dev/stdin"), Some(Path::new("/dev/stdin")));
+        assert_eq!((file("/"), file("exp(-x)")), (None, None));
+    }
+
+    #[test]
     fn terms_and_constraints_are_read() {
         let name =
             |state: &str, term: &str| TermName { state: state.into(), factors: vec![term.into()] };
         assert_eq!(named("--positive", " x' : x^2 y", 1).unwrap(), name("x", "x^2 y"));
         assert_eq!(named("--positive", "a:b'':x'", 2).unwrap(), name("a:b", "x'"));
+        assert_eq!(named("--positive", "x' : `a:b`*x", 1).unwrap(), name("x", "`a:b`*x"));
+        assert_eq!(fixed("x' : `a=b:c` = 2", 1).unwrap().factors, ["`a=b:c`"]);
         let known = fixed("x' : exp(-x) = -1e-3", 1).unwrap();
         assert_eq!((known.factors, known.coefficient), (vec!["exp(-x)".to_owned()], -1e-3));
         assert_eq!(forbidden("x' : 1", 1).unwrap().coefficient, 0.0);

@@ -226,15 +226,17 @@ impl Parser<'_> {
 
     fn number(&mut self) -> Parsed {
         let start = self.place();
-        let mut before = ' ';
-        while let Some((_, character)) = self.characters.next_if(|(_, c)| {
-            let exponent = matches!(c, 'e' | 'E') && before.is_ascii_digit();
-            let sign = matches!(c, '+' | '-') && matches!(before, 'e' | 'E');
-            c.is_ascii_digit() || *c == '.' || exponent || sign
-        }) {
-            before = character;
+        let rest = &self.text[start..];
+        let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let mut end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        // An `e` that no digits follow begins a name, as in `2exp(x)`.
+        if let Some(power) = rest[end..].strip_prefix(['e', 'E']) {
+            let sign = usize::from(power.starts_with(['+', '-']));
+            let count = digits(&power[sign..]);
+            end += if count > 0 { 1 + sign + count } else { 0 };
         }
-        let number = &self.text[start..self.place()];
+        while self.characters.next_if(|(place, _)| *place < start + end).is_some() {}
+        let number = &self.text[start..start + end];
         match number.parse() {
             Ok(value) if f64::is_finite(value) => Ok(Expression::Number(value)),
             _ => Err(self.error(start, format_args!("`{number}` is not a number"))),

@@ -179,9 +179,13 @@ impl<'a> Assembly<'a> {
             for (g, value) in border.iter_mut().zip(&row[2 * d..]) {
                 *g += value * residual;
             }
-            for (column, value) in row.iter().enumerate().filter(|(_, value)| **value != 0.0) {
-                let entries = &mut window.row(column)[column..];
-                entries.iter_mut().zip(&row[column..]).for_each(|(e, other)| *e += value * other);
+        }
+        // The matrix is read once for all rows: with many coefficients it is larger than the caches.
+        for column in 0..columns {
+            let entries = &mut window.row(column)[column..];
+            for row in self.rows.chunks_exact(columns).filter(|row| row[column] != 0.0) {
+                let (value, others) = (row[column], &row[column..]);
+                entries.iter_mut().zip(others).for_each(|(e, other)| *e += value * other);
             }
         }
     }

@@ -34,6 +34,8 @@ pub(super) struct Iteration {
     pub promised: f64,
     /// Fraction of the step that was taken; 0 if none lowers the cost.
     pub fraction: f64,
+    /// Number of times that the cost was evaluated.
+    pub trials: usize,
 }
 
 /// Returns the shape of the normal equations.
@@ -97,18 +99,18 @@ impl<'a> GaussNewton<'a> {
     ) -> Result<Iteration> {
         let promised = self.linearize(estimate, weights, report)?;
         let mut fraction = 1.0;
-        for _ in 0..=HALVINGS {
+        for halvings in 0..=HALVINGS {
             report(1.0)?;
             self.try_step(estimate, fraction);
             let reached = self.assembly.cost(&self.trial, weights);
             if reached <= cost {
                 std::mem::swap(&mut estimate.trajectory, &mut self.trial.trajectory);
                 std::mem::swap(&mut estimate.rhs, &mut self.trial.rhs);
-                return Ok(Iteration { cost: reached, promised, fraction });
+                return Ok(Iteration { cost: reached, promised, fraction, trials: halvings + 1 });
             }
             fraction *= 0.5;
         }
-        Ok(Iteration { cost, promised, fraction: 0.0 })
+        Ok(Iteration { cost, promised, fraction: 0.0, trials: HALVINGS + 1 })
     }
 
     /// Factorizes the normal equations at `estimate` and solves for the step; returns the decrease

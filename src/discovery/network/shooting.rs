@@ -543,9 +543,10 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 mod tests {
     use super::*;
     use crate::discovery::grid::{Grid, smooth};
+    use crate::discovery::ladder;
     use crate::discovery::network::windows::tests::oscillations;
     use crate::discovery::start::Start;
-    use crate::discovery::{Library, Link, Settings};
+    use crate::discovery::{Link, Settings};
 
     /// Sensitivities against differences of the residuals, along a fixed path that is the solution.
     #[test]
@@ -556,8 +557,8 @@ mod tests {
             let grid = Grid::new(&data, &smooth, Some(1)).unwrap();
             let windows = Arc::new(Windows::new(&data, &grid, &smooth, order));
             let settings = Settings { degree: 1, order, link, ..Settings::default() };
-            let library = Library::new(&data.states, &settings).unwrap();
-            let start = Start::new(&library, &grid, &smooth, &settings).unwrap();
+            let candidates = ladder::Model::new(&data, &settings).unwrap();
+            let start = Start::new(&candidates, &grid, &smooth, &settings, false).unwrap();
             let mut estimate = windows.along(start.estimate);
             estimate.candidates.priors.fill(0.0);
             estimate.noise = vec![0.1, 0.2];

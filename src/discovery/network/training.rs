@@ -76,7 +76,7 @@ impl<B: Backend> Model<B> {
         let rhs = &estimate.rhs;
         let (k, l, n) = (rhs.states(), rhs.library.len(), windows.points);
         let d = windows.unit.components();
-        let reach = |state: usize| match rhs.link {
+        let reach = |state: usize| match rhs.links[state] {
             Link::Identity | Link::Ratio => {
                 root_mean_square(slopes.iter().skip(state).step_by(k)).max(f64::MIN_POSITIVE)
             }
@@ -293,7 +293,8 @@ impl<B: Backend> Model<B> {
             tape.matmul(terms, coefficients)
         };
         let a = combine(tape, self.numerator, &masks[0])?;
-        let g = match rhs.link {
+        // This method takes one link for all equations.
+        let g = match rhs.links[0] {
             Link::Identity => a,
             Link::Tanh => tape.tanh(a)?,
             Link::Sin => tape.sin(a)?,
@@ -388,10 +389,11 @@ fn network_inputs(windows: &Windows) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::discovery::Settings;
     use crate::discovery::grid::{Grid, smooth};
+    use crate::discovery::ladder;
     use crate::discovery::network::windows::tests::oscillations;
     use crate::discovery::start::Start;
-    use crate::discovery::{Library, Settings};
 
     /// Adam alone brings a rough guess at least five times closer to the oscillation's equations.
     #[test]
@@ -401,8 +403,9 @@ mod tests {
         let grid = Grid::new(&data, &smooth, Some(1)).unwrap();
         let windows = Arc::new(Windows::new(&data, &grid, &smooth, 1));
         let settings = Settings { degree: 1, ..Settings::default() };
-        let library = Library::new(&data.states, &settings).unwrap();
-        let Start { estimate, slopes } = Start::new(&library, &grid, &smooth, &settings).unwrap();
+        let candidates = ladder::Model::new(&data, &settings).unwrap();
+        let Start { estimate, slopes } =
+            Start::new(&candidates, &grid, &smooth, &settings, false).unwrap();
         let mut estimate = windows.along(estimate);
         estimate.noise.iter_mut().zip(&smooth.deviation).for_each(|(noise, unit)| *noise /= unit);
         // x' is a guess. y' has its true coefficients, which are not free and must stay; so does

@@ -13,7 +13,8 @@ fn oscillator() -> Workspace {
 }
 
 /// Factors and coefficient of each term of the equations with these left-hand sides.
-fn terms(json: &str, lhs: &[&str]) -> Vec<(String, f64)> {
+#[track_caller]
+pub fn terms(json: &str, lhs: &[&str]) -> Vec<(String, f64)> {
     let value: Value = serde_json::from_str(json).unwrap();
     let equations = value["equations"].as_array().unwrap();
     assert_eq!(equations.iter().map(|e| e["lhs"].as_str().unwrap()).collect::<Vec<_>>(), lhs);

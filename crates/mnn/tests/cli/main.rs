@@ -12,6 +12,7 @@ mod malformed_tables;
 mod memory;
 mod outputs;
 mod predict;
+mod report;
 mod simulate;
 mod solve;
 mod table_forms;

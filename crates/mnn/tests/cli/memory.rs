@@ -68,6 +68,21 @@ fn a_search_without_memory_says_what_it_needs() {
     }
 }
 
+/// Between too little memory and enough for all models, simple ones are tried and rich ones not.
+#[test]
+fn models_that_need_too_much_memory_leave_the_others() {
+    let workspace = Workspace::new();
+    workspace.run(&["simulate", "lorenz", "--points", "20000", "-o", "a.csv"]).expect(DONE);
+    let search = ["discover", "a.csv", "-q", "--format", "json"];
+    let some = (least(&workspace)..300).step_by(8).any(|megabytes| {
+        let run = within(&workspace, megabytes, &search);
+        let known = [DONE, NUMERICAL_FAILURE, MISUSE].contains(&run.code);
+        assert!(known, "in {megabytes} MiB: {}: {}", run.code, run.stderr);
+        run.code == DONE && run.stdout.contains("bytes of memory cannot be had")
+    });
+    assert!(some);
+}
+
 /// Writes a small file `p` that asks for a large solution.
 fn write_problem(workspace: &Workspace) {
     let shared = |name: &str, shape: &[usize], values: &[f64]| {

@@ -10,10 +10,9 @@ fn with_model() -> Workspace {
     let flags = ["--inputs", "out,heat", "--interpolation", "hold", "--save", "model.safetensors"];
     workspace.run(&[&["discover", "room.csv", "-q"][..], &flags].concat()).expect(DONE);
     let mut rows = table(21.0, 130).lines().map(str::to_owned).collect::<Vec<_>>();
-    for (i, row) in rows.iter_mut().enumerate().skip(1).filter(|(i, _)| i % 10 != 1) {
+    for (_, row) in rows.iter_mut().enumerate().skip(1).filter(|(i, _)| i % 10 != 1) {
         let fields: Vec<&str> = row.split(',').collect();
         *row = format!("{},,{},{}", fields[0], fields[2], fields[3]);
-        assert!(i > 1);
     }
     workspace.write("other.csv", rows.join("\n"));
     workspace

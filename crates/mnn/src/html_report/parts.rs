@@ -1,0 +1,271 @@
+//! The parts of the report, each as HTML.
+
+use std::fmt::Write;
+
+use mechanistic::discovery::{Dataset, Discovery, Equation, Fit, Term, Trajectory, aligned};
+
+use super::chart::{Chart, Kind, Points};
+use super::escaped;
+
+/// Of more states, the first so many are drawn against time, and so many pairs against each other.
+const STATES: usize = 16;
+const PORTRAITS: usize = 6;
+/// Of more coefficients, only the strongest correlations are listed.
+const MATRIX: usize = 24;
+const STRONGEST: usize = 20;
+
+/// What is reported.
+pub struct Report<'a> {
+    pub time_name: &'a str,
+    pub dataset: &'a Dataset,
+    pub discovery: &'a Discovery,
+}
+
+impl Report<'_> {
+    pub fn summary(&self) -> String {
+        let points: usize = self.dataset.trajectories.iter().map(|t| t.time.len()).sum();
+        let trajectories = self.dataset.trajectories.len();
+        let of = if trajectories == 1 { "one trajectory" } else { "trajectories" };
+        let count = if trajectories == 1 { String::new() } else { format!("{trajectories} ") };
+        format!("Found in {points} points of {count}{of}, in `{}`.", escaped(self.time_name))
+    }
+
+    /// The equations, then each coefficient with its standard error.
+    pub fn equations(&self) -> String {
+        let text = escaped(aligned(&self.discovery.equations).trim_end());
+        let mut html = format!("<pre>{text}</pre>\n<div class=\"scroll\"><table>\n<tr>");
+        html += &cells("th", &["equation", "term", "coefficient", "standard error", "ratio"]);
+        html += "</tr>\n";
+        for (equation, term, place) in coefficients(&self.discovery.equations) {
+            let [error, ratio] = match term.standard_error {
+                Some(error) => {
+                    let ratio = (term.coefficient / error).abs();
+                    [format!("{error:.2e}"), format!("{ratio:.1}")]
+                }
+                None => ["given".to_owned(), String::new()],
+            };
+            let coefficient = format!("{:.6e}", term.coefficient);
+            let name = format!("{place}{}", name(term));
+            html += &row(&[&equation.lhs, &name, &coefficient, &error, &ratio]);
+        }
+        html + "</table></div>\n"
+    }
+
+    pub fn warnings(&self) -> String {
+        let items: String = self
+            .discovery
+            .warnings
+            .iter()
+            .map(|warning| format!("<li>{}</li>\n", escaped(warning)))
+            .collect();
+        if items.is_empty() { items } else { format!("<ul class=\"warnings\">\n{items}</ul>\n") }
+    }
+
+    /// Noise and R² of each state, and each against time.
+    pub fn fit(&self) -> String {
+        let mut html = "<table>\n<tr>".to_owned() + &cells("th", &["state", "noise", "R²"]);
+        html += "</tr>\n";
+        for (state, name) in self.discovery.states.iter().enumerate() {
+            let noise = self.discovery.noise.get(state).map(|noise| format!("{noise:.3e}"));
+            let explained = self.discovery.explained.get(state).map(|explained| {
+                let blows_up = "the simulation blows up".to_owned();
+                if explained.is_nan() { blows_up } else { format!("{explained:.6}") }
+            });
+            html += &row(&[name, &noise.unwrap_or_default(), &explained.unwrap_or_default()]);
+        }
+        html += "</table>\n<p>R² is the fraction of the variance that the simulation from the \
+                 first point explains. Zoom with the wheel (shift: values only, control: times \
+                 only), move by dragging, double click for all.</p>\n";
+        for state in 0..self.states() {
+            let [mut data, mut fit, mut simulated] = [(); 3].map(|()| Vec::new());
+            for trajectory in &self.dataset.trajectories {
+                data.push(self.against_time(&trajectory.time, &trajectory.values, state));
+            }
+            for found in &self.discovery.fits {
+                fit.push(self.against_time(&found.time, &found.smoothed, state));
+                simulated.push(self.against_time(&found.time, &found.simulated, state));
+            }
+            let series = [(Kind::Data, data), (Kind::Fit, fit), (Kind::Simulated, simulated)];
+            html += &self.chart(self.time_name, &self.discovery.states[state], series.into());
+        }
+        html + &self.left_out()
+    }
+
+    /// The states against each other; a single one against its difference quotient.
+    pub fn portraits(&self) -> String {
+        let k = self.discovery.states.len();
+        let states = &self.discovery.states;
+        if k == 1 {
+            let slopes = |fit: &Fit, values: &[f64]| -> Points {
+                let pairs = fit.time.windows(2).zip(values.windows(2));
+                pairs.map(|(t, u)| (0.5 * (u[0] + u[1]), (u[1] - u[0]) / (t[1] - t[0]))).collect()
+            };
+            let fits = &self.discovery.fits;
+            let fit = fits.iter().map(|fit| slopes(fit, &fit.smoothed)).collect();
+            let simulated = fits.iter().map(|fit| slopes(fit, &fit.simulated)).collect();
+            let series = vec![(Kind::Fit, fit), (Kind::Simulated, simulated)];
+            return self.chart(&states[0], &format!("slope of {}", states[0]), series);
+        }
+        let pairs = (0..k).flat_map(|i| (i + 1..k).map(move |j| (i, j)));
+        let mut html = String::new();
+        for (i, j) in pairs.take(PORTRAITS) {
+            let points = |values: &[f64]| -> Points {
+                values.chunks_exact(k).map(|u| (u[i], u[j])).collect()
+            };
+            let data = self.dataset.trajectories.iter().map(|t| points(&t.values)).collect();
+            let fit = self.discovery.fits.iter().map(|fit| points(&fit.smoothed)).collect();
+            let simulated = self.discovery.fits.iter().map(|fit| points(&fit.simulated)).collect();
+            let series = [(Kind::Data, data), (Kind::Fit, fit), (Kind::Simulated, simulated)];
+            html += &self.chart(&states[i], &states[j], series.into());
+        }
+        html
+    }
+
+    /// Data less fit of each state against time.
+    pub fn residuals(&self) -> String {
+        let k = self.discovery.states.len();
+        let mut html = String::new();
+        for state in 0..self.states() {
+            let both = self.dataset.trajectories.iter().zip(&self.discovery.fits);
+            let residuals = both.map(|(data, fit)| residuals(data, fit, state, k)).collect();
+            let name = format!("residual of {}", self.discovery.states[state]);
+            html += &self.chart(self.time_name, &name, vec![(Kind::Residual, residuals)]);
+        }
+        html
+    }
+
+    /// The matrix of the correlations, or the strongest ones if there are many.
+    pub fn correlations(&self) -> String {
+        let estimated: Vec<String> = coefficients(&self.discovery.equations)
+            .filter(|(_, term, _)| term.standard_error.is_some())
+            .map(|(equation, term, place)| format!("{} : {place}{}", equation.lhs, name(term)))
+            .collect();
+        let n = estimated.len();
+        let values = &self.discovery.correlations;
+        if n < 2 || values.len() != n * n {
+            return String::new();
+        }
+        if n <= MATRIX {
+            return matrix(&estimated, values);
+        }
+        let mut pairs: Vec<(usize, usize)> =
+            (0..n).flat_map(|i| (0..i).map(move |j| (j, i))).collect();
+        let size = |&(i, j): &(usize, usize)| values[i * n + j].abs();
+        pairs.sort_by(|a, b| size(b).total_cmp(&size(a)));
+        let mut html = format!("<p>The strongest {STRONGEST} of {}.</p>\n<table>\n", pairs.len());
+        for (i, j) in pairs.into_iter().take(STRONGEST) {
+            html += &row(&[&estimated[i], &estimated[j], &rounded(values[i * n + j])]);
+        }
+        html + "</table>\n"
+    }
+
+    pub fn tried(&self) -> String {
+        let tried = &self.discovery.tried;
+        if tried.is_empty() {
+            return String::new();
+        }
+        let names = ["model", "score", "terms", "exact", "error held out", ""];
+        let mut html = format!("<div class=\"scroll\"><table>\n<tr>{}</tr>\n", cells("th", &names));
+        for tried in tried {
+            let score = tried.score.map(|score| format!("{score:.1}")).unwrap_or_default();
+            let terms = tried.score.map(|_| tried.terms.to_string()).unwrap_or_default();
+            let exact = if tried.exact { "yes" } else { "no" };
+            let held_out = tried.held_out.map(|error| format!("{error:.1e}")).unwrap_or_default();
+            let note = match (tried.cut_short, tried.failure.as_str()) {
+                (true, "") => "cut short",
+                (_, failure) => failure,
+            };
+            let class = if tried.chosen { " class=\"chosen\"" } else { "" };
+            let values = cells("td", &[&tried.model, &score, &terms, exact, &held_out]);
+            let _ = writeln!(
+                html,
+                "<tr{class}>{values}<td class=\"words\">{}</td></tr>",
+                escaped(note)
+            );
+        }
+        html + "</table></div>\n"
+    }
+
+    /// Returns the number of states that are drawn against time.
+    fn states(&self) -> usize {
+        self.discovery.states.len().min(STATES)
+    }
+
+    fn left_out(&self) -> String {
+        let states = self.discovery.states.len();
+        match states > STATES {
+            true => format!("<p>The first {STATES} states of {states} are drawn.</p>\n"),
+            false => String::new(),
+        }
+    }
+
+    fn against_time(&self, time: &[f64], values: &[f64], state: usize) -> Points {
+        let values = values.iter().skip(state).step_by(self.discovery.states.len());
+        time.iter().copied().zip(values.copied()).collect()
+    }
+
+    fn chart(&self, x: &str, y: &str, series: Vec<(Kind, Vec<Points>)>) -> String {
+        Chart { x: x.to_owned(), y: y.to_owned(), series }.html()
+    }
+}
+
+/// Returns every coefficient with its equation, and `1/` before the term of a denominator.
+fn coefficients(equations: &[Equation]) -> impl Iterator<Item = (&Equation, &Term, &'static str)> {
+    equations.iter().flat_map(|equation| {
+        let above = equation.terms.iter().map(move |term| (equation, term, ""));
+        let below = equation.denominator.iter().map(move |term| (equation, term, "1/ "));
+        above.chain(below)
+    })
+}
+
+/// Returns the name of a term: its factors, or 1 for the constant.
+fn name(term: &Term) -> String {
+    if term.factors.is_empty() { "1".to_owned() } else { term.factors.join(" ") }
+}
+
+/// Returns data less fit of one state at the times of the data; the times of the fit contain these.
+fn residuals(data: &Trajectory, fit: &Fit, state: usize, k: usize) -> Points {
+    let mut fitted = fit.time.iter().zip(fit.smoothed.chunks_exact(k)).peekable();
+    let mut residuals = Vec::new();
+    for (time, values) in data.time.iter().zip(data.values.chunks_exact(k)) {
+        while fitted.next_if(|(at, _)| *at < time).is_some() {}
+        if let Some((at, smoothed)) = fitted.peek()
+            && *at == time
+            && !values[state].is_nan()
+        {
+            residuals.push((*time, values[state] - smoothed[state]));
+        }
+    }
+    residuals
+}
+
+fn matrix(names: &[String], values: &[f64]) -> String {
+    let n = names.len();
+    let mut html = "<div class=\"scroll\"><table class=\"matrix\">\n".to_owned();
+    for (i, name) in names.iter().enumerate() {
+        let _ = write!(html, "<tr><th>{}</th>", escaped(name));
+        for value in &values[i * n..][..=i] {
+            // The stronger, the darker; red for opposite signs.
+            let hue = if *value < 0.0 { 20 } else { 205 };
+            let light = 100.0 - 45.0 * value.abs().min(1.0);
+            let text = rounded(*value);
+            let style = format!("background:hsl({hue} 80% {light:.0}%)");
+            let _ = write!(html, "<td style=\"{style}\">{text}</td>");
+        }
+        html += "</tr>\n";
+    }
+    html + "</table></div>\n"
+}
+
+/// Returns a correlation with two digits and a minus sign as wide as a digit.
+fn rounded(value: f64) -> String {
+    format!("{value:.2}").replace('-', "−")
+}
+
+fn cells(kind: &str, texts: &[&str]) -> String {
+    texts.iter().map(|text| format!("<{kind}>{}</{kind}>", escaped(text))).collect()
+}
+
+fn row(texts: &[&str]) -> String {
+    format!("<tr>{}</tr>\n", cells("td", texts))
+}

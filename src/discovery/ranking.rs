@@ -1,0 +1,275 @@
+//! The results of the searches with one model after the other, and which of them is the best.
+
+use super::equation::Tried;
+use super::estimate::Estimate;
+use super::held_out::{self, HeldOut};
+use super::joint::NOISE_FLOORS;
+use super::ladder::Model;
+use super::progress::Reporter;
+use super::settings::Settings;
+use super::view::View;
+use crate::{Error, Result};
+
+/// The error on data held out up to which equations predict well, and the factor by which a richer
+/// model may have a larger one.
+const WELL: f64 = 1e-3;
+const WORSE: f64 = 1.1;
+/// The factor by which the error on data held out must be smaller for that alone to decide, where no
+/// equations are exact.
+const BETTER: f64 = 0.7;
+/// The error on data held out beyond which equations predict nothing, and none better than others.
+const POOR: f64 = 0.3;
+/// How many times the noise of the smoothed data, and the smallest noise that a search
+/// distinguishes, exact equations may leave.
+const LEFT: f64 = 2.0;
+
+/// The result of a search with one model.
+pub(super) struct Found<'a> {
+    pub estimate: Estimate<'a>,
+    pub model: &'a Model,
+    pub view: &'a View,
+    /// What remains undecided.
+    pub warnings: Vec<String>,
+    /// The error of the equations on data held out, once it was needed.
+    pub held_out: Option<HeldOut>,
+}
+
+impl Found<'_> {
+    /// Returns −2 log likelihood of the data, up to a constant, plus the square of the threshold
+    /// for each term.
+    fn score(&self, settings: &Settings) -> f64 {
+        (0..self.estimate.rhs.states()).map(|equation| self.score_of(equation, settings)).sum()
+    }
+
+    /// Returns the part of the score that belongs to one equation and the data of its state.
+    fn score_of(&self, equation: usize, settings: &Settings) -> f64 {
+        let penalty = settings.threshold * settings.threshold;
+        let own = self.estimate.candidates.free().iter().filter(|p| p.equation == equation).count();
+        self.view.grid.misfit(&self.estimate.unbiased_noise(), equation) + penalty * own as f64
+    }
+
+    /// Returns whether the data obey this state's equation: without further disturbances, and so
+    /// that hardly more is left than the noise of the smoothed data.
+    fn is_exact_in(&self, state: usize) -> bool {
+        let smooth = &self.view.smooth;
+        let least = LEFT * NOISE_FLOORS[NOISE_FLOORS.len() - 1] * smooth.deviation[state];
+        let left = self.estimate.noise[state] <= (LEFT * smooth.noise[state]).max(least);
+        self.estimate.obeys(state) && left
+    }
+
+    pub fn is_exact(&self) -> bool {
+        (0..self.estimate.rhs.states()).all(|state| self.is_exact_in(state))
+    }
+}
+
+/// The results of all searches so far.
+pub(super) struct Results<'a> {
+    /// What was found, in the order of the ladder.
+    found: Vec<Found<'a>>,
+    /// The number of the best of these.
+    best: Option<usize>,
+    /// What was tried, in this order; the index of what was found with it.
+    tried: Vec<(Tried, Option<usize>)>,
+    /// Why the first search that failed did.
+    failure: Option<Error>,
+    settings: &'a Settings,
+}
+
+impl<'a> Results<'a> {
+    pub fn new(settings: &'a Settings) -> Self {
+        Results { found: vec![], best: None, tried: vec![], failure: None, settings }
+    }
+
+    /// Adds the outcome of the search with the model of this name, which may have been `cut_short`
+    /// because its budget was spent.
+    ///
+    /// # Errors
+    /// Those of the search that do not belong to the model, and [`Error::Interrupted`].
+    pub fn add(
+        &mut self,
+        model: String,
+        outcome: Result<Found<'a>>,
+        cut_short: bool,
+        progress: &mut Reporter<'_, '_>,
+    ) -> Result<()> {
+        let found = match outcome {
+            Ok(found) => found,
+            Err(error) if self.belongs_to_model(&error) => {
+                let failure = error.to_string();
+                let tried = Tried { model, cut_short, failure, ..Tried::default() };
+                self.tried.push((tried, None));
+                self.failure.get_or_insert(error);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let tried = Tried {
+            model,
+            score: Some(found.score(self.settings)),
+            exact: found.is_exact(),
+            terms: found.estimate.candidates.kept.len(),
+            cut_short,
+            ..Tried::default()
+        };
+        let next = self.found.len();
+        self.tried.push((tried, Some(next)));
+        self.found.push(found);
+        let place = |index: usize| self.found[index].model.place;
+        let better = match self.best {
+            None => true,
+            Some(best) if place(next) < place(best) => !self.is_better(best, next, progress)?,
+            Some(best) => self.is_better(next, best, progress)?,
+        };
+        if better {
+            self.best = Some(next);
+        }
+        Ok(())
+    }
+
+    /// Returns whether an error says nothing about other models: among many, one that needs more
+    /// memory than there is does not.
+    fn belongs_to_model(&self, error: &Error) -> bool {
+        match error {
+            Error::Data(_) | Error::Argument { .. } => true,
+            Error::OutOfMemory { .. } => self.settings.automatic,
+            _ => false,
+        }
+    }
+
+    /// Adds a model of this name that is too large to be tried.
+    pub fn refuse(&mut self, name: &str, failure: &str) {
+        let (model, failure) = (name.to_owned(), failure.to_owned());
+        self.tried.push((Tried { model, failure, ..Tried::default() }, None));
+    }
+
+    /// Returns the best result so far.
+    pub fn best(&self) -> Option<&Found<'a>> {
+        self.best.map(|best| &self.found[best])
+    }
+
+    /// Returns the decrease of the score for which a model is worth more than one before it, which
+    /// is simpler.
+    fn margin(&self) -> f64 {
+        if self.settings.automatic { self.settings.threshold.powi(2) } else { 0.0 }
+    }
+
+    /// Returns whether a result is better than one of a simpler model: whether it is exact where the
+    /// other is not, or has a better score; and if the data chose it among models, whether it also
+    /// predicts data as well that neither was fitted to. Where there are too few data to hold any
+    /// out, it must be exact where the other is not, or also have fewer terms; where its prediction
+    /// took too long, it is not better.
+    fn is_better(
+        &mut self,
+        next: usize,
+        before: usize,
+        progress: &mut Reporter<'_, '_>,
+    ) -> Result<bool> {
+        let quality = |index: usize| {
+            let found = &self.found[index];
+            // What the terms of a given model do not explain, richer ones cannot.
+            let given = !self.settings.automatic && found.estimate.is_exact();
+            (found.is_exact() || given, found.score(self.settings))
+        };
+        let ((is_exact, _), (was_exact, _)) = (quality(next), quality(before));
+        let exceeds = self.exceeds(quality(next), quality(before));
+        if !self.settings.automatic || (was_exact && !exceeds) {
+            return Ok(exceeds);
+        }
+        let (error, error_before) =
+            match (self.held_out(next, progress)?, self.held_out(before, progress)?) {
+                (HeldOut::Error(error), HeldOut::Error(before)) => (error, before),
+                // Then it must predict well, and not only as well as the other.
+                (HeldOut::Error(error), HeldOut::CutShort) => (error, 0.0),
+                (HeldOut::CutShort, _) => return Ok(false),
+                _ => {
+                    let terms = |index: usize| self.found[index].estimate.candidates.kept.len();
+                    let simpler = terms(next) < terms(before);
+                    return Ok(exceeds && (simpler || is_exact && !was_exact));
+                }
+            };
+        let [error, error_before] = [error, error_before].map(|error| f64::min(error, POOR));
+        let as_well = error <= WELL.max(WORSE * error_before);
+        let better = error < BETTER * error_before;
+        Ok(if exceeds { as_well } else { better && !was_exact })
+    }
+
+    /// Returns whether this quality, exactness and score, exceeds another one clearly.
+    fn exceeds(&self, (exact, score): (bool, f64), (was_exact, before): (bool, f64)) -> bool {
+        match (exact, was_exact) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => score < before - self.margin(),
+        }
+    }
+
+    /// Returns the error of a result on data held out, and notes it in what was tried.
+    fn held_out(&mut self, index: usize, progress: &mut Reporter<'_, '_>) -> Result<HeldOut> {
+        if let Some(held_out) = self.found[index].held_out {
+            return Ok(held_out);
+        }
+        let Found { estimate, view, .. } = &self.found[index];
+        let held_out = held_out::error(estimate, view, progress)?;
+        self.found[index].held_out = Some(held_out);
+        let mut tried = self.tried.iter_mut().filter(|(_, found)| *found == Some(index));
+        if let Some((tried, _)) = tried.next() {
+            match held_out {
+                HeldOut::Error(error) => tried.held_out = Some(error),
+                HeldOut::CutShort => tried.cut_short = true,
+                HeldOut::TooFew => {}
+            }
+        }
+        Ok(held_out)
+    }
+
+    /// Returns whether richer models than those of this step need not be tried: the data obey the
+    /// best equations exactly, and a richer model of the step gave a result that has added nothing
+    /// to them. (With all monomials of one degree more, whatever else is in the equations would
+    /// show.)
+    pub fn is_settled(&self, step: &[Model]) -> bool {
+        let of_step = |found: &Found<'_>| step.iter().any(|model| std::ptr::eq(found.model, model));
+        self.best().is_some_and(|best| {
+            let richer = |found: &Found<'_>| found.model.place > best.model.place;
+            let judged = self.found.iter().any(|found| of_step(found) && richer(found));
+            best.is_exact() && !of_step(best) && judged
+        })
+    }
+
+    /// Returns the model in which each equation is of the model that is best for it, if that differs
+    /// from the best one for all.
+    pub fn mixed(&self) -> Option<Model> {
+        let best = self.best()?;
+        let quality = |found: &Found<'a>, equation: usize| {
+            (found.is_exact_in(equation), found.score_of(equation, self.settings))
+        };
+        let states = best.estimate.rhs.states();
+        let mut simpler_first: Vec<&Found<'a>> = self.found.iter().collect();
+        simpler_first.sort_by_key(|found| found.model.place);
+        let own = |equation: usize| {
+            let better = |before: &Found<'a>, next: &Found<'a>| {
+                self.exceeds(quality(next, equation), quality(before, equation))
+            };
+            let all = simpler_first.iter().copied();
+            all.reduce(|before, next| if better(before, next) { next } else { before })
+        };
+        let own: Vec<&Found<'a>> = (0..states).filter_map(own).collect();
+        let several = own.iter().any(|found| !std::ptr::eq(found.model, own[0].model));
+        let worthwhile = self.settings.automatic && several;
+        worthwhile.then(|| Model::mixed(&own.iter().map(|found| found.model).collect::<Vec<_>>()))
+    }
+
+    /// Returns the best result and what was tried.
+    ///
+    /// # Errors
+    /// The reason of the first failure if nothing was found.
+    pub fn into_best(mut self) -> Result<(Found<'a>, Vec<Tried>)> {
+        let Some(best) = self.best else {
+            return Err(self.failure.expect("there is at least one model"));
+        };
+        let marked = |(mut tried, index): (Tried, Option<usize>)| {
+            tried.chosen = index == Some(best);
+            tried
+        };
+        let tried = self.tried.into_iter().map(marked).collect();
+        Ok((self.found.swap_remove(best), tried))
+    }
+}

@@ -1,0 +1,150 @@
+//! The automatic choice of the model: which candidate terms and links the data ask for.
+
+use std::ops::ControlFlow;
+
+use super::systems::*;
+use mechanistic::discovery::{Dataset, Discovery, Link, Settings, discover};
+
+fn automatic(order: usize) -> Settings {
+    Settings { automatic: true, order, ..Settings::default() }
+}
+
+fn found(data: &Dataset, order: usize) -> Discovery {
+    discover(data, &automatic(order), &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+/// The terms must be exactly the expected ones and no coefficient further off than `tolerance`.
+/// Returns the name of the model that was chosen.
+#[track_caller]
+fn check(data: &Dataset, order: usize, expected: &str, tolerance: f64) -> String {
+    let found = found(data, order);
+    match worst_error(&found, expected) {
+        Ok(error) => assert!(error < tolerance, "coefficient off by {error}"),
+        Err(message) => panic!("{message}; tried: {:#?}", found.tried),
+    }
+    let chosen: Vec<_> = found.tried.into_iter().filter(|tried| tried.chosen).collect();
+    assert_eq!(chosen.len(), 1, "{chosen:?}");
+    chosen[0].model.clone()
+}
+
+#[test]
+fn polynomials_need_no_more_than_their_degree() {
+    assert_eq!(check(&planar_linear(), 1, PLANAR_LINEAR, 1e-3), "degree 2");
+    assert_eq!(check(&lorenz(2000), 1, LORENZ, 1e-3), "degree 2");
+    let noisy = with_noise(lorenz(2000), 0.01, 0.0, 3);
+    assert_eq!(check(&noisy, 1, LORENZ, 0.02), "degree 2");
+    assert_eq!(check(&van_der_pol(), 1, VAN_DER_POL, 1e-3), "degree 3");
+}
+
+#[test]
+fn richer_models_are_not_tried_where_they_cannot_be_better() {
+    let tried = found(&lorenz(2000), 1).tried;
+    let names: Vec<&str> = tried.iter().map(|tried| &*tried.model).collect();
+    assert_eq!(names, ["degree 2", "degree 3"]);
+}
+
+#[test]
+fn sines_are_found() {
+    assert_eq!(check(&pendulum(), 2, PENDULUM, 1e-2), "degree 1, sin and cos");
+}
+
+#[test]
+fn products_with_functions_are_found() {
+    // A pendulum with the resistance of air.
+    let field = |u: &[f64]| vec![u[1], 1.67 - 0.64 * u[1] * u[1].abs() - u[0].sin()];
+    let data = sample(&["x", "v"], field, &[1.47, -0.2], uniform(600, 0.02));
+    check(&data, 1, "x' = 1 v; v' = 1.67 - 0.64 abs(v) v - 1 sin(x)", 2e-3);
+}
+
+#[test]
+fn each_equation_has_a_link_of_its_own() {
+    let field = |u: &[f64]| vec![(1.5 * u[1]).tanh(), -0.5 * u[1] - 1.2 * u[0]];
+    let data = sample(&["x", "y"], field, &[2.0, 1.0], uniform(1500, 0.01));
+    let found = found(&data, 1);
+    let links: Vec<Link> = found.equations.iter().map(|equation| equation.link).collect();
+    assert_eq!(links, [Link::Tanh, Link::Identity], "{found}{:#?}", found.tried);
+    assert_eq!(worst_error(&found, "x' = 1.5 y; y' = -1.2 x - 0.5 y").map(|e| e < 1e-2), Ok(true));
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let data = with_noise(van_der_pol(), 0.02, 0.0, 1);
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| found(&data, 1))
+    };
+    let (one, three) = (on(1), on(3));
+    assert_eq!(one.equations, three.equations);
+    assert_eq!(one.tried, three.tried);
+}
+
+#[test]
+fn the_observer_stops_all_searches() {
+    let mut stopped = false;
+    let outcome = discover(&van_der_pol(), &automatic(1), &mut |progress| {
+        assert!(!stopped, "{}", progress.stage);
+        stopped = progress.stage.starts_with("degree ");
+        if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(matches!(outcome, Err(mechanistic::Error::Interrupted)), "{outcome:?}");
+    assert!(stopped);
+}
+
+/// A gene that activates itself: no polynomial, but on a stretch of the way any rich one fits it.
+#[test]
+fn rich_models_that_predict_wrongly_are_not_chosen() {
+    let field = |u: &[f64]| {
+        let fifth = u[0].powi(5);
+        vec![0.5 * fifth / (110.0 + fifth) - 0.9 * u[0] + 1.3]
+    };
+    let data = |start: f64| sample(&["x"], field, &[start], uniform(400, 0.025));
+    let found = found(&data(3.2), 1);
+    let prediction = found.predict(&data(6.0)).unwrap();
+    assert!(prediction.explained[0] > 0.9, "{found}{:#?}", found.tried);
+    assert!(found.tried.iter().filter(|tried| tried.held_out.is_some()).count() > 1);
+}
+
+/// A chemical oscillator, whose ratios of degree three begin with few terms.
+#[test]
+fn ratios_are_found() {
+    let field = |u: &[f64]| {
+        let (x, y) = (u[0], u[1]);
+        let below = 1.0 + x * x;
+        vec![7.5 - x - 4.0 * x * y / below, 1.2 * x * (1.0 - y / below)]
+    };
+    let data = sample(&["x", "y"], field, &[0.3, 0.5], uniform(500, 0.02));
+    let found = found(&data, 1);
+    let links: Vec<Link> = found.equations.iter().map(|equation| equation.link).collect();
+    assert_eq!(links, [Link::Ratio; 2], "{found}{:#?}", found.tried);
+    let terms = |equation: usize| found.equations[equation].terms.len();
+    assert_eq!([terms(0), terms(1)], [5, 3], "{found}");
+}
+
+/// An oscillator from several initial values, each followed for fifteen points only.
+#[test]
+fn of_short_trajectories_whole_ones_are_held_out() {
+    let field = |u: &[f64]| vec![u[1], (1.0 - u[0] * u[0]) * u[1] - u[0]];
+    let of = |count: usize| {
+        let starts = [[2.0, 1.0], [0.5, 0.7], [1.5, 0.4], [0.8, 1.8]];
+        let one = |start: &[f64; 2]| sample(&["x", "y"], field, start, uniform(15, 0.1));
+        let mut parts = starts[..count].iter().map(one);
+        let mut all = parts.next().unwrap();
+        all.trajectories.extend(parts.flat_map(|part| part.trajectories));
+        all
+    };
+    // On the data's own grid, so that fifteen points are too few to split.
+    let settings = Settings { grid_refinement: Some(1), ..automatic(1) };
+    let found =
+        |count| discover(&of(count), &settings, &mut |_| ControlFlow::Continue(())).unwrap();
+    let several = found(4);
+    let chosen = several.tried.iter().find(|tried| tried.chosen).unwrap();
+    assert!(
+        chosen.held_out.is_some_and(|error| error > 0.0 && error < 0.1),
+        "{:#?}",
+        several.tried
+    );
+    assert_eq!(chosen.model, "degree 3", "{several}{:#?}", several.tried);
+    // Of a single one nothing can be held out, and nothing is said about it.
+    let single = found(1);
+    assert!(single.tried.iter().all(|tried| tried.held_out.is_none()), "{:#?}", single.tried);
+}
