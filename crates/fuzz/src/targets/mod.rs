@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod csv;
+mod expressions;
 mod flags;
 mod problem;
 mod program;
@@ -36,11 +37,12 @@ pub struct Target {
 pub type Outcome = Result<bool, String>;
 
 /// All targets.
-pub const ALL: [Target; 8] = [
+pub const ALL: [Target; 9] = [
     csv::TARGET,
     problem::TARGET,
     solver::TARGET,
     saved::TARGET,
+    expressions::TARGET,
     checkpoint::TARGET,
     ptx::TARGET,
     flags::TARGET,
