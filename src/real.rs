@@ -142,7 +142,7 @@ impl Real for f32 {
         self.into()
     }
     // Half a unit in the last place above the largest finite number.
-    const LIMIT: f64 = f32::MAX as f64 * (1.0 + f32::EPSILON as f64 / 4.0);
+    const LIMIT: f64 = f32::MAX as f64 + (1_u128 << 103) as f64;
     fn values(values: &[f32]) -> Values<'_> {
         Values::Single(values)
     }
@@ -167,5 +167,18 @@ impl Real for f64 {
     }
     fn values_mut(values: &mut [f64]) -> ValuesMut<'_> {
         ValuesMut::Double(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_the_least_number_that_rounds_to_infinity() {
+        assert_eq!(f32::of(f32::LIMIT), f32::INFINITY);
+        assert_eq!(f32::of(f32::LIMIT.next_down()), f32::MAX);
+        assert_eq!(f64::of(f64::LIMIT), f64::INFINITY);
+        assert_eq!(f64::of(f64::LIMIT.next_down()), f64::MAX);
     }
 }

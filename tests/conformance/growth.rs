@@ -109,20 +109,20 @@ fn following(options: Options) -> Options {
 }
 
 pub fn growth_is_followed_with_the_option_and_its_loss_is_reported_without(subject: &Subject) {
-    for growing in GROWING {
-        let plain = growing.solve::<f64>(subject, Options::default());
-        let followed = growing.solve::<f64>(subject, following(Options::default()));
-        println!(
-            "{}: {:.1e}, misses {:.1e}; followed {:.1e}, misses {:.1e}",
-            growing.name,
-            plain.relative_error,
-            plain.missed,
-            followed.relative_error,
-            followed.missed
-        );
-        assert!(plain.status.is_ok() && followed.status.is_ok());
-        assert!(plain.relative_error > 0.1 && plain.lost, "{}", growing.name);
-        assert!(followed.relative_error < 1e-3 && !followed.lost, "{}", growing.name);
+    for &factorization in subject.factorizations() {
+        for growing in GROWING {
+            let options = Options { factorization, ..Options::default() };
+            let plain = growing.solve::<f64>(subject, options);
+            let followed = growing.solve::<f64>(subject, following(options));
+            let name = format!("{} by {}", growing.name, factorization.name());
+            println!(
+                "{name}: {:.1e}, misses {:.1e}; followed {:.1e}, misses {:.1e}",
+                plain.relative_error, plain.missed, followed.relative_error, followed.missed
+            );
+            assert!(plain.status.is_ok() && followed.status.is_ok(), "{name}");
+            assert!(plain.relative_error > 0.1 && plain.lost, "{name}");
+            assert!(followed.relative_error < 1e-3 && !followed.lost, "{name}");
+        }
     }
 }
 

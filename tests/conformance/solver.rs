@@ -172,6 +172,8 @@ pub fn corner_shapes_are_solved_and_differentiated(subject: &Subject) {
         (2, 4, 5, 2, (1, 2), 0),
         (3, 4, 1, 6, (1, 6), 0),
         (100, 4, 2, 2, (1, 2), ALL_SHARED),
+        // More points than the CPU brings into its lanes at once.
+        (2, 40, 1, 2, (1, 2), 0),
     ];
     let slack = Formulation::SharedSlack { gamma: 0.5, alpha: 0.3 };
     for (batch, points, states, order, initial, shared) in sizes {

@@ -500,6 +500,7 @@ fn ensure_memory<V: Vector, R: Real>(
     let gradients = gradients.fold(0, usize::saturating_add);
     let shared = inputs.into_iter().filter(|input| input.shared()).map(|input| input.values);
     let shared = shared.fold(0, usize::saturating_add);
+    let staged = layout.staged().into_iter().fold(0, usize::saturating_add);
     let march = if layout.scaled_points > 0 { March::<V>::values(layout) } else { 0 };
     ensure(
         "the solver, its solution and gradients",
@@ -508,6 +509,8 @@ fn ensure_memory<V: Vector, R: Real>(
             // The diagonal of M, the adjoint, its right-hand side and correction; the windows.
             (groups.saturating_mul(unknowns), 4 * lanes),
             (groups.saturating_mul(window.saturating_mul(window)), 2 * lanes),
+            // The inputs, their tangents and gradients, in lanes.
+            (groups.saturating_mul(staged), 3 * lanes),
             (groups.saturating_mul(shared), size_of::<f64>()),
             // What follows growth: the factors of the points, and the marches that find them.
             (tiles.saturating_mul(layout.scaled_points), lanes),

@@ -80,16 +80,12 @@ impl<V: Vector> Gradient<V> {
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
     pub fn new(layout: &Layout) -> Result<Self> {
-        let Layout { widths, inputs, stage, points, .. } = layout;
-        let own = |point: usize, count: usize| if point == 0 { 1 } else { count };
-        let of = |width: usize, point: usize, count: usize| {
-            zeros("gradient", width.saturating_mul(own(point, count)))
-        };
+        let Inputs { coefficients, rhs, initial_values, steps } = layout.staged();
         Ok(Gradient {
-            coefficients: of(widths.coefficients, inputs.coefficients.inner[0], *stage)?,
-            rhs: of(widths.rhs, inputs.rhs.inner[0], *stage)?,
-            initial: zeros("gradient", widths.initial_values)?,
-            steps: of(widths.steps, inputs.steps.inner[0], points - 1)?,
+            coefficients: zeros("gradient of coefficients", coefficients)?,
+            rhs: zeros("gradient of right-hand sides", rhs)?,
+            initial: zeros("gradient of initial values", initial_values)?,
+            steps: zeros("gradient of steps", steps)?,
             weights: Default::default(),
             live: V::default(),
             check: V::default(),

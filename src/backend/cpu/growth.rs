@@ -206,10 +206,12 @@ impl<V: Vector> March<V> {
 #[inline(always)]
 fn reach<V: Vector>(magnitudes: &mut V, z: &[V], step: V) {
     const EXPONENT_BITS: u64 = f64::INFINITY.to_bits();
-    let (mut reached, steps) = (magnitudes.to_array(), step.to_array());
-    for (j, z) in z.iter().enumerate() {
-        for (lane, value) in z.to_array().into_iter().enumerate() {
-            let size = value.abs() * steps[lane].powi(j as i32);
+    let mut reached = magnitudes.to_array();
+    let mut power = V::splat(1.0);
+    for z in z {
+        let sizes = (*z * power).to_array().map(f64::abs);
+        power = power * step;
+        for (lane, size) in sizes.into_iter().enumerate() {
             if size > reached[lane] && size.is_finite() {
                 reached[lane] = f64::from_bits(size.to_bits() & EXPONENT_BITS);
             }

@@ -293,7 +293,7 @@ mod x86 {
         }
     }
 
-    // SAFETY (here and below): a value of the type exists, so the instructions do.
+    // SAFETY (here and below): the instructions exist, because `choose` takes a type only where they do.
     operators! { Avx512:
         Add add |a: Self, b: Self| unsafe { Avx512(_mm512_add_pd(a.0, b.0)) };
         Sub sub |a: Self, b: Self| unsafe { Avx512(_mm512_sub_pd(a.0, b.0)) };

@@ -176,6 +176,18 @@ impl Layout {
         self
     }
 
+    /// Returns the number of values in lanes of each input of a tile: all steps and initial values, and
+    /// of coefficients and right-hand sides those of the points that are brought into lanes at once.
+    pub fn staged(&self) -> Inputs<usize> {
+        let counts = [self.stage, self.stage, 1, self.points - 1];
+        let shared = self.inputs.map(|input| input.inner[0] == 0);
+        let points = Inputs::from(counts).zip(shared);
+        points
+            .map(|(count, shared)| if shared { 1 } else { count })
+            .zip(self.widths)
+            .map(|(count, width)| count.saturating_mul(width))
+    }
+
     /// Returns the number of values of the solution, N·P.
     pub fn values(&self) -> usize {
         self.points * self.block

@@ -39,24 +39,18 @@ pub struct Scale<V> {
     pub slope: Option<V>,
 }
 
-/// Returns the number of points of which `count` have values of their own.
-fn own(layout: &Layout, input: usize, count: usize) -> usize {
-    let inputs = <[_; 4]>::from(layout.inputs);
-    if inputs[input].inner[0] == 0 { 1 } else { count }
-}
-
 impl<V: Vector> Points<V> {
     /// Allocates the lanes.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
     pub fn new(layout: &Layout) -> Result<Self> {
-        let widths = &layout.widths;
+        let Inputs { coefficients, rhs, initial_values, steps } = layout.staged();
         Ok(Points {
-            coefficients: zeros("points", own(layout, 0, layout.stage) * widths.coefficients)?,
-            rhs: zeros("points", own(layout, 1, layout.stage) * widths.rhs)?,
-            initial: zeros("initial values", widths.initial_values)?,
-            steps: zeros("steps", own(layout, 3, layout.points - 1) * widths.steps)?,
+            coefficients: zeros("coefficients", coefficients)?,
+            rhs: zeros("right-hand sides", rhs)?,
+            initial: zeros("initial values", initial_values)?,
+            steps: zeros("steps", steps)?,
             rows: zeros("rows", layout.equations * layout.block)?,
             range: 0..0,
             scales: zeros("growth", layout.scaled_points)?,

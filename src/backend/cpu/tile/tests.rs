@@ -48,7 +48,7 @@ fn oscillator<T: Real>(factorization: Factorization, refinement: usize) -> Outco
         limit: T::LIMIT,
     };
     let mut status = [Status::Ok];
-    solve(&context, &mut tile, &mut scratch, &mut sink, &mut status);
+    tile.solve::<1, false>(&context, &mut scratch, &mut sink, &mut status);
 
     let step = data[3][0].to_double();
     let error = |rounded: bool| {
@@ -61,16 +61,6 @@ fn oscillator<T: Real>(factorization: Factorization, refinement: usize) -> Outco
         errors.fold(0.0, |worst, error| if error > worst || error.is_nan() { error } else { worst })
     };
     Outcome { status: status[0], error: error(false), rounded: error(true) }
-}
-
-fn solve(
-    context: &Context<'_>,
-    tile: &mut Tile<Portable>,
-    scratch: &mut Scratch<Portable>,
-    sink: &mut SolutionSink<'_>,
-    status: &mut [Status],
-) {
-    tile.solve::<1, false>(context, scratch, sink, status);
 }
 
 #[test]
