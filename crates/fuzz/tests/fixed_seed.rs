@@ -18,7 +18,9 @@ fn no_input_breaks_a_promise() {
         assert!(summary.inputs >= target.tested, "{}: {summary:?}", target.name);
         // Inputs that are all refused, or all right, would show little.
         let accepted = summary.accepted as f64 / summary.inputs as f64;
-        assert!((0.05..0.95).contains(&accepted), "{}: {accepted}", target.name);
+        if !(0.05..0.95).contains(&accepted) {
+            failures += &format!("{}: {accepted} of the inputs accepted\n", target.name);
+        }
         for failure in summary.failures {
             let (file, message) = (failure.file.display(), failure.finding.message);
             failures += &format!("{}: {file}: {message}\n", target.name);

@@ -43,6 +43,11 @@ impl TileSystems {
         self.first..self.first + self.count
     }
 
+    /// Returns whether the lanes hold parts of one system, its chunks or the tail after these.
+    fn are_parts(self) -> bool {
+        self.chunk > 0 || self.start > 0
+    }
+
     /// Returns the number of lanes that are no repetitions.
     pub fn lanes(self) -> usize {
         if self.chunk > 0 { LANES } else { self.count }
@@ -60,7 +65,7 @@ pub struct Streams {
     width: usize,
     /// Number of lanes that are written.
     lanes: usize,
-    /// Whether all lanes share their values.
+    /// Whether all lanes share their values; of parts of one system, whether its points do.
     pub shared: bool,
 }
 
@@ -78,7 +83,7 @@ impl Streams {
         for (lane, offset) in offsets.iter_mut().enumerate() {
             *offset = (systems.system(lane) - origin) * layout.system + systems.point(lane) * point;
         }
-        let shared = if systems.chunk > 0 { point == 0 } else { layout.shared() };
+        let shared = if systems.are_parts() { point == 0 } else { layout.shared() };
         Streams { offsets, point, width, lanes: systems.lanes(), shared }
     }
 

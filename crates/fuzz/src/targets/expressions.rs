@@ -105,8 +105,12 @@ fn same_function(library: &Library, own: usize, again: &Discovery) -> Result<(),
 /// Integrates the equations.
 fn predict(discovery: &Discovery) -> Result<(), String> {
     let time: Vec<f64> = (0..6).map(|i| 0.5 * f64::from(i)).collect();
-    let trajectory =
-        Trajectory { values: [0.5, 1.25].repeat(time.len()), inputs: vec![0.1; time.len()], time };
+    // A column that never changes is refused.
+    let trajectory = Trajectory {
+        values: time.iter().flat_map(|t| [0.5 + 0.1 * t, 1.25 - 0.1 * t]).collect(),
+        inputs: time.iter().map(|t| 0.1 * t).collect(),
+        time,
+    };
     let data = Dataset {
         states: discovery.states.clone(),
         inputs: discovery.inputs.clone(),

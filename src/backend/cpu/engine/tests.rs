@@ -183,6 +183,7 @@ fn chunks_find_what_whole_systems_do() {
         (Long::new([3, 104], [2, 2], [true, true]), taylor),
         (Long::new([2, 300], [1, 3], [false, false]), hermite),
         (Long::new([1, 130], [1, 4], [false, true]), taylor),
+        (Long::new([2, 107], [1, 2], [false, true]), hermite),
     ];
     for (long, options) in &cases {
         let problem = long.problem();
