@@ -117,27 +117,26 @@ impl Streams {
         for lane in 0..LANES {
             sources[lane] = &values[self.offsets[lane] + start..][..len];
         }
-        for (block, to) in to.chunks_mut(LANES).enumerate() {
+        // A loop of its own for whole blocks: a choice within it would pass all values through memory.
+        let (blocks, rest) = to.as_chunks_mut::<LANES>();
+        for (block, to) in blocks.iter_mut().enumerate() {
+            *to = std::array::from_fn(|lane| {
+                let row = sources[lane][block * LANES..].first_chunk::<LANES>();
+                V::from_array(row.expect("as long as the lanes").map(S::to_double))
+            });
+            V::transpose(to);
+        }
+        if !rest.is_empty() {
             let mut rows = [V::default(); LANES];
-            for lane in 0..LANES {
-                let mut row = [0.0; LANES];
-                let source = &sources[lane][block * LANES..];
-                if let Some(source) = source.first_chunk::<LANES>() {
-                    for i in 0..LANES {
-                        row[i] = source[i].to_double();
-                    }
-                } else {
-                    for (value, source) in row.iter_mut().zip(source) {
-                        *value = source.to_double();
-                    }
+            for (row, source) in rows.iter_mut().zip(sources) {
+                let mut values = [0.0; LANES];
+                for (value, source) in values.iter_mut().zip(&source[len - rest.len()..]) {
+                    *value = source.to_double();
                 }
-                rows[lane] = V::from_array(row);
+                *row = V::from_array(values);
             }
             V::transpose(&mut rows);
-            match to.first_chunk_mut::<LANES>() {
-                Some(to) => *to = rows,
-                None => to.copy_from_slice(&rows[..to.len()]),
-            }
+            rest.copy_from_slice(&rows[..rest.len()]);
         }
     }
 
@@ -160,21 +159,22 @@ impl Streams {
         count: usize,
         from: &[V],
     ) {
+        let from = &from[..count * self.width];
         let start = first * self.point;
-        for (block, from) in from[..count * self.width].chunks(LANES).enumerate() {
-            let rows = transposed(from);
-            for lane in 0..self.lanes {
-                let row = rows[lane].to_array();
-                let to = &mut values[self.offsets[lane] + start + block * LANES..];
-                if let (LANES, Some(to)) = (from.len(), to.first_chunk_mut::<LANES>()) {
-                    for i in 0..LANES {
-                        to[i] = S::of(row[i]);
-                    }
-                } else {
-                    for (to, &value) in to[..from.len()].iter_mut().zip(&row) {
-                        *to = S::of(value);
-                    }
-                }
+        let (blocks, rest) = from.as_chunks::<LANES>();
+        for (block, from) in blocks.iter().enumerate() {
+            let mut rows = *from;
+            V::transpose(&mut rows);
+            for (row, offset) in rows.iter().zip(self.offsets).take(self.lanes) {
+                let to = &mut values[offset + start + block * LANES..][..LANES];
+                to.copy_from_slice(&row.to_array().map(S::of));
+            }
+        }
+        let rows = transposed(rest);
+        for (row, offset) in rows.iter().zip(self.offsets).take(self.lanes) {
+            let to = &mut values[offset + start + from.len() - rest.len()..][..rest.len()];
+            for (to, value) in to.iter_mut().zip(row.to_array()) {
+                *to = S::of(value);
             }
         }
     }
