@@ -275,11 +275,12 @@ impl<T: Real> Solver<T> {
     /// deviation σ/W (W: the weight of the row, times its scale where rows are balanced), the
     /// variance of a value is σ² times the number returned. The numbers are NaN for a system that
     /// was not solved. They have the digits of the factor, which refinement does not improve. On a
-    /// CUDA device the first call after a solve may factor the matrix once more ([`Self::jvp`]).
+    /// CUDA device, and for up to three long systems on the CPU, the first call after a solve may factor
+    /// the matrix once more ([`Self::jvp`]), and the first of all allocates memory.
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the shape does not fit,
-    /// [`Error::OutOfMemory`] and [`Error::Device`] on a device.
+    /// [`Error::OutOfMemory`], and [`Error::Device`] on a device.
     pub fn variances(&mut self, problem: &Problem<'_, T>) -> Result<&[T]> {
         self.check_solved(problem)?;
         self.engine.variances(problem, &self.solution.status)

@@ -7,8 +7,9 @@ use super::layout::{Context, Layout, triangle};
 use super::pivots::Pivots;
 use super::sweep::{Room, Sweep, slack_cost};
 
-/// Factorizes M and solves Rᵀ v = AᵀW²β + γα e_ε, the border's part included. `whole` gets the
-/// diagonal of M. Returns NaN in the lanes whose data are not finite or whose steps not positive.
+/// Factorizes M and solves Rᵀ v = AᵀW²β + γα e_ε, the border's part included; of a part of a system
+/// what is left over for the separators stays in the window and in v, and the border's part of the factor
+/// is not used. `whole` gets the diagonal of M. Returns NaN in the lanes whose data are not finite or whose steps not positive.
 pub fn factorize<V: Vector, const T: usize, const PLAIN: bool>(
     sweep: Sweep<'_, V>,
     factor: &mut [V],

@@ -2,7 +2,6 @@
 //! that they share.
 
 use super::gradient::{GradientSink, Place};
-use super::growth::March;
 use super::lanes::{Choice, LANES, Sizes, Vector, choose, work};
 use super::layout::{Context, Layout};
 use super::staging::TileSystems;
@@ -12,7 +11,7 @@ use crate::adjoint::{Cotangent, Gradients, Tangents, report_tangent};
 use crate::backend::engine::{Engine, of_precision};
 use crate::error::Result;
 use crate::inputs::Inputs;
-use crate::memory::{ensure, zeros};
+use crate::memory::zeros;
 use crate::options::{Options, Weights};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -21,6 +20,8 @@ use crate::shape::{InputLayout, ProblemShape};
 use crate::solution::{Residuals, Solution, Status};
 use rayon::iter::Either;
 use rayon::prelude::*;
+
+use memory::ensure_memory;
 
 /// The most groups of tiles; each group has its own sum of the gradients of shared inputs.
 const MOST_GROUPS: usize = 64;
@@ -97,7 +98,7 @@ fn run_task<V: Vector>(context: &Context<'_>, group: &mut Group<V>, task: Task<'
                 4 if V::SIZES >= Sizes::Blocks => run_chunks::<V, 4>,
                 _ => run_chunks::<V, 1>,
             };
-            return run(context, chunks, task);
+            return run(context, *origin, chunks, task);
         }
     };
     match task {
@@ -149,21 +150,36 @@ fn run_tiles<V: Vector, const T: usize, const PLAIN: bool>(
 /// Solves or differentiates a long system.
 fn run_chunks<V: Vector, const T: usize>(
     context: &Context<'_>,
+    origin: usize,
     chunks: &mut Chunks<V>,
     task: Task<'_>,
 ) {
-    V::run(RunChunks::<V, T> { context, chunks, task });
+    V::run(RunChunks::<V, T> { context, origin, chunks, task });
 }
 
 work! {
-    RunChunks<'a; T: usize> { context: &'a Context<'a>, chunks: &'a mut Chunks<V>, task: Task<'a> }
+    RunChunks<'a; T: usize> {
+        context: &'a Context<'a>,
+        origin: usize,
+        chunks: &'a mut Chunks<V>,
+        task: Task<'a>,
+    }
     match task {
         Task::Solve(mut sink, status) => chunks.solve::<T>(context, &mut sink, status),
         Task::Vjp(cotangent, status, found, mut sink) => {
             sink.clear();
             chunks.vjp::<T>(context, cotangent, status, found, &mut sink);
         }
-        _ => unreachable!("other tasks are for whole systems"),
+        Task::Jvp(inputs, status, mut sink) => {
+            chunks.jvp::<T>(context, inputs, status, &mut sink);
+        }
+        Task::Inverse([q, _], status, mut sink) => {
+            chunks.inverse::<T>(context, q, status, &mut sink);
+        }
+        Task::Residuals(status, residuals) => {
+            chunks.residuals(context, status, origin, residuals);
+        }
+        Task::Variances(..) => unreachable!("variances are those of whole systems"),
     }
 }
 
@@ -205,13 +221,16 @@ struct Batch<V, R> {
     /// Tangent, M⁻¹ q or variances, whichever was computed last.
     derived: Solution<R>,
     residuals: Vec<Residuals>,
-    /// What solves the systems uncut for that which chunks are not used for, made when it is wanted.
+    /// What factorizes systems in chunks once more, uncut, for their variances: made when these are
+    /// wanted.
     uncut: Option<Box<Batch<V, R>>>,
     /// Whether that holds the present factor.
     current: bool,
 }
 
-/// The most systems that are cut into chunks: eight whole systems take as long as that many in chunks.
+/// The most systems that are cut into chunks. In chunks a point costs up to twice as much, for the coupling
+/// with the separator: four systems of large blocks take as long as eight that fill the lanes, six of the
+/// smallest blocks do.
 const MOST_CUT: usize = 3;
 
 impl<V: Vector, R: Real> Batch<V, R> {
@@ -228,7 +247,10 @@ impl<V: Vector, R: Real> Batch<V, R> {
         let most_groups = (MOST_PARTIAL_VALUES / shared.max(1)).clamp(1, MOST_GROUPS);
         let group_systems = if cut.is_some() { 1 } else { tiles.div_ceil(most_groups) * LANES };
         let count = shape.batch.div_ceil(group_systems);
-        ensure_memory::<V, R>(shape, &layout, [tiles, count])?;
+        match cut {
+            Some(cut) => ensure_memory::<V, R>(shape, &cut.map(|part| (part, [count, count])))?,
+            None => ensure_memory::<V, R>(shape, &[(layout, [tiles, count])])?,
+        }
 
         let mut groups = Vec::with_capacity(count);
         for origin in (0..shape.batch).step_by(group_systems) {
@@ -279,15 +301,17 @@ impl<V: Vector, R: Real> Batch<V, R> {
         matches!(self.groups.first(), Some(Group { members: Members::Chunks(_), .. }))
     }
 
-    /// Returns the same batch uncut, and solved.
+    /// Returns the same batch uncut, and factorized.
     fn uncut(&mut self, problem: &Problem<'_, R>) -> Result<&mut Self> {
-        let shape = problem.shape();
         if self.uncut.is_none() {
-            self.uncut = Some(Box::new(Batch::new(shape, &self.options, false)?));
+            self.uncut = Some(Box::new(Batch::new(problem.shape(), &self.options, false)?));
         }
         let uncut = self.uncut.as_mut().expect("made above");
         if !self.current {
-            uncut.solve(problem, &mut Solution::allocate(shape)?)?;
+            let mut solution = std::mem::take(&mut uncut.derived);
+            let solved = uncut.solve(problem, &mut solution);
+            uncut.derived = solution;
+            solved?;
             self.current = true;
         }
         Ok(uncut)
@@ -377,6 +401,7 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         cotangent: &Cotangent<'_, R>,
         status: &[Status],
     ) -> Result<&Gradients<R>> {
+        let is_cut = self.is_cut();
         let Batch { sums, gradients, layout, .. } = self;
         let systems = self.group_systems;
         let Gradients { inputs, status: found, .. } = gradients;
@@ -395,7 +420,8 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
             .map(|(group, (status, found, inputs, weights))| {
                 let inputs = Inputs::from(<[_; 4]>::from(inputs));
                 let (origin, limit) = (group * systems, R::LIMIT);
-                let sink = GradientSink { origin, inputs, weights, limit };
+                let share_limit = if is_cut { f64::INFINITY } else { limit };
+                let sink = GradientSink { origin, inputs, weights, limit, share_limit };
                 Task::Vjp(cotangent, status, found, sink)
             });
         run(&self.options, layout, &mut self.groups, problem, tasks);
@@ -425,9 +451,6 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         tangents: &Tangents<'_, R>,
         status: &[Status],
     ) -> Result<&Solution<R>> {
-        if self.is_cut() {
-            return self.uncut(problem)?.jvp(problem, tangents, status);
-        }
         let systems = self.group_systems;
         let inputs = tangents.map(|tangent| R::values(tangent.unwrap_or(&[])));
         let Solution { values, epsilon, .. } = &mut self.derived;
@@ -445,9 +468,6 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         q: &Cotangent<'_, R>,
         status: &[Status],
     ) -> Result<&Solution<R>> {
-        if self.is_cut() {
-            return self.uncut(problem)?.inverse(problem, q, status);
-        }
         let systems = self.group_systems;
         let q = [R::values(q.values), R::values(q.epsilon.unwrap_or(&[]))];
         let Solution { values, epsilon, .. } = &mut self.derived;
@@ -461,7 +481,13 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
 
     fn variances(&mut self, problem: &Problem<'_, R>, status: &[Status]) -> Result<&[R]> {
         if self.is_cut() {
-            return self.uncut(problem)?.variances(problem, status);
+            let uncut = self.uncut(problem)?;
+            // The factor of whole systems may break down where that of their chunks did not.
+            let mut solved = uncut.derived.status.clone();
+            for (solved, given) in solved.iter_mut().zip(status) {
+                *solved = if given.is_ok() { *solved } else { *given };
+            }
+            return uncut.variances(problem, &solved);
         }
         let systems = self.group_systems;
         let Solution { values, epsilon, .. } = &mut self.derived;
@@ -473,9 +499,6 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
     }
 
     fn residuals(&mut self, problem: &Problem<'_, R>, status: &[Status]) -> Result<&[Residuals]> {
-        if self.is_cut() {
-            return self.uncut(problem)?.residuals(problem, status);
-        }
         let systems = self.group_systems;
         let tasks = status
             .par_chunks(systems)
@@ -484,42 +507,6 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         run(&self.options, &self.layout, &mut self.groups, problem, tasks);
         Ok(&self.residuals)
     }
-}
-
-/// Checks that the memory for a solver of this shape can be had, its solution included.
-fn ensure_memory<V: Vector, R: Real>(
-    shape: &ProblemShape,
-    layout: &Layout,
-    [tiles, groups]: [usize; 2],
-) -> Result<()> {
-    let (unknowns, window) = (layout.unknowns(), layout.window());
-    let lanes = LANES * size_of::<f64>();
-    let solution = shape.batch.saturating_mul(layout.values());
-    let inputs = &layout.inputs;
-    let gradients = inputs.into_iter().map(|input| input.total(shape.batch));
-    let gradients = gradients.fold(0, usize::saturating_add);
-    let shared = inputs.into_iter().filter(|input| input.shared()).map(|input| input.values);
-    let shared = shared.fold(0, usize::saturating_add);
-    let staged = layout.staged().into_iter().fold(0, usize::saturating_add);
-    let march = if layout.scaled_points > 0 { March::<V>::values(layout) } else { 0 };
-    ensure(
-        "the solver, its solution and gradients",
-        &[
-            (tiles.saturating_mul(layout.factor_values().saturating_add(unknowns)), lanes),
-            // The diagonal of M, the adjoint, its right-hand side and correction; the windows.
-            (groups.saturating_mul(unknowns), 4 * lanes),
-            (groups.saturating_mul(window.saturating_mul(window)), 2 * lanes),
-            // The inputs, their tangents and gradients, in lanes.
-            (groups.saturating_mul(staged), 3 * lanes),
-            (groups.saturating_mul(shared), size_of::<f64>()),
-            // What follows growth: the factors of the points, and the marches that find them.
-            (tiles.saturating_mul(layout.scaled_points), lanes),
-            (groups.saturating_mul(march), lanes),
-            // The gradients, the solution, and its tangent or variances.
-            (gradients.saturating_add(solution.saturating_mul(2)), size_of::<R>()),
-            (shape.batch, 4 * size_of::<Status>() + size_of::<Residuals>()),
-        ],
-    )
 }
 
 /// The places where the groups add up the gradient of one input.
@@ -574,5 +561,6 @@ impl InputSums {
     }
 }
 
+mod memory;
 #[cfg(test)]
 mod tests;

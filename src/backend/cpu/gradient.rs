@@ -30,6 +30,9 @@ pub struct GradientSink<'a> {
     pub weights: &'a mut [f64],
     /// Magnitude from which on a number is not finite in the arrays of the gradients.
     pub limit: f64,
+    /// Magnitude from which on a lane's share of a sum does not count as finite: the same for whole
+    /// systems; parts of a system may have larger shares than their sum, which is what counts.
+    pub share_limit: f64,
 }
 
 impl GradientSink<'_> {
@@ -41,6 +44,14 @@ impl GradientSink<'_> {
             }
         }
         self.weights.fill(0.0);
+    }
+
+    /// Returns whether all sums are finite in the arrays of the gradients.
+    pub fn sums_are_finite(&self) -> bool {
+        self.inputs.as_ref().into_iter().all(|place| match place {
+            Place::Shared(sums) => sums.iter().all(|sum| sum.abs() < self.limit),
+            Place::Own(_) => true,
+        })
     }
 }
 
@@ -144,19 +155,19 @@ impl<V: Vector> Gradient<V> {
         }
         let count = range.len();
         let Target { sink, streams } = target;
-        let zero = V::default();
+        let GradientSink { inputs, limit, share_limit, .. } = &mut **sink;
+        let limits = [*limit, *share_limit];
+        let (live, check, points) = (self.live, &mut self.check, [range.start, count]);
         if each_c > 0 {
-            let place = &mut sink.inputs.coefficients;
             let values = &mut self.coefficients[..count * layout.widths.coefficients];
-            write(place, &streams.coefficients, range.start, count, values, self.live);
-            check_below(values, sink.limit, &mut self.check);
-            values.fill(zero);
+            let place = (&mut inputs.coefficients, limits);
+            write(place, &streams.coefficients, points, values, live, check);
+            values.fill(V::default());
         }
         if each_b > 0 {
             let values = &mut self.rhs[..count * layout.widths.rhs];
-            write(&mut sink.inputs.rhs, &streams.rhs, range.start, count, values, self.live);
-            check_below(values, sink.limit, &mut self.check);
-            values.fill(zero);
+            write((&mut inputs.rhs, limits), &streams.rhs, points, values, live, check);
+            values.fill(V::default());
         }
     }
 
@@ -165,25 +176,22 @@ impl<V: Vector> Gradient<V> {
     #[inline(always)]
     pub fn finish(&mut self, layout: &Layout, target: &mut Target<'_, '_>) -> V {
         let Target { sink, streams } = target;
-        let GradientSink { inputs, limit, weights, .. } = &mut **sink;
+        let GradientSink { inputs, limit, share_limit, weights, .. } = &mut **sink;
+        let limits = [*limit, *share_limit];
         let (live, check) = (self.live, &mut self.check);
         if layout.inputs.coefficients.inner[0] == 0 {
-            let values = &mut self.coefficients;
-            write(&mut inputs.coefficients, &streams.coefficients, 0, 1, values, live);
-            check_below(values, *limit, check);
+            let place = (&mut inputs.coefficients, limits);
+            write(place, &streams.coefficients, [0, 1], &mut self.coefficients, live, check);
         }
         if layout.inputs.rhs.inner[0] == 0 {
-            write(&mut inputs.rhs, &streams.rhs, 0, 1, &mut self.rhs, live);
-            check_below(&self.rhs, *limit, check);
+            write((&mut inputs.rhs, limits), &streams.rhs, [0, 1], &mut self.rhs, live, check);
         }
         if !self.initial.is_empty() {
-            let place = &mut inputs.initial_values;
-            write(place, &streams.initial_values, 0, 1, &mut self.initial, live);
-            check_below(&self.initial, *limit, check);
+            let place = (&mut inputs.initial_values, limits);
+            write(place, &streams.initial_values, [0, 1], &mut self.initial, live, check);
         }
-        let steps = self.steps.len() / layout.widths.steps;
-        write(&mut inputs.steps, &streams.steps, 0, steps, &mut self.steps, live);
-        check_below(&self.steps, *limit, check);
+        let steps = [0, self.steps.len() / layout.widths.steps];
+        write((&mut inputs.steps, limits), &streams.steps, steps, &mut self.steps, live, check);
         for (sum, weight) in weights.iter_mut().zip(&mut self.weights) {
             *weight = V::default().less(live, *weight, V::default());
             check_below(&[*weight], f64::INFINITY, check);
@@ -343,19 +351,22 @@ work! {
     gradient.add_range_inlined::<T, PLAIN>(sweep, range, z, g, target)
 }
 
-/// Writes the gradients of the lanes that are live, zeros for the others.
+/// Writes the gradients of the lanes that are live, zeros for the others, and makes `check` NaN in the
+/// lanes where one reaches the limit of gradients or that of shares of a sum.
 #[inline(always)]
 fn write<V: Vector>(
-    place: &mut Place<'_>,
+    (place, [limit, share_limit]): (&mut Place<'_>, [f64; 2]),
     streams: &Streams,
-    first: usize,
-    count: usize,
+    [first, count]: [usize; 2],
     values: &mut [V],
     live: V,
+    check: &mut V,
 ) {
     for value in values.iter_mut() {
         *value = V::default().less(live, *value, V::default());
     }
+    let limit = if let Place::Own(_) = place { limit } else { share_limit };
+    check_below(values, limit, check);
     match place {
         Place::Own(place) => streams.store(place, first, count, values),
         Place::Shared(sums) if streams.shared => streams.add(sums, first, count, values),

@@ -51,7 +51,10 @@ impl Choice for ScalesOfAll<'_> {
         let (points, batch) = (self.shape.points, self.shape.batch);
         let tiles = rayon::current_num_threads().saturating_mul(LANES);
         let scales = batch.saturating_add(tiles).saturating_mul(points);
-        let marches = tiles.saturating_mul(March::<V>::values(self.context.layout));
+        let staged =
+            self.context.layout.staged().into_iter().fold(2 * points, usize::saturating_add);
+        let march = March::<V>::values(self.context.layout).saturating_add(staged);
+        let marches = tiles.saturating_mul(march);
         ensure("the growth of the solution", &[(scales, 8), (marches, 8)])?;
         let mut scales: Vec<f64> = zeros("growth", batch.saturating_mul(points))?;
         scales.par_chunks_mut(points * LANES).enumerate().try_for_each(|(tile, scales)| {

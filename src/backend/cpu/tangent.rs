@@ -45,7 +45,8 @@ pub fn add_tangent<V: Vector>(
     if t < layout.given[0] {
         for (k, j, at) in initial_rows(layout) {
             let at = t * layout.states * layout.given[1] + at;
-            let (weight, scale) = (V::splat(weights.initial), points.scale(context, t, j));
+            let weight = V::splat(weights.initial) * points.first;
+            let scale = points.scale(context, t, j);
             let (factor, d_factor) = (weight * scale.value, weight * of_factor(scale));
             let unknown = t * p + k * q + j;
             let defect = points.initial[at] - z[unknown];
@@ -112,7 +113,7 @@ pub fn add_squared_defects<V: Vector>(
     }
     if t < layout.given[0] {
         for (k, j, at) in initial_rows(layout) {
-            let weight = V::splat(weights.initial) * points.scale(context, t, j).value;
+            let weight = points.initial_weight(context, t, j);
             let value = points.initial[t * layout.states * layout.given[1] + at];
             let defect = weight * (value - z[t * p + k * q + j]);
             sums[1] = sums[1].plus(defect, defect);

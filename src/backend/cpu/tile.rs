@@ -305,21 +305,32 @@ impl<V: Vector> Tile<V> {
         status: &[Status],
         sink: &mut SolutionSink<'_>,
     ) {
-        let layout = context.layout;
-        let Scratch { room, direction: x, rhs, correction, tangents, .. } = scratch;
+        self.add_tangents(context, scratch, inputs);
+        let Scratch { room, direction: x, rhs, correction, .. } = scratch;
+        self.solve_given(&mut sweep!(self, context, room), rhs, x, correction, status, sink);
+    }
+
+    /// Computes the right-hand side AᵀW²(β̇ − Ȧz) + ȦᵀW²(β − Az).
+    #[inline(always)]
+    fn add_tangents(
+        &self,
+        context: &Context<'_>,
+        scratch: &mut Scratch<V>,
+        inputs: Inputs<Values<'_>>,
+    ) {
+        let Scratch { room, rhs, tangents, .. } = scratch;
         let moved = Context { inputs, ..*context };
         let mut sweep = sweep!(self, context, room);
         rhs.fill(V::default());
         sweep.room.points.begin(context, self.systems, &self.scales);
         tangents.begin(&moved, self.systems, &self.scales);
-        for range in layout.ranges() {
+        for range in context.layout.ranges() {
             sweep.room.points.load(context, self.systems, range.clone());
             tangents.load(&moved, self.systems, range.clone());
             for t in range {
                 add_tangent(&mut sweep, tangents, t, &self.unknowns, rhs);
             }
         }
-        self.solve_given(&mut sweep, rhs, x, correction, status, sink);
     }
 
     /// Computes M⁻¹ q.
@@ -383,6 +394,16 @@ impl<V: Vector> Tile<V> {
         origin: usize,
         residuals: &mut [Residuals],
     ) {
+        let sums = self.squared_defects(context, scratch);
+        for (lane, system) in self.systems.range().enumerate() {
+            let place = system - origin;
+            residuals[place] = norms(sums.map(|sum| sum.lane(lane)), status[place]);
+        }
+    }
+
+    /// Computes the sums of squares of the weighted defects, by family.
+    #[inline(always)]
+    fn squared_defects(&self, context: &Context<'_>, scratch: &mut Scratch<V>) -> [V; 4] {
         let mut sweep = sweep!(self, context, &mut scratch.room);
         let mut sums = [V::default(); 4];
         sweep.room.points.begin(context, self.systems, &self.scales);
@@ -392,12 +413,7 @@ impl<V: Vector> Tile<V> {
                 add_squared_defects(&mut sweep, t, &self.unknowns, &mut sums);
             }
         }
-        for (lane, system) in self.systems.range().enumerate() {
-            let solved = status[system - origin].is_ok();
-            let [equation, initial, smoothness, periodic] =
-                sums.map(|sum| if solved { sum.lane(lane).sqrt() } else { f64::NAN });
-            residuals[system - origin] = Residuals { equation, initial, smoothness, periodic };
-        }
+        sums
     }
 
     /// Brings a vector over the unknowns, values (B, N, K, Q) and slack (B), into lanes.
@@ -455,9 +471,17 @@ fn uncertainty<V: Vector, const T: usize, const PLAIN: bool>(
 fn sum_of_squares<V: Vector>(x: &[V], whole: &[V]) -> V {
     let mut sum = V::default();
     for (x, whole) in x.iter().zip(whole) {
-        sum = sum.plus(*x * *x, *whole);
+        // In this order, x² cannot overflow where M_ii x² does not.
+        sum = sum.plus(*x * *whole, *x);
     }
     sum
+}
+
+/// Returns the norms whose squares are given, by family; NaN for a system that is not solved.
+fn norms(squares: [f64; 4], status: Status) -> Residuals {
+    let root = |square: f64| if status.is_ok() { square.sqrt() } else { f64::NAN };
+    let [equation, initial, smoothness, periodic] = squares.map(root);
+    Residuals { equation, initial, smoothness, periodic }
 }
 
 /// Returns what is wrong with the inputs of one system, or `None` if nothing is.

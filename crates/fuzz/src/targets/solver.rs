@@ -77,7 +77,12 @@ fn run(input: &[u8], _: &Path) -> Outcome {
 
 fn choose(u: &mut Unstructured<'_>) -> Choice<Case> {
     let batch = if chance(u, 1, 8)? { u.int_in_range(1..=20)? } else { u.int_in_range(1..=5)? };
-    let points = if chance(u, 1, 8)? { u.int_in_range(2..=60)? } else { u.int_in_range(2..=9)? };
+    // The CPU cuts up to three systems of more than 97 points into chunks.
+    let points = match u.int_in_range(0..=15)? {
+        0 if batch <= 3 => u.int_in_range(98..=140)?,
+        1 | 2 => u.int_in_range(2..=60)?,
+        _ => u.int_in_range(2..=9)?,
+    };
     let (k, columns) = (u.int_in_range(1..=3)?, u.int_in_range(1..=4)?);
     let e = if chance(u, 1, 4)? { u.int_in_range(1..=k + 1)? } else { k };
     let extra = if chance(u, 1, 2)? { u.int_in_range(0..=3)? } else { 0 };

@@ -162,6 +162,15 @@ impl Choice for Cut<'_> {
         let Weights { equation, initial, smoothness, .. } = gradients.weights;
         let mut found = vec![solution.values.clone(), vec![equation, initial, smoothness]];
         found.extend(gradients.inputs.as_ref().into_iter().cloned());
+        let directions = problem
+            .inputs
+            .map(|values| (0..values.len()).map(|i| (0.1 * i as f64).sin()).collect::<Vec<f64>>());
+        let tangents = directions.as_ref().map(|direction| Some(direction.as_slice()));
+        found.push(batch.jvp(problem, &tangents, &solution.status).unwrap().values.clone());
+        found.push(batch.inverse(problem, &cotangent, &solution.status).unwrap().values.clone());
+        let residuals = batch.residuals(problem, &solution.status).unwrap();
+        let families = |r: &Residuals| [r.equation, r.initial, r.smoothness];
+        found.push(residuals.iter().flat_map(families).collect());
         found.push(batch.variances(problem, &solution.status).unwrap().to_vec());
         (solution.status, found)
     }
@@ -233,4 +242,52 @@ fn chunks_report_what_whole_systems_do() {
     for statuses in status(|[coefficients, ..]| coefficients[..360].fill(0.0)) {
         assert!(matches!(statuses[..], [Status::Breakdown { .. }, Status::Ok]), "{statuses:?}");
     }
+}
+
+/// The statuses of gradients in single precision, where the cotangent of the first system is multiplied
+/// by a number.
+struct Scaled<'a>(&'a Problem<'a, f32>, f32, bool);
+
+impl Choice for Scaled<'_> {
+    type Output = Vec<Status>;
+    fn with<V: Vector>(self) -> Vec<Status> {
+        let Scaled(problem, scale, may_cut) = self;
+        let mut batch =
+            Batch::<V, f32>::new(problem.shape(), &Options::default(), may_cut).unwrap();
+        let mut solution = Solution::allocate(problem.shape()).unwrap();
+        batch.solve(problem, &mut solution).unwrap();
+        let of_system = solution.values.len() / problem.shape().batch;
+        let factor = |i: usize| if i < of_system { scale } else { 1.0 };
+        let cotangent: Vec<f32> =
+            (0..solution.values.len()).map(|i| factor(i) * (1.0 + (i as f32).cos())).collect();
+        let cotangent = Cotangent { values: &cotangent, epsilon: None };
+        batch.vjp(problem, &cotangent, &solution.status).unwrap().status.clone()
+    }
+}
+
+/// What matters is the sum over the chunks of a system, not the shares of these.
+#[test]
+fn gradients_of_chunks_overflow_where_those_of_whole_systems_do() {
+    let long = Long::new([2, 120], [1, 2], [false, true]);
+    let arrays = long.arrays.each_ref().map(|values| values.iter().map(|x| *x as f32).collect());
+    let [coefficients, rhs, initial, steps]: [Vec<f32>; 4] = arrays;
+    let problem = Problem::builder()
+        .batch(2)
+        .points(120)
+        .coefficients(View::new(&long.shapes[0], &coefficients))
+        .rhs(View::new(&long.shapes[1], &rhs))
+        .initial_values(View::new(&long.shapes[2], &initial))
+        .steps(View::new(&long.shapes[3], &steps))
+        .build()
+        .unwrap();
+    let mut overflows = 0;
+    for power in 0..40 {
+        // From 1e33 to 1e38, in steps small enough for shares that are finite and sums that are not.
+        let scale = 10f32.powf(33.0 + 0.125 * power as f32);
+        let [cut, whole] = [true, false].map(|may_cut| choose(Scaled(&problem, scale, may_cut)));
+        assert_eq!(cut, whole, "{scale:e}");
+        assert!(cut[1].is_ok(), "{scale:e}: {cut:?}");
+        overflows += usize::from(cut[0] == Status::Overflow);
+    }
+    assert!(0 < overflows && overflows < 40, "{overflows} of 40");
 }

@@ -6,7 +6,7 @@
 //! over. What remains of all chunks, and of the tail after the last separator, is a block tridiagonal
 //! matrix over the separators, which is small.
 
-use super::{Scratch, SolutionSink, Tile, input_status, is_certain, sum_of_squares};
+use super::{Scratch, SolutionSink, Tile, input_status, is_certain, norms, sum_of_squares};
 use crate::backend::cpu::block::Window;
 use crate::backend::cpu::gradient::{Gradient, GradientSink, Target, check_below};
 use crate::backend::cpu::lanes::{LANES, Vector};
@@ -15,11 +15,12 @@ use crate::backend::cpu::staging::TileSystems;
 use crate::backend::cpu::sweep::{Residual, Sweep};
 use crate::banded::{self, BandedShape, Factor};
 use crate::error::Result;
+use crate::inputs::Inputs;
 use crate::memory::zeros;
 use crate::options::Options;
 use crate::real::Values;
 use crate::shape::ProblemShape;
-use crate::solution::Status;
+use crate::solution::{Residuals, Status};
 use std::ops::Range;
 
 /// The number of separators: the first points of the chunks and of the tail.
@@ -130,19 +131,13 @@ impl<V: Vector> Chunks<V> {
     ) {
         let place = self.system - sink.origin;
         let live = f64::from(u8::from(status[place].is_ok()));
-        let mut x = self.parts.each_mut().map(|part| std::mem::take(&mut part.scratch.direction));
-        for (Part { layout, tile, scratch }, x) in self.parts.iter_mut().zip(&mut x) {
-            let Scratch { room, rhs, gradient, .. } = scratch;
+        for Part { tile, scratch, .. } in &mut self.parts {
             let mut lanes = [0.0; LANES];
             lanes[..tile.systems.lanes()].fill(live);
-            gradient.begin(V::from_array(lanes));
-            rhs.fill(V::default());
-            let streams = layout.solution_streams(tile.systems, 0);
-            streams.load(cotangent[0], 0, layout.begun, rhs);
-            let context = &Context { layout, ..*context };
-            sweep!(tile, context, room).forward::<T, false>(Some(rhs), None, x);
+            scratch.gradient.begin(V::from_array(lanes));
         }
-        self.separators.solve(self.parts.each_ref().map(|part| &part.layout), &mut x);
+        self.load(cotangent[0]);
+        let mut x = self.begin_given::<T>(context);
         let streams =
             self.parts.each_ref().map(|part| part.layout.streams(part.tile.systems, sink.origin));
         self.substitute::<T>(context, true, &mut x, |sweep, gradient, z, (part, range, g)| {
@@ -158,6 +153,108 @@ impl<V: Vector> Chunks<V> {
             }
             part.scratch.direction = x;
         }
+        if live != 0.0 && !sink.sums_are_finite() {
+            found[place] = Status::Overflow;
+        }
+    }
+
+    /// Computes the directional derivative, as [`Tile::jvp`] does.
+    #[inline(always)]
+    pub fn jvp<const T: usize>(
+        &mut self,
+        context: &Context<'_>,
+        inputs: Inputs<Values<'_>>,
+        status: &[Status],
+        sink: &mut SolutionSink<'_>,
+    ) {
+        for Part { layout, tile, scratch } in &mut self.parts {
+            let context = &Context { layout, ..*context };
+            tile.add_tangents(context, scratch, inputs);
+        }
+        self.solve_given::<T>(context, status, sink);
+    }
+
+    /// Computes M⁻¹ q.
+    #[inline(always)]
+    pub fn inverse<const T: usize>(
+        &mut self,
+        context: &Context<'_>,
+        q: Values<'_>,
+        status: &[Status],
+        sink: &mut SolutionSink<'_>,
+    ) {
+        self.load(q);
+        self.solve_given::<T>(context, status, sink);
+    }
+
+    /// Computes the norms of the weighted defects, by family.
+    #[inline(always)]
+    pub fn residuals(
+        &mut self,
+        context: &Context<'_>,
+        status: &[Status],
+        origin: usize,
+        residuals: &mut [Residuals],
+    ) {
+        let mut total = [0.0; 4];
+        for Part { layout, tile, scratch } in &mut self.parts {
+            let sums = tile.squared_defects(&Context { layout, ..*context }, scratch);
+            for (total, sum) in total.iter_mut().zip(sums) {
+                *total += sum.to_array()[..tile.systems.lanes()].iter().sum::<f64>();
+            }
+        }
+        let place = self.system - origin;
+        residuals[place] = norms(total, status[place]);
+    }
+
+    /// Brings a vector (N, K, Q) over the points where rows begin into the right-hand sides.
+    fn load(&mut self, values: Values<'_>) {
+        for Part { layout, tile, scratch } in &mut self.parts {
+            scratch.rhs.fill(V::default());
+            layout.solution_streams(tile.systems, 0).load(
+                values,
+                0,
+                layout.begun,
+                &mut scratch.rhs,
+            );
+        }
+    }
+
+    /// Substitutes forward the right-hand sides, and solves the system of the separators. The vectors
+    /// returned are those of the scratches.
+    #[inline(always)]
+    fn begin_given<const T: usize>(&mut self, context: &Context<'_>) -> [Vec<V>; 2] {
+        let mut x = self.parts.each_mut().map(|part| std::mem::take(&mut part.scratch.direction));
+        for (Part { layout, tile, scratch }, x) in self.parts.iter_mut().zip(&mut x) {
+            let Scratch { room, rhs, .. } = scratch;
+            let context = &Context { layout, ..*context };
+            sweep!(tile, context, room).forward::<T, false>(Some(rhs), None, x);
+        }
+        self.separators.solve(self.parts.each_ref().map(|part| &part.layout), &mut x);
+        x
+    }
+
+    /// Solves M x = rhs and writes x.
+    #[inline(always)]
+    fn solve_given<const T: usize>(
+        &mut self,
+        context: &Context<'_>,
+        status: &[Status],
+        sink: &mut SolutionSink<'_>,
+    ) {
+        let mut x = self.begin_given::<T>(context);
+        let streams = self
+            .parts
+            .each_ref()
+            .map(|part| part.layout.solution_streams(part.tile.systems, sink.origin));
+        self.substitute::<T>(context, true, &mut x, |sweep, _, _, (part, range, x)| {
+            sink.store(sweep.context.layout, &streams[part], range, x);
+        });
+        for (part, x) in self.parts.iter_mut().zip(x) {
+            part.scratch.direction = x;
+        }
+        let system = TileSystems::whole(self.system, 1);
+        sink.finish::<V>(context.layout, system, &[], status, 0.0);
     }
 
     /// Substitutes backward and refines, as [`Sweep::substitute`] does; the right-hand side is that

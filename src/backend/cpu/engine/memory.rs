@@ -1,0 +1,56 @@
+//! The memory that a solver of the CPU needs.
+
+use crate::backend::cpu::growth::March;
+use crate::backend::cpu::lanes::{LANES, Vector};
+use crate::backend::cpu::layout::Layout;
+use crate::error::Result;
+use crate::memory::ensure;
+use crate::real::Real;
+use crate::shape::ProblemShape;
+use crate::solution::{Residuals, Status};
+
+/// Checks that the memory for a solver of this shape can be had, its solution included. `parts` are the
+/// layouts of what is computed in lanes, each with the number of tiles and of the groups of these.
+pub(super) fn ensure_memory<V: Vector, R: Real>(
+    shape: &ProblemShape,
+    parts: &[(Layout, [usize; 2])],
+) -> Result<()> {
+    let lanes = LANES * size_of::<f64>();
+    let mut counts = Vec::new();
+    for (layout, [tiles, groups]) in parts {
+        let (unknowns, window, p) = (layout.unknowns(), layout.window(), layout.block);
+        let staged = layout.staged().into_iter().fold(0, usize::saturating_add);
+        let march = if layout.scaled_points > 0 { March::<V>::values(layout) } else { 0 };
+        let rows = layout.equations.saturating_mul(p);
+        counts.extend([
+            (tiles.saturating_mul(layout.factor_values().saturating_add(unknowns)), lanes),
+            // The diagonal of M, the adjoint, its right-hand side and correction; the windows of the
+            // factorization and of the variances, and the rows that go through them.
+            (groups.saturating_mul(unknowns), 4 * lanes),
+            (groups.saturating_mul(window.saturating_mul(window.saturating_add(p))), 2 * lanes),
+            // The inputs, their tangents and gradients, in lanes, and the rows of a point.
+            (groups.saturating_mul(staged), 3 * lanes),
+            (groups.saturating_mul(rows), 2 * lanes),
+            // What follows growth: the factors of the points, and the marches that find them.
+            (
+                tiles.saturating_add(groups.saturating_mul(2)).saturating_mul(layout.scaled_points),
+                lanes,
+            ),
+            (groups.saturating_mul(march), lanes),
+        ]);
+    }
+    let inputs = shape.layouts();
+    let gradients = inputs.into_iter().map(|input| input.total(shape.batch));
+    let gradients = gradients.fold(0, usize::saturating_add);
+    let shared = inputs.into_iter().filter(|input| input.shared()).map(|input| input.values);
+    let shared = shared.fold(0, usize::saturating_add);
+    let groups = parts.iter().map(|(_, [_, groups])| *groups).fold(0, usize::max);
+    let solution = shape.batch.saturating_mul(shape.points.saturating_mul(shape.block()));
+    counts.extend([
+        (groups.saturating_mul(shared), size_of::<f64>()),
+        // The gradients, the solution, and its tangent or variances.
+        (gradients.saturating_add(solution.saturating_mul(2)), size_of::<R>()),
+        (shape.batch, 4 * size_of::<Status>() + size_of::<Residuals>()),
+    ]);
+    ensure("the solver, its solution and gradients", &counts)
+}
