@@ -377,7 +377,7 @@ mod tests {
             .flat_map(|step| &step.refused)
             .find(|(name, _)| name.contains("abs"))
             .unwrap();
-        let terms = 901 + 2700 + 2700 * 900 + 2700 * 2699 / 2;
+        let terms = 901 + 2700 + 2700 * 900 + 2700 * 2699 / 2_usize;
         assert_eq!(*failure, format!("too many terms ({})", 900 * terms));
     }
 
