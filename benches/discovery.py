@@ -112,7 +112,7 @@ def case(arguments, system, noise, start):
         integrate(field(system["equations"], names), times, x0, 1e-12, 1e-13)
         for x0 in system["initial_values"]
     ]
-    random = np.random.RandomState(1000 * system["id"] + 10 * start + int(100 * noise))
+    random = np.random.RandomState([system["id"], start, round(1e6 * noise)])
     values = true[start] * (1 + noise * random.randn(*true[start].shape))
     seconds, found, message = discover(
         arguments.program, times, values, names, arguments.options, arguments.limit
@@ -142,9 +142,9 @@ def main():
     parser.add_argument("--limit", type=float, default=120, help="seconds for one search")
     parser.add_argument("--out", help="a CSV table with every case")
     parser.epilog = "After -- come options of mnn discover."
-    ours, _, options = " ".join(sys.argv[1:]).partition(" -- ")
-    arguments = parser.parse_args(ours.split())
-    arguments.options = options.split()
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    arguments = parser.parse_args(sys.argv[1:end])
+    arguments.options = sys.argv[end + 1 :]
     benchmark = json.loads(DATA.read_text())
     arguments.points = benchmark["points"]
     ids = {int(i) for i in arguments.ids.split(",") if i}

@@ -104,13 +104,12 @@ impl Dataset {
     pub(super) fn different_values(&self, input: usize, most: usize) -> usize {
         let count = self.inputs.len();
         let all = self.trajectories.iter().flat_map(|t| t.column(input, count));
-        let mut values: Vec<f64> = Vec::new();
+        let mut values = HashSet::new();
         for value in all.filter(|value| !value.is_nan()) {
-            if !values.contains(&value) {
-                values.push(value);
-                if values.len() > most {
-                    break;
-                }
+            // Zeros of either sign are the same value.
+            values.insert((value + 0.0).to_bits());
+            if values.len() > most {
+                break;
             }
         }
         values.len().max(1)

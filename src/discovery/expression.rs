@@ -304,7 +304,7 @@ fn quoted(name: &str) -> String {
 }
 
 fn in_backquotes(name: &str) -> String {
-    format!("`{name}`")
+    format!("`{}`", name.replace('`', "``"))
 }
 
 fn number_written(number: f64) -> String {
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn names_are_read_as_what_they_were_written_for() {
         use Expression as E;
-        let columns = ["x", "-x", "x^2", "x + 1"].map(String::from).to_vec();
+        let columns = ["x", "-x", "x^2", "x + 1", "a`b", "``"].map(String::from).to_vec();
         let negative = E::of(Function::Negative, 0);
         let power = E::of(Function::Power(2.0), 0);
         let one = Box::new(E::Number(1.0));
@@ -342,6 +342,8 @@ mod tests {
             (of(&E::Variable(2)), "exp(x^2)"),
             (of(&sum), "exp(`x` + 1)"),
             (of(&E::of(Function::Negative, 1)), "exp(-`-x`)"),
+            (of(&E::of(Function::Negative, 4)), "exp(-`a``b`)"),
+            (of(&E::of(Function::Negative, 5)), "exp(-``````)"),
         ];
         for (expression, name) in expected {
             let written = E::names(std::slice::from_ref(&expression), &columns);

@@ -1,39 +1,59 @@
 //! The extension of libraries by functions, products with them, and the terms of other libraries.
 
+use std::collections::HashMap;
+
 use super::expression::{Compiled, Expression};
 use super::library::{Function, Library};
 
+/// Functions by which a library is extended.
+pub(super) struct Extension {
+    pub functions: Vec<Expression>,
+    /// Whether the functions also come multiplied by each variable, each input, and each other.
+    pub products: bool,
+}
+
+impl Extension {
+    /// Returns the number of terms that this adds, at most, to a library with so many variables and
+    /// inputs.
+    pub fn terms(&self, arguments: usize) -> usize {
+        let f = self.functions.len();
+        let pairs = f.saturating_mul(f.saturating_sub(1)) / 2;
+        let products = f.saturating_mul(arguments).saturating_add(pairs);
+        f.saturating_add(if self.products { products } else { 0 })
+    }
+}
+
 impl Library {
-    /// Adds functions of the variables that the library does not have yet; with `products` they also
-    /// come multiplied by each variable, each input, and each other. A function that is called like a
-    /// variable or an input is left out.
-    pub(super) fn with_functions(mut self, functions: &[Expression], products: bool) -> Library {
+    /// Adds the functions that the library does not have yet. One that is called like a variable or an
+    /// input is left out.
+    pub(super) fn with_functions(mut self, extension: &Extension) -> Library {
         let arguments = [self.variables(), self.inputs()].concat();
+        let mut known = self.places();
         let mut places = Vec::new();
-        for function in functions {
+        for function in &extension.functions {
             let function = std::slice::from_ref(function);
             let factors = Expression::names(function, &arguments);
             if arguments.contains(&factors[0]) {
                 continue;
             }
-            let place = self.position(&factors).unwrap_or(self.len());
+            let place = *known.entry(factors.clone()).or_insert(self.len());
             if place == self.len() {
                 self.push(Function::Expression(Compiled::product(function)), factors);
             }
             places.push(place);
         }
-        if !products {
+        if !extension.products {
             return self;
         }
         let linear: Vec<usize> = arguments
             .iter()
-            .filter_map(|argument| self.position(std::slice::from_ref(argument)))
+            .filter_map(|argument| known.get(std::slice::from_ref(argument)).copied())
             .collect();
         for (index, &left) in places.iter().enumerate() {
             for &right in linear.iter().chain(&places[index + 1..]) {
                 let mut factors = [self.factors(left), self.factors(right)].concat();
                 factors.sort();
-                if self.position(&factors).is_none() {
+                if *known.entry(factors.clone()).or_insert(self.len()) == self.len() {
                     self.push(Function::Pair { left, right }, factors);
                 }
             }
@@ -41,13 +61,17 @@ impl Library {
         self
     }
 
+    /// Returns the places of the terms by their factors.
+    fn places(&self) -> HashMap<Vec<String>, usize> {
+        (0..self.len()).map(|term| (self.factors(term).to_vec(), term)).collect()
+    }
+
     /// Adds the terms of another library of the same variables and inputs that this one lacks.
     pub(super) fn united(mut self, other: &Library) -> Library {
+        let mut known = self.places();
         for term in 0..other.len() {
-            if self.position(other.factors(term)).is_none() {
-                let place = |index: usize| {
-                    self.position(other.factors(index)).expect("earlier terms have been added")
-                };
+            if *known.entry(other.factors(term).to_vec()).or_insert(self.len()) == self.len() {
+                let place = |index: usize| known[other.factors(index)];
                 let function = match other.function(term).clone() {
                     Function::Product { parent, variable } => {
                         Function::Product { parent: place(parent), variable }
@@ -87,8 +111,12 @@ mod tests {
         let texts =
             ["exp(-x)", "log(x)", "sqrt(x)", "abs(x)", "sin(y)", "cos(y)", "exp(-y)", "log(y)"];
         let functions = expressions(&texts, &["x", "y"]);
-        let library = Library::new(&states, &settings).unwrap().with_functions(&functions, true);
+        let extension = Extension { functions, products: true };
+        let library = Library::new(&states, &settings).unwrap();
+        let (before, added) = (library.len(), extension.terms(library.arguments()));
+        let library = library.with_functions(&extension);
         let l = library.len();
+        assert_eq!(l, before + added);
         assert_eq!(l, 3 + 8 + 8 * 2 + 8 * 7 / 2);
         let at = |u: &[f64]| {
             let (mut values, mut gradients) = (vec![0.0; l], vec![0.0; 2 * l]);
@@ -117,7 +145,8 @@ mod tests {
     fn no_term_comes_twice() {
         let settings = Settings { sine_cosine: true, ..Settings::default() };
         let library = Library::new(&["x".into()], &settings).unwrap();
-        let more = library.with_functions(&expressions(&["sin(x)", "abs(x)"], &["x"]), true);
+        let functions = expressions(&["sin(x)", "abs(x)"], &["x"]);
+        let more = library.with_functions(&Extension { functions, products: true });
         let expected = "|x|x x|sin(x)|cos(x)|abs(x)|sin(x) x|abs(x) sin(x)|abs(x) x";
         assert_eq!(names(&more), expected);
     }
@@ -128,7 +157,7 @@ mod tests {
         let settings = Settings { degree: 1, ..Settings::default() };
         let library = Library::with_inputs(&states, &inputs, &settings).unwrap();
         let functions = expressions(&["log(`T [K]`)", "exp(-`T [K]`)"], &["T [K]", "u"]);
-        let more = library.with_functions(&functions, true);
+        let more = library.with_functions(&Extension { functions, products: true });
         let expected = "|T [K]|u|log(T [K])|exp(-`T [K]`)|T [K] log(T [K])|log(T [K]) u|\
                         exp(-`T [K]`) log(T [K])|T [K] exp(-`T [K]`)|exp(-`T [K]`) u";
         assert_eq!(names(&more), expected);

@@ -5,6 +5,7 @@ use super::budget::{Budget, work};
 use super::candidates::Parameter;
 use super::data::Dataset;
 use super::expression::{Expression, Function};
+use super::extension::Extension;
 use super::grid::Grid;
 use super::library::Library;
 use super::link::Link;
@@ -161,8 +162,14 @@ impl Model {
 
     /// Returns the number of coefficients of all equations.
     pub fn coefficients(&self) -> usize {
+        self.coefficients_with(&Extension { functions: vec![], products: false })
+    }
+
+    /// Returns the number, at most, of coefficients of all equations with an extended library.
+    fn coefficients_with(&self, extension: &Extension) -> usize {
         let of = |link: &Link| if *link == Link::Ratio { 2 } else { 1 };
-        self.links.iter().map(of).sum::<usize>().saturating_mul(self.library.len())
+        let terms = self.library.len().saturating_add(extension.terms(self.library.arguments()));
+        self.links.iter().map(of).sum::<usize>().saturating_mul(terms)
     }
 
     /// Returns whether equations of this model about an offset can be multiplied out: whether all
@@ -206,20 +213,23 @@ fn automatic(data: &Dataset, settings: &Settings) -> Result<Vec<Step>> {
     for (index, rungs) in LADDER.iter().enumerate() {
         let mut step = Step::default();
         for (number, rung) in rungs.iter().enumerate() {
-            match rung.model(data, settings) {
-                Ok(model) if model.coefficients() > rung.most_coefficients() => {
-                    let failure = format!("too many terms ({})", model.coefficients());
-                    step.refused.push((rung.name(), failure));
+            match rung.start(data, settings) {
+                Ok((model, extension)) => {
+                    // Counted before they are made: products of functions may be millions.
+                    let count = model.coefficients_with(&extension);
+                    if count > rung.most_coefficients() {
+                        step.refused.push((rung.name(), format!("too many terms ({count})")));
+                        continue;
+                    }
+                    let rich = rung.is_rich();
+                    step.models.push(Model {
+                        library: model.library.with_functions(&extension),
+                        work: MAX_WORK,
+                        place: if rich { 10 * index + number } else { model.place },
+                        linearizations: if rich { model.linearizations } else { LINEARIZATIONS },
+                        ..model
+                    });
                 }
-                Ok(model) if rung.is_rich() => {
-                    let place = 10 * index + number;
-                    step.models.push(Model { place, work: MAX_WORK, ..model });
-                }
-                Ok(model) => step.models.push(Model {
-                    work: MAX_WORK,
-                    linearizations: LINEARIZATIONS,
-                    ..model
-                }),
                 Err(error @ Error::Argument { .. }) => {
                     step.refused.push((rung.name(), error.to_string()));
                     // The lowest rung says best what is too large.
@@ -266,11 +276,12 @@ impl Rung {
         format!("degree {degree}{what}{}", link_name(*link))
     }
 
-    /// Returns the model of this rung.
+    /// Returns the model of this rung with polynomials only, and the functions that belong to it
+    /// besides.
     ///
     /// # Errors
     /// Those of [`Library::new`].
-    fn model(&self, data: &Dataset, settings: &Settings) -> Result<Model> {
+    fn start(&self, data: &Dataset, settings: &Settings) -> Result<(Model, Extension)> {
         let &Rung(degree, functions, link) = self;
         let settings = Settings { degree, link, sine_cosine: false, ..settings.clone() };
         let k = data.states.len();
@@ -294,8 +305,8 @@ impl Rung {
                 })
                 .collect()
         };
-        let mut model = Model::new(data, &settings)?;
-        let (added, products) = match functions {
+        let model = Model { name: self.name(), ..Model::new(data, &settings)? };
+        let (functions, products) = match functions {
             Functions::None => (vec![], false),
             Functions::Waves => (of_states(&[Function::Sin, Function::Cos]), false),
             Functions::WaveProducts => {
@@ -303,9 +314,7 @@ impl Rung {
             }
             Functions::Growth => (of_states(&[Function::Exp, Function::Log, Function::Sqrt]), true),
         };
-        model.library = model.library.with_functions(&added, products);
-        model.name = self.name();
-        Ok(model)
+        Ok((model, Extension { functions, products }))
     }
 }
 
@@ -353,6 +362,23 @@ mod tests {
         let log = ["log(x0)".to_owned()];
         assert!(terms(1.0).position(&log).is_some());
         assert!(terms(-1.0).position(&log).is_none());
+    }
+
+    /// Made before they are counted, the products of 2700 functions would take hours.
+    #[test]
+    fn terms_are_counted_before_they_are_made() {
+        let automatic = Settings { automatic: true, ..Settings::default() };
+        let steps = models(&data(900, 1.0), &automatic).unwrap();
+        let left: Vec<&str> =
+            steps.iter().flat_map(|step| &step.models).map(|model| model.name.as_str()).collect();
+        assert_eq!(left, ["degree 1"]);
+        let (_, failure) = steps
+            .iter()
+            .flat_map(|step| &step.refused)
+            .find(|(name, _)| name.contains("abs"))
+            .unwrap();
+        let terms = 901 + 2700 + 2700 * 900 + 2700 * 2699 / 2_usize;
+        assert_eq!(*failure, format!("too many terms ({})", 900 * terms));
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use super::data::Dataset;
 use super::dense::dot;
 use super::expression::{self, Compiled, Expression};
+use super::extension::Extension;
+use super::notation::product;
 use super::settings::{Settings, UserTerm};
 use crate::{Error, Result};
 
@@ -150,7 +152,7 @@ impl Library {
                 [expression::Function::Sin, expression::Function::Cos].map(|f| Expression::of(f, k))
             };
             let functions: Vec<Expression> = (0..states.len()).flat_map(waves).collect();
-            library = library.with_functions(&functions, false);
+            library = library.with_functions(&Extension { functions, products: false });
         }
         let twice = |argument: &str, name: &str| {
             Err(Error::argument(argument, format!("the library already has a term `{name}`")))
@@ -169,6 +171,15 @@ impl Library {
                 return twice("user_terms", &term.name);
             }
             library.push(Function::User(term.clone()), factors);
+        }
+        // A column `x^2` beside a column `x`: nobody could tell it from the square.
+        let mut written = HashSet::new();
+        for factors in library.factors.iter().filter(|factors| !factors.is_empty()) {
+            if !written.insert(product(factors)) {
+                let text = product(factors);
+                let message = format!("with these terms, `{text}` would stand for two things");
+                return Err(Error::argument("states", message));
+            }
         }
         Ok(library)
     }
@@ -538,6 +549,8 @@ mod tests {
         assert!(refused(["x", "x'"], second).contains("`x'` would stand for two things"));
         let sines = Settings { sine_cosine: true, ..Settings::default() };
         assert!(refused(["x", "sin(x)"], sines).contains("`sin(x)` would stand for two things"));
+        let squares = Settings::default();
+        assert!(refused(["x", "x^2"], squares).contains("`x^2` would stand for two things"));
     }
 
     #[test]

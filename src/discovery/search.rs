@@ -41,7 +41,7 @@ pub fn discover(
     settings: &Settings,
     observer: &mut Observer<'_>,
 ) -> Result<Discovery> {
-    // Too many terms are refused before any work that grows with the square of the states.
+    // Too many terms are refused before the data are looked at.
     data.validate_names()?;
     models(data, settings)?;
     data.validate()?;
@@ -94,7 +94,8 @@ pub fn discover(
         search(&mut results, &tasks, settings, &mut progress)?;
     }
     let (found, tried) = results.into_best()?;
-    report(found, tried, any_translatable, data, prepared, &mut progress)
+    let chosen_translatable = translatable(found.model);
+    report(found, tried, chosen_translatable, data, prepared, &mut progress)
 }
 
 /// Searches with each of these models, in threads, and adds what is found to the results.

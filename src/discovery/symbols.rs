@@ -111,7 +111,6 @@ impl Symbols {
 /// Returns the name as Python takes it: other characters become underscores. A name that a function
 /// has gets one at its end, because both may occur in one expression.
 fn identifier(name: &str) -> String {
-    let letter = |c: char| if c.is_alphanumeric() || c == '_' { c } else { '_' };
     let mut identifier: String = name.chars().map(letter).collect();
     if identifier.starts_with(|c: char| c.is_numeric()) {
         identifier.insert(0, '_');
@@ -120,6 +119,37 @@ fn identifier(name: &str) -> String {
         identifier.push('_');
     }
     identifier
+}
+
+/// Returns the character that stands for another in a name of Python, which normalizes names (NFKC):
+/// letters that this leaves alone stay, raised and lowered digits become digits, and what is neither an
+/// underscore.
+fn letter(character: char) -> char {
+    let digit = |from: char| char::from(b'0' + (character as u32 - from as u32) as u8);
+    match character {
+        c if c.is_ascii_alphanumeric() => c,
+        // The micro sign, and what it is normalized to.
+        'µ' => 'μ',
+        '¹' => '1',
+        '²' => '2',
+        '³' => '3',
+        '⁰' | '⁴'..='⁹' => digit('⁰'),
+        '₀'..='₉' => digit('₀'),
+        'ĳ' | 'Ĳ' | 'ŀ' | 'Ŀ' | 'ŉ' | '×' | '÷' => '_',
+        // Latin, Greek, Cyrillic, Japanese, Chinese and Korean letters.
+        'À'..='ž'
+        | 'Α'..='ω'
+        | 'Ѐ'..='ҁ'
+        | 'ぁ'..='ゖ'
+        | 'ァ'..='ヺ'
+        | '一'..='鿿'
+        | '가'..='힣'
+            if character.is_alphabetic() =>
+        {
+            character
+        }
+        _ => '_',
+    }
 }
 
 #[cfg(test)]
@@ -132,6 +162,13 @@ mod tests {
         let states = names.map(String::from).to_vec();
         let symbols = Symbols::of(&Discovery { states, order: 1, ..Discovery::default() });
         let expected = ["x", "_alpha", "_q_", "_q__", "lambda_", "_2nd", "T_in__K_", "Δ", "exp_"];
+        assert_eq!(symbols.names(), expected);
+        // Not every letter and digit may stand in a name of Python, and some become others there.
+        let names = ["µ", "μ", "CO₂", "CO2", "x²", "x⁴", "ﬁ", "ｘ", "½", "é", "温度", "a`b", "ª"];
+        let states = names.map(String::from).to_vec();
+        let symbols = Symbols::of(&Discovery { states, order: 1, ..Discovery::default() });
+        let expected =
+            ["μ", "μ_", "CO2", "CO2_", "x2", "x4", "_", "__", "___", "é", "温度", "a_b", "____"];
         assert_eq!(symbols.names(), expected);
     }
 

@@ -7,6 +7,12 @@
 //! power   = whole [ ("^" | "**") signed ]
 //! whole   = number | name | function "(" sum ")" | "(" sum ")" | "`" any name "`"
 //! ```
+//!
+//! A backquote within backquotes is written twice.
+//!
+//! ```text
+//! `a``b`                                               the name a`b
+//! ```
 
 use std::f64::consts::{E, PI};
 use std::iter::Peekable;
@@ -153,10 +159,16 @@ impl Parser<'_> {
         read: fn(&mut Self) -> Parsed,
     ) -> Parsed {
         self.count()?;
+        let place = self.place();
         let right = read(self)?;
         Ok(match (operation, &left, &right) {
             (_, Expression::Number(a), Expression::Number(b)) => {
-                Expression::Number(operation.partials(*a, *b).value)
+                match operation.partials(*a, *b).value {
+                    value if value.is_finite() => Expression::Number(value),
+                    value => {
+                        return Err(self.error(place, format_args!("these numbers make {value}")));
+                    }
+                }
             }
             (Operation::Power, _, Expression::Number(n)) => {
                 Expression::Apply(Function::Power(*n), Box::new(left))
@@ -205,12 +217,20 @@ impl Parser<'_> {
             Some('`') => {
                 self.characters.next();
                 let start = self.place();
-                while self.characters.next_if(|(_, character)| *character != '`').is_some() {}
-                let name = &self.text[start..self.place()];
-                if !self.take('`') {
-                    return Err(self.error(start - 1, "a backquote without its partner"));
+                let mut name = String::new();
+                loop {
+                    match self.characters.next() {
+                        Some((_, '`'))
+                            if self.characters.next_if(|next| next.1 == '`').is_none() =>
+                        {
+                            return self.variable(start, &name);
+                        }
+                        Some((_, character)) => name.push(character),
+                        None => {
+                            return Err(self.error(start - 1, "a backquote without its partner"));
+                        }
+                    }
                 }
-                self.variable(start, name)
             }
             Some(c) if c.is_ascii_digit() || c == '.' => self.number(),
             Some(c) if begins_name(c) => self.name(),
@@ -295,6 +315,8 @@ mod tests {
             ("x + 1.2.3", "`x + 1.2.3`: `1.2.3` is not a number at character 5"),
             ("1e999", "`1e999`: `1e999` is not a number at character 1"),
             ("`x", "``x`: a backquote without its partner at character 1"),
+            ("2*1e308*10", "`2*1e308*10`: these numbers make inf at character 3"),
+            ("(-8)^(1/3)", "`(-8)^(1/3)`: these numbers make NaN at character 6"),
             ("x ? x", "`x ? x`: expected the end or an operator, but found `?` at character 3"),
         ] {
             assert!(message(text).starts_with(expected), "{text}: {}", message(text));

@@ -74,7 +74,7 @@ impl Report<'_> {
             html += &row(&[name, &noise.unwrap_or_default(), &explained.unwrap_or_default()]);
         }
         html += "</table>\n<p>R² is the fraction of the variance that the simulation from the \
-                 first point explains. Zoom with the wheel (shift: values only, control: times \
+                 first point explains (after a gap that is too long, from the first point after it). Zoom with the wheel (shift: values only, control: times \
                  only), move by dragging, double click for all.</p>\n";
         for state in 0..self.states() {
             let [mut data, mut fit, mut simulated] = [(); 3].map(|()| Vec::new());

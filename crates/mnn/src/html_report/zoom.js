@@ -69,7 +69,9 @@ function prepare(chart) {
 
   svg.addEventListener("wheel", (event) => {
     event.preventDefault();
-    const factor = Math.exp(0.002 * Math.max(-300, Math.min(300, event.deltaY)));
+    // With shift held, some browsers turn the wheel's movement sideways.
+    const turned = event.deltaY || event.deltaX;
+    const factor = Math.exp(0.002 * Math.max(-300, Math.min(300, turned)));
     const about = pointer(event);
     const zoomed = (range, part) => {
       const fixed = along(range, part);
