@@ -47,18 +47,21 @@ fn solving_again_allocates_nothing() {
 }
 
 fn count_allocations(factorization: Factorization) {
-    let options = Options {
-        formulation: Formulation::SharedSlack { gamma: 0.5, alpha: 0.1 },
-        factorization,
-        refinement_steps: Some(1),
-        ..Options::default()
-    };
-    for batch in [1, 3, 200] {
-        let case = Case::<f64>::new(Sizes { batch, points: 20, ..Sizes::SMALL }, options, 1);
+    let slack = Formulation::SharedSlack { gamma: 0.5, alpha: 0.1 };
+    for (batch, points, formulation) in [
+        (1, 20, slack),
+        (3, 20, slack),
+        (200, 20, slack),
+        // Long enough to be cut into chunks.
+        (2, 120, Formulation::LeastSquares),
+    ] {
+        let options =
+            Options { formulation, factorization, refinement_steps: Some(1), ..Options::default() };
+        let case = Case::<f64>::new(Sizes { batch, points, ..Sizes::SMALL }, options, 1);
         let problem = case.problem();
         let mut solver = Solver::new(problem.shape(), &case.options).unwrap();
         let direction = noise(3, case.inputs.steps.data.len());
-        let cotangent = noise(1, batch * 20 * 6);
+        let cotangent = noise(1, batch * points * 6);
         let mut step = || {
             let tangents = Tangents { steps: Some(&direction), ..Tangents::default() };
             let cotangent = Cotangent { values: &cotangent, epsilon: None };

@@ -483,11 +483,13 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         if self.is_cut() {
             let uncut = self.uncut(problem)?;
             // The factor of whole systems may break down where that of their chunks did not.
-            let mut solved = uncut.derived.status.clone();
+            let mut solved = std::mem::take(&mut uncut.derived.status);
             for (solved, given) in solved.iter_mut().zip(status) {
                 *solved = if given.is_ok() { *solved } else { *given };
             }
-            return uncut.variances(problem, &solved);
+            let outcome = uncut.variances(problem, &solved).map(drop);
+            uncut.derived.status = solved;
+            return outcome.map(|()| &uncut.derived.values[..]);
         }
         let systems = self.group_systems;
         let Solution { values, epsilon, .. } = &mut self.derived;
