@@ -80,7 +80,7 @@ impl<'a> Assembly<'a> {
         for (t, state) in estimate.trajectory.chunks_exact(d).enumerate() {
             for (j, x) in self.grid.observed[t * k..][..k].iter().enumerate() {
                 if !x.is_nan() {
-                    cost += (weights.observation[j] * (state[j] - x)).powi(2);
+                    cost += self.grid.loss.cost(weights.observation[j] * (state[j] - x));
                 }
             }
             let h = self.steps[t];
@@ -162,9 +162,11 @@ impl<'a> Assembly<'a> {
         };
         for (j, x) in self.grid.observed[t * k..][..k].iter().enumerate() {
             if !x.is_nan() {
-                let precision = weights.observation[j].powi(2);
+                let (weight, distance) =
+                    (weights.observation[j], estimate.trajectory[t * d + j] - x);
+                let precision = weight * weight * self.grid.loss.weight(weight * distance);
                 window.add(j, j, precision);
-                along[t * d + j] += precision * (estimate.trajectory[t * d + j] - x);
+                along[t * d + j] += precision * distance;
             }
         }
         if h == 0.0 {

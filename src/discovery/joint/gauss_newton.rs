@@ -5,6 +5,9 @@
 //! defect = u_{t+1} − u_t − h/2 (F_t + F_{t+1}) − h²/12 (F'_t − F'_{t+1}) − e_t,   F' = J F.
 //! ```
 //!
+//! In a robust search the squares of the values' distances from the trajectory are replaced by
+//! Huber's function, whose weights belong to the present iterate (see `loss`).
+//!
 //! The defect, the Hermite row of u with two derivatives, is of fourth order. What it leaves of an
 //! exact solution, e_t = −h⁵/720 u⁽⁵⁾ + …, is zero while there is more noise than that. Otherwise
 //! it is computed along the present trajectory before every iteration (deferred correction), so
