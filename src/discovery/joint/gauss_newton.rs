@@ -177,7 +177,7 @@ impl<'a> GaussNewton<'a> {
             self.gradient.fill(0.0);
             let (assembly, gradient) = (&mut self.assembly, &mut self.gradient);
             self.factor.factorize(&mut self.window, |t, window| {
-                assembly.absorb(t, estimate, weights, window, gradient);
+                assembly.absorb(t, estimate, weights, window, gradient)?;
                 report(t as f64 / blocks)
             })?;
             match self.factor.breakdown() {
