@@ -271,8 +271,11 @@ mod tests {
         };
         let plain = smooth(&[(t.clone(), x.clone())]);
         let (robust, moved) = smooth_robustly(vec![(t, x)]);
-        assert!(errors(&plain) > 0.2 && errors(&robust) < 0.12, "{}", errors(&robust));
-        assert!((robust.noise - 0.1).abs() < 0.02, "{}", robust.noise);
+        let [spoiled, kept] = [errors(&plain), errors(&robust)];
+        assert!(spoiled > 0.2 && kept < 0.15, "{spoiled} {kept}");
+        // One value in thirty that is moved to three deviations adds a third to the variance.
+        assert!((0.08..0.13).contains(&robust.noise), "{}", robust.noise);
+        assert!(plain.noise > 0.4, "{}", plain.noise);
         assert!(moved[0].1[33] < 2.0, "{}", moved[0].1[33]);
     }
 
