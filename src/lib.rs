@@ -62,6 +62,7 @@ mod adjoint;
 mod backend;
 mod banded;
 mod error;
+mod gemm;
 mod inputs;
 mod memory;
 mod options;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const LEVELS: [&[&str]; 10] = [
     &["error"],
     &["inputs", "memory", "real"],
-    &["shape", "options"],
+    &["shape", "options", "gemm"],
     &["rows", "problem", "plan", "solution"],
     &["adjoint", "banded", "tensor"],
     &["backend", "files"],

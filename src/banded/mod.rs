@@ -20,7 +20,16 @@
 //! have thin borders and many systems, which `backend::cpu` computes on side by side.
 
 use crate::error::Result;
+use crate::gemm::{Matrix, product};
 use crate::memory::zeros;
+
+/// The number of border columns from which on the border's entries are too many for the fast
+/// caches: what is added to them is collected then, and added as a product of matrices.
+const WIDE: usize = 48;
+/// The number of rows that are collected for it, and of rows of entries to which their product is
+/// added at a time: those below the diagonal are not needed.
+const COLLECTED: usize = 256;
+const STRIP: usize = 128;
 
 /// The sizes of a bordered block-banded matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +77,14 @@ impl BandedShape {
 
     /// Returns the number of values that a factor and a window take, saturated.
     pub fn values(&self) -> usize {
-        let window = self.window().saturating_mul(self.window());
+        let collected = (2 * COLLECTED + STRIP).saturating_mul(self.wide_border());
+        let window = self.window().saturating_mul(self.window()).saturating_add(collected);
         self.factor_values().unwrap_or(usize::MAX).saturating_add(window)
+    }
+
+    /// Returns the number of border columns if they are many, else 0.
+    fn wide_border(&self) -> usize {
+        if self.border < WIDE { 0 } else { self.border }
     }
 
     /// Returns the first row of R (within a block row) that can be nonzero in a window column: the
@@ -95,8 +110,16 @@ pub struct Breakdown {
 /// are blocks t .. t+w, then the border.
 pub struct Window {
     columns: usize,
+    /// Number of the columns that stand for blocks.
+    first_border: usize,
     /// Entries, (columns, columns) row-major, of which only the upper triangle is used.
     entries: Vec<f64>,
+    /// Rows r over the border columns whose ± rᵀr is not yet added to the entries, (m, c), and the
+    /// same rows with this sign; only if the border is wide.
+    rows: Vec<f64>,
+    signed: Vec<f64>,
+    /// Room for the products of some of these rows.
+    strip: Vec<f64>,
 }
 
 impl Window {
@@ -106,9 +129,20 @@ impl Window {
     /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
     pub fn new(shape: &BandedShape) -> Result<Self> {
         let columns = shape.window();
+        let what = "window of the factorization";
+        let border = shape.wide_border();
+        let room = || -> Result<Vec<f64>> {
+            let mut values = zeros(what, COLLECTED * border)?;
+            values.clear();
+            Ok(values)
+        };
         Ok(Window {
             columns,
-            entries: zeros("window of the factorization", columns.saturating_mul(columns))?,
+            first_border: shape.first_border(),
+            entries: zeros(what, columns.saturating_mul(columns))?,
+            rows: room()?,
+            signed: room()?,
+            strip: zeros(what, STRIP * border)?,
         })
     }
 
@@ -118,9 +152,57 @@ impl Window {
         self.entries[row * self.columns + column] += value;
     }
 
-    /// Returns row `row` of the window, of which only columns ≥ row may be added to.
-    pub fn row(&mut self, row: usize) -> &mut [f64] {
-        &mut self.entries[row * self.columns..][..self.columns]
+    /// Adds rᵀr to M for each of these `rows` r over the window's columns.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error) if a product of matrices has not enough memory.
+    pub fn add_squares(&mut self, rows: &[f64]) -> Result<()> {
+        let n = self.columns;
+        let wide = n - self.first_border >= WIDE;
+        // The entries are read once for all rows: they may be more than the caches hold.
+        for column in 0..if wide { self.first_border } else { n } {
+            let entries = &mut self.entries[column * n + column..(column + 1) * n];
+            for row in rows.chunks_exact(n).filter(|row| row[column] != 0.0) {
+                let (value, others) = (row[column], &row[column..]);
+                entries.iter_mut().zip(others).for_each(|(e, other)| *e += value * other);
+            }
+        }
+        if wide {
+            for row in rows.chunks_exact(n) {
+                self.collect(&row[self.first_border..], 1.0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds `sign` · rᵀr to the border's entries, sooner or later, for the row r over its columns.
+    fn collect(&mut self, row: &[f64], sign: f64) -> Result<()> {
+        self.rows.extend_from_slice(row);
+        self.signed.extend(row.iter().map(|value| sign * value));
+        if self.rows.len() >= COLLECTED * row.len() { self.add_collected() } else { Ok(()) }
+    }
+
+    /// Adds what was collected to the border's entries.
+    fn add_collected(&mut self) -> Result<()> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let (n, c) = (self.columns, self.columns - self.first_border);
+        let m = self.rows.len() / c;
+        let (rows, signed) = (Matrix::new(&self.rows, m, c), Matrix::new(&self.signed, m, c));
+        for first in (0..c).step_by(STRIP) {
+            let (height, width) = (STRIP.min(c - first), c - first);
+            let sums = &mut self.strip[..height * width];
+            product(rows.columns(first, height).t(), signed.columns(first, width), sums, false)?;
+            for (i, sums) in sums.chunks_exact(width).enumerate() {
+                let row = self.first_border + first + i;
+                let entries = &mut self.entries[row * n + row..(row + 1) * n];
+                entries.iter_mut().zip(&sums[i..]).for_each(|(entry, sum)| *entry += sum);
+            }
+        }
+        self.rows.clear();
+        self.signed.clear();
+        Ok(())
     }
 }
 
@@ -172,12 +254,15 @@ impl Factor {
         mut absorb: impl FnMut(usize, &mut Window) -> Result<()>,
     ) -> Result<()> {
         window.entries.fill(0.0);
+        window.rows.clear();
+        window.signed.clear();
         self.breakdown = None;
         for t in 0..self.shape.blocks {
             absorb(t, window)?;
-            self.eliminate(t, window);
+            self.eliminate(t, window)?;
         }
         absorb(self.shape.blocks, window)?;
+        window.add_collected()?;
         self.eliminate_border(window);
         Ok(())
     }
@@ -185,7 +270,7 @@ impl Factor {
     /// Computes row t of R from the window's first block row, and moves the window on to block t+1:
     ///
     /// R_tj = R_tt⁻ᵀ M_tj,  then  M_jk −= R_tjᵀ R_tk for j, k > t.
-    fn eliminate(&mut self, t: usize, window: &mut Window) {
+    fn eliminate(&mut self, t: usize, window: &mut Window) -> Result<()> {
         let (p, n, w) = (self.shape.block, window.columns, self.shape.bandwidth);
         let first_border = self.shape.first_border();
         let first_row = &self.first_row;
@@ -193,12 +278,20 @@ impl Factor {
         let at = |m: usize, k: usize| trapezoid(n, m) + k;
 
         for i in 0..p {
-            for k in i..n {
+            for k in i..first_border {
                 let mut sum = window.entries[i * n + k];
                 for m in first_row[k]..i {
                     sum -= row[at(m, i)] * row[at(m, k)];
                 }
                 row[at(i, k)] = sum;
+            }
+            // Along the border, many numbers are computed on at once.
+            let (above, own) = row.split_at_mut(at(i, i));
+            let own = &mut own[first_border - i..n - i];
+            own.copy_from_slice(&window.entries[i * n + first_border..(i + 1) * n]);
+            for m in 0..i {
+                let (factor, other) = (above[at(m, i)], &above[at(m, first_border)..at(m, n)]);
+                own.iter_mut().zip(other).for_each(|(sum, other)| *sum -= factor * other);
             }
             let place = Breakdown { block: t, pivot: i };
             let reciprocal = reciprocal_root(row[at(i, i)], place, &mut self.breakdown);
@@ -211,17 +304,31 @@ impl Factor {
         // The trailing entries are written to where they stand once block t has left the window.
         let moved = |column: usize| if column < first_border { column - p } else { column };
         for j in p..first_border {
-            for k in j..n {
+            for k in j..first_border {
                 let mut sum = 0.0;
                 for m in first_row[j].max(first_row[k])..p {
                     sum += row[at(m, j)] * row[at(m, k)];
                 }
                 window.entries[moved(j) * n + moved(k)] = window.entries[j * n + k] - sum;
             }
+            let (before, from) = window.entries.split_at_mut(j * n);
+            let to = &mut before[moved(j) * n + first_border..(moved(j) + 1) * n];
+            to.fill(0.0);
+            for m in first_row[j]..p {
+                let (factor, other) = (row[at(m, j)], &row[at(m, first_border)..at(m, n)]);
+                to.iter_mut().zip(other).for_each(|(sum, other)| *sum += factor * other);
+            }
+            let from = &from[first_border..n];
+            to.iter_mut().zip(from).for_each(|(sum, from)| *sum = from - *sum);
         }
-        // The border does not move, and a wide border makes up most of the work, so its columns are
-        // innermost.
-        for j in first_border..n {
+        // The border does not move, and a wide border makes up most of the work.
+        if self.shape.border >= WIDE {
+            for m in 0..p {
+                window.collect(&row[at(m, first_border)..at(m, n)], -1.0)?;
+            }
+        }
+        let direct = if self.shape.border < WIDE { first_border..n } else { n..n };
+        for j in direct {
             let entries = &mut window.entries[j * n + j..(j + 1) * n];
             for m in 0..p {
                 let row = &row[at(m, j)..=at(m, n - 1)];
@@ -235,6 +342,7 @@ impl Factor {
         for j in w * p..first_border {
             window.entries[j * n + j..(j + 1) * n].fill(0.0);
         }
+        Ok(())
     }
 
     /// Computes the border's triangle of R, once all blocks are eliminated.
@@ -243,12 +351,13 @@ impl Factor {
         let first_border = self.shape.first_border();
         let triangle = &mut self.values[self.shape.blocks * self.shape.row_values()..];
         for i in 0..c {
-            for k in i..c {
-                let mut sum = window.entries[(first_border + i) * n + first_border + k];
-                for m in 0..i {
-                    sum -= triangle[trapezoid(c, m) + i] * triangle[trapezoid(c, m) + k];
-                }
-                triangle[trapezoid(c, i) + k] = sum;
+            let (above, own) = triangle.split_at_mut(trapezoid(c, i) + i);
+            let own = &mut own[..c - i];
+            let entries = &window.entries[(first_border + i) * n + first_border..];
+            own.copy_from_slice(&entries[i..c]);
+            for m in 0..i {
+                let other = &above[trapezoid(c, m) + i..trapezoid(c, m) + c];
+                own.iter_mut().zip(other).for_each(|(sum, value)| *sum -= other[0] * value);
             }
             let place = Breakdown { block: self.shape.blocks, pivot: i };
             let pivot = triangle[trapezoid(c, i) + i];
@@ -356,13 +465,16 @@ impl Factor {
         };
         let mut complement = vec![0.0; c * c];
         for i in 0..c {
-            for k in i..c {
-                let mut sum = 0.0;
-                for m in 0..=i {
-                    sum += entry(m, i) * entry(m, k);
-                }
-                complement[i * c + k] = sum;
-                complement[k * c + i] = sum;
+            let sums = &mut complement[i * c + i..(i + 1) * c];
+            for m in 0..=i {
+                let (factor, row) = (entry(m, i), &triangle[trapezoid(c, m) + i..][..c - i]);
+                // The first of them is a reciprocal where m = i.
+                sums[0] += factor * factor;
+                let others = sums[1..].iter_mut().zip(&row[1..]);
+                others.for_each(|(sum, value)| *sum += factor * value);
+            }
+            for k in i + 1..c {
+                complement[k * c + i] = complement[i * c + k];
             }
         }
         complement
@@ -373,16 +485,26 @@ impl Factor {
     /// unknowns when the matrix holds inverse variances.
     pub fn border_inverse(&self) -> Vec<f64> {
         let c = self.shape.border;
+        let triangle = self.triangle();
+        // R⁻ᵀ of the border, whose rows are zero above the diagonal, row after row.
+        let mut solved = vec![0.0; c * c];
+        for i in 0..c {
+            let (above, own) = solved.split_at_mut(i * c);
+            own[i] = 1.0;
+            for m in 0..i {
+                let factor = triangle[trapezoid(c, m) + i];
+                let other = &above[m * c..][..=m];
+                own.iter_mut().zip(other).for_each(|(sum, value)| *sum -= factor * value);
+            }
+            let reciprocal = triangle[trapezoid(c, i) + i];
+            own[..=i].iter_mut().for_each(|value| *value *= reciprocal);
+        }
+        // The inverse is R⁻¹R⁻ᵀ.
         let mut inverse = vec![0.0; c * c];
-        let mut unit = vec![0.0; self.shape.unknowns()];
-        let border = self.shape.blocks * self.shape.block;
-        for column in 0..c {
-            unit[border..].fill(0.0);
-            unit[border + column] = 1.0;
-            self.forward_border(&mut unit);
-            self.backward_border(&mut unit);
-            for row in 0..c {
-                inverse[row * c + column] = unit[border + row];
+        for row in solved.chunks_exact(c.max(1)) {
+            for (i, factor) in row.iter().enumerate().filter(|(_, factor)| **factor != 0.0) {
+                let sums = &mut inverse[i * c..][..c];
+                sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += factor * value);
             }
         }
         inverse

@@ -68,6 +68,10 @@ fn solves_what_the_dense_matrix_multiplies() {
         (1, 4, 2, 2, 1),
         (2, 4, 4, 2, 0),
         (9, 6, 3, 2, 6),
+        // Wide enough to collect rows, which are more than are collected at a time.
+        (70, 4, 2, 2, WIDE + 90),
+        // Exactly as many.
+        (COLLECTED / 4, 4, 1, 1, WIDE),
     ]
     .into_iter()
     .enumerate()
@@ -132,5 +136,48 @@ fn breakdown_names_the_pivot() {
         };
         factor.factorize(&mut window, absorb).unwrap();
         assert_eq!(factor.breakdown(), Some(Breakdown { block: 1, pivot: 1 }));
+    }
+}
+
+/// Rows over all columns, added one after another, and the matrix of their products.
+#[test]
+fn squares_are_those_of_the_rows() {
+    for border in [3, WIDE + STRIP + 5] {
+        let shape = BandedShape { blocks: 150, block: 2, groups: 1, bandwidth: 1, border };
+        let (p, n, unknowns) = (shape.block, shape.window(), shape.unknowns());
+        let value = |t: usize, i: usize, column: usize| {
+            let zero = (t + 3 * i + column) % 7 == 0;
+            if zero { 0.0 } else { ((31 * t + 7 * i + column) as f64 * 1.37).sin() }
+        };
+        let mut rhs = vec![0.0; unknowns];
+        let expected: Vec<f64> = (0..unknowns).map(|i| (i as f64 * 0.7).sin() + 0.1).collect();
+        let unknown = |t: usize, column: usize| {
+            if column < 2 * p { t * p + column } else { shape.blocks * p + column - 2 * p }
+        };
+        let rows =
+            |t: usize| -> Vec<f64> { (0..2 * n).map(|at| value(t, at / n, at % n)).collect() };
+        for t in 0..shape.blocks - 1 {
+            for row in rows(t).chunks_exact(n) {
+                let product: f64 =
+                    (0..n).map(|column| row[column] * expected[unknown(t, column)]).sum();
+                (0..n).for_each(|column| rhs[unknown(t, column)] += row[column] * product);
+            }
+        }
+        rhs.iter_mut().zip(&expected).for_each(|(b, x)| *b += x);
+        let mut factor = Factor::new(shape).unwrap();
+        let absorb = |t: usize, window: &mut Window| {
+            if t < shape.blocks {
+                (0..p).for_each(|i| window.add(i, i, 1.0));
+            } else {
+                (2 * p..n).for_each(|i| window.add(i, i, 1.0));
+            }
+            if t + 1 < shape.blocks { window.add_squares(&rows(t)) } else { Ok(()) }
+        };
+        factor.factorize(&mut Window::new(&shape).unwrap(), absorb).unwrap();
+        assert_eq!(factor.breakdown(), None);
+        factor.solve(&mut rhs);
+        for (value, expected) in rhs.iter().zip(&expected) {
+            assert!((value - expected).abs() < 1e-9, "{border}: {value} {expected}");
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! Linear algebra with small dense vectors and symmetric matrices, for the information and the
 //! covariance of the coefficients.
 
+/// The powers of a matrix by which its largest eigenvalue is found.
+const POWERS: usize = 100;
+
 /// Returns the inner product of two vectors of equal length.
 pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
@@ -61,6 +64,30 @@ fn substitute(factor: &[f64], b: &mut [f64]) {
         let known: f64 = row[i + 1..].iter().zip(&b[i + 1..]).map(|(r, x)| r * x).sum();
         b[i] = (b[i] - known) / row[i];
     }
+}
+
+/// Returns about the ratio of the largest to the smallest eigenvalue of a positive definite matrix
+/// (n, n), by powers of the matrix and of its inverse, which come near it from below. Where rounding
+/// errors hide the smallest, it is 1/ε.
+pub(super) fn condition_number(a: &[f64], n: usize) -> f64 {
+    let mut factor = a.to_vec();
+    if factorize(&mut factor, n).is_none() {
+        return 1.0 / f64::EPSILON;
+    }
+    let largest = |apply: &dyn Fn(&mut Vec<f64>)| {
+        // No eigenvector is likely to be orthogonal to this.
+        let mut vector: Vec<f64> = (0..n).map(|i| (1.0 + i as f64).sin()).collect();
+        let mut size = 0.0;
+        for _ in 0..POWERS {
+            apply(&mut vector);
+            size = dot(&vector, &vector).sqrt();
+            vector.iter_mut().for_each(|x| *x /= size);
+        }
+        size
+    };
+    let of_matrix = largest(&|x| *x = (0..n).map(|i| dot(&a[i * n..][..n], x)).collect());
+    let of_inverse = largest(&|x| substitute(&factor, x));
+    (of_matrix * of_inverse).min(1.0 / f64::EPSILON)
 }
 
 /// Returns the eigenvalues of a symmetric matrix (n, n), in no order, and their unit eigenvectors
@@ -136,6 +163,7 @@ mod tests {
             assert!((product - x[i]).abs() < 1e-12);
         }
         assert!(solve_positive(&mut [1.0, 1.0, 1.0, 1.0], &mut [1.0, 2.0]).is_none());
+        assert_eq!(condition_number(&[1.0, 1.0, 1.0, 1.0], 2), 1.0 / f64::EPSILON);
     }
 
     /// The tridiagonal matrix (−1, 2, −1) has the eigenvalues 2 − 2 cos(iπ/(n + 1)), i = 1..n.
@@ -155,6 +183,8 @@ mod tests {
             }
         }
         values.sort_by(f64::total_cmp);
+        let condition = condition_number(&(0..n * n).map(entry).collect::<Vec<_>>(), n);
+        assert!((condition / (values[n - 1] / values[0]) - 1.0).abs() < 1e-3, "{condition}");
         for (i, value) in values.iter().enumerate() {
             let angle = std::f64::consts::PI * (i + 1) as f64 / (n + 1) as f64;
             assert!((value - (2.0 - 2.0 * angle.cos())).abs() < 1e-13);

@@ -90,6 +90,7 @@ pub(super) fn warnings(data: &Dataset, smooth: &Smooth) -> Vec<String> {
 mod tests {
     use super::super::data::Trajectory;
     use super::super::grid::smooth;
+    use super::super::loss::Loss;
     use super::*;
 
     fn found(columns: usize, row: impl Fn(f64) -> Vec<f64>) -> Vec<String> {
@@ -103,7 +104,7 @@ mod tests {
             trajectories: vec![Trajectory { time, values, ..Trajectory::default() }],
             ..Dataset::default()
         };
-        warnings(&data, &smooth(&data).unwrap())
+        warnings(&data, &smooth(&data, Loss::Squares).unwrap())
     }
 
     #[test]

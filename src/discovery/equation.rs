@@ -77,6 +77,21 @@ pub struct Tried {
     pub failure: String,
 }
 
+/// A measured value that hardly counts in a robust search, or not at all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DownWeighted {
+    /// Number of the trajectory, counted from 1.
+    pub trajectory: usize,
+    /// Number of the row in it, counted from 1.
+    pub row: usize,
+    /// Name of the state.
+    pub state: String,
+    /// The value.
+    pub value: f64,
+    /// Its weight beside that of other values, which is 1: at most 1/4, and 0 where it was left out.
+    pub weight: f64,
+}
+
 /// The result of [`discover`](super::discover): equations, and how well they explain the data.
 ///
 /// The JSON of `mnn discover --format json` can be read as a `Discovery` without fits. JSON has no
@@ -110,6 +125,9 @@ pub struct Discovery {
     /// trajectories of chaotic systems are not reproduced even by the right equations.
     #[serde(skip)]
     pub explained: Vec<f64>,
+    /// The values that hardly count, by trajectory and row; none unless the search is robust.
+    #[serde(default)]
+    pub down_weighted: Vec<DownWeighted>,
     /// The models that were tried, in this order.
     #[serde(default)]
     pub tried: Vec<Tried>,

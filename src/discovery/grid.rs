@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::data::Dataset;
 use super::forcing::{Forcing, courses};
 use super::library::Library;
+use super::loss::Loss;
 use super::settings::Interpolation;
 use super::smoothing::{self, Spline};
 use crate::{Error, Result};
@@ -30,6 +31,8 @@ pub(super) struct Grid {
     pub trajectories: Vec<Range<usize>>,
     /// Median sampling interval.
     pub interval: f64,
+    /// What the distance of a measured value from the trajectory costs.
+    pub loss: Loss,
     /// What was subtracted from each state (K).
     pub offset: Vec<f64>,
     /// The inputs along the grid.
@@ -48,11 +51,12 @@ pub(super) struct Smooth {
     pub deviation: Vec<f64>,
 }
 
-/// Fits smoothing splines to valid data.
+/// Fits smoothing splines to valid data; with another loss than squares, what lies far from them
+/// counts less in them, and in the deviation.
 ///
 /// # Errors
 /// [`Error::Data`] if a state never changes.
-pub(super) fn smooth(data: &Dataset) -> Result<Smooth> {
+pub(super) fn smooth(data: &Dataset, loss: Loss) -> Result<Smooth> {
     let k = data.states.len();
     let mut smooth = Smooth {
         splines: vec![Vec::new(); data.trajectories.len()],
@@ -69,11 +73,13 @@ pub(super) fn smooth(data: &Dataset) -> Result<Smooth> {
                 points.filter(|(_, x)| !x.is_nan()).map(|(t, x)| (*t, *x)).unzip()
             })
             .collect();
-        let deviation = deviation(series.iter().flat_map(|(_, x)| x));
-        if deviation == 0.0 {
+        if deviation(series.iter().flat_map(|(_, x)| x)) == 0.0 {
             return Err(Error::Data(format!("`{}` never changes", data.states[state])));
         }
-        let smoothed = smoothing::smooth(&series);
+        let (smoothed, series) = match loss {
+            Loss::Squares => (smoothing::smooth(&series), series),
+            Loss::Huber => smoothing::smooth_robustly(series),
+        };
         if !(smoothed.noise.is_finite() && smoothed.splines.iter().all(Spline::is_finite)) {
             return Err(too_near(&data.states[state], &series));
         }
@@ -81,7 +87,7 @@ pub(super) fn smooth(data: &Dataset) -> Result<Smooth> {
             splines.push(spline);
         }
         smooth.noise.push(smoothed.noise);
-        smooth.deviation.push(deviation);
+        smooth.deviation.push(deviation(series.iter().flat_map(|(_, x)| x)));
     }
     Ok(smooth)
 }
@@ -130,6 +136,7 @@ impl Grid {
             observed: vec![],
             trajectories: vec![],
             interval,
+            loss: Loss::default(),
             offset: vec![0.0; k],
             forcing: Forcing::default(),
             interpolation: vec![],
@@ -191,6 +198,21 @@ impl Grid {
             trajectories.push(start..time.len());
         }
         Grid { time, observed, trajectories, forcing, ..self.clone() }
+    }
+
+    /// Returns the grid without those values that hardly count: that lie far from the trajectory
+    /// `states` (M, D) for this noise (K).
+    pub fn without_outliers(&self, states: &[f64], noise: &[f64]) -> Self {
+        let (k, d) = (noise.len(), states.len() / self.points());
+        let mut grid = self.clone();
+        for (row, state) in grid.observed.chunks_exact_mut(k).zip(states.chunks_exact(d)) {
+            for ((x, u), noise) in row.iter_mut().zip(state).zip(noise) {
+                if self.loss.hardly_counts((*x - u) / noise) {
+                    *x = f64::NAN;
+                }
+            }
+        }
+        grid
     }
 
     /// Returns the number M of grid points.
@@ -281,7 +303,7 @@ mod tests {
     fn coarse_data_get_a_finer_grid() {
         let points = |step: f64, refinement| {
             let data = waves(step);
-            Grid::new(&data, &smooth(&data).unwrap(), refinement).unwrap()
+            Grid::new(&data, &smooth(&data, Loss::Squares).unwrap(), refinement).unwrap()
         };
         assert_eq!(points(0.1, None).points(), 120);
         let fine = points(0.4, None);

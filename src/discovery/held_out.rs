@@ -60,6 +60,8 @@ pub(super) fn error(
     let d = scale.len();
     let unknowns = d + found.candidates.kept.len();
     let budget = Budget::new(WORK.max(LINEARIZATIONS * work(grid.points(), unknowns)));
+    // Outliers count like any other large error, and would hide the others.
+    let judged = grid.without_outliers(&found.trajectory, &found.noise);
     let (mut squares, mut count) = (vec![0.0; k], vec![0.0; k]);
     for beginning in [true, false] {
         let split = split(grid, smooth, beginning);
@@ -87,7 +89,7 @@ pub(super) fn error(
         for (_, held) in split {
             let values =
                 ahead(&refitted.rhs, &found.trajectory, grid, held.clone(), *period, &scale);
-            let rows = grid.observed[held.start * k..held.end * k].chunks_exact(k);
+            let rows = judged.observed[held.start * k..held.end * k].chunks_exact(k);
             for (measured, predicted) in rows.zip(values.chunks_exact(k)) {
                 for state in (0..k).filter(|&state| !measured[state].is_nan()) {
                     let error = (measured[state] - predicted[state]) / smooth.deviation[state];

@@ -14,6 +14,9 @@ const COLLINEAR: f64 = 1e-9;
 /// sizes beyond the best one it goes.
 const WIDTH: usize = 32;
 const BEYOND: usize = 3;
+/// The fraction of a set, as its reciprocal, that is dropped term by term before the rest is computed
+/// anew: single terms of sets that are smaller than twice this.
+const BATCHES: usize = 32;
 
 /// The function χ²(ξ) near an estimate: (ξ − coefficients)ᵀ covariance⁻¹ (ξ − coefficients) +
 /// constant.
@@ -278,18 +281,37 @@ impl Information {
     /// Drops terms as long as that lowers the score.
     fn pruned(&self, mut kept: Vec<usize>) -> Option<Set> {
         loop {
-            let subset = self.subset(&kept)?;
-            let variance = |i: usize| subset.inverse[i * (kept.len() + 1)];
-            // What a term of the wrong sign explains is none.
-            let losses = subset.coefficients.iter().zip(&kept).enumerate().map(|(i, (c, &j))| {
-                let loss = c * c / variance(i);
-                if is_allowed(self.signs[j], *c) { loss } else { -loss }
-            });
-            match losses.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)) {
-                Some((place, loss)) if loss < self.penalty => drop(kept.remove(place)),
-                _ => return Some(self.judged(kept, subset)),
+            let mut subset = self.subset(&kept)?;
+            let Some(mut place) = self.superfluous(&kept, &subset) else {
+                return Some(self.judged(kept, subset));
+            };
+            // To invert the matrix of a large set anew for every term would take very long.
+            let together = (kept.len() / BATCHES).max(1);
+            for dropped in 1..=together {
+                kept.remove(place);
+                if dropped == together {
+                    break;
+                }
+                subset.remove(place);
+                match self.superfluous(&kept, &subset) {
+                    Some(next) => place = next,
+                    None => break,
+                }
             }
         }
+    }
+
+    /// Returns the place in the set of the term without which the score is lowest, if it is lower than
+    /// with it.
+    fn superfluous(&self, kept: &[usize], subset: &Subset) -> Option<usize> {
+        let variance = |i: usize| subset.inverse[i * (kept.len() + 1)];
+        // What a term of the wrong sign explains is none.
+        let losses = subset.coefficients.iter().zip(kept).enumerate().map(|(i, (c, &j))| {
+            let loss = c * c / variance(i);
+            if is_allowed(self.signs[j], *c) { loss } else { -loss }
+        });
+        let (place, loss) = losses.enumerate().min_by(|a, b| a.1.total_cmp(&b.1))?;
+        (loss < self.penalty).then_some(place)
     }
 
     /// Returns the best fit with these terms and its score, or `None` if the terms are collinear.
@@ -331,6 +353,26 @@ struct Subset {
     inverse: Vec<f64>,
     /// Decrease of χ² from all coefficients zero.
     explained: f64,
+}
+
+impl Subset {
+    /// Removes the term at this place; the others move to their best values without it.
+    fn remove(&mut self, place: usize) {
+        let m = self.coefficients.len();
+        let column: Vec<f64> = (0..m).map(|i| self.inverse[i * m + place]).collect();
+        let (value, variance) = (self.coefficients[place], column[place]);
+        self.explained -= value * value / variance;
+        let left = || (0..m).filter(move |i| *i != place);
+        let coefficient = |i: usize| self.coefficients[i] - column[i] / variance * value;
+        let row = |i: usize| {
+            let (factor, row) = (column[i] / variance, &self.inverse[i * m..][..m]);
+            let column = &column;
+            left().map(move |j| row[j] - factor * column[j])
+        };
+        let (coefficients, inverse) =
+            (left().map(coefficient).collect(), left().flat_map(row).collect());
+        (self.coefficients, self.inverse) = (coefficients, inverse);
+    }
 }
 
 #[cfg(test)]
@@ -412,5 +454,38 @@ pub(super) mod tests {
             let found = information.set(&information.best(&all)[0].kept).unwrap();
             assert!((found.score - lowest).abs() < 1e-6, "{found:?} {lowest}");
         }
+    }
+
+    /// So many terms that several are dropped before the rest is computed anew.
+    #[test]
+    fn large_sets_lose_what_is_superfluous() {
+        let n = 3 * BATCHES;
+        let wave = |i: usize, j: usize| ((i * j) as f64 * 0.7).sin();
+        let row = |i: usize| -> Vec<f64> { (0..2 * n).map(|j| wave(i + 1, j + 1)).collect() };
+        let rows: Vec<Vec<f64>> = (0..n).map(row).collect();
+        let matrix: Vec<f64> =
+            (0..n * n).map(|at| 40.0 * dot(&rows[at / n], &rows[at % n])).collect();
+        let minimum: Vec<f64> =
+            (0..n).map(|i| if i % 9 == 2 { 1.0 } else { 1e-3 * (i as f64).cos() }).collect();
+        let vector = (0..n).map(|i| dot(&matrix[i * n..][..n], &minimum)).collect();
+        let (equation, signs) = (vec![0; n], vec![0.0; n]);
+        let information = Information { matrix, vector, equation, signs, penalty: 25.0 };
+        let all: Vec<usize> = (0..n).collect();
+        let set = information.pruned(all.clone()).unwrap();
+        assert_eq!(set.support.kept, (2..n).step_by(9).collect::<Vec<_>>());
+        let exact = information.set(&set.support.kept).unwrap();
+        assert!((set.score - exact.score).abs() < 1e-9 * exact.score.abs());
+
+        let mut left = all.clone();
+        let mut subset = information.subset(&all).unwrap();
+        for place in [70, 3, 0] {
+            left.remove(place);
+            subset.remove(place);
+        }
+        let anew = information.subset(&left).unwrap();
+        let same = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9);
+        assert!(same(&subset.coefficients, &anew.coefficients));
+        assert!(same(&subset.inverse, &anew.inverse));
+        assert!((subset.explained / anew.explained - 1.0).abs() < 1e-9);
     }
 }

@@ -13,6 +13,7 @@ use super::estimate::Estimate;
 use super::estimator::Estimator;
 use super::grid::{Grid, Smooth};
 use super::information::Information;
+use super::loss::Loss;
 use super::noise::{Floor, Residuals, levels};
 use super::progress::Reporter;
 use super::start::root_mean_square;
@@ -244,8 +245,28 @@ impl<'a> Joint<'a> {
     }
 
     /// Returns the residual variance per degree of freedom, in units of the assumed noise.
+    ///
+    /// What outliers cost in a robust search is not in it.
     fn variance(&self) -> f64 {
-        (self.cost / self.freedom()).max(1.0)
+        let loss = self.grid.loss;
+        let outlying: f64 = match loss {
+            Loss::Squares => 0.0,
+            Loss::Huber => (0..self.noise.len())
+                .flat_map(|j| {
+                    let weight = self.weights.observation[j];
+                    self.residuals(j).map(move |r| loss.cost(weight * r) - loss.square(weight * r))
+                })
+                .sum(),
+        };
+        ((self.cost - outlying) / self.freedom()).max(1.0)
+    }
+
+    /// Returns what the trajectory leaves of a state's measured values.
+    fn residuals(&self, state: usize) -> impl Iterator<Item = f64> + Clone {
+        let (k, d) = (self.deviation.len(), self.relative.len());
+        let observed = self.grid.observed.iter().skip(state).step_by(k);
+        let fitted = self.estimate.trajectory.iter().skip(state).step_by(d);
+        observed.zip(fitted).filter(|(x, _)| !x.is_nan()).map(|(x, u)| x - u)
     }
 
     fn measured(&self) -> usize {
@@ -263,14 +284,10 @@ impl<'a> Joint<'a> {
         let starts = d / k * self.grid.trajectories.len();
         let free = self.estimate.candidates.free();
         let residuals = |j: usize| {
-            let observed = self.grid.observed.iter().skip(j).step_by(k);
-            let fitted = self.estimate.trajectory.iter().skip(j).step_by(d);
-            let measured = observed.zip(fitted).filter(|(x, _)| !x.is_nan());
-            let (squares, count) = measured.fold((0.0, 0.0), |(squares, count), (x, u)| {
-                (squares + ((x - u) / self.deviation[j]).powi(2), count + 1.0)
-            });
+            let relative = self.residuals(j).map(|r| r / self.deviation[j]);
             let used = starts + free.iter().filter(|p| p.equation == j).count();
-            Residuals { squares, freedom: f64::max(count - used as f64, 1.0) }
+            let freedom = f64::max(relative.clone().count() as f64 - used as f64, 1.0);
+            Residuals { squares: self.grid.loss.sum_of_squares(relative, freedom), freedom }
         };
         let residuals: Vec<Residuals> = (0..k).map(residuals).collect();
         let levels = levels(&residuals);

@@ -398,6 +398,9 @@ mod tests {
         let (waves, ratio) = (find("degree 1, sin and cos"), find("degree 2, ratio"));
         let mixed = Model::mixed(&[waves, ratio]);
         assert_eq!(mixed.links, [Link::Identity, Link::Ratio]);
+        assert_eq!(mixed.name, "degree 1, sin and cos | degree 2, ratio");
+        // Neighbors that share a model are named once.
+        assert_eq!(Model::mixed(&[waves, waves]).name, waves.name);
         let has = |equation: usize, factors: &[&str]| {
             let factors: Vec<String> = factors.iter().map(ToString::to_string).collect();
             let term = mixed.library.position(&factors).unwrap();

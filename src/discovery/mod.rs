@@ -68,6 +68,7 @@ mod ladder;
 mod library;
 mod linearized;
 mod link;
+mod loss;
 mod network;
 mod noise;
 mod notation;
@@ -93,7 +94,7 @@ mod view;
 mod warnings;
 
 pub use data::{Dataset, MIN_VALUES, Trajectory};
-pub use equation::{Discovery, Equation, Fit, Term, Tried};
+pub use equation::{Discovery, DownWeighted, Equation, Fit, Term, Tried};
 pub use forcing::Forcing;
 pub use library::Library;
 pub use link::Link;

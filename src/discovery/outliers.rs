@@ -2,6 +2,8 @@
 //! spikes, and angles that jump when they wrap.
 
 use super::data::Dataset;
+use super::equation::DownWeighted;
+use super::grid::Grid;
 use super::noise::median;
 
 /// How many times the median deviation from their neighbors, and how many times the range of these
@@ -104,26 +106,89 @@ fn cubic(points: &[(f64, f64)], t: f64) -> f64 {
     points.iter().enumerate().map(|(i, (_, x))| weight(i) * x).sum()
 }
 
+impl Outlier {
+    /// Returns the outlier, of data with states of these names, and the weight that it was given.
+    fn weighted(&self, names: &[String], weight: f64) -> DownWeighted {
+        DownWeighted {
+            trajectory: self.trajectory + 1,
+            row: self.row + 1,
+            state: names[self.state].clone(),
+            value: self.value,
+            weight,
+        }
+    }
+}
+
+/// Returns the values that hardly count beside the trajectory `states` (M, D) for this noise (K), and
+/// those that were `left_out`, by trajectory and row. `whole` are the caller's data, and `part_of` is the
+/// trajectory there that each one of the grid is a part of; `names` are the states of the grid.
+pub(super) fn down_weighted(
+    whole: &Dataset,
+    names: &[String],
+    grid: &Grid,
+    part_of: &[usize],
+    left_out: &[Outlier],
+    states: &[f64],
+    noise: &[f64],
+) -> Vec<DownWeighted> {
+    let (k, d) = (names.len(), states.len() / grid.points());
+    let mut found: Vec<DownWeighted> = left_out.iter().map(|o| o.weighted(names, 0.0)).collect();
+    for (range, &trajectory) in grid.trajectories.iter().zip(part_of) {
+        let time = &whole.trajectories[trajectory].time;
+        for (t, state) in range.clone().flat_map(|t| (0..k).map(move |state| (t, state))) {
+            let distance = (grid.observed[t * k + state] - states[t * d + state]) / noise[state];
+            if grid.loss.hardly_counts(distance)
+                && let Ok(row) = time.binary_search_by(|other| other.total_cmp(&grid.time[t]))
+            {
+                let value = grid.observed[t * k + state] + grid.offset[state];
+                let outlier = Outlier { trajectory, row, state, value };
+                found.push(outlier.weighted(names, grid.loss.weight(distance)));
+            }
+        }
+    }
+    found.sort_by_key(|value| (value.trajectory, value.row));
+    found
+}
+
+/// Returns the names of the first of these values.
+fn listed(values: &[DownWeighted], several: bool) -> String {
+    let name = |value: &DownWeighted| {
+        let DownWeighted { trajectory, row, state, value, .. } = value;
+        let of = if several { format!(" of trajectory {trajectory}") } else { String::new() };
+        format!("`{state}` in row {row}{of} ({value})")
+    };
+    let mut names: Vec<String> = values.iter().take(MOST_NAMED).map(name).collect();
+    if values.len() > MOST_NAMED {
+        names.push(format!("{} more", values.len() - MOST_NAMED));
+    }
+    names.join(", ")
+}
+
+/// Returns the warning that names the values that count less because the equations leave them far
+/// away.
+pub(super) fn far_from_fit(data: &Dataset, values: &[DownWeighted]) -> Option<String> {
+    let far: Vec<DownWeighted> = values.iter().filter(|v| v.weight > 0.0).cloned().collect();
+    (!far.is_empty()).then(|| {
+        format!(
+            "values far from the smoothed trajectory, which hardly count (robust): {}",
+            listed(&far, data.trajectories.len() > 1)
+        )
+    })
+}
+
 /// Returns the warning that names the outliers; `robust` tells whether they were left out.
 pub(super) fn warning(data: &Dataset, outliers: &[Outlier], robust: bool) -> Option<String> {
     if outliers.is_empty() {
         return None;
     }
-    let several = data.trajectories.len() > 1;
-    let name = |outlier: &Outlier| {
-        let Outlier { trajectory, row, state, value } = *outlier;
-        let of = if several { format!(" of trajectory {}", trajectory + 1) } else { String::new() };
-        format!("`{}` in row {}{of} ({value})", data.states[state], row + 1)
-    };
-    let mut names: Vec<String> = outliers.iter().take(MOST_NAMED).map(name).collect();
-    if outliers.len() > MOST_NAMED {
-        names.push(format!("{} more", outliers.len() - MOST_NAMED));
-    }
+    let values: Vec<DownWeighted> =
+        outliers.iter().map(|o| o.weighted(&data.states, 0.0)).collect();
     let done = match robust {
         true => "they were left out",
         false => "if they are no part of the motion, leave them out (robust)",
     };
-    Some(format!("values far from their neighbors: {}; {done}", names.join(", ")))
+    let names = listed(&values, data.trajectories.len() > 1);
+    Some(format!("values far from their neighbors: {names}; {done}"))
 }
 
 /// Returns warnings of states that jump by nearly their whole range, as angles do that wrap.

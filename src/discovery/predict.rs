@@ -6,6 +6,7 @@ use super::equation::Discovery;
 use super::forcing::Forcing;
 use super::grid::smooth;
 use super::library::Library;
+use super::loss::Loss;
 use super::right_hand_side::RightHandSide;
 use super::settings::Settings;
 use super::simulate;
@@ -137,7 +138,7 @@ impl Discovery {
                      {error}"
                 ))
             })?;
-            let smooth = smooth(data)?;
+            let smooth = smooth(data, Loss::Squares)?;
             let beginnings = data.trajectories.iter().zip(&smooth.splines);
             for (initial, (trajectory, splines)) in initial.iter_mut().zip(beginnings) {
                 initial.extend(splines.iter().map(|spline| spline.at(trajectory.time[0])[1]));

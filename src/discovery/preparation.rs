@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::data::{Dataset, MIN_VALUES, Trajectory};
 use super::forcing;
 use super::grid::{fastest_rate, smooth};
+use super::loss::Loss;
 use super::outliers::{Outlier, outliers, warning, wraps};
 use super::settings::Settings;
 use crate::{Error, Result};
@@ -22,6 +23,8 @@ pub(super) struct Prepared {
     pub data: Dataset,
     /// The trajectory of the caller's data that each trajectory is a part of.
     pub part_of: Vec<usize>,
+    /// The values that were left out because they lie far from their neighbors.
+    pub left_out: Vec<Outlier>,
     /// What the caller should know about the data, in words.
     pub warnings: Vec<String>,
 }
@@ -38,13 +41,14 @@ pub(super) fn prepare(data: &Dataset, settings: &Settings) -> Result<Prepared> {
     let cleared = without(&data, &found);
     warnings.extend(wraps(&cleared));
     warnings.extend(warning(&data, &found, settings.robust));
+    let mut left_out = Vec::new();
     if settings.robust {
         cleared.validate()?;
-        data = cleared;
+        (data, left_out) = (cleared, found);
     }
     warnings.extend(forcing::warnings(&data, settings.interpolation));
     let (data, part_of) = split_at_gaps(data, settings, &mut warnings)?;
-    Ok(Prepared { data, part_of, warnings })
+    Ok(Prepared { data, part_of, left_out, warnings })
 }
 
 /// Returns the data with these values missing.
@@ -138,7 +142,8 @@ fn split_at_gaps(
     if !splits(&gaps(usual)) {
         return Ok((data, whole));
     }
-    let period = std::f64::consts::TAU / fastest_rate(&data, &smooth(&data)?);
+    let period =
+        std::f64::consts::TAU / fastest_rate(&data, &smooth(&data, Loss::of(settings.robust))?);
     let parts = gaps(usual.max(GAP * period));
     if !splits(&parts) {
         return Ok((data, whole));

@@ -297,6 +297,7 @@ impl Normal {
 mod tests {
     use super::*;
     use crate::discovery::grid::{Grid, smooth};
+    use crate::discovery::loss::Loss;
     use crate::discovery::{Dataset, Library, Settings, Trajectory};
 
     /// x = e^{-t}: x' = -x; with the link, g⁻¹ of it must come out.
@@ -312,7 +313,7 @@ mod tests {
             trajectories: vec![Trajectory { time, values, ..Trajectory::default() }],
             ..Dataset::default()
         };
-        let smoothed = smooth(&data).unwrap();
+        let smoothed = smooth(&data, Loss::Squares).unwrap();
         let grid = Grid::new(&data, &smoothed, Some(1)).unwrap();
         let states = grid.sample(&smoothed, 1);
         let slopes: Vec<f64> =

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-use super::equation::{Discovery, Equation, Term, Tried};
+use super::equation::{Discovery, DownWeighted, Equation, Term, Tried};
 use super::link::Link;
 use super::notation::{LATEX, TEXT, latex_name, right_hand_side};
 use super::settings::Interpolation;
@@ -41,7 +41,9 @@ impl Discovery {
     /// `I`, so that it should be told the names:
     /// `sympify(rhs, locals={name: Symbol(name) for name in symbols})`. `noise` is that of each
     /// state, and `fit` the fraction of its variance that the simulated equations explain (R²),
-    /// `null` where they blow up.
+    /// `null` where they blow up. A robust search adds `"down_weighted"`, the values that hardly count:
+    /// `[{"trajectory": 1, "row": 58, "state": "x", "value": 0.0, "weight": 0.1}]`, counted from 1, with
+    /// weight 0 for those that were left out.
     ///
     /// Factors are sorted, and `[]` for the constant. A coefficient that was given and not estimated
     /// ([`Settings::known`](super::Settings::known)) has no standard error, `null`, and `"known":
@@ -61,6 +63,7 @@ impl Discovery {
             symbols: symbols.names(),
             noise: &self.noise,
             fit: &self.explained,
+            down_weighted: &self.down_weighted,
             tried: &self.tried,
             warnings: &self.warnings,
         };
@@ -101,6 +104,8 @@ struct Model<'a> {
     symbols: &'a [String],
     noise: &'a [f64],
     fit: &'a [f64],
+    #[serde(skip_serializing_if = "<[DownWeighted]>::is_empty")]
+    down_weighted: &'a [DownWeighted],
     tried: &'a [Tried],
     warnings: &'a [String],
 }

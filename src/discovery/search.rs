@@ -13,6 +13,7 @@ use super::joint::{Joint, NOISE_FLOORS, joint_values};
 use super::ladder::{Model, Step, models};
 use super::link::Link;
 use super::network::{Network, network_values};
+use super::outliers::{self, down_weighted};
 use super::preparation::{Prepared, prepare};
 use super::progress::{Observer, Reporter};
 use super::ranking::{Found, Results};
@@ -324,7 +325,19 @@ fn report(
     warnings.extend(warnings::empty(&equations));
     let scale = estimate.sizes();
     let parts = fits(&estimate, view, &scale);
-    let checked = check(&estimate, grid, smooth, &parts, view.period, &scale);
+    let down_weighted = down_weighted(
+        data,
+        &prepared.data.states,
+        grid,
+        &prepared.part_of,
+        &prepared.left_out,
+        &estimate.trajectory,
+        &estimate.noise,
+    );
+    warnings.extend(outliers::far_from_fit(data, &down_weighted));
+    // Values that hardly count say nothing about the equations.
+    let judged = grid.without_outliers(&estimate.trajectory, &estimate.noise);
+    let checked = check(&estimate, &judged, smooth, &parts, view.period, &scale);
     warnings.extend(checked.warnings);
     let fits = joined(parts, &prepared.part_of, data.trajectories.len(), &grid.offset);
     warnings.extend(warnings::blow_ups(&fits, estimate.noise.len()));
@@ -339,6 +352,7 @@ fn report(
         fits,
         noise: estimate.noise,
         explained: checked.explained,
+        down_weighted,
         tried,
         warnings,
     })

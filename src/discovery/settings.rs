@@ -139,8 +139,11 @@ pub struct Settings {
     /// Number of standard errors that a coefficient must at least be away from zero for its term to
     /// stay; by default 5.
     pub threshold: f64,
-    /// Whether values that lie far from their neighbors, such as readings that fell to zero, are
-    /// left out; by default they are only named in the warnings.
+    /// Whether values that do not belong to the motion are kept from spoiling the result; by default
+    /// they are only named in the warnings. Those that lie far from their neighbors, such as
+    /// readings that fell to zero, are then left out, and of the others those count less that the
+    /// equations leave far away (Huber weights). [`Discovery::down_weighted`](super::Discovery) has
+    /// those that hardly count. Only the joint method can.
     pub robust: bool,
     /// Grid steps per sampling interval; `None` chooses them from the data.
     pub grid_refinement: Option<usize>,
@@ -253,6 +256,11 @@ impl Settings {
             let message = "only the joint method can estimate several coefficients as one";
             return refuse("equal", message.into());
         }
+        if self.method == Method::Network && self.robust {
+            let message = "only the joint method can weigh outliers down; the network method weighs \
+                           all values alike";
+            return refuse("robust", message.into());
+        }
         if self.automatic && self.method == Method::Network {
             let message = "the network method takes one model, the joint method chooses among many";
             return refuse("automatic", message.into());
@@ -285,6 +293,8 @@ mod tests {
             message(Settings { grid_refinement: Some(0), ..base() })
                 .starts_with("grid_refinement: ")
         );
+        let robust = Settings { robust: true, method: Method::Network, ..base() };
+        assert!(message(robust).starts_with("robust: only the joint method"));
         let known = KnownTerm { state: "x".into(), factors: vec![], coefficient: f64::INFINITY };
         assert!(message(Settings { known: vec![known], ..base() }).starts_with("known: "));
         let known = |state: &str, factors: [&str; 2]| KnownTerm {

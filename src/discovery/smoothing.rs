@@ -6,6 +6,14 @@
 //! values), whose trace needs only the five central diagonals of the inverse (Hutchinson and de
 //! Hoog 1985).
 
+use super::noise::median;
+
+/// How often values that lie far from the splines are moved, the distance in standard deviations
+/// beyond which they are, and a normal deviation over the median distance.
+const CLIPPINGS: usize = 10;
+const CLIPPED: f64 = 3.0;
+const NORMAL: f64 = 1.4826;
+
 /// A natural cubic spline.
 #[derive(Clone, Debug)]
 pub(super) struct Spline {
@@ -45,6 +53,27 @@ pub(super) fn smooth(series: &[(Vec<f64>, Vec<f64>)]) -> Smoothed {
         splines: splines.map(|((t, x), system)| system.spline(lambda, t, x)).collect(),
         noise: total(best).noise(),
     }
+}
+
+/// Smooths as [`smooth`] does, but moves values that lie far from the splines nearer to them, until
+/// they hardly change. Also returns the series that were smoothed.
+pub(super) fn smooth_robustly(
+    mut series: Vec<(Vec<f64>, Vec<f64>)>,
+) -> (Smoothed, Vec<(Vec<f64>, Vec<f64>)>) {
+    let measured: Vec<Vec<f64>> = series.iter().map(|(_, x)| x.clone()).collect();
+    let mut smoothed = smooth(&series);
+    for _ in 0..CLIPPINGS {
+        let splines = measured.iter().zip(&smoothed.splines);
+        let distances = splines.flat_map(|(x, s)| x.iter().zip(&s.values).map(|(x, g)| x - g));
+        let limit = CLIPPED * NORMAL * median(distances.map(f64::abs).collect());
+        for ((x, spline), (_, moved)) in measured.iter().zip(&smoothed.splines).zip(&mut series) {
+            for ((x, g), moved) in x.iter().zip(&spline.values).zip(moved) {
+                *moved = x.clamp(g - limit, g + limit);
+            }
+        }
+        smoothed = smooth(&series);
+    }
+    (smoothed, series)
 }
 
 fn minimum(candidates: impl Iterator<Item = f64>, score: impl Fn(&f64) -> f64) -> f64 {
@@ -230,6 +259,24 @@ mod tests {
             assert!((value - t.sin()).abs() < 0.08, "{t}: {value}");
             assert!((slope - t.cos()).abs() < 0.3, "{t}: {slope}");
         }
+    }
+
+    #[test]
+    fn outliers_move_robust_splines_little() {
+        let (t, mut x) = sine(400, 0.1);
+        (3..400).step_by(30).for_each(|i| x[i] += 3.0);
+        let errors = |smoothed: &Smoothed| {
+            let at = (0..180).map(|i| 0.5 + 0.1 * f64::from(i));
+            at.map(|t| (smoothed.splines[0].at(t)[0] - t.sin()).abs()).fold(0.0, f64::max)
+        };
+        let plain = smooth(&[(t.clone(), x.clone())]);
+        let (robust, moved) = smooth_robustly(vec![(t, x)]);
+        let [spoiled, kept] = [errors(&plain), errors(&robust)];
+        assert!(spoiled > 0.2 && kept < 0.15, "{spoiled} {kept}");
+        // One value in thirty that is moved to three deviations adds a third to the variance.
+        assert!((0.08..0.13).contains(&robust.noise), "{}", robust.noise);
+        assert!(plain.noise > 0.4, "{}", plain.noise);
+        assert!(moved[0].1[33] < 2.0, "{}", moved[0].1[33]);
     }
 
     #[test]

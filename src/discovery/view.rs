@@ -4,6 +4,7 @@ use std::f64::consts::TAU;
 
 use super::data::{Dataset, Trajectory};
 use super::grid::{Grid, Smooth, fastest_rate, smooth};
+use super::loss::Loss;
 use super::settings::Settings;
 use crate::Result;
 
@@ -52,8 +53,9 @@ impl View {
         };
         let data =
             Dataset { trajectories: data.trajectories.iter().map(moved).collect(), ..data.clone() };
-        let smooth = smooth(&data)?;
-        let grid = Grid { offset, ..Grid::new(&data, &smooth, settings.grid_refinement)? };
+        let loss = Loss::of(settings.robust);
+        let smooth = smooth(&data, loss)?;
+        let grid = Grid { offset, loss, ..Grid::new(&data, &smooth, settings.grid_refinement)? };
         let grid = grid.with_inputs(&data, settings.interpolation);
         let period = TAU / fastest_rate(&data, &smooth);
         Ok(View { data, smooth, grid, period })

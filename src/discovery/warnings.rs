@@ -1,7 +1,7 @@
 //! The warnings of a discovery: what the reader must know about the result, in words.
 
 use super::candidates::Candidates;
-use super::dense::eigen;
+use super::dense;
 use super::equation::{Equation, Fit, Tried};
 use super::estimate::Estimate;
 use super::information::Information;
@@ -96,18 +96,13 @@ pub(super) fn held_at_zero(
     information.held_at_zero(&candidates.kept).into_iter().map(warning).collect()
 }
 
-/// Returns the ratio of the largest to the smallest eigenvalue of the information, scaled to unit
-/// diagonal.
+/// Returns the condition number of the information, scaled to unit diagonal.
 fn condition_number(information: &Information) -> f64 {
     let n = information.vector.len();
     let scale = |j: usize| information.matrix[j * n + j].sqrt();
     let scaled: Vec<f64> =
         (0..n * n).map(|at| information.matrix[at] / (scale(at / n) * scale(at % n))).collect();
-    let (values, _) = eigen(scaled, n);
-    let largest = values.iter().copied().fold(0.0, f64::max);
-    let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
-    // Rounding errors hide any eigenvalue smaller than this.
-    largest / smallest.max(f64::EPSILON * largest)
+    dense::condition_number(&scaled, n)
 }
 
 /// Returns the warning that the terms that were found are combinations of each other.

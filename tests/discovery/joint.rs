@@ -69,6 +69,17 @@ fn lorenz_with_missing_values() {
     check(&data, &degree(2), LORENZ, 5e-3);
 }
 
+/// So many coefficients that their products are computed together, in threads.
+#[test]
+fn many_candidates_on_any_number_of_threads() {
+    let data = with_noise(ring(6, 600), 0.01, 0.0, 1);
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| check(&data, &degree(2), &ring_equations(6), 0.05))
+    };
+    assert_eq!(on(1).equations, on(3).equations);
+}
+
 #[test]
 fn rossler() {
     check_seeds(&systems::rossler(), (0.0, 0.05), &degree(2), ROSSLER, 1e-2);

@@ -89,6 +89,30 @@ pub fn lorenz(points: usize) -> Dataset {
 pub const LORENZ: &str =
     "x' = -10 x + 10 y; y' = 28 x - 1 y - 1 x z; z' = -2.6666666666666665 z + 1 x y";
 
+/// The chaotic ring of Lorenz (1996): x_i' = (x_{i+1} − x_{i−2}) x_{i−1} − x_i + 8.
+pub fn ring(states: usize, points: usize) -> Dataset {
+    let names: Vec<String> = (0..states).map(|i| format!("x{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let field = |u: &[f64]| {
+        let at = |i: usize| u[i % states];
+        let rate = |i: usize| (at(i + 1) - at(i + states - 2)) * at(i + states - 1) - at(i) + 8.0;
+        (0..states).map(rate).collect()
+    };
+    let initial: Vec<f64> = (0..states).map(|i| 8.0 + (i as f64).cos()).collect();
+    sample(&names, field, &initial, uniform(points, 0.02))
+}
+
+/// The equations of [`ring`].
+pub fn ring_equations(states: usize) -> String {
+    let equation = |i: usize| {
+        let at = |i: usize| format!("x{}", i % states);
+        let (next, last) = (at(i + 1), at(i + states - 1));
+        let before = at(i + states - 2);
+        format!("x{i}' = 8 - 1 {} + 1 {next} {last} - 1 {before} {last}", at(i))
+    };
+    (0..states).map(equation).collect::<Vec<_>>().join("; ")
+}
+
 pub fn rossler() -> Dataset {
     let field = |u: &[f64]| vec![-u[1] - u[2], u[0] + 0.2 * u[1], 0.2 + u[2] * (u[0] - 5.7)];
     sample(&["x", "y", "z"], field, &[1.0, 1.0, 1.0], uniform(8000, 0.02))

@@ -5,9 +5,9 @@ use std::f64::consts::{PI, TAU};
 
 use super::random_systems::outcome;
 use super::systems::*;
-use mechanistic::discovery::{Dataset, Discovery, Settings, Trajectory};
-use rand::SeedableRng;
+use mechanistic::discovery::{Dataset, Discovery, Settings, Term, Trajectory};
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
 #[track_caller]
@@ -154,6 +154,82 @@ fn outliers_are_named_and_left_out() {
     assert_warned(&robust, &named);
     check(&robust, PLANAR_LINEAR, 1e-2);
     assert_eq!(found(&clean, &degree(2)).warnings, Vec::<String>::new());
+}
+
+/// The data with a share of the values moved by 3 to 10 deviations of their state, and how many they
+/// are: with rates on a grid of this step, some are near enough to their neighbors to stay.
+fn with_outliers(mut data: Dataset, share: f64, size: [f64; 2], seed: u64) -> (Dataset, usize) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut count = 0;
+    for x in data.trajectories.iter_mut().flat_map(|t| &mut t.values) {
+        if random.random::<f64>() < share {
+            let sign = if random.random::<f64>() < 0.3 { -1.0 } else { 1.0 };
+            *x += sign * (size[0] + (size[1] - size[0]) * random.random::<f64>());
+            count += 1;
+        }
+    }
+    (data, count)
+}
+
+/// The root mean square of the coefficients' errors, in standard errors of `beside`.
+fn deviations(found: &Discovery, truth: &[f64], beside: &Discovery) -> f64 {
+    let terms = |found: &Discovery| -> Vec<Term> {
+        found.equations.iter().flat_map(|equation| equation.terms.clone()).collect()
+    };
+    let squares =
+        terms(found).into_iter().zip(terms(beside)).zip(truth).map(|((term, other), truth)| {
+            ((term.coefficient - truth) / other.standard_error.unwrap()).powi(2)
+        });
+    (squares.sum::<f64>() / truth.len() as f64).sqrt()
+}
+
+/// A few percent of outliers, gross ones and others that the neighbors do not betray.
+#[test]
+fn outliers_cost_a_robust_search_little() {
+    let clean = with_noise(lorenz(800), 0.01, 0.0, 3);
+    let truth = [-10.0, 10.0, 28.0, -1.0, -1.0, -8.0 / 3.0, 1.0];
+    let robust = Settings { robust: true, ..degree(2) };
+    let reference = found(&clean, &degree(2));
+    check(&reference, LORENZ, 0.02);
+    // Without outliers both are nearly the same.
+    let same = found(&clean, &robust);
+    check(&same, LORENZ, 0.02);
+    assert!(deviations(&same, &truth, &reference) < 1.5, "{:?}", same.equations);
+    let error = |found: &Discovery| found.equations[1].terms[0].standard_error.unwrap();
+    let ratio = error(&same) / error(&reference);
+    assert!((0.9..1.25).contains(&ratio), "{ratio}");
+
+    for size in [[0.5, 2.0], [5.0, 40.0]] {
+        let (spoiled, count) = with_outliers(clean.clone(), 0.03, size, 8);
+        let robustly = found(&spoiled, &robust);
+        check(&robustly, LORENZ, 0.02);
+        assert!(deviations(&robustly, &truth, &reference) < 2.0, "{:?}", robustly.equations);
+        assert!((0.9..1.5).contains(&(error(&robustly) / error(&reference))));
+        assert!(robustly.noise[0] < 1.3 * reference.noise[0], "{:?}", robustly.noise);
+        assert!(robustly.explained.len() == 3 && robustly.down_weighted.len() <= count + 3);
+        if size[0] > 1.0 {
+            assert!(robustly.down_weighted.len() >= count, "{count}");
+        }
+        let plain = found(&spoiled, &degree(2));
+        assert!(worst_error(&plain, LORENZ).is_err() || error(&plain) > 2.0 * error(&reference));
+    }
+}
+
+/// What hardly counts is named by trajectory and row of the caller, over gaps and on finer grids.
+#[test]
+fn rows_that_hardly_count_are_named() {
+    let time = || uniform(160, 0.2).into_iter().filter(|t| !(8.1..15.1).contains(t)).collect();
+    let one = with_noise(predator_and_prey(time()), 0.03, 0.0, 2);
+    let mut data =
+        together(vec![with_noise(predator_and_prey(uniform(100, 0.2)), 0.03, 0.0, 5), one]);
+    let values = &mut data.trajectories[1].values;
+    values[2 * 80 + 1] += 0.8;
+    let spoiled = values[2 * 80 + 1];
+    let found = found(&data, &Settings { robust: true, ..degree(2) });
+    check(&found, "a' = 1 a - 0.7 a b; b' = -0.8 b + 0.4 a b", 0.1);
+    let [value] = &found.down_weighted[..] else { panic!("{:?}", found.down_weighted) };
+    assert_eq!((value.trajectory, value.row, &*value.state), (2, 81, "b"));
+    assert!((value.value - spoiled).abs() < 1e-12 && value.weight < 0.25, "{value:?}");
 }
 
 #[test]

@@ -47,7 +47,9 @@ pub struct Arguments {
     /// value before, linear for others]
     #[arg(long, value_enum, help_heading = "Data")]
     interpolation: Option<InterpolationName>,
-    /// Leave out values that lie far from their neighbors, such as readings that fell to zero
+    /// Keep outliers from spoiling the equations: values far from their neighbors, such as readings that
+    /// fell to zero, are left out, and those that the equations leave far away count less (Huber weights);
+    /// both are named
     #[arg(long, help_heading = "Data")]
     robust: bool,
 

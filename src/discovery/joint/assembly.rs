@@ -1,5 +1,6 @@
 //! The rows of the joint estimate, and their sums in the normal equations.
 
+use crate::Result;
 use crate::banded::Window;
 use crate::discovery::candidates::{Parameter, Slot};
 use crate::discovery::estimate::Estimate;
@@ -80,7 +81,7 @@ impl<'a> Assembly<'a> {
         for (t, state) in estimate.trajectory.chunks_exact(d).enumerate() {
             for (j, x) in self.grid.observed[t * k..][..k].iter().enumerate() {
                 if !x.is_nan() {
-                    cost += (weights.observation[j] * (state[j] - x)).powi(2);
+                    cost += self.grid.loss.cost(weights.observation[j] * (state[j] - x));
                 }
             }
             let h = self.steps[t];
@@ -142,6 +143,9 @@ impl<'a> Assembly<'a> {
 
     /// Adds all rows that begin at grid point t (t = M: those of the coefficients alone) to the
     /// normal matrix, and their part of the gradient of half the cost to `gradient` (M·D + c).
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) if the sums cannot be formed.
     pub fn absorb(
         &mut self,
         t: usize,
@@ -149,7 +153,7 @@ impl<'a> Assembly<'a> {
         weights: &Weights,
         window: &mut Window,
         gradient: &mut [f64],
-    ) {
+    ) -> Result<()> {
         let (k, d) = (weights.observation.len(), weights.defect.len());
         let (along, border) = gradient.split_at_mut(estimate.trajectory.len());
         let Some(&h) = self.steps.get(t) else {
@@ -158,17 +162,19 @@ impl<'a> Assembly<'a> {
                 window.add(2 * d + c, 2 * d + c, weight * weight);
                 border[c] += weight * weight * slot.place.value(&estimate.rhs);
             }
-            return;
+            return Ok(());
         };
         for (j, x) in self.grid.observed[t * k..][..k].iter().enumerate() {
             if !x.is_nan() {
-                let precision = weights.observation[j].powi(2);
+                let (weight, distance) =
+                    (weights.observation[j], estimate.trajectory[t * d + j] - x);
+                let precision = weight * weight * self.grid.loss.weight(weight * distance);
                 window.add(j, j, precision);
-                along[t * d + j] += precision * (estimate.trajectory[t * d + j] - x);
+                along[t * d + j] += precision * distance;
             }
         }
         if h == 0.0 {
-            return;
+            return Ok(());
         }
         self.defect_rows(t, h, estimate, weights);
         let columns = self.rows.len() / d;
@@ -180,14 +186,7 @@ impl<'a> Assembly<'a> {
                 *g += value * residual;
             }
         }
-        // The matrix is read once for all rows: with many coefficients it is larger than the caches.
-        for column in 0..columns {
-            let entries = &mut window.row(column)[column..];
-            for row in self.rows.chunks_exact(columns).filter(|row| row[column] != 0.0) {
-                let (value, others) = (row[column], &row[column..]);
-                entries.iter_mut().zip(others).for_each(|(e, other)| *e += value * other);
-            }
-        }
+        window.add_squares(&self.rows)
     }
 
     /// Computes the weighted defects of the step from t and their derivatives with respect to u_t,

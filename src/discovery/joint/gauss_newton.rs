@@ -5,6 +5,9 @@
 //! defect = u_{t+1} − u_t − h/2 (F_t + F_{t+1}) − h²/12 (F'_t − F'_{t+1}) − e_t,   F' = J F.
 //! ```
 //!
+//! In a robust search the squares of the values' distances from the trajectory are replaced by
+//! Huber's function, whose weights belong to the present iterate (see `loss`).
+//!
 //! The defect, the Hermite row of u with two derivatives, is of fourth order. What it leaves of an
 //! exact solution, e_t = −h⁵/720 u⁽⁵⁾ + …, is zero while there is more noise than that. Otherwise
 //! it is computed along the present trajectory before every iteration (deferred correction), so
@@ -174,7 +177,7 @@ impl<'a> GaussNewton<'a> {
             self.gradient.fill(0.0);
             let (assembly, gradient) = (&mut self.assembly, &mut self.gradient);
             self.factor.factorize(&mut self.window, |t, window| {
-                assembly.absorb(t, estimate, weights, window, gradient);
+                assembly.absorb(t, estimate, weights, window, gradient)?;
                 report(t as f64 / blocks)
             })?;
             match self.factor.breakdown() {

@@ -544,6 +544,7 @@ mod tests {
     use super::*;
     use crate::discovery::grid::{Grid, smooth};
     use crate::discovery::ladder;
+    use crate::discovery::loss::Loss;
     use crate::discovery::network::windows::tests::oscillations;
     use crate::discovery::start::Start;
     use crate::discovery::{Link, Settings};
@@ -553,7 +554,7 @@ mod tests {
     fn sensitivities_agree_with_central_differences() {
         for (order, link) in [(1, Link::Identity), (2, Link::Identity), (1, Link::Ratio)] {
             let data = oscillations();
-            let smooth = smooth(&data).unwrap();
+            let smooth = smooth(&data, Loss::Squares).unwrap();
             let grid = Grid::new(&data, &smooth, Some(1)).unwrap();
             let windows = Arc::new(Windows::new(&data, &grid, &smooth, order));
             let settings = Settings { degree: 1, order, link, ..Settings::default() };

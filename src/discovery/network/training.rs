@@ -392,6 +392,7 @@ mod tests {
     use crate::discovery::Settings;
     use crate::discovery::grid::{Grid, smooth};
     use crate::discovery::ladder;
+    use crate::discovery::loss::Loss;
     use crate::discovery::network::windows::tests::oscillations;
     use crate::discovery::start::Start;
 
@@ -399,7 +400,7 @@ mod tests {
     #[test]
     fn training_approaches_the_coefficients() {
         let data = oscillations();
-        let smooth = smooth(&data).unwrap();
+        let smooth = smooth(&data, Loss::Squares).unwrap();
         let grid = Grid::new(&data, &smooth, Some(1)).unwrap();
         let windows = Arc::new(Windows::new(&data, &grid, &smooth, 1));
         let settings = Settings { degree: 1, ..Settings::default() };

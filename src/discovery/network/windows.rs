@@ -179,6 +179,7 @@ pub(super) mod tests {
     use super::*;
     use crate::discovery::data::Trajectory;
     use crate::discovery::grid::smooth;
+    use crate::discovery::loss::Loss;
     use crate::nn::Rng;
 
     /// Damped oscillations x' = −0.1x + 2y, y' = −2x − 0.1y with noise 0.01 and a gap.
@@ -202,7 +203,7 @@ pub(super) mod tests {
     #[test]
     fn every_value_counts_once_and_windows_join_to_the_trajectory() {
         let data = oscillations();
-        let smooth = smooth(&data).unwrap();
+        let smooth = smooth(&data, Loss::Squares).unwrap();
         let grid = Grid::new(&data, &smooth, Some(2)).unwrap();
         let windows = Windows::new(&data, &grid, &smooth, 2);
         // A period of the motion, π, is longer than 50 intervals of 0.05.
@@ -224,7 +225,7 @@ pub(super) mod tests {
     #[test]
     fn windows_grow_up_to_the_longest_trajectory() {
         let data = oscillations();
-        let smooth = smooth(&data).unwrap();
+        let smooth = smooth(&data, Loss::Squares).unwrap();
         let grid = Grid::new(&data, &smooth, Some(1)).unwrap();
         let short = Windows::new(&data, &grid, &smooth, 1);
         let longer = short.longer(&grid, &grid.sample(&smooth, 1)).unwrap();

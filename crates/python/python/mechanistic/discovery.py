@@ -61,7 +61,7 @@ class Discover:
         link: the function around the combination of terms: ``"identity"``, ``"tanh"``, ``"sin"``,
             ``"sigmoid"`` or ``"ratio"``.
         threshold: how many standard errors a coefficient must be away from zero.
-        robust: whether values that lie far from their neighbors are left out.
+        robust: whether values far from their neighbors are left out, and other outliers count less.
         known: coefficients held fixed: ``{("x", ("x", "y")): 0.5}`` for the term 0.5 x y of x'.
         positive, negative: terms whose coefficients must not be negative, or positive:
             ``[("x", ("x",))]``.

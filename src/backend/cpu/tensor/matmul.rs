@@ -1,7 +1,7 @@
 //! Dense matrix products, batched over broadcast leading axes.
 
-use super::gemm::{self, Matrix};
 use super::walk::Walk;
+use crate::gemm::{self, Matrix};
 use crate::tensor::product::Product;
 use crate::{Real, Result};
 

@@ -4,7 +4,6 @@
 //! Sums are taken in an order that depends on the shapes alone, never on the number of threads.
 
 mod elementwise;
-mod gemm;
 mod index;
 mod matmul;
 pub mod reduce;

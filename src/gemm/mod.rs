@@ -50,13 +50,13 @@ impl<'a, T> Matrix<'a, T> {
     }
 
     /// Returns `count` rows from row `first` on.
-    fn rows(self, first: usize, count: usize) -> Self {
+    pub fn rows(self, first: usize, count: usize) -> Self {
         let data = &self.data[first * self.strides[0]..];
         Matrix { data, rows: count, ..self }
     }
 
     /// Returns `count` columns from column `first` on.
-    fn columns(self, first: usize, count: usize) -> Self {
+    pub fn columns(self, first: usize, count: usize) -> Self {
         self.t().rows(first, count).t()
     }
 }
