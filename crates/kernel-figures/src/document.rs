@@ -26,6 +26,8 @@ pub struct Content<'a> {
     pub measured: &'a [Measured],
     /// Reasons for which targets are missed.
     pub reasons: &'a [Reason],
+    /// Estimated seconds of the workloads: of solve and gradient, on each of [`architectures`].
+    pub estimated: &'a [[[f64; 3]; 2]],
 }
 
 impl Content<'_> {
@@ -87,14 +89,15 @@ impl Content<'_> {
             let _ = write!(
                 out,
                 "\n| {} | kernel | grid × block | shared, KiB | occupancy, %: {names} | \
-                 least time, µs: {names} | bound by |\n|---|---|--:|--:|--:|--:|---|\n",
+                 least time, µs: {names} | bound by | estimated time, µs: {names} |\n\
+                 |---|---|--:|--:|--:|--:|---|--:|\n",
                 direction.name(),
             );
-            for measured in self.measured {
+            for (measured, estimated) in self.measured.iter().zip(self.estimated) {
                 let run = measured.run(direction);
                 let main = run.main_launch();
-                let times = measured.workload.batch as f64 / measured.workload.simulated as f64;
-                let blocks = f64::from(main.config.grid.iter().product::<u32>()) * times;
+                let scale = measured.workload.batch as f64 / measured.workload.simulated as f64;
+                let blocks = f64::from(main.config.grid.iter().product::<u32>()) * scale;
                 let usage = self.usage(&main.kernel)?;
                 let devices = architectures().map(|(_, device)| device);
                 let occupancies = [0, 1, 2].map(|i| {
@@ -102,14 +105,15 @@ impl Content<'_> {
                     format!("{:.0}", 100.0 * occupancy(main, registers, shared, &devices[i]))
                 });
                 let estimates =
-                    devices.map(|device| Estimate::of_all(&run.launches, times, &device));
+                    devices.map(|device| Estimate::of_all(&run.launches, scale, &device));
                 let times = estimates.map(|(seconds, _)| microseconds(seconds));
+                let estimated = estimated[direction as usize].map(microseconds);
                 let mut bounds = estimates.map(|(_, bound)| bound).to_vec();
                 bounds.dedup();
                 let shared = usage[0].shared + main.config.dynamic_shared;
                 let _ = writeln!(
                     out,
-                    "| {} | `{}` | {} × {} | {:.1} | {} | {} | {} |",
+                    "| {} | `{}` | {} × {} | {:.1} | {} | {} | {} | {} |",
                     measured.workload,
                     main.kernel,
                     blocks.ceil(),
@@ -118,6 +122,7 @@ impl Content<'_> {
                     occupancies.join(" / "),
                     times.join(" / "),
                     bounds.join(" / "),
+                    estimated.join(" / "),
                 );
             }
         }
@@ -190,7 +195,7 @@ pub fn resource_cells(usage: &[Usage; 3]) -> [u32; 6] {
 }
 
 /// Returns a time in microseconds with three digits.
-fn microseconds(seconds: f64) -> String {
+pub fn microseconds(seconds: f64) -> String {
     let value = 1e6 * seconds;
     match value {
         ..1.0 => format!("{value:.3}"),
@@ -319,7 +324,7 @@ mod tests {
         };
         let config = LaunchConfig { grid: [4, 1, 1], block: [32, 1, 1], dynamic_shared: 512 };
         let launches = vec![LaunchRecord { kernel: "sum".into(), config, counters }];
-        Run { launches, least: Least { bytes: 1024, flops: 1 } }
+        Run { launches, profiles: Default::default(), least: Least { bytes: 1024, flops: 1 } }
     }
 
     #[test]
@@ -337,6 +342,7 @@ mod tests {
             modules: &[(module, kernels)],
             measured: &[measured],
             reasons: &reasons,
+            estimated: &[[[1e-6, 2e-6, 3e-6], [4e-6; 3]]],
         };
         let text = content.write().unwrap();
         let counts = |direction, conflicts| StatedCounts {
@@ -358,6 +364,7 @@ mod tests {
         assert!(text.contains("| 1.25 | 1.00 | **0.06** | **0.00** |"), "{text}");
         assert!(text.contains("*lanes of the solve, conflicts of the gradient, lanes of the gradient*: 1 × 1000 × 1 × 2 f64"), "{text}");
         assert!(text.contains("| `sum` | 4 × 32 | 4.5 | 45 / 50 / 50 |"), "{text}");
+        assert!(text.contains(" | memory | 1.00 / 2.00 / 3.00 |\n"), "{text}");
     }
 
     #[test]
