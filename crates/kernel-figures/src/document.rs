@@ -10,6 +10,7 @@ use crate::{
     misses::{Direction, Place, Reason},
     resources::{Kernels, Module, architectures},
     targets::{Figure, moved},
+    timing::Estimated,
     workloads::{Measured, Run},
 };
 
@@ -26,8 +27,8 @@ pub struct Content<'a> {
     pub measured: &'a [Measured],
     /// Reasons for which targets are missed.
     pub reasons: &'a [Reason],
-    /// Estimated seconds of the workloads: of solve and gradient, on each of [`architectures`].
-    pub estimated: &'a [[[f64; 3]; 2]],
+    /// Estimates of the workloads: of solve and gradient, on each of [`architectures`].
+    pub estimated: &'a [[[Estimated; 3]; 2]],
 }
 
 impl Content<'_> {
@@ -89,8 +90,9 @@ impl Content<'_> {
             let _ = write!(
                 out,
                 "\n| {} | kernel | grid × block | shared, KiB | occupancy, %: {names} | \
-                 least time, µs: {names} | bound by | estimated time, µs: {names} |\n\
-                 |---|---|--:|--:|--:|--:|---|--:|\n",
+                 least time, µs: {names} | bound by | estimated time, µs: {names} | \
+                 cycles an instruction: {names} |\n\
+                 |---|---|--:|--:|--:|--:|---|--:|--:|\n",
                 direction.name(),
             );
             for (measured, estimated) in self.measured.iter().zip(self.estimated) {
@@ -107,13 +109,14 @@ impl Content<'_> {
                 let estimates =
                     devices.map(|device| Estimate::of_all(&run.launches, scale, &device));
                 let times = estimates.map(|(seconds, _)| microseconds(seconds));
-                let estimated = estimated[direction as usize].map(microseconds);
+                let estimated = estimated[direction as usize];
+                let pace = estimated.map(|e| format!("{:.1}", e.cycles / e.instructions));
                 let mut bounds = estimates.map(|(_, bound)| bound).to_vec();
                 bounds.dedup();
                 let shared = usage[0].shared + main.config.dynamic_shared;
                 let _ = writeln!(
                     out,
-                    "| {} | `{}` | {} × {} | {:.1} | {} | {} | {} | {} |",
+                    "| {} | `{}` | {} × {} | {:.1} | {} | {} | {} | {} | {} |",
                     measured.workload,
                     main.kernel,
                     blocks.ceil(),
@@ -122,7 +125,8 @@ impl Content<'_> {
                     occupancies.join(" / "),
                     times.join(" / "),
                     bounds.join(" / "),
-                    estimated.join(" / "),
+                    estimated.map(|e| microseconds(e.seconds)).join(" / "),
+                    pace.join(" / "),
                 );
             }
         }
@@ -342,7 +346,7 @@ mod tests {
             modules: &[(module, kernels)],
             measured: &[measured],
             reasons: &reasons,
-            estimated: &[[[1e-6, 2e-6, 3e-6], [4e-6; 3]]],
+            estimated: &[[[Estimated { seconds: 1e-6, cycles: 9.0, instructions: 2.0 }; 3]; 2]],
         };
         let text = content.write().unwrap();
         let counts = |direction, conflicts| StatedCounts {
@@ -364,7 +368,8 @@ mod tests {
         assert!(text.contains("| 1.25 | 1.00 | **0.06** | **0.00** |"), "{text}");
         assert!(text.contains("*lanes of the solve, conflicts of the gradient, lanes of the gradient*: 1 × 1000 × 1 × 2 f64"), "{text}");
         assert!(text.contains("| `sum` | 4 × 32 | 4.5 | 45 / 50 / 50 |"), "{text}");
-        assert!(text.contains(" | memory | 1.00 / 2.00 / 3.00 |\n"), "{text}");
+        let estimates = " | memory | 1.00 / 1.00 / 1.00 | 4.5 / 4.5 / 4.5 |\n";
+        assert!(text.contains(estimates), "{text}");
     }
 
     #[test]

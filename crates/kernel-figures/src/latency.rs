@@ -1,7 +1,8 @@
 //! How long instructions take: the constants of the estimates, in cycles unless said otherwise.
 //!
-//! Nothing here was measured by this project. A card that runs the measuring program of
-//! crates/gpu-bench can calibrate it. Sources:
+//! Nothing here was measured by this project: all of it is to be calibrated once a card has run
+//! the measuring program of crates/gpu-bench. The latencies of B200's global memory, of local memory
+//! and of barriers are guesses, as their comments say; the others are published. Sources:
 //!
 //! * \[V\] Jia, Maggioni, Staiger and Scarpazza, "Dissecting the NVIDIA Volta GPU architecture via
 //!   microbenchmarking", arXiv:1804.06826: instructions, constant cache.
@@ -87,7 +88,7 @@ const SHARED: f64 = 29.0;
 /// Result of a load from local memory, which L1 serves \[H\]: 37.9 on A100, 40.7 on H100.
 const LOCAL: f64 = 40.0;
 /// Until a store has read its operands \[A\], taken for a load's address as well.
-const OPERANDS: f64 = 19.0;
+pub const OPERANDS: f64 = 19.0;
 /// Result of a shuffle, which passes through the unit of shared memory \[V\].
 const SHUFFLE: f64 = 22.0;
 /// Result of a load from the constant cache with an index \[V\].
@@ -131,10 +132,5 @@ impl Latencies {
             () if is(&["LDC", "S2R"]) => CONSTANT,
             () => SPECIAL,
         }
-    }
-
-    /// Returns the cycles until an instruction has read its operands.
-    pub fn operands(&self) -> f64 {
-        OPERANDS
     }
 }

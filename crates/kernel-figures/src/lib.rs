@@ -93,8 +93,14 @@ pub fn print_figures(part: &str) -> Result<(), String> {
                 print!(", {} {value:.2}", figure.name());
             }
             print!(", {} warp instructions", run.sums().total_warp_instructions());
-            let estimated = estimated[direction as usize].map(document::microseconds);
-            println!(", estimated {} µs", estimated.join(" / "));
+            let estimated = estimated[direction as usize];
+            let times = estimated.map(|e| document::microseconds(e.seconds));
+            let pace = estimated.map(|e| format!("{:.1}", e.cycles / e.instructions));
+            println!(
+                ", estimated {} µs, {} cycles an instruction",
+                times.join(" / "),
+                pace.join(" / ")
+            );
         }
         println!("    {}", measured.path);
     }

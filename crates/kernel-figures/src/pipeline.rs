@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::{
-    latency::{BARRIER, Latencies, Unit},
+    latency::{BARRIER, Latencies, OPERANDS, Unit},
     machine_code::Instruction,
 };
 
@@ -30,6 +30,37 @@ pub struct Scheduler<'a> {
     pub conflicts: f64,
 }
 
+/// What the pipeline has to know of an instruction, found once for each place in the code.
+#[derive(Clone, Copy)]
+struct Step {
+    unit: Unit,
+    kind: Kind,
+    /// Cycles for which it occupies its unit.
+    occupied: f64,
+    /// Cycles until the warp's next instruction may be issued.
+    stall: f64,
+    /// Cycles until its result is there, from L2 and from beyond.
+    results: [f64; 2],
+    result_barrier: Option<u8>,
+    operand_barrier: Option<u8>,
+    /// Barriers that it waits for, a bit each.
+    waits: u8,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A load from global memory to registers.
+    Load,
+    /// A copy from global to shared memory.
+    Copy,
+    /// Makes a group of the copies before it.
+    Commit,
+    /// Waits until at most so many groups of copies are left.
+    Wait { left: usize },
+    /// Anything else.
+    Other,
+}
+
 #[derive(Clone, Default)]
 struct Warp {
     place: usize,
@@ -45,43 +76,55 @@ struct Warp {
 impl Scheduler<'_> {
     /// Returns the cycles until all warps have ended.
     pub fn cycles(&self) -> f64 {
+        let steps: Vec<Step> = self.code.iter().map(|instruction| self.step(instruction)).collect();
         let mut warps = vec![Warp::default(); self.warps];
         let mut free = [0.0_f64; Unit::COUNT];
         let mut now = 0.0_f64;
         loop {
             let earliest = |warp: &Warp| {
-                let instruction = &self.code[*self.way.get(warp.place)? as usize];
-                let unit_free = free[Unit::of(instruction) as usize];
-                Some(self.earliest(warp, instruction).max(unit_free))
+                let step = &steps[*self.way.get(warp.place)? as usize];
+                Some(warp.earliest(step).max(free[step.unit as usize]))
             };
             let next = warps.iter().enumerate().filter_map(|(i, warp)| Some((earliest(warp)?, i)));
             let Some((at, index)) = next.min_by(|a, b| a.0.total_cmp(&b.0)) else {
                 return now;
             };
             let warp = &mut warps[index];
-            let instruction = &self.code[self.way[warp.place] as usize];
+            let step = &steps[self.way[warp.place] as usize];
             let at = at.max(now);
-            let unit = Unit::of(instruction);
-            free[unit as usize] = at + self.occupied(unit, instruction);
-            self.issue(warp, instruction, at);
+            free[step.unit as usize] = at + step.occupied;
+            warp.issue(step, at, self.missing);
             warp.place += 1;
             // A scheduler issues one instruction a cycle.
             now = at + 1.0;
         }
     }
 
-    /// Returns when the warp's next instruction can be issued, if its unit is free.
-    fn earliest(&self, warp: &Warp, instruction: &Instruction) -> f64 {
-        let waited = (0..6).filter(|barrier| instruction.waits >> barrier & 1 != 0);
-        let barriers = waited.map(|barrier| warp.barriers[barrier]).fold(warp.ready, f64::max);
-        if !instruction.is_any(&["DEPBAR.LE"]) {
-            return barriers;
+    fn step(&self, instruction: &Instruction) -> Step {
+        let is = |operations: &[&str]| instruction.is_any(operations);
+        let kind = match () {
+            () if is(&["LDGSTS"]) => Kind::Copy,
+            () if is(&["LDG.", "LD."]) => Kind::Load,
+            () if is(&["LDGDEPBAR"]) => Kind::Commit,
+            () if is(&["DEPBAR.LE"]) => {
+                // `DEPBAR.LE SB0, 0x1` waits until at most one group of copies is left.
+                let left = instruction.operands.rsplit("0x").next().unwrap_or("");
+                Kind::Wait { left: usize::from_str_radix(left, 16).unwrap_or(0) }
+            }
+            () => Kind::Other,
+        };
+        let unit = Unit::of(instruction);
+        let stall = f64::from(instruction.stall.max(1));
+        Step {
+            unit,
+            kind,
+            occupied: self.occupied(unit, instruction),
+            stall: if is(&["BAR.SYNC", "BAR.RED"]) { BARRIER } else { stall },
+            results: [false, true].map(|missed| self.latencies.result(instruction, missed)),
+            result_barrier: instruction.result_barrier,
+            operand_barrier: instruction.operand_barrier,
+            waits: instruction.waits,
         }
-        // `DEPBAR.LE SB0, 0x1` waits until at most one group of copies is left.
-        let left = instruction.operands.rsplit("0x").next().unwrap_or("");
-        let left = usize::from_str_radix(left, 16).unwrap_or(0);
-        let ended = warp.groups.len().saturating_sub(left);
-        warp.groups.iter().take(ended).copied().fold(barriers, f64::max)
     }
 
     fn occupied(&self, unit: Unit, instruction: &Instruction) -> f64 {
@@ -97,33 +140,43 @@ impl Scheduler<'_> {
         let conflicts = if instruction.is_any(&["LDS", "STS"]) { self.conflicts } else { 0.0 };
         self.sharing as f64 * (width * cycles + conflicts)
     }
+}
 
-    fn issue(&self, warp: &mut Warp, instruction: &Instruction, at: f64) {
-        warp.ready = at + f64::from(instruction.stall.max(1));
-        if instruction.is_any(&["BAR.SYNC", "BAR.RED"]) {
-            warp.ready = at + BARRIER;
-        }
-        let is_load = instruction.is_any(&["LDG.", "LDGSTS", "LD."]);
-        warp.missed += if is_load { self.missing } else { 0.0 };
-        let from_global = is_load && warp.missed >= 1.0;
-        warp.missed -= f64::from(from_global);
-        let result = at + self.latencies.result(instruction, from_global);
-        if let Some(barrier) = instruction.result_barrier {
-            let barrier = &mut warp.barriers[usize::from(barrier)];
+impl Warp {
+    /// Returns when the warp's next instruction can be issued, if its unit is free.
+    fn earliest(&self, step: &Step) -> f64 {
+        let waited = (0..6).filter(|barrier| step.waits >> barrier & 1 != 0);
+        let barriers = waited.map(|barrier| self.barriers[barrier]).fold(self.ready, f64::max);
+        let Kind::Wait { left } = step.kind else { return barriers };
+        let ended = self.groups.len().saturating_sub(left);
+        self.groups.iter().take(ended).copied().fold(barriers, f64::max)
+    }
+
+    /// Issues the warp's next instruction; `missing` is the share of the loads that miss L2.
+    fn issue(&mut self, step: &Step, at: f64, missing: f64) {
+        self.ready = at + step.stall;
+        let is_load = matches!(step.kind, Kind::Load | Kind::Copy);
+        self.missed += if is_load { missing } else { 0.0 };
+        let from_global = is_load && self.missed >= 1.0;
+        self.missed -= f64::from(from_global);
+        let result = at + step.results[usize::from(from_global)];
+        if let Some(barrier) = step.result_barrier {
+            let barrier = &mut self.barriers[usize::from(barrier)];
             *barrier = barrier.max(result);
         }
-        if let Some(barrier) = instruction.operand_barrier {
-            let barrier = &mut warp.barriers[usize::from(barrier)];
-            *barrier = barrier.max(at + self.latencies.operands());
+        if let Some(barrier) = step.operand_barrier {
+            let barrier = &mut self.barriers[usize::from(barrier)];
+            *barrier = barrier.max(at + OPERANDS);
         }
-        if instruction.is_any(&["LDGSTS"]) {
-            warp.copies = warp.copies.max(result);
-        } else if instruction.is_any(&["LDGDEPBAR"]) {
-            warp.groups.push_back(warp.copies);
-        } else if instruction.is_any(&["DEPBAR.LE"]) {
-            while warp.groups.front().is_some_and(|&ended| ended <= at) {
-                warp.groups.pop_front();
+        match step.kind {
+            Kind::Copy => self.copies = self.copies.max(result),
+            Kind::Commit => self.groups.push_back(self.copies),
+            Kind::Wait { .. } => {
+                while self.groups.front().is_some_and(|&ended| ended <= at) {
+                    self.groups.pop_front();
+                }
             }
+            Kind::Load | Kind::Other => {}
         }
     }
 }

@@ -27,6 +27,17 @@ const WARP: u32 = 32;
 const SCHEDULERS: usize = 4;
 const SECTOR: u64 = 32;
 
+/// The estimate of some launches on a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Estimated {
+    /// Seconds, never less than the bound from counts.
+    pub seconds: f64,
+    /// Cycles of the busiest scheduler.
+    pub cycles: f64,
+    /// Instructions that it issues.
+    pub instructions: f64,
+}
+
 /// A kernel on an architecture.
 struct Kernel {
     ptx: String,
@@ -49,33 +60,33 @@ impl Timing {
         Ok(Timing { ptxas: find_ptxas()?, kernels: RefCell::default() })
     }
 
-    /// Estimates the seconds of a workload with all its systems: of its solve and its gradient, on
-    /// each of [`architectures`].
+    /// Estimates a workload with all its systems: its solve and its gradient, on each of
+    /// [`architectures`].
     ///
     /// # Errors
     /// There is no such kernel, or a tool fails.
-    pub fn of_workload(&self, measured: &Measured) -> Result<[[f64; 3]; 2], String> {
+    pub fn of_workload(&self, measured: &Measured) -> Result<[[Estimated; 3]; 2], String> {
         let times = measured.workload.batch as f64 / measured.workload.simulated as f64;
-        let mut seconds = [[0.0; 3]; 2];
+        let mut estimated = [[Estimated::default(); 3]; 2];
         for direction in Direction::ALL {
-            for (seconds, architecture) in
-                seconds[direction as usize].iter_mut().zip(architectures())
+            for (estimated, architecture) in
+                estimated[direction as usize].iter_mut().zip(architectures())
             {
-                *seconds = self.of(measured.run(direction), times, &architecture)?;
+                *estimated = self.of(measured.run(direction), times, &architecture)?;
             }
         }
-        Ok(seconds)
+        Ok(estimated)
     }
 
-    /// Estimates the seconds of the launches of a run, one after the other, each scaled to `times`
-    /// its size, on a device of this architecture.
+    /// Estimates the launches of a run, one after the other, each scaled to `times` its size, on a
+    /// device of this architecture.
     fn of(
         &self,
         run: &Run,
         times: f64,
         (architecture, device): &(&'static str, Device),
-    ) -> Result<f64, String> {
-        let mut seconds = 0.0;
+    ) -> Result<Estimated, String> {
+        let mut sum = Estimated::default();
         for launch in &run.launches {
             let kernel = self.kernel(&launch.kernel, architecture)?;
             let of_kernel = |other: &&LaunchRecord| other.kernel == launch.kernel;
@@ -86,9 +97,12 @@ impl Timing {
                 run.profiles[&launch.kernel].iter().map(per_block).collect();
             let way = flow::walk(&kernel.code, &kernel.ptx, &executions);
             let (bound, _) = Estimate::of_all(std::slice::from_ref(launch), times, device);
-            seconds += kernel.seconds(&way, launch, times, device).max(bound);
+            let next = kernel.estimate(&way, launch, times, device);
+            sum.seconds += next.seconds.max(bound);
+            sum.cycles += next.cycles;
+            sum.instructions += next.instructions;
         }
-        Ok(seconds)
+        Ok(sum)
     }
 
     fn kernel(&self, name: &str, architecture: &'static str) -> Result<Rc<Kernel>, String> {
@@ -108,7 +122,13 @@ impl Timing {
 }
 
 impl Kernel {
-    fn seconds(&self, way: &[u32], launch: &LaunchRecord, times: f64, device: &Device) -> f64 {
+    fn estimate(
+        &self,
+        way: &[u32],
+        launch: &LaunchRecord,
+        times: f64,
+        device: &Device,
+    ) -> Estimated {
         let counters = &launch.counters;
         let warps_per_block = launch.config.block.iter().product::<u32>().div_ceil(WARP);
         let resident = Resources {
@@ -132,15 +152,18 @@ impl Kernel {
                 missing: missing(counters, times, device),
                 conflicts: counters.bank_conflicts_per_request(),
             };
-            scheduler.cycles()
+            [scheduler.cycles(), (scheduler.warps * way.len()) as f64]
         };
-        let whole = f64::from(most / resident);
-        let mut cycles = if whole > 0.0 { whole * round(resident) } else { 0.0 };
-        let rest = most % resident;
-        if rest != 0 {
-            cycles += round(rest);
+        let mut sums = [0.0; 2];
+        for (rounds, blocks) in [(most / resident, resident), (1, most % resident)] {
+            if rounds > 0 && blocks > 0 {
+                let of_round = round(blocks);
+                sums[0] += f64::from(rounds) * of_round[0];
+                sums[1] += f64::from(rounds) * of_round[1];
+            }
         }
-        cycles / (1e3 * f64::from(device.clock_khz))
+        let [cycles, instructions] = sums;
+        Estimated { seconds: cycles / (1e3 * f64::from(device.clock_khz)), cycles, instructions }
     }
 }
 

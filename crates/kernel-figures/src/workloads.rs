@@ -75,9 +75,10 @@ impl Workload {
 }
 
 /// The workloads that the table shows.
-pub const WORKLOADS: [Workload; 18] = [
+pub const WORKLOADS: [Workload; 19] = [
     taylor(1, 1000, 1, 2).tested(),
     taylor(1, 10000, 1, 2),
+    taylor(1, 1_000_000, 1, 2),
     taylor(100, 1000, 1, 2),
     taylor(1536, 50, 1, 2).tested(),
     taylor(3000, 50, 1, 2),
