@@ -7,6 +7,7 @@
 //! ```
 
 use std::{
+    collections::BTreeMap,
     env,
     ffi::c_void,
     fs,
@@ -19,7 +20,10 @@ use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LAZY, RTLD_NOW, Symbol};
 
 use crate::{
     counters::LaunchCounters,
-    driver::{CuResult, control::VisitLaunch, control::VisitText},
+    driver::{
+        CuResult,
+        control::{VisitLaunch, VisitLine, VisitText},
+    },
     exec::LaunchConfig,
     faults::Operation,
 };
@@ -176,7 +180,28 @@ impl Simulator {
         Ok(records)
     }
 
-    /// Forgets all launches and reports.
+    /// Returns how often each line of a kernel's PTX was executed by that warp of a block which
+    /// executes it most often, summed over all blocks and launches of kernels of this name. Lines
+    /// are numbered from 1; those that never ran are left out.
+    ///
+    /// # Errors
+    /// The error of the initialization.
+    pub fn profile(self, kernel: &str) -> Result<BTreeMap<u32, u64>, CuResult> {
+        unsafe extern "C" fn insert(lines: *mut c_void, line: u32, executions: u64) {
+            // SAFETY: `lines` is the map below.
+            unsafe { (*lines.cast::<BTreeMap<u32, u64>>()).insert(line, executions) };
+        }
+        type Profile = unsafe extern "C" fn(*const u8, usize, VisitLine, *mut c_void) -> u32;
+        let mut lines: BTreeMap<u32, u64> = BTreeMap::new();
+        // SAFETY: the function's type is as the library exports it; `insert` gets the map.
+        outcome(unsafe {
+            let profile = self.function::<Profile>(b"cudaSimProfile\0");
+            profile(kernel.as_ptr(), kernel.len(), insert, (&raw mut lines).cast())
+        })?;
+        Ok(lines)
+    }
+
+    /// Forgets all launches, profiles and reports.
     ///
     /// # Errors
     /// The error of the initialization.

@@ -10,6 +10,7 @@ use crate::{
     misses::{Direction, Place, Reason},
     resources::{Kernels, Module, architectures},
     targets::{Figure, moved},
+    timing::Estimated,
     workloads::{Measured, Run},
 };
 
@@ -26,6 +27,8 @@ pub struct Content<'a> {
     pub measured: &'a [Measured],
     /// Reasons for which targets are missed.
     pub reasons: &'a [Reason],
+    /// Estimates of the workloads: of solve and gradient, on each of [`architectures`].
+    pub estimated: &'a [[[Estimated; 3]; 2]],
 }
 
 impl Content<'_> {
@@ -87,14 +90,16 @@ impl Content<'_> {
             let _ = write!(
                 out,
                 "\n| {} | kernel | grid × block | shared, KiB | occupancy, %: {names} | \
-                 least time, µs: {names} | bound by |\n|---|---|--:|--:|--:|--:|---|\n",
+                 least time, µs: {names} | bound by | estimated time, µs: {names} | \
+                 cycles an instruction: {names} |\n\
+                 |---|---|--:|--:|--:|--:|---|--:|--:|\n",
                 direction.name(),
             );
-            for measured in self.measured {
+            for (measured, estimated) in self.measured.iter().zip(self.estimated) {
                 let run = measured.run(direction);
                 let main = run.main_launch();
-                let times = measured.workload.batch as f64 / measured.workload.simulated as f64;
-                let blocks = f64::from(main.config.grid.iter().product::<u32>()) * times;
+                let scale = measured.workload.batch as f64 / measured.workload.simulated as f64;
+                let blocks = f64::from(main.config.grid.iter().product::<u32>()) * scale;
                 let usage = self.usage(&main.kernel)?;
                 let devices = architectures().map(|(_, device)| device);
                 let occupancies = [0, 1, 2].map(|i| {
@@ -102,14 +107,16 @@ impl Content<'_> {
                     format!("{:.0}", 100.0 * occupancy(main, registers, shared, &devices[i]))
                 });
                 let estimates =
-                    devices.map(|device| Estimate::of_all(&run.launches, times, &device));
+                    devices.map(|device| Estimate::of_all(&run.launches, scale, &device));
                 let times = estimates.map(|(seconds, _)| microseconds(seconds));
+                let estimated = estimated[direction as usize];
+                let pace = estimated.map(|e| format!("{:.1}", e.cycles / e.instructions));
                 let mut bounds = estimates.map(|(_, bound)| bound).to_vec();
                 bounds.dedup();
                 let shared = usage[0].shared + main.config.dynamic_shared;
                 let _ = writeln!(
                     out,
-                    "| {} | `{}` | {} × {} | {:.1} | {} | {} | {} |",
+                    "| {} | `{}` | {} × {} | {:.1} | {} | {} | {} | {} | {} |",
                     measured.workload,
                     main.kernel,
                     blocks.ceil(),
@@ -118,6 +125,8 @@ impl Content<'_> {
                     occupancies.join(" / "),
                     times.join(" / "),
                     bounds.join(" / "),
+                    estimated.map(|e| microseconds(e.seconds)).join(" / "),
+                    pace.join(" / "),
                 );
             }
         }
@@ -190,7 +199,7 @@ pub fn resource_cells(usage: &[Usage; 3]) -> [u32; 6] {
 }
 
 /// Returns a time in microseconds with three digits.
-fn microseconds(seconds: f64) -> String {
+pub fn microseconds(seconds: f64) -> String {
     let value = 1e6 * seconds;
     match value {
         ..1.0 => format!("{value:.3}"),
@@ -319,7 +328,7 @@ mod tests {
         };
         let config = LaunchConfig { grid: [4, 1, 1], block: [32, 1, 1], dynamic_shared: 512 };
         let launches = vec![LaunchRecord { kernel: "sum".into(), config, counters }];
-        Run { launches, least: Least { bytes: 1024, flops: 1 } }
+        Run { launches, profiles: Default::default(), least: Least { bytes: 1024, flops: 1 } }
     }
 
     #[test]
@@ -337,6 +346,7 @@ mod tests {
             modules: &[(module, kernels)],
             measured: &[measured],
             reasons: &reasons,
+            estimated: &[[[Estimated { seconds: 1e-6, cycles: 9.0, instructions: 2.0 }; 3]; 2]],
         };
         let text = content.write().unwrap();
         let counts = |direction, conflicts| StatedCounts {
@@ -358,6 +368,8 @@ mod tests {
         assert!(text.contains("| 1.25 | 1.00 | **0.06** | **0.00** |"), "{text}");
         assert!(text.contains("*lanes of the solve, conflicts of the gradient, lanes of the gradient*: 1 × 1000 × 1 × 2 f64"), "{text}");
         assert!(text.contains("| `sum` | 4 × 32 | 4.5 | 45 / 50 / 50 |"), "{text}");
+        let estimates = " | memory | 1.00 / 1.00 / 1.00 | 4.5 / 4.5 / 4.5 |\n";
+        assert!(text.contains(estimates), "{text}");
     }
 
     #[test]

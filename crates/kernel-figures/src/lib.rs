@@ -4,10 +4,15 @@
 mod cache;
 pub mod document;
 pub mod estimate;
+pub mod flow;
+pub mod latency;
+pub mod machine_code;
 pub mod minimum;
 pub mod misses;
+pub mod pipeline;
 pub mod resources;
 pub mod targets;
+pub mod timing;
 pub mod workloads;
 
 use std::{
@@ -21,6 +26,7 @@ use document::{Content, Stated, StatedCounts, resource_cells};
 use misses::{Direction, Place};
 use resources::{Kernels, Module, assemble_all, find_ptxas, version_of};
 use targets::{Figure, MOST_LAUNCHES};
+use timing::Timing;
 use workloads::{Measured, WORKLOADS, Workload};
 
 /// The reasons for missed targets.
@@ -54,29 +60,47 @@ pub fn generate() -> Result<String, String> {
     let reasons = misses::read(MISSES)?;
     let missed: Vec<Place> = measured.iter().flat_map(Measured::missed).collect();
     complaints.extend(misses::match_up(&reasons, &missed).err());
-    let content =
-        Content { version: &version, modules: &modules, measured: &measured, reasons: &reasons };
+    let timing = Timing::new()?;
+    let estimated =
+        measured.iter().map(|m| timing.of_workload(m)).collect::<Result<Vec<_>, _>>()?;
+    let content = Content {
+        version: &version,
+        modules: &modules,
+        measured: &measured,
+        reasons: &reasons,
+        estimated: &estimated,
+    };
     let text = content.write()?;
     if complaints.is_empty() { Ok(text) } else { Err(complaints.join("\n")) }
 }
 
-/// Prints figures and instructions of the workloads whose names contain `part`, without asking the
-/// assembler, which is enough while a kernel is being changed.
+/// Prints figures, instructions and estimated times of the workloads whose names contain `part`, which
+/// is enough while a kernel is being changed.
 ///
 /// # Errors
 /// If a workload fails.
 pub fn print_figures(part: &str) -> Result<(), String> {
     let chosen = |workload: &&Workload| workload.to_string().contains(part);
     let simulator = Simulator::preload()?;
+    let timing = Timing::new()?;
     for workload in WORKLOADS.iter().filter(chosen) {
         let measured = workload.measure(simulator)?;
+        let estimated = timing.of_workload(&measured)?;
         for direction in Direction::ALL {
             let run = measured.run(direction);
             print!("{workload}, {}: {} launches", direction.name(), run.launches.len());
             for (figure, value) in Figure::ALL.into_iter().zip(run.figures()) {
                 print!(", {} {value:.2}", figure.name());
             }
-            println!(", {} warp instructions", run.sums().total_warp_instructions());
+            print!(", {} warp instructions", run.sums().total_warp_instructions());
+            let estimated = estimated[direction as usize];
+            let times = estimated.map(|e| document::microseconds(e.seconds));
+            let pace = estimated.map(|e| format!("{:.1}", e.cycles / e.instructions));
+            println!(
+                ", estimated {} µs, {} cycles an instruction",
+                times.join(" / "),
+                pace.join(" / ")
+            );
         }
         println!("    {}", measured.path);
     }
@@ -244,6 +268,7 @@ mod tests {
     };
     use document::StatedModule;
     use minimum::Least;
+    use std::collections::BTreeMap;
     use workloads::Run;
 
     #[test]
@@ -279,6 +304,7 @@ mod tests {
         let launch = LaunchRecord { kernel: "sum".into(), config, counters };
         let run = |launches: usize| Run {
             launches: vec![launch.clone(); launches],
+            profiles: BTreeMap::new(),
             least: Least { bytes: 1, flops: 1 },
         };
         let workload = WORKLOADS[0];

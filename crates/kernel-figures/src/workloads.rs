@@ -1,6 +1,6 @@
 //! The workloads: problems that the kernels are measured on, run on the simulated device.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use cuda_sim::{
     counters::LaunchCounters,
@@ -75,9 +75,10 @@ impl Workload {
 }
 
 /// The workloads that the table shows.
-pub const WORKLOADS: [Workload; 18] = [
+pub const WORKLOADS: [Workload; 19] = [
     taylor(1, 1000, 1, 2).tested(),
     taylor(1, 10000, 1, 2),
+    taylor(1, 1_000_000, 1, 2),
     taylor(100, 1000, 1, 2),
     taylor(1536, 50, 1, 2).tested(),
     taylor(3000, 50, 1, 2),
@@ -120,6 +121,9 @@ impl fmt::Display for Workload {
 pub struct Run {
     /// Launches in order.
     pub launches: Vec<LaunchRecord>,
+    /// Executions of each line of a kernel's PTX, by the kernel's name: those of
+    /// [`Simulator::profile`].
+    pub profiles: BTreeMap<String, BTreeMap<u32, u64>>,
     /// Least work that the direction has to do.
     pub least: Least,
 }
@@ -232,20 +236,15 @@ impl Workload {
         }
         let path = if whole == path { path } else { format!("{whole}; simulated: {path}") };
 
-        let mut recorded = Recorded::new(simulator)?;
+        let recorded = Recorded::new(simulator)?;
         let solution = solver.solve(&problem).map_err(failed)?;
         if let Some(system) = solution.status.iter().position(|status| !status.is_ok()) {
             return Err(format!("system {system}: {:?}", solution.status[system]));
         }
-        let forward = Run { launches: recorded.next()?, least: least.forward() };
+        let forward = recorded.next(least.forward())?;
         let cotangent = Cotangent { values: &cotangent, epsilon: None };
         solver.vjp(&problem, &cotangent).map_err(failed)?;
-        let adjoint = Run { launches: recorded.next()?, least: least.adjoint() };
-        match simulator.reports() {
-            Ok(reports) if reports.is_empty() => {}
-            Ok(reports) => return Err(reports.join("\n")),
-            Err(error) => return Err(format!("{error:?}")),
-        }
+        let adjoint = recorded.next(least.adjoint())?;
         Ok(Measured { workload: *self, path, forward, adjoint })
     }
 
@@ -265,24 +264,29 @@ fn with_batch<const AXES: usize>(mut shape: [usize; AXES], batch: usize) -> [usi
     shape
 }
 
-/// The launches since they were last fetched.
-struct Recorded {
-    simulator: Simulator,
-    seen: usize,
-}
+/// What the simulated driver has recorded since it was last asked.
+struct Recorded(Simulator);
 
 impl Recorded {
     fn new(simulator: Simulator) -> Result<Self, String> {
-        let mut recorded = Recorded { simulator, seen: 0 };
-        recorded.next()?;
-        Ok(recorded)
+        simulator.clear_records().map_err(|error| format!("{error:?}"))?;
+        Ok(Recorded(simulator))
     }
 
-    fn next(&mut self) -> Result<Vec<LaunchRecord>, String> {
-        let mut launches = self.simulator.launches().map_err(|error| format!("{error:?}"))?;
-        let new = launches.split_off(self.seen);
-        self.seen += new.len();
-        Ok(new)
+    fn next(&self, least: Least) -> Result<Run, String> {
+        let failed = |error| format!("{error:?}");
+        let reports = self.0.reports().map_err(failed)?;
+        if !reports.is_empty() {
+            return Err(reports.join("\n"));
+        }
+        let launches = self.0.launches().map_err(failed)?;
+        let mut profiles = BTreeMap::new();
+        for launch in &launches {
+            let profile = self.0.profile(&launch.kernel).map_err(failed)?;
+            profiles.insert(launch.kernel.clone(), profile);
+        }
+        self.0.clear_records().map_err(failed)?;
+        Ok(Run { launches, profiles, least })
     }
 }
 

@@ -29,6 +29,9 @@ pub(crate) type VisitLaunch = unsafe extern "C" fn(
     counters_bytes: usize,
 );
 
+/// A function that receives a line of a kernel's PTX and the number of its executions.
+pub(crate) type VisitLine = unsafe extern "C" fn(context: *mut c_void, line: u32, executions: u64);
+
 exports! {
     fn cudaSimInject(operation: u32, nth: u64, error: u32) {
         initialize()?;
@@ -74,6 +77,19 @@ exports! {
             let shape = [gx, gy, gz, bx, by, bz, dynamic_shared];
             visit(context, name.as_ptr(), name.len(), &shape, counters, size_of_val(counters));
         });
+        Ok(())
+    }
+    fn cudaSimProfile(
+        kernel: *const u8,
+        bytes: usize,
+        visit: VisitLine,
+        context: *mut c_void,
+    ) {
+        initialize()?;
+        let driver = driver()?;
+        finish_all(driver, |_| true);
+        let kernel = String::from_utf8_lossy(std::slice::from_raw_parts(kernel, bytes));
+        driver.records.for_each_line(&kernel, |line, executions| visit(context, line, executions));
         Ok(())
     }
     fn cudaSimClearRecords() {

@@ -43,7 +43,7 @@ impl Launch {
     }
 
     pub(super) fn run(&self, driver: &Driver, context: &Context) -> Outcome {
-        let outcome = exec::launch(
+        let outcome = exec::launch_profiled(
             &self.function.module,
             self.function.kernel(),
             self.config,
@@ -52,8 +52,8 @@ impl Launch {
             &driver.device,
         );
         let fault = match outcome {
-            Ok(counters) => {
-                driver.records.add_launch(&self.function, self.config, counters);
+            Ok((counters, lines)) => {
+                driver.records.add_launch(&self.function, self.config, counters, lines);
                 return Ok(());
             }
             Err(fault) => fault,

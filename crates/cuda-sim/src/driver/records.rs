@@ -23,11 +23,14 @@ struct Launch {
     counters: LaunchCounters,
 }
 
-/// The launches and the reports of the process.
+/// The launches and the reports of the process; and for each kernel, by its name, the executions of
+/// the lines of its PTX ([`exec::launch_profiled`](crate::exec::launch_profiled)), summed over its
+/// launches.
 #[derive(Default)]
 pub(super) struct Records {
     launches: Mutex<Vec<Launch>>,
     reports: Mutex<Vec<String>>,
+    profiles: Mutex<BTreeMap<String, BTreeMap<u32, u64>>>,
 }
 
 impl Records {
@@ -36,7 +39,13 @@ impl Records {
         function: &Arc<Function>,
         config: LaunchConfig,
         counters: LaunchCounters,
+        lines: BTreeMap<u32, u64>,
     ) {
+        let mut profiles = lock(&self.profiles);
+        let profile = profiles.entry(function.kernel().name.clone()).or_default();
+        for (line, executions) in lines {
+            *profile.entry(line).or_default() += executions;
+        }
         let function = function.clone();
         lock(&self.launches).push(Launch { function, config, counters });
     }
@@ -54,6 +63,14 @@ impl Records {
     pub(super) fn clear(&self) {
         lock(&self.launches).clear();
         lock(&self.reports).clear();
+        lock(&self.profiles).clear();
+    }
+
+    /// Calls `visit` with every line of this kernel's PTX that ran, and its executions.
+    pub(super) fn for_each_line(&self, kernel: &str, mut visit: impl FnMut(u32, u64)) {
+        for (&line, &executions) in lock(&self.profiles).get(kernel).into_iter().flatten() {
+            visit(line, executions);
+        }
     }
 
     /// Calls `visit` with every launch: its kernel, shape and counters.

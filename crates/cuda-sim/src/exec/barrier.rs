@@ -164,7 +164,7 @@ impl Worker<'_> {
     fn forget_instruction(&mut self, warp: &mut Warp, mask: u32) {
         warp.executed -= 1;
         if let (Some(activation), Some(path)) = (warp.activations.last(), warp.paths.last()) {
-            let count = &mut self.profile[activation.function][path.pc as usize];
+            let count = self.profile.of(warp.index, activation.function, path.pc);
             count[0] -= 1;
             count[1] -= u64::from(mask.count_ones());
         }

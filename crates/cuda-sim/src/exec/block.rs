@@ -4,6 +4,7 @@ use super::barrier::{Arrived, BARRIERS};
 use super::fault::{FaultKind, Violation};
 use super::launch::Launch;
 use super::ordering::BlockOrder;
+use super::profile::Profile;
 use super::special_registers::Place;
 use super::warp::{State, Warp};
 use crate::counters::LaunchCounters;
@@ -52,8 +53,7 @@ pub(crate) struct Worker<'a> {
     pub(crate) launch: &'a Launch<'a>,
     pub(crate) place: Place,
     pub(crate) counters: LaunchCounters,
-    /// Number of executions of every instruction of every function: by warps, by threads.
-    pub(crate) profile: Vec<Vec<[u64; 2]>>,
+    pub(crate) profile: Profile,
     pub(crate) shared: SharedMemory,
     /// The region of the latest global access.
     pub(crate) latest_region: Region,
@@ -74,14 +74,12 @@ impl<'a> Worker<'a> {
     pub(crate) fn new(launch: &'a Launch<'a>) -> Option<(Self, Vec<Warp>)> {
         let kernel = launch.kernel;
         let warps = launch.threads.div_ceil(32);
-        let profile =
-            kernel.linked.functions.iter().map(|f| vec![[0; 2]; f.code.code.len()]).collect();
         let granule = kernel.linked.granule as usize;
         let worker = Self {
             launch,
             place: launch.place,
             counters: LaunchCounters::default(),
-            profile,
+            profile: Profile::new(&kernel.linked, warps),
             shared: SharedMemory::new(launch.shared_bytes as usize, granule)?,
             latest_region: Region::EMPTY,
             acquired: Vec::new(),
@@ -147,17 +145,6 @@ impl<'a> Worker<'a> {
                 return self.finish_block(warps);
             }
         }
-    }
-
-    /// Returns the counters, with the instructions summed by class.
-    pub(crate) fn into_counters(mut self) -> LaunchCounters {
-        for (function, counts) in self.launch.kernel.linked.functions.iter().zip(&self.profile) {
-            for (&class, &[warps, threads]) in function.code.classes.iter().zip(counts) {
-                self.counters.warp_instructions[class as usize] += warps;
-                self.counters.thread_instructions[class as usize] += threads;
-            }
-        }
-        self.counters
     }
 
     /// Checks that all warps have ended when none can go on: one that waits at a barrier is a fault.

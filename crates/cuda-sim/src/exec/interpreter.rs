@@ -54,7 +54,7 @@ impl Worker<'_> {
             let mask =
                 unsafe { frame.predicate(instruction.guard) ^ instruction.guard_flip } & active;
             warp.executed += 1;
-            let count = &mut self.profile[function][pc as usize];
+            let count = self.profile.of(warp.index, function, pc);
             count[0] += 1;
             count[1] += u64::from(mask.count_ones());
             let flow = if let Op::Alu { run, operands } = &instruction.op {

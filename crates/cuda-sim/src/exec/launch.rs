@@ -10,6 +10,7 @@
 
 use super::block::Worker;
 use super::fault::{Fault, FaultKind, Violation};
+use super::profile::Profile;
 use super::special_registers::Place;
 use super::warp::{State, Warp};
 use crate::counters::LaunchCounters;
@@ -17,6 +18,7 @@ use crate::device::Device;
 use crate::memory::{DeviceMemory, MemoryView};
 use crate::ptx::{Kernel, LoadedModule};
 use crate::sanitizer::MAX_BLOCKS;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex};
 
@@ -85,6 +87,19 @@ pub fn launch(
     memory: &DeviceMemory,
     device: &Device,
 ) -> Result<LaunchCounters, Box<Fault>> {
+    launch_profiled(module, kernel, config, params, memory, device).map(|(counters, _)| counters)
+}
+
+/// Runs a kernel as [`launch`] does, and returns the executions of each line of its PTX as well: by
+/// that warp of a block which runs the line most often, summed over the blocks.
+pub(crate) fn launch_profiled(
+    module: &LoadedModule,
+    kernel: &Kernel,
+    config: LaunchConfig,
+    params: &[u8],
+    memory: &DeviceMemory,
+    device: &Device,
+) -> Result<(LaunchCounters, BTreeMap<u32, u64>), Box<Fault>> {
     let refuse = |kind, message: String| {
         let report = format!("launch of kernel {}: {message}", kernel.name);
         Box::new(Fault { kind, report, block: 0 })
@@ -145,10 +160,15 @@ pub fn launch(
         return Err(Box::new(fault));
     }
     let mut counters = LaunchCounters { launches: 1, ..LaunchCounters::default() };
+    let mut profile = Profile::new(linked, threads.div_ceil(32));
     for result in results {
-        counters.add(&result.ok_or_else(host_out_of_memory)?);
+        let (counted, profiled) = result.ok_or_else(host_out_of_memory)?;
+        counters.add(&counted);
+        profile.add(&profiled);
     }
-    Ok(counters)
+    profile.count_into(linked, &mut counters);
+    let lines = profile.lines(linked);
+    Ok((counters, lines))
 }
 
 /// The progress of the host threads.
@@ -165,7 +185,7 @@ fn run_blocks(
     module: &LoadedModule,
     launch: &Launch<'_>,
     progress: &Progress,
-) -> Option<LaunchCounters> {
+) -> Option<(LaunchCounters, Profile)> {
     let (mut worker, mut warps) = Worker::new(launch)?;
     loop {
         let block = progress.next.fetch_add(1, Ordering::SeqCst);
@@ -185,7 +205,7 @@ fn run_blocks(
             }
         }
     }
-    Some(worker.into_counters())
+    Some((worker.counters, worker.profile))
 }
 
 fn check(

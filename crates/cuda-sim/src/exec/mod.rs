@@ -23,6 +23,7 @@ mod mma;
 mod moves;
 pub(crate) mod operation;
 mod ordering;
+mod profile;
 mod rounding;
 pub(crate) mod special_registers;
 mod text;
@@ -30,4 +31,5 @@ mod warp;
 
 pub(crate) use decode::decode_instruction;
 pub use fault::{Fault, FaultKind};
+pub(crate) use launch::launch_profiled;
 pub use launch::{LaunchConfig, launch};
