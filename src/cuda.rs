@@ -32,6 +32,11 @@
 //! solution.copy_to_host("solution", &mut values)?;
 //! # Ok::<(), mechanistic::Error>(())
 //! ```
+//!
+//! A program that calls the driver itself, such as one with PyTorch in it, lends its own memory
+//! ([`DeviceArray::lent`]) and has the work done in the order of its own stream
+//! ([`CudaDevice::in_order_of`]); a [`DeviceSolver`] that is made before can be captured in a CUDA graph
+//! so. The solver's workspace is the library's.
 
 pub use crate::backend::cuda::driver::device::CudaDevice;
 pub use crate::backend::cuda::driver::images::{KernelImages, kernel_architectures, kernel_images};

@@ -181,6 +181,11 @@ impl CudaDevice {
         Ok(info.map_err(while_doing("asking for the device's free memory"))?.0)
     }
 
+    /// Returns the primary context of the device.
+    pub(super) fn context(&self) -> &Arc<CudaContext> {
+        &self.context
+    }
+
     /// Returns the stream that all work goes through.
     pub(crate) fn stream(&self) -> &Arc<CudaStream> {
         &self.stream

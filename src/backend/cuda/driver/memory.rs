@@ -1,6 +1,7 @@
 //! Arrays on the device. Allocation and release are ordered by the device's stream and come from
 //! the driver's pool, so that neither waits for anything.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use cudarc::driver::sys::CUresult;
@@ -15,15 +16,25 @@ use crate::real::Resident;
 /// device before. Dropping it leaves its device's context the calling thread's current one: a
 /// program that calls the driver itself must make its own context current again.
 pub struct Buffer<T: Resident> {
-    /// Memory on the device, for at least one value, so that there always is an address.
-    slice: CudaSlice<T>,
+    /// Memory on the device, for at least one value if it is the library's, so that there always is an
+    /// address. It is dropped by hand, because a caller's must not be freed.
+    slice: ManuallyDrop<CudaSlice<T>>,
     len: usize,
+    /// Whether the memory is that of a caller, who frees it.
+    lent: bool,
     device: Arc<CudaDevice>,
 }
 
 impl<T: Resident> Drop for Buffer<T> {
     fn drop(&mut self) {
-        self.device.make_current();
+        // SAFETY: nothing uses the slice after this.
+        let slice = unsafe { ManuallyDrop::take(&mut self.slice) };
+        if self.lent {
+            slice.leak();
+        } else {
+            self.device.make_current();
+            drop(slice);
+        }
     }
 }
 
@@ -57,7 +68,36 @@ impl<T: Resident> Buffer<T> {
                 while_doing(&format!("allocating {bytes} bytes for {what}"))(error)
             }
         })?;
-        Ok(Buffer { slice, len, device: device.clone() })
+        Ok(Buffer { slice: ManuallyDrop::new(slice), len, lent: false, device: device.clone() })
+    }
+
+    /// Makes an array of `len` values in memory of the caller, such as that of a tensor of PyTorch, from
+    /// its address on the device. Dropping it leaves the memory as it is. `what` names the array in
+    /// errors; [`CudaDevice::in_order_of`] orders its uses with those of the caller.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the address is null, though there are values, or not a multiple of
+    /// their size.
+    ///
+    /// # Safety
+    /// The address must be that of `len` values of memory on this device, which stays allocated and
+    /// which nothing else writes, nor reads if this is written, until the array is dropped and the
+    /// device has done what it was asked for with it.
+    pub unsafe fn lent(
+        device: &Arc<CudaDevice>,
+        what: &str,
+        address: u64,
+        len: usize,
+    ) -> Result<Self> {
+        if (address == 0 && len > 0) || !address.is_multiple_of(size_of::<T>() as u64) {
+            let name = std::any::type_name::<T>();
+            let message =
+                format!("expected the address of {len} values of {name}, got {address:#x}");
+            return Err(Error::argument(what, message));
+        }
+        // SAFETY: the caller vouches for the memory, and `drop` does not free it.
+        let slice = unsafe { device.stream().upgrade_device_ptr(address, len) };
+        Ok(Buffer { slice: ManuallyDrop::new(slice), len, lent: true, device: device.clone() })
     }
 
     /// Allocates `len` zeros.
@@ -83,7 +123,7 @@ impl<T: Resident> Buffer<T> {
     /// Sets all bits to zero.
     pub fn fill_zero(&mut self, what: &str) -> Result<()> {
         let doing = format!("clearing {what} on the device");
-        self.device.stream().memset_zeros(&mut self.slice).map_err(while_doing(&doing))
+        self.device.stream().memset_zeros(&mut *self.slice).map_err(while_doing(&doing))
     }
 
     /// Overwrites this array with `values`, from the first one on.
@@ -98,7 +138,7 @@ impl<T: Resident> Buffer<T> {
         }
         let doing = format!("copying {what} to the device");
         let _range = range(&doing);
-        self.device.stream().memcpy_htod(values, &mut self.slice).map_err(while_doing(&doing))
+        self.device.stream().memcpy_htod(values, &mut *self.slice).map_err(while_doing(&doing))
     }
 
     /// Reads as many values as `values` has room for, from the first one on, after waiting for the

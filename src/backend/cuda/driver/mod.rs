@@ -1,6 +1,7 @@
 //! The parts of the CUDA driver that this backend uses: devices, memory, kernels, cuBLAS, named
 //! ranges.
 
+pub mod caller;
 pub mod cublas;
 pub mod device;
 pub mod images;
