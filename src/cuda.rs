@@ -35,8 +35,8 @@
 //!
 //! A program that calls the driver itself, such as one with PyTorch in it, lends its own memory
 //! ([`DeviceArray::lent`]) and has the work done in the order of its own stream
-//! ([`CudaDevice::in_order_of`]); a [`DeviceSolver`] that is made before can be captured in a CUDA graph
-//! so. The solver's workspace is the library's.
+//! ([`CudaDevice::in_order_of`]), also while that is captured in a CUDA graph. The solver's workspace
+//! is the library's, in a memory pool of its own.
 
 pub use crate::backend::cuda::driver::device::CudaDevice;
 pub use crate::backend::cuda::driver::images::{KernelImages, kernel_architectures, kernel_images};
@@ -46,3 +46,4 @@ pub use crate::backend::cuda::solve::device_solver::DeviceSolver;
 #[doc(hidden)]
 pub use crate::backend::cuda::solve::paths::CudaPath;
 pub use crate::backend::cuda::tensor::Cuda;
+pub use crate::real::Resident;

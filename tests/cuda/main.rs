@@ -3,7 +3,7 @@
 //!
 //! What the CUDA backend shares with the CPU is tested in tests/conformance. Tests that change the
 //! environment, inject faults or count launches are in binaries of their own beside this folder:
-//! cuda_devices.rs, cuda_faults.rs, cuda_launches.rs, cuda_modules.rs, cuda_parts.rs and
+//! cuda_devices.rs, cuda_faults.rs, cuda_graphs.rs, cuda_launches.rs, cuda_modules.rs, cuda_parts.rs and
 //! tape_faults.rs.
 
 mod caller;

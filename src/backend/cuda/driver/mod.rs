@@ -7,6 +7,7 @@ pub mod device;
 pub mod images;
 pub mod kernel;
 pub mod memory;
+pub mod pool;
 pub mod ranges;
 
 pub use device::CudaDevice;
