@@ -122,6 +122,15 @@ def test_streams_may_change_between_calls(driver):
     driver.stream = driver.new_stream()
 
 
+def test_a_missing_order_of_streams_shows(driver, monkeypatch):
+    here = [x.detach() for x in inputs()]
+    other = types.SimpleNamespace(cuda_stream=driver.new_stream())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: other)
+    # The tensors are made and read on a stream that the solve does not hear of.
+    found = solve_ode(*on_device(driver, here), check="ignore").host()
+    assert not torch.allclose(found, solve_ode(*here), atol=1e-2)
+
+
 def test_systems_that_cannot_be_solved(driver):
     here = [x.detach() for x in inputs()]
     here[3][1, 2] = -1.0
