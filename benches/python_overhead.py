@@ -48,14 +48,14 @@ def main() -> None:
     native, _ = _options.parse(_options.key(**options))
     sizes = (1, points, 0, *(tuple(x.shape) for x in tensors[:3]), (1, points - 1, 1))
     values, epsilon, status = np.empty(weight.shape), np.empty(1), np.empty(1, np.int32)
-    results = [x.ctypes.data for x in (values, epsilon, status)]
+    results = tuple(x.ctypes.data for x in (values, epsilon, status))
     gradients = [np.empty(x.shape) for x in arrays]
     addresses = tuple(x.ctypes.data for x in arrays)
     targets, cotangent = tuple(x.ctypes.data for x in gradients), weight.data_ptr()
 
     def solve_natively() -> None:
-        factor, _ = _native.solve(True, sizes, native, addresses, *results)
-        factor.vjp(addresses, cotangent, 0, targets)
+        factor, _ = _native.solve(True, sizes, native, addresses, results)
+        factor.vjp(addresses, (cotangent, 0), targets)
 
     def solve_in_numpy() -> None:
         mechanistic.numpy.solve(*arrays, **options).vjp(weight.numpy())

@@ -32,6 +32,11 @@
 //! solution.copy_to_host("solution", &mut values)?;
 //! # Ok::<(), mechanistic::Error>(())
 //! ```
+//!
+//! A program that calls the driver itself, such as one with PyTorch in it, lends its own memory
+//! ([`DeviceArray::lent`]) and has the work done in the order of its own stream
+//! ([`CudaDevice::in_order_of`]), also while that is captured in a CUDA graph. The solver's workspace
+//! is the library's, in a memory pool of its own.
 
 pub use crate::backend::cuda::driver::device::CudaDevice;
 pub use crate::backend::cuda::driver::images::{KernelImages, kernel_architectures, kernel_images};
@@ -41,3 +46,4 @@ pub use crate::backend::cuda::solve::device_solver::DeviceSolver;
 #[doc(hidden)]
 pub use crate::backend::cuda::solve::paths::CudaPath;
 pub use crate::backend::cuda::tensor::Cuda;
+pub use crate::real::Resident;

@@ -2,6 +2,8 @@
 #![allow(dead_code, unused_imports, unused_macros, reason = "every binary uses its own part")]
 
 pub mod backends;
+#[cfg(feature = "cuda")]
+pub mod caller;
 pub mod case;
 pub mod close;
 pub mod dense;

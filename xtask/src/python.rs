@@ -60,7 +60,11 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     environment.run(&package, &["-m", "mypy"])?;
     // JAX has threads, beside which the tests of forked processes are not sure to end.
     let tests = ["-m", "pytest", "--quiet", "--durations=10"];
-    environment.run(&package, &[&tests[..], &["--ignore", JAX]].concat())?;
+    // The tests of CUDA tensors load the simulated driver.
+    let driver = simulated_driver()?;
+    let mut torch = environment.python();
+    torch.args([&tests[..], &["--ignore", JAX]].concat()).env("CUDA_SIM_LIBRARY", driver);
+    status(torch.current_dir(&package))?;
     environment.run(&package, &[&tests[..], &[JAX]].concat())?;
     environment.run(
         &package,
@@ -80,6 +84,14 @@ fn test_alone(wheel: &Path) -> Result<(), String> {
     alone.run_without_tools(&package(), &tests)?;
     report(wheel)?;
     alone.run_without_tools(&package(), &["-c", IMPORT])
+}
+
+/// Makes the simulated CUDA driver, and returns its path.
+fn simulated_driver() -> Result<PathBuf, String> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let build = ["build", "--quiet", "--locked", "--package", "cuda-sim"];
+    status(Command::new(cargo).args(build).current_dir(workspace()))?;
+    Ok(target().join("debug/libcuda_sim.so"))
 }
 
 /// Returns the folder of the package.

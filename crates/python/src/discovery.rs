@@ -71,9 +71,8 @@ fn search(
                         false => ControlFlow::Continue(()),
                     }
                 })?;
-                let library = Library::with_inputs(&data.states, &data.inputs, settings)?;
-                let candidates = (0..library.len()).map(|term| library.factors(term).to_vec());
-                Ok((found, candidates.collect()))
+                let candidates = candidates(&found, data, settings)?;
+                Ok((found, candidates))
             })
         });
         let mut outcome = Ok(());
@@ -103,6 +102,29 @@ fn search(
         let found = found.map_err(|_| PyRuntimeError::new_err("the search panicked"))?;
         found.map_err(exception)
     })
+}
+
+/// Returns the factors of the candidate terms of a given model, or those of the terms that occur in
+/// the equations where the data have chosen among many models, in the order of their degrees.
+fn candidates(
+    found: &Discovery,
+    data: &Dataset,
+    settings: &Settings,
+) -> mechanistic::Result<Vec<Vec<String>>> {
+    if !settings.automatic {
+        let library = Library::with_inputs(&data.states, &data.inputs, settings)?;
+        return Ok((0..library.len()).map(|term| library.factors(term).to_vec()).collect());
+    }
+    let mut occurring: Vec<Vec<String>> = Vec::new();
+    for equation in &found.equations {
+        for term in equation.terms.iter().chain(&equation.denominator) {
+            if !occurring.contains(&term.factors) {
+                occurring.push(term.factors.clone());
+            }
+        }
+    }
+    occurring.sort_by_key(Vec::len);
+    Ok(occurring)
 }
 
 /// The longest time until Ctrl-C is noticed.
@@ -193,6 +215,7 @@ fn read_settings(values: &Bound<'_, PyDict>) -> PyResult<Settings> {
         match &*name {
             "method" => settings.method = method(&value.extract::<String>()?)?,
             "order" => settings.order = value.extract()?,
+            "automatic" => settings.automatic = value.extract()?,
             "degree" => settings.degree = value.extract()?,
             "sine_cosine" => settings.sine_cosine = value.extract()?,
             "explicit_time" => settings.explicit_time = value.extract()?,

@@ -5,47 +5,21 @@ use std::process;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use mechanistic::{
-    Cotangent, Error, Gradients, Inputs, Options, Problem, ProblemShape, Result, Solution, Status,
-    Tangents, View,
-};
+use mechanistic::{Options, Result};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::memory::Address;
+use crate::device::{self, Place};
+use crate::factored::{Addresses, Factored, Pair, Results, Sizes, problem_shape};
+use crate::host;
 use crate::options::SolveOptions;
-use crate::pool::{Held, Pooled};
 use crate::process::PerProcess;
 use crate::threads;
-
-/// The sizes of a problem: B, N, the number of extra derivatives, and the axes of coefficients,
-/// right-hand side, initial values and steps.
-type Sizes = (usize, usize, usize, [usize; 5], [usize; 3], [usize; 4], [usize; 3]);
-
-/// The addresses of coefficients, right-hand side, initial values and steps, or of an array for each
-/// of them; 0 for one that is not there.
-type Addresses = [usize; 4];
 
 /// The largest number of systems times points times entries of a block for which a solve takes less
 /// time than other threads need to begin.
 const SMALL: usize = 1 << 14;
-
-/// A solver of either precision.
-enum Either {
-    Double(Held<f64>),
-    Single(Held<f32>),
-}
-
-/// Evaluates an expression for a solver of either precision.
-macro_rules! either {
-    ($either:expr, $held:ident => $body:expr) => {
-        match $either {
-            Either::Double($held) => $body,
-            Either::Single($held) => $body,
-        }
-    };
-}
 
 /// A solver that holds the factor of one solve. When the last reference goes, it goes back to the
 /// idle ones.
@@ -57,11 +31,13 @@ struct Solved {
     /// have been in use at that moment.
     process: u32,
     double: bool,
+    /// Number of the CUDA device, or nothing on the CPU.
+    device: Option<usize>,
     sizes: Sizes,
     options: Options,
     small: bool,
     /// Always there until it is dropped.
-    held: Mutex<Option<Either>>,
+    held: Mutex<Option<Box<dyn Factored>>>,
 }
 
 /// The factors that are in use, by their numbers.
@@ -78,10 +54,8 @@ impl Drop for Solved {
             return;
         }
         IN_USE.lock().remove(&self.number);
-        match held {
-            Some(Either::Double(held)) => held.give_back(),
-            Some(Either::Single(held)) => held.give_back(),
-            None => {}
+        if let Some(held) = held {
+            held.give_back();
         }
     }
 }
@@ -95,7 +69,7 @@ impl Factor {
     fn with<R: Send>(
         &self,
         py: Python<'_>,
-        work: impl FnOnce(&mut Either) -> Result<R> + Send,
+        work: impl FnOnce(&mut dyn Factored) -> Result<R> + Send,
     ) -> PyResult<R> {
         if self.is_inherited() {
             return Err(PyRuntimeError::new_err("the factor is that of a parent process"));
@@ -103,8 +77,8 @@ impl Factor {
         py.detach(|| {
             // Before the threads are asked: they must not wait for it (see `threads::run`).
             let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
-            let either = held.as_mut().expect("it goes only when this is dropped");
-            threads::run_detached(self.0.small, || work(either))
+            let held = held.as_mut().expect("it goes only when this is dropped");
+            threads::run_detached(self.0.small, || work(&mut **held))
         })
     }
 }
@@ -130,89 +104,81 @@ impl Factor {
     }
 
     /// Computes the gradients of the inputs whose targets are given, from those of the solution and
-    /// of ε; either may be missing.
+    /// of ε; the latter may be missing. The stream is that of the caller on a CUDA device.
+    #[pyo3(signature = (inputs, cotangent, targets, stream = 0))]
     fn vjp(
         &self,
         py: Python<'_>,
         inputs: Addresses,
-        values: usize,
-        epsilon: usize,
+        cotangent: Pair,
         targets: Addresses,
+        stream: usize,
     ) -> PyResult<()> {
-        self.with(py, |either| either!(either, held => held.vjp(inputs, values, epsilon, targets)))
+        self.with(py, |held| held.vjp(stream, inputs, cotangent, targets))
     }
 
     /// Computes the directional derivatives of the solution and of ε.
+    #[pyo3(signature = (inputs, tangents, results, stream = 0))]
     fn jvp(
         &self,
         py: Python<'_>,
         inputs: Addresses,
         tangents: Addresses,
-        values: usize,
-        epsilon: usize,
+        results: Pair,
+        stream: usize,
     ) -> PyResult<()> {
-        self.with(py, |either| either!(either, held => held.jvp(inputs, tangents, values, epsilon)))
+        self.with(py, |held| held.jvp(stream, inputs, tangents, results))
     }
 
-    /// Computes M⁻¹ q for q in the layout of the solution; the last two are the results.
-    fn inverse(
-        &self,
-        py: Python<'_>,
-        inputs: Addresses,
-        q: [usize; 2],
-        results: [usize; 2],
-    ) -> PyResult<()> {
-        self.with(py, |either| either!(either, held => held.inverse(inputs, q, results)))
+    /// Computes M⁻¹ q for q in the layout of the solution, on the CPU.
+    fn inverse(&self, py: Python<'_>, inputs: Addresses, q: Pair, results: Pair) -> PyResult<()> {
+        self.with(py, |held| held.inverse(inputs, q, results))
     }
 
-    /// Writes the solution and ε of the solve once more.
-    fn solution(&self, py: Python<'_>, values: usize, epsilon: usize) -> PyResult<()> {
-        self.with(
-            py,
-            |either| either!(either, held => write(held.solver.solution(), values, epsilon)),
-        )
+    /// Writes the solution and ε of the solve once more, on the CPU.
+    fn solution(&self, py: Python<'_>, results: Pair) -> PyResult<()> {
+        self.with(py, |held| held.solution(results))
     }
 
-    /// Returns the first `most` systems that were not solved: their numbers, and what is wrong.
+    /// Returns the first `most` systems that were not solved: their numbers, and what is wrong. Of a
+    /// solve on a device, they are known if its statuses were read.
     fn failures(&self, py: Python<'_>, most: usize) -> PyResult<Vec<(usize, String)>> {
-        self.with(py, |either| {
-            let status = either!(either, held => &held.solver.solution().status);
-            let failed = status.iter().enumerate().filter(|(_, status)| !status.is_ok());
+        self.with(py, |held| {
+            let failed = held.statuses().iter().enumerate().filter(|(_, status)| !status.is_ok());
             Ok(failed.take(most).map(|(system, status)| (system, status.to_string())).collect())
         })
     }
 
     /// Returns the plan of the solve, for people to read.
     fn plan(&self, py: Python<'_>) -> PyResult<String> {
-        self.with(py, |either| Ok(either!(either, held => held.solver.plan().to_string())))
+        self.with(py, |held| Ok(held.plan().to_string()))
     }
 }
 
 /// Solves, and writes values (B, N, K, Q), ε (B) and statuses (B, int32). Returns the factor, and
-/// how many systems were not solved.
+/// how many systems were not solved. All arrays lie in memory of the program, or on the CUDA device
+/// that is given with the stream of the caller, and with whether the statuses are read, without which
+/// none count as unsolved.
 #[pyfunction]
-#[expect(clippy::too_many_arguments, reason = "one argument for each array")]
+#[pyo3(signature = (double, sizes, options, inputs, results, place = None))]
 pub fn solve(
     py: Python<'_>,
     double: bool,
     sizes: Sizes,
     options: &SolveOptions,
     inputs: Addresses,
-    values: usize,
-    epsilon: usize,
-    status: usize,
+    results: Results,
+    place: Option<Place>,
 ) -> PyResult<(Factor, usize)> {
-    let small = is_small(&sizes);
-    let (either, failed) = threads::run(py, small, || {
+    let small = place.is_some() || is_small(&sizes);
+    let options = options.0;
+    let (held, failed) = threads::run(py, small, || {
         let shape = problem_shape(sizes)?;
-        if double {
-            let mut held = Held::take(&shape, &options.0)?;
-            let failed = held.solve(inputs, values, epsilon, status)?;
-            Ok((Either::Double(held), failed))
-        } else {
-            let mut held = Held::take(&shape, &options.0)?;
-            let failed = held.solve(inputs, values, epsilon, status)?;
-            Ok((Either::Single(held), failed))
+        match (place, double) {
+            (None, true) => host::solve::<f64>(&shape, &options, inputs, results),
+            (None, false) => host::solve::<f32>(&shape, &options, inputs, results),
+            (Some(place), true) => device::solve::<f64>(place, &shape, &options, inputs, results),
+            (Some(place), false) => device::solve::<f32>(place, &shape, &options, inputs, results),
         }
     })?;
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -221,143 +187,34 @@ pub fn solve(
         exported: AtomicI64::new(number),
         process: process::id(),
         double,
+        device: place.map(|(device, ..)| device),
         sizes,
-        options: options.0,
+        options,
         small,
-        held: Mutex::new(Some(either)),
+        held: Mutex::new(Some(held)),
     });
     IN_USE.lock().insert(number, Arc::downgrade(&solved));
     Ok((Factor(solved), failed))
 }
 
 /// Returns the factor with this number, if it is still there and is that of a problem of these
-/// sizes and options.
+/// sizes and options, on this CUDA device or on the CPU.
 #[pyfunction]
-pub fn find(number: i64, double: bool, sizes: Sizes, options: &SolveOptions) -> Option<Factor> {
+#[pyo3(signature = (number, double, sizes, options, device = None))]
+pub fn find(
+    number: i64,
+    double: bool,
+    sizes: Sizes,
+    options: &SolveOptions,
+    device: Option<usize>,
+) -> Option<Factor> {
     let solved = IN_USE.lock().get(&number).and_then(Weak::upgrade);
-    let suits = |of: &Arc<Solved>| (of.double, of.sizes, of.options) == (double, sizes, options.0);
+    let wanted = (double, sizes, options.0, device);
+    let suits = |of: &Arc<Solved>| (of.double, of.sizes, of.options, of.device) == wanted;
     solved.filter(suits).map(Factor)
 }
 
 fn is_small(&(batch, points, extra, [_, _, _, states, derivatives], ..): &Sizes) -> bool {
     let block = states.saturating_mul(derivatives.saturating_add(extra));
     batch.saturating_mul(points).saturating_mul(block.saturating_mul(block)) <= SMALL
-}
-
-fn problem_shape((batch, points, extra, c, b, v, s): Sizes) -> Result<ProblemShape> {
-    let axes = Inputs { coefficients: &c[..], rhs: &b, initial_values: &v, steps: &s };
-    ProblemShape::new(batch, points, axes)?.with_extra_derivatives(extra)
-}
-
-/// Returns the problem of this shape whose inputs lie at these addresses.
-fn problem<T>(shape: &ProblemShape, inputs: Addresses) -> Result<Problem<'_, T>> {
-    let axes = shape.inputs();
-    let arrays = Inputs::from(inputs).zip(axes).try_map(|(address, axes)| {
-        Ok::<_, Error>(View::new(axes, Address(address).read(axes.iter().product())?))
-    })?;
-    Problem::builder()
-        .batch(shape.batch())
-        .points(shape.points())
-        .coefficients(arrays.coefficients)
-        .rhs(arrays.rhs)
-        .initial_values(arrays.initial_values)
-        .steps(arrays.steps)
-        .build()?
-        .with_extra_derivatives(shape.extra_derivatives())
-}
-
-impl<T: Pooled> Held<T> {
-    fn solve(
-        &mut self,
-        inputs: Addresses,
-        values: usize,
-        epsilon: usize,
-        status: usize,
-    ) -> Result<usize> {
-        let shape = self.solver.shape().clone();
-        let solution = self.solver.solve(&problem(&shape, inputs)?)?;
-        write(solution, values, epsilon)?;
-        let codes: &mut [i32] = Address(status).write(shape.batch())?;
-        let mut failed = 0;
-        for (written, &status) in codes.iter_mut().zip(&solution.status) {
-            *written = code(status);
-            failed += usize::from(!status.is_ok());
-        }
-        Ok(failed)
-    }
-
-    fn vjp(
-        &mut self,
-        inputs: Addresses,
-        values: usize,
-        epsilon: usize,
-        targets: Addresses,
-    ) -> Result<()> {
-        let shape = self.solver.shape().clone();
-        let problem = problem(&shape, inputs)?;
-        let Gradients { inputs: gradients, .. } =
-            self.solver.vjp(&problem, &cotangent(&shape, [values, epsilon])?)?;
-        for (gradient, target) in gradients.as_ref().zip(Inputs::from(targets)) {
-            if let Some(target) = Address(target).given() {
-                target.write(gradient.len())?.copy_from_slice(gradient);
-            }
-        }
-        Ok(())
-    }
-
-    fn jvp(
-        &mut self,
-        inputs: Addresses,
-        tangents: Addresses,
-        values: usize,
-        epsilon: usize,
-    ) -> Result<()> {
-        let shape = self.solver.shape().clone();
-        let problem = problem(&shape, inputs)?;
-        let read = |address: Address, axes: &[usize]| address.read(axes.iter().product());
-        let tangents: Tangents<'_, T> = Inputs::from(tangents)
-            .zip(shape.inputs())
-            .try_map(|(at, axes)| Address(at).given().map(|at| read(at, axes)).transpose())?;
-        write(self.solver.jvp(&problem, &tangents)?, values, epsilon)
-    }
-
-    fn inverse(
-        &mut self,
-        inputs: Addresses,
-        q: [usize; 2],
-        [values, epsilon]: [usize; 2],
-    ) -> Result<()> {
-        let shape = self.solver.shape().clone();
-        let problem = problem(&shape, inputs)?;
-        write(self.solver.inverse(&problem, &cotangent(&shape, q)?)?, values, epsilon)
-    }
-}
-
-/// Returns the arrays (B, N, K, Q) and (B) at two addresses, of which the second may be missing.
-fn cotangent<'a, T>(
-    shape: &ProblemShape,
-    [values, epsilon]: [usize; 2],
-) -> Result<Cotangent<'a, T>> {
-    Ok(Cotangent {
-        values: Address(values).read(shape.solution().iter().product())?,
-        epsilon: Address(epsilon).given().map(|epsilon| epsilon.read(shape.batch())).transpose()?,
-    })
-}
-
-fn write<T: Copy>(solution: &Solution<T>, values: usize, epsilon: usize) -> Result<()> {
-    Address(values).write(solution.values.len())?.copy_from_slice(&solution.values);
-    Address(epsilon).write(solution.epsilon.len())?.copy_from_slice(&solution.epsilon);
-    Ok(())
-}
-
-/// Returns the number that stands for a status in Python (`mechanistic.Status`).
-fn code(status: Status) -> i32 {
-    match status {
-        Status::Ok => 0,
-        Status::NonFiniteInput { .. } => 1,
-        Status::InvalidStep { .. } => 2,
-        Status::Breakdown { .. } => 3,
-        Status::Overflow => 4,
-        _ => 5,
-    }
 }

@@ -1,12 +1,16 @@
 //! The extension module `mechanistic._native`: solves among arrays that belong to Python, and the
 //! discovery of equations.
 //!
-//! Arrays come as addresses, and only shapes and lengths are checked here. The Python modules of
-//! the package, which see to it that an address holds what its shape says, are the only callers.
+//! Arrays come as addresses, of the program's memory or of a CUDA device's, and only shapes and
+//! lengths are checked here. The Python modules of the package, which see to it that an address holds
+//! what its shape says, are the only callers.
 
+mod device;
 mod discovery;
 mod errors;
 mod factor;
+mod factored;
+mod host;
 mod memory;
 mod options;
 mod pool;

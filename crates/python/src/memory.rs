@@ -1,5 +1,8 @@
 //! Arrays of Python by their addresses.
 
+use std::sync::Arc;
+
+use mechanistic::cuda::{CudaDevice, DeviceArray, Resident};
 use mechanistic::{Error, Result};
 
 /// An array of Python: the address of its first number and how many there are. The module `lib`
@@ -47,4 +50,17 @@ impl Address {
         }
         Ok(())
     }
+}
+
+/// Returns the array of `len` numbers at an address on a CUDA device.
+pub fn lent<T: Resident>(
+    gpu: &Arc<CudaDevice>,
+    what: &str,
+    address: usize,
+    len: usize,
+) -> Result<DeviceArray<T>> {
+    // SAFETY: the caller in Python has made the array of the shape that `len` was computed from. It
+    // keeps it during the call, and what uses its memory after that is later in the order of the
+    // stream, to which the work belongs.
+    unsafe { DeviceArray::lent(gpu, what, address as u64, len) }
 }

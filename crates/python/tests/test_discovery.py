@@ -101,6 +101,28 @@ def test_what_was_found_predicts(model):
         model.predict(np.zeros((4, 3)))
 
 
+def test_the_data_choose_the_model():
+    # x' = -2 x / (0.5 + x) is no polynomial.
+    t = np.linspace(0, 4, 160)
+    x = np.concatenate([integrate(lambda x: -2 * x / (0.5 + x), (3.0,), t)], axis=1)
+    model = Discover().fit(x, t, feature_names=["x"])
+    assert model.score(x, t) > 0.9999
+    slopes = model.predict(x)
+    assert np.allclose(slopes, -2 * x / (0.5 + x), atol=0.02)
+    assert "(1 + " in model.equations(precision=2)[0]
+    assert model.coefficients().shape == (1, len(model.get_feature_names()))
+    # What is polynomial is found as such.
+    (x,), t = cycles()
+    model = Discover().fit(x, t, feature_names=["hare", "lynx"])
+    assert model.get_feature_names() == ["hare", "lynx", "hare lynx"]
+    expected = [[0.5, 0, -0.03], [0, -0.9, 0.03]]
+    assert np.allclose(model.coefficients(), expected, atol=2e-3)
+    assert (model.standard_errors()[model.coefficients() != 0] > 0).all()
+    # Whoever gives a part of a model gives the model.
+    names = Discover(sine_cosine=True).fit(x, t, feature_names=["a", "b"]).get_feature_names()
+    assert names[:6] == ["1", "a", "b", "a^2", "a b", "b^2"] and len(names) == 10
+
+
 def test_a_hundred_short_trajectories():
     x, t = cycles(count=100, points=12, end=3.0)
     noise = np.random.default_rng(1)
@@ -153,7 +175,7 @@ def test_parameters():
     model = Discover(degree=3, threshold=4.0)
     assert model.get_params()["degree"] == 3
     assert model.set_params(degree=2) is model and model.degree == 2
-    assert repr(model) == "Discover(threshold=4.0)"
+    assert repr(model) == "Discover(degree=2, threshold=4.0)"
     with pytest.raises(ValueError, match="depth: no parameter"):
         model.set_params(depth=1)
     for ask in (model.coefficients, model.equations, model.print, model.to_latex):

@@ -53,7 +53,10 @@ class Discover:
     errors, so that noisy data need no derivatives and no tuning.
 
     Args:
-        degree: the highest total degree of the monomials.
+        degree: the highest total degree of the monomials. By default the data choose among many
+            models, from lines to functions and ratios, as ``mnn discover`` has it; but it is 2 where
+            something else says which model is meant: ``sine_cosine``, ``explicit_time``, ``terms``,
+            ``link``, ``known``, ``positive``, ``negative``, inputs, or the network.
         order: 1 for u' = …, 2 for u'' = … (whose terms may have u').
         sine_cosine: whether sin and cos of each state are candidates.
         explicit_time: whether the time ``t`` occurs in the monomials like a state.
@@ -101,7 +104,7 @@ class Discover:
     def __init__(
         self,
         *,
-        degree: int = 2,
+        degree: int | None = None,
         order: int = 1,
         sine_cosine: bool = False,
         explicit_time: bool = False,
@@ -196,7 +199,7 @@ class Discover:
         """
         data = _series.read(x, t, u, feature_names, input_names)
         found, candidates, fits = _native.discover(
-            data.states, data.inputs, data.addresses(), self._settings(), self.progress
+            data.states, data.inputs, data.addresses(), self._settings(data), self.progress
         )
         content = json.loads(found)
         self._json = found
@@ -229,9 +232,28 @@ class Discover:
         factors = {factor for term in terms for factor in term["factors"]} - variables
         return "t" not in variables and any(re.search(r"\bt\b", factor) for factor in factors)
 
-    def _settings(self) -> dict[str, Any]:
+    def _is_automatic(self, data: _series.Series) -> bool:
+        """Returns whether the data choose the model. An input is known between its values only as it
+        is interpolated, and rich models fit the errors of that."""
+        given = (
+            self.degree is not None
+            or self.sine_cosine
+            or self.explicit_time
+            or len(self.terms) > 0
+            or self.link != "identity"
+            or bool(self.known)
+            or len(self.positive) > 0
+            or len(self.negative) > 0
+            or len(data.inputs) > 0
+        )
+        return self.method == "joint" and not given
+
+    def _settings(self, data: _series.Series) -> dict[str, Any]:
         settings = self.get_params()
         del settings["progress"]
+        settings["automatic"] = self._is_automatic(data)
+        if self.degree is None:
+            del settings["degree"]
         named = [((state, list(factors)), float(value)) for (state, factors), value in
                  (self.known or {}).items()]
         settings["known"] = named
@@ -239,7 +261,7 @@ class Discover:
             settings[sign] = [(state, list(factors)) for state, factors in settings[sign]]
         settings["terms"] = list(self.terms)
         for name in ("degree", "order", "grid_refinement", "seed"):
-            if settings[name] is not None:
+            if settings.get(name) is not None:
                 settings[name] = _shapes.size(name, settings[name])
         settings["threshold"] = float(self.threshold)
         return settings
@@ -250,7 +272,7 @@ class Discover:
         for row, equation in zip(table, equations):
             for term in equation["terms"]:
                 value = term[of]
-                row[places[tuple(term["factors"])]] = np.nan if value is None else value
+                row[places[tuple(sorted(term["factors"]))]] = np.nan if value is None else value
         return table
 
     def _found(self) -> str:
@@ -304,7 +326,8 @@ class Discover:
         return self.warnings_
 
     def get_feature_names(self) -> list[str]:
-        """Returns the names of the L candidate terms, such as ``1``, ``x``, ``x^2`` and ``x y``."""
+        """Returns the names of the L candidate terms, such as ``1``, ``x``, ``x^2`` and ``x y``; where
+        the data have chosen the model, those of the terms in the equations."""
         self._found()
         return [_product(factors) for factors in self._candidates]
 

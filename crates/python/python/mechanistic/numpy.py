@@ -90,8 +90,7 @@ class Solution:
         gradients = tuple(np.empty_like(array) for array in self._flat)
         self._factor.vjp(
             _addresses(self._flat),
-            cotangent.ctypes.data,
-            0 if slack is None else slack.ctypes.data,
+            (cotangent.ctypes.data, 0 if slack is None else slack.ctypes.data),
             _addresses(gradients),
         )
         return Gradients(*(self._unflatten(i, gradient) for i, gradient in enumerate(gradients)))
@@ -121,8 +120,7 @@ class Solution:
         self._factor.jvp(
             _addresses(self._flat),
             tuple(0 if array is None else array.ctypes.data for array in directions),
-            values.ctypes.data,
-            epsilon.ctypes.data,
+            (values.ctypes.data, epsilon.ctypes.data),
         )
         return values, epsilon
 
@@ -165,9 +163,7 @@ class _Solve(NamedTuple):
             (systems, n, extra, c.shape, b.shape, v.shape, s.shape),
             self.options,
             _addresses(self.inputs),
-            values.ctypes.data,
-            epsilon.ctypes.data,
-            status.ctypes.data,
+            (values.ctypes.data, epsilon.ctypes.data, status.ctypes.data),
         )
         return values, epsilon, status, factor, failed
 

@@ -9,15 +9,14 @@ use std::time::Duration;
 use cudarc::driver::sys::{
     self, CUdevice_attribute, CUevent_flags, CUfunction_attribute, CUresult,
 };
-use cudarc::driver::{
-    CudaContext, CudaModule, CudaStream, DriverError,
-    result::{device, mem_pool},
-};
+use cudarc::driver::{CudaContext, CudaModule, CudaSlice, CudaStream, DeviceRepr, DriverError};
 use cudarc::nvrtc::Ptx;
 
+use super::caller::Current;
 use super::cublas::Cublas;
 use super::images::kernel_images;
 use super::kernel::Kernel;
+use super::pool::Pool;
 use crate::error::{Error, Result};
 
 /// A GPU that was opened. There is one object for each device of the machine, shared by everything
@@ -25,6 +24,8 @@ use crate::error::{Error, Result};
 pub struct CudaDevice {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
+    /// The pool that arrays come from, where the driver has pools.
+    pool: Option<Pool>,
     ordinal: usize,
     limits: Limits,
     /// Modules of one kernel each, by its name; they are loaded when a kernel is first used.
@@ -143,16 +144,18 @@ impl CudaDevice {
             _ => {}
         }
         let failed = while_doing(&doing);
+        let _current = Current::saved();
         let context = CudaContext::new(ordinal).map_err(&failed)?;
         // SAFETY: everything on this context goes through the one stream below, in order, so there
         // is nothing for events to order.
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().map_err(&failed)?;
-        keep_freed_memory(&context).map_err(&failed)?;
+        let pool = Pool::new(&context).map_err(&failed)?;
         let limits = Limits::of(&context).map_err(&failed)?;
         Ok(CudaDevice {
             context,
             stream,
+            pool,
             ordinal,
             limits,
             modules: Mutex::default(),
@@ -181,17 +184,14 @@ impl CudaDevice {
         Ok(info.map_err(while_doing("asking for the device's free memory"))?.0)
     }
 
+    /// Returns the primary context of the device.
+    pub(super) fn context(&self) -> &Arc<CudaContext> {
+        &self.context
+    }
+
     /// Returns the stream that all work goes through.
     pub(crate) fn stream(&self) -> &Arc<CudaStream> {
         &self.stream
-    }
-
-    /// Makes the device's context the calling thread's. What cudarc frees is freed in the context
-    /// that is current, which may be another device's, or none on a thread that never used one.
-    pub(crate) fn make_current(&self) {
-        // SAFETY: the context lives as long as this object.
-        let outcome = unsafe { cudarc::driver::result::ctx::set_current(self.context.cu_ctx()) };
-        self.context.record_err(outcome);
     }
 
     /// Waits until everything that was asked of the device so far is done.
@@ -235,14 +235,28 @@ impl CudaDevice {
         self.cublas.get_or_init(open).as_ref()
     }
 
-    /// Returns freed memory to the system.
-    pub(crate) fn trim(&self) -> std::result::Result<(), DriverError> {
-        self.stream.synchronize()?;
-        if self.context.has_async_alloc() {
-            // SAFETY: the pool is the device's own and lives as long as the device.
-            unsafe { mem_pool::trim_to(device::get_mem_pool(self.context.cu_device())?, 0)? };
+    /// Allocates space for `len` values, which must be written before they are read.
+    pub(super) fn allocate<T: DeviceRepr>(
+        &self,
+        len: usize,
+    ) -> std::result::Result<CudaSlice<T>, DriverError> {
+        match &self.pool {
+            Some(pool) => pool.allocate(&self.stream, len),
+            // SAFETY: a device representation has no invalid bit patterns, and kernels write before
+            // they read.
+            None => unsafe { self.stream.alloc(len) },
         }
-        Ok(())
+    }
+
+    /// Returns the memory that was freed, and that the library keeps for what it allocates next, to the
+    /// system. Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails.
+    pub fn trim(&self) -> Result<()> {
+        let failed = while_doing("freeing memory");
+        self.stream.synchronize().map_err(&failed)?;
+        self.pool.as_ref().map_or(Ok(()), Pool::trim).map_err(&failed)
     }
 
     /// The kernel of this name, which takes `A`. A kernel is loaded once for a device, which may take
@@ -315,21 +329,5 @@ impl Limits {
             )?,
             memory: context.total_mem()?,
         })
-    }
-}
-
-/// Lets the driver's pool keep freed memory, so that the next allocation costs nothing.
-fn keep_freed_memory(context: &CudaContext) -> std::result::Result<(), DriverError> {
-    if !context.has_async_alloc() {
-        return Ok(());
-    }
-    let mut threshold = u64::MAX;
-    // SAFETY: the pool is the device's own, and the attribute is a 64-bit number.
-    unsafe {
-        mem_pool::set_attribute(
-            device::get_mem_pool(context.cu_device())?,
-            sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD,
-            (&raw mut threshold).cast(),
-        )
     }
 }

@@ -120,6 +120,18 @@ impl<T: Real> DeviceSolver<T> {
         Ok(status)
     }
 
+    /// Writes how each system (B) of the last solve ended to an array on the device, without
+    /// waiting: 0 if it was solved, 1 for [`Status::NonFiniteInput`], 2 for [`Status::InvalidStep`],
+    /// 3 for [`Status::Breakdown`], 4 for [`Status::Overflow`].
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if nothing was solved yet, the array has another length or lies on
+    /// another device; [`Error::Device`] if the device fails.
+    pub fn copy_status(&self, codes: &mut Buffer<i32>) -> Result<()> {
+        self.check_solved()?;
+        codes.copy_first_words("status", &self.details.status)
+    }
+
     /// Returns the shared slack ε (B) of the last solve.
     pub fn epsilon(&self) -> &Buffer<T> {
         &self.details.epsilon

@@ -1,12 +1,14 @@
 //! The norm of gradients: it is computed on the device, and copied to the program while both go on.
 
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::{CudaEvent, CudaView, PinnedHostSlice};
 
 use super::kernels::TapeKernels;
 use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::driver::caller::Current;
 use crate::backend::cuda::driver::device::{CudaDevice, while_doing};
 use crate::{Real, Result};
 
@@ -22,16 +24,22 @@ pub struct Places(Arc<Mutex<Vec<Place>>>);
 
 /// A place for one number.
 struct Place {
-    memory: PinnedHostSlice<f64>,
+    memory: ManuallyDrop<PinnedHostSlice<f64>>,
     /// Recorded after the copy to `memory`. The device does not track uses of memory by events, so
     /// nothing else tells when the number is there.
-    copied: CudaEvent,
+    copied: ManuallyDrop<CudaEvent>,
     device: Arc<CudaDevice>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.device.make_current();
+        // Both go in the context that is current.
+        let _current = Current::of(&self.device);
+        // SAFETY: nothing uses them after this.
+        unsafe {
+            ManuallyDrop::drop(&mut self.memory);
+            ManuallyDrop::drop(&mut self.copied);
+        }
     }
 }
 
@@ -45,6 +53,7 @@ impl Places {
         // SAFETY: the device writes to it before it is read.
         let memory = unsafe { context.alloc_pinned(1) }.map_err(&failed)?;
         let copied = context.new_event(None).map_err(&failed)?;
+        let (memory, copied) = (ManuallyDrop::new(memory), ManuallyDrop::new(copied));
         Ok(Place { memory, copied, device: device.clone() })
     }
 }
@@ -96,7 +105,7 @@ impl Norm {
         let mut place = places.take(device)?;
         let stream = device.stream();
         stream
-            .memcpy_dtoh(&on_device.view(), &mut place.memory)
+            .memcpy_dtoh(&on_device.view(), &mut *place.memory)
             .and_then(|()| place.copied.record(stream))
             .map_err(while_doing("copying the gradient's norm from the device"))?;
         Ok(Norm(Arc::new(Pending { on_device, place: Some(place), places: places.clone() })))

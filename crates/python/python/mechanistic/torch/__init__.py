@@ -101,9 +101,14 @@ def solve_ode(
             ``"warn"``, or ``"ignore"``; ``status`` tells which they are.
         full: whether the slack and the statuses are returned too.
 
-    All tensors lie on the CPU and are float64 or float32; float16 and bfloat16 are computed in
-    float32, and so is their solution. Gradients have the types of the inputs. Where an input is
-    shared by systems, time points or states, its gradient is the sum.
+    All tensors lie on the CPU, or on one CUDA device, and are float64 or float32; float16 and
+    bfloat16 are computed in float32, and so is their solution. Gradients have the types of the
+    inputs. Where an input is shared by systems, time points or states, its gradient is the sum.
+
+    On a CUDA device the work goes into PyTorch's current stream. ``check="ignore"`` returns before it
+    is done; the other choices read the statuses, and wait for them. There, gradients that are not
+    finite stay so (on the CPU such a system contributes zero), second derivatives are computed on the
+    CPU, and ``follow_growth`` is refused.
 
     Raises:
         ValueError: shapes or options that do not fit, with the name of the argument.
@@ -156,9 +161,9 @@ def _check_tensors(*inputs: Tensor) -> list[Tensor]:
             raise TypeError(f"{name}: expected {first.dtype} as coefficients, got {x.dtype}")
         if x.device != first.device:
             raise TypeError(f"{name}: on {x.device}, but coefficients on {first.device}")
-    if first.device.type != "cpu":
+    if first.device.type not in ("cpu", "cuda"):
         raise NotImplementedError(
-            f"coefficients: on {first.device}, but solves run on the CPU only: move the tensors there"
+            f"coefficients: on {first.device}, but solves run on the CPU and on CUDA devices only"
         )
     if first.dtype in (torch.float64, torch.float32):
         return list(inputs)

@@ -59,6 +59,17 @@ def _addresses(tensors: Sequence[Maybe]) -> tuple[int, ...]:
     return tuple([0 if x is None else x.data_ptr() for x in tensors])
 
 
+def _stream(x: Tensor) -> int:
+    """Returns the present stream of the CUDA device that a tensor lies on, or 0 on the CPU."""
+    return 0 if x.is_cpu else int(torch.cuda.current_stream(x.device).cuda_stream)
+
+
+def _place(x: Tensor, wait: bool) -> tuple[int, int, bool] | None:
+    """Returns where a tensor lies, as the native solver takes it: the number of the CUDA device, its
+    present stream, and whether to wait for the statuses; or nothing on the CPU."""
+    return None if x.is_cpu else (x.device.index, _stream(x), wait)
+
+
 def _dense(x: Maybe) -> Maybe:
     """Returns the tensor in row-major order, with its signs in memory, at an address that is a
     multiple of the size of its numbers.
@@ -82,15 +93,15 @@ def _solve_now(
     inputs = [_dense(x) for x in (c, b, v, s)]
     native, options = _options.parse(key)
     z, epsilon = _empty_solution(c, systems, points, extra)
-    status = torch.empty(systems, dtype=torch.int32, device="cpu")
+    status = c.new_empty(systems, dtype=torch.int32)
     factor, failed = _native.solve(
         c.dtype == torch.float64,
         _sizes((c, b, v, s), systems, points, extra),
         native,
         _addresses(inputs),
-        z.data_ptr(),
-        epsilon.data_ptr(),
-        status.data_ptr(),
+        (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
+        # A caller whom the statuses do not concern does not wait for the device.
+        _place(c, wait=options.check != "ignore"),
     )
     if failed:
         _status.report(factor, failed, systems, options.check)
@@ -104,13 +115,16 @@ def _factor(
     native, _ = _options.parse(key)
     sizes = _sizes(inputs, systems, points, extra)
     double = inputs[0].dtype == torch.float64
-    factor = _native.find(int(token.item()), double, sizes, native)
+    c = inputs[0]
+    device = None if c.is_cpu else c.device.index
+    factor = _native.find(int(token.item()), double, sizes, native, device)
     if factor is not None:
         return factor
-    z, epsilon = _empty_solution(inputs[0], systems, points, extra)
-    status = torch.empty(systems, dtype=torch.int32, device="cpu")
-    addresses = (z.data_ptr(), epsilon.data_ptr(), status.data_ptr())
-    return _native.solve(double, sizes, native, _addresses(inputs), *addresses)[0]
+    z, epsilon = _empty_solution(c, systems, points, extra)
+    status = c.new_empty(systems, dtype=torch.int32)
+    results = (z.data_ptr(), epsilon.data_ptr(), status.data_ptr())
+    place = _place(c, wait=False)
+    return _native.solve(double, sizes, native, _addresses(inputs), results, place)[0]
 
 
 def _vjp_now(
@@ -132,12 +146,11 @@ def _vjp_now(
         torch.empty_like(x) if needs >> i & 1 else x.new_empty(0) for i, x in enumerate(inputs)
     ]
     cotangent = [_dense(w), _dense(w_epsilon)]
-    values, epsilon = _addresses(cotangent)
     _factor(inputs, token, systems, points, extra, key).vjp(
         _addresses(inputs),
-        values,
-        epsilon,
+        _addresses(cotangent),
         tuple([x.data_ptr() if needs >> i & 1 else 0 for i, x in enumerate(gradients)]),
+        _stream(c),
     )
     return gradients[0], gradients[1], gradients[2], gradients[3]
 
@@ -161,7 +174,7 @@ def _jvp_now(
     directions = [_dense(x) for x in (dc, db, dv, ds)]
     z, epsilon = _empty_solution(c, systems, points, extra)
     _factor(inputs, token, systems, points, extra, key).jvp(
-        _addresses(inputs), _addresses(directions), z.data_ptr(), epsilon.data_ptr()
+        _addresses(inputs), _addresses(directions), _addresses((z, epsilon)), _stream(c)
     )
     return z, epsilon
 
@@ -183,6 +196,13 @@ def _second_now(
     extra: int,
     key: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if not c.is_cpu:
+        # They are made of M⁻¹ q, which only the CPU has. The factor there is made anew.
+        tensors = (c, b, v, s, token, dc, db, dv, ds, w, w_epsilon)
+        there: list[Any] = [None if x is None else x.cpu() for x in tensors]
+        there += [systems, points, extra, key]
+        of_c, of_b, of_v, of_s = _second_now(*there)
+        return of_c.to(c.device), of_b.to(c.device), of_v.to(c.device), of_s.to(c.device)
     inputs: list[Any] = [_dense(x) for x in (c, b, v, s)]
     directions: list[Any] = [
         torch.zeros_like(x) if d is None else _dense(d) for x, d in zip(inputs, (dc, db, dv, ds))
@@ -194,18 +214,17 @@ def _second_now(
     )
     factor = _factor(inputs, token, systems, points, extra, key)
     addresses = _addresses(inputs)
-    factor.solution(z.data_ptr(), epsilon.data_ptr())
+    factor.solution(_addresses((z, epsilon)))
     g = torch.empty_like(z), torch.empty_like(epsilon)
-    of_cotangent = cotangent[0].data_ptr(), cotangent[1].data_ptr()
-    factor.inverse(addresses, of_cotangent, (g[0].data_ptr(), g[1].data_ptr()))
+    factor.inverse(addresses, _addresses(cotangent), _addresses(g))
     dz = torch.empty_like(z), torch.empty_like(epsilon)
-    factor.jvp(addresses, _addresses(directions), dz[0].data_ptr(), dz[1].data_ptr())
+    factor.jvp(addresses, _addresses(directions), _addresses(dz))
     native, options = _options.parse(key)
     own, left = _second.own_part(
         inputs, directions, (z, epsilon), dz, g, native, options, extra
     )
     gradients = [torch.empty_like(x) for x in inputs]
-    factor.vjp(addresses, left[0].data_ptr(), left[1].data_ptr(), _addresses(gradients))
+    factor.vjp(addresses, _addresses(left), _addresses(gradients))
     total = [gradient + part for gradient, part in zip(gradients, own)]
     return total[0], total[1], total[2], total[3]
 
@@ -458,7 +477,7 @@ class _Second(torch.autograd.Function):
 def _define(name: str, now: Callable[..., Any]) -> None:
     schema = torch.library.infer_schema(now, mutates_args=())
     torch.library.define(name, schema, tags=torch.Tag.pt2_compliant_tag)
-    torch.library.impl(name, "CPU", now)
+    torch.library.impl(name, ("cpu", "cuda"), now)
 
 
 _define("mechanistic::solve", _solve_now)
@@ -470,7 +489,7 @@ def _fake_solve(
 ) -> Any:
     z, epsilon = _empty_solution(c, systems, points, extra)
     status = c.new_empty(systems, dtype=torch.int32)
-    return z, epsilon, status, c.new_empty(1, dtype=torch.int64)
+    return z, epsilon, status, torch.empty(1, dtype=torch.int64, device="cpu")
 
 
 def _fake_vjp(

@@ -74,7 +74,7 @@ impl Cublas {
         let mut handle = create();
         if handle == Err(Status::ALLOCATION_FAILED) {
             // It allocates a workspace, beside the pool that keeps freed memory.
-            device.trim().map_err(while_doing("freeing memory for cuBLAS"))?;
+            device.trim()?;
             handle = create();
         }
         let handle = handle.map_err(|error| failed("opening cuBLAS", error))?;

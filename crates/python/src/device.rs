@@ -1,0 +1,160 @@
+//! Solves in memory of a CUDA device that belongs to the caller, in the order of his stream.
+
+use std::ffi::c_void;
+use std::sync::Arc;
+
+use mechanistic::cuda::{CudaDevice, DeviceArray, DeviceSolver, Values};
+use mechanistic::{Device, Error, Inputs, Options, Plan, ProblemShape, Real, Result, Status};
+
+use crate::factored::{Addresses, Factored, Pair, Results};
+use crate::memory::lent;
+use crate::pool::{Held, Pooled};
+
+/// Where and how a problem on a CUDA device is solved: the number of the device, the stream of the
+/// caller, and whether the statuses are read, which waits for the device.
+pub type Place = (usize, usize, bool);
+
+/// A solver on a CUDA device that holds the factor of one solve.
+struct OnDevice<S> {
+    held: Held<S>,
+    gpu: Arc<CudaDevice>,
+    /// How each system ended, if that was read.
+    statuses: Vec<Status>,
+    /// Whether a CUDA graph has captured work of the solver: it works in the solver's memory whenever
+    /// it is launched, and nobody tells when it is for the last time.
+    captured: bool,
+}
+
+/// Solves, and returns the solver and how many systems were not solved as far as that was read.
+pub fn solve<T: Real>(
+    (device, stream, wait): Place,
+    shape: &ProblemShape,
+    options: &Options,
+    inputs: Addresses,
+    [values, epsilon, status]: Results,
+) -> Result<(Box<dyn Factored>, usize)>
+where
+    DeviceSolver<T>: Pooled,
+{
+    let gpu = Device::cuda(device)?.gpu()?.clone();
+    let arrays = of_inputs::<T>(&gpu, shape, inputs)?;
+    let numbers = shape.solution().iter().product();
+    let mut values = lent(&gpu, "solution", values, numbers)?;
+    let mut epsilon = lent(&gpu, "epsilon", epsilon, shape.batch())?;
+    let mut codes = lent(&gpu, "status", status, shape.batch())?;
+    // A new solver's memory must not be part of a graph that the stream is captured in.
+    let mut held = gpu.in_context(|| Held::<DeviceSolver<T>>::take(device, shape, options))?;
+    let captured = is_captured(&gpu, stream)?;
+    let statuses = in_order(&gpu, stream, || {
+        held.solver.solve(all(&arrays)?, &mut values)?;
+        epsilon.copy_from("epsilon", held.solver.epsilon())?;
+        held.solver.copy_status(&mut codes)?;
+        if wait { held.solver.status() } else { Ok(Vec::new()) }
+    })?;
+    let failed = statuses.iter().filter(|status| !status.is_ok()).count();
+    Ok((Box::new(OnDevice { held, gpu, statuses, captured }), failed))
+}
+
+impl<T: Real> Factored for OnDevice<DeviceSolver<T>>
+where
+    DeviceSolver<T>: Pooled,
+{
+    fn vjp(
+        &mut self,
+        stream: usize,
+        inputs: Addresses,
+        [values, epsilon]: Pair,
+        targets: Addresses,
+    ) -> Result<()> {
+        let OnDevice { held: Held { solver, .. }, gpu, captured, .. } = self;
+        *captured |= is_captured(gpu, stream)?;
+        let shape = solver.shape().clone();
+        let arrays = of_inputs::<T>(gpu, &shape, inputs)?;
+        let numbers = shape.solution().iter().product();
+        let values = lent(gpu, "cotangent", values, numbers)?;
+        let epsilon = given(gpu, "cotangent of epsilon", epsilon, shape.batch())?;
+        let mut gradients = of_inputs::<T>(gpu, &shape, targets)?;
+        in_order(gpu, stream, || {
+            let gradients = gradients.as_mut().map(Option::as_mut);
+            solver.vjp(all(&arrays)?, &values, epsilon.as_ref(), gradients)
+        })
+    }
+
+    fn jvp(
+        &mut self,
+        stream: usize,
+        inputs: Addresses,
+        tangents: Addresses,
+        [values, epsilon]: Pair,
+    ) -> Result<()> {
+        let OnDevice { held: Held { solver, .. }, gpu, captured, .. } = self;
+        *captured |= is_captured(gpu, stream)?;
+        let shape = solver.shape().clone();
+        let arrays = of_inputs::<T>(gpu, &shape, inputs)?;
+        let directions = of_inputs::<T>(gpu, &shape, tangents)?;
+        let numbers = shape.solution().iter().product();
+        let mut values = lent(gpu, "tangent", values, numbers)?;
+        let mut epsilon = lent(gpu, "tangent of epsilon", epsilon, shape.batch())?;
+        in_order(gpu, stream, || {
+            let directions = directions.as_ref().map(Option::as_ref);
+            solver.jvp(all(&arrays)?, directions, &mut values)?;
+            epsilon.copy_from("tangent of epsilon", solver.epsilon_tangent())
+        })
+    }
+
+    fn statuses(&self) -> &[Status] {
+        &self.statuses
+    }
+
+    fn plan(&self) -> Plan {
+        self.held.solver.plan()
+    }
+
+    fn give_back(self: Box<Self>) {
+        match self.captured {
+            true => std::mem::forget(self.held),
+            false => self.held.give_back(),
+        }
+    }
+}
+
+/// Returns the array of each input that has an address.
+fn of_inputs<T: Real>(
+    gpu: &Arc<CudaDevice>,
+    shape: &ProblemShape,
+    addresses: Addresses,
+) -> Result<Inputs<Option<DeviceArray<T>>>> {
+    Inputs::NAMES
+        .zip(Inputs::from(addresses).zip(shape.inputs()))
+        .try_map(|(name, (address, axes))| given(gpu, name, address, axes.iter().product()))
+}
+
+/// Returns an array, or nothing if it is not there. One without values always is.
+fn given<T: Real>(
+    gpu: &Arc<CudaDevice>,
+    what: &str,
+    address: usize,
+    len: usize,
+) -> Result<Option<DeviceArray<T>>> {
+    (address != 0 || len == 0).then(|| lent(gpu, what, address, len)).transpose()
+}
+
+/// Returns the inputs, all of which must be there.
+fn all<T: Real>(arrays: &Inputs<Option<DeviceArray<T>>>) -> Result<Inputs<Values<'_>>> {
+    Inputs::NAMES.zip(arrays.as_ref()).try_map(|(name, array)| {
+        let missing = || Error::argument(name, "its address is missing");
+        array.as_ref().map(Values::from).ok_or_else(missing)
+    })
+}
+
+fn is_captured(gpu: &CudaDevice, stream: usize) -> Result<bool> {
+    // SAFETY: as below.
+    unsafe { gpu.is_captured(stream as *mut c_void) }
+}
+
+/// Runs `work` in the order of the caller's stream.
+fn in_order<R>(gpu: &CudaDevice, stream: usize, work: impl FnOnce() -> Result<R>) -> Result<R> {
+    // SAFETY: the caller in Python takes the stream from PyTorch, whose streams are those of the
+    // primary context and are never destroyed.
+    unsafe { gpu.in_order_of(stream as *mut c_void, work) }
+}

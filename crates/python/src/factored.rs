@@ -1,0 +1,81 @@
+//! What a solve leaves behind: a solver with its factor, among arrays at addresses.
+
+use mechanistic::{Error, Inputs, Plan, ProblemShape, Result, Status};
+
+/// The sizes of a problem: B, N, the number of extra derivatives, and the axes of coefficients,
+/// right-hand side, initial values and steps.
+pub type Sizes = (usize, usize, usize, [usize; 5], [usize; 3], [usize; 4], [usize; 3]);
+
+/// The addresses of coefficients, right-hand side, initial values and steps, or of an array for each
+/// of them; 0 for one that is not there.
+pub type Addresses = [usize; 4];
+
+/// The addresses of arrays in the layouts of the solution (B, N, K, Q) and of ε (B); 0 for one that
+/// is not there.
+pub type Pair = [usize; 2];
+
+/// The addresses of the solution (B, N, K, Q), ε (B) and the statuses (B, int32).
+pub type Results = [usize; 3];
+
+/// A solver that holds the factor of one solve. `stream` is the CUDA stream of the caller, and
+/// means nothing on the CPU.
+pub trait Factored: Send {
+    /// Computes the gradients of the inputs whose targets are given.
+    fn vjp(
+        &mut self,
+        stream: usize,
+        inputs: Addresses,
+        cotangent: Pair,
+        targets: Addresses,
+    ) -> Result<()>;
+
+    /// Computes the directional derivatives of the solution and of ε.
+    fn jvp(
+        &mut self,
+        stream: usize,
+        inputs: Addresses,
+        tangents: Addresses,
+        results: Pair,
+    ) -> Result<()>;
+
+    /// Computes M⁻¹ q.
+    fn inverse(&mut self, _inputs: Addresses, _q: Pair, _results: Pair) -> Result<()> {
+        Err(on_cpu_only())
+    }
+
+    /// Writes the solution and ε of the solve once more.
+    fn solution(&self, _results: Pair) -> Result<()> {
+        Err(on_cpu_only())
+    }
+
+    /// Returns how each system ended; of a solve on a device whose statuses nobody asked for, nothing.
+    fn statuses(&self) -> &[Status];
+
+    /// Returns the plan of the solve, for people to read.
+    fn plan(&self) -> Plan;
+
+    /// Gives the solver back to the idle ones.
+    fn give_back(self: Box<Self>);
+}
+
+fn on_cpu_only() -> Error {
+    Error::argument("device", "the factor lies on a CUDA device, and only the CPU does this")
+}
+
+/// Returns the shape of a problem of these sizes.
+pub fn problem_shape((batch, points, extra, c, b, v, s): Sizes) -> Result<ProblemShape> {
+    let axes = Inputs { coefficients: &c[..], rhs: &b, initial_values: &v, steps: &s };
+    ProblemShape::new(batch, points, axes)?.with_extra_derivatives(extra)
+}
+
+/// Returns the number that stands for a status in Python (`mechanistic.Status`).
+pub fn code(status: Status) -> i32 {
+    match status {
+        Status::Ok => 0,
+        Status::NonFiniteInput { .. } => 1,
+        Status::InvalidStep { .. } => 2,
+        Status::Breakdown { .. } => 3,
+        Status::Overflow => 4,
+        _ => 5,
+    }
+}
