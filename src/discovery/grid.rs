@@ -64,7 +64,7 @@ pub(super) fn smooth(data: &Dataset, loss: Loss) -> Result<Smooth> {
         deviation: vec![],
     };
     for state in 0..k {
-        let series: Vec<(Vec<f64>, Vec<f64>)> = data
+        let mut series: Vec<(Vec<f64>, Vec<f64>)> = data
             .trajectories
             .iter()
             .map(|trajectory| {
@@ -76,9 +76,9 @@ pub(super) fn smooth(data: &Dataset, loss: Loss) -> Result<Smooth> {
         if deviation(series.iter().flat_map(|(_, x)| x)) == 0.0 {
             return Err(Error::Data(format!("`{}` never changes", data.states[state])));
         }
-        let (smoothed, series) = match loss {
-            Loss::Squares => (smoothing::smooth(&series), series),
-            Loss::Huber => smoothing::smooth_robustly(series),
+        let smoothed = match loss {
+            Loss::Squares => smoothing::smooth(&series),
+            Loss::Huber => smoothing::smooth_robustly(&mut series),
         };
         if !(smoothed.noise.is_finite() && smoothed.splines.iter().all(Spline::is_finite)) {
             return Err(too_near(&data.states[state], &series));

@@ -56,24 +56,22 @@ pub(super) fn smooth(series: &[(Vec<f64>, Vec<f64>)]) -> Smoothed {
 }
 
 /// Smooths as [`smooth`] does, but moves values that lie far from the splines nearer to them, until
-/// they hardly change. Also returns the series that were smoothed.
-pub(super) fn smooth_robustly(
-    mut series: Vec<(Vec<f64>, Vec<f64>)>,
-) -> (Smoothed, Vec<(Vec<f64>, Vec<f64>)>) {
+/// they hardly change. The series are then those that were smoothed.
+pub(super) fn smooth_robustly(series: &mut [(Vec<f64>, Vec<f64>)]) -> Smoothed {
     let measured: Vec<Vec<f64>> = series.iter().map(|(_, x)| x.clone()).collect();
-    let mut smoothed = smooth(&series);
+    let mut smoothed = smooth(series);
     for _ in 0..CLIPPINGS {
         let splines = measured.iter().zip(&smoothed.splines);
         let distances = splines.flat_map(|(x, s)| x.iter().zip(&s.values).map(|(x, g)| x - g));
         let limit = CLIPPED * NORMAL * median(distances.map(f64::abs).collect());
-        for ((x, spline), (_, moved)) in measured.iter().zip(&smoothed.splines).zip(&mut series) {
+        for ((x, spline), (_, moved)) in measured.iter().zip(&smoothed.splines).zip(&mut *series) {
             for ((x, g), moved) in x.iter().zip(&spline.values).zip(moved) {
                 *moved = x.clamp(g - limit, g + limit);
             }
         }
-        smoothed = smooth(&series);
+        smoothed = smooth(series);
     }
-    (smoothed, series)
+    smoothed
 }
 
 fn minimum(candidates: impl Iterator<Item = f64>, score: impl Fn(&f64) -> f64) -> f64 {
@@ -270,7 +268,8 @@ mod tests {
             at.map(|t| (smoothed.splines[0].at(t)[0] - t.sin()).abs()).fold(0.0, f64::max)
         };
         let plain = smooth(&[(t.clone(), x.clone())]);
-        let (robust, moved) = smooth_robustly(vec![(t, x)]);
+        let mut moved = [(t, x)];
+        let robust = smooth_robustly(&mut moved);
         let [spoiled, kept] = [errors(&plain), errors(&robust)];
         assert!(spoiled > 0.2 && kept < 0.15, "{spoiled} {kept}");
         // One value in thirty that is moved to three deviations adds a third to the variance.
