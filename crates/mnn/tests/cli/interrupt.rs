@@ -61,7 +61,7 @@ fn six_states(rows: usize) -> String {
 fn a_search_ends_with_the_equations_so_far_and_without_files() {
     let workspace = Workspace::new();
     workspace.run(&["simulate", "lorenz", "--noise", "0.1", "-o", "a.csv"]).expect(DONE);
-    let outputs = ["--plot", "p.svg", "--output", "o.csv", "--save", "m"];
+    let outputs = ["--plot", "p.svg", "--output", "o.csv", "--save", "m", "--report", "r.html"];
     for name in ["-INT", "-TERM"] {
         let search = ["discover", "a.csv", "--degree", "3"];
         let mut child = start(&workspace, &[&search[..], &outputs].concat());
