@@ -146,7 +146,7 @@ fn squares_are_those_of_the_rows() {
         let shape = BandedShape { blocks: 150, block: 2, groups: 1, bandwidth: 1, border };
         let (p, n, unknowns) = (shape.block, shape.window(), shape.unknowns());
         let value = |t: usize, i: usize, column: usize| {
-            let zero = (t + 3 * i + column) % 7 == 0;
+            let zero = (t + 3 * i + column).is_multiple_of(7);
             if zero { 0.0 } else { ((31 * t + 7 * i + column) as f64 * 1.37).sin() }
         };
         let mut rhs = vec![0.0; unknowns];

@@ -4,6 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
+use rayon::ThreadPoolBuilder;
+
 use super::progress::{Progress, Reporter};
 use crate::Result;
 
@@ -33,6 +35,11 @@ pub(super) fn run<T: Send>(
         let (next, stopped, search) = (&next, &stopped, &search);
         let work = |sender: mpsc::Sender<(usize, Message<T>)>| {
             move || {
+                // A pool of its own: what is computed in parallel would run on threads that are not the
+                // caller's, and wait for ones that a process has lost by `fork`. Without memory for it
+                // this is only slower.
+                let alone = ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
+                let _alone = alone.ok();
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     if index >= names.len() || stopped.load(Ordering::Relaxed) {

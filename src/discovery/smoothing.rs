@@ -9,10 +9,12 @@
 use super::noise::median;
 
 /// How often values that lie far from the splines are moved, the distance in standard deviations
-/// beyond which they are, and a normal deviation over the median distance.
+/// beyond which they are, a normal deviation over the median distance, and the part of the distance below
+/// which a change is none.
 const CLIPPINGS: usize = 10;
 const CLIPPED: f64 = 3.0;
 const NORMAL: f64 = 1.4826;
+const SETTLED: f64 = 1e-3;
 
 /// A natural cubic spline.
 #[derive(Clone, Debug)]
@@ -61,13 +63,23 @@ pub(super) fn smooth_robustly(series: &mut [(Vec<f64>, Vec<f64>)]) -> Smoothed {
     let measured: Vec<Vec<f64>> = series.iter().map(|(_, x)| x.clone()).collect();
     let mut smoothed = smooth(series);
     for _ in 0..CLIPPINGS {
+        // Of times that are too near to each other nothing is found, which the caller tells.
+        if !(smoothed.noise.is_finite() && smoothed.splines.iter().all(Spline::is_finite)) {
+            return smoothed;
+        }
         let splines = measured.iter().zip(&smoothed.splines);
         let distances = splines.flat_map(|(x, s)| x.iter().zip(&s.values).map(|(x, g)| x - g));
         let limit = CLIPPED * NORMAL * median(distances.map(f64::abs).collect());
+        let mut change = 0.0_f64;
         for ((x, spline), (_, moved)) in measured.iter().zip(&smoothed.splines).zip(&mut *series) {
             for ((x, g), moved) in x.iter().zip(&spline.values).zip(moved) {
-                *moved = x.clamp(g - limit, g + limit);
+                let near = x.clamp(g - limit, g + limit);
+                change = change.max((near - *moved).abs());
+                *moved = near;
             }
+        }
+        if change <= SETTLED * limit {
+            break;
         }
         smoothed = smooth(series);
     }

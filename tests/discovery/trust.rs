@@ -156,8 +156,8 @@ fn outliers_are_named_and_left_out() {
     assert_eq!(found(&clean, &degree(2)).warnings, Vec::<String>::new());
 }
 
-/// The data with a share of the values moved by 3 to 10 deviations of their state, and how many they
-/// are: with rates on a grid of this step, some are near enough to their neighbors to stay.
+/// The data with a share of the values moved by a size between these, and how many they are: with
+/// rates on a grid of this step, some are near enough to their neighbors to stay.
 fn with_outliers(mut data: Dataset, share: f64, size: [f64; 2], seed: u64) -> (Dataset, usize) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut count = 0;

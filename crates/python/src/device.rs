@@ -42,17 +42,53 @@ where
     let mut values = lent(&gpu, "solution", values, numbers)?;
     let mut epsilon = lent(&gpu, "epsilon", epsilon, shape.batch())?;
     let mut codes = lent(&gpu, "status", status, shape.batch())?;
-    // A new solver's memory must not be part of a graph that the stream is captured in.
-    let mut held = gpu.in_context(|| Held::<DeviceSolver<T>>::take(device, shape, options))?;
     let captured = is_captured(&gpu, stream)?;
-    let statuses = in_order(&gpu, stream, || {
+    let mut held = match captured {
+        true => idle_for_capture(wait, device, shape, options)?,
+        false => gpu.in_context(|| Held::<DeviceSolver<T>>::take(device, shape, options))?,
+    };
+    let outcome = in_order(&gpu, stream, || {
         held.solver.solve(all(&arrays)?, &mut values)?;
         epsilon.copy_from("epsilon", held.solver.epsilon())?;
         held.solver.copy_status(&mut codes)?;
         if wait { held.solver.status() } else { Ok(Vec::new()) }
-    })?;
-    let failed = statuses.iter().filter(|status| !status.is_ok()).count();
-    Ok((Box::new(OnDevice { held, gpu, statuses, captured }), failed))
+    });
+    let failed = outcome.iter().flatten().filter(|status| !status.is_ok()).count();
+    let (statuses, error) = match outcome {
+        Ok(statuses) => (statuses, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    let solved = Box::new(OnDevice { held, gpu, statuses, captured });
+    match error {
+        // Memory cannot be freed while a graph captures the stream: the solver is given back.
+        Some(error) => {
+            solved.give_back();
+            Err(error)
+        }
+        None => Ok((solved, failed)),
+    }
+}
+
+/// Returns an idle solver for a solve that a CUDA graph captures: one that was made now would have
+/// its memory and its tables within the graph.
+fn idle_for_capture<T: Real>(
+    wait: bool,
+    device: usize,
+    shape: &ProblemShape,
+    options: &Options,
+) -> Result<Held<DeviceSolver<T>>>
+where
+    DeviceSolver<T>: Pooled,
+{
+    if wait {
+        let message = "must be \"ignore\" while a CUDA graph captures the stream: the others wait";
+        return Err(Error::argument("check", message));
+    }
+    Held::idle(device, shape, options).ok_or_else(|| {
+        let message = "no solver of this shape is idle, and none can be made while a CUDA graph \
+                       captures the stream: run the same solves before, with as many at a time";
+        Error::argument("coefficients", message)
+    })
 }
 
 impl<T: Real> Factored for OnDevice<DeviceSolver<T>>

@@ -80,16 +80,20 @@ fn on_device<T: Real>(
 }
 
 impl<S: Pooled> Held<S> {
-    /// Takes an idle solver for problems of this shape on this device, or makes one.
-    pub fn take(device: usize, shape: &ProblemShape, options: &Options) -> Result<Self> {
+    /// Takes an idle solver for problems of this shape on this device, if there is one.
+    pub fn idle(device: usize, shape: &ProblemShape, options: &Options) -> Option<Self> {
         let suits = |held: &Held<S>| {
             held.device == device && held.solver.shape() == shape && held.options == *options
         };
-        {
-            let mut idle = S::pool().lock();
-            if let Some(place) = idle.iter().rposition(suits) {
-                return Ok(idle.remove(place));
-            }
+        let mut idle = S::pool().lock();
+        let place = idle.iter().rposition(suits)?;
+        Some(idle.remove(place))
+    }
+
+    /// Takes an idle solver for problems of this shape on this device, or makes one.
+    pub fn take(device: usize, shape: &ProblemShape, options: &Options) -> Result<Self> {
+        if let Some(held) = Held::idle(device, shape, options) {
+            return Ok(held);
         }
         let solver = S::make(device, shape, options)?;
         let numbers: usize = shape.solution().iter().product();

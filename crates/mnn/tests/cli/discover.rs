@@ -435,10 +435,12 @@ fn times_that_are_too_near_are_named() {
         format!("{t},{},{}\n", size * (2.0 * t).cos(), size * (2.0 * t).sin())
     });
     workspace.write("a.csv", "t,a,b\n".to_owned() + &rows.collect::<String>());
-    let run = workspace.run(&["discover", "a.csv", "-q"]).expect(NUMERICAL_FAILURE);
-    assert_eq!(
-        run.stderr,
-        "mnn: `a` cannot be smoothed: its times 11.8 and 11.800000001 are too near to each other, \
-         compared with the rest; leave one of them out\n"
-    );
+    for options in [&["discover", "a.csv", "-q"][..], &["discover", "a.csv", "-q", "--robust"]] {
+        let run = workspace.run(options).expect(NUMERICAL_FAILURE);
+        assert_eq!(
+            run.stderr,
+            "mnn: `a` cannot be smoothed: its times 11.8 and 11.800000001 are too near to each \
+             other, compared with the rest; leave one of them out\n"
+        );
+    }
 }

@@ -65,13 +65,13 @@ impl CudaDevice {
         // SAFETY: the event was just made, and the caller vouches for the stream.
         unsafe { event::record(begin.cu_event(), theirs) }.map_err(&failed)?;
         self.stream().wait(&begin).map_err(&failed)?;
-        let outcome = work();
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
         // After a failure too: the device may have been asked for a part of the work.
         let ordered = self.stream().record_event(None).and_then(|end| {
             // SAFETY: as above.
             unsafe { stream::wait_event(theirs, end.cu_event(), CU_EVENT_WAIT_DEFAULT) }
         });
-        let result = outcome?;
+        let result = outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         ordered.map_err(&failed)?;
         Ok(result)
     }

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from . import Solution, solve_ode
@@ -42,8 +43,8 @@ class _Layer(nn.Module):
         super().__init__()
         if order < 2:
             raise ValueError(f"order: must be at least 2, as u'' is returned, got {order}")
-        if device is not None and "cpu" not in str(device):
-            raise NotImplementedError(f"device: solves run on the CPU only, got {device}")
+        if device is not None and torch.device(device).type not in ("cpu", "cuda"):
+            raise NotImplementedError(f"device: must be the CPU or a CUDA device, got {device}")
         self.bs, self.order, self.n_ind_dim, self.n_dim = bs, order, n_ind_dim, n_dim
         self.n_equations, self.n_iv, self.n_iv_steps = n_equations, n_iv, n_iv_steps
         self.n_step, self.periodic_boundary = n_step, periodic_boundary
@@ -92,7 +93,7 @@ class ODEINDLayer(_Layer):
         gamma, alpha: relaxation and linear cost of the slack.
         central_diff: must be true; the published layer has no other rows with slack.
         double_ret: whether the results are in double precision.
-        device: must be the CPU.
+        device: the CPU or a CUDA device; solves run where the tensors are.
     """
 
     def __init__(
@@ -161,7 +162,7 @@ class ODESYSLayer(_Layer):
         solver_dbl: whether it is solved in double precision.
         gamma, alpha: relaxation and linear cost of the slack.
         double_ret: whether the results are in double precision.
-        device: must be the CPU.
+        device: the CPU or a CUDA device; solves run where the tensors are.
     """
 
     def __init__(
