@@ -3,7 +3,7 @@
 //!
 //! The assembler unrolls loops, turns branches into predicates and moves instructions, so that lines
 //! of PTX and blocks of machine code do not correspond one to one. Certain lines have an instruction
-//! of machine code for each execution, in whichever copy ([`counterpart`]). The executions x_b of
+//! of machine code for each execution, in whichever copy (`counterpart`). The executions x_b of
 //! the blocks are what explains these counts: Σ_b n_lb x_b = c_l, where block b has n_lb copies of
 //! line l, solved by the iteration of Richardson (1972) and Lucy (1974), which keeps x positive; a block
 //! without such a line runs as often as the median of its lines.
