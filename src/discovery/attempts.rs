@@ -4,10 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use rayon::ThreadPoolBuilder;
-
 use super::progress::{Progress, Reporter};
-use crate::Result;
+use crate::{Result, gemm};
 
 /// Runs `search` for each of these names, at most so many `at_a_time`, and returns the results in the
 /// order of the names: they do not depend on the number of threads.
@@ -35,11 +33,6 @@ pub(super) fn run<T: Send>(
         let (next, stopped, search) = (&next, &stopped, &search);
         let work = |sender: mpsc::Sender<(usize, Message<T>)>| {
             move || {
-                // A pool of its own: what is computed in parallel would run on threads that are not the
-                // caller's, and wait for ones that a process has lost by `fork`. Without memory for it
-                // this is only slower.
-                let alone = ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
-                let _alone = alone.ok();
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     if index >= names.len() || stopped.load(Ordering::Relaxed) {
@@ -53,7 +46,10 @@ pub(super) fn run<T: Send>(
                         }
                         ControlFlow::Continue(())
                     };
-                    let result = search(index, &mut Reporter::new(&mut observer));
+                    // On this thread alone: others would not be the caller's, and a process may have
+                    // lost them by `fork`.
+                    let search = || search(index, &mut Reporter::new(&mut observer));
+                    let result = gemm::on_one_thread(search);
                     if sender.send((index, Message::Result(result))).is_err() {
                         return;
                     }

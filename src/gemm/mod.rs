@@ -12,6 +12,8 @@ mod panels;
 mod tile;
 mod vector;
 
+use std::cell::Cell;
+
 use rayon::prelude::*;
 
 use crate::{Real, Result};
@@ -61,6 +63,19 @@ impl<'a, T> Matrix<'a, T> {
     }
 }
 
+thread_local! {
+    /// Whether the products that this thread computes stay on it.
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does work whose products stay on the calling thread, because other threads have work of their own.
+pub fn on_one_thread<R>(work: impl FnOnce() -> R) -> R {
+    let before = ALONE.replace(true);
+    let result = work();
+    ALONE.set(before);
+    result
+}
+
 /// Computes c = a·b, or c += a·b if `add`, of row-major c.
 ///
 /// # Errors
@@ -85,7 +100,7 @@ fn product_in<T: Real>(
     if c.is_empty() || depth == 0 {
         return Ok(());
     }
-    let parallel = m.saturating_mul(n).saturating_mul(depth) > SMALL;
+    let parallel = m.saturating_mul(n).saturating_mul(depth) > SMALL && !ALONE.get();
     let plan = Plan::new(tile, m, n);
     let [length_a, length_b] = plan.lengths(m, n);
     let block = DEPTH * (TOGETHER / ((length_a + length_b) * DEPTH)).max(1);

@@ -126,7 +126,7 @@ fn a_simulation_ends_with_whole_rows() {
 #[test]
 fn a_solve_ends_wherever_it_is() {
     let workspace = Workspace::new();
-    let (batch, points) = (1_000, 500);
+    let (batch, points) = (2_000, 500);
     let zeros = |count: usize| vec![0u8; 8 * count];
     let ones = |count: usize| 1f64.to_le_bytes().repeat(count);
     let (a, b) = (zeros(batch * points * 16 * 2), zeros(batch * points * 4));
@@ -143,7 +143,7 @@ fn a_solve_ends_wherever_it_is() {
         ("cotangent", tensor(&[batch, points, 4, 2], &cotangent)),
     ];
     safetensors::serialize_to_file(tensors, None, &workspace.path("p.st")).unwrap();
-    for wait in [150, 400, 900] {
+    for wait in [100, 300, 600] {
         let child = start(&workspace, &["solve", "p.st", "-o", "s.st"]);
         sleep(Duration::from_millis(wait));
         assert_ended(end(child, "-TERM"), "-TERM");
