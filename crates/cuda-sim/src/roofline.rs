@@ -3,16 +3,16 @@
 use crate::{counters::LaunchCounters, device::Device};
 
 /// The threads of a warp.
-const WARP: u32 = 32;
+pub const WARP: u32 = 32;
 /// The unit in which registers are granted to a warp (compute capability 8.0 to 9.0; CUDA
 /// programming guide, and `cuda_occupancy.h` of the CUDA toolkit).
 const REGISTER_UNIT: u32 = 256;
 /// The number of schedulers that the register file is split between; a warp lives on one of them.
-const SCHEDULERS: u32 = 4;
+pub const SCHEDULERS: u32 = 4;
 /// The unit in which shared memory is granted to a block, in bytes.
 const SHARED_UNIT: u32 = 128;
 /// The bytes of a sector, the unit of global-memory traffic.
-const SECTOR: u64 = 32;
+pub const SECTOR: u64 = 32;
 
 /// The resources that a block of a kernel takes up on a multiprocessor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,13 +3,9 @@
 
 use cuda_sim::{
     device::Device,
-    roofline::{Resources, Roofline},
+    roofline::{Resources, Roofline, SCHEDULERS, WARP},
     simulator::LaunchRecord,
 };
-
-/// The warp schedulers of a multiprocessor, each of which issues one instruction a clock.
-const SCHEDULERS: u32 = 4;
-const WARP: u32 = 32;
 
 /// Lower bounds of the time of a launch in seconds, of which the largest holds. They know neither
 /// latency nor caches.
@@ -28,6 +24,7 @@ impl Estimate {
     /// schedulers, the other schedulers idle.
     pub fn of(launch: &LaunchRecord, times: f64, device: &Device) -> Self {
         let roofline = Roofline::of(&launch.counters, device);
+        // Each issues one instruction a clock.
         let schedulers = f64::from(SCHEDULERS * device.multiprocessors);
         let busy = schedulers.min(times * launch.counters.warps as f64);
         let clock = 1e3 * f64::from(device.clock_khz);
@@ -56,13 +53,18 @@ impl Estimate {
 /// Returns the number of warps that a multiprocessor holds at once, relative to the most it can
 /// hold.
 pub fn occupancy(launch: &LaunchRecord, registers: u32, shared: u32, device: &Device) -> f64 {
-    let warps_per_block = launch.config.block.iter().product::<u32>().div_ceil(WARP);
-    let resources = Resources {
-        threads_per_block: warps_per_block * WARP,
+    resources(launch, registers, shared).occupancy(device)
+}
+
+/// Returns what a block of a launch takes up, in whole warps: `registers` of a thread, and `shared` bytes
+/// of shared memory besides the dynamic ones.
+pub fn resources(launch: &LaunchRecord, registers: u32, shared: u32) -> Resources {
+    let threads = launch.config.block.iter().product::<u32>();
+    Resources {
+        threads_per_block: threads.next_multiple_of(WARP),
         registers_per_thread: registers,
         shared_per_block: shared + launch.config.dynamic_shared,
-    };
-    resources.occupancy(device)
+    }
 }
 
 #[cfg(test)]

@@ -9,11 +9,14 @@ use std::{
 };
 
 use cuda_sim::{
-    counters::LaunchCounters, device::Device, roofline::Resources, simulator::LaunchRecord,
+    counters::LaunchCounters,
+    device::Device,
+    roofline::{SCHEDULERS, SECTOR, WARP},
+    simulator::LaunchRecord,
 };
 
 use crate::{
-    estimate::Estimate,
+    estimate::{Estimate, resources},
     flow,
     latency::Latencies,
     machine_code::{self, Instruction},
@@ -22,10 +25,6 @@ use crate::{
     resources::{architectures, find_ptxas},
     workloads::{Measured, Run},
 };
-
-const WARP: u32 = 32;
-const SCHEDULERS: usize = 4;
-const SECTOR: u64 = 32;
 
 /// The estimate of some launches on a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -130,25 +129,20 @@ impl Kernel {
         device: &Device,
     ) -> Estimated {
         let counters = &launch.counters;
-        let warps_per_block = launch.config.block.iter().product::<u32>().div_ceil(WARP);
-        let resident = Resources {
-            threads_per_block: warps_per_block * WARP,
-            registers_per_thread: self.registers,
-            shared_per_block: launch.config.dynamic_shared,
-        }
-        .blocks_per_multiprocessor(device)
-        .max(1);
+        let resources = resources(launch, self.registers, 0);
+        let resident = resources.blocks_per_multiprocessor(device).max(1);
+        let warps_per_block = resources.threads_per_block / WARP;
         let blocks = (times * counters.blocks as f64).ceil() as u32;
         // Blocks of the multiprocessor with the most of them, in rounds.
         let most = blocks.div_ceil(device.multiprocessors);
         let round = |blocks: u32| {
-            let warps = (blocks * warps_per_block) as usize;
+            let warps = blocks * warps_per_block;
             let scheduler = Scheduler {
                 code: &self.code,
                 way,
                 latencies: &Latencies::of(device),
-                warps: warps.div_ceil(SCHEDULERS),
-                sharing: warps.min(SCHEDULERS),
+                warps: warps.div_ceil(SCHEDULERS) as usize,
+                sharing: warps.min(SCHEDULERS) as usize,
                 missing: missing(counters, times, device),
                 conflicts: counters.bank_conflicts_per_request(),
             };

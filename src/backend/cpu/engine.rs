@@ -294,9 +294,7 @@ impl<V: Vector, R: Real> Batch<V, R> {
             layout,
         })
     }
-}
 
-impl<V: Vector, R: Real> Batch<V, R> {
     fn is_cut(&self) -> bool {
         matches!(self.groups.first(), Some(Group { members: Members::Chunks(_), .. }))
     }

@@ -6,10 +6,7 @@ use super::{
     CuResult, Driver, Outcome, contexts::current, exports, functions::Function, handles::Handle,
     say, write,
 };
-use crate::roofline::Resources;
-
-/// The threads of a warp; block sizes are tried in multiples of it.
-const WARP: u32 = 32;
+use crate::roofline::{Resources, WARP};
 
 /// The unit in which shared memory is granted, in bytes.
 const SHARED_UNIT: u32 = 128;

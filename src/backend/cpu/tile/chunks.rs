@@ -96,13 +96,7 @@ impl<V: Vector> Chunks<V> {
 
         let mut x = self.parts.each_mut().map(|part| std::mem::take(&mut part.tile.unknowns));
         self.separators.solve(self.parts.each_ref().map(|part| &part.layout), &mut x);
-        let streams = self
-            .parts
-            .each_ref()
-            .map(|part| part.layout.solution_streams(part.tile.systems, sink.origin));
-        self.substitute::<T>(context, false, &mut x, |sweep, _, _, (part, range, x)| {
-            sink.store(sweep.context.layout, &streams[part], range, x);
-        });
+        self.substitute_and_store::<T>(context, false, &mut x, sink);
         let mut finite = V::default();
         for (part, x) in self.parts.iter_mut().zip(x) {
             check_below(&x, sink.limit, &mut finite);
@@ -243,18 +237,30 @@ impl<V: Vector> Chunks<V> {
         sink: &mut SolutionSink<'_>,
     ) {
         let mut x = self.begin_given::<T>(context);
-        let streams = self
-            .parts
-            .each_ref()
-            .map(|part| part.layout.solution_streams(part.tile.systems, sink.origin));
-        self.substitute::<T>(context, true, &mut x, |sweep, _, _, (part, range, x)| {
-            sink.store(sweep.context.layout, &streams[part], range, x);
-        });
+        self.substitute_and_store::<T>(context, true, &mut x, sink);
         for (part, x) in self.parts.iter_mut().zip(x) {
             part.scratch.direction = x;
         }
         let system = TileSystems::whole(self.system, 1);
         sink.finish::<V>(context.layout, system, &[], status, 0.0);
+    }
+
+    /// Substitutes as [`substitute`](Self::substitute) does, and writes x.
+    #[inline(always)]
+    fn substitute_and_store<const T: usize>(
+        &mut self,
+        context: &Context<'_>,
+        given: bool,
+        x: &mut [Vec<V>; 2],
+        sink: &mut SolutionSink<'_>,
+    ) {
+        let streams = self
+            .parts
+            .each_ref()
+            .map(|part| part.layout.solution_streams(part.tile.systems, sink.origin));
+        self.substitute::<T>(context, given, x, |sweep, _, _, (part, range, x)| {
+            sink.store(sweep.context.layout, &streams[part], range, x);
+        });
     }
 
     /// Substitutes backward and refines, as [`Sweep::substitute`] does; the right-hand side is that
