@@ -23,8 +23,8 @@ const JUDGED: f64 = 1e-4;
 
 /// How well equations reproduce the data.
 pub(super) struct Check {
-    /// The fraction of each state's variance that the simulated trajectories explain (K); NaN where
-    /// one blows up.
+    /// The fraction of the variance of each state with data that the simulated trajectories explain;
+    /// NaN where one blows up.
     pub explained: Vec<f64>,
     /// What the reader must know, in words.
     pub warnings: Vec<String>,
@@ -52,8 +52,9 @@ pub(super) fn check(
     // An equation without terms is a warning of its own.
     let mut with_terms: Vec<usize> = found.candidates.free().iter().map(|p| p.equation).collect();
     with_terms.dedup();
-    for state in with_terms {
-        let lhs = found.rhs.lhs(state);
+    for equation in with_terms {
+        // What the equation of a hidden state explains are the data that it comes from.
+        let (lhs, state) = (found.rhs.lhs(equation), smooth.roots[equation]);
         let name = &found.rhs.library.variables()[state];
         // Comparisons that a NaN fails, so that a blow-up is poor.
         let good = over_a_period[state] >= EXPLAINED;
@@ -77,7 +78,9 @@ pub(super) fn check(
             ));
         }
     }
-    Check { explained: explained(grid, &simulated, k), warnings }
+    let mut explained = explained(grid, &simulated, k);
+    explained.truncate(smooth.measured());
+    Check { explained, warnings }
 }
 
 fn percent(fraction: f64) -> String {

@@ -98,8 +98,11 @@ pub struct DownWeighted {
 /// NaN, so that fits with a blow-up need another format.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Discovery {
-    /// Names of the K states.
+    /// Names of the K states: those with data, then the hidden ones.
     pub states: Vec<String>,
+    /// Names of the hidden states, which have no data: the last of `states`.
+    #[serde(default)]
+    pub hidden: Vec<String>,
     /// Names of the inputs, which have no equations.
     #[serde(default)]
     pub inputs: Vec<String>,
@@ -117,11 +120,11 @@ pub struct Discovery {
     /// The fits, one for each trajectory of the data.
     #[serde(default)]
     pub fits: Vec<Fit>,
-    /// Estimated standard deviation of the noise of each state (K), in the state's unit.
+    /// Estimated standard deviation of the noise of each state with data, in the state's unit.
     #[serde(default)]
     pub noise: Vec<f64>,
-    /// The fraction of each state's variance that the simulated trajectories explain, R² (K): at
-    /// most 1, and below 0 where the mean would be better; NaN where a trajectory blows up. Long
+    /// The fraction of the variance of each state with data that the simulated trajectories explain,
+    /// R²: at most 1, and below 0 where the mean would be better; NaN where a trajectory blows up. Long
     /// trajectories of chaotic systems are not reproduced even by the right equations.
     #[serde(skip)]
     pub explained: Vec<f64>,

@@ -49,6 +49,16 @@ pub(super) struct Smooth {
     pub noise: Vec<f64>,
     /// Standard deviation of each state (K).
     pub deviation: Vec<f64>,
+    /// The state whose data each state comes from (K): itself, or for a hidden state, which comes after
+    /// all that have data, the one of which it is a derivative.
+    pub roots: Vec<usize>,
+}
+
+impl Smooth {
+    /// Returns the number of states with data.
+    pub fn measured(&self) -> usize {
+        self.roots.iter().enumerate().take_while(|(state, root)| state == *root).count()
+    }
 }
 
 /// Fits smoothing splines to valid data; with another loss than squares, what lies far from them
@@ -62,6 +72,7 @@ pub(super) fn smooth(data: &Dataset, loss: Loss) -> Result<Smooth> {
         splines: vec![Vec::new(); data.trajectories.len()],
         noise: vec![],
         deviation: vec![],
+        roots: (0..k).collect(),
     };
     for state in 0..k {
         let mut series: Vec<(Vec<f64>, Vec<f64>)> = data
@@ -104,7 +115,8 @@ fn too_near(state: &str, series: &[(Vec<f64>, Vec<f64>)]) -> Error {
     ))
 }
 
-fn deviation<'a>(values: impl Iterator<Item = &'a f64> + Clone) -> f64 {
+/// Returns the standard deviation of the values.
+pub(super) fn deviation<'a>(values: impl Iterator<Item = &'a f64> + Clone) -> f64 {
     let count = values.clone().count() as f64;
     let mean = values.clone().sum::<f64>() / count;
     (values.map(|x| (x - mean) * (x - mean)).sum::<f64>() / count).sqrt()

@@ -57,6 +57,10 @@ pub(super) struct Joint<'a> {
     estimate: Estimate<'a>,
     /// Standard deviation of each state (K).
     deviation: Vec<f64>,
+    /// The state whose data each state comes from (K), as in [`Smooth`], and the number of those with
+    /// data.
+    roots: Vec<usize>,
+    with_data: usize,
     /// Deviation of each component relative to that of its state (D): 1, or a rate for u'.
     relative: Vec<f64>,
     /// Noise of the residuals, which may be below the floor, (K).
@@ -120,6 +124,8 @@ impl<'a> Joint<'a> {
             grid,
             budget: budget.clone(),
             deviation: smooth.deviation.clone(),
+            roots: smooth.roots.clone(),
+            with_data: smooth.measured(),
             relative,
             noise: vec![],
             floor: Floor::new(floors, smooth.deviation.clone()),
@@ -202,7 +208,7 @@ impl<'a> Joint<'a> {
 
     /// Returns the states that are noisier than they were with all terms and small weights.
     fn noisier(&self) -> Vec<usize> {
-        let each = self.measured() as f64 / self.noise.len() as f64;
+        let each = self.measured() as f64 / self.with_data as f64;
         let limit = STIFFENING + STIFFENING_DEVIATIONS / (2.0 * each).sqrt();
         let after = self.estimate.unbiased(&self.noise);
         // Noise at the floor is no noise.
@@ -278,20 +284,24 @@ impl<'a> Joint<'a> {
         self.measured() as f64 - (starts + self.estimate.candidates.kept.len()) as f64
     }
 
-    /// Estimates σ of each state from its residuals.
+    /// Estimates σ of each state from its residuals; that of a hidden state, relative to its
+    /// deviation, is that of the data it comes from.
     fn update_noise(&mut self) {
         let (k, d) = (self.deviation.len(), self.relative.len());
         let starts = d / k * self.grid.trajectories.len();
         let free = self.estimate.candidates.free();
         let residuals = |j: usize| {
             let relative = self.residuals(j).map(|r| r / self.deviation[j]);
-            let used = starts + free.iter().filter(|p| p.equation == j).count();
+            let own = |state: usize| self.roots[state] == j;
+            let used = starts * (0..k).filter(|state| own(*state)).count()
+                + free.iter().filter(|p| own(p.equation)).count();
             let freedom = f64::max(relative.clone().count() as f64 - used as f64, 1.0);
             Residuals { squares: self.grid.loss.sum_of_squares(relative, freedom), freedom }
         };
-        let residuals: Vec<Residuals> = (0..k).map(residuals).collect();
+        let residuals: Vec<Residuals> = (0..self.with_data).map(residuals).collect();
         let levels = levels(&residuals);
-        self.noise = levels.iter().zip(&self.deviation).map(|(level, unit)| level * unit).collect();
+        let units = self.roots.iter().zip(&self.deviation);
+        self.noise = units.map(|(&root, unit)| levels[root] * unit).collect();
         self.weigh();
     }
 

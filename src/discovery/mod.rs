@@ -62,6 +62,7 @@ mod extension;
 mod forcing;
 mod grid;
 mod held_out;
+mod hidden;
 mod information;
 mod joint;
 mod ladder;

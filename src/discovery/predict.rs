@@ -5,6 +5,7 @@ use super::data::{Dataset, MIN_VALUES};
 use super::equation::Discovery;
 use super::forcing::Forcing;
 use super::grid::smooth;
+use super::hidden::Hidden;
 use super::library::Library;
 use super::loss::Loss;
 use super::right_hand_side::RightHandSide;
@@ -17,13 +18,15 @@ use crate::{Error, Result};
 /// The trajectories that equations predict, and how well they agree with data.
 #[derive(Clone, Debug, Default)]
 pub struct Prediction {
-    /// Names of the K states.
+    /// Names of the K states: those with data, then the hidden ones.
     pub states: Vec<String>,
+    /// Names of the hidden states, the last of `states`.
+    pub hidden: Vec<String>,
     /// The predicted states of each trajectory at the times of the data (N, K), row-major; NaN after
     /// a blow-up.
     pub trajectories: Vec<Vec<f64>>,
-    /// The fraction of each state's variance that the prediction explains, R² (K): at most 1, and
-    /// below 0 where the mean would be better; NaN where a trajectory blows up, and where the data
+    /// The fraction of the variance of each state with data that the prediction explains, R²: at most
+    /// 1, and below 0 where the mean would be better; NaN where a trajectory blows up, and where the data
     /// have no value or the same one everywhere, so that there is nothing to explain.
     pub explained: Vec<f64>,
     /// What the reader must know, in words: blow-ups.
@@ -35,28 +38,34 @@ impl Discovery {
     /// trajectory over its times, with its inputs. The data must have the states and inputs of the
     /// equations, in any order; others are ignored. Only the first row must be complete; what later
     /// rows measure is compared with the prediction. For order 2 the initial velocities are those of
-    /// the states `x'`, if the data have them, or else the slopes of the smoothed data.
+    /// the states `x'`, if the data have them, or else the slopes of the smoothed data. So it is with
+    /// hidden states, which are derivatives.
     ///
     /// # Errors
     /// [`Error::Argument`] and [`Error::Shape`] for malformed data or equations, or states that are
     /// not there; [`Error::Data`] for a first row with missing values, and for data too few to
-    /// estimate initial velocities.
+    /// estimate initial velocities or hidden states.
     pub fn predict(&self, data: &Dataset) -> Result<Prediction> {
         let settings = Settings { order: self.order, ..Settings::default() };
         let library = self.library(&settings)?;
         let rhs = RightHandSide::from_equations(&library, &settings, &self.equations)?;
-        require("states", &self.states, &data.states)?;
+        let with_data = self.with_data()?;
+        require("states", with_data, &data.states)?;
         require("inputs", &self.inputs, &data.inputs)?;
         if self.interpolation.len() != self.inputs.len() {
             let (courses, inputs) = (self.interpolation.len(), self.inputs.len());
             let message = format!("there are {courses} for {inputs} inputs");
             return Err(Error::argument("interpolation", message));
         }
-        let velocities: Vec<String> = self.states.iter().map(|name| format!("{name}'")).collect();
-        let measured = self.order == 2 && velocities.iter().all(|v| data.states.contains(v));
+        // What is no state with data is a derivative of one.
+        let derivatives: Vec<String> = match self.order {
+            2 => self.states.iter().map(|name| format!("{name}'")).collect(),
+            _ => self.hidden.clone(),
+        };
+        let measured = derivatives.iter().all(|name| data.states.contains(name));
         let wanted = match measured {
-            true => [&self.states[..], &velocities].concat(),
-            false => self.states.clone(),
+            true => [with_data, &derivatives].concat(),
+            false => with_data.to_vec(),
         };
         data.validate_shapes()?;
         let data = data.with_states(&wanted).with_inputs(&self.inputs);
@@ -67,7 +76,8 @@ impl Discovery {
         let initial = self.initial(&data, measured)?;
         let scale = self.scale(&data, &initial);
         let k = self.states.len();
-        let mut prediction = Prediction { states: self.states.clone(), ..Prediction::default() };
+        let (states, hidden) = (self.states.clone(), self.hidden.clone());
+        let mut prediction = Prediction { states, hidden, ..Prediction::default() };
         for (index, (trajectory, initial)) in data.trajectories.iter().zip(&initial).enumerate() {
             let time = &trajectory.time;
             let forcing = Forcing::new(&data, index, &self.interpolation, time);
@@ -85,8 +95,24 @@ impl Discovery {
             .filter(|(x, _)| !x.is_nan())
             .map(|(x, u)| (*x, *u))
         };
-        prediction.explained = (0..k).map(|state| fraction_explained(pairs(state))).collect();
+        let all = 0..with_data.len();
+        prediction.explained = all.map(|state| fraction_explained(pairs(state))).collect();
         Ok(prediction)
+    }
+
+    /// Returns the names of the states with data.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the hidden states are not the last ones of all.
+    fn with_data(&self) -> Result<&[String]> {
+        match self.states.strip_suffix(&*self.hidden) {
+            Some([]) | None => {
+                let (hidden, states) = (self.hidden.join(", "), self.states.join(", "));
+                let message = format!("{hidden} are not the last of the states {states}");
+                Err(Error::argument("hidden", message))
+            }
+            Some(with_data) => Ok(with_data),
+        }
     }
 
     /// Returns the library of the terms that the equations have.
@@ -116,7 +142,7 @@ impl Discovery {
     }
 
     /// Returns the variables (D) at the beginning of each trajectory. `measured` says whether the
-    /// data have the velocities.
+    /// data have the velocities and hidden states.
     fn initial(&self, data: &Dataset, measured: bool) -> Result<Vec<Vec<f64>>> {
         let columns = data.states.len();
         let mut initial = Vec::new();
@@ -131,17 +157,23 @@ impl Discovery {
             }
             initial.push(row.to_vec());
         }
-        if self.order == 2 && !measured {
+        if !measured {
+            let what = if self.order == 2 { "velocities" } else { "hidden states" };
             data.validate_with(MIN_VALUES).map_err(|error| {
                 Error::Data(format!(
-                    "the initial velocities cannot be estimated, and are not among the states: \
-                     {error}"
+                    "the initial {what} cannot be estimated, and are not among the states: {error}"
                 ))
             })?;
-            let smooth = smooth(data, Loss::Squares)?;
+            let asked = Settings { hidden: self.hidden.len(), ..Settings::default() };
+            let hidden = Hidden::new(data, &asked)?;
+            let smooth = hidden.smoothed(&data.states, smooth(data, Loss::Squares)?)?;
             let beginnings = data.trajectories.iter().zip(&smooth.splines);
             for (initial, (trajectory, splines)) in initial.iter_mut().zip(beginnings) {
-                initial.extend(splines.iter().map(|spline| spline.at(trajectory.time[0])[1]));
+                let begin = trajectory.time[0];
+                match self.order {
+                    2 => initial.extend(splines.iter().map(|spline| spline.at(begin)[1])),
+                    _ => initial.extend(splines[columns..].iter().map(|s| s.at(begin)[0])),
+                }
             }
         }
         Ok(initial)

@@ -42,7 +42,7 @@ impl Found<'_> {
     }
 
     /// Returns the part of the score that belongs to one equation and the data of its state.
-    fn score_of(&self, equation: usize, settings: &Settings) -> f64 {
+    pub fn score_of(&self, equation: usize, settings: &Settings) -> f64 {
         let penalty = settings.threshold * settings.threshold;
         let own = self.estimate.candidates.free().iter().filter(|p| p.equation == equation).count();
         self.view.grid.misfit(&self.estimate.unbiased_noise(), equation) + penalty * own as f64
@@ -50,7 +50,7 @@ impl Found<'_> {
 
     /// Returns whether the data obey this state's equation: without further disturbances, and so
     /// that hardly more is left than the noise of the smoothed data.
-    fn is_exact_in(&self, state: usize) -> bool {
+    pub fn is_exact_in(&self, state: usize) -> bool {
         let smooth = &self.view.smooth;
         let least = LEFT * NOISE_FLOORS[NOISE_FLOORS.len() - 1] * smooth.deviation[state];
         let left = self.estimate.noise[state] <= (LEFT * smooth.noise[state]).max(least);

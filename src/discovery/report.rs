@@ -37,7 +37,8 @@ impl Discovery {
     ///
     /// `rhs` is an expression that Python and SymPy parse, in `symbols`: the names of the states,
     /// for order 2 then of their velocities (`x_dot`), of the inputs, and the time `t` where it occurs,
-    /// with underscores for what no name may have there. SymPy has constants of its own, such as
+    /// with underscores for what no name may have there. With hidden states there is `"hidden"`, their
+    /// names, which are the last of `states`; they have neither `noise` nor `fit`. SymPy has constants of its own, such as
     /// `I`, so that it should be told the names:
     /// `sympify(rhs, locals={name: Symbol(name) for name in symbols})`. `noise` is that of each
     /// state, and `fit` the fraction of its variance that the simulated equations explain (R²),
@@ -56,6 +57,7 @@ impl Discovery {
         let equation = |equation| JsonEquation::new(equation, &symbols);
         let model = Model {
             states: &self.states,
+            hidden: &self.hidden,
             inputs: &self.inputs,
             interpolation: &self.interpolation,
             order: self.order,
@@ -95,6 +97,8 @@ impl Discovery {
 #[derive(Serialize)]
 struct Model<'a> {
     states: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    hidden: &'a [String],
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     inputs: &'a [String],
     #[serde(skip_serializing_if = "<[Interpolation]>::is_empty")]

@@ -1,5 +1,7 @@
 //! The search for equations: the whole algorithm of a discovery.
 
+use std::ops::ControlFlow;
+
 use super::attempts;
 use super::budget::Budget;
 use super::check::check;
@@ -9,13 +11,14 @@ use super::equation::{Discovery, Fit, Tried};
 use super::estimate::Estimate;
 use super::estimator::Estimator;
 use super::grid::Grid;
+use super::hidden::{Hidden, Without};
 use super::joint::{Joint, NOISE_FLOORS, joint_values};
-use super::ladder::{Model, Step, models};
+use super::ladder::{self, Model, Step};
 use super::link::Link;
 use super::network::{Network, network_values};
 use super::outliers::{self, down_weighted};
 use super::preparation::{Prepared, prepare};
-use super::progress::{Observer, Reporter};
+use super::progress::{Observer, Progress, Reporter};
 use super::ranking::{Found, Results};
 use super::selection::{conclude, select};
 use super::settings::{Method, Settings};
@@ -43,14 +46,17 @@ pub fn discover(
     observer: &mut Observer<'_>,
 ) -> Result<Discovery> {
     // Too many terms are refused before the data are looked at.
+    settings.validate()?;
     data.validate_names()?;
-    models(data, settings)?;
+    models(data, &Hidden::new(data, settings)?, settings)?;
     data.validate()?;
     let mut progress = Reporter::new(observer);
     progress.stage(0.0, "smoothing the data")?;
     ensure_memory_to_smooth(data)?;
     let prepared = prepare(data, settings)?;
-    let steps = models(&prepared.data, settings)?;
+    let hidden = Hidden::new(&prepared.data, settings)?;
+    let steps = models(&prepared.data, &hidden, settings)?;
+    let settings = &hidden.defined(&prepared.data.states, settings);
     let all = || steps.iter().flat_map(|step| &step.models);
     let has_inputs = all().any(|model| !model.library.inputs().is_empty());
     if settings.method == Method::Network && has_inputs {
@@ -60,14 +66,15 @@ pub fn discover(
     }
     let translatable = |model: &Model| settings.is_translatable() && model.is_translatable();
     let any_translatable = all().any(translatable);
-    let views = View::all(&prepared.data, settings, any_translatable)?;
+    let views = View::all(&prepared.data, &hidden, settings, any_translatable)?;
     // Terms get the time where a candidate depends on it.
     let with_time = all().any(|m| m.library.inputs().len() > prepared.data.inputs.len());
     check_gradients(&prepared.data, &views[0].smooth, with_time, settings)?;
 
     // Searches with every model about every offset, and keeps the best result.
     let mut results = Results::new(settings);
-    let parts = steps.len() + usize::from(settings.automatic);
+    let to_judge: Vec<usize> = hidden.last(prepared.data.states.len()).collect();
+    let parts = steps.len() + usize::from(settings.automatic) + to_judge.len();
     for (index, Step { models, refused }) in steps.iter().enumerate() {
         progress.begin_part(index, parts);
         // What is exact has the terms of simpler models already.
@@ -94,9 +101,67 @@ pub fn discover(
         progress.begin_part(steps.len(), parts);
         search(&mut results, &tasks, settings, &mut progress)?;
     }
-    let (found, tried) = results.into_best()?;
+    let (mut found, tried) = results.into_best()?;
+    for (index, number) in to_judge.iter().enumerate() {
+        progress.begin_part(parts - to_judge.len() + index, parts);
+        let needless = needless(&found, *number, &hidden, &prepared.data, settings, &mut progress)?;
+        found.warnings.extend(needless);
+    }
     let chosen_translatable = translatable(found.model);
-    report(found, tried, chosen_translatable, data, prepared, &mut progress)
+    report(found, tried, chosen_translatable, data, prepared, hidden.names, &mut progress)
+}
+
+/// Returns the models to be tried for data with these hidden states besides, in steps.
+fn models(data: &Dataset, hidden: &Hidden, settings: &Settings) -> Result<Vec<Step>> {
+    let mut steps = ladder::models(&data.with_hidden(&hidden.names), settings)?;
+    for step in &mut steps {
+        let models = std::mem::take(&mut step.models).into_iter();
+        step.models = models.map(|model| hidden.restricted(model)).collect();
+    }
+    Ok(steps)
+}
+
+/// Returns the warning that the hidden state of this number is needless, if it is: a search without it
+/// finds an equation of the state whose derivative it is, which the data obey, and they are worth hardly
+/// less than with the hidden state.
+fn needless(
+    found: &Found<'_>,
+    number: usize,
+    hidden: &Hidden,
+    data: &Dataset,
+    settings: &Settings,
+    progress: &mut Reporter<'_, '_>,
+) -> Result<Option<String>> {
+    let parent = hidden.parent(number);
+    let state = data.states.len() + number;
+    let Without { hidden: others, model, settings: without } =
+        hidden.without(number, found.model, settings);
+    let views = View::all(data, &others, &without, false)?;
+    let mut relay = |seen: &Progress<'_>| {
+        let stage = format!("without {}: {}", hidden.names[number], seen.stage);
+        match progress.relay(seen.fraction, &stage) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    };
+    let budget = Budget::new(f64::INFINITY);
+    let mut reporter = Reporter::new(&mut relay);
+    let closed = match find(&views[0], &model, None, &budget, &without, &mut reporter) {
+        Ok(closed) => closed,
+        Err(Error::Data(_)) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let root = found.view.smooth.roots[state];
+    let misfit = |found: &Found<'_>, equation: usize| {
+        let with_data = found.score_of(root, settings);
+        if equation == root { with_data } else { with_data + found.score_of(equation, settings) }
+    };
+    // A hidden state must be worth as much as a term.
+    let gain = misfit(&closed, parent) - misfit(found, state);
+    let explained = closed.is_exact_in(root) && closed.is_exact_in(parent);
+    let needed = !explained || gain > settings.threshold.powi(2);
+    let equation = &closed.estimate.equations()[parent];
+    Ok((!needed).then(|| warnings::needless(&hidden.names[number], equation)))
 }
 
 /// Searches with each of these models, in threads, and adds what is found to the results.
@@ -309,6 +374,7 @@ fn report(
     translatable: bool,
     data: &Dataset,
     prepared: Prepared,
+    hidden: Vec<String>,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<Discovery> {
     let Found { estimate, view, warnings: undecided, .. } = found;
@@ -320,6 +386,7 @@ fn report(
     warnings.extend(warnings::cut_short(&tried));
     if !estimate.is_exact() {
         warnings.push(warnings::inexact(&estimate));
+        warnings.extend(warnings::unidentified(&estimate, &smooth.roots));
     }
     let (equations, correlations) = (estimate.equations(), estimate.correlations());
     warnings.extend(warnings::empty(&equations));
@@ -327,7 +394,7 @@ fn report(
     let parts = fits(&estimate, view, &scale);
     let down_weighted = down_weighted(
         data,
-        &prepared.data.states,
+        &view.data.states,
         grid,
         &prepared.part_of,
         &prepared.left_out,
@@ -343,14 +410,15 @@ fn report(
     warnings.extend(warnings::blow_ups(&fits, estimate.noise.len()));
     progress.finish(&equations)?;
     Ok(Discovery {
-        states: prepared.data.states,
+        states: view.data.states.clone(),
+        hidden,
         inputs: prepared.data.inputs,
         interpolation: view.grid.interpolation.clone(),
         order: estimate.rhs.order,
         equations,
         correlations,
         fits,
-        noise: estimate.noise,
+        noise: estimate.noise[..smooth.measured()].to_vec(),
         explained: checked.explained,
         down_weighted,
         tried,
@@ -389,8 +457,6 @@ fn joined(fits: Vec<Fit>, part_of: &[usize], count: usize, offset: &[f64]) -> Ve
 
 #[cfg(test)]
 mod tests {
-    use std::ops::ControlFlow;
-
     use super::super::data::Trajectory;
     use super::super::equation::Equation;
     use super::*;
@@ -398,10 +464,10 @@ mod tests {
     /// Returns the equations that a search with this budget finds, and what was tried.
     fn within(work: f64, data: &Dataset) -> (Result<Vec<Equation>>, Vec<Tried>) {
         let settings = Settings { automatic: true, ..Settings::default() };
-        let views = View::all(data, &settings, false).unwrap();
+        let views = View::all(data, &Hidden::default(), &settings, false).unwrap();
         let model = Model { work, linearizations: 0.0, ..Model::new(data, &settings).unwrap() };
         let mut results = Results::new(&settings);
-        let mut observer = |_: &super::super::progress::Progress<'_>| ControlFlow::Continue(());
+        let mut observer = |_: &Progress<'_>| ControlFlow::Continue(());
         let mut progress = Reporter::new(&mut observer);
         search(&mut results, &[(&views[0], &model)], &settings, &mut progress).unwrap();
         match results.into_best() {

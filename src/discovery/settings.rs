@@ -123,6 +123,15 @@ pub struct Settings {
     pub automatic: bool,
     /// Highest total degree of the monomials; by default 2.
     pub degree: usize,
+    /// Number of hidden states: states without data, which are added to the equations; by default
+    /// none. Hidden states are known only up to a change of variables, so that they are defined as
+    /// derivatives: `hidden1` is that of the first state, x' = hidden1, `hidden2` that of the second,
+    /// and so on; after those of all states with data that of `hidden1`, at most two for each
+    /// state with data. What is found are the equations of the others and of the last hidden states.
+    /// The warnings of the result name hidden states that cannot be identified: without
+    /// which the data are explained as well, or whose equation the data do not obey. Only the
+    /// joint method can, for order 1 and a given model.
+    pub hidden: usize,
     /// Whether sin and cos of each state are candidates too; by default not.
     pub sine_cosine: bool,
     /// Whether the time `t` occurs in the monomials like a state; by default not.
@@ -173,6 +182,7 @@ impl Default for Settings {
             order: 1,
             automatic: false,
             degree: 2,
+            hidden: 0,
             sine_cosine: false,
             explicit_time: false,
             terms: Vec::new(),
@@ -261,6 +271,9 @@ impl Settings {
                            all values alike";
             return refuse("robust", message.into());
         }
+        if self.hidden > 0 {
+            self.validate_hidden()?;
+        }
         if self.automatic && self.method == Method::Network {
             let message = "the network method takes one model, the joint method chooses among many";
             return refuse("automatic", message.into());
@@ -275,6 +288,27 @@ impl Settings {
             return refuse("device", format!("{message}; got {}", self.device));
         }
         Ok(())
+    }
+
+    /// Checks that hidden states suit the other settings.
+    fn validate_hidden(&self) -> Result<()> {
+        let refuse = |message: &str| Err(Error::argument("hidden", message));
+        if self.method == Method::Network {
+            return refuse("only the joint method can find states without data");
+        }
+        if self.order == 2 {
+            let message = "order 2 already has the derivative of each state as a state; hidden states \
+                           are for order 1";
+            return refuse(message);
+        }
+        if self.automatic {
+            let message = "hidden states belong to a given model, which the data do not choose";
+            return refuse(message);
+        }
+        match self.degree {
+            0 => refuse("hidden states must occur in the terms: the degree must be at least 1, got 0"),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -224,6 +224,12 @@ impl Spline {
         self.values.iter().chain(&self.curvatures).all(|number| number.is_finite())
     }
 
+    /// Returns its knots, and its slopes there.
+    pub fn slopes(&self) -> (Vec<f64>, Vec<f64>) {
+        let slopes = self.knots.iter().map(|&knot| self.at(knot)[1]);
+        (self.knots.clone(), slopes.collect())
+    }
+
     /// Returns value, slope and curvature at `time`; beyond its ends the spline is a straight line.
     pub fn at(&self, time: f64) -> [f64; 3] {
         let last = self.knots.len() - 1;

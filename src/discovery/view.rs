@@ -4,6 +4,7 @@ use std::f64::consts::TAU;
 
 use super::data::{Dataset, Trajectory};
 use super::grid::{Grid, Smooth, fastest_rate, smooth};
+use super::hidden::Hidden;
 use super::loss::Loss;
 use super::settings::Settings;
 use crate::Result;
@@ -14,7 +15,7 @@ const FAR: f64 = 10.0;
 
 /// The data about an offset, and what is derived from them.
 pub(super) struct View {
-    /// The data less the offset.
+    /// The data less the offset, with the hidden states.
     pub data: Dataset,
     pub smooth: Smooth,
     pub grid: Grid,
@@ -23,24 +24,35 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Returns the views in which equations are to be searched for: the data themselves, and where
+    /// Returns the views in which equations are to be searched for: the data themselves with the
+    /// `hidden` states, and where
     /// some states are far from zero, also what is left of these after their mean is subtracted, if
     /// equations about an offset are `translatable`: if they can be multiplied out.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) if the grid has more points than fit in memory,
     /// [`Error::Data`](crate::Error::Data) if a state never changes.
-    pub fn all(data: &Dataset, settings: &Settings, translatable: bool) -> Result<Vec<Self>> {
+    pub fn all(
+        data: &Dataset,
+        hidden: &Hidden,
+        settings: &Settings,
+        translatable: bool,
+    ) -> Result<Vec<Self>> {
         let k = data.states.len();
-        let mut views = vec![View::about(vec![0.0; k], data, settings)?];
+        let mut views = vec![View::about(vec![0.0; k], data, hidden, settings)?];
         let far = views[0].far(data);
         if far.iter().any(|mean| *mean != 0.0) && translatable {
-            views.push(View::about(far, data, settings)?);
+            views.push(View::about(far, data, hidden, settings)?);
         }
         Ok(views)
     }
 
-    fn about(offset: Vec<f64>, data: &Dataset, settings: &Settings) -> Result<Self> {
+    fn about(
+        mut offset: Vec<f64>,
+        data: &Dataset,
+        hidden: &Hidden,
+        settings: &Settings,
+    ) -> Result<Self> {
         let moved = |trajectory: &Trajectory| Trajectory {
             time: trajectory.time.clone(),
             inputs: trajectory.inputs.clone(),
@@ -54,7 +66,9 @@ impl View {
         let data =
             Dataset { trajectories: data.trajectories.iter().map(moved).collect(), ..data.clone() };
         let loss = Loss::of(settings.robust);
-        let smooth = smooth(&data, loss)?;
+        let smooth = hidden.smoothed(&data.states, smooth(&data, loss)?)?;
+        let data = data.with_hidden(&hidden.names);
+        offset.resize(data.states.len(), 0.0);
         let grid = Grid { offset, loss, ..Grid::new(&data, &smooth, settings.grid_refinement)? };
         let grid = grid.with_inputs(&data, settings.interpolation);
         let period = TAU / fastest_rate(&data, &smooth);

@@ -6,6 +6,7 @@ use super::equation::{Equation, Fit, Tried};
 use super::estimate::Estimate;
 use super::information::Information;
 use super::notation::product;
+use super::report::aligned;
 use super::right_hand_side::RightHandSide;
 
 /// The most undecided pairs of terms that are named for an equation.
@@ -122,6 +123,34 @@ pub(super) fn inexact(found: &Estimate<'_>) -> String {
          the states were allowed for",
         names.join(", ")
     )
+}
+
+/// Returns the warning that this hidden state is needless, because this equation without it explains
+/// the data as well.
+pub(super) fn needless(hidden: &str, equation: &Equation) -> String {
+    let equation = aligned(std::slice::from_ref(equation));
+    format!(
+        "`{hidden}` cannot be identified: without it, {} explains the data as well, so that it is a \
+         function of the other states, and terms with it can be exchanged for terms with these; ask for \
+         fewer hidden states, or put a state first whose derivative depends on what is hidden",
+        equation.trim_end()
+    )
+}
+
+/// Returns warnings of hidden states with an equation that the data do not obey; `roots` are the states
+/// whose data the states (K) come from.
+pub(super) fn unidentified(found: &Estimate<'_>, roots: &[usize]) -> Vec<String> {
+    let variables = found.rhs.library.variables();
+    let doubtful = (0..roots.len()).filter(|&state| roots[state] != state && !found.obeys(state));
+    let warning = |state: usize| {
+        let (name, root) = (&variables[state], &variables[roots[state]]);
+        format!(
+            "`{name}` cannot be identified with these terms: where its equation holds only up to \
+             disturbances, it is hardly more than a derivative of the smoothed `{root}`; its equation \
+             may be a ratio, or need terms of one's own"
+        )
+    };
+    doubtful.map(warning).collect()
 }
 
 /// Returns warnings of equations that lost all their terms.

@@ -3,6 +3,7 @@
 
 mod automatic;
 mod constraints;
+mod hidden;
 mod inputs;
 mod joint;
 mod network;

@@ -59,11 +59,16 @@ pub struct Arguments {
     /// Order of the equations: 1 for x' = ..., 2 for x'' = ...
     #[arg(long, value_name = "ORDER", default_value_t = 1, help_heading = "Model")]
     order: usize,
-    /// Highest degree of the polynomial terms. Without this, --sin-cos, --link, --terms,
+    /// Highest degree of the polynomial terms. Without this, --hidden, --sin-cos, --link, --terms,
     /// --explicit-time, --inputs and constraints (--fix, --forbid, --positive, --negative, --equal), the joint
     /// method tries many models, and the data choose [default: 2, where it does not]
     #[arg(long, value_name = "DEGREE", help_heading = "Model")]
     degree: Option<usize>,
+    /// Hidden states: so many states without data are added. They are derivatives of the states in
+    /// their order: x' = hidden1, for two states y' = hidden2; after those of all states, that of hidden1. A
+    /// warning names those that cannot be identified. Example: mnn discover a.csv --states x --hidden 1
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, help_heading = "Model")]
+    hidden: usize,
     /// Sine and cosine of each state are candidate terms too
     #[arg(long, help_heading = "Model")]
     sin_cos: bool,
@@ -180,6 +185,7 @@ impl Arguments {
         let constraints =
             [&self.fix, &self.forbid, &self.positive, &self.negative, &self.equal].into_iter();
         let given = self.degree.is_some()
+            || self.hidden > 0
             || self.sin_cos
             || self.link.is_some()
             || self.terms.is_some()
@@ -205,6 +211,7 @@ impl Arguments {
             order: self.order,
             automatic: self.is_automatic(),
             degree: self.degree.unwrap_or(2),
+            hidden: self.hidden,
             sine_cosine: self.sin_cos,
             link: match self.link.unwrap_or(LinkName::Identity) {
                 LinkName::Identity => Link::Identity,
@@ -283,7 +290,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let settings = Settings { device: arguments.device.open()?, ..settings };
     let display = Arc::new(Mutex::new(Display::new(arguments.quiet)));
     let shown = || display.lock().unwrap_or_else(PoisonError::into_inner);
-    shown().note(&summary(&table.dataset));
+    shown().note(&summary(&table.dataset, arguments.hidden));
     if arguments.method.is_none() && settings.method == Method::Network {
         shown().note(&format!(
             "the network method, on {}: the joint method is one small solve, which the CPU does \
@@ -339,7 +346,7 @@ fn give(arguments: &Arguments, table: &Table, discovery: &Discovery) -> ExitCode
         crate::print(&equations)
     };
     // Columns that never change were left out.
-    let dataset = || table.dataset.with_states(&discovery.states);
+    let dataset = || table.dataset.with_states(&discovery.states).with_hidden(&discovery.hidden);
     let files = [
         arguments.output.as_ref().map(|path| write_trajectories(path, time, discovery)),
         arguments.save.as_ref().map(|path| discovery.save(path, time)),
@@ -372,8 +379,8 @@ fn tried(discovery: &Discovery) -> String {
     text
 }
 
-/// Describes the data, as in `3 states (x, y, z), 10000 points`.
-fn summary(dataset: &Dataset) -> String {
+/// Describes the data, as in `3 states (x, y, z), 10000 points`, and what is searched besides.
+fn summary(dataset: &Dataset, hidden: usize) -> String {
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let states = dataset.states.len();
     let points: usize = dataset.trajectories.iter().map(|trajectory| trajectory.time.len()).sum();
@@ -381,6 +388,9 @@ fn summary(dataset: &Dataset) -> String {
     if !dataset.inputs.is_empty() {
         let inputs = dataset.inputs.len();
         text += &format!(", {inputs} input{} ({})", plural(inputs), dataset.inputs.join(", "));
+    }
+    if hidden > 0 {
+        text += &format!(", {hidden} hidden state{}", plural(hidden));
     }
     text += &format!(", {points} points");
     let trajectories = dataset.trajectories.len();

@@ -13,7 +13,8 @@ use crate::{csv, outputs, prediction_plot};
 /// Predict other data with equations that were found: simulate them from other initial values
 ///
 /// MODEL is what `mnn discover --save` has written. Each FILE is a CSV table as for `mnn discover`,
-/// with the states and inputs of the model. The first row of each trajectory has the initial values;
+/// with the states and inputs of the model. The first row of each trajectory has the initial values,
+/// those of hidden states are estimated from the slopes of the data;
 /// the equations are integrated over the times of all rows, with the inputs in these. Later values of
 /// the states may be missing; the others are compared with the prediction: R^2 of each state, the
 /// fraction of its variance that the prediction explains, appears on standard output, all else on
@@ -88,8 +89,9 @@ impl Arguments {
             );
             return Err(Error::argument("--velocities", message));
         }
-        let states = [&model.states[..], &self.velocities].concat();
-        let columns = self.table.columns(states, model.inputs.clone());
+        let with_data = with_data(&model.states, &model.hidden).to_vec();
+        let columns =
+            self.table.columns([with_data, self.velocities.clone()].concat(), model.inputs.clone());
         // Dates are counted as they were when the equations were found.
         let clock = Clock::of_name(time_name);
         if let (Some(clock), Some(unit)) = (clock, self.table.time_unit)
@@ -115,8 +117,10 @@ impl Arguments {
                 "mnn: warning: the times `{name}` are numbers, and are taken as {clock}"
             ));
         }
-        for (name, state) in table.dataset.states[k..].iter_mut().zip(&model.states) {
-            *name = format!("{state}'");
+        if model.order == 2 {
+            for (name, state) in table.dataset.states[k..].iter_mut().zip(&model.states) {
+                *name = format!("{state}'");
+            }
         }
         Ok(table)
     }
@@ -152,7 +156,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         crate::print(&report)
     };
-    let dataset = table.dataset.with_states(&model.states);
+    let dataset = table.dataset.with_states(&model.states).with_hidden(&model.hidden);
     let files = [
         arguments.output.as_ref().map(|path| write(path, &table.time_name, &dataset, &prediction)),
         arguments
@@ -165,7 +169,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(failures.fold(ExitCode::SUCCESS, |_, error| crate::report(&error)))
 }
 
-/// Returns a line for each state, as in `x: R^2 = 0.9987`.
+/// Returns the states with data.
+fn with_data<'a>(states: &'a [String], hidden: &[String]) -> &'a [String] {
+    states.strip_suffix(hidden).unwrap_or(states)
+}
+
+/// Returns a line for each state with data, as in `x: R^2 = 0.9987`.
 fn text(prediction: &Prediction) -> String {
     let line = |(name, explained): (&String, &f64)| match explained {
         r if r.is_nan() => format!("{name}: no R^2\n"),
@@ -183,22 +192,23 @@ fn json(prediction: &Prediction) -> String {
     format!("{value:#}\n")
 }
 
-/// Writes a table of time, each state as predicted, and each residual; with several trajectories,
+/// Writes a table of time, each state as predicted, and each residual of one with data; with several trajectories,
 /// their number comes first.
 fn write(path: &Path, time_name: &str, dataset: &Dataset, prediction: &Prediction) -> Result<()> {
     let k = dataset.states.len();
     let several = dataset.trajectories.len() > 1;
     let mut header: Vec<String> = several.then(|| "trajectory".to_owned()).into_iter().collect();
     header.push(time_name.to_owned());
-    for kind in ["predicted", "residual"] {
-        header.extend(dataset.states.iter().map(|state| format!("{state}_{kind}")));
+    let with_data = with_data(&prediction.states, &prediction.hidden);
+    for (kind, states) in [("predicted", &prediction.states[..]), ("residual", with_data)] {
+        header.extend(states.iter().map(|state| format!("{state}_{kind}")));
     }
     let both = dataset.trajectories.iter().zip(&prediction.trajectories);
     let rows = both.enumerate().flat_map(|(index, (trajectory, predicted))| {
         trajectory.time.iter().enumerate().map(move |(row, &time)| {
             let number = several.then_some((index + 1) as f64);
             let predicted = &predicted[row * k..][..k];
-            let measured = &trajectory.values[row * k..][..k];
+            let measured = &trajectory.values[row * k..][..with_data.len()];
             let residuals = measured.iter().zip(predicted).map(|(x, u)| x - u);
             number
                 .into_iter()

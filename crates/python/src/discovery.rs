@@ -112,7 +112,8 @@ fn candidates(
     settings: &Settings,
 ) -> mechanistic::Result<Vec<Vec<String>>> {
     if !settings.automatic {
-        let library = Library::with_inputs(&data.states, &data.inputs, settings)?;
+        let states = [&data.states[..], &found.hidden].concat();
+        let library = Library::with_inputs(&states, &data.inputs, settings)?;
         return Ok((0..library.len()).map(|term| library.factors(term).to_vec()).collect());
     }
     let mut occurring: Vec<Vec<String>> = Vec::new();
@@ -217,6 +218,7 @@ fn read_settings(values: &Bound<'_, PyDict>) -> PyResult<Settings> {
             "order" => settings.order = value.extract()?,
             "automatic" => settings.automatic = value.extract()?,
             "degree" => settings.degree = value.extract()?,
+            "hidden" => settings.hidden = value.extract()?,
             "sine_cosine" => settings.sine_cosine = value.extract()?,
             "explicit_time" => settings.explicit_time = value.extract()?,
             "terms" => settings.terms = value.extract()?,

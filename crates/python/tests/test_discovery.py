@@ -332,3 +332,34 @@ def test_links_and_denominators_are_written_with_decimals():
     model = Discover(degree=1, link="ratio").fit(x, t, feature_names=["x"])
     (side,) = model.equations(precision=1)
     assert side == "(-1.0 x) / (1 + 0.5 x)"
+
+
+def test_a_state_without_data():
+    t = np.arange(600) * 0.025
+    x = integrate(lambda u: np.array([u[1], -2 * u[0] - 0.3 * u[1]]), (1.0, 0.5), t)
+    noise = 0.002 * np.random.default_rng(5).standard_normal(len(t))
+    model = Discover(hidden=1, degree=1).fit(x[:, 0] + noise, t, feature_names=["x"])
+    assert model.feature_names_in_ == ["x"] and model.hidden_names_ == ["hidden1"]
+    assert model.get_feature_names() == ["1", "x", "hidden1"]
+    expected = [[0, 0, 1], [0, -2, -0.3]]
+    np.testing.assert_allclose(model.coefficients(), expected, rtol=0.02, atol=1e-12)
+    assert model.equations_[0] == "x'       = 1 hidden1"
+    assert model.warnings_ == []
+    assert model.noise_.shape == model.explained_.shape == (1,)
+    assert model.fits_[0].smoothed.shape == (len(model.fits_[0].time), 2)
+    np.testing.assert_allclose(model.predict([[1.0, 0.5]]), [[0.5, -2.15]], rtol=0.02)
+    np.testing.assert_allclose(model.simulate([1.0, 0.5], t), x, atol=0.03)
+    assert model.score(x[:, 0], t) > 0.99
+    assert copy.deepcopy(model).get_params()["hidden"] == 1
+    with pytest.raises(ValueError, match="hidden: at most 2 for each of the 1 states"):
+        Discover(hidden=3).fit(x[:, 0], t)
+    with pytest.raises(ValueError, match="hidden: order 2 already has"):
+        Discover(hidden=1, order=2).fit(x[:, 0], t)
+    with pytest.raises(ValueError, match="x0: expected 2 numbers, got 1"):
+        model.simulate([1.0], t)
+
+
+def test_a_state_that_is_not_hidden_is_said():
+    t = np.arange(200) * 0.02
+    model = Discover(hidden=1, degree=1).fit(3 * np.exp(-t), t)
+    assert any(w.startswith("`hidden1` cannot be identified: ") for w in model.warnings_)

@@ -71,7 +71,9 @@ impl Report<'_> {
                 let blows_up = "the simulation blows up".to_owned();
                 if explained.is_nan() { blows_up } else { format!("{explained:.6}") }
             });
-            html += &row(&[name, &noise.unwrap_or_default(), &explained.unwrap_or_default()]);
+            // Hidden states have neither.
+            let noise = noise.unwrap_or_else(|| "no data".to_owned());
+            html += &row(&[name, &noise, &explained.unwrap_or_default()]);
         }
         html += "</table>\n<p>R² is the fraction of the variance that the simulation from the \
                  first point explains (after a gap that is too long, from the first point after it). Zoom with the wheel (shift: values only, control: times \
@@ -125,7 +127,8 @@ impl Report<'_> {
     pub fn residuals(&self) -> String {
         let k = self.discovery.states.len();
         let mut html = String::new();
-        for state in 0..self.states() {
+        let with_data = k - self.discovery.hidden.len();
+        for state in 0..self.states().min(with_data) {
             let both = self.dataset.trajectories.iter().zip(&self.discovery.fits);
             let residuals = both.map(|(data, fit)| residuals(data, fit, state, k)).collect();
             let name = format!("residual of {}", self.discovery.states[state]);

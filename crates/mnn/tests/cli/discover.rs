@@ -138,7 +138,7 @@ fn the_automatic_choice_says_what_it_tried() {
     let (quiet, stderr) = tried(&["a.csv", "-q"]);
     assert_eq!((quiet, stderr.as_str()), (all, ""));
 
-    let given: [&[&str]; 12] = [
+    let given: [&[&str]; 13] = [
         &["a.csv", "--degree", "2"],
         &["a.csv", "--sin-cos"],
         &["a.csv", "--link", "identity"],
@@ -151,6 +151,7 @@ fn the_automatic_choice_says_what_it_tried() {
         &["a.csv", "--negative", "y' : x"],
         &["a.csv", "--equal", "x' : x, y' : y"],
         &["a.csv", "--degree", "1", "--robust"],
+        &["a.csv", "--hidden", "1"],
     ];
     for arguments in given {
         let (one, stderr) = tried(arguments);
@@ -444,4 +445,74 @@ fn times_that_are_too_near_are_named() {
              other, compared with the rest; leave one of them out\n"
         );
     }
+}
+
+/// x'' = −0.2 x' − 4.01 x, as the example of the help has it.
+#[test]
+fn hidden_states_are_found_reported_and_predicted() {
+    let workspace = oscillator();
+    let call = ["discover", "a.csv", "--states", "x", "--hidden", "1"];
+    let outputs = ["--save", "m.st", "--report", "r.html", "--plot", "p.svg", "-o", "o.csv"];
+    let run = workspace.run(&[&call[..], &outputs, &["--format", "json"]].concat()).expect(DONE);
+    assert!(run.stderr.starts_with("1 state (x), 1 hidden state, 300 points\n"), "{}", run.stderr);
+    let found = terms(&run.stdout, &["x'", "hidden1'"]);
+    let factors: Vec<&str> = found.iter().map(|(factors, _)| factors.as_str()).collect();
+    assert_eq!(factors, ["hidden1", "x", "hidden1"], "{}", run.stderr);
+    for ((_, coefficient), truth) in found.iter().zip([1.0, -4.01, -0.2]) {
+        assert!((coefficient - truth).abs() < 0.04, "{found:?}");
+    }
+    let value: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(value["states"], serde_json::json!(["x", "hidden1"]));
+    assert_eq!(value["hidden"], serde_json::json!(["hidden1"]));
+    assert_eq!(value["equations"][0]["terms"][0]["known"], true);
+    assert_eq!(value["warnings"], serde_json::json!([]));
+    for name in ["noise", "fit"] {
+        assert_eq!(value[name].as_array().unwrap().len(), 1, "{name}");
+    }
+    let text = workspace.run(&[&call[..], &["-q"]].concat()).expect(DONE).stdout;
+    assert!(text.starts_with("x'       = 1 hidden1\nhidden1' = -4.0"), "{text}");
+
+    let page = std::fs::read_to_string(workspace.path("r.html")).unwrap();
+    assert!(page.contains("<td>hidden1</td><td>no data</td>"), "no noise of hidden states");
+    assert!(page.contains("residual of x") && !page.contains("residual of hidden1"), "residuals");
+    let picture = std::fs::read_to_string(workspace.path("p.svg")).unwrap();
+    assert!(picture.contains("hidden1"), "a panel of the hidden state");
+    let table = std::fs::read_to_string(workspace.path("o.csv")).unwrap();
+    assert!(table.starts_with("t,x_smoothed,hidden1_smoothed,x_simulated,hidden1_simulated\n"));
+
+    // The model predicts other data, of which it needs x alone.
+    let simulate = ["simulate", "linear", "--noise", "1%", "--dt", "0.05", "--points", "300"];
+    let other = ["--initial=-1,3", "--seed", "2", "-o", "b.csv"];
+    workspace.run(&[&simulate[..], &other].concat()).expect(DONE);
+    let predict = ["predict", "m.st", "b.csv", "-o", "q.csv", "--plot", "q.svg"];
+    let run = workspace.run(&predict).expect(DONE);
+    let r2: f64 = run.stdout.trim().strip_prefix("x: R^2 = ").unwrap().parse().unwrap();
+    assert!(r2 > 0.98, "{r2}");
+    let table = std::fs::read_to_string(workspace.path("q.csv")).unwrap();
+    assert!(table.starts_with("t,x_predicted,hidden1_predicted,x_residual\n0,"), "{table}");
+    assert_eq!(table.lines().nth(1).unwrap().split(',').count(), 4);
+}
+
+#[test]
+fn hidden_states_that_cannot_be_found_are_refused_or_named() {
+    let workspace = oscillator();
+    let refused = |flags: &[&str], message: &str| {
+        let run = workspace.run(&[&["discover", "a.csv"][..], flags].concat()).expect(MISUSE);
+        assert!(run.stderr.contains(&format!("mnn: {message}")), "{}", run.stderr);
+        assert_eq!(run.stdout, "");
+    };
+    refused(&["--hidden", "5"], "--hidden: at most 2 for each of the 2 states with data");
+    refused(&["--hidden", "1", "--order", "2"], "--hidden: order 2 already has");
+    refused(&["--hidden", "1", "--method", "network"], "--hidden: only the joint method");
+    refused(&["--hidden", "1", "--degree", "0"], "--hidden: hidden states must occur in the terms");
+    refused(&["--hidden", "1", "--fix", "x' : y = 2"], "--fix or --forbid: x' = hidden1 is what");
+    let table = std::fs::read_to_string(workspace.path("a.csv")).unwrap();
+    workspace.write("b.csv", table.replacen("y", "hidden1", 1));
+    let clash = workspace.run(&["discover", "b.csv", "--hidden", "1"]).expect(MISUSE).stderr;
+    assert!(clash.contains("mnn: --hidden: the data have a column `hidden1`"), "{clash}");
+    workspace.run(&["discover", "b.csv", "-q", "--hidden", "0", "--degree", "1"]).expect(DONE);
+    // Both states are measured: there is nothing left to be hidden.
+    let run = workspace.run(&["discover", "a.csv", "-q", "--hidden", "1", "--degree", "1"]);
+    let stderr = run.expect(DONE).stderr;
+    assert!(stderr.contains("warning: `hidden1` cannot be identified: without it, x' = -"), "{stderr}");
 }

@@ -55,9 +55,12 @@ class Discover:
     Args:
         degree: the highest total degree of the monomials. By default the data choose among many
             models, from lines to functions and ratios, as ``mnn discover`` has it; but it is 2 where
-            something else says which model is meant: ``sine_cosine``, ``explicit_time``, ``terms``,
+            something else says which model is meant: ``hidden``, ``sine_cosine``, ``explicit_time``, ``terms``,
             ``link``, ``known``, ``positive``, ``negative``, inputs, or the network.
         order: 1 for u' = …, 2 for u'' = … (whose terms may have u').
+        hidden: so many states without data are added to the equations. They are derivatives of the
+            states in their order: x0' = hidden1, x1' = hidden2, …; after those of all states, that
+            of hidden1. ``warnings_`` names those that cannot be identified.
         sine_cosine: whether sin and cos of each state are candidates.
         explicit_time: whether the time ``t`` occurs in the monomials like a state.
         terms: further candidates as expressions, such as ``"exp(-x)"`` or ``"x/(1 + y^2)"``.
@@ -76,7 +79,9 @@ class Discover:
         progress: a function that is called with the fraction done and the stage.
 
     Attributes:
-        feature_names_in_: the names of the K states.
+        feature_names_in_: the names of the K states with data.
+        hidden_names_: the names of the hidden states, which follow those with data wherever there is
+            a number for each state, but for ``noise_`` and ``explained_``.
         input_names_in_: the names of the inputs.
         n_features_in_: K.
         order_: the order of the equations.
@@ -90,6 +95,7 @@ class Discover:
     """
 
     feature_names_in_: list[str]
+    hidden_names_: list[str]
     input_names_in_: list[str]
     n_features_in_: int
     order_: int
@@ -106,6 +112,7 @@ class Discover:
         *,
         degree: int | None = None,
         order: int = 1,
+        hidden: int = 0,
         sine_cosine: bool = False,
         explicit_time: bool = False,
         terms: Sequence[str] = (),
@@ -123,6 +130,7 @@ class Discover:
     ) -> None:
         self.degree = degree
         self.order = order
+        self.hidden = hidden
         self.sine_cosine = sine_cosine
         self.explicit_time = explicit_time
         self.terms = terms
@@ -205,6 +213,7 @@ class Discover:
         self._json = found
         self._candidates = [tuple(factors) for factors in candidates]
         self.feature_names_in_, self.input_names_in_ = data.states, data.inputs
+        self.hidden_names_ = content.get("hidden", [])
         self.n_features_in_ = len(data.states)
         self.order_ = int(content["order"])
         self.equations_ = _native.text(found).splitlines()
@@ -213,12 +222,14 @@ class Discover:
         self.warnings_ = content["warnings"]
         self.noise_ = np.array(content["noise"], dtype=float)
         self.explained_ = np.array(content["fit"], dtype=float)
-        shape = (-1, self.n_features_in_)
+        shape = (-1, len(self._states()))
         self.fits_ = [
             Fit(np.array(time), np.reshape(smoothed, shape), np.reshape(simulated, shape))
             for time, smoothed, simulated in fits
         ]
-        self._sizes, self._origin = data.sizes(), data.origin
+        hidden = [fit.smoothed[:, self.n_features_in_ :] for fit in self.fits_]
+        largest = np.max(np.abs(np.concatenate(hidden)), axis=0, initial=0.0)
+        self._sizes, self._origin = [*data.sizes(), *largest.tolist()], data.origin
         self._depends_on_time = self._find_time(content["equations"])
         return self
 
@@ -237,6 +248,7 @@ class Discover:
         is interpolated, and rich models fit the errors of that."""
         given = (
             self.degree is not None
+            or self.hidden != 0
             or self.sine_cosine
             or self.explicit_time
             or len(self.terms) > 0
@@ -260,7 +272,7 @@ class Discover:
         for sign in ("positive", "negative"):
             settings[sign] = [(state, list(factors)) for state, factors in settings[sign]]
         settings["terms"] = list(self.terms)
-        for name in ("degree", "order", "grid_refinement", "seed"):
+        for name in ("degree", "order", "hidden", "grid_refinement", "seed"):
             if settings.get(name) is not None:
                 settings[name] = _shapes.size(name, settings[name])
         settings["threshold"] = float(self.threshold)
@@ -355,7 +367,7 @@ class Discover:
 
         content = json.loads(self._found())
         symbols = {name: sympy.Symbol(name) for name in content["symbols"]}
-        states = list(symbols.values())[: self.n_features_in_]
+        states = list(symbols.values())[: len(self._states())]
         return {
             state: sympy.sympify(equation["rhs"].replace("^", "**"), locals=symbols)
             for state, equation in zip(states, content["equations"])
@@ -367,7 +379,7 @@ class Discover:
         """Returns the right-hand sides at states x, of the shape of x: u', or u'' for order 2.
 
         For order 2 the columns of x are the states and then their velocities, and the result has
-        the accelerations. The arguments are those of :meth:`fit`: ``u`` are the inputs at the same
+        the accelerations; hidden states follow those with data. The arguments are those of :meth:`fit`: ``u`` are the inputs at the same
         points, ``t`` the times, which equations that depend on the time need.
         """
         found = self._found()
@@ -378,22 +390,26 @@ class Discover:
         for time, values, forcing in zip(data.times, data.values, data.forcings):
             table = np.ascontiguousarray(np.concatenate([values, forcing, time[:, None]], axis=1))
             flat = _native.derivative(found, table.ctypes.data, table.size)
-            own = np.reshape(flat, values.shape)[:, -self.n_features_in_ :]
+            own = np.reshape(flat, values.shape)[:, -len(self._states()) :]
             slopes.append(own)
         if _series.are_several(x):
             return [own[:, 0] if np.ndim(one) == 1 else own for own, one in zip(slopes, x)]
         return slopes[0][:, 0] if np.ndim(x) == 1 else slopes[0]
 
+    def _states(self) -> list[str]:
+        """Returns the names of the states: those with data, then the hidden ones."""
+        return [*self.feature_names_in_, *self.hidden_names_]
+
     def _variables(self) -> list[str]:
         """Returns the names of the states, and for order 2 then those of their velocities."""
-        names = list(self.feature_names_in_)
+        names = self._states()
         return names if self.order_ == 1 else names + [f"{name}'" for name in names]
 
     def simulate(self, x0: ArrayLike, t: ArrayLike, u: Any = None) -> Array:
         """Returns the trajectory (N, K) through the initial state at t[0], at the times t (N).
 
         Args:
-            x0: the initial state (K); for order 2, then the velocities (2K).
+            x0: the initial state (K), with the hidden states; for order 2, then the velocities (2K).
             t: the times.
             u: the inputs at these times, (N, I).
 
@@ -413,7 +429,7 @@ class Discover:
         trajectories, _, _ = _native.simulate(
             found, data.states, data.inputs, data.addresses(), self._sizes
         )
-        return np.reshape(trajectories[0], (len(times), self.n_features_in_))
+        return np.reshape(trajectories[0], (len(times), len(self._states())))
 
     def score(self, x: Any, t: Any = None, *, u: Any = None) -> float:
         """Returns R², the mean over the states of the fraction of the variance that trajectories
@@ -436,7 +452,7 @@ class Discover:
         import matplotlib.pyplot as plt
 
         self._found()
-        names = self.feature_names_in_
+        names = self._states()
         figure, axes = plt.subplots(
             len(names), 1, sharex=True, squeeze=False, layout="constrained"
         )
@@ -454,6 +470,7 @@ class Discover:
 _PARAMETERS = (
     "degree",
     "order",
+    "hidden",
     "sine_cosine",
     "explicit_time",
     "terms",
