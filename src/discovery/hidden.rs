@@ -118,9 +118,8 @@ impl Hidden {
             return model;
         }
         let Model { mut links, library, .. } = model;
-        let of_equation = |equation: usize| {
-            std::iter::repeat_n(!self.parents.contains(&equation), library.len())
-        };
+        let of_equation =
+            |equation: usize| std::iter::repeat_n(!self.parents.contains(&equation), library.len());
         let allowed = (0..links.len()).flat_map(of_equation).collect();
         self.parents.iter().for_each(|&parent| links[parent] = Link::Identity);
         Model { links, library, allowed, ..model }
@@ -192,8 +191,12 @@ impl Hidden {
         let there = |state: &String, factors: &[String]| {
             library.variables().contains(state) && library.position(factors).is_some()
         };
-        let mut settings =
-            Settings { terms: vec![], user_terms: vec![], hidden: hidden.names.len(), ..settings.clone() };
+        let mut settings = Settings {
+            terms: vec![],
+            user_terms: vec![],
+            hidden: hidden.names.len(),
+            ..settings.clone()
+        };
         settings.known.retain(|known| there(&known.state, &known.factors));
         for terms in [&mut settings.positive, &mut settings.negative] {
             terms.retain(|term| there(&term.state, &term.factors));

@@ -104,8 +104,8 @@ pub fn discover(
     let (mut found, tried) = results.into_best()?;
     for (index, number) in to_judge.iter().enumerate() {
         progress.begin_part(parts - to_judge.len() + index, parts);
-        let needless = needless(&found, *number, &hidden, &prepared.data, settings, &mut progress)?;
-        found.warnings.extend(needless);
+        let doubt = doubt(&found, *number, &hidden, &prepared.data, settings, &mut progress)?;
+        found.warnings.extend(doubt);
     }
     let chosen_translatable = translatable(found.model);
     report(found, tried, chosen_translatable, data, prepared, hidden.names, &mut progress)
@@ -121,10 +121,10 @@ fn models(data: &Dataset, hidden: &Hidden, settings: &Settings) -> Result<Vec<St
     Ok(steps)
 }
 
-/// Returns the warning that the hidden state of this number is needless, if it is: a search without it
-/// finds an equation of the state whose derivative it is, which the data obey, and they are worth hardly
-/// less than with the hidden state.
-fn needless(
+/// Returns the warning that the hidden state of this number cannot be identified, if it cannot. It is
+/// needless if a search without it finds an equation of the state whose derivative it is, which the data
+/// obey, and they are worth hardly less than with the hidden state. Else the data must obey its equation.
+fn doubt(
     found: &Found<'_>,
     number: usize,
     hidden: &Hidden,
@@ -147,21 +147,32 @@ fn needless(
     let budget = Budget::new(f64::INFINITY);
     let mut reporter = Reporter::new(&mut relay);
     let closed = match find(&views[0], &model, None, &budget, &without, &mut reporter) {
-        Ok(closed) => closed,
-        Err(Error::Data(_)) => return Ok(None),
+        Ok(closed) => Some(closed),
+        Err(Error::Data(_)) => None,
         Err(error) => return Err(error),
     };
     let root = found.view.smooth.roots[state];
-    let misfit = |found: &Found<'_>, equation: usize| {
+    let obeyed =
+        |found: &Found<'_>, equation: usize| found.is_exact_in(root) && found.is_exact_in(equation);
+    let score = |found: &Found<'_>, equation: usize| {
         let with_data = found.score_of(root, settings);
         if equation == root { with_data } else { with_data + found.score_of(equation, settings) }
     };
     // A hidden state must be worth as much as a term.
-    let gain = misfit(&closed, parent) - misfit(found, state);
-    let explained = closed.is_exact_in(root) && closed.is_exact_in(parent);
-    let needed = !explained || gain > settings.threshold.powi(2);
-    let equation = &closed.estimate.equations()[parent];
-    Ok((!needed).then(|| warnings::needless(&hidden.names[number], equation)))
+    let is_needless = |closed: &&Found<'_>| {
+        let gain = score(closed, parent) - score(found, state);
+        let needed = obeyed(found, state) && gain > settings.threshold.powi(2);
+        obeyed(closed, parent) && !needed
+    };
+    let name = &hidden.names[number];
+    let warning = match closed.as_ref().filter(is_needless) {
+        Some(closed) => Some(warnings::needless(name, &closed.estimate.equations()[parent])),
+        None if !found.estimate.obeys(state) => {
+            Some(warnings::unidentified(name, &found.view.data.states[root]))
+        }
+        None => None,
+    };
+    Ok(warning)
 }
 
 /// Searches with each of these models, in threads, and adds what is found to the results.
@@ -386,7 +397,6 @@ fn report(
     warnings.extend(warnings::cut_short(&tried));
     if !estimate.is_exact() {
         warnings.push(warnings::inexact(&estimate));
-        warnings.extend(warnings::unidentified(&estimate, &smooth.roots));
     }
     let (equations, correlations) = (estimate.equations(), estimate.correlations());
     warnings.extend(warnings::empty(&equations));

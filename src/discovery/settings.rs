@@ -306,7 +306,9 @@ impl Settings {
             return refuse(message);
         }
         match self.degree {
-            0 => refuse("hidden states must occur in the terms: the degree must be at least 1, got 0"),
+            0 => refuse(
+                "hidden states must occur in the terms: the degree must be at least 1, got 0",
+            ),
             _ => Ok(()),
         }
     }

@@ -137,20 +137,13 @@ pub(super) fn needless(hidden: &str, equation: &Equation) -> String {
     )
 }
 
-/// Returns warnings of hidden states with an equation that the data do not obey; `roots` are the states
-/// whose data the states (K) come from.
-pub(super) fn unidentified(found: &Estimate<'_>, roots: &[usize]) -> Vec<String> {
-    let variables = found.rhs.library.variables();
-    let doubtful = (0..roots.len()).filter(|&state| roots[state] != state && !found.obeys(state));
-    let warning = |state: usize| {
-        let (name, root) = (&variables[state], &variables[roots[state]]);
-        format!(
-            "`{name}` cannot be identified with these terms: where its equation holds only up to \
-             disturbances, it is hardly more than a derivative of the smoothed `{root}`; its equation \
-             may be a ratio, or need terms of one's own"
-        )
-    };
-    doubtful.map(warning).collect()
+/// Returns the warning that the data of the state `root` do not obey the equation of this hidden state.
+pub(super) fn unidentified(hidden: &str, root: &str) -> String {
+    format!(
+        "`{hidden}` cannot be identified with these terms: where its equation holds only up to \
+         disturbances, it is hardly more than a derivative of the smoothed `{root}`; its equation may \
+         be a ratio, or need terms of one's own"
+    )
 }
 
 /// Returns warnings of equations that lost all their terms.

@@ -65,10 +65,18 @@ fn a_pendulum_and_a_duffing_oscillator_with_noise() {
 #[test]
 fn a_compartment_between_two() {
     let field = |u: &[f64]| {
-        vec![-0.9 * u[0] + 0.5 * u[2], 0.3 * u[2] - 0.4 * u[1], 0.9 * u[0] - 0.8 * u[2] + 0.2 * u[1]]
+        vec![
+            -0.9 * u[0] + 0.5 * u[2],
+            0.3 * u[2] - 0.4 * u[1],
+            0.9 * u[0] - 0.8 * u[2] + 0.2 * u[1],
+        ]
     };
     let course = |initial: &[f64]| sample(&["x", "y"], field, initial, uniform(800, 0.02));
-    let data = together(vec![course(&[5.0, 0.0, 0.0]), course(&[0.0, 4.0, 1.0]), course(&[1.0, 0.5, 6.0])]);
+    let data = together(vec![
+        course(&[5.0, 0.0, 0.0]),
+        course(&[0.0, 4.0, 1.0]),
+        course(&[1.0, 0.5, 6.0]),
+    ]);
     // y' = 0.6 x' + 0.54 x − 0.4 y, x'' = −1.7 x' − 0.27 x + 0.1 y.
     let expected = "x' = 1 hidden1; y' = 0.54 x - 0.4 y + 0.6 hidden1; \
                     hidden1' = -0.27 x + 0.1 y - 1.7 hidden1";
@@ -126,9 +134,12 @@ fn what_cannot_be_identified_is_said() {
     let decay = sample(&["x"], |u| vec![-u[0]], &[3.0], uniform(300, 0.02));
     let logistic = sample(&["x"], |u| vec![u[0] - u[0] * u[0]], &[0.05], uniform(600, 0.02));
     let circle = planar_linear();
-    for (data, degree, equation) in
-        [(&decay, 1, "x' = -"), (&decay, 2, "x' = -"), (&logistic, 2, "x' = "), (&circle, 1, "x' = -0.")]
-    {
+    for (data, degree, equation) in [
+        (&decay, 1, "x' = -"),
+        (&decay, 2, "x' = -"),
+        (&logistic, 2, "x' = "),
+        (&circle, 1, "x' = -0."),
+    ] {
         for noise in [0.0, 0.01] {
             let found = found(&with_noise(data.clone(), noise, 0.0, 11), &hidden(1, degree));
             let start = format!("`hidden1` cannot be identified: without it, {equation}");
@@ -159,7 +170,11 @@ fn a_model_with_a_hidden_state_is_saved_and_predicts() {
     let prediction = model.predict(&other).unwrap();
     assert_eq!((&*prediction.states, prediction.explained.len()), (&*model.states, 1));
     assert!(prediction.explained[0] > 0.99, "{:?}", prediction.explained);
-    assert!((prediction.trajectories[0][1] - 1.5).abs() < 0.05, "{}", prediction.trajectories[0][1]);
+    assert!(
+        (prediction.trajectories[0][1] - 1.5).abs() < 0.05,
+        "{}",
+        prediction.trajectories[0][1]
+    );
     // The initial value may be given, where nothing else is measured.
     let mut given = other.with_hidden(&["hidden1".into()]);
     given.trajectories[0].values[1] = 1.5;
@@ -191,7 +206,8 @@ fn every_bad_request_is_named() {
     start(&Settings { order: 2, ..one() }, "hidden: order 2 already has");
     start(&Settings { automatic: true, ..one() }, "hidden: hidden states belong to a given model");
     start(&hidden(1, 0), "hidden: hidden states must occur in the terms: the degree");
-    let name = |state: &str, term: &str| TermName { state: state.into(), factors: vec![term.into()] };
+    let name =
+        |state: &str, term: &str| TermName { state: state.into(), factors: vec![term.into()] };
     let own = "x' = hidden1 is what `hidden1` is defined by";
     let known = KnownTerm { state: "x".into(), factors: vec!["x".into()], coefficient: 0.0 };
     start(&Settings { known: vec![known], ..one() }, &format!("known: {own}"));
@@ -211,7 +227,8 @@ fn every_bad_request_is_named() {
     clash.trajectories[0].inputs = vec![0.0; 2000];
     assert_eq!(message(&clash, &one()), expected);
     // Without hidden states the name is free.
-    let free = Dataset { states: vec!["hidden1".into()], ..planar_linear().with_states(&["x".into()]) };
+    let free =
+        Dataset { states: vec!["hidden1".into()], ..planar_linear().with_states(&["x".into()]) };
     assert!(found(&free, &Settings { degree: 1, ..Settings::default() }).hidden.is_empty());
 }
 
@@ -234,8 +251,7 @@ fn constraints_and_inputs_go_with_hidden_states() {
         inputs: vec!["u".into()],
         trajectories: vec![Trajectory { time, values, inputs }],
     };
-    let known =
-        KnownTerm { state: "hidden1".into(), factors: vec!["x".into()], coefficient: -2.0 };
+    let known = KnownTerm { state: "hidden1".into(), factors: vec!["x".into()], coefficient: -2.0 };
     let settings = Settings { known: vec![known], ..hidden(1, 1) };
     let expected = "x' = 1 hidden1; hidden1' = -2 x - 0.3 hidden1 + 1 u";
     assert_found(&with_noise(data, 0.005, 0.0, 13), &settings, expected, 0.02);

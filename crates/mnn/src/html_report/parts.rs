@@ -127,7 +127,7 @@ impl Report<'_> {
     pub fn residuals(&self) -> String {
         let k = self.discovery.states.len();
         let mut html = String::new();
-        let with_data = k - self.discovery.hidden.len();
+        let with_data = k.saturating_sub(self.discovery.hidden.len());
         for state in 0..self.states().min(with_data) {
             let both = self.dataset.trajectories.iter().zip(&self.discovery.fits);
             let residuals = both.map(|(data, fit)| residuals(data, fit, state, k)).collect();

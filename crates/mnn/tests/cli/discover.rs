@@ -514,5 +514,8 @@ fn hidden_states_that_cannot_be_found_are_refused_or_named() {
     // Both states are measured: there is nothing left to be hidden.
     let run = workspace.run(&["discover", "a.csv", "-q", "--hidden", "1", "--degree", "1"]);
     let stderr = run.expect(DONE).stderr;
-    assert!(stderr.contains("warning: `hidden1` cannot be identified: without it, x' = -"), "{stderr}");
+    assert!(
+        stderr.contains("warning: `hidden1` cannot be identified: without it, x' = -"),
+        "{stderr}"
+    );
 }
