@@ -46,7 +46,8 @@ impl Discovery {
     /// not there; [`Error::Data`] for a first row with missing values, and for data too few to
     /// estimate initial velocities or hidden states.
     pub fn predict(&self, data: &Dataset) -> Result<Prediction> {
-        let settings = Settings { order: self.order, ..Settings::default() };
+        let settings =
+            Settings { order: self.order, hidden: self.hidden.len(), ..Settings::default() };
         let library = self.library(&settings)?;
         let rhs = RightHandSide::from_equations(&library, &settings, &self.equations)?;
         let with_data = self.with_data()?;
@@ -73,7 +74,7 @@ impl Discovery {
         let points = data.trajectories.iter().map(|t| t.time.len()).fold(0, usize::saturating_add);
         ensure("the prediction", &[(points, 8 * (2 * wanted.len() + 2 * self.inputs.len()))])?;
 
-        let initial = self.initial(&data, measured)?;
+        let initial = self.initial(&data, measured, &settings)?;
         let scale = self.scale(&data, &initial);
         let k = self.states.len();
         let (states, hidden) = (self.states.clone(), self.hidden.clone());
@@ -143,7 +144,12 @@ impl Discovery {
 
     /// Returns the variables (D) at the beginning of each trajectory. `measured` says whether the
     /// data have the velocities and hidden states.
-    fn initial(&self, data: &Dataset, measured: bool) -> Result<Vec<Vec<f64>>> {
+    fn initial(
+        &self,
+        data: &Dataset,
+        measured: bool,
+        settings: &Settings,
+    ) -> Result<Vec<Vec<f64>>> {
         let columns = data.states.len();
         let mut initial = Vec::new();
         for (index, trajectory) in data.trajectories.iter().enumerate() {
@@ -164,8 +170,7 @@ impl Discovery {
                     "the initial {what} cannot be estimated, and are not among the states: {error}"
                 ))
             })?;
-            let asked = Settings { hidden: self.hidden.len(), ..Settings::default() };
-            let hidden = Hidden::new(data, &asked)?;
+            let hidden = Hidden::new(data, settings)?;
             let smooth = hidden.smoothed(&data.states, smooth(data, Loss::Squares)?)?;
             let beginnings = data.trajectories.iter().zip(&smooth.splines);
             for (initial, (trajectory, splines)) in initial.iter_mut().zip(beginnings) {
@@ -317,6 +322,8 @@ mod tests {
         );
         let without = Discovery { interpolation: vec![], ..driven() };
         assert_eq!(message(&without, &data()), "interpolation: there are 0 for 1 inputs");
+        let both = Discovery { order: 2, hidden: vec!["y".into()], ..driven() };
+        assert!(message(&both, &data()).starts_with("hidden: order 2 already has"));
         let third = Discovery { order: 3, ..driven() };
         assert_eq!(message(&third, &data()), "order: must be 1 or 2, got 3");
     }

@@ -39,7 +39,8 @@ const LINEARIZATIONS: f64 = 15.0;
 ///
 /// # Errors
 /// [`Error::Argument`] and [`Error::Shape`] for malformed input, [`Error::Data`] when the data are
-/// too few or the search diverges, [`Error::Interrupted`] when `observer` breaks.
+/// too few, the search diverges, or they obey only equations without a hidden state that was asked for,
+/// [`Error::Interrupted`] when `observer` breaks.
 pub fn discover(
     data: &Dataset,
     settings: &Settings,
@@ -124,6 +125,10 @@ fn models(data: &Dataset, hidden: &Hidden, settings: &Settings) -> Result<Vec<St
 /// Returns the warning that the hidden state of this number cannot be identified, if it cannot. It is
 /// needless if a search without it finds an equation of the state whose derivative it is, which the data
 /// obey, and they are worth hardly less than with the hidden state. Else the data must obey its equation.
+///
+/// # Errors
+/// [`Error::Data`] with that warning, if the data obey the equation without the hidden state, but not
+/// the one with it: then what was found says nothing.
 fn doubt(
     found: &Found<'_>,
     number: usize,
@@ -158,21 +163,19 @@ fn doubt(
         let with_data = found.score_of(root, settings);
         if equation == root { with_data } else { with_data + found.score_of(equation, settings) }
     };
-    // A hidden state must be worth as much as a term.
-    let is_needless = |closed: &&Found<'_>| {
-        let gain = score(closed, parent) - score(found, state);
-        let needed = obeyed(found, state) && gain > settings.threshold.powi(2);
-        obeyed(closed, parent) && !needed
-    };
     let name = &hidden.names[number];
-    let warning = match closed.as_ref().filter(is_needless) {
-        Some(closed) => Some(warnings::needless(name, &closed.estimate.equations()[parent])),
-        None if !found.estimate.obeys(state) => {
-            Some(warnings::unidentified(name, &found.view.data.states[root]))
+    if let Some(closed) = closed.filter(|closed| obeyed(closed, parent)) {
+        let needless = || warnings::needless(name, &closed.estimate.equations()[parent]);
+        if !obeyed(found, state) {
+            return Err(Error::Data(needless()));
         }
-        None => None,
-    };
-    Ok(warning)
+        // A hidden state must be worth as much as a term.
+        if score(&closed, parent) - score(found, state) <= settings.threshold.powi(2) {
+            return Ok(Some(needless()));
+        }
+    }
+    let data_obey = found.estimate.obeys(state);
+    Ok((!data_obey).then(|| warnings::unidentified(name, &found.view.data.states[root])))
 }
 
 /// Searches with each of these models, in threads, and adds what is found to the results.

@@ -128,9 +128,10 @@ pub struct Settings {
     /// derivatives: `hidden1` is that of the first state, x' = hidden1, `hidden2` that of the second,
     /// and so on; after those of all states with data that of `hidden1`, at most two for each
     /// state with data. What is found are the equations of the others and of the last hidden states.
-    /// The warnings of the result name hidden states that cannot be identified: without
-    /// which the data are explained as well, or whose equation the data do not obey. Only the
-    /// joint method can, for order 1 and a given model.
+    /// The warnings of the result name hidden states that cannot be identified: without which the data
+    /// are explained as well, or whose equation the data do not obey; where the data obey only the
+    /// equations without one, the search fails. Only the joint method can, for order 1 and a given
+    /// model.
     pub hidden: usize,
     /// Whether sin and cos of each state are candidates too; by default not.
     pub sine_cosine: bool,

@@ -66,7 +66,7 @@ pub struct Arguments {
     degree: Option<usize>,
     /// Hidden states: so many states without data are added. They are derivatives of the states in
     /// their order: x' = hidden1, for two states y' = hidden2; after those of all states, that of hidden1. A
-    /// warning names those that cannot be identified. Example: mnn discover a.csv --states x --hidden 1
+    /// warning, or an error, names those that cannot be identified. Example: mnn discover a.csv --states x --hidden 1
     #[arg(long, value_name = "NUMBER", default_value_t = 0, help_heading = "Model")]
     hidden: usize,
     /// Sine and cosine of each state are candidate terms too
