@@ -151,7 +151,7 @@ fn the_automatic_choice_says_what_it_tried() {
         &["a.csv", "--negative", "y' : x"],
         &["a.csv", "--equal", "x' : x, y' : y"],
         &["a.csv", "--degree", "1", "--robust"],
-        &["a.csv", "--hidden", "1"],
+        &["a.csv", "--states", "x", "--hidden", "1"],
     ];
     for arguments in given {
         let (one, stderr) = tried(arguments);
@@ -521,5 +521,5 @@ fn hidden_states_that_cannot_be_found_are_refused_or_named() {
     workspace.write("c.csv", format!("t,x\n{}", rows.collect::<String>()));
     let stderr = workspace.run(&["discover", "c.csv", "-q", "--hidden", "1"]).expect(DONE).stderr;
     let expected = "mnn: warning: `hidden1` cannot be identified: without it, x' = -";
-    assert!(stderr.starts_with(expected), "{stderr}");
+    assert!(stderr.contains(expected), "{stderr}");
 }
