@@ -1,13 +1,15 @@
 //! What is done to the data before the search: columns that never change are left out, outliers are
-//! named, and long gaps split a trajectory.
+//! named, of long data an excerpt is taken, and long gaps split a trajectory.
 
 use std::ops::Range;
 
-use super::data::{Dataset, MIN_VALUES, Trajectory};
+use super::data::{Dataset, Trajectory};
+use super::excerpt::{Excerpt, excerpt};
 use super::forcing;
 use super::grid::{fastest_rate, smooth};
 use super::loss::Loss;
 use super::outliers::{Outlier, outliers, warning, wraps};
+use super::parts::{Parts, has_enough};
 use super::settings::Settings;
 use crate::{Error, Result};
 
@@ -23,6 +25,8 @@ pub(super) struct Prepared {
     pub data: Dataset,
     /// The trajectory of the caller's data that each trajectory is a part of.
     pub part_of: Vec<usize>,
+    /// What the noise of the caller's data is in units of that of these.
+    pub noise: f64,
     /// The values that were left out because they lie far from their neighbors.
     pub left_out: Vec<Outlier>,
     /// What the caller should know about the data, in words.
@@ -47,8 +51,11 @@ pub(super) fn prepare(data: &Dataset, settings: &Settings) -> Result<Prepared> {
         (data, left_out) = (cleared, found);
     }
     warnings.extend(forcing::warnings(&data, settings.interpolation));
-    let (data, part_of) = split_at_gaps(data, settings, &mut warnings)?;
-    Ok(Prepared { data, part_of, left_out, warnings })
+    let Excerpt { parts: excerpt, noise, note } = excerpt(data, settings)?;
+    warnings.extend(note);
+    let Parts { data, part_of } = split_at_gaps(excerpt.data, settings, &mut warnings)?;
+    let part_of = part_of.into_iter().map(|part| excerpt.part_of[part]).collect();
+    Ok(Prepared { data, part_of, noise, left_out, warnings })
 }
 
 /// Returns the data with these values missing.
@@ -120,12 +127,7 @@ fn varying(
 
 /// Splits trajectories where a gap is so long that the motion in it is unknown, if all parts have
 /// enough values to stand alone.
-fn split_at_gaps(
-    data: Dataset,
-    settings: &Settings,
-    warnings: &mut Vec<String>,
-) -> Result<(Dataset, Vec<usize>)> {
-    let whole = (0..data.trajectories.len()).collect();
+fn split_at_gaps(data: Dataset, settings: &Settings, warnings: &mut Vec<String>) -> Result<Parts> {
     let mut lengths: Vec<f64> = data
         .trajectories
         .iter()
@@ -140,37 +142,15 @@ fn split_at_gaps(
     };
     let splits = |parts: &[Vec<Range<usize>>]| parts.iter().any(|parts| parts.len() > 1);
     if !splits(&gaps(usual)) {
-        return Ok((data, whole));
+        return Ok(Parts::whole(data));
     }
     let period =
         std::f64::consts::TAU / fastest_rate(&data, &smooth(&data, Loss::of(settings.robust))?);
-    let parts = gaps(usual.max(GAP * period));
-    if !splits(&parts) {
-        return Ok((data, whole));
+    let ranges = gaps(usual.max(GAP * period));
+    if !splits(&ranges) {
+        return Ok(Parts::whole(data));
     }
-    let (k, inputs) = (data.states.len(), data.inputs.len());
-    let courses = forcing::courses(&data, settings.interpolation);
-    let (mut split, mut part_of) = (Vec::new(), Vec::new());
-    for (index, (trajectory, parts)) in data.trajectories.iter().zip(&parts).enumerate() {
-        for part in parts {
-            let mut own = trajectory.inputs[part.start * inputs..part.end * inputs].to_vec();
-            // What an input is at the ends of a part is known from its values beyond them.
-            for row in [part.start, part.end - 1] {
-                for (input, course) in courses.iter().enumerate() {
-                    let value = &mut own[(row - part.start) * inputs + input];
-                    if value.is_nan() {
-                        let time = trajectory.time[row];
-                        *value = forcing::input_at(trajectory, input, inputs, *course, time);
-                    }
-                }
-            }
-            split.push(Trajectory {
-                time: trajectory.time[part.clone()].to_vec(),
-                values: trajectory.values[part.start * k..part.end * k].to_vec(),
-                inputs: own,
-            });
-            part_of.push(index);
-        }
+    for (trajectory, parts) in data.trajectories.iter().zip(&ranges) {
         for after in &parts[1..] {
             let (from, to) = (trajectory.time[after.start - 1], trajectory.time[after.start]);
             warnings.push(format!(
@@ -179,15 +159,13 @@ fn split_at_gaps(
             ));
         }
     }
-    let data = Dataset { trajectories: split, ..data };
-    Ok((data, part_of))
+    Ok(Parts::of(&data, &ranges, settings.interpolation))
 }
 
 /// Returns the parts of a trajectory between gaps longer than `limit`; the whole where a part would
 /// have too few values of a state.
 fn parts(trajectory: &Trajectory, k: usize, limit: f64) -> Vec<Range<usize>> {
     let rows = trajectory.time.len();
-    let inputs = trajectory.inputs.len() / rows.max(1);
     let measured: Vec<usize> = (0..rows)
         .filter(|row| trajectory.values[row * k..][..k].iter().any(|x| !x.is_nan()))
         .collect();
@@ -200,16 +178,7 @@ fn parts(trajectory: &Trajectory, k: usize, limit: f64) -> Vec<Range<usize>> {
     let ends = starts[1..].iter().copied().chain([rows]);
     let parts: Vec<Range<usize>> =
         starts.iter().zip(ends).map(|(&start, end)| start..end).collect();
-    let enough = |part: &Range<usize>| {
-        let values = &trajectory.values[part.start * k..part.end * k];
-        (0..k).all(|state| {
-            let present = values.iter().skip(state).step_by(k).filter(|x| !x.is_nan());
-            present.count() >= MIN_VALUES
-        }) && (0..inputs).all(|input| {
-            let values = &trajectory.inputs[part.start * inputs..part.end * inputs];
-            values.iter().skip(input).step_by(inputs).any(|u| !u.is_nan())
-        })
-    };
+    let enough = |part: &Range<usize>| has_enough(trajectory, part, k);
     if parts.iter().all(enough) { parts } else { std::iter::once(0..rows).collect() }
 }
 

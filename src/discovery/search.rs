@@ -53,7 +53,7 @@ pub fn discover(
     data.validate()?;
     let mut progress = Reporter::new(observer);
     progress.stage(0.0, "smoothing the data")?;
-    ensure_memory_to_smooth(data)?;
+    ensure_memory_to_prepare(data, settings)?;
     let prepared = prepare(data, settings)?;
     let hidden = Hidden::new(&prepared.data, settings)?;
     let steps = models(&prepared.data, &hidden, settings)?;
@@ -232,12 +232,15 @@ fn search<'a>(
     }
 }
 
-/// Checks that the memory for smoothing the data can be had: for each value some twenty numbers
-/// while its series is smoothed, and three of its spline afterwards.
-fn ensure_memory_to_smooth(data: &Dataset) -> Result<()> {
-    let points = data.trajectories.iter().map(|t| t.time.len()).fold(0, usize::saturating_add);
-    let values = points.saturating_mul(data.states.len());
-    ensure("smoothing the data", &[(points, 20 * 8), (values, 3 * 8)])
+/// Checks that the memory for looking at the data and for smoothing them can be had: for each row some
+/// ten numbers while outliers are looked for in a column, and a copy; for each row that is taken twenty
+/// while a column is smoothed, and three for each value afterwards.
+fn ensure_memory_to_prepare(data: &Dataset, settings: &Settings) -> Result<()> {
+    let rows = data.trajectories.iter().map(|t| t.time.len()).fold(0, usize::saturating_add);
+    let values = rows.saturating_mul(data.states.len());
+    let taken = rows.min(settings.max_points);
+    let splines = taken.saturating_mul(20 + 3 * data.states.len());
+    ensure("smoothing the data", &[(rows, 10 * 8), (values, 8), (splines, 8)])
 }
 
 /// Checks that the budget of a model allows a search that begins with all its terms.
@@ -431,7 +434,7 @@ fn report(
         equations,
         correlations,
         fits,
-        noise: estimate.noise[..smooth.measured()].to_vec(),
+        noise: estimate.noise[..smooth.measured()].iter().map(|n| n * prepared.noise).collect(),
         explained: checked.explained,
         down_weighted,
         tried,

@@ -157,6 +157,11 @@ pub struct Settings {
     pub robust: bool,
     /// Grid steps per sampling interval; `None` chooses them from the data.
     pub grid_refinement: Option<usize>,
+    /// The most rows of all trajectories together that the search takes, at least
+    /// [`Settings::LEAST_POINTS`]; by default 20 000. Of longer data it takes averages of rows, where
+    /// values are measured much faster than they change (of a robust search, or with inputs, it takes
+    /// single rows), and of what are still too many pieces that are spread evenly. A warning says so.
+    pub max_points: usize,
     /// Coefficients held fixed.
     pub known: Vec<KnownTerm>,
     /// Terms whose coefficients must not be negative. One that the data would make negative is held
@@ -192,6 +197,7 @@ impl Default for Settings {
             threshold: 5.0,
             robust: false,
             grid_refinement: None,
+            max_points: 20_000,
             known: Vec::new(),
             positive: Vec::new(),
             negative: Vec::new(),
@@ -204,6 +210,9 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The smallest [`max_points`](Self::max_points).
+    pub const LEAST_POINTS: usize = 100;
+
     /// Returns whether some coefficients are known or constrained.
     pub(super) fn is_constrained(&self) -> bool {
         !(self.known.is_empty()
@@ -237,6 +246,10 @@ impl Settings {
         }
         if self.grid_refinement == Some(0) {
             return refuse("grid_refinement", "must be at least 1, got 0".into());
+        }
+        if self.max_points < Self::LEAST_POINTS {
+            let (least, points) = (Self::LEAST_POINTS, self.max_points);
+            return refuse("max_points", format!("must be at least {least}, got {points}"));
         }
         for term in &self.user_terms {
             if term.name.trim().is_empty() {
@@ -329,6 +342,10 @@ mod tests {
         assert!(
             message(Settings { grid_refinement: Some(0), ..base() })
                 .starts_with("grid_refinement: ")
+        );
+        assert_eq!(
+            message(Settings { max_points: 99, ..base() }),
+            "max_points: must be at least 100, got 99"
         );
         let robust = Settings { robust: true, method: Method::Network, ..base() };
         assert!(message(robust).starts_with("robust: only the joint method"));

@@ -52,6 +52,10 @@ pub struct Arguments {
     /// both are named
     #[arg(long, help_heading = "Data")]
     robust: bool,
+    /// The most rows that the search takes. Of longer data it takes averages of rows where values are
+    /// measured much faster than they change, and pieces that are spread evenly, and says so
+    #[arg(long, value_name = "ROWS", default_value_t = Settings::default().max_points, help_heading = "Data")]
+    max_points: usize,
 
     /// How the equations are found [default: joint on the CPU, network on a GPU]
     #[arg(long, value_enum, help_heading = "Model")]
@@ -222,6 +226,7 @@ impl Arguments {
             },
             threshold: self.threshold,
             robust: self.robust,
+            max_points: self.max_points,
             explicit_time: self.explicit_time,
             terms: self.terms.as_deref().map_or(Ok(vec![]), terms::expressions)?,
             known: fixed.chain(forbidden).collect::<Result<_>>()?,

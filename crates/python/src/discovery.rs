@@ -225,6 +225,7 @@ fn read_settings(values: &Bound<'_, PyDict>) -> PyResult<Settings> {
             "link" => settings.link = choice(&name, &value.extract::<String>()?)?,
             "threshold" => settings.threshold = value.extract()?,
             "robust" => settings.robust = value.extract()?,
+            "max_points" => settings.max_points = value.extract()?,
             "grid_refinement" => settings.grid_refinement = value.extract()?,
             "known" => {
                 let known: Vec<(Name, f64)> = value.extract()?;

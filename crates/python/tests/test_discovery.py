@@ -201,7 +201,7 @@ def test_what_does_not_fit_is_named():
         Discover(method="magic").fit(x, t)
     with pytest.raises(ValueError, match="must increase"):
         Discover().fit(x, t[::-1])
-    for name in ("degree", "order", "grid_refinement", "seed"):
+    for name in ("degree", "order", "max_points", "grid_refinement", "seed"):
         with pytest.raises(ValueError, match=f"{name}: must not be negative, got -1"):
             Discover(**{name: -1}).fit(x, t)
     with pytest.raises(TypeError, match="degree: expected an integer, got 1.5"):

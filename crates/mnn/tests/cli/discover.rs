@@ -204,6 +204,39 @@ fn columns_and_rows_that_do_not_fit_are_named() {
     assert!(workspace.files().contains(&"b.svg".into()), "{:?}", workspace.files());
 }
 
+/// Three thousand rows, of which a search may take 300: it takes averages, whose noise is smaller than
+/// that of the rows, and says so.
+#[test]
+fn of_long_tables_an_excerpt_is_searched() {
+    let workspace = Workspace::new();
+    let simulate = ["simulate", "linear", "--noise", "1%", "--dt", "0.005", "--points", "3000"];
+    workspace.run(&[&simulate[..], &["-o", "a.csv"]].concat()).expect(DONE);
+    let found = |options: &[&str]| {
+        let discover = ["discover", "a.csv", "-q", "--degree", "1", "--format", "json"];
+        workspace.run(&[&discover[..], options].concat()).expect(DONE)
+    };
+    let [whole, excerpt, thinned] =
+        [&[][..], &["--max-points", "300"], &["--max-points", "300", "--robust"]].map(found);
+    for run in [&whole, &excerpt, &thinned] {
+        assert_oscillator(&terms(&run.stdout, &["x'", "y'"]));
+    }
+    assert!(!whole.stderr.contains("long"), "{}", whole.stderr);
+    let averages = "the data are long (3000 rows): the equations were estimated from 273 averages";
+    assert!(excerpt.stderr.contains(averages), "{}", excerpt.stderr);
+    assert!(thinned.stderr.contains("273 rows, of which about 11 follow each other in the data"));
+    let noise = |run: &Run| {
+        let value: Value = serde_json::from_str(&run.stdout).unwrap();
+        value["noise"][0].as_f64().unwrap()
+    };
+    for run in [&excerpt, &thinned] {
+        let ratio = noise(run) / noise(&whole);
+        assert!((0.8..1.25).contains(&ratio), "{ratio}");
+    }
+    let refused = workspace.run(&["discover", "a.csv", "--max-points", "10"]).expect(MISUSE);
+    let message = "mnn: --max-points: must be at least 100, got 10";
+    assert!(refused.stderr.starts_with(message), "{}", refused.stderr);
+}
+
 /// A table in another dialect: semicolons, byte-order mark, carriage returns, quotes, units, other
 /// columns, missing values of every spelling.
 #[test]

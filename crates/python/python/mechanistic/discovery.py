@@ -68,6 +68,8 @@ class Discover:
             ``"sigmoid"`` or ``"ratio"``.
         threshold: how many standard errors a coefficient must be away from zero.
         robust: whether values far from their neighbors are left out, and other outliers count less.
+        max_points: the most rows that the search takes; of longer data it takes averages and pieces,
+            and a warning says so.
         known: coefficients held fixed: ``{("x", ("x", "y")): 0.5}`` for the term 0.5 x y of x'.
         positive, negative: terms whose coefficients must not be negative, or positive:
             ``[("x", ("x",))]``.
@@ -119,6 +121,7 @@ class Discover:
         link: str = "identity",
         threshold: float = 5.0,
         robust: bool = False,
+        max_points: int = 20_000,
         known: dict[tuple[str, tuple[str, ...]], float] | None = None,
         positive: Sequence[tuple[str, tuple[str, ...]]] = (),
         negative: Sequence[tuple[str, tuple[str, ...]]] = (),
@@ -137,6 +140,7 @@ class Discover:
         self.link = link
         self.threshold = threshold
         self.robust = robust
+        self.max_points = max_points
         self.known = known
         self.positive = positive
         self.negative = negative
@@ -272,7 +276,7 @@ class Discover:
         for sign in ("positive", "negative"):
             settings[sign] = [(state, list(factors)) for state, factors in settings[sign]]
         settings["terms"] = list(self.terms)
-        for name in ("degree", "order", "hidden", "grid_refinement", "seed"):
+        for name in ("degree", "order", "hidden", "max_points", "grid_refinement", "seed"):
             if settings.get(name) is not None:
                 settings[name] = _shapes.size(name, settings[name])
         settings["threshold"] = float(self.threshold)
@@ -477,6 +481,7 @@ _PARAMETERS = (
     "link",
     "threshold",
     "robust",
+    "max_points",
     "known",
     "positive",
     "negative",
