@@ -1,8 +1,7 @@
 //! The matrix products of a linear layer, in both precisions: its output, and the gradients of its input
 //! and of its weight; the time of the gradients has a copy of the output's in it.
 //!
-//! `cargo bench --bench products`; NumPy's times for the same products are printed by
-//! `python3 benches/peers/products.py`.
+//! `cargo bench --bench products`; `cargo xtask peers --only products` lets NumPy take turns with it.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mechanistic::Real;
@@ -15,7 +14,6 @@ const SIZES: [[usize; 3]; 4] =
 
 fn products<T: Real>(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group(format!("products/{}", T::NAME));
-    group.measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(500));
     for [m, k, n] in SIZES {
         let array = |rows: usize, columns: usize| {
             let numbers = (0..rows * columns).map(|i| T::of((i % 7) as f64));
@@ -48,5 +46,11 @@ fn products<T: Real>(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, products::<f64>, products::<f32>);
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
+    targets = products::<f64>, products::<f32>
+}
 criterion_main!(benches);

@@ -1,7 +1,7 @@
 //! Forward solve, adjoint and one training step over the shapes of the README's table.
 //!
 //! `cargo bench --bench solver`; the same shapes are timed with `mnn bench`, next to LAPACK, by
-//! benches/peers/lapack.py.
+//! `cargo xtask peers --only lapack`.
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use mechanistic::nn::{Activation, Mlp, Optimizer, Parameters, Rng, Rule};

@@ -1,15 +1,15 @@
 """Times the solver next to LAPACK's banded Cholesky, in one run on one machine.
 
-    pip install numpy scipy
-    cargo build --release
-    python3 benches/peers/lapack.py
+`cargo xtask peers --only lapack` installs what it needs and runs this.
 
 For every shape, LAPACK factorizes the same number of symmetric positive definite band matrices of
 the same size and bandwidth (dpbtrf) and substitutes twice in each (dpbtrs: solution and adjoint).
 It is given the matrices for free: assembling them and the gradients of the inputs are not part of
-its time, but of the solver's. Both run on one thread, the solver also on all.
+its time, but of the solver's. Both run on one thread, the solver also on all. The solver computes as the
+published one does (`TaylorHold`, no refinement).
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -20,20 +20,20 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy
 from scipy.linalg.lapack import dpbtrf, dpbtrs
+from turns import PROGRAMS, head, medians, row, take_turns
 
-# (B, N, K, order): forward + backward with ScalableMNN (PyTorch, CPU, f64), in milliseconds, as
-# measured once on a machine with 2 cores.
-SHAPES = {
-    (1, 1000, 1, 2): 89,
-    (1, 10000, 1, 2): 741,
-    (100, 1000, 1, 2): 327,
-    (1536, 50, 1, 2): 207,
-    (3000, 50, 1, 2): 431,
-    (512, 50, 3, 1): 161,
-    (4096, 64, 2, 2): 1810,
-    (256, 64, 8, 2): 2257,
-    (30, 50, 10, 2): 158,
-}
+# B, N, K, order.
+SHAPES = [
+    (1, 1000, 1, 2),
+    (1, 10000, 1, 2),
+    (100, 1000, 1, 2),
+    (1536, 50, 1, 2),
+    (3000, 50, 1, 2),
+    (512, 50, 3, 1),
+    (4096, 64, 2, 2),
+    (256, 64, 8, 2),
+    (30, 50, 10, 2),
+]
 ROUNDS = 3
 
 
@@ -59,9 +59,8 @@ def lapack(batch, points, states, order):
 
 def ours(batch, points, states, order, threads):
     """Median milliseconds of forward and backward."""
-    program = os.path.join(os.environ.get("CARGO_TARGET_DIR", "target"), "release", "mnn")
     sizes = {"batch": batch, "points": points, "states": states, "order": order}
-    command = [program, "bench", "--dtype", "f64", "--json"]
+    command = [PROGRAMS / "mnn", "bench", "--dtype", "f64", "--json"]
     for name, size in sizes.items():
         command += [f"--{name}", str(size)]
     environment = dict(os.environ)
@@ -71,11 +70,24 @@ def ours(batch, points, states, order, threads):
     return json.loads(output.stdout)["total_ms"]
 
 
-print("| B, N, K, order (P) | ScalableMNN* | LAPACK, 1 thread | ours, 1 thread | ours, all threads |")
-print("|---|---|---|---|---|")
-for shape, published in SHAPES.items():
-    rounds = [(lapack(*shape), ours(*shape, 1), ours(*shape, None)) for _ in range(ROUNDS)]
-    peer, single, every = (sorted(column)[ROUNDS // 2] for column in zip(*rounds))
-    batch, points, states, order = shape
-    name = f"{batch}, {points}, {states}, {order} ({states * (order + 1)})"
-    print(f"| {name} | {published} ms | {peer:.2f} ms | {single:.2f} ms | {every:.2f} ms |")
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=120.0, help="to stop after, about")
+    seconds = parser.parse_args().seconds
+    single, every = "ours, 1 thread", "ours, all threads"
+    head("B, N, K, order (P)", "LAPACK, 1 thread", single, every, "all threads / LAPACK")
+    for shape in SHAPES:
+        turns = {
+            "LAPACK": lambda: lapack(*shape),
+            single: lambda: ours(*shape, 1),
+            every: lambda: ours(*shape, None),
+        }
+        times = medians(take_turns(turns, ROUNDS, seconds / len(SHAPES)))
+        batch, points, states, order = shape
+        name = f"{batch}, {points}, {states}, {order} ({states * (order + 1)})"
+        ratio = times[every] / times["LAPACK"]
+        row([name, *(f"{time:.2f} ms" for time in times.values()), f"{ratio:.2f}"])
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,7 @@ mod fuzz;
 mod gpu_bundle;
 mod package;
 mod packages;
+mod peers;
 mod python;
 mod toolkit;
 
@@ -15,7 +16,7 @@ use std::{ffi::OsStr, process::ExitCode};
 use commands::{cargo, cargo_with};
 
 const USAGE: &str = "usage: cargo xtask test [--rust]|python [--wheel]|format|bindings [--check]|kernels [--check | --only PART]|package|toolkit|\
-     gpu-bundle|fuzz --minutes M [--seed N] [--target TARGET]";
+     peers [--only PART] [--seconds S] [--scalable FOLDER]|gpu-bundle|fuzz --minutes M [--seed N] [--target TARGET]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Some("fuzz") => fuzz::run(&arguments[1..]),
         Some("gpu-bundle") => gpu_bundle::run(),
         Some("package") => package::run(),
+        Some("peers") => peers::run(&arguments[1..]),
         Some("toolkit") => toolkit::ensure().map(|nvcc| println!("{}", nvcc.display())),
         _ => Err(USAGE.to_owned()),
     };

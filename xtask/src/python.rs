@@ -51,11 +51,10 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         }
         _ => return Err("usage: cargo xtask python [--wheel]".into()),
     }
-    let environment = Environment::new("python", &requirements(&[])?)?;
+    let environment = Environment::shared()?;
     // Not the profile of the tests of Rust, for which the library is compiled already: `cargo rustc
     // --profile test`, as maturin calls it, makes a program that runs the library's tests.
-    let wheel = environment.wheel("dev", &[])?;
-    environment.install(&["--no-deps".as_ref(), "--reinstall".as_ref(), wheel.as_os_str()])?;
+    let wheel = environment.install_wheel("dev")?;
     let package = package();
     environment.run(&package, &["-m", "mypy"])?;
     // JAX has threads, beside which the tests of forked processes are not sure to end.
@@ -110,9 +109,14 @@ fn requirements(names: &[&str]) -> Result<Vec<String>, String> {
 }
 
 /// A virtual environment in `target/`.
-struct Environment(PathBuf);
+pub struct Environment(PathBuf);
 
 impl Environment {
+    /// Makes the environment of the tests, which has PyTorch and JAX.
+    pub fn shared() -> Result<Self, String> {
+        Environment::new("python", &requirements(&[])?)
+    }
+
     /// Makes the environment and installs the packages, unless it has them.
     fn new(name: &str, packages: &[String]) -> Result<Self, String> {
         let environment = Environment(target().join(name));
@@ -131,14 +135,16 @@ impl Environment {
         Ok(environment)
     }
 
-    fn python(&self) -> Command {
+    /// Returns a command that runs Python.
+    pub fn python(&self) -> Command {
         let mut command = Command::new(self.0.join("bin/python"));
         // The package as it is installed, and not a folder that happens to be there.
         command.env_remove("PYTHONPATH").env_remove("PYTHONHOME");
         command
     }
 
-    fn install(&self, packages: &[&OsStr]) -> Result<(), String> {
+    /// Installs more packages.
+    pub fn install(&self, packages: &[&OsStr]) -> Result<(), String> {
         let mut install = self.python();
         // The cache would double the space that PyTorch takes.
         install.args(["-m", "uv", "pip", "install", "--quiet", "--no-cache", "--python"]);
@@ -154,6 +160,13 @@ impl Environment {
         let mut python = self.python();
         python.env_clear().env("PATH", self.0.join("bin")).env("HOME", &self.0);
         status(python.args(arguments).current_dir(folder))
+    }
+
+    /// Makes the wheel for this machine with a profile of cargo, installs it and returns its path.
+    pub fn install_wheel(&self, profile: &str) -> Result<PathBuf, String> {
+        let wheel = self.wheel(profile, &[])?;
+        self.install(&["--no-deps".as_ref(), "--reinstall".as_ref(), wheel.as_os_str()])?;
+        Ok(wheel)
     }
 
     /// Makes the wheel with a profile of cargo and more arguments of maturin, and returns its path.

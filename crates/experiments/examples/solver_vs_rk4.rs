@@ -5,65 +5,22 @@
 use std::f64::consts::TAU;
 use std::process::ExitCode;
 
-use experiments::{Experiment, Lab, NeuralOde, Report};
+use experiments::{Experiment, Lab, NeuralOde, Report, SineFit};
 use figures::{Axis, Color, Figure, Panel, Points, Series};
 use mechanistic::nn::{Optimizer, ParameterId, Parameters, Rule, Training};
-use mechanistic::tape::{Array, Ode, Tape, Var};
-use mechanistic::{Backend, DeviceName, Inputs, Options, Result};
+use mechanistic::tape::{Array, Tape, Var};
+use mechanistic::{Backend, DeviceName, Result};
 
 struct SolverVsRk4;
 
 /// sin(TAU t / PERIOD), H apart, with normal noise of this deviation, new in each step.
 const PERIOD: f64 = 5.0;
-const H: f64 = 0.1;
+const H: f64 = SineFit::H;
 const NOISE: f64 = 0.1;
 const ITERATIONS: u64 = 100;
 
 fn target(t: f64) -> f64 {
     (TAU * t / PERIOD).sin()
-}
-
-/// u'' + c₁ u' + c₀ u = b(t), with learned coefficients, right-hand side and initial values.
-struct Mnn {
-    coefficients: ParameterId,
-    rhs: ParameterId,
-    start: ParameterId,
-}
-
-impl Mnn {
-    fn new(parameters: &mut Parameters<f64>, points: usize) -> Result<Self> {
-        Ok(Mnn {
-            coefficients: parameters.insert("coefficients", Array::vector(vec![1.0, 1.0]))?,
-            rhs: parameters.insert("rhs", Array::full([1, points, 1], 0.0)?)?,
-            start: parameters.insert("start", Array::full([1, 1, 1, 2], 0.0)?)?,
-        })
-    }
-
-    /// u (1, N).
-    fn forward<B: Backend>(
-        &self,
-        tape: &mut Tape<f64, B>,
-        parameters: &Parameters<f64, B>,
-        points: usize,
-    ) -> Result<Var> {
-        let lower = tape.parameter(parameters, self.coefficients)?;
-        let one = tape.constant(Array::vector(vec![1.0]));
-        let coefficients = tape.concat(&[lower, one], 0)?;
-        let ode = Ode {
-            batch: 1,
-            points,
-            inputs: Inputs {
-                coefficients: tape.reshape(coefficients, [1, 1, 1, 1, 3])?,
-                rhs: tape.parameter(parameters, self.rhs)?,
-                initial_values: tape.parameter(parameters, self.start)?,
-                steps: tape.constant(Array::full([1, 1], H)?),
-            },
-            extra_derivatives: 1,
-        };
-        let solution = tape.solve_ode(&ode, &Options::default())?;
-        let u = tape.slice(solution, 3, 0..1)?;
-        tape.reshape(u, [1, points])
-    }
 }
 
 /// The first of two states of a Neural ODE, whose initial values are learned too.
@@ -103,7 +60,7 @@ fn fit<B: Backend>(
     parameters: Parameters<f64>,
     forward: impl Fn(&mut Tape<f64, B>, &Parameters<f64, B>) -> Result<Var>,
 ) -> Result<Outcome> {
-    let optimizer = Optimizer::new(Rule::adam(), rate).with_clip(1.0);
+    let optimizer = Optimizer::new(Rule::adam(), rate).with_clip(SineFit::CLIP);
     let training = Training::new(parameters, optimizer, lab.backend.clone())?;
     let (mut training, history) = lab.train(
         &format!("{name}-{points}"),
@@ -139,10 +96,11 @@ impl Experiment for SolverVsRk4 {
         let mut learned = Panel::default();
         for &points in lengths {
             let mut parameters = Parameters::new();
-            let mnn = Mnn::new(&mut parameters, points)?;
-            let by_solver = fit(lab, "solver", points, 0.1, parameters, |tape, parameters| {
-                mnn.forward(tape, parameters, points)
-            })?;
+            let mnn = SineFit::new(&mut parameters, points)?;
+            let by_solver =
+                fit(lab, "solver", points, SineFit::RATE, parameters, |tape, parameters| {
+                    mnn.forward(tape, parameters, points)
+                })?;
             let mut parameters = Parameters::new();
             let ode = NeuralOde::new(&mut parameters, "net", 2, &[32], &mut lab.rng(1000))?;
             let start = parameters.insert("start", Array::new([1, 2], vec![0.0, 0.5])?)?;

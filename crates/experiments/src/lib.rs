@@ -20,6 +20,7 @@ mod progress;
 mod report;
 mod runge_kutta;
 mod sindy;
+mod sine_fit;
 pub mod two_bodies;
 mod vibrations;
 
@@ -40,6 +41,7 @@ pub use plane::{Grid, arrows, relative_error};
 pub use report::Report;
 pub use runge_kutta::runge_kutta;
 pub use sindy::{Stlsq, stlsq};
+pub use sine_fit::SineFit;
 pub use vibrations::Vibrations;
 
 /// Makes the test of an experiment on the CPU: it runs with the arguments, and the function checks
