@@ -347,7 +347,7 @@ def test_a_state_without_data():
     assert model.warnings_ == []
     assert model.noise_.shape == model.explained_.shape == (1,)
     assert model.fits_[0].smoothed.shape == (len(model.fits_[0].time), 2)
-    np.testing.assert_allclose(model.predict([[1.0, 0.5]]), [[0.5, -2.15]], rtol=0.02)
+    np.testing.assert_allclose(model.predict(np.array([[1.0, 0.5]])), [[0.5, -2.15]], rtol=0.02)
     np.testing.assert_allclose(model.simulate([1.0, 0.5], t), x, atol=0.03)
     assert model.score(x[:, 0], t) > 0.99
     assert copy.deepcopy(model).get_params()["hidden"] == 1
