@@ -87,16 +87,18 @@ def main() -> None:
     threads = sorted({1, len(os.sched_getaffinity(0))})
     problems = [(kind, size, n) for kind in KINDS for size in SIZES for n in threads]
     head("product", "threads", "NumPy", "ours", "speed, ours / NumPy")
+    rounds = []
     for kind, size, count in problems:
         peer, ours = Numpy(kind, size, count), Ours(kind, size, count)
-        take_turns({"NumPy": peer, "ours": ours}, ROUNDS, seconds / len(problems))
+        found = take_turns({"NumPy": peer, "ours": ours}, ROUNDS, seconds / len(problems))
+        rounds.append(len(found["ours"]))
         for part, products in PARTS.items():
             flops = products * 2 * size[0] * size[1] * size[2]
             theirs, own = (statistics.median(side.times[part]) for side in (peer, ours))
             speeds = [f"{1e-9 * flops / time:.1f} Gflop/s" for time in (theirs, own)]
             name = f"{kind} {part}, {' × '.join(map(str, size))}"
             row([name, count, *speeds, f"{theirs / own:.2f}"])
-    print(f"\nNumPy {np.__version__}, whose times are of products alone; medians of {ROUNDS} rounds.")
+    print(f"\nNumPy {np.__version__}, whose times are of products alone; medians of {min(rounds)} to {ROUNDS} rounds.")
 
 
 if __name__ == "__main__":

@@ -190,7 +190,7 @@ impl Information {
         while beam[0].0.len() <= best.0.len() + BEYOND {
             let mut larger: Vec<(Vec<usize>, f64)> = Vec::new();
             for (kept, explained) in &beam {
-                let gains = self.gains(kept).into_iter().flatten();
+                let gains = self.gains(kept, |_| true).into_iter().flatten();
                 larger
                     .extend(gains.map(|(j, gain)| (with_term(kept.clone(), j), explained + gain)));
             }
@@ -217,8 +217,8 @@ impl Information {
             .filter_map(|&without| {
                 let rest: Vec<usize> = kept.iter().copied().filter(|&i| i != without).collect();
                 let equation = self.equation[without];
-                let allowed = |j: usize| self.equation[j] == equation && j != without;
-                let with = self.best_addition(&rest, allowed)?;
+                let suitable = |j: usize| self.equation[j] == equation && j != without;
+                let with = self.best_addition(&rest, suitable)?;
                 let set = self.pruned(with_term(rest, with))?;
                 Some(Rival { without, with, set })
             })
@@ -234,28 +234,33 @@ impl Information {
         self.pruned(with_term(kept.clone(), with))
     }
 
-    /// Returns the term whose addition lowers χ² most.
-    fn best_addition(&self, kept: &[usize], allowed: impl Fn(usize) -> bool) -> Option<usize> {
-        let gains = self.gains(kept)?.into_iter().filter(|(j, _)| allowed(*j));
+    /// Returns the suitable term whose addition lowers χ² most.
+    fn best_addition(&self, kept: &[usize], suitable: impl Fn(usize) -> bool) -> Option<usize> {
+        let gains = self.gains(kept, suitable)?.into_iter();
         // Of equal ones the first.
         gains.rev().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(j, _)| j)
     }
 
-    /// Returns, for each term that could join the set, by how much that lowers χ²: (b_j − A_jS
+    /// Returns, for each suitable term that could join the set, by how much that lowers χ²: (b_j − A_jS
     /// ξ_S)² / (A_jj − A_jS A_SS⁻¹ A_Sj).
-    fn gains(&self, kept: &[usize]) -> Option<Vec<(usize, f64)>> {
-        self.changes(kept, true)
+    fn gains(&self, kept: &[usize], suitable: impl Fn(usize) -> bool) -> Option<Vec<(usize, f64)>> {
+        self.changes(kept, suitable, true)
     }
 
-    /// Returns the gains of the terms whose coefficients would have a sign that is `allowed`, or of
-    /// the others.
-    fn changes(&self, kept: &[usize], allowed: bool) -> Option<Vec<(usize, f64)>> {
+    /// Returns the gains of the suitable terms whose coefficients would have a sign that is `allowed`,
+    /// or of the others.
+    fn changes(
+        &self,
+        kept: &[usize],
+        suitable: impl Fn(usize) -> bool,
+        allowed: bool,
+    ) -> Option<Vec<(usize, f64)>> {
         let n = self.vector.len();
         let m = kept.len();
         let subset = self.subset(kept)?;
         let mut across = vec![0.0; m];
-        let mut gains = Vec::with_capacity(n - m);
-        for j in (0..n).filter(|j| !kept.contains(j)) {
+        let mut gains = Vec::new();
+        for j in (0..n).filter(|&j| suitable(j) && !kept.contains(&j)) {
             across.iter_mut().zip(kept).for_each(|(a, &i)| *a = self.matrix[i * n + j]);
             let seen: f64 =
                 (0..m).map(|i| across[i] * dot(&subset.inverse[i * m..][..m], &across)).sum();
@@ -273,7 +278,7 @@ impl Information {
     /// Returns the candidates that would be worth having if they could have the wrong sign: those
     /// that their constraints hold at zero.
     pub fn held_at_zero(&self, kept: &[usize]) -> Vec<usize> {
-        let gains = self.changes(kept, false).unwrap_or_default();
+        let gains = self.changes(kept, |_| true, false).unwrap_or_default();
         let worth = gains.into_iter().filter(|(_, gain)| *gain >= self.penalty);
         worth.map(|(j, _)| j).collect()
     }

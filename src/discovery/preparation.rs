@@ -25,8 +25,8 @@ pub(super) struct Prepared {
     pub data: Dataset,
     /// The trajectory of the caller's data that each trajectory is a part of.
     pub part_of: Vec<usize>,
-    /// What the noise of the caller's data is in units of that of these.
-    pub noise: f64,
+    /// What the noise of each state in the caller's data is in units of that in these (K).
+    pub noise: Vec<f64>,
     /// The values that were left out because they lie far from their neighbors.
     pub left_out: Vec<Outlier>,
     /// What the caller should know about the data, in words.
@@ -51,8 +51,8 @@ pub(super) fn prepare(data: &Dataset, settings: &Settings) -> Result<Prepared> {
         (data, left_out) = (cleared, found);
     }
     warnings.extend(forcing::warnings(&data, settings.interpolation));
-    let Excerpt { parts: excerpt, noise, note } = excerpt(data, settings)?;
-    warnings.extend(note);
+    let Excerpt { parts: excerpt, noise, notes } = excerpt(data, settings)?;
+    warnings.extend(notes);
     let Parts { data, part_of } = split_at_gaps(excerpt.data, settings, &mut warnings)?;
     let part_of = part_of.into_iter().map(|part| excerpt.part_of[part]).collect();
     Ok(Prepared { data, part_of, noise, left_out, warnings })

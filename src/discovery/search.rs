@@ -114,7 +114,15 @@ pub fn discover(
 
 /// Returns the models to be tried for data with these hidden states besides, in steps.
 fn models(data: &Dataset, hidden: &Hidden, settings: &Settings) -> Result<Vec<Step>> {
-    let mut steps = ladder::models(&data.with_hidden(&hidden.names), settings)?;
+    let extended;
+    let data = match hidden.names.is_empty() {
+        true => data,
+        false => {
+            extended = data.with_hidden(&hidden.names);
+            &extended
+        }
+    };
+    let mut steps = ladder::models(data, settings)?;
     for step in &mut steps {
         let models = std::mem::take(&mut step.models).into_iter();
         step.models = models.map(|model| hidden.restricted(model)).collect();
@@ -153,8 +161,10 @@ fn doubt(
     let mut reporter = Reporter::new(&mut relay);
     let closed = match find(&views[0], &model, None, &budget, &without, &mut reporter) {
         Ok(closed) => Some(closed),
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
         Err(Error::Data(_)) => None,
-        Err(error) => return Err(error),
+        // What was found stands, whatever kept this search from its end.
+        Err(error) => return Ok(Some(warnings::unexamined(&hidden.names[number], &error))),
     };
     let root = found.view.smooth.roots[state];
     let obeyed =
@@ -434,7 +444,7 @@ fn report(
         equations,
         correlations,
         fits,
-        noise: estimate.noise[..smooth.measured()].iter().map(|n| n * prepared.noise).collect(),
+        noise: estimate.noise.iter().zip(&prepared.noise).map(|(n, unit)| n * unit).collect(),
         explained: checked.explained,
         down_weighted,
         tried,

@@ -8,6 +8,7 @@ use super::information::Information;
 use super::notation::product;
 use super::report::aligned;
 use super::right_hand_side::RightHandSide;
+use crate::Error;
 
 /// The most undecided pairs of terms that are named for an equation.
 const MAX_PAIRS: usize = 3;
@@ -123,6 +124,11 @@ pub(super) fn inexact(found: &Estimate<'_>) -> String {
          the states were allowed for",
         names.join(", ")
     )
+}
+
+/// Returns the warning that nobody knows whether a hidden state is needed.
+pub(super) fn unexamined(name: &str, error: &Error) -> String {
+    format!("whether `{name}` is needed could not be examined: {error}")
 }
 
 /// Returns the warning that this hidden state is needless, because this equation without it explains

@@ -98,6 +98,8 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     for part in parts {
         println!("\n## {}\n", part.title);
         let mut python = environment.python();
+        // With another one, the benchmark would be built anew while it is timed.
+        python.envs(nvcc.iter().copied());
         python.arg(format!("benches/peers/{}.py", part.name));
         python.arg("--seconds").arg(seconds.unwrap_or(part.seconds).to_string());
         if let (true, Some(folder)) = (part.scalable, scalable) {

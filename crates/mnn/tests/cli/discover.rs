@@ -209,7 +209,7 @@ fn columns_and_rows_that_do_not_fit_are_named() {
 #[test]
 fn of_long_tables_an_excerpt_is_searched() {
     let workspace = Workspace::new();
-    let simulate = ["simulate", "linear", "--noise", "1%", "--dt", "0.005", "--points", "3000"];
+    let simulate = ["simulate", "linear", "--noise", "1%", "--dt", "0.002", "--points", "3000"];
     workspace.run(&[&simulate[..], &["-o", "a.csv"]].concat()).expect(DONE);
     let found = |options: &[&str]| {
         let discover = ["discover", "a.csv", "-q", "--degree", "1", "--format", "json"];
