@@ -20,20 +20,8 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy
 from scipy.linalg.lapack import dpbtrf, dpbtrs
-from turns import PROGRAMS, head, medians, row, take_turns
+from turns import PROGRAMS, SHAPES, head, medians, row, take_turns
 
-# B, N, K, order.
-SHAPES = [
-    (1, 1000, 1, 2),
-    (1, 10000, 1, 2),
-    (100, 1000, 1, 2),
-    (1536, 50, 1, 2),
-    (3000, 50, 1, 2),
-    (512, 50, 3, 1),
-    (4096, 64, 2, 2),
-    (256, 64, 8, 2),
-    (30, 50, 10, 2),
-]
 ROUNDS = 3
 
 

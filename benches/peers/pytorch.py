@@ -24,20 +24,8 @@ import torch
 from mechanistic.torch import solve_ode
 from torch import Tensor
 from torchdiffeq import odeint
-from turns import head, medians, row, take_turns, timed
+from turns import SHAPES, head, medians, row, take_turns, timed
 
-# B, N, K, order.
-SHAPES = [
-    (1, 1000, 1, 2),
-    (1, 10000, 1, 2),
-    (100, 1000, 1, 2),
-    (1536, 50, 1, 2),
-    (3000, 50, 1, 2),
-    (512, 50, 3, 1),
-    (4096, 64, 2, 2),
-    (256, 64, 8, 2),
-    (30, 50, 10, 2),
-]
 STEP = 0.02
 ROUNDS = 5
 OURS = "ours"

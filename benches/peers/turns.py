@@ -12,6 +12,18 @@ from pathlib import Path
 
 # What this library takes for its turns: the programs that `cargo build --release` makes.
 PROGRAMS = Path(os.environ.get("CARGO_TARGET_DIR", "target"), "release")
+# The batches that are solved: B, N, K, order.
+SHAPES = [
+    (1, 1000, 1, 2),
+    (1, 10000, 1, 2),
+    (100, 1000, 1, 2),
+    (1536, 50, 1, 2),
+    (3000, 50, 1, 2),
+    (512, 50, 3, 1),
+    (4096, 64, 2, 2),
+    (256, 64, 8, 2),
+    (30, 50, 10, 2),
+]
 
 
 def take_turns(

@@ -107,7 +107,8 @@ pub(super) fn excerpt(data: Dataset, settings: &Settings) -> Result<Excerpt> {
         "the data are long ({rows} rows): the equations were estimated from {used} {what}{pieces} \
          (max_points is {most})"
     )];
-    if rate(&taken)? * interval * block as f64 > 2.0 * BLOCK {
+    let fastest = rate(&taken)?;
+    if block > 1 && fastest * interval * block as f64 > 2.0 * BLOCK {
         notes.push(
             "what was averaged or left out changes faster than the pieces that were looked at \
              first: a larger max_points takes more of the data"
