@@ -3,6 +3,7 @@
 
 pub mod csv;
 
+mod allocator;
 mod bench;
 mod discover;
 mod html_report;
@@ -25,6 +26,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use mechanistic::{Error, Result};
+
+pub use allocator::Allocator;
 
 /// Governing equations from time series, and large batches of linear ODEs solved at once.
 #[derive(Parser)]

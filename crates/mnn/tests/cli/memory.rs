@@ -188,6 +188,28 @@ fn a_simulation_takes_no_memory() {
     assert!(std::fs::metadata(workspace.path("a.csv")).unwrap().len() > 300_000 * 40);
 }
 
+/// As soon as the program is loaded, it never aborts: what little it needs besides what it asks for as a
+/// whole may not be had either.
+#[test]
+fn without_a_small_piece_of_memory_the_program_ends_with_a_message() {
+    let workspace = Workspace::new();
+    let least = least(&workspace) * 1024;
+    for kilobytes in (least - 8 * 1024..least + 4 * 1024).step_by(96) {
+        let script = format!("ulimit -v {kilobytes} && exec \"$0\" info");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).arg(env!("CARGO_BIN_EXE_mnn"));
+        command.env("RAYON_NUM_THREADS", "2").current_dir(workspace.path(""));
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        // Before its first line, the system has no words for a program that it cannot load, and the
+        // runtime of Rust some of its own.
+        let begins = ["shared libraries", "alternative stack"];
+        let begun = !stderr.is_empty() && !begins.iter().any(|words| stderr.contains(words));
+        let known = matches!(output.status.code(), Some(DONE | MISUSE));
+        assert!(known || !begun, "in {kilobytes} KiB: {}: {stderr}", output.status);
+    }
+}
+
 /// Where there is memory for the program and not for all of its threads, fewer compute.
 #[test]
 fn with_any_more_memory_the_program_starts_too() {
