@@ -78,21 +78,33 @@ fn a_browser_shows_and_zooms_it() {
     };
     let whole = ticks(&page);
     assert!(whole.contains(&"0".to_owned()) && whole.len() >= 8, "{whole:?}");
-    let zoom = "<script>const shown = document.querySelector('.chart svg');\n\
-                const box = shown.querySelector('.ground').getBoundingClientRect();\n\
-                const at = { clientX: box.x + box.width / 2, clientY: box.y + box.height / 2 };\n\
-                const wheel = { deltaY: -300, bubbles: true, cancelable: true, ...at };\n\
-                for (let i = 0; i < 4; i += 1) shown.dispatchEvent(new WheelEvent('wheel', wheel));\n\
-                </script></body>";
-    let zoomed = ticks(&page.replace("</body>", zoom));
-    let last = |ticks: &[String]| -> f64 {
-        let times = ticks.iter().filter_map(|tick| tick.parse::<f64>().ok());
-        times.fold(f64::MIN, f64::max)
+    let zoomed = |key: &str| {
+        let zoom = format!(
+            "<script>{{const shown = document.querySelector('.chart svg');\n\
+             const box = shown.querySelector('.ground').getBoundingClientRect();\n\
+             const at = {{ clientX: box.x + box.width / 2, clientY: box.y + box.height / 2 }};\n\
+             const wheel = {{ deltaY: -300, bubbles: true, cancelable: true, {key} ...at }};\n\
+             for (let i = 0; i < 4; i += 1) shown.dispatchEvent(new WheelEvent('wheel', wheel));\n\
+             }}</script></body>"
+        );
+        ticks(&page.replace("</body>", &zoom))
     };
-    // Of times from 0 to 15, e^−2.4 = 1/11 is shown about 7.5.
+    // Of times from 0 to 15, e^−2.4 = 1/11 is shown about 7.5. The times come before the values.
+    let last = |ticks: &[String]| -> f64 {
+        let numbers: Vec<f64> = ticks.iter().filter_map(|tick| tick.parse().ok()).collect();
+        let times = numbers.windows(2).take_while(|pair| pair[1] > pair[0]).map(|pair| pair[1]);
+        times.last().unwrap_or(numbers[0])
+    };
+    let count = |ticks: &[String]| ticks.iter().filter(|tick| whole.contains(*tick)).count();
     assert!(last(&whole) >= 14.0, "{whole:?}");
-    assert!((7.5..8.3).contains(&last(&zoomed)), "{zoomed:?}");
-    assert!(zoomed.len() >= 6, "{zoomed:?}");
+    let [both, values, times] = ["", "shiftKey: true,", "ctrlKey: true,"].map(zoomed);
+    for zoomed in [&both, &times] {
+        assert!((7.5..8.3).contains(&last(zoomed)), "{zoomed:?}");
+        assert!(zoomed.len() >= 6, "{zoomed:?}");
+    }
+    // One axis keeps its ticks, the other gets new ones.
+    assert!(last(&values) >= 14.0 && values != whole, "{values:?}");
+    assert!(count(&times) >= 4 && count(&both) < count(&times), "{both:?} {times:?}");
 }
 
 fn is_there(program: &str) -> bool {
