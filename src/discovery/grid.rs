@@ -67,6 +67,18 @@ impl Smooth {
 /// # Errors
 /// [`Error::Data`] if a state never changes.
 pub(super) fn smooth(data: &Dataset, loss: Loss) -> Result<Smooth> {
+    let smooth = splines(data, loss)?;
+    match smooth.deviation.iter().position(|deviation| *deviation == 0.0) {
+        Some(state) => Err(Error::Data(format!("`{}` never changes", data.states[state]))),
+        None => Ok(smooth),
+    }
+}
+
+/// Smooths each state, even one that never changes.
+///
+/// # Errors
+/// [`Error::Data`] if a state cannot be smoothed.
+pub(super) fn splines(data: &Dataset, loss: Loss) -> Result<Smooth> {
     let k = data.states.len();
     let mut smooth = Smooth {
         splines: vec![Vec::new(); data.trajectories.len()],
@@ -84,9 +96,6 @@ pub(super) fn smooth(data: &Dataset, loss: Loss) -> Result<Smooth> {
                 points.filter(|(_, x)| !x.is_nan()).map(|(t, x)| (*t, *x)).unzip()
             })
             .collect();
-        if deviation(series.iter().flat_map(|(_, x)| x)) == 0.0 {
-            return Err(Error::Data(format!("`{}` never changes", data.states[state])));
-        }
         let smoothed = match loss {
             Loss::Squares => smoothing::smooth(&series),
             Loss::Huber => smoothing::smooth_robustly(&mut series),

@@ -127,22 +127,11 @@ impl Hidden {
 
     /// Returns the splines with those of the hidden states: of the slopes of what they are derivatives
     /// of.
-    ///
-    /// # Errors
-    /// [`Error::Data`] naming a hidden state that never changes.
-    pub fn smoothed(&self, states: &[String], mut smooth: Smooth) -> Result<Smooth> {
-        for (name, &parent) in self.names.iter().zip(&self.parents) {
+    pub fn smoothed(&self, mut smooth: Smooth) -> Smooth {
+        for &parent in &self.parents {
             let series: Vec<(Vec<f64>, Vec<f64>)> =
                 smooth.splines.iter().map(|splines| splines[parent].slopes()).collect();
-            let slopes = || series.iter().flat_map(|(_, slopes)| slopes);
-            let deviation = super::grid::deviation(slopes());
-            let largest = slopes().fold(0.0, |most: f64, slope| most.max(slope.abs()));
-            if deviation <= CONSTANT * largest {
-                return Err(Error::Data(format!(
-                    "`{name}` cannot be identified: it is the slope of `{}`, which never changes",
-                    self.name(states, parent)
-                )));
-            }
+            let deviation = super::grid::deviation(series.iter().flat_map(|(_, slopes)| slopes));
             let splines = smoothing::smooth(&series).splines;
             smooth.splines.iter_mut().zip(splines).for_each(|(all, own)| all.push(own));
             let root = smooth.roots[parent];
@@ -150,7 +139,26 @@ impl Hidden {
             smooth.noise.push(smooth.noise[root] / smooth.deviation[root] * deviation);
             smooth.deviation.push(deviation);
         }
-        Ok(smooth)
+        smooth
+    }
+
+    /// Checks that the hidden states change, of the data with these states and splines.
+    ///
+    /// # Errors
+    /// [`Error::Data`] naming a hidden state that never changes.
+    pub fn ensure_change(&self, states: &[String], smooth: &Smooth) -> Result<()> {
+        let deviations = &smooth.deviation[states.len()..];
+        for ((name, &parent), deviation) in self.names.iter().zip(&self.parents).zip(deviations) {
+            let slopes = smooth.splines.iter().flat_map(|splines| splines[parent].slopes().1);
+            let largest = slopes.fold(0.0, |most: f64, slope| most.max(slope.abs()));
+            if *deviation <= CONSTANT * largest {
+                return Err(Error::Data(format!(
+                    "`{name}` cannot be identified: it is the slope of `{}`, which never changes",
+                    self.name(states, parent)
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Returns the numbers of the hidden states of which no other is the derivative.

@@ -4,7 +4,7 @@ use super::check::fraction_explained;
 use super::data::{Dataset, MIN_VALUES};
 use super::equation::Discovery;
 use super::forcing::Forcing;
-use super::grid::smooth;
+use super::grid::splines;
 use super::hidden::Hidden;
 use super::library::Library;
 use super::loss::Loss;
@@ -171,7 +171,7 @@ impl Discovery {
                 ))
             })?;
             let hidden = Hidden::new(data, settings)?;
-            let smooth = hidden.smoothed(&data.states, smooth(data, Loss::Squares)?)?;
+            let smooth = hidden.smoothed(splines(data, Loss::Squares)?);
             let beginnings = data.trajectories.iter().zip(&smooth.splines);
             for (initial, (trajectory, splines)) in initial.iter_mut().zip(beginnings) {
                 let begin = trajectory.time[0];
@@ -288,6 +288,34 @@ mod tests {
         let given = discovery.predict(&data).unwrap();
         let last = (given.trajectories[0][49], small(&4.9));
         assert!((last.0 - last.1).abs() < 1e-9, "{last:?}");
+    }
+
+    /// A search refuses states that never change and straight lines; where equations begin, they say what
+    /// the slope is.
+    #[test]
+    fn a_prediction_begins_at_rest_or_on_a_straight_line() {
+        let second = discovery(
+            r#"{"states": ["x"], "order": 2, "equations": [{"lhs": "x''", "terms": []}]}"#,
+        );
+        let hidden = discovery(
+            r#"{"states": ["x", "hidden1"], "hidden": ["hidden1"], "order": 1, "equations": [
+                {"lhs": "x'", "terms": [
+                    {"factors": ["hidden1"], "coefficient": 1.0, "standard_error": null}]},
+                {"lhs": "hidden1'", "terms": []}]}"#,
+        );
+        for (slope, found) in [0.0, 2.0].into_iter().flat_map(|s| [(s, &second), (s, &hidden)]) {
+            let time: Vec<f64> = (0..30).map(|i| 0.1 * f64::from(i)).collect();
+            let values = time.iter().map(|t| 3.0 + slope * t).collect();
+            let data = Dataset {
+                states: vec!["x".into()],
+                trajectories: vec![Trajectory { time, values, ..Trajectory::default() }],
+                ..Dataset::default()
+            };
+            let predicted = found.predict(&data).unwrap();
+            let columns = found.states.len();
+            let last = predicted.trajectories[0][29 * columns];
+            assert!((last - (3.0 + slope * 2.9)).abs() < 1e-9, "{slope}: {last}");
+        }
     }
 
     #[test]

@@ -66,7 +66,8 @@ impl View {
         let data =
             Dataset { trajectories: data.trajectories.iter().map(moved).collect(), ..data.clone() };
         let loss = Loss::of(settings.robust);
-        let smooth = hidden.smoothed(&data.states, smooth(&data, loss)?)?;
+        let smooth = hidden.smoothed(smooth(&data, loss)?);
+        hidden.ensure_change(&data.states, &smooth)?;
         let data = data.with_hidden(&hidden.names);
         offset.resize(data.states.len(), 0.0);
         let grid = Grid { offset, loss, ..Grid::new(&data, &smooth, settings.grid_refinement)? };
