@@ -1,5 +1,7 @@
 //! The result of a discovery: equations, the trajectories that they explain, and warnings.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::link::Link;
@@ -43,6 +45,20 @@ pub struct Fit {
     /// after a gap that splits the trajectory, (M, K), row-major, in the units of the data; NaN
     /// after a blow-up.
     pub simulated: Vec<f64>,
+    /// The indices, ascending, of the points before which no line is drawn: those after a gap that
+    /// splits the trajectory, and the first ones of the pieces that are taken of long data, but the very
+    /// first.
+    #[serde(default)]
+    pub restarts: Vec<usize>,
+}
+
+impl Fit {
+    /// Returns the ranges of points that are joined by lines.
+    pub fn parts(&self) -> impl Iterator<Item = Range<usize>> {
+        let starts = std::iter::once(0).chain(self.restarts.iter().copied());
+        let ends = self.restarts.iter().copied().chain([self.time.len()]);
+        starts.zip(ends).map(|(start, end)| start..end)
+    }
 }
 
 /// A model that was tried: candidate terms and link.

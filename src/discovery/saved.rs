@@ -13,7 +13,8 @@ impl Discovery {
     /// Writes the discovery as a safetensors file. Its metadata hold `equations`, the JSON of
     /// [`Self::to_json`], and `time`, the name of the time column. Tensors (F64) are `noise` (K)
     /// and, for each trajectory, counted from 1, `trajectory1.time` (M), `trajectory1.smoothed` and
-    /// `trajectory1.simulated` (M, K), in which values after a blow-up are NaN.
+    /// `trajectory1.simulated` (M, K), in which values after a blow-up are NaN. What distinguishes parts
+    /// of a trajectory ([`Fit::restarts`]) is not written.
     ///
     /// # Errors
     /// [`Error::Io`] when `path` cannot be written, [`Error::Shape`] for a fit whose values are not as
@@ -78,6 +79,7 @@ impl Discovery {
             let fit = Fit {
                 smoothed: smoothed.unwrap_or_default(),
                 simulated: simulated.unwrap_or_default(),
+                restarts: vec![],
                 time,
             };
             let values = fit.time.len() * k;
@@ -100,7 +102,12 @@ mod tests {
             "equations": [{"lhs": "x'", "terms": [
                 {"factors": ["exp(-x)", "u"], "coefficient": 0.1, "standard_error": 0.01}]}],
             "noise": [0.5], "warnings": ["one"]}"#;
-        let fit = Fit { time: vec![0.0, 1.0], smoothed: vec![1.0, 2.0], simulated: vec![1.0, 3.0] };
+        let fit = Fit {
+            time: vec![0.0, 1.0],
+            smoothed: vec![1.0, 2.0],
+            simulated: vec![1.0, 3.0],
+            ..Fit::default()
+        };
         Discovery { fits: vec![fit.clone(), fit], ..serde_json::from_str(json).unwrap() }
     }
 

@@ -462,7 +462,7 @@ fn fits(found: &Estimate<'_>, view: &View, scale: &[f64]) -> Vec<Fit> {
         let smoothed = states.chunks_exact(d).flat_map(|state| state[..k].to_vec()).collect();
         let forcing = view.grid.forcing.part(range.clone());
         let simulated = trajectory(&found.rhs, &states[..d], &time, &forcing, scale);
-        Fit { time, smoothed, simulated }
+        Fit { time, smoothed, simulated, restarts: vec![] }
     };
     view.grid.trajectories.iter().map(fit).collect()
 }
@@ -474,6 +474,8 @@ fn joined(fits: Vec<Fit>, part_of: &[usize], count: usize, offset: &[f64]) -> Ve
     for (fit, &whole) in fits.into_iter().zip(part_of) {
         let back =
             |values: Vec<f64>| values.into_iter().zip(offset.iter().cycle()).map(|(u, o)| u + o);
+        let first = joined[whole].time.len();
+        joined[whole].restarts.extend((first > 0).then_some(first));
         joined[whole].time.extend(fit.time);
         joined[whole].smoothed.extend(back(fit.smoothed));
         joined[whole].simulated.extend(back(fit.simulated));

@@ -1,10 +1,11 @@
 //! Draws the picture of a discovery: data, fit and simulation against time, and the phase portrait.
 
+use std::ops::Range;
 use std::path::Path;
 
 use figures::{Axis, Color, Figure, Mark, Panel, Points, Rectangle, Series};
 use mechanistic::Result;
-use mechanistic::discovery::{Dataset, Discovery};
+use mechanistic::discovery::{Dataset, Discovery, Fit};
 
 pub use figures::check;
 
@@ -106,9 +107,11 @@ impl Picture<'_> {
         for (index, trajectory) in self.dataset.trajectories.iter().enumerate() {
             let end = end_of_panel(&trajectory.time);
             layers.data.push(column(&trajectory.time, &trajectory.values, end));
-            if let Some(fit) = self.discovery.fits.get(index) {
-                layers.fit.push(column(&fit.time, &fit.smoothed, end));
-                layers.simulated.push(column(&fit.time, &fit.simulated, end));
+            let Some(fit) = self.discovery.fits.get(index) else { continue };
+            for part in fit.parts() {
+                let (time, values) = (&fit.time[part.clone()], part.start * k..part.end * k);
+                layers.fit.push(column(time, &fit.smoothed[values.clone()], end));
+                layers.simulated.push(column(time, &fit.simulated[values], end));
             }
         }
         let time_name = if lowest { self.time_name } else { "" };
@@ -129,15 +132,18 @@ impl Picture<'_> {
         let plane = |values: &[f64]| -> Points {
             values.chunks_exact(k).map(|row| (row[0], row[k - 1])).collect()
         };
-        let curve = |time: &[f64], values: &[f64]| match k {
-            1 => with_slope(time, values),
-            _ => plane(values),
+        let curves = |fit: &Fit, values: &[f64]| -> Vec<Points> {
+            let curve = |part: Range<usize>| match k {
+                1 => with_slope(&fit.time[part.clone()], &values[part]),
+                _ => plane(&values[part.start * k..part.end * k]),
+            };
+            fit.parts().map(curve).collect()
         };
         let fits = &self.discovery.fits;
         let measured = self.dataset.trajectories.iter().filter(|_| k > 1);
         let data: Vec<Points> = measured.map(|trajectory| plane(&trajectory.values)).collect();
-        let fit = fits.iter().map(|fit| curve(&fit.time, &fit.smoothed)).collect();
-        let simulated = fits.iter().map(|fit| curve(&fit.time, &fit.simulated)).collect();
+        let fit = fits.iter().flat_map(|fit| curves(fit, &fit.smoothed)).collect();
+        let simulated = fits.iter().flat_map(|fit| curves(fit, &fit.simulated)).collect();
         // A long trajectory fills its portrait.
         let width = if fits.iter().any(|fit| fit.time.len() > LONG) { 0.75 } else { 1.5 };
         let axes = || (Axis::new(&x), Axis { margin: 0.08, labels: 5, ..Axis::new(&y) });
@@ -166,7 +172,7 @@ fn with_slope(time: &[f64], values: &[f64]) -> Points {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mechanistic::discovery::{Fit, Trajectory};
+    use mechanistic::discovery::Trajectory;
 
     fn example() -> (Dataset, Discovery) {
         let time: Vec<f64> = (0..400).map(|i| f64::from(i) * 0.05).collect();
@@ -185,7 +191,7 @@ mod tests {
             }],
             ..Dataset::default()
         };
-        let fits = vec![Fit { time, smoothed: values, simulated }];
+        let fits = vec![Fit { time, smoothed: values, simulated, ..Fit::default() }];
         (dataset.clone(), Discovery { states: dataset.states, fits, ..Discovery::default() })
     }
 
@@ -204,6 +210,21 @@ mod tests {
         assert!(text.starts_with("<svg width=\"1200\" height=\"424\" viewBox=\"0 0 12000 4240\""));
         assert!(text.contains("angle &lt;1&gt;") && text.contains("simulated"), "labels");
         assert!(text.contains("#D55E00") && text.contains("#56B4E9"), "both curves");
+    }
+
+    /// A line ends where another part of the fit begins.
+    #[test]
+    fn parts_of_a_fit_are_not_joined() {
+        let (dataset, mut discovery) = example();
+        let lines = |discovery: &Discovery| {
+            let picture = Picture { time_name: "t", dataset: &dataset, discovery };
+            picture.against_time(0, true)
+        };
+        let joined = lines(&discovery);
+        discovery.fits[0].restarts = vec![100, 200];
+        let apart = lines(&discovery);
+        let count = |panel: &Panel| panel.series.iter().map(|s| s.curves.len()).sum::<usize>();
+        assert_eq!((count(&joined), count(&apart)), (1 + 1 + 1, 1 + 3 + 3));
     }
 
     #[test]

@@ -22,8 +22,9 @@ use crate::threads;
 /// A trajectory: N, and the addresses of its times (N), values (N, K) and inputs (N, I).
 type Series = (usize, usize, usize, usize);
 
-/// The numbers of a fit: times (M), smoothed and simulated values (M, K).
-type Numbers = (Vec<f64>, Vec<f64>, Vec<f64>);
+/// The numbers of a fit: times (M), smoothed and simulated values (M, K), and the points before which
+/// no line is drawn.
+type Numbers = (Vec<f64>, Vec<f64>, Vec<f64>, Vec<usize>);
 
 /// What equations predict: the states (N, K) of each trajectory, the fraction of each state's variance
 /// that they explain, and warnings.
@@ -44,7 +45,7 @@ pub fn discover(
     let data = dataset(states, inputs, trajectories)?;
     let (found, candidates) = search(py, &data, &settings, progress.as_ref())?;
     let json = found.to_json();
-    let numbers = |fit: Fit| (fit.time, fit.smoothed, fit.simulated);
+    let numbers = |fit: Fit| (fit.time, fit.smoothed, fit.simulated, fit.restarts);
     Ok((json, candidates, found.fits.into_iter().map(numbers).collect()))
 }
 
@@ -157,7 +158,8 @@ pub fn simulate(
 ) -> PyResult<Predicted> {
     let mut found = parse(json)?;
     // The prediction takes the usual sizes of the states from the fits.
-    found.fits = vec![Fit { time: vec![0.0], smoothed: sizes.clone(), simulated: sizes }];
+    let time = vec![0.0];
+    found.fits = vec![Fit { time, smoothed: sizes.clone(), simulated: sizes, restarts: vec![] }];
     let data = dataset(states, inputs, trajectories)?;
     let prediction = threads::run(py, false, || found.predict(&data))?;
     Ok((prediction.trajectories, prediction.explained, prediction.warnings))

@@ -69,7 +69,12 @@ mod tests {
         let time: Vec<f64> = (0..40).map(|i| 0.1 * f64::from(i)).collect();
         let values: Vec<f64> = time.iter().flat_map(|t| [t.cos(), -t.sin()]).collect();
         let states = vec!["x<1>".to_owned(), "y".to_owned()];
-        let fit = Fit { time: time.clone(), smoothed: values.clone(), simulated: values.clone() };
+        let fit = Fit {
+            time: time.clone(),
+            smoothed: values.clone(),
+            simulated: values.clone(),
+            restarts: vec![20],
+        };
         let equation = |lhs: &str, terms| Equation {
             lhs: lhs.into(),
             terms,
@@ -124,6 +129,8 @@ mod tests {
         }
         // Two states against time, one portrait, two residuals.
         assert_eq!(page.matches("<figure class=\"chart\">").count(), 5);
+        // Each of the former two and the portrait has two lines of the fit, which has two parts.
+        assert_eq!(page.matches("<path class=\"fit\"").count(), 6);
         let names = ["src=", "href=", "url(", "@import", "fetch(", "https:"];
         assert!(names.iter().all(|name| !page.contains(name)));
         for (open, close) in [

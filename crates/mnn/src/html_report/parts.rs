@@ -1,6 +1,7 @@
 //! The parts of the report, each as HTML.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use mechanistic::discovery::{Dataset, Discovery, Equation, Fit, Term, Trajectory, aligned};
 
@@ -83,9 +84,13 @@ impl Report<'_> {
             for trajectory in &self.dataset.trajectories {
                 data.push(self.against_time(&trajectory.time, &trajectory.values, state));
             }
+            let k = self.discovery.states.len();
             for found in &self.discovery.fits {
-                fit.push(self.against_time(&found.time, &found.smoothed, state));
-                simulated.push(self.against_time(&found.time, &found.simulated, state));
+                for part in found.parts() {
+                    let (time, values) = (&found.time[part.clone()], part.start * k..part.end * k);
+                    fit.push(self.against_time(time, &found.smoothed[values.clone()], state));
+                    simulated.push(self.against_time(time, &found.simulated[values], state));
+                }
             }
             let series = [(Kind::Data, data), (Kind::Fit, fit), (Kind::Simulated, simulated)];
             html += &self.chart(self.time_name, &self.discovery.states[state], series.into());
@@ -96,15 +101,19 @@ impl Report<'_> {
     /// The states against each other; a single one against its difference quotient.
     pub fn portraits(&self) -> String {
         let k = self.discovery.states.len();
-        let states = &self.discovery.states;
+        let (states, fits) = (&self.discovery.states, &self.discovery.fits);
         if k == 1 {
-            let slopes = |fit: &Fit, values: &[f64]| -> Points {
-                let pairs = fit.time.windows(2).zip(values.windows(2));
-                pairs.map(|(t, u)| (0.5 * (u[0] + u[1]), (u[1] - u[0]) / (t[1] - t[0]))).collect()
+            let slopes = |fit: &Fit, values: &[f64]| -> Vec<Points> {
+                let slope = |part: Range<usize>| -> Points {
+                    let pairs = fit.time[part.clone()].windows(2).zip(values[part].windows(2));
+                    pairs
+                        .map(|(t, u)| (0.5 * (u[0] + u[1]), (u[1] - u[0]) / (t[1] - t[0])))
+                        .collect()
+                };
+                fit.parts().map(slope).collect()
             };
-            let fits = &self.discovery.fits;
-            let fit = fits.iter().map(|fit| slopes(fit, &fit.smoothed)).collect();
-            let simulated = fits.iter().map(|fit| slopes(fit, &fit.simulated)).collect();
+            let fit = fits.iter().flat_map(|fit| slopes(fit, &fit.smoothed)).collect();
+            let simulated = fits.iter().flat_map(|fit| slopes(fit, &fit.simulated)).collect();
             let series = vec![(Kind::Fit, fit), (Kind::Simulated, simulated)];
             return self.chart(&states[0], &format!("slope of {}", states[0]), series);
         }
@@ -114,9 +123,13 @@ impl Report<'_> {
             let points = |values: &[f64]| -> Points {
                 values.chunks_exact(k).map(|u| (u[i], u[j])).collect()
             };
+            let curves = |fit: &Fit, values: &[f64]| -> Vec<Points> {
+                let curve = |part: Range<usize>| points(&values[part.start * k..part.end * k]);
+                fit.parts().map(curve).collect()
+            };
             let data = self.dataset.trajectories.iter().map(|t| points(&t.values)).collect();
-            let fit = self.discovery.fits.iter().map(|fit| points(&fit.smoothed)).collect();
-            let simulated = self.discovery.fits.iter().map(|fit| points(&fit.simulated)).collect();
+            let fit = fits.iter().flat_map(|fit| curves(fit, &fit.smoothed)).collect();
+            let simulated = fits.iter().flat_map(|fit| curves(fit, &fit.simulated)).collect();
             let series = [(Kind::Data, data), (Kind::Fit, fit), (Kind::Simulated, simulated)];
             html += &self.chart(&states[i], &states[j], series.into());
         }
@@ -226,17 +239,26 @@ fn name(term: &Term) -> String {
     if term.factors.is_empty() { "1".to_owned() } else { term.factors.join(" ") }
 }
 
-/// Returns data less fit of one state at the times of the data; the times of the fit contain these.
+/// Returns data less fit of one state at the times of the data that the parts of the fit contain. Between
+/// its points, which are the means of times where data were averaged, the fit is the cubic through the
+/// four nearest.
 fn residuals(data: &Trajectory, fit: &Fit, state: usize, k: usize) -> Points {
-    let mut fitted = fit.time.iter().zip(fit.smoothed.chunks_exact(k)).peekable();
+    let measured = || data.time.iter().copied().zip(data.values.iter().skip(state).step_by(k));
     let mut residuals = Vec::new();
-    for (time, values) in data.time.iter().zip(data.values.chunks_exact(k)) {
-        while fitted.next_if(|(at, _)| *at < time).is_some() {}
-        if let Some((at, smoothed)) = fitted.peek()
-            && *at == time
-            && !values[state].is_nan()
-        {
-            residuals.push((*time, values[state] - smoothed[state]));
+    for part in fit.parts() {
+        let times = &fit.time[part.clone()];
+        let [Some(first), Some(last)] = [times.first(), times.last()] else { continue };
+        let inside = measured().skip_while(|(t, _)| t < first).take_while(|(t, _)| t <= last);
+        for (time, value) in inside.filter(|(_, value)| !value.is_nan()) {
+            let next = times.partition_point(|at| *at < time);
+            let nearest = next.saturating_sub(2).min(times.len().saturating_sub(4));
+            let nodes = nearest..times.len().min(nearest + 4);
+            let weight = |i: usize| -> f64 {
+                let others = nodes.clone().filter(|j| *j != i);
+                others.map(|j| (time - times[j]) / (times[i] - times[j])).product()
+            };
+            let at = |i: usize| weight(i) * fit.smoothed[(part.start + i) * k + state];
+            residuals.push((time, value - nodes.clone().map(at).sum::<f64>()));
         }
     }
     residuals
@@ -271,4 +293,32 @@ fn cells(kind: &str, texts: &[&str]) -> String {
 
 fn row(texts: &[&str]) -> String {
     format!("<tr>{}</tr>\n", cells("td", texts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A fit at averages of ten rows, of which those around t = 2 were not taken.
+    #[test]
+    fn residuals_lie_between_the_points_of_a_fit_and_not_between_its_parts() {
+        let wave = |t: &f64| [t.sin(), t.cos()];
+        let time: Vec<f64> = (0..400).map(|i| 0.01 * f64::from(i)).collect();
+        let mut values: Vec<f64> = time.iter().flat_map(wave).collect();
+        values[2 * 50 + 1] = f64::NAN;
+        values[2 * 60 + 1] += 0.25;
+        let data = Trajectory { time, values, inputs: vec![] };
+        let middle = |i: u32| 0.045 + 0.1 * f64::from(i);
+        let time: Vec<f64> = (0..15).chain(25..40).map(middle).collect();
+        let smoothed: Vec<f64> = time.iter().flat_map(wave).collect();
+        let fit = Fit { time, simulated: smoothed.clone(), smoothed, restarts: vec![15] };
+        let found = residuals(&data, &fit, 1, 2);
+        // From 0.05 to 1.44 and from 2.55 to 3.94, without the missing one.
+        assert_eq!(found.len(), 140 + 140 - 1);
+        assert!(found.iter().all(|(t, _)| *t < 1.445 || *t > 2.545));
+        for (t, residual) in found {
+            let expected = if (t - 0.6).abs() < 1e-9 { 0.25 } else { 0.0 };
+            assert!((residual - expected).abs() < 1e-5, "{t}: {residual}");
+        }
+    }
 }

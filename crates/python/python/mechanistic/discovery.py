@@ -40,6 +40,14 @@ class Fit(NamedTuple):
     """The estimated trajectory without noise, (M, K)."""
     simulated: Array
     """The equations integrated from its first point, (M, K); NaN after a blow-up."""
+    restarts: Array
+    """The indices of the points before which no line is drawn: those after a gap that splits the
+    trajectory, and where the pieces begin that are taken of long data."""
+
+    def parts(self) -> list[slice]:
+        """Returns the points that lines join."""
+        edges = [0, *self.restarts.tolist(), len(self.time)]
+        return [slice(*pair) for pair in zip(edges, edges[1:])]
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -228,8 +236,13 @@ class Discover:
         self.explained_ = np.array(content["fit"], dtype=float)
         shape = (-1, len(self._states()))
         self.fits_ = [
-            Fit(np.array(time), np.reshape(smoothed, shape), np.reshape(simulated, shape))
-            for time, smoothed, simulated in fits
+            Fit(
+                np.array(time),
+                np.reshape(smoothed, shape),
+                np.reshape(simulated, shape),
+                np.array(restarts, dtype=int),
+            )
+            for time, smoothed, simulated, restarts in fits
         ]
         hidden = [fit.smoothed[:, self.n_features_in_ :] for fit in self.fits_]
         largest = np.max(np.abs(np.concatenate(hidden)), axis=0, initial=0.0)
@@ -461,10 +474,13 @@ class Discover:
             len(names), 1, sharex=True, squeeze=False, layout="constrained"
         )
         for k, (name, axis) in enumerate(zip(names, axes[:, 0])):
-            for i, fit in enumerate(self.fits_):
-                labels = ("smoothed data", "equations") if i == 0 else (None, None)
-                axis.plot(fit.time, fit.smoothed[:, k], color="0.6", label=labels[0])
-                axis.plot(fit.time, fit.simulated[:, k], "--", color="C0", label=labels[1])
+            labels = ("smoothed data", "equations")
+            for fit in self.fits_:
+                for part in fit.parts():
+                    time = fit.time[part]
+                    axis.plot(time, fit.smoothed[part, k], color="0.6", label=labels[0])
+                    axis.plot(time, fit.simulated[part, k], "--", color="C0", label=labels[1])
+                    labels = (None, None)
             axis.set_ylabel(name)
         axes[0, 0].legend()
         axes[-1, 0].set_xlabel("t")
