@@ -23,13 +23,35 @@ pub(super) fn invert_positive(a: &[f64], n: usize) -> Option<Vec<f64>> {
     let scale: Vec<f64> = (0..n).map(|i| 1.0 / a[i * n + i].sqrt()).collect();
     let mut factor: Vec<f64> = (0..n * n).map(|at| a[at] * scale[at / n] * scale[at % n]).collect();
     factorize(&mut factor, n)?;
+    // Columns of R lie in the rows of the lower triangle, so that both substitutions go along rows.
+    mirror(&mut factor, n);
     let mut inverse = vec![0.0; n * n];
     for (j, row) in inverse.chunks_exact_mut(n.max(1)).enumerate() {
+        // Of the solution of A x = e_j from j on; before it the inverse is known by its symmetry.
         row[j] = scale[j];
-        substitute(&factor, row);
-        row.iter_mut().zip(&scale).for_each(|(value, s)| *value *= s);
+        for i in j..n {
+            let along = &factor[i * n..][..n];
+            row[i] /= along[i];
+            let solved = row[i];
+            row[i + 1..].iter_mut().zip(&along[i + 1..]).for_each(|(b, r)| *b -= r * solved);
+        }
+        for i in (j..n).rev() {
+            let along = &factor[i * n..][..n];
+            row[i] /= along[i];
+            let solved = row[i];
+            row[j..i].iter_mut().zip(&along[j..i]).for_each(|(b, r)| *b -= r * solved);
+        }
+        row[j..].iter_mut().zip(&scale[j..]).for_each(|(value, s)| *value *= s);
     }
+    mirror(&mut inverse, n);
     Some(inverse)
+}
+
+/// Writes the upper triangle of a matrix (n, n) into its lower one.
+fn mirror(a: &mut [f64], n: usize) {
+    for i in 0..n {
+        (0..i).for_each(|j| a[i * n + j] = a[j * n + i]);
+    }
 }
 
 /// Writes R of A = RᵀR into the upper triangle of A; returns `None` where a pivot is not positive.

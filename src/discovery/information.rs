@@ -367,16 +367,18 @@ impl Subset {
         let column: Vec<f64> = (0..m).map(|i| self.inverse[i * m + place]).collect();
         let (value, variance) = (self.coefficients[place], column[place]);
         self.explained -= value * value / variance;
-        let left = || (0..m).filter(move |i| *i != place);
-        let coefficient = |i: usize| self.coefficients[i] - column[i] / variance * value;
-        let row = |i: usize| {
-            let (factor, row) = (column[i] / variance, &self.inverse[i * m..][..m]);
-            let column = &column;
-            left().map(move |j| row[j] - factor * column[j])
-        };
-        let (coefficients, inverse) =
-            (left().map(coefficient).collect(), left().flat_map(row).collect());
-        (self.coefficients, self.inverse) = (coefficients, inverse);
+        let mut inverse = Vec::with_capacity((m - 1) * (m - 1));
+        for i in (0..m).filter(|i| *i != place) {
+            let factor = column[i] / variance;
+            self.coefficients[i] -= factor * value;
+            let row = &self.inverse[i * m..][..m];
+            for left in [0..place, place + 1..m] {
+                let both = row[left.clone()].iter().zip(&column[left]);
+                inverse.extend(both.map(|(c, other)| c - factor * other));
+            }
+        }
+        self.coefficients.remove(place);
+        self.inverse = inverse;
     }
 }
 
