@@ -53,9 +53,8 @@ impl Estimate<'_> {
     /// Takes terms, coefficients and trajectory from the estimate of a simpler model of the same
     /// data, as far as they are candidates here.
     pub fn continue_from(&mut self, simpler: &Estimate<'_>) {
-        let values = simpler.candidates.values(&simpler.rhs);
         let mut support = Vec::new();
-        for (p, value) in simpler.candidates.free().into_iter().zip(values) {
+        for (p, value) in simpler.terms_about(&self.offset) {
             let place = self.rhs.library.position(simpler.rhs.library.factors(p.term));
             let here = place.map(|term| Parameter { term, ..p });
             let candidate = self.candidates.all.iter().position(|own| Some(*own) == here);
@@ -65,6 +64,33 @@ impl Estimate<'_> {
         let (kept, coefficients) = support.into_iter().unzip();
         self.take(&Support { kept, coefficients });
         self.trajectory.clone_from(&simpler.trajectory);
+        let (k, d) = (self.offset.len(), self.rhs.library.variables().len());
+        for state in self.trajectory.chunks_exact_mut(d) {
+            for (j, u) in state[..k].iter_mut().enumerate() {
+                *u += simpler.offset[j] - self.offset[j];
+            }
+        }
+    }
+
+    /// Returns the terms with their coefficients, multiplied out if they are about another offset
+    /// than this one, which then must be zero.
+    fn terms_about(&self, offset: &[f64]) -> Vec<(Parameter, f64)> {
+        if self.offset == offset {
+            let values = self.candidates.values(&self.rhs);
+            return self.candidates.free().into_iter().zip(values).collect();
+        }
+        let (rhs, l) = (self.multiplied_out().0, self.rhs.library.len());
+        let terms = rhs.numerator.iter().enumerate().filter(|(_, value)| **value != 0.0);
+        let parameter =
+            |place: usize| Parameter { equation: place / l, term: place % l, denominator: false };
+        terms.map(|(place, value)| (parameter(place), *value)).collect()
+    }
+
+    /// Returns the number of coefficients of an equation as it is written in the states as they were
+    /// measured.
+    pub fn written_terms(&self, equation: usize) -> usize {
+        let zero = vec![0.0; self.offset.len()];
+        self.terms_about(&zero).iter().filter(|(p, _)| p.equation == equation).count()
     }
 
     /// Returns the largest absolute value of each component of the trajectory (D).
@@ -84,7 +110,8 @@ impl Estimate<'_> {
     /// Returns the equations with standard errors, in the states as they were measured.
     pub fn equations(&self) -> Vec<Equation> {
         if self.offset.iter().any(|offset| *offset != 0.0) {
-            return self.multiplied_out();
+            let (rhs, errors) = self.multiplied_out();
+            return rhs.equations(&errors);
         }
         let (quadratic, size) = (self.quadratic(), self.rhs.numerator.len());
         let mut errors = vec![None; 2 * size];
@@ -137,7 +164,9 @@ impl Estimate<'_> {
         places.into_values().filter(|row| dot(row, &values) != 0.0).collect()
     }
 
-    fn multiplied_out(&self) -> Vec<Equation> {
+    /// Returns the equations in the states as they were measured, and the standard errors of their
+    /// coefficients.
+    fn multiplied_out(&self) -> (RightHandSide<'_>, Vec<Option<f64>>) {
         let (free, l) = (self.candidates.free(), self.rhs.library.len());
         let values = self.candidates.values(&self.rhs);
         let mut rhs = self.rhs.clone();
@@ -157,7 +186,7 @@ impl Estimate<'_> {
             rhs.numerator[equation * l..][..l].copy_from_slice(&whole);
             errors.extend(own_errors);
         }
-        rhs.equations(&errors)
+        (rhs, errors)
     }
 
     /// Returns σ corrected for the noise that the trajectory follows where the weight w of the

@@ -27,6 +27,9 @@ pub(super) struct Grid {
     pub time: Vec<f64>,
     /// Measured values (M, K); NaN where nothing was measured.
     pub observed: Vec<f64>,
+    /// What the noise of each value is in units of its state's, (M, K); of the measured values of a
+    /// state the geometric mean is 1.
+    pub spread: Vec<f64>,
     /// Range of points of each trajectory.
     pub trajectories: Vec<Range<usize>>,
     /// Median sampling interval.
@@ -155,6 +158,7 @@ impl Grid {
         let mut grid = Grid {
             time: vec![],
             observed: vec![],
+            spread: vec![],
             trajectories: vec![],
             interval,
             loss: Loss::default(),
@@ -176,6 +180,7 @@ impl Grid {
             }
             grid.trajectories.push(start..grid.time.len());
         }
+        grid.spread = vec![1.0; grid.observed.len()];
         Ok(grid)
     }
 
@@ -209,16 +214,18 @@ impl Grid {
     /// Returns the grid of a range of points of each trajectory.
     pub fn parts(&self, ranges: &[Range<usize>]) -> Self {
         let k = self.offset.len();
-        let (mut time, mut observed, mut trajectories) = (vec![], vec![], vec![]);
+        let (mut time, mut trajectories) = (vec![], vec![]);
+        let (mut observed, mut spread) = (vec![], vec![]);
         let mut forcing = Forcing::default();
         for range in ranges {
             let start = time.len();
             time.extend_from_slice(&self.time[range.clone()]);
             observed.extend_from_slice(&self.observed[range.start * k..range.end * k]);
+            spread.extend_from_slice(&self.spread[range.start * k..range.end * k]);
             forcing.extend(self.forcing.part(range.clone()));
             trajectories.push(start..time.len());
         }
-        Grid { time, observed, trajectories, forcing, ..self.clone() }
+        Grid { time, observed, spread, trajectories, forcing, ..self.clone() }
     }
 
     /// Returns the grid without those values that hardly count: that lie far from the trajectory
@@ -226,14 +233,27 @@ impl Grid {
     pub fn without_outliers(&self, states: &[f64], noise: &[f64]) -> Self {
         let (k, d) = (noise.len(), states.len() / self.points());
         let mut grid = self.clone();
-        for (row, state) in grid.observed.chunks_exact_mut(k).zip(states.chunks_exact(d)) {
-            for ((x, u), noise) in row.iter_mut().zip(state).zip(noise) {
-                if self.loss.hardly_counts((*x - u) / noise) {
-                    *x = f64::NAN;
+        for (t, state) in states.chunks_exact(d).enumerate() {
+            for (j, noise) in noise.iter().enumerate() {
+                let value = t * k + j;
+                let distance = (self.observed[value] - state[j]) / (noise * self.spread[value]);
+                if self.loss.hardly_counts(distance) {
+                    grid.observed[value] = f64::NAN;
                 }
             }
         }
         grid
+    }
+
+    /// Returns the root mean square of the noise of a state's measured values, of which `noise` is the
+    /// geometric mean.
+    pub fn mean_noise(&self, noise: f64, state: usize) -> f64 {
+        let k = self.offset.len();
+        let values = self.observed.iter().zip(&self.spread).skip(state).step_by(k);
+        let (sum, count) = values
+            .filter(|(x, _)| !x.is_nan())
+            .fold((0.0, 0.0), |(sum, count), (_, spread)| (sum + spread * spread, count + 1.0));
+        if count > 0.0 { noise * (sum / count).sqrt() } else { noise }
     }
 
     /// Returns the number M of grid points.
@@ -241,8 +261,8 @@ impl Grid {
         self.time.len()
     }
 
-    /// Returns −2 log likelihood of a state's data, up to a constant, if `noise` (K) is the deviation
-    /// of the residuals.
+    /// Returns −2 log likelihood of a state's data, up to a constant, if `noise` (K) is the geometric
+    /// mean of the deviations of the residuals.
     pub fn misfit(&self, noise: &[f64], state: usize) -> f64 {
         let observed = self.observed.iter().skip(state).step_by(noise.len());
         2.0 * observed.filter(|x| !x.is_nan()).count() as f64 * noise[state].ln()

@@ -85,6 +85,17 @@ pub(super) struct Rival {
     pub set: Set,
 }
 
+/// A set in which other terms of an equation replace several at once.
+#[derive(Clone, Debug)]
+pub(super) struct Substitute {
+    pub equation: usize,
+    /// The terms that are removed.
+    pub without: Vec<usize>,
+    pub with: Vec<usize>,
+    /// The score after the exchange less that before.
+    pub change: f64,
+}
+
 /// The function χ² of the coefficients of all C candidates, by which subsets of them are judged.
 pub(super) struct Information {
     /// The inverse A of the covariance (C, C).
@@ -137,13 +148,8 @@ impl Information {
     /// or exchange lowers the score.
     fn by_equation(&self, set: &Set) -> Option<Set> {
         let mut set = set.clone();
-        let mut equations = self.equation.clone();
-        equations.dedup();
-        for equation in equations {
-            let own = |i: &usize| self.equation[*i] == equation;
-            let (all, others): (Vec<usize>, Vec<usize>) = (0..self.equation.len())
-                .filter(|i| own(i) || set.support.kept.contains(i))
-                .partition(own);
+        for equation in self.equations() {
+            let (all, others) = self.apart(equation, &set.support.kept);
             let best = self.given(&all, &others)?.best_subset();
             let mut kept = others;
             kept.extend(best.into_iter().map(|place| all[place]));
@@ -154,6 +160,53 @@ impl Information {
             }
         }
         Some(set)
+    }
+
+    fn equations(&self) -> Vec<usize> {
+        let mut equations = self.equation.clone();
+        equations.dedup();
+        equations
+    }
+
+    /// Returns all candidates of an equation, and what is kept of the others.
+    fn apart(&self, equation: usize, kept: &[usize]) -> (Vec<usize>, Vec<usize>) {
+        let own = |i: &usize| self.equation[*i] == equation;
+        (0..self.equation.len()).filter(|i| own(i) || kept.contains(i)).partition(own)
+    }
+
+    /// Returns, for each equation that has any, the best set in which no more other terms of this
+    /// equation replace two or more of its terms at once, of those that a search through many sets
+    /// sees; terms of the other equations stay.
+    pub fn substitutes(&self, set: &Set) -> Vec<Substitute> {
+        self.equations().into_iter().filter_map(|e| self.substitute(e, &set.support.kept)).collect()
+    }
+
+    fn substitute(&self, equation: usize, kept: &[usize]) -> Option<Substitute> {
+        let (all, others) = self.apart(equation, kept);
+        let information = self.given(&all, &others)?;
+        let present: Vec<usize> = (0..all.len()).filter(|&i| kept.contains(&all[i])).collect();
+        let before = information.set(&present)?.score;
+        let mut best: Option<(Vec<usize>, f64)> = None;
+        information.through_sets(|sets| {
+            for (other, score) in sets {
+                let common = other.iter().filter(|i| present.contains(i)).count();
+                let replaces = present.len() - common >= 2 && other.len() > common;
+                if replaces && best.as_ref().is_none_or(|(_, least)| score < least) {
+                    best = Some((other.clone(), *score));
+                }
+            }
+            sets[0].0.len() < present.len()
+        });
+        let (other, score) = best?;
+        let only = |these: &[usize], those: &[usize]| {
+            these.iter().filter(|i| !those.contains(i)).map(|&i| all[i]).collect()
+        };
+        Some(Substitute {
+            equation,
+            without: only(&present, &other),
+            with: only(&other, &present),
+            change: score - before,
+        })
     }
 
     /// Returns χ² as a function of the coefficients of `own` alone, where those of `others` are
@@ -185,27 +238,34 @@ impl Information {
     /// Returns the set with the best score that beam search finds: from the best sets of one size,
     /// all sets with one term more.
     fn best_subset(&self) -> Vec<usize> {
-        let mut beam: Vec<(Vec<usize>, f64)> = vec![(vec![], 0.0)];
         let mut best = (vec![], 0.0);
-        while beam[0].0.len() <= best.0.len() + BEYOND {
+        self.through_sets(|sets| {
+            let (kept, score) = &sets[0];
+            if *score < best.1 {
+                best = (kept.clone(), *score);
+            }
+            kept.len() <= best.0.len() + BEYOND
+        });
+        best.0
+    }
+
+    /// Shows the best sets of each size with their scores, the best one first, as long as `go_on`
+    /// returns true.
+    fn through_sets(&self, mut go_on: impl FnMut(&[(Vec<usize>, f64)]) -> bool) {
+        let mut beam: Vec<(Vec<usize>, f64)> = vec![(vec![], 0.0)];
+        while !beam.is_empty() && go_on(&beam) {
             let mut larger: Vec<(Vec<usize>, f64)> = Vec::new();
-            for (kept, explained) in &beam {
+            for (kept, score) in &beam {
                 let gains = self.gains(kept, |_| true).into_iter().flatten();
-                larger
-                    .extend(gains.map(|(j, gain)| (with_term(kept.clone(), j), explained + gain)));
+                let with = |(j, gain)| (with_term(kept.clone(), j), score + self.penalty - gain);
+                larger.extend(gains.map(with));
             }
             larger.sort_by(|a, b| a.0.cmp(&b.0));
             larger.dedup_by(|a, b| a.0 == b.0);
-            larger.sort_by(|a, b| b.1.total_cmp(&a.1));
+            larger.sort_by(|a, b| a.1.total_cmp(&b.1));
             larger.truncate(WIDTH);
-            let Some((kept, explained)) = larger.first() else { break };
-            let score = self.penalty * kept.len() as f64 - explained;
-            if score < best.1 {
-                best = (kept.clone(), score);
-            }
             beam = larger;
         }
-        best.0
     }
 
     /// Returns, for each term of the set, the best set in which another term of its equation
@@ -433,6 +493,32 @@ pub(super) mod tests {
         // In another equation there is no replacement.
         let apart = Information { equation: vec![0, 1, 2, 3], ..information };
         assert!(apart.rivals(&set).is_empty());
+    }
+
+    /// Terms 0 and 1 together are nearly what 2 and 3 are together, and nothing that one of these is
+    /// alone.
+    #[test]
+    fn pairs_that_replace_pairs_are_found() {
+        let [a, b, c]: [[f64; 4]; 3] =
+            [[1.0, 1.0, 0.0, 0.0], [1.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
+        let sum = |f: f64, g: f64, h: f64| -> Vec<f64> {
+            (0..4).map(|i| f * a[i] + g * b[i] + h * c[i]).collect()
+        };
+        // The sum of the first two and that of the others is a, up to a hundredth.
+        let rows =
+            [sum(0.5, 0.0, 1.0), sum(0.5, 0.0, -1.0), sum(0.5, 1.0, 0.0), sum(0.5, -0.99, 0.0)];
+        let matrix: Vec<f64> = (0..16).map(|at| 1e4 * dot(&rows[at / 4], &rows[at % 4])).collect();
+        let minimum = [1.0, 1.0, 0.0, 0.0];
+        let vector = matrix.chunks_exact(4).map(|row| dot(row, &minimum)).collect();
+        let (equation, signs) = (vec![0; 4], vec![0.0; 4]);
+        let information = Information { matrix, vector, equation, signs, penalty: 25.0 };
+        let set = information.set(&[0, 1]).unwrap();
+        let single = information.rivals(&set);
+        assert!(single.iter().all(|rival| rival.set.score - set.score > 25.0), "{single:?}");
+        let [pair] = &information.substitutes(&set)[..] else { panic!() };
+        assert_eq!((&pair.without[..], &pair.with[..]), (&[0, 1][..], &[2, 3][..]));
+        let exact = information.set(&[2, 3]).unwrap().score - set.score;
+        assert!((pair.change - exact).abs() < 1e-6 && exact < 25.0, "{pair:?} {exact}");
     }
 
     #[test]

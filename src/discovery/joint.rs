@@ -267,12 +267,16 @@ impl<'a> Joint<'a> {
         ((self.cost - outlying) / self.freedom()).max(1.0)
     }
 
-    /// Returns what the trajectory leaves of a state's measured values.
+    /// Returns what the trajectory leaves of a state's measured values, where their noise is that of
+    /// the state.
     fn residuals(&self, state: usize) -> impl Iterator<Item = f64> + Clone {
         let (k, d) = (self.deviation.len(), self.relative.len());
-        let observed = self.grid.observed.iter().skip(state).step_by(k);
+        let observed = self.grid.observed.iter().zip(&self.grid.spread).skip(state).step_by(k);
         let fitted = self.estimate.trajectory.iter().skip(state).step_by(d);
-        observed.zip(fitted).filter(|(x, _)| !x.is_nan()).map(|(x, u)| x - u)
+        observed
+            .zip(fitted)
+            .filter(|((x, _), _)| !x.is_nan())
+            .map(|((x, spread), u)| (x - u) / spread)
     }
 
     fn measured(&self) -> usize {

@@ -89,6 +89,7 @@ mod selection;
 mod settings;
 mod simulate;
 mod smoothing;
+mod spread;
 mod start;
 mod symbols;
 mod translation;

@@ -136,7 +136,8 @@ pub(super) fn down_weighted(
     for (range, &trajectory) in grid.trajectories.iter().zip(part_of) {
         let time = &whole.trajectories[trajectory].time;
         for (t, state) in range.clone().flat_map(|t| (0..k).map(move |state| (t, state))) {
-            let distance = (grid.observed[t * k + state] - states[t * d + state]) / noise[state];
+            let deviation = noise[state] * grid.spread[t * k + state];
+            let distance = (grid.observed[t * k + state] - states[t * d + state]) / deviation;
             if grid.loss.hardly_counts(distance)
                 && let Ok(row) = time.binary_search_by(|other| other.total_cmp(&grid.time[t]))
             {

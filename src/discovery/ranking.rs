@@ -36,7 +36,7 @@ pub(super) struct Found<'a> {
 
 impl Found<'_> {
     /// Returns −2 log likelihood of the data, up to a constant, plus the square of the threshold
-    /// for each term.
+    /// for each term that is written.
     fn score(&self, settings: &Settings) -> f64 {
         (0..self.estimate.rhs.states()).map(|equation| self.score_of(equation, settings)).sum()
     }
@@ -44,8 +44,8 @@ impl Found<'_> {
     /// Returns the part of the score that belongs to one equation and the data of its state.
     pub fn score_of(&self, equation: usize, settings: &Settings) -> f64 {
         let penalty = settings.threshold * settings.threshold;
-        let own = self.estimate.candidates.free().iter().filter(|p| p.equation == equation).count();
-        self.view.grid.misfit(&self.estimate.unbiased_noise(), equation) + penalty * own as f64
+        let terms = self.estimate.written_terms(equation) as f64;
+        self.view.grid.misfit(&self.estimate.unbiased_noise(), equation) + penalty * terms
     }
 
     /// Returns whether the data obey this state's equation: without further disturbances, and so
@@ -189,7 +189,13 @@ impl<'a> Results<'a> {
             };
         let [error, error_before] = [error, error_before].map(|error| f64::min(error, POOR));
         let as_well = error <= WELL.max(WORSE * error_before);
-        let better = error < BETTER * error_before;
+        // That nothing is known of a state may predict it well where it has settled.
+        let unknown = |index: usize| {
+            let found = &self.found[index];
+            let states = 0..found.estimate.rhs.states();
+            states.filter(|&state| found.estimate.written_terms(state) == 0).count()
+        };
+        let better = error < BETTER * error_before && unknown(next) <= unknown(before);
         Ok(if exceeds { as_well } else { better && !was_exact })
     }
 

@@ -75,7 +75,8 @@ pub fn discover(
     // Searches with every model about every offset, and keeps the best result.
     let mut results = Results::new(settings);
     let to_judge: Vec<usize> = hidden.last(prepared.data.states.len()).collect();
-    let parts = steps.len() + usize::from(settings.automatic) + to_judge.len();
+    let again = usize::from(settings.automatic || views.len() > 1);
+    let parts = steps.len() + again + to_judge.len();
     for (index, Step { models, refused }) in steps.iter().enumerate() {
         progress.begin_part(index, parts);
         // What is exact has the terms of simpler models already.
@@ -101,6 +102,12 @@ pub fn discover(
     if !tasks.is_empty() {
         progress.begin_part(steps.len(), parts);
         search(&mut results, &tasks, settings, &mut progress)?;
+    }
+    // What was found about the means may have fewer terms in the states themselves.
+    let moved = results.best().filter(|best| best.is_exact() && best.view.is_moved());
+    if let Some(model) = moved.map(|best| best.model) {
+        progress.begin_part(steps.len(), parts);
+        search(&mut results, &[(&views[0], model)], settings, &mut progress)?;
     }
     let (mut found, tried) = results.into_best()?;
     for (index, number) in to_judge.iter().enumerate() {
@@ -195,18 +202,25 @@ fn search<'a>(
     settings: &'a Settings,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<()> {
+    // What obeys an equation exactly is where the search with a richer model begins, or one in the
+    // states themselves after one about the means.
+    let exact = results.best().filter(|best| best.is_exact());
+    let begin = |view: &View| {
+        let same = |exact: &&Found<'a>| settings.automatic && std::ptr::eq(exact.view, view);
+        exact.filter(|exact| same(exact) || exact.view.is_moved() && !view.is_moved())
+    };
     let name = |(view, model): &(&View, &Model)| {
-        let moved = view.grid.offset.iter().any(|offset| *offset != 0.0);
-        model.name.clone() + if moved { ", about the means" } else { "" }
+        let from_moved = || begin(view).is_some_and(|begin| begin.view.is_moved());
+        let about = match view.is_moved() {
+            true => ", about the means",
+            false if from_moved() => ", from the terms about the means",
+            false => "",
+        };
+        model.name.clone() + about
     };
     let names: Vec<String> = tasks.iter().map(name).collect();
-    // What obeys an equation exactly is where the search with a richer model begins.
-    let exact = results.best().filter(|best| settings.automatic && best.is_exact());
     let outcomes = {
-        let simpler = |view: &View| {
-            let begin = exact.filter(|exact| std::ptr::eq(exact.view, view));
-            begin.map(|exact| &exact.estimate)
-        };
+        let simpler = |view: &View| begin(view).map(|begin| &begin.estimate);
         // What the budget forbids needs no memory. What has not enough of it alone is not begun, and
         // of the rest as many at a time as fit.
         let need = |&(view, model): &(&View, &Model)| {
@@ -315,7 +329,11 @@ fn find<'a>(
             };
             let has_ratio = model.links.contains(&Link::Ratio);
             let attempts = [
-                simpler.map(|simpler| (Begin::Simpler(simpler), &NOISE_FLOORS[1..])),
+                // What is exact about another offset would be lost where more noise is assumed.
+                simpler.map(|simpler| {
+                    let first = if simpler.offset == grid.offset { 1 } else { 2 };
+                    (Begin::Simpler(simpler), &NOISE_FLOORS[first..])
+                }),
                 has_ratio.then_some((Begin::Sparse, &NOISE_FLOORS[1..])),
                 Some((Begin::All, &NOISE_FLOORS[1..])),
                 // With more noise, bad starts are forgiven.
@@ -444,7 +462,12 @@ fn report(
         equations,
         correlations,
         fits,
-        noise: estimate.noise.iter().zip(&prepared.noise).map(|(n, unit)| n * unit).collect(),
+        noise: prepared
+            .noise
+            .iter()
+            .enumerate()
+            .map(|(state, unit)| unit * grid.mean_noise(estimate.noise[state], state))
+            .collect(),
         explained: checked.explained,
         down_weighted,
         tried,

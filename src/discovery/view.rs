@@ -6,7 +6,8 @@ use super::data::{Dataset, Trajectory};
 use super::grid::{Grid, Smooth, fastest_rate, smooth};
 use super::hidden::Hidden;
 use super::loss::Loss;
-use super::settings::Settings;
+use super::settings::{Method, Settings};
+use super::spread::spread;
 use crate::Result;
 
 /// The distance of a state's mean from zero, in its deviations, from which on its powers can hardly
@@ -71,9 +72,17 @@ impl View {
         let data = data.with_hidden(&hidden.names);
         offset.resize(data.states.len(), 0.0);
         let grid = Grid { offset, loss, ..Grid::new(&data, &smooth, settings.grid_refinement)? };
-        let grid = grid.with_inputs(&data, settings.interpolation);
+        let mut grid = grid.with_inputs(&data, settings.interpolation);
+        if settings.method == Method::Joint {
+            grid.spread = spread(&grid, &smooth);
+        }
         let period = TAU / fastest_rate(&data, &smooth);
         Ok(View { data, smooth, grid, period })
+    }
+
+    /// Returns whether something was subtracted from the data.
+    pub fn is_moved(&self) -> bool {
+        self.grid.offset.iter().any(|offset| *offset != 0.0)
     }
 
     /// Returns the mean of each state that is far from zero, and zero for the others (K).
@@ -104,8 +113,7 @@ impl View {
                 format!("`{}` ({mean:.5} ± {:.1e})", data.states[i], self.smooth.deviation[i])
             })
             .collect();
-        let moved = self.grid.offset.iter().any(|offset| *offset != 0.0);
-        let what = match (names.is_empty(), moved, translatable) {
+        let what = match (names.is_empty(), self.is_moved(), translatable) {
             (true, ..) | (false, false, true) => return None,
             (false, true, _) => {
                 "terms were selected about these means and then multiplied out, so that their \

@@ -46,6 +46,9 @@ pub(super) fn undecided(
     let name = |index: usize| format!("`{}`", product(rhs.library.factors(all[index].term)));
     let Some(set) = information.set(kept) else { return vec![singular()] };
     let rivals = information.rivals(&set);
+    let substitutes = information.substitutes(&set);
+    let all_of =
+        |terms: &[usize]| terms.iter().map(|index| name(*index)).collect::<Vec<_>>().join(" and ");
     let mut warnings = Vec::new();
     for equation in 0..rhs.states() {
         // Sets that seemed far better were tried, and the quadratic function was wrong about them.
@@ -53,13 +56,22 @@ pub(super) fn undecided(
             all[rival.without].equation == equation
                 && (rival.set.score - set.score).abs() < information.penalty
         });
-        let pairs: Vec<String> = close
+        let mut pairs: Vec<String> = close
             .take(MAX_PAIRS)
             .map(|rival| {
                 let change = rival.set.score - set.score;
                 format!("{} or {} ({change:+.1})", name(rival.without), name(rival.with))
             })
             .collect();
+        if pairs.is_empty() {
+            let several = substitutes.iter().find(|substitute| {
+                substitute.equation == equation && substitute.change.abs() < information.penalty
+            });
+            pairs.extend(several.map(|substitute| {
+                let (without, with) = (all_of(&substitute.without), all_of(&substitute.with));
+                format!("{without} or {with} ({:+.1})", substitute.change)
+            }));
+        }
         if !pairs.is_empty() {
             warnings.push(format!(
                 "the data cannot decide between terms of {}: {}; in brackets the change of χ², of \

@@ -65,7 +65,7 @@ pub struct Arguments {
     order: usize,
     /// Highest degree of the polynomial terms. Without this, --hidden, --sin-cos, --link, --terms,
     /// --explicit-time, --inputs and constraints (--fix, --forbid, --positive, --negative, --equal), the joint
-    /// method tries many models, and the data choose [default: 2, where it does not]
+    /// method tries many models, and the data choose [default: where it does not, 2, and up to 3 for ratios]
     #[arg(long, value_name = "DEGREE", help_heading = "Model")]
     degree: Option<usize>,
     /// Hidden states: so many states without data are added. They are derivatives of the states in
@@ -214,7 +214,11 @@ impl Arguments {
             method: self.method(),
             order: self.order,
             automatic: self.is_automatic(),
-            degree: self.degree.unwrap_or(2),
+            degree: self.degree.unwrap_or(match self.link {
+                // The lowest degree that suffices is taken.
+                Some(LinkName::Ratio) => 3,
+                _ => 2,
+            }),
             hidden: self.hidden,
             sine_cosine: self.sin_cos,
             link: match self.link.unwrap_or(LinkName::Identity) {

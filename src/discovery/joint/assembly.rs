@@ -13,7 +13,7 @@ use crate::rows::hermite_coefficients;
 /// The weights of the rows, which are reciprocal standard deviations.
 #[derive(Clone)]
 pub(super) struct Weights {
-    /// Weight 1/σ of each state's measured values (K).
+    /// Weight 1/σ of each state's measured values (K), to be divided by the spread of each.
     pub observation: Vec<f64>,
     /// Weight √(w · interval)/σ of each component's defect (D), to be divided by √h.
     pub defect: Vec<f64>,
@@ -81,7 +81,8 @@ impl<'a> Assembly<'a> {
         for (t, state) in estimate.trajectory.chunks_exact(d).enumerate() {
             for (j, x) in self.grid.observed[t * k..][..k].iter().enumerate() {
                 if !x.is_nan() {
-                    cost += self.grid.loss.cost(weights.observation[j] * (state[j] - x));
+                    let weight = weights.observation[j] / self.grid.spread[t * k + j];
+                    cost += self.grid.loss.cost(weight * (state[j] - x));
                 }
             }
             let h = self.steps[t];
@@ -166,8 +167,8 @@ impl<'a> Assembly<'a> {
         };
         for (j, x) in self.grid.observed[t * k..][..k].iter().enumerate() {
             if !x.is_nan() {
-                let (weight, distance) =
-                    (weights.observation[j], estimate.trajectory[t * d + j] - x);
+                let weight = weights.observation[j] / self.grid.spread[t * k + j];
+                let distance = estimate.trajectory[t * d + j] - x;
                 let precision = weight * weight * self.grid.loss.weight(weight * distance);
                 window.add(j, j, precision);
                 along[t * d + j] += precision * distance;

@@ -1,10 +1,11 @@
 //! Gauss-Newton iterations for trajectory and coefficients together, which minimize
 //!
 //! ```text
-//! Σ_observed (u − x)²/σ²  +  w Σ_t (interval/h) ‖defect‖²/σ²  +  Σ (ξ·prior)²,
+//! Σ_observed (u − x)²/(s σ)²  +  w Σ_t (interval/h) ‖defect‖²/σ²  +  Σ (ξ·prior)²,
 //! defect = u_{t+1} − u_t − h/2 (F_t + F_{t+1}) − h²/12 (F'_t − F'_{t+1}) − e_t,   F' = J F.
 //! ```
 //!
+//! The spread s of each value is 1, or grows with the value where the noise does (see `spread`).
 //! In a robust search the squares of the values' distances from the trajectory are replaced by
 //! Huber's function, whose weights belong to the present iterate (see `loss`).
 //!
