@@ -3,6 +3,8 @@
 
 /// The powers of a matrix by which its largest eigenvalue is found.
 const POWERS: usize = 100;
+/// The number of columns of an inverse that are computed together, in vectors.
+const TOGETHER: usize = 8;
 
 /// Returns the inner product of two vectors of equal length.
 pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -23,34 +25,41 @@ pub(super) fn invert_positive(a: &[f64], n: usize) -> Option<Vec<f64>> {
     let scale: Vec<f64> = (0..n).map(|i| 1.0 / a[i * n + i].sqrt()).collect();
     let mut factor: Vec<f64> = (0..n * n).map(|at| a[at] * scale[at / n] * scale[at % n]).collect();
     factorize(&mut factor, n)?;
-    // Columns of R lie in the rows of the lower triangle, so that both substitutions go along rows.
-    mirror(&mut factor, n);
     let mut inverse = vec![0.0; n * n];
-    for (j, row) in inverse.chunks_exact_mut(n.max(1)).enumerate() {
-        // Of the solution of A x = e_j from j on; before it the inverse is known by its symmetry.
-        row[j] = scale[j];
-        for i in j..n {
-            let along = &factor[i * n..][..n];
-            row[i] /= along[i];
-            let solved = row[i];
-            row[i + 1..].iter_mut().zip(&along[i + 1..]).for_each(|(b, r)| *b -= r * solved);
+    let mut columns = vec![[0.0; TOGETHER]; n];
+    for first in (0..n).step_by(TOGETHER) {
+        columns.fill([0.0; TOGETHER]);
+        let count = TOGETHER.min(n - first);
+        (0..count).for_each(|lane| columns[first + lane][lane] = scale[first + lane]);
+        substitute_together(&factor, &mut columns, first);
+        for lane in 0..count {
+            let row = &mut inverse[(first + lane) * n..][..n];
+            let solved = columns.iter().map(|column| column[lane]).zip(&scale);
+            row.iter_mut().zip(solved).for_each(|(value, (x, s))| *value = x * s);
         }
-        for i in (j..n).rev() {
-            let along = &factor[i * n..][..n];
-            row[i] /= along[i];
-            let solved = row[i];
-            row[j..i].iter_mut().zip(&along[j..i]).for_each(|(b, r)| *b -= r * solved);
-        }
-        row[j..].iter_mut().zip(&scale[j..]).for_each(|(value, s)| *value *= s);
     }
-    mirror(&mut inverse, n);
     Some(inverse)
 }
 
-/// Writes the upper triangle of a matrix (n, n) into its lower one.
-fn mirror(a: &mut [f64], n: usize) {
-    for i in 0..n {
-        (0..i).for_each(|j| a[i * n + j] = a[j * n + i]);
+/// Does what [`substitute`] does, for right-hand sides that are zero before `first`, (n, TOGETHER).
+fn substitute_together(factor: &[f64], b: &mut [[f64; TOGETHER]], first: usize) {
+    let n = b.len();
+    for i in first..n {
+        let row = &factor[i * n..][..n];
+        let (done, later) = b.split_at_mut(i + 1);
+        let solved = &mut done[i];
+        solved.iter_mut().for_each(|x| *x /= row[i]);
+        for (later, r) in later.iter_mut().zip(&row[i + 1..]) {
+            (0..TOGETHER).for_each(|lane| later[lane] -= r * solved[lane]);
+        }
+    }
+    for i in (0..n).rev() {
+        let row = &factor[i * n..][..n];
+        let mut known = [0.0; TOGETHER];
+        for (x, r) in b[i + 1..].iter().zip(&row[i + 1..]) {
+            (0..TOGETHER).for_each(|lane| known[lane] += r * x[lane]);
+        }
+        (0..TOGETHER).for_each(|lane| b[i][lane] = (b[i][lane] - known[lane]) / row[i]);
     }
 }
 

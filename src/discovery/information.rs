@@ -14,6 +14,9 @@ const COLLINEAR: f64 = 1e-9;
 /// sizes beyond the best one it goes.
 const WIDTH: usize = 32;
 const BEYOND: usize = 3;
+/// Of an equation with more terms than this, several are not replaced at once: it would take long, and
+/// such an equation says little.
+const REPLACED: usize = 20;
 /// The fraction of a set, as its reciprocal, that is dropped term by term before the rest is computed
 /// anew: single terms of sets that are smaller than twice this.
 const BATCHES: usize = 32;
@@ -183,8 +186,11 @@ impl Information {
 
     fn substitute(&self, equation: usize, kept: &[usize]) -> Option<Substitute> {
         let (all, others) = self.apart(equation, kept);
-        let information = self.given(&all, &others)?;
         let present: Vec<usize> = (0..all.len()).filter(|&i| kept.contains(&all[i])).collect();
+        if present.len() > REPLACED {
+            return None;
+        }
+        let information = self.given(&all, &others)?;
         let before = information.set(&present)?.score;
         let mut best: Option<(Vec<usize>, f64)> = None;
         information.through_sets(|sets| {
