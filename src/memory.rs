@@ -6,11 +6,25 @@ use crate::error::{Error, Result};
 /// Returns `count` default values, or an error that says for what (`what`) and how much memory was
 /// wanted.
 pub(crate) fn zeros<V: Clone + Default>(what: &str, count: usize) -> Result<Vec<V>> {
-    let bytes = count.saturating_mul(size_of::<V>());
     let mut values = Vec::new();
-    values.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { what: what.into(), bytes })?;
-    values.resize(count, V::default());
+    grow(what, count, &mut values)?;
     Ok(values)
+}
+
+/// Makes `values` as long as `count` with default values, if it is shorter; the error is that of
+/// [`zeros`].
+pub(crate) fn grow<V: Clone + Default>(
+    what: &str,
+    count: usize,
+    values: &mut Vec<V>,
+) -> Result<()> {
+    if let Some(more) = count.checked_sub(values.len()) {
+        let bytes = count.saturating_mul(size_of::<V>());
+        let refused = |_| Error::OutOfMemory { what: what.into(), bytes };
+        values.try_reserve_exact(more).map_err(refused)?;
+        values.resize(count, V::default());
+    }
+    Ok(())
 }
 
 /// Memory that is kept free beside a large need, for what is small and for other threads: bytes.

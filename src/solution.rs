@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use crate::error::Result;
-use crate::memory::zeros;
+use crate::error::{Error, Result};
+use crate::memory::{grow, zeros};
 use crate::real::Real;
 use crate::shape::ProblemShape;
 
@@ -109,15 +109,73 @@ pub struct Solution<T> {
 }
 
 impl<T: Real> Solution<T> {
-    /// Allocates the solution of a batch of this shape.
-    pub(crate) fn allocate(shape: &ProblemShape) -> Result<Self> {
+    /// Returns the solution of a batch of this shape without values and slack, which lie in other
+    /// memory or are made by [`grow`](Self::grow).
+    pub(crate) fn without_values(shape: &ProblemShape) -> Result<Self> {
         Ok(Solution {
-            values: zeros("solution", shape.solution().iter().product())?,
-            epsilon: zeros("epsilon", shape.batch)?,
+            values: Vec::new(),
+            epsilon: Vec::new(),
             status: zeros("status", shape.batch)?,
             initial_defect: zeros("initial defect", shape.batch)?,
             shape: shape.solution(),
         })
+    }
+
+    /// Takes values and slack out.
+    pub(crate) fn take_values(&mut self) -> [Vec<T>; 2] {
+        [std::mem::take(&mut self.values), std::mem::take(&mut self.epsilon)]
+    }
+
+    /// Puts values and slack back that were taken out.
+    pub(crate) fn put_values(&mut self, [values, epsilon]: [Vec<T>; 2]) {
+        (self.values, self.epsilon) = (values, epsilon);
+    }
+
+    /// Leaves no values and no slack, but their memory.
+    pub(crate) fn clear_values(&mut self) {
+        self.values.clear();
+        self.epsilon.clear();
+    }
+
+    /// Allocates values and slack, unless they are there.
+    pub(crate) fn grow(&mut self) -> Result<()> {
+        grow("solution", self.shape.iter().product(), &mut self.values)?;
+        grow("epsilon", self.shape[0], &mut self.epsilon)
+    }
+}
+
+/// Memory of the caller for a solution or its derivative.
+#[derive(Debug)]
+pub struct SolutionMut<'a, T> {
+    /// Values of u and all its derivatives, (B, N, K, Q).
+    pub values: &'a mut [T],
+    /// The shared slack ε of each system, (B), if it is wanted.
+    pub epsilon: Option<&'a mut [T]>,
+}
+
+impl<T: Real> SolutionMut<'_, T> {
+    /// Lends the memory once more.
+    pub(crate) fn reborrow(&mut self) -> SolutionMut<'_, T> {
+        SolutionMut { values: self.values, epsilon: self.epsilon.as_deref_mut() }
+    }
+
+    /// Checks that the memory is that of a solution of this shape; `what` names it in errors.
+    pub(crate) fn check(&self, what: &str, shape: &ProblemShape) -> Result<()> {
+        if self.values.len() != shape.solution().iter().product::<usize>() {
+            return Err(Error::Shape {
+                argument: what.into(),
+                expected: format!("(B, N, K, Q) = {:?}", shape.solution()),
+                actual: vec![self.values.len()],
+            });
+        }
+        match &self.epsilon {
+            Some(epsilon) if epsilon.len() != shape.batch => Err(Error::Shape {
+                argument: format!("epsilon of {what}"),
+                expected: format!("(B) = ({})", shape.batch),
+                actual: vec![epsilon.len()],
+            }),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod against_cpu;
 mod broken;
 mod golden;
 mod growth;
+mod lent;
 mod precision;
 mod solver;
 #[path = "../support/mod.rs"]
@@ -160,6 +161,9 @@ macro_rules! conformance {
             growth::every_row_family_follows_growth,
             growth::a_solution_that_does_not_grow_hardly_changes,
             growth::a_state_that_begins_at_zero_is_not_lost_in_silence,
+            lent::results_in_memory_of_the_caller_are_the_same,
+            lent::a_gradient_that_is_not_wanted_may_overflow,
+            lent::memory_of_another_length_is_refused,
             golden::solutions_and_gradients_agree_with_the_published_implementations,
             broken::a_broken_system_is_reported_and_leaves_its_neighbors_bit_identical,
             broken::a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it,
