@@ -76,12 +76,21 @@ pub struct Gradients<T> {
     pub status: Vec<Status>,
 }
 
+/// Gradients of weights that nothing was computed of.
+const NO_WEIGHTS: Weights = Weights { equation: 0.0, initial: 0.0, smoothness: 0.0, periodic: 0.0 };
+
 impl<T: Real> Gradients<T> {
     /// Returns the gradients of a batch of this shape without those of the inputs, which
     /// [`grow`](Self::grow) makes.
     pub(crate) fn without_values(shape: &ProblemShape) -> Result<Self> {
-        let weights = Weights { equation: 0.0, initial: 0.0, smoothness: 0.0, periodic: 0.0 };
-        Ok(Gradients { inputs: Inputs::default(), weights, status: zeros("status", shape.batch)? })
+        let status = zeros("status", shape.batch)?;
+        Ok(Gradients { inputs: Inputs::default(), weights: NO_WEIGHTS, status })
+    }
+
+    /// Leaves no gradients of inputs, and zeros for those of the weights.
+    pub(crate) fn clear(&mut self) {
+        self.inputs.as_mut().map(Vec::clear);
+        self.weights = NO_WEIGHTS;
     }
 
     /// Allocates the gradients of the inputs, unless they are there.

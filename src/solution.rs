@@ -199,9 +199,10 @@ impl<T> Solution<T> {
 }
 
 impl<T: Copy> Solution<T> {
-    /// Returns the extents of [`values`](Self::values), (B, N, K, Q).
+    /// Returns the extents of [`values`](Self::values), (B, N, K, Q); zeros where they are in memory
+    /// of the caller, or nothing was solved.
     pub fn shape(&self) -> [usize; 4] {
-        self.shape
+        if self.values.is_empty() { [0; 4] } else { self.shape }
     }
 
     /// Returns u_k^(j) of one system at one time point, for state k and derivative j (0: u itself).
@@ -210,9 +211,10 @@ impl<T: Copy> Solution<T> {
     /// Panics if one of the numbers is not below its extent in [`shape`](Self::shape).
     pub fn at(&self, system: usize, point: usize, state: usize, derivative: usize) -> T {
         let index = [system, point, state, derivative];
-        let within = index.iter().zip(&self.shape).all(|(index, extent)| index < extent);
-        assert!(within, "index {index:?} in a solution of shape {:?}", self.shape);
-        let [_, n, k, q] = self.shape;
+        let shape = self.shape();
+        let within = index.iter().zip(&shape).all(|(index, extent)| index < extent);
+        assert!(within, "index {index:?} in a solution of shape {shape:?}");
+        let [_, n, k, q] = shape;
         self.values[((system * n + point) * k + state) * q + derivative]
     }
 
@@ -227,13 +229,13 @@ impl<T: Copy> Solution<T> {
         state: usize,
         derivative: usize,
     ) -> impl ExactSizeIterator<Item = T> + '_ {
-        (0..self.shape[1]).map(move |point| self.at(system, point, state, derivative))
+        (0..self.shape()[1]).map(move |point| self.at(system, point, state, derivative))
     }
 
     /// Returns [`values`](Self::values) as an array of rank 4, (B, N, K, Q).
     #[cfg(feature = "ndarray")]
     pub fn array(&self) -> ndarray::ArrayView4<'_, T> {
-        ndarray::ArrayView4::from_shape(self.shape, &self.values)
+        ndarray::ArrayView4::from_shape(self.shape(), &self.values)
             .expect("as many as the shape says")
     }
 }

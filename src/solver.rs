@@ -280,6 +280,8 @@ impl<T: Real> Solver<T> {
         self.check_solved(problem)?;
         cotangent.check(&self.shape)?;
         gradients.check(&self.shape)?;
+        // What `gradients` returns belongs together.
+        self.gradients.clear();
         let Solver { engine, shape, solution, in_gradients: given, gradients: own, .. } = self;
         let systems = given.par_iter_mut().zip(&solution.status).enumerate();
         systems.for_each(|(system, (known, status))| {
@@ -298,8 +300,8 @@ impl<T: Real> Solver<T> {
         }
     }
 
-    /// Returns the gradients of the last [`Self::vjp`]; before the first those of the inputs are
-    /// empty.
+    /// Returns the gradients of the last [`Self::vjp`]; before the first, and after a
+    /// [`Self::vjp_into`], those of the inputs are empty.
     pub fn gradients(&self) -> &Gradients<T> {
         &self.gradients
     }

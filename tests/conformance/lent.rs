@@ -45,6 +45,7 @@ pub fn results_in_memory_of_the_caller_are_the_same(subject: &Subject) {
         assert_eq!(bits(&epsilon), bits(&expected.epsilon));
         let left = lent.solution();
         assert!(left.values.is_empty() && left.epsilon.is_empty());
+        assert_eq!((left.shape(), left.trajectory(0, 0, 0).len()), ([0; 4], 0));
         assert_eq!(bits(&left.initial_defect), bits(&expected.initial_defect));
 
         let (of_values, of_epsilon) = (noise(3, values.len()), noise(4, case.batch));
