@@ -11,7 +11,7 @@ use crate::adjoint::{Cotangent, Gradients, GradientsMut, Tangents, check_tangent
 use crate::backend::cuda::{self, CudaDevice, CudaPath};
 use crate::backend::{self, Device, Engine};
 use crate::error::{Error, Result};
-use crate::memory::{grow, zeros};
+use crate::memory::{SOLVER, grow, zeros};
 use crate::options::{Formulation, Options, RowScaling, Smoothness};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -191,7 +191,7 @@ impl<T: Real> Solver<T> {
     /// [`Error::Device`] if the device fails; the solution is then undefined.
     pub fn solve(&mut self, problem: &Problem<'_, T>) -> Result<&Solution<T>> {
         self.check_shape(problem)?;
-        self.solution.grow()?;
+        self.solution.grow().map_err(|error| self.whole_need(error))?;
         let [mut values, mut epsilon] = self.solution.take_values();
         let solution = SolutionMut { values: &mut values, epsilon: Some(&mut epsilon) };
         let outcome = self.solve_into(problem, solution).map(drop);
@@ -252,7 +252,7 @@ impl<T: Real> Solver<T> {
         cotangent: &Cotangent<'_, T>,
     ) -> Result<&Gradients<T>> {
         self.check_solved(problem)?;
-        self.gradients.grow(&self.shape)?;
+        self.gradients.grow(&self.shape).map_err(|error| self.whole_need(error))?;
         let mut inputs = std::mem::take(&mut self.gradients.inputs);
         let mut weights = self.gradients.weights;
         let gradients = GradientsMut {
@@ -387,7 +387,7 @@ impl<T: Real> Solver<T> {
         &mut self,
         work: impl FnOnce(&mut Self, SolutionMut<'_, T>) -> Result<()>,
     ) -> Result<&Solution<T>> {
-        self.derived.grow()?;
+        self.derived.grow().map_err(|error| self.whole_need(error))?;
         let [mut values, mut epsilon] = self.derived.take_values();
         let result = SolutionMut { values: &mut values, epsilon: Some(&mut epsilon) };
         let outcome = work(self, result);
@@ -487,6 +487,17 @@ impl<T: Real> Solver<T> {
              too long",
             defects.len()
         );
+    }
+
+    /// Returns the error of memory that cannot be had for a result, which names the need of all.
+    fn whole_need(&self, error: Error) -> Error {
+        match error {
+            Error::OutOfMemory { .. } => Error::OutOfMemory {
+                what: SOLVER.into(),
+                bytes: self.engine.bytes().saturating_add(self.shape.result_bytes::<T>()),
+            },
+            other => other,
+        }
     }
 
     fn check_shape(&self, problem: &Problem<'_, T>) -> Result<()> {

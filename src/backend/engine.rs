@@ -15,6 +15,12 @@ pub trait Engine<T: Real>: Send + Sync {
     /// Returns how problems are solved, for people to read.
     fn plan(&self) -> Plan;
 
+    /// Returns the bytes of the program's memory that the workspace takes, or zero where it is small
+    /// beside the results.
+    fn bytes(&self) -> usize {
+        0
+    }
+
     /// Solves every system of the batch, and writes how each ended.
     fn solve(
         &mut self,

@@ -4,63 +4,88 @@
 use super::Subject;
 use crate::support::case::{Case, Sizes, noise};
 use mechanistic::{
-    Cotangent, Error, Formulation, GradientsMut, Inputs, Options, SolutionMut, Weights,
+    Cotangent, Error, Formulation, GradientsMut, Inputs, Options, Real, SolutionMut, Weights,
 };
 
-/// Eleven systems that share nothing, something or everything; the third has an input that is not
-/// finite.
-fn cases() -> impl Iterator<Item = Case<f64>> {
-    let slack = Formulation::SharedSlack { gamma: 0.5, alpha: 0.1 };
-    [(0, slack), (0b0001_0010, Formulation::LeastSquares), (0xff, slack)].into_iter().map(
-        |(shared, formulation)| {
-            let options = Options { formulation, ..Options::default() };
-            let mut case = Case::new(Sizes { batch: 11, shared, ..Sizes::SMALL }, options, 6);
-            if shared == 0 {
-                let of_system = case.inputs.rhs.data.len() / case.batch;
-                case.inputs.rhs.data[2 * of_system] = f64::NAN;
-            }
-            case
-        },
-    )
+const SLACK: Formulation = Formulation::SharedSlack { gamma: 0.5, alpha: 0.1 };
+
+/// Eleven systems that share nothing, something or everything, also with ends that are tied together;
+/// and two that are long enough to be cut into chunks. The last one has an input that is not finite
+/// where the systems have right-hand sides of their own.
+fn cases<T: Real>() -> impl Iterator<Item = Case<T>> {
+    let short = Sizes { batch: 11, ..Sizes::SMALL };
+    let long = Sizes { batch: 2, points: 120, ..Sizes::SMALL };
+    let plain = Options::default();
+    let slack = Options { formulation: SLACK, ..plain };
+    let periodic = Options { periodic: true, ..plain };
+    [
+        (Sizes { shared: 0, ..short }, slack),
+        (Sizes { shared: 0b0001_0010, ..short }, plain),
+        (Sizes { shared: 0xff, ..short }, slack),
+        (Sizes { shared: 0b0010_0001, ..short }, periodic),
+        (Sizes { shared: 0, ..long }, plain),
+        (Sizes { shared: 0b0101_0010, ..long }, plain),
+    ]
+    .into_iter()
+    .map(|(sizes, options)| {
+        let mut case = Case::new(sizes, options, 6).map(|value: f64| T::of(value));
+        if sizes.shared >> 2 & 1 == 0 {
+            *case.inputs.rhs.data.last_mut().unwrap() = T::nan();
+        }
+        case
+    })
 }
 
-fn bits(values: &[f64]) -> Vec<u64> {
-    values.iter().map(|value| value.to_bits()).collect()
+fn bits<T: Real>(values: &[T]) -> Vec<u64> {
+    values.iter().map(|value| value.to_double().to_bits()).collect()
 }
 
 pub fn results_in_memory_of_the_caller_are_the_same(subject: &Subject) {
-    for case in cases() {
+    results_are_the_same::<f64>(subject);
+}
+
+pub fn results_in_memory_of_the_caller_are_the_same_in_single_precision(subject: &Subject) {
+    results_are_the_same::<f32>(subject);
+}
+
+fn results_are_the_same<T: Real>(subject: &Subject) {
+    let untouched = T::of(7.0);
+    for (number, case) in cases::<T>().enumerate() {
         let problem = case.problem();
         let mut own = subject.solver(problem.shape(), &case.options);
         let mut lent = subject.solver(problem.shape(), &case.options);
         let expected = own.solve(&problem).unwrap().clone();
-        let (mut values, mut epsilon) = (vec![7.0; expected.values.len()], vec![7.0; case.batch]);
+        let broken = case.inputs.rhs.data.iter().any(|value| value.is_nan());
+        let solved = expected.status.iter().filter(|status| status.is_ok()).count();
+        assert_eq!(solved, case.batch - usize::from(broken), "{number}");
+        let mut values = vec![untouched; expected.values.len()];
+        let mut epsilon = vec![untouched; case.batch];
         for wanted in [true, false] {
-            values.fill(7.0);
+            values.fill(untouched);
             let epsilon = wanted.then_some(&mut epsilon[..]);
             let into = SolutionMut { values: &mut values, epsilon };
             assert_eq!(lent.solve_into(&problem, into).unwrap(), expected.status);
-            assert_eq!(bits(&values), bits(&expected.values));
+            assert_eq!(bits(&values), bits(&expected.values), "{number}");
         }
-        assert_eq!(bits(&epsilon), bits(&expected.epsilon));
+        assert_eq!(bits(&epsilon), bits(&expected.epsilon), "{number}");
         let left = lent.solution();
         assert!(left.values.is_empty() && left.epsilon.is_empty());
         assert_eq!((left.shape(), left.trajectory(0, 0, 0).len()), ([0; 4], 0));
         assert_eq!(bits(&left.initial_defect), bits(&expected.initial_defect));
 
-        let (of_values, of_epsilon) = (noise(3, values.len()), noise(4, case.batch));
+        let (of_values, of_epsilon) = (noise::<T>(3, values.len()), noise::<T>(4, case.batch));
         let cotangent = Cotangent { values: &of_values, epsilon: Some(&of_epsilon) };
         let directions = case.directions(5);
         let tangents = directions.as_ref().map(|direction| Some(direction.as_slice()));
         let expected = own.jvp(&problem, &tangents).unwrap().clone();
         let into = SolutionMut { values: &mut values, epsilon: Some(&mut epsilon) };
         assert_eq!(lent.jvp_into(&problem, &tangents, into).unwrap(), expected.status);
-        assert_eq!(bits(&values), bits(&expected.values));
-        assert_eq!(bits(&epsilon), bits(&expected.epsilon));
+        assert_eq!(bits(&values), bits(&expected.values), "{number}");
+        assert_eq!(bits(&epsilon), bits(&expected.epsilon), "{number}");
 
         let all = own.vjp(&problem, &cotangent).unwrap();
         for wanted in 0..32_u32 {
-            let mut gradients = case.arrays().map(|values| vec![7.0; values.len()]);
+            let mut gradients = case.arrays().map(|values| vec![untouched; values.len()]);
             let mut bit = 0;
             let inputs = gradients.as_mut().map(|gradient| {
                 bit += 1;
@@ -71,12 +96,13 @@ pub fn results_in_memory_of_the_caller_are_the_same(subject: &Subject) {
             let into = GradientsMut { inputs, weights: of_weights };
             assert_eq!(lent.vjp_into(&problem, &cotangent, into).unwrap(), all.status);
             for (bit, (found, all)) in (1..).zip(gradients.as_ref().zip(all.inputs.as_ref())) {
+                let what = format!("{number}, {wanted:b}, {bit}");
                 match wanted >> bit & 1 {
-                    1 => assert_eq!(bits(found), bits(all), "{wanted:b}, {bit}"),
-                    _ => assert!(found.iter().all(|&value| value == 7.0), "{wanted:b}, {bit}"),
+                    1 => assert_eq!(bits(found), bits(all), "{what}"),
+                    _ => assert!(found.iter().all(|&value| value == untouched), "{what}"),
                 }
             }
-            assert_eq!(weights == all.weights, wanted & 1 == 1, "{wanted:b}");
+            assert_eq!(weights == all.weights, wanted & 1 == 1, "{number}, {wanted:b}");
         }
     }
 }

@@ -220,6 +220,8 @@ struct Batch<V, R> {
     /// What factorizes systems in chunks once more, uncut, for their variances: made when these are
     /// wanted.
     uncut: Option<Box<Uncut<V, R>>>,
+    /// Memory of the solver without results.
+    bytes: usize,
     real: std::marker::PhantomData<R>,
 }
 
@@ -251,10 +253,10 @@ impl<V: Vector, R: Real> Batch<V, R> {
         let most_groups = (MOST_PARTIAL_VALUES / shared.max(1)).clamp(1, MOST_GROUPS);
         let group_systems = if cut.is_some() { 1 } else { tiles.div_ceil(most_groups) * LANES };
         let count = shape.batch.div_ceil(group_systems);
-        match cut {
-            Some(cut) => ensure_memory::<V>(shape, &cut.map(|part| (part, [count, count])))?,
-            None => ensure_memory::<V>(shape, &[(layout, [tiles, count])])?,
-        }
+        let bytes = match cut {
+            Some(cut) => ensure_memory::<V, R>(shape, &cut.map(|part| (part, [count, count])))?,
+            None => ensure_memory::<V, R>(shape, &[(layout, [tiles, count])])?,
+        };
 
         let mut groups = Vec::with_capacity(count);
         for origin in (0..shape.batch).step_by(group_systems) {
@@ -293,6 +295,7 @@ impl<V: Vector, R: Real> Batch<V, R> {
             groups,
             group_systems,
             layout,
+            bytes,
         })
     }
 
@@ -385,6 +388,10 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
             adjoint_launches: 0,
             workspace_bytes: values * size_of::<V>(),
         }
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
     }
 
     fn solve(

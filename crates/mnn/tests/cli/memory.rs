@@ -120,12 +120,17 @@ fn every_subcommand_lives_without_memory() {
         }
         assert_eq!(workspace.files(), ["a.csv", "p"]);
     }
-    // The whole need of the solver: at least the unknowns and the factor, a triangle for each point.
+    // The whole need: at least the solution, the factor (a triangle for each point) and the gradient
+    // of the coefficients.
     let run = within(&workspace, 200, &["solve", "p", "-o", "r"]).expect(MISUSE);
-    assert!(run.stderr.starts_with("mnn: the solver: "), "{}", run.stderr);
-    assert!(need(&run) > 1000 * 10_000 * (2 + 3) * 8, "{}", run.stderr);
+    assert!(
+        run.stderr.starts_with("mnn: the solver, its solution and gradients: "),
+        "{}",
+        run.stderr
+    );
+    assert!(need(&run) > 1000 * 10_000 * 2 * 8 * 3, "{}", run.stderr);
     let run = within(&workspace, 200, &bench).expect(MISUSE);
-    assert!(need(&run) > 1000 * 1000 * (12 + 12 * 13 / 2) * 8, "{}", run.stderr);
+    assert!(need(&run) > 1000 * 1000 * (12 + 12 * 13 / 2 + 4 * 12) * 8, "{}", run.stderr);
 }
 
 /// Tables that are large in every other way than by their rows of few states: where there is memory

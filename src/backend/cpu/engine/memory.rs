@@ -4,16 +4,18 @@ use crate::backend::cpu::growth::March;
 use crate::backend::cpu::lanes::{LANES, Vector};
 use crate::backend::cpu::layout::Layout;
 use crate::error::Result;
-use crate::memory::ensure;
+use crate::memory::{SOLVER, ensure_first, total};
+use crate::real::Real;
 use crate::shape::ProblemShape;
 use crate::solution::Status;
 
-/// Checks that the memory for a solver of this shape can be had, without results. `parts` are the
+/// Returns the bytes of a solver of this shape, after checking that they can be had: without its
+/// results, which may lie in memory of the caller, and which the error counts. `parts` are the
 /// layouts of what is computed in lanes, each with the number of tiles and of the groups of these.
-pub(super) fn ensure_memory<V: Vector>(
+pub(super) fn ensure_memory<V: Vector, R: Real>(
     shape: &ProblemShape,
     parts: &[(Layout, [usize; 2])],
-) -> Result<()> {
+) -> Result<usize> {
     let lanes = LANES * size_of::<f64>();
     let mut counts = Vec::new();
     for (layout, [tiles, groups]) in parts {
@@ -46,5 +48,7 @@ pub(super) fn ensure_memory<V: Vector>(
         (groups.saturating_mul(shared), size_of::<f64>()),
         (shape.batch, 3 * size_of::<Status>()),
     ]);
-    ensure("the solver", &counts)
+    let bytes = total(&counts);
+    ensure_first(SOLVER, bytes, shape.result_bytes::<R>())?;
+    Ok(bytes)
 }

@@ -25,7 +25,7 @@ pub struct Solve<T: Real> {
     /// Gradients on their way to those that they are added to, and their statuses.
     gradients: Inputs<Vec<T>>,
     found: Vec<Status>,
-    /// Last solution, if the program asked for it.
+    /// Last solution, from the first time on that the program asked for one.
     read: OnceLock<Solution<T>>,
 }
 
@@ -46,11 +46,14 @@ impl<T: Real> Solve<T> {
 
     /// Solves the problem of these inputs.
     pub fn solve(&mut self, inputs: Inputs<&Array<T>>, solution: &mut Array<T>) -> Result<()> {
-        self.read = OnceLock::new();
         let problem = Problem::from_parts(&self.shape, inputs.map(|input| input.data()));
-        let solution =
-            SolutionMut { values: solution.data_mut(), epsilon: Some(&mut self.epsilon) };
-        self.engine.solve(&problem, solution, &mut self.status)
+        let values = solution.data_mut();
+        let into = SolutionMut { values, epsilon: Some(&mut self.epsilon) };
+        self.engine.solve(&problem, into, &mut self.status)?;
+        if let Some(read) = self.read.get_mut() {
+            copy(values, &self.epsilon, &self.status, read);
+        }
+        Ok(())
     }
 
     /// Adds the vector-Jacobian product to the gradients that are wanted.
@@ -86,9 +89,13 @@ impl<T: Real> Solve<T> {
         }
         let mut solution = Solution::without_values(&self.shape)?;
         solution.grow()?;
-        solution.status.copy_from_slice(&self.status);
-        solution.epsilon.copy_from_slice(&self.epsilon);
-        solution.values.copy_from_slice(values.data());
+        copy(values.data(), &self.epsilon, &self.status, &mut solution);
         Ok(self.read.get_or_init(|| solution))
     }
+}
+
+fn copy<T: Real>(values: &[T], epsilon: &[T], status: &[Status], solution: &mut Solution<T>) {
+    solution.values.copy_from_slice(values);
+    solution.epsilon.copy_from_slice(epsilon);
+    solution.status.copy_from_slice(status);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::adjoint::{Cotangent, GradientsMut, Tangents, report_tangent};
+use crate::adjoint::{Cotangent, GradientsMut, Tangents, overflow_in_sum, report_tangent};
 use crate::backend::cuda::bindings as parameters;
 use crate::backend::cuda::driver::Buffer;
 use crate::backend::cuda::driver::CudaDevice;
@@ -167,7 +167,7 @@ impl<T: Real> Engine<T> {
     }
 
     /// Finds the systems because of which sums of gradients are not finite, on the CPU: on the
-    /// device only the sums are known. The gradients are overwritten.
+    /// device only the sums are known. The gradients of the inputs stay those of the device.
     fn find_overflow_on_cpu(
         &mut self,
         problem: &Problem<'_, T>,
@@ -182,7 +182,26 @@ impl<T: Real> Engine<T> {
         let mut solved = zeros("status", shape.batch)?;
         let solution = SolutionMut { values: &mut values, epsilon: None };
         engine.solve(problem, solution, &mut solved)?;
-        engine.vjp(problem, cotangent, status, gradients, found)
+        let mut inputs = gradients.inputs.as_ref().try_map(|wanted| {
+            wanted.as_ref().map(|wanted| zeros("gradient", wanted.len())).transpose()
+        })?;
+        let mut weights = gradients.weights.as_deref().copied();
+        let mut again = GradientsMut {
+            inputs: inputs.as_mut().map(Option::as_deref_mut),
+            weights: weights.as_mut(),
+        };
+        engine.vjp(problem, cotangent, status, &mut again, found)?;
+        if *found == *status {
+            // The gradient of the weights is kept in double on the CPU, and may be all that single
+            // precision cannot hold.
+            if let (Some(on_device), Some(weights)) = (&mut gradients.weights, weights) {
+                **on_device = weights;
+            }
+            if !gradients.find_overflow(shape, status, found) {
+                overflow_in_sum(found);
+            }
+        }
+        Ok(())
     }
 
     /// Puts inputs and statuses of this part on the device.
