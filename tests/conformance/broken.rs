@@ -257,11 +257,13 @@ pub fn a_sum_of_one_system_that_cannot_be_stored_is_its_overflow(subject: &Subje
 /// holds, all gradients are finite, and those of the others are what they are without this system.
 pub fn a_gradient_of_the_weights_beyond_single_precision_changes_no_other(subject: &Subject) {
     const BROKEN: usize = 4;
-    let sizes = Sizes { points: 40, ..SIZES };
-    let mut case = Case::<f64>::new(sizes, Options::default(), 7);
-    // Equations that contradict each other leave defects, which the gradient of their weight adds up.
-    let of_system = case.inputs.rhs.data.len() / BATCH;
-    case.inputs.rhs.data[BROKEN * of_system..][..of_system].fill(30.0);
+    // The gradient of a small weight before large numbers is large, and that of the numbers small.
+    const LARGE: f64 = 1e4;
+    let weights = Weights { equation: 1.0 / LARGE, ..Weights::default() };
+    let mut case = Case::<f64>::new(SIZES, Options { weights, ..Options::default() }, 7);
+    for array in [&mut case.inputs.coefficients, &mut case.inputs.rhs] {
+        array.data.iter_mut().for_each(|value| *value *= LARGE);
+    }
     let case = case.map(|value| value as f32);
     let problem = case.problem();
     let mut solver = subject.solver::<f32>(problem.shape(), &case.options);
