@@ -118,29 +118,28 @@ def _factor(
     c = inputs[0]
     device = None if c.is_cpu else c.device.index
     factor = _native.find(int(token.item()), double, sizes, native, device)
-    if factor is not None:
-        return factor
+    if factor is None:
+        factor, _ = _solve_again(inputs, systems, points, extra, key)
+    return factor
+
+
+def _solve_again(
+    inputs: Sequence[Tensor], systems: int, points: int, extra: int, key: str
+) -> tuple[_native.Factor, tuple[Tensor, Tensor]]:
+    """Returns the factor of a new solve, and its values and epsilon."""
+    native, _ = _options.parse(key)
+    c = inputs[0]
     z, epsilon = _empty_solution(c, systems, points, extra)
     status = c.new_empty(systems, dtype=torch.int32)
-    results = (z.data_ptr(), epsilon.data_ptr(), status.data_ptr())
-    place = _place(c, wait=False)
-    return _native.solve(double, sizes, native, _addresses(inputs), results, place)[0]
-
-
-def _solution(
-    factor: _native.Factor, inputs: Sequence[Tensor], systems: int, points: int, extra: int
-) -> tuple[Tensor, Tensor]:
-    """Returns values and epsilon of the solve that has left this factor, on the CPU.
-
-    They are linear in right-hand sides and initial values: their own derivative along these.
-    """
-    _, b, v, _ = inputs
-    z, epsilon = _empty_solution(inputs[0], systems, points, extra)
-    directions = _addresses((None, b, v, None))
-    factor.jvp(_addresses(inputs), directions, _addresses((z, epsilon)))
-    for system, _ in factor.failures(systems):
-        z[system] = torch.nan
-    return z, epsilon
+    factor, _ = _native.solve(
+        c.dtype == torch.float64,
+        _sizes(inputs, systems, points, extra),
+        native,
+        _addresses(inputs),
+        (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
+        _place(c, wait=False),
+    )
+    return factor, (z, epsilon)
 
 
 def _vjp_now(
@@ -223,8 +222,8 @@ def _second_now(
     directions: list[Any] = [
         torch.zeros_like(x) if d is None else _dense(d) for x, d in zip(inputs, (dc, db, dv, ds))
     ]
-    factor = _factor(inputs, token, systems, points, extra, key)
-    z, epsilon = _solution(factor, inputs, systems, points, extra)
+    # The values are needed too, which no factor keeps.
+    factor, (z, epsilon) = _solve_again(inputs, systems, points, extra, key)
     cotangent: Any = (
         torch.zeros_like(z) if w is None else _dense(w),
         torch.zeros_like(epsilon) if w_epsilon is None else _dense(w_epsilon),
