@@ -17,11 +17,11 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
-use crate::memory::zeros;
+use crate::memory::{grow, zeros};
 use crate::options::Weights;
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solution::{Solution, Status};
+use crate::solution::{SolutionMut, Status};
 
 /// The derivative ∂ℓ/∂(solution) of a scalar ℓ, which a vector-Jacobian product starts from.
 #[derive(Clone, Copy, Debug)]
@@ -76,25 +76,76 @@ pub struct Gradients<T> {
     pub status: Vec<Status>,
 }
 
+/// Gradients of weights that nothing was computed of.
+const NO_WEIGHTS: Weights = Weights { equation: 0.0, initial: 0.0, smoothness: 0.0, periodic: 0.0 };
+
 impl<T: Real> Gradients<T> {
-    /// Returns zeros for problems of this shape.
-    pub(crate) fn zeros(shape: &ProblemShape) -> Result<Self> {
-        let inputs = Inputs::NAMES.zip(shape.layouts()).try_map(|(name, layout)| {
-            zeros(&format!("gradient of {name}"), layout.total(shape.batch))
-        })?;
-        let weights = Weights { equation: 0.0, initial: 0.0, smoothness: 0.0, periodic: 0.0 };
-        Ok(Gradients { inputs, weights, status: zeros("status", shape.batch)? })
+    /// Returns the gradients of a batch of this shape without those of the inputs, which
+    /// [`grow`](Self::grow) makes.
+    pub(crate) fn without_values(shape: &ProblemShape) -> Result<Self> {
+        let status = zeros("status", shape.batch)?;
+        Ok(Gradients { inputs: Inputs::default(), weights: NO_WEIGHTS, status })
+    }
+
+    /// Leaves no gradients of inputs, and zeros for those of the weights.
+    pub(crate) fn clear(&mut self) {
+        self.inputs.as_mut().map(Vec::clear);
+        self.weights = NO_WEIGHTS;
+    }
+
+    /// Allocates the gradients of the inputs, unless they are there.
+    pub(crate) fn grow(&mut self, shape: &ProblemShape) -> Result<()> {
+        let all = self.inputs.as_mut().zip(shape.layouts());
+        Inputs::NAMES
+            .zip(all)
+            .try_map(|(name, (gradient, layout))| grow(name, layout.total(shape.batch), gradient))
+            .map(drop)
+    }
+}
+
+/// Memory of the caller for gradients. Only those that have a place are computed.
+#[derive(Debug)]
+pub struct GradientsMut<'a, T> {
+    /// Gradients ∂ℓ/∂(input), each in the shape of its input, where they are wanted.
+    pub inputs: Inputs<Option<&'a mut [T]>>,
+    /// Gradient ∂ℓ/∂(row weights), if it is wanted.
+    pub weights: Option<&'a mut Weights>,
+}
+
+impl<T: Real> GradientsMut<'_, T> {
+    /// Checks that every gradient has as many values as its input.
+    pub(crate) fn check(&self, shape: &ProblemShape) -> Result<()> {
+        for (name, (gradient, axes)) in Inputs::NAMES.zip(self.inputs.as_ref().zip(shape.inputs()))
+        {
+            if let Some(gradient) = gradient
+                && gradient.len() != axes.iter().product::<usize>()
+            {
+                return Err(Error::Shape {
+                    argument: format!("gradient of {name}"),
+                    expected: format!("{axes:?}"),
+                    actual: vec![gradient.len()],
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Sets the status of the systems whose own gradients are not finite to overflow. Returns
     /// whether all is well with what the systems share: the sums are finite, or the status of some
     /// system tells why they are not.
     #[cfg(feature = "cuda")]
-    pub(crate) fn find_overflow(&mut self, shape: &ProblemShape, given: &[Status]) -> bool {
-        let Gradients { inputs, weights, status } = self;
-        let Weights { equation, initial, smoothness, periodic } = *weights;
-        let mut finite = [equation, initial, smoothness, periodic].iter().all(|w| w.is_finite());
-        for (gradient, layout) in inputs.as_ref().zip(shape.layouts()) {
+    pub(crate) fn find_overflow(
+        &self,
+        shape: &ProblemShape,
+        given: &[Status],
+        status: &mut [Status],
+    ) -> bool {
+        let mut finite = self.weights.as_ref().is_none_or(|weights| {
+            let Weights { equation, initial, smoothness, periodic } = **weights;
+            [equation, initial, smoothness, periodic].iter().all(|w| w.is_finite())
+        });
+        for (gradient, layout) in self.inputs.as_ref().zip(shape.layouts()) {
+            let Some(gradient) = gradient else { continue };
             if layout.shared() {
                 finite &= are_finite(gradient);
             } else if layout.values > 0 {
@@ -106,15 +157,15 @@ impl<T: Real> Gradients<T> {
                 );
             }
         }
-        finite || *status != given
+        finite || *status != *given
     }
+}
 
-    /// Sets the status of every system that adds to the gradients to overflow: they are all finite,
-    /// and their sum is not.
-    pub(crate) fn overflow_in_sum(&mut self) {
-        for status in self.status.iter_mut().filter(|status| status.is_ok()) {
-            *status = Status::Overflow;
-        }
+/// Sets the status of every system that adds to the gradients to overflow: they are all finite, and
+/// their sum is not.
+pub(crate) fn overflow_in_sum(status: &mut [Status]) {
+    for status in status.iter_mut().filter(|status| status.is_ok()) {
+        *status = Status::Overflow;
     }
 }
 
@@ -134,23 +185,27 @@ const TANGENTS: Inputs<&str> = Inputs {
     steps: "the tangent of steps",
 };
 
-/// Sets the status of the systems whose derivatives along `tangents` are not finite, and their
-/// values to NaN; `status` is that of the solution.
+/// Writes the status of the systems whose derivatives along `tangents` are not finite, and sets these
+/// to NaN; the others have the `given` status, that of the solution.
 pub(crate) fn report_tangent<T: Real>(
-    derivative: &mut Solution<T>,
+    derivative: SolutionMut<'_, T>,
     tangents: &Tangents<'_, T>,
     shape: &ProblemShape,
-    status: &[Status],
+    given: &[Status],
+    found: &mut [Status],
 ) {
     let size = shape.points * shape.block();
-    derivative.status.copy_from_slice(status);
-    (&mut derivative.status, derivative.values.par_chunks_mut(size), &mut derivative.epsilon)
+    let SolutionMut { values, mut epsilon } = derivative;
+    found.copy_from_slice(given);
+    let slack = epsilon.as_deref();
+    let slack_is_finite = |system: usize| slack.is_none_or(|epsilon| epsilon[system].is_finite());
+    (&mut *found, values.par_chunks_mut(size))
         .into_par_iter()
         .enumerate()
-        .filter(|(_, (status, values, epsilon))| {
-            status.is_ok() && !(are_finite(values) && epsilon.is_finite())
+        .filter(|(system, (status, values))| {
+            status.is_ok() && !(are_finite(values) && slack_is_finite(*system))
         })
-        .for_each(|(system, (status, values, epsilon))| {
+        .for_each(|(system, (status, values))| {
             let given = TANGENTS.zip(tangents.zip(shape.layouts())).into_iter();
             let mut broken = given.filter(|(_, (tangent, layout))| {
                 tangent.is_some_and(|tangent| !are_finite(layout.part(tangent, system, 1)))
@@ -160,8 +215,14 @@ pub(crate) fn report_tangent<T: Real>(
                 None => Status::Overflow,
             };
             values.fill(T::nan());
-            *epsilon = T::nan();
         });
+    for (epsilon, (given, found)) in
+        epsilon.iter_mut().flat_map(|epsilon| epsilon.iter_mut()).zip(given.iter().zip(found))
+    {
+        if given != found {
+            *epsilon = T::nan();
+        }
+    }
 }
 
 /// Checks that every direction has as many values as its input.

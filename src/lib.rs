@@ -83,7 +83,7 @@ pub mod nonlinear;
 pub mod rows;
 pub mod tape;
 
-pub use adjoint::{Cotangent, Gradients, Tangents};
+pub use adjoint::{Cotangent, Gradients, GradientsMut, Tangents};
 pub use backend::{Device, DeviceName, point_scales};
 pub use error::{Error, Result};
 pub use inputs::Inputs;
@@ -94,6 +94,6 @@ pub use plan::Plan;
 pub use problem::{Problem, ProblemBuilder, View};
 pub use real::{Real, Storage, Stored};
 pub use shape::ProblemShape;
-pub use solution::{Residuals, Solution, Status};
+pub use solution::{Residuals, Solution, SolutionMut, Status};
 pub use solver::Solver;
 pub use tensor::{Backend, Cpu};

@@ -130,6 +130,15 @@ impl ProblemShape {
         Self::checked_parts(self.batch, self.points, self.extra_derivatives, self.inputs())
     }
 
+    /// Returns the bytes of the results in `T`: the solution, its tangent or variances, and the
+    /// gradients.
+    pub(crate) fn result_bytes<T>(&self) -> usize {
+        let inputs = self.layouts().into_iter().map(|input| input.total(self.batch));
+        let solution = self.batch.saturating_mul(self.points.saturating_mul(self.block()));
+        let values = inputs.fold(solution.saturating_mul(2), usize::saturating_add);
+        values.saturating_mul(size_of::<T>())
+    }
+
     /// Checks that the arrays are small enough to be addressed. Steps and initial values are no
     /// larger than the solution.
     fn check_size(&self) -> Result<()> {

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use crate::error::Result;
-use crate::memory::zeros;
+use crate::error::{Error, Result};
+use crate::memory::{grow, zeros};
 use crate::real::Real;
 use crate::shape::ProblemShape;
 
@@ -109,15 +109,73 @@ pub struct Solution<T> {
 }
 
 impl<T: Real> Solution<T> {
-    /// Allocates the solution of a batch of this shape.
-    pub(crate) fn allocate(shape: &ProblemShape) -> Result<Self> {
+    /// Returns the solution of a batch of this shape without values and slack, which lie in other
+    /// memory or are made by [`grow`](Self::grow).
+    pub(crate) fn without_values(shape: &ProblemShape) -> Result<Self> {
         Ok(Solution {
-            values: zeros("solution", shape.solution().iter().product())?,
-            epsilon: zeros("epsilon", shape.batch)?,
+            values: Vec::new(),
+            epsilon: Vec::new(),
             status: zeros("status", shape.batch)?,
             initial_defect: zeros("initial defect", shape.batch)?,
             shape: shape.solution(),
         })
+    }
+
+    /// Takes values and slack out.
+    pub(crate) fn take_values(&mut self) -> [Vec<T>; 2] {
+        [std::mem::take(&mut self.values), std::mem::take(&mut self.epsilon)]
+    }
+
+    /// Puts values and slack back that were taken out.
+    pub(crate) fn put_values(&mut self, [values, epsilon]: [Vec<T>; 2]) {
+        (self.values, self.epsilon) = (values, epsilon);
+    }
+
+    /// Leaves no values and no slack, but their memory.
+    pub(crate) fn clear_values(&mut self) {
+        self.values.clear();
+        self.epsilon.clear();
+    }
+
+    /// Allocates values and slack, unless they are there.
+    pub(crate) fn grow(&mut self) -> Result<()> {
+        grow("solution", self.shape.iter().product(), &mut self.values)?;
+        grow("epsilon", self.shape[0], &mut self.epsilon)
+    }
+}
+
+/// Memory of the caller for a solution or its derivative.
+#[derive(Debug)]
+pub struct SolutionMut<'a, T> {
+    /// Values of u and all its derivatives, (B, N, K, Q).
+    pub values: &'a mut [T],
+    /// The shared slack ε of each system, (B), if it is wanted.
+    pub epsilon: Option<&'a mut [T]>,
+}
+
+impl<T: Real> SolutionMut<'_, T> {
+    /// Lends the memory once more.
+    pub(crate) fn reborrow(&mut self) -> SolutionMut<'_, T> {
+        SolutionMut { values: self.values, epsilon: self.epsilon.as_deref_mut() }
+    }
+
+    /// Checks that the memory is that of a solution of this shape; `what` names it in errors.
+    pub(crate) fn check(&self, what: &str, shape: &ProblemShape) -> Result<()> {
+        if self.values.len() != shape.solution().iter().product::<usize>() {
+            return Err(Error::Shape {
+                argument: what.into(),
+                expected: format!("(B, N, K, Q) = {:?}", shape.solution()),
+                actual: vec![self.values.len()],
+            });
+        }
+        match &self.epsilon {
+            Some(epsilon) if epsilon.len() != shape.batch => Err(Error::Shape {
+                argument: format!("epsilon of {what}"),
+                expected: format!("(B) = ({})", shape.batch),
+                actual: vec![epsilon.len()],
+            }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -141,9 +199,10 @@ impl<T> Solution<T> {
 }
 
 impl<T: Copy> Solution<T> {
-    /// Returns the extents of [`values`](Self::values), (B, N, K, Q).
+    /// Returns the extents of [`values`](Self::values), (B, N, K, Q); zeros where they are in memory
+    /// of the caller, or nothing was solved.
     pub fn shape(&self) -> [usize; 4] {
-        self.shape
+        if self.values.is_empty() { [0; 4] } else { self.shape }
     }
 
     /// Returns u_k^(j) of one system at one time point, for state k and derivative j (0: u itself).
@@ -152,9 +211,10 @@ impl<T: Copy> Solution<T> {
     /// Panics if one of the numbers is not below its extent in [`shape`](Self::shape).
     pub fn at(&self, system: usize, point: usize, state: usize, derivative: usize) -> T {
         let index = [system, point, state, derivative];
-        let within = index.iter().zip(&self.shape).all(|(index, extent)| index < extent);
-        assert!(within, "index {index:?} in a solution of shape {:?}", self.shape);
-        let [_, n, k, q] = self.shape;
+        let shape = self.shape();
+        let within = index.iter().zip(&shape).all(|(index, extent)| index < extent);
+        assert!(within, "index {index:?} in a solution of shape {shape:?}");
+        let [_, n, k, q] = shape;
         self.values[((system * n + point) * k + state) * q + derivative]
     }
 
@@ -169,13 +229,13 @@ impl<T: Copy> Solution<T> {
         state: usize,
         derivative: usize,
     ) -> impl ExactSizeIterator<Item = T> + '_ {
-        (0..self.shape[1]).map(move |point| self.at(system, point, state, derivative))
+        (0..self.shape()[1]).map(move |point| self.at(system, point, state, derivative))
     }
 
     /// Returns [`values`](Self::values) as an array of rank 4, (B, N, K, Q).
     #[cfg(feature = "ndarray")]
     pub fn array(&self) -> ndarray::ArrayView4<'_, T> {
-        ndarray::ArrayView4::from_shape(self.shape, &self.values)
+        ndarray::ArrayView4::from_shape(self.shape(), &self.values)
             .expect("as many as the shape says")
     }
 }

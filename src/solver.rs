@@ -6,25 +6,29 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::adjoint::{Cotangent, Gradients, Tangents, check_tangents};
+use crate::adjoint::{Cotangent, Gradients, GradientsMut, Tangents, check_tangents};
 #[cfg(feature = "cuda")]
 use crate::backend::cuda::{self, CudaDevice, CudaPath};
 use crate::backend::{self, Device, Engine};
 use crate::error::{Error, Result};
-use crate::memory::zeros;
+use crate::memory::{SOLVER, grow, zeros};
 use crate::options::{Formulation, Options, RowScaling, Smoothness};
 use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solution::{Residuals, Solution, Status};
+use crate::solution::{Residuals, Solution, SolutionMut, Status};
 
-/// A solver for problems of one shape: it holds the plan and the workspace. Everything that solves
-/// and gradients need is allocated when it is made; solving allocates nothing, but on a CUDA device
-/// where rows follow growth, and where gradients there overflow.
+/// A solver for problems of one shape: it holds the plan and the workspace, which are allocated when
+/// it is made. Results go to memory of the caller ([`Self::solve_into`], [`Self::vjp_into`],
+/// [`Self::jvp_into`], [`Self::inverse_into`]); or to that of the solver, which the first call of
+/// [`Self::solve`], [`Self::vjp`] and so on allocates. Solving again allocates nothing, but on a CUDA
+/// device where rows follow growth, and where gradients there overflow.
 ///
 /// ```
-/// use mechanistic::{Options, Problem, Solver, View};
+/// use mechanistic::{
+///     Cotangent, GradientsMut, Inputs, Options, Problem, SolutionMut, Solver, View,
+/// };
 ///
 /// // u'' + u = 0, u(0) = 0, u'(0) = 1 on [0, 1.6]: one system, 17 points.
 /// let problem = Problem::builder()
@@ -39,16 +43,30 @@ use crate::solution::{Residuals, Solution, Status};
 /// let solution = solver.solve(&problem)?;
 /// // u, u', u'' and one derivative more at each point.
 /// assert!((solution.at(0, 16, 0, 0) - f64::sin(1.6)).abs() < 1e-5);
+///
+/// // The same in memory of the caller, and of all gradients that of the right-hand side alone.
+/// let (mut values, mut gradient) = (vec![0.0; 17 * 4], [0.0]);
+/// solver.solve_into(&problem, SolutionMut { values: &mut values, epsilon: None })?;
+/// let inputs = Inputs { rhs: Some(&mut gradient[..]), ..Inputs::default() };
+/// let cotangent = Cotangent { values: &[1.0; 17 * 4], epsilon: None };
+/// solver.vjp_into(&problem, &cotangent, GradientsMut { inputs, weights: None })?;
 /// # Ok::<(), mechanistic::Error>(())
 /// ```
 pub struct Solver<T: Real> {
     device: Device,
     shape: ProblemShape,
     engine: Box<dyn Engine<T>>,
+    /// Last solution; values and slack are empty where they lie in memory of the caller.
     solution: Solution<T>,
     solved: bool,
     /// Statuses of the systems in the gradients, (B).
     in_gradients: Vec<Status>,
+    /// Last gradients; those of the inputs are empty until the first call of [`Self::vjp`].
+    gradients: Gradients<T>,
+    /// Last tangent or M⁻¹ q, as the solution.
+    derived: Solution<T>,
+    variances: Vec<T>,
+    residuals: Vec<Residuals>,
     /// Whether it was said that a solution is lost.
     warned: bool,
     options: Options,
@@ -124,23 +142,27 @@ impl<T: Real> Solver<T> {
         })
     }
 
-    fn with_engine(
+    /// Makes a solver with an engine that the caller makes.
+    pub(crate) fn with_engine(
         device: &Device,
         shape: &ProblemShape,
         options: &Options,
         engine: impl FnOnce() -> Result<Box<dyn Engine<T>>>,
     ) -> Result<Self> {
         options.check()?;
-        // The engine is made first, because it knows the whole need.
+        // The engine is made first, because it knows the need of memory.
         let engine = engine()?;
-        let solution = Solution::allocate(shape)?;
         Ok(Solver {
             device: device.clone(),
             shape: shape.clone(),
             engine,
-            solution,
+            solution: Solution::without_values(shape)?,
             solved: false,
             in_gradients: zeros("status", shape.batch)?,
+            gradients: Gradients::without_values(shape)?,
+            derived: Solution::without_values(shape)?,
+            variances: Vec::new(),
+            residuals: Vec::new(),
             warned: false,
             options: *options,
             reference: None,
@@ -165,18 +187,50 @@ impl<T: Real> Solver<T> {
     ///
     /// # Errors
     /// [`Error::Argument`] if the problem's shape is not that of the workspace,
+    /// [`Error::OutOfMemory`] if the first call cannot have the memory of the solution,
     /// [`Error::Device`] if the device fails; the solution is then undefined.
     pub fn solve(&mut self, problem: &Problem<'_, T>) -> Result<&Solution<T>> {
         self.check_shape(problem)?;
-        self.solved = false;
-        self.engine.solve(problem, &mut self.solution)?;
-        compare_with_initial_values(problem, &self.options, &mut self.solution);
-        self.warn_of_lost_solutions();
-        self.solved = true;
+        self.solution.grow().map_err(|error| self.whole_need(error))?;
+        let [mut values, mut epsilon] = self.solution.take_values();
+        let solution = SolutionMut { values: &mut values, epsilon: Some(&mut epsilon) };
+        let outcome = self.solve_into(problem, solution).map(drop);
+        self.solution.put_values([values, epsilon]);
+        outcome?;
         Ok(&self.solution)
     }
 
-    /// Returns the last solution; before the first solve all its values are zero.
+    /// Solves as [`Self::solve`] does, with the solution in memory of the caller; returns how the
+    /// solve of each system (B) ended. [`Self::solution`] then has statuses and initial defects, but
+    /// no values and no slack.
+    ///
+    /// # Errors
+    /// Those of [`Self::solve`], and [`Error::Shape`] if the memory has another length.
+    pub fn solve_into(
+        &mut self,
+        problem: &Problem<'_, T>,
+        mut solution: SolutionMut<'_, T>,
+    ) -> Result<&[Status]> {
+        self.check_shape(problem)?;
+        solution.check("solution", &self.shape)?;
+        self.solved = false;
+        self.solution.clear_values();
+        self.engine.solve(problem, solution.reborrow(), &mut self.solution.status)?;
+        let Solution { status, initial_defect, .. } = &mut self.solution;
+        compare_with_initial_values(
+            problem,
+            &self.options,
+            solution.values,
+            status,
+            initial_defect,
+        );
+        self.warn_of_lost_solutions();
+        self.solved = true;
+        Ok(&self.solution.status)
+    }
+
+    /// Returns the last solution; without values and slack before the first solve, and after one in
+    /// memory of the caller.
     pub fn solution(&self) -> &Solution<T> {
         &self.solution
     }
@@ -190,33 +244,66 @@ impl<T: Real> Solver<T> {
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the
-    /// workspace, [`Error::Shape`] if an array does not fit, [`Error::Device`] if the
-    /// device fails.
+    /// workspace, [`Error::Shape`] if an array does not fit, [`Error::OutOfMemory`] if the first call
+    /// cannot have the memory of the gradients, [`Error::Device`] if the device fails.
     pub fn vjp(
         &mut self,
         problem: &Problem<'_, T>,
         cotangent: &Cotangent<'_, T>,
     ) -> Result<&Gradients<T>> {
         self.check_solved(problem)?;
+        self.gradients.grow(&self.shape).map_err(|error| self.whole_need(error))?;
+        let mut inputs = std::mem::take(&mut self.gradients.inputs);
+        let mut weights = self.gradients.weights;
+        let gradients = GradientsMut {
+            inputs: inputs.as_mut().map(|gradient| Some(&mut gradient[..])),
+            weights: Some(&mut weights),
+        };
+        let outcome = self.vjp_into(problem, cotangent, gradients).map(drop);
+        (self.gradients.inputs, self.gradients.weights) = (inputs, weights);
+        outcome?;
+        Ok(&self.gradients)
+    }
+
+    /// Computes the gradients that have a place in memory of the caller, as [`Self::vjp`] does, and
+    /// those alone; returns how each system (B) ended, as [`Gradients::status`] tells it. A system
+    /// is left out if one of these gradients is not finite.
+    ///
+    /// # Errors
+    /// Those of [`Self::vjp`], and [`Error::Shape`] if a place has another length than its input.
+    pub fn vjp_into(
+        &mut self,
+        problem: &Problem<'_, T>,
+        cotangent: &Cotangent<'_, T>,
+        mut gradients: GradientsMut<'_, T>,
+    ) -> Result<&[Status]> {
+        self.check_solved(problem)?;
         cotangent.check(&self.shape)?;
-        let (shape, statuses) = (&self.shape, &self.solution.status);
-        let systems = self.in_gradients.par_iter_mut().zip(statuses).enumerate();
+        gradients.check(&self.shape)?;
+        // What `gradients` returns belongs together.
+        self.gradients.clear();
+        let Solver { engine, shape, solution, in_gradients: given, gradients: own, .. } = self;
+        let systems = given.par_iter_mut().zip(&solution.status).enumerate();
         systems.for_each(|(system, (known, status))| {
             *known = match status.is_ok() && !cotangent.is_finite(shape, system) {
                 true => Status::NonFiniteInput { argument: "the cotangent" },
                 false => *status,
             };
         });
-        // Seldom more than once, twice where a system overflows and must be left out.
-        while self.engine.vjp(problem, cotangent, &self.in_gradients)?.status != self.in_gradients {
-            self.in_gradients.copy_from_slice(&self.engine.gradients().status);
+        loop {
+            engine.vjp(problem, cotangent, given, &mut gradients, &mut own.status)?;
+            // Seldom more than once, twice where a system overflows and must be left out.
+            if own.status == *given {
+                return Ok(&self.gradients.status);
+            }
+            given.copy_from_slice(&own.status);
         }
-        Ok(self.engine.gradients())
     }
 
-    /// Returns the gradients of the last [`Self::vjp`]; before the first they are zero.
+    /// Returns the gradients of the last [`Self::vjp`]; before the first, and after a
+    /// [`Self::vjp_into`], those of the inputs are empty.
     pub fn gradients(&self) -> &Gradients<T> {
-        self.engine.gradients()
+        &self.gradients
     }
 
     /// Returns the directional derivative of the solution at the problem last solved, as the inputs
@@ -229,16 +316,33 @@ impl<T: Real> Solver<T> {
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the
-    /// workspace, [`Error::Shape`] if an array does not fit, [`Error::OutOfMemory`] and
+    /// workspace, [`Error::Shape`] if an array does not fit, [`Error::OutOfMemory`], and
     /// [`Error::Device`] on a device.
     pub fn jvp(
         &mut self,
         problem: &Problem<'_, T>,
         tangents: &Tangents<'_, T>,
     ) -> Result<&Solution<T>> {
+        self.derive(|solver, derivative| solver.jvp_into(problem, tangents, derivative).map(drop))
+    }
+
+    /// Computes the directional derivative as [`Self::jvp`] does, in memory of the caller; returns how
+    /// each system (B) ended.
+    ///
+    /// # Errors
+    /// Those of [`Self::jvp`], and [`Error::Shape`] if the memory has another length.
+    pub fn jvp_into(
+        &mut self,
+        problem: &Problem<'_, T>,
+        tangents: &Tangents<'_, T>,
+        derivative: SolutionMut<'_, T>,
+    ) -> Result<&[Status]> {
         self.check_solved(problem)?;
         check_tangents(tangents, &self.shape)?;
-        self.engine.jvp(problem, tangents, &self.solution.status)
+        derivative.check("tangent", &self.shape)?;
+        let (given, found) = (&self.solution.status, &mut self.derived.status);
+        self.engine.jvp(problem, tangents, given, derivative, found)?;
+        Ok(found)
     }
 
     /// Returns M⁻¹ q at the problem last solved, where M = AᵀW²A is the normal matrix that was
@@ -248,15 +352,48 @@ impl<T: Real> Solver<T> {
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet, the problem's shape is not that of the
-    /// workspace, or the device is not the CPU; [`Error::Shape`] if q does not fit.
+    /// workspace, or the device is not the CPU; [`Error::Shape`] if q does not fit,
+    /// [`Error::OutOfMemory`].
     pub fn inverse(
         &mut self,
         problem: &Problem<'_, T>,
         q: &Cotangent<'_, T>,
     ) -> Result<&Solution<T>> {
+        self.derive(|solver, result| solver.inverse_into(problem, q, result).map(drop))
+    }
+
+    /// Computes M⁻¹ q as [`Self::inverse`] does, in memory of the caller; returns how the solve of each
+    /// system (B) ended.
+    ///
+    /// # Errors
+    /// Those of [`Self::inverse`], and [`Error::Shape`] if the memory has another length.
+    pub fn inverse_into(
+        &mut self,
+        problem: &Problem<'_, T>,
+        q: &Cotangent<'_, T>,
+        result: SolutionMut<'_, T>,
+    ) -> Result<&[Status]> {
         self.check_solved(problem)?;
         q.check(&self.shape)?;
-        self.engine.inverse(problem, q, &self.solution.status)
+        result.check("result", &self.shape)?;
+        let (given, found) = (&self.solution.status, &mut self.derived.status);
+        self.engine.inverse(problem, q, given, result)?;
+        found.copy_from_slice(given);
+        Ok(found)
+    }
+
+    /// Lets `work` write to the memory of what is derived from the solution.
+    fn derive(
+        &mut self,
+        work: impl FnOnce(&mut Self, SolutionMut<'_, T>) -> Result<()>,
+    ) -> Result<&Solution<T>> {
+        self.derived.grow().map_err(|error| self.whole_need(error))?;
+        let [mut values, mut epsilon] = self.derived.take_values();
+        let result = SolutionMut { values: &mut values, epsilon: Some(&mut epsilon) };
+        let outcome = work(self, result);
+        self.derived.put_values([values, epsilon]);
+        outcome?;
+        Ok(&self.derived)
     }
 
     /// Returns how well each system (B) satisfies its rows, at the problem last solved; NaN where a
@@ -264,10 +401,12 @@ impl<T: Real> Solver<T> {
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the shape does not fit,
-    /// [`Error::OutOfMemory`] and [`Error::Device`] on a device.
+    /// [`Error::OutOfMemory`], and [`Error::Device`] on a device.
     pub fn residuals(&mut self, problem: &Problem<'_, T>) -> Result<&[Residuals]> {
         self.check_solved(problem)?;
-        self.engine.residuals(problem, &self.solution.status)
+        grow("residuals", self.shape.batch, &mut self.residuals)?;
+        self.engine.residuals(problem, &self.solution.status, &mut self.residuals)?;
+        Ok(&self.residuals)
     }
 
     /// Returns the marginal variances (B, N, K, Q) of the solution at the problem last solved: the
@@ -283,7 +422,10 @@ impl<T: Real> Solver<T> {
     /// [`Error::OutOfMemory`], and [`Error::Device`] on a device.
     pub fn variances(&mut self, problem: &Problem<'_, T>) -> Result<&[T]> {
         self.check_solved(problem)?;
-        self.engine.variances(problem, &self.solution.status)
+        let values = self.shape.solution().iter().product();
+        grow("variances", values, &mut self.variances)?;
+        self.engine.variances(problem, &self.solution.status, &mut self.variances)?;
+        Ok(&self.variances)
     }
 
     /// Returns an estimate (B) of max |u − u_exact| over the states and points of each system, at
@@ -293,10 +435,14 @@ impl<T: Real> Solver<T> {
     /// allocated by the first call. The estimate is NaN for a system of which either solve failed.
     ///
     /// # Errors
-    /// [`Error::Argument`] if nothing was solved yet, the shape does not fit, or the solution
-    /// carries (nearly) as many derivatives as possible already; [`Error::OutOfMemory`].
+    /// [`Error::Argument`] if nothing was solved yet, the solution lies in memory of the caller, the
+    /// shape does not fit, or the solution carries (nearly) as many derivatives as possible already;
+    /// [`Error::OutOfMemory`].
     pub fn error_estimate(&mut self, problem: &Problem<'_, T>) -> Result<&[f64]> {
         self.check_solved(problem)?;
+        if self.solution.values.is_empty() {
+            return Err(Error::argument("problem", "call `solve`: the solution is the caller's"));
+        }
         let richer = problem
             .clone()
             .with_extra_derivatives(self.shape.extra_derivatives + REFERENCE_EXTRA)?;
@@ -343,6 +489,17 @@ impl<T: Real> Solver<T> {
         );
     }
 
+    /// Returns the error of memory that cannot be had for a result, which names the need of all.
+    fn whole_need(&self, error: Error) -> Error {
+        match error {
+            Error::OutOfMemory { .. } => Error::OutOfMemory {
+                what: SOLVER.into(),
+                bytes: self.engine.bytes().saturating_add(self.shape.result_bytes::<T>()),
+            },
+            other => other,
+        }
+    }
+
     fn check_shape(&self, problem: &Problem<'_, T>) -> Result<()> {
         if *problem.shape() == self.shape {
             return Ok(());
@@ -367,7 +524,9 @@ const LEAST_INITIAL: f64 = 1e-4;
 fn compare_with_initial_values<T: Real>(
     problem: &Problem<'_, T>,
     options: &Options,
-    solution: &mut Solution<T>,
+    values: &[T],
+    status: &[Status],
+    defects: &mut [f64],
 ) {
     let shape = problem.shape();
     let exact = shape.initial_points() == 1
@@ -378,8 +537,8 @@ fn compare_with_initial_values<T: Real>(
     if !exact {
         return;
     }
-    let systems = solution.values.par_chunks_exact(shape.points * shape.block());
-    let systems = systems.zip(&solution.status).zip(&mut solution.initial_defect).enumerate();
+    let systems = values.par_chunks_exact(shape.points * shape.block());
+    let systems = systems.zip(status).zip(defects).enumerate();
     systems.for_each(|(system, ((z, status), defect))| {
         *defect = if status.is_ok() { initial_defect(problem, system, z) } else { f64::NAN };
     });

@@ -169,6 +169,7 @@ impl LorenzNetwork {
             extra_derivatives: 1,
         };
         let solution = tape.solve_ode(&ode, &Options::default())?;
+        assert!(tape.ode_solution(solution)?.status.iter().all(|status| status.is_ok()));
         let u = tape.slice(solution, 3, 0..1)?;
         let u = tape.reshape(u, [WINDOWS, POINTS * STATES])?;
         let first = tape.mse(u, data)?;

@@ -2,59 +2,82 @@
 
 use std::any::{Any, TypeId};
 
-use crate::adjoint::{Cotangent, Gradients, Tangents};
+use crate::adjoint::{Cotangent, GradientsMut, Tangents};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::real::Real;
-use crate::solution::{Residuals, Solution, Status};
+use crate::solution::{Residuals, SolutionMut, Status};
 
-/// The engine of a device: the plan and the workspace for problems of one shape. The argument
-/// `status` is that of the last solve.
+/// The engine of a device: the plan and the workspace for problems of one shape. Results go to memory
+/// of the caller, whose lengths fit. The argument `status` is that of the last solve.
 pub trait Engine<T: Real>: Send + Sync {
     /// Returns how problems are solved, for people to read.
     fn plan(&self) -> Plan;
 
-    /// Solves every system of the batch.
-    fn solve(&mut self, problem: &Problem<'_, T>, solution: &mut Solution<T>) -> Result<()>;
+    /// Returns the bytes of the program's memory that the workspace takes, or zero where it is small
+    /// beside the results.
+    fn bytes(&self) -> usize {
+        0
+    }
 
-    /// Returns the gradients with respect to every input. Their status is the given one; or overflow
-    /// for a system that added to the gradients what is not finite, and is to be left out.
+    /// Solves every system of the batch, and writes how each ended.
+    fn solve(
+        &mut self,
+        problem: &Problem<'_, T>,
+        solution: SolutionMut<'_, T>,
+        status: &mut [Status],
+    ) -> Result<()>;
+
+    /// Computes the gradients that have a place. The status `found` is the given one; or overflow for
+    /// a system that added to the gradients what is not finite, and is to be left out.
     fn vjp(
         &mut self,
         problem: &Problem<'_, T>,
         cotangent: &Cotangent<'_, T>,
         status: &[Status],
-    ) -> Result<&Gradients<T>>;
+        gradients: &mut GradientsMut<'_, T>,
+        found: &mut [Status],
+    ) -> Result<()>;
 
-    /// Returns the gradients as the last [`Self::vjp`] left them.
-    fn gradients(&self) -> &Gradients<T>;
-
-    /// Returns the directional derivative of the solution.
+    /// Computes the directional derivative of the solution, and writes its status.
     fn jvp(
         &mut self,
         problem: &Problem<'_, T>,
         tangents: &Tangents<'_, T>,
         status: &[Status],
-    ) -> Result<&Solution<T>>;
+        derivative: SolutionMut<'_, T>,
+        found: &mut [Status],
+    ) -> Result<()>;
 
-    /// Returns M⁻¹ q for q in the layout of the solution, with the entry of the slack in `epsilon`;
+    /// Computes M⁻¹ q for q in the layout of the solution, with the entry of the slack in `epsilon`;
     /// zero for systems that were not solved.
     fn inverse(
         &mut self,
         _problem: &Problem<'_, T>,
         _q: &Cotangent<'_, T>,
         _status: &[Status],
-    ) -> Result<&Solution<T>> {
+        _result: SolutionMut<'_, T>,
+    ) -> Result<()> {
         Err(Error::argument("device", "only the CPU applies the inverse of the normal matrix"))
     }
 
-    /// Returns the marginal variances of the solution, the diagonal of M⁻¹, in the layout of the
+    /// Computes the marginal variances of the solution, the diagonal of M⁻¹, in the layout of the
     /// solution.
-    fn variances(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> Result<&[T]>;
+    fn variances(
+        &mut self,
+        problem: &Problem<'_, T>,
+        status: &[Status],
+        variances: &mut [T],
+    ) -> Result<()>;
 
-    /// Returns the norms of the defects of every system.
-    fn residuals(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> Result<&[Residuals]>;
+    /// Computes the norms of the defects of every system.
+    fn residuals(
+        &mut self,
+        problem: &Problem<'_, T>,
+        status: &[Status],
+        residuals: &mut [Residuals],
+    ) -> Result<()>;
 }
 
 /// Makes the engine for `T`, which is f32 or f64, by one of two functions. The two are not generic,

@@ -253,6 +253,49 @@ pub fn a_sum_of_one_system_that_cannot_be_stored_is_its_overflow(subject: &Subje
     check::<f64>(subject, f64::MAX);
 }
 
+/// The gradient of the weights is in double. Where one system makes it more than single precision
+/// holds, all gradients are finite, and those of the others are what they are without this system.
+pub fn a_gradient_of_the_weights_beyond_single_precision_changes_no_other(subject: &Subject) {
+    const BROKEN: usize = 4;
+    // The gradient of a small weight before large numbers is large, and that of the numbers small.
+    const LARGE: f64 = 1e4;
+    let weights = Weights { equation: 1.0 / LARGE, ..Weights::default() };
+    let mut case = Case::<f64>::new(SIZES, Options { weights, ..Options::default() }, 7);
+    for array in [&mut case.inputs.coefficients, &mut case.inputs.rhs] {
+        array.data.iter_mut().for_each(|value| *value *= LARGE);
+    }
+    let case = case.map(|value| value as f32);
+    let problem = case.problem();
+    let mut solver = subject.solver::<f32>(problem.shape(), &case.options);
+    let solution = solver.solve(&problem).unwrap();
+    assert!(solution.status.iter().all(|status| status.is_ok()));
+    let size = solution.values.len() / BATCH;
+    let mut vjp = |scale: f64| {
+        let mut cotangent = vec![1.0; BATCH * size];
+        cotangent[BROKEN * size..][..size].fill(scale as f32);
+        let cotangent = Cotangent { values: &cotangent, epsilon: None };
+        solver.vjp(&problem, &cotangent).unwrap().clone()
+    };
+    let largest = f64::from(f32::MAX);
+    let without = vjp(0.0);
+    let weights = |Weights { equation, initial, smoothness, .. }: Weights| {
+        [equation, initial, smoothness].into_iter().fold(0.0, |m: f64, w| m.max(w.abs()))
+    };
+    let of_unit = weights(vjp(1e6).weights) / 1e6;
+    let found = vjp(1.2 * (largest / of_unit));
+    assert!(found.status.iter().all(|status| status.is_ok()), "{:?}", found.status);
+    assert!(weights(found.weights) > largest && weights(found.weights).is_finite());
+    for (found, without) in found.inputs.as_ref().zip(without.inputs.as_ref()).into_iter() {
+        let of_system = found.len() / BATCH;
+        for system in 0..BATCH {
+            let [found, without] =
+                [found, without].map(|all| &all[system * of_system..][..of_system]);
+            assert!(found.iter().all(|value| value.is_finite()), "{system}");
+            assert_eq!(found == without, system != BROKEN, "{system}");
+        }
+    }
+}
+
 pub fn tangents_that_are_not_finite_are_reported(subject: &Subject) {
     let case = healthy();
     let problem = case.problem();

@@ -10,6 +10,7 @@ mod against_cpu;
 mod broken;
 mod golden;
 mod growth;
+mod lent;
 mod precision;
 mod solver;
 #[path = "../support/mod.rs"]
@@ -160,6 +161,10 @@ macro_rules! conformance {
             growth::every_row_family_follows_growth,
             growth::a_solution_that_does_not_grow_hardly_changes,
             growth::a_state_that_begins_at_zero_is_not_lost_in_silence,
+            lent::results_in_memory_of_the_caller_are_the_same,
+            lent::results_in_memory_of_the_caller_are_the_same_in_single_precision,
+            lent::a_gradient_that_is_not_wanted_may_overflow,
+            lent::memory_of_another_length_is_refused,
             golden::solutions_and_gradients_agree_with_the_published_implementations,
             broken::a_broken_system_is_reported_and_leaves_its_neighbors_bit_identical,
             broken::a_breakdown_names_its_pivot_and_an_overflow_is_told_from_it,
@@ -167,6 +172,7 @@ macro_rules! conformance {
             broken::a_broken_system_adds_nothing_to_the_gradient_of_shared_inputs,
             broken::gradients_that_are_not_finite_are_reported_and_left_out,
             broken::a_sum_of_one_system_that_cannot_be_stored_is_its_overflow,
+            broken::a_gradient_of_the_weights_beyond_single_precision_changes_no_other,
             broken::tangents_that_are_not_finite_are_reported,
             broken::derivatives_need_a_solve_and_arrays_that_fit,
             broken::residuals_are_the_norms_of_the_defects,

@@ -53,19 +53,17 @@ where
         held.solver.copy_status(&mut codes)?;
         if wait { held.solver.status() } else { Ok(Vec::new()) }
     });
-    let failed = outcome.iter().flatten().filter(|status| !status.is_ok()).count();
-    let (statuses, error) = match outcome {
-        Ok(statuses) => (statuses, None),
-        Err(error) => (Vec::new(), Some(error)),
-    };
-    let solved = Box::new(OnDevice { held, gpu, statuses, captured });
-    match error {
+    let solved = |statuses| Box::new(OnDevice { held, gpu, statuses, captured });
+    match outcome {
+        Ok(statuses) => {
+            let failed = statuses.iter().filter(|status| !status.is_ok()).count();
+            Ok((solved(statuses), failed))
+        }
         // Memory cannot be freed while a graph captures the stream: the solver is given back.
-        Some(error) => {
-            solved.give_back();
+        Err(error) => {
+            solved(Vec::new()).give_back();
             Err(error)
         }
-        None => Ok((solved, failed)),
     }
 }
 

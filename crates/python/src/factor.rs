@@ -135,11 +135,6 @@ impl Factor {
         self.with(py, |held| held.inverse(inputs, q, results))
     }
 
-    /// Writes the solution and ε of the solve once more, on the CPU.
-    fn solution(&self, py: Python<'_>, results: Pair) -> PyResult<()> {
-        self.with(py, |held| held.solution(results))
-    }
-
     /// Returns the first `most` systems that were not solved: their numbers, and what is wrong. Of a
     /// solve on a device, they are known if its statuses were read.
     fn failures(&self, py: Python<'_>, most: usize) -> PyResult<Vec<(usize, String)>> {

@@ -43,11 +43,6 @@ pub trait Factored: Send {
         Err(on_cpu_only())
     }
 
-    /// Writes the solution and ε of the solve once more.
-    fn solution(&self, _results: Pair) -> Result<()> {
-        Err(on_cpu_only())
-    }
-
     /// Returns how each system ended; of a solve on a device whose statuses nobody asked for, nothing.
     fn statuses(&self) -> &[Status];
 

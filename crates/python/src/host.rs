@@ -1,8 +1,8 @@
 //! Solves in the memory of the program, on the CPU.
 
 use mechanistic::{
-    Cotangent, Error, Gradients, Inputs, Options, Plan, Problem, ProblemShape, Real, Result,
-    Solution, Solver, Status, Tangents, View,
+    Cotangent, Error, GradientsMut, Inputs, Options, Plan, Problem, ProblemShape, Real, Result,
+    SolutionMut, Solver, Status, Tangents, View,
 };
 
 use crate::factored::{Addresses, Factored, Pair, Results, code};
@@ -20,11 +20,11 @@ where
     Solver<T>: Pooled,
 {
     let mut held = Held::<Solver<T>>::take(0, shape, options)?;
-    let solution = held.solver.solve(&problem(shape, inputs)?)?;
-    write(solution, [values, epsilon])?;
     let codes: &mut [i32] = Address(status).write(shape.batch())?;
+    let solution = to_solution(shape, [values, epsilon])?;
+    let statuses = held.solver.solve_into(&problem(shape, inputs)?, solution)?;
     let mut failed = 0;
-    for (written, &status) in codes.iter_mut().zip(&solution.status) {
+    for (written, &status) in codes.iter_mut().zip(statuses) {
         *written = code(status);
         failed += usize::from(!status.is_ok());
     }
@@ -61,14 +61,12 @@ where
     ) -> Result<()> {
         let shape = self.solver.shape().clone();
         let problem = problem(&shape, inputs)?;
-        let Gradients { inputs: gradients, .. } =
-            self.solver.vjp(&problem, &of_solution(&shape, cotangent)?)?;
-        for (gradient, target) in gradients.as_ref().zip(Inputs::from(targets)) {
-            if let Some(target) = Address(target).given() {
-                target.write(gradient.len())?.copy_from_slice(gradient);
-            }
-        }
-        Ok(())
+        let write = |address: Address, axes: &[usize]| address.write(axes.iter().product());
+        let inputs = Inputs::from(targets)
+            .zip(shape.inputs())
+            .try_map(|(at, axes)| Address(at).given().map(|at| write(at, axes)).transpose())?;
+        let gradients = GradientsMut { inputs, weights: None };
+        self.solver.vjp_into(&problem, &of_solution(&shape, cotangent)?, gradients).map(drop)
     }
 
     fn jvp(
@@ -84,17 +82,14 @@ where
         let tangents: Tangents<'_, T> = Inputs::from(tangents)
             .zip(shape.inputs())
             .try_map(|(at, axes)| Address(at).given().map(|at| read(at, axes)).transpose())?;
-        write(self.solver.jvp(&problem, &tangents)?, results)
+        self.solver.jvp_into(&problem, &tangents, to_solution(&shape, results)?).map(drop)
     }
 
     fn inverse(&mut self, inputs: Addresses, q: Pair, results: Pair) -> Result<()> {
         let shape = self.solver.shape().clone();
         let problem = problem(&shape, inputs)?;
-        write(self.solver.inverse(&problem, &of_solution(&shape, q)?)?, results)
-    }
-
-    fn solution(&self, results: Pair) -> Result<()> {
-        write(self.solver.solution(), results)
+        let (q, results) = (of_solution(&shape, q)?, to_solution(&shape, results)?);
+        self.solver.inverse_into(&problem, &q, results).map(drop)
     }
 
     fn statuses(&self) -> &[Status] {
@@ -118,8 +113,14 @@ fn of_solution<'a, T>(shape: &ProblemShape, [values, epsilon]: Pair) -> Result<C
     })
 }
 
-fn write<T: Copy>(solution: &Solution<T>, [values, epsilon]: Pair) -> Result<()> {
-    Address(values).write(solution.values.len())?.copy_from_slice(&solution.values);
-    Address(epsilon).write(solution.epsilon.len())?.copy_from_slice(&solution.epsilon);
-    Ok(())
+/// Returns the arrays (B, N, K, Q) and (B) at two addresses, to be written; the second may be
+/// missing.
+fn to_solution<'a, T>(shape: &ProblemShape, [values, epsilon]: Pair) -> Result<SolutionMut<'a, T>> {
+    Ok(SolutionMut {
+        values: Address(values).write(shape.solution().iter().product())?,
+        epsilon: Address(epsilon)
+            .given()
+            .map(|epsilon| epsilon.write(shape.batch()))
+            .transpose()?,
+    })
 }

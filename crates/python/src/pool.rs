@@ -16,7 +16,7 @@ pub struct Held<S> {
     pub options: Options,
     /// Number of the CUDA device; 0 on the CPU.
     pub device: usize,
-    /// Memory in bytes that it takes, with its results.
+    /// Memory in bytes that it takes.
     bytes: usize,
 }
 
@@ -30,9 +30,6 @@ const MOST_IDLE: usize = 64;
 
 /// A kind of solver, which has a pool.
 pub trait Pooled: Sized + Send + 'static {
-    /// The type of its numbers.
-    type Number: Real;
-
     fn pool() -> &'static Pool<Self>;
     fn make(device: usize, shape: &ProblemShape, options: &Options) -> Result<Self>;
     fn shape(&self) -> &ProblemShape;
@@ -44,8 +41,6 @@ pub trait Pooled: Sized + Send + 'static {
 macro_rules! pooled {
     ($solver:ident, $number:ty, $make:expr) => {
         impl Pooled for $solver<$number> {
-            type Number = $number;
-
             fn pool() -> &'static Pool<Self> {
                 static POOL: Pool<$solver<$number>> = Pool::new();
                 &POOL
@@ -96,11 +91,7 @@ impl<S: Pooled> Held<S> {
             return Ok(held);
         }
         let solver = S::make(device, shape, options)?;
-        let numbers: usize = shape.solution().iter().product();
-        let inputs: usize =
-            shape.inputs().into_iter().map(|axes| axes.iter().product::<usize>()).sum();
-        let results = (2 * numbers).saturating_add(inputs).saturating_mul(size_of::<S::Number>());
-        let bytes = solver.workspace().saturating_add(results);
+        let bytes = solver.workspace();
         Ok(Held { solver, options: *options, device, bytes })
     }
 

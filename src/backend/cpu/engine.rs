@@ -7,7 +7,7 @@ use super::layout::{Context, Layout};
 use super::staging::TileSystems;
 use super::tile::chunks::Chunks;
 use super::tile::{Scratch, SolutionSink, Tile};
-use crate::adjoint::{Cotangent, Gradients, Tangents, report_tangent};
+use crate::adjoint::{Cotangent, GradientsMut, Tangents, overflow_in_sum, report_tangent};
 use crate::backend::engine::{Engine, of_precision};
 use crate::error::Result;
 use crate::inputs::Inputs;
@@ -17,7 +17,7 @@ use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::real::{Real, Values};
 use crate::shape::{InputLayout, ProblemShape};
-use crate::solution::{Residuals, Solution, Status};
+use crate::solution::{Residuals, SolutionMut, Status};
 use rayon::iter::Either;
 use rayon::prelude::*;
 
@@ -214,17 +214,23 @@ struct Batch<V, R> {
     groups: Vec<Group<V>>,
     /// Number of systems of a group; the last group may have fewer.
     group_systems: usize,
-    gradients: Gradients<R>,
     sums: Inputs<InputSums>,
     /// Gradient of the weights by each group, (groups, 4).
     weights: Vec<f64>,
-    /// Tangent, M⁻¹ q or variances, whichever was computed last.
-    derived: Solution<R>,
-    residuals: Vec<Residuals>,
     /// What factorizes systems in chunks once more, uncut, for their variances: made when these are
     /// wanted.
-    uncut: Option<Box<Batch<V, R>>>,
-    /// Whether that holds the present factor.
+    uncut: Option<Box<Uncut<V, R>>>,
+    /// Memory of the solver without results.
+    bytes: usize,
+    real: std::marker::PhantomData<R>,
+}
+
+/// A batch of few long systems that is not cut into chunks.
+struct Uncut<V, R> {
+    batch: Batch<V, R>,
+    /// Statuses of the systems, (B).
+    status: Vec<Status>,
+    /// Whether the factor is that of the last solve.
     current: bool,
 }
 
@@ -247,10 +253,10 @@ impl<V: Vector, R: Real> Batch<V, R> {
         let most_groups = (MOST_PARTIAL_VALUES / shared.max(1)).clamp(1, MOST_GROUPS);
         let group_systems = if cut.is_some() { 1 } else { tiles.div_ceil(most_groups) * LANES };
         let count = shape.batch.div_ceil(group_systems);
-        match cut {
+        let bytes = match cut {
             Some(cut) => ensure_memory::<V, R>(shape, &cut.map(|part| (part, [count, count])))?,
             None => ensure_memory::<V, R>(shape, &[(layout, [tiles, count])])?,
-        }
+        };
 
         let mut groups = Vec::with_capacity(count);
         for origin in (0..shape.batch).step_by(group_systems) {
@@ -278,20 +284,18 @@ impl<V: Vector, R: Real> Batch<V, R> {
         let mut is_sum = layout.inputs.as_ref().map(is_sum);
         is_sum.initial_values |= cut;
         Ok(Batch {
-            gradients: Gradients::zeros(shape)?,
             sums: layout
                 .inputs
                 .zip(is_sum)
                 .try_map(|(input, is_sum)| InputSums::new(input, group_systems, count, is_sum))?,
             weights: zeros("gradient of weights", 4 * count)?,
-            derived: Solution::allocate(shape)?,
-            residuals: zeros("residuals", shape.batch)?,
             uncut: None,
-            current: false,
+            real: std::marker::PhantomData,
             options: *options,
             groups,
             group_systems,
             layout,
+            bytes,
         })
     }
 
@@ -299,18 +303,20 @@ impl<V: Vector, R: Real> Batch<V, R> {
         matches!(self.groups.first(), Some(Group { members: Members::Chunks(_), .. }))
     }
 
-    /// Returns the same batch uncut, and factorized.
-    fn uncut(&mut self, problem: &Problem<'_, R>) -> Result<&mut Self> {
-        if self.uncut.is_none() {
-            self.uncut = Some(Box::new(Batch::new(problem.shape(), &self.options, false)?));
-        }
-        let uncut = self.uncut.as_mut().expect("made above");
-        if !self.current {
-            let mut solution = std::mem::take(&mut uncut.derived);
-            let solved = uncut.solve(problem, &mut solution);
-            uncut.derived = solution;
-            solved?;
-            self.current = true;
+    /// Returns the same batch uncut, and factorized; `room` is that for a solution.
+    fn uncut(&mut self, problem: &Problem<'_, R>, room: &mut [R]) -> Result<&mut Uncut<V, R>> {
+        let uncut = match &mut self.uncut {
+            Some(uncut) => uncut,
+            none => none.insert(Box::new(Uncut {
+                batch: Batch::new(problem.shape(), &self.options, false)?,
+                status: zeros("status", problem.shape().batch)?,
+                current: false,
+            })),
+        };
+        if !uncut.current {
+            let solution = SolutionMut { values: room, epsilon: None };
+            uncut.batch.solve(problem, solution, &mut uncut.status)?;
+            uncut.current = true;
         }
         Ok(uncut)
     }
@@ -334,17 +340,19 @@ fn run<'a, V: Vector, R: Real>(
 fn sinks<'a, R: Real>(
     layout: &Layout,
     systems: usize,
-    values: &'a mut [R],
-    epsilon: &'a mut [R],
+    solution: SolutionMut<'a, R>,
 ) -> impl IndexedParallelIterator<Item = SolutionSink<'a>> {
-    let parts = values.par_chunks_mut(systems * layout.values());
-    parts.zip(epsilon.par_chunks_mut(systems)).enumerate().map(move |(group, (values, epsilon))| {
-        SolutionSink {
-            origin: group * systems,
-            values: R::values_mut(values),
-            epsilon: R::values_mut(epsilon),
-            limit: R::LIMIT,
-        }
+    let SolutionMut { values, epsilon } = solution;
+    let values = values.par_chunks_mut(systems * layout.values());
+    let epsilon = match epsilon {
+        Some(epsilon) => Either::Left(epsilon.par_chunks_mut(systems).map(Some)),
+        None => Either::Right((0..values.len()).into_par_iter().map(|_| None)),
+    };
+    values.zip(epsilon).enumerate().map(move |(group, (values, epsilon))| SolutionSink {
+        origin: group * systems,
+        values: R::values_mut(values),
+        epsilon: epsilon.map(R::values_mut),
+        limit: R::LIMIT,
     })
 }
 
@@ -382,11 +390,21 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         }
     }
 
-    fn solve(&mut self, problem: &Problem<'_, R>, solution: &mut Solution<R>) -> Result<()> {
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn solve(
+        &mut self,
+        problem: &Problem<'_, R>,
+        solution: SolutionMut<'_, R>,
+        status: &mut [Status],
+    ) -> Result<()> {
         let systems = self.group_systems;
-        let Solution { values, epsilon, status, .. } = solution;
-        self.current = false;
-        let tasks = sinks(&self.layout, systems, values, epsilon)
+        if let Some(uncut) = &mut self.uncut {
+            uncut.current = false;
+        }
+        let tasks = sinks(&self.layout, systems, solution)
             .zip(status.par_chunks_mut(systems))
             .map(|(sink, status)| Task::Solve(sink, status));
         run(&self.options, &self.layout, &mut self.groups, problem, tasks);
@@ -398,15 +416,21 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         problem: &Problem<'_, R>,
         cotangent: &Cotangent<'_, R>,
         status: &[Status],
-    ) -> Result<&Gradients<R>> {
+        gradients: &mut GradientsMut<'_, R>,
+        found: &mut [Status],
+    ) -> Result<()> {
         let is_cut = self.is_cut();
-        let Batch { sums, gradients, layout, .. } = self;
+        let Batch { sums, layout, groups, .. } = self;
         let systems = self.group_systems;
-        let Gradients { inputs, status: found, .. } = gradients;
+        let GradientsMut { inputs, weights: of_weights } = gradients;
         found.copy_from_slice(status);
         let cotangent = [R::values(cotangent.values), R::values(cotangent.epsilon.unwrap_or(&[]))];
-        let Inputs { coefficients, rhs, initial_values, steps } =
-            sums.as_mut().zip(inputs.as_mut()).map(|(sums, gradient)| sums.places(gradient));
+        let count = groups.len();
+        let Inputs { coefficients, rhs, initial_values, steps } = sums
+            .as_mut()
+            .zip(inputs.as_mut())
+            .map(|(sums, gradient)| sums.places(gradient.as_deref_mut(), count));
+        let weigh = of_weights.is_some();
         let tasks = (
             status.par_chunks(systems),
             found.par_chunks_mut(systems),
@@ -419,28 +443,29 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
                 let inputs = Inputs::from(<[_; 4]>::from(inputs));
                 let (origin, limit) = (group * systems, R::LIMIT);
                 let share_limit = if is_cut { f64::INFINITY } else { limit };
+                let weights = weigh.then_some(weights);
                 let sink = GradientSink { origin, inputs, weights, limit, share_limit };
                 Task::Vjp(cotangent, status, found, sink)
             });
-        run(&self.options, layout, &mut self.groups, problem, tasks);
+        run(&self.options, layout, groups, problem, tasks);
 
         let mut finite = true;
         for (sums, gradient) in sums.as_ref().zip(inputs.as_mut()) {
-            finite &= sums.total(gradient);
+            if let Some(gradient) = gradient {
+                finite &= sums.total(gradient);
+            }
         }
-        let family = |index: usize| self.weights.iter().skip(index).step_by(4).sum();
-        let weights = [0, 1, 2, 3].map(family);
-        finite &= weights.iter().all(|weight: &f64| weight.is_finite());
-        let [equation, initial, smoothness, periodic] = weights;
-        gradients.weights = Weights { equation, initial, smoothness, periodic };
-        if !finite && gradients.status == status {
-            gradients.overflow_in_sum();
+        if let Some(of_weights) = of_weights {
+            let family = |index: usize| self.weights.iter().skip(index).step_by(4).sum();
+            let weights = [0, 1, 2, 3].map(family);
+            finite &= weights.iter().all(|weight: &f64| weight.is_finite());
+            let [equation, initial, smoothness, periodic] = weights;
+            **of_weights = Weights { equation, initial, smoothness, periodic };
         }
-        Ok(gradients)
-    }
-
-    fn gradients(&self) -> &Gradients<R> {
-        &self.gradients
+        if !finite && *found == *status {
+            overflow_in_sum(found);
+        }
+        Ok(())
     }
 
     fn jvp(
@@ -448,16 +473,17 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         problem: &Problem<'_, R>,
         tangents: &Tangents<'_, R>,
         status: &[Status],
-    ) -> Result<&Solution<R>> {
+        mut derivative: SolutionMut<'_, R>,
+        found: &mut [Status],
+    ) -> Result<()> {
         let systems = self.group_systems;
         let inputs = tangents.map(|tangent| R::values(tangent.unwrap_or(&[])));
-        let Solution { values, epsilon, .. } = &mut self.derived;
-        let tasks = sinks(&self.layout, systems, values, epsilon)
+        let tasks = sinks(&self.layout, systems, derivative.reborrow())
             .zip(status.par_chunks(systems))
             .map(|(sink, status)| Task::Jvp(inputs, status, sink));
         run(&self.options, &self.layout, &mut self.groups, problem, tasks);
-        report_tangent(&mut self.derived, tangents, problem.shape(), status);
-        Ok(&self.derived)
+        report_tangent(derivative, tangents, problem.shape(), status, found);
+        Ok(())
     }
 
     fn inverse(
@@ -465,47 +491,53 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         problem: &Problem<'_, R>,
         q: &Cotangent<'_, R>,
         status: &[Status],
-    ) -> Result<&Solution<R>> {
+        result: SolutionMut<'_, R>,
+    ) -> Result<()> {
         let systems = self.group_systems;
         let q = [R::values(q.values), R::values(q.epsilon.unwrap_or(&[]))];
-        let Solution { values, epsilon, .. } = &mut self.derived;
-        let tasks = sinks(&self.layout, systems, values, epsilon)
+        let tasks = sinks(&self.layout, systems, result)
             .zip(status.par_chunks(systems))
             .map(|(sink, status)| Task::Inverse(q, status, sink));
         run(&self.options, &self.layout, &mut self.groups, problem, tasks);
-        self.derived.status.copy_from_slice(status);
-        Ok(&self.derived)
+        Ok(())
     }
 
-    fn variances(&mut self, problem: &Problem<'_, R>, status: &[Status]) -> Result<&[R]> {
+    fn variances(
+        &mut self,
+        problem: &Problem<'_, R>,
+        status: &[Status],
+        variances: &mut [R],
+    ) -> Result<()> {
         if self.is_cut() {
-            let uncut = self.uncut(problem)?;
+            let Uncut { batch, status: solved, .. } = self.uncut(problem, variances)?;
             // The factor of whole systems may break down where that of their chunks did not.
-            let mut solved = std::mem::take(&mut uncut.derived.status);
             for (solved, given) in solved.iter_mut().zip(status) {
                 *solved = if given.is_ok() { *solved } else { *given };
             }
-            let outcome = uncut.variances(problem, &solved).map(drop);
-            uncut.derived.status = solved;
-            return outcome.map(|()| &uncut.derived.values[..]);
+            return batch.variances(problem, solved, variances);
         }
         let systems = self.group_systems;
-        let Solution { values, epsilon, .. } = &mut self.derived;
-        let tasks = sinks(&self.layout, systems, values, epsilon)
+        let results = SolutionMut { values: variances, epsilon: None };
+        let tasks = sinks(&self.layout, systems, results)
             .zip(status.par_chunks(systems))
             .map(|(sink, status)| Task::Variances(status, sink));
         run(&self.options, &self.layout, &mut self.groups, problem, tasks);
-        Ok(&self.derived.values)
+        Ok(())
     }
 
-    fn residuals(&mut self, problem: &Problem<'_, R>, status: &[Status]) -> Result<&[Residuals]> {
+    fn residuals(
+        &mut self,
+        problem: &Problem<'_, R>,
+        status: &[Status],
+        residuals: &mut [Residuals],
+    ) -> Result<()> {
         let systems = self.group_systems;
         let tasks = status
             .par_chunks(systems)
-            .zip(self.residuals.par_chunks_mut(systems))
+            .zip(residuals.par_chunks_mut(systems))
             .map(|(status, residuals)| Task::Residuals(status, residuals));
         run(&self.options, &self.layout, &mut self.groups, problem, tasks);
-        Ok(&self.residuals)
+        Ok(())
     }
 }
 
@@ -536,14 +568,18 @@ impl InputSums {
     /// own, else partial sums.
     fn places<'a, R: Real>(
         &'a mut self,
-        gradient: &'a mut [R],
+        gradient: Option<&'a mut [R]>,
+        groups: usize,
     ) -> impl IndexedParallelIterator<Item = Place<'a>> {
-        if self.partial.is_empty() {
+        let Some(gradient) = gradient else {
+            return Either::Left((0..groups).into_par_iter().map(|_| Place::Unwanted));
+        };
+        Either::Right(if self.partial.is_empty() {
             let parts = gradient.par_chunks_mut(self.chunk);
             Either::Left(parts.map(|part| Place::Own(R::values_mut(part))))
         } else {
             Either::Right(self.partial.par_chunks_mut(self.chunk).map(Place::Shared))
-        }
+        })
     }
 
     /// Adds the partial sums, in the order of the groups. Returns whether the sums are finite.

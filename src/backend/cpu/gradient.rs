@@ -18,6 +18,8 @@ pub enum Place<'a> {
     Own(ValuesMut<'a>),
     /// The systems share the values, and their gradients are added up.
     Shared(&'a mut [f64]),
+    /// Nobody asks for the gradients.
+    Unwanted,
 }
 
 /// The place where the gradients of some consecutive systems go, the first being `origin`.
@@ -26,8 +28,8 @@ pub struct GradientSink<'a> {
     pub origin: usize,
     /// Gradients of the inputs.
     pub inputs: Inputs<Place<'a>>,
-    /// Gradient of the weights: equation, initial, smoothness, periodic.
-    pub weights: &'a mut [f64],
+    /// Gradient of the weights, if it is wanted: equation, initial, smoothness, periodic.
+    pub weights: Option<&'a mut [f64]>,
     /// Magnitude from which on a number is not finite in the arrays of the gradients.
     pub limit: f64,
     /// Magnitude from which on a lane's share of a sum does not count as finite: the same for whole
@@ -43,14 +45,16 @@ impl GradientSink<'_> {
                 sums.fill(0.0);
             }
         }
-        self.weights.fill(0.0);
+        if let Some(weights) = &mut self.weights {
+            weights.fill(0.0);
+        }
     }
 
     /// Returns whether all sums are finite in the arrays of the gradients.
     pub fn sums_are_finite(&self) -> bool {
         self.inputs.as_ref().into_iter().all(|place| match place {
             Place::Shared(sums) => sums.iter().all(|sum| sum.abs() < self.limit),
-            Place::Own(_) => true,
+            Place::Own(_) | Place::Unwanted => true,
         })
     }
 }
@@ -139,16 +143,21 @@ impl<V: Vector> Gradient<V> {
         let layout = &sweep.context.layout.fixed::<T, PLAIN>();
         let [each_c, each_b] = [layout.inputs.coefficients, layout.inputs.rhs]
             .map(|input| usize::from(input.inner[0] > 0));
+        let places = target.sink.inputs.as_ref();
+        let wanted = places.map(|place| !matches!(place, Place::Unwanted));
+        let of_smoothness = wanted.steps || target.sink.weights.is_some();
         for t in range.clone() {
             let Room { points, .. } = &mut *sweep.room;
             points.make_rows(layout, t, V::splat(1.0));
             let at = t - range.start;
-            self.add_equations(sweep, layout, t, [each_c * at, each_b * at], [z, g]);
+            let places =
+                [wanted.coefficients.then_some(each_c * at), wanted.rhs.then_some(each_b * at)];
+            self.add_equations(sweep, layout, t, places, [z, g]);
             self.add_initial(sweep, layout, t, [z, g]);
             if t == 0 && layout.closing {
                 self.add_periodic(sweep.context, z, g);
             }
-            if t + 1 < layout.points {
+            if of_smoothness && t + 1 < layout.points {
                 sweep.update::<T>(layout, t);
                 self.add_smoothness::<T>(sweep, layout, t, [z, g]);
             }
@@ -192,7 +201,8 @@ impl<V: Vector> Gradient<V> {
         }
         let steps = [0, self.steps.len() / layout.widths.steps];
         write((&mut inputs.steps, limits), &streams.steps, steps, &mut self.steps, live, check);
-        for (sum, weight) in weights.iter_mut().zip(&mut self.weights) {
+        let sums = weights.iter_mut().flat_map(|weights| weights.iter_mut());
+        for (sum, weight) in sums.zip(&mut self.weights) {
             *weight = V::default().less(live, *weight, V::default());
             check_below(&[*weight], f64::INFINITY, check);
             for value in weight.to_array() {
@@ -219,14 +229,15 @@ impl<V: Vector> Gradient<V> {
     }
 
     /// Adds the shares of the equation rows of point t, whose coefficients stand in `rows`, to the
-    /// gradients of coefficients and right-hand sides of the points at these places.
+    /// gradients of coefficients and right-hand sides of the points at these places, where they are
+    /// wanted.
     #[inline(always)]
     fn add_equations(
         &mut self,
         sweep: &Sweep<'_, V>,
         layout: &Layout,
         t: usize,
-        [at_c, at_b]: [usize; 2],
+        [at_c, at_b]: [Option<usize>; 2],
         [z, g]: [&[V]; 2],
     ) {
         let context = sweep.context;
@@ -248,8 +259,10 @@ impl<V: Vector> Gradient<V> {
             if let Some(slope) = slope {
                 by_mean = by_mean.plus(d_factor * weight, slope);
             }
-            let to = &mut self.rhs[at_b * layout.equations + e];
-            *to += d_rhs;
+            if let Some(at_b) = at_b {
+                self.rhs[at_b * layout.equations + e] += d_rhs;
+            }
+            let Some(at_c) = at_c else { continue };
             let to = &mut self.coefficients[at_c * layout.widths.coefficients + e * width..];
             for (k, to) in to[..width].chunks_exact_mut(qc).enumerate() {
                 let (z, g) = (&z[k * q..][..q], &g[k * q..][..q]);
@@ -362,12 +375,17 @@ fn write<V: Vector>(
     live: V,
     check: &mut V,
 ) {
+    let limit = match place {
+        Place::Own(_) => limit,
+        Place::Shared(_) => share_limit,
+        Place::Unwanted => return,
+    };
     for value in values.iter_mut() {
         *value = V::default().less(live, *value, V::default());
     }
-    let limit = if let Place::Own(_) = place { limit } else { share_limit };
     check_below(values, limit, check);
     match place {
+        Place::Unwanted => {}
         Place::Own(place) => streams.store(place, first, count, values),
         Place::Shared(sums) if streams.shared => streams.add(sums, first, count, values),
         Place::Shared(sums) => streams.store(&mut ValuesMut::Double(sums), first, count, values),

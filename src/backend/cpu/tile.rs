@@ -90,8 +90,8 @@ pub struct SolutionSink<'a> {
     pub origin: usize,
     /// Values, (systems, N, K, Q).
     pub values: ValuesMut<'a>,
-    /// Shared slack, (systems).
-    pub epsilon: ValuesMut<'a>,
+    /// Shared slack, (systems), if it is wanted.
+    pub epsilon: Option<ValuesMut<'a>>,
     /// Magnitude from which on a number is not finite in these arrays.
     pub limit: f64,
 }
@@ -122,9 +122,11 @@ impl SolutionSink<'_> {
     ) {
         for (lane, system) in systems.range().enumerate() {
             let place = system - self.origin;
-            let epsilon = layout.slack.map_or(0.0, |slack| x[slack].lane(lane));
             let solved = status[place].is_ok();
-            self.epsilon.fill(place..place + 1, if solved { epsilon } else { instead });
+            if let Some(to) = &mut self.epsilon {
+                let epsilon = layout.slack.map_or(0.0, |slack| x[slack].lane(lane));
+                to.fill(place..place + 1, if solved { epsilon } else { instead });
+            }
             if !solved {
                 let size = layout.values();
                 self.values.fill(place * size..(place + 1) * size, instead);

@@ -14,7 +14,6 @@ use super::testing::agreement::compare;
 use super::testing::case::{Case, Sizes, noise};
 use super::testing::paths::TestPath;
 use crate::adjoint::Cotangent;
-use crate::backend::Engine as _;
 use crate::inputs::Inputs;
 use crate::options::{Options, RowScaling, Smoothness, Weights};
 use crate::real::Real;
@@ -212,9 +211,8 @@ fn a_breakdown_names_its_point(subject: Subject) {
         case.inputs.coefficients.data[(system * points + system) * 4..][..4].fill(0.0);
     }
     let problem = case.problem();
-    let mut solution = Solution::allocate(problem.shape()).unwrap();
-    let mut engine = subject.path.engine::<f64>(problem.shape(), &case.options);
-    engine.solve(&problem, &mut solution).unwrap();
+    let mut solver = subject.path.solver::<f64>(problem.shape(), &case.options);
+    let solution = solver.solve(&problem).unwrap();
     for (point, status) in solution.status.iter().enumerate() {
         assert_eq!(*status, Status::Breakdown { point, pivot: 0 });
     }
@@ -226,12 +224,11 @@ fn a_system_alone_gives_the_same(subject: Subject) {
     let run = |case: &Case<f64>| {
         let problem = case.problem();
         let values: usize = problem.shape().solution().iter().product();
-        let mut engine = subject.path.engine::<f64>(problem.shape(), &case.options);
-        let mut solution = Solution::allocate(problem.shape()).unwrap();
-        engine.solve(&problem, &mut solution).unwrap();
+        let mut solver = subject.path.solver::<f64>(problem.shape(), &case.options);
+        let solution = solver.solve(&problem).unwrap().clone();
         let cotangent = vec![1.0; values];
         let cotangent = Cotangent { values: &cotangent, epsilon: None };
-        let gradients = engine.vjp(&problem, &cotangent, &solution.status).unwrap().clone();
+        let gradients = solver.vjp(&problem, &cotangent).unwrap().clone();
         [solution.values, gradients.inputs.coefficients, gradients.inputs.steps]
     };
     let whole = run(&case);
@@ -305,10 +302,9 @@ fn inputs_are_read_in_any_storage(subject: Subject) {
             .map(|value| T::of((value.to_double() * 16.0).round() / 16.0));
         let problem = case.problem();
         let shape = problem.shape();
-        let mut engine = subject.path.engine::<T>(shape, &case.options);
+        let mut solver = subject.path.solver::<T>(shape, &case.options);
         let values: usize = shape.solution().iter().product();
-        let mut expected = Solution::allocate(shape).unwrap();
-        engine.solve(&problem, &mut expected).unwrap();
+        let expected = solver.solve(&problem).unwrap();
 
         let device = testing::device();
         let path = subject.path.path(shape, &case.options);

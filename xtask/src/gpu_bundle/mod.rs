@@ -22,9 +22,10 @@ const NAME: &str = "mechanistic-gpu";
 const MOST_BYTES: u64 = 60_000_000;
 
 /// The binaries of tests that make sense on a card; the script says why the others do not.
-const TESTS: [&str; 6] = [
+const TESTS: [&str; 7] = [
     "--test=conformance",
     "--test=cuda",
+    "--test=cuda_graphs",
     "--test=cuda_launches",
     "--test=cuda_modules",
     "--test=nonlinear",

@@ -35,6 +35,7 @@ steps=(
     "tests-arrays|30|arrays that stay on the device, half precision"
     "tests-products|30|matrix products, by cuBLAS and by the library's own kernels"
     "tests-modules|20|kernels that are read from files"
+    "tests-graphs|20|CUDA graphs that capture a solve and its gradients"
     "tests-nonlinear|30|nonlinear equations"
     "tests-tape|60|the tape and training"
     "training|40|times of a training step, with and without cuBLAS"
@@ -131,6 +132,7 @@ step_tests_products() {
     tests cuda_launches --skip every_path_runs_its_own_kernels -- --skip every_path_runs_its_own_kernels
 }
 step_tests_modules() { tests cuda_modules --; }
+step_tests_graphs() { tests cuda_graphs --; }
 step_tests_nonlinear() { tests nonlinear a_gpu_finds -- a_gpu_finds; }
 step_tests_tape() { tests tape --skip cpu:: -- training; }
 

@@ -4,17 +4,18 @@ use crate::backend::cpu::growth::March;
 use crate::backend::cpu::lanes::{LANES, Vector};
 use crate::backend::cpu::layout::Layout;
 use crate::error::Result;
-use crate::memory::ensure;
+use crate::memory::{SOLVER, ensure_first, total};
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solution::{Residuals, Status};
+use crate::solution::Status;
 
-/// Checks that the memory for a solver of this shape can be had, its solution included. `parts` are the
+/// Returns the bytes of a solver of this shape, after checking that they can be had: without its
+/// results, which may lie in memory of the caller, and which the error counts. `parts` are the
 /// layouts of what is computed in lanes, each with the number of tiles and of the groups of these.
 pub(super) fn ensure_memory<V: Vector, R: Real>(
     shape: &ProblemShape,
     parts: &[(Layout, [usize; 2])],
-) -> Result<()> {
+) -> Result<usize> {
     let lanes = LANES * size_of::<f64>();
     let mut counts = Vec::new();
     for (layout, [tiles, groups]) in parts {
@@ -40,17 +41,14 @@ pub(super) fn ensure_memory<V: Vector, R: Real>(
         ]);
     }
     let inputs = shape.layouts();
-    let gradients = inputs.into_iter().map(|input| input.total(shape.batch));
-    let gradients = gradients.fold(0, usize::saturating_add);
     let shared = inputs.into_iter().filter(|input| input.shared()).map(|input| input.values);
     let shared = shared.fold(0, usize::saturating_add);
     let groups = parts.iter().map(|(_, [_, groups])| *groups).fold(0, usize::max);
-    let solution = shape.batch.saturating_mul(shape.points.saturating_mul(shape.block()));
     counts.extend([
         (groups.saturating_mul(shared), size_of::<f64>()),
-        // The gradients, the solution, and its tangent or variances.
-        (gradients.saturating_add(solution.saturating_mul(2)), size_of::<R>()),
-        (shape.batch, 4 * size_of::<Status>() + size_of::<Residuals>()),
+        (shape.batch, 3 * size_of::<Status>()),
     ]);
-    ensure("the solver, its solution and gradients", &counts)
+    let bytes = total(&counts);
+    ensure_first(SOLVER, bytes, shape.result_bytes::<R>())?;
+    Ok(bytes)
 }

@@ -1,9 +1,18 @@
 //! Solutions and gradients are the same bits with every set of instructions.
 
 use super::*;
+use crate::backend::Device;
 use crate::backend::cpu::lanes::choose_all;
 use crate::options::{Factorization, Formulation, RowScaling, Smoothness};
 use crate::problem::View;
+use crate::solver::Solver;
+
+/// Makes a solver of this batch.
+fn solver<V: Vector, R: Real>(batch: Result<Batch<V, R>>, problem: &Problem<'_, R>) -> Solver<R> {
+    let batch = batch.unwrap();
+    let options = batch.options;
+    Solver::with_engine(&Device::Cpu, problem.shape(), &options, || Ok(Box::new(batch))).unwrap()
+}
 
 /// A problem whose solution and gradients are computed.
 #[derive(Clone, Copy)]
@@ -17,16 +26,15 @@ impl Choice for Case<'_> {
     type Output = Vec<u64>;
     fn with<V: Vector>(self) -> Vec<u64> {
         let Case { problem, options, cotangent } = self;
-        let mut batch = Batch::<V, f64>::new(problem.shape(), options, true).unwrap();
-        let mut solution = Solution::allocate(problem.shape()).unwrap();
-        batch.solve(problem, &mut solution).unwrap();
+        let mut solver = solver(Batch::<V, f64>::new(problem.shape(), options, true), problem);
+        let solution = solver.solve(problem).unwrap().clone();
         assert!(
             solution.status.iter().all(|status| status.is_ok()),
             "{options:?}: {:?}",
             solution.status
         );
         let cotangent = Cotangent { values: cotangent, epsilon: None };
-        let gradients = batch.vjp(problem, &cotangent, &solution.status).unwrap();
+        let gradients = solver.vjp(problem, &cotangent).unwrap();
         let Weights { equation, initial, smoothness, periodic } = gradients.weights;
         let mut numbers = vec![equation, initial, smoothness, periodic];
         for values in gradients.inputs.as_ref() {
@@ -152,13 +160,13 @@ impl Choice for Cut<'_> {
     type Output = (Vec<Status>, Vec<Vec<f64>>);
     fn with<V: Vector>(self) -> Self::Output {
         let Cut(problem, options, may_cut) = self;
-        let mut batch = Batch::<V, f64>::new(problem.shape(), options, may_cut).unwrap();
+        let batch = Batch::<V, f64>::new(problem.shape(), options, may_cut).unwrap();
         assert_eq!(batch.is_cut(), may_cut);
-        let mut solution = Solution::allocate(problem.shape()).unwrap();
-        batch.solve(problem, &mut solution).unwrap();
+        let mut solver = solver(Ok(batch), problem);
+        let solution = solver.solve(problem).unwrap().clone();
         let cotangent: Vec<f64> = (0..solution.values.len()).map(|i| (i as f64).cos()).collect();
         let cotangent = Cotangent { values: &cotangent, epsilon: None };
-        let gradients = batch.vjp(problem, &cotangent, &solution.status).unwrap();
+        let gradients = solver.vjp(problem, &cotangent).unwrap();
         let Weights { equation, initial, smoothness, .. } = gradients.weights;
         let mut found = vec![solution.values.clone(), vec![equation, initial, smoothness]];
         found.extend(gradients.inputs.as_ref().into_iter().cloned());
@@ -166,12 +174,12 @@ impl Choice for Cut<'_> {
             .inputs
             .map(|values| (0..values.len()).map(|i| (0.1 * i as f64).sin()).collect::<Vec<f64>>());
         let tangents = directions.as_ref().map(|direction| Some(direction.as_slice()));
-        found.push(batch.jvp(problem, &tangents, &solution.status).unwrap().values.clone());
-        found.push(batch.inverse(problem, &cotangent, &solution.status).unwrap().values.clone());
-        let residuals = batch.residuals(problem, &solution.status).unwrap();
+        found.push(solver.jvp(problem, &tangents).unwrap().values.clone());
+        found.push(solver.inverse(problem, &cotangent).unwrap().values.clone());
+        let residuals = solver.residuals(problem).unwrap();
         let families = |r: &Residuals| [r.equation, r.initial, r.smoothness];
         found.push(residuals.iter().flat_map(families).collect());
-        found.push(batch.variances(problem, &solution.status).unwrap().to_vec());
+        found.push(solver.variances(problem).unwrap().to_vec());
         (solution.status, found)
     }
 }
@@ -252,16 +260,15 @@ impl Choice for Scaled<'_> {
     type Output = Vec<Status>;
     fn with<V: Vector>(self) -> Vec<Status> {
         let Scaled(problem, scale, may_cut) = self;
-        let mut batch =
-            Batch::<V, f32>::new(problem.shape(), &Options::default(), may_cut).unwrap();
-        let mut solution = Solution::allocate(problem.shape()).unwrap();
-        batch.solve(problem, &mut solution).unwrap();
+        let batch = Batch::<V, f32>::new(problem.shape(), &Options::default(), may_cut);
+        let mut solver = solver(batch, problem);
+        let solution = solver.solve(problem).unwrap().clone();
         let of_system = solution.values.len() / problem.shape().batch;
         let factor = |i: usize| if i < of_system { scale } else { 1.0 };
         let cotangent: Vec<f32> =
             (0..solution.values.len()).map(|i| factor(i) * (1.0 + (i as f32).cos())).collect();
         let cotangent = Cotangent { values: &cotangent, epsilon: None };
-        batch.vjp(problem, &cotangent, &solution.status).unwrap().status.clone()
+        solver.vjp(problem, &cotangent).unwrap().status.clone()
     }
 }
 

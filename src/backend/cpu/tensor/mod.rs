@@ -371,7 +371,7 @@ impl Backend for Cpu {
         solver.adjoint(inputs, cotangent, gradients)
     }
 
-    fn solution<'a, T: Real>(solver: &'a Solve<T>, _: &Array<T>) -> Result<&'a Solution<T>> {
-        Ok(&solver.solution)
+    fn solution<'a, T: Real>(solver: &'a Solve<T>, solution: &Array<T>) -> Result<&'a Solution<T>> {
+        solver.solution(solution)
     }
 }

@@ -44,7 +44,7 @@ fn oscillator<T: Real>(factorization: Factorization, refinement: usize) -> Outco
     let mut sink = SolutionSink {
         origin: 0,
         values: T::values_mut(&mut values),
-        epsilon: T::values_mut(&mut epsilon),
+        epsilon: Some(T::values_mut(&mut epsilon)),
         limit: T::LIMIT,
     };
     let mut status = [Status::Ok];

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::adjoint::{Cotangent, Gradients, Tangents, report_tangent};
+use crate::adjoint::{Cotangent, GradientsMut, Tangents, overflow_in_sum, report_tangent};
 use crate::backend::cuda::bindings as parameters;
 use crate::backend::cuda::driver::Buffer;
 use crate::backend::cuda::driver::CudaDevice;
@@ -20,7 +20,7 @@ use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solution::{Residuals, Solution, Status};
+use crate::solution::{Residuals, SolutionMut, Status};
 
 /// Makes the engine of a device for problems of one shape, computing in `T`.
 pub fn new<T: Real>(
@@ -30,6 +30,17 @@ pub fn new<T: Real>(
     path: CudaPath,
 ) -> Result<Box<dyn backend::Engine<T>>> {
     of_precision(|| single(device, shape, options, path), || double(device, shape, options, path))
+}
+
+/// Makes the engine with a path that was made already.
+#[cfg(test)]
+pub fn with_path<T: Real>(
+    device: &Arc<CudaDevice>,
+    shape: &ProblemShape,
+    options: &Options,
+    path: Box<dyn Path<T>>,
+) -> Result<Box<dyn backend::Engine<T>>> {
+    Ok(Box::new(Engine::with_path(device, shape, options, path)?))
 }
 
 fn single(
@@ -54,11 +65,6 @@ fn double(
 pub struct Engine<T: Real> {
     batch: Batch<T>,
     staging: Staging<T>,
-    gradients: Gradients<T>,
-    tangent: Solution<T>,
-    residuals: Vec<Residuals>,
-    /// Variances, (B, N, K, Q), allocated when they are first asked for.
-    variances: Vec<T>,
 }
 
 /// The arrays on the device for one part of the batch.
@@ -123,14 +129,7 @@ impl<T: Real> Engine<T> {
         let (batch, staging) = Batch::with_path(device, shape, options, path, |systems| {
             Staging::new(device, shape, systems)
         })?;
-        Ok(Engine {
-            gradients: Gradients::zeros(shape)?,
-            tangent: Solution::allocate(shape)?,
-            residuals: zeros("residuals", shape.batch)?,
-            variances: Vec::new(),
-            batch,
-            staging,
-        })
+        Ok(Engine { batch, staging })
     }
 
     fn upload(&mut self, problem: &Problem<'_, T>, part: Part) -> Result<()> {
@@ -168,24 +167,38 @@ impl<T: Real> Engine<T> {
     }
 
     /// Finds the systems because of which sums of gradients are not finite, on the CPU: on the
-    /// device only the sums are known.
+    /// device only the sums are known. The gradients of the inputs stay those of the device.
     fn find_overflow_on_cpu(
         &mut self,
         problem: &Problem<'_, T>,
         cotangent: &Cotangent<'_, T>,
         status: &[Status],
+        gradients: &mut GradientsMut<'_, T>,
+        found: &mut [Status],
     ) -> Result<()> {
         let shape = problem.shape();
         let mut engine = backend::cpu::engine::new(shape, self.batch.template.options())?;
-        engine.solve(problem, &mut Solution::allocate(shape)?)?;
-        let found = engine.vjp(problem, cotangent, status)?;
-        self.gradients.status.copy_from_slice(&found.status);
-        if self.gradients.status == status {
+        let mut values = zeros("solution", shape.solution().iter().product())?;
+        let mut solved = zeros("status", shape.batch)?;
+        let solution = SolutionMut { values: &mut values, epsilon: None };
+        engine.solve(problem, solution, &mut solved)?;
+        let mut inputs = gradients.inputs.as_ref().try_map(|wanted| {
+            wanted.as_ref().map(|wanted| zeros("gradient", wanted.len())).transpose()
+        })?;
+        let mut weights = gradients.weights.as_deref().copied();
+        let mut again = GradientsMut {
+            inputs: inputs.as_mut().map(Option::as_deref_mut),
+            weights: weights.as_mut(),
+        };
+        engine.vjp(problem, cotangent, status, &mut again, found)?;
+        if *found == *status {
             // The gradient of the weights is kept in double on the CPU, and may be all that single
             // precision cannot hold.
-            self.gradients.weights = found.weights;
-            if !self.gradients.find_overflow(shape, status) {
-                self.gradients.overflow_in_sum();
+            if let (Some(on_device), Some(weights)) = (&mut gradients.weights, weights) {
+                **on_device = weights;
+            }
+            if !gradients.find_overflow(shape, status, found) {
+                overflow_in_sum(found);
             }
         }
         Ok(())
@@ -210,7 +223,12 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
         self.batch.plan()
     }
 
-    fn solve(&mut self, problem: &Problem<'_, T>, solution: &mut Solution<T>) -> Result<()> {
+    fn solve(
+        &mut self,
+        problem: &Problem<'_, T>,
+        mut solution: SolutionMut<'_, T>,
+        status: &mut [Status],
+    ) -> Result<()> {
         let size = values_of_system(&self.batch.shape);
         self.batch.template.follow_growth(problem)?;
         for part in self.batch.parts() {
@@ -222,9 +240,11 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
             self.batch.solve(part, inputs, &mut staged.view_mut(systems))?;
             let values = &mut solution.values[first * size..][..systems * size];
             staged.values.copy_to_host("solution", values)?;
-            let epsilon = &mut solution.epsilon[first..][..systems];
-            staged.details.epsilon.copy_to_host("epsilon", epsilon)?;
-            let status = &mut solution.status[first..][..systems];
+            if let Some(epsilon) = &mut solution.epsilon {
+                let epsilon = &mut epsilon[first..][..systems];
+                staged.details.epsilon.copy_to_host("epsilon", epsilon)?;
+            }
+            let status = &mut status[first..][..systems];
             staged.details.read_status(&mut codes[..systems], status)?;
             on_device[..systems].copy_from_slice(status);
         }
@@ -236,7 +256,10 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
         problem: &Problem<'_, T>,
         cotangent: &Cotangent<'_, T>,
         status: &[Status],
-    ) -> Result<&Gradients<T>> {
+        gradients: &mut GradientsMut<'_, T>,
+        found: &mut [Status],
+    ) -> Result<()> {
+        let wanted = gradients.inputs.as_ref().map(Option::is_some);
         let size = values_of_system(&self.batch.shape);
         let layouts = self.batch.template.layouts;
         for part in self.batch.parts() {
@@ -256,11 +279,10 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
                     .epsilon
                     .map(|_| staging.response.details.epsilon.part(0, systems)),
             };
-            let targets = staging
-                .directions
-                .as_mut()
-                .zip(layouts)
-                .map(|(gradient, layout)| Some(gradient.part_mut(0, layout.total(systems))));
+            let targets = staging.directions.as_mut().zip(layouts).zip(wanted);
+            let targets = targets.map(|((gradient, layout), wanted)| {
+                wanted.then(|| gradient.part_mut(0, layout.total(systems)))
+            });
             let inputs = staging.inputs.as_ref().map(Values::from);
             self.batch.vjp(
                 part,
@@ -270,36 +292,39 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
                 targets,
                 staging.weights.view_mut(),
             )?;
-            let host = self.gradients.inputs.as_mut();
+            let host = gradients.inputs.as_mut();
             for ((gradient, layout), host) in staging.directions.as_ref().zip(layouts).zip(host) {
-                if !layout.shared() {
+                if let Some(host) = host
+                    && !layout.shared()
+                {
                     let host = &mut host[first * layout.values..][..systems * layout.values];
                     gradient.copy_to_host("gradient", host)?;
                 }
             }
         }
         let Staging { directions, weights, .. } = &mut self.staging;
-        let targets = directions.as_mut().map(|gradient| Some(gradient.view_mut()));
+        let targets = directions.as_mut().zip(wanted);
+        let targets = targets.map(|(gradient, wanted)| wanted.then(|| gradient.view_mut()));
         self.batch.sum_gradients(targets, weights.view_mut())?;
-        let host = self.gradients.inputs.as_mut();
+        let host = gradients.inputs.as_mut();
         for ((gradient, layout), host) in directions.as_ref().zip(layouts).zip(host) {
-            if layout.shared() {
+            if let Some(host) = host
+                && layout.shared()
+            {
                 gradient.copy_to_host("gradient", host)?;
             }
         }
-        let mut families = [T::zero(); 4];
-        weights.copy_to_host("gradient of the weights", &mut families)?;
-        let [equation, initial, smoothness, periodic] = families.map(T::to_double);
-        self.gradients.weights = Weights { equation, initial, smoothness, periodic };
-        self.gradients.status.copy_from_slice(status);
-        if !self.gradients.find_overflow(problem.shape(), status) {
-            self.find_overflow_on_cpu(problem, cotangent, status)?;
+        if let Some(of_weights) = &mut gradients.weights {
+            let mut families = [T::zero(); 4];
+            weights.copy_to_host("gradient of the weights", &mut families)?;
+            let [equation, initial, smoothness, periodic] = families.map(T::to_double);
+            **of_weights = Weights { equation, initial, smoothness, periodic };
         }
-        Ok(&self.gradients)
-    }
-
-    fn gradients(&self) -> &Gradients<T> {
-        &self.gradients
+        found.copy_from_slice(status);
+        if gradients.find_overflow(problem.shape(), status, found) {
+            return Ok(());
+        }
+        self.find_overflow_on_cpu(problem, cotangent, status, gradients, found)
     }
 
     fn jvp(
@@ -307,7 +332,9 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
         problem: &Problem<'_, T>,
         tangents: &Tangents<'_, T>,
         status: &[Status],
-    ) -> Result<&Solution<T>> {
+        mut derivative: SolutionMut<'_, T>,
+        found: &mut [Status],
+    ) -> Result<()> {
         let size = values_of_system(&self.batch.shape);
         let layouts = self.batch.template.layouts;
         for part in self.batch.parts() {
@@ -328,16 +355,23 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
                 directions,
                 &mut staging.response.view_mut(systems),
             )?;
-            let values = &mut self.tangent.values[first * size..][..systems * size];
+            let values = &mut derivative.values[first * size..][..systems * size];
             staging.response.values.copy_to_host("tangent", values)?;
-            let epsilon = &mut self.tangent.epsilon[first..][..systems];
-            staging.response.details.epsilon.copy_to_host("tangent of epsilon", epsilon)?;
+            if let Some(epsilon) = &mut derivative.epsilon {
+                let epsilon = &mut epsilon[first..][..systems];
+                staging.response.details.epsilon.copy_to_host("tangent of epsilon", epsilon)?;
+            }
         }
-        report_tangent(&mut self.tangent, tangents, problem.shape(), status);
-        Ok(&self.tangent)
+        report_tangent(derivative, tangents, problem.shape(), status, found);
+        Ok(())
     }
 
-    fn residuals(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> Result<&[Residuals]> {
+    fn residuals(
+        &mut self,
+        problem: &Problem<'_, T>,
+        status: &[Status],
+        residuals: &mut [Residuals],
+    ) -> Result<()> {
         for part in self.batch.parts() {
             self.restore_problem(problem, status, part)?;
             let Part { first, systems } = part;
@@ -350,7 +384,7 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
             )?;
             let sums = &mut staging.squares[..systems * 4];
             staging.defects.copy_to_host("residuals", sums)?;
-            let residuals = &mut self.residuals[first..][..systems];
+            let residuals = &mut residuals[first..][..systems];
             for (residuals, sums) in residuals.iter_mut().zip(sums.chunks_exact(4)) {
                 *residuals = Residuals {
                     equation: sums[0].sqrt(),
@@ -360,14 +394,16 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
                 };
             }
         }
-        Ok(&self.residuals)
+        Ok(())
     }
 
-    fn variances(&mut self, problem: &Problem<'_, T>, status: &[Status]) -> Result<&[T]> {
+    fn variances(
+        &mut self,
+        problem: &Problem<'_, T>,
+        status: &[Status],
+        variances: &mut [T],
+    ) -> Result<()> {
         let size = values_of_system(&self.batch.shape);
-        if self.variances.is_empty() {
-            self.variances = zeros("variances", self.batch.shape.batch * size)?;
-        }
         for part in self.batch.parts() {
             self.restore_problem(problem, status, part)?;
             let Part { first, systems } = part;
@@ -378,9 +414,9 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
                 &staging.solution.details.status.part(0, systems),
                 &mut staging.response.values.part_mut(0, systems * size),
             )?;
-            let values = &mut self.variances[first * size..][..systems * size];
+            let values = &mut variances[first * size..][..systems * size];
             staging.response.values.copy_to_host("variances", values)?;
         }
-        Ok(&self.variances)
+        Ok(())
     }
 }

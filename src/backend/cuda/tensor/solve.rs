@@ -64,7 +64,8 @@ impl<T: Real> OdeSolver<T> {
         if let Some(solution) = self.read.get() {
             return Ok(solution);
         }
-        let mut solution = Solution::allocate(self.solver.shape())?;
+        let mut solution = Solution::without_values(self.solver.shape())?;
+        solution.grow()?;
         solution.status = self.solver.status()?;
         self.solver.epsilon().copy_to_host("epsilon", &mut solution.epsilon)?;
         solution.values.copy_from_slice(values.data());

@@ -1,8 +1,6 @@
 //! Results on the device are compared with those of the processor.
 
 use crate::adjoint::Cotangent;
-use crate::backend::Device;
-use crate::backend::Engine as _;
 use crate::backend::cuda::testing::{
     self,
     case::{Case, noise},
@@ -14,6 +12,7 @@ use crate::options::Weights;
 use crate::real::Real;
 use crate::rows::pair_rows;
 use crate::solution::{Solution, Status};
+use crate::solver::Solver;
 
 /// What rounding alone may change in a gradient of a step.
 ///
@@ -73,17 +72,15 @@ pub fn compare<T: Real>(path: TestPath, case: &Case<T>, tolerance: f64, what: &s
     let problem = case.problem();
     let (shape, options) = (problem.shape(), &case.options);
     let values: usize = shape.solution().iter().product();
-    let mut device = path.engine::<T>(shape, options);
-    let mut processor = crate::backend::engine::<T>(&Device::Cpu, shape, options).unwrap();
-    let empty = || Solution::allocate(shape).unwrap();
+    let mut device = path.solver::<T>(shape, options);
+    let mut processor = Solver::<T>::new(shape, options).unwrap();
     let check = |name: &str, actual: &[T], expected: &[T]| {
         let difference = difference(actual, expected);
         assert!(difference <= tolerance, "{what}: {name} differs by {difference:e}");
     };
 
-    let (mut actual, mut expected) = (empty(), empty());
-    device.solve(&problem, &mut actual).unwrap();
-    processor.solve(&problem, &mut expected).unwrap();
+    let actual = device.solve(&problem).unwrap().clone();
+    let expected = processor.solve(&problem).unwrap().clone();
     for (&actual, &expected) in actual.status.iter().zip(&expected.status) {
         assert_eq!(part(actual), part(expected), "{what}");
     }
@@ -92,9 +89,9 @@ pub fn compare<T: Real>(path: TestPath, case: &Case<T>, tolerance: f64, what: &s
 
     let (cotangent, epsilon) = (noise::<T>(11, values), noise::<T>(10, case.batch));
     let cotangent = Cotangent { values: &cotangent, epsilon: Some(&epsilon) };
-    let mine = device.vjp(&problem, &cotangent, &actual.status).unwrap();
-    let theirs = processor.vjp(&problem, &cotangent, &expected.status).unwrap().clone();
-    let adjoint = processor.inverse(&problem, &cotangent, &expected.status).unwrap();
+    let mine = device.vjp(&problem, &cotangent).unwrap();
+    let theirs = processor.vjp(&problem, &cotangent).unwrap().clone();
+    let adjoint = processor.inverse(&problem, &cotangent).unwrap();
     let rounding = step_rounding(case, &expected, &adjoint.values);
     for (name, (mine, theirs)) in
         Inputs::NAMES.zip(mine.inputs.as_ref().zip(theirs.inputs.as_ref()))
@@ -124,15 +121,14 @@ pub fn compare<T: Real>(path: TestPath, case: &Case<T>, tolerance: f64, what: &s
     for (name, tangents) in
         [("tangent", all), ("tangent along rhs", Inputs { rhs: all.rhs, ..Inputs::default() })]
     {
-        let mine = device.jvp(&problem, &tangents, &expected.status).unwrap();
-        let theirs = processor.jvp(&problem, &tangents, &expected.status).unwrap();
+        let mine = device.jvp(&problem, &tangents).unwrap();
+        let theirs = processor.jvp(&problem, &tangents).unwrap();
         check(name, &mine.values, &theirs.values);
         check("tangent of epsilon", &mine.epsilon, &theirs.epsilon);
     }
 
-    let mine = device.residuals(&problem, &actual.status).unwrap();
-    for (mine, theirs) in mine.iter().zip(processor.residuals(&problem, &expected.status).unwrap())
-    {
+    let mine = device.residuals(&problem).unwrap();
+    for (mine, theirs) in mine.iter().zip(processor.residuals(&problem).unwrap()) {
         for (mine, theirs) in [
             (mine.equation, theirs.equation),
             (mine.initial, theirs.initial),

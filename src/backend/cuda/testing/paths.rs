@@ -5,14 +5,16 @@
 //! wants chunks of small problems too. A variant that is added here passes the suite of `tests.rs`
 //! once it is listed there.
 
+use crate::backend::Device;
 use crate::backend::cuda::path::Path;
-use crate::backend::cuda::solve::engine::Engine;
+use crate::backend::cuda::solve::engine;
 use crate::backend::cuda::team::{TeamPath, plan::Plan as TeamPlan};
 use crate::backend::cuda::testing;
 use crate::backend::cuda::thread::{ThreadPath, chunks::Chunks, plan::Plan as ThreadPlan};
 use crate::options::Options;
 use crate::real::Real;
 use crate::shape::ProblemShape;
+use crate::solver::Solver;
 
 /// The path that a test is to take, with what its plan would otherwise choose by itself.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +62,20 @@ impl TestPath {
     }
 
     /// Makes a solver on the device that takes this path.
-    pub fn engine<T: Real>(self, shape: &ProblemShape, options: &Options) -> Engine<T> {
-        Engine::with_path(&testing::device(), shape, options, self.path(shape, options)).unwrap()
+    pub fn solver<T: Real>(self, shape: &ProblemShape, options: &Options) -> Solver<T> {
+        solver(shape, options, self.path(shape, options))
     }
+}
+
+/// Makes a solver on the device that takes a path that was made already.
+pub fn solver<T: Real>(
+    shape: &ProblemShape,
+    options: &Options,
+    path: Box<dyn Path<T>>,
+) -> Solver<T> {
+    let device = testing::device();
+    Solver::with_engine(&Device::Cuda(device.clone()), shape, options, || {
+        engine::with_path(&device, shape, options, path)
+    })
+    .unwrap()
 }

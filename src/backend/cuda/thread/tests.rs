@@ -2,13 +2,12 @@
 //! tested for is in `backend/cuda/tests.rs`.
 
 use super::plan::Plan;
-use crate::backend::Engine as _;
 use crate::backend::cuda::testing::agreement::compare;
 use crate::backend::cuda::testing::case::{Case, Sizes};
 use crate::backend::cuda::testing::paths::TestPath;
 use crate::options::{Options, Smoothness, Weights};
 use crate::problem::{Problem, View};
-use crate::solution::{Solution, Status};
+use crate::solution::Status;
 
 const SIZES: Sizes = Sizes { batch: 37, points: 9, states: 1, equations: 1, ..Sizes::SMALL };
 
@@ -137,8 +136,8 @@ fn oscillator_error(path: TestPath, refinement: Option<usize>) -> f64 {
         .unwrap();
     let smoothness = Smoothness::Hermite;
     let options = Options { smoothness, refinement_steps: refinement, ..Options::default() };
-    let mut solution = Solution::allocate(problem.shape()).unwrap();
-    path.engine::<f32>(problem.shape(), &options).solve(&problem, &mut solution).unwrap();
+    let mut solver = path.solver::<f32>(problem.shape(), &options);
+    let solution = solver.solve(&problem).unwrap();
     assert_eq!(solution.status, [Status::Ok]);
     let step = f64::from(data[3][0]);
     let u = solution.values.iter().step_by(4).enumerate();

@@ -118,13 +118,28 @@ def _factor(
     c = inputs[0]
     device = None if c.is_cpu else c.device.index
     factor = _native.find(int(token.item()), double, sizes, native, device)
-    if factor is not None:
-        return factor
+    if factor is None:
+        factor, _ = _solve_again(inputs, systems, points, extra, key)
+    return factor
+
+
+def _solve_again(
+    inputs: Sequence[Tensor], systems: int, points: int, extra: int, key: str
+) -> tuple[_native.Factor, tuple[Tensor, Tensor]]:
+    """Returns the factor of a new solve, and its values and epsilon."""
+    native, _ = _options.parse(key)
+    c = inputs[0]
     z, epsilon = _empty_solution(c, systems, points, extra)
     status = c.new_empty(systems, dtype=torch.int32)
-    results = (z.data_ptr(), epsilon.data_ptr(), status.data_ptr())
-    place = _place(c, wait=False)
-    return _native.solve(double, sizes, native, _addresses(inputs), results, place)[0]
+    factor, _ = _native.solve(
+        c.dtype == torch.float64,
+        _sizes(inputs, systems, points, extra),
+        native,
+        _addresses(inputs),
+        (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
+        _place(c, wait=False),
+    )
+    return factor, (z, epsilon)
 
 
 def _vjp_now(
@@ -207,14 +222,13 @@ def _second_now(
     directions: list[Any] = [
         torch.zeros_like(x) if d is None else _dense(d) for x, d in zip(inputs, (dc, db, dv, ds))
     ]
-    z, epsilon = _empty_solution(c, systems, points, extra)
+    # The values are needed too, which no factor keeps.
+    factor, (z, epsilon) = _solve_again(inputs, systems, points, extra, key)
     cotangent: Any = (
         torch.zeros_like(z) if w is None else _dense(w),
         torch.zeros_like(epsilon) if w_epsilon is None else _dense(w_epsilon),
     )
-    factor = _factor(inputs, token, systems, points, extra, key)
     addresses = _addresses(inputs)
-    factor.solution(_addresses((z, epsilon)))
     g = torch.empty_like(z), torch.empty_like(epsilon)
     factor.inverse(addresses, _addresses(cotangent), _addresses(g))
     dz = torch.empty_like(z), torch.empty_like(epsilon)

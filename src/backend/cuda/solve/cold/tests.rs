@@ -1,5 +1,4 @@
 use super::{Cold, Solved};
-use crate::backend::Device;
 use crate::backend::cuda::bindings;
 use crate::backend::cuda::driver::Buffer;
 use crate::backend::cuda::path::problem::{ProblemTemplate, Values};
@@ -11,7 +10,7 @@ use crate::backend::cuda::testing::{
     case::{Case, Sizes},
 };
 use crate::options::{Formulation, Options, Smoothness};
-use crate::solution::Solution;
+use crate::solver::Solver;
 
 const SIZES: Sizes = Sizes::SMALL;
 
@@ -27,19 +26,18 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
     let problem = case.problem();
     let shape = problem.shape();
 
-    let mut processor = crate::backend::engine::<f64>(&Device::Cpu, shape, &options).unwrap();
-    let mut solution = Solution::allocate(shape).unwrap();
-    processor.solve(&problem, &mut solution).unwrap();
+    let mut processor = Solver::<f64>::new(shape, &options).unwrap();
+    let solution = processor.solve(&problem).unwrap();
     for (system, status) in solution.status.iter().enumerate() {
         assert_eq!(status.is_ok(), system != 1, "{status:?}");
     }
-    let variances = processor.variances(&problem, &solution.status).unwrap().to_vec();
-    let residuals = processor.residuals(&problem, &solution.status).unwrap()[0];
+    let variances = processor.variances(&problem).unwrap().to_vec();
+    let residuals = processor.residuals(&problem).unwrap()[0];
     let squares = [residuals.equation, residuals.initial, residuals.smoothness, residuals.periodic]
         .map(|norm| norm * norm);
     let directions = case.directions(30);
     let tangents = directions.as_ref().map(|direction| Some(direction.as_slice()));
-    let tangent = processor.jvp(&problem, &tangents, &solution.status).unwrap().clone();
+    let tangent = processor.jvp(&problem, &tangents).unwrap().clone();
 
     let plan = Plan::cold(shape, &options, &limits).unwrap();
     assert_eq!(plan.kind, kind, "{plan}");

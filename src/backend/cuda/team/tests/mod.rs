@@ -8,18 +8,16 @@ use std::sync::Arc;
 use super::TeamPath;
 use super::plan::{Kind, Plan};
 use crate::adjoint::Cotangent;
-use crate::backend::Engine as _;
 use crate::backend::cuda::driver::device::{CudaDevice, Limits};
+use crate::backend::cuda::testing;
 use crate::backend::cuda::testing::agreement::compare;
 use crate::backend::cuda::testing::case::{Case, Sizes, noise};
-use crate::backend::cuda::testing::paths::TestPath;
-use crate::backend::cuda::{solve::engine::Engine, testing};
+use crate::backend::cuda::testing::paths::{TestPath, solver};
 use crate::error::Error;
 use crate::inputs::Inputs;
 use crate::options::{Formulation, Options, Smoothness};
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solution::Solution;
 
 const SIZES: Sizes = Sizes::SMALL;
 
@@ -83,15 +81,14 @@ fn shared_gradients_are_added_up_in_double_precision() {
         let mut plan = Plan::new(shape, &case.options, device.limits()).unwrap();
         plan.group = 100;
         let path = Box::new(TeamPath::new(device, plan).unwrap());
-        let mut engine = Engine::with_path(device, shape, &case.options, path).unwrap();
+        let mut solver = solver(shape, &case.options, path);
         let values: usize = shape.solution().iter().product();
-        let mut solution = Solution::allocate(problem.shape()).unwrap();
-        engine.solve(&problem, &mut solution).unwrap();
+        solver.solve(&problem).unwrap();
         // Of one sign, so that the sums grow.
         let cotangent: Vec<T> =
             noise::<f32>(8, values).into_iter().map(|v| T::of(f64::from(v.abs()))).collect();
         let cotangent = Cotangent { values: &cotangent, epsilon: None };
-        let gradients = engine.vjp(&problem, &cotangent, &solution.status).unwrap();
+        let gradients = solver.vjp(&problem, &cotangent).unwrap();
         gradients.inputs.as_ref().into_iter().flatten().copied().collect()
     }
     let rounded: Vec<f32> =
