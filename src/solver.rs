@@ -191,7 +191,10 @@ impl<T: Real> Solver<T> {
     /// [`Error::Device`] if the device fails; the solution is then undefined.
     pub fn solve(&mut self, problem: &Problem<'_, T>) -> Result<&Solution<T>> {
         self.check_shape(problem)?;
-        self.solution.grow().map_err(|error| self.whole_need(error))?;
+        if let Err(error) = self.solution.grow() {
+            self.solution.clear_values();
+            return Err(self.whole_need(error));
+        }
         let [mut values, mut epsilon] = self.solution.take_values();
         let solution = SolutionMut { values: &mut values, epsilon: Some(&mut epsilon) };
         let outcome = self.solve_into(problem, solution).map(drop);
@@ -252,6 +255,7 @@ impl<T: Real> Solver<T> {
         cotangent: &Cotangent<'_, T>,
     ) -> Result<&Gradients<T>> {
         self.check_solved(problem)?;
+        cotangent.check(&self.shape)?;
         self.gradients.grow(&self.shape).map_err(|error| self.whole_need(error))?;
         let mut inputs = std::mem::take(&mut self.gradients.inputs);
         let mut weights = self.gradients.weights;
@@ -261,7 +265,10 @@ impl<T: Real> Solver<T> {
         };
         let outcome = self.vjp_into(problem, cotangent, gradients).map(drop);
         (self.gradients.inputs, self.gradients.weights) = (inputs, weights);
-        outcome?;
+        if let Err(error) = outcome {
+            self.gradients.clear();
+            return Err(error);
+        }
         Ok(&self.gradients)
     }
 

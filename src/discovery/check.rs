@@ -68,13 +68,14 @@ pub(super) fn check(
             continue;
         }
         let (correlation, count) = neighbors(grid, &smoothed, k, state);
-        let judged = found.noise[state] > JUDGED * smooth.deviation[state];
+        let noise = grid.mean_noise(found.noise[state], state);
+        let judged = noise > JUDGED * smooth.deviation[state];
         if judged && correlation > CORRELATED.max(DEVIATIONS / count.sqrt()) {
             warnings.push(format!(
                 "what {lhs} leaves of `{name}` is no noise: neighboring residuals are correlated \
                  ({correlation:.2}), and their deviation is {:.1e}, while that of the smoothed \
                  data is {:.1e}; terms may be missing",
-                found.noise[state], smooth.noise[state]
+                noise, smooth.noise[state]
             ));
         }
     }

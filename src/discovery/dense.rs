@@ -193,6 +193,21 @@ mod tests {
             let product: f64 = (0..n).map(|j| inverse[i * n + j] * b[j]).sum();
             assert!((product - x[i]).abs() < 1e-12);
         }
+        // Columns that are computed together are those that are computed alone, bit for bit.
+        let n = 2 * TOGETHER + 3;
+        let (a, mut factor) = (example(n), example(n));
+        let inverse = invert_positive(&a, n).unwrap();
+        let scale: Vec<f64> = (0..n).map(|i| 1.0 / a[i * n + i].sqrt()).collect();
+        (0..n * n).for_each(|at| factor[at] = a[at] * scale[at / n] * scale[at % n]);
+        factorize(&mut factor, n).unwrap();
+        for j in 0..n {
+            let mut alone = vec![0.0; n];
+            alone[j] = scale[j];
+            substitute(&factor, &mut alone);
+            for i in 0..n {
+                assert_eq!((alone[i] * scale[i]).to_bits(), inverse[j * n + i].to_bits());
+            }
+        }
         assert!(solve_positive(&mut [1.0, 1.0, 1.0, 1.0], &mut [1.0, 2.0]).is_none());
         assert_eq!(condition_number(&[1.0, 1.0, 1.0, 1.0], 2), 1.0 / f64::EPSILON);
     }

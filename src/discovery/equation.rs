@@ -55,9 +55,11 @@ pub struct Fit {
 impl Fit {
     /// Returns the ranges of points that are joined by lines.
     pub fn parts(&self) -> impl Iterator<Item = Range<usize>> {
-        let starts = std::iter::once(0).chain(self.restarts.iter().copied());
         let ends = self.restarts.iter().copied().chain([self.time.len()]);
-        starts.zip(ends).map(|(start, end)| start..end)
+        ends.scan(0, |start, end| {
+            let end = end.clamp(*start, self.time.len());
+            Some(std::mem::replace(start, end)..end)
+        })
     }
 }
 
@@ -136,7 +138,8 @@ pub struct Discovery {
     /// The fits, one for each trajectory of the data.
     #[serde(default)]
     pub fits: Vec<Fit>,
-    /// Estimated standard deviation of the noise of each state with data, in the state's unit.
+    /// Estimated standard deviation of the noise of each state with data, in the state's unit. Where the
+    /// noise clearly grows with the values, which then count by their own, it is the root mean square.
     #[serde(default)]
     pub noise: Vec<f64>,
     /// The fraction of the variance of each state with data that the simulated trajectories explain,

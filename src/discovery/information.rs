@@ -91,7 +91,6 @@ pub(super) struct Rival {
 /// A set in which other terms of an equation replace several at once.
 #[derive(Clone, Debug)]
 pub(super) struct Substitute {
-    pub equation: usize,
     /// The terms that are removed.
     pub without: Vec<usize>,
     pub with: Vec<usize>,
@@ -177,14 +176,11 @@ impl Information {
         (0..self.equation.len()).filter(|i| own(i) || kept.contains(i)).partition(own)
     }
 
-    /// Returns, for each equation that has any, the best set in which no more other terms of this
-    /// equation replace two or more of its terms at once, of those that a search through many sets
-    /// sees; terms of the other equations stay.
-    pub fn substitutes(&self, set: &Set) -> Vec<Substitute> {
-        self.equations().into_iter().filter_map(|e| self.substitute(e, &set.support.kept)).collect()
-    }
-
-    fn substitute(&self, equation: usize, kept: &[usize]) -> Option<Substitute> {
+    /// Returns the best set in which no more other terms of this equation replace two or more of its
+    /// terms at once, of those that a search through many sets sees, if its coefficients have the signs
+    /// that they must have; terms of the other equations stay.
+    pub fn substitute(&self, equation: usize, set: &Set) -> Option<Substitute> {
+        let kept = &set.support.kept;
         let (all, others) = self.apart(equation, kept);
         let present: Vec<usize> = (0..all.len()).filter(|&i| kept.contains(&all[i])).collect();
         if present.len() > REPLACED {
@@ -204,11 +200,15 @@ impl Information {
             sets[0].0.len() < present.len()
         });
         let (other, score) = best?;
+        let support = information.set(&other)?.support;
+        let mut signs = other.iter().map(|&i| information.signs[i]).zip(&support.coefficients);
+        if !signs.all(|(sign, value)| is_allowed(sign, *value)) {
+            return None;
+        }
         let only = |these: &[usize], those: &[usize]| {
             these.iter().filter(|i| !those.contains(i)).map(|&i| all[i]).collect()
         };
         Some(Substitute {
-            equation,
             without: only(&present, &other),
             with: only(&other, &present),
             change: score - before,
@@ -521,10 +521,13 @@ pub(super) mod tests {
         let set = information.set(&[0, 1]).unwrap();
         let single = information.rivals(&set);
         assert!(single.iter().all(|rival| rival.set.score - set.score > 25.0), "{single:?}");
-        let [pair] = &information.substitutes(&set)[..] else { panic!() };
+        let pair = information.substitute(0, &set).unwrap();
         assert_eq!((&pair.without[..], &pair.with[..]), (&[0, 1][..], &[2, 3][..]));
         let exact = information.set(&[2, 3]).unwrap().score - set.score;
         assert!((pair.change - exact).abs() < 1e-6 && exact < 25.0, "{pair:?} {exact}");
+        // Of signs that are forbidden nothing is said.
+        let signs = vec![0.0, 0.0, -1.0, 0.0];
+        assert!(Information { signs, ..information }.substitute(0, &set).is_none());
     }
 
     #[test]

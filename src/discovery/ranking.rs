@@ -53,8 +53,15 @@ impl Found<'_> {
     pub fn is_exact_in(&self, state: usize) -> bool {
         let smooth = &self.view.smooth;
         let least = LEFT * NOISE_FLOORS[NOISE_FLOORS.len() - 1] * smooth.deviation[state];
-        let left = self.estimate.noise[state] <= (LEFT * smooth.noise[state]).max(least);
+        let noise = self.view.grid.mean_noise(self.estimate.noise[state], state);
+        let left = noise <= (LEFT * smooth.noise[state]).max(least);
         self.estimate.obeys(state) && left
+    }
+
+    /// Returns the number of terms that are written.
+    fn terms(&self) -> usize {
+        let equations = 0..self.estimate.rhs.states();
+        equations.map(|equation| self.estimate.written_terms(equation)).sum()
     }
 
     pub fn is_exact(&self) -> bool {
@@ -107,7 +114,7 @@ impl<'a> Results<'a> {
             model,
             score: Some(found.score(self.settings)),
             exact: found.is_exact(),
-            terms: found.estimate.candidates.kept.len(),
+            terms: found.terms(),
             cut_short,
             ..Tried::default()
         };
@@ -182,8 +189,7 @@ impl<'a> Results<'a> {
                 (HeldOut::Error(error), HeldOut::CutShort) => (error, 0.0),
                 (HeldOut::CutShort, _) => return Ok(false),
                 _ => {
-                    let terms = |index: usize| self.found[index].estimate.candidates.kept.len();
-                    let simpler = terms(next) < terms(before);
+                    let simpler = self.found[next].terms() < self.found[before].terms();
                     return Ok(exceeds && (simpler || is_exact && !was_exact));
                 }
             };

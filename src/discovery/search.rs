@@ -104,7 +104,9 @@ pub fn discover(
         search(&mut results, &tasks, settings, &mut progress)?;
     }
     // What was found about the means may have fewer terms in the states themselves.
-    let moved = results.best().filter(|best| best.is_exact() && best.view.is_moved());
+    let moved = results
+        .best()
+        .filter(|best| settings.method == Method::Joint && best.is_exact() && best.view.is_moved());
     if let Some(model) = moved.map(|best| best.model) {
         progress.begin_part(steps.len(), parts);
         search(&mut results, &[(&views[0], model)], settings, &mut progress)?;
@@ -202,15 +204,17 @@ fn search<'a>(
     settings: &'a Settings,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<()> {
-    // What obeys an equation exactly is where the search with a richer model begins, or one in the
-    // states themselves after one about the means.
+    // What obeys an equation exactly is where the search with a richer model begins, or one with the
+    // same model in the states themselves after one about the means.
     let exact = results.best().filter(|best| best.is_exact());
-    let begin = |view: &View| {
-        let same = |exact: &&Found<'a>| settings.automatic && std::ptr::eq(exact.view, view);
-        exact.filter(|exact| same(exact) || exact.view.is_moved() && !view.is_moved())
+    let begin = |view: &View, model: &Model| {
+        exact.filter(|exact| match std::ptr::eq(exact.model, model) {
+            true => exact.view.is_moved() && !view.is_moved(),
+            false => settings.automatic && std::ptr::eq(exact.view, view),
+        })
     };
     let name = |(view, model): &(&View, &Model)| {
-        let from_moved = || begin(view).is_some_and(|begin| begin.view.is_moved());
+        let from_moved = || begin(view, model).is_some_and(|begin| begin.view.is_moved());
         let about = match view.is_moved() {
             true => ", about the means",
             false if from_moved() => ", from the terms about the means",
@@ -220,12 +224,12 @@ fn search<'a>(
     };
     let names: Vec<String> = tasks.iter().map(name).collect();
     let outcomes = {
-        let simpler = |view: &View| begin(view).map(|begin| &begin.estimate);
+        let simpler = |view: &View, model: &Model| begin(view, model).map(|begin| &begin.estimate);
         // What the budget forbids needs no memory. What has not enough of it alone is not begun, and
         // of the rest as many at a time as fit.
         let need = |&(view, model): &(&View, &Model)| {
             let joint = settings.method == Method::Joint;
-            let begins = !joint || simpler(view).is_some() || can_begin(view, model).is_ok();
+            let begins = !joint || simpler(view, model).is_some() || can_begin(view, model).is_ok();
             if begins { memory(&view.grid, model, settings) } else { 0 }
         };
         let ensure = |bytes: usize| ensure("the search", &[(bytes, 1)]);
@@ -242,7 +246,7 @@ fn search<'a>(
                 let (what, bytes) = ("the search".into(), needs[index]);
                 return (Err(Error::OutOfMemory { what, bytes }), false);
             }
-            let found = find(view, model, simpler(view), &budget, settings, progress);
+            let found = find(view, model, simpler(view, model), &budget, settings, progress);
             (found, budget.is_spent())
         };
         attempts::run(&names, at_a_time.unwrap_or(1), find, progress)?
@@ -328,16 +332,16 @@ fn find<'a>(
                 selected(joint, settings, progress)
             };
             let has_ratio = model.links.contains(&Link::Ratio);
+            // After a search about another offset: the other attempts were made before it. What is
+            // exact there would be lost where more noise is assumed.
+            let again = simpler.is_some_and(|simpler| simpler.offset != grid.offset);
+            let first = if again { 2 } else { 1 };
             let attempts = [
-                // What is exact about another offset would be lost where more noise is assumed.
-                simpler.map(|simpler| {
-                    let first = if simpler.offset == grid.offset { 1 } else { 2 };
-                    (Begin::Simpler(simpler), &NOISE_FLOORS[first..])
-                }),
-                has_ratio.then_some((Begin::Sparse, &NOISE_FLOORS[1..])),
-                Some((Begin::All, &NOISE_FLOORS[1..])),
+                simpler.map(|simpler| (Begin::Simpler(simpler), &NOISE_FLOORS[first..])),
+                (has_ratio && !again).then_some((Begin::Sparse, &NOISE_FLOORS[1..])),
+                (!again).then_some((Begin::All, &NOISE_FLOORS[1..])),
                 // With more noise, bad starts are forgiven.
-                Some((Begin::All, &NOISE_FLOORS[..])),
+                (!again).then_some((Begin::All, &NOISE_FLOORS[..])),
             ];
             let mut outcome = None;
             for (begin, floors) in attempts.into_iter().flatten() {
@@ -346,7 +350,7 @@ fn find<'a>(
                     break;
                 }
             }
-            outcome.expect("the last attempts are always made")?
+            outcome.expect("there is an attempt")?
         }
         (Method::Network, Device::Cpu) => {
             let network = Network::new(view, settings, start(false)?, Cpu)?;
@@ -525,6 +529,24 @@ mod tests {
             Ok((found, tried)) => (Ok(found.estimate.equations()), tried),
             Err(error) => (Err(error), vec![]),
         }
+    }
+
+    #[test]
+    fn parts_of_a_trajectory_begin_anew() {
+        let part = |time: &[f64]| Fit {
+            time: time.to_vec(),
+            smoothed: time.to_vec(),
+            simulated: time.to_vec(),
+            ..Fit::default()
+        };
+        let parts = vec![part(&[0.0, 1.0]), part(&[0.5]), part(&[4.0, 5.0, 6.0]), part(&[8.0])];
+        let fits = joined(parts, &[0, 1, 0, 0], 2, &[10.0]);
+        assert_eq!(fits[0].smoothed, [10.0, 11.0, 14.0, 15.0, 16.0, 18.0]);
+        assert_eq!((&fits[0].restarts[..], &fits[1].restarts[..]), (&[2, 5][..], &[][..]));
+        assert_eq!(fits[0].parts().collect::<Vec<_>>(), [0..2, 2..5, 5..6]);
+        // Whatever a caller writes there.
+        let wrong = Fit { restarts: vec![3, 1, 99], ..fits[0].clone() };
+        assert_eq!(wrong.parts().collect::<Vec<_>>(), [0..3, 3..3, 3..6, 6..6]);
     }
 
     #[test]

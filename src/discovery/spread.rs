@@ -27,7 +27,9 @@ pub(super) fn spread(grid: &Grid, smooth: &Smooth) -> Vec<f64> {
         let places: Vec<usize> = (state..grid.observed.len()).step_by(k).collect();
         let measured: Vec<usize> =
             places.iter().copied().filter(|&at| !grid.observed[at].is_nan()).collect();
-        let square = |at: usize| (states[at] + grid.offset[state]).powi(2);
+        // A smoothed value is not known better than to the noise.
+        let least = smooth.noise[state].powi(2);
+        let square = |at: usize| (states[at] + grid.offset[state]).powi(2).max(least);
         let count = measured.len() as f64;
         let mean = measured.iter().map(|&at| square(at)).sum::<f64>() / count;
         let variance = |part: f64, at: usize| 1.0 - part + part * square(at) / mean;

@@ -73,7 +73,8 @@ impl View {
         offset.resize(data.states.len(), 0.0);
         let grid = Grid { offset, loss, ..Grid::new(&data, &smooth, settings.grid_refinement)? };
         let mut grid = grid.with_inputs(&data, settings.interpolation);
-        if settings.method == Method::Joint {
+        // Values that lie far from the rest would count as noise that grows.
+        if settings.method == Method::Joint && !settings.robust {
             grid.spread = spread(&grid, &smooth);
         }
         let period = TAU / fastest_rate(&data, &smooth);

@@ -46,7 +46,6 @@ pub(super) fn undecided(
     let name = |index: usize| format!("`{}`", product(rhs.library.factors(all[index].term)));
     let Some(set) = information.set(kept) else { return vec![singular()] };
     let rivals = information.rivals(&set);
-    let substitutes = information.substitutes(&set);
     let all_of =
         |terms: &[usize]| terms.iter().map(|index| name(*index)).collect::<Vec<_>>().join(" and ");
     let mut warnings = Vec::new();
@@ -64,9 +63,8 @@ pub(super) fn undecided(
             })
             .collect();
         if pairs.is_empty() {
-            let several = substitutes.iter().find(|substitute| {
-                substitute.equation == equation && substitute.change.abs() < information.penalty
-            });
+            let several = information.substitute(equation, &set);
+            let several = several.filter(|several| several.change.abs() < information.penalty);
             pairs.extend(several.map(|substitute| {
                 let (without, with) = (all_of(&substitute.without), all_of(&substitute.with));
                 format!("{without} or {with} ({:+.1})", substitute.change)

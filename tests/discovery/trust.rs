@@ -39,6 +39,28 @@ fn with_column(mut data: Dataset, name: &str, mut column: impl FnMut(f64) -> f64
     data
 }
 
+/// A decay that is measured with an error of 5 % of each value: where every value counted alike, the late
+/// ones would say nothing, and the standard error would be more than three times as large.
+#[test]
+fn values_count_by_their_own_noise() {
+    let mut data = sample(&["x"], |u| vec![-u[0]], &[10.0], uniform(400, 0.0125));
+    let mut random = StdRng::seed_from_u64(5);
+    for x in &mut data.trajectories[0].values {
+        let normal: f64 = StandardNormal.sample(&mut random);
+        *x *= 1.0 + 0.05 * normal;
+    }
+    let found = found(&data, &degree(1));
+    let [term] = &found.equations[0].terms[..] else { panic!("{found}") };
+    let error = term.standard_error.unwrap();
+    // 0.05 √12 / (5 √400) for a line through 400 logarithms.
+    assert!((0.0012..0.0024).contains(&error), "{error}");
+    assert!((term.coefficient + 1.0).abs() < 4.0 * error, "{found}");
+    // The root mean square of the noise.
+    let squares = data.trajectories[0].values.iter().map(|x| (0.05 * x).powi(2)).sum::<f64>();
+    let noise = (squares / 400.0).sqrt();
+    assert!((found.noise[0] / noise - 1.0).abs() < 0.15, "{} {noise}", found.noise[0]);
+}
+
 #[test]
 fn clean_systems_are_found_in_every_order_of_the_columns() {
     for seed in 0..4 {

@@ -5,9 +5,13 @@
 //! is small is taken without a look, and Rust would abort where there is none.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Up to so many bytes a piece is small.
-const SMALL: usize = 1 << 20;
+const SMALL: usize = 1 << 16;
+
+/// Whether the program is about to end.
+static ENDS: AtomicBool = AtomicBool::new(false);
 
 /// The allocator, for the `global_allocator` of a program.
 pub struct Allocator;
@@ -37,8 +41,7 @@ unsafe impl GlobalAlloc for Allocator {
 
 /// Returns the address of so many bytes, which are had; ends the program if they are few and are not.
 fn had(address: *mut u8, bytes: usize) -> *mut u8 {
-    if address.is_null() && bytes <= SMALL {
-        // Neither needs memory.
+    if address.is_null() && bytes <= SMALL && !ENDS.swap(true, Ordering::Relaxed) {
         crate::tell(format_args!("mnn: {bytes} bytes of memory cannot be had"));
         std::process::exit(2);
     }

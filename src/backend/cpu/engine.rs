@@ -1,7 +1,7 @@
 //! The engine of the CPU: it spreads the tiles of a batch over threads, and adds up the gradients
 //! that they share.
 
-use super::gradient::{GradientSink, Place};
+use super::gradient::GradientSink;
 use super::lanes::{Choice, LANES, Sizes, Vector, choose, work};
 use super::layout::{Context, Layout};
 use super::staging::TileSystems;
@@ -22,6 +22,7 @@ use rayon::iter::Either;
 use rayon::prelude::*;
 
 use memory::ensure_memory;
+use sums::InputSums;
 
 /// The most groups of tiles; each group has its own sum of the gradients of shared inputs.
 const MOST_GROUPS: usize = 64;
@@ -541,62 +542,7 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
     }
 }
 
-/// The places where the groups add up the gradient of one input.
-struct InputSums {
-    /// Partial sums of an array that the systems share, (groups, values); empty if they do not.
-    partial: Vec<f64>,
-    /// Number of values of a group's part.
-    chunk: usize,
-    /// Whether all systems share the array, and not only what is in a group.
-    shared: bool,
-}
-
-impl InputSums {
-    fn new(input: InputLayout, group_systems: usize, groups: usize, is_sum: bool) -> Result<Self> {
-        let shared = input.shared();
-        if !is_sum {
-            let chunk = group_systems * input.values;
-            return Ok(InputSums { partial: Vec::new(), chunk, shared });
-        }
-        // Nothing is ever added to an empty array, but every group needs a part.
-        let chunk = input.values.max(1);
-        let partial = zeros("gradient of a shared input", groups * chunk)?;
-        Ok(InputSums { partial, chunk, shared })
-    }
-
-    /// Returns the places of the groups: parts of the gradient if the systems have values of their
-    /// own, else partial sums.
-    fn places<'a, R: Real>(
-        &'a mut self,
-        gradient: Option<&'a mut [R]>,
-        groups: usize,
-    ) -> impl IndexedParallelIterator<Item = Place<'a>> {
-        let Some(gradient) = gradient else {
-            return Either::Left((0..groups).into_par_iter().map(|_| Place::Unwanted));
-        };
-        Either::Right(if self.partial.is_empty() {
-            let parts = gradient.par_chunks_mut(self.chunk);
-            Either::Left(parts.map(|part| Place::Own(R::values_mut(part))))
-        } else {
-            Either::Right(self.partial.par_chunks_mut(self.chunk).map(Place::Shared))
-        })
-    }
-
-    /// Adds the partial sums, in the order of the groups. Returns whether the sums are finite.
-    fn total<R: Real>(&self, gradient: &mut [R]) -> bool {
-        if self.partial.is_empty() {
-            return true;
-        }
-        let mut finite = true;
-        let groups = if self.shared { self.partial.len() / self.chunk } else { 1 };
-        for (i, total) in gradient.iter_mut().enumerate() {
-            *total = R::of(self.partial.iter().skip(i).step_by(self.chunk).take(groups).sum());
-            finite &= total.is_finite();
-        }
-        finite
-    }
-}
-
 mod memory;
+mod sums;
 #[cfg(test)]
 mod tests;

@@ -62,8 +62,8 @@ class Discover:
 
     Args:
         degree: the highest total degree of the monomials. By default the data choose among many
-            models, from lines to functions and ratios, as ``mnn discover`` has it; but it is 2 where
-            something else says which model is meant: ``hidden``, ``sine_cosine``, ``explicit_time``, ``terms``,
+            models, from lines to functions and ratios, as ``mnn discover`` has it; but it is 2, and
+            for ratios 3, where something else says which model is meant: ``hidden``, ``sine_cosine``, ``explicit_time``, ``terms``,
             ``link``, ``known``, ``positive``, ``negative``, inputs, or the network.
         order: 1 for u' = …, 2 for u'' = … (whose terms may have u').
         hidden: so many states without data are added to the equations. They are derivatives of the
@@ -283,6 +283,8 @@ class Discover:
         settings["automatic"] = self._is_automatic(data)
         if self.degree is None:
             del settings["degree"]
+            if self.link == "ratio":
+                settings["degree"] = 3
         named = [((state, list(factors)), float(value)) for (state, factors), value in
                  (self.known or {}).items()]
         settings["known"] = named
