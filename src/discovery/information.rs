@@ -526,8 +526,9 @@ pub(super) mod tests {
         let exact = information.set(&[2, 3]).unwrap().score - set.score;
         assert!((pair.change - exact).abs() < 1e-6 && exact < 25.0, "{pair:?} {exact}");
         // Of signs that are forbidden nothing is said.
-        let signs = vec![0.0, 0.0, -1.0, 0.0];
-        assert!(Information { signs, ..information }.substitute(0, &set).is_none());
+        let signs = vec![0.0, 0.0, -1.0, -1.0];
+        let other = Information { signs, ..information }.substitute(0, &set);
+        assert!(other.is_none(), "{other:?}");
     }
 
     #[test]
