@@ -476,7 +476,7 @@ class Discover:
             len(names), 1, sharex=True, squeeze=False, layout="constrained"
         )
         for k, (name, axis) in enumerate(zip(names, axes[:, 0])):
-            labels = ("smoothed data", "equations")
+            labels: tuple[str | None, str | None] = ("smoothed data", "equations")
             for fit in self.fits_:
                 for part in fit.parts():
                     time = fit.time[part]
