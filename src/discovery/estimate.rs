@@ -86,11 +86,13 @@ impl Estimate<'_> {
         terms.map(|(place, value)| (parameter(place), *value)).collect()
     }
 
-    /// Returns the number of coefficients of an equation as it is written in the states as they were
-    /// measured.
-    pub fn written_terms(&self, equation: usize) -> usize {
+    /// Returns the number of coefficients of each equation (K) as it is written in the states as they
+    /// were measured.
+    pub fn written_terms(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.rhs.states()];
         let zero = vec![0.0; self.offset.len()];
-        self.terms_about(&zero).iter().filter(|(p, _)| p.equation == equation).count()
+        self.terms_about(&zero).iter().for_each(|(p, _)| counts[p.equation] += 1);
+        counts
     }
 
     /// Returns the largest absolute value of each component of the trajectory (D).

@@ -38,14 +38,21 @@ impl Found<'_> {
     /// Returns −2 log likelihood of the data, up to a constant, plus the square of the threshold
     /// for each term that is written.
     fn score(&self, settings: &Settings) -> f64 {
-        (0..self.estimate.rhs.states()).map(|equation| self.score_of(equation, settings)).sum()
+        self.scores(settings).sum()
     }
 
     /// Returns the part of the score that belongs to one equation and the data of its state.
     pub fn score_of(&self, equation: usize, settings: &Settings) -> f64 {
-        let penalty = settings.threshold * settings.threshold;
-        let terms = self.estimate.written_terms(equation) as f64;
-        self.view.grid.misfit(&self.estimate.unbiased_noise(), equation) + penalty * terms
+        self.scores(settings).nth(equation).expect("every state has an equation")
+    }
+
+    /// Returns the parts of the score that belong to each equation and the data of its state (K).
+    fn scores(&self, settings: &Settings) -> impl Iterator<Item = f64> {
+        let (penalty, noise) = (settings.threshold.powi(2), self.estimate.unbiased_noise());
+        let terms = self.estimate.written_terms().into_iter().enumerate();
+        terms.map(move |(equation, terms)| {
+            self.view.grid.misfit(&noise, equation) + penalty * terms as f64
+        })
     }
 
     /// Returns whether the data obey this state's equation: without further disturbances, and so
@@ -60,8 +67,7 @@ impl Found<'_> {
 
     /// Returns the number of terms that are written.
     fn terms(&self) -> usize {
-        let equations = 0..self.estimate.rhs.states();
-        equations.map(|equation| self.estimate.written_terms(equation)).sum()
+        self.estimate.written_terms().iter().sum()
     }
 
     pub fn is_exact(&self) -> bool {
@@ -197,9 +203,8 @@ impl<'a> Results<'a> {
         let as_well = error <= WELL.max(WORSE * error_before);
         // That nothing is known of a state may predict it well where it has settled.
         let unknown = |index: usize| {
-            let found = &self.found[index];
-            let states = 0..found.estimate.rhs.states();
-            states.filter(|&state| found.estimate.written_terms(state) == 0).count()
+            let terms = self.found[index].estimate.written_terms();
+            terms.iter().filter(|count| **count == 0).count()
         };
         let better = error < BETTER * error_before && unknown(next) <= unknown(before);
         Ok(if exceeds { as_well } else { better && !was_exact })

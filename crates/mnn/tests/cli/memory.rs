@@ -1,30 +1,30 @@
 //! Too little memory and too many threads: a message, and never an abort or a panic.
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use crate::{DONE, MISUSE, NUMERICAL_FAILURE, Run, Workspace};
 
-/// Runs the program in an address space of so many MiB.
-fn within(workspace: &Workspace, megabytes: usize, arguments: &[&str]) -> Run {
+/// Runs the program in an address space of so many KiB; it may not even start.
+fn output_within(workspace: &Workspace, kilobytes: usize, arguments: &[&str]) -> Output {
     let mut command = Command::new("sh");
     command
-        .args(["-c", &format!("ulimit -v {} && exec \"$0\" \"$@\"", megabytes * 1024)])
+        .args(["-c", &format!("ulimit -v {kilobytes} && exec \"$0\" \"$@\"")])
         .arg(env!("CARGO_BIN_EXE_mnn"))
         .args(arguments)
         .current_dir(workspace.path(""))
         .env("RAYON_NUM_THREADS", "2");
-    command.output().unwrap().into()
+    command.output().unwrap()
+}
+
+/// Runs the program in an address space of so many MiB.
+fn within(workspace: &Workspace, megabytes: usize, arguments: &[&str]) -> Run {
+    output_within(workspace, megabytes * 1024, arguments).into()
 }
 
 /// The least MiB in which the program starts, which has nothing to do with what a user asks for.
 fn least(workspace: &Workspace) -> usize {
-    let starts = |megabytes: &usize| {
-        let script = format!("ulimit -v {} && exec \"$0\" info", megabytes * 1024);
-        let mut command = Command::new("sh");
-        command.args(["-c", &script]).arg(env!("CARGO_BIN_EXE_mnn"));
-        command.env("RAYON_NUM_THREADS", "2").current_dir(workspace.path(""));
-        command.output().unwrap().status.success()
-    };
+    let starts =
+        |megabytes: &usize| output_within(workspace, megabytes * 1024, &["info"]).status.success();
     // Below that, a little more may go to a thread that leaves nothing to the others.
     (16..).find(|&least| (least..least + 8).all(|more| starts(&more))).unwrap() + 4
 }
@@ -195,11 +195,7 @@ fn without_a_small_piece_of_memory_the_program_ends_with_a_message() {
     let workspace = Workspace::new();
     let least = least(&workspace) * 1024;
     for kilobytes in (least - 8 * 1024..least + 4 * 1024).step_by(96) {
-        let script = format!("ulimit -v {kilobytes} && exec \"$0\" info");
-        let mut command = Command::new("sh");
-        command.args(["-c", &script]).arg(env!("CARGO_BIN_EXE_mnn"));
-        command.env("RAYON_NUM_THREADS", "2").current_dir(workspace.path(""));
-        let output = command.output().unwrap();
+        let output = output_within(&workspace, kilobytes, &["info"]);
         let stderr = String::from_utf8_lossy(&output.stderr);
         // Before its first line, the system has no words for a program that it cannot load, and the
         // runtime of Rust some of its own.
