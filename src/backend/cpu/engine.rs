@@ -18,11 +18,11 @@ use crate::problem::Problem;
 use crate::real::{Real, Values};
 use crate::shape::{InputLayout, ProblemShape};
 use crate::solution::{Residuals, SolutionMut, Status};
-use rayon::iter::Either;
 use rayon::prelude::*;
+use smallvec::SmallVec;
 
 use memory::ensure_memory;
-use sums::InputSums;
+use sums::{InputSums, Places};
 
 /// The most groups of tiles; each group has its own sum of the gradients of shared inputs.
 const MOST_GROUPS: usize = 64;
@@ -329,11 +329,17 @@ fn run<'a, V: Vector, R: Real>(
     layout: &Layout,
     groups: &mut [Group<V>],
     problem: &Problem<'_, R>,
-    tasks: impl IndexedParallelIterator<Item = Task<'a>>,
+    tasks: impl Iterator<Item = Task<'a>>,
 ) {
     let context = &Context { inputs: problem.inputs.map(R::values), options, layout };
-    groups.par_iter_mut().zip(tasks).for_each(|(group, task)| {
-        V::run(GroupTask { context, group, task });
+    // Gathered first: threads that share an iterator of the tasks would be compiled anew, with all that
+    // they call, for each kind of task and each kind of array.
+    let mut tasks: SmallVec<[Option<Task<'a>>; MOST_GROUPS]> = tasks.map(Some).collect();
+    debug_assert_eq!(tasks.len(), groups.len());
+    groups.par_iter_mut().zip(tasks.par_iter_mut()).for_each(|(group, task)| {
+        if let Some(task) = task.take() {
+            V::run(GroupTask { context, group, task });
+        }
     });
 }
 
@@ -342,17 +348,14 @@ fn sinks<'a, R: Real>(
     layout: &Layout,
     systems: usize,
     solution: SolutionMut<'a, R>,
-) -> impl IndexedParallelIterator<Item = SolutionSink<'a>> {
+) -> impl Iterator<Item = SolutionSink<'a>> {
     let SolutionMut { values, epsilon } = solution;
-    let values = values.par_chunks_mut(systems * layout.values());
-    let epsilon = match epsilon {
-        Some(epsilon) => Either::Left(epsilon.par_chunks_mut(systems).map(Some)),
-        None => Either::Right((0..values.len()).into_par_iter().map(|_| None)),
-    };
-    values.zip(epsilon).enumerate().map(move |(group, (values, epsilon))| SolutionSink {
+    let values = values.chunks_mut(systems * layout.values());
+    let mut epsilon = epsilon.map(|epsilon| epsilon.chunks_mut(systems));
+    values.enumerate().map(move |(group, values)| SolutionSink {
         origin: group * systems,
         values: R::values_mut(values),
-        epsilon: epsilon.map(R::values_mut),
+        epsilon: epsilon.as_mut().and_then(Iterator::next).map(R::values_mut),
         limit: R::LIMIT,
     })
 }
@@ -406,7 +409,7 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
             uncut.current = false;
         }
         let tasks = sinks(&self.layout, systems, solution)
-            .zip(status.par_chunks_mut(systems))
+            .zip(status.chunks_mut(systems))
             .map(|(sink, status)| Task::Solve(sink, status));
         run(&self.options, &self.layout, &mut self.groups, problem, tasks);
         Ok(())
@@ -426,22 +429,16 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         let GradientsMut { inputs, weights: of_weights } = gradients;
         found.copy_from_slice(status);
         let cotangent = [R::values(cotangent.values), R::values(cotangent.epsilon.unwrap_or(&[]))];
-        let count = groups.len();
-        let Inputs { coefficients, rhs, initial_values, steps } = sums
+        let mut places = sums
             .as_mut()
             .zip(inputs.as_mut())
-            .map(|(sums, gradient)| sums.places(gradient.as_deref_mut(), count));
+            .map(|(sums, gradient)| sums.places(gradient.as_deref_mut()));
         let weigh = of_weights.is_some();
-        let tasks = (
-            status.par_chunks(systems),
-            found.par_chunks_mut(systems),
-            (coefficients, rhs, initial_values, steps),
-            self.weights.par_chunks_mut(4),
-        )
-            .into_par_iter()
+        let tasks = (status.chunks(systems).zip(found.chunks_mut(systems)))
+            .zip(self.weights.chunks_mut(4))
             .enumerate()
-            .map(|(group, (status, found, inputs, weights))| {
-                let inputs = Inputs::from(<[_; 4]>::from(inputs));
+            .map(|(group, ((status, found), weights))| {
+                let inputs = places.as_mut().map(Places::next);
                 let (origin, limit) = (group * systems, R::LIMIT);
                 let share_limit = if is_cut { f64::INFINITY } else { limit };
                 let weights = weigh.then_some(weights);
@@ -480,7 +477,7 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         let systems = self.group_systems;
         let inputs = tangents.map(|tangent| R::values(tangent.unwrap_or(&[])));
         let tasks = sinks(&self.layout, systems, derivative.reborrow())
-            .zip(status.par_chunks(systems))
+            .zip(status.chunks(systems))
             .map(|(sink, status)| Task::Jvp(inputs, status, sink));
         run(&self.options, &self.layout, &mut self.groups, problem, tasks);
         report_tangent(derivative, tangents, problem.shape(), status, found);
@@ -497,7 +494,7 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         let systems = self.group_systems;
         let q = [R::values(q.values), R::values(q.epsilon.unwrap_or(&[]))];
         let tasks = sinks(&self.layout, systems, result)
-            .zip(status.par_chunks(systems))
+            .zip(status.chunks(systems))
             .map(|(sink, status)| Task::Inverse(q, status, sink));
         run(&self.options, &self.layout, &mut self.groups, problem, tasks);
         Ok(())
@@ -520,7 +517,7 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         let systems = self.group_systems;
         let results = SolutionMut { values: variances, epsilon: None };
         let tasks = sinks(&self.layout, systems, results)
-            .zip(status.par_chunks(systems))
+            .zip(status.chunks(systems))
             .map(|(sink, status)| Task::Variances(status, sink));
         run(&self.options, &self.layout, &mut self.groups, problem, tasks);
         Ok(())
@@ -534,8 +531,8 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
     ) -> Result<()> {
         let systems = self.group_systems;
         let tasks = status
-            .par_chunks(systems)
-            .zip(residuals.par_chunks_mut(systems))
+            .chunks(systems)
+            .zip(residuals.chunks_mut(systems))
             .map(|(status, residuals)| Task::Residuals(status, residuals));
         run(&self.options, &self.layout, &mut self.groups, problem, tasks);
         Ok(())

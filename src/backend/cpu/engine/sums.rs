@@ -1,7 +1,6 @@
 //! The gradients of inputs, of which every group of tiles has its own part or sum.
 
-use rayon::iter::Either;
-use rayon::prelude::*;
+use std::slice::ChunksMut;
 
 use crate::backend::cpu::gradient::Place;
 use crate::error::Result;
@@ -39,20 +38,12 @@ impl InputSums {
 
     /// Returns the places of the groups: parts of the gradient if the systems have values of their
     /// own, else partial sums.
-    pub fn places<'a, R: Real>(
-        &'a mut self,
-        gradient: Option<&'a mut [R]>,
-        groups: usize,
-    ) -> impl IndexedParallelIterator<Item = Place<'a>> {
-        let Some(gradient) = gradient else {
-            return Either::Left((0..groups).into_par_iter().map(|_| Place::Unwanted));
-        };
-        Either::Right(if self.partial.is_empty() {
-            let parts = gradient.par_chunks_mut(self.chunk);
-            Either::Left(parts.map(|part| Place::Own(R::values_mut(part))))
-        } else {
-            Either::Right(self.partial.par_chunks_mut(self.chunk).map(Place::Shared))
-        })
+    pub fn places<'a, R: Real>(&'a mut self, gradient: Option<&'a mut [R]>) -> Places<'a, R> {
+        match gradient {
+            None => Places::Unwanted,
+            Some(own) if self.partial.is_empty() => Places::Own(own.chunks_mut(self.chunk)),
+            Some(_) => Places::Shared(self.partial.chunks_mut(self.chunk)),
+        }
     }
 
     /// Adds the partial sums, in the order of the groups. Returns whether the sums are finite.
@@ -67,5 +58,24 @@ impl InputSums {
             finite &= total.is_finite();
         }
         finite
+    }
+}
+
+/// The places of one input that are left for groups.
+pub(super) enum Places<'a, R> {
+    Unwanted,
+    Own(ChunksMut<'a, R>),
+    Shared(ChunksMut<'a, f64>),
+}
+
+impl<'a, R: Real> Places<'a, R> {
+    /// Returns the place of the next group.
+    pub fn next(&mut self) -> Place<'a> {
+        const GROUPS: &str = "every group has a part";
+        match self {
+            Places::Unwanted => Place::Unwanted,
+            Places::Own(parts) => Place::Own(R::values_mut(parts.next().expect(GROUPS))),
+            Places::Shared(sums) => Place::Shared(sums.next().expect(GROUPS)),
+        }
     }
 }
