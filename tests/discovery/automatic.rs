@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::systems::*;
-use mechanistic::discovery::{Dataset, Discovery, Link, Settings, discover};
+use mechanistic::discovery::{Dataset, Discovery, Link, Settings, Tried, discover};
 
 fn automatic(order: usize) -> Settings {
     Settings { automatic: true, order, ..Settings::default() }
@@ -132,10 +132,19 @@ fn rich_models_that_predict_wrongly_are_not_chosen() {
         vec![0.5 * fifth / (110.0 + fifth) - 0.9 * u[0] + 1.3]
     };
     let data = |start: f64| sample(&["x"], field, &[start], uniform(400, 0.025));
-    let found = found(&data(3.2), 1);
-    let prediction = found.predict(&data(6.0)).unwrap();
-    assert!(prediction.explained[0] > 0.9, "{found}{:#?}", found.tried);
-    assert!(found.tried.iter().filter(|tried| tried.held_out.is_some()).count() > 1);
+    // Which approximation is the best one depends on the last digits of the data.
+    for start in [5.998, 6.0, 6.002] {
+        let found = found(&data(start), 1);
+        for other in [4.0, 8.0] {
+            let prediction = found.predict(&data(other)).unwrap();
+            assert!(prediction.explained[0] > 0.99, "{other}: {found}{:#?}", found.tried);
+        }
+        let chosen = found.tried.iter().find(|tried| tried.chosen).unwrap();
+        let is_better_on_paper = |t: &&Tried| {
+            t.score < chosen.score && t.held_out > Some(3.0 * chosen.held_out.unwrap())
+        };
+        assert!(found.tried.iter().any(|t| is_better_on_paper(&t)), "{:#?}", found.tried);
+    }
 }
 
 /// A chemical oscillator, whose ratios of degree three begin with few terms.
