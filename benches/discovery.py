@@ -1,12 +1,14 @@
 """How often `mnn discover` finds equations that predict: ODEBench, with the default options.
 
     cargo build --release && python3 benches/discovery.py target/release/mnn
+    python3 benches/discovery.py pysindy
 
 For each system, initial state and noise: the true equations are integrated (512 points), every
 value x becomes x (1 + σ n) with a normal n, `mnn discover` sees the table, and the equations that
 it prints are integrated from the true initial state (reconstruction) and from the other initial
 state of the benchmark (generalization). A prediction counts where it explains more than 90 % of
-the variance of the true trajectory. Needs numpy, scipy and sympy.
+the variance of the true trajectory. Needs numpy, scipy and sympy, and for the peer (see sindy.py)
+pysindy.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -29,6 +32,8 @@ DATA = pathlib.Path(__file__).parent.parent / "data" / "odebench_even.json"
 # A trajectory that takes longer than this to integrate, or grows beyond this size, is a failure.
 EVALUATIONS = 200_000
 LARGEST = 1e12
+# The same for each of the many candidates of the peer.
+CANDIDATE_EVALUATIONS = 10_000
 SUCCESS = 0.9
 
 
@@ -36,8 +41,8 @@ class Late(Exception):
     """An integration that takes too long."""
 
 
-def field(expressions, names):
-    """Returns the vector field f(t, x) of expressions in these names."""
+def field(expressions, names, evaluations=EVALUATIONS):
+    """Returns the vector field f(t, x) of expressions in these names, which may be evaluated so often."""
     symbols = [sp.Symbol(name) for name in names]
     known = dict(zip(names, symbols))
     functions = [sp.lambdify(symbols, sp.sympify(e, locals=known), "numpy") for e in expressions]
@@ -46,7 +51,7 @@ def field(expressions, names):
     def derivative(_, x):
         nonlocal count
         count += 1
-        if count > EVALUATIONS:
+        if count > evaluations:
             raise Late
         return np.array([f(*x) for f in functions], float)
 
@@ -55,7 +60,8 @@ def field(expressions, names):
 
 def integrate(derivative, times, start, rtol, atol):
     """Returns the trajectory (N, K), or NaN where there is none."""
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         try:
             solution = solve_ivp(derivative, (times[0], times[-1]), start, "LSODA", times, rtol=rtol, atol=atol)
             if solution.y.shape[1] == len(times):
@@ -114,9 +120,15 @@ def case(arguments, system, noise, start):
     ]
     random = np.random.RandomState([system["id"], start, round(1e6 * noise)])
     values = true[start] * (1 + noise * random.randn(*true[start].shape))
-    seconds, found, message = discover(
-        arguments.program, times, values, names, arguments.options, arguments.limit
-    )
+    if arguments.program == "pysindy":
+        predict = lambda equations, x0: integrate(
+            field(equations, names, CANDIDATE_EVALUATIONS), times, x0, 1e-6, 1e-9
+        )
+        seconds, found, message = arguments.peer(times, values, names, predict, explained)
+    else:
+        seconds, found, message = discover(
+            arguments.program, times, values, names, arguments.options, arguments.limit
+        )
     row = dict(id=system["id"], noise=noise, start=start, seconds=round(seconds, 2))
     row.update(reconstruction=0.0, generalization=0.0, message=message.replace("\n", " | "))
     if found:
@@ -134,7 +146,7 @@ def case(arguments, system, noise, start):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("program", help="the program mnn")
+    parser.add_argument("program", help="the program mnn, or pysindy")
     parser.add_argument("--noise", default="0,0.01,0.05", help="levels σ of the noise")
     parser.add_argument("--ids", default="", help="numbers of the systems [default: all]")
     parser.add_argument("--starts", default="0,1", help="initial states to learn from")
@@ -145,6 +157,10 @@ def main():
     end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     arguments = parser.parse_args(sys.argv[1:end])
     arguments.options = sys.argv[end + 1 :]
+    if arguments.program == "pysindy":
+        import sindy
+
+        arguments.peer = sindy.discover
     benchmark = json.loads(DATA.read_text())
     arguments.points = benchmark["points"]
     ids = {int(i) for i in arguments.ids.split(",") if i}

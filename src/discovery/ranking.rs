@@ -10,6 +10,9 @@ use super::settings::Settings;
 use super::view::View;
 use crate::{Error, Result};
 
+/// The part of its margin by which a score must be better: where the noise of both is the smallest that
+/// is distinguished, a term less is worth the margin up to rounding.
+const MARGIN: f64 = 0.99;
 /// The error on data held out up to which equations predict well, and the factor by which a richer
 /// model may have a larger one.
 const WELL: f64 = 1e-3;
@@ -19,6 +22,10 @@ const WORSE: f64 = 1.1;
 const BETTER: f64 = 0.7;
 /// The error on data held out beyond which equations predict nothing, and none better than others.
 const POOR: f64 = 0.3;
+/// The fraction of an equation's candidates that are in it from which on it may lack others, if there
+/// are at least so many.
+const NEARLY_ALL: f64 = 0.75;
+const FEW: usize = 6;
 /// How many times the noise of the smoothed data, and the smallest noise that a search
 /// distinguishes, exact equations may leave.
 const LEFT: f64 = 2.0;
@@ -68,6 +75,16 @@ impl Found<'_> {
     /// Returns the number of terms that are written.
     fn terms(&self) -> usize {
         self.estimate.written_terms().iter().sum()
+    }
+
+    /// Returns whether nearly all candidates of an equation are in it: as an approximation of what they
+    /// do not contain would have them.
+    fn is_saturated(&self) -> bool {
+        let all = &self.estimate.candidates.all;
+        self.estimate.written_terms().into_iter().enumerate().any(|(equation, terms)| {
+            let candidates = all.iter().filter(|p| p.equation == equation).count();
+            candidates >= FEW && terms as f64 > NEARLY_ALL * candidates as f64
+        })
     }
 
     pub fn is_exact(&self) -> bool {
@@ -163,7 +180,7 @@ impl<'a> Results<'a> {
     /// Returns the decrease of the score for which a model is worth more than one before it, which
     /// is simpler.
     fn margin(&self) -> f64 {
-        if self.settings.automatic { self.settings.threshold.powi(2) } else { 0.0 }
+        if self.settings.automatic { MARGIN * self.settings.threshold.powi(2) } else { 0.0 }
     }
 
     /// Returns whether a result is better than one of a simpler model: whether it is exact where the
@@ -239,15 +256,15 @@ impl<'a> Results<'a> {
     }
 
     /// Returns whether richer models than those of this step need not be tried: the data obey the
-    /// best equations exactly, and a richer model of the step gave a result that has added nothing
-    /// to them. (With all monomials of one degree more, whatever else is in the equations would
-    /// show.)
+    /// best equations exactly, which do not have nearly all of their candidates, and a richer model of
+    /// the step gave a result that has added nothing to them. (With all monomials of one degree more,
+    /// whatever else is in the equations would show.)
     pub fn is_settled(&self, step: &[Model]) -> bool {
         let of_step = |found: &Found<'_>| step.iter().any(|model| std::ptr::eq(found.model, model));
         self.best().is_some_and(|best| {
             let richer = |found: &Found<'_>| found.model.place > best.model.place;
             let judged = self.found.iter().any(|found| of_step(found) && richer(found));
-            best.is_exact() && !of_step(best) && judged
+            best.is_exact() && !best.is_saturated() && !of_step(best) && judged
         })
     }
 

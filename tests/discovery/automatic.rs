@@ -147,6 +147,36 @@ fn rich_models_that_predict_wrongly_are_not_chosen() {
     }
 }
 
+/// Two coupled phases that move little: all twelve terms of degree two fit them to the last digit that is
+/// distinguished, and so does degree three with one term less.
+#[test]
+fn approximations_that_take_nearly_all_terms_are_not_the_end() {
+    let field = |u: &[f64]| {
+        let pull = 0.4 * (u[0] - u[1]).sin();
+        vec![-u[0].sin() + pull, -u[1].sin() - pull]
+    };
+    let data = sample(&["x", "y"], field, &[0.5, -0.1], uniform(500, 0.02));
+    let tried = found(&data, 1).tried;
+    let of = |name: &str| tried.iter().find(|tried| tried.model == name).unwrap();
+    let (quadratic, chosen) = (of("degree 2"), tried.iter().find(|tried| tried.chosen).unwrap());
+    assert!(quadratic.exact && quadratic.terms == 12, "{tried:#?}");
+    assert!(chosen.terms < 10 && chosen.score < quadratic.score, "{tried:#?}");
+}
+
+/// Of models that fit to the last digit that is distinguished, their scores differ by the terms alone.
+#[test]
+fn a_term_less_is_worth_a_richer_model() {
+    let field = |u: &[f64]| vec![1.0 / (1.0 + 1.6 * (-u[0]).exp()) - 0.5];
+    let data = |start: f64| sample(&["x"], field, &[start], uniform(500, 0.02));
+    for start in [0.78, 0.8, 0.82] {
+        let tried = found(&data(start), 1).tried;
+        let quintic = tried.iter().find(|tried| tried.model == "degree 5").unwrap();
+        assert!(quintic.exact && quintic.terms == 6, "{tried:#?}");
+        let chosen = tried.iter().find(|tried| tried.chosen).unwrap();
+        assert!(chosen.exact && chosen.terms == 5, "{tried:#?}");
+    }
+}
+
 /// A chemical oscillator, whose ratios of degree three begin with few terms.
 #[test]
 fn ratios_are_found() {
