@@ -84,8 +84,8 @@ impl<T: Real> ColdTeams<T> {
         self.teams.launch(&self.forward, problem, workspace, 1, &memory, output)
     }
 
-    /// Solves M x = r for the right-hand side of the tangent, which makes x the directional derivative
-    /// of the solution, or for a given one. The values and epsilon of `result` are written, with zero
+    /// Solves M x = r: for the right-hand side of the tangent, whose x is the directional derivative of
+    /// the solution, or for a given one. The values and epsilon of `result` are written, with zero
     /// for systems that the caller's solve did not solve, and NaN for others that the teams' own
     /// solve did not; its status is not touched.
     pub fn response(

@@ -1,5 +1,5 @@
-//! Tangents, M⁻¹ q, defects and variances, which are needed only now and then and are therefore computed
-//! in one way, whichever path solves.
+//! Tangents, M⁻¹ q, defects and variances, which are needed only now and then and are therefore
+//! computed in one way, whichever path solves.
 //!
 //! These operations take factor and iterate as the team kernels keep them, whichever path the
 //! solver itself takes. They therefore have a team solver with a workspace of its own, which solves
