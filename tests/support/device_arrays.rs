@@ -71,14 +71,14 @@ pub fn on_device<T: Real, V: Stored>(
     let gradients = gradients.as_ref().map(download);
     assert_eq!(gradients, alone, "gradients one by one");
     let directions = directions.as_ref().map(|direction| upload(direction));
-    let mut tangent = unwritten(values.len());
-    solver.jvp(inputs, directions.as_ref().map(Some), &mut tangent).unwrap();
-    let mut inverse = unwritten(values.len());
-    solver.inverse(inputs, &cotangent, None, &mut inverse).unwrap();
+    let mut derived = unwritten(values.len());
+    solver.jvp(inputs, directions.as_ref().map(Some), &mut derived).unwrap();
+    let tangent = download(&derived);
+    solver.inverse(inputs, &cotangent, None, &mut derived).unwrap();
     Outcome {
         values: download(&values),
-        tangent: download(&tangent),
-        inverse: download(&inverse),
+        tangent,
+        inverse: download(&derived),
         gradients,
         weights: download(solver.weight_gradient()),
     }
