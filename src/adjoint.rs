@@ -34,10 +34,15 @@ pub struct Cotangent<'a, T> {
 
 impl<T: Real> Cotangent<'_, T> {
     /// Returns whether the cotangent of one system of this shape is finite.
-    pub(crate) fn is_finite(&self, shape: &ProblemShape, system: usize) -> bool {
+    fn is_finite(&self, shape: &ProblemShape, system: usize) -> bool {
         let size = shape.points * shape.block();
         are_finite(&self.values[system * size..][..size])
             && self.epsilon.is_none_or(|epsilon| epsilon[system].is_finite())
+    }
+
+    /// Returns the name of the cotangent, if that of one system of this shape is not finite.
+    pub(crate) fn broken(&self, shape: &ProblemShape, system: usize) -> Option<&'static str> {
+        (!self.is_finite(shape, system)).then_some("the cotangent")
     }
 
     pub(crate) fn check(&self, shape: &ProblemShape) -> Result<()> {
@@ -185,17 +190,31 @@ const TANGENTS: Inputs<&str> = Inputs {
     steps: "the tangent of steps",
 };
 
-/// Writes the status of the systems whose derivatives along `tangents` are not finite, and sets these
-/// to NaN; the others have the `given` status, that of the solution.
-pub(crate) fn report_tangent<T: Real>(
-    derivative: SolutionMut<'_, T>,
+/// Returns the name of the first tangent that is not finite of one system of this shape.
+pub(crate) fn broken_tangent<T: Real>(
     tangents: &Tangents<'_, T>,
+    shape: &ProblemShape,
+    system: usize,
+) -> Option<&'static str> {
+    let given = TANGENTS.zip(tangents.zip(shape.layouts())).into_iter();
+    let mut broken = given.filter(|(_, (tangent, layout))| {
+        tangent.is_some_and(|tangent| !are_finite(layout.part(tangent, system, 1)))
+    });
+    broken.next().map(|(argument, _)| argument)
+}
+
+/// Writes the status of the systems whose results of a derivative are not finite, and sets these to
+/// NaN: that of the argument which `broken` names for the system, or else overflow. The others have
+/// the `given` status, that of the solution.
+pub(crate) fn report_not_finite<T: Real>(
+    results: SolutionMut<'_, T>,
     shape: &ProblemShape,
     given: &[Status],
     found: &mut [Status],
+    broken: impl Fn(usize) -> Option<&'static str> + Sync,
 ) {
     let size = shape.points * shape.block();
-    let SolutionMut { values, mut epsilon } = derivative;
+    let SolutionMut { values, mut epsilon } = results;
     found.copy_from_slice(given);
     let slack = epsilon.as_deref();
     let slack_is_finite = |system: usize| slack.is_none_or(|epsilon| epsilon[system].is_finite());
@@ -206,12 +225,8 @@ pub(crate) fn report_tangent<T: Real>(
             status.is_ok() && !(are_finite(values) && slack_is_finite(*system))
         })
         .for_each(|(system, (status, values))| {
-            let given = TANGENTS.zip(tangents.zip(shape.layouts())).into_iter();
-            let mut broken = given.filter(|(_, (tangent, layout))| {
-                tangent.is_some_and(|tangent| !are_finite(layout.part(tangent, system, 1)))
-            });
-            *status = match broken.next() {
-                Some((argument, _)) => Status::NonFiniteInput { argument },
+            *status = match broken(system) {
+                Some(argument) => Status::NonFiniteInput { argument },
                 None => Status::Overflow,
             };
             values.fill(T::nan());

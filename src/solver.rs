@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::adjoint::{Cotangent, Gradients, GradientsMut, Tangents, check_tangents};
+use crate::adjoint::{
+    Cotangent, Gradients, GradientsMut, Tangents, broken_tangent, check_tangents, report_not_finite,
+};
 #[cfg(feature = "cuda")]
 use crate::backend::cuda::{self, CudaDevice, CudaPath};
 use crate::backend::{self, Device, Engine};
@@ -292,9 +294,10 @@ impl<T: Real> Solver<T> {
         let Solver { engine, shape, solution, in_gradients: given, gradients: own, .. } = self;
         let systems = given.par_iter_mut().zip(&solution.status).enumerate();
         systems.for_each(|(system, (known, status))| {
-            *known = match status.is_ok() && !cotangent.is_finite(shape, system) {
-                true => Status::NonFiniteInput { argument: "the cotangent" },
-                false => *status,
+            let broken = cotangent.broken(shape, system).filter(|_| status.is_ok());
+            *known = match broken {
+                Some(argument) => Status::NonFiniteInput { argument },
+                None => *status,
             };
         });
         loop {
@@ -318,8 +321,8 @@ impl<T: Real> Solver<T> {
     /// mode). An input without a tangent does not move. The `values` and `epsilon` of the result
     /// are derivatives: zero for systems that were not solved, NaN for those whose tangents or
     /// derivatives are not finite, as the `status` of the result tells. On a CUDA device, the first call of
-    /// jvp, [`Self::residuals`] or [`Self::variances`] after a solve factors the matrix once more,
-    /// and the first such call of all allocates memory.
+    /// jvp, [`Self::inverse`], [`Self::residuals`] or [`Self::variances`] after a solve factors the
+    /// matrix once more, and the first such call of all allocates memory.
     ///
     /// # Errors
     /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the
@@ -342,25 +345,31 @@ impl<T: Real> Solver<T> {
         &mut self,
         problem: &Problem<'_, T>,
         tangents: &Tangents<'_, T>,
-        derivative: SolutionMut<'_, T>,
+        mut derivative: SolutionMut<'_, T>,
     ) -> Result<&[Status]> {
         self.check_solved(problem)?;
-        check_tangents(tangents, &self.shape)?;
-        derivative.check("tangent", &self.shape)?;
+        let shape = &self.shape;
+        check_tangents(tangents, shape)?;
+        derivative.check("tangent", shape)?;
         let (given, found) = (&self.solution.status, &mut self.derived.status);
-        self.engine.jvp(problem, tangents, given, derivative, found)?;
+        self.engine.jvp(problem, tangents, given, derivative.reborrow())?;
+        report_not_finite(derivative, shape, given, found, |system| {
+            broken_tangent(tangents, shape, system)
+        });
         Ok(found)
     }
 
     /// Returns M⁻¹ q at the problem last solved, where M = AᵀW²A is the normal matrix that was
     /// factored and q has the layout of the solution, and its `epsilon`, if given, the entry of the
     /// slack. Second derivatives are made of this: with q = ∂ℓ/∂z it is the adjoint g that every gradient
-    /// is made of. Systems that were not solved have zeros. Only the CPU has it.
+    /// is made of. Systems that were not solved have zeros, and those whose q or result is not finite
+    /// NaN, as the `status` of the result tells. On a CUDA device it may factor the matrix once more
+    /// ([`Self::jvp`]).
     ///
     /// # Errors
-    /// [`Error::Argument`] if nothing was solved yet, the problem's shape is not that of the
-    /// workspace, or the device is not the CPU; [`Error::Shape`] if q does not fit,
-    /// [`Error::OutOfMemory`].
+    /// [`Error::Argument`] if nothing was solved yet or the problem's shape is not that of the
+    /// workspace, [`Error::Shape`] if q does not fit, [`Error::OutOfMemory`], and [`Error::Device`]
+    /// on a device.
     pub fn inverse(
         &mut self,
         problem: &Problem<'_, T>,
@@ -369,8 +378,8 @@ impl<T: Real> Solver<T> {
         self.derive(|solver, result| solver.inverse_into(problem, q, result).map(drop))
     }
 
-    /// Computes M⁻¹ q as [`Self::inverse`] does, in memory of the caller; returns how the solve of each
-    /// system (B) ended.
+    /// Computes M⁻¹ q as [`Self::inverse`] does, in memory of the caller; returns how each system (B)
+    /// ended.
     ///
     /// # Errors
     /// Those of [`Self::inverse`], and [`Error::Shape`] if the memory has another length.
@@ -378,14 +387,15 @@ impl<T: Real> Solver<T> {
         &mut self,
         problem: &Problem<'_, T>,
         q: &Cotangent<'_, T>,
-        result: SolutionMut<'_, T>,
+        mut result: SolutionMut<'_, T>,
     ) -> Result<&[Status]> {
         self.check_solved(problem)?;
-        q.check(&self.shape)?;
-        result.check("result", &self.shape)?;
+        let shape = &self.shape;
+        q.check(shape)?;
+        result.check("result", shape)?;
         let (given, found) = (&self.solution.status, &mut self.derived.status);
-        self.engine.inverse(problem, q, given, result)?;
-        found.copy_from_slice(given);
+        self.engine.inverse(problem, q, given, result.reborrow())?;
+        report_not_finite(result, shape, given, found, |system| q.broken(shape, system));
         Ok(found)
     }
 

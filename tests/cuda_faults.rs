@@ -13,7 +13,7 @@ use cuda_sim::faults::Operation;
 use cuda_sim::simulator::Simulator;
 use mechanistic::cuda::{Cuda, CudaDevice, CudaPath};
 use mechanistic::tape::{Array, Tape};
-use mechanistic::{Device, Error, Options, Result, Solver};
+use mechanistic::{Cotangent, Device, Error, Options, Result, Solver};
 use support::case::{Case, Sizes};
 use support::results::results;
 
@@ -83,8 +83,33 @@ fn every_operation_may_fail_once() {
         let plan = Solver::<f64>::on_cuda_path(&gpu, problem.shape(), &case.options, path).unwrap();
         assert!(plan.plan().path.starts_with(name), "{}", plan.plan());
         drop(plan);
+        gradients_of_a_failed_vjp_are_not_offered(&simulator, &gpu, path, &case);
         every_operation_fails_once(&simulator, &gpu, path, &case);
     }
+}
+
+/// What a call that fails has left half done is not offered as its result.
+fn gradients_of_a_failed_vjp_are_not_offered(
+    simulator: &Simulator,
+    gpu: &Arc<CudaDevice>,
+    path: CudaPath,
+    case: &Case,
+) {
+    let problem = case.problem();
+    let mut solver = Solver::on_cuda_path(gpu, problem.shape(), &case.options, path).unwrap();
+    let ones = vec![1.0; solver.solve(&problem).unwrap().values.len()];
+    let cotangent = Cotangent { values: &ones, epsilon: None };
+    let expected = solver.vjp(&problem, &cotangent).unwrap().clone();
+    assert!(expected.weights.equation != 0.0);
+    simulator.inject(Operation::Launch, 1, CuResult::LaunchOutOfResources).unwrap();
+    assert_explained(solver.vjp(&problem, &cotangent).unwrap_err(), "launching the adjoint");
+    simulator.clear_faults().unwrap();
+    let offered = solver.gradients();
+    assert!(offered.inputs.as_ref().into_iter().all(|gradient| gradient.is_empty()));
+    assert_eq!(offered.weights.equation, 0.0);
+    let again = solver.vjp(&problem, &cotangent).unwrap();
+    assert_eq!(again.inputs, expected.inputs);
+    assert_eq!(again.weights, expected.weights);
 }
 
 /// Allocations, copies, memsets and launches.

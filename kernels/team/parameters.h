@@ -78,7 +78,7 @@ typedef struct {
     double *factor;       // (B, factor_values), R of M = RᵀR
     double *iterate;      // (B, unknowns): the solution with all its digits
     double *substituted;  // (teams, unknowns): R⁻ᵀ of a right-hand side
-    double *direction;    // (teams, unknowns): adjoint or tangent; not in the forward solve
+    double *direction;    // (teams, unknowns): adjoint, tangent or M⁻¹q; not in the forward solve
     double *tangent_rhs;  // (teams, unknowns), of the tangent kernels only
     double *separators;   // (blocks, separator_values), of chunk kernels only: team/separators.cuh
     void *memory;         // (teams, common and team bytes) of global kernels; else in shared memory
@@ -111,15 +111,17 @@ typedef struct {
 // other kernels may have computed, with different roundings where a pivot is hardly determined.
 
 // The arrays that the tangent kernels read and write. Tangents of inputs have the layout of the
-// inputs; for an input that does not move they are null.
+// inputs; for an input that does not move they are null, and with q none of them is read.
 typedef struct {
     const Status *status;      // (B), of the caller's solve
     const Status *own_status;  // (B)
+    const void *q;             // (B, N, K, Q), or null: right-hand sides in place of the tangent's
+    const void *q_epsilon;     // (B), their entries of the slack, or null: zeros
     Input coefficients;
     Input rhs;
     Input initial_values;
     Input steps;
-    void *d_values;   // (B, N, K, Q)
+    void *d_values;   // (B, N, K, Q): the tangent, or M⁻¹q
     void *d_epsilon;  // (B)
     TangentLayout layout;
 } TeamTangent;

@@ -1,8 +1,9 @@
 // Computes the tangent ż (forward mode) with a team for each system: M ż = AᵀW²(β̇ − Ȧz) + ȦᵀW²(β −
-// Az) + 2AᵀWẆ(β − Az) with the factor of the forward solve, refined as the solution was.
+// Az) + 2AᵀWẆ(β − Az) with the factor of the forward solve, refined as the solution was. Where q is
+// given, it is the right-hand side instead, and the result is M⁻¹q.
 //
 // Grid, block and shared memory are those of team/forward.cuh. The workspace is that of the forward
-// solve of the same problem, without chunks. Tangents of systems that the caller's solve did not
+// solve of the same problem, without chunks. Results of systems that the caller's solve did not
 // solve are zero, and those that the kernels' own solve did not solve are NaN. In and out do not
 // overlap; the result does not depend on grid or block.
 
@@ -51,21 +52,32 @@ __device__ void team_tangent(const TeamPlan &plan, const TeamTangent &tangents) 
         RefinedSolve<KIND> solve = setup.solve(system, direction);
         const int refinement = plan.problem.refinement;
         double *x = solve.substitution.x;
-        tangent.start(system, plan.iterate + system * plan.unknowns);
+        double slack = 0;
+        if (tangents.q) {
 #pragma unroll 1
-        for (int t = 0; t < sizes.points; ++t) {
-#pragma unroll 1
-            for (int i = team.rank; i < p; i += team.size) {
-                x[i] = 0;
+            for (int64_t i = team.rank; i < values; i += team.size) {
+                rhs[i] = read(tangents.q, results, system * values + i);
             }
-            tangent.add(t, x);
-#pragma unroll 1
-            for (int i = team.rank; i < p; i += team.size) {
-                rhs[int64_t(t) * p + i] = x[i];
+            if (tangents.q_epsilon) {
+                slack = read(tangents.q_epsilon, results, system);
             }
-            team.sync();
+        } else {
+            tangent.start(system, plan.iterate + system * plan.unknowns);
+#pragma unroll 1
+            for (int t = 0; t < sizes.points; ++t) {
+#pragma unroll 1
+                for (int i = team.rank; i < p; i += team.size) {
+                    x[i] = 0;
+                }
+                tangent.add(t, x);
+#pragma unroll 1
+                for (int i = team.rank; i < p; i += team.size) {
+                    rhs[int64_t(t) * p + i] = x[i];
+                }
+                team.sync();
+            }
+            slack = context.sum(tangent.slack);
         }
-        const double slack = context.sum(tangent.slack);
 #pragma unroll 1
         for (int step = 0; step <= refinement; ++step) {
             context.sync();

@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId};
 
 use crate::adjoint::{Cotangent, GradientsMut, Tangents};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::real::Real;
@@ -40,27 +40,24 @@ pub trait Engine<T: Real>: Send + Sync {
         found: &mut [Status],
     ) -> Result<()>;
 
-    /// Computes the directional derivative of the solution, and writes its status.
+    /// Computes the directional derivative of the solution; zero for systems that were not solved.
     fn jvp(
         &mut self,
         problem: &Problem<'_, T>,
         tangents: &Tangents<'_, T>,
         status: &[Status],
         derivative: SolutionMut<'_, T>,
-        found: &mut [Status],
     ) -> Result<()>;
 
     /// Computes M⁻¹ q for q in the layout of the solution, with the entry of the slack in `epsilon`;
     /// zero for systems that were not solved.
     fn inverse(
         &mut self,
-        _problem: &Problem<'_, T>,
-        _q: &Cotangent<'_, T>,
-        _status: &[Status],
-        _result: SolutionMut<'_, T>,
-    ) -> Result<()> {
-        Err(Error::argument("device", "only the CPU applies the inverse of the normal matrix"))
-    }
+        problem: &Problem<'_, T>,
+        q: &Cotangent<'_, T>,
+        status: &[Status],
+        result: SolutionMut<'_, T>,
+    ) -> Result<()>;
 
     /// Computes the marginal variances of the solution, the diagonal of M⁻¹, in the layout of the
     /// solution.

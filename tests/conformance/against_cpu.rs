@@ -38,6 +38,7 @@ fn scale(what: &'static str, results: &[(&'static str, Vec<f64>)]) -> f64 {
         // One of the unknowns (z, ε), with the rounding errors of all of them.
         "epsilon" => largest(results, &["solution"]),
         "tangent of epsilon" => largest(results, &["tangent"]),
+        "epsilon of inverse" => largest(results, &["inverse"]),
         "residuals" => largest(results, &["solution"]),
         "gradient of weights" | "gradient of steps" => {
             let adjoint = ["gradient of rhs", "gradient of initial_values"];

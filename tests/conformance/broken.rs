@@ -1,7 +1,7 @@
 //! Numerical trouble is the status of one system and leaves its neighbors bit-identical.
 
 use super::Subject;
-use crate::support::case::{Case, Sizes};
+use crate::support::case::{Case, Sizes, noise};
 use approx::assert_abs_diff_eq;
 use mechanistic::{
     Cotangent, Error, Factorization, Formulation, Options, Problem, Real, Smoothness, Status,
@@ -161,6 +161,21 @@ pub fn a_broken_system_has_no_derivative_and_no_residuals(subject: &Subject) {
         assert_eq!(tangent.status[system].is_ok(), system != 1);
         assert!(values.iter().all(|value| value.is_finite()));
         assert_eq!(values.iter().all(|&value| value == 0.0), system == 1);
+    }
+    let (q, of_slack) = (noise::<f64>(2, BATCH * 36), [1.0; BATCH]);
+    let q = Cotangent { values: &q, epsilon: Some(&of_slack) };
+    let broken = solver.inverse(&problem, &q).unwrap().clone();
+    let healthy = healthy();
+    let problem = healthy.problem();
+    solver.solve(&problem).unwrap();
+    let whole = solver.inverse(&problem, &q).unwrap();
+    let systems = broken.values.chunks(36).zip(whole.values.chunks(36));
+    for (system, (values, whole)) in systems.enumerate() {
+        assert_eq!(broken.status[system].is_ok(), system != 1);
+        match system {
+            1 => assert!(values.iter().all(|&value| value == 0.0)),
+            _ => assert_eq!(values, whole),
+        }
     }
 }
 
@@ -327,6 +342,35 @@ pub fn tangents_that_are_not_finite_are_reported(subject: &Subject) {
     }
 }
 
+pub fn an_inverse_that_is_not_finite_is_reported(subject: &Subject) {
+    let case = healthy();
+    let problem = case.problem();
+    let mut solver = subject.solver::<f64>(problem.shape(), &case.options);
+    let size = solver.solve(&problem).unwrap().values.len() / BATCH;
+    let mut inverse = |value: f64| {
+        let mut q = vec![1.0; BATCH * size];
+        q[3 * size..][..size].fill(value);
+        solver.inverse(&problem, &Cotangent { values: &q, epsilon: None }).unwrap().clone()
+    };
+    let whole = inverse(1.0);
+    for (value, expected) in [
+        (f64::NAN, Status::NonFiniteInput { argument: "the cotangent" }),
+        (f64::MAX, Status::Overflow),
+    ] {
+        let inverse = inverse(value);
+        for system in 0..BATCH {
+            let values = &inverse.values[system * size..][..size];
+            if system == 3 {
+                assert_eq!(inverse.status[system], expected);
+                assert!(values.iter().all(|value| value.is_nan()));
+            } else {
+                assert_eq!(inverse.status[system], Status::Ok);
+                assert_eq!(*values, whole.values[system * size..][..size]);
+            }
+        }
+    }
+}
+
 pub fn derivatives_need_a_solve_and_arrays_that_fit(subject: &Subject) {
     let case = healthy();
     let problem = case.problem();
@@ -335,6 +379,7 @@ pub fn derivatives_need_a_solve_and_arrays_that_fit(subject: &Subject) {
     let cotangent = Cotangent { values: &good, epsilon: None };
     assert!(solver.vjp(&problem, &cotangent).is_err());
     assert!(solver.jvp(&problem, &Tangents::default()).is_err());
+    assert!(solver.inverse(&problem, &cotangent).is_err());
     assert!(solver.residuals(&problem).is_err());
     solver.solve(&problem).unwrap();
     assert!(solver.vjp(&problem, &cotangent).is_ok());

@@ -82,6 +82,11 @@ fn results_are_the_same<T: Real>(subject: &Subject) {
         assert_eq!(lent.jvp_into(&problem, &tangents, into).unwrap(), expected.status);
         assert_eq!(bits(&values), bits(&expected.values), "{number}");
         assert_eq!(bits(&epsilon), bits(&expected.epsilon), "{number}");
+        let expected = own.inverse(&problem, &cotangent).unwrap().clone();
+        let into = SolutionMut { values: &mut values, epsilon: Some(&mut epsilon) };
+        assert_eq!(lent.inverse_into(&problem, &cotangent, into).unwrap(), expected.status);
+        assert_eq!(bits(&values), bits(&expected.values), "{number}");
+        assert_eq!(bits(&epsilon), bits(&expected.epsilon), "{number}");
 
         let all = own.vjp(&problem, &cotangent).unwrap();
         for wanted in 0..32_u32 {
@@ -152,4 +157,11 @@ pub fn memory_of_another_length_is_refused(subject: &Subject) {
     refused(solver.vjp_into(&problem, &cotangent, into), "gradient of steps");
     let short = SolutionMut { values: &mut values[1..], epsilon: None };
     refused(solver.jvp_into(&problem, &Inputs::default(), short), "tangent");
+    let short = SolutionMut { values: &mut values[1..], epsilon: None };
+    refused(solver.inverse_into(&problem, &cotangent, short), "result");
+    let short = SolutionMut { values: &mut values, epsilon: Some(&mut epsilon[1..]) };
+    refused(solver.inverse_into(&problem, &cotangent, short), "epsilon of result");
+    let short = Cotangent { values: &cotangent.values[1..], epsilon: None };
+    let whole = SolutionMut { values: &mut values, epsilon: Some(&mut epsilon) };
+    refused(solver.inverse_into(&problem, &short, whole), "cotangent");
 }

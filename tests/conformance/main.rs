@@ -174,6 +174,7 @@ macro_rules! conformance {
             broken::a_sum_of_one_system_that_cannot_be_stored_is_its_overflow,
             broken::a_gradient_of_the_weights_beyond_single_precision_changes_no_other,
             broken::tangents_that_are_not_finite_are_reported,
+            broken::an_inverse_that_is_not_finite_is_reported,
             broken::derivatives_need_a_solve_and_arrays_that_fit,
             broken::residuals_are_the_norms_of_the_defects,
             broken::a_system_without_digits_left_is_a_breakdown,

@@ -44,13 +44,17 @@ pub fn on_random_cases(subject: &Subject, count: u32, worst: f64, check: impl Fn
     assert!(4 * compared.get() > count, "only {} of {count} cases compared", compared.get());
 }
 
-/// Solution, ε, residuals and variances of every system.
+/// Solution, ε, residuals, variances and M⁻¹q of every system.
 fn agrees_with_the_dense_reference(subject: &Subject, case: &Case, condition: f64) {
     let problem = case.problem();
     let mut solver = subject.solver(problem.shape(), &case.options);
     let solution = solver.solve(&problem).unwrap().clone();
     let residuals = solver.residuals(&problem).unwrap().to_vec();
-    let variances = solver.variances(&problem).unwrap();
+    let variances = solver.variances(&problem).unwrap().to_vec();
+    let (q, of_slack) = (noise(12, solution.values.len()), noise(13, case.batch));
+    let of_both = Cotangent { values: &q, epsilon: Some(&of_slack) };
+    let inverse = solver.inverse(&problem, &of_both).unwrap();
+    assert_eq!(inverse.status, solution.status);
     let tolerance = 1e-13 * condition * condition + 1e-11;
     let size = solution.values.len() / case.batch;
     for system in 0..case.batch {
@@ -65,6 +69,12 @@ fn agrees_with_the_dense_reference(subject: &Subject, case: &Case, condition: f6
         assert_close(&norms, &dense.residuals(&values, epsilon), tolerance, "residuals");
         let variances = &variances[system * size..][..size];
         assert_close(variances, &dense.variances(), tolerance, "variances");
+        let (values, epsilon) = dense.inverse(&q[system * size..][..size], of_slack[system]);
+        let mut expected = values;
+        expected.push(epsilon);
+        let mut actual = inverse.values[system * size..][..size].to_vec();
+        actual.push(inverse.epsilon[system]);
+        assert_close(&actual, &expected, tolerance, "M⁻¹q");
     }
 }
 
@@ -261,5 +271,8 @@ pub fn single_precision_agrees_with_double_to_rounding(subject: &Subject) {
         for (actual, expected) in actual.inputs.as_ref().zip(expected.inputs.as_ref()) {
             assert_close(actual, expected, 1e-6, "gradient in f32");
         }
+        let expected = double_solver.inverse(&problem, &of_double).unwrap();
+        let actual = solver.inverse(&single, &of_single).unwrap();
+        assert_close(&actual.values, &expected.values, 1e-6, "M⁻¹q in f32");
     });
 }

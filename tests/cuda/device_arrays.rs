@@ -50,6 +50,30 @@ fn an_array_of_another_length_is_an_error_that_names_it() {
 }
 
 #[test]
+fn an_inverse_names_what_does_not_fit() {
+    driver::simulated();
+    let gpu = Device::cuda(0).unwrap().gpu().unwrap().clone();
+    let sizes = Sizes { batch: 1, points: 9, states: 1, equations: 1, ..Sizes::SMALL };
+    let case = Case::<f64>::new(sizes, Options::default(), 1);
+    let arrays = case.arrays().map(|array| DeviceArray::from_host(&gpu, "values", array).unwrap());
+    let inputs = arrays.as_ref().map(Values::from);
+    let mut solver = DeviceSolver::<f64>::new(&gpu, case.problem().shape(), &case.options).unwrap();
+    let size = case.problem().shape().solution().iter().product::<usize>();
+    let zeros = |values: usize| DeviceArray::<f64>::zeros(&gpu, "values", values).unwrap();
+    let (q, short, mut result, mut short_result) =
+        (zeros(size), zeros(size - 1), zeros(size), zeros(size - 1));
+    let error = solver.inverse(inputs, &q, None, &mut result).unwrap_err().to_string();
+    assert!(error.starts_with("problem: "), "{error}");
+    solver.solve(inputs, &mut result).unwrap();
+    let error = solver.inverse(inputs, &short, None, &mut result).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("cotangent: expected {size} values")), "{error}");
+    let error = solver.inverse(inputs, &q, Some(&short), &mut result).unwrap_err().to_string();
+    assert!(error.starts_with("cotangent of epsilon: expected 1 values"), "{error}");
+    let error = solver.inverse(inputs, &q, None, &mut short_result).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("result: expected {size} values")), "{error}");
+}
+
+#[test]
 fn the_device_times_what_it_is_asked_for() {
     driver::simulated();
     let gpu = Device::cuda(0).unwrap().gpu().unwrap().clone();

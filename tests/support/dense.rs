@@ -158,6 +158,23 @@ impl Dense {
         inverse.row_iter().take(values).map(|row| row.norm_squared()).collect()
     }
 
+    /// M⁻¹q = R⁻¹R⁻ᵀq for q and its entry of ε, as (values, ε); the latter is 0 without slack.
+    pub fn inverse(&self, q: &[f64], epsilon: f64) -> (Vec<f64>, f64) {
+        let r = self.matrix.clone().qr().r();
+        let entries = q.iter().copied().chain(self.slack.then_some(epsilon));
+        let q = DVector::from_iterator(self.matrix.ncols(), entries);
+        let v = r.transpose().solve_lower_triangular(&q).unwrap();
+        let x = r.solve_upper_triangular(&v).unwrap();
+        self.split(x)
+    }
+
+    /// Unknowns as (z, ε), ε = 0 without slack.
+    fn split(&self, x: DVector<f64>) -> (Vec<f64>, f64) {
+        let mut values: Vec<f64> = x.iter().copied().collect();
+        let epsilon = if self.slack { values.pop().unwrap() } else { 0.0 };
+        (values, epsilon)
+    }
+
     /// (z, ε), ε = 0 without slack: x = R⁻¹(Qᵀβ + R⁻ᵀ γα e_ε).
     pub fn solve(&self) -> (Vec<f64>, f64) {
         let qr = self.matrix.clone().qr();
@@ -168,8 +185,6 @@ impl Dense {
         if self.slack {
             rhs += r.transpose().solve_lower_triangular(&unit).unwrap();
         }
-        let mut x: Vec<f64> = r.solve_upper_triangular(&rhs).unwrap().iter().copied().collect();
-        let epsilon = if self.slack { x.pop().unwrap() } else { 0.0 };
-        (x, epsilon)
+        self.split(r.solve_upper_triangular(&rhs).unwrap())
     }
 }

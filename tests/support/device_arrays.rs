@@ -13,6 +13,8 @@ use super::close::assert_close;
 pub struct Outcome<T> {
     pub values: Vec<T>,
     pub tangent: Vec<T>,
+    /// M⁻¹ times the cotangent.
+    pub inverse: Vec<T>,
     pub gradients: Inputs<Vec<T>>,
     /// Gradient of the weights.
     pub weights: Vec<T>,
@@ -24,6 +26,7 @@ impl Outcome<f64> {
     pub fn assert_close(&self, expected: &Self) {
         assert_close(&self.values, &expected.values, 1e-9, "solution");
         assert_close(&self.tangent, &expected.tangent, 1e-9, "tangent");
+        assert_close(&self.inverse, &expected.inverse, 1e-9, "inverse");
         let gradients = self.gradients.as_ref().zip(expected.gradients.as_ref());
         for (name, (actual, expected)) in Inputs::NAMES.zip(gradients) {
             assert_close(actual, expected, 1e-9, &format!("gradient of {name}"));
@@ -68,11 +71,14 @@ pub fn on_device<T: Real, V: Stored>(
     let gradients = gradients.as_ref().map(download);
     assert_eq!(gradients, alone, "gradients one by one");
     let directions = directions.as_ref().map(|direction| upload(direction));
-    let mut tangent = unwritten(values.len());
-    solver.jvp(inputs, directions.as_ref().map(Some), &mut tangent).unwrap();
+    let mut derived = unwritten(values.len());
+    solver.jvp(inputs, directions.as_ref().map(Some), &mut derived).unwrap();
+    let tangent = download(&derived);
+    solver.inverse(inputs, &cotangent, None, &mut derived).unwrap();
     Outcome {
         values: download(&values),
-        tangent: download(&tangent),
+        tangent,
+        inverse: download(&derived),
         gradients,
         weights: download(solver.weight_gradient()),
     }
@@ -92,9 +98,10 @@ pub fn on_host(
     let gradients = solver.vjp(&problem, &cotangent).unwrap().clone();
     let tangents = directions.as_ref().map(|direction| Some(direction.as_slice()));
     let tangent = solver.jvp(&problem, &tangents).unwrap().values.clone();
+    let inverse = solver.inverse(&problem, &cotangent).unwrap().values.clone();
     let residuals = solver.residuals(&problem).unwrap();
     assert!(residuals.iter().all(|residuals| residuals.equation.is_finite()));
     let Weights { equation, initial, smoothness, periodic } = gradients.weights;
     let weights = vec![equation, initial, smoothness, periodic];
-    Outcome { values: solution.values, tangent, gradients: gradients.inputs, weights }
+    Outcome { values: solution.values, tangent, inverse, gradients: gradients.inputs, weights }
 }

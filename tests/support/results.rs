@@ -31,6 +31,7 @@ pub fn results(solver: &mut Solver<f64>, case: &Case) -> Result<Results> {
     let epsilon = noise::<f64>(21, case.batch);
     let of_loss = Cotangent { values: &cotangent, epsilon: Some(&epsilon) };
     let gradients = solver.vjp(&problem, &of_loss)?.clone();
+    let inverse = solver.inverse(&problem, &of_loss)?.clone();
     let weights = gradients.weights;
     let directions = case.directions(22);
     let all = directions.as_ref().map(|direction| Some(direction.as_slice()));
@@ -51,6 +52,8 @@ pub fn results(solver: &mut Solver<f64>, case: &Case) -> Result<Results> {
         ),
         ("tangent", tangent.values),
         ("tangent of epsilon", tangent.epsilon),
+        ("inverse", inverse.values),
+        ("epsilon of inverse", inverse.epsilon),
     ];
     Ok(Results { status: solution.status, arrays })
 }

@@ -132,7 +132,29 @@ where
         in_order(gpu, stream, || {
             let directions = directions.as_ref().map(Option::as_ref);
             solver.jvp(all(&arrays)?, directions, &mut values)?;
-            epsilon.copy_from("tangent of epsilon", solver.epsilon_tangent())
+            epsilon.copy_from("tangent of epsilon", solver.derived_epsilon())
+        })
+    }
+
+    fn inverse(
+        &mut self,
+        stream: usize,
+        inputs: Addresses,
+        [values, epsilon]: Pair,
+        results: Pair,
+    ) -> Result<()> {
+        let OnDevice { held: Held { solver, .. }, gpu, captured, .. } = self;
+        *captured |= is_captured(gpu, stream)?;
+        let shape = solver.shape().clone();
+        let arrays = of_inputs::<T>(gpu, &shape, inputs)?;
+        let numbers = shape.solution().iter().product();
+        let values = lent(gpu, "cotangent", values, numbers)?;
+        let epsilon = given(gpu, "cotangent of epsilon", epsilon, shape.batch())?;
+        let mut result = lent(gpu, "result", results[0], numbers)?;
+        let mut of_slack = lent(gpu, "epsilon of result", results[1], shape.batch())?;
+        in_order(gpu, stream, || {
+            solver.inverse(all(&arrays)?, &values, epsilon.as_ref(), &mut result)?;
+            of_slack.copy_from("epsilon of result", solver.derived_epsilon())
         })
     }
 

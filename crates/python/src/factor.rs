@@ -130,9 +130,17 @@ impl Factor {
         self.with(py, |held| held.jvp(stream, inputs, tangents, results))
     }
 
-    /// Computes M⁻¹ q for q in the layout of the solution, on the CPU.
-    fn inverse(&self, py: Python<'_>, inputs: Addresses, q: Pair, results: Pair) -> PyResult<()> {
-        self.with(py, |held| held.inverse(inputs, q, results))
+    /// Computes M⁻¹ q for q in the layouts of the solution and of ε; the latter may be missing.
+    #[pyo3(signature = (inputs, q, results, stream = 0))]
+    fn inverse(
+        &self,
+        py: Python<'_>,
+        inputs: Addresses,
+        q: Pair,
+        results: Pair,
+        stream: usize,
+    ) -> PyResult<()> {
+        self.with(py, |held| held.inverse(stream, inputs, q, results))
     }
 
     /// Returns the first `most` systems that were not solved: their numbers, and what is wrong. Of a

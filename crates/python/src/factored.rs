@@ -1,6 +1,6 @@
 //! What a solve leaves behind: a solver with its factor, among arrays at addresses.
 
-use mechanistic::{Error, Inputs, Plan, ProblemShape, Result, Status};
+use mechanistic::{Inputs, Plan, ProblemShape, Result, Status};
 
 /// The sizes of a problem: B, N, the number of extra derivatives, and the axes of coefficients,
 /// right-hand side, initial values and steps.
@@ -39,9 +39,7 @@ pub trait Factored: Send {
     ) -> Result<()>;
 
     /// Computes M⁻¹ q.
-    fn inverse(&mut self, _inputs: Addresses, _q: Pair, _results: Pair) -> Result<()> {
-        Err(on_cpu_only())
-    }
+    fn inverse(&mut self, stream: usize, inputs: Addresses, q: Pair, results: Pair) -> Result<()>;
 
     /// Returns how each system ended; of a solve on a device whose statuses nobody asked for, nothing.
     fn statuses(&self) -> &[Status];
@@ -51,10 +49,6 @@ pub trait Factored: Send {
 
     /// Gives the solver back to the idle ones.
     fn give_back(self: Box<Self>);
-}
-
-fn on_cpu_only() -> Error {
-    Error::argument("device", "the factor lies on a CUDA device, and only the CPU does this")
 }
 
 /// Returns the shape of a problem of these sizes.

@@ -85,7 +85,7 @@ where
         self.solver.jvp_into(&problem, &tangents, to_solution(&shape, results)?).map(drop)
     }
 
-    fn inverse(&mut self, inputs: Addresses, q: Pair, results: Pair) -> Result<()> {
+    fn inverse(&mut self, _stream: usize, inputs: Addresses, q: Pair, results: Pair) -> Result<()> {
         let shape = self.solver.shape().clone();
         let problem = problem(&shape, inputs)?;
         let (q, results) = (of_solution(&shape, q)?, to_solution(&shape, results)?);

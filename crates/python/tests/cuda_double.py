@@ -91,15 +91,21 @@ class Driver:
 
 
 class CudaTensor(torch.Tensor):
-    """A tensor that says it lies on cuda:0, and whose numbers lie at an address of the driver."""
+    """A tensor that says it lies on cuda:0, and whose numbers lie at an address of the driver.
+
+    It says so in Python alone: autograd's engine would look for the queue of a real device.
+    """
 
     driver: Driver
     memory: int
+    device = torch.device("cuda:0")
+    is_cpu = False
+    is_cuda = True
 
     @staticmethod
     def __new__(cls, driver: Driver, like: torch.Tensor) -> "CudaTensor":
         """Makes one of this shape and type, whose numbers are not written yet."""
-        made = torch.Tensor._make_wrapper_subclass(cls, like.shape, dtype=like.dtype, device="cuda:0")
+        made = torch.Tensor._make_wrapper_subclass(cls, like.shape, dtype=like.dtype, device="cpu")
         made.driver, made.memory = driver, driver.allocate(like.numel() * like.element_size())
         return made
 
@@ -134,21 +140,29 @@ class Computing(TorchDispatchMode):
 
     def __torch_dispatch__(self, operation, types, arguments=(), options=None):
         options = dict(options or {})
-        doubles = []
+        doubles, others = [], []
 
         def host(x):
             if not isinstance(x, CudaTensor):
+                others.extend([x] if isinstance(x, torch.Tensor) and x.dim() > 0 else [])
                 return x
             doubles.append(x)
             unread = torch.empty(x.shape, dtype=x.dtype)
             return unread if operation in _UNWRITTEN else x.host()
 
+        target = arguments[0] if operation._schema.is_mutable else None
         arguments = tree_map(host, arguments)
+        if doubles and others and operation is not _aten.copy_.default:
+            raise RuntimeError(f"{operation}: tensors on cuda:0 and on the CPU")
         wanted = options.get("device")
         on_device = bool(doubles) if wanted is None else torch.device(wanted).type == "cuda"
         if on_device and wanted is not None:
             options["device"] = "cpu"
         found = operation(*arguments, **options)
+        if target is not None:
+            if isinstance(target, CudaTensor):
+                self.driver.upload(target.memory, arguments[0].numpy())
+            return target
 
         def placed(x):
             if not isinstance(x, torch.Tensor):

@@ -1,8 +1,4 @@
-"""CUDA tensors on the simulated driver: memory and stream of PyTorch by a test double of its tensors.
-
-The double stands below autograd, whose engine wants a CUDA device of its own: what autograd calls is
-called here, and that it is called rightly is tested on the CPU.
-"""
+"""CUDA tensors on the simulated driver: memory and stream of PyTorch by a test double of its tensors."""
 
 import ctypes
 import os
@@ -11,7 +7,7 @@ import types
 import pytest
 import torch
 from cuda_double import Computing, CudaTensor, load
-from problems import inputs
+from problems import ROWS, inputs
 
 import mechanistic
 from mechanistic.torch import SolveError, SolveWarning, _operators, solve_ode
@@ -90,6 +86,39 @@ def test_solution_and_derivatives_are_those_of_the_cpu(driver, dtype, tolerance,
         scale = float(other.abs().max()) + 1e-30
         assert float((one.host() - other).abs().max()) <= tolerance * scale
     assert status.host().tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("options", [{}, {"slack": (1.0, 0.5)}, {"periodic": True}])
+def test_second_derivatives_of_autograd_are_those_of_the_cpu(driver, rows, options):
+    here = inputs(shared=(0, 1, 0, 1))
+
+    def derivatives(tensors):
+        z = solve_ode(*tensors, smoothness=rows, **options)
+        first = torch.autograd.grad((z * z).sum(), tensors, create_graph=True)
+        return torch.autograd.grad(sum((x * x).sum() for x in first), tensors)
+
+    there = [x.requires_grad_() for x in on_device(driver, here)]
+    for one, other in zip(derivatives(there), derivatives(here)):
+        assert isinstance(one, CudaTensor)
+        assert float((one.host() - other).abs().max()) <= 1e-8 * float(other.abs().max())
+
+
+def test_a_system_that_cannot_be_solved_has_no_second_derivatives(driver):
+    here = [x.detach() for x in inputs()]
+    here[3][1, 2] = -1.0
+    constants = (*SIZES, mechanistic._options.key(check="ignore"))
+    w = noise(3, 6, 2, 4)
+    directions = [noise(*x.shape, seed=5 + i) for i, x in enumerate(here)]
+
+    def second(tensors, moved, w):
+        *_, token = _operators._solve_now(*tensors, *constants)
+        return _operators._second_now(*tensors, token, *moved, w, None, *constants)
+
+    found = second(on_device(driver, here), on_device(driver, directions), CudaTensor.of(driver, w))
+    for one, other in zip(found, second(here, directions, w)):
+        assert torch.equal(one.host()[1], torch.zeros_like(other[1]))
+        assert torch.allclose(one.host(), other, rtol=1e-9, atol=1e-9 * float(other.abs().max()))
 
 
 def test_gradients_that_nobody_needs_are_not_computed(driver):

@@ -7,7 +7,7 @@ use super::layout::{Context, Layout};
 use super::staging::TileSystems;
 use super::tile::chunks::Chunks;
 use super::tile::{Scratch, SolutionSink, Tile};
-use crate::adjoint::{Cotangent, GradientsMut, Tangents, overflow_in_sum, report_tangent};
+use crate::adjoint::{Cotangent, GradientsMut, Tangents, overflow_in_sum};
 use crate::backend::engine::{Engine, of_precision};
 use crate::error::Result;
 use crate::inputs::Inputs;
@@ -471,16 +471,14 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
         problem: &Problem<'_, R>,
         tangents: &Tangents<'_, R>,
         status: &[Status],
-        mut derivative: SolutionMut<'_, R>,
-        found: &mut [Status],
+        derivative: SolutionMut<'_, R>,
     ) -> Result<()> {
         let systems = self.group_systems;
         let inputs = tangents.map(|tangent| R::values(tangent.unwrap_or(&[])));
-        let tasks = sinks(&self.layout, systems, derivative.reborrow())
+        let tasks = sinks(&self.layout, systems, derivative)
             .zip(status.chunks(systems))
             .map(|(sink, status)| Task::Jvp(inputs, status, sink));
         run(&self.options, &self.layout, &mut self.groups, problem, tasks);
-        report_tangent(derivative, tangents, problem.shape(), status, found);
         Ok(())
     }
 

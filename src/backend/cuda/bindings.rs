@@ -412,7 +412,7 @@ pub struct TeamPlan {
     pub iterate: *mut f64,
     /// (teams, unknowns): R⁻ᵀ of a right-hand side
     pub substituted: *mut f64,
-    /// (teams, unknowns): adjoint or tangent; not in the forward solve
+    /// (teams, unknowns): adjoint, tangent or M⁻¹q; not in the forward solve
     pub direction: *mut f64,
     /// (teams, unknowns), of the tangent kernels only
     pub tangent_rhs: *mut f64,
@@ -456,7 +456,7 @@ pub struct TeamAdjoint {
 }
 
 /// The arrays that the tangent kernels read and write. Tangents of inputs have the layout of the
-/// inputs; for an input that does not move they are null.
+/// inputs; for an input that does not move they are null, and with q none of them is read.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct TeamTangent {
@@ -464,11 +464,15 @@ pub struct TeamTangent {
     pub status: *const Status,
     /// (B)
     pub own_status: *const Status,
+    /// (B, N, K, Q), or null: right-hand sides in place of the tangent's
+    pub q: *const ::core::ffi::c_void,
+    /// (B), their entries of the slack, or null: zeros
+    pub q_epsilon: *const ::core::ffi::c_void,
     pub coefficients: Input,
     pub rhs: Input,
     pub initial_values: Input,
     pub steps: Input,
-    /// (B, N, K, Q)
+    /// (B, N, K, Q): the tangent, or M⁻¹q
     pub d_values: *mut ::core::ffi::c_void,
     /// (B)
     pub d_epsilon: *mut ::core::ffi::c_void,

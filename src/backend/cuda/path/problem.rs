@@ -99,7 +99,7 @@ impl Counted<Input> {
     }
 
     /// Makes the direction of an input that does not move.
-    fn none() -> Self {
+    pub fn none() -> Self {
         let array = Input { data: std::ptr::null(), system: 0, time: 0, state: 0, storage: 0 };
         Counted { array, len: 0 }
     }

@@ -1,16 +1,18 @@
 //! Solutions on the device, and the reading of their statuses.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use crate::adjoint::Cotangent;
 use crate::backend::cuda::bindings::{self as parameters, *};
 use crate::backend::cuda::driver::Buffer;
 use crate::backend::cuda::driver::CudaDevice;
-use crate::backend::cuda::path::SolutionViewMut;
+use crate::backend::cuda::path::{CotangentView, SolutionViewMut};
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::real::Real;
 use crate::shape::ProblemShape;
-use crate::solution::Status;
+use crate::solution::{SolutionMut, Status};
 
 /// The solution of some systems on the device.
 pub(crate) struct SolutionBuffers<T: Real> {
@@ -36,6 +38,56 @@ impl<T: Real> SolutionBuffers<T> {
             values: Buffer::unwritten(device, "solution", values)?,
             details: SolutionDetails::new(device, systems)?,
         })
+    }
+
+    /// Copies the cotangent of some systems of a batch here.
+    pub fn write_cotangent(
+        &mut self,
+        cotangent: &Cotangent<'_, T>,
+        systems: Range<usize>,
+    ) -> Result<()> {
+        let size = self.size();
+        let values = &cotangent.values[systems.start * size..systems.end * size];
+        self.values.copy_from_host("cotangent", values)?;
+        match cotangent.epsilon {
+            Some(epsilon) => {
+                self.details.epsilon.copy_from_host("cotangent of epsilon", &epsilon[systems])
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the cotangent of the first `systems` systems, after [`Self::write_cotangent`] of the
+    /// same one.
+    pub fn cotangent(&self, of: &Cotangent<'_, T>, systems: usize) -> CotangentView<'_, T> {
+        CotangentView {
+            values: self.values.part(0, systems * self.size()),
+            epsilon: of.epsilon.map(|_| self.details.epsilon.part(0, systems)),
+        }
+    }
+
+    /// Reads the first systems, which become the `systems` of a batch; `what` names them in errors.
+    pub fn copy_to_host(
+        &self,
+        what: &str,
+        to: &mut SolutionMut<'_, T>,
+        systems: Range<usize>,
+    ) -> Result<()> {
+        let size = self.size();
+        let values = &mut to.values[systems.start * size..systems.end * size];
+        self.values.copy_to_host(what, values)?;
+        match &mut to.epsilon {
+            Some(epsilon) => {
+                let what = format!("epsilon of {what}");
+                self.details.epsilon.copy_to_host(&what, &mut epsilon[systems])
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the number of values of a system.
+    fn size(&self) -> usize {
+        self.values.len() / self.details.status.len()
     }
 
     /// Returns a view of the first `systems` systems, to be written.

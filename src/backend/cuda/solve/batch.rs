@@ -262,6 +262,21 @@ impl<T: Real> Batch<T> {
         cold.tangent(Solved { template, part, inputs, status }, tangents, tangent)
     }
 
+    /// Computes M⁻¹ q of one part of the problem last solved, with the statuses of that solve: zero for
+    /// systems that were not solved. The entry of the slack is written too, the status is not.
+    pub fn inverse(
+        &mut self,
+        part: Part,
+        inputs: Inputs<Values<'_>>,
+        status: &CudaView<'_, Status>,
+        q: &CotangentView<'_, T>,
+        result: &mut SolutionViewMut<'_, T>,
+    ) -> Result<()> {
+        let _range = range("inverse");
+        let (cold, template) = self.cold()?;
+        cold.inverse(Solved { template, part, inputs, status }, q, result)
+    }
+
     /// Computes the squared defects (systems, 4) of one part of the problem last solved, with the
     /// statuses of that solve.
     pub fn squared_defects(

@@ -38,8 +38,9 @@ pub struct DeviceSolver<T: Real> {
     again: Option<SolutionBuffers<T>>,
     /// Gradient ∂ℓ/∂(weights): equation, initial, smoothness, periodic.
     weights: Buffer<T>,
-    /// Directional derivative ε̇ of the last jvp, (B), and the statuses that go with it.
-    tangent: SolutionDetails<T>,
+    /// Directional derivative ε̇ of the last jvp, or entry of the slack of the last M⁻¹ q, (B), and
+    /// the statuses that go with it.
+    derived: SolutionDetails<T>,
     solved: bool,
 }
 
@@ -70,13 +71,13 @@ impl<T: Real> DeviceSolver<T> {
             return Err(Error::argument("follow_growth", message));
         }
         let details = SolutionDetails::new(device, shape.batch)?;
-        let tangent = SolutionDetails::new(device, shape.batch)?;
+        let derived = SolutionDetails::new(device, shape.batch)?;
         let weights = Buffer::unwritten(device, "gradient of the weights", 4)?;
         let (batch, again) = Batch::new(device, shape, options, path, |systems| {
             let whole = systems == shape.batch;
             (!whole).then(|| SolutionBuffers::new(device, shape, systems)).transpose()
         })?;
-        Ok(DeviceSolver { batch, details, again, weights, tangent, solved: false })
+        Ok(DeviceSolver { batch, details, again, weights, derived, solved: false })
     }
 
     /// Returns the shape of the problems that this solver was made for.
@@ -154,26 +155,19 @@ impl<T: Real> DeviceSolver<T> {
     ) -> Result<()> {
         self.check_solved()?;
         self.check_inputs("", inputs.map(Some))?;
-        self.check("cotangent", self.solution_values(), Values::from(cotangent))?;
-        if let Some(epsilon) = epsilon {
-            self.check("cotangent of epsilon", self.shape().batch, Values::from(epsilon))?;
-        }
+        self.check_cotangent(cotangent, epsilon)?;
         self.check_inputs(
             "gradient of ",
             gradients.as_ref().map(|gradient| gradient.as_deref().map(Values::from)),
         )?;
         let mut gradients = gradients;
         let layouts = self.batch.template.layouts;
-        let size = values_of_system(self.shape());
         for part in self.batch.parts() {
             let Part { first, systems } = part;
             let inputs = self.batch.part_inputs(inputs, part);
             self.solve_again(part, inputs)?;
             let status = self.details.status.part(first, systems);
-            let cotangent = CotangentView {
-                values: cotangent.part(first * size, systems * size),
-                epsilon: epsilon.map(|epsilon| epsilon.part(first, systems)),
-            };
+            let cotangent = self.part_of_cotangent(cotangent, epsilon, part);
             let targets = gradients.as_mut().zip(layouts).map(|(gradient, layout)| {
                 let (first, values) = (first * layout.system, layout.total(systems));
                 gradient.as_mut().map(|gradient| gradient.part_mut(first, values))
@@ -192,8 +186,9 @@ impl<T: Real> DeviceSolver<T> {
 
     /// Computes the directional derivative of the solution at the problem last solved: the
     /// Jacobian-vector product. `tangent` (B, N, K, Q) is overwritten; the derivative of ε is
-    /// [`Self::epsilon_tangent`]. An input without a direction does not move. The first call after
-    /// a solve factors the matrix once more, in a workspace that the first call of all allocates.
+    /// [`Self::derived_epsilon`]. An input without a direction does not move. The first call of jvp or
+    /// [`Self::inverse`] after a solve factors the matrix once more, in a workspace that the first
+    /// call of all allocates.
     ///
     /// # Errors
     /// Those of [`Self::vjp`], and [`Error::OutOfMemory`].
@@ -216,15 +211,44 @@ impl<T: Real> DeviceSolver<T> {
             let directions = directions.zip(layouts).map(|(direction, layout)| {
                 direction.map(|direction| direction.systems(&layout, first, systems))
             });
-            let mut tangent = self.tangent.view_mut(tangent, first, systems);
+            let mut tangent = self.derived.view_mut(tangent, first, systems);
             self.batch.jvp(part, inputs, &status, directions, &mut tangent)?;
         }
         Ok(())
     }
 
-    /// Returns the directional derivative of ε (B) of the last jvp.
-    pub fn epsilon_tangent(&self) -> &Buffer<T> {
-        &self.tangent.epsilon
+    /// Computes M⁻¹ q at the problem last solved, as [`Solver::inverse`](crate::Solver::inverse) does,
+    /// for q (B, N, K, Q) and its entries of the slack (B), if given. `result` (B, N, K, Q) is
+    /// overwritten; its entries of the slack are [`Self::derived_epsilon`]. Systems that were not
+    /// solved have zeros; what is not finite is not looked for.
+    ///
+    /// # Errors
+    /// Those of [`Self::jvp`].
+    pub fn inverse(
+        &mut self,
+        inputs: Inputs<Values<'_>>,
+        q: &Buffer<T>,
+        epsilon: Option<&Buffer<T>>,
+        result: &mut Buffer<T>,
+    ) -> Result<()> {
+        self.check_solved()?;
+        self.check_inputs("", inputs.map(Some))?;
+        self.check_cotangent(q, epsilon)?;
+        self.check("result", self.solution_values(), Values::from(&*result))?;
+        for part in self.batch.parts() {
+            let inputs = self.batch.part_inputs(inputs, part);
+            let status = self.details.status.part(part.first, part.systems);
+            let q = self.part_of_cotangent(q, epsilon, part);
+            let mut result = self.derived.view_mut(result, part.first, part.systems);
+            self.batch.inverse(part, inputs, &status, &q, &mut result)?;
+        }
+        Ok(())
+    }
+
+    /// Returns what goes with the result of the last jvp or inverse: the directional derivative of ε
+    /// (B), or the entries of the slack (B).
+    pub fn derived_epsilon(&self) -> &Buffer<T> {
+        &self.derived.epsilon
     }
 
     /// Solves a part again, so that the workspace holds its factor.
@@ -232,6 +256,27 @@ impl<T: Real> DeviceSolver<T> {
         match &mut self.again {
             Some(again) => self.batch.solve(part, inputs, &mut again.view_mut(part.systems)),
             None => Ok(()),
+        }
+    }
+
+    fn check_cotangent(&self, values: &Buffer<T>, epsilon: Option<&Buffer<T>>) -> Result<()> {
+        self.check("cotangent", self.solution_values(), Values::from(values))?;
+        let epsilon = epsilon.map(Values::from);
+        let check = |epsilon| self.check("cotangent of epsilon", self.shape().batch, epsilon);
+        epsilon.map_or(Ok(()), check)
+    }
+
+    /// Returns the cotangents of a part of the batch.
+    fn part_of_cotangent<'a>(
+        &self,
+        values: &'a Buffer<T>,
+        epsilon: Option<&'a Buffer<T>>,
+        Part { first, systems }: Part,
+    ) -> CotangentView<'a, T> {
+        let size = values_of_system(self.shape());
+        CotangentView {
+            values: values.part(first * size, systems * size),
+            epsilon: epsilon.map(|epsilon| epsilon.part(first, systems)),
         }
     }
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::adjoint::{Cotangent, GradientsMut, Tangents, overflow_in_sum, report_tangent};
+use crate::adjoint::{Cotangent, GradientsMut, Tangents, overflow_in_sum};
 use crate::backend::cuda::bindings as parameters;
 use crate::backend::cuda::driver::Buffer;
 use crate::backend::cuda::driver::CudaDevice;
+use crate::backend::cuda::path::Path;
 use crate::backend::cuda::path::problem::Values;
 use crate::backend::cuda::path::results::{SolutionBuffers, values_of_system};
-use crate::backend::cuda::path::{CotangentView, Path};
 use crate::backend::cuda::solve::batch::{Batch, Part};
 use crate::backend::cuda::solve::paths::{self, CudaPath};
 use crate::backend::{self, engine::of_precision};
@@ -70,10 +70,11 @@ pub struct Engine<T: Real> {
 /// The arrays on the device for one part of the batch.
 struct Staging<T: Real> {
     inputs: Inputs<Buffer<T>>,
+    /// Solution, whose values and slack are read at once.
     solution: SolutionBuffers<T>,
     /// Gradients or directions of the inputs.
     directions: Inputs<Buffer<T>>,
-    /// Cotangent or tangent of the solution.
+    /// Cotangent or tangent of the solution, or M⁻¹ q.
     response: SolutionBuffers<T>,
     /// Gradient ∂ℓ/∂(weights), (4).
     weights: Buffer<T>,
@@ -229,7 +230,6 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
         mut solution: SolutionMut<'_, T>,
         status: &mut [Status],
     ) -> Result<()> {
-        let size = values_of_system(&self.batch.shape);
         self.batch.template.follow_growth(problem)?;
         for part in self.batch.parts() {
             self.upload(problem, part)?;
@@ -238,12 +238,7 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
                 &mut self.staging;
             let inputs = inputs.as_ref().map(Values::from);
             self.batch.solve(part, inputs, &mut staged.view_mut(systems))?;
-            let values = &mut solution.values[first * size..][..systems * size];
-            staged.values.copy_to_host("solution", values)?;
-            if let Some(epsilon) = &mut solution.epsilon {
-                let epsilon = &mut epsilon[first..][..systems];
-                staged.details.epsilon.copy_to_host("epsilon", epsilon)?;
-            }
+            staged.copy_to_host("solution", &mut solution, part.range())?;
             let status = &mut status[first..][..systems];
             staged.details.read_status(&mut codes[..systems], status)?;
             on_device[..systems].copy_from_slice(status);
@@ -260,25 +255,13 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
         found: &mut [Status],
     ) -> Result<()> {
         let wanted = gradients.inputs.as_ref().map(Option::is_some);
-        let size = values_of_system(&self.batch.shape);
         let layouts = self.batch.template.layouts;
         for part in self.batch.parts() {
             self.restore(problem, part)?;
             self.put_status(status, part)?;
             let Part { first, systems } = part;
             let staging = &mut self.staging;
-            let values = &cotangent.values[first * size..][..systems * size];
-            staging.response.values.copy_from_host("cotangent", values)?;
-            if let Some(epsilon) = cotangent.epsilon {
-                let epsilon = &epsilon[first..][..systems];
-                staging.response.details.epsilon.copy_from_host("cotangent of epsilon", epsilon)?;
-            }
-            let on_device = CotangentView {
-                values: staging.response.values.part(0, systems * size),
-                epsilon: cotangent
-                    .epsilon
-                    .map(|_| staging.response.details.epsilon.part(0, systems)),
-            };
+            staging.response.write_cotangent(cotangent, part.range())?;
             let targets = staging.directions.as_mut().zip(layouts).zip(wanted);
             let targets = targets.map(|((gradient, layout), wanted)| {
                 wanted.then(|| gradient.part_mut(0, layout.total(systems)))
@@ -288,7 +271,7 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
                 part,
                 inputs,
                 &staging.solution.details.status.part(0, systems),
-                &on_device,
+                &staging.response.cotangent(cotangent, systems),
                 targets,
                 staging.weights.view_mut(),
             )?;
@@ -333,9 +316,7 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
         tangents: &Tangents<'_, T>,
         status: &[Status],
         mut derivative: SolutionMut<'_, T>,
-        found: &mut [Status],
     ) -> Result<()> {
-        let size = values_of_system(&self.batch.shape);
         let layouts = self.batch.template.layouts;
         for part in self.batch.parts() {
             self.restore_problem(problem, status, part)?;
@@ -355,14 +336,32 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
                 directions,
                 &mut staging.response.view_mut(systems),
             )?;
-            let values = &mut derivative.values[first * size..][..systems * size];
-            staging.response.values.copy_to_host("tangent", values)?;
-            if let Some(epsilon) = &mut derivative.epsilon {
-                let epsilon = &mut epsilon[first..][..systems];
-                staging.response.details.epsilon.copy_to_host("tangent of epsilon", epsilon)?;
-            }
+            staging.response.copy_to_host("tangent", &mut derivative, part.range())?;
         }
-        report_tangent(derivative, tangents, problem.shape(), status, found);
+        Ok(())
+    }
+
+    fn inverse(
+        &mut self,
+        problem: &Problem<'_, T>,
+        q: &Cotangent<'_, T>,
+        status: &[Status],
+        mut result: SolutionMut<'_, T>,
+    ) -> Result<()> {
+        for part in self.batch.parts() {
+            self.restore_problem(problem, status, part)?;
+            // Of the solution nothing but its statuses is needed after a solve: q takes its place.
+            let Staging { inputs, solution, response, .. } = &mut self.staging;
+            solution.write_cotangent(q, part.range())?;
+            self.batch.inverse(
+                part,
+                inputs.as_ref().map(Values::from),
+                &solution.details.status.part(0, part.systems),
+                &solution.cotangent(q, part.systems),
+                &mut response.view_mut(part.systems),
+            )?;
+            response.copy_to_host("result", &mut result, part.range())?;
+        }
         Ok(())
     }
 

@@ -9,13 +9,14 @@ use cudarc::driver::{CudaView, CudaViewMut};
 use super::Teams;
 use super::plan::Plan;
 use crate::backend::cuda::bindings::{
-    Status, TeamDefects, TeamPlan, TeamSolution, TeamTangent, TeamVariances,
+    Input, Status, TeamDefects, TeamPlan, TeamSolution, TeamTangent, TeamVariances,
 };
 use crate::backend::cuda::driver::CudaDevice;
-use crate::backend::cuda::driver::kernel::{Kernel, check_length};
+use crate::backend::cuda::driver::kernel::{Address, Kernel, check_length};
 use crate::backend::cuda::path::PartProblem;
-use crate::backend::cuda::path::{SolutionViewMut, TangentInputs};
+use crate::backend::cuda::path::{CotangentView, Counted, SolutionViewMut, TangentInputs};
 use crate::error::Result;
+use crate::inputs::Inputs;
 use crate::real::Real;
 
 /// The teams that solve, and the operations that they compute from their solution.
@@ -35,6 +36,14 @@ pub struct Statuses<'a> {
     pub known: CudaView<'a, Status>,
     /// Statuses of the teams' own solve.
     pub own: CudaView<'a, Status>,
+}
+
+/// The right-hand side r of M x = r for one part.
+pub enum RightHandSide<'a, T> {
+    /// That of the tangent, as the inputs move.
+    OfTangent(TangentInputs<'a>),
+    /// In the layout of the solution.
+    Given(CotangentView<'a, T>),
 }
 
 impl<T: Real> ColdTeams<T> {
@@ -75,31 +84,43 @@ impl<T: Real> ColdTeams<T> {
         self.teams.launch(&self.forward, problem, workspace, 1, &memory, output)
     }
 
-    /// Computes the directional derivative of the solution. The values and epsilon of `tangent` are
-    /// written, with zero for systems that the caller's solve did not solve, and NaN for others
-    /// that the teams' own solve did not; its status is not touched.
-    pub fn tangent(
+    /// Solves M x = r: for the right-hand side of the tangent, whose x is the directional derivative of
+    /// the solution, or for a given one. The values and epsilon of `result` are written, with zero
+    /// for systems that the caller's solve did not solve, and NaN for others that the teams' own
+    /// solve did not; its status is not touched.
+    pub fn response(
         &self,
         problem: &PartProblem<'_>,
         workspace: &mut CudaViewMut<'_, u8>,
         statuses: &Statuses<'_>,
-        tangents: &TangentInputs<'_>,
-        tangent: &mut SolutionViewMut<'_, T>,
+        to: &RightHandSide<'_, T>,
+        result: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let (status, own_status) = self.addresses(problem, statuses)?;
-        self.teams.check_values(problem, "tangent", tangent.values.len())?;
-        check_length("tangent of epsilon", problem.systems(), tangent.epsilon.len())?;
-        tangents.check(problem)?;
+        self.teams.check_values(problem, "tangent", result.values.len())?;
+        check_length("tangent of epsilon", problem.systems(), result.epsilon.len())?;
+        let ([q, q_epsilon], inputs) = match to {
+            RightHandSide::OfTangent(tangents) => {
+                tangents.check(problem)?;
+                ([Address::NONE; 2], tangents.inputs)
+            }
+            RightHandSide::Given(q) => {
+                let nothing = Inputs::NAMES.map(|_| Counted::<Input>::none());
+                (self.teams.cotangent(problem, q)?, nothing)
+            }
+        };
         let (memory, layout) = self.teams.plan.tangent_memory();
         let output = TeamTangent {
             status,
             own_status,
-            coefficients: tangents.inputs.coefficients.array,
-            rhs: tangents.inputs.rhs.array,
-            initial_values: tangents.inputs.initial_values.array,
-            steps: tangents.inputs.steps.array,
-            d_values: self.teams.device.address_mut(&mut tangent.values).pointer(),
-            d_epsilon: self.teams.device.address_mut(&mut tangent.epsilon).pointer(),
+            q: q.pointer(),
+            q_epsilon: q_epsilon.pointer(),
+            coefficients: inputs.coefficients.array,
+            rhs: inputs.rhs.array,
+            initial_values: inputs.initial_values.array,
+            steps: inputs.steps.array,
+            d_values: self.teams.device.address_mut(&mut result.values).pointer(),
+            d_epsilon: self.teams.device.address_mut(&mut result.epsilon).pointer(),
             layout,
         };
         self.teams.launch(&self.tangent, problem, workspace, 1, &memory, output)

@@ -22,7 +22,7 @@ use crate::backend::cuda::path::{CotangentView, GradientOutputs, Path, SolutionV
 use crate::error::Result;
 use crate::real::Real;
 
-pub use cold::{ColdTeams, Statuses};
+pub use cold::{ColdTeams, RightHandSide, Statuses};
 use layout::Memory;
 use plan::Plan;
 
@@ -76,6 +76,23 @@ impl Teams {
             epsilon: self.device.address_mut(&mut solution.epsilon).pointer(),
             status: self.device.address_mut(&mut solution.status).pointer(),
         })
+    }
+
+    /// Returns the addresses of a cotangent: of its values, and of its entries of the slack.
+    fn cotangent<T: Real>(
+        &self,
+        problem: &PartProblem<'_>,
+        cotangent: &CotangentView<'_, T>,
+    ) -> Result<[Address; 2]> {
+        self.check_values(problem, "cotangent", cotangent.values.len())?;
+        let epsilon = match &cotangent.epsilon {
+            Some(epsilon) => {
+                check_length("cotangent of epsilon", problem.systems(), epsilon.len())?;
+                self.device.address(epsilon)
+            }
+            None => Address::NONE,
+        };
+        Ok([self.device.address(&cotangent.values), epsilon])
     }
 
     /// Checks an array with the unknowns of each system of a part, but for the slack.
@@ -170,20 +187,13 @@ impl<T: Real> Path<T> for TeamPath<T> {
     ) -> Result<()> {
         let Teams { device, plan } = &self.teams;
         check_length("status", problem.systems(), status.len())?;
-        self.teams.check_values(problem, "cotangent", cotangent.values.len())?;
+        let [values, epsilon] = self.teams.cotangent(problem, cotangent)?;
         gradients.check(problem, problem.systems().div_ceil(plan.group))?;
-        let epsilon_cotangent = match &cotangent.epsilon {
-            Some(epsilon) => {
-                check_length("cotangent of epsilon", problem.systems(), epsilon.len())?;
-                device.address(epsilon)
-            }
-            None => Address::NONE,
-        };
         let (memory, layout) = plan.adjoint_memory();
         let output = TeamAdjoint {
             status: device.address(status).pointer(),
-            cotangent: device.address(&cotangent.values).pointer(),
-            epsilon_cotangent: epsilon_cotangent.pointer(),
+            cotangent: values.pointer(),
+            epsilon_cotangent: epsilon.pointer(),
             coefficients: gradients.inputs.coefficients.array,
             rhs: gradients.inputs.rhs.array,
             initial_values: gradients.inputs.initial_values.array,

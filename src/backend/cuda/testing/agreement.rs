@@ -59,7 +59,7 @@ fn step_rounding<T: Real>(case: &Case<T>, solution: &Solution<T>, adjoint: &[T])
     4.0 * q as f64 * f64::EPSILON * sums.into_iter().fold(0.0, f64::max)
 }
 
-/// Solution, gradients, directional derivative and residuals by a path on the device and on the
+/// Solution, gradients, M⁻¹ q, directional derivative and residuals by a path on the device and on the
 /// processor, where all values of an array may differ by so much of the largest.
 pub fn compare<T: Real>(path: TestPath, case: &Case<T>, tolerance: f64, what: &str) -> Solution<T> {
     // Chunks eliminate in another order: another pivot may be the one that breaks down.
@@ -115,6 +115,10 @@ pub fn compare<T: Real>(path: TestPath, case: &Case<T>, tolerance: f64, what: &s
         [weights.equation, weights.initial, weights.smoothness, weights.periodic].map(T::of)
     };
     check("gradient of weights", &families(&mine.weights), &families(&theirs.weights));
+
+    let mine = device.inverse(&problem, &cotangent).unwrap();
+    check("inverse", &mine.values, &adjoint.values);
+    check("epsilon of inverse", &mine.epsilon, &adjoint.epsilon);
 
     let directions = case.directions(12);
     let all = directions.as_ref().map(|direction| Some(direction.as_slice()));

@@ -107,8 +107,7 @@ def solve_ode(
 
     On a CUDA device the work goes into PyTorch's current stream. ``check="ignore"`` returns before it
     is done; the other choices read the statuses, and wait for them. There, gradients that are not
-    finite stay so (on the CPU such a system contributes zero), second derivatives are computed on the
-    CPU, and ``follow_growth`` is refused.
+    finite stay so (on the CPU such a system contributes zero), and ``follow_growth`` is refused.
 
     Raises:
         ValueError: shapes or options that do not fit, with the name of the argument.

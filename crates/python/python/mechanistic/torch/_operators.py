@@ -211,13 +211,6 @@ def _second_now(
     extra: int,
     key: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    if not c.is_cpu:
-        # They are made of M⁻¹ q, which only the CPU has. The factor there is made anew.
-        tensors = (c, b, v, s, token, dc, db, dv, ds, w, w_epsilon)
-        there: list[Any] = [None if x is None else x.cpu() for x in tensors]
-        there += [systems, points, extra, key]
-        of_c, of_b, of_v, of_s = _second_now(*there)
-        return of_c.to(c.device), of_b.to(c.device), of_v.to(c.device), of_s.to(c.device)
     inputs: list[Any] = [_dense(x) for x in (c, b, v, s)]
     directions: list[Any] = [
         torch.zeros_like(x) if d is None else _dense(d) for x, d in zip(inputs, (dc, db, dv, ds))
@@ -228,17 +221,18 @@ def _second_now(
         torch.zeros_like(z) if w is None else _dense(w),
         torch.zeros_like(epsilon) if w_epsilon is None else _dense(w_epsilon),
     )
-    addresses = _addresses(inputs)
+    addresses, stream = _addresses(inputs), _stream(c)
     g = torch.empty_like(z), torch.empty_like(epsilon)
-    factor.inverse(addresses, _addresses(cotangent), _addresses(g))
+    factor.inverse(addresses, _addresses(cotangent), _addresses(g), stream)
     dz = torch.empty_like(z), torch.empty_like(epsilon)
-    factor.jvp(addresses, _addresses(directions), _addresses(dz))
+    factor.jvp(addresses, _addresses(directions), _addresses(dz), stream)
     native, options = _options.parse(key)
     own, left = _second.own_part(
         inputs, directions, (z, epsilon), dz, g, native, options, extra
     )
     gradients = [torch.empty_like(x) for x in inputs]
-    factor.vjp(addresses, _addresses(left), _addresses(gradients))
+    left_over = [_dense(x) for x in left]
+    factor.vjp(addresses, _addresses(left_over), _addresses(gradients), stream)
     total = [gradient + part for gradient, part in zip(gradients, own)]
     return total[0], total[1], total[2], total[3]
 

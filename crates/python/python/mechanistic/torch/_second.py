@@ -157,7 +157,7 @@ class _Rows:
             families.append(of_initial * scales[:, :, None] * initial)
 
         slack = 0.0 if self.options.slack is None else epsilon[:, None, None, None]
-        for family in self._smoothness(order):
+        for family in self._smoothness(order, z.device):
             spanned = points - family.points + 1
             if spanned < 1:
                 continue
@@ -173,11 +173,11 @@ class _Rows:
             families.append(factor * of_ends * (z[:, 0, :, :-1] - z[:, -1, :, :-1]))
         return families
 
-    def _smoothness(self, order: int) -> list[_Family]:
+    def _smoothness(self, order: int, device: torch.device) -> list[_Family]:
         pairs, triples = _native.smoothness_rows(self.native, order)
         families = []
         for rows, points, shift, table in (pairs, triples) if triples else (pairs,):
             shape = (rows, points, order + 1)
             values = torch.tensor(table, dtype=torch.float64, device="cpu").reshape(shape)
-            families.append(_Family(points, shift, values))
+            families.append(_Family(points, shift, values.to(device)))
         return families

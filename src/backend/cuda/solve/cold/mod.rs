@@ -1,5 +1,5 @@
-//! Tangents, defects and variances, which are needed only now and then and are therefore computed
-//! in one way, whichever path solves.
+//! Tangents, M⁻¹ q, defects and variances, which are needed only now and then and are therefore
+//! computed in one way, whichever path solves.
 //!
 //! These operations take factor and iterate as the team kernels keep them, whichever path the
 //! solver itself takes. They therefore have a team solver with a workspace of its own, which solves
@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
@@ -17,10 +18,10 @@ use crate::backend::cuda::driver::Buffer;
 use crate::backend::cuda::driver::CudaDevice;
 use crate::backend::cuda::path::problem::{ProblemTemplate, Values};
 use crate::backend::cuda::path::results::{SolutionBuffers, values_of_system};
-use crate::backend::cuda::path::{PartProblem, SolutionViewMut};
+use crate::backend::cuda::path::{CotangentView, PartProblem, SolutionViewMut};
 use crate::backend::cuda::solve::batch::Part;
 use crate::backend::cuda::team::plan::Plan;
-use crate::backend::cuda::team::{ColdTeams, Statuses};
+use crate::backend::cuda::team::{ColdTeams, RightHandSide, Statuses};
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::options::Options;
@@ -73,7 +74,7 @@ impl<T: Real> Cold<T> {
     ) -> Result<Self> {
         let teams = ColdTeams::new(device, plan)?;
         let allocate = |systems: usize| -> Result<_> {
-            let what = "the workspace of tangents, residuals and variances";
+            let what = "the workspace of tangents, M⁻¹ q, residuals and variances";
             let solution = SolutionBuffers::new(device, shape, systems)?;
             Ok((Buffer::unwritten(device, what, teams.workspace(systems))?, solution))
         };
@@ -94,7 +95,7 @@ impl<T: Real> Cold<T> {
         self.held = None;
     }
 
-    /// Computes the directional derivative of the solution, as [`ColdTeams::tangent`] does.
+    /// Computes the directional derivative of the solution, as [`ColdTeams::response`] does.
     pub fn tangent(
         &mut self,
         solved: Solved<'_>,
@@ -102,18 +103,48 @@ impl<T: Real> Cold<T> {
         tangent: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let Solved { template, .. } = solved;
-        self.each(solved, |teams, size, problem, workspace, statuses, range| {
+        let rhs = |range: &Range<usize>| {
             let directions = directions.zip(template.layouts).map(|(direction, layout)| {
                 direction.map(|direction| direction.systems(&layout, range.start, range.len()))
             });
+            RightHandSide::OfTangent(template.tangents(directions))
+        };
+        self.response(solved, rhs, tangent)
+    }
+
+    /// Computes M⁻¹ q, as [`ColdTeams::response`] does.
+    pub fn inverse(
+        &mut self,
+        solved: Solved<'_>,
+        q: &CotangentView<'_, T>,
+        result: &mut SolutionViewMut<'_, T>,
+    ) -> Result<()> {
+        let size = self.size;
+        let rhs = |range: &Range<usize>| {
+            RightHandSide::Given(CotangentView {
+                values: q.values.slice(range.start * size..range.end * size),
+                epsilon: q.epsilon.as_ref().map(|epsilon| epsilon.slice(range.clone())),
+            })
+        };
+        self.response(solved, rhs, result)
+    }
+
+    /// Solves for the right-hand sides that `rhs` returns of some systems within the part.
+    fn response<'a>(
+        &mut self,
+        solved: Solved<'_>,
+        rhs: impl Fn(&Range<usize>) -> RightHandSide<'a, T>,
+        result: &mut SolutionViewMut<'_, T>,
+    ) -> Result<()> {
+        self.each(solved, |teams, size, problem, workspace, statuses, range| {
+            let rhs = rhs(&range);
             let values = range.start * size..range.end * size;
-            let mut tangent = SolutionViewMut {
-                values: tangent.values.slice_mut(values),
-                epsilon: tangent.epsilon.slice_mut(range.clone()),
-                status: tangent.status.slice_mut(range),
+            let mut result = SolutionViewMut {
+                values: result.values.slice_mut(values),
+                epsilon: result.epsilon.slice_mut(range.clone()),
+                status: result.status.slice_mut(range),
             };
-            let directions = template.tangents(directions);
-            teams.tangent(problem, workspace, statuses, &directions, &mut tangent)
+            teams.response(problem, workspace, statuses, &rhs, &mut result)
         })
     }
 
@@ -149,7 +180,7 @@ impl<T: Real> Cold<T> {
             &PartProblem<'_>,
             &mut CudaViewMut<'_, u8>,
             &Statuses<'_>,
-            std::ops::Range<usize>,
+            Range<usize>,
         ) -> Result<()>,
     ) -> Result<()> {
         let Solved { template, part, inputs, status } = solved;

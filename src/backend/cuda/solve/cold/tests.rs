@@ -1,13 +1,15 @@
 use super::{Cold, Solved};
+use crate::adjoint::Cotangent;
 use crate::backend::cuda::bindings;
 use crate::backend::cuda::driver::Buffer;
+use crate::backend::cuda::path::CotangentView;
 use crate::backend::cuda::path::problem::{ProblemTemplate, Values};
 use crate::backend::cuda::path::results::SolutionBuffers;
 use crate::backend::cuda::solve::batch::Part;
 use crate::backend::cuda::team::plan::{Kind, Plan};
 use crate::backend::cuda::testing::{
     self,
-    case::{Case, Sizes},
+    case::{Case, Sizes, noise},
 };
 use crate::options::{Formulation, Options, Smoothness};
 use crate::solver::Solver;
@@ -39,6 +41,10 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
     let tangents = directions.as_ref().map(|direction| Some(direction.as_slice()));
     let tangent = processor.jvp(&problem, &tangents).unwrap().clone();
 
+    let (q, of_slack) = (noise::<f64>(40, variances.len()), noise::<f64>(41, sizes.batch));
+    let cotangent = Cotangent { values: &q, epsilon: Some(&of_slack) };
+    let inverse = processor.inverse(&problem, &cotangent).unwrap().clone();
+
     let plan = Plan::cold(shape, &options, &limits).unwrap();
     assert_eq!(plan.kind, kind, "{plan}");
     let what = format!("{plan}, {options:?}");
@@ -46,6 +52,7 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
     let upload = |values: &[f64]| Buffer::from_host(&device, "values", values).unwrap();
     let inputs = case.arrays().map(upload);
     let directions = directions.as_ref().map(|values| upload(values));
+    let (q, of_slack) = (upload(&q), upload(&of_slack));
     // A workspace for all systems, and for one.
     for most_systems in [sizes.batch, 1] {
         let mut cold = Cold::<f64>::with_plan(&device, shape, plan, most_systems).unwrap();
@@ -74,6 +81,10 @@ fn agree(sizes: Sizes, options: Options, shared_memory: Option<usize>, kind: Kin
         cold.tangent(solved, given, &mut response.view_mut(sizes.batch)).unwrap();
         check(&download(&response.values), &tangent.values, [f64::NAN, 0.0], &what);
         check(&download(&response.details.epsilon), &tangent.epsilon, [f64::NAN, 0.0], &what);
+        let q = CotangentView { values: q.view(), epsilon: Some(of_slack.view()) };
+        cold.inverse(solved, &q, &mut response.view_mut(sizes.batch)).unwrap();
+        check(&download(&response.values), &inverse.values, [f64::NAN, 0.0], &what);
+        check(&download(&response.details.epsilon), &inverse.epsilon, [f64::NAN, 0.0], &what);
     }
     testing::driver::assert_no_reports();
 }
