@@ -4,11 +4,8 @@
 //! A set of terms is judged by its score, χ² plus threshold² for each term: a term is worth having
 //! if the fit without it is worse by threshold standard errors.
 
-mod subset;
-
 use super::candidates::{Candidates, Support};
-use super::dense::dot;
-use subset::{Joining, Subset};
+use super::dense::{dot, invert_positive};
 
 /// The smallest fraction of a term that the terms of a set must leave unexplained so that the term
 /// can join the set.
@@ -265,7 +262,7 @@ impl Information {
         while !beam.is_empty() && go_on(&beam) {
             let mut larger: Vec<(Vec<usize>, f64)> = Vec::new();
             for (kept, score) in &beam {
-                let gains = self.gains(kept, true).into_iter().flatten();
+                let gains = self.gains(kept, |_| true).into_iter().flatten();
                 let with = |(j, gain)| (with_term(kept.clone(), j), score + self.penalty - gain);
                 larger.extend(gains.map(with));
             }
@@ -281,106 +278,73 @@ impl Information {
     /// replaces it, with the best score first.
     pub fn rivals(&self, set: &Set) -> Vec<Rival> {
         let kept = &set.support.kept;
-        let Some(subset) = self.subset(kept) else { return vec![] };
-        let others = self.others(kept, &subset);
-        let mut rivals: Vec<Rival> = (0..kept.len())
-            .filter_map(|place| {
-                let with = self.best_replacement(kept, &subset, &others, place)?;
-                let (mut replaced, mut rest) = (subset.clone(), kept.clone());
-                replaced.remove(place);
-                rest.remove(place);
-                let to = rest.partition_point(|&i| i < with);
-                let joining = self.joining(&rest, &replaced, with);
-                self.gain(with, joining.left, joining.pull, true)?;
-                replaced.insert(to, &joining);
-                rest.insert(to, with);
-                let set = match self.superfluous(&rest, &replaced) {
-                    Some(_) => self.pruned(rest)?,
-                    None => self.judged(rest, replaced),
-                };
-                Some(Rival { without: kept[place], with, set })
+        let mut rivals: Vec<Rival> = kept
+            .iter()
+            .filter_map(|&without| {
+                let rest: Vec<usize> = kept.iter().copied().filter(|&i| i != without).collect();
+                let equation = self.equation[without];
+                let suitable = |j: usize| self.equation[j] == equation && j != without;
+                let with = self.best_addition(&rest, suitable)?;
+                let set = self.pruned(with_term(rest, with))?;
+                Some(Rival { without, with, set })
             })
             .collect();
         rivals.sort_by(|a, b| a.set.score.total_cmp(&b.set.score));
         rivals
     }
 
-    /// Returns the other term of the same equation that lowers χ² most if it replaces the term at this
-    /// place of the set.
-    ///
-    /// Without term k, what j leaves unexplained grows by (C A_Sj)_k² / C_kk, and its pull by (C A_Sj)_k
-    /// ξ_k / C_kk.
-    fn best_replacement(
-        &self,
-        kept: &[usize],
-        subset: &Subset,
-        others: &[(usize, Joining)],
-        place: usize,
-    ) -> Option<usize> {
-        let (value, variance) = (subset.coefficients[place], subset.variance(place));
-        let equation = self.equation[kept[place]];
-        let gain = |(term, joining): &(usize, Joining)| {
-            let share = joining.shares[place];
-            let left = joining.left + share * share / variance;
-            let pull = joining.pull + share * value / variance;
-            self.gain(*term, left, pull, true).map(|gain| (*term, gain))
-        };
-        let suitable = others.iter().filter(|(term, _)| self.equation[*term] == equation);
-        // Of equal ones the first.
-        let best = suitable.filter_map(gain).rev().max_by(|a, b| a.1.total_cmp(&b.1));
-        best.map(|(term, _)| term)
-    }
-
     /// Returns the set with its best addition, if there is any.
     fn extended(&self, set: &Set) -> Option<Set> {
         let kept = &set.support.kept;
-        let with = self.best_addition(kept)?;
+        let with = self.best_addition(kept, |_| true)?;
         self.pruned(with_term(kept.clone(), with))
     }
 
-    /// Returns the term whose addition lowers χ² most.
-    fn best_addition(&self, kept: &[usize]) -> Option<usize> {
-        let gains = self.gains(kept, true)?.into_iter();
+    /// Returns the suitable term whose addition lowers χ² most.
+    fn best_addition(&self, kept: &[usize], suitable: impl Fn(usize) -> bool) -> Option<usize> {
+        let gains = self.gains(kept, suitable)?.into_iter();
         // Of equal ones the first.
         gains.rev().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(j, _)| j)
     }
 
-    /// Returns, for each term that could join the set with a coefficient whose sign is `allowed`, or is
-    /// not, by how much that lowers χ²: (b_j − A_jS ξ_S)² / (A_jj − A_jS A_SS⁻¹ A_Sj).
-    fn gains(&self, kept: &[usize], allowed: bool) -> Option<Vec<(usize, f64)>> {
-        let subset = self.subset(kept)?;
-        let others = self.others(kept, &subset).into_iter();
-        let gain = |(term, joining): (usize, Joining)| {
-            self.gain(term, joining.left, joining.pull, allowed).map(|gain| (term, gain))
-        };
-        Some(others.filter_map(gain).collect())
+    /// Returns, for each suitable term that could join the set, by how much that lowers χ²: (b_j − A_jS
+    /// ξ_S)² / (A_jj − A_jS A_SS⁻¹ A_Sj).
+    fn gains(&self, kept: &[usize], suitable: impl Fn(usize) -> bool) -> Option<Vec<(usize, f64)>> {
+        self.changes(kept, suitable, true)
     }
 
-    /// Returns what the terms that are not in the set would be in it.
-    fn others(&self, kept: &[usize], subset: &Subset) -> Vec<(usize, Joining)> {
-        let outside = (0..self.vector.len()).filter(|j| !kept.contains(j));
-        outside.map(|j| (j, self.joining(kept, subset, j))).collect()
-    }
-
-    fn joining(&self, kept: &[usize], subset: &Subset, term: usize) -> Joining {
+    /// Returns the gains of the suitable terms whose coefficients would have a sign that is `allowed`,
+    /// or of the others.
+    fn changes(
+        &self,
+        kept: &[usize],
+        suitable: impl Fn(usize) -> bool,
+        allowed: bool,
+    ) -> Option<Vec<(usize, f64)>> {
         let n = self.vector.len();
-        let column: Vec<f64> = kept.iter().map(|&i| self.matrix[i * n + term]).collect();
-        subset.joining(&column, self.matrix[term * n + term], self.vector[term])
-    }
-
-    /// Returns by how much this term lowers χ², if it can join a set and the sign of its coefficient is
-    /// `allowed`, or is not.
-    fn gain(&self, term: usize, left: f64, pull: f64, allowed: bool) -> Option<f64> {
-        let whole = self.matrix[term * (self.vector.len() + 1)];
-        // The coefficient would be the pull divided by what is left.
-        let joins = left > COLLINEAR * whole && is_allowed(self.signs[term], pull) == allowed;
-        joins.then(|| pull.powi(2) / left)
+        let m = kept.len();
+        let subset = self.subset(kept)?;
+        let mut across = vec![0.0; m];
+        let mut gains = Vec::new();
+        for j in (0..n).filter(|&j| suitable(j) && !kept.contains(&j)) {
+            across.iter_mut().zip(kept).for_each(|(a, &i)| *a = self.matrix[i * n + j]);
+            let seen: f64 =
+                (0..m).map(|i| across[i] * dot(&subset.inverse[i * m..][..m], &across)).sum();
+            let whole = self.matrix[j * n + j];
+            let left = whole - seen;
+            // The coefficient would be this divided by what is left.
+            let pull = self.vector[j] - dot(&across, &subset.coefficients);
+            if left > COLLINEAR * whole && is_allowed(self.signs[j], pull) == allowed {
+                gains.push((j, pull.powi(2) / left));
+            }
+        }
+        Some(gains)
     }
 
     /// Returns the candidates that would be worth having if they could have the wrong sign: those
     /// that their constraints hold at zero.
     pub fn held_at_zero(&self, kept: &[usize]) -> Vec<usize> {
-        let gains = self.gains(kept, false).unwrap_or_default();
+        let gains = self.changes(kept, |_| true, false).unwrap_or_default();
         let worth = gains.into_iter().filter(|(_, gain)| *gain >= self.penalty);
         worth.map(|(j, _)| j).collect()
     }
@@ -411,9 +375,10 @@ impl Information {
     /// Returns the place in the set of the term without which the score is lowest, if it is lower than
     /// with it.
     fn superfluous(&self, kept: &[usize], subset: &Subset) -> Option<usize> {
+        let variance = |i: usize| subset.inverse[i * (kept.len() + 1)];
         // What a term of the wrong sign explains is none.
         let losses = subset.coefficients.iter().zip(kept).enumerate().map(|(i, (c, &j))| {
-            let loss = c * c / subset.variance(i);
+            let loss = c * c / variance(i);
             if is_allowed(self.signs[j], *c) { loss } else { -loss }
         });
         let (place, loss) = losses.enumerate().min_by(|a, b| a.1.total_cmp(&b.1))?;
@@ -431,11 +396,13 @@ impl Information {
     }
 
     fn subset(&self, kept: &[usize]) -> Option<Subset> {
-        let n = self.vector.len();
+        let (n, m) = (self.vector.len(), kept.len());
         let row = |&i: &usize| kept.iter().map(move |&j| self.matrix[i * n + j]);
         let block: Vec<f64> = kept.iter().flat_map(row).collect();
         let vector: Vec<f64> = kept.iter().map(|&i| self.vector[i]).collect();
-        Subset::new(&block, &vector)
+        let inverse = invert_positive(&block, m)?;
+        let coefficients: Vec<f64> = (0..m).map(|i| dot(&inverse[i * m..][..m], &vector)).collect();
+        Some(Subset { explained: dot(&coefficients, &vector), coefficients, inverse })
     }
 }
 
@@ -450,9 +417,39 @@ fn with_term(mut kept: Vec<usize>, term: usize) -> Vec<usize> {
     kept
 }
 
+/// The best fit with a subset of the terms.
+struct Subset {
+    coefficients: Vec<f64>,
+    /// Covariance of their coefficients.
+    inverse: Vec<f64>,
+    /// Decrease of χ² from all coefficients zero.
+    explained: f64,
+}
+
+impl Subset {
+    /// Removes the term at this place; the others move to their best values without it.
+    fn remove(&mut self, place: usize) {
+        let m = self.coefficients.len();
+        let column: Vec<f64> = (0..m).map(|i| self.inverse[i * m + place]).collect();
+        let (value, variance) = (self.coefficients[place], column[place]);
+        self.explained -= value * value / variance;
+        let mut inverse = Vec::with_capacity((m - 1) * (m - 1));
+        for i in (0..m).filter(|i| *i != place) {
+            let factor = column[i] / variance;
+            self.coefficients[i] -= factor * value;
+            let row = &self.inverse[i * m..][..m];
+            for left in [0..place, place + 1..m] {
+                let both = row[left.clone()].iter().zip(&column[left]);
+                inverse.extend(both.map(|(c, other)| c - factor * other));
+            }
+        }
+        self.coefficients.remove(place);
+        self.inverse = inverse;
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::dense::invert_positive;
     use super::*;
 
     /// Terms 0 and 1 nearly the same, 2 on its own, 3 noise.
@@ -577,9 +574,21 @@ pub(super) mod tests {
         let (equation, signs) = (vec![0; n], vec![0.0; n]);
         let information = Information { matrix, vector, equation, signs, penalty: 25.0 };
         let all: Vec<usize> = (0..n).collect();
-        let set = information.pruned(all).unwrap();
+        let set = information.pruned(all.clone()).unwrap();
         assert_eq!(set.support.kept, (2..n).step_by(9).collect::<Vec<_>>());
         let exact = information.set(&set.support.kept).unwrap();
         assert!((set.score - exact.score).abs() < 1e-9 * exact.score.abs());
+
+        let mut left = all.clone();
+        let mut subset = information.subset(&all).unwrap();
+        for place in [70, 3, 0] {
+            left.remove(place);
+            subset.remove(place);
+        }
+        let anew = information.subset(&left).unwrap();
+        let same = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9);
+        assert!(same(&subset.coefficients, &anew.coefficients));
+        assert!(same(&subset.inverse, &anew.inverse));
+        assert!((subset.explained / anew.explained - 1.0).abs() < 1e-9);
     }
 }
