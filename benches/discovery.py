@@ -158,6 +158,9 @@ def main():
     arguments = parser.parse_args(sys.argv[1:end])
     arguments.options = sys.argv[end + 1 :]
     if arguments.program == "pysindy":
+        # The processor time of a case is that of the process.
+        if arguments.jobs > 1 or arguments.options:
+            parser.error("with pysindy there is one search at a time, without options")
         import sindy
 
         arguments.peer = sindy.discover

@@ -203,8 +203,8 @@ pub(crate) fn broken_tangent<T: Real>(
     broken.next().map(|(argument, _)| argument)
 }
 
-/// Writes the status of the systems whose results of a derivative are not finite, and sets these to
-/// NaN: that of the argument which `broken` names for the system, or else overflow. The others have
+/// Writes the status of the systems for which `broken` names an argument of a derivative that is not
+/// finite, or whose results are not, which is overflow, and sets their results to NaN. The others have
 /// the `given` status, that of the solution.
 pub(crate) fn report_not_finite<T: Real>(
     results: SolutionMut<'_, T>,
@@ -221,12 +221,11 @@ pub(crate) fn report_not_finite<T: Real>(
     (&mut *found, values.par_chunks_mut(size))
         .into_par_iter()
         .enumerate()
-        .filter(|(system, (status, values))| {
-            status.is_ok() && !(are_finite(values) && slack_is_finite(*system))
-        })
+        .filter(|(_, (status, _))| status.is_ok())
         .for_each(|(system, (status, values))| {
             *status = match broken(system) {
                 Some(argument) => Status::NonFiniteInput { argument },
+                None if are_finite(values) && slack_is_finite(system) => return,
                 None => Status::Overflow,
             };
             values.fill(T::nan());

@@ -1,5 +1,6 @@
 //! The results of the searches with one model after the other, and which of them is the best.
 
+use super::candidates::Candidates;
 use super::equation::Tried;
 use super::estimate::Estimate;
 use super::held_out::{self, HeldOut};
@@ -80,10 +81,11 @@ impl Found<'_> {
     /// Returns whether nearly all candidates of an equation are in it: as an approximation of what they
     /// do not contain would have them.
     fn is_saturated(&self) -> bool {
-        let all = &self.estimate.candidates.all;
-        self.estimate.written_terms().into_iter().enumerate().any(|(equation, terms)| {
+        let Candidates { all, kept, .. } = &self.estimate.candidates;
+        (0..self.estimate.rhs.states()).any(|equation| {
             let candidates = all.iter().filter(|p| p.equation == equation).count();
-            candidates >= FEW && terms as f64 > NEARLY_ALL * candidates as f64
+            let present = kept.iter().filter(|i| all[**i].equation == equation).count();
+            candidates >= FEW && present as f64 > NEARLY_ALL * candidates as f64
         })
     }
 

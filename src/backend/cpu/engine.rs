@@ -335,7 +335,7 @@ fn run<'a, V: Vector, R: Real>(
     // Gathered first: threads that share an iterator of the tasks would be compiled anew, with all that
     // they call, for each kind of task and each kind of array.
     let mut tasks: SmallVec<[Option<Task<'a>>; MOST_GROUPS]> = tasks.map(Some).collect();
-    debug_assert_eq!(tasks.len(), groups.len());
+    assert_eq!(tasks.len(), groups.len());
     groups.par_iter_mut().zip(tasks.par_iter_mut()).for_each(|(group, task)| {
         if let Some(task) = task.take() {
             V::run(GroupTask { context, group, task });

@@ -38,8 +38,7 @@ pub struct DeviceSolver<T: Real> {
     again: Option<SolutionBuffers<T>>,
     /// Gradient ∂ℓ/∂(weights): equation, initial, smoothness, periodic.
     weights: Buffer<T>,
-    /// Directional derivative ε̇ of the last jvp, or entry of the slack of the last M⁻¹ q, (B), and
-    /// the statuses that go with it.
+    /// Directional derivative ε̇ of the last jvp, or entry of the slack of the last M⁻¹ q, (B).
     derived: SolutionDetails<T>,
     solved: bool,
 }
@@ -220,7 +219,7 @@ impl<T: Real> DeviceSolver<T> {
     /// Computes M⁻¹ q at the problem last solved, as [`Solver::inverse`](crate::Solver::inverse) does,
     /// for q (B, N, K, Q) and its entries of the slack (B), if given. `result` (B, N, K, Q) is
     /// overwritten; its entries of the slack are [`Self::derived_epsilon`]. Systems that were not
-    /// solved have zeros; what is not finite is not looked for.
+    /// solved have zeros, those whose second factorization fails NaN; what is not finite is not looked for.
     ///
     /// # Errors
     /// Those of [`Self::jvp`].
@@ -246,7 +245,8 @@ impl<T: Real> DeviceSolver<T> {
     }
 
     /// Returns what goes with the result of the last jvp or inverse: the directional derivative of ε
-    /// (B), or the entries of the slack (B).
+    /// (B), or the entries of the slack (B). Before the first of these, and after one that failed, it says
+    /// nothing.
     pub fn derived_epsilon(&self) -> &Buffer<T> {
         &self.derived.epsilon
     }

@@ -70,7 +70,7 @@ pub struct Engine<T: Real> {
 /// The arrays on the device for one part of the batch.
 struct Staging<T: Real> {
     inputs: Inputs<Buffer<T>>,
-    /// Solution, whose values and slack are read at once.
+    /// Solution, whose values and slack are read at once; then q of M⁻¹ q.
     solution: SolutionBuffers<T>,
     /// Gradients or directions of the inputs.
     directions: Inputs<Buffer<T>>,
@@ -142,7 +142,7 @@ impl<T: Real> Engine<T> {
         Ok(())
     }
 
-    /// Puts inputs, solution and workspace of this part on the device, unless the last solve was of
+    /// Puts inputs, statuses and workspace of this part on the device, unless the last solve was of
     /// the whole batch and they are there.
     fn restore(&mut self, problem: &Problem<'_, T>, part: Part) -> Result<()> {
         if self.batch.is_whole() {

@@ -97,8 +97,8 @@ impl<T: Real> ColdTeams<T> {
         result: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
         let (status, own_status) = self.addresses(problem, statuses)?;
-        self.teams.check_values(problem, "tangent", result.values.len())?;
-        check_length("tangent of epsilon", problem.systems(), result.epsilon.len())?;
+        self.teams.check_values(problem, "result", result.values.len())?;
+        check_length("epsilon of result", problem.systems(), result.epsilon.len())?;
         let ([q, q_epsilon], inputs) = match to {
             RightHandSide::OfTangent(tangents) => {
                 tangents.check(problem)?;

@@ -106,7 +106,8 @@ def solve_ode(
     inputs. Where an input is shared by systems, time points or states, its gradient is the sum.
 
     On a CUDA device the work goes into PyTorch's current stream. ``check="ignore"`` returns before it
-    is done; the other choices read the statuses, and wait for them. There, gradients that are not
+    is done; the other choices read the statuses, and wait for them, and so do second derivatives, which
+    no CUDA graph can capture. There, gradients that are not
     finite stay so (on the CPU such a system contributes zero), and ``follow_growth`` is refused.
 
     Raises:
