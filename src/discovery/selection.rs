@@ -6,7 +6,7 @@
 use super::candidates::{Candidates, Parameter, Support};
 use super::estimate::Estimate;
 use super::estimator::Estimator;
-use super::information::{Information, Quadratic};
+use super::information::{Information, Quadratic, weakest};
 use super::link::Link;
 use super::progress::Reporter;
 use super::settings::Settings;
@@ -92,7 +92,8 @@ fn eliminate<'a, E: Estimator<'a>>(
             let degrees: Vec<usize> = estimate.candidates.free().iter().map(degree).collect();
             highest(&quadratic, settings.threshold, &degrees)
         } else {
-            weakest(&quadratic, settings.threshold)
+            let limit = (BATCH * quadratic.coefficients.len() as f64).ceil() as usize;
+            weakest(&mut quadratic.clone(), settings.threshold, limit)
         };
         if dropped.is_empty() {
             return Ok(());
@@ -154,29 +155,6 @@ fn without_a_denominator(estimate: &Estimate<'_>) -> Vec<Support> {
     equations.into_iter().map(without).collect()
 }
 
-/// Returns the terms to drop now, weakest first: the least significant as long as it is below
-/// `threshold`, where the significance of the others is updated after each.
-fn weakest(quadratic: &Quadratic, threshold: f64) -> Vec<usize> {
-    let mut quadratic = quadratic.clone();
-    let mut left: Vec<usize> = (0..quadratic.coefficients.len()).collect();
-    let limit = (BATCH * left.len() as f64).ceil() as usize;
-    let mut dropped = Vec::new();
-    while dropped.len() < limit {
-        let significance = |j: &usize| quadratic.significance(*j);
-        let Some(&weakest) = left.iter().min_by(|a, b| significance(a).total_cmp(&significance(b)))
-        else {
-            break;
-        };
-        if quadratic.significance(weakest) >= threshold {
-            break;
-        }
-        quadratic.remove(weakest);
-        left.retain(|j| *j != weakest);
-        dropped.push(weakest);
-    }
-    dropped
-}
-
 /// Returns the term to drop where numerator and denominator have a common factor and so describe
 /// the same function with more terms: of the terms that may as well be zero, the one of highest
 /// degree, or else the weakest.
@@ -189,7 +167,7 @@ fn highest(quadratic: &Quadratic, threshold: f64, degrees: &[usize]) -> Vec<usiz
     });
     match chosen {
         Some(j) => vec![j],
-        None => weakest(quadratic, threshold).into_iter().take(1).collect(),
+        None => weakest(&mut quadratic.clone(), threshold, 1),
     }
 }
 
@@ -200,9 +178,8 @@ mod tests {
 
     #[test]
     fn weak_terms_go_and_their_partners_take_over() {
-        assert_eq!(weakest(&quadratic(), 5.0), [1]);
         let mut quadratic = quadratic();
-        quadratic.remove(1);
+        assert_eq!(weakest(&mut quadratic, 5.0, 1), [1]);
         assert!(quadratic.significance(0) > 20.0);
     }
 
