@@ -345,23 +345,21 @@ impl Information {
 
     /// Drops terms as long as that lowers the score.
     fn pruned(&self, mut kept: Vec<usize>) -> Option<Set> {
-        let signs = |kept: &[usize]| kept.iter().map(|&i| self.signs[i]).collect();
         loop {
             let subset = self.subset(&kept)?;
             let together = kept.len() / BATCHES;
-            if together < 2 {
-                let variances = subset.cholesky.inverse_diagonal();
-                match self.superfluous(&kept, &subset.coefficients, &variances) {
-                    Some(place) => kept.remove(place),
-                    None => return Some(self.judged(kept, subset)),
-                };
-                continue;
-            }
             // To factorize the matrix of a large set anew for every term would take very long.
-            let covariance = subset.cholesky.inverse();
-            let coefficients = subset.coefficients.clone();
-            let mut quadratic = Quadratic { coefficients, covariance, signs: signs(&kept) };
-            let dropped = weakest(&mut quadratic, self.penalty.sqrt(), together);
+            let dropped = match together {
+                0 | 1 => self.superfluous(&kept, &subset).into_iter().collect(),
+                _ => {
+                    let mut quadratic = Quadratic {
+                        coefficients: subset.coefficients.clone(),
+                        covariance: subset.cholesky.inverse(),
+                        signs: kept.iter().map(|&i| self.signs[i]).collect(),
+                    };
+                    weakest(&mut quadratic, self.penalty.sqrt(), together)
+                }
+            };
             if dropped.is_empty() {
                 return Some(self.judged(kept, subset));
             }
@@ -372,18 +370,14 @@ impl Information {
 
     /// Returns the place in the set of the term without which the score is lowest, if it is lower than
     /// with it.
-    fn superfluous(
-        &self,
-        kept: &[usize],
-        coefficients: &[f64],
-        variances: &[f64],
-    ) -> Option<usize> {
+    fn superfluous(&self, kept: &[usize], subset: &Subset) -> Option<usize> {
+        let variances = subset.cholesky.inverse_diagonal();
         // What a term of the wrong sign explains is none.
-        let loss = |((c, variance), &j): ((&f64, &f64), &usize)| {
+        let loss = |((c, variance), &j): ((&f64, f64), &usize)| {
             let loss = c * c / variance;
             if is_allowed(self.signs[j], *c) { loss } else { -loss }
         };
-        let losses = coefficients.iter().zip(variances).zip(kept).map(loss);
+        let losses = subset.coefficients.iter().zip(variances).zip(kept).map(loss);
         let (place, loss) = losses.enumerate().min_by(|a, b| a.1.total_cmp(&b.1))?;
         (loss < self.penalty).then_some(place)
     }

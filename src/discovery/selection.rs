@@ -90,16 +90,15 @@ fn eliminate<'a, E: Estimator<'a>>(
         let dropped = if estimate.rhs.links.contains(&Link::Ratio) {
             let degree = |p: &Parameter| estimate.rhs.library.factors(p.term).len();
             let degrees: Vec<usize> = estimate.candidates.free().iter().map(degree).collect();
-            highest(&quadratic, settings.threshold, &degrees)
+            highest(&mut quadratic, settings.threshold, &degrees)
         } else {
             let limit = (BATCH * quadratic.coefficients.len() as f64).ceil() as usize;
-            weakest(&mut quadratic.clone(), settings.threshold, limit)
+            weakest(&mut quadratic, settings.threshold, limit)
         };
         if dropped.is_empty() {
             return Ok(());
         }
-        // The other coefficients move to where they are expected without the dropped ones.
-        dropped.iter().for_each(|&place| quadratic.remove(place));
+        // The other coefficients are where they are expected without the dropped ones.
         let places =
             estimate.candidates.kept.iter().copied().zip(quadratic.coefficients).enumerate();
         let left = places.filter(|(place, _)| !dropped.contains(place)).map(|(_, term)| term);
@@ -157,8 +156,8 @@ fn without_a_denominator(estimate: &Estimate<'_>) -> Vec<Support> {
 
 /// Returns the term to drop where numerator and denominator have a common factor and so describe
 /// the same function with more terms: of the terms that may as well be zero, the one of highest
-/// degree, or else the weakest.
-fn highest(quadratic: &Quadratic, threshold: f64, degrees: &[usize]) -> Vec<usize> {
+/// degree, or else the weakest. The function becomes that of the rest.
+fn highest(quadratic: &mut Quadratic, threshold: f64, degrees: &[usize]) -> Vec<usize> {
     let candidates = 0..degrees.len();
     let free = candidates.filter(|&j| quadratic.significance(j) < threshold.min(1.0));
     let chosen = free.max_by(|&a, &b| {
@@ -166,8 +165,11 @@ fn highest(quadratic: &Quadratic, threshold: f64, degrees: &[usize]) -> Vec<usiz
         degrees[a].cmp(&degrees[b]).then(weaker)
     });
     match chosen {
-        Some(j) => vec![j],
-        None => weakest(&mut quadratic.clone(), threshold, 1),
+        Some(j) => {
+            quadratic.remove(j);
+            vec![j]
+        }
+        None => weakest(quadratic, threshold, 1),
     }
 }
 
@@ -185,7 +187,7 @@ mod tests {
 
     #[test]
     fn highest_degree_goes_first_among_the_undecided() {
-        assert_eq!(highest(&quadratic(), 5.0, &[1, 1, 1, 2]), [3]);
-        assert_eq!(highest(&quadratic(), 5.0, &[1, 2, 1, 2]), [1]);
+        assert_eq!(highest(&mut quadratic(), 5.0, &[1, 1, 1, 2]), [3]);
+        assert_eq!(highest(&mut quadratic(), 5.0, &[1, 2, 1, 2]), [1]);
     }
 }
