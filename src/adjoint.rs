@@ -33,16 +33,12 @@ pub struct Cotangent<'a, T> {
 }
 
 impl<T: Real> Cotangent<'_, T> {
-    /// Returns whether the cotangent of one system of this shape is finite.
-    fn is_finite(&self, shape: &ProblemShape, system: usize) -> bool {
-        let size = shape.points * shape.block();
-        are_finite(&self.values[system * size..][..size])
-            && self.epsilon.is_none_or(|epsilon| epsilon[system].is_finite())
-    }
-
     /// Returns the name of the cotangent, if that of one system of this shape is not finite.
     pub(crate) fn broken(&self, shape: &ProblemShape, system: usize) -> Option<&'static str> {
-        (!self.is_finite(shape, system)).then_some("the cotangent")
+        let size = shape.points * shape.block();
+        let is_finite = are_finite(&self.values[system * size..][..size])
+            && self.epsilon.is_none_or(|epsilon| epsilon[system].is_finite());
+        (!is_finite).then_some("the cotangent")
     }
 
     pub(crate) fn check(&self, shape: &ProblemShape) -> Result<()> {

@@ -66,21 +66,18 @@ impl<T: Real> SolutionBuffers<T> {
         }
     }
 
-    /// Reads the first systems, which become the `systems` of a batch; `what` names them in errors.
+    /// Reads the first systems, which become the `systems` of a batch; errors name values and slack so.
     pub fn copy_to_host(
         &self,
-        what: &str,
+        [values_name, epsilon_name]: [&str; 2],
         to: &mut SolutionMut<'_, T>,
         systems: Range<usize>,
     ) -> Result<()> {
         let size = self.size();
         let values = &mut to.values[systems.start * size..systems.end * size];
-        self.values.copy_to_host(what, values)?;
+        self.values.copy_to_host(values_name, values)?;
         match &mut to.epsilon {
-            Some(epsilon) => {
-                let what = format!("epsilon of {what}");
-                self.details.epsilon.copy_to_host(&what, &mut epsilon[systems])
-            }
+            Some(epsilon) => self.details.epsilon.copy_to_host(epsilon_name, &mut epsilon[systems]),
             None => Ok(()),
         }
     }

@@ -238,7 +238,7 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
                 &mut self.staging;
             let inputs = inputs.as_ref().map(Values::from);
             self.batch.solve(part, inputs, &mut staged.view_mut(systems))?;
-            staged.copy_to_host("solution", &mut solution, part.range())?;
+            staged.copy_to_host(["solution", "epsilon"], &mut solution, part.range())?;
             let status = &mut status[first..][..systems];
             staged.details.read_status(&mut codes[..systems], status)?;
             on_device[..systems].copy_from_slice(status);
@@ -336,7 +336,11 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
                 directions,
                 &mut staging.response.view_mut(systems),
             )?;
-            staging.response.copy_to_host("tangent", &mut derivative, part.range())?;
+            staging.response.copy_to_host(
+                ["tangent", "tangent of epsilon"],
+                &mut derivative,
+                part.range(),
+            )?;
         }
         Ok(())
     }
@@ -360,7 +364,7 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
                 &solution.cotangent(q, part.systems),
                 &mut response.view_mut(part.systems),
             )?;
-            response.copy_to_host("result", &mut result, part.range())?;
+            response.copy_to_host(["result", "epsilon of result"], &mut result, part.range())?;
         }
         Ok(())
     }
