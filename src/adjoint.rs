@@ -41,6 +41,27 @@ impl<T: Real> Cotangent<'_, T> {
         (!is_finite).then_some("the cotangent")
     }
 
+    /// Writes to the status of solved systems whose slack's cotangent is not finite that it is not.
+    pub(crate) fn report_slack(&self, status: &mut [Status]) {
+        for (status, epsilon) in status.iter_mut().zip(self.epsilon.unwrap_or(&[])) {
+            if status.is_ok() && !epsilon.is_finite() {
+                *status = Status::NonFiniteInput { argument: "the cotangent" };
+            }
+        }
+    }
+
+    /// Writes to the status of solved systems of this shape whose cotangent is not finite that it is not.
+    /// Returns whether there are any.
+    pub(crate) fn report(&self, shape: &ProblemShape, status: &mut [Status]) -> bool {
+        let systems = status.par_iter_mut().enumerate();
+        let broken = systems.filter_map(|(system, status)| {
+            let argument = self.broken(shape, system).filter(|_| status.is_ok())?;
+            *status = Status::NonFiniteInput { argument };
+            Some(())
+        });
+        broken.count() > 0
+    }
+
     pub(crate) fn check(&self, shape: &ProblemShape) -> Result<()> {
         let expected: usize = shape.solution().iter().product();
         if self.values.len() != expected {

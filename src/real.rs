@@ -83,6 +83,12 @@ pub trait Real:
     fn of(value: f64) -> Self;
     /// Widens the number to `f64`, exactly.
     fn to_double(self) -> f64;
+    /// Rounds numbers to this type.
+    #[doc(hidden)]
+    fn of_doubles<const N: usize>(values: [f64; N]) -> [Self; N];
+    /// Widens the numbers to `f64`, exactly.
+    #[doc(hidden)]
+    fn to_doubles<const N: usize>(values: [Self; N]) -> [f64; N];
     /// Smallest magnitude that is not finite once it is rounded to this type.
     #[doc(hidden)]
     const LIMIT: f64;
@@ -141,6 +147,14 @@ impl Real for f32 {
     fn to_double(self) -> f64 {
         self.into()
     }
+    #[inline(always)]
+    fn of_doubles<const N: usize>(values: [f64; N]) -> [f32; N] {
+        values.map(f32::of)
+    }
+    #[inline(always)]
+    fn to_doubles<const N: usize>(values: [f32; N]) -> [f64; N] {
+        values.map(f64::from)
+    }
     // Half a unit in the last place above the largest finite number.
     const LIMIT: f64 = f32::MAX as f64 + (1_u128 << 103) as f64;
     fn values(values: &[f32]) -> Values<'_> {
@@ -160,6 +174,14 @@ impl Real for f64 {
     #[inline(always)]
     fn to_double(self) -> f64 {
         self
+    }
+    #[inline(always)]
+    fn of_doubles<const N: usize>(values: [f64; N]) -> [f64; N] {
+        values
+    }
+    #[inline(always)]
+    fn to_doubles<const N: usize>(values: [f64; N]) -> [f64; N] {
+        values
     }
     const LIMIT: f64 = f64::INFINITY;
     fn values(values: &[f64]) -> Values<'_> {

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use smallvec::{SmallVec, smallvec};
 
 use crate::adjoint::{
     Cotangent, Gradients, GradientsMut, Tangents, broken_tangent, check_tangents, report_not_finite,
@@ -292,21 +293,19 @@ impl<T: Real> Solver<T> {
         // What `gradients` returns belongs together.
         self.gradients.clear();
         let Solver { engine, shape, solution, in_gradients: given, gradients: own, .. } = self;
-        let systems = given.par_iter_mut().zip(&solution.status).enumerate();
-        systems.for_each(|(system, (known, status))| {
-            let broken = cotangent.broken(shape, system).filter(|_| status.is_ok());
-            *known = match broken {
-                Some(argument) => Status::NonFiniteInput { argument },
-                None => *status,
-            };
-        });
+        given.copy_from_slice(&solution.status);
+        cotangent.report_slack(given);
+        let mut asked = false;
         loop {
             engine.vjp(problem, cotangent, given, &mut gradients, &mut own.status)?;
-            // Seldom more than once, twice where a system overflows and must be left out.
+            // Seldom more than once, twice where a system must be left out.
             if own.status == *given {
                 return Ok(&self.gradients.status);
             }
-            given.copy_from_slice(&own.status);
+            // A cotangent that is not finite makes all gradients so, also those that systems share.
+            if std::mem::replace(&mut asked, true) || !cotangent.report(shape, given) {
+                given.copy_from_slice(&own.status);
+            }
         }
     }
 
@@ -561,6 +560,7 @@ fn compare_with_initial_values<T: Real>(
     });
 }
 
+/// Returns the largest defect of the initial values of a state, relative to their size max_j h^j |x_j|.
 fn initial_defect<T: Real>(problem: &Problem<'_, T>, system: usize, z: &[T]) -> f64 {
     let (shape, layouts) = (problem.shape(), problem.shape().layouts());
     let (q, given) = (shape.derivatives(), shape.initial_derivatives());
@@ -568,25 +568,30 @@ fn initial_defect<T: Real>(problem: &Problem<'_, T>, system: usize, z: &[T]) -> 
     let first = steps[..shape.steps[2]].iter().map(|step| step.to_double());
     let step = first.sum::<f64>() / shape.steps[2] as f64;
     let values = layouts.initial_values.part(problem.inputs.initial_values, system, 1);
-    // Returns max_j h^j |x_j|.
-    let size = |x: &mut dyn Iterator<Item = f64>| {
-        let scaled = x.scan(1.0, |power, x| {
-            let scaled = *power * x.abs();
-            *power *= step;
-            Some(scaled)
-        });
-        scaled.fold(0.0, f64::max)
-    };
     let of_state = |(k, values): (usize, &[T])| {
-        let at = |t: usize| &z[(t * shape.states() + k) * q..][..given];
-        let differences = at(0).iter().zip(values).map(|(z, v)| z.to_double() - v.to_double());
-        let missed = size(&mut { differences });
-        let given = size(&mut values.iter().map(|v| v.to_double()));
-        if missed <= Solution::<T>::MOST_INITIAL_DEFECT * given {
-            return if missed > 0.0 { missed / given } else { 0.0 };
+        let (mut missed, mut size) = (0.0_f64, 0.0_f64);
+        let mut power = 1.0;
+        for (z, value) in z[k * q..].iter().zip(values) {
+            missed = missed.max(power * (z.to_double() - value.to_double()).abs());
+            size = size.max(power * value.to_double().abs());
+            power *= step;
         }
-        let sizes = (0..shape.points).map(|t| size(&mut at(t).iter().map(|z| z.to_double())));
-        missed / given.max(LEAST_INITIAL * sizes.fold(0.0, f64::max))
+        if missed <= Solution::<T>::MOST_INITIAL_DEFECT * size {
+            return if missed > 0.0 { missed / size } else { 0.0 };
+        }
+        let mut of_derivatives: SmallVec<[f64; 8]> = smallvec![0.0; given];
+        for z in z.chunks_exact(shape.block()) {
+            for (largest, z) in of_derivatives.iter_mut().zip(&z[k * q..]) {
+                let z = z.to_double().abs();
+                *largest = if z > *largest { z } else { *largest };
+            }
+        }
+        let (mut largest, mut power) = (0.0_f64, 1.0);
+        for of_derivative in of_derivatives {
+            largest = largest.max(power * of_derivative);
+            power *= step;
+        }
+        missed / size.max(LEAST_INITIAL * largest)
     };
     values.chunks_exact(given).enumerate().map(of_state).fold(0.0, f64::max)
 }

@@ -2,6 +2,7 @@
 //! substitution on the way. M is never stored: a window holds what of it elimination has reached.
 
 use super::block::{Window, first_row, pack, solve_transposed, subtract_transposed_times};
+use super::chain;
 use super::lanes::{Vector, work};
 use super::layout::{Context, Layout, triangle};
 use super::pivots::Pivots;
@@ -10,7 +11,7 @@ use super::sweep::{Room, Sweep, slack_cost};
 /// Factorizes M and solves Rᵀ v = AᵀW²β + γα e_ε, the border's part included; of a part of a system
 /// what is left over for the separators stays in the window and in v, and the border's part of the factor
 /// is not used. `whole` gets the diagonal of M. Returns NaN in the lanes whose data are not finite or whose steps not positive.
-pub fn factorize<V: Vector, const T: usize, const PLAIN: bool>(
+pub fn factorize<V: Vector, const T: usize, const P: usize>(
     sweep: Sweep<'_, V>,
     factor: &mut [V],
     window: &mut Window<V>,
@@ -20,12 +21,12 @@ pub fn factorize<V: Vector, const T: usize, const PLAIN: bool>(
 ) -> V {
     let mut check = V::default();
     let check_mut = &mut check;
-    V::run(Factorize::<V, T, PLAIN> { sweep, factor, window, pivots, whole, v, check: check_mut });
+    V::run(Factorize::<V, T, P> { sweep, factor, window, pivots, whole, v, check: check_mut });
     check
 }
 
 work! {
-    Factorize<'a, 'b; T: usize, PLAIN: bool> {
+    Factorize<'a, 'b; T: usize, P: usize> {
         sweep: Sweep<'b, V>,
         factor: &'a mut [V],
         window: &'a mut Window<V>,
@@ -34,11 +35,11 @@ work! {
         v: &'a mut [V],
         check: &'a mut V,
     }
-    *check = factorize_inlined::<V, T, PLAIN>(sweep, factor, window, pivots, whole, v)
+    *check = factorize_inlined::<V, T, P>(sweep, factor, window, pivots, whole, v)
 }
 
 #[inline(always)]
-fn factorize_inlined<V: Vector, const T: usize, const PLAIN: bool>(
+fn factorize_inlined<V: Vector, const T: usize, const P: usize>(
     mut sweep: Sweep<'_, V>,
     factor: &mut [V],
     window: &mut Window<V>,
@@ -46,7 +47,10 @@ fn factorize_inlined<V: Vector, const T: usize, const PLAIN: bool>(
     whole: &mut [V],
     v: &mut [V],
 ) -> V {
-    let (context, layout) = (sweep.context, &sweep.context.layout.fixed::<T, PLAIN>());
+    let (context, layout) = (sweep.context, &sweep.context.layout.fixed::<T, P>());
+    if P > 0 {
+        return chain::factorize::<V, T, P>(&mut sweep, layout, factor, pivots, whole, v);
+    }
     let fixed = &Context { layout, ..*context };
     let (p, q, chain, n) = (layout.block, layout.derivatives, layout.chain, layout.window());
     let outside = n - layout.border;

@@ -104,13 +104,17 @@ fn run_task<V: Vector>(context: &Context<'_>, group: &mut Group<V>, task: Task<'
     };
     match task {
         Task::Solve(..) | Task::Vjp(..) => {
-            let run = match (context.layout.tile, context.layout.plain()) {
-                (2, true) if V::SIZES >= Sizes::States => run_tiles::<V, 2, true>,
-                (3, true) if V::SIZES >= Sizes::States => run_tiles::<V, 3, true>,
-                (2, _) if V::SIZES >= Sizes::Blocks => run_tiles::<V, 2, false>,
-                (3, _) if V::SIZES >= Sizes::Blocks => run_tiles::<V, 3, false>,
-                (4, _) if V::SIZES >= Sizes::Blocks => run_tiles::<V, 4, false>,
-                _ => run_tiles::<V, 1, false>,
+            let Layout { tile, block, .. } = *context.layout;
+            let run = match (tile, if context.layout.plain() { block } else { 0 }) {
+                (2, 2) if V::SIZES >= Sizes::States => run_tiles::<V, 2, 2>,
+                (2, 4) if V::SIZES >= Sizes::States => run_tiles::<V, 2, 4>,
+                (2, 6) if V::SIZES >= Sizes::States => run_tiles::<V, 2, 6>,
+                (3, 3) if V::SIZES >= Sizes::States => run_tiles::<V, 3, 3>,
+                (3, 6) if V::SIZES >= Sizes::States => run_tiles::<V, 3, 6>,
+                (2, _) if V::SIZES >= Sizes::Blocks => run_tiles::<V, 2, 0>,
+                (3, _) if V::SIZES >= Sizes::Blocks => run_tiles::<V, 3, 0>,
+                (4, _) if V::SIZES >= Sizes::Blocks => run_tiles::<V, 4, 0>,
+                _ => run_tiles::<V, 1, 0>,
             };
             run(context, tiles, scratch, task);
         }
@@ -139,13 +143,13 @@ fn run_task<V: Vector>(context: &Context<'_>, group: &mut Group<V>, task: Task<'
 
 /// Solves or differentiates tiles whose blocks are computed on in tiles of T, and whose layout is
 /// plain or not.
-fn run_tiles<V: Vector, const T: usize, const PLAIN: bool>(
+fn run_tiles<V: Vector, const T: usize, const P: usize>(
     context: &Context<'_>,
     tiles: &mut [Tile<V>],
     scratch: &mut Scratch<V>,
     task: Task<'_>,
 ) {
-    V::run(RunTiles::<V, T, PLAIN> { context, tiles, scratch, task });
+    V::run(RunTiles::<V, T, P> { context, tiles, scratch, task });
 }
 
 /// Solves or differentiates a long system.
@@ -185,7 +189,7 @@ work! {
 }
 
 work! {
-    RunTiles<'a; T: usize, PLAIN: bool> {
+    RunTiles<'a; T: usize, P: usize> {
         context: &'a Context<'a>,
         tiles: &'a mut [Tile<V>],
         scratch: &'a mut Scratch<V>,
@@ -194,13 +198,13 @@ work! {
     match task {
         Task::Solve(mut sink, status) => {
             for tile in tiles {
-                tile.solve::<T, PLAIN>(context, scratch, &mut sink, status);
+                tile.solve::<T, P>(context, scratch, &mut sink, status);
             }
         }
         Task::Vjp(cotangent, status, found, mut sink) => {
             sink.clear();
             for tile in tiles {
-                tile.vjp::<T, PLAIN>(context, scratch, cotangent, status, found, &mut sink);
+                tile.vjp::<T, P>(context, scratch, cotangent, status, found, &mut sink);
             }
         }
         _ => unreachable!("other tasks do not depend on T"),

@@ -120,7 +120,7 @@ impl<V: Vector> Gradient<V> {
 
     /// Adds the shares of the rows that begin at the points of a range, given the solution z and the
     /// adjoint g, M g = z̄, and writes what is complete. The data of the range are loaded.
-    pub fn add_range<const T: usize, const PLAIN: bool>(
+    pub fn add_range<const T: usize, const P: usize>(
         &mut self,
         sweep: &mut Sweep<'_, V>,
         range: Range<usize>,
@@ -128,11 +128,11 @@ impl<V: Vector> Gradient<V> {
         g: &[V],
         target: &mut Target<'_, '_>,
     ) {
-        V::run(AddRange::<V, T, PLAIN> { gradient: self, sweep, range, z, g, target });
+        V::run(AddRange::<V, T, P> { gradient: self, sweep, range, z, g, target });
     }
 
     #[inline(always)]
-    fn add_range_inlined<const T: usize, const PLAIN: bool>(
+    fn add_range_inlined<const T: usize, const P: usize>(
         &mut self,
         sweep: &mut Sweep<'_, V>,
         range: Range<usize>,
@@ -140,7 +140,7 @@ impl<V: Vector> Gradient<V> {
         g: &[V],
         target: &mut Target<'_, '_>,
     ) {
-        let layout = &sweep.context.layout.fixed::<T, PLAIN>();
+        let layout = &sweep.context.layout.fixed::<T, P>();
         let [each_c, each_b] = [layout.inputs.coefficients, layout.inputs.rhs]
             .map(|input| usize::from(input.inner[0] > 0));
         let places = target.sink.inputs.as_ref();
@@ -330,19 +330,21 @@ impl<V: Vector> Gradient<V> {
             None => Default::default(),
         };
         for (k, span) in layout.spans(t) {
-            let (table, powers, length) = smoothness.rows(points, layout, t, k, span);
+            let (table, powers, reciprocal) = smoothness.rows(points, layout, t, k, span);
             let (values, slopes) = scaled.split_at_mut(2 * span * q);
             let (of_z, of_g) = values.split_at_mut(span * q);
             scale_values(&z[t * p + k * q..], p, powers, of_z);
             scale_values(&g[t * p + k * q..], p, powers, of_g);
-            for (i, (slope, value)) in slopes.iter_mut().zip(&*values).enumerate() {
-                *slope = table.exponent::<V>(i % q) * *value;
+            for (slopes, values) in slopes.chunks_exact_mut(q).zip(values.chunks_exact(q)) {
+                for j in 0..q {
+                    slopes[j] = table.exponent::<V>(j) * values[j];
+                }
             }
             let (d_z, d_g) = slopes[..2 * span * q].split_at(span * q);
             let (of_z, of_g) = values.split_at(span * q);
             let [products, slope] = table.products::<V, T>([of_z, of_g, d_z, d_g], slacks);
             self.weights[2] = self.weights[2].minus((factor + factor) * scale, products);
-            let by_length = -(factor * factor * slope) / length;
+            let by_length = -(factor * factor * slope) * reciprocal;
             for t in t..t + span - 1 {
                 let steps = self.steps_at(layout, t);
                 let at = k.min(steps.len() - 1);
@@ -353,7 +355,7 @@ impl<V: Vector> Gradient<V> {
 }
 
 work! {
-    AddRange<'a, 'b, 'c, 'd; T: usize, PLAIN: bool> {
+    AddRange<'a, 'b, 'c, 'd; T: usize, P: usize> {
         gradient: &'a mut Gradient<V>,
         sweep: &'a mut Sweep<'b, V>,
         range: Range<usize>,
@@ -361,7 +363,7 @@ work! {
         g: &'a [V],
         target: &'a mut Target<'c, 'd>,
     }
-    gradient.add_range_inlined::<T, PLAIN>(sweep, range, z, g, target)
+    gradient.add_range_inlined::<T, P>(sweep, range, z, g, target)
 }
 
 /// Writes the gradients of the lanes that are live, zeros for the others, and makes `check` NaN in the

@@ -111,6 +111,22 @@ macro_rules! work {
 }
 pub(super) use work;
 
+/// Repeats a block for `i` in `0..n`, n being a constant of at most six, without a loop: what it does with
+/// arrays of vectors stays in registers.
+macro_rules! unrolled {
+    ($i:ident in 0..$n:ident => $body:block) => {
+        $crate::backend::cpu::lanes::unrolled!(@ $i $n $body 0 1 2 3 4 5);
+        const { assert!($n <= 6) };
+    };
+    (@ $i:ident $n:ident $body:block $($at:literal)*) => {
+        $(if $at < $n {
+            let $i: usize = $at;
+            $body
+        })*
+    };
+}
+pub(super) use unrolled;
+
 /// Something that is made for one type of vectors.
 pub trait Choice {
     /// What is made.

@@ -121,26 +121,24 @@ impl Layout {
         }
     }
 
-    /// Returns whether the blocks belong to one state and form a chain of pairs without a border,
-    /// so that all sizes of a block step follow from Q.
+    /// Returns whether the blocks form a chain of pairs without a border, so that all sizes of a block step
+    /// follow from Q and K.
     pub fn plain(&self) -> bool {
-        self.states == 1 && self.border == 0 && !self.stored
+        self.border == 0 && !self.stored
     }
 
     /// Returns this layout with constants in place of what is known when a sweep is compiled: that
-    /// tiles have the edge T, which is Q unless it is 1, and whether the layout is
-    /// [`plain`](Self::plain).
+    /// tiles have the edge T, which is Q unless it is 1; and, unless P is 0, that blocks have P unknowns and
+    /// the layout is [`plain`](Self::plain).
     #[inline(always)]
-    pub fn fixed<const T: usize, const PLAIN: bool>(&self) -> Self {
+    pub fn fixed<const T: usize, const P: usize>(&self) -> Self {
         let mut fixed = *self;
         if T > 1 {
             fixed.derivatives = T;
         }
-        if PLAIN {
-            fixed.states = 1;
-            fixed.step_states = 1;
-            fixed.widths.steps = 1;
-            fixed.block = fixed.derivatives;
+        if P > 0 {
+            fixed.states = P / T;
+            fixed.block = P;
             fixed.bandwidth = 1;
             fixed.border = 0;
             fixed.stored = false;
@@ -148,6 +146,10 @@ impl Layout {
             fixed.chain = fixed.points;
             fixed.closing = false;
             fixed.opening = false;
+        }
+        if P == T && T > 1 {
+            fixed.step_states = 1;
+            fixed.widths.steps = 1;
         }
         fixed
     }

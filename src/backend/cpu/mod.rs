@@ -9,6 +9,7 @@
 //! [`layout`] has the sizes.
 
 pub mod block;
+mod chain;
 pub mod cholesky;
 pub mod engine;
 pub mod gradient;

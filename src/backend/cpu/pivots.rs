@@ -50,8 +50,10 @@ impl<V: Vector> Pivot<V> for Pivots<V> {
         if !(least.all_less(pivot) && pivot.all_less(V::splat(f64::INFINITY))) {
             pivot = V::from_array(self.mend(pivot.to_array(), unknown));
         }
-        let reciprocal = V::splat(1.0) / pivot.sqrt();
-        let ratio = whole * reciprocal * reciprocal;
+        // Neither root nor quotient waits for the other.
+        let quotient = V::splat(1.0) / pivot;
+        let reciprocal = pivot.sqrt() * quotient;
+        let ratio = whole * quotient;
         self.weakest = self.largest.less(ratio, V::splat(unknown as f64), self.weakest);
         self.largest = self.largest.less(ratio, ratio, self.largest);
         reciprocal

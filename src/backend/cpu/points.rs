@@ -285,7 +285,12 @@ pub fn mean<V: Vector>(values: &[V]) -> V {
 /// Makes `check` NaN in the lanes where a value is not finite.
 #[inline(always)]
 fn check_finite<V: Vector>(values: &[V], check: &mut V) {
-    for value in values {
-        *check = check.plus(*value, V::default());
+    // Four sums, so that an addition need not wait for the one before.
+    let mut sums = [V::default(); 4];
+    for values in values.chunks(4) {
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum = sum.plus(*value, V::default());
+        }
     }
+    *check += (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }

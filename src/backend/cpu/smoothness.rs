@@ -21,6 +21,8 @@ pub struct Table {
     /// Number of rows.
     pub rows: usize,
     shift: i32,
+    /// The powers j+shift of the length, (Q).
+    exponents: Vec<f64>,
     /// C, (rows, points·Q).
     entries: Vec<f64>,
     /// CᵀC, (points·Q, points·Q).
@@ -42,8 +44,9 @@ impl Table {
                 }
             }
         }
-        let RowFamily { points, rows, shift, .. } = *family;
-        Table { points, rows, shift, entries, gram, sums }
+        let RowFamily { points, derivatives, rows, shift, .. } = *family;
+        let exponents = (0..derivatives).map(|j| j as f64 + f64::from(shift)).collect();
+        Table { points, rows, shift, exponents, entries, gram, sums }
     }
 
     /// Computes length^(j+shift) for all j < Q.
@@ -62,7 +65,7 @@ impl Table {
     /// Returns d (length^power)/d length · length / length^power for derivative j: the power.
     #[inline(always)]
     pub fn exponent<V: Vector>(&self, derivative: usize) -> V {
-        V::splat(derivative as f64 + f64::from(self.shift))
+        V::splat(self.exponents[derivative])
     }
 
     /// Returns the sum over the rows of C · diag(powers) in the column of a point's derivative.
@@ -171,6 +174,8 @@ pub struct Smoothness<V> {
     blocks: Vec<V>,
     /// Powers of the lengths for the pairs, (K or 1, Q).
     pair_powers: Vec<V>,
+    /// Reciprocals of the lengths, (K or 1).
+    reciprocals: Vec<V>,
     /// Room for the powers of a length, (Q).
     room: Vec<V>,
 }
@@ -191,6 +196,7 @@ impl<V: Vector> Smoothness<V> {
             factor: V::splat(f64::NAN),
             blocks: zeros("smoothness rows", states * 3 * q * q)?,
             pair_powers: zeros("smoothness rows", states * q)?,
+            reciprocals: zeros("smoothness rows", states)?,
             room: zeros("smoothness rows", q)?,
         })
     }
@@ -212,6 +218,9 @@ impl<V: Vector> Smoothness<V> {
     fn update_inlined<const T: usize>(&mut self, lengths: &[V], factor: V) {
         self.lengths.copy_from_slice(lengths);
         self.factor = factor;
+        for (reciprocal, length) in self.reciprocals.iter_mut().zip(lengths) {
+            *reciprocal = V::splat(1.0) / *length;
+        }
         let q = if T == 1 { self.room.len() } else { T };
         let squared = factor * factor;
         let powers = self.pair_powers.chunks_exact_mut(q);
@@ -226,7 +235,7 @@ impl<V: Vector> Smoothness<V> {
     }
 
     /// Returns the table of the rows of state k from point t on over `span` points, the powers of
-    /// their length, and the length.
+    /// their length, and its reciprocal.
     #[inline(always)]
     pub fn rows(
         &mut self,
@@ -236,15 +245,16 @@ impl<V: Vector> Smoothness<V> {
         k: usize,
         span: usize,
     ) -> (&Table, &[V], V) {
-        let (q, step) = (layout.derivatives, points.step(layout, t, k));
+        let q = layout.derivatives;
         if span == 2 {
             let of_state = k.min(layout.step_states - 1);
-            return (&self.pair, &self.pair_powers[of_state * q..][..q], step);
+            let powers = &self.pair_powers[of_state * q..][..q];
+            return (&self.pair, powers, self.reciprocals[of_state]);
         }
-        let length = step + points.step(layout, t + 1, k);
+        let length = points.step(layout, t, k) + points.step(layout, t + 1, k);
         let table = self.triple.as_ref().expect("there are rows on three points");
         table.powers(length, &mut self.room);
-        (table, &self.room[..q], length)
+        (table, &self.room[..q], V::splat(1.0) / length)
     }
 
     /// Returns a block of the weighted Gram matrix of state k, (Q, Q): 0 for points (t, t), 1 for (t,

@@ -119,25 +119,27 @@ impl Streams {
         }
         // A loop of its own for whole blocks: a choice within it would pass all values through memory.
         let (blocks, rest) = to.as_chunks_mut::<LANES>();
-        for (block, to) in blocks.iter_mut().enumerate() {
-            *to = std::array::from_fn(|lane| {
-                let row = sources[lane][block * LANES..].first_chunk::<LANES>();
-                V::from_array(row.expect("as long as the lanes").map(S::to_double))
-            });
-            V::transpose(to);
+        for (i, to) in blocks.iter_mut().enumerate() {
+            *to = read(&sources, i * LANES);
         }
-        if !rest.is_empty() {
-            let mut rows = [V::default(); LANES];
-            for (row, source) in rows.iter_mut().zip(sources) {
-                let mut values = [0.0; LANES];
-                for (value, source) in values.iter_mut().zip(&source[len - rest.len()..]) {
-                    *value = source.to_double();
-                }
-                *row = V::from_array(values);
+        if rest.is_empty() {
+            return;
+        }
+        if len > LANES {
+            // The last block overlaps the one before.
+            to[len - LANES..].copy_from_slice(&read(&sources, len - LANES));
+            return;
+        }
+        let mut rows = [V::default(); LANES];
+        for (row, source) in rows.iter_mut().zip(sources) {
+            let mut values = [0.0; LANES];
+            for (value, source) in values.iter_mut().zip(source) {
+                *value = source.to_double();
             }
-            V::transpose(&mut rows);
-            rest.copy_from_slice(&rows[..rest.len()]);
+            *row = V::from_array(values);
         }
+        V::transpose(&mut rows);
+        rest.copy_from_slice(&rows[..len]);
     }
 
     /// Writes `count` points from `first` on, each lane to the place of its system.
@@ -159,23 +161,37 @@ impl Streams {
         count: usize,
         from: &[V],
     ) {
-        let from = &from[..count * self.width];
-        let start = first * self.point;
+        let len = count * self.width;
+        let (from, start) = (&from[..len], first * self.point);
         let (blocks, rest) = from.as_chunks::<LANES>();
-        for (block, from) in blocks.iter().enumerate() {
-            let mut rows = *from;
-            V::transpose(&mut rows);
-            for (row, offset) in rows.iter().zip(self.offsets).take(self.lanes) {
-                let to = &mut values[offset + start + block * LANES..][..LANES];
-                to.copy_from_slice(&row.to_array().map(S::of));
-            }
+        for (i, block) in blocks.iter().enumerate() {
+            self.write(values, start + i * LANES, block);
+        }
+        if rest.is_empty() {
+            return;
+        }
+        if let Some(block) = from.last_chunk::<LANES>() {
+            // The last block overlaps the one before.
+            self.write(values, start + len - LANES, block);
+            return;
         }
         let rows = transposed(rest);
         for (row, offset) in rows.iter().zip(self.offsets).take(self.lanes) {
-            let to = &mut values[offset + start + from.len() - rest.len()..][..rest.len()];
+            let to = &mut values[offset + start..][..len];
             for (to, value) in to.iter_mut().zip(row.to_array()) {
                 *to = S::of(value);
             }
+        }
+    }
+
+    /// Writes eight values of each lane, `at` values after the first of its system.
+    #[inline(always)]
+    fn write<V: Vector, S: Real>(&self, values: &mut [S], at: usize, block: &[V; LANES]) {
+        let mut rows = *block;
+        V::transpose(&mut rows);
+        for (row, offset) in rows.iter().zip(self.offsets).take(self.lanes) {
+            let to = values[offset + at..].first_chunk_mut::<LANES>();
+            *to.expect("within the values") = S::of_doubles(row.to_array());
         }
     }
 
@@ -235,6 +251,18 @@ work! {
         from: &'a [V],
     }
     streams.add_to(sums, first, count, from)
+}
+
+/// Returns the eight values of each lane from `at` on.
+#[inline(always)]
+fn read<V: Vector, S: Real>(sources: &[&[S]; LANES], at: usize) -> [V; LANES] {
+    let mut rows = [V::default(); LANES];
+    for lane in 0..LANES {
+        let row = sources[lane][at..].first_chunk::<LANES>().expect("within the values");
+        rows[lane] = V::from_array(S::to_doubles(*row));
+    }
+    V::transpose(&mut rows);
+    rows
 }
 
 /// Returns up to eight vectors, filled up with zeros, transposed.

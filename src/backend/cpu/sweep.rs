@@ -74,37 +74,37 @@ impl<V: Vector> Sweep<'_, V> {
     /// Solves M x = given. `correction` is room for the unknowns; `finish` as in
     /// [`substitute`](Self::substitute).
     #[inline(always)]
-    pub fn solve<const T: usize, const PLAIN: bool>(
+    pub fn solve<const T: usize, const P: usize>(
         &mut self,
         given: &[V],
         x: &mut [V],
         correction: &mut [V],
         finish: impl FnMut(&mut Self, Range<usize>, &[V]),
     ) {
-        self.forward::<T, PLAIN>(Some(given), None, x);
+        self.forward::<T, P>(Some(given), None, x);
         self.border(x);
-        self.substitute::<T, PLAIN>(Some(given), x, correction, finish);
+        self.substitute::<T, P>(Some(given), x, correction, None, finish);
     }
 
     /// Solves Rᵀ v = y for the chain, y being `given` + `residual`, and leaves the right-hand side of
     /// the border in its place.
-    pub fn forward<const T: usize, const PLAIN: bool>(
+    pub fn forward<const T: usize, const P: usize>(
         &mut self,
         given: Option<&[V]>,
         residual: Option<Residual<'_, V>>,
         v: &mut [V],
     ) {
-        V::run(Forward::<V, T, PLAIN> { sweep: self, given, residual, v });
+        V::run(Forward::<V, T, P> { sweep: self, given, residual, v });
     }
 
     #[inline(always)]
-    fn forward_inlined<const T: usize, const PLAIN: bool>(
+    fn forward_inlined<const T: usize, const P: usize>(
         &mut self,
         given: Option<&[V]>,
         residual: Option<Residual<'_, V>>,
         v: &mut [V],
     ) {
-        let layout = &self.context.layout.fixed::<T, PLAIN>();
+        let layout = &self.context.layout.fixed::<T, P>();
         let (p, chain) = (layout.block, layout.chain);
         let (v, border) = v.split_at_mut(layout.first_border());
         self.room.points.begin(self.context, self.systems, self.scales);
@@ -207,60 +207,74 @@ impl<V: Vector> Sweep<'_, V> {
     }
 
     /// Solves the blocks of a range of R x = v in place, once the border and the blocks after it are
-    /// solved.
-    pub fn backward<const T: usize, const PLAIN: bool>(
+    /// solved; with the same of a probe, if there is one, so that neither waits for the other.
+    pub fn backward<const T: usize, const P: usize>(
         &mut self,
         range: Range<usize>,
         x: &mut [V],
+        probe: Option<&mut [V]>,
     ) {
-        V::run(Backward::<V, T, PLAIN> { sweep: self, range, x });
+        V::run(Backward::<V, T, P> { sweep: self, range, x, probe });
     }
 
     #[inline(always)]
-    fn backward_inlined<const T: usize, const PLAIN: bool>(
+    fn backward_inlined<const T: usize, const P: usize>(
         &mut self,
         range: Range<usize>,
         x: &mut [V],
+        mut probe: Option<&mut [V]>,
     ) {
-        let layout = &self.context.layout.fixed::<T, PLAIN>();
+        let layout = &self.context.layout.fixed::<T, P>();
+        for t in (range.start.max(usize::from(layout.opening))..range.end.min(layout.chain)).rev() {
+            if !layout.stored && t + 1 < layout.points {
+                self.update::<T>(layout, t);
+            }
+            self.backward_block::<T>(layout, t, x);
+            if let Some(probe) = &mut probe {
+                self.backward_block::<T>(layout, t, probe);
+            }
+        }
+    }
+
+    /// Solves block t of R x = v in place, with the smoothness rows at the step from t on.
+    #[inline(always)]
+    fn backward_block<const T: usize>(&mut self, layout: &Layout, t: usize, x: &mut [V]) {
         let (p, panel, chain) = (layout.block, layout.panel(), layout.chain);
         let (x, border) = x.split_at_mut(layout.first_border());
-        for t in (range.start.max(usize::from(layout.opening))..range.end.min(chain)).rev() {
-            let (now, next) = x[t * p..].split_at_mut(p);
-            let row = &self.factor[t * layout.row_values()..][..layout.row_values()];
-            let (r, row) = row.split_at(triangle(p));
-            if layout.stored {
-                let blocks = layout.bandwidth.min(layout.points - 1 - t);
-                let inner = blocks.min(chain - 1 - t) * p;
-                subtract_times(row, panel, &next[..inner], now);
-                if blocks * p > inner {
-                    // The closing point stands for the block after the chain.
-                    subtract_times(&row[inner..], panel, &border[..p], now);
-                }
-            } else if t + 1 < layout.points {
-                self.update::<T>(layout, t);
-                let next = if layout.closing && t + 1 == chain { &border[..p] } else { &next[..p] };
-                let block = &mut self.room.block[..p];
-                couple(&self.room.smoothness, layout, next, block);
-                solve_transposed::<V, T>(r, block);
-                for (now, block) in now.iter_mut().zip(block) {
-                    *now -= *block;
-                }
+        let (now, next) = x[t * p..].split_at_mut(p);
+        let row = &self.factor[t * layout.row_values()..][..layout.row_values()];
+        let (r, row) = row.split_at(triangle(p));
+        if layout.stored {
+            let blocks = layout.bandwidth.min(layout.points - 1 - t);
+            let inner = blocks.min(chain - 1 - t) * p;
+            subtract_times(row, panel, &next[..inner], now);
+            if blocks * p > inner {
+                // The closing point stands for the block after the chain.
+                subtract_times(&row[inner..], panel, &border[..p], now);
             }
-            subtract_times(&row[panel - layout.border..], panel, border, now);
-            solve_upper::<V, T>(r, now);
+        } else if t + 1 < layout.points {
+            let next = if layout.closing && t + 1 == chain { &border[..p] } else { &next[..p] };
+            let block = &mut self.room.block[..p];
+            couple(&self.room.smoothness, layout, next, block);
+            solve_transposed::<V, T>(r, block);
+            for (now, block) in now.iter_mut().zip(block) {
+                *now -= *block;
+            }
         }
+        subtract_times(&row[panel - layout.border..], panel, border, now);
+        solve_upper::<V, T>(r, now);
     }
 
     /// Finishes the solution of M x = y, where x holds v = R⁻ᵀy and its border is solved: substitutes
     /// backward, refines, and gives `finish` what is complete, range after range backward in time. y
     /// is `given`, or that of the problem. `correction` is room for the unknowns.
     #[inline(always)]
-    pub fn substitute<const T: usize, const PLAIN: bool>(
+    pub fn substitute<const T: usize, const P: usize>(
         &mut self,
         given: Option<&[V]>,
         x: &mut [V],
         correction: &mut [V],
+        mut probe: Option<&mut [V]>,
         mut finish: impl FnMut(&mut Self, Range<usize>, &[V]),
     ) {
         let last = self.context.options.refinement();
@@ -271,15 +285,15 @@ impl<V: Vector> Sweep<'_, V> {
                 }
             };
             if step == 0 {
-                self.back::<T, PLAIN>(x, None, &mut finish);
+                self.back::<T, P>(x, None, probe.take(), &mut finish);
             } else {
-                self.forward::<T, PLAIN>(
+                self.forward::<T, P>(
                     given,
                     Some(Residual { x, data: given.is_none() }),
                     correction,
                 );
                 self.border(correction);
-                self.back::<T, PLAIN>(x, Some(correction), &mut finish);
+                self.back::<T, P>(x, Some(correction), None, &mut finish);
             }
         }
     }
@@ -288,10 +302,11 @@ impl<V: Vector> Sweep<'_, V> {
     /// there is a correction, that, which is added to x. Gives `finish` what is complete, range after
     /// range backward in time.
     #[inline(always)]
-    pub fn back<const T: usize, const PLAIN: bool>(
+    pub fn back<const T: usize, const P: usize>(
         &mut self,
         x: &mut [V],
         mut correction: Option<&mut [V]>,
+        mut probe: Option<&mut [V]>,
         finish: &mut impl FnMut(&mut Self, Range<usize>, &[V]),
     ) {
         let layout = self.context.layout;
@@ -301,9 +316,9 @@ impl<V: Vector> Sweep<'_, V> {
         }
         for range in layout.ranges().rev() {
             match &mut correction {
-                None => self.backward::<T, PLAIN>(range.clone(), x),
+                None => self.backward::<T, P>(range.clone(), x, probe.as_deref_mut()),
                 Some(correction) => {
-                    self.backward::<T, PLAIN>(range.clone(), correction);
+                    self.backward::<T, P>(range.clone(), correction, None);
                     let of_chain = range.start * p..range.end.min(chain) * p;
                     add(&mut x[of_chain.clone()], &correction[of_chain]);
                 }
@@ -390,22 +405,23 @@ impl<V: Vector> Sweep<'_, V> {
 }
 
 work! {
-    Forward<'a, 'b; T: usize, PLAIN: bool> {
+    Forward<'a, 'b; T: usize, P: usize> {
         sweep: &'a mut Sweep<'b, V>,
         given: Option<&'a [V]>,
         residual: Option<Residual<'a, V>>,
         v: &'a mut [V],
     }
-    sweep.forward_inlined::<T, PLAIN>(given, residual, v)
+    sweep.forward_inlined::<T, P>(given, residual, v)
 }
 
 work! {
-    Backward<'a, 'b; T: usize, PLAIN: bool> {
+    Backward<'a, 'b; T: usize, P: usize> {
         sweep: &'a mut Sweep<'b, V>,
         range: Range<usize>,
         x: &'a mut [V],
+        probe: Option<&'a mut [V]>,
     }
-    sweep.backward_inlined::<T, PLAIN>(range, x)
+    sweep.backward_inlined::<T, P>(range, x, probe)
 }
 
 /// Computes the values of one state at a few points, `p` apart, times the powers.

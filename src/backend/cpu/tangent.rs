@@ -63,13 +63,13 @@ pub fn add_tangent<V: Vector>(
     let (of_d, rest) = rest.split_at_mut(3 * q);
     let (along_z, along_d) = rest.split_at_mut(3 * q);
     for (k, span) in layout.spans(t) {
-        let (table, powers, length) = smoothness.rows(points, layout, t, k, span);
+        let (table, powers, reciprocal) = smoothness.rows(points, layout, t, k, span);
         let n = span * q;
         let mut d_length = V::default();
         for t in t..t + span - 1 {
             d_length += tangents.step(layout, t, k);
         }
-        let relative = d_length / length;
+        let relative = d_length * reciprocal;
         scale_values(&z[t * p + k * q..], p, powers, &mut of_z[..n]);
         for i in 0..n {
             of_d[i] = table.exponent::<V>(i % q) * relative * of_z[i];

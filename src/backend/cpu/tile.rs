@@ -163,15 +163,14 @@ struct Found<V> {
     /// Zero where the data are finite and the steps positive, else NaN.
     data: V,
     pivots: Pivots<V>,
-    /// How uncertain the weakest pivot is, relative to it.
-    uncertainty: V,
 }
 
 impl<V: Vector> Found<V> {
-    /// Returns the unknown whose pivot broke down in a lane, or is not certain, if one is.
-    fn broken(&self, lane: usize) -> Option<usize> {
+    /// Returns the unknown whose pivot broke down in a lane, or is not certain, if one is, given the
+    /// uncertainty of the [`probe`](begin_probe).
+    fn broken(&self, lane: usize, uncertainty: V) -> Option<usize> {
         let weakest = self.pivots.weakest.lane(lane) as usize;
-        let certain = is_certain(self.uncertainty.lane(lane));
+        let certain = is_certain(uncertainty.lane(lane));
         self.pivots.broken[lane].or((!certain).then_some(weakest))
     }
 }
@@ -199,14 +198,15 @@ impl<V: Vector> Tile<V> {
     }
 
     /// Factorizes and substitutes forward, in one sweep forward in time that assembles the rows block
-    /// by block. If rows follow growth, a march finds it before.
+    /// by block. If rows follow growth, a march finds it before. The [`probe`](begin_probe) begins in
+    /// `direction`, its border being solved.
     #[inline(always)]
-    fn eliminate<const T: usize, const PLAIN: bool>(
+    fn eliminate<const T: usize, const P: usize>(
         &mut self,
         context: &Context<'_>,
         scratch: &mut Scratch<V>,
     ) -> Found<V> {
-        let Scratch { room, elimination, whole, correction, march, .. } = scratch;
+        let Scratch { room, elimination, whole, direction, march, .. } = scratch;
         if let Some(march) = march {
             march.point_scales(context, self.systems, room, &mut self.scales);
         }
@@ -215,21 +215,21 @@ impl<V: Vector> Tile<V> {
         let sweep = Sweep { context, systems: *systems, factor: &[], scales, room };
         let data = match elimination {
             Elimination::Cholesky(window) => {
-                cholesky::factorize::<V, T, PLAIN>(sweep, factor, window, &mut pivots, whole, v)
+                cholesky::factorize::<V, T, P>(sweep, factor, window, &mut pivots, whole, v)
             }
             Elimination::SquareRoot(window) => {
                 square_root::factorize(sweep, factor, window, &mut pivots, whole, v)
             }
         };
-        let mut sweep = sweep!(self, context, room);
-        let uncertainty = uncertainty::<V, T, PLAIN>(&mut sweep, &pivots, whole, correction);
-        Found { data, pivots, uncertainty }
+        begin_probe(&pivots, direction);
+        sweep!(self, context, room).border_backward(direction);
+        Found { data, pivots }
     }
 
     /// Solves the tile's systems: elimination, and one sweep back that substitutes backward;
     /// refinement repeats the substitution for the residual.
     #[inline(always)]
-    pub fn solve<const T: usize, const PLAIN: bool>(
+    pub fn solve<const T: usize, const P: usize>(
         &mut self,
         context: &Context<'_>,
         scratch: &mut Scratch<V>,
@@ -237,14 +237,16 @@ impl<V: Vector> Tile<V> {
         status: &mut [Status],
     ) {
         let (layout, systems) = (context.layout, self.systems);
-        let found = self.eliminate::<T, PLAIN>(context, scratch);
+        let found = self.eliminate::<T, P>(context, scratch);
         let mut z = std::mem::take(&mut self.unknowns);
-        let mut sweep = sweep!(self, context, &mut scratch.room);
+        let Scratch { room, correction, direction: probe, whole, .. } = scratch;
+        let mut sweep = sweep!(self, context, room);
         let streams = layout.solution_streams(systems, sink.origin);
         sweep.border_backward(&mut z);
-        sweep.substitute::<T, PLAIN>(None, &mut z, &mut scratch.correction, |_, range, z| {
+        sweep.substitute::<T, P>(None, &mut z, correction, Some(probe), |_, range, z| {
             sink.store(layout, &streams, range, z);
         });
+        let uncertainty = uncertainty(layout, probe, whole);
         let mut finite = V::default();
         check_below(&z, sink.limit, &mut finite);
 
@@ -252,7 +254,7 @@ impl<V: Vector> Tile<V> {
             let wrong =
                 if found.data.lane(lane) == 0.0 { None } else { input_status(context, system) };
             let block = layout.block;
-            status[system - sink.origin] = match (wrong, found.broken(lane)) {
+            status[system - sink.origin] = match (wrong, found.broken(lane, uncertainty)) {
                 (Some(wrong), _) => wrong,
                 (None, Some(unknown)) => {
                     Status::Breakdown { point: unknown / block, pivot: unknown % block }
@@ -268,7 +270,7 @@ impl<V: Vector> Tile<V> {
     /// Computes the gradients: solves M g = z̄, then adds every row's share to the gradients of its
     /// inputs. Systems whose shares are not finite are marked in `found`.
     #[inline(always)]
-    pub fn vjp<const T: usize, const PLAIN: bool>(
+    pub fn vjp<const T: usize, const P: usize>(
         &self,
         context: &Context<'_>,
         scratch: &mut Scratch<V>,
@@ -285,9 +287,9 @@ impl<V: Vector> Tile<V> {
         let mut target = Target::new(layout, self.systems, sink);
         let mut sweep = sweep!(self, context, room);
         gradient.begin(live);
-        sweep.solve::<T, PLAIN>(rhs, g, correction, |sweep, range, g| {
+        sweep.solve::<T, P>(rhs, g, correction, |sweep, range, g| {
             sweep.room.points.load(context, self.systems, range.clone());
-            gradient.add_range::<T, PLAIN>(sweep, range, z, g, &mut target);
+            gradient.add_range::<T, P>(sweep, range, z, g, &mut target);
         });
         let check = gradient.finish(layout, &mut target);
         for (lane, system) in self.systems.range().enumerate() {
@@ -363,7 +365,7 @@ impl<V: Vector> Tile<V> {
     ) {
         let layout = sweep.context.layout;
         let streams = layout.solution_streams(self.systems, sink.origin);
-        sweep.solve::<1, false>(rhs, x, correction, |_, range, x| {
+        sweep.solve::<1, 0>(rhs, x, correction, |_, range, x| {
             sink.store(layout, &streams, range, x);
         });
         sink.finish(layout, self.systems, x, status, 0.0);
@@ -438,31 +440,26 @@ impl<V: Vector> Tile<V> {
     }
 }
 
-/// Returns how uncertain the weakest pivot is, relative to it: the matrix may be singular to working
-/// precision though no pivot was lost. `x` is room for the unknowns, `whole` the diagonal of M.
-///
-/// With k the weakest pivot (relative to the diagonal of M), x = R⁻¹e_k has xᵀMx = 1 and is large
-/// along the direction that M determines least. Rounding of M leaves an uncertainty of about ε Σ_i
-/// M_ii x_i² in xᵀMx, rounding of the rows one of ε √(Σ_i M_ii x_i²) in ‖WAx‖; where that reaches the
-/// order of 1, the pivot is noise. One backward substitution computes it.
-#[inline(always)]
-fn uncertainty<V: Vector, const T: usize, const PLAIN: bool>(
-    sweep: &mut Sweep<'_, V>,
-    pivots: &Pivots<V>,
-    whole: &[V],
-    x: &mut [V],
-) -> V {
-    let layout = sweep.context.layout;
-    let weakest = pivots.weakest.to_array().map(|unknown| unknown as usize);
-    let last = weakest.into_iter().fold(0, usize::max) / layout.block;
+/// Begins the probe x = R⁻¹e_k, k being the weakest pivot of each lane (relative to the diagonal of M):
+/// its border is to be solved first, and then its blocks backward.
+fn begin_probe<V: Vector>(pivots: &Pivots<V>, x: &mut [V]) {
     x.fill(V::default());
-    for (lane, unknown) in weakest.into_iter().enumerate() {
+    for (lane, unknown) in pivots.weakest.to_array().into_iter().enumerate() {
+        let unknown = unknown as usize;
         let mut unit = x[unknown].to_array();
         unit[lane] = 1.0;
         x[unknown] = V::from_array(unit);
     }
-    sweep.border_backward(x);
-    sweep.backward::<T, PLAIN>(0..layout.points.min(last + 1), x);
+}
+
+/// Returns how uncertain the weakest pivot is, relative to it: the matrix may be singular to working
+/// precision though no pivot was lost. `x` is the [`probe`](begin_probe), `whole` the diagonal of M.
+///
+/// The probe has xᵀMx = 1 and is large along the direction that M determines least. Rounding of M leaves
+/// an uncertainty of about ε Σ_i M_ii x_i² in xᵀMx, rounding of the rows one of ε √(Σ_i M_ii x_i²) in
+/// ‖WAx‖; where that reaches the order of 1, the pivot is noise.
+#[inline(always)]
+fn uncertainty<V: Vector>(layout: &Layout, x: &[V], whole: &[V]) -> V {
     let sum = sum_of_squares(x, whole);
     let epsilon = V::splat(f64::EPSILON);
     if layout.square_root { epsilon * sum.sqrt() } else { epsilon * sum }
@@ -471,12 +468,15 @@ fn uncertainty<V: Vector, const T: usize, const PLAIN: bool>(
 /// Returns Σ M_ii x_i².
 #[inline(always)]
 fn sum_of_squares<V: Vector>(x: &[V], whole: &[V]) -> V {
-    let mut sum = V::default();
-    for (x, whole) in x.iter().zip(whole) {
-        // In this order, x² cannot overflow where M_ii x² does not.
-        sum = sum.plus(*x * *whole, *x);
+    // Four sums, so that an addition need not wait for the one before.
+    let mut sums = [V::default(); 4];
+    for (x, whole) in x.chunks(4).zip(whole.chunks(4)) {
+        for (sum, (x, whole)) in sums.iter_mut().zip(x.iter().zip(whole)) {
+            // In this order, x² cannot overflow where M_ii x² does not.
+            *sum = sum.plus(*x * *whole, *x);
+        }
     }
-    sum
+    (sums[0] + sums[1]) + (sums[2] + sums[3])
 }
 
 /// Returns the norms whose squares are given, by family; NaN for a system that is not solved.

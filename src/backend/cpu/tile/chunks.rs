@@ -6,7 +6,9 @@
 //! over. What remains of all chunks, and of the tail after the last separator, is a block tridiagonal
 //! matrix over the separators, which is small.
 
-use super::{Scratch, SolutionSink, Tile, input_status, is_certain, norms, sum_of_squares};
+use super::{
+    Scratch, SolutionSink, Tile, input_status, is_certain, norms, sum_of_squares, uncertainty,
+};
 use crate::backend::cpu::block::Window;
 use crate::backend::cpu::gradient::{Gradient, GradientSink, Target, check_below};
 use crate::backend::cpu::lanes::{LANES, Vector};
@@ -81,18 +83,22 @@ impl<V: Vector> Chunks<V> {
         status: &mut [Status],
     ) {
         let (layout, place) = (context.layout, self.system - sink.origin);
+        let found = self.parts.each_mut().map(|Part { layout, tile, scratch }| {
+            tile.eliminate::<T, 0>(&Context { layout, ..*context }, scratch)
+        });
+        let [chunks, tail] = &self.parts;
+        self.separators.factorize([chunks.remainder(), tail.remainder()]);
+        let separator = self.broken_separator::<T>(context);
         let (mut wrong, mut broken) = (false, None);
-        for Part { layout, tile, scratch } in &mut self.parts {
-            let found = tile.eliminate::<T, false>(&Context { layout, ..*context }, scratch);
+        for (Part { layout, tile, scratch }, found) in self.parts.iter().zip(found) {
+            let uncertainty = uncertainty(layout, &scratch.direction, &scratch.whole);
             for lane in 0..tile.systems.lanes() {
                 let of_lane = |unknown| tile.systems.point(lane) * layout.block + unknown;
                 wrong |= found.data.lane(lane) != 0.0;
-                broken = broken.or(found.broken(lane).map(of_lane));
+                broken = broken.or(found.broken(lane, uncertainty).map(of_lane));
             }
         }
-        let [chunks, tail] = &self.parts;
-        self.separators.factorize([chunks.remainder(), tail.remainder()]);
-        let broken = broken.or_else(|| self.broken_separator::<T>(context));
+        let broken = broken.or(separator);
 
         let mut x = self.parts.each_mut().map(|part| std::mem::take(&mut part.tile.unknowns));
         self.separators.solve(self.parts.each_ref().map(|part| &part.layout), &mut x);
@@ -137,7 +143,7 @@ impl<V: Vector> Chunks<V> {
         self.substitute::<T>(context, true, &mut x, |sweep, gradient, z, (part, range, g)| {
             sweep.room.points.load(sweep.context, sweep.systems, range.clone());
             let mut target = Target { sink, streams: streams[part] };
-            gradient.add_range::<T, false>(sweep, range, z, g, &mut target);
+            gradient.add_range::<T, 0>(sweep, range, z, g, &mut target);
         });
         for ((part, x), streams) in self.parts.iter_mut().zip(x).zip(streams) {
             let mut target = Target { sink, streams };
@@ -222,7 +228,7 @@ impl<V: Vector> Chunks<V> {
         for (Part { layout, tile, scratch }, x) in self.parts.iter_mut().zip(&mut x) {
             let Scratch { room, rhs, .. } = scratch;
             let context = &Context { layout, ..*context };
-            sweep!(tile, context, room).forward::<T, false>(Some(rhs), None, x);
+            sweep!(tile, context, room).forward::<T, 0>(Some(rhs), None, x);
         }
         self.separators.solve(self.parts.each_ref().map(|part| &part.layout), &mut x);
         x
@@ -282,7 +288,7 @@ impl<V: Vector> Chunks<V> {
                     let residual = Some(Residual { x, data: !given });
                     let context = &Context { layout, ..*context };
                     let given = given.then_some(&rhs[..]);
-                    sweep!(tile, context, room).forward::<T, false>(given, residual, correction);
+                    sweep!(tile, context, room).forward::<T, 0>(given, residual, correction);
                 }
                 let mut corrections =
                     parts.each_mut().map(|part| std::mem::take(&mut part.scratch.correction));
@@ -304,33 +310,33 @@ impl<V: Vector> Chunks<V> {
                         finish(sweep, gradient, z, (number, range, x));
                     }
                 };
-                sweep!(tile, context, room).back::<T, false>(x, correction, &mut finish);
+                sweep!(tile, context, room).back::<T, 0>(x, correction, None, &mut finish);
             }
         }
     }
 
     /// Returns the unknown whose pivot broke down among the separators, if one did, or else is not
-    /// certain: as in [`Tile::eliminate`], x = R⁻¹e_k is found for the weakest pivot k.
+    /// certain: as in a tile, x = R⁻¹e_k is found for the weakest pivot k. The probes that the elimination of
+    /// the parts has begun are finished with it.
     #[inline(always)]
     fn broken_separator<const T: usize>(&mut self, context: &Context<'_>) -> Option<usize> {
         let Chunks { parts, separators, .. } = self;
         let (chunk, block) = (parts[0].layout.begun, context.layout.block);
         let unknown = |weakest: usize| weakest / block * chunk * block + weakest % block;
-        if let Some(breakdown) = separators.factor.breakdown() {
-            return Some(unknown(breakdown.block * block + breakdown.pivot));
-        }
-        let weakest = separators.begin_probe();
+        let breakdown = separators.factor.breakdown();
+        let breakdown = breakdown.map(|at| unknown(at.block * block + at.pivot));
+        let weakest = if breakdown.is_none() { separators.begin_probe() } else { 0 };
         let mut sum = separators.sum_of_squares();
         for Part { layout, tile, scratch } in parts {
-            let Scratch { room, correction: x, whole, .. } = scratch;
+            let Scratch { room, correction: x, direction: probe, whole, .. } = scratch;
             x.fill(V::default());
             separators.scatter(layout, x);
             let context = &Context { layout, ..*context };
-            sweep!(tile, context, room).backward::<T, false>(0..layout.chain, x);
+            sweep!(tile, context, room).backward::<T, 0>(0..layout.chain, x, Some(probe));
             let of_lanes = sum_of_squares(x, whole).to_array();
             sum += of_lanes[..tile.systems.lanes()].iter().sum::<f64>();
         }
-        (!is_certain(f64::EPSILON * sum)).then(|| unknown(weakest))
+        breakdown.or_else(|| (!is_certain(f64::EPSILON * sum)).then(|| unknown(weakest)))
     }
 }
 
