@@ -41,7 +41,8 @@ impl<T: Real> Cotangent<'_, T> {
         (!is_finite).then_some("the cotangent")
     }
 
-    /// Writes to the status of solved systems whose slack's cotangent is not finite that it is not.
+    /// Sets the status of every solved system whose slack's cotangent is not finite to
+    /// [`NonFiniteInput`](Status::NonFiniteInput): no gradient shows it where the problem has no slack.
     pub(crate) fn report_slack(&self, status: &mut [Status]) {
         for (status, epsilon) in status.iter_mut().zip(self.epsilon.unwrap_or(&[])) {
             if status.is_ok() && !epsilon.is_finite() {
@@ -50,12 +51,12 @@ impl<T: Real> Cotangent<'_, T> {
         }
     }
 
-    /// Writes to the status of solved systems of this shape whose cotangent is not finite that it is not.
-    /// Returns whether there are any.
+    /// Sets the status of every solved system of this shape whose cotangent is not finite to
+    /// [`NonFiniteInput`](Status::NonFiniteInput). Returns whether there is one.
     pub(crate) fn report(&self, shape: &ProblemShape, status: &mut [Status]) -> bool {
         let systems = status.par_iter_mut().enumerate();
         let broken = systems.filter_map(|(system, status)| {
-            let argument = self.broken(shape, system).filter(|_| status.is_ok())?;
+            let argument = if status.is_ok() { self.broken(shape, system)? } else { return None };
             *status = Status::NonFiniteInput { argument };
             Some(())
         });
@@ -150,6 +151,12 @@ impl<T: Real> GradientsMut<'_, T> {
             }
         }
         Ok(())
+    }
+
+    /// Returns whether no gradient is wanted that has values.
+    pub(crate) fn are_empty(&self) -> bool {
+        let mut wanted = self.inputs.as_ref().into_iter().flatten();
+        self.weights.is_none() && wanted.all(|gradient| gradient.is_empty())
     }
 
     /// Sets the status of the systems whose own gradients are not finite to overflow. Returns

@@ -295,14 +295,18 @@ impl<T: Real> Solver<T> {
         let Solver { engine, shape, solution, in_gradients: given, gradients: own, .. } = self;
         given.copy_from_slice(&solution.status);
         cotangent.report_slack(given);
-        let mut asked = false;
+        let unwanted = gradients.are_empty();
+        if unwanted {
+            cotangent.report(shape, given);
+        }
+        let mut asked = unwanted;
         loop {
             engine.vjp(problem, cotangent, given, &mut gradients, &mut own.status)?;
             // Seldom more than once, twice where a system must be left out.
             if own.status == *given {
                 return Ok(&self.gradients.status);
             }
-            // A cotangent that is not finite makes all gradients so, also those that systems share.
+            // A cotangent that is not finite makes every gradient so, also those that systems share.
             if std::mem::replace(&mut asked, true) || !cotangent.report(shape, given) {
                 given.copy_from_slice(&own.status);
             }

@@ -4,8 +4,8 @@ use super::Subject;
 use crate::support::case::{Case, Sizes, noise};
 use approx::assert_abs_diff_eq;
 use mechanistic::{
-    Cotangent, Error, Factorization, Formulation, Options, Problem, Real, Smoothness, Status,
-    Tangents, View, Weights,
+    Cotangent, Error, Factorization, Formulation, GradientsMut, Options, Problem, Real, Smoothness,
+    Status, Tangents, View, Weights,
 };
 
 const BATCH: usize = 11;
@@ -229,6 +229,25 @@ pub fn gradients_that_are_not_finite_are_reported_and_left_out(subject: &Subject
             }
             // What was left out is left out of that call alone.
             assert_eq!(vjp(0.0, 0.0).inputs.rhs, without.inputs.rhs);
+
+            // Whichever gradient is wanted, or none.
+            let mut values = vec![1.0; BATCH * size];
+            values[broken * size] = f64::NAN;
+            let cotangent = Cotangent { values: &values, epsilon: None };
+            let mut places = without.inputs.map(|gradient| vec![0.0; gradient.len()]);
+            for wanted in 0..5 {
+                let mut at = 0;
+                let inputs = places.as_mut().map(|place| {
+                    at += 1;
+                    (at == wanted).then_some(&mut place[..])
+                });
+                let gradients = GradientsMut { inputs, weights: None };
+                let status = solver.vjp_into(&problem, &cotangent, gradients).unwrap();
+                for (system, status) in status.iter().enumerate() {
+                    let expected = if system == broken { not_finite } else { Status::Ok };
+                    assert_eq!(*status, expected, "{shared} {broken} {wanted}: {system}");
+                }
+            }
         }
     }
 }

@@ -63,12 +63,6 @@ fn subtract_products<V: Vector, const T: usize>(
     }
 }
 
-/// Returns where row i of a packed triangle of `size` rows begins.
-#[inline(always)]
-pub const fn triangle_row(size: usize, i: usize) -> usize {
-    triangle(size) - triangle(size - i)
-}
-
 /// Solves Rᵀ v = y in place, R being a packed triangle.
 #[inline(always)]
 pub fn solve_transposed<V: Vector, const T: usize>(r: &[V], y: &mut [V]) {

@@ -2,12 +2,12 @@
 //! block in registers: the same operations in the same order as by a window of any size, and so the
 //! same bits.
 
-use super::block::triangle_row;
+use super::block::pack;
 use super::lanes::{Vector, unrolled};
 use super::layout::{Context, Layout, triangle};
 use super::pivots::{Pivot, Pivots};
 use super::smoothness::Smoothness;
-use super::sweep::{Room, Sweep};
+use super::sweep::Sweep;
 
 /// What is known of M and of AᵀW²β at a block, from the blocks before it.
 struct Front<V, const P: usize> {
@@ -55,7 +55,7 @@ pub fn factorize<V: Vector, const T: usize, const P: usize>(
             if !last {
                 sweep.update::<T>(layout, t);
             }
-            let Room { smoothness, .. } = &mut *sweep.room;
+            let smoothness = &sweep.room.smoothness;
             let mut coupling = [[V::default(); P]; P];
             if !last {
                 add_diagonal::<V, T, P>(smoothness, 0, diagonal);
@@ -69,9 +69,7 @@ pub fn factorize<V: Vector, const T: usize, const P: usize>(
             whole[t] = of_block;
             v[t] = *y;
             let row = &mut factor[t * triangle(P)..][..triangle(P)];
-            for i in 0..P {
-                row[triangle_row(P, i)..][..P - i].copy_from_slice(&diagonal[i][i..]);
-            }
+            pack(diagonal.as_flattened(), P, 0, P, row);
             if !last {
                 front = next::<V, T, P>(smoothness, &coupling, y);
             }
@@ -114,7 +112,8 @@ fn add_coupling<V: Vector, const T: usize, const P: usize>(
 }
 
 /// Eliminates a block: its diagonal becomes the triangle of R with reciprocals on the diagonal, the
-/// coupling that of R with the next block, and y becomes v.
+/// coupling that of R with the next block, and y becomes v. `whole` is the diagonal of M, `unknown` the
+/// number of the first unknown.
 #[inline(always)]
 fn eliminate<V: Vector, const T: usize, const P: usize>(
     diagonal: &mut [[V; P]; P],

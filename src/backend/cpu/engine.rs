@@ -106,11 +106,11 @@ fn run_task<V: Vector>(context: &Context<'_>, group: &mut Group<V>, task: Task<'
         Task::Solve(..) | Task::Vjp(..) => {
             let Layout { tile, block, .. } = *context.layout;
             let run = match (tile, if context.layout.plain() { block } else { 0 }) {
-                (2, 2) if V::SIZES >= Sizes::States => run_tiles::<V, 2, 2>,
-                (2, 4) if V::SIZES >= Sizes::States => run_tiles::<V, 2, 4>,
-                (2, 6) if V::SIZES >= Sizes::States => run_tiles::<V, 2, 6>,
-                (3, 3) if V::SIZES >= Sizes::States => run_tiles::<V, 3, 3>,
-                (3, 6) if V::SIZES >= Sizes::States => run_tiles::<V, 3, 6>,
+                (2, 2) if V::SIZES >= Sizes::Chains => run_tiles::<V, 2, 2>,
+                (2, 4) if V::SIZES >= Sizes::Chains => run_tiles::<V, 2, 4>,
+                (2, 6) if V::SIZES >= Sizes::Chains => run_tiles::<V, 2, 6>,
+                (3, 3) if V::SIZES >= Sizes::Chains => run_tiles::<V, 3, 3>,
+                (3, 6) if V::SIZES >= Sizes::Chains => run_tiles::<V, 3, 6>,
                 (2, _) if V::SIZES >= Sizes::Blocks => run_tiles::<V, 2, 0>,
                 (3, _) if V::SIZES >= Sizes::Blocks => run_tiles::<V, 3, 0>,
                 (4, _) if V::SIZES >= Sizes::Blocks => run_tiles::<V, 4, 0>,
@@ -141,8 +141,8 @@ fn run_task<V: Vector>(context: &Context<'_>, group: &mut Group<V>, task: Task<'
     }
 }
 
-/// Solves or differentiates tiles whose blocks are computed on in tiles of T, and whose layout is
-/// plain or not.
+/// Solves or differentiates tiles whose blocks are computed on in tiles of T; unless P is 0, the layout is
+/// plain, and blocks have P unknowns.
 fn run_tiles<V: Vector, const T: usize, const P: usize>(
     context: &Context<'_>,
     tiles: &mut [Tile<V>],

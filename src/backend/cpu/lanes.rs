@@ -26,7 +26,7 @@ pub trait Vector:
     + SubAssign
 {
     /// Whether code for blocks of one size is compiled besides that for any size, and whether code
-    /// for systems of one state besides that. The bits of the results are the same.
+    /// for chains of small blocks besides that. The bits of the results are the same.
     const SIZES: Sizes;
 
     /// Returns the same value in every lane.
@@ -73,8 +73,8 @@ pub enum Sizes {
     Any,
     /// Besides that, blocks of the usual sizes.
     Blocks,
-    /// Besides that, systems of one state.
-    States,
+    /// Besides that, chains of small blocks.
+    Chains,
 }
 
 /// A computation that is compiled for one set of instructions. It is a trait and not a closure,
@@ -227,7 +227,7 @@ impl Neg for Portable {
 
 impl Vector for Portable {
     /// Machines with x86-64 that have no AVX2 are few.
-    const SIZES: Sizes = if cfg!(target_arch = "x86_64") { Sizes::Any } else { Sizes::States };
+    const SIZES: Sizes = if cfg!(target_arch = "x86_64") { Sizes::Any } else { Sizes::Chains };
     #[inline(always)]
     fn splat(value: f64) -> Self {
         Portable([value; LANES])
@@ -327,7 +327,7 @@ mod x86 {
     }
 
     impl Vector for Avx512 {
-        const SIZES: Sizes = Sizes::States;
+        const SIZES: Sizes = Sizes::Chains;
         #[inline(always)]
         fn splat(value: f64) -> Self {
             // SAFETY: as above.

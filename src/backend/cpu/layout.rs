@@ -146,10 +146,10 @@ impl Layout {
             fixed.chain = fixed.points;
             fixed.closing = false;
             fixed.opening = false;
-        }
-        if P == T && T > 1 {
-            fixed.step_states = 1;
-            fixed.widths.steps = 1;
+            if P == T {
+                fixed.step_states = 1;
+                fixed.widths.steps = 1;
+            }
         }
         fixed
     }
@@ -161,7 +161,7 @@ impl Layout {
     /// next separator, where no rows begin. The tail has a separator and at least one point more.
     pub fn cut(&self) -> Option<[Layout; 2]> {
         let chunk = self.points.checked_sub(2)? / LANES;
-        let possible = self.border == 0 && !self.stored && self.scaled_points == 0;
+        let possible = self.plain() && self.scaled_points == 0;
         if !possible || chunk < SHORTEST_CHUNK.max(self.given[0]) {
             return None;
         }

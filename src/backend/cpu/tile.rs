@@ -27,7 +27,7 @@ pub struct Scratch<V> {
     elimination: Elimination<V>,
     /// Diagonal of M, in the layout of the unknowns.
     whole: Vec<V>,
-    /// Adjoint g or tangent ż, in the layout of the unknowns.
+    /// Adjoint g, tangent ż or the probe of the weakest pivot, in the layout of the unknowns.
     direction: Vec<V>,
     /// Right-hand side of M x = rhs.
     rhs: Vec<V>,

@@ -53,32 +53,40 @@ fn all_instructions_find_the_same_solutions_and_gradients() {
         ..Options::default()
     };
     let hermite = Options::default();
+    let balanced = RowScaling::Balanced;
+    // States, order, whether states have steps of their own and two points initial values, options.
     let cases = [
-        (1, 2, taylor),
-        (1, 1, hermite),
-        (3, 1, taylor),
-        (2, 3, hermite),
-        (1, 4, taylor),
-        (1, 2, Options { smoothness: Smoothness::TaylorCentral, ..hermite }),
+        (1, 2, false, taylor),
+        (1, 1, false, hermite),
+        (3, 1, false, taylor),
+        (2, 1, false, hermite),
+        (2, 2, false, taylor),
+        (2, 2, true, Options { scaling: balanced, refinement_steps: Some(2), ..taylor }),
+        (3, 1, true, Options { follow_growth: true, ..hermite }),
+        (2, 3, false, hermite),
+        (1, 4, false, taylor),
+        (1, 2, false, Options { smoothness: Smoothness::TaylorCentral, ..hermite }),
         (
             2,
             2,
+            false,
             Options { formulation: Formulation::SharedSlack { gamma: 1.0, alpha: 1e-3 }, ..taylor },
         ),
-        (1, 2, Options { periodic: true, ..taylor }),
-        (2, 1, Options { factorization: Factorization::SquareRoot, ..hermite }),
+        (1, 2, false, Options { periodic: true, ..taylor }),
+        (2, 1, false, Options { factorization: Factorization::SquareRoot, ..hermite }),
     ];
     // The last tile has surplus lanes, and a range of points ends before the last point.
     let (batch, points) = (11, 37);
-    for (states, order, options) in cases {
+    for (states, order, own, options) in cases {
         // No row is a combination of others, as those of a sine at equal distances are.
         let number = |i: usize| (i as f64 * i as f64 * 0.37).sin();
         let numbers = |count: usize| (0..count).map(number).collect::<Vec<_>>();
+        let [initial_points, step_states] = if own { [2, states] } else { [1, 1] };
         let shapes = [
             &[batch, points, states, states, order + 1][..],
             &[1, points, states],
-            &[batch, 1, states, order],
-            &[batch, points - 1, 1],
+            &[batch, initial_points, states, order],
+            &[batch, points - 1, step_states],
         ];
         let [coefficients, rhs, initial, mut steps] =
             shapes.map(|axes| numbers(axes.iter().product()));

@@ -325,6 +325,7 @@ impl<V: Vector> Chunks<V> {
         let unknown = |weakest: usize| weakest / block * chunk * block + weakest % block;
         let breakdown = separators.factor.breakdown();
         let breakdown = breakdown.map(|at| unknown(at.block * block + at.pivot));
+        // After a breakdown only the other probes are finished; that of the separators is of no account.
         let weakest = if breakdown.is_none() { separators.begin_probe() } else { 0 };
         let mut sum = separators.sum_of_squares();
         for Part { layout, tile, scratch } in parts {

@@ -304,7 +304,9 @@ impl<T: Real> backend::Engine<T> for Engine<T> {
             **of_weights = Weights { equation, initial, smoothness, periodic };
         }
         found.copy_from_slice(status);
-        if gradients.find_overflow(problem.shape(), status, found) {
+        if gradients.find_overflow(problem.shape(), status, found)
+            || cotangent.report(problem.shape(), found)
+        {
             return Ok(());
         }
         self.find_overflow_on_cpu(problem, cotangent, status, gradients, found)
