@@ -71,6 +71,7 @@ fn every_operation_may_fail_once() {
         (CudaPath::Team, "team", 40, 4),
         (CudaPath::Thread, "thread", 40, 4),
         (CudaPath::Chunk, "chunk", 40, 4),
+        (CudaPath::Span, "span", 40, 8),
         (CudaPath::TeamChunk, "team of 16 threads a chunk, 2 chunks", 2, 16),
     ] {
         // Shared coefficients (bit 0), and more systems than a block has: there are partial sums to

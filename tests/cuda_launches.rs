@@ -18,6 +18,7 @@ fn every_path_runs_its_own_kernels() {
     for (path, plan, kernels) in [
         (CudaPath::Thread, "thread: ", ["thread_solve", "thread_adjoint"]),
         (CudaPath::Chunk, "chunk: ", ["thread_chunk_solve", "thread_chunk_adjoint"]),
+        (CudaPath::Span, "span: ", ["thread_span_factorize", "thread_span_gradients"]),
         (CudaPath::Team, "team of ", ["team_forward_warp", "team_adjoint_warp"]),
         (CudaPath::TeamChunk, "threads a chunk", ["team_forward_chunk", "team_adjoint_chunk"]),
     ] {

@@ -89,17 +89,18 @@ typedef struct {
 } Problem;
 
 // Where the sums of the columns of common/reduce.cu are written, in order: the first
-// `targets[0].values` columns to target 0, and so on. Columns of a target whose data is null are
-// passed over.
+// `targets[0].values` columns to target 0, and so on, those of another set of partial sums `set`
+// values further. Columns of a target whose data is null are passed over.
 typedef struct {
     void *data;
     int64_t values;
+    int64_t set;
+    int32_t storage;  // single or double
+    int32_t reserved;
 } SumTarget;
 
 typedef struct {
     SumTarget targets[5];
-    int32_t storage;  // of the targets: single or double
-    int32_t reserved;
 } SumTargets;
 
 #endif

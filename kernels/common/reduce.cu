@@ -1,16 +1,18 @@
 // Adds up partial sums.
 //
-//     target[v] = Σ_g partials[g][v],   partials (G, V), row-major, in double
+//     target[s][v] = Σ_g partials[s][g][v],   partials (S, G, V), row-major, in double
 //
 // The kernel serves the gradients of what all systems of a batch share: every group of systems
-// writes its own row of partial sums, and this kernel adds the rows up. The V columns belong to up
+// writes its own row of partial sums, and this kernel adds the rows up. So it does for what all
+// points of a system share, if the points are spread over blocks: then every system s has a set of
+// rows. The V columns belong to up
 // to five arrays, one after another (SumTargets); columns that are not wanted are not read.
 //
-// Grid: x = ceil(V / 32). Block: (32, 16); thread (x, y) adds the rows g = y (mod 16) of its column
-// in ascending order, thread (x, 0) then the 16 results in ascending order: the order depends on G
-// alone, so the sums are the same in every run.
-// Shared memory: 4 KiB, static. A warp reads 32 neighboring values of a row.
-// Aliasing: the targets overlap neither each other nor the partial sums.
+// Grid: x = S·ceil(V / 32). Block: (32, 16); thread (x, y) adds the rows g = y (mod 16) of its
+// column in ascending order, thread (x, 0) then the 16 results in ascending order: the order
+// depends on G alone, so the sums are the same in every run. Shared memory: 4 KiB, static. A warp
+// reads 32 neighboring values of a row. Aliasing: the targets overlap neither each other nor the
+// partial sums.
 
 #include "common/storage.cuh"
 
@@ -23,16 +25,17 @@ constexpr int ROWS = 16;
 struct Place {
     void *data;  // null where the sum is not wanted, or beyond the last column
     int64_t index;
+    int storage;
 };
 
-__device__ Place place_of(const SumTargets &targets, int64_t column) {
+__device__ Place place_of(const SumTargets &targets, int64_t set, int64_t column) {
     for (const SumTarget &target : targets.targets) {
         if (column < target.values) {
-            return {target.data, column};
+            return {target.data, set * target.set + column, target.storage};
         }
         column -= target.values;
     }
-    return {nullptr, 0};
+    return {nullptr, 0, 0};
 }
 
 }  // namespace
@@ -41,12 +44,14 @@ extern "C" __global__ void __launch_bounds__(COLUMNS *ROWS)
     sum_partials(const double *__restrict__ partials, int64_t groups, int64_t values,
                  SumTargets targets) {
     __shared__ double parts[ROWS][COLUMNS];
-    const int64_t column = int64_t(blockIdx.x) * COLUMNS + threadIdx.x;
-    const Place place = place_of(targets, column);
+    const int64_t across = (values + COLUMNS - 1) / COLUMNS;
+    const int64_t set = blockIdx.x / across;
+    const int64_t column = blockIdx.x % across * COLUMNS + threadIdx.x;
+    const Place place = place_of(targets, set, column);
     double sum = 0;
     if (place.data) {
         for (int64_t group = threadIdx.y; group < groups; group += ROWS) {
-            sum += partials[group * values + column];
+            sum += partials[(set * groups + group) * values + column];
         }
     }
     parts[threadIdx.y][threadIdx.x] = sum;
@@ -57,5 +62,5 @@ extern "C" __global__ void __launch_bounds__(COLUMNS *ROWS)
     for (int row = 1; row < ROWS; ++row) {
         sum += parts[row][threadIdx.x];
     }
-    write(place.data, targets.storage, place.index, sum);
+    write(place.data, place.storage, place.index, sum);
 }

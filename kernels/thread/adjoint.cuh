@@ -184,7 +184,7 @@ class GradientSweep {
     __device__ void begin(int t) {
         double sum[P];
         load_following(tile, solution, t, z_next);
-        Separators<K, Q, AnyTile::CHUNKED>(tile).next_result(g_next);
+        Separators<K, Q, AnyTile>(tile).next_result(g_next);
         if (problem.refinement > 0) {
             load_following(tile, direction, t, sum);
 #pragma unroll
@@ -280,19 +280,23 @@ class GradientSweep {
     }
 };
 
+// The last sweep back.
 template <int K, int Q, typename AnyTile>
-__device__ void adjoint(const ThreadAdjoint &p) {
+__device__ void substitute_gradients(const ThreadAdjoint &p) {
     constexpr int P = K * Q;
-    const ThreadProblem &common = p.common;
-
-    substitute_cotangent<K, Q, AnyTile>(p);
-    refine_direction<K, Q, AnyTile>(common);
-    const AnyTile tile(common);
+    const AnyTile tile(p.common);
     const bool live = tile.holds(tile.lane) && p.status[tile.system(tile.lane)].kind == STATUS_OK;
     GradientSweep<K, Q, AnyTile> gradients(p, tile, live);
     const auto visit = [&](int t, const double (&x)[P]) { gradients.visit(t, x); };
     substitute_back<K, Q>(tile, visit);
     gradients.finish();
+}
+
+template <int K, int Q, typename AnyTile>
+__device__ void adjoint(const ThreadAdjoint &p) {
+    substitute_cotangent<K, Q, AnyTile>(p);
+    refine_direction<K, Q, AnyTile>(p.common);
+    substitute_gradients<K, Q, AnyTile>(p);
 }
 
 }  // namespace thread

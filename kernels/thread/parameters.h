@@ -7,7 +7,9 @@
 //
 // In chunk kernels, a tile is 32 consecutive chunks of the time axis: chunk c of C of system s is
 // number C·s + c. The workspace is the same with chunks for systems and, for N, the points of the
-// longest chunk.
+// longest chunk. A span is so many consecutive chunks of a system, a power of two, as one block
+// has: all C of them, or in span kernels fewer, so that the spans of a system are in several
+// blocks.
 
 #ifndef MECHANISTIC_THREAD_PARAMETERS_H
 #define MECHANISTIC_THREAD_PARAMETERS_H
@@ -34,14 +36,27 @@ typedef struct {
     int32_t points;    // along the array's time axis: N, N − 1 or I
 } ThreadRing;
 
-// How time is cut into chunks (thread/chunk_*.cu).
+// What the launches of span kernels tell each other of a span.
 typedef struct {
-    int32_t bits;         // C = 1 << bits
-    int32_t warp_values;  // doubles of shared memory of a warp
-    int32_t scratch;      // offset of the spikes in them
+    double weakest;           // these two, and the next two: Pivots of common/verdict.cuh, at first
+    int32_t weakest_unknown;  // of the span, then of its system
+    int32_t lost_unknown;
+    int32_t step;  // these two: Faults of common/verdict.cuh, alike
+    uint32_t inputs;
+    double squares;  // what the span adds to the probe of the conditioning: thread/solve.cuh
+    int32_t finite;  // whether its part of the solution is
     int32_t reserved;
-    double *spikes;      // (tiles, N, P·P, 32): column by column
-    double *separators;  // (tiles, SEPARATOR_VALUES, 32): thread/reduction.cuh
+} ThreadFindings;
+
+// How time is cut into chunks (thread/chunk_*.cu, thread/span_*.cu).
+typedef struct {
+    int32_t bits;              // C = 1 << bits
+    int32_t span_bits;         // chunks of a span: 1 << span_bits
+    int32_t warp_values;       // doubles of shared memory of a warp
+    int32_t scratch;           // offset of the spikes in them
+    double *spikes;            // (tiles, N, P·P, 32): column by column
+    double *separators;        // (tiles, SEPARATOR_VALUES, 32): thread/reduction.cuh
+    ThreadFindings *findings;  // (spans): of span kernels only
 } ThreadChunks;
 
 // The parameters that all these kernels take.
@@ -73,7 +88,8 @@ typedef struct {
 } ThreadSolve;
 
 // The arrays of thread_adjoint. Gradients of inputs that the batch shares are partial sums, one a
-// tile (in chunk kernels one a system), `system` apart.
+// tile (in chunk kernels one a system), `system` apart. In span kernels, so are the gradients of
+// what all points share and those of the weights, one a span.
 typedef struct {
     ThreadProblem common;
     const void *cotangent;  // (B, N, K, Q)
@@ -82,7 +98,7 @@ typedef struct {
     Output rhs;
     Output initial_values;
     Output steps;
-    Output weights;  // (tiles, 4), in chunk kernels (B, 4)
+    Output weights;  // (tiles, 4), in chunk kernels (spans, 4)
 } ThreadAdjoint;
 
 #endif

@@ -11,6 +11,12 @@
 //
 // There are log₂ C levels. All lanes of a level work at once, and nothing is added by more than one
 // lane, so that the results are the same in every run.
+//
+// Where a system has several spans of S chunks, the levels s < S need nothing of other spans: a
+// launch of span kernels works on these. The separators that are left, multiples of S, are those of
+// a second launch, with a thread each: it takes off them what those levels have left, in the same
+// order, goes through the levels that remain and back, and a third launch goes back through the
+// levels s < S.
 
 #ifndef MECHANISTIC_THREAD_REDUCTION_CUH
 #define MECHANISTIC_THREAD_REDUCTION_CUH
@@ -41,16 +47,16 @@ struct SeparatorLayout {
     static constexpr int VALUES = PROBE + P;
 };
 
-template <int K, int Q>
+template <int K, int Q, typename AnyTile>
 class Reduction {
   public:
     using S = SeparatorLayout<K, Q>;
     static constexpr int P = K * Q;
 
-    __device__ explicit Reduction(const ChunkTile &tile)
+    __device__ explicit Reduction(const AnyTile &tile)
         : tile(tile),
           mine(tile, tile.common.chunks.separators, 1, S::VALUES),
-          level(tile.chunk & -tile.chunk) {}
+          level(tile.eliminates() ? tile.chunk & -tile.chunk : 0) {}
 
     // Returns the values of the separator of a chunk `distance` away.
     __device__ Workspace at(int distance) const {
@@ -61,7 +67,7 @@ class Reduction {
     __device__ void factorize(Pivots &pivots) const {
         FactorRow<K, Q> row;
         double whole[P];
-        if (tile.has_separator()) {
+        if (level > 0) {
             double add[S::UPPER], add_whole[P];
             mine.load(0, S::DIAGONAL, row.upper_values);
             mine.load(0, S::WHOLE, whole);
@@ -77,7 +83,7 @@ class Reduction {
             }
         }
 #pragma unroll 1
-        for (int stride = 1; stride < tile.chunks(); stride *= 2) {
+        for (int stride = 1; stride < tile.end_stride(); stride *= 2) {
             if (level == stride) {
                 double removed[P];
 #pragma unroll
@@ -107,7 +113,43 @@ class Reduction {
     __device__ void solve() const {
         FactorRow<K, Q> row;
         double x[P];
-        if (tile.has_separator()) {
+        substitute_forward(row, x);
+        substitute_back<false>(row, x, S::SOLUTION);
+    }
+    // The same in two launches.
+    __device__ void solve_forward() const {
+        FactorRow<K, Q> row;
+        double x[P];
+        substitute_forward(row, x);
+    }
+    __device__ void solve_back() const {
+        FactorRow<K, Q> row;
+        double x[P];
+        if (level > 0) {
+            mine.load(0, S::DIAGONAL, row.upper_values);
+            mine.load(0, S::FORWARD, x);
+        }
+        substitute_back<false>(row, x, S::SOLUTION);
+    }
+
+    // Computes R⁻¹ of e, whose entries of this separator are x; returns Σ (R_ik x_k)² over its
+    // rows.
+    __device__ double probe(double (&x)[P]) const {
+        FactorRow<K, Q> row;
+        if (level > 0) {
+            mine.load(0, S::DIAGONAL, row.upper_values);
+        }
+        return substitute_back<true>(row, x, S::PROBE);
+    }
+
+  private:
+    const AnyTile &tile;
+    const Workspace mine;
+    const int level;  // the stride of that on which this launch eliminates the separator, or 0
+
+    // Computes x = R⁻ᵀ of the right-hand side, and loads the row of R.
+    __device__ void substitute_forward(FactorRow<K, Q> &row, double (&x)[P]) const {
+        if (level > 0) {
             double add[P];
             mine.load(0, S::DIAGONAL, row.upper_values);
             mine.load(0, S::VECTOR, x);
@@ -118,7 +160,7 @@ class Reduction {
             }
         }
 #pragma unroll 1
-        for (int stride = 1; stride < tile.chunks(); stride *= 2) {
+        for (int stride = 1; stride < tile.end_stride(); stride *= 2) {
             if (level == stride) {
                 row.forward(x);
                 mine.store(0, S::FORWARD, x);
@@ -131,23 +173,7 @@ class Reduction {
                 }
             }
         }
-        substitute_back<false>(row, x, S::SOLUTION);
     }
-
-    // Computes R⁻¹ of e, whose entries of this separator are x; returns Σ (R_ik x_k)² over its
-    // rows.
-    __device__ double probe(double (&x)[P]) const {
-        FactorRow<K, Q> row;
-        if (tile.has_separator()) {
-            mine.load(0, S::DIAGONAL, row.upper_values);
-        }
-        return substitute_back<true>(row, x, S::PROBE);
-    }
-
-  private:
-    const ChunkTile &tile;
-    const Workspace mine;
-    const int level;
 
     // Returns whether there is a neighbor on a level on which this separator still is.
     __device__ bool has_left(int stride) const { return tile.chunk > stride; }
@@ -251,7 +277,7 @@ class Reduction {
         double squares = 0;
         const double none[P] = {};
 #pragma unroll 1
-        for (int stride = tile.chunks() / 2; stride >= 1; stride /= 2) {
+        for (int stride = tile.end_stride() / 2; stride >= tile.first_stride(); stride /= 2) {
             if (level == stride) {
                 if (has_left(stride)) {
                     subtract(S::LEFT, at(-stride), result, x, squares);

@@ -124,22 +124,28 @@ __device__ void substitute_residual(const ThreadProblem &common, double *of_iter
     substitution.finish(residual);
 }
 
+// Substitutes `vector` backward, to `direction` or, with `increase`, in addition to it.
+template <int K, int Q, typename AnyTile>
+__device__ void substitute_direction(const ThreadProblem &common, bool increase) {
+    constexpr int P = K * Q;
+    const AnyTile tile(common);
+    const Workspace direction(tile, common.direction, P);
+    substitute_back<K, Q>(tile, [&](int t, const double (&x)[P]) {
+        if (tile.has(t)) {
+            double sum[P];
+            add_to(direction, t, x, increase, sum);
+        }
+    });
+}
+
 // Refines the solution of M x = `given`, where `vector` holds R⁻ᵀ of the right-hand side.
 // `direction` is x without what the next backward substitution of `vector` adds; it is not used
 // without refinement.
 template <int K, int Q, typename AnyTile>
 __device__ void refine_direction(const ThreadProblem &common) {
-    constexpr int P = K * Q;
 #pragma unroll 1
     for (int step = 0; step < common.problem.refinement; ++step) {
-        const AnyTile tile(common);
-        const Workspace direction(tile, common.direction, P);
-        substitute_back<K, Q>(tile, [&](int t, const double (&x)[P]) {
-            if (tile.has(t)) {
-                double sum[P];
-                add_to(direction, t, x, step > 0, sum);
-            }
-        });
+        substitute_direction<K, Q, AnyTile>(common, step > 0);
         substitute_residual<K, Q, AnyTile, false>(common, common.direction);
     }
 }

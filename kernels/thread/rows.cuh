@@ -122,19 +122,19 @@ class Values {
         return array.tile.group() * output.system;
     }
 
-    // Adds up the sums over time of a system's chunks, in order; the system's lanes share the
-    // values out.
+    // Adds up the sums over time of a span's chunks, in order; the span's lanes share the values
+    // out.
     __device__ void write_sums(const Output &output) {
         const auto &tile = array.tile;
         tile.barrier();
         if (!tile.holds(tile.lane)) {
             return;
         }
-        const int first = tile.thread - tile.chunk;
+        const int first = tile.thread - tile.in_span();
         const int64_t start = partial(output);
-        for (int v = tile.chunk; v < array.ring.values; v += tile.chunks()) {
+        for (int v = tile.in_span(); v < array.ring.values; v += tile.span()) {
             double sum = 0;
-            for (int thread = first; thread < first + tile.chunks(); ++thread) {
+            for (int thread = first; thread < first + tile.span(); ++thread) {
                 sum += tile.warp_memory(
                     thread / LANES)[array.ring.sums + v + thread % LANES * (array.ring.values | 1)];
             }

@@ -23,12 +23,12 @@
 
 namespace thread {
 
-template <int K, int Q, bool CHUNKED>
+template <int K, int Q, typename AnyTile>
 class Separators;
 
 // A system that is not cut has no separators.
 template <int K, int Q>
-class Separators<K, Q, false> {
+class Separators<K, Q, Tile> {
   public:
     static constexpr int P = K * Q;
 
@@ -51,13 +51,13 @@ class Separators<K, Q, false> {
     __device__ void next_result(double (&)[P]) const {}
 };
 
-template <int K, int Q>
-class Separators<K, Q, true> {
+template <int K, int Q, typename AnyTile>
+class Separators {
   public:
     using S = SeparatorLayout<K, Q>;
     static constexpr int P = K * Q;
 
-    __device__ explicit Separators(const ChunkTile &tile)
+    __device__ explicit Separators(const AnyTile &tile)
         : tile(tile),
           reduction(tile),
           mine(reduction.at(0)),
@@ -135,9 +135,12 @@ class Separators<K, Q, true> {
                 }
             }
         }
-        finish(matrix.right);
+        leave(matrix.right);
         __syncthreads();
         reduction.factorize(pivots);
+        if constexpr (AnyTile::SPREAD) {
+            reduction.solve_forward();
+        }
     }
 
     // Takes the separator's right-hand side: the first of three steps for a right-hand side alone.
@@ -162,21 +165,22 @@ class Separators<K, Q, true> {
     }
     // Takes what there is for the separator of the next chunk: the third step.
     __device__ void finish(const double (&next)[P]) {
-        if (tile.has_separator()) {
-#pragma unroll
-            for (int i = 0; i < P; ++i) {
-                value(S::VECTOR + i) = scratch[LEFT + i];
-            }
-        }
-        if (tile.has_next()) {
-            mine.store(0, S::NEXT_VECTOR, next);
+        leave(next);
+        if constexpr (AnyTile::SPREAD) {
+            __syncthreads();
+            reduction.solve_forward();
         }
     }
 
-    // Solves for the separators; next becomes the result of the next chunk's separator.
+    // Solves for the separators; next becomes the result of the next chunk's separator. Between
+    // spans, another launch has solved for them.
     __device__ void solve(double (&next)[P]) {
         __syncthreads();
-        reduction.solve();
+        if constexpr (AnyTile::SPREAD) {
+            reduction.solve_back();
+        } else {
+            reduction.solve();
+        }
         load_results(S::SOLUTION, LEFT, next);
     }
     // Returns the result of this chunk's separator.
@@ -218,8 +222,8 @@ class Separators<K, Q, true> {
     // For so many values, registers suffice to unroll the loops over the columns of a spike.
     static constexpr int UNROLLED = P <= 3 ? P : 1;
 
-    const ChunkTile &tile;
-    const Reduction<K, Q> reduction;
+    const AnyTile &tile;
+    const Reduction<K, Q, AnyTile> reduction;
     const Workspace mine;
     const Workspace spikes;
     const LaneValues scratch;
@@ -246,6 +250,19 @@ class Separators<K, Q, true> {
             sum += x[i] * y[i];
         }
         return sum;
+    }
+
+    // Stores the right-hand sides of this chunk's separator and the next one's.
+    __device__ void leave(const double (&next)[P]) const {
+        if (tile.has_separator()) {
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                value(S::VECTOR + i) = scratch[LEFT + i];
+            }
+        }
+        if (tile.has_next()) {
+            mine.store(0, S::NEXT_VECTOR, next);
+        }
     }
 
     __device__ void load_results(int result, int place, double (&next)[P]) const {

@@ -33,7 +33,7 @@ __device__ void factorize(const ThreadProblem &common, Pivots &pivots, Faults &f
     const double weight_smoothness = problem.weight_smoothness;
 
     Inputs<K, Q, false, AnyTile> inputs(tile);
-    Separators<K, Q, AnyTile::CHUNKED> separators(tile);
+    Separators<K, Q, AnyTile> separators(tile);
     Cholesky<K, Q> matrix;
     double length[K];
 #pragma unroll 1
@@ -84,14 +84,15 @@ __device__ void factorize(const ThreadProblem &common, Pivots &pivots, Faults &f
     separators.finish(matrix, pivots);
 }
 
-// Makes known to each chunk of a system what all its chunks have found.
+// Makes known to each chunk of a span what all its chunks have found.
 __device__ inline void gather(const Tile &, Pivots &, Faults &) {}
-__device__ inline void gather(const ChunkTile &tile, Pivots &pivots, Faults &faults) {
+template <typename AnyTile>
+__device__ void gather(const AnyTile &tile, Pivots &pivots, Faults &faults) {
     const auto least = [&](auto value) {
-        return tile.of_system(value, [](auto a, auto b) { return b < a ? b : a; });
+        return tile.of_span(value, [](auto a, auto b) { return b < a ? b : a; });
     };
-    faults.inputs = unsigned(
-        tile.of_system(int64_t(faults.inputs), [](int64_t a, int64_t b) { return a | b; }));
+    faults.inputs =
+        unsigned(tile.of_span(int64_t(faults.inputs), [](int64_t a, int64_t b) { return a | b; }));
     faults.step = int(least(int64_t(faults.step)));
     pivots.lost_unknown = int(least(int64_t(pivots.lost_unknown)));
     const double weakest = least(pivots.weakest);
@@ -110,14 +111,14 @@ class Probe {
     __device__ Probe(const AnyTile &tile, int weakest_unknown)
         : tile(tile), weakest_unknown(weakest_unknown) {}
 
-    __device__ void begin(Separators<K, Q, AnyTile::CHUNKED> &separators) {
+    __device__ void begin(Separators<K, Q, AnyTile> &separators) {
         separators.probe(weakest_unknown, next, squares);
     }
-    __device__ void separator(const Separators<K, Q, AnyTile::CHUNKED> &separators) {
+    __device__ void separator(const Separators<K, Q, AnyTile> &separators) {
         separators.probe_result(next);
     }
     __device__ void point(int t, const FactorRow<K, Q> &row, bool last,
-                          const Separators<K, Q, AnyTile::CHUNKED> &separators) {
+                          const Separators<K, Q, AnyTile> &separators) {
         double x[P];
 #pragma unroll
         for (int i = 0; i < P; ++i) {
@@ -131,9 +132,9 @@ class Probe {
         }
     }
 
-    // Returns Σ (R_ji x_i)² of the whole system.
+    // Returns Σ (R_ji x_i)² of the whole system, or of a span of it.
     __device__ double sum() const {
-        return tile.of_system(squares, [](double a, double b) { return a + b; });
+        return tile.of_span(squares, [](double a, double b) { return a + b; });
     }
 
   private:
@@ -254,7 +255,7 @@ __device__ void solve(const ThreadSolve &p) {
 
     const AnyTile tile(common);
     const int64_t system = tile.system(tile.lane);
-    finite = tile.of_system(int64_t(finite), [](int64_t a, int64_t b) { return a & b; }) != 0;
+    finite = tile.of_span(int64_t(finite), [](int64_t a, int64_t b) { return a & b; }) != 0;
     tile.barrier();
     const bool determined = p.status[system].kind == STATUS_OK;
     const bool solved = determined && finite;

@@ -50,7 +50,7 @@ class ForwardSubstitution {
     const AnyTile &tile;
     const Workspace factor;
     const Workspace vector;
-    Separators<K, Q, AnyTile::CHUNKED> separators;
+    Separators<K, Q, AnyTile> separators;
 };
 
 // The companion of a backward substitution that has none: it does nothing.
@@ -72,7 +72,7 @@ __device__ void substitute_back(const AnyTile &tile, Accept accept, Besides &bes
     const Workspace factor(tile, common.factor, Layout<K, Q>::VALUES);
     const Workspace vector(tile, common.vector, P);
     double next[P];
-    Separators<K, Q, AnyTile::CHUNKED> separators(tile);
+    Separators<K, Q, AnyTile> separators(tile);
     separators.solve(next);  // accept may write where inputs were staged
     besides.begin(separators);
 #pragma unroll 1

@@ -77,7 +77,7 @@ struct Tile {
     // Combines values over the lanes of a system; `leads_system` tells whether this lane writes
     // what a system has once.
     template <typename V, typename Combine>
-    __device__ static V of_system(V value, Combine) {
+    __device__ static V of_span(V value, Combine) {
         return value;
     }
     __device__ bool leads_system() const { return holds(lane); }
@@ -91,10 +91,11 @@ struct LaneValues {
 };
 
 // The chunks in the lanes of a warp. The C chunks of a system, a power of two, are in consecutive
-// lanes: lanes of one warp for C <= 32, where a block is a warp, or of all C/32 warps of a block
-// otherwise. A chunk has at least two points.
+// lanes. Those of a span are lanes of one warp if there are 32 or fewer, where a block is a warp,
+// or of all warps of a block otherwise. Here a system is one span. A chunk has at least two points.
 struct ChunkTile {
     static constexpr bool CHUNKED = true;
+    static constexpr bool SPREAD = false;
 
     const ThreadProblem &common;
     int thread;  // in the block
@@ -110,6 +111,14 @@ struct ChunkTile {
           index(int64_t(blockIdx.x) * (blockDim.x / LANES) + thread / LANES),
           chunk(chunk_of(lane)),
           count(count_of(chunk)) {}
+    // The chunk of this number in a launch that does not have a thread for each.
+    __device__ ChunkTile(const ThreadProblem &common, int thread, int64_t number, int chunk)
+        : common(common),
+          thread(thread),
+          lane(int(number % LANES)),
+          index(number / LANES),
+          chunk(chunk),
+          count(count_of(chunk)) {}
 
     __device__ int chunks() const { return 1 << common.chunks.bits; }
     __device__ int64_t number(int lane) const { return index * LANES + lane; }
@@ -119,6 +128,19 @@ struct ChunkTile {
     __device__ bool holds(int lane) const {
         return number(lane) >> common.chunks.bits < common.problem.batch;
     }
+
+    // Returns the chunks of a span, and which of them this lane has.
+    __device__ int span() const { return 1 << common.chunks.span_bits; }
+    __device__ int in_span() const { return chunk & (span() - 1); }
+    // Returns the spans of a system, and the number of this lane's among all.
+    __device__ int spans() const { return 1 << (common.chunks.bits - common.chunks.span_bits); }
+    __device__ int64_t group() const { return number(lane) >> common.chunks.span_bits; }
+
+    // Returns whether this launch eliminates the separator of this lane, on a level with a stride
+    // from `first_stride` on, below `end_stride`: those of a span between its chunks.
+    __device__ bool eliminates() const { return in_span() > 0; }
+    __device__ static int first_stride() { return 1; }
+    __device__ int end_stride() const { return span(); }
 
     // The first N mod C chunks have a point more than the others.
     __device__ int chunk_of(int lane) const { return int(number(lane)) & (chunks() - 1); }
@@ -156,32 +178,16 @@ struct ChunkTile {
 
     __device__ static void barrier() { __syncthreads(); }
 
-    // A system is a group of its own.
+    // A span is a group of its own.
     __device__ double group_sum(double sum) const {
-        return of_system(sum, [](double a, double b) { return a + b; });
+        return of_span(sum, [](double a, double b) { return a + b; });
     }
-    __device__ bool leads_group() const { return leads_system(); }
-    __device__ int64_t group() const { return system(lane); }
+    __device__ bool leads_group() const { return in_span() == 0 && holds(lane); }
 
-    // Combines the same pairs in every lane, so that all lanes get the same result. V has 8 bytes.
+    // Combines values over the lanes of a span, all of which get the result. V has 8 bytes.
     template <typename V, typename Combine>
-    __device__ V of_system(V value, Combine combine) const {
-        for (int distance = 1; distance < min(chunks(), LANES); distance *= 2) {
-            value = combine(value, __shfl_xor_sync(~0u, value, distance));
-        }
-        if (chunks() > LANES) {
-            V *warps = reinterpret_cast<V *>(exchange());
-            if (lane == 0) {
-                warps[thread / LANES] = value;
-            }
-            __syncthreads();
-            value = warps[0];
-            for (int warp = 1; warp < chunks() / LANES; ++warp) {
-                value = combine(value, warps[warp]);
-            }
-            __syncthreads();
-        }
-        return value;
+    __device__ V of_span(V value, Combine combine) const {
+        return of_threads(span(), value, combine, exchange());
     }
     __device__ bool leads_system() const { return chunk == 0 && holds(lane); }
 
@@ -194,6 +200,65 @@ struct ChunkTile {
         return block_memory() + warp * common.chunks.warp_values;
     }
     __device__ double *exchange() const { return warp_memory(blockDim.x / LANES); }
+
+  protected:
+    // Combines values over `threads` threads, a power of two: the same pairs in each of them. Where
+    // these are more than a warp, they are the block, and `exchange` has a place for each warp.
+    template <typename V, typename Combine>
+    __device__ V of_threads(int threads, V value, Combine combine, double *exchange) const {
+        for (int distance = 1; distance < min(threads, LANES); distance *= 2) {
+            value = combine(value, __shfl_xor_sync(~0u, value, distance));
+        }
+        if (threads > LANES) {
+            V *warps = reinterpret_cast<V *>(exchange);
+            if (thread % LANES == 0) {
+                warps[thread / LANES] = value;
+            }
+            __syncthreads();
+            value = warps[0];
+            for (int warp = 1; warp < threads / LANES; ++warp) {
+                value = combine(value, warps[warp]);
+            }
+            __syncthreads();
+        }
+        return value;
+    }
+};
+
+// The chunks of a system that has several spans. Its launches end where spans wait for each other.
+struct SpanTile : ChunkTile {
+    static constexpr bool SPREAD = true;
+
+    using ChunkTile::ChunkTile;
+
+    __device__ ThreadFindings &findings() const { return common.chunks.findings[group()]; }
+};
+
+// The first chunks of the spans of a system, one a thread of its block, in a launch between those
+// of span kernels. Its separators are those between spans.
+struct JoinTile : ChunkTile {
+    __device__ explicit JoinTile(const ThreadProblem &common)
+        : JoinTile(common, thread_number(), 1 << (common.chunks.bits - common.chunks.span_bits)) {}
+
+    // Surplus threads, which fill a warp, have no span.
+    __device__ bool exists() const { return thread < spans(); }
+    __device__ ThreadFindings &findings() const { return common.chunks.findings[group()]; }
+
+    __device__ bool eliminates() const { return chunk > 0; }
+    __device__ int first_stride() const { return span(); }
+    __device__ int end_stride() const { return chunks(); }
+
+    template <typename V, typename Combine>
+    __device__ V of_span(V value, Combine combine) const {
+        return of_threads(int(blockDim.x), value, combine, block_memory());
+    }
+
+  private:
+    __device__ JoinTile(const ThreadProblem &common, int thread, int spans)
+        : ChunkTile(common, thread,
+                    (int64_t(blockIdx.x) * spans + min(thread, spans - 1))
+                        << common.chunks.span_bits,
+                    thread < spans ? thread << common.chunks.span_bits : 0) {}
 };
 
 // Returns the shared memory of this warp.

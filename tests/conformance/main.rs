@@ -61,6 +61,12 @@ impl Subject {
         Self::on_path(CudaPath::Chunk)
     }
 
+    /// Also for systems that one block can solve.
+    #[cfg(feature = "cuda")]
+    fn cuda_span() -> Self {
+        Self::on_path(CudaPath::Span)
+    }
+
     /// Also where a system a thread is otherwise chosen.
     #[cfg(feature = "cuda")]
     fn cuda_team() -> Self {
@@ -212,4 +218,4 @@ macro_rules! cuda_conformance {
 
 conformance!(cpu);
 #[cfg(feature = "cuda")]
-cuda_conformance!(cuda, cuda_thread, cuda_chunk, cuda_team, cuda_team_chunk);
+cuda_conformance!(cuda, cuda_thread, cuda_chunk, cuda_span, cuda_team, cuda_team_chunk);

@@ -28,10 +28,11 @@ const POINTS: [usize; 7] = [1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_
 /// The systems of these.
 const LONG_BATCHES: [usize; 2] = [1, 32];
 /// Paths with their names.
-const PATHS: [(&str, CudaPath); 5] = [
+const PATHS: [(&str, CudaPath); 6] = [
     ("auto", CudaPath::Auto),
     ("thread", CudaPath::Thread),
     ("chunk", CudaPath::Chunk),
+    ("span", CudaPath::Span),
     ("team", CudaPath::Team),
     ("team-chunk", CudaPath::TeamChunk),
 ];

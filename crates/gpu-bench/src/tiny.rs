@@ -19,9 +19,14 @@ use crate::{
 pub fn run(device: &Arc<CudaDevice>) -> Result<Table, Failure> {
     let mut table = Table::new(&["problem", "path"]);
     for workload in [taylor(5, 20, 1, 2), taylor(5, 20, 2, 2), taylor(3, 20, 5, 1)] {
-        for path in
-            [CudaPath::Auto, CudaPath::Thread, CudaPath::Chunk, CudaPath::Team, CudaPath::TeamChunk]
-        {
+        for path in [
+            CudaPath::Auto,
+            CudaPath::Thread,
+            CudaPath::Chunk,
+            CudaPath::Span,
+            CudaPath::Team,
+            CudaPath::TeamChunk,
+        ] {
             for precision in [Precision::F64, Precision::F32] {
                 let workload = Workload { precision, ..workload };
                 let path = match precision {

@@ -43,7 +43,7 @@ pub struct Arguments {
     /// Where to compute: cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceName,
-    /// Which kernels of a CUDA device solve: auto, thread, chunk, team or team-chunk
+    /// Which kernels of a CUDA device solve: auto, thread, chunk, span, team or team-chunk
     #[cfg(feature = "cuda")]
     #[arg(long, value_name = "PATH", default_value = "auto", hide = true)]
     cuda_path: CudaPath,

@@ -27,6 +27,7 @@ taken_by_value! {
     TeamDefects,
     TeamVariances,
     // One thread a system.
+    ThreadProblem,
     ThreadSolve,
     ThreadAdjoint,
     // The tape.

@@ -119,22 +119,23 @@ pub struct Problem {
 }
 
 /// Where the sums of the columns of common/reduce.cu are written, in order: the first
-/// `targets[0].values` columns to target 0, and so on. Columns of a target whose data is null are
-/// passed over.
+/// `targets[0].values` columns to target 0, and so on, those of another set of partial sums `set`
+/// values further. Columns of a target whose data is null are passed over.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct SumTarget {
     pub data: *mut ::core::ffi::c_void,
     pub values: i64,
+    pub set: i64,
+    /// single or double
+    pub storage: i32,
+    pub reserved: i32,
 }
 
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct SumTargets {
     pub targets: [SumTarget; 5usize],
-    /// of the targets: single or double
-    pub storage: i32,
-    pub reserved: i32,
 }
 
 /// An index space and the places of its elements in each operand: element (i_0, …, i_{axes−1}) of
@@ -531,21 +532,43 @@ pub struct ThreadRing {
     pub points: i32,
 }
 
-/// How time is cut into chunks (thread/chunk_*.cu).
+/// What the launches of span kernels tell each other of a span.
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct ThreadFindings {
+    /// these two, and the next two: Pivots of common/verdict.cuh, at first
+    pub weakest: f64,
+    /// of the span, then of its system
+    pub weakest_unknown: i32,
+    pub lost_unknown: i32,
+    /// these two: Faults of common/verdict.cuh, alike
+    pub step: i32,
+    pub inputs: u32,
+    /// what the span adds to the probe of the conditioning: thread/solve.cuh
+    pub squares: f64,
+    /// whether its part of the solution is
+    pub finite: i32,
+    pub reserved: i32,
+}
+
+/// How time is cut into chunks (thread/chunk_*.cu, thread/span_*.cu).
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct ThreadChunks {
     /// C = 1 << bits
     pub bits: i32,
+    /// chunks of a span: 1 << span_bits
+    pub span_bits: i32,
     /// doubles of shared memory of a warp
     pub warp_values: i32,
     /// offset of the spikes in them
     pub scratch: i32,
-    pub reserved: i32,
     /// (tiles, N, P·P, 32): column by column
     pub spikes: *mut f64,
     /// (tiles, SEPARATOR_VALUES, 32): thread/reduction.cuh
     pub separators: *mut f64,
+    /// (spans): of span kernels only
+    pub findings: *mut ThreadFindings,
 }
 
 /// The parameters that all these kernels take.
@@ -591,7 +614,8 @@ pub struct ThreadSolve {
 }
 
 /// The arrays of thread_adjoint. Gradients of inputs that the batch shares are partial sums, one a
-/// tile (in chunk kernels one a system), `system` apart.
+/// tile (in chunk kernels one a system), `system` apart. In span kernels, so are the gradients of
+/// what all points share and those of the weights, one a span.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct ThreadAdjoint {
@@ -604,6 +628,6 @@ pub struct ThreadAdjoint {
     pub rhs: Output,
     pub initial_values: Output,
     pub steps: Output,
-    /// (tiles, 4), in chunk kernels (B, 4)
+    /// (tiles, 4), in chunk kernels (spans, 4)
     pub weights: Output,
 }

@@ -36,6 +36,13 @@ macro_rules! on_every_path {
             Subject { path: TestPath::ThreadChunks { bits: 3 }, batch: 12, points: 23 }, $($test),*
         }
         on_path! {
+            thread_spans:
+            Subject {
+                path: TestPath::ThreadSpans { bits: 3, span_bits: 1 }, batch: 11, points: 23
+            },
+            $($test),*
+        }
+        on_path! {
             team:
             Subject { path: TestPath::Team { shared_memory: None }, batch: 9, points: 9 }, $($test),*
         }
@@ -181,6 +188,7 @@ fn undetermined_systems_break_down(subject: Subject) {
     // Few points: the error of what initial values alone determine grows fast with time.
     let (path, points) = match subject.path {
         TestPath::ThreadChunks { .. } => (TestPath::ThreadChunks { bits: 2 }, 11),
+        TestPath::ThreadSpans { .. } => (TestPath::ThreadSpans { bits: 2, span_bits: 1 }, 11),
         TestPath::TeamChunks { systems, .. } => (TestPath::TeamChunks { chunks: 2, systems }, 16),
         whole => (whole, subject.points),
     };

@@ -29,6 +29,7 @@ steps=(
     "tests-conformance-auto|60|the suite of every backend, on the path that the plan chooses"
     "tests-conformance-thread|60|the same, a system a thread"
     "tests-conformance-chunk|60|the same, a chunk of the time points a thread"
+    "tests-conformance-span|60|the same, chunks of the time points spread over blocks"
     "tests-conformance-team|60|the same, a system a team"
     "tests-conformance-team-chunk|60|the same, a chunk of the time points a team"
     "tests-backend|60|unit tests of the CUDA backend"
@@ -124,6 +125,7 @@ step_program() {
 step_tests_conformance_auto() { tests conformance cuda:: -- cuda::solutions_and_gradients cuda::corner_shapes; }
 step_tests_conformance_thread() { tests conformance cuda_thread:: -- cuda_thread::solutions_and_gradients; }
 step_tests_conformance_chunk() { tests conformance cuda_chunk:: -- cuda_chunk::solutions_and_gradients; }
+step_tests_conformance_span() { tests conformance cuda_span:: -- cuda_span::solutions_and_gradients; }
 step_tests_conformance_team() { tests conformance cuda_team:: -- cuda_team::solutions_and_gradients; }
 step_tests_conformance_team_chunk() { tests conformance cuda_team_chunk:: -- cuda_team_chunk::solutions_and_gradients; }
 step_tests_backend() { tests mechanistic backend::cuda -- backend::cuda::tests::thread:: backend::cuda::driver; }

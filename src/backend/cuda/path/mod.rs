@@ -6,6 +6,7 @@
 
 pub mod problem;
 pub mod results;
+pub mod sums;
 
 use std::fmt;
 use std::marker::PhantomData;

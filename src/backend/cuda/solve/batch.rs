@@ -9,12 +9,12 @@ use std::sync::Arc;
 use cudarc::driver::{CudaView, CudaViewMut};
 
 use super::cold::{Cold, Solved};
-use super::sums::{Columns, SumPartials};
 use crate::backend::cuda::bindings::{Output, Status};
 use crate::backend::cuda::driver::Buffer;
 use crate::backend::cuda::driver::CudaDevice;
 use crate::backend::cuda::driver::ranges::range;
 use crate::backend::cuda::path::problem::{ProblemTemplate, Values, WEIGHTS};
+use crate::backend::cuda::path::sums::{Columns, SumPartials};
 use crate::backend::cuda::path::{CotangentView, Counted, GradientOutputs, Path, SolutionViewMut};
 use crate::backend::cuda::solve::paths::{self, CudaPath};
 use crate::error::{Error, Result};

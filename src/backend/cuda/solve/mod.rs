@@ -6,4 +6,3 @@ mod cold;
 pub mod device_solver;
 pub mod engine;
 pub mod paths;
-mod sums;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use crate::backend::cuda::driver::CudaDevice;
 use crate::backend::cuda::path::Path;
 use crate::backend::cuda::team::{TeamPath, plan::Plan as TeamPlan};
-use crate::backend::cuda::thread::ThreadPath;
-use crate::backend::cuda::thread::plan::Plan;
+use crate::backend::cuda::thread::{self, plan::Plan};
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::real::Real;
@@ -24,6 +23,8 @@ pub enum CudaPath {
     Thread,
     /// One thread solves a chunk of the time points of a system.
     Chunk,
+    /// The same, with the chunks of a system spread over blocks, from 8 points on.
+    Span,
     /// A team of threads solves a system.
     Team,
     /// A team of threads solves a chunk of the time points of a system, from 16 points on, where
@@ -43,11 +44,12 @@ impl FromStr for CudaPath {
             "auto" => CudaPath::Auto,
             "thread" => CudaPath::Thread,
             "chunk" => CudaPath::Chunk,
+            "span" => CudaPath::Span,
             "team" => CudaPath::Team,
             "team-chunk" => CudaPath::TeamChunk,
             other => {
                 let message =
-                    format!("expected auto, thread, chunk, team, team-chunk, got `{other}`");
+                    format!("expected auto, thread, chunk, span, team, team-chunk, got `{other}`");
                 return Err(Error::argument("cuda-path", message));
             }
         })
@@ -58,8 +60,9 @@ impl FromStr for CudaPath {
 // kernels for that. What bounds these solves is the issue of instructions: a scheduler issues one a
 // clock, so that the time is the instructions of a warp times the warps that share a scheduler. A warp
 // of threads issues about as many for a time point as a warp of teams (thread/plan.rs has its counts),
-// but has 32 systems instead of 3 or 4. Where a system a thread would be one long sequence of points on
-// an idle device, teams share the points of a system (team/plan/chunks.rs).
+// but has 32 systems instead of 3 or 4. Chunks of systems that are long for one multiprocessor are
+// spread over all (Plan::best again, by the latency). Where a system a thread would be one long
+// sequence of points on an idle device, teams share the points of a system (team/plan/chunks.rs).
 
 /// Makes the path for problems of this shape.
 ///
@@ -77,6 +80,7 @@ pub fn choose<T: Real>(
         CudaPath::Auto => Plan::best(shape, options, limits),
         CudaPath::Thread => Plan::new(shape, options),
         CudaPath::Chunk => Plan::best_of_chunks(shape, options, limits),
+        CudaPath::Span => Plan::spread(shape, options, limits, 2),
         CudaPath::Team | CudaPath::TeamChunk => None,
     };
     let team = |plan| Ok(Box::new(TeamPath::new(device, plan)?) as Box<dyn Path<T>>);
@@ -88,7 +92,7 @@ pub fn choose<T: Real>(
                 return team(chunked);
             }
         }
-        return Ok(Box::new(ThreadPath::new(device, plan)?));
+        return thread::path(device, plan);
     }
     let whole = || TeamPlan::new(shape, options, limits);
     match wanted {
@@ -97,7 +101,7 @@ pub fn choose<T: Real>(
             let whole = whole()?;
             team(whole.chunked(limits).unwrap_or(whole))
         }
-        CudaPath::Auto | CudaPath::Thread | CudaPath::Chunk => {
+        CudaPath::Auto | CudaPath::Thread | CudaPath::Chunk | CudaPath::Span => {
             team(TeamPlan::best(shape, options, limits)?)
         }
     }

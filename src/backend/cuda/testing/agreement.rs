@@ -63,7 +63,7 @@ fn step_rounding<T: Real>(case: &Case<T>, solution: &Solution<T>, adjoint: &[T])
 /// processor, where all values of an array may differ by so much of the largest.
 pub fn compare<T: Real>(path: TestPath, case: &Case<T>, tolerance: f64, what: &str) -> Solution<T> {
     // Chunks eliminate in another order: another pivot may be the one that breaks down.
-    let in_chunks = matches!(path, TestPath::ThreadChunks { .. } | TestPath::TeamChunks { .. });
+    let in_chunks = !matches!(path, TestPath::Thread | TestPath::Team { .. });
     let part = |status| match status {
         Status::Breakdown { .. } if in_chunks => Status::Breakdown { point: 0, pivot: 0 },
         status => status,

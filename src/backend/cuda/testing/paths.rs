@@ -10,7 +10,7 @@ use crate::backend::cuda::path::Path;
 use crate::backend::cuda::solve::engine;
 use crate::backend::cuda::team::{TeamPath, plan::Plan as TeamPlan};
 use crate::backend::cuda::testing;
-use crate::backend::cuda::thread::{ThreadPath, chunks::Chunks, plan::Plan as ThreadPlan};
+use crate::backend::cuda::thread::{self, chunks::Chunks, plan::Plan as ThreadPlan};
 use crate::options::Options;
 use crate::real::Real;
 use crate::shape::ProblemShape;
@@ -23,6 +23,8 @@ pub enum TestPath {
     Thread,
     /// The time points of a system are cut into 2^`bits` chunks, and a thread solves each.
     ThreadChunks { bits: u32 },
+    /// The same, with 2^`span_bits` chunks of a system in a block.
+    ThreadSpans { bits: u32, span_bits: u32 },
     /// A team of threads solves a system. The device is taken to have this much shared memory for a
     /// block, in bytes; `None` is what it has.
     Team { shared_memory: Option<usize> },
@@ -39,12 +41,16 @@ impl TestPath {
         let mut limits = *device.limits();
         let by_threads = |plan: Option<ThreadPlan>| {
             let plan = plan.expect("a size with kernels");
-            Box::new(ThreadPath::<T>::new(&device, plan).unwrap())
+            thread::path(&device, plan).unwrap()
         };
         match self {
             TestPath::Thread => by_threads(ThreadPlan::new(shape, options)),
             TestPath::ThreadChunks { bits } => {
-                let chunks = Chunks { bits };
+                let chunks = Chunks::together(bits);
+                by_threads(ThreadPlan::chunked(shape, options, chunks, limits.shared_memory))
+            }
+            TestPath::ThreadSpans { bits, span_bits } => {
+                let chunks = Chunks { bits, span_bits };
                 by_threads(ThreadPlan::chunked(shape, options, chunks, limits.shared_memory))
             }
             TestPath::Team { shared_memory } => {

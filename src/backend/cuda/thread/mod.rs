@@ -1,12 +1,15 @@
 //! The path for small systems, where each system has one thread, or, where the batch is small and
-//! time is long, each chunk of the time points of a system (`kernels/thread/*.cu`).
+//! time is long, each chunk of the time points of a system (`kernels/thread/*.cu`). The chunks of a
+//! system are in one block, or spread over many (`spans.rs`).
 //!
 //! It takes least-squares problems with rows on two points, without periodic rows, of a few sizes
 //! K, Q for which the blocks stay in registers.
 
+mod arguments;
 pub mod chunks;
 pub mod plan;
 mod rows;
+mod spans;
 #[cfg(test)]
 mod tests;
 
@@ -16,22 +19,30 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaView, CudaViewMut};
 
-use crate::backend::cuda::bindings::{
-    Problem, STORAGE_F64, Status, ThreadAdjoint, ThreadChunks, ThreadProblem, ThreadRing,
-    ThreadSolve,
-};
+use crate::backend::cuda::bindings::{Status, ThreadAdjoint, ThreadSolve};
 use crate::backend::cuda::driver::CudaDevice;
-use crate::backend::cuda::driver::kernel::{Kernel, LaunchShape, check_length};
+use crate::backend::cuda::driver::kernel::{Kernel, check_length};
 use crate::backend::cuda::path::PartProblem;
 use crate::backend::cuda::path::{CotangentView, GradientOutputs, Path, SolutionViewMut};
 use crate::error::Result;
-use crate::inputs::Inputs;
 use crate::real::Real;
 
-use plan::{Plan, Staging};
+use plan::Plan;
+use spans::SpanPath;
 
-/// The path of one size (K, Q), with its kernels for solves and gradients.
-pub struct ThreadPath<T> {
+/// Makes the path according to a plan.
+///
+/// # Errors
+/// [`Error::Device`](crate::Error) if its kernels cannot be loaded.
+pub fn path<T: Real>(device: &Arc<CudaDevice>, plan: Plan) -> Result<Box<dyn Path<T>>> {
+    Ok(match plan.chunks.filter(|chunks| chunks.spans() > 1) {
+        Some(chunks) => Box::new(SpanPath::new(device, plan, chunks)?),
+        None => Box::new(ThreadPath::new(device, plan)?),
+    })
+}
+
+/// The path of one size (K, Q), with its kernels for solves and gradients, one for each.
+struct ThreadPath<T> {
     device: Arc<CudaDevice>,
     plan: Plan,
     solve: Kernel<(ThreadSolve,)>,
@@ -41,10 +52,7 @@ pub struct ThreadPath<T> {
 
 impl<T: Real> ThreadPath<T> {
     /// Makes the path according to a plan, and looks its kernels up.
-    ///
-    /// # Errors
-    /// [`Error::Device`](crate::Error) if the kernels cannot be loaded.
-    pub fn new(device: &Arc<CudaDevice>, plan: Plan) -> Result<Self> {
+    fn new(device: &Arc<CudaDevice>, plan: Plan) -> Result<Self> {
         let (k, q) = plan.size;
         let [solve, adjoint] = match plan.chunks {
             Some(_) => ["thread_chunk_solve", "thread_chunk_adjoint"],
@@ -58,76 +66,6 @@ impl<T: Real> ThreadPath<T> {
             values: PhantomData,
         })
     }
-
-    /// Checks an array with the values (N, K, Q) of each system of a part.
-    fn check_values(&self, problem: &PartProblem<'_>, what: &str, len: usize) -> Result<()> {
-        check_length(what, problem.systems() * self.plan.points * self.plan.block(), len)
-    }
-
-    /// Returns the shape in which a kernel with this staging is launched for a part.
-    fn shape(&self, problem: &PartProblem<'_>, staging: &Staging) -> LaunchShape {
-        LaunchShape {
-            blocks: self.plan.blocks(problem.systems()) as u64,
-            threads: (self.plan.block_threads() as u32, 1),
-            dynamic_shared: self.plan.block_bytes(staging.bytes),
-        }
-    }
-
-    /// Returns the argument that both kernels take, with the workspace divided into its arrays.
-    fn common(
-        &self,
-        staging: &Staging,
-        problem: &PartProblem<'_>,
-        workspace: &mut CudaViewMut<'_, u8>,
-    ) -> Result<ThreadProblem> {
-        let plan = &self.plan;
-        let arrays = plan.workspace(problem.systems());
-        let enough = workspace.len().min(arrays.bytes);
-        check_length("workspace", arrays.bytes, enough)?;
-        let base = self.device.address_mut(workspace).pointer::<u8>();
-        let vector = |offset: usize| base.wrapping_add(offset).cast::<f64>();
-        let none = std::ptr::null_mut();
-        let parameters = &problem.parameters;
-        let inputs =
-            [parameters.coefficients, parameters.rhs, parameters.initial_values, parameters.steps];
-        let wide = parameters.results == STORAGE_F64
-            || inputs.iter().any(|input| input.storage == STORAGE_F64);
-        let wide = i32::from(wide);
-        let Inputs { coefficients, rhs, initial_values, steps } =
-            staging.inputs.map(|ring| in_slots(ring, wide));
-        Ok(ThreadProblem {
-            problem: Problem {
-                refinement: i32::try_from(plan.refinement).unwrap_or(i32::MAX),
-                ..problem.parameters
-            },
-            rows: plan.rows,
-            coefficients,
-            rhs,
-            initial_values,
-            steps,
-            unknowns: in_slots(staging.unknowns, wide),
-            wide,
-            reserved: 0,
-            factor: vector(arrays.factor),
-            solution: vector(arrays.solution),
-            vector: vector(arrays.vector),
-            given: arrays.given.map_or(none, vector),
-            direction: arrays.direction.map_or(none, vector),
-            chunks: ThreadChunks {
-                bits: plan.chunks.map_or(0, |chunks| chunks.bits as i32),
-                warp_values: (staging.bytes / 8) as i32,
-                scratch: staging.scratch as i32,
-                reserved: 0,
-                spikes: arrays.spikes.map_or(none, vector),
-                separators: arrays.separators.map_or(none, vector),
-            },
-        })
-    }
-}
-
-/// Returns a ring of the plan, whose capacity is in bytes, with slots of 8 bytes or of 4.
-fn in_slots(ring: ThreadRing, wide: i32) -> ThreadRing {
-    ThreadRing { capacity: ring.capacity / if wide != 0 { 8 } else { 4 }, ..ring }
 }
 
 impl<T> fmt::Display for ThreadPath<T> {
@@ -155,17 +93,17 @@ impl<T: Real> Path<T> for ThreadPath<T> {
         workspace: &mut CudaViewMut<'_, u8>,
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
-        self.check_values(problem, "solution", solution.values.len())?;
+        self.plan.check_values(problem, "solution", solution.values.len())?;
         check_length("epsilon", problem.systems(), solution.epsilon.len())?;
         check_length("status", problem.systems(), solution.status.len())?;
         let (device, staging) = (&*self.device, &self.plan.forward);
         let parameters = ThreadSolve {
-            common: self.common(staging, problem, workspace)?,
+            common: self.plan.arguments(device, staging, problem, workspace)?,
             solution: device.address_mut(&mut solution.values).pointer(),
             epsilon: device.address_mut(&mut solution.epsilon).pointer(),
             status: device.address_mut(&mut solution.status).pointer(),
         };
-        self.solve.launch(device, self.shape(problem, staging), &(parameters,))
+        self.solve.launch(device, self.plan.shape(problem, staging), &(parameters,))
     }
 
     fn vjp(
@@ -177,11 +115,11 @@ impl<T: Real> Path<T> for ThreadPath<T> {
         gradients: &GradientOutputs<'_>,
     ) -> Result<()> {
         check_length("status", problem.systems(), status.len())?;
-        self.check_values(problem, "cotangent", cotangent.values.len())?;
+        self.plan.check_values(problem, "cotangent", cotangent.values.len())?;
         gradients.check(problem, problem.systems().div_ceil(self.plan.group()))?;
         let (device, staging) = (&*self.device, &self.plan.adjoint);
         let parameters = ThreadAdjoint {
-            common: self.common(staging, problem, workspace)?,
+            common: self.plan.arguments(device, staging, problem, workspace)?,
             cotangent: device.address(&cotangent.values).pointer(),
             status: device.address(status).pointer(),
             coefficients: gradients.inputs.coefficients.array,
@@ -190,6 +128,6 @@ impl<T: Real> Path<T> for ThreadPath<T> {
             steps: gradients.inputs.steps.array,
             weights: gradients.weights.array,
         };
-        self.adjoint.launch(device, self.shape(problem, staging), &(parameters,))
+        self.adjoint.launch(device, self.plan.shape(problem, staging), &(parameters,))
     }
 }

@@ -4,8 +4,9 @@
 use std::fmt;
 
 use super::chunks::Chunks;
-use crate::backend::cuda::bindings::{ThreadRing, ThreadRows};
+use crate::backend::cuda::bindings::{ThreadFindings, ThreadRing, ThreadRows};
 use crate::backend::cuda::driver::device::Limits;
+use crate::backend::cuda::path::problem::WEIGHTS;
 use crate::inputs::Inputs;
 use crate::options::{Formulation, Options, Smoothness};
 use crate::rows::pair_rows;
@@ -39,6 +40,17 @@ const CACHE: usize = 32 << 20;
 const MOST_SHARED: usize = 48 << 10;
 /// The bytes of each system that a warp fetches at once (`kernels/thread/stream.cuh`).
 const WINDOW: usize = 64;
+/// The warps of a scheduler with which chunks spread over blocks keep it busy, without taking more
+/// registers than there are.
+const WARPS: usize = 2;
+/// The fewest points of a chunk for which more chunks pay: with half as many, the points take less
+/// time by two, and the separators have two levels more.
+const LEAST_POINTS: usize = 4;
+/// The time of a level of the separators in times of a point, both by the estimates of
+/// docs/kernels.md for 1 × 1000 and 1 × 10000, which differ in points alone: 18 µs and 14 µs.
+const LEVEL: f64 = 1.2;
+/// The time of a launch, some 3 µs, in times of a point.
+const LAUNCH: f64 = 0.2;
 /// The alignment of the arrays of the workspace, in bytes.
 const ALIGNMENT: usize = 256;
 
@@ -59,6 +71,8 @@ pub struct Plan {
     pub forward: Staging,
     /// Shared memory of the adjoint.
     pub adjoint: Staging,
+    /// Number of values of each input that all points of a system share, 0 for the others.
+    pub still: Inputs<usize>,
 }
 
 /// The layout of a warp's shared memory, in which inputs and unknowns are staged.
@@ -91,6 +105,10 @@ pub struct Workspace {
     pub spikes: Option<usize>,
     /// Offset of the chunks' parts of their separators.
     pub separators: Option<usize>,
+    /// Offset of what the spans have found out, if a system has several.
+    pub findings: Option<usize>,
+    /// Offset of the spans' sums of the gradients of what all points share, (spans, V).
+    pub sums: Option<usize>,
     /// Bytes of the whole workspace.
     pub bytes: usize,
 }
@@ -219,6 +237,11 @@ impl Plan {
             rows: ThreadRows::new(&pair_rows(options, shape.order())),
             forward: Staging::new(shape, chunks, false),
             adjoint: Staging::new(shape, chunks, true),
+            still: Inputs {
+                // Every point has its own, also a single one.
+                initial_values: 0,
+                ..Staged::of(shape, chunks).map(|input| if input.still { input.values } else { 0 })
+            },
         })
     }
 
@@ -226,10 +249,29 @@ impl Plan {
     pub fn best(shape: &ProblemShape, options: &Options, limits: &Limits) -> Option<Self> {
         let whole = Plan::new(shape, options);
         let chunked = Self::best_of_chunks(shape, options, limits);
-        Self::fastest(whole.into_iter().chain(chunked), shape.batch, limits)
+        let best = Self::fastest(whole.into_iter().chain(chunked), shape.batch, limits)?;
+        let spread = Self::spread(shape, options, limits, LEAST_POINTS);
+        Some(match spread {
+            Some(spread) if best.chunks.is_some() && spread.latency() < best.latency() => spread,
+            _ => best,
+        })
     }
 
-    /// Makes the plan with the best number of chunks.
+    /// Makes the plan with chunks spread over blocks: as many chunks, of at least `least` points, as
+    /// give every scheduler two warps.
+    pub fn spread(
+        shape: &ProblemShape,
+        options: &Options,
+        limits: &Limits,
+        least: usize,
+    ) -> Option<Self> {
+        let most = WARPS * SCHEDULERS as usize * limits.multiprocessors * TILE;
+        let few = |chunks: &Chunks| shape.batch.saturating_mul(chunks.count()) <= most;
+        let plan = |chunks| Self::chunked(shape, options, chunks, limits.shared_memory);
+        Chunks::all_spread(shape.points, least).filter(few).filter_map(plan).last()
+    }
+
+    /// Makes the plan with the best number of chunks in one block.
     pub fn best_of_chunks(
         shape: &ProblemShape,
         options: &Options,
@@ -282,6 +324,20 @@ impl Plan {
         }
     }
 
+    /// Returns the time of a solve and its gradient with chunks, in units of the time for a point of
+    /// a chunk, where warps are so few that they do little but wait for memory.
+    fn latency(&self) -> f64 {
+        let Some(chunks) = self.chunks else { return self.points as f64 };
+        let launches = if chunks.spans() > 1 { LAUNCH * self.span_launches() as f64 } else { 0.0 };
+        chunks.longest(self.points) as f64 + LEVEL * f64::from(chunks.levels()) + launches
+    }
+
+    /// Returns the launches of a solve and its gradient with chunks spread over blocks.
+    fn span_launches(&self) -> usize {
+        let (forward, adjoint) = super::spans::launches(self.refinement);
+        forward + adjoint
+    }
+
     fn most_bytes(&self) -> usize {
         self.forward.bytes.max(self.adjoint.bytes)
     }
@@ -327,6 +383,12 @@ impl Plan {
         2 * upper(p) + 3 * p * p + 7 * p
     }
 
+    /// Returns V, the number of sums that a span has of the gradients of what all points share, those
+    /// of the weights included.
+    pub fn sums(&self) -> usize {
+        self.still.into_iter().sum::<usize>() + WEIGHTS.values
+    }
+
     /// Returns the number of tiles of `systems` systems.
     pub fn tiles(&self, systems: usize) -> usize {
         let lanes = self.chunks.map_or(1, Chunks::count);
@@ -338,12 +400,18 @@ impl Plan {
         let longest = self.chunks.map_or(self.points, |chunks| chunks.longest(self.points));
         let lanes = self.tiles(systems).saturating_mul(TILE);
         let mut bytes = 0usize;
-        let mut array = |points: usize, bytes_of_point: usize| {
+        let mut place = |count: usize, bytes_of_each: usize| {
             let offset = bytes;
-            let values = lanes.saturating_mul(points);
-            let end = bytes.saturating_add(values.saturating_mul(bytes_of_point));
+            let end = bytes.saturating_add(count.saturating_mul(bytes_of_each));
             bytes = end.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX);
             offset
+        };
+        let spread = self.chunks.filter(|chunks| chunks.spans() > 1);
+        let spans = spread.map(|chunks| lanes >> chunks.span_bits);
+        let findings = spans.map(|spans| place(spans, size_of::<ThreadFindings>()));
+        let sums = spans.map(|spans| place(spans, self.sums() * size_of::<f64>()));
+        let mut array = |points: usize, bytes_of_point: usize| {
+            place(lanes.saturating_mul(points), bytes_of_point)
         };
         let double = size_of::<f64>();
         let vector = self.block() * double;
@@ -356,6 +424,8 @@ impl Plan {
             direction: refined.then(|| array(longest, vector)),
             spikes: chunked.then(|| array(longest, self.block() * vector)),
             separators: chunked.then(|| array(1, self.separator_values() * double)),
+            findings,
+            sums,
             bytes,
         }
     }
@@ -370,8 +440,9 @@ impl fmt::Display for Plan {
         if let Some(chunks) = self.chunks {
             write!(
                 f,
-                "chunk: a chunk of the time points a thread, {} chunks of up to {} points a system, \
+                "{}: a chunk of the time points a thread, {} chunks of up to {} points a system, \
                  {threads} a block, blocks of {k}·{q} in registers, Cholesky",
+                if chunks.spans() > 1 { "span" } else { "chunk" },
                 chunks.count(),
                 chunks.longest(self.points)
             )?;

@@ -2,11 +2,14 @@
 //! tested for is in `backend/cuda/tests.rs`.
 
 use super::plan::Plan;
+use crate::backend::cuda::driver::device::Limits;
 use crate::backend::cuda::testing::agreement::compare;
 use crate::backend::cuda::testing::case::{Case, Sizes};
 use crate::backend::cuda::testing::paths::TestPath;
+use crate::inputs::Inputs;
 use crate::options::{Options, Smoothness, Weights};
 use crate::problem::{Problem, View};
+use crate::shape::ProblemShape;
 use crate::solution::Status;
 
 const SIZES: Sizes = Sizes { batch: 37, points: 9, states: 1, equations: 1, ..Sizes::SMALL };
@@ -103,6 +106,48 @@ fn any_number_of_points_and_chunks_agrees_with_the_processor() {
 }
 
 #[test]
+fn every_size_in_spans_agrees_with_the_processor() {
+    for (seed, (states, order, extra)) in STATES_AND_ORDERS.into_iter().enumerate() {
+        if states * (order + extra + 1) > 4 {
+            continue; // takes too many registers
+        }
+        for (bits, span_bits, smoothness) in [
+            (2, 1, Smoothness::Taylor),
+            (3, 1, Smoothness::TaylorHold),
+            (3, 2, Smoothness::Hermite),
+        ] {
+            let sizes = Sizes { states, order, extra, equations: states, ..CHUNKED };
+            let options = options(smoothness);
+            let path = TestPath::ThreadSpans { bits, span_bits };
+            let what = format!("K {states}, order {order}+{extra}, {smoothness:?}");
+            let case = Case::<f64>::new(sizes, options, seed as u64);
+            compare(path, &case, 1e-10, &format!("f64, {what}"));
+            let case = Case::<f32>::new(sizes, options, seed as u64);
+            compare(path, &case, 1e-4, &format!("f32, {what}"));
+        }
+    }
+}
+
+#[test]
+fn any_number_of_spans_agrees_with_the_processor() {
+    // Several spans in a warp, of a warp each, of several warps each; so many that a join has
+    // several warps.
+    for (batch, points, bits, span_bits, shared) in [
+        (33, 9, 2, 1, 0),
+        (3, 67, 5, 2, 0b0100_1010),
+        (2, 300, 7, 5, 0),
+        (1, 515, 8, 7, 0b0100_1010),
+        (2, 263, 7, 1, 0b0100_1010),
+    ] {
+        let sizes = Sizes { batch, points, shared, ..SIZES };
+        let case = Case::<f64>::new(sizes, options(Smoothness::TaylorHold), batch as u64);
+        let what =
+            format!("B {batch}, N {points}, {} chunks in spans of {}", 1 << bits, 1 << span_bits);
+        compare(TestPath::ThreadSpans { bits, span_bits }, &case, 1e-10, &what);
+    }
+}
+
+#[test]
 fn what_has_no_kernels_is_left_to_others() {
     let shape =
         |sizes: Sizes| Case::<f64>::new(sizes, Options::default(), 0).problem().shape().clone();
@@ -119,6 +164,33 @@ fn what_has_no_kernels_is_left_to_others() {
     // Coefficients that stand still must fit the shared memory of a block.
     assert!(!supports(Sizes { equations: 60, shared: 0b10, ..SIZES }, options));
     assert!(supports(Sizes { equations: 60, ..SIZES }, options));
+}
+
+#[test]
+fn the_chunks_of_long_systems_are_spread_over_blocks() {
+    let limits = *crate::backend::cuda::testing::device().limits();
+    let limits = Limits { multiprocessors: 132, shared_memory: 227 << 10, ..limits };
+    let chunks = |batch: usize, points: usize| {
+        let axes: Inputs<&[usize]> = Inputs {
+            coefficients: &[batch, points, 1, 1, 3],
+            rhs: &[batch, points, 1],
+            initial_values: &[batch, 1, 1, 2],
+            steps: &[1, 1],
+        };
+        let shape = ProblemShape::new(batch, points, axes).unwrap();
+        let plan = Plan::best(&shape, &Options::default(), &limits).unwrap();
+        plan.chunks.map(|chunks| (chunks.count(), chunks.spans()))
+    };
+    assert_eq!(chunks(1, 1000), Some((128, 1)));
+    assert_eq!(chunks(1, 10_000), Some((2048, 64)));
+    assert_eq!(chunks(1, 100_000), Some((16_384, 256)));
+    // Two warps a scheduler, however long the system.
+    assert_eq!(chunks(1, 1_000_000), Some((32_768, 256)));
+    assert_eq!(chunks(1, 10_000_000), Some((32_768, 256)));
+    assert_eq!(chunks(16, 1_000_000), Some((2048, 64)));
+    // Many systems fill the device without.
+    assert_eq!(chunks(1536, 50).unwrap().1, 1);
+    assert_eq!(chunks(8192, 50), None);
 }
 
 /// Error of u, rounded to single precision, of u'' + u = 0, u(0) = 1, u'(0) = 0 at 1001 points.
@@ -146,7 +218,11 @@ fn oscillator_error(path: TestPath, refinement: Option<usize>) -> f64 {
 
 #[test]
 fn single_precision_keeps_its_digits_over_many_steps() {
-    for path in [TestPath::Thread, TestPath::ThreadChunks { bits: 5 }] {
+    for path in [
+        TestPath::Thread,
+        TestPath::ThreadChunks { bits: 5 },
+        TestPath::ThreadSpans { bits: 7, span_bits: 5 },
+    ] {
         let unrefined = oscillator_error(path, Some(0));
         let refined = oscillator_error(path, None);
         println!("{path:?}: {unrefined:.1e}, refined {refined:.1e}");

@@ -1,4 +1,5 @@
-//! The gradients of what the batch shares: partial sums of groups of systems, added up.
+//! The gradients of what the batch shares: partial sums of groups of systems, added up. Where the
+//! points of a system are spread over blocks, the gradients of what they share, alike.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::backend::cuda::path::problem::storage_code;
 use crate::error::Result;
 use crate::real::Real;
 
-/// The kernel `kernels/common/reduce.cu`, which computes target\[v\] = Σ_g partials\[g\]\[v\].
+/// The kernel `kernels/common/reduce.cu`, which computes target\[s\]\[v\] = Σ_g partials\[s\]\[g\]\[v\].
 pub struct SumPartials {
     kernel: Kernel<(Address, i64, i64, SumTargets)>,
 }
@@ -44,9 +45,6 @@ impl SumPartials {
     ) -> Result<()> {
         let values: usize = columns.iter().map(|columns| columns.values).sum();
         check_length("partial sums", groups.saturating_mul(values), partials.len())?;
-        if values == 0 {
-            return Ok(());
-        }
         for Columns { values, target } in &columns {
             if let Some(target) = target {
                 check_length("sums", *values, target.len())?;
@@ -57,12 +55,30 @@ impl SumPartials {
                 .map_or(Address::NONE, |mut target| device.address_mut(&mut target))
                 .pointer(),
             values: values as i64,
+            set: 0,
+            storage: storage_code(T::STORAGE),
+            reserved: 0,
         });
-        let targets = SumTargets { targets, storage: storage_code(T::STORAGE), reserved: 0 };
-        let blocks = values.div_ceil(Self::BLOCK.0 as usize) as u64;
+        self.launch_sets(device, device.address(partials), 1, groups, targets)
+    }
+
+    /// Adds up `sets` sets of partial sums (sets, groups, V). The caller has checked the lengths of
+    /// all arrays.
+    pub fn launch_sets(
+        &self,
+        device: &CudaDevice,
+        partials: Address,
+        sets: usize,
+        groups: usize,
+        targets: [SumTarget; 5],
+    ) -> Result<()> {
+        let values: i64 = targets.iter().map(|target| target.values).sum();
+        if values == 0 {
+            return Ok(());
+        }
+        let blocks = sets as u64 * (values as u64).div_ceil(u64::from(Self::BLOCK.0));
         let shape = LaunchShape { blocks, threads: Self::BLOCK, dynamic_shared: 0 };
-        let partials = device.address(partials);
-        let arguments = (partials, groups as i64, values as i64, targets);
+        let arguments = (partials, groups as i64, values, SumTargets { targets });
         self.kernel.launch(device, shape, &arguments)
     }
 }
@@ -72,6 +88,7 @@ mod tests {
     use super::*;
     use crate::backend::cuda::driver::Buffer;
     use crate::backend::cuda::testing;
+    use crate::real::Stored;
 
     /// All columns go to one array.
     fn to_one<T>(target: CudaViewMut<'_, T>) -> [Columns<'_, T>; 5] {
@@ -128,6 +145,48 @@ mod tests {
                 assert_eq!(actual, expected, "array {index}");
             }
             first += sum.len();
+        }
+        testing::driver::assert_no_reports();
+    }
+
+    #[test]
+    fn every_set_has_its_own_sums() {
+        let device = testing::device();
+        let (sets, groups, values) = (3, 5, 40);
+        let partials: Vec<f64> = (0..sets * groups * values).map(|i| (i % 89) as f64).collect();
+        let on_device = Buffer::from_host(&device, "partials", &partials).unwrap();
+        // The last column goes elsewhere, in another precision.
+        let (mut wide, mut narrow) = (
+            Buffer::<f64>::zeros(&device, "sums", sets * 50).unwrap(),
+            Buffer::<f32>::zeros(&device, "sums", sets).unwrap(),
+        );
+        let target = |data: Address, values: i64, set: i64, storage| SumTarget {
+            data: data.pointer(),
+            values,
+            set,
+            storage: storage_code(storage),
+            reserved: 0,
+        };
+        let none = target(Address::NONE, 0, 0, f64::STORAGE);
+        let targets = [
+            target(device.address_mut(&mut wide.view_mut()), 39, 50, f64::STORAGE),
+            target(device.address_mut(&mut narrow.view_mut()), 1, 1, f32::STORAGE),
+            none,
+            none,
+            none,
+        ];
+        let partials_address = device.address(&on_device.view());
+        let kernel = SumPartials::new(&device).unwrap();
+        kernel.launch_sets(&device, partials_address, sets, groups, targets).unwrap();
+        let (mut sums, mut last) = (vec![0.0; sets * 50], vec![0.0; sets]);
+        wide.copy_to_host("sums", &mut sums).unwrap();
+        narrow.copy_to_host("sums", &mut last).unwrap();
+        for set in 0..sets {
+            for v in 0..values {
+                let rows = (0..groups).map(|g| partials[(set * groups + g) * values + v]);
+                let actual = if v < 39 { sums[set * 50 + v] } else { f64::from(last[set]) };
+                assert_eq!(actual, rows.sum::<f64>(), "set {set}, column {v}");
+            }
         }
         testing::driver::assert_no_reports();
     }
