@@ -13,7 +13,7 @@ use crate::support::{
 };
 use mechanistic::{Options, Plan, Smoothness};
 
-const SIZES: Sizes = Sizes { batch: 40, points: 6, order: 1, initial: (1, 1), ..Sizes::SMALL };
+const SIZES: Sizes = Sizes { batch: 40, points: 9, order: 1, initial: (1, 1), ..Sizes::SMALL };
 
 /// Every number that a solve and its derivatives return, by name.
 fn results(subject: &Subject, case: &Case) -> Vec<(&'static str, Vec<f64>)> {

@@ -43,6 +43,13 @@ macro_rules! on_every_path {
             $($test),*
         }
         on_path! {
+            thread_spans_of_blocks:
+            Subject {
+                path: TestPath::ThreadSpans { bits: 6, span_bits: 5 }, batch: 9, points: 135
+            },
+            $($test),*
+        }
+        on_path! {
             team:
             Subject { path: TestPath::Team { shared_memory: None }, batch: 9, points: 9 }, $($test),*
         }

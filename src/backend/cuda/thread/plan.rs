@@ -46,8 +46,9 @@ const WARPS: usize = 2;
 /// The fewest points of a chunk for which more chunks pay: with half as many, the points take less
 /// time by two, and the separators have two levels more.
 const LEAST_POINTS: usize = 4;
-/// The time of a level of the separators in times of a point, both by the estimates of
-/// docs/kernels.md for 1 × 1000 and 1 × 10000, which differ in points alone: 18 µs and 14 µs.
+/// The time of a level of the separators in times of a point of a solve and its gradient, both for one
+/// state and order 2 on an H100: with 128 chunks in one block, by estimates as those of docs/kernels.md, 1 × 1000
+/// takes 241 µs at 8 points a chunk and 1 × 10000 1274 µs at 79, so 14 µs a point and 18 µs a level.
 const LEVEL: f64 = 1.2;
 /// The time of a launch, some 3 µs, in times of a point.
 const LAUNCH: f64 = 0.2;
@@ -250,11 +251,23 @@ impl Plan {
         let whole = Plan::new(shape, options);
         let chunked = Self::best_of_chunks(shape, options, limits);
         let best = Self::fastest(whole.into_iter().chain(chunked), shape.batch, limits)?;
-        let spread = Self::spread(shape, options, limits, LEAST_POINTS);
-        Some(match spread {
-            Some(spread) if best.chunks.is_some() && spread.latency() < best.latency() => spread,
-            _ => best,
-        })
+        let Some(spread) = Self::spread(shape, options, limits, LEAST_POINTS) else {
+            return Some(best);
+        };
+        // What as few warps would take with the chunks of a system in one block.
+        let mut together = Self::all_of_chunks(shape, options, limits)
+            .filter(|plan| plan.chunks.is_some_and(|chunks| Self::are_few(chunks, shape, limits)))
+            .map(|plan| plan.latency());
+        let pays = best.chunks.is_some()
+            && spread.latency() < best.latency()
+            && together.all(|latency| spread.latency() < latency);
+        Some(if pays { spread } else { best })
+    }
+
+    /// Returns whether these chunks of all systems give no scheduler more than two warps.
+    fn are_few(chunks: Chunks, shape: &ProblemShape, limits: &Limits) -> bool {
+        let most = WARPS * SCHEDULERS as usize * limits.multiprocessors * TILE;
+        shape.batch.saturating_mul(chunks.count()) <= most
     }
 
     /// Makes the plan with chunks spread over blocks: as many chunks, of at least `least` points, as
@@ -265,8 +278,7 @@ impl Plan {
         limits: &Limits,
         least: usize,
     ) -> Option<Self> {
-        let most = WARPS * SCHEDULERS as usize * limits.multiprocessors * TILE;
-        let few = |chunks: &Chunks| shape.batch.saturating_mul(chunks.count()) <= most;
+        let few = |chunks: &Chunks| Self::are_few(*chunks, shape, limits);
         let plan = |chunks| Self::chunked(shape, options, chunks, limits.shared_memory);
         Chunks::all_spread(shape.points, least).filter(few).filter_map(plan).last()
     }
@@ -277,8 +289,17 @@ impl Plan {
         options: &Options,
         limits: &Limits,
     ) -> Option<Self> {
+        Self::fastest(Self::all_of_chunks(shape, options, limits), shape.batch, limits)
+    }
+
+    /// Iterates over the plans with any number of chunks in one block.
+    fn all_of_chunks(
+        shape: &ProblemShape,
+        options: &Options,
+        limits: &Limits,
+    ) -> impl Iterator<Item = Self> {
         let plan = |chunks| Self::chunked(shape, options, chunks, limits.shared_memory);
-        Self::fastest(Chunks::all(shape.points).filter_map(plan), shape.batch, limits)
+        Chunks::all(shape.points).filter_map(plan)
     }
 
     /// Returns the plan that takes the least time, the first of several.

@@ -138,6 +138,8 @@ fn any_number_of_spans_agrees_with_the_processor() {
         (2, 300, 7, 5, 0),
         (1, 515, 8, 7, 0b0100_1010),
         (2, 263, 7, 1, 0b0100_1010),
+        (2, 523, 8, 6, 0b0011_0101),
+        (2, 1031, 9, 1, 0),
     ] {
         let sizes = Sizes { batch, points, shared, ..SIZES };
         let case = Case::<f64>::new(sizes, options(Smoothness::TaylorHold), batch as u64);
@@ -188,7 +190,18 @@ fn the_chunks_of_long_systems_are_spread_over_blocks() {
     assert_eq!(chunks(1, 1_000_000), Some((32_768, 256)));
     assert_eq!(chunks(1, 10_000_000), Some((32_768, 256)));
     assert_eq!(chunks(16, 1_000_000), Some((2048, 64)));
-    // Many systems fill the device without.
+    // Many systems fill the device without, and fewer take no longer where a block has the chunks of one.
+    for (batch, points) in [
+        (132, 1000),
+        (132, 5000),
+        (256, 500),
+        (512, 500),
+        (256, 1000),
+        (1024, 1000),
+        (1024, 10_000),
+    ] {
+        assert_eq!(chunks(batch, points).unwrap().1, 1, "{batch} x {points}");
+    }
     assert_eq!(chunks(1536, 50).unwrap().1, 1);
     assert_eq!(chunks(8192, 50), None);
 }
