@@ -23,7 +23,8 @@ pub enum CudaPath {
     Thread,
     /// One thread solves a chunk of the time points of a system.
     Chunk,
-    /// The same, with the chunks of a system spread over blocks, from 8 points on.
+    /// The same, with the chunks of a system spread over blocks, from 8 points on, where four chunks of every
+    /// system give no scheduler more than two warps.
     Span,
     /// A team of threads solves a system.
     Team,

@@ -27,8 +27,9 @@ impl Chunks {
         Chunks { bits, span_bits: bits }
     }
 
-    /// Makes 2^`bits` chunks that are spread over two blocks at least: spans of a warp, or shorter
-    /// ones to have two of them, or longer ones where one block could not join their number.
+    /// Makes 2^`bits` chunks in two spans at least: spans of a warp, a block each; or shorter ones that share
+    /// a warp, to have two of them (few chunks, for tests); or longer ones where one block could not join
+    /// their number.
     pub fn spread(bits: u32) -> Self {
         let span_bits = WARP_BITS.min(bits - 1).max(bits.saturating_sub(MOST_BITS));
         Chunks { bits, span_bits }
