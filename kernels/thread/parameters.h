@@ -36,12 +36,14 @@ typedef struct {
     int32_t points;    // along the array's time axis: N, N − 1 or I
 } ThreadRing;
 
-// What the launches of span kernels tell each other of a span.
+// What the launches of span kernels tell each other: what a span has found out, which a join
+// replaces by what the spans of its system have. The first three are the Pivots, the next two the
+// Faults of common/verdict.cuh.
 typedef struct {
-    double weakest;           // these two, and the next two: Pivots of common/verdict.cuh, at first
-    int32_t weakest_unknown;  // of the span, then of its system
+    double weakest;
+    int32_t weakest_unknown;
     int32_t lost_unknown;
-    int32_t step;  // these two: Faults of common/verdict.cuh, alike
+    int32_t step;
     uint32_t inputs;
     double squares;  // what the span adds to the probe of the conditioning: thread/solve.cuh
     int32_t finite;  // whether its part of the solution is

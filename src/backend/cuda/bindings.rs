@@ -532,16 +532,15 @@ pub struct ThreadRing {
     pub points: i32,
 }
 
-/// What the launches of span kernels tell each other of a span.
+/// What the launches of span kernels tell each other: what a span has found out, which a join
+/// replaces by what the spans of its system have. The first three are the Pivots, the next two the
+/// Faults of common/verdict.cuh.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct ThreadFindings {
-    /// these two, and the next two: Pivots of common/verdict.cuh, at first
     pub weakest: f64,
-    /// of the span, then of its system
     pub weakest_unknown: i32,
     pub lost_unknown: i32,
-    /// these two: Faults of common/verdict.cuh, alike
     pub step: i32,
     pub inputs: u32,
     /// what the span adds to the probe of the conditioning: thread/solve.cuh
