@@ -28,7 +28,7 @@ from mechanistic.torch import solve_ode
 from safetensors.numpy import save_file
 from scipy.integrate import odeint
 from torch import Tensor, nn
-from turns import Training, head, medians, row, take_turns, timed
+from turns import Training, head, medians, row, take_turns, threads, timed
 
 # As in crates/peers/src/lorenz.rs.
 BATCHES, WINDOWS, POINTS, STATES = 19, 512, 50, 3
@@ -150,6 +150,7 @@ def main() -> None:
     parser.add_argument("--scalable", metavar="FOLDER", help="where ScalableMNN's smnn.py is")
     arguments = parser.parse_args()
     torch.manual_seed(0)
+    torch.set_num_threads(threads())
     model, batches = Model().double(), lorenz_batches()
     solvers = {
         "PyTorch, plain solve, a factor for each system": plain(SYSTEMS),
@@ -174,6 +175,9 @@ def main() -> None:
     head("", "an epoch", f"loss after {count} epochs", "times ours")
     for name, time in times.items():
         row([name, f"{time:.2f} s", f"{losses[name]:.6f}", f"{time / times[OURS]:.2f}"])
+    worst = max(abs(loss / losses[OURS] - 1.0) for loss in losses.values())
+    if not worst < 1e-4:
+        raise SystemExit(f"the losses differ by {worst:.1e}: not all trained the same network")
     print(f"\nPyTorch {torch.__version__}, {torch.get_num_threads()} threads; medians of {count} epochs in turns.")
 
 

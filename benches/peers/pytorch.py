@@ -24,7 +24,7 @@ import torch
 from mechanistic.torch import solve_ode
 from torch import Tensor
 from torchdiffeq import odeint
-from turns import SHAPES, head, medians, row, take_turns, timed
+from turns import SHAPES, head, medians, row, take_turns, threads, timed
 
 STEP = 0.02
 ROUNDS = 5
@@ -105,6 +105,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=180.0, help="to stop after, about")
     parser.add_argument("--scalable", metavar="FOLDER", help="where ScalableMNN's smnn.py is")
     arguments = parser.parse_args()
+    torch.set_num_threads(threads())
     methods = contenders(arguments.scalable)
     rk4(*problem(1, 10, 1, 2)).sum().backward()
     head("B, N, K, order (P)", *methods, "ratios", "difference")

@@ -26,6 +26,11 @@ SHAPES = [
 ]
 
 
+def threads() -> int:
+    """Returns how many threads this library takes, which its peers are given too."""
+    return int(os.environ.get("RAYON_NUM_THREADS", 0)) or len(os.sched_getaffinity(0))
+
+
 def take_turns(
     contenders: dict[str, Callable[[], float]], rounds: int, seconds: float
 ) -> dict[str, list[float]]:

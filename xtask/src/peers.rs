@@ -12,7 +12,7 @@ use crate::{
 const USAGE: &str = "usage: cargo xtask peers [--only PART] [--seconds S] [--scalable FOLDER]";
 
 /// What `target/python` lacks.
-const MORE: [&str; 1] = ["torchdiffeq==0.2.5"];
+const MORE: [&str; 3] = ["torchdiffeq==0.2.5", "scipy==1.17.1", "threadpoolctl==3.8.0"];
 
 /// A comparison: `benches/peers/NAME.py`.
 struct Part {
@@ -75,7 +75,11 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         match flag.as_str() {
             "--only" => parts.retain(|part| part.name == value),
             "--seconds" => seconds = Some(value.parse::<f64>().map_err(|_| USAGE)?),
-            "--scalable" => scalable = Some(value),
+            // The comparisons run in the folder of the workspace.
+            "--scalable" => {
+                let folder = std::fs::canonicalize(value).map_err(|e| format!("{value}: {e}"))?;
+                scalable = Some(folder);
+            }
             _ => return Err(USAGE.into()),
         }
     }
@@ -102,7 +106,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         python.envs(nvcc.iter().copied());
         python.arg(format!("benches/peers/{}.py", part.name));
         python.arg("--seconds").arg(seconds.unwrap_or(part.seconds).to_string());
-        if let (true, Some(folder)) = (part.scalable, scalable) {
+        if let (true, Some(folder)) = (part.scalable, &scalable) {
             python.arg("--scalable").arg(folder);
         }
         run_part(&mut python)?;
