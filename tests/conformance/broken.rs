@@ -10,7 +10,7 @@ use mechanistic::{
 
 const BATCH: usize = 11;
 
-const SIZES: Sizes = Sizes { batch: BATCH, points: 9, ..Sizes::SMALL };
+const SIZES: Sizes = Sizes { batch: BATCH, points: 6, ..Sizes::SMALL };
 
 /// A batch of well-posed systems, two tiles wide, with its own values everywhere.
 fn healthy() -> Case {
