@@ -32,13 +32,16 @@ pub struct Cotangent<'a, T> {
     pub epsilon: Option<&'a [T]>,
 }
 
+/// The name of the cotangent in the status of a system.
+const COTANGENT: &str = "the cotangent";
+
 impl<T: Real> Cotangent<'_, T> {
     /// Returns the name of the cotangent, if that of one system of this shape is not finite.
     pub(crate) fn broken(&self, shape: &ProblemShape, system: usize) -> Option<&'static str> {
         let size = shape.points * shape.block();
         let is_finite = are_finite(&self.values[system * size..][..size])
             && self.epsilon.is_none_or(|epsilon| epsilon[system].is_finite());
-        (!is_finite).then_some("the cotangent")
+        (!is_finite).then_some(COTANGENT)
     }
 
     /// Sets the status of every solved system whose slack's cotangent is not finite to
@@ -46,7 +49,7 @@ impl<T: Real> Cotangent<'_, T> {
     pub(crate) fn report_slack(&self, status: &mut [Status]) {
         for (status, epsilon) in status.iter_mut().zip(self.epsilon.unwrap_or(&[])) {
             if status.is_ok() && !epsilon.is_finite() {
-                *status = Status::NonFiniteInput { argument: "the cotangent" };
+                *status = Status::NonFiniteInput { argument: COTANGENT };
             }
         }
     }
@@ -54,13 +57,12 @@ impl<T: Real> Cotangent<'_, T> {
     /// Sets the status of every solved system of this shape whose cotangent is not finite to
     /// [`NonFiniteInput`](Status::NonFiniteInput). Returns whether there is one.
     pub(crate) fn report(&self, shape: &ProblemShape, status: &mut [Status]) -> bool {
-        let systems = status.par_iter_mut().enumerate();
-        let broken = systems.filter_map(|(system, status)| {
-            let argument = if status.is_ok() { self.broken(shape, system)? } else { return None };
-            *status = Status::NonFiniteInput { argument };
-            Some(())
-        });
-        broken.count() > 0
+        let solved = status.par_iter_mut().enumerate().filter(|(_, status)| status.is_ok());
+        let broken = solved.filter(|(system, _)| self.broken(shape, *system).is_some());
+        let report = |(_, status): (usize, &mut Status)| {
+            *status = Status::NonFiniteInput { argument: COTANGENT };
+        };
+        broken.map(report).count() > 0
     }
 
     pub(crate) fn check(&self, shape: &ProblemShape) -> Result<()> {

@@ -295,11 +295,10 @@ impl<T: Real> Solver<T> {
         let Solver { engine, shape, solution, in_gradients: given, gradients: own, .. } = self;
         given.copy_from_slice(&solution.status);
         cotangent.report_slack(given);
-        let unwanted = gradients.are_empty();
-        if unwanted {
+        let mut asked = gradients.are_empty();
+        if asked {
             cotangent.report(shape, given);
         }
-        let mut asked = unwanted;
         loop {
             engine.vjp(problem, cotangent, given, &mut gradients, &mut own.status)?;
             // Seldom more than once, twice where a system must be left out.

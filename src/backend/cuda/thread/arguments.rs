@@ -1,20 +1,21 @@
 //! What all kernels of the path are launched with, according to the plan.
 
-use cudarc::driver::CudaViewMut;
+use cudarc::driver::{CudaView, CudaViewMut};
 
 use super::plan::{Plan, Staging};
 use crate::backend::cuda::bindings::{
-    Problem, STORAGE_F64, ThreadChunks, ThreadProblem, ThreadRing,
+    Problem, STORAGE_F64, Status, ThreadAdjoint, ThreadChunks, ThreadProblem, ThreadRing,
+    ThreadSolve,
 };
 use crate::backend::cuda::driver::CudaDevice;
 use crate::backend::cuda::driver::kernel::{LaunchShape, check_length};
-use crate::backend::cuda::path::PartProblem;
+use crate::backend::cuda::path::{CotangentView, GradientOutputs, PartProblem, SolutionViewMut};
 use crate::error::Result;
 use crate::inputs::Inputs;
 
 impl Plan {
     /// Checks an array with the values (N, K, Q) of each system of a part.
-    pub fn check_values(&self, problem: &PartProblem<'_>, what: &str, len: usize) -> Result<()> {
+    fn check_values(&self, problem: &PartProblem<'_>, what: &str, len: usize) -> Result<()> {
         check_length(what, problem.systems() * self.points * self.block(), len)
     }
 
@@ -27,8 +28,52 @@ impl Plan {
         }
     }
 
+    /// Checks the arrays of a solve, and returns what its kernels take.
+    pub fn solve_arguments<T>(
+        &self,
+        device: &CudaDevice,
+        problem: &PartProblem<'_>,
+        workspace: &mut CudaViewMut<'_, u8>,
+        solution: &mut SolutionViewMut<'_, T>,
+    ) -> Result<ThreadSolve> {
+        self.check_values(problem, "solution", solution.values.len())?;
+        check_length("epsilon", problem.systems(), solution.epsilon.len())?;
+        check_length("status", problem.systems(), solution.status.len())?;
+        Ok(ThreadSolve {
+            common: self.arguments(device, &self.forward, problem, workspace)?,
+            solution: device.address_mut(&mut solution.values).pointer(),
+            epsilon: device.address_mut(&mut solution.epsilon).pointer(),
+            status: device.address_mut(&mut solution.status).pointer(),
+        })
+    }
+
+    /// Checks the arrays of a vjp, and returns what its kernels take.
+    pub fn adjoint_arguments<T>(
+        &self,
+        device: &CudaDevice,
+        problem: &PartProblem<'_>,
+        workspace: &mut CudaViewMut<'_, u8>,
+        status: &CudaView<'_, Status>,
+        cotangent: &CotangentView<'_, T>,
+        gradients: &GradientOutputs<'_>,
+    ) -> Result<ThreadAdjoint> {
+        check_length("status", problem.systems(), status.len())?;
+        self.check_values(problem, "cotangent", cotangent.values.len())?;
+        gradients.check(problem, problem.systems().div_ceil(self.group()))?;
+        Ok(ThreadAdjoint {
+            common: self.arguments(device, &self.adjoint, problem, workspace)?,
+            cotangent: device.address(&cotangent.values).pointer(),
+            status: device.address(status).pointer(),
+            coefficients: gradients.inputs.coefficients.array,
+            rhs: gradients.inputs.rhs.array,
+            initial_values: gradients.inputs.initial_values.array,
+            steps: gradients.inputs.steps.array,
+            weights: gradients.weights.array,
+        })
+    }
+
     /// Returns the argument that all kernels take, with the workspace divided into its arrays.
-    pub fn arguments(
+    fn arguments(
         &self,
         device: &CudaDevice,
         staging: &Staging,

@@ -21,7 +21,7 @@ use cudarc::driver::{CudaView, CudaViewMut};
 
 use crate::backend::cuda::bindings::{Status, ThreadAdjoint, ThreadSolve};
 use crate::backend::cuda::driver::CudaDevice;
-use crate::backend::cuda::driver::kernel::{Kernel, check_length};
+use crate::backend::cuda::driver::kernel::Kernel;
 use crate::backend::cuda::path::PartProblem;
 use crate::backend::cuda::path::{CotangentView, GradientOutputs, Path, SolutionViewMut};
 use crate::error::Result;
@@ -93,17 +93,9 @@ impl<T: Real> Path<T> for ThreadPath<T> {
         workspace: &mut CudaViewMut<'_, u8>,
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
-        self.plan.check_values(problem, "solution", solution.values.len())?;
-        check_length("epsilon", problem.systems(), solution.epsilon.len())?;
-        check_length("status", problem.systems(), solution.status.len())?;
-        let (device, staging) = (&*self.device, &self.plan.forward);
-        let parameters = ThreadSolve {
-            common: self.plan.arguments(device, staging, problem, workspace)?,
-            solution: device.address_mut(&mut solution.values).pointer(),
-            epsilon: device.address_mut(&mut solution.epsilon).pointer(),
-            status: device.address_mut(&mut solution.status).pointer(),
-        };
-        self.solve.launch(device, self.plan.shape(problem, staging), &(parameters,))
+        let Self { device, plan, .. } = self;
+        let parameters = plan.solve_arguments(device, problem, workspace, solution)?;
+        self.solve.launch(device, plan.shape(problem, &plan.forward), &(parameters,))
     }
 
     fn vjp(
@@ -114,20 +106,9 @@ impl<T: Real> Path<T> for ThreadPath<T> {
         cotangent: &CotangentView<'_, T>,
         gradients: &GradientOutputs<'_>,
     ) -> Result<()> {
-        check_length("status", problem.systems(), status.len())?;
-        self.plan.check_values(problem, "cotangent", cotangent.values.len())?;
-        gradients.check(problem, problem.systems().div_ceil(self.plan.group()))?;
-        let (device, staging) = (&*self.device, &self.plan.adjoint);
-        let parameters = ThreadAdjoint {
-            common: self.plan.arguments(device, staging, problem, workspace)?,
-            cotangent: device.address(&cotangent.values).pointer(),
-            status: device.address(status).pointer(),
-            coefficients: gradients.inputs.coefficients.array,
-            rhs: gradients.inputs.rhs.array,
-            initial_values: gradients.inputs.initial_values.array,
-            steps: gradients.inputs.steps.array,
-            weights: gradients.weights.array,
-        };
-        self.adjoint.launch(device, self.plan.shape(problem, staging), &(parameters,))
+        let Self { device, plan, .. } = self;
+        let parameters =
+            plan.adjoint_arguments(device, problem, workspace, status, cotangent, gradients)?;
+        self.adjoint.launch(device, plan.shape(problem, &plan.adjoint), &(parameters,))
     }
 }

@@ -249,19 +249,19 @@ impl Plan {
     /// Makes the plan that takes the least time, with chunks or without.
     pub fn best(shape: &ProblemShape, options: &Options, limits: &Limits) -> Option<Self> {
         let whole = Plan::new(shape, options);
-        let chunked = Self::best_of_chunks(shape, options, limits);
-        let best = Self::fastest(whole.into_iter().chain(chunked), shape.batch, limits)?;
-        let Some(spread) = Self::spread(shape, options, limits, LEAST_POINTS) else {
-            return Some(best);
-        };
+        let chunked: Vec<Self> =
+            Self::of_each(Chunks::all(shape.points), shape, options, limits).collect();
         // What as few warps would take with the chunks of a system in one block.
-        let mut together = Self::all_of_chunks(shape, options, limits)
+        let together = chunked
+            .iter()
             .filter(|plan| plan.chunks.is_some_and(|chunks| Self::are_few(chunks, shape, limits)))
-            .map(|plan| plan.latency());
-        let pays = best.chunks.is_some()
-            && spread.latency() < best.latency()
-            && together.all(|latency| spread.latency() < latency);
-        Some(if pays { spread } else { best })
+            .map(Self::latency)
+            .fold(f64::INFINITY, f64::min);
+        let best = Self::fastest(whole.into_iter().chain(chunked), shape.batch, limits)?;
+        let least = together.min(best.latency());
+        let spread = Self::spread(shape, options, limits, LEAST_POINTS)
+            .filter(|spread| best.chunks.is_some() && spread.latency() < least);
+        Some(spread.unwrap_or(best))
     }
 
     /// Returns whether these chunks of all systems give no scheduler more than two warps.
@@ -279,8 +279,8 @@ impl Plan {
         least: usize,
     ) -> Option<Self> {
         let few = |chunks: &Chunks| Self::are_few(*chunks, shape, limits);
-        let plan = |chunks| Self::chunked(shape, options, chunks, limits.shared_memory);
-        Chunks::all_spread(shape.points, least).filter(few).filter_map(plan).last()
+        let chunks = Chunks::all_spread(shape.points, least).filter(few);
+        Self::of_each(chunks, shape, options, limits).last()
     }
 
     /// Makes the plan with the best number of chunks in one block.
@@ -289,17 +289,19 @@ impl Plan {
         options: &Options,
         limits: &Limits,
     ) -> Option<Self> {
-        Self::fastest(Self::all_of_chunks(shape, options, limits), shape.batch, limits)
+        let plans = Self::of_each(Chunks::all(shape.points), shape, options, limits);
+        Self::fastest(plans, shape.batch, limits)
     }
 
-    /// Iterates over the plans with any number of chunks in one block.
-    fn all_of_chunks(
+    /// Iterates over the plans with each of these chunks, as far as there are any.
+    fn of_each(
+        chunks: impl Iterator<Item = Chunks>,
         shape: &ProblemShape,
         options: &Options,
         limits: &Limits,
     ) -> impl Iterator<Item = Self> {
         let plan = |chunks| Self::chunked(shape, options, chunks, limits.shared_memory);
-        Chunks::all(shape.points).filter_map(plan)
+        chunks.filter_map(plan)
     }
 
     /// Returns the plan that takes the least time, the first of several.

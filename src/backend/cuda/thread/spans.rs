@@ -13,7 +13,7 @@ use crate::backend::cuda::bindings::{
     Output, STORAGE_F64, Status, SumTarget, ThreadAdjoint, ThreadProblem, ThreadSolve,
 };
 use crate::backend::cuda::driver::CudaDevice;
-use crate::backend::cuda::driver::kernel::{Address, Arguments, Kernel, LaunchShape, check_length};
+use crate::backend::cuda::driver::kernel::{Address, Arguments, Kernel, LaunchShape};
 use crate::backend::cuda::path::problem::WEIGHTS;
 use crate::backend::cuda::path::sums::SumPartials;
 use crate::backend::cuda::path::{
@@ -95,14 +95,18 @@ impl<T: Real> SpanPath<T> {
 
     /// Directs the gradients of what all points share, and of the weights, to the sums of the spans
     /// at `sums`. Returns where these are to be added up.
-    fn to_sums(
-        &self,
-        gradients: &GradientOutputs<'_>,
-        sums: Address,
-    ) -> (Inputs<Output>, Output, [SumTarget; 5]) {
+    fn direct_to_sums(&self, parameters: &mut ThreadAdjoint, sums: Address) -> [SumTarget; 5] {
         let row = self.plan.sums();
         let mut column = 0;
-        let mut directed = |output: Output, values: usize| {
+        let Inputs { coefficients, rhs, initial_values, steps } = self.plan.still;
+        [
+            (&mut parameters.coefficients, coefficients),
+            (&mut parameters.rhs, rhs),
+            (&mut parameters.initial_values, initial_values),
+            (&mut parameters.steps, steps),
+            (&mut parameters.weights, WEIGHTS.values),
+        ]
+        .map(|(output, values)| {
             let target = SumTarget {
                 data: output.data,
                 values: values as i64,
@@ -110,18 +114,13 @@ impl<T: Real> SpanPath<T> {
                 storage: output.storage,
                 reserved: 0,
             };
-            let data = sums.offset(column * size_of::<f64>()).pointer();
+            if values > 0 && !output.data.is_null() {
+                let data = sums.offset(column * size_of::<f64>()).pointer();
+                *output = Output { data, system: row as i64, storage: STORAGE_F64, ..*output };
+            }
             column += values;
-            let to_sums = Output { data, system: row as i64, storage: STORAGE_F64, ..output };
-            let wanted = values > 0 && !output.data.is_null();
-            (if wanted { to_sums } else { output }, target)
-        };
-        let outputs = gradients.inputs.map(|output| output.array).zip(self.plan.still);
-        let inputs = outputs.map(|(output, values)| directed(output, values));
-        let (weights, of_weights) = directed(gradients.weights.array, WEIGHTS.values);
-        let [coefficients, rhs, initial_values, steps] = inputs.map(|(_, target)| target).into();
-        let targets = [coefficients, rhs, initial_values, steps, of_weights];
-        (inputs.map(|(output, _)| output), weights, targets)
+            target
+        })
     }
 }
 
@@ -150,25 +149,16 @@ impl<T: Real> Path<T> for SpanPath<T> {
         workspace: &mut CudaViewMut<'_, u8>,
         solution: &mut SolutionViewMut<'_, T>,
     ) -> Result<()> {
-        self.plan.check_values(problem, "solution", solution.values.len())?;
-        check_length("epsilon", problem.systems(), solution.epsilon.len())?;
-        check_length("status", problem.systems(), solution.status.len())?;
-        let (device, staging) = (&*self.device, &self.plan.forward);
-        let common = self.plan.arguments(device, staging, problem, workspace)?;
-        let parameters = ThreadSolve {
-            common,
-            solution: device.address_mut(&mut solution.values).pointer(),
-            epsilon: device.address_mut(&mut solution.epsilon).pointer(),
-            status: device.address_mut(&mut solution.status).pointer(),
-        };
-        let shape = self.plan.shape(problem, staging);
+        let Self { device, plan, .. } = self;
+        let parameters = plan.solve_arguments(device, problem, workspace, solution)?;
+        let (common, shape) = (parameters.common, plan.shape(problem, &plan.forward));
         self.factorize.launch(device, shape, &(common,))?;
         self.join(&self.join_factorize, problem, &(common,))?;
         self.solution.launch(device, shape, &(parameters,))?;
-        for step in 1..=self.plan.refinement {
+        for step in 1..=plan.refinement {
             self.residual.launch(device, shape, &(common,))?;
             self.join(&self.join, problem, &(common,))?;
-            let complete = i32::from(step == self.plan.refinement);
+            let complete = i32::from(step == plan.refinement);
             self.correction.launch(device, shape, &(parameters, complete))?;
         }
         self.verdict.launch(device, shape, &(parameters,))
@@ -182,28 +172,16 @@ impl<T: Real> Path<T> for SpanPath<T> {
         cotangent: &CotangentView<'_, T>,
         gradients: &GradientOutputs<'_>,
     ) -> Result<()> {
-        check_length("status", problem.systems(), status.len())?;
-        self.plan.check_values(problem, "cotangent", cotangent.values.len())?;
-        gradients.check(problem, problem.systems().div_ceil(self.plan.group()))?;
-        let (device, staging) = (&*self.device, &self.plan.adjoint);
-        let common = self.plan.arguments(device, staging, problem, workspace)?;
-        let offset = self.plan.workspace(problem.systems()).sums.unwrap_or(0);
+        let Self { device, plan, .. } = self;
+        let mut parameters =
+            plan.adjoint_arguments(device, problem, workspace, status, cotangent, gradients)?;
+        let offset = plan.workspace(problem.systems()).sums.expect("spans have sums");
         let sums = device.address_mut(workspace).offset(offset);
-        let (inputs, weights, targets) = self.to_sums(gradients, sums);
-        let parameters = ThreadAdjoint {
-            common,
-            cotangent: device.address(&cotangent.values).pointer(),
-            status: device.address(status).pointer(),
-            coefficients: inputs.coefficients,
-            rhs: inputs.rhs,
-            initial_values: inputs.initial_values,
-            steps: inputs.steps,
-            weights,
-        };
-        let shape = self.plan.shape(problem, staging);
+        let targets = self.direct_to_sums(&mut parameters, sums);
+        let (common, shape) = (parameters.common, plan.shape(problem, &plan.adjoint));
         self.cotangent.launch(device, shape, &(parameters,))?;
         self.join(&self.join, problem, &(common,))?;
-        for step in 0..self.plan.refinement {
+        for step in 0..plan.refinement {
             self.direction.launch(device, shape, &(common, i32::from(step > 0)))?;
             self.direction_residual.launch(device, shape, &(common,))?;
             self.join(&self.join, problem, &(common,))?;
