@@ -31,8 +31,13 @@ pub(super) trait Estimator<'a>: Sized {
     fn converge(&mut self, progress: &mut Reporter<'_, '_>) -> Result<()>;
 
     /// Estimates with the terms of `support` instead of the present ones. Returns by how much that
-    /// lowers χ².
-    fn exchange(&mut self, support: &Support, progress: &mut Reporter<'_, '_>) -> Result<f64>;
+    /// lowers χ²; of what will not lower it by `least`, an estimate that has not converged is enough.
+    fn exchange(
+        &mut self,
+        support: &Support,
+        least: f64,
+        progress: &mut Reporter<'_, '_>,
+    ) -> Result<f64>;
 
     /// Returns to an earlier estimate.
     fn restore(&mut self, before: Estimate<'a>, progress: &mut Reporter<'_, '_>) -> Result<()>;

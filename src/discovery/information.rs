@@ -4,6 +4,8 @@
 //! A set of terms is judged by its score, χ² plus threshold² for each term: a term is worth having
 //! if the fit without it is worse by threshold standard errors.
 
+mod substitution;
+
 use super::candidates::{Candidates, Support};
 use super::dense::{Cholesky, dot};
 
@@ -14,9 +16,8 @@ const COLLINEAR: f64 = 1e-9;
 /// sizes beyond the best one it goes.
 const WIDTH: usize = 32;
 const BEYOND: usize = 3;
-/// Of an equation with more terms than this, several are not replaced at once: it would take long, and
-/// such an equation says little.
-const REPLACED: usize = 20;
+/// The least improvement of a set, in units of the penalty: rounding must not lead in circles.
+const CIRCLES: f64 = 1e-3;
 /// The fraction of a set, as its reciprocal, that is dropped term by term before the rest is computed
 /// anew: single terms of sets that are smaller than twice this.
 const BATCHES: usize = 32;
@@ -88,16 +89,6 @@ pub(super) struct Rival {
     pub set: Set,
 }
 
-/// A set in which other terms of an equation replace several at once.
-#[derive(Clone, Debug)]
-pub(super) struct Substitute {
-    /// The terms that are removed.
-    pub without: Vec<usize>,
-    pub with: Vec<usize>,
-    /// The score after the exchange less that before.
-    pub change: f64,
-}
-
 /// The function χ² of the coefficients of all C candidates, by which subsets of them are judged.
 pub(super) struct Information {
     /// The inverse A of the covariance (C, C).
@@ -125,9 +116,13 @@ impl Information {
     pub fn best(&self, start: &[usize]) -> Vec<Support> {
         let mut sets: Vec<Set> = [start, &[]].iter().filter_map(|s| self.improved(s)).collect();
         sets.sort_by(|a, b| a.score.total_cmp(&b.score));
-        sets.extend(sets.first().and_then(|best| self.by_equation(best)));
+        sets.extend(sets.first().and_then(|best| self.by_equation(best, |_| true)));
         sets.sort_by(|a, b| a.score.total_cmp(&b.score));
         sets.dedup_by(|a, b| a.support.kept == b.support.kept);
+        if let Some(best) = sets.first().filter(|best| best.support.kept == start) {
+            let better = self.by_a_detour(best);
+            sets.splice(0..0, better);
+        }
         sets.into_iter().map(|set| set.support).collect()
     }
 
@@ -138,19 +133,18 @@ impl Information {
             let moves = [self.extended(&set), self.rivals(&set).into_iter().next().map(|r| r.set)];
             let best = moves.into_iter().flatten().min_by(|a, b| a.score.total_cmp(&b.score));
             match best {
-                // A minimal improvement is required, because rounding must not lead in circles.
-                Some(better) if better.score < set.score - 1e-3 * self.penalty => set = better,
+                Some(better) if better.score < set.score - CIRCLES * self.penalty => set = better,
                 _ => return Some(set),
             }
         }
     }
 
-    /// Replaces the terms of each equation in turn by the best ones for that equation, while the
+    /// Replaces the terms of each suitable equation in turn by the best ones for that equation, while the
     /// terms of the others stay: where a few terms stand in for several others, no single addition
     /// or exchange lowers the score.
-    fn by_equation(&self, set: &Set) -> Option<Set> {
+    fn by_equation(&self, set: &Set, suitable: impl Fn(usize) -> bool) -> Option<Set> {
         let mut set = set.clone();
-        for equation in self.equations() {
+        for equation in self.equations().into_iter().filter(|&equation| suitable(equation)) {
             let (all, others) = self.apart(equation, &set.support.kept);
             let best = self.given(&all, &others)?.best_subset();
             let mut kept = others;
@@ -174,45 +168,6 @@ impl Information {
     fn apart(&self, equation: usize, kept: &[usize]) -> (Vec<usize>, Vec<usize>) {
         let own = |i: &usize| self.equation[*i] == equation;
         (0..self.equation.len()).filter(|i| own(i) || kept.contains(i)).partition(own)
-    }
-
-    /// Returns the best set in which no more other terms of this equation replace two or more of its
-    /// terms at once, of those that a search through many sets sees, if its coefficients have the signs
-    /// that they must have; terms of the other equations stay.
-    pub fn substitute(&self, equation: usize, set: &Set) -> Option<Substitute> {
-        let kept = &set.support.kept;
-        let (all, others) = self.apart(equation, kept);
-        let present: Vec<usize> = (0..all.len()).filter(|&i| kept.contains(&all[i])).collect();
-        if present.len() > REPLACED {
-            return None;
-        }
-        let information = self.given(&all, &others)?;
-        let before = information.set(&present)?.score;
-        let mut best: Option<(Vec<usize>, f64)> = None;
-        information.through_sets(|sets| {
-            for (other, score) in sets {
-                let common = other.iter().filter(|i| present.contains(i)).count();
-                let replaces = present.len() - common >= 2 && other.len() > common;
-                if replaces && best.as_ref().is_none_or(|(_, least)| score < least) {
-                    best = Some((other.clone(), *score));
-                }
-            }
-            sets[0].0.len() < present.len()
-        });
-        let (other, score) = best?;
-        let support = information.set(&other)?.support;
-        let mut signs = other.iter().map(|&i| information.signs[i]).zip(&support.coefficients);
-        if !signs.all(|(sign, value)| is_allowed(sign, *value)) {
-            return None;
-        }
-        let only = |these: &[usize], those: &[usize]| {
-            these.iter().filter(|i| !those.contains(i)).map(|&i| all[i]).collect()
-        };
-        Some(Substitute {
-            without: only(&present, &other),
-            with: only(&other, &present),
-            change: score - before,
-        })
     }
 
     /// Returns χ² as a function of the coefficients of `own` alone, where those of `others` are
@@ -498,36 +453,6 @@ pub(super) mod tests {
         // In another equation there is no replacement.
         let apart = Information { equation: vec![0, 1, 2, 3], ..information };
         assert!(apart.rivals(&set).is_empty());
-    }
-
-    /// Terms 0 and 1 together are nearly what 2 and 3 are together, and nothing that one of these is
-    /// alone.
-    #[test]
-    fn pairs_that_replace_pairs_are_found() {
-        let [a, b, c]: [[f64; 4]; 3] =
-            [[1.0, 1.0, 0.0, 0.0], [1.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
-        let sum = |f: f64, g: f64, h: f64| -> Vec<f64> {
-            (0..4).map(|i| f * a[i] + g * b[i] + h * c[i]).collect()
-        };
-        // The sum of the first two and that of the others is a, up to a hundredth.
-        let rows =
-            [sum(0.5, 0.0, 1.0), sum(0.5, 0.0, -1.0), sum(0.5, 1.0, 0.0), sum(0.5, -0.99, 0.0)];
-        let matrix: Vec<f64> = (0..16).map(|at| 1e4 * dot(&rows[at / 4], &rows[at % 4])).collect();
-        let minimum = [1.0, 1.0, 0.0, 0.0];
-        let vector = matrix.chunks_exact(4).map(|row| dot(row, &minimum)).collect();
-        let (equation, signs) = (vec![0; 4], vec![0.0; 4]);
-        let information = Information { matrix, vector, equation, signs, penalty: 25.0 };
-        let set = information.set(&[0, 1]).unwrap();
-        let single = information.rivals(&set);
-        assert!(single.iter().all(|rival| rival.set.score - set.score > 25.0), "{single:?}");
-        let pair = information.substitute(0, &set).unwrap();
-        assert_eq!((&pair.without[..], &pair.with[..]), (&[0, 1][..], &[2, 3][..]));
-        let exact = information.set(&[2, 3]).unwrap().score - set.score;
-        assert!((pair.change - exact).abs() < 1e-6 && exact < 25.0, "{pair:?} {exact}");
-        // Of signs that are forbidden nothing is said.
-        let signs = vec![0.0, 0.0, -1.0, -1.0];
-        let other = Information { signs, ..information }.substitute(0, &set);
-        assert!(other.is_none(), "{other:?}");
     }
 
     #[test]

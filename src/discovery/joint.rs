@@ -6,7 +6,7 @@
 mod assembly;
 mod gauss_newton;
 
-use super::budget::{Budget, evaluation, work};
+use super::budget::{Budget, comparison, evaluation, work};
 use super::candidates::Support;
 use super::dense::dot;
 use super::estimate::Estimate;
@@ -31,6 +31,10 @@ const STIFFENING: f64 = 1.1;
 const STIFFENING_DEVIATIONS: f64 = 3.0;
 /// The most iterations towards convergence of one set of terms at one weight.
 const MAX_ITERATIONS: usize = 30;
+/// The largest fraction of a step that is a sign of getting nowhere, and the number of iterations with such
+/// signs, one after the other, after which it is believed.
+const DAMPED: f64 = 0.125;
+const PATIENCE: usize = 5;
 /// The fraction of the whole work that an iteration counts as.
 const ITERATION: f64 = 0.004;
 /// The evaluations of the cost that finding the error of the discretization counts as.
@@ -148,6 +152,11 @@ impl<'a> Joint<'a> {
             )));
         }
         joint.update_noise();
+        // Splines that follow every value leave hardly anything; their noise is known better.
+        for (noise, smoothed) in joint.noise.iter_mut().zip(&smooth.noise) {
+            *noise = noise.max(*smoothed);
+        }
+        joint.weigh();
         Ok(joint)
     }
 
@@ -220,14 +229,21 @@ impl<'a> Joint<'a> {
     /// Iterates until the promised decrease of χ² is below `tolerance`: nothing would move by more
     /// than √tolerance standard errors. Returns whether that was reached.
     fn converge_to(&mut self, tolerance: f64, progress: &mut Reporter<'_, '_>) -> Result<bool> {
-        let converged = self.iterate(tolerance, progress)?;
+        let converged = self.iterate(tolerance, f64::INFINITY, progress)?;
         self.update_noise();
         self.update_covariance();
         Ok(converged)
     }
 
-    /// Iterates as [`converge_to`](Self::converge_to) does, while the noise stays as it is.
-    fn iterate(&mut self, tolerance: f64, progress: &mut Reporter<'_, '_>) -> Result<bool> {
+    /// Iterates as [`converge_to`](Self::converge_to) does, while the noise stays as it is, and gives up
+    /// where the cost will not come down to `goal`.
+    fn iterate(
+        &mut self,
+        tolerance: f64,
+        goal: f64,
+        progress: &mut Reporter<'_, '_>,
+    ) -> Result<bool> {
+        let (mut damped, mut hopeless) = (0, 0);
         for iteration in 0..MAX_ITERATIONS {
             if self.correct_discretization {
                 self.estimate.discretization = self.solver.discretization(&self.estimate);
@@ -238,13 +254,27 @@ impl<'a> Joint<'a> {
             let (estimate, weights) = (&mut self.estimate, &mut self.weights);
             let report = &mut |done| progress.advance(ITERATION * (iteration as f64 + done));
             let outcome = self.solver.iterate(estimate, weights, self.cost, report)?;
+            let decrease = self.cost - outcome.cost;
             self.cost = outcome.cost;
             let terms = self.estimate.rhs.library.len();
             let integrations = if self.correct_discretization { INTEGRATION } else { 0 };
             let evaluations = (outcome.trials + integrations) as f64;
             self.budget.take(evaluations * evaluation(self.grid.points(), terms))?;
-            if outcome.fraction == 0.0 || outcome.promised < tolerance * self.variance() {
+            // What a linearization was wrong by is about what the next one will promise, if nothing else
+            // changes in between.
+            let wrong = (decrease - outcome.promised).abs();
+            let left = match outcome.fraction == 1.0 && !self.correct_discretization {
+                true => outcome.promised.min(wrong),
+                false => outcome.promised,
+            };
+            if outcome.fraction == 0.0 || left < tolerance * self.variance() {
                 return Ok(true);
+            }
+            damped = if outcome.fraction <= DAMPED { damped + 1 } else { 0 };
+            hopeless =
+                if self.cost + decrease - outcome.promised > goal { hopeless + 1 } else { 0 };
+            if damped == PATIENCE || hopeless == PATIENCE {
+                break;
             }
         }
         Ok(false)
@@ -383,11 +413,18 @@ impl<'a> Estimator<'a> for Joint<'a> {
         Ok(())
     }
 
-    fn exchange(&mut self, support: &Support, progress: &mut Reporter<'_, '_>) -> Result<f64> {
+    fn exchange(
+        &mut self,
+        support: &Support,
+        least: f64,
+        progress: &mut Reporter<'_, '_>,
+    ) -> Result<f64> {
         let (cost, variance) = (self.cost, self.variance());
+        let goal = cost - least * variance;
+        self.budget.take(comparison(support.kept.len()))?;
         self.take(support)?;
         // The noise must not change between the two costs.
-        self.iterate(TOLERANCE, progress)?;
+        self.iterate(TOLERANCE, goal, progress)?;
         let gain = (cost - self.cost) / variance;
         self.update_noise();
         self.update_covariance();

@@ -228,7 +228,12 @@ impl<'a, B: Backend> Estimator<'a> for Network<'a, B> {
         self.refine(progress)
     }
 
-    fn exchange(&mut self, support: &Support, progress: &mut Reporter<'_, '_>) -> Result<f64> {
+    fn exchange(
+        &mut self,
+        support: &Support,
+        _: f64,
+        progress: &mut Reporter<'_, '_>,
+    ) -> Result<f64> {
         let before = self.misfit();
         // The path belongs to the present coefficients, so that they stay as they are and new ones
         // begin at zero.

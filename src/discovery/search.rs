@@ -323,18 +323,18 @@ fn find<'a>(
             if simpler.is_none() {
                 budget.check(LINEARIZATIONS, grid.points(), model.unknowns())?;
             }
+            // After a search about another offset: the other attempts were made before it. What is
+            // exact there would be lost where more noise is assumed.
+            let again = simpler.is_some_and(|simpler| simpler.offset != grid.offset);
             let mut attempt = |begin: Begin<'_, 'a>, floors| {
                 let mut estimate = start(matches!(begin, Begin::Sparse))?.estimate;
                 if let Begin::Simpler(simpler) = begin {
                     estimate.continue_from(simpler);
                 }
                 let joint = Joint::new(grid, smooth, estimate, floors, budget, progress)?;
-                selected(joint, settings, progress)
+                selected(joint, again, settings, progress)
             };
             let has_ratio = model.links.contains(&Link::Ratio);
-            // After a search about another offset: the other attempts were made before it. What is
-            // exact there would be lost where more noise is assumed.
-            let again = simpler.is_some_and(|simpler| simpler.offset != grid.offset);
             let first = if again { 2 } else { 1 };
             let attempts = [
                 simpler.map(|simpler| (Begin::Simpler(simpler), &NOISE_FLOORS[first..])),
@@ -354,28 +354,31 @@ fn find<'a>(
         }
         (Method::Network, Device::Cpu) => {
             let network = Network::new(view, settings, start(false)?, Cpu)?;
-            selected(network, settings, progress)?
+            selected(network, false, settings, progress)?
         }
         #[cfg(feature = "cuda")]
         (Method::Network, Device::Cuda(device)) => {
             let network = Network::new(view, settings, start(false)?, Cuda::on(device)?)?;
-            selected(network, settings, progress)?
+            selected(network, false, settings, progress)?
         }
     };
     Ok(Found { estimate, model, view, warnings, held_out: None })
 }
 
-/// Selects terms from sharpness to sharpness, beginning with all of them. Returns the estimate, and
+/// Selects terms from sharpness to sharpness, beginning with those of the estimator, of which
+/// `sufficient` says whether they are known to include all that are needed. Returns the estimate, and
 /// warnings of what remains undecided.
 fn selected<'a, E: Estimator<'a>>(
     mut estimator: E,
+    mut sufficient: bool,
     settings: &Settings,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<(Estimate<'a>, Vec<String>)> {
     let mut last: Option<Estimate<'a>> = None;
     let mut warnings = Vec::new();
     loop {
-        let sharper = select(&mut estimator, settings, progress).and_then(|()| {
+        let begin = std::mem::take(&mut sufficient);
+        let sharper = select(&mut estimator, begin, settings, progress).and_then(|()| {
             last = Some(estimator.estimate().clone());
             estimator.sharpen(progress)
         });

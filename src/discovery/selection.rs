@@ -20,55 +20,88 @@ const BATCH: f64 = 0.25;
 /// The progress at which the selection ends, as a fraction of the whole work.
 const END: f64 = 0.9;
 
-/// Selects the set of terms that has the best score and leaves `estimator` with it.
+/// Selects the set of terms that has the best score and leaves `estimator` with it; `sufficient` says
+/// that the terms it has now are known to include all that are needed.
 pub(super) fn select<'a, E: Estimator<'a>>(
     estimator: &mut E,
+    sufficient: bool,
     settings: &Settings,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<()> {
-    let penalty = settings.threshold * settings.threshold;
     let begin = progress.reached();
     let done = |fraction: f64| begin + (END - begin) * fraction;
     // Where terms of a numerator and a denominator can replace each other, sets must not be judged
-    // before the redundant ones are gone.
-    if estimator.estimate().rhs.links.contains(&Link::Ratio) || !E::QUADRATIC {
+    // before the redundant ones are gone, nor where the terms are exact but for superfluous ones.
+    let ratio = estimator.estimate().rhs.links.contains(&Link::Ratio);
+    if ratio || sufficient || !E::QUADRATIC {
         eliminate(estimator, settings, done, progress)?;
     }
     for round in 0..MAX_ROUNDS {
         let fraction = done(round as f64 / MAX_ROUNDS as f64);
         progress.stage(fraction, "comparing sets of terms")?;
-        let information = estimator.information(penalty)?;
-        let better = improve(estimator, information.as_ref(), penalty, progress)?;
-        if !better && (round > 0 || !E::QUADRATIC) {
-            return Ok(());
-        }
-        // A set that a quadratic χ² suggests has no superfluous terms, any other may have. Where
-        // the quadratic function suggests no better set at first, it may be wrong because there are
-        // so many terms.
-        if better != E::QUADRATIC {
-            eliminate(estimator, settings, done, progress)?;
+        let before = estimator.estimate().clone();
+        match compare(estimator, round == 0, settings, done, progress) {
+            Ok(true) => {}
+            // A better set than the first has been found, and no work is left to compare it with others.
+            Err(Error::Data(_)) if round > 0 => {
+                return match estimator.restore(before, progress) {
+                    Err(Error::Data(_)) => Ok(()),
+                    restored => restored,
+                };
+            }
+            outcome => return outcome.map(|_| ()),
         }
     }
     eliminate(estimator, settings, done, progress)
 }
 
-/// Eliminates whatever is not significant in the sharpest estimate, the last that is done to the
-/// terms. The warnings that it returns say what remains undecided.
+/// Compares sets of terms once, and goes on to a better one if there is any. Returns whether the sets
+/// must be compared again.
+fn compare<'a, E: Estimator<'a>>(
+    estimator: &mut E,
+    first: bool,
+    settings: &Settings,
+    done: impl Fn(f64) -> f64,
+    progress: &mut Reporter<'_, '_>,
+) -> Result<bool> {
+    let penalty = settings.threshold * settings.threshold;
+    let information = estimator.information(penalty)?;
+    let better = improve(estimator, information.as_ref(), penalty, progress)?;
+    if !better && !(first && E::QUADRATIC) {
+        return Ok(false);
+    }
+    // A set that a quadratic χ² suggests has no superfluous terms, any other may have. Where the
+    // quadratic function suggests no better set at first, it may be wrong because there are so many
+    // terms.
+    if better != E::QUADRATIC {
+        eliminate(estimator, settings, done, progress)?;
+    }
+    Ok(true)
+}
+
+/// Selects among the terms once more in the sharpest estimate, the last that is done to them: eliminates
+/// whatever is not significant, and tries other sets until none is better. The warnings that it returns
+/// say what remains undecided.
 pub(super) fn conclude<'a, E: Estimator<'a>>(
     estimator: &mut E,
     settings: &Settings,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<Vec<String>> {
+    let penalty = settings.threshold * settings.threshold;
     let begin = progress.reached();
-    eliminate(estimator, settings, |_| begin, progress)?;
-    let information = estimator.information(settings.threshold * settings.threshold)?;
-    let of = |information| {
-        let Estimate { rhs, candidates, .. } = estimator.estimate();
-        let mut warnings = warnings::undecided(rhs, candidates, information);
-        warnings.extend(warnings::held_at_zero(rhs, candidates, information));
-        warnings
-    };
-    Ok(information.as_ref().map(of).unwrap_or_default())
+    let mut rounds = 0;
+    loop {
+        eliminate(estimator, settings, |_| begin, progress)?;
+        let Some(information) = estimator.information(penalty)? else { return Ok(vec![]) };
+        rounds += 1;
+        let over = rounds == MAX_ROUNDS;
+        if over || !improve(estimator, Some(&information), penalty, progress)? {
+            let Estimate { rhs, candidates, .. } = estimator.estimate();
+            let mut warnings = warnings::undecided(rhs, candidates, &information);
+            warnings.extend(warnings::held_at_zero(rhs, candidates, &information));
+            return Ok(warnings);
+        }
+    }
 }
 
 /// Eliminates terms backward by standard error: estimates, drops the weakest, and so on until all
@@ -123,7 +156,7 @@ fn improve<'a, E: Estimator<'a>>(
     for rival in rivals.iter().filter(|rival| rival.kept != present) {
         let before = estimator.estimate().clone();
         let cost = penalty * (rival.kept.len() as f64 - present.len() as f64);
-        let better = match estimator.exchange(rival, progress) {
+        let better = match estimator.exchange(rival, cost, progress) {
             Ok(gain) => gain > cost,
             Err(Error::Data(_)) => false,
             Err(error) => return Err(error),

@@ -16,6 +16,11 @@ const CLIPPED: f64 = 3.0;
 const NORMAL: f64 = 1.4826;
 const SETTLED: f64 = 1e-3;
 
+/// The decimal exponent of λ, in units of the sampling interval, below which a spline follows all waves
+/// that the values can carry, and the number of values in a difference that tells their noise then.
+const INTERPOLATING: f64 = -2.0;
+const NEIGHBORS: usize = 7;
+
 /// A natural cubic spline.
 #[derive(Clone, Debug)]
 pub(super) struct Spline {
@@ -51,10 +56,32 @@ pub(super) fn smooth(series: &[(Vec<f64>, Vec<f64>)]) -> Smoothed {
     let best = minimum(fine, score);
     let lambda = unit * 10f64.powf(best);
     let splines = series.iter().zip(&systems);
+    // Splines that follow every value leave nothing that would tell the noise.
+    let of_differences = if best < INTERPOLATING { noise_of_differences(series) } else { 0.0 };
     Smoothed {
         splines: splines.map(|((t, x), system)| system.spline(lambda, t, x)).collect(),
-        noise: total(best).noise(),
+        noise: total(best).noise().max(of_differences),
     }
+}
+
+/// Returns the noise by the median size of divided differences over [`NEIGHBORS`] values, scaled so that
+/// noise of unit variance has differences of unit variance: polynomials of that many coefficients leave
+/// nothing in them, and motion that is fast for short times leaves the median alone. Zero where no series
+/// has so many values.
+fn noise_of_differences(series: &[(Vec<f64>, Vec<f64>)]) -> f64 {
+    let difference = |(t, x): (&[f64], &[f64])| {
+        // The coefficients of the divided difference, 1/Π_{j≠i} (t_i − t_j).
+        let weight = |i: usize| {
+            let others = (0..NEIGHBORS).filter(|&j| j != i);
+            1.0 / others.map(|j| (t[i] - t[j]) / (t[NEIGHBORS - 1] - t[0])).product::<f64>()
+        };
+        let weights: [f64; NEIGHBORS] = std::array::from_fn(weight);
+        let norm = weights.iter().map(|w| w * w).sum::<f64>().sqrt();
+        weights.iter().zip(x).map(|(w, x)| w * x).sum::<f64>().abs() / norm
+    };
+    let windows = series.iter().flat_map(|(t, x)| t.windows(NEIGHBORS).zip(x.windows(NEIGHBORS)));
+    let differences: Vec<f64> = windows.map(difference).collect();
+    if differences.is_empty() { 0.0 } else { NORMAL * median(differences) }
 }
 
 /// Smooths as [`smooth`] does, but moves values that lie far from the splines nearer to them, until
@@ -294,6 +321,22 @@ mod tests {
         assert!((0.08..0.13).contains(&robust.noise), "{}", robust.noise);
         assert!(plain.noise > 0.4, "{}", plain.noise);
         assert!(moved[0].1[33] < 2.0, "{}", moved[0].1[33]);
+    }
+
+    #[test]
+    fn differences_tell_the_noise_of_motion_with_bursts() {
+        let (t, x) = sine(400, 0.1);
+        let burst = |t: f64| 5.0 / (1.0 + (40.0 * (t % 4.0 - 2.0)).powi(2));
+        let bursting: Vec<f64> = t.iter().zip(&x).map(|(t, x)| x + burst(*t)).collect();
+        for values in [x, bursting] {
+            let noise = noise_of_differences(&[(t.clone(), values)]);
+            assert!((noise - 0.1).abs() < 0.02, "{noise}");
+        }
+        let polynomial: Vec<f64> = t.iter().map(|t| t.powi(5) - 3.0 * t * t).collect();
+        let size = polynomial.iter().fold(0.0, |size: f64, x| size.max(x.abs()));
+        let rounding = noise_of_differences(&[(t, polynomial)]);
+        assert!(rounding < 1e-12 * size, "{rounding} {size}");
+        assert_eq!(noise_of_differences(&[(vec![0.0, 1.0, 2.0], vec![1.0, 3.0, 2.0])]), 0.0);
     }
 
     #[test]
