@@ -93,11 +93,16 @@ fn run_task<V: Vector>(context: &Context<'_>, group: &mut Group<V>, task: Task<'
     let (tiles, scratch) = match members {
         Members::Tiles(tiles, scratch) => (tiles, &mut **scratch),
         Members::Chunks(chunks) => {
-            let run = match context.layout.tile {
-                2 if V::SIZES >= Sizes::Blocks => run_chunks::<V, 2>,
-                3 if V::SIZES >= Sizes::Blocks => run_chunks::<V, 3>,
-                4 if V::SIZES >= Sizes::Blocks => run_chunks::<V, 4>,
-                _ => run_chunks::<V, 1>,
+            let run = match (context.layout.tile, context.layout.block) {
+                (2, 2) if V::SIZES >= Sizes::Chains => run_chunks::<V, 2, 2>,
+                (2, 4) if V::SIZES >= Sizes::Chains => run_chunks::<V, 2, 4>,
+                (2, 6) if V::SIZES >= Sizes::Chains => run_chunks::<V, 2, 6>,
+                (3, 3) if V::SIZES >= Sizes::Chains => run_chunks::<V, 3, 3>,
+                (3, 6) if V::SIZES >= Sizes::Chains => run_chunks::<V, 3, 6>,
+                (2, _) if V::SIZES >= Sizes::Blocks => run_chunks::<V, 2, 0>,
+                (3, _) if V::SIZES >= Sizes::Blocks => run_chunks::<V, 3, 0>,
+                (4, _) if V::SIZES >= Sizes::Blocks => run_chunks::<V, 4, 0>,
+                _ => run_chunks::<V, 1, 0>,
             };
             return run(context, *origin, chunks, task);
         }
@@ -152,34 +157,35 @@ fn run_tiles<V: Vector, const T: usize, const P: usize>(
     V::run(RunTiles::<V, T, P> { context, tiles, scratch, task });
 }
 
-/// Solves or differentiates a long system.
-fn run_chunks<V: Vector, const T: usize>(
+/// Does a task with a long system whose blocks are computed on in tiles of T, and have P unknowns unless P is
+/// 0.
+fn run_chunks<V: Vector, const T: usize, const P: usize>(
     context: &Context<'_>,
     origin: usize,
     chunks: &mut Chunks<V>,
     task: Task<'_>,
 ) {
-    V::run(RunChunks::<V, T> { context, origin, chunks, task });
+    V::run(RunChunks::<V, T, P> { context, origin, chunks, task });
 }
 
 work! {
-    RunChunks<'a; T: usize> {
+    RunChunks<'a; T: usize, P: usize> {
         context: &'a Context<'a>,
         origin: usize,
         chunks: &'a mut Chunks<V>,
         task: Task<'a>,
     }
     match task {
-        Task::Solve(mut sink, status) => chunks.solve::<T>(context, &mut sink, status),
+        Task::Solve(mut sink, status) => chunks.solve::<T, P>(context, &mut sink, status),
         Task::Vjp(cotangent, status, found, mut sink) => {
             sink.clear();
-            chunks.vjp::<T>(context, cotangent, status, found, &mut sink);
+            chunks.vjp::<T, P>(context, cotangent, status, found, &mut sink);
         }
         Task::Jvp(inputs, status, mut sink) => {
-            chunks.jvp::<T>(context, inputs, status, &mut sink);
+            chunks.jvp::<T, P>(context, inputs, status, &mut sink);
         }
         Task::Inverse([q, _], status, mut sink) => {
-            chunks.inverse::<T>(context, q, status, &mut sink);
+            chunks.inverse::<T, P>(context, q, status, &mut sink);
         }
         Task::Residuals(status, residuals) => {
             chunks.residuals(context, status, origin, residuals);

@@ -10,6 +10,9 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
 /// The number of lanes of a [`Vector`].
 pub const LANES: usize = 8;
 
+/// What is left of a number that has decayed: 2^−600.
+const REMNANT: f64 = f64::from_bits((1023 - 600) << 52);
+
 /// Eight numbers in double precision, with arithmetic lane by lane.
 pub trait Vector:
     Copy
@@ -56,6 +59,13 @@ pub trait Vector:
     #[inline(always)]
     fn lane(self, lane: usize) -> f64 {
         self.to_array()[lane]
+    }
+
+    /// Returns zero in place of values below 2^−600, which what decays along a long system would else
+    /// become, and then subnormal, which machines compute with slowly.
+    #[inline(always)]
+    fn without_remnants(self) -> Self {
+        self.abs().less(Self::splat(REMNANT), Self::default(), self)
     }
 
     /// Returns whether the values of all lanes are the same as those of `other`, and are numbers.

@@ -129,7 +129,7 @@ impl Layout {
 
     /// Returns this layout with constants in place of what is known when a sweep is compiled: that
     /// tiles have the edge T, which is Q unless it is 1; and, unless P is 0, that blocks have P unknowns and
-    /// the layout is [`plain`](Self::plain).
+    /// the layout is [`plain`](Self::plain), or that of a part of a system with such a layout.
     #[inline(always)]
     pub fn fixed<const T: usize, const P: usize>(&self) -> Self {
         let mut fixed = *self;
@@ -140,12 +140,10 @@ impl Layout {
             fixed.states = P / T;
             fixed.block = P;
             fixed.bandwidth = 1;
-            fixed.border = 0;
+            fixed.border = if fixed.opening { P } else { 0 };
             fixed.stored = false;
             fixed.slack = None;
-            fixed.chain = fixed.points;
             fixed.closing = false;
-            fixed.opening = false;
             if P == T {
                 fixed.step_states = 1;
                 fixed.widths.steps = 1;

@@ -106,8 +106,11 @@ impl<V: Vector> Sweep<'_, V> {
     ) {
         let layout = &self.context.layout.fixed::<T, P>();
         let (p, chain) = (layout.block, layout.chain);
-        let (v, border) = v.split_at_mut(layout.first_border());
         self.room.points.begin(self.context, self.systems, self.scales);
+        if let (1.., Some(given), None) = (P, given, residual) {
+            return self.forward_chain::<T, P>(layout, given, v);
+        }
+        let (v, border) = v.split_at_mut(layout.first_border());
         self.room.y.fill(V::default());
         match given {
             Some(given) => border.copy_from_slice(&given[v.len()..]),
@@ -225,6 +228,9 @@ impl<V: Vector> Sweep<'_, V> {
         mut probe: Option<&mut [V]>,
     ) {
         let layout = &self.context.layout.fixed::<T, P>();
+        if P > 0 {
+            return self.backward_chain::<T, P>(layout, range, x, probe);
+        }
         for t in (range.start.max(usize::from(layout.opening))..range.end.min(layout.chain)).rev() {
             if !layout.stored && t + 1 < layout.points {
                 self.update::<T>(layout, t);
@@ -232,6 +238,9 @@ impl<V: Vector> Sweep<'_, V> {
             self.backward_block::<T>(layout, t, x);
             if let Some(probe) = &mut probe {
                 self.backward_block::<T>(layout, t, probe);
+                for value in &mut probe[t * layout.block..][..layout.block] {
+                    *value = value.without_remnants();
+                }
             }
         }
     }
@@ -466,3 +475,5 @@ pub fn slack_cost(context: &Context<'_>) -> f64 {
         Formulation::LeastSquares => 0.0,
     }
 }
+
+mod chain;

@@ -76,7 +76,7 @@ impl<V: Vector> Chunks<V> {
 
     /// Solves the system.
     #[inline(always)]
-    pub fn solve<const T: usize>(
+    pub fn solve<const T: usize, const P: usize>(
         &mut self,
         context: &Context<'_>,
         sink: &mut SolutionSink<'_>,
@@ -84,11 +84,11 @@ impl<V: Vector> Chunks<V> {
     ) {
         let (layout, place) = (context.layout, self.system - sink.origin);
         let found = self.parts.each_mut().map(|Part { layout, tile, scratch }| {
-            tile.eliminate::<T, 0>(&Context { layout, ..*context }, scratch)
+            tile.eliminate::<T, P>(&Context { layout, ..*context }, scratch)
         });
         let [chunks, tail] = &self.parts;
         self.separators.factorize([chunks.remainder(), tail.remainder()]);
-        let separator = self.broken_separator::<T>(context);
+        let separator = self.broken_separator::<T, P>(context);
         let (mut wrong, mut broken) = (false, None);
         for (Part { layout, tile, scratch }, found) in self.parts.iter().zip(found) {
             let uncertainty = uncertainty(layout, &scratch.direction, &scratch.whole);
@@ -102,7 +102,7 @@ impl<V: Vector> Chunks<V> {
 
         let mut x = self.parts.each_mut().map(|part| std::mem::take(&mut part.tile.unknowns));
         self.separators.solve(self.parts.each_ref().map(|part| &part.layout), &mut x);
-        self.substitute_and_store::<T>(context, false, &mut x, sink);
+        self.substitute_and_store::<T, P>(context, false, &mut x, sink);
         let mut finite = V::default();
         for (part, x) in self.parts.iter_mut().zip(x) {
             check_below(&x, sink.limit, &mut finite);
@@ -121,7 +121,7 @@ impl<V: Vector> Chunks<V> {
 
     /// Computes the gradients.
     #[inline(always)]
-    pub fn vjp<const T: usize>(
+    pub fn vjp<const T: usize, const P: usize>(
         &mut self,
         context: &Context<'_>,
         cotangent: [Values<'_>; 2],
@@ -137,13 +137,13 @@ impl<V: Vector> Chunks<V> {
             scratch.gradient.begin(V::from_array(lanes));
         }
         self.load(cotangent[0]);
-        let mut x = self.begin_given::<T>(context);
+        let mut x = self.begin_given::<T, P>(context);
         let streams =
             self.parts.each_ref().map(|part| part.layout.streams(part.tile.systems, sink.origin));
-        self.substitute::<T>(context, true, &mut x, |sweep, gradient, z, (part, range, g)| {
+        self.substitute::<T, P>(context, true, &mut x, |sweep, gradient, z, (part, range, g)| {
             sweep.room.points.load(sweep.context, sweep.systems, range.clone());
             let mut target = Target { sink, streams: streams[part] };
-            gradient.add_range::<T, 0>(sweep, range, z, g, &mut target);
+            gradient.add_range::<T, P>(sweep, range, z, g, &mut target);
         });
         for ((part, x), streams) in self.parts.iter_mut().zip(x).zip(streams) {
             let mut target = Target { sink, streams };
@@ -160,7 +160,7 @@ impl<V: Vector> Chunks<V> {
 
     /// Computes the directional derivative, as [`Tile::jvp`] does.
     #[inline(always)]
-    pub fn jvp<const T: usize>(
+    pub fn jvp<const T: usize, const P: usize>(
         &mut self,
         context: &Context<'_>,
         inputs: Inputs<Values<'_>>,
@@ -171,12 +171,12 @@ impl<V: Vector> Chunks<V> {
             let context = &Context { layout, ..*context };
             tile.add_tangents(context, scratch, inputs);
         }
-        self.solve_given::<T>(context, status, sink);
+        self.solve_given::<T, P>(context, status, sink);
     }
 
     /// Computes M⁻¹ q.
     #[inline(always)]
-    pub fn inverse<const T: usize>(
+    pub fn inverse<const T: usize, const P: usize>(
         &mut self,
         context: &Context<'_>,
         q: Values<'_>,
@@ -184,7 +184,7 @@ impl<V: Vector> Chunks<V> {
         sink: &mut SolutionSink<'_>,
     ) {
         self.load(q);
-        self.solve_given::<T>(context, status, sink);
+        self.solve_given::<T, P>(context, status, sink);
     }
 
     /// Computes the norms of the weighted defects, by family.
@@ -223,12 +223,12 @@ impl<V: Vector> Chunks<V> {
     /// Substitutes forward the right-hand sides, and solves the system of the separators. The vectors
     /// returned are those of the scratches.
     #[inline(always)]
-    fn begin_given<const T: usize>(&mut self, context: &Context<'_>) -> [Vec<V>; 2] {
+    fn begin_given<const T: usize, const P: usize>(&mut self, context: &Context<'_>) -> [Vec<V>; 2] {
         let mut x = self.parts.each_mut().map(|part| std::mem::take(&mut part.scratch.direction));
         for (Part { layout, tile, scratch }, x) in self.parts.iter_mut().zip(&mut x) {
             let Scratch { room, rhs, .. } = scratch;
             let context = &Context { layout, ..*context };
-            sweep!(tile, context, room).forward::<T, 0>(Some(rhs), None, x);
+            sweep!(tile, context, room).forward::<T, P>(Some(rhs), None, x);
         }
         self.separators.solve(self.parts.each_ref().map(|part| &part.layout), &mut x);
         x
@@ -236,14 +236,14 @@ impl<V: Vector> Chunks<V> {
 
     /// Solves M x = rhs and writes x.
     #[inline(always)]
-    fn solve_given<const T: usize>(
+    fn solve_given<const T: usize, const P: usize>(
         &mut self,
         context: &Context<'_>,
         status: &[Status],
         sink: &mut SolutionSink<'_>,
     ) {
-        let mut x = self.begin_given::<T>(context);
-        self.substitute_and_store::<T>(context, true, &mut x, sink);
+        let mut x = self.begin_given::<T, P>(context);
+        self.substitute_and_store::<T, P>(context, true, &mut x, sink);
         for (part, x) in self.parts.iter_mut().zip(x) {
             part.scratch.direction = x;
         }
@@ -253,7 +253,7 @@ impl<V: Vector> Chunks<V> {
 
     /// Substitutes as [`substitute`](Self::substitute) does, and writes x.
     #[inline(always)]
-    fn substitute_and_store<const T: usize>(
+    fn substitute_and_store<const T: usize, const P: usize>(
         &mut self,
         context: &Context<'_>,
         given: bool,
@@ -264,7 +264,7 @@ impl<V: Vector> Chunks<V> {
             .parts
             .each_ref()
             .map(|part| part.layout.solution_streams(part.tile.systems, sink.origin));
-        self.substitute::<T>(context, given, x, |sweep, _, _, (part, range, x)| {
+        self.substitute::<T, P>(context, given, x, |sweep, _, _, (part, range, x)| {
             sink.store(sweep.context.layout, &streams[part], range, x);
         });
     }
@@ -272,7 +272,7 @@ impl<V: Vector> Chunks<V> {
     /// Substitutes backward and refines, as [`Sweep::substitute`] does; the right-hand side is that
     /// of the scratch if it is `given`.
     #[inline(always)]
-    fn substitute<const T: usize>(
+    fn substitute<const T: usize, const P: usize>(
         &mut self,
         context: &Context<'_>,
         given: bool,
@@ -288,7 +288,7 @@ impl<V: Vector> Chunks<V> {
                     let residual = Some(Residual { x, data: !given });
                     let context = &Context { layout, ..*context };
                     let given = given.then_some(&rhs[..]);
-                    sweep!(tile, context, room).forward::<T, 0>(given, residual, correction);
+                    sweep!(tile, context, room).forward::<T, P>(given, residual, correction);
                 }
                 let mut corrections =
                     parts.each_mut().map(|part| std::mem::take(&mut part.scratch.correction));
@@ -310,7 +310,7 @@ impl<V: Vector> Chunks<V> {
                         finish(sweep, gradient, z, (number, range, x));
                     }
                 };
-                sweep!(tile, context, room).back::<T, 0>(x, correction, None, &mut finish);
+                sweep!(tile, context, room).back::<T, P>(x, correction, None, &mut finish);
             }
         }
     }
@@ -319,7 +319,7 @@ impl<V: Vector> Chunks<V> {
     /// certain: as in a tile, x = R⁻¹e_k is found for the weakest pivot k. The probes that the elimination of
     /// the parts has begun are finished with it.
     #[inline(always)]
-    fn broken_separator<const T: usize>(&mut self, context: &Context<'_>) -> Option<usize> {
+    fn broken_separator<const T: usize, const P: usize>(&mut self, context: &Context<'_>) -> Option<usize> {
         let Chunks { parts, separators, .. } = self;
         let (chunk, block) = (parts[0].layout.begun, context.layout.block);
         let unknown = |weakest: usize| weakest / block * chunk * block + weakest % block;
@@ -333,7 +333,7 @@ impl<V: Vector> Chunks<V> {
             x.fill(V::default());
             separators.scatter(layout, x);
             let context = &Context { layout, ..*context };
-            sweep!(tile, context, room).backward::<T, 0>(0..layout.chain, x, Some(probe));
+            sweep!(tile, context, room).backward::<T, P>(0..layout.chain, x, Some(probe));
             let of_lanes = sum_of_squares(x, whole).to_array();
             sum += of_lanes[..tile.systems.lanes()].iter().sum::<f64>();
         }
