@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use smallvec::{SmallVec, smallvec};
 
 use crate::adjoint::{
     Cotangent, Gradients, GradientsMut, Tangents, broken_tangent, check_tangents, report_not_finite,
@@ -582,19 +581,30 @@ fn initial_defect<T: Real>(problem: &Problem<'_, T>, system: usize, z: &[T]) -> 
         if missed <= Solution::<T>::MOST_INITIAL_DEFECT * size {
             return if missed > 0.0 { missed / size } else { 0.0 };
         }
-        let mut of_derivatives: SmallVec<[f64; 8]> = smallvec![0.0; given];
-        for z in z.chunks_exact(shape.block()) {
-            for (largest, z) in of_derivatives.iter_mut().zip(&z[k * q..]) {
-                let z = z.to_double().abs();
-                *largest = if z > *largest { z } else { *largest };
-            }
-        }
         let (mut largest, mut power) = (0.0_f64, 1.0);
-        for of_derivative in of_derivatives {
-            largest = largest.max(power * of_derivative);
+        for j in 0..given {
+            largest = largest.max(power * largest_of(&z[k * q + j..], shape.block()));
             power *= step;
         }
         missed / size.max(LEAST_INITIAL * largest)
     };
     values.chunks_exact(given).enumerate().map(of_state).fold(0.0, f64::max)
+}
+
+/// Returns the largest magnitude of the values that are `apart`, from the first on.
+fn largest_of<T: Real>(values: &[T], apart: usize) -> f64 {
+    // Four maxima, so that none waits for the one before.
+    let mut largest = [0.0_f64; 4];
+    let larger = |largest: f64, value: &T| {
+        let value = value.to_double().abs();
+        if value > largest { value } else { largest }
+    };
+    let mut fours = values.chunks_exact(4 * apart);
+    for values in &mut fours {
+        for i in 0..4 {
+            largest[i] = larger(largest[i], &values[i * apart]);
+        }
+    }
+    let rest = fours.remainder().iter().step_by(apart).fold(0.0, larger);
+    largest.into_iter().fold(rest, f64::max)
 }

@@ -1,6 +1,7 @@
 //! The share of every row in the gradients of its inputs, by the formulas of the module
 //! [`adjoint`](crate::adjoint).
 
+use super::block::load;
 use super::lanes::{Vector, work};
 use super::layout::{Context, Layout};
 use super::points::{Scale, initial_rows};
@@ -331,18 +332,24 @@ impl<V: Vector> Gradient<V> {
         };
         for (k, span) in layout.spans(t) {
             let (table, powers, reciprocal) = smoothness.rows(points, layout, t, k, span);
-            let (values, slopes) = scaled.split_at_mut(2 * span * q);
-            let (of_z, of_g) = values.split_at_mut(span * q);
-            scale_values(&z[t * p + k * q..], p, powers, of_z);
-            scale_values(&g[t * p + k * q..], p, powers, of_g);
-            for (slopes, values) in slopes.chunks_exact_mut(q).zip(values.chunks_exact(q)) {
-                for j in 0..q {
-                    slopes[j] = table.exponent::<V>(j) * values[j];
+            let (z, g) = (&z[t * p + k * q..], &g[t * p + k * q..]);
+            let [products, slope] = if T > 1 && span == 2 {
+                let scaled = [scaled_pair::<V, T>(z, p, powers), scaled_pair(g, p, powers)];
+                table.products_of_pair(scaled, slacks)
+            } else {
+                let (values, slopes) = scaled.split_at_mut(2 * span * q);
+                let (of_z, of_g) = values.split_at_mut(span * q);
+                scale_values(z, p, powers, of_z);
+                scale_values(g, p, powers, of_g);
+                for (slopes, values) in slopes.chunks_exact_mut(q).zip(values.chunks_exact(q)) {
+                    for j in 0..q {
+                        slopes[j] = table.exponent::<V>(j) * values[j];
+                    }
                 }
-            }
-            let (d_z, d_g) = slopes[..2 * span * q].split_at(span * q);
-            let (of_z, of_g) = values.split_at(span * q);
-            let [products, slope] = table.products::<V, T>([of_z, of_g, d_z, d_g], slacks);
+                let (d_z, d_g) = slopes[..2 * span * q].split_at(span * q);
+                let (of_z, of_g) = values.split_at(span * q);
+                table.products::<V, T>([of_z, of_g, d_z, d_g], slacks)
+            };
             self.weights[2] = self.weights[2].minus((factor + factor) * scale, products);
             let by_length = -(factor * factor * slope) * reciprocal;
             for t in t..t + span - 1 {
@@ -352,6 +359,18 @@ impl<V: Vector> Gradient<V> {
             }
         }
     }
+}
+
+/// Returns the values of one state at two points, `p` apart, times the powers.
+#[inline(always)]
+fn scaled_pair<V: Vector, const T: usize>(x: &[V], p: usize, powers: &[V]) -> [[V; T]; 2] {
+    let (powers, mut scaled) = (load::<V, T>(powers, 0), [load(x, 0), load(x, p)]);
+    for of_point in &mut scaled {
+        for j in 0..T {
+            of_point[j] = powers[j] * of_point[j];
+        }
+    }
+    scaled
 }
 
 work! {

@@ -70,6 +70,14 @@ pub struct Residual<'a, V> {
     pub data: bool,
 }
 
+/// What a sweep back solves R x = v for: none waits for another. Of a [probe](super::tile) only the size
+/// counts, and what has decayed of it is left out.
+pub enum Sought<'a, V> {
+    Solution(&'a mut [V]),
+    Probed(&'a mut [V], &'a mut [V]),
+    Probes([&'a mut [V]; 2]),
+}
+
 impl<V: Vector> Sweep<'_, V> {
     /// Solves M x = given. `correction` is room for the unknowns; `finish` as in
     /// [`substitute`](Self::substitute).
@@ -210,33 +218,38 @@ impl<V: Vector> Sweep<'_, V> {
     }
 
     /// Solves the blocks of a range of R x = v in place, once the border and the blocks after it are
-    /// solved; with the same of a probe, if there is one, so that neither waits for the other.
+    /// solved.
     pub fn backward<const T: usize, const P: usize>(
         &mut self,
         range: Range<usize>,
-        x: &mut [V],
-        probe: Option<&mut [V]>,
+        sought: Sought<'_, V>,
     ) {
-        V::run(Backward::<V, T, P> { sweep: self, range, x, probe });
+        V::run(Backward::<V, T, P> { sweep: self, range, sought });
     }
 
     #[inline(always)]
     fn backward_inlined<const T: usize, const P: usize>(
         &mut self,
         range: Range<usize>,
-        x: &mut [V],
-        mut probe: Option<&mut [V]>,
+        sought: Sought<'_, V>,
     ) {
         let layout = &self.context.layout.fixed::<T, P>();
         if P > 0 {
-            return self.backward_chain::<T, P>(layout, range, x, probe);
+            return self.backward_chain::<T, P>(layout, range, sought);
         }
+        let (mut x, mut probes) = match sought {
+            Sought::Solution(x) => (Some(x), [None, None]),
+            Sought::Probed(x, probe) => (Some(x), [Some(probe), None]),
+            Sought::Probes(probes) => (None, probes.map(Some)),
+        };
         for t in (range.start.max(usize::from(layout.opening))..range.end.min(layout.chain)).rev() {
             if !layout.stored && t + 1 < layout.points {
                 self.update::<T>(layout, t);
             }
-            self.backward_block::<T>(layout, t, x);
-            if let Some(probe) = &mut probe {
+            if let Some(x) = &mut x {
+                self.backward_block::<T>(layout, t, x);
+            }
+            for probe in probes.iter_mut().flatten() {
                 self.backward_block::<T>(layout, t, probe);
                 for value in &mut probe[t * layout.block..][..layout.block] {
                     *value = value.without_remnants();
@@ -325,9 +338,15 @@ impl<V: Vector> Sweep<'_, V> {
         }
         for range in layout.ranges().rev() {
             match &mut correction {
-                None => self.backward::<T, P>(range.clone(), x, probe.as_deref_mut()),
+                None => {
+                    let sought = match &mut probe {
+                        None => Sought::Solution(x),
+                        Some(probe) => Sought::Probed(x, probe),
+                    };
+                    self.backward::<T, P>(range.clone(), sought);
+                }
                 Some(correction) => {
-                    self.backward::<T, P>(range.clone(), correction, None);
+                    self.backward::<T, P>(range.clone(), Sought::Solution(correction));
                     let of_chain = range.start * p..range.end.min(chain) * p;
                     add(&mut x[of_chain.clone()], &correction[of_chain]);
                 }
@@ -427,10 +446,9 @@ work! {
     Backward<'a, 'b; T: usize, P: usize> {
         sweep: &'a mut Sweep<'b, V>,
         range: Range<usize>,
-        x: &'a mut [V],
-        probe: Option<&'a mut [V]>,
+        sought: Sought<'a, V>,
     }
-    sweep.backward_inlined::<T, P>(range, x, probe)
+    sweep.backward_inlined::<T, P>(range, sought)
 }
 
 /// Computes the values of one state at a few points, `p` apart, times the powers.

@@ -468,8 +468,9 @@ fn uncertainty<V: Vector>(layout: &Layout, x: &[V], whole: &[V]) -> V {
 /// Returns Σ M_ii x_i².
 #[inline(always)]
 fn sum_of_squares<V: Vector>(x: &[V], whole: &[V]) -> V {
-    // Four sums, so that an addition need not wait for the one before.
-    let mut sums = [V::default(); 4];
+    // Four sums, so that an addition need not wait for the one before. They do not begin with zero, so that
+    // none is subnormal where x has decayed.
+    let mut sums = [V::splat(2.0_f64.powi(-900)); 4];
     for (x, whole) in x.chunks(4).zip(whole.chunks(4)) {
         for (sum, (x, whole)) in sums.iter_mut().zip(x.iter().zip(whole)) {
             // In this order, x² cannot overflow where M_ii x² does not.

@@ -1,7 +1,7 @@
 //! Substitution along a chain of blocks of a size that is known when it is compiled, with the unknowns of a
 //! block in registers: the same operations in the same order as for any size, and so the same bits.
 
-use super::Sweep;
+use super::{Sought, Sweep};
 use crate::backend::cpu::lanes::{Vector, unrolled};
 use crate::backend::cpu::layout::{Layout, triangle};
 use crate::backend::cpu::smoothness::Smoothness;
@@ -28,16 +28,22 @@ impl<V: Vector> Sweep<'_, V> {
         &mut self,
         layout: &Layout,
         range: Range<usize>,
-        x: &mut [V],
-        probe: Option<&mut [V]>,
+        sought: Sought<'_, V>,
     ) {
-        match (layout.opening, probe) {
-            (false, None) => self.backward_part::<T, P, 1, false>(layout, range, [x]),
-            (false, Some(probe)) => {
-                self.backward_part::<T, P, 2, false>(layout, range, [x, probe]);
+        match (layout.opening, sought) {
+            (false, Sought::Solution(x)) => {
+                self.backward_part::<T, P, 1, 1, false>(layout, range, [x]);
             }
-            (true, None) => self.backward_part::<T, P, 1, true>(layout, range, [x]),
-            (true, Some(probe)) => self.backward_part::<T, P, 2, true>(layout, range, [x, probe]),
+            (false, Sought::Probed(x, probe)) => {
+                self.backward_part::<T, P, 2, 1, false>(layout, range, [x, probe]);
+            }
+            (true, Sought::Solution(x)) => {
+                self.backward_part::<T, P, 1, 1, true>(layout, range, [x]);
+            }
+            (true, Sought::Probes(probes)) => {
+                self.backward_part::<T, P, 2, 0, true>(layout, range, probes);
+            }
+            _ => unreachable!("solutions of whole systems are probed, and probes are of parts"),
         }
     }
 
@@ -95,9 +101,15 @@ impl<V: Vector> Sweep<'_, V> {
         }
     }
 
-    /// Solves for x, and for the probe if X is 2.
+    /// Solves for X vectors, of which the first `SOLUTIONS` are no probes.
     #[inline(always)]
-    fn backward_part<const T: usize, const P: usize, const X: usize, const PART: bool>(
+    fn backward_part<
+        const T: usize,
+        const P: usize,
+        const X: usize,
+        const SOLUTIONS: usize,
+        const PART: bool,
+    >(
         &mut self,
         layout: &Layout,
         range: Range<usize>,
@@ -147,8 +159,10 @@ impl<V: Vector> Sweep<'_, V> {
                     }
                 }
                 upper(r, &mut now);
-                if which == 1 {
-                    now = now.map(V::without_remnants);
+                if which >= SOLUTIONS {
+                    for i in 0..P {
+                        now[i] = now[i].without_remnants();
+                    }
                 }
                 next[which] = now;
                 x[which][t] = now;

@@ -14,7 +14,7 @@ use crate::backend::cpu::gradient::{Gradient, GradientSink, Target, check_below}
 use crate::backend::cpu::lanes::{LANES, Vector};
 use crate::backend::cpu::layout::{Context, Layout};
 use crate::backend::cpu::staging::TileSystems;
-use crate::backend::cpu::sweep::{Residual, Sweep};
+use crate::backend::cpu::sweep::{Residual, Sought, Sweep};
 use crate::banded::{self, BandedShape, Factor};
 use crate::error::Result;
 use crate::inputs::Inputs;
@@ -333,7 +333,8 @@ impl<V: Vector> Chunks<V> {
             x.fill(V::default());
             separators.scatter(layout, x);
             let context = &Context { layout, ..*context };
-            sweep!(tile, context, room).backward::<T, P>(0..layout.chain, x, Some(probe));
+            let probes = Sought::Probes([x, probe]);
+            sweep!(tile, context, room).backward::<T, P>(0..layout.chain, probes);
             let of_lanes = sum_of_squares(x, whole).to_array();
             sum += of_lanes[..tile.systems.lanes()].iter().sum::<f64>();
         }
