@@ -452,7 +452,8 @@ impl Separators {
         }
     }
 
-    /// Sets the values to R⁻¹e_k for the weakest pivot k, which is returned.
+    /// Sets the values to R⁻¹e_k for the weakest pivot k, which is returned. Zero stands for those that
+    /// have decayed: Σ M_ii x_i² is at least one.
     fn begin_probe(&mut self) -> usize {
         let p = self.factor.shape().block;
         let ratio = |k: usize| self.whole[k] * self.factor.reciprocal(k / p, k % p).powi(2);
@@ -461,6 +462,11 @@ impl Separators {
         self.values.fill(0.0);
         self.values[weakest] = 1.0;
         self.factor.substitute(&mut self.values);
+        for (x, whole) in self.values.iter_mut().zip(&self.whole) {
+            if whole * *x * *x < f64::EPSILON.powi(4) {
+                *x = 0.0;
+            }
+        }
         weakest
     }
 
