@@ -3,7 +3,7 @@
 
 use super::gradient::GradientSink;
 use super::lanes::{Choice, LANES, Sizes, Vector, choose, work};
-use super::layout::{Context, Layout};
+use super::layout::{Context, Cut, Layout};
 use super::staging::TileSystems;
 use super::tile::chunks::Chunks;
 use super::tile::{Scratch, SolutionSink, Tile};
@@ -265,16 +265,17 @@ impl<V: Vector, R: Real> Batch<V, R> {
         let group_systems = if cut.is_some() { 1 } else { tiles.div_ceil(most_groups) * LANES };
         let count = shape.batch.div_ceil(group_systems);
         let bytes = match cut {
-            Some(cut) => ensure_memory::<V, R>(shape, &cut.map(|part| (part, [count, count])))?,
+            Some(Cut { sets, chunk, tail }) => {
+                let parts = [(chunk, [sets * count; 2]), (tail, [count; 2])];
+                ensure_memory::<V, R>(shape, &parts)?
+            }
             None => ensure_memory::<V, R>(shape, &[(layout, [tiles, count])])?,
         };
 
         let mut groups = Vec::with_capacity(count);
         for origin in (0..shape.batch).step_by(group_systems) {
             let members = match cut {
-                Some(layouts) => {
-                    Members::Chunks(Box::new(Chunks::new(origin, shape, options, layouts)?))
-                }
+                Some(cut) => Members::Chunks(Box::new(Chunks::new(origin, shape, options, &cut)?)),
                 None => {
                     let end = (origin + group_systems).min(shape.batch);
                     let tile = |first| {
@@ -383,7 +384,10 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
             }
         }
         let parts = match tiles {
-            0 => format!("a system at a time in {LANES} chunks"),
+            0 => format!(
+                "a system at a time in {} chunks",
+                self.layout.cut().map_or(0, |cut| cut.sets * LANES)
+            ),
             _ => format!("{LANES} systems at a time in {tiles} tiles"),
         };
         let factorization = match self.layout.square_root {

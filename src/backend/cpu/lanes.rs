@@ -99,13 +99,13 @@ pub trait Work {
 macro_rules! work {
     (
         $(#[$attribute:meta])*
-        $name:ident<$($life:lifetime),* $(; $($constant:ident: $kind:ty),*)?>
+        $visible:vis $name:ident<$($life:lifetime),* $(; $($constant:ident: $kind:ty),*)?>
         { $($field:ident: $type:ty),* $(,)? }
         $body:expr
     ) => {
         $(#[$attribute])*
-        struct $name<$($life,)* V $($(, const $constant: $kind)*)?> {
-            $($field: $type,)*
+        $visible struct $name<$($life,)* V $($(, const $constant: $kind)*)?> {
+            $($visible $field: $type,)*
         }
 
         impl<$($life,)* V: $crate::backend::cpu::lanes::Vector $($(, const $constant: $kind)*)?>

@@ -97,6 +97,13 @@ pub struct SolutionSink<'a> {
 }
 
 impl SolutionSink<'_> {
+    /// Returns the places of the values before and after this one of a single system.
+    fn halves(&mut self, middle: usize) -> [SolutionSink<'_>; 2] {
+        let (origin, limit) = (self.origin, self.limit);
+        let halves = self.values.split_at(middle);
+        halves.map(|values| SolutionSink { origin, values, epsilon: None, limit })
+    }
+
     /// Writes the values of a range of points from x, the unknowns.
     #[inline(always)]
     fn store<V: Vector>(
