@@ -70,14 +70,6 @@ pub struct Residual<'a, V> {
     pub data: bool,
 }
 
-/// What a sweep back solves R x = v for: none waits for another. Of a [probe](super::tile) only the size
-/// counts, and what has decayed of it is left out.
-pub enum Sought<'a, V> {
-    Solution(&'a mut [V]),
-    Probed(&'a mut [V], &'a mut [V]),
-    Probes([&'a mut [V]; 2]),
-}
-
 impl<V: Vector> Sweep<'_, V> {
     /// Solves M x = given. `correction` is room for the unknowns; `finish` as in
     /// [`substitute`](Self::substitute).
@@ -91,7 +83,7 @@ impl<V: Vector> Sweep<'_, V> {
     ) {
         self.forward::<T, P>(Some(given), None, x);
         self.border(x);
-        self.substitute::<T, P>(Some(given), x, correction, None, finish);
+        self.substitute::<T, P>(Some(given), x, correction, &mut [], finish);
     }
 
     /// Solves Rᵀ v = y for the chain, y being `given` + `residual`, and leaves the right-hand side of
@@ -218,38 +210,34 @@ impl<V: Vector> Sweep<'_, V> {
     }
 
     /// Solves the blocks of a range of R x = v in place, once the border and the blocks after it are
-    /// solved.
+    /// solved; with the same of probes, so that none waits for another. Of a [probe](super::tile) only the
+    /// size counts, and what has decayed of it is left out.
     pub fn backward<const T: usize, const P: usize>(
         &mut self,
         range: Range<usize>,
-        sought: Sought<'_, V>,
+        x: &mut [V],
+        probes: &mut [&mut [V]],
     ) {
-        V::run(Backward::<V, T, P> { sweep: self, range, sought });
+        V::run(Backward::<V, T, P> { sweep: self, range, x, probes });
     }
 
     #[inline(always)]
     fn backward_inlined<const T: usize, const P: usize>(
         &mut self,
         range: Range<usize>,
-        sought: Sought<'_, V>,
+        x: &mut [V],
+        probes: &mut [&mut [V]],
     ) {
         let layout = &self.context.layout.fixed::<T, P>();
         if P > 0 {
-            return self.backward_chain::<T, P>(layout, range, sought);
+            return self.backward_chain::<T, P>(layout, range, x, probes);
         }
-        let (mut x, mut probes) = match sought {
-            Sought::Solution(x) => (Some(x), [None, None]),
-            Sought::Probed(x, probe) => (Some(x), [Some(probe), None]),
-            Sought::Probes(probes) => (None, probes.map(Some)),
-        };
         for t in (range.start.max(usize::from(layout.opening))..range.end.min(layout.chain)).rev() {
             if !layout.stored && t + 1 < layout.points {
                 self.update::<T>(layout, t);
             }
-            if let Some(x) = &mut x {
-                self.backward_block::<T>(layout, t, x);
-            }
-            for probe in probes.iter_mut().flatten() {
+            self.backward_block::<T>(layout, t, x);
+            for probe in &mut *probes {
                 self.backward_block::<T>(layout, t, probe);
                 for value in &mut probe[t * layout.block..][..layout.block] {
                     *value = value.without_remnants();
@@ -296,7 +284,7 @@ impl<V: Vector> Sweep<'_, V> {
         given: Option<&[V]>,
         x: &mut [V],
         correction: &mut [V],
-        mut probe: Option<&mut [V]>,
+        probes: &mut [&mut [V]],
         mut finish: impl FnMut(&mut Self, Range<usize>, &[V]),
     ) {
         let last = self.context.options.refinement();
@@ -307,7 +295,7 @@ impl<V: Vector> Sweep<'_, V> {
                 }
             };
             if step == 0 {
-                self.back::<T, P>(x, None, probe.take(), &mut finish);
+                self.back::<T, P>(x, None, probes, &mut finish);
             } else {
                 self.forward::<T, P>(
                     given,
@@ -315,7 +303,7 @@ impl<V: Vector> Sweep<'_, V> {
                     correction,
                 );
                 self.border(correction);
-                self.back::<T, P>(x, Some(correction), None, &mut finish);
+                self.back::<T, P>(x, Some(correction), &mut [], &mut finish);
             }
         }
     }
@@ -328,7 +316,7 @@ impl<V: Vector> Sweep<'_, V> {
         &mut self,
         x: &mut [V],
         mut correction: Option<&mut [V]>,
-        mut probe: Option<&mut [V]>,
+        probes: &mut [&mut [V]],
         finish: &mut impl FnMut(&mut Self, Range<usize>, &[V]),
     ) {
         let layout = self.context.layout;
@@ -338,15 +326,9 @@ impl<V: Vector> Sweep<'_, V> {
         }
         for range in layout.ranges().rev() {
             match &mut correction {
-                None => {
-                    let sought = match &mut probe {
-                        None => Sought::Solution(x),
-                        Some(probe) => Sought::Probed(x, probe),
-                    };
-                    self.backward::<T, P>(range.clone(), sought);
-                }
+                None => self.backward::<T, P>(range.clone(), x, probes),
                 Some(correction) => {
-                    self.backward::<T, P>(range.clone(), Sought::Solution(correction));
+                    self.backward::<T, P>(range.clone(), correction, &mut []);
                     let of_chain = range.start * p..range.end.min(chain) * p;
                     add(&mut x[of_chain.clone()], &correction[of_chain]);
                 }
@@ -443,12 +425,13 @@ work! {
 }
 
 work! {
-    Backward<'a, 'b; T: usize, P: usize> {
+    Backward<'a, 'b, 'c; T: usize, P: usize> {
         sweep: &'a mut Sweep<'b, V>,
         range: Range<usize>,
-        sought: Sought<'a, V>,
+        x: &'a mut [V],
+        probes: &'a mut [&'c mut [V]],
     }
-    sweep.backward_inlined::<T, P>(range, sought)
+    sweep.backward_inlined::<T, P>(range, x, probes)
 }
 
 /// Computes the values of one state at a few points, `p` apart, times the powers.

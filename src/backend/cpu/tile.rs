@@ -250,7 +250,7 @@ impl<V: Vector> Tile<V> {
         let mut sweep = sweep!(self, context, room);
         let streams = layout.solution_streams(systems, sink.origin);
         sweep.border_backward(&mut z);
-        sweep.substitute::<T, P>(None, &mut z, correction, Some(probe), |_, range, z| {
+        sweep.substitute::<T, P>(None, &mut z, correction, &mut [&mut *probe], |_, range, z| {
             sink.store(layout, &streams, range, z);
         });
         let uncertainty = uncertainty(layout, probe, whole);

@@ -1,7 +1,7 @@
 //! Substitution along a chain of blocks of a size that is known when it is compiled, with the unknowns of a
 //! block in registers: the same operations in the same order as for any size, and so the same bits.
 
-use super::{Sought, Sweep};
+use super::Sweep;
 use crate::backend::cpu::lanes::{Vector, unrolled};
 use crate::backend::cpu::layout::{Layout, triangle};
 use crate::backend::cpu::smoothness::Smoothness;
@@ -28,22 +28,17 @@ impl<V: Vector> Sweep<'_, V> {
         &mut self,
         layout: &Layout,
         range: Range<usize>,
-        sought: Sought<'_, V>,
+        x: &mut [V],
+        probes: &mut [&mut [V]],
     ) {
-        match (layout.opening, sought) {
-            (false, Sought::Solution(x)) => {
-                self.backward_part::<T, P, 1, 1, false>(layout, range, [x]);
+        match (layout.opening, probes) {
+            (false, []) => self.backward_part::<T, P, 1, false>(layout, range, [x]),
+            (false, [probe]) => self.backward_part::<T, P, 2, false>(layout, range, [x, probe]),
+            (true, []) => self.backward_part::<T, P, 1, true>(layout, range, [x]),
+            (true, [probe, other]) => {
+                self.backward_part::<T, P, 3, true>(layout, range, [x, probe, other]);
             }
-            (false, Sought::Probed(x, probe)) => {
-                self.backward_part::<T, P, 2, 1, false>(layout, range, [x, probe]);
-            }
-            (true, Sought::Solution(x)) => {
-                self.backward_part::<T, P, 1, 1, true>(layout, range, [x]);
-            }
-            (true, Sought::Probes(probes)) => {
-                self.backward_part::<T, P, 2, 0, true>(layout, range, probes);
-            }
-            _ => unreachable!("solutions of whole systems are probed, and probes are of parts"),
+            _ => unreachable!("whole systems have one probe, parts of one two"),
         }
     }
 
@@ -101,15 +96,9 @@ impl<V: Vector> Sweep<'_, V> {
         }
     }
 
-    /// Solves for X vectors, of which the first `SOLUTIONS` are no probes.
+    /// Solves for X vectors, of which all but the first are probes.
     #[inline(always)]
-    fn backward_part<
-        const T: usize,
-        const P: usize,
-        const X: usize,
-        const SOLUTIONS: usize,
-        const PART: bool,
-    >(
+    fn backward_part<const T: usize, const P: usize, const X: usize, const PART: bool>(
         &mut self,
         layout: &Layout,
         range: Range<usize>,
@@ -159,7 +148,7 @@ impl<V: Vector> Sweep<'_, V> {
                     }
                 }
                 upper(r, &mut now);
-                if which >= SOLUTIONS {
+                if which > 0 {
                     for i in 0..P {
                         now[i] = now[i].without_remnants();
                     }

@@ -4,7 +4,7 @@ use crate::backend::cpu::gradient::{GradientSink, Target, check_below};
 use crate::backend::cpu::lanes::{LANES, Vector, work};
 use crate::backend::cpu::layout::{Context, Cut, Layout};
 use crate::backend::cpu::staging::TileSystems;
-use crate::backend::cpu::sweep::{Residual, Sought, Sweep};
+use crate::backend::cpu::sweep::{Residual, Sweep};
 use crate::backend::cpu::tile::{Found, Scratch, SolutionSink, Tile, sum_of_squares, uncertainty};
 use crate::error::Result;
 use crate::inputs::Inputs;
@@ -126,9 +126,6 @@ impl<V: Vector> Half<V> {
                 }
                 Task::Residual(which) => part.residual::<T, P>(context, *which),
                 Task::Back { which, corrects, sink } => {
-                    if *which == Which::Unknowns && !*corrects {
-                        part.probe::<T, P>(context);
-                    }
                     part.back::<T, P>(context, *which, *corrects, sink);
                 }
             }
@@ -167,25 +164,6 @@ impl<V: Vector> Part<V> {
         self.scratch.correction.fill(V::default());
     }
 
-    /// Finishes the probe that elimination has begun, in the direction, and that of the separators, in the
-    /// correction.
-    #[inline(always)]
-    fn probe<const T: usize, const P: usize>(&mut self, context: &Context<'_>) {
-        let Part { layout, tile, scratch, .. } = self;
-        let Scratch { room, correction, direction, whole, .. } = scratch;
-        let probes = Sought::Probes([&mut *correction, &mut *direction]);
-        sweep!(tile, context, room).backward::<T, P>(0..layout.chain, probes);
-        let (lanes, systems) = (tile.systems.lanes(), tile.systems);
-        let sums = sum_of_squares(correction, whole).to_array();
-        self.found.probe = sums[..lanes].iter().sum();
-        let uncertainty = uncertainty(layout, direction, whole);
-        let eliminated = self.eliminated.as_ref().expect("elimination comes first");
-        self.found.broken = (0..lanes).find_map(|lane| {
-            let unknown = eliminated.broken(lane, uncertainty)?;
-            Some(systems.point(lane) * layout.block + unknown)
-        });
-    }
-
     #[inline(always)]
     fn forward<const T: usize, const P: usize>(&mut self, context: &Context<'_>) {
         let Part { tile, scratch, .. } = self;
@@ -215,20 +193,26 @@ impl<V: Vector> Part<V> {
     ) {
         let mut x = std::mem::take(self.vector(which));
         let Part { layout, tile, scratch, places, found, .. } = self;
-        let Scratch { room, correction, gradient, .. } = scratch;
-        let correction = corrects.then_some(&mut correction[..]);
+        let Scratch { room, correction, direction, gradient, .. } = scratch;
         let mut sweep = sweep!(tile, context, room);
+        // The probe that elimination has begun is in the direction, that of the separators in the correction.
+        let probes = &mut [&mut correction[..], &mut direction[..]];
+        let (correction, probes) = match (which, corrects) {
+            (_, true) => (Some(&mut *probes[0]), &mut [][..]),
+            (Which::Unknowns, false) => (None, &mut probes[..]),
+            (_, false) => (None, &mut [][..]),
+        };
         match sink {
             Sink::Nothing => {
                 let mut finish = |_: &mut Sweep<'_, V>, _: Range<usize>, _: &[V]| {};
-                sweep.back::<T, P>(&mut x, correction, None, &mut finish);
+                sweep.back::<T, P>(&mut x, correction, probes, &mut finish);
             }
             Sink::Solution(sink) => {
                 let streams = layout.solution_streams(*places, sink.origin);
                 let mut finish = |_: &mut Sweep<'_, V>, range: Range<usize>, x: &[V]| {
                     sink.store(layout, &streams, range, x);
                 };
-                sweep.back::<T, P>(&mut x, correction, None, &mut finish);
+                sweep.back::<T, P>(&mut x, correction, probes, &mut finish);
                 let mut finite = V::default();
                 check_below(&x, sink.limit, &mut finite);
                 found.overflow = finite.to_array().iter().any(|lane| *lane != 0.0);
@@ -244,11 +228,30 @@ impl<V: Vector> Part<V> {
                     sweep.room.points.load(sweep.context, sweep.systems, range.clone());
                     gradient.add_range::<T, P>(sweep, range, z, g, &mut target);
                 };
-                sweep.back::<T, P>(&mut x, correction, None, &mut finish);
+                sweep.back::<T, P>(&mut x, correction, probes, &mut finish);
                 let check = gradient.finish(layout, &mut target).to_array();
                 found.overflow = check.iter().any(|lane| *lane != 0.0);
             }
         }
+        if which == Which::Unknowns && !corrects {
+            self.judge();
+        }
         *self.vector(which) = x;
+    }
+
+    /// Judges the pivots by the probes.
+    #[inline(always)]
+    fn judge(&mut self) {
+        let Part { layout, tile, scratch, eliminated, found, .. } = self;
+        let Scratch { correction, direction, whole, .. } = scratch;
+        let systems = tile.systems;
+        let sums = sum_of_squares(correction, whole).to_array();
+        found.probe = sums[..systems.lanes()].iter().sum();
+        let uncertainty = uncertainty(layout, direction, whole);
+        let eliminated = eliminated.as_ref().expect("elimination comes first");
+        found.broken = (0..systems.lanes()).find_map(|lane| {
+            let unknown = eliminated.broken(lane, uncertainty)?;
+            Some(systems.point(lane) * layout.block + unknown)
+        });
     }
 }
