@@ -128,6 +128,20 @@ pub enum ValuesMut<'a> {
 }
 
 impl ValuesMut<'_> {
+    /// Returns the values before a place, and those from it on, if there are any.
+    pub fn split_at(&mut self, at: usize) -> [ValuesMut<'_>; 2] {
+        match self {
+            ValuesMut::Single(values) => {
+                let at = at.min(values.len());
+                <[_; 2]>::from(values.split_at_mut(at)).map(ValuesMut::Single)
+            }
+            ValuesMut::Double(values) => {
+                let at = at.min(values.len());
+                <[_; 2]>::from(values.split_at_mut(at)).map(ValuesMut::Double)
+            }
+        }
+    }
+
     /// Sets the values of a range.
     pub fn fill(&mut self, range: std::ops::Range<usize>, value: f64) {
         match self {

@@ -163,6 +163,14 @@ pub struct Window<V> {
     pub whole: Vec<V>,
 }
 
+/// A diagonal block of M that is left, and what elimination has subtracted from its diagonal.
+pub struct Left<'a, V> {
+    /// Upper triangle, (P, P).
+    pub block: &'a [V],
+    /// What was subtracted from the diagonal, (P).
+    pub removed: &'a [V],
+}
+
 impl<V: Vector> Window<V> {
     /// Makes a window with these numbers of columns and of rows that are eliminated at once.
     ///
@@ -331,6 +339,32 @@ impl<V: Vector> Window<V> {
         for i in 0..p {
             entries[i * n + p..i * n + border].fill(V::default());
             entries[(p + i) * n + p..(p + i) * n + border].fill(V::default());
+        }
+    }
+
+    /// Replaces what elimination has left by a block, the border, and the coupling between the two, all of
+    /// P·P values, where P is the number of rows that are eliminated at once.
+    #[inline(always)]
+    pub fn leave(&mut self, [block, border]: [Left<'_, V>; 2], spike: &[V]) {
+        let p = block.removed.len();
+        let n = 3 * p;
+        for i in 0..p {
+            let row = i * p..(i + 1) * p;
+            self.entries[i * n..][..p].copy_from_slice(&block.block[row.clone()]);
+            self.entries[i * n + 2 * p..][..p].copy_from_slice(&spike[row.clone()]);
+            self.entries[(2 * p + i) * n + 2 * p..][..p].copy_from_slice(&border.block[row]);
+        }
+        self.removed[..p].copy_from_slice(block.removed);
+        self.removed[2 * p..].copy_from_slice(border.removed);
+    }
+
+    /// Replaces what is left of the couplings with the border, from column `border` on, by zeros.
+    #[inline(always)]
+    pub fn clear_remnants(&mut self, [n, p, border]: [usize; 3]) {
+        for row in self.rows[..p * n].chunks_exact_mut(n) {
+            for value in &mut row[border..] {
+                *value = value.without_remnants();
+            }
         }
     }
 

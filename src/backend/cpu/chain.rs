@@ -2,53 +2,53 @@
 //! block in registers: the same operations in the same order as by a window of any size, and so the
 //! same bits.
 
-use super::block::pack;
+use super::block::{Left, Window, pack};
 use super::lanes::{Vector, unrolled};
 use super::layout::{Context, Layout, triangle};
 use super::pivots::{Pivot, Pivots};
 use super::smoothness::Smoothness;
 use super::sweep::Sweep;
 
-/// What is known of M and of AᵀW²β at a block, from the blocks before it.
-struct Front<V, const P: usize> {
-    /// Upper triangle of the diagonal block.
-    diagonal: [[V; P]; P],
-    /// What elimination has subtracted from each diagonal entry.
-    removed: [V; P],
-    /// Right-hand side.
-    y: [V; P],
-}
-
-impl<V: Vector, const P: usize> Front<V, P> {
-    #[inline(always)]
-    fn new() -> Self {
-        Front { diagonal: [[V::default(); P]; P], removed: [V::default(); P], y: [V::default(); P] }
-    }
-}
-
 /// Factorizes M and solves Rᵀ v = AᵀW²β. The arguments and the result are those of
-/// [`factorize`](super::cholesky::factorize), for a layout that is [`plain`](Layout::plain).
+/// [`factorize`](super::cholesky::factorize), for a layout that is [`fixed`](Layout::fixed) with blocks of P
+/// unknowns.
 #[inline(always)]
 pub fn factorize<V: Vector, const T: usize, const P: usize>(
     sweep: &mut Sweep<'_, V>,
     layout: &Layout,
     factor: &mut [V],
+    window: &mut Window<V>,
     pivots: &mut Pivots<V>,
-    whole: &mut [V],
-    v: &mut [V],
+    found: [&mut [V]; 2],
+) -> V {
+    match layout.opening {
+        false => run::<V, T, P, false>(sweep, layout, factor, window, pivots, found),
+        true => run::<V, T, P, true>(sweep, layout, factor, window, pivots, found),
+    }
+}
+
+/// Does it for whole systems, or for parts of one with their first point in the border.
+#[inline(always)]
+fn run<V: Vector, const T: usize, const P: usize, const PART: bool>(
+    sweep: &mut Sweep<'_, V>,
+    layout: &Layout,
+    factor: &mut [V],
+    window: &mut Window<V>,
+    pivots: &mut Pivots<V>,
+    [whole, v]: [&mut [V]; 2],
 ) -> V {
     let (context, systems) = (sweep.context, sweep.systems);
     let fixed = &Context { layout, ..*context };
     let (whole, _) = whole.as_chunks_mut::<P>();
     let (v, _) = v.as_chunks_mut::<P>();
     let mut check = V::default();
-    let mut front = Front::new();
+    let (mut front, mut border) = (Front::new(), Front::new());
     sweep.room.points.begin(context, systems, sweep.scales);
     for range in layout.ranges() {
         sweep.room.points.load(context, systems, range.clone());
         check += sweep.room.points.check();
         for t in range {
-            let Front { diagonal, removed, y } = &mut front;
+            let Front { block: diagonal, removed, y, spike } = &mut front;
             let (points, one) = (&mut sweep.room.points, V::splat(1.0));
             points.absorb::<T>(fixed, t, one, diagonal.as_flattened_mut(), P, y);
             let last = t + 1 == layout.points;
@@ -61,21 +61,79 @@ pub fn factorize<V: Vector, const T: usize, const P: usize>(
                 add_diagonal::<V, T, P>(smoothness, 0, diagonal);
                 add_coupling::<V, T, P>(smoothness, &mut coupling);
             }
+            if PART && t == 0 {
+                border = front;
+                front = Front::new();
+                add_diagonal::<V, T, P>(smoothness, 2, &mut front.block);
+                for i in 0..P {
+                    for j in 0..P {
+                        front.spike[i][j] = coupling[j][i];
+                    }
+                }
+                continue;
+            }
             let mut of_block = [V::default(); P];
             for i in 0..P {
                 of_block[i] = diagonal[i][i] + removed[i];
             }
-            eliminate::<V, T, P>(diagonal, &mut coupling, y, &of_block, t * P, pivots);
+            eliminate::<V, T, P, PART>(
+                diagonal,
+                [&mut coupling, spike],
+                y,
+                &of_block,
+                t * P,
+                pivots,
+            );
             whole[t] = of_block;
             v[t] = *y;
-            let row = &mut factor[t * triangle(P)..][..triangle(P)];
+            let row = &mut factor[t * layout.row_values()..][..layout.row_values()];
+            let (row, panel) = row.split_at_mut(triangle(P));
             pack(diagonal.as_flattened(), P, 0, P, row);
+            if PART {
+                for row in spike.as_flattened_mut() {
+                    *row = row.without_remnants();
+                }
+                panel.copy_from_slice(spike.as_flattened());
+                subtract::<V, P, P>(&mut border, spike, y);
+            }
             if !last {
-                front = next::<V, T, P>(smoothness, &coupling, y);
+                front = next::<V, T, P, PART>(smoothness, &coupling, spike, y);
             }
         }
     }
+    if PART {
+        let Front { block, removed, y, spike } = &front;
+        let left = [
+            Left { block: block.as_flattened(), removed },
+            Left { block: border.block.as_flattened(), removed: &border.removed },
+        ];
+        window.leave(left, spike.as_flattened());
+        if layout.chain < layout.points {
+            v[layout.chain] = *y;
+        }
+        v[layout.points] = border.y;
+    }
     check
+}
+
+/// What is known of M and of AᵀW²β at a block, from the blocks before it.
+struct Front<V, const P: usize> {
+    /// Upper triangle of the diagonal block.
+    block: [[V; P]; P],
+    /// What elimination has subtracted from each diagonal entry.
+    removed: [V; P],
+    /// Right-hand side.
+    y: [V; P],
+    /// Coupling with the border, if there is one.
+    spike: [[V; P]; P],
+}
+
+impl<V: Vector, const P: usize> Front<V, P> {
+    #[inline(always)]
+    fn new() -> Self {
+        let zero = V::default();
+        Front { block: [[zero; P]; P], removed: [zero; P], y: [zero; P], spike: [[zero; P]; P] }
+    }
 }
 
 /// Adds block 0 or 2 of the Gram matrices of the pairs to the diagonal block of M.
@@ -112,17 +170,18 @@ fn add_coupling<V: Vector, const T: usize, const P: usize>(
 }
 
 /// Eliminates a block: its diagonal becomes the triangle of R with reciprocals on the diagonal, the
-/// coupling that of R with the next block, and y becomes v. `whole` is the diagonal of M, `unknown` the
-/// number of the first unknown.
+/// couplings those of R with the next block and with the border, and y becomes v. `whole` is the diagonal of
+/// M, `unknown` the number of the first unknown.
 #[inline(always)]
-fn eliminate<V: Vector, const T: usize, const P: usize>(
+fn eliminate<V: Vector, const T: usize, const P: usize, const PART: bool>(
     diagonal: &mut [[V; P]; P],
-    coupling: &mut [[V; P]; P],
+    [coupling, spike]: [&mut [[V; P]; P]; 2],
     y: &mut [V; P],
     whole: &[V; P],
     unknown: usize,
     pivots: &mut Pivots<V>,
 ) {
+    let width = if PART { P } else { 0 };
     unrolled!(i in 0..P => {
         let reciprocal = pivots.reciprocal_root(diagonal[i][i], whole[i], unknown + i);
         // The coupling is block diagonal over the states, and elimination fills it below only.
@@ -135,6 +194,9 @@ fn eliminate<V: Vector, const T: usize, const P: usize>(
         for j in 0..reach {
             coupling[i][j] = coupling[i][j] * reciprocal;
         }
+        for j in 0..width {
+            spike[i][j] = spike[i][j] * reciprocal;
+        }
         for k in i + 1..P {
             let along = diagonal[i][k];
             for j in k..P {
@@ -144,35 +206,59 @@ fn eliminate<V: Vector, const T: usize, const P: usize>(
             for j in 0..reach {
                 coupling[k][j] = coupling[k][j].minus(along, coupling[i][j]);
             }
+            for j in 0..width {
+                spike[k][j] = spike[k][j].minus(along, spike[i][j]);
+            }
         }
     });
 }
 
 /// Returns what an eliminated block leaves for the next one.
 #[inline(always)]
-fn next<V: Vector, const T: usize, const P: usize>(
+fn next<V: Vector, const T: usize, const P: usize, const PART: bool>(
     smoothness: &Smoothness<V>,
     coupling: &[[V; P]; P],
+    spike: &[[V; P]; P],
     v: &[V; P],
 ) -> Front<V, P> {
     let mut front = Front::new();
-    let Front { diagonal, removed, y } = &mut front;
-    add_diagonal::<V, T, P>(smoothness, 2, diagonal);
+    add_diagonal::<V, T, P>(smoothness, 2, &mut front.block);
+    subtract::<V, T, P>(&mut front, coupling, v);
+    if PART {
+        unrolled!(m in 0..P => {
+            for i in 0..(m / T + 1) * T {
+                for j in 0..P {
+                    front.spike[i][j] = front.spike[i][j].minus(coupling[m][i], spike[m][j]);
+                }
+            }
+        });
+    }
+    front
+}
+
+/// Subtracts from the diagonal block and right-hand side of some unknowns what those take away that they
+/// are coupled with: row m of the coupling reaches up to a multiple of T.
+#[inline(always)]
+fn subtract<V: Vector, const T: usize, const P: usize>(
+    front: &mut Front<V, P>,
+    coupling: &[[V; P]; P],
+    v: &[V; P],
+) {
+    let Front { block, removed, y, .. } = front;
     for i in 0..P {
-        removed[i] = diagonal[i][i];
+        removed[i] += block[i][i];
     }
     unrolled!(m in 0..P => {
         let reach = (m / T + 1) * T;
         for i in 0..reach {
             let along = coupling[m][i];
             for j in i..reach {
-                diagonal[i][j] = diagonal[i][j].minus(along, coupling[m][j]);
+                block[i][j] = block[i][j].minus(along, coupling[m][j]);
             }
             y[i] = y[i].minus(along, v[m]);
         }
     });
     for i in 0..P {
-        removed[i] -= diagonal[i][i];
+        removed[i] -= block[i][i];
     }
-    front
 }

@@ -49,7 +49,7 @@ fn factorize_inlined<V: Vector, const T: usize, const P: usize>(
 ) -> V {
     let (context, layout) = (sweep.context, &sweep.context.layout.fixed::<T, P>());
     if P > 0 {
-        return chain::factorize::<V, T, P>(&mut sweep, layout, factor, pivots, whole, v);
+        return chain::factorize::<V, T, P>(&mut sweep, layout, factor, window, pivots, [whole, v]);
     }
     let fixed = &Context { layout, ..*context };
     let (p, q, chain, n) = (layout.block, layout.derivatives, layout.chain, layout.window());
@@ -93,6 +93,9 @@ fn factorize_inlined<V: Vector, const T: usize, const P: usize>(
                 continue;
             }
             window.factorize::<T>([n, p], t * p, first, pivots);
+            if layout.opening {
+                window.clear_remnants([n, p, outside]);
+            }
             store(window, layout, &mut rows[t * layout.row_values()..]);
             whole[t * p..][..p].copy_from_slice(&window.whole[..p]);
 

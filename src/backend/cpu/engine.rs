@@ -3,7 +3,7 @@
 
 use super::gradient::GradientSink;
 use super::lanes::{Choice, LANES, Sizes, Vector, choose, work};
-use super::layout::{Context, Layout};
+use super::layout::{Context, Cut, Layout};
 use super::staging::TileSystems;
 use super::tile::chunks::Chunks;
 use super::tile::{Scratch, SolutionSink, Tile};
@@ -93,11 +93,16 @@ fn run_task<V: Vector>(context: &Context<'_>, group: &mut Group<V>, task: Task<'
     let (tiles, scratch) = match members {
         Members::Tiles(tiles, scratch) => (tiles, &mut **scratch),
         Members::Chunks(chunks) => {
-            let run = match context.layout.tile {
-                2 if V::SIZES >= Sizes::Blocks => run_chunks::<V, 2>,
-                3 if V::SIZES >= Sizes::Blocks => run_chunks::<V, 3>,
-                4 if V::SIZES >= Sizes::Blocks => run_chunks::<V, 4>,
-                _ => run_chunks::<V, 1>,
+            let run = match (context.layout.tile, context.layout.block) {
+                (2, 2) if V::SIZES >= Sizes::Chains => run_chunks::<V, 2, 2>,
+                (2, 4) if V::SIZES >= Sizes::Chains => run_chunks::<V, 2, 4>,
+                (2, 6) if V::SIZES >= Sizes::Chains => run_chunks::<V, 2, 6>,
+                (3, 3) if V::SIZES >= Sizes::Chains => run_chunks::<V, 3, 3>,
+                (3, 6) if V::SIZES >= Sizes::Chains => run_chunks::<V, 3, 6>,
+                (2, _) if V::SIZES >= Sizes::Blocks => run_chunks::<V, 2, 0>,
+                (3, _) if V::SIZES >= Sizes::Blocks => run_chunks::<V, 3, 0>,
+                (4, _) if V::SIZES >= Sizes::Blocks => run_chunks::<V, 4, 0>,
+                _ => run_chunks::<V, 1, 0>,
             };
             return run(context, *origin, chunks, task);
         }
@@ -152,34 +157,35 @@ fn run_tiles<V: Vector, const T: usize, const P: usize>(
     V::run(RunTiles::<V, T, P> { context, tiles, scratch, task });
 }
 
-/// Solves or differentiates a long system.
-fn run_chunks<V: Vector, const T: usize>(
+/// Does a task with a long system whose blocks are computed on in tiles of T, and have P unknowns unless P is
+/// 0.
+fn run_chunks<V: Vector, const T: usize, const P: usize>(
     context: &Context<'_>,
     origin: usize,
     chunks: &mut Chunks<V>,
     task: Task<'_>,
 ) {
-    V::run(RunChunks::<V, T> { context, origin, chunks, task });
+    V::run(RunChunks::<V, T, P> { context, origin, chunks, task });
 }
 
 work! {
-    RunChunks<'a; T: usize> {
+    RunChunks<'a; T: usize, P: usize> {
         context: &'a Context<'a>,
         origin: usize,
         chunks: &'a mut Chunks<V>,
         task: Task<'a>,
     }
     match task {
-        Task::Solve(mut sink, status) => chunks.solve::<T>(context, &mut sink, status),
+        Task::Solve(mut sink, status) => chunks.solve::<T, P>(context, &mut sink, status),
         Task::Vjp(cotangent, status, found, mut sink) => {
             sink.clear();
-            chunks.vjp::<T>(context, cotangent, status, found, &mut sink);
+            chunks.vjp::<T, P>(context, cotangent, status, found, &mut sink);
         }
         Task::Jvp(inputs, status, mut sink) => {
-            chunks.jvp::<T>(context, inputs, status, &mut sink);
+            chunks.jvp::<T, P>(context, inputs, status, &mut sink);
         }
         Task::Inverse([q, _], status, mut sink) => {
-            chunks.inverse::<T>(context, q, status, &mut sink);
+            chunks.inverse::<T, P>(context, q, status, &mut sink);
         }
         Task::Residuals(status, residuals) => {
             chunks.residuals(context, status, origin, residuals);
@@ -259,16 +265,17 @@ impl<V: Vector, R: Real> Batch<V, R> {
         let group_systems = if cut.is_some() { 1 } else { tiles.div_ceil(most_groups) * LANES };
         let count = shape.batch.div_ceil(group_systems);
         let bytes = match cut {
-            Some(cut) => ensure_memory::<V, R>(shape, &cut.map(|part| (part, [count, count])))?,
+            Some(Cut { sets, chunk, tail }) => {
+                let parts = [(chunk, [sets * count; 2]), (tail, [count; 2])];
+                ensure_memory::<V, R>(shape, &parts)?
+            }
             None => ensure_memory::<V, R>(shape, &[(layout, [tiles, count])])?,
         };
 
         let mut groups = Vec::with_capacity(count);
         for origin in (0..shape.batch).step_by(group_systems) {
             let members = match cut {
-                Some(layouts) => {
-                    Members::Chunks(Box::new(Chunks::new(origin, shape, options, layouts)?))
-                }
+                Some(cut) => Members::Chunks(Box::new(Chunks::new(origin, shape, options, &cut)?)),
                 None => {
                     let end = (origin + group_systems).min(shape.batch);
                     let tile = |first| {
@@ -377,7 +384,10 @@ impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
             }
         }
         let parts = match tiles {
-            0 => format!("a system at a time in {LANES} chunks"),
+            0 => format!(
+                "a system at a time in {} chunks",
+                self.layout.cut().map_or(0, |cut| cut.sets * LANES)
+            ),
             _ => format!("{LANES} systems at a time in {tiles} tiles"),
         };
         let factorization = match self.layout.square_root {

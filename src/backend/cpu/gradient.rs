@@ -1,6 +1,7 @@
 //! The share of every row in the gradients of its inputs, by the formulas of the module
 //! [`adjoint`](crate::adjoint).
 
+use super::block::load;
 use super::lanes::{Vector, work};
 use super::layout::{Context, Layout};
 use super::points::{Scale, initial_rows};
@@ -13,12 +14,14 @@ use crate::real::ValuesMut;
 use std::ops::Range;
 
 /// The place where the gradients of one input are written.
+#[derive(Default)]
 pub enum Place<'a> {
     /// The systems have values of their own, each a gradient of its own.
     Own(ValuesMut<'a>),
     /// The systems share the values, and their gradients are added up.
     Shared(&'a mut [f64]),
     /// Nobody asks for the gradients.
+    #[default]
     Unwanted,
 }
 
@@ -50,12 +53,89 @@ impl GradientSink<'_> {
         }
     }
 
+    /// Returns the places of the points before and from the middle of a single system on; `sums` are
+    /// those of the second half, and are set to zero.
+    pub fn halves<'a>(
+        &'a mut self,
+        layout: &Layout,
+        middle: usize,
+        sums: &'a mut OtherSums,
+    ) -> [GradientSink<'a>; 2] {
+        let (origin, limit, share_limit) = (self.origin, self.limit, self.share_limit);
+        let places = self.inputs.as_mut().zip(layout.strides()).zip(sums.inputs.as_mut());
+        let [mut first, mut second] = [Inputs::default(), Inputs::default()];
+        let halves = places.map(|((place, stride), sums)| match place {
+            Place::Unwanted => [Place::Unwanted, Place::Unwanted],
+            Place::Own(values) => values.split_at(middle * stride).map(Place::Own),
+            Place::Shared(values) => {
+                sums.fill(0.0);
+                // There is a step less than points.
+                let middle = values.len().min(middle * stride);
+                let halves = match sums.is_empty() {
+                    true => values.split_at_mut(middle).into(),
+                    false => [&mut **values, &mut **sums],
+                };
+                halves.map(Place::Shared)
+            }
+        });
+        for (halves, to) in halves.into_iter().zip(first.as_mut().zip(second.as_mut())) {
+            [*to.0, *to.1] = halves;
+        }
+        sums.weights.fill(0.0);
+        let weights = self.weights.as_deref_mut();
+        let other = weights.is_some().then_some(&mut sums.weights[..]);
+        [(first, weights), (second, other)].map(|(inputs, weights)| GradientSink {
+            origin,
+            inputs,
+            weights,
+            limit,
+            share_limit,
+        })
+    }
+
+    /// Adds the sums of the second half.
+    pub fn add(&mut self, others: &OtherSums) {
+        for (place, others) in self.inputs.as_mut().into_iter().zip(others.inputs.as_ref()) {
+            if let Place::Shared(sums) = place {
+                for (sum, other) in sums.iter_mut().zip(others) {
+                    *sum += other;
+                }
+            }
+        }
+        for (sum, other) in
+            self.weights.iter_mut().flat_map(|sums| sums.iter_mut()).zip(others.weights)
+        {
+            *sum += other;
+        }
+    }
+
     /// Returns whether all sums are finite in the arrays of the gradients.
     pub fn sums_are_finite(&self) -> bool {
         self.inputs.as_ref().into_iter().all(|place| match place {
             Place::Shared(sums) => sums.iter().all(|sum| sum.abs() < self.limit),
             Place::Own(_) | Place::Unwanted => true,
         })
+    }
+}
+
+/// What the second half of a single system adds up: gradients of what its points share, and of weights.
+#[derive(Default)]
+pub struct OtherSums {
+    inputs: Inputs<Vec<f64>>,
+    weights: [f64; 4],
+}
+
+impl OtherSums {
+    /// Allocates the sums.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
+    pub fn new(layout: &Layout) -> Result<Self> {
+        let inputs = layout.inputs.zip(layout.strides()).try_map(|(input, stride)| {
+            let shared = stride == 0 || input.values == 0;
+            zeros("gradient of a shared input", if shared { input.values.max(1) } else { 0 })
+        })?;
+        Ok(OtherSums { inputs, weights: [0.0; 4] })
     }
 }
 
@@ -331,18 +411,24 @@ impl<V: Vector> Gradient<V> {
         };
         for (k, span) in layout.spans(t) {
             let (table, powers, reciprocal) = smoothness.rows(points, layout, t, k, span);
-            let (values, slopes) = scaled.split_at_mut(2 * span * q);
-            let (of_z, of_g) = values.split_at_mut(span * q);
-            scale_values(&z[t * p + k * q..], p, powers, of_z);
-            scale_values(&g[t * p + k * q..], p, powers, of_g);
-            for (slopes, values) in slopes.chunks_exact_mut(q).zip(values.chunks_exact(q)) {
-                for j in 0..q {
-                    slopes[j] = table.exponent::<V>(j) * values[j];
+            let (z, g) = (&z[t * p + k * q..], &g[t * p + k * q..]);
+            let [products, slope] = if T > 1 && span == 2 {
+                let scaled = [scaled_pair::<V, T>(z, p, powers), scaled_pair(g, p, powers)];
+                table.products_of_pair(scaled, slacks)
+            } else {
+                let (values, slopes) = scaled.split_at_mut(2 * span * q);
+                let (of_z, of_g) = values.split_at_mut(span * q);
+                scale_values(z, p, powers, of_z);
+                scale_values(g, p, powers, of_g);
+                for (slopes, values) in slopes.chunks_exact_mut(q).zip(values.chunks_exact(q)) {
+                    for j in 0..q {
+                        slopes[j] = table.exponent::<V>(j) * values[j];
+                    }
                 }
-            }
-            let (d_z, d_g) = slopes[..2 * span * q].split_at(span * q);
-            let (of_z, of_g) = values.split_at(span * q);
-            let [products, slope] = table.products::<V, T>([of_z, of_g, d_z, d_g], slacks);
+                let (d_z, d_g) = slopes[..2 * span * q].split_at(span * q);
+                let (of_z, of_g) = values.split_at(span * q);
+                table.products::<V, T>([of_z, of_g, d_z, d_g], slacks)
+            };
             self.weights[2] = self.weights[2].minus((factor + factor) * scale, products);
             let by_length = -(factor * factor * slope) * reciprocal;
             for t in t..t + span - 1 {
@@ -352,6 +438,18 @@ impl<V: Vector> Gradient<V> {
             }
         }
     }
+}
+
+/// Returns the values of one state at two points, `p` apart, times the powers.
+#[inline(always)]
+fn scaled_pair<V: Vector, const T: usize>(x: &[V], p: usize, powers: &[V]) -> [[V; T]; 2] {
+    let (powers, mut scaled) = (load::<V, T>(powers, 0), [load(x, 0), load(x, p)]);
+    for of_point in &mut scaled {
+        for j in 0..T {
+            of_point[j] = powers[j] * of_point[j];
+        }
+    }
+    scaled
 }
 
 work! {

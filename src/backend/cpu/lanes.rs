@@ -10,6 +10,9 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
 /// The number of lanes of a [`Vector`].
 pub const LANES: usize = 8;
 
+/// What is left of a number that has decayed: 2^−600.
+const REMNANT: f64 = f64::from_bits((1023 - 600) << 52);
+
 /// Eight numbers in double precision, with arithmetic lane by lane.
 pub trait Vector:
     Copy
@@ -58,6 +61,13 @@ pub trait Vector:
         self.to_array()[lane]
     }
 
+    /// Returns zero in place of values below 2^−600, which what decays along a long system would else
+    /// become, and then subnormal, which machines compute with slowly.
+    #[inline(always)]
+    fn without_remnants(self) -> Self {
+        self.abs().less(Self::splat(REMNANT), Self::default(), self)
+    }
+
     /// Returns whether the values of all lanes are the same as those of `other`, and are numbers.
     #[inline(always)]
     fn same(self, other: Self) -> bool {
@@ -89,13 +99,13 @@ pub trait Work {
 macro_rules! work {
     (
         $(#[$attribute:meta])*
-        $name:ident<$($life:lifetime),* $(; $($constant:ident: $kind:ty),*)?>
+        $visible:vis $name:ident<$($life:lifetime),* $(; $($constant:ident: $kind:ty),*)?>
         { $($field:ident: $type:ty),* $(,)? }
         $body:expr
     ) => {
         $(#[$attribute])*
-        struct $name<$($life,)* V $($(, const $constant: $kind)*)?> {
-            $($field: $type,)*
+        $visible struct $name<$($life,)* V $($(, const $constant: $kind)*)?> {
+            $($visible $field: $type,)*
         }
 
         impl<$($life,)* V: $crate::backend::cpu::lanes::Vector $($(, const $constant: $kind)*)?>

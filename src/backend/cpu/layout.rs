@@ -12,8 +12,10 @@ use crate::shape::{InputLayout, ProblemShape};
 const MOST_TILE: usize = 4;
 /// The number of values of coefficients that are brought into lanes at once.
 const STAGED_VALUES: usize = 1024;
-/// The least number of points of a chunk of a system.
+/// The least number of points of a chunk of a system, and of one of two sets of chunks, so that a second
+/// thread pays.
 const SHORTEST_CHUNK: usize = 12;
+const SHORTEST_OF_TWO: usize = 128;
 
 /// The indices of the unknowns and of the inputs of one system.
 ///
@@ -129,7 +131,7 @@ impl Layout {
 
     /// Returns this layout with constants in place of what is known when a sweep is compiled: that
     /// tiles have the edge T, which is Q unless it is 1; and, unless P is 0, that blocks have P unknowns and
-    /// the layout is [`plain`](Self::plain).
+    /// the layout is [`plain`](Self::plain), or that of a part of a system with such a layout.
     #[inline(always)]
     pub fn fixed<const T: usize, const P: usize>(&self) -> Self {
         let mut fixed = *self;
@@ -140,12 +142,10 @@ impl Layout {
             fixed.states = P / T;
             fixed.block = P;
             fixed.bandwidth = 1;
-            fixed.border = 0;
+            fixed.border = if fixed.opening { P } else { 0 };
             fixed.stored = false;
             fixed.slack = None;
-            fixed.chain = fixed.points;
             fixed.closing = false;
-            fixed.opening = false;
             if P == T {
                 fixed.step_states = 1;
                 fixed.widths.steps = 1;
@@ -154,22 +154,23 @@ impl Layout {
         fixed
     }
 
-    /// Returns the layout of the chunks of a long system that is cut at separators, and that of the
-    /// tail after the last of these, or `None` if such systems are not to be cut.
+    /// Returns how a long system is cut at separators, or `None` if such systems are not to be cut.
     ///
     /// A chunk has a separator, which is in the border, its own points, which are the chain, and the
     /// next separator, where no rows begin. The tail has a separator and at least one point more.
-    pub fn cut(&self) -> Option<[Layout; 2]> {
-        let chunk = self.points.checked_sub(2)? / LANES;
+    pub fn cut(&self) -> Option<Cut> {
+        let points = self.points.checked_sub(2)?;
+        let sets = if points / (2 * LANES) >= SHORTEST_OF_TWO { 2 } else { 1 };
+        let chunk = points / (sets * LANES);
         let possible = self.plain() && self.scaled_points == 0;
         if !possible || chunk < SHORTEST_CHUNK.max(self.given[0]) {
             return None;
         }
         let part = Layout { opening: true, border: self.block, ..*self };
-        let tail = self.points - LANES * chunk;
+        let tail = self.points - sets * LANES * chunk;
         let tail = Layout { points: tail, chain: tail, begun: tail, ..part };
         let chunk = Layout { points: chunk + 1, chain: chunk, begun: chunk, ..part };
-        Some([chunk, tail.without_initial_values()])
+        Some(Cut { sets, chunk, tail: tail.without_initial_values() })
     }
 
     fn without_initial_values(mut self) -> Self {
@@ -251,16 +252,18 @@ impl Layout {
         (0..points.div_ceil(stage)).map(move |i| i * stage..points.min((i + 1) * stage))
     }
 
+    /// Returns the number of values of each input from one point to the next, zero where points share them.
+    /// Initial values are those of the system, not of a point where a chunk of it begins.
+    pub fn strides(&self) -> Inputs<usize> {
+        Inputs { initial_values: 0, ..self.inputs.map(|input| input.inner[0]) }
+    }
+
     /// Returns the places of the inputs of some systems in arrays that begin with system `origin`.
     pub fn streams(&self, systems: TileSystems, origin: usize) -> Inputs<Streams> {
-        let zipped = self.inputs.zip(self.widths);
-        let streams =
-            |(layout, width)| Streams::new(&layout, layout.inner[0], width, systems, origin);
-        let mut initial = self.inputs.initial_values;
-        // Initial values are those of the system, not of a point where a chunk of it begins.
-        initial.inner[0] = 0;
-        let initial_values = streams((initial, self.widths.initial_values));
-        Inputs { initial_values, ..zipped.map(streams) }
+        self.inputs
+            .zip(self.strides())
+            .zip(self.widths)
+            .map(|((layout, stride), width)| Streams::new(&layout, stride, width, systems, origin))
     }
 
     /// Returns the places of the solutions (N, K, Q) of some systems.
@@ -272,6 +275,17 @@ impl Layout {
         };
         Streams::new(&layout, self.block, self.block, systems, origin)
     }
+}
+
+/// How a long system is cut at separators.
+#[derive(Clone, Copy)]
+pub struct Cut {
+    /// Number of sets of chunks, with one in each lane.
+    pub sets: usize,
+    /// Layout of the chunks.
+    pub chunk: Layout,
+    /// Layout of the tail after the last chunk.
+    pub tail: Layout,
 }
 
 /// Returns the number of values of a triangle of `size` rows.

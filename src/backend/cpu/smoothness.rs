@@ -132,6 +132,38 @@ impl Table {
         [products, slopes]
     }
 
+    /// Returns the same of scaled values at two points, by the length, with all of them in registers.
+    #[inline(always)]
+    pub fn products_of_pair<V: Vector, const T: usize>(
+        &self,
+        [x, y]: [[[V; T]; 2]; 2],
+        [slack_x, slack_y]: [V; 2],
+    ) -> [V; 2] {
+        let (mut d_x, mut d_y) = (x, y);
+        for point in 0..2 {
+            for j in 0..T {
+                d_x[point][j] = self.exponent::<V>(j) * x[point][j];
+                d_y[point][j] = self.exponent::<V>(j) * y[point][j];
+            }
+        }
+        let (mut products, mut slopes) = (V::default(), V::default());
+        for row in self.entries.as_chunks::<T>().0.as_chunks::<2>().0 {
+            let mut sums = [slack_x, slack_y, V::default(), V::default()];
+            for point in 0..2 {
+                for j in 0..T {
+                    let entry = V::splat(row[point][j]);
+                    sums[0] = sums[0].plus(entry, x[point][j]);
+                    sums[1] = sums[1].plus(entry, y[point][j]);
+                    sums[2] = sums[2].plus(entry, d_x[point][j]);
+                    sums[3] = sums[3].plus(entry, d_y[point][j]);
+                }
+            }
+            products = products.plus(sums[0], sums[1]);
+            slopes = slopes.plus(sums[0], sums[3]).plus(sums[1], sums[2]);
+        }
+        [products, slopes]
+    }
+
     /// Iterates over the rows of C.
     pub fn table(&self) -> impl Iterator<Item = &[f64]> {
         self.entries.chunks_exact(self.sums.len())

@@ -83,7 +83,7 @@ impl<V: Vector> Sweep<'_, V> {
     ) {
         self.forward::<T, P>(Some(given), None, x);
         self.border(x);
-        self.substitute::<T, P>(Some(given), x, correction, None, finish);
+        self.substitute::<T, P>(Some(given), x, correction, &mut [], finish);
     }
 
     /// Solves Rᵀ v = y for the chain, y being `given` + `residual`, and leaves the right-hand side of
@@ -106,8 +106,11 @@ impl<V: Vector> Sweep<'_, V> {
     ) {
         let layout = &self.context.layout.fixed::<T, P>();
         let (p, chain) = (layout.block, layout.chain);
-        let (v, border) = v.split_at_mut(layout.first_border());
         self.room.points.begin(self.context, self.systems, self.scales);
+        if let (1.., Some(given), None) = (P, given, residual) {
+            return self.forward_chain::<T, P>(layout, given, v);
+        }
+        let (v, border) = v.split_at_mut(layout.first_border());
         self.room.y.fill(V::default());
         match given {
             Some(given) => border.copy_from_slice(&given[v.len()..]),
@@ -207,14 +210,15 @@ impl<V: Vector> Sweep<'_, V> {
     }
 
     /// Solves the blocks of a range of R x = v in place, once the border and the blocks after it are
-    /// solved; with the same of a probe, if there is one, so that neither waits for the other.
+    /// solved; with the same of probes, so that none waits for another. Of a [probe](super::tile) only the
+    /// size counts, and what has decayed of it is left out.
     pub fn backward<const T: usize, const P: usize>(
         &mut self,
         range: Range<usize>,
         x: &mut [V],
-        probe: Option<&mut [V]>,
+        probes: &mut [&mut [V]],
     ) {
-        V::run(Backward::<V, T, P> { sweep: self, range, x, probe });
+        V::run(Backward::<V, T, P> { sweep: self, range, x, probes });
     }
 
     #[inline(always)]
@@ -222,16 +226,22 @@ impl<V: Vector> Sweep<'_, V> {
         &mut self,
         range: Range<usize>,
         x: &mut [V],
-        mut probe: Option<&mut [V]>,
+        probes: &mut [&mut [V]],
     ) {
         let layout = &self.context.layout.fixed::<T, P>();
+        if P > 0 {
+            return self.backward_chain::<T, P>(layout, range, x, probes);
+        }
         for t in (range.start.max(usize::from(layout.opening))..range.end.min(layout.chain)).rev() {
             if !layout.stored && t + 1 < layout.points {
                 self.update::<T>(layout, t);
             }
             self.backward_block::<T>(layout, t, x);
-            if let Some(probe) = &mut probe {
+            for probe in &mut *probes {
                 self.backward_block::<T>(layout, t, probe);
+                for value in &mut probe[t * layout.block..][..layout.block] {
+                    *value = value.without_remnants();
+                }
             }
         }
     }
@@ -274,7 +284,7 @@ impl<V: Vector> Sweep<'_, V> {
         given: Option<&[V]>,
         x: &mut [V],
         correction: &mut [V],
-        mut probe: Option<&mut [V]>,
+        probes: &mut [&mut [V]],
         mut finish: impl FnMut(&mut Self, Range<usize>, &[V]),
     ) {
         let last = self.context.options.refinement();
@@ -285,7 +295,7 @@ impl<V: Vector> Sweep<'_, V> {
                 }
             };
             if step == 0 {
-                self.back::<T, P>(x, None, probe.take(), &mut finish);
+                self.back::<T, P>(x, None, probes, &mut finish);
             } else {
                 self.forward::<T, P>(
                     given,
@@ -293,7 +303,7 @@ impl<V: Vector> Sweep<'_, V> {
                     correction,
                 );
                 self.border(correction);
-                self.back::<T, P>(x, Some(correction), None, &mut finish);
+                self.back::<T, P>(x, Some(correction), &mut [], &mut finish);
             }
         }
     }
@@ -306,7 +316,7 @@ impl<V: Vector> Sweep<'_, V> {
         &mut self,
         x: &mut [V],
         mut correction: Option<&mut [V]>,
-        mut probe: Option<&mut [V]>,
+        probes: &mut [&mut [V]],
         finish: &mut impl FnMut(&mut Self, Range<usize>, &[V]),
     ) {
         let layout = self.context.layout;
@@ -316,9 +326,9 @@ impl<V: Vector> Sweep<'_, V> {
         }
         for range in layout.ranges().rev() {
             match &mut correction {
-                None => self.backward::<T, P>(range.clone(), x, probe.as_deref_mut()),
+                None => self.backward::<T, P>(range.clone(), x, probes),
                 Some(correction) => {
-                    self.backward::<T, P>(range.clone(), correction, None);
+                    self.backward::<T, P>(range.clone(), correction, &mut []);
                     let of_chain = range.start * p..range.end.min(chain) * p;
                     add(&mut x[of_chain.clone()], &correction[of_chain]);
                 }
@@ -415,13 +425,13 @@ work! {
 }
 
 work! {
-    Backward<'a, 'b; T: usize, P: usize> {
+    Backward<'a, 'b, 'c; T: usize, P: usize> {
         sweep: &'a mut Sweep<'b, V>,
         range: Range<usize>,
         x: &'a mut [V],
-        probe: Option<&'a mut [V]>,
+        probes: &'a mut [&'c mut [V]],
     }
-    sweep.backward_inlined::<T, P>(range, x, probe)
+    sweep.backward_inlined::<T, P>(range, x, probes)
 }
 
 /// Computes the values of one state at a few points, `p` apart, times the powers.
@@ -466,3 +476,5 @@ pub fn slack_cost(context: &Context<'_>) -> f64 {
         Formulation::LeastSquares => 0.0,
     }
 }
+
+mod chain;

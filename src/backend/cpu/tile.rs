@@ -97,6 +97,13 @@ pub struct SolutionSink<'a> {
 }
 
 impl SolutionSink<'_> {
+    /// Returns the places of the values before and after this one of a single system.
+    fn halves(&mut self, middle: usize) -> [SolutionSink<'_>; 2] {
+        let (origin, limit) = (self.origin, self.limit);
+        let halves = self.values.split_at(middle);
+        halves.map(|values| SolutionSink { origin, values, epsilon: None, limit })
+    }
+
     /// Writes the values of a range of points from x, the unknowns.
     #[inline(always)]
     fn store<V: Vector>(
@@ -243,7 +250,7 @@ impl<V: Vector> Tile<V> {
         let mut sweep = sweep!(self, context, room);
         let streams = layout.solution_streams(systems, sink.origin);
         sweep.border_backward(&mut z);
-        sweep.substitute::<T, P>(None, &mut z, correction, Some(probe), |_, range, z| {
+        sweep.substitute::<T, P>(None, &mut z, correction, &mut [&mut *probe], |_, range, z| {
             sink.store(layout, &streams, range, z);
         });
         let uncertainty = uncertainty(layout, probe, whole);
@@ -468,8 +475,9 @@ fn uncertainty<V: Vector>(layout: &Layout, x: &[V], whole: &[V]) -> V {
 /// Returns Σ M_ii x_i².
 #[inline(always)]
 fn sum_of_squares<V: Vector>(x: &[V], whole: &[V]) -> V {
-    // Four sums, so that an addition need not wait for the one before.
-    let mut sums = [V::default(); 4];
+    // Four sums, so that an addition need not wait for the one before. They do not begin with zero, so that
+    // none is subnormal where x has decayed.
+    let mut sums = [V::splat(2.0_f64.powi(-900)); 4];
     for (x, whole) in x.chunks(4).zip(whole.chunks(4)) {
         for (sum, (x, whole)) in sums.iter_mut().zip(x.iter().zip(whole)) {
             // In this order, x² cannot overflow where M_ii x² does not.

@@ -218,6 +218,10 @@ fn chunks_find_what_whole_systems_do() {
         (Long::new([2, 300], [1, 3], [false, false]), hermite),
         (Long::new([1, 130], [1, 4], [false, true]), taylor),
         (Long::new([2, 107], [1, 2], [false, true]), hermite),
+        // Two sets of chunks, and threads for both.
+        (Long::new([1, 2050], [1, 2], [false; 2]), taylor),
+        (Long::new([2, 2063], [1, 1], [true, false]), hermite),
+        (Long::new([1, 2100], [2, 1], [false, true]), balanced),
     ];
     for (long, options) in &cases {
         let problem = long.problem();

@@ -5,123 +5,95 @@
 //! those of any system, with the separator on the left in the border, and that on the right left
 //! over. What remains of all chunks, and of the tail after the last separator, is a block tridiagonal
 //! matrix over the separators, which is small.
+//!
+//! A very long system has two sets of chunks, and a thread for each half of it: what a thread does with one
+//! is in [`half`], what ties them together here. How a system is cut depends on its length alone.
 
-use super::{
-    Scratch, SolutionSink, Tile, input_status, is_certain, norms, sum_of_squares, uncertainty,
-};
-use crate::backend::cpu::block::Window;
-use crate::backend::cpu::gradient::{Gradient, GradientSink, Target, check_below};
+use super::{SolutionSink, input_status, is_certain, norms};
+use crate::backend::cpu::gradient::{GradientSink, OtherSums};
 use crate::backend::cpu::lanes::{LANES, Vector};
-use crate::backend::cpu::layout::{Context, Layout};
+use crate::backend::cpu::layout::{Context, Cut};
 use crate::backend::cpu::staging::TileSystems;
-use crate::backend::cpu::sweep::{Residual, Sweep};
-use crate::banded::{self, BandedShape, Factor};
 use crate::error::Result;
 use crate::inputs::Inputs;
-use crate::memory::zeros;
 use crate::options::Options;
 use crate::real::Values;
 use crate::shape::ProblemShape;
 use crate::solution::{Residuals, Status};
-use std::ops::Range;
-
-/// The number of separators: the first points of the chunks and of the tail.
-const SEPARATORS: usize = LANES + 1;
+use half::{Half, OnHalf, Part, Sink, Task, Which};
+use separators::Separators;
 
 /// A system in chunks.
 pub struct Chunks<V> {
     system: usize,
-    /// The chunks, and the tail, which all lanes repeat.
-    parts: [Part<V>; 2],
+    halves: Vec<Half<V>>,
     separators: Separators,
+    /// What the second half adds up.
+    sums: OtherSums,
 }
-
-struct Part<V> {
-    layout: Layout,
-    tile: Tile<V>,
-    scratch: Scratch<V>,
-}
-
-/// What is finished in a sweep back: the part, the range of its points, and the solution.
-type Finished<'a, V> = (usize, Range<usize>, &'a [V]);
 
 impl<V: Vector> Chunks<V> {
-    /// Allocates a system that is cut as these layouts of chunks and tail say.
+    /// Allocates a system that is cut so.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
-    pub fn new(
-        system: usize,
-        shape: &ProblemShape,
-        options: &Options,
-        [chunk, tail]: [Layout; 2],
-    ) -> Result<Self> {
-        let part = |layout: Layout, systems: TileSystems| -> Result<Part<V>> {
-            let tile = Tile::new(systems, &layout)?;
-            Ok(Part { scratch: Scratch::new(shape, options, &layout)?, tile, layout })
-        };
-        let chunks = TileSystems { first: system, count: 1, start: 0, chunk: chunk.begun };
-        let after = TileSystems { start: LANES * chunk.begun, chunk: 0, ..chunks };
+    pub fn new(system: usize, shape: &ProblemShape, options: &Options, cut: &Cut) -> Result<Self> {
+        let half = |set| Half::new(system, shape, options, cut, set);
         Ok(Chunks {
             system,
-            parts: [part(chunk, chunks)?, part(tail, after)?],
-            separators: Separators::new(chunk.block)?,
+            halves: (0..cut.sets).map(half).collect::<Result<_>>()?,
+            separators: Separators::new(cut.sets * LANES + 1, cut.chunk.block)?,
+            sums: OtherSums::new(&cut.chunk)?,
         })
     }
 
     /// Returns the number of values, in lanes, of factor and solution.
     pub fn values(&self) -> usize {
-        self.parts.iter().map(|part| part.tile.values()).sum()
+        self.parts().map(|part| part.tile.values()).sum()
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Part<V>> {
+        self.halves.iter().flat_map(|half| &half.parts)
+    }
+
+    /// Returns the first point of the second half.
+    fn middle(&self, context: &Context<'_>) -> usize {
+        self.halves.get(1).map_or(context.layout.points, |half| half.start)
     }
 
     /// Solves the system.
     #[inline(always)]
-    pub fn solve<const T: usize>(
+    pub fn solve<const T: usize, const P: usize>(
         &mut self,
         context: &Context<'_>,
         sink: &mut SolutionSink<'_>,
         status: &mut [Status],
     ) {
-        let (layout, place) = (context.layout, self.system - sink.origin);
-        let found = self.parts.each_mut().map(|Part { layout, tile, scratch }| {
-            tile.eliminate::<T, 0>(&Context { layout, ..*context }, scratch)
-        });
-        let [chunks, tail] = &self.parts;
-        self.separators.factorize([chunks.remainder(), tail.remainder()]);
-        let separator = self.broken_separator::<T>(context);
-        let (mut wrong, mut broken) = (false, None);
-        for (Part { layout, tile, scratch }, found) in self.parts.iter().zip(found) {
-            let uncertainty = uncertainty(layout, &scratch.direction, &scratch.whole);
-            for lane in 0..tile.systems.lanes() {
-                let of_lane = |unknown| tile.systems.point(lane) * layout.block + unknown;
-                wrong |= found.data.lane(lane) != 0.0;
-                broken = broken.or(found.broken(lane, uncertainty).map(of_lane));
-            }
-        }
-        let broken = broken.or(separator);
+        let block = context.layout.block;
+        self.each::<T, P>(context, [Task::Eliminate, Task::Eliminate]);
+        self.separators.factorize(&self.halves);
+        let broken = self.separators.begin_probe(&mut self.halves);
+        let sinks = sink.halves(self.middle(context) * block).map(Sink::Solution);
+        self.substitute::<T, P>(context, Which::Unknowns, sinks);
 
-        let mut x = self.parts.each_mut().map(|part| std::mem::take(&mut part.tile.unknowns));
-        self.separators.solve(self.parts.each_ref().map(|part| &part.layout), &mut x);
-        self.substitute_and_store::<T>(context, false, &mut x, sink);
-        let mut finite = V::default();
-        for (part, x) in self.parts.iter_mut().zip(x) {
-            check_below(&x, sink.limit, &mut finite);
-            part.tile.unknowns = x;
-        }
-
-        let block = layout.block;
+        let found = || self.parts().map(|part| &part.found);
+        let of_separators = self.separators.sum_of_squares();
+        let sum = found().fold(of_separators, |sum, found| sum + found.probe);
+        let separator =
+            broken.unwrap_or_else(|weakest| (!is_certain(f64::EPSILON * sum)).then_some(weakest));
+        let wrong = found().any(|found| found.wrong);
         let wrong = if wrong { input_status(context, self.system) } else { None };
+        let broken = found().find_map(|found| found.broken).or(separator);
         let broken = broken
             .map(|unknown| Status::Breakdown { point: unknown / block, pivot: unknown % block });
-        let overflow = finite.to_array().iter().any(|lane| *lane != 0.0);
-        let overflow = overflow.then_some(Status::Overflow);
-        status[place] = wrong.or(broken).or(overflow).unwrap_or(Status::Ok);
-        sink.finish::<V>(layout, TileSystems::whole(self.system, 1), &[], status, f64::NAN);
+        let overflow = found().any(|found| found.overflow).then_some(Status::Overflow);
+        status[self.system - sink.origin] = wrong.or(broken).or(overflow).unwrap_or(Status::Ok);
+        self.finish(context, status, sink, f64::NAN);
     }
 
     /// Computes the gradients.
     #[inline(always)]
-    pub fn vjp<const T: usize>(
+    pub fn vjp<const T: usize, const P: usize>(
         &mut self,
         context: &Context<'_>,
         cotangent: [Values<'_>; 2],
@@ -130,61 +102,50 @@ impl<V: Vector> Chunks<V> {
         sink: &mut GradientSink<'_>,
     ) {
         let place = self.system - sink.origin;
-        let live = f64::from(u8::from(status[place].is_ok()));
-        for Part { tile, scratch, .. } in &mut self.parts {
-            let mut lanes = [0.0; LANES];
-            lanes[..tile.systems.lanes()].fill(live);
-            scratch.gradient.begin(V::from_array(lanes));
+        let live = status[place].is_ok();
+        self.each::<T, P>(context, [cotangent[0]; 2].map(Task::Given));
+        let middle = self.middle(context);
+        let mut sums = std::mem::take(&mut self.sums);
+        let sinks = sink.halves(context.layout, middle, &mut sums);
+        self.substitute::<T, P>(
+            context,
+            Which::Direction,
+            sinks.map(|sink| Sink::Gradient(sink, f64::from(u8::from(live)))),
+        );
+        if self.halves.len() > 1 {
+            sink.add(&sums);
         }
-        self.load(cotangent[0]);
-        let mut x = self.begin_given::<T>(context);
-        let streams =
-            self.parts.each_ref().map(|part| part.layout.streams(part.tile.systems, sink.origin));
-        self.substitute::<T>(context, true, &mut x, |sweep, gradient, z, (part, range, g)| {
-            sweep.room.points.load(sweep.context, sweep.systems, range.clone());
-            let mut target = Target { sink, streams: streams[part] };
-            gradient.add_range::<T, 0>(sweep, range, z, g, &mut target);
-        });
-        for ((part, x), streams) in self.parts.iter_mut().zip(x).zip(streams) {
-            let mut target = Target { sink, streams };
-            let check = part.scratch.gradient.finish(&part.layout, &mut target).to_array();
-            if live != 0.0 && check.iter().any(|lane| *lane != 0.0) {
-                found[place] = Status::Overflow;
-            }
-            part.scratch.direction = x;
-        }
-        if live != 0.0 && !sink.sums_are_finite() {
+        self.sums = sums;
+        let overflow = self.parts().any(|part| part.found.overflow);
+        if live && (overflow || !sink.sums_are_finite()) {
             found[place] = Status::Overflow;
         }
     }
 
-    /// Computes the directional derivative, as [`Tile::jvp`] does.
+    /// Computes the directional derivative, as [`Tile::jvp`](super::Tile::jvp) does.
     #[inline(always)]
-    pub fn jvp<const T: usize>(
+    pub fn jvp<const T: usize, const P: usize>(
         &mut self,
         context: &Context<'_>,
         inputs: Inputs<Values<'_>>,
         status: &[Status],
         sink: &mut SolutionSink<'_>,
     ) {
-        for Part { layout, tile, scratch } in &mut self.parts {
-            let context = &Context { layout, ..*context };
-            tile.add_tangents(context, scratch, inputs);
-        }
-        self.solve_given::<T>(context, status, sink);
+        self.each::<T, P>(context, [inputs; 2].map(Task::Tangents));
+        self.solve_given::<T, P>(context, status, sink);
     }
 
     /// Computes M⁻¹ q.
     #[inline(always)]
-    pub fn inverse<const T: usize>(
+    pub fn inverse<const T: usize, const P: usize>(
         &mut self,
         context: &Context<'_>,
         q: Values<'_>,
         status: &[Status],
         sink: &mut SolutionSink<'_>,
     ) {
-        self.load(q);
-        self.solve_given::<T>(context, status, sink);
+        self.each::<T, P>(context, [q; 2].map(Task::Given));
+        self.solve_given::<T, P>(context, status, sink);
     }
 
     /// Computes the norms of the weighted defects, by family.
@@ -197,7 +158,9 @@ impl<V: Vector> Chunks<V> {
         residuals: &mut [Residuals],
     ) {
         let mut total = [0.0; 4];
-        for Part { layout, tile, scratch } in &mut self.parts {
+        for Part { layout, tile, scratch, .. } in
+            self.halves.iter_mut().flat_map(|half| &mut half.parts)
+        {
             let sums = tile.squared_defects(&Context { layout, ..*context }, scratch);
             for (total, sum) in total.iter_mut().zip(sums) {
                 *total += sum.to_array()[..tile.systems.lanes()].iter().sum::<f64>();
@@ -207,264 +170,73 @@ impl<V: Vector> Chunks<V> {
         residuals[place] = norms(total, status[place]);
     }
 
-    /// Brings a vector (N, K, Q) over the points where rows begin into the right-hand sides.
-    fn load(&mut self, values: Values<'_>) {
-        for Part { layout, tile, scratch } in &mut self.parts {
-            scratch.rhs.fill(V::default());
-            layout.solution_streams(tile.systems, 0).load(
-                values,
-                0,
-                layout.begun,
-                &mut scratch.rhs,
-            );
-        }
-    }
-
-    /// Substitutes forward the right-hand sides, and solves the system of the separators. The vectors
-    /// returned are those of the scratches.
+    /// Solves M x = rhs, where the halves have substituted forward, and writes x.
     #[inline(always)]
-    fn begin_given<const T: usize>(&mut self, context: &Context<'_>) -> [Vec<V>; 2] {
-        let mut x = self.parts.each_mut().map(|part| std::mem::take(&mut part.scratch.direction));
-        for (Part { layout, tile, scratch }, x) in self.parts.iter_mut().zip(&mut x) {
-            let Scratch { room, rhs, .. } = scratch;
-            let context = &Context { layout, ..*context };
-            sweep!(tile, context, room).forward::<T, 0>(Some(rhs), None, x);
-        }
-        self.separators.solve(self.parts.each_ref().map(|part| &part.layout), &mut x);
-        x
-    }
-
-    /// Solves M x = rhs and writes x.
-    #[inline(always)]
-    fn solve_given<const T: usize>(
+    fn solve_given<const T: usize, const P: usize>(
         &mut self,
         context: &Context<'_>,
         status: &[Status],
         sink: &mut SolutionSink<'_>,
     ) {
-        let mut x = self.begin_given::<T>(context);
-        self.substitute_and_store::<T>(context, true, &mut x, sink);
-        for (part, x) in self.parts.iter_mut().zip(x) {
-            part.scratch.direction = x;
-        }
-        let system = TileSystems::whole(self.system, 1);
-        sink.finish::<V>(context.layout, system, &[], status, 0.0);
+        let sinks = sink.halves(self.middle(context) * context.layout.block).map(Sink::Solution);
+        self.substitute::<T, P>(context, Which::Direction, sinks);
+        self.finish(context, status, sink, 0.0);
     }
 
-    /// Substitutes as [`substitute`](Self::substitute) does, and writes x.
-    #[inline(always)]
-    fn substitute_and_store<const T: usize>(
-        &mut self,
+    fn finish(
+        &self,
         context: &Context<'_>,
-        given: bool,
-        x: &mut [Vec<V>; 2],
+        status: &[Status],
         sink: &mut SolutionSink<'_>,
+        instead: f64,
     ) {
-        let streams = self
-            .parts
-            .each_ref()
-            .map(|part| part.layout.solution_streams(part.tile.systems, sink.origin));
-        self.substitute::<T>(context, given, x, |sweep, _, _, (part, range, x)| {
-            sink.store(sweep.context.layout, &streams[part], range, x);
-        });
+        let system = TileSystems::whole(self.system, 1);
+        sink.finish::<V>(context.layout, system, &[], status, instead);
     }
 
-    /// Substitutes backward and refines, as [`Sweep::substitute`] does; the right-hand side is that
-    /// of the scratch if it is `given`.
+    /// Solves for the separators, substitutes backward and refines, as
+    /// [`Sweep::substitute`](crate::backend::cpu::sweep::Sweep::substitute) does.
     #[inline(always)]
-    fn substitute<const T: usize>(
+    fn substitute<const T: usize, const P: usize>(
         &mut self,
         context: &Context<'_>,
-        given: bool,
-        x: &mut [Vec<V>; 2],
-        mut finish: impl FnMut(&mut Sweep<'_, V>, &mut Gradient<V>, &[V], Finished<'_, V>),
+        which: Which,
+        sinks: [Sink<'_>; 2],
     ) {
-        let Chunks { parts, separators, .. } = self;
         let last = context.options.refinement();
+        let mut sinks = Some(sinks);
         for step in 0..=last {
-            if step > 0 {
-                for (Part { layout, tile, scratch }, x) in parts.iter_mut().zip(&*x) {
-                    let Scratch { room, rhs, correction, .. } = scratch;
-                    let residual = Some(Residual { x, data: !given });
-                    let context = &Context { layout, ..*context };
-                    let given = given.then_some(&rhs[..]);
-                    sweep!(tile, context, room).forward::<T, 0>(given, residual, correction);
-                }
-                let mut corrections =
-                    parts.each_mut().map(|part| std::mem::take(&mut part.scratch.correction));
-                let layouts = parts.each_ref().map(|part| &part.layout);
-                separators.solve(layouts, &mut corrections);
-                for (part, correction) in parts.iter_mut().zip(corrections) {
-                    part.scratch.correction = correction;
-                }
+            let corrects = step > 0;
+            if corrects {
+                self.each::<T, P>(context, [Task::Residual(which), Task::Residual(which)]);
             }
-            for (number, (Part { layout, tile, scratch }, x)) in
-                parts.iter_mut().zip(&mut *x).enumerate()
-            {
-                let Scratch { room, correction, gradient, .. } = scratch;
-                let context = &Context { layout, ..*context };
-                let correction = (step > 0).then_some(&mut correction[..]);
-                let z = &tile.unknowns;
-                let mut finish = |sweep: &mut Sweep<'_, V>, range: Range<usize>, x: &[V]| {
-                    if step == last {
-                        finish(sweep, gradient, z, (number, range, x));
-                    }
-                };
-                sweep!(tile, context, room).back::<T, 0>(x, correction, None, &mut finish);
-            }
+            let solved = if corrects { Which::Correction } else { which };
+            self.separators.solve(&mut self.halves, solved);
+            let sinks = if step == last { sinks.take() } else { None };
+            let sinks = sinks.unwrap_or([Sink::Nothing, Sink::Nothing]);
+            self.each::<T, P>(context, sinks.map(|sink| Task::Back { which, corrects, sink }));
         }
     }
 
-    /// Returns the unknown whose pivot broke down among the separators, if one did, or else is not
-    /// certain: as in a tile, x = R⁻¹e_k is found for the weakest pivot k. The probes that the elimination of
-    /// the parts has begun are finished with it.
+    /// Lets the halves do their tasks, on two threads if there are two.
     #[inline(always)]
-    fn broken_separator<const T: usize>(&mut self, context: &Context<'_>) -> Option<usize> {
-        let Chunks { parts, separators, .. } = self;
-        let (chunk, block) = (parts[0].layout.begun, context.layout.block);
-        let unknown = |weakest: usize| weakest / block * chunk * block + weakest % block;
-        let breakdown = separators.factor.breakdown();
-        let breakdown = breakdown.map(|at| unknown(at.block * block + at.pivot));
-        // After a breakdown only the other probes are finished; that of the separators is of no account.
-        let weakest = if breakdown.is_none() { separators.begin_probe() } else { 0 };
-        let mut sum = separators.sum_of_squares();
-        for Part { layout, tile, scratch } in parts {
-            let Scratch { room, correction: x, direction: probe, whole, .. } = scratch;
-            x.fill(V::default());
-            separators.scatter(layout, x);
-            let context = &Context { layout, ..*context };
-            sweep!(tile, context, room).backward::<T, 0>(0..layout.chain, x, Some(probe));
-            let of_lanes = sum_of_squares(x, whole).to_array();
-            sum += of_lanes[..tile.systems.lanes()].iter().sum::<f64>();
+    fn each<const T: usize, const P: usize>(
+        &mut self,
+        context: &Context<'_>,
+        [first, second]: [Task<'_>; 2],
+    ) {
+        match &mut self.halves[..] {
+            [only] => V::run(OnHalf::<V, T, P> { context, half: only, task: first }),
+            [half, other] => {
+                rayon::join(
+                    || V::run(OnHalf::<V, T, P> { context, half, task: first }),
+                    || V::run(OnHalf::<V, T, P> { context, half: other, task: second }),
+                );
+            }
+            _ => unreachable!("a system has one set of chunks or two"),
         }
-        breakdown.or_else(|| (!is_certain(f64::EPSILON * sum)).then(|| unknown(weakest)))
     }
 }
 
-impl<V: Vector> Part<V> {
-    /// Returns what elimination has left.
-    fn remainder(&self) -> (&Layout, &Window<V>) {
-        (&self.layout, self.scratch.elimination.window())
-    }
-}
-
-/// The matrix over the separators, the rest of the system being eliminated.
-struct Separators {
-    factor: Factor,
-    window: banded::Window,
-    /// Right-hand side and solution.
-    values: Vec<f64>,
-    /// Diagonal of M.
-    whole: Vec<f64>,
-}
-
-impl Separators {
-    fn new(block: usize) -> Result<Self> {
-        let shape = BandedShape { blocks: SEPARATORS, block, groups: 1, bandwidth: 1, border: 0 };
-        Ok(Separators {
-            window: banded::Window::new(&shape)?,
-            factor: Factor::new(shape)?,
-            values: zeros("separators", SEPARATORS * block)?,
-            whole: zeros("separators", SEPARATORS * block)?,
-        })
-    }
-
-    /// Factorizes what elimination has left of the chunks and of the tail.
-    fn factorize<V: Vector>(&mut self, [chunks, tail]: [(&Layout, &Window<V>); 2]) {
-        let Separators { factor, window, whole, .. } = self;
-        let p = chunks.0.block;
-        let absorbed = factor.factorize(window, |separator, to| {
-            if separator == SEPARATORS {
-                return Ok(());
-            }
-            let own = &mut whole[separator * p..][..p];
-            let ((layout, left), lane) = match separator {
-                LANES => (tail, 0),
-                _ => (chunks, separator),
-            };
-            let (n, border) = (layout.window(), 2 * p);
-            for i in 0..p {
-                own[i] = left.whole_entry(n, border + i).lane(lane);
-                for j in i..p {
-                    to.add(i, j, left.entries[(border + i) * n + border + j].lane(lane));
-                }
-                if separator < LANES {
-                    for j in 0..p {
-                        to.add(i, p + j, left.entries[j * n + border + i].lane(lane));
-                    }
-                }
-                if separator > 0 {
-                    let (right, lane) = (chunks.1, separator - 1);
-                    own[i] += right.whole_entry(n, i).lane(lane);
-                    for j in i..p {
-                        to.add(i, j, right.entries[i * n + j].lane(lane));
-                    }
-                }
-            }
-            Ok(())
-        });
-        debug_assert!(absorbed.is_ok());
-    }
-
-    /// Solves the system of the separators, whose right-hand sides forward substitution has left in
-    /// x, and writes them there.
-    #[inline(always)]
-    fn solve<V: Vector>(&mut self, layouts: [&Layout; 2], x: &mut [Vec<V>; 2]) {
-        let p = layouts[0].block;
-        self.values.fill(0.0);
-        for (part, (layout, x)) in layouts.into_iter().zip(&*x).enumerate() {
-            let lanes = if part == 0 { 0..LANES } else { LANES..SEPARATORS };
-            for (lane, separator) in lanes.enumerate() {
-                for i in 0..p {
-                    self.values[separator * p + i] += x[layout.first_border() + i].lane(lane);
-                    if part == 0 {
-                        self.values[(separator + 1) * p + i] += x[layout.chain * p + i].lane(lane);
-                    }
-                }
-            }
-        }
-        self.factor.solve(&mut self.values);
-        for (layout, x) in layouts.into_iter().zip(x) {
-            self.scatter(layout, x);
-        }
-    }
-
-    /// Writes the values of the separators to the places before and after the chain.
-    #[inline(always)]
-    fn scatter<V: Vector>(&self, layout: &Layout, x: &mut [V]) {
-        let p = layout.block;
-        let chunks = layout.chain < layout.points;
-        for i in 0..p {
-            let (mut left, mut right) = ([0.0; LANES], [0.0; LANES]);
-            for lane in 0..LANES {
-                let separator = if chunks { lane } else { LANES };
-                left[lane] = self.values[separator * p + i];
-                if chunks {
-                    right[lane] = self.values[(separator + 1) * p + i];
-                }
-            }
-            x[i] = V::from_array(left);
-            if chunks {
-                x[layout.chain * p + i] = V::from_array(right);
-            }
-            x[layout.first_border() + i] = V::from_array(left);
-        }
-    }
-
-    /// Sets the values to R⁻¹e_k for the weakest pivot k, which is returned.
-    fn begin_probe(&mut self) -> usize {
-        let p = self.factor.shape().block;
-        let ratio = |k: usize| self.whole[k] * self.factor.reciprocal(k / p, k % p).powi(2);
-        let weaker = |k: usize, other: usize| if ratio(other) > ratio(k) { other } else { k };
-        let weakest = (0..self.whole.len()).fold(0, weaker);
-        self.values.fill(0.0);
-        self.values[weakest] = 1.0;
-        self.factor.substitute(&mut self.values);
-        weakest
-    }
-
-    /// Returns Σ M_ii x_i² over the separators.
-    fn sum_of_squares(&self) -> f64 {
-        self.values.iter().zip(&self.whole).map(|(x, whole)| whole * x * x).sum()
-    }
-}
+mod half;
+mod separators;
