@@ -67,7 +67,8 @@ fn compare<'a, E: Estimator<'a>>(
     let penalty = settings.threshold * settings.threshold;
     let information = estimator.information(penalty)?;
     let better = improve(estimator, information.as_ref(), penalty, progress)?;
-    if !better && !(first && E::QUADRATIC) {
+    let again = better || (first && E::QUADRATIC);
+    if !again {
         return Ok(false);
     }
     // A set that a quadratic χ² suggests has no superfluous terms, any other may have. Where the
