@@ -41,12 +41,17 @@ impl Budget {
         Err(Error::Data("not tried, because it would take too long".into()))
     }
 
+    /// Takes work that has been done already, even if that is more than was left.
+    pub fn spend(&self, work: f64) {
+        self.0.set(self.0.get() - work);
+    }
+
     /// Takes this work.
     ///
     /// # Errors
     /// [`Error::Data`] if the budget is spent.
     pub fn take(&self, work: f64) -> Result<()> {
-        self.0.set(self.0.get() - work);
+        self.spend(work);
         match self.is_spent() {
             true => Err(Error::Data("given up, because the search takes too long".into())),
             false => Ok(()),

@@ -12,8 +12,9 @@ use crate::Result;
 /// given; other terms may succeed.
 pub(super) trait Estimator<'a>: Sized {
     /// Whether χ² is close enough to a quadratic function from the first estimate on: if so, sets
-    /// of terms are compared first, and terms are eliminated one after the other only where no
-    /// other set is better. If not, terms are eliminated before every comparison.
+    /// of terms are compared first, unless the terms are known to suffice, and terms are eliminated one
+    /// after the other only where no other set is better. If not, terms are eliminated before every
+    /// comparison.
     const QUADRATIC: bool;
 
     /// Returns the present estimate.
@@ -24,10 +25,13 @@ pub(super) trait Estimator<'a>: Sized {
     /// terms.
     fn information(&mut self, penalty: f64) -> Result<Option<Information>>;
 
+    /// Returns whether no work is left, so that nothing more can be estimated.
+    fn is_spent(&self) -> bool;
+
     /// Frees exactly the terms of `support`, with the coefficients given there.
     fn take(&mut self, support: &Support) -> Result<()>;
 
-    /// Improves the estimate with the present terms until it has converged.
+    /// Improves the estimate with the present terms until it has converged, or gets nowhere.
     fn converge(&mut self, progress: &mut Reporter<'_, '_>) -> Result<()>;
 
     /// Estimates with the terms of `support` instead of the present ones. Returns by how much that

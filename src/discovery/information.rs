@@ -111,8 +111,8 @@ impl Information {
     }
 
     /// Returns the sets that local search finds, from `start` downwards and from the empty set
-    /// upwards, and from the best of these through many sets of each equation in turn; the best
-    /// first.
+    /// upwards, and from the best of these through many sets of each equation in turn, if that leads
+    /// nowhere also through sets that are worse at first; the best first.
     pub fn best(&self, start: &[usize]) -> Vec<Support> {
         let mut sets: Vec<Set> = [start, &[]].iter().filter_map(|s| self.improved(s)).collect();
         sets.sort_by(|a, b| a.score.total_cmp(&b.score));

@@ -152,7 +152,7 @@ impl<'a> Joint<'a> {
             )));
         }
         joint.update_noise();
-        // Splines that follow every value leave hardly anything; their noise is known better.
+        // Splines that follow every value leave hardly anything; smoothing knows their noise better.
         for (noise, smoothed) in joint.noise.iter_mut().zip(&smooth.noise) {
             *noise = noise.max(*smoothed);
         }
@@ -226,8 +226,8 @@ impl<'a> Joint<'a> {
         (0..after.len()).filter(noisier).collect()
     }
 
-    /// Iterates until the promised decrease of χ² is below `tolerance`: nothing would move by more
-    /// than √tolerance standard errors. Returns whether that was reached.
+    /// Iterates until the decrease of χ² that can still be expected is below `tolerance`: nothing would
+    /// move by more than √tolerance standard errors. Returns whether that was reached.
     fn converge_to(&mut self, tolerance: f64, progress: &mut Reporter<'_, '_>) -> Result<bool> {
         let converged = self.iterate(tolerance, f64::INFINITY, progress)?;
         self.update_noise();
@@ -235,8 +235,8 @@ impl<'a> Joint<'a> {
         Ok(converged)
     }
 
-    /// Iterates as [`converge_to`](Self::converge_to) does, while the noise stays as it is, and gives up
-    /// where the cost will not come down to `goal`.
+    /// Iterates as [`converge_to`](Self::converge_to) does, while the noise stays as it is. It gives up
+    /// where steps are damped again and again, or the cost will not come down to `goal`.
     fn iterate(
         &mut self,
         tolerance: f64,
@@ -263,7 +263,8 @@ impl<'a> Joint<'a> {
             // What a linearization was wrong by is about what the next one will promise, if nothing else
             // changes in between.
             let wrong = (decrease - outcome.promised).abs();
-            let left = match outcome.fraction == 1.0 && !self.correct_discretization {
+            let rough = tolerance > LAST_TOLERANCE && !self.correct_discretization;
+            let left = match rough && outcome.fraction == 1.0 {
                 true => outcome.promised.min(wrong),
                 false => outcome.promised,
             };
@@ -403,6 +404,10 @@ impl<'a> Estimator<'a> for Joint<'a> {
         Ok(Some(Information::new(matrix, vector, candidates, penalty)))
     }
 
+    fn is_spent(&self) -> bool {
+        self.budget.is_spent()
+    }
+
     fn take(&mut self, support: &Support) -> Result<()> {
         self.estimate.take(support);
         self.prepare()
@@ -421,10 +426,10 @@ impl<'a> Estimator<'a> for Joint<'a> {
     ) -> Result<f64> {
         let (cost, variance) = (self.cost, self.variance());
         let goal = cost - least * variance;
-        self.budget.take(comparison(support.kept.len()))?;
         self.take(support)?;
         // The noise must not change between the two costs.
         self.iterate(TOLERANCE, goal, progress)?;
+        self.budget.spend(comparison(support.kept.len()));
         let gain = (cost - self.cost) / variance;
         self.update_noise();
         self.update_covariance();

@@ -22,7 +22,7 @@ const MAX_COEFFICIENTS: usize = 130;
 const MAX_WORK: f64 = 3e9;
 /// The linearizations that polynomials up to degree two may take, whatever their work: without
 /// them there is no result.
-const LINEARIZATIONS: f64 = 30.0;
+const LINEARIZATIONS: f64 = 40.0;
 
 /// The functions of single variables that a rung adds to the monomials.
 #[derive(Clone, Copy, Debug)]

@@ -20,7 +20,7 @@ use super::outliers::{self, down_weighted};
 use super::preparation::{Prepared, prepare};
 use super::progress::{Observer, Progress, Reporter};
 use super::ranking::{Found, Results};
-use super::selection::{conclude, select};
+use super::selection::{conclude, return_to, select};
 use super::settings::{Method, Settings};
 use super::simulate::trajectory;
 use super::start::Start;
@@ -382,41 +382,30 @@ fn selected<'a, E: Estimator<'a>>(
             last = Some(estimator.estimate().clone());
             estimator.sharpen(progress)
         });
-        match (sharper, last.take()) {
-            (Ok(true), selected) => last = selected,
-            (Ok(false), selected) => {
-                last = selected;
-                break;
-            }
+        match (sharper, &last) {
+            (Ok(true), _) => {}
+            (Ok(false), _) => break,
             // What was selected before is the sharpest that there is.
             (Err(Error::Data(_)), Some(selected)) => {
                 warnings.push(warnings::coarse());
-                match estimator.restore(selected.clone(), progress) {
-                    Ok(()) => {
-                        last = Some(selected);
-                        break;
-                    }
-                    // No work is left, not even for a last estimate.
-                    Err(Error::Data(_)) => return Ok((selected, warnings)),
-                    Err(error) => return Err(error),
-                }
+                return_to(&mut estimator, selected.clone(), progress)?;
+                break;
             }
             (Err(error), _) => return Err(error),
         }
     }
-    match (conclude(&mut estimator, settings, progress), last) {
-        (Ok(undecided), _) => {
-            warnings.extend(undecided);
-            Ok((estimator.finish(), warnings))
-        }
-        (Err(Error::Data(_)), Some(selected)) => {
+    let sharpest = estimator.estimate().clone();
+    match conclude(&mut estimator, settings, progress) {
+        Ok(undecided) => warnings.extend(undecided),
+        Err(Error::Data(_)) => {
+            return_to(&mut estimator, sharpest, progress)?;
             if warnings.is_empty() {
                 warnings.push(warnings::coarse());
             }
-            Ok((selected, warnings))
         }
-        (Err(error), _) => Err(error),
+        Err(error) => return Err(error),
     }
+    Ok((estimator.finish(), warnings))
 }
 
 /// Collects the result of the best estimate, with everything that its reader must know.

@@ -42,12 +42,9 @@ pub(super) fn select<'a, E: Estimator<'a>>(
         let before = estimator.estimate().clone();
         match compare(estimator, round == 0, settings, done, progress) {
             Ok(true) => {}
-            // A better set than the first has been found, and no work is left to compare it with others.
-            Err(Error::Data(_)) if round > 0 => {
-                return match estimator.restore(before, progress) {
-                    Err(Error::Data(_)) => Ok(()),
-                    restored => restored,
-                };
+            // A set has been found, and no work is left to compare it with others.
+            Err(Error::Data(_)) if round > 0 && estimator.is_spent() => {
+                return return_to(estimator, before, progress);
             }
             outcome => return outcome.map(|_| ()),
         }
@@ -95,13 +92,37 @@ pub(super) fn conclude<'a, E: Estimator<'a>>(
         eliminate(estimator, settings, |_| begin, progress)?;
         let Some(information) = estimator.information(penalty)? else { return Ok(vec![]) };
         rounds += 1;
-        let over = rounds == MAX_ROUNDS;
-        if over || !improve(estimator, Some(&information), penalty, progress)? {
+        let before = estimator.estimate().clone();
+        let better = match rounds < MAX_ROUNDS {
+            true => improve(estimator, Some(&information), penalty, progress),
+            false => Ok(false),
+        };
+        let better = match better {
+            // The present terms stand, whatever kept others from being estimated.
+            Err(Error::Data(_)) => {
+                return_to(estimator, before, progress)?;
+                false
+            }
+            better => better?,
+        };
+        if !better {
             let Estimate { rhs, candidates, .. } = estimator.estimate();
             let mut warnings = warnings::undecided(rhs, candidates, &information);
             warnings.extend(warnings::held_at_zero(rhs, candidates, &information));
             return Ok(warnings);
         }
+    }
+}
+
+/// Returns to an earlier estimate, even if no work is left to estimate it once more.
+pub(super) fn return_to<'a, E: Estimator<'a>>(
+    estimator: &mut E,
+    before: Estimate<'a>,
+    progress: &mut Reporter<'_, '_>,
+) -> Result<()> {
+    match estimator.restore(before, progress) {
+        Err(Error::Data(_)) => Ok(()),
+        restored => restored,
     }
 }
 

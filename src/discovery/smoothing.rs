@@ -17,9 +17,12 @@ const NORMAL: f64 = 1.4826;
 const SETTLED: f64 = 1e-3;
 
 /// The decimal exponent of λ, in units of the sampling interval, below which a spline follows all waves
-/// that the values can carry, and the number of values in a difference that tells their noise then.
+/// that the values can carry; the number of values in a difference that tells their noise then, that of a
+/// second one, and the part of the first that this must be at least if both are noise.
 const INTERPOLATING: f64 = -2.0;
 const NEIGHBORS: usize = 7;
+const MORE: usize = 9;
+const SAME: f64 = 0.7;
 
 /// A natural cubic spline.
 #[derive(Clone, Debug)]
@@ -56,30 +59,40 @@ pub(super) fn smooth(series: &[(Vec<f64>, Vec<f64>)]) -> Smoothed {
     let best = minimum(fine, score);
     let lambda = unit * 10f64.powf(best);
     let splines = series.iter().zip(&systems);
+    let noise = total(best).noise();
     // Splines that follow every value leave nothing that would tell the noise.
     let of_differences = if best < INTERPOLATING { noise_of_differences(series) } else { 0.0 };
     Smoothed {
         splines: splines.map(|((t, x), system)| system.spline(lambda, t, x)).collect(),
-        noise: total(best).noise().max(of_differences),
+        // What is not a number stays so: the caller tells of it.
+        noise: if noise < of_differences { of_differences } else { noise },
     }
 }
 
-/// Returns the noise by the median size of divided differences over [`NEIGHBORS`] values, scaled so that
-/// noise of unit variance has differences of unit variance: polynomials of that many coefficients leave
-/// nothing in them, and motion that is fast for short times leaves the median alone. Zero where no series
-/// has so many values.
+/// Returns the noise by differences of neighboring values. Noise is the same by those over more values,
+/// while motion that is sampled coarsely becomes less; of that, and where no series has so many values,
+/// nothing is said: zero.
 fn noise_of_differences(series: &[(Vec<f64>, Vec<f64>)]) -> f64 {
+    let [fewer, more] =
+        [typical_difference::<NEIGHBORS>(series), typical_difference::<MORE>(series)];
+    if more > SAME * fewer { fewer } else { 0.0 }
+}
+
+/// Returns the median size of divided differences over N values, scaled so that noise of unit variance has
+/// differences of unit variance: polynomials of N − 1 coefficients leave nothing in them, and motion that
+/// is fast for short times leaves the median alone. Zero where no series has so many values.
+fn typical_difference<const N: usize>(series: &[(Vec<f64>, Vec<f64>)]) -> f64 {
     let difference = |(t, x): (&[f64], &[f64])| {
         // The coefficients of the divided difference, 1/Π_{j≠i} (t_i − t_j).
         let weight = |i: usize| {
-            let others = (0..NEIGHBORS).filter(|&j| j != i);
-            1.0 / others.map(|j| (t[i] - t[j]) / (t[NEIGHBORS - 1] - t[0])).product::<f64>()
+            let others = (0..N).filter(|&j| j != i);
+            1.0 / others.map(|j| (t[i] - t[j]) / (t[N - 1] - t[0])).product::<f64>()
         };
-        let weights: [f64; NEIGHBORS] = std::array::from_fn(weight);
+        let weights: [f64; N] = std::array::from_fn(weight);
         let norm = weights.iter().map(|w| w * w).sum::<f64>().sqrt();
         weights.iter().zip(x).map(|(w, x)| w * x).sum::<f64>().abs() / norm
     };
-    let windows = series.iter().flat_map(|(t, x)| t.windows(NEIGHBORS).zip(x.windows(NEIGHBORS)));
+    let windows = series.iter().flat_map(|(t, x)| t.windows(N).zip(x.windows(N)));
     let differences: Vec<f64> = windows.map(difference).collect();
     if differences.is_empty() { 0.0 } else { NORMAL * median(differences) }
 }
@@ -336,7 +349,26 @@ mod tests {
         let size = polynomial.iter().fold(0.0, |size: f64, x| size.max(x.abs()));
         let rounding = noise_of_differences(&[(t, polynomial)]);
         assert!(rounding < 1e-12 * size, "{rounding} {size}");
+        // Five values a period are no noise.
+        let time: Vec<f64> = (0..200).map(|i| 0.4 * std::f64::consts::PI * f64::from(i)).collect();
+        let coarse = time.iter().map(|t| (1.003 * t).sin()).collect();
+        assert_eq!(noise_of_differences(&[(time, coarse)]), 0.0);
         assert_eq!(noise_of_differences(&[(vec![0.0, 1.0, 2.0], vec![1.0, 3.0, 2.0])]), 0.0);
+    }
+
+    #[test]
+    fn times_that_are_too_near_to_each_other_are_told() {
+        let (mut t, mut x) = sine(120, 0.1);
+        t.insert(20, t[19] + 1.6e-8);
+        x.insert(20, x[19] + 0.1);
+        let close = smooth(&[(t, x)]);
+        let finite = close.splines.iter().all(Spline::is_finite);
+        // Neither is taken for an estimate: the noise is that of the data, or it is not a number.
+        assert!(
+            !finite || close.noise.is_nan() || (0.05..0.2).contains(&close.noise),
+            "{}",
+            close.noise
+        );
     }
 
     #[test]

@@ -67,7 +67,9 @@ pub(super) fn undecided(
             let several = several.filter(|several| several.change.abs() < information.penalty);
             pairs.extend(several.map(|substitute| {
                 let (without, with) = (all_of(&substitute.without), all_of(&substitute.with));
-                format!("{without} or {with} ({:+.1})", substitute.change)
+                let more = substitute.with.len() as f64 - substitute.without.len() as f64;
+                let change = substitute.change - information.penalty * more;
+                format!("{without} or {with} ({change:+.1})")
             }));
         }
         if !pairs.is_empty() {

@@ -6,9 +6,10 @@ use super::{CIRCLES, Information, Set, is_allowed};
 /// Of an equation with more terms than this, several are not replaced at once: it would take long, and
 /// such an equation says little.
 const REPLACED: usize = 20;
-/// How much worse, in units of the penalty, a set may be on the way to a better one, and the number of
-/// terms beyond which such ways are not looked for: it would take long.
+/// How much worse, in units of the penalty, a set may be on the way to a better one, how many such ways are
+/// tried, and the number of terms beyond which none is: it would take long.
 const DETOUR: f64 = 10.0;
+const WAYS: usize = 6;
 const LARGE: usize = 64;
 
 /// A set in which other terms of an equation replace some of its own.
@@ -37,13 +38,17 @@ impl Information {
                 let left = set.support.kept.iter().filter(|i| !substitute.without.contains(i));
                 let mut kept: Vec<usize> = left.copied().chain(substitute.with).collect();
                 kept.sort_unstable();
-                self.set(&kept)
+                self.pruned(kept)
             });
             let close = move |other: &Set| other.score - set.score < DETOUR * self.penalty;
             exchanged.chain(substituted).filter(close).map(move |other| (equation, other))
         });
+        let mut around: Vec<(usize, Set)> = around.collect();
+        around.sort_by(|a, b| a.1.score.total_cmp(&b.1.score));
+        around.truncate(WAYS);
+        let found = around.iter();
         let found =
-            around.filter_map(|(equation, other)| self.by_equation(&other, |e| e != equation));
+            found.filter_map(|(equation, other)| self.by_equation(other, |e| e != *equation));
         let best = found.min_by(|a, b| a.score.total_cmp(&b.score))?;
         (best.score < set.score - CIRCLES * self.penalty).then_some(best)
     }
@@ -127,6 +132,20 @@ mod tests {
         let signs = vec![0.0, 0.0, -1.0, -1.0];
         let other = Information { signs, ..information }.substitute(0, &set);
         assert!(other.is_none(), "{other:?}");
+    }
+
+    /// Term 0 is nearly the sum of 1 and 2.
+    #[test]
+    fn one_term_that_two_others_replace_is_found() {
+        let rows = [[100.0, 100.0, 0.0], [100.0, 0.0, 0.0], [0.0, 100.0, 4.0]];
+        let matrix: Vec<f64> = (0..9).map(|at| dot(&rows[at / 3], &rows[at % 3])).collect();
+        let vector = rows.iter().map(|row| dot(row, &[100.0, 100.0, 4.0])).collect();
+        let (equation, signs) = (vec![0; 3], vec![0.0; 3]);
+        let information = Information { matrix, vector, equation, signs, penalty: 25.0 };
+        let set = information.set(&[0]).unwrap();
+        let two = information.substitute(0, &set).unwrap();
+        assert_eq!((&two.without[..], &two.with[..]), (&[0][..], &[1, 2][..]));
+        assert!((two.change - (25.0 - 16.0)).abs() < 0.1, "{two:?}");
     }
 
     /// Either of two equations has a term that does what two others do together, but for what those of
