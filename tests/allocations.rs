@@ -54,6 +54,7 @@ fn count_allocations(factorization: Factorization) {
         (200, 20, slack),
         // Long enough to be cut into chunks.
         (2, 120, Formulation::LeastSquares),
+        (1, 2050, Formulation::LeastSquares),
     ] {
         let options =
             Options { formulation, factorization, refinement_steps: Some(1), ..Options::default() };

@@ -27,11 +27,19 @@ fn options(factorization: Factorization) -> Options {
 #[test]
 fn the_number_of_threads_does_not_matter() {
     // Everything shared by the batch (bits 0, 2, 4, 5): the gradients are sums over 700 systems.
-    for (shared, factorization) in
-        [(0b0011_0101, Factorization::Cholesky), (0, Factorization::SquareRoot)]
-    {
+    let small = |shared, factorization| {
         let sizes = Sizes { batch: 700, points: 8, shared, ..Sizes::SMALL };
-        let case = Case::new(sizes, options(factorization), 1);
+        Case::new(sizes, options(factorization), 1)
+    };
+    // Two threads for each long system.
+    let long =
+        |batch| Case::new(Sizes { batch, points: 2050, ..Sizes::SMALL }, Options::default(), 1);
+    for case in [
+        small(0b0011_0101, Factorization::Cholesky),
+        small(0, Factorization::SquareRoot),
+        long(1),
+        long(2),
+    ] {
         let with_threads = |count: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap();
             pool.install(|| bits(&case))

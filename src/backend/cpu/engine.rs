@@ -70,6 +70,13 @@ enum Members<V> {
     Chunks(Box<Chunks<V>>),
 }
 
+impl<V> Group<V> {
+    /// Returns whether one system of the group is work for two threads.
+    fn has_work_for_two(&self) -> bool {
+        matches!(&self.members, Members::Chunks(chunks) if chunks.for_two())
+    }
+}
+
 /// What is done with the tiles of a group.
 enum Task<'a> {
     Solve(SolutionSink<'a>, &'a mut [Status]),
@@ -347,11 +354,17 @@ fn run<'a, V: Vector, R: Real>(
     // they call, for each kind of task and each kind of array.
     let mut tasks: SmallVec<[Option<Task<'a>>; MOST_GROUPS]> = tasks.map(Some).collect();
     assert_eq!(tasks.len(), groups.len());
-    groups.par_iter_mut().zip(tasks.par_iter_mut()).for_each(|(group, task)| {
-        if let Some(task) = task.take() {
-            V::run(GroupTask { context, group, task });
-        }
-    });
+    let two_threads = groups.iter().any(Group::has_work_for_two);
+    let mut work = || {
+        groups.par_iter_mut().zip(tasks.par_iter_mut()).for_each(|(group, task)| {
+            if let Some(task) = task.take() {
+                V::run(GroupTask { context, group, task });
+            }
+        });
+    };
+    // Two sets of chunks wait for each other many times: a thread outside of the pool would have to be
+    // waited for at every one of them.
+    if two_threads { rayon::scope(|_| work()) } else { work() }
 }
 
 /// Returns the parts of a solution that belong to groups of `systems` systems.

@@ -160,10 +160,11 @@ impl Layout {
     /// next separator, where no rows begin. The tail has a separator and at least one point more.
     pub fn cut(&self) -> Option<Cut> {
         let points = self.points.checked_sub(2)?;
-        let sets = if points / (2 * LANES) >= SHORTEST_OF_TWO { 2 } else { 1 };
+        let least = |length: usize| length.max(self.given[0]);
+        let sets = if points / (2 * LANES) >= least(SHORTEST_OF_TWO) { 2 } else { 1 };
         let chunk = points / (sets * LANES);
         let possible = self.plain() && self.scaled_points == 0;
-        if !possible || chunk < SHORTEST_CHUNK.max(self.given[0]) {
+        if !possible || chunk < least(SHORTEST_CHUNK) {
             return None;
         }
         let part = Layout { opening: true, border: self.block, ..*self };

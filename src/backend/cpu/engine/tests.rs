@@ -210,7 +210,13 @@ fn chunks_find_what_whole_systems_do() {
     };
     let hermite = Options::default();
     let balanced = Options { scaling: RowScaling::Balanced, ..hermite };
+    // What decays is less than every number at the end of a chunk.
+    let mut decaying = Long::new([1, 4000], [1, 1], [false; 2]);
+    for (values, value) in decaying.arrays.iter_mut().zip([1.0, 0.0, 1.0, 0.5]) {
+        values.fill(value);
+    }
     let cases = [
+        (decaying, hermite),
         (Long::new([1, 98], [1, 2], [false; 2]), taylor),
         (Long::new([1, 101], [1, 2], [false, true]), hermite),
         (Long::new([2, 105], [2, 1], [true, false]), balanced),
@@ -218,6 +224,7 @@ fn chunks_find_what_whole_systems_do() {
         (Long::new([2, 300], [1, 3], [false, false]), hermite),
         (Long::new([1, 130], [1, 4], [false, true]), taylor),
         (Long::new([2, 107], [1, 2], [false, true]), hermite),
+        (Long::new([1, 2049], [1, 2], [false; 2]), taylor),
         // Two sets of chunks, and threads for both.
         (Long::new([1, 2050], [1, 2], [false; 2]), taylor),
         (Long::new([2, 2063], [1, 1], [true, false]), hermite),
@@ -250,30 +257,44 @@ fn chunks_find_what_whole_systems_do() {
 #[test]
 fn chunks_report_what_whole_systems_do() {
     let options = Options::default();
-    let status = |change: fn(&mut [Vec<f64>; 4])| {
-        let mut long = Long::new([2, 120], [1, 2], [false; 2]);
-        change(&mut long.arrays);
+    // With 2100 points there are two sets of chunks.
+    let status = |points: usize, change: fn(&mut [Vec<f64>; 4], usize)| {
+        let mut long = Long::new([2, points], [1, 2], [false; 2]);
+        change(&mut long.arrays, points);
         let problem = long.problem();
         let of = |may_cut| choose(Cut(&problem, &options, may_cut)).0;
         [of(true), of(false)]
     };
-    for change in [
-        |[coefficients, ..]: &mut [Vec<f64>; 4]| coefficients[400] = f64::NAN,
-        |[_, rhs, ..]: &mut [Vec<f64>; 4]| rhs[238] = f64::INFINITY,
-        |[.., steps]: &mut [Vec<f64>; 4]| steps[15] = -1.0,
-        |[.., initial, _]: &mut [Vec<f64>; 4]| initial[1] = f64::NAN,
-        |[coefficients, rhs, ..]: &mut [Vec<f64>; 4]| {
+    type Arrays = [Vec<f64>; 4];
+    let changes: [fn(&mut Arrays, usize); 9] = [
+        |[coefficients, ..], n| coefficients[3 * n + 40] = f64::NAN,
+        |[coefficients, ..], n| coefficients[3 * (n - n / 8)] = f64::NAN,
+        |[_, rhs, ..], n| rhs[2 * n - 2] = f64::INFINITY,
+        |[_, rhs, ..], n| rhs[n - n / 3] = f64::INFINITY,
+        |[.., steps], _| steps[15] = -1.0,
+        |[.., steps], n| steps[n - n / 4] = -1.0,
+        |[.., initial, _], _| initial[1] = f64::NAN,
+        |[coefficients, rhs, ..], _| {
             coefficients[9..12].fill(1e10);
             rhs[3] = f64::MAX;
         },
-    ] {
-        let [chunks, whole] = status(change);
-        assert_eq!(chunks, whole);
-        assert!(chunks.iter().filter(|status| status.is_ok()).count() == 1, "{chunks:?}");
-    }
-    // Without equations, two initial values leave a polynomial undetermined, wherever that shows.
-    for statuses in status(|[coefficients, ..]| coefficients[..360].fill(0.0)) {
-        assert!(matches!(statuses[..], [Status::Breakdown { .. }, Status::Ok]), "{statuses:?}");
+        |[coefficients, rhs, ..], n| {
+            let late = n - n / 5;
+            coefficients[3 * late..3 * late + 3].fill(1e10);
+            rhs[late] = f64::MAX;
+        },
+    ];
+    for points in [120, 2100] {
+        for (index, change) in changes.into_iter().enumerate() {
+            let [chunks, whole] = status(points, change);
+            assert_eq!(chunks, whole, "{points} points, {index}");
+            let good = chunks.iter().filter(|status| status.is_ok()).count();
+            assert_eq!(good, 1, "{points} points, {index}: {chunks:?}");
+        }
+        // Without equations, two initial values leave a polynomial undetermined, wherever that shows.
+        for statuses in status(points, |[coefficients, ..], n| coefficients[..3 * n].fill(0.0)) {
+            assert!(matches!(statuses[..], [Status::Breakdown { .. }, Status::Ok]), "{statuses:?}");
+        }
     }
 }
 

@@ -32,6 +32,13 @@ pub struct Chunks<V> {
     sums: OtherSums,
 }
 
+impl<V> Chunks<V> {
+    /// Returns whether there are two sets of chunks, with a thread for each.
+    pub fn for_two(&self) -> bool {
+        self.halves.len() == 2
+    }
+}
+
 impl<V: Vector> Chunks<V> {
     /// Allocates a system that is cut so.
     ///
