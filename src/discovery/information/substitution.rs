@@ -6,6 +6,9 @@ use super::{CIRCLES, Information, Set, is_allowed};
 /// Of an equation with more terms than this, several are not replaced at once: it would take long, and
 /// such an equation says little.
 const REPLACED: usize = 20;
+/// The change of the score, in units of the penalty, up to which one term more makes a set worth looking
+/// at: χ² is lower by a third of the penalty, which is no chance.
+const FINER: f64 = 2.0 / 3.0;
 /// How much worse, in units of the penalty, a set may be on the way to a better one, how many such ways are
 /// tried, and the number of terms beyond which none is: it would take long.
 const DETOUR: f64 = 10.0;
@@ -74,9 +77,12 @@ impl Information {
             for (other, score) in sets {
                 let common = other.iter().filter(|i| present.contains(i)).count();
                 // Single terms replace each other in `rivals`.
-                let least = if other.len() > present.len() { 1 } else { 2 };
+                let more = other.len() > present.len();
+                let least = if more { 1 } else { 2 };
                 let replaces = present.len() - common >= least && other.len() > common;
-                if replaces && best.as_ref().is_none_or(|(_, least)| score < least) {
+                // Of sets that do the same, the one with fewer terms is right.
+                let lowers = !more || score - before < FINER * self.penalty;
+                if replaces && lowers && best.as_ref().is_none_or(|(_, least)| score < least) {
                     best = Some((other.clone(), *score));
                 }
             }
@@ -137,13 +143,16 @@ mod tests {
     /// Term 0 is nearly the sum of 1 and 2.
     #[test]
     fn one_term_that_two_others_replace_is_found() {
-        let rows = [[100.0, 100.0, 0.0], [100.0, 0.0, 0.0], [0.0, 100.0, 4.0]];
-        let matrix: Vec<f64> = (0..9).map(|at| dot(&rows[at / 3], &rows[at % 3])).collect();
-        let vector = rows.iter().map(|row| dot(row, &[100.0, 100.0, 4.0])).collect();
-        let (equation, signs) = (vec![0; 3], vec![0.0; 3]);
-        let information = Information { matrix, vector, equation, signs, penalty: 25.0 };
-        let set = information.set(&[0]).unwrap();
-        let two = information.substitute(0, &set).unwrap();
+        let of = |apart: f64| {
+            let rows = [[100.0, 100.0, 0.0], [100.0, 0.0, 0.0], [0.0, 100.0, apart]];
+            let matrix: Vec<f64> = (0..9).map(|at| dot(&rows[at / 3], &rows[at % 3])).collect();
+            let vector = rows.iter().map(|row| dot(row, &[100.0, 100.0, apart])).collect();
+            let (equation, signs) = (vec![0; 3], vec![0.0; 3]);
+            let information = Information { matrix, vector, equation, signs, penalty: 25.0 };
+            information.substitute(0, &information.set(&[0]).unwrap())
+        };
+        assert!(of(2.0).is_none());
+        let two = of(4.0).unwrap();
         assert_eq!((&two.without[..], &two.with[..]), (&[0][..], &[1, 2][..]));
         assert!((two.change - (25.0 - 16.0)).abs() < 0.1, "{two:?}");
     }
