@@ -92,19 +92,17 @@ pub(super) fn conclude<'a, E: Estimator<'a>>(
         eliminate(estimator, settings, |_| begin, progress)?;
         let Some(information) = estimator.information(penalty)? else { return Ok(vec![]) };
         rounds += 1;
+        let last = rounds == MAX_ROUNDS;
         let before = estimator.estimate().clone();
-        let better = match rounds < MAX_ROUNDS {
-            true => improve(estimator, Some(&information), penalty, progress),
-            false => Ok(false),
-        };
-        let better = match better {
-            // The present terms stand, whatever kept others from being estimated.
-            Err(Error::Data(_)) => {
-                return_to(estimator, before, progress)?;
-                false
-            }
-            better => better?,
-        };
+        let better = !last
+            && match improve(estimator, Some(&information), penalty, progress) {
+                // The present terms stand, whatever kept others from being estimated.
+                Err(Error::Data(_)) => {
+                    return_to(estimator, before, progress)?;
+                    false
+                }
+                better => better?,
+            };
         if !better {
             let Estimate { rhs, candidates, .. } = estimator.estimate();
             let mut warnings = warnings::undecided(rhs, candidates, &information);

@@ -73,7 +73,7 @@ enum Members<V> {
 impl<V> Group<V> {
     /// Returns whether one system of the group is work for two threads.
     fn has_work_for_two(&self) -> bool {
-        matches!(&self.members, Members::Chunks(chunks) if chunks.for_two())
+        matches!(&self.members, Members::Chunks(chunks) if chunks.sets() == 2)
     }
 }
 
@@ -93,6 +93,25 @@ work! {
     run_task(context, group, task)
 }
 
+/// Chooses the instance of a function of (T, P) for the blocks of a layout: tiles of T, and P unknowns if the
+/// layout is plain and code is compiled for so many, else 0.
+macro_rules! of_size {
+    ($run:ident, $vector:ident, $layout:expr) => {{
+        let layout: &Layout = $layout;
+        match (layout.tile, if layout.plain() { layout.block } else { 0 }) {
+            (2, 2) if $vector::SIZES >= Sizes::Chains => $run::<$vector, 2, 2>,
+            (2, 4) if $vector::SIZES >= Sizes::Chains => $run::<$vector, 2, 4>,
+            (2, 6) if $vector::SIZES >= Sizes::Chains => $run::<$vector, 2, 6>,
+            (3, 3) if $vector::SIZES >= Sizes::Chains => $run::<$vector, 3, 3>,
+            (3, 6) if $vector::SIZES >= Sizes::Chains => $run::<$vector, 3, 6>,
+            (2, _) if $vector::SIZES >= Sizes::Blocks => $run::<$vector, 2, 0>,
+            (3, _) if $vector::SIZES >= Sizes::Blocks => $run::<$vector, 3, 0>,
+            (4, _) if $vector::SIZES >= Sizes::Blocks => $run::<$vector, 4, 0>,
+            _ => $run::<$vector, 1, 0>,
+        }
+    }};
+}
+
 /// Does what is wanted seldom for blocks of any size, and the rest for blocks of one size.
 #[inline(always)]
 fn run_task<V: Vector>(context: &Context<'_>, group: &mut Group<V>, task: Task<'_>) {
@@ -100,34 +119,13 @@ fn run_task<V: Vector>(context: &Context<'_>, group: &mut Group<V>, task: Task<'
     let (tiles, scratch) = match members {
         Members::Tiles(tiles, scratch) => (tiles, &mut **scratch),
         Members::Chunks(chunks) => {
-            let run = match (context.layout.tile, context.layout.block) {
-                (2, 2) if V::SIZES >= Sizes::Chains => run_chunks::<V, 2, 2>,
-                (2, 4) if V::SIZES >= Sizes::Chains => run_chunks::<V, 2, 4>,
-                (2, 6) if V::SIZES >= Sizes::Chains => run_chunks::<V, 2, 6>,
-                (3, 3) if V::SIZES >= Sizes::Chains => run_chunks::<V, 3, 3>,
-                (3, 6) if V::SIZES >= Sizes::Chains => run_chunks::<V, 3, 6>,
-                (2, _) if V::SIZES >= Sizes::Blocks => run_chunks::<V, 2, 0>,
-                (3, _) if V::SIZES >= Sizes::Blocks => run_chunks::<V, 3, 0>,
-                (4, _) if V::SIZES >= Sizes::Blocks => run_chunks::<V, 4, 0>,
-                _ => run_chunks::<V, 1, 0>,
-            };
+            let run = of_size!(run_chunks, V, context.layout);
             return run(context, *origin, chunks, task);
         }
     };
     match task {
         Task::Solve(..) | Task::Vjp(..) => {
-            let Layout { tile, block, .. } = *context.layout;
-            let run = match (tile, if context.layout.plain() { block } else { 0 }) {
-                (2, 2) if V::SIZES >= Sizes::Chains => run_tiles::<V, 2, 2>,
-                (2, 4) if V::SIZES >= Sizes::Chains => run_tiles::<V, 2, 4>,
-                (2, 6) if V::SIZES >= Sizes::Chains => run_tiles::<V, 2, 6>,
-                (3, 3) if V::SIZES >= Sizes::Chains => run_tiles::<V, 3, 3>,
-                (3, 6) if V::SIZES >= Sizes::Chains => run_tiles::<V, 3, 6>,
-                (2, _) if V::SIZES >= Sizes::Blocks => run_tiles::<V, 2, 0>,
-                (3, _) if V::SIZES >= Sizes::Blocks => run_tiles::<V, 3, 0>,
-                (4, _) if V::SIZES >= Sizes::Blocks => run_tiles::<V, 4, 0>,
-                _ => run_tiles::<V, 1, 0>,
-            };
+            let run = of_size!(run_tiles, V, context.layout);
             run(context, tiles, scratch, task);
         }
         Task::Jvp(inputs, status, mut sink) => {
@@ -386,21 +384,21 @@ fn sinks<'a, R: Real>(
 
 impl<V: Vector, R: Real> Engine<R> for Batch<V, R> {
     fn plan(&self) -> Plan {
-        let (mut tiles, mut values) = (0, 0);
+        let (mut tiles, mut sets, mut values) = (0, 0, 0);
         for group in &self.groups {
             match &group.members {
                 Members::Tiles(of_group, _) => {
                     tiles += of_group.len();
                     values += of_group.iter().map(Tile::values).sum::<usize>();
                 }
-                Members::Chunks(chunks) => values += chunks.values(),
+                Members::Chunks(chunks) => {
+                    sets = chunks.sets();
+                    values += chunks.values();
+                }
             }
         }
         let parts = match tiles {
-            0 => format!(
-                "a system at a time in {} chunks",
-                self.layout.cut().map_or(0, |cut| cut.sets * LANES)
-            ),
+            0 => format!("a system at a time in {} chunks", sets * LANES),
             _ => format!("{LANES} systems at a time in {tiles} tiles"),
         };
         let factorization = match self.layout.square_root {

@@ -33,9 +33,9 @@ pub struct Chunks<V> {
 }
 
 impl<V> Chunks<V> {
-    /// Returns whether there are two sets of chunks, with a thread for each.
-    pub fn for_two(&self) -> bool {
-        self.halves.len() == 2
+    /// Returns the number of sets of chunks, each with a thread of its own.
+    pub fn sets(&self) -> usize {
+        self.halves.len()
     }
 }
 
