@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use mechanistic::Result;
-use mechanistic::discovery::{Dataset, Settings, Trajectory, discover};
+use mechanistic::discovery::{Dataset, Discovery, KnownTerm, Settings, Trajectory, discover};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand_distr::{Distribution, StandardNormal};
@@ -29,6 +29,10 @@ pub struct Outcome {
     pub same: bool,
     /// Whether some order led to other than the true terms without a warning.
     pub silently_wrong: bool,
+    /// Whether what was found instead of the true terms is no worse than these: a fit with the true terms
+    /// only drops one of them that is less than `Settings::threshold` standard errors from zero, or its
+    /// [`score`] is not lower. No search can tell from such data which terms are the true ones.
+    pub undecidable: bool,
 }
 
 /// Finds the system of this seed in data with noise `relative` to each state's deviation, for all
@@ -37,31 +41,73 @@ pub fn outcome(seed: u64, relative: f64) -> Result<Outcome> {
     let (system, mut states) = LotkaVolterra::random(seed, NAMES.len(), STEP, POINTS);
     add_noise(&mut states, relative, seed);
     let truth = true_terms(&system);
-    let mut found = Vec::new();
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome { exact: true, same: true, ..Outcome::default() };
+    let (mut first, mut least_score) = (None, f64::INFINITY);
     for order in ORDERS {
-        let data = Dataset {
-            states: order.map(|i| NAMES[i].to_owned()).to_vec(),
-            trajectories: vec![Trajectory {
-                time: (0..POINTS).map(|i| STEP * i as f64).collect(),
-                values: states.iter().flat_map(|state| order.map(|i| state[i])).collect(),
-                ..Trajectory::default()
-            }],
-            ..Dataset::default()
-        };
-        let result = discover(&data, &Settings::default(), &mut |_| ControlFlow::Continue(()))?;
-        let mut terms: Terms = vec![vec![]; NAMES.len()];
-        for (place, equation) in result.equations.iter().enumerate() {
-            let factors = equation.terms.iter().map(|term| term.factors.join(" "));
-            terms[order[place]] = factors.collect();
-            terms[order[place]].sort();
-        }
+        let result = find(&states, order, &Settings::default())?;
+        let terms = terms_of(&result, order);
+        outcome.exact &= terms == truth;
         outcome.silently_wrong |= terms != truth && result.warnings.is_empty();
-        found.push(terms);
+        outcome.same &= terms == *first.get_or_insert_with(|| terms.clone());
+        least_score = least_score.min(score(&result));
     }
-    outcome.exact = found.iter().all(|terms| *terms == truth);
-    outcome.same = found.iter().all(|terms| *terms == found[0]);
+    if !outcome.exact {
+        let only_true = Settings { known: absent_terms(&truth), ..Settings::default() };
+        let result = find(&states, ORDERS[0], &only_true)?;
+        outcome.undecidable = terms_of(&result, ORDERS[0]) != truth || score(&result) >= least_score;
+    }
     Ok(outcome)
+}
+
+/// Finds the equations of states, (points, 3), whose columns are given in this order.
+fn find(states: &[Vec<f64>], order: [usize; 3], settings: &Settings) -> Result<Discovery> {
+    let data = Dataset {
+        states: order.map(|i| NAMES[i].to_owned()).to_vec(),
+        trajectories: vec![Trajectory {
+            time: (0..POINTS).map(|i| STEP * i as f64).collect(),
+            values: states.iter().flat_map(|state| order.map(|i| state[i])).collect(),
+            ..Trajectory::default()
+        }],
+        ..Dataset::default()
+    };
+    discover(&data, settings, &mut |_| ControlFlow::Continue(()))
+}
+
+/// Returns the terms of what was found with the columns in this order.
+fn terms_of(result: &Discovery, order: [usize; 3]) -> Terms {
+    let mut terms: Terms = vec![vec![]; NAMES.len()];
+    for (place, equation) in result.equations.iter().enumerate() {
+        let factors = equation.terms.iter().map(|term| term.factors.join(" "));
+        terms[order[place]] = factors.collect();
+        terms[order[place]].sort();
+    }
+    terms
+}
+
+/// Returns how badly equations fit, by the measure by which discovery compares them: −2 ln of the
+/// likelihood at the estimated noise, and threshold² for each term.
+fn score(result: &Discovery) -> f64 {
+    let terms: usize = result.equations.iter().map(|equation| equation.terms.len()).sum();
+    let logarithms = result.noise.iter().map(|noise| noise.ln()).sum::<f64>();
+    2.0 * POINTS as f64 * logarithms + Settings::default().threshold.powi(2) * terms as f64
+}
+
+/// Returns the candidates of degree 2 that are not among these terms, as coefficients of zero.
+fn absent_terms(truth: &Terms) -> Vec<KnownTerm> {
+    let (mut products, mut absent) = (vec![vec!["1"]], Vec::new());
+    for (i, a) in NAMES.into_iter().enumerate() {
+        products.push(vec![a]);
+        products.extend(NAMES[i..].iter().map(|b| vec![a, b]));
+    }
+    for (state, terms) in NAMES.into_iter().zip(truth) {
+        let factors = products.iter().filter(|factors| !terms.contains(&factors.join(" ")));
+        absent.extend(factors.map(|factors| KnownTerm {
+            state: state.to_owned(),
+            factors: factors.iter().map(|&factor| factor.to_owned()).collect(),
+            coefficient: 0.0,
+        }));
+    }
+    absent
 }
 
 fn true_terms(system: &LotkaVolterra) -> Terms {
