@@ -17,9 +17,7 @@
 
 #include "tape/tape.cuh"
 
-using namespace tape;
-
-namespace {
+namespace tape {
 
 constexpr double GELU_SCALE = 0.7978845608028654;  // √(2/π)
 constexpr double GELU_CUBIC = 0.044715;
@@ -198,7 +196,9 @@ __device__ void select(const uint8_t *__restrict__ mask, const T *__restrict__ x
     });
 }
 
-}  // namespace
+}  // namespace tape
+
+using namespace tape;
 
 #define INSTANTIATE(T, NAME)                                                                  \
     extern "C" __global__ void __launch_bounds__(THREADS) unary_##NAME(                       \

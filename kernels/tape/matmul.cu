@@ -19,9 +19,7 @@
 
 #include "tape/tape.cuh"
 
-using namespace tape;
-
-namespace {
+namespace tape {
 
 constexpr int TILE = 64;
 constexpr int DEPTH = 16;
@@ -112,7 +110,9 @@ __device__ void matmul(const T *__restrict__ a, const T *__restrict__ b, T *__re
     }
 }
 
-}  // namespace
+}  // namespace tape
+
+using namespace tape;
 
 // Two blocks on a multiprocessor at a time bound the registers to 128.
 #define INSTANTIATE(T, NAME)                                          \

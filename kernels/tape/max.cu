@@ -13,9 +13,7 @@
 
 #include "tape/tape.cuh"
 
-using namespace tape;
-
-namespace {
+namespace tape {
 
 template <typename T>
 struct Best {
@@ -69,7 +67,9 @@ __device__ void largest_adjoint(const T *__restrict__ gy, const int64_t *__restr
     }
 }
 
-}  // namespace
+}  // namespace tape
+
+using namespace tape;
 
 #define INSTANTIATE(T, NAME)                                                            \
     extern "C" __global__ void __launch_bounds__(THREADS)                               \

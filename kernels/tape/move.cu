@@ -18,9 +18,7 @@
 
 #include "tape/tape.cuh"
 
-using namespace tape;
-
-namespace {
+namespace tape {
 
 template <typename T>
 __device__ void copy(const T *__restrict__ x, T *__restrict__ y, const Walk &walk, int32_t add) {
@@ -59,7 +57,9 @@ __device__ void gather_adjoint(const T *__restrict__ gy, const int64_t *__restri
     });
 }
 
-}  // namespace
+}  // namespace tape
+
+using namespace tape;
 
 #define INSTANTIATE(T, NAME)                                                                     \
     extern "C" __global__ void __launch_bounds__(THREADS)                                        \

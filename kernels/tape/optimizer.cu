@@ -16,9 +16,7 @@
 
 #include "tape/tape.cuh"
 
-using namespace tape;
-
-namespace {
+namespace tape {
 
 template <typename T>
 __device__ void squares(const T *__restrict__ g, int64_t n, double *__restrict__ partials) {
@@ -69,7 +67,9 @@ __device__ void adam(T *__restrict__ x, T *__restrict__ first, T *__restrict__ s
     x[i] -= T(update.rate) * (mean / (sqrt(square) + T(update.epsilon)) + T(update.decay) * x[i]);
 }
 
-}  // namespace
+}  // namespace tape
+
+using namespace tape;
 
 #define INSTANTIATE(T, NAME)                                                                   \
     extern "C" __global__ void __launch_bounds__(THREADS)                                      \

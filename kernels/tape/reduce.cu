@@ -21,9 +21,7 @@
 
 #include "tape/tape.cuh"
 
-using namespace tape;
-
-namespace {
+namespace tape {
 
 template <typename T>
 __device__ __forceinline__ T term(int32_t function, const T *__restrict__ g,
@@ -84,7 +82,9 @@ __device__ void reduce(const T *__restrict__ g, const T *__restrict__ a, const T
     }
 }
 
-}  // namespace
+}  // namespace tape
+
+using namespace tape;
 
 #define INSTANTIATE(T, TARGET, NAME)                                                  \
     extern "C" __global__ void __launch_bounds__(THREADS)                             \

@@ -12,9 +12,7 @@
 
 #include "tape/tape.cuh"
 
-using namespace tape;
-
-namespace {
+namespace tape {
 
 struct Larger {
     __device__ double operator()(double a, double b) const { return fmax(a, b); }
@@ -79,7 +77,9 @@ __device__ void log_softmax_adjoint(const T *__restrict__ y, const T *__restrict
     }
 }
 
-}  // namespace
+}  // namespace tape
+
+using namespace tape;
 
 #define INSTANTIATE(T, NAME)                                                                \
     extern "C" __global__ void __launch_bounds__(THREADS)                                   \

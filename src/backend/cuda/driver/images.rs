@@ -144,6 +144,15 @@ mod tests {
         }
     }
 
+    /// The compiler gives what has static shared memory in an unnamed namespace a name with a hash of
+    /// the place of the source.
+    #[test]
+    fn kernels_are_the_same_wherever_they_are_compiled() {
+        for kernel in KERNELS {
+            assert!(!kernel.ptx().contains("_INTERNAL_"), "{}", kernel.name);
+        }
+    }
+
     #[test]
     fn machine_code_is_taken_where_it_runs() {
         const fn image(architecture: &'static str) -> Image {
