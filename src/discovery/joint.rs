@@ -4,6 +4,8 @@
 //! of each equation against the data therefore grows as long as the data bear it.
 
 mod assembly;
+mod coefficients;
+mod elimination;
 mod gauss_newton;
 
 use super::budget::{Budget, comparison, evaluation, work};
@@ -50,8 +52,8 @@ pub(super) const NOISE_FLOORS: [f64; 4] = [1e-2, 1e-3, 1e-4, 1e-5];
 
 /// Returns the number of values of the workspace for one set of terms.
 pub(super) fn joint_values(points: usize, variables: usize, coefficients: usize) -> usize {
-    let shape = gauss_newton::shape(points, variables, coefficients);
-    shape.values().saturating_add(2 * shape.unknowns())
+    let step = points.saturating_mul(variables).saturating_add(coefficients);
+    elimination::values(points, variables, coefficients).saturating_add(step)
 }
 
 /// The estimator of the joint method: the estimate and the workspace for its present set of terms.
@@ -231,7 +233,7 @@ impl<'a> Joint<'a> {
     fn converge_to(&mut self, tolerance: f64, progress: &mut Reporter<'_, '_>) -> Result<bool> {
         let converged = self.iterate(tolerance, f64::INFINITY, progress)?;
         self.update_noise();
-        self.update_covariance();
+        self.update_covariance()?;
         Ok(converged)
     }
 
@@ -354,10 +356,11 @@ impl<'a> Joint<'a> {
         self.cost = self.solver.cost(&self.estimate, &self.weights);
     }
 
-    fn update_covariance(&mut self) {
+    fn update_covariance(&mut self) -> Result<()> {
         let variance = self.variance();
-        let covariance = self.solver.covariance().into_iter().map(|c| c * variance);
+        let covariance = self.solver.covariance()?.into_iter().map(|c| c * variance);
         self.estimate.covariance = covariance.collect();
+        Ok(())
     }
 
     /// Returns to an earlier estimate as [`restore`](Estimator::restore) does, but without an
@@ -432,7 +435,7 @@ impl<'a> Estimator<'a> for Joint<'a> {
         self.budget.spend(comparison(support.kept.len()));
         let gain = (cost - self.cost) / variance;
         self.update_noise();
-        self.update_covariance();
+        self.update_covariance()?;
         Ok(gain)
     }
 

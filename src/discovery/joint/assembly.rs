@@ -1,7 +1,6 @@
-//! The rows of the joint estimate, and their sums in the normal equations.
+//! The rows of the joint estimate.
 
-use crate::Result;
-use crate::banded::Window;
+use super::elimination::Rows;
 use crate::discovery::candidates::{Parameter, Slot};
 use crate::discovery::estimate::Estimate;
 use crate::discovery::grid::Grid;
@@ -37,23 +36,14 @@ pub(super) struct Assembly<'a> {
     arguments: Vec<f64>,
     inputs: [Vec<f64>; 2],
     rates: Vec<f64>,
-    /// Weighted rows of one step's defects (D, 2D + c) and their residuals (D).
-    rows: Vec<f64>,
-    residuals: Vec<f64>,
     /// Coefficients a_1 and a_2 of the Hermite row of u with two derivatives, where a_0 = 1.
     hermite: [f64; 2],
 }
 
 impl<'a> Assembly<'a> {
-    pub fn new(
-        grid: &'a Grid,
-        slots: Vec<Slot>,
-        coefficients: usize,
-        rhs: &RightHandSide<'_>,
-    ) -> Self {
+    pub fn new(grid: &'a Grid, slots: Vec<Slot>, rhs: &RightHandSide<'_>) -> Self {
         let (d, e) = (rhs.library.variables().len(), rhs.library.inputs().len());
         let point = Linearized::new(rhs, slots.len());
-        let columns = 2 * d + coefficients;
         let hermite = hermite_coefficients(2);
         Assembly {
             hermite: [hermite[1], hermite[2]],
@@ -62,12 +52,15 @@ impl<'a> Assembly<'a> {
             arguments: vec![0.0; d + e],
             inputs: [(); 2].map(|()| vec![0.0; e]),
             rates: vec![0.0; e],
-            rows: vec![0.0; d * columns],
-            residuals: vec![0.0; d],
             grid,
             places: slots.iter().map(|slot| slot.place).collect(),
             slots,
         }
+    }
+
+    /// Returns the number of grid points.
+    pub fn points(&self) -> usize {
+        self.steps.len()
     }
 
     /// Returns the sum of squares, which is infinite if the right-hand side has a pole on the
@@ -142,57 +135,41 @@ impl<'a> Assembly<'a> {
         errors
     }
 
-    /// Adds all rows that begin at grid point t (t = M: those of the coefficients alone) to the
-    /// normal matrix, and their part of the gradient of half the cost to `gradient` (M·D + c).
-    ///
-    /// # Errors
-    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) if the sums cannot be formed.
+    /// Adds all rows that begin at grid point t, for their squares to be minimized about the estimate.
+    /// Returns whether a step follows.
     pub fn absorb(
         &mut self,
         t: usize,
         estimate: &Estimate<'_>,
         weights: &Weights,
-        window: &mut Window,
-        gradient: &mut [f64],
-    ) -> Result<()> {
+        rows: &mut Rows,
+    ) -> bool {
         let (k, d) = (weights.observation.len(), weights.defect.len());
-        let (along, border) = gradient.split_at_mut(estimate.trajectory.len());
-        let Some(&h) = self.steps.get(t) else {
-            for slot in self.slots.iter().filter(|slot| slot.leads) {
-                let (c, weight) = (slot.column, weights.prior[slot.column]);
-                window.add(2 * d + c, 2 * d + c, weight * weight);
-                border[c] += weight * weight * slot.place.value(&estimate.rhs);
-            }
-            return Ok(());
-        };
         for (j, x) in self.grid.observed[t * k..][..k].iter().enumerate() {
             if !x.is_nan() {
                 let weight = weights.observation[j] / self.grid.spread[t * k + j];
                 let distance = estimate.trajectory[t * d + j] - x;
-                let precision = weight * weight * self.grid.loss.weight(weight * distance);
-                window.add(j, j, precision);
-                along[t * d + j] += precision * distance;
+                let root = weight * self.grid.loss.weight(weight * distance).sqrt();
+                rows.observe(j, root, root * distance);
             }
         }
-        if h == 0.0 {
-            return Ok(());
+        let h = self.steps[t];
+        if h > 0.0 {
+            self.write_defects(t, h, estimate, weights, rows);
         }
-        self.defect_rows(t, h, estimate, weights);
-        let columns = self.rows.len() / d;
-        for (row, residual) in self.rows.chunks_exact(columns).zip(&self.residuals) {
-            for (g, value) in along[t * d..].iter_mut().zip(&row[..2 * d]) {
-                *g += value * residual;
-            }
-            for (g, value) in border.iter_mut().zip(&row[2 * d..]) {
-                *g += value * residual;
-            }
-        }
-        window.add_squares(&self.rows)
+        h > 0.0
     }
 
-    /// Computes the weighted defects of the step from t and their derivatives with respect to u_t,
+    /// Writes the weighted defects of the step from t and their derivatives with respect to u_t,
     /// u_{t+1}, ξ.
-    fn defect_rows(&mut self, t: usize, h: f64, estimate: &Estimate<'_>, weights: &Weights) {
+    fn write_defects(
+        &mut self,
+        t: usize,
+        h: f64,
+        estimate: &Estimate<'_>,
+        weights: &Weights,
+        rows: &mut Rows,
+    ) {
         let d = weights.defect.len();
         let before = &estimate.trajectory[t * d..][..d];
         let after = &estimate.trajectory[(t + 1) * d..][..d];
@@ -202,36 +179,48 @@ impl<'a> Assembly<'a> {
         }
         self.evaluate(1, &estimate.rhs, after);
         let [now, next] = &mut self.points;
-        let (columns, arguments) = (self.rows.len() / d, self.arguments.len());
+        let arguments = self.arguments.len();
         let coefficients = at_step(self.hermite, h);
         let [half, twelfth] = coefficients;
         let first_dynamic = d - estimate.rhs.states();
-        for (i, row) in self.rows.chunks_exact_mut(columns).enumerate() {
+        for (i, (along, across)) in rows.defects().enumerate() {
             let weight = weights.defect[i] / h.sqrt();
             let error = estimate.discretization.get(t * d + i).unwrap_or(&0.0);
-            self.residuals[i] =
-                weight * (defect(before, after, now, next, coefficients, i) - error);
+            along[2 * d] = weight * (defect(before, after, now, next, coefficients, i) - error);
             for m in 0..d {
                 let unit = f64::from(u8::from(i == m));
                 let (of_flow, of_rate) = (i * arguments + m, i * d + m);
-                row[m] = -weight
+                along[m] = -weight
                     * (unit + half * now.jacobian[of_flow] + twelfth * now.rate_jacobian[of_rate]);
-                row[d + m] = weight
+                along[d + m] = weight
                     * (unit - half * next.jacobian[of_flow]
                         + twelfth * next.rate_jacobian[of_rate]);
             }
-            row[2 * d..].fill(0.0);
-            for (s, slot) in self.slots.iter().enumerate() {
-                let own = first_dynamic + slot.place.equation;
+            across.fill(0.0);
+            let mut first = 0;
+            for slots in self.slots.chunk_by(|a, b| a.place.equation == b.place.equation) {
+                let own = first_dynamic + slots[0].place.equation;
+                let all = first..first + slots.len();
+                first = all.end;
                 let of_flow = i * arguments + own;
-                let mut value = twelfth
-                    * (now.jacobian[of_flow] * now.by_parameter[s]
-                        - next.jacobian[of_flow] * next.by_parameter[s]);
-                if own == i {
-                    value += half * (now.by_parameter[s] + next.by_parameter[s])
-                        + twelfth * (now.rate_by_parameter[s] - next.rate_by_parameter[s]);
+                let through_now = weight * twelfth * now.jacobian[of_flow];
+                let through_next = weight * twelfth * next.jacobian[of_flow];
+                if own != i && through_now == 0.0 && through_next == 0.0 {
+                    continue;
                 }
-                row[2 * d + slot.column] -= slot.factor * weight * value;
+                let ends =
+                    now.by_parameter[all.clone()].iter().zip(&next.by_parameter[all.clone()]);
+                for (slot, (now, next)) in slots.iter().zip(ends) {
+                    let value = through_now * now - through_next * next;
+                    across[slot.column] -= slot.factor * value;
+                }
+                if own == i {
+                    for (s, slot) in all.zip(slots) {
+                        let value = half * (now.by_parameter[s] + next.by_parameter[s])
+                            + twelfth * (now.rate_by_parameter[s] - next.rate_by_parameter[s]);
+                        across[slot.column] -= slot.factor * weight * value;
+                    }
+                }
             }
         }
         std::mem::swap(now, next);

@@ -17,7 +17,7 @@
 //! iteration, and the border's inverse is the covariance of the coefficients.
 
 use super::assembly::{Assembly, Weights};
-use crate::banded::{BandedShape, Factor, Window};
+use super::elimination::Elimination;
 use crate::discovery::candidates::Slot;
 use crate::discovery::estimate::Estimate;
 use crate::discovery::grid::Grid;
@@ -42,18 +42,10 @@ pub(super) struct Iteration {
     pub trials: usize,
 }
 
-/// Returns the shape of the normal equations.
-pub(super) fn shape(points: usize, variables: usize, coefficients: usize) -> BandedShape {
-    BandedShape { blocks: points, block: variables, groups: 1, bandwidth: 1, border: coefficients }
-}
-
 /// The workspace for one set of free coefficients.
 pub(super) struct GaussNewton<'a> {
     assembly: Assembly<'a>,
-    factor: Factor,
-    window: Window,
-    /// Gradient of half the cost, (M·D + c).
-    gradient: Vec<f64>,
+    elimination: Elimination,
     /// Step, which is to be subtracted, (M·D + c).
     step: Vec<f64>,
     trial: Estimate<'a>,
@@ -68,14 +60,12 @@ impl<'a> GaussNewton<'a> {
     pub fn new(grid: &'a Grid, slots: Vec<Slot>, estimate: &Estimate<'a>) -> Result<Self> {
         let variables = estimate.rhs.library.variables().len();
         let coefficients = slots.iter().filter(|slot| slot.leads).count();
-        let shape = shape(grid.points(), variables, coefficients);
+        let points = grid.points();
         Ok(GaussNewton {
-            factor: Factor::new(shape)?,
-            window: Window::new(&shape)?,
-            step: vec![0.0; shape.unknowns()],
-            gradient: vec![0.0; shape.unknowns()],
+            elimination: Elimination::new(points, variables, coefficients)?,
+            step: vec![0.0; points * variables + coefficients],
             trial: estimate.clone(),
-            assembly: Assembly::new(grid, slots, coefficients, &estimate.rhs),
+            assembly: Assembly::new(grid, slots, &estimate.rhs),
         })
     }
 
@@ -129,9 +119,9 @@ impl<'a> GaussNewton<'a> {
         report: &mut Report<'_>,
     ) -> Result<f64> {
         self.factorize(estimate, weights, report)?;
-        self.step.copy_from_slice(&self.gradient);
-        self.factor.solve(&mut self.step);
-        Ok(self.gradient.iter().zip(&self.step).map(|(g, s)| g * s).sum())
+        let coefficients = &mut self.step[estimate.trajectory.len()..];
+        let promised = self.elimination.coefficients.solve(coefficients);
+        Ok(promised + self.elimination.solve(&mut self.step))
     }
 
     /// Returns the last step of the coefficients (c), to be subtracted.
@@ -141,14 +131,17 @@ impl<'a> GaussNewton<'a> {
 
     /// Returns the covariance (c, c) of the coefficients from the last factorization, for rows of
     /// unit variance.
-    pub fn covariance(&self) -> Vec<f64> {
-        self.factor.border_inverse()
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] if a product of matrices has no memory.
+    pub fn covariance(&mut self) -> Result<Vec<f64>> {
+        self.elimination.coefficients.covariance()
     }
 
     /// Returns the inverse of [`covariance`](Self::covariance), which is accurate where the
     /// covariance is nearly singular.
-    pub fn information(&self) -> Vec<f64> {
-        self.factor.border_complement()
+    pub fn information(&self) -> &[f64] {
+        self.elimination.coefficients.information()
     }
 
     /// Computes estimate − fraction · step into `trial`.
@@ -165,29 +158,28 @@ impl<'a> GaussNewton<'a> {
         }
     }
 
-    /// Factorizes the normal equations at `estimate`, after raising the prior where they are
-    /// singular.
+    /// Eliminates the trajectory at `estimate`, and factorizes the normal equations of the
+    /// coefficients, after raising the prior where they are singular.
     fn factorize(
         &mut self,
         estimate: &Estimate<'a>,
         weights: &mut Weights,
         report: &mut Report<'_>,
     ) -> Result<()> {
-        let blocks = self.factor.shape().blocks as f64;
-        for _ in 0..=REGULARIZATIONS {
-            self.gradient.fill(0.0);
-            let (assembly, gradient) = (&mut self.assembly, &mut self.gradient);
-            self.factor.factorize(&mut self.window, |t, window| {
-                assembly.absorb(t, estimate, weights, window, gradient)?;
-                report(t as f64 / blocks)
-            })?;
-            match self.factor.breakdown() {
-                None => return Ok(()),
-                Some(place) if place.block == self.factor.shape().blocks => {
-                    weights.prior.iter_mut().for_each(|weight| *weight *= 10.0);
-                }
-                Some(_) => break,
+        let points = self.assembly.points() as f64;
+        let assembly = &mut self.assembly;
+        let determined = self.elimination.eliminate(|t, rows| {
+            report(t as f64 / points)?;
+            Ok(assembly.absorb(t, estimate, weights, rows))
+        })?;
+        let leading = self.assembly.slots.iter().filter(|slot| slot.leads);
+        let mut values = vec![0.0; weights.prior.len()];
+        leading.for_each(|slot| values[slot.column] = slot.place.value(&estimate.rhs));
+        for _ in (0..=REGULARIZATIONS).take_while(|_| determined) {
+            if self.elimination.coefficients.factorize(&weights.prior, &values)? {
+                return Ok(());
             }
+            weights.prior.iter_mut().for_each(|weight| *weight *= 10.0);
         }
         Err(Error::Data(
             "the search diverged: the equations of the trajectory cannot be solved. Fewer \

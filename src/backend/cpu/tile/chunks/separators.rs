@@ -28,7 +28,7 @@ impl Separators {
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error) says how much was asked for.
     pub fn new(count: usize, block: usize) -> Result<Self> {
-        let shape = BandedShape { blocks: count, block, groups: 1, bandwidth: 1, border: 0 };
+        let shape = BandedShape { blocks: count, block };
         Ok(Separators {
             window: banded::Window::new(&shape)?,
             factor: Factor::new(shape)?,
@@ -48,10 +48,7 @@ impl Separators {
             (part, part.scratch.elimination.window(), separator % LANES)
         };
         let (p, last) = (factor.shape().block, factor.shape().blocks - 1);
-        let absorbed = factor.factorize(window, |separator, to| {
-            if separator > last {
-                return Ok(());
-            }
+        factor.factorize(window, |separator, to| {
             let own = &mut whole[separator * p..][..p];
             let (part, left, lane) = place(separator);
             let (n, border) = (part.layout.window(), 2 * p);
@@ -73,9 +70,7 @@ impl Separators {
                     }
                 }
             }
-            Ok(())
         });
-        debug_assert!(absorbed.is_ok());
     }
 
     /// Solves the system of the separators, whose right-hand sides forward substitution has left in

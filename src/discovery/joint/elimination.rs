@@ -1,0 +1,399 @@
+//! Elimination of the trajectory from the rows of the joint estimate, by orthogonal matrices.
+//!
+//! The squares of all rows together are to be small. One point after the other, an orthogonal matrix Qᵀ
+//! turns the rows that have to do with the point's state u_t into ones of which only D have,
+//!
+//! ```text
+//!      u_t u_{t+1}  ξ residual               u_t u_{t+1}  ξ residual
+//!    | A    B      C    r |  defects         | R    S      T    v |  row t of the factor
+//!    | P           G    g |  left before  →  |      P      G    g |  left for the next point
+//!    | W                o |  values          |             L    l |  about the coefficients alone
+//! ```
+//!
+//! where R and P are upper triangular: the information filter in square-root form (Bierman, Factorization
+//! Methods for Discrete Sequential Estimation, 1977). Rows of the last kind, as many as there are values,
+//! go to the normal equations of the [`Coefficients`]; nothing is lost by subtraction. The defects come first
+//! because rows of large weights above small ones keep the digits of both.
+
+use super::coefficients::Coefficients;
+use crate::Result;
+use crate::gemm::{Matrix, on_one_thread, product};
+use crate::memory::zeros;
+
+/// The sums that a scalar product is added up in, one number after the other to each in turn.
+const LANES: usize = 8;
+
+/// Returns the number of values that the elimination of so many points with D variables and c coefficients
+/// keeps, saturated.
+pub(super) fn values(points: usize, d: usize, c: usize) -> usize {
+    let of_point = d.saturating_mul(c.saturating_add(2 * d + 1));
+    points.saturating_mul(of_point).saturating_add(Coefficients::values(c))
+}
+
+/// The rows that have to do with the state at one point: first those of the defects (D), then those that
+/// are left of the points before (D), then those of the point's values (K ≤ D).
+pub(super) struct Rows {
+    d: usize,
+    c: usize,
+    /// Their parts over u_t, over u_{t+1} and the residual, then the first 2D columns of Qᵀ, which are those
+    /// of the unit matrix at first: (3D, 4D + 1).
+    along: Vec<f64>,
+    /// The part over the coefficients of all but the values, which have none, (2D, c).
+    across: Vec<f64>,
+    count: usize,
+}
+
+impl Rows {
+    fn new(d: usize, c: usize) -> Result<Self> {
+        let what = "rows of the joint estimate";
+        let along = zeros(what, 3 * d * (4 * d + 1))?;
+        Ok(Rows { d, c, along, across: zeros(what, 2 * d * c)?, count: 0 })
+    }
+
+    /// Returns the number of columns of the parts along the trajectory.
+    fn length(&self) -> usize {
+        4 * self.d + 1
+    }
+
+    /// Begins a trajectory: nothing is left of points before.
+    fn begin(&mut self) {
+        self.along.fill(0.0);
+        self.across.fill(0.0);
+        self.prepare();
+    }
+
+    /// Makes room for the rows of a point, besides those that are left of the points before.
+    fn prepare(&mut self) {
+        let (d, length) = (self.d, self.length());
+        self.along[..d * length].fill(0.0);
+        for (i, row) in self.along.chunks_exact_mut(length).take(2 * d).enumerate() {
+            row[2 * d + 1..].fill(0.0);
+            row[2 * d + 1 + i] = 1.0;
+        }
+        self.count = 2 * d;
+    }
+
+    /// Adds the row of a measured value of state j, at this weighted distance from it.
+    pub fn observe(&mut self, j: usize, weight: f64, residual: f64) {
+        let (d, length) = (self.d, self.length());
+        let row = &mut self.along[self.count * length..][..length];
+        row.fill(0.0);
+        (row[j], row[2 * d]) = (weight, residual);
+        self.count += 1;
+    }
+
+    /// Returns the rows of the defects, to be written: for each the derivatives with respect to u_t and
+    /// u_{t+1}, and the residual (2D + 1), and those with respect to the coefficients (c).
+    pub fn defects(&mut self) -> impl Iterator<Item = (&mut [f64], &mut [f64])> {
+        let (d, length) = (self.d, self.length());
+        let along = self.along.chunks_exact_mut(length).map(move |row| &mut row[..2 * d + 1]);
+        let mut across = &mut self.across[..];
+        let c = self.c;
+        along.take(d).map(move |row| {
+            let (own, rest) = std::mem::take(&mut across).split_at_mut(c);
+            across = rest;
+            (row, own)
+        })
+    }
+
+    /// Keeps the rows that are left for the next point, whose part over the coefficients is this.
+    fn keep(&mut self, across: &[f64]) {
+        let (d, length) = (self.d, self.length());
+        for row in self.along.chunks_exact_mut(length).skip(d).take(d) {
+            row.copy_within(d..2 * d, 0);
+            row[d..2 * d].fill(0.0);
+        }
+        self.across[d * self.c..].copy_from_slice(across);
+        self.prepare();
+    }
+}
+
+/// The factor over the trajectory, and the normal equations of the coefficients that remain.
+pub(super) struct Elimination {
+    points: usize,
+    d: usize,
+    c: usize,
+    rows: Rows,
+    /// The parts over the coefficients after a point is eliminated, (3D, c).
+    turned: Vec<f64>,
+    /// Room for sums over the rows.
+    sums: Vec<f64>,
+    /// The factor's parts R, S and v, (M, D, 2D + 1).
+    along: Vec<f64>,
+    /// The factor's part T, (M, D, c).
+    across: Vec<f64>,
+    /// Whether a state is not determined by the rows, or is not a number.
+    broken: bool,
+    pub coefficients: Coefficients,
+}
+
+impl Elimination {
+    /// Allocates the factor for M points of D variables and c coefficients.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) says how much was asked for.
+    pub fn new(points: usize, d: usize, c: usize) -> Result<Self> {
+        let what = "factor of the joint estimate";
+        let rows = points.saturating_mul(d);
+        Ok(Elimination {
+            points,
+            d,
+            c,
+            rows: Rows::new(d, c)?,
+            turned: zeros(what, 3 * d * c)?,
+            sums: zeros(what, 4 * d + 1)?,
+            along: zeros(what, rows.saturating_mul(2 * d + 1))?,
+            across: zeros(what, rows.saturating_mul(c))?,
+            broken: false,
+            coefficients: Coefficients::new(c)?,
+        })
+    }
+
+    /// Eliminates all points. For each, `absorb(t, rows)` adds its rows, and returns whether a step to the
+    /// next point follows: whether it has written defects. Returns whether all states are determined.
+    ///
+    /// # Errors
+    /// Those of `absorb`, which end the work, and [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    pub fn eliminate(
+        &mut self,
+        mut absorb: impl FnMut(usize, &mut Rows) -> Result<bool>,
+    ) -> Result<bool> {
+        self.broken = false;
+        self.coefficients.begin();
+        self.rows.begin();
+        for t in 0..self.points {
+            let step = absorb(t, &mut self.rows)?;
+            self.eliminate_point(t, step)?;
+        }
+        self.coefficients.add_collected()?;
+        Ok(!self.broken)
+    }
+
+    fn eliminate_point(&mut self, t: usize, step: bool) -> Result<()> {
+        let (d, c, length) = (self.d, self.c, self.rows.length());
+        // Without a step there are no defects, and nothing is left for the next point.
+        let (first, left) = if step { (0, d) } else { (d, 0) };
+        let count = self.rows.count - first;
+        let rows = &mut self.rows.along[first * length..][..count * length];
+        triangularize(rows, length, d + left, &mut self.sums);
+
+        let turn = Matrix::new(rows, count, length).columns(2 * d + 1 + first, 2 * d - first);
+        let across = Matrix::new(&self.rows.across[first * c..], 2 * d - first, c);
+        let turned = &mut self.turned[..count * c];
+        on_one_thread(|| product(turn, across, turned, false))?;
+
+        let width = 2 * d + 1;
+        for (i, own) in self.along[t * d * width..].chunks_exact_mut(width).take(d).enumerate() {
+            own.copy_from_slice(&rows[i * length..][..width]);
+            self.broken |= !own[i].is_normal();
+        }
+        self.across[t * d * c..][..d * c].copy_from_slice(&turned[..d * c]);
+        for i in d + left..count {
+            self.coefficients.collect(&turned[i * c..][..c], rows[i * length + 2 * d])?;
+        }
+        if step {
+            self.rows.keep(&turned[d * c..2 * d * c])
+        } else {
+            self.rows.begin()
+        }
+        Ok(())
+    }
+
+    /// Computes the step (M·D + c) that makes the sum of squares smallest if it is subtracted, given the
+    /// coefficients' part of it at its end. Returns the part of that sum which it removes, as far as it is
+    /// not the coefficients'.
+    pub fn solve(&self, step: &mut [f64]) -> f64 {
+        let (d, c, width) = (self.d, self.c, 2 * self.d + 1);
+        let (along, coefficients) = step.split_at_mut(self.points * d);
+        let mut removed = 0.0;
+        for t in (0..self.points).rev() {
+            let (own, after) = along[t * d..].split_at_mut(d);
+            for i in (0..d).rev() {
+                let row = &self.along[(t * d + i) * width..][..width];
+                let across = &self.across[(t * d + i) * c..][..c];
+                let mut sum = row[2 * d] - dot(across, coefficients);
+                for (k, value) in own.iter().enumerate().skip(i + 1) {
+                    sum -= row[k] * value;
+                }
+                // No step follows the last point.
+                for (value, next) in row[d..2 * d].iter().zip(&*after) {
+                    sum -= value * next;
+                }
+                own[i] = sum / row[i];
+                removed += row[2 * d] * row[2 * d];
+            }
+        }
+        removed
+    }
+}
+
+/// Makes the first columns of some rows of this length upper triangular, by reflections I − v vᵀ·2/vᵀv of
+/// all rows from the diagonal on. Zeros, of which there are many, cost nothing.
+fn triangularize(rows: &mut [f64], length: usize, columns: usize, sums: &mut [f64]) {
+    for j in 0..columns {
+        let (above, below) = rows.split_at_mut((j + 1) * length);
+        let own = &mut above[j * length + j..];
+        let sums = &mut sums[j..length];
+        let squares: f64 = below.chunks_exact(length).map(|row| row[j] * row[j]).sum();
+        if squares == 0.0 {
+            continue;
+        }
+        let pivot = own[0];
+        let diagonal = -(squares + pivot * pivot).sqrt().copysign(pivot);
+        own[0] -= diagonal;
+        let head = own[0];
+        sums.iter_mut().zip(&*own).for_each(|(sum, value)| *sum = head * value);
+        for row in below.chunks_exact(length).filter(|row| row[j] != 0.0) {
+            let factor = row[j];
+            sums.iter_mut().zip(&row[j..]).for_each(|(sum, value)| *sum += factor * value);
+        }
+        // 2/vᵀv.
+        let scale = -1.0 / (diagonal * head);
+        sums.iter_mut().for_each(|sum| *sum *= scale);
+        own.iter_mut().zip(&*sums).for_each(|(value, sum)| *value -= head * sum);
+        own[0] = diagonal;
+        for row in below.chunks_exact_mut(length).filter(|row| row[j] != 0.0) {
+            let factor = row[j];
+            row[j..].iter_mut().zip(&*sums).for_each(|(value, sum)| *value -= factor * sum);
+            row[j] = 0.0;
+        }
+    }
+}
+
+/// Returns the scalar product of two vectors, added up in several sums.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let (a, a_rest) = a.as_chunks::<LANES>();
+    let (b, b_rest) = b.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for (a, b) in a.iter().zip(b) {
+        (0..LANES).for_each(|lane| sums[lane] += a[lane] * b[lane]);
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f64>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::dense::{invert_positive, solve_positive};
+
+    const D: usize = 3;
+    const K: usize = 2;
+    const POINTS: usize = 40;
+
+    fn number(at: usize) -> f64 {
+        (1.3 * at as f64 + 0.1 * (at * at % 97) as f64).sin()
+    }
+
+    /// Whether a step follows point t: there are two trajectories, one of them a single point.
+    fn has_step(t: usize) -> bool {
+        t != 24 && t != 25 && t + 1 < POINTS
+    }
+
+    /// The state, weight and residual of each value at point t; some values are missing, but a single
+    /// point has one of every state.
+    fn values(t: usize) -> impl Iterator<Item = (usize, f64, f64)> {
+        let all = t == 25;
+        let present = move |j: &usize| all || (t + j) % 3 != 0;
+        let value = move |j: usize| (j, 1.0 + number(t * K + j).abs(), number(7 * t + j));
+        let of_hidden = all.then(|| (K, 0.8, 0.3));
+        (0..K).filter(present).map(value).chain(of_hidden)
+    }
+
+    /// The derivatives of a defect of the step from t with respect to u_t and u_{t+1} and its residual,
+    /// and those with respect to c coefficients.
+    fn defect(t: usize, i: usize, c: usize) -> (Vec<f64>, Vec<f64>) {
+        let of = |at: usize| number((t * D + i) * 131 + at);
+        let mut along: Vec<f64> = (0..2 * D + 1).map(|k| 2.0 * of(k)).collect();
+        along[i] -= 10.0;
+        along[D + i] += 10.0;
+        (along, (0..c).map(|k| 3.0 * of(20 + k)).collect())
+    }
+
+    /// The step, the covariance of the coefficients, and the decrease are those of the dense normal
+    /// equations.
+    #[test]
+    fn steps_are_those_of_the_normal_equations() {
+        for c in [0, 5, 120] {
+            let n = POINTS * D + c;
+            let prior: Vec<f64> = (0..c).map(|k| 1.0 + 0.01 * k as f64).collect();
+            let coefficients: Vec<f64> = (0..c).map(|k| number(3 * k)).collect();
+            let (mut matrix, mut gradient) = (vec![0.0; n * n], vec![0.0; n]);
+            let mut add = |row: &[(usize, f64)], residual: f64| {
+                for &(i, a) in row {
+                    gradient[i] += a * residual;
+                    row.iter().for_each(|&(k, b)| matrix[i * n + k] += a * b);
+                }
+            };
+            for t in 0..POINTS {
+                values(t).for_each(|(j, weight, residual)| add(&[(t * D + j, weight)], residual));
+                for i in (0..D).filter(|_| has_step(t)) {
+                    let (along, across) = defect(t, i, c);
+                    let states = along[..2 * D].iter().enumerate().map(|(k, a)| (t * D + k, *a));
+                    let others = across.iter().enumerate().map(|(k, a)| (POINTS * D + k, *a));
+                    add(&states.chain(others).collect::<Vec<_>>(), along[2 * D]);
+                }
+            }
+            for (k, (weight, value)) in prior.iter().zip(&coefficients).enumerate() {
+                add(&[(POINTS * D + k, *weight)], weight * value);
+            }
+            let mut expected = gradient.clone();
+            let inverse = invert_positive(&matrix, n).unwrap();
+            solve_positive(&mut matrix, &mut expected).unwrap();
+
+            let mut elimination = Elimination::new(POINTS, D, c).unwrap();
+            let absorb = |t: usize, rows: &mut Rows| {
+                values(t).for_each(|(j, weight, residual)| rows.observe(j, weight, residual));
+                if has_step(t) {
+                    for (i, (along, across)) in rows.defects().enumerate() {
+                        let (a, b) = defect(t, i, c);
+                        along.copy_from_slice(&a);
+                        across.copy_from_slice(&b);
+                    }
+                }
+                Ok(has_step(t))
+            };
+            assert!(elimination.eliminate(absorb).unwrap());
+            let mut step = vec![0.0; n];
+            let normal = &mut elimination.coefficients;
+            assert!(normal.factorize(&prior, &coefficients).unwrap());
+            let promised = normal.solve(&mut step[POINTS * D..]);
+            let covariance = normal.covariance().unwrap();
+            let information = normal.information().to_vec();
+            let promised = promised + elimination.solve(&mut step);
+            let decrease: f64 = gradient.iter().zip(&expected).map(|(g, x)| g * x).sum();
+            assert!((promised / decrease - 1.0).abs() < 1e-11, "{c}: {promised} {decrease}");
+            for (value, expected) in step.iter().zip(&expected) {
+                assert!((value - expected).abs() < 1e-10, "{c}: {value} {expected}");
+            }
+            for (i, row) in covariance.chunks_exact(c.max(1)).enumerate() {
+                for (k, value) in row.iter().enumerate() {
+                    let expected = inverse[(POINTS * D + i) * n + POINTS * D + k];
+                    assert!((value - expected).abs() < 1e-12, "{value} {expected}");
+                    let column = information.chunks_exact(c).map(|row| row[k]);
+                    let product: f64 = row.iter().zip(column).map(|(a, b)| a * b).sum();
+                    assert!((product - f64::from(u8::from(i == k))).abs() < 1e-11, "{product}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_state_that_no_row_determines_is_told() {
+        let mut elimination = Elimination::new(2, 1, 1).unwrap();
+        for (weight, determined) in [(1.0, true), (0.0, false), (f64::NAN, false)] {
+            let absorb = |t, rows: &mut Rows| {
+                rows.observe(0, if t == 1 { weight } else { 1.0 }, 0.5);
+                Ok(false)
+            };
+            assert_eq!(elimination.eliminate(absorb).unwrap(), determined, "{weight}");
+        }
+        // No row has to do with the coefficient but the prior.
+        let normal = &mut elimination.coefficients;
+        normal.begin();
+        assert!(!normal.factorize(&[0.0], &[2.0]).unwrap());
+        assert!(normal.factorize(&[3.0], &[2.0]).unwrap());
+        let mut step = [0.0];
+        assert_eq!((normal.solve(&mut step), step), (36.0, [2.0]));
+    }
+}
