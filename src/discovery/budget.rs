@@ -13,7 +13,8 @@ const UNKNOWN: f64 = 120.0;
 /// The work at one point of an evaluation of the cost, and that of each term.
 const EVALUATION: f64 = 500.0;
 const TERM: f64 = 40.0;
-/// The work of finding a set of terms, in units of the fourth power of their number.
+/// What finding a set of terms counts as, in units of the fourth power of their number: more than the
+/// work that it is, because large sets say little and are not worth long searches.
 const COMPARISON: f64 = 5.0;
 
 /// The work that is left, in units of about a nanosecond; clones share it.
@@ -70,8 +71,7 @@ pub(super) fn evaluation(points: usize, terms: usize) -> f64 {
     points as f64 * (EVALUATION + TERM * terms as f64)
 }
 
-/// Returns the work of finding a set of so many terms: for some dozens of sets, the matrix of what is left
-/// without each of its terms is factorized.
+/// Returns the work that finding a set of so many terms counts as.
 pub(super) fn comparison(terms: usize) -> f64 {
     COMPARISON * (terms as f64).powi(4)
 }

@@ -21,86 +21,24 @@ pub(super) fn solve_positive(a: &mut [f64], b: &mut [f64]) -> Option<()> {
 
 /// Returns the inverse of a positive definite matrix (n, n), or `None` where a pivot is not positive.
 pub(super) fn invert_positive(a: &[f64], n: usize) -> Option<Vec<f64>> {
-    Some(Cholesky::new(a, n)?.inverse())
-}
-
-/// The Cholesky factor R of a positive definite matrix A that is scaled to unit diagonal, SAS = RᵀR.
-///
-/// What is computed from half a solution, R⁻ᵀSb, is a sum of squares or products of such halves, and so
-/// more accurate than what is computed from the inverse S R⁻¹ R⁻ᵀ S.
-pub(super) struct Cholesky {
-    /// R, in the upper triangle of (n, n).
-    factor: Vec<f64>,
-    /// The diagonal of S (n).
-    scale: Vec<f64>,
-}
-
-impl Cholesky {
-    /// Factorizes a positive definite matrix (n, n), or returns `None` where a pivot is not positive.
-    pub fn new(a: &[f64], n: usize) -> Option<Self> {
-        let scale: Vec<f64> = (0..n).map(|i| 1.0 / a[i * n + i].sqrt()).collect();
-        let mut factor: Vec<f64> =
-            (0..n * n).map(|at| a[at] * scale[at / n] * scale[at % n]).collect();
-        factorize(&mut factor, n)?;
-        Some(Cholesky { factor, scale })
-    }
-
-    /// Returns half the solution of A x = b, R⁻ᵀSb.
-    pub fn half(&self, b: &[f64]) -> Vec<f64> {
-        let mut half = b.iter().zip(&self.scale).map(|(b, s)| b * s).collect::<Vec<_>>();
-        forward(&self.factor, &mut half);
-        half
-    }
-
-    /// Returns the solution x = S R⁻¹ half.
-    pub fn whole(&self, half: &[f64]) -> Vec<f64> {
-        let mut x = half.to_vec();
-        back(&self.factor, &mut x);
-        x.iter_mut().zip(&self.scale).for_each(|(x, s)| *x *= s);
-        x
-    }
-
-    /// Returns the diagonal of A⁻¹.
-    pub fn inverse_diagonal(&self) -> Vec<f64> {
-        let n = self.scale.len();
-        let mut diagonal = Vec::with_capacity(n);
-        self.columns(|first, columns| {
-            forward_together(&self.factor, columns, first);
-            let mut sums = [0.0; TOGETHER];
-            for column in &columns[first..] {
-                (0..TOGETHER).for_each(|lane| sums[lane] += column[lane] * column[lane]);
-            }
-            diagonal.extend_from_slice(&sums[..TOGETHER.min(n - first)]);
-        });
-        diagonal
-    }
-
-    /// Returns A⁻¹ (n, n).
-    pub fn inverse(&self) -> Vec<f64> {
-        let n = self.scale.len();
-        let mut inverse = vec![0.0; n * n];
-        self.columns(|first, columns| {
-            forward_together(&self.factor, columns, first);
-            back_together(&self.factor, columns);
-            for (lane, row) in inverse[first * n..].chunks_exact_mut(n).take(TOGETHER).enumerate() {
-                let solved = columns.iter().map(|column| column[lane]).zip(&self.scale);
-                row.iter_mut().zip(solved).for_each(|(value, (x, s))| *value = x * s);
-            }
-        });
-        inverse
-    }
-
-    /// Shows the columns of S, from `first` on as many as are computed on together: (n, TOGETHER).
-    fn columns(&self, mut see: impl FnMut(usize, &mut [[f64; TOGETHER]])) {
-        let n = self.scale.len();
-        let mut columns = vec![[0.0; TOGETHER]; n];
-        for first in (0..n).step_by(TOGETHER) {
-            columns.fill([0.0; TOGETHER]);
-            let count = TOGETHER.min(n - first);
-            (0..count).for_each(|lane| columns[first + lane][lane] = self.scale[first + lane]);
-            see(first, &mut columns);
+    // Scaled to unit diagonal, SAS = RᵀR, so that A⁻¹ = S R⁻¹ R⁻ᵀ S.
+    let scale: Vec<f64> = (0..n).map(|i| 1.0 / a[i * n + i].sqrt()).collect();
+    let mut factor: Vec<f64> = (0..n * n).map(|at| a[at] * scale[at / n] * scale[at % n]).collect();
+    factorize(&mut factor, n)?;
+    let mut inverse = vec![0.0; n * n];
+    let mut columns = vec![[0.0; TOGETHER]; n];
+    for first in (0..n).step_by(TOGETHER) {
+        let rows = inverse[first * n..].chunks_exact_mut(n).take(TOGETHER);
+        columns.fill([0.0; TOGETHER]);
+        (0..rows.len()).for_each(|lane| columns[first + lane][lane] = scale[first + lane]);
+        forward_together(&factor, &mut columns, first);
+        back_together(&factor, &mut columns);
+        for (lane, row) in rows.enumerate() {
+            let solved = columns.iter().map(|column| column[lane]).zip(&scale);
+            row.iter_mut().zip(solved).for_each(|(value, (x, s))| *value = x * s);
         }
     }
+    Some(inverse)
 }
 
 /// Does what [`forward`] does, for right-hand sides that are zero before `first`, (n, TOGETHER).
@@ -285,17 +223,6 @@ mod tests {
             for i in 0..n {
                 assert_eq!((alone[i] * scale[i]).to_bits(), inverse[j * n + i].to_bits());
             }
-        }
-        let cholesky = Cholesky::new(&a, n).unwrap();
-        let diagonal = cholesky.inverse_diagonal();
-        let b: Vec<f64> = (0..n).map(|i| (i as f64).sin()).collect();
-        let half = cholesky.half(&b);
-        let x = cholesky.whole(&half);
-        let form: f64 = (0..n).map(|i| b[i] * x[i]).sum();
-        assert!((dot(&half, &half) / form - 1.0).abs() < 1e-12);
-        for i in 0..n {
-            assert!((diagonal[i] / inverse[i * (n + 1)] - 1.0).abs() < 1e-12);
-            assert!((dot(&inverse[i * n..][..n], &b) - x[i]).abs() < 1e-12);
         }
         assert!(solve_positive(&mut [1.0, 1.0, 1.0, 1.0], &mut [1.0, 2.0]).is_none());
         assert_eq!(condition_number(&[1.0, 1.0, 1.0, 1.0], 2), 1.0 / f64::EPSILON);

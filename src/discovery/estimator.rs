@@ -25,9 +25,6 @@ pub(super) trait Estimator<'a>: Sized {
     /// terms.
     fn information(&mut self, penalty: f64) -> Result<Option<Information>>;
 
-    /// Returns whether no work is left, so that nothing more can be estimated.
-    fn is_spent(&self) -> bool;
-
     /// Frees exactly the terms of `support`, with the coefficients given there.
     fn take(&mut self, support: &Support) -> Result<()>;
 

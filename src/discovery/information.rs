@@ -5,9 +5,10 @@
 //! if the fit without it is worse by threshold standard errors.
 
 mod substitution;
+mod tableau;
 
 use super::candidates::{Candidates, Support};
-use super::dense::{Cholesky, dot};
+use tableau::Tableau;
 
 /// The smallest fraction of a term that the terms of a set must leave unexplained so that the term
 /// can join the set.
@@ -128,13 +129,19 @@ impl Information {
 
     /// Drops, adds and exchanges terms as long as that lowers the score.
     fn improved(&self, start: &[usize]) -> Option<Set> {
-        let mut set = self.pruned(start.to_vec())?;
+        let mut tableau = Tableau::new(self).moved(&self.pruned(start.to_vec())?)?;
         loop {
-            let moves = [self.extended(&set), self.rivals(&set).into_iter().next().map(|r| r.set)];
-            let best = moves.into_iter().flatten().min_by(|a, b| a.score.total_cmp(&b.score));
-            match best {
-                Some(better) if better.score < set.score - CIRCLES * self.penalty => set = better,
-                _ => return Some(set),
+            let present = tableau.set();
+            let lowers = |set: &Set| set.score < present.score - CIRCLES * self.penalty;
+            let moves = tableau.extended().into_iter();
+            let moves = moves.chain(tableau.rivals().into_iter().map(|rival| rival.set));
+            let mut moves: Vec<Set> = moves.filter(lowers).collect();
+            moves.sort_by(|a, b| a.score.total_cmp(&b.score));
+            // The scores of exchanges are known only up to rounding before they are done.
+            let mut done = moves.iter().filter_map(|set| tableau.moved(&set.support.kept));
+            match done.find(|next| lowers(&next.set())) {
+                Some(next) => tableau = next,
+                None => return Some(present),
             }
         }
     }
@@ -173,24 +180,32 @@ impl Information {
     /// Returns χ² as a function of the coefficients of `own` alone, where those of `others` are
     /// always the best ones: the Schur complement.
     fn given(&self, own: &[usize], others: &[usize]) -> Option<Information> {
-        let n = self.vector.len();
-        let subset = self.subset(others)?;
-        let across = |i: usize| others.iter().map(move |&o| self.matrix[i * n + o]);
-        let halves: Vec<Vec<f64>> =
-            own.iter().map(|&i| subset.cholesky.half(&across(i).collect::<Vec<_>>())).collect();
-        let entry = |(a, &i): (usize, &usize)| -> Vec<f64> {
-            let with =
-                |(b, &j): (usize, &usize)| self.matrix[i * n + j] - dot(&halves[a], &halves[b]);
-            own.iter().enumerate().map(with).collect()
-        };
-        let left = |(a, &i): (usize, &usize)| self.vector[i] - dot(&halves[a], &subset.half);
+        let n = own.len();
+        let both = self.among(&[own, others].concat());
+        let tableau = Tableau::new(&both).moved(&(n..n + others.len()).collect::<Vec<_>>())?;
         Some(Information {
-            matrix: own.iter().enumerate().flat_map(entry).collect(),
-            vector: own.iter().enumerate().map(left).collect(),
-            equation: own.iter().map(|&i| self.equation[i]).collect(),
-            signs: own.iter().map(|&i| self.signs[i]).collect(),
-            penalty: self.penalty,
+            matrix: (0..n).flat_map(|i| tableau.row(i)[..n].to_vec()).collect(),
+            vector: tableau.row(n + others.len())[..n].to_vec(),
+            ..self.among(own)
         })
+    }
+
+    /// Returns χ² as a function of the coefficients of these terms, where all others are zero.
+    fn among(&self, terms: &[usize]) -> Information {
+        let n = self.vector.len();
+        let row = |&i: &usize| terms.iter().map(move |&j| self.matrix[i * n + j]);
+        Information {
+            matrix: terms.iter().flat_map(row).collect(),
+            vector: terms.iter().map(|&i| self.vector[i]).collect(),
+            equation: terms.iter().map(|&i| self.equation[i]).collect(),
+            signs: terms.iter().map(|&i| self.signs[i]).collect(),
+            penalty: self.penalty,
+        }
+    }
+
+    /// Returns A_jj, of which a set leaves less.
+    fn whole(&self, j: usize) -> f64 {
+        self.matrix[j * (self.vector.len() + 1)]
     }
 
     /// Returns the set with the best score that beam search finds: from the best sets of one size,
@@ -198,164 +213,75 @@ impl Information {
     fn best_subset(&self) -> Vec<usize> {
         let mut best = (vec![], 0.0);
         self.through_sets(|sets| {
-            let (kept, score) = &sets[0];
+            let (tableau, score) = &sets[0];
             if *score < best.1 {
-                best = (kept.clone(), *score);
+                best = (tableau.kept.clone(), *score);
             }
-            kept.len() <= best.0.len() + BEYOND
+            tableau.kept.len() <= best.0.len() + BEYOND
         });
         best.0
     }
 
     /// Shows the best sets of each size with their scores, the best one first, as long as `go_on`
     /// returns true.
-    fn through_sets(&self, mut go_on: impl FnMut(&[(Vec<usize>, f64)]) -> bool) {
-        let mut beam: Vec<(Vec<usize>, f64)> = vec![(vec![], 0.0)];
+    fn through_sets(&self, mut go_on: impl FnMut(&[(Tableau<'_>, f64)]) -> bool) {
+        let mut beam = vec![(Tableau::new(self), 0.0)];
         while !beam.is_empty() && go_on(&beam) {
-            let mut larger: Vec<(Vec<usize>, f64)> = Vec::new();
-            for (kept, score) in &beam {
-                let gains = self.gains(kept, |_| true).into_iter().flatten();
-                let with = |(j, gain)| (with_term(kept.clone(), j), score + self.penalty - gain);
-                larger.extend(gains.map(with));
+            let mut larger: Vec<(Vec<usize>, f64, &Tableau<'_>, usize)> = Vec::new();
+            for (tableau, score) in &beam {
+                for (j, gain) in tableau.trial().gains(|_| true, true) {
+                    let kept = with_term(tableau.kept.clone(), j);
+                    larger.push((kept, score + self.penalty - gain, tableau, j));
+                }
             }
             larger.sort_by(|a, b| a.0.cmp(&b.0));
             larger.dedup_by(|a, b| a.0 == b.0);
             larger.sort_by(|a, b| a.1.total_cmp(&b.1));
             larger.truncate(WIDTH);
-            beam = larger;
+            let next = larger.into_iter().filter_map(|(_, score, tableau, j)| {
+                tableau.clone().with(j).map(|tableau| (tableau, score))
+            });
+            beam = next.collect();
         }
     }
 
     /// Returns, for each term of the set, the best set in which another term of its equation
     /// replaces it, with the best score first.
     pub fn rivals(&self, set: &Set) -> Vec<Rival> {
-        let kept = &set.support.kept;
-        let mut rivals: Vec<Rival> = kept
-            .iter()
-            .filter_map(|&without| {
-                let rest: Vec<usize> = kept.iter().copied().filter(|&i| i != without).collect();
-                let equation = self.equation[without];
-                let suitable = |j: usize| self.equation[j] == equation && j != without;
-                let with = self.best_addition(&rest, suitable)?;
-                let set = self.pruned(with_term(rest, with))?;
-                Some(Rival { without, with, set })
-            })
-            .collect();
-        rivals.sort_by(|a, b| a.set.score.total_cmp(&b.set.score));
-        rivals
-    }
-
-    /// Returns the set with its best addition, if there is any.
-    fn extended(&self, set: &Set) -> Option<Set> {
-        let kept = &set.support.kept;
-        let with = self.best_addition(kept, |_| true)?;
-        self.pruned(with_term(kept.clone(), with))
-    }
-
-    /// Returns the suitable term whose addition lowers χ² most.
-    fn best_addition(&self, kept: &[usize], suitable: impl Fn(usize) -> bool) -> Option<usize> {
-        let gains = self.gains(kept, suitable)?.into_iter();
-        // Of equal ones the first.
-        gains.rev().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(j, _)| j)
-    }
-
-    /// Returns, for each suitable term that could join the set, by how much that lowers χ²: (b_j − A_jS
-    /// ξ_S)² / (A_jj − A_jS A_SS⁻¹ A_Sj).
-    fn gains(&self, kept: &[usize], suitable: impl Fn(usize) -> bool) -> Option<Vec<(usize, f64)>> {
-        self.changes(kept, suitable, true)
-    }
-
-    /// Returns the gains of the suitable terms whose coefficients would have a sign that is `allowed`,
-    /// or of the others.
-    fn changes(
-        &self,
-        kept: &[usize],
-        suitable: impl Fn(usize) -> bool,
-        allowed: bool,
-    ) -> Option<Vec<(usize, f64)>> {
-        let n = self.vector.len();
-        let subset = self.subset(kept)?;
-        let mut gains = Vec::new();
-        for j in (0..n).filter(|&j| suitable(j) && !kept.contains(&j)) {
-            let across: Vec<f64> = kept.iter().map(|&i| self.matrix[i * n + j]).collect();
-            let half = subset.cholesky.half(&across);
-            let whole = self.matrix[j * n + j];
-            let left = whole - dot(&half, &half);
-            // The coefficient would be this divided by what is left.
-            let pull = self.vector[j] - dot(&half, &subset.half);
-            if left > COLLINEAR * whole && is_allowed(self.signs[j], pull) == allowed {
-                gains.push((j, pull.powi(2) / left));
-            }
-        }
-        Some(gains)
+        let tableau = Tableau::new(self).moved(&set.support.kept);
+        tableau.map(|tableau| tableau.rivals()).unwrap_or_default()
     }
 
     /// Returns the candidates that would be worth having if they could have the wrong sign: those
     /// that their constraints hold at zero.
     pub fn held_at_zero(&self, kept: &[usize]) -> Vec<usize> {
-        let gains = self.changes(kept, |_| true, false).unwrap_or_default();
-        let worth = gains.into_iter().filter(|(_, gain)| *gain >= self.penalty);
+        let Some(tableau) = Tableau::new(self).moved(kept) else { return vec![] };
+        let trial = tableau.trial();
+        let worth = trial.gains(|_| true, false).filter(|(_, gain)| *gain >= self.penalty);
         worth.map(|(j, _)| j).collect()
     }
 
-    /// Drops terms as long as that lowers the score.
-    fn pruned(&self, mut kept: Vec<usize>) -> Option<Set> {
+    /// Drops terms as long as that lowers the score. Returns `None` if the terms are collinear.
+    fn pruned(&self, mut kept: Vec<usize>) -> Option<Vec<usize>> {
         loop {
-            let subset = self.subset(&kept)?;
-            let together = kept.len() / BATCHES;
-            // To factorize the matrix of a large set anew for every term would take very long.
-            let dropped = match together {
-                0 | 1 => self.superfluous(&kept, &subset).into_iter().collect(),
-                _ => {
-                    let mut quadratic = Quadratic {
-                        coefficients: subset.coefficients.clone(),
-                        covariance: subset.cholesky.inverse(),
-                        signs: kept.iter().map(|&i| self.signs[i]).collect(),
-                    };
-                    weakest(&mut quadratic, self.penalty.sqrt(), together)
-                }
-            };
-            if dropped.is_empty() {
-                return Some(self.judged(kept, subset));
+            let own = self.among(&kept);
+            let tableau = Tableau::new(&own).moved(&(0..kept.len()).collect::<Vec<_>>())?;
+            let mut trial = tableau.trial();
+            // To eliminate anew after every term of a large set would take very long.
+            trial.prune((kept.len() / BATCHES).max(1));
+            if trial.kept.len() == kept.len() {
+                return Some(kept);
             }
-            let left = kept.iter().enumerate().filter(|(place, _)| !dropped.contains(place));
-            kept = left.map(|(_, term)| *term).collect();
+            kept = trial.kept.iter().map(|&place| kept[place]).collect();
         }
-    }
-
-    /// Returns the place in the set of the term without which the score is lowest, if it is lower than
-    /// with it.
-    fn superfluous(&self, kept: &[usize], subset: &Subset) -> Option<usize> {
-        let variances = subset.cholesky.inverse_diagonal();
-        // What a term of the wrong sign explains is none.
-        let loss = |((c, variance), &j): ((&f64, f64), &usize)| {
-            let loss = c * c / variance;
-            if is_allowed(self.signs[j], *c) { loss } else { -loss }
-        };
-        let losses = subset.coefficients.iter().zip(variances).zip(kept).map(loss);
-        let (place, loss) = losses.enumerate().min_by(|a, b| a.1.total_cmp(&b.1))?;
-        (loss < self.penalty).then_some(place)
     }
 
     /// Returns the best fit with these terms and its score, or `None` if the terms are collinear.
     pub fn set(&self, kept: &[usize]) -> Option<Set> {
-        Some(self.judged(kept.to_vec(), self.subset(kept)?))
-    }
-
-    fn judged(&self, kept: Vec<usize>, subset: Subset) -> Set {
-        let explained = dot(&subset.half, &subset.half);
-        let score = self.penalty * kept.len() as f64 - explained;
-        Set { support: Support { kept, coefficients: subset.coefficients }, score }
-    }
-
-    fn subset(&self, kept: &[usize]) -> Option<Subset> {
-        let (n, m) = (self.vector.len(), kept.len());
-        let row = |&i: &usize| kept.iter().map(move |&j| self.matrix[i * n + j]);
-        let block: Vec<f64> = kept.iter().flat_map(row).collect();
-        let vector: Vec<f64> = kept.iter().map(|&i| self.vector[i]).collect();
-        let cholesky = Cholesky::new(&block, m)?;
-        let half = cholesky.half(&vector);
-        Some(Subset { coefficients: cholesky.whole(&half), cholesky, half })
+        let own = self.among(kept);
+        let all: Vec<usize> = (0..kept.len()).collect();
+        let Set { support, score } = Tableau::new(&own).moved(&all)?.set();
+        Some(Set { support: Support { kept: kept.to_vec(), ..support }, score })
     }
 }
 
@@ -391,18 +317,9 @@ fn with_term(mut kept: Vec<usize>, term: usize) -> Vec<usize> {
     kept
 }
 
-/// The best fit with a subset of the terms.
-struct Subset {
-    coefficients: Vec<f64>,
-    /// The factor of their part of the matrix.
-    cholesky: Cholesky,
-    /// Half the solution for the coefficients, whose square is the decrease of χ² from all of them zero.
-    half: Vec<f64>,
-}
-
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::dense::invert_positive;
+    use super::super::dense::{dot, invert_positive};
     use super::*;
 
     /// Terms 0 and 1 nearly the same, 2 on its own, 3 noise.
@@ -432,11 +349,11 @@ pub(super) mod tests {
     fn removal_is_the_conditional_minimum() {
         let mut removed = quadratic();
         removed.remove(1);
-        let subset = information().subset(&[0, 2, 3]).unwrap();
-        let variances = subset.cholesky.inverse_diagonal();
-        for (place, j) in [0, 2, 3].into_iter().enumerate() {
-            assert!((removed.coefficients[j] - subset.coefficients[place]).abs() < 1e-10);
-            assert!((removed.covariance[j * 5] - variances[place]).abs() < 1e-10);
+        let information = information();
+        let tableau = Tableau::new(&information).moved(&[0, 2, 3]).unwrap();
+        for j in [0, 2, 3] {
+            assert!((removed.coefficients[j] - tableau.row(4)[j]).abs() < 1e-10);
+            assert!((removed.covariance[j * 5] + tableau.row(j)[j]).abs() < 1e-10);
         }
     }
 
@@ -455,16 +372,15 @@ pub(super) mod tests {
         assert!(apart.rivals(&set).is_empty());
     }
 
-    #[test]
-    fn search_finds_the_best_of_all_subsets() {
-        // The result is compared with enumeration, on informations of random vectors.
+    /// Returns informations of 8 random vectors.
+    pub fn random_informations() -> Vec<Information> {
         let mut seed = 7_u64;
         let mut random = move || {
             seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             (seed >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
         };
         let n = 8;
-        for _ in 0..20 {
+        let information = |_| {
             let vectors: Vec<f64> = (0..n * 12).map(|_| random()).collect();
             let row = |i: usize| &vectors[i * 12..][..12];
             let matrix: Vec<f64> =
@@ -472,7 +388,16 @@ pub(super) mod tests {
             let minimum = [2.0, 0.0, 0.0, -1.5, 0.0, 0.1, 0.0, 1.0];
             let vector = (0..n).map(|i| dot(&matrix[i * n..][..n], &minimum)).collect();
             let (equation, signs) = (vec![0; n], vec![0.0; n]);
-            let information = Information { matrix, vector, equation, signs, penalty: 25.0 };
+            Information { matrix, vector, equation, signs, penalty: 25.0 }
+        };
+        (0..20).map(information).collect()
+    }
+
+    #[test]
+    fn search_finds_the_best_of_all_subsets() {
+        // The result is compared with enumeration.
+        for information in random_informations() {
+            let n = information.vector.len();
             let every = (0..1_usize << n)
                 .map(|mask| (0..n).filter(|i| mask >> i & 1 == 1).collect::<Vec<_>>());
             let scores = every.map(|kept| information.set(&kept).unwrap().score);
@@ -498,9 +423,7 @@ pub(super) mod tests {
         let (equation, signs) = (vec![0; n], vec![0.0; n]);
         let information = Information { matrix, vector, equation, signs, penalty: 25.0 };
         let all: Vec<usize> = (0..n).collect();
-        let set = information.pruned(all).unwrap();
-        assert_eq!(set.support.kept, (2..n).step_by(9).collect::<Vec<_>>());
-        let exact = information.set(&set.support.kept).unwrap();
-        assert!((set.score - exact.score).abs() < 1e-9 * exact.score.abs());
+        let kept = information.pruned(all).unwrap();
+        assert_eq!(kept, (2..n).step_by(9).collect::<Vec<_>>());
     }
 }

@@ -407,10 +407,6 @@ impl<'a> Estimator<'a> for Joint<'a> {
         Ok(Some(Information::new(matrix, vector, candidates, penalty)))
     }
 
-    fn is_spent(&self) -> bool {
-        self.budget.is_spent()
-    }
-
     fn take(&mut self, support: &Support) -> Result<()> {
         self.estimate.take(support);
         self.prepare()

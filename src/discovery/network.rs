@@ -228,10 +228,6 @@ impl<'a, B: Backend> Estimator<'a> for Network<'a, B> {
         self.refine(progress)
     }
 
-    fn is_spent(&self) -> bool {
-        false
-    }
-
     fn exchange(
         &mut self,
         support: &Support,

@@ -39,14 +39,8 @@ pub(super) fn select<'a, E: Estimator<'a>>(
     for round in 0..MAX_ROUNDS {
         let fraction = done(round as f64 / MAX_ROUNDS as f64);
         progress.stage(fraction, "comparing sets of terms")?;
-        let before = estimator.estimate().clone();
-        match compare(estimator, round == 0, settings, done, progress) {
-            Ok(true) => {}
-            // A set has been found, and no work is left to compare it with others.
-            Err(Error::Data(_)) if round > 0 && estimator.is_spent() => {
-                return return_to(estimator, before, progress);
-            }
-            outcome => return outcome.map(|_| ()),
+        if !compare(estimator, round == 0, settings, done, progress)? {
+            return Ok(());
         }
     }
     eliminate(estimator, settings, done, progress)
@@ -62,7 +56,11 @@ fn compare<'a, E: Estimator<'a>>(
     progress: &mut Reporter<'_, '_>,
 ) -> Result<bool> {
     let penalty = settings.threshold * settings.threshold;
-    let information = estimator.information(penalty)?;
+    let information = match estimator.information(penalty) {
+        // A set has been found, whatever keeps it from being compared with others.
+        Err(Error::Data(_)) if !first => return Ok(false),
+        information => information?,
+    };
     let better = improve(estimator, information.as_ref(), penalty, progress)?;
     let again = better || (first && E::QUADRATIC);
     if !again {
@@ -93,17 +91,7 @@ pub(super) fn conclude<'a, E: Estimator<'a>>(
         let Some(information) = estimator.information(penalty)? else { return Ok(vec![]) };
         rounds += 1;
         let last = rounds == MAX_ROUNDS;
-        let before = estimator.estimate().clone();
-        let better = !last
-            && match improve(estimator, Some(&information), penalty, progress) {
-                // The present terms stand, whatever kept others from being estimated.
-                Err(Error::Data(_)) => {
-                    return_to(estimator, before, progress)?;
-                    false
-                }
-                better => better?,
-            };
-        if !better {
+        if last || !improve(estimator, Some(&information), penalty, progress)? {
             let Estimate { rhs, candidates, .. } = estimator.estimate();
             let mut warnings = warnings::undecided(rhs, candidates, &information);
             warnings.extend(warnings::held_at_zero(rhs, candidates, &information));
@@ -161,7 +149,8 @@ fn eliminate<'a, E: Estimator<'a>>(
 }
 
 /// Tries other sets of terms, the most promising first, and stays with the first that has a better
-/// score. Returns whether there is one; if not, the estimate is as before.
+/// score. Returns whether there is one; if not, whatever kept others from being estimated, the estimate
+/// is as before.
 fn improve<'a, E: Estimator<'a>>(
     estimator: &mut E,
     information: Option<&Information>,
@@ -185,7 +174,7 @@ fn improve<'a, E: Estimator<'a>>(
             progress.show(&estimator.estimate().equations())?;
             return Ok(true);
         }
-        estimator.restore(before, progress)?;
+        return_to(estimator, before, progress)?;
     }
     Ok(false)
 }
@@ -228,8 +217,206 @@ fn highest(quadratic: &mut Quadratic, threshold: f64, degrees: &[usize]) -> Vec<
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
+    use super::super::candidates::Unknowns;
+    use super::super::dense::{dot, invert_positive};
     use super::super::information::tests::quadratic;
+    use super::super::library::Library;
+    use super::super::progress::Progress;
+    use super::super::right_hand_side::RightHandSide;
     use super::*;
+
+    /// An estimator whose χ² is exactly quadratic, and that may be asked so many times.
+    struct Exact<'a> {
+        estimate: Estimate<'a>,
+        /// The inverse of the covariance of all coefficients (C, C), and what χ² is smallest with (C).
+        matrix: Vec<f64>,
+        minimum: Vec<f64>,
+        left: usize,
+        /// What was asked, with the number of terms there were.
+        asked: Vec<(&'static str, usize)>,
+    }
+
+    impl Exact<'_> {
+        fn ask(&mut self, what: &'static str) -> Result<()> {
+            self.asked.push((what, self.estimate.candidates.kept.len()));
+            if self.left == 0 {
+                return Err(Error::Data("given up".into()));
+            }
+            self.left -= 1;
+            Ok(())
+        }
+
+        fn vector(&self) -> Vec<f64> {
+            self.matrix
+                .chunks_exact(self.minimum.len())
+                .map(|row| dot(row, &self.minimum))
+                .collect()
+        }
+
+        /// Makes the best estimate with the present terms, and returns χ².
+        fn fit(&mut self) -> f64 {
+            let (n, vector) = (self.minimum.len(), self.vector());
+            let kept = self.estimate.candidates.kept.clone();
+            let row = |&i: &usize| kept.iter().map(move |&j| (i, j)).collect::<Vec<_>>();
+            let places = kept.iter().flat_map(row);
+            let block: Vec<f64> = places.map(|(i, j)| self.matrix[i * n + j]).collect();
+            let pulls: Vec<f64> = kept.iter().map(|&i| vector[i]).collect();
+            let covariance = invert_positive(&block, kept.len()).unwrap();
+            let rows = covariance.chunks_exact(kept.len().max(1));
+            let coefficients: Vec<f64> = rows.map(|row| dot(row, &pulls)).collect();
+            let explained = dot(&coefficients, &pulls);
+            self.estimate.take(&Support { kept, coefficients });
+            self.estimate.covariance = covariance;
+            -explained
+        }
+    }
+
+    impl<'a> Estimator<'a> for Exact<'a> {
+        const QUADRATIC: bool = true;
+
+        fn estimate(&self) -> &Estimate<'a> {
+            &self.estimate
+        }
+
+        fn information(&mut self, penalty: f64) -> Result<Option<Information>> {
+            self.ask("information")?;
+            let vector = self.vector();
+            let candidates = &self.estimate.candidates;
+            Ok(Some(Information::new(self.matrix.clone(), vector, candidates, penalty)))
+        }
+
+        fn take(&mut self, support: &Support) -> Result<()> {
+            self.estimate.take(support);
+            Ok(())
+        }
+
+        fn converge(&mut self, _: &mut Reporter<'_, '_>) -> Result<()> {
+            self.ask("converge")?;
+            self.fit();
+            Ok(())
+        }
+
+        fn exchange(&mut self, support: &Support, _: f64, _: &mut Reporter<'_, '_>) -> Result<f64> {
+            let before = self.fit();
+            self.take(support)?;
+            self.ask("exchange")?;
+            Ok(before - self.fit())
+        }
+
+        fn restore(&mut self, before: Estimate<'a>, _: &mut Reporter<'_, '_>) -> Result<()> {
+            self.estimate = before;
+            self.ask("restore")
+        }
+
+        fn sharpen(&mut self, _: &mut Reporter<'_, '_>) -> Result<bool> {
+            Ok(false)
+        }
+
+        fn finish(self) -> Estimate<'a> {
+            self.estimate
+        }
+    }
+
+    /// Shows `see` an estimator with all of three terms of one equation, of which the first and the last
+    /// are right, that may be asked so many times.
+    fn with_exact(left: usize, see: impl FnOnce(&mut Exact<'_>, &Settings, &mut Reporter<'_, '_>)) {
+        let settings = Settings { degree: 2, ..Settings::default() };
+        let library = Library::new(&["x".into()], &settings).unwrap();
+        let place = |term| Parameter { equation: 0, term, denominator: false };
+        let unknowns =
+            Unknowns { all: (0..3).map(place).collect(), ties: vec![], signs: vec![0.0; 3] };
+        let estimate = Estimate {
+            rhs: RightHandSide::new(&library, &settings),
+            candidates: Candidates::new(unknowns, vec![1.0; 3]),
+            offset: vec![0.0],
+            covariance: vec![],
+            trajectory: vec![],
+            starts: vec![],
+            noise: vec![1.0],
+            equation_weights: vec![1.0],
+            discretization: vec![],
+        };
+        let matrix = [[900.0, 300.0, 0.0], [300.0, 400.0, 100.0], [0.0, 100.0, 900.0]].concat();
+        let minimum = vec![1.0, 0.01, 2.0];
+        let mut exact = Exact { estimate, matrix, minimum, left, asked: vec![] };
+        let mut observer = |_: &Progress<'_>| ControlFlow::Continue(());
+        see(&mut exact, &settings, &mut Reporter::new(&mut observer));
+    }
+
+    #[test]
+    fn sets_are_compared_first_unless_the_terms_suffice() {
+        for sufficient in [false, true] {
+            with_exact(usize::MAX, |exact, settings, progress| {
+                select(exact, sufficient, settings, progress).unwrap();
+                assert_eq!(exact.estimate.candidates.kept, [0, 2]);
+                let first = exact.asked[0];
+                assert_eq!(first, (if sufficient { "converge" } else { "information" }, 3));
+                // Of sufficient terms the superfluous ones are gone before others are tried.
+                let compared = exact.asked.iter().find(|(what, _)| *what == "information");
+                assert_eq!(compared.unwrap().1, if sufficient { 2 } else { 3 });
+                assert_eq!(sufficient, exact.asked.iter().all(|(what, _)| *what != "exchange"));
+            });
+        }
+    }
+
+    #[test]
+    fn a_selection_that_is_given_up_has_the_set_that_it_found() {
+        let mut needed = 0;
+        with_exact(usize::MAX, |exact, settings, progress| {
+            select(exact, false, settings, progress).unwrap();
+            needed = exact.asked.len();
+        });
+        let mut found = vec![];
+        for left in 0..needed {
+            with_exact(left, |exact, settings, progress| {
+                let outcome = select(exact, false, settings, progress);
+                found.push(match outcome {
+                    Ok(()) => Some(exact.estimate.candidates.kept.len()),
+                    Err(error) => {
+                        assert_eq!(error.to_string(), "given up");
+                        None
+                    }
+                });
+            });
+        }
+        // Without work for the first comparison there is no set, and later there is one.
+        assert_eq!(found, [None, None, Some(2)]);
+    }
+
+    #[test]
+    fn a_rival_that_cannot_be_estimated_leaves_everything_as_it_was() {
+        for left in [0, 1] {
+            with_exact(left, |exact, settings, progress| {
+                exact.fit();
+                let before = exact.estimate.clone();
+                let penalty = settings.threshold * settings.threshold;
+                let vector = exact.vector();
+                let information =
+                    Information::new(exact.matrix.clone(), vector, &before.candidates, penalty);
+                let better = improve(exact, Some(&information), penalty, progress).unwrap();
+                assert_eq!(better, left == 1);
+                assert_eq!(exact.asked[0], ("exchange", 2));
+                let kept = if better { vec![0, 2] } else { vec![0, 1, 2] };
+                assert_eq!(exact.estimate.candidates.kept, kept);
+                let same = exact.estimate.rhs.numerator == before.rhs.numerator;
+                assert_eq!(same, !better);
+            });
+        }
+    }
+
+    #[test]
+    fn a_conclusion_without_work_to_compare_sets_fails_and_one_with_it_warns_of_nothing() {
+        for (left, concluded) in [(0, false), (1, false), (2, false), (3, true)] {
+            with_exact(left, |exact, settings, progress| {
+                match conclude(exact, settings, progress) {
+                    Ok(warnings) => assert!(concluded && warnings.is_empty(), "{warnings:?}"),
+                    Err(error) => assert!(!concluded && error.to_string() == "given up"),
+                }
+            });
+        }
+    }
 
     #[test]
     fn weak_terms_go_and_their_partners_take_over() {

@@ -1,6 +1,7 @@
 //! Sets of terms that several exchanges at once lead to: where a few terms stand in for others, no single
 //! addition or exchange lowers the score.
 
+use super::tableau::Tableau;
 use super::{CIRCLES, Information, Set, is_allowed};
 
 /// Of an equation with more terms than this, several are not replaced at once: it would take long, and
@@ -41,7 +42,7 @@ impl Information {
                 let left = set.support.kept.iter().filter(|i| !substitute.without.contains(i));
                 let mut kept: Vec<usize> = left.copied().chain(substitute.with).collect();
                 kept.sort_unstable();
-                self.pruned(kept)
+                self.set(&self.pruned(kept)?)
             });
             let close = move |other: &Set| other.score - set.score < DETOUR * self.penalty;
             exchanged.chain(substituted).filter(close).map(move |other| (equation, other))
@@ -74,7 +75,7 @@ impl Information {
         let before = information.set(&present)?.score;
         let mut best: Option<(Vec<usize>, f64)> = None;
         information.through_sets(|sets| {
-            for (other, score) in sets {
+            for (Tableau { kept: other, .. }, score) in sets {
                 let common = other.iter().filter(|i| present.contains(i)).count();
                 // Single terms replace each other in `rivals`.
                 let more = other.len() > present.len();
@@ -86,7 +87,7 @@ impl Information {
                     best = Some((other.clone(), *score));
                 }
             }
-            sets[0].0.len() <= present.len()
+            sets[0].0.kept.len() <= present.len()
         });
         let (other, score) = best?;
         let support = information.set(&other)?.support;
