@@ -12,8 +12,7 @@
 //! block t is eliminated; the caller adds the terms that involve block t, and the window's first
 //! block row is turned into row t of R.
 //!
-//! This is the factor of one system. Batches of ODEs have many, which `backend::cpu` computes on side
-//! by side.
+//! This is the factor of one system: of the separators between the chunks of a long one.
 
 use crate::error::Result;
 use crate::memory::zeros;

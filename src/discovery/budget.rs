@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::{Error, Result};
 
 /// The work at one point that does not grow with the unknowns, and that which grows with their
-/// number, in units of that which grows with their square: about a nanosecond (measured).
+/// number, in units of that which grows with their square: at most about a nanosecond (measured).
 const POINT: f64 = 1000.0;
 const UNKNOWN: f64 = 120.0;
 /// The work at one point of an evaluation of the cost, and that of each term.
@@ -17,7 +17,7 @@ const TERM: f64 = 40.0;
 /// work that it is, because large sets say little and are not worth long searches.
 const COMPARISON: f64 = 5.0;
 
-/// The work that is left, in units of about a nanosecond; clones share it.
+/// The work that is left, in units of at most about a nanosecond; clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Budget(Rc<Cell<f64>>);
 

@@ -17,6 +17,10 @@ const COLLINEAR: f64 = 1e-9;
 /// sizes beyond the best one it goes.
 const WIDTH: usize = 32;
 const BEYOND: usize = 3;
+/// The most sets that may turn out to be better where the best one is none, and the numbers that the
+/// tableaus of a search through sets may have together: of very many terms it keeps fewer sets.
+const RUNNERS_UP: usize = 6;
+const ROOM: usize = 1 << 23;
 /// The least improvement of a set, in units of the penalty: rounding must not lead in circles.
 const CIRCLES: f64 = 1e-3;
 /// The fraction of a set, as its reciprocal, that is dropped term by term before the rest is computed
@@ -127,6 +131,31 @@ impl Information {
         sets.into_iter().map(|set| set.support).collect()
     }
 
+    /// Returns better sets than this one in which the terms of one equation are others, the best of each
+    /// number of terms; the best first. Where χ² is not as quadratic as it seems, the very best set may turn
+    /// out to be none, and one of these be better.
+    pub fn runners_up(&self, start: &[usize]) -> Vec<Support> {
+        let Some(present) = self.set(start) else { return vec![] };
+        let of_equation = |equation: usize| {
+            let (all, others) = self.apart(equation, start);
+            let sets = self.given(&all, &others).map(|own| own.best_of_each_size());
+            let whole = move |(own, _): (Vec<usize>, f64)| {
+                let mut kept = others.clone();
+                kept.extend(own.into_iter().map(|place| all[place]));
+                kept.sort_unstable();
+                self.set(&self.pruned(kept)?)
+            };
+            sets.unwrap_or_default().into_iter().filter_map(whole)
+        };
+        let lowers = |set: &Set| set.score < present.score - CIRCLES * self.penalty;
+        let equations = self.equations().into_iter();
+        let mut sets: Vec<Set> = equations.flat_map(of_equation).filter(lowers).collect();
+        sets.sort_by(|a, b| a.score.total_cmp(&b.score));
+        sets.dedup_by(|a, b| a.support.kept == b.support.kept);
+        sets.truncate(RUNNERS_UP);
+        sets.into_iter().map(|set| set.support).collect()
+    }
+
     /// Drops, adds and exchanges terms as long as that lowers the score.
     fn improved(&self, start: &[usize]) -> Option<Set> {
         let mut tableau = Tableau::new(self).moved(&self.pruned(start.to_vec())?)?;
@@ -153,7 +182,8 @@ impl Information {
         let mut set = set.clone();
         for equation in self.equations().into_iter().filter(|&equation| suitable(equation)) {
             let (all, others) = self.apart(equation, &set.support.kept);
-            let best = self.given(&all, &others)?.best_subset();
+            let sets = self.given(&all, &others)?.best_of_each_size();
+            let best = sets.into_iter().min_by(|a, b| a.1.total_cmp(&b.1))?.0;
             let mut kept = others;
             kept.extend(best.into_iter().map(|place| all[place]));
             kept.sort_unstable();
@@ -208,18 +238,20 @@ impl Information {
         self.matrix[j * (self.vector.len() + 1)]
     }
 
-    /// Returns the set with the best score that beam search finds: from the best sets of one size,
-    /// all sets with one term more.
-    fn best_subset(&self) -> Vec<usize> {
-        let mut best = (vec![], 0.0);
-        self.through_sets(|sets| {
-            let (tableau, score) = &sets[0];
+    /// Returns the best set of each size that beam search finds, and its score: from the best sets of
+    /// one size, all sets with one term more, until [`BEYOND`] the best size.
+    fn best_of_each_size(&self) -> Vec<(Vec<usize>, f64)> {
+        let mut sets: Vec<(Vec<usize>, f64)> = vec![];
+        let mut best = (0, 0.0);
+        self.through_sets(|of_size| {
+            let (tableau, score) = &of_size[0];
             if *score < best.1 {
-                best = (tableau.kept.clone(), *score);
+                best = (sets.len(), *score);
             }
-            tableau.kept.len() <= best.0.len() + BEYOND
+            sets.push((tableau.kept.clone(), *score));
+            sets.len() <= best.0 + BEYOND + 1
         });
-        best.0
+        sets
     }
 
     /// Shows the best sets of each size with their scores, the best one first, as long as `go_on`
@@ -237,7 +269,7 @@ impl Information {
             larger.sort_by(|a, b| a.0.cmp(&b.0));
             larger.dedup_by(|a, b| a.0 == b.0);
             larger.sort_by(|a, b| a.1.total_cmp(&b.1));
-            larger.truncate(WIDTH);
+            larger.truncate((ROOM / tableau::values(self)).clamp(1, WIDTH));
             let next = larger.into_iter().filter_map(|(_, score, tableau, j)| {
                 tableau.clone().with(j).map(|tableau| (tableau, score))
             });
@@ -406,6 +438,34 @@ pub(super) mod tests {
             let found = information.set(&information.best(&all)[0].kept).unwrap();
             assert!((found.score - lowest).abs() < 1e-6, "{found:?} {lowest}");
         }
+    }
+
+    /// Term 0 is what 1 and 2 are together, and 3, 4 and 5.
+    #[test]
+    fn runners_up_are_the_best_sets_of_each_size() {
+        let rows = [
+            [1.0, 1.0, 1.0, 0.0, 0.0, 0.0],
+            [1.0, 0.0, 0.0, 1.0, 0.0, 0.0],
+            [0.0, 1.0, 1.0, -1.0, 0.0, 0.0],
+            [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+            [0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+            [0.0, 0.0, 1.0, 0.0, -1.0, -1.0],
+        ];
+        let product = |i: usize, j: usize| 1e4 * dot(&rows[i], &rows[j]);
+        let information = Information {
+            matrix: (0..36).map(|at| product(at / 6, at % 6)).collect(),
+            vector: (0..6).map(|i| product(i, 0)).collect(),
+            equation: vec![0; 6],
+            signs: vec![0.0; 6],
+            penalty: 25.0,
+        };
+        let kept = |start: &[usize]| -> Vec<Vec<usize>> {
+            information.runners_up(start).into_iter().map(|support| support.kept).collect()
+        };
+        let found = kept(&[3, 4, 5]);
+        assert!(found.starts_with(&[vec![0]]) && found.ends_with(&[vec![1, 2]]), "{found:?}");
+        assert_eq!(kept(&[1, 2]), [[0]]);
+        assert!(kept(&[0]).is_empty());
     }
 
     /// So many terms that several are dropped before the rest is computed anew.

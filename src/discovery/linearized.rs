@@ -3,6 +3,7 @@
 
 use super::candidates::Parameter;
 use super::dense::dot;
+use super::link::{Link, Partials};
 use super::right_hand_side::RightHandSide;
 
 /// The vector field F(u), the first-order form of the right-hand side, its rate of change F' = J F
@@ -37,6 +38,8 @@ pub(super) struct Linearized {
     /// The gradients ∇a and ∇b of each equation's numerator a and denominator b, (K, A).
     numerator_gradients: Vec<f64>,
     denominator_gradients: Vec<f64>,
+    /// The link function of each equation there (K).
+    links: Vec<Partials>,
 }
 
 impl Linearized {
@@ -57,6 +60,7 @@ impl Linearized {
             term_rates: vec![0.0; l],
             numerator_gradients: vec![0.0; k * arguments],
             denominator_gradients: vec![0.0; k * arguments],
+            links: vec![Partials::default(); k],
         }
     }
 
@@ -68,7 +72,7 @@ impl Linearized {
     /// Evaluates F, J and F' at `state` (A: the variables, then the inputs), whose inputs change at
     /// these rates (E), and nothing else.
     pub fn evaluate_flow(&mut self, rhs: &RightHandSide<'_>, state: &[f64], rates: &[f64]) {
-        let (k, l, d) = (rhs.states(), rhs.library.len(), self.rate.len());
+        let (k, d) = (rhs.states(), self.rate.len());
         let arguments = state.len();
         self.flow[d..].copy_from_slice(rates);
         rhs.library.values(state, &mut self.terms);
@@ -82,16 +86,18 @@ impl Linearized {
         }
         for i in 0..k {
             let row = d - k + i;
-            let numerator = &rhs.numerator[i * l..][..l];
-            let denominator = &rhs.denominator[i * l..][..l];
+            let [numerator, denominator] = sides(rhs, i);
             let (a, b) = (dot(numerator, &self.terms), dot(denominator, &self.terms));
             let g = rhs.links[i].derivatives(a, b);
+            self.links[i] = g;
             self.flow[row] = g.value;
             self.denominators[i] = 1.0 + b;
             let of_a = &mut self.numerator_gradients[i * arguments..][..arguments];
             let of_b = &mut self.denominator_gradients[i * arguments..][..arguments];
-            combine(numerator, &self.gradients, of_a);
-            combine(denominator, &self.gradients, of_b);
+            of_a.fill(0.0);
+            of_b.fill(0.0);
+            combine(1.0, numerator, &self.gradients, arguments, of_a);
+            combine(1.0, denominator, &self.gradients, arguments, of_b);
             for (m, j) in self.jacobian[row * arguments..][..arguments].iter_mut().enumerate() {
                 *j = g.a * of_a[m] + g.b * of_b[m];
             }
@@ -111,7 +117,7 @@ impl Linearized {
         rates: &[f64],
     ) {
         self.evaluate_flow(rhs, state, rates);
-        let (k, l, d) = (rhs.states(), rhs.library.len(), self.rate.len());
+        let (k, d) = (rhs.states(), self.rate.len());
         let arguments = state.len();
         rhs.library.gradients_along(
             state,
@@ -124,20 +130,16 @@ impl Linearized {
             *rate = dot(&self.gradients[j * arguments..][..arguments], &self.flow);
         }
         // The derivative ∂F'/∂u is J J plus what J F changes by through J, row by row.
-        for i in 0..d {
-            for m in 0..d {
-                let product =
-                    |n: usize| self.jacobian[i * arguments + n] * self.jacobian[n * arguments + m];
-                self.rate_jacobian[i * d + m] = (0..d).map(product).sum();
-            }
+        self.rate_jacobian.fill(0.0);
+        for (i, out) in self.rate_jacobian.chunks_exact_mut(d).enumerate() {
+            let row = &self.jacobian[i * arguments..][..d];
+            combine(1.0, row, &self.jacobian, arguments, out);
         }
         let mut next = 0;
         for i in 0..k {
             let row = d - k + i;
-            let numerator = &rhs.numerator[i * l..][..l];
-            let denominator = &rhs.denominator[i * l..][..l];
-            let (a, b) = (dot(numerator, &self.terms), dot(denominator, &self.terms));
-            let g = rhs.links[i].derivatives(a, b);
+            let [numerator, denominator] = sides(rhs, i);
+            let g = self.links[i];
             let of_a = &self.numerator_gradients[i * arguments..][..arguments];
             let of_b = &self.denominator_gradients[i * arguments..][..arguments];
             let (a_rate, b_rate) = (dot(of_a, &self.flow), dot(of_b, &self.flow));
@@ -147,14 +149,8 @@ impl Linearized {
             for m in 0..d {
                 out[m] += a_bend * of_a[m] + b_bend * of_b[m];
             }
-            for j in 0..l {
-                let weight = g.a * numerator[j] + g.b * denominator[j];
-                if weight != 0.0 {
-                    for m in 0..d {
-                        out[m] += weight * self.gradients_along[j * arguments + m];
-                    }
-                }
-            }
+            combine(g.a, numerator, &self.gradients_along, arguments, out);
+            combine(g.b, denominator, &self.gradients_along, arguments, out);
             while let Some(p) = parameters.get(next).filter(|p| p.equation == i) {
                 let (slope, bend) = if p.denominator { (g.b, b_bend) } else { (g.a, a_bend) };
                 self.by_parameter[next] = slope * self.terms[p.term];
@@ -167,12 +163,25 @@ impl Linearized {
     }
 }
 
-/// Computes out = Σ_j coefficients_j rows_j, skipping zeros.
-fn combine(coefficients: &[f64], rows: &[f64], out: &mut [f64]) {
-    out.fill(0.0);
-    for (coefficient, row) in coefficients.iter().zip(rows.chunks_exact(out.len())) {
-        if *coefficient != 0.0 {
-            out.iter_mut().zip(row).for_each(|(o, r)| *o += coefficient * r);
+/// Returns the coefficients of an equation's numerator and of its denominator, where it has one.
+fn sides<'r>(rhs: &'r RightHandSide<'_>, equation: usize) -> [&'r [f64]; 2] {
+    let l = rhs.library.len();
+    let own = equation * l..(equation + 1) * l;
+    let below: &[f64] = match rhs.links[equation] {
+        Link::Ratio => &rhs.denominator[own.clone()],
+        _ => &[],
+    };
+    [&rhs.numerator[own], below]
+}
+
+/// Adds factor · Σ_j coefficients_j rows_j to `out`, skipping zeros; the rows have this length, of which
+/// `out` may be less.
+fn combine(factor: f64, coefficients: &[f64], rows: &[f64], length: usize, out: &mut [f64]) {
+    for (j, coefficient) in coefficients.iter().enumerate() {
+        let weight = factor * coefficient;
+        if weight != 0.0 {
+            let row = &rows[j * length..][..out.len()];
+            out.iter_mut().zip(row).for_each(|(out, value)| *out += weight * value);
         }
     }
 }

@@ -218,8 +218,8 @@ impl<'a> Results<'a> {
                     return Ok(exceeds && (simpler || is_exact && !was_exact));
                 }
             };
+        let as_well = error <= WELL.max(WORSE * error_before) || error_before >= POOR;
         let [error, error_before] = [error, error_before].map(|error| f64::min(error, POOR));
-        let as_well = error <= WELL.max(WORSE * error_before);
         // That nothing is known of a state may predict it well where it has settled.
         let unknown = |index: usize| {
             let terms = self.found[index].estimate.written_terms();

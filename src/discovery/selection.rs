@@ -3,10 +3,12 @@
 //! A term stays if the fit without it is worse by `threshold` standard errors. Weaker ones are
 //! eliminated, and other sets of terms are tried, until no set is better.
 
+use std::iter;
+
 use super::candidates::{Candidates, Parameter, Support};
 use super::estimate::Estimate;
 use super::estimator::Estimator;
-use super::information::{Information, Quadratic, weakest};
+use super::information::{Quadratic, weakest};
 use super::link::Link;
 use super::progress::Reporter;
 use super::settings::Settings;
@@ -61,7 +63,11 @@ fn compare<'a, E: Estimator<'a>>(
         Err(Error::Data(_)) if !first => return Ok(false),
         information => information?,
     };
-    let better = improve(estimator, information.as_ref(), penalty, progress)?;
+    let rivals = match information {
+        Some(information) => information.best(&estimator.estimate().candidates.kept),
+        None => without_a_denominator(estimator.estimate()),
+    };
+    let better = improve(estimator, rivals, penalty, progress)?;
     let again = better || (first && E::QUADRATIC);
     if !again {
         return Ok(false);
@@ -91,7 +97,11 @@ pub(super) fn conclude<'a, E: Estimator<'a>>(
         let Some(information) = estimator.information(penalty)? else { return Ok(vec![]) };
         rounds += 1;
         let last = rounds == MAX_ROUNDS;
-        if last || !improve(estimator, Some(&information), penalty, progress)? {
+        let present = estimator.estimate().candidates.kept.clone();
+        let runners_up = || information.runners_up(&present);
+        let rivals =
+            iter::once_with(|| information.best(&present)).chain(iter::once_with(runners_up));
+        if last || !improve(estimator, rivals.flatten(), penalty, progress)? {
             let Estimate { rhs, candidates, .. } = estimator.estimate();
             let mut warnings = warnings::undecided(rhs, candidates, &information);
             warnings.extend(warnings::held_at_zero(rhs, candidates, &information));
@@ -153,19 +163,20 @@ fn eliminate<'a, E: Estimator<'a>>(
 /// is as before.
 fn improve<'a, E: Estimator<'a>>(
     estimator: &mut E,
-    information: Option<&Information>,
+    rivals: impl IntoIterator<Item = Support>,
     penalty: f64,
     progress: &mut Reporter<'_, '_>,
 ) -> Result<bool> {
-    let present = estimator.estimate().candidates.kept.clone();
-    let rivals = match information {
-        Some(information) => information.best(&present),
-        None => without_a_denominator(estimator.estimate()),
-    };
-    for rival in rivals.iter().filter(|rival| rival.kept != present) {
+    let terms = estimator.estimate().candidates.kept.len();
+    let mut seen = vec![estimator.estimate().candidates.kept.clone()];
+    for rival in rivals {
+        if seen.contains(&rival.kept) {
+            continue;
+        }
+        seen.push(rival.kept.clone());
         let before = estimator.estimate().clone();
-        let cost = penalty * (rival.kept.len() as f64 - present.len() as f64);
-        let better = match estimator.exchange(rival, cost, progress) {
+        let cost = penalty * (rival.kept.len() as f64 - terms as f64);
+        let better = match estimator.exchange(&rival, cost, progress) {
             Ok(gain) => gain > cost,
             Err(Error::Data(_)) => false,
             Err(error) => return Err(error),
@@ -395,7 +406,8 @@ mod tests {
                 let vector = exact.vector();
                 let information =
                     Information::new(exact.matrix.clone(), vector, &before.candidates, penalty);
-                let better = improve(exact, Some(&information), penalty, progress).unwrap();
+                let rivals = information.best(&before.candidates.kept);
+                let better = improve(exact, rivals, penalty, progress).unwrap();
                 assert_eq!(better, left == 1);
                 assert_eq!(exact.asked[0], ("exchange", 2));
                 let kept = if better { vec![0, 2] } else { vec![0, 1, 2] };

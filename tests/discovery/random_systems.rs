@@ -31,7 +31,7 @@ pub struct Outcome {
     pub silently_wrong: bool,
     /// Whether what was found instead of the true terms is no worse than these: a fit with the true terms
     /// only drops one of them that is less than `Settings::threshold` standard errors from zero, or its
-    /// [`score`] is not lower. No search can tell from such data which terms are the true ones.
+    /// [`score`] is not below that of any other. No search can tell from such data which terms are the true ones.
     pub undecidable: bool,
 }
 
@@ -42,19 +42,23 @@ pub fn outcome(seed: u64, relative: f64) -> Result<Outcome> {
     add_noise(&mut states, relative, seed);
     let truth = true_terms(&system);
     let mut outcome = Outcome { exact: true, same: true, ..Outcome::default() };
-    let (mut first, mut least_score) = (None, f64::INFINITY);
+    let (mut first, mut wrong) = (None, Vec::new());
     for order in ORDERS {
         let result = find(&states, order, &Settings::default())?;
         let terms = terms_of(&result, order);
         outcome.exact &= terms == truth;
         outcome.silently_wrong |= terms != truth && result.warnings.is_empty();
         outcome.same &= terms == *first.get_or_insert_with(|| terms.clone());
-        least_score = least_score.min(score(&result));
+        if terms != truth {
+            wrong.push(score(&result));
+        }
     }
     if !outcome.exact {
         let only_true = Settings { known: absent_terms(&truth), ..Settings::default() };
         let result = find(&states, ORDERS[0], &only_true)?;
-        outcome.undecidable = terms_of(&result, ORDERS[0]) != truth || score(&result) >= least_score;
+        let all_stay = terms_of(&result, ORDERS[0]) == truth;
+        let of_truth = score(&result);
+        outcome.undecidable = !all_stay || wrong.iter().all(|score| *score <= of_truth);
     }
     Ok(outcome)
 }
@@ -84,8 +88,8 @@ fn terms_of(result: &Discovery, order: [usize; 3]) -> Terms {
     terms
 }
 
-/// Returns how badly equations fit, by the measure by which discovery compares them: −2 ln of the
-/// likelihood at the estimated noise, and threshold² for each term.
+/// Returns how badly equations fit: −2 ln of the likelihood at the noise that was estimated with them, and
+/// threshold² for each term, as discovery compares them.
 fn score(result: &Discovery) -> f64 {
     let terms: usize = result.equations.iter().map(|equation| equation.terms.len()).sum();
     let logarithms = result.noise.iter().map(|noise| noise.ln()).sum::<f64>();

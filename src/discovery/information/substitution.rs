@@ -36,7 +36,7 @@ impl Information {
         let rivals = self.rivals(set);
         let around = self.equations().into_iter().flat_map(|equation| {
             let own = rivals.iter().filter(move |rival| self.equation[rival.without] == equation);
-            let exchanged = own.take(1).map(|rival| rival.set.clone());
+            let exchanged = own.take(1).filter_map(|rival| self.set(&rival.set.support.kept));
             let substitute = self.substitute(equation, set);
             let substituted = substitute.and_then(|substitute| {
                 let left = set.support.kept.iter().filter(|i| !substitute.without.contains(i));

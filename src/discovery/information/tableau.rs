@@ -30,11 +30,16 @@ pub(super) struct Tableau<'i> {
     entries: Vec<f64>,
 }
 
+/// Returns the number of entries of a tableau.
+pub(super) fn values(information: &Information) -> usize {
+    (information.vector.len() + 1).pow(2)
+}
+
 impl<'i> Tableau<'i> {
     /// Makes the tableau of the empty set.
     pub fn new(information: &'i Information) -> Self {
         let n = information.vector.len();
-        let mut entries = Vec::with_capacity((n + 1) * (n + 1));
+        let mut entries = Vec::with_capacity(values(information));
         for (row, last) in information.matrix.chunks_exact(n.max(1)).zip(&information.vector) {
             entries.extend_from_slice(row);
             entries.push(*last);

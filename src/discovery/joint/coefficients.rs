@@ -30,7 +30,7 @@ pub(super) struct Coefficients {
 impl Coefficients {
     /// Returns the number of values that are kept for c coefficients, saturated.
     pub fn values(c: usize) -> usize {
-        (5 * c.saturating_add(1)).saturating_mul(c.saturating_add(COLLECTED))
+        c.saturating_add(1).saturating_mul(c.saturating_add(COLLECTED)).saturating_mul(5)
     }
 
     /// Allocates everything for c coefficients.
@@ -151,7 +151,7 @@ impl Coefficients {
     pub fn covariance(&mut self) -> Result<Vec<f64>> {
         let c = self.c;
         // R⁻ᵀ is zero above the diagonal.
-        let mut solved = vec![0.0; c * c];
+        let mut solved = zeros("covariance of the coefficients", c * c)?;
         for (first, height, _) in strips(c) {
             let factor = Matrix::new(&self.factor, c, c);
             let (above, own) = solved.split_at_mut(first * c);
@@ -175,7 +175,7 @@ impl Coefficients {
                 own.iter_mut().for_each(|value| *value *= reciprocal);
             }
         }
-        let mut inverse = vec![0.0; c * c];
+        let mut inverse = zeros("covariance of the coefficients", c * c)?;
         for (first, height, width) in strips(c) {
             let below = Matrix::new(&solved, c, c).rows(first, width);
             let reached = first + height;

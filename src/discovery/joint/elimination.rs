@@ -17,17 +17,21 @@
 
 use super::coefficients::Coefficients;
 use crate::Result;
+use crate::discovery::dense::dot;
 use crate::gemm::{Matrix, on_one_thread, product};
 use crate::memory::zeros;
 
-/// The sums that a scalar product is added up in, one number after the other to each in turn.
-const LANES: usize = 8;
+/// The fraction of a column's size, before the rows are turned, up to which what is left of it on the
+/// diagonal is rounding, squared.
+const ROUNDING: f64 = 1e-28;
 
 /// Returns the number of values that the elimination of so many points with D variables and c coefficients
 /// keeps, saturated.
 pub(super) fn values(points: usize, d: usize, c: usize) -> usize {
-    let of_point = d.saturating_mul(c.saturating_add(2 * d + 1));
-    points.saturating_mul(of_point).saturating_add(Coefficients::values(c))
+    let row = c.saturating_add(2 * d + 1);
+    let factor = points.saturating_mul(d).saturating_mul(row);
+    let rows = d.saturating_mul(5 * row.saturating_add(2 * d));
+    factor.saturating_add(rows).saturating_add(Coefficients::values(c))
 }
 
 /// The rows that have to do with the state at one point: first those of the defects (D), then those that
@@ -118,6 +122,8 @@ pub(super) struct Elimination {
     turned: Vec<f64>,
     /// Room for sums over the rows.
     sums: Vec<f64>,
+    /// The sums of squares of the columns of u_t and u_{t+1} before the rows are turned.
+    squares: Vec<f64>,
     /// The factor's parts R, S and v, (M, D, 2D + 1).
     along: Vec<f64>,
     /// The factor's part T, (M, D, c).
@@ -142,6 +148,7 @@ impl Elimination {
             rows: Rows::new(d, c)?,
             turned: zeros(what, 3 * d * c)?,
             sums: zeros(what, 4 * d + 1)?,
+            squares: zeros(what, 2 * d)?,
             along: zeros(what, rows.saturating_mul(2 * d + 1))?,
             across: zeros(what, rows.saturating_mul(c))?,
             broken: false,
@@ -175,7 +182,17 @@ impl Elimination {
         let (first, left) = if step { (0, d) } else { (d, 0) };
         let count = self.rows.count - first;
         let rows = &mut self.rows.along[first * length..][..count * length];
+        self.squares.fill(0.0);
+        for row in rows.chunks_exact(length) {
+            self.squares.iter_mut().zip(row).for_each(|(sum, value)| *sum += value * value);
+        }
         triangularize(rows, length, d + left, &mut self.sums);
+        // Of the next state that nothing determines yet, only rounding is left.
+        for i in d..d + left {
+            if !is_determined(rows[i * length + i], self.squares[i]) {
+                rows[i * length + i] = 0.0;
+            }
+        }
 
         let turn = Matrix::new(rows, count, length).columns(2 * d + 1 + first, 2 * d - first);
         let across = Matrix::new(&self.rows.across[first * c..], 2 * d - first, c);
@@ -185,7 +202,7 @@ impl Elimination {
         let width = 2 * d + 1;
         for (i, own) in self.along[t * d * width..].chunks_exact_mut(width).take(d).enumerate() {
             own.copy_from_slice(&rows[i * length..][..width]);
-            self.broken |= !own[i].is_normal();
+            self.broken |= !is_determined(own[i], self.squares[i]);
         }
         self.across[t * d * c..][..d * c].copy_from_slice(&turned[..d * c]);
         for i in d + left..count {
@@ -227,6 +244,13 @@ impl Elimination {
     }
 }
 
+/// Returns whether what is left on the diagonal of a column, the sum of whose squares was this before, is
+/// more than rounding.
+fn is_determined(diagonal: f64, squares: f64) -> bool {
+    let square = diagonal * diagonal;
+    square.is_normal() && square > ROUNDING * squares
+}
+
 /// Makes the first columns of some rows of this length upper triangular, by reflections I − v vᵀ·2/vᵀv of
 /// all rows from the diagonal on. Zeros, of which there are many, cost nothing.
 fn triangularize(rows: &mut [f64], length: usize, columns: usize, sums: &mut [f64]) {
@@ -260,18 +284,6 @@ fn triangularize(rows: &mut [f64], length: usize, columns: usize, sums: &mut [f6
     }
 }
 
-/// Returns the scalar product of two vectors, added up in several sums.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let (a, a_rest) = a.as_chunks::<LANES>();
-    let (b, b_rest) = b.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
-    for (a, b) in a.iter().zip(b) {
-        (0..LANES).for_each(|lane| sums[lane] += a[lane] * b[lane]);
-    }
-    let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f64>() + rest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,7 +291,7 @@ mod tests {
 
     const D: usize = 3;
     const K: usize = 2;
-    const POINTS: usize = 40;
+    const POINTS: usize = 200;
 
     fn number(at: usize) -> f64 {
         (1.3 * at as f64 + 0.1 * (at * at % 97) as f64).sin()
@@ -374,6 +386,33 @@ mod tests {
                     let product: f64 = row.iter().zip(column).map(|(a, b)| a * b).sum();
                     assert!((product - f64::from(u8::from(i == k))).abs() < 1e-11, "{product}");
                 }
+            }
+        }
+    }
+
+    /// The second state is neither measured nor coupled with the first, at weights at which rounding
+    /// leaves something of it.
+    #[test]
+    fn a_state_that_nothing_measures_is_told_whatever_rounding_leaves() {
+        for measured in [true, false] {
+            for seed in 0..50 {
+                let mut elimination = Elimination::new(20, 2, 0).unwrap();
+                let absorb = |t: usize, rows: &mut Rows| {
+                    rows.observe(0, 1.0, 0.5);
+                    if measured && t == 7 {
+                        rows.observe(1, 1e-3, 0.1);
+                    }
+                    if t == 19 {
+                        return Ok(false);
+                    }
+                    for (i, (along, _)) in rows.defects().enumerate() {
+                        along.fill(0.0);
+                        along[i] = -1e4 * (1.0 + 0.1 * number(seed * 40 + 2 * t + i));
+                        along[2 + i] = 1e4 * (1.0 + 0.1 * number(seed * 80 + 3 * t + i));
+                    }
+                    Ok(true)
+                };
+                assert_eq!(elimination.eliminate(absorb).unwrap(), measured, "{seed}");
             }
         }
     }

@@ -12,9 +12,9 @@
 //! The defect, the Hermite row of u with two derivatives, is of fourth order. What it leaves of an
 //! exact solution, e_t = −h⁵/720 u⁽⁵⁾ + …, is zero while there is more noise than that. Otherwise
 //! it is computed along the present trajectory before every iteration (deferred correction), so
-//! that neither coefficients nor standard errors suffer from it. The normal equations
-//! are block tridiagonal in time with the coefficients as border; one factorization is one
-//! iteration, and the border's inverse is the covariance of the coefficients.
+//! that neither coefficients nor standard errors suffer from it. In every iteration the
+//! trajectory is eliminated (see `elimination`), which leaves the normal equations of the coefficients;
+//! the inverse of their matrix is the covariance.
 
 use super::assembly::{Assembly, Weights};
 use super::elimination::Elimination;
