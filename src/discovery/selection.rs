@@ -232,6 +232,7 @@ mod tests {
 
     use super::super::candidates::Unknowns;
     use super::super::dense::{dot, invert_positive};
+    use super::super::information::Information;
     use super::super::information::tests::quadratic;
     use super::super::library::Library;
     use super::super::progress::Progress;
