@@ -1,39 +1,35 @@
 //! The threads that work runs on.
 //!
-//! A child process that was made by `fork` has none of its parent's threads, and whoever waits for
-//! them waits forever. Threads are therefore those of this process; and what is small runs on the
+//! Where PyTorch computes on threads of OpenMP, work runs on these too, and on no more: when one of
+//! PyTorch's operations is done, they do not sleep but turn in circles for some milliseconds, and threads
+//! beside them would get a part of the processors only. Elsewhere the threads are those of this process: a child that was made by
+//! `fork` has none of its parent's, and whoever waits for them waits forever. What is small runs on the
 //! thread that asks for it, where it costs no hand-over.
 //!
-//! Their number is what was set, or else what RAYON_NUM_THREADS or OMP_NUM_THREADS says when the
-//! first large solve starts them (`torchrun` sets the latter), or else that of the processors.
+//! Their number is what was set, or else what RAYON_NUM_THREADS or OMP_NUM_THREADS says when it is needed
+//! first (`torchrun` sets the latter), or else that of the processors.
 
-use std::cell::OnceCell;
 use std::env;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use crate::errors::exception;
+use crate::lent::{self, OpenMp};
 use crate::process::PerProcess;
 
 /// Number of threads that was set; 0 for what the environment or the machine says.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// The threads of a process.
-struct Threads {
-    wanted: usize,
-    pool: Arc<ThreadPool>,
-}
+/// Number of threads that the environment or the machine says; 0 before anybody has asked.
+static TOLD: AtomicUsize = AtomicUsize::new(0);
 
-static SHARED: PerProcess<Option<Threads>> = PerProcess::new();
-
-thread_local! {
-    /// A pool that consists of this thread alone.
-    static ALONE: OnceCell<ThreadPool> = const { OnceCell::new() };
-}
+/// The threads of this process, once they were needed.
+static SHARED: PerProcess<Option<Arc<ThreadPool>>> = PerProcess::new();
 
 /// Sets how many threads solves run on; 0 stands for what RAYON_NUM_THREADS or OMP_NUM_THREADS
 /// says, and for one on every processor without them.
@@ -53,8 +49,13 @@ const MOST_THREADS: usize = 4096;
 
 /// Returns how many threads solves run on.
 #[pyfunction]
-pub fn num_threads() -> PyResult<usize> {
-    Ok(shared()?.current_num_threads())
+pub fn num_threads() -> usize {
+    let number = |of: &AtomicUsize| Some(of.load(Ordering::Relaxed)).filter(|&number| number > 0);
+    number(&THREADS).or_else(|| number(&TOLD)).unwrap_or_else(|| {
+        let told = told_threads().unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+        TOLD.store(told, Ordering::Relaxed);
+        told
+    })
 }
 
 /// Runs `work` without the lock of the interpreter, on this thread alone if it is `small`, and on
@@ -73,44 +74,38 @@ pub fn run_detached<R: Send>(
     small: bool,
     work: impl FnOnce() -> mechanistic::Result<R> + Send,
 ) -> PyResult<R> {
-    let outcome = if small && ALONE.with(has_pool) { work() } else { shared()?.install(work) };
-    outcome.map_err(exception)
-}
-
-/// Makes this thread a pool of its own, so that parallel loops that it runs stay on it; returns
-/// whether it is one.
-fn has_pool(alone: &OnceCell<ThreadPool>) -> bool {
-    if alone.get().is_none()
-        && let Ok(pool) = ThreadPoolBuilder::new().num_threads(1).use_current_thread().build()
-    {
-        let _ = alone.set(pool);
-    }
-    alone.get().is_some()
+    let outcome = match OpenMp::here() {
+        _ if small => lent::run_here(work),
+        Some(openmp) => openmp.run(num_threads(), work),
+        None => return shared()?.install(work).map_err(exception),
+    };
+    outcome.map_err(not_started)?.map_err(exception)
 }
 
 /// Returns the threads of this process, which are started by the first call.
 pub fn shared() -> PyResult<Arc<ThreadPool>> {
     let mut shared = SHARED.lock();
-    let wanted = THREADS.load(Ordering::Relaxed);
-    if let Some(threads) = &*shared
-        && threads.wanted == wanted
+    let threads = num_threads();
+    if let Some(pool) = &*shared
+        && pool.current_num_threads() == threads
     {
-        return Ok(threads.pool.clone());
+        return Ok(pool.clone());
     }
-    let threads = if wanted == 0 { told_threads() } else { wanted };
-    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = Arc::new(pool.map_err(|error| PyRuntimeError::new_err(error.to_string()))?);
-    *shared = Some(Threads { wanted, pool: pool.clone() });
-    Ok(pool)
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build().map_err(not_started)?;
+    Ok(shared.insert(Arc::new(pool)).clone())
 }
 
-/// Returns the number of threads that the environment asks for; 0 if it asks for none. Where
+fn not_started(error: ThreadPoolBuildError) -> PyErr {
+    PyRuntimeError::new_err(error.to_string())
+}
+
+/// Returns the number of threads that the environment asks for, if it asks for one. Where
 /// OMP_NUM_THREADS is a list, one number for each level of nesting, the first counts.
-fn told_threads() -> usize {
+fn told_threads() -> Option<usize> {
     let told = |name| {
         let value = env::var(name).ok()?;
         let threads = value.split(',').next()?.trim().parse::<usize>().ok()?;
         (1..=MOST_THREADS).contains(&threads).then_some(threads)
     };
-    told("RAYON_NUM_THREADS").or_else(|| told("OMP_NUM_THREADS")).unwrap_or(0)
+    told("RAYON_NUM_THREADS").or_else(|| told("OMP_NUM_THREADS"))
 }

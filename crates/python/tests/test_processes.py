@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -61,6 +63,30 @@ def test_threads_of_python_solve_at_once():
         for _ in range(5):
             for found, of_problem in zip(pool.map(gradients, problems), expected):
                 assert all(torch.equal(a, b) for a, b in zip(found, of_problem))
+
+
+#: Prints how many threads a large solve and its gradients have started beside those of PyTorch.
+STARTED = """
+import os, torch, mechanistic
+from problems import inputs
+from mechanistic.torch import solve_ode
+def threads(): return len(os.listdir("/proc/self/task"))
+torch.set_num_threads({of_torch})
+mechanistic.set_num_threads(3)
+torch.ones(1_000_000).add_(1)
+x, before = inputs(batch=200, points=50), threads()
+torch.autograd.grad(solve_ode(*x).sum(), x)
+print(threads() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PyTorch has another OpenMP elsewhere")
+@pytest.mark.parametrize(("of_torch", "started"), [(3, 0), (2, 0), (1, 3)])
+def test_large_solves_run_on_the_threads_of_pytorch(of_torch, started):
+    code = STARTED.format(of_torch=of_torch)
+    folder = os.path.dirname(__file__)
+    output = subprocess.check_output([sys.executable, "-c", code], cwd=folder, text=True)
+    assert int(output) == started
 
 
 def test_python_goes_on_during_a_solve():

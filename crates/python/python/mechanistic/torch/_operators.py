@@ -19,6 +19,7 @@ is solved once more.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -235,6 +236,21 @@ def _second_now(
     factor.vjp(addresses, _addresses(left_over), _addresses(gradients), stream)
     total = [gradient + part for gradient, part in zip(gradients, own)]
     return total[0], total[1], total[2], total[3]
+
+
+def _share_threads() -> None:
+    """Lets large solves run on the threads of PyTorch's own operations, if these are OpenMP's: while
+    they wait for the next one, they leave no room for others."""
+    library = ctypes.CDLL(torch._C.__file__)
+    parallel, max_threads = [
+        ctypes.cast(getattr(library, name, 0), ctypes.c_void_p).value
+        for name in ("GOMP_parallel", "omp_get_max_threads")
+    ]
+    if parallel and max_threads:
+        _native.use_openmp(parallel, max_threads)
+
+
+_share_threads()
 
 
 # --- vmap ----------------------------------------------------------------------------------------
