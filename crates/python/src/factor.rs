@@ -69,6 +69,7 @@ impl Factor {
     fn with<R: Send>(
         &self,
         py: Python<'_>,
+        team: usize,
         work: impl FnOnce(&mut dyn Factored) -> Result<R> + Send,
     ) -> PyResult<R> {
         if self.is_inherited() {
@@ -78,7 +79,7 @@ impl Factor {
             // Before the threads are asked: they must not wait for it (see `threads::run`).
             let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
             let held = held.as_mut().expect("it goes only when this is dropped");
-            threads::run_detached(self.0.small, || work(&mut **held))
+            threads::run_detached(self.0.small, team, || work(&mut **held))
         })
     }
 }
@@ -104,8 +105,9 @@ impl Factor {
     }
 
     /// Computes the gradients of the inputs whose targets are given, from those of the solution and
-    /// of ε; the latter may be missing. The stream is that of the caller on a CUDA device.
-    #[pyo3(signature = (inputs, cotangent, targets, stream = 0))]
+    /// of ε; the latter may be missing. The stream is that of the caller on a CUDA device, and the team
+    /// how many threads PyTorch computes on in the thread that calls, or 1.
+    #[pyo3(signature = (inputs, cotangent, targets, stream = 0, team = 1))]
     fn vjp(
         &self,
         py: Python<'_>,
@@ -113,12 +115,13 @@ impl Factor {
         cotangent: Pair,
         targets: Addresses,
         stream: usize,
+        team: usize,
     ) -> PyResult<()> {
-        self.with(py, |held| held.vjp(stream, inputs, cotangent, targets))
+        self.with(py, team, |held| held.vjp(stream, inputs, cotangent, targets))
     }
 
     /// Computes the directional derivatives of the solution and of ε.
-    #[pyo3(signature = (inputs, tangents, results, stream = 0))]
+    #[pyo3(signature = (inputs, tangents, results, stream = 0, team = 1))]
     fn jvp(
         &self,
         py: Python<'_>,
@@ -126,12 +129,13 @@ impl Factor {
         tangents: Addresses,
         results: Pair,
         stream: usize,
+        team: usize,
     ) -> PyResult<()> {
-        self.with(py, |held| held.jvp(stream, inputs, tangents, results))
+        self.with(py, team, |held| held.jvp(stream, inputs, tangents, results))
     }
 
     /// Computes M⁻¹ q for q in the layouts of the solution and of ε; the latter may be missing.
-    #[pyo3(signature = (inputs, q, results, stream = 0))]
+    #[pyo3(signature = (inputs, q, results, stream = 0, team = 1))]
     fn inverse(
         &self,
         py: Python<'_>,
@@ -139,14 +143,15 @@ impl Factor {
         q: Pair,
         results: Pair,
         stream: usize,
+        team: usize,
     ) -> PyResult<()> {
-        self.with(py, |held| held.inverse(stream, inputs, q, results))
+        self.with(py, team, |held| held.inverse(stream, inputs, q, results))
     }
 
     /// Returns the first `most` systems that were not solved: their numbers, and what is wrong. Of a
     /// solve on a device, they are known if its statuses were read.
     fn failures(&self, py: Python<'_>, most: usize) -> PyResult<Vec<(usize, String)>> {
-        self.with(py, |held| {
+        self.with(py, 1, |held| {
             let failed = held.statuses().iter().enumerate().filter(|(_, status)| !status.is_ok());
             Ok(failed.take(most).map(|(system, status)| (system, status.to_string())).collect())
         })
@@ -154,16 +159,23 @@ impl Factor {
 
     /// Returns the plan of the solve, for people to read.
     fn plan(&self, py: Python<'_>) -> PyResult<String> {
-        self.with(py, |held| Ok(held.plan().to_string()))
+        self.with(py, 1, |held| Ok(held.plan().to_string()))
     }
 }
 
+/// Where a problem is solved, and all its arrays lie.
+#[derive(FromPyObject)]
+pub enum Location {
+    /// A CUDA device.
+    Device(Place),
+    /// The memory of the program; with how many threads PyTorch computes on in the thread that calls, or 1.
+    Host(usize),
+}
+
 /// Solves, and writes values (B, N, K, Q), ε (B) and statuses (B, int32). Returns the factor, and
-/// how many systems were not solved. All arrays lie in memory of the program, or on the CUDA device
-/// that is given with the stream of the caller, and with whether the statuses are read, without which
-/// none count as unsolved.
+/// how many systems were not solved; none count on a device whose statuses are not read.
 #[pyfunction]
-#[pyo3(signature = (double, sizes, options, inputs, results, place = None))]
+#[pyo3(signature = (double, sizes, options, inputs, results, location = Location::Host(1)))]
 pub fn solve(
     py: Python<'_>,
     double: bool,
@@ -171,11 +183,15 @@ pub fn solve(
     options: &SolveOptions,
     inputs: Addresses,
     results: Results,
-    place: Option<Place>,
+    location: Location,
 ) -> PyResult<(Factor, usize)> {
+    let (place, team) = match location {
+        Location::Device(place) => (Some(place), 1),
+        Location::Host(team) => (None, team),
+    };
     let small = place.is_some() || is_small(&sizes);
     let options = options.0;
-    let (held, failed) = threads::run(py, small, || {
+    let (held, failed) = threads::run(py, small, team, || {
         let shape = problem_shape(sizes)?;
         match (place, double) {
             (None, true) => host::solve::<f64>(&shape, &options, inputs, results),

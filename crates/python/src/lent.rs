@@ -1,7 +1,7 @@
 //! Work on threads that somebody else lends for the time of one call: the thread that calls, or those of
 //! OpenMP.
 
-use std::ffi::{c_int, c_uint, c_void};
+use std::ffi::{c_uint, c_void};
 use std::io;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -10,71 +10,70 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use pyo3::prelude::*;
 use rayon::{ThreadBuilder, ThreadPoolBuildError, ThreadPoolBuilder};
 
-use crate::process::PerProcess;
+use crate::process::{self, PerProcess};
 
-/// `GOMP_parallel(work, data, threads, flags)`, which the libraries of GNU and of LLVM have: calls `work`
-/// with `data` on so many threads, of which the one that calls is one, and returns when all have.
+/// `GOMP_parallel(work, data, team, flags)`, which the libraries of GNU and of LLVM have: calls `work`
+/// with `data` on each thread of a team of this size, of which the one that calls is one, and returns when
+/// all have returned.
 type Parallel = unsafe extern "C" fn(extern "C" fn(*mut c_void), *mut c_void, c_uint, c_uint);
 
-/// The threads of OpenMP.
-#[derive(Clone, Copy)]
-pub struct OpenMp {
-    parallel: Parallel,
-    /// `omp_get_max_threads()`: how many threads the one that calls computes on.
-    max_threads: unsafe extern "C" fn() -> c_int,
-}
+/// What lends the threads of OpenMP in this process, while nobody has borrowed them. Each thread that calls
+/// has a team of its own, and two teams at once would be more threads than there are processors.
+static OPENMP: PerProcess<Option<Parallel>> = PerProcess::new();
 
-/// What lends the threads of OpenMP in this process. A child that was made by `fork` has none: its
-/// parent's are gone, and OpenMP would wait for them.
-static OPENMP: PerProcess<Option<OpenMp>> = PerProcess::new();
-
-/// Lets large solves run on the threads of OpenMP, given the addresses of `GOMP_parallel` and of
-/// `omp_get_max_threads`.
+/// Lets large solves run on the threads of OpenMP, given the address of `GOMP_parallel`. A process that
+/// was made by `fork` does not: OpenMP may have been in use before, and would wait for threads that only
+/// the parent has.
 #[pyfunction]
-pub fn use_openmp(parallel: NonZero<usize>, max_threads: NonZero<usize>) {
-    // SAFETY: the caller in Python has looked up the functions of these names.
-    let openmp = unsafe {
-        OpenMp {
-            parallel: std::mem::transmute::<usize, Parallel>(parallel.get()),
-            max_threads: std::mem::transmute::<usize, unsafe extern "C" fn() -> c_int>(
-                max_threads.get(),
-            ),
-        }
-    };
-    *OPENMP.lock() = Some(openmp);
+pub fn use_openmp(parallel: NonZero<usize>) {
+    if process::may_be_forked() {
+        return;
+    }
+    // SAFETY: the caller in Python has looked up the function of this name, in a library that stays.
+    let parallel = unsafe { std::mem::transmute::<usize, Parallel>(parallel.get()) };
+    *OPENMP.lock() = Some(parallel);
 }
 
-impl OpenMp {
-    /// Returns the threads of OpenMP, where it has some for the thread that calls.
-    pub fn here() -> Option<Self> {
-        OPENMP.lock().filter(|openmp| openmp.threads() > 1)
+/// A team of threads of OpenMP. Nobody else borrows one before it is dropped.
+pub struct Team {
+    parallel: Parallel,
+    threads: c_uint,
+}
+
+impl Team {
+    /// Borrows a team of this many threads, of which the one that calls is one; returns nothing if there
+    /// are no others, or somebody has borrowed them.
+    pub fn borrow(threads: usize) -> Option<Self> {
+        let threads = c_uint::try_from(threads).ok().filter(|&threads| threads > 1)?;
+        let parallel = OPENMP.lock().take()?;
+        Some(Team { parallel, threads })
     }
 
-    /// Returns how many threads it has for the one that calls, with this one.
-    fn threads(self) -> usize {
-        // SAFETY: the function has no conditions.
-        usize::try_from(unsafe { (self.max_threads)() }).unwrap_or(1)
-    }
-
-    /// Runs `work` on its threads, of which the one that calls is one, and on at most so many.
+    /// Runs `work` on at most so many of its threads. OpenMP is always asked for all of them, because it
+    /// ends and starts threads for a team of another size.
     pub fn run<R: Send>(
-        self,
+        &self,
         most: usize,
         work: impl FnOnce() -> R + Send,
     ) -> Result<R, ThreadPoolBuildError> {
         type Join<'a> = &'a (dyn Fn() + Sync);
         extern "C" fn call(join: *mut c_void) {
-            // SAFETY: this is the address of `join` below, which is there until all threads have
-            // returned.
+            // SAFETY: this is the address of `join` below, which only lives longer, and which all threads
+            // only read.
             unsafe { (*join.cast::<Join<'_>>())() }
         }
-        let threads = most.min(self.threads());
         let lend = |mut join: Join<'_>| {
-            let threads = c_uint::try_from(threads).unwrap_or(c_uint::MAX);
-            // SAFETY: `call` takes what it is given, and does not unwind.
-            unsafe { (self.parallel)(call, (&raw mut join).cast(), threads, 0) }
+            // SAFETY: `use_openmp` was given this function. `join` is there until it returns, when all
+            // threads have returned; they may call it at once, and do not unwind out of `call`.
+            unsafe { (self.parallel)(call, (&raw mut join).cast(), self.threads, 0) }
         };
-        run(threads, lend, work)
+        run(most.min(self.threads as usize), lend, work)
+    }
+}
+
+impl Drop for Team {
+    fn drop(&mut self) {
+        *OPENMP.lock() = Some(self.parallel);
     }
 }
 
@@ -83,8 +82,8 @@ pub fn run_here<R: Send>(work: impl FnOnce() -> R + Send) -> Result<R, ThreadPoo
     run(1, |join| join(), work)
 }
 
-/// Runs `work` in a pool of this many threads, which are those that `lend` calls its argument on. It
-/// returns when all of them have.
+/// Runs `work` in a pool of this many threads, at least one: those that `lend` calls its argument on first,
+/// or the one that calls, if they are fewer. The others do nothing. It returns when all have returned.
 fn run<R: Send>(
     threads: usize,
     lend: impl FnOnce(&(dyn Fn() + Sync)),
@@ -96,9 +95,10 @@ fn run<R: Send>(
     let mut outcome = None;
     let job = || outcome = Some(catch_unwind(AssertUnwindSafe(work)));
     let job: Box<dyn FnOnce() + Send + '_> = Box::new(job);
-    // SAFETY: only the lifetime changes. The job is done before this function returns: a thread that
-    // takes a place leaves it only when the pool has ended, which it does when the job is done; and the
-    // places that `lend` has left are taken by this thread.
+    // SAFETY: only the lifetime changes. What the job borrows is there until this function returns, and
+    // the job is done before: a thread leaves its place only when the pool has ended, which does not
+    // happen before the job is done; all places are taken, at last by this thread; and nothing from here
+    // to there unwinds.
     let job: Box<dyn FnOnce() + Send> = unsafe { std::mem::transmute(job) };
     pool.spawn(job);
     // From now on the pool ends as soon as there is nothing to do.

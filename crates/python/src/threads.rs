@@ -1,13 +1,15 @@
 //! The threads that work runs on.
 //!
-//! Where PyTorch computes on threads of OpenMP, work runs on these too, and on no more: when one of
-//! PyTorch's operations is done, they do not sleep but turn in circles for some milliseconds, and threads
-//! beside them would get a part of the processors only. Elsewhere the threads are those of this process: a child that was made by
-//! `fork` has none of its parent's, and whoever waits for them waits forever. What is small runs on the
-//! thread that asks for it, where it costs no hand-over.
+//! Where PyTorch computes on several threads of OpenMP, large solves that it calls run on these: when one
+//! of PyTorch's operations is done, they do not sleep but turn in circles for some milliseconds, and threads
+//! beside them would get a part of the processors only. One solve at a time has them. All other large work
+//! runs on threads of this process: a child that was made by `fork` has none of its parent's, and whoever
+//! waits for them waits forever. What is small runs on the thread that asks for it, where it costs no
+//! hand-over.
 //!
-//! Their number is what was set, or else what RAYON_NUM_THREADS or OMP_NUM_THREADS says when it is needed
-//! first (`torchrun` sets the latter), or else that of the processors.
+//! Work runs on at most as many threads as were set, or else as RAYON_NUM_THREADS or OMP_NUM_THREADS says
+//! when the number is needed first (`torchrun` sets the latter), or else as there are processors; on the
+//! threads of PyTorch, on no more than it computes on in the thread that calls.
 
 use std::env;
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use crate::errors::exception;
-use crate::lent::{self, OpenMp};
+use crate::lent::{self, Team};
 use crate::process::PerProcess;
 
 /// Number of threads that was set; 0 for what the environment or the machine says.
@@ -31,7 +33,7 @@ static TOLD: AtomicUsize = AtomicUsize::new(0);
 /// The threads of this process, once they were needed.
 static SHARED: PerProcess<Option<Arc<ThreadPool>>> = PerProcess::new();
 
-/// Sets how many threads solves run on; 0 stands for what RAYON_NUM_THREADS or OMP_NUM_THREADS
+/// Sets how many threads solves run on at most; 0 stands for what RAYON_NUM_THREADS or OMP_NUM_THREADS
 /// says, and for one on every processor without them.
 #[pyfunction]
 pub fn set_num_threads(threads: isize) -> PyResult<()> {
@@ -47,7 +49,7 @@ pub fn set_num_threads(threads: isize) -> PyResult<()> {
 /// More threads than this can only be a mistake.
 const MOST_THREADS: usize = 4096;
 
-/// Returns how many threads solves run on.
+/// Returns how many threads solves run on at most.
 #[pyfunction]
 pub fn num_threads() -> usize {
     let number = |of: &AtomicUsize| Some(of.load(Ordering::Relaxed)).filter(|&number| number > 0);
@@ -58,26 +60,32 @@ pub fn num_threads() -> usize {
     })
 }
 
-/// Runs `work` without the lock of the interpreter, on this thread alone if it is `small`, and on
-/// those of this process otherwise. It must not wait for a mutex: a thread that waits inside of it may
-/// have begun the work of another caller there, who holds that mutex.
+/// Runs `work` without the lock of the interpreter: on this thread alone if it is `small`; otherwise on a
+/// `team` of several threads that PyTorch computes on, if nobody has borrowed it, or on the threads of this
+/// process. `team` is 1 for callers without PyTorch. `work` must not wait for a mutex: a thread of this
+/// process that waits inside of it may have begun the work of another caller, who holds that mutex.
 pub fn run<R: Send>(
     py: Python<'_>,
     small: bool,
+    team: usize,
     work: impl FnOnce() -> mechanistic::Result<R> + Send,
 ) -> PyResult<R> {
-    py.detach(|| run_detached(small, work))
+    py.detach(|| run_detached(small, team, work))
 }
 
 /// Runs `work` as [`run`] does, for a caller that has let go of the lock of the interpreter.
 pub fn run_detached<R: Send>(
     small: bool,
+    team: usize,
     work: impl FnOnce() -> mechanistic::Result<R> + Send,
 ) -> PyResult<R> {
-    let outcome = match OpenMp::here() {
-        _ if small => lent::run_here(work),
-        Some(openmp) => openmp.run(num_threads(), work),
-        None => return shared()?.install(work).map_err(exception),
+    debug_assert!(rayon::current_thread_index().is_none(), "a thread is in one pool at most");
+    let outcome = if small || num_threads() == 1 {
+        lent::run_here(work)
+    } else if let Some(team) = Team::borrow(team) {
+        team.run(num_threads(), work)
+    } else {
+        return shared()?.install(work).map_err(exception);
     };
     outcome.map_err(not_started)?.map_err(exception)
 }

@@ -1,5 +1,6 @@
 """Forked processes and several threads."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -65,28 +66,72 @@ def test_threads_of_python_solve_at_once():
                 assert all(torch.equal(a, b) for a, b in zip(found, of_problem))
 
 
+def run(code: str, **variables: str) -> str:
+    """Returns what another process prints that runs this code."""
+    environment = {**os.environ, **variables}
+    folder = os.path.dirname(__file__)
+    command = [sys.executable, "-c", code]
+    return subprocess.check_output(command, cwd=folder, env=environment, text=True, timeout=120)
+
+
 #: Prints how many threads a large solve and its gradients have started beside those of PyTorch.
 STARTED = """
-import os, torch, mechanistic
+import os, threading, torch, mechanistic
 from problems import inputs
 from mechanistic.torch import solve_ode
 def threads(): return len(os.listdir("/proc/self/task"))
 torch.set_num_threads({of_torch})
 mechanistic.set_num_threads(3)
+x = inputs(batch=80, points=30)
+w = torch.ones(80, 30, 2, 4, dtype=torch.float64)
 torch.ones(1_000_000).add_(1)
-x, before = inputs(batch=200, points=50), threads()
-torch.autograd.grad(solve_ode(*x).sum(), x)
-print(threads() - before)
+def work():
+    before = threads()
+    torch.autograd.grad(solve_ode(*x), x, w)
+    print(threads() - before)
+{call}
+"""
+HERE = "work()"
+#: There, PyTorch has not computed yet.
+ELSEWHERE = "thread = threading.Thread(target=work); thread.start(); thread.join()"
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="other systems, other OpenMP")
+
+
+@linux_only
+@pytest.mark.parametrize(
+    ("call", "of_torch", "started"),
+    [(HERE, 3, 0), (HERE, 2, 0), (HERE, 1, 3), (ELSEWHERE, 3, 2), (ELSEWHERE, 1, 3)],
+)
+def test_large_solves_run_on_the_threads_of_pytorch(call, of_torch, started):
+    code = STARTED.format(call=call, of_torch=of_torch)
+    assert int(run(code, OMP_NUM_THREADS="2")) == started
+
+
+#: Solves in a child that alone has imported the package, where PyTorch's threads are its parent's. The
+#: arrays are too small for PyTorch itself to need them.
+FORKED = """
+import multiprocessing, signal, torch
+from problems import inputs
+torch.set_num_threads(2)
+x = inputs(batch=80, points=30)
+w = torch.ones(80, 30, 2, 4, dtype=torch.float64)
+torch.ones(1_000_000).add_(1)
+def work():
+    signal.alarm(60)  # The time limit.
+    from mechanistic.torch import solve_ode
+    for gradient in torch.autograd.grad(solve_ode(*x), x, w):
+        assert gradient.abs().max() > 0
+child = multiprocessing.get_context("fork").Process(target=work)
+child.start()
+child.join()
+print(child.exitcode)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="PyTorch has another OpenMP elsewhere")
-@pytest.mark.parametrize(("of_torch", "started"), [(3, 0), (2, 0), (1, 3)])
-def test_large_solves_run_on_the_threads_of_pytorch(of_torch, started):
-    code = STARTED.format(of_torch=of_torch)
-    folder = os.path.dirname(__file__)
-    output = subprocess.check_output([sys.executable, "-c", code], cwd=folder, text=True)
-    assert int(output) == started
+@linux_only
+def test_a_forked_child_does_not_wait_for_threads_of_its_parent():
+    assert int(run(FORKED)) == 0
 
 
 def test_python_goes_on_during_a_solve():
@@ -111,14 +156,16 @@ def test_python_goes_on_during_a_solve():
 
 def test_the_number_of_threads_is_set_and_does_not_change_results():
     x = inputs(**LARGE, requires_grad=False)
-    usual, before = solve_ode(*x), mechanistic.num_threads()
+    usual, before, of_torch = solve_ode(*x), mechanistic.num_threads(), torch.get_num_threads()
     try:
-        for threads in (1, 3):
+        for threads, team in itertools.product((1, 2, 3), (1, 2, 4)):
             mechanistic.set_num_threads(threads)
+            torch.set_num_threads(team)
             assert mechanistic.num_threads() == threads
             assert torch.equal(solve_ode(*x), usual)
     finally:
         mechanistic.set_num_threads(0)
+        torch.set_num_threads(of_torch)
     assert mechanistic.num_threads() == before
     with pytest.raises(ValueError, match="threads: at most 4096"):
         mechanistic.set_num_threads(10**6)

@@ -20,6 +20,7 @@ is solved once more.
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -65,10 +66,17 @@ def _stream(x: Tensor) -> int:
     return 0 if x.is_cpu else int(torch.cuda.current_stream(x.device).cuda_stream)
 
 
-def _place(x: Tensor, wait: bool) -> tuple[int, int, bool] | None:
+def _caller(x: Tensor) -> tuple[int, int]:
+    """Returns the present stream of the device that a tensor lies on, and how many threads PyTorch
+    computes on in this thread."""
+    return _stream(x), torch.get_num_threads()
+
+
+def _location(x: Tensor, wait: bool) -> tuple[int, int, bool] | int:
     """Returns where a tensor lies, as the native solver takes it: the number of the CUDA device, its
-    present stream, and whether to wait for the statuses; or nothing on the CPU."""
-    return None if x.is_cpu else (x.device.index, _stream(x), wait)
+    present stream, and whether to wait for the statuses; or on the CPU, how many threads PyTorch
+    computes on in this thread."""
+    return torch.get_num_threads() if x.is_cpu else (x.device.index, _stream(x), wait)
 
 
 def _dense(x: Maybe) -> Maybe:
@@ -102,7 +110,7 @@ def _solve_now(
         _addresses(inputs),
         (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
         # A caller whom the statuses do not concern does not wait for the device.
-        _place(c, wait=options.check != "ignore"),
+        _location(c, wait=options.check != "ignore"),
     )
     if failed:
         _status.report(factor, failed, systems, options.check)
@@ -138,7 +146,7 @@ def _solve_again(
         native,
         _addresses(inputs),
         (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
-        _place(c, wait=False),
+        _location(c, wait=False),
     )
     return factor, (z, epsilon)
 
@@ -166,7 +174,7 @@ def _vjp_now(
         _addresses(inputs),
         _addresses(cotangent),
         tuple([x.data_ptr() if needs >> i & 1 else 0 for i, x in enumerate(gradients)]),
-        _stream(c),
+        *_caller(c),
     )
     return gradients[0], gradients[1], gradients[2], gradients[3]
 
@@ -190,7 +198,7 @@ def _jvp_now(
     directions = [_dense(x) for x in (dc, db, dv, ds)]
     z, epsilon = _empty_solution(c, systems, points, extra)
     _factor(inputs, token, systems, points, extra, key).jvp(
-        _addresses(inputs), _addresses(directions), _addresses((z, epsilon)), _stream(c)
+        _addresses(inputs), _addresses(directions), _addresses((z, epsilon)), *_caller(c)
     )
     return z, epsilon
 
@@ -222,32 +230,37 @@ def _second_now(
         torch.zeros_like(z) if w is None else _dense(w),
         torch.zeros_like(epsilon) if w_epsilon is None else _dense(w_epsilon),
     )
-    addresses, stream = _addresses(inputs), _stream(c)
+    addresses, caller = _addresses(inputs), _caller(c)
     g = torch.empty_like(z), torch.empty_like(epsilon)
-    factor.inverse(addresses, _addresses(cotangent), _addresses(g), stream)
+    factor.inverse(addresses, _addresses(cotangent), _addresses(g), *caller)
     dz = torch.empty_like(z), torch.empty_like(epsilon)
-    factor.jvp(addresses, _addresses(directions), _addresses(dz), stream)
+    factor.jvp(addresses, _addresses(directions), _addresses(dz), *caller)
     native, options = _options.parse(key)
     own, left = _second.own_part(
         inputs, directions, (z, epsilon), dz, g, native, options, extra
     )
     gradients = [torch.empty_like(x) for x in inputs]
     left_over = [_dense(x) for x in left]
-    factor.vjp(addresses, _addresses(left_over), _addresses(gradients), stream)
+    factor.vjp(addresses, _addresses(left_over), _addresses(gradients), *caller)
     total = [gradient + part for gradient, part in zip(gradients, own)]
     return total[0], total[1], total[2], total[3]
 
 
 def _share_threads() -> None:
-    """Lets large solves run on the threads of PyTorch's own operations, if these are OpenMP's: while
-    they wait for the next one, they leave no room for others."""
-    library = ctypes.CDLL(torch._C.__file__)
-    parallel, max_threads = [
-        ctypes.cast(getattr(library, name, 0), ctypes.c_void_p).value
-        for name in ("GOMP_parallel", "omp_get_max_threads")
-    ]
-    if parallel and max_threads:
-        _native.use_openmp(parallel, max_threads)
+    """Lets large solves run on the threads of OpenMP that PyTorch's own operations run on: while these
+    wait for the next one, they leave no room for others.
+
+    Which OpenMP that is, the dynamic linker has chosen: what the whole process sees goes before what
+    PyTorch brings along."""
+    if sys.platform != "linux":
+        return
+    for library in (None, torch._C.__file__):
+        try:
+            parallel = ctypes.CDLL(library).GOMP_parallel
+        except (OSError, AttributeError):
+            continue
+        _native.use_openmp(ctypes.cast(parallel, ctypes.c_void_p).value or 0)
+        return
 
 
 _share_threads()
