@@ -44,3 +44,17 @@ def test_vmap_is_compiled():
     mapped = torch.func.vmap(lambda c: solve_ode(c, b, v, s))
     compiled = torch.compile(mapped, backend="aot_eager", fullgraph=True)
     assert torch.allclose(compiled(cs), mapped(cs), atol=1e-12)
+
+
+def test_gradients_through_vmap_are_compiled():
+    x = inputs(batch=2)
+    cs = torch.stack([x[0].detach(), 1.1 * x[0].detach()]).requires_grad_()
+
+    def loss(cs, b, v, s):
+        return torch.func.vmap(lambda c: solve_ode(c, b, v, s))(cs).sin().sum()
+
+    given = (cs, *x[1:])
+    expected = torch.autograd.grad(loss(*given), given)
+    compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
+    for a, b in zip(torch.autograd.grad(compiled(*given), given), expected):
+        assert torch.allclose(a, b, atol=1e-10)

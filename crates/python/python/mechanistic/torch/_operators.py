@@ -9,8 +9,8 @@ Each of them is a Function of autograd, for eager code and ``torch.func``:
 * ``_Second``: ∇ₓ⟨w, J d⟩, which the derivatives of the two before are made of, because second
   derivatives commute.
 
-Solve and vjp are also operators of their own (``torch.ops.mechanistic``), for ``torch.compile``,
-which looks into Functions and cannot follow them into native code.
+For ``torch.compile``, which looks into Functions and cannot follow them into native code, solve and vjp
+are also operators of their own (``torch.ops.mechanistic``), and so is the Function that is made of these.
 
 The factor of a solve goes from one to the next as the *token*, a tensor of one int64: the number of
 the factor, in memory that keeps it. Where a token is a mere copy and its factor is gone, the problem
@@ -41,7 +41,7 @@ def solve(
     """Returns values (B, N, K, Q), epsilon (B) and status (B). The steps may have no axis of the
     states."""
     if torch.compiler.is_compiling():
-        operator = torch.ops.mechanistic.solve.default
+        operator = torch.ops.mechanistic.traced_solve.default
     else:
         operator = _Solve.apply if _is_transformed() else _PlainSolve.apply
     z, epsilon, status, _ = operator(c, b, v, s, systems, points, extra, key)
@@ -508,17 +508,48 @@ class _Second(torch.autograd.Function):
 
 # --- operators for torch.compile -----------------------------------------------------------------
 
-# They are defined without `torch.library.custom_op`, whose checks take longer than a small solve.
+# They are defined without `torch.library.custom_op`, whose checks take longer than a small solve, and
+# without `torch.library.register_autograd`, whose kernels run in every compiled call although nothing is
+# left to differentiate there. What the compiler differentiates is the operator `traced_solve`, of which
+# the others are left.
 
 
-def _define(name: str, now: Callable[..., Any]) -> None:
-    schema = torch.library.infer_schema(now, mutates_args=())
+class _TracedSolve(_Solve):
+    """``_Solve`` of operators that a compiler records instead of looking into them."""
+
+    @staticmethod
+    def forward(*arguments: Any) -> Any:
+        return torch.ops.mechanistic.solve.default(*arguments)
+
+    @staticmethod
+    def backward(ctx: Any, w: Maybe, w_epsilon: Maybe, *_: Any) -> Any:
+        return _solve_backward(ctx, torch.ops.mechanistic.vjp.default, w, w_epsilon)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *arguments: Any) -> Any:
+        kinds = (_PART, _PART, _PART, _TOKEN)
+        operator = torch.ops.mechanistic.traced_solve.default
+        return _vmap(operator, kinds, 4, info, in_dims, *arguments)
+
+
+def _traced_solve(
+    c: Tensor, b: Tensor, v: Tensor, s: Tensor, systems: int, points: int, extra: int, key: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    solved: tuple[Tensor, Tensor, Tensor, Tensor] = _TracedSolve.apply(
+        c, b, v, s, systems, points, extra, key
+    )
+    return solved
+
+
+def _define(name: str, keys: Any, work: Callable[..., Any]) -> None:
+    schema = torch.library.infer_schema(work, mutates_args=())
     torch.library.define(name, schema, tags=torch.Tag.pt2_compliant_tag)
-    torch.library.impl(name, ("cpu", "cuda"), now)
+    torch.library.impl(name, keys, work)
 
 
-_define("mechanistic::solve", _solve_now)
-_define("mechanistic::vjp", _vjp_now)
+_define("mechanistic::solve", ("cpu", "cuda"), _solve_now)
+_define("mechanistic::vjp", ("cpu", "cuda"), _vjp_now)
+_define("mechanistic::traced_solve", "CompositeImplicitAutograd", _traced_solve)
 
 
 def _fake_solve(
@@ -536,30 +567,6 @@ def _fake_vjp(
     return tuple([x.new_empty(x.shape if needs >> i & 1 else 0) for i, x in enumerate(inputs)])
 
 
-def _operator_context(ctx: Any, inputs: Any, output: Any) -> None:
-    ctx.save_for_backward(*inputs[:4], output[3])
-    ctx.constants = inputs[4:]
-    ctx.set_materialize_grads(False)
-
-
-def _operator_backward(ctx: Any, w: Maybe, w_epsilon: Maybe, *_: Any) -> Any:
-    return _solve_backward(ctx, torch.ops.mechanistic.vjp, w, w_epsilon)
-
-
-def _vmap_of_solve(info: Any, in_dims: Any, *arguments: Any) -> Any:
-    kinds = (_PART, _PART, _PART, _TOKEN)
-    return _vmap(torch.ops.mechanistic.solve, kinds, 4, info, in_dims, *arguments)
-
-
-def _vmap_of_vjp(info: Any, in_dims: Any, *arguments: Any) -> Any:
-    return _vmap(torch.ops.mechanistic.vjp, (0, 1, 2, 3), 8, info, in_dims, *arguments)
-
-
 torch.library.register_fake("mechanistic::solve", _fake_solve)
 torch.library.register_fake("mechanistic::vjp", _fake_vjp)
-torch.library.register_autograd(
-    "mechanistic::solve", _operator_backward, setup_context=_operator_context
-)
-torch.library.register_autograd("mechanistic::vjp", _vjp_backward, setup_context=_vjp_context)
-torch.library.register_vmap("mechanistic::solve", _vmap_of_solve)
-torch.library.register_vmap("mechanistic::vjp", _vmap_of_vjp)
+torch.library.register_vmap("mechanistic::traced_solve", _TracedSolve.vmap)
