@@ -523,7 +523,10 @@ class _TracedSolve(_Solve):
 
     @staticmethod
     def backward(ctx: Any, w: Maybe, w_epsilon: Maybe, *_: Any) -> Any:
-        return _solve_backward(ctx, torch.ops.mechanistic.vjp.default, w, w_epsilon)
+        # With a graph of the backward pass, which is not compiled, it must have derivatives.
+        differentiated = torch.is_grad_enabled()
+        vjp = _Vjp.apply if differentiated else torch.ops.mechanistic.vjp.default
+        return _solve_backward(ctx, vjp, w, w_epsilon)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *arguments: Any) -> Any:
