@@ -66,21 +66,34 @@ impl Drop for Solved {
 pub struct Factor(Arc<Solved>);
 
 impl Factor {
+    /// Hands the solver to `work`, on the thread that calls, while no other thread has it.
     fn with<R: Send>(
         &self,
         py: Python<'_>,
-        team: usize,
-        work: impl FnOnce(&mut dyn Factored) -> Result<R> + Send,
+        work: impl FnOnce(&mut dyn Factored) -> PyResult<R> + Send,
     ) -> PyResult<R> {
         if self.is_inherited() {
             return Err(PyRuntimeError::new_err("the factor is that of a parent process"));
         }
         py.detach(|| {
-            // Before the threads are asked: they must not wait for it (see `threads::run`).
             let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
-            let held = held.as_mut().expect("it goes only when this is dropped");
-            threads::run_detached(self.0.small, team, || work(&mut **held))
+            work(&mut **held.as_mut().expect("it goes only when this is dropped"))
         })
+    }
+
+    /// Hands the solver, and the stream of the caller, to `work` on the threads for a problem of this size.
+    fn compute<R: Send>(
+        &self,
+        py: Python<'_>,
+        location: Location,
+        work: impl FnOnce(&mut dyn Factored, usize) -> Result<R> + Send,
+    ) -> PyResult<R> {
+        let (stream, team) = match location {
+            Location::Host(team) => (0, team),
+            Location::Device((_, stream, _)) => (stream, 1),
+        };
+        // The solver is locked before the threads are asked: they must not wait for it (see `threads::run`).
+        self.with(py, |held| threads::run_detached(self.0.small, team, || work(held, stream)))
     }
 }
 
@@ -105,53 +118,49 @@ impl Factor {
     }
 
     /// Computes the gradients of the inputs whose targets are given, from those of the solution and
-    /// of ε; the latter may be missing. The stream is that of the caller on a CUDA device, and the team
-    /// how many threads PyTorch computes on in the thread that calls, or 1.
-    #[pyo3(signature = (inputs, cotangent, targets, stream = 0, team = 1))]
+    /// of ε; the latter may be missing. The location says how the caller's stream and threads are now.
+    #[pyo3(signature = (inputs, cotangent, targets, location = Location::Host(1)))]
     fn vjp(
         &self,
         py: Python<'_>,
         inputs: Addresses,
         cotangent: Pair,
         targets: Addresses,
-        stream: usize,
-        team: usize,
+        location: Location,
     ) -> PyResult<()> {
-        self.with(py, team, |held| held.vjp(stream, inputs, cotangent, targets))
+        self.compute(py, location, |held, stream| held.vjp(stream, inputs, cotangent, targets))
     }
 
     /// Computes the directional derivatives of the solution and of ε.
-    #[pyo3(signature = (inputs, tangents, results, stream = 0, team = 1))]
+    #[pyo3(signature = (inputs, tangents, results, location = Location::Host(1)))]
     fn jvp(
         &self,
         py: Python<'_>,
         inputs: Addresses,
         tangents: Addresses,
         results: Pair,
-        stream: usize,
-        team: usize,
+        location: Location,
     ) -> PyResult<()> {
-        self.with(py, team, |held| held.jvp(stream, inputs, tangents, results))
+        self.compute(py, location, |held, stream| held.jvp(stream, inputs, tangents, results))
     }
 
     /// Computes M⁻¹ q for q in the layouts of the solution and of ε; the latter may be missing.
-    #[pyo3(signature = (inputs, q, results, stream = 0, team = 1))]
+    #[pyo3(signature = (inputs, q, results, location = Location::Host(1)))]
     fn inverse(
         &self,
         py: Python<'_>,
         inputs: Addresses,
         q: Pair,
         results: Pair,
-        stream: usize,
-        team: usize,
+        location: Location,
     ) -> PyResult<()> {
-        self.with(py, team, |held| held.inverse(stream, inputs, q, results))
+        self.compute(py, location, |held, stream| held.inverse(stream, inputs, q, results))
     }
 
     /// Returns the first `most` systems that were not solved: their numbers, and what is wrong. Of a
     /// solve on a device, they are known if its statuses were read.
     fn failures(&self, py: Python<'_>, most: usize) -> PyResult<Vec<(usize, String)>> {
-        self.with(py, 1, |held| {
+        self.with(py, |held| {
             let failed = held.statuses().iter().enumerate().filter(|(_, status)| !status.is_ok());
             Ok(failed.take(most).map(|(system, status)| (system, status.to_string())).collect())
         })
@@ -159,17 +168,18 @@ impl Factor {
 
     /// Returns the plan of the solve, for people to read.
     fn plan(&self, py: Python<'_>) -> PyResult<String> {
-        self.with(py, 1, |held| Ok(held.plan().to_string()))
+        self.with(py, |held| Ok(held.plan().to_string()))
     }
 }
 
 /// Where a problem is solved, and all its arrays lie.
 #[derive(FromPyObject)]
 pub enum Location {
+    /// The memory of the program; with how many threads PyTorch computes on in the thread that calls, or 1
+    /// without PyTorch.
+    Host(usize),
     /// A CUDA device.
     Device(Place),
-    /// The memory of the program; with how many threads PyTorch computes on in the thread that calls, or 1.
-    Host(usize),
 }
 
 /// Solves, and writes values (B, N, K, Q), ε (B) and statuses (B, int32). Returns the factor, and

@@ -5,7 +5,7 @@ use std::ffi::{c_uint, c_void};
 use std::io;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, Once, PoisonError, mpsc};
 
 use pyo3::prelude::*;
 use rayon::{ThreadBuilder, ThreadPoolBuildError, ThreadPoolBuilder};
@@ -23,15 +23,19 @@ static OPENMP: PerProcess<Option<Parallel>> = PerProcess::new();
 
 /// Lets large solves run on the threads of OpenMP, given the address of `GOMP_parallel`. A process that
 /// was made by `fork` does not: OpenMP may have been in use before, and would wait for threads that only
-/// the parent has.
+/// the parent has. Only the first call counts: a second one, of a module that is loaded again, would make
+/// a team that is borrowed free.
 #[pyfunction]
 pub fn use_openmp(parallel: NonZero<usize>) {
+    static FIRST: Once = Once::new();
     if process::may_be_forked() {
         return;
     }
-    // SAFETY: the caller in Python has looked up the function of this name, in a library that stays.
-    let parallel = unsafe { std::mem::transmute::<usize, Parallel>(parallel.get()) };
-    *OPENMP.lock() = Some(parallel);
+    FIRST.call_once(|| {
+        // SAFETY: the caller in Python has looked up the function of this name, in a library that stays.
+        let parallel = unsafe { std::mem::transmute::<usize, Parallel>(parallel.get()) };
+        *OPENMP.lock() = Some(parallel);
+    });
 }
 
 /// A team of threads of OpenMP. Nobody else borrows one before it is dropped.
@@ -58,8 +62,8 @@ impl Team {
     ) -> Result<R, ThreadPoolBuildError> {
         type Join<'a> = &'a (dyn Fn() + Sync);
         extern "C" fn call(join: *mut c_void) {
-            // SAFETY: this is the address of `join` below, which only lives longer, and which all threads
-            // only read.
+            // SAFETY: this is the address of `lend`'s `join`, which all threads only read. The lifetime, which
+            // is shortened here, ends with this call, and `join` is there until all calls have returned.
             unsafe { (*join.cast::<Join<'_>>())() }
         }
         let lend = |mut join: Join<'_>| {

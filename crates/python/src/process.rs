@@ -16,14 +16,15 @@ pub fn may_be_forked() -> bool {
     flags().is_none_or(|flags| flags & PF_FORKNOEXEC != 0)
 }
 
-/// Returns the flags of the first thread of this process: the ninth number of its state, of which the second,
-/// its name, is in parentheses and may have spaces and parentheses itself. Systems that only
-/// imitate Linux's say 0.
+/// Returns the flags of the first thread of this process: the ninth field of its state. The second, its
+/// name, is in parentheses and may have spaces and parentheses itself. Systems that only imitate Linux's
+/// say 0.
 fn flags() -> Option<u32> {
     let state = fs::read("/proc/self/stat").ok()?;
     let name_end = state.iter().rposition(|&byte| byte == b')')?;
     let rest = std::str::from_utf8(&state[name_end + 1..]).ok()?;
-    rest.split_whitespace().nth(6)?.parse().ok().filter(|&flags| flags != 0)
+    // What is left begins with the third field.
+    rest.split_whitespace().nth(9 - 3)?.parse().ok().filter(|&flags| flags != 0)
 }
 
 /// A state that a process begins with the default of.

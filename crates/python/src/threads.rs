@@ -9,7 +9,9 @@
 //!
 //! Work runs on at most as many threads as were set, or else as RAYON_NUM_THREADS or OMP_NUM_THREADS says
 //! when the number is needed first (`torchrun` sets the latter), or else as there are processors; on the
-//! threads of PyTorch, on no more than it computes on in the thread that calls.
+//! threads of PyTorch, on no more than it computes on in the thread that calls. Its number bounds only these:
+//! where PyTorch computes on one thread, there is no team to borrow, and large work runs on threads of this
+//! process, on as many as `num_threads` says.
 
 use std::env;
 use std::sync::Arc;
@@ -62,8 +64,9 @@ pub fn num_threads() -> usize {
 
 /// Runs `work` without the lock of the interpreter: on this thread alone if it is `small`; otherwise on a
 /// `team` of several threads that PyTorch computes on, if nobody has borrowed it, or on the threads of this
-/// process. `team` is 1 for callers without PyTorch. `work` must not wait for a mutex: a thread of this
-/// process that waits inside of it may have begun the work of another caller, who holds that mutex.
+/// process. `team` is 1 where PyTorch computes on one thread, and without PyTorch. `work` must not wait for
+/// a mutex: a thread of this process that waits inside of it may have begun the work of another caller, who
+/// holds that mutex.
 pub fn run<R: Send>(
     py: Python<'_>,
     small: bool,
@@ -79,6 +82,7 @@ pub fn run_detached<R: Send>(
     team: usize,
     work: impl FnOnce() -> mechanistic::Result<R> + Send,
 ) -> PyResult<R> {
+    // Calls come from Python, which no thread of a pool runs while it is in it: work has no callbacks.
     debug_assert!(rayon::current_thread_index().is_none(), "a thread is in one pool at most");
     let outcome = if small || num_threads() == 1 {
         lent::run_here(work)

@@ -11,6 +11,8 @@ _Sizes = tuple[
     tuple[int, ...],
 ]
 _Addresses = tuple[int, ...]
+#: A CUDA device, its stream and whether to wait; or how many threads PyTorch computes on.
+_Location = tuple[int, int, bool] | int
 _Table = tuple[int, int, int, list[float]]
 _Series = tuple[int, int, int, int]
 
@@ -43,24 +45,21 @@ class Factor:
         inputs: _Addresses,
         cotangent: _Addresses,
         targets: _Addresses,
-        stream: int = 0,
-        team: int = 1,
+        location: _Location = 1,
     ) -> None: ...
     def jvp(
         self,
         inputs: _Addresses,
         tangents: _Addresses,
         results: _Addresses,
-        stream: int = 0,
-        team: int = 1,
+        location: _Location = 1,
     ) -> None: ...
     def inverse(
         self,
         inputs: _Addresses,
         q: _Addresses,
         results: _Addresses,
-        stream: int = 0,
-        team: int = 1,
+        location: _Location = 1,
     ) -> None: ...
     def failures(self, most: int) -> list[tuple[int, str]]: ...
     def plan(self) -> str: ...
@@ -71,7 +70,7 @@ def solve(
     options: SolveOptions,
     inputs: _Addresses,
     results: _Addresses,
-    location: tuple[int, int, bool] | int = 1,
+    location: _Location = 1,
 ) -> tuple[Factor, int]: ...
 def find(
     number: int,

@@ -61,22 +61,13 @@ def _addresses(tensors: Sequence[Maybe]) -> tuple[int, ...]:
     return tuple([0 if x is None else x.data_ptr() for x in tensors])
 
 
-def _stream(x: Tensor) -> int:
-    """Returns the present stream of the CUDA device that a tensor lies on, or 0 on the CPU."""
-    return 0 if x.is_cpu else int(torch.cuda.current_stream(x.device).cuda_stream)
-
-
-def _caller(x: Tensor) -> tuple[int, int]:
-    """Returns the present stream of the device that a tensor lies on, and how many threads PyTorch
-    computes on in this thread."""
-    return _stream(x), torch.get_num_threads()
-
-
-def _location(x: Tensor, wait: bool) -> tuple[int, int, bool] | int:
+def _location(x: Tensor, wait: bool = False) -> tuple[int, int, bool] | int:
     """Returns where a tensor lies, as the native solver takes it: the number of the CUDA device, its
     present stream, and whether to wait for the statuses; or on the CPU, how many threads PyTorch
     computes on in this thread."""
-    return torch.get_num_threads() if x.is_cpu else (x.device.index, _stream(x), wait)
+    if x.is_cpu:
+        return torch.get_num_threads()
+    return x.device.index, int(torch.cuda.current_stream(x.device).cuda_stream), wait
 
 
 def _dense(x: Maybe) -> Maybe:
@@ -146,7 +137,7 @@ def _solve_again(
         native,
         _addresses(inputs),
         (z.data_ptr(), epsilon.data_ptr(), status.data_ptr()),
-        _location(c, wait=False),
+        _location(c),
     )
     return factor, (z, epsilon)
 
@@ -174,7 +165,7 @@ def _vjp_now(
         _addresses(inputs),
         _addresses(cotangent),
         tuple([x.data_ptr() if needs >> i & 1 else 0 for i, x in enumerate(gradients)]),
-        *_caller(c),
+        _location(c),
     )
     return gradients[0], gradients[1], gradients[2], gradients[3]
 
@@ -198,7 +189,7 @@ def _jvp_now(
     directions = [_dense(x) for x in (dc, db, dv, ds)]
     z, epsilon = _empty_solution(c, systems, points, extra)
     _factor(inputs, token, systems, points, extra, key).jvp(
-        _addresses(inputs), _addresses(directions), _addresses((z, epsilon)), *_caller(c)
+        _addresses(inputs), _addresses(directions), _addresses((z, epsilon)), _location(c)
     )
     return z, epsilon
 
@@ -230,18 +221,18 @@ def _second_now(
         torch.zeros_like(z) if w is None else _dense(w),
         torch.zeros_like(epsilon) if w_epsilon is None else _dense(w_epsilon),
     )
-    addresses, caller = _addresses(inputs), _caller(c)
+    addresses, location = _addresses(inputs), _location(c)
     g = torch.empty_like(z), torch.empty_like(epsilon)
-    factor.inverse(addresses, _addresses(cotangent), _addresses(g), *caller)
+    factor.inverse(addresses, _addresses(cotangent), _addresses(g), location)
     dz = torch.empty_like(z), torch.empty_like(epsilon)
-    factor.jvp(addresses, _addresses(directions), _addresses(dz), *caller)
+    factor.jvp(addresses, _addresses(directions), _addresses(dz), location)
     native, options = _options.parse(key)
     own, left = _second.own_part(
         inputs, directions, (z, epsilon), dz, g, native, options, extra
     )
     gradients = [torch.empty_like(x) for x in inputs]
     left_over = [_dense(x) for x in left]
-    factor.vjp(addresses, _addresses(left_over), _addresses(gradients), *caller)
+    factor.vjp(addresses, _addresses(left_over), _addresses(gradients), location)
     total = [gradient + part for gradient, part in zip(gradients, own)]
     return total[0], total[1], total[2], total[3]
 
@@ -252,7 +243,7 @@ def _share_threads() -> None:
 
     Which OpenMP that is, the dynamic linker has chosen: what the whole process sees goes before what
     PyTorch brings along."""
-    if sys.platform != "linux":
+    if sys.platform != "linux" or not torch.backends.openmp.is_available():  # type: ignore[no-untyped-call]
         return
     for library in (None, torch._C.__file__):
         try:
